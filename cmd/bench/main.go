@@ -1,0 +1,205 @@
+// Command bench measures a real parvis binary over loopback, each figure beside
+// its limit in the same run, several times in alternation, and prints medians.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+func main() {
+	binary := flag.String("parvis", "", "the binary to measure")
+	work := flag.String("work", "", "a folder for its data")
+	quick := flag.Bool("quick", false, "one round of short runs")
+	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
+	flag.Parse()
+	if *bare != "" {
+		log.Fatal(serveBare(*bare))
+	}
+	if err := run(*binary, *work, *quick); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// barePage is about as long as the home page.
+var barePage = []byte("<!doctype html>" + strings.Repeat("<p>nothing but bytes</p>\n", 120))
+
+func serveBare(address string) error {
+	s := &http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(barePage)
+	})}
+	return s.ListenAndServe()
+}
+
+type bench struct {
+	binary, work string
+	length       time.Duration // of one run
+	rounds       int
+	rows         []string
+}
+
+func run(binary, work string, quick bool) error {
+	b := &bench{binary: binary, work: work, length: 4 * time.Second, rounds: 3}
+	if quick {
+		b.length, b.rounds = time.Second, 1
+	}
+	for _, step := range []func() error{b.starts, b.page, b.small, b.large} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("\n| what | measured | target |\n|---|---|---|\n%s\n", strings.Join(b.rows, "\n"))
+	return nil
+}
+
+func (b *bench) row(what, target, format string, args ...any) {
+	row := fmt.Sprintf("| %s | %s | %s |", what, fmt.Sprintf(format, args...), target)
+	b.rows = append(b.rows, row)
+	fmt.Fprintln(os.Stderr, row)
+}
+
+// starts measures the first start, which migrates, and later ones.
+func (b *bench) starts() error {
+	var first, later []time.Duration
+	var idle int64
+	for i := range 2*b.rounds + 1 {
+		data := fmt.Sprintf("%s/start-%d", b.work, i)
+		for _, took := range []*[]time.Duration{&first, &later} {
+			s, err := b.start(data)
+			if err != nil {
+				return err
+			}
+			*took = append(*took, s.ready)
+			time.Sleep(300 * time.Millisecond)
+			idle = s.memory("VmRSS")
+			if err := s.stop(); err != nil {
+				return err
+			}
+		}
+	}
+	b.row("first start with migrations", "≤ 200 ms", "%d ms", median(first).Milliseconds())
+	b.row("cold start with a database", "≤ 50 ms", "%d ms", median(later).Milliseconds())
+	b.row("idle memory (resident)", "≤ 40 MB", "%.0f MB", float64(idle)/1e6)
+	return nil
+}
+
+func (b *bench) small() error { return b.figures("1,000 users", 1_000) }
+func (b *bench) large() error { return b.figures("100,000 users", 100_000) }
+
+// figures measures one server with so many users.
+func (b *bench) figures(title string, users int) error {
+	data := fmt.Sprintf("%s/users-%d", b.work, users)
+	s, err := b.start(data)
+	if err != nil {
+		return err
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	people, err := seed(data, users)
+	if err != nil {
+		return err
+	}
+	if s, err = b.start(data); err != nil {
+		return err
+	}
+	defer s.stop() //nolint:errcheck // The figures are taken; the folder goes away.
+	bare, err := b.startBare()
+	if err != nil {
+		return err
+	}
+	defer bare.stop() //nolint:errcheck // As above.
+	if err := b.signIns(title, s, people); err != nil {
+		return err
+	}
+	if err := b.pages(title, s, bare, people); err != nil {
+		return err
+	}
+	if err := b.writers(title, s, people); err != nil {
+		return err
+	}
+	if users == 1_000 {
+		return b.flood(s)
+	}
+	return nil
+}
+
+// signIns compares sign-ins with bare hashes, in alternation.
+func (b *bench) signIns(title string, s *server, people []person) error {
+	var cpu, wall, others []float64
+	var next atomic.Int64
+	for range b.rounds {
+		hashes := bareHashes(b.length, 4)
+		in := s.load(b.length, 4, func(c *http.Client) error {
+			return signIn(c, s.url, people[int(next.Add(1))%len(people)])
+		})
+		if in.errors > 0 {
+			return fmt.Errorf("%d of %d sign-ins failed: %w", in.errors, in.done, in.err)
+		}
+		cpu = append(cpu, (in.cpuEach-hashes.cpuEach)*1000)
+		wall = append(wall, in.perSecond/hashes.perSecond)
+		others = append(others, in.others)
+	}
+	b.row("password sign-in, CPU beyond the hash, "+title, "≤ 1.0 ms", "%.2f ms%s", medianF(cpu), marked(others))
+	b.row("password sign-in, wall clock with 4 callers against the hash limit, "+title, "≥ 0.90", "%.2f%s", medianF(wall), marked(others))
+	return nil
+}
+
+// pages compares a signed-in page with a bare handler, in alternation.
+func (b *bench) pages(title string, s, bare *server, people []person) error {
+	var ratio, cpu []float64
+	var next atomic.Int64
+	for range b.rounds {
+		limit := bare.load(b.length, 4, func(c *http.Client) error { return get(c, bare.url+"/", "") })
+		ours := s.load(b.length, 4, func(c *http.Client) error {
+			return get(c, s.url+"/o/bench/home", people[int(next.Add(1))%len(people)].cookie)
+		})
+		if ours.errors > 0 {
+			return fmt.Errorf("%d of %d pages failed: %w", ours.errors, ours.done, ours.err)
+		}
+		ratio = append(ratio, ours.perSecond/limit.perSecond)
+		cpu = append(cpu, limit.cpuEach/ours.cpuEach)
+	}
+	b.row("signed-in page against bare net/http, requests a second, "+title, "≥ 0.40", "%.2f", medianF(ratio))
+	b.row("signed-in page against bare net/http, CPU each, "+title, "–", "%.2f", medianF(cpu))
+	return nil
+}
+
+// writers counts errors with 32 writers at once.
+func (b *bench) writers(title string, s *server, people []person) error {
+	var next atomic.Int64
+	out := s.load(b.length, 32, func(c *http.Client) error {
+		n := int(next.Add(1))
+		return rename(c, s.url, people[n%len(people)], n)
+	})
+	if out.err != nil {
+		fmt.Fprintln(os.Stderr, "a writer failed:", out.err)
+	}
+	b.row("errors with 32 writers at once, "+title, "0", "%d of %d (%.0f writes a second)", out.errors, out.done, out.perSecond)
+	return nil
+}
+
+func marked(others []float64) string {
+	if slices.Max(others) > 0.10 {
+		return fmt.Sprintf(" (others used %.0f %% of the machine)", 100*slices.Max(others))
+	}
+	return ""
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func medianF(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}

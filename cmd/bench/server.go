@@ -1,0 +1,402 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"parvis/internal/app"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// server is a child process that listens on loopback.
+type server struct {
+	url   string
+	cmd   *exec.Cmd
+	ready time.Duration // from starting the process to its first answer
+}
+
+func (b *bench) start(data string) (*server, error) {
+	address := freeAddress()
+	cmd := exec.Command(b.binary, "serve", "--data", data, "--listen", address, "--public-address", "http://"+address)
+	return begin(cmd, "http://"+address, "/sign-in")
+}
+
+func (b *bench) startBare() (*server, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	address := freeAddress()
+	return begin(exec.Command(self, "--bare", address), "http://"+address, "/")
+}
+
+func begin(cmd *exec.Cmd, base, path string) (*server, error) {
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, io.Discard
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	for time.Since(began) < 20*time.Second {
+		if get(http.DefaultClient, base+path, "") == nil {
+			return &server{base, cmd, time.Since(began)}, nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil, fmt.Errorf("%v did not answer: %s", cmd.Args, said.String())
+}
+
+func (s *server) stop() error {
+	http.DefaultClient.CloseIdleConnections()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	err := s.cmd.Wait()
+	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+		return nil // the bare server does not catch the signal
+	}
+	return err
+}
+
+func freeAddress() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// memory reads a line such as VmRSS or VmHWM of the process, in bytes.
+func (s *server) memory(name string) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	m := regexp.MustCompile(name + `:\s+([0-9]+) kB`).FindSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(string(m[1]), 10, 64)
+	return n * 1024
+}
+
+// cpu is user and system time that the process has used, in seconds.
+func (s *server) cpu() float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100
+}
+
+// busy is the time that all cores together were not idle, in seconds.
+func busy() float64 {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	sum := 0.0
+	for i, f := range strings.Fields(strings.SplitN(string(text), "\n", 2)[0])[1:9] {
+		if n, _ := strconv.ParseFloat(f, 64); i != 3 && i != 4 { // idle, iowait
+			sum += n
+		}
+	}
+	return sum / 100
+}
+
+func selfCPU() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// outcome of a load.
+type outcome struct {
+	done, errors int64
+	err          error
+	perSecond    float64
+	cpuEach      float64 // seconds of the server
+	others       float64 // share of the machine that neither server nor load used
+}
+
+// load calls op from so many callers for a while.
+func (s *server) load(length time.Duration, callers int, op func(*http.Client) error) outcome {
+	c := &http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: callers},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	defer c.CloseIdleConnections()
+	var mu sync.Mutex
+	var out outcome
+	var done, failed atomic.Int64
+	cpu, self, all, began := s.cpu(), selfCPU(), busy(), time.Now()
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for time.Since(began) < length {
+				err := op(c)
+				done.Add(1)
+				if err != nil {
+					failed.Add(1)
+					mu.Lock()
+					out.err = err
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(began).Seconds()
+	used := s.cpu() - cpu
+	out.done, out.errors = done.Load(), failed.Load()
+	out.perSecond, out.cpuEach = float64(out.done)/took, used/float64(out.done)
+	out.others = max(0, (busy()-all-used-(selfCPU()-self))/(took*float64(runtime.NumCPU())))
+	return out
+}
+
+// bareHashes is the limit of sign-ins: Argon2id and nothing else.
+func bareHashes(length time.Duration, callers int) outcome {
+	var done atomic.Int64
+	cpu, began := selfCPU(), time.Now()
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for time.Since(began) < length {
+				argon2.IDKey([]byte("password"), []byte("salt of 16 bytes"), credential.DefaultCost.Passes, credential.DefaultCost.Memory, credential.DefaultCost.Lanes, 32)
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	n := float64(done.Load())
+	return outcome{perSecond: n / time.Since(began).Seconds(), cpuEach: (selfCPU() - cpu) / n}
+}
+
+func get(c *http.Client, address, cookie string) error {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	if cookie != "" {
+		r.Header.Set("Cookie", "parvis="+cookie)
+	}
+	return expect(c, r, http.StatusOK)
+}
+
+func expect(c *http.Client, r *http.Request, status int) error {
+	res, err := c.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode != status {
+		return fmt.Errorf("%s %s: %d", r.Method, r.URL.Path, res.StatusCode)
+	}
+	return nil
+}
+
+func post(c *http.Client, base, path, cookie string, v url.Values) error {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, base+path, strings.NewReader(v.Encode()))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Cookie", cookie)
+	return expect(c, r, http.StatusSeeOther)
+}
+
+// person is one user that the load signs in as.
+type person struct{ email, cookie string }
+
+const password = "Seven zebras ride 9 trams!"
+
+func signIn(c *http.Client, base string, p person) error {
+	return post(c, base, "/sign-in", "parvis-on=1", url.Values{"email": {p.email}, "password": {password}})
+}
+
+func rename(c *http.Client, base string, p person, n int) error {
+	return post(c, base, "/o/bench/account", "parvis="+p.cookie, url.Values{"name": {"Person " + strconv.Itoa(n)}, "preferred_language": {"en"}})
+}
+
+// page measures the sign-in page on the wire with an empty cache.
+func (b *bench) page() error {
+	s, err := b.start(b.work + "/page")
+	if err != nil {
+		return err
+	}
+	defer s.stop() //nolint:errcheck // The figures are taken; the folder goes away.
+	body, err := fetch(s.url + "/sign-in")
+	if err != nil {
+		return err
+	}
+	sum, requests := len(body), 1
+	for _, m := range regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`).FindAllSubmatch(body, -1) {
+		file, err := fetch(s.url + string(m[1]))
+		if err != nil {
+			return err
+		}
+		sum, requests = sum+len(file), requests+1
+	}
+	b.row("sign-in page on the wire, empty cache (bodies)", "≤ 15 kB, ≤ 3 requests", "%.1f kB, %d requests", float64(sum)/1000, requests)
+	info, err := os.Stat(b.binary)
+	if err != nil {
+		return err
+	}
+	b.row("binary, stripped", "≤ 40 MB", "%.1f MB", float64(info.Size())/1e6)
+	return nil
+}
+
+// fetch returns a body as it travels.
+func fetch(address string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept-Encoding", "gzip") // set by hand, so that it is not undone
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return io.ReadAll(res.Body)
+}
+
+// flood sends 64 sign-ins at once and sees how far memory grows.
+func (b *bench) flood(s *server) error {
+	idle := s.memory("VmRSS")
+	peak := idle
+	stop := make(chan struct{})
+	var watch, wg sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+				peak = max(peak, s.memory("VmRSS"))
+			}
+		}
+	})
+	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	for i := range 64 {
+		wg.Go(func() {
+			_ = post(c, s.url, "/sign-in", "parvis-on=1", url.Values{"email": {fmt.Sprintf("nobody%d@bench.example", i)}, "password": {strings.Repeat("𝔛", 400)}})
+		})
+	}
+	wg.Wait()
+	close(stop)
+	watch.Wait()
+	b.row("memory under 64 sign-ins at once", "≤ idle + 100 MB", "idle %.0f MB + %.0f MB", float64(idle)/1e6, float64(peak-idle)/1e6)
+	return nil
+}
+
+// signers is how many of the users have a password and a session: as many as
+// keep the keys of a run random.
+const signers = 400
+
+// seed fills a database that a server made: users by plain rows, and for some a
+// real password and a session through the ordinary functions.
+func seed(data string, users int) ([]person, error) {
+	ctx := context.Background()
+	text, err := os.ReadFile(data + "/keys")
+	if err != nil {
+		return nil, err
+	}
+	keys, err := secret.ParseKeys(text)
+	if err != nil {
+		return nil, err
+	}
+	d, err := db.Open(ctx, data+"/parvis.db")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	base := &url.URL{Scheme: "http", Host: "127.0.0.1"}
+	a, err := app.New(app.Settings{DB: d, Keys: keys, Base: base, From: "no-reply@bench.example"})
+	if err != nil {
+		return nil, err
+	}
+	store, err := credential.NewStore(keys.Pepper, credential.Options{Waiting: signers})
+	if err != nil {
+		return nil, err
+	}
+	var org directory.Organization
+	all := make([]directory.User, users)
+	err = d.Update(ctx, func(tx *db.Tx) error {
+		org, err = directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: "Bench", ShortName: "bench", Language: "en"})
+		for i := range all {
+			if err != nil {
+				return err
+			}
+			all[i], err = directory.CreateFirstOwner(ctx, tx, directory.User{
+				OrgID: org.ID, ID: directory.NewUserID(), Email: fmt.Sprintf("person%d@bench.example", i), Name: fmt.Sprintf("Person %d", i), Language: "en",
+			})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	people := make([]person, 0, signers)
+	for i := 0; i < users; i += max(1, users/signers) {
+		p, err := equip(ctx, d, a.Site.Sessions, store, all[i])
+		if err != nil {
+			return nil, err
+		}
+		people = append(people, p)
+	}
+	return people, nil
+}
+
+// equip gives a user a password and a session.
+func equip(ctx context.Context, d *db.DB, door *session.Door, store *credential.Store, u directory.User) (person, error) {
+	checked, err := store.Check(credential.Classic, credential.Context{}, password)
+	if err != nil {
+		return person{}, err
+	}
+	hashed, err := store.Hash(ctx, "bench", credential.History{Owner: credential.Owner{OrgID: u.OrgID, UserID: u.ID}}, checked)
+	if err != nil {
+		return person{}, err
+	}
+	var cookie secret.Token
+	err = d.Update(ctx, func(tx *db.Tx) error {
+		if err := credential.Set(ctx, tx, hashed); err != nil {
+			return err
+		}
+		_, cookie, err = door.Issue(ctx, tx, session.Browser{}, u, "pwd")
+		return err
+	})
+	return person{u.Email, cookie.Reveal()}, err
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"parvis/internal/db"
+)
+
+// A certificate is read again when its file changes, because whoever renews it
+// every few weeks should not have to restart the server.
+type certificate struct {
+	chain, key string
+	db         *db.DB // whose clock it is
+	log        *slog.Logger
+
+	mu      sync.Mutex
+	pair    *tls.Certificate
+	changed time.Time // of the chain's file, when it was read
+	looked  time.Time
+}
+
+// lookAgain is how often the file is looked at.
+const lookAgain = time.Minute
+
+// tlsConfig speaks TLS 1.2 and 1.3; Go's suites all keep forward secrecy
+// (R-CFG-01).
+func (c *certificate) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current() },
+	}
+}
+
+func (c *certificate) current() (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.db.Now()
+	if c.pair != nil && now.Sub(c.looked) < lookAgain {
+		return c.pair, nil
+	}
+	c.looked = now
+	err := c.read()
+	if err == nil || c.pair == nil {
+		return c.pair, err
+	}
+	// Renewal writes two files, so for a moment they need not fit together.
+	c.log.Warn("new certificate cannot be used yet", "error", err.Error())
+	return c.pair, nil
+}
+
+func (c *certificate) read() error {
+	info, err := os.Stat(c.chain)
+	if err != nil || c.pair != nil && info.ModTime().Equal(c.changed) {
+		return err
+	}
+	pair, err := tls.LoadX509KeyPair(c.chain, c.key)
+	if err != nil {
+		return err
+	}
+	c.pair, c.changed = &pair, info.ModTime()
+	return nil
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"net"
+	netmail "net/mail"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/app"
+	"parvis/internal/db"
+	"parvis/internal/mail"
+	"parvis/internal/page"
+)
+
+// A plan is a configuration that holds: what the program is built from.
+type plan struct {
+	base      *url.URL
+	listen    string
+	data      string
+	database  string // address for db.Open
+	smtp      *mail.SMTP
+	from      string
+	proxies   []netip.Prefix
+	links     page.Links
+	breached  string
+	lifetimes app.Lifetimes
+	secured   bool // this program does TLS itself
+	cert, key string
+	text      bool // logs are text, not JSON
+}
+
+// keysPath is where the keys of an installation lie.
+func (p plan) keysPath() string { return filepath.Join(p.data, "keys") }
+
+// checkStorage checks what every command needs that opens the database.
+func (c *configuration) checkStorage() plan {
+	p := plan{data: c.Data, database: filepath.Join(c.Data, "parvis.db")}
+	if c.Database == "" {
+		return p
+	}
+	p.database = c.Database
+	if !db.IsPostgres(c.Database) {
+		c.problem("database is an address such as postgres://parvis@/parvis?host=/run/postgresql, or is left out: then it is %s.",
+			filepath.Join(c.Data, "parvis.db"))
+		return p
+	}
+	u, err := url.Parse(c.Database)
+	if err != nil {
+		c.problem("database cannot be read as a URL: special characters in its password are written as %%XX.")
+		return p
+	}
+	if !c.onThisMachine(u) && u.Query().Get("sslmode") != "verify-full" {
+		c.problem("database is on another machine, so its certificate is to be verified: add sslmode=verify-full to the address, " +
+			"and sslrootcert=FILE where the certificate is from an authority of your own.")
+	}
+	return p
+}
+
+// onThisMachine tells that a database is reached by a socket or on loopback
+// only. PostgreSQL's own variable counts where the address names no host.
+func (c *configuration) onThisMachine(u *url.URL) bool {
+	for host := range strings.SplitSeq(cmp.Or(u.Query().Get("host"), u.Host, c.env["PGHOST"], "/"), ",") {
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if !strings.HasPrefix(host, "/") && !isLoopback(strings.Trim(host, "[]")) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLoopback tells that a name or address leads to this machine whoever asks.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+}
+
+// check checks the whole configuration for a program that serves.
+func (c *configuration) check() plan {
+	p := c.checkStorage()
+	p.base = c.checkPublicAddress()
+	c.checkTLS(&p)
+	c.checkListen(&p)
+	c.checkMail(&p)
+	c.checkFiles(&p)
+	c.checkLifetimes(&p)
+	return p
+}
+
+func (c *configuration) checkPublicAddress() *url.URL {
+	const write = `write the address that people use, as in public_address = "https://sign-in.your-company.com" (PARVIS_PUBLIC_ADDRESS, --public-address)`
+	if c.PublicAddress == "" {
+		c.problem("public_address is missing: %s.", write)
+		return nil
+	}
+	u, err := url.Parse(c.PublicAddress)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" ||
+		u.Scheme != "https" && u.Scheme != "http" {
+		c.problem("public_address is not https:// and a name, with nothing after it: %s.", write)
+		return nil
+	}
+	// Browsers send the name in small ASCII letters and leave the usual port out.
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	switch {
+	case strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-.:") != "" || strings.HasSuffix(host, "."):
+		c.problem("public_address has a name that browsers write otherwise: write it in ASCII, without a dot at its end, an international one as xn--….")
+		return nil
+	case isPlaceholder(host):
+		c.problem("public_address is an example's: %s.", write)
+	case u.Scheme == "http" && !isLoopback(host):
+		c.problem("public_address is not encrypted: write https:// instead of http://, which is for localhost only.")
+	}
+	if port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
+		port = ""
+	}
+	base := &url.URL{Scheme: u.Scheme, Host: host}
+	if strings.Contains(host, ":") {
+		base.Host = "[" + host + "]"
+	}
+	if port != "" {
+		base.Host += ":" + port
+	}
+	return base
+}
+
+// isPlaceholder tells a name that is reserved for manuals.
+func isPlaceholder(host string) bool {
+	for _, reserved := range []string{"example.com", "example.org", "example.net"} {
+		if host == reserved || strings.HasSuffix(host, "."+reserved) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *configuration) checkTLS(p *plan) {
+	p.cert, p.key = c.TLS.Certificate, c.TLS.Key
+	switch {
+	case p.cert == "" && p.key == "":
+		return
+	case p.cert == "" || p.key == "":
+		c.problem("[tls] wants both: certificate = \"FILE\" with the chain, and key = \"FILE\".")
+		return
+	case p.base != nil && p.base.Scheme == "http":
+		c.problem("public_address begins with http:// although [tls] is set: write https://.")
+	}
+	p.secured = true
+	if _, err := tls.LoadX509KeyPair(p.cert, p.key); err != nil {
+		c.problem("[tls] cannot be used: %v. certificate and key are PEM files that belong together.", err)
+	}
+}
+
+// checkListen decides where to listen: by default on the port of the public
+// address, and on loopback where somebody in front of us does TLS.
+func (c *configuration) checkListen(p *plan) {
+	c.checkProxies(p)
+	p.listen = c.Listen
+	if p.listen == "" && p.base != nil {
+		port := cmp.Or(p.base.Port(), map[string]string{"https": "443", "http": "80"}[p.base.Scheme])
+		switch {
+		case isLoopback(p.base.Hostname()):
+			p.listen = net.JoinHostPort("127.0.0.1", port)
+			if ip, err := netip.ParseAddr(p.base.Hostname()); err == nil {
+				p.listen = net.JoinHostPort(ip.String(), port)
+			}
+		case p.secured:
+			p.listen = ":" + port
+		default:
+			p.listen = "127.0.0.1:8080"
+		}
+		c.Listen = p.listen
+	}
+	if p.listen == "" {
+		return // nothing to derive it from, which is a problem already
+	}
+	host, port, err := net.SplitHostPort(p.listen)
+	n, nerr := strconv.Atoi(port)
+	_, iperr := netip.ParseAddr(host)
+	if err != nil || nerr != nil || n < 0 || n > 65535 || iperr != nil && host != "" && host != "localhost" {
+		c.problem(`listen is an address of this machine and a port, such as "127.0.0.1:8080", or ":443" for all addresses.`)
+		return
+	}
+	if !p.secured && !isLoopback(host) && len(c.TrustedProxies) == 0 {
+		c.problem("listen is open to the network without encryption: set [tls] certificate and key, " +
+			"or name the proxy in front that does TLS, as in trusted_proxies = [\"10.0.0.7/32\"], or listen on 127.0.0.1.")
+	}
+}
+
+func (c *configuration) checkProxies(p *plan) {
+	for _, text := range c.TrustedProxies {
+		prefix, err := netip.ParsePrefix(text)
+		if ip, iperr := netip.ParseAddr(text); iperr == nil {
+			prefix, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		switch {
+		case err != nil:
+			c.problem("trusted_proxies has %q, which is no address or range: write 10.0.0.7 or 10.0.0.0/24.", text)
+		case prefix.Bits() == 0:
+			c.problem("trusted_proxies has %q, which is everybody: then anybody could claim any address. Write the proxy's own.", text)
+		default:
+			p.proxies = append(p.proxies, prefix)
+		}
+	}
+}
+
+func (c *configuration) checkMail(p *plan) {
+	m := &c.Mail
+	if m.Address == "" {
+		for _, s := range []*string{&m.TLS, &m.Username, &m.Password} {
+			if *s != "" {
+				c.problem("%s is set, but [mail] address is not: write the mail server as address = \"mail.your-company.com:587\".", c.by(s).title())
+				break
+			}
+		}
+	} else {
+		c.checkServer(p)
+	}
+	if m.From == "" && m.Address == "" && p.base != nil {
+		m.From = "no-reply@" + noReplyHost(p.base.Hostname())
+	}
+	p.from = m.From
+	a, err := netmail.ParseAddress(m.From)
+	switch {
+	case m.From == "" && m.Address == "":
+		return // derived from the public address, which is a problem already
+	case m.From == "":
+		c.problem("[mail] from is missing: write the address that letters come from, as in from = \"no-reply@your-company.com\".")
+	case err != nil || a.Address != m.From:
+		c.problem("[mail] from is one plain address without a name, as in from = \"no-reply@your-company.com\".")
+	case isPlaceholder(m.From[strings.LastIndex(m.From, "@")+1:]):
+		c.problem("[mail] from is an example's: write an address of yours.")
+	}
+}
+
+// noReplyHost is the domain of the sender before a mail server is configured:
+// no letter leaves then, but pages name the address.
+func noReplyHost(host string) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return "localhost"
+	}
+	return host
+}
+
+func (c *configuration) checkServer(p *plan) {
+	m := &c.Mail
+	if m.TLS == "" {
+		m.TLS = string(mail.StartTLS)
+		if strings.HasSuffix(m.Address, ":465") {
+			m.TLS = string(mail.ImplicitTLS)
+		}
+	}
+	p.smtp = &mail.SMTP{Address: m.Address, TLS: mail.TLSMode(m.TLS), Username: m.Username, Password: m.Password}
+	if err := p.smtp.Validate(); err != nil {
+		c.problem("[mail]: %v.", err)
+	}
+	if (m.Username == "") != (m.Password == "") {
+		c.problem("[mail] wants both username and password (or password_file), or neither.")
+	}
+}
+
+// checkFiles checks the rest: files that are read and links that are shown.
+func (c *configuration) checkFiles(p *plan) {
+	if p.breached = c.BreachedPasswords; p.breached != "" {
+		f, err := os.Open(p.breached)
+		if err != nil {
+			c.problem("breached_passwords cannot be read: %v.", err)
+		} else {
+			f.Close() //nolint:errcheck // It was only opened to see whether that works.
+		}
+	}
+	for _, link := range []*string{&c.Links.Help, &c.Links.Privacy, &c.Links.Status} {
+		if u, err := url.Parse(*link); *link != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+			c.problem("%s is a page's whole address and begins with https://.", c.by(link).title())
+		}
+	}
+	p.links = page.Links{Help: c.Links.Help, Privacy: c.Links.Privacy, Status: c.Links.Status}
+	c.Log.Format = cmp.Or(c.Log.Format, "json")
+	if p.text = c.Log.Format == "text"; !p.text && c.Log.Format != "json" {
+		c.problem(`[log] format is "json" or "text".`)
+	}
+}
+
+// shortestLifetime is the least that a test needs.
+const shortestLifetime = 2 * time.Second
+
+// checkLifetimes takes overridden lifetimes on a loopback address only: they
+// undercut what organizations may choose (decision 22).
+func (c *configuration) checkLifetimes(p *plan) {
+	l := &c.Lifetimes
+	some := false
+	for _, one := range []struct {
+		text *string
+		into *time.Duration
+	}{
+		{&l.SessionIdle, &p.lifetimes.SessionIdle}, {&l.SessionAbsolute, &p.lifetimes.SessionAbsolute},
+		{&l.SupersededToken, &p.lifetimes.SupersededToken}, {&l.Invitation, &p.lifetimes.Invitation},
+		{&l.SetupLink, &p.lifetimes.SetupLink}, {&l.Attempt, &p.lifetimes.Attempt},
+	} {
+		if *one.text == "" {
+			continue
+		}
+		some = true
+		var err error
+		if *one.into, err = time.ParseDuration(*one.text); err != nil || *one.into < shortestLifetime {
+			c.problem(`%s is a time from 2 seconds up, such as "90s", "30m" or "12h".`, c.by(one.text).title())
+		}
+	}
+	if some && p.base != nil && !isLoopback(p.base.Hostname()) {
+		c.problem("[lifetimes] is for trying things out, where public_address is localhost: remove the section. " +
+			"Each organization sets its own lifetimes.")
+	}
+}

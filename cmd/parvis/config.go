@@ -1,0 +1,290 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config is everything that must be known before the database opens. It holds
+// texts as they were written; check turns them into what the program uses. The
+// names in the file, in the environment and in messages all come from here.
+type Config struct {
+	PublicAddress     string   `toml:"public_address"`
+	Listen            string   `toml:"listen"`
+	Data              string   `toml:"data"`
+	Database          string   `toml:"database" secret:"address"`
+	DatabaseFile      string   `toml:"database_file"`
+	TrustedProxies    []string `toml:"trusted_proxies"`
+	BreachedPasswords string   `toml:"breached_passwords"`
+	Mail              struct {
+		Address      string `toml:"address"`
+		TLS          string `toml:"tls"`
+		Username     string `toml:"username"`
+		Password     string `toml:"password" secret:"whole"`
+		PasswordFile string `toml:"password_file"`
+		From         string `toml:"from"`
+	} `toml:"mail"`
+	TLS struct {
+		Certificate string `toml:"certificate"`
+		Key         string `toml:"key"`
+	} `toml:"tls"`
+	Links struct {
+		Help    string `toml:"help"`
+		Privacy string `toml:"privacy"`
+		Status  string `toml:"status"`
+	} `toml:"links"`
+	Lifetimes struct {
+		SessionIdle     string `toml:"session_idle"`
+		SessionAbsolute string `toml:"session_absolute"`
+		SupersededToken string `toml:"superseded_token"`
+		Invitation      string `toml:"invitation"`
+		SetupLink       string `toml:"setup_link"`
+		Attempt         string `toml:"attempt"`
+	} `toml:"lifetimes"`
+	Log struct {
+		Format string `toml:"format"`
+	} `toml:"log"`
+}
+
+// source tells who set a setting; a higher one overrides a lower one.
+type source int
+
+const (
+	byDefault source = iota
+	byFile
+	byEnvironment
+	byFlag
+)
+
+func (s source) String() string {
+	return [...]string{"default", "file", "environment", "flag"}[s]
+}
+
+// A setting is one value of a Config, with its name.
+type setting struct {
+	section string // empty at the top of the file
+	name    string
+	value   reflect.Value // a string or a []string
+	secret  string        // how much of it is hidden: whole, address, or nothing
+	from    source
+}
+
+// title is how messages name a setting, and how it looks in the file.
+func (s *setting) title() string {
+	if s.section == "" {
+		return s.name
+	}
+	return "[" + s.section + "] " + s.name
+}
+
+// variable is its name in the environment.
+func (s *setting) variable() string {
+	return "PARVIS_" + strings.ToUpper(strings.TrimPrefix(s.section+"_"+s.name, "_"))
+}
+
+func (s *setting) empty() bool { return s.value.Len() == 0 }
+
+func (s *setting) set(text string, from source) {
+	s.from = from
+	if s.value.Kind() == reflect.String {
+		s.value.SetString(text)
+		return
+	}
+	var list []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	s.value.Set(reflect.ValueOf(list))
+}
+
+// A configuration is a Config with where each of its values came from, and what
+// is wrong with it so far.
+type configuration struct {
+	Config
+	path     string // of the file; empty where there is none
+	env      map[string]string
+	settings []*setting
+	problems []string
+}
+
+func (c *configuration) problem(format string, args ...any) {
+	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+}
+
+// by finds the setting behind a field of c, so that no name is written twice.
+func (c *configuration) by(field any) *setting {
+	for _, s := range c.settings {
+		if s.value.Addr().Interface() == field {
+			return s
+		}
+	}
+	panic("no such setting")
+}
+
+// eachSetting lists the fields of a struct, those of its sections last, as a
+// TOML file wants them.
+func eachSetting(section string, v reflect.Value) []*setting {
+	var own, sections []*setting
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name := f.Tag.Get("toml")
+		if f.Type.Kind() == reflect.Struct {
+			sections = append(sections, eachSetting(name, v.Field(i))...)
+			continue
+		}
+		own = append(own, &setting{section: section, name: name, value: v.Field(i), secret: f.Tag.Get("secret")})
+	}
+	return append(own, sections...)
+}
+
+// loadConfig reads file, environment and flags, and fills in what they leave
+// open. It never fails: what is wrong becomes a problem, listed with all others.
+func loadConfig(flags servingFlags, environ []string) *configuration {
+	c := &configuration{env: map[string]string{}}
+	c.settings = eachSetting("", reflect.ValueOf(&c.Config).Elem())
+	for _, line := range environ {
+		name, value, _ := strings.Cut(line, "=")
+		c.env[name] = value
+	}
+	data := cmp.Or(flags.Data, c.env["PARVIS_DATA"], defaultData)
+	c.readFile(cmp.Or(flags.Config, c.env["PARVIS_CONFIG"]), filepath.Join(data, "parvis.toml"))
+	for _, s := range c.settings {
+		if text := c.env[s.variable()]; text != "" {
+			s.set(text, byEnvironment)
+		}
+	}
+	for field, text := range map[*string]string{
+		&c.Data: flags.Data, &c.Database: flags.Database, &c.Listen: flags.Listen, &c.PublicAddress: flags.PublicAddress,
+	} {
+		if text != "" {
+			c.by(field).set(text, byFlag)
+		}
+	}
+	c.readSecret(&c.Database, &c.DatabaseFile)
+	c.readSecret(&c.Mail.Password, &c.Mail.PasswordFile)
+	c.Data = cmp.Or(c.Data, defaultData)
+	return c
+}
+
+const defaultData = "data"
+
+// readFile takes the file that was named, or the one in the data folder if
+// there is one.
+func (c *configuration) readFile(named, implied string) {
+	c.path = cmp.Or(named, implied)
+	text, err := os.ReadFile(c.path)
+	if errors.Is(err, fs.ErrNotExist) && named == "" {
+		c.path = ""
+		return
+	}
+	if err != nil {
+		c.problem("The configuration file cannot be read: %v.", err)
+		return
+	}
+	var tree map[string]any
+	if err := toml.Unmarshal(text, &tree); err != nil {
+		at := c.path
+		if where, ok := errors.AsType[*toml.DecodeError](err); ok {
+			row, column := where.Position()
+			at = fmt.Sprintf("%s, line %d, column %d", c.path, row, column)
+		}
+		c.problem("%s: %v. A setting looks like listen = \"127.0.0.1:8080\".", at, err)
+		return
+	}
+	c.readTree("", tree)
+	if named == "" && c.Data != "" {
+		c.problem("data cannot be set in %s, which is found by it: use --data, PARVIS_DATA or --config.", c.path)
+	}
+}
+
+func (c *configuration) readTree(section string, tree map[string]any) {
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		value := tree[name]
+		if inner, isTable := value.(map[string]any); isTable && section == "" && c.hasSection(name) {
+			c.readTree(name, inner)
+			continue
+		}
+		i := slices.IndexFunc(c.settings, func(s *setting) bool { return s.section == section && s.name == name })
+		if i < 0 {
+			c.problem("%s is no setting. There are: %s.", (&setting{section: section, name: name}).title(), c.namesIn(section))
+			continue
+		}
+		c.settings[i].from = byFile
+		if !assign(c.settings[i].value, value) {
+			what := "a text in quotes"
+			if c.settings[i].value.Kind() == reflect.Slice {
+				what = `a list of texts, such as ["10.0.0.0/8"]`
+			}
+			c.problem("%s is to be %s.", c.settings[i].title(), what) // the value may be a secret
+		}
+	}
+}
+
+func (c *configuration) hasSection(name string) bool {
+	return slices.ContainsFunc(c.settings, func(s *setting) bool { return s.section == name })
+}
+
+func (c *configuration) namesIn(section string) string {
+	var names []string
+	for _, s := range c.settings {
+		switch {
+		case s.section == section:
+			names = append(names, s.name)
+		case section == "" && !slices.Contains(names, "["+s.section+"]"):
+			names = append(names, "["+s.section+"]")
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func assign(target reflect.Value, value any) bool {
+	if text, ok := value.(string); ok && target.Kind() == reflect.String {
+		target.SetString(text)
+		return true
+	}
+	list, ok := value.([]any)
+	if !ok || target.Kind() != reflect.Slice {
+		return false
+	}
+	for _, item := range list {
+		text, ok := item.(string)
+		if !ok {
+			return false
+		}
+		target.Set(reflect.Append(target, reflect.ValueOf(text)))
+	}
+	return true
+}
+
+// readSecret fills a secret from the file that its twin names, unless the
+// secret itself was given by a higher source.
+func (c *configuration) readSecret(value, path *string) {
+	v, p := c.by(value), c.by(path)
+	switch {
+	case p.empty() || !v.empty() && v.from > p.from:
+		return
+	case !v.empty() && v.from == p.from:
+		c.problem("%s and %s are both set: write one of them.", v.title(), p.title())
+		return
+	}
+	text, err := os.ReadFile(*path)
+	if err != nil {
+		c.problem("%s cannot be read: %v.", p.title(), err)
+		return
+	}
+	if v.set(strings.TrimRight(string(text), "\r\n"), p.from); v.empty() {
+		c.problem("%s names %s, which is empty.", p.title(), *path)
+	}
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+type doctorCommand struct{ servingFlags }
+
+// A doctor looks at an installation and changes nothing. Each check prints one
+// line: what is well, or what is wrong and what to do.
+type doctor struct {
+	plan   plan
+	ctx    context.Context
+	out    io.Writer
+	failed int
+}
+
+func (d *doctor) line(mark, check, format string, args ...any) {
+	fmt.Fprintf(d.out, "%-4s  %-14s  %s\n", mark, check, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "))
+}
+
+func (d *doctor) ok(check, format string, args ...any)   { d.line("ok", check, format, args...) }
+func (d *doctor) note(check, format string, args ...any) { d.line("note", check, format, args...) }
+func (d *doctor) fail(check, format string, args ...any) {
+	d.failed++
+	d.line("FAIL", check, format, args...)
+}
+
+// Run makes every check, whatever the others find, and fails if any did.
+func (c *doctorCommand) Run(p *program) error {
+	loaded := loadConfig(c.servingFlags, p.environ)
+	d := &doctor{plan: loaded.check(), ctx: p.ctx, out: p.out}
+	for _, problem := range loaded.problems {
+		d.fail("configuration", "%s", problem)
+	}
+	if d.failed == 0 {
+		d.ok("configuration", "file: %s", orNone(loaded.path))
+		d.all()
+	}
+	if d.failed > 0 {
+		return errors.New("something is wrong: see the lines that begin with FAIL")
+	}
+	return nil
+}
+
+func (d *doctor) all() {
+	d.folder()
+	keys := d.keys()
+	database := d.database(keys)
+	d.public(keys, d.clock(database))
+	d.mail()
+	if database != nil {
+		if err := database.Close(); err != nil {
+			d.fail("database", "closing it: %v", err)
+		}
+	}
+}
+
+// lowDisk is when there is little left: a busy day's growth, and room for the
+// copy that is made before migrating.
+const lowDisk = 500 << 20
+
+func (d *doctor) folder() {
+	const check = "data folder"
+	info, err := os.Stat(d.plan.data)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.fail(check, "there is no folder %s. Start 'parvis serve' once, or name another with --data.", d.plan.data)
+		return
+	case err != nil:
+		d.fail(check, "%v", err)
+		return
+	case loose(info):
+		d.fail(check, "others on this machine can look into %s: chmod 700 %s", d.plan.data, d.plan.data)
+	default:
+		d.ok(check, "%s, for its owner only", d.plan.data)
+	}
+	free, known := freeSpace(d.plan.data)
+	switch {
+	case !known:
+		d.note("disk space", "this system does not tell how much is free")
+	case free < lowDisk:
+		d.fail("disk space", "only %d MB are free at %s: make room, or nothing can be stored soon.", free>>20, d.plan.data)
+	default:
+		d.ok("disk space", "%d MB are free", free>>20)
+	}
+}
+
+// keys are the zero Keys where there are none that can be used.
+func (d *doctor) keys() secret.Keys {
+	k, err := readKeys(d.plan.keysPath())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.fail("keys", "%s is missing. Restore it from a backup; if this installation is new, start 'parvis serve' once.", d.plan.keysPath())
+	case err != nil:
+		d.fail("keys", "%v.", err)
+	}
+	return k
+}
+
+// database returns the open database, or nil where it cannot be opened.
+func (d *doctor) database(keys secret.Keys) *db.DB {
+	const check = "database"
+	open, err := openDatabase(d.ctx, d.plan, false)
+	if err != nil {
+		d.fail(check, "%v. Is it running, and are name, password and certificate right?", err)
+		return nil
+	}
+	empty, err := open.Empty(d.ctx)
+	switch {
+	case err != nil:
+		d.fail(check, "it cannot be read: %v.", err)
+		return open
+	case empty:
+		d.fail(check, "it holds nothing: start 'parvis serve' once, or name the right database. It is %s.", shownDatabase(d.plan.database))
+		return open
+	}
+	if err := writeAndUndo(d.ctx, open); err != nil {
+		d.fail(check, "it cannot be written: %v. It is %s. Look at the rights of its file or role, and at the space on its disk.",
+			err, shownDatabase(d.plan.database))
+	} else {
+		d.ok(check, "a row was written to %s and taken back", shownDatabase(d.plan.database))
+	}
+	if len(keys.Sealing) > 0 {
+		d.protected(open, keys)
+	}
+	return open
+}
+
+func writeAndUndo(ctx context.Context, open *db.DB) error {
+	err := open.Update(ctx, func(tx *db.Tx) error {
+		if _, err := tx.Note(ctx, "doctor", "can write"); err != nil {
+			return err
+		}
+		return errOnlyLooked
+	})
+	if errors.Is(err, errOnlyLooked) {
+		return nil
+	}
+	return err
+}
+
+// protected checks what the keys are for: that they belong to this database,
+// and that nobody altered its audit log.
+func (d *doctor) protected(open *db.DB, keys secret.Keys) {
+	known, err := (&storage{db: open}).knownKeys(d.ctx)
+	switch {
+	case err != nil:
+		d.fail("keys", "what the database says of them cannot be read: %v.", err)
+		return
+	case !keysFit(keys, known):
+		d.fail("keys", "%s are not the keys of this database. Restore those that belong to it, or name the right database.", d.plan.keysPath())
+		return
+	}
+	d.ok("keys", "%s belong to this database", d.plan.keysPath())
+	seals, err := audit.NewSeals(keys.Sealing).Verify(d.ctx, open)
+	switch {
+	case errors.Is(err, audit.ErrChainBroken):
+		d.fail("audit log", "%v. Compare it with a backup: somebody changed the database by hand.", err)
+	case err != nil:
+		d.fail("audit log", "it cannot be read: %v.", err)
+	default:
+		d.ok("audit log", "%d seals hold", seals)
+	}
+}
+
+// patience is how long doctor waits for anybody.
+const patience = 10 * time.Second
+
+func (d *doctor) mail() {
+	const check = "mail server"
+	if d.plan.smtp == nil {
+		d.note(check, "none is configured: letters wait in the outbox. Set [mail] address to send them.")
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, patience)
+	defer cancel()
+	if err := d.plan.smtp.Check(ctx); err != nil {
+		d.fail(check, "%s: %v. Look at address, tls, username and password in [mail].", d.plan.smtp.Address, err)
+		return
+	}
+	d.ok(check, "%s took the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
+}
+
+// tolerance is how far two clocks may be apart before signatures, codes and
+// links of others stop to fit.
+const tolerance = 30 * time.Second
+
+// clock compares this machine's clock with the database's, and tells whether
+// there was one to compare with.
+func (d *doctor) clock(open *db.DB) bool {
+	if open == nil || !db.IsPostgres(d.plan.database) {
+		return false
+	}
+	var micros int64
+	var same bool
+	ok, err := open.One(d.ctx, db.Into(&micros, &same), `
+		select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint),
+			coalesce(inet_server_addr() = inet_client_addr(), true)`)
+	if err != nil || !ok {
+		d.fail("clock", "the database does not tell its time: %v.", err)
+		return false
+	}
+	if same {
+		return false // the database runs here, so it is one clock
+	}
+	d.compare(open.Now(), time.UnixMicro(micros), "the database server")
+	return true
+}
+
+func (d *doctor) compare(now, other time.Time, whose string) {
+	switch off := now.Sub(other).Round(time.Second); {
+	case off > tolerance:
+		d.fail("clock", "this machine is %s ahead of %s. Let time be set by NTP on both.", off, whose)
+	case off < -tolerance:
+		d.fail("clock", "this machine is %s behind %s. Let time be set by NTP on both.", -off, whose)
+	default:
+		d.ok("clock", "agrees with %s", whose)
+	}
+}

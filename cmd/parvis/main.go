@@ -1,0 +1,187 @@
+// Command parvis is an identity front door in one program: the server, and what
+// its operator does at the command line.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"parvis/cmd/parvis/demo"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
+
+// The exit codes besides 0.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// commands is what can be asked of the program.
+type commands struct {
+	Serve        serveCommand         `cmd:"" help:"Run the server."`
+	Demo         demoCommand          `cmd:"" help:"Try Parvis: sample organizations, a mailbox, nothing to set up and nothing kept."`
+	Doctor       doctorCommand        `cmd:"" help:"Find out what is wrong with an installation."`
+	SetupLink    setupLinkCommand     `cmd:"" name:"setup-link" help:"Print a new link that creates the first organization, while none has an owner."`
+	Organization organizationCommands `cmd:"" help:"Create, list, suspend and resume organizations."`
+	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
+	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets."`
+	Backup       backupCommand        `cmd:"" help:"Copy an SQLite database while the server runs."`
+	Version      versionCommand       `cmd:"" help:"Print this program's version."`
+}
+
+// storageFlags are the flags of whatever opens the database.
+type storageFlags struct {
+	Config   string `placeholder:"FILE" help:"Configuration file. Without it DATA/parvis.toml, where that exists."`
+	Data     string `placeholder:"FOLDER" help:"Folder with the keys and, on SQLite, the database. Without it ./data."`
+	Database string `placeholder:"ADDRESS" help:"postgres://… Without it an SQLite file in the data folder."`
+}
+
+// servingFlags are those of whatever must also know the public address.
+type servingFlags struct {
+	storageFlags
+	Listen        string `placeholder:"ADDRESS" help:"Where to listen, as 127.0.0.1:8080 or :443."`
+	PublicAddress string `placeholder:"URL" help:"The address that people use, as https://sign-in.your-company.com."`
+}
+
+// program is what a command works with besides its own flags.
+type program struct {
+	ctx     context.Context // ends with SIGINT or SIGTERM
+	environ []string
+	out     io.Writer // what was asked for
+	err     io.Writer // notes and errors
+}
+
+func run(args, environ []string, out, errors io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+
+	var c commands
+	code := -1
+	parser, err := kong.New(&c, kong.Name("parvis"), kong.Writers(out, errors), kong.Exit(func(n int) { code = n }),
+		kong.Description("Identity front door. Each setting can also stand in a TOML file or in the environment: "+
+			"'parvis config' shows them, and where each comes from."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // commands is wrong, whatever the arguments
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if code >= 0 { // help was printed
+		return code
+	}
+	if err != nil {
+		fmt.Fprintf(errors, "parvis: %v\nTry 'parvis --help'.\n", err)
+		return exitUsage
+	}
+	if err := command.Run(&program{ctx, environ, out, errors}); err != nil {
+		explain(errors, err)
+		return exitFailed
+	}
+	return 0
+}
+
+// explain prints an error for whoever typed the command: the catalogue's
+// sentence of a fault, anything else as it is.
+func explain(w io.Writer, err error) {
+	f, isFault := errors.AsType[*fault.Error](err)
+	if !isFault {
+		fmt.Fprintf(w, "parvis: %v\n", err)
+		return
+	}
+	catalogue, lerr := i18n.Load()
+	if lerr != nil {
+		fmt.Fprintf(w, "parvis: %v\n", errors.Join(err, lerr))
+		return
+	}
+	english := catalogue.In("en")
+	fmt.Fprintf(w, "parvis: %s\n", english.Text(f.Key, pairs(f.Args)...))
+	for _, reason := range f.Reasons {
+		fmt.Fprintf(w, "  - %s\n", english.Text(reason.Key, pairs(reason.Args)...))
+	}
+}
+
+func pairs(args map[string]any) []any {
+	var all []any
+	for name, value := range args {
+		all = append(all, name, value)
+	}
+	return all
+}
+
+// configure loads the configuration for a command and checks it as far as the
+// command needs it. All problems come as one error.
+func (p *program) configure(flags servingFlags, check func(*configuration) plan) (plan, error) {
+	c := loadConfig(flags, p.environ)
+	checked := check(c)
+	return checked, c.err()
+}
+
+// err lists every problem at once.
+func (c *configuration) err() error {
+	if len(c.problems) == 0 {
+		return nil
+	}
+	what := "1 problem"
+	if n := len(c.problems); n > 1 {
+		what = fmt.Sprintf("%d problems", n)
+	}
+	return fmt.Errorf("%s in the configuration:\n  - %s\nSettings come from the file (%s), then from the environment (PARVIS_MAIL_ADDRESS is [mail] address), then from flags.",
+		what, strings.Join(c.problems, "\n  - "), orNone(c.path))
+}
+
+type configCommand struct{ servingFlags }
+
+// Run prints the configuration even where it is wrong: that is when it is read.
+func (c *configCommand) Run(p *program) error {
+	loaded := loadConfig(c.servingFlags, p.environ)
+	loaded.check()
+	loaded.show(p.out)
+	return loaded.err()
+}
+
+type versionCommand struct{}
+
+// Run prints what the build knows of itself.
+func (*versionCommand) Run(p *program) error {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version + " (" + info.GoVersion + ")"
+	}
+	fmt.Fprintln(p.out, "parvis", version)
+	return nil
+}
+
+type demoCommand struct {
+	Port        int  `default:"8080" help:"Port of the sign-in pages on localhost; 0 takes a free one."`
+	MailboxPort int  `default:"8025" help:"Port of the mailbox page on mailbox.localhost; 0 takes a free one."`
+	JSON        bool `help:"Print the addresses as one line of JSON."`
+	Verbose     bool `help:"Log every request to standard error."`
+}
+
+// Run shows Parvis to somebody who has nothing but the program.
+func (c *demoCommand) Run(p *program) error {
+	level := slog.LevelWarn
+	if c.Verbose {
+		level = slog.LevelInfo
+	}
+	return demo.Run(p.ctx, demo.Options{
+		Port: c.Port, MailboxPort: c.MailboxPort, JSON: c.JSON, Out: p.out,
+		Log: slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: level})),
+	})
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/secret"
+)
+
+// organizationCommands are what the operator does with organizations. They work
+// on the database, so they take effect at once whether or not a server runs.
+type organizationCommands struct {
+	Create  createCommand  `cmd:"" help:"Create an organization and invite its owner by mail."`
+	List    listCommand    `cmd:"" help:"List all organizations."`
+	Suspend suspendCommand `cmd:"" help:"Close an organization: nobody gets in any more, nothing is lost."`
+	Resume  resumeCommand  `cmd:"" help:"Open a suspended organization again."`
+}
+
+type createCommand struct {
+	servingFlags
+	Name      string `arg:"" help:"Name as people know it, such as 'Meridian Freight'."`
+	ShortName string `required:"" placeholder:"NAME" help:"Name as it stands in addresses, such as meridian."`
+	Owner     string `required:"" placeholder:"ADDRESS" help:"E-mail address of the owner."`
+	Language  string `default:"en" help:"Language of letters to people whose own is not known."`
+}
+
+// Run creates and invites in one transaction. The link goes to the owner's
+// mailbox and nowhere else: that the owner reads it is what proves the address.
+func (c *createCommand) Run(p *program) error {
+	plan, err := p.configure(c.servingFlags, (*configuration).check)
+	if err != nil {
+		return err
+	}
+	language, err := knownLanguage(c.Language)
+	if err != nil {
+		return err
+	}
+	return withStorage(p, plan, func(s *storage) error {
+		a, err := s.app(slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		var org directory.Organization
+		if err := s.db.Update(p.ctx, func(tx *db.Tx) (err error) {
+			org, err = directory.CreateOrganization(p.ctx, tx, directory.Operator(), directory.NewOrganization{
+				DisplayName: c.Name, ShortName: c.ShortName, Language: language,
+			})
+			if err != nil {
+				return err
+			}
+			_, err = a.Invitations.Send(p.ctx, tx, directory.Operator(), org, directory.NewInvitation{
+				Email: c.Owner, Role: directory.Owner, Language: language,
+			})
+			return err
+		}); err != nil {
+			return err
+		}
+		runs, err := s.serverRuns(p.ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(p.out, "Created %s. Its page is %s/o/%s\n%s\n", org.DisplayName, plan.base, directory.PathName(org.ShortName),
+			letterNote(c.Owner, plan, runs))
+		return nil
+	})
+}
+
+// letterNote tells what becomes of the owner's letter.
+func letterNote(owner string, p plan, serverRuns bool) string {
+	switch {
+	case p.smtp == nil:
+		return "The invitation to " + owner + " waits in the outbox: no mail server is configured ([mail] address)."
+	case !serverRuns:
+		return "The invitation to " + owner + " waits in the outbox: no server is running. 'parvis serve' sends it."
+	}
+	return "The running server sends the invitation to " + owner + " now."
+}
+
+// serverRuns tells whether a server does the repeated work. One that was killed
+// counts for half a minute more, until its lease ends.
+func (s *storage) serverRuns(ctx context.Context) (bool, error) {
+	free, err := s.db.Lease(ctx, "letters", secret.NewID("node"), 0)
+	return !free, err
+}
+
+func knownLanguage(typed string) (i18n.Tag, error) {
+	catalogue, err := i18n.Load()
+	if err != nil {
+		return "", err
+	}
+	tag, ok := catalogue.Known(typed)
+	if ok {
+		return tag, nil
+	}
+	var known []string
+	for _, l := range catalogue.Languages() {
+		known = append(known, string(l.Tag))
+	}
+	return "", fmt.Errorf("there is no language %q: choose one of %s", typed, strings.Join(known, ", "))
+}
+
+type listCommand struct{ storageFlags }
+
+// Run lists organizations, oldest first.
+func (c *listCommand) Run(p *program) error {
+	return c.with(p, func(s *storage) error {
+		all, err := directory.Organizations(p.ctx, s.db)
+		if err != nil {
+			return err
+		}
+		return listOrganizations(p.out, all)
+	})
+}
+
+func listOrganizations(w io.Writer, all []directory.Organization) error {
+	if len(all) == 0 {
+		fmt.Fprintln(w, "No organization yet.")
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SHORT NAME\tNAME\tCREATED\tSTATE")
+	for _, o := range all {
+		state := "open"
+		if !o.SuspendedAt.IsZero() {
+			state = "suspended since " + o.SuspendedAt.Format(time.DateOnly)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", o.ShortName, o.DisplayName, o.CreatedAt.Format(time.DateOnly), state)
+	}
+	return table.Flush()
+}
+
+// with opens an installation for a command that needs to know no public address.
+func (f storageFlags) with(p *program, work func(*storage) error) error {
+	plan, err := p.configure(servingFlags{storageFlags: f}, (*configuration).checkStorage)
+	if err != nil {
+		return err
+	}
+	return withStorage(p, plan, work)
+}
+
+type suspendCommand struct {
+	storageFlags
+	ShortName string `arg:"" help:"Its short name."`
+}
+
+// Run suspends an organization, for every server on this database at once.
+func (c *suspendCommand) Run(p *program) error {
+	return c.change(p, c.ShortName, directory.Suspend, "suspended. Nobody can use it any more; 'parvis organization resume' opens it again")
+}
+
+type resumeCommand struct {
+	storageFlags
+	ShortName string `arg:"" help:"Its short name."`
+}
+
+// Run opens a suspended organization again.
+func (c *resumeCommand) Run(p *program) error {
+	return c.change(p, c.ShortName, directory.Resume, "open again")
+}
+
+func (f storageFlags) change(p *program, shortName string,
+	do func(context.Context, *db.Tx, directory.Actor, directory.OrgID) error, done string) error {
+	return f.with(p, func(s *storage) error {
+		var org directory.Organization
+		err := s.db.Update(p.ctx, func(tx *db.Tx) (err error) {
+			if org, err = directory.OrganizationByName(p.ctx, tx, shortName); err != nil {
+				return err
+			}
+			return do(p.ctx, tx, directory.Operator(), org.ID)
+		})
+		if errors.Is(err, directory.ErrNotFound) {
+			return fmt.Errorf("there is no organization with the short name %q: 'parvis organization list' shows all", shortName)
+		}
+		if err == nil {
+			fmt.Fprintf(p.out, "%s is %s.\n", org.DisplayName, done)
+		}
+		return err
+	})
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+
+	"parvis/cmd/parvis/serving"
+	"parvis/internal/app"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+)
+
+type serveCommand struct{ servingFlags }
+
+// Run serves until it is told to end. Standard output gets what a person must
+// see once, standard error the log.
+func (c *serveCommand) Run(p *program) error {
+	plan, err := p.configure(c.servingFlags, (*configuration).check)
+	if err != nil {
+		return err
+	}
+	log := newLog(p.err, plan.text)
+	// First the port: of two servers by mistake the second must touch nothing.
+	listener, err := new(net.ListenConfig).Listen(p.ctx, "tcp", plan.listen)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w. Is another server running? Choose another address with --listen", plan.listen, err)
+	}
+	defer listener.Close() //nolint:errcheck // The server has closed it already, or was never started.
+	s, err := open(p.ctx, plan, true, func(m db.Migration) {
+		log.Info("database migrated", "from", m.From, "to", m.To, "backup", m.Backup)
+	})
+	if err != nil {
+		return err
+	}
+	a, err := s.app(log)
+	if err != nil {
+		return errors.Join(err, s.db.Close())
+	}
+	if err := s.offerSetup(p.ctx, p.out); err != nil && !errors.Is(err, directory.ErrHasOwner) {
+		return errors.Join(err, s.db.Close())
+	}
+	s.announce(log)
+	return errors.Join(s.serve(p.ctx, a, listener, log), s.db.Close())
+}
+
+func newLog(w io.Writer, text bool) *slog.Logger {
+	if text {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+// app builds the program on an open installation. There is no other wiring.
+func (s *storage) app(log *slog.Logger) (*app.App, error) {
+	p := s.plan
+	a, err := app.New(app.Settings{
+		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, SMTP: p.smtp, Links: p.links, Proxies: p.proxies,
+		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting: %w", err)
+	}
+	return a, nil
+}
+
+// serve answers requests and does the repeated work until ctx ends; the work
+// goes on until the last request is answered.
+func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, log *slog.Logger) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var sweeps sync.WaitGroup
+	sweeps.Go(func() { a.Run(working) })
+	mountIdentity(a.Site, s.plan.proxies, s.keys)
+	server := serving.Server{Listener: listener, Handler: warnOfProxy(a.Site, s.plan.proxies, log)}
+	if s.plan.secured {
+		server.TLS = (&certificate{chain: s.plan.cert, key: s.plan.key, db: s.db, log: log}).tlsConfig()
+	}
+	err := serving.Run(ctx, log, server)
+	stop()
+	sweeps.Wait()
+	log.Info("ended")
+	return err
+}
+
+// announce logs how the program runs, and first what is not fit for production.
+func (s *storage) announce(log *slog.Logger) {
+	p := s.plan
+	if info, err := os.Stat(p.data); err == nil && loose(info) {
+		log.Warn("others on this machine can look into the data folder", "folder", p.data, "do", "chmod 700 "+p.data)
+	}
+	if p.lifetimes != (app.Lifetimes{}) {
+		log.Warn("lifetimes are overridden by the configuration", "lifetimes", fmt.Sprintf("%+v", p.lifetimes))
+	}
+	if p.smtp == nil {
+		log.Warn("no mail server is configured, so letters wait in the outbox", "do", "set [mail] address and restart")
+	}
+	if p.base.Scheme == "https" && !p.secured && len(p.proxies) == 0 {
+		log.Warn("no proxy is trusted, so everybody seems to come from it", "do", "set trusted_proxies")
+	}
+	log.Info("serving", "public_address", p.base.String(), "listen", p.listen, "tls", p.secured, "database", shownDatabase(p.database))
+}
+
+// offerSetup prints the link that makes the first organization and its owner,
+// while there is none. It is the one secret ever printed; the log never has it.
+func (s *storage) offerSetup(ctx context.Context, w io.Writer) error {
+	lifetime := cmp.Or(s.plan.lifetimes.SetupLink, directory.BootstrapLifetime)
+	var token secret.Token
+	err := s.db.Update(ctx, func(tx *db.Tx) (err error) {
+		token, err = directory.NewBootstrap(ctx, tx, lifetime)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "This installation has no owner yet. Create the first organization and its owner at\n\n    %s/setup/%s\n\n"+
+		"The link works once and for %s. Whoever holds it owns the installation.\n", s.plan.base, token.Reveal(), lifetime)
+	return nil
+}
+
+// warnOfProxy logs once that a peer forwards for others without being trusted:
+// then all of its clients look like one.
+func warnOfProxy(h http.Handler, trusted []netip.Prefix, log *slog.Logger) http.Handler {
+	var once sync.Once
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if forwarded(r) && !isTrusted(r, trusted) {
+			once.Do(func() {
+				log.WarnContext(r.Context(), "forwarding headers of an untrusted peer are ignored", "peer", r.RemoteAddr,
+					"do", "if the peer is your proxy, add its address to trusted_proxies")
+			})
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func forwarded(r *http.Request) bool {
+	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
+}
+
+func isTrusted(r *http.Request, trusted []netip.Prefix) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) })
+}
+
+type setupLinkCommand struct{ servingFlags }
+
+// Run prints a new link in place of one that was lost or has expired.
+func (c *setupLinkCommand) Run(p *program) error {
+	plan, err := p.configure(c.servingFlags, (*configuration).check)
+	if err != nil {
+		return err
+	}
+	return withStorage(p, plan, func(s *storage) error { return s.offerSetup(p.ctx, p.out) })
+}
+
+// withStorage opens an installation that exists for a command that ends.
+func withStorage(p *program, plan plan, work func(*storage) error) error {
+	s, err := open(p.ctx, plan, false, func(m db.Migration) {
+		fmt.Fprintf(p.err, "The database was brought from version %d to %d%s. Restart the server with this version of parvis.\n", m.From, m.To, copyNote(m))
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(s), s.db.Close())
+}
+
+func copyNote(m db.Migration) string {
+	if m.Backup == "" {
+		return ""
+	}
+	return ", after copying it to " + m.Backup
+}
+
+type migrateCommand struct{ storageFlags }
+
+// Run migrates and does nothing else, so that it can be given the address of a
+// database role that owns the tables, which serve need not know.
+func (c *migrateCommand) Run(p *program) error {
+	plan, err := p.configure(servingFlags{storageFlags: c.storageFlags}, (*configuration).checkStorage)
+	if err != nil {
+		return err
+	}
+	d, err := openDatabase(p.ctx, plan, true)
+	if err != nil {
+		return err
+	}
+	m, err := d.Migrate(p.ctx)
+	if err := errors.Join(err, d.Close()); err != nil {
+		return err
+	}
+	if m.From == m.To {
+		fmt.Fprintf(p.out, "The database is at version %d already.\n", m.To)
+		return nil
+	}
+	fmt.Fprintf(p.out, "The database was brought from version %d to %d%s.\n", m.From, m.To, copyNote(m))
+	return nil
+}
+
+type backupCommand struct {
+	storageFlags
+	File string `arg:"" help:"New file that the copy is written to."`
+}
+
+// Run copies the database while a server may be writing to it.
+func (c *backupCommand) Run(p *program) error {
+	plan, err := p.configure(servingFlags{storageFlags: c.storageFlags}, (*configuration).checkStorage)
+	if err != nil {
+		return err
+	}
+	if db.IsPostgres(plan.database) {
+		return fmt.Errorf("a PostgreSQL database is copied with its own tool, such as pg_dump --format=custom --file=%s", c.File)
+	}
+	d, err := openDatabase(p.ctx, plan, false)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(d.Backup(p.ctx, c.File), d.Close())
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: name a new file", c.File)
+	}
+	if err != nil {
+		return fmt.Errorf("copying the database: %w", err)
+	}
+	fmt.Fprintf(p.out, "Copied to %s. It is of no use without the keys, %s: keep a copy of those in another place.\n", c.File, plan.keysPath())
+	return nil
+}

@@ -1,0 +1,144 @@
+// Package serving runs HTTP servers with every limit set: on bytes, times and
+// connections, before any work starts (R-RES-01).
+package serving
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The limits of a listener. Pages are small and forms are short, so what needs
+// longer is no person waiting.
+const (
+	maxHeader      = 32 << 10
+	headerTimeout  = 10 * time.Second
+	readTimeout    = 30 * time.Second
+	writeTimeout   = 60 * time.Second
+	idleTimeout    = 90 * time.Second
+	maxConnections = 4000
+	maxStreams     = 100 // at once in one HTTP/2 connection
+
+	// goodbye is how long requests may take to end when the server is told to.
+	goodbye = 15 * time.Second
+)
+
+// A Server answers one listener.
+type Server struct {
+	Listener net.Listener
+	TLS      *tls.Config // nil where the connections are plain
+	Handler  http.Handler
+}
+
+// Run serves until ctx ends or a server fails, then lets open requests finish.
+func Run(ctx context.Context, log *slog.Logger, servers ...Server) error {
+	var running []*http.Server
+	failed := make(chan error, len(servers))
+	for _, s := range servers {
+		server := newServer(s.Handler, log)
+		running = append(running, server)
+		go func() {
+			l := limit(s.Listener, maxConnections)
+			if s.TLS == nil {
+				failed <- server.Serve(l)
+				return
+			}
+			server.TLSConfig = s.TLS
+			failed <- server.ServeTLS(l, "", "") // which speaks HTTP/2 too
+		}()
+	}
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	defer cancel()
+	for _, server := range running {
+		if e := server.Shutdown(ending); e != nil {
+			err = errors.Join(err, server.Close())
+			log.WarnContext(ctx, "requests were cut off at the end", "error", e.Error())
+		}
+	}
+	return err
+}
+
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ErrorLog:          slog.NewLogLogger(connectionLog{log.Handler()}, slog.LevelWarn),
+	}
+}
+
+// connectionLog gives what net/http says about its connections a constant
+// message. Clients that do not finish a handshake are everyday and no warning.
+type connectionLog struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (c connectionLog) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "TLS handshake error") {
+		r.Level = slog.LevelDebug
+	}
+	if !c.Enabled(ctx, r.Level) {
+		return nil
+	}
+	told := slog.NewRecord(r.Time, r.Level, "connection failed", 0)
+	told.AddAttrs(slog.String("detail", strings.TrimSpace(r.Message)))
+	return c.Handler.Handle(ctx, told)
+}
+
+// limit lets a listener have n open connections; others wait outside.
+func limit(l net.Listener, n int) net.Listener {
+	return &limited{Listener: l, places: make(chan struct{}, n), closed: make(chan struct{})}
+}
+
+type limited struct {
+	net.Listener
+	places chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Accept waits for a place, then for a connection.
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &place{Conn: c, free: sync.OnceFunc(func() { <-l.places })}, nil
+}
+
+// Close also ends the wait for a place.
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type place struct {
+	net.Conn
+	free func()
+}
+
+// Close gives the place to the next one.
+func (p *place) Close() error {
+	defer p.free()
+	return p.Conn.Close()
+}

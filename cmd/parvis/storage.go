@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+// storage is an open installation: its database and what unlocks it.
+type storage struct {
+	plan plan
+	db   *db.DB
+	keys secret.Keys
+}
+
+// open opens an installation and brings its database up to this program. Only
+// serve makes a new one. Notes of what was done go to note.
+func open(ctx context.Context, p plan, create bool, note func(db.Migration)) (*storage, error) {
+	d, err := openDatabase(ctx, p, create)
+	if err != nil {
+		return nil, err
+	}
+	s := &storage{plan: p, db: d}
+	if err := s.unlock(ctx, create, note); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return s, nil
+}
+
+// openDatabase opens the database alone, which is made only where create says so.
+func openDatabase(ctx context.Context, p plan, create bool) (*db.DB, error) {
+	if create {
+		if err := os.MkdirAll(p.data, 0o700); err != nil {
+			return nil, fmt.Errorf("making the data folder: %w", err)
+		}
+	} else if _, err := os.Stat(p.database); !db.IsPostgres(p.database) && err != nil {
+		return nil, fmt.Errorf("there is no database at %s yet. Start 'parvis serve' once, or name another folder with --data", p.database)
+	}
+	d, err := db.Open(ctx, p.database)
+	if err != nil {
+		return nil, fmt.Errorf("%w\nThe database is %s", err, shownDatabase(p.database))
+	}
+	return d, nil
+}
+
+func shownDatabase(address string) string {
+	if db.IsPostgres(address) {
+		return withoutPassword(address)
+	}
+	return address
+}
+
+// keysNote names the row that tells which keys a database was made with.
+const keysNote = "keys"
+
+// unlock finds the keys and migrates. Keys and database begin together: one
+// without the other is an accident, and going on would make it worse.
+//
+// New keys are written beside their place first and moved there once the
+// database knows them. So a first start that is cut short anywhere is simply
+// repeated, and of two that begin at once on one database the slower is refused.
+func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migration)) error {
+	path, fresh := s.plan.keysPath(), ""
+	known, err := s.knownKeys(ctx)
+	if err != nil {
+		return err
+	}
+	s.keys, err = readKeys(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err != nil && !missing:
+		return err
+	case missing && known != "":
+		if s.keys, fresh = unfinishedKeys(path, known); fresh == "" {
+			return fmt.Errorf("the database is in use, but its keys, %s, are missing. Copy the file from where this installation ran before, "+
+				"or from its backup: without it no password can be checked and no letter read", path)
+		}
+	case missing && !create:
+		return errors.New("there is nothing here yet: start 'parvis serve' once")
+	case missing:
+		s.keys, fresh = secret.NewKeys(), path+unfinished+secret.NewID("k")
+		if err := writeKeys(fresh, s.keys); err != nil {
+			return err
+		}
+	case known == "":
+		return fmt.Errorf("the keys are there, %s, but the database holds nothing. Was it lost? Then restore it from a backup. "+
+			"To begin anew move the keys away first: they are for what was sealed with them", path)
+	case !keysFit(s.keys, known):
+		return fmt.Errorf("%s are not the keys of this database: it was made with others. Restore the keys that belong to it, "+
+			"or name the right database", path)
+	}
+	if err := s.migrate(ctx, note); err != nil || fresh == "" {
+		return err
+	}
+	return s.adopt(ctx, fresh, path)
+}
+
+// unfinished stands in the names of keys that no database knows yet.
+const unfinished = ".new-"
+
+// unfinishedKeys finds the keys of a first start that was cut short after the
+// database knew them, and their file; no name where there are none.
+func unfinishedKeys(path, known string) (secret.Keys, string) {
+	left, _ := filepath.Glob(path + unfinished + "*") //nolint:errcheck // A path of ours is a good pattern or matches nothing.
+	for _, name := range left {
+		if k, err := readKeys(name); err == nil && keysFit(k, known) {
+			return k, name
+		}
+	}
+	return secret.Keys{}, ""
+}
+
+// adopt makes new keys those of the database.
+func (s *storage) adopt(ctx context.Context, fresh, path string) error {
+	var known string
+	err := s.db.Update(ctx, func(tx *db.Tx) (err error) {
+		known, err = tx.Note(ctx, keysNote, describeKeys(s.keys))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("noting the keys: %w", err)
+	}
+	if !keysFit(s.keys, known) {
+		return errors.Join(os.Remove(fresh), fmt.Errorf("another server began on this database at the same moment, with keys of its own. "+
+			"Copy its keys to %s and start again", path))
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return fmt.Errorf("storing the keys: %w", err)
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func (s *storage) migrate(ctx context.Context, note func(db.Migration)) error {
+	m, err := s.db.Migrate(ctx)
+	if err != nil {
+		return err
+	}
+	if m.From != m.To {
+		note(m)
+	}
+	return nil
+}
+
+// errOnlyLooked rolls a transaction back that did its work.
+var errOnlyLooked = errors.New("only looked")
+
+// knownKeys is what the database says about its keys; nothing where it is new.
+func (s *storage) knownKeys(ctx context.Context) (string, error) {
+	empty, err := s.db.Empty(ctx)
+	if err != nil || empty {
+		return "", err
+	}
+	var known string
+	err = s.db.Update(ctx, func(tx *db.Tx) (err error) {
+		if known, err = tx.Note(ctx, keysNote, ""); err != nil {
+			return err
+		}
+		return errOnlyLooked
+	})
+	if errors.Is(err, errOnlyLooked) {
+		err = nil
+	}
+	return known, err
+}
+
+// rings names the rings of keys in a fixed order.
+func rings(k secret.Keys) map[string]secret.Ring {
+	return map[string]secret.Ring{"sealing": k.Sealing, "pepper": k.Pepper, "lookup": k.Lookup}
+}
+
+// describeKeys names the keys in use and adds to each a MAC under it, which
+// shows whether a key is the same and nothing of the key.
+func describeKeys(k secret.Keys) string {
+	var all []string
+	for _, name := range []string{"sealing", "pepper", "lookup"} {
+		key := rings(k)[name].Current()
+		all = append(all, name+" "+key.ID+" "+proofOf(key, name))
+	}
+	return strings.Join(all, "\n")
+}
+
+func proofOf(k secret.Key, ring string) string {
+	return base64.RawURLEncoding.EncodeToString(secret.MAC(k.Bytes, "parvis keys", ring, k.ID))
+}
+
+// keysFit tells whether every key that a database was made with is in k. A key
+// that was put in front since does not matter.
+func keysFit(k secret.Keys, known string) bool {
+	lines := strings.Split(known, "\n")
+	for _, line := range lines {
+		part := strings.Fields(line)
+		if len(part) != 3 {
+			return false
+		}
+		key, ok := rings(k)[part[0]].ByID(part[1])
+		if !ok || proofOf(key, part[0]) != part[2] {
+			return false
+		}
+	}
+	return len(lines) == len(rings(k))
+}
+
+// readKeys reads a file that only its owner may read.
+func readKeys(path string) (secret.Keys, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return secret.Keys{}, fmt.Errorf("reading the keys: %w", err)
+	}
+	if loose(info) {
+		return secret.Keys{}, fmt.Errorf("others on this machine can read the keys: chmod 600 %s", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return secret.Keys{}, fmt.Errorf("reading the keys: %w", err)
+	}
+	k, err := secret.ParseKeys(text)
+	if err != nil {
+		return secret.Keys{}, fmt.Errorf("%s cannot be read as keys; restore it from a backup: %w", path, err)
+	}
+	return k, nil
+}
+
+// loose tells that others than the owner may do something with a file.
+func loose(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
+
+// writeKeys writes a new file that survives a loss of power.
+func writeKeys(path string, k secret.Keys) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing the keys: %w", err)
+	}
+	_, err = f.Write(k.Text())
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("writing the keys: %w", err)
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes names in a folder survive a loss of power.
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

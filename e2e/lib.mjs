@@ -1,0 +1,150 @@
+// What the browser journeys have in common: the built program, Debian's Chromium,
+// pictures of the pages and a check of their accessibility.
+
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+// --- The program --------------------------------------------------------------
+
+// demoArguments is the one place that knows the flags of 'parvis demo'.
+function demoArguments() {
+  return ['demo', '--listen', '127.0.0.1:0'];
+}
+
+// addressIn finds the address that the program says it listens on, or nothing.
+// The look-ahead waits for the whole port number.
+function addressIn(output) {
+  return output.match(/https?:\/\/(?:localhost|127\.0\.0\.1):[1-9]\d*(?=\D)/)?.[0];
+}
+
+// startDemo starts the binary named by PARVIS_BINARY in an empty folder. It
+// returns the address, everything the program has printed so far, and stop.
+export async function startDemo({ args = demoArguments(), env = {} } = {}) {
+  const binary = process.env.PARVIS_BINARY;
+  if (!binary) throw new Error('PARVIS_BINARY does not name the built program; ./check all sets it');
+  const folder = await mkdtemp(join(tmpdir(), 'parvis-e2e-'));
+  const child = spawn(binary, args, { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  // A test run that is cut short must not leave a server behind.
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  let output = '';
+  const ended = new Promise((resolve) => child.once('close', resolve).once('error', resolve));
+
+  const stop = async () => {
+    // A server that does not end by itself is a fault, but not one to wait for.
+    const late = setTimeout(kill, 10_000);
+    child.kill('SIGTERM');
+    await ended;
+    clearTimeout(late);
+    process.removeListener('exit', kill);
+    await rm(folder, { recursive: true, force: true });
+  };
+
+  const listening = new Promise((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        output += text;
+        const address = addressIn(output);
+        if (address) resolve(address);
+      });
+    }
+  });
+  const address = await Promise.race([listening, ended.then(() => undefined), after(30_000)]);
+  if (!address) {
+    await stop();
+    throw new Error(`parvis ${args.join(' ')} named no address:\n${output}`);
+  }
+  return { address, output: () => output, stop };
+}
+
+function after(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
+}
+
+// --- The browser --------------------------------------------------------------
+
+// Everything Chromium does for itself is off: on a closed network each look-up of
+// its maker's hosts is an error, and none of it is ours to test.
+const flags = [
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-gpu',
+  '--disable-quic',
+  '--disable-sync',
+  '--no-first-run',
+  // Chromium's sandbox refuses to run as root, which CI is.
+  ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+];
+
+// launch starts Chromium and returns a browser context. A profile folder keeps
+// cookies for a second launch; without one the profile ends with the context.
+export async function launch({ profile, ...options } = {}) {
+  const folder = profile ?? (await mkdtemp(join(tmpdir(), 'parvis-profile-')));
+  const context = await chromium.launchPersistentContext(folder, {
+    executablePath: '/usr/bin/chromium',
+    headless: true,
+    args: flags,
+    viewport: desk,
+    locale: 'en-GB',
+    ...options,
+  });
+  if (!profile) context.once('close', () => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return context;
+}
+
+// --- Pictures -----------------------------------------------------------------
+
+const desk = { width: 1280, height: 800 };
+const phone = { width: 390, height: 844 };
+const schemes = ['light', 'dark'];
+
+// shot stores the page on a desk and on a phone, light and dark, as
+// NAME-desk-light.png and so on in the folder of PARVIS_SHOTS. Without that
+// variable it does nothing, so journeys may call it wherever a page is worth seeing.
+export async function shot(page, name) {
+  const folder = process.env.PARVIS_SHOTS;
+  if (!folder) return;
+  await mkdir(folder, { recursive: true });
+  const before = page.viewportSize();
+  for (const [device, size] of Object.entries({ desk, phone })) {
+    await page.setViewportSize(size);
+    await inEachScheme(page, (scheme) =>
+      page.screenshot({ path: join(folder, `${name}-${device}-${scheme}.png`), fullPage: true, animations: 'disabled' }));
+  }
+  await page.setViewportSize(before);
+}
+
+async function inEachScheme(page, work) {
+  try {
+    for (const scheme of schemes) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await work(scheme);
+    }
+  } finally {
+    await page.emulateMedia({ colorScheme: null });
+  }
+}
+
+// --- Accessibility ------------------------------------------------------------
+
+const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+// axe fails on whatever breaks WCAG A or AA on the page as it stands, light and
+// dark, because contrast differs. The debugger hands axe over, so the page's
+// Content-Security-Policy stays in force.
+export async function axe(page, { tags = ['wcag2a', 'wcag2aa'] } = {}) {
+  const broken = [];
+  await inEachScheme(page, async (scheme) => {
+    await page.evaluate(axeSource);
+    const { violations } = await page.evaluate(
+      (values) => globalThis.axe.run(document, { runOnly: { type: 'tag', values }, resultTypes: ['violations'] }), tags);
+    for (const { id, help, nodes } of violations) {
+      broken.push(`${id} (${scheme}): ${help}\n${nodes.map((node) => `  ${node.target.join(' ')}: ${node.html}`).join('\n')}`);
+    }
+  });
+  if (broken.length > 0) throw new Error(`${page.url()} breaks WCAG:\n${broken.join('\n')}`);
+}

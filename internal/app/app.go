@@ -1,0 +1,158 @@
+// Package app puts the packages together into one running program. The command
+// and the tests build it the same way: there is no second wiring.
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/console"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/limit"
+	"parvis/internal/mail"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+	"parvis/internal/web"
+)
+
+// Lifetimes override what constants and organizations say, where set. The
+// configuration takes them only where the public address is loopback.
+type Lifetimes struct {
+	SessionIdle     time.Duration `toml:"session_idle"`
+	SessionAbsolute time.Duration `toml:"session_absolute"`
+	SupersededToken time.Duration `toml:"superseded_token"`
+	Invitation      time.Duration `toml:"invitation"`
+	SetupLink       time.Duration `toml:"setup_link"`
+	Attempt         time.Duration `toml:"attempt"`
+}
+
+// Settings are what an installation is made of.
+type Settings struct {
+	DB        *db.DB
+	Keys      secret.Keys
+	Base      *url.URL   // public address: scheme and host, no path
+	From      string     // address that letters come from
+	SMTP      *mail.SMTP // nil where none is configured: letters wait
+	Links     page.Links
+	Proxies   []netip.Prefix
+	Lifetimes Lifetimes
+	Passwords credential.Options
+	Log       *slog.Logger
+}
+
+// App is a program ready to serve.
+type App struct {
+	Site        *page.Site // the http.Handler
+	Invitations *directory.Invitations
+	Outbox      *mail.Outbox
+	Seals       *audit.Seals
+
+	db     *db.DB
+	log    *slog.Logger
+	node   string
+	sweeps []sweep
+}
+
+// New wires the packages together.
+func New(s Settings) (*App, error) {
+	catalogue, err := i18n.Load()
+	if err != nil {
+		return nil, err
+	}
+	passwords, err := credential.NewStore(s.Keys.Pepper, s.Passwords)
+	if err != nil {
+		return nil, err
+	}
+	base := s.Base.Scheme + "://" + s.Base.Host
+	outbox := mail.NewOutbox(s.Keys.Sealing, catalogue, s.From, s.SMTP)
+	door := &session.Door{
+		Outbox: outbox, Base: base,
+		Idle: s.Lifetimes.SessionIdle, Absolute: s.Lifetimes.SessionAbsolute, Superseded: s.Lifetimes.SupersededToken,
+	}
+	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Invitation}
+	signIn := signin.NewService(signin.Service{
+		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limit.NewLimiter(s.Keys.Lookup),
+		Invites: invitations, AttemptLifetime: s.Lifetimes.Attempt,
+	}, s.Keys.Sealing)
+	site, err := page.New(page.Site{
+		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
+		Links: s.Links, NoReply: s.From, Proxies: s.Proxies, Log: s.Log,
+	}, web.Templates(), console.Templates())
+	if err != nil {
+		return nil, err
+	}
+	web.Mount(site)
+	console.Mount(site, invitations)
+	a := &App{
+		Site: site, Invitations: invitations, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
+		db: s.DB, log: s.Log, node: secret.NewID("node"),
+	}
+	a.sweeps = []sweep{
+		{"letters", time.Second, outbox.Sweep},
+		{"audit seals", time.Second, a.Seals.Sweep},
+		{"sessions", time.Minute, door.Sweep},
+		{"attempts", 5 * time.Minute, signIn.Sweep},
+		{"limits", 5 * time.Minute, limit.Sweep},
+	}
+	return a, nil
+}
+
+// sweep is repeated work: a plain function of the package that owns the rows.
+type sweep struct {
+	name  string
+	every time.Duration
+	run   func(context.Context, *db.DB) error
+}
+
+// leaseLasts is how long a node that died keeps others from its sweeps.
+const leaseLasts = 30 * time.Second
+
+// Run sweeps until ctx ends, one node at a time per sweep.
+func (a *App) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, s := range a.sweeps {
+		wg.Go(func() {
+			tick := time.NewTicker(s.every)
+			defer tick.Stop()
+			for {
+				a.sweepOnce(ctx, s)
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (a *App) sweepOnce(ctx context.Context, s sweep) {
+	mine, err := a.db.Lease(ctx, s.name, a.node, max(leaseLasts, 2*s.every))
+	if err == nil && mine {
+		err = s.run(ctx, a.db)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		a.log.ErrorContext(ctx, "sweep failed", "sweep", s.name, "error", err.Error())
+	}
+}
+
+// Sweep runs every sweep once, for commands that end and for tests.
+func (a *App) Sweep(ctx context.Context) error {
+	var all error
+	for _, s := range a.sweeps {
+		all = errors.Join(all, s.run(ctx, a.db))
+	}
+	return all
+}

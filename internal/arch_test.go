@@ -1,0 +1,311 @@
+// Package internal holds the map of the program as a test.
+package internal
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// packages lists every package, lowest first, with what it may import from this
+// module and which tables it alone may write. It is the map of the program:
+// read it top to bottom. ARCHITECTURE.md shows the same table.
+var packages = []struct{ name, imports, tables string }{
+	// Ground: no word of our domain.
+	{"fault", "", ""},
+	{"secret", "", ""},
+	{"i18n", "", ""},
+	{"db", "", "migrations leases installation"},
+
+	// Core: owns tables; never sees an http.Request.
+	{"audit", "db secret", "audit_events audit_seals"},
+	{"limit", "db secret", "limits"},
+	{"mail", "db secret i18n", "letters"},
+	{"directory", "db fault secret i18n audit mail", "organizations users invitations bootstraps"},
+	{"credential", "db fault secret audit limit mail directory", "passwords password_history password_rules"},
+	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
+	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts"},
+
+	// Surfaces: own routes and templates; never a table.
+	{"page", "db fault secret i18n audit directory session signin", ""},
+	{"web", "db fault secret audit limit directory credential session signin page", ""},
+	{"console", "db fault secret i18n audit directory credential session signin page", ""},
+
+	// The whole, and what stands beside it.
+	{"app", "db secret i18n audit limit mail directory credential session signin page web console", ""},
+	{"mailbox", "", ""},
+	{"dbtest", "db secret", ""},
+	{"idptest", "app db dbtest secret mail mailbox directory credential session", ""},
+}
+
+// unscoped lists the statements on tables of organizations that do not name
+// theirs, each with its reason. There are two kinds (decision 17): a look-up by
+// a secret's hash or an address, which returns the organization, and a sweep.
+var unscoped = map[string]string{
+	"audit: select id from audit_events where seal is null": "sweep: is there anything to seal",
+	"audit: select org_id, id, at, actor":                   "sweep: the chain runs through every organization",
+	"mail: select id from letters where next_try_at":        "sweep: is there anything to send",
+	"directory: select id from users where role":            "installation: does any owner exist yet",
+	"directory: select ⟨⟩, ⟨⟩ from invitations i join":      "look-up by a secret's hash",
+	"session: select ⟨⟩, s.org_id":                          "look-up by a secret's hash, for the organization in the path",
+	"session: select o.short_name_key from browsers":        "look-up by a secret's hash: who is signed in here",
+	"session: select s.id from sessions s join users":       "look-up by address in one browser: is the browser known",
+	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":  "one browser, whose cookie was copied: all its sessions end",
+	"session: delete from sessions where ended_at":          "sweep",
+	"session: delete from browsers where rotated_at":        "sweep",
+}
+
+// tenantTables are those whose rows belong to an organization.
+var tenantTables = strings.Fields(`users invitations letters passwords password_history password_rules
+	session_rules sessions audit_events`)
+
+func TestPackagesAreTheOnesInTheMap(t *testing.T) {
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && !slices.ContainsFunc(packages, func(p struct{ name, imports, tables string }) bool { return p.name == e.Name() }) {
+			t.Errorf("package %s is not in the map", e.Name())
+		}
+	}
+	for i, p := range packages {
+		for _, imported := range strings.Fields(p.imports) {
+			j := slices.IndexFunc(packages, func(q struct{ name, imports, tables string }) bool { return q.name == imported })
+			if j < 0 || j >= i {
+				t.Errorf("%s may import %s, which is not above it", p.name, imported)
+			}
+		}
+	}
+}
+
+// onlyImporter names who alone may import a package that is easy to misuse.
+var onlyImporter = map[string]string{
+	"database/sql": "db", "crypto/rand": "secret", "crypto/aes": "secret", "math/rand": "", "unsafe": "", "net/smtp": "",
+	"text/template": "",
+}
+
+func TestImportsAreThoseOfTheMap(t *testing.T) {
+	for _, p := range packages {
+		for path, file := range goFiles(t, p.name, false) {
+			for _, spec := range file.Imports {
+				name, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if owner, guarded := onlyImporter[name]; guarded && owner != p.name && !(p.name == "mail" && name == "text/template") {
+					t.Errorf("%s imports %s; only %q may", path, name, owner)
+				}
+				inside, ours := strings.CutPrefix(name, "parvis/internal/")
+				if ours && !slices.Contains(strings.Fields(p.imports), inside) && !strings.HasPrefix(inside, p.name+"/") {
+					t.Errorf("%s: %s may not import %s", path, p.name, inside)
+				}
+			}
+		}
+	}
+}
+
+func TestNobodyReadsTheWallClock(t *testing.T) {
+	for _, p := range packages {
+		if p.name == "db" || p.name == "mailbox" { // the clock itself; a server for the demo
+			continue
+		}
+		for path, file := range goFiles(t, p.name, false) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && (s.Sel.Name == "Now" || s.Sel.Name == "Since" || s.Sel.Name == "Until") {
+						t.Errorf("%s: use tx.Now, db.Now or a parameter, not time.%s", path, s.Sel.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+var (
+	verb         = regexp.MustCompile(`^(select|insert into|update|delete from|with) `)
+	writes       = regexp.MustCompile(`(?:insert into|update|delete from) ([a-z_]+)`)
+	reads        = regexp.MustCompile(`(?:from|join) ([a-z_]+)`)
+	placeholders = regexp.MustCompile(`\$([0-9]+)`)
+	spaces       = regexp.MustCompile(`\s+`)
+)
+
+func TestStatementsKeepTheRules(t *testing.T) {
+	owner := map[string]string{}
+	for _, p := range packages {
+		for _, table := range strings.Fields(p.tables) {
+			owner[table] = p.name
+		}
+	}
+	used := map[string]bool{}
+	statements := 0
+	for _, p := range packages {
+		for path, file := range goFiles(t, p.name, false) {
+			for _, sql := range statementsOf(file) {
+				statements++
+				for _, m := range writes.FindAllStringSubmatch(sql, -1) {
+					if table := m[1]; table != "set" && owner[table] != p.name {
+						t.Errorf("%s: %s may not write table %s: %.60s", path, p.name, table, sql)
+					}
+				}
+				for _, m := range reads.FindAllStringSubmatch(sql, -1) {
+					if o := owner[m[1]]; o != "" && o != p.name && !slices.Contains(strings.Fields(p.imports), o) {
+						t.Errorf("%s: %s may not read table %s of %s", path, p.name, m[1], o)
+					}
+				}
+				if err := placeholderOrder(sql); err != nil {
+					t.Errorf("%s: %v: %.80s", path, err, sql)
+				}
+				checkScope(t, path, p.name, sql, used)
+			}
+		}
+	}
+	if statements < 50 {
+		t.Errorf("found only %d statements: this test looks past them", statements)
+	}
+	for entry := range unscoped {
+		if !used[entry] {
+			t.Errorf("no statement without organization begins with %q any more", entry)
+		}
+	}
+}
+
+// checkScope wants org_id in every statement on a table of organizations.
+func checkScope(t *testing.T, path, pkg, sql string, used map[string]bool) {
+	t.Helper()
+	touched := slices.ContainsFunc(append(writes.FindAllStringSubmatch(sql, -1), reads.FindAllStringSubmatch(sql, -1)...),
+		func(m []string) bool { return slices.Contains(tenantTables, m[1]) })
+	if !touched {
+		return
+	}
+	_, where, _ := strings.Cut(sql, " where ")
+	if strings.HasPrefix(sql, "insert into") {
+		where = sql
+	}
+	if strings.Contains(where, "org_id") {
+		return
+	}
+	for entry := range unscoped {
+		if strings.HasPrefix(pkg+": "+sql, entry) {
+			used[entry] = true
+			return
+		}
+	}
+	t.Errorf("%s: a statement on a table of organizations does not name one: %.120s", path, sql)
+}
+
+// placeholderOrder wants $1, $2, … in order of first appearance, because one
+// driver swaps others silently.
+func placeholderOrder(sql string) error {
+	highest := 0
+	for _, m := range placeholders.FindAllStringSubmatch(sql, -1) {
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			return err
+		}
+		if n > highest+1 && !strings.Contains(sql, "⟨⟩") {
+			return fmt.Errorf("$%d appears before $%d", n, highest+1)
+		}
+		highest = max(highest, n)
+	}
+	return nil
+}
+
+// statementsOf collects the SQL texts of a file: string literals, joined where
+// they are added up; what is added but is no literal shows as ⟨⟩.
+func statementsOf(file *ast.File) []string {
+	var all []string
+	var visit func(n ast.Node) bool
+	visit = func(n ast.Node) bool {
+		e, ok := n.(ast.Expr)
+		if !ok {
+			return true
+		}
+		text, isText := flatten(e)
+		if !isText {
+			return true
+		}
+		text = strings.TrimSpace(spaces.ReplaceAllString(text, " "))
+		if verb.MatchString(text) {
+			all = append(all, text)
+		}
+		return false
+	}
+	ast.Inspect(file, visit)
+	return all
+}
+
+func flatten(e ast.Expr) (string, bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if e.Kind != token.STRING {
+			return "", false
+		}
+		s, err := strconv.Unquote(e.Value)
+		return s, err == nil
+	case *ast.BinaryExpr:
+		if e.Op != token.ADD {
+			return "", false
+		}
+		left, l := flatten(e.X)
+		right, r := flatten(e.Y)
+		if !l && !r {
+			return "", false
+		}
+		if !l {
+			left = "⟨⟩"
+		}
+		if !r {
+			right = "⟨⟩"
+		}
+		return left + right, true
+	}
+	return "", false
+}
+
+func goFiles(t *testing.T, pkg string, tests bool) map[string]*ast.File {
+	t.Helper()
+	files := map[string]*ast.File{}
+	err := filepath.WalkDir(pkg, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") != tests {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		files[path] = f
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// The map in ARCHITECTURE.md is this one.
+func TestArchitecturePageShowsThisMap(t *testing.T) {
+	page, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packages {
+		row := fmt.Sprintf("| %s | %s | %s |", p.name, orDash(p.imports), orDash(p.tables))
+		if !strings.Contains(string(page), row) {
+			t.Errorf("ARCHITECTURE.md lacks the row\n%s", row)
+		}
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}

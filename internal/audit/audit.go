@@ -1,0 +1,141 @@
+// Package audit keeps who did what to whom, when, from where, with what before
+// and after. Rows are inserted in the transaction they tell of and sealed by a
+// sweep into a chain, so that a removed or altered row shows.
+//
+// It owns audit_events and audit_seals.
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+// Action names what was done, as area.verb; the catalogue has its sentence
+// under "audit.action." and this name.
+type Action string
+
+// Result tells whether it happened.
+type Result string
+
+// The two results. A refusal is recorded like a deed.
+const (
+	Done    Result = "done"
+	Refused Result = "refused"
+)
+
+// Who acts when it is no user.
+const (
+	Operator  = "operator"  // the command line
+	System    = "system"    // a sweep
+	Anonymous = "anonymous" // a browser that proved nothing yet
+)
+
+// Origin is where a request came from. The edge puts it into the context; work
+// without a request has the zero Origin.
+type Origin struct {
+	Network string // the client's address, as far as trusted proxies tell
+	Agent   string // the User-Agent header, cleaned and cut
+	Request string // the reference that the log line and the error page show
+}
+
+type originKey struct{}
+
+// WithOrigin returns a context that carries o.
+func WithOrigin(ctx context.Context, o Origin) context.Context {
+	o.Agent = clean(o.Agent, 300)
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+// OriginOf returns the Origin in ctx, or the zero Origin.
+func OriginOf(ctx context.Context) Origin {
+	o, _ := ctx.Value(originKey{}).(Origin)
+	return o
+}
+
+// Event is one thing that was done or refused.
+type Event struct {
+	OrgID      string // empty for what concerns no organization
+	Actor      string // a user's id, or Operator, System, Anonymous
+	ActorName  string // as it was then: the user may be renamed or deleted later
+	Action     Action
+	Result     Result // Done where empty
+	Target     string // the id of what it was done to
+	TargetName string
+	Before     Fields // what changed, as it was
+	After      Fields // and as it became
+}
+
+// Fields are names and values of what changed. Never put a secret in.
+type Fields map[string]any
+
+// A Stored event is one read back.
+type Stored struct {
+	Event
+	ID     string
+	At     time.Time
+	Origin Origin
+	Sealed bool // covered by the chain
+}
+
+// Record inserts e in the transaction that it tells of.
+func Record(ctx context.Context, tx *db.Tx, e Event) error {
+	if e.Result == "" {
+		e.Result = Done
+	}
+	o := OriginOf(ctx)
+	before, err := fieldsText(e.Before)
+	if err != nil {
+		return err
+	}
+	after, err := fieldsText(e.After)
+	if err != nil {
+		return err
+	}
+	e.ActorName, e.TargetName = clean(e.ActorName, 300), clean(e.TargetName, 300)
+	search := strings.ToLower(strings.Join([]string{string(e.Action), e.ActorName, e.Actor, e.TargetName, e.Target, o.Request, o.Network}, " "))
+	_, err = tx.Exec(ctx, `
+		insert into audit_events (org_id, id, at, actor, actor_name, action, result, target, target_name,
+			search_key, network, agent, request, before, after)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		e.OrgID, secret.NewID("evt"), db.Time(tx.Now()), e.Actor, e.ActorName, string(e.Action), string(e.Result),
+		e.Target, e.TargetName, search, o.Network, o.Agent, o.Request, before, after)
+	if err != nil {
+		return fmt.Errorf("recording %s: %w", e.Action, err)
+	}
+	return nil
+}
+
+func fieldsText(f Fields) (string, error) {
+	if len(f) == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(f) // map keys come out sorted, so equal fields give equal text
+	if err != nil {
+		return "", fmt.Errorf("recording fields: %w", err)
+	}
+	return string(b), nil
+}
+
+// clean makes text from outside fit for one line of a log or a terminal
+// (R-LOG-04): no control or direction characters, at most limit runes.
+func clean(s string, limit int) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range s {
+		if n++; n > limit {
+			break
+		}
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) || r == unicode.ReplacementChar {
+			r = '·'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

@@ -1,0 +1,117 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+)
+
+// pageSize is how many events a list shows at once.
+const pageSize = 50
+
+// Query selects events of one organization. Its zero fields select everything.
+type Query struct {
+	OrgID string
+	// Search is a piece of a name, an address, an action or a reference; every
+	// word must occur.
+	Search string
+	Result Result
+	// Before is the cursor of the page before: Page.Next of it.
+	Before Cursor
+}
+
+// Cursor is the place of an event in the list, newest first.
+type Cursor struct {
+	At time.Time
+	ID string
+}
+
+// Page is one page of events, newest first.
+type Page struct {
+	Events []Stored
+	Next   Cursor // zero on the last page
+}
+
+const columns = `id, at, actor, actor_name, action, result, target, target_name, network, agent, request, before, after, seal`
+
+// List returns one page of an organization's events.
+func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
+	if q.Before.ID == "" {
+		q.Before.At = time.UnixMicro(1 << 60)
+	}
+	var page Page
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		e, err := scanStored(scan)
+		e.OrgID = q.OrgID
+		page.Events = append(page.Events, e)
+		return err
+	}, `
+		select `+columns+`
+		from audit_events
+		where org_id = $1 and (at, id) < ($2, $3) and ($4 = '' or result = $4)
+			and search_key like $5 escape '\' and search_key like $6 escape '\' and search_key like $7 escape '\'
+		order by at desc, id desc
+		limit $8`,
+		q.OrgID, db.Time(q.Before.At), q.Before.ID, string(q.Result),
+		pattern(q.Search, 0), pattern(q.Search, 1), pattern(q.Search, 2), pageSize+1)
+	if err != nil {
+		return Page{}, fmt.Errorf("listing audit events: %w", err)
+	}
+	if len(page.Events) > pageSize {
+		page.Events = page.Events[:pageSize]
+		last := page.Events[pageSize-1]
+		page.Next = Cursor{last.At, last.ID}
+	}
+	return page, nil
+}
+
+// pattern makes the like pattern of one word of a search; '%' where there is none.
+func pattern(search string, word int) string {
+	words := strings.Fields(strings.ToLower(search))
+	if word >= len(words) {
+		return "%"
+	}
+	w := words[word]
+	if word == 2 {
+		w = strings.Join(words[2:], " ")
+	}
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(w) + "%"
+}
+
+// ByID returns one event of an organization; false where it has none by that id.
+func ByID(ctx context.Context, r db.Reader, orgID, id string) (Stored, bool, error) {
+	var e Stored
+	found := false
+	err := r.Rows(ctx, func(scan func(...any) error) (err error) {
+		found = true
+		e, err = scanStored(scan)
+		return err
+	}, `select `+columns+` from audit_events where org_id = $1 and id = $2`, orgID, id)
+	e.OrgID = orgID
+	return e, found, err
+}
+
+func scanStored(scan func(...any) error) (Stored, error) {
+	var e Stored
+	var before, after string
+	var seal *int64
+	err := scan(&e.ID, (*db.Time)(&e.At), &e.Actor, &e.ActorName, &e.Action, &e.Result, &e.Target, &e.TargetName,
+		&e.Origin.Network, &e.Origin.Agent, &e.Origin.Request, &before, &after, &seal)
+	if err != nil {
+		return Stored{}, err
+	}
+	e.Sealed = seal != nil
+	for text, into := range map[string]*Fields{before: &e.Before, after: &e.After} {
+		if text == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(text), into); err != nil {
+			return Stored{}, fmt.Errorf("reading the fields of %s: %w", e.ID, err)
+		}
+	}
+	return e, nil
+}

@@ -1,0 +1,169 @@
+package console
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"parvis/internal/audit"
+	"parvis/internal/directory"
+	"parvis/internal/page"
+)
+
+// auditPage is the list of what was done, newest first.
+type auditPage struct {
+	Query query
+	Rows  []auditRow
+	Pages pages
+}
+
+// auditRow is an event with the names that a reader knows its parties by.
+type auditRow struct {
+	audit.Stored
+	Outcome chip
+	Who     string // the actor's name, as it was then
+	As      string // catalogue key of what an actor is that is no user
+	Path    string
+}
+
+var resultChips = map[audit.Result]chip{
+	audit.Done:    {"audit.result.done", "ok"},
+	audit.Refused: {"audit.result.refused", "bad"},
+}
+
+var otherActors = map[string]string{
+	audit.Operator:  "audit.actor.operator",
+	audit.System:    "audit.actor.system",
+	audit.Anonymous: "audit.actor.anonymous",
+}
+
+func (s *Server) auditLog(v *page.Viewer) error {
+	const filter = "result"
+	q, err := readQuery(v, filter, string(audit.Done), string(audit.Refused))
+	if err != nil {
+		return err
+	}
+	found, err := audit.List(v.R.Context(), s.site.DB, audit.Query{
+		OrgID: string(v.Organization.ID), Search: q.Search, Result: audit.Result(q.Filter),
+		Before: audit.Cursor{At: q.Before.At, ID: q.Before.ID},
+	})
+	if err != nil {
+		return err
+	}
+	p := auditPage{Query: q, Pages: q.pagesOf(v.Path("admin/audit"), filter, place{found.Next.At, found.Next.ID})}
+	for _, e := range found.Events {
+		p.Rows = append(p.Rows, auditRowOf(v, e))
+	}
+	return v.Render("console-audit", p)
+}
+
+func auditRowOf(v *page.Viewer, e audit.Stored) auditRow {
+	row := auditRow{Stored: e, Outcome: resultChips[e.Result], Who: e.ActorName, As: otherActors[e.Actor], Path: v.Path("admin/audit", e.ID)}
+	if row.Who == e.Actor {
+		row.Who = "" // the operator's name is what it is
+	}
+	return row
+}
+
+// entryPage is one event in full.
+type entryPage struct {
+	auditRow
+	ActorPath  string // empty where the actor has no page
+	TargetPath string
+	Changes    []change
+}
+
+// change is one field before and after. Values are shown as they were recorded,
+// in no language.
+type change struct {
+	Key    string // catalogue key of the field's name; empty for one that the catalogue has not
+	Name   string // as recorded
+	Before string // empty where there was none, like After
+	After  string
+}
+
+func (s *Server) auditEntry(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	e, found, err := audit.ByID(v.R.Context(), s.site.DB, string(v.Organization.ID), id)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return directory.ErrNotFound
+	}
+	return v.Render("console-entry", entryPage{
+		auditRow: auditRowOf(v, e), ActorPath: pathOf(v, e.Actor), TargetPath: pathOf(v, e.Target),
+		Changes: changesOf(e.Before, e.After),
+	})
+}
+
+// pathOf is the page of what an id names, where there is one.
+func pathOf(v *page.Viewer, id string) string {
+	switch {
+	case !validID.MatchString(id):
+	case strings.HasPrefix(id, "usr_"):
+		return v.Path("admin/people", id)
+	case strings.HasPrefix(id, "inv_"):
+		return v.Path("admin/invitations", id)
+	}
+	return ""
+}
+
+func changesOf(before, after audit.Fields) []change {
+	all := maps.Clone(before)
+	if all == nil {
+		all = audit.Fields{}
+	}
+	maps.Copy(all, after)
+	var changes []change
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		changes = append(changes, change{fieldKeys[name], name, valueText(before, name), valueText(after, name)})
+	}
+	return changes
+}
+
+// valueText is a recorded value as text: a string as it is, anything else as JSON.
+func valueText(fields audit.Fields, name string) string {
+	v, ok := fields[name]
+	if !ok {
+		return ""
+	}
+	if s, ok := v.(string); ok {
+		return s
+	}
+	var b strings.Builder
+	text := json.NewEncoder(&b)
+	text.SetEscapeHTML(false) // the template escapes, once
+	if err := text.Encode(v); err != nil {
+		return "" // it was read from JSON, so it can be written as JSON
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// fieldKeys name the fields that events record.
+var fieldKeys = map[string]string{
+	"digit":             "audit.field.digit",
+	"email":             "audit.field.email",
+	"history":           "audit.field.history",
+	"language":          "audit.field.language",
+	"lower_case":        "audit.field.lower_case",
+	"maximum_length":    "audit.field.maximum_length",
+	"method":            "audit.field.method",
+	"methods":           "audit.field.methods",
+	"minimum_length":    "audit.field.minimum_length",
+	"name":              "audit.field.name",
+	"password_disabled": "audit.field.password_disabled",
+	"preset":            "audit.field.preset",
+	"reason":            "audit.field.reason",
+	"role":              "audit.field.role",
+	"sessions":          "audit.field.sessions",
+	"short_name":        "audit.field.short_name",
+	"slowed":            "audit.field.slowed",
+	"special":           "audit.field.special",
+	"upper_case":        "audit.field.upper_case",
+	"user":              "audit.field.user",
+}

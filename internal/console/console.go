@@ -1,0 +1,59 @@
+// Package console has the pages of the administration: people and their
+// invitations, and the audit log.
+//
+// Every handler asks for rows of the viewer's own organization only, which the
+// session names and nothing in a request can. Whether somebody may change
+// somebody is decided by the directory's functions; a page only leaves out the
+// buttons that they would refuse.
+package console
+
+import (
+	"embed"
+	"io/fs"
+
+	"parvis/internal/directory"
+	"parvis/internal/page"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// Templates are this surface's pages, for page.New.
+func Templates() fs.FS {
+	files, err := fs.Sub(templates, "templates")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return files
+}
+
+// Server answers these pages.
+type Server struct {
+	site        *page.Site
+	invitations *directory.Invitations
+}
+
+// What a role needs for a page, and for a change.
+var (
+	reads      = directory.Role.ReadsConsole
+	readsAudit = directory.Role.ReadsAudit
+	invites    = func(r directory.Role) bool { return len(r.Grants()) > 0 }
+)
+
+// Mount adds the pages to the site. Who may pass comes first in each line.
+func Mount(site *page.Site, invitations *directory.Invitations) {
+	s := &Server{site, invitations}
+
+	site.Console(reads, "GET /o/{org}/admin", s.front)
+	site.Console(reads, "GET /o/{org}/admin/people", s.people)
+	site.Console(reads, "GET /o/{org}/admin/people/{id}", s.person)
+	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/invite", inviteFields, s.showInvite, s.invite)
+	site.ConsoleForm(reads, invites, "/o/{org}/admin/invitations/{id}", invitationFields, s.showInvitation, s.changeInvitation)
+	site.Console(readsAudit, "GET /o/{org}/admin/audit", s.auditLog)
+	site.Console(readsAudit, "GET /o/{org}/admin/audit/{id}", s.auditEntry)
+}
+
+func (s *Server) front(v *page.Viewer) error { return v.Redirect(v.Path("admin/people")) }
+
+// chip is a small label: a catalogue key and a colour of the style sheet.
+type chip struct{ Key, Colour string }

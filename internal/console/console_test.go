@@ -1,0 +1,530 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/app"
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+)
+
+// world is a server with two organizations: alpha with a person in each role,
+// and beta, whose rows alpha must never see.
+type world struct {
+	*idptest.Server
+	alpha, beta organization
+}
+
+type organization struct {
+	directory.Organization
+	browsers map[directory.Role]*idptest.Browser
+	// One id of each kind that the console's paths name.
+	user, invitation, event string
+}
+
+func start(t *testing.T, change ...func(*app.Settings)) *world {
+	t.Helper()
+	w := &world{Server: idptest.Start(t, change...)}
+	w.alpha = w.organization(t, "Alpha Freight", "alpha", directory.Roles...)
+	w.beta = w.organization(t, "Beta Shipping", "beta", directory.Owner)
+	return w
+}
+
+func (w *world) organization(t *testing.T, name, short string, roles ...directory.Role) organization {
+	t.Helper()
+	o := organization{Organization: w.Organization(t, name, short), browsers: map[directory.Role]*idptest.Browser{}}
+	for _, role := range roles {
+		o.browsers[role] = w.Join(t, o.Organization, string(role)+"@"+short+".example", "Person "+string(role)+" of "+short, role)
+	}
+	o.user = w.idOf(t, o.ID, "users", string(directory.Owner)+"@"+short+".example")
+	o.invitation = w.invitation(t, o.Organization, "waiting@"+short+".example", directory.Member).ID
+	events, err := audit.List(t.Context(), w.DB, audit.Query{OrgID: string(o.ID)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.event = events.Events[0].ID
+	return o
+}
+
+func (w *world) idOf(t *testing.T, org directory.OrgID, table, email string) string {
+	t.Helper()
+	var id string
+	found, err := w.DB.One(t.Context(), db.Into(&id), `select id from `+table+` where org_id = $1 and email = $2 order by created_at desc, id limit 1`, string(org), email)
+	if err != nil || !found {
+		t.Fatalf("no %s in %s: %v", email, table, err)
+	}
+	return id
+}
+
+// invitation is sent by the operator and its letter left in the outbox.
+func (w *world) invitation(t *testing.T, org directory.Organization, email string, role directory.Role) directory.Invitation {
+	t.Helper()
+	var inv directory.Invitation
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		inv, err = w.Invitations.Send(ctx, tx, directory.Operator(), org, directory.NewInvitation{Email: email, Role: role, Language: "en"})
+		return err
+	})
+	return inv
+}
+
+func (w *world) stateOf(t *testing.T, org directory.OrgID, id string) directory.InvitationState {
+	t.Helper()
+	inv, err := directory.InvitationByID(t.Context(), w.DB, org, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inv.State(w.Clock.Now())
+}
+
+// rows are all that an organization has, as text.
+func (w *world) rows(t *testing.T, org directory.OrgID) string {
+	t.Helper()
+	var all []string
+	for _, statement := range []string{
+		`select 'user', id, email, display_name, role, coalesce(deactivated_at, 0) from users where org_id = $1 order by id`,
+		`select 'invitation', id, email, display_name, role, coalesce(accepted_at, withdrawn_at, replaced_at, opened_at, 0) from invitations where org_id = $1 order by id`,
+		`select 'letter', id, recipient, kind, language, coalesce(sent_at, given_up_at, 0) from letters where org_id = $1 order by id`,
+		`select 'event', id, action, actor, target, at from audit_events where org_id = $1 order by id`,
+	} {
+		if err := w.DB.Rows(t.Context(), func(scan func(...any) error) error {
+			var kind, id, a, b, c string
+			var at int64
+			err := scan(&kind, &id, &a, &b, &c, &at)
+			all = append(all, fmt.Sprint(kind, id, a, b, c, at))
+			return err
+		}, statement, string(org)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+func (w *world) events(t *testing.T, org directory.OrgID, action audit.Action) []audit.Stored {
+	t.Helper()
+	page, err := audit.List(t.Context(), w.DB, audit.Query{OrgID: string(org), Search: string(action)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(page.Events, func(e audit.Stored) bool { return e.Action != action })
+}
+
+// proveAgain answers the page that asks for fresh proof.
+func proveAgain(t *testing.T, p *idptest.Page) *idptest.Page {
+	t.Helper()
+	if !strings.HasPrefix(p.URL.Path, "/sign-in/") {
+		t.Fatalf("no proof was asked for at %s (%d): %s", p.URL, p.Status, p.Text())
+	}
+	return p.Form("main").Fill("password", idptest.Password).Submit("")
+}
+
+// gap is what a page shows of a key, or of a placeholder, that the catalogue misses.
+var gap = regexp.MustCompile(`\[[a-z_]+\.[a-z_.]+\]|\[[A-Z][A-Za-z]*\]`)
+
+// seen asserts that a page came, whole, in a language.
+func seen(t *testing.T, p *idptest.Page, status int) *idptest.Page {
+	t.Helper()
+	if p.Status != status {
+		t.Fatalf("%s: %d, want %d: %s", p.URL, p.Status, status, p.Text())
+	}
+	if found := gap.FindString(p.Text()); found != "" {
+		t.Errorf("%s shows a gap: %s", p.URL, found)
+	}
+	return p
+}
+
+// What each role may open and send. The table is the whole of the console's
+// permissions, and the routes are the site's own: a new one must be added here.
+func TestEveryRouteForEveryRole(t *testing.T) {
+	w := start(t)
+	a := w.alpha
+	readers := []directory.Role{directory.Owner, directory.Administrator, directory.Helpdesk, directory.Auditor}
+	changers := []directory.Role{directory.Owner, directory.Administrator, directory.Helpdesk}
+	auditors := []directory.Role{directory.Owner, directory.Administrator, directory.Auditor}
+	allowed := map[string][]directory.Role{
+		"GET /o/{org}/admin":                  readers,
+		"GET /o/{org}/admin/people":           readers,
+		"GET /o/{org}/admin/people/{id}":      readers,
+		"GET /o/{org}/admin/people/invite":    changers,
+		"POST /o/{org}/admin/people/invite":   changers,
+		"GET /o/{org}/admin/invitations/{id}": readers,
+		// An empty form is refused to who may not change anything, and shown again to who may.
+		"POST /o/{org}/admin/invitations/{id}": changers,
+		"GET /o/{org}/admin/audit":             auditors,
+		"GET /o/{org}/admin/audit/{id}":        auditors,
+	}
+	routes := w.consoleRoutes()
+	if len(routes) != len(allowed) {
+		t.Errorf("the console has %d routes, this table %d: %v", len(routes), len(allowed), routes)
+	}
+	for _, route := range routes {
+		for role, b := range a.browsers {
+			want := 403
+			if slices.Contains(allowed[route], role) {
+				want = 200
+				if route == "POST /o/{org}/admin/people/invite" {
+					want = 422 // nothing was typed
+				}
+			}
+			if p := call(b, route, "alpha", a.idFor(route), url.Values{}); p.Status != want {
+				t.Errorf("%s as %s: %d, want %d: %s", route, role, p.Status, want, p.Text())
+			}
+		}
+		if p := call(w.Browser(t), route, "alpha", a.idFor(route), url.Values{}); !atDoor(p, "alpha") {
+			t.Errorf("%s without a session leads to %s", route, p.URL)
+		}
+	}
+	refused := w.events(t, a.ID, "request.refused")
+	if len(refused) == 0 || refused[0].Result != audit.Refused || refused[0].Actor == audit.Anonymous {
+		t.Errorf("refusals are not in the audit log: %v", refused)
+	}
+}
+
+// atDoor tells that somebody is asked to sign in to an organization.
+func atDoor(p *idptest.Page, org string) bool {
+	return strings.HasPrefix(p.URL.Path, "/sign-in/") || p.URL.Path == "/o/"+org
+}
+
+func (w *world) consoleRoutes() []string {
+	var all []string
+	for _, r := range w.Site.Routes() {
+		if strings.Contains(r.Pattern, "/admin") {
+			all = append(all, r.Pattern)
+		}
+	}
+	return all
+}
+
+// idFor is the organization's own id for a route's path.
+func (o organization) idFor(route string) string {
+	switch {
+	case strings.Contains(route, "/invitations/"):
+		return o.invitation
+	case strings.Contains(route, "/audit/"):
+		return o.event
+	}
+	return o.user
+}
+
+func call(b *idptest.Browser, route, org, id string, form url.Values) *idptest.Page {
+	method, pattern, _ := strings.Cut(route, " ")
+	path := strings.NewReplacer("{org}", org, "{id}", id).Replace(pattern)
+	if method == "POST" {
+		return b.Post(path, form)
+	}
+	return b.Get(path)
+}
+
+// TEN-1: whatever a role of alpha sends with an id of beta, the answer is that
+// for an id that nobody has, and nothing of beta is read or changed.
+func TestForeignIdsLookAbsent(t *testing.T) {
+	w := start(t)
+	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "event": w.beta.event, "organization": string(w.beta.ID)}
+	absent := map[string]string{
+		"well formed": "usr_aaaaaaaaaaaaaaaaaaaaaaaaaa", "an invitation": "inv_aaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"no id": "x", "zero byte": "usr_%00", "not UTF-8": "%ff", "a quote": "'%20or%201=1--", "a folder": "..%2faudit", "of another kind": w.alpha.event[:4] + "aaaaaaaaaaaaaaaaaaaaaaaaaa",
+	}
+	forms := []url.Values{{}, {"do": {"resend"}}, {"do": {"withdraw"}, "confirmed": {"yes"}}}
+	before := w.rows(t, w.beta.ID)
+	for _, route := range w.consoleRoutes() {
+		if !strings.Contains(route, "{id}") {
+			continue
+		}
+		for role, b := range w.alpha.browsers {
+			for _, form := range forms {
+				want := call(b, route, "alpha", "usr_bbbbbbbbbbbbbbbbbbbbbbbbbb", form)
+				if want.Status != 404 && want.Status != 403 {
+					t.Fatalf("%s as %s for an id that nobody has: %d", route, role, want.Status)
+				}
+				for _, ids := range []map[string]string{foreign, absent} {
+					for kind, id := range ids {
+						got := call(b, route, "alpha", id, form)
+						if got.Status != want.Status || readable(got) != readable(want) {
+							t.Errorf("%s as %s with %s (%s): %d %q, want %d %q", route, role, id, kind, got.Status, readable(got), want.Status, readable(want))
+						}
+					}
+				}
+				if strings.HasPrefix(route, "GET") {
+					break
+				}
+			}
+		}
+	}
+	if after := w.rows(t, w.beta.ID); after != before {
+		t.Errorf("beta changed:\n%s\n--- before:\n%s", after, before)
+	}
+}
+
+var reference = regexp.MustCompile(`req_[a-z2-7]+`)
+
+func readable(p *idptest.Page) string { return reference.ReplaceAllString(p.Text(), "REFERENCE") }
+
+// TEN-1 in every other position: beta's name in the path, its ids and addresses
+// in filters and cursors, its id in fields.
+func TestForeignIdsInQueriesAndFields(t *testing.T) {
+	w := start(t)
+	before := w.rows(t, w.beta.ID)
+	for role, b := range w.alpha.browsers {
+		for _, route := range w.consoleRoutes() {
+			p := call(b, route, "beta", w.beta.idFor(route), url.Values{"do": {"resend"}})
+			if !atDoor(p, "beta") || p.Says("@beta.example") {
+				t.Errorf("%s of beta as %s of alpha: %d at %s: %s", route, role, p.Status, p.URL, p.Text())
+			}
+		}
+		if role == directory.Member {
+			continue
+		}
+		lists := []string{"people"}
+		if role.ReadsAudit() {
+			lists = append(lists, "audit")
+		}
+		for _, list := range lists {
+			for _, query := range []url.Values{
+				{"q": {"beta.example"}}, {"q": {w.beta.user}}, {"q": {"%"}}, {"q": {"_"}}, {"q": {`\`}},
+				{"before": {place(w.Clock.Now().Add(time.Hour), w.beta.user)}},
+				{"before": {place(w.Clock.Now().Add(time.Hour), w.beta.event)}},
+				{"org": {string(w.beta.ID)}}, {"org_id": {string(w.beta.ID)}},
+			} {
+				p := seen(t, b.Get("/o/alpha/admin/"+list+"?"+query.Encode()), 200)
+				if strings.Contains(p.Body, "@beta.example") || strings.Contains(p.Body, "Beta Shipping") {
+					t.Errorf("%s?%s as %s shows beta: %s", list, query.Encode(), role, p.Text())
+				}
+			}
+		}
+	}
+	owner := w.alpha.browsers[directory.Owner]
+	form := url.Values{"email": {"new@alpha.example"}, "name": {""}, "role": {"member"}, "invited_language": {"en"}}
+	for _, extra := range []string{"org", "org_id", "organization", "id", "invited_by", "expires_at"} {
+		sent := with(form, extra, string(w.beta.ID))
+		if p := owner.Post("/o/alpha/admin/people/invite", sent); p.Status != 400 {
+			t.Errorf("a field %s: %d, want 400", extra, p.Status)
+		}
+	}
+	if after := w.rows(t, w.beta.ID); after != before {
+		t.Errorf("beta changed:\n%s\n--- before:\n%s", after, before)
+	}
+}
+
+func with(form url.Values, name, value string) url.Values {
+	c := url.Values{name: {value}}
+	for k, v := range form {
+		c[k] = v
+	}
+	return c
+}
+
+func place(at time.Time, id string) string { return fmt.Sprint(at.UnixMicro(), ".", id) }
+
+// INJ-4: whatever stands in a list's address, the answer is the list or a 400.
+func TestHostileQueries(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	now := w.Clock.Now()
+	for list, filter := range map[string]string{"people": "state", "audit": "result"} {
+		for query, want := range map[string]int{
+			"":                                   200,
+			"q=" + strings.Repeat("é", 200):      200,
+			"q=" + strings.Repeat("é", 201):      400,
+			"q=%00":                              400,
+			"q=%ff":                              400,
+			"q='%3b+drop+table+users--":          200,
+			"q=%25%25_%5c":                       200,
+			filter + "=unknown":                  400,
+			filter + "=":                         200,
+			filter + "=%27":                      400,
+			"before=" + place(now, w.alpha.user): 200,
+			"before=" + place(now, "usr_"):       400,
+			"before=" + place(now, w.alpha.user) + "x":                400,
+			"before=" + place(time.UnixMicro(-5), w.alpha.user):       400,
+			"before=99999999999999999999999." + w.alpha.user:          400,
+			"before=9223372036854775807." + w.alpha.user:              200,
+			"before=1." + w.alpha.user:                                200,
+			"before=x":                                                400,
+			"before=." + w.alpha.user:                                 400,
+			"before=%00":                                              400,
+			"before=" + place(now, strings.ToUpper(w.alpha.user)):     400,
+			"before=" + place(now, w.alpha.user+"%27%20or%201=1--"):   400,
+			"before=" + place(now, w.alpha.user) + "&before=nonsense": 200,
+		} {
+			p := b.Get("/o/alpha/admin/" + list + "?" + query)
+			if p.Status != want {
+				t.Errorf("%s?%s: %d, want %d", list, query, p.Status, want)
+			}
+			if found := gap.FindString(p.Text()); found != "" {
+				t.Errorf("%s?%s shows a gap: %s", list, query, found)
+			}
+		}
+	}
+}
+
+func TestAuditorLooksAndDoesNotTouch(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Auditor]
+	before := w.stateOf(t, w.alpha.ID, w.alpha.invitation)
+	people := seen(t, b.Get("/o/alpha/admin/people"), 200)
+	if slices.Contains(people.Links(), "/o/alpha/admin/people/invite") {
+		t.Error("an auditor is offered to invite")
+	}
+	p := seen(t, b.Get("/o/alpha/admin/invitations/"+w.alpha.invitation), 200)
+	if p.Has("button", "value", "resend") || p.Has("button", "value", "withdraw") {
+		t.Error("an auditor is offered buttons that would refuse")
+	}
+	for _, form := range []url.Values{{"do": {"resend"}}, {"do": {"withdraw"}, "confirmed": {"yes"}}} {
+		if p := b.Post("/o/alpha/admin/invitations/"+w.alpha.invitation, form); p.Status != 403 {
+			t.Errorf("%v: %d", form, p.Status)
+		}
+	}
+	// Neither does a stale proof change the answer, nor the language list it.
+	w.Clock.Advance(11 * time.Minute)
+	if p := b.Post("/o/alpha/admin/invitations/"+w.alpha.invitation, url.Values{"do": {"resend"}}); p.Status != 403 {
+		t.Errorf("after eleven minutes: %d", p.Status)
+	}
+	if after := w.stateOf(t, w.alpha.ID, w.alpha.invitation); after != before {
+		t.Errorf("the invitation went from %s to %s", before, after)
+	}
+	auditor := w.idOf(t, w.alpha.ID, "users", "auditor@alpha.example")
+	refused := slices.DeleteFunc(w.events(t, w.alpha.ID, "request.refused"), func(e audit.Stored) bool { return e.Actor != auditor })
+	if len(refused) != 3 {
+		t.Errorf("%d refusals of three are in the audit log", len(refused))
+	}
+}
+
+func TestHelpdeskLooksAfterMembersOnly(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Helpdesk]
+	p := seen(t, b.Get("/o/alpha/admin/people/invite"), 200)
+	for _, role := range directory.Roles {
+		if p.Has("option", "value", string(role)) != (role == directory.Member) {
+			t.Errorf("helpdesk may choose %s: %v", role, role != directory.Member)
+		}
+	}
+	for _, role := range directory.Roles {
+		form := p.Form("main").Fill("email", "for-"+string(role)+"@alpha.example")
+		form.Values.Set("role", string(role))
+		want := 403
+		if role == directory.Member {
+			want = 200
+		}
+		if p := form.Submit(""); p.Status != want {
+			t.Errorf("helpdesk invites %s: %d, want %d", role, p.Status, want)
+		}
+	}
+	administrators := w.invitation(t, w.alpha.Organization, "chief@alpha.example", directory.Administrator)
+	path := "/o/alpha/admin/invitations/" + administrators.ID
+	if p := seen(t, b.Get(path), 200); p.Has("button", "value", "resend") || p.Has("button", "value", "withdraw") {
+		t.Error("helpdesk is offered to change an administrator's invitation")
+	}
+	for _, form := range []url.Values{{"do": {"resend"}}, {"do": {"withdraw"}, "confirmed": {"yes"}}} {
+		if p := b.Post(path, form); p.Status != 403 {
+			t.Errorf("helpdesk sends %v: %d", form, p.Status)
+		}
+	}
+	if state := w.stateOf(t, w.alpha.ID, administrators.ID); state != directory.InvitationWaiting {
+		t.Errorf("the administrator's invitation is %s", state)
+	}
+	if links := b.Get("/o/alpha/admin/people/" + w.alpha.user).Links(); slices.ContainsFunc(links, func(l string) bool { return strings.Contains(l, "/audit") }) {
+		t.Errorf("helpdesk is led to the audit log: %v", links)
+	}
+	if n := len(w.events(t, w.alpha.ID, "request.refused")); n != 6 {
+		t.Errorf("%d refusals of six are in the audit log", n)
+	}
+}
+
+// Older proofs lead through fresh proof to the page that was asked for, and a
+// form comes back as it was filled in (decision 13).
+func TestStaleProof(t *testing.T) {
+	t.Run("too old to change anything", func(t *testing.T) { testStaleProof(t, 11*time.Minute) })
+	t.Run("too old to read anything", func(t *testing.T) { testStaleProof(t, 13*time.Hour) })
+}
+
+func testStaleProof(t *testing.T, after time.Duration) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	form := b.Get("/o/alpha/admin/people/invite").Form("main").
+		Fill("email", "Lin@Alpha.example").Fill("name", "Đặng Linh").Fill("role", "auditor").Fill("invited_language", "fr")
+	w.Clock.Advance(after)
+	p := proveAgain(t, form.Submit(""))
+	if p.URL.Path != "/o/alpha/admin/people/invite" || p.Status != 200 {
+		t.Fatalf("after the proof: %d at %s", p.Status, p.URL)
+	}
+	back := p.Form("main")
+	for name, want := range map[string]string{"email": "Lin@Alpha.example", "name": "Đặng Linh", "role": "auditor", "invited_language": "fr"} {
+		if got := back.Values.Get(name); got != want {
+			t.Errorf("%s came back as %q, want %q", name, got, want)
+		}
+	}
+	if n := len(w.events(t, w.alpha.ID, "invitation.sent")); n != len(directory.Roles)+1 {
+		t.Error("something was sent before the proof")
+	}
+	p = seen(t, back.Submit(""), 200)
+	if !strings.HasPrefix(p.URL.Path, "/o/alpha/admin/invitations/") || !p.Says("Lin@alpha.example") || !p.Says("Auditor") {
+		t.Fatalf("after sending: %s: %s", p.URL, p.Text())
+	}
+
+	confirmed := p.Form("main").Check("confirmed", "yes")
+	w.Clock.Advance(11 * time.Minute)
+	p = proveAgain(t, confirmed.Submit("withdraw"))
+	if back := p.Form("main"); back.Values.Get("confirmed") != "yes" {
+		t.Errorf("the tick is lost: %v", back.Values)
+	}
+	if p := p.Form("main").Submit("withdraw"); !p.Says("invitation withdrawn") {
+		t.Errorf("not withdrawn: %s", p.Text())
+	}
+
+	resend := b.Get("/o/alpha/admin/invitations/" + w.alpha.invitation).Form("resend")
+	w.Clock.Advance(11 * time.Minute)
+	p = proveAgain(t, resend.Submit("resend"))
+	if p.Status != 200 || !p.Has("div", "role", "status") || w.stateOf(t, w.alpha.ID, w.alpha.invitation) == directory.InvitationReplaced {
+		t.Errorf("back from the proof the page must say that the button is to be pressed again: %s", p.Text())
+	}
+}
+
+func TestReadingNeedsAProofWithinTwelveHoursAndAnHourOfUse(t *testing.T) {
+	for name, wait := range map[string]func(*world, *idptest.Browser){
+		"idle for more than an hour": func(w *world, _ *idptest.Browser) { w.Clock.Advance(61 * time.Minute) },
+		"used all day long": func(w *world, b *idptest.Browser) {
+			for range 16 {
+				w.Clock.Advance(46 * time.Minute)
+				b.Get("/o/alpha/home")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t)
+			b := w.alpha.browsers[directory.Administrator]
+			seen(t, b.Get("/o/alpha/admin/audit"), 200)
+			w.Clock.Advance(50 * time.Minute)
+			if p := b.Get("/o/alpha/admin/audit?q=ana&result=done"); p.Status != 200 || p.URL.Path != "/o/alpha/admin/audit" {
+				t.Fatalf("within the hour: %d at %s", p.Status, p.URL)
+			}
+			wait(w, b)
+			p := proveAgain(t, b.Get("/o/alpha/admin/audit?q=ana&result=done"))
+			if p.Status != 200 || p.URL.RequestURI() != "/o/alpha/admin/audit?q=ana&result=done" {
+				t.Errorf("back at %s (%d)", p.URL, p.Status)
+			}
+		})
+	}
+}
+
+// A role that changes, or a person who is deactivated, is what the next request sees.
+func TestARoleChangesAtOnce(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Administrator]
+	seen(t, b.Get("/o/alpha/admin/people/invite"), 200)
+	id := w.idOf(t, w.alpha.ID, "users", "administrator@alpha.example")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update users set role = 'member' where org_id = $1 and id = $2`, string(w.alpha.ID), id)
+		return err
+	})
+	if p := b.Get("/o/alpha/admin/people"); p.Status != 403 {
+		t.Errorf("a former administrator: %d", p.Status)
+	}
+}

@@ -1,0 +1,163 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+)
+
+var (
+	// The invited person's language is not called language: that field is the
+	// footer's, on every form.
+	inviteFields     = page.Fields{"email", "name", "role", "invited_language"}
+	invitationFields = page.Fields{"confirmed"}
+)
+
+var (
+	errLanguageUnknown = fault.Field("invited_language", "console.language_unknown")
+	errNotConfirmed    = fault.Field("confirmed", "console.invitation.not_confirmed")
+	errOver            = fault.New(fault.Conflict, "console.invitation.over")
+)
+
+// invitePage is the form that invites somebody.
+type invitePage struct {
+	Roles    []directory.Role // that the viewer may give
+	Role     directory.Role   // offered first
+	Language string           // offered first: the organization's
+}
+
+func (s *Server) showInvite(v *page.Viewer) error {
+	return v.Render("console-invite", invitePage{v.User.Role.Grants(), directory.Member, string(v.Organization.Language)})
+}
+
+func (s *Server) invite(v *page.Viewer) error {
+	n := directory.NewInvitation{
+		Email: v.Form.Get("email"), Name: strings.TrimSpace(v.Form.Get("name")), Role: directory.Role(v.Form.Get("role")),
+	}
+	var wrongName, wrongLanguage error
+	if n.Name != "" {
+		_, wrongName = directory.CleanName(n.Name, "name")
+	}
+	var known bool
+	if n.Language, known = s.site.Catalogue.Known(v.Form.Get("invited_language")); !known {
+		wrongLanguage = errLanguageUnknown
+	}
+	// Send would name one fault at a time.
+	_, wrongAddress := directory.ParseAddress(n.Email)
+	if err := errors.Join(wrongAddress, wrongName, wrongLanguage); err != nil {
+		return err
+	}
+	return s.sending(v, func(ctx context.Context, tx *db.Tx) (directory.Invitation, error) {
+		return s.invitations.Send(ctx, tx, v.User.AsActor(), v.Organization, n)
+	})
+}
+
+// sending runs what makes an invitation and leads to its page.
+func (s *Server) sending(v *page.Viewer, send func(context.Context, *db.Tx) (directory.Invitation, error)) error {
+	ctx := v.R.Context()
+	var inv directory.Invitation
+	err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		inv, err = send(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/invitations", inv.ID) + "?sent")
+}
+
+// invitationPage is one invitation, open or over. Its link is nowhere on it:
+// only the letter has that (R-INV-03).
+type invitationPage struct {
+	Invitation  directory.Invitation
+	State       chip
+	Language    string
+	Inviter     string // empty for the operator, or for somebody who is gone
+	InviterPath string
+	Search      string // address of the list with this e-mail address
+	JustSent    bool   // comes right after sending
+	Unopened    bool   // on its way or arrived, as far as anybody knows
+	Bounced     bool
+	Open        bool // not accepted, withdrawn or replaced
+	MayChange   bool // open, and of a role that the viewer governs
+}
+
+func (s *Server) showInvitation(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	var p invitationPage
+	ctx := v.R.Context()
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		p = invitationPage{}
+		if p.Invitation, err = directory.InvitationByID(ctx, tx, v.Organization.ID, id); err != nil || p.Invitation.InvitedBy == "" {
+			return err
+		}
+		inviter, err := directory.UserByID(ctx, tx, v.Organization.ID, p.Invitation.InvitedBy)
+		if errors.Is(err, directory.ErrNotFound) {
+			return nil
+		}
+		p.Inviter, p.InviterPath = inviter.Name, v.Path("admin/people", string(inviter.ID))
+		return err
+	}); err != nil {
+		return err
+	}
+	state := p.Invitation.State(s.site.DB.Now())
+	p.State, p.Language = invitationChips[state], s.languageName(string(p.Invitation.Language))
+	p.Search = v.Path("admin/people") + "?" + url.Values{"q": {p.Invitation.Email}}.Encode()
+	p.Unopened = state == directory.InvitationWaiting || state == directory.InvitationSent
+	p.JustSent = p.Unopened && v.R.URL.Query().Has("sent")
+	p.Bounced = state == directory.InvitationBounced
+	p.Open = !slices.Contains([]directory.InvitationState{
+		directory.InvitationAccepted, directory.InvitationWithdrawn, directory.InvitationReplaced,
+	}, state)
+	if p.MayChange = p.Open && v.User.Role.Governs(p.Invitation.Role); !p.MayChange {
+		v.NoForm()
+	}
+	return v.Render("console-invitation", p)
+}
+
+func (s *Server) changeInvitation(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	switch v.Form.Do() {
+	case "resend":
+		err = s.sending(v, func(ctx context.Context, tx *db.Tx) (directory.Invitation, error) {
+			return s.invitations.Resend(ctx, tx, v.User.AsActor(), v.Organization, id)
+		})
+	case "withdraw":
+		err = s.withdraw(v, id)
+	default:
+		return s.showInvitation(v)
+	}
+	for _, over := range []error{directory.ErrInvitationUsed, directory.ErrInvitationWithdrawn, directory.ErrInvitationReplaced} {
+		if errors.Is(err, over) {
+			return errOver // those sentences are for the link's holder; this page shows what happened
+		}
+	}
+	return err
+}
+
+func (s *Server) withdraw(v *page.Viewer, id string) error {
+	if v.Form.Get("confirmed") == "" {
+		return errNotConfirmed
+	}
+	ctx := v.R.Context()
+	err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return s.invitations.Withdraw(ctx, tx, v.User.AsActor(), v.Organization.ID, id)
+	})
+	if err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/invitations", id))
+}

@@ -1,0 +1,72 @@
+package credential
+
+import (
+	"bufio"
+	"crypto/sha1" // the form in which lists of breached passwords come; it protects nothing here
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// mostBreached bounds what an operator's list may take, to 40 MB.
+const mostBreached = 5_000_000
+
+// breached is a set of passwords as the first eight bytes of their SHA-1, in
+// order. That two of five million passwords meet by chance has odds of one to
+// a trillion for each password checked.
+type breached []uint64
+
+// readBreached reads a list with one password or one SHA-1 hash in hexadecimal
+// a line, in any order; what follows the hash after a colon is a count, as in
+// the lists of Have I Been Pwned.
+func readBreached(path string) (breached, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // Nothing was written.
+	var b breached
+	for lines := bufio.NewScanner(f); ; {
+		if !lines.Scan() {
+			if err := lines.Err(); err != nil {
+				return nil, fmt.Errorf("%s, after line %d: %w", path, len(b), err)
+			}
+			break
+		}
+		if len(b) == mostBreached {
+			return nil, fmt.Errorf("%s has more than %d lines; keep the most frequent ones", path, mostBreached)
+		}
+		b = append(b, breachedLine(lines.Text()))
+	}
+	slices.Sort(b)
+	return slices.Clone(slices.Compact(b)), nil
+}
+
+func breachedLine(line string) uint64 {
+	sum, _, _ := strings.Cut(line, ":")
+	if raw, err := hex.DecodeString(sum); err == nil && len(raw) == sha1.Size {
+		return binary.BigEndian.Uint64(raw)
+	}
+	return breachedKey(strings.ToLower(norm.NFC.String(line)))
+}
+
+func breachedKey(text string) uint64 {
+	sum := sha1.Sum([]byte(text))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// has looks for a prepared password as a whole, as it is and in lower case:
+// hashes in the list are of what was breached, texts are compared without case.
+func (b breached) has(prepared string) bool {
+	for _, text := range []string{prepared, strings.ToLower(prepared)} {
+		if _, found := slices.BinarySearch(b, breachedKey(text)); found {
+			return true
+		}
+	}
+	return false
+}

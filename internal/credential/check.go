@@ -1,0 +1,120 @@
+package credential
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"parvis/internal/fault"
+)
+
+// What no password may be under any rules.
+const (
+	reasonTooLong    = "credential.reason.too_long"
+	reasonControl    = "credential.reason.control"
+	reasonUnreadable = "credential.reason.unreadable"
+)
+
+// Context is what a guesser would try first with this very person.
+type Context struct {
+	Organization []string // its names
+	Name         string   // of the person
+	Email        string
+}
+
+// Check returns text as a Password, or ErrRefused with every reason at once,
+// each an advice (R-PWD-10). The password's own history is Hash's to look at.
+func (s *Store) Check(rules Rules, about Context, text string) (Password, error) {
+	p, problem := prepare(text)
+	if problem != "" {
+		return Password{}, refused(fault.Reason{Key: problem, Args: map[string]any{"Count": rules.MaximumLength}})
+	}
+	reasons := rules.broken(p.text)
+	words := forms(p.text)
+	for _, c := range s.contexts(about) {
+		if slices.ContainsFunc(c.texts, func(t string) bool { return isDisguise(words, t) }) {
+			reasons = append(reasons, fault.Reason{Key: c.reason})
+		}
+	}
+	switch {
+	case slices.ContainsFunc(words, isCommon) || isRuns(p.text):
+		reasons = append(reasons, fault.Reason{Key: "credential.reason.common"})
+	case s.breached.has(p.text):
+		reasons = append(reasons, fault.Reason{Key: "credential.reason.breached"})
+	}
+	if len(reasons) > 0 {
+		return Password{}, refused(reasons...)
+	}
+	return p, nil
+}
+
+// refused is ErrRefused with its reasons.
+func refused(reasons ...fault.Reason) error {
+	f := *ErrRefused
+	f.Reasons = reasons
+	return &f
+}
+
+// A class is a kind of character that rules may want.
+type class struct {
+	wanted             bool
+	name, rule, reason string
+	has                func(rune) bool
+}
+
+// classes are told by Unicode category, so that each script's own letters and
+// digits count; whatever is neither is special (R-PWD-03).
+func (r Rules) classes() []class {
+	special := func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
+	return []class{
+		{r.Digit, "digit", "credential.rule.digit", "credential.reason.digit", unicode.IsDigit},
+		{r.LowerCase, "lower", "credential.rule.lower_case", "credential.reason.lower_case", unicode.IsLower},
+		{r.UpperCase, "upper", "credential.rule.upper_case", "credential.reason.upper_case", unicode.IsUpper},
+		{r.Special, "special", "credential.rule.special", "credential.reason.special", special},
+	}
+}
+
+// broken lists what a prepared password lacks under r.
+func (r Rules) broken(prepared string) (reasons []fault.Reason) {
+	switch n := utf8.RuneCountInString(prepared); {
+	case n < r.MinimumLength:
+		reasons = append(reasons, fault.Reason{Key: "credential.reason.too_short", Args: map[string]any{"Count": r.MinimumLength}})
+	case n > r.MaximumLength:
+		reasons = append(reasons, fault.Reason{Key: reasonTooLong, Args: map[string]any{"Count": r.MaximumLength}})
+	}
+	for _, c := range r.classes() {
+		if c.wanted && !strings.ContainsFunc(prepared, c.has) {
+			reasons = append(reasons, fault.Reason{Key: c.reason})
+		}
+	}
+	return reasons
+}
+
+// contextWords are the words of one kind, with the reason that names the kind.
+type contextWords struct {
+	reason string
+	texts  []string
+}
+
+func (s *Store) contexts(about Context) []contextWords {
+	return []contextWords{
+		{"credential.reason.name", []string{about.Name}},
+		{"credential.reason.organization", about.Organization},
+		{"credential.reason.email", append(strings.Split(about.Email, "@"), about.Email)},
+		{"credential.reason.service", s.words},
+	}
+}
+
+// isDisguise tells that one of a password's forms is the text, or a word in it
+// of two characters or more (D-12).
+func isDisguise(forms []string, text string) bool {
+	text = caseless(text)
+	separates := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) }
+	for _, word := range append(strings.FieldsFunc(text, separates), text) {
+		if word = canonical(word); utf8.RuneCountInString(word) > 1 && slices.Contains(forms, word) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,82 @@
+// Package credential keeps what can prove a user, so far passwords: which ones
+// an organization's rules allow, how they are hashed and compared, and which
+// were used before.
+//
+// A new password goes one way only: Check refuses it with every reason at once,
+// Hash refuses one used before and spends the hash, Set stores it. Each step
+// needs what only the one before returns, so no door can leave a rule out
+// (R-PWD-12). A typed password goes through Verify and Confirm. Check, Hash and
+// Verify belong outside transactions, Set and Confirm inside.
+//
+// It owns passwords, password_history and password_rules.
+package credential
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/secret"
+)
+
+// The faults of this package.
+var (
+	ErrBusy    = fault.New(fault.Unavailable, "credential.busy").After(2 * time.Second)
+	ErrRefused = fault.Field("password", "credential.password_refused")
+	ErrChanged = fault.New(fault.Conflict, "credential.password_changed")
+)
+
+// Owner is whose password it is. The hash is bound to both ids: moved to another
+// row, it verifies nothing.
+type Owner struct {
+	OrgID  directory.OrgID
+	UserID directory.UserID
+}
+
+// Options are what an installation may set. The zero value is fit for production.
+type Options struct {
+	Parallel int      // hashes at once; as many as there are cores where zero
+	Waiting  int      // callers that may wait for their turn; 256 where zero
+	Breached string   // path of a list of breached passwords or of their SHA-1 hashes; none where empty
+	Words    []string // names of this installation, such as its region, that are no password
+	Cost     Cost     // DefaultCost where zero; only tests have a reason to go below
+}
+
+// Store hashes and compares passwords, a few at a time.
+type Store struct {
+	pepper   secret.Ring
+	cost     Cost
+	queue    *queue
+	spent    spent
+	breached breached
+	words    []string
+}
+
+// NewStore makes the one Store of a program. The only error is a list of
+// breached passwords that cannot be read.
+func NewStore(pepper secret.Ring, o Options) (*Store, error) {
+	if o.Parallel == 0 {
+		o.Parallel = runtime.GOMAXPROCS(0)
+	}
+	if o.Waiting == 0 {
+		o.Waiting = 256
+	}
+	if o.Cost == (Cost{}) {
+		o.Cost = DefaultCost
+	}
+	s := &Store{
+		pepper: pepper, cost: o.Cost, queue: newQueue(o.Parallel, o.Waiting),
+		spent: spent{most: uint64(o.Parallel) * uint64(DefaultCost.Memory)},
+		words: slices.Concat(o.Words, []string{"Parvis"}),
+	}
+	if o.Breached != "" {
+		var err error
+		if s.breached, err = readBreached(o.Breached); err != nil {
+			return nil, fmt.Errorf("reading breached passwords: %w", err)
+		}
+	}
+	return s, nil
+}

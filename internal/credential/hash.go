@@ -1,0 +1,172 @@
+package credential
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+
+	"parvis/internal/secret"
+)
+
+// Cost is what one Argon2id hash costs whoever computes it.
+type Cost struct {
+	Memory uint32 // in KiB
+	Passes uint32
+	Lanes  uint8
+}
+
+// DefaultCost is the least that R-PWD-11 allows, 22 ms of one core here. A
+// higher one is taken up by each password at its next sign-in.
+var DefaultCost = Cost{Memory: 19 * 1024, Passes: 2, Lanes: 1}
+
+const saltBytes, sumBytes = 16, 32
+
+// A hash is Argon2id over an HMAC of ids and password under the pepper, which
+// is kept outside of the database: who has only the rows cannot even try
+// passwords, and who exchanges rows gains nothing.
+type hash struct {
+	cost   Cost
+	form   form
+	pepper string // id of the pepper key
+	salt   []byte
+	sum    []byte
+}
+
+// String is the form in which a hash is stored, after the PHC string format.
+func (h hash) String() string {
+	text := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d,form=%s,keyid=%s$%s$%s", argon2.Version,
+		h.cost.Memory, h.cost.Passes, h.cost.Lanes, h.form, h.pepper, text(h.salt), text(h.sum))
+}
+
+// parseHash reads exactly what String writes, within bounds that keep a row
+// that somebody altered from taking all memory.
+func parseHash(stored string) (hash, error) {
+	var h hash
+	parts := strings.Split(stored, "$")
+	if len(parts) != 6 {
+		return hash{}, errors.New("a stored password hash has not six parts")
+	}
+	_, err := fmt.Sscanf(strings.ReplaceAll(parts[3], ",", " "), "m=%d t=%d p=%d form=%s keyid=%s",
+		&h.cost.Memory, &h.cost.Passes, &h.cost.Lanes, &h.form, &h.pepper)
+	var saltErr, sumErr error
+	h.salt, saltErr = base64.RawStdEncoding.DecodeString(parts[4])
+	h.sum, sumErr = base64.RawStdEncoding.DecodeString(parts[5])
+	switch {
+	case errors.Join(err, saltErr, sumErr) != nil || h.String() != stored || h.form != opaque && h.form != nfc:
+		return hash{}, errors.New("a stored password hash cannot be read")
+	case h.cost.Memory > 1<<18 || h.cost.Passes-1 > 15 || h.cost.Lanes-1 > 15:
+		return hash{}, errors.New("a stored password hash asks for more than any of ours")
+	}
+	return h, nil
+}
+
+// fresh is a hash to be: today's cost and pepper, a salt of its own.
+func (s *Store) fresh(f form) hash {
+	return hash{cost: s.cost, form: f, pepper: s.pepper.Current().ID, salt: secret.Bytes(saltBytes)}
+}
+
+// sum computes the sum of a prepared password under h's parameters when it is
+// source's turn.
+func (s *Store) sum(ctx context.Context, source string, o Owner, h hash, prepared string) (sum []byte, err error) {
+	pepper, ok := s.pepper.ByID(h.pepper)
+	if !ok {
+		return nil, fmt.Errorf("no pepper key %s, which the password of %s needs", h.pepper, o.UserID)
+	}
+	mac := secret.MAC(pepper.Bytes, "password", string(o.OrgID), string(o.UserID), prepared)
+	err = s.queue.do(ctx, source, func() {
+		s.spent.take(h.cost.Memory)
+		sum = argon2.IDKey(mac, h.salt, h.cost.Passes, h.cost.Memory, h.cost.Lanes, sumBytes)
+	})
+	return sum, err
+}
+
+// Hashed is a new password ready for Set.
+type Hashed struct {
+	past History
+	hash string
+}
+
+// Hash turns a password into what may be stored. One that past holds is refused
+// as Check refuses, with a reason. Source names whose work it is, as the
+// client's network and the organization, for the fair queue: with ErrBusy the
+// queue had no place left.
+func (s *Store) Hash(ctx context.Context, source string, past History, p Password) (Hashed, error) {
+	for _, old := range past.hashes() {
+		same, err := s.compare(ctx, source, past.Owner, old, p)
+		if err != nil {
+			return Hashed{}, err
+		}
+		if same {
+			return Hashed{}, refused(past.reason())
+		}
+	}
+	stored, err := s.hash(ctx, source, past.Owner, p)
+	return Hashed{past: past, hash: stored}, err
+}
+
+func (s *Store) hash(ctx context.Context, source string, o Owner, p Password) (string, error) {
+	h := s.fresh(p.form)
+	var err error
+	h.sum, err = s.sum(ctx, source, o, h, p.text)
+	return h.String(), err
+}
+
+// compare tells whether p was stored as old. A hash under a pepper key that was
+// taken out of the ring can be compared with nothing and is nothing's equal:
+// else nobody could set a password any more.
+func (s *Store) compare(ctx context.Context, source string, o Owner, old string, p Password) (bool, error) {
+	h, err := parseHash(old)
+	if err != nil {
+		return false, err
+	}
+	if _, ok := s.pepper.ByID(h.pepper); !ok || h.form != p.form {
+		return false, nil
+	}
+	sum, err := s.sum(ctx, source, o, h, p.text)
+	return err == nil && subtle.ConstantTimeCompare(sum, h.sum) == 1, err
+}
+
+// Verdict is what Verify found, for Confirm to act on.
+type Verdict struct {
+	OK      bool
+	stored  Stored
+	renewed string // the same password under today's parameters, if it had older ones
+}
+
+// Verify compares a typed password with a stored one. It always costs one hash:
+// for the zero Stored, which stands for nobody and for no password, for a
+// disabled one, and for a text that can be no password. Source is as in Hash.
+func (s *Store) Verify(ctx context.Context, source string, stored Stored, text string) (Verdict, error) {
+	h, comparable := s.fresh(opaque), false
+	if stored.hash != "" && stored.DisabledAt.IsZero() {
+		var err error
+		if h, err = parseHash(stored.hash); err != nil {
+			return Verdict{}, fmt.Errorf("password of %s: %w", stored.UserID, err)
+		}
+		comparable = true
+	}
+	p, reason := prepare(text)
+	prepared, ok := p.text, reason == ""
+	if ok && p.form != h.form {
+		prepared, ok = h.form.of(text)
+	}
+	sum, err := s.sum(ctx, source, stored.Owner, h, prepared)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := Verdict{stored: stored}
+	v.OK = comparable && ok && subtle.ConstantTimeCompare(sum, h.sum) == 1
+	if v.OK && (h.cost != s.cost || h.pepper != s.pepper.Current().ID || h.form != p.form) {
+		// Without a turn now it is renewed at another sign-in.
+		if renewed, err := s.hash(ctx, source, stored.Owner, p); err == nil {
+			v.renewed = renewed
+		}
+	}
+	return v, nil
+}

@@ -1,0 +1,187 @@
+package credential
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/secret"
+)
+
+// mostFailures in a row disable a password (NIST SP 800-63B-4 §3.2.2). The user
+// is not locked: a reset sets another one.
+const mostFailures = 100
+
+// Stored is the password of a user as stored. The zero Stored stands for none.
+type Stored struct {
+	Owner
+	SetAt      time.Time
+	Failures   int       // in a row, of passwords that were really compared
+	DisabledAt time.Time // zero while it can be used
+	hash       string
+}
+
+// Exists tells that there is a password, if a disabled one.
+func (s Stored) Exists() bool { return s.hash != "" }
+
+// StoredPassword reads the password of o. For an owner that does not exist, the
+// zero Owner included, it takes the same statement and returns the zero Stored.
+func StoredPassword(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
+	s := Stored{Owner: o}
+	found, err := r.One(ctx, db.Into(&s.hash, (*db.Time)(&s.SetAt), &s.Failures, (*db.Time)(&s.DisabledAt)), `
+		select hash, set_at, failures, disabled_at from passwords
+		where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
+	if err != nil || !found {
+		return Stored{}, err
+	}
+	return s, nil
+}
+
+// Outcome is what became of a typed password. A wrong one is an outcome, not an
+// error: an error would roll its own count back.
+type Outcome struct {
+	OK       bool
+	Failures int  // in a row, with this one
+	Disabled bool // this failure was the one that disabled the password
+}
+
+// Confirm records a verdict. A password that was changed or disabled since it
+// was read is not the one compared: it is neither accepted nor counted. Where
+// there was nobody, the same statement changes nothing.
+func Confirm(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
+	if v.OK {
+		return succeed(ctx, tx, v)
+	}
+	var o Outcome
+	_, err := tx.One(ctx, db.Into(&o.Failures), `
+		update passwords set failures = failures + 1,
+			disabled_at = case when failures + 1 >= $1 then $2 else disabled_at end
+		where org_id = $3 and user_id = $4 and hash = $5 and disabled_at is null
+		returning failures`,
+		mostFailures, db.Time(tx.Now()), string(v.stored.OrgID), string(v.stored.UserID), v.stored.hash)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("counting a failure of %s: %w", v.stored.UserID, err)
+	}
+	o.Disabled = o.Failures >= mostFailures
+	return o, nil
+}
+
+func succeed(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
+	now, err := StoredPassword(ctx, tx, v.stored.Owner)
+	if err != nil || now.hash != v.stored.hash || !now.DisabledAt.IsZero() {
+		return Outcome{}, err
+	}
+	// Most sign-ins have nothing to write here.
+	if now.Failures > 0 || v.renewed != "" {
+		if v.renewed != "" {
+			now.hash = v.renewed
+		}
+		_, err = tx.Exec(ctx, `
+			update passwords set failures = 0, hash = $1
+			where org_id = $2 and user_id = $3`, now.hash, string(now.OrgID), string(now.UserID))
+	}
+	return Outcome{OK: err == nil}, err
+}
+
+// History is what a new password must differ from. For a user who has none
+// yet, or is not stored yet, History{Owner: owner} is complete.
+type History struct {
+	Owner
+	current string
+	setAt   time.Time
+	older   []string
+	depth   int
+}
+
+// HistoryOf reads the passwords of o that rules forbid to use again.
+func HistoryOf(ctx context.Context, r db.Reader, rules Rules, o Owner) (History, error) {
+	now, err := StoredPassword(ctx, r, o)
+	if err != nil {
+		return History{}, err
+	}
+	h := History{Owner: o, current: now.hash, setAt: now.SetAt, depth: rules.History}
+	err = r.Rows(ctx, func(scan func(...any) error) error {
+		var old string
+		err := scan(&old)
+		h.older = append(h.older, old)
+		return err
+	}, `
+		select hash from password_history
+		where org_id = $1 and user_id = $2
+		order by set_at desc
+		limit $3`, string(o.OrgID), string(o.UserID), rules.older())
+	return h, err
+}
+
+func (h History) hashes() []string {
+	if h.current == "" {
+		return h.older
+	}
+	return append([]string{h.current}, h.older...)
+}
+
+// reason advises whoever typed a password that h holds.
+func (h History) reason() fault.Reason {
+	if h.depth > 1 {
+		return fault.Reason{Key: "credential.reason.history", Args: map[string]any{"Count": h.depth}}
+	}
+	return fault.Reason{Key: "credential.reason.current"}
+}
+
+// Set stores a new password, which is not disabled and has no failures. Of two
+// that were checked against the same history one wins and the other gets
+// ErrChanged: it was not compared with the winner.
+func Set(ctx context.Context, tx *db.Tx, n Hashed) error {
+	org, user := string(n.past.OrgID), string(n.past.UserID)
+	// Later than the one before even if the clock is not: the history is in order.
+	setAt := tx.Now()
+	if before := n.past.setAt; !setAt.After(before) {
+		setAt = before.Add(time.Microsecond)
+	}
+	var set int64
+	var err error
+	if n.past.current == "" {
+		set, err = tx.Exec(ctx, `
+			insert into passwords (org_id, user_id, hash, set_at, failures) values ($1, $2, $3, $4, 0)
+			on conflict (org_id, user_id) do nothing`, org, user, n.hash, db.Time(setAt))
+	} else {
+		set, err = tx.Exec(ctx, `
+			update passwords set hash = $1, set_at = $2, failures = 0, disabled_at = null
+			where org_id = $3 and user_id = $4 and hash = $5`, n.hash, db.Time(setAt), org, user, n.past.current)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("setting the password of %s: %w", user, err)
+	case set == 0:
+		return ErrChanged
+	case n.past.current == "":
+		return nil
+	}
+	return remember(ctx, tx, n.past)
+}
+
+// remember moves the password that was replaced into the history, as far as the
+// organization's rules want one: each stored hash is one more to guess at (D-3).
+func remember(ctx context.Context, tx *db.Tx, past History) error {
+	rules, err := RulesOf(ctx, tx, past.OrgID)
+	if err != nil {
+		return err
+	}
+	if rules.older() > 0 {
+		if _, err := tx.Exec(ctx, `
+			insert into password_history (org_id, user_id, id, hash, set_at) values ($1, $2, $3, $4, $5)`,
+			string(past.OrgID), string(past.UserID), secret.NewID("pwh"), past.current, db.Time(past.setAt)); err != nil {
+			return fmt.Errorf("remembering a password of %s: %w", past.UserID, err)
+		}
+	}
+	_, err = tx.Exec(ctx, `
+		delete from password_history
+		where org_id = $1 and user_id = $2 and id not in (
+			select id from password_history
+			where org_id = $1 and user_id = $2
+			order by set_at desc
+			limit $3)`, string(past.OrgID), string(past.UserID), rules.older())
+	return err
+}

@@ -1,0 +1,83 @@
+package credential
+
+import (
+	"log/slog"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
+)
+
+// longest is the most code points a password may have under any rules.
+const longest = 400
+
+// longestBytes is refused before anything is computed. A code point of a
+// prepared password may be typed as up to twelve bytes, decomposed.
+const longestBytes = 12 * longest
+
+// form is how a text was prepared, so that one text typed on two systems gives
+// one password: as RFC 8265 OpaqueString or, where that refuses, in NFC alone.
+// OpaqueString knows no character newer than its Unicode and refuses joined
+// emoji. The hash names its form: with a later Unicode the same text may be
+// prepared in another.
+type form string
+
+const (
+	opaque form = "opaque"
+	nfc    form = "nfc"
+)
+
+// Password is a new password that keeps the rules: only Check makes one. It
+// cannot be printed by accident.
+type Password struct {
+	text string
+	form form
+}
+
+const redacted = "[secret]"
+
+func (p Password) String() string       { return redacted }
+func (p Password) GoString() string     { return redacted }
+func (p Password) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// prepare brings a typed text into the form that is compared. Where no password
+// can look so, it returns the key of the reason instead. Nothing is trimmed, cut
+// or folded (R-PWD-02).
+func prepare(text string) (p Password, reason string) {
+	switch {
+	case len(text) > longestBytes:
+		return Password{}, reasonTooLong
+	case !utf8.ValidString(text) || strings.ContainsRune(text, utf8.RuneError):
+		// A lone surrogate in JSON arrives here as the replacement character.
+		return Password{}, reasonUnreadable
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return Password{}, reasonControl
+	}
+	p.form = opaque
+	var ok bool
+	if p.text, ok = p.form.of(text); !ok {
+		p.form = nfc
+		p.text, _ = p.form.of(text)
+	}
+	if utf8.RuneCountInString(p.text) > longest {
+		return Password{}, reasonTooLong
+	}
+	return p, ""
+}
+
+// of prepares text in the form f, if f has one for it.
+func (f form) of(text string) (string, bool) {
+	if f == nfc {
+		return norm.NFC.String(text), true
+	}
+	prepared, err := precis.OpaqueString.String(text)
+	return prepared, err == nil
+}
+
+// NeedsKeyboardNote tells that text has characters outside printable ASCII,
+// which another keyboard may not be able to type. The page says so and allows it.
+func NeedsKeyboardNote(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+}

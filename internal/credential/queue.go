@@ -1,0 +1,129 @@
+package credential
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// A queue lets a fixed number work at once and the others wait, bounded in
+// number and fair between sources: whoever floods it waits behind their own
+// (R-RES-02). Sources take turns, one piece of work each. One source may hold
+// half of the places to wait, and when all are taken, the last of the longest
+// line gives its place up to a source with a shorter one.
+type queue struct {
+	mu     sync.Mutex
+	free   int // who may begin at once; above zero nobody waits
+	places int // places to wait that are left
+	share  int // the most places of one source
+	lines  map[string][]chan error
+	order  []string // the sources with a line, whose turn is next first
+}
+
+func newQueue(parallel, waiting int) *queue {
+	return &queue{free: parallel, places: waiting, share: max(1, waiting/2), lines: map[string][]chan error{}}
+}
+
+// do runs work when source's turn comes. It returns ErrBusy without a place to
+// wait, and the context's error if that ends first; work did not run then.
+func (q *queue) do(ctx context.Context, source string, work func()) error {
+	called, err := q.join(source)
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-called:
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		if q.quit(source, called) || <-called != nil {
+			return ctx.Err()
+		}
+		// The turn came in the same instant, and somebody else must get it.
+		q.leave()
+		return ctx.Err()
+	}
+	defer q.leave()
+	work()
+	return nil
+}
+
+// join returns a channel that yields nil when the turn comes, and ErrBusy when
+// the place is given up.
+func (q *queue) join(source string) (chan error, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	called := make(chan error, 1)
+	if q.free > 0 {
+		q.free--
+		called <- nil
+		return called, nil
+	}
+	length := len(q.lines[source])
+	if length >= q.share || q.places == 0 && !q.shorten(length+1) {
+		return nil, ErrBusy
+	}
+	if length == 0 {
+		q.order = append(q.order, source)
+	}
+	q.lines[source] = append(q.lines[source], called)
+	q.places--
+	return called, nil
+}
+
+// shorten frees a place in the longest line, if that is longer than length.
+func (q *queue) shorten(length int) bool {
+	longest, found := "", false
+	for source, line := range q.lines {
+		if len(line) > length {
+			longest, length, found = source, len(line), true
+		}
+	}
+	if found {
+		last := q.lines[longest][length-1]
+		q.remove(longest, length-1)
+		last <- ErrBusy
+	}
+	return found
+}
+
+// quit leaves the line and reports whether called still stood in it.
+func (q *queue) quit(source string, called chan error) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, c := range q.lines[source] {
+		if c == called {
+			q.remove(source, i)
+			return true
+		}
+	}
+	return false
+}
+
+// leave hands the right to work to the first of the source whose turn it is.
+func (q *queue) leave() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.order) == 0 {
+		q.free++
+		return
+	}
+	source := q.order[0]
+	next := q.lines[source][0]
+	q.remove(source, 0)
+	if _, more := q.lines[source]; more {
+		q.order = append(q.order[1:], source)
+	}
+	next <- nil
+}
+
+// remove takes the place at i in source's line away, and an empty line with it.
+func (q *queue) remove(source string, i int) {
+	q.places++
+	q.lines[source] = slices.Delete(q.lines[source], i, i+1)
+	if len(q.lines[source]) == 0 {
+		delete(q.lines, source)
+		q.order = slices.DeleteFunc(q.order, func(s string) bool { return s == source })
+	}
+}

@@ -1,0 +1,138 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// work is what each test gives to the queue: it takes a second and notes whose
+// it was. In a bubble of synctest seconds cost nothing.
+type work struct {
+	q    *queue
+	mu   sync.Mutex
+	done []string
+	busy []string
+	now  int
+	most int
+}
+
+func (w *work) start(ctx context.Context, source string) {
+	go func() {
+		err := w.q.do(ctx, source, func() {
+			w.mu.Lock()
+			w.now++
+			w.most = max(w.most, w.now)
+			w.mu.Unlock()
+			time.Sleep(time.Second)
+			w.mu.Lock()
+			w.now--
+			w.done = append(w.done, source)
+			w.mu.Unlock()
+		})
+		if errors.Is(err, ErrBusy) {
+			w.mu.Lock()
+			w.busy = append(w.busy, source)
+			w.mu.Unlock()
+		}
+	}()
+	synctest.Wait() // so that each stands in line before the next comes
+}
+
+func (w *work) startMany(n int, source string) {
+	for range n {
+		w.start(context.Background(), source)
+	}
+}
+
+// idle tells that nothing of the queue is held any more.
+func (w *work) idle(t *testing.T, parallel, waiting int) {
+	t.Helper()
+	if w.q.free != parallel || w.q.places != waiting || len(w.q.lines) > 0 || len(w.q.order) > 0 {
+		t.Errorf("after all work the queue holds %d free, %d places, lines %v, order %v", w.q.free, w.q.places, w.q.lines, w.q.order)
+	}
+}
+
+func TestDOS1SourcesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{q: newQueue(1, 100)}
+		w.startMany(6, "flood")
+		w.startMany(2, "honest")
+		w.startMany(1, "other")
+		time.Sleep(time.Minute)
+		want := []string{"flood", "flood", "honest", "other", "flood", "honest", "flood", "flood", "flood"}
+		if !slices.Equal(w.done, want) {
+			t.Errorf("done in the order %q, want %q", w.done, want)
+		}
+		w.idle(t, 1, 100)
+	})
+}
+
+func TestDOS1NoMoreAtOnceThanAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{q: newQueue(3, 100)}
+		w.startMany(20, "a")
+		w.startMany(20, "b")
+		time.Sleep(time.Minute)
+		if w.most != 3 || len(w.done) != 40 {
+			t.Errorf("%d at once and %d done, want 3 and 40", w.most, len(w.done))
+		}
+		w.idle(t, 3, 100)
+	})
+}
+
+func TestDOS1AFloodLeavesPlacesToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{q: newQueue(1, 8)}
+		w.startMany(20, "flood") // one works, four wait, the rest is refused
+		if len(w.busy) != 15 {
+			t.Errorf("%d of the flood refused, want 15: a source holds half of the places", len(w.busy))
+		}
+		w.startMany(4, "second") // all places are taken now
+		w.startMany(2, "third")  // and the longest lines give way
+		if got := w.busy[15:]; len(got) != 2 || slices.Contains(got, "third") {
+			t.Errorf("%q gave way, want two of the long lines", got)
+		}
+		w.startMany(5, "third")
+		if got := w.busy[17:]; !slices.Contains(got, "third") {
+			t.Errorf("%q gave way: nobody gives way to a line as long as their own", got)
+		}
+		time.Sleep(time.Minute)
+		w.idle(t, 1, 8)
+	})
+}
+
+func TestLeavingTheQueueHandsTheTurnOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{q: newQueue(1, 8)}
+		w.startMany(1, "first")
+		ctx, cancel := context.WithCancel(t.Context())
+		w.start(ctx, "impatient")
+		timed, stop := context.WithTimeout(t.Context(), time.Second) // ends as its turn comes
+		defer stop()
+		w.start(timed, "late")
+		w.startMany(1, "last")
+		cancel()
+		time.Sleep(time.Minute)
+		if slices.Contains(w.done, "impatient") || w.done[len(w.done)-1] != "last" {
+			t.Errorf("done: %q", w.done)
+		}
+		w.idle(t, 1, 8)
+	})
+}
+
+func TestPanicInTheQueueFreesThePlace(t *testing.T) {
+	q := newQueue(1, 1)
+	func() {
+		defer func() { recover() }()
+		q.do(t.Context(), "a", func() { panic("boom") })
+	}()
+	ran := false
+	if err := q.do(t.Context(), "a", func() { ran = true }); err != nil || !ran {
+		t.Errorf("after a panic: %v, ran %v", err, ran)
+	}
+}

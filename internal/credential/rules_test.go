@@ -1,0 +1,212 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+)
+
+func TestPWD1RulesKeepTheirBounds(t *testing.T) {
+	with := func(r Rules, change func(*Rules)) Rules { change(&r); return r }
+	tests := map[string]struct {
+		rules Rules
+		field string // of the refusal; empty: accepted
+	}{
+		"classic":                 {Classic, ""},
+		"modern":                  {Modern, ""},
+		"classic of 7":            {with(Classic, func(r *Rules) { r.MinimumLength = 7 }), "minimum_length"},
+		"classic of 0":            {with(Classic, func(r *Rules) { r.MinimumLength = 0 }), "minimum_length"},
+		"classic of 400":          {with(Classic, func(r *Rules) { r.MinimumLength = 400 }), ""},
+		"classic of 401":          {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 401, 401 }), "maximum_length"},
+		"longer than the longest": {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 65, 64 }), "minimum_length"},
+		"modern of 14":            {with(Modern, func(r *Rules) { r.MinimumLength = 14 }), "minimum_length"},
+		"modern of 16":            {with(Modern, func(r *Rules) { r.MinimumLength = 16 }), ""},
+		"at most 63":              {with(Classic, func(r *Rules) { r.MaximumLength = 63 }), "maximum_length"},
+		"at most 64":              {with(Classic, func(r *Rules) { r.MaximumLength = 64 }), ""},
+		"at most 401":             {with(Classic, func(r *Rules) { r.MaximumLength = 401 }), "maximum_length"},
+		"classic without classes": {with(Classic, func(r *Rules) { r.Digit, r.UpperCase, r.LowerCase, r.Special = false, false, false, false }), ""},
+		"modern with a digit":     {with(Modern, func(r *Rules) { r.Digit = true }), "preset"},
+		"modern with a special":   {with(Modern, func(r *Rules) { r.Special = true }), "preset"},
+		"modern with upper case":  {with(Modern, func(r *Rules) { r.UpperCase = true }), "preset"},
+		"modern with lower case":  {with(Modern, func(r *Rules) { r.LowerCase = true }), "preset"},
+		"history of 24":           {with(Modern, func(r *Rules) { r.History = 24 }), ""},
+		"history of 25":           {with(Classic, func(r *Rules) { r.History = 25 }), "history"},
+		"history below zero":      {with(Classic, func(r *Rules) { r.History = -1 }), "history"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := tt.rules.check()
+			if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Invalid && f.Field == tt.field {
+				return
+			}
+			if err != nil || tt.field != "" {
+				t.Errorf("got %v, want a refusal of %q", err, tt.field)
+			}
+		})
+	}
+	if err := (Rules{}).check(); err == nil {
+		t.Error("rules without a preset are accepted")
+	}
+}
+
+func setRules(t *testing.T, d *db.DB, actor directory.Actor, org directory.OrgID, r Rules) error {
+	t.Helper()
+	return d.Update(t.Context(), func(tx *db.Tx) error { return SetRules(t.Context(), tx, actor, org, r) })
+}
+
+func TestRulesAreClassicUntilChosenAndAudited(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	org, other := newOrg(t, d), newOrg(t, d)
+	actor := directory.Actor{OrgID: org, UserID: "usr_x", Name: "Ada", Role: directory.Administrator}
+	of := func(org directory.OrgID) Rules {
+		r, err := RulesOf(t.Context(), d, org)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if of(org) != Classic {
+		t.Errorf("at first: %+v", of(org))
+	}
+	stricter := Classic
+	stricter.MinimumLength, stricter.Special, stricter.History = 12, false, 24
+	for _, r := range []Rules{stricter, Modern, Modern} {
+		if err := setRules(t, d, actor, org, r); err != nil || of(org) != r {
+			t.Errorf("set %+v, got %+v, %v", r, of(org), err)
+		}
+	}
+	if of(other) != Classic {
+		t.Error("another organization's rules changed too")
+	}
+	var before, after []string
+	if err := d.Rows(t.Context(), func(scan func(...any) error) error {
+		var b, a string
+		err := scan(&b, &a)
+		before, after = append(before, b), append(after, a)
+		return err
+	}, `select before, after from audit_events where action = $1 and actor = 'usr_x' order by at, id`, string(RulesChanged)); err != nil {
+		t.Fatal(err)
+	}
+	if len(after) != 2 {
+		t.Fatalf("%d events, want two: the third changed nothing", len(after))
+	}
+	if !slices.ContainsFunc(before, func(s string) bool { return strings.Contains(s, `"minimum_length":8`) }) ||
+		!slices.ContainsFunc(after, func(s string) bool { return strings.Contains(s, `"preset":"modern"`) }) {
+		t.Errorf("before %q, after %q", before, after)
+	}
+}
+
+func TestOnlyAdministratorsOfTheOrganizationChangeItsRules(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	org, other := newOrg(t, d), newOrg(t, d)
+	for _, role := range directory.Roles {
+		want := error(directory.ErrDenied)
+		if role == directory.Owner || role == directory.Administrator {
+			want = nil
+		}
+		if err := setRules(t, d, directory.Actor{OrgID: org, UserID: "usr_x", Role: role}, org, Modern); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", role, err, want)
+		}
+		if err := setRules(t, d, directory.Actor{OrgID: other, UserID: "usr_x", Role: role}, org, Classic); !errors.Is(err, directory.ErrNotFound) {
+			t.Errorf("%s of another organization: %v", role, err)
+		}
+	}
+	if err := setRules(t, d, directory.Operator(), org, Classic); err != nil {
+		t.Errorf("the operator: %v", err)
+	}
+	if n := count(t, d, `select count(*) from audit_events where actor = $1`, audit.Operator); n != 1 {
+		t.Errorf("%d events of the operator, want 1", n)
+	}
+}
+
+// R-PWD-07: lowering the history deletes what it has no use for any more, of
+// this organization's users and of no others.
+func TestPWD7LoweringTheHistoryDeletesItsSurplus(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	s := testStore(t, Options{})
+	org, other := newOrg(t, d), newOrg(t, d)
+	owners := []Owner{newOwner(t, d, org), newOwner(t, d, org), newOwner(t, d, other)}
+	for _, o := range owners {
+		for n := range 6 {
+			mustChange(t, d, s, o, nth(n))
+		}
+	}
+	kept := func(o Owner) int {
+		return count(t, d, `select count(*) from password_history where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
+	}
+	for _, tt := range []struct{ history, want int }{{10, 5}, {4, 3}, {24, 3}, {1, 0}, {0, 0}} {
+		r := Classic
+		r.History = tt.history
+		if err := setRules(t, d, directory.Operator(), org, r); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range owners[:2] {
+			if n := kept(o); n != tt.want {
+				t.Errorf("with a history of %d, %d old hashes are kept, want %d", tt.history, n, tt.want)
+			}
+		}
+		if n := kept(owners[2]); n != 5 {
+			t.Errorf("the other organization keeps %d, want its 5", n)
+		}
+		if tt.history == 4 { // the newest three are the ones kept
+			for n, free := range []bool{true, true, false, false, false, false} {
+				past, err := HistoryOf(t.Context(), d, r, owners[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := s.Check(r, Context{}, nth(n))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := s.Hash(t.Context(), source, past, p); (err == nil) != free {
+					t.Errorf("number %d: %v, want free %v", n, err, free)
+				}
+			}
+		}
+	}
+}
+
+func TestTheListNamesWhatIsChecked(t *testing.T) {
+	names := func(r Rules) (names []string) {
+		for _, rule := range r.List() {
+			names = append(names, rule.Name+" "+strings.TrimPrefix(rule.Key, "credential.rule."))
+		}
+		return names
+	}
+	if got, want := names(Classic), []string{
+		"length length", "digit digit", "lower lower_case", "upper upper_case", "special special", "common common", "history history",
+	}; !slices.Equal(got, want) {
+		t.Errorf("classic: %q, want %q", got, want)
+	}
+	if got, want := names(Modern), []string{"length length", "common common", "history current"}; !slices.Equal(got, want) {
+		t.Errorf("modern: %q, want %q", got, want)
+	}
+	first := Classic.List()[0]
+	if want := map[string]any{"Minimum": 8, "Maximum": 400}; !reflect.DeepEqual(first.Args, want) {
+		t.Errorf("the length names %v, want %v", first.Args, want)
+	}
+}
+
+func TestRulesSurviveTheDatabase(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	for bits := range 16 {
+		org := newOrg(t, d)
+		r := Rules{PresetClassic, 8 + bits, 64 + bits, bits&1 > 0, bits&2 > 0, bits&4 > 0, bits&8 > 0, bits}
+		update(t, d, func(ctx context.Context, tx *db.Tx) error {
+			return SetRules(ctx, tx, directory.Operator(), org, r)
+		})
+		if got, err := RulesOf(t.Context(), d, org); err != nil || got != r {
+			t.Error(fmt.Errorf("stored %+v, read %+v: %w", r, got, err))
+		}
+	}
+}

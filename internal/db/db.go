@@ -1,0 +1,233 @@
+// Package db makes SQLite and PostgreSQL mean the same: one SQL text, one way
+// to read a snapshot (View), one way to change data as if alone (Update), one
+// clock. It is the only importer of database/sql.
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// DB is an open database. Its clock is the program's clock.
+type DB struct {
+	// Now is the clock. Every transaction freezes it; tests move it by hand.
+	Now func() time.Time
+
+	dialect dialect
+	read    *sql.DB
+	write   *sql.DB
+	path    string   // of the SQLite file; empty on PostgreSQL
+	stmts   sync.Map // SQLite only: prepared text → *sql.Stmt on the read pool
+}
+
+type dialect int
+
+const (
+	sqliteDialect dialect = iota
+	postgresDialect
+)
+
+// Close closes both pools.
+func (d *DB) Close() error { return errors.Join(d.read.Close(), d.write.Close()) }
+
+// A Reader answers statements that change nothing: a Tx, or the DB itself for
+// the single statement that is its own snapshot.
+type Reader interface {
+	// One scans the only row of a query into the targets and reports whether
+	// there was one.
+	One(ctx context.Context, into []any, query string, args ...any) (bool, error)
+	// Rows calls each once per row; scan reads the current row's columns.
+	Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error
+}
+
+// Into lists scan targets; it only reads better than []any.
+func Into(targets ...any) []any { return targets }
+
+// Tx is one transaction with the clock stopped.
+type Tx struct {
+	db  *DB
+	tx  *sql.Tx
+	now time.Time
+}
+
+// Now is the instant at which the transaction began; it does not move.
+func (t *Tx) Now() time.Time { return t.now }
+
+// Exec runs a statement and returns how many rows it changed.
+func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := t.tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// One implements Reader.
+func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
+	return found(t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
+}
+
+// Rows implements Reader.
+func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
+	rows, err := t.tx.QueryContext(ctx, query, args...)
+	return eachRow(rows, err, each)
+}
+
+// One implements Reader, outside a transaction: for the single statement.
+func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
+	stmt, err := d.prepared(ctx, query)
+	if err != nil {
+		return false, err
+	}
+	if stmt == nil {
+		return found(d.read.QueryRowContext(ctx, query, args...).Scan(into...))
+	}
+	return found(stmt.QueryRowContext(ctx, args...).Scan(into...))
+}
+
+// Rows implements Reader, outside a transaction: for the single statement.
+func (d *DB) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
+	rows, err := d.read.QueryContext(ctx, query, args...)
+	return eachRow(rows, err, each)
+}
+
+// Exec runs one statement that is a transaction by itself, at the database's
+// default isolation. It is for counters that many callers raise at once
+// (decision 11); everything else goes through Update.
+func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
+	rows, err := d.write.QueryContext(ctx, query, args...)
+	return eachRow(rows, err, each)
+}
+
+// prepared returns the prepared form of a text on SQLite, where preparing costs
+// more than running. pgx keeps its own cache, so there it returns nil.
+func (d *DB) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if d.dialect != sqliteDialect {
+		return nil, nil
+	}
+	if s, ok := d.stmts.Load(query); ok {
+		return s.(*sql.Stmt), nil
+	}
+	stmt, err := d.read.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if s, loaded := d.stmts.LoadOrStore(query, stmt); loaded {
+		return s.(*sql.Stmt), stmt.Close()
+	}
+	return stmt, nil
+}
+
+func found(err error) (bool, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func eachRow(rows *sql.Rows, err error, each func(scan func(...any) error) error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// View runs fn on a snapshot: what it reads first and last belong together.
+func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	opts := &sql.TxOptions{ReadOnly: true}
+	if d.dialect == postgresDialect {
+		opts.Isolation = sql.LevelRepeatableRead
+	}
+	return d.run(ctx, d.read, opts, fn)
+}
+
+// Update runs fn in a transaction that behaves as if no other were running. It
+// commits if fn returns nil and rolls back otherwise.
+//
+// Update may run fn more than once, so fn must touch nothing but tx and its own
+// variables: no mail, no HTTP, no channel sends, no password hash.
+func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	opts := &sql.TxOptions{}
+	if d.dialect == postgresDialect {
+		opts.Isolation = sql.LevelSerializable // SQLite is, by its one writer
+	}
+	const attempts = 10
+	var err error
+	for i := range attempts {
+		err = d.run(ctx, d.write, opts, fn)
+		if !isSerializationFailure(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(time.Duration(2<<i) * time.Millisecond)):
+		}
+	}
+	return fmt.Errorf("gave up after %d attempts: %w", attempts, err)
+}
+
+func (d *DB) run(ctx context.Context, pool *sql.DB, opts *sql.TxOptions, fn func(*Tx) error) error {
+	tx, err := pool.BeginTx(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // After Commit it only says that there is nothing to roll back.
+	if err := fn(&Tx{db: d, tx: tx, now: d.Now().UTC().Truncate(time.Microsecond)}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// isSerializationFailure tells that the transaction lost a race and will
+// succeed when run again.
+func isSerializationFailure(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code == "40001" || pg.Code == "40P01" // serialization failure, deadlock
+	}
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		return lite.Code()&0xff == sqlite3.SQLITE_BUSY
+	}
+	return false
+}
+
+// IsUnavailable tells that the database cannot work at the moment, full disk
+// and lost connection included: the caller is answered 503, not 500.
+func IsUnavailable(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pg.Code[:2] {
+		case "08", "53", "57", "58": // connection, resources, operator, system
+			return true
+		}
+		return pg.Code == "40001" || pg.Code == "25006" // gave up; read-only standby
+	}
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch lite.Code() & 0xff {
+		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+			return true
+		}
+		return false
+	}
+	_, connect := errors.AsType[*pgconn.ConnectError](err)
+	return connect || errors.Is(err, sql.ErrConnDone) || pgconn.Timeout(err) || pgconn.SafeToRetry(err)
+}
+
+// readers is how many SQLite connections read at once. Reads hold no lock
+// under WAL, so more than the cores would only wait for each other.
+func readers() int { return max(4, 2*runtime.NumCPU()) }

@@ -1,0 +1,144 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// ErrNewer says that a newer program migrated this database. Running on would
+// write rows that the newer program does not expect.
+var ErrNewer = errors.New("the database was migrated by a newer version of parvis: start that version, or restore the backup made before the migration")
+
+func (d *DB) provider() (*goose.Provider, error) {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	dialect, opts := goose.DialectSQLite3, []goose.ProviderOption{goose.WithTableName("migrations")}
+	if d.dialect == postgresDialect {
+		// A leased row, because session locks leak through poolers. Two nodes
+		// that start at once migrate once.
+		locker, err := lock.NewPostgresTableLocker()
+		if err != nil {
+			return nil, err
+		}
+		dialect, opts = goose.DialectPostgres, append(opts, goose.WithLocker(locker))
+	}
+	return goose.NewProvider(dialect, d.write, files, opts...)
+}
+
+// A Migration says what Migrate did.
+type Migration struct {
+	From, To int64
+	Backup   string // the SQLite file copied before, if there was something to lose
+}
+
+// Migrate brings the schema up to this program's. An SQLite database that
+// already holds something is copied beside itself first. A database of a newer
+// program is refused with ErrNewer and left alone.
+func (d *DB) Migrate(ctx context.Context) (Migration, error) {
+	p, err := d.provider()
+	if err != nil {
+		return Migration{}, err
+	}
+	var m Migration
+	if m.From, err = d.version(ctx); err != nil {
+		return Migration{}, err
+	}
+	sources := p.ListSources()
+	m.To = sources[len(sources)-1].Version
+	switch {
+	case m.From > m.To:
+		return m, fmt.Errorf("%w (it is at %d, this program knows %d)", ErrNewer, m.From, m.To)
+	case m.From == m.To:
+		return m, nil
+	case m.From > 0 && d.dialect == sqliteDialect:
+		m.Backup = fmt.Sprintf("%s.before-%d-%s", d.path, m.To, d.Now().UTC().Format("20060102T150405Z"))
+		if err := d.Backup(ctx, m.Backup); err != nil {
+			return m, fmt.Errorf("copying the database before migrating it: %w", err)
+		}
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return m, fmt.Errorf("migrating the database: %w", err)
+	}
+	return m, nil
+}
+
+// version asks without goose, which would create its table: a database that
+// holds nothing must still look empty to whoever only asks.
+func (d *DB) version(ctx context.Context) (int64, error) {
+	tables, table := "select name from sqlite_master where type = 'table' and name = $1", "migrations"
+	if d.dialect == postgresDialect {
+		tables = "select table_name from information_schema.tables where table_schema = current_schema() and table_name = $1"
+	}
+	var name string
+	if ok, err := d.One(ctx, Into(&name), tables, table); err != nil || !ok {
+		return 0, err
+	}
+	var v sql.NullInt64
+	_, err := d.One(ctx, Into(&v), "select max(version_id) from migrations where is_applied")
+	return v.Int64, err
+}
+
+// Empty tells that nothing was ever migrated into this database.
+func (d *DB) Empty(ctx context.Context) (bool, error) {
+	v, err := d.version(ctx)
+	return v == 0, err
+}
+
+// Backup writes a consistent copy of a running SQLite database to a new file.
+func (d *DB) Backup(ctx context.Context, path string) error {
+	if d.dialect != sqliteDialect {
+		return errors.New("a PostgreSQL database is copied with pg_dump")
+	}
+	if strings.ContainsRune(path, 0) {
+		return errors.New("a path holds no zero byte")
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // before VACUUM would make it readable to all
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	_, err = d.write.ExecContext(ctx, "vacuum into $1", path)
+	return err
+}
+
+// Lease lets one node at a time do repeated work: it reports whether holder may
+// do the work of that name until the time that passes, and prolongs a lease
+// that holder already has. A holder that dies is replaced when its lease ends.
+func (d *DB) Lease(ctx context.Context, name, holder string, lasts time.Duration) (bool, error) {
+	now := d.Now()
+	var got string
+	err := d.Exec(ctx, func(scan func(...any) error) error { return scan(&got) }, `
+		insert into leases (name, holder, ends_at) values ($1, $2, $3)
+		on conflict (name) do update set holder = excluded.holder, ends_at = excluded.ends_at
+		where leases.holder = excluded.holder or leases.ends_at <= $4
+		returning holder`, name, holder, Time(now.Add(lasts)), Time(now))
+	return got == holder, err
+}
+
+// Note stores one fact about the whole installation, once: of two callers with
+// the same name the first one's value is kept and returned to both.
+func (t *Tx) Note(ctx context.Context, name, value string) (string, error) {
+	if _, err := t.Exec(ctx, `insert into installation (name, value) values ($1, $2) on conflict (name) do nothing`, name, value); err != nil {
+		return "", err
+	}
+	var kept string
+	_, err := t.One(ctx, Into(&kept), `select value from installation where name = $1`, name)
+	return kept, err
+}

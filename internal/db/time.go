@@ -1,0 +1,61 @@
+package db
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"time"
+)
+
+// Time stores an instant as microseconds since 1970 in UTC, in a bigint: the
+// one form that both databases return as they got it. The zero time is NULL.
+//
+// Convert in place: db.Time(t) as an argument, (*db.Time)(&t) as a target.
+type Time time.Time
+
+// Value implements driver.Valuer.
+func (t Time) Value() (driver.Value, error) {
+	if time.Time(t).IsZero() {
+		return nil, nil
+	}
+	return time.Time(t).UnixMicro(), nil
+}
+
+// Scan implements sql.Scanner.
+func (t *Time) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*t = Time{}
+	case int64:
+		*t = Time(time.UnixMicro(v).UTC())
+	default:
+		return fmt.Errorf("a time is stored as microseconds, not as %T", v)
+	}
+	return nil
+}
+
+// Text stores an optional text: empty is NULL, as with a reference to a row
+// that need not exist.
+type Text string
+
+// Value implements driver.Valuer.
+func (t Text) Value() (driver.Value, error) {
+	if t == "" {
+		return nil, nil
+	}
+	return string(t), nil
+}
+
+// Scan implements sql.Scanner.
+func (t *Text) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*t = ""
+	case string:
+		*t = Text(v)
+	case []byte:
+		*t = Text(v)
+	default:
+		return fmt.Errorf("a text is not stored as %T", v)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+const invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.language, i.invited_by, i.created_at, i.expires_at,
+	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, l.sent_at, l.bounced_at, l.reply`
+
+const invitationTables = ` from invitations i left join letters l on l.org_id = i.org_id and l.id = i.letter_id `
+
+func (i *Invitation) targets() []any {
+	return db.Into(&i.OrgID, &i.ID, &i.Email, &i.Name, &i.Role, &i.Language, (*db.Text)(&i.InvitedBy),
+		(*db.Time)(&i.CreatedAt), (*db.Time)(&i.ExpiresAt), (*db.Time)(&i.OpenedAt), (*db.Time)(&i.AcceptedAt),
+		(*db.Time)(&i.WithdrawnAt), (*db.Time)(&i.ReplacedAt), &i.letterID,
+		(*db.Time)(&i.SentAt), (*db.Time)(&i.BouncedAt), (*db.Text)(&i.Reply))
+}
+
+func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) (Invitation, bool, error) {
+	var i Invitation
+	found, err := r.One(ctx, i.targets(), `select `+invitationColumns+invitationTables+where, args...)
+	return i, found, err
+}
+
+// InvitationByID returns an invitation of an organization.
+func InvitationByID(ctx context.Context, r db.Reader, org OrgID, id string) (Invitation, error) {
+	i, found, err := oneInvitation(ctx, r, `where i.org_id = $1 and i.id = $2`, string(org), id)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return i, err
+}
+
+// InvitationByToken finds the invitation whose link somebody holds, dead or
+// alive, with its organization. In a suspended organization there is none.
+func InvitationByToken(ctx context.Context, r db.Reader, token secret.Token) (Invitation, Organization, error) {
+	var i Invitation
+	var o Organization
+	found, err := r.One(ctx, append(i.targets(), o.targets()...), `
+		select `+invitationColumns+`, `+organizationColumns+`
+		from invitations i
+		join organizations o on o.id = i.org_id and o.suspended_at is null
+		left join letters l on l.org_id = i.org_id and l.id = i.letter_id
+		where i.token_hash = $1`, token.Hash(secret.Invitation))
+	if err == nil && !found {
+		err = ErrInvitationUnknown
+	}
+	return i, o, err
+}
+
+// OpenInvitation notes that the form behind a link was sent once, whatever came
+// of it.
+func OpenInvitation(ctx context.Context, tx *db.Tx, inv Invitation) error {
+	_, err := tx.Exec(ctx, `
+		update invitations set opened_at = $1
+		where org_id = $2 and id = $3 and opened_at is null`, db.Time(tx.Now()), string(inv.OrgID), inv.ID)
+	return err
+}
+
+// AcceptInvitation turns an invitation into a user. Of two browsers that accept
+// the same link at once, one gets ErrInvitationUsed. Whoever calls stores the
+// user's first credential in the same transaction (decision 8); its hash is bound
+// to the user's id, so id, name and language come with joining. Everything else
+// is what the invitation says.
+func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joining User) (User, Organization, error) {
+	inv, org, err := InvitationByToken(ctx, tx, token)
+	if err != nil {
+		return User{}, Organization{}, err
+	}
+	if err := inv.Usable(tx.Now()); err != nil {
+		return User{}, Organization{}, err
+	}
+	// Claim before creating: whoever changes this row is the one who joins.
+	n, err := tx.Exec(ctx, `
+		update invitations set accepted_at = $1
+		where org_id = $2 and id = $3 and accepted_at is null and withdrawn_at is null and replaced_at is null`,
+		db.Time(tx.Now()), string(inv.OrgID), inv.ID)
+	if err != nil {
+		return User{}, Organization{}, fmt.Errorf("claiming invitation %s: %w", inv.ID, err)
+	}
+	if n == 0 {
+		return User{}, Organization{}, ErrInvitationUsed
+	}
+	u, err := insertUser(ctx, tx, User{
+		OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language,
+	})
+	if err != nil {
+		return User{}, Organization{}, err
+	}
+	if _, err := tx.Exec(ctx, `
+		update invitations set user_id = $1
+		where org_id = $2 and id = $3`, string(u.ID), string(inv.OrgID), inv.ID); err != nil {
+		return User{}, Organization{}, fmt.Errorf("linking invitation %s: %w", inv.ID, err)
+	}
+	e := u.AsActor().event(u.OrgID, "invitation.accepted")
+	e.Target, e.TargetName = inv.ID, inv.Email
+	e.After = audit.Fields{"user": u.ID, "name": u.Name, "role": u.Role}
+	return u, org, audit.Record(ctx, tx, e)
+}

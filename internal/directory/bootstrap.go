@@ -1,0 +1,85 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/secret"
+)
+
+// BootstrapLifetime is how long the link lives that makes the first owner.
+const BootstrapLifetime = 24 * time.Hour
+
+// The faults of the first link. A dead one and an unknown one look the same.
+var (
+	ErrBootstrapDead = fault.New(fault.Gone, "directory.bootstrap_dead")
+	ErrHasOwner      = fault.New(fault.Conflict, "directory.has_owner")
+)
+
+// NewBootstrap makes the one link that creates the first organization and its
+// owner, and kills an earlier one. Once an owner exists there is none any more
+// (R-AUT-03).
+func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secret.Token, error) {
+	if err := noOwner(ctx, tx); err != nil {
+		return secret.Token{}, err
+	}
+	if _, err := tx.Exec(ctx, `delete from bootstraps where used_at is null`); err != nil {
+		return secret.Token{}, err
+	}
+	token := secret.NewToken()
+	_, err := tx.Exec(ctx, `
+		insert into bootstraps (id, token_hash, created_at, expires_at)
+		values ($1, $2, $3, $4)`,
+		secret.NewID("boot"), token.Hash(secret.Bootstrap), db.Time(tx.Now()), db.Time(tx.Now().Add(lifetime)))
+	if err != nil {
+		return secret.Token{}, fmt.Errorf("inserting the first link: %w", err)
+	}
+	return token, audit.Record(ctx, tx, operator.event("", "bootstrap.created"))
+}
+
+// noOwner is ErrHasOwner once anybody owns an organization of this installation.
+func noOwner(ctx context.Context, r db.Reader) error {
+	var id string
+	found, err := r.One(ctx, db.Into(&id), `select id from users where role = $1 limit 1`, string(Owner))
+	if err != nil || found {
+		return orFault(err, ErrHasOwner)
+	}
+	return nil
+}
+
+// BootstrapUsable tells whether a link would work, and changes nothing.
+func BootstrapUsable(ctx context.Context, r db.Reader, token secret.Token, now time.Time) error {
+	if err := noOwner(ctx, r); err != nil {
+		return ErrBootstrapDead
+	}
+	var expires, used time.Time
+	found, err := r.One(ctx, db.Into((*db.Time)(&expires), (*db.Time)(&used)), `
+		select expires_at, used_at from bootstraps
+		where token_hash = $1`, token.Hash(secret.Bootstrap))
+	if err != nil {
+		return err
+	}
+	if !found || !used.IsZero() || !now.Before(expires) {
+		return ErrBootstrapDead
+	}
+	return nil
+}
+
+// UseBootstrap claims a link. Of two browsers that use it at once one gets
+// ErrBootstrapDead.
+func UseBootstrap(ctx context.Context, tx *db.Tx, token secret.Token) error {
+	if err := BootstrapUsable(ctx, tx, token, tx.Now()); err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, `
+		update bootstraps set used_at = $1
+		where token_hash = $2 and used_at is null`, db.Time(tx.Now()), token.Hash(secret.Bootstrap))
+	if err != nil || n == 0 {
+		return orFault(err, ErrBootstrapDead)
+	}
+	return nil
+}

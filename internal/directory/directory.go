@@ -1,0 +1,44 @@
+// Package directory keeps who exists and who belongs: organizations, users,
+// their roles, the invitations that make them, and the one link that makes the
+// first of all.
+//
+// It owns organizations, users, invitations and bootstraps. Every statement
+// names its organization; the listed exceptions are look-ups by a secret's hash
+// or by an address, which return it.
+package directory
+
+import (
+	"time"
+
+	"parvis/internal/i18n"
+)
+
+// OrgID identifies an organization, as org_ and 26 characters.
+type OrgID string
+
+// UserID identifies a user within its organization, as usr_ and 26 characters.
+type UserID string
+
+// Organization is a customer: the unit of isolation.
+type Organization struct {
+	ID                 OrgID
+	ShortName          string // as shown and as in paths: /o/SHORT-NAME
+	DisplayName        string
+	Language           i18n.Tag      // of letters to people whose language is not known
+	InvitationLifetime time.Duration // from 1 hour to 30 days
+	CreatedAt          time.Time
+	SuspendedAt        time.Time // zero while it is open
+}
+
+// User is one person in one organization.
+type User struct {
+	OrgID         OrgID
+	ID            UserID
+	Email         string // the canonical address
+	Name          string
+	Role          Role
+	Language      i18n.Tag
+	CreatedAt     time.Time
+	LastSignInAt  time.Time // zero before the first
+	DeactivatedAt time.Time // zero while active
+}

@@ -1,0 +1,292 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+)
+
+// The faults of invitations. Only who holds the right token learns why a link
+// is dead; anything else is ErrInvitationUnknown.
+var (
+	ErrInvitationUnknown   = fault.New(fault.NotFound, "directory.invitation_unknown")
+	ErrInvitationUsed      = fault.New(fault.Gone, "directory.invitation_used")
+	ErrInvitationExpired   = fault.New(fault.Gone, "directory.invitation_expired")
+	ErrInvitationWithdrawn = fault.New(fault.Gone, "directory.invitation_withdrawn")
+	ErrInvitationReplaced  = fault.New(fault.Gone, "directory.invitation_replaced")
+	ErrAlreadyMember       = fault.Field("email", "directory.already_member")
+	ErrAlreadyInvited      = fault.Field("email", "directory.already_invited")
+	ErrRoleUnknown         = fault.Field("role", "directory.role_unknown")
+)
+
+// Invitation is an offer to join an organization, sent to an address.
+type Invitation struct {
+	OrgID       OrgID
+	ID          string
+	Email       string
+	Name        string // as the inviter wrote it; may be empty
+	Role        Role
+	Language    i18n.Tag
+	InvitedBy   UserID // empty when the operator invited
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	OpenedAt    time.Time
+	AcceptedAt  time.Time
+	WithdrawnAt time.Time
+	ReplacedAt  time.Time
+	SentAt      time.Time // of its letter
+	BouncedAt   time.Time // of its letter
+	Reply       string    // what the mail server said, if it refused
+
+	letterID string
+}
+
+// InvitationState is what a list shows.
+type InvitationState string
+
+// The states, in the order in which they hide each other.
+const (
+	InvitationAccepted  InvitationState = "accepted"
+	InvitationWithdrawn InvitationState = "withdrawn"
+	InvitationReplaced  InvitationState = "replaced"
+	InvitationExpired   InvitationState = "expired"
+	InvitationOpened    InvitationState = "opened"
+	InvitationBounced   InvitationState = "bounced"
+	InvitationSent      InvitationState = "sent"
+	InvitationWaiting   InvitationState = "waiting"
+)
+
+// State is what has become of the invitation by now.
+func (i Invitation) State(now time.Time) InvitationState {
+	switch {
+	case !i.AcceptedAt.IsZero():
+		return InvitationAccepted
+	case !i.WithdrawnAt.IsZero():
+		return InvitationWithdrawn
+	case !i.ReplacedAt.IsZero():
+		return InvitationReplaced
+	case !now.Before(i.ExpiresAt):
+		return InvitationExpired
+	case !i.OpenedAt.IsZero():
+		return InvitationOpened
+	case !i.BouncedAt.IsZero():
+		return InvitationBounced
+	case !i.SentAt.IsZero():
+		return InvitationSent
+	}
+	return InvitationWaiting
+}
+
+// Usable is nil while the link works, else says to its holder why it is dead.
+func (i Invitation) Usable(now time.Time) error {
+	switch i.State(now) {
+	case InvitationAccepted:
+		return ErrInvitationUsed
+	case InvitationWithdrawn:
+		return ErrInvitationWithdrawn
+	case InvitationReplaced:
+		return ErrInvitationReplaced
+	case InvitationExpired:
+		return ErrInvitationExpired
+	}
+	return nil
+}
+
+// Invitations sends and withdraws them.
+type Invitations struct {
+	Outbox   *mail.Outbox
+	Base     string        // the configured public address, without a slash at its end
+	Lifetime time.Duration // overrides the organization's where set: [lifetimes] on a loopback address
+}
+
+// NewInvitation is what an inviter says.
+type NewInvitation struct {
+	Email    string
+	Name     string // may be empty: the person then writes it
+	Role     Role
+	Language i18n.Tag
+}
+
+// Send invites an address into an organization: the offer and its letter in one
+// transaction. An open offer that has expired is replaced.
+func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Organization, n NewInvitation) (Invitation, error) {
+	if !n.Role.Valid() {
+		return Invitation{}, ErrRoleUnknown
+	}
+	if err := actor.may(org.ID, n.Role); err != nil {
+		return Invitation{}, err
+	}
+	address, err := ParseAddress(n.Email)
+	if err != nil {
+		return Invitation{}, err
+	}
+	if n.Name != "" {
+		if n.Name, err = CleanName(n.Name, "name"); err != nil {
+			return Invitation{}, err
+		}
+	}
+	var id string
+	if taken, err := tx.One(ctx, db.Into(&id), `
+		select id from users where org_id = $1 and email_key = $2`, string(org.ID), address.Key); err != nil || taken {
+		return Invitation{}, orFault(err, ErrAlreadyMember)
+	}
+	open, found, err := oneInvitation(ctx, tx, `
+		where i.org_id = $1 and i.email_key = $2
+			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null`, string(org.ID), address.Key)
+	if err != nil {
+		return Invitation{}, err
+	}
+	if found {
+		if open.Usable(tx.Now()) == nil {
+			return Invitation{}, ErrAlreadyInvited
+		}
+		if err := s.kill(ctx, tx, open, "replaced_at"); err != nil {
+			return Invitation{}, err
+		}
+	}
+	inv, err := s.insert(ctx, tx, actor, org, Invitation{OrgID: org.ID, Email: address.Text, Name: n.Name, Role: n.Role, Language: n.Language})
+	if err != nil {
+		return Invitation{}, err
+	}
+	return inv, audit.Record(ctx, tx, inv.event(actor, "invitation.sent"))
+}
+
+// Resend replaces an open invitation by a fresh one: the older link dies.
+func (s *Invitations) Resend(ctx context.Context, tx *db.Tx, actor Actor, org Organization, id string) (Invitation, error) {
+	old, err := s.open(ctx, tx, actor, org.ID, id)
+	if err != nil {
+		return Invitation{}, err
+	}
+	return s.replace(ctx, tx, actor, org, old)
+}
+
+// Renew sends a fresh letter to the invited address when the holder of an
+// expired link asks for one. A withdrawn or used link renews nothing.
+func (s *Invitations) Renew(ctx context.Context, tx *db.Tx, token secret.Token) (Invitation, error) {
+	old, org, err := InvitationByToken(ctx, tx, token)
+	if err != nil {
+		return Invitation{}, err
+	}
+	if old.State(tx.Now()) != InvitationExpired {
+		return Invitation{}, old.Usable(tx.Now())
+	}
+	return s.replace(ctx, tx, Actor{OrgID: org.ID, UserID: audit.Anonymous, Name: old.Email}, org, old)
+}
+
+func (s *Invitations) replace(ctx context.Context, tx *db.Tx, actor Actor, org Organization, old Invitation) (Invitation, error) {
+	if err := s.kill(ctx, tx, old, "replaced_at"); err != nil {
+		return Invitation{}, err
+	}
+	inv, err := s.insert(ctx, tx, actor, org, old)
+	if err != nil {
+		return Invitation{}, err
+	}
+	return inv, audit.Record(ctx, tx, inv.event(actor, "invitation.resent"))
+}
+
+// Withdraw ends an open invitation.
+func (s *Invitations) Withdraw(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string) error {
+	inv, err := s.open(ctx, tx, actor, org, id)
+	if err != nil {
+		return err
+	}
+	if err := s.kill(ctx, tx, inv, "withdrawn_at"); err != nil {
+		return err
+	}
+	return audit.Record(ctx, tx, inv.event(actor, "invitation.withdrawn"))
+}
+
+// open finds an invitation that actor may still change.
+func (s *Invitations) open(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string) (Invitation, error) {
+	inv, err := InvitationByID(ctx, tx, org, id)
+	if err != nil {
+		return Invitation{}, err
+	}
+	if err := actor.may(org, inv.Role); err != nil {
+		return Invitation{}, err
+	}
+	if err := inv.Usable(tx.Now()); err != nil && err != ErrInvitationExpired {
+		return Invitation{}, err
+	}
+	return inv, nil
+}
+
+// kill ends an invitation by a column that says how, and its unsent letter with it.
+func (s *Invitations) kill(ctx context.Context, tx *db.Tx, inv Invitation, column string) error {
+	n, err := tx.Exec(ctx, `
+		update invitations set `+column+` = $1
+		where org_id = $2 and id = $3 and accepted_at is null and withdrawn_at is null and replaced_at is null`,
+		db.Time(tx.Now()), string(inv.OrgID), inv.ID)
+	if err != nil {
+		return fmt.Errorf("ending invitation %s: %w", inv.ID, err)
+	}
+	if n == 0 {
+		return ErrInvitationUsed
+	}
+	return s.Outbox.Withdraw(ctx, tx, string(inv.OrgID), inv.letterID)
+}
+
+func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Organization, inv Invitation) (Invitation, error) {
+	lifetime := org.InvitationLifetime
+	if s.Lifetime > 0 {
+		lifetime = s.Lifetime
+	}
+	inviter := inv.InvitedBy // a renewed one still names who invited
+	if actor.UserID != audit.Anonymous && actor.UserID != audit.Operator {
+		inviter = actor.UserID
+	}
+	inviterName := ""
+	if inviter != "" {
+		u, err := UserByID(ctx, tx, org.ID, inviter)
+		if err == nil {
+			inviterName = u.Name
+		} else if err != ErrNotFound {
+			return Invitation{}, err
+		}
+	}
+	address, err := ParseAddress(inv.Email)
+	if err != nil {
+		return Invitation{}, err
+	}
+	token := secret.NewToken()
+	fresh := Invitation{
+		OrgID: org.ID, ID: secret.NewID("inv"), Email: inv.Email, Name: inv.Name, Role: inv.Role, Language: inv.Language,
+		InvitedBy: inviter, CreatedAt: tx.Now(), ExpiresAt: tx.Now().Add(lifetime),
+	}
+	fresh.letterID, err = s.Outbox.Put(ctx, tx, mail.Letter{
+		OrgID: string(org.ID), Recipient: fresh.Email, Language: fresh.Language,
+		Parameters: mail.InvitationParameters{
+			Organization: org.DisplayName, Name: fresh.Name, Inviter: inviterName, Expires: fresh.ExpiresAt,
+			Link:       s.Base + "/invitation/" + token.Reveal(),
+			SignInPage: s.Base + "/o/" + PathName(org.ShortName),
+		},
+	})
+	if err != nil {
+		return Invitation{}, err
+	}
+	_, err = tx.Exec(ctx, `
+		insert into invitations (org_id, id, email, email_key, display_name, search_key, role, language,
+			token_hash, letter_id, invited_by, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, SearchKey(fresh.Name, fresh.Email),
+		string(fresh.Role), string(fresh.Language), token.Hash(secret.Invitation), fresh.letterID,
+		db.Text(fresh.InvitedBy), db.Time(fresh.CreatedAt), db.Time(fresh.ExpiresAt))
+	if err != nil {
+		return Invitation{}, fmt.Errorf("inserting invitation %s: %w", fresh.ID, err)
+	}
+	return fresh, nil
+}
+
+func (i Invitation) event(actor Actor, action audit.Action) audit.Event {
+	e := actor.event(i.OrgID, action)
+	e.Target, e.TargetName = i.ID, i.Email
+	e.After = audit.Fields{"email": i.Email, "name": i.Name, "role": i.Role, "language": i.Language}
+	return e
+}

@@ -1,0 +1,138 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/i18n"
+	"parvis/internal/secret"
+)
+
+// UserColumns are the columns of users as u that User.Targets scans, for
+// packages whose reads join them.
+const UserColumns = `u.org_id, u.id, u.email, u.display_name, u.role, u.language, u.created_at, u.last_sign_in_at, u.deactivated_at`
+
+// Targets are where UserColumns go.
+func (u *User) Targets() []any {
+	return db.Into(&u.OrgID, &u.ID, &u.Email, &u.Name, &u.Role, &u.Language,
+		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt))
+}
+
+// OrganizationColumns are the columns of organizations as o that
+// Organization.Targets scans, for packages whose reads join them.
+const OrganizationColumns = organizationColumns
+
+// Targets are where OrganizationColumns go.
+func (o *Organization) Targets() []any { return o.targets() }
+
+// UserByID returns a user of an organization; ErrNotFound where it has none by
+// that id.
+func UserByID(ctx context.Context, r db.Reader, org OrgID, id UserID) (User, error) {
+	var u User
+	found, err := r.One(ctx, u.Targets(), `
+		select `+UserColumns+`
+		from users u
+		where u.org_id = $1 and u.id = $2`, string(org), string(id))
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return u, err
+}
+
+// NewUserID makes the id of a user to be.
+func NewUserID() UserID { return UserID(secret.NewID("usr")) }
+
+// CreateFirstOwner makes the owner whom a bootstrap link brought. Everybody else
+// joins by an invitation.
+func CreateFirstOwner(ctx context.Context, tx *db.Tx, u User) (User, error) {
+	u.Role = Owner
+	u, err := insertUser(ctx, tx, u)
+	if err != nil {
+		return User{}, err
+	}
+	e := operator.event(u.OrgID, "user.created")
+	e.Target, e.TargetName = string(u.ID), u.Name
+	e.After = audit.Fields{"email": u.Email, "role": u.Role}
+	return u, audit.Record(ctx, tx, e)
+}
+
+// insertUser checks address and name and inserts. The address must be free in
+// the organization: whoever calls has claimed what makes it so.
+func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
+	address, err := ParseAddress(u.Email)
+	if err != nil {
+		return User{}, err
+	}
+	if u.Name, err = CleanName(u.Name, "name"); err != nil {
+		return User{}, err
+	}
+	u.Email, u.CreatedAt = address.Text, tx.Now()
+	_, err = tx.Exec(ctx, `
+		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, SearchKey(u.Name, u.Email),
+		string(u.Role), string(u.Language), db.Time(u.CreatedAt))
+	if err != nil {
+		return User{}, fmt.Errorf("inserting user %s: %w", u.ID, err)
+	}
+	return u, nil
+}
+
+// UpdateProfile changes what a user may change about itself, and records what changed.
+func UpdateProfile(ctx context.Context, tx *db.Tx, user User, name string, language i18n.Tag) error {
+	name, err := CleanName(name, "name")
+	if err != nil {
+		return err
+	}
+	if name == user.Name && language == user.Language {
+		return nil
+	}
+	_, err = tx.Exec(ctx, `
+		update users set display_name = $1, search_key = $2, language = $3
+		where org_id = $4 and id = $5`,
+		name, SearchKey(name, user.Email), string(language), string(user.OrgID), string(user.ID))
+	if err != nil {
+		return fmt.Errorf("updating user %s: %w", user.ID, err)
+	}
+	e := user.AsActor().event(user.OrgID, "user.profile_changed")
+	e.Target, e.TargetName = string(user.ID), name
+	e.Before = audit.Fields{"name": user.Name, "language": user.Language}
+	e.After = audit.Fields{"name": name, "language": language}
+	return audit.Record(ctx, tx, e)
+}
+
+// SignedIn notes when a user last signed in.
+func SignedIn(ctx context.Context, tx *db.Tx, user User) error {
+	_, err := tx.Exec(ctx, `update users set last_sign_in_at = $1 where org_id = $2 and id = $3`,
+		db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+	return err
+}
+
+// A Candidate is a user who could be meant by an address, with its organization.
+type Candidate struct {
+	User         User
+	Organization Organization
+}
+
+// Candidates finds the active users of an address in open organizations: at most
+// two, since two are already ambiguous. An empty org asks in all of them.
+func Candidates(ctx context.Context, r db.Reader, address Address, org OrgID) ([]Candidate, error) {
+	var all []Candidate
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var c Candidate
+		err := scan(append(c.User.Targets(), c.Organization.Targets()...)...)
+		all = append(all, c)
+		return err
+	}, `
+		select `+UserColumns+`, `+OrganizationColumns+`
+		from users u
+		join organizations o on o.id = u.org_id and o.suspended_at is null
+		where u.email_key = $1 and u.deactivated_at is null and ($2 = '' or u.org_id = $2)
+		limit 2`, address.Key, string(org))
+	if err != nil {
+		return nil, fmt.Errorf("finding users by address: %w", err)
+	}
+	return all, nil
+}

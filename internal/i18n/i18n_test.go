@@ -1,0 +1,161 @@
+package i18n
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func load(t testing.TB) *Catalogue {
+	t.Helper()
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestMatchPrefersTheChoiceThenTheBrowserThenEnglish(t *testing.T) {
+	c := load(t)
+	tests := map[string]struct {
+		chosen Tag
+		header string
+		want   Tag
+	}{
+		"nothing known":                     {want: "en"},
+		"the choice wins":                   {chosen: "fr", header: "en", want: "fr"},
+		"an unknown choice is none":         {chosen: "tlh", header: "fr", want: "fr"},
+		"a choice is no header":             {chosen: "fr;q=1", want: "en"},
+		"the region does not matter":        {header: "fr-CA,en;q=0.5", want: "fr"},
+		"weights order the header":          {header: "en;q=0.2,fr;q=0.9", want: "fr"},
+		"the first that we have":            {header: "ja,fr;q=0.8,en;q=0.7", want: "fr"},
+		"region settings of the system":     {header: "fr-u-rg-cazzzz", want: "fr"},
+		"any language":                      {header: "*", want: "en"},
+		"none that we have":                 {header: "ja,ko", want: "en"},
+		"what is no header":                 {header: "\x00;;q=,,q", want: "en"},
+		"a header that is too long":         {header: "fr," + strings.Repeat("x", 500), want: "en"},
+		"five hundred bytes are still read": {header: "fr" + strings.Repeat(",fr", 166), want: "fr"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := c.Match(tt.chosen, tt.header); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzMatch(f *testing.F) {
+	f.Add("fr", "")
+	f.Add("", "fr-CH, fr;q=0.9, en;q=0.8, de;q=0.7, *;q=0.5")
+	f.Add("", "ar-EG-u-rg-egzzzz")
+	f.Add("../../etc", "-;q=\xff")
+	c := load(f)
+	f.Fuzz(func(t *testing.T, chosen, header string) {
+		got := c.Match(Tag(chosen), header)
+		if _, ok := c.Known(string(got)); !ok {
+			t.Errorf("%q is no language of the catalogue", got)
+		}
+	})
+}
+
+func TestTextFillsPlaceholdersAndChoosesThePlural(t *testing.T) {
+	c := load(t)
+	tests := map[string]struct {
+		tag   Tag
+		key   string
+		pairs []any
+		want  string
+	}{
+		"plain":                        {"en", "language.name", nil, "English"},
+		"one":                          {"en", "language.days", []any{"Count", 1}, "1 day"},
+		"several":                      {"en", "language.days", []any{"Count", int64(2)}, "2 days"},
+		"none is plural in English":    {"en", "language.days", []any{"Count", 0}, "0 days"},
+		"none is singular in French":   {"fr", "language.days", []any{"Count", 0}, "0 jour"},
+		"a form that nobody wrote":     {"fr", "language.days", []any{"Count", 1000000}, "1000000 jours"},
+		"less than none":               {"en", "language.days", []any{"Count", -1 << 63}, "-9223372036854775808 days"},
+		"a language that is not known": {"xx", "language.name", nil, "English"},
+		"a missing key shows":          {"fr", "web.missing", nil, "[web.missing]"},
+		"a missing value shows":        {"en", "language.date_time", []any{"Date", "today"}, "today, [Time] UTC"},
+		"a name without a value":       {"en", "language.date_time", []any{"Date"}, "[Date], [Time] UTC"},
+		"a value is not a message":     {"en", "language.date_time", []any{"Date", "{{.Time}}", "Time", 1}, "{{.Time}}, 1 UTC"},
+		"a count that is no number":    {"en", "language.days", []any{"Count", "many"}, "many days"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := c.In(tt.tag).Text(tt.key, tt.pairs...); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDatesAreWrittenInTheLanguagesWay(t *testing.T) {
+	c := load(t)
+	at := time.Date(2026, 11, 22, 10, 0, 59, 0, time.FixedZone("", 3600))
+	first := time.Date(2027, 2, 1, 23, 59, 0, 0, time.UTC)
+	for want, got := range map[string]string{
+		"22 November 2026, 09:00 UTC":  c.In("en").DateTime(at),
+		"22 novembre 2026 à 09:00 UTC": c.In("fr").DateTime(at),
+		"1 February 2027":              c.In("en").Date(first),
+		"1er février 2027":             c.In("fr").Date(first),
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestDurationsAreRoundedUpToTwoUnits(t *testing.T) {
+	c := load(t)
+	tests := map[time.Duration][2]string{
+		-time.Second:                         {"0 seconds", "0 seconde"},
+		time.Nanosecond:                      {"1 second", "1 seconde"},
+		30 * time.Minute:                     {"30 minutes", "30 minutes"},
+		90 * time.Second:                     {"1 minute 30 seconds", "1 minute 30 secondes"},
+		time.Hour:                            {"1 hour", "1 heure"},
+		time.Hour - time.Nanosecond:          {"1 hour", "1 heure"},
+		90*time.Minute + time.Second:         {"1 hour 31 minutes", "1 heure 31 minutes"},
+		24*time.Hour - time.Second:           {"1 day", "1 jour"},
+		7 * 24 * time.Hour:                   {"7 days", "7 jours"},
+		7*24*time.Hour - 17*time.Millisecond: {"7 days", "7 jours"},
+		2*24*time.Hour + 2*time.Hour - 5:     {"2 days 2 hours", "2 jours 2 heures"},
+		30*24*time.Hour + time.Second:        {"30 days 1 hour", "30 jours 1 heure"},
+	}
+	for d, want := range tests {
+		if en, fr := c.In("en").Duration(d), c.In("fr").Duration(d); en != want[0] || fr != want[1] {
+			t.Errorf("%v is %q, %q; want %q", d, en, fr, want)
+		}
+	}
+}
+
+func TestPseudoWrapsEveryMessage(t *testing.T) {
+	l := Pseudo().In("fr")
+	for key := range l.messages {
+		if got := l.Text(key, "Count", 1); !strings.HasPrefix(got, "[!! ") || !strings.HasSuffix(got, " !!]") {
+			t.Errorf("%s is %q", key, got)
+		}
+	}
+	if got := load(t).In("fr").Text("language.name"); got != "Français" {
+		t.Errorf("the real catalogue changed too: %q", got)
+	}
+}
+
+func BenchmarkText(b *testing.B) {
+	l := load(b).In("fr")
+	b.Run("plain", func(b *testing.B) {
+		for b.Loop() {
+			l.Text("language.name")
+		}
+	})
+	b.Run("placeholders", func(b *testing.B) {
+		for b.Loop() {
+			l.Text("language.date_time", "Date", "x", "Time", "y")
+		}
+	})
+	b.Run("plural", func(b *testing.B) {
+		for b.Loop() {
+			l.Text("language.days", "Count", 2)
+		}
+	})
+}

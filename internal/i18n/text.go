@@ -1,0 +1,147 @@
+package i18n
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/nicksnyder/go-i18n/v2/i18n"
+	"github.com/nicksnyder/go-i18n/v2/i18n/template"
+	"golang.org/x/text/language"
+)
+
+// texts are the messages of one language.
+type texts struct {
+	tag         Tag
+	rightToLeft bool
+	messages    map[string]message
+	plurals     *i18n.Localizer
+}
+
+// A message is its texts by plural form; most have only other.
+type message map[string]text
+
+// other is the plural form that every language has.
+const other = "other"
+
+// A text is cut at its placeholders: literal, name, literal, name, …, literal.
+type text []string
+
+// formKey is the one message that go-i18n itself answers: each of its plural
+// forms is that form's name. So CLDR's rules come from there, and filling in,
+// which go-i18n does with text/template, is left to a few lines here that are
+// fast and run nothing.
+const formKey = "form"
+
+var rightToLeftScripts = []string{"Adlm", "Arab", "Hebr", "Nkoo", "Rohg", "Syrc", "Thaa"}
+
+func newTexts(plurals *i18n.Bundle, tag language.Tag) (*texts, error) {
+	err := plurals.AddMessages(tag, &i18n.Message{
+		ID: formKey, Zero: "zero", One: "one", Two: "two", Few: "few", Many: "many", Other: other,
+	})
+	script, _ := tag.Script()
+	return &texts{
+		tag:         Tag(tag.String()),
+		rightToLeft: slices.Contains(rightToLeftScripts, script.String()),
+		messages:    map[string]message{},
+		plurals:     i18n.NewLocalizer(plurals, tag.String()),
+	}, err
+}
+
+var placeholder = regexp.MustCompile(`\{\{\.([A-Za-z]+)\}\}`)
+
+func newMessage(m *i18n.Message) (message, error) {
+	msg := message{}
+	for form, s := range map[string]string{
+		"zero": m.Zero, "one": m.One, "two": m.Two, "few": m.Few, "many": m.Many, other: m.Other,
+	} {
+		if s == "" {
+			continue
+		}
+		var t text
+		end := 0
+		for _, at := range placeholder.FindAllStringSubmatchIndex(s, -1) {
+			t = append(t, s[end:at[0]], s[at[2]:at[3]])
+			end = at[1]
+		}
+		if msg[form] = append(t, s[end:]); strings.ContainsAny(placeholder.ReplaceAllString(s, ""), "{}") {
+			return nil, fmt.Errorf("%q has braces that are no placeholder", s)
+		}
+	}
+	if msg[other] == nil {
+		return nil, errors.New("no text")
+	}
+	return msg, nil
+}
+
+// Localizer speaks one language. It is a small value; copy it freely.
+type Localizer struct{ *texts }
+
+// Tag is the language it speaks.
+func (l Localizer) Tag() Tag { return l.tag }
+
+// RightToLeft tells how its script runs: the dir attribute of a page.
+func (l Localizer) RightToLeft() bool { return l.rightToLeft }
+
+// Text returns the message of a key with its placeholders filled from pairs of
+// name and value. A pair named Count with an integer chooses the plural form.
+//
+// What is missing shows in brackets, the key or the placeholder's name: a page
+// with a gap is better than no page, and the tests find both.
+func (l Localizer) Text(key string, pairs ...any) string {
+	m, ok := l.messages[key]
+	if !ok {
+		return "[" + key + "]"
+	}
+	if len(m) > 1 {
+		if t := m[l.form(value(pairs, "Count"))]; t != nil {
+			return t.fill(pairs)
+		}
+	}
+	return m[other].fill(pairs)
+}
+
+// form returns the plural form for a count, or nothing if it is no number.
+func (l Localizer) form(count any) string {
+	switch count.(type) {
+	case int, int64:
+	default:
+		return ""
+	}
+	form, err := l.plurals.Localize(&i18n.LocalizeConfig{
+		MessageID: formKey, PluralCount: count, TemplateParser: template.IdentityParser{},
+	})
+	if err != nil {
+		return ""
+	}
+	return form
+}
+
+func (t text) fill(pairs []any) string {
+	if len(t) == 1 {
+		return t[0]
+	}
+	var b strings.Builder
+	for i, s := range t {
+		switch {
+		case i%2 == 0:
+			b.WriteString(s)
+		case value(pairs, s) == nil:
+			b.WriteString("[" + s + "]")
+		default:
+			fmt.Fprint(&b, value(pairs, s))
+		}
+	}
+	return b.String()
+}
+
+func value(pairs []any, name string) any {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i] == name {
+			return pairs[i+1]
+		}
+	}
+	return nil
+}

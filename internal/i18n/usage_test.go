@@ -1,0 +1,91 @@
+package i18n
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// dynamic lists the beginnings of keys that a program puts together. Where one
+// is used, every key of the catalogue that begins so counts as used.
+var dynamic = []string{
+	"audit.action.",
+	"console.role.",
+	"language.month.",
+}
+
+var (
+	// Quoted as in Go, and as in a template: .T "web.home.title". An area that
+	// is missing here has keys that nobody misses.
+	usedKey = regexp.MustCompile("[\"`]((?:audit|console|credential|directory|fault|language|mail|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
+	// "page.css" names a file and "web.go" another.
+	fileName = regexp.MustCompile(`\.(css|go|html|ico|js|json|mjs|png|sql|svg|txt|woff2)$`)
+)
+
+// Keys are plain literals in Go and in templates, so that this test, and
+// whoever looks for a sentence, finds them by searching.
+func TestEveryUsedKeyExistsAndEveryKeyIsUsed(t *testing.T) {
+	en := load(t).In(english)
+	used := keysIn(t, os.DirFS("../.."))
+	for key, file := range used {
+		// An audit action such as "session.ended" looks like a key and is the
+		// end of one.
+		isKey := slices.ContainsFunc(append(dynamic, ""), func(prefix string) bool {
+			_, ok := en.messages[prefix+key]
+			return ok || key == prefix
+		})
+		if !isKey {
+			t.Errorf("%s uses %s, which no catalogue has", file, key)
+		}
+	}
+	for key := range en.messages {
+		if !usedKey.MatchString(`"` + key + `"`) {
+			t.Errorf("the area of %s is not among those that are searched for", key)
+		}
+		isDynamic := slices.ContainsFunc(dynamic, func(prefix string) bool {
+			return strings.HasPrefix(key, prefix) && used[prefix] != ""
+		})
+		if used[key] == "" && !isDynamic {
+			t.Errorf("nothing uses %s", key)
+		}
+	}
+}
+
+// keysIn maps every literal that looks like a key to a file that holds it.
+// Tests are left out: a key that only a test uses is not used.
+func keysIn(t *testing.T, repository fs.FS) map[string]string {
+	used := map[string]string{}
+	err := fs.WalkDir(repository, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := e.Name()
+		if e.IsDir() {
+			if name != "." && (base[0] == '.' || base == "node_modules" || base == "testdata" || base == "tools" || base == "docs") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !slices.Contains([]string{".go", ".html", ".txt"}, path.Ext(base)) || strings.HasSuffix(base, "_test.go") {
+			return nil
+		}
+		text, err := fs.ReadFile(repository, name)
+		if err != nil {
+			return err
+		}
+		for _, m := range usedKey.FindAllStringSubmatch(string(text), -1) {
+			if !fileName.MatchString(m[1]) {
+				used[m[1]] = name
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return used
+}

@@ -1,0 +1,285 @@
+package idptest
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+)
+
+// Browser keeps cookies, follows redirects, says where its requests come from
+// as real ones do, and reads pages.
+type Browser struct {
+	t      testing.TB
+	server *Server
+	Client *http.Client
+	Header http.Header // sent with every request
+}
+
+// Browser starts an empty browser.
+func (s *Server) Browser(t testing.TB) *Browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Browser{t: t, server: s, Client: &http.Client{Transport: s.http.Client().Transport, Jar: jar}, Header: http.Header{}}
+}
+
+// Copy is another browser with the same cookies at this moment: a thief's.
+func (b *Browser) Copy() *Browser {
+	c := b.server.Browser(b.t)
+	u := b.parse("/")
+	c.Client.Jar.SetCookies(u, b.Client.Jar.Cookies(u))
+	return c
+}
+
+// Cookie is the value of a cookie, or empty.
+func (b *Browser) Cookie(name string) string {
+	for _, c := range b.Client.Jar.Cookies(b.parse("/")) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// SetCookie plants a cookie.
+func (b *Browser) SetCookie(name, value string) {
+	b.Client.Jar.SetCookies(b.parse("/"), []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
+}
+
+func (b *Browser) parse(path string) *url.URL {
+	u, err := url.Parse(b.server.URL)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ref, err := url.Parse(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return u.ResolveReference(ref)
+}
+
+// Get opens a page of the server.
+func (b *Browser) Get(path string) *Page {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.parse(path).String(), nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.Do(r)
+}
+
+// Post sends a form to a path, from a page of the server.
+func (b *Browser) Post(path string, values url.Values) *Page {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.parse(path).String(), strings.NewReader(values.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	return b.Do(r)
+}
+
+// Do sends any request and reads the page at the end of its redirects.
+func (b *Browser) Do(r *http.Request) *Page {
+	b.t.Helper()
+	for name, values := range b.Header {
+		r.Header[name] = values
+	}
+	answer, err := b.Client.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	doc, err := html.Parse(strings.NewReader(string(body)))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return &Page{b: b, Status: answer.StatusCode, Header: answer.Header, URL: answer.Request.URL, Body: string(body), doc: doc}
+}
+
+// Page is what a browser shows.
+type Page struct {
+	Status int
+	Header http.Header
+	URL    *url.URL
+	Body   string
+
+	b   *Browser
+	doc *html.Node
+}
+
+// Text is what a person reads, with single spaces.
+func (p *Page) Text() string {
+	var b strings.Builder
+	for n := range p.doc.Descendants() {
+		if n.Type == html.TextNode && n.Parent.Data != "script" && n.Parent.Data != "style" {
+			b.WriteString(n.Data + " ")
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// Says tells whether a person reads this.
+func (p *Page) Says(text string) bool { return strings.Contains(p.Text(), text) }
+
+// Lang is the language that the page declares.
+func (p *Page) Lang() string {
+	for n := range p.doc.Descendants() {
+		if n.Type == html.ElementNode && n.Data == "html" {
+			return attribute(n, "lang")
+		}
+	}
+	return ""
+}
+
+// Has tells whether the page has an element with an attribute of that value.
+func (p *Page) Has(element, name, value string) bool {
+	return p.find(func(n *html.Node) bool { return n.Data == element && attribute(n, name) == value }) != nil
+}
+
+// Links are the addresses that the page links to.
+func (p *Page) Links() []string {
+	var all []string
+	for n := range p.doc.Descendants() {
+		if n.Data == "a" {
+			all = append(all, attribute(n, "href"))
+		}
+	}
+	return all
+}
+
+func (p *Page) find(is func(*html.Node) bool) *html.Node {
+	for n := range p.doc.Descendants() {
+		if n.Type == html.ElementNode && is(n) {
+			return n
+		}
+	}
+	return nil
+}
+
+// Form is the form of that id, or the one whose action ends so, as the page
+// filled it in.
+func (p *Page) Form(id string) *Form {
+	p.b.t.Helper()
+	form := p.find(func(n *html.Node) bool {
+		return n.Data == "form" && (attribute(n, "id") == id || strings.HasSuffix(attribute(n, "action"), "/"+id))
+	})
+	if form == nil {
+		p.b.t.Fatalf("%s (%d) has no form %q: %s", p.URL, p.Status, id, p.Text())
+	}
+	f := &Form{page: p, action: attribute(form, "action"), Values: url.Values{}}
+	for n := range p.doc.Descendants() {
+		if n.Type == html.ElementNode && (attribute(n, "form") == id || inside(n, form)) {
+			f.read(n)
+		}
+	}
+	return f
+}
+
+func inside(n, form *html.Node) bool {
+	for a := n.Parent; a != nil; a = a.Parent {
+		if a == form {
+			return true
+		}
+	}
+	return false
+}
+
+// Form is a form on a page, being filled in.
+type Form struct {
+	page   *Page
+	action string
+	Values url.Values
+}
+
+func (f *Form) read(n *html.Node) {
+	name := attribute(n, "name")
+	if name == "" || has(n, "disabled") {
+		return
+	}
+	switch n.Data {
+	case "input":
+		kind := attribute(n, "type")
+		if (kind != "checkbox" && kind != "radio") || has(n, "checked") {
+			f.Values.Set(name, attribute(n, "value"))
+		}
+	case "textarea":
+		if n.FirstChild != nil {
+			f.Values.Set(name, n.FirstChild.Data)
+		} else {
+			f.Values.Set(name, "")
+		}
+	case "select":
+		first := true
+		for o := range n.Descendants() {
+			if o.Data == "option" && (first || has(o, "selected")) {
+				f.Values.Set(name, attribute(o, "value"))
+				first = false
+			}
+		}
+	}
+}
+
+// Fill types into a field that the form has.
+func (f *Form) Fill(name, value string) *Form {
+	f.page.b.t.Helper()
+	if _, ok := f.Values[name]; !ok {
+		f.page.b.t.Fatalf("the form on %s has no field %q, only %v", f.page.URL, name, f.Values)
+	}
+	f.Values.Set(name, value)
+	return f
+}
+
+// Check ticks a checkbox.
+func (f *Form) Check(name, value string) *Form {
+	f.Values.Set(name, value)
+	return f
+}
+
+// Submit presses a button, by its value of do; empty presses the plain one.
+func (f *Form) Submit(do string) *Page {
+	f.page.b.t.Helper()
+	if do != "" {
+		f.Values.Set("do", do)
+	}
+	to := f.page.URL.RequestURI()
+	if f.action != "" {
+		ref, err := f.page.URL.Parse(f.action)
+		if err != nil {
+			f.page.b.t.Fatal(err)
+		}
+		to = ref.RequestURI()
+	}
+	return f.page.b.Post(to, f.Values)
+}
+
+func attribute(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func has(n *html.Node, name string) bool {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,195 @@
+// Package idptest runs the whole server in one process, on a real database with
+// a clock moved by hand, with a real mail server to receive its letters and
+// browsers that read its pages: journeys without a screen.
+package idptest
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"parvis/internal/app"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/mail"
+	"parvis/internal/mailbox"
+	"parvis/internal/secret"
+)
+
+// Password satisfies the rules of both presets.
+const Password = "Seven zebras ride 9 trams!"
+
+// CheapHash makes a password hash cost next to nothing. Tests that measure or
+// bound the real cost start a server without it.
+var CheapHash = credential.Cost{Memory: 64, Passes: 1, Lanes: 1}
+
+// Server is a running Parvis.
+type Server struct {
+	*app.App
+	DB    *db.DB
+	Clock *dbtest.Clock
+	Mail  *mailbox.Mailbox
+	URL   string // public address: https on loopback, so that cookies are those of production
+	Log   *Log
+	Keys  secret.Keys
+
+	http *httptest.Server
+}
+
+// NoReply is where letters come from.
+const NoReply = "no-reply@parvis.example"
+
+// Start runs a server with a database of its own; each change alters its settings.
+func Start(t testing.TB, change ...func(*app.Settings)) *Server {
+	t.Helper()
+	d, clock := dbtest.Open(t)
+	return StartOn(t, d, clock, secret.NewKeys(), change...)
+}
+
+// StartOn runs a server on a database that exists: a second node, or a restart.
+func StartOn(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.Keys, change ...func(*app.Settings)) *Server {
+	t.Helper()
+	box, err := mailbox.Start(context.Background(), "127.0.0.1:0", mailbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(box.Close)
+	// The handler's public address is known only once the listener is there.
+	var handler http.Handler
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	front.EnableHTTP2 = true
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	base, err := url.Parse(front.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &Log{}
+	settings := app.Settings{
+		DB: d, Keys: keys, Base: base, From: NoReply,
+		SMTP:      &mail.SMTP{Address: box.Address(), TLS: mail.NoTLS},
+		Passwords: credential.Options{Cost: CheapHash},
+		Log:       slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, c := range change {
+		c(&settings)
+	}
+	a, err := app.New(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler = a.Site
+	return &Server{App: a, DB: d, Clock: clock, Mail: box, URL: front.URL, Log: log, Keys: keys, http: front}
+}
+
+// Log keeps what the server logged.
+type Log struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Update changes the database by hand.
+func (s *Server) Update(t testing.TB, fn func(ctx context.Context, tx *db.Tx) error) {
+	t.Helper()
+	if err := s.DB.Update(t.Context(), func(tx *db.Tx) error { return fn(t.Context(), tx) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Organization makes an organization as the operator does.
+func (s *Server) Organization(t testing.TB, name, shortName string) directory.Organization {
+	t.Helper()
+	var o directory.Organization
+	s.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		o, err = directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{
+			DisplayName: name, ShortName: shortName, Language: "en",
+		})
+		return err
+	})
+	return o
+}
+
+// Invite invites an address as the operator does and returns the path of the
+// link in the letter that arrived.
+func (s *Server) Invite(t testing.TB, org directory.Organization, email, name string, role directory.Role) string {
+	t.Helper()
+	before := len(s.lettersTo(email))
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := s.Invitations.Send(ctx, tx, directory.Operator(), org, directory.NewInvitation{
+			Email: email, Name: name, Role: role, Language: "en",
+		})
+		return err
+	})
+	return s.LinkTo(t, email, before)
+}
+
+// LinkTo sweeps and returns the path of the invitation link in the newest letter
+// to an address, of which there must be more than before.
+func (s *Server) LinkTo(t testing.TB, email string, before int) string {
+	t.Helper()
+	if err := s.Outbox.Sweep(t.Context(), s.DB); err != nil {
+		t.Fatal(err)
+	}
+	letters := s.lettersTo(email)
+	if len(letters) <= before {
+		t.Fatalf("no letter to %s arrived", email)
+	}
+	for _, link := range letters[0].Links {
+		if path, ok := strings.CutPrefix(link, s.URL); ok && strings.HasPrefix(path, "/invitation/") {
+			return path
+		}
+	}
+	t.Fatalf("no invitation link of %s in the letter to %s: %v", s.URL, email, letters[0].Links)
+	return ""
+}
+
+// LettersTo are the letters that an address got, newest first.
+func (s *Server) LettersTo(t testing.TB, email string) []mailbox.Received {
+	t.Helper()
+	if err := s.Outbox.Sweep(t.Context(), s.DB); err != nil {
+		t.Fatal(err)
+	}
+	return s.lettersTo(email)
+}
+
+func (s *Server) lettersTo(email string) []mailbox.Received {
+	var all []mailbox.Received
+	for _, l := range s.Mail.Letters() {
+		if l.To == email {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// Join invites a person, accepts in a browser of its own and returns it at home.
+func (s *Server) Join(t testing.TB, org directory.Organization, email, name string, role directory.Role) *Browser {
+	t.Helper()
+	b := s.Browser(t)
+	p := b.Get(s.Invite(t, org, email, name, role)).Form("main").
+		Fill("name", name).Fill("password", Password).Fill("repetition", Password).Submit("")
+	if !strings.HasSuffix(p.URL.Path, "/home") {
+		t.Fatalf("%s did not arrive at home but at %s (%d): %s", email, p.URL.Path, p.Status, p.Text())
+	}
+	return b
+}

@@ -1,0 +1,158 @@
+// Package limit says how often is too often, in one statement for all nodes.
+//
+// A take is counted before the work it pays for and refused while an earlier
+// one makes it wait (decision 11). Waits are answers with a time, never sleeps.
+// It owns limits.
+package limit
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+// Policy is one limiter: how many takes are free, and how the wait then grows.
+type Policy struct {
+	Name   string        // goes into the key, so that two policies never share a count
+	Free   int           // from this many takes on, each makes the next one wait
+	First  time.Duration // the first wait; each further take doubles it
+	Most   time.Duration // no wait is longer
+	Forget time.Duration // without a take for so long, all is forgotten
+}
+
+// Key is one counter: a policy and what it counts.
+type Key struct {
+	policy Policy
+	id     string
+}
+
+// Limiter makes keys that tell nothing of what they count.
+type Limiter struct{ lookup []byte }
+
+// NewLimiter uses the newest look-up key. Rotating it forgets every count.
+func NewLimiter(lookup secret.Ring) *Limiter { return &Limiter{lookup.Current().Bytes} }
+
+// Key is the counter of p for the parts, such as an address and a network.
+func (l *Limiter) Key(p Policy, parts ...string) Key {
+	mac := secret.MAC(l.lookup, append([]string{"limit", p.Name}, parts...)...)
+	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(mac[:18])}
+}
+
+// Taken is the answer to a take.
+type Taken struct {
+	Allowed bool
+	Wait    time.Duration // how long until the next take, where refused
+	Crossed []string      // names of the policies whose free takes this one used up
+}
+
+// Take counts one try on every key, in one statement of its own, and says
+// whether it may go ahead. Of 200 callers at once exactly the free ones may.
+// It runs outside Update: a refused try must stay counted.
+func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
+	// In one order on every node, so that two takes cannot deadlock.
+	keys = slices.SortedFunc(slices.Values(keys), func(a, b Key) int { return strings.Compare(a.id, b.id) })
+	now := d.Now()
+	var values strings.Builder
+	args := make([]any, 0, 6*len(keys))
+	for i, k := range keys {
+		if i > 0 {
+			values.WriteString(", ")
+		}
+		n := len(args)
+		p := func(i int) string { return "$" + strconv.Itoa(n+i) }
+		fmt.Fprintf(&values, "(%s, 1, %s, %s, %s, 0, %s, true, %s)", p(1), p(2), p(3), p(4), p(5), p(6))
+		args = append(args, k.id, k.policy.Free, k.policy.First.Microseconds(), k.policy.Most.Microseconds(),
+			db.Time(now), db.Time(now.Add(k.policy.Forget)))
+	}
+	taken := Taken{Allowed: true}
+	err := d.Exec(ctx, func(scan func(...any) error) error {
+		var id string
+		var count int
+		var allowed bool
+		var freeAt time.Time
+		if err := scan(&id, &count, &allowed, (*db.Time)(&freeAt)); err != nil {
+			return err
+		}
+		i := slices.IndexFunc(keys, func(k Key) bool { return k.id == id })
+		switch {
+		case !allowed:
+			taken.Allowed = false
+			taken.Wait = max(taken.Wait, freeAt.Sub(now))
+		case count == keys[i].policy.Free:
+			taken.Crossed = append(taken.Crossed, keys[i].policy.Name)
+		}
+		return nil
+	}, takeBefore+values.String()+takeAfter, args...)
+	if err != nil {
+		return Taken{}, fmt.Errorf("counting a try: %w", err)
+	}
+	return taken, nil
+}
+
+// excluded.free_at is the instant of this take.
+const (
+	takeBefore = `
+		insert into limits (id, taken, free, first, most, delay, free_at, allowed, expires_at)
+		values `
+	takeAfter = `
+		on conflict (id) do update set
+			taken = case
+				when limits.expires_at <= excluded.free_at then 1
+				when limits.free_at > excluded.free_at then limits.taken
+				else limits.taken + 1 end,
+			delay = case
+				when limits.expires_at <= excluded.free_at then 0
+				when limits.free_at > excluded.free_at then limits.delay
+				when limits.taken + 1 < excluded.free then 0
+				when limits.delay = 0 then excluded.first
+				when limits.delay * 2 > excluded.most then excluded.most
+				else limits.delay * 2 end,
+			free_at = case
+				when limits.expires_at <= excluded.free_at then excluded.free_at
+				when limits.free_at > excluded.free_at then limits.free_at
+				when limits.taken + 1 < excluded.free then excluded.free_at
+				when limits.delay = 0 then excluded.free_at + excluded.first
+				when limits.delay * 2 > excluded.most then excluded.free_at + excluded.most
+				else excluded.free_at + limits.delay * 2 end,
+			allowed = limits.expires_at <= excluded.free_at or limits.free_at <= excluded.free_at,
+			expires_at = case
+				when limits.expires_at > excluded.free_at and limits.free_at > excluded.free_at then limits.expires_at
+				else excluded.expires_at end
+		returning id, taken, allowed, free_at`
+)
+
+// Release ends what a success proves was no guessing: the counts of clear start
+// anew, and the one take is given back to shared, which others count on too.
+func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
+	args := []any{shared.id}
+	var list strings.Builder
+	for i, k := range clear {
+		list.WriteString(", $" + strconv.Itoa(i+2))
+		args = append(args, k.id)
+	}
+	err := d.Exec(ctx, func(func(...any) error) error { return nil }, `
+		update limits set
+			taken = case when id = $1 and taken > 0 then taken - 1 else 0 end,
+			delay = case when id = $1 then delay else 0 end,
+			free_at = case when id = $1 then free_at else 0 end
+		where id in ($1`+list.String()+`)`, args...)
+	if err != nil {
+		return fmt.Errorf("giving back a try: %w", err)
+	}
+	return nil
+}
+
+// Sweep removes what is forgotten.
+func Sweep(ctx context.Context, d *db.DB) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from limits where expires_at <= $1`, db.Time(tx.Now()))
+		return err
+	})
+}

@@ -1,0 +1,129 @@
+package limit_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/limit"
+	"parvis/internal/secret"
+)
+
+var (
+	five   = limit.Policy{Name: "five", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
+	shared = limit.Policy{Name: "shared", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
+)
+
+func take(t *testing.T, d *db.DB, keys ...limit.Key) limit.Taken {
+	t.Helper()
+	got, err := limit.Take(t.Context(), d, keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestWaitGrowsFromTheFifthTakeAndIsForgotten(t *testing.T) {
+	d, clock := dbtest.Open(t)
+	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, "ada@example.org", "192.0.2.1")
+	for i := range 5 {
+		if got := take(t, d, k); !got.Allowed || (len(got.Crossed) == 1) != (i == 4) {
+			t.Fatalf("take %d: %+v", i+1, got)
+		}
+	}
+	for i, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second} {
+		if got := take(t, d, k); got.Allowed || got.Wait != want {
+			t.Fatalf("wait %d: %+v, want %v", i, got, want)
+		}
+		clock.Advance(want - time.Microsecond)
+		if got := take(t, d, k); got.Allowed || got.Wait != time.Microsecond {
+			t.Fatalf("just before: %+v", got)
+		}
+		clock.Advance(time.Microsecond)
+		if got := take(t, d, k); !got.Allowed {
+			t.Fatalf("just after: %+v", got)
+		}
+	}
+	for range 20 {
+		clock.Advance(five.Most)
+		if got := take(t, d, k); !got.Allowed {
+			t.Fatalf("no wait is longer than the most: %+v", got)
+		}
+	}
+	clock.Advance(five.Forget)
+	for range 5 {
+		if got := take(t, d, k); !got.Allowed {
+			t.Fatal("after an hour of quiet all is forgotten")
+		}
+	}
+}
+
+func TestReleaseClearsOwnCountsAndGivesBackTheSharedTake(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	l := limit.NewLimiter(secret.NewKeys().Lookup)
+	own, net := l.Key(five, "ada"), l.Key(shared, "192.0.2.1")
+	for range 300 {
+		if got := take(t, d, own, net); !got.Allowed {
+			t.Fatalf("successes must not slow anybody: %+v", got)
+		}
+		if err := limit.Release(t.Context(), d, net, own); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOneKeyOverItsLimitRefusesTheTake(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	l := limit.NewLimiter(secret.NewKeys().Lookup)
+	for range 5 {
+		take(t, d, l.Key(five, "ada"))
+	}
+	if got := take(t, d, l.Key(five, "ada"), l.Key(five, "ben")); got.Allowed {
+		t.Error("ada waits, so a take of both is refused")
+	}
+	if got := take(t, d, l.Key(five, "ben")); !got.Allowed {
+		t.Error("ben does not wait for ada")
+	}
+}
+
+// BRU-2: of 200 guesses at once, at most the free ones are looked at.
+func TestBRU2ParallelTakesAllowOnlyTheFreeOnes(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	l := limit.NewLimiter(secret.NewKeys().Lookup)
+	own, net := l.Key(five, "ada"), l.Key(shared, "192.0.2.1")
+	var allowed atomic.Int64
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			got, err := limit.Take(t.Context(), d, own, net)
+			if err != nil {
+				t.Error(err)
+			}
+			if got.Allowed {
+				allowed.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if allowed.Load() != 5 {
+		t.Errorf("%d takes were allowed, want 5", allowed.Load())
+	}
+}
+
+func TestSweepRemovesOnlyWhatIsForgotten(t *testing.T) {
+	d, clock := dbtest.Open(t)
+	l := limit.NewLimiter(secret.NewKeys().Lookup)
+	take(t, d, l.Key(five, "old"))
+	clock.Advance(five.Forget)
+	take(t, d, l.Key(five, "new"))
+	if err := limit.Sweep(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if _, err := d.One(t.Context(), db.Into(&n), `select count(*) from limits`); err != nil || n != 1 {
+		t.Errorf("%d counts are left (%v), want the new one", n, err)
+	}
+}

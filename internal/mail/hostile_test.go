@@ -1,0 +1,176 @@
+package mail
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	netmail "net/mail"
+	"slices"
+	"strings"
+	"testing"
+
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/mailbox"
+)
+
+// INJ-1: no field that a person can fill reaches the head of a message or its
+// envelope otherwise than encoded.
+func TestINJ1NoNameReachesTheHeadOfAMessage(t *testing.T) {
+	names := map[string]string{
+		"line breaks":         "Acme\r\nBcc: evil@evil.example\r\n\r\nbody",
+		"bare line feeds":     "Acme\nBcc: evil@evil.example",
+		"bare returns":        "Acme\rBcc: evil@evil.example",
+		"unicode line breaks": "Acme\u2028Bcc: evil@evil.example\u0085X: y",
+		"encoded line breaks": "Acme%0d%0aBcc: evil@evil.example =?UTF-8?Q?=0D=0ABcc:_evil@evil.example?=",
+		"an address":          `"<evil@evil.example>, <b@evil.example>"`,
+		"a zero byte":         "Acme\x00Bcc: evil@evil.example",
+		"turned writing":      "Acme \u202egpj.exe\u202c \u2066x\u2069 \u200f",
+		"invalid text":        "Acme \xff\xfe\xc0\xaf",
+		"very long":           strings.Repeat("Acme ", 5000),
+		"one very long word":  strings.Repeat("é", 50000),
+		"no Latin letter":     "株式会社アクメ · أكمي · Ακμή",
+	}
+	b := newBench(t, mailbox.Options{})
+	for name, text := range names {
+		t.Run(name, func(t *testing.T) {
+			p := b.invitation()
+			p.Organization, p.Name, p.Inviter = text, text, text
+			b.put(Letter{Language: "fr", Parameters: p})
+			before := len(b.box.Letters())
+			b.sweep()
+			r := b.received(before + 1)[0]
+			head := r.Header
+			var fields []string
+			for field := range head {
+				fields = append(fields, field)
+			}
+			slices.Sort(fields)
+			if want := []string{"Auto-Submitted", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}; !slices.Equal(fields, want) {
+				t.Errorf("the head has %q, want %q", fields, want)
+			}
+			if r.To != "ada@example.org" || r.From != sender || head.Get("To") != "<ada@example.org>" || head.Get("From") != "<"+sender+">" {
+				t.Errorf("from %s (%s) to %s (%s)", r.From, head.Get("From"), r.To, head.Get("To"))
+			}
+			if !strings.HasPrefix(r.Subject, "Votre invitation à rejoindre ") || len([]rune(r.Subject)) > 150 ||
+				strings.ContainsAny(r.Subject, "\r\n\x00\u2028\u0085\u200b\u200f\u202e\u2066\ufffd") {
+				t.Errorf("the subject is %q", r.Subject)
+			}
+			for line := range strings.SplitSeq(string(r.Raw), "\r\n") {
+				if len(line) > 998 || strings.ContainsAny(line, "\r\n") {
+					t.Errorf("a line of %d bytes, or a bare line break: %.60q", len(line), line)
+				}
+			}
+		})
+	}
+}
+
+func TestINJ1ALetterGoesToOnePlainAddress(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	for _, address := range []string{
+		"", "ada", "@example.org", "ada@", "ada@example.org, eve@evil.example", "<ada@example.org>,<eve@evil.example>",
+		"Ada <ada@example.org>", "<ada@example.org>", " ada@example.org", "ada@example.org\r\nRCPT TO:<eve@evil.example>",
+		"ada@example.org\nBcc: eve@evil.example", `"ada eve"@example.org`, `"ada> SIZE=1"@example.org`, "ada(c)@example.org", "ada@example.org\x00",
+	} {
+		err := b.d.Update(t.Context(), func(tx *db.Tx) error {
+			_, err := b.outbox.Put(t.Context(), tx, Letter{OrgID: org, Recipient: address, Language: "en", Parameters: b.invitation()})
+			return err
+		})
+		if !errors.Is(err, ErrRecipient) {
+			t.Errorf("%q: %v, want ErrRecipient", address, err)
+		}
+	}
+	b.put(Letter{Recipient: "zoë.o'neill+x@example.org"})
+	b.sweep()
+	if got := b.received(1)[0].To; got != "zoë.o'neill+x@example.org" {
+		t.Errorf("an honest address became %q", got)
+	}
+}
+
+// INJ-2: what a person typed is text, in both parts, and never a link.
+func TestINJ2NoNameBecomesMarkupOrALink(t *testing.T) {
+	names := map[string]string{
+		"markup":             `<b>Acme</b><script>alert(1)</script>`,
+		"an image":           `<img src="https://evil.example/x.png">`,
+		"an attribute":       `" style="x" onmouseover="alert(1)`,
+		"a link":             `<a href="https://evil.example">click</a>`,
+		"an address":         `https://evil.example/win`,
+		"an address alone":   `evil.example`,
+		"a mail address":     `mailto:eve@evil.example`,
+		"markdown":           `[click](https://evil.example) ![x](https://evil.example/x.png)`,
+		"a template of ours": `{{.Link}} {{.}} {{define "x"}}`,
+		"other templates":    `${Link} <%= Link %> #{Link} %Link% ${jndi:ldap://evil.example}`,
+		"a comment":          `--> <!-- `,
+	}
+	b := newBench(t, mailbox.Options{})
+	for name, text := range names {
+		t.Run(name, func(t *testing.T) {
+			p := b.invitation()
+			p.Organization, p.Name, p.Inviter = text, text, text
+			b.put(Letter{Parameters: p})
+			b.put(Letter{Parameters: BrowserCopiedParameters{Organization: text, Name: text, Network: "203.0.113.7", Agent: text, SignInPage: link}})
+			before := len(b.box.Letters())
+			b.sweep()
+			for _, r := range b.received(before + 2)[:2] {
+				for _, forbidden := range []string{"<b>", "<script", "<img", "<!-- ", `onmouseover="`, "evil.example", "eve@evil", "://evil"} {
+					if strings.Contains(r.HTML, forbidden) || strings.Contains(forbidden, "evil") && strings.Contains(r.Text, forbidden) {
+						t.Errorf("%s is in\n%s\n%s", forbidden, r.Text, r.HTML)
+					}
+				}
+				if strings.Count(r.HTML, "<a ") != 1 || !strings.Contains(r.HTML, `<a href="`+link+`"`) {
+					t.Errorf("the letter has other links than ours:\n%s", r.HTML)
+				}
+				if slices.ContainsFunc(r.Links, func(l string) bool { return l != link && l != page }) {
+					t.Errorf("the text has the links %q", r.Links)
+				}
+				if strings.Contains(name, "template") && strings.Count(r.Text, link) != 1 {
+					t.Errorf("a name was run:\n%s", r.Text)
+				}
+			}
+		})
+	}
+}
+
+// What a name says survives, invisible characters apart.
+func TestNamesKeepWhatTheySay(t *testing.T) {
+	tests := map[string]string{
+		"Ada  Lovelace ":         "Ada Lovelace",
+		"Dr. Grace O’Malley":     "Dr. Grace O’Malley",
+		"Example.com":            "Example." + breaker + "com",
+		"می\u200cخواهم":          "می\u200cخواهم",
+		"a\u200bb\u2066c\u2069":  "abc",
+		strings.Repeat("é", 101): strings.Repeat("é", 99) + "…",
+		strings.Repeat("é", 100): strings.Repeat("é", 100),
+		"\u202e\u0000":           "",
+	}
+	for name, want := range tests {
+		if got := plain(name); got != want {
+			t.Errorf("%q became %q, want %q", name, got, want)
+		}
+	}
+}
+
+func FuzzNamesCannotBreakALetter(f *testing.F) {
+	f.Add("Acme")
+	f.Add("Acme\r\nBcc: evil@evil.example\r\n\r\n<b>")
+	f.Add("\u202e=?UTF-8?Q?=0D=0A?= {{.Link}}")
+	o := newOutbox(f, nil)
+	f.Fuzz(func(t *testing.T, name string) {
+		p := InvitationParameters{Organization: name, Name: name, Inviter: name, Link: link, SignInPage: page}
+		m, err := o.render(waiting{id: "let_x", recipient: "ada@example.org", language: "fr"}, p, dbtest.Start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := netmail.ReadMessage(bytes.NewReader(m.raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(parsed.Header) != 8 || len(parsed.Header["To"]) != 1 {
+			t.Errorf("the head is %v", parsed.Header)
+		}
+		body, err := io.ReadAll(parsed.Body)
+		if err != nil || bytes.Count(body, []byte("<a href")) != 1 {
+			t.Errorf("the body is %s, %v", body, err)
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package mail
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"parvis/internal/i18n"
+)
+
+// Parameters are what one kind of letter names; each kind has its own type, and
+// the type is the kind. They are stored as JSON, so a field that is renamed
+// leaves a gap in the letters that wait.
+type Parameters interface {
+	kind() string
+	// endsAt is when the letter has become useless; zero if it never does.
+	endsAt() time.Time
+	write(w writer) content
+}
+
+// content is a letter's sentences, in reading order.
+type content struct {
+	Subject  string
+	Greeting string
+	Before   []string // paragraphs above the button
+	Button   string
+	Link     string // where the button leads: the letter's one link
+	After    []string
+	Footer   []string // small print
+}
+
+// parse reads what Put stored.
+func parse(kind string, raw []byte) (Parameters, error) {
+	switch kind {
+	case InvitationParameters{}.kind():
+		return parseAs[InvitationParameters](raw)
+	case BrowserCopiedParameters{}.kind():
+		return parseAs[BrowserCopiedParameters](raw)
+	}
+	return nil, fmt.Errorf("no letter is of the kind %q", kind)
+}
+
+func parseAs[P Parameters](raw []byte) (Parameters, error) {
+	var p P
+	err := json.Unmarshal(raw, &p)
+	return p, err
+}
+
+// A writer speaks the recipient's language.
+type writer struct{ i18n.Localizer }
+
+// own is a text that we made, such as an address or a date, and that say
+// therefore shows unchanged.
+type own string
+
+// say fills a message in. Whatever text is not marked as our own was typed by
+// somebody and passes through plain first.
+func (w writer) say(key string, pairs ...any) string {
+	for i, v := range pairs {
+		if s, ok := v.(string); ok && i%2 == 1 {
+			pairs[i] = plain(s)
+		}
+	}
+	return w.Text(key, pairs...)
+}
+
+func (w writer) greeting(name string) string {
+	if plain(name) == "" {
+		return w.say("mail.greeting_nameless")
+	}
+	return w.say("mail.greeting", "Name", name)
+}
+
+// InvitationParameters write the letter that invites somebody: what it is for,
+// who invites, when it ends, one link, and what to bookmark (journey 1.1).
+type InvitationParameters struct {
+	Organization string
+	Name         string // of the person invited; may be empty
+	Inviter      string // empty when the operator invites
+	Link         string
+	Expires      time.Time
+	SignInPage   string
+}
+
+func (InvitationParameters) kind() string        { return "invitation" }
+func (p InvitationParameters) endsAt() time.Time { return p.Expires }
+
+func (p InvitationParameters) write(w writer) content {
+	by := w.say("mail.invitation.by_nobody", "Organization", p.Organization)
+	if p.Inviter != "" {
+		by = w.say("mail.invitation.by", "Inviter", p.Inviter, "Organization", p.Organization)
+	}
+	return content{
+		Subject:  w.say("mail.invitation.subject", "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before:   []string{by, w.say("mail.invitation.purpose")},
+		Button:   w.say("mail.invitation.button"),
+		Link:     p.Link,
+		After: []string{
+			w.say("mail.invitation.ends", "Expires", own(w.DateTime(p.Expires))),
+			w.say("mail.invitation.bookmark", "Page", own(p.SignInPage)),
+		},
+		Footer: []string{w.say("mail.invitation.unexpected"), w.say("mail.footer")},
+	}
+}
+
+// BrowserCopiedParameters write the letter that tells somebody that their
+// session was ended because its cookie was used in two places (decision 2).
+type BrowserCopiedParameters struct {
+	Organization string
+	Name         string
+	When         time.Time
+	Network      string // the address from which the cookie was used the second time
+	Agent        string // and by what; without both the letter does not say
+	SignInPage   string
+}
+
+func (BrowserCopiedParameters) kind() string      { return "browser_copied" }
+func (BrowserCopiedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p BrowserCopiedParameters) write(w writer) content {
+	c := content{
+		Subject:  w.say("mail.browser_copied.subject", "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before:   []string{w.say("mail.browser_copied.what", "Organization", p.Organization, "When", own(w.DateTime(p.When)))},
+		Button:   w.say("mail.browser_copied.button"),
+		Link:     p.SignInPage,
+		Footer:   []string{w.say("mail.footer")},
+	}
+	if network, err := netip.ParseAddr(p.Network); err == nil && p.Agent != "" {
+		c.Before = append(c.Before, w.say("mail.browser_copied.where", "Network", own(network.String()), "Agent", p.Agent))
+	}
+	c.Before = append(c.Before, w.say("mail.browser_copied.why"), w.say("mail.browser_copied.then"))
+	return c
+}

@@ -1,0 +1,134 @@
+// Package mail writes letters to people and keeps the outbox they wait in.
+//
+// A letter is a row of the table letters, inserted by Put in the transaction
+// that it tells of: it exists exactly if that happened. What it names is sealed
+// in the row, since a link may be among it. Sweep renders and sends what is due,
+// outside of any transaction, and the statement that ends a letter erases what
+// it named. A crash between sending and ending sends the letter once more, under
+// the same Message-ID; none is ever lost.
+//
+// It owns letters. Other packages join it on (org_id, id) and read sent_at,
+// bounced_at, given_up_at and reply; StateOf tells what they mean.
+package mail
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	netmail "net/mail"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/i18n"
+	"parvis/internal/secret"
+)
+
+// A Letter is one message to one person.
+type Letter struct {
+	OrgID      string // empty for a letter of the whole installation
+	Recipient  string // the canonical address, without a name
+	Language   i18n.Tag
+	Parameters Parameters
+}
+
+// ErrRecipient says that a text is not one plain address. Whoever takes
+// addresses from people checks them long before: this is the last door.
+var ErrRecipient = errors.New("a letter goes to one plain address")
+
+// Outbox puts letters in and sends them. Build it once; it never changes.
+type Outbox struct {
+	box       secret.Box
+	catalogue *i18n.Catalogue
+	from      string
+	server    *SMTP
+}
+
+// NewOutbox makes the outbox whose letters come from an address, which may have
+// a name before it. Without a server letters are kept and wait for one.
+func NewOutbox(sealing secret.Ring, catalogue *i18n.Catalogue, from string, server *SMTP) *Outbox {
+	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server}
+}
+
+// From is the address that letters come from. Pages show it: people look for it
+// among the junk.
+func (o *Outbox) From() string {
+	if a, err := netmail.ParseAddress(o.from); err == nil {
+		return a.Address
+	}
+	return o.from
+}
+
+// Put seals l and lets it wait for the next Sweep. It returns the letter's id.
+func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
+	if a, err := netmail.ParseAddress(l.Recipient); err != nil || a.Address != l.Recipient {
+		return "", ErrRecipient
+	}
+	plain, err := json.Marshal(l.Parameters)
+	if err != nil {
+		return "", fmt.Errorf("putting a letter: %w", err)
+	}
+	id := secret.NewID("let")
+	_, err = tx.Exec(ctx, `
+		insert into letters (org_id, id, kind, recipient, language, parameters, created_at, next_try_at, tries)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		l.OrgID, id, l.Parameters.kind(), l.Recipient, string(l.Language),
+		o.box.Seal(plain, row(l.OrgID, id)), db.Time(tx.Now()), db.Time(tx.Now()), 0)
+	if err != nil {
+		return "", fmt.Errorf("putting a letter: %w", err)
+	}
+	return id, nil
+}
+
+// row is what a letter's parameters are sealed for: moved to another row they
+// do not open.
+func row(orgID, id string) string { return "letters/" + orgID + "/" + id }
+
+// Withdraw ends a letter that was not sent yet; one that was stays as it is.
+func (o *Outbox) Withdraw(ctx context.Context, tx *db.Tx, orgID, id string) error {
+	return end(ctx, tx, orgID, id, ending{givenUp: tx.Now()})
+}
+
+// An ending is how a letter ended: one of the times is set.
+type ending struct {
+	sent, bounced, givenUp time.Time
+	reply                  string
+}
+
+// end ends a letter that still waits and erases what it named.
+func end(ctx context.Context, tx *db.Tx, orgID, id string, e ending) error {
+	_, err := tx.Exec(ctx, `
+		update letters
+		set sent_at = $1, bounced_at = $2, given_up_at = $3, reply = coalesce($4, reply),
+			next_try_at = null, parameters = null
+		where org_id = $5 and id = $6 and next_try_at is not null`,
+		db.Time(e.sent), db.Time(e.bounced), db.Time(e.givenUp), db.Text(e.reply), orgID, id)
+	if err != nil {
+		return fmt.Errorf("ending letter %s: %w", id, err)
+	}
+	return nil
+}
+
+// State is how far a letter came.
+type State string
+
+// The states. All but Waiting are final.
+const (
+	Waiting State = "waiting"
+	Sent    State = "sent"     // a mail server took it; whether it was read nobody knows
+	Bounced State = "bounced"  // the mail server refused it for good
+	GivenUp State = "given_up" // withdrawn, or too old to be of use
+)
+
+// StateOf reads a row's columns; the zero time stands for null.
+func StateOf(sentAt, bouncedAt, givenUpAt time.Time) State {
+	switch {
+	case !sentAt.IsZero():
+		return Sent
+	case !bouncedAt.IsZero():
+		return Bounced
+	case !givenUpAt.IsZero():
+		return GivenUp
+	}
+	return Waiting
+}

@@ -1,0 +1,316 @@
+package mail
+
+import (
+	"bytes"
+	"flag"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/i18n"
+	"parvis/internal/mailbox"
+	"parvis/internal/secret"
+)
+
+const (
+	org    = "org_acme"
+	sender = "no-reply@parvis.example"
+	link   = "https://parvis.example/invitation/4jOsXCnjI"
+	page   = "https://parvis.example/o/acme"
+)
+
+var (
+	update = flag.Bool("update", false, "rewrite the golden files")
+
+	keys = secret.NewKeys()
+)
+
+// bench is an outbox with a database and a mail server of its own.
+type bench struct {
+	*testing.T
+	d      *db.DB
+	clock  *dbtest.Clock
+	box    *mailbox.Mailbox
+	outbox *Outbox
+}
+
+func newBench(t *testing.T, o mailbox.Options) *bench {
+	t.Helper()
+	d, clock := dbtest.Open(t)
+	b := &bench{T: t, d: d, clock: clock, box: startMailbox(t, o)}
+	b.outbox = newOutbox(t, &SMTP{Address: b.box.Address(), TLS: NoTLS, Timeout: 10 * time.Second})
+	return b
+}
+
+func startMailbox(t *testing.T, o mailbox.Options) *mailbox.Mailbox {
+	t.Helper()
+	box, err := mailbox.Start(t.Context(), "127.0.0.1:0", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(box.Close)
+	return box
+}
+
+func newOutbox(t testing.TB, server *SMTP) *Outbox {
+	t.Helper()
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewOutbox(keys.Sealing, catalogue, sender, server)
+}
+
+func (b *bench) invitation() InvitationParameters {
+	return InvitationParameters{
+		Organization: "Acme & Söhne", Name: "Ada Lovelace", Inviter: "Grace O’Malley",
+		Link: link, Expires: dbtest.Start.Add(7 * 24 * time.Hour), SignInPage: page,
+	}
+}
+
+func (b *bench) put(l Letter) (id string) {
+	b.Helper()
+	if l.Recipient == "" {
+		l.Recipient = "ada@example.org"
+	}
+	if l.Parameters == nil {
+		l.Parameters = b.invitation()
+	}
+	l.OrgID = org
+	err := b.d.Update(b.Context(), func(tx *db.Tx) (err error) {
+		id, err = b.outbox.Put(b.Context(), tx, l)
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return id
+}
+
+func (b *bench) sweep() {
+	b.Helper()
+	if err := b.outbox.Sweep(b.Context(), b.d); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) withdraw(id string) {
+	b.Helper()
+	if err := b.d.Update(b.Context(), func(tx *db.Tx) error { return b.outbox.Withdraw(b.Context(), tx, org, id) }); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// stored is what a test asks of a row.
+type stored struct {
+	state      State
+	tries      int
+	next       time.Duration // from now; -1 once the letter has ended
+	parameters string
+	reply      string
+}
+
+func (b *bench) stored(id string) stored {
+	b.Helper()
+	var s stored
+	var sent, bounced, givenUp, next time.Time
+	found, err := b.d.One(b.Context(), db.Into((*db.Time)(&sent), (*db.Time)(&bounced), (*db.Time)(&givenUp),
+		(*db.Time)(&next), &s.tries, (*db.Text)(&s.parameters), (*db.Text)(&s.reply)), `
+		select sent_at, bounced_at, given_up_at, next_try_at, tries, parameters, reply
+		from letters where org_id = $1 and id = $2`, org, id)
+	if err != nil || !found {
+		b.Fatalf("reading letter %s: %v, %v", id, found, err)
+	}
+	s.state, s.next = StateOf(sent, bounced, givenUp), next.Sub(b.clock.Now())
+	if next.IsZero() {
+		s.next = -1
+	}
+	return s
+}
+
+// expect compares all but the sealed parameters, of which it wants that they
+// last as long as the letter waits.
+func (b *bench) expect(id string, want stored) {
+	b.Helper()
+	got := b.stored(id)
+	if (got.parameters != "") != (want.state == Waiting) {
+		b.Errorf("a %s letter's parameters are %q", got.state, got.parameters)
+	}
+	if got.parameters = ""; got != want {
+		b.Errorf("the letter is %+v, want %+v", got, want)
+	}
+}
+
+func (b *bench) received(want int) []mailbox.Received {
+	b.Helper()
+	letters := b.box.Letters()
+	if len(letters) != want {
+		b.Fatalf("%d letters came, want %d", len(letters), want)
+	}
+	return letters
+}
+
+const taken = "250 2.0.0 OK: queued"
+
+func TestALetterIsSentOnceAndForgotten(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	id := b.put(Letter{Language: "en"})
+	if s := b.stored(id); s.state != Waiting || s.parameters == "" || strings.Contains(s.parameters, "invitation") {
+		t.Errorf("a letter that waits is %+v", s)
+	}
+	b.sweep()
+	b.sweep()
+	r := b.received(1)[0]
+	if r.From != sender || r.To != "ada@example.org" || r.Subject != "Your invitation to Acme & Söhne" || !r.Date.Equal(dbtest.Start) {
+		t.Errorf("got %+v", r)
+	}
+	if !slices.Equal(r.Links, []string{link, page}) {
+		t.Errorf("the letter's links are %q", r.Links)
+	}
+	b.expect(id, stored{state: Sent, tries: 1, next: -1, reply: taken})
+}
+
+// The golden files are the picture book of the letters: read them.
+func TestLettersReadWell(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	kinds := map[string]Parameters{
+		"invitation": b.invitation(),
+		"browser_copied": BrowserCopiedParameters{
+			Organization: "Acme & Söhne", Name: "", When: dbtest.Start,
+			Network: "203.0.113.7", Agent: "Firefox on Windows", SignInPage: page,
+		},
+	}
+	for kind, p := range kinds {
+		for _, language := range []i18n.Tag{"en", "fr"} {
+			b.put(Letter{Language: language, Parameters: p})
+			b.sweep()
+			r := b.box.Letters()[0]
+			golden(t, kind+"."+string(language)+".txt", "Subject: "+r.Subject+"\n\n"+r.Text)
+			golden(t, kind+"."+string(language)+".html", r.HTML)
+		}
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (go test -update rewrites it):\n%s", name, got)
+	}
+}
+
+func TestEverySentenceComesFromTheCatalogue(t *testing.T) {
+	o := newOutbox(t, nil)
+	o.catalogue = i18n.Pseudo()
+	for _, p := range []Parameters{InvitationParameters{Link: link}, BrowserCopiedParameters{SignInPage: link, Network: "x", Agent: "y"}} {
+		c := p.write(writer{o.catalogue.In("en")})
+		for line := range strings.SplitSeq(c.Subject+"\n"+c.text(), "\n") {
+			if line != "" && line != link && !strings.HasPrefix(line, "[!! ") {
+				t.Errorf("%s says %q on its own", p.kind(), line)
+			}
+		}
+	}
+}
+
+func TestWithoutAMailServerLettersWait(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	server := b.outbox.server
+	b.outbox = newOutbox(t, nil)
+	id := b.put(Letter{})
+	b.sweep()
+	b.expect(id, stored{state: Waiting, tries: 0, next: 0})
+	b.outbox = newOutbox(t, server)
+	b.sweep()
+	b.expect(id, stored{state: Sent, tries: 1, next: -1, reply: taken})
+}
+
+func TestAWithdrawnLetterIsNotSent(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	sent := b.put(Letter{Recipient: "sent@example.org"})
+	b.sweep()
+	unsent := b.put(Letter{})
+	b.withdraw(sent)
+	b.expect(sent, stored{state: Sent, tries: 1, next: -1, reply: taken})
+	if err := b.d.Update(t.Context(), func(tx *db.Tx) error {
+		return b.outbox.Withdraw(t.Context(), tx, "org_other", unsent)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(unsent, stored{state: Waiting})
+	b.withdraw(unsent)
+	b.expect(unsent, stored{state: GivenUp, next: -1})
+	b.sweep()
+	b.received(1)
+}
+
+// Whoever can write to the database must not get another person's link sent to
+// themselves by moving it.
+func TestParametersMovedToAnotherLetterDoNotOpen(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	victim, thief := b.put(Letter{}), b.put(Letter{Recipient: "thief@example.org"})
+	if err := b.d.Update(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec(t.Context(), `
+			update letters set parameters = $1 where org_id = $2 and id = $3`, b.stored(victim).parameters, org, thief)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.sweep()
+	if got := b.received(1)[0].To; got != "ada@example.org" {
+		t.Errorf("the letter went to %s", got)
+	}
+	b.expect(thief, stored{state: Waiting, tries: 1, next: time.Minute})
+}
+
+func TestLogsNameLettersAndNotPeople(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	var code int
+	b := newBench(t, mailbox.Options{Recipient: func(to string) error {
+		if code == 250 {
+			return nil
+		}
+		return mailbox.Refuse(code, to+" is refused")
+	}})
+	for _, code = range []int{250, 451, 503, 550} {
+		b.put(Letter{})
+		b.sweep()
+	}
+	b.put(Letter{})
+	b.box.Close()
+	b.sweep()
+	if got := log.String(); !strings.Contains(got, "letter=let_") || strings.Contains(got, "ada") || strings.Contains(got, "invitation/") {
+		t.Errorf("the log is\n%s", got)
+	}
+}
+
+func TestStateOfARow(t *testing.T) {
+	at, zero := dbtest.Start, time.Time{}
+	for want, got := range map[State]State{
+		Waiting: StateOf(zero, zero, zero),
+		Sent:    StateOf(at, zero, zero),
+		Bounced: StateOf(zero, at, zero),
+		GivenUp: StateOf(zero, zero, at),
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

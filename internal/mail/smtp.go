@@ -1,0 +1,210 @@
+package mail
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
+)
+
+// TLSMode is how a connection to the mail server is protected.
+type TLSMode string
+
+// The modes. In the first two the server's certificate must be valid for its
+// name; nothing switches that off (R-CFG-02).
+const (
+	StartTLS    TLSMode = "starttls" // usual on port 587
+	ImplicitTLS TLSMode = "tls"      // usual on port 465
+	NoTLS       TLSMode = "none"     // on this machine only
+)
+
+// SMTP is the mail server that takes our letters.
+type SMTP struct {
+	Address  string // host:port
+	TLS      TLSMode
+	Username string // empty if the server asks for none
+	Password string
+	Timeout  time.Duration  // of one letter, and of connecting; 30 s if zero
+	Roots    *x509.CertPool // who may sign the server's certificate; the system's if nil
+}
+
+const (
+	defaultTimeout = 30 * time.Second
+	// goodbye is how long a server may take to answer QUIT, when nothing
+	// depends on it any more.
+	goodbye = 3 * time.Second
+)
+
+// Validate tells what is wrong with the settings, without connecting.
+func (s *SMTP) Validate() error {
+	host, port, err := net.SplitHostPort(s.Address)
+	if n, nerr := strconv.Atoi(port); err != nil || host == "" || nerr != nil || n < 1 || n > 65535 {
+		return fmt.Errorf("a mail server is host:port, not %q", s.Address)
+	}
+	switch s.TLS {
+	case StartTLS, ImplicitTLS:
+		return nil
+	case NoTLS:
+		if !loopback(host) {
+			return fmt.Errorf("only a mail server on this machine is used without TLS, not %s", host)
+		}
+		return nil
+	}
+	return fmt.Errorf("TLS of a mail server is %s, %s or %s, not %q", StartTLS, ImplicitTLS, NoTLS, s.TLS)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+}
+
+// Check connects, signs in and says goodbye: whether letters could leave.
+func (s *SMTP) Check(ctx context.Context) error {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	c.close()
+	return nil
+}
+
+// A connection takes one message after another. It ends with its context.
+type connection struct {
+	client  *smtp.Client
+	timeout time.Duration
+	hangUp  func()
+}
+
+func (s *SMTP) connect(ctx context.Context) (*connection, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	host, _, _ := net.SplitHostPort(s.Address) // which Validate has just done
+	c := &connection{timeout: cmp.Or(s.Timeout, defaultTimeout), hangUp: func() {}}
+	protection := &tls.Config{ServerName: host, RootCAs: s.Roots, MinVersion: tls.VersionTLS12}
+	options := []gomail.Option{
+		gomail.WithTimeout(c.timeout),
+		gomail.WithTLSConfig(protection),
+		gomail.WithTLSPolicy(gomail.NoTLS), // ImplicitTLS is done by the dialling below
+		// go-mail forgets to close a connection on which anything after
+		// dialling fails, and heeds its context only until then.
+		gomail.WithDialContextFunc(func(dialing context.Context, network, _ string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(dialing, network, s.Address)
+			if err != nil {
+				return nil, err
+			}
+			stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // It is given up.
+			c.hangUp = func() {
+				stop()
+				conn.Close() //nolint:errcheck // What was sent on it has been answered.
+			}
+			if s.TLS != ImplicitTLS {
+				return conn, nil
+			}
+			secured := tls.Client(conn, protection)
+			return secured, secured.HandshakeContext(dialing)
+		}),
+	}
+	if s.TLS == StartTLS {
+		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
+	}
+	if s.Username != "" {
+		options = append(options, gomail.WithUsername(s.Username), gomail.WithPassword(s.Password),
+			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin))
+	}
+	client, err := gomail.NewClient(host, options...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the mail server: %w", err)
+	}
+	if c.client, err = client.DialToSMTPClientWithContext(ctx); err != nil {
+		c.hangUp()
+		return nil, fmt.Errorf("connecting to the mail server: %w", err)
+	}
+	return c, nil
+}
+
+func (c *connection) close() {
+	if c.client.UpdateDeadline(goodbye) == nil {
+		c.client.Quit() //nolint:errcheck // Every letter has been answered before.
+	}
+	c.hangUp()
+}
+
+// A refusal is what a server says to one letter. Any other error of send means
+// that the server or the connection cannot be used at the moment.
+type refusal struct {
+	reply     string
+	permanent bool
+}
+
+func (r *refusal) Error() string { return "the mail server refused the letter" }
+
+// send hands one message over and returns the server's reply.
+func (c *connection) send(m message) (string, error) {
+	if err := c.client.UpdateDeadline(c.timeout); err != nil {
+		return "", err
+	}
+	// A message marked as SMTPUTF8 is returned by every older server further on.
+	c.client.SkipSMTPUTF8(isASCII(m.from) && isASCII(m.to))
+	if err := c.client.Mail(m.from); err != nil {
+		return "", err // it is not the letter that this server does not want
+	}
+	if err := c.client.Rcpt(m.to); err != nil {
+		return "", c.refused(err)
+	}
+	w, err := c.client.Data()
+	if err != nil {
+		return "", c.refused(err)
+	}
+	if _, err := w.Write(m.raw); err != nil {
+		return "", err
+	}
+	if err := w.Close(); err != nil {
+		return "", c.refused(err)
+	}
+	if d, ok := w.(*smtp.DataCloser); ok {
+		return reply(250, d.ServerResponse()), nil
+	}
+	return "", nil
+}
+
+// refused tells the server's judgement of a letter from its own troubles. The
+// second digit says which it is (RFC 5321 §4.2.1): 5 is about mail, such as a
+// mailbox that does not exist, 3 about signing in, 2 about the connection, 0
+// about syntax, of which only 501 can be the address's fault. What is no
+// judgement gets logged, and so without the server's words, which may repeat
+// the recipient's address.
+func (c *connection) refused(err error) error {
+	answer, ok := errors.AsType[*textproto.Error](err)
+	if !ok {
+		return err
+	}
+	if answer.Code/10%10 != 5 && answer.Code != 501 {
+		return fmt.Errorf("the mail server answered %d", answer.Code)
+	}
+	if err := c.client.Reset(); err != nil {
+		c.hangUp() // the next letter finds out
+	}
+	return &refusal{reply: reply(answer.Code, answer.Msg), permanent: answer.Code >= 500}
+}
+
+// longestReply is what we keep of a mail server's words.
+const longestReply = 300
+
+func reply(code int, text string) string {
+	return clean(strconv.Itoa(code)+" "+text, longestReply)
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > 127 })
+}

@@ -1,0 +1,229 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/i18n"
+)
+
+const (
+	// batch is how many letters one Sweep takes on.
+	batch = 50
+	// lease is how long a letter is left to the Sweep that took it. Who has not
+	// ended it by then crashed, and another Sweep sends it.
+	lease = 10 * time.Minute
+	// sending is when a Sweep stops: well before its lease ends.
+	sending = 5 * time.Minute
+	// marking is how long ending a letter may take while the program stops.
+	marking = 10 * time.Second
+	// pause is how long all letters wait when the mail server itself fails.
+	pause = time.Minute
+	// usefulness is how long we try. After three days a person has asked again.
+	usefulness = 3 * 24 * time.Hour
+)
+
+// delay is how long a letter waits after its first, second, … refusal.
+func delay(tries int) time.Duration {
+	delays := []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour}
+	return delays[min(max(tries, 1), len(delays))-1]
+}
+
+// waiting is a row of a letter that is not ended.
+type waiting struct {
+	orgID, id, kind, recipient string
+	language                   i18n.Tag
+	parameters                 string
+	createdAt                  time.Time
+	tries                      int
+}
+
+// Sweep sends what is due. Call it about every second: when nothing is due it
+// costs one look at an index. Any number of nodes may call it at once. It
+// returns what goes wrong with the database; what goes wrong with a letter or
+// with the mail server is logged and tried again.
+func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
+	if o.server == nil {
+		return nil
+	}
+	var id string
+	due, err := d.One(ctx, db.Into(&id), `select id from letters where next_try_at <= $1 limit 1`, db.Time(d.Now()))
+	if err != nil || !due {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, sending)
+	defer cancel()
+	// Connecting comes before claiming, so that a server that is down costs no
+	// letter a try.
+	c, err := o.server.connect(limited)
+	if err != nil {
+		slog.WarnContext(ctx, "mail server not reached", "error", err)
+		return postpone(ctx, d)
+	}
+	defer c.close()
+	letters, err := claim(ctx, d)
+	if err != nil {
+		return err
+	}
+	for i, l := range letters {
+		usable, err := o.try(ctx, d, c, l)
+		if err != nil {
+			return err
+		}
+		if !usable {
+			c.hangUp()
+			return release(ctx, d, letters[i+1:])
+		}
+	}
+	return nil
+}
+
+// claim takes letters that are due. Of two sweeps that claim at once each
+// letter goes to one.
+func claim(ctx context.Context, d *db.DB) ([]waiting, error) {
+	var letters []waiting
+	err := d.Update(ctx, func(tx *db.Tx) error {
+		letters = nil
+		if err := retire(ctx, tx); err != nil {
+			return err
+		}
+		return tx.Rows(ctx, func(scan func(...any) error) error {
+			var l waiting
+			err := scan(&l.orgID, &l.id, &l.kind, &l.recipient, &l.language, (*db.Text)(&l.parameters),
+				(*db.Time)(&l.createdAt), &l.tries)
+			letters = append(letters, l)
+			return err
+		}, `
+			update letters
+			set next_try_at = $1, tries = tries + 1
+			where (org_id, id) in (
+				select org_id, id from letters where next_try_at <= $2 order by next_try_at limit $3)
+			returning org_id, id, kind, recipient, language, parameters, created_at, tries`,
+			db.Time(tx.Now().Add(lease)), db.Time(tx.Now()), batch)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claiming letters: %w", err)
+	}
+	return letters, nil
+}
+
+// retire gives up what has waited for too long, in all organizations.
+func retire(ctx context.Context, tx *db.Tx) error {
+	_, err := tx.Exec(ctx, `
+		update letters
+		set given_up_at = $1, next_try_at = null, parameters = null
+		where next_try_at <= $2 and created_at <= $3`,
+		db.Time(tx.Now()), db.Time(tx.Now()), db.Time(tx.Now().Add(-usefulness)))
+	return err
+}
+
+// postpone lets everything that is due wait for the mail server.
+func postpone(ctx context.Context, d *db.DB) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		if err := retire(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `update letters set next_try_at = $1 where next_try_at <= $2`,
+			db.Time(tx.Now().Add(pause)), db.Time(tx.Now()))
+		return err
+	})
+}
+
+// release returns letters that were claimed and not tried.
+func release(ctx context.Context, d *db.DB, letters []waiting) error {
+	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {
+		for _, l := range letters {
+			if _, err := tx.Exec(ctx, `
+				update letters
+				set next_try_at = $1, tries = tries - 1
+				where org_id = $2 and id = $3 and next_try_at is not null`,
+				db.Time(tx.Now().Add(pause)), l.orgID, l.id); err != nil {
+				return fmt.Errorf("releasing letter %s: %w", l.id, err)
+			}
+		}
+		return nil
+	})
+}
+
+// keep runs fn although the program may be stopping: what happened to a letter
+// must not be forgotten.
+func keep(ctx context.Context, d *db.DB, fn func(context.Context, *db.Tx) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), marking)
+	defer cancel()
+	return d.Update(ctx, func(tx *db.Tx) error { return fn(ctx, tx) })
+}
+
+// try sends one letter and writes down what became of it. It reports whether
+// the connection can be used for the next one.
+func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (usable bool, err error) {
+	usefulUntil := l.createdAt.Add(usefulness)
+	p, problem := o.open(l)
+	if problem == nil && !p.endsAt().IsZero() && p.endsAt().Before(usefulUntil) {
+		usefulUntil = p.endsAt()
+	}
+	now := d.Now()
+	if !now.Before(usefulUntil) {
+		return true, mark(ctx, d, l, ending{givenUp: now})
+	}
+	var m message
+	if problem == nil {
+		m, problem = o.render(l, p, now)
+	}
+	if problem != nil {
+		slog.ErrorContext(ctx, "letter not written", "letter", l.id, "error", problem)
+		return true, putOff(ctx, d, l, usefulUntil, "")
+	}
+	answer, problem := c.send(m)
+	refused, isRefusal := errors.AsType[*refusal](problem)
+	switch {
+	case problem == nil:
+		return true, mark(ctx, d, l, ending{sent: d.Now(), reply: answer})
+	case !isRefusal:
+		slog.WarnContext(ctx, "mail server failed", "letter", l.id, "error", problem)
+		return false, putOff(ctx, d, l, usefulUntil, "")
+	case refused.permanent:
+		slog.WarnContext(ctx, "letter bounced", "letter", l.id, "org", l.orgID)
+		return true, mark(ctx, d, l, ending{bounced: d.Now(), reply: refused.reply})
+	default:
+		return true, putOff(ctx, d, l, usefulUntil, refused.reply)
+	}
+}
+
+// open unseals what a letter names.
+func (o *Outbox) open(l waiting) (Parameters, error) {
+	raw, err := o.box.Open(l.parameters, row(l.orgID, l.id))
+	if err != nil {
+		return nil, err
+	}
+	return parse(l.kind, raw)
+}
+
+// mark ends a letter.
+func mark(ctx context.Context, d *db.DB, l waiting, e ending) error {
+	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error { return end(ctx, tx, l.orgID, l.id, e) })
+}
+
+// putOff lets a letter wait for its next try, or ends it if that would come too
+// late.
+func putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil time.Time, answer string) error {
+	next := d.Now().Add(delay(l.tries))
+	if !next.Before(usefulUntil) {
+		slog.WarnContext(ctx, "letter given up", "letter", l.id, "org", l.orgID)
+		return mark(ctx, d, l, ending{givenUp: d.Now(), reply: answer})
+	}
+	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			update letters
+			set next_try_at = $1, reply = coalesce($2, reply)
+			where org_id = $3 and id = $4 and next_try_at is not null`,
+			db.Time(next), db.Text(answer), l.orgID, l.id)
+		if err != nil {
+			return fmt.Errorf("putting off letter %s: %w", l.id, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,247 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// What the administration asks of a session (decision 13).
+const (
+	consoleProof  = 12 * time.Hour   // to read: a factor proved within
+	consoleIdle   = time.Hour        // to read: something done within
+	consoleChange = 10 * time.Minute // to change anything: a factor proved within (R-SES-10)
+)
+
+var errNotForRole = fault.New(fault.Denied, "page.denied")
+
+// Anyone mounts a page that needs nobody.
+func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
+	s.handle(pattern, "anyone", s.serve(h))
+}
+
+// AnyoneForm mounts a form that needs nobody: show answers GET and shows a
+// refused form again; submit answers POST. Other fields than those named are
+// refused.
+func (s *Site) AnyoneForm(path string, fields Fields, show, submit func(*Visitor) error) {
+	s.Anyone("GET "+path, func(v *Visitor) error {
+		v.hasForm = true
+		return show(v)
+	})
+	s.Anyone("POST "+path, func(v *Visitor) error {
+		if err := v.readForm(fields); err != nil {
+			return err
+		}
+		return v.post(func() error { return show(v) }, func() error { return submit(v) })
+	})
+}
+
+// SignedIn mounts a page for whoever is signed in to the organization in its path.
+func (s *Site) SignedIn(pattern string, h func(*Viewer) error) {
+	s.handle(pattern, "signed in", s.serve(func(v *Visitor) error { return s.withViewer(v, h) }))
+}
+
+// SignedInForm mounts a form for whoever is signed in. What was sent is read
+// before anybody asks who sent it, so that an ended session loses none of it.
+func (s *Site) SignedInForm(path string, fields Fields, show, submit func(*Viewer) error) {
+	s.SignedIn("GET "+path, s.showTyped(show))
+	s.handle("POST "+path, "signed in", s.serve(func(v *Visitor) error {
+		if err := v.readForm(fields); err != nil {
+			return err
+		}
+		return s.withViewer(v, func(v *Viewer) error {
+			return v.post(func() error { return show(v) }, func() error { return submit(v) })
+		})
+	}))
+}
+
+// Console mounts a page of the administration for the roles that may read it. A
+// session that was not proved for long proves itself again first.
+func (s *Site) Console(may func(directory.Role) bool, pattern string, h func(*Viewer) error) {
+	s.handle(pattern, "console", s.serve(func(v *Visitor) error { return s.withReader(v, may, h) }))
+}
+
+// ConsoleForm mounts a form of the administration. Sending it needs a proof
+// within ten minutes; an older session proves itself again and comes back to
+// the filled form.
+func (s *Site) ConsoleForm(read, change func(directory.Role) bool, path string, fields Fields, show, submit func(*Viewer) error) {
+	s.Console(read, "GET "+path, s.showTyped(show))
+	s.handle("POST "+path, "console", s.serve(func(v *Visitor) error {
+		if err := v.readForm(fields); err != nil {
+			return err
+		}
+		return s.withReader(v, read, func(v *Viewer) error {
+			return v.post(func() error { return show(v) }, func() error {
+				if !change(v.User.Role) {
+					return errNotForRole
+				}
+				if !v.Proved(consoleChange, s.DB.Now()) {
+					return v.stepUp(consoleChange)
+				}
+				return submit(v)
+			})
+		})
+	}))
+}
+
+// withReader lets through who may read the administration and has proved a
+// factor lately enough.
+func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Viewer) error) error {
+	return s.withViewer(v, func(v *Viewer) error {
+		if !may(v.User.Role) {
+			return errNotForRole
+		}
+		if !v.Proved(consoleProof, s.DB.Now()) || v.idle > consoleIdle {
+			return v.stepUp(consoleProof)
+		}
+		return h(v)
+	})
+}
+
+// withViewer finds who is signed in to the organization in the path, with this
+// browser's session for it and no other (decision 1).
+func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
+	ctx, now := v.R.Context(), s.DB.Now()
+	key := directory.OrganizationKey(v.R.PathValue("org"))
+	visit, found, err := s.Sessions.Find(ctx, s.DB, v.cookieToken(), key, now)
+	switch {
+	case err != nil:
+		return err
+	case found == session.Stolen:
+		if err := s.DB.Update(ctx, func(tx *db.Tx) error { return s.Sessions.EndCopied(ctx, tx, visit) }); err != nil {
+			return err
+		}
+		v.clearCookie(browserCookie)
+		return v.signInFirst(key)
+	case found == session.Nothing:
+		return v.signInFirst(key)
+	}
+	w := &Viewer{Visitor: v, Visit: visit, idle: visit.IdleFor(now)}
+	v.viewer = w
+	v.syncLanguage(visit.User.Language)
+	if v.personActs() {
+		if err := s.Sessions.Touch(ctx, s.DB, visit); err != nil {
+			return err
+		}
+	}
+	err = h(w)
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Denied {
+		// A refusal is audited here, for every page alike (decision 19).
+		if err := s.SignIn.RefusedRequest(ctx, visit, v.R.Method+" "+v.R.URL.Path); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// personActs tells a page that somebody opened or a form that somebody sent
+// from what a browser fetches by itself (R-SES-03). A browser that tells
+// nothing is believed to be used by a person.
+func (v *Visitor) personActs() bool {
+	h := v.R.Header
+	if h.Get("Sec-Purpose") != "" || h.Get("Purpose") == "prefetch" {
+		return false
+	}
+	mode := h.Get("Sec-Fetch-Mode")
+	return mode == "" || mode == "navigate"
+}
+
+// signInFirst leads to the organization's way in and from there back to the
+// very page, with what was typed (journeys 4.2). Where there is nothing to come
+// back to, the plain home page or a button alone, the way in is enough.
+func (v *Visitor) signInFirst(orgKey string) error {
+	ctx := v.R.Context()
+	org, err := directory.OrganizationByName(ctx, v.site.DB, orgKey)
+	if err != nil {
+		return err
+	}
+	door := "/o/" + directory.PathName(org.ShortName)
+	if !org.SuspendedAt.IsZero() {
+		return v.Redirect(door)
+	}
+	nothing := len(v.Form.withoutSecrets()) == 0
+	if v.R.Method != http.MethodPost {
+		nothing = v.R.URL.Path == door+"/home" || !v.personActs()
+	}
+	if nothing {
+		return v.Redirect(door)
+	}
+	a := signin.Attempt{OrgID: org.ID, Return: v.R.URL.RequestURI()}
+	return v.begin(a, door)
+}
+
+// stepUp asks a person who is signed in to prove a factor again.
+func (v *Viewer) stepUp(within time.Duration) error {
+	a := signin.Attempt{OrgID: v.User.OrgID, UserID: v.User.ID, Fresh: within, Return: v.R.URL.RequestURI()}
+	return v.begin(a, v.Path("home"))
+}
+
+// begin stores an attempt with what was typed and leads to its page; a network
+// that begins too many goes to the plain page instead.
+func (v *Visitor) begin(a signin.Attempt, otherwise string) error {
+	var form url.Values
+	if v.R.Method == http.MethodPost {
+		a.Return = v.R.URL.EscapedPath()
+		form = v.Form.withoutSecrets()
+	}
+	cookie, begun, err := v.site.SignIn.BeginFor(v.R.Context(), v.cookieToken(), a, form)
+	if errors.Is(err, signin.ErrTooOften) {
+		return v.Redirect(otherwise)
+	}
+	if err != nil {
+		return err
+	}
+	if !cookie.IsZero() {
+		v.setCookie(browserCookie, cookie.Reveal(), browserCookieAge)
+	}
+	return v.Redirect("/sign-in/" + begun.ID)
+}
+
+// showTyped fills a form with what was typed before fresh proof was asked for.
+func (s *Site) showTyped(show func(*Viewer) error) func(*Viewer) error {
+	return func(v *Viewer) error {
+		v.hasForm = true
+		id := v.R.URL.Query().Get("typed")
+		if id == "" {
+			return show(v)
+		}
+		typed, err := s.SignIn.Typed(v.R.Context(), s.DB, v.Visit, id, v.R.URL.EscapedPath(), s.DB.Now())
+		if errors.Is(err, signin.ErrAttemptGone) {
+			return show(v)
+		}
+		if err != nil {
+			return err
+		}
+		v.Form = &Form{values: typed, returned: true}
+		return show(v)
+	}
+}
+
+// cookieToken is the browser's token, as far as the cookie holds one.
+func (v *Visitor) cookieToken() secret.Token { return secret.ParseToken(v.cookie(browserCookie)) }
+
+// Browser is the browser behind the cookie; zero where there is none yet.
+func (v *Visitor) Browser(ctx context.Context) (session.Browser, error) {
+	b, _, err := v.site.Sessions.BrowserOf(ctx, v.site.DB, v.cookieToken(), v.site.DB.Now())
+	return b, err
+}
+
+// Visits lists who is signed in to this browser, the last used first.
+func (v *Visitor) Visits(ctx context.Context) ([]session.Visit, error) {
+	return v.site.Sessions.Visits(ctx, v.site.DB, v.cookieToken(), v.site.DB.Now())
+}
+
+// Path is a path of the viewer's organization, below /o/SHORT-NAME/.
+func (v *Viewer) Path(parts ...string) string {
+	return "/o/" + directory.PathName(v.Organization.ShortName) + "/" + strings.Join(parts, "/")
+}

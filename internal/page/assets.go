@@ -1,0 +1,85 @@
+package page
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+)
+
+//go:embed assets
+var embeddedAssets embed.FS
+
+// asset is one file of ours, compressed once at start. Pages themselves are
+// never compressed: they hold what an attacker wants to measure (BREACH).
+type asset struct {
+	media  string
+	plain  []byte
+	packed []byte
+}
+
+var assetTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+// loadAssets reads the embedded files. Each is served under a name that holds a
+// hash of its content, so that it may be kept for ever.
+func loadAssets() (byPath map[string]asset, names map[string]string, err error) {
+	byPath, names = map[string]asset{}, map[string]string{}
+	err = fs.WalkDir(embeddedAssets, "assets", func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		media, ok := assetTypes[path.Ext(p)]
+		if !ok {
+			return fmt.Errorf("asset %s has no known type", p)
+		}
+		content, err := embeddedAssets.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+		if err != nil {
+			return err
+		}
+		if _, err := z.Write(content); err != nil {
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		name, ext := path.Base(p), path.Ext(p)
+		hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
+		byPath[hashed] = asset{media, content, b.Bytes()}
+		names[name] = "/assets/" + hashed
+		return nil
+	})
+	return byPath, names, err
+}
+
+func (s *Site) serveAsset(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.assets[r.PathValue("name")]
+	if !ok {
+		s.visitor(w, r).fail(errNoPage)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", a.media)
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Vary", "Accept-Encoding")
+	body := a.plain
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		body = a.packed
+	}
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the browser may be gone
+	}
+}

@@ -1,0 +1,149 @@
+package page
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"parvis/internal/fault"
+)
+
+// maxForm is how many bytes a form may have: refused before anything is parsed,
+// so that a password of 100 MB costs nothing (R-RES-01).
+const maxForm = 64 << 10
+
+// The faults of a form as such.
+var (
+	errTooLarge  = fault.New(fault.TooLarge, "page.form_too_large")
+	errMalformed = fault.New(fault.Malformed, "page.form_malformed")
+	errNoCookies = fault.New(fault.Invalid, "page.cookies_off")
+)
+
+// Fields names what a form may send; anything else is refused, not ignored (R-TEN-03).
+type Fields []string
+
+// What every form of ours may send besides its own fields: the language list at
+// the foot of the page belongs to the same form (decision 5).
+const (
+	doField       = "do"
+	languageField = "language"
+)
+
+// Form is what somebody typed, with what is wrong with it.
+type Form struct {
+	values   url.Values
+	faults   []*fault.Error
+	returned bool // brought back after fresh proof, not sent yet
+}
+
+// Get is the value of a field, as typed.
+func (f *Form) Get(name string) string { return f.values.Get(name) }
+
+// Do is the button that was pressed, where the form has several.
+func (f *Form) Do() string { return f.values.Get(doField) }
+
+// Sent tells that there is something typed to show, empty or not.
+func (f *Form) Sent() bool { return len(f.values) > 0 }
+
+// Refuse shows a field with a value and what is wrong with it, as if it had been
+// typed: for a value that came in the address.
+func (f *Form) Refuse(name, value string, fa *fault.Error) {
+	f.values.Set(name, value)
+	f.faults = append(f.faults, fa)
+}
+
+// isSecret tells a field that is never shown again, kept or logged.
+func isSecret(name string) bool {
+	return strings.Contains(name, "password") || name == "repetition" || name == "code"
+}
+
+func (f *Form) withoutSecrets() url.Values {
+	kept := maps.Clone(f.values)
+	maps.DeleteFunc(kept, func(name string, _ []string) bool { return isSecret(name) || name == doField })
+	return kept
+}
+
+// post answers a form that was read. A choice of language comes before
+// validation, limits and claims: cookie set, same page, typed values kept. A
+// refused form is shown again with what is wrong.
+func (v *Visitor) post(show, submit func() error) error {
+	v.hasForm = true
+	if v.Form.Do() == languageField {
+		if err := v.chooseLanguage(v.Form.Get(languageField)); err != nil {
+			return err
+		}
+		return show()
+	}
+	err := submit()
+	faults := faultsIn(err)
+	if len(faults) == 0 || slices.ContainsFunc(faults, func(f *fault.Error) bool { return !f.BelongsToForm() }) {
+		return err
+	}
+	v.Form.faults = faults
+	v.status = faults[0].Kind.Status()
+	v.retryAfter(faults[0])
+	return show()
+}
+
+// readForm is the one form reader. It parses strictly: one value per field, no field that the form
+// has not, valid UTF-8 without a zero byte.
+func (v *Visitor) readForm(fields Fields) error {
+	media, _, _ := strings.Cut(v.R.Header.Get("Content-Type"), ";")
+	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" {
+		return errMalformed
+	}
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxForm)
+	if err := v.R.ParseForm(); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return errTooLarge
+		}
+		return errMalformed
+	}
+	for name, values := range v.R.PostForm {
+		if name != doField && name != languageField && !slices.Contains(fields, name) {
+			return errMalformed.With("Field", name)
+		}
+		if len(values) != 1 || !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0) {
+			return errMalformed.With("Field", name)
+		}
+	}
+	v.Form = &Form{values: v.R.PostForm}
+	return nil
+}
+
+// RequireCookies refuses a form whose answer must set one, to a browser that
+// shows none although the page set one: better now than a sign-in that leads
+// back to the sign-in page.
+func (v *Visitor) RequireCookies() error {
+	if len(v.R.Cookies()) == 0 {
+		return errNoCookies
+	}
+	return nil
+}
+
+// faultsIn collects the faults of an error, joined ones included; none where a
+// part of it is no fault.
+func faultsIn(err error) []*fault.Error {
+	if f, ok := err.(*fault.Error); ok {
+		return []*fault.Error{f}
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() []error }:
+		var all []*fault.Error
+		for _, e := range u.Unwrap() {
+			some := faultsIn(e)
+			if some == nil {
+				return nil
+			}
+			all = append(all, some...)
+		}
+		return all
+	case interface{ Unwrap() error }:
+		return faultsIn(u.Unwrap())
+	}
+	return nil
+}

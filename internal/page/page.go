@@ -1,0 +1,86 @@
+// Package page is the kit that every page of ours is made with: who may pass,
+// handlers that may fail, one form reader, rendering, assets and the headers
+// around them. It knows no page but the one that says what went wrong.
+//
+// A handler takes a *Visitor or, where somebody must be signed in, a *Viewer;
+// one that needs a user cannot be mounted where anyone may come, because that
+// does not compile.
+package page
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"parvis/internal/db"
+	"parvis/internal/i18n"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// Links are the operator's own pages in the footer; one that is empty is not shown.
+type Links struct{ Help, Privacy, Status string }
+
+// Site is what all pages share.
+type Site struct {
+	DB        *db.DB
+	Sessions  *session.Door
+	SignIn    *signin.Service
+	Catalogue *i18n.Catalogue
+	Base      *url.URL // the configured public address; nothing is built from a request's host
+	Links     Links
+	NoReply   string         // the address that letters come from
+	Proxies   []netip.Prefix // peers whose X-Forwarded-* headers are believed
+	Log       *slog.Logger
+
+	templates *template.Template
+	assets    map[string]asset
+	names     map[string]string // asset as named in templates → path with its hash
+	mux       *http.ServeMux
+	routes    []Route
+}
+
+// Route is one line of the route table, for the inventory test and for people.
+type Route struct{ Pattern, Access string }
+
+// New builds a site from its settings and the templates of its surfaces, each a
+// file system with *.html at its top.
+func New(s Site, surfaces ...fs.FS) (*Site, error) {
+	var err error
+	s.mux = http.NewServeMux()
+	if s.assets, s.names, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	s.templates = template.New("").Option("missingkey=error")
+	for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
+		if s.templates, err = s.templates.ParseFS(files, "*.html"); err != nil {
+			return nil, fmt.Errorf("parsing templates: %w", err)
+		}
+	}
+	s.handle("GET /assets/{name}", "anyone", http.HandlerFunc(s.serveAsset))
+	s.handle("POST /csp-report", "anyone", http.HandlerFunc(s.cspReport))
+	s.Anyone("/", func(*Visitor) error { return errNoPage })
+	s.Anyone("POST /language", func(v *Visitor) error { return v.chooseLanguageAndReturn() })
+	s.SignedIn("POST /o/{org}/language", func(v *Viewer) error { return v.chooseLanguageAndReturn() })
+	return &s, nil
+}
+
+// Routes lists what is mounted, in the order of mounting.
+func (s *Site) Routes() []Route { return s.routes }
+
+func (s *Site) handle(pattern, access string, h http.Handler) {
+	s.routes = append(s.routes, Route{pattern, access})
+	s.mux.Handle(pattern, h)
+}
+
+// secure tells that cookies carry Secure and the __Host- prefix. Only a public
+// address that is plain http on loopback goes without, because Safari refuses
+// them there (dependencies.md, pitfall 35).
+func (s *Site) secure() bool { return s.Base.Scheme == "https" }
+
+var errNoPage = errors.New("no page here")

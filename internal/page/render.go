@@ -1,0 +1,340 @@
+package page
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+)
+
+//go:embed templates/*.html
+var embeddedTemplates embed.FS
+
+func templateFiles() fs.FS {
+	files, err := fs.Sub(embeddedTemplates, "templates")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return files
+}
+
+// Frame is what a template sees: the page's own struct, and what every page
+// has. A template calls its methods on $.
+type Frame struct {
+	Page any
+	v    *Visitor
+}
+
+// Render writes a page: to memory first, so that a broken one is an error page
+// and not half a page.
+func (v *Visitor) Render(name string, page any) error {
+	var b bytes.Buffer
+	if err := v.site.templates.ExecuteTemplate(&b, name, Frame{page, v}); err != nil {
+		return fmt.Errorf("rendering %s: %w", name, err)
+	}
+	h := v.W.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	h.Set("Content-Language", string(v.Language()))
+	v.W.WriteHeader(v.status)
+	if v.R.Method == http.MethodHead {
+		return nil
+	}
+	_, err := b.WriteTo(v.W)
+	if err != nil {
+		return nil //nolint:nilerr // The browser went away; there is nobody to tell.
+	}
+	return nil
+}
+
+// Status sets the status of the page about to be rendered.
+func (v *Visitor) Status(k fault.Kind) { v.status = k.Status() }
+
+// NoForm tells that this page, though a form's, shows no form.
+func (v *Visitor) NoForm() { v.noForm = true }
+
+// T is a sentence in the page's language.
+func (f Frame) T(key string, pairs ...any) string { return f.v.lang.Text(key, pairs...) }
+
+// Lang is the page's language and Dir the direction of its script.
+func (f Frame) Lang() string { return string(f.v.Language()) }
+
+// Dir is the direction of the page's script.
+func (f Frame) Dir() string {
+	if f.v.lang.RightToLeft() {
+		return "rtl"
+	}
+	return "ltr"
+}
+
+// Languages lists what can be chosen at the foot of the page.
+func (f Frame) Languages() []i18n.Language { return f.v.site.Catalogue.Languages() }
+
+// Asset is the path of one of our files, with a hash of its content.
+func (f Frame) Asset(name string) (string, error) {
+	path, ok := f.v.site.names[name]
+	if !ok {
+		return "", fmt.Errorf("no asset %s", name)
+	}
+	return path, nil
+}
+
+// Viewer is who is signed in, or nil.
+func (f Frame) Viewer() *Viewer { return f.v.viewer }
+
+// Links are the operator's pages in the footer.
+func (f Frame) Links() Links { return f.v.site.Links }
+
+// NoReply is the address that letters come from.
+func (f Frame) NoReply() string { return f.v.site.NoReply }
+
+// HasForm tells that the language list belongs to the page's own form.
+func (f Frame) HasForm() bool { return f.v.hasForm && !f.v.noForm }
+
+// Here is the address of this page on our origin.
+func (f Frame) Here() string { return f.v.R.URL.RequestURI() }
+
+// LanguageAction is where the small form of a page without a form goes.
+func (f Frame) LanguageAction() string {
+	if f.v.viewer != nil {
+		return f.v.viewer.Path("language")
+	}
+	return "/language"
+}
+
+// Under tells whether this page is, or is below, a path of the viewer's organization.
+func (f Frame) Under(path string) bool {
+	here, at := f.v.R.URL.EscapedPath(), f.v.viewer.Path(path)
+	return here == at || strings.HasPrefix(here, at+"/")
+}
+
+// Date and its kin write an instant the way the language does.
+func (f Frame) Date(t time.Time) string { return f.v.lang.Date(t) }
+
+// DateTime is Date with the time of day.
+func (f Frame) DateTime(t time.Time) string { return f.v.lang.DateTime(t) }
+
+// Machine is an instant for a time element's datetime attribute.
+func (f Frame) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// Duration is a length of time in words.
+func (f Frame) Duration(d time.Duration) string { return f.v.lang.Duration(d) }
+
+// Initials stand for the viewer's name: of its first and its last word.
+func (f Frame) Initials() string {
+	var initials []rune
+	for i, words := 0, strings.Fields(f.v.viewer.User.Name); i < len(words); i++ {
+		if i == 0 || i == len(words)-1 {
+			first, _ := utf8.DecodeRuneInString(words[i])
+			initials = append(initials, unicode.ToUpper(first))
+		}
+	}
+	return string(initials)
+}
+
+// Address is the public address of one of our paths.
+func (f Frame) Address(path string) string {
+	return f.v.site.Base.Scheme + "://" + f.v.site.Base.Host + path
+}
+
+// Sent tells that something was typed and sent, so that what the address says
+// is old news.
+func (f Frame) Sent() bool { return f.v.Form.Sent() }
+
+// Do is the button that was pressed to get this page, where its form has several.
+func (f Frame) Do() string { return f.v.Form.Do() }
+
+// What a User-Agent header says, by a word in it. Each browser names those that
+// it wants to be taken for, so the order counts.
+var (
+	browsers = [][2]string{
+		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"Firefox/", "Firefox"},
+		{"FxiOS/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"},
+	}
+	systems = [][2]string{
+		{"Android", "Android"}, {"iPhone", "iOS"}, {"iPad", "iPadOS"}, {"CrOS", "ChromeOS"},
+		{"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"Linux", "Linux"},
+	}
+)
+
+// Browser names browser and system of a User-Agent header, or returns it as it
+// is where that is neither.
+func (f Frame) Browser(agent string) string {
+	names := func(list [][2]string) string {
+		for _, entry := range list {
+			if strings.Contains(agent, entry[0]) {
+				return entry[1]
+			}
+		}
+		return ""
+	}
+	browser, system := names(browsers), names(systems)
+	if browser == "" || system == "" {
+		return agent
+	}
+	return f.T("page.browser_on", "Browser", browser, "System", system)
+}
+
+// Reason is the sentence of a rule or of a reason.
+func (f Frame) Reason(r fault.Reason) string {
+	pairs := make([]any, 0, 2*len(r.Args))
+	for k, v := range r.Args {
+		pairs = append(pairs, k, v)
+	}
+	return f.T(r.Key, pairs...)
+}
+
+// Field is one input of a form as a template draws it.
+type Field struct {
+	Name, Label, Type, Autocomplete string
+	Value                           string
+	Hint                            string
+	Error                           string
+	Reasons                         []string
+	Focus                           bool
+	Required                        bool
+	ReadOnly                        bool
+
+	described string
+	frame     Frame
+}
+
+// T is a sentence in the page's language.
+func (f Field) T(key string, pairs ...any) string { return f.frame.T(key, pairs...) }
+
+// WithHint adds a sentence that helps to fill the field in.
+func (f Field) WithHint(hint string) Field {
+	f.Hint = hint
+	return f
+}
+
+// With names an element of the page that describes the field too.
+func (f Field) With(id string) Field {
+	f.described = id
+	return f
+}
+
+// First is where the person begins to type, unless the page says what is wrong.
+func (f Field) First() Field {
+	if len(f.frame.v.Form.faults) == 0 {
+		f.Focus = true
+	}
+	return f
+}
+
+// Fixed shows the value and lets nobody change it.
+func (f Field) Fixed() Field {
+	f.ReadOnly, f.Required = true, false
+	return f
+}
+
+// DescribedBy lists the ids of what describes the input.
+func (f Field) DescribedBy() string {
+	var ids []string
+	if f.Hint != "" {
+		ids = append(ids, f.Name+"-hint")
+	}
+	if f.Error != "" {
+		ids = append(ids, f.Name+"-error")
+	}
+	if f.described != "" {
+		ids = append(ids, f.described)
+	}
+	return strings.Join(ids, " ")
+}
+
+// Field collects what an input shows: what was typed, unless it is secret, and
+// what is wrong with it. otherwise is shown where nothing was typed yet.
+func (f Frame) Field(name, label, kind, autocomplete, otherwise string) Field {
+	field := Field{Name: name, Label: f.T(label), Type: kind, Autocomplete: autocomplete, Value: otherwise, Required: true, frame: f}
+	form := f.v.Form
+	if _, sent := form.values[name]; sent {
+		field.Value = form.Get(name)
+	}
+	if isSecret(name) {
+		field.Value = ""
+	}
+	for i, fa := range form.faults {
+		if fa.Field == name && field.Error == "" {
+			field.Error, field.Reasons, field.Focus = f.sentence(fa), f.reasons(fa), i == f.firstFieldFault()
+		}
+	}
+	return field
+}
+
+// Optional is Field without the required mark.
+func (f Frame) Optional(name, label, kind, autocomplete, otherwise string) Field {
+	field := f.Field(name, label, kind, autocomplete, otherwise)
+	field.Required = false
+	return field
+}
+
+func (f Frame) firstFieldFault() int {
+	for i, fa := range f.v.Form.faults {
+		if fa.Field != "" {
+			return i
+		}
+	}
+	return -1
+}
+
+// Typed is what was typed into a field, or otherwise where nothing was.
+func (f Frame) Typed(name, otherwise string) string {
+	if _, sent := f.v.Form.values[name]; sent && !isSecret(name) {
+		return f.v.Form.Get(name)
+	}
+	return otherwise
+}
+
+// Faulty tells whether a field has a fault, for inputs that are no Field.
+func (f Frame) Faulty(name string) string {
+	for _, fa := range f.v.Form.faults {
+		if fa.Field == name {
+			return f.sentence(fa)
+		}
+	}
+	return ""
+}
+
+// Notices are the sentences of what is wrong with the form as a whole.
+func (f Frame) Notices() []string {
+	var all []string
+	for _, fa := range f.v.Form.faults {
+		if fa.Field == "" {
+			all = append(all, f.sentence(fa))
+		}
+	}
+	return all
+}
+
+// Returned tells that the form was brought back after fresh proof and waits to
+// be sent again.
+func (f Frame) Returned() bool { return f.v.Form.returned }
+
+func (f Frame) sentence(fa *fault.Error) string {
+	pairs := make([]any, 0, 2*len(fa.Args)+2)
+	for k, v := range fa.Args {
+		pairs = append(pairs, k, v)
+	}
+	if fa.RetryAfter > 0 {
+		pairs = append(pairs, "Wait", f.Duration(fa.RetryAfter))
+	}
+	return f.T(fa.Key, pairs...)
+}
+
+func (f Frame) reasons(fa *fault.Error) []string {
+	var all []string
+	for _, r := range fa.Reasons {
+		all = append(all, f.Reason(r))
+	}
+	return all
+}

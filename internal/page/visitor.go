@@ -1,0 +1,187 @@
+package page
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// The cookies, without the prefix that secure ones carry.
+const (
+	browserCookie  = "parvis"          // the browser's token
+	languageCookie = "parvis-language" // a language that was chosen here
+	probeCookie    = "parvis-on"       // tells that the browser takes cookies
+)
+
+// browserCookieAge outlives every session: the server decides when one ends,
+// not the cookie (SES-4).
+const browserCookieAge = 400 * 24 * time.Hour
+
+// Visitor is one request of anybody.
+type Visitor struct {
+	W    http.ResponseWriter
+	R    *http.Request
+	Form *Form // never nil
+
+	site    *Site
+	lang    i18n.Localizer
+	status  int
+	viewer  *Viewer
+	ref     string // the reference that log and error page share
+	hasForm bool   // mounted as a form
+	noForm  bool   // but shows none this time
+}
+
+// Viewer is one request of somebody who is signed in to the organization in its path.
+type Viewer struct {
+	*Visitor
+	session.Visit
+	idle time.Duration
+}
+
+// Language is the language of this page.
+func (v *Visitor) Language() i18n.Tag { return v.lang.Tag() }
+
+// Text is a sentence in the language of this page.
+func (v *Visitor) Text(key string, pairs ...any) string { return v.lang.Text(key, pairs...) }
+
+// Redirect sends the browser to another page of ours.
+func (v *Visitor) Redirect(path string) error {
+	http.Redirect(v.W, v.R, path, http.StatusSeeOther)
+	return nil
+}
+
+// Enter hands the browser what a completed attempt opened and goes in. A
+// language that was chosen before is the user's from now on (journeys 1.3).
+func (v *Visitor) Enter(cookie secret.Token, user directory.User, path string) error {
+	v.setCookie(browserCookie, cookie.Reveal(), browserCookieAge)
+	if chosen, ok := v.site.Catalogue.Known(v.cookie(languageCookie)); ok && chosen != user.Language {
+		ctx := v.R.Context()
+		if err := v.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return directory.UpdateProfile(ctx, tx, user, user.Name, chosen)
+		}); err != nil {
+			return err
+		}
+	}
+	return v.Redirect(path)
+}
+
+// Leave clears what this browser keeps of our pages and, where nobody is signed
+// in to it any more, the cookie.
+func (v *Visitor) Leave(nobodyLeft bool) {
+	v.W.Header().Set("Clear-Site-Data", `"cache", "storage"`)
+	if nobodyLeft {
+		v.clearCookie(browserCookie)
+	}
+}
+
+func (v *Visitor) cookieName(name string) string {
+	if v.site.secure() {
+		return "__Host-" + name
+	}
+	return name
+}
+
+func (v *Visitor) cookie(name string) string {
+	c, err := v.R.Cookie(v.cookieName(name))
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+func (v *Visitor) setCookie(name, value string, age time.Duration) {
+	http.SetCookie(v.W, &http.Cookie{
+		Name: v.cookieName(name), Value: value, Path: "/", MaxAge: int(age.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.site.secure(),
+	})
+}
+
+func (v *Visitor) clearCookie(name string) { v.setCookie(name, "", -time.Second) }
+
+// ProbeCookies sets a cookie that holds nothing, so that the form which follows
+// can tell a browser that refuses cookies.
+func (v *Visitor) ProbeCookies() {
+	if len(v.R.Cookies()) == 0 {
+		v.setCookie(probeCookie, "1", time.Hour)
+	}
+}
+
+func (v *Visitor) retryAfter(f *fault.Error) {
+	if f.RetryAfter > 0 {
+		v.W.Header().Set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
+	}
+}
+
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// Choose is a language that was chosen for good: this browser remembers it too.
+func (v *Visitor) Choose(typed string) (i18n.Tag, error) {
+	tag, ok := v.site.Catalogue.Known(typed)
+	if !ok {
+		return "", errMalformed.With("Field", languageField)
+	}
+	v.setCookie(languageCookie, string(tag), browserCookieAge)
+	return tag, nil
+}
+
+// chooseLanguage remembers a language for this browser and, where somebody is
+// signed in, for the user.
+func (v *Visitor) chooseLanguage(typed string) error {
+	tag, err := v.Choose(typed)
+	if err != nil {
+		return err
+	}
+	v.lang = v.site.Catalogue.In(tag)
+	if v.viewer == nil || v.viewer.User.Language == tag {
+		return nil
+	}
+	ctx := v.R.Context()
+	return v.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return directory.UpdateProfile(ctx, tx, v.viewer.User, v.viewer.User.Name, tag)
+	})
+}
+
+// chooseLanguageAndReturn answers the small form of pages that have no form of
+// their own: it goes back to the page, which is on our origin or nowhere.
+func (v *Visitor) chooseLanguageAndReturn() error {
+	if err := v.readForm(Fields{"page"}); err != nil {
+		return err
+	}
+	if err := v.chooseLanguage(v.Form.Get(languageField)); err != nil {
+		return err
+	}
+	return v.Redirect(localPath(v.Form.Get("page")))
+}
+
+// localPath is the path of an address on our own origin, or the front page for
+// anything that a browser might read as leading elsewhere (WEB-3).
+func localPath(p string) string {
+	u, err := url.Parse(p)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") ||
+		strings.ContainsAny(p, "\\\t\r\n\x00") {
+		return "/"
+	}
+	return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).String()
+}
+
+// syncLanguage makes a page behind a session speak its user's language, and the
+// browser remember it.
+func (v *Visitor) syncLanguage(users i18n.Tag) {
+	if _, ok := v.site.Catalogue.Known(string(users)); !ok {
+		return
+	}
+	v.lang = v.site.Catalogue.In(users)
+	if c := v.cookie(languageCookie); c != "" && c != string(users) {
+		v.setCookie(languageCookie, string(users), browserCookieAge)
+	}
+}

@@ -1,0 +1,136 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+)
+
+// End closes one session. Its row keeps the end and the reason (decision 18).
+func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
+	_, err := tx.Exec(ctx, `
+		update sessions set ended_at = $1, end_reason = $2
+		where org_id = $3 and id = $4 and ended_at is null`,
+		db.Time(tx.Now()), string(why), string(v.Session.OrgID), v.Session.ID)
+	if err != nil {
+		return fmt.Errorf("ending session %s: %w", v.Session.ID, err)
+	}
+	return audit.Record(ctx, tx, v.event("session.ended", audit.Fields{"reason": why}))
+}
+
+// EndAll closes every session of the visit's user, in every browser.
+func (d *Door) EndAll(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
+	n, err := tx.Exec(ctx, `
+		update sessions set ended_at = $1, end_reason = $2
+		where org_id = $3 and user_id = $4 and ended_at is null`,
+		db.Time(tx.Now()), string(why), string(v.User.OrgID), string(v.User.ID))
+	if err != nil {
+		return fmt.Errorf("ending the sessions of %s: %w", v.User.ID, err)
+	}
+	return audit.Record(ctx, tx, v.event("session.all_ended", audit.Fields{"reason": why, "sessions": n}))
+}
+
+// EndCopied closes every session of a browser whose superseded token was shown,
+// and writes to the person: somebody holds a copy of the cookie (R-SES-06).
+func (d *Door) EndCopied(ctx context.Context, tx *db.Tx, v Visit) error {
+	var visits []Visit
+	err := tx.Rows(ctx, func(scan func(...any) error) error {
+		w := Visit{Browser: v.Browser}
+		into := append(w.User.Targets(), w.Organization.Targets()...)
+		err := scan(append(into, &w.Session.OrgID, &w.Session.ID)...)
+		visits = append(visits, w)
+		return err
+	}, `
+		select `+directory.UserColumns+`, `+directory.OrganizationColumns+`, s.org_id, s.id
+		from sessions s
+		join users u on u.org_id = s.org_id and u.id = s.user_id
+		join organizations o on o.id = s.org_id
+		where s.browser_id = $1 and s.ended_at is null`, v.Browser.ID)
+	if err != nil {
+		return err
+	}
+	origin := audit.OriginOf(ctx)
+	for _, w := range visits {
+		if err := d.End(ctx, tx, w, Copied); err != nil {
+			return err
+		}
+		if _, err := d.Outbox.Put(ctx, tx, mail.Letter{
+			OrgID: string(w.User.OrgID), Recipient: w.User.Email, Language: w.User.Language,
+			Parameters: mail.BrowserCopiedParameters{
+				Organization: w.Organization.DisplayName, Name: w.User.Name, When: tx.Now(),
+				Network: origin.Network, Agent: origin.Agent,
+				SignInPage: d.Base + "/o/" + directory.PathName(w.Organization.ShortName),
+			},
+		}); err != nil {
+			return err
+		}
+	}
+	// Neither token finds this browser again, so that one theft writes one
+	// letter. The row stays for its ended sessions.
+	_, err = tx.Exec(ctx, `
+		update browsers set token_hash = $1, previous_hash = null, previous_until = null
+		where id = $2`, secret.NewToken().Hash(secret.Browser), v.Browser.ID)
+	return err
+}
+
+func (v Visit) event(action audit.Action, after audit.Fields) audit.Event {
+	return audit.Event{
+		OrgID: string(v.Session.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name,
+		Action: action, Target: v.Session.ID, After: after,
+	}
+}
+
+// SetRules sets an organization's lifetimes, within their bounds. They hold for
+// open sessions at once.
+func SetRules(ctx context.Context, tx *db.Tx, org directory.OrgID, r Rules) error {
+	if r.Idle < ShortestIdle || r.Idle > LongestIdle || r.Absolute < ShortestAbsolute || r.Absolute > LongestAbsolute {
+		return fmt.Errorf("session rules of %s out of bounds: %v idle, %v in all", org, r.Idle, r.Absolute)
+	}
+	_, err := tx.Exec(ctx, `
+		insert into session_rules (org_id, idle, absolute) values ($1, $2, $3)
+		on conflict (org_id) do update set idle = excluded.idle, absolute = excluded.absolute`,
+		string(org), r.Idle.Microseconds(), r.Absolute.Microseconds())
+	return err
+}
+
+// Sweep writes down the ends that time brought, and removes what was kept long
+// enough: ended sessions, and browsers that hold nothing any more.
+func (d *Door) Sweep(ctx context.Context, database *db.DB) error {
+	byDefault := d.effective(Rules{})
+	return database.Update(ctx, func(tx *db.Tx) error {
+		now := tx.Now()
+		for _, end := range []struct {
+			why      Reason
+			since    string
+			rule     string
+			override int64
+			normal   int64
+		}{
+			{ReachedEnd, "started_at", "absolute", d.Absolute.Microseconds(), byDefault.Absolute.Microseconds()},
+			{WentIdle, "seen_at", "idle", d.Idle.Microseconds(), byDefault.Idle.Microseconds()},
+		} {
+			if _, err := tx.Exec(ctx, `
+				update sessions set ended_at = $1, end_reason = $2
+				where ended_at is null and `+end.since+` <= $3 - case
+					when cast($4 as bigint) > 0 then $4
+					else coalesce((select q.`+end.rule+` from session_rules q where q.org_id = sessions.org_id), $5) end`,
+				db.Time(now), string(end.why), db.Time(now), end.override, end.normal); err != nil {
+				return fmt.Errorf("sweeping sessions: %w", err)
+			}
+		}
+		if _, err := tx.Exec(ctx, `delete from sessions where ended_at <= $1`, db.Time(now.Add(-Kept))); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			delete from browsers
+			where rotated_at <= $1 and not exists (select 1 from sessions s where s.browser_id = browsers.id)`,
+			db.Time(now.Add(-24*time.Hour)))
+		return err
+	})
+}

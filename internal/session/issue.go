@@ -1,0 +1,121 @@
+package session
+
+import (
+	"context"
+	"fmt"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+)
+
+// NewBrowser makes a browser for an attempt that begins without one.
+func (d *Door) NewBrowser(ctx context.Context, tx *db.Tx) (Browser, secret.Token, error) {
+	token := secret.NewToken()
+	b := Browser{ID: secret.NewID("brw"), RotatedAt: tx.Now()}
+	_, err := tx.Exec(ctx, `
+		insert into browsers (id, token_hash, rotated_at, created_at)
+		values ($1, $2, $3, $4)`,
+		b.ID, token.Hash(secret.Browser), db.Time(tx.Now()), db.Time(tx.Now()))
+	if err != nil {
+		return Browser{}, secret.Token{}, fmt.Errorf("inserting browser %s: %w", b.ID, err)
+	}
+	return b, token, nil
+}
+
+// rotate gives the browser a new token because a session in it gained authority.
+func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser) (secret.Token, error) {
+	token := secret.NewToken()
+	_, err := tx.Exec(ctx, `
+		update browsers set previous_hash = token_hash, previous_until = $1, token_hash = $2, rotated_at = $3
+		where id = $4`,
+		db.Time(tx.Now().Add(d.superseded())), token.Hash(secret.Browser), db.Time(tx.Now()), b.ID)
+	if err != nil {
+		return secret.Token{}, fmt.Errorf("rotating the token of browser %s: %w", b.ID, err)
+	}
+	return token, nil
+}
+
+// Issue opens the door: the only place where a session is made. signin calls it
+// once Next says Done. b may be the zero Browser; the token is the new cookie.
+// An earlier session of this browser in the organization ends.
+func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (Session, secret.Token, error) {
+	var token secret.Token
+	var err error
+	if b.ID == "" {
+		b, token, err = d.NewBrowser(ctx, tx)
+	} else {
+		token, err = d.rotate(ctx, tx, b)
+	}
+	if err != nil {
+		return Session{}, secret.Token{}, err
+	}
+	if err := d.makeRoom(ctx, tx, b, user.OrgID); err != nil {
+		return Session{}, secret.Token{}, err
+	}
+	origin := audit.OriginOf(ctx)
+	s := Session{
+		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Methods: methods,
+		StartedAt: tx.Now(), ProvedAt: tx.Now(), SeenAt: tx.Now(), Network: origin.Network, Agent: origin.Agent,
+	}
+	_, err = tx.Exec(ctx, `
+		insert into sessions (org_id, id, user_id, browser_id, methods, started_at, proved_at, seen_at, network, agent)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		string(s.OrgID), s.ID, string(s.UserID), s.BrowserID, s.Methods,
+		db.Time(s.StartedAt), db.Time(s.ProvedAt), db.Time(s.SeenAt), s.Network, s.Agent)
+	if err != nil {
+		return Session{}, secret.Token{}, fmt.Errorf("inserting session %s: %w", s.ID, err)
+	}
+	return s, token, directory.SignedIn(ctx, tx, user)
+}
+
+// makeRoom ends the browser's earlier session in the organization and, where it
+// holds PerBrowser others, the one unused longest.
+func (d *Door) makeRoom(ctx context.Context, tx *db.Tx, b Browser, org directory.OrgID) error {
+	if _, err := tx.Exec(ctx, `
+		update sessions set ended_at = $1, end_reason = $2
+		where org_id = $3 and browser_id = $4 and ended_at is null`,
+		db.Time(tx.Now()), string(Replaced), string(org), b.ID); err != nil {
+		return fmt.Errorf("replacing a session: %w", err)
+	}
+	_, err := tx.Exec(ctx, `
+		update sessions set ended_at = $1, end_reason = $2
+		where browser_id = $3 and ended_at is null and (org_id, id) not in (
+			select org_id, id from sessions
+			where browser_id = $3 and ended_at is null
+			order by seen_at desc
+			limit $4)`,
+		db.Time(tx.Now()), string(Crowded), b.ID, PerBrowser-1)
+	return err
+}
+
+// Raise notes that a factor was proved again in the browser's open session of
+// that user: what step-up asked for. The browser's token changes. It reports
+// false, and does nothing, where no such session is open any more.
+func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (secret.Token, bool, error) {
+	n, err := tx.Exec(ctx, `
+		update sessions set proved_at = $1, seen_at = $1, methods = $2
+		where org_id = $3 and user_id = $4 and browser_id = $5 and ended_at is null`,
+		db.Time(tx.Now()), methods, string(user.OrgID), string(user.ID), b.ID)
+	if err != nil || n == 0 {
+		return secret.Token{}, false, err
+	}
+	token, err := d.rotate(ctx, tx, b)
+	return token, true, err
+}
+
+// Touch notes that the person did something, unless that was noted just now.
+// A background request, a prefetch or a refresh is nothing that a person does.
+func (d *Door) Touch(ctx context.Context, database *db.DB, v Visit) error {
+	if !v.stale(database.Now()) {
+		return nil
+	}
+	return database.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			update sessions set seen_at = $1
+			where org_id = $2 and id = $3 and ended_at is null`,
+			db.Time(tx.Now()), string(v.Session.OrgID), v.Session.ID)
+		return err
+	})
+}

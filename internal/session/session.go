@@ -1,0 +1,131 @@
+// Package session keeps what a finished sign-in leaves behind: a browser, known
+// by one random token in one cookie, and in it at most one session per
+// organization.
+//
+// The token changes whenever a session in the browser gains authority. For half
+// a minute the superseded one still opens what it opened before, for parallel
+// tabs and lost answers; after that, whoever shows it copied the cookie.
+//
+// It owns browsers, sessions and session_rules, and never sees a request.
+package session
+
+import (
+	"cmp"
+	"time"
+
+	"parvis/internal/directory"
+	"parvis/internal/mail"
+)
+
+// Lifetimes of a session. An organization may set the first two within their
+// bounds; on a loopback address the configuration may set any, for tests.
+const (
+	Idle             = 20 * 24 * time.Hour // without anything that the person does
+	Absolute         = 90 * 24 * time.Hour // whatever the person does
+	ModernAbsolute   = 30 * 24 * time.Hour // the absolute end that the modern preset brings
+	ShortestIdle     = 5 * time.Minute
+	LongestIdle      = 20 * 24 * time.Hour
+	ShortestAbsolute = time.Hour
+	LongestAbsolute  = 180 * 24 * time.Hour
+
+	// Superseded is how long a superseded token is honoured.
+	Superseded = 30 * time.Second
+	// Kept is how long ended sessions and their reasons are kept.
+	Kept = 30 * 24 * time.Hour
+	// PerBrowser is how many sessions a browser holds at most.
+	PerBrowser = 10
+)
+
+// Reason says why a session ended.
+type Reason string
+
+// The reasons.
+const (
+	SignedOut      Reason = "signed out"
+	EndedElsewhere Reason = "ended elsewhere" // the person ended all
+	Replaced       Reason = "replaced"        // signed in again in the same browser and organization
+	WentIdle       Reason = "idle"
+	ReachedEnd     Reason = "absolute end"
+	Copied         Reason = "cookie copied"
+	Crowded        Reason = "too many organizations in one browser"
+)
+
+// Browser is one browser, known by its token.
+type Browser struct {
+	ID         string
+	Superseded bool      // the token shown is the one before the current one
+	RotatedAt  time.Time // when the current token came into force
+	copied     bool      // superseded for too long: the cookie was copied
+}
+
+// Session is one user's open door in one browser.
+type Session struct {
+	OrgID     directory.OrgID
+	ID        string
+	UserID    directory.UserID
+	BrowserID string
+	Methods   string // amr values (RFC 8176), separated by spaces
+	StartedAt time.Time
+	ProvedAt  time.Time // when a factor was last proved
+	SeenAt    time.Time // when the person last did something, coarsely
+	Network   string
+	Agent     string
+}
+
+// Rules are an organization's lifetimes.
+type Rules struct {
+	Idle     time.Duration
+	Absolute time.Duration
+}
+
+// Visit is what one statement finds behind a cookie for one organization.
+type Visit struct {
+	Browser      Browser
+	Session      Session
+	User         directory.User
+	Organization directory.Organization
+	rules        Rules
+}
+
+// Door issues, finds and ends sessions.
+type Door struct {
+	Outbox *mail.Outbox
+	Base   string // the configured public address, without a slash at its end
+
+	// Where set, these override what rules and constants say: [lifetimes] of a
+	// configuration on a loopback address.
+	Idle, Absolute, Superseded time.Duration
+}
+
+func (d *Door) superseded() time.Duration { return cmp.Or(d.Superseded, Superseded) }
+
+// effective fills in what neither the organization nor the configuration set.
+func (d *Door) effective(r Rules) Rules {
+	return Rules{Idle: cmp.Or(d.Idle, r.Idle, Idle), Absolute: cmp.Or(d.Absolute, r.Absolute, Absolute)}
+}
+
+// ended says why the session is over at now, or nothing while it is open.
+func (v Visit) ended(now time.Time) Reason {
+	switch {
+	case !now.Before(v.Session.StartedAt.Add(v.rules.Absolute)):
+		return ReachedEnd
+	case !now.Before(v.Session.SeenAt.Add(v.rules.Idle)):
+		return WentIdle
+	}
+	return ""
+}
+
+// stale tells that last-seen is old enough to be written again. It is coarse,
+// so that a page view is a read (decision 22).
+func (v Visit) stale(now time.Time) bool {
+	return now.Sub(v.Session.SeenAt) >= min(time.Minute, v.rules.Idle/10)
+}
+
+// Proved tells that a factor was proved within the given time. A superseded
+// token proves nothing fresh.
+func (v Visit) Proved(within time.Duration, now time.Time) bool {
+	return !v.Browser.Superseded && now.Sub(v.Session.ProvedAt) <= within
+}
+
+// IdleFor is how long the person has done nothing, coarsely.
+func (v Visit) IdleFor(now time.Time) time.Duration { return now.Sub(v.Session.SeenAt) }

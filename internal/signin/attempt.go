@@ -1,0 +1,187 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/limit"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// AttemptLifetime ends an attempt, whatever it has proved (R-AUT-05).
+const AttemptLifetime = 15 * time.Minute
+
+// ErrAttemptGone is the answer for an attempt that ended, expired, never was, or
+// belongs to another browser: all look the same.
+var ErrAttemptGone = fault.New(fault.Gone, "signin.attempt_gone")
+
+// Begin stores an attempt that needs another request. form is what was typed
+// into the page that asked for fresh proof; it is sealed, secrets left out by
+// the caller, and given back by Typed.
+func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt, form url.Values) (Attempt, error) {
+	a.ID, a.BrowserID, a.CreatedAt = secret.NewID("att"), b.ID, tx.Now()
+	if !isLocalPath(a.Return) {
+		return Attempt{}, fmt.Errorf("an attempt returns to a path of ours, not to %q", a.Return)
+	}
+	sealed := ""
+	if len(form) > 0 {
+		a.Return += "?typed=" + a.ID // the form's page asks for it there
+		sealed = s.forms.Seal([]byte(form.Encode()), "attempts "+a.ID)
+	}
+	_, err := tx.Exec(ctx, `
+		insert into attempts (id, browser_id, org_id, user_id, evidence, fresh, return_path, form, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), evidenceText(a.Evidence), a.Fresh.Microseconds(),
+		a.Return, db.Text(sealed), db.Time(a.CreatedAt))
+	if err != nil {
+		return Attempt{}, fmt.Errorf("inserting attempt %s: %w", a.ID, err)
+	}
+	return a, nil
+}
+
+// BeginFor stores an attempt for the browser behind a cookie, and makes the
+// browser known where it is not: cookie is then its new token. A network that
+// begins too many gets ErrTooOften.
+func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, form url.Values) (cookie secret.Token, begun Attempt, err error) {
+	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerNetworkBegun, network(ctx)))
+	if err != nil {
+		return secret.Token{}, Attempt{}, err
+	}
+	if !taken.Allowed {
+		return secret.Token{}, Attempt{}, ErrTooOften.After(taken.Wait)
+	}
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		cookie = secret.Token{}
+		b, known, err := s.Sessions.BrowserOf(ctx, tx, token, tx.Now())
+		if err == nil && !known {
+			b, cookie, err = s.Sessions.NewBrowser(ctx, tx)
+		}
+		if err != nil {
+			return err
+		}
+		begun, err = s.Begin(ctx, tx, b, a, form)
+		return err
+	})
+	return cookie, begun, err
+}
+
+// isLocalPath tells that a path stays on our origin however a browser reads it
+// (WEB-3): it begins with exactly one slash and holds nothing that is folded away.
+func isLocalPath(p string) bool {
+	return strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "//") && !strings.ContainsAny(p, "\\\t\r\n\x00")
+}
+
+// Load finds an open attempt of this browser.
+func (s *Service) Load(ctx context.Context, r db.Reader, b session.Browser, id string, now time.Time) (Attempt, error) {
+	a, _, err := s.load(ctx, r, b, id)
+	if err != nil {
+		return Attempt{}, err
+	}
+	if !a.EndedAt.IsZero() || !now.Before(a.CreatedAt.Add(s.attemptLifetime())) {
+		return Attempt{}, ErrAttemptGone
+	}
+	return a, nil
+}
+
+// Typed gives back what was typed before fresh proof was asked for, to the same
+// user in the same browser and on the same page, until the attempt's end.
+func (s *Service) Typed(ctx context.Context, r db.Reader, v session.Visit, id, path string, now time.Time) (url.Values, error) {
+	a, sealed, err := s.load(ctx, r, v.Browser, id)
+	if err != nil {
+		return nil, err
+	}
+	if sealed == "" || a.UserID != v.User.ID || a.OrgID != v.User.OrgID || a.path() != path ||
+		!now.Before(a.CreatedAt.Add(s.attemptLifetime())) {
+		return nil, ErrAttemptGone
+	}
+	text, err := s.forms.Open(sealed, "attempts "+a.ID)
+	if err != nil {
+		return nil, err
+	}
+	return url.ParseQuery(string(text))
+}
+
+// path is Return without its query.
+func (a Attempt) path() string {
+	p, _, _ := strings.Cut(a.Return, "?")
+	return p
+}
+
+func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id string) (Attempt, string, error) {
+	var a Attempt
+	var evidence string
+	var sealed db.Text
+	var fresh int64
+	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &evidence, &fresh,
+		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt)), `
+		select id, browser_id, org_id, user_id, evidence, fresh, return_path, form, created_at, ended_at
+		from attempts
+		where id = $1 and browser_id = $2`, id, b.ID)
+	if err != nil {
+		return Attempt{}, "", err
+	}
+	if !found || b.ID == "" {
+		return Attempt{}, "", ErrAttemptGone
+	}
+	a.Fresh = time.Duration(fresh) * time.Microsecond
+	a.Evidence, err = parseEvidence(evidence)
+	return a, string(sealed), err
+}
+
+// finish claims the attempt's end: of two requests that complete it at once one
+// gets ErrAttemptGone. An attempt that was never stored has nothing to claim.
+func finish(ctx context.Context, tx *db.Tx, a Attempt) error {
+	if a.ID == "" {
+		return nil
+	}
+	n, err := tx.Exec(ctx, `
+		update attempts set ended_at = $1, evidence = $2, user_id = $3, org_id = $4
+		where id = $5 and browser_id = $6 and ended_at is null`,
+		db.Time(tx.Now()), evidenceText(a.Evidence), db.Text(a.UserID), db.Text(a.OrgID), a.ID, a.BrowserID)
+	if err == nil && n == 0 {
+		err = ErrAttemptGone
+	}
+	return err
+}
+
+// Sweep removes attempts that nobody can go on with.
+func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from attempts where created_at <= $1`, db.Time(tx.Now().Add(-2*s.attemptLifetime())))
+		return err
+	})
+}
+
+func evidenceText(all []Evidence) string {
+	words := make([]string, len(all))
+	for i, e := range all {
+		words[i] = string(e.Method) + "@" + strconv.FormatInt(e.At.UnixMicro(), 10)
+	}
+	return strings.Join(words, " ")
+}
+
+func parseEvidence(text string) ([]Evidence, error) {
+	var all []Evidence
+	for word := range strings.FieldsSeq(text) {
+		method, at, _ := strings.Cut(word, "@")
+		us, err := strconv.ParseInt(at, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("reading evidence %q: %w", word, err)
+		}
+		all = append(all, Evidence{Method(method), time.UnixMicro(us).UTC()})
+	}
+	return all, nil
+}
+
+// Organization of the attempt, where it has one; for the page that shows it.
+func (a Attempt) Organization(ctx context.Context, r db.Reader) (directory.Organization, error) {
+	return directory.OrganizationByID(ctx, r, a.OrgID)
+}

@@ -1,0 +1,180 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/limit"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// PerLinkNetwork limits what a network may do with links of any kind: guesses
+// are hopeless at 256 bits, but each costs a hash or a letter.
+var PerLinkNetwork = limit.Policy{Name: "link-network", Free: 60, First: time.Second, Most: time.Minute, Forget: time.Hour}
+
+// FirstCredential is what the page behind a first link sends.
+type FirstCredential struct {
+	Browser    session.Browser
+	Token      secret.Token
+	Language   i18n.Tag // of the page on which it was sent: the user's from now on
+	Name       string
+	Password   string
+	Repetition string
+}
+
+// Accept turns an invitation into a user with a password, and signs it in: the
+// link is claimed in the transaction that stores the credential (decision 8).
+// Whoever else is signed in to this browser stays so (decision 30).
+func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return Opened{}, err
+	}
+	inv, org, err := directory.InvitationByToken(ctx, s.DB, f.Token)
+	if err != nil {
+		return Opened{}, err
+	}
+	if err := inv.Usable(s.DB.Now()); err != nil {
+		return Opened{}, err
+	}
+	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: inv.Email, Name: f.Name, Language: f.Language}
+	hashed, err := s.firstPassword(ctx, f, org, user)
+	if err != nil {
+		// 'Opened' means that the form was sent, a refused password included.
+		return Opened{}, errors.Join(err, s.DB.Update(ctx, func(tx *db.Tx) error {
+			return directory.OpenInvitation(ctx, tx, inv)
+		}))
+	}
+	var opened Opened
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		u, org, err := directory.AcceptInvitation(ctx, tx, f.Token, user)
+		if err != nil {
+			return err
+		}
+		if err := credential.Set(ctx, tx, hashed); err != nil {
+			return err
+		}
+		opened, err = s.complete(ctx, tx, f.Browser, Attempt{
+			OrgID: u.OrgID, UserID: u.ID,
+			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
+		}, directory.Candidate{User: u, Organization: org})
+		return err
+	})
+	return opened, err
+}
+
+// Founding is what the page behind the very first link sends.
+type Founding struct {
+	FirstCredential
+	Organization string
+	ShortName    string
+	Email        string
+}
+
+// Found makes the first organization and its owner from a bootstrap link, which
+// is dead afterwards (R-AUT-03).
+func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return Opened{}, err
+	}
+	if err := directory.BootstrapUsable(ctx, s.DB, f.Token, s.DB.Now()); err != nil {
+		return Opened{}, err
+	}
+	org := directory.Organization{ID: directory.NewOrgID(), DisplayName: f.Organization, ShortName: f.ShortName}
+	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: f.Email, Name: f.Name, Language: f.Language}
+	_, wrongOrganization := directory.CleanName(f.Organization, "organization")
+	_, wrongShortName := directory.ParseShortName(f.ShortName)
+	_, wrongAddress := directory.ParseAddress(f.Email)
+	hashed, err := s.firstPassword(ctx, f.FirstCredential, org, user)
+	if err := errors.Join(wrongOrganization, wrongShortName, wrongAddress, err); err != nil {
+		return Opened{}, err
+	}
+	var opened Opened
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := directory.UseBootstrap(ctx, tx, f.Token); err != nil {
+			return err
+		}
+		org, err := directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{
+			ID: org.ID, DisplayName: f.Organization, ShortName: f.ShortName, Language: f.Language,
+		})
+		if err != nil {
+			return err
+		}
+		u, err := directory.CreateFirstOwner(ctx, tx, user)
+		if err != nil {
+			return err
+		}
+		if err := credential.Set(ctx, tx, hashed); err != nil {
+			return err
+		}
+		opened, err = s.complete(ctx, tx, f.Browser, Attempt{
+			OrgID: u.OrgID, UserID: u.ID,
+			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
+		}, directory.Candidate{User: u, Organization: org})
+		return err
+	})
+	return opened, err
+}
+
+// Renew sends a fresh letter for an expired invitation.
+func (s *Service) Renew(ctx context.Context, token secret.Token) (directory.Invitation, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return directory.Invitation{}, err
+	}
+	var inv directory.Invitation
+	err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		inv, err = s.Invites.Renew(ctx, tx, token)
+		return err
+	})
+	return inv, err
+}
+
+// firstPassword checks name and password by the organization's rules, names all
+// that is wrong at once, and hashes, outside any transaction.
+func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org directory.Organization, user directory.User) (credential.Hashed, error) {
+	rules, err := credential.RulesOf(ctx, s.DB, org.ID)
+	if err != nil {
+		return credential.Hashed{}, err
+	}
+	_, wrongName := directory.CleanName(f.Name, "name")
+	password, refused := s.Passwords.Check(rules, credential.Context{
+		Organization: []string{org.DisplayName, org.ShortName}, Name: f.Name, Email: user.Email,
+	}, f.Password)
+	var repetition error
+	if refused == nil && f.Password != f.Repetition {
+		repetition = ErrRepetition
+	}
+	if err := errors.Join(wrongName, refused, repetition); err != nil {
+		return credential.Hashed{}, err
+	}
+	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}
+	return s.Passwords.Hash(ctx, network(ctx), credential.History{Owner: owner}, password)
+}
+
+func (s *Service) takeLink(ctx context.Context) error {
+	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerLinkNetwork, network(ctx)))
+	if err != nil {
+		return err
+	}
+	if !taken.Allowed {
+		return ErrTooOften.After(taken.Wait)
+	}
+	return nil
+}
+
+// RefusedRequest records what the edge refused to a person who is signed in, in
+// a transaction of its own (decision 19).
+func (s *Service) RefusedRequest(ctx context.Context, v session.Visit, what string) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		return audit.Record(ctx, tx, audit.Event{
+			OrgID: string(v.User.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name,
+			Action: "request.refused", Result: audit.Refused, TargetName: what,
+		})
+	})
+}

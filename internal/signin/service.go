@@ -1,0 +1,267 @@
+package signin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/limit"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// The faults of signing in. ErrFailed is the one sentence for unknown address,
+// wrong password, ambiguous address, and every state of a user in which the
+// right password does not open (R-AUT-01).
+var (
+	ErrFailed              = fault.New(fault.Invalid, "signin.failed")
+	ErrOrganizationUnknown = fault.Field("organization", "signin.organization_unknown")
+	ErrTooOften            = fault.New(fault.Throttled, "signin.too_often")
+	ErrRepetition          = fault.Field("repetition", "signin.repetition")
+)
+
+// The limiters of a password (docs/limits.md is compared with them by a test).
+// Free tries, then waits that double; a success starts the first three anew.
+var (
+	PerAddressAndNetwork = limit.Policy{Name: "password-address-network", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
+	PerAddress           = limit.Policy{Name: "password-address", Free: 20, First: time.Second, Most: 5 * time.Minute, Forget: time.Hour}
+	PerKnownBrowser      = limit.Policy{Name: "password-address-browser", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
+	PerNetworkBegun      = limit.Policy{Name: "attempt-network", Free: 120, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
+)
+
+// Policies lists every limiter of this package.
+var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkBegun, PerLinkNetwork}
+
+// Service proves factors and ends attempts.
+type Service struct {
+	DB        *db.DB
+	Passwords *credential.Store
+	Sessions  *session.Door
+	Limits    *limit.Limiter
+	Invites   *directory.Invitations
+
+	// AttemptLifetime overrides the constant where set: [lifetimes] of a
+	// configuration on a loopback address.
+	AttemptLifetime time.Duration
+
+	forms secret.Box
+}
+
+// NewService seals what was typed under a key of the ring.
+func NewService(s Service, sealing secret.Ring) *Service {
+	s.forms = secret.NewBox(sealing, "signin forms")
+	return &s
+}
+
+func (s *Service) attemptLifetime() time.Duration { return cmp.Or(s.AttemptLifetime, AttemptLifetime) }
+
+// Opened is what a completed attempt hands to the edge.
+type Opened struct {
+	Cookie       secret.Token // the browser's new token
+	Organization directory.Organization
+	User         directory.User
+	Return       string // path on our own origin
+}
+
+// PasswordProof is a password offered for an address.
+type PasswordProof struct {
+	Browser      session.Browser // zero where the browser is new
+	Attempt      Attempt         // zero where this is the first request
+	Email        string          // as typed
+	Organization string          // as typed; empty where none was named
+	Password     string
+}
+
+// Password proves a first factor and, when Next then says Done, opens the door.
+//
+// Its work is the same whether the address is unknown, known, ambiguous or
+// closed: one read, one count, one hash, one write.
+func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error) {
+	address, err := directory.ParseAddress(p.Email)
+	if err != nil {
+		return Opened{}, err
+	}
+	who, err := s.identify(ctx, p, address)
+	if err != nil {
+		return Opened{}, err
+	}
+	own, shared := s.passwordKeys(ctx, p, address, who.known)
+	taken, err := limit.Take(ctx, s.DB, append(own, shared)...)
+	if err != nil {
+		return Opened{}, err
+	}
+	if !taken.Allowed {
+		return Opened{}, ErrTooOften.After(taken.Wait)
+	}
+	verdict, err := s.Passwords.Verify(ctx, network(ctx), who.stored, p.Password)
+	if err != nil {
+		return Opened{}, err
+	}
+	var opened Opened
+	var refused bool // returned after the commit: a refusal must not roll back its own count
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		outcome, err := credential.Confirm(ctx, tx, verdict)
+		if err != nil {
+			return err
+		}
+		if refused = !outcome.OK; refused {
+			return s.recordRefusal(ctx, tx, who, taken, outcome)
+		}
+		a := p.Attempt
+		a.UserID, a.OrgID = who.User.ID, who.User.OrgID
+		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{Password, tx.Now()})
+		opened, err = s.complete(ctx, tx, p.Browser, a, who.Candidate)
+		return err
+	})
+	if err != nil {
+		return Opened{}, err
+	}
+	if refused {
+		return Opened{}, ErrFailed
+	}
+	return opened, limit.Release(ctx, s.DB, shared, own...)
+}
+
+// identified is whom an address and an organization name, as far as anybody.
+type identified struct {
+	directory.Candidate                   // zero where nobody, or more than one, is meant
+	stored              credential.Stored // zero where there is no password to compare
+	named               directory.OrgID   // the organization that was named
+	known               bool              // the browser has signed in with this address before
+}
+
+func (s *Service) identify(ctx context.Context, p PasswordProof, address directory.Address) (identified, error) {
+	var who identified
+	err := s.DB.View(ctx, func(tx *db.Tx) error {
+		who = identified{named: p.Attempt.OrgID}
+		if who.named == "" && p.Organization != "" {
+			o, err := directory.OrganizationByName(ctx, tx, p.Organization)
+			if err != nil {
+				return err
+			}
+			who.named = o.ID
+		}
+		candidates, err := directory.Candidates(ctx, tx, address, who.named)
+		if err != nil {
+			return err
+		}
+		if len(candidates) == 1 && (p.Attempt.UserID == "" || p.Attempt.UserID == candidates[0].User.ID) {
+			who.Candidate = candidates[0]
+		}
+		if who.stored, err = credential.StoredPassword(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {
+			return err
+		}
+		who.known, err = s.Sessions.Knows(ctx, tx, p.Browser, address.Key)
+		return err
+	})
+	if err == directory.ErrNotFound {
+		return identified{}, s.unknownOrganization(ctx)
+	}
+	return who, err
+}
+
+// unknownOrganization says plainly that nobody knows the name: an organization's
+// existence is public (decision 12). It counts, so that names are not listed fast.
+func (s *Service) unknownOrganization(ctx context.Context) error {
+	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerNetwork, network(ctx)))
+	if err != nil {
+		return err
+	}
+	if !taken.Allowed {
+		return ErrTooOften.After(taken.Wait)
+	}
+	return ErrOrganizationUnknown
+}
+
+// passwordKeys are what a try counts on: its own keys, which a success clears,
+// and the network, which others share. In a known browser the address is
+// counted with the browser alone, so strangers cannot slow its owner.
+func (s *Service) passwordKeys(ctx context.Context, p PasswordProof, a directory.Address, known bool) (own []limit.Key, shared limit.Key) {
+	shared = s.Limits.Key(PerNetwork, network(ctx))
+	if known {
+		return []limit.Key{s.Limits.Key(PerKnownBrowser, a.Key, p.Browser.ID)}, shared
+	}
+	return []limit.Key{s.Limits.Key(PerAddressAndNetwork, a.Key, network(ctx)), s.Limits.Key(PerAddress, a.Key)}, shared
+}
+
+// network is what counts as one network: an IPv4 address, or the /64 that an
+// IPv6 customer gets.
+func network(ctx context.Context) string {
+	text := audit.OriginOf(ctx).Network
+	ip, err := netip.ParseAddr(text)
+	if err != nil || !ip.Is6() || ip.Is4In6() {
+		return text
+	}
+	prefix, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return text
+	}
+	return prefix.String()
+}
+
+// recordRefusal keeps a failed proof. What was typed as an address is not kept:
+// it may be a password in the wrong field.
+func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, taken limit.Taken, outcome credential.Outcome) error {
+	e := audit.Event{
+		OrgID: string(cmp.Or(who.User.OrgID, who.named)), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
+		Target: string(who.User.ID), TargetName: who.User.Name,
+		After: audit.Fields{"method": Password},
+	}
+	if outcome.Disabled {
+		e.After["password_disabled"] = true
+	}
+	if len(taken.Crossed) > 0 {
+		e.After["slowed"] = taken.Crossed
+	}
+	return audit.Record(ctx, tx, e)
+}
+
+// complete ends an attempt that Next calls Done: a session is issued or, where
+// the browser is already signed in as this user and fresh proof was wanted,
+// raised. There is no other way to a session.
+func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt, who directory.Candidate) (Opened, error) {
+	if step := Next(a, tx.Now()); step != Done {
+		return Opened{}, fmt.Errorf("attempt %s is not done but at step %d", a.ID, step)
+	}
+	if err := finish(ctx, tx, a); err != nil {
+		return Opened{}, err
+	}
+	opened := Opened{Organization: who.Organization, User: who.User, Return: a.Return}
+	e := audit.Event{
+		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name,
+		After: audit.Fields{"methods": amr(a)},
+	}
+	var raised bool
+	var err error
+	if a.Fresh > 0 {
+		opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, b, who.User, amr(a))
+		e.Action = "signin.proved_again"
+	}
+	if err == nil && !raised {
+		var made session.Session
+		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, amr(a))
+		e.Action, e.Target = "signin.done", made.ID
+	}
+	if err != nil {
+		return Opened{}, err
+	}
+	return opened, audit.Record(ctx, tx, e)
+}
+
+// amr names the methods that were really used (RFC 8176 §2).
+func amr(a Attempt) string {
+	for _, e := range a.Evidence {
+		if e.Method == Password {
+			return "pwd"
+		}
+	}
+	return ""
+}

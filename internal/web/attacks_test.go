@@ -1,0 +1,883 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parvis/internal/app"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+	"parvis/internal/session"
+)
+
+// volatile is what differs between two answers without telling anything: the
+// request's own reference and time.
+var volatile = regexp.MustCompile(`req_[a-z2-7]+`)
+
+func answer(p *idptest.Page) string {
+	h := p.Header.Clone()
+	h.Del("Date")
+	return fmt.Sprintf("%d %s %v\n%s", p.Status, p.URL, h, volatile.ReplaceAllString(p.Body, ""))
+}
+
+func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
+	s := idptest.Start(t)
+	alpha := s.Organization(t, "Alpha Works", "alpha")
+	beta := s.Organization(t, "Beta Labs", "beta")
+	s.Join(t, alpha, "user-a@alpha.example", "A", directory.Member)
+	s.Join(t, alpha, "multi@alpha.example", "M", directory.Member)
+	s.Join(t, beta, "multi@alpha.example", "M", directory.Member)
+	s.Join(t, alpha, "gone@alpha.example", "G", directory.Member)
+	s.Join(t, alpha, "dead@alpha.example", "D", directory.Member)
+	s.Invite(t, alpha, "asked@alpha.example", "I", directory.Member)
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		if _, err := tx.Exec(ctx, `update users set deactivated_at = $1 where org_id = $2 and email_key = $3`,
+			db.Time(tx.Now()), string(alpha.ID), "gone@alpha.example"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `update passwords set disabled_at = $1 where user_id = (select id from users where email_key = $2)`,
+			db.Time(tx.Now()), "dead@alpha.example")
+		return err
+	})
+	const mark = "somebody@alpha.example"
+	var want string
+	for _, c := range []struct{ email, password string }{
+		{"unknown@alpha.example", "wrong"},
+		{"user-a@alpha.example", "wrong"},
+		{"multi@alpha.example", idptest.Password}, // ambiguous, though right in both
+		{"gone@alpha.example", "wrong"},
+		{"gone@alpha.example", idptest.Password},
+		{"dead@alpha.example", idptest.Password},
+		{"asked@alpha.example", idptest.Password},
+	} {
+		{
+			p := signIn(s.Browser(t), "/sign-in", c.email, c.password)
+			if p.Status != 422 || !p.Has("input", "name", "organization") {
+				t.Fatalf("%s: %d %s", c.email, p.Status, p.Text())
+			}
+			got := strings.ReplaceAll(answer(p), c.email, mark)
+			// The address that was typed is shown again, so lengths differ by it alone.
+			got = regexp.MustCompile(`Content-Length:\[[0-9]+\]`).ReplaceAllString(got, "")
+			if want == "" {
+				want = got
+			}
+			if got != want {
+				t.Errorf("%s with %q is answered otherwise:\n%s\nwant\n%s", c.email, c.password, got, want)
+			}
+		}
+	}
+}
+
+func TestAmbiguousAddressGoesOnByNamingTheOrganization(t *testing.T) {
+	s := idptest.Start(t)
+	for _, name := range []string{"alpha", "beta"} {
+		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)
+	}
+	b := s.Browser(t)
+	p := signIn(b, "/sign-in", "multi@alpha.example", idptest.Password)
+	p = p.Form("main").Fill("organization", "  BETA ").Fill("password", idptest.Password).Submit("")
+	if p.URL.Path != "/o/beta/home" {
+		t.Errorf("%d %s", p.Status, p.URL)
+	}
+	p = signIn(s.Browser(t), "/sign-in", "multi@alpha.example", "wrong")
+	p = p.Form("main").Fill("organization", "gamma").Fill("password", idptest.Password).Submit("")
+	if p.Status != 422 || !p.Has("input", "aria-invalid", "true") {
+		t.Errorf("an unknown organization is said plainly: %d %s", p.Status, p.Text())
+	}
+}
+
+func TestBRU2ParallelGuessesAreNotEvaluated(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	var wg sync.WaitGroup
+	statuses := make([]int, 40)
+	for i := range statuses {
+		b := s.Browser(t)
+		f := b.Get("/sign-in").Form("main").Fill("email", "user-a@alpha.example").Fill("password", fmt.Sprint("guess", i))
+		wg.Go(func() { statuses[i] = f.Submit("").Status })
+	}
+	wg.Wait()
+	evaluated := 0
+	for _, status := range statuses {
+		switch status {
+		case 422:
+			evaluated++
+		case 429:
+		default:
+			t.Errorf("answered %d", status)
+		}
+	}
+	if evaluated != 5 {
+		t.Errorf("%d guesses were evaluated, want the 5 free ones", evaluated)
+	}
+	p := signIn(s.Browser(t), "/sign-in", "USER-A@alpha.example", idptest.Password)
+	if p.Status != 429 || p.Header.Get("Retry-After") == "" {
+		t.Errorf("the right password while it waits: %d, Retry-After %q", p.Status, p.Header.Get("Retry-After"))
+	}
+	s.Clock.Advance(time.Second)
+	if p := signIn(s.Browser(t), "/sign-in", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("after the wait: %d %s", p.Status, p.URL)
+	}
+}
+
+func TestBRU4KnownBrowserIsNotSlowedByStrangers(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	owner := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	owner.Get("/o/alpha/home").Form("sign-out").Submit("")
+	// Signing out forgets the cookie; a browser that is signed in elsewhere keeps it.
+	known := s.Join(t, s.Organization(t, "Beta Labs", "beta"), "other@beta.example", "O", directory.Member)
+	if p := signIn(known, "/o/alpha", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("%d %s", p.Status, p.URL)
+	}
+	known.Get("/o/alpha/home").Form("sign-out").Submit("")
+	stranger := s.Browser(t)
+	for range 10 {
+		signIn(stranger, "/o/alpha", "user-a@alpha.example", "guess")
+	}
+	if p := signIn(stranger, "/o/alpha", "user-a@alpha.example", idptest.Password); p.Status != 429 {
+		t.Errorf("the stranger is answered %d", p.Status)
+	}
+	if p := signIn(known, "/o/alpha", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("the owner's browser is answered %d", p.Status)
+	}
+}
+
+func TestBRU3SpoofedSourcesAreIgnored(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	for i := range 6 {
+		b := s.Browser(t)
+		b.Header.Set("X-Forwarded-For", fmt.Sprintf("203.0.113.%d", i))
+		b.Header.Set("X-Real-Ip", "garbage")
+		b.Header.Set("Forwarded", "for=[::1]")
+		p := signIn(b, "/sign-in", "user-a@alpha.example", "guess")
+		if want := map[bool]int{true: 422, false: 429}[i < 5]; p.Status != want {
+			t.Errorf("guess %d: %d, want %d", i+1, p.Status, want)
+		}
+	}
+	if strings.Contains(s.Log.String(), "203.0.113.") {
+		t.Error("a forged address is in the log")
+	}
+}
+
+func TestINV1RevokedSupersededAndUsedLinksAreDead(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	kill := map[string]func(inv directory.Invitation) error{
+		"withdrawn": func(inv directory.Invitation) error {
+			return s.DB.Update(t.Context(), func(tx *db.Tx) error {
+				return s.Invitations.Withdraw(t.Context(), tx, directory.Operator(), org.ID, inv.ID)
+			})
+		},
+		"sent again": func(inv directory.Invitation) error {
+			return s.DB.Update(t.Context(), func(tx *db.Tx) error {
+				_, err := s.Invitations.Resend(t.Context(), tx, directory.Operator(), org, inv.ID)
+				return err
+			})
+		},
+	}
+	for name, fn := range kill {
+		email := strings.ReplaceAll(name, " ", "-") + "@alpha.example"
+		link := s.Invite(t, org, email, "X", directory.Member)
+		form := s.Browser(t).Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password)
+		people, err := directory.People(t.Context(), s.DB, directory.Actor{OrgID: org.ID, Role: directory.Owner}, directory.PeopleQuery{OrgID: org.ID, Search: email})
+		if err != nil || len(people.People) != 1 {
+			t.Fatalf("%s: %v, %v", name, people, err)
+		}
+		if err := fn(*people.People[0].Invitation); err != nil {
+			t.Fatal(err)
+		}
+		if p := form.Submit(""); p.Status != 410 {
+			t.Errorf("%s: accepted with %d", name, p.Status)
+		}
+		if p := s.Browser(t).Get(link); p.Status != 410 {
+			t.Errorf("%s: shown with %d", name, p.Status)
+		}
+	}
+}
+
+func TestINV2NothingInTheBrowserDecidesOrganizationAddressOrRole(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
+	for field, value := range map[string]string{"email": "mallory@evil.example", "role": "owner", "organization": "beta", "org_id": "org_x", "expires_at": "9"} {
+		v := url.Values{"name": {"A"}, "password": {idptest.Password}, "repetition": {idptest.Password}, field: {value}}
+		b := s.Browser(t)
+		b.Get(link)
+		if p := b.Post(link, v); p.Status != 400 {
+			t.Errorf("with a field %s: %d", field, p.Status)
+		}
+	}
+	// A secret of another purpose is no invitation, nor an invitation a session.
+	b := s.Browser(t)
+	token := strings.TrimPrefix(link, "/invitation/")
+	b.SetCookie("__Host-parvis", token)
+	if p := b.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
+		t.Errorf("an invitation's secret as a cookie opens %s", p.URL)
+	}
+	if p := b.Get("/setup/" + token); p.Status != 410 {
+		t.Errorf("an invitation's secret as a set-up link: %d", p.Status)
+	}
+	in := s.Join(t, org, "ben@alpha.example", "B", directory.Member)
+	if p := b.Get("/invitation/" + in.Cookie("__Host-parvis")); p.Status != 404 {
+		t.Errorf("a cookie as an invitation: %d", p.Status)
+	}
+}
+
+func TestINV3ScannersAndStrangersDoNotUseALinkUp(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
+	for range 5 {
+		b := s.Browser(t)
+		b.Get(link)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodHead, s.URL+link, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Do(r)
+	}
+	p := s.Browser(t).Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+	if p.URL.Path != "/o/alpha/home" {
+		t.Errorf("after five scanners: %d %s", p.Status, p.URL)
+	}
+}
+
+func TestINV6NothingExistsBeforeTheAddressIsProved(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Invite(t, org, "victim@alpha.example", "V", directory.Member)
+	var n int
+	if _, err := s.DB.One(t.Context(), db.Into(&n), `select count(*) from users where org_id = $1`, string(org.ID)); err != nil || n != 0 {
+		t.Errorf("%d users before anybody accepted (%v)", n, err)
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", "victim@alpha.example", idptest.Password); p.Status != 422 {
+		t.Errorf("signing in: %d", p.Status)
+	}
+}
+
+func TestPWD1LongPasswordsAreWholeAndGiantOnesCostNothing(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	long := "Aa1!" // and 396 code points of four bytes each
+	for i := range 396 {
+		long += string(rune(0x1D400 + i*7%400))
+	}
+	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
+	b := s.Browser(t)
+	f := b.Get(link).Form("main")
+	if p := f.Fill("password", long+"x").Fill("repetition", long+"x").Submit(""); p.Status != 422 {
+		t.Errorf("401 code points: %d", p.Status)
+	}
+	if p := f.Fill("password", long).Fill("repetition", long).Submit(""); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("400 code points: %d %s", p.Status, p.Text())
+	}
+	almost := []rune(long)
+	almost[399] = 'x'
+	if p := signIn(s.Browser(t), "/o/alpha", "user-a@alpha.example", string(almost)); p.Status != 422 {
+		t.Errorf("the last character does not matter: %d", p.Status)
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", "user-a@alpha.example", long); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("the whole password: %d", p.Status)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	body := io.MultiReader(strings.NewReader("email=a%40b.example&password="), io.LimitReader(forever('x'), 100<<20))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/o/alpha", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	res, err := s.Browser(t).Client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("100 MB: %d", res.StatusCode)
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 20<<20 {
+		t.Errorf("100 MB took %d bytes of memory", grown)
+	}
+}
+
+type forever byte
+
+func (f forever) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(f)
+	}
+	return len(p), nil
+}
+
+func TestPWD2ComposedAndDecomposedFormsAreOnePassword(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	composed, decomposed := "Caf\u00e9 d\u00e9pose 9 trams!", "Cafe\u0301 de\u0301pose 9 trams!"
+	f := s.Browser(t).Get(s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)).Form("main")
+	if p := f.Fill("password", composed).Fill("repetition", composed).Submit(""); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("%d %s", p.Status, p.Text())
+	}
+	for password, want := range map[string]int{decomposed: 200, composed: 200, strings.ToLower(composed): 422, composed + " ": 422} {
+		s.Clock.Advance(time.Hour)
+		if p := signIn(s.Browser(t), "/o/alpha", "user-a@alpha.example", password); p.Status != want {
+			t.Errorf("%q: %d, want %d", password, p.Status, want)
+		}
+	}
+}
+
+func TestPWD3OnePolicyBehindEveryDoor(t *testing.T) {
+	s := idptest.Start(t)
+	var setup string
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		token, err := directory.NewBootstrap(ctx, tx, time.Hour)
+		setup = "/setup/" + token.Reveal()
+		return err
+	})
+	org := s.Organization(t, "Alpha Works", "alpha")
+	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
+	for _, bad := range []string{"Sh0rt!", "nodigits at All!", "Password1!", "aLPHA WORKS 2026!", "Parvis2026!"} {
+		b := s.Browser(t)
+		p := b.Get(link).Form("main").Fill("password", bad).Fill("repetition", bad).Submit("")
+		q := b.Get(setup).Form("main").Fill("organization", "Alpha Works 2").Fill("short_name", "alpha2").Fill("name", "A").
+			Fill("email", "user-a@alpha.example").Fill("password", bad).Fill("repetition", bad).Submit("")
+		if p.Status != 422 || q.Status != 422 {
+			t.Errorf("%q: invitation %d, set-up %d", bad, p.Status, q.Status)
+		}
+	}
+	var n int
+	if _, err := s.DB.One(t.Context(), db.Into(&n), `select count(*) from passwords`); err != nil || n != 0 {
+		t.Errorf("%d passwords stored (%v)", n, err)
+	}
+}
+
+func TestSES1PlantedValuesAreNeverAdopted(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	// The attacker's browser begins an attempt, and its cookie is planted in the victim's.
+	attacker := s.Browser(t)
+	attempt := attacker.Get("/o/alpha/account")
+	planted := attacker.Cookie("__Host-parvis")
+	if planted == "" {
+		t.Fatal("an attempt needs a browser")
+	}
+	victim := s.Browser(t)
+	victim.SetCookie("__Host-parvis", planted)
+	if p := signIn(victim, "/o/alpha", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("%d %s", p.Status, p.URL)
+	}
+	if victim.Cookie("__Host-parvis") == planted {
+		t.Error("the token did not change with the gain of authority")
+	}
+	for range 2 { // at once, and again
+		if p := attacker.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
+			t.Errorf("the planted value opens %s", p.URL)
+		}
+	}
+	// The attacker's attempt, completed by nobody, is worth nothing in the victim's hands elsewhere.
+	if p := s.Browser(t).Get(attempt.URL.Path); p.Status != 410 {
+		t.Errorf("a foreign attempt in another browser: %d", p.Status)
+	}
+	// A value that we never gave is not adopted either.
+	made := s.Browser(t)
+	made.SetCookie("__Host-parvis", strings.Repeat("A", 43))
+	signIn(made, "/o/alpha", "user-a@alpha.example", idptest.Password)
+	if made.Cookie("__Host-parvis") == strings.Repeat("A", 43) {
+		t.Error("an invented value was adopted")
+	}
+}
+
+func TestSES2CookiesAreMarkedAndHoldNothing(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
+	client := s.Browser(t).Client
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	var set []string
+	see := func(method, path string, v url.Values) {
+		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(v.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		res, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		set = append(set, res.Header.Values("Set-Cookie")...)
+	}
+	see("GET", link, nil)
+	see("POST", link, url.Values{"do": {"language"}, "language": {"fr"}})
+	see("POST", link, url.Values{"name": {"A"}, "password": {idptest.Password}, "repetition": {idptest.Password}})
+	see("POST", "/o/alpha/sign-out", nil)
+	if len(set) < 4 {
+		t.Fatalf("saw only %v", set)
+	}
+	for _, c := range set {
+		for _, want := range []string{"__Host-", "; Secure", "; HttpOnly", "; SameSite=Lax", "; Path=/"} {
+			if !strings.Contains(c, want) {
+				t.Errorf("%q lacks %q", c, want)
+			}
+		}
+		if strings.Contains(c, "Domain") || len(c) > 4096 || strings.Contains(c, "alpha") {
+			t.Errorf("%q", c)
+		}
+	}
+}
+
+func TestSES3WhatMustDieDiesAtOnce(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	one := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	two := s.Browser(t)
+	signIn(two, "/o/alpha", "user-a@alpha.example", idptest.Password)
+	thief := one.Copy()
+	// Sign out here: the copied cookie is dead too, the other browser is not.
+	one.Get("/o/alpha/home").Form("sign-out").Submit("")
+	if p := thief.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
+		t.Errorf("a copied cookie outlives the sign-out: %s", p.URL)
+	}
+	if p := two.Get("/o/alpha/home"); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("signing out here ended the other browser: %s", p.URL)
+	}
+	signIn(one, "/o/alpha", "user-a@alpha.example", idptest.Password)
+	if p := one.Get("/o/alpha/account/sessions").Form("main").Submit(""); p.URL.Path != "/o/alpha" {
+		t.Errorf("ending all leads to %d %s", p.Status, p.URL)
+	}
+	if p := two.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
+		t.Errorf("the other browser lives on: %s", p.URL)
+	}
+	// Deactivated: by the join, at the next request.
+	signIn(two, "/o/alpha", "user-a@alpha.example", idptest.Password)
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update users set deactivated_at = $1 where org_id = $2`, db.Time(tx.Now()), string(org.ID))
+		return err
+	})
+	if p := two.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
+		t.Errorf("a deactivated user is at %s", p.URL)
+	}
+}
+
+func TestSES4CookieExpiryHasNoSayAndTheClockMayJump(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	b.SetCookie("__Host-parvis", b.Cookie("__Host-parvis")) // for ever, says the client
+	s.Clock.Advance(-time.Hour)
+	if p := b.Get("/o/alpha/home"); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("a clock set back by an hour ends the session: %s", p.URL)
+	}
+	s.Clock.Advance(time.Hour + session.Idle)
+	if p := b.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
+		t.Errorf("the cookie kept the session alive: %s", p.URL)
+	}
+}
+
+func TestSES6OnlyExactValuesPass(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	good := b.Cookie("__Host-parvis")
+	last := map[bool]string{true: "B", false: "A"}[strings.HasSuffix(good, "A")]
+	for _, bad := range []string{"", good[:42], good + "A", good[:42] + last, strings.ToLower(good), strings.Repeat("A", 100000), good[1:] + good[:1], "%00"} {
+		c := s.Browser(t)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/o/alpha/home", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Cookie", "__Host-parvis="+bad)
+		c.Client.Jar = nil
+		p := c.Do(r)
+		if p.Status == 200 && p.URL.Path == "/o/alpha/home" || p.Status >= 500 {
+			t.Errorf("%.60q: %d %s", bad, p.Status, p.URL)
+		}
+	}
+}
+
+func TestSES6SupersededTokenEndsTheBrowserAndWritesALetter(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	beta := s.Organization(t, "Beta Labs", "beta")
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	thief := b.Copy()
+	s.Clock.Advance(time.Second)
+	// The browser gains authority: the token changes.
+	link := s.Invite(t, beta, "user-b@beta.example", "B", directory.Member)
+	b.Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+	if p := thief.Get("/o/beta/home"); p.URL.Path != "/o/beta" {
+		t.Errorf("the superseded token opens what came after it: %s", p.URL)
+	}
+	s.Clock.Advance(29 * time.Second)
+	if p := thief.Get("/o/alpha/home"); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("within half a minute a parallel tab is let in: %s", p.URL)
+	}
+	s.Clock.Advance(time.Second)
+	if p := thief.Get("/o/alpha/home"); p.URL.Path == "/o/alpha/home" {
+		t.Error("a superseded token was honoured")
+	}
+	if p := b.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
+		t.Error("the browser whose cookie was copied must sign in again")
+	}
+	for _, email := range []string{"user-a@alpha.example", "user-b@beta.example"} {
+		if n := len(s.LettersTo(t, email)); n != 2 {
+			t.Errorf("%s got %d letters, want the invitation and the warning", email, n)
+		}
+	}
+}
+
+func TestWEB1EveryChangeIsRefusedFromElsewhere(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	forms := map[string]url.Values{
+		"/o/alpha/account":          {"name": {"Mallory"}, "preferred_language": {"en"}},
+		"/o/alpha/sign-out":         {},
+		"/o/alpha/account/sessions": {},
+		"/o/alpha/language":         {"language": {"fr"}, "page": {"/"}},
+		"/sign-in":                  {"email": {"user-a@alpha.example"}, "password": {idptest.Password}},
+	}
+	elsewhere := []http.Header{
+		{"Sec-Fetch-Site": {"cross-site"}},
+		{"Sec-Fetch-Site": {"same-site"}},
+		{"Sec-Fetch-Site": {"same-origin", "cross-site"}},
+		{"Origin": {"null"}},
+		{"Origin": {"https://evil.example"}},
+		{"Origin": {strings.Replace(s.URL, "https", "http", 1)}},
+		{"Origin": {s.URL + ".evil.example"}},
+		{},
+		{"Referer": {s.URL + "/"}},
+	}
+	for path, values := range forms {
+		for _, header := range elsewhere {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, strings.NewReader(values.Encode()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header = header.Clone()
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if p := b.Do(r); p.Status != 403 {
+				t.Errorf("%s with %v: %d", path, header, p.Status)
+			}
+		}
+		// A safe method changes nothing, whatever it carries.
+		b.Get(path + "?" + values.Encode())
+	}
+	if p := b.Get("/o/alpha/home"); p.URL.Path != "/o/alpha/home" || !p.Says("A") || p.Lang() != "en" {
+		t.Errorf("something changed: %s %s", p.URL, p.Text())
+	}
+	for _, media := range []string{"text/plain", "application/json", ""} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/o/alpha/account", strings.NewReader("name=M&preferred_language=en"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		r.Header.Set("Content-Type", media)
+		if p := b.Do(r); p.Status != 400 {
+			t.Errorf("as %q: %d", media, p.Status)
+		}
+	}
+}
+
+func TestWEB2NobodyIsSignedInByAnotherSite(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Join(t, org, "mallory@alpha.example", "Mallory", directory.Member)
+	victim := s.Browser(t)
+	victim.Get("/sign-in")
+	victim.Header.Set("Sec-Fetch-Site", "cross-site")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/sign-in",
+		strings.NewReader(url.Values{"email": {"mallory@alpha.example"}, "password": {idptest.Password}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if p := victim.Do(r); p.Status != 403 || victim.Cookie("__Host-parvis") != "" {
+		t.Errorf("%d, cookie %q", p.Status, victim.Cookie("__Host-parvis"))
+	}
+}
+
+func TestWEB3EveryWayBackStaysHere(t *testing.T) {
+	s := idptest.Start(t)
+	b := s.Browser(t)
+	b.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for _, to := range []string{"//evil.example", "/\\evil.example", "https:evil.example", "https://evil.example", "http://u@evil.example/", "/%2f/evil.example",
+		"\t//evil.example", "/\t/evil.example", "javascript:alert(1)", "evil.example", "", "/./\\evil.example"} {
+		p := b.Post("/language", url.Values{"language": {"fr"}, "page": {to}})
+		at := p.Header.Get("Location")
+		if p.Status != 303 || !strings.HasPrefix(at, "/") || strings.HasPrefix(at, "//") || strings.ContainsAny(at, "\\\t") {
+			t.Errorf("%q leads to %d %q", to, p.Status, at)
+		}
+	}
+	// Another host's name leads to ours, with the path and nothing else of theirs.
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"//evil.example/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "evil.example"
+	if p := b.Do(r); !strings.HasPrefix(p.Header.Get("Location"), s.URL+"/") {
+		t.Errorf("asked as evil.example: %d %q", p.Status, p.Header.Get("Location"))
+	}
+}
+
+func TestRST1LinksAreBuiltFromTheConfiguredAddressAlone(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
+	s.Clock.Advance(directory.InvitationLifetime)
+	b := s.Browser(t)
+	b.Get(link)
+	for name, value := range map[string]string{"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http", "X-Forwarded-Prefix": "/evil",
+		"Forwarded": "host=evil.example", "Referer": "https://evil.example/"} {
+		b.Header.Set(name, value)
+	}
+	if p := b.Get(link).Form("main").Submit("renew"); p.Status != 200 {
+		t.Fatalf("%d", p.Status)
+	}
+	for _, l := range s.LettersTo(t, "user-a@alpha.example")[0].Links {
+		if !strings.HasPrefix(l, s.URL+"/") {
+			t.Errorf("a link leads to %s", l)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+link, strings.NewReader("do=renew"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "evil.example"
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if p := s.Browser(t).Do(r); p.Status != 400 {
+		t.Errorf("a form for another host: %d", p.Status)
+	}
+}
+
+func TestWEB5HeadersStandOnEveryAnswer(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Owner)
+	paths := []string{"/", "/sign-in", "/sign-in/att_x", "/invitation/x", "/setup/x", "/nowhere", "/o/alpha", "/o/nowhere", "/o/alpha/home", "/o/alpha/account",
+		"/o/alpha/account/x.css", "/o/alpha/home/x.css", "/o/alpha/admin/people", "/assets/nothing.css", "/.git/config", "/debug/pprof/"}
+	for _, path := range paths {
+		b.Header.Set("Origin", "https://evil.example")
+		p := b.Get(path)
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+			"Strict-Transport-Security": "max-age=31536000; includeSubDomains", "X-Frame-Options": "DENY", "Cache-Control": "no-store",
+		} {
+			if !strings.Contains(p.Header.Get(name), want) {
+				t.Errorf("%s: %s is %q", path, name, p.Header.Get(name))
+			}
+		}
+		csp := p.Header.Get("Content-Security-Policy")
+		for _, want := range []string{"frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "object-src 'none'", "report-uri"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: policy lacks %s", path, want)
+			}
+		}
+		if strings.Contains(csp, "unsafe") || p.Header.Get("Access-Control-Allow-Origin") != "" || p.Header.Get("Server") != "" {
+			t.Errorf("%s: %v", path, p.Header)
+		}
+		if strings.HasSuffix(path, "x.css") && p.Status != 404 {
+			t.Errorf("%s: %d, a sub-path must not answer with another page", path, p.Status)
+		}
+		if strings.Contains(p.Body, " style=") || strings.Contains(p.Body, " onclick=") || strings.Contains(p.Body, "<style") {
+			t.Errorf("%s has what the policy forbids", path)
+		}
+	}
+}
+
+func TestWEB6NamesAreShownAsText(t *testing.T) {
+	s := idptest.Start(t)
+	payload := `<img src=x onerror=alert(1)>"'&{{.}}`
+	org := s.Organization(t, payload, "alpha")
+	b := s.Join(t, org, "user-a@alpha.example", "A "+payload, directory.Owner)
+	b.Header.Set("User-Agent", "<script>alert(1)</script>")
+	for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/account/sessions", "/sign-in", "/o/alpha/admin/people", "/o/alpha/admin/audit"} {
+		p := b.Get(path)
+		if p.Has("img", "src", "x") || strings.Contains(p.Body, "<script>alert") {
+			t.Errorf("%s runs what a name holds", path)
+		}
+	}
+	p := s.Browser(t).Get(s.Invite(t, org, "user-b@alpha.example", "B "+payload, directory.Member))
+	if p.Has("img", "src", "x") || p.Form("main").Values.Get("name") != "B "+payload {
+		t.Errorf("the invitation's page: %v", p.Form("main").Values)
+	}
+}
+
+func TestINJ4HostileInputIsRefusedClearlyOrTakenLiterally(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Owner)
+	for _, v := range []url.Values{
+		{"email": {"a@b.example", "c@d.example"}, "password": {"x"}},
+		{"email[]": {"a@b.example"}, "password": {"x"}},
+		{"email": {"a@b.example\x00"}, "password": {"x"}},
+		{"email": {"a@b.example"}, "password": {"\xff"}},
+	} {
+		if p := b.Post("/sign-in", v); p.Status != 400 || len(p.Links()) == 0 {
+			t.Errorf("%v: %d", v, p.Status)
+		}
+	}
+	for _, email := range []string{"a@b.example\r\nBcc: x@y.example", "a@b.example,c@d.example", `"a b"@c.example`, "", "a", "@", strings.Repeat("a", 5000) + "@b.example"} {
+		p := b.Post("/sign-in", url.Values{"email": {email}, "password": {"x"}})
+		if p.Status != 422 || p.Form("main").Values.Get("email") != strings.ReplaceAll(email, "\r\n", "\n") && p.Form("main").Values.Get("email") != email {
+			t.Errorf("%.40q: %d %q", email, p.Status, p.Form("main").Values.Get("email"))
+		}
+	}
+	for _, path := range []string{"/o/%00/home", "/o/'%20or%201=1/home", "/o/../../etc/passwd", "/o/%2e%2e/home", "/o/alpha/admin/people?before=x'--&q=%25", "/o/%ff/home",
+		"/o/alpha/admin/people?q=" + strings.Repeat("%25_", 500), "/invitation/%00", "/sign-in/'"} {
+		if p := b.Get(path); p.Status >= 500 {
+			t.Errorf("%.60s: %d", path, p.Status)
+		}
+	}
+}
+
+func TestDOS1FloodOfHashesStaysBoundedAndFair(t *testing.T) {
+	s := idptest.Start(t, func(a *app.Settings) { a.Passwords = credential.Options{} }) // the real cost
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Join(t, org, "honest@alpha.example", "H", directory.Member)
+	long := strings.Repeat("𝔛", 400)
+	forms := make([]*idptest.Form, 64)
+	for i := range forms {
+		forms[i] = s.Browser(t).Get("/sign-in").Form("main").Fill("email", fmt.Sprintf("u%d@alpha.example", i)).Fill("password", long)
+	}
+	runtime.GC()
+	var idle, m runtime.MemStats
+	runtime.ReadMemStats(&idle)
+	var peak uint64
+	done := make(chan struct{})
+	var wg, watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+				runtime.ReadMemStats(&m)
+				peak = max(peak, m.HeapInuse)
+			}
+		}
+	})
+	for _, f := range forms {
+		wg.Go(func() {
+			if p := f.Submit(""); p.Status != 422 && p.Status != 429 && p.Status != 503 {
+				t.Errorf("answered %d", p.Status)
+			}
+		})
+	}
+	wg.Wait()
+	close(done)
+	watch.Wait()
+	if peak > idle.HeapInuse+100<<20 {
+		t.Errorf("the flood took %d MB above idle", (peak-idle.HeapInuse)>>20)
+	}
+}
+
+func TestDOS2OversizedAndMisshapenRequestsAreRefused(t *testing.T) {
+	s := idptest.Start(t)
+	b := s.Browser(t)
+	many := url.Values{}
+	for i := range 5000 {
+		many.Set(fmt.Sprint("f", i), "x")
+	}
+	if p := b.Post("/sign-in", many); p.Status != 400 && p.Status != 413 {
+		t.Errorf("5,000 fields: %d", p.Status)
+	}
+	if p := b.Post("/sign-in", url.Values{"email": {strings.Repeat("x", 70000)}}); p.Status != 413 {
+		t.Errorf("70 kB: %d", p.Status)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/sign-in", bytes.NewReader([]byte("%zz=%")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if p := b.Do(r); p.Status != 400 {
+		t.Errorf("a broken form: %d", p.Status)
+	}
+	for _, method := range []string{"PUT", "DELETE", "PATCH", "TRACE", "BREW"} {
+		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/sign-in", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Http-Method-Override", "POST")
+		if p := b.Do(r); p.Status < 400 || p.Status >= 500 {
+			t.Errorf("%s: %d", method, p.Status)
+		}
+	}
+}
+
+func TestSEC1SecretsAreNotInTheLogsNorTheAuditTrail(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	const password, wrong, inAddress = "Mark9 of the Zebra!", "Wrong9 mark of it!", "typed-into-the-wrong-field@alpha.example"
+	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Owner)
+	b := s.Browser(t)
+	b.Get(link).Form("main").Fill("password", password).Fill("repetition", wrong).Submit("")
+	b.Get(link).Form("main").Fill("password", password).Fill("repetition", password).Submit("")
+	cookie := b.Cookie("__Host-parvis")
+	signIn(s.Browser(t), "/o/alpha", "user-a@alpha.example", wrong)
+	signIn(s.Browser(t), "/o/alpha", inAddress, wrong)
+	b.Get(link)
+	b.Get("/o/alpha/admin/audit")
+	everything := s.Log.String() + dbtest.Dump(t, s.DB, "audit_events")
+	if len(everything) < 1000 {
+		t.Fatal("there is nothing to search")
+	}
+	for name, secret := range map[string]string{"password": password, "wrong password": wrong, "invitation": strings.TrimPrefix(link, "/invitation/"),
+		"cookie": cookie, "typed address": inAddress} {
+		for _, form := range []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(secret))} {
+			if strings.Contains(everything, form) {
+				t.Errorf("the %s is written down", name)
+			}
+		}
+	}
+}
+
+func TestSEC2TheDatabaseHoldsOnlyHashesAndSealedValues(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	waiting := "/invitation/"
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Owner)
+	b.Header.Set("X", "y")
+	form := b.Get("/o/alpha/account").Form("main").Fill("name", "Secretly typed")
+	s.Clock.Advance(session.Idle)
+	form.Submit("") // sealed in an attempt
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := s.Invitations.Send(ctx, tx, directory.Operator(), org, directory.NewInvitation{Email: "b@alpha.example", Role: directory.Member, Language: "en"})
+		return err
+	})
+	everything := ""
+	for _, table := range []string{"users", "passwords", "browsers", "sessions", "attempts", "invitations", "letters", "audit_events", "limits", "bootstraps", "installation"} {
+		everything += dbtest.Dump(t, s.DB, table)
+	}
+	for name, secret := range map[string]string{"password": idptest.Password, "cookie": b.Cookie("__Host-parvis"), "link": waiting, "typed form": "Secretly"} {
+		if strings.Contains(everything, secret) {
+			t.Errorf("the %s stands in the database", name)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package web
+
+import (
+	"errors"
+	"slices"
+
+	"parvis/internal/credential"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+var (
+	invitationFields = page.Fields{"name", "password", "repetition"}
+	foundingFields   = page.Fields{"organization", "short_name", "name", "email", "password", "repetition"}
+)
+
+// invitationPage is the page behind an invitation's link, alive or dead.
+type invitationPage struct {
+	Invitation   directory.Invitation
+	Organization directory.Organization
+	Rules        []credential.Rule
+	Minimum      int             // code points, for the page's script
+	Maximum      int             // code points, for the page's script
+	Others       []session.Visit // who is signed in to this browser: joining leaves them as they are
+	Dead         string          // catalogue key that says why the link is dead; empty while it works
+	Renewable    bool            // a fresh letter can be asked for
+	Renewed      bool            // and was
+}
+
+// deadInvitation are the answers for a link that does not work (any more). Only
+// the holder of the right token learns which; everybody else gets the first.
+var deadInvitation = []*fault.Error{
+	directory.ErrInvitationUnknown, directory.ErrInvitationUsed, directory.ErrInvitationExpired,
+	directory.ErrInvitationWithdrawn, directory.ErrInvitationReplaced,
+}
+
+// showInvitation changes nothing: mail scanners fetch links (R-INV-04).
+func (s *Server) showInvitation(v *page.Visitor) error {
+	ctx := v.R.Context()
+	inv, org, err := directory.InvitationByToken(ctx, s.site.DB, secret.ParseToken(v.R.PathValue("token")))
+	if err == nil {
+		err = inv.Usable(s.site.DB.Now())
+	}
+	p := invitationPage{Invitation: inv, Organization: org}
+	if err != nil {
+		return s.showDeadInvitation(v, p, err)
+	}
+	rules, err := credential.RulesOf(ctx, s.site.DB, org.ID)
+	if err != nil {
+		return err
+	}
+	if p.Others, err = v.Visits(ctx); err != nil {
+		return err
+	}
+	p.Rules, p.Minimum, p.Maximum = firstRules(rules), rules.MinimumLength, rules.MaximumLength
+	v.ProbeCookies()
+	return v.Render("invitation", p)
+}
+
+// firstRules leaves out the history, which somebody without a password has not.
+func firstRules(r credential.Rules) []credential.Rule {
+	return slices.DeleteFunc(r.List(), func(l credential.Rule) bool { return l.Name == "history" })
+}
+
+func (s *Server) showDeadInvitation(v *page.Visitor, p invitationPage, err error) error {
+	i := slices.IndexFunc(deadInvitation, func(f *fault.Error) bool { return errors.Is(err, f) })
+	if i < 0 {
+		return err
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	p.Others, p.Dead = visits, deadInvitation[i].Key
+	p.Renewable = deadInvitation[i] == directory.ErrInvitationExpired
+	v.Status(deadInvitation[i].Kind)
+	if !p.Renewable {
+		v.NoForm()
+	}
+	return v.Render("invitation-dead", p)
+}
+
+func (s *Server) acceptInvitation(v *page.Visitor) error {
+	token := secret.ParseToken(v.R.PathValue("token"))
+	if v.Form.Do() == "renew" {
+		return s.renewInvitation(v, token)
+	}
+	f, err := s.firstCredential(v, token)
+	if err != nil {
+		return err
+	}
+	opened, err := s.signIn.Accept(v.R.Context(), f)
+	if slices.ContainsFunc(deadInvitation, func(dead *fault.Error) bool { return errors.Is(err, dead) }) {
+		return s.showInvitation(v) // which says why, and what to do
+	}
+	if err != nil {
+		return err
+	}
+	return s.enter(v, opened)
+}
+
+// renewInvitation sends a fresh letter to the invited address, whoever asks: the
+// address is the record's, so the link's holder gains nothing (decision 30).
+func (s *Server) renewInvitation(v *page.Visitor, token secret.Token) error {
+	inv, err := s.signIn.Renew(v.R.Context(), token)
+	if slices.ContainsFunc(deadInvitation, func(dead *fault.Error) bool { return errors.Is(err, dead) }) {
+		return s.showInvitation(v)
+	}
+	if err != nil {
+		return err
+	}
+	v.NoForm()
+	return v.Render("invitation-dead", invitationPage{Invitation: inv, Renewed: true})
+}
+
+func (s *Server) firstCredential(v *page.Visitor, token secret.Token) (signin.FirstCredential, error) {
+	if err := v.RequireCookies(); err != nil {
+		return signin.FirstCredential{}, err
+	}
+	browser, err := v.Browser(v.R.Context())
+	return signin.FirstCredential{
+		Browser: browser, Token: token, Language: v.Language(),
+		Name: v.Form.Get("name"), Password: v.Form.Get("password"), Repetition: v.Form.Get("repetition"),
+	}, err
+}
+
+// setupPage is the page behind the very first link.
+type setupPage struct {
+	Rules            []credential.Rule
+	Minimum, Maximum int
+}
+
+// showSetup is the page that makes the first organization and its owner.
+func (s *Server) showSetup(v *page.Visitor) error {
+	token := secret.ParseToken(v.R.PathValue("token"))
+	if err := directory.BootstrapUsable(v.R.Context(), s.site.DB, token, s.site.DB.Now()); err != nil {
+		return err
+	}
+	v.ProbeCookies()
+	rules := credential.Classic
+	return v.Render("setup", setupPage{firstRules(rules), rules.MinimumLength, rules.MaximumLength})
+}
+
+func (s *Server) setup(v *page.Visitor) error {
+	f, err := s.firstCredential(v, secret.ParseToken(v.R.PathValue("token")))
+	if err != nil {
+		return err
+	}
+	opened, err := s.signIn.Found(v.R.Context(), signin.Founding{
+		FirstCredential: f, Organization: v.Form.Get("organization"),
+		ShortName: v.Form.Get("short_name"), Email: v.Form.Get("email"),
+	})
+	if err != nil {
+		return err
+	}
+	return s.enter(v, opened)
+}

@@ -1,0 +1,175 @@
+package web
+
+import (
+	"errors"
+
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+var signInFields = page.Fields{"email", "password", "organization"}
+
+// signInPage is the sign-in page in each of its forms.
+type signInPage struct {
+	Organization    *directory.Organization // the one that is meant; nil while none is named
+	Closed          bool                    // that organization is suspended
+	AskOrganization bool                    // show the field for it
+	StepUp          *directory.User         // who proves a factor again; nil for a sign-in
+	Returning       bool                    // leads back to a page that was asked for
+	SignedIn        []session.Visit         // who is signed in to this browser already
+	SignedOut       bool                    // comes right after signing out
+}
+
+// front leads to where this browser was last, or to the sign-in page.
+func (s *Server) front(v *page.Visitor) error {
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	if len(visits) == 0 {
+		return v.Redirect("/sign-in")
+	}
+	return v.Redirect("/o/" + directory.PathName(visits[0].Organization.ShortName) + "/home")
+}
+
+// showSignIn is the page without an organization. After a failure it always
+// asks for one too, whoever was meant (journeys 2.4).
+func (s *Server) showSignIn(v *page.Visitor) error {
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	return s.renderSignIn(v, signInPage{
+		AskOrganization: v.Form.Sent() || v.R.URL.Query().Has("more"),
+		SignedIn:        visits,
+	})
+}
+
+func (s *Server) proveIn(v *page.Visitor) error {
+	return s.prove(v, signin.Attempt{}, v.Form.Get("organization"))
+}
+
+// showDoor is the page of one organization, which can be bookmarked.
+func (s *Server) showDoor(v *page.Visitor) error {
+	ctx := v.R.Context()
+	org, err := directory.OrganizationByName(ctx, s.site.DB, v.R.PathValue("org"))
+	if errors.Is(err, directory.ErrNotFound) {
+		// An organization's existence is public; the page goes on with the name to correct.
+		v.Status(fault.NotFound)
+		v.Form.Refuse("organization", v.R.PathValue("org"), signin.ErrOrganizationUnknown)
+		return s.renderSignIn(v, signInPage{AskOrganization: true})
+	}
+	if err != nil {
+		return err
+	}
+	if !v.Form.Sent() {
+		visits, err := v.Visits(ctx)
+		if err != nil {
+			return err
+		}
+		for _, visit := range visits {
+			if visit.Organization.ID == org.ID {
+				return v.Redirect("/o/" + directory.PathName(org.ShortName) + "/home")
+			}
+		}
+	}
+	return s.renderSignIn(v, signInPage{
+		Organization: &org, Closed: !org.SuspendedAt.IsZero(), SignedOut: v.R.URL.Query().Has("signed-out"),
+	})
+}
+
+func (s *Server) proveAtDoor(v *page.Visitor) error {
+	return s.prove(v, signin.Attempt{}, v.R.PathValue("org"))
+}
+
+// showAttempt is the page of a stored attempt: sign in to get back to a page, or
+// prove a factor again for one.
+func (s *Server) showAttempt(v *page.Visitor) error {
+	a, err := s.attempt(v)
+	if err != nil {
+		return s.attemptGone(v, err)
+	}
+	ctx := v.R.Context()
+	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
+	if err != nil {
+		return err
+	}
+	p := signInPage{Organization: &org, Returning: true}
+	if a.UserID != "" {
+		user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
+		if err != nil {
+			return err
+		}
+		p.StepUp = &user
+	}
+	return s.renderSignIn(v, p)
+}
+
+func (s *Server) proveAttempt(v *page.Visitor) error {
+	a, err := s.attempt(v)
+	if err != nil {
+		return s.attemptGone(v, err)
+	}
+	return s.prove(v, a, "")
+}
+
+func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
+	ctx := v.R.Context()
+	browser, err := v.Browser(ctx)
+	if err != nil {
+		return signin.Attempt{}, err
+	}
+	return s.signIn.Load(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
+}
+
+// attemptGone goes on where an attempt cannot: expired, ended in another tab,
+// or begun in another browser. The sign-in page is the next step for all.
+func (s *Server) attemptGone(v *page.Visitor, err error) error {
+	if !errors.Is(err, signin.ErrAttemptGone) {
+		return err
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	v.Status(fault.Gone)
+	v.NoForm()
+	return v.Render("attempt-gone", signInPage{SignedIn: visits})
+}
+
+// prove offers what was typed and, if that opens the door, goes in.
+func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) error {
+	if err := v.RequireCookies(); err != nil {
+		return err
+	}
+	ctx := v.R.Context()
+	browser, err := v.Browser(ctx)
+	if err != nil {
+		return err
+	}
+	proof := signin.PasswordProof{
+		Browser: browser, Attempt: a, Organization: organization,
+		Email: v.Form.Get("email"), Password: v.Form.Get("password"),
+	}
+	opened, err := s.signIn.Password(ctx, proof)
+	if err != nil {
+		return err
+	}
+	return s.enter(v, opened)
+}
+
+func (s *Server) enter(v *page.Visitor, opened signin.Opened) error {
+	to := opened.Return
+	if to == "" {
+		to = "/o/" + directory.PathName(opened.Organization.ShortName) + "/home"
+	}
+	return v.Enter(opened.Cookie, opened.User, to)
+}
+
+func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {
+	v.ProbeCookies()
+	return v.Render("sign-in", p)
+}

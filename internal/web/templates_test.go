@@ -1,0 +1,430 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"golang.org/x/net/html"
+
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// What the samples hold that no catalogue does.
+var (
+	sampleOrg   = directory.Organization{ID: "org_1", ShortName: "meridian", DisplayName: "Meridian Freight"}
+	otherOrg    = directory.Organization{ID: "org_2", ShortName: "lumen", DisplayName: "Lumen Health"}
+	sampleUser  = directory.User{OrgID: "org_1", ID: "usr_1", Email: "ana@meridian.example", Name: "Ana Duarte", Role: directory.Owner, Language: "en"}
+	otherUser   = directory.User{OrgID: "org_2", ID: "usr_2", Email: "lin@lumen.example", Name: "Lin Wei", Role: directory.Member, Language: "en"}
+	sampleAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
+	noReply     = "no-reply@parvis.example"
+	ownWords    = []string{
+		"Parvis", "Meridian Freight", "Lumen Health", "ana@meridian.example", "lin@lumen.example", "Ana Duarte", "Lin Wei",
+		noReply, "https://parvis.example", "/o/meridian", "AD", "req_0123456789", "203.0.113.7", "Chrome", "Linux", "UTC", "merridian",
+		"English", "Français",
+	}
+)
+
+type sample struct {
+	name     string
+	template string
+	page     any
+	faults   []*fault.Error
+	inside   bool // behind the session
+	plain    bool // without a form
+	keys     bool // leans on catalogues of other packages
+}
+
+func samples() []sample {
+	visits := []session.Visit{{User: sampleUser, Organization: sampleOrg}, {User: otherUser, Organization: otherOrg}}
+	invitation := directory.Invitation{OrgID: "org_1", Email: "ana@meridian.example", Name: "Ana Duarte"}
+	rules := firstRules(credential.Classic)
+	invited := invitationPage{Invitation: invitation, Organization: sampleOrg, Rules: rules, Minimum: 8, Maximum: 400}
+	meeting := invited
+	meeting.Others = visits
+	refused := *credential.ErrRefused
+	refused.Reasons = []fault.Reason{{Key: "credential.reason.upper_case"}, {Key: "credential.reason.too_short", Args: map[string]any{"Count": 8}}}
+	account := accountPage{User: sampleUser, Organization: sampleOrg, Session: session.Session{
+		StartedAt: dbtest.Start, ProvedAt: dbtest.Start, Network: "203.0.113.7", Agent: sampleAgent,
+	}}
+	saved := account
+	saved.Saved = true
+	failed := []*fault.Error{signin.ErrFailed}
+	dead := func(f *fault.Error) invitationPage {
+		return invitationPage{Invitation: invitation, Organization: sampleOrg, Dead: f.Key, Renewable: f == directory.ErrInvitationExpired}
+	}
+	foreign := invitationPage{Dead: directory.ErrInvitationUnknown.Key, Others: visits[:1]}
+	return []sample{
+		{name: "sign-in", template: "sign-in", page: signInPage{}},
+		{name: "sign-in-more", template: "sign-in", page: signInPage{AskOrganization: true}},
+		{name: "sign-in-failed", template: "sign-in", page: signInPage{AskOrganization: true}, faults: failed},
+		{name: "sign-in-slowed", template: "sign-in", page: signInPage{AskOrganization: true}, faults: []*fault.Error{signin.ErrTooOften.After(90 * time.Second)}},
+		{name: "sign-in-unknown", template: "sign-in", page: signInPage{AskOrganization: true}, faults: []*fault.Error{signin.ErrOrganizationUnknown}},
+		{name: "sign-in-again", template: "sign-in", page: signInPage{SignedIn: visits}},
+		{name: "door", template: "sign-in", page: signInPage{Organization: &sampleOrg}},
+		{name: "door-signed-out", template: "sign-in", page: signInPage{Organization: &sampleOrg, SignedOut: true}},
+		{name: "door-closed", template: "sign-in", page: signInPage{Organization: &sampleOrg, Closed: true}},
+		{name: "door-closed-plain", template: "sign-in", page: signInPage{Organization: &sampleOrg, Closed: true}, plain: true},
+		{name: "returning", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true}},
+		{name: "confirm", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, StepUp: &sampleUser}},
+		{name: "confirm-failed", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, StepUp: &sampleUser}, faults: failed},
+		{name: "attempt-gone", template: "attempt-gone", page: signInPage{}, plain: true},
+		{name: "attempt-gone-signed-in", template: "attempt-gone", page: signInPage{SignedIn: visits}, plain: true},
+		{name: "invitation", template: "invitation", page: invited, keys: true},
+		{name: "invitation-others", template: "invitation", page: meeting, keys: true},
+		{name: "invitation-refused", template: "invitation", page: invited, faults: []*fault.Error{&refused}, keys: true},
+		{name: "invitation-repetition", template: "invitation", page: invited, faults: []*fault.Error{signin.ErrRepetition}, keys: true},
+		{name: "invitation-expired", template: "invitation-dead", page: dead(directory.ErrInvitationExpired), keys: true},
+		{name: "invitation-used", template: "invitation-dead", page: dead(directory.ErrInvitationUsed), plain: true, keys: true},
+		{name: "invitation-withdrawn", template: "invitation-dead", page: dead(directory.ErrInvitationWithdrawn), plain: true, keys: true},
+		{name: "invitation-replaced", template: "invitation-dead", page: dead(directory.ErrInvitationReplaced), plain: true, keys: true},
+		{name: "invitation-unknown", template: "invitation-dead", page: foreign, plain: true, keys: true},
+		{name: "invitation-renewed", template: "invitation-dead", page: invitationPage{Invitation: invitation, Renewed: true}, plain: true},
+		{name: "setup", template: "setup", page: setupPage{rules, 8, 400}, keys: true},
+		{name: "home", template: "home", page: homePage{"Ana Duarte", true}, inside: true, plain: true},
+		{name: "home-member", template: "home", page: homePage{"Ana Duarte", false}, inside: true, plain: true},
+		{name: "profile", template: "account-profile", page: account, inside: true},
+		{name: "profile-saved", template: "account-profile", page: saved, inside: true},
+		{name: "sessions", template: "account-sessions", page: account, inside: true},
+		{name: "sign-out", template: "sign-out", page: account, inside: true},
+		{name: "problem-inside", inside: true, plain: true, template: "problem"},
+		{name: "problem", plain: true, template: "problem"},
+	}
+}
+
+// render shows every sample in a language, through the real site.
+func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map[string]string, asset func(string) []byte) {
+	t.Helper()
+	d, _ := dbtest.Open(t)
+	door := &session.Door{}
+	site, err := page.New(page.Site{
+		DB: d, Sessions: door, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, NoReply: noReply,
+		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"},
+		Log:   slog.New(slog.DiscardHandler),
+	}, Templates())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := signedIn(t, d, door, i18n.Tag(language))
+	get := func(path string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://parvis.example"+path, nil)
+		r.Header.Set("Accept-Language", language)
+		r.AddCookie(&http.Cookie{Name: "__Host-parvis", Value: cookie})
+		w := httptest.NewRecorder()
+		site.ServeHTTP(w, r)
+		return w
+	}
+	pages = map[string]string{}
+	for _, s := range samples() {
+		show := func(v *page.Visitor) error {
+			if s.template == "problem" {
+				return fault.New(fault.Denied, "page.cross_site")
+			}
+			for _, f := range s.faults {
+				name, value := "email", "ana@meridian.example"
+				if f == signin.ErrOrganizationUnknown {
+					name, value = "organization", "merridian"
+				}
+				v.Form.Refuse(name, value, f)
+			}
+			if s.plain {
+				v.NoForm()
+			}
+			return v.Render(s.template, s.page)
+		}
+		path := "/sample/" + s.name
+		if s.inside {
+			path = "/o/meridian/sample/" + s.name
+			site.SignedInForm("/o/{org}/sample/"+s.name, nil, func(v *page.Viewer) error { return show(v.Visitor) }, nil)
+		} else {
+			site.AnyoneForm(path, nil, show, nil)
+		}
+		w := get(path)
+		if want := http.StatusOK; w.Code != want && s.template != "problem" {
+			t.Fatalf("%s answers %d: %s", s.name, w.Code, w.Body)
+		}
+		pages[s.name] = w.Body.String()
+	}
+	return pages, func(path string) []byte { return get(path).Body.Bytes() }
+}
+
+func signedIn(t *testing.T, d *db.DB, door *session.Door, language i18n.Tag) string {
+	t.Helper()
+	var token secret.Token
+	err := d.Update(t.Context(), func(tx *db.Tx) error {
+		org, err := directory.CreateOrganization(t.Context(), tx, directory.Operator(), directory.NewOrganization{
+			DisplayName: "Meridian Freight", ShortName: "meridian", Language: "en",
+		})
+		if err != nil {
+			return err
+		}
+		u := sampleUser
+		u.OrgID, u.ID, u.Language = org.ID, directory.NewUserID(), language
+		if u, err = directory.CreateFirstOwner(t.Context(), tx, u); err != nil {
+			return err
+		}
+		_, token, err = door.Issue(t.Context(), tx, session.Browser{}, u, "pwd")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token.Reveal()
+}
+
+func TestEveryPageIsSoundInEveryLanguage(t *testing.T) {
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, language := range catalogue.Languages() {
+		pages, asset := render(t, catalogue, string(language.Tag))
+		for name, text := range pages {
+			if want := fmt.Sprintf(`<html lang="%s" dir="ltr">`, language.Tag); !strings.Contains(text, want) {
+				t.Errorf("%s has no %s", name, want)
+			}
+			if i := strings.Index(text, "["); i >= 0 {
+				t.Errorf("%s in %s has a gap: %.60s", name, language.Tag, text[i:])
+			}
+			for _, fault := range unsound(text) {
+				t.Errorf("%s in %s: %s", name, language.Tag, fault)
+			}
+		}
+		if folder := os.Getenv("PARVIS_PAGES"); folder != "" {
+			keep(t, filepath.Join(folder, string(language.Tag)), pages, asset)
+		}
+	}
+}
+
+// keep writes the pages to a folder, to be looked at.
+func keep(t *testing.T, folder string, pages map[string]string, asset func(string) []byte) {
+	t.Helper()
+	write := func(name string, content []byte) {
+		file := filepath.Join(folder, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range pages {
+		write(name+".html", []byte(text))
+	}
+	for _, m := range regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(pages["sign-in"], -1) {
+		write(m[1], asset(m[1]))
+	}
+}
+
+// In the pseudo-language every sentence of a catalogue stands in brackets; what
+// else has letters must be the sample's own.
+func TestNoSentenceStandsInATemplate(t *testing.T) {
+	bracketed := regexp.MustCompile(`\[!! [^\[\]]* !!\]`)
+	pages, _ := render(t, i18n.Pseudo(), "en")
+	for name, text := range pages {
+		for _, words := range readable(text) {
+			rest := words
+			for bracketed.MatchString(rest) {
+				rest = bracketed.ReplaceAllString(rest, "")
+			}
+			for _, own := range ownWords {
+				rest = strings.ReplaceAll(rest, own, "")
+			}
+			rest = regexp.MustCompile(`\breq_[a-z0-9]+`).ReplaceAllString(rest, "")
+			if strings.ContainsFunc(rest, unicode.IsLetter) {
+				t.Errorf("%s says %q, of which no catalogue has %q", name, words, strings.TrimSpace(rest))
+			}
+		}
+	}
+}
+
+// readable are the texts and attributes of a page that a person reads or hears.
+func readable(text string) []string {
+	var all []string
+	var within string
+	z := html.NewTokenizer(strings.NewReader(text))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return all
+		case html.TextToken:
+			all = append(all, string(z.Text()))
+		case html.StartTagToken, html.SelfClosingTagToken:
+			token := z.Token()
+			within = token.Data
+			for _, a := range token.Attr {
+				if slices.Contains([]string{"title", "alt", "placeholder", "aria-label", "data-show", "data-hide", "data-text"}, a.Key) {
+					all = append(all, a.Val)
+				}
+				if a.Key == "value" && within == "button" && a.Val == "" {
+					all = append(all, a.Val)
+				}
+			}
+		}
+	}
+}
+
+// unsound lists what is wrong with the markup of a page.
+func unsound(text string) (faults []string) {
+	wrong := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	void := []string{"meta", "link", "input", "br"}
+	optional := []string{"path", "circle"} // drawn as self-closing
+	var open []string
+	ids, needed, count := map[string]bool{}, map[string]string{}, map[string]int{}
+	labelled := map[string]bool{}
+	var inputs []html.Token
+	z := html.NewTokenizer(strings.NewReader(text))
+	for {
+		kind := z.Next()
+		if kind == html.ErrorToken {
+			if z.Err() != io.EOF {
+				wrong("%v", z.Err())
+			}
+			break
+		}
+		token := z.Token()
+		switch kind {
+		case html.StartTagToken, html.SelfClosingTagToken:
+			count[token.Data]++
+			if kind == html.StartTagToken && !slices.Contains(void, token.Data) {
+				open = append(open, token.Data)
+			}
+			if kind == html.SelfClosingTagToken && !slices.Contains(optional, token.Data) {
+				wrong("<%s/> closes itself", token.Data)
+			}
+			attributes := map[string]string{}
+			for _, a := range token.Attr {
+				if _, twice := attributes[a.Key]; twice {
+					wrong("<%s> has %s twice", token.Data, a.Key)
+				}
+				attributes[a.Key] = a.Val
+				switch {
+				case a.Key == "style", strings.HasPrefix(a.Key, "on"):
+					wrong("<%s> has %s", token.Data, a.Key)
+				case a.Key == "id":
+					if ids[a.Val] {
+						wrong("the id %s stands twice", a.Val)
+					}
+					ids[a.Val] = true
+				case slices.Contains([]string{"for", "form", "aria-describedby", "aria-labelledby", "aria-controls", "data-rules-of"}, a.Key):
+					for _, id := range strings.Fields(a.Val) {
+						needed[id] = a.Key
+					}
+				case a.Key == "href" || a.Key == "src" || a.Key == "action":
+					if strings.HasPrefix(a.Val, "javascript:") || strings.Contains(a.Val, "ZgotmplZ") || a.Val == "" {
+						wrong("<%s> leads to %q", token.Data, a.Val)
+					}
+				}
+			}
+			switch token.Data {
+			case "style":
+				wrong("a style stands in the page")
+			case "script":
+				if attributes["src"] == "" {
+					wrong("a script stands in the page")
+				}
+			case "label":
+				labelled[attributes["for"]] = true
+			case "input", "select", "textarea":
+				if attributes["type"] != "hidden" {
+					inputs = append(inputs, token)
+				}
+			case "form":
+				if attributes["method"] != "post" {
+					wrong("a form is sent by %q", attributes["method"])
+				}
+			}
+		case html.EndTagToken:
+			if len(open) == 0 || open[len(open)-1] != token.Data {
+				wrong("</%s> inside %v", token.Data, open)
+				return faults
+			}
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		wrong("never closed: %v", open)
+	}
+	for id, attribute := range needed {
+		if !ids[id] {
+			wrong("%s names %s, which is not there", attribute, id)
+		}
+	}
+	for _, in := range inputs {
+		id := ""
+		for _, a := range in.Attr {
+			if a.Key == "id" {
+				id = a.Val
+			}
+		}
+		if !labelled[id] {
+			wrong("no label for %s", in)
+		}
+	}
+	for _, once := range []string{"h1", "main", "title", "body", "html", "footer"} {
+		if count[once] != 1 {
+			wrong("<%s> stands %d times", once, count[once])
+		}
+	}
+	if count["script"] != 1 || count["link"] != 2 || count["img"] != 0 {
+		wrong("it loads more than one style sheet and one script")
+	}
+	return faults
+}
+
+// The target is in docs/performance.md: at most 15 kB in at most 3 requests.
+func TestSignInPageIsSmall(t *testing.T) {
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, asset := render(t, catalogue, "fr")
+	total := len(pages["sign-in"])
+	for _, m := range regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(pages["sign-in"], -1) {
+		n := packed(t, asset(m[1]))
+		t.Logf("%s: %d bytes packed", m[1], n)
+		total += n
+		if strings.HasSuffix(m[1], ".js") && n > 5000 {
+			t.Errorf("%s has %d bytes", m[1], n)
+		}
+	}
+	t.Logf("sign-in page %d bytes, with what it loads %d", len(pages["sign-in"]), total)
+	if total > 14000 { // headers are not counted here
+		t.Errorf("the sign-in page and what it loads have %d bytes", total)
+	}
+}
+
+func packed(t *testing.T, content []byte) int {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Len()
+}

@@ -1,0 +1,46 @@
+// Package web has the pages of whoever wants in and of whoever is in: the first
+// link, the invitation, sign-in, home and one's own account.
+package web
+
+import (
+	"embed"
+	"io/fs"
+
+	"parvis/internal/page"
+	"parvis/internal/signin"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// Templates are this surface's pages, for page.New.
+func Templates() fs.FS {
+	files, err := fs.Sub(templates, "templates")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return files
+}
+
+// Server answers these pages.
+type Server struct {
+	site   *page.Site
+	signIn *signin.Service
+}
+
+// Mount adds the pages to the site. Who may pass is the first word of each line.
+func Mount(site *page.Site) {
+	s := &Server{site, site.SignIn}
+
+	site.Anyone("GET /{$}", s.front)
+	site.AnyoneForm("/setup/{token}", foundingFields, s.showSetup, s.setup)
+	site.AnyoneForm("/invitation/{token}", invitationFields, s.showInvitation, s.acceptInvitation)
+	site.AnyoneForm("/sign-in", signInFields, s.showSignIn, s.proveIn)
+	site.AnyoneForm("/sign-in/{attempt}", signInFields, s.showAttempt, s.proveAttempt)
+	site.AnyoneForm("/o/{org}", signInFields, s.showDoor, s.proveAtDoor)
+
+	site.SignedIn("GET /o/{org}/home", s.home)
+	site.SignedInForm("/o/{org}/account", profileFields, s.showProfile, s.saveProfile)
+	site.SignedInForm("/o/{org}/account/sessions", sessionsFields, s.showSessions, s.endSessions)
+	site.SignedInForm("/o/{org}/sign-out", nil, s.showSignOut, s.signOut)
+}
