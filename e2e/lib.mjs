@@ -12,17 +12,17 @@ import { chromium } from 'playwright-core';
 
 // demoArguments is the one place that knows the flags of 'parvis demo'.
 function demoArguments() {
-  return ['demo', '--listen', '127.0.0.1:0'];
+  return ['demo', '--port', '0', '--mailbox-port', '0', '--json'];
 }
 
-// addressIn finds the address that the program says it listens on, or nothing.
-// The look-ahead waits for the whole port number.
-function addressIn(output) {
-  return output.match(/https?:\/\/(?:localhost|127\.0\.0\.1):[1-9]\d*(?=\D)/)?.[0];
+// addressesIn reads the line of JSON that the demo prints: address, mailbox and
+// the owners' links; nothing while the line is not whole.
+function addressesIn(output) {
+  return output.includes('\n') ? JSON.parse(output.slice(0, output.indexOf('\n'))) : undefined;
 }
 
 // startDemo starts the binary named by PARVIS_BINARY in an empty folder. It
-// returns the address, everything the program has printed so far, and stop.
+// returns its addresses, everything it has printed so far, and stop.
 export async function startDemo({ args = demoArguments(), env = {} } = {}) {
   const binary = process.env.PARVIS_BINARY;
   if (!binary) throw new Error('PARVIS_BINARY does not name the built program; ./check all sets it');
@@ -32,6 +32,7 @@ export async function startDemo({ args = demoArguments(), env = {} } = {}) {
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
   let output = '';
+  let complaints = '';
   const ended = new Promise((resolve) => child.once('close', resolve).once('error', resolve));
 
   const stop = async () => {
@@ -45,20 +46,19 @@ export async function startDemo({ args = demoArguments(), env = {} } = {}) {
   };
 
   const listening = new Promise((resolve) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text) => {
-        output += text;
-        const address = addressIn(output);
-        if (address) resolve(address);
-      });
-    }
+    child.stderr.setEncoding('utf8').on('data', (text) => { complaints += text; });
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      output += text;
+      const addresses = addressesIn(output);
+      if (addresses) resolve(addresses);
+    });
   });
-  const address = await Promise.race([listening, ended.then(() => undefined), after(30_000)]);
-  if (!address) {
+  const addresses = await Promise.race([listening, ended.then(() => undefined), after(30_000)]);
+  if (!addresses) {
     await stop();
-    throw new Error(`parvis ${args.join(' ')} named no address:\n${output}`);
+    throw new Error(`parvis ${args.join(' ')} named no address:\n${output}${complaints}`);
   }
-  return { address, output: () => output, stop };
+  return { ...addresses, output: () => output + complaints, stop };
 }
 
 function after(milliseconds) {

@@ -94,7 +94,7 @@ test('shot stores four pictures where PARVIS_SHOTS says, and none without it', a
   }
 });
 
-test('startDemo finds the address, and stop ends the program', async (t) => {
+test('startDemo reads the addresses, and stop ends the program', async (t) => {
   const binary = process.env.PARVIS_BINARY;
   t.after(() => {
     if (binary === undefined) delete process.env.PARVIS_BINARY;
@@ -106,10 +106,11 @@ test('startDemo finds the address, and stop ends the program', async (t) => {
     await writeFile(process.env.PARVIS_BINARY, `#!/bin/sh\n${body}\n`);
     await chmod(process.env.PARVIS_BINARY, 0o755);
   };
-  await stub("echo 'listening on http://127.0.0.1:4711'\nexec sleep 60");
+  await stub(`echo '{"address":"http://localhost:4711","links":{"meridian":"http://localhost:4711/x"}}'\nexec sleep 60`);
   const demo = await startDemo();
-  assert.equal(demo.address, 'http://127.0.0.1:4711');
-  assert.match(demo.output(), /listening/);
+  assert.equal(demo.address, 'http://localhost:4711');
+  assert.equal(demo.links.meridian, 'http://localhost:4711/x');
+  assert.match(demo.output(), /4711/);
   await demo.stop();
 
   await stub("echo 'no such flag' >&2\nexit 2");

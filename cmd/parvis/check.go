@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +34,8 @@ type plan struct {
 	lifetimes app.Lifetimes
 	secured   bool // this program does TLS itself
 	cert, key string
-	text      bool // logs are text, not JSON
+	text      bool     // logs are text, not JSON
+	strangers []string // variables that look like settings and are none
 }
 
 // keysPath is where the keys of an installation lie.
@@ -92,7 +94,23 @@ func (c *configuration) check() plan {
 	c.checkMail(&p)
 	c.checkFiles(&p)
 	c.checkLifetimes(&p)
+	p.strangers = c.strangers()
 	return p
+}
+
+// strangers are variables in the environment that look like settings of ours
+// and are none: misspelt, most likely. They stop nothing, because a cluster
+// names variables after a service that is called parvis.
+func (c *configuration) strangers() []string {
+	var names []string
+	for name := range c.env {
+		ours := name == "PARVIS_CONFIG" || slices.ContainsFunc(c.settings, func(s *setting) bool { return s.variable() == name })
+		if strings.HasPrefix(name, "PARVIS_") && !ours && !strings.HasPrefix(name, "PARVIS_PORT") && !strings.HasPrefix(name, "PARVIS_SERVICE_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (c *configuration) checkPublicAddress() *url.URL {
@@ -128,6 +146,7 @@ func (c *configuration) checkPublicAddress() *url.URL {
 	if port != "" {
 		base.Host += ":" + port
 	}
+	c.PublicAddress = base.String()
 	return base
 }
 

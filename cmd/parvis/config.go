@@ -133,6 +133,9 @@ func (c *configuration) by(field any) *setting {
 	panic("no such setting")
 }
 
+// list lists the settings behind c's fields.
+func (c *configuration) list() []*setting { return eachSetting("", reflect.ValueOf(&c.Config).Elem()) }
+
 // eachSetting lists the fields of a struct, those of its sections last, as a
 // TOML file wants them.
 func eachSetting(section string, v reflect.Value) []*setting {
@@ -153,7 +156,7 @@ func eachSetting(section string, v reflect.Value) []*setting {
 // open. It never fails: what is wrong becomes a problem, listed with all others.
 func loadConfig(flags servingFlags, environ []string) *configuration {
 	c := &configuration{env: map[string]string{}}
-	c.settings = eachSetting("", reflect.ValueOf(&c.Config).Elem())
+	c.settings = c.list()
 	for _, line := range environ {
 		name, value, _ := strings.Cut(line, "=")
 		c.env[name] = value

@@ -46,6 +46,9 @@ func (c *doctorCommand) Run(p *program) error {
 	}
 	if d.failed == 0 {
 		d.ok("configuration", "file: %s", orNone(loaded.path))
+		for _, name := range d.plan.strangers {
+			d.note("configuration", "there is no variable %s: 'parvis config' shows what there is", name)
+		}
 		d.all()
 	}
 	if d.failed > 0 {
@@ -139,6 +142,8 @@ func (d *doctor) database(keys secret.Keys) *db.DB {
 }
 
 func writeAndUndo(ctx context.Context, open *db.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	err := open.Update(ctx, func(tx *db.Tx) error {
 		if _, err := tx.Note(ctx, "doctor", "can write"); err != nil {
 			return err
@@ -154,7 +159,9 @@ func writeAndUndo(ctx context.Context, open *db.DB) error {
 // protected checks what the keys are for: that they belong to this database,
 // and that nobody altered its audit log.
 func (d *doctor) protected(open *db.DB, keys secret.Keys) {
-	known, err := (&storage{db: open}).knownKeys(d.ctx)
+	ctx, cancel := context.WithTimeout(d.ctx, patience)
+	defer cancel()
+	known, err := (&storage{db: open}).knownKeys(ctx)
 	switch {
 	case err != nil:
 		d.fail("keys", "what the database says of them cannot be read: %v.", err)

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -49,11 +50,34 @@ type storageFlags struct {
 	Database string `placeholder:"ADDRESS" help:"postgres://… Without it an SQLite file in the data folder."`
 }
 
-// servingFlags are those of whatever must also know the public address.
-type servingFlags struct {
+// addressFlags are those of whatever must also know the public address.
+type addressFlags struct {
 	storageFlags
-	Listen        string `placeholder:"ADDRESS" help:"Where to listen, as 127.0.0.1:8080 or :443."`
 	PublicAddress string `placeholder:"URL" help:"The address that people use, as https://sign-in.your-company.com."`
+}
+
+// servingFlags are those of whatever listens, or looks at what does.
+type servingFlags struct {
+	addressFlags
+	Listen string `placeholder:"ADDRESS" help:"Where to listen, as 127.0.0.1:8080 or :443."`
+}
+
+// plan loads and checks what a command needs that only opens the database.
+func (f storageFlags) plan(p *program) (plan, error) {
+	c := loadConfig(servingFlags{addressFlags: addressFlags{storageFlags: f}}, p.environ)
+	checked := c.checkStorage()
+	return checked, c.err()
+}
+
+// plan loads and checks the whole configuration.
+func (f addressFlags) plan(p *program) (plan, error) {
+	return servingFlags{addressFlags: f}.plan(p)
+}
+
+func (f servingFlags) plan(p *program) (plan, error) {
+	c := loadConfig(f, p.environ)
+	checked := c.check()
+	return checked, c.err()
 }
 
 // program is what a command works with besides its own flags.
@@ -67,7 +91,9 @@ type program struct {
 func run(args, environ []string, out, errors io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	// A second signal ends the program at once. Wrappers send the first one twice
+	// at the same moment, which is no second one.
+	context.AfterFunc(ctx, func() { time.Sleep(time.Second); stop() })
 
 	var c commands
 	code := -1
@@ -124,14 +150,6 @@ func pairs(args map[string]any) []any {
 	return all
 }
 
-// configure loads the configuration for a command and checks it as far as the
-// command needs it. All problems come as one error.
-func (p *program) configure(flags servingFlags, check func(*configuration) plan) (plan, error) {
-	c := loadConfig(flags, p.environ)
-	checked := check(c)
-	return checked, c.err()
-}
-
 // err lists every problem at once.
 func (c *configuration) err() error {
 	if len(c.problems) == 0 {
@@ -141,7 +159,7 @@ func (c *configuration) err() error {
 	if n := len(c.problems); n > 1 {
 		what = fmt.Sprintf("%d problems", n)
 	}
-	return fmt.Errorf("%s in the configuration:\n  - %s\nSettings come from the file (%s), then from the environment (PARVIS_MAIL_ADDRESS is [mail] address), then from flags.",
+	return fmt.Errorf("%s in the configuration:\n  - %s\nSettings come from the file (%s), then from the environment (PARVIS_MAIL_ADDRESS is [mail] address), then from flags",
 		what, strings.Join(c.problems, "\n  - "), orNone(c.path))
 }
 

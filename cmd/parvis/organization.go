@@ -26,7 +26,7 @@ type organizationCommands struct {
 }
 
 type createCommand struct {
-	servingFlags
+	addressFlags
 	Name      string `arg:"" help:"Name as people know it, such as 'Meridian Freight'."`
 	ShortName string `required:"" placeholder:"NAME" help:"Name as it stands in addresses, such as meridian."`
 	Owner     string `required:"" placeholder:"ADDRESS" help:"E-mail address of the owner."`
@@ -36,7 +36,7 @@ type createCommand struct {
 // Run creates and invites in one transaction. The link goes to the owner's
 // mailbox and nowhere else: that the owner reads it is what proves the address.
 func (c *createCommand) Run(p *program) error {
-	plan, err := p.configure(c.servingFlags, (*configuration).check)
+	plan, err := c.plan(p)
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,7 @@ func (c *createCommand) Run(p *program) error {
 			return err
 		}
 		var org directory.Organization
+		var invitation directory.Invitation
 		if err := s.db.Update(p.ctx, func(tx *db.Tx) (err error) {
 			org, err = directory.CreateOrganization(p.ctx, tx, directory.Operator(), directory.NewOrganization{
 				DisplayName: c.Name, ShortName: c.ShortName, Language: language,
@@ -57,32 +58,59 @@ func (c *createCommand) Run(p *program) error {
 			if err != nil {
 				return err
 			}
-			_, err = a.Invitations.Send(p.ctx, tx, directory.Operator(), org, directory.NewInvitation{
+			invitation, err = a.Invitations.Send(p.ctx, tx, directory.Operator(), org, directory.NewInvitation{
 				Email: c.Owner, Role: directory.Owner, Language: language,
 			})
 			return err
 		}); err != nil {
 			return err
 		}
-		runs, err := s.serverRuns(p.ctx)
+		fmt.Fprintf(p.out, "Created %s. Its page is %s/o/%s\n", org.DisplayName, plan.base, directory.PathName(org.ShortName))
+		fate, err := s.letterFate(p.ctx, invitation)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(p.out, "Created %s. Its page is %s/o/%s\n%s\n", org.DisplayName, plan.base, directory.PathName(org.ShortName),
-			letterNote(c.Owner, plan, runs))
+		fmt.Fprintf(p.out, "The invitation to %s %s.\n", invitation.Email, fate)
 		return nil
 	})
 }
 
-// letterNote tells what becomes of the owner's letter.
-func letterNote(owner string, p plan, serverRuns bool) string {
-	switch {
-	case p.smtp == nil:
-		return "The invitation to " + owner + " waits in the outbox: no mail server is configured ([mail] address)."
-	case !serverRuns:
-		return "The invitation to " + owner + " waits in the outbox: no server is running. 'parvis serve' sends it."
+// What a running server needs to send a letter, as a rule.
+const (
+	sendsWithin = 3 * time.Second
+	lookEvery   = 100 * time.Millisecond
+)
+
+// letterFate tells what became of the owner's letter, and waits a moment for it
+// where a server runs.
+func (s *storage) letterFate(ctx context.Context, i directory.Invitation) (string, error) {
+	if s.plan.smtp == nil {
+		return "waits in the outbox: no mail server is configured ([mail] address)", nil
 	}
-	return "The running server sends the invitation to " + owner + " now."
+	runs, err := s.serverRuns(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !runs {
+		return "waits in the outbox: no server is running. 'parvis serve' sends it", nil
+	}
+	for range sendsWithin / lookEvery {
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(lookEvery):
+		}
+		now, err := directory.InvitationByID(ctx, s.db, i.OrgID, i.ID)
+		switch {
+		case err != nil:
+			return "", err
+		case !now.SentAt.IsZero():
+			return "was sent", nil
+		case !now.BouncedAt.IsZero():
+			return "was refused by the mail server: " + now.Reply, nil
+		}
+	}
+	return "waits in the outbox and has not been sent yet. 'parvis doctor' tells whether the mail server can be used", nil
 }
 
 // serverRuns tells whether a server does the repeated work. One that was killed
@@ -140,7 +168,7 @@ func listOrganizations(w io.Writer, all []directory.Organization) error {
 
 // with opens an installation for a command that needs to know no public address.
 func (f storageFlags) with(p *program, work func(*storage) error) error {
-	plan, err := p.configure(servingFlags{storageFlags: f}, (*configuration).checkStorage)
+	plan, err := f.plan(p)
 	if err != nil {
 		return err
 	}

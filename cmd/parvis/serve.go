@@ -20,6 +20,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/i18n"
 	"parvis/internal/secret"
 )
 
@@ -28,7 +29,7 @@ type serveCommand struct{ servingFlags }
 // Run serves until it is told to end. Standard output gets what a person must
 // see once, standard error the log.
 func (c *serveCommand) Run(p *program) error {
-	plan, err := p.configure(c.servingFlags, (*configuration).check)
+	plan, err := c.plan(p)
 	if err != nil {
 		return err
 	}
@@ -51,6 +52,12 @@ func (c *serveCommand) Run(p *program) error {
 	}
 	if err := s.offerSetup(p.ctx, p.out); err != nil && !errors.Is(err, directory.ErrHasOwner) {
 		return errors.Join(err, s.db.Close())
+	}
+	for _, name := range plan.strangers {
+		log.Warn("unknown variable in the environment", "variable", name, "do", "'parvis config' shows what there is")
+	}
+	if plan.smtp == nil {
+		fmt.Fprintln(p.out, "No mail server is configured: letters wait in the outbox until [mail] address is set.")
 	}
 	s.announce(log)
 	return errors.Join(s.serve(p.ctx, a, listener, log), s.db.Close())
@@ -124,8 +131,12 @@ func (s *storage) offerSetup(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	catalogue, err := i18n.Load()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "This installation has no owner yet. Create the first organization and its owner at\n\n    %s/setup/%s\n\n"+
-		"The link works once and for %s. Whoever holds it owns the installation.\n", s.plan.base, token.Reveal(), lifetime)
+		"The link works once, within %s. Whoever holds it owns the installation.\n", s.plan.base, token.Reveal(), catalogue.In("en").Duration(lifetime))
 	return nil
 }
 
@@ -153,11 +164,11 @@ func isTrusted(r *http.Request, trusted []netip.Prefix) bool {
 	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) })
 }
 
-type setupLinkCommand struct{ servingFlags }
+type setupLinkCommand struct{ addressFlags }
 
 // Run prints a new link in place of one that was lost or has expired.
 func (c *setupLinkCommand) Run(p *program) error {
-	plan, err := p.configure(c.servingFlags, (*configuration).check)
+	plan, err := c.plan(p)
 	if err != nil {
 		return err
 	}
@@ -187,7 +198,7 @@ type migrateCommand struct{ storageFlags }
 // Run migrates and does nothing else, so that it can be given the address of a
 // database role that owns the tables, which serve need not know.
 func (c *migrateCommand) Run(p *program) error {
-	plan, err := p.configure(servingFlags{storageFlags: c.storageFlags}, (*configuration).checkStorage)
+	plan, err := c.plan(p)
 	if err != nil {
 		return err
 	}
@@ -214,7 +225,7 @@ type backupCommand struct {
 
 // Run copies the database while a server may be writing to it.
 func (c *backupCommand) Run(p *program) error {
-	plan, err := p.configure(servingFlags{storageFlags: c.storageFlags}, (*configuration).checkStorage)
+	plan, err := c.plan(p)
 	if err != nil {
 		return err
 	}

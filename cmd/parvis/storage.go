@@ -109,8 +109,15 @@ const unfinished = ".new-"
 // unfinishedKeys finds the keys of a first start that was cut short after the
 // database knew them, and their file; no name where there are none.
 func unfinishedKeys(path, known string) (secret.Keys, string) {
-	left, _ := filepath.Glob(path + unfinished + "*") //nolint:errcheck // A path of ours is a good pattern or matches nothing.
-	for _, name := range left {
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return secret.Keys{}, ""
+	}
+	for _, entry := range left {
+		name := filepath.Join(filepath.Dir(path), entry.Name())
+		if !strings.HasPrefix(name, path+unfinished) {
+			continue
+		}
 		if k, err := readKeys(name); err == nil && keysFit(k, known) {
 			return k, name
 		}
@@ -140,7 +147,12 @@ func (s *storage) adopt(ctx context.Context, fresh, path string) error {
 
 func (s *storage) migrate(ctx context.Context, note func(db.Migration)) error {
 	m, err := s.db.Migrate(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, db.ErrNewer):
+		return err
+	case err != nil && s.db.Path() == "":
+		return fmt.Errorf("%w\nWhere the server's role may not alter tables, let the role that owns them do it: parvis migrate --database ADDRESS", err)
+	case err != nil:
 		return err
 	}
 	if m.From != m.To {

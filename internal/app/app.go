@@ -75,7 +75,7 @@ func New(s Settings) (*App, error) {
 		return nil, err
 	}
 	base := s.Base.Scheme + "://" + s.Base.Host
-	outbox := mail.NewOutbox(s.Keys.Sealing, catalogue, s.From, s.SMTP)
+	outbox := mail.NewOutbox(s.Keys.Sealing, catalogue, s.From, s.SMTP, s.Log)
 	door := &session.Door{
 		Outbox: outbox, Base: base,
 		Idle: s.Lifetimes.SessionIdle, Absolute: s.Lifetimes.SessionAbsolute, Superseded: s.Lifetimes.SupersededToken,
@@ -87,7 +87,7 @@ func New(s Settings) (*App, error) {
 	}, s.Keys.Sealing)
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
-		Links: s.Links, NoReply: s.From, Proxies: s.Proxies, Log: s.Log,
+		Links: s.Links, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
 	}, web.Templates(), console.Templates())
 	if err != nil {
 		return nil, err
@@ -106,6 +106,19 @@ func New(s Settings) (*App, error) {
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}
 	return a, nil
+}
+
+// warnings are the catalogue keys of what the console says about settings that
+// are fit for trying out only (R-CFG-04).
+func (s Settings) warnings() []string {
+	var all []string
+	if s.SMTP == nil {
+		all = append(all, "console.warning.no_mail")
+	}
+	if s.Lifetimes != (Lifetimes{}) {
+		all = append(all, "console.warning.lifetimes")
+	}
+	return all
 }
 
 // sweep is repeated work: a plain function of the package that owns the rows.

@@ -22,8 +22,8 @@ var ErrChainBroken = errors.New("the audit log was altered")
 // nor does the chain show that the newest seals were cut off with their events.
 type Seals struct{ keys secret.Ring }
 
-// NewSeals uses keys that live outside the database.
-func NewSeals(keys secret.Ring) *Seals { return &Seals{keys} }
+// NewSeals uses keys derived from a ring that lives outside the database.
+func NewSeals(sealing secret.Ring) *Seals { return &Seals{sealing.For("audit seals")} }
 
 // perSeal bounds the work of one sweep's transaction.
 const perSeal = 5000

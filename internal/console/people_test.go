@@ -57,7 +57,7 @@ func TestInvite(t *testing.T) {
 		t.Errorf("in the list: %s", p.Text())
 	}
 	w.Browser(t).Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
-	if p := seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200); !p.Says("invitation accepted") || p.Has("button", "name", "do") && p.Has("button", "value", "resend") {
+	if p := seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200); !p.Says("invitation accepted") || p.Has("button", "value", "resend") {
 		t.Errorf("once it is accepted: %s", p.Text())
 	}
 	p = seen(t, b.Get("/o/alpha/admin/people?q=lin&state=active"), 200)
@@ -98,10 +98,12 @@ func TestInviteNamesEveryFaultAndKeepsWhatWasTyped(t *testing.T) {
 				if p.Has("p", "id", field+"-error") || p.Has("div", "id", field+"-error") {
 					faulty = append(faulty, field)
 				}
-				typed, ok := test.typed[field]
-				isChoice := field == "role" || field == "invited_language"
-				if ok && !isChoice && strings.ReplaceAll(p.Form("main").Values.Get(field), "\n", "\r\n") != strings.ReplaceAll(typed, "\n", "\r\n") && !strings.Contains(typed, "\n") {
-					t.Errorf("%s was typed as %q and is %q", field, typed, p.Form("main").Values.Get(field))
+			}
+			for _, field := range []string{"email", "name"} {
+				// A browser has no line breaks in such fields; HTML's reader makes one of two.
+				typed := strings.ReplaceAll(test.typed[field], "\r\n", "\n")
+				if got := p.Form("main").Values.Get(field); got != typed {
+					t.Errorf("%s was typed as %q and is %q", field, typed, got)
 				}
 			}
 			if !slices.Equal(faulty, test.faulty) {
@@ -123,7 +125,7 @@ func TestChangeOfLanguageKeepsTheForm(t *testing.T) {
 	if p.Lang() != "fr" || back.Get("email") != "not yet" || back.Get("role") != "helpdesk" || !p.Says("Inviter une personne") {
 		t.Errorf("%s: %v: %s", p.Lang(), back, p.Text())
 	}
-	form = b.Get("/o/alpha/admin/invitations/" + w.alpha.invitation).Form("main").Check("confirmed", "yes").Fill("language", "en")
+	form = b.Get("/o/alpha/admin/invitations/"+w.alpha.invitation).Form("main").Check("confirmed", "yes").Fill("language", "en")
 	if p := seen(t, form.Submit("language"), 200); p.Lang() != "en" || p.Form("main").Values.Get("confirmed") != "yes" {
 		t.Errorf("%s: %v", p.Lang(), p.Form("main").Values)
 	}

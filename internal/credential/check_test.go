@@ -265,8 +265,7 @@ func TestAPasswordIsNotPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	encoded, _ := json.Marshal(p)
-	for _, printed := range []string{fmt.Sprintf("%v %+v %#v %s %q", p, p, p, p, p), p.LogValue().String(), string(encoded)} {
+	for _, printed := range []string{fmt.Sprintf("%v %+v %#v %s %q", p, p, p, p, p), p.LogValue().String()} {
 		if strings.Contains(printed, "otter") {
 			t.Errorf("printed as %s", printed)
 		}

@@ -10,10 +10,6 @@ import (
 	"parvis/internal/secret"
 )
 
-// mostFailures in a row disable a password (NIST SP 800-63B-4 §3.2.2). The user
-// is not locked: a reset sets another one.
-const mostFailures = 100
-
 // Stored is the password of a user as stored. The zero Stored stands for none.
 type Stored struct {
 	Owner
@@ -43,28 +39,28 @@ func StoredPassword(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
 // error: an error would roll its own count back.
 type Outcome struct {
 	OK       bool
-	Failures int  // in a row, with this one
-	Disabled bool // this failure was the one that disabled the password
+	Failures int // in a row, with this one
 }
 
 // Confirm records a verdict. A password that was changed or disabled since it
 // was read is not the one compared: it is neither accepted nor counted. Where
 // there was nobody, the same statement changes nothing.
+//
+// A hundred failures in a row are to disable a password (NIST SP 800-63B-4
+// §3.2.2). They are counted, and nothing disables one yet: before there is a
+// reset, a stranger's guesses would lock its owner out for good (journeys 2.7).
 func Confirm(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
 	if v.OK {
 		return succeed(ctx, tx, v)
 	}
 	var o Outcome
 	_, err := tx.One(ctx, db.Into(&o.Failures), `
-		update passwords set failures = failures + 1,
-			disabled_at = case when failures + 1 >= $1 then $2 else disabled_at end
-		where org_id = $3 and user_id = $4 and hash = $5 and disabled_at is null
-		returning failures`,
-		mostFailures, db.Time(tx.Now()), string(v.stored.OrgID), string(v.stored.UserID), v.stored.hash)
+		update passwords set failures = failures + 1
+		where org_id = $1 and user_id = $2 and hash = $3 and disabled_at is null
+		returning failures`, string(v.stored.OrgID), string(v.stored.UserID), v.stored.hash)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("counting a failure of %s: %w", v.stored.UserID, err)
 	}
-	o.Disabled = o.Failures >= mostFailures
 	return o, nil
 }
 

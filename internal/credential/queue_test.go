@@ -49,6 +49,11 @@ func (w *work) startMany(n int, source string) {
 	}
 }
 
+func finish() {
+	time.Sleep(time.Minute)
+	synctest.Wait()
+}
+
 // idle tells that nothing of the queue is held any more.
 func (w *work) idle(t *testing.T, parallel, waiting int) {
 	t.Helper()
@@ -63,7 +68,7 @@ func TestDOS1SourcesTakeTurns(t *testing.T) {
 		w.startMany(6, "flood")
 		w.startMany(2, "honest")
 		w.startMany(1, "other")
-		time.Sleep(time.Minute)
+		finish()
 		want := []string{"flood", "flood", "honest", "other", "flood", "honest", "flood", "flood", "flood"}
 		if !slices.Equal(w.done, want) {
 			t.Errorf("done in the order %q, want %q", w.done, want)
@@ -77,7 +82,7 @@ func TestDOS1NoMoreAtOnceThanAllowed(t *testing.T) {
 		w := &work{q: newQueue(3, 100)}
 		w.startMany(20, "a")
 		w.startMany(20, "b")
-		time.Sleep(time.Minute)
+		finish()
 		if w.most != 3 || len(w.done) != 40 {
 			t.Errorf("%d at once and %d done, want 3 and 40", w.most, len(w.done))
 		}
@@ -101,7 +106,7 @@ func TestDOS1AFloodLeavesPlacesToOthers(t *testing.T) {
 		if got := w.busy[17:]; !slices.Contains(got, "third") {
 			t.Errorf("%q gave way: nobody gives way to a line as long as their own", got)
 		}
-		time.Sleep(time.Minute)
+		finish()
 		w.idle(t, 1, 8)
 	})
 }
@@ -117,7 +122,7 @@ func TestLeavingTheQueueHandsTheTurnOn(t *testing.T) {
 		w.start(timed, "late")
 		w.startMany(1, "last")
 		cancel()
-		time.Sleep(time.Minute)
+		finish()
 		if slices.Contains(w.done, "impatient") || w.done[len(w.done)-1] != "last" {
 			t.Errorf("done: %q", w.done)
 		}
@@ -128,8 +133,12 @@ func TestLeavingTheQueueHandsTheTurnOn(t *testing.T) {
 func TestPanicInTheQueueFreesThePlace(t *testing.T) {
 	q := newQueue(1, 1)
 	func() {
-		defer func() { recover() }()
-		q.do(t.Context(), "a", func() { panic("boom") })
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic went no further than the queue")
+			}
+		}()
+		_ = q.do(t.Context(), "a", func() { panic("boom") })
 	}()
 	ran := false
 	if err := q.do(t.Context(), "a", func() { ran = true }); err != nil || !ran {

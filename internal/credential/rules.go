@@ -104,11 +104,8 @@ func RulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, erro
 // SetRules changes the rules of an organization. Hashes that a shorter history
 // has no use for are deleted with it.
 func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules) error {
-	switch {
-	case actor.OrgID != org && actor.UserID != audit.Operator:
-		return directory.ErrNotFound
-	case !actor.Role.Governs(directory.Administrator):
-		return directory.ErrDenied
+	if err := actor.MaySetRules(org); err != nil {
+		return err
 	}
 	if err := r.check(); err != nil {
 		return err

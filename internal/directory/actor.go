@@ -45,6 +45,9 @@ func (a Actor) may(org OrgID, over Role) error {
 	return nil
 }
 
+// MaySetRules is nil for whoever may change the rules of an organization.
+func (a Actor) MaySetRules(org OrgID) error { return a.may(org, Administrator) }
+
 // event starts the audit event of what a does in an organization.
 func (a Actor) event(org OrgID, action audit.Action) audit.Event {
 	return audit.Event{OrgID: string(org), Actor: string(a.UserID), ActorName: a.Name, Action: action}

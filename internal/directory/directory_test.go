@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func open(t *testing.T) house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outbox := mail.NewOutbox(secret.NewKeys().Sealing, catalogue, "no-reply@parvis.example", nil)
+	outbox := mail.NewOutbox(secret.NewKeys().Sealing, catalogue, "no-reply@parvis.example", nil, slog.New(slog.DiscardHandler))
 	return house{d, t, clock, &directory.Invitations{Outbox: outbox, Base: "https://parvis.example"}}
 }
 

@@ -37,7 +37,7 @@ type Key struct {
 type Limiter struct{ lookup []byte }
 
 // NewLimiter uses the newest look-up key. Rotating it forgets every count.
-func NewLimiter(lookup secret.Ring) *Limiter { return &Limiter{lookup.Current().Bytes} }
+func NewLimiter(lookup secret.Ring) *Limiter { return &Limiter{lookup.For("limits").Current().Bytes} }
 
 // Key is the counter of p for the parts, such as an address and a network.
 func (l *Limiter) Key(p Policy, parts ...string) Key {
@@ -96,34 +96,37 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 	return taken, nil
 }
 
-// excluded.free_at is the instant of this take.
+// excluded.free_at is the instant of this take. A row without a delay refuses
+// nobody: of two takes at once the later instant may be written first.
 const (
+	expired    = `limits.expires_at <= excluded.free_at`
+	refused    = `limits.delay > 0 and limits.free_at > excluded.free_at`
 	takeBefore = `
 		insert into limits (id, taken, free, first, most, delay, free_at, allowed, expires_at)
 		values `
 	takeAfter = `
 		on conflict (id) do update set
 			taken = case
-				when limits.expires_at <= excluded.free_at then 1
-				when limits.free_at > excluded.free_at then limits.taken
+				when ` + expired + ` then 1
+				when ` + refused + ` then limits.taken
 				else limits.taken + 1 end,
 			delay = case
-				when limits.expires_at <= excluded.free_at then 0
-				when limits.free_at > excluded.free_at then limits.delay
+				when ` + expired + ` then 0
+				when ` + refused + ` then limits.delay
 				when limits.taken + 1 < excluded.free then 0
 				when limits.delay = 0 then excluded.first
 				when limits.delay * 2 > excluded.most then excluded.most
 				else limits.delay * 2 end,
 			free_at = case
-				when limits.expires_at <= excluded.free_at then excluded.free_at
-				when limits.free_at > excluded.free_at then limits.free_at
+				when ` + expired + ` then excluded.free_at
+				when ` + refused + ` then limits.free_at
 				when limits.taken + 1 < excluded.free then excluded.free_at
 				when limits.delay = 0 then excluded.free_at + excluded.first
 				when limits.delay * 2 > excluded.most then excluded.free_at + excluded.most
 				else excluded.free_at + limits.delay * 2 end,
-			allowed = limits.expires_at <= excluded.free_at or limits.free_at <= excluded.free_at,
+			allowed = ` + expired + ` or not (` + refused + `),
 			expires_at = case
-				when limits.expires_at > excluded.free_at and limits.free_at > excluded.free_at then limits.expires_at
+				when not (` + expired + `) and ` + refused + ` then limits.expires_at
 				else excluded.expires_at end
 		returning id, taken, allowed, free_at`
 )

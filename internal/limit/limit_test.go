@@ -113,6 +113,17 @@ func TestBRU2ParallelTakesAllowOnlyTheFreeOnes(t *testing.T) {
 	}
 }
 
+func TestTakesThatOvertakeEachOtherAreNotRefused(t *testing.T) {
+	d, clock := dbtest.Open(t)
+	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, "ada")
+	for range 3 {
+		clock.Advance(-time.Millisecond) // an earlier instant that is written later
+		if got := take(t, d, k); !got.Allowed {
+			t.Errorf("a free take was refused: %+v", got)
+		}
+	}
+}
+
 func TestSweepRemovesOnlyWhatIsForgotten(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)

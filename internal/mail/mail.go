@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	netmail "net/mail"
 	"time"
 
@@ -42,12 +43,13 @@ type Outbox struct {
 	catalogue *i18n.Catalogue
 	from      string
 	server    *SMTP
+	log       *slog.Logger
 }
 
 // NewOutbox makes the outbox whose letters come from an address, which may have
 // a name before it. Without a server letters are kept and wait for one.
-func NewOutbox(sealing secret.Ring, catalogue *i18n.Catalogue, from string, server *SMTP) *Outbox {
-	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server}
+func NewOutbox(sealing secret.Ring, catalogue *i18n.Catalogue, from string, server *SMTP, log *slog.Logger) *Outbox {
+	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server, log: log}
 }
 
 // From is the address that letters come from. Pages show it: people look for it

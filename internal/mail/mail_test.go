@@ -64,7 +64,7 @@ func newOutbox(t testing.TB, server *SMTP) *Outbox {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewOutbox(keys.Sealing, catalogue, sender, server)
+	return NewOutbox(keys.Sealing, catalogue, sender, server, slog.New(slog.DiscardHandler))
 }
 
 func (b *bench) invitation() InvitationParameters {
@@ -279,9 +279,6 @@ func TestParametersMovedToAnotherLetterDoNotOpen(t *testing.T) {
 
 func TestLogsNameLettersAndNotPeople(t *testing.T) {
 	var log bytes.Buffer
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
-	t.Cleanup(func() { slog.SetDefault(before) })
 	var code int
 	b := newBench(t, mailbox.Options{Recipient: func(to string) error {
 		if code == 250 {
@@ -289,6 +286,7 @@ func TestLogsNameLettersAndNotPeople(t *testing.T) {
 		}
 		return mailbox.Refuse(code, to+" is refused")
 	}})
+	b.outbox.log = slog.New(slog.NewTextHandler(&log, nil))
 	for _, code = range []int{250, 451, 503, 550} {
 		b.put(Letter{})
 		b.sweep()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"parvis/internal/db"
@@ -61,7 +60,7 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 	// letter a try.
 	c, err := o.server.connect(limited)
 	if err != nil {
-		slog.WarnContext(ctx, "mail server not reached", "error", err)
+		o.log.WarnContext(ctx, "mail server not reached", "error", err)
 		return postpone(ctx, d)
 	}
 	defer c.close()
@@ -174,8 +173,8 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (u
 		m, problem = o.render(l, p, now)
 	}
 	if problem != nil {
-		slog.ErrorContext(ctx, "letter not written", "letter", l.id, "error", problem)
-		return true, putOff(ctx, d, l, usefulUntil, "")
+		o.log.ErrorContext(ctx, "letter not written", "letter", l.id, "error", problem)
+		return true, o.putOff(ctx, d, l, usefulUntil, "")
 	}
 	answer, problem := c.send(m)
 	refused, isRefusal := errors.AsType[*refusal](problem)
@@ -183,13 +182,13 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (u
 	case problem == nil:
 		return true, mark(ctx, d, l, ending{sent: d.Now(), reply: answer})
 	case !isRefusal:
-		slog.WarnContext(ctx, "mail server failed", "letter", l.id, "error", problem)
-		return false, putOff(ctx, d, l, usefulUntil, "")
+		o.log.WarnContext(ctx, "mail server failed", "letter", l.id, "error", problem)
+		return false, o.putOff(ctx, d, l, usefulUntil, "")
 	case refused.permanent:
-		slog.WarnContext(ctx, "letter bounced", "letter", l.id, "org", l.orgID)
+		o.log.WarnContext(ctx, "letter bounced", "letter", l.id, "org", l.orgID)
 		return true, mark(ctx, d, l, ending{bounced: d.Now(), reply: refused.reply})
 	default:
-		return true, putOff(ctx, d, l, usefulUntil, refused.reply)
+		return true, o.putOff(ctx, d, l, usefulUntil, refused.reply)
 	}
 }
 
@@ -209,10 +208,10 @@ func mark(ctx context.Context, d *db.DB, l waiting, e ending) error {
 
 // putOff lets a letter wait for its next try, or ends it if that would come too
 // late.
-func putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil time.Time, answer string) error {
+func (o *Outbox) putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil time.Time, answer string) error {
 	next := d.Now().Add(delay(l.tries))
 	if !next.Before(usefulUntil) {
-		slog.WarnContext(ctx, "letter given up", "letter", l.id, "org", l.orgID)
+		o.log.WarnContext(ctx, "letter given up", "letter", l.id, "org", l.orgID)
 		return mark(ctx, d, l, ending{givenUp: d.Now(), reply: answer})
 	}
 	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {

@@ -18,8 +18,7 @@ import (
 
 // What the administration asks of a session (decision 13).
 const (
-	consoleProof  = 12 * time.Hour   // to read: a factor proved within
-	consoleIdle   = time.Hour        // to read: something done within
+	consoleProof  = 12 * time.Hour   // to read: a factor proved within, and no session.Pause since
 	consoleChange = 10 * time.Minute // to change anything: a factor proved within (R-SES-10)
 )
 
@@ -101,7 +100,7 @@ func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Vie
 		if !may(v.User.Role) {
 			return errNotForRole
 		}
-		if !v.Proved(consoleProof, s.DB.Now()) || v.idle > consoleIdle {
+		if !v.Proved(consoleProof, s.DB.Now()) || v.Rested(s.DB.Now()) {
 			return v.stepUp(consoleProof)
 		}
 		return h(v)
@@ -126,7 +125,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	case found == session.Nothing:
 		return v.signInFirst(key)
 	}
-	w := &Viewer{Visitor: v, Visit: visit, idle: visit.IdleFor(now)}
+	w := &Viewer{Visitor: v, Visit: visit}
 	v.viewer = w
 	v.syncLanguage(visit.User.Language)
 	if v.personActs() {
@@ -162,6 +161,11 @@ func (v *Visitor) personActs() bool {
 func (v *Visitor) signInFirst(orgKey string) error {
 	ctx := v.R.Context()
 	org, err := directory.OrganizationByName(ctx, v.site.DB, orgKey)
+	if errors.Is(err, directory.ErrNotFound) {
+		if slow := v.site.SignIn.UnknownOrganization(ctx); errors.Is(slow, signin.ErrTooOften) {
+			return slow
+		}
+	}
 	if err != nil {
 		return err
 	}

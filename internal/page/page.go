@@ -36,6 +36,7 @@ type Site struct {
 	Links     Links
 	NoReply   string         // the address that letters come from
 	Proxies   []netip.Prefix // peers whose X-Forwarded-* headers are believed
+	Warnings  []string       // catalogue keys of what administrators should know of this installation
 	Log       *slog.Logger
 
 	templates *template.Template

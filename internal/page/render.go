@@ -94,6 +94,9 @@ func (f Frame) Viewer() *Viewer { return f.v.viewer }
 // Links are the operator's pages in the footer.
 func (f Frame) Links() Links { return f.v.site.Links }
 
+// Warnings are what administrators should know of this installation.
+func (f Frame) Warnings() []string { return f.v.site.Warnings }
+
 // NoReply is the address that letters come from.
 func (f Frame) NoReply() string { return f.v.site.NoReply }
 

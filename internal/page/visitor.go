@@ -45,7 +45,6 @@ type Visitor struct {
 type Viewer struct {
 	*Visitor
 	session.Visit
-	idle time.Duration
 }
 
 // Language is the language of this page.
@@ -75,9 +74,9 @@ func (v *Visitor) Enter(cookie secret.Token, user directory.User, path string) e
 	return v.Redirect(path)
 }
 
-// Leave clears what this browser keeps of our pages and, where nobody is signed
+// Forget clears what this browser keeps of our pages and, where nobody is signed
 // in to it any more, the cookie.
-func (v *Visitor) Leave(nobodyLeft bool) {
+func (v *Visitor) Forget(nobodyLeft bool) {
 	v.W.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	if nobodyLeft {
 		v.clearCookie(browserCookie)

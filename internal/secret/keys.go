@@ -42,6 +42,19 @@ func (r Ring) ByID(id string) (Key, bool) {
 	return Key{}, false
 }
 
+// For derives the ring's keys for one purpose, so that no key serves two.
+func (r Ring) For(purpose string) Ring {
+	derived := make(Ring, len(r))
+	for i, k := range r {
+		b, err := hkdf.Key(sha256.New, k.Bytes, nil, "parvis "+purpose, keyBytes)
+		if err != nil {
+			panic(err) // the length is a constant that HKDF allows
+		}
+		derived[i] = Key{ID: k.ID, Bytes: b}
+	}
+	return derived
+}
+
 // Keys are the secrets of an installation that live outside its database: with
 // the database alone, sealed values cannot be read nor passwords tried.
 type Keys struct {
@@ -87,20 +100,15 @@ func (k Keys) Text() []byte {
 // A Box seals values of one purpose: AES-256-GCM with a random nonce under a
 // key derived for that purpose, with the row as associated data (R-CRY-03).
 type Box struct {
-	purpose string
-	keys    Ring
+	current string // id of the key for everything new
 	aead    map[string]cipher.AEAD
 }
 
 // NewBox derives the box's keys from the sealing ring.
 func NewBox(sealing Ring, purpose string) Box {
-	b := Box{purpose: purpose, keys: sealing, aead: make(map[string]cipher.AEAD, len(sealing))}
-	for _, k := range sealing {
-		derived, err := hkdf.Key(sha256.New, k.Bytes, nil, "parvis "+purpose, keyBytes)
-		if err != nil {
-			panic(err) // the length is a constant that HKDF allows
-		}
-		block, err := aes.NewCipher(derived)
+	b := Box{current: sealing.Current().ID, aead: make(map[string]cipher.AEAD, len(sealing))}
+	for _, k := range sealing.For(purpose) {
+		block, err := aes.NewCipher(k.Bytes)
 		if err != nil {
 			panic(err) // the key has 32 bytes
 		}
@@ -114,8 +122,7 @@ func NewBox(sealing Ring, purpose string) Box {
 
 // Seal encrypts plain for the row that associated names.
 func (b Box) Seal(plain []byte, associated string) string {
-	id := b.keys.Current().ID
-	return id + "." + base64.RawURLEncoding.EncodeToString(b.aead[id].Seal(nil, nil, plain, []byte(associated)))
+	return b.current + "." + base64.RawURLEncoding.EncodeToString(b.aead[b.current].Seal(nil, nil, plain, []byte(associated)))
 }
 
 // Open decrypts what Seal made for the same row, or returns ErrSealBroken.

@@ -88,15 +88,42 @@ func (v Visit) event(action audit.Action, after audit.Fields) audit.Event {
 
 // SetRules sets an organization's lifetimes, within their bounds. They hold for
 // open sessions at once.
-func SetRules(ctx context.Context, tx *db.Tx, org directory.OrgID, r Rules) error {
+func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules) error {
+	if err := actor.MaySetRules(org); err != nil {
+		return err
+	}
 	if r.Idle < ShortestIdle || r.Idle > LongestIdle || r.Absolute < ShortestAbsolute || r.Absolute > LongestAbsolute {
 		return fmt.Errorf("session rules of %s out of bounds: %v idle, %v in all", org, r.Idle, r.Absolute)
 	}
-	_, err := tx.Exec(ctx, `
+	before, err := rulesOf(ctx, tx, org)
+	if err != nil || before == r {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
 		insert into session_rules (org_id, idle, absolute) values ($1, $2, $3)
 		on conflict (org_id) do update set idle = excluded.idle, absolute = excluded.absolute`,
 		string(org), r.Idle.Microseconds(), r.Absolute.Microseconds())
-	return err
+	if err != nil {
+		return fmt.Errorf("setting the session rules of %s: %w", org, err)
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name, Action: "session_rules.changed", Target: string(org),
+		Before: before.fields(), After: r.fields(),
+	})
+}
+
+// rulesOf are an organization's lifetimes; no row means the defaults.
+func rulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, error) {
+	var idle, absolute int64
+	set, err := r.One(ctx, db.Into(&idle, &absolute), `select idle, absolute from session_rules where org_id = $1`, string(org))
+	if err != nil || !set {
+		return Rules{Idle, Absolute}, err
+	}
+	return Rules{time.Duration(idle) * time.Microsecond, time.Duration(absolute) * time.Microsecond}, nil
+}
+
+func (r Rules) fields() audit.Fields {
+	return audit.Fields{"idle": r.Idle.String(), "absolute": r.Absolute.String()}
 }
 
 // Sweep writes down the ends that time brought, and removes what was kept long

@@ -51,7 +51,7 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 	var idle, absolute *int64
 	s := &v.Session
 	into := append(b.targets(), &s.OrgID, &s.ID, &s.UserID, &s.BrowserID, &s.Methods,
-		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SeenAt), &s.Network, &s.Agent, &idle, &absolute)
+		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent, &idle, &absolute)
 	into = append(into, v.User.Targets()...)
 	into = append(into, v.Organization.Targets()...)
 	found, err := r.One(ctx, into, findStatement, token.Hash(secret.Browser), shortNameKey)
@@ -79,7 +79,7 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 
 const findStatement = `
 	select ` + browserColumns + `,
-		s.org_id, s.id, s.user_id, s.browser_id, s.methods, s.started_at, s.proved_at, s.seen_at, s.network, s.agent,
+		s.org_id, s.id, s.user_id, s.browser_id, s.methods, s.started_at, s.proved_at, s.seen_at, s.resumed_at, s.network, s.agent,
 		q.idle, q.absolute,
 		` + directory.UserColumns + `,
 		` + directory.OrganizationColumns + `

@@ -107,15 +107,16 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 
 // Touch notes that the person did something, unless that was noted just now.
 // A background request, a prefetch or a refresh is nothing that a person does.
+// Coming back after a Pause is noted too.
 func (d *Door) Touch(ctx context.Context, database *db.DB, v Visit) error {
 	if !v.stale(database.Now()) {
 		return nil
 	}
 	return database.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
-			update sessions set seen_at = $1
-			where org_id = $2 and id = $3 and ended_at is null`,
-			db.Time(tx.Now()), string(v.Session.OrgID), v.Session.ID)
+			update sessions set resumed_at = case when seen_at < $1 then $2 else resumed_at end, seen_at = $2
+			where org_id = $3 and id = $4 and ended_at is null`,
+			db.Time(tx.Now().Add(-Pause)), db.Time(tx.Now()), string(v.Session.OrgID), v.Session.ID)
 		return err
 	})
 }

@@ -28,6 +28,9 @@ const (
 	ShortestAbsolute = time.Hour
 	LongestAbsolute  = 180 * 24 * time.Hour
 
+	// Pause is how long somebody does nothing before coming back counts as
+	// such: what opened the administration must then be proved again.
+	Pause = time.Hour
 	// Superseded is how long a superseded token is honoured.
 	Superseded = 30 * time.Second
 	// Kept is how long ended sessions and their reasons are kept.
@@ -68,6 +71,7 @@ type Session struct {
 	StartedAt time.Time
 	ProvedAt  time.Time // when a factor was last proved
 	SeenAt    time.Time // when the person last did something, coarsely
+	ResumedAt time.Time // when the person came back after a Pause; zero if never
 	Network   string
 	Agent     string
 }
@@ -127,5 +131,7 @@ func (v Visit) Proved(within time.Duration, now time.Time) bool {
 	return !v.Browser.Superseded && now.Sub(v.Session.ProvedAt) <= within
 }
 
-// IdleFor is how long the person has done nothing, coarsely.
-func (v Visit) IdleFor(now time.Time) time.Duration { return now.Sub(v.Session.SeenAt) }
+// Rested tells that the person paused, and proved nothing since.
+func (v Visit) Rested(now time.Time) bool {
+	return v.Session.ProvedAt.Before(v.Session.ResumedAt) || now.Sub(v.Session.SeenAt) > Pause
+}

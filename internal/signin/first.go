@@ -41,7 +41,7 @@ func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error)
 		return Opened{}, err
 	}
 	if err := inv.Usable(s.DB.Now()); err != nil {
-		return Opened{}, err
+		return Opened{}, errors.Join(err, s.recordDeadLink(ctx, inv))
 	}
 	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: inv.Email, Name: f.Name, Language: f.Language}
 	hashed, err := s.firstPassword(ctx, f, org, user)
@@ -67,6 +67,16 @@ func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error)
 		return err
 	})
 	return opened, err
+}
+
+// recordDeadLink keeps that a link was used that does not work any more.
+func (s *Service) recordDeadLink(ctx context.Context, inv directory.Invitation) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		return audit.Record(ctx, tx, audit.Event{
+			OrgID: string(inv.OrgID), Actor: audit.Anonymous, Action: "invitation.refused", Result: audit.Refused,
+			Target: inv.ID, TargetName: inv.Email, After: audit.Fields{"state": inv.State(tx.Now())},
+		})
+	})
 }
 
 // Founding is what the page behind the very first link sends.

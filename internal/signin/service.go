@@ -3,6 +3,7 @@ package signin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -113,7 +114,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 			return err
 		}
 		if refused = !outcome.OK; refused {
-			return s.recordRefusal(ctx, tx, who, taken, outcome)
+			return s.recordRefusal(ctx, tx, who, taken)
 		}
 		a := p.Attempt
 		a.UserID, a.OrgID = who.User.ID, who.User.OrgID
@@ -162,15 +163,16 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 		who.known, err = s.Sessions.Knows(ctx, tx, p.Browser, address.Key)
 		return err
 	})
-	if err == directory.ErrNotFound {
-		return identified{}, s.unknownOrganization(ctx)
+	if errors.Is(err, directory.ErrNotFound) {
+		return identified{}, s.UnknownOrganization(ctx)
 	}
 	return who, err
 }
 
-// unknownOrganization says plainly that nobody knows the name: an organization's
-// existence is public (decision 12). It counts, so that names are not listed fast.
-func (s *Service) unknownOrganization(ctx context.Context) error {
+// UnknownOrganization says plainly that nobody knows the name: an organization's
+// existence is public (decision 12). It counts, in forms and in addresses alike,
+// so that names are not listed fast.
+func (s *Service) UnknownOrganization(ctx context.Context) error {
 	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerNetwork, network(ctx)))
 	if err != nil {
 		return err
@@ -209,14 +211,11 @@ func network(ctx context.Context) string {
 
 // recordRefusal keeps a failed proof. What was typed as an address is not kept:
 // it may be a password in the wrong field.
-func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, taken limit.Taken, outcome credential.Outcome) error {
+func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, taken limit.Taken) error {
 	e := audit.Event{
 		OrgID: string(cmp.Or(who.User.OrgID, who.named)), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
 		Target: string(who.User.ID), TargetName: who.User.Name,
 		After: audit.Fields{"method": Password},
-	}
-	if outcome.Disabled {
-		e.After["password_disabled"] = true
 	}
 	if len(taken.Crossed) > 0 {
 		e.After["slowed"] = taken.Crossed

@@ -881,3 +881,42 @@ func TestSEC2TheDatabaseHoldsOnlyHashesAndSealedValues(t *testing.T) {
 		}
 	}
 }
+
+// A full disk on SQLite, lost connections on PostgreSQL: an honest answer with a
+// reference while it lasts, and everything as before once it is over (R-RES-04).
+func TestSEC5DatabaseThatFailsIsToldHonestlyAndRecovers(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	do := func(statement string) {
+		t.Helper()
+		if err := s.DB.Exec(t.Context(), func(func(...any) error) error { return nil }, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	form := b.Get("/o/alpha/account").Form("main").Fill("name", "After the storm")
+	if s.DB.Path() == "" {
+		do(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
+	} else {
+		do(`pragma max_page_count = 1`) // no page more than there are: as on a full disk
+		for i := range 200 {            // until what is free within the file is used up
+			p := signIn(s.Browser(t), "/sign-in", fmt.Sprintf("nobody%d@alpha.example", i), strings.Repeat("x", 300))
+			if p.Status == 503 {
+				if !volatile.MatchString(p.Body) || p.Header.Get("Retry-After") == "" || len(p.Links()) == 0 {
+					t.Errorf("503 without reference, time or next step: %s", p.Text())
+				}
+				break
+			}
+			if i == 199 || p.Status != 422 && p.Status != 429 {
+				t.Fatalf("sign-in %d on a full disk: %d", i, p.Status)
+			}
+		}
+		do(`pragma max_page_count = 1073741823`)
+	}
+	for range 20 { // a pool may still hand out connections that are gone
+		if p := form.Submit(""); p.Status == 200 && p.Says("After the storm") {
+			return
+		}
+	}
+	t.Error("it did not recover")
+}

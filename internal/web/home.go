@@ -81,6 +81,6 @@ func (s *Server) leave(v *page.Viewer, end func(*db.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	v.Leave(len(left) == 0)
+	v.Forget(len(left) == 0)
 	return v.Redirect("/o/" + directory.PathName(v.Organization.ShortName) + "?signed-out")
 }

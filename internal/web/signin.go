@@ -58,6 +58,10 @@ func (s *Server) showDoor(v *page.Visitor) error {
 	org, err := directory.OrganizationByName(ctx, s.site.DB, v.R.PathValue("org"))
 	if errors.Is(err, directory.ErrNotFound) {
 		// An organization's existence is public; the page goes on with the name to correct.
+		unknown := s.signIn.UnknownOrganization(ctx)
+		if !errors.Is(unknown, signin.ErrOrganizationUnknown) {
+			return unknown
+		}
 		v.Status(fault.NotFound)
 		v.Form.Refuse("organization", v.R.PathValue("org"), signin.ErrOrganizationUnknown)
 		return s.renderSignIn(v, signInPage{AskOrganization: true})

@@ -168,7 +168,7 @@ func (s *show) add(ctx context.Context, a *app.App, sample sample) error {
 		if err := credential.SetRules(ctx, tx, operator, org.ID, sample.password); err != nil {
 			return err
 		}
-		if err := session.SetRules(ctx, tx, org.ID, sample.session); err != nil {
+		if err := session.SetRules(ctx, tx, directory.Operator(), org.ID, sample.session); err != nil {
 			return err
 		}
 		_, err = a.Invitations.Send(ctx, tx, operator, org, directory.NewInvitation{

@@ -175,6 +175,7 @@ create table sessions (
   started_at bigint not null,
   proved_at  bigint not null,  -- when a factor was last proved: what step-up asks
   seen_at    bigint not null,  -- when the person last did something, coarsely
+  resumed_at bigint,           -- when the person last came back after an hour without
   network    text   not null,
   agent      text   not null,
   ended_at   bigint,

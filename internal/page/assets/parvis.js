@@ -57,11 +57,15 @@ for (const select of all('.language select')) {
   button.hidden = true;
 }
 
-// Instants are written in the reader's own time zone, in the page's language.
+// Instants are written in the reader's own time zone and in the page's language,
+// the way it is written where the reader lives.
+const { lang } = document.documentElement;
+const locale = navigator.languages.find((tag) => tag.split('-')[0] === lang) ?? lang;
+
 for (const time of all('time[datetime]')) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.valueOf())) continue;
-  const style = 'day' in time.dataset ? { dateStyle: 'long' } : { dateStyle: 'long', timeStyle: 'short' };
+  const style = { dateStyle: time.closest('table') ? 'medium' : 'long', timeStyle: 'short' };
   time.title = time.textContent;
-  time.textContent = new Intl.DateTimeFormat(document.documentElement.lang, style).format(at);
+  time.textContent = new Intl.DateTimeFormat(locale, style).format(at);
 }

@@ -1,0 +1,207 @@
+package demo
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// start runs the demo with its temporary files in a folder of their own, and
+// returns what it told, its log and a function that ends it.
+func start(t *testing.T) (told Addresses, log *lockedText, temporary string, end func()) {
+	t.Helper()
+	temporary = t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	ctx, cancel := context.WithCancel(t.Context())
+	reading, writing := io.Pipe()
+	ended := make(chan error, 1)
+	log = &lockedText{}
+	go func() {
+		err := Run(ctx, Options{JSON: true, Out: writing, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		writing.CloseWithError(err)
+		ended <- err
+	}()
+	line, err := bufio.NewReader(reading).ReadBytes('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(line, &told); err != nil {
+		t.Fatal(err)
+	}
+	return told, log, temporary, func() {
+		t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the demo ended with %v", err)
+		}
+	}
+}
+
+// lockedText is read while the demo may write.
+type lockedText struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// dial knows names below localhost, as browsers do.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+}
+
+func newBrowser(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Jar: jar, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+}
+
+func do(t *testing.T, c *http.Client, r *http.Request) (status int, address, body string) {
+	t.Helper()
+	w, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Body.Close()
+	b, err := io.ReadAll(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.StatusCode, w.Request.URL.String(), string(b)
+}
+
+func request(t *testing.T, address string, form url.Values) *http.Request {
+	t.Helper()
+	if form == nil {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	return r
+}
+
+func TestBothOwnersGetInWithTheLinksThatAreTold(t *testing.T) {
+	told, log, temporary, end := start(t)
+	defer end()
+	for short, password := range map[string]string{
+		"meridian": "Seven zebras ride 9 trams!",   // classic rules want every kind of character
+		"lumen":    "seven zebras ride nine trams", // modern rules want length alone
+	} {
+		c, link := newBrowser(t), told.Links[short]
+		if !strings.HasPrefix(link, told.Address+"/invitation/") {
+			t.Fatalf("%s has the link %q", short, link)
+		}
+		if status, _, body := do(t, c, request(t, link, nil)); status != http.StatusOK {
+			t.Fatalf("%s: the link is answered %d\n%s", short, status, body)
+		}
+		status, at, body := do(t, c, request(t, link, url.Values{"name": {"Owner"}, "password": {password}, "repetition": {password}}))
+		if status != http.StatusOK || at != told.Address+"/o/"+short+"/home" {
+			t.Errorf("%s: arrived at %s (%d)\n%s", short, at, status, body)
+		}
+	}
+	if log.String() != "" {
+		t.Errorf("it warned:\n%s", log)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) != 1 {
+		t.Errorf("in the temporary folder are %v, %v, want the demo's", left, err)
+	}
+}
+
+func TestTheMailboxShowsLettersUnderItsOwnNameOnly(t *testing.T) {
+	told, _, temporary, end := start(t)
+	mailbox, err := url.Parse(told.Mailbox)
+	if err != nil || mailbox.Hostname() != "mailbox.localhost" {
+		t.Fatalf("the mailbox is at %s, %v", told.Mailbox, err)
+	}
+	c := newBrowser(t)
+	status, _, body := do(t, c, request(t, told.Mailbox, nil))
+	if status != http.StatusOK || !strings.Contains(body, "Meridian Freight") || !strings.Contains(body, "Lumen Health") {
+		t.Errorf("status %d\n%s", status, body)
+	}
+	// A page elsewhere whose name was made to point here is led away.
+	rebound := request(t, "http://127.0.0.1:"+mailbox.Port()+"/", nil)
+	rebound.Host = "evil.test:" + mailbox.Port()
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if status, _, body := do(t, c, rebound); status != http.StatusTemporaryRedirect || strings.Contains(body, "Meridian") {
+		t.Errorf("under another name: %d\n%s", status, body)
+	}
+	end()
+	left, err := os.ReadDir(temporary)
+	if err != nil || len(left) != 0 {
+		t.Errorf("after its end the demo left %v, %v", left, err)
+	}
+}
+
+func TestAPortThatIsTakenIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken, err := strconv.Atoi(port(l))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flag, o := range map[string]Options{"--port": {Port: taken}, "--mailbox-port": {MailboxPort: taken}} {
+		err := Run(t.Context(), o)
+		if err == nil || !strings.Contains(err.Error(), "port "+port(l)) || !strings.Contains(err.Error(), flag+" 0") {
+			t.Errorf("%s: got %v", flag, err)
+		}
+	}
+}
+
+func TestWhatIsPrintedNamesEveryAddress(t *testing.T) {
+	var out bytes.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Setenv("TMPDIR", t.TempDir())
+	err := Run(ctx, Options{Out: writer(func(p []byte) (int, error) { defer cancel(); return out.Write(p) }), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"http://localhost:", "http://mailbox.localhost:", "/invitation/", "Ctrl-C"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }

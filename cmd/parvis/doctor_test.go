@@ -1,0 +1,276 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/dbtest"
+	"parvis/internal/mailbox"
+)
+
+// A patient is an installation that a server runs on.
+type patient struct {
+	dir, base, database string
+	env                 []string
+}
+
+func newPatient(t *testing.T) patient {
+	t.Helper()
+	p := patient{dir: t.TempDir(), base: "http://localhost:" + freePort(t)}
+	p.database = filepath.Join(p.dir, "data", "parvis.db")
+	p.env = environment("PARVIS_PUBLIC_ADDRESS=" + p.base)
+	if onPostgres() {
+		p.database = dbtest.Address(t)
+		p.env = append(p.env, "PARVIS_DATABASE="+p.database)
+	}
+	return p
+}
+
+func (p patient) start(t *testing.T, args ...string) *process {
+	t.Helper()
+	return start(t, p.dir, p.base, p.env, args...)
+}
+
+// doctor returns its lines by check, and its exit code.
+func (p patient) doctor(t *testing.T, more ...string) (map[string]string, int) {
+	t.Helper()
+	out, _, code := parvis(t, p.dir, append(p.env, more...), "doctor")
+	lines := map[string]string{}
+	for line := range strings.Lines(out) {
+		if len(line) < 22 {
+			t.Fatalf("a line that is none: %q in\n%s", line, out)
+		}
+		check := strings.TrimSpace(line[6:20])
+		lines[check] += strings.TrimSpace(line[:4]) + " " + strings.TrimSpace(line[22:])
+	}
+	return lines, code
+}
+
+// wantLine wants a check to begin with a mark, and to say something.
+func wantLine(t *testing.T, lines map[string]string, check, mark, says string) {
+	t.Helper()
+	if got := lines[check]; !strings.HasPrefix(got, mark+" ") || !strings.Contains(got, says) {
+		t.Errorf("%s: got %q, want %s and %q", check, got, mark, says)
+	}
+}
+
+func TestDoctorFindsNothingWrongWithAHealthyInstallation(t *testing.T) {
+	p := newPatient(t)
+	box, err := mailbox.Start(t.Context(), "127.0.0.1:0", mailbox.Options{Username: "parvis", Password: "hunter2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.env = append(p.env, "PARVIS_MAIL_ADDRESS="+box.Address(), "PARVIS_MAIL_TLS=none", "PARVIS_MAIL_FROM=no-reply@parvis.test",
+		"PARVIS_MAIL_USERNAME=parvis")
+	server := start(t, p.dir, p.base, append(p.env, "PARVIS_MAIL_PASSWORD=hunter2"))
+	lines, code := p.doctor(t, "PARVIS_MAIL_PASSWORD=hunter2")
+	if code != 0 {
+		t.Errorf("exit code %d: %v", code, lines)
+	}
+	for _, check := range []string{"configuration", "data folder", "disk space", "database", "keys", "audit log", "public address", "proxy", "mail server"} {
+		wantLine(t, lines, check, "ok", "")
+	}
+	wantLine(t, lines, "clock", "note", "not compared")
+	for _, line := range lines {
+		if strings.Contains(line, "hunter2") {
+			t.Errorf("doctor prints a password: %s", line)
+		}
+	}
+
+	// A wrong password, then no mail server.
+	lines, code = p.doctor(t, "PARVIS_MAIL_PASSWORD=hunter3")
+	wantLine(t, lines, "mail server", "FAIL", box.Address())
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	box.Close()
+	lines, _ = p.doctor(t, "PARVIS_MAIL_PASSWORD=hunter2")
+	wantLine(t, lines, "mail server", "FAIL", "connection refused")
+
+	// A misspelt variable, a wrong setting.
+	lines, _ = p.doctor(t, "PARVIS_MAIL_PASSWORD=hunter2", "PARVIS_PUBLIC_ADRESS=x")
+	wantLine(t, lines, "configuration", "ok", "file: nonenote there is no variable PARVIS_PUBLIC_ADRESS")
+	lines, code = p.doctor(t)
+	wantLine(t, lines, "configuration", "FAIL", "[mail] wants both username and password")
+	if code != 1 || len(lines) != 1 {
+		t.Errorf("exit code %d, %v", code, lines)
+	}
+	if err := server.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDoctorFindsAWrongPublicAddress(t *testing.T) {
+	p := newPatient(t)
+	server := p.start(t)
+	if err := server.stop(); err != nil {
+		t.Fatal(err)
+	}
+	lines, code := p.doctor(t)
+	wantLine(t, lines, "public address", "FAIL", "nothing listens there. Start 'parvis serve'")
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+	defer elsewhere.Close()
+	lines, _ = p.doctor(t, "PARVIS_PUBLIC_ADDRESS="+elsewhere.URL)
+	wantLine(t, lines, "public address", "FAIL", "something else than parvis answers there, with status 200")
+
+	leading := httptest.NewServer(http.RedirectHandler("https://www.parvis.test/", http.StatusFound))
+	defer leading.Close()
+	lines, _ = p.doctor(t, "PARVIS_PUBLIC_ADDRESS="+leading.URL)
+	wantLine(t, lines, "public address", "FAIL", "it leads elsewhere, to https://www.parvis.test/")
+
+	other := newPatient(t)
+	other.start(t)
+	lines, _ = p.doctor(t, "PARVIS_PUBLIC_ADDRESS="+other.base)
+	wantLine(t, lines, "public address", "FAIL", "is answered by another installation")
+
+	lines, _ = p.doctor(t, "PARVIS_PUBLIC_ADDRESS=https://no-such-name.invalid")
+	wantLine(t, lines, "public address", "FAIL", "Enter the name in DNS")
+}
+
+// proxied puts a proxy in front of a server that listens elsewhere.
+func proxied(t *testing.T, change func(*httputil.ProxyRequest)) (front, back string) {
+	t.Helper()
+	back = "127.0.0.1:" + freePort(t)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: back})
+		r.Out.Host = r.In.Host
+		r.SetXForwarded()
+		change(r)
+	}})
+	t.Cleanup(proxy.Close)
+	return "http://localhost:" + port(proxy.Listener.Addr().String()), back
+}
+
+func TestDoctorFindsAProxyThatIsNotTrusted(t *testing.T) {
+	p := newPatient(t)
+	var back string
+	p.base, back = proxied(t, func(*httputil.ProxyRequest) {})
+	p.env[2] = "PARVIS_PUBLIC_ADDRESS=" + p.base
+	server := p.start(t, "--listen", back)
+	lines, code := p.doctor(t)
+	wantLine(t, lines, "public address", "ok", "is answered by this installation")
+	wantLine(t, lines, "proxy", "FAIL", `write trusted_proxies = ["127.0.0.1"]`)
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	for range 3 {
+		get(t, http.DefaultClient, p.base+"/sign-in")
+	}
+	if err := server.stop(); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(server.log.String(), "forwarding headers of an untrusted peer are ignored"); n != 1 {
+		t.Errorf("the server warns %d times of the proxy, want once\n%s", n, server.log)
+	}
+
+	p.env = append(p.env, "PARVIS_TRUSTED_PROXIES=127.0.0.1")
+	p.start(t, "--listen", back)
+	lines, code = p.doctor(t)
+	wantLine(t, lines, "proxy", "ok", "trusted, and says for whom it asks")
+	if code != 0 {
+		t.Errorf("exit code %d: %v", code, lines)
+	}
+}
+
+func TestDoctorFindsAProxyThatAltersRequests(t *testing.T) {
+	p := newPatient(t)
+	var back string
+	p.base, back = proxied(t, func(r *httputil.ProxyRequest) { r.Out.Host = "backend" })
+	p.env[2] = "PARVIS_PUBLIC_ADDRESS=" + p.base
+	p.env = append(p.env, "PARVIS_TRUSTED_PROXIES=127.0.0.1")
+	p.start(t, "--listen", back)
+	lines, _ := p.doctor(t)
+	wantLine(t, lines, "public address", "FAIL", "the proxy in front asks the server under another name")
+}
+
+func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
+	p := newPatient(t)
+	lines, code := p.doctor(t)
+	wantLine(t, lines, "data folder", "FAIL", "there is no folder data")
+	wantLine(t, lines, "keys", "FAIL", "data/keys is missing")
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Stat(filepath.Join(p.dir, "data")); err == nil {
+		t.Error("doctor made a data folder")
+	}
+	server := p.start(t)
+	owner(t, server)
+	for range 100 { // until a sweep has sealed something
+		if lines, _ = p.doctor(t); !strings.HasPrefix(lines["audit log"], "ok 0 ") {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	wantLine(t, lines, "audit log", "ok", "seals hold")
+	if err := os.Chmod(filepath.Join(p.dir, "data"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	execAll(t, p.database, `update audit_events set actor_name = 'Eve' where seal = 1`)
+	lines, _ = p.doctor(t)
+	wantLine(t, lines, "audit log", "FAIL", "the audit log was altered: seal 1")
+	wantLine(t, lines, "data folder", "FAIL", "chmod 700 data")
+	execAll(t, p.database, `update installation set value = 'sealing x y' where name = 'keys'`)
+	lines, _ = p.doctor(t)
+	wantLine(t, lines, "keys", "FAIL", "are not the keys of this database")
+	if err := server.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDoctorFindsADatabaseThatItCannotWrite(t *testing.T) {
+	if !onPostgres() {
+		t.Skip("root writes every file; roles there are on PostgreSQL")
+	}
+	p := newPatient(t)
+	if err := p.start(t).stop(); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(p.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := "r" + strings.TrimPrefix(u.Path, "/t_x_")
+	execAll(t, p.database, "create role "+role+" login", "grant select on all tables in schema public to "+role)
+	t.Cleanup(func() { execAll(t, p.database, "drop owned by "+role, "drop role "+role) })
+	u.User = url.User(role)
+	lines, _ := p.doctor(t, "PARVIS_DATABASE="+u.String())
+	wantLine(t, lines, "database", "FAIL", "it cannot be written")
+	u.Host = "127.0.0.1:1"
+	lines, _ = p.doctor(t, "PARVIS_DATABASE="+u.String())
+	wantLine(t, lines, "database", "FAIL", "Is it running")
+}
+
+func TestDoctorJudgesClocks(t *testing.T) {
+	now := dbtest.Start
+	tests := map[string]struct {
+		other time.Time
+		want  string
+	}{
+		"the same":     {now.Add(-time.Second), "ok    clock           agrees with the moon"},
+		"we are ahead": {now.Add(-90 * time.Second), "FAIL  clock           this machine is 1m30s ahead of the moon."},
+		"we lag":       {now.Add(time.Hour), "FAIL  clock           this machine is 1h0m0s behind the moon."},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out text
+			d := doctor{out: &out}
+			d.compare(now, tt.other, "the moon")
+			if !strings.HasPrefix(out.String(), tt.want) || (d.failed > 0) != strings.HasPrefix(tt.want, "FAIL") {
+				t.Errorf("got %q, want %q", out.String(), tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,233 @@
+package console_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/idptest"
+)
+
+func TestAuditLog(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Auditor]
+	member := w.alpha.browsers[directory.Member]
+	form := member.Get("/o/alpha/account").Form("main").Fill("name", "Mia Renamed")
+	seen(t, form.Submit(""), 200)
+	seen(t, member.Get("/o/alpha/admin"), 403)
+
+	p := seen(t, b.Get("/o/alpha/admin/audit"), 200)
+	for _, line := range []string{"Profile changed 22 November 2026, 09:00 UTC Person member of alpha Mia Renamed done",
+		"Request refused 22 November 2026, 09:00 UTC Mia Renamed GET /o/alpha/admin refused",
+		"Invitation sent 22 November 2026, 09:00 UTC operator of the installation",
+	} {
+		if !p.Says(line) {
+			t.Errorf("the log does not say %q: %s", line, p.Text())
+		}
+	}
+	p = seen(t, b.Get("/o/alpha/admin/audit?result=refused"), 200)
+	if !p.Says("Request refused") || p.Says("Profile changed") {
+		t.Errorf("only refusals: %s", p.Text())
+	}
+	id := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
+	person := seen(t, b.Get("/o/alpha/admin/people/"+id), 200)
+	entries := slices.DeleteFunc(person.Links(), func(l string) bool { return !strings.Contains(l, "audit?q=") })
+	if len(entries) != 1 {
+		t.Fatalf("the way to a person's entries: %v", entries)
+	}
+	p = seen(t, b.Get(entries[0]), 200)
+	if !p.Says("Signed in") || !p.Says("Profile changed") || p.Says("Person owner of alpha") {
+		t.Errorf("one person's entries: %s", p.Text())
+	}
+}
+
+func TestAuditEntry(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Auditor]
+	member := w.alpha.browsers[directory.Member]
+	member.Header.Set("User-Agent", "Lynx/2.9")
+	seen(t, member.Get("/o/alpha/account").Form("main").Fill("name", "Mia Renamed").Submit(""), 200)
+	event := w.events(t, w.alpha.ID, "user.profile_changed")[0]
+
+	path := "/o/alpha/admin/audit/" + event.ID
+	p := seen(t, b.Get(path), 200)
+	for _, what := range []string{
+		"Name Person member of alpha Mia Renamed", // before and after, side by side
+		"user.profile_changed", "Lynx/2.9", "127.0.0.1", event.Origin.Request, event.ID, "2026-11-22T09:00:00Z", "not sealed yet",
+	} {
+		if !p.Says(what) {
+			t.Errorf("the entry does not say %q: %s", what, p.Text())
+		}
+	}
+	if !slices.Contains(p.Links(), "/o/alpha/admin/people/"+event.Actor) {
+		t.Errorf("no way to who did it: %v", p.Links())
+	}
+	if err := w.Seals.Sweep(t.Context(), w.DB); err != nil {
+		t.Fatal(err)
+	}
+	if p := seen(t, b.Get(path), 200); !p.Says("sealed: a later change") {
+		t.Errorf("once it is sealed: %s", p.Text())
+	}
+}
+
+// Whatever an event recorded is shown as text, under its own name if need be.
+func TestAuditEntryOfAnyShape(t *testing.T) {
+	w := start(t)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return audit.Record(ctx, tx, audit.Event{
+			OrgID: string(w.alpha.ID), Actor: audit.System, ActorName: audit.System, Action: "signin.refused", Result: audit.Refused,
+			Target: "dom_x", TargetName: "<i>x</i>",
+			Before: audit.Fields{"novel": []string{"<b>", "&amp;"}, "digit": false},
+			After:  audit.Fields{"digit": true, "history": 10, "unheard": nil},
+		})
+	})
+	id := w.events(t, w.alpha.ID, "signin.refused")[0].ID
+	p := seen(t, w.alpha.browsers[directory.Owner].Get("/o/alpha/admin/audit/"+id), 200)
+	for _, what := range []string{`novel ["<b>","&amp;"] —`, "Digit required false true", "Passwords remembered — 10", "unheard — null", "Parvis itself", "<i>x</i> dom_x", "Network address —"} {
+		if !p.Says(what) {
+			t.Errorf("the entry does not say %q: %s", what, p.Text())
+		}
+	}
+}
+
+func TestAuditPaging(t *testing.T) {
+	w := start(t)
+	const many = 130
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		for range many {
+			if err := audit.Record(ctx, tx, audit.Event{OrgID: string(w.alpha.ID), Actor: audit.System, Action: "bootstrap.created"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	lines, pages := map[string]int{}, 0
+	for path := "/o/alpha/admin/audit?q=bootstrap"; path != ""; pages++ {
+		p := seen(t, w.alpha.browsers[directory.Owner].Get(path), 200)
+		path = ""
+		for _, link := range p.Links() {
+			switch {
+			case strings.Contains(link, "before="):
+				path = link
+			case strings.Contains(link, "/admin/audit/evt_"):
+				lines[link]++
+			}
+		}
+		if back := slices.Contains(p.Links(), "/o/alpha/admin/audit?q=bootstrap"); back != (pages > 0) {
+			t.Errorf("page %d leads back to the newest: %v", pages, back)
+		}
+	}
+	if len(lines) != many || pages != 3 {
+		t.Errorf("%d lines on %d pages", len(lines), pages)
+	}
+}
+
+// dotted is how actions, and the catalogue's keys, are written.
+var dotted = regexp.MustCompile(`"([a-z_]+\.[a-z_]+)"`)
+
+// In a file that records events, a dotted literal that is no key is an action.
+func TestEveryActionHasAName(t *testing.T) {
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(key string) bool { return catalogue.In("en").Text(key) != "["+key+"]" }
+	actions := 0
+	source := os.DirFS("..")
+	err = fs.WalkDir(source, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		text, err := fs.ReadFile(source, name)
+		if err != nil || !strings.Contains(string(text), `"parvis/internal/audit"`) {
+			return err
+		}
+		for _, m := range dotted.FindAllStringSubmatch(string(text), -1) {
+			if has(m[1]) {
+				continue
+			}
+			actions++
+			if !has("audit.action." + m[1]) {
+				t.Errorf("%s has %s, which is no key, and no action that the catalogue names", name, m[1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if actions < 17 {
+		t.Errorf("only %d actions found: has the way to write them changed?", actions)
+	}
+}
+
+// Every page in every language, in each shape that it has; and in the pseudo
+// language, which shows a sentence that comes from no catalogue.
+func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	paths := []string{"people", "people?q=nobody+at+all", "people/" + w.alpha.user, "people/invite", "audit", "audit?q=nothing+at+all", "audit/" + w.alpha.event, "invitations/" + w.alpha.invitation, "invitations/" + w.alpha.invitation + "?sent"}
+	for _, ended := range []string{"opened_at", "accepted_at", "withdrawn_at", "replaced_at"} {
+		inv := w.invitation(t, w.alpha.Organization, ended+"@alpha.example", directory.Helpdesk)
+		w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, `update invitations set `+ended+` = created_at where org_id = $1 and id = $2`, string(w.alpha.ID), inv.ID)
+			return err
+		})
+		paths = append(paths, "invitations/"+inv.ID)
+	}
+	for _, language := range []string{"fr", "en"} {
+		b.Post("/o/alpha/language", map[string][]string{"language": {language}, "page": {"/o/alpha/home"}})
+		for _, path := range paths {
+			if p := seen(t, b.Get("/o/alpha/admin/"+path), 200); p.Lang() != language {
+				t.Errorf("%s is in %q, not in %q", path, p.Lang(), language)
+			}
+		}
+	}
+	w.Site.Catalogue = i18n.Pseudo()
+	for _, path := range paths {
+		for _, bare := range bareTexts(t, b.Get("/o/alpha/admin/"+path)) {
+			t.Errorf("%s says %q, which is in no catalogue", path, bare)
+		}
+	}
+}
+
+// data is what pages show besides sentences.
+var data = regexp.MustCompile(`^(Parvis|—|Alpha Freight|Person \w+ of alpha|PA|English|Français|[\w.+-]+@[\w.]+|[a-z]{3}_[a-z2-7]+|[a-z_]+\.[a-z_]+|20\d\d-\d\d-\d\dT[\d:]+Z|nobody at all|nothing at all|250 .*|Go-http-client/2\.0|127\.0\.0\.1|alpha|en|Person \w+ of alpha · Parvis)$`)
+
+// bareTexts are the texts of a page's own content that are neither sentences of
+// the catalogue nor data.
+func bareTexts(t *testing.T, p *idptest.Page) []string {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(p.Body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bare []string
+	check := func(text string) {
+		text = strings.TrimSpace(text)
+		if text != "" && !strings.Contains(text, "[!! ") && !data.MatchString(text) {
+			bare = append(bare, text)
+		}
+	}
+	for n := range doc.Descendants() {
+		if n.Type == html.TextNode && n.Parent.Data != "script" && n.Parent.Data != "style" {
+			check(n.Data)
+		}
+		for _, a := range n.Attr {
+			if slices.Contains([]string{"placeholder", "title", "aria-label", "alt"}, a.Key) {
+				check(a.Val)
+			}
+		}
+	}
+	return bare
+}

@@ -1,0 +1,136 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"parvis/internal/app"
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+)
+
+// world is a server with two organizations: alpha with a person in each role,
+// and beta, whose rows alpha must never see.
+type world struct {
+	*idptest.Server
+	alpha, beta organization
+}
+
+type organization struct {
+	directory.Organization
+	browsers map[directory.Role]*idptest.Browser
+	// One id of each kind that the console's paths name.
+	user, invitation, event string
+}
+
+func start(t *testing.T, change ...func(*app.Settings)) *world {
+	t.Helper()
+	w := &world{Server: idptest.Start(t, change...)}
+	w.alpha = w.organization(t, "Alpha Freight", "alpha", directory.Roles...)
+	w.beta = w.organization(t, "Beta Shipping", "beta", directory.Owner)
+	return w
+}
+
+func (w *world) organization(t *testing.T, name, short string, roles ...directory.Role) organization {
+	t.Helper()
+	o := organization{Organization: w.Organization(t, name, short), browsers: map[directory.Role]*idptest.Browser{}}
+	for _, role := range roles {
+		o.browsers[role] = w.Join(t, o.Organization, string(role)+"@"+short+".example", "Person "+string(role)+" of "+short, role)
+	}
+	o.user = w.idOf(t, o.ID, "users", string(directory.Owner)+"@"+short+".example")
+	o.invitation = w.invitation(t, o.Organization, "waiting@"+short+".example", directory.Member).ID
+	o.event = w.events(t, o.ID, "organization.created")[0].ID
+	return o
+}
+
+func (w *world) idOf(t *testing.T, org directory.OrgID, table, email string) string {
+	t.Helper()
+	var id string
+	found, err := w.DB.One(t.Context(), db.Into(&id), `select id from `+table+` where org_id = $1 and email = $2 order by created_at desc, id limit 1`, string(org), email)
+	if err != nil || !found {
+		t.Fatalf("no %s in %s: %v", email, table, err)
+	}
+	return id
+}
+
+// invitation is sent by the operator and its letter left in the outbox.
+func (w *world) invitation(t *testing.T, org directory.Organization, email string, role directory.Role) directory.Invitation {
+	t.Helper()
+	var inv directory.Invitation
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		inv, err = w.Invitations.Send(ctx, tx, directory.Operator(), org, directory.NewInvitation{Email: email, Role: role, Language: "en"})
+		return err
+	})
+	return inv
+}
+
+func (w *world) stateOf(t *testing.T, org directory.OrgID, id string) directory.InvitationState {
+	t.Helper()
+	inv, err := directory.InvitationByID(t.Context(), w.DB, org, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inv.State(w.Clock.Now())
+}
+
+// rows are all that an organization has, as text.
+func (w *world) rows(t *testing.T, org directory.OrgID) string {
+	t.Helper()
+	var all []string
+	for _, statement := range []string{
+		`select 'user', id, email, display_name, role, coalesce(deactivated_at, 0) from users where org_id = $1 order by id`,
+		`select 'invitation', id, email, display_name, role, coalesce(accepted_at, withdrawn_at, replaced_at, opened_at, 0) from invitations where org_id = $1 order by id`,
+		`select 'letter', id, recipient, kind, language, coalesce(sent_at, given_up_at, 0) from letters where org_id = $1 order by id`,
+		`select 'event', id, action, actor, target, at from audit_events where org_id = $1 order by id`,
+	} {
+		if err := w.DB.Rows(t.Context(), func(scan func(...any) error) error {
+			var kind, id, a, b, c string
+			var at int64
+			err := scan(&kind, &id, &a, &b, &c, &at)
+			all = append(all, fmt.Sprint(kind, id, a, b, c, at))
+			return err
+		}, statement, string(org)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+func (w *world) events(t *testing.T, org directory.OrgID, action audit.Action) []audit.Stored {
+	t.Helper()
+	page, err := audit.List(t.Context(), w.DB, audit.Query{OrgID: string(org), Search: string(action)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(page.Events, func(e audit.Stored) bool { return e.Action != action })
+}
+
+// proveAgain answers the page that asks for fresh proof.
+func proveAgain(t *testing.T, p *idptest.Page) *idptest.Page {
+	t.Helper()
+	if !strings.HasPrefix(p.URL.Path, "/sign-in/") {
+		t.Fatalf("no proof was asked for at %s (%d): %s", p.URL, p.Status, p.Text())
+	}
+	return p.Form("main").Fill("password", idptest.Password).Submit("")
+}
+
+// gap is what a page shows of a key, or of a placeholder, that the catalogue misses.
+var gap = regexp.MustCompile(`\[[a-z_]+\.[a-z_.]+\]|\[[A-Z][A-Za-z]*\]`)
+
+// seen asserts that a page came, whole, in a language.
+func seen(t *testing.T, p *idptest.Page, status int) *idptest.Page {
+	t.Helper()
+	if p.Status != status {
+		t.Fatalf("%s: %d, want %d: %s", p.URL, p.Status, status, p.Text())
+	}
+	if found := gap.FindString(p.Text()); found != "" {
+		t.Errorf("%s shows a gap: %s", p.URL, found)
+	}
+	return p
+}

@@ -1,0 +1,125 @@
+package page
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/i18n"
+)
+
+// Pitfall 29: nginx and HAProxy append to a forged header, so trusted proxies
+// are counted from the right.
+func TestClientAddressIsTheLastThatNoTrustedProxyWrote(t *testing.T) {
+	s := &Site{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}
+	tests := map[string]struct {
+		peer    string
+		forward []string
+		want    string
+	}{
+		"no proxy, no header":                {"192.0.2.1:1", nil, "192.0.2.1"},
+		"no proxy, forged header":            {"192.0.2.1:1", []string{"203.0.113.9"}, "192.0.2.1"},
+		"a proxy":                            {"10.0.0.1:1", []string{"192.0.2.1"}, "192.0.2.1"},
+		"a proxy that appended to a forgery": {"10.0.0.1:1", []string{"203.0.113.9, 192.0.2.1"}, "192.0.2.1"},
+		"two proxies":                        {"10.0.0.1:1", []string{"203.0.113.9, 192.0.2.1, 10.0.0.2"}, "192.0.2.1"},
+		"two header lines":                   {"10.0.0.1:1", []string{"203.0.113.9", "192.0.2.1"}, "192.0.2.1"},
+		"garbage relaxes nothing":            {"10.0.0.1:1", []string{"<script>"}, "10.0.0.1"},
+		"garbage behind a real one":          {"10.0.0.1:1", []string{"192.0.2.1, unknown"}, "10.0.0.1"},
+		"an empty header":                    {"10.0.0.1:1", []string{""}, "10.0.0.1"},
+		"proxies all the way":                {"10.0.0.1:1", []string{"10.0.0.3"}, "10.0.0.3"},
+		"an IPv6 client":                     {"[fd00::1]:1", []string{"2001:db8::7"}, "2001:db8::7"},
+		"an IPv4 address in IPv6":            {"10.0.0.1:1", []string{"::ffff:192.0.2.1"}, "192.0.2.1"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = tt.peer
+			r.Header["X-Forwarded-For"] = tt.forward
+			if got := s.clientAddress(r); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzLocalPath(f *testing.F) {
+	for _, seed := range []string{"/", "//x", "/\\x", "/a?b=c", "https://x", "/%2f%2fx", "/\t/x", "\x00", "/a#b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p := localPath(s)
+		u, err := url.Parse("https://parvis.example/o/x/home")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := u.Parse(p)
+		if err != nil || to.Host != "parvis.example" || to.Scheme != "https" || !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t") {
+			t.Errorf("%q leads to %q", s, p)
+		}
+	})
+}
+
+func FuzzForm(f *testing.F) {
+	f.Add("email=a%40b.example&password=x")
+	f.Add("email=a&email=b")
+	f.Add("do=language&language=fr")
+	f.Add("%zz")
+	f.Add("a=%00")
+	f.Fuzz(func(t *testing.T, body string) {
+		r := httptest.NewRequest("POST", "/sign-in", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		v := &Visitor{W: httptest.NewRecorder(), R: r, site: &Site{}, Form: &Form{}}
+		if v.readForm(Fields{"email", "password"}) != nil {
+			return
+		}
+		for name, values := range v.Form.values {
+			if len(values) != 1 || strings.ContainsRune(values[0], 0) {
+				t.Errorf("field %q came as %q", name, values)
+			}
+		}
+		if _, kept := v.Form.withoutSecrets()["password"]; kept {
+			t.Error("a password is kept")
+		}
+	})
+}
+
+// A database that goes away in the middle of a request is answered 503 with a
+// reference, and the process lives on (R-RES-04).
+func TestDatabaseThatGoesAwayIsAnsweredWithAReference(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	s, err := New(Site{DB: d, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Anyone("GET /slow", func(v *Visitor) error {
+		ctx, cancel := context.WithTimeout(v.R.Context(), time.Nanosecond)
+		defer cancel()
+		return d.Update(ctx, func(*db.Tx) error { return nil })
+	})
+	s.Anyone("GET /panic", func(*Visitor) error { panic("boom") })
+	for path, want := range map[string]int{"/slow": 503, "/panic": 500} {
+		r := httptest.NewRequest("GET", "https://parvis.example"+path, nil)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		body := w.Body.String()
+		at := strings.Index(body, "req_")
+		if w.Code != want || at < 0 || !strings.Contains(log.String(), body[at:at+14]) {
+			t.Errorf("%s: %d, and the reference on the page is not in the log", path, w.Code)
+		}
+		if strings.Contains(body, "boom") || strings.Contains(body, "deadline") {
+			t.Errorf("%s shows what is inside: %s", path, body)
+		}
+	}
+}

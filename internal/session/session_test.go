@@ -1,0 +1,137 @@
+package session_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"parvis/internal/app"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+	"parvis/internal/session"
+)
+
+func TestEleventhOrganizationOfABrowserEndsTheOneUnusedLongest(t *testing.T) {
+	s := idptest.Start(t)
+	b := s.Browser(t)
+	for i := range session.PerBrowser + 1 {
+		s.Clock.Advance(time.Minute)
+		org := s.Organization(t, fmt.Sprintf("Organization %c", 'A'+i), fmt.Sprintf("org-%c", 'a'+i))
+		b.Get(s.Invite(t, org, "ana@parvis.example", "Ana", directory.Member)).Form("main").
+			Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+	}
+	for i := range session.PerBrowser + 1 {
+		path := fmt.Sprintf("/o/org-%c/home", 'a'+i)
+		if open := b.Get(path).URL.Path == path; open != (i > 0) {
+			t.Errorf("session %d is open: %v", i, open)
+		}
+	}
+}
+
+func TestOrganizationsRulesHoldForOpenSessionsAtOnce(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
+	set := func(r session.Rules) error {
+		return s.DB.Update(t.Context(), func(tx *db.Tx) error { return session.SetRules(t.Context(), tx, directory.Operator(), org.ID, r) })
+	}
+	for name, r := range map[string]session.Rules{
+		"idle too short":     {Idle: session.ShortestIdle - 1, Absolute: session.Absolute},
+		"idle too long":      {Idle: session.LongestIdle + 1, Absolute: session.Absolute},
+		"absolute too short": {Idle: session.Idle, Absolute: session.ShortestAbsolute - 1},
+		"absolute too long":  {Idle: session.Idle, Absolute: session.LongestAbsolute + 1},
+	} {
+		if set(r) == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	if err := set(session.Rules{Idle: session.ShortestIdle, Absolute: session.ShortestAbsolute}); err != nil {
+		t.Fatal(err)
+	}
+	home := func() bool { return b.Get("/o/alpha/home").URL.Path == "/o/alpha/home" }
+	for range 4 {
+		s.Clock.Advance(session.ShortestIdle - time.Second)
+		if !home() {
+			t.Fatal("ended although it was in use")
+		}
+	}
+	s.Clock.Advance(session.ShortestIdle)
+	if home() {
+		t.Error("five minutes without use did not end it")
+	}
+	c := s.Join(t, org, "ben@alpha.example", "Ben", directory.Member)
+	for range 13 {
+		s.Clock.Advance(session.ShortestIdle - time.Second)
+		c.Get("/o/alpha/home")
+	}
+	if c.Get("/o/alpha/home").URL.Path == "/o/alpha/home" {
+		t.Error("an hour did not end it")
+	}
+}
+
+func TestPageViewIsAReadMostOfTheTime(t *testing.T) {
+	s := idptest.Start(t)
+	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Member)
+	seen := func() (at time.Time) {
+		if _, err := s.DB.One(t.Context(), db.Into((*db.Time)(&at)), `select seen_at from sessions`); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	first := seen()
+	s.Clock.Advance(59 * time.Second)
+	b.Get("/o/alpha/home")
+	if !seen().Equal(first) {
+		t.Error("a page within the minute was written down")
+	}
+	s.Clock.Advance(time.Second)
+	b.Get("/o/alpha/home")
+	if !seen().Equal(s.Clock.Now()) {
+		t.Error("a page after the minute was not written down")
+	}
+}
+
+func TestSweepRemovesWhatWasKeptLongEnough(t *testing.T) {
+	s := idptest.Start(t, func(a *app.Settings) { a.Lifetimes.SessionIdle = time.Hour })
+	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Member)
+	b.Get("/o/alpha/home").Form("sign-out").Submit("")
+	count := func(table string) (n int) {
+		if _, err := s.DB.One(t.Context(), db.Into(&n), `select count(*) from `+table); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, step := range []struct {
+		after              time.Duration
+		sessions, browsers int
+	}{{session.Kept - time.Microsecond, 1, 1}, {time.Microsecond, 0, 0}} {
+		s.Clock.Advance(step.after)
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n, m := count("sessions"), count("browsers"); n != step.sessions || m != step.browsers {
+			t.Errorf("%d sessions and %d browsers are left, want %d and %d", n, m, step.sessions, step.browsers)
+		}
+	}
+}
+
+// A second node sees the end of a session at its next request, without a call.
+func TestEndOfASessionHoldsOnEveryNode(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
+	second := idptest.StartOn(t, s.DB, s.Clock, s.Keys)
+	c := second.Browser(t)
+	c.SetCookie("__Host-parvis", b.Cookie("__Host-parvis"))
+	if c.Get("/o/alpha/home").URL.Path != "/o/alpha/home" {
+		t.Fatal("the second node does not know the session")
+	}
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.Suspend(ctx, tx, directory.Operator(), org.ID)
+	})
+	if c.Get("/o/alpha/home").URL.Path == "/o/alpha/home" {
+		t.Error("the second node still opens a suspended organization")
+	}
+}
