@@ -157,13 +157,13 @@ describe('the front door opens', () => {
     await page.goto(`${demo.address}/sign-in`);
     await shot(page, 'sign-in');
     await axe(page);
-    await field(page, 'E-mail address').fill('ana@meridian.example');
+    await field(page, 'E-mail').fill('ana@meridian.example');
     await field(page, 'Password').fill('wrong');
     await page.getByRole('button', { name: 'Sign in', exact: true }).click();
     await page.locator('input[name=organization]').waitFor();
     await shot(page, 'sign-in-failed');
     await axe(page);
-    assert.equal(await field(page, 'E-mail address').inputValue(), 'ana@meridian.example');
+    assert.equal(await field(page, 'E-mail').inputValue(), 'ana@meridian.example');
     await field(page, 'Password').fill(password);
     await page.getByRole('button', { name: 'Sign in', exact: true }).click();
     await page.waitForURL('**/o/meridian/home');
@@ -176,7 +176,7 @@ describe('the front door opens', () => {
     await page.goto(`${demo.address}/o/meridian/account`);
     await page.waitForURL('**/sign-in/att_*');
     await shot(page, 'sign-in-attempt');
-    await field(page, 'E-mail address').fill('ana@meridian.example');
+    await field(page, 'E-mail').fill('ana@meridian.example');
     await page.locator('select[name=language]').selectOption('fr');
     await page.locator('footer button').click();
     assert.equal(await page.locator('html').getAttribute('lang'), 'fr');

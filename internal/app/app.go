@@ -142,6 +142,7 @@ func (a *App) Run(ctx context.Context) {
 				a.sweepOnce(ctx, s)
 				select {
 				case <-ctx.Done():
+					a.endLease(context.WithoutCancel(ctx), s)
 					return
 				case <-tick.C:
 				}
@@ -158,6 +159,14 @@ func (a *App) sweepOnce(ctx context.Context, s sweep) {
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		a.log.ErrorContext(ctx, "sweep failed", "sweep", s.name, "error", err.Error())
+	}
+}
+
+func (a *App) endLease(ctx context.Context, s sweep) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := a.db.EndLease(ctx, s.name, a.node); err != nil {
+		a.log.WarnContext(ctx, "lease not given back", "sweep", s.name, "error", err.Error())
 	}
 }
 

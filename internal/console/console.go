@@ -37,6 +37,7 @@ type Server struct {
 var (
 	reads      = directory.Role.ReadsConsole
 	readsAudit = directory.Role.ReadsAudit
+	rules      = func(r directory.Role) bool { return r.Governs(directory.Administrator) }
 	invites    = func(r directory.Role) bool { return len(r.Grants()) > 0 }
 )
 
@@ -49,6 +50,7 @@ func Mount(site *page.Site, invitations *directory.Invitations) {
 	site.Console(reads, "GET /o/{org}/admin/people/{id}", s.person)
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/invite", inviteFields, s.showInvite, s.invite)
 	site.ConsoleForm(reads, invites, "/o/{org}/admin/invitations/{id}", invitationFields, s.showInvitation, s.changeInvitation)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization", organizationFields, s.showOrganization, s.saveOrganization)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit", s.auditLog)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit/{id}", s.auditEntry)
 }

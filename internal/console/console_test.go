@@ -33,6 +33,8 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"GET /o/{org}/admin/invitations/{id}": readers,
 		// An empty form is refused to who may not change anything, and shown again to who may.
 		"POST /o/{org}/admin/invitations/{id}": changers,
+		"GET /o/{org}/admin/organization":      readers,
+		"POST /o/{org}/admin/organization":     {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/audit":             auditors,
 		"GET /o/{org}/admin/audit/{id}":        auditors,
 	}
@@ -45,7 +47,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 			want := 403
 			if slices.Contains(allowed[route], role) {
 				want = 200
-				if route == "POST /o/{org}/admin/people/invite" {
+				if route == "POST /o/{org}/admin/people/invite" || route == "POST /o/{org}/admin/organization" {
 					want = 422 // nothing was typed
 				}
 			}

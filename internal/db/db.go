@@ -24,10 +24,9 @@ type DB struct {
 	Now func() time.Time
 
 	dialect dialect
-	read    *sql.DB
-	write   *sql.DB
-	path    string   // of the SQLite file; empty on PostgreSQL
-	stmts   sync.Map // SQLite only: prepared text → *sql.Stmt on the read pool
+	read    pool
+	write   pool
+	path    string // of the SQLite file; empty on PostgreSQL
 }
 
 type dialect int
@@ -55,9 +54,11 @@ func Into(targets ...any) []any { return targets }
 
 // Tx is one transaction with the clock stopped.
 type Tx struct {
-	db  *DB
-	tx  *sql.Tx
-	now time.Time
+	db     *DB
+	pool   *pool
+	tx     *sql.Tx
+	now    time.Time
+	missed []string // texts to prepare once the connection is free again
 }
 
 // Now is the instant at which the transaction began; it does not move.
@@ -65,7 +66,14 @@ func (t *Tx) Now() time.Time { return t.now }
 
 // Exec runs a statement and returns how many rows it changed.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := t.tx.ExecContext(ctx, query, args...)
+	var res sql.Result
+	var err error
+	if stmt := t.prepared(query); stmt != nil {
+		ctx = context.WithoutCancel(ctx)
+		res, err = t.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	} else {
+		res, err = t.tx.ExecContext(ctx, query, args...)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -74,58 +82,97 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // One implements Reader.
 func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
+	if stmt := t.prepared(query); stmt != nil {
+		ctx = context.WithoutCancel(ctx)
+		return found(t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
+	}
 	return found(t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
 }
 
 // Rows implements Reader.
 func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
+	if stmt := t.prepared(query); stmt != nil {
+		rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+		return eachRow(rows, err, each)
+	}
 	rows, err := t.tx.QueryContext(ctx, query, args...)
 	return eachRow(rows, err, each)
 }
 
+// prepared returns the prepared form of a text, or nil and remembers the text:
+// preparing takes a connection, and SQLite's one writer is this transaction's.
+func (t *Tx) prepared(query string) *sql.Stmt {
+	if t.db.dialect != sqliteDialect {
+		return nil
+	}
+	if s, ok := t.pool.stmts.Load(query); ok {
+		return s.(*sql.Stmt)
+	}
+	t.missed = append(t.missed, query)
+	return nil
+}
+
 // One implements Reader, outside a transaction: for the single statement.
 func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
-	stmt, err := d.prepared(ctx, query)
+	if d.dialect != sqliteDialect {
+		return found(d.read.QueryRowContext(ctx, query, args...).Scan(into...))
+	}
+	stmt, err := d.read.prepare(ctx, query)
 	if err != nil {
 		return false, err
 	}
-	if stmt == nil {
-		return found(d.read.QueryRowContext(ctx, query, args...).Scan(into...))
-	}
-	return found(stmt.QueryRowContext(ctx, args...).Scan(into...))
+	// The driver watches a context that can end from another goroutine, which
+	// costs more than a look-up by key takes.
+	return found(stmt.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(into...))
 }
 
 // Rows implements Reader, outside a transaction: for the single statement.
 func (d *DB) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
-	rows, err := d.read.QueryContext(ctx, query, args...)
-	return eachRow(rows, err, each)
+	return d.read.rows(ctx, d.dialect, each, query, args)
 }
 
 // Exec runs one statement that is a transaction by itself, at the database's
 // default isolation. It is for counters that many callers raise at once
 // (decision 11); everything else goes through Update.
 func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
-	rows, err := d.write.QueryContext(ctx, query, args...)
-	return eachRow(rows, err, each)
+	return d.write.rows(ctx, d.dialect, each, query, args)
 }
 
-// prepared returns the prepared form of a text on SQLite, where preparing costs
-// more than running. pgx keeps its own cache, so there it returns nil.
-func (d *DB) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
-	if d.dialect != sqliteDialect {
-		return nil, nil
-	}
-	if s, ok := d.stmts.Load(query); ok {
+// A pool is connections of one kind and, on SQLite, where preparing costs more
+// than running, what was prepared on them. Our texts are constants, so there
+// are only so many. pgx keeps a cache of its own.
+type pool struct {
+	*sql.DB
+	stmts *sync.Map // text → *sql.Stmt
+}
+
+func newPool(db *sql.DB) pool { return pool{db, &sync.Map{}} }
+
+func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := p.stmts.Load(query); ok {
 		return s.(*sql.Stmt), nil
 	}
-	stmt, err := d.read.PrepareContext(ctx, query)
+	stmt, err := p.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	if s, loaded := d.stmts.LoadOrStore(query, stmt); loaded {
+	if s, loaded := p.stmts.LoadOrStore(query, stmt); loaded {
 		return s.(*sql.Stmt), stmt.Close()
 	}
 	return stmt, nil
+}
+
+func (p *pool) rows(ctx context.Context, d dialect, each func(scan func(...any) error) error, query string, args []any) error {
+	if d != sqliteDialect {
+		rows, err := p.QueryContext(ctx, query, args...)
+		return eachRow(rows, err, each)
+	}
+	stmt, err := p.prepare(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
+	return eachRow(rows, err, each)
 }
 
 func found(err error) (bool, error) {
@@ -154,7 +201,7 @@ func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	if d.dialect == postgresDialect {
 		opts.Isolation = sql.LevelRepeatableRead
 	}
-	return d.run(ctx, d.read, opts, fn)
+	return d.run(ctx, &d.read, opts, fn)
 }
 
 // Update runs fn in a transaction that behaves as if no other were running. It
@@ -170,7 +217,7 @@ func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	const attempts = 10
 	var err error
 	for i := range attempts {
-		err = d.run(ctx, d.write, opts, fn)
+		err = d.run(ctx, &d.write, opts, fn)
 		if !isSerializationFailure(err) {
 			return err
 		}
@@ -183,16 +230,23 @@ func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	return fmt.Errorf("gave up after %d attempts: %w", attempts, err)
 }
 
-func (d *DB) run(ctx context.Context, pool *sql.DB, opts *sql.TxOptions, fn func(*Tx) error) error {
-	tx, err := pool.BeginTx(ctx, opts)
+func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx) error) error {
+	tx, err := p.BeginTx(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // After Commit it only says that there is nothing to roll back.
-	if err := fn(&Tx{db: d, tx: tx, now: d.Now().UTC().Truncate(time.Microsecond)}); err != nil {
-		return err
+	t := &Tx{db: d, pool: p, tx: tx, now: d.Now().UTC().Truncate(time.Microsecond)}
+	if err = fn(t); err == nil {
+		err = tx.Commit()
+	} else {
+		tx.Rollback() //nolint:errcheck,gosec // The connection may be gone; what fn said is what matters.
 	}
-	return tx.Commit()
+	for _, query := range t.missed {
+		if _, missing := p.prepare(ctx, query); missing != nil {
+			break // the next transaction prepares it, or says why it cannot be
+		}
+	}
+	return err
 }
 
 // isSerializationFailure tells that the transaction lost a race and will

@@ -135,6 +135,12 @@ func TestLeaseHasOneHolderUntilItEnds(t *testing.T) {
 	if !lease("b") || lease("a") {
 		t.Error("after its end b takes the lease over")
 	}
+	if err := d.EndLease(t.Context(), "sweep", "a"); err != nil || lease("a") {
+		t.Errorf("a cannot give back what b holds (%v)", err)
+	}
+	if err := d.EndLease(t.Context(), "sweep", "b"); err != nil || !lease("a") {
+		t.Errorf("b gave it back, so a takes it (%v)", err)
+	}
 }
 
 func TestMigrateTwiceChangesNothing(t *testing.T) {

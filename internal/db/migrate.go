@@ -37,7 +37,7 @@ func (d *DB) provider() (*goose.Provider, error) {
 		}
 		dialect, opts = goose.DialectPostgres, append(opts, goose.WithLocker(locker))
 	}
-	return goose.NewProvider(dialect, d.write, files, opts...)
+	return goose.NewProvider(dialect, d.write.DB, files, opts...)
 }
 
 // A Migration says what Migrate did.
@@ -130,6 +130,13 @@ func (d *DB) Lease(ctx context.Context, name, holder string, lasts time.Duration
 		where leases.holder = excluded.holder or leases.ends_at <= $4
 		returning holder`, name, holder, Time(now.Add(lasts)), Time(now))
 	return got == holder, err
+}
+
+// EndLease gives a lease of holder back before its end, so that another node
+// need not wait for it.
+func (d *DB) EndLease(ctx context.Context, name, holder string) error {
+	return d.Exec(ctx, func(func(...any) error) error { return nil },
+		`delete from leases where name = $1 and holder = $2`, name, holder)
 }
 
 // Note stores one fact about the whole installation, once: of two callers with

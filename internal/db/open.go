@@ -72,16 +72,20 @@ func (d *DB) openSQLite(path string) error {
 		}
 		return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
 	}
-	if d.write, err = sql.Open("sqlite", dsn()); err != nil {
+	writer, err := sql.Open("sqlite", dsn())
+	if err != nil {
 		return err
 	}
+	d.write = newPool(writer)
 	// One writer: transactions queue here, in order, instead of failing with
 	// 'database is locked' (376 of 400 did).
 	d.write.SetMaxOpenConns(1)
 	d.write.SetConnMaxLifetime(0)
-	if d.read, err = sql.Open("sqlite", dsn("query_only(1)")); err != nil {
-		return err
+	reader, err := sql.Open("sqlite", dsn("query_only(1)"))
+	if err != nil {
+		return errors.Join(err, writer.Close())
 	}
+	d.read = newPool(reader)
 	d.read.SetMaxOpenConns(readers())
 	d.read.SetMaxIdleConns(readers())
 	return nil
@@ -106,7 +110,7 @@ func (d *DB) openPostgres(address string) error {
 		return fmt.Errorf("%w: %s", ErrBadAddress, strings.ReplaceAll(err.Error(), u.String(), u.Redacted()))
 	}
 	d.dialect = postgresDialect
-	d.write = stdlib.OpenDB(*cfg)
+	d.write = newPool(stdlib.OpenDB(*cfg))
 	d.write.SetMaxOpenConns(conns)
 	d.write.SetMaxIdleConns(conns)
 	d.read = d.write

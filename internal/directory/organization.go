@@ -155,6 +155,28 @@ func Organizations(ctx context.Context, r db.Reader) ([]Organization, error) {
 	return all, err
 }
 
+// SetInvitationLifetime sets how long links of invitations live from now on;
+// those that were sent keep their end.
+func SetInvitationLifetime(ctx context.Context, tx *db.Tx, actor Actor, org Organization, lifetime time.Duration) error {
+	if err := actor.MaySetRules(org.ID); err != nil {
+		return err
+	}
+	if lifetime < ShortestInvitationLifetime || lifetime > LongestInvitationLifetime {
+		return ErrLifetime
+	}
+	if lifetime == org.InvitationLifetime {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `update organizations set invitation_lifetime = $1 where id = $2`, lifetime.Microseconds(), string(org.ID)); err != nil {
+		return fmt.Errorf("setting the invitation lifetime of %s: %w", org.ID, err)
+	}
+	e := actor.event(org.ID, "organization.invitation_lifetime_changed")
+	e.Target, e.TargetName = string(org.ID), org.DisplayName
+	e.Before = audit.Fields{"invitation_lifetime": org.InvitationLifetime.String()}
+	e.After = audit.Fields{"invitation_lifetime": lifetime.String()}
+	return audit.Record(ctx, tx, e)
+}
+
 // Suspend closes an organization: from the next request on nobody is signed in
 // to it, on any node, because every look-up of a session joins its row.
 func Suspend(ctx context.Context, tx *db.Tx, actor Actor, id OrgID) error {

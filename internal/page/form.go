@@ -43,6 +43,12 @@ type Form struct {
 // Get is the value of a field, as typed.
 func (f *Form) Get(name string) string { return f.values.Get(name) }
 
+// Refused tells that the form is shown again because something is wrong with it.
+func (f *Form) Refused() bool { return len(f.faults) > 0 }
+
+// Has tells that a field came with the form, empty or not.
+func (f *Form) Has(name string) bool { return f.values.Has(name) }
+
 // Do is the button that was pressed, where the form has several.
 func (f *Form) Do() string { return f.values.Get(doField) }
 

@@ -45,13 +45,10 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	var err error
 	if b.ID == "" {
 		b, token, err = d.NewBrowser(ctx, tx)
-	} else {
-		token, err = d.rotate(ctx, tx, b)
+	} else if token, err = d.rotate(ctx, tx, b); err == nil {
+		err = d.makeRoom(ctx, tx, b, user.OrgID)
 	}
 	if err != nil {
-		return Session{}, secret.Token{}, err
-	}
-	if err := d.makeRoom(ctx, tx, b, user.OrgID); err != nil {
 		return Session{}, secret.Token{}, err
 	}
 	origin := audit.OriginOf(ctx)

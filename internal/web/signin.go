@@ -43,7 +43,7 @@ func (s *Server) showSignIn(v *page.Visitor) error {
 		return err
 	}
 	return s.renderSignIn(v, signInPage{
-		AskOrganization: v.Form.Sent() || v.R.URL.Query().Has("more"),
+		AskOrganization: v.Form.Refused() || v.Form.Has("organization") || v.R.URL.Query().Has("more"),
 		SignedIn:        visits,
 	})
 }
@@ -79,6 +79,9 @@ func (s *Server) showDoor(v *page.Visitor) error {
 				return v.Redirect("/o/" + directory.PathName(org.ShortName) + "/home")
 			}
 		}
+	}
+	if !org.SuspendedAt.IsZero() {
+		v.NoForm()
 	}
 	return s.renderSignIn(v, signInPage{
 		Organization: &org, Closed: !org.SuspendedAt.IsZero(), SignedOut: v.R.URL.Query().Has("signed-out"),

@@ -1,0 +1,51 @@
+package web_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"parvis/internal/app"
+	"parvis/internal/credential"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+)
+
+// BenchmarkPage is a signed-in page and BenchmarkCheck one that is only checked,
+// without the network, for a profile; ./bench measures them with one.
+func BenchmarkPage(b *testing.B)  { benchmark(b, "/o/alpha/home", http.StatusOK) }
+func BenchmarkCheck(b *testing.B) { benchmark(b, "/o/alpha/admin", http.StatusSeeOther) }
+
+func benchmark(b *testing.B, path string, status int) {
+	s := idptest.Start(b)
+	in := s.Join(b, s.Organization(b, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Owner)
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, s.URL+path, nil)
+	r.Header.Set("Cookie", "__Host-parvis="+in.Cookie("__Host-parvis"))
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		s.Site.ServeHTTP(w, r)
+		if w.Code != status {
+			b.Fatal(w.Code)
+		}
+	}
+}
+
+// BenchmarkSignIn is a password sign-in at the real cost of a hash.
+func BenchmarkSignIn(b *testing.B) {
+	s := idptest.Start(b, func(a *app.Settings) { a.Passwords = credential.Options{} })
+	s.Join(b, s.Organization(b, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Owner)
+	form := url.Values{"email": {"ana@alpha.example"}, "password": {idptest.Password}}.Encode()
+	for b.Loop() {
+		r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, s.URL+"/sign-in", strings.NewReader(form))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		r.Header.Set("Cookie", "__Host-parvis-on=1")
+		w := httptest.NewRecorder()
+		s.Site.ServeHTTP(w, r)
+		if w.Code != http.StatusSeeOther {
+			b.Fatal(w.Code, w.Body.String())
+		}
+	}
+}
