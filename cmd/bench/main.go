@@ -111,12 +111,12 @@ func (b *bench) figures(title string, users int) error {
 	if s, err = b.start(data); err != nil {
 		return err
 	}
-	defer s.stop() //nolint:errcheck // The figures are taken; the folder goes away.
+	defer s.stop()
 	bare, err := b.startBare()
 	if err != nil {
 		return err
 	}
-	defer bare.stop() //nolint:errcheck // As above.
+	defer bare.stop()
 	if err := b.signIns(title, s, people); err != nil {
 		return err
 	}

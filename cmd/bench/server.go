@@ -256,7 +256,7 @@ func (b *bench) page() error {
 	if err != nil {
 		return err
 	}
-	defer s.stop() //nolint:errcheck // The figures are taken; the folder goes away.
+	defer s.stop()
 	body, err := fetch(s.url + "/sign-in")
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func record(t *testing.T, d *db.DB, ctx context.Context, e audit.Event) {
 	}
 }
 
-func TestEventComesBackWhole(t *testing.T) {
+func TestINJ3EventComesBackWholeOnOneLine(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	ctx := audit.WithOrigin(t.Context(), audit.Origin{Network: "192.0.2.7", Agent: "Curl\r\n\x1b[31m/8", Request: "req_1"})
 	record(t, d, ctx, audit.Event{OrgID: "org_a", Actor: "usr_1", ActorName: "Ada\u202e", Action: "user.renamed", Target: "usr_2", TargetName: "Ben",

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -95,8 +96,9 @@ func (i Invitation) Usable(now time.Time) error {
 		return ErrInvitationReplaced
 	case InvitationExpired:
 		return ErrInvitationExpired
+	default:
+		return nil
 	}
-	return nil
 }
 
 // Invitations sends and withdraws them.
@@ -212,7 +214,7 @@ func (s *Invitations) open(ctx context.Context, tx *db.Tx, actor Actor, org OrgI
 	if err := actor.may(org, inv.Role); err != nil {
 		return Invitation{}, err
 	}
-	if err := inv.Usable(tx.Now()); err != nil && err != ErrInvitationExpired {
+	if err := inv.Usable(tx.Now()); err != nil && !errors.Is(err, ErrInvitationExpired) {
 		return Invitation{}, err
 	}
 	return inv, nil
@@ -247,7 +249,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 		u, err := UserByID(ctx, tx, org.ID, inviter)
 		if err == nil {
 			inviterName = u.Name
-		} else if err != ErrNotFound {
+		} else if !errors.Is(err, ErrNotFound) {
 			return Invitation{}, err
 		}
 	}

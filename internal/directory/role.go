@@ -38,6 +38,7 @@ func (r Role) Grants() []Role {
 		return []Role{Administrator, Helpdesk, Auditor, Member}
 	case Helpdesk:
 		return []Role{Member}
+	case Auditor, Member:
 	}
 	return nil
 }

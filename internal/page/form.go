@@ -134,10 +134,11 @@ func (v *Visitor) RequireCookies() error {
 // faultsIn collects the faults of an error, joined ones included; none where a
 // part of it is no fault.
 func faultsIn(err error) []*fault.Error {
-	if f, ok := err.(*fault.Error); ok {
+	// The tree is walked here by hand, because every fault in it counts.
+	if f, ok := err.(*fault.Error); ok { //nolint:errorlint // See above.
 		return []*fault.Error{f}
 	}
-	switch u := err.(type) {
+	switch u := err.(type) { //nolint:errorlint // See above.
 	case interface{ Unwrap() []error }:
 		var all []*fault.Error
 		for _, e := range u.Unwrap() {

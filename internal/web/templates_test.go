@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -276,6 +277,7 @@ func readable(text string) []string {
 					all = append(all, a.Val)
 				}
 			}
+		default: // nothing to read
 		}
 	}
 }
@@ -293,7 +295,7 @@ func unsound(text string) (faults []string) {
 	for {
 		kind := z.Next()
 		if kind == html.ErrorToken {
-			if z.Err() != io.EOF {
+			if !errors.Is(z.Err(), io.EOF) {
 				wrong("%v", z.Err())
 			}
 			break
@@ -356,6 +358,7 @@ func unsound(text string) (faults []string) {
 				return faults
 			}
 			open = open[:len(open)-1]
+		default: // no markup
 		}
 	}
 	if len(open) > 0 {
