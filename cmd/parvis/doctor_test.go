@@ -243,9 +243,9 @@ func TestDoctorFindsADatabaseThatItCannotWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	role := "r" + strings.TrimPrefix(u.Path, "/t_x_")
-	execAll(t, p.database, "create role "+role+" login", "grant select on all tables in schema public to "+role)
+	execAll(t, p.database, "create role "+role+" login password 'secret'", "grant select on all tables in schema public to "+role)
 	t.Cleanup(func() { execAll(t, p.database, "drop owned by "+role, "drop role "+role) })
-	u.User = url.User(role)
+	u.User = url.UserPassword(role, "secret")
 	lines, _ := p.doctor(t, "PARVIS_DATABASE="+u.String())
 	wantLine(t, lines, "database", "FAIL", "it cannot be written")
 	u.Host = "127.0.0.1:1"
