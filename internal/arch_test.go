@@ -47,7 +47,7 @@ var packages = []struct{ name, imports, tables string }{
 }
 
 // unscoped lists the statements on tables of organizations that do not name
-// theirs, each with its reason. There are two kinds (decision 17): a look-up by
+// theirs, each with its reason. There are two kinds (decision 0010): a look-up by
 // a secret's hash or an address, which returns the organization, and a sweep.
 var unscoped = map[string]string{
 	"audit: select id from audit_events where seal is null": "sweep: is there anything to seal",

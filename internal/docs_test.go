@@ -632,3 +632,30 @@ func differ(t *testing.T, what string, got, want map[string]string) {
 		}
 	}
 }
+
+// A comment that names a decision sends its reader to docs/decisions.
+func TestCodeNamesDecisionsThatExist(t *testing.T) {
+	named := regexp.MustCompile(`[dD]ecision ([0-9]+)`)
+	count := 0
+	for _, root := range []string{"../internal", "../cmd"} {
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+				count++
+				if found, _ := filepath.Glob("../docs/decisions/" + m[1] + "-*.md"); len(found) != 1 {
+					t.Errorf("%s names decision %s, which docs/decisions has not", path, m[1])
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if count < 10 {
+		t.Errorf("found only %d: this test looks past them", count)
+	}
+}

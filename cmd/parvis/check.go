@@ -311,7 +311,7 @@ func (c *configuration) checkFiles(p *plan) {
 const shortestLifetime = 2 * time.Second
 
 // checkLifetimes takes overridden lifetimes on a loopback address only: they
-// undercut what organizations may choose (decision 22).
+// undercut what organizations may choose (decision 0015).
 func (c *configuration) checkLifetimes(p *plan) {
 	l := &c.Lifetimes
 	some := false

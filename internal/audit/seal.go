@@ -29,7 +29,7 @@ func NewSeals(sealing secret.Ring) *Seals { return &Seals{sealing.For("audit sea
 const perSeal = 5000
 
 // Sweep seals what was committed since the last sweep. A chain inside each
-// recording transaction made them all wait for each other (decision 19).
+// recording transaction made them all wait for each other (decision 0012).
 func (s *Seals) Sweep(ctx context.Context, d *db.DB) error {
 	var id string
 	if some, err := d.One(ctx, db.Into(&id), `select id from audit_events where seal is null limit 1`); err != nil || !some {

@@ -316,7 +316,7 @@ func TestHelpdeskLooksAfterMembersOnly(t *testing.T) {
 }
 
 // Older proofs lead through fresh proof to the page that was asked for, and a
-// form comes back as it was filled in (decision 13).
+// form comes back as it was filled in (decision 0009).
 func TestStaleProof(t *testing.T) {
 	t.Run("too old to change anything", func(t *testing.T) { testStaleProof(t, 11*time.Minute) })
 	t.Run("too old to read anything", func(t *testing.T) { testStaleProof(t, 13*time.Hour) })

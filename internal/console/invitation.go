@@ -114,7 +114,7 @@ func (s *Server) showInvitation(v *page.Viewer) error {
 	p.State, p.Language = invitationChips[state], s.languageName(string(p.Invitation.Language))
 	p.Search = v.Path("admin/people") + "?" + url.Values{"q": {p.Invitation.Email}}.Encode()
 	p.Unopened = state == directory.InvitationWaiting || state == directory.InvitationSent
-	p.JustSent = p.Unopened && v.R.URL.Query().Has("sent")
+	p.JustSent = p.Unopened && v.Just("sent")
 	p.Bounced = state == directory.InvitationBounced
 	p.Open = !slices.Contains([]directory.InvitationState{
 		directory.InvitationAccepted, directory.InvitationWithdrawn, directory.InvitationReplaced,

@@ -34,7 +34,7 @@ func (s *Server) showOrganization(v *page.Viewer) error {
 		v.NoForm()
 	}
 	return v.Render("console-organization", organizationPage{
-		lifetimes, rules(v.User.Role), !v.Form.Sent() && v.R.URL.Query().Has("saved"),
+		lifetimes, rules(v.User.Role), v.Just("saved"),
 	})
 }
 
@@ -45,7 +45,7 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 	}
 	ctx := v.R.Context()
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		return directory.SetInvitationLifetime(ctx, tx, v.User.AsActor(), v.Organization, lifetime)
+		return directory.SetInvitationLifetime(ctx, tx, v.User.AsActor(), v.User.OrgID, lifetime)
 	}); err != nil {
 		return err
 	}

@@ -167,11 +167,11 @@ func TestResendAndWithdraw(t *testing.T) {
 	// From another tab, too late.
 	for _, do := range []string{"resend", "withdraw"} {
 		p := seen(t, b.Post(p.URL.Path, url.Values{"do": {do}, "confirmed": {"yes"}}), 409)
-		if !p.Says("Somebody was faster") || !p.Says("invitation withdrawn") {
+		if !p.Says("in the meantime") || !p.Says("invitation withdrawn") {
 			t.Errorf("%s of a withdrawn one: %s", do, p.Text())
 		}
 	}
-	if p := seen(t, b.Get("/o/alpha/admin/people?q=waiting@alpha.example"), 200); !p.Says("Nobody here fits") {
+	if p := seen(t, b.Get("/o/alpha/admin/people?q=waiting@alpha.example"), 200); !p.Says("No match") {
 		t.Errorf("a withdrawn invitation is in the list: %s", p.Text())
 	}
 	for action, want := range map[audit.Action]int{"invitation.resent": 1, "invitation.withdrawn": 1} {

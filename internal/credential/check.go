@@ -107,7 +107,7 @@ func (s *Store) contexts(about Context) []contextWords {
 }
 
 // isDisguise tells that one of a password's forms is the text, or a word in it
-// of two characters or more (D-12).
+// of two characters or more.
 func isDisguise(forms []string, text string) bool {
 	text = caseless(text)
 	separates := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) }

@@ -20,7 +20,7 @@ func TestCommonWordsAreFoldedInOrderAndManyEnough(t *testing.T) {
 	}
 	words := strings.Split(strings.TrimSuffix(commonWords, "\n"), "\n")
 	if len(words) < 40_000 {
-		t.Errorf("%d words, want 40,000 at least (decision 25)", len(words))
+		t.Errorf("%d words, want 40,000 at least (decision 0018)", len(words))
 	}
 	if !slices.IsSorted(words) || len(slices.Compact(slices.Clone(words))) != len(words) {
 		t.Error("the binary search needs the words in order, each once")

@@ -10,7 +10,7 @@ import (
 // People who must change a word that is refused put a capital in front, a year
 // and a sign behind, and swap an o for a zero. Whoever guesses passwords knows
 // that, so a password is compared in every form in which one of these habits is
-// undone (decision 25, D-12). A long phrase that merely holds a word passes: only
+// undone (decision 0018). A long phrase that merely holds a word passes: only
 // what is left at the ends may go.
 
 // disguised is how many digits and signs beside the letters may belong to the

@@ -93,9 +93,8 @@ type Hashed struct {
 }
 
 // Hash turns a password into what may be stored. One that past holds is refused
-// as Check refuses, with a reason. Source names whose work it is, as the
-// client's network and the organization, for the fair queue: with ErrBusy the
-// queue had no place left.
+// as Check refuses, with a reason. Source names whose work it is, such as the
+// client's network, for the fair queue: with ErrBusy the queue had no place left.
 func (s *Store) Hash(ctx context.Context, source string, past History, p Password) (Hashed, error) {
 	for _, old := range past.hashes() {
 		same, err := s.compare(ctx, source, past.Owner, old, p)

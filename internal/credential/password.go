@@ -159,7 +159,7 @@ func Set(ctx context.Context, tx *db.Tx, n Hashed) error {
 }
 
 // remember moves the password that was replaced into the history, as far as the
-// organization's rules want one: each stored hash is one more to guess at (D-3).
+// organization's rules want one: each stored hash is one more to guess at.
 func remember(ctx context.Context, tx *db.Tx, past History) error {
 	rules, err := RulesOf(ctx, tx, past.OrgID)
 	if err != nil {

@@ -16,7 +16,7 @@ const RulesChanged audit.Action = "password_rules.changed"
 // Preset is where rules start from, and what they may not leave.
 type Preset string
 
-// The presets of security.md, section 2.
+// The presets: one as customers ask for, one as NIST SP 800-63B-4 advises.
 const (
 	PresetClassic Preset = "classic"
 	PresetModern  Preset = "modern"
@@ -37,7 +37,7 @@ type Rules struct {
 }
 
 // The two presets as they come. Modern asks for 15 because nothing asks for a
-// second step yet; with one, 8 would be enough (decision 25).
+// second step yet; with one, 8 would be enough (decision 0018).
 var (
 	Classic = Rules{
 		Preset: PresetClassic, MinimumLength: 8, MaximumLength: longest,

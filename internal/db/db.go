@@ -133,7 +133,7 @@ func (d *DB) Rows(ctx context.Context, each func(scan func(...any) error) error,
 
 // Exec runs one statement that is a transaction by itself, at the database's
 // default isolation. It is for counters that many callers raise at once
-// (decision 11); everything else goes through Update.
+// (decision 0008); everything else goes through Update.
 func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
 	return d.write.rows(ctx, d.dialect, each, query, args)
 }

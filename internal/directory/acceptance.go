@@ -41,8 +41,8 @@ func InvitationByID(ctx context.Context, r db.Reader, org OrgID, id string) (Inv
 func InvitationByToken(ctx context.Context, r db.Reader, token secret.Token) (Invitation, Organization, error) {
 	var i Invitation
 	var o Organization
-	found, err := r.One(ctx, append(i.targets(), o.targets()...), `
-		select `+invitationColumns+`, `+organizationColumns+`
+	found, err := r.One(ctx, append(i.targets(), o.Targets()...), `
+		select `+invitationColumns+`, `+OrganizationColumns+`
 		from invitations i
 		join organizations o on o.id = i.org_id and o.suspended_at is null
 		left join letters l on l.org_id = i.org_id and l.id = i.letter_id
@@ -64,7 +64,7 @@ func OpenInvitation(ctx context.Context, tx *db.Tx, inv Invitation) error {
 
 // AcceptInvitation turns an invitation into a user. Of two browsers that accept
 // the same link at once, one gets ErrInvitationUsed. Whoever calls stores the
-// user's first credential in the same transaction (decision 8); its hash is bound
+// user's first credential in the same transaction (decision 0007); its hash is bound
 // to the user's id, so id, name and language come with joining. Everything else
 // is what the invitation says.
 func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joining User) (User, Organization, error) {

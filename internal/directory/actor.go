@@ -23,10 +23,7 @@ type Actor struct {
 
 // Operator is whoever runs the installation, at its command line. It makes
 // organizations and their owners, and is in none.
-var operator = Actor{UserID: audit.Operator, Name: audit.Operator, Role: Owner}
-
-// Operator returns the actor of the command line.
-func Operator() Actor { return operator }
+func Operator() Actor { return Actor{UserID: audit.Operator, Name: audit.Operator, Role: Owner} }
 
 // AsActor is u when it acts.
 func (u User) AsActor() Actor { return Actor{u.OrgID, u.ID, u.Name, u.Role} }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,7 @@ func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secre
 	if err != nil {
 		return secret.Token{}, fmt.Errorf("inserting the first link: %w", err)
 	}
-	return token, audit.Record(ctx, tx, operator.event("", "bootstrap.created"))
+	return token, audit.Record(ctx, tx, Operator().event("", "bootstrap.created"))
 }
 
 // noOwner is ErrHasOwner once anybody owns an organization of this installation.
@@ -53,8 +54,10 @@ func noOwner(ctx context.Context, r db.Reader) error {
 
 // BootstrapUsable tells whether a link would work, and changes nothing.
 func BootstrapUsable(ctx context.Context, r db.Reader, token secret.Token, now time.Time) error {
-	if err := noOwner(ctx, r); err != nil {
+	if err := noOwner(ctx, r); errors.Is(err, ErrHasOwner) {
 		return ErrBootstrapDead
+	} else if err != nil {
+		return err
 	}
 	var expires, used time.Time
 	found, err := r.One(ctx, db.Into((*db.Time)(&expires), (*db.Time)(&used)), `

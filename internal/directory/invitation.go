@@ -229,8 +229,12 @@ func (s *Invitations) kill(ctx context.Context, tx *db.Tx, inv Invitation, colum
 	if err != nil {
 		return fmt.Errorf("ending invitation %s: %w", inv.ID, err)
 	}
-	if n == 0 {
-		return ErrInvitationUsed
+	if n == 0 { // somebody was faster; say what they made of it
+		now, err := InvitationByID(ctx, tx, inv.OrgID, inv.ID)
+		if err != nil {
+			return err
+		}
+		return now.Usable(tx.Now())
 	}
 	return s.Outbox.Withdraw(ctx, tx, string(inv.OrgID), inv.letterID)
 }

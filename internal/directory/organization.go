@@ -102,10 +102,12 @@ func orFault(err error, f *fault.Error) error {
 	return f
 }
 
-const organizationColumns = `o.id, o.short_name, o.display_name, o.language, o.invitation_lifetime, o.created_at, o.suspended_at`
+// OrganizationColumns are the columns of organizations as o that
+// Organization.Targets scans, for packages whose reads join them.
+const OrganizationColumns = `o.id, o.short_name, o.display_name, o.language, o.invitation_lifetime, o.created_at, o.suspended_at`
 
-// Targets are where the columns that OrganizationColumns lists are scanned to.
-func (o *Organization) targets() []any {
+// Targets are where OrganizationColumns go.
+func (o *Organization) Targets() []any {
 	return db.Into(&o.ID, &o.ShortName, &o.DisplayName, &o.Language, (*micros)(&o.InvitationLifetime),
 		(*db.Time)(&o.CreatedAt), (*db.Time)(&o.SuspendedAt))
 }
@@ -136,7 +138,7 @@ func OrganizationByID(ctx context.Context, r db.Reader, id OrgID) (Organization,
 
 func oneOrganization(ctx context.Context, r db.Reader, where, arg string) (Organization, error) {
 	var o Organization
-	found, err := r.One(ctx, o.targets(), `select `+organizationColumns+` from organizations o `+where, arg)
+	found, err := r.One(ctx, o.Targets(), `select `+OrganizationColumns+` from organizations o `+where, arg)
 	if err == nil && !found {
 		err = ErrNotFound
 	}
@@ -148,17 +150,21 @@ func Organizations(ctx context.Context, r db.Reader) ([]Organization, error) {
 	var all []Organization
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var o Organization
-		err := scan(o.targets()...)
+		err := scan(o.Targets()...)
 		all = append(all, o)
 		return err
-	}, `select `+organizationColumns+` from organizations o order by o.created_at, o.id`)
+	}, `select `+OrganizationColumns+` from organizations o order by o.created_at, o.id`)
 	return all, err
 }
 
 // SetInvitationLifetime sets how long links of invitations live from now on;
 // those that were sent keep their end.
-func SetInvitationLifetime(ctx context.Context, tx *db.Tx, actor Actor, org Organization, lifetime time.Duration) error {
-	if err := actor.MaySetRules(org.ID); err != nil {
+func SetInvitationLifetime(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, lifetime time.Duration) error {
+	if err := actor.MaySetRules(id); err != nil {
+		return err
+	}
+	org, err := OrganizationByID(ctx, tx, id)
+	if err != nil {
 		return err
 	}
 	if lifetime < ShortestInvitationLifetime || lifetime > LongestInvitationLifetime {

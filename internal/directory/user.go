@@ -20,13 +20,6 @@ func (u *User) Targets() []any {
 		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt))
 }
 
-// OrganizationColumns are the columns of organizations as o that
-// Organization.Targets scans, for packages whose reads join them.
-const OrganizationColumns = organizationColumns
-
-// Targets are where OrganizationColumns go.
-func (o *Organization) Targets() []any { return o.targets() }
-
 // UserByID returns a user of an organization; ErrNotFound where it has none by
 // that id.
 func UserByID(ctx context.Context, r db.Reader, org OrgID, id UserID) (User, error) {
@@ -52,7 +45,7 @@ func CreateFirstOwner(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	e := operator.event(u.OrgID, "user.created")
+	e := Operator().event(u.OrgID, "user.created")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.After = audit.Fields{"email": u.Email, "role": u.Role}
 	return u, audit.Record(ctx, tx, e)

@@ -1,7 +1,7 @@
 // Package limit says how often is too often, in one statement for all nodes.
 //
 // A take is counted before the work it pays for and refused while an earlier
-// one makes it wait (decision 11). Waits are answers with a time, never sleeps.
+// one makes it wait (decision 0008). Waits are answers with a time, never sleeps.
 // It owns limits.
 package limit
 

@@ -106,7 +106,7 @@ func (p InvitationParameters) write(w writer) content {
 }
 
 // BrowserCopiedParameters write the letter that tells somebody that their
-// session was ended because its cookie was used in two places (decision 2).
+// session was ended because its cookie was used in two places (decision 0002).
 type BrowserCopiedParameters struct {
 	Organization string
 	Name         string

@@ -52,15 +52,6 @@ func NewOutbox(sealing secret.Ring, catalogue *i18n.Catalogue, from string, serv
 	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server, log: log}
 }
 
-// From is the address that letters come from. Pages show it: people look for it
-// among the junk.
-func (o *Outbox) From() string {
-	if a, err := netmail.ParseAddress(o.from); err == nil {
-		return a.Address
-	}
-	return o.from
-}
-
 // Put seals l and lets it wait for the next Sweep. It returns the letter's id.
 func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 	if a, err := netmail.ParseAddress(l.Recipient); err != nil || a.Address != l.Recipient {

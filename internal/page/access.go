@@ -16,7 +16,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// What the administration asks of a session (decision 13).
+// What the administration asks of a session (decision 0009).
 const (
 	consoleProof  = 12 * time.Hour   // to read: a factor proved within, and no session.Pause since
 	consoleChange = 10 * time.Minute // to change anything: a factor proved within (R-SES-10)
@@ -108,7 +108,7 @@ func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Vie
 }
 
 // withViewer finds who is signed in to the organization in the path, with this
-// browser's session for it and no other (decision 1).
+// browser's session for it and no other (decision 0001).
 func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	ctx, now := v.R.Context(), s.DB.Now()
 	key := directory.OrganizationKey(v.R.PathValue("org"))
@@ -135,7 +135,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	}
 	err = h(w)
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Denied {
-		// A refusal is audited here, for every page alike (decision 19).
+		// A refusal is audited here, for every page alike (decision 0012).
 		if err := s.SignIn.RefusedRequest(ctx, visit, v.R.Method+" "+v.R.URL.Path); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ var (
 type Fields []string
 
 // What every form of ours may send besides its own fields: the language list at
-// the foot of the page belongs to the same form (decision 5).
+// the foot of the page belongs to the same form (decision 0005).
 const (
 	doField       = "do"
 	languageField = "language"
@@ -52,8 +52,9 @@ func (f *Form) Has(name string) bool { return f.values.Has(name) }
 // Do is the button that was pressed, where the form has several.
 func (f *Form) Do() string { return f.values.Get(doField) }
 
-// Sent tells that there is something typed to show, empty or not.
-func (f *Form) Sent() bool { return len(f.values) > 0 }
+// Filled tells that there is something typed to show, empty or not: the form was
+// sent and is shown again, or was brought back after fresh proof.
+func (f *Form) Filled() bool { return len(f.values) > 0 }
 
 // Refuse shows a field with a value and what is wrong with it, as if it had been
 // typed: for a value that came in the address.

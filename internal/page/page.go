@@ -81,7 +81,7 @@ func (s *Site) handle(pattern, access string, h http.Handler) {
 
 // secure tells that cookies carry Secure and the __Host- prefix. Only a public
 // address that is plain http on loopback goes without, because Safari refuses
-// them there (dependencies.md, pitfall 35).
+// them there.
 func (s *Site) secure() bool { return s.Base.Scheme == "https" }
 
 var errNoPage = errors.New("no page here")

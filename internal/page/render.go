@@ -149,10 +149,6 @@ func (f Frame) Address(path string) string {
 	return f.v.site.Base.Scheme + "://" + f.v.site.Base.Host + path
 }
 
-// Sent tells that something was typed and sent, so that what the address says
-// is old news.
-func (f Frame) Sent() bool { return f.v.Form.Sent() }
-
 // Do is the button that was pressed to get this page, where its form has several.
 func (f Frame) Do() string { return f.v.Form.Do() }
 

@@ -16,7 +16,6 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
-	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/secret"
 )
@@ -111,7 +110,7 @@ func (s *Site) misdirected(r *http.Request) string {
 	return s.Base.Scheme + "://" + s.Base.Host + localPath(r.URL.RequestURI())
 }
 
-// admit refuses what another site sends (decision 4). A browser says where a
+// admit refuses what another site sends (decision 0004). A browser says where a
 // request comes from in Sec-Fetch-Site; an older one in Origin; a request that
 // carries a cookie of ours and says neither is refused.
 func (s *Site) admit(r *http.Request) error {
@@ -139,7 +138,7 @@ func (s *Site) admit(r *http.Request) error {
 
 // clientAddress is who sent the request: the direct peer or, where that is a
 // configured proxy, the last address in X-Forwarded-For that is no such proxy,
-// counted from the right because proxies append (pitfall 29). What cannot be
+// counted from the right because proxies append. What cannot be
 // read relaxes nothing: the peer itself then stands for it.
 func (s *Site) clientAddress(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -190,7 +189,7 @@ func (s *Site) serve(h func(*Visitor) error) http.Handler {
 
 // problem is what the page says that tells what went wrong.
 type problem struct {
-	Key, Title, Sentence, Reference, Next string
+	Title, Sentence, Reference, Next string
 }
 
 // fail is the one place where an error becomes an answer. A fault's sentence is
@@ -203,7 +202,7 @@ func (v *Visitor) fail(err error) {
 	case isFault:
 		kind, key, args = f.Kind.Status(), f.Key, f.Args
 		v.retryAfter(f)
-	case errors.Is(err, errNoPage) || errors.Is(err, directory.ErrNotFound):
+	case errors.Is(err, errNoPage):
 		kind, key = http.StatusNotFound, "page.not_found"
 	case errors.Is(err, context.Canceled):
 		return // nobody waits for an answer
@@ -230,7 +229,7 @@ func (v *Visitor) fail(err error) {
 	}
 	v.noForm = true
 	if err := v.Render("problem", problem{
-		Key: key, Title: v.Text("page.problem_title"), Sentence: v.Text(key, pairs...), Reference: v.ref, Next: next,
+		Title: v.Text("page.problem_title"), Sentence: v.Text(key, pairs...), Reference: v.ref, Next: next,
 	}); err != nil {
 		v.site.Log.ErrorContext(v.R.Context(), "rendering the problem page", "reference", v.ref, "error", err.Error())
 		http.Error(v.W, v.ref, http.StatusInternalServerError)

@@ -53,6 +53,12 @@ func (v *Visitor) Language() i18n.Tag { return v.lang.Tag() }
 // Text is a sentence in the language of this page.
 func (v *Visitor) Text(key string, pairs ...any) string { return v.lang.Text(key, pairs...) }
 
+// Just tells that this page follows a deed of that name, which redirected here;
+// not a form that was sent from here since.
+func (v *Visitor) Just(deed string) bool {
+	return v.R.Method != http.MethodPost && v.R.URL.Query().Has(deed)
+}
+
 // Redirect sends the browser to another page of ours.
 func (v *Visitor) Redirect(path string) error {
 	http.Redirect(v.W, v.R, path, http.StatusSeeOther)

@@ -12,7 +12,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// End closes one session. Its row keeps the end and the reason (decision 18).
+// End closes one session. Its row keeps the end and the reason (decision 0011).
 func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
 	_, err := tx.Exec(ctx, `
 		update sessions set ended_at = $1, end_reason = $2

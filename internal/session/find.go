@@ -71,7 +71,7 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 		// Issued together with the token that superseded this one: whoever
 		// planted this one must not get what came after (SES-1).
 		return Visit{}, Nothing, nil
-	case v.ended(now) != "":
+	case v.over(now):
 		return v, Nothing, nil
 	}
 	return v, Open, nil

@@ -108,19 +108,14 @@ func (d *Door) effective(r Rules) Rules {
 	return Rules{Idle: cmp.Or(d.Idle, r.Idle, Idle), Absolute: cmp.Or(d.Absolute, r.Absolute, Absolute)}
 }
 
-// ended says why the session is over at now, or nothing while it is open.
-func (v Visit) ended(now time.Time) Reason {
-	switch {
-	case !now.Before(v.Session.StartedAt.Add(v.rules.Absolute)):
-		return ReachedEnd
-	case !now.Before(v.Session.SeenAt.Add(v.rules.Idle)):
-		return WentIdle
-	}
-	return ""
+// over tells that the session has ended by now, absolutely or by idleness,
+// whether a sweep has written it down or not.
+func (v Visit) over(now time.Time) bool {
+	return !now.Before(v.Session.StartedAt.Add(v.rules.Absolute)) || !now.Before(v.Session.SeenAt.Add(v.rules.Idle))
 }
 
 // stale tells that last-seen is old enough to be written again. It is coarse,
-// so that a page view is a read (decision 22).
+// so that a page view is a read (decision 0002).
 func (v Visit) stale(now time.Time) bool {
 	return now.Sub(v.Session.SeenAt) >= min(time.Minute, v.rules.Idle/10)
 }
@@ -131,7 +126,8 @@ func (v Visit) Proved(within time.Duration, now time.Time) bool {
 	return !v.Browser.Superseded && now.Sub(v.Session.ProvedAt) <= within
 }
 
-// Rested tells that the person paused, and proved nothing since.
+// Rested tells that the person paused, and proved nothing since: proving is use,
+// so a session that is still at rest has not been proved either.
 func (v Visit) Rested(now time.Time) bool {
 	return v.Session.ProvedAt.Before(v.Session.ResumedAt) || now.Sub(v.Session.SeenAt) > Pause
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"parvis/internal/db"
-	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/limit"
 	"parvis/internal/secret"
@@ -179,9 +178,4 @@ func parseEvidence(text string) ([]Evidence, error) {
 		all = append(all, Evidence{Method(method), time.UnixMicro(us).UTC()})
 	}
 	return all, nil
-}
-
-// Organization of the attempt, where it has one; for the page that shows it.
-func (a Attempt) Organization(ctx context.Context, r db.Reader) (directory.Organization, error) {
-	return directory.OrganizationByID(ctx, r, a.OrgID)
 }

@@ -30,8 +30,8 @@ type FirstCredential struct {
 }
 
 // Accept turns an invitation into a user with a password, and signs it in: the
-// link is claimed in the transaction that stores the credential (decision 8).
-// Whoever else is signed in to this browser stays so (decision 30).
+// link is claimed in the transaction that stores the credential (decision 0007).
+// Whoever else is signed in to this browser stays so (decision 0007).
 func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error) {
 	if err := s.takeLink(ctx); err != nil {
 		return Opened{}, err
@@ -179,7 +179,7 @@ func (s *Service) takeLink(ctx context.Context) error {
 }
 
 // RefusedRequest records what the edge refused to a person who is signed in, in
-// a transaction of its own (decision 19).
+// a transaction of its own (decision 0012).
 func (s *Service) RefusedRequest(ctx context.Context, v session.Visit, what string) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		return audit.Record(ctx, tx, audit.Event{

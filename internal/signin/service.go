@@ -170,7 +170,7 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 }
 
 // UnknownOrganization says plainly that nobody knows the name: an organization's
-// existence is public (decision 12). It counts, in forms and in addresses alike,
+// existence is public (decision 0008). It counts, in forms and in addresses alike,
 // so that names are not listed fast.
 func (s *Service) UnknownOrganization(ctx context.Context) error {
 	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerNetwork, network(ctx)))

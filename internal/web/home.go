@@ -31,7 +31,7 @@ type accountPage struct {
 }
 
 func (s *Server) account(v *page.Viewer) accountPage {
-	return accountPage{User: v.User, Organization: v.Organization, Session: v.Session, Saved: v.R.URL.Query().Has("saved")}
+	return accountPage{User: v.User, Organization: v.Organization, Session: v.Session, Saved: v.Just("saved")}
 }
 
 func (s *Server) showProfile(v *page.Viewer) error { return v.Render("account-profile", s.account(v)) }

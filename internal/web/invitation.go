@@ -104,7 +104,7 @@ func (s *Server) acceptInvitation(v *page.Visitor) error {
 }
 
 // renewInvitation sends a fresh letter to the invited address, whoever asks: the
-// address is the record's, so the link's holder gains nothing (decision 30).
+// address is the record's, so the link's holder gains nothing (decision 0007).
 func (s *Server) renewInvitation(v *page.Visitor, token secret.Token) error {
 	inv, err := s.signIn.Renew(v.R.Context(), token)
 	if slices.ContainsFunc(deadInvitation, func(dead *fault.Error) bool { return errors.Is(err, dead) }) {

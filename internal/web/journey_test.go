@@ -267,7 +267,7 @@ func TestDeadInvitationSaysWhyOnlyToItsHolderAndLeadsOn(t *testing.T) {
 	if expired.Status != 410 {
 		t.Fatalf("expired: %d", expired.Status)
 	}
-	// Decision 30: the button sends a fresh letter to the invited address.
+	// Decision 0007: the button sends a fresh letter to the invited address.
 	if p := expired.Form("main").Submit("renew"); p.Status != 200 || !p.Says(idptest.NoReply) {
 		t.Errorf("renewing: %d %s", p.Status, p.Text())
 	}

@@ -69,7 +69,7 @@ func (s *Server) showDoor(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	if !v.Form.Sent() {
+	if !v.Form.Filled() {
 		visits, err := v.Visits(ctx)
 		if err != nil {
 			return err
@@ -84,7 +84,7 @@ func (s *Server) showDoor(v *page.Visitor) error {
 		v.NoForm()
 	}
 	return s.renderSignIn(v, signInPage{
-		Organization: &org, Closed: !org.SuspendedAt.IsZero(), SignedOut: v.R.URL.Query().Has("signed-out"),
+		Organization: &org, Closed: !org.SuspendedAt.IsZero(), SignedOut: v.Just("signed-out"),
 	})
 }
 
