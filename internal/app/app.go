@@ -83,7 +83,7 @@ func New(s Settings) (*App, error) {
 	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Invitation}
 	signIn := signin.NewService(signin.Service{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limit.NewLimiter(s.Keys.Lookup),
-		Invites: invitations, AttemptLifetime: s.Lifetimes.Attempt,
+		Invites: invitations, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
 	}, s.Keys.Sealing)
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,

@@ -379,3 +379,54 @@ func TestProfileChangeIsRecordedWithBeforeAndAfter(t *testing.T) {
 		t.Errorf("%d events, from %s to %s", events, before, after)
 	}
 }
+
+func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
+	h := open(t)
+	o := h.organization("Alpha Works", "alpha")
+	admin, helpdesk := h.user(o, "a@alpha.example", directory.Administrator), h.user(o, "h@alpha.example", directory.Helpdesk)
+	inv, err := h.invite(admin.AsActor(), o, "outside@alpha.example", directory.Administrator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := func() directory.InvitationState {
+		now, err := directory.InvitationByID(t.Context(), h.DB, o.ID, inv.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now.State(h.clock.Now())
+	}
+	set := func(statement string, arg any) {
+		t.Helper()
+		if err := h.update(func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, statement, arg, string(o.ID), string(admin.ID))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	role, gone := `update users set role = $1 where org_id = $2 and id = $3`, `update users set deactivated_at = $1 where org_id = $2 and id = $3`
+	for _, step := range []struct {
+		statement string
+		arg       any
+		want      directory.InvitationState
+	}{
+		{role, "helpdesk", directory.InvitationWithdrawn},
+		{role, "administrator", directory.InvitationWaiting},
+		{gone, db.Time(h.clock.Now()), directory.InvitationWithdrawn},
+		{gone, db.Time(time.Time{}), directory.InvitationWaiting},
+	} {
+		set(step.statement, step.arg)
+		if got := state(); got != step.want {
+			t.Errorf("after %v the invitation is %s, want %s", step.arg, got, step.want)
+		}
+	}
+	// What somebody with more rights sent is not helpdesk's to replace, expired or not.
+	h.clock.Advance(directory.InvitationLifetime)
+	if _, err := h.invite(helpdesk.AsActor(), o, "outside@alpha.example", directory.Member); !errors.Is(err, directory.ErrAlreadyInvited) {
+		t.Errorf("helpdesk replaces an administrator's invitation: %v", err)
+	}
+	now, err := directory.InvitationByID(t.Context(), h.DB, o.ID, inv.ID)
+	if err != nil || !now.Renewable(h.clock.Now()) || now.Renewable(inv.CreatedAt.Add(directory.RenewableFor)) {
+		t.Errorf("an expired link is renewed for 60 days and no longer (%v)", err)
+	}
+}

@@ -46,7 +46,24 @@ type Invitation struct {
 	BouncedAt   time.Time // of its letter
 	Reply       string    // what the mail server said, if it refused
 
-	letterID string
+	letterID      string
+	inviterRole   Role // as it is now, not as it was
+	inviterGoneAt time.Time
+}
+
+// vouched tells that whoever invited still may: an invitation must not outlive
+// the authority that it rests on. The operator's does not end.
+func (i Invitation) vouched() bool {
+	return i.InvitedBy == "" || i.inviterGoneAt.IsZero() && i.inviterRole.Governs(i.Role)
+}
+
+// RenewableFor is how long after it was made an invitation is sent anew when the
+// holder of its expired link asks.
+const RenewableFor = 60 * 24 * time.Hour
+
+// Renewable tells whether the holder of the link may have a fresh one sent.
+func (i Invitation) Renewable(now time.Time) bool {
+	return i.State(now) == InvitationExpired && now.Before(i.CreatedAt.Add(RenewableFor))
 }
 
 // InvitationState is what a list shows.
@@ -69,7 +86,7 @@ func (i Invitation) State(now time.Time) InvitationState {
 	switch {
 	case !i.AcceptedAt.IsZero():
 		return InvitationAccepted
-	case !i.WithdrawnAt.IsZero():
+	case !i.WithdrawnAt.IsZero() || i.ReplacedAt.IsZero() && !i.vouched():
 		return InvitationWithdrawn
 	case !i.ReplacedAt.IsZero():
 		return InvitationReplaced
@@ -146,7 +163,8 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 		return Invitation{}, err
 	}
 	if found {
-		if open.Usable(tx.Now()) == nil {
+		// What somebody with more rights sent is theirs to replace.
+		if open.Usable(tx.Now()) == nil || actor.may(org.ID, open.Role) != nil {
 			return Invitation{}, ErrAlreadyInvited
 		}
 		if err := s.kill(ctx, tx, open, "replaced_at"); err != nil {
@@ -157,7 +175,11 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 	if err != nil {
 		return Invitation{}, err
 	}
-	return inv, audit.Record(ctx, tx, inv.event(actor, "invitation.sent"))
+	e := inv.event(actor, "invitation.sent")
+	if found {
+		e.Before = audit.Fields{"email": open.Email, "name": open.Name, "role": open.Role, "language": open.Language}
+	}
+	return inv, audit.Record(ctx, tx, e)
 }
 
 // Resend replaces an open invitation by a fresh one: the older link dies.
@@ -176,8 +198,11 @@ func (s *Invitations) Renew(ctx context.Context, tx *db.Tx, token secret.Token) 
 	if err != nil {
 		return Invitation{}, err
 	}
-	if old.State(tx.Now()) != InvitationExpired {
-		return Invitation{}, old.Usable(tx.Now())
+	if !old.Renewable(tx.Now()) {
+		if err := old.Usable(tx.Now()); err != nil {
+			return Invitation{}, err
+		}
+		return Invitation{}, ErrInvitationUnknown // it works: there is nothing to renew
 	}
 	return s.replace(ctx, tx, Actor{OrgID: org.ID, UserID: audit.Anonymous, Name: old.Email}, org, old)
 }
@@ -214,8 +239,9 @@ func (s *Invitations) open(ctx context.Context, tx *db.Tx, actor Actor, org OrgI
 	if err := actor.may(org, inv.Role); err != nil {
 		return Invitation{}, err
 	}
-	if err := inv.Usable(tx.Now()); err != nil && !errors.Is(err, ErrInvitationExpired) {
-		return Invitation{}, err
+	// One that only lost who vouches for it can be sent again, by who does now.
+	if !inv.AcceptedAt.IsZero() || !inv.WithdrawnAt.IsZero() || !inv.ReplacedAt.IsZero() {
+		return Invitation{}, inv.Usable(tx.Now())
 	}
 	return inv, nil
 }
@@ -244,7 +270,11 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 	if s.Lifetime > 0 {
 		lifetime = s.Lifetime
 	}
-	inviter := inv.InvitedBy // a renewed one still names who invited
+	// One renewed by its holder still names who invited, and when.
+	inviter, created := inv.InvitedBy, tx.Now()
+	if actor.UserID == audit.Anonymous {
+		created = inv.CreatedAt
+	}
 	if actor.UserID != audit.Anonymous && actor.UserID != audit.Operator {
 		inviter = actor.UserID
 	}
@@ -264,7 +294,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 	token := secret.NewToken()
 	fresh := Invitation{
 		OrgID: org.ID, ID: secret.NewID("inv"), Email: inv.Email, Name: inv.Name, Role: inv.Role, Language: inv.Language,
-		InvitedBy: inviter, CreatedAt: tx.Now(), ExpiresAt: tx.Now().Add(lifetime),
+		InvitedBy: inviter, CreatedAt: created, ExpiresAt: tx.Now().Add(lifetime),
 	}
 	fresh.letterID, err = s.Outbox.Put(ctx, tx, mail.Letter{
 		OrgID: string(org.ID), Recipient: fresh.Email, Language: fresh.Language,

@@ -180,14 +180,24 @@ func (v *Visitor) signInFirst(orgKey string) error {
 	if nothing {
 		return v.Redirect(door)
 	}
-	a := signin.Attempt{OrgID: org.ID, Return: v.R.URL.RequestURI()}
+	a := signin.Attempt{OrgID: org.ID, Return: v.here()}
 	return v.begin(a, door)
 }
 
 // stepUp asks a person who is signed in to prove a factor again.
 func (v *Viewer) stepUp(within time.Duration) error {
-	a := signin.Attempt{OrgID: v.User.OrgID, UserID: v.User.ID, Fresh: within, Return: v.R.URL.RequestURI()}
+	a := signin.Attempt{OrgID: v.User.OrgID, UserID: v.User.ID, Fresh: within, Return: v.here()}
 	return v.begin(a, v.Path("home"))
+}
+
+// here is the address of this page, written so that no byte of it surprises a
+// database or a browser.
+func (v *Visitor) here() string {
+	at := v.R.URL.EscapedPath()
+	if q := v.R.URL.Query().Encode(); q != "" {
+		at += "?" + q
+	}
+	return at
 }
 
 // begin stores an attempt with what was typed and leads to its page; a network
@@ -234,7 +244,8 @@ func (s *Site) showTyped(show func(*Viewer) error) func(*Viewer) error {
 // cookieToken is the browser's token, as far as the cookie holds one.
 func (v *Visitor) cookieToken() secret.Token { return secret.ParseToken(v.cookie(browserCookie)) }
 
-// Browser is the browser behind the cookie; zero where there is none yet.
+// Browser is the browser behind the cookie; zero where there is none yet, or the
+// cookie was superseded too long ago.
 func (v *Visitor) Browser(ctx context.Context) (session.Browser, error) {
 	b, _, err := v.site.Sessions.BrowserOf(ctx, v.site.DB, v.cookieToken(), v.site.DB.Now())
 	return b, err

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 
 	"parvis/internal/db"
 	"parvis/internal/i18n"
@@ -44,6 +45,7 @@ type Site struct {
 	names     map[string]string // asset as named in templates → path with its hash
 	mux       *http.ServeMux
 	routes    []Route
+	reported  *atomic.Int64 // second of the last policy report that was logged
 }
 
 // Route is one line of the route table, for the inventory test and for people.
@@ -53,7 +55,7 @@ type Route struct{ Pattern, Access string }
 // file system with *.html at its top.
 func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	var err error
-	s.mux = http.NewServeMux()
+	s.mux, s.reported = http.NewServeMux(), new(atomic.Int64)
 	if s.assets, s.names, err = loadAssets(); err != nil {
 		return nil, err
 	}

@@ -115,6 +115,12 @@ func (s *Site) misdirected(r *http.Request) string {
 // carries a cookie of ours and says neither is refused.
 func (s *Site) admit(r *http.Request) error {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		// Another site may lead a person here, and nothing else: what its images
+		// and frames ask for would only count against the person's network.
+		h := r.Header
+		if h.Get("Sec-Fetch-Site") == "cross-site" && (h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document") {
+			return errCrossSite
+		}
 		return nil
 	}
 	if r.Host != s.Base.Host {
@@ -197,9 +203,12 @@ type problem struct {
 // person sees, and nothing of it is shown (R-LOG-06).
 func (v *Visitor) fail(err error) {
 	kind, key, args := 0, "page.broken", map[string]any(nil)
-	f, isFault := errors.AsType[*fault.Error](err)
+	faults := faultsIn(err)
+	isFault := len(faults) > 0
+	var f *fault.Error
 	switch {
 	case isFault:
+		f = faults[0]
 		kind, key, args = f.Kind.Status(), f.Key, f.Args
 		v.retryAfter(f)
 	case errors.Is(err, errNoPage):
@@ -241,6 +250,11 @@ const maxReport = 8 << 10
 
 // cspReport logs that a page tried to load what the policy forbids.
 func (s *Site) cspReport(w http.ResponseWriter, r *http.Request) {
+	second := s.DB.Now().Unix()
+	if s.reported.Swap(second) == second { // one a second is enough to notice, and fills no disk
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
 	if err == nil {
 		s.Log.WarnContext(r.Context(), "content security policy report", "reference", audit.OriginOf(r.Context()).Request, "report", fmt.Sprintf("%q", body))

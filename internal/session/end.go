@@ -14,14 +14,21 @@ import (
 
 // End closes one session. Its row keeps the end and the reason (decision 0011).
 func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
-	_, err := tx.Exec(ctx, `
+	n, err := tx.Exec(ctx, `
 		update sessions set ended_at = $1, end_reason = $2
 		where org_id = $3 and id = $4 and ended_at is null`,
 		db.Time(tx.Now()), string(why), string(v.Session.OrgID), v.Session.ID)
 	if err != nil {
 		return fmt.Errorf("ending session %s: %w", v.Session.ID, err)
 	}
-	return audit.Record(ctx, tx, v.event("session.ended", audit.Fields{"reason": why}))
+	if n == 0 {
+		return nil // it had ended already
+	}
+	e := v.event("session.ended", audit.Fields{"reason": why})
+	if why == Copied {
+		e.Actor, e.ActorName = audit.System, audit.System
+	}
+	return audit.Record(ctx, tx, e)
 }
 
 // EndAll closes every session of the visit's user, in every browser.

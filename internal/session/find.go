@@ -34,8 +34,11 @@ func (b *browserRow) targets() []any {
 	return db.Into(&b.id, &b.current, (*db.Time)(&b.until), (*db.Time)(&b.rotated))
 }
 
-func (b *browserRow) browser(now time.Time) Browser {
-	return Browser{ID: b.id, Superseded: !b.current, RotatedAt: b.rotated, copied: !b.current && !now.Before(b.until)}
+func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
+	return Browser{
+		ID: b.id, Superseded: !b.current, RotatedAt: b.rotated,
+		copied: !b.current && !now.Before(b.until), shown: token.Hash(secret.Browser),
+	}
 }
 
 // Find asks, in one statement, whose door a cookie opens in an organization:
@@ -58,7 +61,7 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 	if err != nil || !found {
 		return Visit{}, Nothing, err
 	}
-	v.Browser = b.browser(now)
+	v.Browser = b.browser(token, now)
 	var set Rules
 	if idle != nil {
 		set = Rules{time.Duration(*idle) * time.Microsecond, time.Duration(*absolute) * time.Microsecond}
@@ -104,8 +107,23 @@ func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, n
 	if err != nil || !found {
 		return Browser{}, false, err
 	}
-	browser := b.browser(now)
-	return browser, !browser.copied, nil
+	browser := b.browser(token, now)
+	if browser.copied {
+		return Browser{}, false, nil
+	}
+	return browser, true, nil
+}
+
+// LastUser is who was last signed in to an organization in a browser, whether
+// still or not; empty where nobody was.
+func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directory.OrgID) (directory.UserID, error) {
+	var id directory.UserID
+	_, err := r.One(ctx, db.Into(&id), `
+		select user_id from sessions
+		where org_id = $1 and browser_id = $2
+		order by started_at desc
+		limit 1`, string(org), b.ID)
+	return id, err
 }
 
 // Knows tells whether somebody with this address has signed in with the

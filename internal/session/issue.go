@@ -13,7 +13,7 @@ import (
 // NewBrowser makes a browser for an attempt that begins without one.
 func (d *Door) NewBrowser(ctx context.Context, tx *db.Tx) (Browser, secret.Token, error) {
 	token := secret.NewToken()
-	b := Browser{ID: secret.NewID("brw"), RotatedAt: tx.Now()}
+	b := Browser{ID: secret.NewID("brw"), RotatedAt: tx.Now(), shown: token.Hash(secret.Browser)}
 	_, err := tx.Exec(ctx, `
 		insert into browsers (id, token_hash, rotated_at, created_at)
 		values ($1, $2, $3, $4)`,
@@ -25,28 +25,38 @@ func (d *Door) NewBrowser(ctx context.Context, tx *db.Tx) (Browser, secret.Token
 }
 
 // rotate gives the browser a new token because a session in it gained authority.
-func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser) (secret.Token, error) {
+// It reports false, and does nothing, unless the token that was shown is the
+// current one: else whoever holds a superseded token would exchange it for the
+// current one, and everybody's sessions with it, by signing in as themselves.
+func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser) (secret.Token, bool, error) {
 	token := secret.NewToken()
-	_, err := tx.Exec(ctx, `
+	n, err := tx.Exec(ctx, `
 		update browsers set previous_hash = token_hash, previous_until = $1, token_hash = $2, rotated_at = $3
-		where id = $4`,
-		db.Time(tx.Now().Add(d.superseded())), token.Hash(secret.Browser), db.Time(tx.Now()), b.ID)
+		where id = $4 and token_hash = $5`,
+		db.Time(tx.Now().Add(d.superseded())), token.Hash(secret.Browser), db.Time(tx.Now()), b.ID, b.shown)
 	if err != nil {
-		return secret.Token{}, fmt.Errorf("rotating the token of browser %s: %w", b.ID, err)
+		return secret.Token{}, false, fmt.Errorf("rotating the token of browser %s: %w", b.ID, err)
 	}
-	return token, nil
+	return token, n == 1, nil
 }
 
 // Issue opens the door: the only place where a session is made. signin calls it
 // once Next says Done. b may be the zero Browser; the token is the new cookie.
-// An earlier session of this browser in the organization ends.
+// An earlier session of this browser in the organization ends. A superseded
+// token brings nothing along: its holder gets a browser of their own.
 func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (Session, secret.Token, error) {
 	var token secret.Token
+	var current bool
 	var err error
-	if b.ID == "" {
-		b, token, err = d.NewBrowser(ctx, tx)
-	} else if token, err = d.rotate(ctx, tx, b); err == nil {
+	if b.ID != "" {
+		token, current, err = d.rotate(ctx, tx, b)
+	}
+	switch {
+	case err != nil:
+	case current:
 		err = d.makeRoom(ctx, tx, b, user.OrgID)
+	default:
+		b, token, err = d.NewBrowser(ctx, tx)
 	}
 	if err != nil {
 		return Session{}, secret.Token{}, err
@@ -89,17 +99,18 @@ func (d *Door) makeRoom(ctx context.Context, tx *db.Tx, b Browser, org directory
 
 // Raise notes that a factor was proved again in the browser's open session of
 // that user: what step-up asked for. The browser's token changes. It reports
-// false, and does nothing, where no such session is open any more.
+// false, and does nothing, where no such session is open any more or the token
+// that was shown is not the current one.
 func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (secret.Token, bool, error) {
 	n, err := tx.Exec(ctx, `
 		update sessions set proved_at = $1, seen_at = $1, methods = $2
-		where org_id = $3 and user_id = $4 and browser_id = $5 and ended_at is null`,
-		db.Time(tx.Now()), methods, string(user.OrgID), string(user.ID), b.ID)
+		where org_id = $3 and user_id = $4 and browser_id = $5 and ended_at is null
+			and exists (select 1 from browsers where id = $5 and token_hash = $6)`,
+		db.Time(tx.Now()), methods, string(user.OrgID), string(user.ID), b.ID, b.shown)
 	if err != nil || n == 0 {
 		return secret.Token{}, false, err
 	}
-	token, err := d.rotate(ctx, tx, b)
-	return token, true, err
+	return d.rotate(ctx, tx, b)
 }
 
 // Touch notes that the person did something, unless that was noted just now.

@@ -59,6 +59,7 @@ type Browser struct {
 	Superseded bool      // the token shown is the one before the current one
 	RotatedAt  time.Time // when the current token came into force
 	copied     bool      // superseded for too long: the cookie was copied
+	shown      string    // hash of the token that was shown
 }
 
 // Session is one user's open door in one browser.

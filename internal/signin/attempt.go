@@ -2,13 +2,16 @@ package signin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/limit"
 	"parvis/internal/secret"
@@ -24,18 +27,25 @@ var ErrAttemptGone = fault.New(fault.Gone, "signin.attempt_gone")
 
 // Begin stores an attempt that needs another request. form is what was typed
 // into the page that asked for fresh proof; it is sealed, secrets left out by
-// the caller, and given back by Typed.
+// the caller, for who typed it, and given back by Typed to nobody else.
 func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt, form url.Values) (Attempt, error) {
 	a.ID, a.BrowserID, a.CreatedAt = secret.NewID("att"), b.ID, tx.Now()
 	if !isLocalPath(a.Return) {
 		return Attempt{}, fmt.Errorf("an attempt returns to a path of ours, not to %q", a.Return)
 	}
-	sealed := ""
-	if len(form) > 0 {
-		a.Return += "?typed=" + a.ID // the form's page asks for it there
-		sealed = s.forms.Seal([]byte(form.Encode()), "attempts "+a.ID)
+	owner, sealed := a.UserID, ""
+	var err error
+	if owner == "" && len(form) > 0 {
+		owner, err = s.Sessions.LastUser(ctx, tx, b, a.OrgID)
 	}
-	_, err := tx.Exec(ctx, `
+	if err != nil {
+		return Attempt{}, err
+	}
+	if owner != "" && len(form) > 0 {
+		a.Return += "?typed=" + a.ID // the form's page asks for it there
+		sealed = s.forms.Seal([]byte(form.Encode()), formOf(a.ID, owner))
+	}
+	_, err = tx.Exec(ctx, `
 		insert into attempts (id, browser_id, org_id, user_id, evidence, fresh, return_path, form, created_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), evidenceText(a.Evidence), a.Fresh.Microseconds(),
@@ -50,7 +60,11 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 // browser known where it is not: cookie is then its new token. A network that
 // begins too many gets ErrTooOften.
 func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, form url.Values) (cookie secret.Token, begun Attempt, err error) {
-	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerNetworkBegun, network(ctx)))
+	counted := s.Limits.Key(PerNetworkBegun, network(ctx))
+	if a.UserID != "" { // who is signed in is not slowed by the neighbours
+		counted = s.Limits.Key(PerNetworkBegun, string(a.OrgID), string(a.UserID))
+	}
+	taken, err := limit.Take(ctx, s.DB, counted)
 	if err != nil {
 		return secret.Token{}, Attempt{}, err
 	}
@@ -101,12 +115,21 @@ func (s *Service) Typed(ctx context.Context, r db.Reader, v session.Visit, id, p
 		!now.Before(a.CreatedAt.Add(s.attemptLifetime())) {
 		return nil, ErrAttemptGone
 	}
-	text, err := s.forms.Open(sealed, "attempts "+a.ID)
+	text, err := s.forms.Open(sealed, formOf(a.ID, v.User.ID))
+	if errors.Is(err, secret.ErrSealBroken) {
+		return nil, ErrAttemptGone // somebody else typed it
+	}
 	if err != nil {
 		return nil, err
 	}
 	return url.ParseQuery(string(text))
 }
+
+// formOf is what a form is sealed for: its attempt and who typed it.
+func formOf(id string, owner directory.UserID) string { return "attempts " + id + " " + string(owner) }
+
+// attemptID is the form of our ids; nothing else reaches the database.
+var attemptID = regexp.MustCompile(`^att_[a-z2-7]{26}$`)
 
 // path is Return without its query.
 func (a Attempt) path() string {
@@ -115,6 +138,9 @@ func (a Attempt) path() string {
 }
 
 func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id string) (Attempt, string, error) {
+	if b.ID == "" || !attemptID.MatchString(id) {
+		return Attempt{}, "", ErrAttemptGone
+	}
 	var a Attempt
 	var evidence string
 	var sealed db.Text
@@ -127,7 +153,7 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	if err != nil {
 		return Attempt{}, "", err
 	}
-	if !found || b.ID == "" {
+	if !found {
 		return Attempt{}, "", ErrAttemptGone
 	}
 	a.Fresh = time.Duration(fresh) * time.Microsecond

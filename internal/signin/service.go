@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -34,12 +35,13 @@ var (
 	PerAddressAndNetwork = limit.Policy{Name: "password-address-network", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
 	PerAddress           = limit.Policy{Name: "password-address", Free: 20, First: time.Second, Most: 5 * time.Minute, Forget: time.Hour}
 	PerKnownBrowser      = limit.Policy{Name: "password-address-browser", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
+	PerNetworkName       = limit.Policy{Name: "organization-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
 	PerNetworkBegun      = limit.Policy{Name: "attempt-network", Free: 120, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
 	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
 // Policies lists every limiter of this package.
-var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkBegun, PerLinkNetwork}
+var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork}
 
 // Service proves factors and ends attempts.
 type Service struct {
@@ -48,6 +50,7 @@ type Service struct {
 	Sessions  *session.Door
 	Limits    *limit.Limiter
 	Invites   *directory.Invitations
+	Log       *slog.Logger
 
 	// AttemptLifetime overrides the constant where set: [lifetimes] of a
 	// configuration on a loopback address.
@@ -128,7 +131,11 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if refused {
 		return Opened{}, ErrFailed
 	}
-	return opened, limit.Release(ctx, s.DB, shared, own...)
+	// The door is open: a count that stays too high is no reason to close it.
+	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
+		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
+	}
+	return opened, nil
 }
 
 // identified is whom an address and an organization name, as far as anybody.
@@ -170,10 +177,10 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 }
 
 // UnknownOrganization says plainly that nobody knows the name: an organization's
-// existence is public (decision 0008). It counts, in forms and in addresses alike,
-// so that names are not listed fast.
+// existence is public. It counts, in forms and in addresses alike, so that names
+// are not listed fast; apart from passwords, so that names slow no sign-in.
 func (s *Service) UnknownOrganization(ctx context.Context) error {
-	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerNetwork, network(ctx)))
+	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerNetworkName, network(ctx)))
 	if err != nil {
 		return err
 	}

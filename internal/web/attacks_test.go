@@ -920,3 +920,133 @@ func TestSEC5DatabaseThatFailsIsToldHonestlyAndRecovers(t *testing.T) {
 	}
 	t.Error("it did not recover")
 }
+
+// A superseded token, however old, is worth nothing to whoever signs in with it
+// as themselves: not the current token, nor anybody else's session.
+func TestSES1SupersededTokenIsNotExchangedForTheCurrentOne(t *testing.T) {
+	for _, wait := range []time.Duration{5 * time.Second, 3 * time.Hour} {
+		for _, door := range []string{"sign-in", "invitation"} {
+			t.Run(fmt.Sprint(wait, " by ", door), func(t *testing.T) {
+				s := idptest.Start(t)
+				alpha, evil := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Evil Inc", "evil")
+				s.Join(t, evil, "mallory@evil.example", "Mallory", directory.Member)
+				s.Join(t, alpha, "victim@alpha.example", "Victim", directory.Owner)
+				mallory := s.Browser(t)
+				mallory.Get("/o/alpha/account") // begins an attempt: the token that is planted
+				victim := mallory.Copy()
+				s.Clock.Advance(time.Second)
+				if p := signIn(victim, "/o/alpha", "victim@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+					t.Fatalf("the victim is at %s", p.URL)
+				}
+				s.Clock.Advance(wait)
+				if door == "sign-in" {
+					signIn(mallory, "/o/evil", "mallory@evil.example", idptest.Password)
+				} else {
+					link := s.Invite(t, evil, "mallory2@evil.example", "Mallory", directory.Member)
+					mallory.Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+				}
+				if p := mallory.Get("/o/evil/home"); p.URL.Path != "/o/evil/home" {
+					t.Errorf("mallory did not even get what is hers: %s", p.URL)
+				}
+				for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/admin/people"} {
+					if p := mallory.Get(path); p.URL.Path == path {
+						t.Errorf("mallory is in at %s", path)
+					}
+				}
+				if p := victim.Get("/o/alpha/home"); p.URL.Path != "/o/alpha/home" {
+					t.Errorf("the victim is thrown out: %s", p.URL)
+				}
+			})
+		}
+	}
+}
+
+func TestTwoTabsThatSignInAtOnceAreNoTheft(t *testing.T) {
+	s := idptest.Start(t)
+	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
+	s.Join(t, alpha, "a@alpha.example", "A", directory.Member)
+	s.Join(t, beta, "b@beta.example", "B", directory.Member)
+	one := s.Browser(t)
+	one.Get("/o/alpha/account")
+	two := one.Copy()
+	signIn(one, "/o/alpha", "a@alpha.example", idptest.Password)
+	signIn(two, "/o/beta", "b@beta.example", idptest.Password)
+	s.Clock.Advance(time.Minute)
+	for b, path := range map[*idptest.Browser]string{one: "/o/alpha/home", two: "/o/beta/home"} {
+		if p := b.Get(path); p.URL.Path != path {
+			t.Errorf("%s is closed: %s", path, p.URL)
+		}
+	}
+	for _, email := range []string{"a@alpha.example", "b@beta.example"} {
+		if n := len(s.LettersTo(t, email)); n != 1 {
+			t.Errorf("%s got %d letters, want the invitation alone", email, n)
+		}
+	}
+}
+
+func TestINJ4AddressesWithStrangeBytesAreAnsweredAlikeOnBothDatabases(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	in := s.Join(t, org, "a@alpha.example", "A", directory.Member)
+	for _, path := range []string{"/o/alpha/account?%5C", "/o/alpha/account?x=%ff", "/o/alpha/account?x=%00", "/sign-in/%00", "/sign-in/%ff", "/o/alpha/account?typed=%00", "/o/alpha/account?typed=%ff"} {
+		for name, b := range map[string]*idptest.Browser{"signed out": s.Browser(t), "signed in": in} {
+			if p := b.Get(path); p.Status >= 500 {
+				t.Errorf("%s, %s: %d", path, name, p.Status)
+			}
+		}
+		raw := in.Copy()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/o/alpha/account", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.RawQuery = "a\\b=\xff"
+		if p := raw.Do(r); p.Status >= 500 {
+			t.Errorf("raw bytes: %d", p.Status)
+		}
+		r.URL.RawQuery = "a\\b=\xff"
+		if p := s.Browser(t).Do(r.Clone(t.Context())); p.Status >= 500 {
+			t.Errorf("raw bytes, signed out: %d", p.Status)
+		}
+	}
+}
+
+func TestWEB2OtherSitesMayLeadHereAndNothingElse(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	in := s.Join(t, org, "a@alpha.example", "A", directory.Owner)
+	ask := func(b *idptest.Browser, path, mode, dest string) int {
+		b.Header.Set("Sec-Fetch-Site", "cross-site")
+		b.Header.Set("Sec-Fetch-Mode", mode)
+		b.Header.Set("Sec-Fetch-Dest", dest)
+		defer func() { b.Header = http.Header{} }()
+		return b.Get(path).Status
+	}
+	if got := ask(in, "/o/alpha/home", "navigate", "document"); got != 200 {
+		t.Errorf("a link from elsewhere: %d", got)
+	}
+	visitor := s.Browser(t)
+	for i := range 150 {
+		if got := ask(visitor, fmt.Sprintf("/o/nobody%d", i), "no-cors", "image"); got != 403 {
+			t.Fatalf("an image: %d", got)
+		}
+		if got := ask(visitor, "/o/alpha/account", "navigate", "iframe"); got != 403 {
+			t.Fatalf("a frame: %d", got)
+		}
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", "a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("a page elsewhere stopped sign-in here: %d", p.Status)
+	}
+}
+
+func TestFormOfAnEndedSessionComesBackToWhoTypedItAlone(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Join(t, org, "ben@alpha.example", "Ben", directory.Member)
+	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
+	form := b.Get("/o/alpha/account").Form("main").Fill("name", "Typed by Ana")
+	s.Clock.Advance(session.Idle)
+	p := form.Submit("").Form("main").Fill("email", "ben@alpha.example").Fill("password", idptest.Password).Submit("")
+	if p.URL.Path != "/o/alpha/account" || p.Form("main").Values.Get("name") != "Ben" {
+		t.Errorf("Ben sees %v at %s", p.Form("main").Values, p.URL)
+	}
+}

@@ -76,7 +76,7 @@ func (s *Server) showDeadInvitation(v *page.Visitor, p invitationPage, err error
 		return err
 	}
 	p.Others, p.Dead = visits, deadInvitation[i].Key
-	p.Renewable = deadInvitation[i] == directory.ErrInvitationExpired
+	p.Renewable = p.Invitation.Renewable(s.site.DB.Now())
 	v.Status(deadInvitation[i].Kind)
 	if !p.Renewable {
 		v.NoForm()
