@@ -50,7 +50,7 @@ func TestClientAddressIsTheLastThatNoTrustedProxyWrote(t *testing.T) {
 }
 
 func FuzzLocalPath(f *testing.F) {
-	for _, seed := range []string{"/", "//x", "/\\x", "/a?b=c", "https://x", "/%2f%2fx", "/\t/x", "\x00", "/a#b"} {
+	for _, seed := range []string{"/", "//x", "/\\x", "/a?b=c", "https://x", "/%2f%2fx", "/\t/x", "\x00", "/a#b", "/%2f ", "/%5cx "} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -172,9 +172,14 @@ func (v *Visitor) chooseLanguageAndReturn() error {
 // anything that a browser might read as leading elsewhere (WEB-3).
 func localPath(p string) string {
 	u, err := url.Parse(p)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") ||
-		strings.ContainsAny(p, "\\\t\r\n\x00") {
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(p, "/") {
 		return "/"
+	}
+	// The decoded path too: writing it again may decode what was typed.
+	for _, form := range []string{p, u.Path} {
+		if strings.HasPrefix(form, "//") || strings.ContainsAny(form, "\\\t\r\n\x00") {
+			return "/"
+		}
 	}
 	return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).String()
 }
