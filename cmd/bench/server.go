@@ -22,12 +22,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
-	"parvis/internal/app"
 	"parvis/internal/credential"
-	"parvis/internal/db"
-	"parvis/internal/directory"
-	"parvis/internal/secret"
-	"parvis/internal/session"
 )
 
 // server is a child process that listens on loopback.
@@ -320,89 +315,4 @@ func (b *bench) flood(s *server) error {
 	watch.Wait()
 	b.row("memory under 64 sign-ins at once", "≤ idle + 100 MB", "idle %.0f MB + %.0f MB", float64(idle)/1e6, float64(peak-idle)/1e6)
 	return nil
-}
-
-// signers is how many of the users have a password and a session: as many as
-// keep the keys of a run random.
-const signers = 400
-
-// seed fills a database that a server made: users by plain rows, and for some a
-// real password and a session through the ordinary functions.
-func seed(data string, users int) ([]person, error) {
-	ctx := context.Background()
-	text, err := os.ReadFile(data + "/keys")
-	if err != nil {
-		return nil, err
-	}
-	keys, err := secret.ParseKeys(text)
-	if err != nil {
-		return nil, err
-	}
-	d, err := db.Open(ctx, data+"/parvis.db")
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	base := &url.URL{Scheme: "http", Host: "127.0.0.1"}
-	a, err := app.New(app.Settings{DB: d, Keys: keys, Base: base, From: "no-reply@bench.example"})
-	if err != nil {
-		return nil, err
-	}
-	store, err := credential.NewStore(keys.Pepper, credential.Options{Waiting: signers})
-	if err != nil {
-		return nil, err
-	}
-	var org directory.Organization
-	all := make([]directory.User, users)
-	err = d.Update(ctx, func(tx *db.Tx) error {
-		org, err = directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: "Bench", ShortName: "bench", Language: "en"})
-		for i := range all {
-			if err != nil {
-				return err
-			}
-			all[i], err = directory.CreateFirstOwner(ctx, tx, directory.User{
-				OrgID: org.ID, ID: directory.NewUserID(), Email: fmt.Sprintf("person%d@bench.example", i), Name: fmt.Sprintf("Person %d", i), Language: "en",
-			})
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	// The history of making them is sealed before anything is measured.
-	for range users/1000 + 1 {
-		if err := a.Seals.Sweep(ctx, d); err != nil {
-			return nil, err
-		}
-	}
-	people := make([]person, 0, signers)
-	for i := 0; i < users; i += max(1, users/signers) {
-		p, err := equip(ctx, d, a.Site.Sessions, store, all[i])
-		if err != nil {
-			return nil, err
-		}
-		people = append(people, p)
-	}
-	return people, nil
-}
-
-// equip gives a user a password and a session.
-func equip(ctx context.Context, d *db.DB, door *session.Door, store *credential.Store, u directory.User) (person, error) {
-	checked, err := store.Check(credential.Classic, credential.Context{}, password)
-	if err != nil {
-		return person{}, err
-	}
-	hashed, err := store.Hash(ctx, "bench", credential.History{Owner: credential.Owner{OrgID: u.OrgID, UserID: u.ID}}, checked)
-	if err != nil {
-		return person{}, err
-	}
-	var cookie secret.Token
-	err = d.Update(ctx, func(tx *db.Tx) error {
-		if err := credential.Set(ctx, tx, hashed); err != nil {
-			return err
-		}
-		_, cookie, err = door.Issue(ctx, tx, session.Browser{}, u, "pwd")
-		return err
-	})
-	return person{u.Email, cookie.Reveal()}, err
 }

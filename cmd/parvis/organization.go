@@ -65,7 +65,7 @@ func (c *createCommand) Run(p *program) error {
 		}); err != nil {
 			return err
 		}
-		fmt.Fprintf(p.out, "Created %s. Its page is %s/o/%s\n", org.DisplayName, plan.base, directory.PathName(org.ShortName))
+		fmt.Fprintf(p.out, "Created %s. Its page is %s%s\n", org.DisplayName, plan.base, org.Path())
 		fate, err := s.letterFate(p.ctx, invitation)
 		if err != nil {
 			return err

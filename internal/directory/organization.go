@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"parvis/internal/audit"
@@ -211,5 +212,8 @@ func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time
 	return audit.Record(ctx, tx, e)
 }
 
-// PathName is a short name as it stands in a path: /o/PATH-NAME.
-func PathName(shortName string) string { return url.PathEscape(shortName) }
+// Path is where the organization's pages are: /o/SHORT-NAME is its sign-in page,
+// and the parts lead below it.
+func (o Organization) Path(parts ...string) string {
+	return strings.Join(append([]string{"/o", url.PathEscape(o.ShortName)}, parts...), "/")
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"parvis/internal/db"
@@ -169,7 +168,7 @@ func (v *Visitor) signInFirst(orgKey string) error {
 	if err != nil {
 		return err
 	}
-	door := "/o/" + directory.PathName(org.ShortName)
+	door := org.Path()
 	if !org.SuspendedAt.IsZero() {
 		return v.Redirect(door)
 	}
@@ -258,5 +257,5 @@ func (v *Visitor) Visits(ctx context.Context) ([]session.Visit, error) {
 
 // Path is a path of the viewer's organization, below /o/SHORT-NAME/.
 func (v *Viewer) Path(parts ...string) string {
-	return "/o/" + directory.PathName(v.Organization.ShortName) + "/" + strings.Join(parts, "/")
+	return v.Organization.Path(parts...)
 }

@@ -72,7 +72,7 @@ func (d *Door) EndCopied(ctx context.Context, tx *db.Tx, v Visit) error {
 			Parameters: mail.BrowserCopiedParameters{
 				Organization: w.Organization.DisplayName, Name: w.User.Name, When: tx.Now(),
 				Network: origin.Network, Agent: origin.Agent,
-				SignInPage: d.Base + "/o/" + directory.PathName(w.Organization.ShortName),
+				SignInPage: d.Base + w.Organization.Path(),
 			},
 		}); err != nil {
 			return err

@@ -13,7 +13,6 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
-	"parvis/internal/limit"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -64,12 +63,8 @@ func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, f
 	if a.UserID != "" { // who is signed in is not slowed by the neighbours
 		counted = s.Limits.Key(PerNetworkBegun, string(a.OrgID), string(a.UserID))
 	}
-	taken, err := limit.Take(ctx, s.DB, counted)
-	if err != nil {
+	if _, err := s.take(ctx, counted); err != nil {
 		return secret.Token{}, Attempt{}, err
-	}
-	if !taken.Allowed {
-		return secret.Token{}, Attempt{}, ErrTooOften.After(taken.Wait)
 	}
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
 		cookie = secret.Token{}

@@ -168,14 +168,8 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 }
 
 func (s *Service) takeLink(ctx context.Context) error {
-	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerLinkNetwork, network(ctx)))
-	if err != nil {
-		return err
-	}
-	if !taken.Allowed {
-		return ErrTooOften.After(taken.Wait)
-	}
-	return nil
+	_, err := s.take(ctx, s.Limits.Key(PerLinkNetwork, network(ctx)))
+	return err
 }
 
 // RefusedRequest records what the edge refused to a person who is signed in, in

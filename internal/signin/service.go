@@ -98,12 +98,9 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 		return Opened{}, err
 	}
 	own, shared := s.passwordKeys(ctx, p, address, who.known)
-	taken, err := limit.Take(ctx, s.DB, append(own, shared)...)
+	taken, err := s.take(ctx, append(own, shared)...)
 	if err != nil {
 		return Opened{}, err
-	}
-	if !taken.Allowed {
-		return Opened{}, ErrTooOften.After(taken.Wait)
 	}
 	verdict, err := s.Passwords.Verify(ctx, network(ctx), who.stored, p.Password)
 	if err != nil {
@@ -180,14 +177,20 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 // existence is public. It counts, in forms and in addresses alike, so that names
 // are not listed fast; apart from passwords, so that names slow no sign-in.
 func (s *Service) UnknownOrganization(ctx context.Context) error {
-	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerNetworkName, network(ctx)))
-	if err != nil {
+	if _, err := s.take(ctx, s.Limits.Key(PerNetworkName, network(ctx))); err != nil {
 		return err
 	}
-	if !taken.Allowed {
-		return ErrTooOften.After(taken.Wait)
-	}
 	return ErrOrganizationUnknown
+}
+
+// take counts a try before the work that it pays for, or is ErrTooOften with
+// the time to wait.
+func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, error) {
+	taken, err := limit.Take(ctx, s.DB, keys...)
+	if err == nil && !taken.Allowed {
+		err = ErrTooOften.After(taken.Wait)
+	}
+	return taken, err
 }
 
 // passwordKeys are what a try counts on: its own keys, which a success clears,

@@ -82,5 +82,5 @@ func (s *Server) leave(v *page.Viewer, end func(*db.Tx) error) error {
 		return err
 	}
 	v.Forget(len(left) == 0)
-	return v.Redirect("/o/" + directory.PathName(v.Organization.ShortName) + "?signed-out")
+	return v.Redirect(v.Organization.Path() + "?signed-out")
 }

@@ -32,7 +32,7 @@ func (s *Server) front(v *page.Visitor) error {
 	if len(visits) == 0 {
 		return v.Redirect("/sign-in")
 	}
-	return v.Redirect("/o/" + directory.PathName(visits[0].Organization.ShortName) + "/home")
+	return v.Redirect(visits[0].Organization.Path("home"))
 }
 
 // showSignIn is the page without an organization. After a failure it always
@@ -76,7 +76,7 @@ func (s *Server) showDoor(v *page.Visitor) error {
 		}
 		for _, visit := range visits {
 			if visit.Organization.ID == org.ID {
-				return v.Redirect("/o/" + directory.PathName(org.ShortName) + "/home")
+				return v.Redirect(org.Path("home"))
 			}
 		}
 	}
@@ -171,7 +171,7 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 func (s *Server) enter(v *page.Visitor, opened signin.Opened) error {
 	to := opened.Return
 	if to == "" {
-		to = "/o/" + directory.PathName(opened.Organization.ShortName) + "/home"
+		to = opened.Organization.Path("home")
 	}
 	return v.Enter(opened.Cookie, opened.User, to)
 }
