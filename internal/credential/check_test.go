@@ -272,14 +272,6 @@ func TestAPasswordIsNotPrinted(t *testing.T) {
 	}
 }
 
-func TestTheKeyboardNoteIsForWhatAnotherKeyboardMayLack(t *testing.T) {
-	for text, want := range map[string]bool{"": false, " ~aZ09!": false, "é": true, "😀": true, "\u00a0": true, "\x7f": true} {
-		if NeedsKeyboardNote(text) != want {
-			t.Errorf("%q: %v, want %v", text, !want, want)
-		}
-	}
-}
-
 // naughtyStrings are texts that broke other programs.
 func naughtyStrings(t testing.TB) []string {
 	const path = "../../../shared/data/strings/blns.json"

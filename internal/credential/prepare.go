@@ -75,9 +75,3 @@ func (f form) of(text string) (string, bool) {
 	prepared, err := precis.OpaqueString.String(text)
 	return prepared, err == nil
 }
-
-// NeedsKeyboardNote tells that text has characters outside printable ASCII,
-// which another keyboard may not be able to type. The page says so and allows it.
-func NeedsKeyboardNote(text string) bool {
-	return strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
-}

@@ -204,6 +204,9 @@ func TestInvitationStates(t *testing.T) {
 		directory.InvitationWithdrawn: with(func(i *directory.Invitation) { i.WithdrawnAt, i.OpenedAt = past, past }),
 		directory.InvitationAccepted:  with(func(i *directory.Invitation) { i.AcceptedAt, i.ExpiresAt = past, past }),
 	}
+	if got := with(func(i *directory.Invitation) { i.GivenUpAt = past }).State(now); got != directory.InvitationBounced {
+		t.Errorf("a letter that was given up shows as %s", got)
+	}
 	for want, i := range tests {
 		if got := i.State(now); got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -44,6 +44,7 @@ type Invitation struct {
 	ReplacedAt  time.Time
 	SentAt      time.Time // of its letter
 	BouncedAt   time.Time // of its letter
+	GivenUpAt   time.Time // of its letter: no mail server took it in time
 	Reply       string    // what the mail server said, if it refused
 
 	letterID      string
@@ -94,10 +95,13 @@ func (i Invitation) State(now time.Time) InvitationState {
 		return InvitationExpired
 	case !i.OpenedAt.IsZero():
 		return InvitationOpened
-	case !i.BouncedAt.IsZero():
-		return InvitationBounced
-	case !i.SentAt.IsZero():
+	}
+	switch mail.StateOf(i.SentAt, i.BouncedAt, i.GivenUpAt) {
+	case mail.Sent:
 		return InvitationSent
+	case mail.Bounced, mail.GivenUp:
+		return InvitationBounced
+	case mail.Waiting:
 	}
 	return InvitationWaiting
 }
