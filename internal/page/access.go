@@ -116,10 +116,9 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	case err != nil:
 		return err
 	case found == session.Stolen:
-		if err := s.DB.Update(ctx, func(tx *db.Tx) error { return s.Sessions.EndCopied(ctx, tx, visit) }); err != nil {
+		if err := v.endCopied(ctx, visit); err != nil {
 			return err
 		}
-		v.clearCookie(browserCookie)
 		return v.signInFirst(key)
 	case found == session.Nothing:
 		return v.signInFirst(key)
@@ -252,7 +251,19 @@ func (v *Visitor) Browser(ctx context.Context) (session.Browser, error) {
 
 // Visits lists who is signed in to this browser, the last used first.
 func (v *Visitor) Visits(ctx context.Context) ([]session.Visit, error) {
-	return v.site.Sessions.Visits(ctx, v.site.DB, v.cookieToken(), v.site.DB.Now())
+	open, stolen, err := v.site.Sessions.Visits(ctx, v.site.DB, v.cookieToken(), v.site.DB.Now())
+	if err == nil && stolen != nil {
+		err = v.endCopied(ctx, *stolen)
+	}
+	return open, err
+}
+
+// endCopied answers a cookie that was superseded long ago: every session of that
+// browser ends, and its users get a letter.
+func (v *Visitor) endCopied(ctx context.Context, visit session.Visit) error {
+	v.clearCookie(browserCookie)
+	v.setCookie(probeCookie, "1", time.Hour) // so that the next form is not taken for one without cookies
+	return v.site.DB.Update(ctx, func(tx *db.Tx) error { return v.site.Sessions.EndCopied(ctx, tx, visit) })
 }
 
 // Path is a path of the viewer's organization, below /o/SHORT-NAME/.

@@ -46,19 +46,7 @@ func (d *Door) EndAll(ctx context.Context, tx *db.Tx, v Visit, why Reason) error
 // EndCopied closes every session of a browser whose superseded token was shown,
 // and writes to the person: somebody holds a copy of the cookie (R-SES-06).
 func (d *Door) EndCopied(ctx context.Context, tx *db.Tx, v Visit) error {
-	var visits []Visit
-	err := tx.Rows(ctx, func(scan func(...any) error) error {
-		w := Visit{Browser: v.Browser}
-		into := append(w.User.Targets(), w.Organization.Targets()...)
-		err := scan(append(into, &w.Session.OrgID, &w.Session.ID)...)
-		visits = append(visits, w)
-		return err
-	}, `
-		select `+directory.UserColumns+`, `+directory.OrganizationColumns+`, s.org_id, s.id
-		from sessions s
-		join users u on u.org_id = s.org_id and u.id = s.user_id
-		join organizations o on o.id = s.org_id
-		where s.browser_id = $1 and s.ended_at is null`, v.Browser.ID)
+	visits, err := openIn(ctx, tx, v.Browser)
 	if err != nil {
 		return err
 	}
@@ -84,6 +72,26 @@ func (d *Door) EndCopied(ctx context.Context, tx *db.Tx, v Visit) error {
 		update browsers set token_hash = $1, previous_hash = null, previous_until = null
 		where id = $2`, secret.NewToken().Hash(secret.Browser), v.Browser.ID)
 	return err
+}
+
+// openIn lists the sessions that are not written down as ended in a browser, the
+// one used last first, whoever they belong to.
+func openIn(ctx context.Context, tx *db.Tx, b Browser) ([]Visit, error) {
+	var open []Visit
+	err := tx.Rows(ctx, func(scan func(...any) error) error {
+		v := Visit{Browser: b}
+		into := append(v.User.Targets(), v.Organization.Targets()...)
+		err := scan(append(into, &v.Session.OrgID, &v.Session.ID)...)
+		open = append(open, v)
+		return err
+	}, `
+		select `+directory.UserColumns+`, `+directory.OrganizationColumns+`, s.org_id, s.id
+		from sessions s
+		join users u on u.org_id = s.org_id and u.id = s.user_id
+		join organizations o on o.id = s.org_id
+		where s.browser_id = $1 and s.ended_at is null
+		order by s.seen_at desc`, b.ID)
+	return open, err
 }
 
 func (v Visit) event(action audit.Action, after audit.Fields) audit.Event {

@@ -142,13 +142,14 @@ func (d *Door) Knows(ctx context.Context, r db.Reader, b Browser, emailKey strin
 }
 
 // Visits lists every open session of a browser, the one used last first: who
-// is signed in here.
-func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now time.Time) ([]Visit, error) {
+// is signed in here. A token superseded long ago opens none and gives one of
+// them as stolen, for EndCopied.
+func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (open []Visit, stolen *Visit, err error) {
 	if token.IsZero() {
-		return nil, nil
+		return nil, nil, nil
 	}
 	var keys []string
-	err := r.Rows(ctx, func(scan func(...any) error) error {
+	err = r.Rows(ctx, func(scan func(...any) error) error {
 		var key string
 		err := scan(&key)
 		keys = append(keys, key)
@@ -161,17 +162,18 @@ func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now 
 		where b.token_hash = $1 or b.previous_hash = $1
 		order by s.seen_at desc`, token.Hash(secret.Browser))
 	if err != nil {
-		return nil, fmt.Errorf("listing the sessions of a browser: %w", err)
+		return nil, nil, fmt.Errorf("listing the sessions of a browser: %w", err)
 	}
-	var open []Visit
 	for _, key := range keys { // at most PerBrowser
 		v, found, err := d.Find(ctx, r, token, key, now)
-		if err != nil {
-			return nil, err
-		}
-		if found == Open {
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case found == Open:
 			open = append(open, v)
+		case found == Stolen:
+			return nil, &v, nil
 		}
 	}
-	return open, nil
+	return open, nil, nil
 }

@@ -78,23 +78,26 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 }
 
 // makeRoom ends the browser's earlier session in the organization and, where it
-// holds PerBrowser others, the one unused longest.
+// holds PerBrowser others, the ones unused longest.
 func (d *Door) makeRoom(ctx context.Context, tx *db.Tx, b Browser, org directory.OrgID) error {
-	if _, err := tx.Exec(ctx, `
-		update sessions set ended_at = $1, end_reason = $2
-		where org_id = $3 and browser_id = $4 and ended_at is null`,
-		db.Time(tx.Now()), string(Replaced), string(org), b.ID); err != nil {
-		return fmt.Errorf("replacing a session: %w", err)
+	open, err := openIn(ctx, tx, b)
+	if err != nil {
+		return err
 	}
-	_, err := tx.Exec(ctx, `
-		update sessions set ended_at = $1, end_reason = $2
-		where browser_id = $3 and ended_at is null and (org_id, id) not in (
-			select org_id, id from sessions
-			where browser_id = $3 and ended_at is null
-			order by seen_at desc
-			limit $4)`,
-		db.Time(tx.Now()), string(Crowded), b.ID, PerBrowser-1)
-	return err
+	kept := 0
+	for _, v := range open {
+		switch kept++; {
+		case v.Session.OrgID == org:
+			kept--
+			err = d.End(ctx, tx, v, Replaced)
+		case kept >= PerBrowser:
+			err = d.End(ctx, tx, v, Crowded)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Raise notes that a factor was proved again in the browser's open session of

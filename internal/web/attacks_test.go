@@ -953,10 +953,39 @@ func TestSES1SupersededTokenIsNotExchangedForTheCurrentOne(t *testing.T) {
 						t.Errorf("mallory is in at %s", path)
 					}
 				}
-				if p := victim.Get("/o/alpha/home"); p.URL.Path != "/o/alpha/home" {
-					t.Errorf("the victim is thrown out: %s", p.URL)
+				// Shown later than half a minute it counts as copied: the victim signs in anew.
+				alarmed := wait > session.Superseded
+				if p := victim.Get("/o/alpha/home"); (p.URL.Path != "/o/alpha/home") != alarmed {
+					t.Errorf("after %v the victim is at %s", wait, p.URL)
 				}
 			})
+		}
+	}
+}
+
+// Wherever a superseded token is shown, the browser whose cookie was copied is
+// closed and its users are told.
+func TestSES6SupersededTokenAlarmsAtTheFrontToo(t *testing.T) {
+	for _, path := range []string{"/", "/sign-in", "/o/alpha"} {
+		s := idptest.Start(t)
+		org := s.Organization(t, "Alpha Works", "alpha")
+		b := s.Join(t, org, "a@alpha.example", "A", directory.Member)
+		thief := b.Copy()
+		s.Clock.Advance(time.Second)
+		signIn(b, "/sign-in", "a@alpha.example", idptest.Password) // gains authority anew: the token changes
+		s.Clock.Advance(time.Minute)
+		thief.Get(path)
+		if p := b.Get("/o/alpha/home"); p.URL.Path == "/o/alpha/home" {
+			t.Errorf("%s: the browser is still open", path)
+		}
+		if n := len(s.LettersTo(t, "a@alpha.example")); n != 2 {
+			t.Errorf("%s: %d letters, want the invitation and the warning", path, n)
+		}
+		events := dbtest.Dump(t, s.DB, "audit_events")
+		for _, reason := range []string{`{"reason":"replaced"}`, `{"reason":"cookie copied"}`} {
+			if !strings.Contains(events, reason) {
+				t.Errorf("%s: the audit log lacks %s", path, reason)
+			}
 		}
 	}
 }
