@@ -50,6 +50,7 @@ type Mailbox struct {
 	options  Options
 	server   *smtp.Server
 	listener net.Listener
+	closing  sync.Once // its end and Close may come together
 
 	mu      sync.Mutex
 	letters []Received // oldest first
@@ -94,8 +95,10 @@ func (m *Mailbox) Address() string { return m.listener.Addr().String() }
 
 // Close stops it. The letters stay readable.
 func (m *Mailbox) Close() {
-	m.server.Close()   //nolint:errcheck // The second time it says that it is closed.
-	m.listener.Close() //nolint:errcheck // Serve may not have told the server of it yet.
+	m.closing.Do(func() {
+		m.server.Close()   //nolint:errcheck // It only says that something was closed before.
+		m.listener.Close() //nolint:errcheck // Serve may not have told the server of it yet.
+	})
 }
 
 // Letters returns what came, newest first.
