@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"slices"
 	"strings"
 
 	"parvis/internal/db"
@@ -85,6 +84,7 @@ type invitationPage struct {
 	JustSent    bool   // comes right after sending
 	Unopened    bool   // on its way or arrived, as far as anybody knows
 	Bounced     bool
+	Lapsed      bool // whoever sent it may not invite any more
 	Open        bool // not accepted, withdrawn or replaced
 	MayChange   bool // open, and of a role that the viewer governs
 }
@@ -116,9 +116,7 @@ func (s *Server) showInvitation(v *page.Viewer) error {
 	p.Unopened = state == directory.InvitationWaiting || state == directory.InvitationSent
 	p.JustSent = p.Unopened && v.Just("sent")
 	p.Bounced = state == directory.InvitationBounced
-	p.Open = !slices.Contains([]directory.InvitationState{
-		directory.InvitationAccepted, directory.InvitationWithdrawn, directory.InvitationReplaced,
-	}, state)
+	p.Open, p.Lapsed = p.Invitation.Open(), state == directory.InvitationLapsed
 	if p.MayChange = p.Open && v.User.Role.Governs(p.Invitation.Role); !p.MayChange {
 		v.NoForm()
 	}

@@ -18,6 +18,7 @@ var (
 		directory.InvitationWaiting:   {"console.state.waiting", "warn"},
 		directory.InvitationSent:      {"console.state.sent", "warn"},
 		directory.InvitationBounced:   {"console.state.bounced", "bad"},
+		directory.InvitationLapsed:    {"console.state.lapsed", "bad"},
 		directory.InvitationOpened:    {"console.state.opened", "warn"},
 		directory.InvitationExpired:   {"console.state.expired", "bad"},
 		directory.InvitationAccepted:  {"console.state.accepted", "ok"},

@@ -308,3 +308,28 @@ func TestPayloadsAreText(t *testing.T) {
 		t.Errorf("typed into the form: %s", p.Body)
 	}
 }
+
+// An invitation whose sender may not invite any more says so, and somebody who
+// may sends it again from its page; nobody else is needed.
+func TestLapsedInvitationIsSentAgainBySomebodyWhoMay(t *testing.T) {
+	w := start(t)
+	w.alpha.browsers[directory.Administrator].Get("/o/alpha/admin/people/invite").Form("main").Fill("email", "late@alpha.example").Submit("")
+	dead := w.LinkTo(t, "late@alpha.example", 0)
+	admin := w.idOf(t, w.alpha.ID, "users", "administrator@alpha.example")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update users set deactivated_at = $1 where org_id = $2 and id = $3`, db.Time(tx.Now()), string(w.alpha.ID), admin)
+		return err
+	})
+	if p := w.Browser(t).Get(dead); p.Status != 410 {
+		t.Errorf("the link: %d", p.Status)
+	}
+	path := "/o/alpha/admin/invitations/" + w.idOf(t, w.alpha.ID, "invitations", "late@alpha.example")
+	p := seen(t, w.alpha.browsers[directory.Owner].Get(path), 200)
+	if !p.Says("invitation lapsed") || p.Says("withdrawn") {
+		t.Errorf("its page: %s", p.Text())
+	}
+	seen(t, p.Form("resend").Submit("resend"), 200)
+	if p := w.Browser(t).Get(w.LinkTo(t, "late@alpha.example", 1)); p.Status != 200 {
+		t.Errorf("the link sent by the owner: %d", p.Status)
+	}
+}

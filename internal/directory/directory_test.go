@@ -413,9 +413,9 @@ func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
 		arg       any
 		want      directory.InvitationState
 	}{
-		{role, "helpdesk", directory.InvitationWithdrawn},
+		{role, "helpdesk", directory.InvitationLapsed},
 		{role, "administrator", directory.InvitationWaiting},
-		{gone, db.Time(h.clock.Now()), directory.InvitationWithdrawn},
+		{gone, db.Time(h.clock.Now()), directory.InvitationLapsed},
 		{gone, db.Time(time.Time{}), directory.InvitationWaiting},
 	} {
 		set(step.statement, step.arg)

@@ -75,6 +75,7 @@ const (
 	InvitationAccepted  InvitationState = "accepted"
 	InvitationWithdrawn InvitationState = "withdrawn"
 	InvitationReplaced  InvitationState = "replaced"
+	InvitationLapsed    InvitationState = "lapsed" // whoever sent it may not invite any more
 	InvitationExpired   InvitationState = "expired"
 	InvitationOpened    InvitationState = "opened"
 	InvitationBounced   InvitationState = "bounced"
@@ -87,10 +88,12 @@ func (i Invitation) State(now time.Time) InvitationState {
 	switch {
 	case !i.AcceptedAt.IsZero():
 		return InvitationAccepted
-	case !i.WithdrawnAt.IsZero() || i.ReplacedAt.IsZero() && !i.vouched():
+	case !i.WithdrawnAt.IsZero():
 		return InvitationWithdrawn
 	case !i.ReplacedAt.IsZero():
 		return InvitationReplaced
+	case !i.vouched():
+		return InvitationLapsed
 	case !now.Before(i.ExpiresAt):
 		return InvitationExpired
 	case !i.OpenedAt.IsZero():
@@ -106,12 +109,18 @@ func (i Invitation) State(now time.Time) InvitationState {
 	return InvitationWaiting
 }
 
+// Open tells that the invitation can still be sent again or withdrawn, by
+// whoever may: nobody accepted, withdrew or replaced it.
+func (i Invitation) Open() bool {
+	return i.AcceptedAt.IsZero() && i.WithdrawnAt.IsZero() && i.ReplacedAt.IsZero()
+}
+
 // Usable is nil while the link works, else says to its holder why it is dead.
 func (i Invitation) Usable(now time.Time) error {
 	switch i.State(now) {
 	case InvitationAccepted:
 		return ErrInvitationUsed
-	case InvitationWithdrawn:
+	case InvitationWithdrawn, InvitationLapsed: // to its holder these are one
 		return ErrInvitationWithdrawn
 	case InvitationReplaced:
 		return ErrInvitationReplaced
@@ -243,8 +252,7 @@ func (s *Invitations) open(ctx context.Context, tx *db.Tx, actor Actor, org OrgI
 	if err := actor.may(org, inv.Role); err != nil {
 		return Invitation{}, err
 	}
-	// One that only lost who vouches for it can be sent again, by who does now.
-	if !inv.AcceptedAt.IsZero() || !inv.WithdrawnAt.IsZero() || !inv.ReplacedAt.IsZero() {
+	if !inv.Open() {
 		return Invitation{}, inv.Usable(tx.Now())
 	}
 	return inv, nil
