@@ -29,8 +29,8 @@ var packages = []struct{ name, imports, tables string }{
 	{"audit", "db secret", "audit_events audit_seals"},
 	{"limit", "db secret", "limits"},
 	{"mail", "db secret i18n", "letters"},
-	{"directory", "db fault secret i18n audit mail", "organizations users invitations bootstraps"},
-	{"credential", "db fault secret audit limit mail directory", "passwords password_history password_rules"},
+	{"directory", "db fault secret i18n audit mail", "organizations former_short_names users images invitations email_changes disavowals bootstraps"},
+	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts"},
 
@@ -59,7 +59,10 @@ var unscoped = map[string]string{
 	"directory: select ⟨⟩, ⟨⟩ from invitations i join":      "look-up by a secret's hash",
 	"session: select ⟨⟩, s.org_id":                          "look-up by a secret's hash, for the organization in the path",
 	"session: select o.short_name_key from browsers":        "look-up by a secret's hash: who is signed in here",
-	"session: select s.id from sessions s join users":       "look-up by address in one browser: is the browser known",
+	"directory: select ⟨⟩, ⟨⟩, d.id, d.email from":          "look-up by a secret's hash",
+	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
+	"credential: delete from resets where expires_at":       "sweep",
+	"signin: select a.id, a.browser_id, a.org_id":           "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":  "one browser, whose cookie was copied: all its sessions end",
 	"session: delete from sessions where ended_at":          "sweep",
 	"session: delete from browsers where rotated_at":        "sweep",
@@ -67,7 +70,7 @@ var unscoped = map[string]string{
 
 // tenantTables are those whose rows belong to an organization.
 var tenantTables = strings.Fields(`users invitations letters passwords password_history password_rules
-	session_rules sessions audit_events`)
+	session_rules sessions audit_events images email_changes disavowals resets`)
 
 func TestPackagesAreTheOnesInTheMap(t *testing.T) {
 	entries, err := os.ReadDir(".")

@@ -50,6 +50,7 @@ type Config struct {
 		Invitation      string `toml:"invitation"`
 		SetupLink       string `toml:"setup_link"`
 		Attempt         string `toml:"attempt"`
+		Reset           string `toml:"reset"`
 	} `toml:"lifetimes"`
 	Log struct {
 		Format string `toml:"format"`

@@ -35,6 +35,7 @@ type Lifetimes struct {
 	Invitation      time.Duration `toml:"invitation"`
 	SetupLink       time.Duration `toml:"setup_link"`
 	Attempt         time.Duration `toml:"attempt"`
+	Reset           time.Duration `toml:"reset"`
 }
 
 // Settings are what an installation is made of.
@@ -55,6 +56,7 @@ type Settings struct {
 type App struct {
 	Site        *page.Site // the http.Handler
 	Invitations *directory.Invitations
+	Resets      *credential.Resets
 	Outbox      *mail.Outbox
 	Seals       *audit.Seals
 
@@ -81,10 +83,11 @@ func New(s Settings) (*App, error) {
 		Idle: s.Lifetimes.SessionIdle, Absolute: s.Lifetimes.SessionAbsolute, Superseded: s.Lifetimes.SupersededToken,
 	}
 	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Invitation}
+	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limit.NewLimiter(s.Keys.Lookup),
-		Invites: invitations, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
-	}, s.Keys.Sealing)
+		Invites: invitations, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
+	}, s.Keys)
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
 		Links: s.Links, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
@@ -95,10 +98,11 @@ func New(s Settings) (*App, error) {
 	web.Mount(site)
 	console.Mount(site, invitations)
 	a := &App{
-		Site: site, Invitations: invitations, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
+		Site: site, Invitations: invitations, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
 		db: s.DB, log: s.Log, node: secret.NewID("node"),
 	}
 	a.sweeps = []sweep{
+		{"resets", time.Second, resets.Sweep},
 		{"letters", time.Second, outbox.Sweep},
 		{"audit seals", time.Second, a.Seals.Sweep},
 		{"sessions", time.Minute, door.Sweep},

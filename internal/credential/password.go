@@ -16,6 +16,7 @@ type Stored struct {
 	SetAt      time.Time
 	Failures   int       // in a row, of passwords that were really compared
 	DisabledAt time.Time // zero while it can be used
+	ChangeAt   time.Time // when somebody asked for a new one; zero if nobody did
 	hash       string
 }
 
@@ -26,8 +27,8 @@ func (s Stored) Exists() bool { return s.hash != "" }
 // zero Owner included, it takes the same statement and returns the zero Stored.
 func StoredPassword(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
 	s := Stored{Owner: o}
-	found, err := r.One(ctx, db.Into(&s.hash, (*db.Time)(&s.SetAt), &s.Failures, (*db.Time)(&s.DisabledAt)), `
-		select hash, set_at, failures, disabled_at from passwords
+	found, err := r.One(ctx, db.Into(&s.hash, (*db.Time)(&s.SetAt), &s.Failures, (*db.Time)(&s.DisabledAt), (*db.Time)(&s.ChangeAt)), `
+		select hash, set_at, failures, disabled_at, change_at from passwords
 		where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
 	if err != nil || !found {
 		return Stored{}, err
@@ -38,29 +39,35 @@ func StoredPassword(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
 // Outcome is what became of a typed password. A wrong one is an outcome, not an
 // error: an error would roll its own count back.
 type Outcome struct {
-	OK       bool
-	Failures int // in a row, with this one
+	OK         bool
+	Failures   int  // in a row, with this one
+	Disabled   bool // by this one: MostFailures in a row
+	MustChange bool // right, and a new one was asked for
 }
+
+// MostFailures is how many wrong passwords in a row disable the right one (NIST
+// SP 800-63B-4 §3.2.2).
+const MostFailures = 100
 
 // Confirm records a verdict. A password that was changed or disabled since it
 // was read is not the one compared: it is neither accepted nor counted. Where
 // there was nobody, the same statement changes nothing.
 //
-// A hundred failures in a row are to disable a password (NIST SP 800-63B-4
-// §3.2.2). They are counted, and nothing disables one yet: before there is a
-// reset, a stranger's guesses would lock its owner out for good (journeys 2.7).
+// MostFailures in a row disable the password, not the user: a reset brings a new
+// one, and every other way in stays open (journeys 2.7).
 func Confirm(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
 	if v.OK {
 		return succeed(ctx, tx, v)
 	}
 	var o Outcome
 	_, err := tx.One(ctx, db.Into(&o.Failures), `
-		update passwords set failures = failures + 1
-		where org_id = $1 and user_id = $2 and hash = $3 and disabled_at is null
-		returning failures`, string(v.stored.OrgID), string(v.stored.UserID), v.stored.hash)
+		update passwords set failures = failures + 1, disabled_at = case when failures + 1 >= $1 then cast($2 as bigint) end
+		where org_id = $3 and user_id = $4 and hash = $5 and disabled_at is null
+		returning failures`, MostFailures, db.Time(tx.Now()), string(v.stored.OrgID), string(v.stored.UserID), v.stored.hash)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("counting a failure of %s: %w", v.stored.UserID, err)
 	}
+	o.Disabled = o.Failures >= MostFailures
 	return o, nil
 }
 
@@ -78,7 +85,24 @@ func succeed(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
 			update passwords set failures = 0, hash = $1
 			where org_id = $2 and user_id = $3`, now.hash, string(now.OrgID), string(now.UserID))
 	}
-	return Outcome{OK: err == nil}, err
+	return Outcome{OK: err == nil, MustChange: !now.ChangeAt.IsZero()}, err
+}
+
+// DemandChange makes the next sign-in with the user's password create a new one.
+// It reports false where there is no password.
+func DemandChange(ctx context.Context, tx *db.Tx, o Owner) (bool, error) {
+	n, err := tx.Exec(ctx, `
+		update passwords set change_at = $1
+		where org_id = $2 and user_id = $3`, db.Time(tx.Now()), string(o.OrgID), string(o.UserID))
+	return n == 1, err
+}
+
+// Disable makes a password useless until a reset: somebody else may know it.
+func Disable(ctx context.Context, tx *db.Tx, o Owner) error {
+	_, err := tx.Exec(ctx, `
+		update passwords set disabled_at = $1
+		where org_id = $2 and user_id = $3 and disabled_at is null`, db.Time(tx.Now()), string(o.OrgID), string(o.UserID))
+	return err
 }
 
 // History is what a new password must differ from. For a user who has none
@@ -144,7 +168,7 @@ func Set(ctx context.Context, tx *db.Tx, n Hashed) error {
 			on conflict (org_id, user_id) do nothing`, org, user, n.hash, db.Time(setAt))
 	} else {
 		set, err = tx.Exec(ctx, `
-			update passwords set hash = $1, set_at = $2, failures = 0, disabled_at = null
+			update passwords set hash = $1, set_at = $2, failures = 0, disabled_at = null, change_at = null
 			where org_id = $3 and user_id = $4 and hash = $5`, n.hash, db.Time(setAt), org, user, n.past.current)
 	}
 	switch {

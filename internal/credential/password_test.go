@@ -149,21 +149,35 @@ func TestPWD7ConcurrentChangesDoNotSlipPastTheHistory(t *testing.T) {
 	}
 }
 
-// Journeys 2.7: nobody can lock another person out for good. Until there is a
-// reset, failures are counted and disable nothing; a disabled password, as a row
-// may say, is an ordinary failure that counts nothing until a new one is set.
-func TestFailuresAreCountedAndLockNobodyOut(t *testing.T) {
+// Journeys 2.7: nobody can lock another person out for good. A hundred failures
+// in a row turn the password off, not the user; from then on it is an ordinary
+// failure that counts nothing, until a new one is set.
+func TestAHundredFailuresTurnThePasswordOff(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
 	mustChange(t, d, s, o, good)
-	for n := 1; n <= 120; n++ {
+	for n := 1; n < MostFailures; n++ {
 		if out := signIn(t, d, s, o, "wrong"); out != (Outcome{Failures: n}) {
 			t.Fatalf("failure %d: %+v", n, out)
 		}
 	}
 	if out := signIn(t, d, s, o, good); out != (Outcome{OK: true}) {
-		t.Fatalf("success after 120 failures: %+v", out)
+		t.Fatalf("success after 99 failures: %+v", out)
+	}
+	for n := 1; n <= MostFailures; n++ {
+		if out := signIn(t, d, s, o, "wrong"); out != (Outcome{Failures: n, Disabled: n == MostFailures}) {
+			t.Fatalf("failure %d: %+v", n, out)
+		}
+	}
+	for _, text := range []string{good, "wrong"} {
+		if out := signIn(t, d, s, o, text); out != (Outcome{}) {
+			t.Fatalf("%q after a hundred failures: %+v", text, out)
+		}
+	}
+	mustChange(t, d, s, o, "Nine zebras ride 7 trams!")
+	if out := signIn(t, d, s, o, "Nine zebras ride 7 trams!"); out != (Outcome{OK: true}) {
+		t.Fatalf("a new password: %+v", out)
 	}
 	if out := signIn(t, d, s, o, "wrong"); out != (Outcome{Failures: 1}) {
 		t.Fatalf("the first failure after a success: %+v", out)

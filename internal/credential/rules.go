@@ -3,6 +3,7 @@ package credential
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -32,8 +33,9 @@ type Rules struct {
 	Digit         bool
 	UpperCase     bool
 	LowerCase     bool
-	Special       bool // neither letter nor digit
-	History       int  // so many last passwords, the current one counted, are refused
+	Special       bool          // neither letter nor digit
+	History       int           // so many last passwords, the current one counted, are refused
+	ResetLifetime time.Duration // of the link that a forgotten password is replaced with
 }
 
 // The two presets as they come. Modern asks for 15 because nothing asks for a
@@ -42,14 +44,19 @@ var (
 	Classic = Rules{
 		Preset: PresetClassic, MinimumLength: 8, MaximumLength: longest,
 		Digit: true, UpperCase: true, LowerCase: true, Special: true, History: 10,
+		ResetLifetime: ResetLifetime,
 	}
-	Modern = Rules{Preset: PresetModern, MinimumLength: 15, MaximumLength: longest}
+	Modern = Rules{Preset: PresetModern, MinimumLength: 15, MaximumLength: longest, ResetLifetime: ResetLifetime}
 )
 
 // Nobody goes below or above these, whatever sets the rules (R-PWD-01).
 const (
 	shortestMaximum = 64
 	mostHistory     = 24
+
+	ResetLifetime         = 30 * time.Minute
+	ShortestResetLifetime = 10 * time.Minute
+	LongestResetLifetime  = 24 * time.Hour
 )
 
 // older is how many passwords before the current one are kept. Without a
@@ -81,15 +88,19 @@ func (r Rules) check() error {
 	if err := within("minimum_length", "credential.rules.minimum_length", r.MinimumLength, preset.MinimumLength, r.MaximumLength); err != nil {
 		return err
 	}
+	if r.ResetLifetime < ShortestResetLifetime || r.ResetLifetime > LongestResetLifetime {
+		return fault.Field("reset_lifetime", "credential.rules.reset_lifetime")
+	}
 	return within("history", "credential.rules.history", r.History, 0, mostHistory)
 }
 
 // RulesOf reads the rules of an organization, Classic if it never chose any.
 func RulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, error) {
 	var u Rules
+	var resetLifetime int64
 	found, err := r.One(ctx, db.Into(&u.Preset, &u.MinimumLength, &u.MaximumLength,
-		&u.Digit, &u.UpperCase, &u.LowerCase, &u.Special, &u.History), `
-		select preset, minimum_length, maximum_length, digit, upper_case, lower_case, special, history
+		&u.Digit, &u.UpperCase, &u.LowerCase, &u.Special, &u.History, &resetLifetime), `
+		select preset, minimum_length, maximum_length, digit, upper_case, lower_case, special, history, reset_lifetime
 		from password_rules
 		where org_id = $1`, string(org))
 	if err != nil {
@@ -98,6 +109,7 @@ func RulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, erro
 	if !found {
 		return Classic, nil
 	}
+	u.ResetLifetime = time.Duration(resetLifetime) * time.Microsecond
 	return u, nil
 }
 
@@ -116,14 +128,14 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	}
 	if _, err := tx.Exec(ctx, `
 		insert into password_rules (org_id, preset, minimum_length, maximum_length,
-			digit, upper_case, lower_case, special, history)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			digit, upper_case, lower_case, special, history, reset_lifetime)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		on conflict (org_id) do update set preset = excluded.preset,
 			minimum_length = excluded.minimum_length, maximum_length = excluded.maximum_length,
 			digit = excluded.digit, upper_case = excluded.upper_case, lower_case = excluded.lower_case,
-			special = excluded.special, history = excluded.history`,
+			special = excluded.special, history = excluded.history, reset_lifetime = excluded.reset_lifetime`,
 		string(org), string(r.Preset), r.MinimumLength, r.MaximumLength,
-		r.Digit, r.UpperCase, r.LowerCase, r.Special, r.History); err != nil {
+		r.Digit, r.UpperCase, r.LowerCase, r.Special, r.History, r.ResetLifetime.Microseconds()); err != nil {
 		return fmt.Errorf("setting the password rules of %s: %w", org, err)
 	}
 	if _, err := tx.Exec(ctx, `
@@ -146,7 +158,7 @@ func (r Rules) fields() audit.Fields {
 	return audit.Fields{
 		"preset": r.Preset, "minimum_length": r.MinimumLength, "maximum_length": r.MaximumLength,
 		"digit": r.Digit, "upper_case": r.UpperCase, "lower_case": r.LowerCase, "special": r.Special,
-		"history": r.History,
+		"history": r.History, "reset_lifetime": r.ResetLifetime.String(),
 	}
 }
 

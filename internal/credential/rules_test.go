@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -201,7 +202,7 @@ func TestRulesSurviveTheDatabase(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	for bits := range 16 {
 		org := newOrg(t, d)
-		r := Rules{PresetClassic, 8 + bits, 64 + bits, bits&1 > 0, bits&2 > 0, bits&4 > 0, bits&8 > 0, bits}
+		r := Rules{PresetClassic, 8 + bits, 64 + bits, bits&1 > 0, bits&2 > 0, bits&4 > 0, bits&8 > 0, bits, ResetLifetime + time.Duration(bits)*time.Minute}
 		update(t, d, func(ctx context.Context, tx *db.Tx) error {
 			return SetRules(ctx, tx, directory.Operator(), org, r)
 		})

@@ -52,8 +52,8 @@ func newOrg(t testing.TB, d *db.DB) directory.OrgID {
 	update(t, d, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
 			insert into organizations (id, short_name, short_name_key, short_name_skeleton, display_name,
-				display_name_skeleton, language, invitation_lifetime, created_at)
-			values ($1, $1, $1, $1, $1, $1, 'en', 1, 1)`, org)
+				display_name_skeleton, language, contact, invitation_lifetime, created_at)
+			values ($1, $1, $1, $1, $1, $1, 'en', '', 1, 1)`, org)
 		return err
 	})
 	return directory.OrgID(org)
@@ -64,8 +64,8 @@ func newOwner(t testing.TB, d *db.DB, org directory.OrgID) Owner {
 	user := secret.NewID("usr")
 	update(t, d, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
-			insert into users (org_id, id, email, email_key, display_name, search_key, role, language, created_at)
-			values ($1, $2, $2, $2, 'Ada', '', 'member', 'en', 1)`, string(org), user)
+			insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, generation)
+			values ($1, $2, $2, $2, 'Ada', '', 'member', 'en', '', 1, 1)`, string(org), user)
 		return err
 	})
 	return Owner{org, directory.UserID(user)}

@@ -56,6 +56,34 @@ func InvitationByToken(ctx context.Context, r db.Reader, token secret.Token) (In
 	return i, o, err
 }
 
+// Invited is an invitation with its organization.
+type Invited struct {
+	Invitation   Invitation
+	Organization Organization
+}
+
+// InvitationsTo finds the open invitations of an address. An empty org asks in
+// all open organizations.
+func InvitationsTo(ctx context.Context, r db.Reader, address Address, org OrgID) ([]Invited, error) {
+	var all []Invited
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var i Invited
+		err := scan(append(i.Invitation.targets(), i.Organization.Targets()...)...)
+		all = append(all, i)
+		return err
+	}, `
+		select `+invitationColumns+`, `+OrganizationColumns+`
+		from invitations i
+		join organizations o on o.id = i.org_id and o.suspended_at is null
+		left join letters l on l.org_id = i.org_id and l.id = i.letter_id
+		left join users v on v.org_id = i.org_id and v.id = i.invited_by
+		where i.email_key = $1 and ($2 = '' or i.org_id = $2)
+			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null
+		order by o.created_at, o.id
+		limit 100`, address.Key, string(org))
+	return all, err
+}
+
 // OpenInvitation notes that the form behind a link was sent once, whatever came
 // of it.
 func OpenInvitation(ctx context.Context, tx *db.Tx, inv Invitation) error {

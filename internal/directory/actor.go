@@ -25,6 +25,9 @@ type Actor struct {
 // organizations and their owners, and is in none.
 func Operator() Actor { return Actor{UserID: audit.Operator, Name: audit.Operator, Role: Owner} }
 
+// Anonymous is whoever proved nothing: it may ask for letters to an address.
+func Anonymous() Actor { return Actor{UserID: audit.Anonymous, Name: audit.Anonymous} }
+
 // AsActor is u when it acts.
 func (u User) AsActor() Actor { return Actor{u.OrgID, u.ID, u.Name, u.Role} }
 

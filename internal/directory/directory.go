@@ -2,7 +2,8 @@
 // their roles, the invitations that make them, and the one link that makes the
 // first of all.
 //
-// It owns organizations, users, invitations and bootstraps. Every statement
+// It owns organizations, users, invitations and bootstraps, pictures and logos,
+// changes of addresses, and the links by which a person disowns what was done. Every statement
 // names its organization; the listed exceptions are look-ups by a secret's hash
 // or by an address, which return it.
 package directory
@@ -25,6 +26,8 @@ type Organization struct {
 	ShortName          string // as shown and as in paths: /o/SHORT-NAME
 	DisplayName        string
 	Language           i18n.Tag      // of letters to people whose language is not known
+	Contact            string        // whom its people ask for help; may be empty
+	Logo               string        // id of an image; empty for none
 	InvitationLifetime time.Duration // from 1 hour to 30 days
 	CreatedAt          time.Time
 	SuspendedAt        time.Time // zero while it is open
@@ -38,7 +41,17 @@ type User struct {
 	Name          string
 	Role          Role
 	Language      i18n.Tag
+	TimeZone      string // IANA name; empty is UTC
+	Picture       string // id of an image; empty for none
 	CreatedAt     time.Time
 	LastSignInAt  time.Time // zero before the first
 	DeactivatedAt time.Time // zero while active
+	DeletedAt     time.Time // zero while not deleted; a deleted user is deactivated too
+
+	// Generation counts how often all was voided that this user had open:
+	// sessions, attempts, links. What carries an earlier number is nothing.
+	Generation int
+	// DisownedAt is when the person last said 'this was not me': browsers
+	// remembered until then are strangers again.
+	DisownedAt time.Time
 }

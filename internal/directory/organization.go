@@ -83,8 +83,8 @@ func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrgani
 	}
 	_, err = tx.Exec(ctx, `
 		insert into organizations (id, short_name, short_name_key, short_name_skeleton, display_name,
-			display_name_skeleton, language, invitation_lifetime, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			display_name_skeleton, language, contact, invitation_lifetime, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, '', $8, $9)`,
 		string(o.ID), o.ShortName, short.Key, short.Skeleton, o.DisplayName,
 		skeleton, string(o.Language), o.InvitationLifetime.Microseconds(), db.Time(o.CreatedAt))
 	if err != nil {
@@ -105,11 +105,11 @@ func orFault(err error, f *fault.Error) error {
 
 // OrganizationColumns are the columns of organizations as o that
 // Organization.Targets scans, for packages whose reads join them.
-const OrganizationColumns = `o.id, o.short_name, o.display_name, o.language, o.invitation_lifetime, o.created_at, o.suspended_at`
+const OrganizationColumns = `o.id, o.short_name, o.display_name, o.language, o.contact, o.logo, o.invitation_lifetime, o.created_at, o.suspended_at`
 
 // Targets are where OrganizationColumns go.
 func (o *Organization) Targets() []any {
-	return db.Into(&o.ID, &o.ShortName, &o.DisplayName, &o.Language, (*micros)(&o.InvitationLifetime),
+	return db.Into(&o.ID, &o.ShortName, &o.DisplayName, &o.Language, &o.Contact, (*db.Text)(&o.Logo), (*micros)(&o.InvitationLifetime),
 		(*db.Time)(&o.CreatedAt), (*db.Time)(&o.SuspendedAt))
 }
 

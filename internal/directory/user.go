@@ -12,12 +12,14 @@ import (
 
 // UserColumns are the columns of users as u that User.Targets scans, for
 // packages whose reads join them.
-const UserColumns = `u.org_id, u.id, u.email, u.display_name, u.role, u.language, u.created_at, u.last_sign_in_at, u.deactivated_at`
+const UserColumns = `u.org_id, u.id, u.email, u.display_name, u.role, u.language, u.time_zone, u.picture,
+	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at`
 
 // Targets are where UserColumns go.
 func (u *User) Targets() []any {
-	return db.Into(&u.OrgID, &u.ID, &u.Email, &u.Name, &u.Role, &u.Language,
-		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt))
+	return db.Into(&u.OrgID, &u.ID, &u.Email, &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Text)(&u.Picture),
+		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt),
+		&u.Generation, (*db.Time)(&u.DisownedAt))
 }
 
 // UserByID returns a user of an organization; ErrNotFound where it has none by
@@ -61,10 +63,10 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	if u.Name, err = CleanName(u.Name, "name"); err != nil {
 		return User{}, err
 	}
-	u.Email, u.CreatedAt = address.Text, tx.Now()
+	u.Email, u.CreatedAt, u.Generation = address.Text, tx.Now(), 1
 	_, err = tx.Exec(ctx, `
-		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, generation)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, 1)`,
 		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, SearchKey(u.Name, u.Email),
 		string(u.Role), string(u.Language), db.Time(u.CreatedAt))
 	if err != nil {
@@ -96,6 +98,19 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, name string, langu
 	return audit.Record(ctx, tx, e)
 }
 
+// Void makes everything void that a user has open: sessions, attempts, links.
+// They carry the number of an earlier generation from now on, on every node.
+func Void(ctx context.Context, tx *db.Tx, user User) (User, error) {
+	found, err := tx.One(ctx, db.Into(&user.Generation), `
+		update users set generation = generation + 1
+		where org_id = $1 and id = $2
+		returning generation`, string(user.OrgID), string(user.ID))
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return user, err
+}
+
 // SignedIn notes when a user last signed in.
 func SignedIn(ctx context.Context, tx *db.Tx, user User) error {
 	_, err := tx.Exec(ctx, `update users set last_sign_in_at = $1 where org_id = $2 and id = $3`,
@@ -109,9 +124,9 @@ type Candidate struct {
 	Organization Organization
 }
 
-// Candidates finds the active users of an address in open organizations: at most
-// two, since two are already ambiguous. An empty org asks in all of them.
-func Candidates(ctx context.Context, r db.Reader, address Address, org OrgID) ([]Candidate, error) {
+// Candidates finds the active users of an address in open organizations, at most
+// so many, the oldest organization first. An empty org asks in all of them.
+func Candidates(ctx context.Context, r db.Reader, address Address, org OrgID, most int) ([]Candidate, error) {
 	var all []Candidate
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var c Candidate
@@ -123,7 +138,8 @@ func Candidates(ctx context.Context, r db.Reader, address Address, org OrgID) ([
 		from users u
 		join organizations o on o.id = u.org_id and o.suspended_at is null
 		where u.email_key = $1 and u.deactivated_at is null and ($2 = '' or u.org_id = $2)
-		limit 2`, address.Key, string(org))
+		order by o.created_at, o.id
+		limit $3`, address.Key, string(org), most)
 	if err != nil {
 		return nil, fmt.Errorf("finding users by address: %w", err)
 	}

@@ -25,10 +25,14 @@ type content struct {
 	Greeting string
 	Before   []string // paragraphs above the button
 	Button   string
-	Link     string // where the button leads: the letter's one link
+	Link     string  // where the button leads: the letter's one link; empty where Rows has them
+	Rows     []place // in place of the button: several places to go
 	After    []string
 	Footer   []string // small print
 }
+
+// A place is one of several that a letter leads to.
+type place struct{ Text, Address string }
 
 // parse reads what Put stored.
 func parse(kind string, raw []byte) (Parameters, error) {
@@ -37,6 +41,22 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[InvitationParameters](raw)
 	case BrowserCopiedParameters{}.kind():
 		return parseAs[BrowserCopiedParameters](raw)
+	case ResetParameters{}.kind():
+		return parseAs[ResetParameters](raw)
+	case ResetExplainedParameters{}.kind():
+		return parseAs[ResetExplainedParameters](raw)
+	case NamesParameters{}.kind():
+		return parseAs[NamesParameters](raw)
+	case GuessedParameters{}.kind():
+		return parseAs[GuessedParameters](raw)
+	case PasswordDisabledParameters{}.kind():
+		return parseAs[PasswordDisabledParameters](raw)
+	case PasswordChangedParameters{}.kind():
+		return parseAs[PasswordChangedParameters](raw)
+	case NewDeviceParameters{}.kind():
+		return parseAs[NewDeviceParameters](raw)
+	case DisownedParameters{}.kind():
+		return parseAs[DisownedParameters](raw)
 	}
 	return nil, fmt.Errorf("no letter is of the kind %q", kind)
 }

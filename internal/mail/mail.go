@@ -73,6 +73,16 @@ func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 	return id, nil
 }
 
+// Told reports whether a letter of the same kind as p was put for a recipient
+// since an instant, whatever became of it.
+func (o *Outbox) Told(ctx context.Context, r db.Reader, orgID, recipient string, p Parameters, since time.Time) (bool, error) {
+	var id string
+	return r.One(ctx, db.Into(&id), `
+		select id from letters
+		where org_id = $1 and recipient = $2 and kind = $3 and created_at > $4
+		limit 1`, orgID, recipient, p.kind(), db.Time(since))
+}
+
 // row is what a letter's parameters are sealed for: moved to another row they
 // do not open.
 func row(orgID, id string) string { return "letters/" + orgID + "/" + id }

@@ -186,6 +186,19 @@ func TestLettersReadWell(t *testing.T) {
 			Network: "203.0.113.7", Agent: "Firefox on Windows", SignInPage: page,
 		},
 	}
+	when := dbtest.Start
+	for _, p := range []Parameters{
+		ResetParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Link: link, Expires: when.Add(30 * time.Minute)},
+		ResetExplainedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Invited: true, SignInPage: page},
+		NamesParameters{Organizations: []NamedOrganization{{"Acme & Söhne", "acme", page}, {"Lumen Health", "lumen", link}}},
+		GuessedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, ResetPage: page},
+		PasswordDisabledParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Failures: 100, ResetPage: page},
+		PasswordChangedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
+		NewDeviceParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
+		DisownedParameters{Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page},
+	} {
+		kinds[p.kind()] = p
+	}
 	for kind, p := range kinds {
 		for _, language := range []i18n.Tag{"en", "fr"} {
 			b.put(Letter{Language: language, Parameters: p})

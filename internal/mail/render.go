@@ -74,7 +74,14 @@ func (c content) html(w writer) (string, error) {
 }
 
 func (c content) text() string {
-	paragraphs := slices.Concat([]string{c.Greeting}, c.Before, []string{c.Button + "\n" + c.Link}, c.After)
+	paragraphs := slices.Concat([]string{c.Greeting}, c.Before)
+	for _, row := range c.Rows {
+		paragraphs = append(paragraphs, row.Text+"\n"+row.Address)
+	}
+	if c.Link != "" {
+		paragraphs = append(paragraphs, c.Button+"\n"+c.Link)
+	}
+	paragraphs = append(paragraphs, c.After...)
 	return strings.Join(paragraphs, "\n\n") + "\n\n\n" + strings.Join(c.Footer, "\n") + "\n"
 }
 

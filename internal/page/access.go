@@ -184,7 +184,7 @@ func (v *Visitor) signInFirst(orgKey string) error {
 
 // stepUp asks a person who is signed in to prove a factor again.
 func (v *Viewer) stepUp(within time.Duration) error {
-	a := signin.Attempt{OrgID: v.User.OrgID, UserID: v.User.ID, Fresh: within, Return: v.here()}
+	a := signin.Attempt{OrgID: v.User.OrgID, UserID: v.User.ID, Generation: v.User.Generation, Fresh: within, Return: v.here()}
 	return v.begin(a, v.Path("home"))
 }
 

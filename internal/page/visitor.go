@@ -11,8 +11,8 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
-	"parvis/internal/secret"
 	"parvis/internal/session"
+	"parvis/internal/signin"
 )
 
 // The cookies, without the prefix that secure ones carry.
@@ -20,6 +20,7 @@ const (
 	browserCookie  = "parvis"          // the browser's token
 	languageCookie = "parvis-language" // a language that was chosen here
 	probeCookie    = "parvis-on"       // tells that the browser takes cookies
+	deviceCookie   = "parvis-device"   // which organization goes with which address here, sealed
 )
 
 // browserCookieAge outlives every session: the server decides when one ends,
@@ -65,10 +66,23 @@ func (v *Visitor) Redirect(path string) error {
 	return nil
 }
 
-// Enter hands the browser what a completed attempt opened and goes in. A
+// Device is what this browser remembers of who signed in with it.
+func (v *Visitor) Device() signin.Device { return v.site.SignIn.OpenDevice(v.cookie(deviceCookie)) }
+
+// Enter hands the browser what an attempt opened and goes where it leads. A
 // language that was chosen before is the user's from now on (journeys 1.3).
-func (v *Visitor) Enter(cookie secret.Token, user directory.User, path string) error {
-	v.setCookie(browserCookie, cookie.Reveal(), browserCookieAge)
+func (v *Visitor) Enter(opened signin.Opened) error {
+	if !opened.Cookie.IsZero() {
+		v.setCookie(browserCookie, opened.Cookie.Reveal(), browserCookieAge)
+	}
+	if opened.Attempt != "" {
+		return v.Redirect("/sign-in/" + opened.Attempt)
+	}
+	v.setCookie(deviceCookie, opened.Device, browserCookieAge)
+	user, path := opened.User, opened.Return
+	if path == "" {
+		path = opened.Organization.Path("home")
+	}
 	if chosen, ok := v.site.Catalogue.Known(v.cookie(languageCookie)); ok && chosen != user.Language {
 		ctx := v.R.Context()
 		if err := v.site.DB.Update(ctx, func(tx *db.Tx) error {

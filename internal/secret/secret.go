@@ -24,9 +24,12 @@ type Purpose string
 
 // The purposes in use. A token of one never verifies as another's.
 const (
-	Browser    Purpose = "browser"
-	Invitation Purpose = "invitation"
-	Bootstrap  Purpose = "bootstrap"
+	Browser     Purpose = "browser"
+	Invitation  Purpose = "invitation"
+	Bootstrap   Purpose = "bootstrap"
+	Reset       Purpose = "reset"
+	EmailChange Purpose = "email change"
+	Disavowal   Purpose = "disavowal"
 )
 
 // Token is an unguessable value that somebody holds. It cannot be logged or

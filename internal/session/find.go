@@ -53,7 +53,7 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 	var b browserRow
 	var idle, absolute *int64
 	s := &v.Session
-	into := append(b.targets(), &s.OrgID, &s.ID, &s.UserID, &s.BrowserID, &s.Methods,
+	into := append(b.targets(), &s.OrgID, &s.ID, &s.UserID, &s.BrowserID, &s.Generation, &s.Methods,
 		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent, &idle, &absolute)
 	into = append(into, v.User.Targets()...)
 	into = append(into, v.Organization.Targets()...)
@@ -82,14 +82,14 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 
 const findStatement = `
 	select ` + browserColumns + `,
-		s.org_id, s.id, s.user_id, s.browser_id, s.methods, s.started_at, s.proved_at, s.seen_at, s.resumed_at, s.network, s.agent,
+		s.org_id, s.id, s.user_id, s.browser_id, s.generation, s.methods, s.started_at, s.proved_at, s.seen_at, s.resumed_at, s.network, s.agent,
 		q.idle, q.absolute,
 		` + directory.UserColumns + `,
 		` + directory.OrganizationColumns + `
 	from browsers b
 	join organizations o on o.short_name_key = $2 and o.suspended_at is null
 	join sessions s on s.browser_id = b.id and s.org_id = o.id and s.ended_at is null
-	join users u on u.org_id = s.org_id and u.id = s.user_id and u.deactivated_at is null
+	join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
 	left join session_rules q on q.org_id = s.org_id
 	where b.token_hash = $1 or b.previous_hash = $1`
 
@@ -124,21 +124,6 @@ func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directo
 		order by started_at desc
 		limit 1`, string(org), b.ID)
 	return id, err
-}
-
-// Knows tells whether somebody with this address has signed in with the
-// browser before: strangers do not slow such a browser (journeys 2.7).
-func (d *Door) Knows(ctx context.Context, r db.Reader, b Browser, emailKey string) (bool, error) {
-	if b.ID == "" {
-		return false, nil
-	}
-	var id string
-	return r.One(ctx, db.Into(&id), `
-		select s.id
-		from sessions s
-		join users u on u.org_id = s.org_id and u.id = s.user_id and u.email_key = $1
-		where s.browser_id = $2
-		limit 1`, emailKey, b.ID)
 }
 
 // Visits lists every open session of a browser, the one used last first: who

@@ -63,13 +63,13 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	}
 	origin := audit.OriginOf(ctx)
 	s := Session{
-		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Methods: methods,
+		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Generation: user.Generation, Methods: methods,
 		StartedAt: tx.Now(), ProvedAt: tx.Now(), SeenAt: tx.Now(), Network: origin.Network, Agent: origin.Agent,
 	}
 	_, err = tx.Exec(ctx, `
-		insert into sessions (org_id, id, user_id, browser_id, methods, started_at, proved_at, seen_at, network, agent)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		string(s.OrgID), s.ID, string(s.UserID), s.BrowserID, s.Methods,
+		insert into sessions (org_id, id, user_id, browser_id, generation, methods, started_at, proved_at, seen_at, network, agent)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		string(s.OrgID), s.ID, string(s.UserID), s.BrowserID, s.Generation, s.Methods,
 		db.Time(s.StartedAt), db.Time(s.ProvedAt), db.Time(s.SeenAt), s.Network, s.Agent)
 	if err != nil {
 		return Session{}, secret.Token{}, fmt.Errorf("inserting session %s: %w", s.ID, err)
@@ -107,9 +107,9 @@ func (d *Door) makeRoom(ctx context.Context, tx *db.Tx, b Browser, org directory
 func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (secret.Token, bool, error) {
 	n, err := tx.Exec(ctx, `
 		update sessions set proved_at = $1, seen_at = $1, methods = $2
-		where org_id = $3 and user_id = $4 and browser_id = $5 and ended_at is null
-			and exists (select 1 from browsers where id = $5 and token_hash = $6)`,
-		db.Time(tx.Now()), methods, string(user.OrgID), string(user.ID), b.ID, b.shown)
+		where org_id = $3 and user_id = $4 and browser_id = $5 and generation = $6 and ended_at is null
+			and exists (select 1 from browsers where id = $5 and token_hash = $7)`,
+		db.Time(tx.Now()), methods, string(user.OrgID), string(user.ID), b.ID, user.Generation, b.shown)
 	if err != nil || n == 0 {
 		return secret.Token{}, false, err
 	}

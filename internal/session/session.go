@@ -44,13 +44,16 @@ type Reason string
 
 // The reasons.
 const (
-	SignedOut      Reason = "signed out"
-	EndedElsewhere Reason = "ended elsewhere" // the person ended all
-	Replaced       Reason = "replaced"        // signed in again in the same browser and organization
-	WentIdle       Reason = "idle"
-	ReachedEnd     Reason = "absolute end"
-	Copied         Reason = "cookie copied"
-	Crowded        Reason = "too many organizations in one browser"
+	SignedOut       Reason = "signed out"
+	EndedElsewhere  Reason = "ended elsewhere" // the person ended all
+	Replaced        Reason = "replaced"        // signed in again in the same browser and organization
+	WentIdle        Reason = "idle"
+	ReachedEnd      Reason = "absolute end"
+	Copied          Reason = "cookie copied"
+	PasswordChanged Reason = "password changed"
+	Disowned        Reason = "disowned" // the person said 'this was not me'
+	Voided          Reason = "voided"   // the user was deactivated, deleted or made to begin anew
+	Crowded         Reason = "too many organizations in one browser"
 )
 
 // Browser is one browser, known by its token.
@@ -64,17 +67,18 @@ type Browser struct {
 
 // Session is one user's open door in one browser.
 type Session struct {
-	OrgID     directory.OrgID
-	ID        string
-	UserID    directory.UserID
-	BrowserID string
-	Methods   string // amr values (RFC 8176), separated by spaces
-	StartedAt time.Time
-	ProvedAt  time.Time // when a factor was last proved
-	SeenAt    time.Time // when the person last did something, coarsely
-	ResumedAt time.Time // when the person came back after a Pause; zero if never
-	Network   string
-	Agent     string
+	OrgID      directory.OrgID
+	ID         string
+	UserID     directory.UserID
+	BrowserID  string
+	Generation int    // of the user when the session began
+	Methods    string // amr values (RFC 8176), separated by spaces
+	StartedAt  time.Time
+	ProvedAt   time.Time // when a factor was last proved
+	SeenAt     time.Time // when the person last did something, coarsely
+	ResumedAt  time.Time // when the person came back after a Pause; zero if never
+	Network    string
+	Agent      string
 }
 
 // Rules are an organization's lifetimes.

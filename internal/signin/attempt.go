@@ -45,9 +45,9 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		sealed = s.forms.Seal([]byte(form.Encode()), formOf(a.ID, owner))
 	}
 	_, err = tx.Exec(ctx, `
-		insert into attempts (id, browser_id, org_id, user_id, evidence, fresh, return_path, form, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), evidenceText(a.Evidence), a.Fresh.Microseconds(),
+		insert into attempts (id, browser_id, org_id, user_id, generation, evidence, fresh, return_path, form, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), a.Generation, evidenceText(a.Evidence), a.Fresh.Microseconds(),
 		a.Return, db.Text(sealed), db.Time(a.CreatedAt))
 	if err != nil {
 		return Attempt{}, fmt.Errorf("inserting attempt %s: %w", a.ID, err)
@@ -140,11 +140,15 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	var evidence string
 	var sealed db.Text
 	var fresh int64
-	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &evidence, &fresh,
+	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, &a.MustChange, &evidence, &fresh,
 		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt)), `
-		select id, browser_id, org_id, user_id, evidence, fresh, return_path, form, created_at, ended_at
-		from attempts
-		where id = $1 and browser_id = $2`, id, b.ID)
+		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, p.change_at is not null, a.evidence, a.fresh,
+			a.return_path, a.form, a.created_at, a.ended_at
+		from attempts a
+		left join users u on u.org_id = a.org_id and u.id = a.user_id
+		left join passwords p on p.org_id = a.org_id and p.user_id = a.user_id
+		where a.id = $1 and a.browser_id = $2
+			and (a.user_id is null or (u.generation = a.generation and u.deactivated_at is null))`, id, b.ID)
 	if err != nil {
 		return Attempt{}, "", err
 	}
@@ -163,9 +167,9 @@ func finish(ctx context.Context, tx *db.Tx, a Attempt) error {
 		return nil
 	}
 	n, err := tx.Exec(ctx, `
-		update attempts set ended_at = $1, evidence = $2, user_id = $3, org_id = $4
-		where id = $5 and browser_id = $6 and ended_at is null`,
-		db.Time(tx.Now()), evidenceText(a.Evidence), db.Text(a.UserID), db.Text(a.OrgID), a.ID, a.BrowserID)
+		update attempts set ended_at = $1, evidence = $2, user_id = $3, org_id = $4, generation = $5
+		where id = $6 and browser_id = $7 and ended_at is null`,
+		db.Time(tx.Now()), evidenceText(a.Evidence), db.Text(a.UserID), db.Text(a.OrgID), a.Generation, a.ID, a.BrowserID)
 	if err == nil && n == 0 {
 		err = ErrAttemptGone
 	}

@@ -22,6 +22,7 @@ var PerLinkNetwork = limit.Policy{Name: "link-network", Free: 60, First: time.Se
 // FirstCredential is what the page behind a first link sends.
 type FirstCredential struct {
 	Browser    session.Browser
+	Device     Device
 	Token      secret.Token
 	Language   i18n.Tag // of the page on which it was sent: the user's from now on
 	Name       string
@@ -60,7 +61,7 @@ func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error)
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		opened, err = s.complete(ctx, tx, f.Browser, Attempt{
+		opened, err = s.complete(ctx, tx, f.Browser, f.Device, Attempt{
 			OrgID: u.OrgID, UserID: u.ID,
 			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
 		}, directory.Candidate{User: u, Organization: org})
@@ -123,7 +124,7 @@ func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		opened, err = s.complete(ctx, tx, f.Browser, Attempt{
+		opened, err = s.complete(ctx, tx, f.Browser, f.Device, Attempt{
 			OrgID: u.OrgID, UserID: u.ID,
 			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
 		}, directory.Candidate{User: u, Organization: org})

@@ -19,6 +19,7 @@ type Method string
 const (
 	Invitation Method = "invitation" // holds an invitation's link
 	Password   Method = "password"
+	Reset      Method = "reset" // holds the link that a forgotten password is replaced with
 )
 
 // Evidence is one proof made now.
@@ -33,11 +34,16 @@ type Attempt struct {
 	BrowserID string
 	OrgID     directory.OrgID
 	UserID    directory.UserID // empty until somebody is identified
-	Evidence  []Evidence
-	Fresh     time.Duration // proofs older than this do not count; 0: any made in the attempt do
-	Return    string        // path on our own origin to go to afterwards
-	CreatedAt time.Time
-	EndedAt   time.Time
+	// Generation is that user's when the attempt began: once it is an earlier
+	// one, the attempt is void.
+	Generation int
+	// MustChange tells that a new password was asked for and is not there yet.
+	MustChange bool
+	Evidence   []Evidence
+	Fresh      time.Duration // proofs older than this do not count; 0: any made in the attempt do
+	Return     string        // path on our own origin to go to afterwards
+	CreatedAt  time.Time
+	EndedAt    time.Time
 }
 
 // Step is what an attempt needs next.
@@ -45,10 +51,11 @@ type Step int
 
 // The steps.
 const (
-	Identify    Step = iota // nobody is named yet
-	CreateFirst             // an invitation is held: create the first credential
-	ProveFirst              // somebody is named: prove a first factor
-	Done                    // issue the session, or raise it
+	Identify       Step = iota // nobody is named yet
+	CreateFirst                // an invitation is held: create the first credential
+	ProveFirst                 // somebody is named: prove a first factor
+	CreatePassword             // a reset is held, or a new password was asked for: create it
+	Done                       // issue the session, or raise it
 )
 
 // Next decides what a still lacks. It is the only place that decides.
@@ -63,8 +70,12 @@ func Next(a Attempt, now time.Time) Step {
 		return CreateFirst
 	case a.UserID == "":
 		return Identify
+	case !proved(Password) && proved(Reset):
+		return CreatePassword
 	case !proved(Password):
 		return ProveFirst
+	case a.MustChange:
+		return CreatePassword
 	default:
 		return Done
 	}

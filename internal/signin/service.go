@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"parvis/internal/audit"
@@ -15,6 +16,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/limit"
+	"parvis/internal/mail"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -27,6 +29,7 @@ var (
 	ErrOrganizationUnknown = fault.Field("organization", "signin.organization_unknown")
 	ErrTooOften            = fault.New(fault.Throttled, "signin.too_often")
 	ErrRepetition          = fault.Field("repetition", "signin.repetition")
+	ErrCurrentWrong        = fault.Field("current_password", "signin.current_wrong")
 )
 
 // The limiters of a password (docs/limits.md is compared with them by a test).
@@ -37,11 +40,15 @@ var (
 	PerKnownBrowser      = limit.Policy{Name: "password-address-browser", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
 	PerNetworkName       = limit.Policy{Name: "organization-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
 	PerNetworkBegun      = limit.Policy{Name: "attempt-network", Free: 120, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+	PerAddressAsked      = limit.Policy{Name: "asked-address", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
+	PerNetworkAsked      = limit.Policy{Name: "asked-network", Free: 30, First: time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
+	InTotalAsked         = limit.Policy{Name: "asked-total", Free: 3000, First: time.Second, Most: time.Minute, Forget: time.Hour}
 	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
 // Policies lists every limiter of this package.
-var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork}
+var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
+	PerAddressAsked, PerNetworkAsked, InTotalAsked}
 
 // Service proves factors and ends attempts.
 type Service struct {
@@ -50,18 +57,24 @@ type Service struct {
 	Sessions  *session.Door
 	Limits    *limit.Limiter
 	Invites   *directory.Invitations
+	Outbox    *mail.Outbox
+	Base      string // the configured public address, without a slash at its end
 	Log       *slog.Logger
 
 	// AttemptLifetime overrides the constant where set: [lifetimes] of a
 	// configuration on a loopback address.
 	AttemptLifetime time.Duration
 
-	forms secret.Box
+	forms   secret.Box
+	devices secret.Box
+	lookup  []byte // makes addresses in a remembered device tell nothing
 }
 
-// NewService seals what was typed under a key of the ring.
-func NewService(s Service, sealing secret.Ring) *Service {
-	s.forms = secret.NewBox(sealing, "signin forms")
+// NewService seals what was typed, and what browsers remember, under the keys.
+func NewService(s Service, keys secret.Keys) *Service {
+	s.forms = secret.NewBox(keys.Sealing, "signin forms")
+	s.devices = secret.NewBox(keys.Sealing, "signin devices")
+	s.lookup = keys.Lookup.For("signin devices").Current().Bytes
 	return &s
 }
 
@@ -70,6 +83,8 @@ func (s *Service) attemptLifetime() time.Duration { return cmp.Or(s.AttemptLifet
 // Opened is what a completed attempt hands to the edge.
 type Opened struct {
 	Cookie       secret.Token // the browser's new token
+	Device       string       // what the browser remembers from now on, sealed
+	Attempt      string       // id of the attempt that goes on; empty where the door is open
 	Organization directory.Organization
 	User         directory.User
 	Return       string // path on our own origin
@@ -78,6 +93,7 @@ type Opened struct {
 // PasswordProof is a password offered for an address.
 type PasswordProof struct {
 	Browser      session.Browser // zero where the browser is new
+	Device       Device          // what the browser remembers
 	Attempt      Attempt         // zero where this is the first request
 	Email        string          // as typed
 	Organization string          // as typed; empty where none was named
@@ -114,12 +130,12 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 			return err
 		}
 		if refused = !outcome.OK; refused {
-			return s.recordRefusal(ctx, tx, who, taken)
+			return s.recordRefusal(ctx, tx, who, address, taken, outcome)
 		}
 		a := p.Attempt
-		a.UserID, a.OrgID = who.User.ID, who.User.OrgID
+		a.UserID, a.OrgID, a.Generation, a.MustChange = who.User.ID, who.User.OrgID, who.User.Generation, outcome.MustChange
 		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{Password, tx.Now()})
-		opened, err = s.complete(ctx, tx, p.Browser, a, who.Candidate)
+		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who.Candidate)
 		return err
 	})
 	if err != nil {
@@ -143,10 +159,14 @@ type identified struct {
 	known               bool              // the browser has signed in with this address before
 }
 
+// identify finds who is meant: the organization named, else the one that this
+// browser remembers for the address, else the only one that knows it (decision
+// 0022).
 func (s *Service) identify(ctx context.Context, p PasswordProof, address directory.Address) (identified, error) {
+	remembered, known := s.remembered(p.Device, address)
 	var who identified
 	err := s.DB.View(ctx, func(tx *db.Tx) error {
-		who = identified{named: p.Attempt.OrgID}
+		who = identified{named: p.Attempt.OrgID, known: known}
 		if who.named == "" && p.Organization != "" {
 			o, err := directory.OrganizationByName(ctx, tx, p.Organization)
 			if err != nil {
@@ -154,17 +174,17 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 			}
 			who.named = o.ID
 		}
-		candidates, err := directory.Candidates(ctx, tx, address, who.named)
+		candidates, err := directory.Candidates(ctx, tx, address, who.named, mostCandidates)
 		if err != nil {
 			return err
+		}
+		if i := slices.IndexFunc(candidates, func(c directory.Candidate) bool { return c.User.OrgID == remembered }); i >= 0 {
+			candidates = candidates[i : i+1]
 		}
 		if len(candidates) == 1 && (p.Attempt.UserID == "" || p.Attempt.UserID == candidates[0].User.ID) {
 			who.Candidate = candidates[0]
 		}
-		if who.stored, err = credential.StoredPassword(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {
-			return err
-		}
-		who.known, err = s.Sessions.Knows(ctx, tx, p.Browser, address.Key)
+		who.stored, err = credential.StoredPassword(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID})
 		return err
 	})
 	if errors.Is(err, directory.ErrNotFound) {
@@ -172,6 +192,10 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 	}
 	return who, err
 }
+
+// mostCandidates is how many organizations of one address a browser's memory is
+// compared with; it remembers fewer.
+const mostCandidates = 50
 
 // UnknownOrganization says plainly that nobody knows the name: an organization's
 // existence is public. It counts, in forms and in addresses alike, so that names
@@ -199,7 +223,7 @@ func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, err
 func (s *Service) passwordKeys(ctx context.Context, p PasswordProof, a directory.Address, known bool) (own []limit.Key, shared limit.Key) {
 	shared = s.Limits.Key(PerNetwork, network(ctx))
 	if known {
-		return []limit.Key{s.Limits.Key(PerKnownBrowser, a.Key, p.Browser.ID)}, shared
+		return []limit.Key{s.Limits.Key(PerKnownBrowser, a.Key, p.Device.ID)}, shared
 	}
 	return []limit.Key{s.Limits.Key(PerAddressAndNetwork, a.Key, network(ctx)), s.Limits.Key(PerAddress, a.Key)}, shared
 }
@@ -221,7 +245,7 @@ func network(ctx context.Context) string {
 
 // recordRefusal keeps a failed proof. What was typed as an address is not kept:
 // it may be a password in the wrong field.
-func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, taken limit.Taken) error {
+func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, address directory.Address, taken limit.Taken, o credential.Outcome) error {
 	e := audit.Event{
 		OrgID: string(cmp.Or(who.User.OrgID, who.named)), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
 		Target: string(who.User.ID), TargetName: who.User.Name,
@@ -230,13 +254,57 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 	if len(taken.Crossed) > 0 {
 		e.After["slowed"] = taken.Crossed
 	}
+	if slices.Contains(taken.Crossed, PerAddress.Name) {
+		// For every address alike: a sweep finds out whether somebody has it.
+		if err := credential.Ask(ctx, tx, credential.Request{Asked: credential.AskedGuessed, Address: address}); err != nil {
+			return err
+		}
+	}
+	if o.Disabled {
+		e.After["password"] = "disabled"
+		if err := s.tell(ctx, tx, who.User, mail.PasswordDisabledParameters{
+			Organization: who.Organization.DisplayName, Name: who.User.Name, Failures: o.Failures, ResetPage: s.Base + "/forgot-password",
+		}); err != nil {
+			return err
+		}
+	}
 	return audit.Record(ctx, tx, e)
+}
+
+// tell puts a letter to a user.
+func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.Parameters) error {
+	_, err := s.Outbox.Put(ctx, tx, mail.Letter{OrgID: string(u.OrgID), Recipient: u.Email, Language: u.Language, Parameters: p})
+	return err
+}
+
+// goOn takes an attempt one step on: to its end, or to the page where it needs
+// another request.
+func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
+	if Next(a, tx.Now()) == Done {
+		return s.complete(ctx, tx, b, d, a, who)
+	}
+	if err := finish(ctx, tx, a); err != nil { // another one takes its place
+		return Opened{}, err
+	}
+	opened := Opened{Organization: who.Organization, User: who.User}
+	if b.ID == "" {
+		var err error
+		if b, opened.Cookie, err = s.Sessions.NewBrowser(ctx, tx); err != nil {
+			return Opened{}, err
+		}
+	}
+	if a.Return == "" {
+		a.Return = who.Organization.Path("home")
+	}
+	next, err := s.Begin(ctx, tx, b, a, nil)
+	opened.Attempt = next.ID
+	return opened, err
 }
 
 // complete ends an attempt that Next calls Done: a session is issued or, where
 // the browser is already signed in as this user and fresh proof was wanted,
 // raised. There is no other way to a session.
-func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt, who directory.Candidate) (Opened, error) {
+func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
 	if step := Next(a, tx.Now()); step != Done {
 		return Opened{}, fmt.Errorf("attempt %s is not done but at step %d", a.ID, step)
 	}
@@ -259,18 +327,43 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, a 
 		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, amr(a))
 		e.Action, e.Target = "signin.done", made.ID
 	}
+	if err == nil && !raised && !d.knows(who.User) && !a.has(Invitation) && !a.has(Reset) {
+		e.After["new_device"] = true
+		err = s.tellNewDevice(ctx, tx, who)
+	}
+	if err == nil {
+		opened.Device, err = s.remember(d, who.User, tx.Now())
+	}
 	if err != nil {
 		return Opened{}, err
 	}
 	return opened, audit.Record(ctx, tx, e)
 }
 
+func (s *Service) tellNewDevice(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
+	notMe, err := directory.NewDisavowal(ctx, tx, who.User, "")
+	if err != nil {
+		return err
+	}
+	origin := audit.OriginOf(ctx)
+	return s.tell(ctx, tx, who.User, mail.NewDeviceParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(),
+		Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
+	})
+}
+
+// notMe is the address of the page where a person disowns what was done.
+func (s *Service) notMe(t secret.Token) string { return s.Base + "/not-me/" + t.Reveal() }
+
+// has tells whether a method was used, however long ago.
+func (a Attempt) has(m Method) bool {
+	return slices.ContainsFunc(a.Evidence, func(e Evidence) bool { return e.Method == m })
+}
+
 // amr names the methods that were really used (RFC 8176 §2).
 func amr(a Attempt) string {
-	for _, e := range a.Evidence {
-		if e.Method == Password {
-			return "pwd"
-		}
+	if a.has(Password) {
+		return "pwd"
 	}
 	return ""
 }

@@ -1007,8 +1007,8 @@ func TestTwoTabsThatSignInAtOnceAreNoTheft(t *testing.T) {
 		}
 	}
 	for _, email := range []string{"a@alpha.example", "b@beta.example"} {
-		if n := len(s.LettersTo(t, email)); n != 1 {
-			t.Errorf("%s got %d letters, want the invitation alone", email, n)
+		if n := len(s.LettersTo(t, email)); n != 2 {
+			t.Errorf("%s got %d letters, want the invitation and the new browser", email, n)
 		}
 	}
 }

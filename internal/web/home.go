@@ -58,7 +58,8 @@ func (s *Server) showSessions(v *page.Viewer) error {
 // endSessions signs the user out of every browser, this one included.
 func (s *Server) endSessions(v *page.Viewer) error {
 	return s.leave(v, func(tx *db.Tx) error {
-		return s.site.Sessions.EndAll(v.R.Context(), tx, v.Visit, session.EndedElsewhere)
+		_, err := s.site.Sessions.EndAll(v.R.Context(), tx, v.User.AsActor(), v.User, session.EndedElsewhere)
+		return err
 	})
 }
 

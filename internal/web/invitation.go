@@ -100,7 +100,7 @@ func (s *Server) acceptInvitation(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	return s.enter(v, opened)
+	return v.Enter(opened)
 }
 
 // renewInvitation sends a fresh letter to the invited address, whoever asks: the
@@ -123,7 +123,7 @@ func (s *Server) firstCredential(v *page.Visitor, token secret.Token) (signin.Fi
 	}
 	browser, err := v.Browser(v.R.Context())
 	return signin.FirstCredential{
-		Browser: browser, Token: token, Language: v.Language(),
+		Browser: browser, Device: v.Device(), Token: token, Language: v.Language(),
 		Name: v.Form.Get("name"), Password: v.Form.Get("password"), Repetition: v.Form.Get("repetition"),
 	}, err
 }
@@ -157,5 +157,5 @@ func (s *Server) setup(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	return s.enter(v, opened)
+	return v.Enter(opened)
 }

@@ -158,22 +158,14 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 		return err
 	}
 	proof := signin.PasswordProof{
-		Browser: browser, Attempt: a, Organization: organization,
+		Browser: browser, Device: v.Device(), Attempt: a, Organization: organization,
 		Email: v.Form.Get("email"), Password: v.Form.Get("password"),
 	}
 	opened, err := s.signIn.Password(ctx, proof)
 	if err != nil {
 		return err
 	}
-	return s.enter(v, opened)
-}
-
-func (s *Server) enter(v *page.Visitor, opened signin.Opened) error {
-	to := opened.Return
-	if to == "" {
-		to = opened.Organization.Path("home")
-	}
-	return v.Enter(opened.Cookie, opened.User, to)
+	return v.Enter(opened)
 }
 
 func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {

@@ -35,12 +35,23 @@ create table organizations (
   display_name         text   not null,
   display_name_skeleton text  not null,
   language             text   not null,
+  contact              text   not null,  -- whom its people ask for help, in its own words; may be empty
+  logo                 text,             -- id of an image
   invitation_lifetime  bigint not null,  -- microseconds
   created_at           bigint not null,
   suspended_at         bigint,
   constraint organizations_short_name_key_uq unique (short_name_key),
   constraint organizations_short_name_skeleton_uq unique (short_name_skeleton),
   constraint organizations_display_name_skeleton_uq unique (display_name_skeleton)
+);
+
+-- A short name that an organization gave up: it leads to the new one for a
+-- while, and nobody else gets it.
+create table former_short_names (
+  short_name_key      text   not null constraint former_short_names_pk primary key,
+  short_name_skeleton text   not null,
+  org_id              text   not null references organizations (id),
+  ends_at             bigint not null
 );
 
 create table users (
@@ -52,14 +63,28 @@ create table users (
   search_key      text   not null,  -- folded name and address, for the administrator's search
   role            text   not null,
   language        text   not null,
+  time_zone       text   not null,  -- IANA name; empty is UTC
+  picture         text,             -- id of an image
   created_at      bigint not null,
   last_sign_in_at bigint,
   deactivated_at  bigint,
-  constraint users_pk primary key (org_id, id),
-  constraint users_org_id_email_key_uq unique (org_id, email_key)
+  deleted_at      bigint,           -- deactivated too; erased a while later
+  generation      bigint not null,  -- sessions, attempts and links of an earlier one are void
+  disowned_at     bigint,           -- browsers remembered until then are strangers again
+  constraint users_pk primary key (org_id, id)
 );
+-- A deleted user's address is free again.
+create unique index users_org_id_email_key_uq on users (org_id, email_key) where deleted_at is null;
 create index users_email_key on users (email_key);
 create index users_org_id_created_at on users (org_id, created_at, id);
+
+create table images (
+  org_id     text   not null references organizations (id),
+  id         text   not null,
+  content    text   not null,  -- base64 of a PNG that we encoded
+  created_at bigint not null,
+  constraint images_pk primary key (org_id, id)
+);
 
 create table letters (
   org_id      text   not null,  -- empty for a letter of the whole installation
@@ -105,7 +130,45 @@ create table invitations (
 -- An address has at most one open invitation in an organization.
 create unique index invitations_open_uq on invitations (org_id, email_key)
   where accepted_at is null and withdrawn_at is null and replaced_at is null;
+create index invitations_email_key on invitations (email_key);
 create index invitations_org_id_created_at on invitations (org_id, created_at, id);
+
+-- The proof from a new address; the old one stays in force until it is made.
+create table email_changes (
+  org_id       text   not null,
+  id           text   not null,
+  user_id      text   not null,
+  email        text   not null,
+  email_key    text   not null,
+  token_hash   text   not null,
+  letter_id    text   not null,
+  requested_by text   not null,  -- a user id
+  generation   bigint not null,
+  created_at   bigint not null,
+  expires_at   bigint not null,
+  proved_at    bigint,
+  replaced_at  bigint,           -- asked anew, or withdrawn
+  constraint email_changes_pk primary key (org_id, id),
+  constraint email_changes_token_hash_uq unique (token_hash),
+  constraint email_changes_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index email_changes_user on email_changes (org_id, user_id);
+
+-- 'This was not me': the link in letters that tell somebody what was done.
+create table disavowals (
+  org_id     text   not null,
+  id         text   not null,
+  user_id    text   not null,
+  token_hash text   not null,
+  email      text,             -- the address to go back to, where the letter told of a change
+  created_at bigint not null,
+  expires_at bigint not null,
+  used_at    bigint,
+  constraint disavowals_pk primary key (org_id, id),
+  constraint disavowals_token_hash_uq unique (token_hash),
+  constraint disavowals_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index disavowals_expires_at on disavowals (expires_at);
 
 create table bootstraps (
   id         text   not null constraint bootstraps_pk primary key,
@@ -122,7 +185,8 @@ create table passwords (
   hash        text   not null,
   set_at      bigint not null,
   failures    bigint not null,  -- in a row, of passwords that were really compared
-  disabled_at bigint,           -- at one hundred failures; a reset gives a new row
+  disabled_at bigint,           -- at one hundred failures, or disowned; only a reset brings one back
+  change_at   bigint,           -- somebody asked for a new one: the next sign-in creates it
   constraint passwords_pk primary key (org_id, user_id),
   constraint passwords_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
 );
@@ -137,6 +201,38 @@ create table password_history (
   constraint password_history_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
 );
 
+-- One row for every address that somebody typed, known or not, so that nothing
+-- tells them apart; a sweep finds the users and writes the letters.
+create table reset_requests (
+  id           text   not null constraint reset_requests_pk primary key,
+  kind         text   not null,  -- what was asked: password, names, or guessed
+  email        text   not null,
+  organization text   not null,  -- as typed; may be empty
+  language     text   not null,
+  network      text   not null,
+  created_at   bigint not null
+);
+create index reset_requests_created_at on reset_requests (created_at);
+
+create table resets (
+  org_id      text   not null,
+  id          text   not null,
+  user_id     text   not null,
+  email_key   text   not null,  -- the address that the link went to
+  token_hash  text   not null,
+  letter_id   text   not null,
+  generation  bigint not null,
+  created_at  bigint not null,
+  expires_at  bigint not null,
+  used_at     bigint,
+  replaced_at bigint,
+  constraint resets_pk primary key (org_id, id),
+  constraint resets_token_hash_uq unique (token_hash),
+  constraint resets_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index resets_user on resets (org_id, user_id);
+create index resets_expires_at on resets (expires_at);
+
 create table password_rules (
   org_id         text    not null constraint password_rules_pk primary key references organizations (id),
   preset         text    not null,
@@ -146,7 +242,8 @@ create table password_rules (
   upper_case     boolean not null,
   lower_case     boolean not null,
   special        boolean not null,
-  history        bigint  not null
+  history        bigint  not null,
+  reset_lifetime bigint  not null   -- microseconds that the link of a reset lives
 );
 
 create table session_rules (
@@ -171,6 +268,7 @@ create table sessions (
   id         text   not null,
   user_id    text   not null,
   browser_id text   not null references browsers (id) on delete cascade,
+  generation bigint not null,  -- of the user when it began
   methods    text   not null,  -- amr values (RFC 8176), separated by spaces
   started_at bigint not null,
   proved_at  bigint not null,  -- when a factor was last proved: what step-up asks
@@ -193,6 +291,7 @@ create table attempts (
   browser_id  text   not null references browsers (id) on delete cascade,
   org_id      text,
   user_id     text,
+  generation  bigint not null,  -- of that user; 0 while nobody is identified
   evidence    text   not null,  -- method@microseconds, separated by spaces
   fresh       bigint not null,  -- microseconds: how old a proof may be; 0 is any age within the attempt
   return_path text   not null,

@@ -1,0 +1,307 @@
+package credential
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+)
+
+// ErrResetDead is the one answer for a link that was used, replaced, voided or
+// expired, or never was.
+var ErrResetDead = fault.New(fault.Gone, "credential.reset_dead")
+
+// Asked is what somebody without proof asks for an address.
+type Asked string
+
+// What can be asked.
+const (
+	AskedPassword Asked = "password" // a link to create a new one
+	AskedNames    Asked = "names"    // which organizations know the address
+	AskedGuessed  Asked = "guessed"  // asked by us: somebody tries passwords for it
+)
+
+// Request is one row of what was asked, whoever has the address.
+type Request struct {
+	Asked        Asked
+	Address      directory.Address
+	Organization string // as typed; empty for all that know the address
+	Language     i18n.Tag
+}
+
+// Ask keeps a request for the sweep. It is the same statement for every address,
+// known or not: nothing is found out before the answer (R-REC-01).
+func Ask(ctx context.Context, tx *db.Tx, q Request) error {
+	_, err := tx.Exec(ctx, `
+		insert into reset_requests (id, kind, email, organization, language, network, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7)`,
+		secret.NewID("ask"), string(q.Asked), q.Address.Text, q.Organization, string(q.Language),
+		audit.OriginOf(ctx).Network, db.Time(tx.Now()))
+	if err != nil {
+		return fmt.Errorf("keeping a request: %w", err)
+	}
+	return nil
+}
+
+// Resets sends the links that create a new password.
+type Resets struct {
+	Outbox   *mail.Outbox
+	Base     string        // the configured public address, without a slash at its end
+	Lifetime time.Duration // overrides the organization's where set: [lifetimes] on a loopback address
+}
+
+// Reset is a link that creates a new password.
+type Reset struct {
+	directory.Candidate
+	ID string
+}
+
+// Send writes a link to a user and kills an earlier one. A user without a
+// password of ours gets the letter that explains, and no link.
+func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who directory.Candidate) error {
+	stored, err := StoredPassword(ctx, tx, Owner{who.User.OrgID, who.User.ID})
+	if err != nil {
+		return err
+	}
+	if !stored.Exists() {
+		return r.put(ctx, tx, who.User, mail.ResetExplainedParameters{
+			Organization: who.Organization.DisplayName, Name: who.User.Name, SignInPage: r.Base + who.Organization.Path(),
+		})
+	}
+	rules, err := RulesOf(ctx, tx, who.User.OrgID)
+	if err != nil {
+		return err
+	}
+	if err := r.replace(ctx, tx, who.User); err != nil {
+		return err
+	}
+	address, err := directory.ParseAddress(who.User.Email)
+	if err != nil {
+		return err
+	}
+	token, expires := secret.NewToken(), tx.Now().Add(cmp.Or(r.Lifetime, rules.ResetLifetime))
+	letter, err := r.Outbox.Put(ctx, tx, mail.Letter{
+		OrgID: string(who.User.OrgID), Recipient: who.User.Email, Language: who.User.Language,
+		Parameters: mail.ResetParameters{
+			Organization: who.Organization.DisplayName, Name: who.User.Name, Expires: expires,
+			ByAdministrator: actor.UserID != audit.Anonymous, Link: r.Base + "/reset/" + token.Reveal(),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	id := secret.NewID("rst")
+	_, err = tx.Exec(ctx, `
+		insert into resets (org_id, id, user_id, email_key, token_hash, letter_id, generation, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		string(who.User.OrgID), id, string(who.User.ID), address.Key, token.Hash(secret.Reset), letter, who.User.Generation,
+		db.Time(tx.Now()), db.Time(expires))
+	if err != nil {
+		return fmt.Errorf("inserting reset %s: %w", id, err)
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(who.User.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: "reset.sent",
+		Target: string(who.User.ID), TargetName: who.User.Name,
+	})
+}
+
+// replace kills the user's open links and the letters that were not sent yet.
+func (r *Resets) replace(ctx context.Context, tx *db.Tx, user directory.User) error {
+	var letters []string
+	err := tx.Rows(ctx, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		letters = append(letters, id)
+		return err
+	}, `
+		update resets set replaced_at = $1
+		where org_id = $2 and user_id = $3 and used_at is null and replaced_at is null
+		returning letter_id`, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+	if err != nil {
+		return fmt.Errorf("replacing the resets of %s: %w", user.ID, err)
+	}
+	for _, id := range letters {
+		if err := r.Outbox.Withdraw(ctx, tx, string(user.OrgID), id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Resets) put(ctx context.Context, tx *db.Tx, user directory.User, p mail.Parameters) error {
+	_, err := r.Outbox.Put(ctx, tx, mail.Letter{
+		OrgID: string(user.OrgID), Recipient: user.Email, Language: user.Language, Parameters: p,
+	})
+	return err
+}
+
+// ResetByToken finds whose password a link may create anew. The link dies with
+// the user's generation (any change of the password, a deactivation) and with
+// the address that it was sent to (R-REC-02).
+func ResetByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Reset, error) {
+	var found Reset
+	into := append(found.User.Targets(), found.Organization.Targets()...)
+	ok, err := r.One(ctx, append(into, &found.ID), `
+		select `+directory.UserColumns+`, `+directory.OrganizationColumns+`, r.id
+		from resets r
+		join users u on u.org_id = r.org_id and u.id = r.user_id and u.generation = r.generation
+			and u.email_key = r.email_key and u.deactivated_at is null
+		join organizations o on o.id = r.org_id and o.suspended_at is null
+		where r.token_hash = $1 and r.used_at is null and r.replaced_at is null and r.expires_at > $2`,
+		token.Hash(secret.Reset), db.Time(now))
+	if err == nil && !ok {
+		err = ErrResetDead
+	}
+	return found, err
+}
+
+// UseReset claims a link: of many browsers that send its form at once one gets
+// through, the others ErrResetDead.
+func UseReset(ctx context.Context, tx *db.Tx, token secret.Token) (Reset, error) {
+	found, err := ResetByToken(ctx, tx, token, tx.Now())
+	if err != nil {
+		return Reset{}, err
+	}
+	n, err := tx.Exec(ctx, `
+		update resets set used_at = $1
+		where org_id = $2 and id = $3 and used_at is null and replaced_at is null`,
+		db.Time(tx.Now()), string(found.User.OrgID), found.ID)
+	if err == nil && n == 0 {
+		err = ErrResetDead
+	}
+	return found, err
+}
+
+const (
+	requestsAtOnce = 50             // that one sweep answers
+	mostNames      = 1000           // organizations that one letter names
+	kept           = 24 * time.Hour // of dead links
+	toldAgain      = 24 * time.Hour // how often one is told of guesses at most
+)
+
+// Sweep answers what was asked: it finds the users of each address and writes
+// the letters, and deletes the request with its address in the same transaction.
+func (r *Resets) Sweep(ctx context.Context, d *db.DB) error {
+	var ids []string
+	err := d.Rows(ctx, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `select id from reset_requests order by created_at limit $1`, requestsAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := d.Update(ctx, func(tx *db.Tx) error { return r.answer(ctx, tx, id) }); err != nil {
+			return fmt.Errorf("answering request %s: %w", id, err)
+		}
+	}
+	return d.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from resets where expires_at <= $1`, db.Time(tx.Now().Add(-kept)))
+		return err
+	})
+}
+
+func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {
+	var q Request
+	var email string
+	found, err := tx.One(ctx, db.Into(&q.Asked, &email, &q.Organization, &q.Language), `
+		delete from reset_requests where id = $1
+		returning kind, email, organization, language`, id)
+	if err != nil || !found {
+		return err
+	}
+	if q.Address, err = directory.ParseAddress(email); err != nil {
+		return err
+	}
+	var org directory.OrgID
+	if q.Organization != "" {
+		o, err := directory.OrganizationByName(ctx, tx, q.Organization)
+		if errors.Is(err, directory.ErrNotFound) {
+			return nil // it was renamed since
+		}
+		if err != nil {
+			return err
+		}
+		org = o.ID
+	}
+	users, err := directory.Candidates(ctx, tx, q.Address, org, mostNames)
+	if err != nil {
+		return err
+	}
+	switch {
+	case q.Asked == AskedNames:
+		return r.name(ctx, tx, users)
+	case q.Asked == AskedPassword && len(users) == 0:
+		return r.explainInvited(ctx, tx, q.Address, org)
+	}
+	for _, who := range users {
+		if q.Asked == AskedGuessed {
+			err = r.warn(ctx, tx, who)
+		} else {
+			err = r.Send(ctx, tx, directory.Anonymous(), who)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// name writes one letter with every organization that knows an address. It goes
+// to the address as the first of them has it, in that user's language.
+func (r *Resets) name(ctx context.Context, tx *db.Tx, users []directory.Candidate) error {
+	if len(users) == 0 {
+		return nil
+	}
+	p := mail.NamesParameters{SignInPage: r.Base + "/sign-in"}
+	for _, who := range users {
+		p.Organizations = append(p.Organizations, mail.NamedOrganization{
+			Name: who.Organization.DisplayName, ShortName: who.Organization.ShortName, SignInPage: r.Base + who.Organization.Path(),
+		})
+	}
+	_, err := r.Outbox.Put(ctx, tx, mail.Letter{Recipient: users[0].User.Email, Language: users[0].User.Language, Parameters: p})
+	return err
+}
+
+// explainInvited tells whoever was invited and has not accepted yet that there
+// is no password to replace.
+func (r *Resets) explainInvited(ctx context.Context, tx *db.Tx, a directory.Address, org directory.OrgID) error {
+	invited, err := directory.InvitationsTo(ctx, tx, a, org)
+	if err != nil {
+		return err
+	}
+	for _, i := range invited {
+		if _, err := r.Outbox.Put(ctx, tx, mail.Letter{
+			OrgID: string(i.Organization.ID), Recipient: i.Invitation.Email, Language: i.Invitation.Language,
+			Parameters: mail.ResetExplainedParameters{
+				Organization: i.Organization.DisplayName, Name: i.Invitation.Name, Invited: true, SignInPage: r.Base + i.Organization.Path(),
+			},
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// warn tells a person once a day at most that somebody tries passwords.
+func (r *Resets) warn(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
+	p := mail.GuessedParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), ResetPage: r.Base + "/forgot-password",
+	}
+	told, err := r.Outbox.Told(ctx, tx, string(who.User.OrgID), who.User.Email, p, tx.Now().Add(-toldAgain))
+	if err != nil || told {
+		return err
+	}
+	return r.put(ctx, tx, who.User, p)
+}

@@ -1,0 +1,123 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/secret"
+)
+
+// DisavowalLifetime is how long the link 'this was not me' works: as long as
+// somebody on a long leave needs to read a letter.
+const DisavowalLifetime = 60 * 24 * time.Hour
+
+// ErrDisavowalDead is the answer for a link that was used, expired or never was.
+var ErrDisavowalDead = fault.New(fault.Gone, "directory.disavowal_dead")
+
+// NewDisavowal makes the link for a letter that tells a user what was done. email
+// is the address that the user had before, where the letter tells of a change of
+// it, else empty: disowning changes it back.
+func NewDisavowal(ctx context.Context, tx *db.Tx, user User, email string) (secret.Token, error) {
+	token := secret.NewToken()
+	_, err := tx.Exec(ctx, `
+		insert into disavowals (org_id, id, user_id, token_hash, email, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7)`,
+		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), db.Text(email),
+		db.Time(tx.Now()), db.Time(tx.Now().Add(DisavowalLifetime)))
+	if err != nil {
+		return secret.Token{}, fmt.Errorf("inserting a disavowal of %s: %w", user.ID, err)
+	}
+	return token, nil
+}
+
+// DisavowalByToken finds whose link somebody holds, and changes nothing.
+func DisavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Candidate, error) {
+	who, _, _, err := disavowalByToken(ctx, r, token, now)
+	return who, err
+}
+
+func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (who Candidate, id, email string, err error) {
+	into := append(who.User.Targets(), who.Organization.Targets()...)
+	found, err := r.One(ctx, append(into, &id, (*db.Text)(&email)), `
+		select `+UserColumns+`, `+OrganizationColumns+`, d.id, d.email
+		from disavowals d
+		join users u on u.org_id = d.org_id and u.id = d.user_id and u.deleted_at is null
+		join organizations o on o.id = d.org_id and o.suspended_at is null
+		where d.token_hash = $1 and d.used_at is null and d.expires_at > $2`, token.Hash(secret.Disavowal), db.Time(now))
+	if err == nil && !found {
+		err = ErrDisavowalDead
+	}
+	return who, id, email, err
+}
+
+// UseDisavowal claims a link, makes every browser of the user a stranger again
+// and gives back the address that a change took.
+func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (Candidate, error) {
+	who, id, email, err := disavowalByToken(ctx, tx, token, tx.Now())
+	if err != nil {
+		return Candidate{}, err
+	}
+	n, err := tx.Exec(ctx, `
+		update disavowals set used_at = $1
+		where org_id = $2 and id = $3 and used_at is null`, db.Time(tx.Now()), string(who.User.OrgID), id)
+	if err != nil || n == 0 {
+		return Candidate{}, orFault(err, ErrDisavowalDead)
+	}
+	if email != "" && email != who.User.Email {
+		if who.User, err = setEmail(ctx, tx, who.User, email); err != nil {
+			return Candidate{}, err
+		}
+	}
+	return who, Disown(ctx, tx, who.User)
+}
+
+// Disown makes every browser that remembers the user a stranger.
+func Disown(ctx context.Context, tx *db.Tx, user User) error {
+	_, err := tx.Exec(ctx, `update users set disowned_at = $1 where org_id = $2 and id = $3`,
+		db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+	return err
+}
+
+// setEmail stores another address for a user; ErrAddressTaken where somebody of
+// the organization has it.
+func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, error) {
+	address, err := ParseAddress(email)
+	if err != nil {
+		return User{}, err
+	}
+	var id UserID
+	if taken, err := tx.One(ctx, db.Into(&id), `
+		select id from users
+		where org_id = $1 and email_key = $2 and id <> $3 and deleted_at is null`,
+		string(user.OrgID), address.Key, string(user.ID)); err != nil || taken {
+		return User{}, orFault(err, ErrAddressTaken)
+	}
+	_, err = tx.Exec(ctx, `
+		update users set email = $1, email_key = $2, search_key = $3
+		where org_id = $4 and id = $5`,
+		address.Text, address.Key, SearchKey(user.Name, address.Text), string(user.OrgID), string(user.ID))
+	user.Email = address.Text
+	return user, err
+}
+
+// ErrAddressTaken says that somebody else in the organization has the address.
+var ErrAddressTaken = fault.Field("email", "directory.address_taken")
+
+// Administrators lists the active owners and administrators of an organization.
+func Administrators(ctx context.Context, r db.Reader, org OrgID) ([]User, error) {
+	var all []User
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var u User
+		err := scan(u.Targets()...)
+		all = append(all, u)
+		return err
+	}, `
+		select `+UserColumns+`
+		from users u
+		where u.org_id = $1 and u.role in ($2, $3) and u.deactivated_at is null
+		order by u.created_at, u.id`, string(org), string(Owner), string(Administrator))
+	return all, err
+}

@@ -1,0 +1,236 @@
+package mail
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ResetParameters write the letter with the link that creates a new password.
+type ResetParameters struct {
+	Organization    string
+	Name            string
+	ByAdministrator bool // asked by one, not by the person
+	Link            string
+	Expires         time.Time
+}
+
+func (ResetParameters) kind() string        { return "reset" }
+func (p ResetParameters) endsAt() time.Time { return p.Expires }
+
+func (p ResetParameters) write(w writer) content {
+	what := w.say("mail.reset.what", "Organization", p.Organization)
+	if p.ByAdministrator {
+		what = w.say("mail.reset.by_administrator", "Organization", p.Organization)
+	}
+	return content{
+		Subject:  w.say("mail.reset.subject", "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before:   []string{what},
+		Button:   w.say("mail.reset.button"),
+		Link:     p.Link,
+		After:    []string{w.say("mail.reset.ends", "Expires", own(w.DateTime(p.Expires)))},
+		Footer:   []string{w.say("mail.reset.unexpected"), w.say("mail.footer")},
+	}
+}
+
+// ResetExplainedParameters write the letter to somebody who has no password that
+// could be replaced.
+type ResetExplainedParameters struct {
+	Organization string
+	Name         string
+	Invited      bool // and has not accepted yet
+	SignInPage   string
+}
+
+func (ResetExplainedParameters) kind() string      { return "reset_explained" }
+func (ResetExplainedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p ResetExplainedParameters) write(w writer) content {
+	why := w.say("mail.reset_explained.no_password", "Organization", p.Organization)
+	if p.Invited {
+		why = w.say("mail.reset_explained.invited", "Organization", p.Organization)
+	}
+	return content{
+		Subject:  w.say("mail.reset_explained.subject", "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before:   []string{w.say("mail.reset_explained.asked", "Organization", p.Organization), why},
+		Button:   w.say("mail.reset_explained.button"),
+		Link:     p.SignInPage,
+		Footer:   []string{w.say("mail.reset.unexpected"), w.say("mail.footer")},
+	}
+}
+
+// NamedOrganization is one line of the letter with names.
+type NamedOrganization struct{ Name, ShortName, SignInPage string }
+
+// NamesParameters write the letter that names every organization which knows an
+// address, each with its own page to bookmark (journey 6.7).
+type NamesParameters struct {
+	Organizations []NamedOrganization
+	SignInPage    string
+}
+
+func (NamesParameters) kind() string      { return "names" }
+func (NamesParameters) endsAt() time.Time { return time.Time{} }
+
+func (p NamesParameters) write(w writer) content {
+	c := content{
+		Subject:  w.say("mail.names.subject"),
+		Greeting: w.say("mail.greeting_nameless"),
+		Before:   []string{w.say("mail.names.what", "Count", len(p.Organizations))},
+		After:    []string{w.say("mail.names.bookmark")},
+		Footer:   []string{w.say("mail.names.unexpected"), w.say("mail.footer")},
+	}
+	for _, o := range p.Organizations {
+		c.Rows = append(c.Rows, place{w.say("mail.names.row", "Name", o.Name, "ShortName", o.ShortName), o.SignInPage})
+	}
+	return c
+}
+
+// GuessedParameters write the letter that somebody tries passwords for an address.
+type GuessedParameters struct {
+	Organization string
+	Name         string
+	When         time.Time
+	ResetPage    string
+}
+
+func (GuessedParameters) kind() string      { return "guessed" }
+func (GuessedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p GuessedParameters) write(w writer) content {
+	return content{
+		Subject:  w.say("mail.guessed.subject", "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before: []string{
+			w.say("mail.guessed.what", "Organization", p.Organization, "When", own(w.DateTime(p.When))),
+			w.say("mail.guessed.slowed"),
+		},
+		Button: w.say("mail.guessed.button"),
+		Link:   p.ResetPage,
+		After:  []string{w.say("mail.guessed.yours")},
+		Footer: []string{w.say("mail.footer")},
+	}
+}
+
+// PasswordDisabledParameters write the letter that the password was turned off
+// after too many wrong ones in a row.
+type PasswordDisabledParameters struct {
+	Organization string
+	Name         string
+	Failures     int
+	ResetPage    string
+}
+
+func (PasswordDisabledParameters) kind() string      { return "password_disabled" }
+func (PasswordDisabledParameters) endsAt() time.Time { return time.Time{} }
+
+func (p PasswordDisabledParameters) write(w writer) content {
+	return content{
+		Subject:  w.say("mail.password_disabled.subject", "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before: []string{
+			w.say("mail.password_disabled.what", "Organization", p.Organization, "Count", p.Failures),
+			w.say("mail.password_disabled.then"),
+		},
+		Button: w.say("mail.password_disabled.button"),
+		Link:   p.ResetPage,
+		Footer: []string{w.say("mail.footer")},
+	}
+}
+
+// PasswordChangedParameters write the letter that a password was changed, with
+// the way to object.
+type PasswordChangedParameters struct {
+	Organization string
+	Name         string
+	When         time.Time
+	Network      string
+	Agent        string
+	NotMe        string // link: this was not me
+}
+
+func (PasswordChangedParameters) kind() string      { return "password_changed" }
+func (PasswordChangedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p PasswordChangedParameters) write(w writer) content {
+	c := content{
+		Subject:  w.say("mail.password_changed.subject", "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before:   []string{w.say("mail.password_changed.what", "Organization", p.Organization, "When", own(w.DateTime(p.When)))},
+		Button:   w.say("mail.not_me.button"),
+		Link:     p.NotMe,
+		After:    []string{w.say("mail.not_me.what")},
+		Footer:   []string{w.say("mail.footer")},
+	}
+	c.Before = append(c.Before, w.where(p.Network, p.Agent)...)
+	c.Before = append(c.Before, w.say("mail.password_changed.sessions"), w.say("mail.not_me.mine"))
+	return c
+}
+
+// where says from where something was done, as far as that is known.
+func (w writer) where(network, agent string) []string {
+	at, err := netip.ParseAddr(network)
+	if err != nil || agent == "" {
+		return nil
+	}
+	return []string{w.say("mail.where", "Network", own(at.String()), "Agent", agent)}
+}
+
+// NewDeviceParameters write the letter that somebody signed in with a browser
+// that had not been used before.
+type NewDeviceParameters struct {
+	Organization string
+	Name         string
+	When         time.Time
+	Network      string
+	Agent        string
+	NotMe        string // link: this was not me
+}
+
+func (NewDeviceParameters) kind() string      { return "new_device" }
+func (NewDeviceParameters) endsAt() time.Time { return time.Time{} }
+
+func (p NewDeviceParameters) write(w writer) content {
+	c := content{
+		Subject:  w.say("mail.new_device.subject", "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before:   []string{w.say("mail.new_device.what", "Organization", p.Organization, "When", own(w.DateTime(p.When)))},
+		Button:   w.say("mail.not_me.button"),
+		Link:     p.NotMe,
+		After:    []string{w.say("mail.not_me.what")},
+		Footer:   []string{w.say("mail.footer")},
+	}
+	c.Before = append(c.Before, w.where(p.Network, p.Agent)...)
+	c.Before = append(c.Before, w.say("mail.not_me.mine"))
+	return c
+}
+
+// DisownedParameters write the letter to administrators: a person said 'this was
+// not me'.
+type DisownedParameters struct {
+	Organization string
+	Name         string // of the administrator
+	Person       string
+	Email        string // of the person
+	When         time.Time
+	Link         string // to the person's page in the console
+}
+
+func (DisownedParameters) kind() string      { return "disowned" }
+func (DisownedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p DisownedParameters) write(w writer) content {
+	return content{
+		Subject:  w.say("mail.disowned.subject", "Person", p.Person, "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before: []string{
+			w.say("mail.disowned.what", "Person", p.Person, "Email", p.Email, "When", own(w.DateTime(p.When))),
+			w.say("mail.disowned.done"),
+		},
+		Button: w.say("mail.disowned.button"),
+		Link:   p.Link,
+		After:  []string{w.say("mail.disowned.then")},
+		Footer: []string{w.say("mail.footer")},
+	}
+}

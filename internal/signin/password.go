@@ -1,0 +1,317 @@
+package signin
+
+import (
+	"context"
+	"errors"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/limit"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// Ask keeps what somebody asks for an address without any proof: a new password,
+// or the names of its organizations. It answers the same for every address, in
+// the same statements, and says nothing of a limit either (R-REC-01). Only an
+// organization that nobody knows is said plainly.
+func (s *Service) Ask(ctx context.Context, asked credential.Asked, email, organization string, language i18n.Tag) error {
+	address, wrong := directory.ParseAddress(email)
+	if organization != "" {
+		if _, err := directory.OrganizationByName(ctx, s.DB, organization); errors.Is(err, directory.ErrNotFound) {
+			wrong = errors.Join(wrong, s.UnknownOrganization(ctx))
+		} else if err != nil {
+			return err
+		}
+	}
+	if wrong != nil {
+		return wrong
+	}
+	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerAddressAsked, string(asked), address.Key),
+		s.Limits.Key(PerNetworkAsked, network(ctx)), s.Limits.Key(InTotalAsked))
+	if err != nil {
+		return err
+	}
+	if !taken.Allowed {
+		s.Log.WarnContext(ctx, "too many letters asked for", "asked", string(asked), "network", network(ctx))
+		return nil
+	}
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		return credential.Ask(ctx, tx, credential.Request{Asked: asked, Address: address, Organization: organization, Language: language})
+	})
+}
+
+// NewPassword is what the page of a new password sends.
+type NewPassword struct {
+	Browser    session.Browser
+	Device     Device
+	Password   string
+	Repetition string
+}
+
+// ResetPassword creates a new password for whoever holds a link, and signs in:
+// the link is claimed, the password set, every other session ended and the new
+// one issued in one transaction (decision 0023).
+func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPassword) (Opened, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return Opened{}, err
+	}
+	found, err := credential.ResetByToken(ctx, s.DB, token, s.DB.Now())
+	if err != nil {
+		return Opened{}, err
+	}
+	hashed, err := s.newPassword(ctx, found.Candidate, p)
+	if err != nil {
+		return Opened{}, err
+	}
+	var opened Opened
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		used, err := credential.UseReset(ctx, tx, token)
+		if err != nil {
+			return err
+		}
+		a := Attempt{OrgID: used.User.OrgID, UserID: used.User.ID, Evidence: []Evidence{{Reset, tx.Now()}}}
+		opened, err = s.replacePassword(ctx, tx, p, a, used.Candidate, hashed)
+		return err
+	})
+	return opened, err
+}
+
+// CreateAskedPassword creates the password that an attempt was stopped for.
+func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassword) (Opened, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return Opened{}, err
+	}
+	who, err := s.of(ctx, s.DB, a)
+	if err != nil {
+		return Opened{}, err
+	}
+	hashed, err := s.newPassword(ctx, who, p)
+	if err != nil {
+		return Opened{}, err
+	}
+	var opened Opened
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		now, err := s.Load(ctx, tx, p.Browser, a.ID, tx.Now())
+		if err != nil {
+			return err
+		}
+		who, err := s.of(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		opened, err = s.replacePassword(ctx, tx, p, now, who, hashed)
+		return err
+	})
+	return opened, err
+}
+
+// of is whom an attempt has identified.
+func (s *Service) of(ctx context.Context, r db.Reader, a Attempt) (directory.Candidate, error) {
+	user, err := directory.UserByID(ctx, r, a.OrgID, a.UserID)
+	if err != nil {
+		return directory.Candidate{}, err
+	}
+	org, err := directory.OrganizationByID(ctx, r, a.OrgID)
+	if err == nil && !org.SuspendedAt.IsZero() {
+		err = ErrAttemptGone
+	}
+	return directory.Candidate{User: user, Organization: org}, err
+}
+
+// replacePassword sets the password of an attempt that Next stopped for one, and
+// goes on with it.
+func (s *Service) replacePassword(ctx context.Context, tx *db.Tx, p NewPassword, a Attempt, who directory.Candidate, hashed credential.Hashed) (Opened, error) {
+	if Next(a, tx.Now()) != CreatePassword {
+		return Opened{}, ErrAttemptGone
+	}
+	if err := credential.Set(ctx, tx, hashed); err != nil {
+		return Opened{}, err
+	}
+	user, err := s.Sessions.EndAll(ctx, tx, who.User.AsActor(), who.User, session.PasswordChanged)
+	if err != nil {
+		return Opened{}, err
+	}
+	who.User, a.Generation, a.MustChange = user, user.Generation, false
+	a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{Password, tx.Now()})
+	if err := s.tellPasswordChanged(ctx, tx, who, "reset"); err != nil {
+		return Opened{}, err
+	}
+	return s.goOn(ctx, tx, p.Browser, p.Device, a, who)
+}
+
+// newPassword checks a password by the rules that hold for somebody and hashes
+// it, outside any transaction.
+func (s *Service) newPassword(ctx context.Context, who directory.Candidate, p NewPassword) (credential.Hashed, error) {
+	var rules credential.Rules
+	var past credential.History
+	if err := s.DB.View(ctx, func(tx *db.Tx) (err error) {
+		if rules, err = credential.RulesOf(ctx, tx, who.User.OrgID); err != nil {
+			return err
+		}
+		past, err = credential.HistoryOf(ctx, tx, rules, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID})
+		return err
+	}); err != nil {
+		return credential.Hashed{}, err
+	}
+	checked, err := s.Passwords.Check(rules, credential.Context{
+		Organization: []string{who.Organization.DisplayName, who.Organization.ShortName}, Name: who.User.Name, Email: who.User.Email,
+	}, p.Password)
+	if err == nil && p.Password != p.Repetition {
+		err = ErrRepetition
+	}
+	if err != nil {
+		return credential.Hashed{}, err
+	}
+	return s.Passwords.Hash(ctx, network(ctx), past, checked)
+}
+
+func (s *Service) tellPasswordChanged(ctx context.Context, tx *db.Tx, who directory.Candidate, how string) error {
+	if err := audit.Record(ctx, tx, audit.Event{
+		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "password.changed",
+		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"by": how},
+	}); err != nil {
+		return err
+	}
+	notMe, err := directory.NewDisavowal(ctx, tx, who.User, "")
+	if err != nil {
+		return err
+	}
+	origin := audit.OriginOf(ctx)
+	return s.tell(ctx, tx, who.User, mail.PasswordChangedParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(),
+		Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
+	})
+}
+
+// ChangePassword changes the password of somebody who is signed in and gives the
+// current one, counted as a sign-in is (R-PWD-08). Every other session ends.
+func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current string, p NewPassword) (Opened, error) {
+	who := directory.Candidate{User: v.User, Organization: v.Organization}
+	address, err := directory.ParseAddress(v.User.Email)
+	if err != nil {
+		return Opened{}, err
+	}
+	_, known := s.remembered(p.Device, address)
+	own, shared := s.passwordKeys(ctx, PasswordProof{Device: p.Device}, address, known)
+	taken, err := s.take(ctx, append(own, shared)...)
+	if err != nil {
+		return Opened{}, err
+	}
+	stored, err := credential.StoredPassword(ctx, s.DB, credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID})
+	if err != nil {
+		return Opened{}, err
+	}
+	verdict, err := s.Passwords.Verify(ctx, network(ctx), stored, current)
+	if err != nil {
+		return Opened{}, err
+	}
+	var hashed credential.Hashed
+	if verdict.OK { // only then may the history be asked
+		if hashed, err = s.newPassword(ctx, who, p); err != nil {
+			return Opened{}, errors.Join(err, s.release(ctx, shared, own))
+		}
+	}
+	var opened Opened
+	var refused bool
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		outcome, err := credential.Confirm(ctx, tx, verdict)
+		if err != nil {
+			return err
+		}
+		if refused = !outcome.OK; refused {
+			return s.recordRefusal(ctx, tx, identified{Candidate: who}, address, taken, outcome)
+		}
+		if err := credential.Set(ctx, tx, hashed); err != nil {
+			return err
+		}
+		user, err := s.Sessions.EndOthers(ctx, tx, v, session.PasswordChanged)
+		if err != nil {
+			return err
+		}
+		who := directory.Candidate{User: user, Organization: v.Organization}
+		if err := s.tellPasswordChanged(ctx, tx, who, "change"); err != nil {
+			return err
+		}
+		a := Attempt{OrgID: user.OrgID, UserID: user.ID, Fresh: AttemptLifetime, Evidence: []Evidence{{Password, tx.Now()}}}
+		opened, err = s.complete(ctx, tx, v.Browser, p.Device, a, who)
+		return err
+	})
+	if err != nil {
+		return Opened{}, err
+	}
+	if refused {
+		return Opened{}, ErrCurrentWrong
+	}
+	return opened, s.release(ctx, shared, own)
+}
+
+// release gives tries back that proved to be no guesses. What was done is done:
+// a count that stays too high is no reason to say otherwise.
+func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) error {
+	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
+		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
+	}
+	return nil
+}
+
+// Disown does what a person asks who says 'this was not me': every session ends,
+// the password is of no use any more, since somebody else may know it, an address
+// that was changed is changed back, and the administrators are told (decision
+// 0023).
+func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Candidate, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return directory.Candidate{}, err
+	}
+	var who directory.Candidate
+	err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		if who, err = directory.UseDisavowal(ctx, tx, token); err != nil {
+			return err
+		}
+		return s.disown(ctx, tx, who)
+	})
+	return who, err
+}
+
+func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
+	if err := credential.Disable(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {
+		return err
+	}
+	if _, err := s.Sessions.EndAll(ctx, tx, who.User.AsActor(), who.User, session.Disowned); err != nil {
+		return err
+	}
+	if err := audit.Record(ctx, tx, audit.Event{
+		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "user.disowned",
+		Target: string(who.User.ID), TargetName: who.User.Name,
+	}); err != nil {
+		return err
+	}
+	administrators, err := directory.Administrators(ctx, tx, who.User.OrgID)
+	if err != nil {
+		return err
+	}
+	for _, a := range administrators {
+		if err := s.tell(ctx, tx, a, mail.DisownedParameters{
+			Organization: who.Organization.DisplayName, Name: a.Name, Person: who.User.Name, Email: who.User.Email, When: tx.Now(),
+			Link: s.Base + who.Organization.Path("admin", "people", string(who.User.ID)),
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DisownHere is Disown for somebody who is signed in and has seen in their own
+// activity what they did not do.
+func (s *Service) DisownHere(ctx context.Context, v session.Visit) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := directory.Disown(ctx, tx, v.User); err != nil {
+			return err
+		}
+		return s.disown(ctx, tx, directory.Candidate{User: v.User, Organization: v.Organization})
+	})
+}
