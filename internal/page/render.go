@@ -114,10 +114,12 @@ func (f Frame) LanguageAction() string {
 	return "/language"
 }
 
+// At tells whether this page is at a path of the viewer's organization.
+func (f Frame) At(path string) bool { return f.v.R.URL.EscapedPath() == f.v.viewer.Path(path) }
+
 // Under tells whether this page is, or is below, a path of the viewer's organization.
 func (f Frame) Under(path string) bool {
-	here, at := f.v.R.URL.EscapedPath(), f.v.viewer.Path(path)
-	return here == at || strings.HasPrefix(here, at+"/")
+	return f.At(path) || strings.HasPrefix(f.v.R.URL.EscapedPath(), f.v.viewer.Path(path)+"/")
 }
 
 // Date and its kin write an instant the way the language does.
