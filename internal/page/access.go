@@ -15,10 +15,10 @@ import (
 	"parvis/internal/signin"
 )
 
-// What the administration asks of a session (decision 0009).
+// What is asked of a session beyond being open (decision 0009).
 const (
-	consoleProof  = 12 * time.Hour   // to read: a factor proved within, and no session.Pause since
-	consoleChange = 10 * time.Minute // to change anything: a factor proved within (R-SES-10)
+	consoleProof = 12 * time.Hour   // to read the administration: a factor proved within, and no session.Pause since
+	changeProof  = 10 * time.Minute // to change anything there, or what leads into an account: a factor proved within (R-SES-10)
 )
 
 var errNotForRole = fault.New(fault.Denied, "page.denied")
@@ -63,6 +63,23 @@ func (s *Site) SignedInForm(path string, fields Fields, show, submit func(*Viewe
 	}))
 }
 
+// ProvedForm is SignedInForm for what nobody may change at a door left open, such
+// as an address that links go to. Sending it needs a proof within ten minutes;
+// an older session proves itself again and comes back to the filled form.
+func (s *Site) ProvedForm(path string, fields Fields, show, submit func(*Viewer) error) {
+	s.SignedInForm(path, fields, show, s.proved(submit))
+}
+
+// proved asks for fresh proof before a form does what it was sent for.
+func (s *Site) proved(submit func(*Viewer) error) func(*Viewer) error {
+	return func(v *Viewer) error {
+		if !v.Proved(changeProof, s.DB.Now()) {
+			return v.stepUp(changeProof)
+		}
+		return submit(v)
+	}
+}
+
 // Console mounts a page of the administration for the roles that may read it. A
 // session that was not proved for long proves itself again first.
 func (s *Site) Console(may func(directory.Role) bool, pattern string, h func(*Viewer) error) {
@@ -83,10 +100,7 @@ func (s *Site) ConsoleForm(read, change func(directory.Role) bool, path string, 
 				if !change(v.User.Role) {
 					return errNotForRole
 				}
-				if !v.Proved(consoleChange, s.DB.Now()) {
-					return v.stepUp(consoleChange)
-				}
-				return submit(v)
+				return s.proved(submit)(v)
 			})
 		})
 	}))
