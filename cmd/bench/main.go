@@ -19,11 +19,12 @@ func main() {
 	work := flag.String("work", "", "a folder for its data")
 	quick := flag.Bool("quick", false, "one round of short runs")
 	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
+	only := flag.String("only", "", "one part: starts, page, small, large, crowd or parity")
 	flag.Parse()
 	if *bare != "" {
 		log.Fatal(serveBare(*bare))
 	}
-	if err := run(*binary, *work, *quick); err != nil {
+	if err := run(*binary, *work, *only, *quick); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -46,14 +47,20 @@ type bench struct {
 	rows         []string
 }
 
-func run(binary, work string, quick bool) error {
+func run(binary, work, only string, quick bool) error {
 	b := &bench{binary: binary, work: work, length: 4 * time.Second, rounds: 3}
 	if quick {
 		b.length, b.rounds = time.Second, 1
 	}
-	for _, step := range []func() error{b.starts, b.page, b.small, b.large} {
-		if err := step(); err != nil {
-			return err
+	for _, part := range []struct {
+		name string
+		run  func() error
+	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"parity", b.parity}} {
+		if only != "" && only != part.name {
+			continue
+		}
+		if err := part.run(); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	fmt.Printf("\n| what | measured | target |\n|---|---|---|\n%s\n", strings.Join(b.rows, "\n"))

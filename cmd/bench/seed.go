@@ -84,7 +84,7 @@ func equip(ctx context.Context, d *db.DB, door *session.Door, store *credential.
 	if err != nil {
 		return person{}, err
 	}
-	hashed, err := store.Hash(ctx, "bench", credential.History{Owner: credential.Owner{OrgID: u.OrgID, UserID: u.ID}}, checked)
+	hashed, err := store.Hash(ctx, credential.Source{Name: "bench"}, credential.History{Owner: credential.Owner{OrgID: u.OrgID, UserID: u.ID}}, checked)
 	if err != nil {
 		return person{}, err
 	}

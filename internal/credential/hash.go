@@ -73,7 +73,7 @@ func (s *Store) fresh(f form) hash {
 
 // sum computes the sum of a prepared password under h's parameters when it is
 // source's turn.
-func (s *Store) sum(ctx context.Context, source string, o Owner, h hash, prepared string) (sum []byte, err error) {
+func (s *Store) sum(ctx context.Context, source Source, o Owner, h hash, prepared string) (sum []byte, err error) {
 	pepper, ok := s.pepper.ByID(h.pepper)
 	if !ok {
 		return nil, fmt.Errorf("no pepper key %s, which the password of %s needs", h.pepper, o.UserID)
@@ -93,9 +93,9 @@ type Hashed struct {
 }
 
 // Hash turns a password into what may be stored. One that past holds is refused
-// as Check refuses, with a reason. Source names whose work it is, such as the
-// client's network, for the fair queue: with ErrBusy the queue had no place left.
-func (s *Store) Hash(ctx context.Context, source string, past History, p Password) (Hashed, error) {
+// as Check refuses, with a reason. With ErrBusy the
+// queue had no place left for the source.
+func (s *Store) Hash(ctx context.Context, source Source, past History, p Password) (Hashed, error) {
 	for _, old := range past.hashes() {
 		same, err := s.compare(ctx, source, past.Owner, old, p)
 		if err != nil {
@@ -109,7 +109,7 @@ func (s *Store) Hash(ctx context.Context, source string, past History, p Passwor
 	return Hashed{past: past, hash: stored}, err
 }
 
-func (s *Store) hash(ctx context.Context, source string, o Owner, p Password) (string, error) {
+func (s *Store) hash(ctx context.Context, source Source, o Owner, p Password) (string, error) {
 	h := s.fresh(p.form)
 	var err error
 	h.sum, err = s.sum(ctx, source, o, h, p.text)
@@ -119,7 +119,7 @@ func (s *Store) hash(ctx context.Context, source string, o Owner, p Password) (s
 // compare tells whether p was stored as old. A hash under a pepper key that was
 // taken out of the ring can be compared with nothing and is nothing's equal:
 // else nobody could set a password any more.
-func (s *Store) compare(ctx context.Context, source string, o Owner, old string, p Password) (bool, error) {
+func (s *Store) compare(ctx context.Context, source Source, o Owner, old string, p Password) (bool, error) {
 	h, err := parseHash(old)
 	if err != nil {
 		return false, err
@@ -140,8 +140,8 @@ type Verdict struct {
 
 // Verify compares a typed password with a stored one. It always costs one hash:
 // for the zero Stored, which stands for nobody and for no password, for a
-// disabled one, and for a text that can be no password. Source is as in Hash.
-func (s *Store) Verify(ctx context.Context, source string, stored Stored, text string) (Verdict, error) {
+// disabled one, and for a text that can be no password.
+func (s *Store) Verify(ctx context.Context, source Source, stored Stored, text string) (Verdict, error) {
 	h, comparable := s.fresh(opaque), false
 	if stored.hash != "" && stored.DisabledAt.IsZero() {
 		var err error

@@ -6,27 +6,37 @@ import (
 	"sync"
 )
 
+// Source names whose work a hash is, for the fair queue: a browser that is known
+// to belong to somebody, or else a network.
+type Source struct {
+	Name  string
+	Known bool
+}
+
 // A queue lets a fixed number work at once and the others wait, bounded in
 // number and fair between sources: whoever floods it waits behind their own
-// (R-RES-02). Sources take turns, one piece of work each. One source may hold
-// half of the places to wait, and when all are taken, the last of the longest
-// line gives its place up to a source with a shorter one.
+// (R-RES-02). Sources take turns, one piece of work each; so do the known ones
+// and the strangers, so that strangers from many networks slow nobody who has
+// been here before. One source may hold half of the places to wait, and when all
+// are taken, the last of the longest line gives its place up to a source with a
+// shorter one.
 type queue struct {
 	mu     sync.Mutex
 	free   int // who may begin at once; above zero nobody waits
 	places int // places to wait that are left
 	share  int // the most places of one source
-	lines  map[string][]chan error
-	order  []string // the sources with a line, whose turn is next first
+	lines  map[Source][]chan error
+	order  map[bool][]Source // the sources with a line, known or not, whose turn is next first
+	known  bool              // the last turn was a known source's
 }
 
 func newQueue(parallel, waiting int) *queue {
-	return &queue{free: parallel, places: waiting, share: max(1, waiting/2), lines: map[string][]chan error{}}
+	return &queue{free: parallel, places: waiting, share: max(1, waiting/2), lines: map[Source][]chan error{}, order: map[bool][]Source{}}
 }
 
 // do runs work when source's turn comes. It returns ErrBusy without a place to
 // wait, and the context's error if that ends first; work did not run then.
-func (q *queue) do(ctx context.Context, source string, work func()) error {
+func (q *queue) do(ctx context.Context, source Source, work func()) error {
 	called, err := q.join(source)
 	if err != nil {
 		return err
@@ -51,7 +61,7 @@ func (q *queue) do(ctx context.Context, source string, work func()) error {
 
 // join returns a channel that yields nil when the turn comes, and ErrBusy when
 // the place is given up.
-func (q *queue) join(source string) (chan error, error) {
+func (q *queue) join(source Source) (chan error, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	called := make(chan error, 1)
@@ -65,7 +75,7 @@ func (q *queue) join(source string) (chan error, error) {
 		return nil, ErrBusy
 	}
 	if length == 0 {
-		q.order = append(q.order, source)
+		q.order[source.Known] = append(q.order[source.Known], source)
 	}
 	q.lines[source] = append(q.lines[source], called)
 	q.places--
@@ -74,7 +84,8 @@ func (q *queue) join(source string) (chan error, error) {
 
 // shorten frees a place in the longest line, if that is longer than length.
 func (q *queue) shorten(length int) bool {
-	longest, found := "", false
+	var longest Source
+	found := false
 	for source, line := range q.lines {
 		if len(line) > length {
 			longest, length, found = source, len(line), true
@@ -89,7 +100,7 @@ func (q *queue) shorten(length int) bool {
 }
 
 // quit leaves the line and reports whether called still stood in it.
-func (q *queue) quit(source string, called chan error) bool {
+func (q *queue) quit(source Source, called chan error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, c := range q.lines[source] {
@@ -105,25 +116,30 @@ func (q *queue) quit(source string, called chan error) bool {
 func (q *queue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.order) == 0 {
+	known := !q.known
+	if len(q.order[known]) == 0 {
+		known = !known
+	}
+	if len(q.order[known]) == 0 {
 		q.free++
 		return
 	}
-	source := q.order[0]
+	q.known = known
+	source := q.order[known][0]
 	next := q.lines[source][0]
 	q.remove(source, 0)
 	if _, more := q.lines[source]; more {
-		q.order = append(q.order[1:], source)
+		q.order[known] = append(q.order[known][1:], source)
 	}
 	next <- nil
 }
 
 // remove takes the place at i in source's line away, and an empty line with it.
-func (q *queue) remove(source string, i int) {
+func (q *queue) remove(source Source, i int) {
 	q.places++
 	q.lines[source] = slices.Delete(q.lines[source], i, i+1)
 	if len(q.lines[source]) == 0 {
 		delete(q.lines, source)
-		q.order = slices.DeleteFunc(q.order, func(s string) bool { return s == source })
+		q.order[source.Known] = slices.DeleteFunc(q.order[source.Known], func(s Source) bool { return s == source })
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,7 +24,7 @@ type work struct {
 
 func (w *work) start(ctx context.Context, source string) {
 	go func() {
-		err := w.q.do(ctx, source, func() {
+		err := w.q.do(ctx, Source{Name: source, Known: strings.HasPrefix(source, "known")}, func() {
 			w.mu.Lock()
 			w.now++
 			w.most = max(w.most, w.now)
@@ -57,7 +58,7 @@ func finish() {
 // idle tells that nothing of the queue is held any more.
 func (w *work) idle(t *testing.T, parallel, waiting int) {
 	t.Helper()
-	if w.q.free != parallel || w.q.places != waiting || len(w.q.lines) > 0 || len(w.q.order) > 0 {
+	if w.q.free != parallel || w.q.places != waiting || len(w.q.lines) > 0 || len(w.q.order[true])+len(w.q.order[false]) > 0 {
 		t.Errorf("after all work the queue holds %d free, %d places, lines %v, order %v", w.q.free, w.q.places, w.q.lines, w.q.order)
 	}
 }
@@ -70,6 +71,23 @@ func TestDOS1SourcesTakeTurns(t *testing.T) {
 		w.startMany(1, "other")
 		finish()
 		want := []string{"flood", "flood", "honest", "other", "flood", "honest", "flood", "flood", "flood"}
+		if !slices.Equal(w.done, want) {
+			t.Errorf("done in the order %q, want %q", w.done, want)
+		}
+		w.idle(t, 1, 100)
+	})
+}
+
+func TestDOS1KnownBrowsersDoNotStandInLineWithStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{q: newQueue(1, 100)}
+		for _, source := range []string{"a", "b", "c", "d", "e", "f"} { // a network each
+			w.start(t.Context(), source)
+		}
+		w.startMany(2, "known 1")
+		w.startMany(1, "known 2")
+		finish()
+		want := []string{"a", "known 1", "b", "known 2", "c", "known 1", "d", "e", "f"}
 		if !slices.Equal(w.done, want) {
 			t.Errorf("done in the order %q, want %q", w.done, want)
 		}
@@ -138,10 +156,10 @@ func TestPanicInTheQueueFreesThePlace(t *testing.T) {
 				t.Error("the panic went no further than the queue")
 			}
 		}()
-		_ = q.do(t.Context(), "a", func() { panic("boom") })
+		_ = q.do(t.Context(), Source{Name: "a"}, func() { panic("boom") })
 	}()
 	ran := false
-	if err := q.do(t.Context(), "a", func() { ran = true }); err != nil || !ran {
+	if err := q.do(t.Context(), Source{Name: "a"}, func() { ran = true }); err != nil || !ran {
 		t.Errorf("after a panic: %v, ran %v", err, ran)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // quick is a cost for tests that hash often and prove nothing about cost.
 var quick = Cost{Memory: 64, Passes: 1, Lanes: 1}
 
-const source = "192.0.2.0/24 org_test"
+var source = Source{Name: "192.0.2.0/24"}
 
 func testPepper(ids ...string) secret.Ring {
 	var r secret.Ring

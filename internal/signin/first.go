@@ -165,7 +165,7 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 		return credential.Hashed{}, err
 	}
 	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}
-	return s.Passwords.Hash(ctx, network(ctx), credential.History{Owner: owner}, password)
+	return s.Passwords.Hash(ctx, source(ctx, f.Device), credential.History{Owner: owner}, password)
 }
 
 func (s *Service) takeLink(ctx context.Context) error {

@@ -167,7 +167,7 @@ func (s *Service) newPassword(ctx context.Context, who directory.Candidate, p Ne
 	if err != nil {
 		return credential.Hashed{}, err
 	}
-	return s.Passwords.Hash(ctx, network(ctx), past, checked)
+	return s.Passwords.Hash(ctx, source(ctx, p.Device), past, checked)
 }
 
 func (s *Service) tellPasswordChanged(ctx context.Context, tx *db.Tx, who directory.Candidate, how string) error {
@@ -206,7 +206,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if err != nil {
 		return Opened{}, err
 	}
-	verdict, err := s.Passwords.Verify(ctx, network(ctx), stored, current)
+	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Device), stored, current)
 	if err != nil {
 		return Opened{}, err
 	}

@@ -118,7 +118,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if err != nil {
 		return Opened{}, err
 	}
-	verdict, err := s.Passwords.Verify(ctx, network(ctx), who.stored, p.Password)
+	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Device), who.stored, p.Password)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -241,6 +241,15 @@ func network(ctx context.Context) string {
 		return text
 	}
 	return prefix.String()
+}
+
+// source is whose work a hash is: a browser that remembers somebody does not
+// stand in line with strangers.
+func source(ctx context.Context, d Device) credential.Source {
+	if len(d.Entries) > 0 {
+		return credential.Source{Name: d.ID, Known: true}
+	}
+	return credential.Source{Name: network(ctx)}
 }
 
 // recordRefusal keeps a failed proof. What was typed as an address is not kept:
