@@ -54,15 +54,15 @@ func (d Device) knows(u directory.User) bool {
 	})
 }
 
-// remembered is the organization that goes with an address here, and whether the
-// browser knows the address at all.
-func (s *Service) remembered(d Device, a directory.Address) (directory.OrgID, bool) {
+// remembered is the organization that goes with an address here; empty where the
+// browser does not know the address.
+func (s *Service) remembered(d Device, a directory.Address) directory.OrgID {
 	key := s.addressMark(a)
 	i := slices.IndexFunc(d.Entries, func(e entry) bool { return e.Address == key })
 	if i < 0 {
-		return "", false
+		return ""
 	}
-	return d.Entries[i].OrgID, true
+	return d.Entries[i].OrgID
 }
 
 // remember adds a user to the device, first, and seals it.

@@ -196,8 +196,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if err != nil {
 		return Opened{}, err
 	}
-	_, known := s.remembered(p.Device, address)
-	own, shared := s.passwordKeys(ctx, PasswordProof{Device: p.Device}, address, known)
+	own, shared := s.passwordKeys(ctx, p.Device, address, p.Device.knows(v.User))
 	taken, err := s.take(ctx, append(own, shared)...)
 	if err != nil {
 		return Opened{}, err

@@ -113,7 +113,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if err != nil {
 		return Opened{}, err
 	}
-	own, shared := s.passwordKeys(ctx, p, address, who.known)
+	own, shared := s.passwordKeys(ctx, p.Device, address, who.known)
 	taken, err := s.take(ctx, append(own, shared)...)
 	if err != nil {
 		return Opened{}, err
@@ -156,17 +156,17 @@ type identified struct {
 	directory.Candidate                   // zero where nobody, or more than one, is meant
 	stored              credential.Stored // zero where there is no password to compare
 	named               directory.OrgID   // the organization that was named
-	known               bool              // the browser has signed in with this address before
+	known               bool              // the browser has signed in as this user before
 }
 
 // identify finds who is meant: the organization named, else the one that this
 // browser remembers for the address, else the only one that knows it (decision
 // 0022).
 func (s *Service) identify(ctx context.Context, p PasswordProof, address directory.Address) (identified, error) {
-	remembered, known := s.remembered(p.Device, address)
+	remembered := s.remembered(p.Device, address)
 	var who identified
 	err := s.DB.View(ctx, func(tx *db.Tx) error {
-		who = identified{named: p.Attempt.OrgID, known: known}
+		who = identified{named: p.Attempt.OrgID}
 		if who.named == "" && p.Organization != "" {
 			o, err := directory.OrganizationByName(ctx, tx, p.Organization)
 			if err != nil {
@@ -183,6 +183,9 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 		}
 		if len(candidates) == 1 && (p.Attempt.UserID == "" || p.Attempt.UserID == candidates[0].User.ID) {
 			who.Candidate = candidates[0]
+			// Of this very user, not of the address: whoever makes a user with
+			// somebody's address elsewhere is a stranger here.
+			who.known = p.Device.knows(who.User)
 		}
 		who.stored, err = credential.StoredPassword(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID})
 		return err
@@ -220,10 +223,10 @@ func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, err
 // passwordKeys are what a try counts on: its own keys, which a success clears,
 // and the network, which others share. In a known browser the address is
 // counted with the browser alone, so strangers cannot slow its owner.
-func (s *Service) passwordKeys(ctx context.Context, p PasswordProof, a directory.Address, known bool) (own []limit.Key, shared limit.Key) {
+func (s *Service) passwordKeys(ctx context.Context, d Device, a directory.Address, known bool) (own []limit.Key, shared limit.Key) {
 	shared = s.Limits.Key(PerNetwork, network(ctx))
 	if known {
-		return []limit.Key{s.Limits.Key(PerKnownBrowser, a.Key, p.Device.ID)}, shared
+		return []limit.Key{s.Limits.Key(PerKnownBrowser, a.Key, d.ID)}, shared
 	}
 	return []limit.Key{s.Limits.Key(PerAddressAndNetwork, a.Key, network(ctx)), s.Limits.Key(PerAddress, a.Key)}, shared
 }

@@ -1079,3 +1079,19 @@ func TestFormOfAnEndedSessionComesBackToWhoTypedItAlone(t *testing.T) {
 		t.Errorf("Ben sees %v at %s", p.Form("main").Values, p.URL)
 	}
 }
+
+// Somebody who made a user with the victim's address in an organization of their
+// own is a stranger to the victim's other users: their browser gets no tries of
+// its own there.
+func TestBRU4BrowserThatKnowsTheAddressElsewhereIsAStranger(t *testing.T) {
+	s := idptest.Start(t)
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "victim@alpha.example", "V", directory.Member)
+	mallory := s.Join(t, s.Organization(t, "Evil Corp", "evil"), "victim@alpha.example", "M", directory.Member)
+	stranger := s.Browser(t)
+	for range 5 {
+		signIn(stranger, "/o/alpha", "victim@alpha.example", "guess")
+	}
+	if p := signIn(mallory, "/o/alpha", "victim@alpha.example", "guess"); p.Status != 429 {
+		t.Errorf("answered %d, want the wait that holds for strangers", p.Status)
+	}
+}
