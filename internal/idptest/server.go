@@ -163,9 +163,28 @@ func (s *Server) LinkTo(t testing.TB, email string, before int) string {
 	return ""
 }
 
-// LettersTo are the letters that an address got, newest first.
+// Link is the path of the newest link to an address that begins so, such as
+// /reset/, after what was asked for has been answered.
+func (s *Server) Link(t testing.TB, email, prefix string) string {
+	t.Helper()
+	for _, l := range s.LettersTo(t, email) {
+		for _, link := range l.Links {
+			if path, ok := strings.CutPrefix(link, s.URL); ok && strings.HasPrefix(path, prefix) {
+				return path
+			}
+		}
+	}
+	t.Fatalf("no link %s… of %s in a letter to %s", prefix, s.URL, email)
+	return ""
+}
+
+// LettersTo are the letters that an address got, newest first, after what was
+// asked for has been answered.
 func (s *Server) LettersTo(t testing.TB, email string) []mailbox.Received {
 	t.Helper()
+	if err := s.Resets.Sweep(t.Context(), s.DB); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Outbox.Sweep(t.Context(), s.DB); err != nil {
 		t.Fatal(err)
 	}

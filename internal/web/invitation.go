@@ -22,13 +22,11 @@ var (
 type invitationPage struct {
 	Invitation   directory.Invitation
 	Organization directory.Organization
-	Rules        []credential.Rule
-	Minimum      int             // code points, for the page's script
-	Maximum      int             // code points, for the page's script
 	Others       []session.Visit // who is signed in to this browser: joining leaves them as they are
 	Dead         string          // catalogue key that says why the link is dead; empty while it works
 	Renewable    bool            // a fresh letter can be asked for
 	Renewed      bool            // and was
+	shownRules
 }
 
 // deadInvitation are the answers for a link that does not work (any more). Only
@@ -56,14 +54,9 @@ func (s *Server) showInvitation(v *page.Visitor) error {
 	if p.Others, err = v.Visits(ctx); err != nil {
 		return err
 	}
-	p.Rules, p.Minimum, p.Maximum = firstRules(rules), rules.MinimumLength, rules.MaximumLength
+	p.shownRules = firstRules(rules)
 	v.ProbeCookies()
 	return v.Render("invitation", p)
-}
-
-// firstRules leaves out the history, which somebody without a password has not.
-func firstRules(r credential.Rules) []credential.Rule {
-	return slices.DeleteFunc(r.List(), func(l credential.Rule) bool { return l.Name == "history" })
 }
 
 func (s *Server) showDeadInvitation(v *page.Visitor, p invitationPage, err error) error {
@@ -128,12 +121,6 @@ func (s *Server) firstCredential(v *page.Visitor, token secret.Token) (signin.Fi
 	}, err
 }
 
-// setupPage is the page behind the very first link.
-type setupPage struct {
-	Rules            []credential.Rule
-	Minimum, Maximum int
-}
-
 // showSetup is the page that makes the first organization and its owner.
 func (s *Server) showSetup(v *page.Visitor) error {
 	token := secret.ParseToken(v.R.PathValue("token"))
@@ -141,8 +128,7 @@ func (s *Server) showSetup(v *page.Visitor) error {
 		return err
 	}
 	v.ProbeCookies()
-	rules := credential.Classic
-	return v.Render("setup", setupPage{firstRules(rules), rules.MinimumLength, rules.MaximumLength})
+	return v.Render("setup", firstRules(credential.Classic))
 }
 
 func (s *Server) setup(v *page.Visitor) error {

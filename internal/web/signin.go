@@ -23,6 +23,26 @@ type signInPage struct {
 	SignedOut       bool                    // comes right after signing out
 }
 
+// Named is the short name of the organization that is meant, if one is.
+func (p signInPage) Named() string {
+	if p.Organization == nil {
+		return ""
+	}
+	return p.Organization.ShortName
+}
+
+// Action is where the form goes; empty for the address of the page. Where the
+// organization can be named, that name counts and not the address.
+func (p signInPage) Action() string {
+	switch {
+	case p.Returning:
+		return ""
+	case p.Organization == nil || p.AskOrganization:
+		return "/sign-in"
+	}
+	return p.Organization.Path()
+}
+
 // front leads to where this browser was last, or to the sign-in page.
 func (s *Server) front(v *page.Visitor) error {
 	visits, err := v.Visits(v.R.Context())
@@ -84,7 +104,8 @@ func (s *Server) showDoor(v *page.Visitor) error {
 		v.NoForm()
 	}
 	return s.renderSignIn(v, signInPage{
-		Organization: &org, Closed: !org.SuspendedAt.IsZero(), SignedOut: v.Just("signed-out"),
+		Organization: &org, AskOrganization: v.Form.Refused(),
+		Closed: !org.SuspendedAt.IsZero(), SignedOut: v.Just("signed-out"),
 	})
 }
 
@@ -104,7 +125,7 @@ func (s *Server) showAttempt(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	p := signInPage{Organization: &org, Returning: true}
+	p := signInPage{Organization: &org, Returning: true, AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization"))}
 	if a.UserID != "" {
 		user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
 		if err != nil {
@@ -120,7 +141,17 @@ func (s *Server) proveAttempt(v *page.Visitor) error {
 	if err != nil {
 		return s.attemptGone(v, err)
 	}
-	return s.prove(v, a, "")
+	named := v.Form.Get("organization")
+	if a.UserID == "" && named != "" {
+		org, err := directory.OrganizationByID(v.R.Context(), s.site.DB, a.OrgID)
+		if err != nil {
+			return err
+		}
+		if directory.OrganizationKey(named) != directory.OrganizationKey(org.ShortName) {
+			a = signin.Attempt{} // whoever names another organization has nothing to go back to
+		}
+	}
+	return s.prove(v, a, named)
 }
 
 func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {

@@ -61,7 +61,7 @@ func samples() []sample {
 	visits := []session.Visit{{User: sampleUser, Organization: sampleOrg}, {User: otherUser, Organization: otherOrg}}
 	invitation := directory.Invitation{OrgID: "org_1", Email: "ana@meridian.example", Name: "Ana Duarte"}
 	rules := firstRules(credential.Classic)
-	invited := invitationPage{Invitation: invitation, Organization: sampleOrg, Rules: rules, Minimum: 8, Maximum: 400}
+	invited := invitationPage{Invitation: invitation, Organization: sampleOrg, shownRules: rules}
 	meeting := invited
 	meeting.Others = visits
 	refused := *credential.ErrRefused
@@ -75,6 +75,10 @@ func samples() []sample {
 	dead := func(f *fault.Error) invitationPage {
 		return invitationPage{Invitation: invitation, Organization: sampleOrg, Dead: f.Key, Renewable: f == directory.ErrInvitationExpired}
 	}
+	who := directory.Candidate{User: sampleUser, Organization: sampleOrg}
+	replacing := newPasswordPage{Candidate: who, shownRules: allRules(credential.Classic)}
+	beside := replacing
+	beside.Replaces = &session.Visit{User: otherUser, Organization: sampleOrg}
 	foreign := invitationPage{Dead: directory.ErrInvitationUnknown.Key, Others: visits[:1]}
 	return []sample{
 		{name: "sign-in", template: "sign-in", page: signInPage{}},
@@ -84,10 +88,12 @@ func samples() []sample {
 		{name: "sign-in-unknown", template: "sign-in", page: signInPage{AskOrganization: true}, faults: []*fault.Error{signin.ErrOrganizationUnknown}},
 		{name: "sign-in-again", template: "sign-in", page: signInPage{SignedIn: visits}},
 		{name: "door", template: "sign-in", page: signInPage{Organization: &sampleOrg}},
+		{name: "door-failed", template: "sign-in", page: signInPage{Organization: &sampleOrg, AskOrganization: true}, faults: failed},
 		{name: "door-signed-out", template: "sign-in", page: signInPage{Organization: &sampleOrg, SignedOut: true}},
 		{name: "door-closed", template: "sign-in", page: signInPage{Organization: &sampleOrg, Closed: true}},
 		{name: "door-closed-plain", template: "sign-in", page: signInPage{Organization: &sampleOrg, Closed: true}, plain: true},
 		{name: "returning", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true}},
+		{name: "returning-failed", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, AskOrganization: true}, faults: failed},
 		{name: "confirm", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, StepUp: &sampleUser}},
 		{name: "confirm-failed", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, StepUp: &sampleUser}, faults: failed},
 		{name: "attempt-gone", template: "attempt-gone", page: signInPage{}, plain: true},
@@ -102,7 +108,16 @@ func samples() []sample {
 		{name: "invitation-replaced", template: "invitation-dead", page: dead(directory.ErrInvitationReplaced), plain: true},
 		{name: "invitation-unknown", template: "invitation-dead", page: foreign, plain: true},
 		{name: "invitation-renewed", template: "invitation-dead", page: invitationPage{Invitation: invitation, Renewed: true}, plain: true},
-		{name: "setup", template: "setup", page: setupPage{rules, 8, 400}},
+		{name: "setup", template: "setup", page: rules},
+		{name: "forgot-password", template: "forgot-password", page: forgotPage{Organization: "meridian"}},
+		{name: "forgot-password-unknown", template: "forgot-password", page: forgotPage{}, faults: []*fault.Error{signin.ErrOrganizationUnknown}},
+		{name: "forgot-password-sent", template: "forgot-password", page: forgotPage{Sent: true, Organization: "meridian", Again: "/forgot-password"}, plain: true},
+		{name: "forgot-organization", template: "forgot-organization", page: forgotPage{}},
+		{name: "forgot-organization-sent", template: "forgot-organization", page: forgotPage{Sent: true, Again: "/forgot-organization"}, plain: true},
+		{name: "reset", template: "reset", page: replacing},
+		{name: "reset-replaces", template: "reset", page: beside},
+		{name: "reset-refused", template: "reset", page: replacing, faults: []*fault.Error{&refused}},
+		{name: "reset-dead", template: "link-dead", page: deadLinkPage{Why: credential.ErrResetDead.Key, SignedIn: visits}, plain: true},
 		{name: "home", template: "home", page: homePage{"Ana Duarte", true}, inside: true, plain: true},
 		{name: "home-member", template: "home", page: homePage{"Ana Duarte", false}, inside: true, plain: true},
 		{name: "profile", template: "account-profile", page: account, inside: true},

@@ -37,6 +37,9 @@ func Mount(site *page.Site) {
 	site.AnyoneForm("/invitation/{token}", invitationFields, s.showInvitation, s.acceptInvitation)
 	site.AnyoneForm("/sign-in", signInFields, s.showSignIn, s.proveIn)
 	site.AnyoneForm("/sign-in/{attempt}", signInFields, s.showAttempt, s.proveAttempt)
+	site.AnyoneForm("/forgot-password", forgotPasswordFields, s.showForgotPassword, s.askForPassword)
+	site.AnyoneForm("/forgot-organization", forgotOrganizationFields, s.showForgotOrganization, s.askForOrganization)
+	site.AnyoneForm("/reset/{token}", newPasswordFields, s.showReset, s.resetPassword)
 	site.AnyoneForm("/o/{org}", signInFields, s.showDoor, s.proveAtDoor)
 
 	site.SignedIn("GET /o/{org}/home", s.home)
