@@ -43,7 +43,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"app", "db secret i18n audit limit mail directory credential session signin page web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
-	{"idptest", "app db dbtest secret mail mailbox directory credential session", ""},
+	{"idptest", "app db dbtest secret i18n mail mailbox directory credential session page", ""},
 }
 
 // unscoped lists the statements on tables of organizations that do not name

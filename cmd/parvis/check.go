@@ -30,6 +30,7 @@ type plan struct {
 	from      string
 	proxies   []netip.Prefix
 	links     page.Links
+	regions   page.Regions
 	breached  string
 	lifetimes app.Lifetimes
 	secured   bool // this program does TLS itself
@@ -89,6 +90,7 @@ func isLoopback(host string) bool {
 func (c *configuration) check() plan {
 	p := c.checkStorage()
 	p.base = c.checkPublicAddress()
+	c.checkRegions(&p)
 	c.checkTLS(&p)
 	c.checkListen(&p)
 	c.checkMail(&p)
@@ -119,22 +121,29 @@ func (c *configuration) checkPublicAddress() *url.URL {
 		c.problem("public_address is missing: %s.", write)
 		return nil
 	}
-	u, err := url.Parse(c.PublicAddress)
+	return c.checkAddress(&c.PublicAddress, "public_address")
+}
+
+// checkAddress checks an address that people use, and brings it into the form
+// that browsers send.
+func (c *configuration) checkAddress(text *string, title string) *url.URL {
+	const write = `write the address that people use, such as "https://sign-in.your-company.com"`
+	u, err := url.Parse(*text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" ||
 		u.Scheme != "https" && u.Scheme != "http" {
-		c.problem("public_address is not https:// and a name, with nothing after it: %s.", write)
+		c.problem("%s is not https:// and a name, with nothing after it: %s.", title, write)
 		return nil
 	}
 	// Browsers send the name in small ASCII letters and leave the usual port out.
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	switch {
 	case strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-.:") != "" || strings.HasSuffix(host, "."):
-		c.problem("public_address has a name that browsers write otherwise: write it in ASCII, without a dot at its end, an international one as xn--….")
+		c.problem("%s has a name that browsers write otherwise: write it in ASCII, without a dot at its end, an international one as xn--….", title)
 		return nil
 	case isPlaceholder(host):
-		c.problem("public_address is an example's: %s.", write)
+		c.problem("%s is an example's: %s.", title, write)
 	case u.Scheme == "http" && !isLoopback(host):
-		c.problem("public_address is not encrypted: write https:// instead of http://, which is for localhost only.")
+		c.problem("%s is not encrypted: write https:// instead of http://, which is for localhost only.", title)
 	}
 	if port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
 		port = ""
@@ -146,7 +155,7 @@ func (c *configuration) checkPublicAddress() *url.URL {
 	if port != "" {
 		base.Host += ":" + port
 	}
-	c.PublicAddress = base.String()
+	*text = base.String()
 	return base
 }
 

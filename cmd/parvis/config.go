@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,6 +28,7 @@ type Config struct {
 	DatabaseFile      string   `toml:"database_file"`
 	TrustedProxies    []string `toml:"trusted_proxies"`
 	BreachedPasswords string   `toml:"breached_passwords"`
+	Region            string   `toml:"region"`
 	Mail              struct {
 		Address      string `toml:"address"`
 		TLS          string `toml:"tls"`
@@ -55,6 +58,7 @@ type Config struct {
 	Log struct {
 		Format string `toml:"format"`
 	} `toml:"log"`
+	Regions []regionTable `toml:"regions"`
 }
 
 // source tells who set a setting; a higher one overrides a lower one.
@@ -75,7 +79,7 @@ func (s source) String() string {
 type setting struct {
 	section string // empty at the top of the file
 	name    string
-	value   reflect.Value // a string or a []string
+	value   reflect.Value // a string, a []string or a []regionTable
 	secret  string        // how much of it is hidden: whole, address, or nothing
 	from    source
 }
@@ -95,11 +99,15 @@ func (s *setting) variable() string {
 
 func (s *setting) empty() bool { return s.value.Len() == 0 }
 
-func (s *setting) set(text string, from source) {
+// set takes a value from the environment or a flag, and tells whether it can be read.
+func (s *setting) set(text string, from source) bool {
 	s.from = from
-	if s.value.Kind() == reflect.String {
+	switch s.value.Interface().(type) {
+	case string:
 		s.value.SetString(text)
-		return
+		return true
+	case []regionTable:
+		return s.setRegions([]byte(text))
 	}
 	var list []string
 	for part := range strings.SplitSeq(text, ",") {
@@ -108,6 +116,31 @@ func (s *setting) set(text string, from source) {
 		}
 	}
 	s.value.Set(reflect.ValueOf(list))
+	return true
+}
+
+// setRegions reads the list of regions as JSON, as a variable holds it.
+func (s *setting) setRegions(text []byte) bool {
+	var list []regionTable
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if d.Decode(&list) != nil || d.More() {
+		return false
+	}
+	s.value.Set(reflect.ValueOf(list))
+	return true
+}
+
+// wants says how a value is written.
+func (s *setting) wants() string {
+	switch s.value.Interface().(type) {
+	case string:
+		return "a text in quotes"
+	case []string:
+		return `a list of texts, such as ["10.0.0.0/8"]`
+	}
+	return `a table [[regions]] for each region, with id = "eu", address = "https://…" and name = { en = "Europe" }, ` +
+		`in the environment [{"id": "eu", "address": "https://…", "name": {"en": "Europe"}}]`
 }
 
 // A configuration is a Config with where each of its values came from, and what
@@ -166,7 +199,9 @@ func loadConfig(flags servingFlags, environ []string) *configuration {
 	c.readFile(cmp.Or(flags.Config, c.env["PARVIS_CONFIG"]), filepath.Join(data, "parvis.toml"))
 	for _, s := range c.settings {
 		if text := c.env[s.variable()]; text != "" {
-			s.set(text, byEnvironment)
+			if !s.set(text, byEnvironment) {
+				c.problem("%s is to be %s.", s.variable(), s.wants())
+			}
 		}
 	}
 	for field, text := range map[*string]string{
@@ -226,12 +261,8 @@ func (c *configuration) readTree(section string, tree map[string]any) {
 			continue
 		}
 		c.settings[i].from = byFile
-		if !assign(c.settings[i].value, value) {
-			what := "a text in quotes"
-			if c.settings[i].value.Kind() == reflect.Slice {
-				what = `a list of texts, such as ["10.0.0.0/8"]`
-			}
-			c.problem("%s is to be %s.", c.settings[i].title(), what) // the value may be a secret
+		if !c.settings[i].assign(value) {
+			c.problem("%s is to be %s.", c.settings[i].title(), c.settings[i].wants()) // the value may be a secret
 		}
 	}
 }
@@ -253,7 +284,9 @@ func (c *configuration) namesIn(section string) string {
 	return strings.Join(names, ", ")
 }
 
-func assign(target reflect.Value, value any) bool {
+// assign takes a value from the file, and tells whether it is of the right kind.
+func (s *setting) assign(value any) bool {
+	target := s.value
 	if text, ok := value.(string); ok && target.Kind() == reflect.String {
 		target.SetString(text)
 		return true
@@ -261,6 +294,10 @@ func assign(target reflect.Value, value any) bool {
 	list, ok := value.([]any)
 	if !ok || target.Kind() != reflect.Slice {
 		return false
+	}
+	if _, ok := target.Interface().([]regionTable); ok {
+		text, err := json.Marshal(list)
+		return err == nil && s.setRegions(text)
 	}
 	for _, item := range list {
 		text, ok := item.(string)

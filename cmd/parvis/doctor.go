@@ -62,6 +62,7 @@ func (d *doctor) all() {
 	keys := d.keys()
 	database := d.database(keys)
 	d.public(keys, d.clock(database))
+	d.regions(keys)
 	d.mail()
 	if database != nil {
 		if err := database.Close(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,45 @@ func TestDoctorFindsAProxyThatIsNotTrusted(t *testing.T) {
 	lines, code = p.doctor(t)
 	wantLine(t, lines, "proxy", "ok", "trusted, and says for whom it asks")
 	if code != 0 {
+		t.Errorf("exit code %d: %v", code, lines)
+	}
+}
+
+func TestDoctorFindsRegionsThatShareKeys(t *testing.T) {
+	eu, us := newPatient(t), newPatient(t)
+	us.base = strings.Replace(us.base, "localhost", "us.localhost", 1)
+	lost := "http://ap.localhost:" + freePort(t)
+	regions := fmt.Sprintf(`PARVIS_REGIONS=[{"id":"eu","address":%q,"name":{"en":"Europe"}},{"id":"us","address":%q,"name":{"en":"Americas"}},
+		{"id":"ap","address":%q,"name":{"en":"Asia"}}]`, eu.base, us.base, lost)
+	eu.env = append(eu.env, regions, "PARVIS_REGION=eu")
+	us.env = append(us.env, regions, "PARVIS_REGION=us")
+	us.env[2] = "PARVIS_PUBLIC_ADDRESS=" + us.base
+	eu.start(t)
+	other := us.start(t)
+	lines, code := eu.doctor(t)
+	wantLine(t, lines, "regions", "ok", "this is eu, one of 3")
+	wantLine(t, lines, "regions", "ok", "us answers at "+us.base+", with keys of its own")
+	wantLine(t, lines, "regions", "ok", "note no parvis answers this machine for ap at "+lost)
+	if code != 0 {
+		t.Errorf("exit code %d: %v", code, lines)
+	}
+
+	// Whoever copies the data folder to begin a region takes its keys along.
+	if err := other.stop(); err != nil {
+		t.Fatal(err)
+	}
+	copied := newPatient(t)
+	copied.base, copied.env = us.base, us.env
+	if err := os.CopyFS(filepath.Join(copied.dir, "data"), os.DirFS(filepath.Join(eu.dir, "data"))); err != nil {
+		t.Fatal(err)
+	}
+	if onPostgres() {
+		copied.env = append(slices.Clone(us.env), "PARVIS_DATABASE="+eu.database)
+	}
+	copied.start(t, "--listen", "127.0.0.1:"+port(us.base))
+	lines, code = eu.doctor(t)
+	wantLine(t, lines, "regions", "ok", "FAIL us, at "+us.base+", has the keys of this region")
+	if code != 1 {
 		t.Errorf("exit code %d: %v", code, lines)
 	}
 }

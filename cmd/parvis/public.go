@@ -30,7 +30,7 @@ type answer struct {
 func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 	const check = "public address"
 	nonce := secret.NewID("n")
-	a, complaint := d.ask(nonce)
+	a, complaint := d.ask(d.plan.base.String(), nonce)
 	switch {
 	case complaint != "":
 		d.fail(check, "%s: %s", d.plan.base, complaint)
@@ -49,6 +49,27 @@ func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 		return
 	}
 	d.compare(time.Now(), a.date, "the machine behind the public address") //nolint:forbidigo // It is the clock that is to be judged.
+}
+
+// regions asks each other region for a Parvis that is not this one. That one
+// cannot be reached from here is no fault: only browsers need to reach it.
+func (d *doctor) regions(keys secret.Keys) {
+	const check = "regions"
+	if len(d.plan.regions.All) > 0 {
+		d.ok(check, "this is %s, one of %d", d.plan.regions.Here, len(d.plan.regions.All))
+	}
+	for _, r := range d.plan.others() {
+		nonce := secret.NewID("n")
+		a, complaint := d.ask(r.Address, nonce)
+		switch {
+		case complaint != "":
+			d.note(check, "no parvis answers this machine for %s at %s. Browsers must reach it, this machine need not.", r.ID, r.Address)
+		case len(keys.Lookup) > 0 && a.isOurs(keys, nonce):
+			d.fail(check, "%s, at %s, has the keys of this region: correct its address, or give it a data folder of its own.", r.ID, r.Address)
+		default:
+			d.ok(check, "%s answers at %s, with keys of its own", r.ID, r.Address)
+		}
+	}
 }
 
 // proxy judges how the request arrived.
@@ -73,15 +94,15 @@ func (d *doctor) proxy(a answer) {
 // mostIdentity is more than an identity has.
 const mostIdentity = 4 << 10
 
-// ask fetches our identity from the public address. Where that fails, the
-// complaint says what is wrong and what to do.
-func (d *doctor) ask(nonce string) (a answer, complaint string) {
+// ask fetches the identity of whoever answers at an address. Where that fails,
+// the complaint says what is wrong and what to do.
+func (d *doctor) ask(base, nonce string) (a answer, complaint string) {
 	ctx, cancel := context.WithTimeout(d.ctx, patience)
 	defer cancel()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) { a.local = isOwn(i.Conn.RemoteAddr()) },
 	})
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.plan.base.String()+identityPath+"?nonce="+nonce, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+identityPath+"?nonce="+nonce, nil)
 	if err != nil {
 		return a, err.Error()
 	}

@@ -74,7 +74,7 @@ func newLog(w io.Writer, text bool) *slog.Logger {
 func (s *storage) app(log *slog.Logger) (*app.App, error) {
 	p := s.plan
 	a, err := app.New(app.Settings{
-		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, SMTP: p.smtp, Links: p.links, Proxies: p.proxies,
+		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, SMTP: p.smtp, Links: p.links, Regions: p.regions, Proxies: p.proxies,
 		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Log: log,
 	})
 	if err != nil {

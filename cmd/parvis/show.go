@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +42,9 @@ func orNone(path string) string {
 
 // shown is a value as TOML writes it, as far as it may be seen.
 func (s *setting) shown() string {
+	if regions, ok := s.value.Interface().([]regionTable); ok {
+		return shownRegions(regions)
+	}
 	if s.value.Kind() == reflect.Slice {
 		var quoted []string
 		for i := range s.value.Len() {
@@ -54,6 +59,19 @@ func (s *setting) shown() string {
 		return strconv.Quote(withoutPassword(s.value.String()))
 	}
 	return strconv.Quote(redacted)
+}
+
+// shownRegions writes the tables in one line, as TOML may have them too.
+func shownRegions(regions []regionTable) string {
+	var tables []string
+	for _, r := range regions {
+		var names []string
+		for _, language := range slices.Sorted(maps.Keys(r.Name)) {
+			names = append(names, fmt.Sprintf("%s = %q", language, r.Name[language]))
+		}
+		tables = append(tables, fmt.Sprintf("{ id = %q, address = %q, name = { %s } }", r.ID, r.Address, strings.Join(names, ", ")))
+	}
+	return "[" + strings.Join(tables, ", ") + "]"
 }
 
 // withoutPassword shows of a database's address what is no secret: who, where

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +47,7 @@ type Settings struct {
 	From      string     // address that letters come from
 	SMTP      *mail.SMTP // nil where none is configured: letters wait
 	Links     page.Links
+	Regions   page.Regions
 	Proxies   []netip.Prefix
 	Lifetimes Lifetimes
 	Passwords credential.Options
@@ -72,6 +74,7 @@ func New(s Settings) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Passwords.Words = slices.Concat(s.Passwords.Words, s.Regions.Words())
 	passwords, err := credential.NewStore(s.Keys.Pepper, s.Passwords)
 	if err != nil {
 		return nil, err
@@ -90,7 +93,7 @@ func New(s Settings) (*App, error) {
 	}, s.Keys)
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
-		Links: s.Links, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
+		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
 	}, web.Templates(), console.Templates())
 	if err != nil {
 		return nil, err

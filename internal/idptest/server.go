@@ -19,8 +19,10 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/mailbox"
+	"parvis/internal/page"
 	"parvis/internal/secret"
 )
 
@@ -57,18 +59,48 @@ func Start(t testing.TB, change ...func(*app.Settings)) *Server {
 // StartOn runs a server on a database that exists: a second node, or a restart.
 func StartOn(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.Keys, change ...func(*app.Settings)) *Server {
 	t.Helper()
+	return newFront(t).serve(t, d, clock, keys, change...)
+}
+
+// StartRegions runs two regions that know each other, Europe (eu) and Americas
+// (us), each with a database, keys and an address of its own.
+func StartRegions(t testing.TB) (eu, us *Server) {
+	t.Helper()
+	fronts := map[string]*front{"eu": newFront(t), "us": newFront(t)}
+	all := []page.Region{
+		{ID: "eu", Address: fronts["eu"].http.URL, Names: map[i18n.Tag]string{"en": "Europe"}},
+		{ID: "us", Address: fronts["us"].http.URL, Names: map[i18n.Tag]string{"en": "Americas", "fr": "Amériques"}},
+	}
+	region := func(id string) *Server {
+		d, clock := dbtest.Open(t)
+		return fronts[id].serve(t, d, clock, secret.NewKeys(), func(s *app.Settings) { s.Regions = page.Regions{Here: id, All: all} })
+	}
+	return region("eu"), region("us")
+}
+
+// front is an address that is known before the program behind it is built.
+type front struct {
+	http    *httptest.Server
+	handler http.Handler
+}
+
+func newFront(t testing.TB) *front {
+	f := &front{}
+	f.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }))
+	f.http.EnableHTTP2 = true
+	f.http.StartTLS()
+	t.Cleanup(f.http.Close)
+	return f
+}
+
+func (f *front) serve(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.Keys, change ...func(*app.Settings)) *Server {
+	t.Helper()
 	box, err := mailbox.Start(context.Background(), "127.0.0.1:0", mailbox.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(box.Close)
-	// The handler's public address is known only once the listener is there.
-	var handler http.Handler
-	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
-	front.EnableHTTP2 = true
-	front.StartTLS()
-	t.Cleanup(front.Close)
-	base, err := url.Parse(front.URL)
+	base, err := url.Parse(f.http.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +118,8 @@ func StartOn(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.Keys, chan
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler = a.Site
-	return &Server{App: a, DB: d, Clock: clock, Mail: box, URL: front.URL, Log: log, Keys: keys, http: front}
+	f.handler = a.Site
+	return &Server{App: a, DB: d, Clock: clock, Mail: box, URL: f.http.URL, Log: log, Keys: keys, http: f.http}
 }
 
 // Log keeps what the server logged.

@@ -34,6 +34,7 @@ func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
 func (s *Site) AnyoneForm(path string, fields Fields, show, submit func(*Visitor) error) {
 	s.Anyone("GET "+path, func(v *Visitor) error {
 		v.hasForm = true
+		v.arrive(fields)
 		return show(v)
 	})
 	s.Anyone("POST "+path, func(v *Visitor) error {

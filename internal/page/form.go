@@ -75,8 +75,8 @@ func (f *Form) withoutSecrets() url.Values {
 }
 
 // post answers a form that was read. A choice of language comes before
-// validation, limits and claims: cookie set, same page, typed values kept. A
-// refused form is shown again with what is wrong.
+// validation, limits and claims: cookie set, same page, typed values kept. So does
+// a choice of another region, which leads there. A refused form is shown again with what is wrong.
 func (v *Visitor) post(show, submit func() error) error {
 	v.hasForm = true
 	if v.Form.Do() == languageField {
@@ -84,6 +84,11 @@ func (v *Visitor) post(show, submit func() error) error {
 			return err
 		}
 		return show()
+	}
+	if v.Form.Has(regionField) {
+		if answered, err := v.chooseRegion(show); answered {
+			return err
+		}
 	}
 	err := submit()
 	faults := faultsIn(err)

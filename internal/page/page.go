@@ -35,6 +35,7 @@ type Site struct {
 	Catalogue *i18n.Catalogue
 	Base      *url.URL // the configured public address; nothing is built from a request's host
 	Links     Links
+	Regions   Regions
 	NoReply   string         // the address that letters come from
 	Proxies   []netip.Prefix // peers whose X-Forwarded-* headers are believed
 	Warnings  []string       // catalogue keys of what administrators should know of this installation

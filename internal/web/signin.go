@@ -10,7 +10,7 @@ import (
 	"parvis/internal/signin"
 )
 
-var signInFields = page.Fields{"email", "password", "organization"}
+var signInFields = page.Fields{"email", "password", "organization", "region"}
 
 // signInPage is the sign-in page in each of its forms.
 type signInPage struct {

@@ -44,8 +44,12 @@ var (
 	ownWords    = []string{
 		"Parvis", "Meridian Freight", "Lumen Health", "ana@meridian.example", "lin@lumen.example", "Ana Duarte", "Lin Wei",
 		noReply, "https://parvis.example", "/o/meridian", "AD", "req_0123456789", "203.0.113.7", "Chrome", "Linux", "UTC", "merridian",
-		"English", "Français",
+		"English", "Français", "Europe", "Americas", "Amériques",
 	}
+	sampleRegions = page.Regions{Here: "eu", All: []page.Region{
+		{ID: "eu", Address: "https://parvis.example", Names: map[i18n.Tag]string{"en": "Europe"}},
+		{ID: "us", Address: "https://us.parvis.example", Names: map[i18n.Tag]string{"en": "Americas", "fr": "Amériques"}},
+	}}
 )
 
 type sample struct {
@@ -124,6 +128,7 @@ func samples() []sample {
 		{name: "profile-saved", template: "account-profile", page: saved, inside: true},
 		{name: "sessions", template: "account-sessions", page: account, inside: true},
 		{name: "sign-out", template: "sign-out", page: account, inside: true},
+		{name: "leave", plain: true, template: "leave"},
 		{name: "problem-inside", inside: true, plain: true, template: "problem"},
 		{name: "problem", plain: true, template: "problem"},
 	}
@@ -136,8 +141,8 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map
 	door := &session.Door{}
 	site, err := page.New(page.Site{
 		DB: d, Sessions: door, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, NoReply: noReply,
-		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"},
-		Log:   slog.New(slog.DiscardHandler),
+		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"}, Regions: sampleRegions,
+		Log: slog.New(slog.DiscardHandler),
 	}, Templates())
 	if err != nil {
 		t.Fatal(err)
@@ -156,6 +161,9 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map
 		show := func(v *page.Visitor) error {
 			if s.template == "problem" {
 				return fault.New(fault.Malformed, "page.form_malformed")
+			}
+			if s.template == "leave" {
+				return v.Leave(sampleRegions.All[1], "/sign-in", "meridian", "ana@meridian.example")
 			}
 			for _, f := range s.faults {
 				name, value := "email", "ana@meridian.example"

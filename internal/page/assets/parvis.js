@@ -57,6 +57,16 @@ for (const select of all('.language select')) {
   button.hidden = true;
 }
 
+// Another region's page hands the e-mail address over behind the #, which no
+// server sees. It leaves the address bar at once.
+const handed = new URLSearchParams(location.hash.slice(1)).get('email');
+if (handed !== null) {
+  history.replaceState(null, '', location.pathname + location.search);
+  const input = document.querySelector('#main input[name=email]');
+  if (input && !input.readOnly && input.value === '') input.value = handed;
+  [...all('#main input')].find(({ value }) => value === '')?.focus();
+}
+
 // Instants are written in the reader's own time zone and in the page's language,
 // the way it is written where the reader lives.
 const { lang } = document.documentElement;

@@ -1,0 +1,145 @@
+package page
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"parvis/internal/i18n"
+)
+
+// Region is one installation of a deployment, with a database, keys and an
+// address of its own. Nothing passes from one to another but what the person's
+// browser carries (decision 0025).
+type Region struct {
+	ID      string
+	Address string              // scheme and host, no path
+	Names   map[i18n.Tag]string // English always, the other languages where given
+}
+
+// name is what people call the region in a language.
+func (r Region) name(tag i18n.Tag) string {
+	if name := r.Names[tag]; name != "" {
+		return name
+	}
+	return r.Names["en"]
+}
+
+// Regions are those of a deployment. The zero value is a deployment that has
+// only one and names none.
+type Regions struct {
+	Here string // the ID of this one
+	All  []Region
+}
+
+// Words are the names of all regions in every language, which are no passwords.
+func (r Regions) Words() []string {
+	var all []string
+	for _, one := range r.All {
+		for _, name := range one.Names {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// What a form that asks for the region has besides its own fields. What the
+// browser carries from one region to the other has the same names.
+const (
+	regionField       = "region"
+	organizationField = "organization"
+	emailField        = "email"
+)
+
+// mostCarried is how many bytes of a typed text go along to another region.
+const mostCarried = 500
+
+// chooseRegion answers a form that chooses another region with the way to the
+// same page there, and tells that it did. It looks at nothing else of the form:
+// nothing is counted, and of a password nothing is read (R-TEN-10).
+func (v *Visitor) chooseRegion(show func() error) (answered bool, err error) {
+	id, regions := v.Form.Get(regionField), v.site.Regions
+	if id == regions.Here {
+		if v.Form.Do() != regionField {
+			return false, nil
+		}
+		return true, show() // the button beside the list, without another choice
+	}
+	i := slices.IndexFunc(regions.All, func(r Region) bool { return r.ID == id })
+	if i < 0 {
+		return true, errMalformed.With("Field", regionField)
+	}
+	path := v.R.URL.Path
+	if strings.Contains(v.R.Pattern, "{") { // of one organization or attempt, which the other region may not know
+		path = "/sign-in"
+	}
+	organization := cmp.Or(v.Form.Get(organizationField), v.R.PathValue("org"))
+	return true, v.Leave(regions.All[i], path, organization, v.Form.Get(emailField))
+}
+
+// leaving is the page that leads to another region.
+type leaving struct{ Region, Address string }
+
+// Leave answers with a page that leads to a path of another region, because no
+// redirect that follows a form may leave our origin (decision 0003). Who has a
+// Region has it from the configuration, so it leads nowhere else. The name of the
+// organization is public and stands in the query; the e-mail address stands
+// behind the #, which reaches no server.
+func (v *Visitor) Leave(to Region, path, organization, email string) error {
+	address := to.Address + path + "?" + url.Values{organizationField: {carried(organization)}}.Encode()
+	if email = carried(email); email != "" {
+		address += "#" + url.Values{emailField: {email}}.Encode()
+	}
+	v.NoForm()
+	return v.Render("leave", leaving{to.name(v.Language()), address})
+}
+
+// arrive fills in the organization with which another region led here.
+func (v *Visitor) arrive(fields Fields) {
+	if query := v.R.URL.Query(); slices.Contains(fields, regionField) && query.Has(organizationField) {
+		v.Form.values.Set(organizationField, carried(query.Get(organizationField)))
+	}
+}
+
+// carried is a text as it goes from one region to another: one that no form
+// would take is left behind.
+func carried(text string) string {
+	if len(text) > mostCarried || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return ""
+	}
+	return text
+}
+
+// Choice is one line of the list of regions.
+type Choice struct {
+	ID, Name string
+	Here     bool
+	Selected bool
+	Link     string // the same page there
+}
+
+// Regions lists the regions of the deployment, where it has several.
+func (f Frame) Regions() []Choice {
+	regions := f.v.site.Regions
+	if len(regions.All) < 2 {
+		return nil
+	}
+	var all []Choice
+	selected := f.Typed(regionField, regions.Here)
+	for _, r := range regions.All {
+		all = append(all, Choice{r.ID, r.name(f.v.Language()), r.ID == regions.Here, r.ID == selected, r.Address + f.v.R.URL.EscapedPath()})
+	}
+	return all
+}
+
+// Region is the name of this region, where the deployment has several.
+func (f Frame) Region() string {
+	all := f.Regions()
+	i := slices.IndexFunc(all, func(c Choice) bool { return c.Here })
+	if i < 0 {
+		return ""
+	}
+	return all[i].Name
+}

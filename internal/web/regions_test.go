@@ -1,0 +1,239 @@
+package web_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+)
+
+// crossing is where the page that leads to another region leads: the same
+// address by itself and by its link.
+func crossing(t *testing.T, p *idptest.Page) *url.URL {
+	t.Helper()
+	to := p.Links()[1] // after the brand
+	if p.Status != 200 || !p.Has("meta", "content", "0; url="+to) {
+		t.Fatalf("%d, no way to another region: %s", p.Status, p.Body)
+	}
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// handedOver is the e-mail address behind the #, as the page's script reads it.
+func handedOver(t *testing.T, u *url.URL) string {
+	t.Helper()
+	values, err := url.ParseQuery(u.EscapedFragment())
+	if err != nil || len(values) != 1 {
+		t.Fatalf("%s hands over %v, %v", u, values, err)
+	}
+	return values.Get("email")
+}
+
+func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
+	eu, us := idptest.StartRegions(t)
+	s := eu.Organization(t, "Alpha Works", "alpha")
+	for path, want := range map[string]string{"/sign-in?more": "omega", "/o/alpha": s.ShortName} {
+		p := eu.Browser(t).Get(path)
+		if !p.Says("You are in Europe") || p.Form("main").Values.Get("region") != "eu" {
+			t.Fatalf("%s does not say which region it is: %s", path, p.Text())
+		}
+		f := p.Form("main").Fill("email", "multi+1@omega.example").Fill("region", "us")
+		if path != "/o/alpha" {
+			f.Fill("organization", "omega")
+		}
+		for _, button := range []string{"region", ""} {
+			to := crossing(t, f.Fill("password", idptest.Password).Submit(button))
+			if to.Scheme+"://"+to.Host != us.URL || to.Path != "/sign-in" || to.RawQuery != "organization="+want ||
+				handedOver(t, to) != "multi+1@omega.example" {
+				t.Errorf("%s: leads to %s", path, to)
+			}
+			there := us.Browser(t).Get(to.RequestURI())
+			if got := there.Form("main").Values; got.Get("organization") != want || got.Get("region") != "us" || !there.Says("You are in Americas") {
+				t.Errorf("%s: arrived with %v", path, got)
+			}
+		}
+	}
+	// After a failure the list is there for everybody, in the reader's language.
+	b := eu.Browser(t)
+	b.Header.Set("Accept-Language", "fr")
+	if p := signIn(b, "/sign-in", "nobody@alpha.example", "wrong"); p.Status != 422 || !p.Says("Amériques") {
+		t.Errorf("%d %s", p.Status, p.Text())
+	}
+	// Nothing else than the region here is no choice: the page stays as it was filled in.
+	p := eu.Browser(t).Get("/sign-in?more").Form("main").Fill("organization", "alpha").Fill("email", "x@alpha.example").Submit("region")
+	if got := p.Form("main").Values; p.Status != 200 || got.Get("organization") != "alpha" || got.Get("email") != "x@alpha.example" {
+		t.Errorf("%d %v", p.Status, got)
+	}
+}
+
+func TestOneRegionShowsNoList(t *testing.T) {
+	s := idptest.Start(t)
+	s.Organization(t, "Alpha Works", "alpha")
+	for _, path := range []string{"/sign-in?more", "/o/alpha"} {
+		if p := s.Browser(t).Get(path); p.Has("select", "name", "region") || p.Has("button", "value", "region") {
+			t.Errorf("%s asks for a region", path)
+		}
+	}
+	v := url.Values{"email": {"x@alpha.example"}, "password": {"wrong"}, "region": {"us"}}
+	if p := s.Browser(t).Post("/sign-in", v); p.Status != 400 {
+		t.Errorf("a region that is not there is answered %d", p.Status)
+	}
+}
+
+func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
+	eu, us := idptest.StartRegions(t)
+	eu.Organization(t, "Alpha Works", "alpha")
+	hostile := []string{
+		"", " ", "US", "us ", "eu,us", "ap", us.URL, "//evil.test", "https://evil.test", "https:evil.test", `/\evil.test`, "us.evil.test",
+		"us@evil.test", "us#", "us/../..", "javascript:alert(1)", "us\r\nLocation: https://evil.test", "us\t", "%75s", "ｕｓ",
+	}
+	for _, path := range []string{"/sign-in", "/o/alpha"} {
+		for _, value := range hostile {
+			b := eu.Browser(t)
+			for _, button := range []string{"", "region"} {
+				f := b.Get(path+"?more").Form("main").Fill("email", "x@alpha.example").Fill("password", idptest.Password).Fill("region", value)
+				p := f.Submit(button)
+				if p.Status != 400 || p.Has("meta", "http-equiv", "refresh") || strings.Contains(p.Body, "evil.test") {
+					t.Errorf("%s with region %q: %d %s", path, value, p.Status, p.Text())
+				}
+			}
+		}
+		v := url.Values{"email": {"x@alpha.example"}, "password": {"x"}, "region": {"us", "eu"}}
+		if p := eu.Browser(t).Post(path, v); p.Status != 400 {
+			t.Errorf("%s with two regions: %d", path, p.Status)
+		}
+	}
+	// What goes along cannot make the address lead elsewhere, and nothing is carried that no form takes.
+	for _, typed := range []string{`"><script>`, "a&organization=b#email=c", "//evil.test", "a b", "é", "'; url=https://evil.test"} {
+		p := eu.Browser(t).Get("/sign-in?more").Form("main").Fill("organization", typed).Fill("email", typed).Fill("region", "us").Submit("region")
+		to := crossing(t, p)
+		if to.Scheme+"://"+to.Host+to.Path != us.URL+"/sign-in" || to.Query().Get("organization") != typed || len(to.Query()) != 1 ||
+			handedOver(t, to) != typed {
+			t.Errorf("%q leads to %s", typed, to)
+		}
+		if got := us.Browser(t).Get(to.RequestURI()).Form("main").Values.Get("organization"); got != typed {
+			t.Errorf("%q arrives as %q", typed, got)
+		}
+	}
+	long := strings.Repeat("a", 600)
+	p := eu.Browser(t).Get("/sign-in?more").Form("main").Fill("organization", long).Fill("email", long).Fill("region", "us").Submit("region")
+	if to := crossing(t, p); to.RawQuery != "organization=" || to.Fragment != "" {
+		t.Errorf("a long text leads to %s", to)
+	}
+	for _, query := range []string{"%00", "%ff", long} {
+		if got := us.Browser(t).Get("/sign-in?organization=" + query).Form("main").Values.Get("organization"); got != "" {
+			t.Errorf("%q arrives as %q", query, got)
+		}
+	}
+}
+
+// A password typed before another region is chosen is read by nobody: not
+// compared, not counted, not carried, not logged.
+func TestTEN11AChoiceOfRegionCarriesNoSecretAndCountsNothing(t *testing.T) {
+	eu, us := idptest.StartRegions(t)
+	org := eu.Organization(t, "Alpha Works", "alpha")
+	eu.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	b := eu.Browser(t)
+	for range 8 { // more than are free
+		f := b.Get("/sign-in?more").Form("main").Fill("organization", "alpha").Fill("email", "user-a@alpha.example").Fill("password", "a wrong secret").Fill("region", "us")
+		p := f.Submit("")
+		crossing(t, p)
+		if strings.Contains(p.Body, "wrong secret") || strings.Contains(p.Body, "password=") {
+			t.Fatalf("the password is on the page: %s", p.Body)
+		}
+	}
+	if p := signIn(b, "/sign-in", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("after choosing the other region: %d %s", p.Status, p.Text())
+	}
+	for name, s := range map[string]*idptest.Server{"eu": eu, "us": us} {
+		for _, secret := range []string{"wrong secret", "user-a%40", "user-a@"} {
+			if strings.Contains(s.Log.String(), secret) {
+				t.Errorf("%s logs %q", name, secret)
+			}
+		}
+	}
+}
+
+// The same organization and address exist in both regions, and the browser sends
+// both the same cookies, as it would to two ports of one name.
+func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
+	eu, us := idptest.StartRegions(t)
+	alpha := eu.Organization(t, "Alpha Works", "alpha")
+	us.Organization(t, "Alpha Works", "alpha")
+	in := eu.Join(t, alpha, "user-a@alpha.example", "A", directory.Owner)
+	there := us.Browser(t)
+	for _, name := range []string{"__Host-parvis", "__Host-parvis-device"} {
+		if in.Cookie(name) == "" {
+			t.Fatalf("no cookie %s", name)
+		}
+		there.SetCookie(name, in.Cookie(name))
+	}
+	for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/admin/people"} {
+		if p := there.Get(path); p.Status != 200 || !strings.HasPrefix(p.URL.Path, "/sign-in/") && p.URL.Path != "/o/alpha" || p.Says("Hello") {
+			t.Errorf("%s opens %s: %s", path, p.URL, p.Text())
+		}
+	}
+	// The right password of the other region is a wrong one, and known here nobody is.
+	if p := signIn(there, "/o/alpha", "user-a@alpha.example", idptest.Password); p.Status != 422 {
+		t.Errorf("eu's password in us: %d %s", p.Status, p.URL)
+	}
+	if p := in.Get("/o/alpha/home"); p.Status != 200 || !p.Says("Alpha Works · Europe") {
+		t.Errorf("in its own region: %d %s", p.Status, p.Text())
+	}
+
+	link := eu.Invite(t, alpha, "user-b@alpha.example", "B", directory.Member)
+	if p := us.Browser(t).Get(link); p.Status != 404 || p.Says("user-b") {
+		t.Errorf("eu's invitation in us: %d %s", p.Status, p.Text())
+	}
+	v := url.Values{"name": {"B"}, "password": {idptest.Password}, "repetition": {idptest.Password}}
+	b := us.Browser(t)
+	b.Get("/sign-in")
+	if p := b.Post(link, v); p.Status != 404 {
+		t.Errorf("eu's invitation sent in us: %d", p.Status)
+	}
+	// An attempt, which remembers a page, is of its own region too.
+	p := eu.Browser(t).Get("/o/alpha/account")
+	if !strings.HasPrefix(p.URL.Path, "/sign-in/") {
+		t.Fatal(p.URL)
+	}
+	if p := us.Browser(t).Get(p.URL.Path); p.Status != 410 {
+		t.Errorf("eu's attempt in us: %d", p.Status)
+	}
+	if sessions := dbtest.Dump(t, us.DB, "sessions"); strings.Contains(sessions, "usr_") {
+		t.Errorf("us has sessions:\n%s", sessions)
+	}
+}
+
+// What a device cookie is for, the letter about a new browser: another region's
+// makes no browser known.
+func TestTEN11ADeviceOfOneRegionIsAStrangerInAnother(t *testing.T) {
+	eu, us := idptest.StartRegions(t)
+	in := eu.Join(t, eu.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	us.Join(t, us.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	before := len(us.LettersTo(t, "user-a@alpha.example"))
+	there := us.Browser(t)
+	there.SetCookie("__Host-parvis-device", in.Cookie("__Host-parvis-device"))
+	if p := signIn(there, "/o/alpha", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("%d %s", p.Status, p.URL)
+	}
+	if letters := us.LettersTo(t, "user-a@alpha.example"); len(letters) != before+1 {
+		t.Errorf("%d letters, want one about a new browser more than %d", len(letters), before)
+	}
+}
+
+func TestNameOfARegionIsNoPassword(t *testing.T) {
+	eu, _ := idptest.StartRegions(t)
+	link := eu.Invite(t, eu.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	for password, want := range map[string]int{"Amériques2026!": 422, "Europe!2026": 422, "Amériques rides 7 trams!": 200} {
+		p := eu.Browser(t).Get(link).Form("main").Fill("password", password).Fill("repetition", password).Submit("")
+		if p.Status != want || want == 422 && !p.Says("of a region") {
+			t.Errorf("%s: %d %s", password, p.Status, p.Text())
+		}
+	}
+}
