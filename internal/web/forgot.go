@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	forgotPasswordFields     = page.Fields{"email", "organization"}
+	forgotPasswordFields     = page.Fields{"email", "organization", "region"}
 	forgotOrganizationFields = page.Fields{"email"}
 )
 

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,11 @@ func handedOver(t *testing.T, u *url.URL) string {
 func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 	eu, us := idptest.StartRegions(t)
 	s := eu.Organization(t, "Alpha Works", "alpha")
-	for path, want := range map[string]string{"/sign-in?more": "omega", "/o/alpha": s.ShortName} {
+	for path, want := range map[string]string{"/sign-in?more": "omega", "/forgot-password": "omega", "/o/alpha": s.ShortName} {
+		page := "/sign-in"
+		if path == "/forgot-password" {
+			page = path
+		}
 		p := eu.Browser(t).Get(path)
 		if !p.Says("You are in Europe") || p.Form("main").Values.Get("region") != "eu" {
 			t.Fatalf("%s does not say which region it is: %s", path, p.Text())
@@ -48,8 +53,11 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 			f.Fill("organization", "omega")
 		}
 		for _, button := range []string{"region", ""} {
-			to := crossing(t, f.Fill("password", idptest.Password).Submit(button))
-			if to.Scheme+"://"+to.Host != us.URL || to.Path != "/sign-in" || to.RawQuery != "organization="+want ||
+			if page == "/sign-in" {
+				f.Fill("password", idptest.Password)
+			}
+			to := crossing(t, f.Submit(button))
+			if to.Scheme+"://"+to.Host != us.URL || to.Path != page || to.RawQuery != "organization="+want ||
 				handedOver(t, to) != "multi+1@omega.example" {
 				t.Errorf("%s: leads to %s", path, to)
 			}
@@ -59,6 +67,18 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 			}
 		}
 	}
+	// Whoever names an organization of another region on the way back to a page goes there.
+	p := signIn(eu.Browser(t), "/o/alpha/account", "x@omega.example", "wrong")
+	to := crossing(t, p.Form("main").Fill("organization", "omega").Fill("region", "us").Submit("region"))
+	if to.Path != "/sign-in" || to.RawQuery != "organization=omega" {
+		t.Errorf("an attempt leads to %s", to)
+	}
+	// The names of organizations are asked for in each region.
+	for _, path := range []string{"/forgot-organization", "/forgot-organization?sent"} {
+		if p := eu.Browser(t).Get(path); !slices.Contains(p.Links(), us.URL+"/forgot-organization") || slices.Contains(p.Links(), eu.URL+"/forgot-organization") {
+			t.Errorf("%s leads to %v", path, p.Links())
+		}
+	}
 	// After a failure the list is there for everybody, in the reader's language.
 	b := eu.Browser(t)
 	b.Header.Set("Accept-Language", "fr")
@@ -66,7 +86,7 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 		t.Errorf("%d %s", p.Status, p.Text())
 	}
 	// Nothing else than the region here is no choice: the page stays as it was filled in.
-	p := eu.Browser(t).Get("/sign-in?more").Form("main").Fill("organization", "alpha").Fill("email", "x@alpha.example").Submit("region")
+	p = eu.Browser(t).Get("/sign-in?more").Form("main").Fill("organization", "alpha").Fill("email", "x@alpha.example").Submit("region")
 	if got := p.Form("main").Values; p.Status != 200 || got.Get("organization") != "alpha" || got.Get("email") != "x@alpha.example" {
 		t.Errorf("%d %v", p.Status, got)
 	}
@@ -75,8 +95,8 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 func TestOneRegionShowsNoList(t *testing.T) {
 	s := idptest.Start(t)
 	s.Organization(t, "Alpha Works", "alpha")
-	for _, path := range []string{"/sign-in?more", "/o/alpha"} {
-		if p := s.Browser(t).Get(path); p.Has("select", "name", "region") || p.Has("button", "value", "region") {
+	for _, path := range []string{"/sign-in?more", "/o/alpha", "/forgot-password", "/forgot-organization"} {
+		if p := s.Browser(t).Get(path); p.Has("select", "name", "region") || p.Has("button", "value", "region") || p.Says("region") {
 			t.Errorf("%s asks for a region", path)
 		}
 	}
@@ -93,18 +113,18 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 		"", " ", "US", "us ", "eu,us", "ap", us.URL, "//evil.test", "https://evil.test", "https:evil.test", `/\evil.test`, "us.evil.test",
 		"us@evil.test", "us#", "us/../..", "javascript:alert(1)", "us\r\nLocation: https://evil.test", "us\t", "%75s", "ｕｓ",
 	}
-	for _, path := range []string{"/sign-in", "/o/alpha"} {
+	for _, path := range []string{"/sign-in", "/o/alpha", "/forgot-password"} {
 		for _, value := range hostile {
 			b := eu.Browser(t)
 			for _, button := range []string{"", "region"} {
-				f := b.Get(path+"?more").Form("main").Fill("email", "x@alpha.example").Fill("password", idptest.Password).Fill("region", value)
+				f := b.Get(path+"?more").Form("main").Fill("email", "x@alpha.example").Fill("region", value)
 				p := f.Submit(button)
 				if p.Status != 400 || p.Has("meta", "http-equiv", "refresh") || strings.Contains(p.Body, "evil.test") {
 					t.Errorf("%s with region %q: %d %s", path, value, p.Status, p.Text())
 				}
 			}
 		}
-		v := url.Values{"email": {"x@alpha.example"}, "password": {"x"}, "region": {"us", "eu"}}
+		v := url.Values{"email": {"x@alpha.example"}, "region": {"us", "eu"}}
 		if p := eu.Browser(t).Post(path, v); p.Status != 400 {
 			t.Errorf("%s with two regions: %d", path, p.Status)
 		}
@@ -196,6 +216,13 @@ func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 	b.Get("/sign-in")
 	if p := b.Post(link, v); p.Status != 404 {
 		t.Errorf("eu's invitation sent in us: %d", p.Status)
+	}
+	reset := resetLink(t, eu, "user-a@alpha.example")
+	if p := us.Browser(t).Get(reset); p.Status != 410 || p.Says("user-a") {
+		t.Errorf("eu's link for a new password in us: %d %s", p.Status, p.Text())
+	}
+	if p := b.Post(reset, url.Values{"password": {another}, "repetition": {another}}); p.Status != 410 {
+		t.Errorf("eu's link for a new password sent in us: %d", p.Status)
 	}
 	// An attempt, which remembers a page, is of its own region too.
 	p := eu.Browser(t).Get("/o/alpha/account")
