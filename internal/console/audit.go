@@ -162,6 +162,7 @@ var fieldKeys = map[string]string{
 	"name":                "audit.field.name",
 	"preset":              "audit.field.preset",
 	"reason":              "audit.field.reason",
+	"reset_lifetime":      "audit.field.reset_lifetime",
 	"role":                "audit.field.role",
 	"sessions":            "audit.field.sessions",
 	"short_name":          "audit.field.short_name",

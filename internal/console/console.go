@@ -1,5 +1,5 @@
 // Package console has the pages of the administration: people and their
-// invitations, and the audit log.
+// invitations, the rules of sign-in, and the audit log.
 //
 // Every handler asks for rows of the viewer's own organization only, which the
 // session names and nothing in a request can. Whether somebody may change
@@ -51,6 +51,7 @@ func Mount(site *page.Site, invitations *directory.Invitations) {
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/invite", inviteFields, s.showInvite, s.invite)
 	site.ConsoleForm(reads, invites, "/o/{org}/admin/invitations/{id}", invitationFields, s.showInvitation, s.changeInvitation)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization", organizationFields, s.showOrganization, s.saveOrganization)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit", s.auditLog)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit/{id}", s.auditEntry)
 }

@@ -35,6 +35,8 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/invitations/{id}": changers,
 		"GET /o/{org}/admin/organization":      readers,
 		"POST /o/{org}/admin/organization":     {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/rules/password":    readers,
+		"POST /o/{org}/admin/rules/password":   {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/audit":             auditors,
 		"GET /o/{org}/admin/audit/{id}":        auditors,
 	}

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"slices"
 	"time"
 
 	"parvis/internal/db"
@@ -25,16 +24,11 @@ type organizationPage struct {
 }
 
 func (s *Server) showOrganization(v *page.Viewer) error {
-	lifetimes := slices.Clone(offered)
-	if now := v.Organization.InvitationLifetime; !slices.Contains(lifetimes, now) {
-		lifetimes = append(lifetimes, now)
-		slices.Sort(lifetimes)
-	}
 	if !rules(v.User.Role) {
 		v.NoForm()
 	}
 	return v.Render("console-organization", organizationPage{
-		lifetimes, rules(v.User.Role), v.Just("saved"),
+		withOwn(offered, v.Organization.InvitationLifetime), rules(v.User.Role), v.Just("saved"),
 	})
 }
 

@@ -62,6 +62,9 @@ func (v *Visitor) Status(k fault.Kind) { v.status = k.Status() }
 // NoForm tells that this page, though a form's, shows no form.
 func (v *Visitor) NoForm() { v.noForm = true }
 
+// With is the same frame for a part of a page that has a struct of its own.
+func (f Frame) With(part any) Frame { return Frame{part, f.v} }
+
 // T is a sentence in the page's language.
 func (f Frame) T(key string, pairs ...any) string { return f.v.lang.Text(key, pairs...) }
 
@@ -132,7 +135,7 @@ func (f Frame) DateTime(t time.Time) string { return f.v.lang.DateTime(t) }
 func (f Frame) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Duration is a length of time in words.
-func (f Frame) Duration(d time.Duration) string { return f.v.lang.Duration(d) }
+func (f Frame) Duration(d time.Duration) string { return f.v.Duration(d) }
 
 // Initials stand for the viewer's name: of its first and its last word.
 func (f Frame) Initials() string {

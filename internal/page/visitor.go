@@ -54,6 +54,9 @@ func (v *Visitor) Language() i18n.Tag { return v.lang.Tag() }
 // Text is a sentence in the language of this page.
 func (v *Visitor) Text(key string, pairs ...any) string { return v.lang.Text(key, pairs...) }
 
+// Duration is a length of time in words of the language of this page.
+func (v *Visitor) Duration(d time.Duration) string { return v.lang.Duration(d) }
+
 // Just tells that this page follows a deed of that name, which redirected here;
 // not a form that was sent from here since.
 func (v *Visitor) Just(deed string) bool {
