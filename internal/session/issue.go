@@ -40,23 +40,27 @@ func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser) (secret.Token, 
 	return token, n == 1, nil
 }
 
+// Renew gives a browser a new token because something in it gained authority, a
+// sign-in that is half done included (R-SES-02). known is false where another
+// browser was made in its place: b was the zero Browser, or its token superseded.
+func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser) (renewed Browser, token secret.Token, known bool, err error) {
+	if b.ID != "" {
+		token, known, err = d.rotate(ctx, tx, b)
+	}
+	if err == nil && !known {
+		b, token, err = d.NewBrowser(ctx, tx)
+	}
+	return b, token, known, err
+}
+
 // Issue opens the door: the only place where a session is made. signin calls it
 // once Next says Done. b may be the zero Browser; the token is the new cookie.
 // An earlier session of this browser in the organization ends. A superseded
 // token brings nothing along: its holder gets a browser of their own.
 func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (Session, secret.Token, error) {
-	var token secret.Token
-	var current bool
-	var err error
-	if b.ID != "" {
-		token, current, err = d.rotate(ctx, tx, b)
-	}
-	switch {
-	case err != nil:
-	case current:
+	b, token, known, err := d.Renew(ctx, tx, b)
+	if err == nil && known {
 		err = d.makeRoom(ctx, tx, b, user.OrgID)
-	default:
-		b, token, err = d.NewBrowser(ctx, tx)
 	}
 	if err != nil {
 		return Session{}, secret.Token{}, err
