@@ -75,6 +75,15 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	return u, nil
 }
 
+// memberHas tells whether an address belongs to somebody in an organization. A
+// deleted user's is free again.
+func memberHas(ctx context.Context, r db.Reader, org OrgID, address Address) (bool, error) {
+	var id UserID
+	return r.One(ctx, db.Into(&id), `
+		select id from users
+		where org_id = $1 and email_key = $2 and deleted_at is null`, string(org), address.Key)
+}
+
 // UpdateProfile changes what a user may change about itself, and records what changed.
 func UpdateProfile(ctx context.Context, tx *db.Tx, user User, name string, language i18n.Tag) error {
 	name, err := CleanName(name, "name")

@@ -213,7 +213,11 @@ func (f *Form) read(n *html.Node) {
 	switch n.Data {
 	case "input":
 		kind := attribute(n, "type")
-		if (kind != "checkbox" && kind != "radio") || has(n, "checked") {
+		switch {
+		case (kind == "checkbox" || kind == "radio") && !has(n, "checked"):
+		case strings.HasSuffix(name, "[]"):
+			f.Values.Add(name, attribute(n, "value"))
+		default:
 			f.Values.Set(name, attribute(n, "value"))
 		}
 	case "textarea":
@@ -243,8 +247,12 @@ func (f *Form) Fill(name, value string) *Form {
 	return f
 }
 
-// Check ticks a checkbox.
+// Check ticks a checkbox, one more of those whose name ends in [].
 func (f *Form) Check(name, value string) *Form {
+	if strings.HasSuffix(name, "[]") {
+		f.Values.Add(name, value)
+		return f
+	}
 	f.Values.Set(name, value)
 	return f
 }

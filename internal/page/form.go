@@ -23,7 +23,8 @@ var (
 	errNoCookies = fault.New(fault.Invalid, "page.cookies_off")
 )
 
-// Fields names what a form may send; anything else is refused, not ignored (R-TEN-03).
+// Fields names what a form may send; anything else is refused, not ignored
+// (R-TEN-03). A name that ends in [] may come many times, every other once.
 type Fields []string
 
 // What every form of ours may send besides its own fields: the language list at
@@ -42,6 +43,9 @@ type Form struct {
 
 // Get is the value of a field, as typed.
 func (f *Form) Get(name string) string { return f.values.Get(name) }
+
+// All are the values of a field whose name ends in [].
+func (f *Form) All(name string) []string { return f.values[name] }
 
 // Refused tells that the form is shown again because something is wrong with it.
 func (f *Form) Refused() bool { return len(f.faults) > 0 }
@@ -101,8 +105,8 @@ func (v *Visitor) post(show, submit func() error) error {
 	return show()
 }
 
-// readForm is the one form reader. It parses strictly: one value per field, no field that the form
-// has not, valid UTF-8 without a zero byte.
+// readForm is the one form reader. It parses strictly: one value per field but those named name[],
+// no field that the form has not, valid UTF-8 without a zero byte.
 func (v *Visitor) readForm(fields Fields) error {
 	media, _, _ := strings.Cut(v.R.Header.Get("Content-Type"), ";")
 	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" {
@@ -119,8 +123,13 @@ func (v *Visitor) readForm(fields Fields) error {
 		if name != doField && name != languageField && !slices.Contains(fields, name) {
 			return errMalformed.With("Field", name)
 		}
-		if len(values) != 1 || !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0) {
+		if len(values) != 1 && !strings.HasSuffix(name, "[]") {
 			return errMalformed.With("Field", name)
+		}
+		for _, value := range values {
+			if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+				return errMalformed.With("Field", name)
+			}
 		}
 	}
 	v.Form = &Form{values: v.R.PostForm}

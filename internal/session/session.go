@@ -54,6 +54,8 @@ const (
 	Disowned        Reason = "disowned" // the person said 'this was not me'
 	Voided          Reason = "voided"   // the user was deactivated, deleted or made to begin anew
 	Crowded         Reason = "too many organizations in one browser"
+
+	EndedByAdministrator Reason = "ended by an administrator"
 )
 
 // Browser is one browser, known by its token.
