@@ -57,14 +57,15 @@ var unscoped = map[string]string{
 	"mail: update letters set next_try_at = $1 where next":  "sweep: puts off what is due while the server is down",
 	"directory: select id from users where role":            "installation: does any owner exist yet",
 	"directory: select ⟨⟩, ⟨⟩ from invitations i join":      "look-up by a secret's hash",
-	"session: select ⟨⟩, s.org_id":                          "look-up by a secret's hash, for the organization in the path",
-	"session: select o.short_name_key from browsers":        "look-up by a secret's hash: who is signed in here",
+	"session: select ⟨⟩, x.id":                              "look-up by a secret's hash, for the organization in the path",
+	"session: select ⟨⟩ from browsers b":                    "look-up by a secret's hash: who is signed in here",
 	"directory: select ⟨⟩, ⟨⟩, d.id, d.email from":          "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
 	"credential: delete from resets where expires_at":       "sweep",
 	"signin: select a.id, a.browser_id, a.org_id":           "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":  "one browser, whose cookie was copied: all its sessions end",
 	"session: delete from sessions where ended_at":          "sweep",
+	"session: select s.id from sessions s join users":       "sweep: is any session void",
 	"session: delete from browsers where rotated_at":        "sweep",
 }
 

@@ -108,6 +108,7 @@ func New(s Settings) (*App, error) {
 		{"resets", time.Second, resets.Sweep},
 		{"letters", time.Second, outbox.Sweep},
 		{"audit seals", time.Second, a.Seals.Sweep},
+		{"void sessions", 5 * time.Second, door.SweepVoid},
 		{"sessions", time.Minute, door.Sweep},
 		{"deleted users", time.Hour, directory.EraseDeleted},
 		{"attempts", 5 * time.Minute, signIn.Sweep},

@@ -15,7 +15,7 @@ import (
 type auditPage struct {
 	Query query
 	Rows  []auditRow
-	Pages pages
+	Pages page.Pages
 }
 
 // auditRow is an event with the names that a reader knows its parties by.
@@ -51,7 +51,7 @@ func (s *Server) auditLog(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	p := auditPage{Query: q, Pages: q.pagesOf(v.Path("admin/audit"), filter, place{found.Next.At, found.Next.ID})}
+	p := auditPage{Query: q, Pages: q.pagesOf(v.Path("admin/audit"), filter, page.Place{At: found.Next.At, ID: found.Next.ID})}
 	for _, e := range found.Events {
 		p.Rows = append(p.Rows, auditRowOf(v, e))
 	}
@@ -104,7 +104,7 @@ func (s *Server) auditEntry(v *page.Viewer) error {
 // pathOf is the page of what an id names, where there is one.
 func pathOf(v *page.Viewer, id string) string {
 	switch {
-	case !validID.MatchString(id):
+	case !page.IsID(id):
 	case strings.HasPrefix(id, "usr_"):
 		return v.Path("admin/people", id)
 	case strings.HasPrefix(id, "inv_"):

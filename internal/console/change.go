@@ -84,7 +84,7 @@ func (s *Server) requested(v *page.Viewer) (request, error) {
 		return q, errNobody
 	}
 	for _, id := range named {
-		if !validID.MatchString(id) || !strings.HasPrefix(id, "usr_") {
+		if !page.IsID(id) || !strings.HasPrefix(id, "usr_") {
 			return request{}, directory.ErrNotFound
 		}
 		if !slices.Contains(q.ids, directory.UserID(id)) {

@@ -34,7 +34,7 @@ var (
 type peoplePage struct {
 	Query     query
 	Rows      []personRow
-	Pages     pages
+	Pages     page.Pages
 	MayInvite bool
 	Deeds     []deed // what may be done to people
 	Roles     []deed // that may be given to them
@@ -71,7 +71,7 @@ func (s *Server) people(v *page.Viewer) error {
 		return err
 	}
 	p := peoplePage{Query: q, MayInvite: invites(v.User.Role)}
-	p.Pages = q.pagesOf(v.Path("admin/people"), filter, place{found.Next.CreatedAt, found.Next.ID})
+	p.Pages = q.pagesOf(v.Path("admin/people"), filter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
 	p.Deeds, p.Roles = deedsFor(v.User.Role, nil)
 	if rules(v.User.Role) && q == (query{}) {
 		p.Everyone = slices.DeleteFunc(slices.Clone(p.Deeds), func(d deed) bool { return !d.Wide })

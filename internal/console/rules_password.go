@@ -136,7 +136,7 @@ func shownRules(v *page.Viewer, now credential.Rules) (credential.Rules, error) 
 		return now, nil
 	}
 	if _, known := preset.Rules(); !known {
-		return credential.Rules{}, errQuery
+		return credential.Rules{}, page.ErrQuery
 	}
 	return filled(preset, now), nil
 }

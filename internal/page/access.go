@@ -138,14 +138,14 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	case found == session.Nothing:
 		return v.signInFirst(key)
 	}
-	w := &Viewer{Visitor: v, Visit: visit}
-	v.viewer = w
-	v.syncLanguage(visit.User.Language)
 	if v.personActs() {
-		if err := s.Sessions.Touch(ctx, s.DB, visit); err != nil {
+		if visit, err = s.Sessions.Touch(ctx, s.DB, visit); err != nil {
 			return err
 		}
 	}
+	w := &Viewer{Visitor: v, Visit: visit}
+	v.viewer = w
+	v.syncLanguage(visit.User.Language)
 	err = h(w)
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Denied {
 		// A refusal is audited here, for every page alike (decision 0012).

@@ -32,6 +32,7 @@ type Fields []string
 const (
 	doField       = "do"
 	languageField = "language"
+	pageField     = "page" // where a button goes on from here, on our origin
 )
 
 // Form is what somebody typed, with what is wrong with it.
@@ -74,7 +75,9 @@ func isSecret(name string) bool {
 
 func (f *Form) withoutSecrets() url.Values {
 	kept := maps.Clone(f.values)
-	maps.DeleteFunc(kept, func(name string, _ []string) bool { return isSecret(name) || name == doField })
+	maps.DeleteFunc(kept, func(name string, _ []string) bool {
+		return isSecret(name) || name == doField || name == pageField // nobody typed these two
+	})
 	return kept
 }
 

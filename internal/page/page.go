@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 
 	"parvis/internal/db"
+	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -88,3 +89,7 @@ func (s *Site) handle(pattern, access string, h http.Handler) {
 func (s *Site) secure() bool { return s.Base.Scheme == "https" }
 
 var errNoPage = errors.New("no page here")
+
+// ErrQuery answers an address that no page of ours links to: an unknown filter,
+// or a place in a list that is none.
+var ErrQuery = fault.New(fault.Malformed, "page.query_malformed")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/session"
 )
 
 //go:embed templates/*.html
@@ -93,6 +95,40 @@ func (f Frame) Asset(name string) (string, error) {
 
 // Viewer is who is signed in, or nil.
 func (f Frame) Viewer() *Viewer { return f.v.viewer }
+
+// Visits are who is signed in to this browser, for the switcher: one statement,
+// and none where nobody else is.
+func (f Frame) Visits() ([]session.Visit, error) {
+	w := f.v.viewer
+	if !w.Company {
+		return []session.Visit{w.Visit}, nil
+	}
+	all, err := f.v.Visits(f.v.R.Context())
+	slices.SortFunc(all, func(a, b session.Visit) int {
+		return strings.Compare(a.Organization.DisplayName, b.Organization.DisplayName)
+	})
+	return all, err
+}
+
+// shortIdle is how long a rest may be for a page to warn of its end: whoever
+// comes back after longer begins anew anyway.
+const shortIdle = time.Hour
+
+// Idle is how a session ends that nobody uses.
+type Idle struct {
+	Lasts time.Duration // without use
+	Left  time.Duration // of that
+	Rest  time.Duration // of the session, whatever anybody does
+}
+
+// Idle is nil where no page warns of it.
+func (f Frame) Idle() *Idle {
+	v, now := f.v.viewer, f.v.site.DB.Now()
+	if v.Rules.Idle > shortIdle {
+		return nil
+	}
+	return &Idle{v.Rules.Idle, v.IdleEnd().Sub(now), v.AbsoluteEnd().Sub(now)}
+}
 
 // Links are the operator's pages in the footer.
 func (f Frame) Links() Links { return f.v.site.Links }

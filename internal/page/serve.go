@@ -235,6 +235,7 @@ func (v *Visitor) fail(err error) {
 	next := "/"
 	if v.viewer != nil {
 		next = v.viewer.Path("home")
+		v.viewer.Company = v.viewer.Company && kind < 500 // what broke may break the switcher too
 	}
 	v.noForm = true
 	if err := v.Render("problem", problem{

@@ -176,13 +176,21 @@ func (v *Visitor) chooseLanguage(typed string) error {
 // chooseLanguageAndReturn answers the small form of pages that have no form of
 // their own: it goes back to the page, which is on our origin or nowhere.
 func (v *Visitor) chooseLanguageAndReturn() error {
-	if err := v.readForm(Fields{"page"}); err != nil {
+	if err := v.readForm(Fields{pageField}); err != nil {
 		return err
 	}
 	if err := v.chooseLanguage(v.Form.Get(languageField)); err != nil {
 		return err
 	}
-	return v.Redirect(localPath(v.Form.Get("page")))
+	return v.GoOn("")
+}
+
+// GoOn leads to the page that a form names, or to another where it names none.
+func (v *Visitor) GoOn(otherwise string) error {
+	if named := v.Form.Get(pageField); named != "" || otherwise == "" {
+		otherwise = localPath(named)
+	}
+	return v.Redirect(otherwise)
 }
 
 // localPath is the path of an address on our own origin, or the front page for

@@ -14,7 +14,7 @@ func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now
 	if user.Closed() != nil {
 		return 0, nil
 	}
-	set, err := rulesOf(ctx, r, user.OrgID)
+	set, err := RulesOf(ctx, r, user.OrgID)
 	if err != nil {
 		return 0, err
 	}

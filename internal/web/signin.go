@@ -21,6 +21,7 @@ type signInPage struct {
 	Returning       bool                    // leads back to a page that was asked for
 	SignedIn        []session.Visit         // who is signed in to this browser already
 	SignedOut       bool                    // comes right after signing out
+	Disowned        bool                    // comes right after 'this was not me'
 }
 
 // Named is the short name of the organization that is meant, if one is.
@@ -105,7 +106,7 @@ func (s *Server) showDoor(v *page.Visitor) error {
 	}
 	return s.renderSignIn(v, signInPage{
 		Organization: &org, AskOrganization: v.Form.Refused(),
-		Closed: !org.SuspendedAt.IsZero(), SignedOut: v.Just("signed-out"),
+		Closed: !org.SuspendedAt.IsZero(), SignedOut: v.Just("signed-out"), Disowned: v.Just("disowned"),
 	})
 }
 

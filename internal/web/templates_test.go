@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
@@ -70,9 +71,14 @@ func samples() []sample {
 	meeting.Others = visits
 	refused := *credential.ErrRefused
 	refused.Reasons = []fault.Reason{{Key: "credential.reason.upper_case"}, {Key: "credential.reason.too_short", Args: map[string]any{"Count": 8}}}
-	account := accountPage{User: sampleUser, Organization: sampleOrg, Session: session.Session{
-		StartedAt: dbtest.Start, ProvedAt: dbtest.Start, Network: "203.0.113.7", Agent: sampleAgent,
-	}}
+	account := accountPage{User: sampleUser, Organization: sampleOrg}
+	here := openSession{session.Session{
+		ID: "ses_1", StartedAt: dbtest.Start, SeenAt: dbtest.Start, Methods: "pwd", Network: "203.0.113.7", Agent: sampleAgent,
+	}, []string{"web.method.pwd"}, true}
+	there := here
+	there.ID, there.Here = "ses_2", false
+	doors := []door{{visits[0], here.Methods, true}, {visits[1], here.Methods, false}}
+	event := audit.Stored{Event: audit.Event{Action: "signin.refused"}, At: dbtest.Start, Origin: audit.Origin{Network: "203.0.113.7", Agent: sampleAgent}}
 	saved := account
 	saved.Saved = true
 	failed := []*fault.Error{signin.ErrFailed}
@@ -94,6 +100,7 @@ func samples() []sample {
 		{name: "door", template: "sign-in", page: signInPage{Organization: &sampleOrg}},
 		{name: "door-failed", template: "sign-in", page: signInPage{Organization: &sampleOrg, AskOrganization: true}, faults: failed},
 		{name: "door-signed-out", template: "sign-in", page: signInPage{Organization: &sampleOrg, SignedOut: true}},
+		{name: "door-disowned", template: "sign-in", page: signInPage{Organization: &sampleOrg, Disowned: true}},
 		{name: "door-closed", template: "sign-in", page: signInPage{Organization: &sampleOrg, Closed: true}},
 		{name: "door-closed-plain", template: "sign-in", page: signInPage{Organization: &sampleOrg, Closed: true}, plain: true},
 		{name: "returning", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true}},
@@ -126,8 +133,17 @@ func samples() []sample {
 		{name: "home-member", template: "home", page: homePage{"Ana Duarte", false}, inside: true, plain: true},
 		{name: "profile", template: "account-profile", page: account, inside: true},
 		{name: "profile-saved", template: "account-profile", page: saved, inside: true},
-		{name: "sessions", template: "account-sessions", page: account, inside: true},
-		{name: "sign-out", template: "sign-out", page: account, inside: true},
+		{name: "sessions", template: "account-sessions", page: sessionsPage{Open: []openSession{here, there}, Others: true}, inside: true},
+		{name: "sessions-ended", template: "account-sessions", page: sessionsPage{Open: []openSession{here}, Ended: true}, inside: true, plain: true},
+		{name: "sessions-ended-others", template: "account-sessions", page: sessionsPage{Open: []openSession{here}, EndedOthers: true}, inside: true, plain: true},
+		{name: "organizations", template: "account-organizations", page: organizationsPage{Doors: doors}, inside: true, plain: true},
+		{name: "organizations-left", template: "account-organizations", page: organizationsPage{Doors: doors[:1], Left: true}, inside: true, plain: true},
+		{name: "activity", template: "account-activity", page: activityPage{
+			Rows: []activityRow{{Stored: event, Refused: true, Shown: true}, {Stored: event, By: "Lin Wei", Whom: "Ana Duarte"}}, Pages: page.Pages{Newest: "/o/meridian", Older: "/o/meridian"},
+		}, inside: true, plain: true},
+		{name: "activity-none", template: "account-activity", page: activityPage{}, inside: true, plain: true},
+		{name: "not-me", template: "account-not-me", inside: true},
+		{name: "sign-out", template: "sign-out", inside: true},
 		{name: "leave", plain: true, template: "leave"},
 		{name: "problem-inside", inside: true, plain: true, template: "problem"},
 		{name: "problem", plain: true, template: "problem"},
@@ -296,7 +312,7 @@ func readable(text string) []string {
 		case html.StartTagToken, html.SelfClosingTagToken:
 			token := z.Token()
 			for _, a := range token.Attr {
-				if slices.Contains([]string{"title", "alt", "placeholder", "aria-label", "data-show", "data-hide", "data-text"}, a.Key) {
+				if slices.Contains([]string{"title", "alt", "placeholder", "aria-label", "data-show", "data-hide", "data-text", "data-warning", "data-final", "data-over"}, a.Key) {
 					all = append(all, a.Val)
 				}
 			}

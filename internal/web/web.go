@@ -44,6 +44,10 @@ func Mount(site *page.Site) {
 
 	site.SignedIn("GET /o/{org}/home", s.home)
 	site.SignedInForm("/o/{org}/account", profileFields, s.showProfile, s.saveProfile)
-	site.SignedInForm("/o/{org}/account/sessions", sessionsFields, s.showSessions, s.endSessions)
-	site.SignedInForm("/o/{org}/sign-out", nil, s.showSignOut, s.signOut)
+	site.ProvedForm("/o/{org}/account/sessions", sessionsFields, s.showSessions, s.endSessions)
+	site.SignedIn("GET /o/{org}/account/organizations", s.showOrganizations)
+	site.SignedIn("GET /o/{org}/account/activity", s.showActivity)
+	site.SignedInForm("/o/{org}/account/not-me", nil, s.showNotMe, s.notMe)
+	site.SignedInForm("/o/{org}/sign-out", signOutFields, s.showSignOut, s.signOut)
+	site.SignedIn("POST /o/{org}/stay", s.stay)
 }
