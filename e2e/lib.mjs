@@ -12,11 +12,11 @@ import { chromium } from 'playwright-core';
 
 // demoArguments is the one place that knows the flags of 'parvis demo'.
 function demoArguments() {
-  return ['demo', '--port', '0', '--mailbox-port', '0', '--json'];
+  return ['demo', '--port', '0', '--other-port', '0', '--mailbox-port', '0', '--json'];
 }
 
-// addressesIn reads the line of JSON that the demo prints: address, mailbox and
-// the owners' links; nothing while the line is not whole.
+// addressesIn reads the line of JSON that the demo prints: address, that of the other
+// region, mailbox and the owners' links; nothing while the line is not whole.
 function addressesIn(output) {
   return output.includes('\n') ? JSON.parse(output.slice(0, output.indexOf('\n'))) : undefined;
 }

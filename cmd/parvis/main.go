@@ -187,6 +187,7 @@ func (*versionCommand) Run(p *program) error {
 
 type demoCommand struct {
 	Port        int  `default:"8080" help:"Port of the sign-in pages on localhost; 0 takes a free one."`
+	OtherPort   int  `default:"8081" help:"Port of the other region's pages on us.localhost; 0 takes a free one."`
 	MailboxPort int  `default:"8025" help:"Port of the mailbox page on mailbox.localhost; 0 takes a free one."`
 	JSON        bool `help:"Print the addresses as one line of JSON."`
 	Verbose     bool `help:"Log every request to standard error."`
@@ -199,7 +200,7 @@ func (c *demoCommand) Run(p *program) error {
 		level = slog.LevelInfo
 	}
 	return demo.Run(p.ctx, demo.Options{
-		Port: c.Port, MailboxPort: c.MailboxPort, JSON: c.JSON, Out: p.out,
+		Port: c.Port, OtherPort: c.OtherPort, MailboxPort: c.MailboxPort, JSON: c.JSON, Out: p.out,
 		Log: slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: level})),
 	})
 }

@@ -1,6 +1,6 @@
-// Package demo shows Parvis to somebody who has nothing but the program: a
-// server on loopback, two sample organizations and a mailbox, all in one process
-// and a temporary folder. It builds everything through the ordinary functions,
+// Package demo shows Parvis to somebody who has nothing but the program: two
+// regions on loopback, sample organizations and a mailbox, all in one process and
+// a temporary folder. It builds everything through the ordinary functions,
 // and no password is known before somebody creates one.
 package demo
 
@@ -27,15 +27,18 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/mailbox"
+	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
 
 // Options are what the command line says.
 type Options struct {
-	Port        int // of the pages; a free one where 0
+	Port        int // of the first region's pages; a free one where 0
+	OtherPort   int // of the other region's pages; a free one where 0
 	MailboxPort int // of the mailbox; a free one where 0
 	JSON        bool
 	Out         io.Writer
@@ -44,106 +47,162 @@ type Options struct {
 
 // A sample is one organization of the demo.
 type sample struct {
+	region string
 	directory.NewOrganization
 	owner, email string
 	password     credential.Rules
 	session      session.Rules
 }
 
-// samples are the two: one as customers ask for, one as NIST advises.
+// samples are two in one region, one as customers ask for and one as NIST
+// advises, and one in the other region.
 func samples() []sample {
 	const day = 24 * time.Hour
 	return []sample{{
+		region:          "eu",
 		NewOrganization: directory.NewOrganization{DisplayName: "Meridian Freight", ShortName: "meridian", Language: "en"},
 		owner:           "Ana Duarte", email: "ana@meridian.example",
 		password: credential.Classic,
 		session:  session.Rules{Idle: session.Idle, Absolute: session.Absolute},
 	}, {
+		region:          "eu",
 		NewOrganization: directory.NewOrganization{DisplayName: "Lumen Health", ShortName: "lumen", Language: "en", InvitationLifetime: 3 * day},
 		owner:           "Lin Okafor", email: "lin@lumen.example",
 		password: credential.Modern,
 		session:  session.Rules{Idle: session.Idle, Absolute: session.ModernAbsolute},
+	}, {
+		region:          "us",
+		NewOrganization: directory.NewOrganization{DisplayName: "Cobalt Air", ShortName: "cobalt", Language: "en"},
+		owner:           "Noor Haddad", email: "noor@cobalt.example",
+		password: credential.Classic,
+		session:  session.Rules{Idle: session.Idle, Absolute: session.Absolute},
 	}}
 }
 
 // Addresses is what a browser test wants to know, and the form of --json.
 type Addresses struct {
 	Address string            `json:"address"`
+	Other   string            `json:"other"` // of the other region
 	Mailbox string            `json:"mailbox"`
 	Links   map[string]string `json:"links"` // short name → the owner's set-up link
 }
 
 // Run runs the demo until ctx ends, and leaves nothing behind.
 func Run(ctx context.Context, o Options) (err error) {
-	pages, err := listen(ctx, o.Port, "the pages", "--port")
+	s := &show{o: o}
+	defer func() { err = errors.Join(err, s.close()) }()
+	first, err := s.listen(ctx, o.Port, "the pages", "--port")
 	if err != nil {
 		return err
 	}
-	defer pages.Close() //nolint:errcheck // Once it served, it is closed already.
-	letters, err := listen(ctx, o.MailboxPort, "the mailbox", "--mailbox-port")
+	other, err := s.listen(ctx, o.OtherPort, "the other region's pages", "--other-port")
 	if err != nil {
 		return err
 	}
-	defer letters.Close() //nolint:errcheck // As above.
-	folder, err := os.MkdirTemp("", "parvis-demo-")
-	if err != nil {
+	if s.letters, err = s.listen(ctx, o.MailboxPort, "the mailbox", "--mailbox-port"); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	d, err := db.Open(ctx, filepath.Join(folder, "parvis.db"))
-	if err != nil {
+	s.mailbox = "mailbox.localhost:" + port(s.letters)
+	if s.folder, err = os.MkdirTemp("", "parvis-demo-"); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	if _, err := d.Migrate(ctx); err != nil {
+	if s.box, err = mailbox.Start(ctx, "127.0.0.1:0", mailbox.Options{}); err != nil {
 		return err
 	}
-	box, err := mailbox.Start(ctx, "127.0.0.1:0", mailbox.Options{})
-	if err != nil {
-		return err
+	// Each region has a name of its own: browsers send cookies to every port.
+	regions := []page.Region{
+		{ID: "eu", Address: "http://localhost:" + port(first), Names: map[i18n.Tag]string{"en": "Europe", "fr": "Europe"}},
+		{ID: "us", Address: "http://us.localhost:" + port(other), Names: map[i18n.Tag]string{"en": "Americas", "fr": "Amériques"}},
 	}
-	defer box.Close()
-	s := &show{
-		o: o, db: d, box: box, pages: pages, letters: letters,
-		base:    &url.URL{Scheme: "http", Host: "localhost:" + port(pages)},
-		mailbox: "mailbox.localhost:" + port(letters),
+	for i, l := range []net.Listener{first, other} {
+		if err := s.open(ctx, page.Regions{Here: regions[i].ID, All: regions}, regions[i].Address, l); err != nil {
+			return err
+		}
 	}
 	return s.run(ctx)
 }
 
 // show is a demo with its doors open.
 type show struct {
-	o              Options
-	db             *db.DB
-	box            *mailbox.Mailbox
-	pages, letters net.Listener
-	base           *url.URL
-	mailbox        string // host and port
+	o             Options
+	folder        string
+	listeners     []net.Listener
+	letters       net.Listener
+	box           *mailbox.Mailbox
+	mailbox       string // host and port
+	installations []installation
 }
 
-func (s *show) run(ctx context.Context) error {
-	a, err := app.New(app.Settings{
-		DB: s.db, Keys: secret.NewKeys(), Base: s.base, From: "no-reply@parvis.example",
-		SMTP: &mail.SMTP{Address: s.box.Address(), TLS: mail.NoTLS}, Log: s.o.Log,
-	})
+// installation is one region, with a database and keys of its own.
+type installation struct {
+	*app.App
+	region  string
+	address string
+	pages   net.Listener
+	db      *db.DB
+}
+
+// close leaves nothing behind of what was opened so far.
+func (s *show) close() error {
+	var all error
+	for _, l := range s.listeners {
+		l.Close() //nolint:errcheck // Once it served, it is closed already.
+	}
+	if s.box != nil {
+		s.box.Close()
+	}
+	for _, i := range s.installations {
+		all = errors.Join(all, i.db.Close())
+	}
+	if s.folder != "" {
+		all = errors.Join(all, os.RemoveAll(s.folder))
+	}
+	return all
+}
+
+// open builds a region with its sample organizations.
+func (s *show) open(ctx context.Context, regions page.Regions, address string, pages net.Listener) error {
+	base, err := url.Parse(address)
 	if err != nil {
 		return err
 	}
+	d, err := db.Open(ctx, filepath.Join(s.folder, regions.Here+".db"))
+	if err != nil {
+		return err
+	}
+	s.installations = append(s.installations, installation{region: regions.Here, address: address, pages: pages, db: d})
+	i := &s.installations[len(s.installations)-1]
+	if _, err := d.Migrate(ctx); err != nil {
+		return err
+	}
+	if i.App, err = app.New(app.Settings{
+		DB: d, Keys: secret.NewKeys(), Base: base, From: "no-reply@parvis.example", Regions: regions,
+		SMTP: &mail.SMTP{Address: s.box.Address(), TLS: mail.NoTLS}, Log: s.o.Log,
+	}); err != nil {
+		return err
+	}
 	for _, sample := range samples() {
-		if err := s.add(ctx, a, sample); err != nil {
+		if sample.region != regions.Here {
+			continue
+		}
+		if err := i.add(ctx, sample); err != nil {
 			return fmt.Errorf("making %s: %w", sample.DisplayName, err)
 		}
 	}
+	return nil
+}
+
+func (s *show) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var work sync.WaitGroup
-	work.Go(func() { a.Run(ctx) })
-	work.Go(func() {
-		stop(serving.Run(ctx, s.o.Log,
-			serving.Server{Listener: s.pages, Handler: a.Site},
-			serving.Server{Listener: s.letters, Handler: s.onlyUnder(s.mailbox, s.box.Handler())}))
-	})
-	err = s.tell(ctx)
+	servers := []serving.Server{{Listener: s.letters, Handler: s.onlyUnder(s.mailbox, s.box.Handler())}}
+	for _, i := range s.installations {
+		work.Go(func() { i.Run(ctx) })
+		servers = append(servers, serving.Server{Listener: i.pages, Handler: i.Site})
+	}
+	work.Go(func() { stop(serving.Run(ctx, s.o.Log, servers...)) })
+	err := s.tell(ctx)
 	if err != nil {
 		stop(err)
 	}
@@ -158,8 +217,8 @@ func (s *show) run(ctx context.Context) error {
 }
 
 // add makes a sample organization and invites its owner, as an operator does.
-func (s *show) add(ctx context.Context, a *app.App, sample sample) error {
-	return s.db.Update(ctx, func(tx *db.Tx) error {
+func (i *installation) add(ctx context.Context, sample sample) error {
+	return i.db.Update(ctx, func(tx *db.Tx) error {
 		operator := directory.Operator()
 		org, err := directory.CreateOrganization(ctx, tx, operator, sample.NewOrganization)
 		if err != nil {
@@ -171,7 +230,7 @@ func (s *show) add(ctx context.Context, a *app.App, sample sample) error {
 		if err := session.SetRules(ctx, tx, directory.Operator(), org.ID, sample.session); err != nil {
 			return err
 		}
-		_, err = a.Invitations.Send(ctx, tx, operator, org, directory.NewInvitation{
+		_, err = i.Invitations.Send(ctx, tx, operator, org, directory.NewInvitation{
 			Email: sample.email, Name: sample.owner, Role: directory.Owner, Language: sample.Language,
 		})
 		return err
@@ -185,9 +244,12 @@ const firstLetters = 30 * time.Second
 func (s *show) tell(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, firstLetters)
 	defer cancel()
-	told := Addresses{Address: s.base.String(), Mailbox: "http://" + s.mailbox, Links: map[string]string{}}
+	told := Addresses{
+		Address: s.installations[0].address, Other: s.installations[1].address,
+		Mailbox: "http://" + s.mailbox, Links: map[string]string{},
+	}
 	for _, sample := range samples() {
-		link, err := s.linkTo(waiting, sample.email)
+		link, err := s.linkTo(waiting, sample)
 		if err != nil {
 			return err
 		}
@@ -196,7 +258,8 @@ func (s *show) tell(ctx context.Context) error {
 	if s.o.JSON {
 		return json.NewEncoder(s.o.Out).Encode(told)
 	}
-	_, err := fmt.Fprintf(s.o.Out, script, told.Links["meridian"], told.Mailbox, told.Links["lumen"], told.Address)
+	_, err := fmt.Fprintf(s.o.Out, script, told.Links["meridian"], told.Mailbox, told.Links["lumen"],
+		told.Links["cobalt"], told.Address, told.Address)
 	return err
 }
 
@@ -215,6 +278,13 @@ const script = `Parvis is running, on this machine only. Try this:
     You are Lin, its owner:
     %s
 
+ 5  All this is in the region Europe. Cobalt Air is in the region Americas, an installation
+    with its own database and address. You are Noor, its owner:
+    %s
+
+    Sign out there. Then name cobalt and choose Americas here, and you are led back:
+    %s/sign-in?more
+
 Close the browser and come back: you are still signed in. This is the front page:
     %s
 
@@ -222,17 +292,19 @@ Ctrl-C ends the demo and removes everything.
 `
 
 // linkTo takes the link out of the letter that arrived.
-func (s *show) linkTo(ctx context.Context, address string) (string, error) {
-	letters, err := s.box.Wait(ctx, address, 1)
+func (s *show) linkTo(ctx context.Context, to sample) (string, error) {
+	letters, err := s.box.Wait(ctx, to.email, 1)
 	if err != nil {
 		return "", err
 	}
-	for _, link := range letters[0].Links {
-		if strings.HasPrefix(link, s.base.String()+"/invitation/") {
-			return link, nil
+	for _, i := range s.installations {
+		for _, link := range letters[0].Links {
+			if i.region == to.region && strings.HasPrefix(link, i.address+"/invitation/") {
+				return link, nil
+			}
 		}
 	}
-	return "", fmt.Errorf("the letter to %s has no link to %s", address, s.base)
+	return "", fmt.Errorf("the letter to %s has no link into its region", to.email)
 }
 
 // onlyUnder answers under one name: a page elsewhere whose name was made to
@@ -248,10 +320,13 @@ func (s *show) onlyUnder(host string, h http.Handler) http.Handler {
 }
 
 // listen opens a port on loopback, or says how to choose another.
-func listen(ctx context.Context, port int, what, flag string) (net.Listener, error) {
+func (s *show) listen(ctx context.Context, port int, what, flag string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("port %d, for %s, is taken by another program. Choose another with %s, or %s 0 for a free one", port, what, flag, flag)
+	}
+	if err == nil {
+		s.listeners = append(s.listeners, l)
 	}
 	return l, err
 }

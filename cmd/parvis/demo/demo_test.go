@@ -117,22 +117,26 @@ func request(t *testing.T, address string, form url.Values) *http.Request {
 	return r
 }
 
-func TestBothOwnersGetInWithTheLinksThatAreTold(t *testing.T) {
+func TestEveryOwnerGetsInWithTheLinkThatIsTold(t *testing.T) {
 	told, log, temporary, end := start(t)
 	defer end()
 	for short, password := range map[string]string{
 		"meridian": "Seven zebras ride 9 trams!",   // classic rules want every kind of character
 		"lumen":    "seven zebras ride nine trams", // modern rules want length alone
+		"cobalt":   "Seven zebras ride 9 trams!",
 	} {
-		c, link := newBrowser(t), told.Links[short]
-		if !strings.HasPrefix(link, told.Address+"/invitation/") {
+		c, link, region := newBrowser(t), told.Links[short], told.Address
+		if short == "cobalt" {
+			region = told.Other
+		}
+		if !strings.HasPrefix(link, region+"/invitation/") {
 			t.Fatalf("%s has the link %q", short, link)
 		}
 		if status, _, body := do(t, c, request(t, link, nil)); status != http.StatusOK {
 			t.Fatalf("%s: the link is answered %d\n%s", short, status, body)
 		}
 		status, at, body := do(t, c, request(t, link, url.Values{"name": {"Owner"}, "password": {password}, "repetition": {password}}))
-		if status != http.StatusOK || at != told.Address+"/o/"+short+"/home" {
+		if status != http.StatusOK || at != region+"/o/"+short+"/home" {
 			t.Errorf("%s: arrived at %s (%d)\n%s", short, at, status, body)
 		}
 	}
@@ -169,6 +173,37 @@ func TestTheMailboxShowsLettersUnderItsOwnNameOnly(t *testing.T) {
 	}
 }
 
+func TestTheOtherRegionIsReachedAndSharesNothing(t *testing.T) {
+	told, _, _, end := start(t)
+	defer end()
+	c := newBrowser(t)
+	password := "Seven zebras ride 9 trams!"
+	for _, short := range []string{"meridian", "cobalt"} {
+		form := url.Values{"name": {"Owner"}, "password": {password}, "repetition": {password}}
+		do(t, c, request(t, told.Links[short], nil))
+		if status, at, _ := do(t, c, request(t, told.Links[short], form)); status != http.StatusOK || !strings.HasSuffix(at, "/o/"+short+"/home") {
+			t.Fatalf("%s: arrived at %s (%d)", short, at, status)
+		}
+	}
+	// One browser, two doors open, and neither shows what is behind the other.
+	for region, short := range map[string]string{told.Address: "meridian", told.Other: "cobalt"} {
+		_, at, _ := do(t, c, request(t, region, nil))
+		if at != region+"/o/"+short+"/home" {
+			t.Errorf("%s leads to %s", region, at)
+		}
+		other := map[string]string{"meridian": "cobalt", "cobalt": "meridian"}[short]
+		if status, _, _ := do(t, c, request(t, region+"/o/"+other, nil)); status != http.StatusNotFound {
+			t.Errorf("%s knows %s: %d", region, other, status)
+		}
+	}
+	// Who is not known in the first region is led to the other one.
+	form := url.Values{"organization": {"cobalt"}, "email": {"noor@cobalt.example"}, "password": {"x"}, "region": {"us"}}
+	_, _, body := do(t, c, request(t, told.Address+"/sign-in", form))
+	if !strings.Contains(body, `href="`+told.Other+`/sign-in?organization=cobalt#email=noor%40cobalt.example"`) {
+		t.Errorf("no way to the other region:\n%s", body)
+	}
+}
+
 func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -179,7 +214,7 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for flag, o := range map[string]Options{"--port": {Port: taken}, "--mailbox-port": {MailboxPort: taken}} {
+	for flag, o := range map[string]Options{"--port": {Port: taken}, "--other-port": {OtherPort: taken}, "--mailbox-port": {MailboxPort: taken}} {
 		err := Run(t.Context(), o)
 		if err == nil || !strings.Contains(err.Error(), "port "+port(l)) || !strings.Contains(err.Error(), flag+" 0") {
 			t.Errorf("%s: got %v", flag, err)
@@ -195,7 +230,7 @@ func TestWhatIsPrintedNamesEveryAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"http://localhost:", "http://mailbox.localhost:", "/invitation/", "Ctrl-C"} {
+	for _, want := range []string{"http://localhost:", "http://us.localhost:", "http://mailbox.localhost:", "/invitation/", "Ctrl-C"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

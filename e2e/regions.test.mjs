@@ -1,0 +1,152 @@
+// Two regions in a real browser: from the sign-in page of one to that of the
+// other, with nothing secret on the way and no policy broken.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { axe, launch, shot, startDemo } from './lib.mjs';
+
+const password = 'Seven zebras ride 9 trams!';
+const email = 'noor@cobalt.example';
+
+describe('between two regions', () => {
+  let demo;
+  const complaints = []; // what the pages wrote to the console, policy violations among it
+  const requests = []; // every address that was asked for, as servers see it
+
+  const open = async (options = {}) => {
+    const context = await launch(options);
+    context.setDefaultTimeout(15_000);
+    context.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
+    context.on('weberror', (error) => complaints.push(String(error.error())));
+    context.on('request', (request) => requests.push(`${request.url()} ${request.headers().referer ?? ''}`));
+    return context;
+  };
+
+  // choose opens the first region, types what a person types and picks the other.
+  const choose = async (page, path) => {
+    await page.goto(demo.address + path);
+    assert.equal(await page.locator('select[name=region]').evaluate((s) => s.selectedOptions[0].text), 'Europe', 'the page says where it is');
+    await page.locator('input[name=organization]').fill('cobalt');
+    await page.locator('input[name=email]').fill(email);
+    await page.locator('select[name=region]').selectOption({ label: 'Americas' });
+  };
+
+  before(async () => {
+    demo = await startDemo();
+    const owner = await open();
+    const page = await owner.newPage();
+    await page.goto(demo.links.cobalt);
+    await page.locator('input[name=password]').fill(password);
+    await page.locator('input[name=repetition]').fill(password);
+    await page.locator('#main button').last().click();
+    await page.waitForURL(`${demo.other}/o/cobalt/home`);
+    assert.match(await page.locator('header .chip').first().innerText(), /Americas/);
+    await owner.close();
+  });
+  after(async () => demo?.stop());
+
+  test('More sign-in options leads to the other region, organization and e-mail filled in, and in', async () => {
+    const browser = await open();
+    const page = await browser.newPage();
+    await page.goto(`${demo.address}/sign-in`);
+    await page.getByRole('link', { name: 'More sign-in options' }).click();
+    await page.locator('select[name=region]').waitFor();
+    await shot(page, 'regions');
+    await axe(page);
+    await choose(page, '/sign-in?more');
+    await page.getByRole('button', { name: 'Go to this region' }).click();
+    await page.waitForURL(`${demo.other}/sign-in?organization=cobalt`);
+    await page.waitForFunction(() => location.hash === '');
+    assert.equal(await page.locator('input[name=organization]').inputValue(), 'cobalt');
+    assert.equal(await page.locator('input[name=email]').inputValue(), email);
+    assert.equal(await page.evaluate(() => document.activeElement.name), 'password', 'the password is what is left to type');
+    assert.equal(await page.locator('select[name=region]').evaluate((s) => s.selectedOptions[0].text), 'Americas');
+    await axe(page);
+    await page.locator('input[name=password]').fill(password);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`${demo.other}/o/cobalt/home`);
+    // The first region learned nothing of it.
+    await page.goto(`${demo.address}/o/cobalt/home`);
+    assert.ok(!page.url().startsWith(demo.other));
+    assert.match(await page.locator('main').innerText(), /No organization|no page/i);
+    await browser.close();
+  });
+
+  test('a password typed before the region was chosen stays behind', async () => {
+    const browser = await open();
+    const page = await browser.newPage();
+    await choose(page, '/sign-in?more');
+    await page.locator('input[name=password]').fill(password);
+    const bodies = [];
+    page.on('request', (request) => request.url().startsWith(demo.other) && bodies.push(request.postData() ?? ''));
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await page.waitForURL(`${demo.other}/sign-in?organization=cobalt`);
+    assert.equal(await page.locator('input[name=password]').inputValue(), '');
+    assert.ok(bodies.length > 0 && !bodies.join().includes('zebras'));
+    await browser.close();
+  });
+
+  test('without scripts the page leads on too, and the e-mail is typed again', async () => {
+    const browser = await open({ javaScriptEnabled: false });
+    const page = await browser.newPage();
+    await choose(page, '/sign-in?more');
+    await page.getByRole('button', { name: 'Go to this region' }).click();
+    await page.waitForURL(`${demo.other}/sign-in?organization=cobalt**`);
+    assert.equal(await page.locator('input[name=organization]').inputValue(), 'cobalt');
+    assert.equal(await page.locator('input[name=email]').inputValue(), '');
+    await page.locator('input[name=email]').fill(email);
+    await page.locator('input[name=password]').fill(password);
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await page.waitForURL(`${demo.other}/o/cobalt/home`);
+    await browser.close();
+  });
+
+  test('the link of the page that leaves works where the refresh does not', async () => {
+    const browser = await open();
+    const page = await browser.newPage();
+    await choose(page, '/sign-in?more');
+    // What a browser that follows no refresh would show.
+    await page.route('**/sign-in', async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, body: (await answer.text()).replace(/<meta http-equiv="refresh"[^>]*>/, '') });
+    });
+    await page.getByRole('button', { name: 'Go to this region' }).click();
+    const link = page.getByRole('link', { name: 'Go to Americas' });
+    await link.waitFor();
+    await shot(page, 'region-leave');
+    await axe(page);
+    await page.unroute('**/sign-in');
+    await link.click();
+    await page.waitForURL(`${demo.other}/sign-in?organization=cobalt`);
+    assert.equal(await page.locator('input[name=email]').inputValue(), email);
+    await browser.close();
+  });
+
+  test('a forgotten password and a forgotten name lead to the other region', async () => {
+    const browser = await open();
+    const page = await browser.newPage();
+    await choose(page, '/forgot-password');
+    await axe(page);
+    await page.getByRole('button', { name: 'Go to this region' }).click();
+    await page.waitForURL(`${demo.other}/forgot-password?organization=cobalt`);
+    assert.equal(await page.locator('input[name=email]').inputValue(), email);
+    await page.goto(`${demo.address}/forgot-organization`);
+    await shot(page, 'forgot-organization');
+    await axe(page);
+    await page.getByRole('link', { name: 'Ask in the region Americas' }).click();
+    await page.waitForURL(`${demo.other}/forgot-organization`);
+    await browser.close();
+  });
+
+  test('no server saw the e-mail, no page broke its own policy', () => {
+    // A fragment is shown by the tools and sent to no server.
+    for (const line of requests) {
+      const seen = line.replace(/#\S*/, '');
+      assert.ok(!seen.includes('noor') && !seen.includes('zebras'), line);
+      assert.ok(!/ \S/.test(line), `a referrer: ${line}`);
+    }
+    const bad = complaints.filter((text) => !/Failed to load resource.*(404|422)/.test(text));
+    assert.deepEqual(bad, []);
+    assert.doesNotMatch(demo.output(), /policy report/);
+  });
+});
