@@ -246,6 +246,65 @@ create table password_rules (
   reset_lifetime bigint  not null   -- microseconds that the link of a reset lives
 );
 
+create table second_step_rules (
+  org_id        text    not null constraint second_step_rules_pk primary key references organizations (id),
+  required_from bigint,           -- everybody who signs in natively needs one from then on; null leaves it to each
+  privileged    boolean not null, -- owners and administrators need one
+  tolerance     bigint  not null, -- steps of 30 seconds that an app's clock may differ by: 0 or 1
+  passwordless  boolean not null  -- a passkey that verified its user is enough
+);
+
+create table totp_seeds (
+  org_id       text   not null,
+  id           text   not null,
+  user_id      text   not null,
+  name         text   not null,
+  seed         text   not null,  -- sealed for this row
+  bound_to     text   not null,  -- the attempt or session that began it
+  last_step    bigint not null,  -- of the last code that was accepted: none works twice, nor an older one
+  created_at   bigint not null,
+  confirmed_at bigint,           -- null until the first right code
+  used_at      bigint,
+  constraint totp_seeds_pk primary key (org_id, id),
+  constraint totp_seeds_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index totp_seeds_user on totp_seeds (org_id, user_id);
+
+create table passkeys (
+  org_id        text    not null,
+  id            text    not null,
+  user_id       text    not null,
+  name          text    not null,
+  credential_id text    not null,  -- base64url
+  user_handle   text    not null,  -- base64url of 64 random bytes, the same for all of a user's
+  record        text    not null,  -- the credential record (WebAuthn L3 §4) as JSON
+  created_at    bigint  not null,
+  used_at       bigint,
+  constraint passkeys_pk primary key (org_id, id),
+  constraint passkeys_credential_id_uq unique (credential_id),
+  constraint passkeys_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index passkeys_user on passkeys (org_id, user_id);
+
+create table recovery_codes (
+  org_id     text   not null,
+  id         text   not null,
+  user_id    text   not null,
+  hash       text   not null,  -- the set's codes share cost, pepper and salt
+  created_at bigint not null,
+  used_at    bigint,
+  constraint recovery_codes_pk primary key (org_id, id),
+  constraint recovery_codes_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index recovery_codes_user on recovery_codes (org_id, user_id);
+
+-- What may happen once: the hash of a challenge that was answered.
+create table replays (
+  id         text   not null constraint replays_pk primary key,
+  expires_at bigint not null
+);
+create index replays_expires_at on replays (expires_at);
+
 create table session_rules (
   org_id   text   not null constraint session_rules_pk primary key references organizations (id),
   idle     bigint not null,  -- microseconds

@@ -1,0 +1,119 @@
+package credential
+
+import (
+	"context"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+)
+
+// Factors are the second steps that a user owns.
+type Factors struct {
+	Apps     []App
+	Passkeys []Passkey
+	Recovery int // codes that still work
+}
+
+// Any tells that the user owns one. Recovery codes alone are none: they stand in
+// for a device that was lost.
+func (f Factors) Any() bool { return len(f.Apps)+len(f.Passkeys) > 0 }
+
+// PasskeyLast tells that a passkey was used or added later than any app: it is
+// asked for first (journeys 5.5).
+func (f Factors) PasskeyLast() bool {
+	latest := func(t, u time.Time) time.Time {
+		if u.After(t) {
+			return u
+		}
+		return t
+	}
+	var app, key time.Time
+	for _, a := range f.Apps {
+		app = latest(app, latest(a.CreatedAt, a.UsedAt))
+	}
+	for _, k := range f.Passkeys {
+		key = latest(key, latest(k.CreatedAt, k.UsedAt))
+	}
+	return key.After(app)
+}
+
+// FactorsOf lists what a user owns.
+func (a *Authenticators) FactorsOf(ctx context.Context, r db.Reader, o Owner) (Factors, error) {
+	var f Factors
+	var err error
+	if f.Apps, err = a.apps(ctx, r, o, `and confirmed_at is not null`); err != nil {
+		return Factors{}, err
+	}
+	if f.Passkeys, err = PasskeysOf(ctx, r, o); err != nil {
+		return Factors{}, err
+	}
+	f.Recovery, err = RecoveryCodesLeft(ctx, r, o)
+	return f, err
+}
+
+// ErrDeviceGone says that a device was removed already, or is somebody else's.
+var ErrDeviceGone = fault.New(fault.NotFound, "credential.device_gone")
+
+// deviceTables are where devices are, by the prefix of their ids.
+func deviceTable(id string) string {
+	if len(id) > 3 && id[:3] == "pk_" {
+		return "passkeys"
+	}
+	return "totp_seeds"
+}
+
+// RenameDevice gives one of the user's devices another name.
+func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) error {
+	name, err := directory.CleanName(name, "device")
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, `
+		update `+deviceTable(id)+` set name = $1
+		where org_id = $2 and user_id = $3 and id = $4`, name, string(o.OrgID), string(o.UserID), id)
+	if err == nil && n == 0 {
+		err = ErrDeviceGone
+	}
+	return err
+}
+
+// RemoveDevice removes one of the user's devices. Whether the last may go is the
+// caller's to decide.
+func RemoveDevice(ctx context.Context, tx *db.Tx, o Owner, id string) error {
+	n, err := tx.Exec(ctx, `
+		delete from `+deviceTable(id)+`
+		where org_id = $1 and user_id = $2 and id = $3`, string(o.OrgID), string(o.UserID), id)
+	if err == nil && n == 0 {
+		err = ErrDeviceGone
+	}
+	return err
+}
+
+// RemoveAllDevices removes every second step of a user: what an administrator's
+// reset does.
+func RemoveAllDevices(ctx context.Context, tx *db.Tx, o Owner) error {
+	for _, table := range []string{"totp_seeds", "passkeys", "recovery_codes"} {
+		if _, err := tx.Exec(ctx, `
+			delete from `+table+`
+			where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SweepOnce removes what was used once long enough ago, and apps that were begun
+// and never confirmed.
+func SweepOnce(ctx context.Context, d *db.DB) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		if _, err := tx.Exec(ctx, `delete from replays where expires_at <= $1`, db.Time(tx.Now())); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			delete from totp_seeds
+			where confirmed_at is null and created_at <= $1`, db.Time(tx.Now().Add(-EnrolmentLifetime)))
+		return err
+	})
+}

@@ -1,0 +1,408 @@
+package credential
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/secret"
+)
+
+// The faults of passkeys. ErrPasskeyRefused is the one sentence for every check
+// that fails: which one it was goes to the log.
+var (
+	ErrPasskeyRefused = fault.New(fault.Invalid, "credential.passkey_refused")
+	ErrPasskeyKnown   = fault.New(fault.Invalid, "credential.passkey_known")
+	ErrCeremonyOver   = fault.New(fault.Invalid, "credential.ceremony_over")
+)
+
+const (
+	// CeremonyLifetime is how long a challenge may be answered (R-PSK-01).
+	CeremonyLifetime = 5 * time.Minute
+
+	handleBytes       = 64   // WebAuthn L3 §14.6.1: random, no personal data
+	longestCredential = 1023 // bytes of a credential id (WebAuthn L3 §7.1 step 25)
+	// LongestResponse is how many bytes of an authenticator's answer are read.
+	LongestResponse = 32 << 10
+)
+
+// Passkey is a WebAuthn credential of a user.
+type Passkey struct {
+	ID        string
+	Name      string
+	CreatedAt time.Time
+	UsedAt    time.Time // zero before the first use
+	owner     Owner
+	handle    []byte
+	record    webauthn.Credential
+}
+
+// AAGUID names the model of the authenticator; zeros where it does not say.
+func (p Passkey) AAGUID() []byte { return p.record.Authenticator.AAGUID }
+
+// Synced tells that the passkey may live on several devices.
+func (p Passkey) Synced() bool { return p.record.Flags.BackupEligible }
+
+// CredentialID is how the authenticator and the browser know it, in base64url.
+func (p Passkey) CredentialID() string { return base64.RawURLEncoding.EncodeToString(p.record.ID) }
+
+// Ceremony is what a challenge was made for: an answer to one is none to another.
+type Ceremony string
+
+// The ceremonies.
+const (
+	Registration Ceremony = "registration"
+	SecondStep   Ceremony = "second step"  // of a known user: one factor beside another
+	Alone        Ceremony = "passkey alone" // of nobody known yet: the authenticator verifies its user
+)
+
+// Passkeys runs ceremonies. Build it once.
+//
+// A ceremony's state is sealed and given to the browser, so that a page which
+// offers a passkey writes nothing; the first answer, right or wrong, inserts the
+// hash of its challenge into replays, which no second one can (decision 0026).
+type Passkeys struct {
+	party *webauthn.WebAuthn
+	box   secret.Box
+}
+
+// NewPasskeys makes the relying party: id is a domain, origins are those that
+// its pages have, name is shown by authenticators.
+func NewPasskeys(sealing secret.Ring, id, name string, origins ...string) (*Passkeys, error) {
+	party, err := webauthn.New(&webauthn.Config{
+		RPID: id, RPDisplayName: name, RPOrigins: origins,
+		AttestationPreference: protocol.PreferNoAttestation,
+		AuthenticatorSelection: protocol.AuthenticatorSelection{
+			ResidentKey: protocol.ResidentKeyRequirementPreferred, UserVerification: protocol.VerificationPreferred,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("passkeys of %s: %w", id, err)
+	}
+	return &Passkeys{party, secret.NewBox(sealing, "passkey ceremonies")}, nil
+}
+
+// open is a ceremony that waits for its answer.
+type open struct {
+	Ceremony Ceremony             `json:"ceremony"`
+	BoundTo  string               `json:"bound_to"`
+	Ends     time.Time            `json:"ends"`
+	Session  webauthn.SessionData `json:"session"`
+}
+
+func (p *Passkeys) seal(c Ceremony, boundTo string, s *webauthn.SessionData, now time.Time) (string, error) {
+	plain, err := json.Marshal(open{c, boundTo, now.Add(CeremonyLifetime), *s})
+	if err != nil {
+		return "", err
+	}
+	return p.box.Seal(plain, "ceremony"), nil
+}
+
+// Claim ends a ceremony, whatever its answer is worth: of many answers one goes
+// on. It is a transaction of its own, so that a refusal does not undo it.
+func (p *Passkeys) Claim(ctx context.Context, d *db.DB, sealed string, c Ceremony, boundTo string) (Claimed, error) {
+	plain, err := p.box.Open(sealed, "ceremony")
+	if err != nil {
+		return Claimed{}, ErrCeremonyOver
+	}
+	var o open
+	if err := json.Unmarshal(plain, &o); err != nil {
+		return Claimed{}, ErrCeremonyOver
+	}
+	if o.Ceremony != c || o.BoundTo != boundTo || !d.Now().Before(o.Ends) {
+		return Claimed{}, ErrCeremonyOver
+	}
+	first := false
+	err = d.Exec(ctx, func(func(...any) error) error {
+		first = true
+		return nil
+	}, `
+		insert into replays (id, expires_at) values ($1, $2)
+		on conflict (id) do nothing
+		returning id`, base64.RawURLEncoding.EncodeToString(secret.MAC([]byte("challenge"), o.Session.Challenge)), db.Time(o.Ends))
+	if err == nil && !first {
+		err = ErrCeremonyOver
+	}
+	return Claimed{o}, err
+}
+
+// Claimed is a ceremony that this answer alone may end.
+type Claimed struct{ open open }
+
+// subject is a user as the library wants it.
+type subject struct {
+	handle        []byte
+	name, display string
+	credentials   []webauthn.Credential
+}
+
+func (s subject) WebAuthnID() []byte                         { return s.handle }
+func (s subject) WebAuthnName() string                       { return s.name }
+func (s subject) WebAuthnDisplayName() string                { return s.display }
+func (s subject) WebAuthnCredentials() []webauthn.Credential { return s.credentials }
+
+func subjectOf(u directory.User, keys []Passkey) subject {
+	s := subject{name: u.Email, display: u.Name}
+	for _, k := range keys {
+		s.handle = k.handle
+		s.credentials = append(s.credentials, k.record)
+	}
+	if s.handle == nil {
+		s.handle = secret.Bytes(handleBytes)
+	}
+	return s
+}
+
+// BeginRegistration makes the options for a new passkey of a user, as JSON for
+// the browser, and the sealed ceremony.
+func (p *Passkeys) BeginRegistration(ctx context.Context, r db.Reader, u directory.User, boundTo string, now time.Time) (options []byte, sealed string, err error) {
+	keys, err := PasskeysOf(ctx, r, Owner{u.OrgID, u.ID})
+	if err != nil {
+		return nil, "", err
+	}
+	who := subjectOf(u, keys)
+	exclude := make([]protocol.CredentialDescriptor, 0, len(who.credentials))
+	for _, c := range who.credentials {
+		exclude = append(exclude, c.Descriptor())
+	}
+	creation, session, err := p.party.BeginRegistration(who, webauthn.WithExclusions(exclude),
+		webauthn.WithCredentialParameters(webauthn.CredentialParametersRecommendedL3()), webauthn.WithExtensions(webauthn.WithExtensionCredProps()))
+	if err != nil {
+		return nil, "", fmt.Errorf("beginning a registration: %w", err)
+	}
+	if options, err = json.Marshal(creation.Response); err != nil {
+		return nil, "", err
+	}
+	sealed, err = p.seal(Registration, boundTo, session, now)
+	return options, sealed, err
+}
+
+// A NewPasskey is a registration that passed every check, for AddPasskey.
+type NewPasskey struct {
+	handle []byte
+	record webauthn.Credential
+}
+
+// Verified tells that the authenticator verified its user when it was made.
+func (n NewPasskey) Verified() bool { return n.record.Flags.UserVerified }
+
+// FinishRegistration checks an authenticator's answer (WebAuthn L3 §7.1).
+func (p *Passkeys) FinishRegistration(c Claimed, response []byte) (NewPasskey, error) {
+	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
+	if err != nil {
+		return NewPasskey{}, refusedPasskey(err)
+	}
+	made, err := p.party.CreateCredential(subject{handle: c.open.Session.UserID}, c.open.Session, parsed)
+	if err != nil {
+		return NewPasskey{}, refusedPasskey(err)
+	}
+	if len(made.ID) == 0 || len(made.ID) > longestCredential {
+		return NewPasskey{}, refusedPasskey(fmt.Errorf("a credential id of %d bytes", len(made.ID)))
+	}
+	made.Attestation = webauthn.CredentialAttestation{} // nobody asks for it again
+	return NewPasskey{c.open.Session.UserID, *made}, nil
+}
+
+// A refusal keeps what was wrong for the log, beside what the person is told.
+func refusedPasskey(why error) error {
+	if detail, ok := errors.AsType[*protocol.Error](why); ok {
+		why = fmt.Errorf("%s: %s (%s)", detail.Type, detail.Details, detail.DevInfo)
+	}
+	return &PasskeyRefusal{why}
+}
+
+// PasskeyRefusal is an answer that failed a check.
+type PasskeyRefusal struct{ Why error }
+
+func (r *PasskeyRefusal) Error() string { return "passkey refused: " + r.Why.Error() }
+
+// Unwrap makes it ErrPasskeyRefused to who shows it.
+func (r *PasskeyRefusal) Unwrap() error { return ErrPasskeyRefused }
+
+// AddPasskey stores a new passkey; ErrPasskeyKnown where anybody has it.
+func AddPasskey(ctx context.Context, tx *db.Tx, o Owner, n NewPasskey, name string) (Passkey, error) {
+	record, err := json.Marshal(n.record)
+	if err != nil {
+		return Passkey{}, err
+	}
+	k := Passkey{ID: secret.NewID("pk"), Name: name, CreatedAt: tx.Now(), owner: o, handle: n.handle, record: n.record}
+	added, err := tx.Exec(ctx, `
+		insert into passkeys (org_id, id, user_id, name, credential_id, user_handle, record, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8)
+		on conflict (credential_id) do nothing`,
+		string(o.OrgID), k.ID, string(o.UserID), name, k.CredentialID(), base64.RawURLEncoding.EncodeToString(n.handle), string(record), db.Time(k.CreatedAt))
+	if err != nil {
+		return Passkey{}, fmt.Errorf("inserting passkey %s: %w", k.ID, err)
+	}
+	if added == 0 {
+		return Passkey{}, ErrPasskeyKnown
+	}
+	return k, nil
+}
+
+// BeginSecondStep makes the options for a user who is known, with the passkeys
+// that they have.
+func (p *Passkeys) BeginSecondStep(ctx context.Context, r db.Reader, u directory.User, boundTo string, now time.Time) (options []byte, sealed string, err error) {
+	keys, err := PasskeysOf(ctx, r, Owner{u.OrgID, u.ID})
+	if err != nil {
+		return nil, "", err
+	}
+	if len(keys) == 0 {
+		return nil, "", ErrPasskeyRefused
+	}
+	assertion, session, err := p.party.BeginLogin(subjectOf(u, keys))
+	return p.begun(SecondStep, assertion, session, boundTo, now, err)
+}
+
+// BeginAlone makes the options for whoever it may be: the same for everybody, so
+// that they tell nothing (R-PSK-08).
+func (p *Passkeys) BeginAlone(boundTo string, now time.Time) (options []byte, sealed string, err error) {
+	assertion, session, err := p.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	return p.begun(Alone, assertion, session, boundTo, now, err)
+}
+
+func (p *Passkeys) begun(c Ceremony, a *protocol.CredentialAssertion, s *webauthn.SessionData, boundTo string, now time.Time, err error) ([]byte, string, error) {
+	if err != nil {
+		return nil, "", fmt.Errorf("beginning an assertion: %w", err)
+	}
+	options, err := json.Marshal(a.Response)
+	if err != nil {
+		return nil, "", err
+	}
+	sealed, err := p.seal(c, boundTo, s, now)
+	return options, sealed, err
+}
+
+// Assertion is an answer that passed every check, for UsePasskey.
+type Assertion struct {
+	Passkey  Passkey
+	Owner    Owner
+	Verified bool // the authenticator verified its user: two factors in one
+	counter  uint32
+}
+
+// FinishAssertion checks an authenticator's answer (WebAuthn L3 §7.2): credential,
+// user handle, user, organization and relying party must all agree.
+func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, c Claimed, response []byte) (Assertion, error) {
+	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
+	if err != nil {
+		return Assertion{}, refusedPasskey(err)
+	}
+	key, err := passkeyByCredential(ctx, r, base64.RawURLEncoding.EncodeToString(parsed.RawID))
+	if err != nil {
+		return Assertion{}, err
+	}
+	who := subject{handle: key.handle, credentials: []webauthn.Credential{key.record}}
+	session := c.open.Session
+	var after *webauthn.Credential
+	if c.open.Ceremony == Alone {
+		_, after, err = p.party.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil }, session, parsed)
+	} else {
+		session.AllowedCredentialIDs = [][]byte{key.record.ID}
+		if !contains(c.open.Session.AllowedCredentialIDs, key.record.ID) {
+			return Assertion{}, refusedPasskey(errors.New("a passkey that was not asked for"))
+		}
+		after, err = p.party.ValidateLogin(who, session, parsed)
+	}
+	if err != nil {
+		return Assertion{}, refusedPasskey(err)
+	}
+	if after.Authenticator.CloneWarning {
+		// A counter that once moved and went back (WebAuthn L3 §7.2 step 22): refused.
+		return Assertion{}, &PasskeyRefusal{ErrCloned}
+	}
+	before := key.record.Authenticator.SignCount
+	key.record = *after
+	return Assertion{key, key.owner, parsed.Response.AuthenticatorData.Flags.HasUserVerified(), before}, nil
+}
+
+// ErrCloned says that a signature counter went back: there may be a copy.
+var ErrCloned = errors.New("the signature counter went back")
+
+func contains(all [][]byte, id []byte) bool {
+	for _, a := range all {
+		if string(a) == string(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// UsePasskey notes that a passkey was used; false where it was removed, or used
+// with a later counter, in between.
+func UsePasskey(ctx context.Context, tx *db.Tx, a Assertion) (bool, error) {
+	now, err := passkeyByCredential(ctx, tx, a.Passkey.CredentialID())
+	if errors.Is(err, ErrPasskeyRefused) {
+		return false, nil
+	}
+	if err != nil || now.owner != a.Owner || now.record.Authenticator.SignCount != a.counter {
+		return false, err
+	}
+	record, err := json.Marshal(a.Passkey.record)
+	if err != nil {
+		return false, err
+	}
+	n, err := tx.Exec(ctx, `
+		update passkeys set record = $1, used_at = $2
+		where org_id = $3 and id = $4`, string(record), db.Time(tx.Now()), string(a.Owner.OrgID), a.Passkey.ID)
+	return n == 1, err
+}
+
+const passkeyColumns = `org_id, user_id, id, name, user_handle, record, created_at, used_at`
+
+func (k *Passkey) scan(scan func(...any) error) error {
+	var handle, record string
+	if err := scan(db.Into(&k.owner.OrgID, &k.owner.UserID, &k.ID, &k.Name, &handle, &record, (*db.Time)(&k.CreatedAt), (*db.Time)(&k.UsedAt))...); err != nil {
+		return err
+	}
+	var err error
+	if k.handle, err = base64.RawURLEncoding.DecodeString(handle); err != nil {
+		return fmt.Errorf("user handle of passkey %s: %w", k.ID, err)
+	}
+	return json.Unmarshal([]byte(record), &k.record)
+}
+
+// PasskeysOf lists a user's passkeys, the oldest first.
+func PasskeysOf(ctx context.Context, r db.Reader, o Owner) ([]Passkey, error) {
+	var all []Passkey
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var k Passkey
+		err := k.scan(scan)
+		all = append(all, k)
+		return err
+	}, `
+		select `+passkeyColumns+`
+		from passkeys
+		where org_id = $1 and user_id = $2
+		order by created_at, id`, string(o.OrgID), string(o.UserID))
+	return all, err
+}
+
+func passkeyByCredential(ctx context.Context, r db.Reader, id string) (Passkey, error) {
+	var found []Passkey
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var k Passkey
+		err := k.scan(scan)
+		found = append(found, k)
+		return err
+	}, `
+		select `+passkeyColumns+`
+		from passkeys
+		where credential_id = $1`, id)
+	if err == nil && len(found) == 0 {
+		err = refusedPasskey(errors.New("a passkey that nobody has"))
+	}
+	if err != nil {
+		return Passkey{}, err
+	}
+	return found[0], nil
+}

@@ -1,0 +1,130 @@
+package credential
+
+import (
+	"context"
+	"encoding/base32"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+const (
+	recoveryCodes = 10
+	recoveryBytes = 10 // 80 bits (R-MFA-06 asks for 64)
+)
+
+// RecoverySet is a new set of codes: the texts to show once, and what is stored.
+type RecoverySet struct {
+	Codes  []string // in groups of four
+	owner  Owner
+	hashes []string
+}
+
+// NewRecoveryCodes makes a set, outside any transaction: ten hashes that share
+// one salt, so that a typed code costs one hash and a look-up.
+func (s *Store) NewRecoveryCodes(ctx context.Context, source Source, o Owner) (RecoverySet, error) {
+	set := RecoverySet{owner: o}
+	h := s.fresh(opaque)
+	for range recoveryCodes {
+		text := base32.StdEncoding.EncodeToString(secret.Bytes(recoveryBytes))
+		var err error
+		if h.sum, err = s.sum(ctx, source, o, h, text); err != nil {
+			return RecoverySet{}, err
+		}
+		set.hashes = append(set.hashes, h.String())
+		set.Codes = append(set.Codes, text[:4]+"-"+text[4:8]+"-"+text[8:12]+"-"+text[12:])
+	}
+	return set, nil
+}
+
+// SetRecoveryCodes stores a set in place of an earlier one.
+func SetRecoveryCodes(ctx context.Context, tx *db.Tx, set RecoverySet) error {
+	o := set.owner
+	if _, err := tx.Exec(ctx, `delete from recovery_codes where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID)); err != nil {
+		return err
+	}
+	for _, hash := range set.hashes {
+		if _, err := tx.Exec(ctx, `
+			insert into recovery_codes (org_id, id, user_id, hash, created_at) values ($1, $2, $3, $4, $5)`,
+			string(o.OrgID), secret.NewID("rec"), string(o.UserID), hash, db.Time(tx.Now())); err != nil {
+			return fmt.Errorf("inserting a recovery code of %s: %w", o.UserID, err)
+		}
+	}
+	return nil
+}
+
+// RecoveryVerdict is what was typed as a recovery code, hashed, for UseRecoveryCode.
+type RecoveryVerdict struct {
+	owner Owner
+	hash  string
+}
+
+// HashRecoveryCode hashes what was typed as the user's set was, outside any
+// transaction. It costs one hash whether there is a set or not.
+func (s *Store) HashRecoveryCode(ctx context.Context, r db.Reader, source Source, o Owner, typed string) (RecoveryVerdict, error) {
+	var stored string
+	found, err := r.One(ctx, db.Into(&stored), `
+		select hash from recovery_codes
+		where org_id = $1 and user_id = $2
+		limit 1`, string(o.OrgID), string(o.UserID))
+	if err != nil {
+		return RecoveryVerdict{}, err
+	}
+	h := s.fresh(opaque)
+	if found {
+		if h, err = parseHash(stored); err != nil {
+			return RecoveryVerdict{}, fmt.Errorf("recovery codes of %s: %w", o.UserID, err)
+		}
+	}
+	h.sum, err = s.sum(ctx, source, o, h, foldRecovery(typed))
+	return RecoveryVerdict{o, h.String()}, err
+}
+
+// UseRecoveryCode uses a code up and tells how many are left; false where it was
+// none of the user's, or used before.
+func UseRecoveryCode(ctx context.Context, tx *db.Tx, v RecoveryVerdict) (left int, ok bool, err error) {
+	n, err := tx.Exec(ctx, `
+		update recovery_codes set used_at = $1
+		where org_id = $2 and user_id = $3 and hash = $4 and used_at is null`,
+		db.Time(tx.Now()), string(v.owner.OrgID), string(v.owner.UserID), v.hash)
+	if err != nil || n == 0 {
+		return 0, false, err
+	}
+	left, err = RecoveryCodesLeft(ctx, tx, v.owner)
+	return left, true, err
+}
+
+// RecoveryCodesLeft counts the codes that still work.
+func RecoveryCodesLeft(ctx context.Context, r db.Reader, o Owner) (int, error) {
+	var left int
+	_, err := r.One(ctx, db.Into(&left), `
+		select count(*) from recovery_codes
+		where org_id = $1 and user_id = $2 and used_at is null`, string(o.OrgID), string(o.UserID))
+	return left, err
+}
+
+// foldRecovery makes one form of what was typed or pasted: no spaces or hyphens,
+// upper case, and the letters that Base32 leaves digits for.
+func foldRecovery(typed string) string {
+	if len(typed) > 1000 {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || unicode.Is(unicode.Cf, r):
+			return -1
+		case r == '0':
+			return 'O'
+		case r == '1':
+			return 'I'
+		case r == '8':
+			return 'B'
+		}
+		return unicode.ToUpper(r)
+	}, norm.NFKC.String(typed))
+}
