@@ -2,7 +2,7 @@
 // evidence, and Next says what is missing. No other line of the program decides
 // whether somebody may sign in.
 //
-// It owns attempts.
+// It owns attempts and second_step_rules.
 package signin
 
 import (
@@ -17,9 +17,13 @@ type Method string
 
 // The methods so far.
 const (
-	Invitation Method = "invitation" // holds an invitation's link
-	Password   Method = "password"
-	Reset      Method = "reset" // holds the link that a forgotten password is replaced with
+	Invitation      Method = "invitation"       // holds an invitation's link
+	Reset           Method = "reset"            // holds the link that a forgotten password is replaced with
+	Password        Method = "password"         //
+	App             Method = "app"              // a code of an authenticator app
+	Passkey         Method = "passkey"          // an assertion without user verification: one factor
+	VerifiedPasskey Method = "verified_passkey" // an assertion whose authenticator verified its user: two in one
+	Recovery        Method = "recovery"         // a recovery code, in place of a device
 )
 
 // Evidence is one proof made now.
@@ -37,14 +41,26 @@ type Attempt struct {
 	// Generation is that user's when the attempt began: once it is an earlier
 	// one, the attempt is void.
 	Generation int
-	// MustChange tells that a new password was asked for and is not there yet.
-	MustChange bool
+	ResetID    string // of the link that is held, where one is
 	Evidence   []Evidence
-	Fresh      time.Duration // proofs older than this do not count; 0: any made in the attempt do
+	Fresh      time.Duration // above zero for step-up: proofs older than this do not count
 	Return     string        // path on our own origin to go to afterwards
 	CreatedAt  time.Time
 	EndedAt    time.Time
+
+	// What is true of the user and of the organization's rules, read each time.
+	MustChange   bool // a new password was asked for and is not there yet
+	Owns         Owned
+	Required     bool // a second step is required of this user
+	Passwordless bool // a passkey that verified its user is enough
 }
+
+// Owned tells which second steps a user has.
+type Owned struct{ App, Passkey, Recovery bool }
+
+// Any tells that the user has a device. Recovery codes stand in for one, and are
+// none themselves.
+func (o Owned) Any() bool { return o.App || o.Passkey }
 
 // Step is what an attempt needs next.
 type Step int
@@ -54,28 +70,46 @@ const (
 	Identify       Step = iota // nobody is named yet
 	CreateFirst                // an invitation is held: create the first credential
 	ProveFirst                 // somebody is named: prove a first factor
+	ProveSecond                // prove the second step that the user has
+	EnrolFactor                // a second step is required and there is none yet
 	CreatePassword             // a reset is held, or a new password was asked for: create it
 	Done                       // issue the session, or raise it
 )
 
 // Next decides what a still lacks. It is the only place that decides.
 func Next(a Attempt, now time.Time) Step {
-	proved := func(m Method) bool {
+	proved := func(methods ...Method) bool {
 		return slices.ContainsFunc(a.Evidence, func(e Evidence) bool {
-			return e.Method == m && !e.At.After(now) && (a.Fresh == 0 || now.Sub(e.At) <= a.Fresh)
+			return slices.Contains(methods, e.Method) && !e.At.After(now) && (a.Fresh == 0 || now.Sub(e.At) <= a.Fresh)
 		})
 	}
+	first := proved(Password) || a.Passwordless && a.Owns.Passkey && proved(VerifiedPasskey)
+	second := proved(App, Passkey, VerifiedPasskey, Recovery)
 	switch {
 	case a.UserID == "" && proved(Invitation):
 		return CreateFirst
 	case a.UserID == "":
 		return Identify
+	case a.Fresh > 0 && a.Owns.Any():
+		// Step-up asks for the strongest factor that the user has; the session
+		// that it raises has the first already.
+		if second {
+			return Done
+		}
+		return ProveSecond
 	case !proved(Password) && proved(Reset):
+		if a.Owns.Any() && !second {
+			return ProveSecond
+		}
 		return CreatePassword
-	case !proved(Password):
+	case !first:
 		return ProveFirst
-	case a.MustChange:
+	case a.Owns.Any() && !second:
+		return ProveSecond
+	case a.MustChange && proved(Password):
 		return CreatePassword
+	case !a.Owns.Any() && a.Required:
+		return EnrolFactor
 	default:
 		return Done
 	}
