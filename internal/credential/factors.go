@@ -39,6 +39,21 @@ func (f Factors) PasskeyLast() bool {
 	return key.After(app)
 }
 
+// NameOf is the name of one of the devices, empty where it is none of them.
+func (f Factors) NameOf(id string) string {
+	for _, a := range f.Apps {
+		if a.ID == id {
+			return a.Name
+		}
+	}
+	for _, k := range f.Passkeys {
+		if k.ID == id {
+			return k.Name
+		}
+	}
+	return ""
+}
+
 // FactorsOf lists what a user owns.
 func (a *Authenticators) FactorsOf(ctx context.Context, r db.Reader, o Owner) (Factors, error) {
 	var f Factors

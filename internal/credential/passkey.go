@@ -61,7 +61,7 @@ type Ceremony string
 // The ceremonies.
 const (
 	Registration Ceremony = "registration"
-	SecondStep   Ceremony = "second step"  // of a known user: one factor beside another
+	SecondStep   Ceremony = "second step"   // of a known user: one factor beside another
 	Alone        Ceremony = "passkey alone" // of nobody known yet: the authenticator verifies its user
 )
 

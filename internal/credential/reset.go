@@ -194,6 +194,23 @@ func UseReset(ctx context.Context, tx *db.Tx, token secret.Token) (Reset, error)
 	return found, err
 }
 
+// UseResetByID claims a link that an attempt holds, under the same conditions as
+// UseReset.
+func UseResetByID(ctx context.Context, tx *db.Tx, o Owner, id string) error {
+	n, err := tx.Exec(ctx, `
+		update resets set used_at = $1
+		where org_id = $2 and user_id = $3 and id = $4 and used_at is null and replaced_at is null and expires_at > $1
+			and exists (
+				select 1 from users u
+				where u.org_id = resets.org_id and u.id = resets.user_id and u.generation = resets.generation
+					and u.email_key = resets.email_key and u.deactivated_at is null)`,
+		db.Time(tx.Now()), string(o.OrgID), string(o.UserID), id)
+	if err == nil && n == 0 {
+		err = ErrResetDead
+	}
+	return err
+}
+
 const (
 	requestsAtOnce = 50             // that one sweep answers
 	mostNames      = 1000           // organizations that one letter names

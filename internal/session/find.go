@@ -47,7 +47,7 @@ func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
 // this holds on every node and at once.
 const (
 	sessionColumns = `s.org_id, s.id, s.user_id, s.browser_id, s.generation, s.methods,
-		s.started_at, s.proved_at, s.seen_at, s.resumed_at, s.network, s.agent`
+		s.started_at, s.proved_at, s.second_at, s.seen_at, s.resumed_at, s.network, s.agent`
 	visitColumns = browserColumns + `, ` + sessionColumns + `,
 		q.idle, q.absolute,
 		` + directory.UserColumns + `,
@@ -74,7 +74,7 @@ func (w *visitRow) targets() []any {
 
 func (s *Session) targets() []any {
 	return db.Into(&s.OrgID, &s.ID, &s.UserID, &s.BrowserID, &s.Generation, &s.Methods,
-		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent)
+		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SecondAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent)
 }
 
 // judge says what a token opens that found this row.

@@ -3,6 +3,9 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -57,7 +60,7 @@ func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser) (renewed Browser
 // once Next says Done. b may be the zero Browser; the token is the new cookie.
 // An earlier session of this browser in the organization ends. A superseded
 // token brings nothing along: its holder gets a browser of their own.
-func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (Session, secret.Token, error) {
+func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods []string, second bool) (Session, secret.Token, error) {
 	b, token, known, err := d.Renew(ctx, tx, b)
 	if err == nil && known {
 		err = d.makeRoom(ctx, tx, b, user.OrgID)
@@ -67,14 +70,17 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	}
 	origin := audit.OriginOf(ctx)
 	s := Session{
-		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Generation: user.Generation, Methods: methods,
+		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Generation: user.Generation, Methods: strings.Join(methods, " "),
 		StartedAt: tx.Now(), ProvedAt: tx.Now(), SeenAt: tx.Now(), Network: origin.Network, Agent: origin.Agent,
 	}
+	if second {
+		s.SecondAt = tx.Now()
+	}
 	_, err = tx.Exec(ctx, `
-		insert into sessions (org_id, id, user_id, browser_id, generation, methods, started_at, proved_at, seen_at, network, agent)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		insert into sessions (org_id, id, user_id, browser_id, generation, methods, started_at, proved_at, second_at, seen_at, network, agent)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		string(s.OrgID), s.ID, string(s.UserID), s.BrowserID, s.Generation, s.Methods,
-		db.Time(s.StartedAt), db.Time(s.ProvedAt), db.Time(s.SeenAt), s.Network, s.Agent)
+		db.Time(s.StartedAt), db.Time(s.ProvedAt), db.Time(s.SecondAt), db.Time(s.SeenAt), s.Network, s.Agent)
 	if err != nil {
 		return Session{}, secret.Token{}, fmt.Errorf("inserting session %s: %w", s.ID, err)
 	}
@@ -108,16 +114,42 @@ func (d *Door) makeRoom(ctx context.Context, tx *db.Tx, b Browser, org directory
 // that user: what step-up asked for. The browser's token changes. It reports
 // false, and does nothing, where no such session is open any more or the token
 // that was shown is not the current one.
-func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (secret.Token, bool, error) {
-	n, err := tx.Exec(ctx, `
-		update sessions set proved_at = $1, seen_at = $1, methods = $2
-		where org_id = $3 and user_id = $4 and browser_id = $5 and generation = $6 and ended_at is null
-			and exists (select 1 from browsers where id = $5 and token_hash = $7)`,
-		db.Time(tx.Now()), methods, string(user.OrgID), string(user.ID), b.ID, user.Generation, b.shown)
-	if err != nil || n == 0 {
+func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods []string, second bool) (secret.Token, bool, error) {
+	var id, before string
+	found, err := tx.One(ctx, db.Into(&id, &before), `
+		select id, methods from sessions
+		where org_id = $1 and user_id = $2 and browser_id = $3 and generation = $4 and ended_at is null
+			and exists (select 1 from browsers where id = $3 and token_hash = $5)`,
+		string(user.OrgID), string(user.ID), b.ID, user.Generation, b.shown)
+	if err != nil || !found {
+		return secret.Token{}, false, err
+	}
+	var secondAt time.Time
+	if second {
+		secondAt = tx.Now()
+	}
+	if _, err := tx.Exec(ctx, `
+		update sessions set proved_at = $1, seen_at = $1, methods = $2, second_at = coalesce($3, second_at)
+		where org_id = $4 and id = $5`,
+		db.Time(tx.Now()), together(before, methods, second), db.Time(secondAt), string(user.OrgID), id); err != nil {
 		return secret.Token{}, false, err
 	}
 	return d.rotate(ctx, tx, b)
+}
+
+// together are the methods of a session that more were used in: with a second
+// step beside a first it is mfa (RFC 8176 §2).
+func together(before string, more []string, second bool) string {
+	all := strings.Fields(before)
+	if second && !slices.Contains(all, "mfa") {
+		more = append(slices.Clone(more), "mfa")
+	}
+	for _, m := range more {
+		if !slices.Contains(all, m) {
+			all = append(all, m)
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 // Touch notes that the person did something, unless that was noted just now, and

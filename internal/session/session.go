@@ -77,6 +77,7 @@ type Session struct {
 	Methods    string // amr values (RFC 8176), separated by spaces
 	StartedAt  time.Time
 	ProvedAt   time.Time // when a factor was last proved
+	SecondAt   time.Time // when a second factor was; zero if never
 	SeenAt     time.Time // when the person last did something, coarsely
 	ResumedAt  time.Time // when the person came back after a Pause; zero if never
 	Network    string

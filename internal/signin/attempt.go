@@ -45,9 +45,9 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		sealed = s.forms.Seal([]byte(form.Encode()), formOf(a.ID, owner))
 	}
 	_, err = tx.Exec(ctx, `
-		insert into attempts (id, browser_id, org_id, user_id, generation, evidence, fresh, return_path, form, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), a.Generation, evidenceText(a.Evidence), a.Fresh.Microseconds(),
+		insert into attempts (id, browser_id, org_id, user_id, generation, reset_id, evidence, fresh, return_path, form, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), a.Generation, db.Text(a.ResetID), evidenceText(a.Evidence), a.Fresh.Microseconds(),
 		a.Return, db.Text(sealed), db.Time(a.CreatedAt))
 	if err != nil {
 		return Attempt{}, fmt.Errorf("inserting attempt %s: %w", a.ID, err)
@@ -140,13 +140,12 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	var evidence string
 	var sealed db.Text
 	var fresh int64
-	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, &a.MustChange, &evidence, &fresh,
+	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, (*db.Text)(&a.ResetID), &evidence, &fresh,
 		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt)), `
-		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, p.change_at is not null, a.evidence, a.fresh,
+		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.evidence, a.fresh,
 			a.return_path, a.form, a.created_at, a.ended_at
 		from attempts a
 		left join users u on u.org_id = a.org_id and u.id = a.user_id
-		left join passwords p on p.org_id = a.org_id and p.user_id = a.user_id
 		where a.id = $1 and a.browser_id = $2
 			and (a.user_id is null or (u.generation = a.generation and u.deactivated_at is null))`, id, b.ID)
 	if err != nil {
@@ -156,8 +155,10 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 		return Attempt{}, "", ErrAttemptGone
 	}
 	a.Fresh = time.Duration(fresh) * time.Microsecond
-	a.Evidence, err = parseEvidence(evidence)
-	return a, string(sealed), err
+	if a.Evidence, err = parseEvidence(evidence); err != nil {
+		return Attempt{}, "", err
+	}
+	return a, string(sealed), s.describe(ctx, r, &a)
 }
 
 // finish claims the attempt's end: of two requests that complete it at once one

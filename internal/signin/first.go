@@ -61,8 +61,8 @@ func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error)
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		opened, err = s.complete(ctx, tx, f.Browser, f.Device, Attempt{
-			OrgID: u.OrgID, UserID: u.ID,
+		opened, err = s.goOn(ctx, tx, f.Browser, f.Device, Attempt{
+			OrgID: u.OrgID, UserID: u.ID, Generation: u.Generation,
 			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
 		}, directory.Candidate{User: u, Organization: org})
 		return err
@@ -124,8 +124,8 @@ func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		opened, err = s.complete(ctx, tx, f.Browser, f.Device, Attempt{
-			OrgID: u.OrgID, UserID: u.ID,
+		opened, err = s.goOn(ctx, tx, f.Browser, f.Device, Attempt{
+			OrgID: u.OrgID, UserID: u.ID, Generation: u.Generation,
 			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
 		}, directory.Candidate{User: u, Organization: org})
 		return err

@@ -74,11 +74,44 @@ func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPa
 		if err != nil {
 			return err
 		}
-		a := Attempt{OrgID: used.User.OrgID, UserID: used.User.ID, Evidence: []Evidence{{Reset, tx.Now()}}}
+		a := Attempt{OrgID: used.User.OrgID, UserID: used.User.ID, Generation: used.User.Generation, Evidence: []Evidence{{Reset, tx.Now()}}}
+		if err := s.describe(ctx, tx, &a); err != nil {
+			return err
+		}
 		opened, err = s.replacePassword(ctx, tx, p, a, used.Candidate, hashed)
 		return err
 	})
 	return opened, err
+}
+
+// BeginReset begins the attempt of somebody who holds a link and has a second step
+// to prove before the new password holds (R-REC-04). The link stays unused until
+// then.
+func (s *Service) BeginReset(ctx context.Context, token secret.Token, b session.Browser) (Opened, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return Opened{}, err
+	}
+	var opened Opened
+	err := s.DB.Update(ctx, func(tx *db.Tx) error {
+		found, err := credential.ResetByToken(ctx, tx, token, tx.Now())
+		if err != nil {
+			return err
+		}
+		opened, err = s.goOn(ctx, tx, b, Device{}, Attempt{
+			OrgID: found.User.OrgID, UserID: found.User.ID, Generation: found.User.Generation,
+			ResetID: found.ID, Evidence: []Evidence{{Reset, tx.Now()}},
+		}, found.Candidate)
+		return err
+	})
+	return opened, err
+}
+
+// NeedsSecondStep tells whether the holder of a link has one to prove first.
+func (s *Service) NeedsSecondStep(ctx context.Context, found credential.Reset) (bool, error) {
+	now := s.DB.Now()
+	a := Attempt{OrgID: found.User.OrgID, UserID: found.User.ID, Evidence: []Evidence{{Reset, now}}}
+	err := s.describe(ctx, s.DB, &a)
+	return Next(a, now) == ProveSecond, err
 }
 
 // CreateAskedPassword creates the password that an attempt was stopped for.
@@ -129,6 +162,11 @@ func (s *Service) replacePassword(ctx context.Context, tx *db.Tx, p NewPassword,
 	if Next(a, tx.Now()) != CreatePassword {
 		return Opened{}, ErrAttemptGone
 	}
+	if a.ResetID != "" {
+		if err := credential.UseResetByID(ctx, tx, a.owner(), a.ResetID); err != nil {
+			return Opened{}, err
+		}
+	}
 	if err := credential.Set(ctx, tx, hashed); err != nil {
 		return Opened{}, err
 	}
@@ -136,7 +174,7 @@ func (s *Service) replacePassword(ctx context.Context, tx *db.Tx, p NewPassword,
 	if err != nil {
 		return Opened{}, err
 	}
-	who.User, a.Generation, a.MustChange = user, user.Generation, false
+	who.User, a.Generation = user, user.Generation
 	a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{Password, tx.Now()})
 	if err := s.tellPasswordChanged(ctx, tx, who, "reset"); err != nil {
 		return Opened{}, err
@@ -236,8 +274,16 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 		if err := s.tellPasswordChanged(ctx, tx, who, "change"); err != nil {
 			return err
 		}
-		a := Attempt{OrgID: user.OrgID, UserID: user.ID, Fresh: AttemptLifetime, Evidence: []Evidence{{Password, tx.Now()}}}
-		opened, err = s.complete(ctx, tx, v.Browser, p.Device, a, who)
+		// The session goes on, under a new token. Who has a second step proved it
+		// lately: the page asks for it (R-SES-10).
+		var raised bool
+		opened = Opened{Organization: who.Organization, User: who.User}
+		if opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, v.Browser, user, []string{"pwd"}, false); err == nil && !raised {
+			err = ErrAttemptGone
+		}
+		if err == nil {
+			opened.Device, err = s.remember(p.Device, user, tx.Now())
+		}
 		return err
 	})
 	if err != nil {

@@ -52,14 +52,16 @@ var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser,
 
 // Service proves factors and ends attempts.
 type Service struct {
-	DB        *db.DB
-	Passwords *credential.Store
-	Sessions  *session.Door
-	Limits    *limit.Limiter
-	Invites   *directory.Invitations
-	Outbox    *mail.Outbox
-	Base      string // the configured public address, without a slash at its end
-	Log       *slog.Logger
+	DB             *db.DB
+	Passwords      *credential.Store
+	Sessions       *session.Door
+	Limits         *limit.Limiter
+	Authenticators *credential.Authenticators
+	Passkeys       *credential.Passkeys
+	Invites        *directory.Invitations
+	Outbox         *mail.Outbox
+	Base           string // the configured public address, without a slash at its end
+	Log            *slog.Logger
 
 	// AttemptLifetime overrides the constant where set: [lifetimes] of a
 	// configuration on a loopback address.
@@ -133,7 +135,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 			return s.recordRefusal(ctx, tx, who, address, taken, outcome)
 		}
 		a := p.Attempt
-		a.UserID, a.OrgID, a.Generation, a.MustChange = who.User.ID, who.User.OrgID, who.User.Generation, outcome.MustChange
+		a.UserID, a.OrgID, a.Generation = who.User.ID, who.User.OrgID, who.User.Generation
 		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{Password, tx.Now()})
 		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who.Candidate)
 		return err
@@ -292,6 +294,9 @@ func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.
 // goOn takes an attempt one step on: to its end, or to the page where it needs
 // another request.
 func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
+	if err := s.describe(ctx, tx, &a); err != nil {
+		return Opened{}, err
+	}
 	if Next(a, tx.Now()) == Done {
 		return s.complete(ctx, tx, b, d, a, who)
 	}
@@ -330,12 +335,16 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 	var raised bool
 	var err error
 	if a.Fresh > 0 {
-		opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, b, who.User, amr(a))
+		opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, b, who.User, amr(a), a.second())
 		e.Action = "signin.proved_again"
+		if a.Fresh = 0; err == nil && !raised && Next(a, tx.Now()) != Done {
+			// The session to raise is gone, and what was proved opens none.
+			return Opened{}, ErrAttemptGone
+		}
 	}
 	if err == nil && !raised {
 		var made session.Session
-		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, amr(a))
+		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, amr(a), a.second())
 		e.Action, e.Target = "signin.done", made.ID
 	}
 	if err == nil && !raised && !d.knows(who.User) && !a.has(Invitation) && !a.has(Reset) {
@@ -371,10 +380,25 @@ func (a Attempt) has(m Method) bool {
 	return slices.ContainsFunc(a.Evidence, func(e Evidence) bool { return e.Method == m })
 }
 
-// amr names the methods that were really used (RFC 8176 §2).
-func amr(a Attempt) string {
-	if a.has(Password) {
-		return "pwd"
+// second tells that the attempt proved a second factor, in whatever order.
+func (a Attempt) second() bool {
+	return a.has(App) || a.has(Passkey) || a.has(VerifiedPasskey) || a.has(Recovery)
+}
+
+// amr names the methods that were really used (RFC 8176 §2): a password is pwd, a
+// code or a recovery code otp, a passkey hwk, with user where its authenticator
+// verified its user; two factors are mfa.
+func amr(a Attempt) []string {
+	var all []string
+	add := func(m string, used bool) {
+		if used {
+			all = append(all, m)
+		}
 	}
-	return ""
+	add("pwd", a.has(Password))
+	add("otp", a.has(App) || a.has(Recovery))
+	add("hwk", a.has(Passkey) || a.has(VerifiedPasskey))
+	add("user", a.has(VerifiedPasskey))
+	add("mfa", a.has(VerifiedPasskey) || a.has(Password) && a.second())
+	return all
 }

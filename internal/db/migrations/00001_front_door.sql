@@ -331,6 +331,7 @@ create table sessions (
   methods    text   not null,  -- amr values (RFC 8176), separated by spaces
   started_at bigint not null,
   proved_at  bigint not null,  -- when a factor was last proved: what step-up asks
+  second_at  bigint,           -- when a second factor was: assurance decays from then
   seen_at    bigint not null,  -- when the person last did something, coarsely
   resumed_at bigint,           -- when the person last came back after an hour without
   network    text   not null,
@@ -351,6 +352,7 @@ create table attempts (
   org_id      text,
   user_id     text,
   generation  bigint not null,  -- of that user; 0 while nobody is identified
+  reset_id    text,             -- of the link that is held, where one is
   evidence    text   not null,  -- method@microseconds, separated by spaces
   fresh       bigint not null,  -- microseconds: how old a proof may be; 0 is any age within the attempt
   return_path text   not null,

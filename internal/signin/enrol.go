@@ -1,0 +1,285 @@
+package signin
+
+import (
+	"context"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/limit"
+	"parvis/internal/mail"
+	"parvis/internal/session"
+)
+
+// A second step is enrolled in two places: as a step of an attempt that lacks
+// one, and under one's own account after fresh proof. Both are bound to what
+// began them, an attempt or a session, and tell the person by mail.
+
+// ErrLastDevice says that the last second step cannot go while one is required.
+var ErrLastDevice = fault.New(fault.Conflict, "signin.last_device")
+
+// PerEnrolment limits wrong codes while an app is enrolled.
+var PerEnrolment = limit.Policy{Name: "enrolment", Free: 10, First: PerSecondStep.First, Most: PerSecondStep.Most, Forget: PerSecondStep.Forget}
+
+// Enroller is who enrols: an attempt at the step EnrolFactor, or a session.
+type Enroller struct {
+	directory.Candidate
+	BoundTo string
+}
+
+// EnrollerOf is the enroller of an attempt; ErrAttemptGone where it is not at
+// that step.
+func (s *Service) EnrollerOf(ctx context.Context, a Attempt) (Enroller, error) {
+	if Next(a, s.DB.Now()) != EnrolFactor {
+		return Enroller{}, ErrAttemptGone
+	}
+	who, err := s.of(ctx, s.DB, a)
+	return Enroller{who, a.ID}, err
+}
+
+// EnrollerHere is the enroller of somebody who is signed in.
+func EnrollerHere(v session.Visit) Enroller {
+	return Enroller{directory.Candidate{User: v.User, Organization: v.Organization}, v.Session.ID}
+}
+
+func (e Enroller) owner() credential.Owner {
+	return credential.Owner{OrgID: e.User.OrgID, UserID: e.User.ID}
+}
+
+// BeginApp makes the secret of an authenticator app.
+func (s *Service) BeginApp(ctx context.Context, e Enroller, device string) error {
+	name, err := directory.CleanName(device, "device")
+	if err != nil {
+		return err
+	}
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		return s.Authenticators.BeginApp(ctx, tx, e.owner(), e.BoundTo, name)
+	})
+}
+
+// PendingApp is what the page with the QR code shows.
+func (s *Service) PendingApp(ctx context.Context, e Enroller) (credential.Enrolment, error) {
+	return s.Authenticators.PendingApp(ctx, s.DB, e.owner(), e.BoundTo, e.Organization.DisplayName, e.User.Email, s.DB.Now())
+}
+
+// ConfirmAppHere turns an app on for somebody who is signed in.
+func (s *Service) ConfirmAppHere(ctx context.Context, v session.Visit, code string) error {
+	e := EnrollerHere(v)
+	if err := s.takeEnrolment(ctx, e); err != nil {
+		return err
+	}
+	return s.DB.Update(ctx, func(tx *db.Tx) error { return s.confirmApp(ctx, tx, e, code) })
+}
+
+// ConfirmApp turns the app of an attempt on and goes on with it.
+func (s *Service) ConfirmApp(ctx context.Context, a Attempt, b session.Browser, d Device, code string) (Opened, error) {
+	e, err := s.EnrollerOf(ctx, a)
+	if err != nil {
+		return Opened{}, err
+	}
+	if err := s.takeEnrolment(ctx, e); err != nil {
+		return Opened{}, err
+	}
+	return s.enrolled(ctx, a, b, d, App, func(tx *db.Tx, e Enroller) error { return s.confirmApp(ctx, tx, e, code) })
+}
+
+func (s *Service) takeEnrolment(ctx context.Context, e Enroller) error {
+	_, err := s.take(ctx, s.Limits.Key(PerEnrolment, string(e.User.OrgID), string(e.User.ID)))
+	return err
+}
+
+func (s *Service) confirmApp(ctx context.Context, tx *db.Tx, e Enroller, code string) error {
+	rules, err := SecondStepRulesOf(ctx, tx, e.User.OrgID)
+	if err != nil {
+		return err
+	}
+	app, err := s.Authenticators.ConfirmApp(ctx, tx, e.owner(), e.BoundTo, code, int64(rules.Tolerance))
+	if err != nil {
+		return err
+	}
+	return s.tellDevice(ctx, tx, e, "device.added", app.ID, app.Name, "app")
+}
+
+// AddPasskeyHere stores a passkey for somebody who is signed in.
+func (s *Service) AddPasskeyHere(ctx context.Context, v session.Visit, ceremony, device string, response []byte) error {
+	e := EnrollerHere(v)
+	made, name, err := s.finishPasskey(ctx, e, ceremony, device, response)
+	if err != nil {
+		return err
+	}
+	return s.DB.Update(ctx, func(tx *db.Tx) error { return s.addPasskey(ctx, tx, e, made, name) })
+}
+
+// AddPasskey stores the passkey of an attempt and goes on with it.
+func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, d Device, ceremony, device string, response []byte) (Opened, error) {
+	e, err := s.EnrollerOf(ctx, a)
+	if err != nil {
+		return Opened{}, err
+	}
+	made, name, err := s.finishPasskey(ctx, e, ceremony, device, response)
+	if err != nil {
+		return Opened{}, err
+	}
+	method := Passkey
+	if made.Verified() {
+		method = VerifiedPasskey
+	}
+	return s.enrolled(ctx, a, b, d, method, func(tx *db.Tx, e Enroller) error { return s.addPasskey(ctx, tx, e, made, name) })
+}
+
+func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, device string, response []byte) (credential.NewPasskey, string, error) {
+	name, err := directory.CleanName(device, "device")
+	if err != nil {
+		return credential.NewPasskey{}, "", err
+	}
+	claimed, err := s.Passkeys.Claim(ctx, s.DB, ceremony, credential.Registration, e.BoundTo)
+	if err != nil {
+		return credential.NewPasskey{}, "", err
+	}
+	made, err := s.Passkeys.FinishRegistration(claimed, response)
+	return made, name, err
+}
+
+func (s *Service) addPasskey(ctx context.Context, tx *db.Tx, e Enroller, made credential.NewPasskey, name string) error {
+	key, err := credential.AddPasskey(ctx, tx, e.owner(), made, name)
+	if err != nil {
+		return err
+	}
+	return s.tellDevice(ctx, tx, e, "device.added", key.ID, key.Name, "passkey")
+}
+
+// enrolled stores the first device of an attempt, which thereby is proved too.
+func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d Device, m Method, store func(*db.Tx, Enroller) error) (Opened, error) {
+	var opened Opened
+	err := s.DB.Update(ctx, func(tx *db.Tx) error {
+		now, err := s.Load(ctx, tx, b, a.ID, tx.Now())
+		if err != nil {
+			return err
+		}
+		if Next(now, tx.Now()) != EnrolFactor {
+			return ErrAttemptGone
+		}
+		who, err := s.of(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		if err := store(tx, Enroller{who, now.ID}); err != nil {
+			return err
+		}
+		now.Evidence = append(now.Evidence, Evidence{m, tx.Now()})
+		opened, err = s.goOn(ctx, tx, b, d, now, who)
+		return err
+	})
+	return opened, err
+}
+
+// RemoveDevice removes one of the person's own devices, unless it is the last
+// and one is required.
+func (s *Service) RemoveDevice(ctx context.Context, v session.Visit, id string) error {
+	e := EnrollerHere(v)
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		rules, err := SecondStepRulesOf(ctx, tx, v.User.OrgID)
+		if err != nil {
+			return err
+		}
+		factors, err := s.Authenticators.FactorsOf(ctx, tx, e.owner())
+		if err != nil {
+			return err
+		}
+		if len(factors.Apps)+len(factors.Passkeys) == 1 && rules.RequiredOf(v.User.Role, tx.Now()) {
+			return ErrLastDevice
+		}
+		name := factors.NameOf(id)
+		if err := credential.RemoveDevice(ctx, tx, e.owner(), id); err != nil {
+			return err
+		}
+		return s.tellDevice(ctx, tx, e, "device.removed", id, name, "")
+	})
+}
+
+// RenameDevice gives one of the person's own devices another name.
+func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device string) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		e := EnrollerHere(v)
+		factors, err := s.Authenticators.FactorsOf(ctx, tx, e.owner())
+		if err != nil {
+			return err
+		}
+		if err := credential.RenameDevice(ctx, tx, e.owner(), id, device); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{
+			OrgID: string(v.User.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name, Action: "device.renamed", Target: id,
+			Before: audit.Fields{"name": factors.NameOf(id)}, After: audit.Fields{"name": device},
+		})
+	})
+}
+
+// NewRecoveryCodes makes ten codes in place of earlier ones and returns them, to
+// be shown once.
+func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Device) ([]string, error) {
+	e := EnrollerHere(v)
+	set, err := s.Passwords.NewRecoveryCodes(ctx, source(ctx, d), e.owner())
+	if err != nil {
+		return nil, err
+	}
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := credential.SetRecoveryCodes(ctx, tx, set); err != nil {
+			return err
+		}
+		return s.tellDevice(ctx, tx, e, "recovery_codes.made", string(e.User.ID), "", "recovery")
+	})
+	return set.Codes, err
+}
+
+// ResetSecondStep removes every second step of a person, for an administrator who
+// has made sure of who asks (R-REC-08): with a reason, and a letter to the person.
+// What the person has open ends.
+func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor directory.Actor, who directory.Candidate, reason string) error {
+	if err := actor.MayChange(who.User); err != nil {
+		return err
+	}
+	if err := credential.RemoveAllDevices(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {
+		return err
+	}
+	if _, err := s.Sessions.EndAll(ctx, tx, actor, who.User, session.EndedByAdministrator); err != nil {
+		return err
+	}
+	if err := audit.Record(ctx, tx, audit.Event{
+		OrgID: string(who.User.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: "second_step.reset",
+		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"reason": reason},
+	}); err != nil {
+		return err
+	}
+	notMe, err := directory.NewDisavowal(ctx, tx, who.User, "")
+	if err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, who.User, mail.SecondStepResetParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), Administrator: actor.Name, NotMe: s.notMe(notMe),
+	})
+}
+
+// tellDevice records what was done to somebody's devices and tells them.
+func (s *Service) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action audit.Action, id, name, kind string) error {
+	after := audit.Fields{}
+	if kind != "" {
+		after["kind"] = kind
+	}
+	if err := audit.Record(ctx, tx, audit.Event{
+		OrgID: string(e.User.OrgID), Actor: string(e.User.ID), ActorName: e.User.Name, Action: action, Target: id, TargetName: name, After: after,
+	}); err != nil {
+		return err
+	}
+	notMe, err := directory.NewDisavowal(ctx, tx, e.User, "")
+	if err != nil {
+		return err
+	}
+	origin := audit.OriginOf(ctx)
+	return s.tell(ctx, tx, e.User, mail.DeviceParameters{
+		Organization: e.Organization.DisplayName, Name: e.User.Name, When: tx.Now(), What: string(action), Device: name,
+		Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
+	})
+}

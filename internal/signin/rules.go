@@ -1,0 +1,126 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+)
+
+// SecondStepRules say who needs a second step in an organization.
+type SecondStepRules struct {
+	// RequiredFrom is when everybody who signs in natively needs one; zero leaves
+	// it to each.
+	RequiredFrom time.Time
+	Privileged   bool // owners and administrators need one already
+	Tolerance    int  // steps of 30 seconds that an app's clock may differ by: 0 or 1
+	Passwordless bool // a passkey that verified its user is enough, without a password
+}
+
+// DefaultSecondStep holds where an organization never chose (R-AUT-04).
+var DefaultSecondStep = SecondStepRules{Privileged: true, Tolerance: 1, Passwordless: true}
+
+// ErrTolerance says that a clock may differ by no more than a step.
+var ErrTolerance = fault.Field("tolerance", "signin.tolerance")
+
+// RequiredOf tells whether a role needs a second step at an instant.
+func (r SecondStepRules) RequiredOf(role directory.Role, now time.Time) bool {
+	return r.Privileged && (role == directory.Owner || role == directory.Administrator) ||
+		!r.RequiredFrom.IsZero() && !now.Before(r.RequiredFrom)
+}
+
+// SecondStepRulesOf reads an organization's rules.
+func SecondStepRulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (SecondStepRules, error) {
+	var s SecondStepRules
+	found, err := r.One(ctx, db.Into((*db.Time)(&s.RequiredFrom), &s.Privileged, &s.Tolerance, &s.Passwordless), `
+		select required_from, privileged, tolerance, passwordless
+		from second_step_rules
+		where org_id = $1`, string(org))
+	if err != nil || !found {
+		return DefaultSecondStep, err
+	}
+	return s, nil
+}
+
+// SetSecondStepRules changes them. They hold from the next step of every attempt
+// on; open sessions go on (decision 0026).
+func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, s SecondStepRules) error {
+	if err := actor.MaySetRules(org); err != nil {
+		return err
+	}
+	if s.Tolerance < 0 || s.Tolerance > 1 {
+		return ErrTolerance
+	}
+	before, err := SecondStepRulesOf(ctx, tx, org)
+	if err != nil || before == s {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		insert into second_step_rules (org_id, required_from, privileged, tolerance, passwordless)
+		values ($1, $2, $3, $4, $5)
+		on conflict (org_id) do update set required_from = excluded.required_from, privileged = excluded.privileged,
+			tolerance = excluded.tolerance, passwordless = excluded.passwordless`,
+		string(org), db.Time(s.RequiredFrom), s.Privileged, s.Tolerance, s.Passwordless)
+	if err != nil {
+		return fmt.Errorf("setting the second step rules of %s: %w", org, err)
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name, Action: "second_step_rules.changed", Target: string(org),
+		Before: before.fields(), After: s.fields(),
+	})
+}
+
+func (r SecondStepRules) fields() audit.Fields {
+	f := audit.Fields{"privileged": r.Privileged, "tolerance": r.Tolerance, "passwordless": r.Passwordless}
+	if !r.RequiredFrom.IsZero() {
+		f["required_from"] = r.RequiredFrom
+	}
+	return f
+}
+
+// Meets counts whom a rule would meet: active people without a second step, and
+// how many of them own or administer.
+type Meets struct{ People, Privileged int }
+
+// WithoutSecondStep counts the active people of an organization who have none.
+func WithoutSecondStep(ctx context.Context, r db.Reader, org directory.OrgID) (Meets, error) {
+	var m Meets
+	_, err := r.One(ctx, db.Into(&m.People, &m.Privileged), `
+		select count(*), coalesce(sum(case when u.role in ($1, $2) then 1 else 0 end), 0)
+		from users u
+		where u.org_id = $3 and u.deactivated_at is null
+			and not exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id)
+			and not exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)`,
+		string(directory.Owner), string(directory.Administrator), string(org))
+	return m, err
+}
+
+// describe fills in what is true of the attempt's user and of the rules now.
+func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {
+	if a.UserID == "" {
+		return nil
+	}
+	rules, err := SecondStepRulesOf(ctx, r, a.OrgID)
+	if err != nil {
+		return err
+	}
+	var role directory.Role
+	_, err = r.One(ctx, db.Into(&role, &a.MustChange, &a.Owns.App, &a.Owns.Passkey, &a.Owns.Recovery), `
+		select u.role, p.change_at is not null,
+			exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null),
+			exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id),
+			exists (select 1 from recovery_codes c where c.org_id = u.org_id and c.user_id = u.id and c.used_at is null)
+		from users u
+		left join passwords p on p.org_id = u.org_id and p.user_id = u.id
+		where u.org_id = $1 and u.id = $2`, string(a.OrgID), string(a.UserID))
+	a.Required, a.Passwordless = rules.RequiredOf(role, s.DB.Now()), rules.Passwordless
+	return err
+}
+
+// owner is whose credentials the attempt is about.
+func (a Attempt) owner() credential.Owner { return credential.Owner{OrgID: a.OrgID, UserID: a.UserID} }
