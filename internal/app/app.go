@@ -80,6 +80,10 @@ func New(s Settings) (*App, error) {
 		return nil, err
 	}
 	base := s.Base.Scheme + "://" + s.Base.Host
+	passkeys, err := s.passkeys(base)
+	if err != nil {
+		return nil, err
+	}
 	outbox := mail.NewOutbox(s.Keys.Sealing, catalogue, s.From, s.SMTP, s.Log)
 	door := &session.Door{
 		Outbox: outbox, Base: base,
@@ -89,6 +93,7 @@ func New(s Settings) (*App, error) {
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limit.NewLimiter(s.Keys.Lookup),
+		Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
 	}, s.Keys)
 	site, err := page.New(page.Site{
@@ -115,6 +120,16 @@ func New(s Settings) (*App, error) {
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}
 	return a, nil
+}
+
+// passkeys makes the relying party, whose id is the name of the public address.
+// An address that is a number has none: browsers make no passkeys there.
+func (s Settings) passkeys(base string) (*credential.Passkeys, error) {
+	host := s.Base.Hostname()
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil, nil //nolint:nilnil // None is a value here: pages offer no passkeys then.
+	}
+	return credential.NewPasskeys(s.Keys.Sealing, host, "Parvis", base)
 }
 
 // warnings are the catalogue keys of what the console says about settings that

@@ -55,6 +55,14 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[PasswordChangedParameters](raw)
 	case NewDeviceParameters{}.kind():
 		return parseAs[NewDeviceParameters](raw)
+	case DeviceParameters{}.kind():
+		return parseAs[DeviceParameters](raw)
+	case RecoveryUsedParameters{}.kind():
+		return parseAs[RecoveryUsedParameters](raw)
+	case SecondStepGuessedParameters{}.kind():
+		return parseAs[SecondStepGuessedParameters](raw)
+	case SecondStepResetParameters{}.kind():
+		return parseAs[SecondStepResetParameters](raw)
 	case DisownedParameters{}.kind():
 		return parseAs[DisownedParameters](raw)
 	}

@@ -234,3 +234,117 @@ func (p DisownedParameters) write(w writer) content {
 		Footer: []string{w.say("mail.footer")},
 	}
 }
+
+// DeviceParameters write the letter that a second step was added, removed or made
+// anew.
+type DeviceParameters struct {
+	Organization string
+	Name         string
+	When         time.Time
+	What         string // device.added, device.removed or recovery_codes.made
+	Device       string // its name; empty for recovery codes
+	Network      string
+	Agent        string
+	NotMe        string // link: this was not me
+}
+
+func (DeviceParameters) kind() string      { return "device" }
+func (DeviceParameters) endsAt() time.Time { return time.Time{} }
+
+func (p DeviceParameters) write(w writer) content {
+	subject, what := "mail.device.added_subject", "mail.device.added"
+	switch p.What {
+	case "device.removed":
+		subject, what = "mail.device.removed_subject", "mail.device.removed"
+	case "recovery_codes.made":
+		subject, what = "mail.device.recovery_subject", "mail.device.recovery"
+	}
+	c := w.notMe(p.Name, p.NotMe)
+	c.Subject = w.say(subject, "Organization", p.Organization)
+	c.Before = append([]string{w.say(what, "Organization", p.Organization, "Device", p.Device, "When", own(w.DateTime(p.When)))},
+		append(w.where(p.Network, p.Agent), c.Before...)...)
+	return c
+}
+
+// notMe begins a letter that tells what was done, with the way to object.
+func (w writer) notMe(name, link string) content {
+	return content{
+		Greeting: w.greeting(name),
+		Before:   []string{w.say("mail.not_me.mine")},
+		Button:   w.say("mail.not_me.button"),
+		Link:     link,
+		After:    []string{w.say("mail.not_me.what")},
+		Footer:   []string{w.say("mail.footer")},
+	}
+}
+
+// RecoveryUsedParameters write the letter that a recovery code was used.
+type RecoveryUsedParameters struct {
+	Organization string
+	Name         string
+	When         time.Time
+	Left         int
+	Network      string
+	Agent        string
+	NotMe        string // link: this was not me
+}
+
+func (RecoveryUsedParameters) kind() string      { return "recovery_used" }
+func (RecoveryUsedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p RecoveryUsedParameters) write(w writer) content {
+	c := w.notMe(p.Name, p.NotMe)
+	c.Subject = w.say("mail.recovery_used.subject", "Organization", p.Organization)
+	c.Before = append([]string{
+		w.say("mail.recovery_used.what", "Organization", p.Organization, "When", own(w.DateTime(p.When))),
+		w.say("mail.recovery_used.left", "Count", p.Left),
+	}, append(w.where(p.Network, p.Agent), c.Before...)...)
+	return c
+}
+
+// SecondStepGuessedParameters write the letter that somebody who has the password
+// tries second steps.
+type SecondStepGuessedParameters struct {
+	Organization string
+	Name         string
+	When         time.Time
+	Count        int
+	Network      string
+	Agent        string
+	NotMe        string // link: this was not me
+}
+
+func (SecondStepGuessedParameters) kind() string      { return "second_step_guessed" }
+func (SecondStepGuessedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p SecondStepGuessedParameters) write(w writer) content {
+	c := w.notMe(p.Name, p.NotMe)
+	c.Subject = w.say("mail.second_step_guessed.subject", "Organization", p.Organization)
+	c.Before = append([]string{
+		w.say("mail.second_step_guessed.what", "Organization", p.Organization, "Count", p.Count, "When", own(w.DateTime(p.When))),
+	}, append(w.where(p.Network, p.Agent), c.Before...)...)
+	return c
+}
+
+// SecondStepResetParameters write the letter that an administrator removed a
+// person's second steps.
+type SecondStepResetParameters struct {
+	Organization  string
+	Name          string
+	When          time.Time
+	Administrator string
+	NotMe         string // link: this was not me
+}
+
+func (SecondStepResetParameters) kind() string      { return "second_step_reset" }
+func (SecondStepResetParameters) endsAt() time.Time { return time.Time{} }
+
+func (p SecondStepResetParameters) write(w writer) content {
+	c := w.notMe(p.Name, p.NotMe)
+	c.Subject = w.say("mail.second_step_reset.subject", "Organization", p.Organization)
+	c.Before = append([]string{
+		w.say("mail.second_step_reset.what", "Organization", p.Organization, "Administrator", p.Administrator, "When", own(w.DateTime(p.When))),
+		w.say("mail.second_step_reset.then"),
+	}, c.Before...)
+	return c
+}

@@ -237,10 +237,12 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Devic
 // ResetSecondStep removes every second step of a person, for an administrator who
 // has made sure of who asks (R-REC-08): with a reason, and a letter to the person.
 // What the person has open ends.
-func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor directory.Actor, who directory.Candidate, reason string) error {
-	if err := actor.MayChange(who.User); err != nil {
+func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id directory.UserID, reason string) error {
+	user, err := directory.Governed(ctx, tx, actor, org.ID, id)
+	if err != nil {
 		return err
 	}
+	who := directory.Candidate{User: user, Organization: org}
 	if err := credential.RemoveAllDevices(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {
 		return err
 	}

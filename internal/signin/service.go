@@ -48,7 +48,8 @@ var (
 
 // Policies lists every limiter of this package.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
-	PerAddressAsked, PerNetworkAsked, InTotalAsked}
+	PerAddressAsked, PerNetworkAsked, InTotalAsked,
+	PerSecondStep, PerSecondStepTold, PerEnrolment, PerNetworkPasskey}
 
 // Service proves factors and ends attempts.
 type Service struct {

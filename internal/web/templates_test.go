@@ -224,7 +224,7 @@ func signedIn(t *testing.T, d *db.DB, door *session.Door, language i18n.Tag) str
 		if u, err = directory.CreateFirstOwner(t.Context(), tx, u); err != nil {
 			return err
 		}
-		_, token, err = door.Issue(t.Context(), tx, session.Browser{}, u, "pwd")
+		_, token, err = door.Issue(t.Context(), tx, session.Browser{}, u, []string{"pwd"}, false)
 		return err
 	})
 	if err != nil {
