@@ -30,9 +30,9 @@ var packages = []struct{ name, imports, tables string }{
 	{"limit", "db secret", "limits"},
 	{"mail", "db secret i18n", "letters"},
 	{"directory", "db fault secret i18n audit mail", "organizations former_short_names users images invitations email_changes disavowals bootstraps"},
-	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets"},
+	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
-	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts"},
+	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
 
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n audit directory session signin", ""},
@@ -43,7 +43,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"app", "db secret i18n audit limit mail directory credential session signin page web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
-	{"idptest", "app db dbtest secret i18n mail mailbox directory credential session page", ""},
+	{"idptest", "app db dbtest secret i18n mail mailbox directory credential session signin page", ""},
 }
 
 // unscoped lists the statements on tables of organizations that do not name
@@ -62,6 +62,8 @@ var unscoped = map[string]string{
 	"directory: select ⟨⟩, ⟨⟩, d.id, d.email from":          "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
 	"credential: delete from resets where expires_at":       "sweep",
+	"credential: select ⟨⟩ from passkeys where credential":  "look-up by a credential id, which is random and returns it",
+	"credential: delete from totp_seeds where confirmed":    "sweep",
 	"signin: select a.id, a.browser_id, a.org_id":           "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":  "one browser, whose cookie was copied: all its sessions end",
 	"session: delete from sessions where ended_at":          "sweep",
@@ -71,7 +73,8 @@ var unscoped = map[string]string{
 
 // tenantTables are those whose rows belong to an organization.
 var tenantTables = strings.Fields(`users invitations letters passwords password_history password_rules
-	session_rules sessions audit_events images email_changes disavowals resets`)
+	session_rules sessions audit_events images email_changes disavowals resets
+	second_step_rules totp_seeds passkeys recovery_codes`)
 
 func TestPackagesAreTheOnesInTheMap(t *testing.T) {
 	entries, err := os.ReadDir(".")

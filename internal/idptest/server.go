@@ -24,6 +24,7 @@ import (
 	"parvis/internal/mailbox"
 	"parvis/internal/page"
 	"parvis/internal/secret"
+	"parvis/internal/signin"
 )
 
 // Password satisfies the rules of both presets.
@@ -148,7 +149,8 @@ func (s *Server) Update(t testing.TB, fn func(ctx context.Context, tx *db.Tx) er
 	}
 }
 
-// Organization makes an organization as the operator does.
+// Organization makes an organization as the operator does, and leaves the second
+// step to each of its people: tests of who needs one say so by SecondStep.
 func (s *Server) Organization(t testing.TB, name, shortName string) directory.Organization {
 	t.Helper()
 	var o directory.Organization
@@ -156,9 +158,20 @@ func (s *Server) Organization(t testing.TB, name, shortName string) directory.Or
 		o, err = directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{
 			DisplayName: name, ShortName: shortName, Language: "en",
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		return signin.SetSecondStepRules(ctx, tx, directory.Operator(), o.ID, signin.SecondStepRules{Tolerance: 1, Passwordless: true})
 	})
 	return o
+}
+
+// SecondStep sets who needs a second step in an organization.
+func (s *Server) SecondStep(t testing.TB, org directory.Organization, rules signin.SecondStepRules) {
+	t.Helper()
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return signin.SetSecondStepRules(ctx, tx, directory.Operator(), org.ID, rules)
+	})
 }
 
 // Invite invites an address as the operator does and returns the path of the

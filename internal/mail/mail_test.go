@@ -195,6 +195,10 @@ func TestLettersReadWell(t *testing.T) {
 		PasswordDisabledParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Failures: 100, ResetPage: page},
 		PasswordChangedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
 		NewDeviceParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
+		DeviceParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, What: "device.added", Device: "Ada’s phone", Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
+		RecoveryUsedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Left: 2, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
+		SecondStepGuessedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Count: 10, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
+		SecondStepResetParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Administrator: "Grace O’Malley", NotMe: link},
 		DisownedParameters{Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page},
 	} {
 		kinds[p.kind()] = p

@@ -21,7 +21,7 @@ import (
 var (
 	PerSecondStep = limit.Policy{Name: "second-step", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: 24 * time.Hour}
 	// PerSecondStepTold is when the person is told: at the tenth.
-	PerSecondStepTold = limit.Policy{Name: "second-step-told", Free: 10, First: time.Millisecond, Most: time.Millisecond, Forget: 24 * time.Hour}
+	PerSecondStepTold = limit.Policy{Name: "second-step-told", Free: 10, First: time.Second, Most: time.Second, Forget: 24 * time.Hour}
 	PerNetworkPasskey = limit.Policy{Name: "passkey-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
