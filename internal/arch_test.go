@@ -43,7 +43,8 @@ var packages = []struct{ name, imports, tables string }{
 	{"app", "db secret i18n audit limit mail directory credential session signin page web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
-	{"idptest", "app db dbtest secret i18n mail mailbox directory credential session signin page", ""},
+	{"authenticator", "secret", ""},
+	{"idptest", "app authenticator db dbtest secret i18n mail mailbox directory credential session signin page", ""},
 }
 
 // unscoped lists the statements on tables of organizations that do not name

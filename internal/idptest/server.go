@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"parvis/internal/app"
+	"parvis/internal/authenticator"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
@@ -49,6 +50,17 @@ type Server struct {
 
 // NoReply is where letters come from.
 const NoReply = "no-reply@parvis.example"
+
+// Named gives the server a name in place of its number, which passkeys need: the
+// clients of net/http/httptest find every example.com at their own server.
+func Named(s *app.Settings) {
+	s.Base = &url.URL{Scheme: "https", Host: "example.com"}
+}
+
+// Authenticator is a browser with an authenticator, on the server's own pages.
+func (s *Server) Authenticator() *authenticator.Authenticator {
+	return authenticator.New(s.URL, s.Site.Base.Hostname())
+}
 
 // Start runs a server with a database of its own; each change alters its settings.
 func Start(t testing.TB, change ...func(*app.Settings)) *Server {
@@ -120,7 +132,7 @@ func (f *front) serve(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.K
 		t.Fatal(err)
 	}
 	f.handler = a.Site
-	return &Server{App: a, DB: d, Clock: clock, Mail: box, URL: f.http.URL, Log: log, Keys: keys, http: f.http}
+	return &Server{App: a, DB: d, Clock: clock, Mail: box, URL: settings.Base.String(), Log: log, Keys: keys, http: f.http}
 }
 
 // Log keeps what the server logged.
