@@ -23,22 +23,21 @@ var packages = []struct{ name, imports, tables string }{
 	{"fault", "", ""},
 	{"secret", "", ""},
 	{"i18n", "", ""},
-	{"picture", "", ""},
 	{"db", "", "migrations leases installation"},
 
 	// Core: owns tables; never sees an http.Request.
 	{"audit", "db secret", "audit_events audit_seals"},
 	{"limit", "db secret", "limits"},
 	{"mail", "db secret i18n", "letters"},
-	{"directory", "db fault secret i18n picture audit mail", "organizations former_short_names users images invitations email_changes disavowals bootstraps"},
+	{"directory", "db fault secret i18n audit mail", "organizations former_short_names users images invitations email_changes disavowals bootstraps"},
 	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts"},
 
 	// Surfaces: own routes and templates; never a table.
-	{"page", "db fault secret i18n picture audit directory session signin", ""},
-	{"web", "db fault secret picture audit limit directory credential session signin page", ""},
-	{"console", "db fault secret i18n picture audit directory credential session signin page", ""},
+	{"page", "db fault secret i18n audit directory session signin", ""},
+	{"web", "db fault secret audit limit directory credential session signin page", ""},
+	{"console", "db fault secret i18n audit directory credential session signin page", ""},
 
 	// The whole, and what stands beside it.
 	{"app", "db secret i18n audit limit mail directory credential session signin page web console", ""},
@@ -58,14 +57,15 @@ var unscoped = map[string]string{
 	"mail: update letters set next_try_at = $1 where next":  "sweep: puts off what is due while the server is down",
 	"directory: select id from users where role":            "installation: does any owner exist yet",
 	"directory: select ⟨⟩, ⟨⟩ from invitations i join":      "look-up by a secret's hash",
-	"session: select ⟨⟩, s.org_id":                          "look-up by a secret's hash, for the organization in the path",
-	"session: select o.short_name_key from browsers":        "look-up by a secret's hash: who is signed in here",
+	"session: select ⟨⟩, x.id":                              "look-up by a secret's hash, for the organization in the path",
+	"session: select ⟨⟩ from browsers b":                    "look-up by a secret's hash: who is signed in here",
 	"directory: select ⟨⟩, ⟨⟩, d.id, d.email from":          "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
 	"credential: delete from resets where expires_at":       "sweep",
 	"signin: select a.id, a.browser_id, a.org_id":           "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":  "one browser, whose cookie was copied: all its sessions end",
 	"session: delete from sessions where ended_at":          "sweep",
+	"session: select s.id from sessions s join users":       "sweep: is any session void",
 	"session: delete from browsers where rotated_at":        "sweep",
 }
 

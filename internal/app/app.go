@@ -99,7 +99,7 @@ func New(s Settings) (*App, error) {
 		return nil, err
 	}
 	web.Mount(site)
-	console.Mount(site, invitations)
+	console.Mount(site, invitations, resets)
 	a := &App{
 		Site: site, Invitations: invitations, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
 		db: s.DB, log: s.Log, node: secret.NewID("node"),
@@ -108,9 +108,10 @@ func New(s Settings) (*App, error) {
 		{"resets", time.Second, resets.Sweep},
 		{"letters", time.Second, outbox.Sweep},
 		{"audit seals", time.Second, a.Seals.Sweep},
+		{"void sessions", 5 * time.Second, door.SweepVoid},
 		{"sessions", time.Minute, door.Sweep},
+		{"deleted users", time.Hour, directory.EraseDeleted},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
-		{"former short names", time.Hour, directory.SweepShortNames},
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}
 	return a, nil

@@ -40,16 +40,9 @@ const columns = `id, at, actor, actor_name, action, result, target, target_name,
 
 // List returns one page of an organization's events.
 func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
-	if q.Before.ID == "" {
-		q.Before.At = time.UnixMicro(1 << 60)
-	}
-	var page Page
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		e, err := scanStored(scan)
-		e.OrgID = q.OrgID
-		page.Events = append(page.Events, e)
-		return err
-	}, `
+	q.Before = q.Before.orNewest()
+	page := Page{}
+	err := r.Rows(ctx, page.add(q.OrgID), `
 		select `+columns+`
 		from audit_events
 		where org_id = $1 and (at, id) < ($2, $3) and ($4 = '' or result = $4)
@@ -61,12 +54,62 @@ func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
 	if err != nil {
 		return Page{}, fmt.Errorf("listing audit events: %w", err)
 	}
-	if len(page.Events) > pageSize {
-		page.Events = page.Events[:pageSize]
-		last := page.Events[pageSize-1]
-		page.Next = Cursor{last.At, last.ID}
+	return page.cut(), nil
+}
+
+// Concerning returns one page of what a user of an organization did and of what
+// was done to it. Each half is an index read from its end.
+func Concerning(ctx context.Context, r db.Reader, orgID, user string, before Cursor) (Page, error) {
+	before = before.orNewest()
+	page := Page{}
+	err := r.Rows(ctx, page.add(orgID), `
+		select `+columns+` from (
+			select `+columns+`
+			from audit_events
+			where org_id = $1 and actor = $2 and (at, id) < ($3, $4)
+			order by at desc, id desc
+			limit $5) did
+		union
+		select `+columns+` from (
+			select `+columns+`
+			from audit_events
+			where org_id = $1 and target = $2 and (at, id) < ($3, $4)
+			order by at desc, id desc
+			limit $5) suffered
+		order by at desc, id desc
+		limit $5`, orgID, user, db.Time(before.At), before.ID, pageSize+1)
+	if err != nil {
+		return Page{}, fmt.Errorf("listing the activity of %s: %w", user, err)
 	}
-	return page, nil
+	return page.cut(), nil
+}
+
+// orNewest is the place before the newest event where no place is named.
+func (c Cursor) orNewest() Cursor {
+	if c.ID == "" {
+		c.At = time.UnixMicro(1 << 60)
+	}
+	return c
+}
+
+// add reads one row into the page.
+func (p *Page) add(orgID string) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
+		e, err := scanStored(scan)
+		e.OrgID = orgID
+		p.Events = append(p.Events, e)
+		return err
+	}
+}
+
+// cut takes away the event that only tells that there is another page.
+func (p Page) cut() Page {
+	if len(p.Events) > pageSize {
+		p.Events = p.Events[:pageSize]
+		last := p.Events[pageSize-1]
+		p.Next = Cursor{last.At, last.ID}
+	}
+	return p
 }
 
 // pattern makes the like pattern of one word of a search; '%' where there is none.

@@ -15,7 +15,7 @@ import (
 type auditPage struct {
 	Query query
 	Rows  []auditRow
-	Pages pages
+	Pages page.Pages
 }
 
 // auditRow is an event with the names that a reader knows its parties by.
@@ -51,7 +51,7 @@ func (s *Server) auditLog(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	p := auditPage{Query: q, Pages: q.pagesOf(v.Path("admin/audit"), filter, place{found.Next.At, found.Next.ID})}
+	p := auditPage{Query: q, Pages: q.pagesOf(v.Path("admin/audit"), filter, page.Place{At: found.Next.At, ID: found.Next.ID})}
 	for _, e := range found.Events {
 		p.Rows = append(p.Rows, auditRowOf(v, e))
 	}
@@ -104,7 +104,7 @@ func (s *Server) auditEntry(v *page.Viewer) error {
 // pathOf is the page of what an id names, where there is one.
 func pathOf(v *page.Viewer, id string) string {
 	switch {
-	case !validID.MatchString(id):
+	case !page.IsID(id):
 	case strings.HasPrefix(id, "usr_"):
 		return v.Path("admin/people", id)
 	case strings.HasPrefix(id, "inv_"):
@@ -148,10 +148,6 @@ func valueText(fields audit.Fields, name string) string {
 var fieldKeys = map[string]string{
 	"invitation_lifetime": "audit.field.invitation_lifetime",
 	"absolute":            "audit.field.absolute",
-	"contact":             "audit.field.contact",
-	"logo":                "audit.field.logo",
-	"picture":             "audit.field.picture",
-	"time_zone":           "audit.field.time_zone",
 	"idle":                "audit.field.idle",
 	"state":               "audit.field.state",
 	"digit":               "audit.field.digit",
@@ -166,6 +162,7 @@ var fieldKeys = map[string]string{
 	"name":                "audit.field.name",
 	"preset":              "audit.field.preset",
 	"reason":              "audit.field.reason",
+	"reset_lifetime":      "audit.field.reset_lifetime",
 	"role":                "audit.field.role",
 	"sessions":            "audit.field.sessions",
 	"short_name":          "audit.field.short_name",

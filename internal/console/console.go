@@ -1,5 +1,5 @@
 // Package console has the pages of the administration: people and their
-// invitations, and the audit log.
+// invitations, the rules of sign-in, and the audit log.
 //
 // Every handler asks for rows of the viewer's own organization only, which the
 // session names and nothing in a request can. Whether somebody may change
@@ -11,6 +11,7 @@ import (
 	"embed"
 	"io/fs"
 
+	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/page"
 )
@@ -31,6 +32,7 @@ func Templates() fs.FS {
 type Server struct {
 	site        *page.Site
 	invitations *directory.Invitations
+	resets      *credential.Resets
 }
 
 // What a role needs for a page, and for a change.
@@ -38,20 +40,21 @@ var (
 	reads      = directory.Role.ReadsConsole
 	readsAudit = directory.Role.ReadsAudit
 	rules      = func(r directory.Role) bool { return r.Governs(directory.Administrator) }
-	invites    = func(r directory.Role) bool { return len(r.Grants()) > 0 }
+	invites    = func(r directory.Role) bool { return len(r.Grants()) > 0 } // and looks after whom it could invite
 )
 
 // Mount adds the pages to the site. Who may pass comes first in each line.
-func Mount(site *page.Site, invitations *directory.Invitations) {
-	s := &Server{site, invitations}
+func Mount(site *page.Site, invitations *directory.Invitations, resets *credential.Resets) {
+	s := &Server{site, invitations, resets}
 
 	site.Console(reads, "GET /o/{org}/admin", s.front)
 	site.Console(reads, "GET /o/{org}/admin/people", s.people)
 	site.Console(reads, "GET /o/{org}/admin/people/{id}", s.person)
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/invite", inviteFields, s.showInvite, s.invite)
+	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/change", changeFields, s.showChange, s.changePeople)
 	site.ConsoleForm(reads, invites, "/o/{org}/admin/invitations/{id}", invitationFields, s.showInvitation, s.changeInvitation)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization", organizationFields, s.showOrganization, s.saveOrganization)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization/logo", logoFields, s.showOrganization, s.saveLogo)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit", s.auditLog)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit/{id}", s.auditEntry)
 }

@@ -30,15 +30,17 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"GET /o/{org}/admin/people/{id}":      readers,
 		"GET /o/{org}/admin/people/invite":    changers,
 		"POST /o/{org}/admin/people/invite":   changers,
+		"GET /o/{org}/admin/people/change":    changers, // leads to the list
+		"POST /o/{org}/admin/people/change":   changers,
 		"GET /o/{org}/admin/invitations/{id}": readers,
 		// An empty form is refused to who may not change anything, and shown again to who may.
-		"POST /o/{org}/admin/invitations/{id}":  changers,
-		"GET /o/{org}/admin/organization":       readers,
-		"POST /o/{org}/admin/organization":      {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/organization/logo":  readers,
-		"POST /o/{org}/admin/organization/logo": {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/audit":              auditors,
-		"GET /o/{org}/admin/audit/{id}":         auditors,
+		"POST /o/{org}/admin/invitations/{id}": changers,
+		"GET /o/{org}/admin/organization":      readers,
+		"POST /o/{org}/admin/organization":     {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/rules/password":    readers,
+		"POST /o/{org}/admin/rules/password":   {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/audit":             auditors,
+		"GET /o/{org}/admin/audit/{id}":        auditors,
 	}
 	routes := w.consoleRoutes()
 	if len(routes) != len(allowed) {
@@ -49,8 +51,11 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 			want := 403
 			if slices.Contains(allowed[route], role) {
 				want = 200
-				if route == "POST /o/{org}/admin/people/invite" || strings.HasPrefix(route, "POST /o/{org}/admin/organization") {
+				if route == "POST /o/{org}/admin/people/invite" || route == "POST /o/{org}/admin/organization" {
 					want = 422 // nothing was typed
+				}
+				if route == "POST /o/{org}/admin/people/change" {
+					want = 400 // no page sends it empty
 				}
 			}
 			if p := call(b, route, "alpha", a.idFor(route), url.Values{}); p.Status != want {
@@ -137,6 +142,30 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 			}
 		}
 	}
+	// The ids that the form of many people names.
+	for role, b := range w.alpha.browsers {
+		if !slices.Contains([]directory.Role{directory.Owner, directory.Administrator, directory.Helpdesk}, role) {
+			continue
+		}
+		for _, form := range []url.Values{{"deed": {"deactivate"}}, {"deed": {"role-member"}, "confirmed": {"yes"}}, {"deed": {"reset"}, "confirmed": {"yes"}}} {
+			want := b.Post("/o/alpha/admin/people/change", with(form, "person[]", "usr_bbbbbbbbbbbbbbbbbbbbbbbbbb"))
+			if want.Status != 404 {
+				t.Fatalf("%v as %s for an id that nobody has: %d", form, role, want.Status)
+			}
+			for _, ids := range []map[string]string{foreign, absent} {
+				for kind, id := range ids {
+					if plain, err := url.PathUnescape(id); err == nil {
+						id = plain
+					}
+					got := b.Post("/o/alpha/admin/people/change", with(form, "person[]", id))
+					malformed := kind == "zero byte" || kind == "not UTF-8"
+					if !malformed && (got.Status != 404 || readable(got) != readable(want)) || malformed && got.Status != 400 {
+						t.Errorf("%v as %s with %s (%s): %d %q", form, role, id, kind, got.Status, readable(got))
+					}
+				}
+			}
+		}
+	}
 	if after := w.rows(t, w.beta.ID); after != before {
 		t.Errorf("beta changed:\n%s\n--- before:\n%s", after, before)
 	}
@@ -181,10 +210,13 @@ func TestForeignIdsInQueriesAndFields(t *testing.T) {
 	}
 	owner := w.alpha.browsers[directory.Owner]
 	form := url.Values{"email": {"new@alpha.example"}, "name": {""}, "role": {"member"}, "invited_language": {"en"}}
-	for _, extra := range []string{"org", "org_id", "organization", "id", "invited_by", "expires_at"} {
-		sent := with(form, extra, string(w.beta.ID))
-		if p := owner.Post("/o/alpha/admin/people/invite", sent); p.Status != 400 {
+	change := url.Values{"deed": {"deactivate"}, "person[]": {w.alpha.user}, "confirmed": {"yes"}}
+	for _, extra := range []string{"org", "org_id", "organization", "id", "invited_by", "expires_at", "person", "deactivated_at", "password"} {
+		if p := owner.Post("/o/alpha/admin/people/invite", with(form, extra, string(w.beta.ID))); p.Status != 400 {
 			t.Errorf("a field %s: %d, want 400", extra, p.Status)
+		}
+		if p := owner.Post("/o/alpha/admin/people/change", with(change, extra, string(w.beta.ID))); p.Status != 400 {
+			t.Errorf("a field %s of a change: %d, want 400", extra, p.Status)
 		}
 	}
 	if after := w.rows(t, w.beta.ID); after != before {

@@ -2,8 +2,10 @@ package console
 
 import (
 	"net/url"
+	"slices"
 	"time"
 
+	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/page"
@@ -13,6 +15,7 @@ import (
 var (
 	activeChip      = chip{"console.state.active", "ok"}
 	deactivatedChip = chip{"console.state.deactivated", "bad"}
+	deletedChip     = chip{"console.state.deleted", "bad"}
 
 	invitationChips = map[directory.InvitationState]chip{
 		directory.InvitationWaiting:   {"console.state.waiting", "warn"},
@@ -31,8 +34,11 @@ var (
 type peoplePage struct {
 	Query     query
 	Rows      []personRow
-	Pages     pages
+	Pages     page.Pages
 	MayInvite bool
+	Deeds     []deed // what may be done to people
+	Roles     []deed // that may be given to them
+	Everyone  []deed // what may be done to everyone
 }
 
 // personRow is a user, or an invitation that waits for one.
@@ -43,11 +49,12 @@ type personRow struct {
 	Reply       string    // what the mail server said, if it refused the letter
 	LastSignIn  time.Time // zero before the first
 	Path        string
+	UserID      directory.UserID // empty for an invitation
 }
 
 func (s *Server) people(v *page.Viewer) error {
 	const filter = "state"
-	q, err := readQuery(v, filter, string(directory.PeopleActive), string(directory.PeopleDeactivated), string(directory.PeopleInvited))
+	q, err := readQuery(v, filter, string(directory.PeopleActive), string(directory.PeopleDeactivated), string(directory.PeopleInvited), string(directory.PeopleDeleted))
 	if err != nil {
 		return err
 	}
@@ -64,7 +71,11 @@ func (s *Server) people(v *page.Viewer) error {
 		return err
 	}
 	p := peoplePage{Query: q, MayInvite: invites(v.User.Role)}
-	p.Pages = q.pagesOf(v.Path("admin/people"), filter, place{found.Next.CreatedAt, found.Next.ID})
+	p.Pages = q.pagesOf(v.Path("admin/people"), filter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
+	p.Deeds, p.Roles = deedsFor(v.User.Role, nil)
+	if rules(v.User.Role) && q == (query{}) {
+		p.Everyone = slices.DeleteFunc(slices.Clone(p.Deeds), func(d deed) bool { return !d.Wide })
+	}
 	for _, person := range found.People {
 		p.Rows = append(p.Rows, rowOf(v, person, now))
 	}
@@ -75,7 +86,7 @@ func rowOf(v *page.Viewer, p directory.Person, now time.Time) personRow {
 	if u := p.User; u != nil {
 		return personRow{
 			Name: u.Name, Email: u.Email, Role: u.Role, State: stateOf(*u),
-			LastSignIn: u.LastSignInAt, Path: v.Path("admin/people", string(u.ID)),
+			LastSignIn: u.LastSignInAt, Path: v.Path("admin/people", string(u.ID)), UserID: u.ID,
 		}
 	}
 	i := p.Invitation
@@ -90,10 +101,13 @@ func rowOf(v *page.Viewer, p directory.Person, now time.Time) personRow {
 }
 
 func stateOf(u directory.User) chip {
-	if u.DeactivatedAt.IsZero() {
-		return activeChip
+	switch {
+	case deleted(u):
+		return deletedChip
+	case deactivated(u):
+		return deactivatedChip
 	}
-	return deactivatedChip
+	return activeChip
 }
 
 // personPage is what there is to know about one user.
@@ -101,7 +115,14 @@ type personPage struct {
 	User     directory.User
 	State    chip
 	Language string // its name in the language itself
+	Sessions int    // that are open
+	Password credential.Stored
 	Entries  string // address of the person's audit entries; empty for who may not read them
+	Deeds    []deed // what the viewer may do to the person
+	Roles    []deed // that the viewer may give to the person
+	Yourself bool
+	Above    bool  // the person has rights that the viewer has not
+	Done     *deed // what was just done
 }
 
 func (s *Server) person(v *page.Viewer) error {
@@ -109,11 +130,29 @@ func (s *Server) person(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	u, err := directory.UserByID(v.R.Context(), s.site.DB, v.Organization.ID, directory.UserID(id))
-	if err != nil {
+	ctx := v.R.Context()
+	var p personPage
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		p = personPage{}
+		if p.User, err = directory.UserByID(ctx, tx, v.Organization.ID, directory.UserID(id)); err != nil {
+			return err
+		}
+		if p.Sessions, err = s.site.Sessions.OpenOf(ctx, tx, p.User, s.site.DB.Now()); err != nil {
+			return err
+		}
+		p.Password, err = credential.StoredPassword(ctx, tx, credential.Owner{OrgID: p.User.OrgID, UserID: p.User.ID})
+		return err
+	}); err != nil {
 		return err
 	}
-	p := personPage{User: u, State: stateOf(u), Language: s.languageName(string(u.Language))}
+	p.State, p.Language = stateOf(p.User), s.languageName(string(p.User.Language))
+	if p.Yourself = p.User.ID == v.User.ID; !p.Yourself {
+		p.Deeds, p.Roles = deedsFor(v.User.Role, &p.User)
+		p.Above = invites(v.User.Role) && !v.User.Role.Governs(p.User.Role)
+	}
+	if d, known := deedNamed(v.R.URL.Query().Get("done")); known {
+		p.Done = &d
+	}
 	if readsAudit(v.User.Role) {
 		p.Entries = v.Path("admin/audit") + "?" + url.Values{"q": {id}}.Encode()
 	}

@@ -27,6 +27,8 @@ var (
 	ErrBusy    = fault.New(fault.Unavailable, "credential.busy").After(2 * time.Second)
 	ErrRefused = fault.Field("password", "credential.password_refused")
 	ErrChanged = fault.New(fault.Conflict, "credential.password_changed")
+
+	ErrNoPassword = fault.New(fault.Conflict, "credential.no_password")
 )
 
 // Owner is whose password it is. The hash is bound to both ids: moved to another

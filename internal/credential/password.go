@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/secret"
 )
@@ -88,13 +90,30 @@ func succeed(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
 	return Outcome{OK: err == nil, MustChange: !now.ChangeAt.IsZero()}, err
 }
 
-// DemandChange makes the next sign-in with the user's password create a new one.
-// It reports false where there is no password.
-func DemandChange(ctx context.Context, tx *db.Tx, o Owner) (bool, error) {
+// DemandChange makes the next sign-in with a user's password create a new one. A
+// deactivated user's too: it counts once somebody lets the user in again. It
+// returns the user, whose sessions are the caller's to end.
+func DemandChange(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) (directory.User, error) {
+	u, err := directory.Governed(ctx, tx, actor, org, id)
+	if err == nil && !u.DeletedAt.IsZero() {
+		err = directory.ErrDeleted
+	}
+	if err != nil {
+		return directory.User{}, err
+	}
 	n, err := tx.Exec(ctx, `
 		update passwords set change_at = $1
-		where org_id = $2 and user_id = $3`, db.Time(tx.Now()), string(o.OrgID), string(o.UserID))
-	return n == 1, err
+		where org_id = $2 and user_id = $3`, db.Time(tx.Now()), string(org), string(id))
+	switch {
+	case err != nil:
+		return directory.User{}, fmt.Errorf("demanding a new password of %s: %w", id, err)
+	case n == 0:
+		return directory.User{}, ErrNoPassword
+	}
+	return u, audit.Record(ctx, tx, audit.Event{
+		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name, Action: "password.change_demanded",
+		Target: string(id), TargetName: u.Name,
+	})
 }
 
 // Disable makes a password useless until a reset: somebody else may know it.

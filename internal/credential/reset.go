@@ -65,6 +65,19 @@ type Reset struct {
 	ID string
 }
 
+// SendTo is Send to a user whom actor may change and who can sign in: it lets
+// nobody in whom somebody shut out. The link goes to the user alone (R-REC-07).
+func (r *Resets) SendTo(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id directory.UserID) error {
+	user, err := directory.Governed(ctx, tx, actor, org.ID, id)
+	if err == nil {
+		err = user.Closed()
+	}
+	if err != nil {
+		return err
+	}
+	return r.Send(ctx, tx, actor, directory.Candidate{User: user, Organization: org})
+}
+
 // Send writes a link to a user and kills an earlier one. A user without a
 // password of ours gets the letter that explains, and no link.
 func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who directory.Candidate) error {

@@ -2,6 +2,7 @@ package credential
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,35 +64,45 @@ const (
 // history the new password must still differ from the current one.
 func (r Rules) older() int { return max(0, r.History-1) }
 
-// check says why r cannot be an organization's rules.
-func (r Rules) check() error {
+// Check names everything for which r cannot be an organization's rules.
+func (r Rules) Check() error {
 	within := func(field, key string, value, least, most int) error {
 		if value < least || value > most {
 			return fault.Field(field, key).With("Minimum", least, "Maximum", most)
 		}
 		return nil
 	}
-	preset := Classic
-	switch r.Preset {
-	case PresetClassic:
-	case PresetModern:
-		preset = Modern
-		if r.Digit || r.UpperCase || r.LowerCase || r.Special {
-			return fault.Field("preset", "credential.rules.modern_classes")
-		}
-	default:
+	preset, known := r.Preset.Rules()
+	if !known {
 		return fault.New(fault.Malformed, "credential.rules.preset")
 	}
-	if err := within("maximum_length", "credential.rules.maximum_length", r.MaximumLength, shortestMaximum, longest); err != nil {
-		return err
-	}
-	if err := within("minimum_length", "credential.rules.minimum_length", r.MinimumLength, preset.MinimumLength, r.MaximumLength); err != nil {
-		return err
+	var classes, lifetime error
+	if r.Preset == PresetModern && (r.Digit || r.UpperCase || r.LowerCase || r.Special) {
+		classes = fault.Field("preset", "credential.rules.modern_classes")
 	}
 	if r.ResetLifetime < ShortestResetLifetime || r.ResetLifetime > LongestResetLifetime {
-		return fault.Field("reset_lifetime", "credential.rules.reset_lifetime")
+		lifetime = fault.Field("reset_lifetime", "credential.rules.reset_lifetime")
 	}
-	return within("history", "credential.rules.history", r.History, 0, mostHistory)
+	// Against a maximum that is itself out of bounds nothing is measured.
+	most := r.MaximumLength
+	if most < shortestMaximum || most > longest {
+		most = longest
+	}
+	return errors.Join(classes,
+		within("minimum_length", "credential.rules.minimum_length", r.MinimumLength, preset.MinimumLength, most),
+		within("maximum_length", "credential.rules.maximum_length", r.MaximumLength, shortestMaximum, longest),
+		within("history", "credential.rules.history", r.History, 0, mostHistory), lifetime)
+}
+
+// Rules are the rules as the preset comes with them; false for an unknown one.
+func (p Preset) Rules() (Rules, bool) {
+	switch p {
+	case PresetClassic:
+		return Classic, true
+	case PresetModern:
+		return Modern, true
+	}
+	return Rules{}, false
 }
 
 // RulesOf reads the rules of an organization, Classic if it never chose any.
@@ -119,7 +130,7 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	if err := actor.MaySetRules(org); err != nil {
 		return err
 	}
-	if err := r.check(); err != nil {
+	if err := r.Check(); err != nil {
 		return err
 	}
 	before, err := RulesOf(ctx, tx, org)
@@ -140,18 +151,44 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	}
 	if _, err := tx.Exec(ctx, `
 		delete from password_history
-		where org_id = $1 and id in (
-			select id from (
-				select id, row_number() over (partition by user_id order by set_at desc) as place
-				from password_history
-				where org_id = $1) as ranked
-			where place > $2)`, string(org), r.older()); err != nil {
+		where org_id = $1 and id in (`+surplus+`)`, string(org), r.older()); err != nil {
 		return fmt.Errorf("shortening the password history of %s: %w", org, err)
 	}
 	return audit.Record(ctx, tx, audit.Event{
 		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name,
 		Action: RulesChanged, Target: string(org), Before: before.fields(), After: r.fields(),
 	})
+}
+
+// surplus selects, of an organization $1, the older hashes beyond $2 of each user.
+const surplus = `
+	select id from (
+		select id, row_number() over (partition by user_id order by set_at desc) as place
+		from password_history
+		where org_id = $1) as ranked
+	where place > $2`
+
+// Reach is whom a change of rules would meet.
+type Reach struct {
+	People int // active and with a password, which stays as it is until they change it
+	Hashes int // of older passwords, which a shorter history deletes
+}
+
+// ReachOf counts whom r would meet as the rules of an organization.
+func ReachOf(ctx context.Context, q db.Reader, org directory.OrgID, r Rules) (Reach, error) {
+	var reach Reach
+	_, err := q.One(ctx, db.Into(&reach.People), `
+		select count(*)
+		from passwords p
+		join users u on u.org_id = p.org_id and u.id = p.user_id and u.deactivated_at is null
+		where p.org_id = $1`, string(org))
+	if err == nil {
+		_, err = q.One(ctx, db.Into(&reach.Hashes), `select count(*) from (`+surplus+`) as superfluous`, string(org), r.older())
+	}
+	if err != nil {
+		return Reach{}, fmt.Errorf("counting whom the password rules of %s meet: %w", org, err)
+	}
+	return reach, nil
 }
 
 func (r Rules) fields() audit.Fields {

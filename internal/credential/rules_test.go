@@ -21,14 +21,14 @@ func TestPWD1RulesKeepTheirBounds(t *testing.T) {
 	with := func(r Rules, change func(*Rules)) Rules { change(&r); return r }
 	tests := map[string]struct {
 		rules Rules
-		field string // of the refusal; empty: accepted
+		field string // of each refusal; empty: accepted
 	}{
 		"classic":                 {Classic, ""},
 		"modern":                  {Modern, ""},
 		"classic of 7":            {with(Classic, func(r *Rules) { r.MinimumLength = 7 }), "minimum_length"},
 		"classic of 0":            {with(Classic, func(r *Rules) { r.MinimumLength = 0 }), "minimum_length"},
 		"classic of 400":          {with(Classic, func(r *Rules) { r.MinimumLength = 400 }), ""},
-		"classic of 401":          {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 401, 401 }), "maximum_length"},
+		"classic of 401":          {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 401, 401 }), "minimum_length maximum_length"},
 		"longer than the longest": {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 65, 64 }), "minimum_length"},
 		"modern of 14":            {with(Modern, func(r *Rules) { r.MinimumLength = 14 }), "minimum_length"},
 		"modern of 16":            {with(Modern, func(r *Rules) { r.MinimumLength = 16 }), ""},
@@ -42,22 +42,41 @@ func TestPWD1RulesKeepTheirBounds(t *testing.T) {
 		"modern with lower case":  {with(Modern, func(r *Rules) { r.LowerCase = true }), "preset"},
 		"history of 24":           {with(Modern, func(r *Rules) { r.History = 24 }), ""},
 		"history of 25":           {with(Classic, func(r *Rules) { r.History = 25 }), "history"},
+		"resets of 9 minutes":     {with(Classic, func(r *Rules) { r.ResetLifetime = ShortestResetLifetime - 1 }), "reset_lifetime"},
+		"resets of 25 hours":      {with(Modern, func(r *Rules) { r.ResetLifetime = LongestResetLifetime + 1 }), "reset_lifetime"},
+		"all wrong at once":       {Rules{Preset: PresetModern, Digit: true, History: 25}, "preset minimum_length maximum_length history reset_lifetime"},
 		"history below zero":      {with(Classic, func(r *Rules) { r.History = -1 }), "history"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			err := tt.rules.check()
-			if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Invalid && f.Field == tt.field {
-				return
-			}
-			if err != nil || tt.field != "" {
-				t.Errorf("got %v, want a refusal of %q", err, tt.field)
+			if got := strings.Join(fieldsOf(t, tt.rules.Check()), " "); got != tt.field {
+				t.Errorf("got a refusal of %q, want %q", got, tt.field)
 			}
 		})
 	}
-	if err := (Rules{}).check(); err == nil {
+	if err := (Rules{}).Check(); err == nil {
 		t.Error("rules without a preset are accepted")
 	}
+}
+
+// fieldsOf are the fields that a refusal names, in its order.
+func fieldsOf(t *testing.T, err error) (fields []string) {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	all, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("%v is no list of faults", err)
+	}
+	for _, e := range all.Unwrap() {
+		f, ok := errors.AsType[*fault.Error](e)
+		if !ok || f.Kind != fault.Invalid {
+			t.Fatalf("%v is no fault of a field", e)
+		}
+		fields = append(fields, f.Field)
+	}
+	return fields
 }
 
 func setRules(t *testing.T, d *db.DB, actor directory.Actor, org directory.OrgID, r Rules) error {
@@ -148,6 +167,10 @@ func TestPWD7LoweringTheHistoryDeletesItsSurplus(t *testing.T) {
 	for _, tt := range []struct{ history, want int }{{10, 5}, {4, 3}, {24, 3}, {1, 0}, {0, 0}} {
 		r := Classic
 		r.History = tt.history
+		before := kept(owners[0]) + kept(owners[1])
+		if reach, err := ReachOf(t.Context(), d, org, r); err != nil || reach != (Reach{People: 2, Hashes: before - 2*tt.want}) {
+			t.Errorf("a history of %d is said to meet %+v (%v), it deletes %d", tt.history, reach, err, before-2*tt.want)
+		}
 		if err := setRules(t, d, directory.Operator(), org, r); err != nil {
 			t.Fatal(err)
 		}

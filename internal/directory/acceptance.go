@@ -29,6 +29,14 @@ func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) 
 	return i, found, err
 }
 
+// openInvitation finds the one invitation to an address that nobody accepted,
+// withdrew or replaced.
+func openInvitation(ctx context.Context, r db.Reader, org OrgID, address Address) (Invitation, bool, error) {
+	return oneInvitation(ctx, r, `
+		where i.org_id = $1 and i.email_key = $2
+			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null`, string(org), address.Key)
+}
+
 // InvitationByID returns an invitation of an organization.
 func InvitationByID(ctx context.Context, r db.Reader, org OrgID, id string) (Invitation, error) {
 	i, found, err := oneInvitation(ctx, r, `where i.org_id = $1 and i.id = $2`, string(org), id)
@@ -116,6 +124,14 @@ func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joinin
 	}
 	if n == 0 {
 		return User{}, Organization{}, ErrInvitationUsed
+	}
+	address, err := ParseAddress(inv.Email)
+	if err != nil {
+		return User{}, Organization{}, err
+	}
+	// Somebody got the address in another way since, by changing theirs.
+	if taken, err := memberHas(ctx, tx, inv.OrgID, address); err != nil || taken {
+		return User{}, Organization{}, orFault(err, ErrInvitationUsed)
 	}
 	u, err := insertUser(ctx, tx, User{
 		OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language,

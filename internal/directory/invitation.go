@@ -164,14 +164,10 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 			return Invitation{}, err
 		}
 	}
-	var id string
-	if taken, err := tx.One(ctx, db.Into(&id), `
-		select id from users where org_id = $1 and email_key = $2`, string(org.ID), address.Key); err != nil || taken {
+	if taken, err := memberHas(ctx, tx, org.ID, address); err != nil || taken {
 		return Invitation{}, orFault(err, ErrAlreadyMember)
 	}
-	open, found, err := oneInvitation(ctx, tx, `
-		where i.org_id = $1 and i.email_key = $2
-			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null`, string(org.ID), address.Key)
+	open, found, err := openInvitation(ctx, tx, org.ID, address)
 	if err != nil {
 		return Invitation{}, err
 	}

@@ -16,11 +16,12 @@ const peoplePage = 50
 // PeopleState filters the list of people.
 type PeopleState string
 
-// What can be asked for; empty asks for everybody.
+// What can be asked for; empty asks for everybody but the deleted.
 const (
 	PeopleActive      PeopleState = "active"
 	PeopleDeactivated PeopleState = "deactivated"
 	PeopleInvited     PeopleState = "invited"
+	PeopleDeleted     PeopleState = "deleted"
 )
 
 // PeopleQuery selects people of one organization.
@@ -84,7 +85,8 @@ func People(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery) (Peopl
 			select `+UserColumns+`
 			from users u
 			where u.org_id = $1 and (u.created_at, u.id) < ($2, $3) and u.search_key like $4 escape '\'
-				and ($5 = '' or ($5 = 'active' and u.deactivated_at is null) or ($5 = 'deactivated' and u.deactivated_at is not null))
+				and (u.deleted_at is not null) = ($5 = 'deleted')
+				and ($5 in ('', 'deleted') or (u.deactivated_at is not null) = ($5 = 'deactivated'))
 			order by u.created_at desc, u.id desc
 			limit $6`, string(q.OrgID), db.Time(q.Before.CreatedAt), q.Before.ID, pattern, string(q.State), peoplePage+1)
 		if err != nil {
@@ -116,4 +118,25 @@ func People(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery) (Peopl
 		page.Next = page.People[peoplePage-1].Place()
 	}
 	return page, nil
+}
+
+// Everyone lists the users of an organization, the deleted apart, oldest first.
+func Everyone(ctx context.Context, r db.Reader, actor Actor, org OrgID) ([]UserID, error) {
+	if err := actor.MaySetRules(org); err != nil {
+		return nil, err
+	}
+	var all []UserID
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var id UserID
+		err := scan(&id)
+		all = append(all, id)
+		return err
+	}, `
+		select id from users
+		where org_id = $1 and deleted_at is null
+		order by created_at, id`, string(org))
+	if err != nil {
+		return nil, fmt.Errorf("listing everyone: %w", err)
+	}
+	return all, nil
 }

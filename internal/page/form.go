@@ -1,6 +1,7 @@
 package page
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -22,7 +23,8 @@ var (
 	errNoCookies = fault.New(fault.Invalid, "page.cookies_off")
 )
 
-// Fields names what a form may send; anything else is refused, not ignored (R-TEN-03).
+// Fields names what a form may send; anything else is refused, not ignored
+// (R-TEN-03). A name that ends in [] may come many times, every other once.
 type Fields []string
 
 // What every form of ours may send besides its own fields: the language list at
@@ -30,6 +32,7 @@ type Fields []string
 const (
 	doField       = "do"
 	languageField = "language"
+	pageField     = "page" // where a button goes on from here, on our origin
 )
 
 // Form is what somebody typed, with what is wrong with it.
@@ -37,11 +40,13 @@ type Form struct {
 	values   url.Values
 	faults   []*fault.Error
 	returned bool // brought back after fresh proof, not sent yet
-	file     upload
 }
 
 // Get is the value of a field, as typed.
 func (f *Form) Get(name string) string { return f.values.Get(name) }
+
+// All are the values of a field whose name ends in [].
+func (f *Form) All(name string) []string { return f.values[name] }
 
 // Refused tells that the form is shown again because something is wrong with it.
 func (f *Form) Refused() bool { return len(f.faults) > 0 }
@@ -70,7 +75,9 @@ func isSecret(name string) bool {
 
 func (f *Form) withoutSecrets() url.Values {
 	kept := maps.Clone(f.values)
-	maps.DeleteFunc(kept, func(name string, _ []string) bool { return isSecret(name) || name == doField })
+	maps.DeleteFunc(kept, func(name string, _ []string) bool {
+		return isSecret(name) || name == doField || name == pageField // nobody typed these two
+	})
 	return kept
 }
 
@@ -101,37 +108,34 @@ func (v *Visitor) post(show, submit func() error) error {
 	return show()
 }
 
-// readForm is the one form reader. It parses strictly: one value per field, no field that the form
-// has not, valid UTF-8 without a zero byte.
+// readForm is the one form reader. It parses strictly: one value per field but those named name[],
+// no field that the form has not, valid UTF-8 without a zero byte.
 func (v *Visitor) readForm(fields Fields) error {
 	media, _, _ := strings.Cut(v.R.Header.Get("Content-Type"), ";")
-	switch media = strings.TrimSpace(strings.ToLower(media)); {
-	case media == "multipart/form-data" && fields.file() != "":
-		return v.readUpload(fields)
-	case media != "application/x-www-form-urlencoded":
+	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" {
 		return errMalformed
 	}
 	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxForm)
 	if err := v.R.ParseForm(); err != nil {
-		return unread(err)
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return errTooLarge
+		}
+		return errMalformed
 	}
 	for name, values := range v.R.PostForm {
-		if err := fields.check(name, values); err != nil {
-			return err
+		if name != doField && name != languageField && !slices.Contains(fields, name) {
+			return errMalformed.With("Field", name)
+		}
+		if len(values) != 1 && !strings.HasSuffix(name, "[]") {
+			return errMalformed.With("Field", name)
+		}
+		for _, value := range values {
+			if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+				return errMalformed.With("Field", name)
+			}
 		}
 	}
-	v.Form = &Form{values: v.R.PostForm, file: upload{field: fields.file()}}
-	return nil
-}
-
-// check refuses a field that the form has not, and what no field may hold.
-func (f Fields) check(name string, values []string) error {
-	if name != doField && name != languageField && !slices.Contains(f, name) {
-		return errMalformed.With("Field", name)
-	}
-	if len(values) != 1 || !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0) {
-		return errMalformed.With("Field", name)
-	}
+	v.Form = &Form{values: v.R.PostForm}
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 
 	"parvis/internal/db"
+	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -47,7 +48,6 @@ type Site struct {
 	mux       *http.ServeMux
 	routes    []Route
 	reported  *atomic.Int64 // second of the last policy report that was logged
-	drawing   chan struct{} // holds one place: whoever draws a picture takes it
 }
 
 // Route is one line of the route table, for the inventory test and for people.
@@ -58,7 +58,6 @@ type Route struct{ Pattern, Access string }
 func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	var err error
 	s.mux, s.reported = http.NewServeMux(), new(atomic.Int64)
-	s.drawing = make(chan struct{}, 1)
 	if s.assets, s.names, err = loadAssets(); err != nil {
 		return nil, err
 	}
@@ -90,3 +89,7 @@ func (s *Site) handle(pattern, access string, h http.Handler) {
 func (s *Site) secure() bool { return s.Base.Scheme == "https" }
 
 var errNoPage = errors.New("no page here")
+
+// ErrQuery answers an address that no page of ours links to: an unknown filter,
+// or a place in a list that is none.
+var ErrQuery = fault.New(fault.Malformed, "page.query_malformed")

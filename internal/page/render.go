@@ -6,15 +6,16 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/session"
 )
 
 //go:embed templates/*.html
@@ -44,16 +45,15 @@ func (v *Visitor) Render(name string, page any) error {
 	}
 	h := v.W.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	h.Set("Content-Language", string(v.Language()))
-	return v.write(b.Bytes())
-}
-
-// write sends what was made whole.
-func (v *Visitor) write(content []byte) error {
-	v.W.Header().Set("Content-Length", strconv.Itoa(len(content)))
 	v.W.WriteHeader(v.status)
-	if v.R.Method != http.MethodHead {
-		_, _ = v.W.Write(content) // the browser may be gone, and then there is nobody to tell
+	if v.R.Method == http.MethodHead {
+		return nil
+	}
+	_, err := b.WriteTo(v.W)
+	if err != nil {
+		return nil //nolint:nilerr // The browser went away; there is nobody to tell.
 	}
 	return nil
 }
@@ -63,6 +63,9 @@ func (v *Visitor) Status(k fault.Kind) { v.status = k.Status() }
 
 // NoForm tells that this page, though a form's, shows no form.
 func (v *Visitor) NoForm() { v.noForm = true }
+
+// With is the same frame for a part of a page that has a struct of its own.
+func (f Frame) With(part any) Frame { return Frame{part, f.v} }
 
 // T is a sentence in the page's language.
 func (f Frame) T(key string, pairs ...any) string { return f.v.lang.Text(key, pairs...) }
@@ -81,9 +84,6 @@ func (f Frame) Dir() string {
 // Languages lists what can be chosen at the foot of the page.
 func (f Frame) Languages() []i18n.Language { return f.v.site.Catalogue.Languages() }
 
-// TimeZones lists what can be chosen, by area.
-func (f Frame) TimeZones() []i18n.ZoneArea { return i18n.Zones() }
-
 // Asset is the path of one of our files, with a hash of its content.
 func (f Frame) Asset(name string) (string, error) {
 	path, ok := f.v.site.names[name]
@@ -95,6 +95,40 @@ func (f Frame) Asset(name string) (string, error) {
 
 // Viewer is who is signed in, or nil.
 func (f Frame) Viewer() *Viewer { return f.v.viewer }
+
+// Visits are who is signed in to this browser, for the switcher: one statement,
+// and none where nobody else is.
+func (f Frame) Visits() ([]session.Visit, error) {
+	w := f.v.viewer
+	if !w.Company {
+		return []session.Visit{w.Visit}, nil
+	}
+	all, err := f.v.Visits(f.v.R.Context())
+	slices.SortFunc(all, func(a, b session.Visit) int {
+		return strings.Compare(a.Organization.DisplayName, b.Organization.DisplayName)
+	})
+	return all, err
+}
+
+// shortIdle is how long a rest may be for a page to warn of its end: whoever
+// comes back after longer begins anew anyway.
+const shortIdle = time.Hour
+
+// Idle is how a session ends that nobody uses.
+type Idle struct {
+	Lasts time.Duration // without use
+	Left  time.Duration // of that
+	Rest  time.Duration // of the session, whatever anybody does
+}
+
+// Idle is nil where no page warns of it.
+func (f Frame) Idle() *Idle {
+	v, now := f.v.viewer, f.v.site.DB.Now()
+	if v.Rules.Idle > shortIdle {
+		return nil
+	}
+	return &Idle{v.Rules.Idle, v.IdleEnd().Sub(now), v.AbsoluteEnd().Sub(now)}
+}
 
 // Links are the operator's pages in the footer.
 func (f Frame) Links() Links { return f.v.site.Links }
@@ -127,53 +161,22 @@ func (f Frame) Under(path string) bool {
 	return f.At(path) || strings.HasPrefix(f.v.R.URL.EscapedPath(), f.v.viewer.Path(path)+"/")
 }
 
-// TimeZone is what whoever is signed in chose, or empty: a script then writes
-// instants in the browser's own.
-func (f Frame) TimeZone() string {
-	if f.v.viewer == nil {
-		return ""
-	}
-	return f.v.viewer.User.TimeZone
-}
+// Date and its kin write an instant the way the language does.
+func (f Frame) Date(t time.Time) string { return f.v.lang.Date(t) }
 
-// Date and its kin write an instant the way the language does, in the time zone of
-// whoever is signed in.
-func (f Frame) Date(t time.Time) string { return f.v.local().Date(t) }
-
-// DateTime is Date with the time of day and the zone's name.
-func (f Frame) DateTime(t time.Time) string { return f.v.local().DateTime(t) }
-
-// local writes instants in the time zone of whoever is signed in; it is looked up
-// once for a page, and only where the page has an instant.
-func (v *Visitor) local() i18n.Localizer {
-	if v.zone == nil {
-		zone, known := i18n.Zone(Frame{v: v}.TimeZone())
-		if !known {
-			zone = time.UTC
-		}
-		v.zone = zone
-	}
-	return v.lang.In(v.zone)
-}
+// DateTime is Date with the time of day.
+func (f Frame) DateTime(t time.Time) string { return f.v.lang.DateTime(t) }
 
 // Machine is an instant for a time element's datetime attribute.
 func (f Frame) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Duration is a length of time in words.
-func (f Frame) Duration(d time.Duration) string { return f.v.lang.Duration(d) }
+func (f Frame) Duration(d time.Duration) string { return f.v.Duration(d) }
 
-// Portrait is what stands for a person: a picture or, where there is none, the
-// initials of the first and the last word of the name.
-type Portrait struct{ Path, Initials string }
-
-// Portrait is that of a user of the viewer's organization.
-func (f Frame) Portrait(u directory.User) Portrait {
-	return Portrait{f.v.viewer.Organization.PicturePath(u), initials(u.Name)}
-}
-
-func initials(name string) string {
+// Initials stand for the viewer's name: of its first and its last word.
+func (f Frame) Initials() string {
 	var initials []rune
-	for i, words := 0, strings.Fields(name); i < len(words); i++ {
+	for i, words := 0, strings.Fields(f.v.viewer.User.Name); i < len(words); i++ {
 		if i == 0 || i == len(words)-1 {
 			first, _ := utf8.DecodeRuneInString(words[i])
 			initials = append(initials, unicode.ToUpper(first))

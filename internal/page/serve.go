@@ -202,10 +202,6 @@ type problem struct {
 // shown; anything else is ours: it is logged under the reference that the
 // person sees, and nothing of it is shown (R-LOG-06).
 func (v *Visitor) fail(err error) {
-	if to, moved := errors.AsType[movedTo](err); moved {
-		http.Redirect(v.W, v.R, string(to), http.StatusTemporaryRedirect)
-		return
-	}
 	kind, key, args := 0, "page.broken", map[string]any(nil)
 	faults := faultsIn(err)
 	isFault := len(faults) > 0
@@ -239,6 +235,7 @@ func (v *Visitor) fail(err error) {
 	next := "/"
 	if v.viewer != nil {
 		next = v.viewer.Path("home")
+		v.viewer.Company = v.viewer.Company && kind < 500 // what broke may break the switcher too
 	}
 	v.noForm = true
 	if err := v.Render("problem", problem{

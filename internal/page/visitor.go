@@ -37,10 +37,9 @@ type Visitor struct {
 	lang    i18n.Localizer
 	status  int
 	viewer  *Viewer
-	zone    *time.Location // for local
-	ref     string         // the reference that log and error page share
-	hasForm bool           // mounted as a form
-	noForm  bool           // but shows none this time
+	ref     string // the reference that log and error page share
+	hasForm bool   // mounted as a form
+	noForm  bool   // but shows none this time
 }
 
 // Viewer is one request of somebody who is signed in to the organization in its path.
@@ -54,6 +53,9 @@ func (v *Visitor) Language() i18n.Tag { return v.lang.Tag() }
 
 // Text is a sentence in the language of this page.
 func (v *Visitor) Text(key string, pairs ...any) string { return v.lang.Text(key, pairs...) }
+
+// Duration is a length of time in words of the language of this page.
+func (v *Visitor) Duration(d time.Duration) string { return v.lang.Duration(d) }
 
 // Just tells that this page follows a deed of that name, which redirected here;
 // not a form that was sent from here since.
@@ -87,9 +89,7 @@ func (v *Visitor) Enter(opened signin.Opened) error {
 	if chosen, ok := v.site.Catalogue.Known(v.cookie(languageCookie)); ok && chosen != user.Language {
 		ctx := v.R.Context()
 		if err := v.site.DB.Update(ctx, func(tx *db.Tx) error {
-			profile := user.Profile()
-			profile.Language = chosen
-			return directory.UpdateProfile(ctx, tx, user, profile)
+			return directory.UpdateProfile(ctx, tx, user, user.Name, chosen)
 		}); err != nil {
 			return err
 		}
@@ -169,22 +169,28 @@ func (v *Visitor) chooseLanguage(typed string) error {
 	}
 	ctx := v.R.Context()
 	return v.site.DB.Update(ctx, func(tx *db.Tx) error {
-		profile := v.viewer.User.Profile()
-		profile.Language = tag
-		return directory.UpdateProfile(ctx, tx, v.viewer.User, profile)
+		return directory.UpdateProfile(ctx, tx, v.viewer.User, v.viewer.User.Name, tag)
 	})
 }
 
 // chooseLanguageAndReturn answers the small form of pages that have no form of
 // their own: it goes back to the page, which is on our origin or nowhere.
 func (v *Visitor) chooseLanguageAndReturn() error {
-	if err := v.readForm(Fields{"page"}); err != nil {
+	if err := v.readForm(Fields{pageField}); err != nil {
 		return err
 	}
 	if err := v.chooseLanguage(v.Form.Get(languageField)); err != nil {
 		return err
 	}
-	return v.Redirect(localPath(v.Form.Get("page")))
+	return v.GoOn("")
+}
+
+// GoOn leads to the page that a form names, or to another where it names none.
+func (v *Visitor) GoOn(otherwise string) error {
+	if named := v.Form.Get(pageField); named != "" || otherwise == "" {
+		otherwise = localPath(named)
+	}
+	return v.Redirect(otherwise)
 }
 
 // localPath is the path of an address on our own origin, or the front page for

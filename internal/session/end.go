@@ -3,14 +3,17 @@ package session
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/fault"
 	"parvis/internal/mail"
 	"parvis/internal/secret"
 )
+
+// ErrOver says that a session is not open, or not the person's: nobody else learns which.
+var ErrOver = fault.New(fault.Conflict, "session.over")
 
 // End closes one session. Its row keeps the end and the reason (decision 0011).
 func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
@@ -25,9 +28,29 @@ func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
 		return nil // it had ended already
 	}
 	e := v.event("session.ended", audit.Fields{"reason": why})
-	if why == Copied {
+	if why == Copied { // nobody did that: it was done to the user
 		e.Actor, e.ActorName = audit.System, audit.System
+		e.Target, e.TargetName = string(v.User.ID), v.User.Name
+		e.After["session"] = v.Session.ID
 	}
+	return audit.Record(ctx, tx, e)
+}
+
+// EndOne closes one of the sessions of the visit's user, in whichever browser it
+// is; ErrOver where the user has no such session open.
+func (d *Door) EndOne(ctx context.Context, tx *db.Tx, v Visit, id string) error {
+	n, err := tx.Exec(ctx, `
+		update sessions set ended_at = $1, end_reason = $2
+		where org_id = $3 and user_id = $4 and id = $5 and ended_at is null`,
+		db.Time(tx.Now()), string(EndedElsewhere), string(v.User.OrgID), string(v.User.ID), id)
+	if err != nil {
+		return fmt.Errorf("ending session %s: %w", id, err)
+	}
+	if n == 0 {
+		return ErrOver
+	}
+	e := v.event("session.ended", audit.Fields{"reason": EndedElsewhere})
+	e.Target = id
 	return audit.Record(ctx, tx, e)
 }
 
@@ -121,90 +144,4 @@ func (v Visit) event(action audit.Action, after audit.Fields) audit.Event {
 		OrgID: string(v.Session.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name,
 		Action: action, Target: v.Session.ID, After: after,
 	}
-}
-
-// SetRules sets an organization's lifetimes, within their bounds. They hold for
-// open sessions at once.
-func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules) error {
-	if err := actor.MaySetRules(org); err != nil {
-		return err
-	}
-	if r.Idle < ShortestIdle || r.Idle > LongestIdle || r.Absolute < ShortestAbsolute || r.Absolute > LongestAbsolute {
-		return fmt.Errorf("session rules of %s out of bounds: %v idle, %v in all", org, r.Idle, r.Absolute)
-	}
-	before, err := rulesOf(ctx, tx, org)
-	if err != nil || before == r {
-		return err
-	}
-	_, err = tx.Exec(ctx, `
-		insert into session_rules (org_id, idle, absolute) values ($1, $2, $3)
-		on conflict (org_id) do update set idle = excluded.idle, absolute = excluded.absolute`,
-		string(org), r.Idle.Microseconds(), r.Absolute.Microseconds())
-	if err != nil {
-		return fmt.Errorf("setting the session rules of %s: %w", org, err)
-	}
-	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name, Action: "session_rules.changed", Target: string(org),
-		Before: before.fields(), After: r.fields(),
-	})
-}
-
-// rulesOf are an organization's lifetimes; no row means the defaults.
-func rulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, error) {
-	var idle, absolute int64
-	set, err := r.One(ctx, db.Into(&idle, &absolute), `select idle, absolute from session_rules where org_id = $1`, string(org))
-	if err != nil || !set {
-		return Rules{Idle, Absolute}, err
-	}
-	return Rules{time.Duration(idle) * time.Microsecond, time.Duration(absolute) * time.Microsecond}, nil
-}
-
-func (r Rules) fields() audit.Fields {
-	return audit.Fields{"idle": r.Idle.String(), "absolute": r.Absolute.String()}
-}
-
-// Sweep writes down the ends that time brought, and removes what was kept long
-// enough: ended sessions, and browsers that hold nothing any more.
-func (d *Door) Sweep(ctx context.Context, database *db.DB) error {
-	byDefault := d.effective(Rules{})
-	return database.Update(ctx, func(tx *db.Tx) error {
-		now := tx.Now()
-		for _, end := range []struct {
-			why      Reason
-			since    string
-			rule     string
-			override int64
-			normal   int64
-		}{
-			{ReachedEnd, "started_at", "absolute", d.Absolute.Microseconds(), byDefault.Absolute.Microseconds()},
-			{WentIdle, "seen_at", "idle", d.Idle.Microseconds(), byDefault.Idle.Microseconds()},
-		} {
-			if _, err := tx.Exec(ctx, `
-				update sessions set ended_at = $1, end_reason = $2
-				where ended_at is null and `+end.since+` <= $3 - case
-					when cast($4 as bigint) > 0 then $4
-					else coalesce((select q.`+end.rule+` from session_rules q where q.org_id = sessions.org_id), $5) end`,
-				db.Time(now), string(end.why), db.Time(now), end.override, end.normal); err != nil {
-				return fmt.Errorf("sweeping sessions: %w", err)
-			}
-		}
-		// Nobody finds these any more (find.go); here their end is written down.
-		if _, err := tx.Exec(ctx, `
-			update sessions set ended_at = $1, end_reason = $2
-			where ended_at is null and exists (
-				select 1 from users u
-				where u.org_id = sessions.org_id and u.id = sessions.user_id
-					and (u.generation <> sessions.generation or u.deactivated_at is not null))`,
-			db.Time(now), string(Voided)); err != nil {
-			return fmt.Errorf("sweeping sessions: %w", err)
-		}
-		if _, err := tx.Exec(ctx, `delete from sessions where ended_at <= $1`, db.Time(now.Add(-Kept))); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `
-			delete from browsers
-			where rotated_at <= $1 and not exists (select 1 from sessions s where s.browser_id = browsers.id)`,
-			db.Time(now.Add(-24*time.Hour)))
-		return err
-	})
 }

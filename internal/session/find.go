@@ -41,57 +41,138 @@ func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
 	}
 }
 
-// Find asks, in one statement, whose door a cookie opens in an organization:
-// browser, session, user and organization are joined, so that a deactivated
-// user or a suspended organization is simply not found, on every node and at
-// once. shortNameKey is folded (directory.OrganizationKey).
+// visitColumns are what visitRow scans; visitJoins find who a session belongs to
+// and leave out what is nothing any more: a deactivated user, one who made all
+// void since (decision 0024), a suspended organization. They are joined, so that
+// this holds on every node and at once.
+const (
+	sessionColumns = `s.org_id, s.id, s.user_id, s.browser_id, s.generation, s.methods,
+		s.started_at, s.proved_at, s.seen_at, s.resumed_at, s.network, s.agent`
+	visitColumns = browserColumns + `, ` + sessionColumns + `,
+		q.idle, q.absolute,
+		` + directory.UserColumns + `,
+		` + directory.OrganizationColumns
+	visitJoins = `
+	join organizations o on o.id = s.org_id and o.suspended_at is null
+	join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
+	left join session_rules q on q.org_id = s.org_id`
+)
+
+// visitRow scans visitColumns.
+type visitRow struct {
+	Visit
+	browser        browserRow
+	idle, absolute *int64
+}
+
+func (w *visitRow) targets() []any {
+	into := append(w.browser.targets(), w.Session.targets()...)
+	into = append(into, &w.idle, &w.absolute)
+	into = append(into, w.User.Targets()...)
+	return append(into, w.Organization.Targets()...)
+}
+
+func (s *Session) targets() []any {
+	return db.Into(&s.OrgID, &s.ID, &s.UserID, &s.BrowserID, &s.Generation, &s.Methods,
+		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent)
+}
+
+// judge says what a token opens that found this row.
+func (d *Door) judge(w visitRow, token secret.Token, now time.Time) (Visit, Found) {
+	v := w.Visit
+	v.Browser = w.browser.browser(token, now)
+	var set Rules
+	if w.idle != nil {
+		set = Rules{time.Duration(*w.idle) * time.Microsecond, time.Duration(*w.absolute) * time.Microsecond}
+	}
+	v.Rules = d.effective(set)
+	switch {
+	case v.Browser.copied:
+		return v, Stolen
+	case v.Browser.Superseded && !v.Session.StartedAt.Before(v.Browser.RotatedAt):
+		// Issued together with the token that superseded this one: whoever
+		// planted this one must not get what came after (SES-1).
+		return Visit{}, Nothing
+	case v.over(now):
+		return v, Nothing
+	}
+	return v, Open
+}
+
+// Find asks, in one statement, whose door a cookie opens in an organization.
+// shortNameKey is folded (directory.OrganizationKey).
 func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortNameKey string, now time.Time) (Visit, Found, error) {
 	if token.IsZero() {
 		return Visit{}, Nothing, nil
 	}
-	var v Visit
-	var b browserRow
-	var idle, absolute *int64
-	s := &v.Session
-	into := append(b.targets(), &s.OrgID, &s.ID, &s.UserID, &s.BrowserID, &s.Generation, &s.Methods,
-		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent, &idle, &absolute)
-	into = append(into, v.User.Targets()...)
-	into = append(into, v.Organization.Targets()...)
-	found, err := r.One(ctx, into, findStatement, token.Hash(secret.Browser), shortNameKey)
+	var w visitRow
+	found, err := r.One(ctx, append(w.targets(), &w.Company), `
+		select `+visitColumns+`, x.id is not null
+		from browsers b
+		join sessions s on s.browser_id = b.id and s.ended_at is null`+visitJoins+`
+		left join sessions x on x.browser_id = b.id and x.ended_at is null and x.id <> s.id
+		where (b.token_hash = $1 or b.previous_hash = $1) and o.short_name_key = $2
+		limit 1`, token.Hash(secret.Browser), shortNameKey)
 	if err != nil || !found {
 		return Visit{}, Nothing, err
 	}
-	v.Browser = b.browser(token, now)
-	var set Rules
-	if idle != nil {
-		set = Rules{time.Duration(*idle) * time.Microsecond, time.Duration(*absolute) * time.Microsecond}
-	}
-	v.rules = d.effective(set)
-	switch {
-	case v.Browser.copied:
-		return v, Stolen, nil
-	case v.Browser.Superseded && !s.StartedAt.Before(v.Browser.RotatedAt):
-		// Issued together with the token that superseded this one: whoever
-		// planted this one must not get what came after (SES-1).
-		return Visit{}, Nothing, nil
-	case v.over(now):
-		return v, Nothing, nil
-	}
-	return v, Open, nil
+	v, what := d.judge(w, token, now)
+	return v, what, nil
 }
 
-const findStatement = `
-	select ` + browserColumns + `,
-		s.org_id, s.id, s.user_id, s.browser_id, s.generation, s.methods, s.started_at, s.proved_at, s.seen_at, s.resumed_at, s.network, s.agent,
-		q.idle, q.absolute,
-		` + directory.UserColumns + `,
-		` + directory.OrganizationColumns + `
-	from browsers b
-	join organizations o on o.short_name_key = $2 and o.suspended_at is null
-	join sessions s on s.browser_id = b.id and s.org_id = o.id and s.ended_at is null
-	join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
-	left join session_rules q on q.org_id = s.org_id
-	where b.token_hash = $1 or b.previous_hash = $1`
+// Visits lists every open session of a browser, the one used last first: who
+// is signed in here. A token superseded long ago opens none and gives one of
+// them as stolen, for EndCopied.
+func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (open []Visit, stolen *Visit, err error) {
+	if token.IsZero() {
+		return nil, nil, nil
+	}
+	err = r.Rows(ctx, func(scan func(...any) error) error {
+		var w visitRow
+		if err := scan(w.targets()...); err != nil {
+			return err
+		}
+		switch v, what := d.judge(w, token, now); what {
+		case Open:
+			open = append(open, v)
+		case Stolen:
+			stolen = &v
+		}
+		return nil
+	}, `
+		select `+visitColumns+`
+		from browsers b
+		join sessions s on s.browser_id = b.id and s.ended_at is null`+visitJoins+`
+		where b.token_hash = $1 or b.previous_hash = $1
+		order by s.seen_at desc, s.id`, token.Hash(secret.Browser)) // at most PerBrowser
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing the sessions of a browser: %w", err)
+	}
+	return open, stolen, nil
+}
+
+// Own lists the open sessions of the visit's user in every browser, the one used
+// last first.
+func (d *Door) Own(ctx context.Context, r db.Reader, v Visit, now time.Time) ([]Session, error) {
+	var open []Session
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		w := Visit{Rules: v.Rules}
+		if err := scan(w.Session.targets()...); err != nil || w.over(now) {
+			return err
+		}
+		open = append(open, w.Session)
+		return nil
+	}, `
+		select `+sessionColumns+`
+		from sessions s
+		join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
+		where s.org_id = $1 and s.user_id = $2 and s.ended_at is null
+		order by s.seen_at desc, s.id`, string(v.User.OrgID), string(v.User.ID))
+	if err != nil {
+		return nil, fmt.Errorf("listing the sessions of %s: %w", v.User.ID, err)
+	}
+	return open, nil
+}
 
 // BrowserOf finds the browser behind a cookie, whoever is signed in to it. A
 // token superseded for too long finds none.
@@ -124,41 +205,4 @@ func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directo
 		order by started_at desc
 		limit 1`, string(org), b.ID)
 	return id, err
-}
-
-// Visits lists every open session of a browser, the one used last first: who
-// is signed in here. A token superseded long ago opens none and gives one of
-// them as stolen, for EndCopied.
-func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (open []Visit, stolen *Visit, err error) {
-	if token.IsZero() {
-		return nil, nil, nil
-	}
-	var keys []string
-	err = r.Rows(ctx, func(scan func(...any) error) error {
-		var key string
-		err := scan(&key)
-		keys = append(keys, key)
-		return err
-	}, `
-		select o.short_name_key
-		from browsers b
-		join sessions s on s.browser_id = b.id and s.ended_at is null
-		join organizations o on o.id = s.org_id
-		where b.token_hash = $1 or b.previous_hash = $1
-		order by s.seen_at desc`, token.Hash(secret.Browser))
-	if err != nil {
-		return nil, nil, fmt.Errorf("listing the sessions of a browser: %w", err)
-	}
-	for _, key := range keys { // at most PerBrowser
-		v, found, err := d.Find(ctx, r, token, key, now)
-		switch {
-		case err != nil:
-			return nil, nil, err
-		case found == Open:
-			open = append(open, v)
-		case found == Stolen:
-			return nil, &v, nil
-		}
-	}
-	return open, nil, nil
 }

@@ -40,23 +40,27 @@ func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser) (secret.Token, 
 	return token, n == 1, nil
 }
 
+// Renew gives a browser a new token because something in it gained authority, a
+// sign-in that is half done included (R-SES-02). known is false where another
+// browser was made in its place: b was the zero Browser, or its token superseded.
+func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser) (renewed Browser, token secret.Token, known bool, err error) {
+	if b.ID != "" {
+		token, known, err = d.rotate(ctx, tx, b)
+	}
+	if err == nil && !known {
+		b, token, err = d.NewBrowser(ctx, tx)
+	}
+	return b, token, known, err
+}
+
 // Issue opens the door: the only place where a session is made. signin calls it
 // once Next says Done. b may be the zero Browser; the token is the new cookie.
 // An earlier session of this browser in the organization ends. A superseded
 // token brings nothing along: its holder gets a browser of their own.
 func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods string) (Session, secret.Token, error) {
-	var token secret.Token
-	var current bool
-	var err error
-	if b.ID != "" {
-		token, current, err = d.rotate(ctx, tx, b)
-	}
-	switch {
-	case err != nil:
-	case current:
+	b, token, known, err := d.Renew(ctx, tx, b)
+	if err == nil && known {
 		err = d.makeRoom(ctx, tx, b, user.OrgID)
-	default:
-		b, token, err = d.NewBrowser(ctx, tx)
 	}
 	if err != nil {
 		return Session{}, secret.Token{}, err
@@ -116,18 +120,32 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	return d.rotate(ctx, tx, b)
 }
 
-// Touch notes that the person did something, unless that was noted just now.
-// A background request, a prefetch or a refresh is nothing that a person does.
-// Coming back after a Pause is noted too.
-func (d *Door) Touch(ctx context.Context, database *db.DB, v Visit) error {
+// Touch notes that the person did something, unless that was noted just now, and
+// returns the visit as it is from then on. A background request, a prefetch or a
+// refresh is nothing that a person does. Coming back after a Pause is noted too.
+func (d *Door) Touch(ctx context.Context, database *db.DB, v Visit) (Visit, error) {
 	if !v.stale(database.Now()) {
-		return nil
+		return v, nil
 	}
-	return database.Update(ctx, func(tx *db.Tx) error {
+	return d.Stay(ctx, database, v)
+}
+
+// Stay is Touch for somebody who says that they are still there: it is noted
+// however lately something was.
+func (d *Door) Stay(ctx context.Context, database *db.DB, v Visit) (Visit, error) {
+	var seen Visit
+	err := database.Update(ctx, func(tx *db.Tx) error {
+		seen = v
+		pause := tx.Now().Add(-Pause)
+		if v.Session.SeenAt.Before(pause) {
+			seen.Session.ResumedAt = tx.Now()
+		}
+		seen.Session.SeenAt = tx.Now()
 		_, err := tx.Exec(ctx, `
 			update sessions set resumed_at = case when seen_at < $1 then $2 else resumed_at end, seen_at = $2
 			where org_id = $3 and id = $4 and ended_at is null`,
-			db.Time(tx.Now().Add(-Pause)), db.Time(tx.Now()), string(v.Session.OrgID), v.Session.ID)
+			db.Time(pause), db.Time(tx.Now()), string(v.Session.OrgID), v.Session.ID)
 		return err
 	})
+	return seen, err
 }

@@ -45,7 +45,7 @@ type Reason string
 // The reasons.
 const (
 	SignedOut       Reason = "signed out"
-	EndedElsewhere  Reason = "ended elsewhere" // the person ended all
+	EndedElsewhere  Reason = "ended elsewhere" // the person ended it from another session, or all
 	Replaced        Reason = "replaced"        // signed in again in the same browser and organization
 	WentIdle        Reason = "idle"
 	ReachedEnd      Reason = "absolute end"
@@ -54,6 +54,8 @@ const (
 	Disowned        Reason = "disowned" // the person said 'this was not me'
 	Voided          Reason = "voided"   // the user was deactivated, deleted or made to begin anew
 	Crowded         Reason = "too many organizations in one browser"
+
+	EndedByAdministrator Reason = "ended by an administrator"
 )
 
 // Browser is one browser, known by its token.
@@ -93,7 +95,10 @@ type Visit struct {
 	Session      Session
 	User         directory.User
 	Organization directory.Organization
-	rules        Rules
+	Rules        Rules // that hold for this session
+
+	// Company tells that the browser may hold other sessions too: Visits knows.
+	Company bool
 }
 
 // Door issues, finds and ends sessions.
@@ -113,22 +118,29 @@ func (d *Door) effective(r Rules) Rules {
 	return Rules{Idle: cmp.Or(d.Idle, r.Idle, Idle), Absolute: cmp.Or(d.Absolute, r.Absolute, Absolute)}
 }
 
+// IdleEnd is when the session ends unless the person does something.
+func (v Visit) IdleEnd() time.Time { return v.Session.SeenAt.Add(v.Rules.Idle) }
+
+// AbsoluteEnd is when the session ends whatever the person does.
+func (v Visit) AbsoluteEnd() time.Time { return v.Session.StartedAt.Add(v.Rules.Absolute) }
+
 // over tells that the session has ended by now, absolutely or by idleness,
 // whether a sweep has written it down or not.
 func (v Visit) over(now time.Time) bool {
-	return !now.Before(v.Session.StartedAt.Add(v.rules.Absolute)) || !now.Before(v.Session.SeenAt.Add(v.rules.Idle))
+	return !now.Before(v.AbsoluteEnd()) || !now.Before(v.IdleEnd())
 }
 
 // stale tells that last-seen is old enough to be written again. It is coarse,
 // so that a page view is a read (decision 0002).
 func (v Visit) stale(now time.Time) bool {
-	return now.Sub(v.Session.SeenAt) >= min(time.Minute, v.rules.Idle/10)
+	return now.Sub(v.Session.SeenAt) >= min(time.Minute, v.Rules.Idle/10)
 }
 
 // Proved tells that a factor was proved within the given time. A superseded
-// token proves nothing fresh.
+// token proves nothing fresh, and neither does a proof from far ahead: a clock
+// that was wrong and was set right would keep it fresh for long.
 func (v Visit) Proved(within time.Duration, now time.Time) bool {
-	return !v.Browser.Superseded && now.Sub(v.Session.ProvedAt) <= within
+	return !v.Browser.Superseded && now.Sub(v.Session.ProvedAt).Abs() <= within
 }
 
 // Rested tells that the person paused, and proved nothing since: proving is use,

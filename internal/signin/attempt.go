@@ -176,6 +176,19 @@ func finish(ctx context.Context, tx *db.Tx, a Attempt) error {
 	return err
 }
 
+// advance keeps what a stored attempt has gathered, in the browser that goes on
+// with it.
+func advance(ctx context.Context, tx *db.Tx, a Attempt, b session.Browser) error {
+	n, err := tx.Exec(ctx, `
+		update attempts set evidence = $1, user_id = $2, org_id = $3, generation = $4, browser_id = $5
+		where id = $6 and browser_id = $7 and ended_at is null`,
+		evidenceText(a.Evidence), db.Text(a.UserID), db.Text(a.OrgID), a.Generation, b.ID, a.ID, a.BrowserID)
+	if err == nil && n == 0 {
+		err = ErrAttemptGone
+	}
+	return err
+}
+
 // Sweep removes attempts that nobody can go on with.
 func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {

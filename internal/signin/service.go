@@ -295,15 +295,14 @@ func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Devi
 	if Next(a, tx.Now()) == Done {
 		return s.complete(ctx, tx, b, d, a, who)
 	}
-	if err := finish(ctx, tx, a); err != nil { // another one takes its place
+	opened := Opened{Organization: who.Organization, User: who.User, Attempt: a.ID}
+	b, cookie, _, err := s.Sessions.Renew(ctx, tx, b)
+	if err != nil {
 		return Opened{}, err
 	}
-	opened := Opened{Organization: who.Organization, User: who.User}
-	if b.ID == "" {
-		var err error
-		if b, opened.Cookie, err = s.Sessions.NewBrowser(ctx, tx); err != nil {
-			return Opened{}, err
-		}
+	opened.Cookie = cookie
+	if a.ID != "" {
+		return opened, advance(ctx, tx, a, b)
 	}
 	if a.Return == "" {
 		a.Return = who.Organization.Path("home")

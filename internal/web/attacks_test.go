@@ -465,7 +465,7 @@ func TestSES3WhatMustDieDiesAtOnce(t *testing.T) {
 		t.Errorf("signing out here ended the other browser: %s", p.URL)
 	}
 	signIn(one, "/o/alpha", "user-a@alpha.example", idptest.Password)
-	if p := one.Get("/o/alpha/account/sessions").Form("main").Submit(""); p.URL.Path != "/o/alpha" {
+	if p := one.Get("/o/alpha/account/sessions").Form("everywhere").Submit("everywhere"); p.URL.Path != "/o/alpha" {
 		t.Errorf("ending all leads to %d %s", p.Status, p.URL)
 	}
 	if p := two.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
@@ -982,7 +982,7 @@ func TestSES6SupersededTokenAlarmsAtTheFrontToo(t *testing.T) {
 			t.Errorf("%s: %d letters, want the invitation and the warning", path, n)
 		}
 		events := dbtest.Dump(t, s.DB, "audit_events")
-		for _, reason := range []string{`{"reason":"replaced"}`, `{"reason":"cookie copied"}`} {
+		for _, reason := range []string{`{"reason":"replaced"}`, `{"reason":"cookie copied","session":"ses_`} {
 			if !strings.Contains(events, reason) {
 				t.Errorf("%s: the audit log lacks %s", path, reason)
 			}

@@ -4,10 +4,9 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/page"
-	"parvis/internal/session"
 )
 
-var sessionsFields = page.Fields{}
+var profileFields = page.Fields{"name", "preferred_language"}
 
 // homePage is where everybody arrives.
 type homePage struct {
@@ -23,45 +22,26 @@ func (s *Server) home(v *page.Viewer) error {
 type accountPage struct {
 	User         directory.User
 	Organization directory.Organization
-	Session      session.Session
 	Saved        bool
 }
 
 func (s *Server) account(v *page.Viewer) accountPage {
-	return accountPage{User: v.User, Organization: v.Organization, Session: v.Session, Saved: v.Just("saved")}
+	return accountPage{User: v.User, Organization: v.Organization, Saved: v.Just("saved")}
 }
 
-func (s *Server) showSessions(v *page.Viewer) error {
-	return v.Render("account-sessions", s.account(v))
-}
+func (s *Server) showProfile(v *page.Viewer) error { return v.Render("account-profile", s.account(v)) }
 
-// endSessions signs the user out of every browser, this one included.
-func (s *Server) endSessions(v *page.Viewer) error {
-	return s.leave(v, func(tx *db.Tx) error {
-		_, err := s.site.Sessions.EndAll(v.R.Context(), tx, v.User.AsActor(), v.User, session.EndedElsewhere)
-		return err
-	})
-}
-
-// showSignOut is for a browser whose form was sent by hand or reloaded: it asks.
-func (s *Server) showSignOut(v *page.Viewer) error { return v.Render("sign-out", s.account(v)) }
-
-// signOut ends this session here; others of this browser stay.
-func (s *Server) signOut(v *page.Viewer) error {
-	return s.leave(v, func(tx *db.Tx) error {
-		return s.site.Sessions.End(v.R.Context(), tx, v.Visit, session.SignedOut)
-	})
-}
-
-func (s *Server) leave(v *page.Viewer, end func(*db.Tx) error) error {
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, end); err != nil {
-		return err
-	}
-	left, err := v.Visits(ctx)
+func (s *Server) saveProfile(v *page.Viewer) error {
+	language, err := v.Choose(v.Form.Get("preferred_language"))
 	if err != nil {
 		return err
 	}
-	v.Forget(len(left) == 0)
-	return v.Redirect(v.Organization.Path() + "?signed-out")
+	ctx := v.R.Context()
+	err = s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return directory.UpdateProfile(ctx, tx, v.User, v.Form.Get("name"), language)
+	})
+	if err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("account") + "?saved")
 }

@@ -369,11 +369,13 @@ func TestRST2LinksDie(t *testing.T) {
 	people := map[string]*idptest.Browser{}
 	i := 0
 	for what, kill := range map[string]func(email string){
-		"used":           func(email string) { create(s.Browser(t).Get(s.Link(t, email, "/reset/")), another) },
-		"a newer one":    func(email string) { resetLink(t, s, email) },
-		"ended sessions": func(email string) { people[email].Get("/o/alpha/account/sessions").Form("main").Submit("") },
-		"expired":        func(string) { s.Clock.Advance(credential.ResetLifetime) },
-		"deactivated":    sql(`update users set deactivated_at = $1 where org_id = $2 and email_key = $3`),
+		"used":        func(email string) { create(s.Browser(t).Get(s.Link(t, email, "/reset/")), another) },
+		"a newer one": func(email string) { resetLink(t, s, email) },
+		"ended sessions": func(email string) {
+			people[email].Get("/o/alpha/account/sessions").Form("everywhere").Submit("everywhere")
+		},
+		"expired":     func(string) { s.Clock.Advance(credential.ResetLifetime) },
+		"deactivated": sql(`update users set deactivated_at = $1 where org_id = $2 and email_key = $3`),
 		"another address": func(email string) {
 			s.Update(t, func(ctx context.Context, tx *db.Tx) error {
 				_, err := tx.Exec(ctx, `update users set email = $1, email_key = $1 where org_id = $2 and email_key = $3`, "new-"+email, string(org.ID), email)

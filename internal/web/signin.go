@@ -21,6 +21,7 @@ type signInPage struct {
 	Returning       bool                    // leads back to a page that was asked for
 	SignedIn        []session.Visit         // who is signed in to this browser already
 	SignedOut       bool                    // comes right after signing out
+	Disowned        bool                    // comes right after 'this was not me'
 }
 
 // Named is the short name of the organization that is meant, if one is.
@@ -75,7 +76,7 @@ func (s *Server) proveIn(v *page.Visitor) error {
 // showDoor is the page of one organization, which can be bookmarked.
 func (s *Server) showDoor(v *page.Visitor) error {
 	ctx := v.R.Context()
-	org, err := v.OrganizationInPath()
+	org, err := directory.OrganizationByName(ctx, s.site.DB, v.R.PathValue("org"))
 	if errors.Is(err, directory.ErrNotFound) {
 		// An organization's existence is public; the page goes on with the name to correct.
 		unknown := s.signIn.UnknownOrganization(ctx)
@@ -105,16 +106,11 @@ func (s *Server) showDoor(v *page.Visitor) error {
 	}
 	return s.renderSignIn(v, signInPage{
 		Organization: &org, AskOrganization: v.Form.Refused(),
-		Closed: !org.SuspendedAt.IsZero(), SignedOut: v.Just("signed-out"),
+		Closed: !org.SuspendedAt.IsZero(), SignedOut: v.Just("signed-out"), Disowned: v.Just("disowned"),
 	})
 }
 
 func (s *Server) proveAtDoor(v *page.Visitor) error {
-	// A form that waited while the short name changed goes on to the new one's page,
-	// before its password is tried. prove answers for a name that nobody knows.
-	if _, err := v.OrganizationInPath(); err != nil && !errors.Is(err, directory.ErrNotFound) {
-		return err
-	}
 	return s.prove(v, signin.Attempt{}, v.R.PathValue("org"))
 }
 

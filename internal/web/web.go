@@ -41,12 +41,13 @@ func Mount(site *page.Site) {
 	site.AnyoneForm("/forgot-organization", forgotOrganizationFields, s.showForgotOrganization, s.askForOrganization)
 	site.AnyoneForm("/reset/{token}", newPasswordFields, s.showReset, s.resetPassword)
 	site.AnyoneForm("/o/{org}", signInFields, s.showDoor, s.proveAtDoor)
-	site.Anyone("GET /o/{org}/logo/{id}", s.logo)
 
 	site.SignedIn("GET /o/{org}/home", s.home)
-	site.SignedIn("GET /o/{org}/picture/{id}", s.picture)
 	site.SignedInForm("/o/{org}/account", profileFields, s.showProfile, s.saveProfile)
-	site.SignedInForm("/o/{org}/account/picture", pictureFields, s.showProfile, s.savePicture)
-	site.SignedInForm("/o/{org}/account/sessions", sessionsFields, s.showSessions, s.endSessions)
-	site.SignedInForm("/o/{org}/sign-out", nil, s.showSignOut, s.signOut)
+	site.ProvedForm("/o/{org}/account/sessions", sessionsFields, s.showSessions, s.endSessions)
+	site.SignedIn("GET /o/{org}/account/organizations", s.showOrganizations)
+	site.SignedIn("GET /o/{org}/account/activity", s.showActivity)
+	site.SignedInForm("/o/{org}/account/not-me", nil, s.showNotMe, s.notMe)
+	site.SignedInForm("/o/{org}/sign-out", signOutFields, s.showSignOut, s.signOut)
+	site.SignedIn("POST /o/{org}/stay", s.stay)
 }

@@ -322,6 +322,8 @@ create table audit_events (
   constraint audit_events_pk primary key (org_id, id)
 );
 create index audit_events_org_id_at on audit_events (org_id, at, id);
+create index audit_events_actor on audit_events (org_id, actor, at, id);
+create index audit_events_target on audit_events (org_id, target, at, id);
 create index audit_events_unsealed on audit_events (at) where seal is null;
 create index audit_events_seal on audit_events (seal, org_id, id);
 

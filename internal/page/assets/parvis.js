@@ -67,21 +67,76 @@ if (handed !== null) {
   [...all('#main input')].find(({ value }) => value === '')?.focus();
 }
 
-// Where no time zone was chosen, the browser's own stands first.
-for (const select of all('[data-suggest-zone]')) {
-  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  if ([...select.options].some(({ value }) => value === timeZone)) select.value = timeZone;
-}
-
-// Instants are written in the browser's time zone and in the page's language, the way
-// it is written where the reader lives; unless the reader chose a time zone.
-const { lang, dataset: { timeZone: chosen } } = document.documentElement;
+// Instants are written in the reader's own time zone and in the page's language,
+// the way it is written where the reader lives.
+const { lang } = document.documentElement;
 const locale = navigator.languages.find((tag) => tag.split('-')[0] === lang) ?? lang;
 
-for (const time of chosen ? [] : all('time[datetime]')) {
+for (const time of all('time[datetime]')) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.valueOf())) continue;
   const style = { dateStyle: time.closest('table') ? 'medium' : 'long', timeStyle: 'short' };
   time.title = time.textContent;
   time.textContent = new Intl.DateTimeFormat(locale, style).format(at);
+}
+
+// The switcher closes like a menu.
+for (const details of all('.switcher')) {
+  document.addEventListener('click', ({ target }) => { details.open &&= details.contains(target); });
+  details.addEventListener('keydown', ({ key }) => {
+    if (key !== 'Escape' || !details.open) return;
+    details.open = false;
+    details.querySelector('summary').focus();
+  });
+}
+
+// A session that ends after a short rest says so a while before, and can be kept
+// open with all that was typed. Its other tabs hear of it. The page was asked for
+// at timeOrigin, so its end is never told too late.
+const idle = byID('idle');
+
+if (idle) {
+  const [lasts, left, rest] = ['lasts', 'left', 'rest'].map((name) => Number(idle.dataset[name]));
+  const { warning, final, over } = idle.dataset;
+  const [text, said] = idle.querySelectorAll('p');
+  const form = idle.querySelector('form');
+  const last = performance.timeOrigin + rest; // nobody moves this one
+  const tabs = new BroadcastChannel(form.action);
+  let end = 0;
+  let step;
+
+  const inWords = (seconds) => {
+    const [unit, count] = seconds > 90 ? ['minute', Math.ceil(seconds / 60)] : ['second', seconds];
+    return new Intl.NumberFormat(lang, { style: 'unit', unit, unitDisplay: 'long' }).format(count);
+  };
+  const tick = () => {
+    const seconds = Math.max(0, Math.ceil((end - Date.now()) / 1000));
+    const quiet = end - Date.now() > Math.min(lasts / 4, 120_000);
+    text.parentElement.hidden = quiet;
+    const fixed = last - end < lasts / 10;
+    form.hidden = seconds === 0 || fixed;
+    const sentence = quiet ? '' : seconds === 0 ? over : (fixed ? final : warning).replace('{0}', inWords(seconds));
+    if (text.textContent !== sentence) text.textContent = sentence;
+    // Heard three times and at the end, not every second.
+    const now = [quiet, seconds > 30, seconds > 10, seconds > 0].indexOf(true);
+    if (step !== now) said.textContent = sentence;
+    step = now;
+  };
+  const move = (to) => {
+    end = to;
+    tick();
+  };
+  tabs.addEventListener('message', ({ data }) => move(Math.max(end, data)));
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const asked = Date.now();
+    const answer = await fetch(form.action, { method: 'POST', redirect: 'manual' }).catch(() => undefined);
+    if (answer?.type === 'opaqueredirect') move(asked); // it was over already
+    if (answer?.status !== 204) return;
+    move(Math.min(asked + lasts, last));
+    tabs.postMessage(end);
+  });
+  move(Math.min(performance.timeOrigin + left, last));
+  tabs.postMessage(end);
+  setInterval(tick, Math.min(1000, lasts / 20));
 }

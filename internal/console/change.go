@@ -1,0 +1,209 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+)
+
+// peopleAtOnce is how many people one transaction changes, one form names and
+// one page shows.
+const peopleAtOnce = 200
+
+// Who is changed stands in person[], or everyone says all of them.
+var changeFields = page.Fields{"deed", "person[]", "everyone", "confirmed"}
+
+var (
+	errNobody = fault.New(fault.Invalid, "console.change.nobody")
+	errDeed   = fault.New(fault.Malformed, "console.change.unknown")
+)
+
+// fate is what becomes, or became, of one person.
+type fate struct {
+	User   directory.User
+	Reason *fault.Error // why not; nil where it is done
+}
+
+// Done tells that nothing stands against it.
+func (f fate) Done() bool { return f.Reason == nil }
+
+// changePage shows what would become of people before it does, and after it did
+// what became of them. Nothing happens to anybody whom it does not say.
+type changePage struct {
+	Deed     deed
+	Over     bool // it was done
+	Everyone bool
+	Fates    []fate // those left out first
+	More     int    // not shown
+	Ready    int    // to whom it is done
+	LeftOut  int
+	Back     string // address of where the person came from
+}
+
+// Names are the ids that the confirmed form sends: of those to whom it is done.
+func (p changePage) Names() (ids []directory.UserID) {
+	for _, f := range p.Fates {
+		if f.Done() && !p.Everyone {
+			ids = append(ids, f.User.ID)
+		}
+	}
+	return ids
+}
+
+// RestorableFor is how long deleting can be undone.
+func (changePage) RestorableFor() time.Duration { return directory.RestorableFor }
+
+// request is what a form asks for.
+type request struct {
+	deed     deed
+	everyone bool
+	ids      []directory.UserID
+}
+
+// requested reads a form. What no page of ours sends is refused whole.
+func (s *Server) requested(v *page.Viewer) (request, error) {
+	d, known := deedNamed(v.Form.Get("deed"))
+	q := request{deed: d, everyone: v.Form.Get("everyone") != ""}
+	named := v.Form.All("person[]")
+	switch {
+	case !known || len(named) > peopleAtOnce || q.everyone && (!d.Wide || len(named) > 0):
+		return request{}, errDeed
+	case q.everyone:
+		var err error
+		q.ids, err = directory.Everyone(v.R.Context(), s.site.DB, v.User.AsActor(), v.Organization.ID)
+		return q, err
+	case len(named) == 0:
+		return q, errNobody
+	}
+	for _, id := range named {
+		if !page.IsID(id) || !strings.HasPrefix(id, "usr_") {
+			return request{}, directory.ErrNotFound
+		}
+		if !slices.Contains(q.ids, directory.UserID(id)) {
+			q.ids = append(q.ids, directory.UserID(id))
+		}
+	}
+	return q, nil
+}
+
+// showChange is the preview.
+func (s *Server) showChange(v *page.Viewer) error {
+	if !v.Form.Filled() {
+		return v.Redirect(v.Path("admin/people"))
+	}
+	q, err := s.requested(v)
+	if errors.Is(err, errNobody) {
+		if !v.Form.Refused() {
+			return err
+		}
+		return s.renderChange(v, changePage{Deed: q.deed})
+	}
+	if err != nil {
+		return err
+	}
+	return s.change(v, q, false)
+}
+
+func (s *Server) changePeople(v *page.Viewer) error {
+	q, err := s.requested(v)
+	if err != nil {
+		return err
+	}
+	return s.change(v, q, v.Form.Get("confirmed") != "")
+}
+
+// errPreview rolls back what a preview did.
+var errPreview = errors.New("only a preview")
+
+// change does a deed and shows what became of everybody. A preview does the very
+// same and rolls it back, so that it cannot promise what the deed then refuses;
+// what changed between the two shows afterwards as left out.
+func (s *Server) change(v *page.Viewer, q request, really bool) error {
+	ctx := v.R.Context()
+	var fates []fate
+	for ids := range slices.Chunk(q.ids, peopleAtOnce) {
+		var some []fate
+		err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
+			some, err = s.doTo(ctx, tx, v, q.deed, ids)
+			if err == nil && !really {
+				err = errPreview
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, errPreview) {
+			return err
+		}
+		fates = append(fates, some...)
+	}
+	p := changePage{Deed: q.deed, Over: really, Everyone: q.everyone}
+	for _, f := range fates {
+		if f.Done() {
+			p.Ready++
+		}
+	}
+	p.LeftOut = len(fates) - p.Ready
+	if len(q.ids) == 1 && !q.everyone {
+		p.Back = v.Path("admin/people", string(q.ids[0]))
+	}
+	switch denied := slices.ContainsFunc(fates, func(f fate) bool { return errors.Is(f.Reason, directory.ErrDenied) }); {
+	case len(fates) == 1 && denied:
+		return fates[0].Reason
+	case really && denied:
+		// No page of ours sends this, unless somebody rose in the meantime.
+		if err := s.site.SignIn.RefusedRequest(ctx, v.Visit, v.R.Method+" "+v.R.URL.Path); err != nil {
+			return err
+		}
+	case really && p.Back != "" && p.Ready == 1:
+		return v.Redirect(p.Back + "?done=" + q.deed.Name)
+	}
+	slices.SortStableFunc(fates, func(a, b fate) int { return cmp.Compare(rank(a), rank(b)) })
+	p.Fates = fates[:min(len(fates), peopleAtOnce)]
+	p.More = len(fates) - len(p.Fates)
+	return s.renderChange(v, p)
+}
+
+func rank(f fate) int {
+	if f.Done() {
+		return 1
+	}
+	return 0
+}
+
+// doTo does a deed to some people in one transaction.
+func (s *Server) doTo(ctx context.Context, tx *db.Tx, v *page.Viewer, d deed, ids []directory.UserID) ([]fate, error) {
+	fates := make([]fate, 0, len(ids))
+	for _, id := range ids {
+		u, err := directory.UserByID(ctx, tx, v.Organization.ID, id)
+		if err != nil {
+			return nil, err
+		}
+		f := fate{User: u}
+		err = d.do(s, ctx, tx, whom{v.User.AsActor(), v.Organization, id})
+		if err != nil && (!errors.As(err, &f.Reason) || f.Reason.Kind == fault.NotFound) {
+			return nil, err
+		}
+		fates = append(fates, f)
+	}
+	return fates, nil
+}
+
+func (s *Server) renderChange(v *page.Viewer, p changePage) error {
+	if p.Back == "" {
+		p.Back = v.Path("admin/people")
+	}
+	if p.Over || p.Ready == 0 {
+		v.NoForm()
+	}
+	if p.Ready == 0 {
+		v.Status(fault.Conflict)
+	}
+	return v.Render("console-change", p)
+}

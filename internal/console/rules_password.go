@@ -1,0 +1,256 @@
+package console
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/page"
+)
+
+var passwordRulesFields = page.Fields{
+	"preset", "minimum_length", "maximum_length", "digit", "upper_case", "lower_case", "special", "history", "reset_lifetime",
+}
+
+// passwordRulesPage shows an organization's password rules and, to who may, the
+// form that changes them.
+type passwordRulesPage struct {
+	Now         credential.Rules   // in force
+	Presets     []credential.Rules // the presets, each with its own values
+	Shown       credential.Rules   // what the form says; its numbers are shown as typed
+	Least, Most int                // bounds of the minimum length
+	Lifetimes   []time.Duration    // of a reset's link, to choose from
+	Classes     []classField
+	People      int     // who have a password
+	ToModern    *review // what moving to the modern preset would do; nil where it is in force
+	Review      *review // of what was typed; nil until it was asked for
+	Unchanged   bool    // it was asked for, and would change nothing
+	MayChange   bool
+	Saved       bool
+}
+
+// classField is a kind of character that classic rules may ask for.
+type classField struct {
+	Field, Key string
+	Wanted     bool
+}
+
+func classFields(r credential.Rules) []classField {
+	return []classField{
+		{"digit", "credential.rule.digit", r.Digit}, {"lower_case", "credential.rule.lower_case", r.LowerCase},
+		{"upper_case", "credential.rule.upper_case", r.UpperCase}, {"special", "credential.rule.special", r.Special},
+	}
+}
+
+// resetLifetimes are offered, within the bounds that credential checks.
+var resetLifetimes = []time.Duration{
+	10 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour,
+}
+
+// A review says, before anything is saved, what a change of rules brings and
+// whom it meets.
+type review struct {
+	Rules   credential.Rules
+	Changes []ruleChange
+	Reach   credential.Reach
+}
+
+// ruleChange is one setting that would change.
+type ruleChange struct {
+	Setting       string // catalogue key
+	Before, After string // empty for what is only switched
+	Effect        string // catalogue key: what it costs or brings in security
+	Strength      chip   // without a key where it is neither stronger nor weaker
+}
+
+var (
+	stronger = chip{"console.rules.stronger", "ok"}
+	weaker   = chip{"console.rules.weaker", "warn"}
+)
+
+func (s *Server) showPasswordRules(v *page.Viewer) error { return s.renderPasswordRules(v, false) }
+
+// renderPasswordRules shows the rules, or what was typed, and on request what
+// saving it would do.
+func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
+	ctx := v.R.Context()
+	var p passwordRulesPage
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		p = passwordRulesPage{MayChange: rules(v.User.Role), Saved: v.Just("saved")}
+		if p.Now, err = credential.RulesOf(ctx, tx, v.User.OrgID); err != nil {
+			return err
+		}
+		if p.Shown, err = shownRules(v, p.Now); err != nil {
+			return err
+		}
+		reach, err := credential.ReachOf(ctx, tx, v.User.OrgID, p.Now)
+		if err != nil {
+			return err
+		}
+		p.People = reach.People
+		if p.Now.Preset != credential.PresetModern {
+			if p.ToModern, err = reviewOf(ctx, tx, v, p.Now, filled(credential.PresetModern, p.Now)); err != nil {
+				return err
+			}
+		}
+		if p.Unchanged = reviewing && p.Shown == p.Now; reviewing && !p.Unchanged {
+			p.Review, err = reviewOf(ctx, tx, v, p.Now, p.Shown)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	preset, _ := p.Shown.Preset.Rules()
+	p.Presets = []credential.Rules{credential.Classic, credential.Modern}
+	p.Least, p.Most = preset.MinimumLength, preset.MaximumLength
+	p.Classes = classFields(p.Shown)
+	p.Lifetimes = withOwn(resetLifetimes, p.Now.ResetLifetime)
+	if !p.MayChange {
+		v.NoForm()
+	}
+	return v.Render("console-password-rules", p)
+}
+
+// withOwn adds what is in force to what is offered.
+func withOwn(offered []time.Duration, own time.Duration) []time.Duration {
+	if slices.Contains(offered, own) {
+		return offered
+	}
+	all := append(slices.Clone(offered), own)
+	slices.Sort(all)
+	return all
+}
+
+// shownRules are what was typed, else the preset that the address names, else
+// the rules in force.
+func shownRules(v *page.Viewer, now credential.Rules) (credential.Rules, error) {
+	if v.Form.Has("preset") {
+		return typedRules(v.Form), nil
+	}
+	preset := credential.Preset(v.R.URL.Query().Get("preset"))
+	if preset == "" || preset == now.Preset {
+		return now, nil
+	}
+	if _, known := preset.Rules(); !known {
+		return credential.Rules{}, page.ErrQuery
+	}
+	return filled(preset, now), nil
+}
+
+// filled are a preset's values. How long links of a reset live is no matter of
+// presets: it stays.
+func filled(preset credential.Preset, now credential.Rules) credential.Rules {
+	r, _ := preset.Rules()
+	r.ResetLifetime = now.ResetLifetime
+	return r
+}
+
+// typedRules reads the form. What is no number is out of all bounds, so that
+// one sentence, with the bounds, answers both.
+func typedRules(f *page.Form) credential.Rules {
+	number := func(field string) int {
+		n, err := strconv.Atoi(strings.TrimSpace(f.Get(field)))
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	r := credential.Rules{
+		Preset:        credential.Preset(f.Get("preset")),
+		MinimumLength: number("minimum_length"), MaximumLength: number("maximum_length"), History: number("history"),
+		Digit: f.Has("digit"), UpperCase: f.Has("upper_case"), LowerCase: f.Has("lower_case"), Special: f.Has("special"),
+	}
+	lifetime, err := time.ParseDuration(f.Get("reset_lifetime"))
+	if err == nil {
+		r.ResetLifetime = lifetime
+	}
+	return r
+}
+
+func (s *Server) changePasswordRules(v *page.Viewer) error {
+	r := typedRules(v.Form)
+	switch v.Form.Do() {
+	case "review":
+		if err := r.Check(); err != nil {
+			return err
+		}
+		return s.renderPasswordRules(v, true)
+	case "save":
+		ctx := v.R.Context()
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return credential.SetRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("admin/rules/password") + "?saved")
+	}
+	return s.showPasswordRules(v)
+}
+
+// reviewOf compares rules that could be saved with those in force.
+func reviewOf(ctx context.Context, tx *db.Tx, v *page.Viewer, now, then credential.Rules) (*review, error) {
+	reach, err := credential.ReachOf(ctx, tx, v.User.OrgID, then)
+	if err != nil {
+		return nil, err
+	}
+	r := &review{Rules: then, Reach: reach}
+	if now.Preset != then.Preset {
+		c := ruleChange{Setting: "audit.field.preset", Before: v.Text(presetKey(now.Preset)), After: v.Text(presetKey(then.Preset))}
+		c.Effect = "console.password.effect.classic"
+		if then.Preset == credential.PresetModern {
+			c.Effect = "console.password.effect.modern"
+		}
+		r.Changes = append(r.Changes, c)
+	}
+	r.number("audit.field.minimum_length", now.MinimumLength, then.MinimumLength,
+		ruleChange{Effect: "console.password.effect.minimum_raised", Strength: stronger},
+		ruleChange{Effect: "console.password.effect.minimum_lowered", Strength: weaker})
+	r.number("audit.field.maximum_length", now.MaximumLength, then.MaximumLength,
+		ruleChange{Effect: "console.password.effect.maximum_raised"},
+		ruleChange{Effect: "console.password.effect.maximum_lowered", Strength: weaker})
+	for i, class := range classFields(then) {
+		switch was := classFields(now)[i].Wanted; {
+		case class.Wanted && !was:
+			r.Changes = append(r.Changes, ruleChange{Setting: class.Key, Effect: "console.password.effect.class_added"})
+		case was && !class.Wanted:
+			r.Changes = append(r.Changes, ruleChange{Setting: class.Key, Effect: "console.password.effect.class_dropped"})
+		}
+	}
+	r.number("audit.field.history", now.History, then.History,
+		ruleChange{Effect: "console.password.effect.history_raised"}, ruleChange{Effect: "console.password.effect.history_lowered"})
+	longer, shorter := "console.password.effect.reset_longer", "console.password.effect.reset_shorter"
+	switch before, after := v.Duration(now.ResetLifetime), v.Duration(then.ResetLifetime); {
+	case then.ResetLifetime > now.ResetLifetime:
+		r.Changes = append(r.Changes, ruleChange{"audit.field.reset_lifetime", before, after, longer, weaker})
+	case then.ResetLifetime < now.ResetLifetime:
+		r.Changes = append(r.Changes, ruleChange{"audit.field.reset_lifetime", before, after, shorter, stronger})
+	}
+	return r, nil
+}
+
+// number adds a setting that is a number, where it changes.
+func (r *review) number(setting string, now, then int, raised, lowered ruleChange) {
+	if now == then {
+		return
+	}
+	c := raised
+	if then < now {
+		c = lowered
+	}
+	c.Setting, c.Before, c.After = setting, strconv.Itoa(now), strconv.Itoa(then)
+	r.Changes = append(r.Changes, c)
+}
+
+// PresetKey is the catalogue key of a preset's name.
+func (passwordRulesPage) PresetKey(p credential.Preset) string { return presetKey(p) }
+
+func presetKey(p credential.Preset) string {
+	if p == credential.PresetModern {
+		return "console.password.modern"
+	}
+	return "console.password.classic"
+}

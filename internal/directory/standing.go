@@ -1,0 +1,264 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/fault"
+)
+
+// RestorableFor is how long a deleted user can be restored; then it is erased.
+const RestorableFor = 30 * 24 * time.Hour
+
+// Why somebody's standing stays what it is.
+var (
+	ErrYourself      = fault.New(fault.Conflict, "directory.yourself")
+	ErrLastOwner     = fault.New(fault.Conflict, "directory.last_owner")
+	ErrDeactivated   = fault.New(fault.Conflict, "directory.user_deactivated")
+	ErrDeleted       = fault.New(fault.Conflict, "directory.user_deleted")
+	ErrActive        = fault.New(fault.Conflict, "directory.user_active")
+	ErrNotDeleted    = fault.New(fault.Conflict, "directory.user_not_deleted")
+	ErrRoleHeld      = fault.New(fault.Conflict, "directory.role_held")
+	ErrAddressGotten = fault.New(fault.Conflict, "directory.address_gotten")
+)
+
+// Closed is nil for a user who may sign in, else says what keeps it out.
+func (u User) Closed() error {
+	switch {
+	case !u.DeletedAt.IsZero():
+		return ErrDeleted
+	case !u.DeactivatedAt.IsZero():
+		return ErrDeactivated
+	}
+	return nil
+}
+
+// standing is how the audit log names what a user is.
+func (u User) standing() string {
+	switch {
+	case !u.DeletedAt.IsZero():
+		return "deleted"
+	case !u.DeactivatedAt.IsZero():
+		return "deactivated"
+	}
+	return "active"
+}
+
+// Governed finds a user whom actor may change. Both are read here, as they are
+// and not as a page knew them: of two who lower each other at once, the second is
+// asked again what it may (R-TEN-06). Nobody changes themselves this way, so that
+// nobody locks themselves out by a slip.
+func Governed(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) (User, error) {
+	_, u, err := governed(ctx, tx, actor, org, id)
+	return u, err
+}
+
+func governed(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) (Actor, User, error) {
+	if !actor.in(org) {
+		return Actor{}, User{}, ErrNotFound
+	}
+	if actor.UserID != audit.Operator {
+		now, err := UserByID(ctx, tx, org, actor.UserID)
+		if err == nil && now.Closed() != nil {
+			err = ErrDenied
+		}
+		if err != nil {
+			return Actor{}, User{}, err
+		}
+		actor = now.AsActor()
+	}
+	u, err := UserByID(ctx, tx, org, id)
+	if err == nil {
+		err = actor.may(org, u.Role)
+	}
+	if err == nil && u.ID == actor.UserID {
+		err = ErrYourself
+	}
+	return actor, u, err
+}
+
+// Deactivate shuts a user out: sessions, attempts and links end at once on every
+// node (decision 0024), and nothing but Reactivate lets the user in again.
+func Deactivate(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
+	u, err := Governed(ctx, tx, actor, org, id)
+	if err == nil {
+		err = u.Closed()
+	}
+	if err == nil {
+		err = keepAnOwner(ctx, tx, u)
+	}
+	if err != nil {
+		return err
+	}
+	now := u
+	now.DeactivatedAt = tx.Now()
+	return setStanding(ctx, tx, actor, u, now, "user.deactivated")
+}
+
+// Reactivate lets a deactivated user sign in again. What the user had open
+// before stays closed: whatever began meanwhile becomes void here too.
+func Reactivate(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
+	u, err := Governed(ctx, tx, actor, org, id)
+	switch {
+	case err != nil:
+		return err
+	case !u.DeletedAt.IsZero():
+		return ErrDeleted
+	case u.DeactivatedAt.IsZero():
+		return ErrActive
+	}
+	now := u
+	now.DeactivatedAt = time.Time{}
+	return setStanding(ctx, tx, actor, u, now, "user.reactivated")
+}
+
+// Delete shuts a user out and frees the address. The row stays for RestorableFor.
+func Delete(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
+	u, err := Governed(ctx, tx, actor, org, id)
+	if err == nil && !u.DeletedAt.IsZero() {
+		err = ErrDeleted
+	}
+	if err == nil {
+		err = keepAnOwner(ctx, tx, u)
+	}
+	if err != nil {
+		return err
+	}
+	now := u
+	now.DeletedAt = tx.Now()
+	if now.DeactivatedAt.IsZero() {
+		now.DeactivatedAt = tx.Now()
+	}
+	return setStanding(ctx, tx, actor, u, now, "user.deleted")
+}
+
+// Restore brings a deleted user back, deactivated: letting it in is another act.
+func Restore(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
+	u, err := Governed(ctx, tx, actor, org, id)
+	switch {
+	case err != nil:
+		return err
+	case u.DeletedAt.IsZero():
+		return ErrNotDeleted
+	case !tx.Now().Before(u.ErasedAt()):
+		return ErrNotFound // the sweep is late
+	}
+	address, err := ParseAddress(u.Email)
+	if err != nil {
+		return err
+	}
+	taken, err := memberHas(ctx, tx, org, address)
+	if err == nil && !taken {
+		// Else whoever was invited could not accept.
+		_, taken, err = openInvitation(ctx, tx, org, address)
+	}
+	if err != nil || taken {
+		return orFault(err, ErrAddressGotten)
+	}
+	now := u
+	now.DeletedAt = time.Time{}
+	return setStanding(ctx, tx, actor, u, now, "user.restored")
+}
+
+// ErasedAt is when a deleted user is erased.
+func (u User) ErasedAt() time.Time { return u.DeletedAt.Add(RestorableFor) }
+
+// setStanding stores what a user becomes and makes void what it has open.
+func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, action audit.Action) error {
+	_, err := tx.Exec(ctx, `
+		update users set deactivated_at = $1, deleted_at = $2
+		where org_id = $3 and id = $4`, db.Time(now.DeactivatedAt), db.Time(now.DeletedAt), string(was.OrgID), string(was.ID))
+	if err == nil {
+		_, err = Void(ctx, tx, was)
+	}
+	if err != nil {
+		return fmt.Errorf("making user %s %s: %w", was.ID, now.standing(), err)
+	}
+	e := actor.event(was.OrgID, action)
+	e.Target, e.TargetName = string(was.ID), was.Name
+	e.Before, e.After = audit.Fields{"state": was.standing()}, audit.Fields{"state": now.standing()}
+	return audit.Record(ctx, tx, e)
+}
+
+// ChangeRole gives a user another role. It holds from the next request on, on
+// every node, because the session's look-up joins the user's row.
+func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID, role Role) error {
+	if !role.Valid() {
+		return ErrRoleUnknown
+	}
+	current, u, err := governed(ctx, tx, actor, org, id)
+	if err == nil {
+		err = current.may(org, role)
+	}
+	switch {
+	case err != nil:
+		return err
+	case !u.DeletedAt.IsZero():
+		return ErrDeleted
+	case u.Role == role:
+		return ErrRoleHeld
+	}
+	if err := keepAnOwner(ctx, tx, u); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(org), string(id)); err != nil {
+		return fmt.Errorf("changing the role of %s: %w", id, err)
+	}
+	e := actor.event(org, "user.role_changed")
+	e.Target, e.TargetName = string(u.ID), u.Name
+	e.Before, e.After = audit.Fields{"role": u.Role}, audit.Fields{"role": role}
+	return audit.Record(ctx, tx, e)
+}
+
+// keepAnOwner is ErrLastOwner for the only active owner of an organization: it
+// always has one.
+func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
+	if u.Role != Owner || u.Closed() != nil {
+		return nil
+	}
+	var other UserID
+	found, err := tx.One(ctx, db.Into(&other), `
+		select id from users
+		where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null
+		limit 1`, string(u.OrgID), string(Owner), string(u.ID))
+	if err == nil && !found {
+		err = ErrLastOwner
+	}
+	return err
+}
+
+// EraseDeleted erases users who were deleted RestorableFor ago, their picture,
+// and by foreign keys all that is theirs. Entries of the audit log stay.
+func EraseDeleted(ctx context.Context, d *db.DB) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		since := db.Time(tx.Now().Add(-RestorableFor))
+		if _, err := tx.Exec(ctx, `
+			delete from images
+			where exists (select 1 from users u where u.org_id = images.org_id and u.picture = images.id and u.deleted_at <= $1)`, since); err != nil {
+			return fmt.Errorf("erasing pictures: %w", err)
+		}
+		var erased []User
+		err := tx.Rows(ctx, func(scan func(...any) error) error {
+			var u User
+			err := scan(db.Into(&u.OrgID, &u.ID, &u.Name)...)
+			erased = append(erased, u)
+			return err
+		}, `
+			delete from users where deleted_at <= $1
+			returning org_id, id, display_name`, since)
+		if err != nil {
+			return fmt.Errorf("erasing users: %w", err)
+		}
+		for _, u := range erased {
+			if err := audit.Record(ctx, tx, audit.Event{
+				OrgID: string(u.OrgID), Actor: audit.System, ActorName: audit.System, Action: "user.erased", Target: string(u.ID), TargetName: u.Name,
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,48 @@
+package page
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// validID is the form of every id that secret.NewID makes.
+var validID = regexp.MustCompile(`^[a-z]{3}_[a-z2-7]{26}$`)
+
+// IsID tells whether a text can be one of our ids. What cannot is not looked up,
+// so that no strange byte reaches a database.
+func IsID(s string) bool { return validID.MatchString(s) }
+
+// Place is where a page of a list begins: after the line of this instant and id.
+//
+// It is not signed. The organization comes from the session and stands in every
+// statement, and search and filter stand in the address beside it: an edited
+// place only moves the reader within what the reader may see anyway (R-API-07).
+type Place struct {
+	At time.Time
+	ID string
+}
+
+func (p Place) String() string {
+	if p.ID == "" {
+		return ""
+	}
+	return strconv.FormatInt(p.At.UnixMicro(), 10) + "." + p.ID
+}
+
+// ParsePlace reads what String wrote; the empty text is the beginning.
+func ParsePlace(s string) (Place, error) {
+	if s == "" {
+		return Place{}, nil
+	}
+	at, id, _ := strings.Cut(s, ".")
+	us, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || us <= 0 || !IsID(id) {
+		return Place{}, ErrQuery
+	}
+	return Place{time.UnixMicro(us).UTC(), id}, nil
+}
+
+// Pages are the links from one page of a list to others; empty where there is none.
+type Pages struct{ Newest, Older string }

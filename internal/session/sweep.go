@@ -1,0 +1,74 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/db"
+)
+
+// SweepVoid writes down the end of sessions that nobody finds any more
+// (find.go), because their user made all void or is deactivated. It comes often,
+// for whatever waits for an end that is written down; mostly there is none, so it
+// reads before it takes the writer.
+func (d *Door) SweepVoid(ctx context.Context, database *db.DB) error {
+	var id string
+	found, err := database.One(ctx, db.Into(&id), `
+		select s.id
+		from sessions s
+		join users u on u.org_id = s.org_id and u.id = s.user_id
+		where s.ended_at is null and (u.generation <> s.generation or u.deactivated_at is not null)
+		limit 1`)
+	if err != nil || !found {
+		return err
+	}
+	return database.Update(ctx, func(tx *db.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			update sessions set ended_at = $1, end_reason = $2
+			where ended_at is null and exists (
+				select 1 from users u
+				where u.org_id = sessions.org_id and u.id = sessions.user_id
+					and (u.generation <> sessions.generation or u.deactivated_at is not null))`,
+			db.Time(tx.Now()), string(Voided)); err != nil {
+			return fmt.Errorf("sweeping void sessions: %w", err)
+		}
+		return nil
+	})
+}
+
+// Sweep writes down the ends that time brought, and removes what was kept long
+// enough: ended sessions, and browsers that hold nothing any more.
+func (d *Door) Sweep(ctx context.Context, database *db.DB) error {
+	byDefault := d.effective(Rules{})
+	return database.Update(ctx, func(tx *db.Tx) error {
+		now := tx.Now()
+		for _, end := range []struct {
+			why      Reason
+			since    string
+			rule     string
+			override int64
+			normal   int64
+		}{
+			{ReachedEnd, "started_at", "absolute", d.Absolute.Microseconds(), byDefault.Absolute.Microseconds()},
+			{WentIdle, "seen_at", "idle", d.Idle.Microseconds(), byDefault.Idle.Microseconds()},
+		} {
+			if _, err := tx.Exec(ctx, `
+				update sessions set ended_at = $1, end_reason = $2
+				where ended_at is null and `+end.since+` <= $3 - case
+					when cast($4 as bigint) > 0 then $4
+					else coalesce((select q.`+end.rule+` from session_rules q where q.org_id = sessions.org_id), $5) end`,
+				db.Time(now), string(end.why), db.Time(now), end.override, end.normal); err != nil {
+				return fmt.Errorf("sweeping sessions: %w", err)
+			}
+		}
+		if _, err := tx.Exec(ctx, `delete from sessions where ended_at <= $1`, db.Time(now.Add(-Kept))); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			delete from browsers
+			where rotated_at <= $1 and not exists (select 1 from sessions s where s.browser_id = browsers.id)`,
+			db.Time(now.Add(-24*time.Hour)))
+		return err
+	})
+}

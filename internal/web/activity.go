@@ -1,0 +1,70 @@
+package web
+
+import (
+	"parvis/internal/audit"
+	"parvis/internal/page"
+)
+
+// activityPage is what a user did and what was done to it, newest first.
+type activityPage struct {
+	Rows  []activityRow
+	Pages page.Pages
+}
+
+// activityRow is an event as the person sees it whom it concerns. Where it was
+// done from is shown only of the person's own deeds and of strangers' tries, not
+// of administrators.
+type activityRow struct {
+	audit.Stored
+	Refused bool
+	Shown   bool
+	By      string // who did it, where somebody else did
+	Whom    string // to whom, where to somebody else
+}
+
+func (s *Server) showActivity(v *page.Viewer) error {
+	before, err := page.ParsePlace(v.R.URL.Query().Get("before"))
+	if err != nil {
+		return err
+	}
+	me := string(v.User.ID)
+	found, err := audit.Concerning(v.R.Context(), s.site.DB, string(v.User.OrgID), me, audit.Cursor{At: before.At, ID: before.ID})
+	if err != nil {
+		return err
+	}
+	var p activityPage
+	for _, e := range found.Events {
+		row := activityRow{Stored: e, Refused: e.Result == audit.Refused, Shown: e.Actor == me || e.Actor == audit.Anonymous}
+		if !row.Shown && e.ActorName != e.Actor {
+			row.By = e.ActorName
+		}
+		if e.Target != me {
+			row.Whom = e.TargetName
+		}
+		p.Rows = append(p.Rows, row)
+	}
+	if before.ID != "" {
+		p.Pages.Newest = v.Path("account/activity")
+	}
+	if found.Next.ID != "" {
+		p.Pages.Older = v.Path("account/activity") + "?before=" + page.Place{At: found.Next.At, ID: found.Next.ID}.String()
+	}
+	return v.Render("account-activity", p)
+}
+
+// showNotMe asks before it ends everything.
+func (s *Server) showNotMe(v *page.Viewer) error { return v.Render("account-not-me", nil) }
+
+// notMe ends everything that the user has open; a new password is the way back.
+func (s *Server) notMe(v *page.Viewer) error {
+	ctx := v.R.Context()
+	if err := s.signIn.DisownHere(ctx, v.Visit); err != nil {
+		return err
+	}
+	left, err := v.Visits(ctx)
+	if err != nil {
+		return err
+	}
+	v.Forget(len(left) == 0)
+	return v.Redirect(v.Organization.Path() + "?disowned")
+}

@@ -1,0 +1,173 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"parvis/internal/db"
+	"parvis/internal/page"
+	"parvis/internal/session"
+)
+
+var (
+	sessionsFields = page.Fields{"id"}
+	signOutFields  = page.Fields{"page"}
+)
+
+// methodKeys are the sentences of the methods that a session was entered with
+// (RFC 8176).
+var methodKeys = map[string]string{
+	"pwd": "web.method.pwd",
+}
+
+func methods(s session.Session) []string {
+	var keys []string
+	for method := range strings.FieldsSeq(s.Methods) {
+		if key := methodKeys[method]; key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// sessionsPage lists where a user is signed in to this organization.
+type sessionsPage struct {
+	Open               []openSession
+	Others             bool
+	Ended, EndedOthers bool
+}
+
+type openSession struct {
+	session.Session
+	Methods []string // catalogue keys
+	Here    bool
+}
+
+func (s *Server) showSessions(v *page.Viewer) error {
+	own, err := s.site.Sessions.Own(v.R.Context(), s.site.DB, v.Visit, s.site.DB.Now())
+	if err != nil {
+		return err
+	}
+	p := sessionsPage{Ended: v.Just("ended"), EndedOthers: v.Just("ended-others")}
+	for _, o := range own {
+		here := o.ID == v.Session.ID
+		p.Open = append(p.Open, openSession{o, methods(o), here})
+		p.Others = p.Others || !here
+	}
+	if !p.Others {
+		v.NoForm()
+	}
+	return v.Render("account-sessions", p)
+}
+
+// endSessions ends another of the user's sessions, or all others.
+func (s *Server) endSessions(v *page.Viewer) error {
+	ctx := v.R.Context()
+	switch id := v.Form.Get("id"); {
+	case v.Form.Do() == "others":
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			_, err := s.site.Sessions.EndOthers(ctx, tx, v.Visit, session.EndedElsewhere)
+			return err
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("account/sessions") + "?ended-others")
+	case v.Form.Do() != "end":
+		return s.showSessions(v)
+	case !page.IsID(id):
+		return session.ErrOver
+	case id == v.Session.ID:
+		return s.leave(v, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
+	default:
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return s.site.Sessions.EndOne(ctx, tx, v.Visit, id)
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("account/sessions") + "?ended")
+	}
+}
+
+// organizationsPage lists who is signed in to this browser.
+type organizationsPage struct {
+	Doors []door
+	Left  bool
+}
+
+type door struct {
+	session.Visit
+	Methods []string // catalogue keys
+	Here    bool
+}
+
+func (s *Server) showOrganizations(v *page.Viewer) error {
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	p := organizationsPage{Left: v.Just("left")}
+	for _, visit := range visits {
+		p.Doors = append(p.Doors, door{visit, methods(visit.Session), visit.Session.ID == v.Session.ID})
+	}
+	return v.Render("account-organizations", p)
+}
+
+// stay keeps a session open whose page warned of its end. The page stays as it
+// is, with all that was typed.
+func (s *Server) stay(v *page.Viewer) error {
+	if _, err := s.site.Sessions.Stay(v.R.Context(), s.site.DB, v.Visit); err != nil {
+		return err
+	}
+	v.W.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// showSignOut is for a browser whose form was sent by hand or reloaded: it asks.
+func (s *Server) showSignOut(v *page.Viewer) error { return v.Render("sign-out", nil) }
+
+// signOut ends this session and leaves others alone, or ends all of this
+// browser, or all of this user wherever they are.
+func (s *Server) signOut(v *page.Viewer) error {
+	ctx := v.R.Context()
+	switch v.Form.Do() {
+	case "everywhere":
+		return s.leave(v, func(tx *db.Tx) error {
+			_, err := s.site.Sessions.EndAll(ctx, tx, v.User.AsActor(), v.User, session.EndedElsewhere)
+			return err
+		})
+	case "browser":
+		visits, err := v.Visits(ctx)
+		if err != nil {
+			return err
+		}
+		return s.leave(v, func(tx *db.Tx) error {
+			for _, visit := range visits {
+				if err := s.site.Sessions.End(ctx, tx, visit, session.SignedOut); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	default:
+		return s.leave(v, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
+	}
+}
+
+// leave ends what the viewer has open and goes on to where the form leads, if
+// somebody is left in this browser, else to the organization's way in.
+func (s *Server) leave(v *page.Viewer, end func(*db.Tx) error) error {
+	ctx := v.R.Context()
+	if err := s.site.DB.Update(ctx, end); err != nil {
+		return err
+	}
+	left, err := v.Visits(ctx)
+	if err != nil {
+		return err
+	}
+	v.Forget(len(left) == 0)
+	door := v.Organization.Path() + "?signed-out"
+	if len(left) == 0 {
+		return v.Redirect(door)
+	}
+	return v.GoOn(door)
+}
