@@ -275,7 +275,7 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 	if o.Disabled {
 		e.After["password"] = "disabled"
 		if err := s.tell(ctx, tx, who.User, mail.PasswordDisabledParameters{
-			Organization: who.Organization.DisplayName, Name: who.User.Name, Failures: o.Failures, ResetPage: s.Base + "/forgot-password",
+			Organization: who.Organization.DisplayName, Name: who.User.Name, Failures: o.Failures, ResetPage: credential.ForgotPage(s.Base, who.Organization),
 		}); err != nil {
 			return err
 		}

@@ -89,6 +89,9 @@ func samples() []sample {
 	replacing := newPasswordPage{Candidate: who, shownRules: allRules(credential.Classic)}
 	beside := replacing
 	beside.Replaces = &session.Visit{User: otherUser, Organization: sampleOrg}
+	ownPassword := passwordPage{User: sampleUser, Organization: sampleOrg, SetAt: dbtest.Start, shownRules: allRules(credential.Classic)}
+	changedPassword, closedPassword := ownPassword, ownPassword
+	changedPassword.Saved, closedPassword.Disabled = true, true
 	foreign := invitationPage{Dead: directory.ErrInvitationUnknown.Key, Others: visits[:1]}
 	return []sample{
 		{name: "sign-in", template: "sign-in", page: signInPage{}},
@@ -129,10 +132,19 @@ func samples() []sample {
 		{name: "reset-replaces", template: "reset", page: beside},
 		{name: "reset-refused", template: "reset", page: replacing, faults: []*fault.Error{&refused}},
 		{name: "reset-dead", template: "link-dead", page: deadLinkPage{Why: credential.ErrResetDead.Key, SignedIn: visits}, plain: true},
+		{name: "asked", template: "asked-password", page: replacing},
+		{name: "disown", template: "disown", page: disownPage{Candidate: who}},
+		{name: "disown-done", template: "disown", page: disownPage{Candidate: who, Done: true}, plain: true},
+		{name: "disown-dead", template: "link-dead", page: deadLinkPage{Why: directory.ErrDisavowalDead.Key}, plain: true},
 		{name: "home", template: "home", page: homePage{"Ana Duarte", true}, inside: true, plain: true},
 		{name: "home-member", template: "home", page: homePage{"Ana Duarte", false}, inside: true, plain: true},
 		{name: "profile", template: "account-profile", page: account, inside: true},
 		{name: "profile-saved", template: "account-profile", page: saved, inside: true},
+		{name: "password", template: "account-password", page: ownPassword, inside: true},
+		{name: "password-saved", template: "account-password", page: changedPassword, inside: true},
+		{name: "password-wrong", template: "account-password", page: ownPassword, inside: true, faults: []*fault.Error{signin.ErrCurrentWrong}},
+		{name: "password-off", template: "account-password", page: closedPassword, inside: true, plain: true},
+		{name: "password-none", template: "account-password", page: passwordPage{User: sampleUser, Organization: sampleOrg}, inside: true, plain: true},
 		{name: "sessions", template: "account-sessions", page: sessionsPage{Open: []openSession{here, there}, Others: true}, inside: true},
 		{name: "sessions-ended", template: "account-sessions", page: sessionsPage{Open: []openSession{here}, Ended: true}, inside: true, plain: true},
 		{name: "sessions-ended-others", template: "account-sessions", page: sessionsPage{Open: []openSession{here}, EndedOthers: true}, inside: true, plain: true},
