@@ -148,6 +148,9 @@ func (s *Server) person(v *page.Viewer) error {
 	p.State, p.Language = stateOf(p.User), s.languageName(string(p.User.Language))
 	if p.Yourself = p.User.ID == v.User.ID; !p.Yourself {
 		p.Deeds, p.Roles = deedsFor(v.User.Role, &p.User)
+		if len(p.Roles) == 1 {
+			p.Roles = nil // the one that the person has
+		}
 		p.Above = invites(v.User.Role) && !v.User.Role.Governs(p.User.Role)
 	}
 	if d, known := deedNamed(v.R.URL.Query().Get("done")); known {

@@ -50,6 +50,14 @@ for (const list of all('[data-rules-of]')) {
   check();
 }
 
+// One tick ticks all of that name.
+for (const every of all('[data-all]')) {
+  every.addEventListener('change', () => {
+    for (const box of all(`[name="${every.dataset.all}"]`)) box.checked = every.checked;
+  });
+  every.hidden = false;
+}
+
 // Choosing a language changes the page at once.
 for (const select of all('.language select')) {
   const button = select.parentElement.querySelector('button');
