@@ -487,7 +487,7 @@ func TestEveryoneIsAskedForANewPassword(t *testing.T) {
 	if w.userOf(t, w.alpha.ID, w.idIn(t, directory.Auditor)).Closed() == nil {
 		t.Error("asking for a new password let somebody in")
 	}
-	if b, p := w.signIn(t, "member@alpha.example", idptest.Password); p.Status != 200 || at(b, "alpha") {
+	if b, p := w.signIn(t, "member@alpha.example", idptest.Password); !p.Has("input", "name", "repetition") || at(b, "alpha") {
 		t.Errorf("the next sign-in is at %s: %s", p.URL, p.Text())
 	}
 	if w.rows(t, w.beta.ID) != beta {
@@ -547,7 +547,7 @@ func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 	if p := seen(t, owner.Get("/o/alpha/admin/people?q=member"), 200); p.Says("Person member of alpha") {
 		t.Errorf("a deleted person is in the list: %s", p.Text())
 	}
-	if p := seen(t, owner.Get("/o/alpha/admin/people?q=member&state=deleted"), 200); !p.Says("Person member of alpha "+email+" Member deleted") {
+	if p := seen(t, owner.Get("/o/alpha/admin/people?q=member&state=deleted"), 200); !p.Says("Person member of alpha " + email + " Member deleted") {
 		t.Errorf("and not in the list of the deleted: %s", p.Text())
 	}
 	const password = "Nine badgers dig 7 holes!"
