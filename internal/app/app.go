@@ -112,6 +112,7 @@ func New(s Settings) (*App, error) {
 		{"sessions", time.Minute, door.Sweep},
 		{"deleted users", time.Hour, directory.EraseDeleted},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
+		{"former short names", time.Hour, directory.SweepShortNames},
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}
 	return a, nil

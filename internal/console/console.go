@@ -54,6 +54,7 @@ func Mount(site *page.Site, invitations *directory.Invitations, resets *credenti
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/change", changeFields, s.showChange, s.changePeople)
 	site.ConsoleForm(reads, invites, "/o/{org}/admin/invitations/{id}", invitationFields, s.showInvitation, s.changeInvitation)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization", organizationFields, s.showOrganization, s.saveOrganization)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization/logo", logoFields, s.showOrganization, s.saveLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit", s.auditLog)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit/{id}", s.auditEntry)

@@ -81,7 +81,7 @@ func (s *Server) proveIn(v *page.Visitor) error {
 // showDoor is the page of one organization, which can be bookmarked.
 func (s *Server) showDoor(v *page.Visitor) error {
 	ctx := v.R.Context()
-	org, err := directory.OrganizationByName(ctx, s.site.DB, v.R.PathValue("org"))
+	org, err := v.OrganizationInPath()
 	if errors.Is(err, directory.ErrNotFound) {
 		// An organization's existence is public; the page goes on with the name to correct.
 		unknown := s.signIn.UnknownOrganization(ctx)
@@ -116,6 +116,11 @@ func (s *Server) showDoor(v *page.Visitor) error {
 }
 
 func (s *Server) proveAtDoor(v *page.Visitor) error {
+	// A form that waited while the short name changed goes on to the new one's page,
+	// before its password is tried. prove answers for a name that nobody knows.
+	if _, err := v.OrganizationInPath(); err != nil && !errors.Is(err, directory.ErrNotFound) {
+		return err
+	}
 	return s.prove(v, signin.Attempt{}, v.R.PathValue("org"))
 }
 

@@ -43,10 +43,13 @@ func Mount(site *page.Site) {
 	site.AnyoneForm("/not-me/{token}", disownFields, s.showDisown, s.disown)
 	site.Anyone("GET /.well-known/change-password", s.findPassword)
 	site.AnyoneForm("/o/{org}", signInFields, s.showDoor, s.proveAtDoor)
+	site.Anyone("GET /o/{org}/logo/{id}", s.logo)
 
 	site.SignedIn("GET /o/{org}/home", s.home)
+	site.SignedIn("GET /o/{org}/picture/{id}", s.picture)
 	site.SignedInForm("/o/{org}/account", profileFields, s.showProfile, s.saveProfile)
 	site.SignedInForm("/o/{org}/account/password", changePasswordFields, s.showPassword, s.changePassword)
+	site.SignedInForm("/o/{org}/account/picture", pictureFields, s.showProfile, s.savePicture)
 	site.ProvedForm("/o/{org}/account/sessions", sessionsFields, s.showSessions, s.endSessions)
 	site.SignedIn("GET /o/{org}/account/organizations", s.showOrganizations)
 	site.SignedIn("GET /o/{org}/account/activity", s.showActivity)
