@@ -62,6 +62,8 @@ var unscoped = map[string]string{
 	"session: select ⟨⟩ from browsers b":                    "look-up by a secret's hash: who is signed in here",
 	"directory: select ⟨⟩, ⟨⟩, d.id, d.email from":          "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
+	"directory: delete from email_changes where":            "sweep",
+	"directory: delete from disavowals where expires":       "sweep",
 	"credential: delete from resets where expires_at":       "sweep",
 	"signin: select a.id, a.browser_id, a.org_id":           "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":  "one browser, whose cookie was copied: all its sessions end",

@@ -166,6 +166,7 @@ var fieldKeys = map[string]string{
 	"name":                "audit.field.name",
 	"preset":              "audit.field.preset",
 	"reason":              "audit.field.reason",
+	"requested_by":        "audit.field.requested_by",
 	"reset_lifetime":      "audit.field.reset_lifetime",
 	"role":                "audit.field.role",
 	"sessions":            "audit.field.sessions",

@@ -50,6 +50,7 @@ func Mount(site *page.Site, invitations *directory.Invitations, resets *credenti
 	site.Console(reads, "GET /o/{org}/admin", s.front)
 	site.Console(reads, "GET /o/{org}/admin/people", s.people)
 	site.Console(reads, "GET /o/{org}/admin/people/{id}", s.person)
+	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/{id}/email", emailFields, s.showEmail, s.changeEmail)
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/invite", inviteFields, s.showInvite, s.invite)
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/change", changeFields, s.showChange, s.changePeople)
 	site.ConsoleForm(reads, invites, "/o/{org}/admin/invitations/{id}", invitationFields, s.showInvitation, s.changeInvitation)

@@ -112,17 +112,18 @@ func stateOf(u directory.User) chip {
 
 // personPage is what there is to know about one user.
 type personPage struct {
-	User     directory.User
-	State    chip
-	Language string // its name in the language itself
-	Sessions int    // that are open
-	Password credential.Stored
-	Entries  string // address of the person's audit entries; empty for who may not read them
-	Deeds    []deed // what the viewer may do to the person
-	Roles    []deed // that the viewer may give to the person
-	Yourself bool
-	Above    bool  // the person has rights that the viewer has not
-	Done     *deed // what was just done
+	User           directory.User
+	State          chip
+	Language       string // its name in the language itself
+	Sessions       int    // that are open
+	Password       credential.Stored
+	Entries        string // address of the person's audit entries; empty for who may not read them
+	MayChangeEmail bool
+	Deeds          []deed // what the viewer may do to the person
+	Roles          []deed // that the viewer may give to the person
+	Yourself       bool
+	Above          bool  // the person has rights that the viewer has not
+	Done           *deed // what was just done
 }
 
 func (s *Server) person(v *page.Viewer) error {
@@ -153,6 +154,7 @@ func (s *Server) person(v *page.Viewer) error {
 		}
 		p.Above = invites(v.User.Role) && !v.User.Role.Governs(p.User.Role)
 	}
+	p.MayChangeEmail = p.User.Closed() == nil && v.User.AsActor().MayChangeEmail(p.User) == nil
 	if d, known := deedNamed(v.R.URL.Query().Get("done")); known {
 		p.Done = &d
 	}

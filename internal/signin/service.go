@@ -43,12 +43,13 @@ var (
 	PerAddressAsked      = limit.Policy{Name: "asked-address", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
 	PerNetworkAsked      = limit.Policy{Name: "asked-network", Free: 30, First: time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
 	InTotalAsked         = limit.Policy{Name: "asked-total", Free: 3000, First: time.Second, Most: time.Minute, Forget: time.Hour}
+	PerUserEmail         = limit.Policy{Name: "email-user", Free: 6, First: 10 * time.Minute, Most: 24 * time.Hour, Forget: 24 * time.Hour}
 	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
 // Policies lists every limiter of this package.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
-	PerAddressAsked, PerNetworkAsked, InTotalAsked}
+	PerAddressAsked, PerNetworkAsked, InTotalAsked, PerUserEmail}
 
 // Service proves factors and ends attempts.
 type Service struct {
@@ -57,6 +58,7 @@ type Service struct {
 	Sessions  *session.Door
 	Limits    *limit.Limiter
 	Invites   *directory.Invitations
+	Emails    *directory.EmailChanges
 	Outbox    *mail.Outbox
 	Base      string // the configured public address, without a slash at its end
 	Log       *slog.Logger
