@@ -215,13 +215,13 @@ func TestUNI1TheAddressInForceInAnotherSpellingIsNoChange(t *testing.T) {
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@xn--caf-dma.example", "A", directory.Member)
 	for _, same := range []string{
-		"user-a@café.example", "USER-A@CAFÉ.EXAMPLE", "User-A@xn--caf-dma.example", "user-a@cafe\u0301.example", "user-a@ＣＡＦÉ.example", " user-a@café.example ",
+		"user-a@café.example", "USER-A@CAFÉ.EXAMPLE", "User-A@xn--caf-dma.example", "user-a@cafe\u0301.example", " user-a@café.example ",
 	} {
 		if p := askEmail(b, "alpha", same); p.Status != 422 || !p.Says("This is the present address already.") || p.Form("main").Values.Get("email") != same {
 			t.Errorf("%q: %d: %s", same, p.Status, p.Text())
 		}
 	}
-	for _, odd := range []string{"", "a@b@c", `"quoted"@alpha.example`, "ｕｓｅｒ@alpha.example", "a,b@alpha.example", "a@[127.0.0.1]", "new@alpha.example\r\nBcc: x@y.example", strings.Repeat("a", 65) + "@alpha.example"} {
+	for _, odd := range []string{"", "a@b@c", `"quoted"@alpha.example`, "user-a@ＣＡＦÉ.example", "ｕｓｅｒ@alpha.example", "a,b@alpha.example", "a@[127.0.0.1]", "new@alpha.example\r\nBcc: x@y.example", strings.Repeat("a", 65) + "@alpha.example"} {
 		if p := askEmail(b, "alpha", odd); p.Status != 422 || !p.Has("input", "aria-invalid", "true") {
 			t.Errorf("%q: %d", odd, p.Status)
 		}

@@ -87,6 +87,7 @@ func samples() []sample {
 	helpful.Logo, helpful.Contact = "img_2", "Lin Wei, lin@lumen.example (https://help.example/meridian)."
 	deadAndHelpful := invitationPage{Invitation: invitation, Organization: helpful, Dead: directory.ErrInvitationUsed.Key}
 	failed := []*fault.Error{signin.ErrFailed}
+	change := directory.EmailChange{Email: "ana@meridian.example", CreatedAt: dbtest.Start, ExpiresAt: dbtest.Start.Add(directory.EmailChangeLifetime)}
 	dead := func(f *fault.Error) invitationPage {
 		return invitationPage{Invitation: invitation, Organization: sampleOrg, Dead: f.Key, Renewable: f == directory.ErrInvitationExpired}
 	}
@@ -165,6 +166,13 @@ func samples() []sample {
 		}, inside: true, plain: true},
 		{name: "activity-none", template: "account-activity", page: activityPage{}, inside: true, plain: true},
 		{name: "not-me", template: "account-not-me", inside: true},
+		{name: "email", template: "account-email", page: emailPage{User: sampleUser}, inside: true},
+		{name: "email-refused", template: "account-email", page: emailPage{User: sampleUser}, inside: true, faults: []*fault.Error{directory.ErrAddressSame}},
+		{name: "email-sent", template: "account-email", page: emailPage{User: sampleUser, Pending: &change, Own: true, Sent: true}, inside: true},
+		{name: "email-by-administrator", template: "account-email", page: emailPage{User: sampleUser, Pending: &change}, inside: true},
+		{name: "email-withdrawn", template: "account-email", page: emailPage{User: sampleUser, Withdrawn: true}, inside: true},
+		{name: "email-proof", template: "email-proof", page: emailProofPage{Organization: sampleOrg, Email: "ana@meridian.example"}},
+		{name: "email-proved", template: "email-proof", page: emailProofPage{Organization: sampleOrg, Email: "ana@meridian.example", Proved: true}, plain: true},
 		{name: "sign-out", template: "sign-out", inside: true},
 		{name: "leave", plain: true, template: "leave"},
 		{name: "problem-inside", inside: true, plain: true, template: "problem"},
