@@ -23,21 +23,22 @@ var packages = []struct{ name, imports, tables string }{
 	{"fault", "", ""},
 	{"secret", "", ""},
 	{"i18n", "", ""},
+	{"picture", "", ""},
 	{"db", "", "migrations leases installation"},
 
 	// Core: owns tables; never sees an http.Request.
 	{"audit", "db secret", "audit_events audit_seals"},
 	{"limit", "db secret", "limits"},
 	{"mail", "db secret i18n", "letters"},
-	{"directory", "db fault secret i18n audit mail", "organizations former_short_names users images invitations email_changes disavowals bootstraps"},
+	{"directory", "db fault secret i18n picture audit mail", "organizations former_short_names users images invitations email_changes disavowals bootstraps"},
 	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
 
 	// Surfaces: own routes and templates; never a table.
-	{"page", "db fault secret i18n audit directory session signin", ""},
-	{"web", "db fault secret audit limit directory credential session signin page", ""},
-	{"console", "db fault secret i18n audit directory credential session signin page", ""},
+	{"page", "db fault secret i18n picture audit directory session signin", ""},
+	{"web", "db fault secret picture audit limit directory credential session signin page", ""},
+	{"console", "db fault secret i18n picture audit directory credential session signin page", ""},
 
 	// The whole, and what stands beside it.
 	{"app", "db secret i18n audit limit mail directory credential session signin page web console", ""},
@@ -62,6 +63,8 @@ var unscoped = map[string]string{
 	"session: select ⟨⟩ from browsers b":                    "look-up by a secret's hash: who is signed in here",
 	"directory: select ⟨⟩, ⟨⟩, d.id, d.email from":          "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
+	"directory: delete from email_changes where":            "sweep",
+	"directory: delete from disavowals where expires":       "sweep",
 	"credential: delete from resets where expires_at":       "sweep",
 	"credential: select ⟨⟩ from passkeys where credential":  "look-up by a credential id, which is random and returns it",
 	"credential: delete from totp_seeds where confirmed":    "sweep",

@@ -50,8 +50,8 @@ func (b *bench) parity() error {
 	for _, q := range []question{
 		{"wrong password, known against unknown address", "/sign-in", http.StatusUnprocessableEntity, wrong(known), unknown()},
 		{"right password of a deactivated user against unknown address", "/sign-in", http.StatusUnprocessableEntity, right(gone), unknown()},
-		{"forgotten password, known against unknown address", "/forgot-password", http.StatusOK, asked(known), asked(nil)},
-		{"forgotten organization, known against unknown address", "/forgot-organization", http.StatusOK, lost(known), lost(nil)},
+		{"forgotten password, known against unknown address", "/forgot-password", http.StatusSeeOther, asked(known), asked(nil)},
+		{"forgotten organization, known against unknown address", "/forgot-organization", http.StatusSeeOther, lost(known), lost(nil)},
 	} {
 		var told []string
 		apart := true

@@ -331,7 +331,7 @@ func (c *configuration) checkLifetimes(p *plan) {
 		{&l.SessionIdle, &p.lifetimes.SessionIdle}, {&l.SessionAbsolute, &p.lifetimes.SessionAbsolute},
 		{&l.SupersededToken, &p.lifetimes.SupersededToken}, {&l.Invitation, &p.lifetimes.Invitation},
 		{&l.SetupLink, &p.lifetimes.SetupLink}, {&l.Attempt, &p.lifetimes.Attempt},
-		{&l.Reset, &p.lifetimes.Reset},
+		{&l.Reset, &p.lifetimes.Reset}, {&l.EmailChange, &p.lifetimes.EmailChange},
 	} {
 		if *one.text == "" {
 			continue

@@ -54,6 +54,7 @@ type Config struct {
 		SetupLink       string `toml:"setup_link"`
 		Attempt         string `toml:"attempt"`
 		Reset           string `toml:"reset"`
+		EmailChange     string `toml:"email_change"`
 	} `toml:"lifetimes"`
 	Log struct {
 		Format string `toml:"format"`

@@ -37,6 +37,7 @@ type Lifetimes struct {
 	SetupLink       time.Duration `toml:"setup_link"`
 	Attempt         time.Duration `toml:"attempt"`
 	Reset           time.Duration `toml:"reset"`
+	EmailChange     time.Duration `toml:"email_change"`
 }
 
 // Settings are what an installation is made of.
@@ -90,11 +91,12 @@ func New(s Settings) (*App, error) {
 		Idle: s.Lifetimes.SessionIdle, Absolute: s.Lifetimes.SessionAbsolute, Superseded: s.Lifetimes.SupersededToken,
 	}
 	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Invitation}
+	emails := &directory.EmailChanges{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.EmailChange}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limit.NewLimiter(s.Keys.Lookup),
 		Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
-		Invites: invitations, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
+		Invites: invitations, Emails: emails, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
 	}, s.Keys)
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
@@ -115,8 +117,9 @@ func New(s Settings) (*App, error) {
 		{"audit seals", time.Second, a.Seals.Sweep},
 		{"void sessions", 5 * time.Second, door.SweepVoid},
 		{"sessions", time.Minute, door.Sweep},
-		{"deleted users", time.Hour, directory.EraseDeleted},
+		{"directory", time.Hour, directory.Sweep},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
+		{"former short names", time.Hour, directory.SweepShortNames},
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}
 	return a, nil

@@ -148,6 +148,10 @@ func valueText(fields audit.Fields, name string) string {
 var fieldKeys = map[string]string{
 	"invitation_lifetime": "audit.field.invitation_lifetime",
 	"absolute":            "audit.field.absolute",
+	"contact":             "audit.field.contact",
+	"logo":                "audit.field.logo",
+	"picture":             "audit.field.picture",
+	"time_zone":           "audit.field.time_zone",
 	"idle":                "audit.field.idle",
 	"state":               "audit.field.state",
 	"digit":               "audit.field.digit",
@@ -162,6 +166,7 @@ var fieldKeys = map[string]string{
 	"name":                "audit.field.name",
 	"preset":              "audit.field.preset",
 	"reason":              "audit.field.reason",
+	"requested_by":        "audit.field.requested_by",
 	"reset_lifetime":      "audit.field.reset_lifetime",
 	"role":                "audit.field.role",
 	"sessions":            "audit.field.sessions",

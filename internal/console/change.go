@@ -153,7 +153,8 @@ func (s *Server) change(v *page.Viewer, q request, really bool) error {
 	if len(q.ids) == 1 && !q.everyone {
 		p.Back = v.Path("admin/people", string(q.ids[0]))
 	}
-	switch denied := slices.ContainsFunc(fates, func(f fate) bool { return errors.Is(f.Reason, directory.ErrDenied) }); {
+	denied := slices.ContainsFunc(fates, func(f fate) bool { return !f.Done() && errors.Is(f.Reason, directory.ErrDenied) })
+	switch {
 	case len(fates) == 1 && denied:
 		return fates[0].Reason
 	case really && denied:

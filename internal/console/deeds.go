@@ -128,7 +128,7 @@ func deedsFor(by directory.Role, u *directory.User) (plain, roles []deed) {
 		case !invites(by), u != nil && (!by.Governs(u.Role) || !d.fits(*u)):
 		case d.Role == "":
 			plain = append(plain, d)
-		case by.Governs(d.Role) && (u == nil || u.Role != d.Role):
+		case by.Governs(d.Role):
 			roles = append(roles, d)
 		}
 	}

@@ -1,14 +1,23 @@
 package console
 
 import (
+	"errors"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/fault"
 	"parvis/internal/page"
+	"parvis/internal/picture"
 )
 
-var organizationFields = page.Fields{"invitation_lifetime"}
+var (
+	// The language of new people is not called language: that field is the footer's.
+	organizationFields = page.Fields{"organization", "short_name", "people_language", "contact", "invitation_lifetime"}
+	logoFields         = page.Fields{page.File("logo")}
+)
+
+var errPeopleLanguage = fault.Field("people_language", "console.language_unknown")
 
 // offered are the lifetimes of an invitation's link that the page lists, within
 // the bounds that directory checks; what is in force is listed too.
@@ -16,11 +25,13 @@ var offered = []time.Duration{
 	time.Hour, 6 * time.Hour, 24 * time.Hour, 3 * 24 * time.Hour, 7 * 24 * time.Hour, 14 * 24 * time.Hour, 30 * 24 * time.Hour,
 }
 
-// organizationPage is what an organization has to say about itself.
+// organizationPage is what an organization says about itself.
 type organizationPage struct {
+	Language  string // its name in the language itself
 	Lifetimes []time.Duration
 	MayChange bool
 	Saved     bool
+	Kept      time.Duration // how long a short name that was given up leads on
 }
 
 func (s *Server) showOrganization(v *page.Viewer) error {
@@ -28,18 +39,45 @@ func (s *Server) showOrganization(v *page.Viewer) error {
 		v.NoForm()
 	}
 	return v.Render("console-organization", organizationPage{
-		withOwn(offered, v.Organization.InvitationLifetime), rules(v.User.Role), v.Just("saved"),
+		s.languageName(string(v.Organization.Language)), withOwn(offered, v.Organization.InvitationLifetime),
+		rules(v.User.Role), v.Just("saved"), directory.FormerShortName,
 	})
 }
 
 func (s *Server) saveOrganization(v *page.Viewer) error {
-	lifetime, err := time.ParseDuration(v.Form.Get("invitation_lifetime"))
-	if err != nil {
-		return directory.ErrLifetime
+	p := directory.OrganizationProfile{
+		DisplayName: v.Form.Get("organization"), ShortName: v.Form.Get("short_name"), Contact: v.Form.Get("contact"),
+	}
+	var known bool
+	var wrongLanguage error
+	if p.Language, known = s.site.Catalogue.Known(v.Form.Get("people_language")); !known {
+		wrongLanguage = errPeopleLanguage
+	}
+	// What is no duration is none that the directory takes.
+	p.InvitationLifetime, _ = time.ParseDuration(v.Form.Get("invitation_lifetime"))
+	ctx := v.R.Context()
+	var org directory.Organization
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		org, err = directory.ChangeOrganization(ctx, tx, v.User.AsActor(), v.User.OrgID, p)
+		return errors.Join(err, wrongLanguage) // which undoes it, and names every fault at once
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(org.Path("admin/organization") + "?saved")
+}
+
+// saveLogo takes a logo, or takes it away.
+func (s *Server) saveLogo(v *page.Viewer) error {
+	var logo picture.PNG
+	if v.Form.Do() != "remove" {
+		var err error
+		if logo, err = v.Picture(picture.Logo); err != nil {
+			return err
+		}
 	}
 	ctx := v.R.Context()
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		return directory.SetInvitationLifetime(ctx, tx, v.User.AsActor(), v.User.OrgID, lifetime)
+		return directory.SetLogo(ctx, tx, v.User.AsActor(), v.User.OrgID, logo)
 	}); err != nil {
 		return err
 	}

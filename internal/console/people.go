@@ -112,17 +112,18 @@ func stateOf(u directory.User) chip {
 
 // personPage is what there is to know about one user.
 type personPage struct {
-	User     directory.User
-	State    chip
-	Language string // its name in the language itself
-	Sessions int    // that are open
-	Password credential.Stored
-	Entries  string // address of the person's audit entries; empty for who may not read them
-	Deeds    []deed // what the viewer may do to the person
-	Roles    []deed // that the viewer may give to the person
-	Yourself bool
-	Above    bool  // the person has rights that the viewer has not
-	Done     *deed // what was just done
+	User           directory.User
+	State          chip
+	Language       string // its name in the language itself
+	Sessions       int    // that are open
+	Password       credential.Stored
+	Entries        string // address of the person's audit entries; empty for who may not read them
+	MayChangeEmail bool
+	Deeds          []deed // what the viewer may do to the person
+	Roles          []deed // that the viewer may give to the person
+	Yourself       bool
+	Above          bool  // the person has rights that the viewer has not
+	Done           *deed // what was just done
 }
 
 func (s *Server) person(v *page.Viewer) error {
@@ -148,8 +149,12 @@ func (s *Server) person(v *page.Viewer) error {
 	p.State, p.Language = stateOf(p.User), s.languageName(string(p.User.Language))
 	if p.Yourself = p.User.ID == v.User.ID; !p.Yourself {
 		p.Deeds, p.Roles = deedsFor(v.User.Role, &p.User)
+		if len(p.Roles) == 1 {
+			p.Roles = nil // the one that the person has
+		}
 		p.Above = invites(v.User.Role) && !v.User.Role.Governs(p.User.Role)
 	}
+	p.MayChangeEmail = p.User.Closed() == nil && v.User.AsActor().MayChangeEmail(p.User) == nil
 	if d, known := deedNamed(v.R.URL.Query().Get("done")); known {
 		p.Done = &d
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"parvis/internal/audit"
@@ -211,6 +212,12 @@ func UseResetByID(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 	return err
 }
 
+// ForgotPage is the address at which a letter of an organization says to ask for a
+// new password: the organization is filled in.
+func ForgotPage(base string, o directory.Organization) string {
+	return base + "/forgot-password?organization=" + url.QueryEscape(o.ShortName)
+}
+
 const (
 	requestsAtOnce = 50             // that one sweep answers
 	mostNames      = 1000           // organizations that one letter names
@@ -327,7 +334,7 @@ func (r *Resets) explainInvited(ctx context.Context, tx *db.Tx, a directory.Addr
 // warn tells a person once a day at most that somebody tries passwords.
 func (r *Resets) warn(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
 	p := mail.GuessedParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), ResetPage: r.Base + "/forgot-password",
+		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), ResetPage: ForgotPage(r.Base, who.Organization),
 	}
 	told, err := r.Outbox.Told(ctx, tx, string(who.User.OrgID), who.User.Email, p, tx.Now().Add(-toldAgain))
 	if err != nil || told {

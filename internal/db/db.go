@@ -20,8 +20,8 @@ import (
 
 // DB is an open database. Its clock is the program's clock.
 type DB struct {
-	// Now is the clock. Every transaction freezes it; tests move it by hand.
-	Now func() time.Time
+	// Clock is what Now asks. Every transaction freezes it; tests move it by hand.
+	Clock func() time.Time
 
 	dialect dialect
 	read    pool
@@ -36,6 +36,9 @@ const (
 	postgresDialect
 )
 
+// Now is the instant that it is.
+func (d *DB) Now() time.Time { return d.Clock() }
+
 // Close closes both pools.
 func (d *DB) Close() error { return errors.Join(d.read.Close(), d.write.Close()) }
 
@@ -47,6 +50,8 @@ type Reader interface {
 	One(ctx context.Context, into []any, query string, args ...any) (bool, error)
 	// Rows calls each once per row; scan reads the current row's columns.
 	Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error
+	// Now is the instant that what is read is compared with.
+	Now() time.Time
 }
 
 // Into lists scan targets; it only reads better than []any.

@@ -51,7 +51,7 @@ func Open(t testing.TB) (*db.DB, *Clock) {
 	t.Helper()
 	d := OpenAt(t, Address(t))
 	clock := &Clock{now: Start}
-	d.Now = clock.Now
+	d.Clock = clock.Now
 	return d, clock
 }
 

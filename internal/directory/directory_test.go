@@ -366,7 +366,7 @@ func TestProfileChangeIsRecordedWithBeforeAndAfter(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return directory.UpdateProfile(ctx, tx, now, "New Name", "fr")
+			return directory.UpdateProfile(ctx, tx, now, directory.Profile{Name: "New Name", Language: "fr", TimeZone: "Europe/Paris"})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -378,7 +378,7 @@ func TestProfileChangeIsRecordedWithBeforeAndAfter(t *testing.T) {
 		select count(*), max(before), max(after) from audit_events where action = 'user.profile_changed'`); err != nil {
 		t.Fatal(err)
 	}
-	if events != 1 || before != `{"language":"en","name":"U o"}` || after != `{"language":"fr","name":"New Name"}` {
+	if events != 1 || before != `{"language":"en","name":"U o","time_zone":""}` || after != `{"language":"fr","name":"New Name","time_zone":"Europe/Paris"}` {
 		t.Errorf("%d events, from %s to %s", events, before, after)
 	}
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,8 +68,13 @@ func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (Candidate
 		return Candidate{}, orFault(err, ErrDisavowalDead)
 	}
 	if email != "" && email != who.User.Email {
-		if who.User, err = setEmail(ctx, tx, who.User, email); err != nil {
+		// Where somebody else has the address by now, the rest still happens.
+		user, err := setEmail(ctx, tx, who.User, email)
+		if err != nil && !errors.Is(err, ErrAddressTaken) {
 			return Candidate{}, err
+		}
+		if err == nil {
+			who.User = user
 		}
 	}
 	return who, Disown(ctx, tx, who.User)

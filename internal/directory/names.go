@@ -22,6 +22,8 @@ var (
 	ErrNameMissing       = fault.Field("name", "directory.name_missing")
 	ErrNameInvalid       = fault.Field("name", "directory.name_invalid")
 	ErrNameLong          = fault.Field("name", "directory.name_long")
+	ErrContactInvalid    = fault.Field("contact", "directory.contact_invalid")
+	ErrContactLong       = fault.Field("contact", "directory.contact_long")
 )
 
 // Lengths in code points, unless bytes are named.
@@ -30,6 +32,7 @@ const (
 	maxShortName = 40
 	maxKey       = 200 // bytes: folding makes at most five of one character
 	maxName      = 100
+	maxContact   = 300
 	maxNameTyped = 4000 // bytes of a name before it is looked at
 	maxMarks     = 4    // above and below one letter; no script needs more, pranks do
 )
@@ -196,11 +199,33 @@ func scriptOf(r rune) string {
 // fault of the given field why it cannot: NFC, single spaces, and nothing that is
 // invisible, turns the direction of writing or towers over the next line.
 func CleanName(s string, field string) (string, error) {
+	name, wrong := cleanLine(s, maxName)
+	if wrong != nil {
+		return "", fault.Field(field, wrong.Key)
+	}
+	return name, nil
+}
+
+// cleanContact makes what an organization says of whom to ask for help: a line
+// like a name, but longer, or nothing.
+func cleanContact(s string) (string, error) {
+	contact, wrong := cleanLine(s, maxContact)
+	switch wrong {
+	case nil, ErrNameMissing:
+		return contact, nil
+	case ErrNameLong:
+		return "", ErrContactLong
+	}
+	return "", ErrContactInvalid
+}
+
+// cleanLine cleans one line of text, or returns the fault that a name would have.
+func cleanLine(s string, most int) (string, *fault.Error) {
 	if len(s) > maxNameTyped {
-		return "", fault.Field(field, ErrNameLong.Key)
+		return "", ErrNameLong
 	}
 	if !utf8.ValidString(s) {
-		return "", fault.Field(field, ErrNameInvalid.Key)
+		return "", ErrNameInvalid
 	}
 	var b strings.Builder
 	for _, r := range norm.NFC.String(strings.TrimSpace(s)) {
@@ -214,11 +239,11 @@ func CleanName(s string, field string) (string, error) {
 	name := b.String()
 	switch {
 	case name == "":
-		return "", fault.Field(field, ErrNameMissing.Key)
-	case utf8.RuneCountInString(name) > maxName:
-		return "", fault.Field(field, ErrNameLong.Key)
+		return "", ErrNameMissing
+	case utf8.RuneCountInString(name) > most:
+		return "", ErrNameLong
 	case !isShowable([]rune(name)):
-		return "", fault.Field(field, ErrNameInvalid.Key)
+		return "", ErrNameInvalid
 	}
 	return name, nil
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -48,45 +49,29 @@ func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrgani
 	if actor.UserID != audit.Operator {
 		return Organization{}, ErrDenied
 	}
-	display, err := CleanName(n.DisplayName, "organization")
-	if err != nil {
-		return Organization{}, err
-	}
-	short, err := ParseShortName(n.ShortName)
-	if err != nil {
-		return Organization{}, err
-	}
 	if n.InvitationLifetime == 0 {
 		n.InvitationLifetime = InvitationLifetime
-	}
-	if n.InvitationLifetime < ShortestInvitationLifetime || n.InvitationLifetime > LongestInvitationLifetime {
-		return Organization{}, ErrLifetime
 	}
 	if n.ID == "" {
 		n.ID = NewOrgID()
 	}
+	names, err := freeNames(ctx, tx, n.ID, n.DisplayName, n.ShortName)
+	if err := errors.Join(err, checkLifetime(n.InvitationLifetime)); err != nil {
+		return Organization{}, err
+	}
 	o := Organization{
-		ID: n.ID, ShortName: short.Text, DisplayName: display,
+		ID: n.ID, ShortName: names.short.Text, DisplayName: names.display,
 		Language: n.Language, InvitationLifetime: n.InvitationLifetime, CreatedAt: tx.Now(),
 	}
-	skeleton := DisplaySkeleton(display)
-	var key string
-	if taken, err := tx.One(ctx, db.Into(&key), `
-		select short_name_key from organizations
-		where short_name_key = $1 or short_name_skeleton = $2`, short.Key, short.Skeleton); err != nil || taken {
-		return Organization{}, orFault(err, ErrShortNameTaken)
-	}
-	if taken, err := tx.One(ctx, db.Into(&key), `
-		select short_name_key from organizations
-		where display_name_skeleton = $1`, skeleton); err != nil || taken {
-		return Organization{}, orFault(err, ErrDisplayNameTaken)
+	if err := freeShortName(ctx, tx, names.short); err != nil {
+		return Organization{}, err
 	}
 	_, err = tx.Exec(ctx, `
 		insert into organizations (id, short_name, short_name_key, short_name_skeleton, display_name,
 			display_name_skeleton, language, contact, invitation_lifetime, created_at)
 		values ($1, $2, $3, $4, $5, $6, $7, '', $8, $9)`,
-		string(o.ID), o.ShortName, short.Key, short.Skeleton, o.DisplayName,
-		skeleton, string(o.Language), o.InvitationLifetime.Microseconds(), db.Time(o.CreatedAt))
+		string(o.ID), o.ShortName, names.short.Key, names.short.Skeleton, o.DisplayName,
+		names.displaySkeleton, string(o.Language), o.InvitationLifetime.Microseconds(), db.Time(o.CreatedAt))
 	if err != nil {
 		return Organization{}, fmt.Errorf("inserting organization %s: %w", o.ID, err)
 	}
@@ -94,6 +79,56 @@ func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrgani
 	e.Target, e.TargetName = string(o.ID), o.DisplayName
 	e.After = audit.Fields{"name": o.DisplayName, "short_name": o.ShortName, "language": o.Language}
 	return o, audit.Record(ctx, tx, e)
+}
+
+// names are those of an organization, as they are stored.
+type names struct {
+	display, displaySkeleton string
+	short                    ShortName
+}
+
+// freeNames reads names that an organization wants and asks whether they are
+// free: no other one has, or had within SweepShortNames' reach, a name that looks
+// like it (R-INP-06).
+func freeNames(ctx context.Context, r db.Reader, id OrgID, display, short string) (names, error) {
+	var n names
+	var wrongDisplay, wrongShort error
+	if n.display, wrongDisplay = CleanName(display, "organization"); wrongDisplay == nil {
+		n.displaySkeleton = DisplaySkeleton(n.display)
+		taken, err := r.One(ctx, db.Into(new(string)), `
+			select id from organizations
+			where display_name_skeleton = $1 and id <> $2`, n.displaySkeleton, string(id))
+		if err != nil {
+			return names{}, err
+		}
+		if taken {
+			wrongDisplay = ErrDisplayNameTaken
+		}
+	}
+	if n.short, wrongShort = ParseShortName(short); wrongShort == nil {
+		taken, err := r.One(ctx, db.Into(new(string)), `
+			select id from organizations
+			where (short_name_key = $1 or short_name_skeleton = $2) and id <> $3
+			union all
+			select org_id from former_short_names
+			where (short_name_key = $1 or short_name_skeleton = $2) and org_id <> $3 and ends_at > $4`,
+			n.short.Key, n.short.Skeleton, string(id), db.Time(r.Now()))
+		if err != nil {
+			return names{}, err
+		}
+		if taken {
+			wrongShort = ErrShortNameTaken
+		}
+	}
+	return n, errors.Join(wrongDisplay, wrongShort)
+}
+
+// checkLifetime refuses what no link of an invitation may live for.
+func checkLifetime(d time.Duration) error {
+	if d < ShortestInvitationLifetime || d > LongestInvitationLifetime {
+		return ErrLifetime
+	}
+	return nil
 }
 
 func orFault(err error, f *fault.Error) error {
@@ -127,9 +162,13 @@ func (m *micros) Scan(v any) error {
 }
 
 // OrganizationByName finds the organization that a person named, in any case
-// and Unicode form; ErrNotFound where there is none.
+// and Unicode form, or named as it was called a while ago; ErrNotFound where there
+// is none.
 func OrganizationByName(ctx context.Context, r db.Reader, typed string) (Organization, error) {
-	return oneOrganization(ctx, r, `where o.short_name_key = $1`, OrganizationKey(typed))
+	return oneOrganization(ctx, r, `
+		where o.short_name_key = $1
+			or o.id = (select f.org_id from former_short_names f where f.short_name_key = $1 and f.ends_at > $2)`,
+		OrganizationKey(typed), db.Time(r.Now()))
 }
 
 // OrganizationByID returns an organization; ErrNotFound where there is none.
@@ -137,9 +176,9 @@ func OrganizationByID(ctx context.Context, r db.Reader, id OrgID) (Organization,
 	return oneOrganization(ctx, r, `where o.id = $1`, string(id))
 }
 
-func oneOrganization(ctx context.Context, r db.Reader, where, arg string) (Organization, error) {
+func oneOrganization(ctx context.Context, r db.Reader, where string, args ...any) (Organization, error) {
 	var o Organization
-	found, err := r.One(ctx, o.Targets(), `select `+OrganizationColumns+` from organizations o `+where, arg)
+	found, err := r.One(ctx, o.Targets(), `select `+OrganizationColumns+` from organizations o `+where, args...)
 	if err == nil && !found {
 		err = ErrNotFound
 	}
@@ -156,32 +195,6 @@ func Organizations(ctx context.Context, r db.Reader) ([]Organization, error) {
 		return err
 	}, `select `+OrganizationColumns+` from organizations o order by o.created_at, o.id`)
 	return all, err
-}
-
-// SetInvitationLifetime sets how long links of invitations live from now on;
-// those that were sent keep their end.
-func SetInvitationLifetime(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, lifetime time.Duration) error {
-	if err := actor.MaySetRules(id); err != nil {
-		return err
-	}
-	org, err := OrganizationByID(ctx, tx, id)
-	if err != nil {
-		return err
-	}
-	if lifetime < ShortestInvitationLifetime || lifetime > LongestInvitationLifetime {
-		return ErrLifetime
-	}
-	if lifetime == org.InvitationLifetime {
-		return nil
-	}
-	if _, err := tx.Exec(ctx, `update organizations set invitation_lifetime = $1 where id = $2`, lifetime.Microseconds(), string(org.ID)); err != nil {
-		return fmt.Errorf("setting the invitation lifetime of %s: %w", org.ID, err)
-	}
-	e := actor.event(org.ID, "organization.invitation_lifetime_changed")
-	e.Target, e.TargetName = string(org.ID), org.DisplayName
-	e.Before = audit.Fields{"invitation_lifetime": org.InvitationLifetime.String()}
-	e.After = audit.Fields{"invitation_lifetime": lifetime.String()}
-	return audit.Record(ctx, tx, e)
 }
 
 // Suspend closes an organization: from the next request on nobody is signed in
@@ -210,6 +223,12 @@ func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time
 	e := actor.event(id, action)
 	e.Target = string(id)
 	return audit.Record(ctx, tx, e)
+}
+
+// Called tells whether a name that somebody typed is the organization's own, and
+// not one that it gave up.
+func (o Organization) Called(typed string) bool {
+	return OrganizationKey(typed) == OrganizationKey(o.ShortName)
 }
 
 // Path is where the organization's pages are: /o/SHORT-NAME is its sign-in page,

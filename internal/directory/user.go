@@ -2,10 +2,12 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/secret"
 )
@@ -84,27 +86,59 @@ func memberHas(ctx context.Context, r db.Reader, org OrgID, address Address) (bo
 		where org_id = $1 and email_key = $2 and deleted_at is null`, string(org), address.Key)
 }
 
+// ErrTimeZone answers a time zone that no list of ours has.
+var ErrTimeZone = fault.Field("time_zone", "directory.time_zone_unknown")
+
+// Profile is what a user may change about itself at any time.
+type Profile struct {
+	Name     string
+	Language i18n.Tag
+	TimeZone string // IANA name; empty is UTC
+}
+
+// Profile is what u has chosen.
+func (u User) Profile() Profile { return Profile{u.Name, u.Language, u.TimeZone} }
+
 // UpdateProfile changes what a user may change about itself, and records what changed.
-func UpdateProfile(ctx context.Context, tx *db.Tx, user User, name string, language i18n.Tag) error {
-	name, err := CleanName(name, "name")
+func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
+	name, err := CleanName(p.Name, "name")
+	if _, known := i18n.Zone(p.TimeZone); !known {
+		err = errors.Join(err, ErrTimeZone)
+	}
 	if err != nil {
 		return err
 	}
-	if name == user.Name && language == user.Language {
+	p.Name = name
+	before := user.Profile()
+	if p == before {
 		return nil
 	}
 	_, err = tx.Exec(ctx, `
-		update users set display_name = $1, search_key = $2, language = $3
-		where org_id = $4 and id = $5`,
-		name, SearchKey(name, user.Email), string(language), string(user.OrgID), string(user.ID))
+		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4
+		where org_id = $5 and id = $6`,
+		p.Name, SearchKey(p.Name, user.Email), string(p.Language), p.TimeZone, string(user.OrgID), string(user.ID))
 	if err != nil {
 		return fmt.Errorf("updating user %s: %w", user.ID, err)
 	}
 	e := user.AsActor().event(user.OrgID, "user.profile_changed")
-	e.Target, e.TargetName = string(user.ID), name
-	e.Before = audit.Fields{"name": user.Name, "language": user.Language}
-	e.After = audit.Fields{"name": name, "language": language}
+	e.Target, e.TargetName = string(user.ID), p.Name
+	e.Before, e.After = before.fields(p), p.fields(before)
 	return audit.Record(ctx, tx, e)
+}
+
+// fields are what differs from another profile, for the audit log.
+func (p Profile) fields(other Profile) audit.Fields {
+	f := audit.Fields{}
+	if p.Name != other.Name {
+		f["name"] = p.Name
+	}
+	if p.Language != other.Language {
+		f["language"] = p.Language
+	}
+	if p.TimeZone != other.TimeZone {
+		f["time_zone"] = p.TimeZone
+	}
+	return f
 }
 
 // Void makes everything void that a user has open: sessions, attempts, links.

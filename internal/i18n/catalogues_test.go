@@ -50,7 +50,7 @@ func placeholders(m message) []string {
 // one more for a million in French, which nothing here ever counts to.
 func TestPluralsHaveTheFormsOfTheirLanguage(t *testing.T) {
 	for _, texts := range load(t).texts {
-		l := Localizer{texts}
+		l := Localizer{texts: texts}
 		want := map[string]bool{other: true}
 		for n := range 1001 {
 			want[l.form(n)] = true

@@ -5,10 +5,24 @@ import (
 	"time"
 )
 
-// Date writes the day of t in UTC: 22 November 2026. Pages put it into
-// <time datetime>, where a script writes it in the reader's own zone.
+// In returns a Localizer that writes instants in a time zone. Without one they
+// are written in UTC.
+func (l Localizer) In(zone *time.Location) Localizer {
+	l.zone = zone
+	return l
+}
+
+// local is t on the clocks of the zone.
+func (l Localizer) local(t time.Time) time.Time {
+	if l.zone == nil {
+		return t.UTC()
+	}
+	return t.In(l.zone)
+}
+
+// Date writes the day of t: 22 November 2026.
 func (l Localizer) Date(t time.Time) string {
-	t = t.UTC()
+	t = l.local(t)
 	day := strconv.Itoa(t.Day())
 	if t.Day() == 1 {
 		day = l.Text("language.first_of_month") // French: 1er
@@ -17,10 +31,23 @@ func (l Localizer) Date(t time.Time) string {
 	return l.Text("language.date", "Day", day, "Month", month, "Year", t.Year())
 }
 
-// DateTime writes t to the minute and says that it is UTC: 22 November 2026,
-// 09:00 UTC.
+// DateTime writes t to the minute and names the zone: 22 November 2026, 10:00 CET.
 func (l Localizer) DateTime(t time.Time) string {
-	return l.Text("language.date_time", "Date", l.Date(t), "Time", t.UTC().Format("15:04"))
+	at := l.local(t)
+	return l.Text("language.date_time", "Date", l.Date(t), "Time", at.Format("15:04"), "Zone", zoneAt(at))
+}
+
+// zoneAt is what a zone's clocks are called at an instant, or how far they are from
+// UTC where they have no name: UTC+05:45.
+func zoneAt(t time.Time) string {
+	name, _ := t.Zone()
+	if name[0] != '+' && name[0] != '-' {
+		return name
+	}
+	if hours := len("+05"); len(name) > hours {
+		name = name[:hours] + ":" + name[hours:]
+	}
+	return "UTC" + name
 }
 
 var units = []struct {

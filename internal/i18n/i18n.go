@@ -103,7 +103,7 @@ func (c *Catalogue) list() error {
 	for tag, t := range c.texts {
 		c.languages = append(c.languages, Language{
 			Tag:         tag,
-			Name:        Localizer{t}.Text("language.name"),
+			Name:        Localizer{texts: t}.Text("language.name"),
 			RightToLeft: t.rightToLeft,
 		})
 	}
@@ -152,9 +152,9 @@ func (c *Catalogue) Match(chosen Tag, acceptLanguage string) Tag {
 // In returns the texts of a language, or English ones if there is none such.
 func (c *Catalogue) In(tag Tag) Localizer {
 	if t := c.texts[tag]; t != nil {
-		return Localizer{t}
+		return Localizer{texts: t}
 	}
-	return Localizer{c.texts[english]}
+	return Localizer{texts: c.texts[english]}
 }
 
 // Pseudo returns a catalogue whose every message is wrapped as [!! … !!], so

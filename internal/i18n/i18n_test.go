@@ -76,9 +76,9 @@ func TestTextFillsPlaceholdersAndChoosesThePlural(t *testing.T) {
 		"less than none":               {"en", "language.days", []any{"Count", -1 << 63}, "-9223372036854775808 days"},
 		"a language that is not known": {"xx", "language.name", nil, "English"},
 		"a missing key shows":          {"fr", "web.missing", nil, "[web.missing]"},
-		"a missing value shows":        {"en", "language.date_time", []any{"Date", "today"}, "today, [Time] UTC"},
-		"a name without a value":       {"en", "language.date_time", []any{"Date"}, "[Date], [Time] UTC"},
-		"a value is not a message":     {"en", "language.date_time", []any{"Date", "{{.Time}}", "Time", 1}, "{{.Time}}, 1 UTC"},
+		"a missing value shows":        {"en", "language.date_time", []any{"Date", "today"}, "today, [Time] [Zone]"},
+		"a name without a value":       {"en", "language.date_time", []any{"Date"}, "[Date], [Time] [Zone]"},
+		"a value is not a message":     {"en", "language.date_time", []any{"Date", "{{.Time}}", "Time", 1}, "{{.Time}}, 1 [Zone]"},
 		"a count that is no number":    {"en", "language.days", []any{"Count", "many"}, "many days"},
 	}
 	for name, tt := range tests {
@@ -95,14 +95,52 @@ func TestDatesAreWrittenInTheLanguagesWay(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 0, 59, 0, time.FixedZone("", 3600))
 	first := time.Date(2027, 2, 1, 23, 59, 0, 0, time.UTC)
 	for want, got := range map[string]string{
-		"22 November 2026, 09:00 UTC":  c.In("en").DateTime(at),
-		"22 novembre 2026 à 09:00 UTC": c.In("fr").DateTime(at),
-		"1 February 2027":              c.In("en").Date(first),
-		"1er février 2027":             c.In("fr").Date(first),
+		"22 November 2026, 09:00 UTC":       c.In("en").DateTime(at),
+		"22 novembre 2026 à 09:00 UTC":      c.In("fr").DateTime(at),
+		"1 February 2027":                   c.In("en").Date(first),
+		"1er février 2027":                  c.In("fr").Date(first),
+		"22 November 2026, 10:00 CET":       c.In("en").In(zone(t, "Europe/Paris")).DateTime(at),
+		"22 November 2026, 14:45 UTC+05:45": c.In("en").In(zone(t, "Asia/Kathmandu")).DateTime(at),
+		"2 février 2027 à 02:59 UTC+03":     c.In("fr").In(zone(t, "Europe/Istanbul")).DateTime(first),
+		"2 February 2027":                   c.In("en").In(zone(t, "Asia/Tokyo")).Date(first),
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func zone(t *testing.T, name string) *time.Location {
+	t.Helper()
+	zone, ok := Zone(name)
+	if !ok {
+		t.Fatalf("no time zone %s", name)
+	}
+	return zone
+}
+
+// Whatever the machine knows of time zones, and nothing but what is listed.
+func TestEveryListedTimeZoneIsOne(t *testing.T) {
+	t.Setenv("ZONEINFO", "/nowhere")
+	count := 0
+	for _, area := range Zones() {
+		for _, z := range area.Zones {
+			count++
+			if zone(t, z.Name).String() != z.Name || z.Place == "" {
+				t.Errorf("%+v", z)
+			}
+		}
+	}
+	if count < 400 {
+		t.Errorf("only %d time zones", count)
+	}
+	for _, name := range []string{"Local", "local", "europe/paris", "Europe/", "../Europe/Paris", "Europe/Paris\x00", "EST5EDT,M3.2.0,M11.1.0", " ", "Mars/Olympus"} {
+		if _, ok := Zone(name); ok {
+			t.Errorf("%q is a time zone", name)
+		}
+	}
+	if utc, ok := Zone(""); !ok || utc != time.UTC {
+		t.Error("none is not UTC")
 	}
 }
 

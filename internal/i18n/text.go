@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
 	"github.com/nicksnyder/go-i18n/v2/i18n/template"
@@ -76,8 +77,12 @@ func newMessage(m *i18n.Message) (message, error) {
 	return msg, nil
 }
 
-// Localizer speaks one language. It is a small value; copy it freely.
-type Localizer struct{ *texts }
+// Localizer speaks one language and writes the times of one zone. It is a small
+// value; copy it freely.
+type Localizer struct {
+	*texts
+	zone *time.Location // nil for UTC
+}
 
 // Tag is the language it speaks.
 func (l Localizer) Tag() Tag { return l.tag }

@@ -1,7 +1,9 @@
 package idptest
 
 import (
+	"bytes"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -83,9 +85,51 @@ func (b *Browser) Post(path string, values url.Values) *Page {
 		b.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return b.send(r)
+}
+
+// send sends a form as a page of the server does.
+func (b *Browser) send(r *http.Request) *Page {
+	b.t.Helper()
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	r.Header.Set("Sec-Fetch-Mode", "navigate")
 	return b.Do(r)
+}
+
+// Upload sends a form with a file in a field of that name.
+func (b *Browser) Upload(path, field string, file []byte, values url.Values) *Page {
+	b.t.Helper()
+	var body bytes.Buffer
+	parts := multipart.NewWriter(&body)
+	for name, all := range values {
+		for _, value := range all {
+			if err := parts.WriteField(name, value); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	part, err := parts.CreateFormFile(field, "picture.png")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := part.Write(file); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := parts.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	return b.PostBody(path, parts.FormDataContentType(), body.Bytes())
+}
+
+// PostBody sends any body to a path as if a form of the server had it.
+func (b *Browser) PostBody(path, media string, body []byte) *Page {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.parse(path).String(), bytes.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", media)
+	return b.send(r)
 }
 
 // Do sends any request and reads the page at the end of its redirects.
@@ -180,7 +224,7 @@ func (p *Page) Form(id string) *Form {
 	if form == nil {
 		p.b.t.Fatalf("%s (%d) has no form %q: %s", p.URL, p.Status, id, p.Text())
 	}
-	f := &Form{page: p, action: attribute(form, "action"), Values: url.Values{}}
+	f := &Form{page: p, action: attribute(form, "action"), Values: url.Values{}, multipart: attribute(form, "enctype") == "multipart/form-data"}
 	for n := range p.doc.Descendants() {
 		if n.Type == html.ElementNode && (attribute(n, "form") == id || inside(n, form)) {
 			f.read(n)
@@ -203,6 +247,10 @@ type Form struct {
 	page   *Page
 	action string
 	Values url.Values
+
+	multipart bool
+	fileField string
+	file      []byte
 }
 
 func (f *Form) read(n *html.Node) {
@@ -214,6 +262,8 @@ func (f *Form) read(n *html.Node) {
 	case "input":
 		kind := attribute(n, "type")
 		switch {
+		case kind == "file":
+			f.fileField = name
 		case (kind == "checkbox" || kind == "radio") && !has(n, "checked"):
 		case strings.HasSuffix(name, "[]"):
 			f.Values.Add(name, attribute(n, "value"))
@@ -257,6 +307,16 @@ func (f *Form) Check(name, value string) *Form {
 	return f
 }
 
+// Choose picks a file for the form's field that takes one.
+func (f *Form) Choose(file []byte) *Form {
+	f.page.b.t.Helper()
+	if f.fileField == "" || !f.multipart {
+		f.page.b.t.Fatalf("the form on %s takes no file", f.page.URL)
+	}
+	f.file = file
+	return f
+}
+
 // Submit presses a button, by its value of do; empty presses the plain one.
 func (f *Form) Submit(do string) *Page {
 	f.page.b.t.Helper()
@@ -270,6 +330,9 @@ func (f *Form) Submit(do string) *Page {
 			f.page.b.t.Fatal(err)
 		}
 		to = ref.RequestURI()
+	}
+	if f.multipart {
+		return f.page.b.Upload(to, f.fileField, f.file, f.Values)
 	}
 	return f.page.b.Post(to, f.Values)
 }

@@ -65,6 +65,14 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[SecondStepResetParameters](raw)
 	case DisownedParameters{}.kind():
 		return parseAs[DisownedParameters](raw)
+	case EmailProofParameters{}.kind():
+		return parseAs[EmailProofParameters](raw)
+	case EmailTakenParameters{}.kind():
+		return parseAs[EmailTakenParameters](raw)
+	case EmailAskedParameters{}.kind():
+		return parseAs[EmailAskedParameters](raw)
+	case EmailChangedParameters{}.kind():
+		return parseAs[EmailChangedParameters](raw)
 	}
 	return nil, fmt.Errorf("no letter is of the kind %q", kind)
 }

@@ -199,6 +199,10 @@ func TestLettersReadWell(t *testing.T) {
 		RecoveryUsedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Left: 2, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
 		SecondStepGuessedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Count: 10, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
 		SecondStepResetParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Administrator: "Grace O’Malley", NotMe: link},
+		EmailProofParameters{Organization: "Acme & Söhne", Link: link, Expires: when.Add(24 * time.Hour)},
+		EmailTakenParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace"},
+		EmailAskedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", New: "ada@new.example", When: when, Network: "203.0.113.7", Agent: "Firefox on Windows", NotMe: link},
+		EmailChangedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", New: "ada@new.example", When: when, NotMe: link},
 		DisownedParameters{Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page},
 	} {
 		kinds[p.kind()] = p
@@ -234,7 +238,8 @@ func golden(t *testing.T, name, got string) {
 func TestEverySentenceComesFromTheCatalogue(t *testing.T) {
 	o := newOutbox(t, nil)
 	o.catalogue = i18n.Pseudo()
-	for _, p := range []Parameters{InvitationParameters{Link: link}, BrowserCopiedParameters{SignInPage: link, Network: "x", Agent: "y"}} {
+	for _, p := range []Parameters{InvitationParameters{Link: link}, BrowserCopiedParameters{SignInPage: link, Network: "x", Agent: "y"},
+		EmailProofParameters{Link: link}, EmailTakenParameters{}, EmailAskedParameters{NotMe: link}, EmailChangedParameters{NotMe: link}} {
 		c := p.write(writer{o.catalogue.In("en")})
 		for line := range strings.SplitSeq(c.Subject+"\n"+c.text(), "\n") {
 			if line != "" && line != link && !strings.HasPrefix(line, "[!! ") {

@@ -219,7 +219,7 @@ func TestACrashAfterSendingSendsTheSameLetterOnceMore(t *testing.T) {
 	}})
 	open := func() *db.DB {
 		d := dbtest.OpenAt(t, address)
-		d.Now = b.clock.Now
+		d.Clock = b.clock.Now
 		return d
 	}
 	crashing = open()
@@ -248,7 +248,7 @@ func TestTwoNodesSendEachLetterOnce(t *testing.T) {
 	b := newBench(t, mailbox.Options{})
 	nodes := []*db.DB{dbtest.OpenAt(t, address), dbtest.OpenAt(t, address)}
 	for _, d := range nodes {
-		d.Now = b.clock.Now
+		d.Clock = b.clock.Now
 	}
 	b.d = nodes[0]
 	const letters = 2*batch + 7

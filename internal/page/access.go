@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"parvis/internal/db"
@@ -50,18 +51,32 @@ func (s *Site) SignedIn(pattern string, h func(*Viewer) error) {
 	s.handle(pattern, "signed in", s.serve(func(v *Visitor) error { return s.withViewer(v, h) }))
 }
 
-// SignedInForm mounts a form for whoever is signed in. What was sent is read
-// before anybody asks who sent it, so that an ended session loses none of it.
+// SignedInForm mounts a form for whoever is signed in.
 func (s *Site) SignedInForm(path string, fields Fields, show, submit func(*Viewer) error) {
 	s.SignedIn("GET "+path, s.showTyped(show))
 	s.handle("POST "+path, "signed in", s.serve(func(v *Visitor) error {
-		if err := v.readForm(fields); err != nil {
-			return err
-		}
-		return s.withViewer(v, func(v *Viewer) error {
+		return v.withForm(fields, s.withViewer, func(v *Viewer) error {
 			return v.post(func() error { return show(v) }, func() error { return submit(v) })
 		})
 	}))
+}
+
+// withForm reads what was sent before anybody asks who sent it, so that an ended
+// session loses none of it. With a file it is the other way about: nobody unknown
+// makes us keep a megabyte, and no file outlives a sign-in anyway.
+func (v *Visitor) withForm(fields Fields, ask func(*Visitor, func(*Viewer) error) error, then func(*Viewer) error) error {
+	if fields.file() == "" {
+		if err := v.readForm(fields); err != nil {
+			return err
+		}
+		return ask(v, then)
+	}
+	return ask(v, func(v *Viewer) error {
+		if err := v.readForm(fields); err != nil {
+			return err
+		}
+		return then(v)
+	})
 }
 
 // ProvedForm is SignedInForm for what nobody may change at a door left open, such
@@ -93,10 +108,8 @@ func (s *Site) Console(may func(directory.Role) bool, pattern string, h func(*Vi
 func (s *Site) ConsoleForm(read, change func(directory.Role) bool, path string, fields Fields, show, submit func(*Viewer) error) {
 	s.Console(read, "GET "+path, s.showTyped(show))
 	s.handle("POST "+path, "console", s.serve(func(v *Visitor) error {
-		if err := v.readForm(fields); err != nil {
-			return err
-		}
-		return s.withReader(v, read, func(v *Viewer) error {
+		reader := func(v *Visitor, h func(*Viewer) error) error { return s.withReader(v, read, h) }
+		return v.withForm(fields, reader, func(v *Viewer) error {
 			return v.post(func() error { return show(v) }, func() error {
 				if !change(v.User.Role) {
 					return errNotForRole
@@ -134,9 +147,9 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 		if err := v.endCopied(ctx, visit); err != nil {
 			return err
 		}
-		return v.signInFirst(key)
+		return v.signInFirst()
 	case found == session.Nothing:
-		return v.signInFirst(key)
+		return v.signInFirst()
 	}
 	if v.personActs() {
 		if visit, err = s.Sessions.Touch(ctx, s.DB, visit); err != nil {
@@ -171,9 +184,9 @@ func (v *Visitor) personActs() bool {
 // signInFirst leads to the organization's way in and from there back to the
 // very page, with what was typed (journeys 4.2). Where there is nothing to come
 // back to, the plain home page or a button alone, the way in is enough.
-func (v *Visitor) signInFirst(orgKey string) error {
+func (v *Visitor) signInFirst() error {
 	ctx := v.R.Context()
-	org, err := directory.OrganizationByName(ctx, v.site.DB, orgKey)
+	org, err := v.OrganizationInPath()
 	if errors.Is(err, directory.ErrNotFound) {
 		if slow := v.site.SignIn.UnknownOrganization(ctx); errors.Is(slow, signin.ErrTooOften) {
 			return slow
@@ -195,6 +208,29 @@ func (v *Visitor) signInFirst(orgKey string) error {
 	}
 	a := signin.Attempt{OrgID: org.ID, Return: v.here()}
 	return v.begin(a, door)
+}
+
+// movedTo answers a path under a short name that its organization gave up: the same
+// page under the new one. The status keeps method and form, so that an old tab's
+// form arrives, and no browser remembers it for good.
+type movedTo string
+
+func (movedTo) Error() string { return "the organization has another short name" }
+
+// OrganizationInPath finds the organization that the path names; ErrNotFound where
+// there is none. A handler returns its error: for a name that was given up it is
+// what leads to the new one.
+func (v *Visitor) OrganizationInPath() (directory.Organization, error) {
+	typed := v.R.PathValue("org")
+	org, err := directory.OrganizationByName(v.R.Context(), v.site.DB, typed)
+	if err != nil || org.Called(typed) {
+		return org, err
+	}
+	here := strings.TrimPrefix(v.here(), "/o/")
+	if end := strings.IndexAny(here, "/?"); end >= 0 {
+		return org, movedTo(org.Path() + here[end:])
+	}
+	return org, movedTo(org.Path())
 }
 
 // stepUp asks a person who is signed in to prove a factor again.

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -40,6 +39,7 @@ type Form struct {
 	values   url.Values
 	faults   []*fault.Error
 	returned bool // brought back after fresh proof, not sent yet
+	file     upload
 }
 
 // Get is the value of a field, as typed.
@@ -112,30 +112,38 @@ func (v *Visitor) post(show, submit func() error) error {
 // no field that the form has not, valid UTF-8 without a zero byte.
 func (v *Visitor) readForm(fields Fields) error {
 	media, _, _ := strings.Cut(v.R.Header.Get("Content-Type"), ";")
-	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" {
+	switch media = strings.TrimSpace(strings.ToLower(media)); {
+	case media == "multipart/form-data" && fields.file() != "":
+		return v.readUpload(fields)
+	case media != "application/x-www-form-urlencoded":
 		return errMalformed
 	}
 	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxForm)
 	if err := v.R.ParseForm(); err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return errTooLarge
-		}
-		return errMalformed
+		return unread(err)
 	}
 	for name, values := range v.R.PostForm {
-		if name != doField && name != languageField && !slices.Contains(fields, name) {
-			return errMalformed.With("Field", name)
-		}
-		if len(values) != 1 && !strings.HasSuffix(name, "[]") {
-			return errMalformed.With("Field", name)
-		}
-		for _, value := range values {
-			if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
-				return errMalformed.With("Field", name)
-			}
+		if err := fields.check(name, values); err != nil {
+			return err
 		}
 	}
-	v.Form = &Form{values: v.R.PostForm}
+	v.Form = &Form{values: v.R.PostForm, file: upload{field: fields.file()}}
+	return nil
+}
+
+// check refuses a field that the form has not, and what no field may hold.
+func (f Fields) check(name string, values []string) error {
+	if name != doField && name != languageField && !slices.Contains(f, name) {
+		return errMalformed.With("Field", name)
+	}
+	if len(values) != 1 && !strings.HasSuffix(name, "[]") {
+		return errMalformed.With("Field", name)
+	}
+	for _, value := range values {
+		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+			return errMalformed.With("Field", name)
+		}
+	}
 	return nil
 }
 

@@ -48,6 +48,7 @@ type Site struct {
 	mux       *http.ServeMux
 	routes    []Route
 	reported  *atomic.Int64 // second of the last policy report that was logged
+	drawing   chan struct{} // holds one place: whoever draws a picture takes it
 }
 
 // Route is one line of the route table, for the inventory test and for people.
@@ -58,6 +59,7 @@ type Route struct{ Pattern, Access string }
 func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	var err error
 	s.mux, s.reported = http.NewServeMux(), new(atomic.Int64)
+	s.drawing = make(chan struct{}, 1)
 	if s.assets, s.names, err = loadAssets(); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/session"
@@ -45,15 +46,16 @@ func (v *Visitor) Render(name string, page any) error {
 	}
 	h := v.W.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	h.Set("Content-Language", string(v.Language()))
+	return v.write(b.Bytes())
+}
+
+// write sends what was made whole.
+func (v *Visitor) write(content []byte) error {
+	v.W.Header().Set("Content-Length", strconv.Itoa(len(content)))
 	v.W.WriteHeader(v.status)
-	if v.R.Method == http.MethodHead {
-		return nil
-	}
-	_, err := b.WriteTo(v.W)
-	if err != nil {
-		return nil //nolint:nilerr // The browser went away; there is nobody to tell.
+	if v.R.Method != http.MethodHead {
+		_, _ = v.W.Write(content) // the browser may be gone, and then there is nobody to tell
 	}
 	return nil
 }
@@ -83,6 +85,9 @@ func (f Frame) Dir() string {
 
 // Languages lists what can be chosen at the foot of the page.
 func (f Frame) Languages() []i18n.Language { return f.v.site.Catalogue.Languages() }
+
+// TimeZones lists what can be chosen, by area.
+func (f Frame) TimeZones() []i18n.ZoneArea { return i18n.Zones() }
 
 // Asset is the path of one of our files, with a hash of its content.
 func (f Frame) Asset(name string) (string, error) {
@@ -161,11 +166,34 @@ func (f Frame) Under(path string) bool {
 	return f.At(path) || strings.HasPrefix(f.v.R.URL.EscapedPath(), f.v.viewer.Path(path)+"/")
 }
 
-// Date and its kin write an instant the way the language does.
-func (f Frame) Date(t time.Time) string { return f.v.lang.Date(t) }
+// TimeZone is what whoever is signed in chose, or empty: a script then writes
+// instants in the browser's own.
+func (f Frame) TimeZone() string {
+	if f.v.viewer == nil {
+		return ""
+	}
+	return f.v.viewer.User.TimeZone
+}
 
-// DateTime is Date with the time of day.
-func (f Frame) DateTime(t time.Time) string { return f.v.lang.DateTime(t) }
+// Date and its kin write an instant the way the language does, in the time zone of
+// whoever is signed in.
+func (f Frame) Date(t time.Time) string { return f.v.local().Date(t) }
+
+// DateTime is Date with the time of day and the zone's name.
+func (f Frame) DateTime(t time.Time) string { return f.v.local().DateTime(t) }
+
+// local writes instants in the time zone of whoever is signed in; it is looked up
+// once for a page, and only where the page has an instant.
+func (v *Visitor) local() i18n.Localizer {
+	if v.zone == nil {
+		zone, known := i18n.Zone(Frame{v: v}.TimeZone())
+		if !known {
+			zone = time.UTC
+		}
+		v.zone = zone
+	}
+	return v.lang.In(v.zone)
+}
 
 // Machine is an instant for a time element's datetime attribute.
 func (f Frame) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -173,10 +201,18 @@ func (f Frame) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339)
 // Duration is a length of time in words.
 func (f Frame) Duration(d time.Duration) string { return f.v.Duration(d) }
 
-// Initials stand for the viewer's name: of its first and its last word.
-func (f Frame) Initials() string {
+// Portrait is what stands for a person: a picture or, where there is none, the
+// initials of the first and the last word of the name.
+type Portrait struct{ Path, Initials string }
+
+// Portrait is that of a user of the viewer's organization.
+func (f Frame) Portrait(u directory.User) Portrait {
+	return Portrait{f.v.viewer.Organization.PicturePath(u), initials(u.Name)}
+}
+
+func initials(name string) string {
 	var initials []rune
-	for i, words := 0, strings.Fields(f.v.viewer.User.Name); i < len(words); i++ {
+	for i, words := 0, strings.Fields(name); i < len(words); i++ {
 		if i == 0 || i == len(words)-1 {
 			first, _ := utf8.DecodeRuneInString(words[i])
 			initials = append(initials, unicode.ToUpper(first))

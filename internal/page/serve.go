@@ -202,6 +202,10 @@ type problem struct {
 // shown; anything else is ours: it is logged under the reference that the
 // person sees, and nothing of it is shown (R-LOG-06).
 func (v *Visitor) fail(err error) {
+	if to, moved := errors.AsType[movedTo](err); moved {
+		http.Redirect(v.W, v.R, string(to), http.StatusTemporaryRedirect)
+		return
+	}
 	kind, key, args := 0, "page.broken", map[string]any(nil)
 	faults := faultsIn(err)
 	isFault := len(faults) > 0

@@ -37,9 +37,10 @@ type Visitor struct {
 	lang    i18n.Localizer
 	status  int
 	viewer  *Viewer
-	ref     string // the reference that log and error page share
-	hasForm bool   // mounted as a form
-	noForm  bool   // but shows none this time
+	zone    *time.Location // for local
+	ref     string         // the reference that log and error page share
+	hasForm bool           // mounted as a form
+	noForm  bool           // but shows none this time
 }
 
 // Viewer is one request of somebody who is signed in to the organization in its path.
@@ -89,7 +90,9 @@ func (v *Visitor) Enter(opened signin.Opened) error {
 	if chosen, ok := v.site.Catalogue.Known(v.cookie(languageCookie)); ok && chosen != user.Language {
 		ctx := v.R.Context()
 		if err := v.site.DB.Update(ctx, func(tx *db.Tx) error {
-			return directory.UpdateProfile(ctx, tx, user, user.Name, chosen)
+			profile := user.Profile()
+			profile.Language = chosen
+			return directory.UpdateProfile(ctx, tx, user, profile)
 		}); err != nil {
 			return err
 		}
@@ -169,7 +172,9 @@ func (v *Visitor) chooseLanguage(typed string) error {
 	}
 	ctx := v.R.Context()
 	return v.site.DB.Update(ctx, func(tx *db.Tx) error {
-		return directory.UpdateProfile(ctx, tx, v.viewer.User, v.viewer.User.Name, tag)
+		profile := v.viewer.User.Profile()
+		profile.Language = tag
+		return directory.UpdateProfile(ctx, tx, v.viewer.User, profile)
 	})
 }
 

@@ -174,6 +174,16 @@ func (d *Door) Own(ctx context.Context, r db.Reader, v Visit, now time.Time) ([]
 	return open, nil
 }
 
+// OpenOf counts the sessions that a user has open, for whoever looks after it.
+func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now time.Time) (int, error) {
+	set, err := RulesOf(ctx, r, user.OrgID)
+	if err != nil {
+		return 0, err
+	}
+	open, err := d.Own(ctx, r, Visit{User: user, Rules: d.effective(set)}, now)
+	return len(open), err
+}
+
 // BrowserOf finds the browser behind a cookie, whoever is signed in to it. A
 // token superseded for too long finds none.
 func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Browser, bool, error) {

@@ -43,13 +43,14 @@ var (
 	PerAddressAsked      = limit.Policy{Name: "asked-address", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
 	PerNetworkAsked      = limit.Policy{Name: "asked-network", Free: 30, First: time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
 	InTotalAsked         = limit.Policy{Name: "asked-total", Free: 3000, First: time.Second, Most: time.Minute, Forget: time.Hour}
+	PerUserEmail         = limit.Policy{Name: "email-user", Free: 6, First: 10 * time.Minute, Most: 24 * time.Hour, Forget: 24 * time.Hour}
 	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
 // Policies lists every limiter of this package.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
 	PerAddressAsked, PerNetworkAsked, InTotalAsked,
-	PerSecondStep, PerSecondStepTold, PerEnrolment, PerNetworkPasskey}
+	PerSecondStep, PerSecondStepTold, PerEnrolment, PerNetworkPasskey, PerUserEmail}
 
 // Service proves factors and ends attempts.
 type Service struct {
@@ -60,6 +61,7 @@ type Service struct {
 	Authenticators *credential.Authenticators
 	Passkeys       *credential.Passkeys
 	Invites        *directory.Invitations
+	Emails         *directory.EmailChanges
 	Outbox         *mail.Outbox
 	Base           string // the configured public address, without a slash at its end
 	Log            *slog.Logger
@@ -278,7 +280,7 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 	if o.Disabled {
 		e.After["password"] = "disabled"
 		if err := s.tell(ctx, tx, who.User, mail.PasswordDisabledParameters{
-			Organization: who.Organization.DisplayName, Name: who.User.Name, Failures: o.Failures, ResetPage: s.Base + "/forgot-password",
+			Organization: who.Organization.DisplayName, Name: who.User.Name, Failures: o.Failures, ResetPage: credential.ForgotPage(s.Base, who.Organization),
 		}); err != nil {
 			return err
 		}

@@ -44,10 +44,15 @@ func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
 	s.Join(t, beta, "multi@alpha.example", "M", directory.Member)
 	s.Join(t, alpha, "gone@alpha.example", "G", directory.Member)
 	s.Join(t, alpha, "dead@alpha.example", "D", directory.Member)
+	s.Join(t, alpha, "deleted@alpha.example", "E", directory.Member)
 	s.Invite(t, alpha, "asked@alpha.example", "I", directory.Member)
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		if _, err := tx.Exec(ctx, `update users set deactivated_at = $1 where org_id = $2 and email_key = $3`,
 			db.Time(tx.Now()), string(alpha.ID), "gone@alpha.example"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `update users set deactivated_at = $1, deleted_at = $1 where org_id = $2 and email_key = $3`,
+			db.Time(tx.Now()), string(alpha.ID), "deleted@alpha.example"); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `update passwords set disabled_at = $1 where user_id = (select id from users where email_key = $2)`,
@@ -62,6 +67,8 @@ func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
 		{"multi@alpha.example", idptest.Password}, // ambiguous, though right in both
 		{"gone@alpha.example", "wrong"},
 		{"gone@alpha.example", idptest.Password},
+		{"deleted@alpha.example", "wrong"},
+		{"deleted@alpha.example", idptest.Password},
 		{"dead@alpha.example", idptest.Password},
 		{"asked@alpha.example", idptest.Password},
 	} {

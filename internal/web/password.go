@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"parvis/internal/credential"
 	"parvis/internal/directory"
@@ -14,7 +15,10 @@ import (
 	"parvis/internal/signin"
 )
 
-var newPasswordFields = page.Fields{"password", "repetition"}
+var (
+	newPasswordFields    = page.Fields{"password", "repetition"}
+	changePasswordFields = page.Fields{"current_password", "password", "repetition"}
+)
 
 // shownRules are an organization's rules on a page with a new password.
 type shownRules struct {
@@ -117,4 +121,87 @@ func (s *Server) linkDead(v *page.Visitor, why *fault.Error) error {
 	v.Status(why.Kind)
 	v.NoForm()
 	return v.Render("link-dead", deadLinkPage{why.Key, visits})
+}
+
+// showAsked is the step of an attempt whose password was right and is to be
+// replaced, because an administrator asked for a new one.
+func (s *Server) showAsked(v *page.Visitor, a signin.Attempt) error {
+	ctx := v.R.Context()
+	user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
+	if err != nil {
+		return err
+	}
+	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
+	if err != nil {
+		return err
+	}
+	p, err := s.newPasswordPage(ctx, v, directory.Candidate{User: user, Organization: org})
+	if err != nil {
+		return err
+	}
+	return v.Render("asked-password", p)
+}
+
+func (s *Server) createAsked(v *page.Visitor, a signin.Attempt) error {
+	p, err := s.newPassword(v)
+	if err != nil {
+		return err
+	}
+	opened, err := s.signIn.CreateAskedPassword(v.R.Context(), a, p)
+	if err != nil {
+		return s.attemptGone(v, err)
+	}
+	return v.Enter(opened)
+}
+
+// passwordPage is one's own password under one's own account.
+type passwordPage struct {
+	User         directory.User
+	Organization directory.Organization
+	SetAt        time.Time // zero where there is none
+	Disabled     bool      // until a reset brings a new one
+	Saved        bool
+	shownRules
+}
+
+// Usable tells that there is a password that opens, and so may be changed.
+func (p passwordPage) Usable() bool { return !p.SetAt.IsZero() && !p.Disabled }
+
+func (s *Server) showPassword(v *page.Viewer) error {
+	ctx := v.R.Context()
+	stored, err := credential.StoredPassword(ctx, s.site.DB, credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID})
+	if err != nil {
+		return err
+	}
+	rules, err := credential.RulesOf(ctx, s.site.DB, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	p := passwordPage{
+		User: v.User, Organization: v.Organization, SetAt: stored.SetAt, Disabled: !stored.DisabledAt.IsZero(),
+		Saved: v.Just("saved"), shownRules: allRules(rules),
+	}
+	if !p.Usable() {
+		v.NoForm()
+	}
+	return v.Render("account-password", p)
+}
+
+func (s *Server) changePassword(v *page.Viewer) error {
+	p, err := s.newPassword(v.Visitor)
+	if err != nil {
+		return err
+	}
+	opened, err := s.signIn.ChangePassword(v.R.Context(), v.Visit, v.Form.Get("current_password"), p)
+	if err != nil {
+		return err
+	}
+	opened.Return = v.Path("account/password") + "?saved"
+	return v.Enter(opened)
+}
+
+// findPassword is where password managers look for the page that changes one
+// (W3C, A Well-Known URL for Changing Passwords).
+func (s *Server) findPassword(v *page.Visitor) error {
+	return s.lastVisited(v, "account/password")
 }

@@ -374,8 +374,9 @@ func TestRST2LinksDie(t *testing.T) {
 		"ended sessions": func(email string) {
 			people[email].Get("/o/alpha/account/sessions").Form("everywhere").Submit("everywhere")
 		},
-		"expired":     func(string) { s.Clock.Advance(credential.ResetLifetime) },
-		"deactivated": sql(`update users set deactivated_at = $1 where org_id = $2 and email_key = $3`),
+		"expired":       func(string) { s.Clock.Advance(credential.ResetLifetime) },
+		"deactivated":   sql(`update users set deactivated_at = $1 where org_id = $2 and email_key = $3`),
+		"a changed one": func(email string) { change(people[email], "alpha", idptest.Password, another) },
 		"another address": func(email string) {
 			s.Update(t, func(ctx context.Context, tx *db.Tx) error {
 				_, err := tx.Exec(ctx, `update users set email = $1, email_key = $1 where org_id = $2 and email_key = $3`, "new-"+email, string(org.ID), email)
@@ -684,5 +685,63 @@ func TestResetWhereverItIsOpenedAndHoweverOftenItIsSent(t *testing.T) {
 	}
 	if p := s.Browser(t).Get(link); p.Status != 200 {
 		t.Errorf("and then: %d", p.Status)
+	}
+}
+
+// There is no second step yet; so far: the mailbox alone opens no page, sets no
+// cookie that does, and is no way around the rules.
+func TestRST7ALinkAloneOpensNothing(t *testing.T) {
+	s := idptest.Start(t)
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Owner)
+	link := resetLink(t, s, "user-a@alpha.example")
+	b := s.Browser(t)
+	page := b.Get(link)
+	b.SetCookie("__Host-parvis", strings.TrimPrefix(link, "/reset/"))
+	for _, v := range []url.Values{
+		{"password": {""}, "repetition": {""}}, {"password": {"short"}, "repetition": {"short"}}, {"password": {another}, "repetition": {""}},
+		{"password": {another}}, {}, {"do": {"skip"}},
+	} {
+		if p := b.Post(link, v); p.Status != 422 {
+			t.Errorf("%v: %d", v, p.Status)
+		}
+		for _, path := range []string{"/o/alpha/home", "/o/alpha/account/password", "/o/alpha/admin/people"} {
+			if p := b.Get(path); p.URL.Path == path {
+				t.Fatalf("%v opens %s", v, path)
+			}
+		}
+	}
+	if p := create(page, another); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("%d %s", p.Status, p.URL)
+	}
+}
+
+// Journeys 2.5, with an address that two organizations know.
+func TestBrowserRemembersWhichOrganizationGoesWithAnAddress(t *testing.T) {
+	s := idptest.Start(t)
+	for _, name := range []string{"alpha", "beta"} {
+		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)
+	}
+	b := s.Browser(t)
+	if p := signIn(b, "/sign-in", "multi@alpha.example", idptest.Password); p.Status != 422 {
+		t.Fatalf("an ambiguous address in a new browser: %d", p.Status)
+	}
+	signIn(b, "/o/beta", "multi@alpha.example", idptest.Password)
+	b.Get("/o/beta/home").Form("sign-out").Submit("")
+	node := idptest.StartOn(t, s.DB, s.Clock, s.Keys)
+	c := node.Browser(t)
+	c.SetCookie("__Host-parvis-device", b.Cookie("__Host-parvis-device"))
+	for _, browser := range []*idptest.Browser{b, c} {
+		if p := signIn(browser, "/sign-in", " MULTI@alpha.example", idptest.Password); p.URL.Path != "/o/beta/home" {
+			t.Errorf("it went to %d %s", p.Status, p.URL)
+		}
+	}
+	if strings.Contains(b.Cookie("__Host-parvis-device"), "multi") {
+		t.Error("the cookie holds the address in clear")
+	}
+	// What was remembered for another does not count, nor a cookie that somebody made.
+	forged := s.Browser(t)
+	forged.SetCookie("__Host-parvis-device", b.Cookie("__Host-parvis-device")+"A")
+	if p := signIn(forged, "/sign-in", "multi@alpha.example", idptest.Password); p.Status != 422 {
+		t.Errorf("a forged cookie: %d %s", p.Status, p.URL)
 	}
 }

@@ -10,7 +10,10 @@ import (
 	"parvis/internal/signin"
 )
 
-var signInFields = page.Fields{"email", "password", "organization", "region"}
+var (
+	signInFields  = page.Fields{"email", "password", "organization", "region"}
+	attemptFields = page.Fields{"email", "password", "organization", "region", "repetition"} // of every step
+)
 
 // signInPage is the sign-in page in each of its forms.
 type signInPage struct {
@@ -45,7 +48,9 @@ func (p signInPage) Action() string {
 }
 
 // front leads to where this browser was last, or to the sign-in page.
-func (s *Server) front(v *page.Visitor) error {
+func (s *Server) front(v *page.Visitor) error { return s.lastVisited(v, "home") }
+
+func (s *Server) lastVisited(v *page.Visitor, path string) error {
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
 		return err
@@ -53,7 +58,7 @@ func (s *Server) front(v *page.Visitor) error {
 	if len(visits) == 0 {
 		return v.Redirect("/sign-in")
 	}
-	return v.Redirect(visits[0].Organization.Path("home"))
+	return v.Redirect(visits[0].Organization.Path(path))
 }
 
 // showSignIn is the page without an organization. After a failure it always
@@ -76,7 +81,7 @@ func (s *Server) proveIn(v *page.Visitor) error {
 // showDoor is the page of one organization, which can be bookmarked.
 func (s *Server) showDoor(v *page.Visitor) error {
 	ctx := v.R.Context()
-	org, err := directory.OrganizationByName(ctx, s.site.DB, v.R.PathValue("org"))
+	org, err := v.OrganizationInPath()
 	if errors.Is(err, directory.ErrNotFound) {
 		// An organization's existence is public; the page goes on with the name to correct.
 		unknown := s.signIn.UnknownOrganization(ctx)
@@ -111,15 +116,23 @@ func (s *Server) showDoor(v *page.Visitor) error {
 }
 
 func (s *Server) proveAtDoor(v *page.Visitor) error {
+	// A form that waited while the short name changed goes on to the new one's page,
+	// before its password is tried. prove answers for a name that nobody knows.
+	if _, err := v.OrganizationInPath(); err != nil && !errors.Is(err, directory.ErrNotFound) {
+		return err
+	}
 	return s.prove(v, signin.Attempt{}, v.R.PathValue("org"))
 }
 
-// showAttempt is the page of a stored attempt: sign in to get back to a page, or
-// prove a factor again for one.
+// showAttempt is the page of what a stored attempt needs next: sign in to get back
+// to a page, prove a factor again for one, or create a new password.
 func (s *Server) showAttempt(v *page.Visitor) error {
 	a, err := s.attempt(v)
 	if err != nil {
 		return s.attemptGone(v, err)
+	}
+	if signin.Next(a, s.site.DB.Now()) == signin.CreatePassword {
+		return s.showAsked(v, a)
 	}
 	ctx := v.R.Context()
 	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
@@ -141,6 +154,13 @@ func (s *Server) proveAttempt(v *page.Visitor) error {
 	a, err := s.attempt(v)
 	if err != nil {
 		return s.attemptGone(v, err)
+	}
+	creates := signin.Next(a, s.site.DB.Now()) == signin.CreatePassword
+	switch {
+	case creates != v.Form.Has("repetition"), creates == v.Form.Has("email"):
+		return v.Redirect("/sign-in/" + a.ID) // sent from the page of another step
+	case creates:
+		return s.createAsked(v, a)
 	}
 	named := v.Form.Get("organization")
 	if a.UserID == "" && named != "" {

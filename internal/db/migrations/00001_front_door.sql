@@ -153,6 +153,7 @@ create table email_changes (
   constraint email_changes_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
 );
 create index email_changes_user on email_changes (org_id, user_id);
+create index email_changes_expires_at on email_changes (expires_at);
 
 -- 'This was not me': the link in letters that tell somebody what was done.
 create table disavowals (

@@ -50,6 +50,14 @@ for (const list of all('[data-rules-of]')) {
   check();
 }
 
+// One tick ticks all of that name.
+for (const every of all('[data-all]')) {
+  every.addEventListener('change', () => {
+    for (const box of all(`[name="${every.dataset.all}"]`)) box.checked = every.checked;
+  });
+  every.hidden = false;
+}
+
 // Choosing a language changes the page at once.
 for (const select of all('.language select')) {
   const button = select.parentElement.querySelector('button');
@@ -67,12 +75,18 @@ if (handed !== null) {
   [...all('#main input')].find(({ value }) => value === '')?.focus();
 }
 
-// Instants are written in the reader's own time zone and in the page's language,
-// the way it is written where the reader lives.
-const { lang } = document.documentElement;
+// Where no time zone was chosen, the browser's own stands first.
+for (const select of all('[data-suggest-zone]')) {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  if ([...select.options].some(({ value }) => value === timeZone)) select.value = timeZone;
+}
+
+// Instants are written in the browser's time zone and in the page's language, the way
+// it is written where the reader lives; unless the reader chose a time zone.
+const { lang, dataset: { timeZone: chosen } } = document.documentElement;
 const locale = navigator.languages.find((tag) => tag.split('-')[0] === lang) ?? lang;
 
-for (const time of all('time[datetime]')) {
+for (const time of chosen ? [] : all('time[datetime]')) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.valueOf())) continue;
   const style = { dateStyle: time.closest('table') ? 'medium' : 'long', timeStyle: 'short' };

@@ -1,0 +1,86 @@
+package console
+
+import (
+	"context"
+	"errors"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+)
+
+var emailFields = page.Fields{"email"}
+
+// emailPage is the address of somebody whom the viewer may change.
+type emailPage struct {
+	User      directory.User
+	Pending   *directory.EmailChange // what waits for its proof; nil where nothing does
+	Requester string                 // who asked for it
+	Closed    string                 // catalogue key: why there is nothing to change
+	Sent      bool                   // comes right after asking
+	Withdrawn bool                   // comes right after withdrawing
+}
+
+func (s *Server) showEmail(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	ctx := v.R.Context()
+	var p emailPage
+	err = s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		p, err = s.emailOf(ctx, tx, v, directory.UserID(id))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.Sent, p.Withdrawn = p.Pending != nil && v.Just("sent"), v.Just("withdrawn")
+	if f, closed := errors.AsType[*fault.Error](p.User.Closed()); closed {
+		p.Closed = f.Key
+		v.NoForm()
+	}
+	return v.Render("console-email", p)
+}
+
+func (s *Server) emailOf(ctx context.Context, tx *db.Tx, v *page.Viewer, id directory.UserID) (p emailPage, err error) {
+	if p.User, err = directory.UserByID(ctx, tx, v.User.OrgID, id); err != nil {
+		return emailPage{}, err
+	}
+	if err := v.User.AsActor().MayChangeEmail(p.User); err != nil {
+		return emailPage{}, err
+	}
+	if p.Pending, err = directory.PendingEmail(ctx, tx, p.User, tx.Now()); err != nil || p.Pending == nil {
+		return p, err
+	}
+	requester, err := directory.UserByID(ctx, tx, v.User.OrgID, p.Pending.RequestedBy)
+	p.Requester = requester.Name
+	return p, err
+}
+
+func (s *Server) changeEmail(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	ctx := v.R.Context()
+	user, err := directory.UserByID(ctx, s.site.DB, v.User.OrgID, directory.UserID(id))
+	if err != nil {
+		return err
+	}
+	to := v.Path("admin/people", id, "email")
+	if v.Form.Do() == "withdraw" {
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return s.site.SignIn.Emails.Withdraw(ctx, tx, v.User.AsActor(), user)
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(to + "?withdrawn")
+	}
+	who := directory.Candidate{User: user, Organization: v.Organization}
+	if err := s.site.SignIn.ChangeEmail(ctx, v.User.AsActor(), who, v.Form.Get("email")); err != nil {
+		return err
+	}
+	return v.Redirect(to + "?sent")
+}

@@ -1,0 +1,308 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+)
+
+// EmailChangeLifetime is how long the link works that proves a new address.
+const EmailChangeLifetime = 24 * time.Hour
+
+// The faults of changing an address. A link that was used, replaced, withdrawn,
+// voided or has expired, and one that never was, are one.
+var (
+	ErrEmailChangeDead = fault.New(fault.Gone, "directory.email_change_dead")
+	ErrAddressSame     = fault.Field("email", "directory.address_same")
+)
+
+// EmailChange is a new address that waits for its proof. The old one is in force
+// until then.
+type EmailChange struct {
+	ID          string
+	Email       string // the canonical address to be proved
+	RequestedBy UserID // the user, or who changes it for the user
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+
+	requesterRole   Role // as it is now, not as it was
+	requesterGoneAt time.Time
+}
+
+// vouched tells that whoever asked still may: a change must not outlive the
+// authority that it rests on, nor reach a user who has risen above it.
+func (c EmailChange) vouched(user User) bool {
+	return c.RequestedBy == user.ID || c.requesterGoneAt.IsZero() && c.requesterRole.Governs(user.Role)
+}
+
+// MayChangeEmail is nil for the user and for whoever governs the user's role.
+func (a Actor) MayChangeEmail(user User) error {
+	if a.OrgID == user.OrgID && a.UserID == user.ID {
+		return nil
+	}
+	return a.may(user.OrgID, user.Role)
+}
+
+// mayChangeEmail finds a user whose address actor may change, both as they are and
+// not as a page knew them.
+func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (User, error) {
+	if actor.OrgID != user.OrgID || actor.UserID != user.ID {
+		return Governed(ctx, tx, actor, user.OrgID, user.ID)
+	}
+	now, err := UserByID(ctx, tx, user.OrgID, user.ID)
+	if err == nil && now.Generation != user.Generation {
+		err = ErrDenied // the session that asks was made void a moment ago
+	}
+	return now, err
+}
+
+// EmailChanges asks for the proof of new addresses and takes it.
+type EmailChanges struct {
+	Outbox   *mail.Outbox
+	Base     string        // the configured public address, without a slash at its end
+	Lifetime time.Duration // overrides EmailChangeLifetime where set: [lifetimes] on a loopback address
+}
+
+// Request stores a new address, sends a link to it and a notice to the old one. A
+// newer request replaces an older one.
+//
+// Who reads the list of people is told that somebody of the organization has the
+// address. To a member the answer is the same as for a free one, and the letter to
+// the address says it to whoever has it. What another organization knows plays no
+// part (ENU-5).
+func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who Candidate, typed string) error {
+	user, err := mayChangeEmail(ctx, tx, actor, who.User)
+	if err == nil {
+		err = user.Closed()
+	}
+	if err != nil {
+		return err
+	}
+	address, err := ParseAddress(typed)
+	if err != nil {
+		return err
+	}
+	old, err := ParseAddress(user.Email)
+	if err != nil {
+		return err
+	}
+	if address.Key == old.Key {
+		return ErrAddressSame
+	}
+	owner, taken, err := ownerOf(ctx, tx, user.OrgID, address)
+	if err != nil {
+		return err
+	}
+	if taken && actor.Role.ReadsConsole() {
+		return ErrAddressTaken
+	}
+	if _, err := c.end(ctx, tx, user); err != nil {
+		return err
+	}
+	expires, token := tx.Now().Add(cmp.Or(c.Lifetime, EmailChangeLifetime)), secret.NewToken()
+	byAdministrator := actor.UserID != user.ID
+	recipient, letter := user, mail.Parameters(mail.EmailProofParameters{
+		Organization: who.Organization.DisplayName, ByAdministrator: byAdministrator,
+		Link: c.Base + "/email/" + token.Reveal(), Expires: expires,
+	})
+	recipient.Email = address.Text
+	if taken {
+		recipient, letter = owner, mail.EmailTakenParameters{Organization: who.Organization.DisplayName, Name: owner.Name}
+	}
+	letterID, err := c.put(ctx, tx, recipient, letter)
+	if err != nil {
+		return err
+	}
+	change := EmailChange{ID: secret.NewID("emc"), Email: address.Text}
+	if _, err := tx.Exec(ctx, `
+		insert into email_changes (org_id, id, user_id, email, email_key, token_hash, letter_id, requested_by, generation, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		string(user.OrgID), change.ID, string(user.ID), address.Text, address.Key, token.Hash(secret.EmailChange), letterID,
+		string(actor.UserID), user.Generation, db.Time(tx.Now()), db.Time(expires)); err != nil {
+		return fmt.Errorf("inserting email change %s: %w", change.ID, err)
+	}
+	if err := c.notify(ctx, tx, Candidate{user, who.Organization}, change, byAdministrator); err != nil {
+		return err
+	}
+	return audit.Record(ctx, tx, change.event(actor, user, "email_change.requested"))
+}
+
+// notify tells the address in force what was asked, with a way to object.
+func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, change EmailChange, byAdministrator bool) error {
+	token, err := NewDisavowal(ctx, tx, who.User, who.User.Email)
+	if err != nil {
+		return err
+	}
+	p := mail.EmailAskedParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, New: change.Email, ByAdministrator: byAdministrator,
+		When: tx.Now(), NotMe: c.Base + "/not-me/" + token.Reveal(),
+	}
+	if origin := audit.OriginOf(ctx); !byAdministrator { // where an administrator sits is nobody else's business
+		p.Network, p.Agent = origin.Network, origin.Agent
+	}
+	_, err = c.put(ctx, tx, who.User, p)
+	return err
+}
+
+// Withdraw ends the change that waits for its proof, if there is one.
+func (c *EmailChanges) Withdraw(ctx context.Context, tx *db.Tx, actor Actor, user User) error {
+	user, err := mayChangeEmail(ctx, tx, actor, user)
+	if err != nil {
+		return err
+	}
+	ended, err := c.end(ctx, tx, user)
+	if err != nil || ended == "" {
+		return err
+	}
+	return audit.Record(ctx, tx, EmailChange{ID: ended}.event(actor, user, "email_change.withdrawn"))
+}
+
+// end kills the open link of a user, and its letter where that was not sent yet.
+// It returns the change's id; empty where there was none.
+func (c *EmailChanges) end(ctx context.Context, tx *db.Tx, user User) (string, error) {
+	var id, letter string
+	found, err := tx.One(ctx, db.Into(&id, &letter), `
+		update email_changes set replaced_at = $1
+		where org_id = $2 and user_id = $3 and proved_at is null and replaced_at is null
+		returning id, letter_id`, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+	if err != nil {
+		return "", fmt.Errorf("ending the email change of %s: %w", user.ID, err)
+	}
+	if !found {
+		return "", nil
+	}
+	return id, c.Outbox.Withdraw(ctx, tx, string(user.OrgID), letter)
+}
+
+// Prove makes the new address the user's, for whoever holds the link that was
+// sent there. Of many browsers that send its form at once one gets through. It
+// signs nobody in and ends no session; links that create a password die, since
+// they belong to the old address. who has the new address.
+func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token) (who Candidate, err error) {
+	before, change, err := EmailChangeByToken(ctx, tx, token, tx.Now())
+	if err != nil {
+		return Candidate{}, err
+	}
+	n, err := tx.Exec(ctx, `
+		update email_changes set proved_at = $1
+		where org_id = $2 and id = $3 and proved_at is null and replaced_at is null`,
+		db.Time(tx.Now()), string(before.User.OrgID), change.ID)
+	if err != nil || n == 0 {
+		return Candidate{}, orFault(err, ErrEmailChangeDead)
+	}
+	who = before
+	who.User, err = setEmail(ctx, tx, before.User, change.Email)
+	if errors.Is(err, ErrAddressTaken) {
+		err = ErrEmailChangeDead // somebody was faster: the link is as dead as any
+	}
+	if err != nil {
+		return Candidate{}, err
+	}
+	notMe, err := NewDisavowal(ctx, tx, before.User, before.User.Email)
+	if err != nil {
+		return Candidate{}, err
+	}
+	if _, err := c.put(ctx, tx, before.User, mail.EmailChangedParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, New: who.User.Email,
+		When: tx.Now(), NotMe: c.Base + "/not-me/" + notMe.Reveal(),
+	}); err != nil {
+		return Candidate{}, err
+	}
+	e := who.User.AsActor().event(who.User.OrgID, "user.email_changed")
+	e.Target, e.TargetName = string(who.User.ID), who.User.Name
+	e.Before, e.After = audit.Fields{"email": before.User.Email}, audit.Fields{"email": who.User.Email, "requested_by": change.RequestedBy}
+	return who, audit.Record(ctx, tx, e)
+}
+
+func (c *EmailChanges) put(ctx context.Context, tx *db.Tx, to User, p mail.Parameters) (string, error) {
+	return c.Outbox.Put(ctx, tx, mail.Letter{OrgID: string(to.OrgID), Recipient: to.Email, Language: to.Language, Parameters: p})
+}
+
+func (c EmailChange) event(actor Actor, user User, action audit.Action) audit.Event {
+	e := actor.event(user.OrgID, action)
+	e.Target, e.TargetName = string(user.ID), user.Name
+	if e.Before = (audit.Fields{"email": user.Email}); c.Email != "" {
+		e.After = audit.Fields{"email": c.Email}
+	}
+	return e
+}
+
+// What a change is read with: of an active user in the generation that it was
+// asked in, and open.
+const (
+	emailChangeColumns = `c.id, c.email, c.requested_by, c.created_at, c.expires_at, v.role, v.deactivated_at`
+	emailChangeTables  = ` from email_changes c
+		join users u on u.org_id = c.org_id and u.id = c.user_id and u.generation = c.generation and u.deactivated_at is null
+		join organizations o on o.id = c.org_id and o.suspended_at is null
+		left join users v on v.org_id = c.org_id and v.id = c.requested_by `
+)
+
+func (c *EmailChange) targets() []any {
+	return db.Into(&c.ID, &c.Email, &c.RequestedBy, (*db.Time)(&c.CreatedAt), (*db.Time)(&c.ExpiresAt),
+		(*db.Text)(&c.requesterRole), (*db.Time)(&c.requesterGoneAt))
+}
+
+// EmailChangeByToken finds whose new address a link proves, and changes nothing.
+func EmailChangeByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Candidate, EmailChange, error) {
+	var who Candidate
+	var c EmailChange
+	into := append(who.User.Targets(), who.Organization.Targets()...)
+	found, err := r.One(ctx, append(into, c.targets()...), `
+		select `+UserColumns+`, `+OrganizationColumns+`, `+emailChangeColumns+emailChangeTables+`
+		where c.token_hash = $1 and c.proved_at is null and c.replaced_at is null and c.expires_at > $2`,
+		token.Hash(secret.EmailChange), db.Time(now))
+	if err == nil && (!found || !c.vouched(who.User)) {
+		err = ErrEmailChangeDead
+	}
+	return who, c, err
+}
+
+// PendingEmail is the change of a user that waits for its proof; nil where there
+// is none.
+func PendingEmail(ctx context.Context, r db.Reader, user User, now time.Time) (*EmailChange, error) {
+	var c EmailChange
+	found, err := r.One(ctx, c.targets(), `
+		select `+emailChangeColumns+emailChangeTables+`
+		where c.org_id = $1 and c.user_id = $2 and c.proved_at is null and c.replaced_at is null and c.expires_at > $3`,
+		string(user.OrgID), string(user.ID), db.Time(now))
+	if err != nil || !found || !c.vouched(user) {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// ownerOf is who in an organization has an address.
+func ownerOf(ctx context.Context, r db.Reader, org OrgID, address Address) (User, bool, error) {
+	var u User
+	found, err := r.One(ctx, u.Targets(), `
+		select `+UserColumns+`
+		from users u
+		where u.org_id = $1 and u.email_key = $2 and u.deleted_at is null`, string(org), address.Key)
+	return u, found, err
+}
+
+const keptEmailChange = 30 * 24 * time.Hour // after its end
+
+// Sweep erases users who were deleted long enough ago, and removes changes of
+// addresses that ended a month ago and links of letters that nobody can use any
+// more.
+func Sweep(ctx context.Context, d *db.DB) error {
+	if err := EraseDeleted(ctx, d); err != nil {
+		return err
+	}
+	return d.Update(ctx, func(tx *db.Tx) error {
+		if _, err := tx.Exec(ctx, `delete from email_changes where expires_at <= $1`, db.Time(tx.Now().Add(-keptEmailChange))); err != nil {
+			return fmt.Errorf("sweeping email changes: %w", err)
+		}
+		_, err := tx.Exec(ctx, `delete from disavowals where expires_at <= $1`, db.Time(tx.Now()))
+		return err
+	})
+}

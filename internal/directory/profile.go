@@ -1,0 +1,125 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/i18n"
+)
+
+// FormerShortName is how long a short name that was given up leads to the new one,
+// and nobody else gets it.
+const FormerShortName = 90 * 24 * time.Hour
+
+// OrganizationProfile is what an organization says about itself.
+type OrganizationProfile struct {
+	DisplayName        string
+	ShortName          string
+	Language           i18n.Tag      // what new people are first asked to read
+	Contact            string        // whom its people ask for help; may be empty
+	InvitationLifetime time.Duration // of links sent from now on
+}
+
+// Profile is what o says about itself.
+func (o Organization) Profile() OrganizationProfile {
+	return OrganizationProfile{o.DisplayName, o.ShortName, o.Language, o.Contact, o.InvitationLifetime}
+}
+
+// ChangeOrganization changes what an organization says about itself, names every
+// value that is wrong, and records what changed. A short name that is given up
+// stays the organization's for a while.
+func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p OrganizationProfile) (Organization, error) {
+	if err := actor.MaySetRules(id); err != nil {
+		return Organization{}, err
+	}
+	org, err := OrganizationByID(ctx, tx, id)
+	if err != nil {
+		return Organization{}, err
+	}
+	names, wrongNames := freeNames(ctx, tx, org.ID, p.DisplayName, p.ShortName)
+	contact, wrongContact := cleanContact(p.Contact)
+	if err := errors.Join(wrongNames, wrongContact, checkLifetime(p.InvitationLifetime)); err != nil {
+		return Organization{}, err
+	}
+	p.DisplayName, p.ShortName, p.Contact = names.display, names.short.Text, contact
+	before := org.Profile()
+	if p == before {
+		return org, nil
+	}
+	if !org.Called(p.ShortName) {
+		if err := exchangeShortName(ctx, tx, org.ID, names.short); err != nil {
+			return Organization{}, fmt.Errorf("exchanging the short name of %s: %w", org.ID, err)
+		}
+	}
+	if _, err := tx.Exec(ctx, `
+		update organizations set short_name = $1, short_name_key = $2, short_name_skeleton = $3, display_name = $4,
+			display_name_skeleton = $5, language = $6, contact = $7, invitation_lifetime = $8
+		where id = $9`,
+		p.ShortName, names.short.Key, names.short.Skeleton, p.DisplayName,
+		names.displaySkeleton, string(p.Language), p.Contact, p.InvitationLifetime.Microseconds(), string(org.ID)); err != nil {
+		return Organization{}, fmt.Errorf("changing organization %s: %w", org.ID, err)
+	}
+	org.DisplayName, org.ShortName, org.Language = p.DisplayName, p.ShortName, p.Language
+	org.Contact, org.InvitationLifetime = p.Contact, p.InvitationLifetime
+	e := actor.event(org.ID, "organization.changed")
+	e.Target, e.TargetName = string(org.ID), org.DisplayName
+	e.Before, e.After = before.fields(p), p.fields(before)
+	return org, audit.Record(ctx, tx, e)
+}
+
+// exchangeShortName keeps the name that an organization has for as long as
+// FormerShortName says, and frees the one that it takes: its own of a while ago, or
+// one that was kept for somebody until now.
+func exchangeShortName(ctx context.Context, tx *db.Tx, id OrgID, taken ShortName) error {
+	if err := freeShortName(ctx, tx, taken); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `
+		insert into former_short_names (short_name_key, short_name_skeleton, org_id, ends_at)
+		select short_name_key, short_name_skeleton, id, cast($1 as bigint)
+		from organizations
+		where id = $2
+		on conflict (short_name_key) do update set org_id = excluded.org_id, ends_at = excluded.ends_at`,
+		db.Time(tx.Now().Add(FormerShortName)), string(id))
+	return err
+}
+
+// freeShortName takes a name out of those that were given up. freeNames has told
+// that it is kept for nobody else.
+func freeShortName(ctx context.Context, tx *db.Tx, taken ShortName) error {
+	_, err := tx.Exec(ctx, `delete from former_short_names where short_name_key = $1`, taken.Key)
+	return err
+}
+
+// fields are what differs from another profile, for the audit log.
+func (p OrganizationProfile) fields(other OrganizationProfile) audit.Fields {
+	f := audit.Fields{}
+	if p.DisplayName != other.DisplayName {
+		f["name"] = p.DisplayName
+	}
+	if p.ShortName != other.ShortName {
+		f["short_name"] = p.ShortName
+	}
+	if p.Language != other.Language {
+		f["language"] = p.Language
+	}
+	if p.Contact != other.Contact {
+		f["contact"] = p.Contact
+	}
+	if p.InvitationLifetime != other.InvitationLifetime {
+		f["invitation_lifetime"] = p.InvitationLifetime.String()
+	}
+	return f
+}
+
+// SweepShortNames frees short names that led to the new one for long enough.
+func SweepShortNames(ctx context.Context, d *db.DB) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from former_short_names where ends_at <= $1`, db.Time(tx.Now()))
+		return err
+	})
+}

@@ -1,0 +1,158 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"parvis/internal/fault"
+	"parvis/internal/picture"
+)
+
+// What a form with a file may have. A file that is longer than it may be is read
+// past, and its sender told so on the page; what is longer still is cut off.
+const (
+	maxFile   = 1 << 20
+	maxUpload = 16 << 20
+)
+
+// fileMark begins the name of a field that takes a file; no name on a form has it.
+const fileMark = "file:"
+
+// File names a field of a form that takes a file. A form has one at most.
+func File(name string) string { return fileMark + name }
+
+// file is the name of the field that takes a file, or empty.
+func (f Fields) file() string {
+	for _, name := range f {
+		if name, ok := strings.CutPrefix(name, fileMark); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+// upload is a file that came with a form. Nothing of it is shown again, kept or
+// logged, its name included.
+type upload struct {
+	field   string
+	content []byte // one byte more than maxFile of what is longer
+}
+
+// readUpload reads a form that came with a file, as strictly as any other: one
+// part per field, a file where one belongs and nowhere else.
+func (v *Visitor) readUpload(fields Fields) error {
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxUpload)
+	parts, err := v.R.MultipartReader()
+	if err != nil {
+		return errMalformed
+	}
+	form, room := &Form{values: url.Values{}, file: upload{field: fields.file()}}, maxForm
+	for {
+		part, err := parts.NextRawPart() // NextPart would decode what browsers do not encode
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return unread(err)
+		}
+		name, isFile := partName(part)
+		if isFile != (name == form.file.field) || isFile && form.file.content != nil {
+			return errMalformed.With("Field", name)
+		}
+		most := room
+		if isFile {
+			most = maxFile
+		}
+		content, err := io.ReadAll(io.LimitReader(part, int64(most)+1))
+		switch {
+		case err != nil:
+			return unread(err)
+		case isFile:
+			form.file.content = content
+		case len(content) > room:
+			return errTooLarge
+		default:
+			room -= len(content)
+			form.values.Add(name, string(content))
+			if err := fields.check(name, form.values[name]); err != nil {
+				return err
+			}
+		}
+	}
+	v.Form = form
+	return nil
+}
+
+// partName is the field that a part belongs to, and whether it is a file.
+func partName(part *multipart.Part) (name string, isFile bool) {
+	disposition := part.Header.Values("Content-Disposition")
+	if len(disposition) != 1 {
+		return "", false
+	}
+	kind, parameters, err := mime.ParseMediaType(disposition[0])
+	if err != nil || kind != "form-data" {
+		return "", false
+	}
+	_, isFile = parameters["filename"]
+	return parameters["name"], isFile
+}
+
+// unread says why a body could not be read.
+func unread(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return errTooLarge
+	}
+	return errMalformed
+}
+
+// Picture draws the picture that came with the form so that it fits into a box, or
+// says in a fault of its field why it cannot. On a node one is drawn at a time: it
+// takes half a second and a hundred megabytes at worst.
+func (v *Visitor) Picture(into picture.Box) (picture.PNG, error) {
+	file := v.Form.file
+	switch {
+	case len(file.content) == 0:
+		return picture.PNG{}, fault.Field(file.field, "page.picture_missing")
+	case len(file.content) > maxFile:
+		return picture.PNG{}, fault.Field(file.field, "page.picture_large")
+	}
+	select {
+	case v.site.drawing <- struct{}{}:
+		defer func() { <-v.site.drawing }()
+	case <-v.R.Context().Done():
+		return picture.PNG{}, context.Cause(v.R.Context())
+	}
+	drawn, err := picture.Draw(file.content, into)
+	switch {
+	case errors.Is(err, picture.ErrTooLarge):
+		err = fault.Field(file.field, "page.picture_pixels")
+	case errors.Is(err, picture.ErrUnreadable):
+		err = fault.Field(file.field, "page.picture_unreadable")
+	}
+	return drawn, err
+}
+
+// Kept is how long a browser may keep a picture.
+type Kept string
+
+// For ever is for what anybody may see and whose address changes with it.
+const (
+	KeptForEver Kept = "private, max-age=31536000, immutable"
+	KeptNowhere Kept = "no-store"
+)
+
+// ShowPicture answers with a PNG that we drew. Opened by itself it stands in a box
+// where nothing runs.
+func (v *Visitor) ShowPicture(png []byte, kept Kept) error {
+	h := v.W.Header()
+	h.Set("Content-Type", "image/png")
+	h.Set("Cache-Control", string(kept))
+	h.Set("Content-Security-Policy", policy+"; sandbox")
+	return v.write(png)
+}

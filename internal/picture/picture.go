@@ -1,0 +1,201 @@
+// Package picture draws uploaded pictures anew: what comes out is a small PNG of
+// our own, and nothing of the file but what could be seen of it.
+package picture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"image"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+
+	"golang.org/x/image/draw"
+	"golang.org/x/image/webp"
+)
+
+// What can be wrong with a file.
+var (
+	ErrUnreadable = errors.New("no PNG, JPEG, GIF or WebP that can be read")
+	ErrTooLarge   = errors.New("too many pixels")
+)
+
+// maxPixels bounds what decoding costs, whatever the file says of itself: up to
+// eight bytes for each, and as much again on the way.
+const maxPixels = 8 << 20
+
+// Box is what a picture is scaled down to fit into; none is enlarged.
+type Box struct{ Width, Height int }
+
+// The boxes that are used: twice what is shown, for dense screens.
+var (
+	Logo     = Box{512, 256}
+	Portrait = Box{128, 128}
+)
+
+// PNG is a picture that Draw made; zero for none.
+type PNG struct{ content []byte }
+
+// Bytes are the file.
+func (p PNG) Bytes() []byte { return p.content }
+
+// IsZero tells that there is no picture.
+func (p PNG) IsZero() bool { return len(p.content) == 0 }
+
+// formats are recognized by what a file begins with; its name and what it is
+// declared as count for nothing. Of a moving picture the first one is taken.
+var formats = []struct {
+	magic  string // ? stands for any byte
+	config func(io.Reader) (image.Config, error)
+	decode func(io.Reader) (image.Image, error)
+}{
+	{"\x89PNG\r\n\x1a\n", png.DecodeConfig, png.Decode},
+	{"\xff\xd8\xff", jpeg.DecodeConfig, jpeg.Decode},
+	{"GIF8?a", gif.DecodeConfig, gif.Decode},
+	{"RIFF????WEBPVP8", webp.DecodeConfig, webp.Decode},
+}
+
+// Draw makes a PNG of a file's bytes, upright and fitting into the box. Its size
+// is looked at before anything is decoded, so that a picture of 30,000×30,000
+// pixels costs nothing.
+func Draw(file []byte, into Box) (PNG, error) {
+	for _, f := range formats {
+		if !begins(file, f.magic) {
+			continue
+		}
+		size, err := f.config(bytes.NewReader(file))
+		if err != nil || size.Width <= 0 || size.Height <= 0 {
+			return PNG{}, ErrUnreadable
+		}
+		if int64(size.Width)*int64(size.Height) > maxPixels {
+			return PNG{}, ErrTooLarge
+		}
+		seen, err := f.decode(bytes.NewReader(file))
+		if err != nil || seen.Bounds().Empty() {
+			return PNG{}, ErrUnreadable
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, scaled(seen, orientation(file), into)); err != nil {
+			return PNG{}, err
+		}
+		return PNG{b.Bytes()}, nil
+	}
+	return PNG{}, ErrUnreadable
+}
+
+func begins(file []byte, magic string) bool {
+	if len(file) < len(magic) {
+		return false
+	}
+	for i := range len(magic) {
+		if magic[i] != '?' && magic[i] != file[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// The orientations of a photograph, as its camera noted them (Exif 2.3 §4.6.4).
+const (
+	upright  = 1
+	lying    = 5 // from here on width and height are exchanged
+	furthest = 8
+)
+
+// scaled draws a picture small and then turns it upright.
+func scaled(from image.Image, turn int, into Box) image.Image {
+	if turn >= lying {
+		into.Width, into.Height = into.Height, into.Width
+	}
+	w, h := from.Bounds().Dx(), from.Bounds().Dy()
+	if w > into.Width || h > into.Height {
+		if w*into.Height > h*into.Width {
+			w, h = into.Width, max(1, h*into.Width/w)
+		} else {
+			w, h = max(1, w*into.Height/h), into.Height
+		}
+	}
+	small := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.CatmullRom.Scale(small, small.Bounds(), from, from.Bounds(), draw.Src, nil)
+	if turn == upright {
+		return small
+	}
+	if turn >= lying {
+		w, h = h, w
+	}
+	turned := image.NewRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			fromX, fromY := x, y
+			if turn >= lying {
+				fromX, fromY = y, x
+			}
+			switch turn {
+			case 2, 3, 7, 8: // mirrored from left to right
+				fromX = small.Rect.Dx() - 1 - fromX
+			}
+			switch turn {
+			case 3, 4, 6, 7: // upside down
+				fromY = small.Rect.Dy() - 1 - fromY
+			}
+			turned.SetRGBA(x, y, small.RGBAAt(fromX, fromY))
+		}
+	}
+	return turned
+}
+
+// orientation reads how the camera was held from a JPEG's Exif part; upright
+// where it says nothing that can be read.
+func orientation(file []byte) int {
+	const (
+		startOfScan = 0xda
+		application = 0xe1
+		exif        = "Exif\x00\x00"
+	)
+	for at := 2; at+4 <= len(file) && file[at] == 0xff && file[at+1] != startOfScan; {
+		end := at + 2 + int(binary.BigEndian.Uint16(file[at+2:]))
+		if end > len(file) || end < at+4 {
+			break
+		}
+		if part := file[at+4 : end]; file[at+1] == application && bytes.HasPrefix(part, []byte(exif)) {
+			return orientationIn(part[len(exif):])
+		}
+		at = end
+	}
+	return upright
+}
+
+// orientationIn looks for the tag in the first directory of a TIFF file.
+func orientationIn(tiff []byte) int {
+	const tag, short = 0x0112, 3
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(tiff, []byte("II*\x00")):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(tiff, []byte("MM\x00*")):
+		order = binary.BigEndian
+	}
+	if order == nil || len(tiff) < 8 {
+		return upright
+	}
+	at := uint64(order.Uint32(tiff[4:]))
+	if at+2 > uint64(len(tiff)) {
+		return upright
+	}
+	entries := int(order.Uint16(tiff[at:]))
+	for i := range entries {
+		entry := at + 2 + 12*uint64(i)
+		if entry+12 > uint64(len(tiff)) {
+			break
+		}
+		e := tiff[entry:]
+		if order.Uint16(e) == tag && order.Uint16(e[2:]) == short {
+			if turn := int(order.Uint16(e[8:])); turn >= upright && turn <= furthest {
+				return turn
+			}
+		}
+	}
+	return upright
+}

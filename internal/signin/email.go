@@ -1,0 +1,39 @@
+package signin
+
+import (
+	"context"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+)
+
+// ChangeEmail asks for the proof of a new address of a user, by the user or by
+// whoever governs its role. How often is counted for the user whose address it
+// is: each time writes two letters, one of them to any address in the world.
+func (s *Service) ChangeEmail(ctx context.Context, actor directory.Actor, who directory.Candidate, email string) error {
+	if err := actor.MayChangeEmail(who.User); err != nil {
+		return err
+	}
+	if _, err := directory.ParseAddress(email); err != nil {
+		return err
+	}
+	if _, err := s.take(ctx, s.Limits.Key(PerUserEmail, string(who.User.OrgID), string(who.User.ID))); err != nil {
+		return err
+	}
+	return s.DB.Update(ctx, func(tx *db.Tx) error { return s.Emails.Request(ctx, tx, actor, who, email) })
+}
+
+// ProveEmail makes a new address the user's, for whoever holds the link that went
+// there. It signs nobody in.
+func (s *Service) ProveEmail(ctx context.Context, token secret.Token) (directory.Candidate, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return directory.Candidate{}, err
+	}
+	var who directory.Candidate
+	err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		who, err = s.Emails.Prove(ctx, tx, token)
+		return err
+	})
+	return who, err
+}

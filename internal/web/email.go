@@ -1,0 +1,82 @@
+package web
+
+import (
+	"errors"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+)
+
+var emailFields = page.Fields{"email"}
+
+// emailPage is one's own address, and the one that waits for its proof.
+type emailPage struct {
+	User      directory.User
+	Pending   *directory.EmailChange // nil where none waits
+	Own       bool                   // asked by the person, not by an administrator
+	Sent      bool                   // comes right after asking
+	Withdrawn bool                   // comes right after withdrawing
+}
+
+func (s *Server) showEmail(v *page.Viewer) error {
+	p := emailPage{User: v.User, Withdrawn: v.Just("withdrawn")}
+	var err error
+	if p.Pending, err = directory.PendingEmail(v.R.Context(), s.site.DB, v.User, s.site.DB.Now()); err != nil {
+		return err
+	}
+	if p.Pending != nil {
+		p.Own, p.Sent = p.Pending.RequestedBy == v.User.ID, v.Just("sent")
+	}
+	return v.Render("account-email", p)
+}
+
+func (s *Server) changeEmail(v *page.Viewer) error {
+	ctx := v.R.Context()
+	if v.Form.Do() == "withdraw" {
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return s.signIn.Emails.Withdraw(ctx, tx, v.User.AsActor(), v.User)
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("account/email") + "?withdrawn")
+	}
+	who := directory.Candidate{User: v.User, Organization: v.Organization}
+	if err := s.signIn.ChangeEmail(ctx, v.User.AsActor(), who, v.Form.Get("email")); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("account/email") + "?sent")
+}
+
+// emailProofPage is the page behind the link that went to a new address.
+type emailProofPage struct {
+	Organization directory.Organization
+	Email        string
+	Proved       bool // by this form
+}
+
+// showEmailProof changes nothing: mail scanners fetch links.
+func (s *Server) showEmailProof(v *page.Visitor) error {
+	who, change, err := directory.EmailChangeByToken(v.R.Context(), s.site.DB, secret.ParseToken(v.R.PathValue("token")), s.site.DB.Now())
+	if errors.Is(err, directory.ErrEmailChangeDead) {
+		return s.linkDead(v, directory.ErrEmailChangeDead)
+	}
+	if err != nil {
+		return err
+	}
+	return v.Render("email-proof", emailProofPage{Organization: who.Organization, Email: change.Email})
+}
+
+// proveEmail works in any browser: whoever reads the letter has the address.
+func (s *Server) proveEmail(v *page.Visitor) error {
+	who, err := s.signIn.ProveEmail(v.R.Context(), secret.ParseToken(v.R.PathValue("token")))
+	if errors.Is(err, directory.ErrEmailChangeDead) {
+		return s.linkDead(v, directory.ErrEmailChangeDead)
+	}
+	if err != nil {
+		return err
+	}
+	v.NoForm()
+	return v.Render("email-proof", emailProofPage{who.Organization, who.User.Email, true})
+}

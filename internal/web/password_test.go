@@ -1,0 +1,655 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// change changes a password under one's own account.
+func change(b *idptest.Browser, org, current, password string) *idptest.Page {
+	return b.Get("/o/"+org+"/account/password").Form("main").
+		Fill("current_password", current).Fill("password", password).Fill("repetition", password).Submit("")
+}
+
+// subjects are those of the letters to an address, the newest first.
+func subjects(t *testing.T, s *idptest.Server, email string) string {
+	t.Helper()
+	var all []string
+	for _, l := range s.LettersTo(t, email) {
+		all = append(all, l.Subject)
+	}
+	return strings.Join(all, "\n")
+}
+
+// demand makes a user's next sign-in create a new password.
+func demand(t *testing.T, s *idptest.Server, email string) {
+	t.Helper()
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		var org directory.OrgID
+		var id directory.UserID
+		if _, err := tx.One(ctx, db.Into(&org, &id), `select org_id, id from users where email_key = $1`, email); err != nil {
+			return err
+		}
+		_, err := credential.DemandChange(ctx, tx, directory.Operator(), org, id)
+		return err
+	})
+}
+
+// Journeys 8.2.
+func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	const email = "user-a@alpha.example"
+	b := s.Join(t, org, email, "A", directory.Member)
+	two, three := s.Browser(t), s.Browser(t)
+	for _, other := range []*idptest.Browser{two, three} {
+		signIn(other, "/o/alpha", email, idptest.Password)
+	}
+	link := resetLink(t, s, email)
+	page := b.Get("/o/alpha/account/password")
+	for _, want := range []string{"Last changed", "not one of your last 10 passwords", "Your sessions in all other browsers end"} {
+		if !page.Says(want) {
+			t.Errorf("the page does not say %q: %s", want, page.Text())
+		}
+	}
+	thief := two.Copy() // a session and no password
+	const path = "/o/alpha/account/password"
+	for what, v := range map[string]url.Values{
+		"without":     {"password": {another}, "repetition": {another}},
+		"with empty":  {"current_password": {""}, "password": {another}, "repetition": {another}},
+		"with wrong":  {"current_password": {"wrong"}, "password": {another}, "repetition": {another}},
+		"with itself": {"current_password": {another}, "password": {another}, "repetition": {another}},
+		// What it breaks is told only to whoever gives the current one: not even the history may be asked.
+		"to the old": {"current_password": {"wrong"}, "password": {idptest.Password}, "repetition": {idptest.Password}},
+	} {
+		if p := thief.Post(path, v); p.Status != 422 || !p.Says("This is not your current password.") || p.Says("Choose one that differs") {
+			t.Errorf("%s the current one: %d %s", what, p.Status, p.Text())
+		}
+	}
+	if p := thief.Post(path, url.Values{"current_password": {idptest.Password}, "password": {another}, "repetition": {another}}); p.Status != 429 || p.Header.Get("Retry-After") == "" {
+		t.Errorf("the sixth guess: %d", p.Status)
+	}
+	for what, v := range map[string]url.Values{
+		"another field": {"current_password": {idptest.Password}, "password": {another}, "repetition": {another}, "user": {"usr_1"}},
+		"renamed":       {"current": {idptest.Password}, "new_password": {another}},
+	} {
+		if p := b.Post(path, v); p.Status != 400 {
+			t.Errorf("%s: %d", what, p.Status)
+		}
+	}
+	// The owner's own browser is not slowed by the thief's guesses.
+	form := b.Get(path).Form("main")
+	p := form.Fill("current_password", idptest.Password).Fill("password", "short").Fill("repetition", "short").Submit("")
+	if p.Status != 422 || !p.Says("Add a digit.") || strings.Contains(p.Body, idptest.Password) || strings.Contains(p.Body, `"short"`) {
+		t.Errorf("a bad new one: %d %s", p.Status, p.Text())
+	}
+	p = p.Form("main").Fill("current_password", idptest.Password).Fill("password", another).Fill("repetition", idptest.Password).Submit("")
+	if p.Status != 422 || !p.Says("The two passwords differ.") {
+		t.Errorf("another repetition: %d %s", p.Status, p.Text())
+	}
+	before := b.Cookie("__Host-parvis")
+	form = p.Form("main").Fill("current_password", idptest.Password).Fill("password", another).Fill("repetition", another)
+	p = form.Submit("")
+	if p.URL.RequestURI() != path+"?saved" || !p.Says("Your password is changed.") {
+		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
+	}
+	if b.Cookie("__Host-parvis") == before {
+		t.Error("the cookie is still the one from before")
+	}
+	for what, other := range map[string]*idptest.Browser{"another session": two, "a third": three, "the thief's": thief} {
+		if at(other, "alpha") {
+			t.Errorf("%s lives on", what)
+		}
+	}
+	if p := s.Browser(t).Get(link); p.Status != 410 {
+		t.Errorf("the reset link lives on: %d", p.Status)
+	}
+	if p := form.Submit(""); p.Status != 422 || !at(b, "alpha") { // sent twice
+		t.Errorf("sent twice: %d", p.Status)
+	}
+	if got := subjects(t, s, email); strings.Count(got, "Your password at Alpha Works was changed") != 1 {
+		t.Errorf("letters: %s", got)
+	}
+	if log := dbtest.Dump(t, s.DB, "audit_events"); !strings.Contains(log, "password.changed") || strings.Contains(log, another) {
+		t.Error("the audit log must say that it was changed, and not to what")
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", email, another); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("the new password: %d", p.Status)
+	}
+}
+
+// The same passwords are refused with the same reasons by every door that there
+// is, and nothing is stored.
+func TestPWD3EveryDoorRefusesTheSame(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	const email = "user-a@alpha.example"
+	in := s.Join(t, org, email, "Berenike", directory.Member)
+	invitation := s.Invite(t, org, "user-b@alpha.example", "Berenike", directory.Member)
+	reset := resetLink(t, s, email)
+	demand(t, s, email)
+	asked := signIn(s.Browser(t), "/o/alpha", email, idptest.Password)
+	doors := map[string]func(password string) *idptest.Page{
+		"invitation": func(password string) *idptest.Page { return create(s.Browser(t).Get(invitation), password) },
+		"reset":      func(password string) *idptest.Page { return create(s.Browser(t).Get(reset), password) },
+		"asked":      func(password string) *idptest.Page { return create(asked, password) },
+		"change":     func(password string) *idptest.Page { return change(in, "alpha", idptest.Password, password) },
+	}
+	told := regexp.MustCompile(`(?s)<div class="error" id="password-error">.*?</div>`)
+	before := dbtest.Dump(t, s.DB, "passwords")
+	for _, bad := range []string{"Sh0rt!", "nodigits at All!", "no capital 1!", "NO SMALL 1!", "NoSpecial1x", "Password1!", "aLPHA WORKS 2026!", "Berenike 2026!",
+		"Parvis2026!", "x", "\tTabbed in 1 go!", strings.Repeat("Aa1! ", 81)} {
+		want := ""
+		for door, through := range doors {
+			p := through(bad)
+			got := told.FindString(p.Body)
+			if want == "" {
+				want = got
+			}
+			if p.Status != 422 || got == "" || got != want {
+				t.Errorf("%s refuses %q with %d %s, others with %s", door, bad, p.Status, got, want)
+			}
+		}
+	}
+	for door, through := range doors { // one's own last passwords, by every door that has some
+		if door == "invitation" {
+			continue
+		}
+		if p := through(idptest.Password); p.Status != 422 || !strings.Contains(told.FindString(p.Body), "last 10 passwords") {
+			t.Errorf("%s takes the last password: %d", door, p.Status)
+		}
+	}
+	for path, v := range map[string]url.Values{
+		reset:                        {"new": {another}, "repetition": {another}},
+		asked.URL.Path:               {"password1": {another}, "repetition": {another}},
+		"/o/alpha/account/password":  {"current_password": {idptest.Password}, "password_new": {another}},
+		reset + "?password=" + "abc": {"repetition": {another}, "confirm": {another}},
+	} {
+		if p := in.Post(path, v); p.Status != 400 {
+			t.Errorf("renamed fields at %s: %d", path, p.Status)
+		}
+	}
+	if dbtest.Dump(t, s.DB, "passwords") != before {
+		t.Error("something was stored")
+	}
+}
+
+// Eleven changes, then walked back: the last ten are refused by either door, the
+// one before is taken (R-PWD-07).
+func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
+	s := idptest.Start(t)
+	const email = "user-a@alpha.example"
+	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
+	current := idptest.Password
+	set := []string{current}
+	for i := range 11 {
+		next := fmt.Sprintf("%s %d", another, i)
+		var p *idptest.Page
+		switch i % 3 {
+		case 0:
+			p = change(b, "alpha", current, next)
+		case 1:
+			s.Clock.Advance(25 * time.Hour) // so many letters are asked for in a day at most
+			p = create(b.Get(resetLink(t, s, email)), next)
+		case 2:
+			demand(t, s, email)
+			b = s.Browser(t)
+			p = create(signIn(b, "/o/alpha", email, current), next)
+		}
+		if p.Status != 200 || !at(b, "alpha") {
+			t.Fatalf("change %d: %d %s", i, p.Status, p.Text())
+		}
+		current = next
+		set = append(set, next)
+	}
+	s.Clock.Advance(25 * time.Hour)
+	link := resetLink(t, s, email)
+	for back, old := range set[2:] {
+		for door, p := range map[string]*idptest.Page{"change": change(b, "alpha", current, old), "reset": create(s.Browser(t).Get(link), old)} {
+			if p.Status != 422 || !p.Says("Choose one that differs from your last 10 passwords.") {
+				t.Errorf("%s takes the password number %d of the last ten: %d %s", door, back, p.Status, p.Text())
+			}
+		}
+	}
+	if p := create(s.Browser(t).Get(link), set[1]); p.Status != 200 {
+		t.Errorf("the eleventh back is refused: %d %s", p.Status, p.Text())
+	}
+}
+
+// Twelve times eight browsers change one password at once: one each time does,
+// and the history holds exactly what was in force, in order.
+func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
+	s := idptest.Start(t)
+	const email = "user-a@alpha.example"
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
+	browsers := make([]*idptest.Browser, 8)
+	for i := range browsers {
+		browsers[i] = s.Browser(t)
+	}
+	current := idptest.Password
+	set := []string{current}
+	for round := range 12 {
+		s.Clock.Advance(2 * time.Hour) // losers are slowed, and forgotten
+		forms, pages := make([]*idptest.Form, len(browsers)), make([]*idptest.Page, len(browsers))
+		next := func(i int) string { return fmt.Sprintf("%s %d of %d", another, i, round) }
+		for i, b := range browsers {
+			if !at(b, "alpha") {
+				signIn(b, "/o/alpha", email, current)
+			}
+			forms[i] = b.Get("/o/alpha/account/password").Form("main").
+				Fill("current_password", current).Fill("password", next(i)).Fill("repetition", next(i))
+		}
+		var wg sync.WaitGroup
+		for i := range forms {
+			wg.Go(func() { pages[i] = forms[i].Submit("") })
+		}
+		wg.Wait()
+		winner := -1
+		for i, p := range pages {
+			switch {
+			case p.URL.RawQuery == "saved" && winner < 0:
+				winner = i
+			case p.Status == 422 || p.Status == 409 || p.Status == 200 && strings.HasPrefix(p.URL.Path, "/sign-in/"): // told so, or signed out meanwhile
+			case p.Status == 200 && p.URL.Path == "/o/alpha": // there was nothing typed but secrets to come back to
+			default:
+				t.Fatalf("round %d: %d %s: %s", round, p.Status, p.URL, p.Text())
+			}
+		}
+		if winner < 0 {
+			t.Fatalf("round %d: nobody changed the password", round)
+		}
+		current = next(winner)
+		set = append(set, current)
+	}
+	s.Clock.Advance(2 * time.Hour)
+	b := s.Browser(t)
+	signIn(b, "/o/alpha", email, current)
+	for _, old := range set[len(set)-10:] {
+		if p := change(b, "alpha", current, old); p.Status != 422 || !p.Says("Choose one that differs from your last 10 passwords.") {
+			t.Errorf("%q is taken again: %d", old, p.Status)
+		}
+	}
+	if p := change(b, "alpha", current, set[len(set)-11]); p.URL.RawQuery != "saved" {
+		t.Errorf("the eleventh back is refused: %d %s", p.Status, p.Text())
+	}
+}
+
+// An administrator asked for a new password: the old one is proved, and opens
+// nothing but the page that replaces it (journeys 9.2, R-PWD-09, RST-7).
+func TestAskedPasswordIsCreatedAtTheNextSignIn(t *testing.T) {
+	s := idptest.Start(t)
+	const email = "user-a@alpha.example"
+	elsewhere := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
+	demand(t, s, email)
+
+	b := s.Browser(t)
+	page := b.Get("/o/alpha/account/sessions").Form("main").Fill("email", email).Fill("password", "wrong").Submit("")
+	if page.Status != 422 || page.Says("replace it") {
+		t.Fatalf("a wrong password learns of the demand: %d %s", page.Status, page.Text())
+	}
+	sent := page.Form("main").Fill("password", idptest.Password)
+	page = sent.Submit("")
+	if page.Status != 200 || !strings.HasPrefix(page.URL.Path, "/sign-in/att_") || !page.Says("An administrator of Alpha Works asks you to replace it") ||
+		!page.Says("not one of your last 10 passwords") || page.Has("input", "autocomplete", "current-password") {
+		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
+	}
+	step := page.URL.Path
+	for _, path := range []string{"/o/alpha/home", "/o/alpha/account/password"} {
+		if p := b.Get(path); p.URL.Path == path {
+			t.Errorf("%s is open before the new password", path)
+		}
+	}
+	// Forms of other steps, of no step, and half of this one lead back to it.
+	for what, v := range map[string]url.Values{
+		"signing in":  {"email": {email}, "password": {idptest.Password}},
+		"both":        {"email": {email}, "password": {another}, "repetition": {another}},
+		"half of it":  {"password": {another}},
+		"nothing":     {},
+		"elsewhere":   {"organization": {"alpha"}},
+		"the proof":   {"email": {email}, "password": {idptest.Password}, "organization": {"alpha"}},
+		"a language":  {"do": {"language"}, "language": {"en"}},
+		"no password": {"password": {""}, "repetition": {""}},
+	} {
+		p := b.Post(step, v)
+		if want := map[bool]int{true: 422, false: 200}[what == "no password"]; p.Status != want || p.URL.Path != step || !p.Says("asks you to replace it") || p.Has("input", "name", "email") {
+			t.Errorf("%s: %d %s %s", what, p.Status, p.URL, p.Text())
+		}
+	}
+	if p := s.Browser(t).Get(step); p.Status != 410 {
+		t.Errorf("in another browser: %d", p.Status)
+	}
+	if p := create(page, idptest.Password); p.Status != 422 || !p.Says("Choose one that differs from your last 10 passwords.") {
+		t.Errorf("the same password again: %d %s", p.Status, p.Text())
+	}
+	if !at(elsewhere, "alpha") {
+		t.Error("an open session ended before anything was changed")
+	}
+	form := page.Form("main").Fill("password", another).Fill("repetition", another)
+	if p := form.Submit(""); p.Status != 200 || p.URL.Path != "/o/alpha/account/sessions" {
+		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
+	}
+	if p := form.Submit(""); p.Status != 410 || len(p.Links()) < 2 {
+		t.Errorf("sent twice: %d %v", p.Status, p.Links())
+	}
+	if p := sent.Submit(""); p.Status != 410 {
+		t.Errorf("the step before it again: %d", p.Status)
+	}
+	if at(elsewhere, "alpha") {
+		t.Error("a session from before lives on")
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", email, another); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("it is asked for again: %d %s", p.Status, p.URL)
+	}
+}
+
+func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t *testing.T) {
+	s := idptest.Start(t)
+	const email = "user-a@alpha.example"
+	in := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
+	demand(t, s, email)
+	begin := func() (*idptest.Browser, *idptest.Page) {
+		b := s.Browser(t)
+		return b, signIn(b, "/o/alpha", email, idptest.Password)
+	}
+	b, page := begin()
+	s.Clock.Advance(signin.AttemptLifetime)
+	if p := create(page, another); p.Status != 410 || at(b, "alpha") {
+		t.Errorf("after a quarter of an hour: %d", p.Status)
+	}
+	// All that the user had open ended, so does the attempt.
+	b, page = begin()
+	in.Get("/o/alpha/account/sessions").Form("everywhere").Submit("everywhere")
+	if p := create(page, another); p.Status != 410 || at(b, "alpha") {
+		t.Errorf("after everything was ended: %d", p.Status)
+	}
+	// Of two tabs that create one at once, one does.
+	b, page = begin()
+	pages := make([]*idptest.Page, 8)
+	var wg sync.WaitGroup
+	for i := range pages {
+		form := page.Form("main").Fill("password", fmt.Sprint(another, i)).Fill("repetition", fmt.Sprint(another, i))
+		wg.Go(func() { pages[i] = form.Submit("") })
+	}
+	wg.Wait()
+	won := 0
+	for _, p := range pages {
+		switch {
+		case p.URL.Path == "/o/alpha/home":
+			won++
+		case p.Status != 410 && p.Status != 409:
+			t.Errorf("%d %s", p.Status, p.URL)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of 8 created the password", won)
+	}
+	// A reset answers the demand too.
+	demand(t, s, email)
+	if p := create(s.Browser(t).Get(resetLink(t, s, email)), another); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("%d %s", p.Status, p.URL)
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", email, another); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("asked for again after a reset: %s", p.URL)
+	}
+	// The second node goes on where the first one stopped.
+	demand(t, s, email)
+	b = s.Browser(t)
+	page = signIn(b, "/o/alpha", email, another)
+	node := idptest.StartOn(t, s.DB, s.Clock, s.Keys)
+	c := node.Browser(t)
+	c.SetCookie("__Host-parvis", b.Cookie("__Host-parvis"))
+	if p := create(c.Get(page.URL.Path), idptest.Password+"!"); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("at another node: %d %s", p.Status, p.URL)
+	}
+}
+
+// A hundred wrong passwords in a row turn the password off, and nothing tells:
+// sessions stay, one letter goes out, and a reset brings a new one.
+func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) {
+	s := idptest.Start(t)
+	const email = "user-a@alpha.example"
+	open := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
+	stranger := s.Browser(t)
+	var first, last string
+	for i := range credential.MostFailures {
+		p := signIn(stranger, "/o/alpha", email, fmt.Sprint("guess", i))
+		if p.Status != 422 {
+			t.Fatalf("guess %d: %d", i, p.Status)
+		}
+		if last = answer(p); first == "" {
+			first = last
+		}
+		s.Clock.Advance(15 * time.Minute)
+	}
+	if p := signIn(stranger, "/o/alpha", email, idptest.Password); answer(p) != first || last != first {
+		t.Errorf("the right password is answered otherwise:\n%s\nwant\n%s", answer(p), first)
+	}
+	got := subjects(t, s, email)
+	if strings.Count(got, "was turned off") != 1 || strings.Count(got, "tries passwords") != 1 {
+		t.Errorf("letters: %s", got)
+	}
+	if !at(open, "alpha") {
+		t.Error("an open session ended")
+	}
+	s.Clock.Advance(time.Hour)
+	page := open.Get("/o/alpha/account/password")
+	if !page.Says("This password was turned off") || !strings.Contains(strings.Join(page.Links(), " "), "/forgot-password?organization=alpha") {
+		t.Errorf("the account does not say so: %s", page.Text())
+	}
+	if p := open.Post("/o/alpha/account/password", url.Values{"current_password": {idptest.Password}, "password": {another}, "repetition": {another}}); p.Status != 422 {
+		t.Errorf("a closed password changes itself: %d", p.Status)
+	}
+	// The letter leads to the page that asks, the organization filled in.
+	letter := s.Link(t, email, "/forgot-password")
+	form := s.Browser(t).Get(letter).Form("main")
+	if form.Values.Get("organization") != "alpha" {
+		t.Errorf("the letter leads to %s", letter)
+	}
+	form.Fill("email", email).Submit("")
+	if p := create(s.Browser(t).Get(s.Link(t, email, "/reset/")), another); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("the reset: %d %s", p.Status, p.URL)
+	}
+	s.Clock.Advance(time.Hour)
+	if p := signIn(s.Browser(t), "/o/alpha", email, another); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("the new password: %d", p.Status)
+	}
+}
+
+func TestOneLetterADayTellsOfGuesses(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	flood := func() {
+		for _, email := range []string{"user-a@alpha.example", "nobody@alpha.example"} {
+			for i := range signin.PerAddress.Free {
+				if p := signIn(s.Browser(t), "/o/alpha", email, fmt.Sprint("guess", i)); p.Status != 422 {
+					t.Fatalf("guess %d: %d", i, p.Status)
+				}
+				s.Clock.Advance(2 * time.Minute)
+				if i > 8 {
+					s.Clock.Advance(13 * time.Minute)
+				}
+			}
+		}
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() int { return strings.Count(subjects(t, s, "user-a@alpha.example"), "tries passwords") }
+	flood()
+	if n := count(); n != 1 {
+		t.Errorf("%d letters after the first flood", n)
+	}
+	s.Clock.Advance(2 * time.Hour)
+	flood()
+	if n := count(); n != 1 {
+		t.Errorf("%d letters after a second flood of the same day", n)
+	}
+	s.Clock.Advance(24 * time.Hour)
+	flood()
+	if n := count(); n != 2 {
+		t.Errorf("%d letters after a flood of the next day", n)
+	}
+	if n := len(s.LettersTo(t, "nobody@alpha.example")); n != 0 {
+		t.Errorf("%d letters to an address that nobody has", n)
+	}
+	if !at(b, "alpha") {
+		t.Error("the person's own session ended")
+	}
+}
+
+// 'This was not me', from the letter about a new browser: sessions end, the
+// password opens nothing, administrators are told, and every browser is a
+// stranger again.
+func TestDisowningClosesTheDoor(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	const email = "user-a@alpha.example"
+	s.Join(t, org, "owner@alpha.example", "Olga", directory.Owner)
+	s.Join(t, org, "helpdesk@alpha.example", "Hugo", directory.Helpdesk)
+	own := s.Join(t, org, email, "Ana", directory.Member)
+	s.Clock.Advance(time.Hour)
+	thief := s.Browser(t)
+	signIn(thief, "/o/alpha", email, idptest.Password)
+	link := s.Link(t, email, "/not-me/")
+	s.Clock.Advance(time.Minute)
+	for range 3 { // a scanner
+		page := s.Browser(t).Get(link)
+		if page.Status != 200 || !page.Says("Ana") || !page.Says(email) || !page.Says("Alpha Works") {
+			t.Fatalf("%d %s", page.Status, page.Text())
+		}
+	}
+	if !at(own, "alpha") || !at(thief, "alpha") {
+		t.Fatal("opening the page did something")
+	}
+	if p := thief.Post(link, url.Values{"email": {"x@y.example"}}); p.Status != 400 {
+		t.Errorf("another field: %d", p.Status)
+	}
+	form := s.Browser(t).Get(link).Form("main")
+	page := form.Submit("")
+	if page.Status != 200 || !strings.Contains(strings.Join(page.Links(), " "), "/forgot-password?organization=alpha") {
+		t.Fatalf("%d %v %s", page.Status, page.Links(), page.Text())
+	}
+	if at(own, "alpha") || at(thief, "alpha") {
+		t.Error("a session lives on")
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", email, idptest.Password); p.Status != 422 {
+		t.Errorf("the password still opens: %d", p.Status)
+	}
+	for _, again := range []*idptest.Page{form.Submit(""), s.Browser(t).Get(link), s.Browser(t).Get("/not-me/" + strings.Repeat("A", 43)), s.Browser(t).Get("/not-me/x")} {
+		if again.Status != 410 || len(again.Links()) < 3 {
+			t.Errorf("a dead link: %d %v", again.Status, again.Links())
+		}
+	}
+	letters := s.LettersTo(t, "owner@alpha.example")
+	if !strings.Contains(letters[0].Subject, "Ana says: this was not me") || !strings.HasPrefix(letters[0].Links[0], s.URL+"/o/alpha/admin/people/usr_") {
+		t.Errorf("the owner got %q %v", letters[0].Subject, letters[0].Links)
+	}
+	if got := subjects(t, s, "helpdesk@alpha.example"); strings.Contains(got, "not me") {
+		t.Errorf("helpdesk got %s", got)
+	}
+	// The person comes back by mail; their browser and the thief's are strangers.
+	s.Clock.Advance(time.Minute)
+	if p := create(s.Browser(t).Get(resetLink(t, s, email)), another); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("the reset: %d %s", p.Status, p.URL)
+	}
+	for range signin.PerAddressAndNetwork.Free {
+		signIn(s.Browser(t), "/o/alpha", email, "guess")
+	}
+	if p := signIn(thief, "/o/alpha", email, idptest.Password); p.Status != 429 {
+		t.Errorf("the thief's browser still counts its tries alone: %d", p.Status)
+	}
+	s.Clock.Advance(2 * time.Hour)
+	count := func() int { return strings.Count(subjects(t, s, email), "New sign-in to Alpha Works") }
+	before := count()
+	if p := signIn(own, "/o/alpha", email, another); p.URL.Path != "/o/alpha/home" || count() != before+1 {
+		t.Errorf("signing in where one was known before: %s, %d letters more", p.URL, count()-before)
+	}
+	own.Get("/o/alpha/home").Form("sign-out").Submit("")
+	if p := signIn(own, "/o/alpha", email, another); p.URL.Path != "/o/alpha/home" || count() != before+1 {
+		t.Errorf("and again: %s, %d letters more", p.URL, count()-before)
+	}
+}
+
+// The link lives for 60 days, works without a session and once of eight times.
+func TestDisavowalWorksOnceAndForSixtyDays(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Join(t, org, "owner@alpha.example", "Olga", directory.Owner)
+	const email = "user-a@alpha.example"
+	s.Join(t, org, email, "Ana", directory.Member)
+	newBrowser := func() string {
+		s.Clock.Advance(time.Second)
+		signIn(s.Browser(t), "/o/alpha", email, idptest.Password)
+		return s.Link(t, email, "/not-me/")
+	}
+	old := newBrowser()
+	s.Clock.Advance(directory.DisavowalLifetime - time.Microsecond)
+	if p := s.Browser(t).Get(old); p.Status != 200 {
+		t.Errorf("in its last microsecond: %d", p.Status)
+	}
+	s.Clock.Advance(time.Microsecond)
+	if p := s.Browser(t).Get(old); p.Status != 410 {
+		t.Errorf("at its end: %d", p.Status)
+	}
+	link := newBrowser()
+	forms, statuses := make([]*idptest.Form, 8), make([]int, 8)
+	node := idptest.StartOn(t, s.DB, s.Clock, s.Keys)
+	for i := range forms {
+		forms[i] = []*idptest.Server{s, node}[i%2].Browser(t).Get(link).Form("main")
+	}
+	var wg sync.WaitGroup
+	for i := range forms {
+		wg.Go(func() { statuses[i] = forms[i].Submit("").Status })
+	}
+	wg.Wait()
+	done := 0
+	for _, status := range statuses {
+		switch status {
+		case 200:
+			done++
+		case 410:
+		default:
+			t.Errorf("answered %d", status)
+		}
+	}
+	if n := strings.Count(subjects(t, s, "owner@alpha.example"), "this was not me"); done != 1 || n != 1 {
+		t.Errorf("%d of 8 worked, %d letters to the owner", done, n)
+	}
+}
+
+// Where password managers look.
+func TestWellKnownPageLeadsToThePasswordOfTheOrganizationUsedLast(t *testing.T) {
+	s := idptest.Start(t)
+	b := s.Browser(t)
+	if p := b.Get("/.well-known/change-password"); p.URL.Path != "/sign-in" || p.Status != 200 {
+		t.Errorf("signed out: %d %s", p.Status, p.URL)
+	}
+	for _, name := range []string{"alpha", "beta"} {
+		org := s.Organization(t, strings.ToUpper(name)+" Works", name)
+		s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+		s.Clock.Advance(time.Hour)
+		signIn(b, "/o/"+name, "user-a@alpha.example", idptest.Password)
+		if p := b.Get("/.well-known/change-password"); p.URL.Path != "/o/"+name+"/account/password" {
+			t.Errorf("signed in to %s: %s", name, p.URL)
+		}
+	}
+	s.Clock.Advance(session.Idle)
+	if p := b.Get("/.well-known/change-password"); p.URL.Path != "/sign-in" {
+		t.Errorf("after the sessions ended: %s", p.URL)
+	}
+}

@@ -1,0 +1,76 @@
+package web
+
+import (
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/page"
+	"parvis/internal/picture"
+)
+
+var (
+	profileFields = page.Fields{"name", "preferred_language", "time_zone"}
+	pictureFields = page.Fields{page.File("picture")}
+)
+
+func (s *Server) showProfile(v *page.Viewer) error { return v.Render("account-profile", s.account(v)) }
+
+func (s *Server) saveProfile(v *page.Viewer) error {
+	language, err := v.Choose(v.Form.Get("preferred_language"))
+	if err != nil {
+		return err
+	}
+	profile := directory.Profile{Name: v.Form.Get("name"), Language: language, TimeZone: v.Form.Get("time_zone")}
+	ctx := v.R.Context()
+	err = s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return directory.UpdateProfile(ctx, tx, v.User, profile)
+	})
+	if err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("account") + "?saved")
+}
+
+// savePicture takes a picture, or takes it away.
+func (s *Server) savePicture(v *page.Viewer) error {
+	var portrait picture.PNG
+	if v.Form.Do() != "remove" {
+		var err error
+		if portrait, err = v.Picture(picture.Portrait); err != nil {
+			return err
+		}
+	}
+	ctx := v.R.Context()
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return directory.SetPicture(ctx, tx, v.User.OrgID, v.User.ID, portrait)
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("account") + "?saved")
+}
+
+// picture shows somebody's picture to whoever is signed in to the same
+// organization.
+func (s *Server) picture(v *page.Viewer) error {
+	png, err := directory.Image(v.R.Context(), s.site.DB, v.User.OrgID, v.R.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return v.ShowPicture(png, page.KeptNowhere)
+}
+
+// logo shows an organization's logo to anybody, as its sign-in page does, and none
+// of its pictures.
+func (s *Server) logo(v *page.Visitor) error {
+	org, err := v.OrganizationInPath()
+	if err != nil {
+		return err
+	}
+	if org.Logo == "" || org.Logo != v.R.PathValue("id") {
+		return directory.ErrNotFound
+	}
+	png, err := directory.Image(v.R.Context(), s.site.DB, org.ID, org.Logo)
+	if err != nil {
+		return err
+	}
+	return v.ShowPicture(png, page.KeptForEver)
+}
