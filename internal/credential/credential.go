@@ -1,6 +1,6 @@
-// Package credential keeps what can prove a user, so far passwords: which ones
-// an organization's rules allow, how they are hashed and compared, and which
-// were used before.
+// Package credential keeps what can prove a user. Passwords: which ones an
+// organization's rules allow, how they are hashed and compared, and which were
+// used before. Second steps: authenticator apps, passkeys, recovery codes.
 //
 // A new password goes one way only: Check refuses it with every reason at once,
 // Hash refuses one used before and spends the hash, Set stores it. Each step
@@ -8,7 +8,7 @@
 // (R-PWD-12). A typed password goes through Verify and Confirm. Check, Hash and
 // Verify belong outside transactions, Set and Confirm inside.
 //
-// It owns passwords, password_history and password_rules.
+// It owns the tables of all of them, and replays: what may happen once.
 package credential
 
 import (

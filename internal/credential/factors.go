@@ -71,7 +71,7 @@ func (a *Authenticators) FactorsOf(ctx context.Context, r db.Reader, o Owner) (F
 // ErrDeviceGone says that a device was removed already, or is somebody else's.
 var ErrDeviceGone = fault.New(fault.NotFound, "credential.device_gone")
 
-// deviceTables are where devices are, by the prefix of their ids.
+// deviceTable is where a device is, by the prefix of its id.
 func deviceTable(id string) string {
 	if len(id) > 3 && id[:3] == "pk_" {
 		return "passkeys"
@@ -79,11 +79,12 @@ func deviceTable(id string) string {
 	return "totp_seeds"
 }
 
-// RenameDevice gives one of the user's devices another name.
-func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) error {
+// RenameDevice gives one of the user's devices another name, and returns it as it
+// is kept.
+func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) (string, error) {
 	name, err := directory.CleanName(name, "device")
 	if err != nil {
-		return err
+		return "", err
 	}
 	n, err := tx.Exec(ctx, `
 		update `+deviceTable(id)+` set name = $1
@@ -91,7 +92,7 @@ func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) erro
 	if err == nil && n == 0 {
 		err = ErrDeviceGone
 	}
-	return err
+	return name, err
 }
 
 // RemoveDevice removes one of the user's devices. Whether the last may go is the

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -33,6 +34,7 @@ const (
 	longestCredential = 1023 // bytes of a credential id (WebAuthn L3 §7.1 step 25)
 	// LongestResponse is how many bytes of an authenticator's answer are read.
 	LongestResponse = 32 << 10
+	longestReason   = 500 // bytes of a refusal that go to the log
 )
 
 // Passkey is a WebAuthn credential of a user.
@@ -70,6 +72,10 @@ const (
 // A ceremony's state is sealed and given to the browser, so that a page which
 // offers a passkey writes nothing; the first answer, right or wrong, inserts the
 // hash of its challenge into replays, which no second one can (decision 0026).
+//
+// An answer is checked first, outside any transaction, and used afterwards: Open,
+// then FinishRegistration or FinishAssertion, then End in the transaction that
+// keeps what came of it.
 type Passkeys struct {
 	party *webauthn.WebAuthn
 	box   secret.Box
@@ -91,52 +97,66 @@ func NewPasskeys(sealing secret.Ring, id, name string, origins ...string) (*Pass
 	return &Passkeys{party, secret.NewBox(sealing, "passkey ceremonies")}, nil
 }
 
-// open is a ceremony that waits for its answer.
-type open struct {
+// Opened is a ceremony whose answer has arrived.
+type Opened struct {
+	ceremony Ceremony
+	session  webauthn.SessionData
+	owner    Owner // whose second step it is; zero in the other ceremonies
+	ends     time.Time
+}
+
+// sealed is what the browser keeps of a ceremony.
+type sealed struct {
 	Ceremony Ceremony             `json:"ceremony"`
 	BoundTo  string               `json:"bound_to"`
+	Owner    Owner                `json:"owner,omitzero"`
 	Ends     time.Time            `json:"ends"`
 	Session  webauthn.SessionData `json:"session"`
 }
 
-func (p *Passkeys) seal(c Ceremony, boundTo string, s *webauthn.SessionData, now time.Time) (string, error) {
-	plain, err := json.Marshal(open{c, boundTo, now.Add(CeremonyLifetime), *s})
+// sealFor is what a ceremony is sealed for.
+const sealFor = "ceremony"
+
+func (p *Passkeys) seal(c Ceremony, boundTo string, o Owner, s *webauthn.SessionData, now time.Time) (string, error) {
+	plain, err := json.Marshal(sealed{c, boundTo, o, now.Add(CeremonyLifetime), *s})
 	if err != nil {
 		return "", err
 	}
-	return p.box.Seal(plain, "ceremony"), nil
+	return p.box.Seal(plain, sealFor), nil
 }
 
-// Claim ends a ceremony, whatever its answer is worth: of many answers one goes
-// on. It is a transaction of its own, so that a refusal does not undo it.
-func (p *Passkeys) Claim(ctx context.Context, d *db.DB, sealed string, c Ceremony, boundTo string) (Claimed, error) {
-	plain, err := p.box.Open(sealed, "ceremony")
+// Open reads what a browser kept of a ceremony; ErrCeremonyOver where it is none
+// of this kind, of this attempt or session, or none of now.
+func (p *Passkeys) Open(kept string, c Ceremony, boundTo string, now time.Time) (Opened, error) {
+	if p == nil {
+		return Opened{}, ErrCeremonyOver // an installation without a name
+	}
+	plain, err := p.box.Open(kept, sealFor)
 	if err != nil {
-		return Claimed{}, ErrCeremonyOver
+		return Opened{}, ErrCeremonyOver
 	}
-	var o open
+	var o sealed
 	if err := json.Unmarshal(plain, &o); err != nil {
-		return Claimed{}, ErrCeremonyOver
+		return Opened{}, err
 	}
-	if o.Ceremony != c || o.BoundTo != boundTo || !d.Now().Before(o.Ends) {
-		return Claimed{}, ErrCeremonyOver
+	if o.Ceremony != c || o.BoundTo != boundTo || !now.Before(o.Ends) {
+		return Opened{}, ErrCeremonyOver
 	}
-	first := false
-	err = d.Exec(ctx, func(func(...any) error) error {
-		first = true
-		return nil
-	}, `
+	return Opened{o.Ceremony, o.Session, o.Owner, o.Ends}, nil
+}
+
+// End uses a ceremony up, whatever its answer is worth: of many answers one goes
+// on, the others get ErrCeremonyOver. A refusal must commit what it ends.
+func (o Opened) End(ctx context.Context, tx *db.Tx) error {
+	n, err := tx.Exec(ctx, `
 		insert into replays (id, expires_at) values ($1, $2)
-		on conflict (id) do nothing
-		returning id`, base64.RawURLEncoding.EncodeToString(secret.MAC([]byte("challenge"), o.Session.Challenge)), db.Time(o.Ends))
-	if err == nil && !first {
+		on conflict (id) do nothing`,
+		base64.RawURLEncoding.EncodeToString(secret.MAC([]byte("challenge"), o.session.Challenge)), db.Time(o.ends))
+	if err == nil && n == 0 {
 		err = ErrCeremonyOver
 	}
-	return Claimed{o}, err
+	return err
 }
-
-// Claimed is a ceremony that this answer alone may end.
-type Claimed struct{ open open }
 
 // subject is a user as the library wants it.
 type subject struct {
@@ -164,7 +184,7 @@ func subjectOf(u directory.User, keys []Passkey) subject {
 
 // BeginRegistration makes the options for a new passkey of a user, as JSON for
 // the browser, and the sealed ceremony.
-func (p *Passkeys) BeginRegistration(ctx context.Context, r db.Reader, u directory.User, boundTo string, now time.Time) (options []byte, sealed string, err error) {
+func (p *Passkeys) BeginRegistration(ctx context.Context, r db.Reader, u directory.User, boundTo string, now time.Time) (options []byte, kept string, err error) {
 	keys, err := PasskeysOf(ctx, r, Owner{u.OrgID, u.ID})
 	if err != nil {
 		return nil, "", err
@@ -182,8 +202,8 @@ func (p *Passkeys) BeginRegistration(ctx context.Context, r db.Reader, u directo
 	if options, err = json.Marshal(creation.Response); err != nil {
 		return nil, "", err
 	}
-	sealed, err = p.seal(Registration, boundTo, session, now)
-	return options, sealed, err
+	kept, err = p.seal(Registration, boundTo, Owner{}, session, now)
+	return options, kept, err
 }
 
 // A NewPasskey is a registration that passed every check, for AddPasskey.
@@ -196,12 +216,15 @@ type NewPasskey struct {
 func (n NewPasskey) Verified() bool { return n.record.Flags.UserVerified }
 
 // FinishRegistration checks an authenticator's answer (WebAuthn L3 §7.1).
-func (p *Passkeys) FinishRegistration(c Claimed, response []byte) (NewPasskey, error) {
+func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, error) {
+	if err := tooLong(response); err != nil {
+		return NewPasskey{}, err
+	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
 	if err != nil {
 		return NewPasskey{}, refusedPasskey(err)
 	}
-	made, err := p.party.CreateCredential(subject{handle: c.open.Session.UserID}, c.open.Session, parsed)
+	made, err := p.party.CreateCredential(subject{handle: o.session.UserID}, o.session, parsed)
 	if err != nil {
 		return NewPasskey{}, refusedPasskey(err)
 	}
@@ -209,15 +232,26 @@ func (p *Passkeys) FinishRegistration(c Claimed, response []byte) (NewPasskey, e
 		return NewPasskey{}, refusedPasskey(fmt.Errorf("a credential id of %d bytes", len(made.ID)))
 	}
 	made.Attestation = webauthn.CredentialAttestation{} // nobody asks for it again
-	return NewPasskey{c.open.Session.UserID, *made}, nil
+	return NewPasskey{o.session.UserID, *made}, nil
 }
 
-// A refusal keeps what was wrong for the log, beside what the person is told.
+// refusedPasskey keeps what was wrong for the log, beside what the person is told.
 func refusedPasskey(why error) error {
 	if detail, ok := errors.AsType[*protocol.Error](why); ok {
 		why = fmt.Errorf("%s: %s (%s)", detail.Type, detail.Details, detail.DevInfo)
 	}
+	if text := why.Error(); len(text) > longestReason { // it quotes the answer
+		why = errors.New(strings.ToValidUTF8(text[:longestReason], "") + "…")
+	}
 	return &PasskeyRefusal{why}
+}
+
+// tooLong refuses an answer that no authenticator gives, before it is parsed.
+func tooLong(response []byte) error {
+	if len(response) > LongestResponse {
+		return refusedPasskey(fmt.Errorf("an answer of %d bytes", len(response)))
+	}
+	return nil
 }
 
 // PasskeyRefusal is an answer that failed a check.
@@ -251,7 +285,7 @@ func AddPasskey(ctx context.Context, tx *db.Tx, o Owner, n NewPasskey, name stri
 
 // BeginSecondStep makes the options for a user who is known, with the passkeys
 // that they have.
-func (p *Passkeys) BeginSecondStep(ctx context.Context, r db.Reader, u directory.User, boundTo string, now time.Time) (options []byte, sealed string, err error) {
+func (p *Passkeys) BeginSecondStep(ctx context.Context, r db.Reader, u directory.User, boundTo string, now time.Time) (options []byte, kept string, err error) {
 	keys, err := PasskeysOf(ctx, r, Owner{u.OrgID, u.ID})
 	if err != nil {
 		return nil, "", err
@@ -260,17 +294,21 @@ func (p *Passkeys) BeginSecondStep(ctx context.Context, r db.Reader, u directory
 		return nil, "", ErrPasskeyRefused
 	}
 	assertion, session, err := p.party.BeginLogin(subjectOf(u, keys))
-	return p.begun(SecondStep, assertion, session, boundTo, now, err)
+	if err == nil {
+		// Whose it is says the same in fewer bytes: the browser keeps them in a cookie.
+		session.UserID, session.AllowedCredentialIDs = nil, nil
+	}
+	return p.begun(SecondStep, Owner{u.OrgID, u.ID}, assertion, session, boundTo, now, err)
 }
 
 // BeginAlone makes the options for whoever it may be: the same for everybody, so
 // that they tell nothing (R-PSK-08).
-func (p *Passkeys) BeginAlone(boundTo string, now time.Time) (options []byte, sealed string, err error) {
+func (p *Passkeys) BeginAlone(boundTo string, now time.Time) (options []byte, kept string, err error) {
 	assertion, session, err := p.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
-	return p.begun(Alone, assertion, session, boundTo, now, err)
+	return p.begun(Alone, Owner{}, assertion, session, boundTo, now, err)
 }
 
-func (p *Passkeys) begun(c Ceremony, a *protocol.CredentialAssertion, s *webauthn.SessionData, boundTo string, now time.Time, err error) ([]byte, string, error) {
+func (p *Passkeys) begun(c Ceremony, o Owner, a *protocol.CredentialAssertion, s *webauthn.SessionData, boundTo string, now time.Time, err error) ([]byte, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("beginning an assertion: %w", err)
 	}
@@ -278,8 +316,8 @@ func (p *Passkeys) begun(c Ceremony, a *protocol.CredentialAssertion, s *webauth
 	if err != nil {
 		return nil, "", err
 	}
-	sealed, err := p.seal(c, boundTo, s, now)
-	return options, sealed, err
+	kept, err := p.seal(c, boundTo, o, s, now)
+	return options, kept, err
 }
 
 // Assertion is an answer that passed every check, for UsePasskey.
@@ -291,8 +329,12 @@ type Assertion struct {
 }
 
 // FinishAssertion checks an authenticator's answer (WebAuthn L3 §7.2): credential,
-// user handle, user, organization and relying party must all agree.
-func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, c Claimed, response []byte) (Assertion, error) {
+// user handle, user, organization and relying party must all agree. A refusal says
+// whose passkey it was, where anybody's.
+func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, o Opened, response []byte) (Assertion, error) {
+	if err := tooLong(response); err != nil {
+		return Assertion{}, err
+	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
 	if err != nil {
 		return Assertion{}, refusedPasskey(err)
@@ -301,40 +343,29 @@ func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, c Claimed, 
 	if err != nil {
 		return Assertion{}, err
 	}
+	refused := Assertion{Owner: key.owner}
 	who := subject{handle: key.handle, credentials: []webauthn.Credential{key.record}}
-	session := c.open.Session
 	var after *webauthn.Credential
-	if c.open.Ceremony == Alone {
-		_, after, err = p.party.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil }, session, parsed)
-	} else {
-		session.AllowedCredentialIDs = [][]byte{key.record.ID}
-		if !contains(c.open.Session.AllowedCredentialIDs, key.record.ID) {
-			return Assertion{}, refusedPasskey(errors.New("a passkey that was not asked for"))
-		}
+	switch {
+	case o.ceremony == Alone:
+		_, after, err = p.party.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil }, o.session, parsed)
+	case key.owner != o.owner:
+		err = errors.New("a passkey of somebody else")
+	default:
+		session := o.session
+		session.UserID, session.AllowedCredentialIDs = key.handle, [][]byte{key.record.ID}
 		after, err = p.party.ValidateLogin(who, session, parsed)
 	}
-	if err != nil {
-		return Assertion{}, refusedPasskey(err)
+	if err == nil && after.Authenticator.CloneWarning {
+		// A counter that once moved and went back (WebAuthn L3 §7.2 step 22).
+		err = errors.New("the signature counter went back: there may be a copy")
 	}
-	if after.Authenticator.CloneWarning {
-		// A counter that once moved and went back (WebAuthn L3 §7.2 step 22): refused.
-		return Assertion{}, &PasskeyRefusal{ErrCloned}
+	if err != nil {
+		return refused, refusedPasskey(err)
 	}
 	before := key.record.Authenticator.SignCount
 	key.record = *after
 	return Assertion{key, key.owner, parsed.Response.AuthenticatorData.Flags.HasUserVerified(), before}, nil
-}
-
-// ErrCloned says that a signature counter went back: there may be a copy.
-var ErrCloned = errors.New("the signature counter went back")
-
-func contains(all [][]byte, id []byte) bool {
-	for _, a := range all {
-		if string(a) == string(id) {
-			return true
-		}
-	}
-	return false
 }
 
 // UsePasskey notes that a passkey was used; false where it was removed, or used

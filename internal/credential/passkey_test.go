@@ -49,7 +49,7 @@ func TestAPasskeyIsMadeAndOpensInBothCeremonies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			claimed, err := c.Claim(t.Context(), c.d, sealed, Registration, "ses_1")
+			claimed, err := c.Open(sealed, Registration, "ses_1", c.d.Now())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -109,7 +109,7 @@ func RecoveryCodesLeft(ctx context.Context, r db.Reader, o Owner) (int, error) {
 }
 
 // foldRecovery makes one form of what was typed or pasted: no spaces or hyphens,
-// upper case, and the letters that Base32 leaves digits for.
+// upper case, digits of any script.
 func foldRecovery(typed string) string {
 	if len(typed) > 1000 {
 		return ""
@@ -118,12 +118,9 @@ func foldRecovery(typed string) string {
 		switch {
 		case unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || unicode.Is(unicode.Cf, r):
 			return -1
-		case r == '0':
-			return 'O'
-		case r == '1':
-			return 'I'
-		case r == '8':
-			return 'B'
+		case unicode.Is(unicode.Nd, r):
+			// The digits that Base32 leaves out are letters that were misread.
+			return rune("OI234567B9"[digitValue(r)])
 		}
 		return unicode.ToUpper(r)
 	}, norm.NFKC.String(typed))

@@ -87,8 +87,8 @@ func foldDigits(typed string) string {
 	return b.String()
 }
 
-// digitValue is the value of a decimal digit: Unicode keeps those of a script in
-// runs of ten, zero first (Unicode Standard §4.6).
+// digitValue is the value of a decimal digit, a rune of unicode.Nd: Unicode keeps
+// those of a script in runs of ten, zero first (Unicode Standard §4.6).
 func digitValue(r rune) byte {
 	for _, t := range unicode.Nd.R16 {
 		if rune(t.Lo) <= r && r <= rune(t.Hi) {
@@ -177,6 +177,8 @@ func (a *Authenticators) PendingApp(ctx context.Context, r db.Reader, o Owner, b
 // otpauth is the address that apps read from the QR code (the key URI format of
 // Google Authenticator, which all of them follow).
 func otpauth(issuer, account, seed string) string {
+	// A colon parts the two in the label, and neither may hold one.
+	issuer, account = strings.ReplaceAll(issuer, ":", " "), strings.ReplaceAll(account, ":", " ")
 	q := url.Values{"secret": {seed}, "issuer": {issuer}, "algorithm": {"SHA1"}, "digits": {"6"}, "period": {"30"}}
 	label := url.PathEscape(issuer) + ":" + url.PathEscape(account)
 	return "otpauth://totp/" + label + "?" + strings.ReplaceAll(q.Encode(), "+", "%20")

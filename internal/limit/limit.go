@@ -48,8 +48,9 @@ func (l *Limiter) Key(p Policy, parts ...string) Key {
 // Taken is the answer to a take.
 type Taken struct {
 	Allowed bool
-	Wait    time.Duration // how long until the next take, where refused
-	Crossed []string      // names of the policies whose free takes this one used up
+	Wait    time.Duration  // how long until the next take, where refused
+	Crossed []string       // names of the policies whose free takes this one used up
+	Counts  map[string]int // by name of a policy, this take included: of many at once each has a count of its own
 }
 
 // Take counts one try on every key, in one statement of its own, and says
@@ -71,7 +72,7 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 		args = append(args, k.id, k.policy.Free, k.policy.First.Microseconds(), k.policy.Most.Microseconds(),
 			db.Time(now), db.Time(now.Add(k.policy.Forget)))
 	}
-	taken := Taken{Allowed: true}
+	taken := Taken{Allowed: true, Counts: map[string]int{}}
 	err := d.Exec(ctx, func(scan func(...any) error) error {
 		var id string
 		var count int
@@ -81,6 +82,7 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 			return err
 		}
 		i := slices.IndexFunc(keys, func(k Key) bool { return k.id == id })
+		taken.Counts[keys[i].policy.Name] = count
 		switch {
 		case !allowed:
 			taken.Allowed = false
@@ -132,7 +134,8 @@ const (
 )
 
 // Release ends what a success proves was no guessing: the counts of clear start
-// anew, and the one take is given back to shared, which others count on too.
+// anew, and the one take is given back to shared, which others count on too. The
+// zero Key stands for none.
 func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
 	args := []any{shared.id}
 	var list strings.Builder

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/credential"
@@ -21,7 +22,7 @@ import (
 var ErrLastDevice = fault.New(fault.Conflict, "signin.last_device")
 
 // PerEnrolment limits wrong codes while an app is enrolled.
-var PerEnrolment = limit.Policy{Name: "enrolment", Free: 10, First: PerSecondStep.First, Most: PerSecondStep.Most, Forget: PerSecondStep.Forget}
+var PerEnrolment = limit.Policy{Name: "enrolment", Free: 10, First: time.Second, Most: 15 * time.Minute, Forget: 24 * time.Hour}
 
 // Enroller is who enrols: an attempt at the step EnrolFactor, or a session.
 type Enroller struct {
@@ -134,11 +135,17 @@ func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, devic
 	if err != nil {
 		return credential.NewPasskey{}, "", err
 	}
-	claimed, err := s.Passkeys.Claim(ctx, s.DB, ceremony, credential.Registration, e.BoundTo)
+	opened, err := s.Passkeys.Open(ceremony, credential.Registration, e.BoundTo, s.DB.Now())
+	if err == nil {
+		err = s.DB.Update(ctx, func(tx *db.Tx) error { return opened.End(ctx, tx) })
+	}
 	if err != nil {
 		return credential.NewPasskey{}, "", err
 	}
-	made, err := s.Passkeys.FinishRegistration(claimed, response)
+	made, err := s.Passkeys.FinishRegistration(opened, response)
+	if err != nil {
+		s.Log.WarnContext(ctx, "passkey not made", "organization", string(e.User.OrgID), "user", string(e.User.ID), "error", err.Error())
+	}
 	return made, name, err
 }
 
@@ -207,12 +214,13 @@ func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device 
 		if err != nil {
 			return err
 		}
-		if err := credential.RenameDevice(ctx, tx, e.owner(), id, device); err != nil {
+		renamed, err := credential.RenameDevice(ctx, tx, e.owner(), id, device)
+		if err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{
 			OrgID: string(v.User.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name, Action: "device.renamed", Target: id,
-			Before: audit.Fields{"name": factors.NameOf(id)}, After: audit.Fields{"name": device},
+			Before: audit.Fields{"name": factors.NameOf(id)}, After: audit.Fields{"name": renamed},
 		})
 	})
 }

@@ -92,11 +92,16 @@ func Next(a Attempt, now time.Time) Step {
 		return Identify
 	case a.Fresh > 0 && a.Owns.Any():
 		// Step-up asks for the strongest factor that the user has; the session
-		// that it raises has the first already.
-		if second {
-			return Done
+		// that it raises has the first already. A passkey that did not verify its
+		// user shows only that somebody is near it (R-PSK-03): it needs the
+		// password beside it.
+		switch {
+		case !second:
+			return ProveSecond
+		case !proved(App, VerifiedPasskey, Recovery, Password):
+			return ProveFirst
 		}
-		return ProveSecond
+		return Done
 	case !proved(Password) && proved(Reset):
 		if a.Owns.Any() && !second {
 			return ProveSecond

@@ -40,6 +40,8 @@ func TestWalkOverEveryState(t *testing.T) {
 		stepUp := a.Fresh > 0
 		second := counts[App] || counts[Passkey] || counts[VerifiedPasskey] || counts[Recovery]
 		first := counts[Password] || counts[VerifiedPasskey] && a.Passwordless && a.Owns.Passkey
+		// A touch of a key that verifies nobody is not enough to raise a session (R-PSK-03).
+		raises := counts[App] || counts[VerifiedPasskey] || counts[Recovery] || counts[Passkey] && counts[Password]
 		known := a.UserID != ""
 		switch step {
 		case Identify:
@@ -51,7 +53,7 @@ func TestWalkOverEveryState(t *testing.T) {
 				wrong("a credential is created only by who holds an invitation and is nobody yet")
 			}
 		case ProveFirst:
-			if !known || first || counts[Reset] || stepUp && owns {
+			if !known || first && !(stepUp && owns) || stepUp && owns && (!second || raises) || counts[Reset] && !(stepUp && owns) {
 				wrong("asks for a first factor that is proved, or in place of a stronger one")
 			}
 		case ProveSecond:
@@ -72,6 +74,8 @@ func TestWalkOverEveryState(t *testing.T) {
 				wrong("done with nobody")
 			case owns && !second:
 				wrong("done without the second step that the user has")
+			case stepUp && owns && !raises:
+				wrong("a passkey that did not verify its user raises a session alone")
 			case !first && !(stepUp && owns):
 				wrong("done without a first factor")
 			case !owns && a.Required:

@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"parvis/internal/audit"
@@ -17,16 +16,18 @@ import (
 )
 
 // The limiters of second steps: one count per user across factors, attempts and
-// networks, which proving the first factor again does not clear (R-MFA-04).
+// networks, which proving the first factor again does not clear (R-MFA-04). Its
+// longest wait leaves a guesser fewer than 30 codes a day, of which three in a
+// million are right at once: less than 1 in 10,000 (MFA-4).
 var (
-	PerSecondStep = limit.Policy{Name: "second-step", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: 24 * time.Hour}
-	// PerSecondStepTold is when the person is told: at the tenth.
-	PerSecondStepTold = limit.Policy{Name: "second-step-told", Free: 10, First: time.Second, Most: time.Second, Forget: 24 * time.Hour}
+	PerSecondStep     = limit.Policy{Name: "second-step", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
 	PerNetworkPasskey = limit.Policy{Name: "passkey-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
-// ErrSecondFailed says that a second step was not right. Which kind was tried
-// decides the field.
+// TellGuessedAt is which wrong second step in a row the person is told of.
+const TellGuessedAt = 10
+
+// The faults of a second step that was not right, for the field of its kind.
 var (
 	ErrCodeFailed     = fault.Field("code", "signin.code_failed")
 	ErrRecoveryFailed = fault.Field("recovery_code", "signin.recovery_failed")
@@ -51,21 +52,19 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if Next(p.Attempt, s.DB.Now()) != ProveSecond {
 		return Opened{}, ErrAttemptGone
 	}
-	counted := []limit.Key{
-		s.Limits.Key(PerSecondStep, string(p.Attempt.OrgID), string(p.Attempt.UserID)),
-		s.Limits.Key(PerSecondStepTold, string(p.Attempt.OrgID), string(p.Attempt.UserID)),
-	}
-	taken, err := s.take(ctx, counted...)
+	counted := s.Limits.Key(PerSecondStep, string(p.Attempt.OrgID), string(p.Attempt.UserID))
+	taken, err := s.take(ctx, counted)
 	if err != nil {
 		return Opened{}, err
 	}
-	prove, err := s.secondProof(ctx, p)
-	if err != nil && !errors.Is(err, credential.ErrPasskeyRefused) && !errors.Is(err, credential.ErrCeremonyOver) {
+	method, use, err := s.secondProof(ctx, p)
+	if err != nil {
 		return Opened{}, err
 	}
-	refusal := err
 	var opened Opened
-	txErr := s.DB.Update(ctx, func(tx *db.Tx) error {
+	var refusal error // returned after the commit: it keeps its count, and ends its ceremony
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		refusal = nil
 		a, err := s.Load(ctx, tx, p.Browser, p.Attempt.ID, tx.Now())
 		if err != nil {
 			return err
@@ -77,98 +76,98 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		if err != nil {
 			return err
 		}
-		if prove.use != nil {
-			refusal = prove.otherwise
-			right, err := prove.use(tx, who)
-			if err != nil {
-				return err
-			}
-			if right {
-				refusal = nil
-			}
+		err = use(tx, who)
+		if _, shown := errors.AsType[*fault.Error](err); shown {
+			refusal = err
+			return s.recordSecondRefusal(ctx, tx, who, method, taken, refusal)
 		}
-		if refusal != nil {
-			return s.recordSecondRefusal(ctx, tx, who, prove.method, taken, refusal)
+		if err != nil {
+			return err
 		}
-		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{prove.method, tx.Now()})
+		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{method, tx.Now()})
 		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who)
 		return err
 	})
-	if txErr != nil {
-		return Opened{}, txErr
+	if err == nil {
+		err = refusal
 	}
-	if refusal != nil {
-		return Opened{}, refusal
+	if err != nil {
+		return Opened{}, err
 	}
-	if err := limit.Release(ctx, s.DB, counted[0], counted...); err != nil {
+	if err := limit.Release(ctx, s.DB, limit.Key{}, counted); err != nil {
 		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
 	}
 	return opened, nil
 }
 
-// aProof is how a second step is used up in the transaction that goes on.
-type aProof struct {
-	method    Method
-	otherwise error // what is said where use finds it wrong
-	use       func(tx *db.Tx, who directory.Candidate) (bool, error)
-}
-
-// secondProof does what belongs outside a transaction: hashes, and signatures.
-func (s *Service) secondProof(ctx context.Context, p SecondProof) (aProof, error) {
-	switch o := p.Attempt.owner(); {
+// secondProof does what belongs outside a transaction: hashes, and signatures. What
+// it returns is for the transaction that goes on: it uses the proof up, or answers
+// with the fault that refuses it.
+func (s *Service) secondProof(ctx context.Context, p SecondProof) (Method, func(*db.Tx, directory.Candidate) error, error) {
+	switch {
 	case p.Ceremony != "":
-		proof := aProof{method: Passkey, otherwise: credential.ErrPasskeyRefused}
-		claimed, err := s.Passkeys.Claim(ctx, s.DB, p.Ceremony, credential.SecondStep, p.Attempt.ID)
-		if err != nil {
-			return proof, err
-		}
-		assertion, err := s.Passkeys.FinishAssertion(ctx, s.DB, claimed, p.Response)
-		if err != nil {
-			return proof, err
-		}
-		if assertion.Verified {
-			proof.method = VerifiedPasskey
-		}
-		proof.use = func(tx *db.Tx, _ directory.Candidate) (bool, error) {
-			if assertion.Owner != o {
-				return false, nil
-			}
-			return credential.UsePasskey(ctx, tx, assertion)
-		}
-		return proof, nil
+		return s.passkeyProof(ctx, p)
 	case p.Recovery != "":
-		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Device), o, p.Recovery)
-		return aProof{Recovery, ErrRecoveryFailed, func(tx *db.Tx, who directory.Candidate) (bool, error) {
+		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Device), p.Attempt.owner(), p.Recovery)
+		return Recovery, func(tx *db.Tx, who directory.Candidate) error {
 			left, right, err := credential.UseRecoveryCode(ctx, tx, verdict)
-			if err != nil || !right {
-				return false, err
+			if err == nil && !right {
+				err = ErrRecoveryFailed
 			}
-			return true, s.tellRecoveryUsed(ctx, tx, who, left)
-		}}, err
+			if err != nil {
+				return err
+			}
+			return s.tellRecoveryUsed(ctx, tx, who, left)
+		}, err
 	default:
-		return aProof{App, ErrCodeFailed, func(tx *db.Tx, who directory.Candidate) (bool, error) {
+		return App, func(tx *db.Tx, who directory.Candidate) error {
 			rules, err := SecondStepRulesOf(ctx, tx, who.User.OrgID)
 			if err != nil {
-				return false, err
+				return err
 			}
-			_, right, err := s.Authenticators.VerifyCode(ctx, tx, o, p.Code, int64(rules.Tolerance))
-			return right, err
-		}}, nil
+			_, right, err := s.Authenticators.VerifyCode(ctx, tx, p.Attempt.owner(), p.Code, int64(rules.Tolerance))
+			if err == nil && !right {
+				err = ErrCodeFailed
+			}
+			return err
+		}, nil
 	}
+}
+
+func (s *Service) passkeyProof(ctx context.Context, p SecondProof) (Method, func(*db.Tx, directory.Candidate) error, error) {
+	ceremony, over := s.Passkeys.Open(p.Ceremony, credential.SecondStep, p.Attempt.ID, s.DB.Now())
+	if over != nil {
+		return Passkey, func(*db.Tx, directory.Candidate) error { return over }, nil
+	}
+	assertion, refused := s.Passkeys.FinishAssertion(ctx, s.DB, ceremony, p.Response)
+	if refused != nil && !errors.Is(refused, credential.ErrPasskeyRefused) {
+		return Passkey, nil, refused
+	}
+	method := Passkey
+	if assertion.Verified {
+		method = VerifiedPasskey
+	}
+	return method, func(tx *db.Tx, who directory.Candidate) error {
+		if err := ceremony.End(ctx, tx); err != nil {
+			return err
+		}
+		if refused != nil {
+			return refused
+		}
+		used, err := credential.UsePasskey(ctx, tx, assertion)
+		if err == nil && !used {
+			err = credential.ErrPasskeyRefused
+		}
+		return err
+	}, nil
 }
 
 func (s *Service) recordSecondRefusal(ctx context.Context, tx *db.Tx, who directory.Candidate, m Method, taken limit.Taken, why error) error {
-	e := audit.Event{
-		OrgID: string(who.User.OrgID), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
-		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"method": m},
-	}
-	if refusal, ok := errors.AsType[*credential.PasskeyRefusal](why); ok {
-		e.After["reason"] = refusal.Why.Error()
-	}
-	if slices.Contains(taken.Crossed, PerSecondStep.Name) {
+	e := refusedEvent(who, m, why)
+	if len(taken.Crossed) > 0 {
 		e.After["slowed"] = taken.Crossed
 	}
-	if slices.Contains(taken.Crossed, PerSecondStepTold.Name) {
+	if taken.Counts[PerSecondStep.Name] == TellGuessedAt {
 		if err := s.tellSecondGuessed(ctx, tx, who); err != nil {
 			return err
 		}
@@ -183,7 +182,7 @@ func (s *Service) tellSecondGuessed(ctx context.Context, tx *db.Tx, who director
 	}
 	origin := audit.OriginOf(ctx)
 	return s.tell(ctx, tx, who.User, mail.SecondStepGuessedParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), Count: PerSecondStepTold.Free,
+		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), Count: TellGuessedAt,
 		Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
 	})
 }
@@ -222,23 +221,33 @@ func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 	if _, err := s.take(ctx, s.Limits.Key(PerNetworkPasskey, network(ctx))); err != nil {
 		return Opened{}, err
 	}
-	claimed, err := s.Passkeys.Claim(ctx, s.DB, p.Ceremony, credential.Alone, p.Attempt.ID)
+	ceremony, err := s.Passkeys.Open(p.Ceremony, credential.Alone, p.Attempt.ID, s.DB.Now())
 	if err != nil {
 		return Opened{}, err
 	}
-	assertion, refused := s.Passkeys.FinishAssertion(ctx, s.DB, claimed, p.Response)
+	assertion, refused := s.Passkeys.FinishAssertion(ctx, s.DB, ceremony, p.Response)
 	if refused != nil && !errors.Is(refused, credential.ErrPasskeyRefused) {
 		return Opened{}, refused
 	}
 	var opened Opened
+	var refusal error // returned after the commit: it ends its ceremony
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
-		opened = Opened{}
-		who, found, err := s.passkeyHolder(ctx, tx, p, assertion, refused)
+		who, err := holder(ctx, tx, assertion.Owner)
 		if err != nil {
 			return err
 		}
-		if !found {
-			return audit.Record(ctx, tx, s.passkeyRefusal(assertion, refused))
+		refusal = ceremony.End(ctx, tx)
+		if refusal == nil {
+			refusal = refused
+		}
+		if refusal == nil {
+			refusal = usePasskeyAlone(ctx, tx, p, assertion, who)
+		}
+		if _, shown := errors.AsType[*fault.Error](refusal); shown {
+			return audit.Record(ctx, tx, refusedEvent(who, VerifiedPasskey, refusal))
+		}
+		if refusal != nil {
+			return refusal
 		}
 		a := p.Attempt
 		a.OrgID, a.UserID, a.Generation = who.User.OrgID, who.User.ID, who.User.Generation
@@ -249,52 +258,65 @@ func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who)
 		return err
 	})
-	if err == nil && opened.User.ID == "" {
-		err = credential.ErrPasskeyRefused
-	}
-	return opened, err
-}
-
-// passkeyHolder is whose passkey was shown, if it opens where it was shown: an
-// active user of an open organization, of the one that the page is of.
-func (s *Service) passkeyHolder(ctx context.Context, tx *db.Tx, p PasskeyProof, a credential.Assertion, refused error) (directory.Candidate, bool, error) {
-	if refused != nil || !a.Verified {
-		return directory.Candidate{}, false, nil
-	}
-	user, err := directory.UserByID(ctx, tx, a.Owner.OrgID, a.Owner.UserID)
-	if errors.Is(err, directory.ErrNotFound) {
-		return directory.Candidate{}, false, nil
+	if err == nil {
+		err = refusal
 	}
 	if err != nil {
-		return directory.Candidate{}, false, err
+		return Opened{}, err
+	}
+	return opened, nil
+}
+
+// holder is who owns a passkey; zero where nobody does any more.
+func holder(ctx context.Context, tx *db.Tx, o credential.Owner) (directory.Candidate, error) {
+	user, err := directory.UserByID(ctx, tx, o.OrgID, o.UserID)
+	if errors.Is(err, directory.ErrNotFound) {
+		return directory.Candidate{}, nil
+	}
+	if err != nil {
+		return directory.Candidate{}, err
 	}
 	org, err := directory.OrganizationByID(ctx, tx, user.OrgID)
-	if err != nil {
-		return directory.Candidate{}, false, err
-	}
-	if !user.DeactivatedAt.IsZero() || !org.SuspendedAt.IsZero() ||
-		p.Attempt.OrgID != "" && p.Attempt.OrgID != org.ID || p.Attempt.UserID != "" && p.Attempt.UserID != user.ID {
-		return directory.Candidate{}, false, nil
-	}
-	if p.Organization != "" {
-		named, err := directory.OrganizationByName(ctx, tx, p.Organization)
-		if errors.Is(err, directory.ErrNotFound) || err == nil && named.ID != org.ID {
-			return directory.Candidate{}, false, nil
-		}
-		if err != nil {
-			return directory.Candidate{}, false, err
-		}
-	}
-	used, err := credential.UsePasskey(ctx, tx, a)
-	return directory.Candidate{User: user, Organization: org}, used, err
+	return directory.Candidate{User: user, Organization: org}, err
 }
 
-func (s *Service) passkeyRefusal(a credential.Assertion, refused error) audit.Event {
-	e := audit.Event{
-		OrgID: string(a.Owner.OrgID), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
-		Target: string(a.Owner.UserID), After: audit.Fields{"method": VerifiedPasskey},
+// usePasskeyAlone uses a passkey if it opens where it was shown: that of an active
+// user of an open organization, of the one that the page and the attempt are of.
+func usePasskeyAlone(ctx context.Context, tx *db.Tx, p PasskeyProof, a credential.Assertion, who directory.Candidate) error {
+	refuse := func(why string) error { return &credential.PasskeyRefusal{Why: errors.New(why)} }
+	var named directory.Organization
+	var err error
+	if p.Organization != "" {
+		if named, err = directory.OrganizationByName(ctx, tx, p.Organization); err != nil && !errors.Is(err, directory.ErrNotFound) {
+			return err
+		}
 	}
-	if refusal, ok := errors.AsType[*credential.PasskeyRefusal](refused); ok {
+	switch {
+	case !a.Verified:
+		return refuse("the user was not verified")
+	case who.User.ID == "" || !who.User.DeactivatedAt.IsZero():
+		return refuse("the user is not active")
+	case !who.Organization.SuspendedAt.IsZero():
+		return refuse("the organization is suspended")
+	case p.Organization != "" && named.ID != who.Organization.ID, p.Attempt.OrgID != "" && p.Attempt.OrgID != who.Organization.ID:
+		return refuse("a passkey of another organization")
+	case p.Attempt.UserID != "" && p.Attempt.UserID != who.User.ID:
+		return refuse("a passkey of somebody else")
+	}
+	used, err := credential.UsePasskey(ctx, tx, a)
+	if err == nil && !used {
+		err = refuse("it was removed or used in between")
+	}
+	return err
+}
+
+// refusedEvent is what the audit log keeps of a proof that was refused.
+func refusedEvent(who directory.Candidate, m Method, why error) audit.Event {
+	e := audit.Event{
+		OrgID: string(who.User.OrgID), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
+		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"method": m},
+	}
+	if refusal, ok := errors.AsType[*credential.PasskeyRefusal](why); ok {
 		e.After["reason"] = refusal.Why.Error()
 	}
 	return e

@@ -50,7 +50,7 @@ var (
 // Policies lists every limiter of this package.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
 	PerAddressAsked, PerNetworkAsked, InTotalAsked,
-	PerSecondStep, PerSecondStepTold, PerEnrolment, PerNetworkPasskey, PerUserEmail}
+	PerSecondStep, PerEnrolment, PerNetworkPasskey, PerUserEmail}
 
 // Service proves factors and ends attempts.
 type Service struct {
