@@ -81,6 +81,9 @@ func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (Candidate
 			return Candidate{}, err
 		}
 		if err == nil {
+			if err := recordEmail(ctx, tx, who.User, user, user.ID); err != nil {
+				return Candidate{}, err
+			}
 			who.User = user
 		}
 	}
