@@ -35,14 +35,18 @@ type passwordRulesPage struct {
 
 // classField is a kind of character that classic rules may ask for.
 type classField struct {
-	Field, Key string
-	Wanted     bool
+	Field   string
+	Key     string // of its line in the form
+	Setting string // of its line among changes
+	Wanted  bool
 }
 
 func classFields(r credential.Rules) []classField {
 	return []classField{
-		{"digit", "credential.rule.digit", r.Digit}, {"lower_case", "credential.rule.lower_case", r.LowerCase},
-		{"upper_case", "credential.rule.upper_case", r.UpperCase}, {"special", "credential.rule.special", r.Special},
+		{"digit", "credential.rule.digit", "audit.field.digit", r.Digit},
+		{"lower_case", "credential.rule.lower_case", "audit.field.lower_case", r.LowerCase},
+		{"upper_case", "credential.rule.upper_case", "audit.field.upper_case", r.UpperCase},
+		{"special", "credential.rule.special", "audit.field.special", r.Special},
 	}
 }
 
@@ -213,11 +217,14 @@ func reviewOf(ctx context.Context, tx *db.Tx, v *page.Viewer, now, then credenti
 		ruleChange{Effect: "console.password.effect.maximum_raised"},
 		ruleChange{Effect: "console.password.effect.maximum_lowered", Strength: weaker})
 	for i, class := range classFields(then) {
+		if then.Preset == credential.PresetModern {
+			break // the preset's own line says that none is asked for
+		}
 		switch was := classFields(now)[i].Wanted; {
 		case class.Wanted && !was:
-			r.Changes = append(r.Changes, ruleChange{Setting: class.Key, Effect: "console.password.effect.class_added"})
+			r.Changes = append(r.Changes, ruleChange{Setting: class.Setting, Effect: "console.password.effect.class_added"})
 		case was && !class.Wanted:
-			r.Changes = append(r.Changes, ruleChange{Setting: class.Key, Effect: "console.password.effect.class_dropped"})
+			r.Changes = append(r.Changes, ruleChange{Setting: class.Setting, Effect: "console.password.effect.class_dropped"})
 		}
 	}
 	r.number("audit.field.history", now.History, then.History,

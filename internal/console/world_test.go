@@ -87,6 +87,8 @@ func (w *world) rows(t *testing.T, org directory.OrgID) string {
 		`select 'user', id, email, display_name, role, coalesce(deactivated_at, 0) from users where org_id = $1 order by id`,
 		`select 'invitation', id, email, display_name, role, coalesce(accepted_at, withdrawn_at, replaced_at, opened_at, 0) from invitations where org_id = $1 order by id`,
 		`select 'letter', id, recipient, kind, language, coalesce(sent_at, given_up_at, 0) from letters where org_id = $1 order by id`,
+		`select 'organization', id, short_name, display_name, contact, created_at from organizations where id = $1`,
+		`select 'image', id, content, '', '', created_at from images where org_id = $1 order by id`,
 		`select 'event', id, action, actor, target, at from audit_events where org_id = $1 order by id`,
 	} {
 		if err := w.DB.Rows(t.Context(), func(scan func(...any) error) error {

@@ -15,6 +15,10 @@ import (
 // somebody on a long leave needs to read a letter.
 const DisavowalLifetime = 60 * 24 * time.Hour
 
+// EmailDisavowalLifetime is how long a link works that brings an address back:
+// shorter, because an old mailbox may get another holder.
+const EmailDisavowalLifetime = 7 * 24 * time.Hour
+
 // ErrDisavowalDead is the answer for a link that was used, expired or never was.
 var ErrDisavowalDead = fault.New(fault.Gone, "directory.disavowal_dead")
 
@@ -22,12 +26,15 @@ var ErrDisavowalDead = fault.New(fault.Gone, "directory.disavowal_dead")
 // is the address that the user had before, where the letter tells of a change of
 // it, else empty: disowning changes it back.
 func NewDisavowal(ctx context.Context, tx *db.Tx, user User, email string) (secret.Token, error) {
-	token := secret.NewToken()
+	token, lifetime := secret.NewToken(), DisavowalLifetime
+	if email != "" {
+		lifetime = EmailDisavowalLifetime
+	}
 	_, err := tx.Exec(ctx, `
 		insert into disavowals (org_id, id, user_id, token_hash, email, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7)`,
 		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), db.Text(email),
-		db.Time(tx.Now()), db.Time(tx.Now().Add(DisavowalLifetime)))
+		db.Time(tx.Now()), db.Time(tx.Now().Add(lifetime)))
 	if err != nil {
 		return secret.Token{}, fmt.Errorf("inserting a disavowal of %s: %w", user.ID, err)
 	}
@@ -74,6 +81,9 @@ func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (Candidate
 			return Candidate{}, err
 		}
 		if err == nil {
+			if err := recordEmail(ctx, tx, who.User, user, user.ID); err != nil {
+				return Candidate{}, err
+			}
 			who.User = user
 		}
 	}

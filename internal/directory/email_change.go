@@ -216,10 +216,16 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token)
 	}); err != nil {
 		return Candidate{}, err
 	}
-	e := who.User.AsActor().event(who.User.OrgID, "user.email_changed")
-	e.Target, e.TargetName = string(who.User.ID), who.User.Name
-	e.Before, e.After = audit.Fields{"email": before.User.Email}, audit.Fields{"email": who.User.Email, "requested_by": change.RequestedBy}
-	return who, audit.Record(ctx, tx, e)
+	return who, recordEmail(ctx, tx, before.User, who.User, change.RequestedBy)
+}
+
+// recordEmail keeps that a user, who alone reads the letter with the link, has
+// another address, and who wanted it.
+func recordEmail(ctx context.Context, tx *db.Tx, before, now User, by UserID) error {
+	e := now.AsActor().event(now.OrgID, "user.email_changed")
+	e.Target, e.TargetName = string(now.ID), now.Name
+	e.Before, e.After = audit.Fields{"email": before.Email}, audit.Fields{"email": now.Email, "requested_by": by}
+	return audit.Record(ctx, tx, e)
 }
 
 func (c *EmailChanges) put(ctx context.Context, tx *db.Tx, to User, p mail.Parameters) (string, error) {

@@ -133,7 +133,8 @@ func (v *Visitor) readForm(fields Fields) error {
 
 // check refuses a field that the form has not, and what no field may hold.
 func (f Fields) check(name string, values []string) error {
-	if name != doField && name != languageField && !slices.Contains(f, name) {
+	ours := name == doField || name == languageField
+	if !ours && (!slices.Contains(f, name) || strings.HasPrefix(name, fileMark)) {
 		return errMalformed.With("Field", name)
 	}
 	if len(values) != 1 && !strings.HasSuffix(name, "[]") {

@@ -34,13 +34,13 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 	}
 	owner, sealed := a.UserID, ""
 	var err error
-	if owner == "" && len(form) > 0 {
+	if owner == "" && form != nil {
 		owner, err = s.Sessions.LastUser(ctx, tx, b, a.OrgID)
 	}
 	if err != nil {
 		return Attempt{}, err
 	}
-	if owner != "" && len(form) > 0 {
+	if owner != "" && form != nil {
 		a.Return += "?typed=" + a.ID // the form's page asks for it there
 		sealed = s.forms.Seal([]byte(form.Encode()), formOf(a.ID, owner))
 	}

@@ -653,3 +653,39 @@ func TestWellKnownPageLeadsToThePasswordOfTheOrganizationUsedLast(t *testing.T) 
 		t.Errorf("after the sessions ended: %s", p.URL)
 	}
 }
+
+// The letter that told of a new address brings the old one back, unless somebody
+// else has it by now; the rest happens either way.
+func TestDisowningBringsAChangedAddressBack(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.Join(t, org, "taken@alpha.example", "Tom", directory.Member)
+	for old, back := range map[string]bool{"free@alpha.example": true, "taken@alpha.example": false} {
+		email := "new-" + old
+		b := s.Join(t, org, email, "Ana", directory.Member)
+		var link string
+		s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+			address, err := directory.ParseAddress(email)
+			if err != nil {
+				return err
+			}
+			found, err := directory.Candidates(ctx, tx, address, org.ID, 1)
+			if err != nil {
+				return err
+			}
+			token, err := directory.NewDisavowal(ctx, tx, found[0].User, old)
+			link = "/not-me/" + token.Reveal()
+			return err
+		})
+		if p := s.Browser(t).Get(link).Form("main").Submit(""); p.Status != 200 || at(b, "alpha") {
+			t.Errorf("%s: %d %s", old, p.Status, p.Text())
+		}
+		now := map[bool]string{true: old, false: email}[back]
+		if p := create(s.Browser(t).Get(resetLink(t, s, now)), another); p.URL.Path != "/o/alpha/home" {
+			t.Errorf("%s does not come back as %s: %d %s", old, now, p.Status, p.Text())
+		}
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", "taken@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("who has the address now: %d", p.Status)
+	}
+}
