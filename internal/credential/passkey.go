@@ -71,7 +71,7 @@ const (
 //
 // A ceremony's state is sealed and given to the browser, so that a page which
 // offers a passkey writes nothing; the first answer, right or wrong, inserts the
-// hash of its challenge into replays, which no second one can (decision 0026).
+// hash of its challenge into replays, which no second one can (decision 0028).
 //
 // An answer is checked first, outside any transaction, and used afterwards: Open,
 // then FinishRegistration or FinishAssertion, then End in the transaction that

@@ -48,7 +48,7 @@ func SecondStepRulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (S
 }
 
 // SetSecondStepRules changes them. They hold from the next step of every attempt
-// on; open sessions go on (decision 0026).
+// on; open sessions go on (decision 0028).
 func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, s SecondStepRules) error {
 	if err := actor.MaySetRules(org); err != nil {
 		return err
