@@ -204,7 +204,7 @@ func TestSES3WhatMustDieDiesAtOnceOnEveryNode(t *testing.T) {
 		},
 		"all of browser": func(b *idptest.Browser, _ string) { b.Get("/o/alpha/sign-out").Form("main").Submit("browser") },
 		"disowning":      func(b *idptest.Browser, _ string) { b.Get("/o/alpha/account/not-me").Form("main").Submit("") },
-		"deactivating": func(_ *idptest.Browser, email string) { standing(t, one, org.ID, email, directory.Deactivate) },
+		"deactivating":   func(_ *idptest.Browser, email string) { standing(t, one, org.ID, email, directory.Deactivate) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			email := strings.ReplaceAll(what, " ", "-") + "@alpha.example"
