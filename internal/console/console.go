@@ -57,6 +57,7 @@ func Mount(site *page.Site, invitations *directory.Invitations, resets *credenti
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization", organizationFields, s.showOrganization, s.saveOrganization)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization/logo", logoFields, s.showOrganization, s.saveLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/sessions", sessionRulesFields, s.showSessionRules, s.changeSessionRules)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit", s.auditLog)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit/{id}", s.auditEntry)
 }

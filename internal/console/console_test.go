@@ -43,6 +43,8 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/organization/logo": {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/rules/password":     readers,
 		"POST /o/{org}/admin/rules/password":    {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/rules/sessions":     readers,
+		"POST /o/{org}/admin/rules/sessions":    {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/audit":              auditors,
 		"GET /o/{org}/admin/audit/{id}":         auditors,
 	}
@@ -56,7 +58,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 			if slices.Contains(allowed[route], role) {
 				want = 200
 				if route == "POST /o/{org}/admin/people/invite" || strings.HasPrefix(route, "POST /o/{org}/admin/organization") ||
-					route == "POST /o/{org}/admin/people/{id}/email" {
+					route == "POST /o/{org}/admin/people/{id}/email" || route == "POST /o/{org}/admin/rules/sessions" {
 					want = 422 // nothing was typed
 				}
 				if route == "POST /o/{org}/admin/people/change" {

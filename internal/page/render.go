@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,18 +100,14 @@ func (f Frame) Asset(name string) (string, error) {
 // Viewer is who is signed in, or nil.
 func (f Frame) Viewer() *Viewer { return f.v.viewer }
 
-// Visits are who is signed in to this browser, for the switcher: one statement,
-// and none where nobody else is.
-func (f Frame) Visits() ([]session.Visit, error) {
+// Neighbours are who is signed in to this browser, for the switcher: one
+// statement, and none where nobody else is.
+func (f Frame) Neighbours() ([]session.Neighbour, error) {
 	w := f.v.viewer
 	if !w.Company {
-		return []session.Visit{w.Visit}, nil
+		return []session.Neighbour{{Organization: w.Organization.DisplayName, ShortName: w.Organization.ShortName, User: w.User.Name, Here: true}}, nil
 	}
-	all, err := f.v.Visits(f.v.R.Context())
-	slices.SortFunc(all, func(a, b session.Visit) int {
-		return strings.Compare(a.Organization.DisplayName, b.Organization.DisplayName)
-	})
-	return all, err
+	return f.v.site.Sessions.Neighbours(f.v.R.Context(), f.v.site.DB, w.Visit, f.v.site.DB.Now())
 }
 
 // shortIdle is how long a rest may be for a page to warn of its end: whoever

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"parvis/internal/db"
@@ -77,26 +79,24 @@ func (s *Session) targets() []any {
 		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SecondAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent)
 }
 
-// judge says what a token opens that found this row.
-func (d *Door) judge(w visitRow, token secret.Token, now time.Time) (Visit, Found) {
-	v := w.Visit
-	v.Browser = w.browser.browser(token, now)
+// judge says what a token opens that found this row's browser.
+func (d *Door) judge(w *visitRow, now time.Time) Found {
 	var set Rules
 	if w.idle != nil {
 		set = Rules{time.Duration(*w.idle) * time.Microsecond, time.Duration(*w.absolute) * time.Microsecond}
 	}
-	v.Rules = d.effective(set)
+	w.Rules = d.effective(set)
 	switch {
-	case v.Browser.copied:
-		return v, Stolen
-	case v.Browser.Superseded && !v.Session.StartedAt.Before(v.Browser.RotatedAt):
+	case w.Browser.copied:
+		return Stolen
+	case w.Browser.Superseded && !w.Session.StartedAt.Before(w.Browser.RotatedAt):
 		// Issued together with the token that superseded this one: whoever
 		// planted this one must not get what came after (SES-1).
-		return Visit{}, Nothing
-	case v.over(now):
-		return v, Nothing
+		return Nothing
+	case w.over(now):
+		return Nothing
 	}
-	return v, Open
+	return Open
 }
 
 // Find asks, in one statement, whose door a cookie opens in an organization.
@@ -116,8 +116,12 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 	if err != nil || !found {
 		return Visit{}, Nothing, err
 	}
-	v, what := d.judge(w, token, now)
-	return v, what, nil
+	w.Browser = w.browser.browser(token, now)
+	what := d.judge(&w, now)
+	if what == Nothing {
+		return Visit{}, Nothing, nil
+	}
+	return w.Visit, what, nil
 }
 
 // Visits lists every open session of a browser, the one used last first: who
@@ -132,11 +136,13 @@ func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now 
 		if err := scan(w.targets()...); err != nil {
 			return err
 		}
-		switch v, what := d.judge(w, token, now); what {
+		w.Browser = w.browser.browser(token, now)
+		switch d.judge(&w, now) {
 		case Open:
-			open = append(open, v)
+			open = append(open, w.Visit)
 		case Stolen:
-			stolen = &v
+			stolen = &w.Visit
+		case Nothing:
 		}
 		return nil
 	}, `
@@ -149,6 +155,41 @@ func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now 
 		return nil, nil, fmt.Errorf("listing the sessions of a browser: %w", err)
 	}
 	return open, stolen, nil
+}
+
+// A Neighbour is an open session of a browser as its others may see it: who is
+// signed in where, and nothing else.
+type Neighbour struct {
+	Organization, ShortName, User string
+	Here                          bool // the visit's own
+}
+
+// Neighbours lists the open sessions of the visit's browser for the top of a page,
+// by the organizations' names. It reads no more than it shows, because it is read
+// with every page where several are open.
+func (d *Door) Neighbours(ctx context.Context, r db.Reader, v Visit, now time.Time) ([]Neighbour, error) {
+	var open []Neighbour
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var w visitRow
+		s := &w.Session
+		if err := scan(&s.ID, (*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), &w.idle, &w.absolute,
+			&w.Organization.DisplayName, &w.Organization.ShortName, &w.User.Name); err != nil {
+			return err
+		}
+		w.Browser = v.Browser
+		if d.judge(&w, now) == Open {
+			open = append(open, Neighbour{w.Organization.DisplayName, w.Organization.ShortName, w.User.Name, s.ID == v.Session.ID})
+		}
+		return nil
+	}, `
+		select s.id, s.started_at, s.seen_at, q.idle, q.absolute, o.display_name, o.short_name, u.display_name
+		from sessions s`+visitJoins+`
+		where s.browser_id = $1 and s.ended_at is null`, v.Browser.ID)
+	if err != nil {
+		return nil, fmt.Errorf("listing the neighbours of session %s: %w", v.Session.ID, err)
+	}
+	slices.SortFunc(open, func(a, b Neighbour) int { return strings.Compare(a.Organization, b.Organization) })
+	return open, nil
 }
 
 // Own lists the open sessions of the visit's user in every browser, the one used

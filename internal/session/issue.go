@@ -68,6 +68,9 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	if err != nil {
 		return Session{}, secret.Token{}, err
 	}
+	if err := d.thinOut(ctx, tx, user); err != nil {
+		return Session{}, secret.Token{}, err
+	}
 	origin := audit.OriginOf(ctx)
 	s := Session{
 		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Generation: user.Generation, Methods: strings.Join(methods, " "),
@@ -108,6 +111,28 @@ func (d *Door) makeRoom(ctx context.Context, tx *db.Tx, b Browser, org directory
 		}
 	}
 	return nil
+}
+
+// thinOut leaves room for one more session of a user.
+func (d *Door) thinOut(ctx context.Context, tx *db.Tx, user directory.User) error {
+	n, err := tx.Exec(ctx, `
+		update sessions set ended_at = $1, end_reason = $2
+		where org_id = $3 and user_id = $4 and ended_at is null and (seen_at, id) <= (
+			select o.seen_at, o.id from sessions o
+			where o.org_id = $3 and o.user_id = $4 and o.ended_at is null
+			order by o.seen_at desc, o.id desc
+			limit 1 offset $5)`,
+		db.Time(tx.Now()), string(TooMany), string(user.OrgID), string(user.ID), PerUser-1)
+	if err != nil {
+		return fmt.Errorf("making room for a session of %s: %w", user.ID, err)
+	}
+	if n == 0 {
+		return nil
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(user.OrgID), Actor: audit.System, ActorName: audit.System, Action: "session.ended",
+		Target: string(user.ID), TargetName: user.Name, After: audit.Fields{"reason": TooMany, "sessions": n},
+	})
 }
 
 // Raise notes that a factor was proved again in the browser's open session of

@@ -35,8 +35,10 @@ const (
 	Superseded = 30 * time.Second
 	// Kept is how long ended sessions and their reasons are kept.
 	Kept = 30 * 24 * time.Hour
-	// PerBrowser is how many sessions a browser holds at most.
+	// PerBrowser is how many sessions a browser holds at most, and PerUser how
+	// many a user has open at most. One more ends the one unused longest.
 	PerBrowser = 10
+	PerUser    = 50
 )
 
 // Reason says why a session ended.
@@ -54,6 +56,7 @@ const (
 	Disowned        Reason = "disowned" // the person said 'this was not me'
 	Voided          Reason = "voided"   // the user was deactivated, deleted or made to begin anew
 	Crowded         Reason = "too many organizations in one browser"
+	TooMany         Reason = "too many sessions of one user"
 
 	EndedByAdministrator Reason = "ended by an administrator"
 )
@@ -98,7 +101,7 @@ type Visit struct {
 	Organization directory.Organization
 	Rules        Rules // that hold for this session
 
-	// Company tells that the browser may hold other sessions too: Visits knows.
+	// Company tells that the browser may hold other sessions too: Neighbours knows.
 	Company bool
 }
 

@@ -18,9 +18,22 @@ import (
 func BenchmarkPage(b *testing.B)  { benchmark(b, "/o/alpha/home", http.StatusOK) }
 func BenchmarkCheck(b *testing.B) { benchmark(b, "/o/alpha/admin", http.StatusSeeOther) }
 
-func benchmark(b *testing.B, path string, status int) {
+// The same with five users in one browser: the switcher costs a page one
+// statement more, and a check nothing.
+func BenchmarkPageAmongFive(b *testing.B) {
+	benchmark(b, "/o/alpha/home", http.StatusOK, "beta", "gamma", "delta", "epsilon")
+}
+func BenchmarkCheckAmongFive(b *testing.B) {
+	benchmark(b, "/o/alpha/admin", http.StatusSeeOther, "beta", "gamma", "delta", "epsilon")
+}
+
+func benchmark(b *testing.B, path string, status int, others ...string) {
 	s := idptest.Start(b)
 	in := s.Join(b, s.Organization(b, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Owner)
+	for _, name := range others {
+		link := s.Invite(b, s.Organization(b, "Works of "+name, name), "ana@alpha.example", "Ana", directory.Member)
+		in.Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+	}
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, s.URL+path, nil)
 	r.Header.Set("Cookie", "__Host-parvis="+in.Cookie("__Host-parvis"))
 	for b.Loop() {

@@ -345,6 +345,7 @@ create table sessions (
 -- A browser holds at most one session per organization.
 create unique index sessions_browser_id_org_id_uq on sessions (browser_id, org_id) where ended_at is null;
 create index sessions_org_id_user_id on sessions (org_id, user_id);
+create index sessions_open on sessions (org_id, user_id) where ended_at is null;
 create index sessions_ended_at on sessions (ended_at);
 
 create table attempts (

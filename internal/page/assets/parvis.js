@@ -105,16 +105,17 @@ for (const details of all('.switcher')) {
 }
 
 // A session that ends after a short rest says so a while before, and can be kept
-// open with all that was typed. Its other tabs hear of it. The page was asked for
-// at timeOrigin, so its end is never told too late.
-const idle = byID('idle');
+// open with all that was typed. Its other tabs hear of it. Time is counted from when
+// the page was asked for, so that its end is never told too late.
+const idle = document.querySelector('.idle');
 
 if (idle) {
   const [lasts, left, rest] = ['lasts', 'left', 'rest'].map((name) => Number(idle.dataset[name]));
   const { warning, final, over } = idle.dataset;
   const [text, said] = idle.querySelectorAll('p');
   const form = idle.querySelector('form');
-  const last = performance.timeOrigin + rest; // nobody moves this one
+  const began = Date.now() - performance.now();
+  const last = began + rest; // nobody moves this one
   const tabs = new BroadcastChannel(form.action);
   let end = 0;
   let step;
@@ -150,7 +151,7 @@ if (idle) {
     move(Math.min(asked + lasts, last));
     tabs.postMessage(end);
   });
-  move(Math.min(performance.timeOrigin + left, last));
+  move(Math.min(began + left, last));
   tabs.postMessage(end);
   setInterval(tick, Math.min(1000, lasts / 20));
 }

@@ -1,0 +1,82 @@
+package console
+
+import (
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/page"
+	"parvis/internal/session"
+)
+
+var sessionRulesFields = page.Fields{"idle", "absolute"}
+
+// What the page lists, within the bounds that session checks.
+var (
+	idleOffered = []time.Duration{
+		5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 4 * time.Hour, 8 * time.Hour,
+		24 * time.Hour, 3 * 24 * time.Hour, 7 * 24 * time.Hour, 20 * 24 * time.Hour,
+	}
+	absoluteOffered = []time.Duration{
+		time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
+		30 * 24 * time.Hour, 90 * 24 * time.Hour, 180 * 24 * time.Hour,
+	}
+)
+
+// sessionRulesPage is how long sessions of an organization stay open.
+type sessionRulesPage struct {
+	Now            session.Rules // in force
+	Idle, Absolute []time.Duration
+	Shown          session.Rules // what the review is about
+	Review         *session.Ends // whom it would meet; nil until it would meet somebody
+	MayChange      bool
+	Saved          bool
+}
+
+func (s *Server) showSessionRules(v *page.Viewer) error {
+	return s.renderSessionRules(v, session.Rules{}, nil)
+}
+
+func (s *Server) renderSessionRules(v *page.Viewer, shown session.Rules, review *session.Ends) error {
+	now, err := session.RulesOf(v.R.Context(), s.site.DB, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	p := sessionRulesPage{
+		Now: now, Idle: withOwn(idleOffered, now.Idle), Absolute: withOwn(absoluteOffered, now.Absolute),
+		Shown: shown, Review: review, MayChange: rules(v.User.Role), Saved: v.Just("saved"),
+	}
+	if !p.MayChange {
+		v.NoForm()
+	}
+	return v.Render("console-session-rules", p)
+}
+
+// changeSessionRules saves rules that end nobody's session at once. Others are
+// shown with whom they meet, and saved by the button there.
+func (s *Server) changeSessionRules(v *page.Viewer) error {
+	ctx := v.R.Context()
+	var r session.Rules
+	for field, into := range map[string]*time.Duration{"idle": &r.Idle, "absolute": &r.Absolute} {
+		if d, err := time.ParseDuration(v.Form.Get(field)); err == nil {
+			*into = d // what is no duration is out of bounds
+		}
+	}
+	if err := r.Check(); err != nil {
+		return err
+	}
+	if v.Form.Do() != "save" {
+		ends, err := s.site.Sessions.WouldEnd(ctx, s.site.DB, v.Visit, r, s.site.DB.Now())
+		if err != nil {
+			return err
+		}
+		if ends.Sessions > 0 {
+			return s.renderSessionRules(v, r, &ends)
+		}
+	}
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return session.SetRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/rules/sessions") + "?saved")
+}
