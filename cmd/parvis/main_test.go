@@ -30,6 +30,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/idptest"
 )
 
 // The test binary is also the program: scripts and tests run it as 'parvis'.
@@ -62,7 +63,7 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"serve": scriptServe, "end": scriptEnd, "visit": scriptVisit, "link": scriptLink, "newer": scriptNewer,
-					"certificate": scriptCertificate,
+					"certificate": scriptCertificate, "enrol": scriptEnrol,
 				},
 			})
 		})
@@ -223,6 +224,43 @@ func scriptVisit(ts *testscript.TestScript, neg bool, args []string) {
 	if fmt.Sprint(w.StatusCode) != args[0] {
 		ts.Fatalf("%s %s: status %d\n%s", method, w.Request.URL, w.StatusCode, body)
 	}
+}
+
+// enrol goes on where visit ended, at the page that asks for a first second step,
+// with an authenticator app, and stores what came.
+func scriptEnrol(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) > 0 || neg {
+		ts.Fatalf("usage: enrol")
+	}
+	address, _, _ := strings.Cut(ts.ReadFile("page"), "\n")
+	at, body, err := enrol(ts.Value("browser").(*http.Client), address)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("page"), []byte(at+"\n"+body), 0o600))
+}
+
+// enrol sets an authenticator app up at the page of an attempt, and returns where
+// that leads.
+func enrol(c *http.Client, address string) (at, body string, err error) {
+	if at, body, err = sendTo(c, address, url.Values{"device": {"Phone"}, "kind": {"app"}}); err != nil {
+		return at, body, err
+	}
+	return sendTo(c, at, url.Values{"code": {idptest.Code(idptest.SecretIn(body), time.Now())}})
+}
+
+// sendTo sends a form as a page of ours does and follows where it leads.
+func sendTo(c *http.Client, address string, form url.Values) (at, body string, err error) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", "", err
+	}
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w, err := c.Do(r)
+	if err != nil {
+		return "", "", err
+	}
+	page, err := io.ReadAll(w.Body)
+	return w.Request.URL.String(), string(page), errors.Join(err, w.Body.Close())
 }
 
 var setupLink = regexp.MustCompile(`http://localhost:\d+/setup/[A-Za-z0-9_-]{43}\b`)

@@ -89,12 +89,16 @@ func owner(t *testing.T, p *process) *http.Client {
 	if status := get(t, c, link); status != http.StatusOK {
 		t.Fatalf("the first link %q is answered %d", link, status)
 	}
-	status, err := send(t, c, link, url.Values{
+	following := &http.Client{Jar: jar}
+	at, body, err := sendTo(following, link, url.Values{
 		"organization": {"Meridian Freight"}, "short_name": {"meridian"}, "name": {"Ana"}, "email": {"ana@meridian.test"},
 		"password": {testPassword}, "repetition": {testPassword},
 	})
-	if err != nil || status != http.StatusSeeOther {
-		t.Fatalf("the first form is answered %d, %v", status, err)
+	if err == nil {
+		at, body, err = enrol(following, at)
+	}
+	if err != nil || !strings.HasSuffix(at, "/home") {
+		t.Fatalf("the owner came to %s, %v\n%s", at, err, body)
 	}
 	return c
 }

@@ -302,10 +302,11 @@ func (p *Passkeys) BeginSecondStep(ctx context.Context, r db.Reader, u directory
 }
 
 // BeginAlone makes the options for whoever it may be: the same for everybody, so
-// that they tell nothing (R-PSK-08).
-func (p *Passkeys) BeginAlone(boundTo string, now time.Time) (options []byte, kept string, err error) {
+// that they tell nothing (R-PSK-08), and bound to nothing but the browser that
+// keeps the ceremony: where the answer leads is the page's to say.
+func (p *Passkeys) BeginAlone(now time.Time) (options []byte, kept string, err error) {
 	assertion, session, err := p.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
-	return p.begun(Alone, Owner{}, assertion, session, boundTo, now, err)
+	return p.begun(Alone, Owner{}, assertion, session, "", now, err)
 }
 
 func (p *Passkeys) begun(c Ceremony, o Owner, a *protocol.CredentialAssertion, s *webauthn.SessionData, boundTo string, now time.Time, err error) ([]byte, string, error) {

@@ -128,16 +128,18 @@ type Enrolment struct {
 }
 
 // BeginApp starts to enrol an app for a user, bound to the attempt or session
-// that asked for it (R-MFA-05). An earlier one that it began is dropped.
+// that asked for it (R-MFA-05). One that it began before gets the new name and
+// keeps its secret, which an app may have scanned in another tab.
 func (a *Authenticators) BeginApp(ctx context.Context, tx *db.Tx, o Owner, boundTo, name string) error {
-	if _, err := tx.Exec(ctx, `
-		delete from totp_seeds
-		where org_id = $1 and user_id = $2 and bound_to = $3 and confirmed_at is null`,
-		string(o.OrgID), string(o.UserID), boundTo); err != nil {
+	n, err := tx.Exec(ctx, `
+		update totp_seeds set name = $1, created_at = $2
+		where org_id = $3 and user_id = $4 and bound_to = $5 and confirmed_at is null and created_at > $6`,
+		name, db.Time(tx.Now()), string(o.OrgID), string(o.UserID), boundTo, db.Time(tx.Now().Add(-EnrolmentLifetime)))
+	if err != nil || n > 0 {
 		return err
 	}
 	id := secret.NewID("app")
-	_, err := tx.Exec(ctx, `
+	_, err = tx.Exec(ctx, `
 		insert into totp_seeds (org_id, id, user_id, name, seed, bound_to, last_step, created_at)
 		values ($1, $2, $3, $4, $5, $6, 0, $7)`,
 		string(o.OrgID), id, string(o.UserID), name, a.seeds.Seal(secret.Bytes(seedBytes), seedRow(o, id)), boundTo, db.Time(tx.Now()))

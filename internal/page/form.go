@@ -68,9 +68,12 @@ func (f *Form) Refuse(name, value string, fa *fault.Error) {
 	f.faults = append(f.faults, fa)
 }
 
+// secretFields are secret, beside those with password in their names.
+var secretFields = []string{"repetition", "code", "recovery_code", "response"}
+
 // isSecret tells a field that is never shown again, kept or logged.
 func isSecret(name string) bool {
-	return strings.Contains(name, "password") || name == "repetition" || name == "code"
+	return strings.Contains(name, "password") || slices.Contains(secretFields, name)
 }
 
 func (f *Form) withoutSecrets() url.Values {

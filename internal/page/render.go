@@ -271,6 +271,7 @@ type Field struct {
 	Hint                            string
 	Error                           string
 	Reasons                         []string
+	Digits                          bool // a keyboard of digits is enough
 	Focus                           bool
 	Required                        bool
 	ReadOnly                        bool
@@ -285,6 +286,12 @@ func (f Field) T(key string, pairs ...any) string { return f.frame.T(key, pairs.
 // WithHint adds a sentence that helps to fill the field in.
 func (f Field) WithHint(hint string) Field {
 	f.Hint = hint
+	return f
+}
+
+// OfDigits asks for a keyboard of digits where the device has one.
+func (f Field) OfDigits() Field {
+	f.Digits = true
 	return f
 }
 

@@ -21,6 +21,7 @@ const (
 	languageCookie = "parvis-language" // a language that was chosen here
 	probeCookie    = "parvis-on"       // tells that the browser takes cookies
 	deviceCookie   = "parvis-device"   // which organization goes with which address here, sealed
+	ceremonyCookie = "parvis-passkey"  // the passkey dialogue that a page waits for, sealed
 )
 
 // browserCookieAge outlives every session: the server decides when one ends,
@@ -99,6 +100,15 @@ func (v *Visitor) Enter(opened signin.Opened) error {
 	}
 	return v.Redirect(path)
 }
+
+// KeepCeremony lets the browser keep the passkey dialogue that this page offers,
+// until its answer comes: the page itself writes nothing (decision 0026).
+func (v *Visitor) KeepCeremony(sealed string, age time.Duration) {
+	v.setCookie(ceremonyCookie, sealed, age)
+}
+
+// Ceremony is the dialogue that the latest page of this browser offered.
+func (v *Visitor) Ceremony() string { return v.cookie(ceremonyCookie) }
 
 // Forget clears what this browser keeps of our pages and, where nobody is signed
 // in to it any more, the cookie.

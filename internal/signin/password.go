@@ -55,7 +55,8 @@ type NewPassword struct {
 
 // ResetPassword creates a new password for whoever holds a link, and signs in:
 // the link is claimed, the password set, every other session ended and the new
-// one issued in one transaction (decision 0023).
+// one issued in one transaction (decision 0023). Whoever has a second step proves
+// it first: an attempt then goes on with the link (R-REC-04).
 func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPassword) (Opened, error) {
 	if err := s.takeLink(ctx); err != nil {
 		return Opened{}, err
@@ -63,6 +64,13 @@ func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPa
 	found, err := credential.ResetByToken(ctx, s.DB, token, s.DB.Now())
 	if err != nil {
 		return Opened{}, err
+	}
+	second, err := s.NeedsSecondStep(ctx, found)
+	if err != nil {
+		return Opened{}, err
+	}
+	if second {
+		return s.beginReset(ctx, token, p.Browser)
 	}
 	hashed, err := s.newPassword(ctx, found.Candidate, p)
 	if err != nil {
@@ -84,13 +92,9 @@ func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPa
 	return opened, err
 }
 
-// BeginReset begins the attempt of somebody who holds a link and has a second step
-// to prove before the new password holds (R-REC-04). The link stays unused until
-// then.
-func (s *Service) BeginReset(ctx context.Context, token secret.Token, b session.Browser) (Opened, error) {
-	if err := s.takeLink(ctx); err != nil {
-		return Opened{}, err
-	}
+// beginReset begins the attempt of somebody who holds a link and has a second step
+// to prove before the new password holds. The link stays unused until then.
+func (s *Service) beginReset(ctx context.Context, token secret.Token, b session.Browser) (Opened, error) {
 	var opened Opened
 	err := s.DB.Update(ctx, func(tx *db.Tx) error {
 		found, err := credential.ResetByToken(ctx, tx, token, tx.Now())
@@ -119,7 +123,7 @@ func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassw
 	if err := s.takeLink(ctx); err != nil {
 		return Opened{}, err
 	}
-	who, err := s.of(ctx, s.DB, a)
+	who, err := s.Whose(ctx, s.DB, a)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -133,7 +137,7 @@ func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassw
 		if err != nil {
 			return err
 		}
-		who, err := s.of(ctx, tx, now)
+		who, err := s.Whose(ctx, tx, now)
 		if err != nil {
 			return err
 		}
@@ -143,8 +147,8 @@ func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassw
 	return opened, err
 }
 
-// of is whom an attempt has identified.
-func (s *Service) of(ctx context.Context, r db.Reader, a Attempt) (directory.Candidate, error) {
+// Whose is whom an attempt has identified.
+func (s *Service) Whose(ctx context.Context, r db.Reader, a Attempt) (directory.Candidate, error) {
 	user, err := directory.UserByID(ctx, r, a.OrgID, a.UserID)
 	if err != nil {
 		return directory.Candidate{}, err

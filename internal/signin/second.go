@@ -72,7 +72,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		if Next(a, tx.Now()) != ProveSecond {
 			return ErrAttemptGone
 		}
-		who, err := s.of(ctx, tx, a)
+		who, err := s.Whose(ctx, tx, a)
 		if err != nil {
 			return err
 		}
@@ -221,7 +221,7 @@ func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 	if _, err := s.take(ctx, s.Limits.Key(PerNetworkPasskey, network(ctx))); err != nil {
 		return Opened{}, err
 	}
-	ceremony, err := s.Passkeys.Open(p.Ceremony, credential.Alone, p.Attempt.ID, s.DB.Now())
+	ceremony, err := s.Passkeys.Open(p.Ceremony, credential.Alone, "", s.DB.Now())
 	if err != nil {
 		return Opened{}, err
 	}

@@ -89,19 +89,30 @@ func (s *Server) showReset(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
+	second, err := s.signIn.NeedsSecondStep(ctx, found)
+	if err != nil {
+		return err
+	}
+	if second {
+		return v.Render("reset-second", p)
+	}
 	return v.Render("reset", p)
 }
 
+// resetPassword creates the new password or, where the person has a second step,
+// leads to it first.
 func (s *Server) resetPassword(v *page.Visitor) error {
 	p, err := s.newPassword(v)
 	if err != nil {
 		return err
 	}
 	opened, err := s.signIn.ResetPassword(v.R.Context(), secret.ParseToken(v.R.PathValue("token")), p)
-	if errors.Is(err, credential.ErrResetDead) {
+	switch {
+	case errors.Is(err, credential.ErrResetDead):
 		return s.linkDead(v, credential.ErrResetDead)
-	}
-	if err != nil {
+	case errors.Is(err, signin.ErrAttemptGone):
+		return s.showReset(v) // a second step was added this moment
+	case err != nil:
 		return err
 	}
 	return v.Enter(opened)
@@ -123,33 +134,38 @@ func (s *Server) linkDead(v *page.Visitor, why *fault.Error) error {
 	return v.Render("link-dead", deadLinkPage{why.Key, visits})
 }
 
-// showAsked is the step of an attempt whose password was right and is to be
-// replaced, because an administrator asked for a new one.
+// showAsked is the step that creates a new password: after the second step of a
+// reset, or because an administrator asked for another than the right one.
 func (s *Server) showAsked(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
-	user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
+	who, err := s.signIn.Whose(ctx, s.site.DB, a)
 	if err != nil {
 		return err
 	}
-	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
+	p, err := s.newPasswordPage(ctx, v, who)
 	if err != nil {
 		return err
 	}
-	p, err := s.newPasswordPage(ctx, v, directory.Candidate{User: user, Organization: org})
-	if err != nil {
-		return err
+	if a.ResetID != "" {
+		return v.Render("reset", p)
 	}
 	return v.Render("asked-password", p)
 }
 
 func (s *Server) createAsked(v *page.Visitor, a signin.Attempt) error {
+	if !v.Form.Has("repetition") || v.Form.Has("email") {
+		return s.otherStep(v, a)
+	}
 	p, err := s.newPassword(v)
 	if err != nil {
 		return err
 	}
 	opened, err := s.signIn.CreateAskedPassword(v.R.Context(), a, p)
+	if errors.Is(err, credential.ErrResetDead) {
+		return s.linkDead(v, credential.ErrResetDead)
+	}
 	if err != nil {
-		return s.attemptGone(v, err)
+		return err
 	}
 	return v.Enter(opened)
 }

@@ -10,21 +10,21 @@ import (
 	"parvis/internal/signin"
 )
 
-var (
-	signInFields  = page.Fields{"email", "password", "organization", "region"}
-	attemptFields = page.Fields{"email", "password", "organization", "region", "repetition"} // of every step
-)
+var signInFields = page.Fields{"email", "password", "organization", "region", "response"}
 
 // signInPage is the sign-in page in each of its forms.
 type signInPage struct {
 	Organization    *directory.Organization // the one that is meant; nil while none is named
 	Closed          bool                    // that organization is suspended
 	AskOrganization bool                    // show the field for it
-	StepUp          *directory.User         // who proves a factor again; nil for a sign-in
+	Known           *directory.User         // who is meant already; nil where anybody may sign in
+	StepUp          bool                    // that user is signed in and proves it again
 	Returning       bool                    // leads back to a page that was asked for
 	SignedIn        []session.Visit         // who is signed in to this browser already
 	SignedOut       bool                    // comes right after signing out
 	Disowned        bool                    // comes right after 'this was not me'
+	Passkeys        bool                    // this installation takes them
+	Unknown         string                  // a passkey that was offered and that nobody has, as the browser knows it
 }
 
 // Named is the short name of the organization that is meant, if one is.
@@ -33,6 +33,15 @@ func (p signInPage) Named() string {
 		return ""
 	}
 	return p.Organization.ShortName
+}
+
+// Autofill is what the browser may offer in the field of the address: passkeys
+// too, where there are any.
+func (p signInPage) Autofill() string {
+	if p.Passkeys {
+		return "username webauthn"
+	}
+	return "username"
 }
 
 // Action is where the form goes; empty for the address of the page. Where the
@@ -124,85 +133,13 @@ func (s *Server) proveAtDoor(v *page.Visitor) error {
 	return s.prove(v, signin.Attempt{}, v.R.PathValue("org"))
 }
 
-// showAttempt is the page of what a stored attempt needs next: sign in to get back
-// to a page, prove a factor again for one, or create a new password.
-func (s *Server) showAttempt(v *page.Visitor) error {
-	a, err := s.attempt(v)
-	if err != nil {
-		return s.attemptGone(v, err)
-	}
-	if signin.Next(a, s.site.DB.Now()) == signin.CreatePassword {
-		return s.showAsked(v, a)
-	}
-	ctx := v.R.Context()
-	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
-	if err != nil {
-		return err
-	}
-	p := signInPage{Organization: &org, Returning: true, AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization"))}
-	if a.UserID != "" {
-		user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
-		if err != nil {
-			return err
-		}
-		p.StepUp = &user
-	}
-	return s.renderSignIn(v, p)
-}
-
-func (s *Server) proveAttempt(v *page.Visitor) error {
-	a, err := s.attempt(v)
-	if err != nil {
-		return s.attemptGone(v, err)
-	}
-	creates := signin.Next(a, s.site.DB.Now()) == signin.CreatePassword
-	switch {
-	case creates != v.Form.Has("repetition"), creates == v.Form.Has("email"):
-		return v.Redirect("/sign-in/" + a.ID) // sent from the page of another step
-	case creates:
-		return s.createAsked(v, a)
-	}
-	named := v.Form.Get("organization")
-	if a.UserID == "" && named != "" {
-		org, err := directory.OrganizationByID(v.R.Context(), s.site.DB, a.OrgID)
-		if err != nil {
-			return err
-		}
-		if directory.OrganizationKey(named) != directory.OrganizationKey(org.ShortName) {
-			a = signin.Attempt{} // whoever names another organization has nothing to go back to
-		}
-	}
-	return s.prove(v, a, named)
-}
-
-func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
-	ctx := v.R.Context()
-	browser, err := v.Browser(ctx)
-	if err != nil {
-		return signin.Attempt{}, err
-	}
-	return s.signIn.Load(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
-}
-
-// attemptGone goes on where an attempt cannot: expired, ended in another tab,
-// or begun in another browser. The sign-in page is the next step for all.
-func (s *Server) attemptGone(v *page.Visitor, err error) error {
-	if !errors.Is(err, signin.ErrAttemptGone) {
-		return err
-	}
-	visits, err := v.Visits(v.R.Context())
-	if err != nil {
-		return err
-	}
-	v.Status(fault.Gone)
-	v.NoForm()
-	return v.Render("attempt-gone", signInPage{SignedIn: visits})
-}
-
 // prove offers what was typed and, if that opens the door, goes in.
 func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) error {
 	if err := v.RequireCookies(); err != nil {
 		return err
+	}
+	if v.Form.Has("response") {
+		return s.provePasskey(v, a, organization)
 	}
 	ctx := v.R.Context()
 	browser, err := v.Browser(ctx)
@@ -222,5 +159,6 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 
 func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {
 	v.ProbeCookies()
+	p.Passkeys = s.signIn.Passkeys != nil && p.Known == nil
 	return v.Render("sign-in", p)
 }

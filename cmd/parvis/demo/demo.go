@@ -33,6 +33,7 @@ import (
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
+	"parvis/internal/signin"
 )
 
 // Options are what the command line says.
@@ -52,6 +53,7 @@ type sample struct {
 	owner, email string
 	password     credential.Rules
 	session      session.Rules
+	second       bool // everybody needs a second step; else it is left to each
 }
 
 // samples are two in one region, one as customers ask for and one as NIST
@@ -70,6 +72,7 @@ func samples() []sample {
 		owner:           "Lin Okafor", email: "lin@lumen.example",
 		password: credential.Modern,
 		session:  session.Rules{Idle: session.Idle, Absolute: session.ModernAbsolute},
+		second:   true,
 	}, {
 		region:          "us",
 		NewOrganization: directory.NewOrganization{DisplayName: "Cobalt Air", ShortName: "cobalt", Language: "en"},
@@ -230,6 +233,13 @@ func (i *installation) add(ctx context.Context, sample sample) error {
 		if err := session.SetRules(ctx, tx, directory.Operator(), org.ID, sample.session); err != nil {
 			return err
 		}
+		second := signin.DefaultSecondStep
+		if second.Privileged = sample.second; sample.second {
+			second.RequiredFrom = tx.Now()
+		}
+		if err := signin.SetSecondStepRules(ctx, tx, operator, org.ID, second); err != nil {
+			return err
+		}
 		_, err = i.Invitations.Send(ctx, tx, operator, org, directory.NewInvitation{
 			Email: sample.email, Name: sample.owner, Role: directory.Owner, Language: sample.Language,
 		})
@@ -273,9 +283,10 @@ const script = `Parvis is running, on this machine only. Try this:
  3  Open the letter in the mailbox, where all mail of this demo arrives, and join as Bo.
     Use a private window or another browser, if you want to stay signed in as Ana too:
     %s
+    Meridian Freight leaves the second step to each of its people.
 
- 4  Lumen Health has modern rules: one long password, no required kinds of characters.
-    You are Lin, its owner:
+ 4  Lumen Health has modern rules: one long password, no required kinds of characters, and
+    a second step for everybody: an authenticator app or a passkey. You are Lin, its owner:
     %s
 
  5  All this is in the region Europe. Cobalt Air is in the region Americas, an installation

@@ -16,6 +16,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"parvis/internal/idptest"
 )
 
 // start runs the demo with its temporary files in a folder of their own, and
@@ -136,6 +139,12 @@ func TestEveryOwnerGetsInWithTheLinkThatIsTold(t *testing.T) {
 			t.Fatalf("%s: the link is answered %d\n%s", short, status, body)
 		}
 		status, at, body := do(t, c, request(t, link, url.Values{"name": {"Owner"}, "password": {password}, "repetition": {password}}))
+		if short == "lumen" { // which wants a second step of everybody
+			if _, _, body = do(t, c, request(t, at, url.Values{"device": {"Phone"}, "kind": {"app"}})); idptest.SecretIn(body) == "" {
+				t.Fatalf("%s: no secret at %s\n%s", short, at, body)
+			}
+			status, at, body = do(t, c, request(t, at, url.Values{"code": {idptest.Code(idptest.SecretIn(body), time.Now())}}))
+		}
 		if status != http.StatusOK || at != region+"/o/"+short+"/home" {
 			t.Errorf("%s: arrived at %s (%d)\n%s", short, at, status, body)
 		}

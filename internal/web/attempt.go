@@ -1,0 +1,245 @@
+package web
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"parvis/internal/credential"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+	"parvis/internal/signin"
+)
+
+// attemptFields are those of every step; each step reads its own.
+var attemptFields = page.Fields{
+	"email", "password", "organization", "region", "repetition", "code", "recovery_code", "response", "device", "kind",
+}
+
+// showAttempt is the page of a stored attempt: that of the step which is next,
+// and never another's.
+func (s *Server) showAttempt(v *page.Visitor) error {
+	a, err := s.attempt(v)
+	if err != nil {
+		return s.attemptGone(v, err)
+	}
+	switch signin.Next(a, s.site.DB.Now()) {
+	case signin.ProveSecond:
+		return s.showSecond(v, a)
+	case signin.EnrolFactor:
+		return s.showEnrolment(v, a)
+	case signin.CreatePassword:
+		return s.showAsked(v, a)
+	default:
+		return s.showFirst(v, a)
+	}
+}
+
+// submitAttempt takes what the page of the next step sends. What another step's
+// page sent, in another tab or by hand, does nothing.
+func (s *Server) submitAttempt(v *page.Visitor) error {
+	a, err := s.attempt(v)
+	if err != nil {
+		return s.attemptGone(v, err)
+	}
+	switch signin.Next(a, s.site.DB.Now()) {
+	case signin.ProveSecond:
+		err = s.proveSecond(v, a)
+	case signin.EnrolFactor:
+		err = s.enrol(v, a)
+	case signin.CreatePassword:
+		err = s.createAsked(v, a)
+	default:
+		err = s.proveFirst(v, a)
+	}
+	return s.attemptGone(v, err)
+}
+
+// otherStep answers what the next step's page does not send: that page.
+func (s *Server) otherStep(v *page.Visitor, a signin.Attempt) error {
+	return v.Redirect("/sign-in/" + a.ID)
+}
+
+func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
+	ctx := v.R.Context()
+	browser, err := v.Browser(ctx)
+	if err != nil {
+		return signin.Attempt{}, err
+	}
+	return s.signIn.Load(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
+}
+
+// attemptGone goes on where an attempt cannot: expired, ended in another tab,
+// or begun in another browser. The sign-in page is the next step for all.
+func (s *Server) attemptGone(v *page.Visitor, err error) error {
+	if !errors.Is(err, signin.ErrAttemptGone) {
+		return err
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	v.Status(fault.Gone)
+	v.NoForm()
+	return v.Render("attempt-gone", signInPage{SignedIn: visits})
+}
+
+// showFirst asks for a first factor: to get back to a page, or to prove again
+// for one that it is still the same person.
+func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
+	ctx := v.R.Context()
+	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
+	if err != nil {
+		return err
+	}
+	p := signInPage{
+		Organization: &org, Returning: true, StepUp: a.Fresh > 0,
+		AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization")),
+	}
+	if a.UserID != "" {
+		user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
+		if err != nil {
+			return err
+		}
+		p.Known = &user
+	}
+	return s.renderSignIn(v, p)
+}
+
+func (s *Server) proveFirst(v *page.Visitor, a signin.Attempt) error {
+	if !v.Form.Has("email") && !v.Form.Has("response") || v.Form.Has("repetition") {
+		return s.otherStep(v, a)
+	}
+	named := v.Form.Get("organization")
+	if a.UserID == "" && named != "" {
+		org, err := directory.OrganizationByID(v.R.Context(), s.site.DB, a.OrgID)
+		if err != nil {
+			return err
+		}
+		if directory.OrganizationKey(named) != directory.OrganizationKey(org.ShortName) {
+			a = signin.Attempt{} // whoever names another organization has nothing to go back to
+		}
+	}
+	return s.prove(v, a, named)
+}
+
+// secondPage asks for one of the second steps that a user has.
+type secondPage struct {
+	directory.Candidate
+	StepUp   bool
+	Reset    bool   // before a new password holds
+	With     string // which is asked for; "help" where none can be used
+	Path     string // of the attempt, for the links to the others
+	Factors  credential.Factors
+	Passkeys bool   // the user has some, and this installation takes them
+	Options  string // for the browser's dialogue
+}
+
+// Names are the devices of the kind that is asked for.
+func (p secondPage) Names() string {
+	var all []string
+	if p.With == withPasskey {
+		for _, k := range p.Factors.Passkeys {
+			all = append(all, k.Name)
+		}
+	} else {
+		for _, a := range p.Factors.Apps {
+			all = append(all, a.Name)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// Others tells that there is another way than the one that is asked for.
+func (p secondPage) Others() bool {
+	return slices.ContainsFunc([]string{withApp, withPasskey, withRecovery}, func(with string) bool { return with != p.With && p.has(with) })
+}
+
+// The values of ?with=, which of several is asked for.
+const (
+	withApp      = "app"
+	withPasskey  = "passkey"
+	withRecovery = "recovery"
+	withHelp     = "help"
+)
+
+// has tells that the page can ask for it.
+func (p secondPage) has(with string) bool {
+	switch with {
+	case withApp:
+		return len(p.Factors.Apps) > 0
+	case withPasskey:
+		return p.Passkeys
+	case withRecovery:
+		return p.Factors.Recovery > 0
+	}
+	return with == withHelp
+}
+
+// showSecond asks for the factor that was used last, or for the one that the
+// address names.
+func (s *Server) showSecond(v *page.Visitor, a signin.Attempt) error {
+	ctx := v.R.Context()
+	who, err := s.signIn.Whose(ctx, s.site.DB, a)
+	if err != nil {
+		return err
+	}
+	factors, err := s.signIn.Authenticators.FactorsOf(ctx, s.site.DB, credential.Owner{OrgID: a.OrgID, UserID: a.UserID})
+	if err != nil {
+		return err
+	}
+	p := secondPage{
+		Candidate: who, StepUp: a.Fresh > 0, Reset: a.ResetID != "", Path: "/sign-in/" + a.ID,
+		Factors: factors, Passkeys: s.signIn.Passkeys != nil && len(factors.Passkeys) > 0,
+	}
+	if p.With = v.R.URL.Query().Get("with"); !p.has(p.With) {
+		switch {
+		case p.Passkeys && (factors.PasskeyLast() || len(factors.Apps) == 0):
+			p.With = withPasskey
+		case len(factors.Apps) > 0:
+			p.With = withApp
+		default:
+			p.With = withHelp // passkeys that this installation no longer takes
+		}
+	}
+	if p.With == withPasskey {
+		options, ceremony, err := s.signIn.Passkeys.BeginSecondStep(ctx, s.site.DB, who.User, a.ID, s.site.DB.Now())
+		if err != nil {
+			return err
+		}
+		p.Options = string(options)
+		v.KeepCeremony(ceremony, credential.CeremonyLifetime)
+	}
+	if p.With == withHelp {
+		v.NoForm()
+	}
+	return v.Render("second-step", p)
+}
+
+func (s *Server) proveSecond(v *page.Visitor, a signin.Attempt) error {
+	browser, err := v.Browser(v.R.Context())
+	if err != nil {
+		return err
+	}
+	proof := signin.SecondProof{
+		Browser: browser, Device: v.Device(), Attempt: a, Code: v.Form.Get("code"), Recovery: v.Form.Get("recovery_code"),
+	}
+	switch {
+	case v.Form.Has("response"):
+		if proof.Ceremony, proof.Response, err = s.answer(v); err != nil {
+			return err
+		}
+	case proof.Code == "" && v.Form.Has("code"):
+		return signin.ErrCodeFailed
+	case proof.Recovery == "" && v.Form.Has("recovery_code"):
+		return signin.ErrRecoveryFailed
+	case proof.Code == "" && proof.Recovery == "":
+		return s.otherStep(v, a)
+	}
+	opened, err := s.signIn.Second(v.R.Context(), proof)
+	if err != nil {
+		return err
+	}
+	return v.Enter(opened)
+}

@@ -1,0 +1,68 @@
+package web
+
+import (
+	"net/http"
+
+	"parvis/internal/credential"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+	"parvis/internal/signin"
+)
+
+// errNoScript says that the browser's dialogue was never opened.
+var errNoScript = fault.New(fault.Invalid, "web.passkey.no_script")
+
+// passkeyOptions gives the script of a sign-in page what the browser's dialogue
+// wants. It is the same for everybody and keeps nothing but the challenge, sealed
+// in a cookie (decision 0026).
+func (s *Server) passkeyOptions(v *page.Visitor) error {
+	if s.signIn.Passkeys == nil {
+		v.W.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	options, ceremony, err := s.signIn.Passkeys.BeginAlone(s.site.DB.Now())
+	if err != nil {
+		return err
+	}
+	v.KeepCeremony(ceremony, credential.CeremonyLifetime)
+	v.W.Header().Set("Content-Type", "application/json")
+	_, _ = v.W.Write(options) // the browser may be gone
+	return nil
+}
+
+// answer is what the browser's dialogue answered, and to what.
+func (s *Server) answer(v *page.Visitor) (ceremony string, response []byte, err error) {
+	ceremony, response = v.Ceremony(), []byte(v.Form.Get("response"))
+	switch {
+	case len(response) == 0:
+		err = errNoScript
+	case s.signIn.Passkeys == nil || len(response) > credential.LongestResponse:
+		err = credential.ErrPasskeyRefused
+	case ceremony == "":
+		err = credential.ErrCeremonyOver
+	}
+	return ceremony, response, err
+}
+
+// provePasskey offers a passkey alone, in place of address and password.
+func (s *Server) provePasskey(v *page.Visitor, a signin.Attempt, organization string) error {
+	ctx := v.R.Context()
+	browser, err := v.Browser(ctx)
+	if err != nil {
+		return err
+	}
+	ceremony, response, err := s.answer(v)
+	if err != nil {
+		return err
+	}
+	opened, err := s.signIn.PasskeyAlone(ctx, signin.PasskeyProof{
+		Browser: browser, Device: v.Device(), Attempt: a, Organization: organization, Ceremony: ceremony, Response: response,
+	})
+	if err != nil {
+		return err
+	}
+	return v.Enter(opened)
+}
+
+// helpPasskeys explains passkeys for every platform, to anybody.
+func (s *Server) helpPasskeys(v *page.Visitor) error { return v.Render("help-passkeys", nil) }
