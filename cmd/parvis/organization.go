@@ -195,6 +195,10 @@ func (c *resumeCommand) Run(p *program) error {
 	return c.change(p, c.ShortName, directory.Resume, "open again")
 }
 
+func unknownOrganization(shortName string) error {
+	return fmt.Errorf("there is no organization with the short name %q: 'parvis organization list' shows all", shortName)
+}
+
 func (f storageFlags) change(p *program, shortName string,
 	do func(context.Context, *db.Tx, directory.Actor, directory.OrgID) error, done string) error {
 	return f.with(p, func(s *storage) error {
@@ -206,7 +210,7 @@ func (f storageFlags) change(p *program, shortName string,
 			return do(p.ctx, tx, directory.Operator(), org.ID)
 		})
 		if errors.Is(err, directory.ErrNotFound) {
-			return fmt.Errorf("there is no organization with the short name %q: 'parvis organization list' shows all", shortName)
+			return unknownOrganization(shortName)
 		}
 		if err == nil {
 			fmt.Fprintf(p.out, "%s is %s.\n", org.DisplayName, done)

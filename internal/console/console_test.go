@@ -25,16 +25,18 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 	changers := []directory.Role{directory.Owner, directory.Administrator, directory.Helpdesk}
 	auditors := []directory.Role{directory.Owner, directory.Administrator, directory.Auditor}
 	allowed := map[string][]directory.Role{
-		"GET /o/{org}/admin":                    readers,
-		"GET /o/{org}/admin/people":             readers,
-		"GET /o/{org}/admin/people/{id}":        readers,
-		"GET /o/{org}/admin/people/{id}/email":  {directory.Owner}, // the id is an owner's
-		"POST /o/{org}/admin/people/{id}/email": {directory.Owner},
-		"GET /o/{org}/admin/people/invite":      changers,
-		"POST /o/{org}/admin/people/invite":     changers,
-		"GET /o/{org}/admin/people/change":      changers, // leads to the list
-		"POST /o/{org}/admin/people/change":     changers,
-		"GET /o/{org}/admin/invitations/{id}":   readers,
+		"GET /o/{org}/admin":                          readers,
+		"GET /o/{org}/admin/people":                   readers,
+		"GET /o/{org}/admin/people/{id}":              readers,
+		"GET /o/{org}/admin/people/{id}/email":        {directory.Owner}, // the id is an owner's
+		"POST /o/{org}/admin/people/{id}/email":       {directory.Owner},
+		"GET /o/{org}/admin/people/{id}/second-step":  {directory.Owner}, // says that it is the owner
+		"POST /o/{org}/admin/people/{id}/second-step": {directory.Owner},
+		"GET /o/{org}/admin/people/invite":            changers,
+		"POST /o/{org}/admin/people/invite":           changers,
+		"GET /o/{org}/admin/people/change":            changers, // leads to the list
+		"POST /o/{org}/admin/people/change":           changers,
+		"GET /o/{org}/admin/invitations/{id}":         readers,
 		// An empty form is refused to who may not change anything, and shown again to who may.
 		"POST /o/{org}/admin/invitations/{id}":  changers,
 		"GET /o/{org}/admin/organization":       readers,
@@ -43,6 +45,8 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/organization/logo": {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/rules/password":     readers,
 		"POST /o/{org}/admin/rules/password":    {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/rules/second-step":  readers,
+		"POST /o/{org}/admin/rules/second-step": {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/rules/sessions":     readers,
 		"POST /o/{org}/admin/rules/sessions":    {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/audit":              auditors,
@@ -58,11 +62,15 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 			if slices.Contains(allowed[route], role) {
 				want = 200
 				if route == "POST /o/{org}/admin/people/invite" || strings.HasPrefix(route, "POST /o/{org}/admin/organization") ||
-					route == "POST /o/{org}/admin/people/{id}/email" || route == "POST /o/{org}/admin/rules/sessions" {
+					route == "POST /o/{org}/admin/people/{id}/email" || route == "POST /o/{org}/admin/rules/sessions" ||
+					route == "POST /o/{org}/admin/rules/second-step" {
 					want = 422 // nothing was typed
 				}
 				if route == "POST /o/{org}/admin/people/change" {
 					want = 400 // no page sends it empty
+				}
+				if route == "POST /o/{org}/admin/people/{id}/second-step" {
+					want = 409 // nobody resets their own
 				}
 			}
 			if p := call(b, route, "alpha", a.idFor(route), url.Values{}); p.Status != want {

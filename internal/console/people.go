@@ -9,6 +9,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/page"
+	"parvis/internal/signin"
 )
 
 // The states of people and invitations as a page shows them.
@@ -28,6 +29,12 @@ var (
 		directory.InvitationWithdrawn: {"console.state.withdrawn", ""},
 		directory.InvitationReplaced:  {"console.state.replaced", ""},
 	}
+)
+
+// What the list of people can be filtered by, besides the states of the directory.
+const (
+	peopleFilter      = "state"
+	withoutSecondStep = "no-second-step"
 )
 
 // peoplePage is the list of users and open invitations.
@@ -53,25 +60,29 @@ type personRow struct {
 }
 
 func (s *Server) people(v *page.Viewer) error {
-	const filter = "state"
-	q, err := readQuery(v, filter, string(directory.PeopleActive), string(directory.PeopleDeactivated), string(directory.PeopleInvited), string(directory.PeopleDeleted))
+	q, err := readQuery(v, peopleFilter, withoutSecondStep, string(directory.PeopleActive), string(directory.PeopleDeactivated), string(directory.PeopleInvited), string(directory.PeopleDeleted))
 	if err != nil {
 		return err
 	}
 	ctx, now := v.R.Context(), s.site.DB.Now()
 	var found directory.PeoplePage
 	err = s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
-		found, err = directory.People(ctx, tx, v.User.AsActor(), directory.PeopleQuery{
+		wanted := directory.PeopleQuery{
 			OrgID: v.Organization.ID, Search: q.Search, State: directory.PeopleState(q.Filter),
 			Before: directory.PeopleCursor{CreatedAt: q.Before.At, ID: q.Before.ID},
-		})
+		}
+		list := directory.People
+		if q.Filter == withoutSecondStep {
+			list = signin.PeopleWithoutSecondStep
+		}
+		found, err = list(ctx, tx, v.User.AsActor(), wanted)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	p := peoplePage{Query: q, MayInvite: invites(v.User.Role)}
-	p.Pages = q.pagesOf(v.Path("admin/people"), filter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
+	p.Pages = q.pagesOf(v.Path("admin/people"), peopleFilter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
 	p.Deeds, p.Roles = deedsFor(v.User.Role, nil)
 	if rules(v.User.Role) && q == (query{}) {
 		p.Everyone = slices.DeleteFunc(slices.Clone(p.Deeds), func(d deed) bool { return !d.Wide })
@@ -117,6 +128,10 @@ type personPage struct {
 	Language       string // its name in the language itself
 	Sessions       int    // that are open
 	Password       credential.Stored
+	Own            ownedSteps
+	Required       bool   // a second step is, of the person
+	MayReset       bool   // the second step
+	Reset          bool   // comes right after that
 	Entries        string // address of the person's audit entries; empty for who may not read them
 	MayChangeEmail bool
 	Deeds          []deed // what the viewer may do to the person
@@ -141,7 +156,17 @@ func (s *Server) person(v *page.Viewer) error {
 		if p.Sessions, err = s.site.Sessions.OpenOf(ctx, tx, p.User, s.site.DB.Now()); err != nil {
 			return err
 		}
-		p.Password, err = credential.StoredPassword(ctx, tx, credential.Owner{OrgID: p.User.OrgID, UserID: p.User.ID})
+		owner := credential.Owner{OrgID: p.User.OrgID, UserID: p.User.ID}
+		if p.Password, err = credential.StoredPassword(ctx, tx, owner); err != nil {
+			return err
+		}
+		factors, err := s.site.SignIn.Authenticators.FactorsOf(ctx, tx, owner)
+		if err != nil {
+			return err
+		}
+		p.Own = ownedBy(factors)
+		rules, err := signin.SecondStepRulesOf(ctx, tx, p.User.OrgID)
+		p.Required = rules.RequiredOf(p.User.Role, tx.Now())
 		return err
 	}); err != nil {
 		return err
@@ -152,9 +177,11 @@ func (s *Server) person(v *page.Viewer) error {
 		if len(p.Roles) == 1 {
 			p.Roles = nil // the one that the person has
 		}
+		p.MayReset = invites(v.User.Role) && v.User.Role.Governs(p.User.Role) && active(p.User) && p.Own.Any()
 		p.Above = invites(v.User.Role) && !v.User.Role.Governs(p.User.Role)
 	}
 	p.MayChangeEmail = p.User.Closed() == nil && v.User.AsActor().MayChangeEmail(p.User) == nil
+	p.Reset = v.Just("reset")
 	if d, known := deedNamed(v.R.URL.Query().Get("done")); known {
 		p.Done = &d
 	}

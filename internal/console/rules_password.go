@@ -10,6 +10,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/page"
+	"parvis/internal/signin"
 )
 
 var passwordRulesFields = page.Fields{
@@ -23,6 +24,7 @@ type passwordRulesPage struct {
 	Presets     []credential.Rules // the presets, each with its own values
 	Shown       credential.Rules   // what the form says; its numbers are shown as typed
 	Least, Most int                // bounds of the minimum length
+	SecondStep  bool               // is required of everybody, so that modern ones may be shorter
 	Lifetimes   []time.Duration    // of a reset's link, to choose from
 	Classes     []classField
 	People      int     // who have a password
@@ -85,6 +87,11 @@ func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
 	var p passwordRulesPage
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		p = passwordRulesPage{MayChange: rules(v.User.Role), Saved: v.Just("saved")}
+		second, err := signin.SecondStepRulesOf(ctx, tx, v.User.OrgID)
+		if err != nil {
+			return err
+		}
+		p.SecondStep = second.OfEveryone(tx.Now())
 		if p.Now, err = credential.RulesOf(ctx, tx, v.User.OrgID); err != nil {
 			return err
 		}
@@ -110,7 +117,7 @@ func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
 	}
 	preset, _ := p.Shown.Preset.Rules()
 	p.Presets = []credential.Rules{credential.Classic, credential.Modern}
-	p.Least, p.Most = preset.MinimumLength, preset.MaximumLength
+	p.Least, p.Most = p.Shown.Preset.Least(p.SecondStep), preset.MaximumLength
 	p.Classes = classFields(p.Shown)
 	p.Lifetimes = withOwn(resetLifetimes, p.Now.ResetLifetime)
 	if !p.MayChange {
@@ -176,17 +183,20 @@ func typedRules(f *page.Form) credential.Rules {
 }
 
 func (s *Server) changePasswordRules(v *page.Viewer) error {
-	r := typedRules(v.Form)
+	ctx, r := v.R.Context(), typedRules(v.Form)
 	switch v.Form.Do() {
 	case "review":
-		if err := r.Check(); err != nil {
+		second, err := signin.SecondStepRulesOf(ctx, s.site.DB, v.User.OrgID)
+		if err != nil {
+			return err
+		}
+		if err := r.Check(second.OfEveryone(s.site.DB.Now())); err != nil {
 			return err
 		}
 		return s.renderPasswordRules(v, true)
 	case "save":
-		ctx := v.R.Context()
 		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-			return credential.SetRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
+			return signin.SetPasswordRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
 		}); err != nil {
 			return err
 		}

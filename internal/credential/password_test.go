@@ -71,7 +71,7 @@ func TestWithoutHistoryOnlyTheCurrentPasswordIsRefused(t *testing.T) {
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
 	update(t, d, func(ctx context.Context, tx *db.Tx) error {
-		return SetRules(ctx, tx, directory.Operator(), o.OrgID, Modern)
+		return SetRules(ctx, tx, directory.Operator(), o.OrgID, Modern, false)
 	})
 	mustChange(t, d, s, o, nth(0))
 	if got := reasons(t, change(t, d, s, o, nth(0))); len(got) != 1 || got[0] != "current" {

@@ -39,8 +39,9 @@ type Rules struct {
 	ResetLifetime time.Duration // of the link that a forgotten password is replaced with
 }
 
-// The two presets as they come. Modern asks for 15 because nothing asks for a
-// second step yet; with one, 8 would be enough (decision 0018).
+// The two presets as they come. Modern asks for 15 where the password may be the
+// only proof; where a second step is required of everybody, an organization may
+// go down to 8 (decision 0018).
 var (
 	Classic = Rules{
 		Preset: PresetClassic, MinimumLength: 8, MaximumLength: longest,
@@ -52,6 +53,7 @@ var (
 
 // Nobody goes below or above these, whatever sets the rules (R-PWD-01).
 const (
+	shortestMinimum = 8
 	shortestMaximum = 64
 	mostHistory     = 24
 
@@ -64,16 +66,25 @@ const (
 // history the new password must still differ from the current one.
 func (r Rules) older() int { return max(0, r.History-1) }
 
-// Check names everything for which r cannot be an organization's rules.
-func (r Rules) Check() error {
+// Least is the shortest minimum length under a preset. secondStep tells that the
+// organization requires a second step of everybody.
+func (p Preset) Least(secondStep bool) int {
+	if p == PresetModern && !secondStep {
+		return Modern.MinimumLength
+	}
+	return shortestMinimum
+}
+
+// Check names everything for which r cannot be the rules of an organization that
+// requires a second step of everybody, or does not.
+func (r Rules) Check(secondStep bool) error {
 	within := func(field, key string, value, least, most int) error {
 		if value < least || value > most {
 			return fault.Field(field, key).With("Minimum", least, "Maximum", most)
 		}
 		return nil
 	}
-	preset, known := r.Preset.Rules()
-	if !known {
+	if _, known := r.Preset.Rules(); !known {
 		return fault.New(fault.Malformed, "credential.rules.preset")
 	}
 	var classes, lifetime error
@@ -89,7 +100,7 @@ func (r Rules) Check() error {
 		most = longest
 	}
 	return errors.Join(classes,
-		within("minimum_length", "credential.rules.minimum_length", r.MinimumLength, preset.MinimumLength, most),
+		within("minimum_length", "credential.rules.minimum_length", r.MinimumLength, r.Preset.Least(secondStep), most),
 		within("maximum_length", "credential.rules.maximum_length", r.MaximumLength, shortestMaximum, longest),
 		within("history", "credential.rules.history", r.History, 0, mostHistory), lifetime)
 }
@@ -125,12 +136,13 @@ func RulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, erro
 }
 
 // SetRules changes the rules of an organization. Hashes that a shorter history
-// has no use for are deleted with it.
-func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules) error {
+// has no use for are deleted with it. Whether a second step is required of
+// everybody only signin knows: call its SetPasswordRules.
+func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules, secondStep bool) error {
 	if err := actor.MaySetRules(org); err != nil {
 		return err
 	}
-	if err := r.Check(); err != nil {
+	if err := r.Check(secondStep); err != nil {
 		return err
 	}
 	before, err := RulesOf(ctx, tx, org)

@@ -20,41 +20,46 @@ import (
 func TestPWD1RulesKeepTheirBounds(t *testing.T) {
 	with := func(r Rules, change func(*Rules)) Rules { change(&r); return r }
 	tests := map[string]struct {
-		rules Rules
-		field string // of each refusal; empty: accepted
+		rules      Rules
+		field      string // of each refusal; empty: accepted
+		secondStep bool   // is required of everybody
 	}{
-		"classic":                 {Classic, ""},
-		"modern":                  {Modern, ""},
-		"classic of 7":            {with(Classic, func(r *Rules) { r.MinimumLength = 7 }), "minimum_length"},
-		"classic of 0":            {with(Classic, func(r *Rules) { r.MinimumLength = 0 }), "minimum_length"},
-		"classic of 400":          {with(Classic, func(r *Rules) { r.MinimumLength = 400 }), ""},
-		"classic of 401":          {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 401, 401 }), "minimum_length maximum_length"},
-		"longer than the longest": {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 65, 64 }), "minimum_length"},
-		"modern of 14":            {with(Modern, func(r *Rules) { r.MinimumLength = 14 }), "minimum_length"},
-		"modern of 16":            {with(Modern, func(r *Rules) { r.MinimumLength = 16 }), ""},
-		"at most 63":              {with(Classic, func(r *Rules) { r.MaximumLength = 63 }), "maximum_length"},
-		"at most 64":              {with(Classic, func(r *Rules) { r.MaximumLength = 64 }), ""},
-		"at most 401":             {with(Classic, func(r *Rules) { r.MaximumLength = 401 }), "maximum_length"},
-		"classic without classes": {with(Classic, func(r *Rules) { r.Digit, r.UpperCase, r.LowerCase, r.Special = false, false, false, false }), ""},
-		"modern with a digit":     {with(Modern, func(r *Rules) { r.Digit = true }), "preset"},
-		"modern with a special":   {with(Modern, func(r *Rules) { r.Special = true }), "preset"},
-		"modern with upper case":  {with(Modern, func(r *Rules) { r.UpperCase = true }), "preset"},
-		"modern with lower case":  {with(Modern, func(r *Rules) { r.LowerCase = true }), "preset"},
-		"history of 24":           {with(Modern, func(r *Rules) { r.History = 24 }), ""},
-		"history of 25":           {with(Classic, func(r *Rules) { r.History = 25 }), "history"},
-		"resets of 9 minutes":     {with(Classic, func(r *Rules) { r.ResetLifetime = ShortestResetLifetime - 1 }), "reset_lifetime"},
-		"resets of 25 hours":      {with(Modern, func(r *Rules) { r.ResetLifetime = LongestResetLifetime + 1 }), "reset_lifetime"},
-		"all wrong at once":       {Rules{Preset: PresetModern, Digit: true, History: 25}, "preset minimum_length maximum_length history reset_lifetime"},
-		"history below zero":      {with(Classic, func(r *Rules) { r.History = -1 }), "history"},
+		"classic":                          {Classic, "", false},
+		"modern":                           {Modern, "", false},
+		"classic of 7":                     {with(Classic, func(r *Rules) { r.MinimumLength = 7 }), "minimum_length", false},
+		"classic of 0":                     {with(Classic, func(r *Rules) { r.MinimumLength = 0 }), "minimum_length", false},
+		"classic of 400":                   {with(Classic, func(r *Rules) { r.MinimumLength = 400 }), "", false},
+		"classic of 401":                   {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 401, 401 }), "minimum_length maximum_length", false},
+		"longer than the longest":          {with(Classic, func(r *Rules) { r.MinimumLength, r.MaximumLength = 65, 64 }), "minimum_length", false},
+		"modern of 14":                     {with(Modern, func(r *Rules) { r.MinimumLength = 14 }), "minimum_length", false},
+		"modern of 14, with a second step": {with(Modern, func(r *Rules) { r.MinimumLength = 14 }), "", true},
+		"modern of 8, with a second step":  {with(Modern, func(r *Rules) { r.MinimumLength = 8 }), "", true},
+		"modern of 7, with a second step":  {with(Modern, func(r *Rules) { r.MinimumLength = 7 }), "minimum_length", true},
+		"classic of 7, with a second step": {with(Classic, func(r *Rules) { r.MinimumLength = 7 }), "minimum_length", true},
+		"modern of 16":                     {with(Modern, func(r *Rules) { r.MinimumLength = 16 }), "", false},
+		"at most 63":                       {with(Classic, func(r *Rules) { r.MaximumLength = 63 }), "maximum_length", false},
+		"at most 64":                       {with(Classic, func(r *Rules) { r.MaximumLength = 64 }), "", false},
+		"at most 401":                      {with(Classic, func(r *Rules) { r.MaximumLength = 401 }), "maximum_length", false},
+		"classic without classes":          {with(Classic, func(r *Rules) { r.Digit, r.UpperCase, r.LowerCase, r.Special = false, false, false, false }), "", false},
+		"modern with a digit":              {with(Modern, func(r *Rules) { r.Digit = true }), "preset", false},
+		"modern with a special":            {with(Modern, func(r *Rules) { r.Special = true }), "preset", false},
+		"modern with upper case":           {with(Modern, func(r *Rules) { r.UpperCase = true }), "preset", false},
+		"modern with lower case":           {with(Modern, func(r *Rules) { r.LowerCase = true }), "preset", false},
+		"history of 24":                    {with(Modern, func(r *Rules) { r.History = 24 }), "", false},
+		"history of 25":                    {with(Classic, func(r *Rules) { r.History = 25 }), "history", false},
+		"resets of 9 minutes":              {with(Classic, func(r *Rules) { r.ResetLifetime = ShortestResetLifetime - 1 }), "reset_lifetime", false},
+		"resets of 25 hours":               {with(Modern, func(r *Rules) { r.ResetLifetime = LongestResetLifetime + 1 }), "reset_lifetime", false},
+		"all wrong at once":                {Rules{Preset: PresetModern, Digit: true, History: 25}, "preset minimum_length maximum_length history reset_lifetime", false},
+		"history below zero":               {with(Classic, func(r *Rules) { r.History = -1 }), "history", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := strings.Join(fieldsOf(t, tt.rules.Check()), " "); got != tt.field {
+			if got := strings.Join(fieldsOf(t, tt.rules.Check(tt.secondStep)), " "); got != tt.field {
 				t.Errorf("got a refusal of %q, want %q", got, tt.field)
 			}
 		})
 	}
-	if err := (Rules{}).Check(); err == nil {
+	if err := (Rules{}).Check(true); err == nil {
 		t.Error("rules without a preset are accepted")
 	}
 }
@@ -81,7 +86,7 @@ func fieldsOf(t *testing.T, err error) (fields []string) {
 
 func setRules(t *testing.T, d *db.DB, actor directory.Actor, org directory.OrgID, r Rules) error {
 	t.Helper()
-	return d.Update(t.Context(), func(tx *db.Tx) error { return SetRules(t.Context(), tx, actor, org, r) })
+	return d.Update(t.Context(), func(tx *db.Tx) error { return SetRules(t.Context(), tx, actor, org, r, false) })
 }
 
 func TestRulesAreClassicUntilChosenAndAudited(t *testing.T) {
@@ -227,7 +232,7 @@ func TestRulesSurviveTheDatabase(t *testing.T) {
 		org := newOrg(t, d)
 		r := Rules{PresetClassic, 8 + bits, 64 + bits, bits&1 > 0, bits&2 > 0, bits&4 > 0, bits&8 > 0, bits, ResetLifetime + time.Duration(bits)*time.Minute}
 		update(t, d, func(ctx context.Context, tx *db.Tx) error {
-			return SetRules(ctx, tx, directory.Operator(), org, r)
+			return SetRules(ctx, tx, directory.Operator(), org, r, false)
 		})
 		if got, err := RulesOf(t.Context(), d, org); err != nil || got != r {
 			t.Error(fmt.Errorf("stored %+v, read %+v: %w", r, got, err))

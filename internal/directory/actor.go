@@ -45,6 +45,17 @@ func (a Actor) may(org OrgID, over Role) error {
 	return nil
 }
 
+// MayReadPeople is nil for whoever may see who is in an organization.
+func (a Actor) MayReadPeople(org OrgID) error {
+	switch {
+	case !a.in(org):
+		return ErrNotFound
+	case !a.Role.ReadsConsole():
+		return ErrDenied
+	}
+	return nil
+}
+
 // MaySetRules is nil for whoever may change the rules of an organization.
 func (a Actor) MaySetRules(org OrgID) error { return a.may(org, Administrator) }
 

@@ -24,6 +24,7 @@ var (
 	ErrNameLong          = fault.Field("name", "directory.name_long")
 	ErrContactInvalid    = fault.Field("contact", "directory.contact_invalid")
 	ErrContactLong       = fault.Field("contact", "directory.contact_long")
+	ErrReason            = fault.Field("reason", "directory.reason")
 )
 
 // Lengths in code points, unless bytes are named.
@@ -33,6 +34,7 @@ const (
 	maxKey       = 200 // bytes: folding makes at most five of one character
 	maxName      = 100
 	maxContact   = 300
+	maxReason    = 300
 	maxNameTyped = 4000 // bytes of a name before it is looked at
 	maxMarks     = 4    // above and below one letter; no script needs more, pranks do
 )
@@ -217,6 +219,16 @@ func cleanContact(s string) (string, error) {
 		return "", ErrContactLong
 	}
 	return "", ErrContactInvalid
+}
+
+// CleanReason makes the reason that an administrator gives, for the audit log: a
+// line like a name, but longer.
+func CleanReason(s string) (string, error) {
+	reason, wrong := cleanLine(s, maxReason)
+	if wrong != nil {
+		return "", ErrReason.With("Most", maxReason)
+	}
+	return reason, nil
 }
 
 // cleanLine cleans one line of text, or returns the fault that a name would have.

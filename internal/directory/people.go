@@ -10,8 +10,12 @@ import (
 	"parvis/internal/db"
 )
 
-// peoplePage is how many people a list shows at once.
-const peoplePage = 50
+// peoplePage is how many people a list shows at once. PeopleRead is how many lines
+// of it are read: one more tells that there is another page.
+const (
+	peoplePage = 50
+	PeopleRead = peoplePage + 1
+)
 
 // PeopleState filters the list of people.
 type PeopleState string
@@ -38,6 +42,22 @@ type PeopleCursor struct {
 	ID        string
 }
 
+// From is the place after which the list goes on.
+func (q PeopleQuery) From() PeopleCursor {
+	if q.Before.ID == "" {
+		return PeopleCursor{CreatedAt: time.UnixMicro(1 << 60)}
+	}
+	return q.Before
+}
+
+// Pattern is what search_key must be like.
+func (q PeopleQuery) Pattern() string {
+	if pattern := SearchPattern(q.Search); pattern != "" {
+		return pattern
+	}
+	return "%"
+}
+
 // Person is a line of the list: a user, or an invitation that waits for one.
 type Person struct {
 	User       *User
@@ -61,20 +81,11 @@ type PeoplePage struct {
 // People lists users and open invitations of an organization as one, newest
 // first, by key and not by offset, so that a page costs the same wherever it is.
 func People(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery) (PeoplePage, error) {
-	if !actor.in(q.OrgID) {
-		return PeoplePage{}, ErrNotFound
-	}
-	if !actor.Role.ReadsConsole() {
-		return PeoplePage{}, ErrDenied
-	}
-	if q.Before.ID == "" {
-		q.Before.CreatedAt = time.UnixMicro(1 << 60)
-	}
-	pattern := SearchPattern(q.Search)
-	if pattern == "" {
-		pattern = "%"
+	if err := actor.MayReadPeople(q.OrgID); err != nil {
+		return PeoplePage{}, err
 	}
 	var all []Person
+	from, pattern := q.From(), q.Pattern()
 	if q.State != PeopleInvited {
 		err := r.Rows(ctx, func(scan func(...any) error) error {
 			var u User
@@ -88,7 +99,7 @@ func People(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery) (Peopl
 				and (u.deleted_at is not null) = ($5 = 'deleted')
 				and ($5 in ('', 'deleted') or (u.deactivated_at is not null) = ($5 = 'deactivated'))
 			order by u.created_at desc, u.id desc
-			limit $6`, string(q.OrgID), db.Time(q.Before.CreatedAt), q.Before.ID, pattern, string(q.State), peoplePage+1)
+			limit $6`, string(q.OrgID), db.Time(from.CreatedAt), from.ID, pattern, string(q.State), PeopleRead)
 		if err != nil {
 			return PeoplePage{}, fmt.Errorf("listing users: %w", err)
 		}
@@ -103,7 +114,7 @@ func People(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery) (Peopl
 			where i.org_id = $1 and (i.created_at, i.id) < ($2, $3) and i.search_key like $4 escape '\'
 				and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null
 			order by i.created_at desc, i.id desc
-			limit $5`, string(q.OrgID), db.Time(q.Before.CreatedAt), q.Before.ID, pattern, peoplePage+1)
+			limit $5`, string(q.OrgID), db.Time(from.CreatedAt), from.ID, pattern, PeopleRead)
 		if err != nil {
 			return PeoplePage{}, fmt.Errorf("listing invitations: %w", err)
 		}
@@ -112,12 +123,18 @@ func People(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery) (Peopl
 		x, y := a.Place(), b.Place()
 		return cmp.Or(y.CreatedAt.Compare(x.CreatedAt), cmp.Compare(y.ID, x.ID))
 	})
+	return PageOf(all), nil
+}
+
+// PageOf is the page of a list of which PeopleRead lines, or all that there are,
+// were read.
+func PageOf(all []Person) PeoplePage {
 	page := PeoplePage{People: all}
 	if len(all) > peoplePage {
 		page.People = all[:peoplePage]
 		page.Next = page.People[peoplePage-1].Place()
 	}
-	return page, nil
+	return page
 }
 
 // Everyone lists the users of an organization, the deleted apart, oldest first.

@@ -332,7 +332,7 @@ type SecondStepResetParameters struct {
 	Organization  string
 	Name          string
 	When          time.Time
-	Administrator string
+	Administrator string // empty when the operator did
 	NotMe         string // link: this was not me
 }
 
@@ -342,8 +342,12 @@ func (SecondStepResetParameters) endsAt() time.Time { return time.Time{} }
 func (p SecondStepResetParameters) write(w writer) content {
 	c := w.notMe(p.Name, p.NotMe)
 	c.Subject = w.say("mail.second_step_reset.subject", "Organization", p.Organization)
+	what := w.say("mail.second_step_reset.what_operator", "Organization", p.Organization, "When", own(w.DateTime(p.When)))
+	if p.Administrator != "" {
+		what = w.say("mail.second_step_reset.what", "Organization", p.Organization, "Administrator", p.Administrator, "When", own(w.DateTime(p.When)))
+	}
 	c.Before = append([]string{
-		w.say("mail.second_step_reset.what", "Organization", p.Organization, "Administrator", p.Administrator, "When", own(w.DateTime(p.When))),
+		what,
 		w.say("mail.second_step_reset.then"),
 	}, c.Before...)
 	return c

@@ -185,6 +185,7 @@ func TestLettersReadWell(t *testing.T) {
 			Organization: "Acme & Söhne", Name: "", When: dbtest.Start,
 			Network: "203.0.113.7", Agent: "Firefox on Windows", SignInPage: page,
 		},
+		"second_step_reset_operator": SecondStepResetParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: dbtest.Start, NotMe: link},
 	}
 	when := dbtest.Start
 	for _, p := range []Parameters{

@@ -21,6 +21,9 @@ import (
 // ErrLastDevice says that the last second step cannot go while one is required.
 var ErrLastDevice = fault.New(fault.Conflict, "signin.last_device")
 
+// ErrNothingToReset says that a person has no second step.
+var ErrNothingToReset = fault.New(fault.Conflict, "signin.nothing_to_reset")
+
 // PerEnrolment limits wrong codes while an app is enrolled.
 var PerEnrolment = limit.Policy{Name: "enrolment", Free: 10, First: time.Second, Most: 15 * time.Minute, Forget: 24 * time.Hour}
 
@@ -242,34 +245,57 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Devic
 	return set.Codes, err
 }
 
+// Resettable finds whose second step actor may reset, with what would go:
+// somebody who may sign in, has one, and whom actor governs.
+func (s *Service) Resettable(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) (directory.User, credential.Factors, error) {
+	user, err := directory.Governed(ctx, tx, actor, org, id)
+	if err == nil {
+		err = user.Closed()
+	}
+	if err != nil {
+		return directory.User{}, credential.Factors{}, err
+	}
+	factors, err := s.Authenticators.FactorsOf(ctx, tx, credential.Owner{OrgID: user.OrgID, UserID: user.ID})
+	if err == nil && !factors.Any() && factors.Recovery == 0 {
+		err = ErrNothingToReset
+	}
+	return user, factors, err
+}
+
 // ResetSecondStep removes every second step of a person, for an administrator who
 // has made sure of who asks (R-REC-08): with a reason, and a letter to the person.
 // What the person has open ends.
 func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id directory.UserID, reason string) error {
-	user, err := directory.Governed(ctx, tx, actor, org.ID, id)
+	user, factors, err := s.Resettable(ctx, tx, actor, org.ID, id)
 	if err != nil {
 		return err
 	}
-	who := directory.Candidate{User: user, Organization: org}
-	if err := credential.RemoveAllDevices(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {
+	if reason, err = directory.CleanReason(reason); err != nil {
 		return err
 	}
-	if _, err := s.Sessions.EndAll(ctx, tx, actor, who.User, session.EndedByAdministrator); err != nil {
+	if err := credential.RemoveAllDevices(ctx, tx, credential.Owner{OrgID: user.OrgID, UserID: user.ID}); err != nil {
+		return err
+	}
+	if _, err := s.Sessions.EndAll(ctx, tx, actor, user, session.EndedByAdministrator); err != nil {
 		return err
 	}
 	if err := audit.Record(ctx, tx, audit.Event{
-		OrgID: string(who.User.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: "second_step.reset",
-		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"reason": reason},
+		OrgID: string(user.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: "second_step.reset",
+		Target: string(user.ID), TargetName: user.Name,
+		Before: audit.Fields{"apps": len(factors.Apps), "passkeys": len(factors.Passkeys), "recovery_codes": factors.Recovery},
+		After:  audit.Fields{"reason": reason},
 	}); err != nil {
 		return err
 	}
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User, "")
+	notMe, err := directory.NewDisavowal(ctx, tx, user, "")
 	if err != nil {
 		return err
 	}
-	return s.tell(ctx, tx, who.User, mail.SecondStepResetParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), Administrator: actor.Name, NotMe: s.notMe(notMe),
-	})
+	letter := mail.SecondStepResetParameters{Organization: org.DisplayName, Name: user.Name, When: tx.Now(), NotMe: s.notMe(notMe)}
+	if actor.UserID != audit.Operator {
+		letter.Administrator = actor.Name
+	}
+	return s.tell(ctx, tx, user, letter)
 }
 
 // tellDevice records what was done to somebody's devices and tells them.

@@ -25,13 +25,25 @@ type SecondStepRules struct {
 // DefaultSecondStep holds where an organization never chose (R-AUT-04).
 var DefaultSecondStep = SecondStepRules{Privileged: true, Tolerance: 1, Passwordless: true}
 
-// ErrTolerance says that a clock may differ by no more than a step.
-var ErrTolerance = fault.Field("tolerance", "signin.tolerance")
+// The faults of rules.
+var (
+	// ErrTolerance says that a clock may differ by no more than a step.
+	ErrTolerance = fault.Field("tolerance", "signin.tolerance")
+
+	// ErrShortPasswords says that passwords are allowed to be short because a second
+	// step is required of everybody, so that the one cannot go without the other.
+	ErrShortPasswords = fault.Field("required_from", "signin.short_passwords")
+)
+
+// OfEveryone tells whether everybody who signs in natively needs a second step at
+// an instant.
+func (r SecondStepRules) OfEveryone(now time.Time) bool {
+	return !r.RequiredFrom.IsZero() && !now.Before(r.RequiredFrom)
+}
 
 // RequiredOf tells whether a role needs a second step at an instant.
 func (r SecondStepRules) RequiredOf(role directory.Role, now time.Time) bool {
-	return r.Privileged && (role == directory.Owner || role == directory.Administrator) ||
-		!r.RequiredFrom.IsZero() && !now.Before(r.RequiredFrom)
+	return r.Privileged && (role == directory.Owner || role == directory.Administrator) || r.OfEveryone(now)
 }
 
 // SecondStepRulesOf reads an organization's rules.
@@ -56,6 +68,14 @@ func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 	if s.Tolerance < 0 || s.Tolerance > 1 {
 		return ErrTolerance
 	}
+	passwords, err := credential.RulesOf(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	if least := passwords.Preset.Least(s.OfEveryone(tx.Now())); passwords.MinimumLength < least {
+		return ErrShortPasswords.With("Minimum", passwords.MinimumLength, "Least", least)
+	}
+	s.RequiredFrom = s.RequiredFrom.Truncate(time.Microsecond).UTC() // as it is stored, to compare
 	before, err := SecondStepRulesOf(ctx, tx, org)
 	if err != nil || before == s {
 		return err
@@ -73,6 +93,16 @@ func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name, Action: "second_step_rules.changed", Target: string(org),
 		Before: before.fields(), After: s.fields(),
 	})
+}
+
+// SetPasswordRules changes the rules for passwords. Modern ones may be short only
+// while a second step is required of everybody (R-PWD-01).
+func SetPasswordRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r credential.Rules) error {
+	second, err := SecondStepRulesOf(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	return credential.SetRules(ctx, tx, actor, org, r, second.OfEveryone(tx.Now()))
 }
 
 func (r SecondStepRules) fields() audit.Fields {
@@ -93,11 +123,39 @@ func WithoutSecondStep(ctx context.Context, r db.Reader, org directory.OrgID) (M
 	_, err := r.One(ctx, db.Into(&m.People, &m.Privileged), `
 		select count(*), coalesce(sum(case when u.role in ($1, $2) then 1 else 0 end), 0)
 		from users u
-		where u.org_id = $3 and u.deactivated_at is null
-			and not exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id)
-			and not exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)`,
+		where u.org_id = $3 and `+lacking,
 		string(directory.Owner), string(directory.Administrator), string(org))
 	return m, err
+}
+
+// lacking is true of an active user u without a second step.
+const lacking = `u.deactivated_at is null
+			and not exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id)
+			and not exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)`
+
+// PeopleWithoutSecondStep lists whom WithoutSecondStep counts, as directory.People
+// lists people.
+func PeopleWithoutSecondStep(ctx context.Context, r db.Reader, actor directory.Actor, q directory.PeopleQuery) (directory.PeoplePage, error) {
+	if err := actor.MayReadPeople(q.OrgID); err != nil {
+		return directory.PeoplePage{}, err
+	}
+	var all []directory.Person
+	from, pattern := q.From(), q.Pattern()
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var u directory.User
+		err := scan(u.Targets()...)
+		all = append(all, directory.Person{User: &u})
+		return err
+	}, `
+		select `+directory.UserColumns+`
+		from users u
+		where u.org_id = $1 and (u.created_at, u.id) < ($2, $3) and u.search_key like $4 escape '\' and `+lacking+`
+		order by u.created_at desc, u.id desc
+		limit $5`, string(q.OrgID), db.Time(from.CreatedAt), from.ID, pattern, directory.PeopleRead)
+	if err != nil {
+		return directory.PeoplePage{}, fmt.Errorf("listing users without a second step: %w", err)
+	}
+	return directory.PageOf(all), nil
 }
 
 // describe fills in what is true of the attempt's user and of the rules now.

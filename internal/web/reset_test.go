@@ -19,6 +19,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/signin"
 )
 
 // another satisfies the rules too.
@@ -483,7 +484,7 @@ func TestRST2LifetimeIsTheOrganizationsOrTheConfigurations(t *testing.T) {
 	rules := credential.Classic
 	rules.ResetLifetime = credential.ShortestResetLifetime
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		return credential.SetRules(ctx, tx, directory.Operator(), org.ID, rules)
+		return signin.SetPasswordRules(ctx, tx, directory.Operator(), org.ID, rules)
 	})
 	link := resetLink(t, s, "user-a@alpha.example")
 	s.Clock.Advance(credential.ShortestResetLifetime)

@@ -227,7 +227,7 @@ func (i *installation) add(ctx context.Context, sample sample) error {
 		if err != nil {
 			return err
 		}
-		if err := credential.SetRules(ctx, tx, operator, org.ID, sample.password); err != nil {
+		if err := signin.SetPasswordRules(ctx, tx, operator, org.ID, sample.password); err != nil {
 			return err
 		}
 		if err := session.SetRules(ctx, tx, directory.Operator(), org.ID, sample.session); err != nil {

@@ -1,0 +1,182 @@
+package console
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/page"
+	"parvis/internal/signin"
+)
+
+var secondStepRulesFields = page.Fields{"everyone", "required_from", "privileged", "tolerance", "passwordless"}
+
+var (
+	errEveryone = fault.Field("everyone", "console.second.choose")
+	errDay      = fault.Field("required_from", "console.second.day")
+)
+
+// secondStepRulesPage says who needs a second step and, to who may, the form that
+// changes it.
+type secondStepRulesPage struct {
+	Now       signin.SecondStepRules // in force
+	OfAll     bool                   // that a second step is required of everybody now
+	Shown     secondStepForm
+	Zone      string // whose midnight a day begins at; empty where the viewer chose none
+	Without   signin.Meets
+	List      string // address of the list of those people
+	Review    *secondStepReview
+	MayChange bool
+	Saved     bool
+}
+
+// secondStepForm is what the form says.
+type secondStepForm struct {
+	Chosen, Everyone                    bool   // yes or no was chosen, and which
+	From                                string // as typed, or a day of the viewer's calendar
+	Privileged, Tolerance, Passwordless bool
+}
+
+// secondStepReview is whom new rules would meet who are not met yet.
+type secondStepReview struct {
+	Everyone   bool      // they require a second step of everybody, or do so sooner,
+	From       time.Time // and from when; zero for at once
+	Privileged bool      // they require one of owners and administrators, at once
+	Without    signin.Meets
+	Own        bool // the viewer has none either
+}
+
+func (s *Server) showSecondStepRules(v *page.Viewer) error { return s.renderSecondStepRules(v, nil) }
+
+func (s *Server) renderSecondStepRules(v *page.Viewer, review *secondStepReview) error {
+	ctx, now := v.R.Context(), s.site.DB.Now()
+	p := secondStepRulesPage{
+		Zone: v.User.TimeZone, Review: review, MayChange: rules(v.User.Role), Saved: v.Just("saved"),
+		List: v.Path("admin/people") + "?" + url.Values{peopleFilter: {withoutSecondStep}}.Encode(),
+	}
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		if p.Now, err = signin.SecondStepRulesOf(ctx, tx, v.User.OrgID); err != nil {
+			return err
+		}
+		p.Without, err = signin.WithoutSecondStep(ctx, tx, v.User.OrgID)
+		return err
+	}); err != nil {
+		return err
+	}
+	p.OfAll = p.Now.OfEveryone(now)
+	p.Shown = typedSecondStep(v.Form)
+	if !v.Form.Filled() {
+		p.Shown = secondStepForm{
+			Chosen: true, Everyone: !p.Now.RequiredFrom.IsZero(), Privileged: p.Now.Privileged, Tolerance: p.Now.Tolerance > 0, Passwordless: p.Now.Passwordless,
+			From: dayOf(p.Now.RequiredFrom, v),
+		}
+		if !p.Shown.Everyone {
+			p.Shown.From = dayOf(now, v)
+		}
+	}
+	if !p.MayChange {
+		v.NoForm()
+	}
+	return v.Render("console-second-step-rules", p)
+}
+
+func typedSecondStep(f *page.Form) secondStepForm {
+	return secondStepForm{
+		Everyone: f.Get("everyone") == "yes", Chosen: f.Get("everyone") == "yes" || f.Get("everyone") == "no", From: strings.TrimSpace(f.Get("required_from")),
+		Privileged: f.Has("privileged"), Tolerance: f.Has("tolerance"), Passwordless: f.Has("passwordless"),
+	}
+}
+
+// zoneOf is where the viewer's days begin; UTC where they chose no time zone.
+func zoneOf(v *page.Viewer) *time.Location {
+	if zone, known := i18n.Zone(v.User.TimeZone); known {
+		return zone
+	}
+	return time.UTC
+}
+
+func dayOf(t time.Time, v *page.Viewer) string { return t.In(zoneOf(v)).Format(time.DateOnly) }
+
+// rulesIn are the rules that a form means in place of those in force. Today and
+// any earlier day mean at once. A day that nobody changed stays the instant that
+// it was: another administrator's midnight is elsewhere.
+func (f secondStepForm) rulesIn(v *page.Viewer, before signin.SecondStepRules, now time.Time) (signin.SecondStepRules, error) {
+	r := signin.SecondStepRules{Privileged: f.Privileged, Passwordless: f.Passwordless}
+	if f.Tolerance {
+		r.Tolerance = 1
+	}
+	if !f.Chosen {
+		return r, errEveryone
+	}
+	if !f.Everyone {
+		return r, nil
+	}
+	day, err := time.ParseInLocation(time.DateOnly, f.From, zoneOf(v))
+	switch {
+	case err != nil:
+		return r, errDay
+	case !before.RequiredFrom.IsZero() && (f.From == dayOf(before.RequiredFrom, v) || before.OfEveryone(now) && !day.After(now)):
+		r.RequiredFrom = before.RequiredFrom
+	case day.After(now):
+		r.RequiredFrom = day
+	default:
+		r.RequiredFrom = now
+	}
+	return r, nil
+}
+
+// changeSecondStepRules saves rules that meet nobody who is not met yet. Others
+// are shown with whom they meet, and saved by the button there.
+func (s *Server) changeSecondStepRules(v *page.Viewer) error {
+	ctx := v.R.Context()
+	var review *secondStepReview
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		review = nil
+		before, err := signin.SecondStepRulesOf(ctx, tx, v.User.OrgID)
+		if err != nil {
+			return err
+		}
+		then, err := typedSecondStep(v.Form).rulesIn(v, before, tx.Now())
+		if err != nil {
+			return err
+		}
+		if v.Form.Do() != "save" {
+			if review, err = s.reviewSecondStep(ctx, tx, v, before, then); err != nil || review != nil {
+				return err
+			}
+		}
+		return signin.SetSecondStepRules(ctx, tx, v.User.AsActor(), v.User.OrgID, then)
+	}); err != nil {
+		return err
+	}
+	if review != nil {
+		return s.renderSecondStepRules(v, review)
+	}
+	return v.Redirect(v.Path("admin/rules/second-step") + "?saved")
+}
+
+// reviewSecondStep is whom rules would meet who are not met by those before; nil
+// where that is nobody.
+func (s *Server) reviewSecondStep(ctx context.Context, tx *db.Tx, v *page.Viewer, before, then signin.SecondStepRules) (*secondStepReview, error) {
+	without, err := signin.WithoutSecondStep(ctx, tx, v.User.OrgID)
+	if err != nil {
+		return nil, err
+	}
+	r := &secondStepReview{Without: without}
+	r.Everyone = without.People > 0 && !then.RequiredFrom.IsZero() && (before.RequiredFrom.IsZero() || then.RequiredFrom.Before(before.RequiredFrom))
+	if !then.OfEveryone(tx.Now()) {
+		r.From = then.RequiredFrom
+		r.Privileged = without.Privileged > 0 && then.Privileged && !before.Privileged
+	}
+	if !r.Everyone && !r.Privileged {
+		return nil, nil //nolint:nilnil // Nobody is met, which is an answer.
+	}
+	own, err := s.site.SignIn.Authenticators.FactorsOf(ctx, tx, credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID})
+	r.Own = !own.Any()
+	return r, err
+}
