@@ -429,6 +429,7 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 	for file, structs := range map[string]map[string]string{
 		"cmd/parvis/main.go":         {"commands": "parvis "},
 		"cmd/parvis/organization.go": {"organizationCommands": "parvis organization "},
+		"cmd/parvis/user.go":         {"userCommands": "parvis user "},
 	} {
 		found := 0
 		ast.Inspect(parse(t, file), func(n ast.Node) bool {

@@ -12,7 +12,7 @@ import (
 // userCommands are what the operator does for single people: only what nobody in
 // their organization can do.
 type userCommands struct {
-	ResetSecondStep resetSecondStepCommand `cmd:"" help:"Remove every second step of a person: the last owner's way back."`
+	ResetSecondStep resetSecondStepCommand `cmd:"" name:"reset-second-step" help:"Remove every second step of a person: the last owner's way back."`
 }
 
 type resetSecondStepCommand struct {
