@@ -243,7 +243,7 @@ func refusedPasskey(why error) error {
 	if text := why.Error(); len(text) > longestReason { // it quotes the answer
 		why = errors.New(strings.ToValidUTF8(text[:longestReason], "") + "…")
 	}
-	return &PasskeyRefusal{why}
+	return &PasskeyRefusal{Why: why}
 }
 
 // tooLong refuses an answer that no authenticator gives, before it is parsed.
@@ -255,12 +255,33 @@ func tooLong(response []byte) error {
 }
 
 // PasskeyRefusal is an answer that failed a check.
-type PasskeyRefusal struct{ Why error }
+type PasskeyRefusal struct {
+	Why     error
+	Unknown string // the credential id of a passkey that nobody has
+}
 
 func (r *PasskeyRefusal) Error() string { return "passkey refused: " + r.Why.Error() }
 
 // Unwrap makes it ErrPasskeyRefused to who shows it.
-func (r *PasskeyRefusal) Unwrap() error { return ErrPasskeyRefused }
+func (r *PasskeyRefusal) Unwrap() error {
+	if r.Unknown != "" {
+		return ErrPasskeyRefused.With(UnknownPasskey, r.Unknown)
+	}
+	return ErrPasskeyRefused
+}
+
+// UnknownPasskey names, in a refusal, the passkey that nobody has.
+const UnknownPasskey = "Unknown"
+
+// Removed is what tells a browser that a passkey of that credential id is of no
+// use any more (WebAuthn L3 §5.1.10.2).
+func (p *Passkeys) Removed(credentialID string) string {
+	text, err := json.Marshal(map[string]string{"rpId": p.party.Config.RPID, "credentialId": credentialID})
+	if err != nil {
+		panic(err) // two strings
+	}
+	return string(text)
+}
 
 // AddPasskey stores a new passkey; ErrPasskeyKnown where anybody has it.
 func AddPasskey(ctx context.Context, tx *db.Tx, o Owner, n NewPasskey, name string) (Passkey, error) {
@@ -431,7 +452,7 @@ func passkeyByCredential(ctx context.Context, r db.Reader, id string) (Passkey, 
 		from passkeys
 		where credential_id = $1`, id)
 	if err == nil && len(found) == 0 {
-		err = refusedPasskey(errors.New("a passkey that nobody has"))
+		err = &PasskeyRefusal{errors.New("a passkey that nobody has"), id}
 	}
 	if err != nil {
 		return Passkey{}, err

@@ -27,6 +27,7 @@ type ZoneName struct{ Name, Place string }
 // names them: places have a name in each language, zones only the one.
 func Zones() []ZoneArea {
 	var areas []ZoneArea
+	readable := strings.NewReplacer("_", " ", "/", ", ")
 	for name := range strings.FieldsSeq(zonesText) {
 		area, place, inArea := strings.Cut(name, "/")
 		if !inArea {
@@ -36,7 +37,7 @@ func Zones() []ZoneArea {
 			areas = append(areas, ZoneArea{Name: area})
 		}
 		last := &areas[len(areas)-1]
-		last.Zones = append(last.Zones, ZoneName{name, strings.NewReplacer("_", " ", "/", ", ").Replace(place)})
+		last.Zones = append(last.Zones, ZoneName{name, readable.Replace(place)})
 	}
 	return areas
 }

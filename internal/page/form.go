@@ -57,6 +57,16 @@ func (f *Form) Has(name string) bool { return f.values.Has(name) }
 // Do is the button that was pressed, where the form has several.
 func (f *Form) Do() string { return f.values.Get(doField) }
 
+// Detail is what a fault of the form names so; empty where none does.
+func (f *Form) Detail(name string) string {
+	for _, fa := range f.faults {
+		if text, ok := fa.Args[name].(string); ok {
+			return text
+		}
+	}
+	return ""
+}
+
 // Filled tells that there is something typed to show, empty or not: the form was
 // sent and is shown again, or was brought back after fresh proof.
 func (f *Form) Filled() bool { return len(f.values) > 0 }

@@ -32,7 +32,8 @@ type appPage struct {
 
 // showEnrolment shows the choice or what was chosen: the secret of the app that
 // was begun, which a reload, a wrong code and a second tab leave as it is, or the
-// way to the browser's dialogue.
+// way to the browser's dialogue in another language. Whatever goes wrong with a
+// passkey comes back to the choice, with the name that was given.
 func (s *Server) showEnrolment(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	e, err := s.signIn.EnrollerOf(ctx, a)
@@ -45,14 +46,13 @@ func (s *Server) showEnrolment(v *page.Visitor, a signin.Attempt) error {
 		return err
 	}
 	p.Device = pending.Name
-	_, unnamed := directory.CleanName(v.Form.Get("device"), "device")
 	switch {
 	case v.R.URL.Query().Get("with") == withApp && err == nil:
 		if p.App, err = newAppPage(pending); err != nil {
 			return err
 		}
 		return v.Render("enrol-app", p)
-	case p.Passkeys && v.Form.Has("response") && unnamed == nil:
+	case p.Passkeys && v.Form.Has("response") && v.Form.Do() == "language":
 		return s.showDialogue(v, p, e)
 	}
 	return v.Render("enrol", p)
@@ -76,6 +76,10 @@ func (s *Server) enrol(v *page.Visitor, a signin.Attempt) error {
 		return s.enrolApp(v, a)
 	case kind != withApp && (kind != withPasskey || s.signIn.Passkeys == nil):
 		return s.otherStep(v, a)
+	case v.Form.Do() == "back":
+		return s.showEnrolment(v, a)
+	case unanswered[v.Form.Do()] != nil:
+		return unanswered[v.Form.Do()]
 	case v.Form.Has("response"):
 		return s.enrolPasskey(v, a)
 	}

@@ -1,8 +1,6 @@
 package web
 
 import (
-	"net/http"
-
 	"parvis/internal/credential"
 	"parvis/internal/fault"
 	"parvis/internal/page"
@@ -12,13 +10,20 @@ import (
 // errNoScript says that the browser's dialogue was never opened.
 var errNoScript = fault.New(fault.Invalid, "web.passkey.no_script")
 
+// unanswered is what the script reports of a dialogue for a new passkey that ended
+// without an answer.
+var unanswered = map[string]*fault.Error{
+	"cancelled": fault.New(fault.Invalid, "web.passkey.cancelled"),
+	"known":     credential.ErrPasskeyKnown,
+	"unable":    fault.New(fault.Invalid, "web.passkey.unable"),
+}
+
 // passkeyOptions gives the script of a sign-in page what the browser's dialogue
 // wants. It is the same for everybody and keeps nothing but the challenge, sealed
 // in a cookie (decision 0026).
 func (s *Server) passkeyOptions(v *page.Visitor) error {
 	if s.signIn.Passkeys == nil {
-		v.W.WriteHeader(http.StatusNoContent)
-		return nil
+		return credential.ErrPasskeyRefused
 	}
 	options, ceremony, err := s.signIn.Passkeys.BeginAlone(s.site.DB.Now())
 	if err != nil {

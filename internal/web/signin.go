@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 
+	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/page"
@@ -24,7 +25,7 @@ type signInPage struct {
 	SignedOut       bool                    // comes right after signing out
 	Disowned        bool                    // comes right after 'this was not me'
 	Passkeys        bool                    // this installation takes them
-	Unknown         string                  // a passkey that was offered and that nobody has, as the browser knows it
+	Removed         string                  // tells the browser of a passkey that nobody has here
 }
 
 // Named is the short name of the organization that is meant, if one is.
@@ -160,5 +161,8 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {
 	v.ProbeCookies()
 	p.Passkeys = s.signIn.Passkeys != nil && p.Known == nil
+	if unknown := v.Form.Detail(credential.UnknownPasskey); p.Passkeys && unknown != "" {
+		p.Removed = s.signIn.Passkeys.Removed(unknown)
+	}
 	return v.Render("sign-in", p)
 }

@@ -113,7 +113,8 @@ func samples() []sample {
 	}
 	foreign := invitationPage{Dead: directory.ErrInvitationUnknown.Key, Others: visits[:1]}
 	return []sample{
-		{name: "sign-in", template: "sign-in", page: signInPage{}},
+		{name: "sign-in", template: "sign-in", page: signInPage{Passkeys: true}},
+		{name: "sign-in-no-passkeys", template: "sign-in", page: signInPage{}},
 		{name: "sign-in-more", template: "sign-in", page: signInPage{AskOrganization: true}},
 		{name: "sign-in-failed", template: "sign-in", page: signInPage{AskOrganization: true}, faults: failed},
 		{name: "sign-in-slowed", template: "sign-in", page: signInPage{AskOrganization: true}, faults: []*fault.Error{signin.ErrTooOften.After(90 * time.Second)}},
@@ -152,9 +153,10 @@ func samples() []sample {
 		{name: "enrol-app", template: "enrol-app", page: enrolling},
 		{name: "enrol-app-failed", template: "enrol-app", page: enrolling, faults: []*fault.Error{credential.ErrCodeWrong}},
 		{name: "enrol-passkey", template: "enrol-passkey", page: enrolling},
-		{name: "enrol-passkey-known", template: "enrol-passkey", page: enrolling, faults: []*fault.Error{credential.ErrPasskeyKnown}},
+		{name: "enrol-known", template: "enrol", page: enrolling, faults: []*fault.Error{credential.ErrPasskeyKnown}},
+		{name: "enrol-cancelled", template: "enrol", page: enrolling, faults: []*fault.Error{unanswered["cancelled"]}},
 		{name: "help-passkeys", template: "help-passkeys", plain: true},
-		{name: "sign-in-passkey", template: "sign-in", page: signInPage{Passkeys: true, Unknown: "AAAA"}, faults: []*fault.Error{credential.ErrPasskeyRefused}},
+		{name: "sign-in-passkey", template: "sign-in", page: signInPage{Passkeys: true, Removed: `{"rpId":"parvis.example"}`}, faults: []*fault.Error{credential.ErrPasskeyRefused}},
 		{name: "door-passkey", template: "sign-in", page: signInPage{Organization: &sampleOrg, Passkeys: true}},
 		{name: "attempt-gone", template: "attempt-gone", page: signInPage{}, plain: true},
 		{name: "attempt-gone-signed-in", template: "attempt-gone", page: signInPage{SignedIn: visits}, plain: true},
@@ -348,6 +350,7 @@ func keep(t *testing.T, folder string, pages map[string]string, asset func(strin
 func TestNoSentenceStandsInATemplate(t *testing.T) {
 	bracketed := regexp.MustCompile(`\[!! [^\[\]]* !!\]`)
 	pages, _ := render(t, i18n.Pseudo(), "en")
+	zones := zoneNames()
 	for name, text := range pages {
 		for _, words := range readable(text) {
 			rest := words
@@ -357,7 +360,7 @@ func TestNoSentenceStandsInATemplate(t *testing.T) {
 			for _, own := range ownWords {
 				rest = strings.ReplaceAll(rest, own, "")
 			}
-			if slices.Contains(zoneNames(), strings.TrimSpace(rest)) {
+			if slices.Contains(zones, strings.TrimSpace(rest)) {
 				continue // IANA's names, which are the same in every language
 			}
 			rest = regexp.MustCompile(`\breq_[a-z0-9]+`).ReplaceAllString(rest, "")
@@ -391,7 +394,7 @@ func readable(text string) []string {
 		case html.StartTagToken, html.SelfClosingTagToken:
 			token := z.Token()
 			for _, a := range token.Attr {
-				if slices.Contains([]string{"title", "alt", "label", "placeholder", "aria-label", "data-show", "data-hide", "data-text", "data-warning", "data-final", "data-over", "data-cancelled", "data-known", "data-unable"}, a.Key) {
+				if slices.Contains([]string{"title", "alt", "label", "placeholder", "aria-label", "data-show", "data-hide", "data-text", "data-warning", "data-final", "data-over", "data-cancelled", "data-unable"}, a.Key) {
 					all = append(all, a.Val)
 				}
 			}
@@ -526,9 +529,11 @@ func TestSignInPageIsSmall(t *testing.T) {
 	for _, m := range regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(pages["sign-in"], -1) {
 		n := packed(t, asset(m[1]))
 		t.Logf("%s: %d bytes packed", m[1], n)
-		total += n
 		if strings.HasSuffix(m[1], ".js") && n > 5000 {
 			t.Errorf("%s has %d bytes", m[1], n)
+		}
+		if !strings.HasPrefix(m[1], "/assets/passkey.") { // has a budget of its own: the line above
+			total += n
 		}
 	}
 	t.Logf("sign-in page %d bytes, with what it loads %d", len(pages["sign-in"]), total)
