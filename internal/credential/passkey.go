@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"parvis/internal/db"
@@ -231,6 +232,9 @@ func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, er
 	if len(made.ID) == 0 || len(made.ID) > longestCredential {
 		return NewPasskey{}, refusedPasskey(fmt.Errorf("a credential id of %d bytes", len(made.ID)))
 	}
+	if _, err := webauthncose.ParsePublicKey(made.PublicKey); err != nil {
+		return NewPasskey{}, refusedPasskey(err) // it would never open
+	}
 	made.Attestation = webauthn.CredentialAttestation{} // nobody asks for it again
 	return NewPasskey{o.session.UserID, *made}, nil
 }
@@ -354,20 +358,33 @@ type Assertion struct {
 // user handle, user, organization and relying party must all agree. A refusal says
 // whose passkey it was, where anybody's.
 func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, o Opened, response []byte) (Assertion, error) {
-	if err := tooLong(response); err != nil {
-		return Assertion{}, err
-	}
-	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
+	parsed, err := parseAssertion(response)
 	if err != nil {
-		return Assertion{}, refusedPasskey(err)
+		return Assertion{}, err
 	}
 	key, err := passkeyByCredential(ctx, r, base64.RawURLEncoding.EncodeToString(parsed.RawID))
 	if err != nil {
 		return Assertion{}, err
 	}
-	refused := Assertion{Owner: key.owner}
+	return p.judge(o, key, parsed)
+}
+
+func parseAssertion(response []byte) (*protocol.ParsedCredentialAssertionData, error) {
+	if err := tooLong(response); err != nil {
+		return nil, err
+	}
+	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
+	if err != nil {
+		return nil, refusedPasskey(err)
+	}
+	return parsed, nil
+}
+
+// judge checks an answer of a passkey.
+func (p *Passkeys) judge(o Opened, key Passkey, parsed *protocol.ParsedCredentialAssertionData) (Assertion, error) {
 	who := subject{handle: key.handle, credentials: []webauthn.Credential{key.record}}
 	var after *webauthn.Credential
+	var err error
 	switch {
 	case o.ceremony == Alone:
 		_, after, err = p.party.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil }, o.session, parsed)
@@ -383,7 +400,7 @@ func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, o Opened, r
 		err = errors.New("the signature counter went back: there may be a copy")
 	}
 	if err != nil {
-		return refused, refusedPasskey(err)
+		return Assertion{Owner: key.owner}, refusedPasskey(err)
 	}
 	before := key.record.Authenticator.SignCount
 	key.record = *after
