@@ -417,8 +417,8 @@ func TestMFA6PendingAppBelongsToWhatBeganIt(t *testing.T) {
 		t.Error("another attempt changed the secret")
 	}
 	a.begin("att_1")
-	if err := a.confirm("att_1", code); !errors.Is(err, ErrCodeWrong) {
-		t.Errorf("the code of a secret that was replaced: %v", err)
+	if got := a.code(a.seedOf("att_1"), 0); got != code {
+		t.Error("beginning again made void what an app may have scanned")
 	}
 	code = a.code(a.seedOf("att_1"), EnrolmentLifetime)
 	a.clock.Advance(EnrolmentLifetime)
@@ -427,6 +427,10 @@ func TestMFA6PendingAppBelongsToWhatBeganIt(t *testing.T) {
 	}
 	if _, err := a.pending("att_1"); !errors.Is(err, ErrNoPendingApp) {
 		t.Errorf("its page after its time: %v", err)
+	}
+	a.begin("att_1")
+	if err := a.confirm("att_1", code); !errors.Is(err, ErrCodeWrong) {
+		t.Errorf("the code of a secret whose time was over: %v", err)
 	}
 }
 
