@@ -114,7 +114,6 @@ func New(s Settings) (*App, error) {
 		{"sessions", time.Minute, door.Sweep},
 		{"directory", time.Hour, directory.Sweep},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
-		{"former short names", time.Hour, directory.SweepShortNames},
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}
 	return a, nil

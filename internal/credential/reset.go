@@ -87,9 +87,10 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 		return err
 	}
 	if !stored.Exists() {
-		return r.put(ctx, tx, who.User, mail.ResetExplainedParameters{
+		_, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetExplainedParameters{
 			Organization: who.Organization.DisplayName, Name: who.User.Name, SignInPage: r.Base + who.Organization.Path(),
-		})
+		}))
+		return err
 	}
 	rules, err := RulesOf(ctx, tx, who.User.OrgID)
 	if err != nil {
@@ -103,13 +104,10 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 		return err
 	}
 	token, expires := secret.NewToken(), tx.Now().Add(cmp.Or(r.Lifetime, rules.ResetLifetime))
-	letter, err := r.Outbox.Put(ctx, tx, mail.Letter{
-		OrgID: string(who.User.OrgID), Recipient: who.User.Email, Language: who.User.Language,
-		Parameters: mail.ResetParameters{
-			Organization: who.Organization.DisplayName, Name: who.User.Name, Expires: expires,
-			ByAdministrator: actor.UserID != audit.Anonymous, Link: r.Base + "/reset/" + token.Reveal(),
-		},
-	})
+	letter, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, Expires: expires,
+		ByAdministrator: actor.UserID != audit.Anonymous, Link: r.Base + "/reset/" + token.Reveal(),
+	}))
 	if err != nil {
 		return err
 	}
@@ -149,13 +147,6 @@ func (r *Resets) replace(ctx context.Context, tx *db.Tx, user directory.User) er
 		}
 	}
 	return nil
-}
-
-func (r *Resets) put(ctx context.Context, tx *db.Tx, user directory.User, p mail.Parameters) error {
-	_, err := r.Outbox.Put(ctx, tx, mail.Letter{
-		OrgID: string(user.OrgID), Recipient: user.Email, Language: user.Language, Parameters: p,
-	})
-	return err
 }
 
 // ResetByToken finds whose password a link may create anew. The link dies with
@@ -248,7 +239,7 @@ func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {
 	if q.Organization != "" {
 		o, err := directory.OrganizationByName(ctx, tx, q.Organization)
 		if errors.Is(err, directory.ErrNotFound) {
-			return nil // it was renamed since
+			return nil // it was known when the form was sent, and is not any more
 		}
 		if err != nil {
 			return err
@@ -323,5 +314,6 @@ func (r *Resets) warn(ctx context.Context, tx *db.Tx, who directory.Candidate) e
 	if err != nil || told {
 		return err
 	}
-	return r.put(ctx, tx, who.User, p)
+	_, err = r.Outbox.Put(ctx, tx, who.User.Letter(p))
+	return err
 }

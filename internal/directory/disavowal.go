@@ -104,11 +104,7 @@ func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, er
 	if err != nil {
 		return User{}, err
 	}
-	var id UserID
-	if taken, err := tx.One(ctx, db.Into(&id), `
-		select id from users
-		where org_id = $1 and email_key = $2 and id <> $3 and deleted_at is null`,
-		string(user.OrgID), address.Key, string(user.ID)); err != nil || taken {
+	if owner, taken, err := ownerOf(ctx, tx, user.OrgID, address); err != nil || taken && owner.ID != user.ID {
 		return User{}, orFault(err, ErrAddressTaken)
 	}
 	_, err = tx.Exec(ctx, `

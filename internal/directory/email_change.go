@@ -117,7 +117,7 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 	if taken {
 		recipient, letter = owner, mail.EmailTakenParameters{Organization: who.Organization.DisplayName, Name: owner.Name}
 	}
-	letterID, err := c.put(ctx, tx, recipient, letter)
+	letterID, err := c.Outbox.Put(ctx, tx, recipient.Letter(letter))
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, cha
 	if origin := audit.OriginOf(ctx); !byAdministrator { // where an administrator sits is nobody else's business
 		p.Network, p.Agent = origin.Network, origin.Agent
 	}
-	_, err = c.put(ctx, tx, who.User, p)
+	_, err = c.Outbox.Put(ctx, tx, who.User.Letter(p))
 	return err
 }
 
@@ -210,10 +210,10 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token)
 	if err != nil {
 		return Candidate{}, err
 	}
-	if _, err := c.put(ctx, tx, before.User, mail.EmailChangedParameters{
+	if _, err := c.Outbox.Put(ctx, tx, before.User.Letter(mail.EmailChangedParameters{
 		Organization: who.Organization.DisplayName, Name: who.User.Name, New: who.User.Email,
 		When: tx.Now(), NotMe: c.Base + "/not-me/" + notMe.Reveal(),
-	}); err != nil {
+	})); err != nil {
 		return Candidate{}, err
 	}
 	return who, recordEmail(ctx, tx, before.User, who.User, change.RequestedBy)
@@ -226,10 +226,6 @@ func recordEmail(ctx context.Context, tx *db.Tx, before, now User, by UserID) er
 	e.Target, e.TargetName = string(now.ID), now.Name
 	e.Before, e.After = audit.Fields{"email": before.Email}, audit.Fields{"email": now.Email, "requested_by": by}
 	return audit.Record(ctx, tx, e)
-}
-
-func (c *EmailChanges) put(ctx context.Context, tx *db.Tx, to User, p mail.Parameters) (string, error) {
-	return c.Outbox.Put(ctx, tx, mail.Letter{OrgID: string(to.OrgID), Recipient: to.Email, Language: to.Language, Parameters: p})
 }
 
 func (c EmailChange) event(actor Actor, user User, action audit.Action) audit.Event {
@@ -285,21 +281,11 @@ func PendingEmail(ctx context.Context, r db.Reader, user User, now time.Time) (*
 	return &c, nil
 }
 
-// ownerOf is who in an organization has an address.
-func ownerOf(ctx context.Context, r db.Reader, org OrgID, address Address) (User, bool, error) {
-	var u User
-	found, err := r.One(ctx, u.Targets(), `
-		select `+UserColumns+`
-		from users u
-		where u.org_id = $1 and u.email_key = $2 and u.deleted_at is null`, string(org), address.Key)
-	return u, found, err
-}
-
 const keptEmailChange = 30 * 24 * time.Hour // after its end
 
-// Sweep erases users who were deleted long enough ago, and removes changes of
+// Sweep erases users who were deleted long enough ago, removes changes of
 // addresses that ended a month ago and links of letters that nobody can use any
-// more.
+// more, and frees short names that led to the new one for long enough.
 func Sweep(ctx context.Context, d *db.DB) error {
 	if err := EraseDeleted(ctx, d); err != nil {
 		return err
@@ -308,7 +294,10 @@ func Sweep(ctx context.Context, d *db.DB) error {
 		if _, err := tx.Exec(ctx, `delete from email_changes where expires_at <= $1`, db.Time(tx.Now().Add(-keptEmailChange))); err != nil {
 			return fmt.Errorf("sweeping email changes: %w", err)
 		}
-		_, err := tx.Exec(ctx, `delete from disavowals where expires_at <= $1`, db.Time(tx.Now()))
+		if _, err := tx.Exec(ctx, `delete from disavowals where expires_at <= $1`, db.Time(tx.Now())); err != nil {
+			return fmt.Errorf("sweeping disavowals: %w", err)
+		}
+		_, err := tx.Exec(ctx, `delete from former_short_names where ends_at <= $1`, db.Time(tx.Now()))
 		return err
 	})
 }

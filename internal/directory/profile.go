@@ -115,11 +115,3 @@ func (p OrganizationProfile) fields(other OrganizationProfile) audit.Fields {
 	}
 	return f
 }
-
-// SweepShortNames frees short names that led to the new one for long enough.
-func SweepShortNames(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `delete from former_short_names where ends_at <= $1`, db.Time(tx.Now()))
-		return err
-	})
-}

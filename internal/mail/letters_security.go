@@ -163,18 +163,19 @@ func (p PasswordChangedParameters) write(w writer) content {
 		After:    []string{w.say("mail.not_me.what")},
 		Footer:   []string{w.say("mail.footer")},
 	}
-	c.Before = append(c.Before, w.where(p.Network, p.Agent)...)
+	c.Before = append(c.Before, w.where("mail.where", p.Network, p.Agent)...)
 	c.Before = append(c.Before, w.say("mail.password_changed.sessions"), w.say("mail.not_me.mine"))
 	return c
 }
 
-// where says from where something was done, as far as that is known.
-func (w writer) where(network, agent string) []string {
+// where says, in the sentence of a key, from where something was done, as far as
+// that is known.
+func (w writer) where(key, network, agent string) []string {
 	at, err := netip.ParseAddr(network)
 	if err != nil || agent == "" {
 		return nil
 	}
-	return []string{w.say("mail.where", "Network", own(at.String()), "Agent", agent)}
+	return []string{w.say(key, "Network", own(at.String()), "Agent", w.Browser(agent))}
 }
 
 // NewDeviceParameters write the letter that somebody signed in with a browser
@@ -201,7 +202,7 @@ func (p NewDeviceParameters) write(w writer) content {
 		After:    []string{w.say("mail.not_me.what")},
 		Footer:   []string{w.say("mail.footer")},
 	}
-	c.Before = append(c.Before, w.where(p.Network, p.Agent)...)
+	c.Before = append(c.Before, w.where("mail.where", p.Network, p.Agent)...)
 	c.Before = append(c.Before, w.say("mail.not_me.mine"))
 	return c
 }

@@ -212,7 +212,8 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	var hashed credential.Hashed
 	if verdict.OK { // only then may the history be asked
 		if hashed, err = s.newPassword(ctx, who, p); err != nil {
-			return Opened{}, errors.Join(err, s.release(ctx, shared, own))
+			s.release(ctx, shared, own)
+			return Opened{}, err
 		}
 	}
 	var opened Opened
@@ -246,16 +247,16 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if refused {
 		return Opened{}, ErrCurrentWrong
 	}
-	return opened, s.release(ctx, shared, own)
+	s.release(ctx, shared, own)
+	return opened, nil
 }
 
 // release gives tries back that proved to be no guesses. What was done is done:
 // a count that stays too high is no reason to say otherwise.
-func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) error {
+func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) {
 	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
 		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
 	}
-	return nil
 }
 
 // Disown does what a person asks who says 'this was not me': every session ends,

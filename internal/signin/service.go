@@ -146,10 +146,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if refused {
 		return Opened{}, ErrFailed
 	}
-	// The door is open: a count that stays too high is no reason to close it.
-	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
-		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
-	}
+	s.release(ctx, shared, own)
 	return opened, nil
 }
 
@@ -287,7 +284,7 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 
 // tell puts a letter to a user.
 func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.Parameters) error {
-	_, err := s.Outbox.Put(ctx, tx, mail.Letter{OrgID: string(u.OrgID), Recipient: u.Email, Language: u.Language, Parameters: p})
+	_, err := s.Outbox.Put(ctx, tx, u.Letter(p))
 	return err
 }
 
