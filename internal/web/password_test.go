@@ -439,7 +439,7 @@ func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) 
 		t.Errorf("the right password is answered otherwise:\n%s\nwant\n%s", answer(p), first)
 	}
 	got := subjects(t, s, email)
-	if strings.Count(got, "was turned off") != 1 || strings.Count(got, "tries passwords") != 1 {
+	if strings.Count(got, "was turned off") != 1 || strings.Count(got, "trying to guess") != 1 {
 		t.Errorf("letters: %s", got)
 	}
 	if !at(open, "alpha") {
@@ -489,7 +489,7 @@ func TestOneLetterADayTellsOfGuesses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	count := func() int { return strings.Count(subjects(t, s, "user-a@alpha.example"), "tries passwords") }
+	count := func() int { return strings.Count(subjects(t, s, "user-a@alpha.example"), "trying to guess") }
 	flood()
 	if n := count(); n != 1 {
 		t.Errorf("%d letters after the first flood", n)
