@@ -212,15 +212,16 @@ func (r *Resets) Sweep(ctx context.Context, d *db.DB) error {
 	if err != nil {
 		return err
 	}
+	var all error // one that fails keeps no other from its answer
 	for _, id := range ids {
 		if err := d.Update(ctx, func(tx *db.Tx) error { return r.answer(ctx, tx, id) }); err != nil {
-			return fmt.Errorf("answering request %s: %w", id, err)
+			all = errors.Join(all, fmt.Errorf("answering request %s: %w", id, err))
 		}
 	}
-	return d.Update(ctx, func(tx *db.Tx) error {
+	return errors.Join(all, d.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `delete from resets where expires_at <= $1`, db.Time(tx.Now().Add(-kept)))
 		return err
-	})
+	}))
 }
 
 func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {

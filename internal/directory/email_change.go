@@ -43,10 +43,15 @@ func (c EmailChange) vouched(user User) bool {
 	return c.RequestedBy == user.ID || c.requesterGoneAt.IsZero() && c.requesterRole.Governs(user.Role)
 }
 
-// MayChangeEmail is nil for the user and for whoever governs the user's role.
+// MayChangeEmail is nil for the user, and for owners and administrators who govern
+// the user's role. Helpdesk may not: who moves an address to a mailbox of theirs
+// can have a new password sent there (R-REC-07).
 func (a Actor) MayChangeEmail(user User) error {
 	if a.OrgID == user.OrgID && a.UserID == user.ID {
 		return nil
+	}
+	if err := a.MaySetRules(user.OrgID); err != nil {
+		return err
 	}
 	return a.may(user.OrgID, user.Role)
 }
@@ -55,6 +60,9 @@ func (a Actor) MayChangeEmail(user User) error {
 // not as a page knew them.
 func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (User, error) {
 	if actor.OrgID != user.OrgID || actor.UserID != user.ID {
+		if err := actor.MayChangeEmail(user); err != nil {
+			return User{}, err
+		}
 		return Governed(ctx, tx, actor, user.OrgID, user.ID)
 	}
 	now, err := UserByID(ctx, tx, user.OrgID, user.ID)
@@ -137,7 +145,7 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 
 // notify tells the address in force what was asked, with a way to object.
 func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, change EmailChange, byAdministrator bool) error {
-	token, err := NewDisavowal(ctx, tx, who.User, who.User.Email)
+	token, err := newRestoring(ctx, tx, who.User)
 	if err != nil {
 		return err
 	}
@@ -206,7 +214,7 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token)
 	if err != nil {
 		return Candidate{}, err
 	}
-	notMe, err := NewDisavowal(ctx, tx, before.User, before.User.Email)
+	notMe, err := newRestoring(ctx, tx, before.User)
 	if err != nil {
 		return Candidate{}, err
 	}

@@ -157,6 +157,11 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	}
 	a.Fresh = time.Duration(fresh) * time.Microsecond
 	a.Evidence, err = parseEvidence(evidence)
+	if err == nil && b.Superseded && len(a.Evidence) > 0 {
+		// What was proved came with a newer token: whoever planted or kept this
+		// one must not go on with it (SES-1).
+		err = ErrAttemptGone
+	}
 	return a, string(sealed), err
 }
 
