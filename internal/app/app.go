@@ -119,7 +119,6 @@ func New(s Settings) (*App, error) {
 		{"sessions", time.Minute, door.Sweep},
 		{"directory", time.Hour, directory.Sweep},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
-		{"former short names", time.Hour, directory.SweepShortNames},
 		{"ceremonies", 5 * time.Minute, credential.SweepOnce},
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}

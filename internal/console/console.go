@@ -1,5 +1,5 @@
 // Package console has the pages of the administration: people and their
-// invitations, the rules of sign-in, and the audit log.
+// invitations, the rules of sign-in, the organization, and the audit log.
 //
 // Every handler asks for rows of the viewer's own organization only, which the
 // session names and nothing in a request can. Whether somebody may change

@@ -87,9 +87,10 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 		return err
 	}
 	if !stored.Exists() {
-		return r.put(ctx, tx, who.User, mail.ResetExplainedParameters{
+		_, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetExplainedParameters{
 			Organization: who.Organization.DisplayName, Name: who.User.Name, SignInPage: r.Base + who.Organization.Path(),
-		})
+		}))
+		return err
 	}
 	rules, err := RulesOf(ctx, tx, who.User.OrgID)
 	if err != nil {
@@ -103,13 +104,10 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 		return err
 	}
 	token, expires := secret.NewToken(), tx.Now().Add(cmp.Or(r.Lifetime, rules.ResetLifetime))
-	letter, err := r.Outbox.Put(ctx, tx, mail.Letter{
-		OrgID: string(who.User.OrgID), Recipient: who.User.Email, Language: who.User.Language,
-		Parameters: mail.ResetParameters{
-			Organization: who.Organization.DisplayName, Name: who.User.Name, Expires: expires,
-			ByAdministrator: actor.UserID != audit.Anonymous, Link: r.Base + "/reset/" + token.Reveal(),
-		},
-	})
+	letter, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, Expires: expires,
+		ByAdministrator: actor.UserID != audit.Anonymous, Link: r.Base + "/reset/" + token.Reveal(),
+	}))
 	if err != nil {
 		return err
 	}
@@ -149,13 +147,6 @@ func (r *Resets) replace(ctx context.Context, tx *db.Tx, user directory.User) er
 		}
 	}
 	return nil
-}
-
-func (r *Resets) put(ctx context.Context, tx *db.Tx, user directory.User, p mail.Parameters) error {
-	_, err := r.Outbox.Put(ctx, tx, mail.Letter{
-		OrgID: string(user.OrgID), Recipient: user.Email, Language: user.Language, Parameters: p,
-	})
-	return err
 }
 
 // ResetByToken finds whose password a link may create anew. The link dies with
@@ -238,15 +229,16 @@ func (r *Resets) Sweep(ctx context.Context, d *db.DB) error {
 	if err != nil {
 		return err
 	}
+	var all error // one that fails keeps no other from its answer
 	for _, id := range ids {
 		if err := d.Update(ctx, func(tx *db.Tx) error { return r.answer(ctx, tx, id) }); err != nil {
-			return fmt.Errorf("answering request %s: %w", id, err)
+			all = errors.Join(all, fmt.Errorf("answering request %s: %w", id, err))
 		}
 	}
-	return d.Update(ctx, func(tx *db.Tx) error {
+	return errors.Join(all, d.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `delete from resets where expires_at <= $1`, db.Time(tx.Now().Add(-kept)))
 		return err
-	})
+	}))
 }
 
 func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {
@@ -265,7 +257,7 @@ func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {
 	if q.Organization != "" {
 		o, err := directory.OrganizationByName(ctx, tx, q.Organization)
 		if errors.Is(err, directory.ErrNotFound) {
-			return nil // it was renamed since
+			return nil // it was known when the form was sent, and is not any more
 		}
 		if err != nil {
 			return err
@@ -340,5 +332,6 @@ func (r *Resets) warn(ctx context.Context, tx *db.Tx, who directory.Candidate) e
 	if err != nil || told {
 		return err
 	}
-	return r.put(ctx, tx, who.User, p)
+	_, err = r.Outbox.Put(ctx, tx, who.User.Letter(p))
+	return err
 }

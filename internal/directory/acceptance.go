@@ -130,7 +130,7 @@ func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joinin
 		return User{}, Organization{}, err
 	}
 	// Somebody got the address in another way since, by changing theirs.
-	if taken, err := memberHas(ctx, tx, inv.OrgID, address); err != nil || taken {
+	if _, taken, err := ownerOf(ctx, tx, inv.OrgID, address); err != nil || taken {
 		return User{}, Organization{}, orFault(err, ErrInvitationUsed)
 	}
 	u, err := insertUser(ctx, tx, User{

@@ -37,7 +37,8 @@ type Organization struct {
 type User struct {
 	OrgID         OrgID
 	ID            UserID
-	Email         string // the canonical address
+	Email         string    // the canonical address
+	EmailSince    time.Time // since when it is this one; zero for the first
 	Name          string
 	Role          Role
 	Language      i18n.Tag

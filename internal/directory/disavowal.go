@@ -22,18 +22,30 @@ const EmailDisavowalLifetime = 7 * 24 * time.Hour
 // ErrDisavowalDead is the answer for a link that was used, expired or never was.
 var ErrDisavowalDead = fault.New(fault.Gone, "directory.disavowal_dead")
 
-// NewDisavowal makes the link for a letter that tells a user what was done. email
-// is the address that the user had before, where the letter tells of a change of
-// it, else empty: disowning changes it back.
-func NewDisavowal(ctx context.Context, tx *db.Tx, user User, email string) (secret.Token, error) {
+// NewDisavowal makes the link for a letter that tells a user what was done, sent
+// to the address that user has.
+func NewDisavowal(ctx context.Context, tx *db.Tx, user User) (secret.Token, error) {
+	return newDisavowal(ctx, tx, user, false)
+}
+
+// newRestoring makes the link for a letter that tells of a change of the address:
+// disowning brings it back. An address that was in force for less than a link
+// lives restores nothing, so that a thief who moved an address cannot take it
+// again after its owner or an administrator moved it back.
+func newRestoring(ctx context.Context, tx *db.Tx, user User) (secret.Token, error) {
+	settled := user.EmailSince.IsZero() || !tx.Now().Before(user.EmailSince.Add(EmailDisavowalLifetime))
+	return newDisavowal(ctx, tx, user, settled)
+}
+
+func newDisavowal(ctx context.Context, tx *db.Tx, user User, restores bool) (secret.Token, error) {
 	token, lifetime := secret.NewToken(), DisavowalLifetime
-	if email != "" {
+	if restores {
 		lifetime = EmailDisavowalLifetime
 	}
 	_, err := tx.Exec(ctx, `
-		insert into disavowals (org_id, id, user_id, token_hash, email, created_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7)`,
-		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), db.Text(email),
+		insert into disavowals (org_id, id, user_id, token_hash, email, restores, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), user.Email, restores,
 		db.Time(tx.Now()), db.Time(tx.Now().Add(lifetime)))
 	if err != nil {
 		return secret.Token{}, fmt.Errorf("inserting a disavowal of %s: %w", user.ID, err)
@@ -43,40 +55,56 @@ func NewDisavowal(ctx context.Context, tx *db.Tx, user User, email string) (secr
 
 // DisavowalByToken finds whose link somebody holds, and changes nothing.
 func DisavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Candidate, error) {
-	who, _, _, err := disavowalByToken(ctx, r, token, now)
+	who, _, err := disavowalByToken(ctx, r, token, now)
 	return who, err
 }
 
-func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (who Candidate, id, email string, err error) {
+// disavowalByToken finds the user behind a link, and the address that it brings
+// back, if it does. One that brings none back belongs to the mailbox that it was
+// sent to: it dies with a change of the address.
+func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (who Candidate, back string, err error) {
 	into := append(who.User.Targets(), who.Organization.Targets()...)
-	found, err := r.One(ctx, append(into, &id, (*db.Text)(&email)), `
-		select `+UserColumns+`, `+OrganizationColumns+`, d.id, d.email
+	var address string
+	var restores bool
+	found, err := r.One(ctx, append(into, &address, &restores), `
+		select `+UserColumns+`, `+OrganizationColumns+`, d.email, d.restores
 		from disavowals d
 		join users u on u.org_id = d.org_id and u.id = d.user_id and u.deleted_at is null
+			and (d.restores or u.email = d.email)
 		join organizations o on o.id = d.org_id and o.suspended_at is null
 		where d.token_hash = $1 and d.used_at is null and d.expires_at > $2`, token.Hash(secret.Disavowal), db.Time(now))
 	if err == nil && !found {
 		err = ErrDisavowalDead
 	}
-	return who, id, email, err
+	if restores {
+		back = address
+	}
+	return who, back, err
 }
 
 // UseDisavowal claims a link, makes every browser of the user a stranger again
-// and gives back the address that a change took.
+// and gives back the address that a change took. Every other link of the user
+// dies: one of them may be in the mailbox that somebody moved the address to.
 func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (Candidate, error) {
-	who, id, email, err := disavowalByToken(ctx, tx, token, tx.Now())
+	who, back, err := disavowalByToken(ctx, tx, token, tx.Now())
 	if err != nil {
 		return Candidate{}, err
 	}
-	n, err := tx.Exec(ctx, `
+	claimed, err := tx.Exec(ctx, `
 		update disavowals set used_at = $1
-		where org_id = $2 and id = $3 and used_at is null`, db.Time(tx.Now()), string(who.User.OrgID), id)
-	if err != nil || n == 0 {
+		where org_id = $2 and user_id = $3 and token_hash = $4 and used_at is null`,
+		db.Time(tx.Now()), string(who.User.OrgID), string(who.User.ID), token.Hash(secret.Disavowal))
+	if err != nil || claimed == 0 {
 		return Candidate{}, orFault(err, ErrDisavowalDead)
 	}
-	if email != "" && email != who.User.Email {
+	if _, err := tx.Exec(ctx, `
+		update disavowals set used_at = $1
+		where org_id = $2 and user_id = $3 and used_at is null`, db.Time(tx.Now()), string(who.User.OrgID), string(who.User.ID)); err != nil {
+		return Candidate{}, err
+	}
+	if back != "" && back != who.User.Email {
 		// Where somebody else has the address by now, the rest still happens.
-		user, err := setEmail(ctx, tx, who.User, email)
+		user, err := setEmail(ctx, tx, who.User, back)
 		if err != nil && !errors.Is(err, ErrAddressTaken) {
 			return Candidate{}, err
 		}
@@ -104,18 +132,14 @@ func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, er
 	if err != nil {
 		return User{}, err
 	}
-	var id UserID
-	if taken, err := tx.One(ctx, db.Into(&id), `
-		select id from users
-		where org_id = $1 and email_key = $2 and id <> $3 and deleted_at is null`,
-		string(user.OrgID), address.Key, string(user.ID)); err != nil || taken {
+	if owner, taken, err := ownerOf(ctx, tx, user.OrgID, address); err != nil || taken && owner.ID != user.ID {
 		return User{}, orFault(err, ErrAddressTaken)
 	}
 	_, err = tx.Exec(ctx, `
-		update users set email = $1, email_key = $2, search_key = $3
-		where org_id = $4 and id = $5`,
-		address.Text, address.Key, SearchKey(user.Name, address.Text), string(user.OrgID), string(user.ID))
-	user.Email = address.Text
+		update users set email = $1, email_key = $2, search_key = $3, email_since = $4
+		where org_id = $5 and id = $6`,
+		address.Text, address.Key, SearchKey(user.Name, address.Text), db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+	user.Email, user.EmailSince = address.Text, tx.Now()
 	return user, err
 }
 

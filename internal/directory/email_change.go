@@ -43,10 +43,15 @@ func (c EmailChange) vouched(user User) bool {
 	return c.RequestedBy == user.ID || c.requesterGoneAt.IsZero() && c.requesterRole.Governs(user.Role)
 }
 
-// MayChangeEmail is nil for the user and for whoever governs the user's role.
+// MayChangeEmail is nil for the user, and for owners and administrators who govern
+// the user's role. Helpdesk may not: who moves an address to a mailbox of theirs
+// can have a new password sent there (R-REC-07).
 func (a Actor) MayChangeEmail(user User) error {
 	if a.OrgID == user.OrgID && a.UserID == user.ID {
 		return nil
+	}
+	if err := a.MaySetRules(user.OrgID); err != nil {
+		return err
 	}
 	return a.may(user.OrgID, user.Role)
 }
@@ -55,6 +60,9 @@ func (a Actor) MayChangeEmail(user User) error {
 // not as a page knew them.
 func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (User, error) {
 	if actor.OrgID != user.OrgID || actor.UserID != user.ID {
+		if err := actor.MayChangeEmail(user); err != nil {
+			return User{}, err
+		}
 		return Governed(ctx, tx, actor, user.OrgID, user.ID)
 	}
 	now, err := UserByID(ctx, tx, user.OrgID, user.ID)
@@ -117,7 +125,7 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 	if taken {
 		recipient, letter = owner, mail.EmailTakenParameters{Organization: who.Organization.DisplayName, Name: owner.Name}
 	}
-	letterID, err := c.put(ctx, tx, recipient, letter)
+	letterID, err := c.Outbox.Put(ctx, tx, recipient.Letter(letter))
 	if err != nil {
 		return err
 	}
@@ -137,7 +145,7 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 
 // notify tells the address in force what was asked, with a way to object.
 func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, change EmailChange, byAdministrator bool) error {
-	token, err := NewDisavowal(ctx, tx, who.User, who.User.Email)
+	token, err := newRestoring(ctx, tx, who.User)
 	if err != nil {
 		return err
 	}
@@ -148,7 +156,7 @@ func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, cha
 	if origin := audit.OriginOf(ctx); !byAdministrator { // where an administrator sits is nobody else's business
 		p.Network, p.Agent = origin.Network, origin.Agent
 	}
-	_, err = c.put(ctx, tx, who.User, p)
+	_, err = c.Outbox.Put(ctx, tx, who.User.Letter(p))
 	return err
 }
 
@@ -206,14 +214,14 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token)
 	if err != nil {
 		return Candidate{}, err
 	}
-	notMe, err := NewDisavowal(ctx, tx, before.User, before.User.Email)
+	notMe, err := newRestoring(ctx, tx, before.User)
 	if err != nil {
 		return Candidate{}, err
 	}
-	if _, err := c.put(ctx, tx, before.User, mail.EmailChangedParameters{
+	if _, err := c.Outbox.Put(ctx, tx, before.User.Letter(mail.EmailChangedParameters{
 		Organization: who.Organization.DisplayName, Name: who.User.Name, New: who.User.Email,
 		When: tx.Now(), NotMe: c.Base + "/not-me/" + notMe.Reveal(),
-	}); err != nil {
+	})); err != nil {
 		return Candidate{}, err
 	}
 	return who, recordEmail(ctx, tx, before.User, who.User, change.RequestedBy)
@@ -226,10 +234,6 @@ func recordEmail(ctx context.Context, tx *db.Tx, before, now User, by UserID) er
 	e.Target, e.TargetName = string(now.ID), now.Name
 	e.Before, e.After = audit.Fields{"email": before.Email}, audit.Fields{"email": now.Email, "requested_by": by}
 	return audit.Record(ctx, tx, e)
-}
-
-func (c *EmailChanges) put(ctx context.Context, tx *db.Tx, to User, p mail.Parameters) (string, error) {
-	return c.Outbox.Put(ctx, tx, mail.Letter{OrgID: string(to.OrgID), Recipient: to.Email, Language: to.Language, Parameters: p})
 }
 
 func (c EmailChange) event(actor Actor, user User, action audit.Action) audit.Event {
@@ -285,21 +289,11 @@ func PendingEmail(ctx context.Context, r db.Reader, user User, now time.Time) (*
 	return &c, nil
 }
 
-// ownerOf is who in an organization has an address.
-func ownerOf(ctx context.Context, r db.Reader, org OrgID, address Address) (User, bool, error) {
-	var u User
-	found, err := r.One(ctx, u.Targets(), `
-		select `+UserColumns+`
-		from users u
-		where u.org_id = $1 and u.email_key = $2 and u.deleted_at is null`, string(org), address.Key)
-	return u, found, err
-}
-
 const keptEmailChange = 30 * 24 * time.Hour // after its end
 
-// Sweep erases users who were deleted long enough ago, and removes changes of
+// Sweep erases users who were deleted long enough ago, removes changes of
 // addresses that ended a month ago and links of letters that nobody can use any
-// more.
+// more, and frees short names that led to the new one for long enough.
 func Sweep(ctx context.Context, d *db.DB) error {
 	if err := EraseDeleted(ctx, d); err != nil {
 		return err
@@ -308,7 +302,10 @@ func Sweep(ctx context.Context, d *db.DB) error {
 		if _, err := tx.Exec(ctx, `delete from email_changes where expires_at <= $1`, db.Time(tx.Now().Add(-keptEmailChange))); err != nil {
 			return fmt.Errorf("sweeping email changes: %w", err)
 		}
-		_, err := tx.Exec(ctx, `delete from disavowals where expires_at <= $1`, db.Time(tx.Now()))
+		if _, err := tx.Exec(ctx, `delete from disavowals where expires_at <= $1`, db.Time(tx.Now())); err != nil {
+			return fmt.Errorf("sweeping disavowals: %w", err)
+		}
+		_, err := tx.Exec(ctx, `delete from former_short_names where ends_at <= $1`, db.Time(tx.Now()))
 		return err
 	})
 }

@@ -164,7 +164,7 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 			return Invitation{}, err
 		}
 	}
-	if taken, err := memberHas(ctx, tx, org.ID, address); err != nil || taken {
+	if _, taken, err := ownerOf(ctx, tx, org.ID, address); err != nil || taken {
 		return Invitation{}, orFault(err, ErrAlreadyMember)
 	}
 	open, found, err := openInvitation(ctx, tx, org.ID, address)

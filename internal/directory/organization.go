@@ -88,7 +88,7 @@ type names struct {
 }
 
 // freeNames reads names that an organization wants and asks whether they are
-// free: no other one has, or had within SweepShortNames' reach, a name that looks
+// free: no other one has, or had within FormerShortName, a name that looks
 // like it (R-INP-06).
 func freeNames(ctx context.Context, r db.Reader, id OrgID, display, short string) (names, error) {
 	var n names

@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/fault"
 	"parvis/internal/i18n"
 )
 
@@ -71,12 +72,27 @@ func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p
 	return org, audit.Record(ctx, tx, e)
 }
 
+// mostFormerNames is how many names an organization may keep from others at once.
+const mostFormerNames = 5
+
+// ErrTooManyNames says that an organization keeps enough names.
+var ErrTooManyNames = fault.Field("short_name", "directory.too_many_names")
+
 // exchangeShortName keeps the name that an organization has for as long as
 // FormerShortName says, and frees the one that it takes: its own of a while ago, or
 // one that was kept for somebody until now.
 func exchangeShortName(ctx context.Context, tx *db.Tx, id OrgID, taken ShortName) error {
 	if err := freeShortName(ctx, tx, taken); err != nil {
 		return err
+	}
+	var kept int
+	if _, err := tx.One(ctx, db.Into(&kept), `
+		select count(*) from former_short_names
+		where org_id = $1 and ends_at > $2`, string(id), db.Time(tx.Now())); err != nil {
+		return err
+	}
+	if kept >= mostFormerNames {
+		return ErrTooManyNames
 	}
 	_, err := tx.Exec(ctx, `
 		insert into former_short_names (short_name_key, short_name_skeleton, org_id, ends_at)
@@ -114,12 +130,4 @@ func (p OrganizationProfile) fields(other OrganizationProfile) audit.Fields {
 		f["invitation_lifetime"] = p.InvitationLifetime.String()
 	}
 	return f
-}
-
-// SweepShortNames frees short names that led to the new one for long enough.
-func SweepShortNames(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `delete from former_short_names where ends_at <= $1`, db.Time(tx.Now()))
-		return err
-	})
 }

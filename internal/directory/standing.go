@@ -150,7 +150,7 @@ func Restore(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) 
 	if err != nil {
 		return err
 	}
-	taken, err := memberHas(ctx, tx, org, address)
+	_, taken, err := ownerOf(ctx, tx, org, address)
 	if err == nil && !taken {
 		// Else whoever was invited could not accept.
 		_, taken, err = openInvitation(ctx, tx, org, address)

@@ -9,17 +9,18 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/mail"
 	"parvis/internal/secret"
 )
 
 // UserColumns are the columns of users as u that User.Targets scans, for
 // packages whose reads join them.
-const UserColumns = `u.org_id, u.id, u.email, u.display_name, u.role, u.language, u.time_zone, u.picture,
+const UserColumns = `u.org_id, u.id, u.email, u.email_since, u.display_name, u.role, u.language, u.time_zone, u.picture,
 	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at`
 
 // Targets are where UserColumns go.
 func (u *User) Targets() []any {
-	return db.Into(&u.OrgID, &u.ID, &u.Email, &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Text)(&u.Picture),
+	return db.Into(&u.OrgID, &u.ID, &u.Email, (*db.Time)(&u.EmailSince), &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Text)(&u.Picture),
 		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt),
 		&u.Generation, (*db.Time)(&u.DisownedAt))
 }
@@ -77,13 +78,14 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	return u, nil
 }
 
-// memberHas tells whether an address belongs to somebody in an organization. A
-// deleted user's is free again.
-func memberHas(ctx context.Context, r db.Reader, org OrgID, address Address) (bool, error) {
-	var id UserID
-	return r.One(ctx, db.Into(&id), `
-		select id from users
-		where org_id = $1 and email_key = $2 and deleted_at is null`, string(org), address.Key)
+// ownerOf is who in an organization has an address. A deleted user's is free again.
+func ownerOf(ctx context.Context, r db.Reader, org OrgID, address Address) (User, bool, error) {
+	var u User
+	found, err := r.One(ctx, u.Targets(), `
+		select `+UserColumns+`
+		from users u
+		where u.org_id = $1 and u.email_key = $2 and u.deleted_at is null`, string(org), address.Key)
+	return u, found, err
 }
 
 // ErrTimeZone answers a time zone that no list of ours has.
@@ -139,6 +141,11 @@ func (p Profile) fields(other Profile) audit.Fields {
 		f["time_zone"] = p.TimeZone
 	}
 	return f
+}
+
+// Letter is one to the user, in the user's language.
+func (u User) Letter(p mail.Parameters) mail.Letter {
+	return mail.Letter{OrgID: string(u.OrgID), Recipient: u.Email, Language: u.Language, Parameters: p}
 }
 
 // Void makes everything void that a user has open: sessions, attempts, links.

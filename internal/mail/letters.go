@@ -3,7 +3,6 @@ package mail
 import (
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"parvis/internal/i18n"
@@ -164,9 +163,7 @@ func (p BrowserCopiedParameters) write(w writer) content {
 		Link:     p.SignInPage,
 		Footer:   []string{w.say("mail.footer")},
 	}
-	if network, err := netip.ParseAddr(p.Network); err == nil && p.Agent != "" {
-		c.Before = append(c.Before, w.say("mail.browser_copied.where", "Network", own(network.String()), "Agent", p.Agent))
-	}
+	c.Before = append(c.Before, w.where("mail.browser_copied.where", p.Network, p.Agent)...)
 	c.Before = append(c.Before, w.say("mail.browser_copied.why"), w.say("mail.browser_copied.then"))
 	return c
 }

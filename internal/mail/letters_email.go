@@ -78,7 +78,7 @@ func (p EmailAskedParameters) write(w writer) content {
 	c := content{
 		Subject:  w.say("mail.email_asked.subject", "Organization", p.Organization),
 		Greeting: w.greeting(p.Name),
-		Before:   append([]string{what}, w.where(p.Network, p.Agent)...),
+		Before:   append([]string{what}, w.where("mail.where", p.Network, p.Agent)...),
 		Button:   w.say("mail.not_me.button"),
 		Link:     p.NotMe,
 		After:    []string{w.say("mail.not_me.what"), w.say("mail.email_asked.objected")},

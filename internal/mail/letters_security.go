@@ -163,18 +163,19 @@ func (p PasswordChangedParameters) write(w writer) content {
 		After:    []string{w.say("mail.not_me.what")},
 		Footer:   []string{w.say("mail.footer")},
 	}
-	c.Before = append(c.Before, w.where(p.Network, p.Agent)...)
+	c.Before = append(c.Before, w.where("mail.where", p.Network, p.Agent)...)
 	c.Before = append(c.Before, w.say("mail.password_changed.sessions"), w.say("mail.not_me.mine"))
 	return c
 }
 
-// where says from where something was done, as far as that is known.
-func (w writer) where(network, agent string) []string {
+// where says, in the sentence of a key, from where something was done, as far as
+// that is known.
+func (w writer) where(key, network, agent string) []string {
 	at, err := netip.ParseAddr(network)
 	if err != nil || agent == "" {
 		return nil
 	}
-	return []string{w.say("mail.where", "Network", own(at.String()), "Agent", agent)}
+	return []string{w.say(key, "Network", own(at.String()), "Agent", w.Browser(agent))}
 }
 
 // NewDeviceParameters write the letter that somebody signed in with a browser
@@ -201,7 +202,7 @@ func (p NewDeviceParameters) write(w writer) content {
 		After:    []string{w.say("mail.not_me.what")},
 		Footer:   []string{w.say("mail.footer")},
 	}
-	c.Before = append(c.Before, w.where(p.Network, p.Agent)...)
+	c.Before = append(c.Before, w.where("mail.where", p.Network, p.Agent)...)
 	c.Before = append(c.Before, w.say("mail.not_me.mine"))
 	return c
 }
@@ -262,7 +263,7 @@ func (p DeviceParameters) write(w writer) content {
 	c := w.notMe(p.Name, p.NotMe)
 	c.Subject = w.say(subject, "Organization", p.Organization)
 	c.Before = append([]string{w.say(what, "Organization", p.Organization, "Device", p.Device, "When", own(w.DateTime(p.When)))},
-		append(w.where(p.Network, p.Agent), c.Before...)...)
+		append(w.where("mail.where", p.Network, p.Agent), c.Before...)...)
 	return c
 }
 
@@ -298,7 +299,7 @@ func (p RecoveryUsedParameters) write(w writer) content {
 	c.Before = append([]string{
 		w.say("mail.recovery_used.what", "Organization", p.Organization, "When", own(w.DateTime(p.When))),
 		w.say("mail.recovery_used.left", "Count", p.Left),
-	}, append(w.where(p.Network, p.Agent), c.Before...)...)
+	}, append(w.where("mail.where", p.Network, p.Agent), c.Before...)...)
 	return c
 }
 
@@ -322,7 +323,7 @@ func (p SecondStepGuessedParameters) write(w writer) content {
 	c.Subject = w.say("mail.second_step_guessed.subject", "Organization", p.Organization)
 	c.Before = append([]string{
 		w.say("mail.second_step_guessed.what", "Organization", p.Organization, "Count", p.Count, "When", own(w.DateTime(p.When))),
-	}, append(w.where(p.Network, p.Agent), c.Before...)...)
+	}, append(w.where("mail.where", p.Network, p.Agent), c.Before...)...)
 	return c
 }
 

@@ -224,36 +224,8 @@ func (f Frame) Address(path string) string {
 // Do is the button that was pressed to get this page, where its form has several.
 func (f Frame) Do() string { return f.v.Form.Do() }
 
-// What a User-Agent header says, by a word in it. Each browser names those that
-// it wants to be taken for, so the order counts.
-var (
-	browsers = [][2]string{
-		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"Firefox/", "Firefox"},
-		{"FxiOS/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"},
-	}
-	systems = [][2]string{
-		{"Android", "Android"}, {"iPhone", "iOS"}, {"iPad", "iPadOS"}, {"CrOS", "ChromeOS"},
-		{"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"Linux", "Linux"},
-	}
-)
-
-// Browser names browser and system of a User-Agent header, or returns it as it
-// is where that is neither.
-func (f Frame) Browser(agent string) string {
-	names := func(list [][2]string) string {
-		for _, entry := range list {
-			if strings.Contains(agent, entry[0]) {
-				return entry[1]
-			}
-		}
-		return ""
-	}
-	browser, system := names(browsers), names(systems)
-	if browser == "" || system == "" {
-		return agent
-	}
-	return f.T("page.browser_on", "Browser", browser, "System", system)
-}
+// Browser names browser and system of a User-Agent header.
+func (f Frame) Browser(agent string) string { return f.v.lang.Browser(agent) }
 
 // Reason is the sentence of a rule or of a reason.
 func (f Frame) Reason(r fault.Reason) string {

@@ -26,6 +26,10 @@ var (
 // eight bytes for each, and as much again on the way.
 const maxPixels = 8 << 20
 
+// maxSide bounds what scaling costs: a line of a million pixels is small to decode
+// and large to shrink.
+const maxSide = 16 << 10
+
 // Box is what a picture is scaled down to fit into; none is enlarged.
 type Box struct{ Width, Height int }
 
@@ -69,7 +73,7 @@ func Draw(file []byte, into Box) (PNG, error) {
 		if err != nil || size.Width <= 0 || size.Height <= 0 {
 			return PNG{}, ErrUnreadable
 		}
-		if int64(size.Width)*int64(size.Height) > maxPixels {
+		if size.Width > maxSide || size.Height > maxSide || size.Width*size.Height > maxPixels {
 			return PNG{}, ErrTooLarge
 		}
 		seen, err := f.decode(bytes.NewReader(file))

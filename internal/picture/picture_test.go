@@ -204,20 +204,22 @@ func TestWEB6FilesThatAreNoPicturesAreRefused(t *testing.T) {
 		file []byte
 		want error
 	}{
-		"nothing":                  {nil, ErrUnreadable},
-		"SVG":                      {[]byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`), ErrUnreadable},
-		"HTML":                     {[]byte(`<!doctype html><script>alert(1)</script>`), ErrUnreadable},
-		"HTML that begins as PNG":  {[]byte("\x89PNG\r\n\x1a\n<script>alert(1)</script>"), ErrUnreadable},
-		"HTML that begins as GIF":  {[]byte("GIF89a/*<script>alert(1)</script>"), ErrTooLarge},
-		"a bitmap":                 {[]byte("BM\x00\x00\x00\x00\x00\x00"), ErrUnreadable},
-		"a truncated PNG":          {whole[:len(whole)/2], ErrUnreadable},
-		"a PNG without its pixels": {whole[:33], ErrUnreadable},
-		"a truncated WebP":         {smallestWebP[:30], ErrUnreadable},
-		"30,000×30,000 as PNG":     {giantPNG(t, 30000, 30000), ErrTooLarge},
-		"one pixel too many":       {giantPNG(t, 4096, 2049), ErrTooLarge},
-		"as wide as can be":        {giantPNG(t, 1<<31-1, 1), ErrTooLarge},
-		"65,535×65,535 as GIF":     {bigGIF, ErrTooLarge},
-		"30,000×30,000 as JPEG":    {bigJPEG, ErrTooLarge},
+		"nothing":                   {nil, ErrUnreadable},
+		"SVG":                       {[]byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`), ErrUnreadable},
+		"HTML":                      {[]byte(`<!doctype html><script>alert(1)</script>`), ErrUnreadable},
+		"HTML that begins as PNG":   {[]byte("\x89PNG\r\n\x1a\n<script>alert(1)</script>"), ErrUnreadable},
+		"HTML that begins as GIF":   {[]byte("GIF89a/*<script>alert(1)</script>"), ErrTooLarge},
+		"a bitmap":                  {[]byte("BM\x00\x00\x00\x00\x00\x00"), ErrUnreadable},
+		"a truncated PNG":           {whole[:len(whole)/2], ErrUnreadable},
+		"a PNG without its pixels":  {whole[:33], ErrUnreadable},
+		"a truncated WebP":          {smallestWebP[:30], ErrUnreadable},
+		"30,000×30,000 as PNG":      {giantPNG(t, 30000, 30000), ErrTooLarge},
+		"one pixel too many":        {giantPNG(t, 4096, 2049), ErrTooLarge},
+		"a line too long to shrink": {giantPNG(t, 16<<10+1, 1), ErrTooLarge},
+		"the same, standing":        {giantPNG(t, 1, 16<<10+1), ErrTooLarge},
+		"as wide as can be":         {giantPNG(t, 1<<31-1, 1), ErrTooLarge},
+		"65,535×65,535 as GIF":      {bigGIF, ErrTooLarge},
+		"30,000×30,000 as JPEG":     {bigJPEG, ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats

@@ -100,14 +100,10 @@ func (d *Door) EndCopied(ctx context.Context, tx *db.Tx, v Visit) error {
 		if err := d.End(ctx, tx, w, Copied); err != nil {
 			return err
 		}
-		if _, err := d.Outbox.Put(ctx, tx, mail.Letter{
-			OrgID: string(w.User.OrgID), Recipient: w.User.Email, Language: w.User.Language,
-			Parameters: mail.BrowserCopiedParameters{
-				Organization: w.Organization.DisplayName, Name: w.User.Name, When: tx.Now(),
-				Network: origin.Network, Agent: origin.Agent,
-				SignInPage: d.Base + w.Organization.Path(),
-			},
-		}); err != nil {
+		if _, err := d.Outbox.Put(ctx, tx, w.User.Letter(mail.BrowserCopiedParameters{
+			Organization: w.Organization.DisplayName, Name: w.User.Name, When: tx.Now(),
+			Network: origin.Network, Agent: origin.Agent, SignInPage: d.Base + w.Organization.Path(),
+		})); err != nil {
 			return err
 		}
 	}

@@ -158,6 +158,11 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	if a.Evidence, err = parseEvidence(evidence); err != nil {
 		return Attempt{}, "", err
 	}
+	if b.Superseded && len(a.Evidence) > 0 {
+		// What was proved came with a newer token: whoever planted or kept this
+		// one must not go on with it (SES-1).
+		return Attempt{}, "", ErrAttemptGone
+	}
 	return a, string(sealed), s.describe(ctx, r, &a)
 }
 

@@ -287,7 +287,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	}); err != nil {
 		return err
 	}
-	notMe, err := directory.NewDisavowal(ctx, tx, user, "")
+	notMe, err := directory.NewDisavowal(ctx, tx, user)
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func (s *Service) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action 
 	}); err != nil {
 		return err
 	}
-	notMe, err := directory.NewDisavowal(ctx, tx, e.User, "")
+	notMe, err := directory.NewDisavowal(ctx, tx, e.User)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 // or the names of its organizations. It answers the same for every address, in
 // the same statements, and says nothing of a limit either (R-REC-01). Only an
 // organization that nobody knows is said plainly.
-func (s *Service) Ask(ctx context.Context, asked credential.Asked, email, organization string, language i18n.Tag) error {
+func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, email, organization string, language i18n.Tag) error {
 	address, wrong := directory.ParseAddress(email)
 	if organization != "" {
 		if _, err := directory.OrganizationByName(ctx, s.DB, organization); errors.Is(err, directory.ErrNotFound) {
@@ -31,18 +31,31 @@ func (s *Service) Ask(ctx context.Context, asked credential.Asked, email, organi
 	if wrong != nil {
 		return wrong
 	}
-	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(PerAddressAsked, string(asked), address.Key),
-		s.Limits.Key(PerNetworkAsked, network(ctx)), s.Limits.Key(InTotalAsked))
-	if err != nil {
-		return err
-	}
-	if !taken.Allowed {
+	_, err := s.takeInTurn(ctx, s.askedTries(ctx, d, asked, address)...)
+	if errors.Is(err, ErrTooOften) {
 		s.Log.WarnContext(ctx, "too many letters asked for", "asked", string(asked), "network", network(ctx))
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		return credential.Ask(ctx, tx, credential.Request{Asked: asked, Address: address, Organization: organization, Language: language})
 	})
+}
+
+// askedTries are the counts for what is asked for an address, narrow ones first. A
+// browser that remembers the address counts alone: strangers who ask and ask
+// cannot keep its owner from a letter.
+func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a directory.Address) [][]limit.Key {
+	turns := [][]limit.Key{{s.Limits.Key(PerNetworkAsked, network(ctx))}}
+	if s.remembered(d, a) != "" {
+		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, string(asked), a.Key, d.ID)})
+	} else {
+		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, string(asked), a.Key, network(ctx))},
+			[]limit.Key{s.Limits.Key(PerAddressAsked, string(asked), a.Key)})
+	}
+	return append(turns, []limit.Key{s.Limits.Key(InTotalAsked)})
 }
 
 // NewPassword is what the page of a new password sends.
@@ -219,7 +232,7 @@ func (s *Service) tellPasswordChanged(ctx context.Context, tx *db.Tx, who direct
 	}); err != nil {
 		return err
 	}
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User, "")
+	notMe, err := directory.NewDisavowal(ctx, tx, who.User)
 	if err != nil {
 		return err
 	}
@@ -238,8 +251,8 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if err != nil {
 		return Opened{}, err
 	}
-	own, shared := s.passwordKeys(ctx, p.Device, address, p.Device.knows(v.User))
-	taken, err := s.take(ctx, append(own, shared)...)
+	count := s.passwordTries(ctx, p.Device, address, p.Device.knows(v.User))
+	taken, err := s.takeInTurn(ctx, count.turns...)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -254,7 +267,8 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	var hashed credential.Hashed
 	if verdict.OK { // only then may the history be asked
 		if hashed, err = s.newPassword(ctx, who, p); err != nil {
-			return Opened{}, errors.Join(err, s.release(ctx, shared, own))
+			s.release(ctx, count.shared, count.own)
+			return Opened{}, err
 		}
 	}
 	var opened Opened
@@ -296,16 +310,16 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if refused {
 		return Opened{}, ErrCurrentWrong
 	}
-	return opened, s.release(ctx, shared, own)
+	s.release(ctx, count.shared, count.own)
+	return opened, nil
 }
 
 // release gives tries back that proved to be no guesses. What was done is done:
 // a count that stays too high is no reason to say otherwise.
-func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) error {
+func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) {
 	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
 		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
 	}
-	return nil
 }
 
 // Disown does what a person asks who says 'this was not me': every session ends,

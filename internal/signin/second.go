@@ -176,7 +176,7 @@ func (s *Service) recordSecondRefusal(ctx context.Context, tx *db.Tx, who direct
 }
 
 func (s *Service) tellSecondGuessed(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User, "")
+	notMe, err := directory.NewDisavowal(ctx, tx, who.User)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (s *Service) tellSecondGuessed(ctx context.Context, tx *db.Tx, who director
 }
 
 func (s *Service) tellRecoveryUsed(ctx context.Context, tx *db.Tx, who directory.Candidate, left int) error {
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User, "")
+	notMe, err := directory.NewDisavowal(ctx, tx, who.User)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,8 @@ var (
 	PerKnownBrowser      = limit.Policy{Name: "password-address-browser", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
 	PerNetworkName       = limit.Policy{Name: "organization-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
 	PerNetworkBegun      = limit.Policy{Name: "attempt-network", Free: 120, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
-	PerAddressAsked      = limit.Policy{Name: "asked-address", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
+	PerAddressFromAsked  = limit.Policy{Name: "asked-address-network", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
+	PerAddressAsked      = limit.Policy{Name: "asked-address", Free: 12, First: 10 * time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
 	PerNetworkAsked      = limit.Policy{Name: "asked-network", Free: 30, First: time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
 	InTotalAsked         = limit.Policy{Name: "asked-total", Free: 3000, First: time.Second, Most: time.Minute, Forget: time.Hour}
 	PerUserEmail         = limit.Policy{Name: "email-user", Free: 6, First: 10 * time.Minute, Most: 24 * time.Hour, Forget: 24 * time.Hour}
@@ -49,7 +50,7 @@ var (
 
 // Policies lists every limiter of this package.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
-	PerAddressAsked, PerNetworkAsked, InTotalAsked,
+	PerAddressFromAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked,
 	PerSecondStep, PerEnrolment, PerNetworkPasskey, PerUserEmail}
 
 // Service proves factors and ends attempts.
@@ -118,8 +119,8 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if err != nil {
 		return Opened{}, err
 	}
-	own, shared := s.passwordKeys(ctx, p.Device, address, who.known)
-	taken, err := s.take(ctx, append(own, shared)...)
+	count := s.passwordTries(ctx, p.Device, address, who.known)
+	taken, err := s.takeInTurn(ctx, count.turns...)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -149,10 +150,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if refused {
 		return Opened{}, ErrFailed
 	}
-	// The door is open: a count that stays too high is no reason to close it.
-	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
-		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
-	}
+	s.release(ctx, count.shared, count.own)
 	return opened, nil
 }
 
@@ -225,15 +223,37 @@ func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, err
 	return taken, err
 }
 
-// passwordKeys are what a try counts on: its own keys, which a success clears,
-// and the network, which others share. In a known browser the address is
-// counted with the browser alone, so strangers cannot slow its owner.
-func (s *Service) passwordKeys(ctx context.Context, d Device, a directory.Address, known bool) (own []limit.Key, shared limit.Key) {
-	shared = s.Limits.Key(PerNetwork, network(ctx))
-	if known {
-		return []limit.Key{s.Limits.Key(PerKnownBrowser, a.Key, d.ID)}, shared
+// takeInTurn takes narrow counts before wide ones, and these only if those allow
+// it: else whoever is refused already would use up what others count on too.
+func (s *Service) takeInTurn(ctx context.Context, turns ...[]limit.Key) (limit.Taken, error) {
+	all := limit.Taken{Allowed: true}
+	for _, keys := range turns {
+		taken, err := s.take(ctx, keys...)
+		if err != nil {
+			return taken, err
+		}
+		all.Crossed = append(all.Crossed, taken.Crossed...)
 	}
-	return []limit.Key{s.Limits.Key(PerAddressAndNetwork, a.Key, network(ctx)), s.Limits.Key(PerAddress, a.Key)}, shared
+	return all, nil
+}
+
+// tries are what a password that is offered counts on.
+type tries struct {
+	turns  [][]limit.Key
+	own    []limit.Key // cleared by a success
+	shared limit.Key   // the network, which others share
+}
+
+// passwordTries are the counts for an address. In a known browser the address is
+// counted with the browser alone, so strangers cannot slow its owner.
+func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Address, known bool) tries {
+	shared := s.Limits.Key(PerNetwork, network(ctx))
+	if known {
+		own := s.Limits.Key(PerKnownBrowser, a.Key, d.ID)
+		return tries{[][]limit.Key{{own, shared}}, []limit.Key{own}, shared}
+	}
+	narrow, wide := s.Limits.Key(PerAddressAndNetwork, a.Key, network(ctx)), s.Limits.Key(PerAddress, a.Key)
+	return tries{[][]limit.Key{{narrow, shared}, {wide}}, []limit.Key{narrow, wide}, shared}
 }
 
 // network is what counts as one network: an IPv4 address, or the /64 that an
@@ -290,7 +310,7 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 
 // tell puts a letter to a user.
 func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.Parameters) error {
-	_, err := s.Outbox.Put(ctx, tx, mail.Letter{OrgID: string(u.OrgID), Recipient: u.Email, Language: u.Language, Parameters: p})
+	_, err := s.Outbox.Put(ctx, tx, u.Letter(p))
 	return err
 }
 
@@ -364,7 +384,7 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 }
 
 func (s *Service) tellNewDevice(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User, "")
+	notMe, err := directory.NewDisavowal(ctx, tx, who.User)
 	if err != nil {
 		return err
 	}

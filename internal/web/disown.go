@@ -8,8 +8,6 @@ import (
 	"parvis/internal/secret"
 )
 
-var disownFields = page.Fields{}
-
 // disownPage says what 'this was not me' does, or has done.
 type disownPage struct {
 	directory.Candidate

@@ -49,7 +49,7 @@ func (s *Server) showForgot(v *page.Visitor, template, again string) error {
 // the same for everybody, and reloading it asks for nothing again.
 func (s *Server) askForPassword(v *page.Visitor) error {
 	organization := v.Form.Get("organization")
-	if err := s.signIn.Ask(v.R.Context(), credential.AskedPassword, v.Form.Get("email"), organization, v.Language()); err != nil {
+	if err := s.signIn.Ask(v.R.Context(), v.Device(), credential.AskedPassword, v.Form.Get("email"), organization, v.Language()); err != nil {
 		return err
 	}
 	to := "/forgot-password?sent"
@@ -60,7 +60,7 @@ func (s *Server) askForPassword(v *page.Visitor) error {
 }
 
 func (s *Server) askForOrganization(v *page.Visitor) error {
-	if err := s.signIn.Ask(v.R.Context(), credential.AskedNames, v.Form.Get("email"), "", v.Language()); err != nil {
+	if err := s.signIn.Ask(v.R.Context(), v.Device(), credential.AskedNames, v.Form.Get("email"), "", v.Language()); err != nil {
 		return err
 	}
 	return v.Redirect("/forgot-organization?sent")

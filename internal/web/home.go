@@ -1,9 +1,6 @@
 package web
 
-import (
-	"parvis/internal/directory"
-	"parvis/internal/page"
-)
+import "parvis/internal/page"
 
 // homePage is where everybody arrives.
 type homePage struct {
@@ -13,15 +10,4 @@ type homePage struct {
 
 func (s *Server) home(v *page.Viewer) error {
 	return v.Render("home", homePage{v.User.Name, v.User.Role.ReadsConsole()})
-}
-
-// accountPage is a page of one's own account.
-type accountPage struct {
-	User         directory.User
-	Organization directory.Organization
-	Saved        bool
-}
-
-func (s *Server) account(v *page.Viewer) accountPage {
-	return accountPage{User: v.User, Organization: v.Organization, Saved: v.Just("saved")}
 }

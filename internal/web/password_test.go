@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/app"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
@@ -439,7 +441,7 @@ func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) 
 		t.Errorf("the right password is answered otherwise:\n%s\nwant\n%s", answer(p), first)
 	}
 	got := subjects(t, s, email)
-	if strings.Count(got, "was turned off") != 1 || strings.Count(got, "tries passwords") != 1 {
+	if strings.Count(got, "was turned off") != 1 || strings.Count(got, "trying to guess") != 1 {
 		t.Errorf("letters: %s", got)
 	}
 	if !at(open, "alpha") {
@@ -489,7 +491,7 @@ func TestOneLetterADayTellsOfGuesses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	count := func() int { return strings.Count(subjects(t, s, "user-a@alpha.example"), "tries passwords") }
+	count := func() int { return strings.Count(subjects(t, s, "user-a@alpha.example"), "trying to guess") }
 	flood()
 	if n := count(); n != 1 {
 		t.Errorf("%d letters after the first flood", n)
@@ -659,33 +661,160 @@ func TestWellKnownPageLeadsToThePasswordOfTheOrganizationUsedLast(t *testing.T) 
 func TestDisowningBringsAChangedAddressBack(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
-	s.Join(t, org, "taken@alpha.example", "Tom", directory.Member)
-	for old, back := range map[string]bool{"free@alpha.example": true, "taken@alpha.example": false} {
-		email := "new-" + old
-		b := s.Join(t, org, email, "Ana", directory.Member)
-		var link string
-		s.Update(t, func(ctx context.Context, tx *db.Tx) error {
-			address, err := directory.ParseAddress(email)
-			if err != nil {
-				return err
-			}
-			found, err := directory.Candidates(ctx, tx, address, org.ID, 1)
-			if err != nil {
-				return err
-			}
-			token, err := directory.NewDisavowal(ctx, tx, found[0].User, old)
-			link = "/not-me/" + token.Reveal()
-			return err
-		})
+	for old, taken := range map[string]bool{"free@alpha.example": false, "taken@alpha.example": true} {
+		b := s.Join(t, org, old, "Ana", directory.Member)
+		moveEmail(t, s, b, "new-"+old)
+		link := s.Link(t, old, "/not-me/")
+		now := old
+		if taken {
+			s.Join(t, org, old, "Tom", directory.Member)
+			now = "new-" + old
+		}
 		if p := s.Browser(t).Get(link).Form("main").Submit(""); p.Status != 200 || at(b, "alpha") {
 			t.Errorf("%s: %d %s", old, p.Status, p.Text())
 		}
-		now := map[bool]string{true: old, false: email}[back]
 		if p := create(s.Browser(t).Get(resetLink(t, s, now)), another); p.URL.Path != "/o/alpha/home" {
 			t.Errorf("%s does not come back as %s: %d %s", old, now, p.Status, p.Text())
 		}
 	}
 	if p := signIn(s.Browser(t), "/o/alpha", "taken@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("who has the address now: %d", p.Status)
+	}
+}
+
+// moveEmail changes the address of who is signed in to alpha in a browser, proof
+// included.
+func moveEmail(t *testing.T, s *idptest.Server, b *idptest.Browser, email string) {
+	t.Helper()
+	askEmail(b, "alpha", email)
+	if p := s.Browser(t).Get(s.Link(t, email, "/email/")).Form("main").Submit(""); p.Status != 200 {
+		t.Fatalf("moving to %s: %d %s", email, p.Status, p.Text())
+	}
+}
+
+// A thief who moved an address cannot take it again: neither with a link that told
+// his mailbox of a further change, nor after an administrator moved it back.
+func TestINV6AThiefsMailboxBringsNothingBack(t *testing.T) {
+	const alice, evil = "alice@alpha.example", "evil@evil.example"
+	for name, repair := range map[string]func(t *testing.T, s *idptest.Server, org directory.OrgID, owner, thief *idptest.Browser){
+		"she disowns it": func(t *testing.T, s *idptest.Server, _ directory.OrgID, _, thief *idptest.Browser) {
+			askEmail(thief, "alpha", "evil2@evil.example")
+			if p := s.Browser(t).Get(s.Link(t, alice, "/not-me/")).Form("main").Submit(""); p.Status != 200 {
+				t.Fatalf("%d %s", p.Status, p.Text())
+			}
+		},
+		"an administrator moves it back": func(t *testing.T, s *idptest.Server, org directory.OrgID, owner, _ *idptest.Browser) {
+			id := lastEvent(t, s, org, "user.email_changed").Target
+			if p := owner.Get("/o/alpha/admin/people/"+id+"/email").Form("main").Fill("email", alice).Submit(""); p.Status != 200 {
+				t.Fatalf("%d %s", p.Status, p.Text())
+			}
+			if p := s.Browser(t).Get(s.Link(t, alice, "/email/")).Form("main").Submit(""); p.Status != 200 {
+				t.Fatalf("%d %s", p.Status, p.Text())
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := idptest.Start(t)
+			org := s.Organization(t, "Alpha Works", "alpha")
+			owner := s.Join(t, org, "owner@alpha.example", "O", directory.Owner)
+			thief := s.Join(t, org, alice, "Alice", directory.Member)
+			moveEmail(t, s, thief, evil)
+			repair(t, s, org.ID, owner, thief)
+			if p := create(s.Browser(t).Get(resetLink(t, s, alice)), another); p.URL.Path != "/o/alpha/home" {
+				t.Fatalf("she does not come back: %d %s", p.Status, p.Text())
+			}
+			tried := 0
+			for _, l := range s.LettersTo(t, evil) {
+				for _, link := range l.Links {
+					if _, token, ok := strings.Cut(link, "/not-me/"); ok {
+						tried++
+						if p := s.Browser(t).Get("/not-me/" + token); p.Status == 200 {
+							p.Form("main").Submit("")
+						}
+					}
+				}
+			}
+			if tried == 0 {
+				t.Fatal("the thief's mailbox has no link to try")
+			}
+			found := signIn(s.Browser(t), "/o/alpha", alice, another)
+			if name == "she disowns it" && found.URL.Path != "/o/alpha/home" {
+				t.Errorf("after the thief's links she is answered %d", found.Status)
+			}
+			if p := s.Browser(t).Get("/forgot-password").Form("main").Fill("email", evil).Submit(""); p.Status != 200 {
+				t.Fatal(p.Status)
+			}
+			for _, l := range s.LettersTo(t, evil) {
+				for _, link := range l.Links {
+					if strings.Contains(link, "/reset/") {
+						t.Errorf("the thief's mailbox gets a link that creates a password: %s", l.Subject)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Whoever is refused already uses up nothing that others count on.
+func TestBRU4RefusedTriesDoNotCountForOthers(t *testing.T) {
+	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	from := func(network string) *idptest.Browser {
+		b := s.Browser(t)
+		b.Header.Set("X-Forwarded-For", network)
+		return b
+	}
+	for range 60 {
+		signIn(from("203.0.113.1"), "/o/alpha", "user-a@alpha.example", "guess")
+		from("203.0.113.1").Get("/forgot-password").Form("main").Fill("email", "user-a@alpha.example").Submit("")
+	}
+	if p := signIn(from("203.0.113.2"), "/o/alpha", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("another network is answered %d", p.Status)
+	}
+	before := len(s.LettersTo(t, "user-a@alpha.example"))
+	from("203.0.113.2").Get("/forgot-password").Form("main").Fill("email", "user-a@alpha.example").Submit("")
+	if n := len(s.LettersTo(t, "user-a@alpha.example")); n != before+1 {
+		t.Errorf("another network's letter did not come: %d, then %d", before, n)
+	}
+}
+
+// Strangers who ask for letter after letter do not keep the owner from one, in the
+// browser that remembers the address.
+func TestBRU4TheOwnersBrowserStillGetsALetter(t *testing.T) {
+	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	owner := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	for i := range 40 {
+		b := s.Browser(t)
+		b.Header.Set("X-Forwarded-For", fmt.Sprintf("203.0.113.%d", i))
+		b.Get("/forgot-password").Form("main").Fill("email", "user-a@alpha.example").Submit("")
+	}
+	before := len(s.LettersTo(t, "user-a@alpha.example"))
+	owner.Get("/forgot-password").Form("main").Fill("email", "user-a@alpha.example").Submit("")
+	if n := len(s.LettersTo(t, "user-a@alpha.example")); n != before+1 {
+		t.Errorf("%d letters, then %d", before, n)
+	}
+}
+
+// A token that was planted or kept opens no attempt in which something was proved
+// since: else its holder would create the password that the owner was asked for.
+func TestSES1SupersededTokenDoesNotGoOnWithAnAttempt(t *testing.T) {
+	s := idptest.Start(t)
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	demand(t, s, "user-a@alpha.example")
+	victim := s.Browser(t)
+	attempt := victim.Get("/o/alpha/account")
+	attacker := victim.Copy()
+	step := attempt.Form("main").Fill("email", "user-a@alpha.example").Fill("password", idptest.Password).Submit("")
+	if !step.Has("input", "name", "repetition") {
+		t.Fatalf("the owner is at %s (%d): %s", step.URL, step.Status, step.Text())
+	}
+	if p := attacker.Get(step.URL.Path); p.Status != 410 {
+		t.Errorf("the planted token sees the attempt: %d %s", p.Status, p.Text())
+	}
+	if p := attacker.Post(step.URL.Path, url.Values{"password": {another}, "repetition": {another}}); p.Status != 410 {
+		t.Errorf("the planted token creates the password: %d %s", p.Status, p.URL)
+	}
+	if p := create(step, another); !at(victim, "alpha") {
+		t.Errorf("the owner: %d %s", p.Status, p.URL)
 	}
 }

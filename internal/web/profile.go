@@ -12,7 +12,16 @@ var (
 	pictureFields = page.Fields{page.File("picture")}
 )
 
-func (s *Server) showProfile(v *page.Viewer) error { return v.Render("account-profile", s.account(v)) }
+// profilePage is what a user says of itself.
+type profilePage struct {
+	User         directory.User
+	Organization directory.Organization
+	Saved        bool
+}
+
+func (s *Server) showProfile(v *page.Viewer) error {
+	return v.Render("account-profile", profilePage{User: v.User, Organization: v.Organization, Saved: v.Just("saved")})
+}
 
 func (s *Server) saveProfile(v *page.Viewer) error {
 	language, err := v.Choose(v.Form.Get("preferred_language"))

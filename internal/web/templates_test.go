@@ -71,7 +71,7 @@ func samples() []sample {
 	meeting.Others = visits
 	refused := *credential.ErrRefused
 	refused.Reasons = []fault.Reason{{Key: "credential.reason.upper_case"}, {Key: "credential.reason.too_short", Args: map[string]any{"Count": 8}}}
-	account := accountPage{User: sampleUser, Organization: sampleOrg}
+	account := profilePage{User: sampleUser, Organization: sampleOrg}
 	here := openSession{session.Session{
 		ID: "ses_1", StartedAt: dbtest.Start, SeenAt: dbtest.Start, Methods: "pwd", Network: "203.0.113.7", Agent: sampleAgent,
 	}, []string{"web.method.pwd"}, true}

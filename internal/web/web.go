@@ -1,5 +1,6 @@
 // Package web has the pages of whoever wants in and of whoever is in: the first
-// link, the invitation, sign-in, home and one's own account.
+// link, the invitation, sign-in, a forgotten password or organization, the links of
+// letters, home and one's own account.
 package web
 
 import (
@@ -43,7 +44,7 @@ func Mount(site *page.Site) {
 	site.AnyoneForm("/forgot-organization", forgotOrganizationFields, s.showForgotOrganization, s.askForOrganization)
 	site.AnyoneForm("/reset/{token}", newPasswordFields, s.showReset, s.resetPassword)
 	site.AnyoneForm("/email/{token}", nil, s.showEmailProof, s.proveEmail)
-	site.AnyoneForm("/not-me/{token}", disownFields, s.showDisown, s.disown)
+	site.AnyoneForm("/not-me/{token}", nil, s.showDisown, s.disown)
 	site.Anyone("GET /.well-known/change-password", s.findPassword)
 	site.AnyoneForm("/o/{org}", signInFields, s.showDoor, s.proveAtDoor)
 	site.Anyone("GET /o/{org}/logo/{id}", s.logo)

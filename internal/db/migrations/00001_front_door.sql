@@ -59,6 +59,7 @@ create table users (
   id              text   not null,
   email           text   not null,
   email_key       text   not null,
+  email_since     bigint,           -- since when this address; null is the first one
   display_name    text   not null,
   search_key      text   not null,  -- folded name and address, for the administrator's search
   role            text   not null,
@@ -74,6 +75,7 @@ create table users (
   constraint users_pk primary key (org_id, id)
 );
 -- A deleted user's address is free again.
+create index users_deleted_at on users (deleted_at) where deleted_at is not null;
 create unique index users_org_id_email_key_uq on users (org_id, email_key) where deleted_at is null;
 create index users_email_key on users (email_key);
 create index users_org_id_created_at on users (org_id, created_at, id);
@@ -103,6 +105,7 @@ create table letters (
   constraint letters_pk primary key (org_id, id)
 );
 create index letters_next_try_at on letters (next_try_at);
+create index letters_recipient on letters (org_id, recipient, created_at);
 
 create table invitations (
   org_id       text   not null references organizations (id),
@@ -161,7 +164,8 @@ create table disavowals (
   id         text   not null,
   user_id    text   not null,
   token_hash text   not null,
-  email      text,             -- the address to go back to, where the letter told of a change
+  email      text   not null,  -- the address that the letter went to
+  restores   boolean not null, -- and brings back, where the letter told of a change of it
   created_at bigint not null,
   expires_at bigint not null,
   used_at    bigint,
