@@ -761,6 +761,40 @@ func TestRST7SecondStepComesBeforeTheNewPassword(t *testing.T) {
 	}
 }
 
+// MFA-7: a rule reaches a session that was opened before it at its next step-up, and a
+// rule that is dropped lets an attempt go on.
+func TestMFA7RuleThatChangesReachesWhoIsOnTheWay(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Meridian Freight", "meridian")
+	b := s.Join(t, org, ana, "Ana", directory.Administrator)
+	s.SecondStep(t, org, required())
+	s.Clock.Advance(11 * time.Minute)
+	if !at(b, "meridian") {
+		t.Fatal("the session ended")
+	}
+	page := b.Get("/o/meridian/admin/people/invite").Form("main").Fill("email", "bo@meridian.example").Submit("")
+	if page = proveAgain(t, page); !page.Says("Protect your account") {
+		t.Fatalf("the password alone raises the session: %s: %s", page.URL, page.Text())
+	}
+	page, secret := s.EnrolApp(t, page, "Phone")
+	if page.URL.Path != "/o/meridian/admin/people/invite" || page.Form("main").Values.Get("email") != "bo@meridian.example" {
+		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
+	}
+	if secret == "" || page.Form("main").Submit("").Status != 200 {
+		t.Error("the form cannot be sent")
+	}
+
+	_, choice := joining(t, s, org, "bo2@meridian.example", directory.Member)
+	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1, Passwordless: true})
+	page = choice.Form("main").Fill("device", "Phone").Submit("")
+	if page.Secret() != "" || !page.Form("main").Values.Has("password") {
+		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
+	}
+	if page = page.Form("main").Fill("password", idptest.Password).Submit(""); page.URL.Path != "/o/meridian/home" {
+		t.Errorf("%d %s: %s", page.Status, page.URL, page.Text())
+	}
+}
+
 func TestHelpAboutPasskeysIsForAnybody(t *testing.T) {
 	s := idptest.Start(t)
 	p := s.Browser(t).Get("/help/passkeys")
