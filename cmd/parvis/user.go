@@ -58,8 +58,12 @@ func (c *resetSecondStepCommand) Run(p *program) error {
 		}); err != nil {
 			return err
 		}
-		fmt.Fprintf(p.out, "%s has no second step at %s any more, and every session has ended. An e-mail to %s says so.\n",
-			who.User.Name, who.Organization.DisplayName, who.User.Email)
+		letter := "says so"
+		if plan.smtp == nil {
+			letter = "waits in the outbox: no mail server is configured ([mail] address)"
+		}
+		fmt.Fprintf(p.out, "%s has no second step at %s any more, and every session has ended. The e-mail to %s %s.\n",
+			who.User.Name, who.Organization.DisplayName, who.User.Email, letter)
 		return nil
 	})
 }
