@@ -97,7 +97,7 @@ func owner(t *testing.T, p *process) *http.Client {
 	if err == nil {
 		at, body, err = enrol(following, at)
 	}
-	if err != nil || !strings.HasSuffix(at, "/home") {
+	if err != nil || !strings.HasSuffix(at, "/o/meridian/account/security/codes?next=%2Fo%2Fmeridian%2Fhome") {
 		t.Fatalf("the owner came to %s, %v\n%s", at, err, body)
 	}
 	return c

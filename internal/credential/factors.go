@@ -2,6 +2,7 @@ package credential
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"parvis/internal/db"
@@ -52,6 +53,46 @@ func (f Factors) NameOf(id string) string {
 		}
 	}
 	return ""
+}
+
+// Passwordless tells that the user could do without a password and lose a device:
+// two passkeys sign in alone, or one does and recovery codes stand in for it.
+func (f Factors) Passwordless() bool {
+	alone := f.alone()
+	return alone > 1 || alone == 1 && f.Recovery > 0
+}
+
+// alone counts the passkeys that sign in without a password.
+func (f Factors) alone() int {
+	n := 0
+	for _, k := range f.Passkeys {
+		if k.OpensAlone() {
+			n++
+		}
+	}
+	return n
+}
+
+// Without is what is left when a device is removed.
+func (f Factors) Without(id string) Factors {
+	f.Apps = slices.DeleteFunc(slices.Clone(f.Apps), func(a App) bool { return a.ID == id })
+	f.Passkeys = slices.DeleteFunc(slices.Clone(f.Passkeys), func(k Passkey) bool { return k.ID == id })
+	return f
+}
+
+// OpenAlone tells that a passkey signs in without a password.
+func (f Factors) OpenAlone() bool { return f.alone() > 0 }
+
+// Owned tells in one statement whether a user owns a second step, and how many of
+// its recovery codes still work.
+func Owned(ctx context.Context, r db.Reader, o Owner) (device bool, codes int, err error) {
+	_, err = r.One(ctx, db.Into(&device, &codes), `
+		select exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)
+				or exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id),
+			(select count(*) from recovery_codes c where c.org_id = u.org_id and c.user_id = u.id and c.used_at is null)
+		from users u
+		where u.org_id = $1 and u.id = $2`, string(o.OrgID), string(o.UserID))
+	return device, codes, err
 }
 
 // FactorsOf lists what a user owns.

@@ -55,6 +55,14 @@ func (p Passkey) AAGUID() []byte { return p.record.Authenticator.AAGUID }
 // Synced tells that the passkey may live on several devices.
 func (p Passkey) Synced() bool { return p.record.Flags.BackupEligible }
 
+// OpensAlone tells that the passkey can sign in without a password: it verified its
+// user when last seen, and its authenticator did not say that it cannot be found
+// without its id (WebAuthn L3 §10.1.3).
+func (p Passkey) OpensAlone() bool {
+	found := p.record.Extensions.RK
+	return p.record.Flags.UserVerified && (found == nil || *found)
+}
+
 // CredentialID is how the authenticator and the browser know it, in base64url.
 func (p Passkey) CredentialID() string { return base64.RawURLEncoding.EncodeToString(p.record.ID) }
 
@@ -287,6 +295,25 @@ func (p *Passkeys) Removed(credentialID string) string {
 	return string(text)
 }
 
+// Accepted is what tells a browser which passkeys of a user are of use (WebAuthn
+// L3 §5.1.10.3); empty where there are none.
+func (p *Passkeys) Accepted(keys []Passkey) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.CredentialID()
+	}
+	text, err := json.Marshal(map[string]any{
+		"rpId": p.party.Config.RPID, "userId": base64.RawURLEncoding.EncodeToString(keys[0].handle), "allAcceptedCredentialIds": ids,
+	})
+	if err != nil {
+		panic(err) // strings
+	}
+	return string(text)
+}
+
 // AddPasskey stores a new passkey; ErrPasskeyKnown where anybody has it.
 func AddPasskey(ctx context.Context, tx *db.Tx, o Owner, n NewPasskey, name string) (Passkey, error) {
 	record, err := json.Marshal(n.record)
@@ -455,6 +482,16 @@ func PasskeysOf(ctx context.Context, r db.Reader, o Owner) ([]Passkey, error) {
 		where org_id = $1 and user_id = $2
 		order by created_at, id`, string(o.OrgID), string(o.UserID))
 	return all, err
+}
+
+// PasskeyUnknown tells that nobody has a passkey of that id, so that browsers may
+// be told to forget it.
+func PasskeyUnknown(ctx context.Context, r db.Reader, id string) (bool, error) {
+	_, err := passkeyByCredential(ctx, r, id)
+	if errors.Is(err, ErrPasskeyRefused) {
+		return true, nil
+	}
+	return false, err
 }
 
 func passkeyByCredential(ctx context.Context, r db.Reader, id string) (Passkey, error) {

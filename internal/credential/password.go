@@ -124,6 +124,25 @@ func Disable(ctx context.Context, tx *db.Tx, o Owner) error {
 	return err
 }
 
+// Remove removes a user's password, so that nothing is left to guess. The history
+// keeps it: one that is created later differs from it as the rules want.
+func Remove(ctx context.Context, tx *db.Tx, o Owner) error {
+	now, err := StoredPassword(ctx, tx, o)
+	if err != nil {
+		return err
+	}
+	if !now.Exists() {
+		return ErrNoPassword
+	}
+	if err := remember(ctx, tx, History{Owner: o, current: now.hash, setAt: now.SetAt}); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		delete from passwords
+		where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
+	return err
+}
+
 // History is what a new password must differ from. For a user who has none
 // yet, or is not stored yet, History{Owner: owner} is complete.
 type History struct {

@@ -108,6 +108,16 @@ func RecoveryCodesLeft(ctx context.Context, r db.Reader, o Owner) (int, error) {
 	return left, err
 }
 
+// RecoverySetID names the set that a user has, codes that were used included; empty
+// where none was made.
+func RecoverySetID(ctx context.Context, r db.Reader, o Owner) (string, error) {
+	var id db.Text
+	_, err := r.One(ctx, db.Into(&id), `
+		select min(id) from recovery_codes
+		where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
+	return string(id), err
+}
+
 // foldRecovery makes one form of what was typed or pasted: no spaces or hyphens,
 // upper case, digits of any script.
 func foldRecovery(typed string) string {

@@ -79,18 +79,29 @@ func (r *Resets) SendTo(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 	return r.Send(ctx, tx, actor, directory.Candidate{User: user, Organization: org})
 }
 
-// Send writes a link to a user and kills an earlier one. A user without a
-// password of ours gets the letter that explains, and no link.
+// Send writes a link to a user and kills an earlier one. A user who has no password
+// creates one with it, and proves a second step first like everybody who has one:
+// so nobody who lost a passkey stays out. Without password and second step there is
+// nothing of ours to come in with, and the letter explains that, unless an
+// administrator sends it.
 func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who directory.Candidate) error {
-	stored, err := StoredPassword(ctx, tx, Owner{who.User.OrgID, who.User.ID})
+	owner := Owner{who.User.OrgID, who.User.ID}
+	stored, err := StoredPassword(ctx, tx, owner)
 	if err != nil {
 		return err
 	}
-	if !stored.Exists() {
-		_, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetExplainedParameters{
-			Organization: who.Organization.DisplayName, Name: who.User.Name, SignInPage: r.Base + who.Organization.Path(),
-		}))
-		return err
+	asked := actor.UserID == audit.Anonymous
+	if !stored.Exists() && asked {
+		second, _, err := Owned(ctx, tx, owner)
+		if err != nil {
+			return err
+		}
+		if !second {
+			_, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetExplainedParameters{
+				Organization: who.Organization.DisplayName, Name: who.User.Name, SignInPage: r.Base + who.Organization.Path(),
+			}))
+			return err
+		}
 	}
 	rules, err := RulesOf(ctx, tx, who.User.OrgID)
 	if err != nil {
@@ -106,7 +117,7 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 	token, expires := secret.NewToken(), tx.Now().Add(cmp.Or(r.Lifetime, rules.ResetLifetime))
 	letter, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetParameters{
 		Organization: who.Organization.DisplayName, Name: who.User.Name, Expires: expires,
-		ByAdministrator: actor.UserID != audit.Anonymous, Link: r.Base + "/reset/" + token.Reveal(),
+		ByAdministrator: !asked, NoPassword: !stored.Exists(), Link: r.Base + "/reset/" + token.Reveal(),
 	}))
 	if err != nil {
 		return err

@@ -43,14 +43,23 @@ var spelled = regexp.MustCompile(`<code class="spell">([A-Z2-7 ]+)</code>`)
 // Secret is SecretIn of this page.
 func (p *Page) Secret() string { return SecretIn(p.Body) }
 
+// Later goes on from the page that offers recovery codes after a first device, without
+// any; another page it leaves alone.
+func (p *Page) Later() *Page {
+	if next := p.URL.Query().Get("next"); strings.HasSuffix(p.URL.Path, "/account/security/codes") && next != "" {
+		return p.b.Get(next)
+	}
+	return p
+}
+
 // EnrolApp goes from the page that asks for a first second step through an
 // authenticator app, to the page that follows, and returns the app's secret. Its
-// code of this moment is then used up.
+// code of this moment is then used up. Recovery codes are made later.
 func (s *Server) EnrolApp(t testing.TB, p *Page, device string) (next *Page, secret string) {
 	t.Helper()
 	p = p.Form("main").Fill("device", device).Fill("kind", "app").Submit("")
 	if secret = p.Secret(); secret == "" {
 		t.Fatalf("no secret on %s (%d): %s", p.URL, p.Status, p.Text())
 	}
-	return p.Form("main").Fill("code", Code(secret, s.Clock.Now())).Submit(""), secret
+	return p.Form("main").Fill("code", Code(secret, s.Clock.Now())).Submit("").Later(), secret
 }

@@ -52,6 +52,8 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[PasswordDisabledParameters](raw)
 	case PasswordChangedParameters{}.kind():
 		return parseAs[PasswordChangedParameters](raw)
+	case PasswordRemovedParameters{}.kind():
+		return parseAs[PasswordRemovedParameters](raw)
 	case NewDeviceParameters{}.kind():
 		return parseAs[NewDeviceParameters](raw)
 	case DeviceParameters{}.kind():

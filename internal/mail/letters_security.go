@@ -10,6 +10,7 @@ type ResetParameters struct {
 	Organization    string
 	Name            string
 	ByAdministrator bool // asked by one, not by the person
+	NoPassword      bool // there is none to replace: the link creates one
 	Link            string
 	Expires         time.Time
 }
@@ -19,13 +20,17 @@ func (p ResetParameters) endsAt() time.Time { return p.Expires }
 
 func (p ResetParameters) write(w writer) content {
 	what := w.say("mail.reset.what", "Organization", p.Organization)
-	if p.ByAdministrator {
+	if p.ByAdministrator && !p.NoPassword {
 		what = w.say("mail.reset.by_administrator", "Organization", p.Organization)
+	}
+	before := []string{what}
+	if p.NoPassword {
+		before = append(before, w.say("mail.reset.no_password", "Organization", p.Organization))
 	}
 	return content{
 		Subject:  w.say("mail.reset.subject", "Organization", p.Organization),
 		Greeting: w.greeting(p.Name),
-		Before:   []string{what},
+		Before:   before,
 		Button:   w.say("mail.reset.button"),
 		Link:     p.Link,
 		After:    []string{w.say("mail.reset.ends", "Expires", own(w.DateTime(p.Expires)))},
@@ -168,6 +173,29 @@ func (p PasswordChangedParameters) write(w writer) content {
 	return c
 }
 
+// PasswordRemovedParameters write the letter that somebody chose to sign in with
+// passkeys only, with the way to object.
+type PasswordRemovedParameters struct {
+	Organization string
+	Name         string
+	When         time.Time
+	Network      string
+	Agent        string
+	NotMe        string // link: this was not me
+}
+
+func (PasswordRemovedParameters) kind() string      { return "password_removed" }
+func (PasswordRemovedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p PasswordRemovedParameters) write(w writer) content {
+	c := w.notMe(p.Name, p.NotMe)
+	c.Subject = w.say("mail.password_removed.subject", "Organization", p.Organization)
+	before := append([]string{w.say("mail.password_removed.what", "Organization", p.Organization, "When", own(w.DateTime(p.When)))},
+		w.where("mail.where", p.Network, p.Agent)...)
+	c.Before = append(append(before, w.say("mail.password_removed.then")), c.Before...)
+	return c
+}
+
 // where says, in the sentence of a key, from where something was done, as far as
 // that is known.
 func (w writer) where(key, network, agent string) []string {
@@ -262,8 +290,12 @@ func (p DeviceParameters) write(w writer) content {
 	}
 	c := w.notMe(p.Name, p.NotMe)
 	c.Subject = w.say(subject, "Organization", p.Organization)
-	c.Before = append([]string{w.say(what, "Organization", p.Organization, "Device", p.Device, "When", own(w.DateTime(p.When)))},
-		append(w.where("mail.where", p.Network, p.Agent), c.Before...)...)
+	before := append([]string{w.say(what, "Organization", p.Organization, "Device", p.Device, "When", own(w.DateTime(p.When)))},
+		w.where("mail.where", p.Network, p.Agent)...)
+	if p.What == "device.removed" {
+		before = append(before, w.say("mail.device.removed_sessions"))
+	}
+	c.Before = append(before, c.Before...)
 	return c
 }
 
@@ -334,6 +366,7 @@ type SecondStepResetParameters struct {
 	Name          string
 	When          time.Time
 	Administrator string // empty when the operator did
+	NoPassword    bool   // so that another letter brings a link that creates one
 	NotMe         string // link: this was not me
 }
 
@@ -347,9 +380,13 @@ func (p SecondStepResetParameters) write(w writer) content {
 	if p.Administrator != "" {
 		what = w.say("mail.second_step_reset.what", "Organization", p.Organization, "Administrator", p.Administrator, "When", own(w.DateTime(p.When)))
 	}
+	then := w.say("mail.second_step_reset.then")
+	if p.NoPassword {
+		then = w.say("mail.second_step_reset.no_password")
+	}
 	c.Before = append([]string{
 		what,
-		w.say("mail.second_step_reset.then"),
+		then,
 	}, c.Before...)
 	return c
 }

@@ -198,6 +198,7 @@ func TestLettersReadWell(t *testing.T) {
 		GuessedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, ResetPage: page},
 		PasswordDisabledParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Failures: 100, ResetPage: page},
 		PasswordChangedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link},
+		PasswordRemovedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link},
 		NewDeviceParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link},
 		DeviceParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, What: "device.added", Device: "Ada’s phone", Network: "203.0.113.7", Agent: firefox, NotMe: link},
 		RecoveryUsedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Left: 2, Network: "203.0.113.7", Agent: firefox, NotMe: link},

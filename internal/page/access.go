@@ -89,12 +89,31 @@ func (s *Site) ProvedForm(path string, fields Fields, show, submit func(*Viewer)
 // proved asks for fresh proof before a form does what it was sent for.
 func (s *Site) proved(submit func(*Viewer) error) func(*Viewer) error {
 	return func(v *Viewer) error {
-		if !v.Proved(changeProof, s.DB.Now()) {
-			return v.stepUp(changeProof)
+		fresh, err := v.Fresh()
+		if err != nil {
+			return err
+		}
+		if !fresh {
+			return v.ProveAgain()
 		}
 		return submit(v)
 	}
 }
+
+// Fresh tells that a factor was proved within ten minutes, and a second one where
+// the person has one: a session from before it was enrolled, or elsewhere, proves
+// it first (R-MFA-05).
+func (v *Viewer) Fresh() (bool, error) {
+	now := v.site.DB.Now()
+	if !v.Proved(changeProof, now) || v.SecondProved(changeProof, now) {
+		return v.Proved(changeProof, now), nil
+	}
+	owns, err := v.site.SignIn.OwnsSecondStep(v.R.Context(), v.Visit)
+	return !owns, err
+}
+
+// ProveAgain asks for that proof, and comes back.
+func (v *Viewer) ProveAgain() error { return v.stepUp(changeProof) }
 
 // Console mounts a page of the administration for the roles that may read it. A
 // session that was not proved for long proves itself again first.

@@ -54,7 +54,7 @@ func FuzzLocalPath(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		p := localPath(s)
+		p := LocalPath(s)
 		u, err := url.Parse("https://parvis.example/o/x/home")
 		if err != nil {
 			t.Fatal(err)

@@ -107,7 +107,7 @@ func (s *Site) misdirected(r *http.Request) string {
 	if r.Host == s.Base.Host || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
 		return ""
 	}
-	return s.Base.Scheme + "://" + s.Base.Host + localPath(r.URL.RequestURI())
+	return s.Base.Scheme + "://" + s.Base.Host + LocalPath(r.URL.RequestURI())
 }
 
 // admit refuses what another site sends (decision 0004). A browser says where a

@@ -203,14 +203,14 @@ func (v *Visitor) chooseLanguageAndReturn() error {
 // GoOn leads to the page that a form names, or to another where it names none.
 func (v *Visitor) GoOn(otherwise string) error {
 	if named := v.Form.Get(pageField); named != "" || otherwise == "" {
-		otherwise = localPath(named)
+		otherwise = LocalPath(named)
 	}
 	return v.Redirect(otherwise)
 }
 
-// localPath is the path of an address on our own origin, or the front page for
+// LocalPath is the path of an address on our own origin, or the front page for
 // anything that a browser might read as leading elsewhere (WEB-3).
-func localPath(p string) string {
+func LocalPath(p string) string {
 	u, err := url.Parse(p)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(p, "/") {
 		return "/"

@@ -53,6 +53,7 @@ const (
 	ReachedEnd      Reason = "absolute end"
 	Copied          Reason = "cookie copied"
 	PasswordChanged Reason = "password changed"
+	DeviceRemoved   Reason = "second step removed"
 	Disowned        Reason = "disowned" // the person said 'this was not me'
 	Voided          Reason = "voided"   // the user was deactivated, deleted or made to begin anew
 	Crowded         Reason = "too many organizations in one browser"
@@ -145,6 +146,11 @@ func (v Visit) stale(now time.Time) bool {
 // that was wrong and was set right would keep it fresh for long.
 func (v Visit) Proved(within time.Duration, now time.Time) bool {
 	return !v.Browser.Superseded && now.Sub(v.Session.ProvedAt).Abs() <= within
+}
+
+// SecondProved is Proved for a second factor.
+func (v Visit) SecondProved(within time.Duration, now time.Time) bool {
+	return !v.Browser.Superseded && now.Sub(v.Session.SecondAt).Abs() <= within
 }
 
 // Rested tells that the person paused, and proved nothing since: proving is use,

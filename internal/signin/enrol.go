@@ -18,8 +18,19 @@ import (
 // one, and under one's own account after fresh proof. Both are bound to what
 // began them, an attempt or a session, and tell the person by mail.
 
-// ErrLastDevice says that the last second step cannot go while one is required.
-var ErrLastDevice = fault.New(fault.Conflict, "signin.last_device")
+// The faults of changing one's own devices.
+var (
+	// ErrLastDevice says that the last second step cannot go while one is required.
+	ErrLastDevice = fault.New(fault.Conflict, "signin.last_device")
+	// ErrLastWayIn says that without this passkey its user could not sign in at all.
+	ErrLastWayIn = fault.New(fault.Conflict, "signin.last_way_in")
+	// ErrCodesMade says that the codes of a page that was sent twice are made.
+	ErrCodesMade = fault.New(fault.Conflict, "signin.codes_made")
+	// ErrNotPasswordless says that a password cannot be done without yet.
+	ErrNotPasswordless = fault.New(fault.Conflict, "signin.not_passwordless")
+	// ErrHasPassword says that there is a password, and so none to create.
+	ErrHasPassword = fault.New(fault.Conflict, "signin.has_password")
+)
 
 // ErrNothingToReset says that a person has no second step.
 var ErrNothingToReset = fault.New(fault.Conflict, "signin.nothing_to_reset")
@@ -68,13 +79,13 @@ func (s *Service) PendingApp(ctx context.Context, e Enroller) (credential.Enrolm
 	return s.Authenticators.PendingApp(ctx, s.DB, e.owner(), e.BoundTo, e.Organization.DisplayName, e.User.Email, s.DB.Now())
 }
 
-// ConfirmAppHere turns an app on for somebody who is signed in.
-func (s *Service) ConfirmAppHere(ctx context.Context, v session.Visit, code string) error {
-	e := EnrollerHere(v)
-	if err := s.takeEnrolment(ctx, e); err != nil {
-		return err
+// ConfirmAppHere turns an app on for somebody who is signed in. Its code proves a
+// second step too, so the session is raised.
+func (s *Service) ConfirmAppHere(ctx context.Context, v session.Visit, d Device, code string) (Opened, error) {
+	if err := s.takeEnrolment(ctx, EnrollerHere(v)); err != nil {
+		return Opened{}, err
 	}
-	return s.DB.Update(ctx, func(tx *db.Tx) error { return s.confirmApp(ctx, tx, e, code) })
+	return s.enrolledHere(ctx, v, d, App, func(tx *db.Tx, e Enroller) error { return s.confirmApp(ctx, tx, e, code) })
 }
 
 // ConfirmApp turns the app of an attempt on and goes on with it.
@@ -107,13 +118,12 @@ func (s *Service) confirmApp(ctx context.Context, tx *db.Tx, e Enroller, code st
 }
 
 // AddPasskeyHere stores a passkey for somebody who is signed in.
-func (s *Service) AddPasskeyHere(ctx context.Context, v session.Visit, ceremony, device string, response []byte) error {
-	e := EnrollerHere(v)
-	made, name, err := s.finishPasskey(ctx, e, ceremony, device, response)
+func (s *Service) AddPasskeyHere(ctx context.Context, v session.Visit, d Device, ceremony, device string, response []byte) (Opened, error) {
+	made, name, err := s.finishPasskey(ctx, EnrollerHere(v), ceremony, device, response)
 	if err != nil {
-		return err
+		return Opened{}, err
 	}
-	return s.DB.Update(ctx, func(tx *db.Tx) error { return s.addPasskey(ctx, tx, e, made, name) })
+	return s.enrolledHere(ctx, v, d, methodOf(made), func(tx *db.Tx, e Enroller) error { return s.addPasskey(ctx, tx, e, made, name) })
 }
 
 // AddPasskey stores the passkey of an attempt and goes on with it.
@@ -126,11 +136,7 @@ func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, 
 	if err != nil {
 		return Opened{}, err
 	}
-	method := Passkey
-	if made.Verified() {
-		method = VerifiedPasskey
-	}
-	return s.enrolled(ctx, a, b, d, method, func(tx *db.Tx, e Enroller) error { return s.addPasskey(ctx, tx, e, made, name) })
+	return s.enrolled(ctx, a, b, d, methodOf(made), func(tx *db.Tx, e Enroller) error { return s.addPasskey(ctx, tx, e, made, name) })
 }
 
 func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, device string, response []byte) (credential.NewPasskey, string, error) {
@@ -150,6 +156,13 @@ func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, devic
 		s.Log.WarnContext(ctx, "passkey not made", "organization", string(e.User.OrgID), "user", string(e.User.ID), "error", err.Error())
 	}
 	return made, name, err
+}
+
+func methodOf(made credential.NewPasskey) Method {
+	if made.Verified() {
+		return VerifiedPasskey
+	}
+	return Passkey
 }
 
 func (s *Service) addPasskey(ctx context.Context, tx *db.Tx, e Enroller, made credential.NewPasskey, name string) error {
@@ -185,24 +198,87 @@ func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d 
 	return opened, err
 }
 
+// enrolledHere stores a device of somebody who is signed in, who thereby proved it.
+func (s *Service) enrolledHere(ctx context.Context, v session.Visit, d Device, m Method, store func(*db.Tx, Enroller) error) (Opened, error) {
+	var opened Opened
+	err := s.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := store(tx, EnrollerHere(v)); err != nil {
+			return err
+		}
+		var err error
+		opened, err = s.raise(ctx, tx, v, d, Attempt{Evidence: []Evidence{{m, tx.Now()}}})
+		return err
+	})
+	return opened, err
+}
+
+// raise notes what was proved in the session of somebody who is signed in, under a
+// new token; ErrAttemptGone where that session is gone.
+func (s *Service) raise(ctx context.Context, tx *db.Tx, v session.Visit, d Device, a Attempt) (Opened, error) {
+	opened := Opened{Organization: v.Organization, User: v.User}
+	var raised bool
+	var err error
+	if opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, v.Browser, v.User, amr(a), a.second()); err == nil && !raised {
+		err = ErrAttemptGone
+	}
+	if err == nil {
+		opened.Device, err = s.remember(d, v.User, tx.Now())
+	}
+	return opened, err
+}
+
+// OwnsSecondStep tells whether somebody who is signed in has a second step, which
+// a fresh proof must then be of.
+func (s *Service) OwnsSecondStep(ctx context.Context, v session.Visit) (bool, error) {
+	owns, _, err := credential.Owned(ctx, s.DB, EnrollerHere(v).owner())
+	return owns, err
+}
+
+// left says what would be wrong with a user who has only these factors: nothing, or
+// why the last of them cannot go.
+func (s *Service) left(ctx context.Context, r db.Reader, v session.Visit, f credential.Factors, now time.Time) error {
+	rules, err := SecondStepRulesOf(ctx, r, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	password, err := credential.StoredPassword(ctx, r, EnrollerHere(v).owner())
+	switch {
+	case err != nil:
+		return err
+	case !password.Exists() && !f.OpenAlone():
+		return ErrLastWayIn
+	case !f.Any() && rules.RequiredOf(v.User.Role, now):
+		return ErrLastDevice
+	}
+	return nil
+}
+
+// MayRemove tells why a device cannot go, if it cannot.
+func (s *Service) MayRemove(ctx context.Context, v session.Visit, f credential.Factors, id string) error {
+	return s.left(ctx, s.DB, v, f.Without(id), s.DB.Now())
+}
+
 // RemoveDevice removes one of the person's own devices, unless it is the last
-// and one is required.
+// and one is required, or nothing else signs the person in. Every other session
+// ends: somebody may have the device (journeys 3.3).
 func (s *Service) RemoveDevice(ctx context.Context, v session.Visit, id string) error {
 	e := EnrollerHere(v)
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
-		rules, err := SecondStepRulesOf(ctx, tx, v.User.OrgID)
-		if err != nil {
-			return err
-		}
 		factors, err := s.Authenticators.FactorsOf(ctx, tx, e.owner())
 		if err != nil {
 			return err
 		}
-		if len(factors.Apps)+len(factors.Passkeys) == 1 && rules.RequiredOf(v.User.Role, tx.Now()) {
-			return ErrLastDevice
-		}
 		name := factors.NameOf(id)
+		if name == "" {
+			return credential.ErrDeviceGone
+		}
+		if err := s.left(ctx, tx, v, factors.Without(id), tx.Now()); err != nil {
+			return err
+		}
 		if err := credential.RemoveDevice(ctx, tx, e.owner(), id); err != nil {
+			return err
+		}
+		if _, err := s.Sessions.EndOthers(ctx, tx, v, session.DeviceRemoved); err != nil {
 			return err
 		}
 		return s.tellDevice(ctx, tx, e, "device.removed", id, name, "")
@@ -217,32 +293,47 @@ func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device 
 		if err != nil {
 			return err
 		}
-		renamed, err := credential.RenameDevice(ctx, tx, e.owner(), id, device)
-		if err != nil {
+		before := factors.NameOf(id)
+		if before == "" {
+			return credential.ErrDeviceGone
+		}
+		after, err := credential.RenameDevice(ctx, tx, e.owner(), id, device)
+		if err != nil || after == before {
 			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{
-			OrgID: string(v.User.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name, Action: "device.renamed", Target: id,
-			Before: audit.Fields{"name": factors.NameOf(id)}, After: audit.Fields{"name": renamed},
+			OrgID: string(v.User.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name, Action: "device.renamed", Target: id, TargetName: after,
+			Before: audit.Fields{"name": before}, After: audit.Fields{"name": after},
 		})
 	})
 }
 
 // NewRecoveryCodes makes ten codes in place of earlier ones and returns them, to
-// be shown once.
-func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Device) ([]string, error) {
+// be shown once. seen names the set that the page knew of: sent twice, by a reload
+// or from two tabs, it makes one set, and ErrCodesMade.
+func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Device, seen string) ([]string, error) {
 	e := EnrollerHere(v)
 	set, err := s.Passwords.NewRecoveryCodes(ctx, source(ctx, d), e.owner())
 	if err != nil {
 		return nil, err
 	}
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		now, err := credential.RecoverySetID(ctx, tx, e.owner())
+		if err != nil {
+			return err
+		}
+		if now != seen {
+			return ErrCodesMade
+		}
 		if err := credential.SetRecoveryCodes(ctx, tx, set); err != nil {
 			return err
 		}
 		return s.tellDevice(ctx, tx, e, "recovery_codes.made", string(e.User.ID), "", "recovery")
 	})
-	return set.Codes, err
+	if err != nil {
+		return nil, err
+	}
+	return set.Codes, nil
 }
 
 // Resettable finds whose second step actor may reset, with what would go:
@@ -273,10 +364,11 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	if reason, err = directory.CleanReason(reason); err != nil {
 		return err
 	}
-	if err := credential.RemoveAllDevices(ctx, tx, credential.Owner{OrgID: user.OrgID, UserID: user.ID}); err != nil {
+	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}
+	if err := credential.RemoveAllDevices(ctx, tx, owner); err != nil {
 		return err
 	}
-	if _, err := s.Sessions.EndAll(ctx, tx, actor, user, session.EndedByAdministrator); err != nil {
+	if user, err = s.Sessions.EndAll(ctx, tx, actor, user, session.EndedByAdministrator); err != nil {
 		return err
 	}
 	if err := audit.Record(ctx, tx, audit.Event{
@@ -291,11 +383,21 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	if err != nil {
 		return err
 	}
-	letter := mail.SecondStepResetParameters{Organization: org.DisplayName, Name: user.Name, When: tx.Now(), NotMe: s.notMe(notMe)}
+	password, err := credential.StoredPassword(ctx, tx, owner)
+	if err != nil {
+		return err
+	}
+	letter := mail.SecondStepResetParameters{
+		Organization: org.DisplayName, Name: user.Name, When: tx.Now(), NoPassword: !password.Exists(), NotMe: s.notMe(notMe),
+	}
 	if actor.UserID != audit.Operator {
 		letter.Administrator = actor.Name
 	}
-	return s.tell(ctx, tx, user, letter)
+	if err := s.tell(ctx, tx, user, letter); err != nil || password.Exists() {
+		return err
+	}
+	// Who signed in with passkeys alone has nothing left to come in with.
+	return s.Resets.Send(ctx, tx, actor, directory.Candidate{User: user, Organization: org})
 }
 
 // tellDevice records what was done to somebody's devices and tells them.

@@ -244,7 +244,8 @@ func (s *Service) tellPasswordChanged(ctx context.Context, tx *db.Tx, who direct
 }
 
 // ChangePassword changes the password of somebody who is signed in and gives the
-// current one, counted as a sign-in is (R-PWD-08). Every other session ends.
+// current one, counted as a sign-in is (R-PWD-08). Every other session ends. Who
+// has a second step proved it lately: the page asks for it (R-SES-10).
 func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current string, p NewPassword) (Opened, error) {
 	who := directory.Candidate{User: v.User, Organization: v.Organization}
 	address, err := directory.ParseAddress(v.User.Email)
@@ -288,20 +289,12 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 		if err != nil {
 			return err
 		}
-		who := directory.Candidate{User: user, Organization: v.Organization}
-		if err := s.tellPasswordChanged(ctx, tx, who, "change"); err != nil {
+		v.User = user
+		if err := s.tellPasswordChanged(ctx, tx, directory.Candidate{User: user, Organization: v.Organization}, "change"); err != nil {
 			return err
 		}
-		// The session goes on, under a new token. Who has a second step proved it
-		// lately: the page asks for it (R-SES-10).
-		var raised bool
-		opened = Opened{Organization: who.Organization, User: who.User}
-		if opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, v.Browser, user, []string{"pwd"}, false); err == nil && !raised {
-			err = ErrAttemptGone
-		}
-		if err == nil {
-			opened.Device, err = s.remember(p.Device, user, tx.Now())
-		}
+		// The session goes on, under a new token.
+		opened, err = s.raise(ctx, tx, v, p.Device, Attempt{Evidence: []Evidence{{Password, tx.Now()}}})
 		return err
 	})
 	if err != nil {

@@ -63,6 +63,7 @@ type Service struct {
 	Passkeys       *credential.Passkeys
 	Invites        *directory.Invitations
 	Emails         *directory.EmailChanges
+	Resets         *credential.Resets
 	Outbox         *mail.Outbox
 	Base           string // the configured public address, without a slash at its end
 	Log            *slog.Logger

@@ -28,7 +28,7 @@ func (s *Server) showAttempt(v *page.Visitor) error {
 	case signin.ProveSecond:
 		return s.showSecond(v, a)
 	case signin.EnrolFactor:
-		return s.showEnrolment(v, a)
+		return s.showEnrolmentStep(v, a)
 	case signin.CreatePassword:
 		return s.showAsked(v, a)
 	default:
@@ -47,7 +47,7 @@ func (s *Server) submitAttempt(v *page.Visitor) error {
 	case signin.ProveSecond:
 		err = s.proveSecond(v, a)
 	case signin.EnrolFactor:
-		err = s.enrol(v, a)
+		err = s.enrolStep(v, a)
 	case signin.CreatePassword:
 		err = s.createAsked(v, a)
 	default:

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"rsc.io/qr"
@@ -13,14 +14,88 @@ import (
 	"parvis/internal/signin"
 )
 
-// enrolPage is the step of somebody who needs a second step and has none.
+// enrolment is where a device is enrolled: a step of signing in, for somebody who
+// needs one and has none, or one's own account.
+type enrolment struct {
+	signin.Enroller
+	path    string // of its pages
+	own     bool   // under one's own account
+	confirm func(code string) (signin.Opened, error)
+	add     func(ceremony, device string, response []byte) (signin.Opened, error)
+}
+
+// ofAttempt is the enrolment that an attempt is stopped for.
+func (s *Server) ofAttempt(v *page.Visitor, a signin.Attempt) (enrolment, error) {
+	ctx := v.R.Context()
+	e, err := s.signIn.EnrollerOf(ctx, a)
+	if err != nil {
+		return enrolment{}, err
+	}
+	browser, err := v.Browser(ctx)
+	return enrolment{
+		Enroller: e, path: "/sign-in/" + a.ID,
+		confirm: func(code string) (signin.Opened, error) {
+			return s.signIn.ConfirmApp(ctx, a, browser, v.Device(), code)
+		},
+		add: func(ceremony, device string, response []byte) (signin.Opened, error) {
+			return s.signIn.AddPasskey(ctx, a, browser, v.Device(), ceremony, device, response)
+		},
+	}, err
+}
+
+// here is the enrolment under one's own account.
+func (s *Server) here(v *page.Viewer) enrolment {
+	ctx := v.R.Context()
+	back := func(o signin.Opened, err error) (signin.Opened, error) {
+		o.Return = v.Path("account/security") + "?added"
+		return o, err
+	}
+	return enrolment{
+		Enroller: signin.EnrollerHere(v.Visit), path: v.Path("account/security/add"), own: true,
+		confirm: func(code string) (signin.Opened, error) {
+			return back(s.signIn.ConfirmAppHere(ctx, v.Visit, v.Device(), code))
+		},
+		add: func(ceremony, device string, response []byte) (signin.Opened, error) {
+			return back(s.signIn.AddPasskeyHere(ctx, v.Visit, v.Device(), ceremony, device, response))
+		},
+	}
+}
+
+// showEnrolmentStep and enrolStep are the step of an attempt.
+func (s *Server) showEnrolmentStep(v *page.Visitor, a signin.Attempt) error {
+	e, err := s.ofAttempt(v, a)
+	if err != nil {
+		return err
+	}
+	return s.showEnrolment(v, e)
+}
+
+func (s *Server) enrolStep(v *page.Visitor, a signin.Attempt) error {
+	e, err := s.ofAttempt(v, a)
+	if err != nil {
+		return err
+	}
+	return s.enrol(v, e)
+}
+
+// showAdd and add are the same under one's own account.
+func (s *Server) showAdd(v *page.Viewer) error { return s.showEnrolment(v.Visitor, s.here(v)) }
+
+func (s *Server) add(v *page.Viewer) error { return s.enrol(v.Visitor, s.here(v)) }
+
+// enrolPage is a page of an enrolment.
 type enrolPage struct {
 	directory.Candidate
+	Own      bool   // under one's own account
 	Passkeys bool   // this installation takes them
-	Path     string // of the attempt
+	Path     string // of the enrolment
 	Device   string // the name that was chosen before
 	App      appPage
 	Options  string // for the browser's dialogue
+}
+
+func (s *Server) enrolPage(e enrolment) enrolPage {
+	return enrolPage{Candidate: e.Candidate, Own: e.own, Passkeys: s.signIn.Passkeys != nil, Path: e.path}
 }
 
 // appPage shows the secret of an authenticator app.
@@ -34,14 +109,9 @@ type appPage struct {
 // was begun, which a reload, a wrong code and a second tab leave as it is, or the
 // way to the browser's dialogue in another language. Whatever goes wrong with a
 // passkey comes back to the choice, with the name that was given.
-func (s *Server) showEnrolment(v *page.Visitor, a signin.Attempt) error {
-	ctx := v.R.Context()
-	e, err := s.signIn.EnrollerOf(ctx, a)
-	if err != nil {
-		return err
-	}
-	p := enrolPage{Candidate: e.Candidate, Passkeys: s.signIn.Passkeys != nil, Path: "/sign-in/" + a.ID}
-	pending, err := s.signIn.PendingApp(ctx, e)
+func (s *Server) showEnrolment(v *page.Visitor, e enrolment) error {
+	p := s.enrolPage(e)
+	pending, err := s.signIn.PendingApp(v.R.Context(), e.Enroller)
 	if err != nil && !errors.Is(err, credential.ErrNoPendingApp) {
 		return err
 	}
@@ -53,82 +123,81 @@ func (s *Server) showEnrolment(v *page.Visitor, a signin.Attempt) error {
 		}
 		return v.Render("enrol-app", p)
 	case p.Passkeys && v.Form.Has("response") && v.Form.Do() == "language":
-		return s.showDialogue(v, p, e)
+		return s.showDialogue(v, e)
 	}
 	return v.Render("enrol", p)
 }
 
 // showDialogue leads to the browser's dialogue for a new passkey. It answers the
 // form that named the device, so the name is in the page and nowhere else.
-func (s *Server) showDialogue(v *page.Visitor, p enrolPage, e signin.Enroller) error {
+func (s *Server) showDialogue(v *page.Visitor, e enrolment) error {
 	options, ceremony, err := s.signIn.Passkeys.BeginRegistration(v.R.Context(), s.site.DB, e.User, e.BoundTo, s.site.DB.Now())
 	if err != nil {
 		return err
 	}
+	p := s.enrolPage(e)
 	p.Options = string(options)
 	v.KeepCeremony(ceremony, credential.CeremonyLifetime)
 	return v.Render("enrol-passkey", p)
 }
 
-func (s *Server) enrol(v *page.Visitor, a signin.Attempt) error {
+func (s *Server) enrol(v *page.Visitor, e enrolment) error {
 	switch kind := v.Form.Get("kind"); {
 	case v.Form.Has("code"):
-		return s.enrolApp(v, a)
+		return s.enrolApp(v, e)
 	case kind != withApp && (kind != withPasskey || s.signIn.Passkeys == nil):
-		return s.otherStep(v, a)
+		return v.Redirect(e.path)
 	case v.Form.Do() == "back":
-		return s.showEnrolment(v, a)
+		return s.showEnrolment(v, e)
 	case unanswered[v.Form.Do()] != nil:
 		return unanswered[v.Form.Do()]
 	case v.Form.Has("response"):
-		return s.enrolPasskey(v, a)
+		return s.enrolPasskey(v, e)
 	}
-	ctx, device := v.R.Context(), v.Form.Get("device")
-	e, err := s.signIn.EnrollerOf(ctx, a)
-	if err != nil {
-		return err
-	}
+	device := v.Form.Get("device")
 	if v.Form.Get("kind") == withApp {
-		if err := s.signIn.BeginApp(ctx, e, device); err != nil {
+		if err := s.signIn.BeginApp(v.R.Context(), e.Enroller, device); err != nil {
 			return err
 		}
-		return v.Redirect("/sign-in/" + a.ID + "?with=" + withApp)
+		return v.Redirect(e.path + "?with=" + withApp)
 	}
 	if _, err := directory.CleanName(device, "device"); err != nil {
 		return err
 	}
-	return s.showDialogue(v, enrolPage{Candidate: e.Candidate, Passkeys: true, Path: "/sign-in/" + a.ID}, e)
+	return s.showDialogue(v, e)
 }
 
-func (s *Server) enrolApp(v *page.Visitor, a signin.Attempt) error {
-	ctx := v.R.Context()
-	browser, err := v.Browser(ctx)
-	if err != nil {
-		return err
-	}
-	opened, err := s.signIn.ConfirmApp(ctx, a, browser, v.Device(), v.Form.Get("code"))
+func (s *Server) enrolApp(v *page.Visitor, e enrolment) error {
+	opened, err := e.confirm(v.Form.Get("code"))
 	if errors.Is(err, credential.ErrNoPendingApp) {
-		return s.otherStep(v, a) // there is nothing to confirm: the choice is next
+		return v.Redirect(e.path) // there is nothing to confirm: the choice is next
 	}
-	if err != nil {
-		return err
-	}
-	return v.Enter(opened)
+	return s.enrolled(v, e, opened, err)
 }
 
-func (s *Server) enrolPasskey(v *page.Visitor, a signin.Attempt) error {
-	ctx := v.R.Context()
-	browser, err := v.Browser(ctx)
-	if err != nil {
-		return err
-	}
+func (s *Server) enrolPasskey(v *page.Visitor, e enrolment) error {
 	ceremony, response, err := s.answer(v)
 	if err != nil {
 		return err
 	}
-	opened, err := s.signIn.AddPasskey(ctx, a, browser, v.Device(), ceremony, v.Form.Get("device"), response)
+	opened, err := e.add(ceremony, v.Form.Get("device"), response)
+	return s.enrolled(v, e, opened, err)
+}
+
+// enrolled goes on from a new device: where the person has no recovery codes, to the
+// page that makes them, and from there to where signing in led.
+func (s *Server) enrolled(v *page.Visitor, e enrolment, opened signin.Opened, err error) error {
 	if err != nil {
 		return err
+	}
+	if opened.Attempt == "" {
+		codes, err := credential.RecoveryCodesLeft(v.R.Context(), s.site.DB, credential.Owner{OrgID: e.User.OrgID, UserID: e.User.ID})
+		if err != nil {
+			return err
+		}
+		if codes == 0 {
+			opened.Return = e.Organization.Path("account", "security", "codes") + "?" + url.Values{"next": {opened.Return}}.Encode()
+		}
 	}
 	return v.Enter(opened)
 }

@@ -6,8 +6,13 @@ import "parvis/internal/page"
 type homePage struct {
 	Name           string
 	Administration bool
+	Reminder       reminder
 }
 
 func (s *Server) home(v *page.Viewer) error {
-	return v.Render("home", homePage{v.User.Name, v.User.Role.ReadsConsole()})
+	due, err := s.reminder(v)
+	if err != nil {
+		return err
+	}
+	return v.Render("home", homePage{v.User.Name, v.User.Role.ReadsConsole(), due})
 }

@@ -183,11 +183,21 @@ type passwordPage struct {
 // Usable tells that there is a password that opens, and so may be changed.
 func (p passwordPage) Usable() bool { return !p.SetAt.IsZero() && !p.Disabled }
 
+// None tells that there is no password, so that one may be created.
+func (p passwordPage) None() bool { return p.SetAt.IsZero() }
+
+// showPassword asks for fresh proof before anything is typed that a proof asked for
+// later would lose.
 func (s *Server) showPassword(v *page.Viewer) error {
 	ctx := v.R.Context()
-	stored, err := credential.StoredPassword(ctx, s.site.DB, credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID})
+	stored, err := credential.StoredPassword(ctx, s.site.DB, owner(v))
 	if err != nil {
 		return err
+	}
+	if proved, err := s.provedForPassword(v, stored); err != nil {
+		return err
+	} else if !proved {
+		return v.ProveAgain()
 	}
 	rules, err := credential.RulesOf(ctx, s.site.DB, v.User.OrgID)
 	if err != nil {
@@ -197,23 +207,78 @@ func (s *Server) showPassword(v *page.Viewer) error {
 		User: v.User, Organization: v.Organization, SetAt: stored.SetAt, Disabled: !stored.DisabledAt.IsZero(),
 		Saved: v.Just("saved"), shownRules: allRules(rules),
 	}
-	if !p.Usable() {
+	if p.Disabled {
 		v.NoForm()
 	}
 	return v.Render("account-password", p)
 }
 
+// provedForPassword tells whether a password may be changed or created now. The
+// current one is proof enough for whoever has nothing else; a second step or, where
+// there is no current one, any factor must have been proved lately (R-PWD-08).
+func (s *Server) provedForPassword(v *page.Viewer, stored credential.Stored) (bool, error) {
+	if stored.Exists() {
+		owns, err := s.signIn.OwnsSecondStep(v.R.Context(), v.Visit)
+		if err != nil || !owns {
+			return !owns, err
+		}
+	}
+	return v.Fresh()
+}
+
 func (s *Server) changePassword(v *page.Viewer) error {
+	ctx := v.R.Context()
 	p, err := s.newPassword(v.Visitor)
 	if err != nil {
 		return err
 	}
-	opened, err := s.signIn.ChangePassword(v.R.Context(), v.Visit, v.Form.Get("current_password"), p)
+	stored, err := credential.StoredPassword(ctx, s.site.DB, owner(v))
+	if err != nil {
+		return err
+	}
+	if proved, err := s.provedForPassword(v, stored); err != nil {
+		return err
+	} else if !proved {
+		return v.ProveAgain()
+	}
+	if !v.Form.Has("current_password") && !stored.Exists() {
+		if err := s.signIn.CreatePassword(ctx, v.Visit, p); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("account/security") + "?password-created")
+	}
+	opened, err := s.signIn.ChangePassword(ctx, v.Visit, v.Form.Get("current_password"), p)
 	if err != nil {
 		return err
 	}
 	opened.Return = v.Path("account/password") + "?saved"
 	return v.Enter(opened)
+}
+
+// showRemovePassword says what doing without a password means, or what it takes.
+func (s *Server) showRemovePassword(v *page.Viewer) error {
+	stored, err := credential.StoredPassword(v.R.Context(), s.site.DB, owner(v))
+	if err != nil {
+		return err
+	}
+	if !stored.Exists() {
+		return v.Redirect(v.Path("account/security"))
+	}
+	why := s.signIn.Passwordless(v.R.Context(), s.site.DB, v.Visit)
+	if why != nil && !errors.Is(why, signin.ErrNotPasswordless) {
+		return why
+	}
+	if why != nil {
+		v.NoForm()
+	}
+	return v.Render("remove-password", why == nil)
+}
+
+func (s *Server) removePassword(v *page.Viewer) error {
+	if err := s.signIn.RemovePassword(v.R.Context(), v.Visit); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("account/security") + "?password-removed")
 }
 
 // findPassword is where password managers look for the page that changes one

@@ -18,6 +18,8 @@ var (
 // (RFC 8176).
 var methodKeys = map[string]string{
 	"pwd": "web.method.pwd",
+	"otp": "web.method.otp",
+	"hwk": "web.method.hwk",
 }
 
 func methods(s session.Session) []string {

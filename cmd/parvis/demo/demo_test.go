@@ -138,14 +138,16 @@ func TestEveryOwnerGetsInWithTheLinkThatIsTold(t *testing.T) {
 		if status, _, body := do(t, c, request(t, link, nil)); status != http.StatusOK {
 			t.Fatalf("%s: the link is answered %d\n%s", short, status, body)
 		}
+		home := "/home"
 		status, at, body := do(t, c, request(t, link, url.Values{"name": {"Owner"}, "password": {password}, "repetition": {password}}))
 		if short == "lumen" { // which wants a second step of everybody
 			if _, _, body = do(t, c, request(t, at, url.Values{"device": {"Phone"}, "kind": {"app"}})); idptest.SecretIn(body) == "" {
 				t.Fatalf("%s: no secret at %s\n%s", short, at, body)
 			}
 			status, at, body = do(t, c, request(t, at, url.Values{"code": {idptest.Code(idptest.SecretIn(body), time.Now())}}))
+			home = "/account/security/codes?next=%2Fo%2Flumen%2Fhome"
 		}
-		if status != http.StatusOK || at != region+"/o/"+short+"/home" {
+		if status != http.StatusOK || at != region+"/o/"+short+home {
 			t.Errorf("%s: arrived at %s (%d)\n%s", short, at, status, body)
 		}
 	}

@@ -58,6 +58,32 @@ for (const every of all('[data-all]')) {
   every.hidden = false;
 }
 
+// Recovery codes are copied, printed, or kept in a file that is made here: they are
+// never asked of the server again.
+for (const bar of all('[data-codes]')) {
+  const { codes, file, title } = bar.dataset;
+  const text = [title, '', ...[...byID(codes).querySelectorAll('code')].map((code) => code.textContent), ''].join('\r\n');
+  const keep = {
+    copy: () => navigator.clipboard.writeText(text),
+    print: () => print(),
+    file: () => {
+      const link = document.createElement('a');
+      link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+      link.download = file;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    },
+  };
+  for (const button of bar.querySelectorAll('[data-keep]')) {
+    button.hidden = button.dataset.keep === 'copy' && !navigator.clipboard;
+    button.addEventListener('click', async () => {
+      await keep[button.dataset.keep]();
+      bar.querySelector('[role=status]').textContent = button.dataset.done ?? '';
+    });
+  }
+  bar.hidden = false;
+}
+
 // Choosing a language changes the page at once.
 for (const select of all('.language select')) {
   const button = select.parentElement.querySelector('button');

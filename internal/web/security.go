@@ -1,0 +1,254 @@
+package web
+
+import (
+	"errors"
+	"net/url"
+	"regexp"
+	"time"
+
+	"parvis/internal/credential"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+	"parvis/internal/signin"
+)
+
+var (
+	addFields           = page.Fields{"device", "kind", "code", "response"}
+	deviceFields        = page.Fields{"device"}
+	recoveryCodesFields = page.Fields{"set", "next"}
+)
+
+// device is an authenticator app or a passkey as its owner sees it.
+type device struct {
+	ID        string
+	Name      string
+	Passkey   bool
+	Model     string // of a passkey's authenticator, where it is known
+	Synced    bool   // a passkey that may live on several devices
+	CreatedAt time.Time
+	UsedAt    time.Time // zero before the first use
+}
+
+// devices are those that a user owns, the oldest of each kind first.
+func devices(f credential.Factors) []device {
+	var all []device
+	for _, a := range f.Apps {
+		all = append(all, device{ID: a.ID, Name: a.Name, CreatedAt: a.CreatedAt, UsedAt: a.UsedAt})
+	}
+	for _, k := range f.Passkeys {
+		all = append(all, device{
+			ID: k.ID, Name: k.Name, Passkey: true, Model: k.Model(), Synced: k.Synced(), CreatedAt: k.CreatedAt, UsedAt: k.UsedAt,
+		})
+	}
+	return all
+}
+
+// few is how many recovery codes are so few that the person is told.
+const few = 2
+
+// reminder says that recovery codes are missing or few; the zero one says nothing.
+type reminder struct {
+	Due  bool
+	Left int
+}
+
+func remind(owns bool, codes int) reminder { return reminder{owns && codes <= few, codes} }
+
+func (s *Server) reminder(v *page.Viewer) (reminder, error) {
+	owns, codes, err := credential.Owned(v.R.Context(), s.site.DB, owner(v))
+	return remind(owns, codes), err
+}
+
+func owner(v *page.Viewer) credential.Owner {
+	return credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID}
+}
+
+// securityPage is what signs a person in: devices, recovery codes and password.
+type securityPage struct {
+	Devices      []device
+	Required     bool // a second step is
+	Passkeys     bool // this installation takes them
+	Codes        int  // recovery codes that still work
+	Reminder     reminder
+	PasswordAt   time.Time // when the password was set; zero where there is none
+	Alone        bool      // a passkey alone signs in
+	Passwordless bool      // and the password may go
+	Did          string    // what was just done; empty where nothing was
+	Accepted     string    // tells the browser which passkeys are of use
+	Removed      string    // and which is not any more
+}
+
+// deeds are what may just have been done, as the address says it.
+var deeds = []string{"added", "renamed", "removed", "password-removed", "password-created"}
+
+func (s *Server) showSecurity(v *page.Viewer) error {
+	ctx := v.R.Context()
+	factors, err := s.signIn.Authenticators.FactorsOf(ctx, s.site.DB, owner(v))
+	if err != nil {
+		return err
+	}
+	rules, err := signin.SecondStepRulesOf(ctx, s.site.DB, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	password, err := credential.StoredPassword(ctx, s.site.DB, owner(v))
+	if err != nil {
+		return err
+	}
+	p := securityPage{
+		Devices: devices(factors), Required: rules.RequiredOf(v.User.Role, s.site.DB.Now()), Passkeys: s.signIn.Passkeys != nil,
+		Codes: factors.Recovery, Reminder: remind(factors.Any(), factors.Recovery), PasswordAt: password.SetAt,
+		Alone: s.signIn.Passkeys != nil && rules.Passwordless && factors.OpenAlone(),
+	}
+	p.Passwordless = p.Alone && factors.Passwordless() && password.Exists()
+	for _, deed := range deeds {
+		if v.Just(deed) {
+			p.Did = deed
+		}
+	}
+	if s.signIn.Passkeys != nil {
+		p.Accepted = s.signIn.Passkeys.Accepted(factors.Passkeys)
+		if p.Removed, err = s.removedPasskey(v); err != nil {
+			return err
+		}
+	}
+	return v.Render("account-security", p)
+}
+
+// credentialID is the form of the ids that browsers know passkeys by.
+var credentialID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// removedPasskey tells the browser of the passkey that the address says was just
+// removed, unless somebody has it: nobody makes it forget one by a link.
+func (s *Server) removedPasskey(v *page.Viewer) (string, error) {
+	id := v.R.URL.Query().Get("removed")
+	if !credentialID.MatchString(id) {
+		return "", nil
+	}
+	unknown, err := credential.PasskeyUnknown(v.R.Context(), s.site.DB, id)
+	if err != nil || !unknown {
+		return "", err
+	}
+	return s.signIn.Passkeys.Removed(id), nil
+}
+
+// devicePage is one device, to rename and to remove.
+type devicePage struct {
+	device
+	Stays *fault.Error // why it cannot go, if it cannot
+}
+
+// theDevice finds the device that the path names among the viewer's own: anybody
+// else's is not there.
+func (s *Server) theDevice(v *page.Viewer) (device, credential.Factors, error) {
+	factors, err := s.signIn.Authenticators.FactorsOf(v.R.Context(), s.site.DB, owner(v))
+	if err != nil {
+		return device{}, factors, err
+	}
+	for _, d := range devices(factors) {
+		if d.ID == v.R.PathValue("device") {
+			return d, factors, nil
+		}
+	}
+	return device{}, factors, credential.ErrDeviceGone
+}
+
+func (s *Server) showDevice(v *page.Viewer) error {
+	d, factors, err := s.theDevice(v)
+	if err != nil {
+		return err
+	}
+	p := devicePage{device: d}
+	if err := s.signIn.MayRemove(v.R.Context(), v.Visit, factors, d.ID); err != nil && !errors.As(err, &p.Stays) {
+		return err
+	}
+	return v.Render("account-device", p)
+}
+
+func (s *Server) changeDevice(v *page.Viewer) error {
+	ctx := v.R.Context()
+	d, factors, err := s.theDevice(v)
+	if err != nil {
+		return err
+	}
+	security := v.Path("account/security")
+	if v.Form.Do() != "remove" {
+		if err := s.signIn.RenameDevice(ctx, v.Visit, d.ID, v.Form.Get("device")); err != nil {
+			return err
+		}
+		return v.Redirect(security + "?renamed")
+	}
+	if err := s.signIn.RemoveDevice(ctx, v.Visit, d.ID); err != nil {
+		return err
+	}
+	return v.Redirect(security + "?" + url.Values{"removed": {credentialOf(factors, d.ID)}}.Encode())
+}
+
+// credentialOf is how the browser knows a passkey; empty for an app.
+func credentialOf(f credential.Factors, id string) string {
+	for _, k := range f.Passkeys {
+		if k.ID == id {
+			return k.CredentialID()
+		}
+	}
+	return ""
+}
+
+// recoveryCodesPage makes recovery codes and shows them, once.
+type recoveryCodesPage struct {
+	Left  int
+	Set   string   // names the set that there is
+	Codes []string // right after they were made
+	Next  string   // where to go on
+	First bool     // comes from signing in
+	File  string   // name of the file to keep them in
+}
+
+func (s *Server) recoveryCodesPage(v *page.Viewer) (recoveryCodesPage, error) {
+	ctx := v.R.Context()
+	p := recoveryCodesPage{Next: v.Path("account/security"), File: "parvis-" + v.Organization.ShortName + ".txt"}
+	next := v.R.URL.Query().Get("next")
+	if v.Form.Has("next") {
+		next = v.Form.Get("next")
+	}
+	if next != "" {
+		p.Next, p.First = page.LocalPath(next), true
+	}
+	var err error
+	if p.Left, err = credential.RecoveryCodesLeft(ctx, s.site.DB, owner(v)); err != nil {
+		return p, err
+	}
+	p.Set, err = credential.RecoverySetID(ctx, s.site.DB, owner(v))
+	return p, err
+}
+
+func (s *Server) showRecoveryCodes(v *page.Viewer) error {
+	owns, err := s.signIn.OwnsSecondStep(v.R.Context(), v.Visit)
+	if err != nil {
+		return err
+	}
+	if !owns { // they stand in for a device, and there is none
+		return v.Redirect(v.Path("account/security"))
+	}
+	p, err := s.recoveryCodesPage(v)
+	if err != nil {
+		return err
+	}
+	return v.Render("account-codes", p)
+}
+
+// makeRecoveryCodes answers with the codes themselves: no other page ever shows
+// them. Sent again, by a reload, it makes no others.
+func (s *Server) makeRecoveryCodes(v *page.Viewer) error {
+	codes, err := s.signIn.NewRecoveryCodes(v.R.Context(), v.Visit, v.Device(), v.Form.Get("set"))
+	if err != nil {
+		return err
+	}
+	p, err := s.recoveryCodesPage(v)
+	if err != nil {
+		return err
+	}
+	p.Codes = codes
+	v.NoForm()
+	return v.Render("account-codes", p)
+}
