@@ -35,7 +35,7 @@ func (s *Server) EnrolPasskey(t testing.TB, p *Page, device string, a *authentic
 	if p.Options() == nil {
 		t.Fatalf("no options on %s (%d): %s", p.URL, p.Status, p.Text())
 	}
-	return p.Form("main").Fill("response", string(a.Register(t, p.Options()))).Submit("")
+	return p.Form("main").Fill("response", string(a.Register(t, p.Options()))).Submit("").Later()
 }
 
 // Answer sends what an authenticator answers to the page that asks for a passkey

@@ -164,7 +164,7 @@ func TestEnrollingAnAppLeadsOnWhateverHappens(t *testing.T) {
 	if late := b.Post(path, url.Values{"email": {ana}, "password": {idptest.Password}}); late.URL.Path != path || late.Status != 200 {
 		t.Errorf("the first factor again: %d %s", late.Status, late.URL)
 	}
-	done := page.Form("main").Fill("code", code(s, secret)).Submit("")
+	done := page.Form("main").Fill("code", code(s, secret)).Submit("").Later()
 	if done.URL.Path != "/o/meridian/home" {
 		t.Fatalf("after the right code: %d %s: %s", done.Status, done.URL, done.Text())
 	}
@@ -395,7 +395,7 @@ func TestMFA6EnrolmentIsBoundToTheAttemptAndItsBrowser(t *testing.T) {
 	if p := b.Post(path, url.Values{"code": {code(s, theirs.Secret())}}); p.Status != 422 {
 		t.Errorf("a code of the other attempt's secret: %d", p.Status)
 	}
-	if p := page.Form("main").Fill("code", code(s, page.Secret())).Submit(""); p.URL.Path != "/o/meridian/home" {
+	if p := page.Form("main").Fill("code", code(s, page.Secret())).Submit("").Later(); p.URL.Path != "/o/meridian/home" {
 		t.Fatalf("%d %s", p.Status, p.Text())
 	}
 	p := theirs.Form("main").Fill("code", code(s, theirs.Secret())).Submit("")
