@@ -182,7 +182,7 @@ describe('the front door opens', () => {
     assert.equal(await page.locator('html').getAttribute('lang'), 'fr');
     assert.equal(await page.locator('input[name=email]').inputValue(), 'ana@meridian.example');
     await page.locator('input[name=password]').fill(password);
-    await page.locator('#main button').last().click();
+    await page.getByRole('button', { name: 'Se connecter', exact: true }).click();
     await page.waitForURL('**/o/meridian/account');
     await plain.close();
   });
