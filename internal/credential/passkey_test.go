@@ -7,8 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
 
 	"parvis/internal/authenticator"
 	"parvis/internal/db"
@@ -865,4 +869,60 @@ func TestPSK4GarbageIsRefusedWithoutHarm(t *testing.T) {
 	if !errors.Is(err, ErrPasskeyRefused) || len(why(err).Error()) > longestReason+10 {
 		t.Errorf("%d bytes for the log", len(fmt.Sprint(why(err))))
 	}
+}
+
+// BenchmarkAssertion is the verification of an answer, its passkey looked up in the
+// database, beside the bare call of the library.
+func BenchmarkAssertion(b *testing.B) {
+	for name, algorithm := range map[string]int{"ES256": authenticator.ES256, "EdDSA": authenticator.EdDSA, "RS256": authenticator.RS256} {
+		c := newCeremonies(b)
+		a := newAuthenticator()
+		a.Algorithm = algorithm
+		c.must(Registration, a)
+		begun := c.begin(Alone)
+		o, err := c.Open(begun.kept, Alone, "", c.d.Now())
+		if err != nil {
+			b.Fatal(err)
+		}
+		answer := begun.answer(b, a)
+		keys, err := PasskeysOf(b.Context(), c.d, c.owner())
+		if err != nil {
+			b.Fatal(err)
+		}
+		who := subject{handle: keys[0].handle, credentials: []webauthn.Credential{keys[0].record}}
+		b.Run(name+"/ours", func(b *testing.B) {
+			perCPU(b, func() error {
+				_, err := c.FinishAssertion(b.Context(), c.d, o, answer)
+				return err
+			})
+		})
+		b.Run(name+"/library", func(b *testing.B) {
+			perCPU(b, func() error {
+				parsed, err := protocol.ParseCredentialRequestResponseBytes(answer)
+				if err == nil {
+					_, _, err = c.party.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil }, o.session, parsed)
+				}
+				return err
+			})
+		})
+	}
+}
+
+// perCPU reports the processor time of a call too: a busy machine does not change it.
+func perCPU(b *testing.B, call func() error) {
+	b.Helper()
+	spent := func() (t time.Duration) {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	before := spent()
+	for b.Loop() {
+		if err := call(); err != nil {
+			b.Fatal(why(err))
+		}
+	}
+	b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op")
 }
