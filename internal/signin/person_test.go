@@ -181,7 +181,7 @@ func (p *person) addApp() {
 	pending, err := p.s.Site.SignIn.PendingApp(p.t.Context(), e)
 	p.must(err)
 	p.app = pending.Secret
-	p.must(p.s.Site.SignIn.ConfirmAppHere(p.t.Context(), p.here(), p.shown()))
+	p.must(p.take(p.s.Site.SignIn.ConfirmAppHere(p.t.Context(), p.here(), p.remembered(), p.shown())))
 	p.s.Clock.Advance(time.Minute)
 }
 
@@ -191,14 +191,15 @@ func (p *person) addKey() {
 	v := p.here()
 	options, kept, err := p.s.Site.SignIn.Passkeys.BeginRegistration(p.t.Context(), p.s.DB, v.User, v.Session.ID, p.s.DB.Now())
 	p.must(err)
-	p.must(p.s.Site.SignIn.AddPasskeyHere(p.t.Context(), v, kept, "Key", p.key.Register(p.t, options)))
+	p.must(p.take(p.s.Site.SignIn.AddPasskeyHere(p.t.Context(), v, p.remembered(), kept, "Key", p.key.Register(p.t, options))))
 }
 
 // addCodes makes recovery codes under My account.
 func (p *person) addCodes() {
 	p.t.Helper()
-	var err error
-	p.codes, err = p.s.Site.SignIn.NewRecoveryCodes(p.t.Context(), p.here(), p.remembered())
+	seen, err := credential.RecoverySetID(p.t.Context(), p.s.DB, credential.Owner{OrgID: p.org.ID, UserID: p.id})
+	p.must(err)
+	p.codes, err = p.s.Site.SignIn.NewRecoveryCodes(p.t.Context(), p.here(), p.remembered(), seen)
 	p.must(err)
 }
 

@@ -322,7 +322,7 @@ func TestMFA6AServerWithoutANameTakesNoPasskey(t *testing.T) {
 	if _, err := sign.PasskeyAlone(t.Context(), signin.PasskeyProof{Ceremony: "x", Response: []byte("{}")}); !errors.Is(err, credential.ErrCeremonyOver) {
 		t.Errorf("alone: %v", err)
 	}
-	if err := sign.AddPasskeyHere(t.Context(), p.here(), "x", "Key", []byte("{}")); !errors.Is(err, credential.ErrCeremonyOver) {
+	if _, err := sign.AddPasskeyHere(t.Context(), p.here(), p.remembered(), "x", "Key", []byte("{}")); !errors.Is(err, credential.ErrCeremonyOver) {
 		t.Errorf("new: %v", err)
 	}
 	b := p.elsewhere()
@@ -423,7 +423,7 @@ func TestRST7AResetProvesTheSecondStepFirst(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)
 	sign := s.Site.SignIn
-	p.must(sign.Ask(t.Context(), credential.AskedPassword, p.email, "", "en"))
+	p.must(sign.Ask(t.Context(), signin.Device{}, credential.AskedPassword, p.email, "", "en"))
 	token := secret.ParseToken(strings.TrimPrefix(s.Link(t, p.email, "/reset/"), "/reset/"))
 	const text = "Nine otters glide 4 miles!"
 	fresh := func(b *person) signin.NewPassword {
