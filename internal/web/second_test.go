@@ -587,6 +587,17 @@ func TestPasskeyAloneOpensEveryDoorOfItsOrganization(t *testing.T) {
 	}
 }
 
+// A morning of a large office, behind one address.
+func TestManyPeopleOfOneNetworkEnterWithPasskeys(t *testing.T) {
+	s, org := meridian(t)
+	_, a := withPasskey(t, s, org, ana)
+	for i := range 150 {
+		if p := s.Browser(t).EnterWithPasskey("/o/meridian", a); p.URL.Path != "/o/meridian/home" {
+			t.Fatalf("person %d: %d %s", i+1, p.Status, p.Text())
+		}
+	}
+}
+
 // Journeys 5.8: where the organization wants the password too, a passkey comes first
 // and is not asked for again.
 func TestPasskeyIsNoPasswordWhereTheRulesSaySo(t *testing.T) {
