@@ -1,7 +1,7 @@
 // What the browser journeys have in common: the built program, Debian's Chromium,
 // pictures of the pages and a check of their accessibility.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -147,4 +147,47 @@ export async function axe(page, { tags = ['wcag2a', 'wcag2aa'] } = {}) {
     }
   });
   if (broken.length > 0) throw new Error(`${page.url()} breaks WCAG:\n${broken.join('\n')}`);
+}
+
+// --- The second step ----------------------------------------------------------
+
+// codeOf is the code that an app shows for a secret, by Debian's oathtool: of the
+// step of 30 seconds before (-1), now or after. The server takes those three, each
+// once, so a test that signs in twice waits for nothing. Near the end of a step it
+// waits for the next, lest the code be a step older when it arrives.
+export async function codeOf(secret, step = 0) {
+  const inStep = () => Date.now() % 30_000;
+  if (inStep() > 26_000) await new Promise((resolve) => setTimeout(resolve, 30_000 - inStep()));
+  const at = new Date(Date.now() + step * 30_000).toISOString().replace('T', ' ').replace(/\..*/, ' UTC');
+  return run('oathtool', ['--totp', '--base32', '--now', at, secret.replaceAll(/\s/g, '')]);
+}
+
+// readQR is what a camera reads in an element, by Debian's zbarimg, from a picture
+// of it as it is shown.
+export async function readQR(element) {
+  const folder = await mkdtemp(join(tmpdir(), 'parvis-qr-'));
+  try {
+    const path = join(folder, 'qr.png');
+    await element.screenshot({ path });
+    return run('zbarimg', ['--quiet', '--raw', '--nodbus', path]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function run(program, args) {
+  return execFileSync(program, args, { encoding: 'utf8' }).trim();
+}
+
+// enrolApp goes through the second step that a page of signing in asks for, and
+// returns the secret. It leaves the page that offers recovery codes by Later.
+export async function enrolApp(page) {
+  await page.locator('input[name=device]').fill('Phone');
+  await page.locator('#main button').first().click();
+  const secret = await page.locator('.spell').innerText();
+  await page.locator('input[name=code]').fill(await codeOf(secret, -1));
+  await page.locator('#main button').first().click();
+  await page.waitForURL('**/account/security/codes?**');
+  await page.locator('#main .second').click();
+  return secret;
 }
