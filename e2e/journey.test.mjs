@@ -187,16 +187,24 @@ describe('the front door opens', () => {
     await plain.close();
   });
 
-  test('the sign-in page needs three requests at most, all of our own origin', async () => {
-    const fresh = await launch();
-    const page = await fresh.newPage();
-    const requests = [];
-    page.on('request', (r) => requests.push(r.url()));
-    await page.goto(`${demo.address}/sign-in`, { waitUntil: 'networkidle' });
-    const travelled = requests.filter((u) => !u.startsWith('data:'));
-    assert.ok(travelled.length <= 3, `requests: ${travelled}`);
-    for (const url of travelled) assert.ok(url.startsWith(demo.address), url);
-    await fresh.close();
+  test('the sign-in page needs three requests at most, passkeys two more, all of our own origin', async () => {
+    for (const [javaScriptEnabled, most] of [[false, 3], [true, 5]]) {
+      const fresh = await launch({ javaScriptEnabled });
+      const page = await fresh.newPage();
+      const requests = [];
+      page.on('request', (r) => requests.push(r));
+      await page.goto(`${demo.address}/sign-in`, { waitUntil: 'networkidle' });
+      const travelled = requests.filter((r) => !r.url().startsWith('data:'));
+      assert.ok(travelled.length <= most, `requests: ${travelled.map((r) => r.url())}`);
+      for (const r of travelled) assert.ok(r.url().startsWith(demo.address), r.url());
+      const ofPasskeys = travelled.filter((r) => /passkey/.test(r.url()));
+      assert.equal(ofPasskeys.length, javaScriptEnabled ? 2 : 0, 'the script, and a challenge for the field of the address');
+      for (const r of ofPasskeys) {
+        const { responseBodySize } = await r.sizes();
+        assert.ok(responseBodySize <= 5000, `${r.url()} is ${responseBodySize} bytes`);
+      }
+      await fresh.close();
+    }
   });
 
   test('no page broke its own policy', () => {

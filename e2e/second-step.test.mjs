@@ -86,6 +86,7 @@ async function authenticator(page, options) {
   return {
     touch: (enabled) => send('setAutomaticPresenceSimulation', { enabled }),
     verify: (isUserVerified) => send('setUserVerified', { isUserVerified }),
+    remember: (credential) => send('addCredential', { credential }),
     credentials: async () => (await send('getCredentials')).credentials,
   };
 }
@@ -335,17 +336,42 @@ describe('a passkey of this device', { concurrency: false }, () => {
   });
 
   test('removed, it opens nothing, and the browser is told', async () => {
+    const kept = await device.credentials();
     await follow(page, 'Change Kim’s <b>laptop</b>');
     await press(page, 'Remove this device');
     await page.waitForURL('**/account/security?removed**');
     assert.match(await text(page), /The device is removed/);
     await look(page, 'device-removed');
-    for (let tries = 0; (await device.credentials()).length > 0 && tries < 50; tries++) await page.waitForTimeout(20);
-    assert.deepEqual(await device.credentials(), [], 'the browser forgot it');
+    const forgotten = async () => {
+      for (let tries = 0; (await device.credentials()).length > 0 && tries < 50; tries++) await page.waitForTimeout(20);
+      assert.deepEqual(await device.credentials(), [], 'the browser forgot it');
+    };
+    await forgotten();
     await signOut(page);
     await signIn(page, 'kim@lumen.example');
     await page.locator('input[name=code]').waitFor();
     assert.equal(await page.getByRole('link', { name: 'Use a passkey' }).count(), 0);
+
+    // A browser that was not told, such as another one, offers it still.
+    await device.touch(false);
+    await page.goto(at('/sign-in'));
+    await device.remember(kept[0]);
+    await device.touch(true);
+    await press(page, 'Sign in with a passkey');
+    await page.getByText('This passkey did not work here.').waitFor();
+    await look(page, 'sign-in-passkey-removed');
+    await forgotten();
+  });
+
+  test('a relying party that is not this place is refused by the browser, and told', async () => {
+    await page.route('**/sign-in/passkey', async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, json: { ...await answer.json(), rpId: 'parvis.example' } });
+    });
+    await page.goto(at('/sign-in'));
+    await press(page, 'Sign in with a passkey');
+    await page.getByText('This browser cannot use a passkey here. Choose another way.').waitFor();
+    await page.unroute('**/sign-in/passkey');
   });
 });
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { axe, launch, shot, startDemo } from './lib.mjs';
+import { axe, codeOf, enrolApp, launch, shot, startDemo } from './lib.mjs';
 
 const password = 'Seven zebras ride 9 trams!';
 const minute = 60_000;
@@ -11,6 +11,7 @@ const minute = 60_000;
 describe('one browser, several users', () => {
   let demo;
   let browser;
+  let secret; // of the app that Lumen requires
   const complaints = [];
 
   const at = (path) => `${demo.address}${path}`;
@@ -19,7 +20,6 @@ describe('one browser, several users', () => {
     await page.locator('input[name=password]').fill(password);
     await page.locator('input[name=repetition]').fill(password);
     await page.locator('#main button').last().click();
-    await page.waitForURL('**/home');
   };
   const signIn = async (page, email) => {
     await page.locator('input[name=email]').fill(email);
@@ -38,7 +38,10 @@ describe('one browser, several users', () => {
     browser.on('weberror', (error) => complaints.push(String(error.error())));
     const page = await browser.newPage();
     await join(page, demo.links.meridian);
+    await page.waitForURL('**/o/meridian/home');
     await join(page, demo.links.lumen);
+    secret = await enrolApp(page);
+    await page.waitForURL('**/o/lumen/home');
     await page.close();
   });
   after(async () => {
@@ -181,6 +184,8 @@ describe('one browser, several users', () => {
     const page = await plain.newPage();
     await page.goto(at('/o/lumen'));
     await signIn(page, 'lin@lumen.example');
+    await page.locator('input[name=code]').fill(await codeOf(secret));
+    await page.locator('#main button').click();
     await page.waitForURL('**/o/lumen/home');
     await page.goto(at('/o/meridian'));
     await signIn(page, 'ana@meridian.example');
