@@ -85,7 +85,7 @@ describe('one address in two organizations', () => {
     await field(page, 'E-mail').fill(address);
     await field(page, 'Password').fill(multi.meridian);
     await page.getByRole('button', { name: 'Sign in', exact: true }).click();
-    await page.locator('[role=alert]').waitFor();
+    await page.locator('.notice[role=alert]').waitFor();
     await shot(page, 'sign-in-failed');
     await axe(page);
     assert.equal(await field(page, 'E-mail').inputValue(), address, 'the address stays');

@@ -86,8 +86,11 @@ const fresh = async () => {
 const tabs = new BroadcastChannel('passkey');
 tabs.addEventListener('message', () => { since = 0; });
 
+// Busy is the page from the click on, and once it has sent an answer until it goes:
+// another offer's would take the place of that answer.
 let busy = false;
 const send = (made) => {
+  busy = true;
   form.elements.response.value = toAnswer(made);
   form.submit();
 };
@@ -98,10 +101,15 @@ const open = async (method) => {
   try {
     send(await navigator.credentials[method]({ publicKey: await fresh() }));
   } catch (error) {
+    busy = false;
     fail(error);
   }
-  busy = false;
 };
+addEventListener('pageshow', ({ persisted }) => { // back in history, its challenge used
+  if (!persisted) return;
+  busy = false;
+  since = 0;
+});
 
 // In the field of the address the browser offers passkeys among addresses, until
 // the person chooses one of them or does something else.
