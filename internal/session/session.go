@@ -88,6 +88,28 @@ type Session struct {
 	Agent      string
 }
 
+// The assurance that applications read of a session as acr, in the words of NIST SP
+// 800-63B: who the person is was proved by one factor, or by two.
+const (
+	OneFactor  = "aal1"
+	TwoFactors = "aal2"
+)
+
+// SecondLasts is how long a second factor vouches where assurance decays.
+const SecondLasts = 24 * time.Hour
+
+// ACR is the assurance of the session now. Under the modern rules it decays: two
+// factors are one again a day after the second, and after a Pause without use, until
+// the person proves it anew; the session stays open (D-5).
+func (s Session) ACR(decays bool, now time.Time) string {
+	age := now.Sub(s.SecondAt)
+	if s.SecondAt.IsZero() || age < 0 ||
+		decays && (age > SecondLasts || now.Sub(s.SeenAt) > Pause || s.ResumedAt.After(s.SecondAt)) {
+		return OneFactor
+	}
+	return TwoFactors
+}
+
 // Rules are an organization's lifetimes.
 type Rules struct {
 	Idle     time.Duration

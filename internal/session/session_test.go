@@ -10,7 +10,9 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/secret"
 	"parvis/internal/session"
+	"parvis/internal/signin"
 )
 
 func TestEleventhOrganizationOfABrowserEndsTheOneUnusedLongest(t *testing.T) {
@@ -133,5 +135,73 @@ func TestEndOfASessionHoldsOnEveryNode(t *testing.T) {
 	})
 	if c.Get("/o/alpha/home").URL.Path == "/o/alpha/home" {
 		t.Error("the second node still opens a suspended organization")
+	}
+}
+
+func TestAssuranceIsWhatWasProvedAndDecaysUnderTheModernRules(t *testing.T) {
+	proved := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		second, after, idle time.Duration // second: from the start of the session, below zero for never
+		resumed             time.Duration // after the second factor, above zero if ever
+		classic, modern     string
+	}{
+		"one factor":                      {second: -1, classic: session.OneFactor, modern: session.OneFactor},
+		"one factor, long ago":            {second: -1, after: 100 * time.Hour, classic: session.OneFactor, modern: session.OneFactor},
+		"two factors":                     {classic: session.TwoFactors, modern: session.TwoFactors},
+		"two, an hour without use":        {after: time.Hour, idle: time.Hour, classic: session.TwoFactors, modern: session.TwoFactors},
+		"two, longer without use":         {after: 2 * time.Hour, idle: time.Hour + 1, classic: session.TwoFactors, modern: session.OneFactor},
+		"two, in use again after a pause": {after: 3 * time.Hour, resumed: 2 * time.Hour, classic: session.TwoFactors, modern: session.OneFactor},
+		"two, for a day":                  {after: 24 * time.Hour, classic: session.TwoFactors, modern: session.TwoFactors},
+		"two, for longer than a day":      {after: 24*time.Hour + 1, classic: session.TwoFactors, modern: session.OneFactor},
+		"stepped up late":                 {second: 30 * time.Hour, after: time.Minute, classic: session.TwoFactors, modern: session.TwoFactors},
+		"a clock that was set back":       {after: -time.Minute, classic: session.OneFactor, modern: session.OneFactor},
+	} {
+		now := proved.Add(c.after)
+		s := session.Session{StartedAt: proved.Add(-c.second), SecondAt: proved, SeenAt: now.Add(-c.idle)}
+		if c.second == -1 {
+			s.SecondAt = time.Time{}
+		}
+		if c.resumed > 0 {
+			s.ResumedAt = proved.Add(c.resumed)
+		}
+		if classic, modern := s.ACR(false, now), s.ACR(true, now); classic != c.classic || modern != c.modern {
+			t.Errorf("%s: %s, %s under modern rules, want %s, %s", name, classic, modern, c.classic, c.modern)
+		}
+	}
+}
+
+// The same through a server: what Touch, Issue and Raise write is what ACR reads.
+func TestAssuranceDecaysInAnOpenSession(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	s.SecondStep(t, org, signin.SecondStepRules{RequiredFrom: s.Clock.Now(), Tolerance: 1})
+	b := s.Browser(t)
+	p := b.Get(s.Invite(t, org, "ana@alpha.example", "Ana", directory.Member)).Form("main").
+		Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+	s.EnrolApp(t, p, "Phone")
+	acr := func() string {
+		t.Helper()
+		v, found, err := s.Site.Sessions.Find(t.Context(), s.DB, secret.ParseToken(b.Cookie("__Host-parvis")), "alpha", s.Clock.Now())
+		if err != nil || found != session.Open {
+			t.Fatal(found, err)
+		}
+		return v.Session.ACR(true, s.Clock.Now())
+	}
+	if got := acr(); got != session.TwoFactors {
+		t.Errorf("after enrolling: %s", got)
+	}
+	for range 47 { // in use all day
+		s.Clock.Advance(30 * time.Minute)
+		b.Get("/o/alpha/home")
+	}
+	if got := acr(); got != session.TwoFactors {
+		t.Errorf("in use, half an hour before a day is over: %s", got)
+	}
+	s.Clock.Advance(31 * time.Minute)
+	if got := acr(); got != session.OneFactor {
+		t.Errorf("after a day: %s", got)
+	}
+	if p := b.Get("/o/alpha/home"); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("the door closed: %s", p.URL)
 	}
 }
