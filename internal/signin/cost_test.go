@@ -30,7 +30,7 @@ func commits(t *testing.T, d *db.DB) (n int) {
 	return n
 }
 
-func TestPasskeyAloneIsTwoDurableWrites(t *testing.T) {
+func TestPasskeyAloneIsOneDurableWriteAndARefusalTwo(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	if s.DB.Path() == "" {
 		t.Skipf("left out with %s: SQLite's log is what is counted", dbtest.PostgresVariable)
@@ -48,7 +48,15 @@ func TestPasskeyAloneIsTwoDurableWrites(t *testing.T) {
 	if _, err := s.Site.SignIn.PasskeyAlone(t.Context(), signin.PasskeyProof{Ceremony: kept, Response: answer}); err != nil {
 		t.Fatal(err)
 	}
-	if n := commits(t, s.DB) - before; n < 1 || n > 2 {
-		t.Errorf("a sign-in by passkey writes %d times, want at most 2", n)
+	if n := commits(t, s.DB) - before; n != 1 {
+		t.Errorf("a sign-in by passkey writes %d times, want once", n)
+	}
+	p.key.Counter = 1
+	before = commits(t, s.DB)
+	if err := p.elsewhere().alone(""); err == nil {
+		t.Fatal("a counter that went back opens")
+	}
+	if n := commits(t, s.DB) - before; n != 2 {
+		t.Errorf("a refused one writes %d times, want its count and its refusal", n)
 	}
 }

@@ -20,10 +20,8 @@ import (
 // longest wait leaves a guesser fewer than 30 codes a day, of which three in a
 // million are right at once: less than 1 in 10,000 (MFA-4).
 var (
-	PerSecondStep = limit.Policy{Name: "second-step", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
-	// A passkey is no guess, and one that opens gives its try back to nobody, which would
-	// be a third write: so many must do for the morning of a large office.
-	PerNetworkPasskey = limit.Policy{Name: "passkey-network", Free: 2000, First: time.Second, Most: time.Minute, Forget: time.Hour}
+	PerSecondStep     = limit.Policy{Name: "second-step", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
+	PerNetworkPasskey = limit.Policy{Name: "passkey-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
 // TellGuessedAt is which wrong second step in a row the person is told of.
@@ -79,7 +77,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 			return err
 		}
 		err = use(tx, who)
-		if _, shown := errors.AsType[*fault.Error](err); shown {
+		if isFault(err) {
 			refusal = err
 			return s.recordSecondRefusal(ctx, tx, who, method, taken, refusal)
 		}
@@ -156,11 +154,7 @@ func (s *Service) passkeyProof(ctx context.Context, p SecondProof) (Method, func
 		if refused != nil {
 			return refused
 		}
-		used, err := credential.UsePasskey(ctx, tx, assertion)
-		if err == nil && !used {
-			err = credential.ErrPasskeyRefused
-		}
-		return err
+		return usePasskey(ctx, tx, assertion)
 	}, nil
 }
 
@@ -218,38 +212,46 @@ type PasskeyProof struct {
 }
 
 // PasskeyAlone signs in with a passkey that verified its user: sign-in and second
-// step in one (journeys 5.8).
+// step in one (journeys 5.8). A passkey is no guess, so only those count that are
+// refused, before the refusal is written down: one that opens is one durable write.
 func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, error) {
-	if _, err := s.take(ctx, s.Limits.Key(PerNetworkPasskey, network(ctx))); err != nil {
-		return Opened{}, err
-	}
 	ceremony, err := s.Passkeys.Open(p.Ceremony, credential.Alone, "", s.DB.Now())
 	if err != nil {
 		return Opened{}, err
 	}
 	assertion, refused := s.Passkeys.FinishAssertion(ctx, s.DB, ceremony, p.Response)
-	if refused != nil && !errors.Is(refused, credential.ErrPasskeyRefused) {
-		return Opened{}, refused
+	judge := func(r db.Reader) (directory.Candidate, error) {
+		who, err := holder(ctx, r, assertion.Owner)
+		if err == nil {
+			err = refused
+		}
+		if err == nil {
+			err = opensAlone(ctx, r, p, assertion, who)
+		}
+		return who, err
+	}
+	if _, err := judge(s.DB); isFault(err) {
+		if _, err := s.take(ctx, s.Limits.Key(PerNetworkPasskey, network(ctx))); err != nil {
+			return Opened{}, err
+		}
 	}
 	var opened Opened
 	var refusal error // returned after the commit: it ends its ceremony
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
-		who, err := holder(ctx, tx, assertion.Owner)
-		if err != nil {
+		refusal = nil
+		if err := ceremony.End(ctx, tx); err != nil {
 			return err
 		}
-		refusal = ceremony.End(ctx, tx)
-		if refusal == nil {
-			refusal = refused
+		who, err := judge(tx)
+		if err == nil {
+			err = usePasskey(ctx, tx, assertion)
 		}
-		if refusal == nil {
-			refusal = usePasskeyAlone(ctx, tx, p, assertion, who)
-		}
-		if _, shown := errors.AsType[*fault.Error](refusal); shown {
+		if isFault(err) {
+			refusal = err
 			return audit.Record(ctx, tx, refusedEvent(who, VerifiedPasskey, refusal))
 		}
-		if refusal != nil {
-			return refusal
+		if err != nil {
+			return err
 		}
 		a := p.Attempt
 		a.OrgID, a.UserID, a.Generation = who.User.OrgID, who.User.ID, who.User.Generation
@@ -269,27 +271,42 @@ func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 	return opened, nil
 }
 
+// isFault tells a refusal from an error of ours.
+func isFault(err error) bool {
+	_, is := errors.AsType[*fault.Error](err)
+	return is
+}
+
+// usePasskey uses up a passkey that was judged.
+func usePasskey(ctx context.Context, tx *db.Tx, a credential.Assertion) error {
+	used, err := credential.UsePasskey(ctx, tx, a)
+	if err == nil && !used {
+		err = &credential.PasskeyRefusal{Why: errors.New("it was removed or used in between")}
+	}
+	return err
+}
+
 // holder is who owns a passkey; zero where nobody does any more.
-func holder(ctx context.Context, tx *db.Tx, o credential.Owner) (directory.Candidate, error) {
-	user, err := directory.UserByID(ctx, tx, o.OrgID, o.UserID)
+func holder(ctx context.Context, r db.Reader, o credential.Owner) (directory.Candidate, error) {
+	user, err := directory.UserByID(ctx, r, o.OrgID, o.UserID)
 	if errors.Is(err, directory.ErrNotFound) {
 		return directory.Candidate{}, nil
 	}
 	if err != nil {
 		return directory.Candidate{}, err
 	}
-	org, err := directory.OrganizationByID(ctx, tx, user.OrgID)
+	org, err := directory.OrganizationByID(ctx, r, user.OrgID)
 	return directory.Candidate{User: user, Organization: org}, err
 }
 
-// usePasskeyAlone uses a passkey if it opens where it was shown: that of an active
+// opensAlone refuses a passkey unless it opens where it was shown: that of an active
 // user of an open organization, of the one that the page and the attempt are of.
-func usePasskeyAlone(ctx context.Context, tx *db.Tx, p PasskeyProof, a credential.Assertion, who directory.Candidate) error {
+func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.Assertion, who directory.Candidate) error {
 	refuse := func(why string) error { return &credential.PasskeyRefusal{Why: errors.New(why)} }
 	var named directory.Organization
-	var err error
 	if p.Organization != "" {
-		if named, err = directory.OrganizationByName(ctx, tx, p.Organization); err != nil && !errors.Is(err, directory.ErrNotFound) {
+		var err error
+		if named, err = directory.OrganizationByName(ctx, r, p.Organization); err != nil && !errors.Is(err, directory.ErrNotFound) {
 			return err
 		}
 	}
@@ -305,11 +322,7 @@ func usePasskeyAlone(ctx context.Context, tx *db.Tx, p PasskeyProof, a credentia
 	case p.Attempt.UserID != "" && p.Attempt.UserID != who.User.ID:
 		return refuse("a passkey of somebody else")
 	}
-	used, err := credential.UsePasskey(ctx, tx, a)
-	if err == nil && !used {
-		err = refuse("it was removed or used in between")
-	}
-	return err
+	return nil
 }
 
 // refusedEvent is what the audit log keeps of a proof that was refused.

@@ -314,6 +314,30 @@ func TestPSK5PasskeyOfSomebodyElseProvesNobody(t *testing.T) {
 	}
 }
 
+// A hundred refused passkeys slow their network's next refusals, and nobody who has
+// a right one.
+func TestPSK4RefusedPasskeysAreCountedAndRightOnesAreNot(t *testing.T) {
+	s := idptest.Start(t, idptest.Named)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	p := owning(t, s, org, directory.Member)
+	thief := s.Authenticator()
+	thief.Passkeys, thief.Origin = p.key.Passkeys, "https://evil.example"
+	stranger := p.elsewhere()
+	stranger.key = thief
+	for range 150 {
+		p.must(p.elsewhere().alone(""))
+	}
+	for i := range signin.PerNetworkPasskey.Free {
+		if err := stranger.alone(""); !errors.Is(err, credential.ErrPasskeyRefused) {
+			t.Fatalf("refusal %d: %v", i+1, err)
+		}
+	}
+	if err := stranger.alone(""); wait(err) == 0 {
+		t.Errorf("nothing slows the refused: %v", err)
+	}
+	p.must(p.elsewhere().alone(""))
+}
+
 func TestMFA6AServerWithoutANameTakesNoPasskey(t *testing.T) {
 	s := idptest.Start(t)
 	p := join(t, s, s.Organization(t, "Alpha Works", "alpha"), "ana", directory.Member)
