@@ -62,7 +62,7 @@ var unscoped = map[string]string{
 	"session: select ⟨⟩, x.id":                              "look-up by a secret's hash, for the organization in the path",
 	"session: select ⟨⟩ from browsers b":                    "look-up by a secret's hash: who is signed in here",
 	"session: select s.id, s.started_at":                    "one browser: who is signed in here, for the switcher",
-	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores from":    "look-up by a secret's hash",
+	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores":         "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
 	"directory: delete from email_changes where":            "sweep",
 	"directory: delete from disavowals where expires":       "sweep",

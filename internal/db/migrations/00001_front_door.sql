@@ -166,6 +166,7 @@ create table disavowals (
   token_hash text   not null,
   email      text   not null,  -- the address that the letter went to
   restores   boolean not null, -- and brings back, where the letter told of a change of it
+  device     text,             -- id of the device that the letter told of, to be removed again; or 'recovery_codes'
   created_at bigint not null,
   expires_at bigint not null,
   used_at    bigint,
