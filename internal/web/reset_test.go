@@ -19,6 +19,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/signin"
 )
 
 // another satisfies the rules too.
@@ -251,6 +252,35 @@ func TestENU3AFloodForOneAddressStopsSilently(t *testing.T) {
 	if n := len(s.LettersTo(t, "user-a@alpha.example")); n != 6 {
 		t.Errorf("%d letters after an hour, want one more", n)
 	}
+}
+
+// A network that asks for many addresses is stopped as silently.
+func TestENU3AFloodFromOneNetworkStopsSilently(t *testing.T) {
+	s := idptest.Start(t)
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	b := s.Browser(t)
+	var first string
+	ask := func(email string, letters int) {
+		t.Helper()
+		p := forgot(b, email, "")
+		if first == "" {
+			first = answer(p)
+		}
+		if answer(p) != first {
+			t.Fatalf("%s is answered otherwise: %s", email, answer(p))
+		}
+		if n := len(s.LettersTo(t, "user-a@alpha.example")); n != letters {
+			t.Errorf("after %s: %d letters, want %d", email, n, letters)
+		}
+	}
+	const invitation = 1
+	for i := range signin.PerNetworkAsked.Free - 1 {
+		ask(fmt.Sprintf("nobody-%d@alpha.example", i), invitation)
+	}
+	ask("user-a@alpha.example", invitation+1) // the last of the free ones
+	ask("user-a@alpha.example", invitation+1)
+	s.Clock.Advance(signin.PerNetworkAsked.First)
+	ask("user-a@alpha.example", invitation+2)
 }
 
 func TestRST1ResetLinksAreBuiltFromTheConfiguredAddressAlone(t *testing.T) {
