@@ -563,7 +563,9 @@ func TestWEB1EveryChangeIsRefusedFromElsewhere(t *testing.T) {
 	forms := map[string]url.Values{
 		"/o/alpha/account":          {"name": {"Mallory"}, "preferred_language": {"en"}},
 		"/o/alpha/sign-out":         {},
-		"/o/alpha/account/sessions": {},
+		"/o/alpha/account/sessions": {"do": {"others"}, "id": {""}},
+		"/o/alpha/account/not-me":   {},
+		"/o/alpha/stay":             {},
 		"/o/alpha/language":         {"language": {"fr"}, "page": {"/"}},
 		"/sign-in":                  {"email": {"user-a@alpha.example"}, "password": {idptest.Password}},
 	}
@@ -723,7 +725,7 @@ func TestWEB6NamesAreShownAsText(t *testing.T) {
 	org := s.Organization(t, payload, "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A "+payload, directory.Owner)
 	b.Header.Set("User-Agent", "<script>alert(1)</script>")
-	for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/account/sessions", "/sign-in", "/o/alpha/admin/people", "/o/alpha/admin/audit"} {
+	for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/account/sessions", "/o/alpha/account/organizations", "/o/alpha/account/activity", "/sign-in", "/o/alpha/admin/people", "/o/alpha/admin/audit"} {
 		p := b.Get(path)
 		if p.Has("img", "src", "x") || strings.Contains(p.Body, "<script>alert") {
 			t.Errorf("%s runs what a name holds", path)
