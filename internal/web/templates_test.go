@@ -469,6 +469,9 @@ func unsound(text string) (faults []string) {
 			wrong("<%s> stands %d times", once, count[once])
 		}
 	}
+	if count["table"] != count["caption"] {
+		wrong("%d tables have %d captions", count["table"], count["caption"])
+	}
 	if count["script"] != 1 || count["link"] != 2 {
 		wrong("it loads more than one style sheet and one script")
 	}
