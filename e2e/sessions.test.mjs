@@ -24,7 +24,7 @@ describe('one browser, several users', () => {
   const signIn = async (page, email) => {
     await page.locator('input[name=email]').fill(email);
     await page.locator('input[name=password]').fill(password);
-    await page.locator('#main button').last().click();
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   };
   const warning = (page) => page.locator('.idle .notice');
   const seen = (page) => warning(page).locator('p').innerText();

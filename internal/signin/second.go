@@ -25,6 +25,8 @@ var (
 	// guesses elsewhere does not slow the owner, and the owner's successes do not
 	// clear what was guessed elsewhere.
 	PerSecondStepHere = limit.Policy{Name: "second-step-browser", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
+	// A passkey is no guess, and one that opens gives its try back to nobody, which would
+	// be a third write: so many must do for the morning of a large office.
 	PerNetworkPasskey = limit.Policy{Name: "passkey-network", Free: 2000, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
