@@ -62,7 +62,7 @@ var unscoped = map[string]string{
 	"session: select ⟨⟩, x.id":                              "look-up by a secret's hash, for the organization in the path",
 	"session: select ⟨⟩ from browsers b":                    "look-up by a secret's hash: who is signed in here",
 	"session: select s.id, s.started_at":                    "one browser: who is signed in here, for the switcher",
-	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores from":    "look-up by a secret's hash",
+	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores":         "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
 	"directory: delete from email_changes where":            "sweep",
 	"directory: delete from disavowals where expires":       "sweep",
@@ -72,7 +72,6 @@ var unscoped = map[string]string{
 	"signin: select a.id, a.browser_id, a.org_id":           "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":  "one browser, whose cookie was copied: all its sessions end",
 	"session: delete from sessions where ended_at":          "sweep",
-	"session: select s.id from sessions s join users":       "sweep: is any session void",
 	"session: delete from browsers where rotated_at":        "sweep",
 }
 

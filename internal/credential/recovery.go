@@ -45,7 +45,7 @@ func (s *Store) NewRecoveryCodes(ctx context.Context, source Source, o Owner) (R
 // SetRecoveryCodes stores a set in place of an earlier one.
 func SetRecoveryCodes(ctx context.Context, tx *db.Tx, set RecoverySet) error {
 	o := set.owner
-	if _, err := tx.Exec(ctx, `delete from recovery_codes where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID)); err != nil {
+	if err := RemoveRecoveryCodes(ctx, tx, o); err != nil {
 		return err
 	}
 	for _, hash := range set.hashes {
@@ -56,6 +56,12 @@ func SetRecoveryCodes(ctx context.Context, tx *db.Tx, set RecoverySet) error {
 		}
 	}
 	return nil
+}
+
+// RemoveRecoveryCodes removes a user's set.
+func RemoveRecoveryCodes(ctx context.Context, tx *db.Tx, o Owner) error {
+	_, err := tx.Exec(ctx, `delete from recovery_codes where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
+	return err
 }
 
 // RecoveryVerdict is what was typed as a recovery code, hashed, for UseRecoveryCode.

@@ -25,7 +25,18 @@ var ErrDisavowalDead = fault.New(fault.Gone, "directory.disavowal_dead")
 // NewDisavowal makes the link for a letter that tells a user what was done, sent
 // to the address that user has.
 func NewDisavowal(ctx context.Context, tx *db.Tx, user User) (secret.Token, error) {
-	return newDisavowal(ctx, tx, user, false)
+	return newDisavowal(ctx, tx, user, false, "", DisavowalLifetime)
+}
+
+// DeviceDisavowalLifetime is how long a link works that removes the device again of
+// which its letter told. It is short, because whoever has only the mailbox must
+// not strip somebody's second step (RST-7): so soon after, the device is no older
+// than the sign-in without it.
+const DeviceDisavowalLifetime = 3 * 24 * time.Hour
+
+// NewDeviceDisavowal makes the link for a letter that tells of a new device.
+func NewDeviceDisavowal(ctx context.Context, tx *db.Tx, user User, device string) (secret.Token, error) {
+	return newDisavowal(ctx, tx, user, false, device, DeviceDisavowalLifetime)
 }
 
 // newRestoring makes the link for a letter that tells of a change of the address:
@@ -34,18 +45,19 @@ func NewDisavowal(ctx context.Context, tx *db.Tx, user User) (secret.Token, erro
 // again after its owner or an administrator moved it back.
 func newRestoring(ctx context.Context, tx *db.Tx, user User) (secret.Token, error) {
 	settled := user.EmailSince.IsZero() || !tx.Now().Before(user.EmailSince.Add(EmailDisavowalLifetime))
-	return newDisavowal(ctx, tx, user, settled)
-}
-
-func newDisavowal(ctx context.Context, tx *db.Tx, user User, restores bool) (secret.Token, error) {
-	token, lifetime := secret.NewToken(), DisavowalLifetime
-	if restores {
+	lifetime := DisavowalLifetime
+	if settled {
 		lifetime = EmailDisavowalLifetime
 	}
+	return newDisavowal(ctx, tx, user, settled, "", lifetime)
+}
+
+func newDisavowal(ctx context.Context, tx *db.Tx, user User, restores bool, device string, lifetime time.Duration) (secret.Token, error) {
+	token := secret.NewToken()
 	_, err := tx.Exec(ctx, `
-		insert into disavowals (org_id, id, user_id, token_hash, email, restores, created_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), user.Email, restores,
+		insert into disavowals (org_id, id, user_id, token_hash, email, restores, device, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), user.Email, restores, db.Text(device),
 		db.Time(tx.Now()), db.Time(tx.Now().Add(lifetime)))
 	if err != nil {
 		return secret.Token{}, fmt.Errorf("inserting a disavowal of %s: %w", user.ID, err)
@@ -55,19 +67,19 @@ func newDisavowal(ctx context.Context, tx *db.Tx, user User, restores bool) (sec
 
 // DisavowalByToken finds whose link somebody holds, and changes nothing.
 func DisavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Candidate, error) {
-	who, _, err := disavowalByToken(ctx, r, token, now)
+	who, _, _, err := disavowalByToken(ctx, r, token, now)
 	return who, err
 }
 
 // disavowalByToken finds the user behind a link, and the address that it brings
 // back, if it does. One that brings none back belongs to the mailbox that it was
 // sent to: it dies with a change of the address.
-func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (who Candidate, back string, err error) {
+func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (who Candidate, back, device string, err error) {
 	into := append(who.User.Targets(), who.Organization.Targets()...)
 	var address string
 	var restores bool
-	found, err := r.One(ctx, append(into, &address, &restores), `
-		select `+UserColumns+`, `+OrganizationColumns+`, d.email, d.restores
+	found, err := r.One(ctx, append(into, &address, &restores, (*db.Text)(&device)), `
+		select `+UserColumns+`, `+OrganizationColumns+`, d.email, d.restores, d.device
 		from disavowals d
 		join users u on u.org_id = d.org_id and u.id = d.user_id and u.deleted_at is null
 			and (d.restores or u.email = d.email)
@@ -79,43 +91,45 @@ func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now 
 	if restores {
 		back = address
 	}
-	return who, back, err
+	return who, back, device, err
 }
 
 // UseDisavowal claims a link, makes every browser of the user a stranger again
 // and gives back the address that a change took. Every other link of the user
-// dies: one of them may be in the mailbox that somebody moved the address to.
-func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (Candidate, error) {
-	who, back, err := disavowalByToken(ctx, tx, token, tx.Now())
+// dies, those that remove a device excepted: one of them may be in the mailbox
+// that somebody moved the address to. device is what the letter told of, to be
+// removed by the caller.
+func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (who Candidate, device string, err error) {
+	who, back, device, err := disavowalByToken(ctx, tx, token, tx.Now())
 	if err != nil {
-		return Candidate{}, err
+		return Candidate{}, "", err
 	}
 	claimed, err := tx.Exec(ctx, `
 		update disavowals set used_at = $1
 		where org_id = $2 and user_id = $3 and token_hash = $4 and used_at is null`,
 		db.Time(tx.Now()), string(who.User.OrgID), string(who.User.ID), token.Hash(secret.Disavowal))
 	if err != nil || claimed == 0 {
-		return Candidate{}, orFault(err, ErrDisavowalDead)
+		return Candidate{}, "", orFault(err, ErrDisavowalDead)
 	}
 	if _, err := tx.Exec(ctx, `
 		update disavowals set used_at = $1
-		where org_id = $2 and user_id = $3 and used_at is null`, db.Time(tx.Now()), string(who.User.OrgID), string(who.User.ID)); err != nil {
-		return Candidate{}, err
+		where org_id = $2 and user_id = $3 and device is null and used_at is null`, db.Time(tx.Now()), string(who.User.OrgID), string(who.User.ID)); err != nil {
+		return Candidate{}, "", err
 	}
 	if back != "" && back != who.User.Email {
 		// Where somebody else has the address by now, the rest still happens.
 		user, err := setEmail(ctx, tx, who.User, back)
 		if err != nil && !errors.Is(err, ErrAddressTaken) {
-			return Candidate{}, err
+			return Candidate{}, "", err
 		}
 		if err == nil {
 			if err := recordEmail(ctx, tx, who.User, user, user.ID); err != nil {
-				return Candidate{}, err
+				return Candidate{}, "", err
 			}
 			who.User = user
 		}
 	}
-	return who, Disown(ctx, tx, who.User)
+	return who, device, Disown(ctx, tx, who.User)
 }
 
 // Disown makes every browser that remembers the user a stranger.

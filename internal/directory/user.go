@@ -152,9 +152,9 @@ func (u User) Letter(p mail.Parameters) mail.Letter {
 // They carry the number of an earlier generation from now on, on every node.
 func Void(ctx context.Context, tx *db.Tx, user User) (User, error) {
 	found, err := tx.One(ctx, db.Into(&user.Generation), `
-		update users set generation = generation + 1
-		where org_id = $1 and id = $2
-		returning generation`, string(user.OrgID), string(user.ID))
+		update users set generation = generation + 1, voided_at = $1
+		where org_id = $2 and id = $3
+		returning generation`, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	if err == nil && !found {
 		err = ErrNotFound
 	}

@@ -79,13 +79,18 @@ func (s *Session) targets() []any {
 		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SecondAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent)
 }
 
+// rulesIn are the lifetimes that two columns hold; null is the default.
+func (d *Door) rulesIn(idle, absolute *int64) Rules {
+	var set Rules
+	if idle != nil {
+		set = Rules{time.Duration(*idle) * time.Microsecond, time.Duration(*absolute) * time.Microsecond}
+	}
+	return d.effective(set)
+}
+
 // judge says what a token opens that found this row's browser.
 func (d *Door) judge(w *visitRow, now time.Time) Found {
-	var set Rules
-	if w.idle != nil {
-		set = Rules{time.Duration(*w.idle) * time.Microsecond, time.Duration(*w.absolute) * time.Microsecond}
-	}
-	w.Rules = d.effective(set)
+	w.Rules = d.rulesIn(w.idle, w.absolute)
 	switch {
 	case w.Browser.copied:
 		return Stolen

@@ -140,14 +140,20 @@ func (d *Door) thinOut(ctx context.Context, tx *db.Tx, user directory.User) erro
 // false, and does nothing, where no such session is open any more or the token
 // that was shown is not the current one.
 func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods []string, second bool) (secret.Token, bool, error) {
-	var id, before string
-	found, err := tx.One(ctx, db.Into(&id, &before), `
-		select id, methods from sessions
-		where org_id = $1 and user_id = $2 and browser_id = $3 and generation = $4 and ended_at is null
+	var v Visit
+	var idle, absolute *int64
+	found, err := tx.One(ctx, append(v.Session.targets(), &idle, &absolute), `
+		select `+sessionColumns+`, q.idle, q.absolute
+		from sessions s
+		left join session_rules q on q.org_id = s.org_id
+		where s.org_id = $1 and s.user_id = $2 and s.browser_id = $3 and s.generation = $4 and s.ended_at is null
 			and exists (select 1 from browsers where id = $3 and token_hash = $5)`,
 		string(user.OrgID), string(user.ID), b.ID, user.Generation, b.shown)
 	if err != nil || !found {
 		return secret.Token{}, false, err
+	}
+	if v.Rules = d.rulesIn(idle, absolute); v.over(tx.Now()) {
+		return secret.Token{}, false, nil // a proof revives no session that time ended
 	}
 	var secondAt time.Time
 	if second {
@@ -156,7 +162,7 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	if _, err := tx.Exec(ctx, `
 		update sessions set proved_at = $1, seen_at = $1, methods = $2, second_at = coalesce($3, second_at)
 		where org_id = $4 and id = $5`,
-		db.Time(tx.Now()), together(before, methods, second), db.Time(secondAt), string(user.OrgID), id); err != nil {
+		db.Time(tx.Now()), together(v.Session.Methods, methods, second), db.Time(secondAt), string(user.OrgID), v.Session.ID); err != nil {
 		return secret.Token{}, false, err
 	}
 	return d.rotate(ctx, tx, b)

@@ -22,7 +22,7 @@ import (
 const (
 	Idle             = 20 * 24 * time.Hour // without anything that the person does
 	Absolute         = 90 * 24 * time.Hour // whatever the person does
-	ModernAbsolute   = 30 * 24 * time.Hour // the absolute end that the modern preset brings
+	ModernAbsolute   = 30 * 24 * time.Hour // the absolute end advised where a password is the only proof (NIST SP 800-63B-4); no preset sets it
 	ShortestIdle     = 5 * time.Minute
 	LongestIdle      = 20 * 24 * time.Hour
 	ShortestAbsolute = time.Hour

@@ -119,6 +119,48 @@ func TestSweepRemovesWhatWasKeptLongEnough(t *testing.T) {
 	}
 }
 
+// What nobody finds any more is written down by the sweep that comes often, and
+// by the thorough one where the other never came.
+func TestSweepsWriteDownWhatIsVoid(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	reason := func(email string) (why string) {
+		if _, err := s.DB.One(t.Context(), db.Into((*db.Text)(&why)), `
+			select s.end_reason from sessions s
+			join users u on u.org_id = s.org_id and u.id = s.user_id
+			where u.email = $1`, email); err != nil {
+			t.Fatal(err)
+		}
+		return why
+	}
+	s.Join(t, org, "stays@alpha.example", "Stays", directory.Member)
+	for email, sweep := range map[string]func(context.Context, *db.DB) error{
+		"often@alpha.example": s.Site.Sessions.SweepVoid, "thorough@alpha.example": s.Site.Sessions.Sweep,
+	} {
+		s.Join(t, org, email, "Goes", directory.Member)
+		s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+			var id directory.UserID
+			if _, err := tx.One(ctx, db.Into(&id), `select id from users where email = $1`, email); err != nil {
+				return err
+			}
+			return directory.Deactivate(ctx, tx, directory.Operator(), org.ID, id)
+		})
+		if got := reason(email); got != "" {
+			t.Fatalf("written down as %q before any sweep", got)
+		}
+		if err := sweep(t.Context(), s.DB); err != nil {
+			t.Fatal(err)
+		}
+		if got := reason(email); got != string(session.Voided) {
+			t.Errorf("%s is written down as %q", email, got)
+		}
+		s.Clock.Advance(time.Hour) // the one that comes often does not look back so far
+	}
+	if got := reason("stays@alpha.example"); got != "" {
+		t.Errorf("an open session is written down as %q", got)
+	}
+}
+
 // A second node sees the end of a session at its next request, without a call.
 func TestEndOfASessionHoldsOnEveryNode(t *testing.T) {
 	s := idptest.Start(t)

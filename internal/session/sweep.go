@@ -6,35 +6,45 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/directory"
 )
 
+// justVoided is how far back SweepVoid looks, some times further than the last
+// one was; Sweep looks at everybody.
+const justVoided = 2 * time.Minute
+
 // SweepVoid writes down the end of sessions that nobody finds any more
-// (find.go), because their user made all void or is deactivated. It comes often,
-// for whatever waits for an end that is written down; mostly there is none, so it
-// reads before it takes the writer.
+// (find.go), because of users who made all void just now or were deactivated. It
+// comes often, for whatever waits for an end that is written down; mostly there is
+// none, so it reads before it takes the writer.
 func (d *Door) SweepVoid(ctx context.Context, database *db.DB) error {
-	var id string
-	found, err := database.One(ctx, db.Into(&id), `
-		select s.id
-		from sessions s
-		join users u on u.org_id = s.org_id and u.id = s.user_id
-		where s.ended_at is null and (u.generation <> s.generation or u.deactivated_at is not null)
-		limit 1`)
+	var org directory.OrgID
+	found, err := database.One(ctx, db.Into(&org), `
+		select u.org_id
+		from users u
+		where u.voided_at > $1 and exists (
+			select 1 from sessions s
+			where s.org_id = u.org_id and s.user_id = u.id and s.ended_at is null
+				and (u.generation <> s.generation or u.deactivated_at is not null))
+		limit 1`, db.Time(database.Now().Add(-justVoided)))
 	if err != nil || !found {
 		return err
 	}
-	return database.Update(ctx, func(tx *db.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			update sessions set ended_at = $1, end_reason = $2
-			where ended_at is null and exists (
-				select 1 from users u
-				where u.org_id = sessions.org_id and u.id = sessions.user_id
-					and (u.generation <> sessions.generation or u.deactivated_at is not null))`,
-			db.Time(tx.Now()), string(Voided)); err != nil {
-			return fmt.Errorf("sweeping void sessions: %w", err)
-		}
-		return nil
-	})
+	return database.Update(ctx, func(tx *db.Tx) error { return endVoid(ctx, tx) })
+}
+
+// endVoid writes down the end of every session that is void.
+func endVoid(ctx context.Context, tx *db.Tx) error {
+	if _, err := tx.Exec(ctx, `
+		update sessions set ended_at = $1, end_reason = $2
+		where ended_at is null and exists (
+			select 1 from users u
+			where u.org_id = sessions.org_id and u.id = sessions.user_id
+				and (u.generation <> sessions.generation or u.deactivated_at is not null))`,
+		db.Time(tx.Now()), string(Voided)); err != nil {
+		return fmt.Errorf("sweeping void sessions: %w", err)
+	}
+	return nil
 }
 
 // Sweep writes down the ends that time brought, and removes what was kept long
@@ -61,6 +71,9 @@ func (d *Door) Sweep(ctx context.Context, database *db.DB) error {
 				db.Time(now), string(end.why), db.Time(now), end.override, end.normal); err != nil {
 				return fmt.Errorf("sweeping sessions: %w", err)
 			}
+		}
+		if err := endVoid(ctx, tx); err != nil {
+			return err
 		}
 		if _, err := tx.Exec(ctx, `delete from sessions where ended_at <= $1`, db.Time(now.Add(-Kept))); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
+	"parvis/internal/secret"
 	"parvis/internal/session"
 )
 
@@ -411,7 +412,17 @@ func (s *Service) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action 
 	}); err != nil {
 		return err
 	}
-	notMe, err := directory.NewDisavowal(ctx, tx, e.User)
+	device := id
+	if action == "recovery_codes.made" {
+		device = recoveryCodes
+	}
+	var notMe secret.Token
+	var err error
+	if action == "device.removed" {
+		notMe, err = directory.NewDisavowal(ctx, tx, e.User)
+	} else {
+		notMe, err = directory.NewDeviceDisavowal(ctx, tx, e.User, device)
+	}
 	if err != nil {
 		return err
 	}

@@ -325,13 +325,47 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 	}
 	var who directory.Candidate
 	err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		if who, err = directory.UseDisavowal(ctx, tx, token); err != nil {
+		var device string
+		if who, device, err = directory.UseDisavowal(ctx, tx, token); err != nil {
 			return err
+		}
+		if device != "" {
+			if err := s.takeBack(ctx, tx, who, device); err != nil {
+				return err
+			}
 		}
 		return s.disown(ctx, tx, who)
 	})
 	return who, err
 }
+
+// takeBack removes the device that a letter told of, if it is still there: else
+// whoever enrolled it would come in by it alone. Recovery codes go with the last
+// device, or when the letter told of them.
+func (s *Service) takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) error {
+	owner := credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}
+	if device != recoveryCodes {
+		if err := credential.RemoveDevice(ctx, tx, owner, device); err != nil && !errors.Is(err, credential.ErrDeviceGone) {
+			return err
+		}
+	}
+	factors, err := s.Authenticators.FactorsOf(ctx, tx, owner)
+	if err != nil {
+		return err
+	}
+	if device == recoveryCodes || !factors.Any() {
+		if err := credential.RemoveRecoveryCodes(ctx, tx, owner); err != nil {
+			return err
+		}
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "device.removed", Target: device,
+		After: audit.Fields{"by": "not me"},
+	})
+}
+
+// recoveryCodes stands for them where a device's id would stand.
+const recoveryCodes = "recovery_codes"
 
 func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
 	if err := credential.Disable(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {

@@ -20,7 +20,11 @@ import (
 // longest wait leaves a guesser fewer than 30 codes a day, of which three in a
 // million are right at once: less than 1 in 10,000 (MFA-4).
 var (
-	PerSecondStep     = limit.Policy{Name: "second-step", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
+	PerSecondStep = limit.Policy{Name: "second-step", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
+	// PerSecondStepHere counts in its place in a browser that remembers the user: who
+	// guesses elsewhere does not slow the owner, and the owner's successes do not
+	// clear what was guessed elsewhere.
+	PerSecondStepHere = limit.Policy{Name: "second-step-browser", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
 	PerNetworkPasskey = limit.Policy{Name: "passkey-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
@@ -52,11 +56,20 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if Next(p.Attempt, s.DB.Now()) != ProveSecond {
 		return Opened{}, ErrAttemptGone
 	}
-	counted := s.Limits.Key(PerSecondStep, string(p.Attempt.OrgID), string(p.Attempt.UserID))
+	user, err := directory.UserByID(ctx, s.DB, p.Attempt.OrgID, p.Attempt.UserID)
+	if err != nil {
+		return Opened{}, err
+	}
+	counted, known := s.Limits.Key(PerSecondStep, string(user.OrgID), string(user.ID)), p.Device.knows(user)
+	if known {
+		counted = s.Limits.Key(PerSecondStepHere, string(user.OrgID), string(user.ID), p.Device.ID)
+	}
 	taken, err := s.take(ctx, counted)
 	if err != nil {
 		return Opened{}, err
 	}
+	// What was counted is finished and recorded, even if nobody waits for the answer.
+	ctx = context.WithoutCancel(ctx)
 	method, use, err := s.secondProof(ctx, p)
 	if err != nil {
 		return Opened{}, err
@@ -86,6 +99,9 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		}
 		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{method, tx.Now()})
 		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who)
+		if errors.Is(err, ErrAttemptGone) {
+			refusal, err = err, nil // the proof is used up all the same
+		}
 		return err
 	})
 	if err == nil {
@@ -94,8 +110,12 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	if err := limit.Release(ctx, s.DB, limit.Key{}, counted); err != nil {
-		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
+	// A success gives its own take back and clears no more than this browser counted:
+	// else each sign-in of the owner would hand a guesser new tries.
+	if known {
+		s.release(ctx, limit.Key{}, []limit.Key{counted})
+	} else {
+		s.release(ctx, counted, nil)
 	}
 	return opened, nil
 }
@@ -163,7 +183,7 @@ func (s *Service) recordSecondRefusal(ctx context.Context, tx *db.Tx, who direct
 	if len(taken.Crossed) > 0 {
 		e.After["slowed"] = taken.Crossed
 	}
-	if taken.Counts[PerSecondStep.Name] == TellGuessedAt {
+	if taken.Counts[PerSecondStep.Name] == TellGuessedAt || taken.Counts[PerSecondStepHere.Name] == TellGuessedAt {
 		if err := s.tellSecondGuessed(ctx, tx, who); err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ var (
 // Policies lists every limiter of this package.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
 	PerAddressFromAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked,
-	PerSecondStep, PerEnrolment, PerNetworkPasskey, PerUserEmail}
+	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail}
 
 // Service proves factors and ends attempts.
 type Service struct {

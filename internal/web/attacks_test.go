@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"runtime"
@@ -23,6 +24,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
 	"parvis/internal/session"
+	"parvis/internal/signin"
 )
 
 // volatile is what differs between two answers without telling anything: the
@@ -563,7 +565,9 @@ func TestWEB1EveryChangeIsRefusedFromElsewhere(t *testing.T) {
 	forms := map[string]url.Values{
 		"/o/alpha/account":          {"name": {"Mallory"}, "preferred_language": {"en"}},
 		"/o/alpha/sign-out":         {},
-		"/o/alpha/account/sessions": {},
+		"/o/alpha/account/sessions": {"do": {"others"}, "id": {""}},
+		"/o/alpha/account/not-me":   {},
+		"/o/alpha/stay":             {},
 		"/o/alpha/language":         {"language": {"fr"}, "page": {"/"}},
 		"/sign-in":                  {"email": {"user-a@alpha.example"}, "password": {idptest.Password}},
 	}
@@ -723,7 +727,7 @@ func TestWEB6NamesAreShownAsText(t *testing.T) {
 	org := s.Organization(t, payload, "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A "+payload, directory.Owner)
 	b.Header.Set("User-Agent", "<script>alert(1)</script>")
-	for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/account/sessions", "/sign-in", "/o/alpha/admin/people", "/o/alpha/admin/audit"} {
+	for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/account/sessions", "/o/alpha/account/organizations", "/o/alpha/account/activity", "/sign-in", "/o/alpha/admin/people", "/o/alpha/admin/audit"} {
 		p := b.Get(path)
 		if p.Has("img", "src", "x") || strings.Contains(p.Body, "<script>alert") {
 			t.Errorf("%s runs what a name holds", path)
@@ -1100,5 +1104,180 @@ func TestBRU4BrowserThatKnowsTheAddressElsewhereIsAStranger(t *testing.T) {
 	}
 	if p := signIn(mallory, "/o/alpha", "victim@alpha.example", "guess"); p.Status != 429 {
 		t.Errorf("answered %d, want the wait that holds for strangers", p.Status)
+	}
+}
+
+// TEN-5: one address, a password of its own in each of two organizations.
+func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
+	s := idptest.Start(t)
+	const email = "multi@alpha.example"
+	orgs, open := map[string]directory.OrgID{}, map[string]*idptest.Browser{}
+	password := map[string]string{"alpha": idptest.Password, "beta": another}
+	other := map[string]string{"alpha": "beta", "beta": "alpha"}
+	for name := range other {
+		org := s.Organization(t, strings.ToUpper(name)+" Works", name)
+		orgs[name], open[name] = org.ID, s.Browser(t)
+		if p := create(open[name].Get(s.Invite(t, org, email, "M", directory.Member)), password[name]); p.URL.Path != "/o/"+name+"/home" {
+			t.Fatalf("joining %s: %d %s", name, p.Status, p.Text())
+		}
+	}
+	failures := func(org string) (n int) {
+		t.Helper()
+		if _, err := s.DB.One(t.Context(), db.Into(&n), `select failures from passwords where org_id = $1`, string(orgs[org])); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	opens := func(b *idptest.Browser, org, password string) bool {
+		return signIn(b, "/o/"+org, email, password).URL.Path == "/o/"+org+"/home"
+	}
+	rest := func() { s.Clock.Advance(2 * time.Hour) } // whatever was counted for the address is forgotten
+
+	known := map[string]*idptest.Browser{} // remember an organization, and are not signed in
+	for org := range other {
+		known[org] = s.Browser(t)
+		signIn(known[org], "/o/"+org, email, password[org]).Form("sign-out").Submit("")
+	}
+	for org, foreign := range other {
+		for _, path := range []string{"/o/" + org, "/sign-in"} {
+			b := s.Browser(t)
+			p := signIn(b, path, email, password[foreign])
+			if path == "/sign-in" { // ambiguous: not compared with either, and the right one is asked where it belongs
+				if q := signIn(s.Browser(t), path, email, password[org]); q.Status != 422 || answer(q) != answer(p) {
+					t.Errorf("no organization named: %d, then %d", p.Status, q.Status)
+				}
+				p = p.Form("main").Fill("organization", org).Fill("password", password[foreign]).Submit("")
+			}
+			if p.Status != 422 || at(b, org) || at(b, foreign) {
+				t.Errorf("%s's password at %s for %s: %d %s", foreign, path, org, p.Status, p.URL)
+			}
+			if p = p.Form("main").Fill("password", password[org]).Submit(""); p.URL.Path != "/o/"+org+"/home" || at(b, foreign) {
+				t.Errorf("%s's own password at %s: %d %s", org, path, p.Status, p.URL)
+			}
+			rest()
+		}
+		// A browser that remembers one organization goes there, and nowhere else.
+		if p := signIn(known[org], "/sign-in", email, password[foreign]); p.Status != 422 || at(known[org], foreign) {
+			t.Errorf("%s's password in a browser that remembers %s: %d %s", foreign, org, p.Status, p.URL)
+		}
+		if a, b := failures(org), failures(foreign); a != 1 || b != 0 {
+			t.Errorf("%d failures at %s and %d at %s are counted, want 1 and 0", a, org, b, foreign)
+		}
+		rest()
+		opens(s.Browser(t), org, password[org])
+	}
+
+	// Wrong ones count for the user who was meant, and a success of the other clears
+	// nothing. The waits are the address's (docs/limits.md), but not in a browser that
+	// remembers the user who is meant.
+	for range signin.PerAddressAndNetwork.Free {
+		opens(s.Browser(t), "alpha", "guess")
+	}
+	if a, b := failures("alpha"), failures("beta"); a != signin.PerAddressAndNetwork.Free || b != 0 {
+		t.Errorf("%d and %d failures are counted", a, b)
+	}
+	if p := signIn(s.Browser(t), "/o/beta", email, password["beta"]); p.Status != 429 {
+		t.Errorf("a stranger at beta: %d", p.Status)
+	}
+	if !opens(known["beta"], "beta", password["beta"]) {
+		t.Error("guesses at alpha slow the browser that beta knows")
+	}
+	rest()
+	if !opens(s.Browser(t), "beta", password["beta"]) || failures("alpha") != signin.PerAddressAndNetwork.Free {
+		t.Errorf("beta opened, and alpha has %d failures", failures("alpha"))
+	}
+
+	for range credential.MostFailures - signin.PerAddressAndNetwork.Free {
+		rest()
+		opens(s.Browser(t), "alpha", "guess")
+	}
+	rest()
+	if opens(s.Browser(t), "alpha", password["alpha"]) {
+		t.Error("alpha's password still opens")
+	}
+	if rest(); !opens(s.Browser(t), "beta", password["beta"]) || failures("beta") != 0 {
+		t.Errorf("beta's password is off too, with %d failures", failures("beta"))
+	}
+
+	if !at(open["alpha"], "alpha") || !at(open["beta"], "beta") {
+		t.Error("a session ended with the password")
+	}
+	const third = "Nine herons hum 5 waltzes!"
+	forgot(s.Browser(t), email, "alpha")
+	if p := create(s.Browser(t).Get(s.Link(t, email, "/reset/")), third); p.URL.Path != "/o/alpha/home" {
+		t.Fatalf("the reset: %d %s", p.Status, p.Text())
+	}
+	if at(open["alpha"], "alpha") || !at(open["beta"], "beta") {
+		t.Error("alpha's reset left alpha's session, or ended beta's")
+	}
+	for i, c := range []struct {
+		org, password string
+		opens         bool
+	}{{"alpha", third, true}, {"beta", password["beta"], true}, {"beta", third, false}, {"alpha", password["alpha"], false}} {
+		if rest(); opens(s.Browser(t), c.org, c.password) != c.opens {
+			t.Errorf("after alpha's reset, case %d: opening %s is not %v", i+1, c.org, c.opens)
+		}
+	}
+}
+
+// BRU-3: one common password over many addresses in two organizations, from one
+// network: no address is tried twice, so only the network's own count stops it.
+func TestBRU3ASprayIsStoppedByItsNetworkAndRecorded(t *testing.T) {
+	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	names := []string{"alpha", "beta"}
+	for _, name := range names {
+		org := s.Organization(t, strings.ToUpper(name)+" Works", name)
+		for i := range 3 {
+			s.Join(t, org, fmt.Sprintf("user-%d@%s.example", i, name), "U", directory.Member)
+		}
+	}
+	from := func(network string) *idptest.Browser {
+		b := s.Browser(t)
+		b.Header.Set("X-Forwarded-For", network)
+		return b
+	}
+	tried := 0
+	spray := func() *idptest.Page {
+		name, i := names[tried%2], tried/2
+		tried++
+		return signIn(from("203.0.113.1"), "/o/"+name, fmt.Sprintf("user-%d@%s.example", i, name), "Spring2026!")
+	}
+	slowed := func() (all []string) {
+		t.Helper()
+		if err := s.DB.Rows(t.Context(), func(scan func(...any) error) error {
+			var action, network, after string
+			err := scan(&action, &network, &after)
+			all = append(all, action+" "+network+" "+after)
+			return err
+		}, `select action, network, after from audit_events where after like '%slowed%'`); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	for range signin.PerNetwork.Free {
+		if p := spray(); p.Status != 422 {
+			t.Fatalf("try %d: %d", tried, p.Status)
+		}
+	}
+	for range 5 {
+		if p := spray(); p.Status != 429 || p.Header.Get("Retry-After") != "1" {
+			t.Errorf("try %d: %d, to wait %q", tried, p.Status, p.Header.Get("Retry-After"))
+		}
+	}
+	if got, want := fmt.Sprint(slowed()), `[signin.refused 203.0.113.1 {"method":"password","slowed":["password-network"]}]`; got != want {
+		t.Errorf("recorded: %s, want %s", got, want)
+	}
+	if p := signIn(from("203.0.113.2"), "/o/alpha", "user-0@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("another network is answered %d", p.Status)
+	}
+	s.Clock.Advance(signin.PerNetwork.First)
+	if p := spray(); p.Status != 422 {
+		t.Errorf("after the wait: %d", p.Status)
+	}
+	if p := spray(); p.Status != 429 || p.Header.Get("Retry-After") != "2" {
+		t.Errorf("the next wait: %d, %q", p.Status, p.Header.Get("Retry-After"))
+	}
+	if n := len(slowed()); n != 1 {
+		t.Errorf("%d events name the spray", n)
 	}
 }

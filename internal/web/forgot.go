@@ -18,7 +18,15 @@ var (
 type forgotPage struct {
 	Organization string // the short name in the page's own address
 	Sent         bool
-	Again        string // where the question is asked once more
+	Question     string // the path that asks
+}
+
+// Again is where the question is asked once more, with the organization kept.
+func (p forgotPage) Again() string {
+	if p.Organization == "" {
+		return p.Question
+	}
+	return p.Question + "?organization=" + url.QueryEscape(p.Organization)
 }
 
 // SignIn is the sign-in page to go on to.
@@ -37,8 +45,8 @@ func (s *Server) showForgotOrganization(v *page.Visitor) error {
 	return s.showForgot(v, "forgot-organization", "/forgot-organization")
 }
 
-func (s *Server) showForgot(v *page.Visitor, template, again string) error {
-	p := forgotPage{Organization: v.R.URL.Query().Get("organization"), Sent: v.Just("sent"), Again: again}
+func (s *Server) showForgot(v *page.Visitor, template, question string) error {
+	p := forgotPage{Organization: v.R.URL.Query().Get("organization"), Sent: v.Just("sent"), Question: question}
 	if p.Sent {
 		v.NoForm()
 	}

@@ -68,6 +68,9 @@ func TestForgottenPasswordIsReplacedByMail(t *testing.T) {
 	if page.Status != 200 || !page.Says(idptest.NoReply) || strings.Contains(page.URL.String(), "ana") || strings.Contains(page.Body, "Ana") {
 		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
 	}
+	if !page.Has("a", "href", "/forgot-password?organization=meridian") || !page.Has("a", "href", "/o/meridian") {
+		t.Errorf("asking again forgets the organization: %v", page.Links())
+	}
 	link := s.Link(t, "ana@meridian.example", "/reset/")
 
 	page = b.Get(link)
@@ -251,6 +254,65 @@ func TestENU3AFloodForOneAddressStopsSilently(t *testing.T) {
 	forgot(b, "user-a@alpha.example", "")
 	if n := len(s.LettersTo(t, "user-a@alpha.example")); n != 6 {
 		t.Errorf("%d letters after an hour, want one more", n)
+	}
+}
+
+// A network that asks for many addresses is stopped as silently.
+func TestENU3AFloodFromOneNetworkStopsSilently(t *testing.T) {
+	s := idptest.Start(t)
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	b := s.Browser(t)
+	var first string
+	ask := func(email string, letters int) {
+		t.Helper()
+		p := forgot(b, email, "")
+		if first == "" {
+			first = answer(p)
+		}
+		if answer(p) != first {
+			t.Fatalf("%s is answered otherwise: %s", email, answer(p))
+		}
+		if n := len(s.LettersTo(t, "user-a@alpha.example")); n != letters {
+			t.Errorf("after %s: %d letters, want %d", email, n, letters)
+		}
+	}
+	const invitation = 1
+	for i := range signin.PerNetworkAsked.Free - 1 {
+		ask(fmt.Sprintf("nobody-%d@alpha.example", i), invitation)
+	}
+	ask("user-a@alpha.example", invitation+1) // the last of the free ones
+	ask("user-a@alpha.example", invitation+1)
+	s.Clock.Advance(signin.PerNetworkAsked.First)
+	ask("user-a@alpha.example", invitation+2)
+}
+
+// And so is everybody, where the whole installation has written too many.
+func TestENU3AFloodFromEverywhereStopsSilently(t *testing.T) {
+	s := idptest.Start(t)
+	const email, invitation = "user-a@alpha.example", 1
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
+	b := s.Browser(t)
+	first := answer(forgot(b, "nobody@alpha.example", ""))
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error { // as if a botnet had asked meanwhile
+		n, err := tx.Exec(ctx, `update limits set taken = $1 where id like 'asked-total.%'`, signin.InTotalAsked.Free-1)
+		if err == nil && n != 1 {
+			err = fmt.Errorf("%d counts of the whole installation", n)
+		}
+		return err
+	})
+	for i, letters := range []int{invitation + 1, invitation + 1, invitation + 2} {
+		if i == 2 {
+			s.Clock.Advance(signin.InTotalAsked.First)
+		}
+		if p := forgot(b, email, ""); answer(p) != first {
+			t.Errorf("request %d is answered otherwise: %s", i+1, answer(p))
+		}
+		if n := len(s.LettersTo(t, email)); n != letters {
+			t.Errorf("after request %d: %d letters, want %d", i+1, n, letters)
+		}
+		if said := strings.Contains(s.Log.String(), "too many letters asked for"); said != (i > 0) {
+			t.Errorf("after request %d the log says so: %v", i+1, said)
+		}
 	}
 }
 

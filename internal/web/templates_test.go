@@ -193,9 +193,9 @@ func samples() []sample {
 		{name: "setup", template: "setup", page: rules},
 		{name: "forgot-password", template: "forgot-password", page: forgotPage{Organization: "meridian"}},
 		{name: "forgot-password-unknown", template: "forgot-password", page: forgotPage{}, faults: []*fault.Error{signin.ErrOrganizationUnknown}},
-		{name: "forgot-password-sent", template: "forgot-password", page: forgotPage{Sent: true, Organization: "meridian", Again: "/forgot-password"}, plain: true},
+		{name: "forgot-password-sent", template: "forgot-password", page: forgotPage{Sent: true, Organization: "meridian", Question: "/forgot-password"}, plain: true},
 		{name: "forgot-organization", template: "forgot-organization", page: forgotPage{}},
-		{name: "forgot-organization-sent", template: "forgot-organization", page: forgotPage{Sent: true, Again: "/forgot-organization"}, plain: true},
+		{name: "forgot-organization-sent", template: "forgot-organization", page: forgotPage{Sent: true, Question: "/forgot-organization"}, plain: true},
 		{name: "reset", template: "reset", page: replacing},
 		{name: "reset-second", template: "reset-second", page: replacing},
 		{name: "reset-replaces", template: "reset", page: beside},
@@ -547,6 +547,9 @@ func unsound(text string) (faults []string) {
 		if count[once] != 1 {
 			wrong("<%s> stands %d times", once, count[once])
 		}
+	}
+	if count["table"] != count["caption"] {
+		wrong("%d tables have %d captions", count["table"], count["caption"])
 	}
 	scripts := 1
 	if strings.Contains(text, " data-ceremony=") || strings.Contains(text, " data-signal=") {

@@ -71,6 +71,7 @@ create table users (
   deactivated_at  bigint,
   deleted_at      bigint,           -- deactivated too; erased a while later
   generation      bigint not null,  -- sessions, attempts and links of an earlier one are void
+  voided_at       bigint,           -- when the generation last changed: where a sweep looks first
   disowned_at     bigint,           -- browsers remembered until then are strangers again
   constraint users_pk primary key (org_id, id)
 );
@@ -78,6 +79,7 @@ create table users (
 create index users_deleted_at on users (deleted_at) where deleted_at is not null;
 create unique index users_org_id_email_key_uq on users (org_id, email_key) where deleted_at is null;
 create index users_email_key on users (email_key);
+create index users_voided_at on users (voided_at) where voided_at is not null;
 create index users_org_id_created_at on users (org_id, created_at, id);
 
 create table images (
@@ -166,6 +168,7 @@ create table disavowals (
   token_hash text   not null,
   email      text   not null,  -- the address that the letter went to
   restores   boolean not null, -- and brings back, where the letter told of a change of it
+  device     text,             -- id of the device that the letter told of, to be removed again; or 'recovery_codes'
   created_at bigint not null,
   expires_at bigint not null,
   used_at    bigint,
@@ -348,6 +351,7 @@ create table sessions (
 );
 -- A browser holds at most one session per organization.
 create unique index sessions_browser_id_org_id_uq on sessions (browser_id, org_id) where ended_at is null;
+create index sessions_browser_id on sessions (browser_id);
 create index sessions_org_id_user_id on sessions (org_id, user_id);
 create index sessions_open on sessions (org_id, user_id) where ended_at is null;
 create index sessions_ended_at on sessions (ended_at);
