@@ -157,7 +157,7 @@ func (s *Service) secondProof(ctx context.Context, p SecondProof) (Method, func(
 func (s *Service) passkeyProof(ctx context.Context, p SecondProof) (Method, func(*db.Tx, directory.Candidate) error, error) {
 	ceremony, over := s.Passkeys.Open(p.Ceremony, credential.SecondStep, p.Attempt.ID, s.DB.Now())
 	if over != nil {
-		return Passkey, func(*db.Tx, directory.Candidate) error { return over }, nil
+		return Passkey, func(*db.Tx, directory.Candidate) error { return over }, nil //nolint:nilerr // The transaction that records it returns it.
 	}
 	assertion, refused := s.Passkeys.FinishAssertion(ctx, s.DB, ceremony, p.Response)
 	if refused != nil && !errors.Is(refused, credential.ErrPasskeyRefused) {
