@@ -314,6 +314,13 @@ func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device 
 // or from two tabs, it makes one set, and ErrCodesMade.
 func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Device, seen string) ([]string, error) {
 	e := EnrollerHere(v)
+	now, err := credential.RecoverySetID(ctx, s.DB, e.owner())
+	if err == nil && now != seen {
+		err = ErrCodesMade // before ten hashes are spent
+	}
+	if err != nil {
+		return nil, err
+	}
 	set, err := s.Passwords.NewRecoveryCodes(ctx, source(ctx, d), e.owner())
 	if err != nil {
 		return nil, err

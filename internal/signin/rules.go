@@ -168,15 +168,16 @@ func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {
 		return err
 	}
 	var role directory.Role
-	_, err = r.One(ctx, db.Into(&role, &a.MustChange, &a.Owns.App, &a.Owns.Passkey, &a.Owns.Recovery), `
-		select u.role, p.change_at is not null,
+	var disowned bool // what was done with the password may have been done with a passkey too
+	_, err = r.One(ctx, db.Into(&role, &a.MustChange, &disowned, &a.Owns.App, &a.Owns.Passkey, &a.Owns.Recovery), `
+		select u.role, p.change_at is not null, p.disabled_at is not null and u.disowned_at is not null and u.disowned_at >= p.disabled_at,
 			exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null),
 			exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id),
 			exists (select 1 from recovery_codes c where c.org_id = u.org_id and c.user_id = u.id and c.used_at is null)
 		from users u
 		left join passwords p on p.org_id = u.org_id and p.user_id = u.id
 		where u.org_id = $1 and u.id = $2`, string(a.OrgID), string(a.UserID))
-	a.Required, a.Passwordless = rules.RequiredOf(role, s.DB.Now()), rules.Passwordless
+	a.Required, a.Passwordless = rules.RequiredOf(role, s.DB.Now()), rules.Passwordless && !disowned
 	return err
 }
 

@@ -1,0 +1,719 @@
+package web_test
+
+import (
+	"context"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parvis/internal/authenticator"
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+	"parvis/internal/signin"
+)
+
+const security = "/o/meridian/account/security"
+
+// free is an organization that leaves the second step to its people.
+func free(t *testing.T) (*idptest.Server, directory.Organization) {
+	t.Helper()
+	s := idptest.Start(t, idptest.Named)
+	return s, s.Organization(t, "Meridian Freight", "meridian")
+}
+
+// addApp adds an authenticator app under one's own account.
+func addApp(t *testing.T, s *idptest.Server, b *idptest.Browser, name string) (secret string) {
+	t.Helper()
+	page, secret := s.EnrolApp(t, b.Get(security+"/add"), name)
+	if page.URL.Path != security || !page.Says("The device is added.") || !page.Says(name) {
+		t.Fatalf("adding %s: %d %s: %s", name, page.Status, page.URL, page.Text())
+	}
+	return secret
+}
+
+// addPasskey adds a passkey under one's own account.
+func addPasskey(t *testing.T, s *idptest.Server, b *idptest.Browser, name string, a *authenticator.Authenticator) {
+	t.Helper()
+	page := s.EnrolPasskey(t, b.Get(security+"/add"), name, a)
+	if page.URL.Path != security || !page.Says("The device is added.") || !page.Says(name) {
+		t.Fatalf("adding %s: %d %s: %s", name, page.Status, page.URL, page.Text())
+	}
+}
+
+// deviceLink is the page of a device, by its name.
+func deviceLink(t *testing.T, b *idptest.Browser, name string) string {
+	t.Helper()
+	page := b.Get(security)
+	m := regexp.MustCompile(`href="([^"]+)" aria-label="Change ` + regexp.QuoteMeta(name) + `"`).FindStringSubmatch(page.Body)
+	if m == nil {
+		t.Fatalf("no device %q: %s", name, page.Text())
+	}
+	return m[1]
+}
+
+// shownCodes are the recovery codes on a page.
+func shownCodes(p *idptest.Page) []string {
+	var all []string
+	for _, m := range regexp.MustCompile(`<li><code>([A-Z2-7-]+)</code>`).FindAllStringSubmatch(p.Body, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+// makeCodes makes recovery codes on one's own page.
+func makeCodes(t *testing.T, b *idptest.Browser) []string {
+	t.Helper()
+	page := b.Get(security + "/codes").Form("main").Submit("")
+	codes := shownCodes(page)
+	if page.Status != 200 || len(codes) != 10 {
+		t.Fatalf("%d codes: %d %s", len(codes), page.Status, page.Text())
+	}
+	return codes
+}
+
+// stepsUp tells that a page asks for fresh proof.
+func stepsUp(p *idptest.Page) bool {
+	return strings.HasPrefix(p.URL.Path, "/sign-in/att_") && p.Status == 200
+}
+
+// Journeys 5.5, 8.3.
+func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	elsewhere := s.Browser(t)
+	signIn(elsewhere, "/o/meridian", ana, idptest.Password)
+	if page := b.Get(security); !page.Says("You have none yet.") || page.Says("Recovery codes") {
+		t.Errorf("without a device: %s", page.Text())
+	}
+	addApp(t, s, b, "Phone")
+	hello, synced := s.Authenticator(), s.Authenticator()
+	hello.AAGUID = [16]byte{0x08, 0x98, 0x70, 0x58, 0xca, 0xdc, 0x4b, 0x81, 0xb6, 0xe1, 0x30, 0xde, 0x50, 0xdc, 0xbe, 0x96}
+	synced.Flags |= authenticator.BackupEligible | authenticator.BackedUp
+	addPasskey(t, s, b, "Work laptop", hello)
+	addPasskey(t, s, b, "Everywhere", synced)
+	page := b.Get(security)
+	for _, want := range []string{"Phone Authenticator app", "Work laptop Passkey · Windows Hello this device only", "Everywhere Passkey synced", "Not yet"} {
+		if !page.Says(want) {
+			t.Errorf("the list does not say %q: %s", want, page.Text())
+		}
+	}
+	if !page.Has("span", "data-signal", "signalAllAcceptedCredentials") || page.Has("span", "data-signal", "signalUnknownCredential") {
+		t.Error("the browser is not told which passkeys there are")
+	}
+
+	laptop := deviceLink(t, b, "Work laptop")
+	for name, want := range map[string]string{
+		"": "name", " \t ": "name", strings.Repeat("x", 300): "100", "safe\u202etxt": "", "a\x00b": "",
+	} {
+		p := b.Post(laptop, url.Values{"device": {name}})
+		if p.Status != 422 && p.Status != 400 || want != "" && !p.Says(want) {
+			t.Errorf("named %q: %d %s", name, p.Status, p.Text())
+		}
+	}
+	if p := b.Post(laptop, url.Values{"device": {"A"}, "user": {"usr_1"}}); p.Status != 400 {
+		t.Errorf("with another field: %d", p.Status)
+	}
+	p := b.Get(laptop).Form("main").Fill("device", "  <b>Ana’s</b>  laptop ").Submit("")
+	if p.URL.RequestURI() != security+"?renamed" || !p.Says("<b>Ana’s</b> laptop") || strings.Contains(p.Body, "<b>Ana") {
+		t.Errorf("renamed: %d %s %s", p.Status, p.URL, p.Text())
+	}
+	if !at(elsewhere, "meridian") {
+		t.Error("renaming ended a session")
+	}
+
+	before := len(s.LettersTo(t, ana))
+	p = b.Get(laptop).Form("remove").Submit("remove")
+	if p.URL.Path != security || !p.Says("The device is removed.") || p.Says("laptop") || !p.Has("span", "data-signal", "signalUnknownCredential") {
+		t.Errorf("removed: %d %s %s", p.Status, p.URL, p.Text())
+	}
+	if at(elsewhere, "meridian") || !at(b, "meridian") {
+		t.Error("removing a device must end the other sessions, and no more")
+	}
+	letters := s.LettersTo(t, ana)
+	if len(letters) != before+1 || !strings.Contains(letters[0].Text, "laptop") || !strings.Contains(letters[0].Text, "all other browsers were ended") {
+		t.Errorf("the letter: %q", letters[0].Text)
+	}
+	if p := s.Browser(t).EnterWithPasskey("/o/meridian", hello); p.Status != 422 {
+		t.Errorf("the removed passkey: %d %s", p.Status, p.URL)
+	}
+	if p := b.Get(laptop); p.Status != 404 {
+		t.Errorf("its page: %d", p.Status)
+	}
+	if p := s.Browser(t).EnterWithPasskey("/o/meridian", synced); p.URL.Path != "/o/meridian/home" {
+		t.Errorf("the passkey that is left: %d %s", p.Status, p.Text())
+	}
+	for _, name := range []string{"Everywhere", "Phone"} {
+		if p := b.Get(deviceLink(t, b, name)).Form("remove").Submit("remove"); !p.Says("The device is removed.") {
+			t.Errorf("%s: %d %s", name, p.Status, p.Text())
+		}
+	}
+	if page := b.Get(security); !page.Says("You have none yet.") {
+		t.Errorf("without a device again: %s", page.Text())
+	}
+	activity := b.Get("/o/meridian/account/activity")
+	for _, want := range []string{"Second step added", "Second step renamed", "Second step removed"} {
+		if !activity.Says(want) {
+			t.Errorf("the activity does not say %q", want)
+		}
+	}
+}
+
+// The browser is told to forget a passkey only if nobody has it: no link makes it
+// forget one that is of use.
+func TestBrowserForgetsNoPasskeyByALink(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	addPasskey(t, s, b, "Laptop", s.Authenticator())
+	var id string
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.One(ctx, db.Into(&id), `select credential_id from passkeys where org_id = $1`, string(org.ID))
+		return err
+	})
+	for _, removed := range []string{id, "", `"}`, "<script>", "../" + id} {
+		if p := b.Get(security + "?" + url.Values{"removed": {removed}}.Encode()); p.Status != 200 || strings.Contains(p.Body, "signalUnknownCredential") {
+			t.Errorf("removed=%s: %d, and the browser is told to forget something", removed, p.Status)
+		}
+	}
+}
+
+// R-MFA-07: nobody gets below what the organization asks for.
+func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
+	s, org := meridian(t)
+	b, _ := withApp(t, s, org, ana, directory.Member)
+	link := deviceLink(t, b, "Ana’s phone")
+	page := b.Get(link)
+	if !page.Says("This is your last second step") || page.Has("button", "value", "remove") {
+		t.Errorf("the page: %s", page.Text())
+	}
+	if p := b.Post(link, url.Values{"do": {"remove"}}); p.Status != 409 || !p.Says("This is your last second step") {
+		t.Errorf("sent by hand: %d %s", p.Status, p.Text())
+	}
+	addApp(t, s, b, "Tablet")
+	links := []string{link, deviceLink(t, b, "Tablet")}
+	// Of two that are removed at once one stays.
+	var both sync.WaitGroup
+	for _, l := range links {
+		c := b.Copy()
+		both.Go(func() { c.Post(l, url.Values{"do": {"remove"}}) })
+	}
+	both.Wait()
+	left := 0
+	for _, l := range links {
+		if b.Get(l).Status == 200 {
+			left++
+		}
+	}
+	if left != 1 {
+		t.Errorf("%d devices are left", left)
+	}
+	// Once nobody asks for one it may go.
+	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1, Passwordless: true})
+	for _, l := range links {
+		b.Post(l, url.Values{"do": {"remove"}})
+	}
+	if page := b.Get(security); !page.Says("You have none yet.") {
+		t.Errorf("where none is required: %s", page.Text())
+	}
+}
+
+// R-MFA-05, R-SES-10: what changes a factor asks for the strongest that the person
+// has, and comes back to the filled form.
+func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	early := s.Browser(t) // signed in with the password, before there was a device
+	signIn(early, "/o/meridian", ana, idptest.Password)
+	secret := addApp(t, s, b, "Phone")
+	phone := deviceLink(t, b, "Phone")
+	changes := map[string]url.Values{
+		security + "/add":                     {"device": {"Mallory’s"}, "kind": {"app"}},
+		security + "/codes":                   {"set": {""}},
+		phone:                                 {"device": {"Other"}},
+		"/o/meridian/account/password":        {"current_password": {idptest.Password}, "password": {another}, "repetition": {another}},
+		"/o/meridian/account/password/remove": {},
+		"/o/meridian/account/email":           {"email": {"mallory@evil.example"}},
+	}
+	state := func() string {
+		return dbtest.Dump(t, s.DB, "totp_seeds") + dbtest.Dump(t, s.DB, "recovery_codes") + dbtest.Dump(t, s.DB, "passwords") + dbtest.Dump(t, s.DB, "email_changes")
+	}
+	before := state()
+	asksForTheCode := func(who string, c *idptest.Browser) {
+		t.Helper()
+		for path, v := range changes {
+			p := c.Post(path, v)
+			if !stepsUp(p) || !p.Form("main").Values.Has("code") {
+				t.Errorf("%s, %s: %d %s: %s", who, path, p.Status, p.URL, p.Text())
+			}
+		}
+		if p := c.Post(phone, url.Values{"do": {"remove"}}); !stepsUp(p) {
+			t.Errorf("%s removes: %d %s", who, p.Status, p.URL)
+		}
+	}
+	asksForTheCode("a session with a fresh password and no second step", early)
+	s.Clock.Advance(11 * time.Minute)
+	asksForTheCode("a session whose second step is eleven minutes old", b)
+	if state() != before {
+		t.Fatal("something was changed without proof")
+	}
+	// It comes back to what was typed.
+	p := b.Post(phone, url.Values{"device": {"Ana’s phone"}}).Form("main").Fill("code", code(s, secret)).Submit("")
+	if p.URL.Path != phone || p.Form("main").Values.Get("device") != "Ana’s phone" || !p.Says("Phone") {
+		t.Fatalf("after the proof: %d %s: %s", p.Status, p.URL, p.Text())
+	}
+	if p := p.Form("main").Submit(""); !p.Says("The new name is saved.") || !p.Says("Ana’s phone") {
+		t.Errorf("sent again: %d %s", p.Status, p.Text())
+	}
+}
+
+// Adding a device proves it: what follows does not ask for a code that is used up.
+func TestAddingADeviceProvesASecondStep(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	before := b.Cookie("__Host-parvis")
+	addApp(t, s, b, "Phone")
+	if b.Cookie("__Host-parvis") == before {
+		t.Error("the cookie is that of before")
+	}
+	makeCodes(t, b)
+	if sessions := dbtest.Dump(t, s.DB, "sessions"); !strings.Contains(sessions, "pwd otp mfa") {
+		t.Errorf("the session's methods: %s", sessions)
+	}
+	if page := b.Get("/o/meridian/account/sessions"); !page.Says("Password Code") {
+		t.Errorf("the list of sessions: %s", page.Text())
+	}
+}
+
+// TEN-1 for devices: another user's and another organization's look absent.
+func TestTEN1DevicesOfOthersAreNotThere(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Owner)
+	bo := s.Join(t, org, "bo@meridian.example", "Bo", directory.Member)
+	addApp(t, s, bo, "Bo’s phone")
+	boKey := s.Authenticator()
+	addPasskey(t, s, bo, "Bo’s key", boKey)
+	lumen := s.Organization(t, "Lumen Health", "lumen")
+	lin := s.Join(t, lumen, ana, "Ana", directory.Member) // the same address
+	if page, _ := s.EnrolApp(t, lin.Get("/o/lumen/account/security/add"), "Lumen phone"); !page.Says("Lumen phone") {
+		t.Fatalf("%d %s", page.Status, page.Text())
+	}
+	var theirs []string
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return tx.Rows(ctx, func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			theirs = append(theirs, id)
+			return err
+		}, `select id from totp_seeds union select id from passkeys`)
+	})
+	if len(theirs) != 3 {
+		t.Fatalf("devices: %v", theirs)
+	}
+	state := func() string { return dbtest.Dump(t, s.DB, "totp_seeds") + dbtest.Dump(t, s.DB, "passkeys") }
+	before, absent := state(), b.Get(security+"/app_none")
+	for _, id := range theirs {
+		if p := b.Get(security + "/" + id); p.Status != 404 || p.Says("phone") {
+			t.Errorf("%s: %d %s", id, p.Status, p.Text())
+		} else if strings.Contains(absent.Text(), "removed already") != strings.Contains(p.Text(), "removed already") {
+			t.Errorf("%s differs from an absent one: %s", id, p.Text())
+		}
+		for _, v := range []url.Values{{"device": {"Mine"}}, {"do": {"remove"}}} {
+			if p := b.Post(security+"/"+id, v); p.Status != 404 {
+				t.Errorf("%s %v: %d", id, v, p.Status)
+			}
+		}
+	}
+	if state() != before {
+		t.Error("somebody else's device was changed")
+	}
+	if p := b.Get("/o/lumen/account/security"); strings.Contains(p.Text(), "Lumen phone") {
+		t.Error("another organization's page opens")
+	}
+}
+
+// Journeys 5.6, R-MFA-06.
+func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	if p := b.Get(security + "/codes"); p.URL.Path != security {
+		t.Errorf("without a device: %d %s", p.Status, p.URL)
+	}
+	addApp(t, s, b, "Phone")
+	for _, path := range []string{"/o/meridian/home", security} {
+		if p := b.Get(path); !p.Says("You have no recovery codes") {
+			t.Errorf("%s does not say that there are none: %s", path, p.Text())
+		}
+	}
+	form := b.Get(security + "/codes").Form("main")
+	page := form.Submit("")
+	codes := shownCodes(page)
+	distinct := map[string]bool{}
+	for _, c := range codes {
+		distinct[c] = true
+	}
+	if page.Status != 200 || len(distinct) != 10 || page.Header.Get("Cache-Control") != "no-store" || !page.Has("div", "data-codes", "codes") {
+		t.Fatalf("%d codes: %d %s", len(distinct), page.Status, page.Text())
+	}
+	// Sent again, by a reload, and asked for again, it shows none and makes none.
+	hashes := dbtest.Dump(t, s.DB, "recovery_codes")
+	if p := form.Submit(""); p.Status != 409 || len(shownCodes(p)) > 0 || !p.Says("made in the meantime") {
+		t.Errorf("sent twice: %d %s", p.Status, p.Text())
+	}
+	for _, path := range []string{security + "/codes", security} {
+		if p := b.Get(path); len(shownCodes(p)) > 0 || !p.Says("10 of 10 are left") || p.Says("You have no recovery codes") {
+			t.Errorf("%s: %s", path, p.Text())
+		}
+	}
+	if dbtest.Dump(t, s.DB, "recovery_codes") != hashes {
+		t.Error("sending twice changed the codes")
+	}
+	// No code stands anywhere but on that page.
+	letters := subjects(t, s, ana)
+	if strings.Count(letters, "New recovery codes at Meridian Freight") != 1 {
+		t.Errorf("letters: %s", letters)
+	}
+	everywhere := s.Log.String() + hashes + dbtest.Dump(t, s.DB, "audit_events") + s.LettersTo(t, ana)[0].Text
+	for _, c := range codes {
+		if strings.Contains(everywhere, c) || strings.Contains(everywhere, strings.ReplaceAll(c, "-", "")) {
+			t.Errorf("code %s is stored or told", c)
+		}
+	}
+	use := func(typed string) *idptest.Page {
+		c, p := asked(t, s, ana)
+		return c.Get(p.URL.Path+"?with=recovery").Form("main").Fill("recovery_code", typed).Submit("")
+	}
+	if p := use(codes[0]); p.URL.Path != "/o/meridian/home" {
+		t.Errorf("the first code: %d %s", p.Status, p.Text())
+	}
+	if p := b.Get(security); !p.Says("9 of 10 are left") {
+		t.Errorf("after one: %s", p.Text())
+	}
+	// A new set ends the old one.
+	anew := makeCodes(t, b)
+	if p := use(codes[1]); p.Status != 422 {
+		t.Errorf("a code of the earlier set: %d %s", p.Status, p.URL)
+	}
+	for _, c := range anew[:8] {
+		if p := use(c); p.URL.Path != "/o/meridian/home" {
+			t.Fatalf("a code of the new set: %d %s", p.Status, p.Text())
+		}
+	}
+	for _, path := range []string{"/o/meridian/home", security} {
+		if p := b.Get(path); !p.Says("You have only 2 recovery codes left") {
+			t.Errorf("%s does not say that two are left: %s", path, p.Text())
+		}
+	}
+}
+
+// Of eight that make codes at once one gets a set, and it is the one that works.
+func TestOfEightSetsMadeAtOnceOneIsShownAndHolds(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	addApp(t, s, b, "Phone")
+	var mu sync.Mutex
+	var shown [][]string
+	var all sync.WaitGroup
+	for range 8 {
+		c := b.Copy()
+		all.Go(func() {
+			if codes := shownCodes(c.Post(security+"/codes", url.Values{"set": {""}})); len(codes) > 0 {
+				mu.Lock()
+				defer mu.Unlock()
+				shown = append(shown, codes)
+			}
+		})
+	}
+	all.Wait()
+	if len(shown) != 1 {
+		t.Fatalf("%d sets were shown", len(shown))
+	}
+	c, p := asked(t, s, ana)
+	if p := c.Get(p.URL.Path+"?with=recovery").Form("main").Fill("recovery_code", shown[0][9]).Submit(""); p.URL.Path != "/o/meridian/home" {
+		t.Errorf("its code: %d %s", p.Status, p.Text())
+	}
+}
+
+// After a first device as a step of signing in the codes come once, and then the page
+// that was asked for.
+func TestFirstDeviceLeadsThroughTheRecoveryCodes(t *testing.T) {
+	s := idptest.Start(t, idptest.Named)
+	org := s.Organization(t, "Meridian Freight", "meridian")
+	s.Join(t, org, ana, "Ana", directory.Member)
+	s.SecondStep(t, org, required())
+	const wanted = "/o/meridian/account/sessions?x=1"
+	b := s.Browser(t)
+	page := b.Get(wanted).Form("main").Fill("email", ana).Fill("password", idptest.Password).Submit("")
+	page = page.Form("main").Fill("device", "Phone").Fill("kind", "app").Submit("")
+	page = page.Form("main").Fill("code", code(s, page.Secret())).Submit("")
+	if page.URL.Path != security+"/codes" || page.URL.Query().Get("next") != wanted {
+		t.Fatalf("after the code: %d %s", page.Status, page.URL)
+	}
+	if !strings.Contains(strings.Join(page.Links(), " "), wanted) {
+		t.Errorf("no way on without codes: %v", page.Links())
+	}
+	made := page.Form("main").Submit("")
+	if len(shownCodes(made)) != 10 || !strings.Contains(strings.Join(made.Links(), " "), wanted) || !made.Says("Continue") {
+		t.Fatalf("%d %s: %v", made.Status, made.Text(), made.Links())
+	}
+	// Where there are codes, a further device leads on at once.
+	s.Clock.Advance(30 * time.Second)
+	page = b.Get(security+"/add").Form("main").Fill("device", "Tablet").Fill("kind", "app").Submit("")
+	if page = page.Form("main").Fill("code", code(s, page.Secret())).Submit(""); page.URL.RequestURI() != security+"?added" {
+		t.Errorf("a further device: %d %s", page.Status, page.URL)
+	}
+	// WEB-3: no address leads elsewhere.
+	for _, next := range []string{"https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/%2f/evil.example"} {
+		if p := b.Get(security + "/codes?" + url.Values{"next": {next}}.Encode()); strings.Contains(strings.Join(p.Links(), " "), "evil") || strings.Contains(strings.Join(p.Links(), " "), "javascript") {
+			t.Errorf("next=%s: %v", next, p.Links())
+		}
+	}
+}
+
+// PWD-5 with a second step: the current password alone changes nothing.
+func TestPWD5ChangingThePasswordAsksForTheSecondStepFirst(t *testing.T) {
+	s, org := meridian(t)
+	b, secret := withApp(t, s, org, ana, directory.Member)
+	s.Clock.Advance(11 * time.Minute)
+	const path = "/o/meridian/account/password"
+	page := b.Get(path)
+	if !stepsUp(page) {
+		t.Fatalf("the page opens without it: %d %s", page.Status, page.URL)
+	}
+	before := dbtest.Dump(t, s.DB, "passwords")
+	if p := b.Post(path, url.Values{"current_password": {idptest.Password}, "password": {another}, "repetition": {another}}); !stepsUp(p) {
+		t.Errorf("sent without it: %d %s", p.Status, p.URL)
+	}
+	if dbtest.Dump(t, s.DB, "passwords") != before {
+		t.Fatal("the password was changed")
+	}
+	page = page.Form("main").Fill("code", code(s, secret)).Submit("")
+	if page.URL.Path != path {
+		t.Fatalf("after the code: %d %s", page.Status, page.URL)
+	}
+	page = page.Form("main").Fill("current_password", idptest.Password).Fill("password", another).Fill("repetition", another).Submit("")
+	if page.URL.RequestURI() != path+"?saved" {
+		t.Errorf("%d %s: %s", page.Status, page.URL, page.Text())
+	}
+}
+
+// passwordless is somebody with two passkeys who removed the password.
+func passwordless(t *testing.T, s *idptest.Server, org directory.Organization) (*idptest.Browser, [2]*authenticator.Authenticator) {
+	t.Helper()
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	keys := [2]*authenticator.Authenticator{s.Authenticator(), s.Authenticator()}
+	addPasskey(t, s, b, "Laptop", keys[0])
+	addPasskey(t, s, b, "Key", keys[1])
+	p := b.Get("/o/meridian/account/password/remove").Form("main").Submit("")
+	if p.URL.Path != security || !p.Says("Your password is removed.") {
+		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
+	}
+	return b, keys
+}
+
+// Journeys 5.8, 8.2: a life without a password, and back.
+func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
+	s, org := free(t)
+	elsewhere := s.Browser(t)
+	s.Clock.Advance(time.Second)
+	b, keys := passwordless(t, s, org)
+	if p := b.Get(security); !p.Says("You have none: your passkeys sign you in.") || p.Says("Sign in with passkeys only") {
+		t.Errorf("the page: %s", p.Text())
+	}
+	if p := b.Get("/o/meridian/account/password/remove"); p.URL.Path != security {
+		t.Errorf("removing it again: %d %s", p.Status, p.URL)
+	}
+	if got := subjects(t, s, ana); strings.Count(got, "Your password at Meridian Freight was removed") != 1 {
+		t.Errorf("letters: %s", got)
+	}
+	if log := dbtest.Dump(t, s.DB, "audit_events"); !strings.Contains(log, "password.removed") {
+		t.Error("the audit log does not say it")
+	}
+	// The sign-in page fails as for anybody.
+	wrong := signIn(s.Browser(t), "/o/meridian", "nobody@meridian.example", idptest.Password)
+	p := signIn(elsewhere, "/o/meridian", ana, idptest.Password)
+	if p.Status != 422 || strings.ReplaceAll(p.Text(), ana, "") != strings.ReplaceAll(wrong.Text(), "nobody@meridian.example", "") {
+		t.Errorf("the old password: %d %s", p.Status, p.Text())
+	}
+	if p := elsewhere.EnterWithPasskey("/o/meridian", keys[1]); p.URL.Path != "/o/meridian/home" {
+		t.Errorf("a passkey: %d %s", p.Status, p.Text())
+	}
+	// Without a fresh proof none is created.
+	s.Clock.Advance(11 * time.Minute)
+	const path = "/o/meridian/account/password"
+	page := b.Get(path)
+	if !stepsUp(page) || page.Options() == nil {
+		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
+	}
+	if p := b.Post(path, url.Values{"password": {another}, "repetition": {another}}); !stepsUp(p) {
+		t.Errorf("sent without proof: %d %s", p.Status, p.URL)
+	}
+	if page = b.Get(path).Answer(keys[0]); page.URL.Path != path {
+		t.Fatalf("after the proof: %d %s: %s", page.Status, page.URL, page.Text())
+	}
+	if page.Form("main").Values.Has("current_password") {
+		t.Error("it asks for a current password")
+	}
+	if p := page.Form("main").Fill("password", "short").Fill("repetition", "short").Submit(""); p.Status != 422 || !p.Says("Add a digit.") {
+		t.Errorf("a short one: %d %s", p.Status, p.Text())
+	}
+	// PWD-7: the history outlives the password.
+	if p := page.Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit(""); p.Status != 422 || !p.Says("Choose one that differs") {
+		t.Errorf("the one from before: %d %s", p.Status, p.Text())
+	}
+	form := page.Form("main").Fill("password", another).Fill("repetition", another)
+	if p := form.Submit(""); p.URL.RequestURI() != security+"?password-created" || !p.Says("Your password is created.") || !at(b, "meridian") || at(elsewhere, "meridian") {
+		t.Errorf("%d %s: %s", p.Status, p.URL, p.Text())
+	}
+	if p := form.Submit(""); p.Status != 422 { // sent twice: there is a current one now
+		t.Errorf("sent twice: %d %s", p.Status, p.URL)
+	}
+	if p := signIn(s.Browser(t), "/o/meridian", ana, another); !stepsUp(p) {
+		t.Errorf("the new password: %d %s", p.Status, p.Text())
+	}
+}
+
+// What would lock somebody out is refused, by hand too.
+func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	const path = "/o/meridian/account/password/remove"
+	refused := func(why string) {
+		t.Helper()
+		if p := b.Get(path); !p.Says("To do without a password you need") || len(p.Links()) == 0 {
+			t.Errorf("%s: %s", why, p.Text())
+		}
+		if p := b.Post(path, nil); p.Status != 409 || !p.Says("To do without a password you need") {
+			t.Errorf("%s, sent by hand: %d %s", why, p.Status, p.Text())
+		}
+	}
+	refused("no device")
+	addApp(t, s, b, "Phone")
+	refused("an app")
+	touch := s.Authenticator()
+	touch.Flags = authenticator.Present
+	addPasskey(t, s, b, "Touch", touch)
+	addPasskey(t, s, b, "Touch too", s.Authenticator())
+	refused("one passkey that verifies its user")
+	makeCodes(t, b)
+	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1})
+	refused("an organization that does not allow it")
+	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1, Passwordless: true})
+	if p := b.Get(path).Form("main").Submit(""); !p.Says("Your password is removed.") {
+		t.Errorf("one passkey and recovery codes: %d %s", p.Status, p.Text())
+	}
+	link := deviceLink(t, b, "Touch too")
+	if p := b.Get(link); !p.Says("the last passkey that signs you in") {
+		t.Errorf("its page: %s", p.Text())
+	}
+	if p := b.Post(link, url.Values{"do": {"remove"}}); p.Status != 409 || !p.Says("the last passkey that signs you in") {
+		t.Errorf("the last passkey: %d %s", p.Status, p.Text())
+	}
+	for _, name := range []string{"Phone", "Touch"} {
+		if p := b.Post(deviceLink(t, b, name), url.Values{"do": {"remove"}}); !p.Says("The device is removed.") {
+			t.Errorf("%s: %d %s", name, p.Status, p.Text())
+		}
+	}
+}
+
+// Whoever lost the passkeys comes back by mail and a recovery code, and by mail alone
+// not at all (R-REC-04).
+func TestWhoLostThePasskeysComesBackByMailAndARecoveryCode(t *testing.T) {
+	s, org := free(t)
+	b, _ := passwordless(t, s, org)
+	codes := makeCodes(t, b)
+	link := resetLink(t, s, ana)
+	if letter := s.LettersTo(t, ana)[0]; !strings.Contains(letter.Text, "You have no password at Meridian Freight") {
+		t.Errorf("the letter: %q", letter.Text)
+	}
+	c := s.Browser(t)
+	page := c.Get(link).Form("main").Submit("")
+	if !stepsUp(page) || at(c, "meridian") {
+		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
+	}
+	attempt := page.URL.Path
+	if p := c.Post(attempt, url.Values{"password": {another}, "repetition": {another}}); at(c, "meridian") || p.URL.Path == "/o/meridian/home" {
+		t.Fatalf("by mail alone: %d %s", p.Status, p.URL)
+	}
+	page = c.Get(attempt+"?with=recovery").Form("main").Fill("recovery_code", codes[0]).Submit("")
+	if p := create(page, another); p.URL.Path != "/o/meridian/home" || at(b, "meridian") {
+		t.Errorf("%d %s: %s", p.Status, p.URL, p.Text())
+	}
+}
+
+// R-REC-08: an administrator's reset leaves whoever has no password a way back.
+func TestResetOfSomebodyWithoutAPasswordBringsALink(t *testing.T) {
+	s, org := free(t)
+	b, _ := passwordless(t, s, org)
+	user := userOf(t, s, org.ID, ana)
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return s.Site.SignIn.ResetSecondStep(ctx, tx, directory.Operator(), org, user.ID, "lost both keys")
+	})
+	if at(b, "meridian") {
+		t.Error("the session lives on")
+	}
+	letters := subjects(t, s, ana)
+	if !strings.Contains(letters, "Your second step at Meridian Freight was reset") {
+		t.Errorf("letters: %s", letters)
+	}
+	link := s.Link(t, ana, "/reset/")
+	if p := create(s.Browser(t).Get(link), another); p.URL.Path != "/o/meridian/home" {
+		t.Errorf("%d %s: %s", p.Status, p.URL, p.Text())
+	}
+}
+
+// A thief's passkey opens nothing alone once its owner said 'this was not me', until a
+// new password came by mail and with a second step.
+func TestDisowningShutsPasskeysAloneOut(t *testing.T) {
+	s, org := free(t)
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	secret := addApp(t, s, b, "Phone")
+	thiefs := s.Authenticator()
+	addPasskey(t, s, b, "Thief’s", thiefs)
+	thief := s.Browser(t)
+	if p := thief.EnterWithPasskey("/o/meridian", thiefs); p.URL.Path != "/o/meridian/home" {
+		t.Fatalf("before: %d %s", p.Status, p.Text())
+	}
+	s.Browser(t).Get(s.Link(t, ana, "/not-me/")).Form("main").Submit("")
+	if at(thief, "meridian") {
+		t.Error("the thief's session lives on")
+	}
+	page := thief.EnterWithPasskey("/o/meridian", thiefs)
+	if at(thief, "meridian") || !strings.HasPrefix(page.URL.Path, "/sign-in/att_") {
+		t.Fatalf("the thief's passkey: %d %s", page.Status, page.URL)
+	}
+	if p := page.Form("main").Fill("password", idptest.Password).Submit(""); p.Status != 422 || at(thief, "meridian") {
+		t.Errorf("with the old password: %d %s", p.Status, p.URL)
+	}
+	s.Clock.Advance(30 * time.Second)
+	c := s.Browser(t)
+	page = c.Get(resetLink(t, s, ana)).Form("main").Submit("")
+	page = c.Get(page.URL.Path+"?with=app").Form("main").Fill("code", code(s, secret)).Submit("")
+	if p := create(page, another); p.URL.Path != "/o/meridian/home" {
+		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
+	}
+	if p := c.Get(deviceLink(t, c, "Thief’s")).Form("remove").Submit("remove"); !p.Says("The device is removed.") {
+		t.Errorf("%d %s", p.Status, p.Text())
+	}
+}
+
+// An installation whose address is a number offers no passkeys, and no life with
+// nothing else.
+func TestSecurityWithoutAName(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Meridian Freight", "meridian")
+	b := s.Join(t, org, ana, "Ana", directory.Member)
+	if p := b.Get(security + "/add"); p.Has("input", "value", "passkey") {
+		t.Error("it offers a passkey")
+	}
+	if p := b.Post(security+"/add", url.Values{"device": {"Key"}, "kind": {"passkey"}}); p.Status != 200 || p.Options() != nil {
+		t.Errorf("by hand: %d", p.Status)
+	}
+	addApp(t, s, b, "Phone")
+	if p := b.Get("/o/meridian/account/password/remove"); !p.Says("To do without a password you need") {
+		t.Errorf("%s", p.Text())
+	}
+}
