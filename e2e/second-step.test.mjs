@@ -32,7 +32,15 @@ async function open() {
 async function look(page, name) {
   await shot(page, name);
   await axe(page);
-  assert.ok(!(await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)), `${name} does not scroll sideways`);
+  const before = page.viewportSize();
+  for (const width of [390, before.width]) {
+    await page.setViewportSize({ ...before, width });
+    // A panel that is too wide scrolls by itself, and nobody sees that it does.
+    const hidden = await page.locator('.panel :is(a, button, input)').evaluateAll((all) => all
+      .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > document.documentElement.clientWidth).map((e) => e.outerHTML));
+    assert.deepEqual(hidden, [], `${name} at ${width}`);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0, `${name} at ${width} does not scroll sideways`);
+  }
 }
 
 async function accept(page, link) {
