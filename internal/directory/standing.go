@@ -216,7 +216,7 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 // keepAnOwner is ErrLastOwner for the only active owner of an organization: it
 // always has one.
 func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
-	if u.Role != Owner || u.Closed() != nil {
+	if u.Role != Owner || !u.DeactivatedAt.IsZero() {
 		return nil
 	}
 	var other UserID

@@ -379,7 +379,7 @@ func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t 
 		t.Errorf("after everything was ended: %d", p.Status)
 	}
 	// Of two tabs that create one at once, one does.
-	b, page = begin()
+	_, page = begin()
 	pages := make([]*idptest.Page, 8)
 	var wg sync.WaitGroup
 	for i := range pages {
