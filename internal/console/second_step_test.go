@@ -155,10 +155,9 @@ func TestREC8WhoMayResetWhom(t *testing.T) {
 			}
 		}
 	}
-	w.withApp(t, "owner@alpha.example")
+	owner, _ := w.withApp(t, "owner@alpha.example")
 	w.withApp(t, "member@alpha.example")
 	before := w.rows(t, w.alpha.ID)
-	owner := w.alpha.browsers[directory.Owner]
 	if p := owner.Get(w.secondStepOf(t, directory.Owner)); p.Has("form", "id", "main") || !p.Says("This is you") {
 		t.Errorf("an owner is offered to reset their own: %s", p.Text())
 	}
