@@ -145,19 +145,25 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 
 // notify tells the address in force what was asked, with a way to object.
 func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, change EmailChange, byAdministrator bool) error {
-	token, err := newRestoring(ctx, tx, who.User)
+	deed, err := c.deed(ctx, tx, who)
 	if err != nil {
 		return err
 	}
-	p := mail.EmailAskedParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, New: change.Email, ByAdministrator: byAdministrator,
-		When: tx.Now(), NotMe: c.Base + "/not-me/" + token.Reveal(),
-	}
+	p := mail.EmailAskedParameters{Deed: deed, New: change.Email, ByAdministrator: byAdministrator}
 	if origin := audit.OriginOf(ctx); !byAdministrator { // where an administrator sits is nobody else's business
 		p.Network, p.Agent = origin.Network, origin.Agent
 	}
 	_, err = c.Outbox.Put(ctx, tx, who.User.Letter(p))
 	return err
+}
+
+// deed is what a letter to the address in force tells, with the link that keeps or
+// brings it back.
+func (c *EmailChanges) deed(ctx context.Context, tx *db.Tx, who Candidate) (mail.Deed, error) {
+	notMe, err := newRestoring(ctx, tx, who.User)
+	return mail.Deed{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), NotMe: c.Base + "/not-me/" + notMe.Reveal(),
+	}, err
 }
 
 // Withdraw ends the change that waits for its proof, if there is one.
@@ -214,14 +220,11 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token)
 	if err != nil {
 		return Candidate{}, err
 	}
-	notMe, err := newRestoring(ctx, tx, before.User)
+	deed, err := c.deed(ctx, tx, before)
 	if err != nil {
 		return Candidate{}, err
 	}
-	if _, err := c.Outbox.Put(ctx, tx, before.User.Letter(mail.EmailChangedParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, New: who.User.Email,
-		When: tx.Now(), NotMe: c.Base + "/not-me/" + notMe.Reveal(),
-	})); err != nil {
+	if _, err := c.Outbox.Put(ctx, tx, before.User.Letter(mail.EmailChangedParameters{Deed: deed, New: who.User.Email})); err != nil {
 		return Candidate{}, err
 	}
 	return who, recordEmail(ctx, tx, before.User, who.User, change.RequestedBy)

@@ -57,61 +57,34 @@ func (p EmailTakenParameters) write(w writer) content {
 // EmailAskedParameters write the letter to the address in force that another one
 // was asked for, with the way to object before it is proved.
 type EmailAskedParameters struct {
-	Organization    string
-	Name            string
+	Deed
 	New             string
 	ByAdministrator bool
-	When            time.Time
-	Network         string
-	Agent           string
-	NotMe           string // link: this was not me
 }
 
-func (EmailAskedParameters) kind() string      { return "email_asked" }
-func (EmailAskedParameters) endsAt() time.Time { return time.Time{} }
+func (EmailAskedParameters) kind() string { return "email_asked" }
 
 func (p EmailAskedParameters) write(w writer) content {
-	what := w.say("mail.email_asked.what", "Organization", p.Organization, "New", p.New, "When", own(w.DateTime(p.When)))
+	key := "mail.email_asked.what"
 	if p.ByAdministrator {
-		what = w.say("mail.email_asked.by_administrator", "Organization", p.Organization, "New", p.New, "When", own(w.DateTime(p.When)))
+		key = "mail.email_asked.by_administrator"
 	}
-	c := content{
-		Subject:  w.say("mail.email_asked.subject", "Organization", p.Organization),
-		Greeting: w.greeting(p.Name),
-		Before:   append([]string{what}, w.where("mail.where", p.Network, p.Agent)...),
-		Button:   w.say("mail.not_me.button"),
-		Link:     p.NotMe,
-		After:    []string{w.say("mail.not_me.what"), w.say("mail.email_asked.objected")},
-		Footer:   []string{w.say("mail.footer")},
-	}
-	c.Before = append(c.Before, w.say("mail.email_asked.until"), w.say("mail.email_asked.mine"))
+	c := p.letter(w, "mail.email_asked.subject", p.say(w, key, "New", p.New), w.say("mail.email_asked.until"), w.say("mail.email_asked.mine"))
+	c.After = append(c.After, w.say("mail.email_asked.objected"))
 	return c
 }
 
 // EmailChangedParameters write the letter to the address of before that another
 // one is in force, with the way back.
 type EmailChangedParameters struct {
-	Organization string
-	Name         string
-	New          string
-	When         time.Time
-	NotMe        string // link: this was not me
+	Deed
+	New string
 }
 
-func (EmailChangedParameters) kind() string      { return "email_changed" }
-func (EmailChangedParameters) endsAt() time.Time { return time.Time{} }
+func (EmailChangedParameters) kind() string { return "email_changed" }
 
 func (p EmailChangedParameters) write(w writer) content {
-	return content{
-		Subject:  w.say("mail.email_changed.subject", "Organization", p.Organization),
-		Greeting: w.greeting(p.Name),
-		Before: []string{
-			w.say("mail.email_changed.what", "Organization", p.Organization, "New", p.New, "When", own(w.DateTime(p.When))),
-			w.say("mail.email_asked.mine"),
-		},
-		Button: w.say("mail.not_me.button"),
-		Link:   p.NotMe,
-		After:  []string{w.say("mail.not_me.what"), w.say("mail.email_changed.objected")},
-		Footer: []string{w.say("mail.footer")},
-	}
+	c := p.letter(w, "mail.email_changed.subject", p.say(w, "mail.email_changed.what", "New", p.New), w.say("mail.email_asked.mine"))
+	c.After = append(c.After, w.say("mail.email_changed.objected"))
+	return c
 }

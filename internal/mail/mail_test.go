@@ -188,7 +188,7 @@ func TestLettersReadWell(t *testing.T) {
 			Organization: "Acme & Söhne", Name: "", When: dbtest.Start,
 			Network: "203.0.113.7", Agent: firefox, SignInPage: page,
 		},
-		"second_step_reset_operator": SecondStepResetParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: dbtest.Start, NotMe: link},
+		"second_step_reset_operator": SecondStepResetParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: dbtest.Start, NotMe: link}},
 	}
 	when := dbtest.Start
 	for _, p := range []Parameters{
@@ -197,17 +197,17 @@ func TestLettersReadWell(t *testing.T) {
 		NamesParameters{Organizations: []NamedOrganization{{"Acme & Söhne", "acme", page}, {"Lumen Health", "lumen", link}}},
 		GuessedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, ResetPage: page},
 		PasswordDisabledParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Failures: 100, ResetPage: page},
-		PasswordChangedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link},
-		PasswordRemovedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link},
-		NewDeviceParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link},
-		DeviceParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, What: "device.added", Device: "Ada’s phone", Network: "203.0.113.7", Agent: firefox, NotMe: link},
-		RecoveryUsedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Left: 2, Network: "203.0.113.7", Agent: firefox, NotMe: link},
-		SecondStepGuessedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Count: 10, Network: "203.0.113.7", Agent: firefox, NotMe: link},
-		SecondStepResetParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Administrator: "Grace O’Malley", NotMe: link},
+		PasswordChangedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}},
+		PasswordRemovedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}},
+		NewDeviceParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}},
+		DeviceParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, What: "device.added", Device: "Ada’s phone"},
+		RecoveryUsedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, Left: 2},
+		SecondStepGuessedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, Count: 10},
+		SecondStepResetParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, NotMe: link}, Administrator: "Grace O’Malley"},
 		EmailProofParameters{Organization: "Acme & Söhne", Link: link, Expires: when.Add(24 * time.Hour)},
 		EmailTakenParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace"},
-		EmailAskedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", New: "ada@new.example", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link},
-		EmailChangedParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", New: "ada@new.example", When: when, NotMe: link},
+		EmailAskedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, New: "ada@new.example"},
+		EmailChangedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, NotMe: link}, New: "ada@new.example"},
 		DisownedParameters{Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page},
 	} {
 		kinds[p.kind()] = p
@@ -244,7 +244,7 @@ func TestEverySentenceComesFromTheCatalogue(t *testing.T) {
 	o := newOutbox(t, nil)
 	o.catalogue = i18n.Pseudo()
 	for _, p := range []Parameters{InvitationParameters{Link: link}, BrowserCopiedParameters{SignInPage: link, Network: "x", Agent: "y"},
-		EmailProofParameters{Link: link}, EmailTakenParameters{}, EmailAskedParameters{NotMe: link}, EmailChangedParameters{NotMe: link}} {
+		EmailProofParameters{Link: link}, EmailTakenParameters{}, EmailAskedParameters{Deed: Deed{NotMe: link}}, EmailChangedParameters{Deed: Deed{NotMe: link}}} {
 		c := p.write(writer{o.catalogue.In("en")})
 		for line := range strings.SplitSeq(c.Subject+"\n"+c.text(), "\n") {
 			if line != "" && line != link && !strings.HasPrefix(line, "[!! ") {

@@ -9,7 +9,6 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
-	"parvis/internal/limit"
 	"parvis/internal/mail"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -42,20 +41,6 @@ func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, ema
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		return credential.Ask(ctx, tx, credential.Request{Asked: asked, Address: address, Organization: organization, Language: language})
 	})
-}
-
-// askedTries are the counts for what is asked for an address, narrow ones first. A
-// browser that remembers the address counts alone: strangers who ask and ask
-// cannot keep its owner from a letter.
-func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a directory.Address) [][]limit.Key {
-	turns := [][]limit.Key{{s.Limits.Key(PerNetworkAsked, network(ctx))}}
-	if s.remembered(d, a) != "" {
-		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, string(asked), a.Key, d.ID)})
-	} else {
-		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, string(asked), a.Key, network(ctx))},
-			[]limit.Key{s.Limits.Key(PerAddressAsked, string(asked), a.Key)})
-	}
-	return append(turns, []limit.Key{s.Limits.Key(InTotalAsked)})
 }
 
 // NewPassword is what the page of a new password sends.
@@ -193,7 +178,11 @@ func (s *Service) replacePassword(ctx context.Context, tx *db.Tx, p NewPassword,
 	}
 	who.User, a.Generation = user, user.Generation
 	a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{Password, tx.Now()})
-	if err := s.tellPasswordChanged(ctx, tx, who, "reset"); err != nil {
+	how := "asked"
+	if a.has(Reset) {
+		how = "reset"
+	}
+	if err := s.tellPasswordChanged(ctx, tx, who, how); err != nil {
 		return Opened{}, err
 	}
 	return s.goOn(ctx, tx, p.Browser, p.Device, a, who)
@@ -232,15 +221,11 @@ func (s *Service) tellPasswordChanged(ctx context.Context, tx *db.Tx, who direct
 	}); err != nil {
 		return err
 	}
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User)
+	deed, err := s.deed(ctx, tx, who, "")
 	if err != nil {
 		return err
 	}
-	origin := audit.OriginOf(ctx)
-	return s.tell(ctx, tx, who.User, mail.PasswordChangedParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(),
-		Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
-	})
+	return s.tell(ctx, tx, who.User, mail.PasswordChangedParameters{Deed: deed})
 }
 
 // ChangePassword changes the password of somebody who is signed in and gives the
@@ -305,103 +290,4 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	}
 	s.release(ctx, count.shared, count.own)
 	return opened, nil
-}
-
-// release gives tries back that proved to be no guesses. What was done is done:
-// a count that stays too high is no reason to say otherwise.
-func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) {
-	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
-		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
-	}
-}
-
-// Disown does what a person asks who says 'this was not me': every session ends,
-// the password is of no use any more, since somebody else may know it, an address
-// that was changed is changed back, and the administrators are told (decision
-// 0023).
-func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Candidate, error) {
-	if err := s.takeLink(ctx); err != nil {
-		return directory.Candidate{}, err
-	}
-	var who directory.Candidate
-	err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		var device string
-		if who, device, err = directory.UseDisavowal(ctx, tx, token); err != nil {
-			return err
-		}
-		if device != "" {
-			if err := s.takeBack(ctx, tx, who, device); err != nil {
-				return err
-			}
-		}
-		return s.disown(ctx, tx, who)
-	})
-	return who, err
-}
-
-// takeBack removes the device that a letter told of, if it is still there: else
-// whoever enrolled it would come in by it alone. Recovery codes go with the last
-// device, or when the letter told of them.
-func (s *Service) takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) error {
-	owner := credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}
-	if device != recoveryCodes {
-		if err := credential.RemoveDevice(ctx, tx, owner, device); err != nil && !errors.Is(err, credential.ErrDeviceGone) {
-			return err
-		}
-	}
-	factors, err := s.Authenticators.FactorsOf(ctx, tx, owner)
-	if err != nil {
-		return err
-	}
-	if device == recoveryCodes || !factors.Any() {
-		if err := credential.RemoveRecoveryCodes(ctx, tx, owner); err != nil {
-			return err
-		}
-	}
-	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "device.removed", Target: device,
-		After: audit.Fields{"by": "not me"},
-	})
-}
-
-// recoveryCodes stands for them where a device's id would stand.
-const recoveryCodes = "recovery_codes"
-
-func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
-	if err := credential.Disable(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {
-		return err
-	}
-	if _, err := s.Sessions.EndAll(ctx, tx, who.User.AsActor(), who.User, session.Disowned); err != nil {
-		return err
-	}
-	if err := audit.Record(ctx, tx, audit.Event{
-		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "user.disowned",
-		Target: string(who.User.ID), TargetName: who.User.Name,
-	}); err != nil {
-		return err
-	}
-	administrators, err := directory.Administrators(ctx, tx, who.User.OrgID)
-	if err != nil {
-		return err
-	}
-	for _, a := range administrators {
-		if err := s.tell(ctx, tx, a, mail.DisownedParameters{
-			Organization: who.Organization.DisplayName, Name: a.Name, Person: who.User.Name, Email: who.User.Email, When: tx.Now(),
-			Link: s.Base + who.Organization.Path("admin", "people", string(who.User.ID)),
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// DisownHere is Disown for somebody who is signed in and has seen in their own
-// activity what they did not do.
-func (s *Service) DisownHere(ctx context.Context, v session.Visit) error {
-	return s.DB.Update(ctx, func(tx *db.Tx) error {
-		if err := directory.Disown(ctx, tx, v.User); err != nil {
-			return err
-		}
-		return s.disown(ctx, tx, directory.Candidate{User: v.User, Organization: v.Organization})
-	})
 }

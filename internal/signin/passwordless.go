@@ -47,15 +47,11 @@ func (s *Service) RemovePassword(ctx context.Context, v session.Visit) error {
 		}); err != nil {
 			return err
 		}
-		notMe, err := directory.NewDisavowal(ctx, tx, user)
+		deed, err := s.deed(ctx, tx, directory.Candidate{User: user, Organization: v.Organization}, "")
 		if err != nil {
 			return err
 		}
-		origin := audit.OriginOf(ctx)
-		return s.tell(ctx, tx, user, mail.PasswordRemovedParameters{
-			Organization: v.Organization.DisplayName, Name: user.Name, When: tx.Now(),
-			Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
-		})
+		return s.tell(ctx, tx, user, mail.PasswordRemovedParameters{Deed: deed})
 	})
 }
 

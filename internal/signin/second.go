@@ -192,33 +192,25 @@ func (s *Service) recordSecondRefusal(ctx context.Context, tx *db.Tx, who direct
 }
 
 func (s *Service) tellSecondGuessed(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User)
+	deed, err := s.deed(ctx, tx, who, "")
 	if err != nil {
 		return err
 	}
-	origin := audit.OriginOf(ctx)
-	return s.tell(ctx, tx, who.User, mail.SecondStepGuessedParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), Count: TellGuessedAt,
-		Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
-	})
+	return s.tell(ctx, tx, who.User, mail.SecondStepGuessedParameters{Deed: deed, Count: TellGuessedAt})
 }
 
 func (s *Service) tellRecoveryUsed(ctx context.Context, tx *db.Tx, who directory.Candidate, left int) error {
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User)
-	if err != nil {
-		return err
-	}
 	if err := audit.Record(ctx, tx, audit.Event{
 		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "recovery_code.used",
 		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"left": left},
 	}); err != nil {
 		return err
 	}
-	origin := audit.OriginOf(ctx)
-	return s.tell(ctx, tx, who.User, mail.RecoveryUsedParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), Left: left,
-		Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
-	})
+	deed, err := s.deed(ctx, tx, who, "")
+	if err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, who.User, mail.RecoveryUsedParameters{Deed: deed, Left: left})
 }
 
 // PasskeyProof is a passkey offered before anybody is named.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -214,73 +213,6 @@ func (s *Service) UnknownOrganization(ctx context.Context) error {
 	return ErrOrganizationUnknown
 }
 
-// take counts a try before the work that it pays for, or is ErrTooOften with
-// the time to wait.
-func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, error) {
-	taken, err := limit.Take(ctx, s.DB, keys...)
-	if err == nil && !taken.Allowed {
-		err = ErrTooOften.After(taken.Wait)
-	}
-	return taken, err
-}
-
-// takeInTurn takes narrow counts before wide ones, and these only if those allow
-// it: else whoever is refused already would use up what others count on too.
-func (s *Service) takeInTurn(ctx context.Context, turns ...[]limit.Key) (limit.Taken, error) {
-	all := limit.Taken{Allowed: true}
-	for _, keys := range turns {
-		taken, err := s.take(ctx, keys...)
-		if err != nil {
-			return taken, err
-		}
-		all.Crossed = append(all.Crossed, taken.Crossed...)
-	}
-	return all, nil
-}
-
-// tries are what a password that is offered counts on.
-type tries struct {
-	turns  [][]limit.Key
-	own    []limit.Key // cleared by a success
-	shared limit.Key   // the network, which others share
-}
-
-// passwordTries are the counts for an address. In a known browser the address is
-// counted with the browser alone, so strangers cannot slow its owner.
-func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Address, known bool) tries {
-	shared := s.Limits.Key(PerNetwork, network(ctx))
-	if known {
-		own := s.Limits.Key(PerKnownBrowser, a.Key, d.ID)
-		return tries{[][]limit.Key{{own, shared}}, []limit.Key{own}, shared}
-	}
-	narrow, wide := s.Limits.Key(PerAddressAndNetwork, a.Key, network(ctx)), s.Limits.Key(PerAddress, a.Key)
-	return tries{[][]limit.Key{{narrow, shared}, {wide}}, []limit.Key{narrow, wide}, shared}
-}
-
-// network is what counts as one network: an IPv4 address, or the /64 that an
-// IPv6 customer gets.
-func network(ctx context.Context) string {
-	text := audit.OriginOf(ctx).Network
-	ip, err := netip.ParseAddr(text)
-	if err != nil || !ip.Is6() || ip.Is4In6() {
-		return text
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return text
-	}
-	return prefix.String()
-}
-
-// source is whose work a hash is: a browser that remembers somebody does not
-// stand in line with strangers.
-func source(ctx context.Context, d Device) credential.Source {
-	if len(d.Entries) > 0 {
-		return credential.Source{Name: d.ID, Known: true}
-	}
-	return credential.Source{Name: network(ctx)}
-}
-
 // recordRefusal keeps a failed proof. What was typed as an address is not kept:
 // it may be a password in the wrong field.
 func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, address directory.Address, taken limit.Taken, o credential.Outcome) error {
@@ -307,12 +239,6 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 		}
 	}
 	return audit.Record(ctx, tx, e)
-}
-
-// tell puts a letter to a user.
-func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.Parameters) error {
-	_, err := s.Outbox.Put(ctx, tx, u.Letter(p))
-	return err
 }
 
 // goOn takes an attempt one step on: to its end, or to the page where it needs
@@ -373,7 +299,10 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 	}
 	if err == nil && !raised && !d.knows(who.User) && !a.has(Invitation) && !a.has(Reset) {
 		e.After["new_device"] = true
-		err = s.tellNewDevice(ctx, tx, who)
+		var deed mail.Deed
+		if deed, err = s.deed(ctx, tx, who, ""); err == nil {
+			err = s.tell(ctx, tx, who.User, mail.NewDeviceParameters{Deed: deed})
+		}
 	}
 	if err == nil {
 		opened.Device, err = s.remember(d, who.User, tx.Now())
@@ -383,21 +312,6 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 	}
 	return opened, audit.Record(ctx, tx, e)
 }
-
-func (s *Service) tellNewDevice(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
-	notMe, err := directory.NewDisavowal(ctx, tx, who.User)
-	if err != nil {
-		return err
-	}
-	origin := audit.OriginOf(ctx)
-	return s.tell(ctx, tx, who.User, mail.NewDeviceParameters{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(),
-		Network: origin.Network, Agent: origin.Agent, NotMe: s.notMe(notMe),
-	})
-}
-
-// notMe is the address of the page where a person disowns what was done.
-func (s *Service) notMe(t secret.Token) string { return s.Base + "/not-me/" + t.Reveal() }
 
 // has tells whether a method was used, however long ago.
 func (a Attempt) has(m Method) bool {

@@ -1,0 +1,154 @@
+package mail
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Deed is what letters tell of that was done in somebody's name, with the way to
+// object.
+type Deed struct {
+	Organization string
+	Name         string // of the person
+	When         time.Time
+	Network      string // from where it was done, and by what; without both the
+	Agent        string // letter does not say
+	NotMe        string // link: this was not me
+}
+
+func (Deed) endsAt() time.Time { return time.Time{} }
+
+// say fills in a message that may name the organization and the time of d.
+func (d Deed) say(w writer, key string, pairs ...any) string {
+	return w.say(key, append([]any{"Organization", d.Organization, "When", own(w.DateTime(d.When))}, pairs...)...)
+}
+
+// letter tells what was done, from where, and what follows from it; then how to
+// object.
+func (d Deed) letter(w writer, subject, what string, then ...string) content {
+	return content{
+		Subject:  w.say(subject, "Organization", d.Organization),
+		Greeting: w.greeting(d.Name),
+		Before:   append(append([]string{what}, w.where("mail.where", d.Network, d.Agent)...), then...),
+		Button:   w.say("mail.not_me.button"),
+		Link:     d.NotMe,
+		After:    []string{w.say("mail.not_me.what")},
+		Footer:   []string{w.say("mail.footer")},
+	}
+}
+
+// where says, in the sentence of a key, from where something was done, as far as
+// that is known.
+func (w writer) where(key, network, agent string) []string {
+	at, err := netip.ParseAddr(network)
+	if err != nil || agent == "" {
+		return nil
+	}
+	return []string{w.say(key, "Network", own(at.String()), "Agent", w.Browser(agent))}
+}
+
+// mine says what to do if it was the person: nothing.
+func (w writer) mine() string { return w.say("mail.not_me.mine") }
+
+// PasswordChangedParameters write the letter that a password was changed.
+type PasswordChangedParameters struct{ Deed }
+
+func (PasswordChangedParameters) kind() string { return "password_changed" }
+
+func (p PasswordChangedParameters) write(w writer) content {
+	return p.letter(w, "mail.password_changed.subject", p.say(w, "mail.password_changed.what"),
+		w.say("mail.password_changed.sessions"), w.mine())
+}
+
+// PasswordRemovedParameters write the letter that somebody chose to sign in with
+// passkeys only.
+type PasswordRemovedParameters struct{ Deed }
+
+func (PasswordRemovedParameters) kind() string { return "password_removed" }
+
+func (p PasswordRemovedParameters) write(w writer) content {
+	return p.letter(w, "mail.password_removed.subject", p.say(w, "mail.password_removed.what"),
+		w.say("mail.password_removed.then"), w.mine())
+}
+
+// NewDeviceParameters write the letter that somebody signed in with a browser
+// that had not been used before.
+type NewDeviceParameters struct{ Deed }
+
+func (NewDeviceParameters) kind() string { return "new_device" }
+
+func (p NewDeviceParameters) write(w writer) content {
+	return p.letter(w, "mail.new_device.subject", p.say(w, "mail.new_device.what"), w.mine())
+}
+
+// DeviceParameters write the letter that a second step was added, removed or made
+// anew.
+type DeviceParameters struct {
+	Deed
+	What   string // device.added, device.removed or recovery_codes.made
+	Device string // its name; empty for recovery codes
+}
+
+func (DeviceParameters) kind() string { return "device" }
+
+func (p DeviceParameters) write(w writer) content {
+	switch p.What {
+	case "device.removed":
+		return p.letter(w, "mail.device.removed_subject", p.say(w, "mail.device.removed", "Device", p.Device),
+			w.say("mail.device.removed_sessions"), w.mine())
+	case "recovery_codes.made":
+		c := p.letter(w, "mail.device.recovery_subject", p.say(w, "mail.device.recovery"), w.mine())
+		c.After = append(c.After, w.say("mail.device.recovery_back"))
+		return c
+	}
+	c := p.letter(w, "mail.device.added_subject", p.say(w, "mail.device.added", "Device", p.Device), w.mine())
+	c.After = append(c.After, w.say("mail.device.back"))
+	return c
+}
+
+// RecoveryUsedParameters write the letter that a recovery code was used.
+type RecoveryUsedParameters struct {
+	Deed
+	Left int
+}
+
+func (RecoveryUsedParameters) kind() string { return "recovery_used" }
+
+func (p RecoveryUsedParameters) write(w writer) content {
+	return p.letter(w, "mail.recovery_used.subject", p.say(w, "mail.recovery_used.what"),
+		w.say("mail.recovery_used.left", "Count", p.Left), w.mine())
+}
+
+// SecondStepGuessedParameters write the letter that somebody who has the password
+// tries second steps.
+type SecondStepGuessedParameters struct {
+	Deed
+	Count int
+}
+
+func (SecondStepGuessedParameters) kind() string { return "second_step_guessed" }
+
+func (p SecondStepGuessedParameters) write(w writer) content {
+	return p.letter(w, "mail.second_step_guessed.subject", p.say(w, "mail.second_step_guessed.what", "Count", p.Count), w.mine())
+}
+
+// SecondStepResetParameters write the letter that an administrator removed a
+// person's second steps. Where they sit is nobody else's business.
+type SecondStepResetParameters struct {
+	Deed
+	Administrator string // empty when the operator did
+	NoPassword    bool   // so that another letter brings a link that creates one
+}
+
+func (SecondStepResetParameters) kind() string { return "second_step_reset" }
+
+func (p SecondStepResetParameters) write(w writer) content {
+	what, then := p.say(w, "mail.second_step_reset.what_operator"), w.say("mail.second_step_reset.then")
+	if p.Administrator != "" {
+		what = p.say(w, "mail.second_step_reset.what", "Administrator", p.Administrator)
+	}
+	if p.NoPassword {
+		then = w.say("mail.second_step_reset.no_password")
+	}
+	return p.letter(w, "mail.second_step_reset.subject", what, then, w.mine())
+}

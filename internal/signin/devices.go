@@ -1,0 +1,217 @@
+package signin
+
+import (
+	"context"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/mail"
+	"parvis/internal/session"
+)
+
+// OwnsSecondStep tells whether somebody who is signed in has a second step, which
+// a fresh proof must then be of.
+func (s *Service) OwnsSecondStep(ctx context.Context, v session.Visit) (bool, error) {
+	owns, _, err := credential.Owned(ctx, s.DB, EnrollerHere(v).owner())
+	return owns, err
+}
+
+// left says what would be wrong with a user who has only these factors: nothing, or
+// why the last of them cannot go.
+func (s *Service) left(ctx context.Context, r db.Reader, v session.Visit, f credential.Factors, now time.Time) error {
+	rules, err := SecondStepRulesOf(ctx, r, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	password, err := credential.StoredPassword(ctx, r, EnrollerHere(v).owner())
+	switch {
+	case err != nil:
+		return err
+	case !password.Exists() && !f.OpenAlone():
+		return ErrLastWayIn
+	case !f.Any() && rules.RequiredOf(v.User.Role, now):
+		return ErrLastDevice
+	}
+	return nil
+}
+
+// MayRemove tells why a device cannot go, if it cannot.
+func (s *Service) MayRemove(ctx context.Context, v session.Visit, f credential.Factors, id string) error {
+	return s.left(ctx, s.DB, v, f.Without(id), s.DB.Now())
+}
+
+// RemoveDevice removes one of the person's own devices, unless it is the last
+// and one is required, or nothing else signs the person in. Every other session
+// ends: somebody may have the device (journeys 3.3).
+func (s *Service) RemoveDevice(ctx context.Context, v session.Visit, id string) error {
+	e := EnrollerHere(v)
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		factors, err := s.Authenticators.FactorsOf(ctx, tx, e.owner())
+		if err != nil {
+			return err
+		}
+		name := factors.NameOf(id)
+		if name == "" {
+			return credential.ErrDeviceGone
+		}
+		if err := s.left(ctx, tx, v, factors.Without(id), tx.Now()); err != nil {
+			return err
+		}
+		if err := credential.RemoveDevice(ctx, tx, e.owner(), id); err != nil {
+			return err
+		}
+		if _, err := s.Sessions.EndOthers(ctx, tx, v, session.DeviceRemoved); err != nil {
+			return err
+		}
+		return s.tellDevice(ctx, tx, e, "device.removed", id, name, "")
+	})
+}
+
+// RenameDevice gives one of the person's own devices another name.
+func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device string) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		e := EnrollerHere(v)
+		factors, err := s.Authenticators.FactorsOf(ctx, tx, e.owner())
+		if err != nil {
+			return err
+		}
+		before := factors.NameOf(id)
+		if before == "" {
+			return credential.ErrDeviceGone
+		}
+		after, err := credential.RenameDevice(ctx, tx, e.owner(), id, device)
+		if err != nil || after == before {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{
+			OrgID: string(v.User.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name, Action: "device.renamed", Target: id, TargetName: after,
+			Before: audit.Fields{"name": before}, After: audit.Fields{"name": after},
+		})
+	})
+}
+
+// NewRecoveryCodes makes ten codes in place of earlier ones and returns them, to
+// be shown once. seen names the set that the page knew of: sent twice, by a reload
+// or from two tabs, it makes one set, and ErrCodesMade.
+func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Device, seen string) ([]string, error) {
+	e := EnrollerHere(v)
+	now, err := credential.RecoverySetID(ctx, s.DB, e.owner())
+	if err == nil && now != seen {
+		err = ErrCodesMade // before ten hashes are spent
+	}
+	if err != nil {
+		return nil, err
+	}
+	set, err := s.Passwords.NewRecoveryCodes(ctx, source(ctx, d), e.owner())
+	if err != nil {
+		return nil, err
+	}
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		now, err := credential.RecoverySetID(ctx, tx, e.owner())
+		if err != nil {
+			return err
+		}
+		if now != seen {
+			return ErrCodesMade
+		}
+		if err := credential.SetRecoveryCodes(ctx, tx, set); err != nil {
+			return err
+		}
+		return s.tellDevice(ctx, tx, e, "recovery_codes.made", string(e.User.ID), "", "recovery")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return set.Codes, nil
+}
+
+// Resettable finds whose second step actor may reset, with what would go:
+// somebody who may sign in, has one, and whom actor governs.
+func (s *Service) Resettable(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) (directory.User, credential.Factors, error) {
+	user, err := directory.Governed(ctx, tx, actor, org, id)
+	if err == nil {
+		err = user.Closed()
+	}
+	if err != nil {
+		return directory.User{}, credential.Factors{}, err
+	}
+	factors, err := s.Authenticators.FactorsOf(ctx, tx, credential.Owner{OrgID: user.OrgID, UserID: user.ID})
+	if err == nil && !factors.Any() && factors.Recovery == 0 {
+		err = ErrNothingToReset
+	}
+	return user, factors, err
+}
+
+// ResetSecondStep removes every second step of a person, for an administrator who
+// has made sure of who asks (R-REC-08): with a reason, and a letter to the person.
+// What the person has open ends.
+func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id directory.UserID, reason string) error {
+	user, factors, err := s.Resettable(ctx, tx, actor, org.ID, id)
+	if err != nil {
+		return err
+	}
+	if reason, err = directory.CleanReason(reason); err != nil {
+		return err
+	}
+	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}
+	if err := credential.RemoveAllDevices(ctx, tx, owner); err != nil {
+		return err
+	}
+	if user, err = s.Sessions.EndAll(ctx, tx, actor, user, session.EndedByAdministrator); err != nil {
+		return err
+	}
+	if err := audit.Record(ctx, tx, audit.Event{
+		OrgID: string(user.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: "second_step.reset",
+		Target: string(user.ID), TargetName: user.Name,
+		Before: audit.Fields{"apps": len(factors.Apps), "passkeys": len(factors.Passkeys), "recovery_codes": factors.Recovery},
+		After:  audit.Fields{"reason": reason},
+	}); err != nil {
+		return err
+	}
+	deed, err := s.deed(ctx, tx, directory.Candidate{User: user, Organization: org}, "")
+	if err != nil {
+		return err
+	}
+	deed.Network, deed.Agent = "", "" // where an administrator sits is nobody else's business
+	password, err := credential.StoredPassword(ctx, tx, owner)
+	if err != nil {
+		return err
+	}
+	letter := mail.SecondStepResetParameters{Deed: deed, NoPassword: !password.Exists()}
+	if actor.UserID != audit.Operator {
+		letter.Administrator = actor.Name
+	}
+	if err := s.tell(ctx, tx, user, letter); err != nil || password.Exists() {
+		return err
+	}
+	// Who signed in with passkeys alone has nothing left to come in with.
+	return s.Resets.Send(ctx, tx, actor, directory.Candidate{User: user, Organization: org})
+}
+
+// tellDevice records what was done to somebody's devices and tells them.
+func (s *Service) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action audit.Action, id, name, kind string) error {
+	after := audit.Fields{}
+	if kind != "" {
+		after["kind"] = kind
+	}
+	if err := audit.Record(ctx, tx, audit.Event{
+		OrgID: string(e.User.OrgID), Actor: string(e.User.ID), ActorName: e.User.Name, Action: action, Target: id, TargetName: name, After: after,
+	}); err != nil {
+		return err
+	}
+	device := id // what disowning takes back
+	switch action {
+	case "recovery_codes.made":
+		device = recoveryCodes
+	case "device.removed":
+		device = ""
+	}
+	deed, err := s.deed(ctx, tx, e.Candidate, device)
+	if err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, e.User, mail.DeviceParameters{Deed: deed, What: string(action), Device: name})
+}

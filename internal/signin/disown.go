@@ -1,0 +1,105 @@
+package signin
+
+import (
+	"context"
+	"errors"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// Disown does what a person asks who says 'this was not me': every session ends,
+// the password is of no use any more, since somebody else may know it, an address
+// that was changed is changed back, and the administrators are told (decision
+// 0023).
+func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Candidate, error) {
+	if err := s.takeLink(ctx); err != nil {
+		return directory.Candidate{}, err
+	}
+	var who directory.Candidate
+	err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		var device string
+		if who, device, err = directory.UseDisavowal(ctx, tx, token); err != nil {
+			return err
+		}
+		if device != "" {
+			if err := s.takeBack(ctx, tx, who, device); err != nil {
+				return err
+			}
+		}
+		return s.disown(ctx, tx, who)
+	})
+	return who, err
+}
+
+// takeBack removes the device that a letter told of, if it is still there: else
+// whoever enrolled it would come in by it alone. Recovery codes go with the last
+// device, or when the letter told of them.
+func (s *Service) takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) error {
+	owner := credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}
+	if device != recoveryCodes {
+		if err := credential.RemoveDevice(ctx, tx, owner, device); err != nil && !errors.Is(err, credential.ErrDeviceGone) {
+			return err
+		}
+	}
+	factors, err := s.Authenticators.FactorsOf(ctx, tx, owner)
+	if err != nil {
+		return err
+	}
+	if device == recoveryCodes || !factors.Any() {
+		if err := credential.RemoveRecoveryCodes(ctx, tx, owner); err != nil {
+			return err
+		}
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "device.removed", Target: device,
+		After: audit.Fields{"by": "not me"},
+	})
+}
+
+// recoveryCodes stands for them where a device's id would stand.
+const recoveryCodes = "recovery_codes"
+
+func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
+	if err := credential.Disable(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}); err != nil {
+		return err
+	}
+	if _, err := s.Sessions.EndAll(ctx, tx, who.User.AsActor(), who.User, session.Disowned); err != nil {
+		return err
+	}
+	if err := audit.Record(ctx, tx, audit.Event{
+		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "user.disowned",
+		Target: string(who.User.ID), TargetName: who.User.Name,
+	}); err != nil {
+		return err
+	}
+	administrators, err := directory.Administrators(ctx, tx, who.User.OrgID)
+	if err != nil {
+		return err
+	}
+	for _, a := range administrators {
+		if err := s.tell(ctx, tx, a, mail.DisownedParameters{
+			Organization: who.Organization.DisplayName, Name: a.Name, Person: who.User.Name, Email: who.User.Email, When: tx.Now(),
+			Link: s.Base + who.Organization.Path("admin", "people", string(who.User.ID)),
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DisownHere is Disown for somebody who is signed in and has seen in their own
+// activity what they did not do.
+func (s *Service) DisownHere(ctx context.Context, v session.Visit) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := directory.Disown(ctx, tx, v.User); err != nil {
+			return err
+		}
+		return s.disown(ctx, tx, directory.Candidate{User: v.User, Organization: v.Organization})
+	})
+}

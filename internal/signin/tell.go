@@ -1,0 +1,34 @@
+package signin
+
+import (
+	"context"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+)
+
+// tell puts a letter to a user.
+func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.Parameters) error {
+	_, err := s.Outbox.Put(ctx, tx, u.Letter(p))
+	return err
+}
+
+// deed is what a letter tells of that was done just now, with a link to object.
+// device is what that link takes back too, where the letter tells of a new one.
+func (s *Service) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) (mail.Deed, error) {
+	var notMe secret.Token
+	var err error
+	if device == "" {
+		notMe, err = directory.NewDisavowal(ctx, tx, who.User)
+	} else {
+		notMe, err = directory.NewDeviceDisavowal(ctx, tx, who.User, device)
+	}
+	origin := audit.OriginOf(ctx)
+	return mail.Deed{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(),
+		Network: origin.Network, Agent: origin.Agent, NotMe: s.Base + "/not-me/" + notMe.Reveal(),
+	}, err
+}

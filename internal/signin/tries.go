@@ -1,0 +1,100 @@
+package signin
+
+import (
+	"context"
+	"net/netip"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/directory"
+	"parvis/internal/limit"
+)
+
+// take counts a try before the work that it pays for, or is ErrTooOften with
+// the time to wait.
+func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, error) {
+	taken, err := limit.Take(ctx, s.DB, keys...)
+	if err == nil && !taken.Allowed {
+		err = ErrTooOften.After(taken.Wait)
+	}
+	return taken, err
+}
+
+// takeInTurn takes narrow counts before wide ones, and these only if those allow
+// it: else whoever is refused already would use up what others count on too.
+func (s *Service) takeInTurn(ctx context.Context, turns ...[]limit.Key) (limit.Taken, error) {
+	all := limit.Taken{Allowed: true}
+	for _, keys := range turns {
+		taken, err := s.take(ctx, keys...)
+		if err != nil {
+			return taken, err
+		}
+		all.Crossed = append(all.Crossed, taken.Crossed...)
+	}
+	return all, nil
+}
+
+// tries are what a password that is offered counts on.
+type tries struct {
+	turns  [][]limit.Key
+	own    []limit.Key // cleared by a success
+	shared limit.Key   // the network, which others share
+}
+
+// passwordTries are the counts for an address. In a known browser the address is
+// counted with the browser alone, so strangers cannot slow its owner.
+func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Address, known bool) tries {
+	shared := s.Limits.Key(PerNetwork, network(ctx))
+	if known {
+		own := s.Limits.Key(PerKnownBrowser, a.Key, d.ID)
+		return tries{[][]limit.Key{{own, shared}}, []limit.Key{own}, shared}
+	}
+	narrow, wide := s.Limits.Key(PerAddressAndNetwork, a.Key, network(ctx)), s.Limits.Key(PerAddress, a.Key)
+	return tries{[][]limit.Key{{narrow, shared}, {wide}}, []limit.Key{narrow, wide}, shared}
+}
+
+// askedTries are the counts for what is asked for an address, narrow ones first. A
+// browser that remembers the address counts alone: strangers who ask and ask
+// cannot keep its owner from a letter.
+func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a directory.Address) [][]limit.Key {
+	turns := [][]limit.Key{{s.Limits.Key(PerNetworkAsked, network(ctx))}}
+	if s.remembered(d, a) != "" {
+		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, string(asked), a.Key, d.ID)})
+	} else {
+		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, string(asked), a.Key, network(ctx))},
+			[]limit.Key{s.Limits.Key(PerAddressAsked, string(asked), a.Key)})
+	}
+	return append(turns, []limit.Key{s.Limits.Key(InTotalAsked)})
+}
+
+// release gives tries back that proved to be no guesses. What was done is done:
+// a count that stays too high is no reason to say otherwise.
+func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) {
+	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
+		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
+	}
+}
+
+// network is what counts as one network: an IPv4 address, or the /64 that an
+// IPv6 customer gets.
+func network(ctx context.Context) string {
+	text := audit.OriginOf(ctx).Network
+	ip, err := netip.ParseAddr(text)
+	if err != nil || !ip.Is6() || ip.Is4In6() {
+		return text
+	}
+	prefix, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return text
+	}
+	return prefix.String()
+}
+
+// source is whose work a hash is: a browser that remembers somebody does not
+// stand in line with strangers.
+func source(ctx context.Context, d Device) credential.Source {
+	if len(d.Entries) > 0 {
+		return credential.Source{Name: d.ID, Known: true}
+	}
+	return credential.Source{Name: network(ctx)}
+}
