@@ -138,7 +138,8 @@ func (d *DB) Rows(ctx context.Context, each func(scan func(...any) error) error,
 
 // Exec runs one statement that is a transaction by itself, at the database's
 // default isolation. It is for counters that many callers raise at once
-// (decision 0008); everything else goes through Update.
+// (decision 0008) and for claiming many rows of a table that others change one by
+// one; everything else goes through Update.
 func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
 	return d.write.rows(ctx, d.dialect, each, query, args)
 }

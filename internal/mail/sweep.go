@@ -82,28 +82,28 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 }
 
 // claim takes letters that are due. Of two sweeps that claim at once each
-// letter goes to one.
+// letter goes to one: who waits for the other's row asks again whether it is due.
+// Statements by themselves, since a transaction that reads many letters loses every
+// race against the small ones that end one letter each.
 func claim(ctx context.Context, d *db.DB) ([]waiting, error) {
+	if err := retire(ctx, d); err != nil {
+		return nil, err
+	}
 	var letters []waiting
-	err := d.Update(ctx, func(tx *db.Tx) error {
-		letters = nil
-		if err := retire(ctx, tx); err != nil {
-			return err
-		}
-		return tx.Rows(ctx, func(scan func(...any) error) error {
-			var l waiting
-			err := scan(&l.orgID, &l.id, &l.kind, &l.recipient, &l.language, (*db.Text)(&l.parameters),
-				(*db.Time)(&l.createdAt), &l.tries)
-			letters = append(letters, l)
-			return err
-		}, `
-			update letters
-			set next_try_at = $1, tries = tries + 1
-			where (org_id, id) in (
-				select org_id, id from letters where next_try_at <= $2 order by next_try_at limit $3)
-			returning org_id, id, kind, recipient, language, parameters, created_at, tries`,
-			db.Time(tx.Now().Add(lease)), db.Time(tx.Now()), batch)
-	})
+	now := d.Now()
+	err := d.Exec(ctx, func(scan func(...any) error) error {
+		var l waiting
+		err := scan(&l.orgID, &l.id, &l.kind, &l.recipient, &l.language, (*db.Text)(&l.parameters),
+			(*db.Time)(&l.createdAt), &l.tries)
+		letters = append(letters, l)
+		return err
+	}, `
+		update letters
+		set next_try_at = $1, tries = tries + 1
+		where next_try_at <= $2 and (org_id, id) in (
+			select org_id, id from letters where next_try_at <= $3 order by next_try_at limit $4)
+		returning org_id, id, kind, recipient, language, parameters, created_at, tries`,
+		db.Time(now.Add(lease)), db.Time(now), db.Time(now), batch)
 	if err != nil {
 		return nil, fmt.Errorf("claiming letters: %w", err)
 	}
@@ -111,26 +111,27 @@ func claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 }
 
 // retire gives up what has waited for too long, in all organizations.
-func retire(ctx context.Context, tx *db.Tx) error {
-	_, err := tx.Exec(ctx, `
+func retire(ctx context.Context, d *db.DB) error {
+	now := d.Now()
+	return d.Exec(ctx, nothing, `
 		update letters
 		set given_up_at = $1, next_try_at = null, parameters = null
 		where next_try_at <= $2 and created_at <= $3`,
-		db.Time(tx.Now()), db.Time(tx.Now()), db.Time(tx.Now().Add(-usefulness)))
-	return err
+		db.Time(now), db.Time(now), db.Time(now.Add(-usefulness)))
 }
 
 // postpone lets everything that is due wait for the mail server.
 func postpone(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		if err := retire(ctx, tx); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `update letters set next_try_at = $1 where next_try_at <= $2`,
-			db.Time(tx.Now().Add(pause)), db.Time(tx.Now()))
+	if err := retire(ctx, d); err != nil {
 		return err
-	})
+	}
+	now := d.Now()
+	return d.Exec(ctx, nothing, `update letters set next_try_at = $1 where next_try_at <= $2`,
+		db.Time(now.Add(pause)), db.Time(now))
 }
+
+// nothing is what a statement without rows is scanned with.
+func nothing(func(...any) error) error { return nil }
 
 // release returns letters that were claimed and not tried.
 func release(ctx context.Context, d *db.DB, letters []waiting) error {
