@@ -65,11 +65,7 @@ func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (Use
 		}
 		return Governed(ctx, tx, actor, user.OrgID, user.ID)
 	}
-	now, err := UserByID(ctx, tx, user.OrgID, user.ID)
-	if err == nil && now.Generation != user.Generation {
-		err = ErrDenied // the session that asks was made void a moment ago
-	}
-	return now, err
+	return Current(ctx, tx, user)
 }
 
 // EmailChanges asks for the proof of new addresses and takes it.

@@ -149,21 +149,40 @@ func (u User) Letter(p mail.Parameters) mail.Letter {
 }
 
 // Void makes everything void that a user has open: sessions, attempts, links.
-// They carry the number of an earlier generation from now on, on every node.
+// They carry the number of an earlier generation from now on, on every node. It is
+// ErrDenied for a user as a session knew it that was made void itself: else its
+// request, still on the way, would go on in the new generation.
 func Void(ctx context.Context, tx *db.Tx, user User) (User, error) {
 	found, err := tx.One(ctx, db.Into(&user.Generation), `
 		update users set generation = generation + 1, voided_at = $1
-		where org_id = $2 and id = $3
-		returning generation`, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+		where org_id = $2 and id = $3 and generation = $4
+		returning generation`, db.Time(tx.Now()), string(user.OrgID), string(user.ID), user.Generation)
 	if err == nil && !found {
-		err = ErrNotFound
+		err = ErrDenied
 	}
 	return user, err
+}
+
+// Current is a user as it is now; ErrDenied where user is as a session knew it that
+// was made void while its request was on the way.
+func Current(ctx context.Context, r db.Reader, user User) (User, error) {
+	now, err := UserByID(ctx, r, user.OrgID, user.ID)
+	if err == nil && now.Generation != user.Generation {
+		err = ErrDenied
+	}
+	return now, err
 }
 
 // SignedIn notes when a user last signed in.
 func SignedIn(ctx context.Context, tx *db.Tx, user User) error {
 	_, err := tx.Exec(ctx, `update users set last_sign_in_at = $1 where org_id = $2 and id = $3`,
+		db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+	return err
+}
+
+// WithoutPassword notes when a user chose to do without a password.
+func WithoutPassword(ctx context.Context, tx *db.Tx, user User) error {
+	_, err := tx.Exec(ctx, `update users set passwordless_at = $1 where org_id = $2 and id = $3`,
 		db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	return err
 }

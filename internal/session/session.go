@@ -71,6 +71,10 @@ type Browser struct {
 	shown      string    // hash of the token that was shown
 }
 
+// Shown is the hash of the token that was shown, for statements that ask whether it
+// is the current one still.
+func (b Browser) Shown() string { return b.shown }
+
 // Session is one user's open door in one browser.
 type Session struct {
 	OrgID      directory.OrgID

@@ -140,14 +140,16 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	var evidence string
 	var sealed db.Text
 	var fresh int64
+	var current bool
 	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, (*db.Text)(&a.ResetID), &evidence, &fresh,
-		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt)), `
+		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt), &current), `
 		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.evidence, a.fresh,
-			a.return_path, a.form, a.created_at, a.ended_at
+			a.return_path, a.form, a.created_at, a.ended_at, b.token_hash = $3
 		from attempts a
+		join browsers b on b.id = a.browser_id
 		left join users u on u.org_id = a.org_id and u.id = a.user_id
 		where a.id = $1 and a.browser_id = $2
-			and (a.user_id is null or (u.generation = a.generation and u.deactivated_at is null))`, id, b.ID)
+			and (a.user_id is null or (u.generation = a.generation and u.deactivated_at is null))`, id, b.ID, b.Shown())
 	if err != nil {
 		return Attempt{}, "", err
 	}
@@ -158,12 +160,30 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	if a.Evidence, err = parseEvidence(evidence); err != nil {
 		return Attempt{}, "", err
 	}
-	if b.Superseded && len(a.Evidence) > 0 {
+	if !current && len(a.Evidence) > 0 {
 		// What was proved came with a newer token: whoever planted or kept this
-		// one must not go on with it (SES-1).
+		// one must not go on with it (SES-1). It is asked in this statement, since
+		// the token may have changed after the request's browser was read.
 		return Attempt{}, "", ErrAttemptGone
 	}
 	return a, string(sealed), s.describe(ctx, r, &a)
+}
+
+// proved adds what somebody proved to be who to an attempt: to a stored one as it is
+// in this transaction, since what it had gathered may be void by now.
+func (s *Service) proved(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt, who directory.User, m Method) (Attempt, error) {
+	if a.ID != "" {
+		var err error
+		if a, err = s.Load(ctx, tx, b, a.ID, tx.Now()); err != nil {
+			return Attempt{}, err
+		}
+		if a.OrgID != "" && a.OrgID != who.OrgID || a.UserID != "" && a.UserID != who.ID {
+			return Attempt{}, ErrAttemptGone // it became somebody else's
+		}
+	}
+	a.OrgID, a.UserID, a.Generation = who.OrgID, who.ID, who.Generation
+	a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{m, tx.Now()})
+	return a, nil
 }
 
 // finish claims the attempt's end: of two requests that complete it at once one

@@ -110,6 +110,9 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Devic
 		return nil, err
 	}
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		if _, err := directory.Current(ctx, tx, v.User); err != nil {
+			return err
+		}
 		now, err := credential.RecoverySetID(ctx, tx, e.owner())
 		if err != nil {
 			return err

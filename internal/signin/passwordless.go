@@ -37,6 +37,9 @@ func (s *Service) RemovePassword(ctx context.Context, v session.Visit) error {
 		if err := credential.Remove(ctx, tx, EnrollerHere(v).owner()); err != nil {
 			return err
 		}
+		if err := directory.WithoutPassword(ctx, tx, v.User); err != nil {
+			return err
+		}
 		user, err := s.Sessions.EndOthers(ctx, tx, v, session.PasswordChanged)
 		if err != nil {
 			return err

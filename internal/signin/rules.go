@@ -168,9 +168,12 @@ func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {
 		return err
 	}
 	var role directory.Role
-	var disowned bool // what was done with the password may have been done with a passkey too
+	// What was done with the password may have been done with a passkey too, so none
+	// signs in alone until its user chose anew: a password, or to do without one.
+	var disowned bool
 	_, err = r.One(ctx, db.Into(&role, &a.MustChange, &disowned, &a.Owns.App, &a.Owns.Passkey, &a.Owns.Recovery), `
-		select u.role, p.change_at is not null, p.disabled_at is not null and u.disowned_at is not null and u.disowned_at >= p.disabled_at,
+		select u.role, p.change_at is not null,
+			coalesce(u.disowned_at >= coalesce(p.set_at, u.passwordless_at, 0), false),
 			exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null),
 			exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id),
 			exists (select 1 from recovery_codes c where c.org_id = u.org_id and c.user_id = u.id and c.used_at is null)

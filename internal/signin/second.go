@@ -265,13 +265,13 @@ func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 		if err != nil {
 			return err
 		}
-		a := p.Attempt
-		a.OrgID, a.UserID, a.Generation = who.User.OrgID, who.User.ID, who.User.Generation
-		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{VerifiedPasskey, tx.Now()})
-		if err := s.describe(ctx, tx, &a); err != nil {
-			return err
+		a, err := s.proved(ctx, tx, p.Browser, p.Attempt, who.User, VerifiedPasskey)
+		if err == nil {
+			opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who)
 		}
-		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who)
+		if errors.Is(err, ErrAttemptGone) {
+			refusal, err = err, nil // the passkey is used up all the same
+		}
 		return err
 	})
 	if err == nil {

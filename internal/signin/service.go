@@ -138,9 +138,10 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 		if refused = !outcome.OK; refused {
 			return s.recordRefusal(ctx, tx, who, address, taken, outcome)
 		}
-		a := p.Attempt
-		a.UserID, a.OrgID, a.Generation = who.User.ID, who.User.OrgID, who.User.Generation
-		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{Password, tx.Now()})
+		a, err := s.proved(ctx, tx, p.Browser, p.Attempt, who.User, Password)
+		if err != nil {
+			return err
+		}
 		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who.Candidate)
 		return err
 	})

@@ -665,6 +665,33 @@ func TestResetOfSomebodyWithoutAPasswordBringsALink(t *testing.T) {
 	}
 }
 
+// The same of somebody who has no password to turn off, until they chose anew.
+func TestDisowningShutsPasskeysAloneOutWithoutAPassword(t *testing.T) {
+	s, org := free(t)
+	b, keys := passwordless(t, s, org)
+	s.Clock.Advance(time.Second)
+	s.Browser(t).Get(s.Link(t, ana, "/not-me/")).Form("main").Submit("")
+	if at(b, "meridian") {
+		t.Error("the session lives on")
+	}
+	c := s.Browser(t)
+	if p := c.EnterWithPasskey("/o/meridian", keys[1]); at(c, "meridian") || !strings.HasPrefix(p.URL.Path, "/sign-in/att_") || len(p.Links()) == 0 {
+		t.Fatalf("a passkey alone: %d %s: %s", p.Status, p.URL, p.Text())
+	}
+	s.Clock.Advance(time.Second)
+	page := c.Get(resetLink(t, s, ana)).Form("main").Submit("").Answer(keys[0])
+	if p := create(page, another); p.URL.Path != "/o/meridian/home" {
+		t.Fatalf("a new password: %d %s: %s", p.Status, p.URL, p.Text())
+	}
+	if p := c.Get("/o/meridian/account/password/remove").Form("main").Submit(""); !p.Says("Your password is removed.") {
+		t.Fatalf("and none again: %d %s: %s", p.Status, p.URL, p.Text())
+	}
+	d := s.Browser(t)
+	if p := d.EnterWithPasskey("/o/meridian", keys[1]); p.URL.Path != "/o/meridian/home" {
+		t.Errorf("a passkey alone, again: %d %s: %s", p.Status, p.URL, p.Text())
+	}
+}
+
 // A thief's passkey opens nothing alone once its owner said 'this was not me', until a
 // new password came by mail and with a second step.
 func TestDisowningShutsPasskeysAloneOut(t *testing.T) {

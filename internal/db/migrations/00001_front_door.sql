@@ -73,6 +73,7 @@ create table users (
   generation      bigint not null,  -- sessions, attempts and links of an earlier one are void
   voided_at       bigint,           -- when the generation last changed: where a sweep looks first
   disowned_at     bigint,           -- browsers remembered until then are strangers again
+  passwordless_at bigint,           -- when the user last chose to do without a password
   constraint users_pk primary key (org_id, id)
 );
 -- A deleted user's address is free again.
