@@ -40,6 +40,7 @@ create table organizations (
   invitation_lifetime  bigint not null,  -- microseconds
   created_at           bigint not null,
   suspended_at         bigint,
+  federated_since      bigint,           -- since when single sign-on is the only way in
   constraint organizations_short_name_key_uq unique (short_name_key),
   constraint organizations_short_name_skeleton_uq unique (short_name_skeleton),
   constraint organizations_display_name_skeleton_uq unique (display_name_skeleton)
@@ -74,6 +75,7 @@ create table users (
   voided_at       bigint,           -- when the generation last changed: where a sweep looks first
   disowned_at     bigint,           -- browsers remembered until then are strangers again
   passwordless_at bigint,           -- when the user last chose to do without a password
+  break_glass_since bigint,         -- its passkeys open where single sign-on is the only way in
   constraint users_pk primary key (org_id, id)
 );
 -- A deleted user's address is free again.
@@ -345,6 +347,8 @@ create table sessions (
   resumed_at bigint,           -- when the person last came back after an hour without
   network    text   not null,
   agent      text   not null,
+  connection_id text,          -- of the identity provider that vouched; null is a native sign-in
+  until      bigint,           -- no later than then, as that provider said
   ended_at   bigint,
   end_reason text,
   constraint sessions_pk primary key (org_id, id),
@@ -364,6 +368,8 @@ create table attempts (
   user_id     text,
   generation  bigint not null,  -- of that user; 0 while nobody is identified
   reset_id    text,             -- of the link that is held, where one is
+  connection_id text,           -- of the identity provider that was chosen
+  invitation_id text,           -- that its answer accepts
   evidence    text   not null,  -- method@microseconds, separated by spaces
   fresh       bigint not null,  -- microseconds: how old a proof may be; 0 is any age within the attempt
   return_path text   not null,
