@@ -24,6 +24,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"secret", "", ""},
 	{"i18n", "", ""},
 	{"picture", "", ""},
+	{"outbound", "", ""},
 	{"db", "", "migrations leases installation"},
 
 	// Core: owns tables; never sees an http.Request.
@@ -35,13 +36,17 @@ var packages = []struct{ name, imports, tables string }{
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
 
+	// Customers' providers: what they say is judged in rooms that see neither a table
+	// nor a page.
+	{"federation/upstream", "", ""},
+
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n picture audit directory session signin", ""},
 	{"web", "db fault secret picture audit limit directory credential session signin page", ""},
 	{"console", "db fault secret i18n picture audit directory credential session signin page", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n audit limit mail directory credential session signin page web console", ""},
+	{"app", "db secret i18n outbound audit limit mail directory credential session signin page web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
@@ -81,14 +86,20 @@ var tenantTables = strings.Fields(`users invitations letters passwords password_
 	second_step_rules totp_seeds passkeys recovery_codes`)
 
 func TestPackagesAreTheOnesInTheMap(t *testing.T) {
-	entries, err := os.ReadDir(".")
+	err := filepath.WalkDir(".", func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || path == e.Name() {
+			return err
+		}
+		for folder := filepath.Dir(path); !inMap(folder); folder = filepath.Dir(folder) {
+			if folder == "." {
+				t.Errorf("the package of %s is not in the map", path)
+				break
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if e.IsDir() && !slices.ContainsFunc(packages, func(p struct{ name, imports, tables string }) bool { return p.name == e.Name() }) {
-			t.Errorf("package %s is not in the map", e.Name())
-		}
 	}
 	for i, p := range packages {
 		for _, imported := range strings.Fields(p.imports) {
@@ -98,6 +109,11 @@ func TestPackagesAreTheOnesInTheMap(t *testing.T) {
 			}
 		}
 	}
+}
+
+// inMap tells that a folder is a package of the map, as a room of another may be.
+func inMap(folder string) bool {
+	return slices.ContainsFunc(packages, func(p struct{ name, imports, tables string }) bool { return p.name == folder })
 }
 
 // onlyImporter names who alone may import a package that is easy to misuse.
@@ -122,6 +138,26 @@ func TestImportsAreThoseOfTheMap(t *testing.T) {
 					t.Errorf("%s: %s may not import %s", path, p.name, inside)
 				}
 			}
+		}
+	}
+}
+
+// outbound is the one client for other hosts; idptest's browser asks our own server.
+func TestOnlyOutboundAsksOtherHosts(t *testing.T) {
+	client := strings.Fields("Client Transport DefaultClient DefaultTransport Get Head Post PostForm")
+	for _, p := range packages {
+		if p.name == "outbound" || p.name == "idptest" {
+			continue
+		}
+		for path, file := range goFiles(t, p.name, false) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					if x, ok := s.X.(*ast.Ident); ok && x.Name == "http" && slices.Contains(client, s.Sel.Name) {
+						t.Errorf("%s: use outbound, not http.%s", path, s.Sel.Name)
+					}
+				}
+				return true
+			})
 		}
 	}
 }
@@ -288,6 +324,9 @@ func goFiles(t *testing.T, pkg string, tests bool) map[string]*ast.File {
 	t.Helper()
 	files := map[string]*ast.File{}
 	err := filepath.WalkDir(pkg, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.IsDir() && path != pkg && inMap(path) {
+			return filepath.SkipDir
+		}
 		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") != tests {
 			return err
 		}

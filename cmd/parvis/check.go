@@ -29,6 +29,7 @@ type plan struct {
 	smtp      *mail.SMTP
 	from      string
 	proxies   []netip.Prefix
+	allow     []string // hosts that outbound may ask although they are not public
 	links     page.Links
 	regions   page.Regions
 	breached  string
@@ -94,6 +95,7 @@ func (c *configuration) check() plan {
 	c.checkTLS(&p)
 	c.checkListen(&p)
 	c.checkMail(&p)
+	c.checkOutbound(&p)
 	c.checkFiles(&p)
 	c.checkLifetimes(&p)
 	p.strangers = c.strangers()
@@ -236,6 +238,19 @@ func (c *configuration) checkProxies(p *plan) {
 		default:
 			p.proxies = append(p.proxies, prefix)
 		}
+	}
+}
+
+// checkOutbound takes names and ports one by one: a range would open what nobody
+// thought of.
+func (c *configuration) checkOutbound(p *plan) {
+	for _, text := range c.Outbound.Allow {
+		host, port, err := net.SplitHostPort(text)
+		if n, nerr := strconv.Atoi(port); err != nil || nerr != nil || n < 1 || n > 65535 || host == "" || strings.ContainsAny(host, "/*@") {
+			c.problem(`[outbound] allow has %q, which is no host with a port: write "idp.your-company.lan:443".`, text)
+			continue
+		}
+		p.allow = append(p.allow, strings.ToLower(text))
 	}
 }
 

@@ -41,6 +41,9 @@ type Config struct {
 		Certificate string `toml:"certificate"`
 		Key         string `toml:"key"`
 	} `toml:"tls"`
+	Outbound struct {
+		Allow []string `toml:"allow"`
+	} `toml:"outbound"`
 	Links struct {
 		Help    string `toml:"help"`
 		Privacy string `toml:"privacy"`

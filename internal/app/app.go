@@ -20,6 +20,7 @@ import (
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
+	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -50,6 +51,7 @@ type Settings struct {
 	Links     page.Links
 	Regions   page.Regions
 	Proxies   []netip.Prefix
+	Outbound  *outbound.Client
 	Lifetimes Lifetimes
 	Passwords credential.Options
 	Log       *slog.Logger
