@@ -41,6 +41,9 @@ type Config struct {
 		Certificate string `toml:"certificate"`
 		Key         string `toml:"key"`
 	} `toml:"tls"`
+	DNS struct {
+		Resolver string `toml:"resolver"`
+	} `toml:"dns"`
 	Links struct {
 		Help    string `toml:"help"`
 		Privacy string `toml:"privacy"`
