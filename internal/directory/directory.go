@@ -3,9 +3,9 @@
 // first of all.
 //
 // It owns organizations, users, invitations and bootstraps, pictures and logos,
-// changes of addresses, and the links by which a person disowns what was done. Every statement
-// names its organization; the listed exceptions are look-ups by a secret's hash
-// or by an address, which return it.
+// changes of addresses, mail domains, and the links by which a person disowns what was done. Every
+// statement names its organization; the listed exceptions are look-ups by a secret's hash,
+// an address or its domain, which return it, and sweeps.
 package directory
 
 import (

@@ -78,6 +78,8 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[EmailAskedParameters](raw)
 	case EmailChangedParameters{}.kind():
 		return parseAs[EmailChangedParameters](raw)
+	case DomainParameters{}.kind():
+		return parseAs[DomainParameters](raw)
 	}
 	return nil, fmt.Errorf("no letter is of the kind %q", kind)
 }

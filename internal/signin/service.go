@@ -47,10 +47,10 @@ var (
 	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
-// Policies lists every limiter of this package.
+// Policies lists every limiter, those of packages below too.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
 	PerAddressFromAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked,
-	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail}
+	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail, directory.PerOrganizationDomains}
 
 // Service proves factors and ends attempts.
 type Service struct {

@@ -163,6 +163,25 @@ create table email_changes (
 create index email_changes_user on email_changes (org_id, user_id);
 create index email_changes_expires_at on email_changes (expires_at);
 
+-- Mail domains that organizations say are theirs. Many may list one, of which the
+-- one that proved it by a record in the DNS holds it.
+create table domains (
+  org_id           text   not null references organizations (id),
+  id               text   not null,
+  domain_key       text   not null,  -- A-labels in lower case, as in addresses
+  proof            text   not null,  -- random: what the record holds
+  created_at       bigint not null,
+  proven_at        bigint,           -- null while it waits
+  checked_at       bigint,           -- when the DNS was last asked
+  missing_since    bigint,           -- the DNS says that there is no such record
+  unanswered_since bigint,           -- the DNS says nothing
+  lapsed_at        bigint,           -- its record was missing for too long
+  constraint domains_pk primary key (org_id, id),
+  constraint domains_org_id_domain_key_uq unique (org_id, domain_key)
+);
+create unique index domains_held_uq on domains (domain_key) where proven_at is not null and lapsed_at is null;
+create index domains_checked_at on domains (checked_at) where proven_at is not null and lapsed_at is null;
+
 -- 'This was not me': the link in letters that tell somebody what was done.
 create table disavowals (
   org_id     text   not null,
