@@ -221,7 +221,9 @@ func TestDomainLeadsOnlyWhereItIsProven(t *testing.T) {
 		t.Errorf("recorded: %s", got)
 	}
 	// A suspended organization leads nobody anywhere, and keeps its domain.
-	if err := c.update(func(ctx context.Context, tx *db.Tx) error { return directory.Suspend(ctx, tx, directory.Operator(), o.ID) }); err != nil {
+	if err := c.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.Suspend(ctx, tx, directory.Operator(), o.ID)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if c.holder("a@alpha.example.com") != "" || !c.stored(d).Held() {
@@ -288,7 +290,9 @@ func TestTEN1DomainsAreTheirAdministratorsAlone(t *testing.T) {
 		if err := c.domains.Check(t.Context(), c.DB, a.by.AsActor(), a.org, d.ID); !errors.Is(err, a.want) {
 			t.Errorf("%s of %s checks: %v", a.by.Role, a.by.OrgID, err)
 		}
-		err := c.update(func(ctx context.Context, tx *db.Tx) error { return directory.RemoveDomain(ctx, tx, a.by.AsActor(), a.org, d.ID) })
+		err := c.update(func(ctx context.Context, tx *db.Tx) error {
+			return directory.RemoveDomain(ctx, tx, a.by.AsActor(), a.org, d.ID)
+		})
 		if !errors.Is(err, a.want) {
 			t.Errorf("%s of %s removes: %v", a.by.Role, a.by.OrgID, err)
 		}
@@ -341,7 +345,9 @@ func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
 	if err := c.check(a, held); !errors.Is(err, directory.ErrDomainHeld) || c.stored(held).State() != directory.DomainLapsed {
 		t.Errorf("back too late: %v", err)
 	}
-	if err := c.update(func(ctx context.Context, tx *db.Tx) error { return directory.RemoveDomain(ctx, tx, b.AsActor(), second.ID, wanted.ID) }); err != nil {
+	if err := c.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.RemoveDomain(ctx, tx, b.AsActor(), second.ID, wanted.ID)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if c.holder("x@example.com") != "" {
