@@ -18,6 +18,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/federation"
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
@@ -52,7 +53,7 @@ type Settings struct {
 	Links     page.Links
 	Regions   page.Regions
 	Proxies   []netip.Prefix
-	Outbound  *outbound.Client
+	Outbound  *outbound.Client   // one without exceptions where nil
 	Resolver  directory.Resolver // of the DNS; this machine's where nil
 	Lifetimes Lifetimes
 	Passwords credential.Options
@@ -101,6 +102,9 @@ func New(s Settings) (*App, error) {
 	if s.Resolver == nil {
 		s.Resolver = net.DefaultResolver
 	}
+	if s.Outbound == nil {
+		s.Outbound = outbound.New(nil)
+	}
 	domains := &directory.Domains{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
@@ -116,7 +120,10 @@ func New(s Settings) (*App, error) {
 		return nil, err
 	}
 	web.Mount(site)
-	console.Mount(site, invitations, domains, resets)
+	hub := federation.NewHub(federation.Hub{
+		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
+	}, s.Keys)
+	console.Mount(site, invitations, domains, resets, hub)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
 		db: s.DB, log: s.Log, node: secret.NewID("node"),
@@ -128,6 +135,7 @@ func New(s Settings) (*App, error) {
 		{"void sessions", 5 * time.Second, door.SweepVoid},
 		{"sessions", time.Minute, door.Sweep},
 		{"directory", time.Hour, directory.Sweep},
+		{"setup links", time.Hour, federation.SweepSetupLinks},
 		{"domains", time.Hour, domains.Sweep},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
 		{"ceremonies", 5 * time.Minute, credential.SweepOnce},

@@ -31,6 +31,7 @@ const (
 	Reset       Purpose = "reset"
 	EmailChange Purpose = "email change"
 	Disavowal   Purpose = "disavowal"
+	SetupLink   Purpose = "connection setup"
 )
 
 // Token is an unguessable value that somebody holds. It cannot be logged or
