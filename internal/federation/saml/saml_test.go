@@ -145,7 +145,11 @@ func sign(t testing.TB, key *rsa.PrivateKey, certificates [][]byte, el *etree.El
 	if err != nil {
 		t.Fatal(err)
 	}
-	el.InsertChildAt(el.FindElement("./Issuer").Index()+1, signature)
+	at := 0
+	if issuer := el.FindElement("./Issuer"); issuer != nil {
+		at = issuer.Index() + 1
+	}
+	el.InsertChildAt(at, signature)
 }
 
 // refused wants the named check to have failed.
