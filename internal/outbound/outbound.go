@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -68,6 +69,11 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+}
+
+// StatusText is the status as people read it.
+func (r Response) StatusText() string {
+	return strings.TrimSpace(fmt.Sprint(r.Status, " ", http.StatusText(r.Status)))
 }
 
 // Get fetches what an address answers with status 200, at most so many bytes.

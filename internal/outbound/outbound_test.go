@@ -193,8 +193,8 @@ func TestRPO6WhoDoesNotAnswerIsLeft(t *testing.T) {
 		"silence": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"a byte now and then": func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
-				w.Write([]byte(" "))         //nolint:errcheck // It goes on until nobody listens.
-				w.(http.Flusher).Flush()     //nolint:errcheck // It has no error.
+				w.Write([]byte(" ")) //nolint:errcheck // It goes on until nobody listens.
+				w.(http.Flusher).Flush()
 				time.Sleep(time.Millisecond) // slow
 			}
 		},

@@ -1,0 +1,214 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/federation/upstream"
+	"parvis/internal/outbound"
+	"parvis/internal/secret"
+)
+
+// Callback is what a browser brought back to the attempt that its state named, and
+// what that attempt knows.
+type Callback struct {
+	Query       url.Values
+	RedirectURI string
+	Nonce       string
+	Verifier    string
+	Since       time.Time // when fresh proof was asked for; zero where it was not
+	Credentials Credentials
+	Keys        Keys // as they were kept, if they were
+	Now         time.Time
+}
+
+// Exchange makes an assertion of what came back: it redeems the code, judges the ID
+// token and, where that has no address, asks for one. The provider's tokens end
+// here (R-RPO-08). The keys are those to keep from now on.
+func (c Connection) Exchange(ctx context.Context, client *outbound.Client, p Provider, b Callback) (upstream.Assertion, Keys, upstream.Trace, error) {
+	x := exchange{Connection: c, Callback: b, provider: p, client: client}
+	a, err := x.run(ctx)
+	return a, x.Keys, x.trace, err
+}
+
+type exchange struct {
+	Connection
+	Callback
+	provider Provider
+	client   *outbound.Client
+	trace    upstream.Trace
+}
+
+func (x *exchange) run(ctx context.Context) (upstream.Assertion, error) {
+	code, err := x.code()
+	if err != nil {
+		return upstream.Assertion{}, err
+	}
+	idToken, accessToken, err := x.redeem(ctx, code)
+	if err != nil {
+		return upstream.Assertion{}, err
+	}
+	keys, err := x.provider.keysFor(ctx, &x.trace, x.client, idToken, x.Keys, x.Now)
+	if err != nil {
+		return upstream.Assertion{}, err
+	}
+	x.Keys = keys
+	want := x.expects(x.provider, keys, x.Now)
+	want.Nonce, want.Since, want.ACR, want.AccessToken = x.Nonce, x.Since, x.ACR, accessToken
+	claims, err := judge(&x.trace, idToken, want)
+	if err != nil {
+		return upstream.Assertion{}, err
+	}
+	a := assertion(claims)
+	if claims.has("email") || x.provider.UserInfo == "" || accessToken == "" {
+		return a, nil
+	}
+	more, err := x.userInfo(ctx, accessToken, a.Subject)
+	if err != nil {
+		return upstream.Assertion{}, err
+	}
+	a.EmailVerified = verified(more)
+	for _, one := range attributes(more) {
+		if !claims.has(one.Name) {
+			a.Attributes = append(a.Attributes, one)
+		}
+	}
+	return a, nil
+}
+
+// code is what the provider sent, or the refusal that it sent instead.
+func (x *exchange) code() (string, error) {
+	for name, values := range x.Query {
+		if len(values) != 1 { // RFC 6749 §3.1
+			return "", x.trace.Require("callback", false, "1 × "+shown(name), fmt.Sprint(len(values), " × ", shown(name)))
+		}
+	}
+	// RFC 9207 §2.4, before anything else is believed, errors included.
+	issuer := x.Query.Get("iss")
+	good := issuer == x.issuer() || !x.Query.Has("iss") && !x.provider.NamesIssuer
+	if err := x.trace.Require("callback_issuer", good, x.issuer(), shown(issuer)); err != nil {
+		return "", err
+	}
+	refusal := shown(strings.TrimSpace(x.Query.Get("error") + " " + x.Query.Get("error_description")))
+	if err := x.trace.Require("provider", !x.Query.Has("error"), "", refusal); err != nil {
+		return "", err
+	}
+	code := x.Query.Get("code")
+	return code, x.trace.Require("callback", code != "", "code", "")
+}
+
+// redeem exchanges the code for tokens (OIDC Core §3.1.3).
+func (x *exchange) redeem(ctx context.Context, code string) (idToken, accessToken string, err error) {
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {x.RedirectURI}, "code_verifier": {x.Verifier}}
+	r, err := x.tokenRequest(ctx, form)
+	if err := x.trace.Require("client", err == nil, string(x.Method), ""); err != nil {
+		return "", "", err
+	}
+	w, err := x.client.Do(r, mostDocument)
+	if err := x.trace.Require("token_request", err == nil, x.provider.Token, reason(err)); err != nil {
+		return "", "", err
+	}
+	var answer struct {
+		IDToken     string `json:"id_token"`
+		AccessToken string `json:"access_token"`
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	isJSON := json.Unmarshal(w.Body, &answer) == nil
+	// What the provider says of its refusal is shown, unless it repeats what we sent.
+	refusal := shown(strings.TrimSpace(w.StatusText() + " " + answer.Error + " " + answer.Description))
+	for _, s := range []string{code, x.Verifier, x.Credentials.Secret, r.Header.Get("Authorization")} {
+		if s != "" {
+			refusal = strings.ReplaceAll(refusal, s, "…")
+		}
+	}
+	if err := x.trace.Require("client", answer.Error != "invalid_client" && answer.Error != "unauthorized_client", string(x.Method), refusal); err != nil {
+		return "", "", err
+	}
+	if err := x.trace.Require("token_request", w.Status == http.StatusOK && isJSON, "200 OK, JSON", refusal); err != nil {
+		return "", "", err
+	}
+	return answer.IDToken, answer.AccessToken, x.trace.Require("id_token", answer.IDToken != "", "id_token", "")
+}
+
+// tokenRequest is the form with the proof that it is our client who sends it.
+func (x *exchange) tokenRequest(ctx context.Context, form url.Values) (*http.Request, error) {
+	var basic bool
+	switch x.Method {
+	case ClientSecretPost:
+		form.Set("client_secret", x.Credentials.Secret)
+		form.Set("client_id", x.ClientID)
+	case PrivateKeyJWT:
+		assertion, err := x.clientAssertion()
+		if err != nil {
+			return nil, err
+		}
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion", assertion)
+	case NoSecret:
+		form.Set("client_id", x.ClientID)
+	case ClientSecretBasic:
+		basic = true
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, x.provider.Token, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "application/json")
+	if basic {
+		r.SetBasicAuth(url.QueryEscape(x.ClientID), url.QueryEscape(x.Credentials.Secret)) // RFC 6749 §2.3.1
+	}
+	return r, nil
+}
+
+// clientAssertion is signed with our key and good for one request (RFC 7523 §3). Its
+// audience is the issuer alone, so that no other provider's endpoint can use it.
+func (x *exchange) clientAssertion() (string, error) {
+	key := x.Credentials.Key
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return "", err
+	}
+	claims, err := json.Marshal(map[string]any{
+		"iss": x.ClientID, "sub": x.ClientID, "aud": x.issuer(), "jti": secret.NewID("jti"),
+		"iat": x.Now.Unix(), "exp": x.Now.Add(time.Minute).Unix(),
+	})
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(claims)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
+}
+
+// userInfo asks what the ID token did not say (OIDC Core §5.3). An answer that is
+// itself a signed token is not read.
+func (x *exchange) userInfo(ctx context.Context, accessToken, subject string) (object, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, x.provider.UserInfo, nil)
+	if err != nil {
+		return object{}, err
+	}
+	r.Header.Set("Authorization", "Bearer "+accessToken)
+	r.Header.Set("Accept", "application/json")
+	w, err := x.client.Do(r, mostDocument)
+	if err := x.trace.Require("userinfo", err == nil, x.provider.UserInfo, reason(err)); err != nil {
+		return object{}, err
+	}
+	claims, err := parseObject(w.Body)
+	if err := x.trace.Require("userinfo", w.Status == http.StatusOK && err == nil, "200 OK, JSON", w.StatusText()+" "+shown(w.Header.Get("Content-Type"))); err != nil {
+		return object{}, err
+	}
+	// OIDC Core §5.3.2: else it may be somebody else's.
+	said, _ := claims.text("sub")
+	return claims, x.trace.Require("userinfo_subject", said == subject, shown(subject), claims.found("sub"))
+}

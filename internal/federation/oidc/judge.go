@@ -1,0 +1,324 @@
+package oidc
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/federation/upstream"
+)
+
+// Expected is what a token has to fit.
+type Expected struct {
+	Issuer     string
+	Tenant     string // empty where the issuer has none
+	ClientID   string
+	Algorithms []string
+	Keys       Keys
+	Now        time.Time
+
+	// Of ID tokens only.
+	Nonce       string
+	Since       time.Time // the person was to prove who they are after this; zero where they were not
+	ACR         []string  // one of which is demanded, if there are any
+	AccessToken string    // that came beside it
+}
+
+// expects is what c's tokens have to fit.
+func (c Connection) expects(p Provider, keys Keys, now time.Time) Expected {
+	return Expected{Issuer: c.issuer(), Tenant: c.Tenant, ClientID: c.ClientID, Algorithms: c.algorithms(p), Keys: keys, Now: now}
+}
+
+const (
+	mostToken = 64 << 10         // bytes; one with two hundred groups has about ten thousand
+	mostAge   = 10 * time.Minute // of a token that has just been made for us
+	mostText  = 255              // bytes of a subject (OIDC Core §2, sub)
+)
+
+// Judge tells what an ID token says of a person, or which check it failed (OIDC
+// Core §3.1.3.7).
+func Judge(idToken string, want Expected) (upstream.Assertion, upstream.Trace, error) {
+	var t upstream.Trace
+	claims, err := judge(&t, idToken, want)
+	if err != nil {
+		return upstream.Assertion{}, t, err
+	}
+	return assertion(claims), t, nil
+}
+
+func judge(t *upstream.Trace, idToken string, want Expected) (object, error) {
+	claims, algorithm, err := open(t, idToken, want, "JWT", true)
+	if err != nil {
+		return object{}, err
+	}
+	for _, check := range []func() error{
+		func() error { return requireAddressed(t, claims, want) },
+		func() error { return requireNow(t, claims, want.Now) },
+		func() error { return requireNonce(t, claims, want.Nonce) },
+		func() error { return requireAuthentication(t, claims, want) },
+		func() error { return requireAccessToken(t, claims, algorithm, want.AccessToken) },
+		func() error { return requireSubject(t, "subject", claims) },
+	} {
+		if err := check(); err != nil {
+			return object{}, err
+		}
+	}
+	return claims, nil
+}
+
+// header is what decides how a signature is looked at. Whatever else a header says,
+// such as where a key lies, is not read.
+type header struct {
+	kind, algorithm, keyID string
+	hasKeyID               bool
+	critical               bool
+}
+
+func parseHeader(part string) (h header, err error) {
+	text, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	if err != nil {
+		return h, err
+	}
+	o, err := parseObject(text)
+	if err != nil {
+		return h, err
+	}
+	h.kind, _ = o.text("typ")
+	h.algorithm, _ = o.text("alg")
+	h.keyID, h.hasKeyID = o.text("kid")
+	h.critical = o.has("crit")
+	return h, nil
+}
+
+// open checks the signature of a token of a type, which some leave out, and reads
+// its claims.
+func open(t *upstream.Trace, token string, want Expected, kind string, optional bool) (claims object, algorithm string, err error) {
+	parts := strings.Split(token[:min(len(token), mostToken+1)], ".")
+	h, headerErr := parseHeader(parts[0])
+	// Decoders of Base64 pass over the ends of lines.
+	good := len(token) <= mostToken && len(parts) == 3 && headerErr == nil && !strings.ContainsAny(token, "\r\n")
+	if err := t.Require("token_form", good, "header.payload.signature", lengths(parts)); err != nil {
+		return object{}, "", err
+	}
+	// RFC 8725 §3.11: a token for another use is not one for this.
+	is := optional && h.kind == "" || strings.EqualFold(strings.TrimPrefix(h.kind, "application/"), kind)
+	if err := t.Require("token_type", is, kind, shown(h.kind)); err != nil {
+		return object{}, "", err
+	}
+	allowed := known(want.Algorithms)
+	if err := t.Require("algorithm", slices.Contains(allowed, h.algorithm), strings.Join(allowed, ", "), shown(h.algorithm)); err != nil {
+		return object{}, "", err
+	}
+	if err := t.Require("critical", !h.critical, "", "crit"); err != nil { // RFC 7515 §4.1.11; we know no extension
+		return object{}, "", err
+	}
+	keys := want.Keys.candidates(h)
+	if err := t.Require("key", len(keys) > 0, strings.Join(want.Keys.ids(), ", "), shown(h.keyID)); err != nil {
+		return object{}, "", err
+	}
+	payload, signed := verify(token, h.algorithm, keys)
+	if err := t.Require("signature", signed, "", ""); err != nil {
+		return object{}, "", err
+	}
+	claims, err = parseObject(payload)
+	return claims, h.algorithm, t.Require("claims", err == nil, "JSON", "")
+}
+
+// lengths tell the form of a token without its text.
+func lengths(parts []string) string {
+	var list []string
+	for _, p := range parts[:min(len(parts), 10)] {
+		list = append(list, strconv.Itoa(len(p)))
+	}
+	return strings.Join(list, ".")
+}
+
+// verify finds the key among those that may have signed; of two with one id either
+// may have.
+func verify(token, algorithm string, keys []jose.JSONWebKey) ([]byte, bool) {
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(algorithm)})
+	if err != nil {
+		return nil, false
+	}
+	for _, key := range keys {
+		if payload, err := signed.Verify(key.Key); err == nil {
+			return payload, true
+		}
+	}
+	return nil, false
+}
+
+func requireAddressed(t *upstream.Trace, claims object, want Expected) error {
+	issuer, _ := claims.text("iss")
+	if err := t.Require("issuer", issuer == want.Issuer && issuer != "", want.Issuer, claims.found("iss")); err != nil {
+		return err
+	}
+	if want.Tenant != "" {
+		tenant, _ := claims.text("tid")
+		if err := t.Require("tenant", tenant == want.Tenant, want.Tenant, claims.found("tid")); err != nil {
+			return err
+		}
+	}
+	audience := claims.texts("aud")
+	if err := t.Require("audience", slices.Contains(audience, want.ClientID) && want.ClientID != "", want.ClientID, claims.found("aud")); err != nil {
+		return err
+	}
+	if len(audience) > 1 || claims.has("azp") {
+		party, _ := claims.text("azp")
+		return t.Require("authorized_party", party == want.ClientID, want.ClientID, claims.found("azp"))
+	}
+	return nil
+}
+
+func requireNow(t *upstream.Trace, claims object, now time.Time) error {
+	expires, ok := claims.time("exp")
+	if err := t.Require("expires", ok && now.Before(expires.Add(tolerance)), "> "+at(now), when(claims, "exp")); err != nil {
+		return err
+	}
+	issued, ok := claims.time("iat")
+	recent := ok && !issued.After(now.Add(tolerance)) && now.Before(issued.Add(mostAge+tolerance))
+	if err := t.Require("issued", recent, "≈ "+at(now), when(claims, "iat")); err != nil {
+		return err
+	}
+	if claims.has("nbf") {
+		from, ok := claims.time("nbf")
+		return t.Require("not_before", ok && !from.After(now.Add(tolerance)), "≤ "+at(now), when(claims, "nbf"))
+	}
+	return nil
+}
+
+// requireNonce shows neither of the two: both are as good as secrets while the
+// attempt lasts.
+func requireNonce(t *upstream.Trace, claims object, want string) error {
+	nonce, _ := claims.text("nonce")
+	return t.Require("nonce", nonce == want && want != "", "", "")
+}
+
+func requireAuthentication(t *upstream.Trace, claims object, want Expected) error {
+	proved, said := claims.time("auth_time")
+	if said || !want.Since.IsZero() {
+		good := said && !proved.After(want.Now.Add(tolerance)) && !proved.Before(want.Since.Add(-tolerance))
+		expected := "≤ " + at(want.Now)
+		if !want.Since.IsZero() {
+			expected = at(want.Since) + " … " + at(want.Now)
+		}
+		if err := t.Require("authenticated", good, expected, when(claims, "auth_time")); err != nil {
+			return err
+		}
+	}
+	if len(want.ACR) > 0 {
+		acr, _ := claims.text("acr")
+		return t.Require("acr", slices.Contains(want.ACR, acr), strings.Join(want.ACR, ", "), claims.found("acr"))
+	}
+	return nil
+}
+
+// requireAccessToken binds the access token that came along (OIDC Core §3.1.3.6).
+func requireAccessToken(t *upstream.Trace, claims object, algorithm, token string) error {
+	if !claims.has("at_hash") || token == "" {
+		return nil
+	}
+	var sum []byte
+	switch {
+	case strings.HasSuffix(algorithm, "256"):
+		s := sha256.Sum256([]byte(token))
+		sum = s[:]
+	case strings.HasSuffix(algorithm, "384"):
+		s := sha512.Sum384([]byte(token))
+		sum = s[:]
+	default:
+		s := sha512.Sum512([]byte(token))
+		sum = s[:]
+	}
+	said, _ := claims.text("at_hash")
+	return t.Require("access_token_hash", said == base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2]), "", "")
+}
+
+// requireSubject wants the text that names a person, of ASCII and not too long.
+func requireSubject(t *upstream.Trace, check string, claims object) error {
+	subject, ok := claims.text("sub")
+	ok = ok && subject != "" && len(subject) <= mostText && !strings.ContainsFunc(subject, func(r rune) bool { return r < ' ' || r > '~' })
+	return t.Require(check, ok, "ASCII, 1–255", claims.found("sub"))
+}
+
+func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// when is a time as it is shown, or what stands in its place.
+func when(claims object, name string) string {
+	if t, ok := claims.time(name); ok {
+		return at(t)
+	}
+	return claims.found(name)
+}
+
+// notAttributes are the claims that are the protocol's and say nothing of a person.
+var notAttributes = strings.Fields("iss sub aud exp iat nbf jti nonce auth_time acr amr azp at_hash c_hash s_hash sid")
+
+// assertion is what claims that were judged say.
+func assertion(claims object) upstream.Assertion {
+	a := upstream.Assertion{AMR: claims.texts("amr"), Attributes: attributes(claims), EmailVerified: verified(claims)}
+	a.Issuer, _ = claims.text("iss")
+	a.Subject, _ = claims.text("sub")
+	a.ACR, _ = claims.text("acr")
+	a.SessionIndex, _ = claims.text("sid")
+	a.AuthTime, _ = claims.time("auth_time")
+	return a
+}
+
+// verified tells that the provider vouches for the address: the JSON boolean beside
+// a text, and nothing that looks like it (R-RPO-05).
+func verified(claims object) bool {
+	_, ok := claims.text("email")
+	return ok && claims.isTrue("email_verified")
+}
+
+// attributes are the claims with plain values. A claim that differs from email by
+// its case alone is none: the provider vouches for email, and readers that do not
+// mind the case would take the other.
+func attributes(claims object) (list []upstream.Attribute) {
+	for _, name := range claims.names {
+		_, plain := claims.text(name)
+		email := strings.EqualFold(name, "email")
+		if slices.Contains(notAttributes, name) || email && (name != "email" || !plain) {
+			continue
+		}
+		if values := values(claims.members[name]); len(values) > 0 {
+			list = append(list, upstream.Attribute{Name: shown(name), Values: values})
+		}
+	}
+	return list
+}
+
+// values are those of a text, a number, a boolean, or a list of them; nothing of
+// what is nested.
+func values(raw json.RawMessage) (list []string) {
+	var value any
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.UseNumber()
+	if d.Decode(&value) != nil {
+		return nil
+	}
+	all, isList := value.([]any)
+	if !isList {
+		all = []any{value}
+	}
+	for _, one := range all {
+		switch one := one.(type) {
+		case string:
+			list = append(list, shown(one))
+		case json.Number, bool:
+			list = append(list, fmt.Sprint(one))
+		default:
+			return nil
+		}
+	}
+	return list
+}

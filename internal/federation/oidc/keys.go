@@ -1,0 +1,147 @@
+package oidc
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/federation/upstream"
+	"parvis/internal/outbound"
+)
+
+// Keys are the public keys that a provider signs with. They are read from its key
+// set in one way, whether that has just come or was kept.
+type Keys struct {
+	FetchedAt time.Time
+	list      []jose.JSONWebKey
+}
+
+const (
+	mostKeys     = 100            // of a set; large providers have about ten
+	refetchAfter = time.Minute    // at the earliest, for a key that is not known
+	keysLast     = 24 * time.Hour // after which the provider is asked whether it still has them
+)
+
+type keySet struct {
+	FetchedAt time.Time         `json:"fetched_at"`
+	Keys      []json.RawMessage `json:"keys"`
+}
+
+// MarshalJSON is the form in which keys are kept.
+func (k Keys) MarshalJSON() ([]byte, error) {
+	s := keySet{FetchedAt: k.FetchedAt}
+	for _, key := range k.list {
+		text, err := key.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		s.Keys = append(s.Keys, text)
+	}
+	return json.Marshal(s)
+}
+
+// UnmarshalJSON takes what is a public key for signatures and strong enough; a
+// provider may well have others beside it.
+func (k *Keys) UnmarshalJSON(text []byte) error {
+	var s keySet
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	*k = Keys{FetchedAt: s.FetchedAt}
+	for _, raw := range s.Keys[:min(len(s.Keys), mostKeys)] {
+		var key jose.JSONWebKey
+		var may struct {
+			Operations []string `json:"key_ops"`
+		}
+		good := json.Unmarshal(raw, &key) == nil && json.Unmarshal(raw, &may) == nil && usable(key)
+		if good && (may.Operations == nil || slices.Contains(may.Operations, "verify")) { // RFC 7517 §4.3
+			// Certificates beside the key are not looked at, so they are not kept.
+			k.list = append(k.list, jose.JSONWebKey{Key: key.Key, KeyID: key.KeyID, Algorithm: key.Algorithm, Use: key.Use})
+		}
+	}
+	return nil
+}
+
+// usable wants a public key: one whose private half was published proves nothing.
+func usable(k jose.JSONWebKey) bool {
+	return (k.Use == "" || k.Use == "sig") && slices.ContainsFunc(signatures, func(a string) bool { return fits(k, a) })
+}
+
+// fits tells that a key is of the kind and strength of an algorithm (RFC 7518 §3.1).
+func fits(k jose.JSONWebKey, algorithm string) bool {
+	if k.Algorithm != "" && k.Algorithm != algorithm {
+		return false
+	}
+	switch key := k.Key.(type) {
+	case *rsa.PublicKey:
+		bits := key.N.BitLen() // very long ones would cost us time
+		return (strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")) && bits >= 2048 && bits <= 8192
+	case *ecdsa.PublicKey:
+		return algorithm == fmt.Sprint("ES", key.Params().BitSize)
+	case ed25519.PublicKey:
+		return algorithm == "EdDSA"
+	}
+	return false
+}
+
+// candidates are the keys that may have signed under a header: those with its id,
+// or the only one that fits where it names none (OIDC Core §10.1).
+func (k Keys) candidates(h header) (list []jose.JSONWebKey) {
+	for _, key := range k.list {
+		if fits(key, h.algorithm) && (!h.hasKeyID || key.KeyID == h.keyID) {
+			list = append(list, key)
+		}
+	}
+	if !h.hasKeyID && len(list) > 1 {
+		return nil
+	}
+	return list
+}
+
+// FetchKeys asks a provider for its keys.
+func (p Provider) FetchKeys(ctx context.Context, client *outbound.Client, now time.Time) (Keys, upstream.Trace, error) {
+	var t upstream.Trace
+	k, err := p.fetchKeys(ctx, &t, client, now)
+	return k, t, err
+}
+
+func (p Provider) fetchKeys(ctx context.Context, t *upstream.Trace, client *outbound.Client, now time.Time) (Keys, error) {
+	text, err := fetch(ctx, t, "keys", client, p.Keys)
+	if err != nil {
+		return Keys{}, err
+	}
+	var k Keys
+	good := json.Unmarshal(text, &k) == nil && len(k.list) > 0
+	k.FetchedAt = now
+	return k, t.Require("keys", good, "RSA from 2048 bits, P-256, P-384, Ed25519", shown(string(text)))
+}
+
+// keysFor gives the keys that a token is judged with: those that were kept, or new
+// ones where these are old or do not have its key. Whoever sends tokens with keys
+// that nobody has can make us ask once a minute.
+func (p Provider) keysFor(ctx context.Context, t *upstream.Trace, client *outbound.Client, token string, kept Keys, now time.Time) (Keys, error) {
+	age := now.Sub(kept.FetchedAt)
+	first, _, _ := strings.Cut(token, ".")
+	h, err := parseHeader(first)
+	known := err != nil || len(kept.candidates(h)) > 0 // what is no header is refused later
+	if age < refetchAfter || known && age < keysLast && len(kept.list) > 0 {
+		return kept, nil
+	}
+	return p.fetchKeys(ctx, t, client, now)
+}
+
+// ids are the names of the keys, as they are shown.
+func (k Keys) ids() (list []string) {
+	for _, key := range k.list {
+		list = append(list, shown(key.KeyID))
+	}
+	return list
+}

@@ -1,0 +1,73 @@
+package oidc
+
+import (
+	"context"
+	"time"
+
+	"parvis/internal/federation/upstream"
+	"parvis/internal/outbound"
+)
+
+// Logout is what a provider told of a session that ended there.
+type Logout struct {
+	Subject string    // empty where it named the session alone
+	Session string    // its sid; empty where all of the subject's ended
+	ID      string    // of the token, which is taken once
+	Until   time.Time // when it is too old anyway
+}
+
+const loggedOut = "http://schemas.openid.net/event/backchannel-logout"
+
+// Logout judges a logout token that was posted for c. The keys are those to keep
+// from now on.
+func (c Connection) Logout(ctx context.Context, client *outbound.Client, p Provider, token string, kept Keys, now time.Time) (Logout, Keys, upstream.Trace, error) {
+	var t upstream.Trace
+	keys, err := p.keysFor(ctx, &t, client, token, kept, now)
+	if err != nil {
+		return Logout{}, kept, t, err
+	}
+	l, err := judgeLogout(&t, token, c.expects(p, keys, now))
+	return l, keys, t, err
+}
+
+// JudgeLogoutToken tells whose session ended (OIDC Back-Channel Logout §2.6).
+func JudgeLogoutToken(token string, want Expected) (Logout, upstream.Trace, error) {
+	var t upstream.Trace
+	l, err := judgeLogout(&t, token, want)
+	return l, t, err
+}
+
+func judgeLogout(t *upstream.Trace, token string, want Expected) (l Logout, err error) {
+	claims, _, err := open(t, token, want, "logout+jwt", false)
+	if err != nil {
+		return Logout{}, err
+	}
+	if err := requireAddressed(t, claims, want); err != nil {
+		return Logout{}, err
+	}
+	if err := requireNow(t, claims, want.Now); err != nil {
+		return Logout{}, err
+	}
+	events, err := parseObject(claims.members["events"])
+	if err == nil {
+		_, err = parseObject(events.members[loggedOut])
+	}
+	if err := t.Require("events", err == nil, loggedOut, claims.found("events")); err != nil {
+		return Logout{}, err
+	}
+	// An ID token has one and a logout token never.
+	if err := t.Require("no_nonce", !claims.has("nonce"), "", ""); err != nil {
+		return Logout{}, err
+	}
+	l.Session, _ = claims.text("sid")
+	l.Subject, _ = claims.text("sub")
+	if l.Session == "" || claims.has("sub") {
+		if err := requireSubject(t, "subject", claims); err != nil {
+			return Logout{}, err
+		}
+	}
+	l.ID, _ = claims.text("jti")
+	issued, _ := claims.time("iat")
+	l.Until = issued.Add(mostAge + tolerance)
+	return l, t.Require("token_id", l.ID != "" && len(l.ID) <= mostText, "jti", claims.found("jti"))
+}
