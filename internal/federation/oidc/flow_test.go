@@ -170,13 +170,17 @@ func newRogue(t *testing.T) *rogue {
 		}
 	}))
 	t.Cleanup(r.Close)
-	r.document = object{
-		"issuer": r.URL, "authorization_endpoint": r.URL + "/auth?tenant=1", "token_endpoint": r.URL + "/token", "jwks_uri": r.URL + "/keys",
-		"userinfo_endpoint": r.URL + "/userinfo", "response_types_supported": []string{"code"}, "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
-		"authorization_response_iss_parameter_supported": true,
-	}
+	r.document = ordinaryDocument(r.URL)
 	r.client = outbound.New([]string{r.host()})
 	return r
+}
+
+func ordinaryDocument(at string) object {
+	return object{
+		"issuer": at, "authorization_endpoint": at + "/auth?tenant=1", "token_endpoint": at + "/token", "jwks_uri": at + "/keys",
+		"userinfo_endpoint": at + "/userinfo", "response_types_supported": []string{"code"}, "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
+		"authorization_response_iss_parameter_supported": true,
+	}
 }
 
 func (r *rogue) host() string { return strings.TrimPrefix(r.URL, "http://") }
@@ -472,6 +476,40 @@ func TestEndSessionURLNamesTheClientAndNoToken(t *testing.T) {
 	want := "https://idp.your-company.com/out?client_id=parvis&logout_hint=s1&post_logout_redirect_uri=https%3A%2F%2Fparvis.your-company.com%2Fout&state=s&ui_locales=fr"
 	if got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// An administrator may type the address of any host that is allowed.
+func TestRPO6WhatIsNoKeySetIsNotShown(t *testing.T) {
+	inside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte(`{"secret":"of the inside"}`)) //nolint:errcheck // The test reads it.
+	}))
+	defer inside.Close()
+	r := newRogue(t)
+	allowed := outbound.New([]string{r.host(), strings.TrimPrefix(inside.URL, "http://")})
+	for name, change := range map[string]object{"keys": {"jwks_uri": inside.URL + "/any/path"}, "userinfo_subject": {"userinfo_endpoint": inside.URL}, "id_token": {"token_endpoint": inside.URL}} {
+		r.document = changed(ordinaryDocument(r.URL), change)
+		r.claims = object{"email": without{}}
+		p, trace, err := r.connection().Discover(t.Context(), allowed)
+		wantAccepted(t, trace, err)
+		_, _, trace, err = r.connection().Exchange(t.Context(), allowed, p, r.callback())
+		wantRefusal(t, name, trace, err)
+		if failed, _ := trace.Failed(); strings.Contains(failed.Found, "inside") {
+			t.Errorf("%+v", failed)
+		}
+	}
+}
+
+func TestAConnectionWithoutAMethodSendsNothing(t *testing.T) {
+	r := newRogue(t)
+	p, c := r.provider(t), r.connection()
+	for _, method := range []oidc.Method{"", "client_secret_jwt"} {
+		c.Method = method
+		_, _, trace, err := c.Exchange(t.Context(), r.client, p, r.callback())
+		wantRefusal(t, "client", trace, err)
+	}
+	if slices.Contains(r.asked, "/token") {
+		t.Error("the code was sent")
 	}
 }
 

@@ -114,14 +114,14 @@ func (p Provider) FetchKeys(ctx context.Context, client *outbound.Client, now ti
 }
 
 func (p Provider) fetchKeys(ctx context.Context, t *upstream.Trace, client *outbound.Client, now time.Time) (Keys, error) {
-	text, err := fetch(ctx, t, "keys", client, p.Keys)
+	document, err := fetch(ctx, t, "keys", client, p.Keys)
 	if err != nil {
 		return Keys{}, err
 	}
 	var k Keys
-	good := json.Unmarshal(text, &k) == nil && len(k.list) > 0
+	good := json.Unmarshal(document.Body, &k) == nil && len(k.list) > 0
 	k.FetchedAt = now
-	return k, t.Require("keys", good, "RSA from 2048 bits, P-256, P-384, Ed25519", shown(string(text)))
+	return k, t.Require("keys", good, "RSA 2048–8192, P-256, P-384, Ed25519", kind(document))
 }
 
 // keysFor gives the keys that a token is judged with: those that were kept, or new
