@@ -31,7 +31,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"audit", "db secret", "audit_events audit_seals"},
 	{"limit", "db secret", "limits"},
 	{"mail", "db secret i18n", "letters"},
-	{"directory", "db fault secret i18n picture audit mail", "organizations former_short_names users images invitations email_changes disavowals bootstraps"},
+	{"directory", "db fault secret i18n picture audit limit mail", "organizations former_short_names users images invitations email_changes domains disavowals bootstraps"},
 	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
@@ -72,6 +72,8 @@ var unscoped = map[string]string{
 	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores":         "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
 	"directory: delete from email_changes where":            "sweep",
+	"directory: select ⟨⟩ from domains d where d.proven_at": "sweep: which records are to be looked up again",
+	"directory: select d.org_id from domains d join":        "look-up by a domain, which returns the organization that holds it",
 	"directory: delete from disavowals where expires":       "sweep",
 	"credential: delete from resets where expires_at":       "sweep",
 	"credential: select ⟨⟩ from passkeys where credential":  "look-up by a credential id, which is random and returns it",
@@ -84,7 +86,7 @@ var unscoped = map[string]string{
 
 // tenantTables are those whose rows belong to an organization.
 var tenantTables = strings.Fields(`users invitations letters passwords password_history password_rules
-	session_rules sessions audit_events images email_changes disavowals resets
+	session_rules sessions audit_events images email_changes domains disavowals resets
 	second_step_rules totp_seeds passkeys recovery_codes`)
 
 func TestPackagesAreTheOnesInTheMap(t *testing.T) {

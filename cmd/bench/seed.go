@@ -93,7 +93,7 @@ func equip(ctx context.Context, d *db.DB, door *session.Door, store *credential.
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		_, cookie, err = door.Issue(ctx, tx, session.Browser{}, u, []string{"pwd"}, false)
+		_, cookie, err = door.Issue(ctx, tx, session.Browser{}, u, session.Proof{Methods: []string{"pwd"}})
 		return err
 	})
 	return person{u.Email, cookie.Reveal()}, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"net"
 	netmail "net/mail"
@@ -16,6 +17,7 @@ import (
 
 	"parvis/internal/app"
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/mail"
 	"parvis/internal/page"
 )
@@ -25,7 +27,8 @@ type plan struct {
 	base      *url.URL
 	listen    string
 	data      string
-	database  string // address for db.Open
+	database  string             // address for db.Open
+	resolver  directory.Resolver // nil for this machine's
 	smtp      *mail.SMTP
 	from      string
 	proxies   []netip.Prefix
@@ -96,6 +99,7 @@ func (c *configuration) check() plan {
 	c.checkListen(&p)
 	c.checkMail(&p)
 	c.checkOutbound(&p)
+	c.checkDNS(&p)
 	c.checkFiles(&p)
 	c.checkLifetimes(&p)
 	p.strangers = c.strangers()
@@ -307,6 +311,21 @@ func (c *configuration) checkServer(p *plan) {
 	if (m.Username == "") != (m.Password == "") {
 		c.problem("[mail] wants both username and password (or password_file), or neither.")
 	}
+}
+
+// checkDNS makes the resolver that asks the configured name server alone.
+func (c *configuration) checkDNS(p *plan) {
+	server := c.DNS.Resolver
+	if server == "" {
+		return
+	}
+	if _, err := netip.ParseAddrPort(server); err != nil {
+		c.problem("[dns] resolver is a name server's number and port, as in resolver = \"10.0.0.53:53\".")
+		return
+	}
+	p.resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, server)
+	}}
 }
 
 // checkFiles checks the rest: files that are read and links that are shown.

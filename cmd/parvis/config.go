@@ -44,6 +44,9 @@ type Config struct {
 	Outbound struct {
 		Allow []string `toml:"allow"`
 	} `toml:"outbound"`
+	DNS struct {
+		Resolver string `toml:"resolver"`
+	} `toml:"dns"`
 	Links struct {
 		Help    string `toml:"help"`
 		Privacy string `toml:"privacy"`

@@ -76,7 +76,8 @@ func (s *storage) app(log *slog.Logger) (*app.App, error) {
 	p := s.plan
 	a, err := app.New(app.Settings{
 		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, SMTP: p.smtp, Links: p.links, Regions: p.regions, Proxies: p.proxies,
-		Outbound: outbound.New(p.allow), Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Log: log,
+		Outbound: outbound.New(p.allow), Resolver: p.resolver,
+		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -52,6 +53,7 @@ type Settings struct {
 	Regions   page.Regions
 	Proxies   []netip.Prefix
 	Outbound  *outbound.Client
+	Resolver  directory.Resolver // of the DNS; this machine's where nil
 	Lifetimes Lifetimes
 	Passwords credential.Options
 	Log       *slog.Logger
@@ -61,6 +63,7 @@ type Settings struct {
 type App struct {
 	Site        *page.Site // the http.Handler
 	Invitations *directory.Invitations
+	Domains     *directory.Domains
 	Resets      *credential.Resets
 	Outbox      *mail.Outbox
 	Seals       *audit.Seals
@@ -94,9 +97,14 @@ func New(s Settings) (*App, error) {
 	}
 	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Invitation}
 	emails := &directory.EmailChanges{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.EmailChange}
+	limits := limit.NewLimiter(s.Keys.Lookup)
+	if s.Resolver == nil {
+		s.Resolver = net.DefaultResolver
+	}
+	domains := &directory.Domains{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
-		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limit.NewLimiter(s.Keys.Lookup),
+		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits,
 		Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
 	}, s.Keys)
@@ -108,9 +116,9 @@ func New(s Settings) (*App, error) {
 		return nil, err
 	}
 	web.Mount(site)
-	console.Mount(site, invitations, resets)
+	console.Mount(site, invitations, domains, resets)
 	a := &App{
-		Site: site, Invitations: invitations, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
+		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
 		db: s.DB, log: s.Log, node: secret.NewID("node"),
 	}
 	a.sweeps = []sweep{
@@ -120,6 +128,7 @@ func New(s Settings) (*App, error) {
 		{"void sessions", 5 * time.Second, door.SweepVoid},
 		{"sessions", time.Minute, door.Sweep},
 		{"directory", time.Hour, directory.Sweep},
+		{"domains", time.Hour, domains.Sweep},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
 		{"ceremonies", 5 * time.Minute, credential.SweepOnce},
 		{"limits", 5 * time.Minute, limit.Sweep},

@@ -1,5 +1,5 @@
 // Package console has the pages of the administration: people and their
-// invitations, the rules of sign-in, the organization, and the audit log.
+// invitations, the rules of sign-in, domains, the organization, and the audit log.
 //
 // Every handler asks for rows of the viewer's own organization only, which the
 // session names and nothing in a request can. Whether somebody may change
@@ -32,6 +32,7 @@ func Templates() fs.FS {
 type Server struct {
 	site        *page.Site
 	invitations *directory.Invitations
+	domains     *directory.Domains
 	resets      *credential.Resets
 }
 
@@ -44,8 +45,8 @@ var (
 )
 
 // Mount adds the pages to the site. Who may pass comes first in each line.
-func Mount(site *page.Site, invitations *directory.Invitations, resets *credential.Resets) {
-	s := &Server{site, invitations, resets}
+func Mount(site *page.Site, invitations *directory.Invitations, domains *directory.Domains, resets *credential.Resets) {
+	s := &Server{site, invitations, domains, resets}
 
 	site.Console(reads, "GET /o/{org}/admin", s.front)
 	site.Console(reads, "GET /o/{org}/admin/people", s.people)
@@ -57,6 +58,8 @@ func Mount(site *page.Site, invitations *directory.Invitations, resets *credenti
 	site.ConsoleForm(reads, invites, "/o/{org}/admin/invitations/{id}", invitationFields, s.showInvitation, s.changeInvitation)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization", organizationFields, s.showOrganization, s.saveOrganization)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization/logo", logoFields, s.showOrganization, s.saveLogo)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains", domainsFields, s.showDomains, s.addDomain)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains/{id}", domainFields, s.showDomain, s.changeDomain)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/second-step", secondStepRulesFields, s.showSecondStepRules, s.changeSecondStepRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/sessions", sessionRulesFields, s.showSessionRules, s.changeSessionRules)

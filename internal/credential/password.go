@@ -26,12 +26,15 @@ type Stored struct {
 func (s Stored) Exists() bool { return s.hash != "" }
 
 // StoredPassword reads the password of o. For an owner that does not exist, the
-// zero Owner included, it takes the same statement and returns the zero Stored.
+// zero Owner included, it takes the same statement and returns the zero Stored; so it
+// does where single sign-on is the only way in, and no password counts (R-AUT-07).
 func StoredPassword(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
 	s := Stored{Owner: o}
 	found, err := r.One(ctx, db.Into(&s.hash, (*db.Time)(&s.SetAt), &s.Failures, (*db.Time)(&s.DisabledAt), (*db.Time)(&s.ChangeAt)), `
-		select hash, set_at, failures, disabled_at, change_at from passwords
-		where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
+		select p.hash, p.set_at, p.failures, p.disabled_at, p.change_at
+		from passwords p
+		join organizations o on o.id = p.org_id and o.federated_since is null
+		where p.org_id = $1 and p.user_id = $2`, string(o.OrgID), string(o.UserID))
 	if err != nil || !found {
 		return Stored{}, err
 	}
@@ -193,13 +196,19 @@ func (h History) reason() fault.Reason {
 // ErrChanged: it was not compared with the winner.
 func Set(ctx context.Context, tx *db.Tx, n Hashed) error {
 	org, user := string(n.past.OrgID), string(n.past.UserID)
+	o, err := directory.OrganizationByID(ctx, tx, n.past.OrgID)
+	if err == nil && o.FederatedOnly() {
+		err = directory.ErrFederatedOnly
+	}
+	if err != nil {
+		return err
+	}
 	// Later than the one before even if the clock is not: the history is in order.
 	setAt := tx.Now()
 	if before := n.past.setAt; !setAt.After(before) {
 		setAt = before.Add(time.Microsecond)
 	}
 	var set int64
-	var err error
 	if n.past.current == "" {
 		set, err = tx.Exec(ctx, `
 			insert into passwords (org_id, user_id, hash, set_at, failures) values ($1, $2, $3, $4, 0)

@@ -91,12 +91,15 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 		return err
 	}
 	asked := actor.UserID == audit.Anonymous
+	if who.Organization.FederatedOnly() && !asked {
+		return directory.ErrFederatedOnly
+	}
 	if !stored.Exists() && asked {
 		second, _, err := Owned(ctx, tx, owner)
 		if err != nil {
 			return err
 		}
-		if !second {
+		if !second || who.Organization.FederatedOnly() {
 			_, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetExplainedParameters{
 				Organization: who.Organization.DisplayName, Name: who.User.Name, SignInPage: r.Base + who.Organization.Path(),
 			}))
@@ -171,7 +174,7 @@ func ResetByToken(ctx context.Context, r db.Reader, token secret.Token, now time
 		from resets r
 		join users u on u.org_id = r.org_id and u.id = r.user_id and u.generation = r.generation
 			and u.email_key = r.email_key and u.deactivated_at is null
-		join organizations o on o.id = r.org_id and o.suspended_at is null
+		join organizations o on o.id = r.org_id and o.suspended_at is null and o.federated_since is null
 		where r.token_hash = $1 and r.used_at is null and r.replaced_at is null and r.expires_at > $2`,
 		token.Hash(secret.Reset), db.Time(now))
 	if err == nil && !ok {
@@ -205,6 +208,7 @@ func UseResetByID(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 		where org_id = $2 and user_id = $3 and id = $4 and used_at is null and replaced_at is null and expires_at > $1
 			and exists (
 				select 1 from users u
+				join organizations o on o.id = u.org_id and o.federated_since is null
 				where u.org_id = resets.org_id and u.id = resets.user_id and u.generation = resets.generation
 					and u.email_key = resets.email_key and u.deactivated_at is null)`,
 		db.Time(tx.Now()), string(o.OrgID), string(o.UserID), id)

@@ -3,9 +3,9 @@
 // first of all.
 //
 // It owns organizations, users, invitations and bootstraps, pictures and logos,
-// changes of addresses, and the links by which a person disowns what was done. Every statement
-// names its organization; the listed exceptions are look-ups by a secret's hash
-// or by an address, which return it.
+// changes of addresses, mail domains, and the links by which a person disowns what was done. Every
+// statement names its organization; the listed exceptions are look-ups by a secret's hash,
+// an address or its domain, which return it, and sweeps.
 package directory
 
 import (
@@ -31,6 +31,7 @@ type Organization struct {
 	InvitationLifetime time.Duration // from 1 hour to 30 days
 	CreatedAt          time.Time
 	SuspendedAt        time.Time // zero while it is open
+	FederatedSince     time.Time // since when single sign-on is the only way in; zero where it is not
 }
 
 // User is one person in one organization.
@@ -55,4 +56,7 @@ type User struct {
 	// DisownedAt is when the person last said 'this was not me': browsers
 	// remembered until then are strangers again.
 	DisownedAt time.Time
+	// BreakGlassSince is since when this user's passkeys open where single sign-on is
+	// the only way in; zero where they do not.
+	BreakGlassSince time.Time
 }

@@ -140,12 +140,12 @@ func orFault(err error, f *fault.Error) error {
 
 // OrganizationColumns are the columns of organizations as o that
 // Organization.Targets scans, for packages whose reads join them.
-const OrganizationColumns = `o.id, o.short_name, o.display_name, o.language, o.contact, o.logo, o.invitation_lifetime, o.created_at, o.suspended_at`
+const OrganizationColumns = `o.id, o.short_name, o.display_name, o.language, o.contact, o.logo, o.invitation_lifetime, o.created_at, o.suspended_at, o.federated_since`
 
 // Targets are where OrganizationColumns go.
 func (o *Organization) Targets() []any {
 	return db.Into(&o.ID, &o.ShortName, &o.DisplayName, &o.Language, &o.Contact, (*db.Text)(&o.Logo), (*micros)(&o.InvitationLifetime),
-		(*db.Time)(&o.CreatedAt), (*db.Time)(&o.SuspendedAt))
+		(*db.Time)(&o.CreatedAt), (*db.Time)(&o.SuspendedAt), (*db.Time)(&o.FederatedSince))
 }
 
 // micros scans a duration stored in microseconds.

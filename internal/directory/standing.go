@@ -15,14 +15,17 @@ const RestorableFor = 30 * 24 * time.Hour
 
 // Why somebody's standing stays what it is.
 var (
-	ErrYourself      = fault.New(fault.Conflict, "directory.yourself")
-	ErrLastOwner     = fault.New(fault.Conflict, "directory.last_owner")
-	ErrDeactivated   = fault.New(fault.Conflict, "directory.user_deactivated")
-	ErrDeleted       = fault.New(fault.Conflict, "directory.user_deleted")
-	ErrActive        = fault.New(fault.Conflict, "directory.user_active")
-	ErrNotDeleted    = fault.New(fault.Conflict, "directory.user_not_deleted")
-	ErrRoleHeld      = fault.New(fault.Conflict, "directory.role_held")
-	ErrAddressGotten = fault.New(fault.Conflict, "directory.address_gotten")
+	ErrYourself  = fault.New(fault.Conflict, "directory.yourself")
+	ErrLastOwner = fault.New(fault.Conflict, "directory.last_owner")
+	// ErrLastBreakGlass keeps the last owner whose passkey opens while single sign-on
+	// is the only way in.
+	ErrLastBreakGlass = fault.New(fault.Conflict, "directory.last_break_glass")
+	ErrDeactivated    = fault.New(fault.Conflict, "directory.user_deactivated")
+	ErrDeleted        = fault.New(fault.Conflict, "directory.user_deleted")
+	ErrActive         = fault.New(fault.Conflict, "directory.user_active")
+	ErrNotDeleted     = fault.New(fault.Conflict, "directory.user_not_deleted")
+	ErrRoleHeld       = fault.New(fault.Conflict, "directory.role_held")
+	ErrAddressGotten  = fault.New(fault.Conflict, "directory.address_gotten")
 )
 
 // Closed is nil for a user who may sign in, else says what keeps it out.
@@ -214,12 +217,21 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 }
 
 // keepAnOwner is ErrLastOwner for the only active owner of an organization: it
-// always has one.
+// always has one, and one who breaks the glass where single sign-on is the only way.
 func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
 	if u.Role != Owner || !u.DeactivatedAt.IsZero() {
 		return nil
 	}
 	var other UserID
+	if u.BreaksGlass() {
+		found, err := tx.One(ctx, db.Into(&other), `
+			select id from users
+			where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null and break_glass_since is not null
+			limit 1`, string(u.OrgID), string(Owner), string(u.ID))
+		if err != nil || !found {
+			return orFault(err, ErrLastBreakGlass)
+		}
+	}
 	found, err := tx.One(ctx, db.Into(&other), `
 		select id from users
 		where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null

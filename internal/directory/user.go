@@ -16,13 +16,13 @@ import (
 // UserColumns are the columns of users as u that User.Targets scans, for
 // packages whose reads join them.
 const UserColumns = `u.org_id, u.id, u.email, u.email_since, u.display_name, u.role, u.language, u.time_zone, u.picture,
-	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at`
+	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at, u.break_glass_since`
 
 // Targets are where UserColumns go.
 func (u *User) Targets() []any {
 	return db.Into(&u.OrgID, &u.ID, &u.Email, (*db.Time)(&u.EmailSince), &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Text)(&u.Picture),
 		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt),
-		&u.Generation, (*db.Time)(&u.DisownedAt))
+		&u.Generation, (*db.Time)(&u.DisownedAt), (*db.Time)(&u.BreakGlassSince))
 }
 
 // UserByID returns a user of an organization; ErrNotFound where it has none by

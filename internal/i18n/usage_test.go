@@ -16,12 +16,16 @@ var dynamic = []string{
 	"audit.action.",
 	"console.role.",
 	"language.month.",
+	"mail.federation.",
+	"federation.check.",
+	"federation.fix.",
+	"federation.provider.",
 }
 
 var (
 	// Quoted as in Go, and as in a template: .T "web.home.title". An area that
 	// is missing here has keys that nobody misses.
-	usedKey = regexp.MustCompile("[\"`]((?:audit|console|credential|directory|fault|language|mail|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
+	usedKey = regexp.MustCompile("[\"`]((?:audit|console|credential|directory|fault|federation|language|mail|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
 	// "page.css" names a file and "web.go" another.
 	fileName = regexp.MustCompile(`\.(css|go|html|ico|js|json|mjs|png|sql|svg|txt|woff2)$`)
 )

@@ -66,6 +66,10 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[SecondStepResetParameters](raw)
 	case DisownedParameters{}.kind():
 		return parseAs[DisownedParameters](raw)
+	case FederationParameters{}.kind():
+		return parseAs[FederationParameters](raw)
+	case ConnectionSetupParameters{}.kind():
+		return parseAs[ConnectionSetupParameters](raw)
 	case EmailProofParameters{}.kind():
 		return parseAs[EmailProofParameters](raw)
 	case EmailTakenParameters{}.kind():
@@ -74,6 +78,8 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[EmailAskedParameters](raw)
 	case EmailChangedParameters{}.kind():
 		return parseAs[EmailChangedParameters](raw)
+	case DomainParameters{}.kind():
+		return parseAs[DomainParameters](raw)
 	}
 	return nil, fmt.Errorf("no letter is of the kind %q", kind)
 }

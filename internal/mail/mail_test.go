@@ -209,8 +209,14 @@ func TestLettersReadWell(t *testing.T) {
 		EmailAskedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, New: "ada@new.example"},
 		EmailChangedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, NotMe: link}, New: "ada@new.example"},
 		DisownedParameters{Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page},
+		ConnectionSetupParameters{Organization: "Acme & Söhne", Inviter: "Grace O’Malley", Connection: "Okta", Link: link, Expires: when.Add(7 * 24 * time.Hour)},
 	} {
 		kinds[p.kind()] = p
+	}
+	for _, what := range []string{BreakGlassUsed, FederationReverted, CertificateEnding, MetadataRenewed, MetadataRefused, ConnectionTurnedOn, ConnectionTurnedOff} {
+		kinds["federation_"+what] = FederationParameters{
+			Organization: "Acme & Söhne", Name: "Grace O’Malley", What: what, Connection: "Okta", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page,
+		}
 	}
 	for kind, p := range kinds {
 		for _, language := range []i18n.Tag{"en", "fr"} {

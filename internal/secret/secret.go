@@ -6,6 +6,7 @@ package secret
 import (
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
@@ -99,4 +100,13 @@ func MAC(key []byte, parts ...string) []byte {
 		m.Write([]byte(p))
 	}
 	return m.Sum(nil)
+}
+
+// NewRSAKey makes a key of 3072 bits, as strong as 128 bits of a symmetric one (R-CRY-02).
+func NewRSAKey() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		panic(err) // the size is a constant that is allowed
+	}
+	return key
 }

@@ -88,6 +88,35 @@ func (d *Door) endAllBut(ctx context.Context, tx *db.Tx, actor directory.Actor, 
 	})
 }
 
+// EndNative closes the sessions of an organization that no identity provider vouched
+// for, but those of kept users: single sign-on became the only way in.
+func (d *Door) EndNative(ctx context.Context, tx *db.Tx, org directory.OrgID, kept func(directory.User) bool) (int, error) {
+	var native []Visit
+	err := tx.Rows(ctx, func(scan func(...any) error) error {
+		var v Visit
+		if err := scan(append(v.User.Targets(), v.Session.targets()...)...); err != nil {
+			return err
+		}
+		if !kept(v.User) {
+			native = append(native, v)
+		}
+		return nil
+	}, `
+		select `+directory.UserColumns+`, `+sessionColumns+`
+		from sessions s
+		join users u on u.org_id = s.org_id and u.id = s.user_id
+		where s.org_id = $1 and s.ended_at is null and s.connection_id is null`, string(org))
+	if err != nil {
+		return 0, fmt.Errorf("listing the native sessions of %s: %w", org, err)
+	}
+	for _, v := range native {
+		if err := d.End(ctx, tx, v, OnlyFederated); err != nil {
+			return 0, err
+		}
+	}
+	return len(native), nil
+}
+
 // EndCopied closes every session of a browser whose superseded token was shown,
 // and writes to the person: somebody holds a copy of the cookie (R-SES-06).
 func (d *Door) EndCopied(ctx context.Context, tx *db.Tx, v Visit) error {

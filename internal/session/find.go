@@ -49,7 +49,7 @@ func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
 // this holds on every node and at once.
 const (
 	sessionColumns = `s.org_id, s.id, s.user_id, s.browser_id, s.generation, s.methods,
-		s.started_at, s.proved_at, s.second_at, s.seen_at, s.resumed_at, s.network, s.agent`
+		s.started_at, s.proved_at, s.second_at, s.seen_at, s.resumed_at, s.network, s.agent, s.connection_id, s.until`
 	visitColumns = browserColumns + `, ` + sessionColumns + `,
 		q.idle, q.absolute,
 		` + directory.UserColumns + `,
@@ -76,7 +76,8 @@ func (w *visitRow) targets() []any {
 
 func (s *Session) targets() []any {
 	return db.Into(&s.OrgID, &s.ID, &s.UserID, &s.BrowserID, &s.Generation, &s.Methods,
-		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SecondAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent)
+		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SecondAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent,
+		(*db.Text)(&s.ConnectionID), (*db.Time)(&s.Until))
 }
 
 // rulesIn are the lifetimes that two columns hold; null is the default.
@@ -177,7 +178,7 @@ func (d *Door) Neighbours(ctx context.Context, r db.Reader, v Visit, now time.Ti
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var w visitRow
 		s := &w.Session
-		if err := scan(&s.ID, (*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), &w.idle, &w.absolute,
+		if err := scan(&s.ID, (*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.Until), &w.idle, &w.absolute,
 			&w.Organization.DisplayName, &w.Organization.ShortName, &w.User.Name); err != nil {
 			return err
 		}
@@ -187,7 +188,7 @@ func (d *Door) Neighbours(ctx context.Context, r db.Reader, v Visit, now time.Ti
 		}
 		return nil
 	}, `
-		select s.id, s.started_at, s.seen_at, q.idle, q.absolute, o.display_name, o.short_name, u.display_name
+		select s.id, s.started_at, s.seen_at, s.until, q.idle, q.absolute, o.display_name, o.short_name, u.display_name
 		from sessions s`+visitJoins+`
 		where s.browser_id = $1 and s.ended_at is null`, v.Browser.ID)
 	if err != nil {
@@ -261,4 +262,25 @@ func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directo
 		order by started_at desc
 		limit 1`, string(org), b.ID)
 	return id, err
+}
+
+// LeftIdle tells that the last session of a browser in an organization ended because
+// nobody used it: an identity provider must then ask for the person again, or it
+// would let in whoever sits there now.
+func (d *Door) LeftIdle(ctx context.Context, r db.Reader, b Browser, org directory.OrgID, now time.Time) (bool, error) {
+	var s Session
+	var why db.Text
+	var idle, absolute *int64
+	found, err := r.One(ctx, append(s.targets(), &why, &idle, &absolute), `
+		select `+sessionColumns+`, s.end_reason, q.idle, q.absolute
+		from sessions s
+		left join session_rules q on q.org_id = s.org_id
+		where s.org_id = $1 and s.browser_id = $2
+		order by s.started_at desc
+		limit 1`, string(org), b.ID)
+	if err != nil || !found {
+		return false, err
+	}
+	v := Visit{Session: s, Rules: d.rulesIn(idle, absolute)}
+	return Reason(why) == WentIdle || why == "" && !now.Before(v.IdleEnd()), nil
 }

@@ -60,7 +60,7 @@ func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser) (renewed Browser
 // once Next says Done. b may be the zero Browser; the token is the new cookie.
 // An earlier session of this browser in the organization ends. A superseded
 // token brings nothing along: its holder gets a browser of their own.
-func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods []string, second bool) (Session, secret.Token, error) {
+func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, p Proof) (Session, secret.Token, error) {
 	b, token, known, err := d.Renew(ctx, tx, b)
 	if err == nil && known {
 		err = d.makeRoom(ctx, tx, b, user.OrgID)
@@ -73,17 +73,19 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	}
 	origin := audit.OriginOf(ctx)
 	s := Session{
-		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Generation: user.Generation, Methods: strings.Join(methods, " "),
+		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Generation: user.Generation, Methods: strings.Join(p.Methods, " "),
 		StartedAt: tx.Now(), ProvedAt: tx.Now(), SeenAt: tx.Now(), Network: origin.Network, Agent: origin.Agent,
+		ConnectionID: p.ConnectionID, Until: p.Until,
 	}
-	if second {
+	if p.Second {
 		s.SecondAt = tx.Now()
 	}
 	_, err = tx.Exec(ctx, `
-		insert into sessions (org_id, id, user_id, browser_id, generation, methods, started_at, proved_at, second_at, seen_at, network, agent)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		insert into sessions (org_id, id, user_id, browser_id, generation, methods, started_at, proved_at, second_at, seen_at, network, agent, connection_id, until)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		string(s.OrgID), s.ID, string(s.UserID), s.BrowserID, s.Generation, s.Methods,
-		db.Time(s.StartedAt), db.Time(s.ProvedAt), db.Time(s.SecondAt), db.Time(s.SeenAt), s.Network, s.Agent)
+		db.Time(s.StartedAt), db.Time(s.ProvedAt), db.Time(s.SecondAt), db.Time(s.SeenAt), s.Network, s.Agent,
+		db.Text(s.ConnectionID), db.Time(s.Until))
 	if err != nil {
 		return Session{}, secret.Token{}, fmt.Errorf("inserting session %s: %w", s.ID, err)
 	}
@@ -139,7 +141,7 @@ func (d *Door) thinOut(ctx context.Context, tx *db.Tx, user directory.User) erro
 // that user: what step-up asked for. The browser's token changes. It reports
 // false, and does nothing, where no such session is open any more or the token
 // that was shown is not the current one.
-func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, methods []string, second bool) (secret.Token, bool, error) {
+func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, p Proof) (secret.Token, bool, error) {
 	var v Visit
 	var idle, absolute *int64
 	found, err := tx.One(ctx, append(v.Session.targets(), &idle, &absolute), `
@@ -156,13 +158,13 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 		return secret.Token{}, false, nil // a proof revives no session that time ended
 	}
 	var secondAt time.Time
-	if second {
+	if p.Second {
 		secondAt = tx.Now()
 	}
 	if _, err := tx.Exec(ctx, `
 		update sessions set proved_at = $1, seen_at = $1, methods = $2, second_at = coalesce($3, second_at)
 		where org_id = $4 and id = $5`,
-		db.Time(tx.Now()), together(v.Session.Methods, methods, second), db.Time(secondAt), string(user.OrgID), v.Session.ID); err != nil {
+		db.Time(tx.Now()), together(v.Session.Methods, p.Methods, p.Second), db.Time(secondAt), string(user.OrgID), v.Session.ID); err != nil {
 		return secret.Token{}, false, err
 	}
 	return d.rotate(ctx, tx, b)

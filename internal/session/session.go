@@ -60,6 +60,8 @@ const (
 	TooMany         Reason = "too many sessions of one user"
 
 	EndedByAdministrator Reason = "ended by an administrator"
+	EndedByProvider      Reason = "ended by the identity provider"
+	OnlyFederated        Reason = "single sign-on only" // the organization turned native sign-in off
 )
 
 // Browser is one browser, known by its token.
@@ -90,6 +92,17 @@ type Session struct {
 	ResumedAt  time.Time // when the person came back after a Pause; zero if never
 	Network    string
 	Agent      string
+
+	ConnectionID string    // of the identity provider that vouched; empty for a native sign-in
+	Until        time.Time // no later than then, as that provider said; zero where it did not
+}
+
+// Proof is what a finished attempt proved.
+type Proof struct {
+	Methods      []string // amr values (RFC 8176)
+	Second       bool     // a second factor among them
+	ConnectionID string   // of the identity provider that vouched, where one did
+	Until        time.Time
 }
 
 // The assurance that applications read of a session as acr, in the words of NIST SP
@@ -152,8 +165,16 @@ func (d *Door) effective(r Rules) Rules {
 // IdleEnd is when the session ends unless the person does something.
 func (v Visit) IdleEnd() time.Time { return v.Session.SeenAt.Add(v.Rules.Idle) }
 
-// AbsoluteEnd is when the session ends whatever the person does.
-func (v Visit) AbsoluteEnd() time.Time { return v.Session.StartedAt.Add(v.Rules.Absolute) }
+// AbsoluteEnd is when the session ends whatever the person does: by the rules or,
+// where that is sooner, when the identity provider said (SessionNotOnOrAfter, SAML
+// Core §2.7.2).
+func (v Visit) AbsoluteEnd() time.Time {
+	end := v.Session.StartedAt.Add(v.Rules.Absolute)
+	if !v.Session.Until.IsZero() && v.Session.Until.Before(end) {
+		return v.Session.Until
+	}
+	return end
+}
 
 // over tells that the session has ended by now, absolutely or by idleness,
 // whether a sweep has written it down or not.

@@ -72,6 +72,10 @@ func (d *Door) Sweep(ctx context.Context, database *db.DB) error {
 				return fmt.Errorf("sweeping sessions: %w", err)
 			}
 		}
+		if _, err := tx.Exec(ctx, `update sessions set ended_at = $1, end_reason = $2 where ended_at is null and until <= $1`,
+			db.Time(now), string(EndedByProvider)); err != nil {
+			return err
+		}
 		if err := endVoid(ctx, tx); err != nil {
 			return err
 		}

@@ -45,9 +45,9 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		sealed = s.forms.Seal([]byte(form.Encode()), formOf(a.ID, owner))
 	}
 	_, err = tx.Exec(ctx, `
-		insert into attempts (id, browser_id, org_id, user_id, generation, reset_id, evidence, fresh, return_path, form, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), a.Generation, db.Text(a.ResetID), evidenceText(a.Evidence), a.Fresh.Microseconds(),
+		insert into attempts (id, browser_id, org_id, user_id, generation, reset_id, connection_id, invitation_id, evidence, fresh, return_path, form, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), a.Generation, db.Text(a.ResetID), db.Text(a.ConnectionID), db.Text(a.InvitationID), evidenceText(a.Evidence), a.Fresh.Microseconds(),
 		a.Return, db.Text(sealed), db.Time(a.CreatedAt))
 	if err != nil {
 		return Attempt{}, fmt.Errorf("inserting attempt %s: %w", a.ID, err)
@@ -141,9 +141,9 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	var sealed db.Text
 	var fresh int64
 	var current bool
-	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, (*db.Text)(&a.ResetID), &evidence, &fresh,
+	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, (*db.Text)(&a.ResetID), (*db.Text)(&a.ConnectionID), (*db.Text)(&a.InvitationID), &evidence, &fresh,
 		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt), &current), `
-		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.evidence, a.fresh,
+		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.connection_id, a.invitation_id, a.evidence, a.fresh,
 			a.return_path, a.form, a.created_at, a.ended_at, b.token_hash = $3
 		from attempts a
 		join browsers b on b.id = a.browser_id

@@ -15,6 +15,9 @@ import (
 // OwnsSecondStep tells whether somebody who is signed in has a second step, which
 // a fresh proof must then be of.
 func (s *Service) OwnsSecondStep(ctx context.Context, v session.Visit) (bool, error) {
+	if v.Organization.FederatedOnly() && !v.User.BreaksGlass() {
+		return false, nil // as Next sees it
+	}
 	owns, _, err := credential.Owned(ctx, s.DB, EnrollerHere(v).owner())
 	return owns, err
 }
@@ -30,7 +33,11 @@ func (s *Service) left(ctx context.Context, r db.Reader, v session.Visit, f cred
 	switch {
 	case err != nil:
 		return err
-	case !password.Exists() && !f.OpenAlone():
+	case v.Organization.FederatedOnly() && v.User.BreaksGlass() && !f.OpenAlone():
+		return ErrLastWayIn
+	case v.Organization.FederatedOnly():
+		return nil
+	case !password.Exists() && !f.OpenAlone() && v.Session.ConnectionID == "":
 		return ErrLastWayIn
 	case !f.Any() && rules.RequiredOf(v.User.Role, now):
 		return ErrLastDevice

@@ -78,19 +78,12 @@ func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate
 	}); err != nil {
 		return err
 	}
-	administrators, err := directory.Administrators(ctx, tx, who.User.OrgID)
-	if err != nil {
-		return err
-	}
-	for _, a := range administrators {
-		if err := s.tell(ctx, tx, a, mail.DisownedParameters{
+	return s.tellAdministrators(ctx, tx, who.Organization, func(a directory.User) mail.Parameters {
+		return mail.DisownedParameters{
 			Organization: who.Organization.DisplayName, Name: a.Name, Person: who.User.Name, Email: who.User.Email, When: tx.Now(),
 			Link: s.Base + who.Organization.Path("admin", "people", string(who.User.ID)),
-		}); err != nil {
-			return err
 		}
-	}
-	return nil
+	})
 }
 
 // DisownHere is Disown for somebody who is signed in and has seen in their own

@@ -216,7 +216,7 @@ func (s *Service) raise(ctx context.Context, tx *db.Tx, v session.Visit, d Devic
 	opened := Opened{Organization: v.Organization, User: v.User}
 	var raised bool
 	var err error
-	if opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, v.Browser, v.User, amr(a), a.second()); err == nil && !raised {
+	if opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, v.Browser, v.User, a.proof()); err == nil && !raised {
 		err = ErrAttemptGone
 	}
 	if err == nil {

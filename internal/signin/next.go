@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/session"
 )
 
 // Method is one way to prove something.
@@ -24,6 +25,7 @@ const (
 	Passkey         Method = "passkey"          // an assertion without user verification: one factor
 	VerifiedPasskey Method = "verified_passkey" // an assertion whose authenticator verified its user: two in one
 	Recovery        Method = "recovery"         // a recovery code, in place of a device
+	Federated       Method = "federated"        // an identity provider of the organization vouched
 )
 
 // Evidence is one proof made now.
@@ -42,17 +44,26 @@ type Attempt struct {
 	// one, the attempt is void.
 	Generation int
 	ResetID    string // of the link that is held, where one is
-	Evidence   []Evidence
-	Fresh      time.Duration // above zero for step-up: proofs older than this do not count
-	Return     string        // path on our own origin to go to afterwards
-	CreatedAt  time.Time
-	EndedAt    time.Time
+	// ConnectionID is of the identity provider that was chosen, where one was, and
+	// InvitationID of the invitation that its answer will accept.
+	ConnectionID string
+	InvitationID string
+	Evidence     []Evidence
+	Fresh        time.Duration // above zero for step-up: proofs older than this do not count
+	Return       string        // path on our own origin to go to afterwards
+	CreatedAt    time.Time
+	EndedAt      time.Time
 
 	// What is true of the user and of the organization's rules, read each time.
 	MustChange   bool // a new password was asked for and is not there yet
 	Owns         Owned
 	Required     bool // a second step is required of this user
 	Passwordless bool // a passkey that verified its user is enough
+
+	SingleSignOnOnly bool // the organization has no native way in
+	BreakGlass       bool // but this user's passkeys open nevertheless
+
+	vouched session.Proof // by the provider, in the request that ends the attempt
 }
 
 // Owned tells which second steps a user has.
@@ -68,6 +79,7 @@ type Step int
 // The steps.
 const (
 	Identify       Step = iota // nobody is named yet
+	GoUpstream                 // an identity provider was chosen, and has not vouched yet
 	CreateFirst                // an invitation is held: create the first credential
 	ProveFirst                 // somebody is named: prove a first factor
 	ProveSecond                // prove the second step that the user has
@@ -83,14 +95,21 @@ func Next(a Attempt, now time.Time) Step {
 			return slices.Contains(methods, e.Method) && !e.At.After(now) && (a.Fresh == 0 || now.Sub(e.At) <= a.Fresh)
 		})
 	}
-	first := proved(Password) || a.Passwordless && a.Owns.Passkey && proved(VerifiedPasskey)
+	// Where single sign-on is the only way in, a password is worth nothing and the
+	// passkeys of a break-glass owner alone are worth something (R-AUT-07).
+	ours := !a.SingleSignOnOnly || a.BreakGlass
+	password, reset := proved(Password) && !a.SingleSignOnOnly, proved(Reset) && !a.SingleSignOnOnly
+	owns := ours && a.Owns.Any()
+	first := password || ours && a.Passwordless && a.Owns.Passkey && proved(VerifiedPasskey)
 	second := proved(App, Passkey, VerifiedPasskey, Recovery)
 	switch {
+	case a.ConnectionID != "" && !proved(Federated):
+		return GoUpstream
 	case a.UserID == "" && proved(Invitation):
 		return CreateFirst
 	case a.UserID == "":
 		return Identify
-	case a.Fresh > 0 && a.Owns.Any():
+	case a.Fresh > 0 && owns:
 		// Step-up asks for the strongest factor that the user has; the session
 		// that it raises has the first already. A passkey that did not verify its
 		// user shows only that somebody is near it (R-PSK-03): it needs the
@@ -98,22 +117,24 @@ func Next(a Attempt, now time.Time) Step {
 		switch {
 		case !second:
 			return ProveSecond
-		case !proved(App, VerifiedPasskey, Recovery, Password):
+		case !proved(App, VerifiedPasskey, Recovery) && !password:
 			return ProveFirst
 		}
 		return Done
-	case !proved(Password) && proved(Reset):
-		if a.Owns.Any() && !second {
+	case proved(Federated):
+		return Done // the provider answers for its own factors (D-6)
+	case !password && reset:
+		if owns && !second {
 			return ProveSecond
 		}
 		return CreatePassword
 	case !first:
 		return ProveFirst
-	case a.Owns.Any() && !second:
+	case owns && !second:
 		return ProveSecond
-	case a.MustChange && proved(Password):
+	case a.MustChange && password:
 		return CreatePassword
-	case !a.Owns.Any() && a.Required:
+	case !owns && a.Required:
 		return EnrolFactor
 	default:
 		return Done

@@ -9,24 +9,28 @@ import (
 )
 
 // The walk visits every state that an attempt can be in and asserts what must
-// hold in each (decision 0006). It was written before Next.
+// hold in each (decision 0006). It was written before Next, and extended before it.
 func TestWalkOverEveryState(t *testing.T) {
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
-	methods := []Method{Invitation, Reset, Password, App, Passkey, VerifiedPasskey, Recovery}
+	methods := []Method{Invitation, Reset, Password, App, Passkey, VerifiedPasskey, Recovery, Federated}
 	// Per method: not proved, proved at the edge of what is fresh, or just beyond it.
 	ages := []time.Duration{10 * time.Minute, 10*time.Minute + time.Microsecond}
 	var states int
 	steps := map[Step]int{}
 	at := make([]int, len(methods))
+	evidence := make([]Evidence, 0, len(methods))
 	check := func(a Attempt) {
-		counts := map[Method]bool{} // proved, not in the future, fresh enough
+		var counted [8]bool // proved, not in the future, fresh enough
+		evidence = evidence[:0]
 		for i, age := range at {
 			if age > 0 {
 				age := ages[age-1]
-				a.Evidence = append(a.Evidence, Evidence{methods[i], now.Add(-age)})
-				counts[methods[i]] = a.Fresh == 0 || age <= a.Fresh
+				evidence = append(evidence, Evidence{methods[i], now.Add(-age)})
+				counted[i] = a.Fresh == 0 || age <= a.Fresh
 			}
 		}
+		a.Evidence = evidence
+		invitation, reset, password, app, passkey, verified, recovery, federated := counted[0], counted[1], counted[2], counted[3], counted[4], counted[5], counted[6], counted[7]
 		step := Next(a, now)
 		states++
 		steps[step]++
@@ -36,58 +40,74 @@ func TestWalkOverEveryState(t *testing.T) {
 			}
 			t.Errorf("%s: %s", what, fmt.Sprintf("step %d of %+v", step, a))
 		}
-		owns := a.Owns.App || a.Owns.Passkey
+		// Where single sign-on is the only way in, no factor of ours counts for
+		// anybody but a break-glass owner, and a password for nobody (R-AUT-07).
+		ours := !a.SingleSignOnOnly || a.BreakGlass
+		password = password && !a.SingleSignOnOnly
+		reset = reset && !a.SingleSignOnOnly
+		owns := ours && (a.Owns.App || a.Owns.Passkey)
 		stepUp := a.Fresh > 0
-		second := counts[App] || counts[Passkey] || counts[VerifiedPasskey] || counts[Recovery]
-		first := counts[Password] || counts[VerifiedPasskey] && a.Passwordless && a.Owns.Passkey
+		second := app || passkey || verified || recovery
+		native := password || ours && verified && a.Passwordless && a.Owns.Passkey
 		// A touch of a key that verifies nobody is not enough to raise a session (R-PSK-03).
-		raises := counts[App] || counts[VerifiedPasskey] || counts[Recovery] || counts[Passkey] && counts[Password]
+		raises := app || verified || recovery || passkey && password
 		known := a.UserID != ""
 		switch step {
+		case GoUpstream:
+			if a.ConnectionID == "" || federated {
+				wrong("leads to a provider that nobody chose, or that has vouched")
+			}
 		case Identify:
-			if known || counts[Invitation] {
+			if known || invitation {
 				wrong("asks for a name that is known, or that an invitation has")
 			}
 		case CreateFirst:
-			if known || !counts[Invitation] {
+			if known || !invitation {
 				wrong("a credential is created only by who holds an invitation and is nobody yet")
 			}
 		case ProveFirst:
-			if !known || first && !(stepUp && owns) || stepUp && owns && (!second || raises) || counts[Reset] && !(stepUp && owns) {
+			if !known || native && !(stepUp && owns) || stepUp && owns && (!second || raises) || reset && !(stepUp && owns) {
 				wrong("asks for a first factor that is proved, or in place of a stronger one")
 			}
 		case ProveSecond:
-			if !known || !owns || second || !first && !counts[Reset] && !stepUp {
+			if !known || !owns || second || !native && !reset && !stepUp {
 				wrong("asks for a second step before the first, of who has none, or again")
 			}
 		case EnrolFactor:
-			if !known || owns || !a.Required || !counts[Password] || stepUp && owns || a.MustChange {
+			if !known || owns || !a.Required || !password || stepUp && owns || a.MustChange {
 				wrong("enrols before a password, over a factor that there is, or before a new password that was asked for")
 			}
 		case CreatePassword:
-			if !known || owns && !second || !counts[Reset] && !(a.MustChange && counts[Password]) {
+			if !known || owns && !second || !reset && !(a.MustChange && password) {
 				wrong("a password is created only by who holds a reset or was asked for it, and has proved the second step")
 			}
 		case Done:
+			vouched := federated && !(stepUp && owns) // the provider answers for its own factors
 			switch {
 			case !known:
 				wrong("done with nobody")
+			case a.ConnectionID != "" && !federated:
+				wrong("done without the provider that was chosen")
+			case vouched:
 			case owns && !second:
 				wrong("done without the second step that the user has")
 			case stepUp && owns && !raises:
 				wrong("a passkey that did not verify its user raises a session alone")
-			case !first && !(stepUp && owns):
+			case !native && !(stepUp && owns):
 				wrong("done without a first factor")
-			case !owns && a.Required:
+			case !owns && a.Required && !a.SingleSignOnOnly:
 				wrong("done without the second step that is required")
-			case a.MustChange && counts[Password] && !(stepUp && owns):
+			case a.MustChange && password && !(stepUp && owns):
 				wrong("done though a new password was asked for")
 			}
 		default:
 			wrong("no step")
 		}
-		if counts[Passkey] && !counts[VerifiedPasskey] && !counts[Password] && !stepUp && step == Done {
+		if passkey && !verified && !password && !federated && !stepUp && step == Done {
 			wrong("a passkey that did not verify its user opens alone")
+		}
+		if a.SingleSignOnOnly && !a.BreakGlass && !federated && step == Done {
+			wrong("a native way in where single sign-on is the only one")
 		}
 	}
 	var walk func(i int, a Attempt)
@@ -96,16 +116,20 @@ func TestWalkOverEveryState(t *testing.T) {
 			check(a)
 			return
 		}
-		for age := range len(ages) + 1 {
+		distinct := len(ages)
+		if a.Fresh == 0 {
+			distinct = 1 // any age counts
+		}
+		for age := range distinct + 1 {
 			at[i] = age
 			walk(i+1, a)
 		}
 	}
-	for bits := range 1 << 8 {
+	for bits := range 1 << 11 {
 		has := func(bit int) bool { return bits&(1<<bit) > 0 }
 		a := Attempt{
 			MustChange: has(0), Owns: Owned{App: has(1), Passkey: has(2), Recovery: has(3)},
-			Required: has(4), Passwordless: has(5),
+			Required: has(4), Passwordless: has(5), SingleSignOnOnly: has(8), BreakGlass: has(9),
 		}
 		if has(6) {
 			a.UserID = directory.UserID("usr_1")
@@ -113,9 +137,15 @@ func TestWalkOverEveryState(t *testing.T) {
 		if has(7) {
 			a.Fresh = 10 * time.Minute
 		}
+		if has(10) {
+			a.ConnectionID = "con_1"
+		}
+		if a.BreakGlass && !a.SingleSignOnOnly {
+			continue // it means nothing there
+		}
 		walk(0, a)
 	}
-	if want := 256 * 2187; states != want {
+	if want := 768 * (256 + 6561); states != want {
 		t.Errorf("walked %d states, want %d", states, want)
 	}
 	for step := Identify; step <= Done; step++ {

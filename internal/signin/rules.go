@@ -168,19 +168,25 @@ func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {
 		return err
 	}
 	var role directory.Role
+	var breakGlass db.Time
 	// What was done with the password may have been done with a passkey too, so none
 	// signs in alone until its user chose anew: a password, or to do without one.
 	var disowned bool
-	_, err = r.One(ctx, db.Into(&role, &a.MustChange, &disowned, &a.Owns.App, &a.Owns.Passkey, &a.Owns.Recovery), `
+	_, err = r.One(ctx, db.Into(&role, &a.MustChange, &disowned, &a.SingleSignOnOnly, &breakGlass, &a.Owns.App, &a.Owns.Passkey, &a.Owns.Recovery), `
 		select u.role, p.change_at is not null,
 			coalesce(u.disowned_at >= coalesce(p.set_at, u.passwordless_at, 0), false),
+			o.federated_since is not null, u.break_glass_since,
 			exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null),
 			exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id),
 			exists (select 1 from recovery_codes c where c.org_id = u.org_id and c.user_id = u.id and c.used_at is null)
 		from users u
+		join organizations o on o.id = u.org_id
 		left join passwords p on p.org_id = u.org_id and p.user_id = u.id
 		where u.org_id = $1 and u.id = $2`, string(a.OrgID), string(a.UserID))
-	a.Required, a.Passwordless = rules.RequiredOf(role, s.DB.Now()), rules.Passwordless && !disowned
+	a.BreakGlass = directory.User{Role: role, BreakGlassSince: time.Time(breakGlass)}.BreaksGlass()
+	// The passkey of last resort opens whether or not others' do.
+	a.Passwordless = (rules.Passwordless || a.SingleSignOnOnly && a.BreakGlass) && !disowned
+	a.Required = rules.RequiredOf(role, s.DB.Now())
 	return err
 }
 

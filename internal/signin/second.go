@@ -327,6 +327,8 @@ func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.A
 		return refuse("the user was not verified")
 	case who.User.ID == "" || !who.User.DeactivatedAt.IsZero():
 		return refuse("the user is not active")
+	case who.Organization.FederatedOnly() && !who.User.BreaksGlass():
+		return refuse("single sign-on is the only way in")
 	case !who.Organization.SuspendedAt.IsZero():
 		return refuse("the organization is suspended")
 	case p.Organization != "" && named.ID != who.Organization.ID, p.Attempt.OrgID != "" && p.Attempt.OrgID != who.Organization.ID:

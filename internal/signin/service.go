@@ -47,10 +47,10 @@ var (
 	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
-// Policies lists every limiter of this package.
+// Policies lists every limiter, those of packages below too.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork,
 	PerAddressFromAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked,
-	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail}
+	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail, directory.PerOrganizationDomains}
 
 // Service proves factors and ends attempts.
 type Service struct {
@@ -94,6 +94,7 @@ type Opened struct {
 	Organization directory.Organization
 	User         directory.User
 	Return       string // path on our own origin
+	Session      string // id of the session that was issued; empty where one was raised, or the attempt goes on
 }
 
 // PasswordProof is a password offered for an address.
@@ -281,12 +282,12 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 	opened := Opened{Organization: who.Organization, User: who.User, Return: a.Return}
 	e := audit.Event{
 		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name,
-		After: audit.Fields{"methods": amr(a)},
+		After: audit.Fields{"methods": a.proof().Methods},
 	}
 	var raised bool
 	var err error
 	if a.Fresh > 0 {
-		opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, b, who.User, amr(a), a.second())
+		opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, b, who.User, a.proof())
 		e.Action = "signin.proved_again"
 		if a.Fresh = 0; err == nil && !raised && Next(a, tx.Now()) != Done {
 			// The session to raise is gone, and what was proved opens none.
@@ -295,15 +296,19 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 	}
 	if err == nil && !raised {
 		var made session.Session
-		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, amr(a), a.second())
-		e.Action, e.Target = "signin.done", made.ID
+		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, a.proof())
+		e.Action, e.Target, opened.Session = "signin.done", made.ID, made.ID
 	}
-	if err == nil && !raised && !d.knows(who.User) && !a.has(Invitation) && !a.has(Reset) {
+	if err == nil && !raised && !d.knows(who.User) && !a.has(Invitation) && !a.has(Reset) && !a.has(Federated) {
 		e.After["new_device"] = true
 		var deed mail.Deed
 		if deed, err = s.deed(ctx, tx, who, ""); err == nil {
 			err = s.tell(ctx, tx, who.User, mail.NewDeviceParameters{Deed: deed})
 		}
+	}
+	if err == nil && !raised && who.Organization.FederatedOnly() && !a.has(Federated) {
+		e.After["break_glass"] = true
+		err = s.tellBrokenGlass(ctx, tx, who)
 	}
 	if err == nil {
 		opened.Device, err = s.remember(d, who.User, tx.Now())
@@ -312,6 +317,15 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 		return Opened{}, err
 	}
 	return opened, audit.Record(ctx, tx, e)
+}
+
+// proof is what a session carries away of the attempt. What a provider vouched for
+// says nothing of factors that it did not name (R-RPO-06).
+func (a Attempt) proof() session.Proof {
+	if a.has(Federated) {
+		return a.vouched
+	}
+	return session.Proof{Methods: amr(a), Second: a.second()}
 }
 
 // has tells whether a method was used, however long ago.

@@ -32,3 +32,17 @@ func (s *Service) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, 
 		Network: origin.Network, Agent: origin.Agent, NotMe: s.Base + "/not-me/" + notMe.Reveal(),
 	}, err
 }
+
+// tellAdministrators writes to the owners and administrators of an organization.
+func (s *Service) tellAdministrators(ctx context.Context, tx *db.Tx, org directory.Organization, letter func(directory.User) mail.Parameters) error {
+	administrators, err := directory.Administrators(ctx, tx, org.ID)
+	if err != nil {
+		return err
+	}
+	for _, a := range administrators {
+		if err := s.tell(ctx, tx, a, letter(a)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

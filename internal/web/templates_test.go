@@ -332,7 +332,7 @@ func signedIn(t *testing.T, d *db.DB, door *session.Door, language i18n.Tag) str
 		if u, err = directory.CreateFirstOwner(t.Context(), tx, u); err != nil {
 			return err
 		}
-		_, token, err = door.Issue(t.Context(), tx, session.Browser{}, u, []string{"pwd"}, false)
+		_, token, err = door.Issue(t.Context(), tx, session.Browser{}, u, session.Proof{Methods: []string{"pwd"}})
 		return err
 	})
 	if err != nil {

@@ -40,6 +40,7 @@ create table organizations (
   invitation_lifetime  bigint not null,  -- microseconds
   created_at           bigint not null,
   suspended_at         bigint,
+  federated_since      bigint,           -- since when single sign-on is the only way in
   constraint organizations_short_name_key_uq unique (short_name_key),
   constraint organizations_short_name_skeleton_uq unique (short_name_skeleton),
   constraint organizations_display_name_skeleton_uq unique (display_name_skeleton)
@@ -74,6 +75,7 @@ create table users (
   voided_at       bigint,           -- when the generation last changed: where a sweep looks first
   disowned_at     bigint,           -- browsers remembered until then are strangers again
   passwordless_at bigint,           -- when the user last chose to do without a password
+  break_glass_since bigint,         -- its passkeys open where single sign-on is the only way in
   constraint users_pk primary key (org_id, id)
 );
 -- A deleted user's address is free again.
@@ -160,6 +162,25 @@ create table email_changes (
 );
 create index email_changes_user on email_changes (org_id, user_id);
 create index email_changes_expires_at on email_changes (expires_at);
+
+-- Mail domains that organizations say are theirs. Many may list one, of which the
+-- one that proved it by a record in the DNS holds it.
+create table domains (
+  org_id           text   not null references organizations (id),
+  id               text   not null,
+  domain_key       text   not null,  -- A-labels in lower case, as in addresses
+  proof            text   not null,  -- random: what the record holds
+  created_at       bigint not null,
+  proven_at        bigint,           -- null while it waits
+  checked_at       bigint,           -- when the DNS was last asked
+  missing_since    bigint,           -- the DNS says that there is no such record
+  unanswered_since bigint,           -- the DNS says nothing
+  lapsed_at        bigint,           -- its record was missing for too long
+  constraint domains_pk primary key (org_id, id),
+  constraint domains_org_id_domain_key_uq unique (org_id, domain_key)
+);
+create unique index domains_held_uq on domains (domain_key) where proven_at is not null and lapsed_at is null;
+create index domains_checked_at on domains (checked_at) where proven_at is not null and lapsed_at is null;
 
 -- 'This was not me': the link in letters that tell somebody what was done.
 create table disavowals (
@@ -345,6 +366,8 @@ create table sessions (
   resumed_at bigint,           -- when the person last came back after an hour without
   network    text   not null,
   agent      text   not null,
+  connection_id text,          -- of the identity provider that vouched; null is a native sign-in
+  until      bigint,           -- no later than then, as that provider said
   ended_at   bigint,
   end_reason text,
   constraint sessions_pk primary key (org_id, id),
@@ -364,6 +387,8 @@ create table attempts (
   user_id     text,
   generation  bigint not null,  -- of that user; 0 while nobody is identified
   reset_id    text,             -- of the link that is held, where one is
+  connection_id text,           -- of the identity provider that was chosen
+  invitation_id text,           -- that its answer accepts
   evidence    text   not null,  -- method@microseconds, separated by spaces
   fresh       bigint not null,  -- microseconds: how old a proof may be; 0 is any age within the attempt
   return_path text   not null,
@@ -373,6 +398,158 @@ create table attempts (
   constraint attempts_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
 );
 create index attempts_created_at on attempts (created_at);
+
+-- An identity provider of an organization.
+create table connections (
+  org_id       text    not null references organizations (id),
+  id           text    not null,
+  protocol     text    not null,  -- saml or oidc
+  provider     text    not null,  -- whose pages guide the administrator: okta, entra, …
+  name         text    not null,
+  logo         text,              -- id of an image; the provider's own icon where there is none
+  position     bigint  not null,  -- on the sign-in page
+  shown        boolean not null,  -- there
+  settings     text    not null,  -- JSON: what the administrator configured, by protocol
+  secret       text,              -- sealed: of the OpenID Connect client
+  found        text,              -- JSON: what discovery and the provider's key set said
+  metadata_url text,              -- where SAML metadata renews itself from
+  vouches      boolean not null,  -- its addresses are the people's, without a claim that says so
+  creates      boolean not null,  -- people whom nobody invited come in too
+  mapping      text    not null,  -- JSON: which attribute is what, and which groups have which role
+  state        text    not null,  -- draft, on or off
+  created_at   bigint  not null,
+  changed_at   bigint  not null,  -- what a test covers
+  tested_at    bigint,            -- when a test last passed
+  renewed_at   bigint,            -- when the metadata address was last asked
+  renewal      text,              -- what that refused; null where all is well
+  warned       bigint  not null,  -- days before the end of its certificate that were warned of; 0 for none
+  constraint connections_pk primary key (org_id, id),
+  constraint connections_id_uq unique (id)
+);
+create index connections_renewal on connections (renewed_at) where metadata_url is not null;
+
+-- Who a provider's subject is.
+create table identities (
+  org_id        text    not null,
+  connection_id text    not null,
+  issuer        text    not null,
+  subject       text    not null,
+  user_id       text    not null,
+  email         text    not null,  -- as the provider last said it: shown, never compared
+  created       boolean not null,  -- the user was made by this connection, which keeps its role
+  created_at    bigint  not null,
+  used_at       bigint  not null,
+  constraint identities_pk primary key (org_id, connection_id, issuer, subject),
+  constraint identities_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade,
+  constraint identities_connections_fk foreign key (org_id, connection_id) references connections (org_id, id) on delete cascade
+);
+create index identities_user on identities (org_id, user_id);
+
+-- What was asked of a provider, for one browser, until its answer comes.
+create table upstream_requests (
+  org_id        text   not null,
+  id            text   not null,
+  connection_id text   not null,
+  browser_id    text   references browsers (id) on delete cascade,
+  attempt_id    text,             -- null for a test and for signing out
+  tester        text,             -- of a test: a user id or that of a setup link
+  state_hash    text   not null,  -- of the state or RelayState
+  asked         text   not null,  -- sealed: nonce, verifier, request id
+  answer        text,             -- sealed: what was believed, while the person is asked whether to go on
+  created_at    bigint not null,
+  ended_at      bigint,
+  constraint upstream_requests_pk primary key (org_id, id),
+  constraint upstream_requests_state_uq unique (state_hash),
+  constraint upstream_requests_connections_fk foreign key (org_id, connection_id) references connections (org_id, id) on delete cascade
+);
+create index upstream_requests_created_at on upstream_requests (created_at);
+
+-- What a browser posted from a provider's page, until it comes back with its cookies.
+create table upstream_responses (
+  org_id        text   not null,
+  id            text   not null,
+  connection_id text   not null,
+  token_hash    text   not null,  -- of a cookie set in the same answer
+  content       text   not null,
+  state         text   not null,
+  created_at    bigint not null,
+  constraint upstream_responses_pk primary key (org_id, id),
+  constraint upstream_responses_token_uq unique (token_hash),
+  constraint upstream_responses_connections_fk foreign key (org_id, connection_id) references connections (org_id, id) on delete cascade
+);
+create index upstream_responses_created_at on upstream_responses (created_at);
+
+-- Messages that a provider may send once, on all nodes.
+create table upstream_replays (
+  org_id        text   not null,
+  connection_id text   not null,
+  id            text   not null,  -- hash of what names the message
+  expires_at    bigint not null,
+  constraint upstream_replays_pk primary key (org_id, connection_id, id),
+  constraint upstream_replays_connections_fk foreign key (org_id, connection_id) references connections (org_id, id) on delete cascade
+);
+create index upstream_replays_expires_at on upstream_replays (expires_at);
+
+-- Each sign-in by a provider, explained; kept for 30 days.
+create table upstream_traces (
+  org_id        text    not null,
+  id            text    not null,  -- the reference that the person was shown
+  connection_id text    not null,
+  at            bigint  not null,
+  test          boolean not null,
+  refused       text,              -- name of the check that failed; null where the person came in
+  user_id       text,
+  who           text    not null,  -- address or subject as the provider said it
+  checks        text    not null,  -- JSON
+  claims        text    not null,  -- JSON: what arrived, of a test only
+  network       text    not null,
+  constraint upstream_traces_pk primary key (org_id, id),
+  constraint upstream_traces_connections_fk foreign key (org_id, connection_id) references connections (org_id, id) on delete cascade
+);
+create index upstream_traces_at on upstream_traces (org_id, at, id);
+create index upstream_traces_old on upstream_traces (at);
+
+-- By what a provider names a session of ours, for single logout.
+create table upstream_sessions (
+  org_id        text   not null,
+  session_id    text   not null,
+  connection_id text   not null,
+  issuer        text   not null,
+  subject       text   not null,
+  session_index text   not null,  -- may be empty
+  constraint upstream_sessions_pk primary key (org_id, session_id),
+  constraint upstream_sessions_sessions_fk foreign key (org_id, session_id) references sessions (org_id, id) on delete cascade,
+  constraint upstream_sessions_connections_fk foreign key (org_id, connection_id) references connections (org_id, id) on delete cascade
+);
+create index upstream_sessions_subject on upstream_sessions (org_id, connection_id, issuer, subject);
+
+-- Opens one connection's pages to a company's IT, without an account here.
+create table setup_links (
+  org_id        text   not null,
+  id            text   not null,
+  connection_id text   not null,
+  token_hash    text   not null,
+  email         text   not null,
+  letter_id     text   not null,
+  created_by    text   not null,  -- a user id
+  created_at    bigint not null,
+  expires_at    bigint not null,
+  opened_at     bigint,
+  withdrawn_at  bigint,
+  constraint setup_links_pk primary key (org_id, id),
+  constraint setup_links_token_uq unique (token_hash),
+  constraint setup_links_connections_fk foreign key (org_id, connection_id) references connections (org_id, id) on delete cascade
+);
+create index setup_links_expires_at on setup_links (expires_at);
+
+-- Our own keys towards identity providers, of the whole installation.
+create table federation_keys (
+  id         text   not null constraint federation_keys_pk primary key,
+  purpose    text   not null,  -- saml or oidc
+  sealed     text   not null,
+  created_at bigint not null,
+  retired_at bigint             -- still published and still decrypts until it is removed
+);
 
 create table audit_events (
   org_id     text   not null,  -- empty for what concerns no organization

@@ -84,6 +84,15 @@ for (const bar of all('[data-codes]')) {
   bar.hidden = false;
 }
 
+// What is to be typed elsewhere is copied by the button beside it.
+for (const button of all('[data-copy]')) {
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(byID(button.dataset.copy).textContent);
+    button.nextElementSibling.textContent = button.dataset.done;
+  });
+  button.hidden = !navigator.clipboard;
+}
+
 // Choosing a language changes the page at once.
 for (const select of all('.language select')) {
   const button = select.parentElement.querySelector('button');

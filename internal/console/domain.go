@@ -1,0 +1,134 @@
+package console
+
+import (
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+)
+
+var (
+	domainsFields = page.Fields{"domain"}
+	domainFields  = page.Fields{"confirmed"}
+)
+
+var errRemovalNotConfirmed = fault.Field("confirmed", "console.domain.not_confirmed")
+
+// domainChips are what a list shows of each state.
+var domainChips = map[directory.DomainState]chip{
+	directory.DomainWaiting: {"console.domain.waiting", "warn"},
+	directory.DomainProven:  {"console.domain.proven", "ok"},
+	directory.DomainMissing: {"console.domain.missing", "warn"},
+	directory.DomainLapsed:  {"console.domain.lapsed", "bad"},
+}
+
+// shownDomain is a domain with its state.
+type shownDomain struct {
+	directory.Domain
+	Chip chip
+}
+
+// Since is since when it is in this state.
+func (d shownDomain) Since() time.Time {
+	switch d.State() {
+	case directory.DomainWaiting:
+		return d.CreatedAt
+	case directory.DomainMissing:
+		return d.MissingSince
+	case directory.DomainLapsed:
+		return d.LapsedAt
+	case directory.DomainProven:
+	}
+	return d.ProvenAt
+}
+
+func shown(d directory.Domain) shownDomain { return shownDomain{d, domainChips[d.State()]} }
+
+// domainsPage is the list of an organization's domains.
+type domainsPage struct {
+	Domains   []shownDomain
+	MayChange bool
+	Removed   bool
+}
+
+func (s *Server) showDomains(v *page.Viewer) error {
+	all, err := directory.DomainsOf(v.R.Context(), s.site.DB, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	p := domainsPage{MayChange: rules(v.User.Role), Removed: v.Just("removed")}
+	for _, d := range all {
+		p.Domains = append(p.Domains, shown(d))
+	}
+	if !p.MayChange {
+		v.NoForm()
+	}
+	return v.Render("console-domains", p)
+}
+
+func (s *Server) addDomain(v *page.Viewer) error {
+	ctx := v.R.Context()
+	var d directory.Domain
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		d, err = directory.AddDomain(ctx, tx, v.User.AsActor(), v.User.OrgID, v.Form.Get("domain"))
+		return err
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/domains", d.ID))
+}
+
+// domainPage is one domain, with the record that proves it.
+type domainPage struct {
+	shownDomain
+	Grace     int // days that a record may be missing
+	MayChange bool
+	Checked   bool // comes right after the record was found
+}
+
+func (s *Server) showDomain(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	d, err := directory.DomainByID(v.R.Context(), s.site.DB, v.User.OrgID, id)
+	if err != nil {
+		return err
+	}
+	p := domainPage{
+		shownDomain: shown(d), Grace: int(directory.DomainGrace.Hours() / 24),
+		MayChange: rules(v.User.Role), Checked: v.Just("checked") && d.State() == directory.DomainProven,
+	}
+	if !p.MayChange {
+		v.NoForm()
+	}
+	return v.Render("console-domain", p)
+}
+
+func (s *Server) changeDomain(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	ctx, actor := v.R.Context(), v.User.AsActor()
+	switch v.Form.Do() {
+	case "check":
+		if err := s.domains.Check(ctx, s.site.DB, actor, v.User.OrgID, id); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("admin/domains", id) + "?checked")
+	case "remove":
+		if v.Form.Get("confirmed") == "" {
+			return errRemovalNotConfirmed
+		}
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return directory.RemoveDomain(ctx, tx, actor, v.User.OrgID, id)
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("admin/domains") + "?removed")
+	}
+	return s.showDomain(v)
+}

@@ -1,0 +1,212 @@
+package federation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation/oidc"
+	"parvis/internal/federation/saml"
+)
+
+// Protocol is what a provider speaks.
+type Protocol string
+
+// The protocols.
+const (
+	SAML Protocol = "saml"
+	OIDC Protocol = "oidc"
+)
+
+// State says whether people come in by a connection.
+type State string
+
+// The states. Draft is one that never was on; whether one may be turned on is told by
+// Tested.
+const (
+	Draft State = "draft"
+	On    State = "on"
+	Off   State = "off"
+)
+
+// MostConnections is how many an organization has.
+const MostConnections = 30
+
+// Connection is one identity provider of one organization.
+type Connection struct {
+	OrgID    directory.OrgID
+	ID       string
+	Protocol Protocol
+	Provider Provider // whose pages guide the administrator
+	Name     string
+	Logo     string // id of an image; empty for the provider's icon
+	Position int
+	Shown    bool // on the sign-in page
+
+	SAML        saml.Connection // where Protocol is SAML
+	OIDC        oidc.Connection // where it is OIDC
+	Found       Found           // of OIDC: what the provider publishes
+	HasSecret   bool
+	MetadataURL string // of SAML: where metadata renews itself from; may be empty
+
+	// Vouches says that its addresses are its people's, without a claim for it (Entra
+	// sends none). Creates lets in people whom nobody invited, as members.
+	Vouches, Creates bool
+	Mapping          Mapping
+
+	State     State
+	CreatedAt time.Time
+	ChangedAt time.Time // what a test covers
+	TestedAt  time.Time // when a test last passed; zero for never
+	RenewedAt time.Time
+	Renewal   string // name of the check that the last renewal failed; empty where all is well
+	Warned    int
+
+	secret string // sealed
+}
+
+// Tested tells that a test passed since the last change of what it covers: only then
+// can a connection be turned on.
+func (c Connection) Tested() bool { return !c.TestedAt.IsZero() && !c.TestedAt.Before(c.ChangedAt) }
+
+// Found is what an OpenID Connect provider publishes, as it was last read.
+type Found struct {
+	Provider oidc.Provider `json:"provider"`
+	Keys     oidc.Keys     `json:"keys"`
+}
+
+// Mapping says which attribute is what. Empty names stand for those of the protocol.
+type Mapping struct {
+	Email  string      `json:"email,omitempty"`
+	Name   string      `json:"name,omitempty"`
+	Groups string      `json:"groups,omitempty"`
+	Roles  []GroupRole `json:"roles,omitempty"` // the first whose group somebody is in counts
+}
+
+// GroupRole gives the members of a provider's group a role. An owner it never makes.
+type GroupRole struct {
+	Group string         `json:"group"`
+	Role  directory.Role `json:"role"`
+}
+
+const connectionColumns = `c.org_id, c.id, c.protocol, c.provider, c.name, c.logo, c.position, c.shown, c.settings, c.secret, c.found,
+	c.metadata_url, c.vouches, c.creates, c.mapping, c.state, c.created_at, c.changed_at, c.tested_at, c.renewed_at, c.renewal, c.warned`
+
+// connectionRow scans connectionColumns.
+type connectionRow struct {
+	Connection
+	settings, mapping string
+	found             db.Text
+}
+
+func (w *connectionRow) targets() []any {
+	c := &w.Connection
+	return db.Into(&c.OrgID, &c.ID, &c.Protocol, &c.Provider, &c.Name, (*db.Text)(&c.Logo), &c.Position, &c.Shown, &w.settings,
+		(*db.Text)(&c.secret), &w.found, (*db.Text)(&c.MetadataURL), &c.Vouches, &c.Creates, &w.mapping, &c.State,
+		(*db.Time)(&c.CreatedAt), (*db.Time)(&c.ChangedAt), (*db.Time)(&c.TestedAt), (*db.Time)(&c.RenewedAt), (*db.Text)(&c.Renewal), &c.Warned)
+}
+
+// connection reads the texts of a row that was scanned.
+func (w *connectionRow) connection() (Connection, error) {
+	c := w.Connection
+	c.HasSecret = c.secret != ""
+	var settings any = &c.SAML
+	if c.Protocol == OIDC {
+		settings = &c.OIDC
+	}
+	if err := json.Unmarshal([]byte(w.settings), settings); err != nil {
+		return Connection{}, fmt.Errorf("reading the settings of connection %s: %w", c.ID, err)
+	}
+	if err := json.Unmarshal([]byte(w.mapping), &c.Mapping); err != nil {
+		return Connection{}, fmt.Errorf("reading the mapping of connection %s: %w", c.ID, err)
+	}
+	if w.found != "" {
+		if err := json.Unmarshal([]byte(w.found), &c.Found); err != nil {
+			return Connection{}, fmt.Errorf("reading what connection %s publishes: %w", c.ID, err)
+		}
+	}
+	return c, nil
+}
+
+// ConnectionOf is a connection of an organization; directory.ErrNotFound where it has
+// none by that id.
+func ConnectionOf(ctx context.Context, r db.Reader, org directory.OrgID, id string) (Connection, error) {
+	var w connectionRow
+	found, err := r.One(ctx, w.targets(), `
+		select `+connectionColumns+`
+		from connections c
+		where c.org_id = $1 and c.id = $2`, string(org), id)
+	if err == nil && !found {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return Connection{}, err
+	}
+	return w.connection()
+}
+
+// connectionByID finds a connection by what its addresses have, with its
+// organization. In a suspended one there is none.
+func connectionByID(ctx context.Context, r db.Reader, id string) (Connection, directory.Organization, error) {
+	var w connectionRow
+	var o directory.Organization
+	found, err := r.One(ctx, append(w.targets(), o.Targets()...), `
+		select `+connectionColumns+`, `+directory.OrganizationColumns+`
+		from connections c
+		join organizations o on o.id = c.org_id and o.suspended_at is null
+		where c.id = $1`, id)
+	if err == nil && !found {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return Connection{}, directory.Organization{}, err
+	}
+	c, err := w.connection()
+	return c, o, err
+}
+
+// ConnectionsOf are all of an organization, in its order.
+func ConnectionsOf(ctx context.Context, r db.Reader, org directory.OrgID) ([]Connection, error) {
+	var all []Connection
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var w connectionRow
+		if err := scan(w.targets()...); err != nil {
+			return err
+		}
+		c, err := w.connection()
+		all = append(all, c)
+		return err
+	}, `
+		select `+connectionColumns+`
+		from connections c
+		where c.org_id = $1
+		order by c.position, c.id`, string(org))
+	return all, err
+}
+
+// Way is a connection as the sign-in page shows it.
+type Way struct {
+	ID, Name, Logo string
+	Provider       Provider
+	Shown          bool
+}
+
+// WaysInto are the connections that are on, in their order. Those that are not Shown
+// are reached by their domain, an invitation or their own address.
+func WaysInto(ctx context.Context, r db.Reader, org directory.OrgID) ([]Way, error) {
+	var all []Way
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var w Way
+		err := scan(&w.ID, &w.Name, (*db.Text)(&w.Logo), &w.Provider, &w.Shown)
+		all = append(all, w)
+		return err
+	}, `
+		select c.id, c.name, c.logo, c.provider, c.shown
+		from connections c
+		where c.org_id = $1 and c.state = $2
+		order by c.position, c.id`, string(org), string(On))
+	return all, err
+}

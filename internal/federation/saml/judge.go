@@ -1,0 +1,340 @@
+package saml
+
+import (
+	"cmp"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"parvis/internal/federation/upstream"
+)
+
+const (
+	success = "urn:oasis:names:tc:SAML:2.0:status:Success"
+	bearer  = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+)
+
+// A Verdict is a response that was believed. Whoever acts on it remembers the assertion's id
+// until it can no longer be believed again (R-SML-07).
+type Verdict struct {
+	upstream.Assertion
+	AssertionID string
+	Until       time.Time
+}
+
+// Judge reads the SAMLResponse of a form that a provider had a browser post to us. The trace
+// tells what was looked at, also where the error is an upstream.Refusal.
+func Judge(response string, e Expectation) (Verdict, upstream.Trace, error) {
+	return judge(response, e, allowed)
+}
+
+func judge(response string, e Expectation, a algorithms) (Verdict, upstream.Trace, error) {
+	var t upstream.Trace
+	document, err := decode(response)
+	if err != nil {
+		return Verdict{}, t, note(&t, "document", err)
+	}
+	root, err := parseMessage(document)
+	if err := note(&t, "document", err); err != nil {
+		return Verdict{}, t, err
+	}
+	if err := envelope(&t, root, e); err != nil {
+		return Verdict{}, t, err
+	}
+	assertion, err := signed(&t, root, e, a)
+	if err != nil {
+		return Verdict{}, t, err
+	}
+	v, err := believe(&t, assertion, e)
+	if err != nil {
+		return Verdict{}, t, err
+	}
+	return v, t, nil
+}
+
+// envelope looks at the Response around the assertion. It can refuse and say why, and nothing
+// is taken from it.
+func envelope(t *upstream.Trace, root *etree.Element, e Expectation) error {
+	found := name(root) + " " + attr(root, "Version")
+	if err := requireAll(t, upstream.Check{Name: "structure", OK: found == "samlp:Response 2.0" && attr(root, "ID") != "", Expected: "samlp:Response 2.0 ID", Found: found}); err != nil {
+		return err
+	}
+	if err := note(t, "structure", shape(root, "saml:Issuer ?", "ds:Signature ?", "samlp:Extensions ?", "samlp:Status 1", "saml:Assertion *", "saml:EncryptedAssertion *")); err != nil {
+		return err
+	}
+	status := statusOf(root)
+	assertions := len(children(root, "saml:Assertion")) + len(children(root, "saml:EncryptedAssertion"))
+	return requireAll(t,
+		upstream.Check{Name: "status", OK: status == success, Expected: success, Found: status},
+		equal("issuer", e.Connection.EntityID, plain(one(root, "saml:Issuer"))),
+		equal("destination", e.ServiceProvider.ACS, attr(root, "Destination")), // Bindings §3.5.5.2
+		issued(root, e),
+		e.answered(root),
+		upstream.Check{Name: "assertion_count", OK: assertions == 1, Expected: "1", Found: fmt.Sprint(assertions)},
+	)
+}
+
+// answered: a response answers what we asked, or nothing, and that only where it is allowed to.
+func (e Expectation) answered(el *etree.Element) upstream.Check {
+	if e.RequestID != "" {
+		return equal("in_response_to", e.RequestID, attr(el, "InResponseTo"))
+	}
+	return upstream.Check{Name: "unsolicited", OK: e.Connection.AllowUnsolicited && !has(el, "InResponseTo"), Found: attr(el, "InResponseTo")}
+}
+
+// statusOf is the provider's answer: its codes and its message (Core §3.2.2).
+func statusOf(root *etree.Element) string {
+	var said []string
+	for code := one(root, "samlp:Status", "samlp:StatusCode"); code != nil; code = one(code, "samlp:StatusCode") {
+		said = append(said, attr(code, "Value"))
+	}
+	if message := plain(one(root, "samlp:Status", "samlp:StatusMessage")); message != "" && len(said) > 0 && said[0] != success {
+		said = append(said, message)
+	}
+	return strings.Join(said, " ")
+}
+
+// issued tells a provider's clock that is ahead of ours from everything else.
+func issued(root *etree.Element, e Expectation) upstream.Check {
+	at, ok := when(root, "IssueInstant")
+	return upstream.Check{Name: "clock", OK: ok && !at.After(e.Now.Add(e.Connection.tolerance())), Expected: e.until(), Found: apart(root, "IssueInstant", e.Now)}
+}
+
+// until and from are the times that count as now.
+func (e Expectation) until() string { return "≤ " + stamp(e.Now.Add(e.Connection.tolerance())) }
+func (e Expectation) from() string  { return "> " + stamp(e.Now.Add(-e.Connection.tolerance())) }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// apart shows a time of a message with how many seconds it is after ours.
+func apart(el *etree.Element, key string, now time.Time) string {
+	if at, ok := when(el, key); ok {
+		return fmt.Sprintf("%s (%+d s)", stamp(at), int(at.Sub(now).Seconds()))
+	}
+	return attr(el, key)
+}
+
+// signed finds the one assertion and returns it as it was signed: by its own signature, or by
+// that of the response around it. Every signature that is there must be right.
+func signed(t *upstream.Trace, root *etree.Element, e Expectation, a algorithms) (*etree.Element, error) {
+	pinned, err := e.Connection.pinned()
+	if err != nil {
+		return nil, note(t, "certificate", err)
+	}
+	var by *x509.Certificate
+	around := root // the verified response, where it is signed
+	responseSigned := one(root, "ds:Signature") != nil
+	if responseSigned {
+		if around, by, err = verify(root, pinned, a); err != nil {
+			return nil, note(t, "signature", err)
+		}
+		// What was read before is read again, from what was signed.
+		if err := envelope(new(upstream.Trace), around, e); err != nil {
+			return nil, note(t, "signature", err)
+		}
+	}
+
+	// Its own signature is looked for in the assertion as it was sent: canonicalization of the
+	// response may have taken away namespaces that it needs.
+	sent, read, cbc := one(root, "saml:Assertion"), one(around, "saml:Assertion"), false
+	encrypted := one(around, "saml:EncryptedAssertion")
+	if encrypted != nil {
+		if sent, cbc, err = e.Keys.decrypt(encrypted, e.Connection.AllowCBC); err != nil {
+			return nil, note(t, "decryption", err)
+		}
+		read = sent
+	}
+	assertionSigned := one(sent, "ds:Signature") != nil
+	if assertionSigned {
+		read, by, err = verify(sent, pinned, a)
+		if err != nil && cbc && !responseSigned {
+			// Whether what came out was well-formed must not show where anybody could change it.
+			err = undecipherable
+		}
+		if err != nil {
+			return nil, note(t, "signature", err)
+		}
+	}
+	if encrypted != nil {
+		if err := note(t, "decryption", nil); err != nil {
+			return nil, err
+		}
+	}
+
+	want := cmp.Or(e.Connection.WantSigned, Either)
+	var were []string
+	if responseSigned {
+		were = append(were, string(Response))
+	}
+	if assertionSigned {
+		were = append(were, string(Assertion))
+	}
+	enough := len(were) > 0 && (want == Either || slices.Contains(were, string(want)))
+	if err := t.Require("signed", enough, string(want), strings.Join(were, " ")); err != nil {
+		return nil, err
+	}
+	if err := note(t, "signature", nil); err != nil {
+		return nil, err
+	}
+	expected, found := inDate(by, e.Now)
+	return read, t.Require("certificate", true, expected, found)
+}
+
+// believe reads an assertion that was signed.
+func believe(t *upstream.Trace, assertion *etree.Element, e Expectation) (Verdict, error) {
+	subject, conditions, authn := one(assertion, "saml:Subject"), one(assertion, "saml:Conditions"), one(assertion, "saml:AuthnStatement")
+	found := name(assertion) + " " + attr(assertion, "Version")
+	if err := requireAll(t, upstream.Check{Name: "structure", OK: found == "saml:Assertion 2.0" && attr(assertion, "ID") != "", Expected: "saml:Assertion 2.0 ID", Found: found}); err != nil {
+		return Verdict{}, err
+	}
+	for _, part := range []struct {
+		check   string
+		el      *etree.Element
+		allowed []string
+	}{
+		// The Signature is gone from an assertion that its own signature verified.
+		{"structure", assertion, []string{"saml:Issuer 1", "ds:Signature ?", "saml:Subject 1", "saml:Conditions 1", "saml:Advice ?", "saml:AuthnStatement 1", "saml:AttributeStatement *"}},
+		{"structure", subject, []string{"saml:NameID 1", "saml:SubjectConfirmation *"}},
+		// A condition that we do not know may forbid what we are about to do (Core §2.5.1.1).
+		{"structure", conditions, []string{"saml:AudienceRestriction *", "saml:OneTimeUse ?", "saml:ProxyRestriction ?"}},
+		{"structure", authn, []string{"saml:SubjectLocality ?", "saml:AuthnContext 1"}},
+	} {
+		if err := shape(part.el, part.allowed...); err != nil {
+			return Verdict{}, note(t, part.check, err)
+		}
+	}
+	confirmation, err := confirmationOf(subject)
+	if err := note(t, "confirmation", err); err != nil {
+		return Verdict{}, err
+	}
+	context := plain(one(authn, "saml:AuthnContext", "saml:AuthnContextClassRef"))
+	wanted := e.Connection.AuthnContext
+	checks := []upstream.Check{
+		equal("issuer", e.Connection.EntityID, plain(one(assertion, "saml:Issuer"))),
+		audience(conditions, e),
+		equal("recipient", e.ServiceProvider.ACS, attr(confirmation, "Recipient")), // Profiles §4.1.4.2
+		e.answered(confirmation),
+		e.begun(conditions, true), e.notOver("not_on_or_after", conditions, true),
+		e.begun(confirmation, false), e.notOver("not_on_or_after", confirmation, true),
+		e.notOver("session_not_on_or_after", authn, false),
+		{Name: "authn_context", OK: len(wanted) == 0 || slices.Contains(wanted, context), Expected: strings.Join(wanted, " "), Found: context},
+	}
+	if err := requireAll(t, checks...); err != nil {
+		return Verdict{}, err
+	}
+	id, err := readNameID(one(subject, "saml:NameID"), e)
+	if err := note(t, "name_id", err); err != nil {
+		return Verdict{}, err
+	}
+	attributes, err := attributesOf(assertion)
+	if err := note(t, "attributes", err); err != nil {
+		return Verdict{}, err
+	}
+
+	v := Verdict{AssertionID: attr(assertion, "ID"), Assertion: upstream.Assertion{
+		Issuer: e.Connection.EntityID, Subject: id.subject(), Format: id.format, NameID: id.value,
+		Attributes: attributes, ACR: context, SessionIndex: attr(authn, "SessionIndex"),
+	}}
+	v.AuthTime, _ = when(authn, "AuthnInstant")
+	v.SessionEnds, _ = when(authn, "SessionNotOnOrAfter")
+	v.Until, _ = when(conditions, "NotOnOrAfter")
+	if until, _ := when(confirmation, "NotOnOrAfter"); until.Before(v.Until) {
+		v.Until = until
+	}
+	v.Until = v.Until.Add(e.Connection.tolerance())
+	return v, nil
+}
+
+// confirmationOf is the data of the one bearer confirmation (Profiles §4.1.4.2).
+func confirmationOf(subject *etree.Element) (*etree.Element, error) {
+	var data []*etree.Element
+	var methods []string
+	for _, c := range children(subject, "saml:SubjectConfirmation") {
+		methods = append(methods, attr(c, "Method"))
+		if attr(c, "Method") == bearer {
+			data = append(data, one(c, "saml:SubjectConfirmationData"))
+		}
+	}
+	if len(data) != 1 || data[0] == nil {
+		return nil, finding{"confirmation", bearer + " saml:SubjectConfirmationData", strings.Join(methods, " ")}
+	}
+	return data[0], nil
+}
+
+// audience: each restriction must name us, any one name within it will do (Core §2.5.1.4).
+func audience(conditions *etree.Element, e Expectation) upstream.Check {
+	restrictions := children(conditions, "saml:AudienceRestriction")
+	check := upstream.Check{Name: "audience", OK: len(restrictions) > 0, Expected: e.ServiceProvider.EntityID}
+	var found []string
+	for _, r := range restrictions {
+		var named []string
+		for _, a := range children(r, "saml:Audience") {
+			named = append(named, plain(a))
+		}
+		check.OK = check.OK && e.ServiceProvider.EntityID != "" && slices.Contains(named, e.ServiceProvider.EntityID)
+		found = append(found, named...)
+	}
+	check.Found = strings.Join(found, " ")
+	return check
+}
+
+// begun checks NotBefore, notOver a NotOnOrAfter; what may be absent is right where it is.
+func (e Expectation) begun(el *etree.Element, must bool) upstream.Check {
+	from, ok := when(el, "NotBefore")
+	return upstream.Check{Name: "not_before", OK: !must && !has(el, "NotBefore") || ok && !from.After(e.Now.Add(e.Connection.tolerance())),
+		Expected: e.until(), Found: apart(el, "NotBefore", e.Now)}
+}
+
+func (e Expectation) notOver(check string, el *etree.Element, must bool) upstream.Check {
+	key := "NotOnOrAfter"
+	if check == "session_not_on_or_after" {
+		key = "SessionNotOnOrAfter"
+	}
+	end, ok := when(el, key)
+	return upstream.Check{Name: check, OK: !must && !has(el, key) || ok && end.After(e.Now.Add(-e.Connection.tolerance())),
+		Expected: e.from(), Found: apart(el, key, e.Now)}
+}
+
+// attributesOf reads what the provider says of the person. A name that stands twice, in whatever
+// case, could be read in two ways; so could a value that is not just text (R-SML-05).
+func attributesOf(assertion *etree.Element) ([]upstream.Attribute, error) {
+	var all []upstream.Attribute
+	seen := map[string]bool{}
+	for _, statement := range children(assertion, "saml:AttributeStatement") {
+		if err := shape(statement, "saml:Attribute *"); err != nil {
+			return nil, finding{"attributes", "saml:Attribute", path(statement)}
+		}
+		for _, el := range children(statement, "saml:Attribute") {
+			a := upstream.Attribute{Name: attr(el, "Name")}
+			if key := strings.ToLower(a.Name); a.Name == "" || seen[key] {
+				return nil, finding{"attributes", "Name", a.Name}
+			} else {
+				seen[key] = true
+			}
+			for _, child := range el.ChildElements() {
+				value, ok := attributeValue(child)
+				if !ok {
+					return nil, finding{"attributes", "saml:AttributeValue", a.Name}
+				}
+				a.Values = append(a.Values, value)
+			}
+			all = append(all, a)
+		}
+	}
+	return all, nil
+}
+
+// attributeValue is a text, or that of the one NameID which eduPersonTargetedID is made of.
+func attributeValue(el *etree.Element) (string, bool) {
+	if name(el) != "saml:AttributeValue" {
+		return "", false
+	}
+	if inner := one(el, "saml:NameID"); inner != nil && len(el.ChildElements()) == 1 && strings.TrimSpace(el.Text()+inner.Tail()) == "" {
+		el = inner
+	}
+	return text(el)
+}

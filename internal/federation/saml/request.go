@@ -1,0 +1,134 @@
+package saml
+
+import (
+	"bytes"
+	"compress/flate"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+	dsig "github.com/russellhaering/goxmldsig"
+)
+
+// maxRelayState is Bindings' (§3.4.3), and enough for an opaque reference.
+const maxRelayState = 80
+
+var errRelayState = errors.New("relay state is longer than 80 bytes")
+
+// A Message is what a browser carries to a provider: with the redirect binding an address to go
+// to, otherwise a form to post there.
+type Message struct {
+	Address    string
+	Field      string // SAMLRequest or SAMLResponse; empty with the redirect binding
+	Value      string
+	RelayState string
+}
+
+// Request is what differs from one AuthnRequest to the next.
+type Request struct {
+	ID         string // an xs:ID: no digit first
+	RelayState string
+	ForceAuthn bool
+	Now        time.Time
+}
+
+// AuthnRequest asks the connection's provider who is there (Core §3.4.1).
+func AuthnRequest(c Connection, sp ServiceProvider, k Keys, r Request) (Message, error) {
+	m := message("samlp:AuthnRequest", r.ID, c.SSO.Location, sp.EntityID, r.Now)
+	m.CreateAttr("AssertionConsumerServiceURL", sp.ACS)
+	m.CreateAttr("ProtocolBinding", POST)
+	if r.ForceAuthn {
+		m.CreateAttr("ForceAuthn", "true")
+	}
+	policy := m.CreateElement("samlp:NameIDPolicy")
+	policy.CreateAttr("AllowCreate", "true")
+	if c.NameIDFormat != "" {
+		policy.CreateAttr("Format", c.NameIDFormat)
+	}
+	if len(c.AuthnContext) > 0 {
+		requested := m.CreateElement("samlp:RequestedAuthnContext")
+		requested.CreateAttr("Comparison", "exact")
+		for _, class := range c.AuthnContext {
+			requested.CreateElement("saml:AuthnContextClassRef").SetText(class)
+		}
+	}
+	if !c.SignRequests {
+		k = nil
+	}
+	return k.send(m, "SAMLRequest", c.SSO.Binding, c.SSO.Location, r.RelayState)
+}
+
+// message begins a message of ours with what each has.
+func message(tag, id, destination, issuer string, now time.Time) *etree.Element {
+	m := etree.NewDocument().CreateElement(tag)
+	m.CreateAttr("xmlns:samlp", "urn:oasis:names:tc:SAML:2.0:protocol")
+	m.CreateAttr("xmlns:saml", "urn:oasis:names:tc:SAML:2.0:assertion")
+	m.CreateAttr("ID", id)
+	m.CreateAttr("Version", "2.0")
+	m.CreateAttr("IssueInstant", now.UTC().Format("2006-01-02T15:04:05.000Z"))
+	m.CreateAttr("Destination", destination)
+	m.CreateElement("saml:Issuer").SetText(issuer)
+	return m
+}
+
+// send makes of a message what the binding carries. Without keys it goes unsigned.
+func (k Keys) send(m *etree.Element, field, binding, location, relayState string) (Message, error) {
+	if len(relayState) > maxRelayState {
+		return Message{}, errRelayState
+	}
+	if binding == POST && len(k) > 0 {
+		if err := k.sign(m); err != nil {
+			return Message{}, err
+		}
+	}
+	var document bytes.Buffer
+	m.WriteTo(&document, &etree.WriteSettings{})
+	if binding == POST {
+		return Message{location, field, base64.StdEncoding.EncodeToString(document.Bytes()), relayState}, nil
+	}
+	query, err := k.query(field, document.Bytes(), relayState)
+	if err != nil {
+		return Message{}, err
+	}
+	separator := "?"
+	if strings.Contains(location, "?") {
+		separator = "&"
+	}
+	return Message{Address: location + separator + query}, nil
+}
+
+// query is the redirect binding's (Bindings §3.4.4.1): the signature is over the octets of the
+// query as they are written.
+func (k Keys) query(field string, document []byte, relayState string) (string, error) {
+	var deflated bytes.Buffer
+	w, err := flate.NewWriter(&deflated, flate.BestCompression)
+	if err != nil {
+		return "", err
+	}
+	if _, err := w.Write(document); err != nil {
+		return "", err
+	}
+	if err := w.Close(); err != nil {
+		return "", err
+	}
+	query := field + "=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes()))
+	if relayState != "" {
+		query += "&RelayState=" + url.QueryEscape(relayState)
+	}
+	if len(k) == 0 {
+		return query, nil
+	}
+	query += "&SigAlg=" + url.QueryEscape(dsig.RSASHA256SignatureMethod)
+	sum := sha256.Sum256([]byte(query))
+	signature, err := rsa.SignPKCS1v15(nil, k[0].private, crypto.SHA256, sum[:])
+	if err != nil {
+		return "", err
+	}
+	return query + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(signature)), nil
+}

@@ -1,0 +1,59 @@
+package saml
+
+import (
+	"encoding/json"
+
+	"github.com/beevik/etree"
+)
+
+// The formats of a NameID that mean something to us (Core §8.3).
+const (
+	FormatUnspecified  = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
+	FormatEmailAddress = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+	FormatPersistent   = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+	FormatTransient    = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+)
+
+const maxNameID = 1024
+
+// A nameID is a provider's name for a person (Core §2.2.3).
+type nameID struct{ value, format, qualifier, spQualifier string }
+
+// readNameID takes the whole text, exactly as it stands. A qualifier that says what leaving it out
+// says too (Core §8.3.7) is left out: providers send it in one message and not in the next.
+func readNameID(el *etree.Element, e Expectation) (nameID, error) {
+	value, ok := text(el)
+	if !ok || squeeze(value) == "" || len(value) > maxNameID {
+		return nameID{}, finding{"name_id", "saml:NameID", value}
+	}
+	id := nameID{value, attr(el, "Format"), attr(el, "NameQualifier"), attr(el, "SPNameQualifier")}
+	if id.spQualifier != "" && id.spQualifier != e.ServiceProvider.EntityID {
+		return nameID{}, finding{"name_id", "SPNameQualifier=" + e.ServiceProvider.EntityID, "SPNameQualifier=" + id.spQualifier}
+	}
+	id.spQualifier = ""
+	if id.format == "" {
+		id.format = FormatUnspecified
+	}
+	if id.qualifier == e.Connection.EntityID {
+		id.qualifier = ""
+	}
+	return id, nil
+}
+
+// subject joins what names a person so that no two names join to one (R-SML-08).
+func (id nameID) subject() string {
+	joined, err := json.Marshal([]string{id.format, id.qualifier, id.value})
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	return string(joined)
+}
+
+// parseSubject undoes subject, to name the person to their provider.
+func parseSubject(subject string) (nameID, error) {
+	var parts [3]string
+	if err := json.Unmarshal([]byte(subject), &parts); err != nil {
+		return nameID{}, err
+	}
+	return nameID{format: parts[0], qualifier: parts[1], value: parts[2]}, nil
+}

@@ -1,0 +1,300 @@
+package saml
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/beevik/etree"
+	validator "github.com/mattermost/xml-roundtrip-validator"
+)
+
+// What a message may hold at most: before and after Base64, inflation and decryption
+// (R-SML-04). The limits on its parts bound what canonicalization may cost.
+const (
+	maxMessage    = 256 << 10
+	maxDepth      = 32
+	maxElements   = 10_000
+	maxAttributes = 64 // of one element
+	maxPrefixes   = 32
+)
+
+// prefixes are the names that this package calls namespaces by, whatever a document does.
+var prefixes = map[string]string{
+	"urn:oasis:names:tc:SAML:2.0:protocol":    "samlp",
+	"urn:oasis:names:tc:SAML:2.0:assertion":   "saml",
+	"urn:oasis:names:tc:SAML:2.0:metadata":    "md",
+	"http://www.w3.org/2000/09/xmldsig#":      "ds",
+	"http://www.w3.org/2001/04/xmlenc#":       "xenc",
+	"http://www.w3.org/2009/xmlenc11#":        "xenc11",
+	"http://www.w3.org/2001/10/xml-exc-c14n#": "ec",
+}
+
+func document(expected, found string) error { return finding{"document", expected, found} }
+
+// decode reads the Base64 of a form or of a query.
+func decode(text string) ([]byte, error) {
+	if len(text) > maxMessage {
+		return nil, tooLarge(len(text), maxMessage)
+	}
+	b, err := base64.StdEncoding.DecodeString(squeeze(text))
+	if err != nil {
+		return nil, document("Base64", err.Error())
+	}
+	return b, nil
+}
+
+// inflate undoes the compression of the redirect binding (Bindings §3.4.4.1), up to the limit.
+func inflate(compressed []byte) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(compressed)), maxMessage+1))
+	if err != nil {
+		return nil, document("DEFLATE", err.Error())
+	}
+	return b, nil
+}
+
+func tooLarge(size, most int) error {
+	return document(fmt.Sprintf("≤ %d", most), fmt.Sprint(size))
+}
+
+var (
+	byteOrderMark = []byte("\xEF\xBB\xBF")
+	declaration   = regexp.MustCompile(`^<\?xml\s+version\s*=\s*["']1\.0["'](\s+encoding\s*=\s*["'](?i:utf-8)["'])?(\s+standalone\s*=\s*["'](yes|no)["'])?\s*\?>`)
+	identifier    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,255}$`)
+)
+
+// parseMessage is the one door for XML that somebody's sign-in hangs on. Comments, CDATA
+// sections and DOCTYPEs all begin with <!, which nothing else in well-formed XML does, and
+// no honest message holds any (SML-4, SML-7).
+func parseMessage(b []byte) (*etree.Element, error) {
+	if len(b) > maxMessage {
+		return nil, tooLarge(len(b), maxMessage)
+	}
+	b = bytes.TrimPrefix(b, byteOrderMark)
+	b = b[len(declaration.Find(b)):]
+	for _, mark := range []string{"<?", "<!"} {
+		if i := bytes.Index(b, []byte(mark)); i >= 0 {
+			return nil, document("", string(b[i:min(i+20, len(b))]))
+		}
+	}
+	root, err := parse(b)
+	if err != nil {
+		return nil, err
+	}
+	if err := outline(root); err != nil {
+		return nil, err
+	}
+	if err := validator.Validate(bytes.NewReader(b)); err != nil {
+		return nil, document("", err.Error())
+	}
+	return root, nil
+}
+
+// parse reads UTF-8 and nothing else: etree by itself would take any encoding for it.
+func parse(b []byte) (*etree.Element, error) {
+	if !utf8.Valid(b) {
+		return nil, document("UTF-8", "")
+	}
+	d := etree.NewDocument()
+	d.ReadSettings = etree.ReadSettings{PreserveDuplicateAttrs: true, MaxDepth: maxDepth}
+	if err := d.ReadFromBytes(b); err != nil {
+		return nil, document("XML", err.Error())
+	}
+	for _, t := range d.Child {
+		switch t := t.(type) {
+		case *etree.Element, *etree.Comment, *etree.ProcInst:
+		case *etree.CharData:
+			if !t.IsWhitespace() {
+				return nil, document("XML", "text")
+			}
+		default:
+			return nil, document("", "<!DOCTYPE")
+		}
+	}
+	if n := len(d.ChildElements()); n != 1 {
+		return nil, document("1", fmt.Sprint(n))
+	}
+	return d.Root(), nil
+}
+
+// outline looks at every element of a message: its attributes, its id, and that nothing
+// which this package reads stands where it does not look (SML-2).
+func outline(root *etree.Element) error {
+	ids, declared, elements := map[string]bool{}, map[string]bool{}, 0
+	var walk func(el *etree.Element) error
+	walk = func(el *etree.Element) error {
+		if elements++; elements > maxElements {
+			return tooLarge(elements, maxElements)
+		}
+		if len(el.Attr) > maxAttributes {
+			return tooLarge(len(el.Attr), maxAttributes)
+		}
+		seen := map[string]bool{}
+		for _, a := range el.Attr {
+			if seen[a.FullKey()] {
+				return document("", a.FullKey()+" ×2")
+			}
+			seen[a.FullKey()] = true
+			if a.Space == "xmlns" || a.FullKey() == "xmlns" {
+				declared[a.FullKey()] = true
+			}
+			if !strings.EqualFold(a.Key, "id") || a.Space == "xmlns" {
+				continue
+			}
+			// goxmldsig finds an ID under any prefix, so only the plain one may be there.
+			if a.Space != "" || !identifier.MatchString(a.Value) || ids[a.Value] {
+				return finding{"structure", "ID", a.FullKey() + "=" + a.Value}
+			}
+			ids[a.Value] = true
+		}
+		if len(declared) > maxPrefixes {
+			return tooLarge(len(declared), maxPrefixes)
+		}
+		if !inPlace(el, root) {
+			return finding{"structure", "", path(el)}
+		}
+		for _, child := range el.ChildElements() {
+			if err := walk(child); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return walk(root)
+}
+
+// inPlace tells whether an element that this package reads stands where it reads it. The
+// local name decides: a look-alike of another namespace is no more welcome.
+func inPlace(el, root *etree.Element) bool {
+	parent := el.Parent()
+	switch el.Tag {
+	case "Response", "LogoutRequest", "LogoutResponse":
+		return el == root
+	case "Assertion", "EncryptedAssertion":
+		return el == root || parent == root && name(root) == "samlp:Response"
+	case "Signature":
+		// It follows the Issuer, in what it signs (Core §5.4.1 and the schema).
+		before := el.PrevSibling()
+		return name(el) == "ds:Signature" && (before == nil || before.Tag == "Issuer") &&
+			(parent == root || name(parent) == "saml:Assertion" && parent.Parent() == root)
+	}
+	return true
+}
+
+// name is the name of an element under the prefixes of this package.
+func name(el *etree.Element) string {
+	if el == nil {
+		return ""
+	}
+	return prefixes[el.NamespaceURI()] + ":" + el.Tag
+}
+
+func path(el *etree.Element) string {
+	if parent := el.Parent(); parent != nil && parent.Tag != "" {
+		return path(parent) + "/" + el.Tag
+	}
+	return el.Tag
+}
+
+func children(el *etree.Element, named string) []*etree.Element {
+	var found []*etree.Element
+	if el == nil {
+		return nil
+	}
+	for _, child := range el.ChildElements() {
+		if name(child) == named {
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+// one is the only child of that name, along a path of such; nil unless there is exactly one.
+func one(el *etree.Element, names ...string) *etree.Element {
+	for _, n := range names {
+		found := children(el, n)
+		if len(found) != 1 {
+			return nil
+		}
+		el = found[0]
+	}
+	return el
+}
+
+// shape holds the children of an element against what may be there and how often: "saml:Issuer 1"
+// exactly once, "?" at most once, "*" any number.
+func shape(el *etree.Element, allowed ...string) error {
+	count := map[string]int{}
+	for _, child := range el.ChildElements() {
+		count[name(child)]++
+	}
+	for _, a := range allowed {
+		n, often, _ := strings.Cut(a, " ")
+		if often == "1" && count[n] != 1 || often == "?" && count[n] > 1 {
+			return finding{"structure", a, fmt.Sprintf("%s ×%d", n, count[n])}
+		}
+		delete(count, n)
+	}
+	for n := range count {
+		return finding{"structure", strings.Join(allowed, ", "), path(el) + "/" + n}
+	}
+	return nil
+}
+
+// attr is the value of an attribute without a prefix; etree by itself would take any.
+func attr(el *etree.Element, key string) string {
+	if el == nil {
+		return ""
+	}
+	for _, a := range el.Attr {
+		if a.Space == "" && a.Key == key {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+func has(el *etree.Element, key string) bool {
+	for _, a := range el.Attr {
+		if a.Space == "" && a.Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// text is the whole text of an element that holds nothing else (R-SML-05).
+func text(el *etree.Element) (string, bool) {
+	if el == nil {
+		return "", false
+	}
+	var whole strings.Builder
+	for _, t := range el.Child {
+		c, ok := t.(*etree.CharData)
+		if !ok {
+			return "", false
+		}
+		whole.WriteString(c.Data)
+	}
+	return whole.String(), true
+}
+
+// plain is text with the white space around it taken off, for addresses and names of formats.
+func plain(el *etree.Element) string {
+	s, _ := text(el)
+	return strings.TrimSpace(s)
+}
+
+func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
+
+// when reads an instant (Core §1.3.3); ok is false where it is absent or is none.
+func when(el *etree.Element, key string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339Nano, attr(el, key))
+	return t, err == nil
+}

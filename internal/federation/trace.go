@@ -1,0 +1,101 @@
+package federation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation/upstream"
+)
+
+// TracesKept is how long a sign-in by a provider stays explained.
+const TracesKept = 30 * 24 * time.Hour
+
+// Trace explains one sign-in by a provider to the organization's administrators.
+type Trace struct {
+	OrgID        directory.OrgID
+	ID           string // the reference that the person was shown
+	ConnectionID string
+	At           time.Time
+	Test         bool
+	Refused      string // name of the check that failed; empty where the person came in
+	UserID       directory.UserID
+	Who          string // address or subject as the provider said it
+	Checks       []upstream.Check
+	Claims       []upstream.Attribute // what arrived, of a test only: nobody else's are kept
+	Network      string
+}
+
+// keepTrace writes down what was looked at. It is not undone with a sign-in that
+// failed: whoever calls does it in a transaction of its own then.
+func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
+	checks, err := json.Marshal(t.Checks)
+	if err != nil {
+		return err
+	}
+	claims, err := json.Marshal(t.Claims)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		insert into upstream_traces (org_id, id, connection_id, at, test, refused, user_id, who, checks, claims, network)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), t.Test, db.Text(t.Refused), db.Text(t.UserID), t.Who,
+		string(checks), string(claims), audit.OriginOf(ctx).Network)
+	if err != nil {
+		return fmt.Errorf("keeping the trace %s: %w", t.ID, err)
+	}
+	return nil
+}
+
+const traceColumns = `t.org_id, t.id, t.connection_id, t.at, t.test, t.refused, t.user_id, t.who, t.checks, t.claims, t.network`
+
+func scanTrace(scan func(...any) error) (Trace, error) {
+	var t Trace
+	var checks, claims string
+	if err := scan(&t.OrgID, &t.ID, &t.ConnectionID, (*db.Time)(&t.At), &t.Test, (*db.Text)(&t.Refused), (*db.Text)(&t.UserID), &t.Who, &checks, &claims, &t.Network); err != nil {
+		return Trace{}, err
+	}
+	if err := json.Unmarshal([]byte(checks), &t.Checks); err != nil {
+		return Trace{}, err
+	}
+	return t, json.Unmarshal([]byte(claims), &t.Claims)
+}
+
+// TraceOf is one explained sign-in of an organization.
+func TraceOf(ctx context.Context, r db.Reader, org directory.OrgID, id string) (Trace, error) {
+	all, err := traces(ctx, r, `where t.org_id = $1 and t.id = $2`, string(org), id)
+	if err == nil && len(all) == 0 {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return Trace{}, err
+	}
+	return all[0], nil
+}
+
+// TracesOf lists an organization's sign-ins by providers, the newest first: those of
+// one connection where one is named, before an instant where one is given.
+func TracesOf(ctx context.Context, r db.Reader, org directory.OrgID, connection string, before time.Time, most int) ([]Trace, error) {
+	if before.IsZero() {
+		before = r.Now().Add(time.Hour)
+	}
+	return traces(ctx, r, `
+		where t.org_id = $1 and ($2 = '' or t.connection_id = $2) and t.at < $3
+		order by t.at desc, t.id desc
+		limit $4`, string(org), connection, db.Time(before), most)
+}
+
+func traces(ctx context.Context, r db.Reader, where string, args ...any) ([]Trace, error) {
+	var all []Trace
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		t, err := scanTrace(scan)
+		all = append(all, t)
+		return err
+	}, `select `+traceColumns+` from upstream_traces t `+where, args...)
+	return all, err
+}

@@ -1,0 +1,63 @@
+package signin
+
+import (
+	"context"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/mail"
+	"parvis/internal/session"
+)
+
+// Choose makes a stored attempt lead to an identity provider.
+func (s *Service) Choose(ctx context.Context, b session.Browser, a Attempt, connection string) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		if _, err := s.Load(ctx, tx, b, a.ID, tx.Now()); err != nil {
+			return err
+		}
+		n, err := tx.Exec(ctx, `
+			update attempts set connection_id = $1
+			where id = $2 and browser_id = $3 and ended_at is null`, connection, a.ID, a.BrowserID)
+		if err == nil && n == 0 {
+			err = ErrAttemptGone
+		}
+		return err
+	})
+}
+
+// Vouched is what an identity provider said that was believed, for an attempt that
+// led to it.
+type Vouched struct {
+	Browser session.Browser
+	Device  Device
+	Attempt string // id
+	Who     directory.Candidate
+	Proof   session.Proof
+}
+
+// Vouch ends an attempt with what a provider vouched for: whoever calls has judged
+// that, found whom it is about, and does all else of the sign-in in tx.
+func (s *Service) Vouch(ctx context.Context, tx *db.Tx, v Vouched) (Opened, error) {
+	a, err := s.Load(ctx, tx, v.Browser, v.Attempt, tx.Now())
+	if err == nil && (a.ConnectionID == "" || a.ConnectionID != v.Proof.ConnectionID || !v.Who.Organization.SuspendedAt.IsZero() || v.Who.User.Closed() != nil) {
+		err = ErrAttemptGone
+	}
+	if err == nil {
+		a, err = s.proved(ctx, tx, v.Browser, a, v.Who.User, Federated)
+	}
+	if err != nil {
+		return Opened{}, err
+	}
+	a.vouched = v.Proof
+	return s.goOn(ctx, tx, v.Browser, v.Device, a, v.Who)
+}
+
+// tellBrokenGlass sounds the alarm that the last way in was used (R-AUT-07).
+func (s *Service) tellBrokenGlass(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
+	return s.tellAdministrators(ctx, tx, who.Organization, func(a directory.User) mail.Parameters {
+		return mail.FederationParameters{
+			Organization: who.Organization.DisplayName, Name: a.Name, What: mail.BreakGlassUsed,
+			Person: who.User.Name, Email: who.User.Email, When: tx.Now(), Link: s.Base + who.Organization.Path("admin", "audit"),
+		}
+	})
+}
