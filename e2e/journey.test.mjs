@@ -187,13 +187,17 @@ describe('the front door opens', () => {
     await plain.close();
   });
 
-  test('the sign-in page needs three requests at most, passkeys two more, all of our own origin', async () => {
+  test('the sign-in page needs three requests at most, passkeys two more, all of our own origin', async (t) => {
     for (const [javaScriptEnabled, most] of [[false, 3], [true, 5]]) {
       const fresh = await launch({ javaScriptEnabled });
+      t.after(() => fresh.close());
       const page = await fresh.newPage();
       const requests = [];
       page.on('request', (r) => requests.push(r));
+      // A busy machine is idle before the script has asked for its challenge.
+      const asked = javaScriptEnabled && page.waitForResponse('**/sign-in/passkey');
       await page.goto(`${demo.address}/sign-in`, { waitUntil: 'networkidle' });
+      await asked;
       const travelled = requests.filter((r) => !r.url().startsWith('data:'));
       assert.ok(travelled.length <= most, `requests: ${travelled.map((r) => r.url())}`);
       for (const r of travelled) assert.ok(r.url().startsWith(demo.address), r.url());
@@ -203,7 +207,6 @@ describe('the front door opens', () => {
         const { responseBodySize } = await r.sizes();
         assert.ok(responseBodySize <= 5000, `${r.url()} is ${responseBodySize} bytes`);
       }
-      await fresh.close();
     }
   });
 

@@ -1,6 +1,7 @@
 // What the browser journeys have in common: the built program, Debian's Chromium,
 // pictures of the pages and a check of their accessibility.
 
+import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -96,6 +97,56 @@ export async function launch({ profile, ...options } = {}) {
   return context;
 }
 
+// watched is a browser whose pages write to complaints what they say on the console,
+// violations of their policy among it.
+export async function watched(complaints) {
+  const browser = await launch();
+  browser.setDefaultTimeout(10_000);
+  browser.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
+  browser.on('weberror', (error) => complaints.push(String(error.error())));
+  return browser;
+}
+
+// --- What a person does and sees ----------------------------------------------
+
+export const password = 'Seven zebras ride 9 trams!';
+
+export const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
+export const follow = (page, name) => page.getByRole('link', { name, exact: true }).click();
+export const text = (page) => page.locator('main').innerText();
+export const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
+
+// until asks again until what it asks is so.
+export async function until(what, asked, seconds = 15) {
+  for (const end = Date.now() + 1000 * seconds; !(await asked());) {
+    if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+// accept follows an invitation's or a set-up link; the name is filled in where none is given.
+export async function accept(page, link, name) {
+  await page.goto(link);
+  if (name) await page.locator('input[name=name]').fill(name);
+  await page.locator('input[name=password]').fill(password);
+  await page.locator('input[name=repetition]').fill(password);
+  await page.locator('#main button').last().click();
+}
+
+// signIn proves the first factor on the page of an organization.
+export async function signIn(page, organization, email) {
+  await page.goto(organization);
+  await page.locator('input[name=email]').fill(email);
+  await page.locator('input[name=password]').fill(password);
+  await press(page, 'Sign in');
+}
+
+export async function signOut(page, organization) {
+  await page.goto(`${organization}/sign-out`);
+  await page.locator('#main button').first().click();
+  await page.waitForURL(`${organization}?signed-out`);
+}
+
 // --- Pictures -----------------------------------------------------------------
 
 const desk = { width: 1280, height: 800 };
@@ -147,6 +198,23 @@ export async function axe(page, { tags = ['wcag2a', 'wcag2aa'] } = {}) {
     }
   });
   if (broken.length > 0) throw new Error(`${page.url()} breaks WCAG:\n${broken.join('\n')}`);
+}
+
+// --- Both ---------------------------------------------------------------------
+
+// look takes the picture of a page and checks what every page owes.
+export async function look(page, name) {
+  await shot(page, name);
+  await axe(page);
+  const before = page.viewportSize();
+  for (const width of [390, before.width]) {
+    await page.setViewportSize({ ...before, width });
+    // A panel that is too wide scrolls by itself, and nobody sees that it does.
+    const hidden = await page.locator('.panel :is(a, button, input)').evaluateAll((all) => all
+      .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > document.documentElement.clientWidth).map((e) => e.outerHTML));
+    assert.deepEqual(hidden, [], `${name} at ${width}`);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0, `${name} at ${width} does not scroll sideways`);
+  }
 }
 
 // --- The second step ----------------------------------------------------------

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { axe, codeOf, enrolApp, launch, shot, startDemo } from './lib.mjs';
+import { axe, codeOf, enrolApp, launch, shot, startDemo, until } from './lib.mjs';
 
 const owners = { meridian: 'Seven zebras ride 9 trams!', lumen: 'eleven quiet otters row upstream at dawn' };
 const multi = { meridian: 'Nine herons cross 4 rivers?', lumen: 'purple lanterns above the old canal bridge' };
@@ -29,10 +29,7 @@ describe('one address in two organizations', () => {
     const page = await context.newPage();
     const rows = page.getByRole('row').filter({ hasText: to }).filter({ hasText: subject });
     await page.goto(demo.mailbox);
-    for (let tries = 0; (await rows.count()) < count && tries < 60; tries++) {
-      await page.waitForTimeout(250);
-      await page.reload();
-    }
+    await until(`${count} of '${subject}' to ${to}`, async () => (await rows.count()) >= count || (await page.reload(), false));
     await rows.first().getByRole('link').first().click();
     await page.locator('a[href^="http"]').first().waitFor();
     const links = await page.locator('a[href^="http"]').evaluateAll((all) => all.map((a) => a.href));

@@ -3,16 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { axe, codeOf, enrolApp, launch, shot, startDemo } from './lib.mjs';
-
-const password = 'Seven zebras ride 9 trams!';
+import { accept, codeOf, enrolApp, follow, heading, look, press, signIn, signOut, startDemo, text, until, watched } from './lib.mjs';
 
 let demo;
 const complaints = []; // what the pages wrote to the console, policy violations among it
 
 before(async () => {
   demo = await startDemo();
-  const browser = await open();
+  const browser = await watched(complaints);
   const page = await browser.newPage();
   await accept(page, demo.links.lumen);
   await enrolApp(page);
@@ -23,63 +21,15 @@ before(async () => {
 after(async () => { await demo?.stop(); });
 
 const at = (path) => `${demo.address}${path}`;
+const lumen = () => at('/o/lumen');
 const home = '**/o/lumen/home';
 const security = '/o/lumen/account/security';
-const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
-const follow = (page, name) => page.getByRole('link', { name, exact: true }).click();
-const text = (page) => page.locator('main').innerText();
-const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
-
-async function open() {
-  const browser = await launch();
-  browser.setDefaultTimeout(10_000);
-  browser.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
-  browser.on('weberror', (error) => complaints.push(String(error.error())));
-  return browser;
-}
-
-// look takes the picture of a page and checks what every page owes.
-async function look(page, name) {
-  await shot(page, name);
-  await axe(page);
-  const before = page.viewportSize();
-  for (const width of [390, before.width]) {
-    await page.setViewportSize({ ...before, width });
-    // A panel that is too wide scrolls by itself, and nobody sees that it does.
-    const hidden = await page.locator('.panel :is(a, button, input)').evaluateAll((all) => all
-      .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > document.documentElement.clientWidth).map((e) => e.outerHTML));
-    assert.deepEqual(hidden, [], `${name} at ${width}`);
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0, `${name} at ${width} does not scroll sideways`);
-  }
-}
-
-async function accept(page, link, name) {
-  await page.goto(link);
-  if (name) await page.locator('input[name=name]').fill(name);
-  await page.locator('input[name=password]').fill(password);
-  await page.locator('input[name=repetition]').fill(password);
-  await page.locator('#main button').last().click();
-}
-
-async function signOut(page) {
-  await page.goto(at('/o/lumen/sign-out'));
-  await page.locator('#main button').first().click();
-  await page.waitForURL('**/o/lumen?signed-out');
-}
-
-// signIn proves the first factor.
-async function signIn(page, email) {
-  await page.goto(at('/o/lumen'));
-  await page.locator('input[name=email]').fill(email);
-  await page.locator('input[name=password]').fill(password);
-  await press(page, 'Sign in');
-}
 
 // linkFor is the link in the newest invitation of somebody.
 async function linkFor(page, email) {
   await page.goto(demo.mailbox);
   const letter = page.getByRole('row').filter({ hasText: email }).getByRole('link');
-  for (let tries = 0; (await letter.count()) === 0 && tries < 50; tries++) await page.reload();
+  await until(`a letter to ${email}`, async () => (await letter.count()) > 0 || (await page.reload(), false));
   await letter.first().click();
   return page.locator('a[href*="/invitation/"]').first().getAttribute('href');
 }
@@ -118,7 +68,7 @@ describe('a passkey of this device', { concurrency: false }, () => {
   let device;
 
   before(async () => {
-    browser = await open();
+    browser = await watched(complaints);
     page = await browser.newPage();
     device = await authenticator(page, platform);
   });
@@ -163,42 +113,38 @@ describe('a passkey of this device', { concurrency: false }, () => {
     assert.ok(made.isResidentCredential);
   });
 
+  const cancelledThenDone = async (button, name) => {
+    await look(page, name);
+    await device.verify(false);
+    await device.touch(true);
+    await press(page, button);
+    await page.getByText('the request was cancelled or took too long').waitFor();
+    await look(page, `${name}-cancelled`);
+    await device.verify(true);
+    await press(page, button);
+    await page.waitForURL(home);
+  };
+
   test('it is the second step after the password; a cancelled dialogue is told', async () => {
     await device.touch(false); // or the browser's offer in the field signs in at once
-    await signOut(page);
-    await signIn(page, 'kim@lumen.example');
+    await signOut(page, lumen());
+    await signIn(page, lumen(), 'kim@lumen.example');
     await heading(page, 'One more step');
     assert.match(await text(page), /Laptop/);
-    await look(page, 'second-passkey');
-    await device.touch(true);
-    await device.verify(false);
-    await press(page, 'Use a passkey');
-    await page.getByText('the request was cancelled or took too long').waitFor();
-    await look(page, 'second-passkey-cancelled');
-    await device.verify(true);
-    await press(page, 'Use a passkey');
-    await page.waitForURL(home);
+    await cancelledThenDone('Use a passkey', 'second-passkey');
   });
 
   test('alone, by the button, it signs in', async () => {
     await device.touch(false);
-    await signOut(page);
+    await signOut(page, lumen());
     await page.goto(at('/sign-in'));
     await page.getByRole('button', { name: 'Sign in with a passkey' }).waitFor();
-    await look(page, 'sign-in-passkey');
-    await device.verify(false);
-    await device.touch(true);
-    await press(page, 'Sign in with a passkey');
-    await page.getByText('the request was cancelled or took too long').waitFor();
-    await look(page, 'sign-in-passkey-cancelled');
-    await device.verify(true);
-    await press(page, 'Sign in with a passkey');
-    await page.waitForURL(home);
+    await cancelledThenDone('Sign in with a passkey', 'sign-in-passkey');
   });
 
   test('alone, from the field of the address, it signs in', async () => {
     await device.touch(false);
-    await signOut(page);
+    await signOut(page, lumen());
     await device.touch(true);
     await page.goto(at('/sign-in')); // the virtual authenticator chooses what it is offered
     await page.waitForURL(home);
@@ -243,13 +189,10 @@ describe('a passkey of this device', { concurrency: false }, () => {
     await page.waitForURL('**/account/security?removed**');
     assert.match(await text(page), /The device is removed/);
     await look(page, 'device-removed');
-    const forgotten = async () => {
-      for (let tries = 0; (await device.credentials()).length > 0 && tries < 50; tries++) await page.waitForTimeout(20);
-      assert.deepEqual(await device.credentials(), [], 'the browser forgot it');
-    };
+    const forgotten = () => until('the browser forgot it', async () => (await device.credentials()).length === 0);
     await forgotten();
-    await signOut(page);
-    await signIn(page, 'kim@lumen.example');
+    await signOut(page, lumen());
+    await signIn(page, lumen(), 'kim@lumen.example');
     await page.locator('input[name=code]').waitFor();
     assert.equal(await page.getByRole('link', { name: 'Use a passkey' }).count(), 0);
 
@@ -282,7 +225,7 @@ describe('a security key that does not check who touches it', { concurrency: fal
   let device;
 
   before(async () => {
-    browser = await open();
+    browser = await watched(complaints);
     page = await browser.newPage();
     device = await authenticator(page, key);
   });
@@ -297,13 +240,13 @@ describe('a security key that does not check who touches it', { concurrency: fal
     await page.waitForURL('**/account/security/codes?**');
     assert.equal((await device.credentials()).length, 1);
 
-    await signOut(page);
+    await signOut(page, lumen());
     await page.goto(at('/sign-in'));
     await press(page, 'Sign in with a passkey');
     await page.getByText('the request was cancelled or took too long').waitFor();
     assert.equal(new URL(page.url()).pathname, '/sign-in');
 
-    await signIn(page, 'ola@lumen.example');
+    await signIn(page, lumen(), 'ola@lumen.example');
     await press(page, 'Use a passkey');
     await page.waitForURL(home);
     await page.goto(at(security));

@@ -3,9 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { axe, codeOf, launch, readQR, shot, startDemo } from './lib.mjs';
-
-const password = 'Seven zebras ride 9 trams!';
+import { accept, codeOf, follow, heading, look, press, readQR, signIn, signOut, startDemo, text, watched } from './lib.mjs';
 
 let demo;
 const complaints = []; // what the pages wrote to the console, policy violations among it
@@ -14,55 +12,8 @@ before(async () => { demo = await startDemo(); });
 after(async () => { await demo?.stop(); });
 
 const at = (path) => `${demo.address}${path}`;
+const lumen = () => at('/o/lumen');
 const home = '**/o/lumen/home';
-const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
-const follow = (page, name) => page.getByRole('link', { name, exact: true }).click();
-const text = (page) => page.locator('main').innerText();
-const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
-
-async function open() {
-  const browser = await launch();
-  browser.setDefaultTimeout(10_000);
-  browser.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
-  browser.on('weberror', (error) => complaints.push(String(error.error())));
-  return browser;
-}
-
-// look takes the picture of a page and checks what every page owes.
-async function look(page, name) {
-  await shot(page, name);
-  await axe(page);
-  const before = page.viewportSize();
-  for (const width of [390, before.width]) {
-    await page.setViewportSize({ ...before, width });
-    // A panel that is too wide scrolls by itself, and nobody sees that it does.
-    const hidden = await page.locator('.panel :is(a, button, input)').evaluateAll((all) => all
-      .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > document.documentElement.clientWidth).map((e) => e.outerHTML));
-    assert.deepEqual(hidden, [], `${name} at ${width}`);
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0, `${name} at ${width} does not scroll sideways`);
-  }
-}
-
-async function accept(page, link) {
-  await page.goto(link);
-  await page.locator('input[name=password]').fill(password);
-  await page.locator('input[name=repetition]').fill(password);
-  await page.locator('#main button').last().click();
-}
-
-async function signOut(page) {
-  await page.goto(at('/o/lumen/sign-out'));
-  await page.locator('#main button').first().click();
-  await page.waitForURL('**/o/lumen?signed-out');
-}
-
-// signIn proves the first factor.
-async function signIn(page, email) {
-  await page.goto(at('/o/lumen'));
-  await page.locator('input[name=email]').fill(email);
-  await page.locator('input[name=password]').fill(password);
-  await press(page, 'Sign in');
-}
 
 describe('an authenticator app, required', { concurrency: false }, () => {
   let browser;
@@ -71,7 +22,7 @@ describe('an authenticator app, required', { concurrency: false }, () => {
   let codes;
 
   before(async () => {
-    browser = await open();
+    browser = await watched(complaints);
     page = await browser.newPage();
   });
   after(() => browser?.close());
@@ -130,8 +81,8 @@ describe('an authenticator app, required', { concurrency: false }, () => {
   });
 
   test('signed out and in again, the code is asked for; a wrong or a used one keeps the page', async () => {
-    await signOut(page);
-    await signIn(page, 'lin@lumen.example');
+    await signOut(page, lumen());
+    await signIn(page, lumen(), 'lin@lumen.example');
     await heading(page, 'One more step');
     assert.match(await text(page), /Lin Okafor[^]*Work phone/);
     await look(page, 'second-app');
@@ -156,8 +107,8 @@ describe('an authenticator app, required', { concurrency: false }, () => {
   test('a recovery code works once', async () => {
     for (const [code, opens] of [[codes[3], true], [codes[3], false], [codes[4].toLowerCase().replaceAll('-', ' '), true]]) {
       if (page.url().endsWith('/home')) {
-        await signOut(page);
-        await signIn(page, 'lin@lumen.example');
+        await signOut(page, lumen());
+        await signIn(page, lumen(), 'lin@lumen.example');
         await follow(page, 'Use a recovery code');
         if (code === codes[3]) await look(page, 'second-recovery');
       }

@@ -191,10 +191,22 @@ func TestTheOwnerOfANewOrganizationGetsALetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := environment("PARVIS_PUBLIC_ADDRESS="+base, "PARVIS_MAIL_ADDRESS="+box.Address(), "PARVIS_MAIL_TLS=none", "PARVIS_MAIL_FROM=no-reply@parvis.test")
+	address := filepath.Join(dir, "data", "parvis.db")
 	if onPostgres() {
-		env = append(env, "PARVIS_DATABASE="+dbtest.Address(t))
+		address = dbtest.Address(t)
+		env = append(env, "PARVIS_DATABASE="+address)
 	}
 	p := start(t, dir, base, env)
+	d := dbtest.OpenAt(t, address)
+	// A server answers a moment before it sends letters.
+	soon, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for sends := false; !sends; time.Sleep(10 * time.Millisecond) {
+		var holder string
+		if sends, err = d.One(soon, db.Into(&holder), `select holder from leases where name = $1`, "letters"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	create := func(name, short, owner string) string {
 		t.Helper()
 		out, errors, code := parvis(t, dir, env, "organization", "create", name, "--short-name", short, "--owner", owner)
@@ -216,11 +228,6 @@ func TestTheOwnerOfANewOrganizationGetsALetter(t *testing.T) {
 		t.Error(err)
 	}
 	// A server that is gone for long enough counts as gone.
-	address := filepath.Join(dir, "data", "parvis.db")
-	if onPostgres() {
-		address = strings.TrimPrefix(env[len(env)-1], "PARVIS_DATABASE=")
-	}
-	d := dbtest.OpenAt(t, address)
 	if err := d.Update(t.Context(), func(tx *db.Tx) error {
 		_, err := tx.Exec(t.Context(), `update leases set ends_at = $1`, 0)
 		return err

@@ -115,7 +115,7 @@ func New(s Settings) (*App, error) {
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
-	}, web.Templates(), console.Templates())
+	}, web.Templates(), console.Templates(), federation.Templates())
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +123,7 @@ func New(s Settings) (*App, error) {
 	hub := federation.NewHub(federation.Hub{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
+	hub.Mount(site)
 	console.Mount(site, invitations, domains, resets, hub)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),

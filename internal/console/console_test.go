@@ -49,6 +49,10 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/rules/second-step": {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/rules/sessions":     readers,
 		"POST /o/{org}/admin/rules/sessions":    {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/domains":            readers,
+		"POST /o/{org}/admin/domains":           {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/domains/{id}":       readers,
+		"POST /o/{org}/admin/domains/{id}":      {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/audit":              auditors,
 		"GET /o/{org}/admin/audit/{id}":         auditors,
 	}
@@ -63,7 +67,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 				want = 200
 				if route == "POST /o/{org}/admin/people/invite" || strings.HasPrefix(route, "POST /o/{org}/admin/organization") ||
 					route == "POST /o/{org}/admin/people/{id}/email" || route == "POST /o/{org}/admin/rules/sessions" ||
-					route == "POST /o/{org}/admin/rules/second-step" {
+					route == "POST /o/{org}/admin/rules/second-step" || route == "POST /o/{org}/admin/domains" {
 					want = 422 // nothing was typed
 				}
 				if route == "POST /o/{org}/admin/people/change" {
@@ -109,6 +113,8 @@ func (o organization) idFor(route string) string {
 		return o.invitation
 	case strings.Contains(route, "/audit/"):
 		return o.event
+	case strings.Contains(route, "/domains/"):
+		return o.domain
 	}
 	return o.user
 }
@@ -126,12 +132,12 @@ func call(b *idptest.Browser, route, org, id string, form url.Values) *idptest.P
 // for an id that nobody has, and nothing of beta is read or changed.
 func TestForeignIdsLookAbsent(t *testing.T) {
 	w := start(t)
-	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "event": w.beta.event, "organization": string(w.beta.ID)}
+	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "event": w.beta.event, "organization": string(w.beta.ID)}
 	absent := map[string]string{
 		"well formed": "usr_aaaaaaaaaaaaaaaaaaaaaaaaaa", "an invitation": "inv_aaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"no id": "x", "zero byte": "usr_%00", "not UTF-8": "%ff", "a quote": "'%20or%201=1--", "a folder": "..%2faudit", "of another kind": w.alpha.event[:4] + "aaaaaaaaaaaaaaaaaaaaaaaaaa",
 	}
-	forms := []url.Values{{}, {"do": {"resend"}}, {"do": {"withdraw"}}, {"do": {"withdraw"}, "confirmed": {"yes"}}}
+	forms := []url.Values{{}, {"do": {"resend"}}, {"do": {"withdraw"}}, {"do": {"withdraw"}, "confirmed": {"yes"}}, {"do": {"check"}}, {"do": {"remove"}, "confirmed": {"yes"}}}
 	before := w.rows(t, w.beta.ID)
 	for _, route := range w.consoleRoutes() {
 		if !strings.Contains(route, "{id}") {

@@ -208,7 +208,7 @@ func TestBouncedInvitation(t *testing.T) {
 	}
 	s := idptest.Start(t, func(s *app.Settings) { s.SMTP = &mail.SMTP{Address: box.Address(), TLS: mail.NoTLS} })
 	s.Mail = box
-	w := &world{Server: s}
+	w := &world{Server: s, dns: idptest.StartDNS(t)}
 	w.alpha = w.organization(t, "Alpha Freight", "alpha", directory.Owner)
 	inv := w.invitation(t, w.alpha.Organization, "gone@alpha.example", directory.Member)
 	if err := s.Outbox.Sweep(t.Context(), s.DB); err != nil {

@@ -19,6 +19,7 @@ import (
 // and beta, whose rows alpha must never see.
 type world struct {
 	*idptest.Server
+	dns         *idptest.DNS
 	alpha, beta organization
 }
 
@@ -26,16 +27,20 @@ type organization struct {
 	directory.Organization
 	browsers map[directory.Role]*idptest.Browser
 	// One id of each kind that the console's paths name.
-	user, invitation, event string
+	user, invitation, event, domain string
 }
 
 func start(t *testing.T, change ...func(*app.Settings)) *world {
 	t.Helper()
-	w := &world{Server: idptest.Start(t, change...)}
+	w := &world{dns: idptest.StartDNS(t)}
+	w.Server = idptest.Start(t, append(change, w.ours)...)
 	w.alpha = w.organization(t, "Alpha Freight", "alpha", directory.Roles...)
 	w.beta = w.organization(t, "Beta Shipping", "beta", directory.Owner)
 	return w
 }
+
+// ours makes a server ask the name server of the test.
+func (w *world) ours(s *app.Settings) { s.Resolver = w.dns.Resolver() }
 
 func (w *world) organization(t *testing.T, name, short string, roles ...directory.Role) organization {
 	t.Helper()
@@ -45,6 +50,7 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	}
 	o.user = w.idOf(t, o.ID, "users", string(directory.Owner)+"@"+short+".example")
 	o.invitation = w.invitation(t, o.Organization, "waiting@"+short+".example", directory.Member).ID
+	o.domain = w.domain(t, o.ID, short+".example").ID
 	o.event = w.events(t, o.ID, "organization.created")[0].ID
 	return o
 }
@@ -70,6 +76,18 @@ func (w *world) invitation(t *testing.T, org directory.Organization, email strin
 	return inv
 }
 
+// domain is on the list of an organization, and its record is there to be found.
+func (w *world) domain(t *testing.T, org directory.OrgID, name string) directory.Domain {
+	t.Helper()
+	var d directory.Domain
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		d, err = directory.AddDomain(ctx, tx, directory.Operator(), org, name)
+		return err
+	})
+	w.dns.Set(d.Record(), d.Value())
+	return d
+}
+
 func (w *world) stateOf(t *testing.T, org directory.OrgID, id string) directory.InvitationState {
 	t.Helper()
 	inv, err := directory.InvitationByID(t.Context(), w.DB, org, id)
@@ -87,6 +105,7 @@ func (w *world) rows(t *testing.T, org directory.OrgID) string {
 		`select 'user', id, email, display_name, role, coalesce(deactivated_at, 0) from users where org_id = $1 order by id`,
 		`select 'invitation', id, email, display_name, role, coalesce(accepted_at, withdrawn_at, replaced_at, opened_at, 0) from invitations where org_id = $1 order by id`,
 		`select 'letter', id, recipient, kind, language, coalesce(sent_at, given_up_at, 0) from letters where org_id = $1 order by id`,
+		`select 'domain', id, domain_key, proof, '', coalesce(proven_at, checked_at, 0) from domains where org_id = $1 order by id`,
 		`select 'organization', id, short_name, display_name, contact, created_at from organizations where id = $1`,
 		`select 'image', id, content, '', '', created_at from images where org_id = $1 order by id`,
 		`select 'event', id, action, actor, target, at from audit_events where org_id = $1 order by id`,

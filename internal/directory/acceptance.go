@@ -111,8 +111,15 @@ func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joinin
 	if err != nil {
 		return User{}, Organization{}, err
 	}
+	u, err := AcceptInvitationOf(ctx, tx, inv, joining)
+	return u, org, err
+}
+
+// AcceptInvitationOf is AcceptInvitation for who holds the link in an attempt, or is
+// known to be the one who was invited.
+func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining User) (User, error) {
 	if err := inv.Usable(tx.Now()); err != nil {
-		return User{}, Organization{}, err
+		return User{}, err
 	}
 	// Claim before creating: whoever changes this row is the one who joins.
 	n, err := tx.Exec(ctx, `
@@ -120,32 +127,32 @@ func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joinin
 		where org_id = $2 and id = $3 and accepted_at is null and withdrawn_at is null and replaced_at is null`,
 		db.Time(tx.Now()), string(inv.OrgID), inv.ID)
 	if err != nil {
-		return User{}, Organization{}, fmt.Errorf("claiming invitation %s: %w", inv.ID, err)
+		return User{}, fmt.Errorf("claiming invitation %s: %w", inv.ID, err)
 	}
 	if n == 0 {
-		return User{}, Organization{}, ErrInvitationUsed
+		return User{}, ErrInvitationUsed
 	}
 	address, err := ParseAddress(inv.Email)
 	if err != nil {
-		return User{}, Organization{}, err
+		return User{}, err
 	}
 	// Somebody got the address in another way since, by changing theirs.
 	if _, taken, err := ownerOf(ctx, tx, inv.OrgID, address); err != nil || taken {
-		return User{}, Organization{}, orFault(err, ErrInvitationUsed)
+		return User{}, orFault(err, ErrInvitationUsed)
 	}
 	u, err := insertUser(ctx, tx, User{
 		OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language,
 	})
 	if err != nil {
-		return User{}, Organization{}, err
+		return User{}, err
 	}
 	if _, err := tx.Exec(ctx, `
 		update invitations set user_id = $1
 		where org_id = $2 and id = $3`, string(u.ID), string(inv.OrgID), inv.ID); err != nil {
-		return User{}, Organization{}, fmt.Errorf("linking invitation %s: %w", inv.ID, err)
+		return User{}, fmt.Errorf("linking invitation %s: %w", inv.ID, err)
 	}
 	e := u.AsActor().event(u.OrgID, "invitation.accepted")
 	e.Target, e.TargetName = inv.ID, inv.Email
 	e.After = audit.Fields{"user": u.ID, "name": u.Name, "role": u.Role}
-	return u, org, audit.Record(ctx, tx, e)
+	return u, audit.Record(ctx, tx, e)
 }

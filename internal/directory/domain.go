@@ -441,7 +441,7 @@ func (p *Domains) write(ctx context.Context, tx *db.Tx, d Domain) error {
 	}
 	for _, u := range all {
 		l := mail.DomainParameters{
-			Organization: org.DisplayName, Name: u.Name, Domain: d.Key, Record: d.Record(), Value: d.Value(),
+			Organization: org.DisplayName, Name: u.Name, Domain: d.String(), Record: d.Record(), Value: d.Value(),
 			Link: p.Base + org.Path("admin", "domains", d.ID),
 		}
 		if d.LapsedAt.IsZero() {

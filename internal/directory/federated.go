@@ -66,3 +66,49 @@ func EndFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, wh
 	e.Target, e.After = string(org), audit.Fields{"why": why}
 	return audit.Record(ctx, tx, e)
 }
+
+// AddressTaken tells whether a user of an organization has or had an address: shut out
+// or deleted ones too, until they are erased.
+func AddressTaken(ctx context.Context, r db.Reader, org OrgID, address Address) (bool, error) {
+	var id UserID
+	return r.One(ctx, db.Into(&id), `
+		select id from users
+		where org_id = $1 and email_key = $2
+		limit 1`, string(org), address.Key)
+}
+
+// CreateFederated makes a user who came by a connection and was not invited. It never
+// is an owner.
+func CreateFederated(ctx context.Context, tx *db.Tx, u User, connection string) (User, error) {
+	if u.Role == Owner {
+		return User{}, ErrDenied
+	}
+	u.ID = NewUserID()
+	u, err := insertUser(ctx, tx, u)
+	if err != nil {
+		return User{}, err
+	}
+	e := system().event(u.OrgID, "user.created")
+	e.Target, e.TargetName = string(u.ID), u.Name
+	e.After = audit.Fields{"email": u.Email, "role": u.Role, "connection": connection}
+	return u, audit.Record(ctx, tx, e)
+}
+
+// SetMappedRole gives a user the role that a connection's mapping says. It makes and
+// unmakes no owner.
+func SetMappedRole(ctx context.Context, tx *db.Tx, u User, role Role, connection string) (User, error) {
+	if role == Owner || u.Role == Owner || !role.Valid() {
+		return User{}, ErrDenied
+	}
+	if _, err := tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(u.OrgID), string(u.ID)); err != nil {
+		return User{}, fmt.Errorf("changing the role of %s: %w", u.ID, err)
+	}
+	e := system().event(u.OrgID, "user.role_changed")
+	e.Target, e.TargetName = string(u.ID), u.Name
+	e.Before, e.After = audit.Fields{"role": u.Role}, audit.Fields{"role": role, "connection": connection}
+	u.Role = role
+	return u, audit.Record(ctx, tx, e)
+}
+
+// system is the program itself, which asks nobody.
+func system() Actor { return Actor{UserID: audit.System, Name: audit.System} }

@@ -11,9 +11,14 @@
 package federation
 
 import (
+	"embed"
+	"io/fs"
 	"log/slog"
+	"sync"
 
 	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation/saml"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
 	"parvis/internal/outbound"
@@ -35,6 +40,7 @@ type Hub struct {
 	Log      *slog.Logger
 
 	site    *page.Site
+	opened  *sync.Map  // of our keys, by their sealed text
 	secrets secret.Box // client secrets
 	asked   secret.Box // what a request keeps until its answer
 	keys    secret.Box // our own private keys
@@ -44,6 +50,70 @@ type Hub struct {
 func NewHub(h Hub, keys secret.Keys) *Hub {
 	h.secrets = secret.NewBox(keys.Sealing, "federation client secrets")
 	h.asked = secret.NewBox(keys.Sealing, "federation requests")
+	h.opened = &sync.Map{}
 	h.keys = secret.NewBox(keys.Sealing, "federation keys")
 	return &h
+}
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// Templates are the pages of this protocol, for page.New.
+func Templates() fs.FS {
+	files, err := fs.Sub(templates, "templates")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return files
+}
+
+// Mount adds the addresses that providers and the browsers they send know.
+func (h *Hub) Mount(site *page.Site) {
+	h.site = site
+
+	site.Anyone("GET /federation/keys", h.showKeys)
+	site.Anyone("GET /federation/{connection}/metadata", h.showMetadata)
+	site.Anyone("GET /federation/{connection}/start", h.start)
+	site.Anyone("GET /federation/{connection}/callback", h.callback)
+	site.CrossSite("POST /federation/{connection}/acs", h.park)
+	site.Anyone("GET /federation/{connection}/slo", h.sloQuery)
+	site.CrossSite("POST /federation/{connection}/slo", h.sloForm)
+	site.CrossSite("POST /federation/{connection}/logout", h.backChannel)
+	site.Anyone("GET /federation/{connection}/signed-out", h.signedOut)
+	site.AnyoneForm("/federation/{connection}/confirm/{request}", nil, h.showConfirm, h.confirm)
+}
+
+func (h *Hub) showKeys(v *page.Visitor) error {
+	text, err := h.publicKeys(v.R.Context())
+	if err != nil {
+		return err
+	}
+	v.W.Header().Set("Content-Type", "application/jwk-set+json")
+	_, err = v.W.Write(text)
+	return err
+}
+
+// showMetadata is our SAML metadata for one connection, with every key of ours that is
+// in use or about to be.
+func (h *Hub) showMetadata(v *page.Visitor) error {
+	ctx := v.R.Context()
+	c, _, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
+	if err == nil && c.Protocol != SAML {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	keys, err := h.samlKeys(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := saml.OurMetadata(c.SAML, c.serviceProvider(h.Base), keys)
+	if err != nil {
+		return err
+	}
+	v.W.Header().Set("Content-Type", "application/samlmetadata+xml")
+	v.W.Header().Set("Content-Disposition", `attachment; filename="parvis-metadata.xml"`)
+	_, err = v.W.Write(text)
+	return err
 }

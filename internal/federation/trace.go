@@ -22,6 +22,7 @@ type Trace struct {
 	ConnectionID string
 	At           time.Time
 	Test         bool
+	Tester       string // of a test: a user's id, or a setup link's
 	Refused      string // name of the check that failed; empty where the person came in
 	UserID       directory.UserID
 	Who          string // address or subject as the provider said it
@@ -42,9 +43,9 @@ func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `
-		insert into upstream_traces (org_id, id, connection_id, at, test, refused, user_id, who, checks, claims, network)
+		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), t.Test, db.Text(t.Refused), db.Text(t.UserID), t.Who,
+		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), db.Text(t.Tester), db.Text(t.Refused), db.Text(t.UserID), t.Who,
 		string(checks), string(claims), audit.OriginOf(ctx).Network)
 	if err != nil {
 		return fmt.Errorf("keeping the trace %s: %w", t.ID, err)
@@ -52,14 +53,15 @@ func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 	return nil
 }
 
-const traceColumns = `t.org_id, t.id, t.connection_id, t.at, t.test, t.refused, t.user_id, t.who, t.checks, t.claims, t.network`
+const traceColumns = `t.org_id, t.id, t.connection_id, t.at, t.tester, t.refused, t.user_id, t.who, t.checks, t.claims, t.network`
 
 func scanTrace(scan func(...any) error) (Trace, error) {
 	var t Trace
 	var checks, claims string
-	if err := scan(&t.OrgID, &t.ID, &t.ConnectionID, (*db.Time)(&t.At), &t.Test, (*db.Text)(&t.Refused), (*db.Text)(&t.UserID), &t.Who, &checks, &claims, &t.Network); err != nil {
+	if err := scan(&t.OrgID, &t.ID, &t.ConnectionID, (*db.Time)(&t.At), (*db.Text)(&t.Tester), (*db.Text)(&t.Refused), (*db.Text)(&t.UserID), &t.Who, &checks, &claims, &t.Network); err != nil {
 		return Trace{}, err
 	}
+	t.Test = t.Tester != ""
 	if err := json.Unmarshal([]byte(checks), &t.Checks); err != nil {
 		return Trace{}, err
 	}

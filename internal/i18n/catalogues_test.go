@@ -102,6 +102,22 @@ func TestTextsAreWellSet(t *testing.T) {
 	}
 }
 
+// Nobody knows how a name begins: before a vowel it would be d’, qu’ or l’. Numbers and
+// dates are written so that nothing elides before them.
+func TestFrenchElidesNothingBeforeAName(t *testing.T) {
+	elides := regexp.MustCompile(`(?i)(^|\PL)(de|que|jusque|lorsque|puisque|je|me|te|se|le|la|ne) $`)
+	known := []string{"Count", "When", "Expires", "Minimum", "Maximum", "Most", "Least"}
+	for key, m := range load(t).texts["fr"].messages {
+		for _, text := range m {
+			for i := 1; i < len(text); i += 2 {
+				if elides.MatchString(text[i-1]) && !slices.Contains(known, text[i]) {
+					t.Errorf("%s elides before %s: %q", key, text[i], text[i-1])
+				}
+			}
+		}
+	}
+}
+
 // encoding/json keeps the last of two equal keys without a word.
 func TestNoKeyAppearsTwice(t *testing.T) {
 	entries, err := fs.ReadDir(files, "catalogues")

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
 	"golang.org/x/text/language"
@@ -44,8 +45,12 @@ type Catalogue struct {
 	texts     map[Tag]*texts
 }
 
-// Load reads the embedded files.
-func Load() (*Catalogue, error) {
+// Load returns the embedded files, read once in a process however many servers run in it.
+func Load() (*Catalogue, error) { return loaded() }
+
+var loaded = sync.OnceValues(readAll)
+
+func readAll() (*Catalogue, error) {
 	entries, err := fs.ReadDir(files, "catalogues")
 	if err != nil {
 		return nil, err
@@ -160,7 +165,7 @@ func (c *Catalogue) In(tag Tag) Localizer {
 // Pseudo returns a catalogue whose every message is wrapped as [!! … !!], so
 // that a test sees which sentence of a page came from no catalogue.
 func Pseudo() *Catalogue {
-	c, err := Load()
+	c, err := readAll() // its own, to be changed
 	if err != nil {
 		panic(err) // the files are part of the program, and a test loads them
 	}

@@ -28,7 +28,7 @@ func StartDNS(t testing.TB) *DNS {
 		t.Fatal(err)
 	}
 	s := &DNS{Address: conn.LocalAddr().String(), records: map[string][]string{}}
-	t.Cleanup(func() { conn.Close() }) //nolint:errcheck,gosec // It was only read from.
+	t.Cleanup(func() { conn.Close() }) //nolint:gosec // Nothing is left to be written.
 	go s.serve(conn)
 	return s
 }

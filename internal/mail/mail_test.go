@@ -188,6 +188,10 @@ func TestLettersReadWell(t *testing.T) {
 			Organization: "Acme & Söhne", Name: "", When: dbtest.Start,
 			Network: "203.0.113.7", Agent: firefox, SignInPage: page,
 		},
+		"domain_lapsed": DomainParameters{
+			Organization: "Acme & Söhne", Name: "Ada Lovelace", Domain: "acme.example", Record: "_parvis-challenge.acme.example",
+			Value: "parvis-domain=00112233445566778899aabbccddeeff", Link: page,
+		},
 		"second_step_reset_operator": SecondStepResetParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: dbtest.Start, NotMe: link}},
 	}
 	when := dbtest.Start
@@ -210,6 +214,7 @@ func TestLettersReadWell(t *testing.T) {
 		EmailChangedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, NotMe: link}, New: "ada@new.example"},
 		DisownedParameters{Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page},
 		ConnectionSetupParameters{Organization: "Acme & Söhne", Inviter: "Grace O’Malley", Connection: "Okta", Link: link, Expires: when.Add(7 * 24 * time.Hour)},
+		DomainParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Domain: "acme.example", Record: "_parvis-challenge.acme.example", Value: "parvis-domain=00112233445566778899aabbccddeeff", Lapses: when, Link: page},
 	} {
 		kinds[p.kind()] = p
 	}

@@ -172,6 +172,10 @@ func TestRPO6AnswersAreBounded(t *testing.T) {
 		_, err := New([]string{h.name()}).Get(t.Context(), h.URL, most)
 		wantRefused(t, err, TooLarge)
 	}
+	// Nobody who asks may allow more than a mebibyte.
+	h = newHost(t, false, func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, mostBytes+1)) }) //nolint:errcheck // The test reads it.
+	_, err := New([]string{h.name()}).Get(t.Context(), h.URL, 50<<20)
+	wantRefused(t, err, TooLarge)
 	// What says that it unfolds is not unfolded.
 	h = newHost(t, false, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept-Encoding") != "" {
@@ -184,7 +188,7 @@ func TestRPO6AnswersAreBounded(t *testing.T) {
 		t.Errorf("%q, %v", w.Body, err)
 	}
 	h = newHost(t, false, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Long", strings.Repeat("x", 1<<17)) })
-	_, err := New([]string{h.name()}).Get(t.Context(), h.URL, 5)
+	_, err = New([]string{h.name()}).Get(t.Context(), h.URL, 5)
 	wantRefused(t, err, Unreachable)
 }
 
@@ -193,8 +197,8 @@ func TestRPO6WhoDoesNotAnswerIsLeft(t *testing.T) {
 		"silence": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"a byte now and then": func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
-				w.Write([]byte(" "))         //nolint:errcheck // It goes on until nobody listens.
-				w.(http.Flusher).Flush()     //nolint:errcheck // It has no error.
+				w.Write([]byte(" ")) //nolint:errcheck // It goes on until nobody listens.
+				w.(http.Flusher).Flush()
 				time.Sleep(time.Millisecond) // slow
 			}
 		},

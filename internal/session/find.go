@@ -267,7 +267,7 @@ func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directo
 // LeftIdle tells that the last session of a browser in an organization ended because
 // nobody used it: an identity provider must then ask for the person again, or it
 // would let in whoever sits there now.
-func (d *Door) LeftIdle(ctx context.Context, r db.Reader, b Browser, org directory.OrgID, now time.Time) (bool, error) {
+func (d *Door) LeftIdle(ctx context.Context, r db.Reader, browserID string, org directory.OrgID, now time.Time) (bool, error) {
 	var s Session
 	var why db.Text
 	var idle, absolute *int64
@@ -277,7 +277,7 @@ func (d *Door) LeftIdle(ctx context.Context, r db.Reader, b Browser, org directo
 		left join session_rules q on q.org_id = s.org_id
 		where s.org_id = $1 and s.browser_id = $2
 		order by s.started_at desc
-		limit 1`, string(org), b.ID)
+		limit 1`, string(org), browserID)
 	if err != nil || !found {
 		return false, err
 	}

@@ -144,12 +144,12 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, (*db.Text)(&a.ResetID), (*db.Text)(&a.ConnectionID), (*db.Text)(&a.InvitationID), &evidence, &fresh,
 		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt), &current), `
 		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.connection_id, a.invitation_id, a.evidence, a.fresh,
-			a.return_path, a.form, a.created_at, a.ended_at, b.token_hash = $3
+			a.return_path, a.form, a.created_at, a.ended_at, b.token_hash = $1
 		from attempts a
 		join browsers b on b.id = a.browser_id
 		left join users u on u.org_id = a.org_id and u.id = a.user_id
-		where a.id = $1 and a.browser_id = $2
-			and (a.user_id is null or (u.generation = a.generation and u.deactivated_at is null))`, id, b.ID, b.Shown())
+		where a.id = $2 and a.browser_id = $3
+			and (a.user_id is null or (u.generation = a.generation and u.deactivated_at is null))`, b.Shown(), id, b.ID)
 	if err != nil {
 		return Attempt{}, "", err
 	}

@@ -30,6 +30,16 @@ type FirstCredential struct {
 	Repetition string
 }
 
+// PerNetworkUpstream limits what a network may have identity providers post here: each
+// is kept for a moment, and costs signatures. A company behind one address is one.
+var PerNetworkUpstream = limit.Policy{Name: "upstream-network", Free: 600, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+
+// TakeUpstream counts an answer or a message of a provider before it is read.
+func (s *Service) TakeUpstream(ctx context.Context) error {
+	_, err := s.take(ctx, s.Limits.Key(PerNetworkUpstream, network(ctx)))
+	return err
+}
+
 // Accept turns an invitation into a user with a password, and signs it in: the
 // link is claimed in the transaction that stores the credential (decision 0007).
 // Whoever else is signed in to this browser stays so (decision 0007).

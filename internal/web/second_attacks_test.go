@@ -43,7 +43,11 @@ func TestMFA6DisowningTakesTheThiefsDeviceBack(t *testing.T) {
 				t.Fatalf("the thief is at %s (%d): %s", p.URL, p.Status, p.Text())
 			}
 			s.Clock.Advance(time.Minute)
-			if p := s.Browser(t).Get(deviceLetter(t, s, "ana@meridian.example")).Form("main").Submit(""); p.Status != 200 {
+			page := s.Browser(t).Get(deviceLetter(t, s, "ana@meridian.example"))
+			if !page.Says("If the e-mail told of a new device") {
+				t.Error("the page does not say that it takes the device away")
+			}
+			if p := page.Form("main").Submit(""); p.Status != 200 {
 				t.Fatalf("disowning: %d %s", p.Status, p.Text())
 			}
 			if at(thief, "meridian") {

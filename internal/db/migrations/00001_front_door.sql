@@ -496,7 +496,7 @@ create table upstream_traces (
   id            text    not null,  -- the reference that the person was shown
   connection_id text    not null,
   at            bigint  not null,
-  test          boolean not null,
+  tester        text,              -- of a test: a user id or that of a setup link
   refused       text,              -- name of the check that failed; null where the person came in
   user_id       text,
   who           text    not null,  -- address or subject as the provider said it
@@ -547,8 +547,7 @@ create table federation_keys (
   id         text   not null constraint federation_keys_pk primary key,
   purpose    text   not null,  -- saml or oidc
   sealed     text   not null,
-  created_at bigint not null,
-  retired_at bigint             -- still published and still decrypts until it is removed
+  created_at bigint not null
 );
 
 create table audit_events (

@@ -46,7 +46,7 @@ func (c Connection) discover(ctx context.Context, t *upstream.Trace, client *out
 	if err := t.Require("issuer_address", good, "https://…", shown(issuer)); err != nil {
 		return p, err
 	}
-	text, err := fetch(ctx, t, "discovery", client, strings.TrimSuffix(issuer, "/")+wellKnown)
+	document, err := fetch(ctx, t, "discovery", client, strings.TrimSuffix(issuer, "/")+wellKnown)
 	if err != nil {
 		return p, err
 	}
@@ -55,7 +55,7 @@ func (c Connection) discover(ctx context.Context, t *upstream.Trace, client *out
 		Challenges []string `json:"code_challenge_methods_supported"`
 		Responses  []string `json:"response_types_supported"`
 	}
-	if err := t.Require("discovery", json.Unmarshal(text, &announced) == nil, "JSON", shown(string(text))); err != nil {
+	if err := t.Require("discovery", json.Unmarshal(document.Body, &announced) == nil, "JSON", kind(document)); err != nil {
 		return p, err
 	}
 	p = announced.Provider
@@ -101,12 +101,15 @@ func (p Provider) requireEndpoints(t *upstream.Trace, client *outbound.Client) e
 }
 
 // fetch gets a document of JSON that is small.
-func fetch(ctx context.Context, t *upstream.Trace, check string, client *outbound.Client, address string) ([]byte, error) {
+func fetch(ctx context.Context, t *upstream.Trace, check string, client *outbound.Client, address string) (outbound.Response, error) {
 	w, err := client.Get(ctx, address, mostDocument)
-	if err := t.Require(check, err == nil, address, reason(err)); err != nil {
-		return nil, err
-	}
-	return w.Body, nil
+	return w, t.Require(check, err == nil, shown(address), reason(err))
+}
+
+// kind is all that is shown of a document that is not what it should be: its address
+// may lead to a host that is allowed and tells us what it tells nobody else.
+func kind(w outbound.Response) string {
+	return w.StatusText() + " " + shown(w.Header.Get("Content-Type"))
 }
 
 // reason is why outbound failed, in its own words, which are safe to show.

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -138,6 +139,8 @@ func (x *exchange) redeem(ctx context.Context, code string) (idToken, accessToke
 	return answer.IDToken, answer.AccessToken, x.trace.Require("id_token", answer.IDToken != "", "id_token", "")
 }
 
+var errNoMethod = errors.New("no way to be a client is chosen")
+
 // tokenRequest is the form with the proof that it is our client who sends it.
 func (x *exchange) tokenRequest(ctx context.Context, form url.Values) (*http.Request, error) {
 	var basic bool
@@ -156,6 +159,8 @@ func (x *exchange) tokenRequest(ctx context.Context, form url.Values) (*http.Req
 		form.Set("client_id", x.ClientID)
 	case ClientSecretBasic:
 		basic = true
+	default:
+		return nil, errNoMethod
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, x.provider.Token, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -205,7 +210,7 @@ func (x *exchange) userInfo(ctx context.Context, accessToken, subject string) (o
 		return object{}, err
 	}
 	claims, err := parseObject(w.Body)
-	if err := x.trace.Require("userinfo", w.Status == http.StatusOK && err == nil, "200 OK, JSON", w.StatusText()+" "+shown(w.Header.Get("Content-Type"))); err != nil {
+	if err := x.trace.Require("userinfo", w.Status == http.StatusOK && err == nil, "200 OK, JSON", kind(w)); err != nil {
 		return object{}, err
 	}
 	// OIDC Core §5.3.2: else it may be somebody else's.

@@ -58,7 +58,11 @@ func (k *Keys) UnmarshalJSON(text []byte) error {
 	*k = Keys{FetchedAt: s.FetchedAt}
 	for _, raw := range s.Keys[:min(len(s.Keys), mostKeys)] {
 		var key jose.JSONWebKey
-		if json.Unmarshal(raw, &key) == nil && usable(key) {
+		var may struct {
+			Operations []string `json:"key_ops"`
+		}
+		good := json.Unmarshal(raw, &key) == nil && json.Unmarshal(raw, &may) == nil && usable(key)
+		if good && (may.Operations == nil || slices.Contains(may.Operations, "verify")) { // RFC 7517 §4.3
 			// Certificates beside the key are not looked at, so they are not kept.
 			k.list = append(k.list, jose.JSONWebKey{Key: key.Key, KeyID: key.KeyID, Algorithm: key.Algorithm, Use: key.Use})
 		}
@@ -110,14 +114,14 @@ func (p Provider) FetchKeys(ctx context.Context, client *outbound.Client, now ti
 }
 
 func (p Provider) fetchKeys(ctx context.Context, t *upstream.Trace, client *outbound.Client, now time.Time) (Keys, error) {
-	text, err := fetch(ctx, t, "keys", client, p.Keys)
+	document, err := fetch(ctx, t, "keys", client, p.Keys)
 	if err != nil {
 		return Keys{}, err
 	}
 	var k Keys
-	good := json.Unmarshal(text, &k) == nil && len(k.list) > 0
+	good := json.Unmarshal(document.Body, &k) == nil && len(k.list) > 0
 	k.FetchedAt = now
-	return k, t.Require("keys", good, "RSA from 2048 bits, P-256, P-384, Ed25519", shown(string(text)))
+	return k, t.Require("keys", good, "RSA 2048–8192, P-256, P-384, Ed25519", kind(document))
 }
 
 // keysFor gives the keys that a token is judged with: those that were kept, or new

@@ -34,7 +34,7 @@ func parseObject(text []byte) (object, error) {
 		if err := d.Decode(&value); err != nil {
 			return o, errNoObject
 		}
-		key := name.(string) //nolint:errcheck // The decoder gives no other type for a member's name.
+		key := name.(string) // the decoder gives no other type for a member's name
 		if o.has(key) {
 			return o, errNoObject
 		}

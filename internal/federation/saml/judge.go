@@ -66,10 +66,9 @@ func envelope(t *upstream.Trace, root *etree.Element, e Expectation) error {
 	if err := note(t, "structure", shape(root, "saml:Issuer ?", "ds:Signature ?", "samlp:Extensions ?", "samlp:Status 1", "saml:Assertion *", "saml:EncryptedAssertion *")); err != nil {
 		return err
 	}
-	status := statusOf(root)
 	assertions := len(children(root, "saml:Assertion")) + len(children(root, "saml:EncryptedAssertion"))
 	return requireAll(t,
-		upstream.Check{Name: "status", OK: status == success, Expected: success, Found: status},
+		status(root),
 		equal("issuer", e.Connection.EntityID, plain(one(root, "saml:Issuer"))),
 		equal("destination", e.ServiceProvider.ACS, attr(root, "Destination")), // Bindings §3.5.5.2
 		issued(root, e),
@@ -86,16 +85,16 @@ func (e Expectation) answered(el *etree.Element) upstream.Check {
 	return upstream.Check{Name: "unsolicited", OK: e.Connection.AllowUnsolicited && !has(el, "InResponseTo"), Found: attr(el, "InResponseTo")}
 }
 
-// statusOf is the provider's answer: its codes and its message (Core §3.2.2).
-func statusOf(root *etree.Element) string {
+// status shows of a refusal the provider's every code and its message (Core §3.2.2).
+func status(root *etree.Element) upstream.Check {
+	code := one(root, "samlp:Status", "samlp:StatusCode")
+	check := upstream.Check{Name: "status", OK: attr(code, "Value") == success, Expected: success}
 	var said []string
-	for code := one(root, "samlp:Status", "samlp:StatusCode"); code != nil; code = one(code, "samlp:StatusCode") {
+	for ; code != nil; code = one(code, "samlp:StatusCode") {
 		said = append(said, attr(code, "Value"))
 	}
-	if message := plain(one(root, "samlp:Status", "samlp:StatusMessage")); message != "" && len(said) > 0 && said[0] != success {
-		said = append(said, message)
-	}
-	return strings.Join(said, " ")
+	check.Found = strings.TrimSpace(strings.Join(said, " ") + " " + plain(one(root, "samlp:Status", "samlp:StatusMessage")))
+	return check
 }
 
 // issued tells a provider's clock that is ahead of ours from everything else.

@@ -19,7 +19,11 @@ import (
 // maxRelayState is Bindings' (§3.4.3), and enough for an opaque reference.
 const maxRelayState = 80
 
-var errRelayState = errors.New("relay state is longer than 80 bytes")
+var (
+	errRelayState = errors.New("relay state is longer than 80 bytes")
+	errNoAddress  = errors.New("the provider has no address for this message")
+	errNoKey      = errors.New("no key to sign with")
+)
 
 // A Message is what a browser carries to a provider: with the redirect binding an address to go
 // to, otherwise a form to post there.
@@ -58,10 +62,7 @@ func AuthnRequest(c Connection, sp ServiceProvider, k Keys, r Request) (Message,
 			requested.CreateElement("saml:AuthnContextClassRef").SetText(class)
 		}
 	}
-	if !c.SignRequests {
-		k = nil
-	}
-	return k.send(m, "SAMLRequest", c.SSO.Binding, c.SSO.Location, r.RelayState)
+	return k.send(m, c.SignRequests, "SAMLRequest", c.SSO.Binding, c.SSO.Location, r.RelayState)
 }
 
 // message begins a message of ours with what each has.
@@ -77,12 +78,16 @@ func message(tag, id, destination, issuer string, now time.Time) *etree.Element 
 	return m
 }
 
-// send makes of a message what the binding carries. Without keys it goes unsigned.
-func (k Keys) send(m *etree.Element, field, binding, location, relayState string) (Message, error) {
-	if len(relayState) > maxRelayState {
+// send makes of a message what the binding carries.
+func (k Keys) send(m *etree.Element, signed bool, field, binding, location, relayState string) (Message, error) {
+	switch {
+	case len(relayState) > maxRelayState:
 		return Message{}, errRelayState
-	}
-	if binding == POST && len(k) > 0 {
+	case location == "":
+		return Message{}, errNoAddress
+	case signed && len(k) == 0:
+		return Message{}, errNoKey
+	case signed && binding == POST:
 		if err := k.sign(m); err != nil {
 			return Message{}, err
 		}
@@ -92,7 +97,7 @@ func (k Keys) send(m *etree.Element, field, binding, location, relayState string
 	if binding == POST {
 		return Message{location, field, base64.StdEncoding.EncodeToString(document.Bytes()), relayState}, nil
 	}
-	query, err := k.query(field, document.Bytes(), relayState)
+	query, err := k.query(signed, field, document.Bytes(), relayState)
 	if err != nil {
 		return Message{}, err
 	}
@@ -105,7 +110,7 @@ func (k Keys) send(m *etree.Element, field, binding, location, relayState string
 
 // query is the redirect binding's (Bindings §3.4.4.1): the signature is over the octets of the
 // query as they are written.
-func (k Keys) query(field string, document []byte, relayState string) (string, error) {
+func (k Keys) query(signed bool, field string, document []byte, relayState string) (string, error) {
 	var deflated bytes.Buffer
 	w, err := flate.NewWriter(&deflated, flate.BestCompression)
 	if err != nil {
@@ -121,7 +126,7 @@ func (k Keys) query(field string, document []byte, relayState string) (string, e
 	if relayState != "" {
 		query += "&RelayState=" + url.QueryEscape(relayState)
 	}
-	if len(k) == 0 {
+	if !signed {
 		return query, nil
 	}
 	query += "&SigAlg=" + url.QueryEscape(dsig.RSASHA256SignatureMethod)

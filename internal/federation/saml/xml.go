@@ -66,7 +66,7 @@ func tooLarge(size, most int) error {
 var (
 	byteOrderMark = []byte("\xEF\xBB\xBF")
 	declaration   = regexp.MustCompile(`^<\?xml\s+version\s*=\s*["']1\.0["'](\s+encoding\s*=\s*["'](?i:utf-8)["'])?(\s+standalone\s*=\s*["'](yes|no)["'])?\s*\?>`)
-	identifier    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,255}$`)
+	identifier    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}$`)
 )
 
 // parseMessage is the one door for XML that somebody's sign-in hangs on. Comments, CDATA

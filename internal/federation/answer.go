@@ -1,0 +1,392 @@
+package federation
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/federation/oidc"
+	"parvis/internal/federation/saml"
+	"parvis/internal/federation/upstream"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// The checks that are ours, beside those of the rooms.
+const (
+	checkRequest    = "request"    // an open request of this connection and this browser
+	checkConnection = "connection" // the connection is on
+	checkFresh      = "fresh"      // proved anew, as was asked
+	checkReplay     = "replay"     // never seen before
+)
+
+// mostPosted is how many bytes a provider may have posted: 256 kB of response, in
+// Base64 and percent encoding.
+const mostPosted = 512 << 10
+
+var errPosted = fault.New(fault.TooLarge, "federation.posted_too_large")
+
+// posted reads a form that came from another site. It names its fields itself, since
+// a provider may add its own.
+func posted(v *page.Visitor) (url.Values, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(v.W, v.R.Body, mostPosted))
+	if err != nil {
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			return nil, errPosted
+		}
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, ErrRefused
+	}
+	return form, nil
+}
+
+// park keeps what a SAML provider had the browser post, for which it brought no
+// cookies, and has it come back by a GET of ours with them (decision 33).
+func (h *Hub) park(v *page.Visitor) error {
+	ctx := v.R.Context()
+	if err := h.SignIn.TakeUpstream(ctx); err != nil {
+		return err
+	}
+	c, _, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
+	if err != nil {
+		return err
+	}
+	form, err := posted(v)
+	if err != nil {
+		return err
+	}
+	token := secret.NewToken()
+	err = h.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			insert into upstream_responses (org_id, id, connection_id, token_hash, content, state, created_at)
+			values ($1, $2, $3, $4, $5, $6, $7)`,
+			string(c.OrgID), secret.NewID("ups"), c.ID, token.Hash(secret.Parked), clean(form.Get("SAMLResponse")), clean(form.Get("RelayState")), db.Time(tx.Now()))
+		if err != nil {
+			return fmt.Errorf("parking a response: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	v.KeepResponse(token.Reveal())
+	return v.Redirect("/federation/" + c.ID + "/callback")
+}
+
+// clean leaves out what no database takes as text.
+func clean(s string) string {
+	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return ""
+	}
+	return s
+}
+
+// unpark takes a response that this browser was made to post, once.
+func (h *Hub) unpark(ctx context.Context, c Connection, token secret.Token) (content, state string, found bool, err error) {
+	if token.IsZero() {
+		return "", "", false, nil
+	}
+	err = h.DB.Update(ctx, func(tx *db.Tx) error {
+		found, err = tx.One(ctx, db.Into(&content, &state), `
+			delete from upstream_responses
+			where org_id = $1 and connection_id = $2 and token_hash = $3 and created_at > $4
+			returning content, state`, string(c.OrgID), c.ID, token.Hash(secret.Parked), db.Time(tx.Now().Add(-page.ResponseLasts)))
+		return err
+	})
+	return content, state, found, err
+}
+
+// answer is what came from a provider and was judged.
+type answer struct {
+	Connection   Connection
+	Organization directory.Organization
+	Request      request // zero where nothing was asked
+	Assertion    upstream.Assertion
+	Trace        upstream.Trace
+}
+
+// callback is where a browser comes back from a provider.
+func (h *Hub) callback(v *page.Visitor) error {
+	ctx := v.R.Context()
+	c, org, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
+	if err != nil {
+		return err
+	}
+	b, err := v.Browser(ctx)
+	if err != nil {
+		return err
+	}
+	a := answer{Connection: c, Organization: org}
+	if c.Protocol == OIDC {
+		err = h.judgeOIDC(ctx, v.R.URL.Query(), b, &a)
+	} else {
+		content, state, found, parked := h.unpark(ctx, c, secret.ParseToken(v.Response()))
+		if parked != nil {
+			return parked
+		}
+		if !found {
+			// Reloaded, or another browser's: nothing to judge and nobody to tell.
+			return v.Redirect(org.Path())
+		}
+		err = h.judgeSAML(ctx, content, state, b, &a)
+	}
+	if err != nil {
+		return h.refuse(v, a, err)
+	}
+	return h.conclude(v, b, a)
+}
+
+// begun finds the request that an answer is for, and whether one may come here at all.
+func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *answer) error {
+	c := a.Connection
+	q, found, err := h.claim(ctx, c, b, secret.ParseToken(state))
+	if err != nil {
+		return err
+	}
+	if found {
+		a.Request = q
+	}
+	unsolicited := !found && state == "" || !found && c.Protocol == SAML && secret.ParseToken(state).IsZero()
+	allowed := found || unsolicited && c.Protocol == SAML && c.SAML.AllowUnsolicited
+	reason := "none"
+	if unsolicited {
+		reason = "unsolicited"
+	}
+	if err := a.Trace.Require(checkRequest, allowed, "", reason); err != nil {
+		return err
+	}
+	return a.Trace.Require(checkConnection, c.State == On || a.Request.Tester != "", string(On), string(c.State))
+}
+
+func (h *Hub) judgeOIDC(ctx context.Context, query url.Values, b session.Browser, a *answer) error {
+	c := a.Connection
+	if err := h.begun(ctx, b, query.Get("state"), a); err != nil {
+		return err
+	}
+	credentials, err := h.credentials(ctx, c)
+	if err != nil {
+		return err
+	}
+	back := oidc.Callback{
+		Query: query, RedirectURI: c.Callback(h.Base), Nonce: a.Request.Asked.Nonce, Verifier: a.Request.Asked.Verifier,
+		Credentials: credentials, Keys: c.Found.Keys, Now: h.DB.Now(),
+	}
+	if a.Request.Asked.Fresh {
+		back.Since = a.Request.CreatedAt
+	}
+	assertion, keys, trace, err := c.OIDC.Exchange(ctx, h.Outbound, c.Found.Provider, back)
+	a.Assertion, a.Trace.Checks = assertion, append(a.Trace.Checks, trace.Checks...)
+	if !keys.FetchedAt.Equal(c.Found.Keys.FetchedAt) {
+		if err := h.keepKeys(ctx, c, keys); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// keepKeys remembers a provider's key set, so that not every sign-in asks for it.
+func (h *Hub) keepKeys(ctx context.Context, c Connection, keys oidc.Keys) error {
+	text, err := json.Marshal(Found{c.Found.Provider, keys})
+	if err != nil {
+		return err
+	}
+	return h.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update connections set found = $1 where org_id = $2 and id = $3 and changed_at = $4`,
+			string(text), string(c.OrgID), c.ID, db.Time(c.ChangedAt))
+		return err
+	})
+}
+
+// credentials are what we prove with that we are the client.
+func (h *Hub) credentials(ctx context.Context, c Connection) (oidc.Credentials, error) {
+	switch {
+	case c.OIDC.Method == oidc.PrivateKeyJWT:
+		keys, err := h.oidcKeys(ctx)
+		if err != nil {
+			return oidc.Credentials{}, err
+		}
+		return oidc.Credentials{Key: keys[0]}, nil
+	case c.secret != "":
+		text, err := h.secrets.Open(c.secret, secretRow(c.OrgID, c.ID))
+		return oidc.Credentials{Secret: string(text)}, err
+	}
+	return oidc.Credentials{}, nil
+}
+
+// secretRow is what a client secret is sealed for.
+func secretRow(org directory.OrgID, id string) string { return "connections " + string(org) + " " + id }
+
+func (h *Hub) judgeSAML(ctx context.Context, content, state string, b session.Browser, a *answer) error {
+	c := a.Connection
+	if err := h.begun(ctx, b, state, a); err != nil {
+		return err
+	}
+	keys, err := h.samlKeys(ctx)
+	if err != nil {
+		return err
+	}
+	now := h.DB.Now()
+	verdict, trace, err := saml.Judge(content, saml.Expectation{
+		Connection: c.SAML, ServiceProvider: c.serviceProvider(h.Base), Keys: keys, RequestID: a.Request.Asked.Message, Now: now,
+	})
+	a.Assertion, a.Trace.Checks = verdict.Assertion, append(a.Trace.Checks, trace.Checks...)
+	if err != nil {
+		return err
+	}
+	if err := h.remember(ctx, a, verdict.AssertionID, verdict.Until); err != nil {
+		return err
+	}
+	if a.Request.Asked.Fresh {
+		// The provider says when it last asked the person; its clock may differ.
+		at := verdict.AuthTime
+		good := !at.IsZero() && !at.Before(a.Request.CreatedAt.Add(-cmp.Or(c.SAML.Tolerance, time.Minute)))
+		return a.Trace.Require(checkFresh, good, "≥ "+stamp(a.Request.CreatedAt), stamp(at))
+	}
+	return nil
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// refuse explains to the administrators why an answer was not believed, and tells the
+// person one sentence with the reference. An error that is ours stays ours.
+func (h *Hub) refuse(v *page.Visitor, a answer, why error) error {
+	name, known := errors.AsType[upstream.Refusal](why)
+	if !known {
+		return why
+	}
+	ctx := v.R.Context()
+	err := h.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := keepTrace(ctx, tx, a.explained(v, string(name))); err != nil {
+			return err
+		}
+		if a.Request.Tester != "" {
+			return nil
+		}
+		return audit.Record(ctx, tx, audit.Event{
+			OrgID: string(a.Connection.OrgID), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
+			Target: a.Connection.ID, TargetName: a.Connection.Name, After: audit.Fields{"method": "federated", "check": string(name), "reference": v.Reference()},
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if a.Request.Tester != "" {
+		return h.showTested(v, a)
+	}
+	v.Status(fault.Denied)
+	v.NoForm()
+	return v.Render("federation-refused", refusedPage{Organization: a.Organization, Connection: a.Connection, Reference: v.Reference()})
+}
+
+// refusedPage tells the person what to do.
+type refusedPage struct {
+	Organization directory.Organization
+	Connection   Connection
+	Reference    string
+}
+
+// explained is the trace of an answer under this request's reference.
+func (a answer) explained(v *page.Visitor, refused string) Trace {
+	t := Trace{
+		OrgID: a.Connection.OrgID, ID: v.Reference(), ConnectionID: a.Connection.ID, Test: a.Request.Tester != "",
+		Refused: refused, Who: a.who(), Checks: a.Trace.Checks,
+	}
+	if t.Test {
+		t.Tester, t.Claims = a.Request.Tester, a.Assertion.Attributes
+	}
+	return t
+}
+
+// who names the person as the provider did.
+func (a answer) who() string {
+	if email := a.Connection.Mapping.email(a.Assertion); email != "" {
+		return email
+	}
+	return a.Assertion.Subject
+}
+
+// conclude lets in whom a believed answer is about.
+func (h *Hub) conclude(v *page.Visitor, b session.Browser, a answer) error {
+	if a.Request.Tester != "" {
+		return h.passTest(v, a)
+	}
+	if a.Request.ID == "" {
+		return h.askFirst(v, a, "")
+	}
+	entry, err := h.enter(v, b, a, false)
+	if errors.Is(err, errOtherAddress) {
+		return h.askFirst(v, a, a.Request.AttemptID)
+	}
+	if err != nil {
+		return h.refuse(v, entry, err)
+	}
+	return nil
+}
+
+// remember takes a message that must not come twice, on any node, and whatever becomes
+// of it (R-SML-07).
+func (h *Hub) remember(ctx context.Context, a *answer, message string, until time.Time) error {
+	var n int64
+	err := h.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		n, err = tx.Exec(ctx, `
+			insert into upstream_replays (org_id, connection_id, id, expires_at) values ($1, $2, $3, $4)
+			on conflict (org_id, connection_id, id) do nothing`,
+			string(a.Connection.OrgID), a.Connection.ID, message, db.Time(until))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remembering a message of connection %s: %w", a.Connection.ID, err)
+	}
+	return a.Trace.Require(checkReplay, n == 1, "", "")
+}
+
+// passTest notes that a test passed, with what it covered, and shows what came.
+func (h *Hub) passTest(v *page.Visitor, a answer) error {
+	ctx := v.R.Context()
+	err := h.DB.Update(ctx, func(tx *db.Tx) error {
+		// Of the very settings that it was begun with: a change since asks for another.
+		if _, err := tx.Exec(ctx, `
+			update connections set tested_at = $1
+			where org_id = $2 and id = $3 and changed_at <= $4`,
+			db.Time(tx.Now()), string(a.Connection.OrgID), a.Connection.ID, db.Time(a.Request.CreatedAt)); err != nil {
+			return err
+		}
+		return keepTrace(ctx, tx, a.explained(v, ""))
+	})
+	if err != nil {
+		return err
+	}
+	return h.showTested(v, a)
+}
+
+// showTested leads whoever tested to what came of it: the console, or the setup link.
+func (h *Hub) showTested(v *page.Visitor, a answer) error {
+	if strings.HasPrefix(a.Request.Tester, setupPrefix) {
+		return v.Redirect("/connection-setup/tested/" + v.Reference())
+	}
+	return v.Redirect(a.Organization.Path("admin", "single-sign-on", "attempts", v.Reference()))
+}
+
+// setupPrefix begins the id of a setup link.
+const setupPrefix = "stp"

@@ -1,0 +1,208 @@
+package federation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation/upstream"
+	"parvis/internal/page"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// enter signs in whom a believed answer is about, and answers the browser. confirmed
+// says that the person saw whom it is about and went on. What it returns with an
+// error is the answer as it was explained.
+func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed bool) (answer, error) {
+	ctx := v.R.Context()
+	var a answer
+	var opened signin.Opened
+	err := h.DB.Update(ctx, func(tx *db.Tx) error {
+		a = judged
+		a.Trace.Checks = append([]upstream.Check(nil), judged.Trace.Checks...)
+		attempt, err := h.SignIn.Load(ctx, tx, b, a.Request.AttemptID, tx.Now())
+		if err != nil {
+			return err
+		}
+		who, err := h.admit(ctx, tx, &a, attempt, v.Language(), confirmed)
+		if err != nil {
+			return err
+		}
+		opened, err = h.SignIn.Vouch(ctx, tx, signin.Vouched{
+			Browser: b, Device: v.Device(), Attempt: attempt.ID, Who: who, Proof: a.proof(),
+		})
+		if err != nil {
+			return err
+		}
+		if err := h.keepSession(ctx, tx, a, opened); err != nil {
+			return err
+		}
+		t := a.explained(v, "")
+		t.UserID = who.User.ID
+		return keepTrace(ctx, tx, t)
+	})
+	if err != nil {
+		return a, err
+	}
+	return a, v.Enter(opened)
+}
+
+// keepSession remembers by what the provider names the session, for single logout.
+func (h *Hub) keepSession(ctx context.Context, tx *db.Tx, a answer, opened signin.Opened) error {
+	if opened.Session == "" {
+		return nil // one was raised, and is known already
+	}
+	_, err := tx.Exec(ctx, `
+		insert into upstream_sessions (org_id, session_id, connection_id, issuer, subject, session_index)
+		values ($1, $2, $3, $4, $5, $6)`,
+		string(a.Connection.OrgID), opened.Session, a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject, a.Assertion.SessionIndex)
+	if err != nil {
+		return fmt.Errorf("keeping whose session %s is: %w", opened.Session, err)
+	}
+	return nil
+}
+
+// errOtherAddress asks the person whether to go on: the provider says another address
+// than the one that was invited.
+var errOtherAddress = errors.New("the provider says another address than was invited")
+
+// waiting is a believed answer until the person says that it is theirs.
+type waiting struct {
+	Assertion upstream.Assertion `json:"assertion"`
+	Checks    []upstream.Check   `json:"checks"`
+}
+
+// askFirst shows whom an answer is about before anybody enters: where nobody asked for
+// it here, or it is about another address than was invited (decisions 33 and 35).
+func (h *Hub) askFirst(v *page.Visitor, a answer, attempt string) error {
+	ctx := v.R.Context()
+	q := a.Request
+	if attempt == "" {
+		begun, err := v.Begin(signin.Attempt{OrgID: a.Connection.OrgID, ConnectionID: a.Connection.ID, Return: a.Organization.Path("home")}, nil)
+		if err != nil {
+			return err
+		}
+		q = request{OrgID: a.Connection.OrgID, ConnectionID: a.Connection.ID, BrowserID: begun.BrowserID, AttemptID: begun.ID}
+		if q, _, err = h.ask(ctx, q); err != nil {
+			return err
+		}
+	}
+	plain, err := json.Marshal(waiting{a.Assertion, a.Trace.Checks})
+	if err != nil {
+		return err
+	}
+	err = h.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			update upstream_requests set ended_at = coalesce(ended_at, $1), answer = $2
+			where org_id = $3 and id = $4`,
+			db.Time(tx.Now()), h.asked.Seal(plain, requestRow(q.ID, "answer")), string(q.OrgID), q.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return v.Redirect("/federation/" + a.Connection.ID + "/confirm/" + q.ID)
+}
+
+// confirmPage says who would enter where.
+type confirmPage struct {
+	Organization directory.Organization
+	Connection   Connection
+	Email        string // as the provider says
+	Invited      string // the address that was invited, where it is another one
+	Signed       []session.Visit
+}
+
+// waits finds an answer that waits for this browser's word.
+func (h *Hub) waits(v *page.Visitor, r db.Reader, b session.Browser, take bool) (answer, error) {
+	ctx := v.R.Context()
+	var a answer
+	var err error
+	if a.Connection, a.Organization, err = connectionByID(ctx, r, v.R.PathValue("connection")); err != nil {
+		return answer{}, err
+	}
+	var asked, sealed string
+	found, err := r.One(ctx, append(h.scanRequest(&a.Request, &asked), &sealed), `
+		select `+requestColumns+`, q.answer
+		from upstream_requests q
+		where q.org_id = $1 and q.id = $2 and q.connection_id = $3 and q.browser_id = $4 and q.answer is not null and q.created_at > $5`,
+		string(a.Connection.OrgID), v.R.PathValue("request"), a.Connection.ID, b.ID, db.Time(r.Now().Add(-RequestLasts)))
+	if err == nil && (!found || b.ID == "") {
+		err = signin.ErrAttemptGone
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	if tx, ok := r.(*db.Tx); ok && take {
+		n, err := tx.Exec(ctx, `update upstream_requests set answer = null where org_id = $1 and id = $2 and answer is not null`,
+			string(a.Request.OrgID), a.Request.ID)
+		if err == nil && n == 0 {
+			err = signin.ErrAttemptGone
+		}
+		if err != nil {
+			return answer{}, err
+		}
+	}
+	plain, err := h.asked.Open(sealed, requestRow(a.Request.ID, "answer"))
+	if err != nil {
+		return answer{}, err
+	}
+	var w waiting
+	err = json.Unmarshal(plain, &w)
+	a.Assertion, a.Trace.Checks = w.Assertion, w.Checks
+	return a, err
+}
+
+func (h *Hub) showConfirm(v *page.Visitor) error {
+	ctx := v.R.Context()
+	b, err := v.Browser(ctx)
+	if err != nil {
+		return err
+	}
+	a, err := h.waits(v, h.DB, b, false)
+	if err != nil {
+		return err
+	}
+	p := confirmPage{Organization: a.Organization, Connection: a.Connection, Email: a.who()}
+	attempt, err := h.SignIn.Load(ctx, h.DB, b, a.Request.AttemptID, h.DB.Now())
+	if err != nil {
+		return err
+	}
+	if attempt.InvitationID != "" {
+		inv, err := directory.InvitationByID(ctx, h.DB, a.Connection.OrgID, attempt.InvitationID)
+		if err != nil {
+			return err
+		}
+		p.Invited = inv.Email
+	}
+	if p.Signed, err = v.Visits(ctx); err != nil {
+		return err
+	}
+	return v.Render("federation-confirm", p)
+}
+
+func (h *Hub) confirm(v *page.Visitor) error {
+	b, err := v.Browser(v.R.Context())
+	if err != nil {
+		return err
+	}
+	var a answer
+	err = h.DB.Update(v.R.Context(), func(tx *db.Tx) error {
+		a, err = h.waits(v, tx, b, true)
+		return err
+	})
+	if err == nil && a.Connection.State != On {
+		err = ErrOff
+	}
+	if err != nil {
+		return err
+	}
+	if entry, err := h.enter(v, b, a, true); err != nil {
+		return h.refuse(v, entry, err)
+	}
+	return nil
+}

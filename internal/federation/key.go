@@ -1,0 +1,189 @@
+package federation
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/db"
+	"parvis/internal/federation/saml"
+	"parvis/internal/secret"
+)
+
+// Our own keys, of the installation: one kind signs and decrypts for SAML providers,
+// the other signs as the client of OpenID Connect providers. A new one is published
+// Ahead before it signs, and the one before stays published and decrypts for as long
+// after, so that providers that read us once a day or are told by hand miss nothing.
+const (
+	samlKeys = "saml"
+	oidcKeys = "oidc"
+
+	// Ahead is how long a new key is published before it signs, and how long the one
+	// before it stays.
+	Ahead = 14 * 24 * time.Hour
+)
+
+// ownKey is a row of federation_keys.
+type ownKey struct {
+	id, sealed string
+	createdAt  time.Time
+}
+
+// ownKeys lists the keys of a purpose, the one that signs first. Where there is none
+// yet it makes one.
+func (h *Hub) ownKeys(ctx context.Context, purpose string) ([]ownKey, error) {
+	all, err := h.storedKeys(ctx, purpose)
+	if err == nil && len(all) == 0 {
+		// Of two nodes that come first one wins, by the id.
+		if err = h.addKey(ctx, purpose, "first_"+purpose); err == nil {
+			all, err = h.storedKeys(ctx, purpose)
+		}
+	}
+	return all, err
+}
+
+func (h *Hub) storedKeys(ctx context.Context, purpose string) ([]ownKey, error) {
+	var signs, others []ownKey
+	now := h.DB.Now()
+	err := h.DB.Rows(ctx, func(scan func(...any) error) error {
+		var k ownKey
+		if err := scan(&k.id, &k.sealed, (*db.Time)(&k.createdAt)); err != nil {
+			return err
+		}
+		// Newest first: the first that was published for long enough signs.
+		if len(signs) == 0 && !now.Before(k.createdAt.Add(Ahead)) {
+			signs = append(signs, k)
+		} else {
+			others = append(others, k)
+		}
+		return nil
+	}, `select id, sealed, created_at from federation_keys where purpose = $1 order by created_at desc, id`, purpose)
+	if len(signs) == 0 && len(others) > 0 {
+		// None is old enough: the oldest is all that anybody can know.
+		last := len(others) - 1
+		signs, others = others[last:], others[:last]
+	}
+	return append(signs, others...), err
+}
+
+func (h *Hub) addKey(ctx context.Context, purpose, id string) error {
+	text, err := h.newKey(purpose)
+	if err != nil {
+		return err
+	}
+	return h.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			insert into federation_keys (id, purpose, sealed, created_at) values ($1, $2, $3, $4)
+			on conflict (id) do nothing`, id, purpose, h.keys.Seal(text, "federation_keys "+id), db.Time(tx.Now()))
+		if err != nil {
+			return fmt.Errorf("keeping key %s: %w", id, err)
+		}
+		return nil
+	})
+}
+
+func (h *Hub) newKey(purpose string) ([]byte, error) {
+	if purpose == samlKeys {
+		k, err := saml.NewKeyPair(h.DB.Now(), h.site.Base.Host)
+		if err != nil {
+			return nil, err
+		}
+		return k.Text()
+	}
+	return x509.MarshalPKCS8PrivateKey(secret.NewECKey())
+}
+
+// RotateKeys makes the next key of each purpose and removes those that no provider
+// can still use.
+func (h *Hub) RotateKeys(ctx context.Context) error {
+	for _, purpose := range []string{samlKeys, oidcKeys} {
+		all, err := h.ownKeys(ctx, purpose)
+		if err == nil {
+			err = h.addKey(ctx, purpose, secret.NewID("key"))
+		}
+		if err != nil {
+			return err
+		}
+		// What was superseded for longer than Ahead.
+		for _, k := range all[1:] {
+			if k.createdAt.Before(all[0].createdAt) && !h.DB.Now().Before(all[0].createdAt.Add(2*Ahead)) {
+				if err := h.DB.Update(ctx, func(tx *db.Tx) error {
+					_, err := tx.Exec(ctx, `delete from federation_keys where id = $1`, k.id)
+					return err
+				}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (h *Hub) openKey(k ownKey) ([]byte, error) {
+	return h.keys.Open(k.sealed, "federation_keys "+k.id)
+}
+
+// samlKeys are our key pairs for SAML, the one that signs first.
+func (h *Hub) samlKeys(ctx context.Context) (saml.Keys, error) {
+	stored, err := h.ownKeys(ctx, samlKeys)
+	if err != nil {
+		return nil, err
+	}
+	var all saml.Keys
+	for _, k := range stored {
+		if known, ok := h.opened.Load(k.sealed); ok {
+			all = append(all, known.(saml.KeyPair)) //nolint:forcetypeassert // Only this line's kind is stored under a SAML key's text.
+			continue
+		}
+		text, err := h.openKey(k)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := saml.ParseKeyPair(text)
+		if err != nil {
+			return nil, fmt.Errorf("reading key %s: %w", k.id, err)
+		}
+		h.opened.Store(k.sealed, pair)
+		all = append(all, pair)
+	}
+	return all, nil
+}
+
+// oidcKeys are our keys as the client of OpenID Connect providers, the one that signs
+// first.
+func (h *Hub) oidcKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
+	stored, err := h.ownKeys(ctx, oidcKeys)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]jose.JSONWebKey, len(stored))
+	for i, k := range stored {
+		der, err := h.openKey(k)
+		if err != nil {
+			return nil, err
+		}
+		key, err := x509.ParsePKCS8PrivateKey(der)
+		if err != nil {
+			return nil, fmt.Errorf("reading key %s: %w", k.id, err)
+		}
+		all[i] = jose.JSONWebKey{Key: key, KeyID: k.id, Algorithm: string(jose.ES256), Use: "sig"}
+	}
+	return all, nil
+}
+
+// publicKeys is the document at KeySet (RFC 7517 §5).
+func (h *Hub) publicKeys(ctx context.Context) ([]byte, error) {
+	all, err := h.oidcKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var set jose.JSONWebKeySet
+	for _, k := range all {
+		set.Keys = append(set.Keys, k.Public())
+	}
+	return json.Marshal(set)
+}

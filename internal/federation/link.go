@@ -1,0 +1,242 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation/upstream"
+	"parvis/internal/i18n"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// The checks of who may come in.
+const (
+	checkActive     = "active"         // the user is not deactivated or deleted
+	checkSamePerson = "same_person"    // who is signed in, and nobody else, proves it again
+	checkInvitation = "invitation"     // still good
+	checkEmail      = "email"          // one address, and it is one
+	checkVouched    = "email_verified" // the provider says, or the administrator said for it, that it is the person's
+	checkDomain     = "domain"         // and of a domain that the organization has proven
+	checkKnown      = "known"          // somebody here, or people are made as they come
+)
+
+// admit finds whom an answer is about, makes the user or the link where the connection
+// may, or names the check that keeps the person out. Every look-up names the
+// organization of the connection: what a provider asserts reaches nobody elsewhere.
+func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, language i18n.Tag, confirmed bool) (directory.Candidate, error) {
+	c := a.Connection
+	user, linked, err := h.linked(ctx, tx, a)
+	switch {
+	case err != nil:
+		return directory.Candidate{}, err
+	case linked:
+		// By the provider's stable subject, whatever address it says now (R-RPO-05).
+		if err := a.Trace.Require(checkActive, user.Closed() == nil, "", ""); err != nil {
+			return directory.Candidate{}, err
+		}
+		if user, err = h.mapRole(ctx, tx, a, user); err != nil {
+			return directory.Candidate{}, err
+		}
+	case attempt.UserID != "":
+		// Proving it again links nobody.
+		return directory.Candidate{}, a.Trace.Require(checkSamePerson, false, "", a.who())
+	default:
+		if user, err = h.link(ctx, tx, a, attempt, language, confirmed); err != nil {
+			return directory.Candidate{}, err
+		}
+	}
+	if attempt.UserID != "" {
+		if err := a.Trace.Require(checkSamePerson, user.ID == attempt.UserID, "", ""); err != nil {
+			return directory.Candidate{}, err
+		}
+	}
+	org, err := directory.OrganizationByID(ctx, tx, c.OrgID)
+	return directory.Candidate{User: user, Organization: org}, err
+}
+
+// linked finds the user of a subject: by connection, issuer and subject, byte by byte
+// (R-SML-08, R-RPO-04).
+func (h *Hub) linked(ctx context.Context, tx *db.Tx, a *answer) (directory.User, bool, error) {
+	var user directory.User
+	found, err := tx.One(ctx, user.Targets(), `
+		select `+directory.UserColumns+`
+		from identities i
+		join users u on u.org_id = i.org_id and u.id = i.user_id
+		where i.org_id = $1 and i.connection_id = $2 and i.issuer = $3 and i.subject = $4`,
+		string(a.Connection.OrgID), a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject)
+	if err != nil || !found {
+		return directory.User{}, false, err
+	}
+	_, err = tx.Exec(ctx, `
+		update identities set used_at = $1, email = $2
+		where org_id = $3 and connection_id = $4 and issuer = $5 and subject = $6`,
+		db.Time(tx.Now()), a.Connection.Mapping.email(a.Assertion), string(a.Connection.OrgID), a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject)
+	return user, true, err
+}
+
+// link finds or makes the user of a subject that came for the first time.
+func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, language i18n.Tag, confirmed bool) (directory.User, error) {
+	c := a.Connection
+	said := c.Mapping.email(a.Assertion)
+	if attempt.InvitationID != "" {
+		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, language, confirmed)
+	}
+	address, err := directory.ParseAddress(said)
+	if err := a.Trace.Require(checkEmail, err == nil, "", said); err != nil {
+		return directory.User{}, err
+	}
+	if err := a.Trace.Require(checkVouched, a.Assertion.EmailVerified || c.Vouches, "email_verified: true", said); err != nil {
+		return directory.User{}, err
+	}
+	held, err := directory.HoldsDomain(ctx, tx, c.OrgID, address)
+	if err != nil {
+		return directory.User{}, err
+	}
+	if err := a.Trace.Require(checkDomain, held, "", address.Domain); err != nil {
+		return directory.User{}, err
+	}
+	known, err := directory.Candidates(ctx, tx, address, c.OrgID, 1)
+	if err != nil {
+		return directory.User{}, err
+	}
+	if len(known) == 1 {
+		user := known[0].User
+		if err := a.Trace.Require(checkActive, user.Closed() == nil, "", ""); err != nil {
+			return directory.User{}, err
+		}
+		return user, h.keepIdentity(ctx, tx, a, user, said, false)
+	}
+	closed, err := directory.AddressTaken(ctx, tx, c.OrgID, address)
+	if err != nil {
+		return directory.User{}, err
+	}
+	if err := a.Trace.Require(checkActive, !closed, "", ""); err != nil {
+		return directory.User{}, err // nobody who was shut out comes back this way (R-RPO-08)
+	}
+	invited, err := directory.InvitationsTo(ctx, tx, address, c.OrgID)
+	if err != nil {
+		return directory.User{}, err
+	}
+	if len(invited) == 1 && invited[0].Invitation.Usable(tx.Now()) == nil {
+		return h.joinInvited(ctx, tx, a, invited[0].Invitation.ID, said, language, true)
+	}
+	if err := a.Trace.Require(checkKnown, c.Creates, "", said); err != nil {
+		return directory.User{}, err
+	}
+	user, err := directory.CreateFederated(ctx, tx, directory.User{
+		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, said), Role: c.role(a.Assertion), Language: language,
+	}, c.Name)
+	if err != nil {
+		return directory.User{}, err
+	}
+	return user, h.keepIdentity(ctx, tx, a, user, said, true)
+}
+
+// joinInvited accepts an invitation with a provider in place of a password. Where the
+// provider says another address, the person sees both first (decision 35).
+func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said string, language i18n.Tag, confirmed bool) (directory.User, error) {
+	c := a.Connection
+	inv, err := directory.InvitationByID(ctx, tx, c.OrgID, id)
+	if err == nil {
+		err = inv.Usable(tx.Now())
+	}
+	if err := a.Trace.Require(checkInvitation, err == nil, "", ""); err != nil {
+		return directory.User{}, err
+	}
+	if !confirmed && !strings.EqualFold(said, inv.Email) {
+		return directory.User{}, errOtherAddress
+	}
+	user, err := directory.AcceptInvitationOf(ctx, tx, inv, directory.User{
+		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Email), Language: language,
+	})
+	if errors.Is(err, directory.ErrInvitationUsed) {
+		return directory.User{}, a.Trace.Require(checkInvitation, false, "", "")
+	}
+	if err != nil {
+		return directory.User{}, err
+	}
+	return user, h.keepIdentity(ctx, tx, a, user, said, false)
+}
+
+func (h *Hub) keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user directory.User, said string, created bool) error {
+	_, err := tx.Exec(ctx, `
+		insert into identities (org_id, connection_id, issuer, subject, user_id, email, created, created_at, used_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		string(user.OrgID), a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject, string(user.ID), said, created, db.Time(tx.Now()), db.Time(tx.Now()))
+	if err != nil {
+		return fmt.Errorf("linking user %s: %w", user.ID, err)
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(user.OrgID), Actor: string(user.ID), ActorName: user.Name, Action: "identity.linked",
+		Target: a.Connection.ID, TargetName: a.Connection.Name, After: audit.Fields{"user": user.ID, "email": said},
+	})
+}
+
+// mapRole gives a user whom the connection made the role that its groups have now. Who
+// was invited, or was here before, keeps the one that an administrator gave.
+func (h *Hub) mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
+	c := a.Connection
+	role := c.role(a.Assertion)
+	if len(c.Mapping.Roles) == 0 || user.Role == role || user.Role == directory.Owner {
+		return user, nil
+	}
+	var created bool
+	if _, err := tx.One(ctx, db.Into(&created), `
+		select created from identities
+		where org_id = $1 and connection_id = $2 and issuer = $3 and subject = $4`,
+		string(c.OrgID), c.ID, a.Assertion.Issuer, a.Assertion.Subject); err != nil || !created {
+		return user, err
+	}
+	return directory.SetMappedRole(ctx, tx, user, role, c.Name)
+}
+
+// role is what the groups of somebody who came for the first time say: a member's
+// unless the mapping names more, and never an owner's.
+func (c Connection) role(a upstream.Assertion) directory.Role {
+	groups := a.Values(c.Mapping.groupsName())
+	for _, m := range c.Mapping.Roles {
+		if m.Role != directory.Owner && m.Role.Valid() && slices.Contains(groups, m.Group) {
+			return m.Role
+		}
+	}
+	return directory.Member
+}
+
+// proof is what a session carries away: what the provider said that the person did, and
+// no more (R-RPO-06).
+func (a answer) proof() session.Proof {
+	methods := methodsOf(a.Assertion)
+	return session.Proof{
+		Methods: methods, Second: slices.Contains(methods, "mfa"), ConnectionID: a.Connection.ID, Until: a.Assertion.SessionEnds,
+	}
+}
+
+// strong are the names of providers for authentication with several factors.
+var strong = []string{
+	"http://schemas.microsoft.com/claims/multipleauthn", "https://refeds.org/profile/mfa",
+	"urn:oasis:names:tc:SAML:2.0:ac:classes:MobileTwoFactorContract", "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken",
+	"http://schemas.openid.net/pape/policies/2007/06/multi-factor",
+}
+
+// standard are the methods of RFC 8176 §2, of which a provider may name any.
+var standard = strings.Fields("face fpt geo hwk iris kba mca mfa otp pin pop pwd rba retina sc sms swk tel user vbm wia")
+
+func methodsOf(a upstream.Assertion) []string {
+	var all []string
+	for _, m := range a.AMR {
+		if slices.Contains(standard, m) && !slices.Contains(all, m) {
+			all = append(all, m)
+		}
+	}
+	if !slices.Contains(all, "mfa") && (slices.Contains(strong, a.ACR) || slices.ContainsFunc(a.AMR, func(m string) bool { return slices.Contains(strong, m) })) {
+		all = append(all, "mfa")
+	}
+	return all
+}

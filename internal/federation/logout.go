@@ -1,0 +1,264 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/federation/saml"
+	"parvis/internal/federation/upstream"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// ErrLogout answers a message of single logout that was not believed. It ended nothing.
+var ErrLogout = fault.New(fault.Denied, "federation.logout_refused")
+
+// SignOut takes a browser to the provider of a session that just ended here, so that
+// it ends there too, where the provider has a page for that. It reports whether it
+// answered. It answers a form.
+func (h *Hub) SignOut(v *page.Visitor, ended session.Session) (bool, error) {
+	if ended.ConnectionID == "" {
+		return false, nil
+	}
+	ctx := v.R.Context()
+	c, err := ConnectionOf(ctx, h.DB, ended.OrgID, ended.ConnectionID)
+	if errors.Is(err, directory.ErrNotFound) || err == nil && c.State != On {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if c.Protocol == SAML && c.SAML.SLO.Location == "" || c.Protocol == OIDC && c.Found.Provider.EndSession == "" {
+		return false, nil
+	}
+	var subject, index string
+	found, err := h.DB.One(ctx, db.Into(&subject, &index), `
+		select subject, session_index from upstream_sessions
+		where org_id = $1 and session_id = $2`, string(ended.OrgID), ended.ID)
+	if err != nil || !found {
+		return false, err
+	}
+	q := request{OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: ended.BrowserID, Asked: asked{SignOut: true, Message: secret.NewID("saml")}}
+	q, state, err := h.ask(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	if c.Protocol == OIDC {
+		return true, v.GoTo(c.Name, c.OIDC.EndSessionURL(c.Found.Provider, c.SignedOut(h.Base), state.Reveal(), index, string(v.Language())))
+	}
+	keys, err := h.samlKeys(ctx)
+	if err != nil {
+		return false, err
+	}
+	m, err := saml.LogoutRequest(c.SAML, c.serviceProvider(h.Base), keys, saml.Request{ID: q.Asked.Message, RelayState: state.Reveal(), Now: q.CreatedAt}, subject, index)
+	if err != nil {
+		return false, err
+	}
+	return true, h.carry(v, c, m)
+}
+
+// signedOut is where an OpenID Connect provider leads back to. Nothing is believed of
+// it: the session here ended before.
+func (h *Hub) signedOut(v *page.Visitor) error {
+	_, org, err := connectionByID(v.R.Context(), h.DB, v.R.PathValue("connection"))
+	if err != nil {
+		return err
+	}
+	return v.Redirect(org.Path() + "?signed-out")
+}
+
+// sloQuery takes a single logout message by the redirect binding. It is a GET that
+// ends sessions, because the protocol says so; its signature stands for the form.
+func (h *Hub) sloQuery(v *page.Visitor) error {
+	return h.slo(v, v.R.URL.Query().Get("RelayState"), func(e saml.Expectation) (saml.Logout, upstream.Trace, error) {
+		return saml.JudgeLogoutQuery(v.R.URL.RawQuery, e)
+	})
+}
+
+// sloForm takes one by the POST binding.
+func (h *Hub) sloForm(v *page.Visitor) error {
+	form, err := posted(v)
+	if err != nil {
+		return err
+	}
+	return h.slo(v, form.Get("RelayState"), func(e saml.Expectation) (saml.Logout, upstream.Trace, error) {
+		return saml.JudgeLogoutForm(form.Get("SAMLRequest")+form.Get("SAMLResponse"), e)
+	})
+}
+
+// slo ends the sessions that a provider's signed word names, and answers it; or, where
+// it is the answer to ours, leads to the page after signing out.
+func (h *Hub) slo(v *page.Visitor, relayState string, judge func(saml.Expectation) (saml.Logout, upstream.Trace, error)) error {
+	ctx := v.R.Context()
+	if err := h.SignIn.TakeUpstream(ctx); err != nil {
+		return err
+	}
+	c, org, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
+	if err == nil && (c.Protocol != SAML || c.State != On) {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	e := saml.Expectation{Connection: c.SAML, ServiceProvider: c.serviceProvider(h.Base), Now: h.DB.Now()}
+	if e.Keys, err = h.samlKeys(ctx); err != nil {
+		return err
+	}
+	if q, found, err := h.claimSignOut(ctx, c, secret.ParseToken(relayState)); err != nil {
+		return err
+	} else if found {
+		e.RequestID = q.Asked.Message
+	}
+	l, trace, err := judge(e)
+	if err != nil {
+		return h.refuseLogout(v, c, trace, err)
+	}
+	if l.Answer {
+		return v.Redirect(org.Path() + "?signed-out")
+	}
+	a := answer{Connection: c, Organization: org, Trace: trace}
+	if err := h.remember(ctx, &a, l.ID, l.Until); err != nil {
+		return h.refuseLogout(v, c, a.Trace, err)
+	}
+	if err := h.endUpstream(ctx, c, c.SAML.EntityID, l.Subject, l.SessionIndexes); err != nil {
+		return err
+	}
+	m, err := saml.LogoutResponse(c.SAML, c.serviceProvider(h.Base), e.Keys, saml.Request{ID: secret.NewID("saml"), RelayState: relayState, Now: e.Now}, l.ID)
+	if err != nil {
+		return err
+	}
+	if m.Field == "" && v.R.Method == http.MethodGet {
+		http.Redirect(v.W, v.R, m.Address, http.StatusSeeOther)
+		return nil
+	}
+	return h.carry(v, c, m)
+}
+
+// claimSignOut finds the request for signing out that an answer is for.
+func (h *Hub) claimSignOut(ctx context.Context, c Connection, state secret.Token) (request, bool, error) {
+	if state.IsZero() {
+		return request{}, false, nil
+	}
+	var q request
+	var browser string
+	found, err := h.DB.One(ctx, db.Into(&browser), `
+		select browser_id from upstream_requests
+		where org_id = $1 and connection_id = $2 and state_hash = $3 and attempt_id is null and tester is null`,
+		string(c.OrgID), c.ID, state.Hash(secret.Upstream))
+	if err != nil || !found {
+		return request{}, false, err
+	}
+	q, found, err = h.claim(ctx, c, session.Browser{ID: browser}, state)
+	return q, found && q.Asked.SignOut, err
+}
+
+func (h *Hub) refuseLogout(v *page.Visitor, c Connection, t upstream.Trace, why error) error {
+	name, known := errors.AsType[upstream.Refusal](why)
+	if !known {
+		return why
+	}
+	ctx := v.R.Context()
+	err := h.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := keepTrace(ctx, tx, Trace{OrgID: c.OrgID, ID: v.Reference(), ConnectionID: c.ID, Refused: string(name), Checks: t.Checks}); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{
+			OrgID: string(c.OrgID), Actor: audit.Anonymous, Action: "single_logout.refused", Result: audit.Refused,
+			Target: c.ID, TargetName: c.Name, After: audit.Fields{"check": string(name), "reference": v.Reference()},
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return ErrLogout
+}
+
+// endUpstream ends the sessions that a provider names by subject and, where it does, by
+// its own names for them. An empty subject leaves the names alone to say which.
+func (h *Hub) endUpstream(ctx context.Context, c Connection, issuer, subject string, indexes []string) error {
+	return h.DB.Update(ctx, func(tx *db.Tx) error {
+		var named []session.Visit
+		err := tx.Rows(ctx, func(scan func(...any) error) error {
+			var w session.Visit
+			var index string
+			into := append(w.User.Targets(), &w.Session.OrgID, &w.Session.ID, &index)
+			if err := scan(into...); err != nil {
+				return err
+			}
+			if len(indexes) == 0 || index == "" && subject != "" || slices.Contains(indexes, index) {
+				named = append(named, w)
+			}
+			return nil
+		}, `
+			select `+directory.UserColumns+`, s.org_id, s.id, p.session_index
+			from upstream_sessions p
+			join sessions s on s.org_id = p.org_id and s.id = p.session_id and s.ended_at is null
+			join users u on u.org_id = s.org_id and u.id = s.user_id
+			where p.org_id = $1 and p.connection_id = $2 and p.issuer = $3 and ($4 = '' or p.subject = $4)`,
+			string(c.OrgID), c.ID, issuer, subject)
+		if err != nil {
+			return err
+		}
+		for _, w := range named {
+			if err := h.Sessions.End(ctx, tx, w, session.EndedByProvider); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// backChannel is an OpenID Connect provider's word, server to server, that somebody
+// signed out there (Back-Channel Logout 1.0 §2.5 to §2.8).
+func (h *Hub) backChannel(v *page.Visitor) error {
+	ctx := v.R.Context()
+	if err := h.SignIn.TakeUpstream(ctx); err != nil {
+		return err
+	}
+	c, org, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
+	if err == nil && (c.Protocol != OIDC || c.State != On) {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	form, err := posted(v)
+	if err != nil {
+		return err
+	}
+	l, keys, trace, err := c.OIDC.Logout(ctx, h.Outbound, c.Found.Provider, strings.TrimSpace(form.Get("logout_token")), c.Found.Keys, h.DB.Now())
+	if !keys.FetchedAt.Equal(c.Found.Keys.FetchedAt) {
+		if err := h.keepKeys(ctx, c, keys); err != nil {
+			return err
+		}
+	}
+	a := answer{Connection: c, Organization: org, Trace: trace}
+	if err == nil {
+		err = h.remember(ctx, &a, l.ID, l.Until)
+	}
+	if err == nil {
+		var indexes []string
+		if l.Session != "" {
+			indexes = []string{l.Session}
+		}
+		if err = h.endUpstream(ctx, c, c.Found.Provider.Issuer, l.Subject, indexes); err == nil {
+			v.W.WriteHeader(http.StatusOK)
+			return nil
+		}
+	}
+	if err = h.refuseLogout(v, c, a.Trace, err); !errors.Is(err, ErrLogout) {
+		return err
+	}
+	v.W.Header().Set("Content-Type", "application/json")
+	v.W.WriteHeader(http.StatusBadRequest)
+	_, err = v.W.Write([]byte(`{"error":"invalid_request"}`))
+	return err
+}

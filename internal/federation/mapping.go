@@ -1,0 +1,88 @@
+package federation
+
+import (
+	"strings"
+
+	"parvis/internal/federation/upstream"
+)
+
+// What attributes are called where the mapping does not say: by OpenID Connect, by
+// LDAP's names and their OIDs, and by Microsoft's.
+var (
+	emailNames = []string{
+		"email", "mail", "emailaddress", "urn:oid:0.9.2342.19200300.100.1.3",
+		"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
+	}
+	nameNames = []string{
+		"name", "displayname", "urn:oid:2.16.840.1.113730.3.1.241", "cn", "urn:oid:2.5.4.3",
+		"http://schemas.microsoft.com/identity/claims/displayname",
+	}
+	givenNames = []string{
+		"given_name", "firstname", "givenname", "urn:oid:2.5.4.42",
+		"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/givenname",
+	}
+	familyNames = []string{
+		"family_name", "lastname", "surname", "sn", "urn:oid:2.5.4.4",
+		"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/surname",
+	}
+)
+
+// emailFormat is that of a NameID that is an address.
+const emailFormat = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+
+// email is the address that the provider says; empty where it says none, or several.
+func (m Mapping) email(a upstream.Assertion) string {
+	if m.Email != "" {
+		return only(a.Values(m.Email))
+	}
+	for _, name := range emailNames {
+		if values := a.Values(name); len(values) > 0 {
+			return only(values)
+		}
+	}
+	if a.Format == emailFormat {
+		return a.NameID
+	}
+	return ""
+}
+
+// name is what to call a person who is new here: what the provider says, or what is
+// before the @ of the address.
+func (m Mapping) name(a upstream.Assertion, email string) string {
+	var name string
+	if m.Name != "" {
+		name = only(a.Values(m.Name))
+	} else {
+		name = first(a, nameNames)
+		if name == "" {
+			name = strings.TrimSpace(first(a, givenNames) + " " + first(a, familyNames))
+		}
+	}
+	if name == "" {
+		name, _, _ = strings.Cut(email, "@")
+	}
+	return name
+}
+
+func (m Mapping) groupsName() string {
+	if m.Groups != "" {
+		return m.Groups
+	}
+	return "groups"
+}
+
+func only(values []string) string {
+	if len(values) != 1 {
+		return ""
+	}
+	return strings.TrimSpace(values[0])
+}
+
+func first(a upstream.Assertion, names []string) string {
+	for _, name := range names {
+		if v := only(a.Values(name)); v != "" {
+			return v
+		}
+	}
+	return ""
+}

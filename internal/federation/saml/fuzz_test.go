@@ -1,0 +1,92 @@
+package saml_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"parvis/internal/federation/saml"
+)
+
+// FuzzJudge changes a valid response and wants that nobody else comes out of it. Each process signs
+// with a key of its own, so an input is a change and not a document: cut at a place, put in some
+// bytes and a piece of the document itself.
+func FuzzJudge(f *testing.F) {
+	idp, e := setting(f)
+	document, err := base64.StdEncoding.DecodeString(answer(f, idp, e, ann))
+	if err != nil {
+		f.Fatal(err)
+	}
+	whole, err := json.Marshal(believed(f, base64.StdEncoding.EncodeToString(document), e).Assertion)
+	if err != nil {
+		f.Fatal(err)
+	}
+	n := len(document)
+	place := func(s string) uint {
+		i := bytes.Index(document, []byte(s))
+		if i < 0 {
+			f.Fatalf("no %s in %s", s, document)
+		}
+		return uint(i)
+	}
+	assertion := place("<saml:Assertion")
+	f.Add(uint(0), uint(0), uint(0), uint(0), []byte(""))
+	f.Add(place("ann@"), uint(3), uint(0), uint(0), []byte("bob"))
+	f.Add(place("@alpha"), uint(0), uint(0), uint(0), []byte("<!---->"))
+	f.Add(assertion, uint(0), assertion, uint(n)-assertion-18, []byte("<samlp:Extensions></samlp:Extensions>"))
+	f.Add(assertion, uint(0), assertion, place("<saml:Subject>")-assertion, []byte("<saml:Assertion ID='x'>"))
+	f.Add(place("<samlp:Status"), uint(0), place("<ds:Signature"), uint(400), []byte("\r\n"))
+	f.Add(uint(0), uint(n), uint(0), uint(0), []byte("<?xml version='1.0'?><a xmlns:a=''/>"))
+	f.Fuzz(func(t *testing.T, at, cut, from, length uint, with []byte) {
+		at = min(at, uint(n))
+		end := at + min(cut, uint(n)-at)
+		from = min(from, uint(n))
+		changed := bytes.Join([][]byte{document[:at], with, document[from : from+min(length, uint(n)-from)], document[end:]}, nil)
+		v, trace, err := saml.Judge(base64.StdEncoding.EncodeToString(changed), e)
+		if _, failed := trace.Failed(); failed != (err != nil) {
+			t.Fatalf("%v %+v", err, trace.Checks)
+		}
+		if err != nil {
+			return
+		}
+		if said, err := json.Marshal(v.Assertion); err != nil || !bytes.Equal(said, whole) {
+			t.Errorf("%s became %s by\n%s", whole, said, changed)
+		}
+	})
+}
+
+// FuzzLogoutQuery: without the provider's key nothing ends.
+func FuzzLogoutQuery(f *testing.F) {
+	idp, e := setting(f)
+	f.Add(query(f, idp.LogoutRequest(e.ServiceProvider.SLO, "_l", "ann", "s")))
+	f.Add("SAMLRequest=%&SAMLRequest")
+	e.Connection.Certificates = [][]byte{ours()[0].Certificate}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if l, _, err := saml.JudgeLogoutQuery(raw, e); err == nil {
+			t.Errorf("%+v by %s", l, raw)
+		}
+	})
+}
+
+func FuzzParseMetadata(f *testing.F) {
+	idp, _ := setting(f)
+	f.Add(idp.Metadata())
+	f.Add([]byte(strings.ReplaceAll(string(idp.Metadata()), "https", "http")))
+	f.Add([]byte("<!DOCTYPE x><x/>"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := saml.ParseMetadata(b, now, false)
+		if err != nil {
+			return
+		}
+		if m.EntityID == "" || len(m.Certificates) == 0 || len(m.SSO) == 0 {
+			t.Errorf("%+v", m)
+		}
+		for _, e := range append(m.SSO, m.SLO...) {
+			if !strings.HasPrefix(strings.ToLower(e.Location), "https://") {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+}

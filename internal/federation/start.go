@@ -1,0 +1,192 @@
+package federation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/federation/oidc"
+	"parvis/internal/federation/saml"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// RequestLasts is how long a provider may take to answer: as long as the attempt.
+const RequestLasts = signin.AttemptLifetime
+
+// The faults that a person may meet on the way.
+var (
+	// ErrOff says that nobody comes in by this connection now.
+	ErrOff = fault.New(fault.Conflict, "federation.off")
+	// ErrRefused is the one sentence for an answer that was not believed. Why, the
+	// organization's administrators find under the reference.
+	ErrRefused = fault.New(fault.Denied, "federation.refused")
+)
+
+// request is what was asked of a provider.
+type request struct {
+	OrgID        directory.OrgID
+	ID           string
+	ConnectionID string
+	BrowserID    string
+	AttemptID    string // empty for a test, and for signing out
+	Tester       string // of a test: a user's id, or a setup link's
+	CreatedAt    time.Time
+	Asked        asked
+}
+
+// asked is what only the answer's judge may know until then.
+type asked struct {
+	Nonce    string `json:"nonce,omitempty"`
+	Verifier string `json:"verifier,omitempty"`
+	Message  string `json:"message,omitempty"` // id of the SAML request
+	Fresh    bool   `json:"fresh,omitempty"`   // the person was to prove who they are anew
+	SignOut  bool   `json:"sign_out,omitempty"`
+}
+
+// requestRow is what a request is sealed for.
+func requestRow(id, what string) string { return "upstream_requests " + id + " " + what }
+
+// ask stores a request and gives the state that its answer names it by.
+func (h *Hub) ask(ctx context.Context, q request) (request, secret.Token, error) {
+	state := secret.NewToken()
+	q.ID = secret.NewID("upr")
+	err := h.DB.Update(ctx, func(tx *db.Tx) error {
+		sealed, err := json.Marshal(q.Asked)
+		if err != nil {
+			return err
+		}
+		q.CreatedAt = tx.Now()
+		_, err = tx.Exec(ctx, `
+			insert into upstream_requests (org_id, id, connection_id, browser_id, attempt_id, tester, state_hash, asked, created_at)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			string(q.OrgID), q.ID, q.ConnectionID, db.Text(q.BrowserID), db.Text(q.AttemptID), db.Text(q.Tester), state.Hash(secret.Upstream),
+			h.asked.Seal(sealed, requestRow(q.ID, "asked")), db.Time(q.CreatedAt))
+		if err != nil {
+			return fmt.Errorf("keeping request %s: %w", q.ID, err)
+		}
+		return nil
+	})
+	return q, state, err
+}
+
+const requestColumns = `q.org_id, q.id, q.connection_id, q.browser_id, q.attempt_id, q.tester, q.created_at, q.asked`
+
+func (h *Hub) scanRequest(q *request, sealed *string) []any {
+	return db.Into(&q.OrgID, &q.ID, &q.ConnectionID, (*db.Text)(&q.BrowserID), (*db.Text)(&q.AttemptID), (*db.Text)(&q.Tester), (*db.Time)(&q.CreatedAt), sealed)
+}
+
+// claim takes the request that a state names, once: of two answers that come at once
+// one finds it. It is the connection's, and of this very browser (R-RPO-01, R-SML-07).
+func (h *Hub) claim(ctx context.Context, c Connection, b session.Browser, state secret.Token) (request, bool, error) {
+	var q request
+	var found bool
+	err := h.DB.Update(ctx, func(tx *db.Tx) error {
+		q = request{}
+		var sealed string
+		var err error
+		found, err = tx.One(ctx, h.scanRequest(&q, &sealed), `
+			update upstream_requests as q set ended_at = $1
+			where q.org_id = $2 and q.state_hash = $3 and q.connection_id = $4 and q.browser_id = $5 and q.ended_at is null and q.created_at > $6
+			returning `+requestColumns,
+			db.Time(tx.Now()), string(c.OrgID), state.Hash(secret.Upstream), c.ID, b.ID, db.Time(tx.Now().Add(-RequestLasts)))
+		if err != nil || !found {
+			return err
+		}
+		plain, err := h.asked.Open(sealed, requestRow(q.ID, "asked"))
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(plain, &q.Asked)
+	})
+	return q, found && b.ID != "", err
+}
+
+// Lead takes an attempt to the provider that was chosen. It answers a form.
+func (h *Hub) Lead(v *page.Visitor, a signin.Attempt) error {
+	ctx := v.R.Context()
+	c, err := ConnectionOf(ctx, h.DB, a.OrgID, a.ConnectionID)
+	if err == nil && c.State != On {
+		err = ErrOff
+	}
+	if err != nil {
+		return err
+	}
+	idle, err := h.Sessions.LeftIdle(ctx, h.DB, a.BrowserID, c.OrgID, h.DB.Now())
+	if err != nil {
+		return err
+	}
+	// A provider would let whoever sits there straight back in.
+	return h.send(v, c, request{
+		OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: a.BrowserID, AttemptID: a.ID, Asked: asked{Fresh: a.Fresh > 0 || idle},
+	})
+}
+
+// start is where a provider's portal begins: the organization's page, from which the
+// person goes on with one click.
+func (h *Hub) start(v *page.Visitor) error {
+	c, org, err := connectionByID(v.R.Context(), h.DB, v.R.PathValue("connection"))
+	if err != nil {
+		return err
+	}
+	return v.Redirect(org.Path() + "?with=" + c.ID)
+}
+
+// send asks the provider, and leads the browser there.
+func (h *Hub) send(v *page.Visitor, c Connection, q request) error {
+	ctx := v.R.Context()
+	if c.Protocol == OIDC {
+		q.Asked.Nonce, q.Asked.Verifier = secret.NewToken().Reveal(), secret.NewToken().Reveal()
+	} else {
+		q.Asked.Message = secret.NewID("saml")
+	}
+	q, state, err := h.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	if c.Protocol == OIDC {
+		return v.GoTo(c.Name, c.OIDC.AuthorizationURL(c.Found.Provider, oidc.Request{
+			RedirectURI: c.Callback(h.Base), State: state.Reveal(), Nonce: q.Asked.Nonce, Verifier: q.Asked.Verifier,
+			Fresh: q.Asked.Fresh, Locale: string(v.Language()),
+		}))
+	}
+	keys, err := h.samlKeys(ctx)
+	if err != nil {
+		return err
+	}
+	m, err := saml.AuthnRequest(c.SAML, c.serviceProvider(h.Base), keys, saml.Request{
+		ID: q.Asked.Message, RelayState: state.Reveal(), ForceAuthn: q.Asked.Fresh, Now: q.CreatedAt,
+	})
+	if err != nil {
+		return err
+	}
+	return h.carry(v, c, m)
+}
+
+// carry has the browser carry a SAML message to the provider.
+func (h *Hub) carry(v *page.Visitor, c Connection, m saml.Message) error {
+	if m.Field == "" {
+		return v.GoTo(c.Name, m.Address)
+	}
+	return v.PostOut(page.Posted{Provider: c.Name, Address: m.Address, Field: m.Field, Value: m.Value, RelayState: m.RelayState})
+}
+
+func (c Connection) serviceProvider(base string) saml.ServiceProvider {
+	return saml.ServiceProvider{EntityID: c.EntityID(base), ACS: c.ACS(base), SLO: c.SLO(base)}
+}
+
+// Test leads whoever tests a connection to its provider and back to what came of it:
+// a user by its id, or a setup link by its own. It answers a form.
+func (h *Hub) Test(v *page.Visitor, c Connection, tester string) error {
+	b, err := v.BrowserOrNew(v.R.Context())
+	if err != nil {
+		return err
+	}
+	return h.send(v, c, request{OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: b.ID, Tester: tester})
+}

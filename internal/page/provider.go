@@ -1,0 +1,69 @@
+package page
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// CrossSite mounts what other sites' pages and servers post to us: an identity
+// provider's answers, and its word that somebody signed out there. No cookie comes
+// with it, and whoever handles it believes nothing but what it says itself.
+func (s *Site) CrossSite(pattern string, h func(*Visitor) error) {
+	s.foreign[pattern] = true
+	s.handle(pattern, "another site", s.serve(h))
+}
+
+// fromElsewhere tells that a request goes where other sites may post to.
+func (s *Site) fromElsewhere(r *http.Request) bool {
+	_, pattern := s.mux.Handler(r)
+	return s.foreign[pattern]
+}
+
+// Reference is what log, error page and explanation of this request share.
+func (v *Visitor) Reference() string { return v.ref }
+
+// going is the page that leads to an identity provider.
+type going struct{ Provider, Address string }
+
+// GoTo answers a form with a page that leads to an identity provider, because no
+// redirect that follows a form leaves our origin (decision 0003). Who calls made the
+// address of a connection's settings.
+func (v *Visitor) GoTo(provider, address string) error {
+	v.NoForm()
+	return v.Render("going", going{provider, address})
+}
+
+// Posted is a form that the browser carries to an identity provider.
+type Posted struct{ Provider, Address, Field, Value, RelayState string }
+
+// PostOut answers with a page whose form goes to another origin, by script at once
+// and by its button without. That page alone may send a form there.
+func (v *Visitor) PostOut(p Posted) error {
+	to, err := url.Parse(p.Address)
+	if err != nil {
+		return err
+	}
+	own := strings.Replace(policy, "form-action 'self'", "form-action "+to.Scheme+"://"+to.Host, 1)
+	v.W.Header().Set("Content-Security-Policy", own)
+	v.NoForm()
+	return v.Render("post-out", p)
+}
+
+// ResponseLasts is how long what a provider's page had posted waits for the browser
+// to come back with its cookies (decision 33).
+const ResponseLasts = 2 * time.Minute
+
+// KeepResponse lets the browser find what was posted from another site, for which it
+// brought no cookies.
+func (v *Visitor) KeepResponse(token string) { v.setCookie(responseCookie, token, ResponseLasts) }
+
+// Response is what KeepResponse kept; it is given once.
+func (v *Visitor) Response() string {
+	token := v.cookie(responseCookie)
+	if token != "" {
+		v.clearCookie(responseCookie)
+	}
+	return token
+}
