@@ -39,14 +39,15 @@ var packages = []struct{ name, imports, tables string }{
 	// Customers' providers: what they say is judged in rooms that see neither a table
 	// nor a page.
 	{"federation/upstream", "", ""},
-	{"federation/saml", "secret federation/upstream", ""},
 	{"federation/oidc", "secret outbound federation/upstream", ""},
+	{"federation/saml", "secret federation/upstream", ""},
 
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n picture audit directory session signin", ""},
-	{"web", "db fault secret picture audit limit directory credential session signin page", ""},
-	{"federation", "db fault secret i18n picture outbound audit limit mail directory credential session signin federation/upstream federation/saml federation/oidc page", "connections identities setup_links federation_keys upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions"},
-	{"console", "db fault secret i18n picture audit directory credential session signin page federation federation/saml federation/oidc federation/upstream", ""},
+	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",
+		"connections identities upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links federation_keys"},
+	{"web", "db fault secret picture audit limit directory credential session signin page federation", ""},
+	{"console", "db fault secret i18n picture audit directory credential session signin page federation federation/upstream federation/oidc federation/saml", ""},
 
 	// The whole, and what stands beside it.
 	{"app", "db secret i18n outbound audit limit mail directory credential session signin page federation web console", ""},
@@ -54,6 +55,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
+	{"federation/samltest", "secret federation/saml", ""},
 	{"idptest", "app authenticator db dbtest secret i18n mail mailbox directory credential session signin page", ""},
 }
 
@@ -61,36 +63,40 @@ var packages = []struct{ name, imports, tables string }{
 // theirs, each with its reason. There are two kinds (decision 0010): a look-up by
 // a secret's hash or an address, which returns the organization, and a sweep.
 var unscoped = map[string]string{
-	"audit: select id from audit_events where seal is null": "sweep: is there anything to seal",
-	"audit: select org_id, id, at, actor":                   "sweep: the chain runs through every organization",
-	"mail: select id from letters where next_try_at":        "sweep: is there anything to send",
-	"mail: update letters set given_up_at":                  "sweep: gives up what waited too long for a server",
-	"mail: update letters set next_try_at = $1 where next":  "sweep: puts off what is due while the server is down",
-	"directory: select id from users where role":            "installation: does any owner exist yet",
-	"directory: select ⟨⟩, ⟨⟩ from invitations i join":      "look-up by a secret's hash",
-	"session: select ⟨⟩, x.id":                              "look-up by a secret's hash, for the organization in the path",
-	"session: select ⟨⟩ from browsers b":                    "look-up by a secret's hash: who is signed in here",
-	"session: select s.id, s.started_at":                    "one browser: who is signed in here, for the switcher",
-	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores":         "look-up by a secret's hash",
-	"credential: select ⟨⟩, ⟨⟩, r.id from resets":           "look-up by a secret's hash",
-	"directory: delete from email_changes where":            "sweep",
-	"directory: select ⟨⟩ from domains d where d.proven_at": "sweep: which records are to be looked up again",
-	"directory: select d.org_id from domains d join":        "look-up by a domain, which returns the organization that holds it",
-	"directory: delete from disavowals where expires":       "sweep",
-	"credential: delete from resets where expires_at":       "sweep",
-	"credential: select ⟨⟩ from passkeys where credential":  "look-up by a credential id, which is random and returns it",
-	"credential: delete from totp_seeds where confirmed":    "sweep",
-	"signin: select a.id, a.browser_id, a.org_id":           "one browser's attempt, whose user and password are joined by its own org_id",
-	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":  "one browser, whose cookie was copied: all its sessions end",
-	"session: delete from sessions where ended_at":          "sweep",
-	"session: delete from browsers where rotated_at":        "sweep",
+	"audit: select id from audit_events where seal is null":                                        "sweep: is there anything to seal",
+	"audit: select org_id, id, at, actor":                                                          "sweep: the chain runs through every organization",
+	"mail: select id from letters where next_try_at":                                               "sweep: is there anything to send",
+	"mail: update letters set given_up_at":                                                         "sweep: gives up what waited too long for a server",
+	"mail: update letters set next_try_at = $1 where next":                                         "sweep: puts off what is due while the server is down",
+	"directory: select id from users where role":                                                   "installation: does any owner exist yet",
+	"directory: select ⟨⟩, ⟨⟩ from invitations i join":                                             "look-up by a secret's hash",
+	"session: select ⟨⟩, x.id":                                                                     "look-up by a secret's hash, for the organization in the path",
+	"session: select ⟨⟩ from browsers b":                                                           "look-up by a secret's hash: who is signed in here",
+	"session: select s.id, s.started_at":                                                           "one browser: who is signed in here, for the switcher",
+	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores":                                                "look-up by a secret's hash",
+	"credential: select ⟨⟩, ⟨⟩, r.id from resets":                                                  "look-up by a secret's hash",
+	"directory: delete from email_changes where":                                                   "sweep",
+	"directory: select ⟨⟩ from domains d where d.proven_at":                                        "sweep: which records are to be looked up again",
+	"directory: select d.org_id from domains d join":                                               "look-up by a domain, which returns the organization that holds it",
+	"directory: delete from disavowals where expires":                                              "sweep",
+	"credential: delete from resets where expires_at":                                              "sweep",
+	"credential: select ⟨⟩ from passkeys where credential":                                         "look-up by a credential id, which is random and returns it",
+	"credential: delete from totp_seeds where confirmed":                                           "sweep",
+	"signin: select a.id, a.browser_id, a.org_id":                                                  "one browser's attempt, whose user and password are joined by its own org_id",
+	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":                                         "one browser, whose cookie was copied: all its sessions end",
+	"session: delete from sessions where ended_at":                                                 "sweep",
+	"session: update sessions set ended_at = $1, end_reason = $2 where ended_at is null and until": "sweep",
+	"federation: select ⟨⟩ from setup_links l where l.token":                                       "look-up by a secret's hash",
+	"federation: delete from setup_links":                                                          "sweep",
+	"federation: select ⟨⟩, ⟨⟩ from connections c join":                                            "look-up by a connection's id, which its addresses have, and which returns the organization",
+	"session: delete from browsers where rotated_at":                                               "sweep",
 }
 
 // tenantTables are those whose rows belong to an organization.
 var tenantTables = strings.Fields(`users invitations letters passwords password_history password_rules
-	session_rules sessions audit_events images email_changes domains disavowals resets connections identities setup_links
-	upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions
-	second_step_rules totp_seeds passkeys recovery_codes`)
+	session_rules sessions audit_events images email_changes domains disavowals resets
+	second_step_rules totp_seeds passkeys recovery_codes domains connections identities upstream_requests upstream_responses
+	upstream_replays upstream_traces upstream_sessions setup_links`)
 
 func TestPackagesAreTheOnesInTheMap(t *testing.T) {
 	err := filepath.WalkDir(".", func(path string, e os.DirEntry, err error) error {

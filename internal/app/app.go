@@ -112,18 +112,18 @@ func New(s Settings) (*App, error) {
 		Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
 	}, s.Keys)
+	hub := federation.NewHub(federation.Hub{
+		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
+	}, s.Keys)
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
-	}, web.Templates(), console.Templates(), federation.Templates())
+	}, federation.Templates(), web.Templates(), console.Templates())
 	if err != nil {
 		return nil, err
 	}
-	web.Mount(site)
-	hub := federation.NewHub(federation.Hub{
-		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
-	}, s.Keys)
 	hub.Mount(site)
+	web.Mount(site, hub)
 	console.Mount(site, invitations, domains, resets, hub)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),

@@ -14,7 +14,7 @@ import (
 
 // attemptFields are those of every step; each step reads its own.
 var attemptFields = page.Fields{
-	"email", "password", "organization", "region", "repetition", "code", "recovery_code", "response", "device", "kind",
+	"email", "password", "organization", "region", "repetition", "code", "recovery_code", "response", "device", "kind", "connection",
 }
 
 // showAttempt is the page of a stored attempt: that of the step which is next,
@@ -25,6 +25,8 @@ func (s *Server) showAttempt(v *page.Visitor) error {
 		return s.attemptGone(v, err)
 	}
 	switch signin.Next(a, s.site.DB.Now()) {
+	case signin.GoUpstream:
+		return s.showGoing(v, a)
 	case signin.ProveSecond:
 		return s.showSecond(v, a)
 	case signin.EnrolFactor:
@@ -43,12 +45,16 @@ func (s *Server) submitAttempt(v *page.Visitor) error {
 	if err != nil {
 		return s.attemptGone(v, err)
 	}
-	switch signin.Next(a, s.site.DB.Now()) {
-	case signin.ProveSecond:
+	switch step := signin.Next(a, s.site.DB.Now()); {
+	case v.Form.Has("connection") && (step == signin.GoUpstream || step == signin.ProveFirst || step == signin.Identify):
+		return s.attemptGone(v, s.goTo(v, a))
+	case step == signin.GoUpstream:
+		return s.otherStep(v, a)
+	case step == signin.ProveSecond:
 		err = s.proveSecond(v, a)
-	case signin.EnrolFactor:
+	case step == signin.EnrolFactor:
 		err = s.enrolStep(v, a)
-	case signin.CreatePassword:
+	case step == signin.CreatePassword:
 		err = s.createAsked(v, a)
 	default:
 		err = s.proveFirst(v, a)

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	invitationFields = page.Fields{"name", "password", "repetition"}
+	invitationFields = page.Fields{"name", "password", "repetition", "connection"}
 	foundingFields   = page.Fields{"organization", "short_name", "name", "email", "password", "repetition"}
 )
 
@@ -27,6 +27,7 @@ type invitationPage struct {
 	Renewable    bool            // a fresh letter can be asked for
 	Renewed      bool            // and was
 	shownRules
+	ways
 }
 
 // deadInvitation are the answers for a link that does not work (any more). Only
@@ -55,6 +56,9 @@ func (s *Server) showInvitation(v *page.Visitor) error {
 		return err
 	}
 	p.shownRules = firstRules(rules)
+	if p.ways, err = s.waysInto(v, org); err != nil {
+		return err
+	}
 	v.ProbeCookies()
 	return v.Render("invitation", p)
 }
@@ -81,6 +85,9 @@ func (s *Server) acceptInvitation(v *page.Visitor) error {
 	token := secret.ParseToken(v.R.PathValue("token"))
 	if v.Form.Do() == "renew" {
 		return s.renewInvitation(v, token)
+	}
+	if v.Form.Has("connection") {
+		return s.acceptFederated(v)
 	}
 	f, err := s.firstCredential(v, token)
 	if err != nil {

@@ -167,6 +167,9 @@ func (s *Server) leave(v *page.Viewer, end func(*db.Tx) error) error {
 		return err
 	}
 	v.Forget(len(left) == 0)
+	if answered, err := s.leaveProvider(v); answered || err != nil {
+		return err
+	}
 	door := v.Organization.Path() + "?signed-out"
 	if len(left) == 0 {
 		return v.Redirect(door)

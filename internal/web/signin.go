@@ -11,7 +11,7 @@ import (
 	"parvis/internal/signin"
 )
 
-var signInFields = page.Fields{"email", "password", "organization", "region", "response"}
+var signInFields = page.Fields{"email", "password", "organization", "region", "response", "connection"}
 
 // signInPage is the sign-in page in each of its forms.
 type signInPage struct {
@@ -26,6 +26,7 @@ type signInPage struct {
 	Disowned        bool                    // comes right after 'this was not me'
 	Passkeys        bool                    // this installation takes them
 	Removed         string                  // tells the browser of a passkey that nobody has here
+	ways
 }
 
 // Named is the short name of the organization that is meant, if one is.
@@ -85,7 +86,23 @@ func (s *Server) showSignIn(v *page.Visitor) error {
 }
 
 func (s *Server) proveIn(v *page.Visitor) error {
-	return s.prove(v, signin.Attempt{}, v.Form.Get("organization"))
+	named := v.Form.Get("organization")
+	if v.Form.Do() == "organization" {
+		return s.findDoor(v, named)
+	}
+	return s.prove(v, signin.Attempt{}, named)
+}
+
+// findDoor leads to the page of the organization that was named, with its ways in.
+func (s *Server) findDoor(v *page.Visitor, named string) error {
+	org, err := directory.OrganizationByName(v.R.Context(), s.site.DB, named)
+	if errors.Is(err, directory.ErrNotFound) {
+		err = s.signIn.UnknownOrganization(v.R.Context())
+	}
+	if err != nil {
+		return err
+	}
+	return v.Redirect(org.Path())
 }
 
 // showDoor is the page of one organization, which can be bookmarked.
@@ -128,8 +145,12 @@ func (s *Server) showDoor(v *page.Visitor) error {
 func (s *Server) proveAtDoor(v *page.Visitor) error {
 	// A form that waited while the short name changed goes on to the new one's page,
 	// before its password is tried. prove answers for a name that nobody knows.
-	if _, err := v.OrganizationInPath(); err != nil && !errors.Is(err, directory.ErrNotFound) {
+	org, err := v.OrganizationInPath()
+	if err != nil && !errors.Is(err, directory.ErrNotFound) {
 		return err
+	}
+	if err == nil && v.Form.Has("connection") && org.SuspendedAt.IsZero() {
+		return s.goTo(v, signin.Attempt{OrgID: org.ID, Return: org.Path("home")})
 	}
 	return s.prove(v, signin.Attempt{}, v.R.PathValue("org"))
 }
@@ -141,6 +162,9 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 	}
 	if v.Form.Has("response") {
 		return s.provePasskey(v, a, organization)
+	}
+	if answered, err := s.route(v, a, organization); answered || err != nil {
+		return err
 	}
 	ctx := v.R.Context()
 	browser, err := v.Browser(ctx)
@@ -160,6 +184,13 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 
 func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {
 	v.ProbeCookies()
+	if p.Organization != nil && !p.Closed && (p.Known == nil || p.StepUp) {
+		shown, err := s.waysInto(v, *p.Organization)
+		if err != nil {
+			return err
+		}
+		p.ways = shown
+	}
 	p.Passkeys = s.signIn.Passkeys != nil && p.Known == nil
 	if unknown := v.Form.Detail(credential.UnknownPasskey); p.Passkeys && unknown != "" {
 		p.Removed = s.signIn.Passkeys.Removed(unknown)

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"io/fs"
 
+	"parvis/internal/federation"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -27,11 +28,12 @@ func Templates() fs.FS {
 type Server struct {
 	site   *page.Site
 	signIn *signin.Service
+	hub    *federation.Hub
 }
 
 // Mount adds the pages to the site. Who may pass is the first word of each line.
-func Mount(site *page.Site) {
-	s := &Server{site, site.SignIn}
+func Mount(site *page.Site, hub *federation.Hub) {
+	s := &Server{site, site.SignIn, hub}
 
 	site.Anyone("GET /{$}", s.front)
 	site.AnyoneForm("/setup/{token}", foundingFields, s.showSetup, s.setup)

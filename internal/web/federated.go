@@ -1,0 +1,175 @@
+package web
+
+import (
+	"errors"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/signin"
+)
+
+// ways are the buttons of identity providers on a page.
+type ways struct {
+	Ways []federation.Way
+	Only bool // there is no other way in
+}
+
+// waysInto are an organization's ways as its page shows them, and the one that a
+// provider's portal named.
+func (s *Server) waysInto(v *page.Visitor, org directory.Organization) (ways, error) {
+	all, err := federation.WaysInto(v.R.Context(), s.site.DB, org.ID)
+	if err != nil {
+		return ways{}, err
+	}
+	named, shown := v.R.URL.Query().Get("with"), ways{Only: org.FederatedOnly()}
+	for _, w := range all {
+		switch {
+		case w.ID == named:
+			shown.Ways = append([]federation.Way{w}, shown.Ways...)
+		case w.Shown:
+			shown.Ways = append(shown.Ways, w)
+		}
+	}
+	return shown, nil
+}
+
+// errNoWay answers a provider that is not one of the organization's.
+var errNoWay = federation.ErrOff
+
+// goTo begins an attempt that leads to the provider which the form names, or takes a
+// stored one there.
+func (s *Server) goTo(v *page.Visitor, a signin.Attempt) error {
+	ctx := v.R.Context()
+	if err := v.RequireCookies(); err != nil {
+		return err
+	}
+	c, err := federation.ConnectionOf(ctx, s.site.DB, a.OrgID, v.Form.Get("connection"))
+	if errors.Is(err, directory.ErrNotFound) || err == nil && c.State != federation.On {
+		err = errNoWay
+	}
+	if err != nil {
+		return err
+	}
+	return s.leadTo(v, a, c.ID)
+}
+
+func (s *Server) leadTo(v *page.Visitor, a signin.Attempt, connection string) error {
+	ctx := v.R.Context()
+	a.ConnectionID = connection
+	if a.ID == "" {
+		begun, err := v.Begin(a, nil)
+		if err != nil {
+			return err
+		}
+		return s.hub.Lead(v, begun)
+	}
+	b, err := v.Browser(ctx)
+	if err == nil {
+		err = s.signIn.Choose(ctx, b, a, connection)
+	}
+	if err != nil {
+		return err
+	}
+	return s.hub.Lead(v, a)
+}
+
+// route leads an address of a proven domain to its organization's providers: the
+// domain alone says so, whoever has the address (journeys 2.6). It reports whether it
+// answered.
+func (s *Server) route(v *page.Visitor, a signin.Attempt, named string) (bool, error) {
+	address, err := directory.ParseAddress(v.Form.Get("email"))
+	if err != nil {
+		return false, nil //nolint:nilerr // What is no address leads nowhere; the form says so.
+	}
+	ctx := v.R.Context()
+	holder, held, err := directory.DomainHolder(ctx, s.site.DB, address)
+	if err != nil || !held || a.OrgID != "" && a.OrgID != holder || a.UserID != "" {
+		return false, err
+	}
+	org, err := directory.OrganizationByID(ctx, s.site.DB, holder)
+	if err != nil {
+		return false, err
+	}
+	if named != "" && directory.OrganizationKey(named) != directory.OrganizationKey(org.ShortName) {
+		return false, nil
+	}
+	if !org.FederatedOnly() && v.Form.Get("password") != "" {
+		return false, nil // whoever typed a password means to use it
+	}
+	all, err := federation.WaysInto(ctx, s.site.DB, org.ID)
+	if err != nil || len(all) == 0 {
+		return false, err
+	}
+	if err := v.RequireCookies(); err != nil {
+		return false, err
+	}
+	if len(all) > 1 {
+		return true, v.Redirect(org.Path())
+	}
+	a.OrgID = org.ID
+	if a.Return == "" {
+		a.Return = org.Path("home")
+	}
+	return true, s.leadTo(v, a, all[0].ID)
+}
+
+// showGoing is the page of an attempt that chose a provider and has not been there, or
+// came back without an answer.
+func (s *Server) showGoing(v *page.Visitor, a signin.Attempt) error {
+	ctx := v.R.Context()
+	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
+	if err != nil {
+		return err
+	}
+	shown, err := s.waysInto(v, org)
+	if err != nil {
+		return err
+	}
+	c, err := federation.ConnectionOf(ctx, s.site.DB, a.OrgID, a.ConnectionID)
+	if err != nil && !errors.Is(err, directory.ErrNotFound) {
+		return err
+	}
+	if err == nil && c.State == federation.On {
+		chosen := federation.Way{ID: c.ID, Name: c.Name, Logo: c.Logo, Provider: c.Provider}
+		others := shown.Ways
+		shown.Ways = []federation.Way{chosen}
+		for _, w := range others {
+			if w.ID != c.ID {
+				shown.Ways = append(shown.Ways, w)
+			}
+		}
+	}
+	return v.Render("sign-in-going", goingPage{org, shown})
+}
+
+type goingPage struct {
+	Organization directory.Organization
+	ways
+}
+
+// acceptFederated begins the attempt of somebody who was invited and comes by a
+// provider: its answer accepts the invitation (decision 35).
+func (s *Server) acceptFederated(v *page.Visitor) error {
+	ctx := v.R.Context()
+	inv, org, err := directory.InvitationByToken(ctx, s.site.DB, secret.ParseToken(v.R.PathValue("token")))
+	if err == nil {
+		err = inv.Usable(s.site.DB.Now())
+	}
+	if err != nil {
+		return s.showInvitation(v) // which says why, and what to do
+	}
+	// 'Opened' means that the form was sent.
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error { return directory.OpenInvitation(ctx, tx, inv) }); err != nil {
+		return err
+	}
+	return s.goTo(v, signin.Attempt{OrgID: org.ID, InvitationID: inv.ID, Return: org.Path("home")})
+}
+
+// leaveProvider signs out of the provider too that vouched for a session which just
+// ended. It reports whether it answered.
+func (s *Server) leaveProvider(v *page.Viewer) (bool, error) {
+	return s.hub.SignOut(v.Visitor, v.Session)
+}
