@@ -374,3 +374,30 @@ func (c Connection) Complete() bool {
 	}
 	return c.SAML.EntityID != ""
 }
+
+// What an attribute is taken for.
+const (
+	MeansEmail  = "email"
+	MeansName   = "name"
+	MeansGroups = "groups"
+)
+
+// Means is what an attribute of that name is taken for; empty for one that nothing is
+// read from.
+func (m Mapping) Means(attribute string) string {
+	is := func(chosen string, usual []string) bool {
+		if chosen != "" {
+			usual = []string{chosen}
+		}
+		return slices.ContainsFunc(usual, func(name string) bool { return strings.EqualFold(name, attribute) })
+	}
+	switch {
+	case is(m.Email, emailNames):
+		return MeansEmail
+	case is(m.Name, slices.Concat(nameNames, givenNames, familyNames)):
+		return MeansName
+	case is(m.groupsName(), nil):
+		return MeansGroups
+	}
+	return ""
+}
