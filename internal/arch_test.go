@@ -127,9 +127,10 @@ func inMap(folder string) bool {
 	return slices.ContainsFunc(packages, func(p struct{ name, imports, tables string }) bool { return p.name == folder })
 }
 
-// onlyImporter names who alone may import a package that is easy to misuse.
+// onlyImporter names who alone may import a package that is easy to misuse. XML
+// Encryption is a format of others, so saml opens it itself.
 var onlyImporter = map[string]string{
-	"database/sql": "db", "crypto/rand": "secret", "crypto/aes": "secret", "math/rand": "", "unsafe": "", "net/smtp": "",
+	"database/sql": "db", "crypto/rand": "secret", "crypto/aes": "secret federation/saml", "math/rand": "", "unsafe": "", "net/smtp": "",
 	"text/template": "",
 }
 
@@ -141,7 +142,7 @@ func TestImportsAreThoseOfTheMap(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if owner, guarded := onlyImporter[name]; guarded && owner != p.name {
+				if owner, guarded := onlyImporter[name]; guarded && !slices.Contains(strings.Fields(owner), p.name) {
 					t.Errorf("%s imports %s; only %q may", path, name, owner)
 				}
 				inside, ours := strings.CutPrefix(name, "parvis/internal/")
