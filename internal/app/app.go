@@ -53,7 +53,7 @@ type Settings struct {
 	Links     page.Links
 	Regions   page.Regions
 	Proxies   []netip.Prefix
-	Outbound  *outbound.Client
+	Outbound  *outbound.Client   // one without exceptions where nil
 	Resolver  directory.Resolver // of the DNS; this machine's where nil
 	Lifetimes Lifetimes
 	Passwords credential.Options
@@ -102,6 +102,9 @@ func New(s Settings) (*App, error) {
 	if s.Resolver == nil {
 		s.Resolver = net.DefaultResolver
 	}
+	if s.Outbound == nil {
+		s.Outbound = outbound.New(nil)
+	}
 	domains := &directory.Domains{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
@@ -121,7 +124,7 @@ func New(s Settings) (*App, error) {
 	}
 	hub.Mount(site)
 	web.Mount(site, hub)
-	console.Mount(site, invitations, domains, resets)
+	console.Mount(site, invitations, domains, resets, hub)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
 		db: s.DB, log: s.Log, node: secret.NewID("node"),
@@ -133,6 +136,7 @@ func New(s Settings) (*App, error) {
 		{"void sessions", 5 * time.Second, door.SweepVoid},
 		{"sessions", time.Minute, door.Sweep},
 		{"directory", time.Hour, directory.Sweep},
+		{"setup links", time.Hour, federation.SweepSetupLinks},
 		{"domains", time.Hour, domains.Sweep},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
 		{"ceremonies", 5 * time.Minute, credential.SweepOnce},

@@ -13,6 +13,7 @@ import (
 
 	"parvis/internal/credential"
 	"parvis/internal/directory"
+	"parvis/internal/federation"
 	"parvis/internal/page"
 )
 
@@ -34,6 +35,7 @@ type Server struct {
 	invitations *directory.Invitations
 	domains     *directory.Domains
 	resets      *credential.Resets
+	hub         *federation.Hub
 }
 
 // What a role needs for a page, and for a change.
@@ -45,8 +47,8 @@ var (
 )
 
 // Mount adds the pages to the site. Who may pass comes first in each line.
-func Mount(site *page.Site, invitations *directory.Invitations, domains *directory.Domains, resets *credential.Resets) {
-	s := &Server{site, invitations, domains, resets}
+func Mount(site *page.Site, invitations *directory.Invitations, domains *directory.Domains, resets *credential.Resets, hub *federation.Hub) {
+	s := &Server{site, invitations, domains, resets, hub}
 
 	site.Console(reads, "GET /o/{org}/admin", s.front)
 	site.Console(reads, "GET /o/{org}/admin/people", s.people)
@@ -60,6 +62,19 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *directo
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization/logo", logoFields, s.showOrganization, s.saveLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains", domainsFields, s.showDomains, s.addDomain)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains/{id}", domainFields, s.showDomain, s.changeDomain)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/single-sign-on", connectionsFields, s.showConnections, s.arrangeConnections)
+	site.ConsoleForm(rules, rules, "/o/{org}/admin/single-sign-on/add", addConnectionFields, s.showAddConnection, s.addConnection)
+	const connection = "/o/{org}/admin/single-sign-on/{id}"
+	site.ConsoleForm(reads, rules, connection, presentFields, s.atConsole(s.showConnection), s.changeConnection)
+	site.ConsoleForm(reads, rules, connection+"/logo", logoFields, s.atConsole(s.showConnection), s.saveConnectionLogo)
+	site.ConsoleForm(reads, rules, connection+"/link", linkFields, s.atConsole(s.showConnection), s.changeLink)
+	site.ConsoleForm(reads, rules, connection+"/people", admissionFields, s.atConsole(s.showConnection), s.atConsole(s.saveAdmission))
+	for _, part := range s.technical() {
+		site.ConsoleForm(reads, rules, connection+part.path, part.fields, s.atConsole(s.showConnection), s.atConsole(part.save))
+		site.AnyoneForm("/connection-setup/{token}"+part.path, part.fields, s.behindLink(s.showConnection), s.sent(part.save))
+	}
+	site.AnyoneForm("/connection-setup/{token}", nil, s.behindLink(s.showConnection), s.sent(s.test))
+	site.Anyone("GET /federation/{connection}/logo/{id}", s.connectionLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/second-step", secondStepRulesFields, s.showSecondStepRules, s.changeSecondStepRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/sessions", sessionRulesFields, s.showSessionRules, s.changeSessionRules)

@@ -21,7 +21,7 @@ func SetLogo(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, logo picture
 	if err != nil || org.Logo == "" && logo.IsZero() {
 		return err
 	}
-	now, err := replaceImage(ctx, tx, org.ID, org.Logo, logo)
+	now, err := ReplaceImage(ctx, tx, org.ID, org.Logo, logo)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func SetPicture(ctx context.Context, tx *db.Tx, org OrgID, id UserID, portrait p
 	if err != nil || user.Picture == "" && portrait.IsZero() {
 		return err
 	}
-	now, err := replaceImage(ctx, tx, user.OrgID, user.Picture, portrait)
+	now, err := ReplaceImage(ctx, tx, user.OrgID, user.Picture, portrait)
 	if err != nil {
 		return err
 	}
@@ -54,9 +54,9 @@ func SetPicture(ctx context.Context, tx *db.Tx, org OrgID, id UserID, portrait p
 	return audit.Record(ctx, tx, e)
 }
 
-// replaceImage stores an image in place of another, of which nothing is kept, and
+// ReplaceImage stores an image in place of another, of which nothing is kept, and
 // returns its id. Each has an id of its own, so that a browser may keep it.
-func replaceImage(ctx context.Context, tx *db.Tx, org OrgID, old string, p picture.PNG) (string, error) {
+func ReplaceImage(ctx context.Context, tx *db.Tx, org OrgID, old string, p picture.PNG) (string, error) {
 	if _, err := tx.Exec(ctx, `delete from images where org_id = $1 and id = $2`, string(org), old); err != nil {
 		return "", fmt.Errorf("deleting image %s: %w", old, err)
 	}

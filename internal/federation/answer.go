@@ -389,4 +389,4 @@ func (h *Hub) showTested(v *page.Visitor, a answer) error {
 }
 
 // setupPrefix begins the id of a setup link.
-const setupPrefix = "stp"
+const setupPrefix = "lnk_"

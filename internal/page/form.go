@@ -79,7 +79,7 @@ func (f *Form) Refuse(name, value string, fa *fault.Error) {
 }
 
 // secretFields are secret, beside those with password in their names.
-var secretFields = []string{"repetition", "code", "recovery_code", "response"}
+var secretFields = []string{"repetition", "code", "recovery_code", "response", "client_secret"}
 
 // isSecret tells a field that is never shown again, kept or logged.
 func isSecret(name string) bool {

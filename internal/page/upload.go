@@ -89,6 +89,10 @@ func (v *Visitor) readUpload(fields Fields) error {
 	return nil
 }
 
+// File is the file that came with the form, with one byte more than may be where it is
+// longer.
+func (f *Form) File() []byte { return f.file.content }
+
 // partName is the field that a part belongs to, and whether it is a file.
 func partName(part *multipart.Part) (name string, isFile bool) {
 	disposition := part.Header.Values("Content-Disposition")

@@ -18,7 +18,7 @@ import (
 // that was changed is changed back, and the administrators are told (decision
 // 0023).
 func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Candidate, error) {
-	if err := s.takeLink(ctx); err != nil {
+	if err := s.TakeLink(ctx); err != nil {
 		return directory.Candidate{}, err
 	}
 	var who directory.Candidate

@@ -27,7 +27,7 @@ func (s *Service) ChangeEmail(ctx context.Context, actor directory.Actor, who di
 // ProveEmail makes a new address the user's, for whoever holds the link that went
 // there. It signs nobody in.
 func (s *Service) ProveEmail(ctx context.Context, token secret.Token) (directory.Candidate, error) {
-	if err := s.takeLink(ctx); err != nil {
+	if err := s.TakeLink(ctx); err != nil {
 		return directory.Candidate{}, err
 	}
 	var who directory.Candidate

@@ -44,7 +44,7 @@ func (s *Service) TakeUpstream(ctx context.Context) error {
 // link is claimed in the transaction that stores the credential (decision 0007).
 // Whoever else is signed in to this browser stays so (decision 0007).
 func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error) {
-	if err := s.takeLink(ctx); err != nil {
+	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
 	}
 	inv, org, err := directory.InvitationByToken(ctx, s.DB, f.Token)
@@ -101,7 +101,7 @@ type Founding struct {
 // Found makes the first organization and its owner from a bootstrap link, which
 // is dead afterwards (R-AUT-03).
 func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
-	if err := s.takeLink(ctx); err != nil {
+	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
 	}
 	if err := directory.BootstrapUsable(ctx, s.DB, f.Token, s.DB.Now()); err != nil {
@@ -145,7 +145,7 @@ func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
 
 // Renew sends a fresh letter for an expired invitation.
 func (s *Service) Renew(ctx context.Context, token secret.Token) (directory.Invitation, error) {
-	if err := s.takeLink(ctx); err != nil {
+	if err := s.TakeLink(ctx); err != nil {
 		return directory.Invitation{}, err
 	}
 	var inv directory.Invitation
@@ -178,7 +178,8 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 	return s.Passwords.Hash(ctx, source(ctx, f.Device), credential.History{Owner: owner}, password)
 }
 
-func (s *Service) takeLink(ctx context.Context) error {
+// TakeLink counts what is done with a link, whoever does it.
+func (s *Service) TakeLink(ctx context.Context) error {
 	_, err := s.take(ctx, s.Limits.Key(PerLinkNetwork, network(ctx)))
 	return err
 }

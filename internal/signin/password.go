@@ -56,7 +56,7 @@ type NewPassword struct {
 // one issued in one transaction (decision 0023). Whoever has a second step proves
 // it first: an attempt then goes on with the link (R-REC-04).
 func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPassword) (Opened, error) {
-	if err := s.takeLink(ctx); err != nil {
+	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
 	}
 	found, err := credential.ResetByToken(ctx, s.DB, token, s.DB.Now())
@@ -118,7 +118,7 @@ func (s *Service) NeedsSecondStep(ctx context.Context, found credential.Reset) (
 
 // CreateAskedPassword creates the password that an attempt was stopped for.
 func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassword) (Opened, error) {
-	if err := s.takeLink(ctx); err != nil {
+	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
 	}
 	who, err := s.Whose(ctx, s.DB, a)

@@ -1,0 +1,388 @@
+package console
+
+import (
+	"crypto/x509"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/federation"
+	"parvis/internal/federation/oidc"
+	"parvis/internal/federation/saml"
+	"parvis/internal/page"
+	"parvis/internal/picture"
+	"parvis/internal/secret"
+)
+
+var (
+	presentFields     = page.Fields{"name", "shown", "confirmed"}
+	metadataFields    = page.Fields{"metadata", page.File("metadata_file"), "metadata_address"}
+	clientFields      = page.Fields{"issuer", "tenant", "client_id", "client_secret", "method"}
+	certificateFields = page.Fields{"certificate", "fingerprint"}
+	detailsFields     = page.Fields{
+		"attribute_email", "attribute_name", "attribute_groups", "context",
+		"sign_requests", "allow_cbc", "want_signed", "name_id_format", "tolerance", "scopes",
+	}
+	admissionFields = page.Fields{"people", "vouches", "creates", "unsolicited", "group[]", "role[]"}
+	linkFields      = page.Fields{"email", "letter_language"}
+)
+
+var errRemoveNotConfirmed = fault.Field("confirmed", "console.sso.remove_not_confirmed")
+
+// A bench is where a connection is set up: its page in the console, or the one behind
+// a setup link, which shows less and may less.
+type bench struct {
+	*page.Visitor
+	connection   federation.Connection
+	organization directory.Organization
+	by           federation.Editor
+	tester       string
+	path         string
+	link         bool
+	mayChange    bool
+	render       func(connectionPage) error
+}
+
+// atConsole finds the connection that the path names, in the viewer's organization.
+func (s *Server) atConsole(do func(bench) error) func(*page.Viewer) error {
+	return func(v *page.Viewer) error {
+		id, err := idIn(v)
+		if err != nil {
+			return err
+		}
+		c, err := federation.ConnectionOf(v.R.Context(), s.site.DB, v.User.OrgID, id)
+		if err != nil {
+			return err
+		}
+		return do(bench{
+			Visitor: v.Visitor, connection: c, organization: v.Organization, by: federation.ByActor(v.User.AsActor()),
+			tester: string(v.User.ID), path: v.Path("admin/single-sign-on", c.ID), mayChange: rules(v.User.Role),
+			render: func(p connectionPage) error { return s.renderAtConsole(v, p) },
+		})
+	}
+}
+
+// behindLink finds what a setup link opens.
+func (s *Server) behindLink(do func(bench) error) func(*page.Visitor) error {
+	return func(v *page.Visitor) error {
+		typed := v.R.PathValue("token")
+		l, c, org, err := federation.SetupLinkByToken(v.R.Context(), s.site.DB, secret.ParseToken(typed))
+		if err != nil {
+			return err
+		}
+		return do(bench{
+			Visitor: v, connection: c, organization: org, by: l.Editor(),
+			tester: l.ID, path: "/connection-setup/" + url.PathEscape(typed), link: true, mayChange: c.State != federation.On,
+			render: func(p connectionPage) error { return v.Render("connection-setup", p) },
+		})
+	}
+}
+
+// sent is behindLink for what is sent: guesses and mischief are counted.
+func (s *Server) sent(do func(bench) error) func(*page.Visitor) error {
+	return func(v *page.Visitor) error {
+		if err := s.site.SignIn.TakeLink(v.R.Context()); err != nil {
+			return err
+		}
+		return s.behindLink(do)(v)
+	}
+}
+
+// connectionPage is one connection, with what to type at its provider.
+type connectionPage struct {
+	federation.Connection
+	Organization directory.Organization
+	Guide        shownGuide
+	Certificates []shownCertificate
+	Chips        []chip
+	Path         string
+	MayChange    bool
+	ByLink       bool
+	Saved        bool
+	Base         string
+
+	// In the console only.
+	Domains   []directory.Domain // that the organization holds
+	Link      *federation.SetupLink
+	LinkSent  bool
+	Grantable []directory.Role
+
+	frame *page.Form
+}
+
+// shownCertificate is one that the provider may sign with.
+type shownCertificate struct {
+	Subject, Fingerprint string
+	From, Until          time.Time
+	Chip                 chip
+}
+
+func (s *Server) showConnection(b bench) error {
+	p := connectionPage{
+		Connection: b.connection, Organization: b.organization, Guide: guideOf(b.connection, s.base()), Chips: connectionChips(b.connection),
+		Path: b.path, MayChange: b.mayChange, ByLink: b.link, Saved: b.Just("saved"), Base: s.base(), frame: b.Form,
+	}
+	all, err := b.connection.Certificates()
+	if err != nil {
+		return err
+	}
+	for _, certificate := range all {
+		p.Certificates = append(p.Certificates, s.shownCertificate(certificate))
+	}
+	if !p.MayChange {
+		b.NoForm()
+	}
+	return b.render(p)
+}
+
+// base is the public address.
+func (s *Server) base() string { return s.site.Base.Scheme + "://" + s.site.Base.Host }
+
+// nearEnd is when a certificate's end begins to be shown as something to do.
+const nearEnd = 30 * 24 * time.Hour
+
+func (s *Server) shownCertificate(c *x509.Certificate) shownCertificate {
+	shown := shownCertificate{c.Subject.CommonName, saml.Fingerprint(c.Raw), c.NotBefore, c.NotAfter, chip{"console.sso.certificate_valid", "ok"}}
+	switch now := s.site.DB.Now(); {
+	case !now.Before(c.NotAfter):
+		shown.Chip = chip{"console.sso.certificate_ended", "bad"}
+	case now.Before(c.NotBefore):
+		shown.Chip = chip{"console.sso.certificate_early", "bad"}
+	case !now.Add(nearEnd).Before(c.NotAfter):
+		shown.Chip = chip{"console.sso.certificate_ends", "warn"}
+	}
+	return shown
+}
+
+// renderAtConsole adds what only the organization's own people see.
+func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
+	ctx := v.R.Context()
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) error {
+		domains, err := directory.DomainsOf(ctx, tx, v.User.OrgID)
+		if err != nil {
+			return err
+		}
+		p.Domains = slices.DeleteFunc(domains, func(d directory.Domain) bool { return !d.Held() })
+		link, found, err := federation.SetupLinkOf(ctx, tx, v.User.OrgID, p.ID)
+		if found {
+			p.Link = &link
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	p.LinkSent = v.Just("sent")
+	p.Grantable = slices.DeleteFunc(slices.Clone(v.User.Role.Grants()), func(r directory.Role) bool { return r == directory.Owner || r == directory.Member })
+	return v.Render("console-connection", p)
+}
+
+// Ticked tells whether a box is: as it was sent with its form, of which another field
+// is always sent, or as things are.
+func (p connectionPage) Ticked(name, always string, otherwise bool) bool {
+	if p.frame.Has(always) {
+		return p.frame.Has(name)
+	}
+	return otherwise
+}
+
+// Groups are the lines of the mapping: as they were sent or as things are, and some to
+// fill in.
+func (p connectionPage) Groups() []federation.GroupRole {
+	lines := p.Mapping.Roles
+	if p.frame.Has("people") {
+		lines = groupsIn(p.frame)
+	}
+	return append(slices.Clone(lines), make([]federation.GroupRole, 3)...)
+}
+
+// Methods, formats and tolerances to choose from.
+func (connectionPage) Methods() []oidc.Method { return federation.Methods }
+func (connectionPage) Formats() []string      { return federation.NameIDFormats }
+func (connectionPage) Signings() []saml.Signed {
+	return []saml.Signed{saml.Either, saml.Response, saml.Assertion}
+}
+func (p connectionPage) ToleranceSeconds() string { return strconv.Itoa(int(p.Tolerance().Seconds())) }
+func (p connectionPage) IsSAML() bool             { return p.Protocol == federation.SAML }
+func (p connectionPage) Contexts() string {
+	return strings.Join(append(slices.Clone(p.SAML.AuthnContext), p.OIDC.ACR...), " ")
+}
+func (p connectionPage) ScopesText() string { return strings.Join(p.OIDC.Scopes, " ") }
+func (p connectionPage) Published() string  { return p.Connection.Metadata(p.Base) }
+func (p connectionPage) KeySet() string     { return federation.KeySet(p.Base) }
+
+// changed alters the connection and comes back to its page.
+func (s *Server) changed(b bench, what federation.Change) error {
+	if _, err := s.hub.Change(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, what); err != nil {
+		return err
+	}
+	return b.Redirect(b.path + "?saved")
+}
+
+func (s *Server) saveMetadata(b bench) error {
+	text := []byte(b.Form.Get("metadata"))
+	if file := b.Form.File(); len(file) > 0 {
+		text = file
+	}
+	what, err := s.hub.ReadMetadata(b.R.Context(), b.connection, federation.Metadata{Text: text, Address: b.Form.Get("metadata_address")})
+	if err != nil {
+		return err
+	}
+	return s.changed(b, what)
+}
+
+func (s *Server) saveClient(b bench) error {
+	what, err := s.hub.Discover(b.R.Context(), b.connection, federation.Client{
+		Issuer: b.Form.Get("issuer"), Tenant: b.Form.Get("tenant"), ID: b.Form.Get("client_id"),
+		Secret: b.Form.Get("client_secret"), Method: oidc.Method(b.Form.Get("method")),
+	})
+	if err != nil {
+		return err
+	}
+	return s.changed(b, what)
+}
+
+func (s *Server) saveCertificates(b bench) error {
+	if b.Form.Do() == "remove" {
+		return s.changed(b, federation.RemoveCertificate(b.Form.Get("fingerprint")))
+	}
+	return s.changed(b, federation.AddCertificate(b.Form.Get("certificate")))
+}
+
+func (s *Server) saveDetails(b bench) error {
+	f := b.Form
+	seconds, err := strconv.Atoi(f.Get("tolerance"))
+	if err != nil {
+		seconds = 0 // which is none that can be chosen
+	}
+	return s.changed(b, federation.Details{
+		Email: strings.TrimSpace(f.Get("attribute_email")), Name: strings.TrimSpace(f.Get("attribute_name")), Groups: strings.TrimSpace(f.Get("attribute_groups")),
+		Context: strings.Fields(f.Get("context")), SignRequests: f.Has("sign_requests"), AllowCBC: f.Has("allow_cbc"),
+		WantSigned: saml.Signed(f.Get("want_signed")), NameIDFormat: f.Get("name_id_format"),
+		Tolerance: time.Duration(seconds) * time.Second, Scopes: strings.Fields(f.Get("scopes")),
+	}.Change)
+}
+
+// groupsIn are the lines of the mapping that were filled in.
+func groupsIn(f *page.Form) (all []federation.GroupRole) {
+	roles := f.All("role[]")
+	for i, group := range f.All("group[]") {
+		line := federation.GroupRole{Group: strings.TrimSpace(group)}
+		if i < len(roles) {
+			line.Role = directory.Role(roles[i])
+		}
+		if line != (federation.GroupRole{}) {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+func (s *Server) saveAdmission(b bench) error {
+	f := b.Form
+	return s.changed(b, federation.Admit(b.by.Actor, federation.Admission{
+		Vouches: f.Has("vouches"), Creates: f.Has("creates"), Unsolicited: f.Has("unsolicited"), Roles: groupsIn(f),
+	}))
+}
+
+// A part is a form of a connection's page that a setup link may send too.
+type part struct {
+	path   string
+	fields page.Fields
+	save   func(bench) error
+}
+
+func (s *Server) technical() []part {
+	return []part{
+		{"/metadata", metadataFields, s.saveMetadata}, {"/client", clientFields, s.saveClient},
+		{"/certificates", certificateFields, s.saveCertificates}, {"/details", detailsFields, s.saveDetails},
+	}
+}
+
+// test leads to the provider.
+func (s *Server) test(b bench) error {
+	c, err := s.hub.MayTest(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID)
+	if err != nil {
+		return err
+	}
+	return s.hub.Test(b.Visitor, c, b.tester)
+}
+
+// changeConnection does what only the organization's own people may: the buttons of
+// the page, and how the connection is shown.
+func (s *Server) changeConnection(v *page.Viewer) error {
+	return s.atConsole(func(b bench) error {
+		switch b.Form.Do() {
+		case "test":
+			return s.test(b)
+		case "on":
+			return s.turned(v, b, s.hub.TurnOn)
+		case "off":
+			return s.turned(v, b, s.hub.TurnOff)
+		case "remove":
+			if b.Form.Get("confirmed") == "" {
+				return errRemoveNotConfirmed
+			}
+			if err := s.did(v, b, s.hub.Remove); err != nil {
+				return err
+			}
+			return v.Redirect(v.Path("admin/single-sign-on") + "?removed")
+		}
+		return s.changed(b, federation.Present(b.Form.Get("name"), b.Form.Has("shown")))
+	})(v)
+}
+
+func (s *Server) saveConnectionLogo(v *page.Viewer) error {
+	return s.atConsole(func(b bench) error {
+		var logo picture.PNG
+		if v.Form.Do() != "remove" {
+			var err error
+			if logo, err = v.Picture(picture.Logo); err != nil {
+				return err
+			}
+		}
+		ctx := v.R.Context()
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return s.hub.SetLogo(ctx, tx, v.User.AsActor(), v.User.OrgID, b.connection.ID, logo)
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(b.path + "?saved")
+	})(v)
+}
+
+func (s *Server) changeLink(v *page.Viewer) error {
+	return s.atConsole(func(b bench) error {
+		if b.Form.Do() == "withdraw" {
+			return s.turned(v, b, s.hub.WithdrawSetupLink)
+		}
+		language, known := s.site.Catalogue.Known(b.Form.Get("letter_language"))
+		if !known {
+			language = v.Language()
+		}
+		ctx := v.R.Context()
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return s.hub.SendSetupLink(ctx, tx, v.User.AsActor(), v.Organization, b.connection.ID, b.Form.Get("email"), language)
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(b.path + "?sent")
+	})(v)
+}
+
+// connectionLogo shows a connection's logo to anybody, as the sign-in page does.
+func (s *Server) connectionLogo(v *page.Visitor) error {
+	id := v.R.PathValue("connection")
+	if !page.IsID(id) {
+		return directory.ErrNotFound
+	}
+	png, err := s.hub.LogoOf(v.R.Context(), id, v.R.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return v.ShowPicture(png, page.KeptForEver)
+}

@@ -1,0 +1,145 @@
+package console
+
+import (
+	"context"
+	"slices"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/page"
+)
+
+var (
+	connectionsFields   = page.Fields{"connection"}
+	addConnectionFields = page.Fields{"provider", "protocol", "name"}
+)
+
+// connectionsPage is the list of an organization's connections, in its order.
+type connectionsPage struct {
+	Rows      []connectionRow
+	Only      bool // single sign-on is the only way in
+	MayChange bool
+	MayAdd    bool
+	Removed   bool
+	Most      int
+}
+
+type connectionRow struct {
+	federation.Connection
+	Chips []chip
+	Ends  *shownCertificate // the certificate that lasts longest
+	First bool
+}
+
+var stateChips = map[federation.State]chip{
+	federation.Draft: {"console.sso.draft", ""},
+	federation.On:    {"console.sso.on", "ok"},
+	federation.Off:   {"console.sso.off", "warn"},
+}
+
+// connectionChips say whether people come in by a connection, and whether it was
+// tested as it is.
+func connectionChips(c federation.Connection) []chip {
+	chips := []chip{stateChips[c.State]}
+	switch {
+	case c.Tested():
+		return append(chips, chip{"console.sso.tested", "ok"})
+	case !c.TestedAt.IsZero():
+		return append(chips, chip{"console.sso.changed_since", "warn"})
+	case c.Complete():
+		return append(chips, chip{"console.sso.untested", "warn"})
+	}
+	return append(chips, chip{"console.sso.incomplete", "warn"})
+}
+
+func (s *Server) showConnections(v *page.Viewer) error {
+	all, err := federation.ConnectionsOf(v.R.Context(), s.site.DB, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	p := connectionsPage{
+		Only: v.Organization.FederatedOnly(), MayChange: rules(v.User.Role), Removed: v.Just("removed"), Most: federation.MostConnections,
+	}
+	p.MayAdd = p.MayChange && len(all) < federation.MostConnections
+	for i, c := range all {
+		row := connectionRow{Connection: c, Chips: connectionChips(c), First: i == 0}
+		certificates, err := c.Certificates()
+		if err != nil {
+			return err
+		}
+		if len(certificates) > 0 {
+			shown := s.shownCertificate(certificates[0])
+			row.Ends = &shown
+		}
+		p.Rows = append(p.Rows, row)
+	}
+	if !p.MayChange || len(all) == 0 {
+		v.NoForm()
+	}
+	return v.Render("console-connections", p)
+}
+
+func (s *Server) arrangeConnections(v *page.Viewer) error {
+	id := v.Form.Get("connection")
+	if !page.IsID(id) {
+		return directory.ErrNotFound
+	}
+	ctx := v.R.Context()
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return s.hub.MoveUp(ctx, tx, v.User.AsActor(), v.User.OrgID, id)
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/single-sign-on"))
+}
+
+// addConnectionPage asks which product it is, and then how to speak with it.
+type addConnectionPage struct {
+	Providers []federation.Provider
+	Provider  federation.Provider // empty until it was chosen
+}
+
+func (s *Server) showAddConnection(v *page.Viewer) error {
+	p := addConnectionPage{Providers: federation.Providers, Provider: federation.Provider(v.Form.Get("provider"))}
+	if p.Provider == "" {
+		p.Provider = federation.Provider(v.R.URL.Query().Get("provider"))
+	}
+	if !slices.Contains(federation.Providers, p.Provider) {
+		p.Provider = ""
+		v.NoForm()
+	}
+	return v.Render("console-add-connection", p)
+}
+
+func (s *Server) addConnection(v *page.Viewer) error {
+	ctx := v.R.Context()
+	var c federation.Connection
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		c, err = s.hub.Create(ctx, tx, v.User.AsActor(), v.User.OrgID, federation.New{
+			Provider: federation.Provider(v.Form.Get("provider")), Protocol: federation.Protocol(v.Form.Get("protocol")), Name: v.Form.Get("name"),
+		})
+		return err
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/single-sign-on", c.ID))
+}
+
+// deed is something that the hub does to one connection.
+type connectionDeed func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string) error
+
+func (s *Server) did(v *page.Viewer, b bench, do connectionDeed) error {
+	ctx := v.R.Context()
+	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return do(ctx, tx, v.User.AsActor(), v.User.OrgID, b.connection.ID)
+	})
+}
+
+// turned does it and comes back to the connection's page.
+func (s *Server) turned(v *page.Viewer, b bench, do connectionDeed) error {
+	if err := s.did(v, b, do); err != nil {
+		return err
+	}
+	return v.Redirect(b.path + "?saved")
+}

@@ -1,0 +1,425 @@
+package federation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/federation/oidc"
+	"parvis/internal/federation/saml"
+	"parvis/internal/mail"
+	"parvis/internal/picture"
+	"parvis/internal/secret"
+)
+
+// The faults of connections.
+var (
+	ErrTooMany    = fault.New(fault.Conflict, "federation.too_many")
+	ErrProtocol   = fault.Field("protocol", "federation.choose_protocol")
+	ErrProvider   = fault.Field("provider", "federation.choose_provider")
+	ErrUntested   = fault.New(fault.Conflict, "federation.untested")
+	ErrOn         = fault.New(fault.Conflict, "federation.is_on")
+	ErrOnByLink   = fault.New(fault.Conflict, "federation.is_on_by_link")
+	ErrOnlyWay    = fault.New(fault.Conflict, "federation.only_way")
+	ErrIncomplete = fault.New(fault.Conflict, "federation.incomplete")
+)
+
+// Editor is who sets a connection up: somebody who may set the organization's rules,
+// or whoever holds a setup link.
+type Editor struct {
+	directory.Actor
+	link string // id of the setup link; empty for who is signed in
+}
+
+// ByActor is somebody of the organization.
+func ByActor(a directory.Actor) Editor { return Editor{Actor: a} }
+
+// mayChange is asked in the transaction that changes c. A link ends on every node at
+// once, and touches nothing that people come in by.
+func (e Editor) mayChange(ctx context.Context, tx *db.Tx, c Connection) error {
+	if e.link == "" {
+		return e.MaySetRules(c.OrgID)
+	}
+	l, found, err := SetupLinkOf(ctx, tx, c.OrgID, c.ID)
+	switch {
+	case err != nil:
+		return err
+	case !found || l.ID != e.link:
+		return ErrLinkOver
+	case c.State == On:
+		return ErrOnByLink
+	}
+	return l.open(ctx, tx)
+}
+
+func (e Editor) event(c Connection, action audit.Action) audit.Event {
+	return audit.Event{
+		OrgID: string(c.OrgID), Actor: string(e.UserID), ActorName: e.Name, Action: action, Target: c.ID, TargetName: c.Name,
+	}
+}
+
+// New is what makes a connection. The rest is said when its addresses are known,
+// which the provider asks for first.
+type New struct {
+	Provider Provider
+	Protocol Protocol
+	Name     string
+}
+
+// Create makes a draft, last in the organization's order.
+func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, n New) (Connection, error) {
+	if err := actor.MaySetRules(org); err != nil {
+		return Connection{}, err
+	}
+	name, err := directory.CleanName(n.Name, "name")
+	switch {
+	case !slices.Contains(Providers, n.Provider):
+		return Connection{}, ErrProvider
+	case n.Protocol != SAML && n.Protocol != OIDC:
+		return Connection{}, ErrProtocol
+	case err != nil:
+		return Connection{}, err
+	}
+	all, err := ConnectionsOf(ctx, tx, org)
+	if err != nil {
+		return Connection{}, err
+	}
+	if len(all) >= MostConnections {
+		return Connection{}, ErrTooMany.With("Most", MostConnections)
+	}
+	c := Connection{
+		OrgID: org, ID: secret.NewID("con"), Protocol: n.Protocol, Provider: n.Provider, Name: name, Shown: true,
+		SAML: saml.Connection{SignRequests: true, WantSigned: saml.Either}, OIDC: oidc.Connection{Method: oidc.ClientSecretBasic, Scopes: []string{"email", "profile"}},
+		Mapping: n.Provider.mapping(n.Protocol), State: Draft, CreatedAt: tx.Now(), ChangedAt: tx.Now(),
+	}
+	for _, other := range all {
+		c.Position = max(c.Position, other.Position+1)
+	}
+	settings, mapping, found, err := c.texts()
+	if err != nil {
+		return Connection{}, err
+	}
+	if _, err := tx.Exec(ctx, `
+		insert into connections (org_id, id, protocol, provider, name, position, shown, settings, found,
+			vouches, creates, mapping, state, created_at, changed_at, warned)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $13, 0)`,
+		string(c.OrgID), c.ID, string(c.Protocol), string(c.Provider), c.Name, c.Position, c.Shown, settings, found,
+		false, mapping, string(c.State), db.Time(c.CreatedAt)); err != nil {
+		return Connection{}, fmt.Errorf("inserting connection %s: %w", c.ID, err)
+	}
+	e := ByActor(actor).event(c, "connection.created")
+	e.After = audit.Fields{"name": c.Name, "provider": c.Provider, "protocol": c.Protocol}
+	return c, audit.Record(ctx, tx, e)
+}
+
+// texts are what is stored as JSON.
+func (c Connection) texts() (settings, mapping string, found db.Text, err error) {
+	parts := []any{c.SAML, c.Mapping, nil}
+	if c.Protocol == OIDC {
+		parts[0] = c.OIDC
+		if c.Found.Provider.Issuer != "" {
+			parts[2] = c.Found
+		}
+	}
+	var texts [3]string
+	for i, part := range parts {
+		text, err := json.Marshal(part)
+		if err != nil {
+			return "", "", "", err
+		}
+		texts[i] = string(text)
+	}
+	if parts[2] != nil {
+		found = db.Text(texts[2])
+	}
+	return texts[0], texts[1], found, nil
+}
+
+// A Change is what becomes of a connection. It may be asked twice, and alters nothing
+// but the connection: slices are replaced, not written into.
+type Change func(*Connection) error
+
+// Change alters a connection and records what differs. Where that is something that
+// a test covers, the connection is untested from now on.
+func (h *Hub) Change(ctx context.Context, by Editor, org directory.OrgID, id string, what Change) (c Connection, err error) {
+	err = h.DB.Update(ctx, func(tx *db.Tx) error {
+		if c, err = ConnectionOf(ctx, tx, org, id); err != nil {
+			return err
+		}
+		if err := by.mayChange(ctx, tx, c); err != nil {
+			return err
+		}
+		before := c
+		if err := what(&c); err != nil {
+			return err
+		}
+		c.HasSecret = c.secret != ""
+		was, is := differences(before, c)
+		if len(is) == 0 {
+			return nil
+		}
+		if c.covered(before) {
+			c.ChangedAt = tx.Now()
+		}
+		if err := c.save(ctx, tx); err != nil {
+			return err
+		}
+		e := by.event(c, "connection.changed")
+		e.Before, e.After = was, is
+		return audit.Record(ctx, tx, e)
+	})
+	return c, err
+}
+
+func (c Connection) save(ctx context.Context, tx *db.Tx) error {
+	settings, mapping, found, err := c.texts()
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		update connections set name = $1, shown = $2, settings = $3, secret = $4, found = $5, metadata_url = $6,
+			vouches = $7, creates = $8, mapping = $9, changed_at = $10
+		where org_id = $11 and id = $12`,
+		c.Name, c.Shown, settings, db.Text(c.secret), found, db.Text(c.MetadataURL),
+		c.Vouches, c.Creates, mapping, db.Time(c.ChangedAt), string(c.OrgID), c.ID); err != nil {
+		return fmt.Errorf("changing connection %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// uncovered are the fields that what a test shows does not depend on.
+var uncovered = []string{"name", "shown", "metadata_address"}
+
+// covered tells that c differs from before in something that a test covers.
+func (c Connection) covered(before Connection) bool {
+	_, is := differences(before, c)
+	for _, name := range uncovered {
+		delete(is, name)
+	}
+	return len(is) > 0
+}
+
+// differences are the fields of two states of a connection that are not the same, for
+// the audit log. Of a secret they tell only that it was replaced.
+func differences(before, after Connection) (was, is audit.Fields) {
+	was, is = before.fields(), after.fields()
+	for name, value := range was {
+		if reflect.DeepEqual(value, is[name]) {
+			delete(was, name)
+			delete(is, name)
+		}
+	}
+	if before.secret != after.secret {
+		was["secret"], is["secret"] = present[before.HasSecret], present[after.HasSecret]
+	}
+	return was, is
+}
+
+var present = map[bool]string{true: "kept", false: "none"}
+
+func (c Connection) fields() audit.Fields {
+	f := audit.Fields{
+		"name": c.Name, "shown": c.Shown, "vouches": c.Vouches, "creates": c.Creates,
+		"attributes": []string{c.Mapping.Email, c.Mapping.Name, c.Mapping.Groups}, "groups": c.Mapping.Roles,
+	}
+	if c.Protocol == OIDC {
+		f["issuer"], f["tenant"], f["client_id"], f["client_method"] = c.OIDC.Issuer, c.OIDC.Tenant, c.OIDC.ClientID, c.OIDC.Method
+		f["scopes"], f["context"] = c.OIDC.Scopes, c.OIDC.ACR
+		f["endpoints"] = []string{c.Found.Provider.Authorization, c.Found.Provider.Token, c.Found.Provider.UserInfo, c.Found.Provider.Keys, c.Found.Provider.EndSession}
+		return f
+	}
+	f["entity_id"], f["endpoints"], f["certificates"] = c.SAML.EntityID, []saml.Endpoint{c.SAML.SSO, c.SAML.SLO}, fingerprints(c.SAML)
+	f["sign_requests"], f["want_signed"], f["allow_cbc"] = c.SAML.SignRequests, c.SAML.WantSigned, c.SAML.AllowCBC
+	f["unsolicited"], f["clock_tolerance"] = c.SAML.AllowUnsolicited, c.SAML.Tolerance.String()
+	f["name_id_format"], f["context"], f["metadata_address"] = c.SAML.NameIDFormat, c.SAML.AuthnContext, c.MetadataURL
+	return f
+}
+
+func fingerprints(c saml.Connection) []string {
+	var all []string
+	for _, der := range c.Certificates {
+		all = append(all, saml.Fingerprint(der))
+	}
+	return all
+}
+
+// Present says how a connection is shown.
+func Present(name string, shown bool) Change {
+	return func(c *Connection) (err error) {
+		c.Name, err = directory.CleanName(name, "name")
+		c.Shown = shown
+		return err
+	}
+}
+
+// SetLogo gives a connection another logo, or its provider's icon where it is zero.
+func (h *Hub) SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string, logo picture.PNG) error {
+	c, err := changeable(ctx, tx, actor, org, id)
+	if err != nil || c.Logo == "" && logo.IsZero() {
+		return err
+	}
+	now, err := directory.ReplaceImage(ctx, tx, org, c.Logo, logo)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `update connections set logo = $1 where org_id = $2 and id = $3`, db.Text(now), string(org), id); err != nil {
+		return fmt.Errorf("setting the logo of connection %s: %w", id, err)
+	}
+	e := ByActor(actor).event(c, "connection.logo_changed")
+	e.Before, e.After = audit.Fields{"logo": c.Logo}, audit.Fields{"logo": now}
+	return audit.Record(ctx, tx, e)
+}
+
+// LogoOf is the picture of a connection, for whoever knows its id; directory.ErrNotFound
+// where it has none by that one.
+func (h *Hub) LogoOf(ctx context.Context, id, logo string) ([]byte, error) {
+	c, _, err := connectionByID(ctx, h.DB, id)
+	if err == nil && (c.Logo == "" || c.Logo != logo) {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return directory.Image(ctx, h.DB, c.OrgID, c.Logo)
+}
+
+// changeable is a connection that actor may change.
+func changeable(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id string) (Connection, error) {
+	if err := actor.MaySetRules(org); err != nil {
+		return Connection{}, err
+	}
+	return ConnectionOf(ctx, r, org, id)
+}
+
+// MoveUp puts a connection before the one that it stands after.
+func (h *Hub) MoveUp(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
+	c, err := changeable(ctx, tx, actor, org, id)
+	if err != nil {
+		return err
+	}
+	all, err := ConnectionsOf(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(other Connection) bool { return other.ID == id })
+	if i == 0 {
+		return nil
+	}
+	all[i-1], all[i] = all[i], all[i-1]
+	for position, one := range all {
+		if _, err := tx.Exec(ctx, `update connections set position = $1 where org_id = $2 and id = $3`, position, string(org), one.ID); err != nil {
+			return fmt.Errorf("arranging the connections of %s: %w", org, err)
+		}
+	}
+	e := ByActor(actor).event(c, "connection.moved")
+	e.Before, e.After = audit.Fields{"position": i + 1}, audit.Fields{"position": i}
+	return audit.Record(ctx, tx, e)
+}
+
+// Remove deletes a connection that is not on, and with it who its subjects are and
+// what it left behind.
+func (h *Hub) Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
+	c, err := changeable(ctx, tx, actor, org, id)
+	if err != nil {
+		return err
+	}
+	if c.State == On {
+		return ErrOn
+	}
+	if err := h.endSetupLink(ctx, tx, c); err != nil {
+		return err
+	}
+	if _, err := directory.ReplaceImage(ctx, tx, org, c.Logo, picture.PNG{}); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `delete from connections where org_id = $1 and id = $2`, string(org), id); err != nil {
+		return fmt.Errorf("removing connection %s: %w", id, err)
+	}
+	e := ByActor(actor).event(c, "connection.removed")
+	e.Before = c.fields()
+	return audit.Record(ctx, tx, e)
+}
+
+// TurnOn lets people come in by a connection that was tested as it is now. Its setup
+// link ends: what people come in by is not changed from outside.
+func (h *Hub) TurnOn(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
+	c, err := changeable(ctx, tx, actor, org, id)
+	switch {
+	case err != nil:
+		return err
+	case c.State == On:
+		return nil
+	case !c.Tested():
+		return ErrUntested
+	}
+	if err := h.endSetupLink(ctx, tx, c); err != nil {
+		return err
+	}
+	return h.turn(ctx, tx, actor, c, On, "connection.turned_on", mail.ConnectionTurnedOn)
+}
+
+// TurnOff ends that, from the next request on. The last one stays on while it is the
+// only way in.
+func (h *Hub) TurnOff(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
+	c, err := changeable(ctx, tx, actor, org, id)
+	if err != nil || c.State != On {
+		return err
+	}
+	o, err := directory.OrganizationByID(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	ways, err := WaysInto(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	if o.FederatedOnly() && len(ways) == 1 {
+		return ErrOnlyWay
+	}
+	return h.turn(ctx, tx, actor, c, Off, "connection.turned_off", mail.ConnectionTurnedOff)
+}
+
+func (h *Hub) turn(ctx context.Context, tx *db.Tx, actor directory.Actor, c Connection, to State, action audit.Action, letter string) error {
+	if _, err := tx.Exec(ctx, `update connections set state = $1 where org_id = $2 and id = $3`, string(to), string(c.OrgID), c.ID); err != nil {
+		return fmt.Errorf("turning connection %s %s: %w", c.ID, to, err)
+	}
+	e := ByActor(actor).event(c, action)
+	e.Before, e.After = audit.Fields{"state": c.State}, audit.Fields{"state": to}
+	if err := audit.Record(ctx, tx, e); err != nil {
+		return err
+	}
+	return h.tell(ctx, tx, actor, c, letter, tx.Now())
+}
+
+// tell writes to the owners and administrators what happened to a connection.
+func (h *Hub) tell(ctx context.Context, tx *db.Tx, actor directory.Actor, c Connection, what string, when time.Time) error {
+	org, err := directory.OrganizationByID(ctx, tx, c.OrgID)
+	if err != nil {
+		return err
+	}
+	who, err := directory.UserByID(ctx, tx, c.OrgID, actor.UserID)
+	if err != nil && !errors.Is(err, directory.ErrNotFound) {
+		return err
+	}
+	administrators, err := directory.Administrators(ctx, tx, c.OrgID)
+	if err != nil {
+		return err
+	}
+	for _, a := range administrators {
+		if _, err := h.Outbox.Put(ctx, tx, a.Letter(mail.FederationParameters{
+			Organization: org.DisplayName, Name: a.Name, What: what, Connection: c.Name, Person: actor.Name, Email: who.Email, When: when,
+			Link: h.Base + org.Path("admin", "single-sign-on", c.ID),
+		})); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,375 @@
+package federation
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/federation/oidc"
+	"parvis/internal/federation/saml"
+	"parvis/internal/federation/upstream"
+	"parvis/internal/limit"
+	"parvis/internal/outbound"
+)
+
+// PerConnectionFetch counts what is asked of other hosts because somebody types an
+// address: each is a request to a host of their choice.
+var PerConnectionFetch = limit.Policy{Name: "connection-fetch", Free: 20, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
+
+// Bounds of what a connection may say.
+const (
+	MostCertificates = 10
+	MostGroups       = 100
+	mostMetadata     = 1 << 20
+	longestText      = 1000 // of an address, a name or an identifier
+	MostTolerance    = 2 * time.Minute
+)
+
+// The faults of settings.
+var (
+	ErrNoMetadata       = fault.Field("metadata", "federation.no_metadata")
+	ErrBothMetadata     = fault.Field("metadata", "federation.both_metadata")
+	ErrNoIssuer         = fault.Field("issuer", "federation.no_issuer")
+	ErrNoClient         = fault.Field("client_id", "federation.no_client")
+	ErrNoSecret         = fault.Field("client_secret", "federation.no_secret")
+	ErrMethod           = fault.Field("method", "federation.choose_method")
+	ErrTooLong          = fault.New(fault.Invalid, "federation.too_long")
+	ErrHasCertificate   = fault.Field("certificate", "federation.has_certificate")
+	ErrLastCertificate  = fault.New(fault.Conflict, "federation.last_certificate")
+	ErrManyCertificates = fault.Field("certificate", "federation.many_certificates")
+	ErrTolerance        = fault.Field("tolerance", "federation.tolerance")
+	ErrChoice           = fault.New(fault.Invalid, "federation.choose")
+	ErrGroupMissing     = fault.Field("group", "federation.group_missing")
+	ErrManyGroups       = fault.Field("group", "federation.many_groups")
+	ErrGroupRole        = fault.Field("role", "federation.group_role")
+	ErrFetchedTooOften  = fault.New(fault.Throttled, "federation.fetched_too_often")
+)
+
+// at is a fault of a field whose value goes by another name elsewhere.
+func at(field string, f *fault.Error) *fault.Error {
+	c := *f
+	c.Field = field
+	return &c
+}
+
+// refused makes the refusal of a document or an address the fault of the field that
+// it was typed into: what was looked at, and what to change.
+func refused(field string, t upstream.Trace, err error) error {
+	if why, ok := errors.AsType[outbound.Refused](err); ok {
+		return fault.Field(field, "federation.outbound."+string(why))
+	}
+	name, ok := errors.AsType[upstream.Refusal](err)
+	if !ok {
+		return err
+	}
+	check, _ := t.Failed()
+	if why, ok := strings.CutPrefix(check.Found, "outbound: "); ok {
+		return fault.Field(field, "federation.outbound."+why)
+	}
+	f := fault.Field(field, "federation.fix."+string(name))
+	if check.Expected != "" || check.Found != "" {
+		f.Reasons = []fault.Reason{{Key: "federation.expected_found", Args: map[string]any{"Expected": check.Expected, "Found": check.Found}}}
+	}
+	return f
+}
+
+// mayFetch counts a request to another host before it is made.
+func (h *Hub) mayFetch(ctx context.Context, id string) error {
+	taken, err := limit.Take(ctx, h.DB, h.Limits.Key(PerConnectionFetch, id))
+	if err == nil && !taken.Allowed {
+		err = ErrFetchedTooOften.After(taken.Wait)
+	}
+	return err
+}
+
+// loopback tells an installation that is for trying out: its providers may be too.
+func (h *Hub) loopback() bool {
+	u, err := url.Parse(h.Base)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback() || u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")
+}
+
+// Metadata is how a provider's is given: as text or as the address where it is.
+type Metadata struct {
+	Text    []byte
+	Address string
+}
+
+// ReadMetadata reads a SAML provider's metadata, from its address where one is given,
+// and says what becomes of the connection. It is called outside any transaction.
+func (h *Hub) ReadMetadata(ctx context.Context, c Connection, m Metadata) (Change, error) {
+	m.Address = strings.TrimSpace(m.Address)
+	field, text := "metadata", bytes.TrimSpace(m.Text)
+	switch {
+	case len(text) > 0 && m.Address != "":
+		return nil, ErrBothMetadata
+	case len(m.Address) > longestText:
+		return nil, at("metadata_address", ErrTooLong)
+	case m.Address != "":
+		field = "metadata_address"
+		if err := h.mayFetch(ctx, c.ID); err != nil {
+			return nil, err
+		}
+		w, err := h.Outbound.Get(ctx, m.Address, mostMetadata)
+		if err != nil {
+			return nil, refused(field, upstream.Trace{}, err)
+		}
+		text = w.Body
+	case len(text) == 0:
+		return nil, ErrNoMetadata
+	}
+	read, err := saml.ParseMetadata(text, h.DB.Now(), h.loopback())
+	if err != nil {
+		return nil, refused(field, upstream.Trace{}, err)
+	}
+	return func(c *Connection) error {
+		c.MetadataURL = m.Address
+		return c.take(read)
+	}, nil
+}
+
+// take makes the connection what metadata says. What the administrator chose beside
+// it stays.
+func (c *Connection) take(m saml.Metadata) error {
+	if c.Protocol != SAML {
+		return directory.ErrNotFound
+	}
+	if len(m.Certificates) > MostCertificates {
+		return at("metadata", ErrManyCertificates).With("Most", MostCertificates)
+	}
+	c.SAML.EntityID, c.SAML.SSO, c.SAML.SLO = m.EntityID, m.SSO[0], saml.Endpoint{}
+	if len(m.SLO) > 0 {
+		c.SAML.SLO = m.SLO[0]
+	}
+	c.SAML.SignRequests = c.SAML.SignRequests || m.WantAuthnRequestsSigned
+	c.SAML.Certificates = nil
+	for _, certificate := range m.Certificates {
+		c.SAML.Certificates = append(c.SAML.Certificates, certificate.Raw)
+	}
+	return nil
+}
+
+// AddCertificate takes one more certificate that the provider may sign with.
+func AddCertificate(text string) Change {
+	return func(c *Connection) error {
+		certificate, err := saml.ParseCertificate([]byte(text))
+		if err != nil {
+			return refused("certificate", upstream.Trace{}, err)
+		}
+		switch {
+		case c.Protocol != SAML:
+			return directory.ErrNotFound
+		case slices.Contains(fingerprints(c.SAML), saml.Fingerprint(certificate.Raw)):
+			return ErrHasCertificate
+		case len(c.SAML.Certificates) >= MostCertificates:
+			return ErrManyCertificates.With("Most", MostCertificates)
+		}
+		c.SAML.Certificates = append(slices.Clone(c.SAML.Certificates), certificate.Raw)
+		return nil
+	}
+}
+
+// RemoveCertificate takes one away. Without any nobody could come in.
+func RemoveCertificate(fingerprint string) Change {
+	return func(c *Connection) error {
+		left := slices.DeleteFunc(slices.Clone(c.SAML.Certificates), func(der []byte) bool { return saml.Fingerprint(der) == fingerprint })
+		switch len(left) {
+		case len(c.SAML.Certificates):
+			return directory.ErrNotFound
+		case 0:
+			return ErrLastCertificate
+		}
+		c.SAML.Certificates = left
+		return nil
+	}
+}
+
+// Certificates are those that the provider may sign with, the one that lasts longest
+// first.
+func (c Connection) Certificates() ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for _, der := range c.SAML.Certificates {
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, certificate)
+	}
+	slices.SortFunc(all, func(a, b *x509.Certificate) int { return b.NotAfter.Compare(a.NotAfter) })
+	return all, nil
+}
+
+// Client is what we are to an OpenID Connect provider.
+type Client struct {
+	Issuer, Tenant, ID string
+	Secret             string // empty keeps the one there is
+	Method             oidc.Method
+}
+
+// Discover asks an OpenID Connect provider what there is, and says what becomes of the
+// connection. It is called outside any transaction.
+func (h *Hub) Discover(ctx context.Context, c Connection, client Client) (Change, error) {
+	client.Issuer, client.Tenant, client.ID = strings.TrimSpace(client.Issuer), strings.TrimSpace(client.Tenant), strings.TrimSpace(client.ID)
+	if err := client.check(); err != nil {
+		return nil, err
+	}
+	if err := h.mayFetch(ctx, c.ID); err != nil {
+		return nil, err
+	}
+	ask := oidc.Connection{Issuer: client.Issuer, Tenant: client.Tenant, ClientID: client.ID, Method: client.Method, Algorithms: c.OIDC.Algorithms}
+	provider, t, err := ask.Discover(ctx, h.Outbound)
+	if err != nil {
+		return nil, refused("issuer", t, err)
+	}
+	keys, t, err := provider.FetchKeys(ctx, h.Outbound, h.DB.Now())
+	if err != nil {
+		return nil, refused("issuer", t, err)
+	}
+	return func(c *Connection) error {
+		if c.Protocol != OIDC {
+			return directory.ErrNotFound
+		}
+		// A secret that was typed for one provider is never sent to another.
+		same := c.OIDC.Issuer == client.Issuer && c.OIDC.Tenant == client.Tenant && c.OIDC.ClientID == client.ID
+		wanted := client.Method == oidc.ClientSecretBasic || client.Method == oidc.ClientSecretPost
+		switch {
+		case !wanted:
+			c.secret = ""
+		case client.Secret != "":
+			c.secret = h.secrets.Seal([]byte(client.Secret), c.row())
+		case c.secret == "" || !same:
+			return ErrNoSecret
+		}
+		c.OIDC.Issuer, c.OIDC.Tenant, c.OIDC.ClientID, c.OIDC.Method = client.Issuer, client.Tenant, client.ID, client.Method
+		c.Found = Found{Provider: provider, Keys: keys}
+		return nil
+	}, nil
+}
+
+// row names a connection where its secret is sealed.
+func (c Connection) row() string { return "connections " + string(c.OrgID) + " " + c.ID }
+
+func (client Client) check() error {
+	var all []error
+	for field, text := range map[string]string{"issuer": client.Issuer, "tenant": client.Tenant, "client_id": client.ID, "client_secret": client.Secret} {
+		if len(text) > longestText {
+			all = append(all, at(field, ErrTooLong))
+		}
+	}
+	if client.Issuer == "" {
+		all = append(all, ErrNoIssuer)
+	}
+	if client.ID == "" {
+		all = append(all, ErrNoClient)
+	}
+	if !slices.Contains(Methods, client.Method) {
+		all = append(all, ErrMethod)
+	}
+	return errors.Join(all...)
+}
+
+// Methods are the ways to prove that we are the client, in the order of the page.
+var Methods = []oidc.Method{oidc.ClientSecretBasic, oidc.ClientSecretPost, oidc.PrivateKeyJWT, oidc.NoSecret}
+
+// NameIDFormats are those that a SAML provider may be asked for; the empty one leaves
+// it to the provider.
+var NameIDFormats = []string{
+	"", "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent", "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
+	"urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
+}
+
+// Details are what providers differ in. Of the two protocols each has its own.
+type Details struct {
+	Email, Name, Groups string   // attributes; empty for those of the protocol
+	Context             []string // ways to sign in, one of which the provider is asked for
+
+	SignRequests, AllowCBC bool // SAML
+	WantSigned             saml.Signed
+	NameIDFormat           string
+	Tolerance              time.Duration
+
+	Scopes []string // OpenID Connect
+}
+
+// Change is what becomes of a connection with these details.
+func (d Details) Change(c *Connection) error {
+	for field, texts := range map[string][]string{
+		"attribute_email": {d.Email}, "attribute_name": {d.Name}, "attribute_groups": {d.Groups}, "context": {strings.Join(d.Context, " ")}, "scopes": {strings.Join(d.Scopes, " ")},
+	} {
+		if len(texts[0]) > longestText {
+			return at(field, ErrTooLong)
+		}
+	}
+	c.Mapping.Email, c.Mapping.Name, c.Mapping.Groups = d.Email, d.Name, d.Groups
+	if c.Protocol == OIDC {
+		c.OIDC.ACR, c.OIDC.Scopes = d.Context, slices.DeleteFunc(d.Scopes, func(s string) bool { return s == "openid" })
+		return nil
+	}
+	switch {
+	case d.Tolerance < time.Second || d.Tolerance > MostTolerance:
+		return ErrTolerance.With("Most", int(MostTolerance.Seconds()))
+	case !slices.Contains([]saml.Signed{saml.Either, saml.Response, saml.Assertion}, d.WantSigned):
+		return at("want_signed", ErrChoice)
+	case !slices.Contains(NameIDFormats, d.NameIDFormat):
+		return at("name_id_format", ErrChoice)
+	}
+	c.SAML.SignRequests, c.SAML.AllowCBC, c.SAML.WantSigned = d.SignRequests, d.AllowCBC, d.WantSigned
+	c.SAML.NameIDFormat, c.SAML.Tolerance, c.SAML.AuthnContext = d.NameIDFormat, d.Tolerance, d.Context
+	return nil
+}
+
+// Tolerance is how far the provider's clock may be from ours.
+func (c Connection) Tolerance() time.Duration {
+	if c.SAML.Tolerance > 0 {
+		return c.SAML.Tolerance
+	}
+	return time.Minute
+}
+
+// Admission is who may come in, and as what.
+type Admission struct {
+	Vouches, Creates, Unsolicited bool
+	Roles                         []GroupRole
+}
+
+// Admit says who may come in. Nobody gives a group a role that they may not give to
+// a person, and nobody makes owners so (decision 35, R-TEN-06).
+func Admit(actor directory.Actor, a Admission) Change {
+	return func(c *Connection) error {
+		if len(a.Roles) > MostGroups {
+			return ErrManyGroups.With("Most", MostGroups)
+		}
+		for _, r := range a.Roles {
+			switch {
+			case r.Group == "":
+				return ErrGroupMissing
+			case len(r.Group) > longestText:
+				return at("group", ErrTooLong)
+			case r.Role == directory.Owner || r.Role == directory.Member || !actor.Role.Governs(r.Role):
+				return ErrGroupRole
+			}
+		}
+		c.Vouches, c.Creates, c.Mapping.Roles = a.Vouches, a.Creates, a.Roles
+		c.SAML.AllowUnsolicited = c.Protocol == SAML && a.Unsolicited
+		return nil
+	}
+}
+
+// Complete tells that enough is known of the provider to send somebody there.
+func (c Connection) Complete() bool {
+	if c.Protocol == OIDC {
+		return c.Found.Provider.Authorization != ""
+	}
+	return c.SAML.EntityID != ""
+}

@@ -1,0 +1,188 @@
+package federation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+)
+
+// SetupLinkLifetime is how long a company's IT has.
+const SetupLinkLifetime = 7 * 24 * time.Hour
+
+// ErrLinkOver says that a link does not work, or not any more. Which of the two only
+// who sent it sees.
+var ErrLinkOver = fault.New(fault.NotFound, "federation.link_over")
+
+// SetupLink opens one connection's pages to whoever has it, without an account here.
+// It can neither turn the connection on nor change it while it is on.
+type SetupLink struct {
+	OrgID        directory.OrgID
+	ID           string
+	ConnectionID string
+	Email        string
+	CreatedAt    time.Time
+	ExpiresAt    time.Time
+	OpenedAt     time.Time // when a form behind it was first sent: scanners only fetch
+
+	letterID string
+}
+
+const setupLinkColumns = `l.org_id, l.id, l.connection_id, l.email, l.letter_id, l.created_at, l.expires_at, l.opened_at`
+
+func (l *SetupLink) targets() []any {
+	return db.Into(&l.OrgID, &l.ID, &l.ConnectionID, &l.Email, &l.letterID, (*db.Time)(&l.CreatedAt), (*db.Time)(&l.ExpiresAt), (*db.Time)(&l.OpenedAt))
+}
+
+// Editor is whoever holds the link.
+func (l SetupLink) Editor() Editor {
+	return Editor{directory.Actor{OrgID: l.OrgID, UserID: directory.UserID(l.ID), Name: "setup link to " + l.Email}, l.ID}
+}
+
+// SetupLinkOf is the open link of a connection, if it has one.
+func SetupLinkOf(ctx context.Context, r db.Reader, org directory.OrgID, connection string) (SetupLink, bool, error) {
+	var l SetupLink
+	found, err := r.One(ctx, l.targets(), `
+		select `+setupLinkColumns+`
+		from setup_links l
+		where l.org_id = $1 and l.connection_id = $2 and l.withdrawn_at is null and l.expires_at > $3`,
+		string(org), connection, db.Time(r.Now()))
+	return l, found, err
+}
+
+// SetupLinkByToken finds what a link opens; ErrLinkOver where that is nothing.
+func SetupLinkByToken(ctx context.Context, r db.Reader, token secret.Token) (SetupLink, Connection, directory.Organization, error) {
+	var l SetupLink
+	found, err := r.One(ctx, l.targets(), `
+		select `+setupLinkColumns+`
+		from setup_links l
+		where l.token_hash = $1 and l.withdrawn_at is null and l.expires_at > $2`,
+		token.Hash(secret.SetupLink), db.Time(r.Now()))
+	if err == nil && !found {
+		err = ErrLinkOver
+	}
+	if err != nil {
+		return SetupLink{}, Connection{}, directory.Organization{}, err
+	}
+	c, org, err := connectionByID(ctx, r, l.ConnectionID)
+	return l, c, org, err
+}
+
+// SendSetupLink writes to a company's IT. A connection has one open link at most: an
+// older one ends.
+func (h *Hub) SendSetupLink(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id, email string, language i18n.Tag) error {
+	c, err := changeable(ctx, tx, actor, org.ID, id)
+	if err != nil {
+		return err
+	}
+	if c.State == On {
+		return ErrOn
+	}
+	address, err := directory.ParseAddress(email)
+	if err != nil {
+		return err
+	}
+	if err := h.endSetupLink(ctx, tx, c); err != nil {
+		return err
+	}
+	token, expires := secret.NewToken(), tx.Now().Add(SetupLinkLifetime)
+	letter, err := h.Outbox.Put(ctx, tx, mail.Letter{
+		OrgID: string(org.ID), Recipient: address.Text, Language: language,
+		Parameters: mail.ConnectionSetupParameters{
+			Organization: org.DisplayName, Inviter: actor.Name, Connection: c.Name, Expires: expires,
+			Link: h.Base + "/connection-setup/" + token.Reveal(),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	l := SetupLink{ID: secret.NewID("lnk")}
+	if _, err := tx.Exec(ctx, `
+		insert into setup_links (org_id, id, connection_id, token_hash, email, letter_id, created_by, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		string(org.ID), l.ID, c.ID, token.Hash(secret.SetupLink), address.Text, letter, string(actor.UserID), db.Time(tx.Now()), db.Time(expires)); err != nil {
+		return fmt.Errorf("inserting the setup link %s: %w", l.ID, err)
+	}
+	e := ByActor(actor).event(c, "connection.link_sent")
+	e.After = audit.Fields{"email": address.Text}
+	return audit.Record(ctx, tx, e)
+}
+
+// WithdrawSetupLink ends the open link of a connection.
+func (h *Hub) WithdrawSetupLink(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
+	c, err := changeable(ctx, tx, actor, org, id)
+	if err != nil {
+		return err
+	}
+	l, found, err := SetupLinkOf(ctx, tx, org, id)
+	if err != nil || !found {
+		return err
+	}
+	if err := h.endSetupLink(ctx, tx, c); err != nil {
+		return err
+	}
+	e := ByActor(actor).event(c, "connection.link_withdrawn")
+	e.Before = audit.Fields{"email": l.Email}
+	return audit.Record(ctx, tx, e)
+}
+
+// endSetupLink ends the open link, and its unsent letter with it.
+func (h *Hub) endSetupLink(ctx context.Context, tx *db.Tx, c Connection) error {
+	l, found, err := SetupLinkOf(ctx, tx, c.OrgID, c.ID)
+	if err != nil || !found {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `update setup_links set withdrawn_at = $1 where org_id = $2 and id = $3`,
+		db.Time(tx.Now()), string(l.OrgID), l.ID); err != nil {
+		return fmt.Errorf("ending the setup link %s: %w", l.ID, err)
+	}
+	return h.Outbox.Withdraw(ctx, tx, string(l.OrgID), l.letterID)
+}
+
+// open notes that the link is in use, once.
+func (l SetupLink) open(ctx context.Context, tx *db.Tx) error {
+	n, err := tx.Exec(ctx, `update setup_links set opened_at = $1 where org_id = $2 and id = $3 and opened_at is null`,
+		db.Time(tx.Now()), string(l.OrgID), l.ID)
+	if err != nil || n == 0 {
+		return err
+	}
+	c, err := ConnectionOf(ctx, tx, l.OrgID, l.ConnectionID)
+	if err != nil {
+		return err
+	}
+	e := l.Editor().event(c, "connection.link_opened")
+	e.After = audit.Fields{"email": l.Email}
+	return audit.Record(ctx, tx, e)
+}
+
+// MayTest is nil for who may try a connection out; a link that does so is in use.
+func (h *Hub) MayTest(ctx context.Context, by Editor, org directory.OrgID, id string) (c Connection, err error) {
+	err = h.DB.Update(ctx, func(tx *db.Tx) error {
+		if c, err = ConnectionOf(ctx, tx, org, id); err != nil {
+			return err
+		}
+		if err := by.mayChange(ctx, tx, c); err != nil {
+			return err
+		}
+		if !c.Complete() {
+			return ErrIncomplete
+		}
+		return nil
+	})
+	return c, err
+}
+
+// SweepSetupLinks forgets links that ended long ago.
+func SweepSetupLinks(ctx context.Context, d *db.DB) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from setup_links where expires_at < $1`, db.Time(tx.Now().Add(-SetupLinkLifetime)))
+		return err
+	})
+}
