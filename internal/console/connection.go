@@ -42,7 +42,7 @@ type bench struct {
 	organization directory.Organization
 	by           federation.Editor
 	tester       string
-	path         string
+	path         func(part string) string // of the connection's page, or of one of its forms
 	link         bool
 	mayChange    bool
 	render       func(connectionPage) error
@@ -61,7 +61,7 @@ func (s *Server) atConsole(do func(bench) error) func(*page.Viewer) error {
 		}
 		return do(bench{
 			Visitor: v.Visitor, connection: c, organization: v.Organization, by: federation.ByActor(v.User.AsActor()),
-			tester: string(v.User.ID), path: v.Path("admin/single-sign-on", c.ID), mayChange: rules(v.User.Role),
+			tester: string(v.User.ID), path: func(part string) string { return v.Path("admin/connections", c.ID) + part }, mayChange: rules(v.User.Role),
 			render: func(p connectionPage) error { return s.renderAtConsole(v, p) },
 		})
 	}
@@ -77,7 +77,7 @@ func (s *Server) behindLink(do func(bench) error) func(*page.Visitor) error {
 		}
 		return do(bench{
 			Visitor: v, connection: c, organization: org, by: l.Editor(),
-			tester: l.ID, path: "/connection-setup/" + url.PathEscape(typed), link: true, mayChange: c.State != federation.On,
+			tester: l.ID, path: func(part string) string { return "/connection-setup" + part + "/" + url.PathEscape(typed) }, link: true, mayChange: c.State != federation.On,
 			render: func(p connectionPage) error { return v.Render("connection-setup", p) },
 		})
 	}
@@ -100,7 +100,7 @@ type connectionPage struct {
 	Guide        shownGuide
 	Certificates []shownCertificate
 	Chips        []chip
-	Path         string
+	path         func(part string) string
 	MayChange    bool
 	ByLink       bool
 	Saved        bool
@@ -125,7 +125,7 @@ type shownCertificate struct {
 func (s *Server) showConnection(b bench) error {
 	p := connectionPage{
 		Connection: b.connection, Organization: b.organization, Guide: guideOf(b.connection, s.base()), Chips: connectionChips(b.connection),
-		Path: b.path, MayChange: b.mayChange, ByLink: b.link, Saved: b.Just("saved"), Base: s.base(), frame: b.Form,
+		path: b.path, MayChange: b.mayChange, ByLink: b.link, Saved: b.Just("saved"), Base: s.base(), frame: b.Form,
 	}
 	all, err := b.connection.Certificates()
 	if err != nil {
@@ -181,6 +181,9 @@ func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
 	return v.Render("console-connection", p)
 }
 
+// At is where a form of the page goes; the empty part is the page itself.
+func (p connectionPage) At(part string) string { return p.path(part) }
+
 // Ticked tells whether a box is: as it was sent with its form, of which another field
 // is always sent, or as things are.
 func (p connectionPage) Ticked(name, always string, otherwise bool) bool {
@@ -220,7 +223,7 @@ func (s *Server) changed(b bench, what federation.Change) error {
 	if _, err := s.hub.Change(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, what); err != nil {
 		return err
 	}
-	return b.Redirect(b.path + "?saved")
+	return b.Redirect(b.path("") + "?saved")
 }
 
 func (s *Server) saveMetadata(b bench) error {
@@ -351,7 +354,7 @@ func (s *Server) saveConnectionLogo(v *page.Viewer) error {
 		}); err != nil {
 			return err
 		}
-		return v.Redirect(b.path + "?saved")
+		return v.Redirect(b.path("") + "?saved")
 	})(v)
 }
 
@@ -370,7 +373,7 @@ func (s *Server) changeLink(v *page.Viewer) error {
 		}); err != nil {
 			return err
 		}
-		return v.Redirect(b.path + "?sent")
+		return v.Redirect(b.path("") + "?sent")
 	})(v)
 }
 

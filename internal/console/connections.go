@@ -123,7 +123,7 @@ func (s *Server) addConnection(v *page.Viewer) error {
 	}); err != nil {
 		return err
 	}
-	return v.Redirect(v.Path("admin/single-sign-on", c.ID))
+	return v.Redirect(v.Path("admin/connections", c.ID))
 }
 
 // deed is something that the hub does to one connection.
@@ -141,5 +141,5 @@ func (s *Server) turned(v *page.Viewer, b bench, do connectionDeed) error {
 	if err := s.did(v, b, do); err != nil {
 		return err
 	}
-	return v.Redirect(b.path + "?saved")
+	return v.Redirect(b.path("") + "?saved")
 }

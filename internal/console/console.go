@@ -64,14 +64,14 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *directo
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains/{id}", domainFields, s.showDomain, s.changeDomain)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/single-sign-on", connectionsFields, s.showConnections, s.arrangeConnections)
 	site.ConsoleForm(rules, rules, "/o/{org}/admin/single-sign-on/add", addConnectionFields, s.showAddConnection, s.addConnection)
-	const connection = "/o/{org}/admin/single-sign-on/{id}"
+	const connection = "/o/{org}/admin/connections/{id}"
 	site.ConsoleForm(reads, rules, connection, presentFields, s.atConsole(s.showConnection), s.changeConnection)
 	site.ConsoleForm(reads, rules, connection+"/logo", logoFields, s.atConsole(s.showConnection), s.saveConnectionLogo)
 	site.ConsoleForm(reads, rules, connection+"/link", linkFields, s.atConsole(s.showConnection), s.changeLink)
 	site.ConsoleForm(reads, rules, connection+"/people", admissionFields, s.atConsole(s.showConnection), s.atConsole(s.saveAdmission))
 	for _, part := range s.technical() {
 		site.ConsoleForm(reads, rules, connection+part.path, part.fields, s.atConsole(s.showConnection), s.atConsole(part.save))
-		site.AnyoneForm("/connection-setup/{token}"+part.path, part.fields, s.behindLink(s.showConnection), s.sent(part.save))
+		site.AnyoneForm("/connection-setup"+part.path+"/{token}", part.fields, s.behindLink(s.showConnection), s.sent(part.save))
 	}
 	site.AnyoneForm("/connection-setup/{token}", nil, s.behindLink(s.showConnection), s.sent(s.test))
 	site.Anyone("GET /federation/{connection}/logo/{id}", s.connectionLogo)

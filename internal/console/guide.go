@@ -22,21 +22,21 @@ type spoken struct {
 
 var guides = map[spoken]guide{
 	{federation.Okta, federation.SAML}:       {5, "acs entity_id"},
-	{federation.Okta, federation.OIDC}:       {4, "callback start"},
+	{federation.Okta, federation.OIDC}:       {4, "callback signed_out start"},
 	{federation.Entra, federation.SAML}:      {5, "entity_id acs start slo"},
-	{federation.Entra, federation.OIDC}:      {5, "callback start"},
+	{federation.Entra, federation.OIDC}:      {5, "callback signed_out"},
 	{federation.Google, federation.SAML}:     {5, "acs entity_id"},
 	{federation.Google, federation.OIDC}:     {4, "callback"},
 	{federation.OneLogin, federation.SAML}:   {5, "entity_id recipient acs_pattern acs slo start"},
-	{federation.OneLogin, federation.OIDC}:   {4, "start callback"},
+	{federation.OneLogin, federation.OIDC}:   {4, "start callback signed_out"},
 	{federation.PingOne, federation.SAML}:    {5, "acs entity_id slo"},
-	{federation.PingOne, federation.OIDC}:    {4, "callback start"},
+	{federation.PingOne, federation.OIDC}:    {4, "callback signed_out start"},
 	{federation.ADFS, federation.SAML}:       {5, "metadata"},
-	{federation.ADFS, federation.OIDC}:       {5, "callback"},
+	{federation.ADFS, federation.OIDC}:       {5, "callback signed_out"},
 	{federation.Salesforce, federation.SAML}: {5, "start entity_id acs slo"},
 	{federation.Salesforce, federation.OIDC}: {4, "callback"},
 	{federation.Generic, federation.SAML}:    {4, "entity_id acs slo metadata"},
-	{federation.Generic, federation.OIDC}:    {3, "callback logout start key_set"},
+	{federation.Generic, federation.OIDC}:    {3, "callback signed_out logout start key_set"},
 }
 
 // shownGuide is a guide for one connection.
@@ -53,7 +53,7 @@ func guideOf(c federation.Connection, base string) shownGuide {
 	g := guides[spoken{c.Provider, c.Protocol}]
 	values := map[string]string{
 		"entity_id": c.EntityID(base), "acs": c.ACS(base), "slo": c.SLO(base), "metadata": c.Metadata(base), "start": c.Start(base),
-		"callback": c.Callback(base), "logout": c.Logout(base), "key_set": federation.KeySet(base),
+		"callback": c.Callback(base), "logout": c.Logout(base), "signed_out": c.SignedOut(base), "key_set": federation.KeySet(base),
 		"recipient": c.ACS(base), "acs_pattern": "^" + strings.ReplaceAll(regexp.QuoteMeta(c.ACS(base)), "/", `\/`) + "$",
 	}
 	var shown shownGuide

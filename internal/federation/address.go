@@ -35,3 +35,16 @@ func (c Connection) Start(base string) string { return c.address(base, "start") 
 
 // KeySet is where our public keys are that sign for OpenID Connect clients.
 func KeySet(base string) string { return base + "/federation/keys" }
+
+// LogoPath is where the connection's logo is shown; empty where it has none.
+func (c Connection) LogoPath() string { return logoPath(c.ID, c.Logo) }
+
+// LogoPath is where the connection's logo is shown; empty where it has none.
+func (w Way) LogoPath() string { return logoPath(w.ID, w.Logo) }
+
+func logoPath(connection, logo string) string {
+	if logo == "" {
+		return ""
+	}
+	return "/federation/" + url.PathEscape(connection) + "/logo/" + logo
+}

@@ -416,7 +416,7 @@ func (h *Hub) tell(ctx context.Context, tx *db.Tx, actor directory.Actor, c Conn
 	for _, a := range administrators {
 		if _, err := h.Outbox.Put(ctx, tx, a.Letter(mail.FederationParameters{
 			Organization: org.DisplayName, Name: a.Name, What: what, Connection: c.Name, Person: actor.Name, Email: who.Email, When: when,
-			Link: h.Base + org.Path("admin", "single-sign-on", c.ID),
+			Link: h.Base + org.Path("admin", "connections", c.ID),
 		})); err != nil {
 			return err
 		}

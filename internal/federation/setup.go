@@ -103,7 +103,7 @@ func (h *Hub) SendSetupLink(ctx context.Context, tx *db.Tx, actor directory.Acto
 	if err != nil {
 		return err
 	}
-	l := SetupLink{ID: secret.NewID("lnk")}
+	l := SetupLink{ID: secret.NewID(setupPrefix)}
 	if _, err := tx.Exec(ctx, `
 		insert into setup_links (org_id, id, connection_id, token_hash, email, letter_id, created_by, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,

@@ -20,6 +20,12 @@ var dynamic = []string{
 	"federation.check.",
 	"federation.fix.",
 	"federation.provider.",
+	"federation.guide.",
+	"federation.label.",
+	"federation.protocol.",
+	"federation.method.",
+	"federation.signed.",
+	"federation.outbound.",
 }
 
 var (
