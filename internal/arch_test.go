@@ -47,7 +47,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",
 		"connections identities upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links federation_keys"},
 	{"web", "db fault secret picture audit limit directory credential session signin page federation", ""},
-	{"console", "db fault secret i18n picture audit directory credential session signin page federation federation/upstream federation/oidc federation/saml", ""},
+	{"console", "db fault secret i18n picture audit directory credential session signin page federation federation/saml federation/oidc federation/upstream", ""},
 
 	// The whole, and what stands beside it.
 	{"app", "db secret i18n outbound audit limit mail directory credential session signin page federation web console", ""},
@@ -86,8 +86,6 @@ var unscoped = map[string]string{
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":                                         "one browser, whose cookie was copied: all its sessions end",
 	"session: delete from sessions where ended_at":                                                 "sweep",
 	"session: update sessions set ended_at = $1, end_reason = $2 where ended_at is null and until": "sweep",
-	"federation: select ⟨⟩ from setup_links l where l.token":                                       "look-up by a secret's hash",
-	"federation: delete from setup_links":                                                          "sweep",
 	"federation: select ⟨⟩, ⟨⟩ from connections c join":                                            "look-up by a connection's id, which its addresses have, and which returns the organization",
 	"session: delete from browsers where rotated_at":                                               "sweep",
 }
@@ -95,7 +93,7 @@ var unscoped = map[string]string{
 // tenantTables are those whose rows belong to an organization.
 var tenantTables = strings.Fields(`users invitations letters passwords password_history password_rules
 	session_rules sessions audit_events images email_changes domains disavowals resets
-	second_step_rules totp_seeds passkeys recovery_codes domains connections identities upstream_requests upstream_responses
+	second_step_rules totp_seeds passkeys recovery_codes connections identities upstream_requests upstream_responses
 	upstream_replays upstream_traces upstream_sessions setup_links`)
 
 func TestPackagesAreTheOnesInTheMap(t *testing.T) {
@@ -129,9 +127,10 @@ func inMap(folder string) bool {
 	return slices.ContainsFunc(packages, func(p struct{ name, imports, tables string }) bool { return p.name == folder })
 }
 
-// onlyImporter names who alone may import a package that is easy to misuse.
+// onlyImporter names who alone may import a package that is easy to misuse. XML
+// Encryption is a format of others, so saml opens it itself.
 var onlyImporter = map[string]string{
-	"database/sql": "db", "crypto/rand": "secret", "crypto/aes": "secret", "math/rand": "", "unsafe": "", "net/smtp": "",
+	"database/sql": "db", "crypto/rand": "secret", "crypto/aes": "secret federation/saml", "math/rand": "", "unsafe": "", "net/smtp": "",
 	"text/template": "",
 }
 
@@ -143,7 +142,7 @@ func TestImportsAreThoseOfTheMap(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if owner, guarded := onlyImporter[name]; guarded && owner != p.name {
+				if owner, guarded := onlyImporter[name]; guarded && !slices.Contains(strings.Fields(owner), p.name) {
 					t.Errorf("%s imports %s; only %q may", path, name, owner)
 				}
 				inside, ours := strings.CutPrefix(name, "parvis/internal/")

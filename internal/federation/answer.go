@@ -57,7 +57,7 @@ func posted(v *page.Visitor) (url.Values, error) {
 }
 
 // park keeps what a SAML provider had the browser post, for which it brought no
-// cookies, and has it come back by a GET of ours with them (decision 33).
+// cookies, and has it come back by a GET of ours with them (decision 0031).
 func (h *Hub) park(v *page.Visitor) error {
 	ctx := v.R.Context()
 	if err := h.SignIn.TakeUpstream(ctx); err != nil {
@@ -389,4 +389,4 @@ func (h *Hub) showTested(v *page.Visitor, a answer) error {
 }
 
 // setupPrefix begins the id of a setup link.
-const setupPrefix = "stp"
+const setupPrefix = "lnk_"

@@ -77,7 +77,7 @@ type waiting struct {
 }
 
 // askFirst shows whom an answer is about before anybody enters: where nobody asked for
-// it here, or it is about another address than was invited (decisions 33 and 35).
+// it here, or it is about another address than was invited (decisions 0031 and 0032).
 func (h *Hub) askFirst(v *page.Visitor, a answer, attempt string) error {
 	ctx := v.R.Context()
 	q := a.Request

@@ -140,7 +140,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 }
 
 // joinInvited accepts an invitation with a provider in place of a password. Where the
-// provider says another address, the person sees both first (decision 35).
+// provider says another address, the person sees both first (decision 0032).
 func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said string, language i18n.Tag, confirmed bool) (directory.User, error) {
 	c := a.Connection
 	inv, err := directory.InvitationByID(ctx, tx, c.OrgID, id)

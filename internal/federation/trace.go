@@ -70,7 +70,7 @@ func scanTrace(scan func(...any) error) (Trace, error) {
 
 // TraceOf is one explained sign-in of an organization.
 func TraceOf(ctx context.Context, r db.Reader, org directory.OrgID, id string) (Trace, error) {
-	all, err := traces(ctx, r, `where t.org_id = $1 and t.id = $2`, string(org), id)
+	all, err := traces(ctx, r, `t.id = $2`, string(org), id)
 	if err == nil && len(all) == 0 {
 		err = directory.ErrNotFound
 	}
@@ -87,17 +87,17 @@ func TracesOf(ctx context.Context, r db.Reader, org directory.OrgID, connection 
 		before = r.Now().Add(time.Hour)
 	}
 	return traces(ctx, r, `
-		where t.org_id = $1 and ($2 = '' or t.connection_id = $2) and t.at < $3
+		($2 = '' or t.connection_id = $2) and t.at < $3
 		order by t.at desc, t.id desc
 		limit $4`, string(org), connection, db.Time(before), most)
 }
 
-func traces(ctx context.Context, r db.Reader, where string, args ...any) ([]Trace, error) {
+func traces(ctx context.Context, r db.Reader, which string, args ...any) ([]Trace, error) {
 	var all []Trace
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		t, err := scanTrace(scan)
 		all = append(all, t)
 		return err
-	}, `select `+traceColumns+` from upstream_traces t `+where, args...)
+	}, `select `+traceColumns+` from upstream_traces t where t.org_id = $1 and `+which, args...)
 	return all, err
 }

@@ -52,7 +52,7 @@ func (v *Visitor) PostOut(p Posted) error {
 }
 
 // ResponseLasts is how long what a provider's page had posted waits for the browser
-// to come back with its cookies (decision 33).
+// to come back with its cookies (decision 0031).
 const ResponseLasts = 2 * time.Minute
 
 // KeepResponse lets the browser find what was posted from another site, for which it

@@ -106,3 +106,10 @@ func TestMACTellsListsApartAndIdsAreRandom(t *testing.T) {
 		t.Errorf("%d of 1000 ids are different", len(ids))
 	}
 }
+
+func TestRSAKeysAreStrongAndDiffer(t *testing.T) {
+	a, b := NewRSAKey(), NewRSAKey()
+	if a.N.BitLen() != 3072 || a.Equal(b) || a.Validate() != nil {
+		t.Errorf("%d bits", a.N.BitLen())
+	}
+}

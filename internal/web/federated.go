@@ -151,7 +151,7 @@ type goingPage struct {
 }
 
 // acceptFederated begins the attempt of somebody who was invited and comes by a
-// provider: its answer accepts the invitation (decision 35).
+// provider: its answer accepts the invitation (decision 0032).
 func (s *Server) acceptFederated(v *page.Visitor) error {
 	ctx := v.R.Context()
 	inv, org, err := directory.InvitationByToken(ctx, s.site.DB, secret.ParseToken(v.R.PathValue("token")))

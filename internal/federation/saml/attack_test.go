@@ -238,6 +238,14 @@ func TestSML2Wrapping(t *testing.T) {
 			root.RemoveChild(original)
 			root.AddChild(f)
 		}),
+		"an id twice": wrapAssertion(func(root, original, _ *etree.Element) {
+			root.InsertChildAt(original.Index(), etree.NewElement("samlp:Extensions"))
+			root.FindElement("./Extensions").CreateElement("x").CreateAttr("ID", original.SelectAttrValue("ID", ""))
+		}),
+		"an id under a prefix elsewhere": wrapAssertion(func(root, original, _ *etree.Element) {
+			root.InsertChildAt(original.Index(), etree.NewElement("samlp:Extensions"))
+			root.FindElement("./Extensions").CreateElement("x").CreateAttr("samlp:ID", "_x")
+		}),
 		"two valid assertions of two people": edited(t, assertion, func(root *etree.Element) {
 			u := ann
 			u.NameID = "bob@alpha.test"
@@ -344,6 +352,11 @@ func TestSML5Conditions(t *testing.T) {
 			r := root.FindElement("//AudienceRestriction").Copy()
 			r.FindElement("./Audience").SetText("https://other.test")
 			root.FindElement(conditions).AddChild(r)
+		}},
+		"a first restriction for others": {"audience", func(root *etree.Element) {
+			r := root.FindElement("//AudienceRestriction").Copy()
+			r.FindElement("./Audience").SetText("https://other.test")
+			root.FindElement(conditions).InsertChildAt(0, r)
 		}},
 		"others beside us in a restriction": {"", func(root *etree.Element) {
 			root.FindElement("//AudienceRestriction").CreateElement("saml:Audience").SetText("https://other.test")
@@ -499,7 +512,7 @@ func TestSML7BombsAndOddDocuments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			refused(t, "document", document, e)
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("refused after %s", took)
 			}
 		})

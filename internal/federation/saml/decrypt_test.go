@@ -1,6 +1,7 @@
 package saml_test
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -43,11 +44,10 @@ func encryptKey(t testing.TB, public *rsa.PublicKey, v envelope, key []byte) []b
 	t.Helper()
 	digest := map[string]func() hash.Hash{"": sha1.New, "http://www.w3.org/2001/04/xmlenc#sha256": sha256.New}[v.digest]
 	if v.transport == xmlenc+"rsa-1_5" {
-		wrapped, err := rsa.EncryptPKCS1v15(rand.Reader, public, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return wrapped
+		em := bytes.Repeat([]byte{1}, public.Size()) // RFC 8017 §7.2.1
+		em[0], em[1], em[len(em)-len(key)-1] = 0, 2, 0
+		copy(em[len(em)-len(key):], key)
+		return rawRSA(public, em)
 	}
 	return encryptOAEP(digest(), map[string]func() hash.Hash{"": sha1.New, xmlenc11 + "mgf1sha1": sha1.New, xmlenc11 + "mgf1sha256": sha256.New}[v.mask](), public, key)
 }
@@ -63,8 +63,12 @@ func encryptOAEP(digest, mask hash.Hash, public *rsa.PublicKey, message []byte) 
 	rand.Read(seed)
 	mgf1(db, mask, seed)
 	mgf1(seed, mask, db)
+	return rawRSA(public, em)
+}
+
+func rawRSA(public *rsa.PublicKey, em []byte) []byte {
 	c := new(big.Int).Exp(new(big.Int).SetBytes(em), big.NewInt(int64(public.E)), public.N)
-	return c.FillBytes(make([]byte, k))
+	return c.FillBytes(make([]byte, len(em)))
 }
 
 func mgf1(out []byte, h hash.Hash, seed []byte) {
@@ -114,7 +118,9 @@ func (v envelope) seal(t testing.TB, plain []byte) string {
 	}
 	bits := 256
 	if i := strings.Index(v.content, "aes"); i >= 0 {
-		fmt.Sscanf(v.content[i:], "aes%d", &bits)
+		if _, err := fmt.Sscanf(v.content[i:], "aes%d", &bits); err != nil {
+			t.Fatal(err)
+		}
 	}
 	key := make([]byte, bits/8)
 	rand.Read(key)

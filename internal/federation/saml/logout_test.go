@@ -13,7 +13,6 @@ import (
 
 	"parvis/internal/federation/saml"
 	"parvis/internal/federation/samltest"
-	"parvis/internal/secret"
 )
 
 // query cuts a redirect's address down to its query, as a handler has it.
@@ -92,7 +91,7 @@ func TestWeEndASession(t *testing.T) {
 func TestSML10LogoutMessages(t *testing.T) {
 	idp, e := setting(t)
 	other := samltest.New("https://idp.test", func() time.Time { return now })
-	other.Key = secret.NewRSAKey()
+	other.Rollover()
 	slo := e.ServiceProvider.SLO
 	const document = `<samlp:LogoutRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_l" Version="2.0" IssueInstant="2026-11-22T12:00:00Z" NotOnOrAfter="2026-11-22T12:05:00Z" Destination="https://parvis.test/federation/con_1/slo"><saml:Issuer>https://idp.test/metadata</saml:Issuer><saml:NameID>ann</saml:NameID></samlp:LogoutRequest>`
 	good := idp.SignQuery("SAMLRequest", document, "r")

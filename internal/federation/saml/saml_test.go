@@ -298,9 +298,17 @@ func TestCertificatesRotateAndOneThatExpiredStillCounts(t *testing.T) {
 	e.Connection.Certificates = nil
 	refused(t, "signature", response, e)
 
+	idp.Rollover()
+	rolled := answer(t, idp, e, ann)
+	e.Connection.Certificates = [][]byte{own}
+	refused(t, "signature", rolled, e)
+	e.Connection.Certificates = [][]byte{own, idp.Certificate.Raw}
+	believed(t, rolled, e)
+	believed(t, response, e)
+
 	late := now.AddDate(1, 0, 0)
 	response = answerAt(t, idp, e, late)
-	e.Connection.Certificates, e.Now = [][]byte{own}, late
+	e.Now = late
 	_, trace, err := saml.Judge(response, e)
 	i := slices.IndexFunc(trace.Checks, func(c upstream.Check) bool { return c.Name == "certificate" })
 	if err != nil || i < 0 || trace.Checks[i].Expected == "" || !trace.Checks[i].OK {

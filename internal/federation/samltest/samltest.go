@@ -31,9 +31,9 @@ import (
 	"parvis/internal/secret"
 )
 
-// IdP is one provider. What it does wrongly a test makes of its fields.
+// IdP is one provider.
 type IdP struct {
-	Key         *rsa.PrivateKey
+	Key         *rsa.PrivateKey // for what a test signs itself
 	Certificate *x509.Certificate
 	Encrypts    bool // to the first encryption key of our metadata, with AES-128-CBC: it knows no other
 
@@ -60,15 +60,6 @@ var key = sync.OnceValue(secret.NewRSAKey)
 // in the process, since crewjam has but one.
 func New(address string, now func() time.Time) *IdP {
 	crewjam.TimeNow = now
-	p := &IdP{Key: key(), now: now}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "idp"}, NotBefore: now().Add(-time.Hour), NotAfter: now().Add(1000 * time.Hour)}
-	der, err := x509.CreateCertificate(nil, template, template, p.Key.Public(), p.Key)
-	if err != nil {
-		panic(err) // a template of constants
-	}
-	if p.Certificate, err = x509.ParseCertificate(der); err != nil {
-		panic(err)
-	}
 	at := func(path string) url.URL {
 		u, err := url.Parse(address + path)
 		if err != nil {
@@ -76,12 +67,28 @@ func New(address string, now func() time.Time) *IdP {
 		}
 		return *u
 	}
-	p.idp = &crewjam.IdentityProvider{
-		Key: p.Key, Certificate: p.Certificate, SignatureMethod: dsig.RSASHA256SignatureMethod,
-		MetadataURL: at("/metadata"), SSOURL: at("/sso"), LogoutURL: at("/slo"),
+	p := &IdP{now: now, idp: &crewjam.IdentityProvider{
+		SignatureMethod: dsig.RSASHA256SignatureMethod,
+		MetadataURL:     at("/metadata"), SSOURL: at("/sso"), LogoutURL: at("/slo"),
 		Logger: log.New(io.Discard, "", 0),
-	}
+	}}
+	p.certify(key())
 	return p
+}
+
+// Rollover gives the provider another key, as its administrators do before a certificate ends.
+func (p *IdP) Rollover() { p.certify(secret.NewRSAKey()) }
+
+func (p *IdP) certify(key *rsa.PrivateKey) {
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "idp"}, NotBefore: p.now().Add(-time.Hour), NotAfter: p.now().Add(1000 * time.Hour)}
+	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+	if err != nil {
+		panic(err) // a template of constants
+	}
+	if p.Certificate, err = x509.ParseCertificate(der); err != nil {
+		panic(err)
+	}
+	p.Key, p.idp.Key, p.idp.Certificate = key, key, p.Certificate
 }
 
 // EntityID is the provider's name.
