@@ -86,6 +86,8 @@ var unscoped = map[string]string{
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":                                         "one browser, whose cookie was copied: all its sessions end",
 	"session: delete from sessions where ended_at":                                                 "sweep",
 	"session: update sessions set ended_at = $1, end_reason = $2 where ended_at is null and until": "sweep",
+	"federation: select ⟨⟩ from setup_links l where l.token":                                       "look-up by a secret's hash",
+	"federation: delete from setup_links":                                                          "sweep",
 	"federation: select ⟨⟩, ⟨⟩ from connections c join":                                            "look-up by a connection's id, which its addresses have, and which returns the organization",
 	"session: delete from browsers where rotated_at":                                               "sweep",
 }
