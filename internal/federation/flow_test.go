@@ -234,4 +234,3 @@ func (w *world) traces() string {
 	}
 	return fmt.Sprintf("%+v", all)
 }
-
