@@ -31,7 +31,10 @@ type world struct {
 	org directory.Organization
 }
 
-const ada = "ada@alpha.example"
+const (
+	ada        = "ada@alpha.example"
+	persistent = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+)
 
 func start(t *testing.T, change ...func(*app.Settings)) *world {
 	dns := idptest.StartDNS(t)
@@ -141,7 +144,7 @@ func (w *world) answer(b *idptest.Browser, idp *samltest.IdP, c federation.Conne
 }
 
 func person(email string, more ...string) samltest.User {
-	u := samltest.User{NameID: "id of " + email, Attributes: map[string][]string{"email": {email}, "name": {"Ada Lovelace"}}}
+	u := samltest.User{NameID: "id of " + email, Format: persistent, Attributes: map[string][]string{"email": {email}, "name": {"Ada Lovelace"}}}
 	for i := 0; i+1 < len(more); i += 2 {
 		u.Attributes[more[i]] = []string{more[i+1]}
 	}
@@ -162,7 +165,7 @@ func TestSomebodyWhoIsHereComesInBySAML(t *testing.T) {
 	c := w.samlConnection(w.org, idp)
 	b := w.Browser(t)
 	if p := w.enter(b, idp, c, person(ada)); p.URL.Path != "/o/alpha/home" || !p.Says("Ada") {
-		t.Fatalf("%d %s: %s\n%s", p.Status, p.URL, p.Text(), w.Log)
+		t.Fatalf("%d %s: %s\n%s", p.Status, p.URL, p.Text(), w.traces())
 	}
 	// The second time by the subject, whatever address the provider says now.
 	u := person(ada)
@@ -179,7 +182,7 @@ func TestAnAddressOfAProvenDomainLeadsToItsProvider(t *testing.T) {
 	b := w.Browser(t)
 	p := b.Get("/sign-in").Form("main").Fill("email", "new@alpha.example").Submit("")
 	if p = w.answer(b, idp, c, toProvider(t, p), person("new@alpha.example")); p.URL.Path != "/o/alpha/home" || !p.Says("Ada Lovelace") {
-		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
+		t.Fatalf("%d %s: %s\n%s", p.Status, p.URL, p.Text(), w.traces())
 	}
 	if p := w.Browser(t).Get("/sign-in").Form("main").Fill("email", "new@beta.example").Fill("password", "x").Submit(""); p.Status != 422 {
 		t.Errorf("another domain: %d %s", p.Status, p.Text())
