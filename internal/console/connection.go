@@ -106,6 +106,8 @@ type connectionPage struct {
 	Saved        bool
 	Base         string
 
+	Tests []attempt // behind a setup link: its own
+
 	// In the console only.
 	Domains   []directory.Domain // that the organization holds
 	Link      *federation.SetupLink
@@ -133,6 +135,11 @@ func (s *Server) showConnection(b bench) error {
 	}
 	for _, certificate := range all {
 		p.Certificates = append(p.Certificates, s.shownCertificate(certificate))
+	}
+	if b.link {
+		if p.Tests, err = s.ownTests(b); err != nil {
+			return err
+		}
 	}
 	if !p.MayChange {
 		b.NoForm()

@@ -64,6 +64,9 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *directo
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains/{id}", domainFields, s.showDomain, s.changeDomain)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/single-sign-on", connectionsFields, s.showConnections, s.arrangeConnections)
 	site.ConsoleForm(rules, rules, "/o/{org}/admin/single-sign-on/add", addConnectionFields, s.showAddConnection, s.addConnection)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/single-sign-on/only", onlyFields, s.showOnly, s.changeOnly)
+	site.Console(reads, "GET /o/{org}/admin/single-sign-on/attempts", s.attempts)
+	site.Console(reads, "GET /o/{org}/admin/single-sign-on/attempts/{id}", s.attempt)
 	const connection = "/o/{org}/admin/connections/{id}"
 	site.ConsoleForm(reads, rules, connection, presentFields, s.atConsole(s.showConnection), s.changeConnection)
 	site.ConsoleForm(reads, rules, connection+"/logo", logoFields, s.atConsole(s.showConnection), s.saveConnectionLogo)
@@ -74,6 +77,7 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *directo
 		site.AnyoneForm("/connection-setup"+part.path+"/{token}", part.fields, s.behindLink(s.showConnection), s.sent(part.save))
 	}
 	site.AnyoneForm("/connection-setup/{token}", nil, s.behindLink(s.showConnection), s.sent(s.test))
+	site.Anyone("GET /connection-setup/tested/{reference}", s.setupTested)
 	site.Anyone("GET /federation/{connection}/logo/{id}", s.connectionLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/second-step", secondStepRulesFields, s.showSecondStepRules, s.changeSecondStepRules)

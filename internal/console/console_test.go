@@ -23,6 +23,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 	a := w.alpha
 	readers := []directory.Role{directory.Owner, directory.Administrator, directory.Helpdesk, directory.Auditor}
 	changers := []directory.Role{directory.Owner, directory.Administrator, directory.Helpdesk}
+	administrators := []directory.Role{directory.Owner, directory.Administrator}
 	auditors := []directory.Role{directory.Owner, directory.Administrator, directory.Auditor}
 	allowed := map[string][]directory.Role{
 		"GET /o/{org}/admin":                          readers,
@@ -38,23 +39,47 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/people/change":           changers,
 		"GET /o/{org}/admin/invitations/{id}":         readers,
 		// An empty form is refused to who may not change anything, and shown again to who may.
-		"POST /o/{org}/admin/invitations/{id}":  changers,
-		"GET /o/{org}/admin/organization":       readers,
-		"POST /o/{org}/admin/organization":      {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/organization/logo":  readers,
-		"POST /o/{org}/admin/organization/logo": {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/rules/password":     readers,
-		"POST /o/{org}/admin/rules/password":    {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/rules/second-step":  readers,
-		"POST /o/{org}/admin/rules/second-step": {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/rules/sessions":     readers,
-		"POST /o/{org}/admin/rules/sessions":    {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/domains":            readers,
-		"POST /o/{org}/admin/domains":           {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/domains/{id}":       readers,
-		"POST /o/{org}/admin/domains/{id}":      {directory.Owner, directory.Administrator},
-		"GET /o/{org}/admin/audit":              auditors,
-		"GET /o/{org}/admin/audit/{id}":         auditors,
+		"POST /o/{org}/admin/invitations/{id}":              changers,
+		"GET /o/{org}/admin/organization":                   readers,
+		"POST /o/{org}/admin/organization":                  {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/organization/logo":              readers,
+		"POST /o/{org}/admin/organization/logo":             {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/rules/password":                 readers,
+		"POST /o/{org}/admin/rules/password":                {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/rules/second-step":              readers,
+		"POST /o/{org}/admin/rules/second-step":             {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/rules/sessions":                 readers,
+		"POST /o/{org}/admin/rules/sessions":                {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/domains":                        readers,
+		"POST /o/{org}/admin/domains":                       {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/domains/{id}":                   readers,
+		"POST /o/{org}/admin/domains/{id}":                  {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/single-sign-on":                 readers,
+		"POST /o/{org}/admin/single-sign-on":                administrators,
+		"GET /o/{org}/admin/single-sign-on/add":             administrators,
+		"POST /o/{org}/admin/single-sign-on/add":            administrators,
+		"GET /o/{org}/admin/single-sign-on/only":            readers,
+		"POST /o/{org}/admin/single-sign-on/only":           administrators,
+		"GET /o/{org}/admin/single-sign-on/attempts":        readers,
+		"GET /o/{org}/admin/single-sign-on/attempts/{id}":   readers,
+		"GET /o/{org}/admin/connections/{id}":               readers,
+		"POST /o/{org}/admin/connections/{id}":              administrators,
+		"GET /o/{org}/admin/connections/{id}/logo":          readers,
+		"POST /o/{org}/admin/connections/{id}/logo":         administrators,
+		"GET /o/{org}/admin/connections/{id}/link":          readers,
+		"POST /o/{org}/admin/connections/{id}/link":         administrators,
+		"GET /o/{org}/admin/connections/{id}/people":        readers,
+		"POST /o/{org}/admin/connections/{id}/people":       administrators,
+		"GET /o/{org}/admin/connections/{id}/metadata":      readers,
+		"POST /o/{org}/admin/connections/{id}/metadata":     administrators,
+		"GET /o/{org}/admin/connections/{id}/client":        readers,
+		"POST /o/{org}/admin/connections/{id}/client":       administrators,
+		"GET /o/{org}/admin/connections/{id}/certificates":  readers,
+		"POST /o/{org}/admin/connections/{id}/certificates": administrators,
+		"GET /o/{org}/admin/connections/{id}/details":       readers,
+		"POST /o/{org}/admin/connections/{id}/details":      administrators,
+		"GET /o/{org}/admin/audit":                          auditors,
+		"GET /o/{org}/admin/audit/{id}":                     auditors,
 	}
 	routes := w.consoleRoutes()
 	if len(routes) != len(allowed) {
@@ -72,6 +97,12 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 				}
 				if route == "POST /o/{org}/admin/people/change" {
 					want = 400 // no page sends it empty
+				}
+				if route == "POST /o/{org}/admin/single-sign-on" {
+					want = 404 // it names no connection
+				}
+				if strings.HasPrefix(route, "POST /o/{org}/admin/single-sign-on/") || strings.HasPrefix(route, "POST /o/{org}/admin/connections/") && !strings.HasSuffix(route, "/people") {
+					want = 422
 				}
 				if route == "POST /o/{org}/admin/people/{id}/second-step" {
 					want = 409 // nobody resets their own
@@ -113,6 +144,10 @@ func (o organization) idFor(route string) string {
 		return o.invitation
 	case strings.Contains(route, "/audit/"):
 		return o.event
+	case strings.Contains(route, "/connections/"):
+		return o.connection
+	case strings.Contains(route, "/attempts/"):
+		return o.attempt
 	case strings.Contains(route, "/domains/"):
 		return o.domain
 	}
@@ -132,7 +167,7 @@ func call(b *idptest.Browser, route, org, id string, form url.Values) *idptest.P
 // for an id that nobody has, and nothing of beta is read or changed.
 func TestForeignIdsLookAbsent(t *testing.T) {
 	w := start(t)
-	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "event": w.beta.event, "organization": string(w.beta.ID)}
+	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "event": w.beta.event, "connection": w.beta.connection, "attempt": w.beta.attempt, "organization": string(w.beta.ID)}
 	absent := map[string]string{
 		"well formed": "usr_aaaaaaaaaaaaaaaaaaaaaaaaaa", "an invitation": "inv_aaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"no id": "x", "zero byte": "usr_%00", "not UTF-8": "%ff", "a quote": "'%20or%201=1--", "a folder": "..%2faudit", "of another kind": w.alpha.event[:4] + "aaaaaaaaaaaaaaaaaaaaaaaaaa",

@@ -17,7 +17,7 @@ const domains = "/o/alpha/admin/domains"
 func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
-	if !slices.Contains(seen(t, b.Get("/o/alpha/admin/people"), 200).Links(), domains) {
+	if !slices.Contains(seen(t, b.Get("/o/alpha/admin/single-sign-on"), 200).Links(), domains) {
 		t.Error("the administration does not lead there")
 	}
 	form := seen(t, b.Get(domains), 200).Form("main")

@@ -12,7 +12,9 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/federation"
 	"parvis/internal/idptest"
+	"parvis/internal/secret"
 )
 
 // world is a server with two organizations: alpha with a person in each role,
@@ -27,7 +29,7 @@ type organization struct {
 	directory.Organization
 	browsers map[directory.Role]*idptest.Browser
 	// One id of each kind that the console's paths name.
-	user, invitation, event, domain string
+	user, invitation, event, domain, connection, attempt string
 }
 
 func start(t *testing.T, change ...func(*app.Settings)) *world {
@@ -51,8 +53,39 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	o.user = w.idOf(t, o.ID, "users", string(directory.Owner)+"@"+short+".example")
 	o.invitation = w.invitation(t, o.Organization, "waiting@"+short+".example", directory.Member).ID
 	o.domain = w.domain(t, o.ID, short+".example").ID
+	o.connection, o.attempt = w.provider(t, o.ID, "Provider of "+short)
 	o.event = w.events(t, o.ID, "organization.created")[0].ID
 	return o
+}
+
+// provider is a connection that is a draft, with an attempt to come in by it.
+func (w *world) provider(t *testing.T, org directory.OrgID, name string) (id, attempt string) {
+	t.Helper()
+	attempt = secret.NewID("req")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		c, err := new(federation.Hub).Create(ctx, tx, directory.Operator(), org, federation.New{Provider: federation.Okta, Protocol: federation.SAML, Name: name})
+		if err != nil {
+			return err
+		}
+		id = c.ID
+		return w.trace(ctx, tx, org, id, attempt, "audience", "")
+	})
+	return id, attempt
+}
+
+// trace is what an attempt that was refused, or was not, leaves behind.
+func (w *world) trace(ctx context.Context, tx *db.Tx, org directory.OrgID, connection, id, refused, tester string) error {
+	ok := "true"
+	if refused != "" {
+		ok = "false"
+	}
+	_, err := tx.Exec(ctx, `
+		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, who, checks, claims, network)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		string(org), id, connection, db.Time(tx.Now()), db.Text(tester), db.Text(refused), "lin@wei.example",
+		`[{"name":"issuer","ok":true,"expected":"https://idp.example","found":"https://idp.example"},{"name":"audience","ok":`+ok+`,"expected":"us","found":"them"}]`,
+		`[{"name":"email","values":["lin@wei.example"]},{"name":"shoe","values":["42","43"]}]`, "192.0.2.7")
+	return err
 }
 
 func (w *world) idOf(t *testing.T, org directory.OrgID, table, email string) string {
@@ -108,6 +141,8 @@ func (w *world) rows(t *testing.T, org directory.OrgID) string {
 		`select 'domain', id, domain_key, proof, '', coalesce(proven_at, checked_at, 0) from domains where org_id = $1 order by id`,
 		`select 'organization', id, short_name, display_name, contact, created_at from organizations where id = $1`,
 		`select 'image', id, content, '', '', created_at from images where org_id = $1 order by id`,
+		`select 'connection', id, name, state, settings || mapping || coalesce(secret, ''), coalesce(changed_at, 0) from connections where org_id = $1 order by id`,
+		`select 'link', id, connection_id, email, letter_id, coalesce(withdrawn_at, opened_at, 0) from setup_links where org_id = $1 order by id`,
 		`select 'event', id, action, actor, target, at from audit_events where org_id = $1 order by id`,
 	} {
 		if err := w.DB.Rows(t.Context(), func(scan func(...any) error) error {

@@ -110,9 +110,10 @@ type Metadata struct {
 // and says what becomes of the connection. It is called outside any transaction.
 func (h *Hub) ReadMetadata(ctx context.Context, c Connection, m Metadata) (Change, error) {
 	m.Address = strings.TrimSpace(m.Address)
-	field, text := "metadata", bytes.TrimSpace(m.Text)
+	field, text := "metadata", m.Text
+	given := len(bytes.TrimSpace(text)) > 0
 	switch {
-	case len(text) > 0 && m.Address != "":
+	case given && m.Address != "":
 		return nil, ErrBothMetadata
 	case len(m.Address) > longestText:
 		return nil, at("metadata_address", ErrTooLong)
@@ -126,7 +127,7 @@ func (h *Hub) ReadMetadata(ctx context.Context, c Connection, m Metadata) (Chang
 			return nil, refused(field, upstream.Trace{}, err)
 		}
 		text = w.Body
-	case len(text) == 0:
+	case !given:
 		return nil, ErrNoMetadata
 	}
 	read, err := saml.ParseMetadata(text, h.DB.Now(), h.loopback())
@@ -372,4 +373,31 @@ func (c Connection) Complete() bool {
 		return c.Found.Provider.Authorization != ""
 	}
 	return c.SAML.EntityID != ""
+}
+
+// What an attribute is taken for.
+const (
+	MeansEmail  = "email"
+	MeansName   = "name"
+	MeansGroups = "groups"
+)
+
+// Means is what an attribute of that name is taken for; empty for one that nothing is
+// read from.
+func (m Mapping) Means(attribute string) string {
+	is := func(chosen string, usual []string) bool {
+		if chosen != "" {
+			usual = []string{chosen}
+		}
+		return slices.ContainsFunc(usual, func(name string) bool { return strings.EqualFold(name, attribute) })
+	}
+	switch {
+	case is(m.Email, emailNames):
+		return MeansEmail
+	case is(m.Name, slices.Concat(nameNames, givenNames, familyNames)):
+		return MeansName
+	case is(m.groupsName(), nil):
+		return MeansGroups
+	}
+	return ""
 }

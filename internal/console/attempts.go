@@ -1,0 +1,146 @@
+package console
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/federation/upstream"
+	"parvis/internal/page"
+)
+
+const (
+	attemptsShown  = 50 // of a page
+	ownTestsShown  = 5  // behind a setup link
+	attemptsFilter = "connection"
+)
+
+// attemptsPage is the list of what became of sign-ins by providers, newest first.
+type attemptsPage struct {
+	Query       query
+	Connections []federation.Connection
+	Rows        []attempt
+	Pages       page.Pages
+}
+
+// attempt is one of them, explained.
+type attempt struct {
+	federation.Trace
+	Connection string // its name; empty for one that is gone
+	Chip       chip
+	Wrong      upstream.Check // what failed, where something did
+	Claims     []claim
+	Path       string
+}
+
+// claim is something that the provider said, with what it is taken for.
+type claim struct {
+	upstream.Attribute
+	Means string // catalogue key
+}
+
+var claimMeans = map[string]string{
+	federation.MeansEmail: "console.attempts.is_email", federation.MeansName: "console.attempts.is_name",
+	federation.MeansGroups: "console.attempts.is_groups", "": "console.attempts.is_unused",
+}
+
+func attemptOf(t federation.Trace, c federation.Connection, path string) attempt {
+	a := attempt{Trace: t, Connection: c.Name, Path: path}
+	switch {
+	case t.Refused == "" && t.Test:
+		a.Chip = chip{"console.attempts.passed", "ok"}
+	case t.Refused == "":
+		a.Chip = chip{"console.attempts.in", "ok"}
+	case t.Test:
+		a.Chip = chip{"console.attempts.test_refused", "bad"}
+	default:
+		a.Chip = chip{"console.attempts.refused", "bad"}
+	}
+	trace := upstream.Trace{Checks: t.Checks}
+	a.Wrong, _ = trace.Failed()
+	for _, x := range t.Claims {
+		a.Claims = append(a.Claims, claim{x, claimMeans[c.Mapping.Means(x.Name)]})
+	}
+	return a
+}
+
+func (s *Server) attempts(v *page.Viewer) error {
+	ctx := v.R.Context()
+	connections, err := federation.ConnectionsOf(ctx, s.site.DB, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	byID, ids := map[string]federation.Connection{}, []string{}
+	for _, c := range connections {
+		byID[c.ID], ids = c, append(ids, c.ID)
+	}
+	q, err := readQuery(v, attemptsFilter, ids...)
+	if err != nil {
+		return err
+	}
+	p := attemptsPage{Query: q, Connections: connections}
+	var found []federation.Trace
+	if q.Search == "" {
+		found, err = federation.TracesOf(ctx, s.site.DB, v.User.OrgID, q.Filter, q.Before.At, attemptsShown)
+		if err != nil {
+			return err
+		}
+	} else if page.IsID(q.Search) { // a reference is what a person was shown, and what is searched for
+		t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, q.Search)
+		if err == nil {
+			found = append(found, t)
+		}
+		if err != nil && !errors.Is(err, directory.ErrNotFound) {
+			return err
+		}
+	}
+	for _, t := range found {
+		p.Rows = append(p.Rows, attemptOf(t, byID[t.ConnectionID], v.Path("admin/single-sign-on/attempts", t.ID)))
+	}
+	var next page.Place
+	if len(found) == attemptsShown {
+		last := found[len(found)-1]
+		next = page.Place{At: last.At, ID: last.ID}
+	}
+	p.Pages = q.pagesOf(v.Path("admin/single-sign-on/attempts"), attemptsFilter, next)
+	return v.Render("console-attempts", p)
+}
+
+func (s *Server) attempt(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	ctx := v.R.Context()
+	t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, id)
+	if err != nil {
+		return err
+	}
+	c, err := federation.ConnectionOf(ctx, s.site.DB, v.User.OrgID, t.ConnectionID)
+	if err != nil {
+		return err
+	}
+	return v.Render("console-attempt", attemptOf(t, c, v.Path("admin/connections", c.ID)))
+}
+
+// ownTests are those that whoever holds a setup link made.
+func (s *Server) ownTests(b bench) (own []attempt, err error) {
+	all, err := federation.TracesOf(b.R.Context(), s.site.DB, b.connection.OrgID, b.connection.ID, time.Time{}, attemptsShown)
+	for _, t := range slices.DeleteFunc(all, func(t federation.Trace) bool { return t.Tester != b.tester }) {
+		if len(own) < ownTestsShown {
+			own = append(own, attemptOf(t, b.connection, ""))
+		}
+	}
+	return own, err
+}
+
+// setupTested is where a test comes back to that a setup link began. Its address has
+// not the link's token, so it says no more than that the test is over.
+func (s *Server) setupTested(v *page.Visitor) error {
+	if !page.IsID(v.R.PathValue("reference")) {
+		return directory.ErrNotFound
+	}
+	return v.Render("connection-tested", nil)
+}

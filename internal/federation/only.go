@@ -1,0 +1,119 @@
+package federation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+)
+
+// SuccessFresh is how long ago somebody must have come in by a provider for single
+// sign-on to become the only way.
+const SuccessFresh = 15 * time.Minute
+
+// The faults of making single sign-on the only way in.
+var (
+	ErrNotRecent    = fault.New(fault.Conflict, "federation.not_recent")
+	ErrNoBreakGlass = fault.Field("break_glass", "federation.no_break_glass")
+)
+
+// Outside are the people who could not come in if single sign-on were the only way:
+// no provider that is on knows them, and their address is of no proven domain, so none
+// would.
+func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
+	domains, err := directory.DomainsOf(ctx, r, org)
+	if err != nil {
+		return nil, err
+	}
+	held := map[string]bool{}
+	for _, d := range domains {
+		held[d.Key] = d.Held()
+	}
+	var outside []directory.User
+	err = r.Rows(ctx, func(scan func(...any) error) error {
+		var u directory.User
+		if err := scan(u.Targets()...); err != nil {
+			return err
+		}
+		if address, err := directory.ParseAddress(u.Email); err != nil || !held[address.Domain] {
+			outside = append(outside, u)
+		}
+		return nil
+	}, `
+		select `+directory.UserColumns+`
+		from users u
+		where u.org_id = $1 and u.deactivated_at is null and not exists (
+			select 1 from identities i
+			join connections c on c.org_id = i.org_id and c.id = i.connection_id and c.state = $2
+			where i.org_id = u.org_id and i.user_id = u.id)
+		order by u.display_name, u.id`, string(org), string(On))
+	if err != nil {
+		return nil, fmt.Errorf("listing who single sign-on leaves outside in %s: %w", org, err)
+	}
+	return outside, nil
+}
+
+// BreakGlass are the owners whose passkey could open where single sign-on is the only
+// way.
+func BreakGlass(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
+	var owners []directory.User
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var u directory.User
+		err := scan(u.Targets()...)
+		owners = append(owners, u)
+		return err
+	}, `
+		select `+directory.UserColumns+`
+		from users u
+		where u.org_id = $1 and u.role = $2 and u.deactivated_at is null and exists (
+			select 1 from passkeys p where p.org_id = u.org_id and p.user_id = u.id)
+		order by u.display_name, u.id`, string(org), string(directory.Owner))
+	return owners, err
+}
+
+// Succeeded tells that somebody came in by a provider that is on, or tested it, a short
+// while ago.
+func Succeeded(ctx context.Context, r db.Reader, org directory.OrgID) (bool, error) {
+	return r.One(ctx, db.Into(new(string)), `
+		select t.id from upstream_traces t
+		join connections c on c.org_id = t.org_id and c.id = t.connection_id and c.state = $1
+		where t.org_id = $2 and t.refused is null and t.at > $3
+		limit 1`, string(On), string(org), db.Time(r.Now().Add(-SuccessFresh)))
+}
+
+// MakeOnly makes single sign-on the only way into an organization, which somebody came
+// in by just now, and keeps the passkeys of the named owners. Sessions that began
+// otherwise end, but theirs and the actor's.
+func (h *Hub) MakeOnly(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, breakGlass []directory.UserID) error {
+	if err := actor.MaySetRules(org); err != nil {
+		return err
+	}
+	recent, err := Succeeded(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	if !recent {
+		return ErrNotRecent
+	}
+	able, err := BreakGlass(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	for _, id := range breakGlass {
+		if !slices.ContainsFunc(able, func(u directory.User) bool { return u.ID == id }) {
+			return ErrNoBreakGlass
+		}
+	}
+	if len(breakGlass) == 0 {
+		return ErrNoBreakGlass
+	}
+	if err := directory.SetFederatedOnly(ctx, tx, actor, org, breakGlass); err != nil {
+		return err
+	}
+	_, err = h.Sessions.EndNative(ctx, tx, org, func(u directory.User) bool { return u.BreaksGlass() || u.ID == actor.UserID })
+	return err
+}
