@@ -66,6 +66,7 @@ type App struct {
 	Invitations *directory.Invitations
 	Domains     *directory.Domains
 	Resets      *credential.Resets
+	Hub         *federation.Hub
 	Outbox      *mail.Outbox
 	Seals       *audit.Seals
 
@@ -126,7 +127,7 @@ func New(s Settings) (*App, error) {
 	web.Mount(site, hub)
 	console.Mount(site, invitations, domains, resets, hub)
 	a := &App{
-		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
+		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
 		db: s.DB, log: s.Log, node: secret.NewID("node"),
 	}
 	a.sweeps = []sweep{

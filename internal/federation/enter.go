@@ -127,9 +127,9 @@ func (h *Hub) waits(v *page.Visitor, r db.Reader, b session.Browser, take bool) 
 	}
 	var asked, sealed string
 	found, err := r.One(ctx, append(h.scanRequest(&a.Request, &asked), &sealed), `
-		select `+requestColumns+`, q.answer
-		from upstream_requests q
-		where q.org_id = $1 and q.id = $2 and q.connection_id = $3 and q.browser_id = $4 and q.answer is not null and q.created_at > $5`,
+		select `+requestColumns+`, answer
+		from upstream_requests
+		where org_id = $1 and id = $2 and connection_id = $3 and browser_id = $4 and answer is not null and created_at > $5`,
 		string(a.Connection.OrgID), v.R.PathValue("request"), a.Connection.ID, b.ID, db.Time(r.Now().Add(-RequestLasts)))
 	if err == nil && (!found || b.ID == "") {
 		err = signin.ErrAttemptGone

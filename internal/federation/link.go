@@ -18,13 +18,14 @@ import (
 
 // The checks of who may come in.
 const (
-	checkActive     = "active"         // the user is not deactivated or deleted
-	checkSamePerson = "same_person"    // who is signed in, and nobody else, proves it again
-	checkInvitation = "invitation"     // still good
-	checkEmail      = "email"          // one address, and it is one
-	checkVouched    = "email_verified" // the provider says, or the administrator said for it, that it is the person's
-	checkDomain     = "domain"         // and of a domain that the organization has proven
-	checkKnown      = "known"          // somebody here, or people are made as they come
+	checkLasting    = "lasting_subject" // the subject is the same the next time
+	checkActive     = "active"          // the user is not deactivated or deleted
+	checkSamePerson = "same_person"     // who is signed in, and nobody else, proves it again
+	checkInvitation = "invitation"      // still good
+	checkEmail      = "email"           // one address, and it is one
+	checkVouched    = "email_verified"  // the provider says, or the administrator said for it, that it is the person's
+	checkDomain     = "domain"          // and of a domain that the organization has proven
+	checkKnown      = "known"           // somebody here, or people are made as they come
 )
 
 // admit finds whom an answer is about, makes the user or the link where the connection
@@ -84,6 +85,10 @@ func (h *Hub) linked(ctx context.Context, tx *db.Tx, a *answer) (directory.User,
 // link finds or makes the user of a subject that came for the first time.
 func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, language i18n.Tag, confirmed bool) (directory.User, error) {
 	c := a.Connection
+	// A transient NameID names somebody for one session only (Core §8.3.8).
+	if err := a.Trace.Require(checkLasting, a.Assertion.Format != transientFormat, "", a.Assertion.Format); err != nil {
+		return directory.User{}, err
+	}
 	said := c.Mapping.email(a.Assertion)
 	if attempt.InvitationID != "" {
 		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, language, confirmed)

@@ -27,6 +27,9 @@ var (
 	}
 )
 
+// transientFormat is that of a NameID that means nobody the next time.
+const transientFormat = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+
 // emailFormat is that of a NameID that is an address.
 const emailFormat = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 

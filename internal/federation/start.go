@@ -76,7 +76,7 @@ func (h *Hub) ask(ctx context.Context, q request) (request, secret.Token, error)
 	return q, state, err
 }
 
-const requestColumns = `q.org_id, q.id, q.connection_id, q.browser_id, q.attempt_id, q.tester, q.created_at, q.asked`
+const requestColumns = `org_id, id, connection_id, browser_id, attempt_id, tester, created_at, asked`
 
 func (h *Hub) scanRequest(q *request, sealed *string) []any {
 	return db.Into(&q.OrgID, &q.ID, &q.ConnectionID, (*db.Text)(&q.BrowserID), (*db.Text)(&q.AttemptID), (*db.Text)(&q.Tester), (*db.Time)(&q.CreatedAt), sealed)
@@ -92,8 +92,8 @@ func (h *Hub) claim(ctx context.Context, c Connection, b session.Browser, state 
 		var sealed string
 		var err error
 		found, err = tx.One(ctx, h.scanRequest(&q, &sealed), `
-			update upstream_requests as q set ended_at = $1
-			where q.org_id = $2 and q.state_hash = $3 and q.connection_id = $4 and q.browser_id = $5 and q.ended_at is null and q.created_at > $6
+			update upstream_requests set ended_at = $1
+			where org_id = $2 and state_hash = $3 and connection_id = $4 and browser_id = $5 and ended_at is null and created_at > $6
 			returning `+requestColumns,
 			db.Time(tx.Now()), string(c.OrgID), state.Hash(secret.Upstream), c.ID, b.ID, db.Time(tx.Now().Add(-RequestLasts)))
 		if err != nil || !found {

@@ -88,6 +88,30 @@ func (b *Browser) Post(path string, values url.Values) *Page {
 	return b.send(r)
 }
 
+// CrossPost sends a form from another site's page: without our cookies, which are Lax,
+// but with those of the answer from then on.
+func (b *Browser) CrossPost(path string, values url.Values) *Page {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.parse(path).String(), strings.NewReader(values.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	stranger := Browser{Client: &http.Client{Transport: b.Client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}, t: b.t, Header: b.Header, server: b.server}
+	p := stranger.Do(r)
+	b.Client.Jar.SetCookies(r.URL, (&http.Response{Header: p.Header}).Cookies())
+	if to := p.Header.Get("Location"); to != "" {
+		return b.Get(to)
+	}
+	p.b = b
+	return p
+}
+
 // send sends a form as a page of the server does.
 func (b *Browser) send(r *http.Request) *Page {
 	b.t.Helper()

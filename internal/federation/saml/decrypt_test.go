@@ -279,6 +279,10 @@ func TestSML9EncryptedAssertions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, "decryption", encrypted(t, response, v), e) })
 	}
+	// Well-formed and changed after it was signed: a tag would have told, CBC must not.
+	changed := edited(t, response, func(root *etree.Element) { root.FindElement("//NameID").SetText(evil) })
+	refused(t, "decryption", encrypted(t, changed, envelope{content: cbc}), e)
+	refused(t, "signature", encrypted(t, changed, envelope{}), e)
 	// An oracle would be a change that is answered otherwise than its neighbour.
 	whole := encrypted(t, response, envelope{content: cbc})
 	for i := range 100 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	validator "github.com/mattermost/xml-roundtrip-validator"
+
 	"parvis/internal/federation/saml"
 )
 
@@ -53,6 +55,21 @@ func FuzzJudge(f *testing.F) {
 		}
 		if said, err := json.Marshal(v.Assertion); err != nil || !bytes.Equal(said, whole) {
 			t.Errorf("%s became %s by\n%s", whole, said, changed)
+		}
+	})
+}
+
+// FuzzParseMessage: what passes survives being written and read again, by another's measure.
+func FuzzParseMessage(f *testing.F) {
+	for _, seed := range []string{"<a:b xmlns:a='u' a:c='1'>x&#13;&lt;</a:b>", "<a ::b=''/>", "<:a/>", "<a:/>", "<x :y=''/>", "<x y:=''/>", "<a b='\r\n\t&quot;'>]]</a>"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if saml.Parses(b) != nil {
+			return
+		}
+		if err := validator.Validate(bytes.NewReader(bytes.TrimPrefix(b, []byte("\xEF\xBB\xBF")))); err != nil {
+			t.Errorf("%q: %v", b, err)
 		}
 	})
 }

@@ -44,7 +44,7 @@ type IdP struct {
 // User is whom a response speaks of.
 type User struct {
 	NameID       string
-	Format       string // unspecified where empty
+	Format       string // crewjam makes it transient where empty
 	SessionIndex string
 	Attributes   map[string][]string
 	Change       func(*crewjam.Assertion) // the last word, before it is signed
