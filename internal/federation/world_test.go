@@ -2,6 +2,7 @@ package federation_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -233,12 +234,13 @@ type issuer struct {
 	announce map[string]any    // beside what every provider publishes
 	redeemed map[string]string // ID token by code
 	userInfo map[string]any
-	down     bool // the token endpoint fails
-	asked    int  // how often it was asked for a token
+	wants    string // the client secret
+	down     bool   // the token endpoint fails
+	asked    int    // how often it was asked for a token
 }
 
 func (w *world) issuer(announce map[string]any) *issuer {
-	i := &issuer{now: w.Clock.Now, announce: announce, redeemed: map[string]string{}}
+	i := &issuer{now: w.Clock.Now, announce: announce, wants: clientSecret, redeemed: map[string]string{}}
 	i.rollover("one")
 	i.Server = httptest.NewServer(http.HandlerFunc(i.serve))
 	w.t.Cleanup(i.Close)
@@ -277,7 +279,7 @@ func (i *issuer) serve(w http.ResponseWriter, r *http.Request) {
 		case i.down:
 			http.Error(w, "down", http.StatusServiceUnavailable)
 			return
-		case secret != url.QueryEscape(clientSecret):
+		case secret != url.QueryEscape(i.wants):
 			w.WriteHeader(http.StatusUnauthorized)
 			answer = map[string]string{"error": "invalid_client", "error_description": "not with " + secret}
 		case !known:
@@ -336,6 +338,18 @@ func (i *issuer) codeFor(idToken string) string {
 	defer i.mu.Unlock()
 	i.redeemed[code] = idToken
 	return code
+}
+
+// claimsIn are those of a token, whoever signed it.
+func claimsIn(token string) (claims map[string]any) {
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return claims
 }
 
 // oidcConnection is one that is on, with a provider that says what a test wants.
