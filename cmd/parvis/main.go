@@ -38,6 +38,7 @@ type commands struct {
 	SetupLink    setupLinkCommand     `cmd:"" name:"setup-link" help:"Print a new link that creates the first organization, while none has an owner."`
 	Organization organizationCommands `cmd:"" help:"Create, list, suspend and resume organizations."`
 	User         userCommands         `cmd:"" help:"Help a person whom no administrator can help."`
+	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards identity providers; they sign in two weeks."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
 	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets."`
 	Backup       backupCommand        `cmd:"" help:"Copy an SQLite database while the server runs."`

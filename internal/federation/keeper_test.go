@@ -86,7 +86,7 @@ func TestMetadataRenewsItselfOverARollover(t *testing.T) {
 	if p := w.enter(w.Browser(t), idp, c, person(ada)); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("by the new key: %d %s: %s\n%s", p.Status, p.URL, p.Text(), w.traces())
 	}
-	if !w.told(owner, "new certificate") {
+	if !w.wrote(owner, "new certificate") {
 		t.Error("nobody was told of the new certificate")
 	}
 	if c := w.again(c); !c.Tested() || c.State != federation.On {
@@ -132,7 +132,7 @@ func TestARenewalThatIsRefusedChangesNothing(t *testing.T) {
 			t.Errorf("%s: the connection changed", name)
 		}
 	}
-	if !w.told(owner, "was not taken") {
+	if !w.wrote(owner, "was not taken") {
 		t.Error("nobody was told")
 	}
 	if p := w.enter(w.Browser(t), idp, c, person(ada)); p.URL.Path != "/o/alpha/home" {
@@ -141,7 +141,7 @@ func TestARenewalThatIsRefusedChangesNothing(t *testing.T) {
 }
 
 // told says whether a letter with a word in its subject went out.
-func (w *world) told(email, word string) bool {
+func (w *world) wrote(email, word string) bool {
 	for _, l := range w.LettersTo(w.t, email) {
 		if strings.Contains(l.Subject, word) {
 			return true
@@ -150,7 +150,7 @@ func (w *world) told(email, word string) bool {
 	return false
 }
 
-func (w *world) count(email, word string) (n int) {
+func (w *world) lettersAbout(email, word string) (n int) {
 	for _, l := range w.LettersTo(w.t, email) {
 		if strings.Contains(l.Subject, word) {
 			n++
@@ -174,7 +174,7 @@ func TestCertificatesWarnThreeTimes(t *testing.T) {
 		left = step.left
 		w.swept()
 		w.swept()
-		if n := w.count(owner, word); n != step.want {
+		if n := w.lettersAbout(owner, word); n != step.want {
 			t.Errorf("%s before the end: %d letters, want %d", step.left, n, step.want)
 		}
 	}
@@ -232,8 +232,8 @@ func TestAnOnlyWayInThatFailsForEverybodyIsOpenedAgain(t *testing.T) {
 			}
 			w.Clock.Advance(2 * time.Minute)
 			w.swept()
-			if w.isOnly() != tt.only || w.told(owner, "no longer the only way") == tt.only {
-				t.Errorf("only %t, a letter %t", w.isOnly(), w.told(owner, "no longer the only way"))
+			if w.isOnly() != tt.only || w.wrote(owner, "no longer the only way") == tt.only {
+				t.Errorf("only %t, a letter %t", w.isOnly(), w.wrote(owner, "no longer the only way"))
 			}
 		})
 	}

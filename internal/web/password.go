@@ -189,6 +189,9 @@ func (p passwordPage) None() bool { return p.SetAt.IsZero() }
 // showPassword asks for fresh proof before anything is typed that a proof asked for
 // later would lose.
 func (s *Server) showPassword(v *page.Viewer) error {
+	if v.Organization.FederatedOnly() {
+		return directory.ErrFederatedOnly
+	}
 	ctx := v.R.Context()
 	stored, err := credential.StoredPassword(ctx, s.site.DB, owner(v))
 	if err != nil {
@@ -227,6 +230,9 @@ func (s *Server) provedForPassword(v *page.Viewer, stored credential.Stored) (bo
 }
 
 func (s *Server) changePassword(v *page.Viewer) error {
+	if v.Organization.FederatedOnly() {
+		return directory.ErrFederatedOnly
+	}
 	ctx := v.R.Context()
 	p, err := s.newPassword(v.Visitor)
 	if err != nil {
