@@ -86,6 +86,13 @@ var unscoped = map[string]string{
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":                                         "one browser, whose cookie was copied: all its sessions end",
 	"session: delete from sessions where ended_at":                                                 "sweep",
 	"session: update sessions set ended_at = $1, end_reason = $2 where ended_at is null and until": "sweep",
+	"federation: select ⟨⟩ from setup_links l where l.token":                                       "look-up by a secret's hash",
+	"federation: select ⟨⟩ from connections c where c.proto":                                       "sweep: metadata that renews itself, certificates that end",
+	"federation: delete from upstream_requests where created":                                      "sweep",
+	"federation: delete from upstream_responses where create":                                      "sweep",
+	"federation: delete from upstream_replays where expires":                                       "sweep",
+	"federation: delete from upstream_traces where at":                                             "sweep",
+	"federation: delete from setup_links":                                                          "sweep",
 	"federation: select ⟨⟩, ⟨⟩ from connections c join":                                            "look-up by a connection's id, which its addresses have, and which returns the organization",
 	"session: delete from browsers where rotated_at":                                               "sweep",
 }

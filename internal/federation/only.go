@@ -18,7 +18,7 @@ const SuccessFresh = 15 * time.Minute
 // The faults of making single sign-on the only way in.
 var (
 	ErrNotRecent    = fault.New(fault.Conflict, "federation.not_recent")
-	ErrNoBreakGlass = fault.Field("break_glass", "federation.no_break_glass")
+	ErrNoBreakGlass = fault.New(fault.Invalid, "federation.no_break_glass")
 )
 
 // Outside are the people who could not come in if single sign-on were the only way:

@@ -1,0 +1,391 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/federation/oidc"
+	"parvis/internal/federation/saml"
+	"parvis/internal/idptest"
+	"parvis/internal/secret"
+	"parvis/internal/signin"
+)
+
+// discovers makes a host an OpenID Connect provider as far as it publishes.
+func (p *published) discovers() {
+	p.text("/.well-known/openid-configuration", fmt.Sprintf(`{"issuer":%q,"authorization_endpoint":%q,"token_endpoint":%q,"jwks_uri":%q,
+		"response_types_supported":["code"],"id_token_signing_alg_values_supported":["ES256"],"code_challenge_methods_supported":["S256"]}`,
+		p.URL, p.URL+"/authorize", p.URL+"/token", p.URL+"/keys"))
+	// RFC 7517 §A.1.
+	p.text("/keys", `{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"sig","kid":"1"}]}`)
+}
+
+func client(issuer string, pairs ...string) url.Values {
+	form := url.Values{"issuer": {issuer}, "client_id": {"parvis"}, "method": {"client_secret_basic"}, "client_secret": {"a secret of theirs"}}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return form
+}
+
+// Journeys 7.1: an issuer and a client make a connection; the secret is sealed, shown
+// to nobody, in no log and in no other row, and never sent to another issuer.
+func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
+	host, other := publish(t), publish(t)
+	host.discovers()
+	other.discovers()
+	w := start(t, host.allowed)
+	b := w.alpha.browsers[directory.Administrator]
+	path := w.add(t, b, "generic", "oidc", "OpenID")
+	p := seen(t, b.Post(path+"/client", client(host.URL)), 200)
+	c := w.connection(t, path)
+	if !p.Says("Saved.") || !c.Complete() || !c.HasSecret || c.OIDC.ClientID != "parvis" || c.Found.Provider.Token != host.URL+"/token" {
+		t.Fatalf("%+v: %s", c, p.Text())
+	}
+	if all := w.rows(t, w.alpha.ID) + p.Body + w.Log.String(); strings.Contains(all, "a secret of theirs") {
+		t.Error("the secret shows")
+	}
+	// Left empty it stays; for another client it is asked for again.
+	w.passed(t, path)
+	seen(t, b.Post(path+"/client", client(host.URL, "client_secret", "")), 200)
+	if c := w.connection(t, path); !c.Tested() || !c.HasSecret {
+		t.Errorf("nothing changed and yet: %+v", c)
+	}
+	if p := seen(t, b.Post(path+"/client", client(host.URL, "client_secret", "", "client_id", "another")), 422); !p.Says("enter the client secret") {
+		t.Errorf("another client: %s", p.Text())
+	}
+	w.Clock.Advance(time.Second)
+	seen(t, b.Post(path+"/client", client(host.URL, "client_secret", "another secret")), 200)
+	if w.connection(t, path).Tested() {
+		t.Error("another secret still counts as tested")
+	}
+	seen(t, b.Post(path+"/client", client(host.URL, "client_secret", "", "method", "private_key_jwt")), 200)
+	if c := w.connection(t, path); c.HasSecret || c.OIDC.Method != "private_key_jwt" {
+		t.Errorf("without a secret: %+v", c)
+	}
+	// Documents that lie, lead inside, or are none.
+	before := w.connection(t, path)
+	host.answers["/inside/.well-known/openid-configuration"] = func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, "http://127.0.0.1:1/", http.StatusFound)
+	}
+	host.text("/liar/.well-known/openid-configuration", `{"issuer":"https://another.example"}`)
+	host.text("/page/.well-known/openid-configuration", `<html>`)
+	for issuer, says := range map[string]string{
+		"": "enter the issuer", "http://idp.example": "with https://", "https://127.0.0.1": "not public", "https://169.254.169.254": "not public",
+		other.URL: "with https://", host.URL + "/inside": "leads on", host.URL + "/liar": "Found: https://another.example", host.URL + "/page": "no such document",
+		"https://idp.example/?x=1": "without a question mark",
+	} {
+		p := seen(t, b.Post(path+"/client", client(issuer)), 422)
+		if !p.Says(says) || p.Says("a secret of theirs") || issuer != "" && !strings.Contains(p.Body, issuer) {
+			t.Errorf("%s: %s", issuer, p.Text())
+		}
+	}
+	after := w.connection(t, path)
+	before.Found.Keys, after.Found.Keys = oidc.Keys{}, oidc.Keys{} // which hold pointers
+	if fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("changed to %+v", after)
+	}
+	// Asking other hosts is counted.
+	var last *idptest.Page
+	for range signin.PerConnectionFetch.Free {
+		last = b.Post(path+"/client", client(host.URL+"/page"))
+	}
+	if last.Status != 429 || last.Header.Get("Retry-After") == "" {
+		t.Errorf("after many: %d: %s", last.Status, last.Text())
+	}
+}
+
+// TEN-6: no mapping gives a group what its author could not give a person, and none
+// makes owners.
+func TestTEN6AMappingGivesNothingAboveItsAuthor(t *testing.T) {
+	w := start(t)
+	for _, by := range []directory.Role{directory.Owner, directory.Administrator} {
+		b := w.alpha.browsers[by]
+		path := w.add(t, b, "okta", "saml", "Roles")
+		for _, role := range []string{"owner", "member", "root", ""} {
+			p := seen(t, b.Post(path+"/people", url.Values{"people": {"yes"}, "group[]": {"Staff"}, "role[]": {role}}), 422)
+			if !p.Says("a role that you may give") || len(w.connection(t, path).Mapping.Roles) != 0 {
+				t.Errorf("%s gives %q: %s", by, role, p.Text())
+			}
+		}
+		seen(t, b.Post(path+"/people", url.Values{"people": {"yes"}, "group[]": {"Admins", "", "Desk"}, "role[]": {"administrator", "", "helpdesk"}}), 200)
+		if got := w.connection(t, path).Mapping.Roles; !slices.Equal(got, []federation.GroupRole{{Group: "Admins", Role: directory.Administrator}, {Group: "Desk", Role: directory.Helpdesk}}) {
+			t.Errorf("saved %v", got)
+		}
+	}
+}
+
+// A certificate is added beside the old one, and the last one stays.
+func TestCertificatesOverlap(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	path := w.add(t, b, "adfs", "saml", "AD FS")
+	seen(t, b.Post(path+"/metadata", url.Values{"metadata": {w.metadata("https://idp.example")}}), 200)
+	first := fingerprints(w.connection(t, path))[0]
+	if p := seen(t, b.Post(path+"/certificates", url.Values{"do": {"remove"}, "fingerprint": {first}}), 409); !p.Says("only certificate") {
+		t.Error(p.Text())
+	}
+	w.Clock.Advance(time.Minute) // another certificate of the same key
+	_, after, _ := strings.Cut(w.metadata("https://idp.example"), "X509Certificate")
+	_, after, _ = strings.Cut(after, ">")
+	second, _, _ := strings.Cut(after, "<")
+	seen(t, b.Post(path+"/certificates", url.Values{"certificate": {second}}), 200)
+	if p := seen(t, b.Post(path+"/certificates", url.Values{"certificate": {second}}), 422); !p.Says("there already") {
+		t.Error(p.Text())
+	}
+	seen(t, b.Post(path+"/certificates", url.Values{"certificate": {"hello"}}), 422)
+	if n := len(w.connection(t, path).SAML.Certificates); n != 2 {
+		t.Fatalf("%d certificates", n)
+	}
+	w.Clock.Advance(990 * time.Hour)
+	if p := seen(t, w.fresh(t, b, path), 200); !p.Says("Ends soon") {
+		t.Errorf("near the end: %s", p.Text())
+	}
+	b.Post(path+"/certificates", url.Values{"do": {"remove"}, "fingerprint": {first}})
+	if got := fingerprints(w.connection(t, path)); len(got) != 1 || got[0] == first {
+		t.Errorf("left: %v", got)
+	}
+}
+
+func fingerprints(c federation.Connection) (all []string) {
+	for _, der := range c.SAML.Certificates {
+		all = append(all, saml.Fingerprint(der))
+	}
+	return all
+}
+
+const passkeyRow = `
+	insert into passkeys (org_id, id, user_id, name, credential_id, user_handle, record, created_at)
+	values ($1, $2, $3, 'Key', 'AA', 'AA', '{}', $4)`
+
+// fresh opens a page after time has passed, proving again whatever is asked for.
+func (w *world) fresh(t *testing.T, b *idptest.Browser, path string) *idptest.Page {
+	t.Helper()
+	p := b.Get(path)
+	if p.URL.Path == path {
+		return p
+	}
+	if p.URL.Path == "/o/alpha" || strings.HasPrefix(p.URL.Path, "/sign-in/") {
+		f := p.Form("main")
+		if f.Values.Get("email") == "" {
+			f.Fill("email", "owner@alpha.example")
+		}
+		f.Fill("password", idptest.Password).Submit("")
+	}
+	return b.Get(path)
+}
+
+// Whoever has a setup link sets up this one connection and nothing else, until it is
+// turned on, the link is withdrawn, or it ends.
+func TestASetupLinkOpensOneConnection(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Administrator]
+	path := w.add(t, b, "okta", "saml", "Okta")
+	p := seen(t, b.Post(path+"/link", url.Values{"email": {"it@alpha.example"}, "letter_language": {"fr"}}), 200)
+	if !p.Says("on its way") || !p.Says("it@alpha.example") {
+		t.Fatal(p.Text())
+	}
+	link := w.Link(t, "it@alpha.example", "/connection-setup/")
+	if l := w.LettersTo(t, "it@alpha.example")[0]; !strings.Contains(l.Subject, "Installer") {
+		t.Errorf("the letter is not in French: %s", l.Subject)
+	}
+	it := w.Browser(t)
+	p = seen(t, it.Get(link), 200)
+	if !p.Says("Audience URI") || p.Says("@alpha.example") || p.Says("Who may come in") || p.Has("button", "value", "on") {
+		t.Errorf("behind the link: %s", p.Text())
+	}
+	if len(w.events(t, w.alpha.ID, "connection.link_opened")) != 0 {
+		t.Error("opening the page counts as using the link")
+	}
+	token := strings.TrimPrefix(link, "/connection-setup/")
+	part := func(name string) string { return "/connection-setup/" + name + "/" + token }
+	seen(t, it.Post(part("metadata"), url.Values{"metadata": {w.metadata("https://idp.example")}}), 200)
+	seen(t, it.Post(part("details"), url.Values{"want_signed": {"response"}, "tolerance": {"60"}, "name_id_format": {""}}), 200)
+	if c := w.connection(t, path); !c.Complete() || c.SAML.WantSigned != "response" {
+		t.Errorf("set up: %+v", c)
+	}
+	opened := w.events(t, w.alpha.ID, "connection.link_opened")
+	changed := w.events(t, w.alpha.ID, "connection.changed")
+	if len(opened) != 1 || len(changed) != 2 || changed[0].ActorName != "setup link to it@alpha.example" {
+		t.Errorf("in the audit log: %+v %+v", opened, changed)
+	}
+	// Nothing but the technical part: what a link is not given is not there.
+	before := w.rows(t, w.alpha.ID)
+	for _, form := range []string{"people", "logo", "link"} {
+		if p := it.Post(part(form), url.Values{"people": {"yes"}, "creates": {"yes"}}); p.Status != 404 {
+			t.Errorf("%s: %d", form, p.Status)
+		}
+	}
+	for _, do := range []string{"on", "remove", "off"} {
+		it.Post(link, url.Values{"do": {do}})
+	}
+	if p := it.Get(path); p.Status == 200 && strings.HasPrefix(p.URL.Path, "/o/alpha/admin") {
+		t.Errorf("the console opens: %s", p.URL)
+	}
+	c := w.connection(t, path)
+	if c.State != federation.Draft || strings.Count(w.rows(t, w.alpha.ID), "\n") != strings.Count(before, "\n") {
+		t.Errorf("changed: %+v", c)
+	}
+	// Its own tests and nobody else's.
+	var id string
+	if found, err := w.DB.One(t.Context(), db.Into(&id), `select id from setup_links where org_id = $1`, string(w.alpha.ID)); err != nil || !found {
+		t.Fatal(err)
+	}
+	own, others := secret.NewID("req"), secret.NewID("req")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		if err := w.trace(ctx, tx, w.alpha.ID, c.ID, others, "recipient", "usr_aaaaaaaaaaaaaaaaaaaaaaaaaa"); err != nil {
+			return err
+		}
+		return w.trace(ctx, tx, w.alpha.ID, c.ID, own, "audience", id)
+	})
+	p = seen(t, it.Get(link), 200)
+	if !p.Says("enter our entity ID") || !p.Says("lin@wei.example") || p.Says("ACS address as the recipient") {
+		t.Errorf("its tests: %s", p.Text())
+	}
+	seen(t, it.Get("/connection-setup/tested/"+own), 200)
+	// On, it is nobody's from outside: the link ends.
+	w.Clock.Advance(time.Second)
+	w.passed(t, path)
+	seen(t, b.Post(path, url.Values{"do": {"on"}}), 200)
+	was := w.connection(t, path)
+	if p := it.Post(part("metadata"), url.Values{"metadata": {w.metadata("https://evil.example")}}); p.Status != 404 {
+		t.Errorf("once it is on: %d", p.Status)
+	}
+	if now := w.connection(t, path); fmt.Sprint(now) != fmt.Sprint(was) {
+		t.Errorf("changed to %+v", now)
+	}
+}
+
+func TestASetupLinkEnds(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	path := w.add(t, b, "okta", "saml", "Okta")
+	send := func() string {
+		t.Helper()
+		seen(t, b.Post(path+"/link", url.Values{"email": {"it@alpha.example"}}), 200)
+		return w.Link(t, "it@alpha.example", "/connection-setup/")
+	}
+	first := send()
+	second := send()
+	it := w.Browser(t)
+	dead := func(link string) {
+		t.Helper()
+		if p := seen(t, it.Get(link), 404); !p.Says("does not work, or not any more") {
+			t.Error(p.Text())
+		}
+		if p := it.Post(link, nil); p.Status != 404 {
+			t.Errorf("sent: %d", p.Status)
+		}
+	}
+	dead(first) // one at a time
+	seen(t, it.Get(second), 200)
+	seen(t, b.Post(path+"/link", url.Values{"do": {"withdraw"}}), 200)
+	dead(second)
+	third := send()
+	w.Clock.Advance(federation.SetupLinkLifetime)
+	dead(third)
+	dead("/connection-setup/" + strings.Repeat("A", 43))
+	dead("/connection-setup/x")
+	for _, action := range []audit.Action{"connection.link_sent", "connection.link_withdrawn"} {
+		if len(w.events(t, w.alpha.ID, action)) == 0 {
+			t.Errorf("%s is not in the audit log", action)
+		}
+	}
+}
+
+// Journeys 7.7: the administrator finds under the reference what was wrong, and what to
+// change; a neighbour finds nothing.
+func TestAttemptsAreExplained(t *testing.T) {
+	w := start(t)
+	for _, role := range []directory.Role{directory.Owner, directory.Helpdesk} {
+		b := w.alpha.browsers[role]
+		p := seen(t, b.Get(singleSignOn+"/attempts?q="+w.alpha.attempt), 200)
+		if !p.Says("lin@wei.example") || !p.Says("Is the answer meant for us?") {
+			t.Errorf("%s: %s", role, p.Text())
+		}
+		p = seen(t, b.Get(singleSignOn+"/attempts/"+w.alpha.attempt), 200)
+		for _, says := range []string{"Expected: us. Found: them.", "At the provider: enter our entity ID", "Is the sender the provider", w.alpha.attempt, "the e-mail address", "not used"} {
+			if !p.Says(says) {
+				t.Errorf("%s does not read %q: %s", role, says, p.Text())
+			}
+		}
+		if p := b.Get(singleSignOn + "/attempts?q=" + w.beta.attempt); p.Says("lin@wei.example") {
+			t.Errorf("%s reads beta's: %s", role, p.Text())
+		}
+		if p := b.Get(singleSignOn + "/attempts?connection=" + w.beta.connection); p.Status != 400 {
+			t.Errorf("%s filters by beta's: %d", role, p.Status)
+		}
+	}
+}
+
+// Journeys 7.5: single sign-on becomes the only way in with a success just now and an
+// owner who keeps a passkey, after a look at who would lose access.
+func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
+	w := start(t, idptest.Named)
+	b := w.alpha.browsers[directory.Administrator]
+	const only = singleSignOn + "/only"
+	path := w.add(t, b, "okta", "saml", "Okta")
+	seen(t, b.Post(path+"/metadata", url.Values{"metadata": {w.metadata("https://idp.example")}}), 200)
+	w.passed(t, path)
+	seen(t, b.Post(path, url.Values{"do": {"on"}}), 200)
+	owner, member := directory.UserID(w.alpha.user), w.alpha.browsers[directory.Member]
+	confirmed := url.Values{"do": {"on"}, "confirmed": {"yes"}, "break_glass[]": {string(owner)}}
+	p := seen(t, b.Get(only), 200)
+	if !p.Says("5 people would lose access") || !p.Says("within the last 15 minutes") {
+		t.Errorf("before: %s", p.Text())
+	}
+	seen(t, b.Post(only, confirmed), 409) // no success
+	success := func() {
+		w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+			return w.trace(ctx, tx, w.alpha.ID, w.connection(t, path).ID, secret.NewID("req"), "", "")
+		})
+	}
+	success()
+	if p := seen(t, b.Post(only, confirmed), 422); !p.Says("who has a passkey") { // the owner has none
+		t.Error(p.Text())
+	}
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, passkeyRow, string(w.alpha.ID), "psk_aaaaaaaaaaaaaaaaaaaaaaaaaa", string(owner), db.Time(tx.Now()))
+		return err
+	})
+	seen(t, b.Post(only, url.Values{"do": {"on"}, "break_glass[]": {string(owner)}}), 422)                     // not confirmed
+	seen(t, b.Post(only, url.Values{"do": {"on"}, "confirmed": {"yes"}}), 422)                                 // nobody named
+	seen(t, b.Post(only, url.Values{"do": {"on"}, "confirmed": {"yes"}, "break_glass[]": {w.beta.user}}), 422) // a neighbour
+	w.Clock.Advance(federation.SuccessFresh)
+	if p := w.fresh(t, b, only); !p.Says("First test") {
+		t.Errorf("a quarter of an hour later: %s", p.Text())
+	}
+	success()
+	p = b.Post(only, confirmed)
+	if strings.HasPrefix(p.URL.Path, "/sign-in/") {
+		p = proveAgain(t, p).Form("main").Submit("on")
+	}
+	seen(t, p, 200)
+	org, err := directory.OrganizationByID(t.Context(), w.DB, w.alpha.ID)
+	if err != nil || !org.FederatedOnly() || !p.Says("the only way in now") {
+		t.Fatalf("not the only way in: %v %s", err, p.Text())
+	}
+	if p := member.Get("/o/alpha/home"); isHome(p) {
+		t.Error("a member who came in by a password is still in")
+	}
+	if p := w.alpha.browsers[directory.Owner].Get("/o/alpha/home"); !isHome(p) {
+		t.Errorf("the break-glass owner is out, at %s", p.URL)
+	}
+	if p := b.Post(path, url.Values{"do": {"off"}}); p.Status != 409 || !p.Says("last provider that is on") {
+		t.Errorf("the last way in is turned off: %d %s", p.Status, p.Text())
+	}
+	p = seen(t, b.Post(only, url.Values{"do": {"off"}}), 200)
+	if org, err := directory.OrganizationByID(t.Context(), w.DB, w.alpha.ID); err != nil || org.FederatedOnly() || !p.Says("open again") {
+		t.Errorf("still the only way in: %v %s", err, p.Text())
+	}
+}
