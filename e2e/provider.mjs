@@ -11,10 +11,10 @@ import { fileURLToPath } from 'node:url';
 import { Provider } from 'oidc-provider';
 
 // startProvider takes clients as in dynamic registration, accounts with their claims,
-// which UserInfo gives, and the host of the issuer.
-export async function startProvider({ host = '127.0.0.1', clients = [], accounts = {} } = {}) {
+// which UserInfo gives, and the host and port of the issuer.
+export async function startProvider({ host = '127.0.0.1', port = 0, clients = [], accounts = {} } = {}) {
   const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
   const issuer = `http://${host}:${server.address().port}`;
   const names = [...new Set(Object.values(accounts).flatMap(Object.keys))];
   const provider = new Provider(issuer, {
