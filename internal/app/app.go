@@ -140,6 +140,10 @@ func New(s Settings) (*App, error) {
 		{"setup links", time.Hour, federation.SweepSetupLinks},
 		{"domains", time.Hour, domains.Sweep},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
+		{"federation", 5 * time.Minute, hub.Sweep},
+		{"single sign-on only", time.Minute, hub.SweepOnly},
+		{"metadata", 10 * time.Minute, hub.SweepRenewals},
+		{"certificates", time.Hour, hub.SweepCertificates},
 		{"ceremonies", 5 * time.Minute, credential.SweepOnce},
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}

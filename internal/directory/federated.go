@@ -88,7 +88,7 @@ func CreateFederated(ctx context.Context, tx *db.Tx, u User, connection string) 
 	if err != nil {
 		return User{}, err
 	}
-	e := system().event(u.OrgID, "user.created")
+	e := System(u.OrgID).event(u.OrgID, "user.created")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.After = audit.Fields{"email": u.Email, "role": u.Role, "connection": connection}
 	return u, audit.Record(ctx, tx, e)
@@ -103,12 +103,14 @@ func SetMappedRole(ctx context.Context, tx *db.Tx, u User, role Role, connection
 	if _, err := tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(u.OrgID), string(u.ID)); err != nil {
 		return User{}, fmt.Errorf("changing the role of %s: %w", u.ID, err)
 	}
-	e := system().event(u.OrgID, "user.role_changed")
+	e := System(u.OrgID).event(u.OrgID, "user.role_changed")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.Before, e.After = audit.Fields{"role": u.Role}, audit.Fields{"role": role, "connection": connection}
 	u.Role = role
 	return u, audit.Record(ctx, tx, e)
 }
 
-// system is the program itself, which asks nobody.
-func system() Actor { return Actor{UserID: audit.System, Name: audit.System} }
+// System is the program itself at work in an organization.
+func System(org OrgID) Actor {
+	return Actor{OrgID: org, UserID: audit.System, Name: audit.System, Role: Owner}
+}

@@ -88,7 +88,7 @@ func checkNames(t *testing.T, file string, names map[string]string) {
 				name(n.Elts[0])
 			}
 			for _, e := range n.Elts {
-				if pair, ok := e.(*ast.KeyValueExpr); ok && called(pair.Key) == "Name" && called(n.Type) == "Check" {
+				if pair, ok := e.(*ast.KeyValueExpr); ok && called(pair.Key) == "Name" && (n.Type == nil || called(n.Type) == "Check") {
 					name(pair.Value)
 				}
 			}

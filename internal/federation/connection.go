@@ -62,7 +62,7 @@ type Connection struct {
 	ChangedAt time.Time // what a test covers
 	TestedAt  time.Time // when a test last passed; zero for never
 	RenewedAt time.Time
-	Renewal   string // name of the check that the last renewal failed; empty where all is well
+	Renewal   string // catalogue key of why the last renewal took nothing; empty where all is well
 	Warned    int
 
 	secret string // sealed

@@ -421,7 +421,7 @@ create table connections (
   changed_at   bigint  not null,  -- what a test covers
   tested_at    bigint,            -- when a test last passed
   renewed_at   bigint,            -- when the metadata address was last asked
-  renewal      text,              -- what that refused; null where all is well
+  renewal      text,              -- catalogue key of why that took nothing; null where all is well
   warned       bigint  not null,  -- days before the end of its certificate that were warned of; 0 for none
   constraint connections_pk primary key (org_id, id),
   constraint connections_id_uq unique (id)

@@ -1,0 +1,245 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation/saml"
+	"parvis/internal/federation/upstream"
+	"parvis/internal/mail"
+	"parvis/internal/outbound"
+	"parvis/internal/page"
+)
+
+const (
+	// RenewEvery is how often metadata is asked for at the address that it has.
+	RenewEvery = 24 * time.Hour
+	// renewedAtOnce is how many connections one sweep asks for: each may take as long
+	// as the outbound client has patience.
+	renewedAtOnce = 20
+	// Watched is how long single sign-on as the only way in may fail for everybody
+	// before it is turned off again.
+	Watched = time.Hour
+)
+
+// fetchFailed begins the reason where a provider did not answer at all.
+const fetchFailed = "federation.outbound."
+
+// warnAt are the days before a certificate's end on which a letter goes out, once each.
+var warnAt = []int{1, 7, 30}
+
+// each calls fn for the connections that a sweep finds, one after another and outside
+// any transaction. What goes wrong with one keeps no other waiting.
+func (h *Hub) each(ctx context.Context, fn func(Connection) error, where string, args ...any) error {
+	var all []Connection
+	err := h.DB.Rows(ctx, func(scan func(...any) error) error {
+		var w connectionRow
+		if err := scan(w.targets()...); err != nil {
+			return err
+		}
+		c, err := w.connection()
+		all = append(all, c)
+		return err
+	}, `select `+connectionColumns+` from connections c where c.protocol = 'saml' and c.state = 'on' and `+where, args...)
+	for _, c := range all {
+		if e := fn(c); e != nil {
+			err = errors.Join(err, fmt.Errorf("connection %s: %w", c.ID, e))
+		}
+	}
+	return err
+}
+
+// SweepRenewals asks for metadata at its address, once a day.
+func (h *Hub) SweepRenewals(ctx context.Context, d *db.DB) error {
+	return h.each(ctx, func(c Connection) error { return h.renew(ctx, c) }, `
+		c.metadata_url is not null and (c.renewed_at is null or c.renewed_at <= $1)
+		order by c.renewed_at
+		limit $2`, db.Time(d.Now().Add(-RenewEvery)), renewedAtOnce)
+}
+
+// renew takes what the metadata says now. Another issuer, or metadata that the page
+// would not take either, leaves the connection as it is, and administrators are told
+// (decision 0034).
+func (h *Hub) renew(ctx context.Context, c Connection) error {
+	read, why := h.fetchMetadata(ctx, c)
+	if why == "" && read.EntityID != c.SAML.EntityID {
+		why = "federation.fix.metadata_issuer"
+	}
+	return h.DB.Update(ctx, func(tx *db.Tx) error {
+		now, err := ConnectionOf(ctx, tx, c.OrgID, c.ID)
+		if errors.Is(err, directory.ErrNotFound) || err == nil && (now.MetadataURL != c.MetadataURL || !now.ChangedAt.Equal(c.ChangedAt)) {
+			return nil // somebody changed it meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		before := now
+		if why == "" {
+			err = now.take(read)
+			now.SAML.Certificates = together(before.SAML.Certificates, now.SAML.Certificates)
+		}
+		if err != nil {
+			why = "federation.fix.metadata_certificates"
+			now = before
+		}
+		if err := now.save(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `update connections set renewed_at = $1, renewal = $2 where org_id = $3 and id = $4`,
+			db.Time(tx.Now()), db.Text(why), string(c.OrgID), c.ID); err != nil {
+			return err
+		}
+		return h.tellRenewed(ctx, tx, before, now, why)
+	})
+}
+
+// together are the certificates of new metadata. What is new joins what there was, so
+// that both hold while the provider changes over; where nothing is new, what the
+// metadata no longer has is gone.
+func together(before, read [][]byte) [][]byte {
+	isKnown := func(der []byte) bool {
+		return slices.ContainsFunc(before, func(b []byte) bool { return slices.Equal(b, der) })
+	}
+	if !slices.ContainsFunc(read, func(der []byte) bool { return !isKnown(der) }) {
+		return read
+	}
+	all := slices.Clone(before)
+	for _, der := range read {
+		if !isKnown(der) {
+			all = append(all, der)
+		}
+	}
+	return all[max(0, len(all)-MostCertificates):]
+}
+
+// fetchMetadata is what the address has now, or the sentence that says why it is not
+// taken.
+func (h *Hub) fetchMetadata(ctx context.Context, c Connection) (saml.Metadata, string) {
+	w, err := h.Outbound.Get(ctx, c.MetadataURL, mostMetadata)
+	if err != nil {
+		refused, _ := errors.AsType[outbound.Refused](err)
+		return saml.Metadata{}, fetchFailed + string(refused)
+	}
+	read, err := saml.ParseMetadata(w.Body, h.DB.Now(), h.loopback())
+	if refused, is := errors.AsType[upstream.Refusal](err); is {
+		return saml.Metadata{}, "federation.fix." + string(refused)
+	}
+	return read, ""
+}
+
+func (h *Hub) tellRenewed(ctx context.Context, tx *db.Tx, before, now Connection, why string) error {
+	actor := directory.System(now.OrgID)
+	if why != "" {
+		// Once for each kind of trouble, and not for a provider that is down.
+		if !strings.HasPrefix(why, fetchFailed) && before.Renewal != why {
+			return h.tell(ctx, tx, actor, now, mail.MetadataRefused, tx.Now())
+		}
+		return nil
+	}
+	was, is := differences(before, now)
+	if len(is) == 0 {
+		return nil
+	}
+	e := ByActor(actor).event(now, "connection.renewed")
+	e.Before, e.After = was, is
+	if err := audit.Record(ctx, tx, e); err != nil {
+		return err
+	}
+	if len(now.SAML.Certificates) > len(before.SAML.Certificates) {
+		return h.tell(ctx, tx, actor, now, mail.MetadataRenewed, tx.Now())
+	}
+	return nil
+}
+
+// SweepCertificates warns of the end of the certificates that providers sign with, 30,
+// 7 and 1 days before the last one ends.
+func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
+	return h.each(ctx, func(c Connection) error {
+		all, err := c.Certificates()
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		ends := all[0].NotAfter
+		left := int(ends.Sub(d.Now()).Hours() / 24)
+		i := slices.IndexFunc(warnAt, func(days int) bool { return left < days })
+		warn := 0
+		if i >= 0 {
+			warn = warnAt[i]
+		}
+		if warn == c.Warned || warn > c.Warned && c.Warned != 0 {
+			return nil
+		}
+		return d.Update(ctx, func(tx *db.Tx) error {
+			n, err := tx.Exec(ctx, `update connections set warned = $1 where org_id = $2 and id = $3 and warned = $4`,
+				warn, string(c.OrgID), c.ID, c.Warned)
+			if err != nil || n == 0 || warn == 0 {
+				return err
+			}
+			return h.tell(ctx, tx, directory.System(c.OrgID), c, mail.CertificateEnding, ends)
+		})
+	}, `1 = 1`)
+}
+
+// SweepOnly makes single sign-on optional again where, in the hour after it became the
+// only way in, everybody who tried failed: else nobody could come in to mend it. What
+// came without having been asked for is no try: strangers send that.
+func (h *Hub) SweepOnly(ctx context.Context, d *db.DB) error {
+	var locked []directory.OrgID
+	err := d.Rows(ctx, func(scan func(...any) error) error {
+		var org directory.OrgID
+		err := scan(&org)
+		locked = append(locked, org)
+		return err
+	}, `
+		select o.id from organizations o
+		where o.federated_since <= $1
+			and exists (
+				select 1 from upstream_traces t
+				where t.org_id = o.id and t.tester is null and t.refused is not null and t.refused <> $2
+					and t.at >= o.federated_since and t.at <= o.federated_since + $3)
+			and not exists (
+				select 1 from upstream_traces t
+				where t.org_id = o.id and t.tester is null and t.refused is null and t.at >= o.federated_since)
+		order by o.id`, db.Time(d.Now().Add(-Watched)), checkRequest, Watched.Microseconds())
+	if err != nil {
+		return err
+	}
+	for _, org := range locked {
+		if err := d.Update(ctx, func(tx *db.Tx) error {
+			actor := directory.System(org)
+			if err := directory.EndFederatedOnly(ctx, tx, actor, org, "every attempt failed"); err != nil {
+				return err
+			}
+			return h.tell(ctx, tx, actor, Connection{OrgID: org}, mail.FederationReverted, tx.Now())
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep forgets what has served: requests, what was parked, what cannot come twice any
+// more, and explanations of long ago.
+func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		now := tx.Now()
+		for statement, before := range map[string]time.Time{
+			`delete from upstream_requests where created_at <= $1`:  now.Add(-time.Hour),
+			`delete from upstream_responses where created_at <= $1`: now.Add(-page.ResponseLasts),
+			`delete from upstream_replays where expires_at <= $1`:   now,
+			`delete from upstream_traces where at <= $1`:            now.Add(-TracesKept),
+		} {
+			if _, err := tx.Exec(ctx, statement, db.Time(before)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
