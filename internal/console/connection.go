@@ -1,7 +1,6 @@
 package console
 
 import (
-	"crypto/x509"
 	"net/url"
 	"slices"
 	"strconv"
@@ -119,9 +118,8 @@ type connectionPage struct {
 
 // shownCertificate is one that the provider may sign with.
 type shownCertificate struct {
-	Subject, Fingerprint string
-	From, Until          time.Time
-	Chip                 chip
+	federation.Certificate
+	Chip chip
 }
 
 func (s *Server) showConnection(b bench) error {
@@ -153,14 +151,14 @@ func (s *Server) base() string { return s.site.Base.Scheme + "://" + s.site.Base
 // nearEnd is when a certificate's end begins to be shown as something to do.
 const nearEnd = 30 * 24 * time.Hour
 
-func (s *Server) shownCertificate(c *x509.Certificate) shownCertificate {
-	shown := shownCertificate{c.Subject.CommonName, saml.Fingerprint(c.Raw), c.NotBefore, c.NotAfter, chip{"console.sso.certificate_valid", "ok"}}
+func (s *Server) shownCertificate(c federation.Certificate) shownCertificate {
+	shown := shownCertificate{c, chip{"console.sso.certificate_valid", "ok"}}
 	switch now := s.site.DB.Now(); {
-	case !now.Before(c.NotAfter):
+	case !now.Before(c.Until):
 		shown.Chip = chip{"console.sso.certificate_ended", "bad"}
-	case now.Before(c.NotBefore):
+	case now.Before(c.From):
 		shown.Chip = chip{"console.sso.certificate_early", "bad"}
-	case !now.Add(nearEnd).Before(c.NotAfter):
+	case !now.Add(nearEnd).Before(c.Until):
 		shown.Chip = chip{"console.sso.certificate_ends", "warn"}
 	}
 	return shown
@@ -297,20 +295,6 @@ func (s *Server) saveAdmission(b bench) error {
 	return s.changed(b, federation.Admit(b.by.Actor, federation.Admission{
 		Vouches: f.Has("vouches"), Creates: f.Has("creates"), Unsolicited: f.Has("unsolicited"), Roles: groupsIn(f),
 	}))
-}
-
-// A part is a form of a connection's page that a setup link may send too.
-type part struct {
-	path   string
-	fields page.Fields
-	save   func(bench) error
-}
-
-func (s *Server) technical() []part {
-	return []part{
-		{"/metadata", metadataFields, s.saveMetadata}, {"/client", clientFields, s.saveClient},
-		{"/certificates", certificateFields, s.saveCertificates}, {"/details", detailsFields, s.saveDetails},
-	}
 }
 
 // test leads to the provider.

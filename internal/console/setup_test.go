@@ -18,6 +18,7 @@ import (
 	"parvis/internal/federation/saml"
 	"parvis/internal/idptest"
 	"parvis/internal/secret"
+	"parvis/internal/signin"
 )
 
 // discovers makes a host an OpenID Connect provider as far as it publishes.
@@ -96,7 +97,7 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 	}
 	// Asking other hosts is counted.
 	var last *idptest.Page
-	for range federation.PerConnectionFetch.Free {
+	for range signin.PerConnectionFetch.Free {
 		last = b.Post(path+"/client", client(host.URL+"/page"))
 	}
 	if last.Status != 429 || last.Header.Get("Retry-After") == "" {

@@ -166,7 +166,7 @@ func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
 		if err != nil || len(all) == 0 {
 			return err
 		}
-		ends := all[0].NotAfter
+		ends := all[0].Until
 		left := int(ends.Sub(d.Now()).Hours() / 24)
 		i := slices.IndexFunc(warnAt, func(days int) bool { return left < days })
 		warn := 0

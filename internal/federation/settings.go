@@ -18,11 +18,8 @@ import (
 	"parvis/internal/federation/upstream"
 	"parvis/internal/limit"
 	"parvis/internal/outbound"
+	"parvis/internal/signin"
 )
-
-// PerConnectionFetch counts what is asked of other hosts because somebody types an
-// address: each is a request to a host of their choice.
-var PerConnectionFetch = limit.Policy{Name: "connection-fetch", Free: 20, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
 
 // Bounds of what a connection may say.
 const (
@@ -83,7 +80,7 @@ func refused(field string, t upstream.Trace, err error) error {
 
 // mayFetch counts a request to another host before it is made.
 func (h *Hub) mayFetch(ctx context.Context, id string) error {
-	taken, err := limit.Take(ctx, h.DB, h.Limits.Key(PerConnectionFetch, id))
+	taken, err := limit.Take(ctx, h.DB, h.Limits.Key(signin.PerConnectionFetch, id))
 	if err == nil && !taken.Allowed {
 		err = ErrFetchedTooOften.After(taken.Wait)
 	}
@@ -196,18 +193,24 @@ func RemoveCertificate(fingerprint string) Change {
 	}
 }
 
+// Certificate is one that the provider may sign with.
+type Certificate struct {
+	Subject, Fingerprint string
+	From, Until          time.Time
+}
+
 // Certificates are those that the provider may sign with, the one that lasts longest
 // first.
-func (c Connection) Certificates() ([]*x509.Certificate, error) {
-	var all []*x509.Certificate
+func (c Connection) Certificates() ([]Certificate, error) {
+	var all []Certificate
 	for _, der := range c.SAML.Certificates {
-		certificate, err := x509.ParseCertificate(der)
+		one, err := x509.ParseCertificate(der)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, certificate)
+		all = append(all, Certificate{one.Subject.CommonName, saml.Fingerprint(der), one.NotBefore, one.NotAfter})
 	}
-	slices.SortFunc(all, func(a, b *x509.Certificate) int { return b.NotAfter.Compare(a.NotAfter) })
+	slices.SortFunc(all, func(a, b Certificate) int { return b.Until.Compare(a.Until) })
 	return all, nil
 }
 
@@ -345,7 +348,7 @@ type Admission struct {
 }
 
 // Admit says who may come in. Nobody gives a group a role that they may not give to
-// a person, and nobody makes owners so (decision 35, R-TEN-06).
+// a person, and nobody makes owners so (R-TEN-06).
 func Admit(actor directory.Actor, a Admission) Change {
 	return func(c *Connection) error {
 		if len(a.Roles) > MostGroups {

@@ -15,6 +15,10 @@ import (
 	"parvis/internal/session"
 )
 
+// PerConnectionFetch counts what is asked of other hosts because somebody types the
+// address of an identity provider: each is a request to a host of their choice.
+var PerConnectionFetch = limit.Policy{Name: "connection-fetch", Free: 20, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
+
 // PerLinkNetwork limits what a network may do with links of any kind: guesses
 // are hopeless at 256 bits, but each costs a hash or a letter.
 var PerLinkNetwork = limit.Policy{Name: "link-network", Free: 60, First: time.Second, Most: time.Minute, Forget: time.Hour}

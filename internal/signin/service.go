@@ -50,7 +50,7 @@ var (
 // Policies lists every limiter, those of packages below too.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork, PerNetworkUpstream,
 	PerAddressFromAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked,
-	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail, directory.PerOrganizationDomains}
+	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail, directory.PerOrganizationDomains, PerConnectionFetch}
 
 // Service proves factors and ends attempts.
 type Service struct {
