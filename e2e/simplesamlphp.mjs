@@ -49,7 +49,7 @@ export async function startSAMLProvider(accounts) {
     authproc: { 3: { class: 'saml:AttributeNameID', attribute: 'uid', Format: persistent } },
   };
   const set = (change) => {
-    metadata = { ...metadata, ...change };
+    metadata = Object.fromEntries(Object.entries({ ...metadata, ...change }).filter(([, value]) => value !== undefined));
     return writeFile(at('metadata', 'saml20-idp-hosted.php'), `<?php\n$metadata['__DYNAMIC:1__'] = ${literal(metadata)};\n`);
   };
   // trust takes the metadata of the one service provider that it answers.

@@ -231,7 +231,7 @@ describe('OpenID Connect', { concurrency: false }, () => {
     await atProvider(visitor.page, 'mallory');
     await heading(visitor.page, 'Single sign-on did not work');
     await look(visitor.page, 'sso-refused');
-    const [, reference] = (await text(visitor.page)).match(/Reference:?\s+(\S+)/);
+    const [reference] = (await text(visitor.page)).match(/req_\w+/);
     await visitor.close();
     await page.goto(admin('single-sign-on/attempts'));
     await look(page, 'sso-attempts');
@@ -261,7 +261,7 @@ describe('OpenID Connect', { concurrency: false }, () => {
     await press(page, 'Yes, sign me out');
     await page.waitForURL(`${provider.issuer}/session/end/success**`);
     await page.goto(`${meridian()}/home`);
-    await page.waitForURL('**/sign-in/**');
+    await page.waitForURL(meridian()); // whoever is signed in nowhere begins there
   });
 
   test('turned off, it is no way in', async () => {
@@ -271,6 +271,170 @@ describe('OpenID Connect', { concurrency: false }, () => {
     await page.getByRole('button', { name: 'Turn on' }).waitFor();
     await eve.page.goto(meridian());
     assert.equal(await eve.page.getByRole('button', { name: 'Continue with Meridian ID' }).count(), 0);
+  });
+});
+
+describe('SAML', { concurrency: false }, () => {
+  let eve;
+
+  after(() => eve?.close());
+
+  // atProvider signs in at SimpleSAMLphp.
+  const atProvider = async (page, account) => {
+    await page.waitForURL(`${saml.address}/module.php/core/loginuserpass.php**`);
+    await page.locator('input[name=username]').fill(account);
+    await page.locator('input[name=password]').fill(account);
+    await page.keyboard.press('Enter');
+  };
+  const enter = (page) => press(page, 'Continue with Meridian SAML');
+  const open = async () => {
+    await page.goto(admin('single-sign-on'));
+    await follow(page, 'Meridian SAML');
+  };
+  const pasteMetadata = async () => {
+    await page.locator('textarea[name=metadata]').fill(await saml.published());
+    await press(page, 'Read the metadata');
+    await page.getByText('Saved.').waitFor();
+  };
+
+  test('it is set up from metadata, on both sides', async () => {
+    await add(page, 'SAML 2.0', 'Meridian SAML');
+    await look(page, 'sso-saml-draft');
+    await page.locator('textarea[name=metadata]').fill((await saml.published()).replaceAll('IDPSSODescriptor', 'SPSSODescriptor'));
+    await press(page, 'Read the metadata');
+    await page.locator('#metadata-error').waitFor();
+    await look(page, 'sso-saml-wrong-metadata');
+    await pasteMetadata();
+    assert.match(await page.locator('#here').innerText(), new RegExp(saml.entityID));
+    await page.getByLabel('The provider vouches for the addresses that it sends').check();
+    await page.locator('input[name="group[]"]').first().fill('Dispatch');
+    await page.locator('select[name="role[]"]').first().selectOption({ label: 'Helpdesk' });
+    await welcome(page);
+    await look(page, 'sso-saml-complete');
+    await saml.trust(await (await fetch(await known(page, 'metadata'))).text());
+  });
+
+  test('its test is explained until it passes', async () => {
+    await saml.set({ 'assertion.encryption': true }); // which is CBC there
+    await press(page, 'Test');
+    await atProvider(page, 'ada');
+    await page.waitForURL('**/single-sign-on/attempts/*');
+    await look(page, 'sso-saml-test-refused');
+    assert.match(await text(page), /Test refused[^]*What to change[^]*CBC/);
+    await follow(page, 'Meridian SAML');
+    await page.getByLabel('Accept encryption that notices no change (CBC)').check();
+    await page.locator('#details').getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Saved.').waitFor();
+    await press(page, 'Test');
+    await page.waitForURL('**/single-sign-on/attempts/*'); // the provider knows her by now
+    await look(page, 'sso-saml-tested');
+    assert.match(await text(page), /Test passed[^]*ada@meridian\.example/);
+    await follow(page, 'Meridian SAML');
+    await press(page, 'Turn on');
+    await page.getByText('People come in by this provider.').waitFor();
+    await look(page, 'sso-saml-on');
+    await page.goto(admin('single-sign-on'));
+    await look(page, 'sso-connections');
+  });
+
+  test('who signs in comes back by a POST that has no cookie of ours', async () => {
+    eve = await fresh();
+    const { page } = eve;
+    await page.goto(meridian());
+    const posted = page.waitForRequest('**/acs');
+    await enter(page);
+    await atProvider(page, 'eve');
+    const headers = await (await posted).allHeaders();
+    assert.equal(headers.cookie, undefined);
+    assert.equal(headers['sec-fetch-site'], 'cross-site');
+    await page.waitForURL(home);
+    assert.match(await page.locator('h1').innerText(), /Eve/);
+    await page.goto(admin('people')); // which helpdesk may
+    assert.match(await text(page), /Ada Lovelace/);
+  });
+
+  test('signing out here signs out there', async () => {
+    const { page } = eve;
+    await signOut(page, meridian());
+    await enter(page);
+    await atProvider(page, 'eve'); // who is asked again
+    await page.waitForURL(home);
+  });
+
+  test('signing out there signs out here', async () => {
+    const { page } = eve;
+    const back = `${saml.address}/resources/default.css`;
+    await page.goto(`${saml.address}/saml2/idp/SingleLogoutService.php?ReturnTo=${encodeURIComponent(back)}`);
+    await page.waitForURL(back);
+    await page.goto(`${meridian()}/home`);
+    await page.waitForURL(meridian()); // whoever is signed in nowhere begins there
+  });
+
+  test('a provider changes its certificate, and nobody is left outside', async () => {
+    const second = await saml.key('second');
+    await saml.set({ new_privatekey: second.privatekey, new_certificate: second.certificate });
+    await open();
+    await pasteMetadata();
+    assert.match(await page.locator('#certificates').innerText(), /first[^]*second|second[^]*first/);
+    await look(page, 'sso-saml-certificates');
+    const visit = async (key, arrives) => {
+      await saml.set({ ...key, new_privatekey: undefined, new_certificate: undefined });
+      const visitor = await fresh();
+      await visitor.page.goto(meridian());
+      await enter(visitor.page);
+      await atProvider(visitor.page, 'eve');
+      await arrives(visitor.page);
+      await visitor.close();
+    };
+    const first = { privatekey: 'first.key', certificate: 'first.crt' };
+    const comesIn = (page) => page.waitForURL(home);
+    await visit(first, comesIn);
+    await visit(second, comesIn);
+    await page.locator('#certificates li').filter({ hasText: 'first' }).getByRole('button', { name: 'Remove' }).click();
+    await page.getByText('Saved.').waitFor();
+    await visit(first, (page) => heading(page, 'Single sign-on did not work'));
+    await visit(second, comesIn);
+  });
+
+  test('it becomes the only way in', async () => {
+    await page.goto(admin('single-sign-on/only'));
+    await look(page, 'sso-only-before');
+    await press(page, 'Make it the only way in');
+    await page.locator('#confirmed-error').waitFor();
+    await page.getByLabel('Ada Lovelace').check();
+    await page.getByLabel('I have read this.').check();
+    await look(page, 'sso-only-confirm');
+    await press(page, 'Make it the only way in');
+    await page.getByText('Single sign-on is the only way in now.').waitFor();
+    await look(page, 'sso-only');
+  });
+
+  test('no native door is open', async () => {
+    const visitor = await fresh();
+    const { page } = visitor;
+    await page.goto(meridian());
+    await page.getByRole('button', { name: 'Continue with Meridian SAML' }).waitFor();
+    assert.equal(await page.locator('input[name=password]').count(), 0);
+    await look(page, 'sso-only-sign-in');
+    await page.goto(at('/sign-in'));
+    await page.locator('input[name=email]').fill('ada@meridian.example');
+    await page.locator('input[name=password]').fill(password);
+    await press(page, 'Sign in');
+    await atProvider(page, 'eve'); // the right password leads there too, and she is whom the provider says
+    await page.waitForURL(home);
+    assert.match(await page.locator('h1').innerText(), /Eve/);
+    await visitor.close();
+  });
+
+  test('the owner who breaks the glass comes in by her passkey', async () => {
+    await signOut(page, meridian());
+    await press(page, 'Sign in with a passkey');
+    await page.waitForURL(home);
+    await page.goto(admin('single-sign-on/only'));
+    await press(page, 'Open the other ways in again');
+    await page.getByText('The other ways in are open again.').waitFor();
+    await signOut(page, meridian());
+    await page.locator('input[name=password]').waitFor();
   });
 });
 
