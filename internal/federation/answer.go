@@ -64,6 +64,9 @@ func (h *Hub) park(v *page.Visitor) error {
 		return err
 	}
 	c, _, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
+	if err == nil && c.Protocol != SAML {
+		err = directory.ErrNotFound
+	}
 	if err != nil {
 		return err
 	}
@@ -176,6 +179,9 @@ func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *ans
 
 func (h *Hub) judgeOIDC(ctx context.Context, query url.Values, b session.Browser, a *answer) error {
 	c := a.Connection
+	if err := h.SignIn.TakeUpstream(ctx); err != nil {
+		return err
+	}
 	if err := h.begun(ctx, b, query.Get("state"), a); err != nil {
 		return err
 	}

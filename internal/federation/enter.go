@@ -193,11 +193,11 @@ func (h *Hub) confirm(v *page.Visitor) error {
 	var a answer
 	err = h.DB.Update(v.R.Context(), func(tx *db.Tx) error {
 		a, err = h.waits(v, tx, b, true)
+		if err == nil && a.Connection.State != On {
+			err = ErrOff
+		}
 		return err
 	})
-	if err == nil && a.Connection.State != On {
-		err = ErrOff
-	}
 	if err != nil {
 		return err
 	}

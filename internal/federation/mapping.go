@@ -3,6 +3,7 @@ package federation
 import (
 	"strings"
 
+	"parvis/internal/directory"
 	"parvis/internal/federation/upstream"
 )
 
@@ -49,22 +50,20 @@ func (m Mapping) email(a upstream.Assertion) string {
 	return ""
 }
 
-// name is what to call a person who is new here: what the provider says, or what is
-// before the @ of the address.
-func (m Mapping) name(a upstream.Assertion, email string) string {
-	var name string
-	if m.Name != "" {
-		name = only(a.Values(m.Name))
-	} else {
-		name = first(a, nameNames)
-		if name == "" {
-			name = strings.TrimSpace(first(a, givenNames) + " " + first(a, familyNames))
+// name is what to call a person who is new here: the first that can be shown of what
+// the provider says, what was invited, what is before the @ of the address, and all of it.
+func (m Mapping) name(a upstream.Assertion, invited, email string) string {
+	said := []string{only(a.Values(m.Name))}
+	if m.Name == "" {
+		said = []string{first(a, nameNames), first(a, givenNames) + " " + first(a, familyNames)}
+	}
+	local, _, _ := strings.Cut(email, "@")
+	for _, name := range append(said, invited, local) {
+		if name, err := directory.CleanName(name, "name"); err == nil {
+			return name
 		}
 	}
-	if name == "" {
-		name, _, _ = strings.Cut(email, "@")
-	}
-	return name
+	return email
 }
 
 func (m Mapping) groupsName() string {

@@ -1,0 +1,255 @@
+package federation_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/federation/samltest"
+	"parvis/internal/outbound"
+)
+
+// published is an address where metadata is, whatever it says at the moment.
+func (w *world) published(idp *samltest.IdP) (address string, say func([]byte)) {
+	w.t.Helper()
+	var now atomic.Pointer[[]byte]
+	say = func(b []byte) { now.Store(&b) }
+	say(idp.Metadata())
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Write(*now.Load()) //nolint:errcheck // Who asks sees what came.
+	}))
+	w.t.Cleanup(s.Close)
+	*w.Hub.Outbound = *outbound.New([]string{strings.TrimPrefix(s.URL, "http://")})
+	return s.URL, say
+}
+
+// renewing is a connection whose metadata has an address.
+func (w *world) renewing(idp *samltest.IdP, address string) federation.Connection {
+	w.t.Helper()
+	c := w.samlConnection(w.org, idp)
+	change, err := w.Hub.ReadMetadata(w.t.Context(), c, federation.Metadata{Address: address})
+	if err == nil {
+		_, err = w.Hub.Change(w.t.Context(), federation.ByActor(directory.Operator()), c.OrgID, c.ID, change)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.again(c)
+}
+
+func (w *world) again(c federation.Connection) federation.Connection {
+	w.t.Helper()
+	c, err := federation.ConnectionOf(w.t.Context(), w.DB, c.OrgID, c.ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// swept runs the sweeps of a day.
+func (w *world) swept() {
+	w.t.Helper()
+	if err := w.Sweep(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+const owner = "owner@alpha.example"
+
+func TestMetadataRenewsItselfOverARollover(t *testing.T) {
+	w := start(t)
+	w.Join(t, w.org, ada, "Ada", directory.Member)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	idp := w.idp()
+	address, say := w.published(idp)
+	c := w.renewing(idp, address)
+	w.swept()
+	idp.Rollover()
+	say(idp.Metadata())
+	w.swept()
+	if n := len(w.again(c).SAML.Certificates); n != 1 {
+		t.Fatalf("asked again within a day: %d certificates", n)
+	}
+	w.Clock.Advance(federation.RenewEvery)
+	w.swept()
+	if n := len(w.again(c).SAML.Certificates); n != 2 {
+		t.Fatalf("%d certificates while the provider changes over, want both", n)
+	}
+	if p := w.enter(w.Browser(t), idp, c, person(ada)); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("by the new key: %d %s: %s\n%s", p.Status, p.URL, p.Text(), w.traces())
+	}
+	if !w.told(owner, "new certificate") {
+		t.Error("nobody was told of the new certificate")
+	}
+	if c := w.again(c); !c.Tested() || c.State != federation.On {
+		t.Error("a renewal asks for another test")
+	}
+	// The next day the metadata has nothing new: what it no longer has is gone.
+	say(idp.Metadata()) // which is valid for two days only
+	w.Clock.Advance(federation.RenewEvery)
+	w.swept()
+	if kept := w.again(c).SAML.Certificates; len(kept) != 1 || !bytes.Equal(kept[0], idp.Certificate.Raw) {
+		t.Errorf("%d certificates afterwards, want the new one alone", len(kept))
+	}
+}
+
+func TestARenewalThatIsRefusedChangesNothing(t *testing.T) {
+	w := start(t)
+	w.Join(t, w.org, ada, "Ada", directory.Member)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	idp := w.idp()
+	address, say := w.published(idp)
+	c := w.renewing(idp, address)
+	before := w.again(c)
+	other := samltest.New("https://other.example", w.Clock.Now)
+	for name, m := range map[string]struct {
+		says func() []byte
+		want string
+	}{
+		"another issuer":  {other.Metadata, "federation.fix.metadata_issuer"},
+		"no certificate":  {func() []byte { return []byte(strings.ReplaceAll(string(idp.Metadata()), "KeyDescriptor", "Nothing")) }, "federation.fix.metadata_"},
+		"no XML":          {func() []byte { return []byte("<html>") }, "federation.fix.metadata_"},
+		"too much":        {func() []byte { return make([]byte, 2<<20) }, "federation.outbound.too_large"},
+		"nothing":         {func() []byte { return nil }, "federation.fix.metadata_"},
+		"all right again": {idp.Metadata, ""},
+	} {
+		w.Clock.Advance(federation.RenewEvery)
+		say(m.says())
+		w.swept()
+		now := w.again(c)
+		if m.want == "" && now.Renewal != "" || !strings.HasPrefix(now.Renewal, m.want) {
+			t.Errorf("%s: %q, want %q", name, now.Renewal, m.want)
+		}
+		if len(now.SAML.Certificates) != len(before.SAML.Certificates) || now.SAML.EntityID != before.SAML.EntityID {
+			t.Errorf("%s: the connection changed", name)
+		}
+	}
+	if !w.told(owner, "was not taken") {
+		t.Error("nobody was told")
+	}
+	if p := w.enter(w.Browser(t), idp, c, person(ada)); p.URL.Path != "/o/alpha/home" {
+		t.Errorf("the connection does not go on: %d %s", p.Status, p.URL)
+	}
+}
+
+// told says whether a letter with a word in its subject went out.
+func (w *world) told(email, word string) bool {
+	for _, l := range w.LettersTo(w.t, email) {
+		if strings.Contains(l.Subject, word) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) count(email, word string) (n int) {
+	for _, l := range w.LettersTo(w.t, email) {
+		if strings.Contains(l.Subject, word) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestCertificatesWarnThreeTimes(t *testing.T) {
+	w := start(t)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	w.samlConnection(w.org, w.idp()) // ends after a thousand hours
+	const word = "ends soon"
+	day := 24 * time.Hour
+	left := 1000 * time.Hour
+	for _, step := range []struct {
+		left time.Duration
+		want int
+	}{{31 * day, 0}, {30*day - time.Hour, 1}, {29 * day, 1}, {7*day - time.Hour, 2}, {3 * day, 2}, {day - time.Hour, 3}, {time.Hour, 3}} {
+		w.Clock.Advance(left - step.left)
+		left = step.left
+		w.swept()
+		w.swept()
+		if n := w.count(owner, word); n != step.want {
+			t.Errorf("%s before the end: %d letters, want %d", step.left, n, step.want)
+		}
+	}
+}
+
+// only makes single sign-on the only way in, as the console does once somebody came in.
+func (w *world) only(breakGlass ...directory.UserID) {
+	w.t.Helper()
+	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.SetFederatedOnly(ctx, tx, directory.Operator(), w.org.ID, breakGlass)
+	})
+}
+
+func (w *world) isOnly() bool {
+	w.t.Helper()
+	o, err := directory.OrganizationByID(w.t.Context(), w.DB, w.org.ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o.FederatedOnly()
+}
+
+func TestAnOnlyWayInThatFailsForEverybodyIsOpenedAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		try  func(w *world, idp *samltest.IdP, c federation.Connection)
+		only bool // afterwards
+	}{
+		"everybody failed": {func(w *world, idp *samltest.IdP, c federation.Connection) {
+			w.enter(w.Browser(w.t), idp, c, person("stranger@elsewhere.example"))
+		}, false},
+		"one came in": {func(w *world, idp *samltest.IdP, c federation.Connection) {
+			w.enter(w.Browser(w.t), idp, c, person("stranger@elsewhere.example"))
+			w.enter(w.Browser(w.t), idp, c, person(ada))
+		}, true},
+		"nobody tried": {func(*world, *samltest.IdP, federation.Connection) {}, true},
+		"strangers sent what nobody asked for": {func(w *world, _ *samltest.IdP, c federation.Connection) {
+			w.Browser(w.t).Get("/federation/" + c.ID + "/callback?code=x&state=y")
+			w.Browser(w.t).CrossPost("/federation/"+c.ID+"/acs", map[string][]string{"SAMLResponse": {"x"}, "RelayState": {"y"}})
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t)
+			w.t = t
+			w.Join(t, w.org, ada, "Ada", directory.Member)
+			w.Join(t, w.org, owner, "Olga", directory.Owner)
+			idp := w.idp()
+			c := w.samlConnection(w.org, idp)
+			w.only()
+			w.Clock.Advance(time.Minute)
+			tt.try(w, idp, c)
+			w.Clock.Advance(federation.Watched - 2*time.Minute)
+			w.swept()
+			if !w.isOnly() {
+				t.Fatal("opened within the hour")
+			}
+			w.Clock.Advance(2 * time.Minute)
+			w.swept()
+			if w.isOnly() != tt.only || w.told(owner, "no longer the only way") == tt.only {
+				t.Errorf("only %t, a letter %t", w.isOnly(), w.told(owner, "no longer the only way"))
+			}
+		})
+	}
+}
+
+func TestExplanationsAreForgotten(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp)
+	w.enter(w.Browser(t), idp, c, person("stranger@elsewhere.example"))
+	if all, err := federation.TracesOf(t.Context(), w.DB, w.org.ID, "", time.Time{}, 10); err != nil || len(all) != 1 || all[0].Refused != "domain" {
+		t.Fatalf("%v %+v", err, all)
+	}
+	w.Clock.Advance(federation.TracesKept)
+	w.swept()
+	if all, err := federation.TracesOf(t.Context(), w.DB, w.org.ID, "", time.Time{}, 10); err != nil || len(all) != 0 {
+		t.Errorf("%v %+v", err, all)
+	}
+}
