@@ -3,8 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -22,9 +24,36 @@ function addressesIn(output) {
   return output.includes('\n') ? JSON.parse(output.slice(0, output.indexOf('\n'))) : undefined;
 }
 
-// startDemo starts the binary named by PARVIS_BINARY in an empty folder. It
-// returns its addresses, everything it has printed so far, and stop.
-export async function startDemo({ args = demoArguments(), env = {} } = {}) {
+// startDemo starts the demo of the binary named by PARVIS_BINARY in an empty folder.
+// It returns its addresses, everything it has printed so far, and stop.
+export function startDemo({ args = demoArguments(), env = {} } = {}) {
+  return start(args, env, addressesIn);
+}
+
+// startServer starts an installation that has nothing yet, with what the environment
+// configures: its address, and the link that makes its first organization.
+export async function startServer(env = {}) {
+  const port = await freePort();
+  const address = `http://localhost:${port}`;
+  const args = ['serve', '--data', 'data', '--public-address', address, '--listen', `127.0.0.1:${port}`];
+  return start(args, env, (output, log) => {
+    const setup = output.match(/http:\S+\/setup\/\S+/)?.[0];
+    return setup && log.includes('"serving"') ? { address, setup } : undefined;
+  });
+}
+
+// freePort is one that was free just now, for programs that cannot choose themselves.
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+// start starts the program and waits until found sees its addresses in what it prints.
+async function start(args, env, found) {
   const binary = process.env.PARVIS_BINARY;
   if (!binary) throw new Error('PARVIS_BINARY does not name the built program; ./check all sets it');
   const folder = await mkdtemp(join(tmpdir(), 'parvis-e2e-'));
@@ -47,12 +76,12 @@ export async function startDemo({ args = demoArguments(), env = {} } = {}) {
   };
 
   const listening = new Promise((resolve) => {
-    child.stderr.setEncoding('utf8').on('data', (text) => { complaints += text; });
-    child.stdout.setEncoding('utf8').on('data', (text) => {
-      output += text;
-      const addresses = addressesIn(output);
+    const look = () => {
+      const addresses = found(output, complaints);
       if (addresses) resolve(addresses);
-    });
+    };
+    child.stderr.setEncoding('utf8').on('data', (text) => { complaints += text; look(); });
+    child.stdout.setEncoding('utf8').on('data', (text) => { output += text; look(); });
   });
   const addresses = await Promise.race([listening, ended.then(() => undefined), after(30_000)]);
   if (!addresses) {
@@ -99,8 +128,8 @@ export async function launch({ profile, ...options } = {}) {
 
 // watched is a browser whose pages write to complaints what they say on the console,
 // violations of their policy among it.
-export async function watched(complaints) {
-  const browser = await launch();
+export async function watched(complaints, options) {
+  const browser = await launch(options);
   browser.setDefaultTimeout(10_000);
   browser.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
   browser.on('weberror', (error) => complaints.push(String(error.error())));
@@ -246,6 +275,24 @@ export async function readQR(element) {
 function run(program, args) {
   return execFileSync(program, args, { encoding: 'utf8' }).trim();
 }
+
+// authenticator plugs one into the page's tab. A touch is either there all the time
+// or, as touch(false) has it, never comes.
+export async function authenticator(page, options) {
+  const debug = await page.context().newCDPSession(page);
+  await debug.send('WebAuthn.enable', { enableUI: false });
+  const { authenticatorId } = await debug.send('WebAuthn.addVirtualAuthenticator', {
+    options: { protocol: 'ctap2', ctap2Version: 'ctap2_1', automaticPresenceSimulation: true, ...options },
+  });
+  const send = (method, values = {}) => debug.send(`WebAuthn.${method}`, { authenticatorId, ...values });
+  return {
+    touch: (enabled) => send('setAutomaticPresenceSimulation', { enabled }),
+    verify: (isUserVerified) => send('setUserVerified', { isUserVerified }),
+    remember: (credential) => send('addCredential', { credential }),
+    credentials: async () => (await send('getCredentials')).credentials,
+  };
+}
+export const platform = { transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true };
 
 // enrolApp goes through the second step that a page of signing in asks for, and
 // returns the secret. It leaves the page that offers recovery codes by Later.

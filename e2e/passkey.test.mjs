@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { accept, codeOf, enrolApp, follow, heading, look, press, signIn, signOut, startDemo, text, until, watched } from './lib.mjs';
+import { accept, authenticator, codeOf, enrolApp, follow, heading, look, platform, press, signIn, signOut, startDemo, text, until, watched } from './lib.mjs';
 
 let demo;
 const complaints = []; // what the pages wrote to the console, policy violations among it
@@ -41,23 +41,6 @@ async function invite(page, email) {
   await page.waitForURL('**/admin/invitations/**');
 }
 
-// authenticator plugs one into the page's tab. A touch is either there all the time
-// or, as touch(false) has it, never comes.
-async function authenticator(page, options) {
-  const debug = await page.context().newCDPSession(page);
-  await debug.send('WebAuthn.enable', { enableUI: false });
-  const { authenticatorId } = await debug.send('WebAuthn.addVirtualAuthenticator', {
-    options: { protocol: 'ctap2', ctap2Version: 'ctap2_1', automaticPresenceSimulation: true, ...options },
-  });
-  const send = (method, values = {}) => debug.send(`WebAuthn.${method}`, { authenticatorId, ...values });
-  return {
-    touch: (enabled) => send('setAutomaticPresenceSimulation', { enabled }),
-    verify: (isUserVerified) => send('setUserVerified', { isUserVerified }),
-    remember: (credential) => send('addCredential', { credential }),
-    credentials: async () => (await send('getCredentials')).credentials,
-  };
-}
-const platform = { transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true };
 // Without a check of who touches it, Chromium keeps no passkey that could be found
 // without its name: such a key has room for none.
 const key = { transport: 'usb', hasResidentKey: false, hasUserVerification: false };

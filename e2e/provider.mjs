@@ -11,10 +11,10 @@ import { fileURLToPath } from 'node:url';
 import { Provider } from 'oidc-provider';
 
 // startProvider takes clients as in dynamic registration, accounts with their claims,
-// which UserInfo gives, and the host of the issuer.
-export async function startProvider({ host = '127.0.0.1', clients = [], accounts = {} } = {}) {
+// which UserInfo gives, and the host and port of the issuer.
+export async function startProvider({ host = '127.0.0.1', port = 0, clients = [], accounts = {} } = {}) {
   const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
   const issuer = `http://${host}:${server.address().port}`;
   const names = [...new Set(Object.values(accounts).flatMap(Object.keys))];
   const provider = new Provider(issuer, {
@@ -26,6 +26,8 @@ export async function startProvider({ host = '127.0.0.1', clients = [], accounts
     features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true }, claimsParameter: { enabled: false } },
     interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     findAccount: (ctx, id) => (accounts[id] ? { accountId: id, claims: () => ({ sub: id, ...accounts[id] }) } : undefined),
+    // Its own guard would refuse to reach loopback, where this all is.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     // Nobody is asked for consent.
     loadExistingGrant: async (ctx) => {
       const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });

@@ -61,7 +61,7 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 // provider is a connection that is a draft, with an attempt to come in by it.
 func (w *world) provider(t *testing.T, org directory.OrgID, name string) (id, attempt string) {
 	t.Helper()
-	attempt = secret.NewID("req")
+	attempt = secret.NewID("req")[:14] // as page names a request
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		c, err := new(federation.Hub).Create(ctx, tx, directory.Operator(), org, federation.New{Provider: federation.Okta, Protocol: federation.SAML, Name: name})
 		if err != nil {

@@ -119,7 +119,7 @@ func TestSeededMisconfigurationsOfSAMLAreExplained(t *testing.T) {
 		}, idp: func(idp *samltest.IdP) { idp.Encrypts = true }, metadata: func(idp *samltest.IdP, ours string) string {
 			return regexp.MustCompile(`(X509Certificate>)[^<]*<`).ReplaceAllString(ours, "${1}"+base64.StdEncoding.EncodeToString(idp.Certificate.Raw)+"<")
 		}},
-		{name: "it encrypts with CBC", check: "algorithm", idp: func(idp *samltest.IdP) { idp.Encrypts = true }},
+		{name: "it encrypts with CBC", check: "encryption", idp: func(idp *samltest.IdP) { idp.Encrypts = true }},
 		{name: "the way of signing in is not the one that is wanted", check: "authn_context", here: func(c *federation.Connection) error {
 			c.SAML.AuthnContext = []string{"https://refeds.org/profile/mfa"}
 			return nil

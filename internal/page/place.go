@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// validID is the form of every id that secret.NewID makes.
-var validID = regexp.MustCompile(`^[a-z]{3}_[a-z2-7]{26}$`)
+// validID is the form of every id that secret.NewID makes, and of a request's, which is
+// the beginning of one: people read it aloud.
+var validID = regexp.MustCompile(`^([a-z]{3}_[a-z2-7]{26}|req_[a-z2-7]{10})$`)
 
 // IsID tells whether a text can be one of our ids. What cannot is not looked up,
 // so that no strange byte reaches a database.

@@ -67,7 +67,7 @@ func (k Keys) decrypt(encrypted *etree.Element, allowCBC bool) (assertion *etree
 	algorithm := attr(one(data, "xenc:EncryptionMethod"), "Algorithm")
 	block, known := blockCiphers[algorithm]
 	if !known || block.cbc && !allowCBC {
-		return nil, false, finding{"algorithm", aes256GCM, algorithm}
+		return nil, false, finding{"encryption", aes256GCM, algorithm}
 	}
 	plain, err := open(block.cbc, k.contentKey(cipherValue(wrapped[0]), transport, block.keyBytes), cipherValue(data))
 	if err != nil {
@@ -92,7 +92,7 @@ func transport(method *etree.Element) (*rsa.OAEPOptions, error) {
 	digest, digestKnown := oaepDigests[attr(one(method, "ds:DigestMethod"), "Algorithm")]
 	mask, maskKnown := oaepMasks[attr(one(method, "xenc11:MGF"), "Algorithm")]
 	if algorithm != oaep && algorithm != oaepMGF1P || !digestKnown || !maskKnown || one(method, "xenc:OAEPparams") != nil {
-		return nil, finding{"algorithm", oaepMGF1P, algorithm}
+		return nil, finding{"encryption", oaepMGF1P, algorithm}
 	}
 	if algorithm == oaepMGF1P { // its mask is fixed
 		mask = crypto.SHA1

@@ -216,11 +216,11 @@ func TestSML9EncryptedAssertions(t *testing.T) {
 		of    string
 	}{
 		"unsigned":               {"signed", envelope{}, unsigned},
-		"PKCS#1 v1.5":            {"algorithm", envelope{transport: xmlenc + "rsa-1_5"}, response},
-		"Triple DES":             {"algorithm", envelope{xml: replace("aes256-gcm", "tripledes-cbc")}, response},
-		"CBC without the switch": {"algorithm", envelope{content: cbc}, response},
-		"no algorithm":           {"algorithm", envelope{xml: replace(xmlenc11+"aes256-gcm", "")}, response},
-		"an unknown mask":        {"algorithm", envelope{transport: xmlenc11 + "rsa-oaep", xml: replace("</xenc:EncryptionMethod>", `<xenc11:MGF Algorithm="x"/></xenc:EncryptionMethod>`)}, response},
+		"PKCS#1 v1.5":            {"encryption", envelope{transport: xmlenc + "rsa-1_5"}, response},
+		"Triple DES":             {"encryption", envelope{xml: replace("aes256-gcm", "tripledes-cbc")}, response},
+		"CBC without the switch": {"encryption", envelope{content: cbc}, response},
+		"no algorithm":           {"encryption", envelope{xml: replace(xmlenc11+"aes256-gcm", "")}, response},
+		"an unknown mask":        {"encryption", envelope{transport: xmlenc11 + "rsa-oaep", xml: replace("</xenc:EncryptionMethod>", `<xenc11:MGF Algorithm="x"/></xenc:EncryptionMethod>`)}, response},
 		"to somebody else":       {"decryption", envelope{to: idp.Certificate.Raw}, response},
 		"a wrong tag":            {"decryption", envelope{spoil: flip(-1)}, response},
 		"a wrong nonce":          {"decryption", envelope{spoil: flip(0)}, response},
