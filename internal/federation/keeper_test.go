@@ -180,11 +180,11 @@ func TestCertificatesWarnThreeTimes(t *testing.T) {
 	}
 }
 
-// only makes single sign-on the only way in, as the console does once somebody came in.
-func (w *world) only(breakGlass ...directory.UserID) {
+// shut makes single sign-on the only way in, whether or not anybody ever came in by it.
+func (w *world) shut() {
 	w.t.Helper()
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
-		return directory.SetFederatedOnly(ctx, tx, directory.Operator(), w.org.ID, breakGlass)
+		return directory.SetFederatedOnly(ctx, tx, directory.Operator(), w.org.ID, nil)
 	})
 }
 
@@ -222,7 +222,7 @@ func TestAnOnlyWayInThatFailsForEverybodyIsOpenedAgain(t *testing.T) {
 			w.Join(t, w.org, owner, "Olga", directory.Owner)
 			idp := w.idp()
 			c := w.samlConnection(w.org, idp)
-			w.only()
+			w.shut()
 			w.Clock.Advance(time.Minute)
 			tt.try(w, idp, c)
 			w.Clock.Advance(federation.Watched - 2*time.Minute)
