@@ -401,10 +401,10 @@ func TestRPO8NobodyIsRevivedByAProvider(t *testing.T) {
 	if err := directory.EraseDeleted(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
 	}
-	idp = w.idp() // a certificate of today
 	if n := w.rows(`select count(*) from identities where org_id = $1`, string(w.org.ID)); n >= was {
 		t.Errorf("%d links of %d are left", n, was)
 	}
+	w.inside(w.enter(w.Browser(t), idp, c, person("deleted@alpha.example", "name", "Newcomer")), w.org, "Newcomer")
 
 	// In a suspended organization nobody comes in.
 	b := w.Browser(t)
