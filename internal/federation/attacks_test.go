@@ -22,7 +22,7 @@ func unsolicited(c *federation.Connection) error {
 
 func (w *world) sessions() int {
 	w.t.Helper()
-	return w.count(`select count(*) from sessions where ended_at is null`)
+	return w.rows(`select count(*) from sessions where ended_at is null`)
 }
 
 // responseCookie finds what another site had a browser post.

@@ -199,7 +199,7 @@ func TestAnInvitationByTwoProvidersAtOnceMakesOneUser(t *testing.T) {
 		browsers = append(browsers, b)
 	}
 	in := w.together(len(browsers), func(n int) bool { return w.post(browsers[n], forms[n]).URL.Path == "/o/alpha/home" })
-	if in != 1 || w.count(`select count(*) from users where org_id = $1`, string(w.org.ID)) != 1 {
+	if in != 1 || w.rows(`select count(*) from users where org_id = $1`, string(w.org.ID)) != 1 {
 		t.Errorf("%d came in: %s", in, dbtest.Dump(t, w.DB, "users"))
 	}
 }
@@ -261,7 +261,7 @@ func TestRPO4AnAddressMatchesNobodyUnlessItIsVerifiedAndItsDomainProven(t *testi
 			w.refused(b, w.enterOIDC(b, i, c, claims), c, said.check)
 		})
 	}
-	if n := w.count(`select count(*) from identities`); n != 0 {
+	if n := w.rows(`select count(*) from identities`); n != 0 {
 		t.Errorf("%d links were made: %s", n, dbtest.Dump(t, w.DB, "identities"))
 	}
 
@@ -270,7 +270,7 @@ func TestRPO4AnAddressMatchesNobodyUnlessItIsVerifiedAndItsDomainProven(t *testi
 	claims := claimsOf("eve", ada)
 	claims["name"] = "Somebody else"
 	w.inside(w.enterOIDC(w.Browser(t), i, c, claims), w.org, "Ada Lovelace")
-	if n := w.count(`select count(*) from identities i join users u on u.org_id = i.org_id and u.id = i.user_id where u.email_key = $1`, ada); n != 0 {
+	if n := w.rows(`select count(*) from identities i join users u on u.org_id = i.org_id and u.id = i.user_id where u.email_key = $1`, ada); n != 0 {
 		t.Error("the changed address took over the owner")
 	}
 }
@@ -316,10 +316,10 @@ func TestRPO5TheSameSubjectElsewhereIsSomebodyElse(t *testing.T) {
 	saml := person("saml@alpha.example", "name", "By SAML")
 	saml.NameID = "same"
 	w.inside(w.enter(w.Browser(t), idp, byAddress, saml), w.org, "By SAML")
-	if n := w.count(`select count(distinct user_id) from identities`); n != names+1 {
+	if n := w.rows(`select count(distinct user_id) from identities`); n != names+1 {
 		t.Errorf("%d people for %d subjects", n, names+1)
 	}
-	if n := w.count(`select count(*) from identities where user_id = $1`, string(owner.ID)); n != 0 {
+	if n := w.rows(`select count(*) from identities where user_id = $1`, string(owner.ID)); n != 0 {
 		t.Error("a subject that is the owner's id or address is the owner")
 	}
 	for _, sub := range []any{123, nil, "", strings.Repeat("s", 256), "é", []string{"same"}} {
@@ -382,10 +382,10 @@ func TestRPO8NobodyIsRevivedByAProvider(t *testing.T) {
 		b := w.Browser(t)
 		w.refused(b, w.enterOIDC(b, i, o, claimsOf("sub of "+email, email)), o, "active")
 	}
-	if n := w.count(`select count(*) from users where org_id = $1 and deactivated_at is null`, string(w.org.ID)); n != 0 {
+	if n := w.rows(`select count(*) from users where org_id = $1 and deactivated_at is null`, string(w.org.ID)); n != 0 {
 		t.Errorf("%d people are active again", n)
 	}
-	if n := w.count(`select count(*) from audit_events where org_id = $1 and action = 'signin.refused'`, string(w.org.ID)); n == 0 {
+	if n := w.rows(`select count(*) from audit_events where org_id = $1 and action = 'signin.refused'`, string(w.org.ID)); n == 0 {
 		t.Error("nothing of it in the audit log")
 	}
 
@@ -396,15 +396,15 @@ func TestRPO8NobodyIsRevivedByAProvider(t *testing.T) {
 	w.inside(w.enter(w.Browser(t), idp, c, person("linked@alpha.example")), w.org, "Ada Lovelace")
 
 	// Erased for good, the same subject and address are somebody new.
-	was := w.count(`select count(*) from identities where org_id = $1`, string(w.org.ID))
+	was := w.rows(`select count(*) from identities where org_id = $1`, string(w.org.ID))
 	w.Clock.Advance(directory.RestorableFor + time.Hour)
 	if err := directory.EraseDeleted(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
 	}
-	idp = w.idp() // a certificate of today
-	if n := w.count(`select count(*) from identities where org_id = $1`, string(w.org.ID)); n >= was {
+	if n := w.rows(`select count(*) from identities where org_id = $1`, string(w.org.ID)); n >= was {
 		t.Errorf("%d links of %d are left", n, was)
 	}
+	w.inside(w.enter(w.Browser(t), idp, c, person("deleted@alpha.example", "name", "Newcomer")), w.org, "Newcomer")
 
 	// In a suspended organization nobody comes in.
 	b := w.Browser(t)

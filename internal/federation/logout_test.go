@@ -87,7 +87,7 @@ func TestSingleLogoutFromTheProviderEndsTheNamedSessionAlone(t *testing.T) {
 	if w.signedIn(two) || !w.signedIn(bob) {
 		t.Error("not the person's sessions ended")
 	}
-	if n := w.count(`select count(*) from sessions where end_reason = 'ended by the identity provider'`); n != 2 {
+	if n := w.rows(`select count(*) from sessions where end_reason = 'ended by the identity provider'`); n != 2 {
 		t.Errorf("%d sessions tell why they ended", n)
 	}
 }

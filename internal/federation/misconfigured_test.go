@@ -19,9 +19,9 @@ import (
 	"parvis/internal/idptest"
 )
 
-// told wants a refusal that explains itself: the person has a sentence, a reference and
+// explained wants a refusal that explains itself: the person has a sentence, a reference and
 // a way on, the administrators the check and no secret.
-func (w *world) told(b *idptest.Browser, p *idptest.Page, c federation.Connection, check string, secrets ...string) {
+func (w *world) explained(b *idptest.Browser, p *idptest.Page, c federation.Connection, check string, secrets ...string) {
 	w.t.Helper()
 	trace := fmt.Sprintf("%+v", w.refused(b, p, c, check))
 	for _, s := range append(secrets, clientSecret) {
@@ -158,7 +158,7 @@ func TestSeededMisconfigurationsOfSAMLAreExplained(t *testing.T) {
 			if len(document) < 20 {
 				document = ""
 			}
-			w.told(b, w.post(b, form), c, m.check, document, form.RelayState)
+			w.explained(b, w.post(b, form), c, m.check, document, form.RelayState)
 		})
 	}
 }
@@ -245,7 +245,7 @@ func TestSeededMisconfigurationsOfOpenIDConnectAreExplained(t *testing.T) {
 			if m.provider != nil {
 				m.provider(i)
 			}
-			w.told(b, b.Get(back(c, address, code, m.query...)), c, m.check, code, token, "an access token")
+			w.explained(b, b.Get(back(c, address, code, m.query...)), c, m.check, code, token, "an access token")
 		})
 	}
 }

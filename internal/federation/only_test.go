@@ -15,9 +15,9 @@ import (
 	"parvis/internal/idptest"
 )
 
-// only makes single sign-on the only way in, as the page does. It takes a sign-in by
+// makeOnly makes single sign-on the only way in, as the page does. It takes a sign-in by
 // the provider just now.
-func (w *world) only(breakGlass ...string) {
+func (w *world) makeOnly(breakGlass ...string) {
 	w.t.Helper()
 	var ids []directory.UserID
 	for _, email := range breakGlass {
@@ -81,7 +81,7 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 	halfInvited := w.Browser(t).Get(invitation).Form("main")
 	halfSignIn := w.Browser(t).Get("/o/alpha").Form("main").Fill("email", "anton@elsewhere.example").Fill("password", idptest.Password)
 
-	w.only(owner)
+	w.makeOnly(owner)
 	if w.signedIn(native) || !w.signedIn(federated) || !w.signedIn(ownerHere) {
 		t.Error("not the native sessions alone ended")
 	}
@@ -120,8 +120,8 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 	// A member's passkey opens nothing, on any page.
 	for _, path := range []string{"/sign-in", "/o/alpha"} {
 		b := w.Browser(t)
-		p := b.Get(path)
-		p = b.Post(path, url.Values{"response": {string(theirs.Assert(t, b.PasskeyOptions()))}})
+		b.Get(path)
+		p := b.Post(path, url.Values{"response": {string(theirs.Assert(t, b.PasskeyOptions()))}})
 		closed("a member's passkey", p)
 		w.outside(b, w.org)
 	}
@@ -143,7 +143,7 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 		t.Error("the invitation asks for a password")
 	}
 	closed("an invitation's password", b.Post(invitation, url.Values{"name": {"Gus"}, "password": {idptest.Password}, "repetition": {idptest.Password}}))
-	if n := w.count(`select count(*) from users where email_key = $1`, guest); n != 0 {
+	if n := w.rows(`select count(*) from users where email_key = $1`, guest); n != 0 {
 		t.Error("a password accepted an invitation")
 	}
 	// Nobody sets one either, though signed in by the provider.
@@ -153,7 +153,7 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 			t.Errorf("%s: %d %s", path, p.Status, p.Text())
 		}
 	}
-	if n := w.count(`select count(*) from passwords where user_id = $1`, string(w.user(w.org, ada).ID)); n != 0 {
+	if n := w.rows(`select count(*) from passwords where user_id = $1`, string(w.user(w.org, ada).ID)); n != 0 {
 		t.Error("somebody who came by a provider has a password now")
 	}
 	if got := w.sessions(); got != sessions {
@@ -166,8 +166,8 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 
 	// The break-glass owner's passkey opens, and is heard.
 	b = w.Browser(t)
-	p := b.Get("/o/alpha")
-	p = b.Post("/o/alpha", url.Values{"response": {string(glass.Assert(t, b.PasskeyOptions()))}})
+	b.Get("/o/alpha")
+	p := b.Post("/o/alpha", url.Values{"response": {string(glass.Assert(t, b.PasskeyOptions()))}})
 	w.inside(p, w.org, "Olga")
 	for _, email := range []string{owner, "anton@elsewhere.example", "otto@elsewhere.example"} {
 		if l := w.LettersTo(t, email); len(l) == 0 || !strings.Contains(l[0].Text, "Olga") {

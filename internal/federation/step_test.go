@@ -91,7 +91,7 @@ func TestStepUpOfAFederatedSessionAsksTheProviderAnew(t *testing.T) {
 			t.Errorf("another person: %d %s %s", p.Status, p.URL, p.Text())
 		}
 	}
-	if n := w.count(`select count(*) from users where org_id = $1`, string(w.org.ID)); n != 1 {
+	if n := w.rows(`select count(*) from users where org_id = $1`, string(w.org.ID)); n != 1 {
 		t.Error("proving it again made a user")
 	}
 	if p := b.Get(page).Form("main").Fill("email", "new@alpha.example").Submit(""); !strings.HasPrefix(p.URL.Path, "/sign-in/") {

@@ -477,8 +477,8 @@ func (w *world) user(org directory.Organization, email string) directory.User {
 	return all[0].User
 }
 
-// count counts rows.
-func (w *world) count(query string, args ...any) (n int) {
+// rows counts them.
+func (w *world) rows(query string, args ...any) (n int) {
 	w.t.Helper()
 	if _, err := w.DB.One(w.t.Context(), db.Into(&n), query, args...); err != nil {
 		w.t.Fatal(err)
