@@ -56,6 +56,8 @@ func CreateFirstOwner(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	return u, audit.Record(ctx, tx, e)
 }
 
+var errAddressTaken = errors.New("somebody of the organization has the address")
+
 // insertUser checks address and name and inserts. The address must be free in
 // the organization: whoever calls has claimed what makes it so.
 func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
@@ -67,11 +69,17 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 		return User{}, err
 	}
 	u.Email, u.CreatedAt, u.Generation = address.Text, tx.Now(), 1
-	_, err = tx.Exec(ctx, `
+	// Of two that come at once the later is tried again and finds the earlier: without
+	// 'on conflict' the unique index would speak first, and end the transaction.
+	n, err := tx.Exec(ctx, `
 		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, generation)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, 1)`,
+		values ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, 1)
+		on conflict do nothing`,
 		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, SearchKey(u.Name, u.Email),
 		string(u.Role), string(u.Language), db.Time(u.CreatedAt))
+	if err == nil && n == 0 {
+		err = errAddressTaken
+	}
 	if err != nil {
 		return User{}, fmt.Errorf("inserting user %s: %w", u.ID, err)
 	}

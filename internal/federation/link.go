@@ -171,9 +171,12 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 }
 
 func (h *Hub) keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user directory.User, said string, created bool) error {
+	// admit found no link in this transaction: one that comes at the same time makes
+	// PostgreSQL try it again, where the index alone would end it.
 	_, err := tx.Exec(ctx, `
 		insert into identities (org_id, connection_id, issuer, subject, user_id, email, created, created_at, used_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		on conflict do nothing`,
 		string(user.OrgID), a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject, string(user.ID), said, created, db.Time(tx.Now()), db.Time(tx.Now()))
 	if err != nil {
 		return fmt.Errorf("linking user %s: %w", user.ID, err)
