@@ -76,7 +76,7 @@ func (h *Hub) Mount(site *page.Site) {
 	site.Anyone("GET /federation/{connection}/start", h.start)
 	site.Anyone("GET /federation/{connection}/callback", h.callback)
 	site.CrossSite("POST /federation/{connection}/acs", h.park)
-	site.Anyone("GET /federation/{connection}/slo", h.sloQuery)
+	site.CrossSite("GET /federation/{connection}/slo", h.sloQuery) // in a frame too
 	site.CrossSite("POST /federation/{connection}/slo", h.sloForm)
 	site.CrossSite("POST /federation/{connection}/logout", h.backChannel)
 	site.Anyone("GET /federation/{connection}/signed-out", h.signedOut)

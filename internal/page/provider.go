@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// CrossSite mounts what other sites' pages and servers post to us: an identity
+// CrossSite mounts what other sites' pages, frames and servers send to us: an identity
 // provider's answers, and its word that somebody signed out there. No cookie comes
 // with it, and whoever handles it believes nothing but what it says itself.
 func (s *Site) CrossSite(pattern string, h func(*Visitor) error) {

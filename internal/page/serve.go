@@ -118,7 +118,7 @@ func (s *Site) admit(r *http.Request) error {
 		// Another site may lead a person here, and nothing else: what its images
 		// and frames ask for would only count against the person's network.
 		h := r.Header
-		if h.Get("Sec-Fetch-Site") == "cross-site" && (h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document") {
+		if h.Get("Sec-Fetch-Site") == "cross-site" && (h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document") && !s.fromElsewhere(r) {
 			return errCrossSite
 		}
 		return nil

@@ -60,6 +60,9 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 // begins too many gets ErrTooOften.
 func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, form url.Values) (cookie secret.Token, begun Attempt, err error) {
 	counted := s.Limits.Key(PerNetworkBegun, network(ctx))
+	if a.ConnectionID != "" {
+		counted = s.Limits.Key(PerNetworkUpstream, network(ctx))
+	}
 	if a.UserID != "" { // who is signed in is not slowed by the neighbours
 		counted = s.Limits.Key(PerNetworkBegun, string(a.OrgID), string(a.UserID))
 	}

@@ -34,9 +34,10 @@ type FirstCredential struct {
 	Repetition string
 }
 
-// PerNetworkUpstream limits what a network may have identity providers post here: each
-// is kept for a moment, and costs signatures. A company behind one address is one.
-var PerNetworkUpstream = limit.Policy{Name: "upstream-network", Free: 600, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+// PerNetworkUpstream limits how often a network may begin at identity providers and have
+// them answer here: each costs a signature. A whole company may be one network, and
+// come in the same quarter of an hour.
+var PerNetworkUpstream = limit.Policy{Name: "upstream-network", Free: 6000, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
 
 // TakeUpstream counts an answer or a message of a provider before it is read.
 func (s *Service) TakeUpstream(ctx context.Context) error {
