@@ -424,9 +424,9 @@ describe('SAML', { concurrency: false }, () => {
   });
 
   test('the owner who breaks the glass comes in by her passkey', async () => {
-    await device.touch(false); // or the browser's offer signs in at once
+    await device.verify(false); // or the browser's offer signs in at once
     await signOut(page, meridian());
-    await device.touch(true);
+    await device.verify(true);
     await press(page, 'Sign in with a passkey');
     await page.waitForURL(home);
     await page.goto(admin('single-sign-on/only'));
