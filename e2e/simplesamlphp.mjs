@@ -45,7 +45,7 @@ export async function startSAMLProvider(accounts) {
     return { privatekey: `${name}.key`, certificate: `${name}.crt` };
   };
   let metadata = {
-    host: '__DEFAULT__', auth: 'people', ...await key('first'), NameIDFormat: persistent,
+    host: '__DEFAULT__', auth: 'people', ...await key('first'), NameIDFormat: persistent, 'sign.logout': true,
     authproc: { 3: { class: 'saml:AttributeNameID', attribute: 'uid', Format: persistent } },
   };
   const set = (change) => {
@@ -57,7 +57,8 @@ export async function startSAMLProvider(accounts) {
   await trust('<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"/>');
   await set({});
 
-  const child = spawn('php', ['-S', `127.0.0.1:${port}`, '-t', join(program, 'www')], {
+  // A cache of compiled files would keep for seconds what set has changed.
+  const child = spawn('php', ['-d', 'opcache.enable=0', '-S', `127.0.0.1:${port}`, '-t', join(program, 'www')], {
     cwd: folder, env: { ...process.env, SIMPLESAMLPHP_CONFIG_DIR: folder }, stdio: ['ignore', 'pipe', 'pipe'],
   });
   const kill = () => child.kill('SIGKILL');
