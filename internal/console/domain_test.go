@@ -194,7 +194,7 @@ func TestDomainsInFrench(t *testing.T) {
 		t.Errorf("refused: %s", p.Text())
 	}
 	p = seen(t, b.Get(domains+"/"+w.alpha.domain), 200)
-	if p := seen(t, p.Form("check").Submit("check"), 200); !p.Says("il est prouvé que le domaine est celui de Alpha Freight") {
+	if p := seen(t, p.Form("check").Submit("check"), 200); !p.Says("le domaine est prouvé pour Alpha Freight") {
 		t.Errorf("checked: %s", p.Text())
 	}
 }

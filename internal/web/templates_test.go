@@ -27,6 +27,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/federation"
 	"parvis/internal/i18n"
 	"parvis/internal/page"
 	"parvis/internal/secret"
@@ -267,7 +268,7 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map
 		DB: d, Sessions: door, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, NoReply: noReply,
 		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"}, Regions: sampleRegions,
 		Log: slog.New(slog.DiscardHandler),
-	}, Templates())
+	}, federation.Templates(), Templates())
 	if err != nil {
 		t.Fatal(err)
 	}
