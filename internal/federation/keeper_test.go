@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -219,7 +220,7 @@ func TestAnOnlyWayInThatFailsForEverybodyIsOpenedAgain(t *testing.T) {
 			w := start(t)
 			w.t = t
 			w.Join(t, w.org, ada, "Ada", directory.Member)
-			w.Join(t, w.org, owner, "Olga", directory.Owner)
+			b := w.Join(t, w.org, owner, "Olga", directory.Owner)
 			idp := w.idp()
 			c := w.samlConnection(w.org, idp)
 			w.shut()
@@ -234,6 +235,13 @@ func TestAnOnlyWayInThatFailsForEverybodyIsOpenedAgain(t *testing.T) {
 			w.swept()
 			if w.isOnly() != tt.only || w.wrote(owner, "no longer the only way") == tt.only {
 				t.Errorf("only %t, a letter %t", w.isOnly(), w.wrote(owner, "no longer the only way"))
+			}
+			if !tt.only {
+				// Whoever opens it proves who they are first; another address would be no page.
+				link := strings.TrimPrefix(w.linkIn(owner, "no longer the only way"), w.URL)
+				if p := b.Get(link); p.Status != 200 || link != "/o/alpha/admin/single-sign-on/attempts" {
+					t.Errorf("the letter leads to %s: %d %s: %s", link, p.Status, p.URL, p.Text())
+				}
 			}
 		})
 	}
@@ -252,4 +260,18 @@ func TestExplanationsAreForgotten(t *testing.T) {
 	if all, err := federation.TracesOf(t.Context(), w.DB, w.org.ID, "", time.Time{}, 10); err != nil || len(all) != 0 {
 		t.Errorf("%v %+v", err, all)
 	}
+}
+
+// linkIn is the address that a letter with a word in its subject leads to.
+func (w *world) linkIn(email, word string) string {
+	w.t.Helper()
+	for _, l := range w.LettersTo(w.t, email) {
+		if strings.Contains(l.Subject, word) {
+			if m := regexp.MustCompile(regexp.QuoteMeta(w.URL) + `\S+`).FindString(l.Text); m != "" {
+				return m
+			}
+		}
+	}
+	w.t.Fatalf("no letter about %q with a link", word)
+	return ""
 }

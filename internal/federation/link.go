@@ -112,11 +112,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return directory.User{}, err
 	}
 	if len(known) == 1 {
-		user := known[0].User
-		if err := a.Trace.Require(checkActive, user.Closed() == nil, "", ""); err != nil {
-			return directory.User{}, err
-		}
-		return user, h.keepIdentity(ctx, tx, a, user, said, false)
+		return known[0].User, h.keepIdentity(ctx, tx, a, known[0].User, said, false)
 	}
 	closed, err := directory.AddressTaken(ctx, tx, c.OrgID, address)
 	if err != nil {

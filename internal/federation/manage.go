@@ -399,7 +399,8 @@ func (h *Hub) turn(ctx context.Context, tx *db.Tx, actor directory.Actor, c Conn
 	return h.tell(ctx, tx, actor, c, letter, tx.Now())
 }
 
-// tell writes to the owners and administrators what happened to a connection.
+// tell writes to the owners and administrators what happened to a connection or, where
+// it is none, to all sign-ins by providers.
 func (h *Hub) tell(ctx context.Context, tx *db.Tx, actor directory.Actor, c Connection, what string, when time.Time) error {
 	org, err := directory.OrganizationByID(ctx, tx, c.OrgID)
 	if err != nil {
@@ -413,10 +414,14 @@ func (h *Hub) tell(ctx context.Context, tx *db.Tx, actor directory.Actor, c Conn
 	if err != nil {
 		return err
 	}
+	path := org.Path("admin", "connections", c.ID)
+	if c.ID == "" {
+		path = org.Path("admin", "single-sign-on", "attempts")
+	}
 	for _, a := range administrators {
 		if _, err := h.Outbox.Put(ctx, tx, a.Letter(mail.FederationParameters{
 			Organization: org.DisplayName, Name: a.Name, What: what, Connection: c.Name, Person: actor.Name, Email: who.Email, When: when,
-			Link: h.Base + org.Path("admin", "connections", c.ID),
+			Link: h.Base + path,
 		})); err != nil {
 			return err
 		}

@@ -20,14 +20,8 @@ import (
 // RequestLasts is how long a provider may take to answer: as long as the attempt.
 const RequestLasts = signin.AttemptLifetime
 
-// The faults that a person may meet on the way.
-var (
-	// ErrOff says that nobody comes in by this connection now.
-	ErrOff = fault.New(fault.Conflict, "federation.off")
-	// ErrRefused is the one sentence for an answer that was not believed. Why, the
-	// organization's administrators find under the reference.
-	ErrRefused = fault.New(fault.Denied, "federation.refused")
-)
+// ErrOff says that nobody comes in by this connection now.
+var ErrOff = fault.New(fault.Conflict, "federation.off")
 
 // request is what was asked of a provider.
 type request struct {

@@ -36,9 +36,6 @@ func (s *Server) waysInto(v *page.Visitor, org directory.Organization) (ways, er
 	return shown, nil
 }
 
-// errNoWay answers a provider that is not one of the organization's.
-var errNoWay = federation.ErrOff
-
 // goTo begins an attempt that leads to the provider which the form names, or takes a
 // stored one there.
 func (s *Server) goTo(v *page.Visitor, a signin.Attempt) error {
@@ -48,7 +45,7 @@ func (s *Server) goTo(v *page.Visitor, a signin.Attempt) error {
 	}
 	c, err := federation.ConnectionOf(ctx, s.site.DB, a.OrgID, v.Form.Get("connection"))
 	if errors.Is(err, directory.ErrNotFound) || err == nil && c.State != federation.On {
-		err = errNoWay
+		err = federation.ErrOff // nobody comes in by one that is not there either
 	}
 	if err != nil {
 		return err
