@@ -28,7 +28,7 @@ func (w *world) published(idp *samltest.IdP) (address string, say func([]byte)) 
 		rw.Write(*now.Load()) //nolint:errcheck // Who asks sees what came.
 	}))
 	w.t.Cleanup(s.Close)
-	*w.Hub.Outbound = *outbound.New([]string{strings.TrimPrefix(s.URL, "http://")})
+	w.Hub.Outbound = outbound.New([]string{strings.TrimPrefix(s.URL, "http://")})
 	return s.URL, say
 }
 

@@ -374,7 +374,7 @@ func (w *world) oidcAt(c federation.Connection, issuer, client string, change ..
 }
 
 // allow lets the server ask these hosts on loopback.
-func (w *world) allow(hosts ...string) { *w.Hub.Outbound = *outbound.New(hosts) }
+func (w *world) allow(hosts ...string) { w.Hub.Outbound = outbound.New(hosts) }
 
 // back is where a provider leads a browser to with a code: the address here.
 func back(c federation.Connection, address, code string, more ...string) string {
