@@ -53,6 +53,9 @@ func ParseAddress(s string) (Address, error) {
 	return Address{Text: text, Key: lowerASCII(text), Domain: domain}, nil
 }
 
+// AddressKey is the Key of the user's address.
+func (u User) AddressKey() string { return lowerASCII(u.Email) }
+
 // isDotAtom tells whether s is a local part that every mail program reads alike.
 func isDotAtom(s string) bool {
 	// RFC 2047 §2: an encoded word begins with =? and is made of atext alone.

@@ -36,6 +36,14 @@ const (
 	Upstream    Purpose = "upstream state"
 	Parked      Purpose = "upstream response"
 	SetupLink   Purpose = "setup link"
+
+	Code          Purpose = "authorization code"
+	RefreshFamily Purpose = "refresh family"
+	Refresh       Purpose = "refresh token"
+	Pushed        Purpose = "pushed request"
+	ClientSecret  Purpose = "client secret"
+	DeviceCode    Purpose = "device code"
+	UserCode      Purpose = "user code"
 )
 
 // Token is an unguessable value that somebody holds. It cannot be logged or
@@ -47,6 +55,11 @@ func NewToken() Token {
 	b := make([]byte, tokenBytes)
 	rand.Read(b) // never fails since Go 1.24
 	return Token{base64.RawURLEncoding.EncodeToString(b)}
+}
+
+// DeriveToken makes the token that follows from others by a key, and from nothing else.
+func DeriveToken(key []byte, parts ...string) Token {
+	return Token{base64.RawURLEncoding.EncodeToString(MAC(key, parts...))}
 }
 
 // ParseToken takes what a browser sent. The zero Token stands for anything

@@ -49,12 +49,17 @@ func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
 // this holds on every node and at once.
 const (
 	sessionColumns = `s.org_id, s.id, s.user_id, s.browser_id, s.generation, s.methods,
-		s.started_at, s.proved_at, s.second_at, s.seen_at, s.resumed_at, s.network, s.agent, s.connection_id, s.until`
-	visitColumns = browserColumns + `, ` + sessionColumns + `,
+		s.started_at, s.proved_at, s.second_at, s.seen_at, s.resumed_at, s.switched_at, s.network, s.agent, s.connection_id, s.until`
+	visitColumns = browserColumns + `, ` + VisitColumns
+	// VisitColumns are what a Row scans, of a session as s and of what VisitJoins joins
+	// to it, for statements that begin at something a session holds.
+	VisitColumns = sessionColumns + `,
 		q.idle, q.absolute,
 		` + directory.UserColumns + `,
 		` + directory.OrganizationColumns
-	visitJoins = `
+	visitJoins = VisitJoins
+	// VisitJoins leave out sessions that are nothing any more.
+	VisitJoins = `
 	join organizations o on o.id = s.org_id and o.suspended_at is null
 	join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
 	left join session_rules q on q.org_id = s.org_id`
@@ -76,8 +81,25 @@ func (w *visitRow) targets() []any {
 
 func (s *Session) targets() []any {
 	return db.Into(&s.OrgID, &s.ID, &s.UserID, &s.BrowserID, &s.Generation, &s.Methods,
-		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SecondAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), &s.Network, &s.Agent,
+		(*db.Time)(&s.StartedAt), (*db.Time)(&s.ProvedAt), (*db.Time)(&s.SecondAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.ResumedAt), (*db.Time)(&s.SwitchedAt), &s.Network, &s.Agent,
 		(*db.Text)(&s.ConnectionID), (*db.Time)(&s.Until))
+}
+
+// Row scans VisitColumns.
+type Row struct{ visitRow }
+
+// Targets are where VisitColumns go.
+func (w *Row) Targets() []any {
+	into := append(w.Session.targets(), &w.idle, &w.absolute)
+	into = append(into, w.User.Targets()...)
+	return append(into, w.Organization.Targets()...)
+}
+
+// Alive is the visit that a row holds, unless time has ended the session. No browser
+// showed a token for it, so it proves nothing fresh.
+func (d *Door) Alive(w Row, now time.Time) (Visit, bool) {
+	w.Rules = d.rulesIn(w.idle, w.absolute)
+	return w.Visit, !w.over(now)
 }
 
 // rulesIn are the lifetimes that two columns hold; null is the default.

@@ -214,3 +214,17 @@ func (d *Door) Stay(ctx context.Context, database *db.DB, v Visit) (Visit, error
 	})
 	return seen, err
 }
+
+// Switch notes that the person chose this session among those of its browser: it is
+// the one that applications which name no organization get from now on, and what the
+// others opened there is closed (decision 0036).
+func (d *Door) Switch(ctx context.Context, tx *db.Tx, v Visit) error {
+	n, err := tx.Exec(ctx, `
+		update sessions set switched_at = $1, seen_at = $1
+		where org_id = $2 and id = $3 and ended_at is null`,
+		db.Time(tx.Now()), string(v.Session.OrgID), v.Session.ID)
+	if err == nil && n == 0 {
+		err = ErrOver
+	}
+	return err
+}

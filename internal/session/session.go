@@ -90,6 +90,7 @@ type Session struct {
 	SecondAt   time.Time // when a second factor was; zero if never
 	SeenAt     time.Time // when the person last did something, coarsely
 	ResumedAt  time.Time // when the person came back after a Pause; zero if never
+	SwitchedAt time.Time // when the person last chose it among those of the browser; zero if never
 	Network    string
 	Agent      string
 
@@ -131,6 +132,16 @@ func (s Session) ACR(decays bool, now time.Time) string {
 type Rules struct {
 	Idle     time.Duration
 	Absolute time.Duration
+}
+
+// ChosenAt is when the person last chose this session among those of the browser: by
+// signing in, or at the top of a page. An application that names no organization gets
+// the one chosen last; last-seen is too coarse to say which that is.
+func (s Session) ChosenAt() time.Time {
+	if s.SwitchedAt.After(s.StartedAt) {
+		return s.SwitchedAt
+	}
+	return s.StartedAt
 }
 
 // Visit is what one statement finds behind a cookie for one organization.

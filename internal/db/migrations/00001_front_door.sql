@@ -364,6 +364,7 @@ create table sessions (
   second_at  bigint,           -- when a second factor was: assurance decays from then
   seen_at    bigint not null,  -- when the person last did something, coarsely
   resumed_at bigint,           -- when the person last came back after an hour without
+  switched_at bigint,          -- when the person last chose it among those of the browser
   network    text   not null,
   agent      text   not null,
   connection_id text,          -- of the identity provider that vouched; null is a native sign-in
@@ -379,6 +380,7 @@ create index sessions_browser_id on sessions (browser_id);
 create index sessions_org_id_user_id on sessions (org_id, user_id);
 create index sessions_open on sessions (org_id, user_id) where ended_at is null;
 create index sessions_ended_at on sessions (ended_at);
+create index sessions_switched_at on sessions (switched_at) where switched_at is not null;
 
 create table attempts (
   id          text   not null constraint attempts_pk primary key,
@@ -389,6 +391,8 @@ create table attempts (
   reset_id    text,             -- of the link that is held, where one is
   connection_id text,           -- of the identity provider that was chosen
   invitation_id text,           -- that its answer accepts
+  client_id   text,             -- of the application that it leads to
+  login_hint  text,             -- what that application said of who signs in: fills the field, proves nothing
   evidence    text   not null,  -- method@microseconds, separated by spaces
   fresh       bigint not null,  -- microseconds: how old a proof may be; 0 is any age within the attempt
   return_path text   not null,
@@ -549,6 +553,169 @@ create table federation_keys (
   sealed     text   not null,
   created_at bigint not null
 );
+
+-- An application: a relying party, a machine's client, or a link without one.
+create table clients (
+  id          text   not null constraint clients_pk primary key,
+  org_id      text   references organizations (id),  -- null is of the installation, for every organization
+  kind        text   not null,
+  settings    text   not null,  -- JSON: what was registered
+  logo        text,             -- base64 of a PNG that we encoded
+  created_at  bigint not null,
+  changed_at  bigint not null,
+  checked_at  bigint,           -- when its tile's address was last asked
+  failed_since bigint,          -- since when nobody answers there
+  disabled_at bigint
+);
+create index clients_org_id on clients (org_id);
+
+-- Two live while one replaces the other.
+create table client_secrets (
+  client_id  text   not null references clients (id) on delete cascade,
+  id         text   not null constraint client_secrets_pk primary key,
+  hash       text   not null,
+  created_at bigint not null,
+  ends_at    bigint,           -- null is until it is removed
+  used_at    bigint            -- coarsely
+);
+create index client_secrets_client_id on client_secrets (client_id);
+
+-- What an organization decided about an application; without a row, what its
+-- registration says.
+create table client_organizations (
+  org_id    text not null references organizations (id),
+  client_id text not null references clients (id) on delete cascade,
+  standing  text not null,  -- asks, approved for everybody, or forbidden
+  audience  text not null,  -- who sees its tile: everyone, groups, nobody
+  groups    text not null,  -- ids, separated by spaces
+  constraint client_organizations_pk primary key (org_id, client_id)
+);
+create index client_organizations_client_id on client_organizations (client_id);
+
+-- How often somebody opened an application: tiles are ordered by it.
+create table client_uses (
+  org_id    text   not null,
+  client_id text   not null references clients (id) on delete cascade,
+  user_id   text   not null,
+  uses      bigint not null,
+  used_at   bigint not null,
+  constraint client_uses_pk primary key (org_id, client_id, user_id),
+  constraint client_uses_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index client_uses_user on client_uses (org_id, user_id);
+
+-- Our own keys towards applications.
+create table keys (
+  id         text   not null constraint keys_pk primary key,
+  algorithm  text   not null,
+  sealed     text   not null,
+  created_at bigint not null,
+  signs_at   bigint not null   -- published before, so that everybody knows it by then
+);
+
+-- What an application asked of us in a browser, while the person signs in or is asked.
+create table authorization_requests (
+  id         text   not null constraint authorization_requests_pk primary key,
+  browser_id text   not null references browsers (id) on delete cascade,
+  client_id  text   not null references clients (id) on delete cascade,
+  asked      text   not null,  -- JSON
+  org_id     text,             -- of the session that the person chose for it
+  session_id text,
+  created_at bigint not null,
+  ended_at   bigint
+);
+create index authorization_requests_created_at on authorization_requests (created_at);
+
+-- What an application asked server to server, or by a form, before its browser comes.
+create table pushed_requests (
+  hash       text   not null constraint pushed_requests_pk primary key,
+  client_id  text   not null references clients (id) on delete cascade,
+  asked      text   not null,
+  created_at bigint not null,
+  used_at    bigint
+);
+create index pushed_requests_created_at on pushed_requests (created_at);
+
+-- What one authorization gave to one client: its code, and the refresh token that
+-- rotates. Access tokens are not stored; they end with it.
+create table grants (
+  org_id         text   not null,  -- empty for a machine of the installation
+  id             text   not null,
+  client_id      text   not null references clients (id) on delete cascade,
+  user_id        text,             -- null for a machine
+  session_id     text,
+  scope          text   not null,
+  details        text   not null,  -- JSON: what tokens say of the sign-in
+  code_hash      text,
+  code_used_at   bigint,
+  family_hash    text,             -- of the part that all its refresh tokens share
+  refresh_hash   text,             -- of the newest
+  previous_hash  text,             -- of the one before, which an honest retry may show
+  previous_until bigint,
+  created_at     bigint not null,
+  ends_at        bigint not null,
+  ended_at       bigint,
+  end_reason     text,
+  constraint grants_pk primary key (org_id, id),
+  constraint grants_code_hash_uq unique (code_hash),
+  constraint grants_family_hash_uq unique (family_hash),
+  constraint grants_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index grants_session on grants (org_id, session_id);
+create index grants_user on grants (org_id, user_id, client_id);
+create index grants_ends_at on grants (ends_at);
+
+create table device_codes (
+  id             text   not null constraint device_codes_pk primary key,
+  device_hash    text   not null,
+  user_code_hash text   not null,
+  client_id      text   not null references clients (id) on delete cascade,
+  scope          text   not null,
+  org_id         text,             -- of who answered
+  grant_id       text,             -- null where the answer was no
+  created_at     bigint not null,
+  asked_at       bigint,           -- when the device last asked
+  answered_at    bigint,
+  ended_at       bigint,
+  constraint device_codes_device_hash_uq unique (device_hash)
+);
+create unique index device_codes_user_code_uq on device_codes (user_code_hash) where ended_at is null;
+create index device_codes_created_at on device_codes (created_at);
+
+-- What somebody let an application of others know.
+create table consents (
+  org_id    text   not null,
+  user_id   text   not null,
+  client_id text   not null references clients (id) on delete cascade,
+  scope     text   not null,
+  given_at  bigint not null,
+  constraint consents_pk primary key (org_id, user_id, client_id),
+  constraint consents_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+
+-- Applications that are to be told that a session ended, until they are.
+create table logouts (
+  org_id      text   not null,
+  id          text   not null,
+  client_id   text   not null references clients (id) on delete cascade,
+  user_id     text   not null,
+  session_id  text   not null,
+  created_at  bigint not null,
+  next_try_at bigint,           -- null once it is told or given up
+  tries       bigint not null,
+  told_at     bigint,
+  reply       text,
+  constraint logouts_pk primary key (org_id, id)
+);
+create index logouts_next_try_at on logouts (next_try_at);
+create index logouts_created_at on logouts (created_at);
+
+-- Proofs and assertions that work once, on all nodes.
+create table used_proofs (
+  id         text   not null constraint used_proofs_pk primary key,  -- a hash
+  expires_at bigint not null
+);
+create index used_proofs_expires_at on used_proofs (expires_at);
 
 create table audit_events (
   org_id     text   not null,  -- empty for what concerns no organization

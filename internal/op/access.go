@@ -1,0 +1,148 @@
+package op
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+)
+
+// organizationClaim says in every token which organization it is of.
+type organizationClaim struct {
+	ID        directory.OrgID `json:"id"`
+	ShortName string          `json:"short_name"`
+	Name      string          `json:"name"`
+}
+
+// confirmation names the key that a token is bound to (RFC 7800, RFC 9449 §6).
+type confirmation struct {
+	Thumbprint string `json:"jkt"`
+}
+
+// accessClaims are what an access token says (RFC 9068 §2.2), in either form.
+type accessClaims struct {
+	Issuer       string             `json:"iss"`
+	Subject      string             `json:"sub"`
+	Audience     []string           `json:"aud"`
+	Expires      int64              `json:"exp"`
+	IssuedAt     int64              `json:"iat"`
+	ID           string             `json:"jti"` // begins with the id of its grant
+	ClientID     ClientID           `json:"client_id"`
+	Scope        string             `json:"scope,omitempty"`
+	AuthTime     int64              `json:"auth_time,omitempty"`
+	ACR          string             `json:"acr,omitempty"`
+	AMR          []string           `json:"amr,omitempty"`
+	Organization *organizationClaim `json:"org,omitempty"`
+	Confirmation *confirmation      `json:"cnf,omitempty"`
+}
+
+// opaquePrefix makes a sealed token recognizable where one was left lying.
+const opaquePrefix = "pat_"
+
+// accessToken makes one for a grant: signed, or sealed so that only we can read it.
+// Neither is stored; both end with their grant.
+func (p *Provider) accessToken(ctx context.Context, h holder, scope []string, now time.Time, thumbprint string) (string, time.Duration, error) {
+	s := h.client.Settings
+	lasts := p.accessLasts(s)
+	if left := h.EndsAt.Sub(now); left < lasts {
+		lasts = left
+	}
+	c := accessClaims{
+		Issuer: p.Base, Subject: p.subject(h), Audience: p.audience(s, scope), ClientID: h.ClientID, Scope: strings.Join(scope, " "),
+		Expires: now.Add(lasts).Unix(), IssuedAt: now.Unix(), ID: h.ID + "." + secret.NewToken().Reveal()[:12],
+		AuthTime: h.Details.AuthTime, ACR: h.Details.ACR, AMR: h.Details.AMR,
+	}
+	if h.OrgID != "" {
+		c.Organization = &organizationClaim{h.OrgID, h.visit.Organization.ShortName, h.visit.Organization.DisplayName}
+	}
+	if thumbprint != "" {
+		c.Confirmation = &confirmation{thumbprint}
+	}
+	if !s.Opaque {
+		token, err := p.sign(ctx, s.algorithm(), accessTokenType, c)
+		return token, lasts, err
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return "", 0, err
+	}
+	return opaquePrefix + p.sealedTokens.Seal(text, accessTokenType), lasts, nil
+}
+
+// audience is for whom a token is: what the application was registered for and, where
+// it may ask who somebody is, us.
+func (p *Provider) audience(s Settings, scope []string) []string {
+	if s.Audience == "" {
+		return []string{p.Base}
+	}
+	if slices.Contains(scope, OpenID) {
+		return []string{s.Audience, p.Base}
+	}
+	return []string{s.Audience}
+}
+
+// openAccess reads an access token of ours in either form, and tells nothing of whether
+// its grant still holds.
+func (p *Provider) openAccess(ctx context.Context, token string) (accessClaims, error) {
+	var c accessClaims
+	var text []byte
+	var err error
+	if sealed, opaque := strings.CutPrefix(token, opaquePrefix); opaque {
+		text, err = p.sealedTokens.Open(sealed, accessTokenType)
+		if errors.Is(err, secret.ErrSealBroken) {
+			err = errNotOurs
+		}
+	} else {
+		text, err = p.verify(ctx, token, accessTokenType)
+	}
+	if err != nil {
+		return accessClaims{}, err
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return accessClaims{}, errNotOurs
+	}
+	if c.Issuer != p.Base || p.DB.Now().Unix() >= c.Expires {
+		return accessClaims{}, errNotOurs
+	}
+	return c, nil
+}
+
+// bearer is an access token that holds now, and what stands behind it.
+type bearer struct {
+	holder
+	claims accessClaims
+}
+
+// access finds what stands behind an access token; errNotOurs where nothing does any
+// more.
+func (p *Provider) access(ctx context.Context, r db.Reader, token string) (bearer, error) {
+	c, err := p.openAccess(ctx, token)
+	if err != nil {
+		return bearer{}, err
+	}
+	grant, _, _ := strings.Cut(c.ID, ".")
+	var org directory.OrgID
+	if c.Organization != nil {
+		org = c.Organization.ID
+	}
+	var h holder
+	var found bool
+	if c.AuthTime == 0 {
+		h, found, err = p.machine(ctx, r, org, grant)
+	} else {
+		h, found, err = p.held(ctx, r, `g.org_id = $1 and g.id = $2`, string(org), grant)
+	}
+	if err != nil {
+		return bearer{}, err
+	}
+	if !found || h.over(p.DB.Now()) || h.ClientID != c.ClientID {
+		return bearer{}, errNotOurs
+	}
+	return bearer{h, c}, nil
+}

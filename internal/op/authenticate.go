@@ -1,0 +1,206 @@
+package op
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/limit"
+	"parvis/internal/op/proof"
+	"parvis/internal/secret"
+)
+
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// credentials are what a call shows of its client, by the one method that it used.
+type credentials struct {
+	id     string
+	method AuthMethod
+	secret string // or the assertion
+}
+
+// shown reads them. Two methods at once are none (RFC 6749 §2.3).
+func (c *call) shown() (credentials, error) {
+	head, form := c.R.Header.Values("Authorization"), c.form
+	used := 0
+	var got credentials
+	if len(head) > 0 {
+		used++
+		text, basic := cutScheme(head[0], "Basic")
+		raw, err := base64.StdEncoding.DecodeString(text)
+		id, password, colon := strings.Cut(string(raw), ":")
+		if !basic || err != nil || !colon || len(head) > 1 {
+			return credentials{}, wrong(errInvalidClient, "the Authorization header cannot be read as Basic")
+		}
+		// RFC 6749 §2.3.1: both are form-encoded first.
+		plainID, err1 := url.QueryUnescape(id)
+		plainSecret, err2 := url.QueryUnescape(password)
+		if err1 != nil || err2 != nil {
+			return credentials{}, wrong(errInvalidClient, "client id and secret must be form-encoded in the Authorization header")
+		}
+		got = credentials{plainID, SecretBasic, plainSecret}
+	}
+	if form.Has("client_secret") {
+		used++
+		got = credentials{form.Get("client_id"), SecretPost, form.Get("client_secret")}
+	}
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		used++
+		if form.Get("client_assertion_type") != assertionType {
+			return credentials{}, wrong(errInvalidClient, "client_assertion_type is not "+assertionType)
+		}
+		got = credentials{proof.ClientOf(form.Get("client_assertion")), PrivateKey, form.Get("client_assertion")}
+	}
+	if used == 0 {
+		got = credentials{form.Get("client_id"), NoAuth, ""}
+	}
+	if used > 1 {
+		return credentials{}, wrong(errInvalidRequest, "the client authenticates in more than one way")
+	}
+	if id := form.Get("client_id"); id != "" && id != got.id {
+		return credentials{}, wrong(errInvalidClient, "client_id is not the client that authenticates")
+	}
+	return got, nil
+}
+
+// cutScheme takes the scheme off an Authorization header, whatever its case (RFC 9110 §11.1).
+func cutScheme(header, scheme string) (string, bool) {
+	said, rest, _ := strings.Cut(header, " ")
+	return strings.TrimSpace(rest), strings.EqualFold(said, scheme)
+}
+
+// authenticate proves who calls, by the one method that it registered and no other
+// (R-OPR-07). Why not is for the developer; whether a client exists is public.
+func (p *Provider) authenticate(c *call) error {
+	got, err := c.shown()
+	if err != nil {
+		return err
+	}
+	ctx := c.R.Context()
+	client, err := clientByID(ctx, p.DB, got.id)
+	if errors.Is(err, ErrNoClient) {
+		return wrong(errInvalidClient, "no such client")
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case client.Kind == Link:
+		return wrong(errInvalidClient, "no such client")
+	case got.method != client.Settings.Auth:
+		err = wrong(errInvalidClient, "the client is registered for "+string(client.Settings.Auth)+", and used "+string(got.method))
+	case got.method == PrivateKey:
+		err = p.assertion(ctx, client, got.secret)
+	case got.method != NoAuth:
+		err = p.checkSecret(ctx, client, got.secret)
+	}
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == errInvalidClient {
+		if kept := p.refusedClient(ctx, client, got.method); kept != nil {
+			return kept
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.client = client
+	return nil
+}
+
+// PerNetworkRefused slows whoever tries to be a client and is not.
+var PerNetworkRefused = limit.Policy{Name: "client-refused-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+
+// refusedClient keeps that somebody called as a client and was not it; not more often
+// than a disk bears.
+func (p *Provider) refusedClient(ctx context.Context, c Client, method AuthMethod) error {
+	if err := p.take(ctx, p.Limits.Key(PerNetworkRefused, audit.OriginOf(ctx).Network)); err != nil {
+		return err
+	}
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		e := c.actor("client.refused")
+		e.Actor, e.ActorName, e.Result = audit.Anonymous, audit.Anonymous, audit.Refused
+		e.After = audit.Fields{"method": method}
+		return audit.Record(ctx, tx, e)
+	})
+}
+
+// usedEvery is how exactly the last use of a secret is kept.
+const usedEvery = time.Hour
+
+// checkSecret compares a secret with the live ones: by its hash, since it has 256 random
+// bits, so that nothing is learned from how long it takes.
+func (p *Provider) checkSecret(ctx context.Context, c Client, text string) error {
+	token := secret.ParseToken(strings.TrimPrefix(text, secretPrefix))
+	if token.IsZero() {
+		return wrong(errInvalidClient, "the client secret is wrong")
+	}
+	var id string
+	var used time.Time
+	now := p.DB.Now()
+	found, err := p.DB.One(ctx, db.Into(&id, (*db.Time)(&used)), `
+		select id, used_at from client_secrets
+		where client_id = $1 and hash = $2 and (ends_at is null or ends_at > $3)`,
+		string(c.ID), token.Hash(secret.ClientSecret), db.Time(now))
+	if err != nil {
+		return err
+	}
+	if !found {
+		return wrong(errInvalidClient, "the client secret is wrong, or has ended")
+	}
+	if now.Sub(used) < usedEvery {
+		return nil
+	}
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update client_secrets set used_at = $1 where id = $2`, db.Time(tx.Now()), id)
+		return err
+	})
+}
+
+// assertion checks what a client signed (RFC 7523 §3). Each works once, on all nodes.
+func (p *Provider) assertion(ctx context.Context, c Client, text string) error {
+	keys, err := p.keysOf(ctx, c, false)
+	if err != nil {
+		return err
+	}
+	check := func(keys jose.JSONWebKeySet) (string, time.Time, error) {
+		return proof.Assertion(text, proof.AssertionExpectation{
+			ClientID: string(c.ID), Audiences: []string{p.Base, p.Base + tokenPath}, Keys: keys, Now: p.DB.Now(),
+		})
+	}
+	id, expires, err := check(keys)
+	if err != nil && c.Settings.KeysURL != "" {
+		// It may have rotated: its address is asked again, once in a while.
+		fresh, fetched := p.keysOf(ctx, c, true)
+		if fetched != nil {
+			return fetched
+		}
+		id, expires, err = check(fresh)
+	}
+	if err != nil {
+		return wrong(errInvalidClient, "the client assertion was refused: "+err.Error())
+	}
+	first, err := p.useOnce(ctx, "assertion", string(c.ID), id, expires)
+	if err == nil && !first {
+		err = wrong(errInvalidClient, "the client assertion was used before (jti)")
+	}
+	return err
+}
+
+// useOnce keeps what may come once, and tells whether it is the first time.
+func (p *Provider) useOnce(ctx context.Context, what, whose, id string, expires time.Time) (first bool, err error) {
+	hash := base64.RawURLEncoding.EncodeToString(secret.MAC(p.onceKey, what, whose, id))
+	err = p.DB.Update(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(ctx, `
+			insert into used_proofs (id, expires_at) values ($1, $2)
+			on conflict (id) do nothing`, hash, db.Time(expires))
+		first = n == 1
+		return err
+	})
+	return first, err
+}

@@ -1,0 +1,462 @@
+package op
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// authorize is where an application sends a browser to learn who sits there.
+func (p *Provider) authorize(v *page.Visitor) error {
+	form, err := url.ParseQuery(v.R.URL.RawQuery)
+	if err != nil {
+		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
+	}
+	c, r, err := p.parse(v.R.Context(), form)
+	if err != nil {
+		return p.answerBad(v, err)
+	}
+	v.Prefer(r.Locales)
+	return p.goOn(v, c, pending{Request: r})
+}
+
+// postAuthorize takes the same by a form of the application's (OIDC Core §3.1.2.1). A
+// form from another site brings no cookie, so it is kept, and the browser comes back
+// with a GET.
+func (p *Provider) postAuthorize(v *page.Visitor) error {
+	ctx := v.R.Context()
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxBody)
+	if err := v.R.ParseForm(); err != nil {
+		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
+	}
+	form := v.R.PostForm
+	again := url.Values{"client_id": {form.Get("client_id")}, "request_uri": {form.Get("request_uri")}}
+	if !form.Has("request_uri") {
+		c, r, err := p.parse(ctx, form)
+		if err != nil {
+			return p.answerBad(v, err)
+		}
+		token, err := p.store(ctx, c, r)
+		if err != nil {
+			return err
+		}
+		again.Set("request_uri", requestURI+token.Reveal())
+	}
+	return v.Redirect(authorizePath + "?" + again.Encode())
+}
+
+// store keeps a request until its browser comes.
+func (p *Provider) store(ctx context.Context, c Client, r Request) (secret.Token, error) {
+	token := secret.NewToken()
+	asked, err := json.Marshal(r)
+	if err != nil {
+		return secret.Token{}, err
+	}
+	return token, p.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			insert into pushed_requests (hash, client_id, asked, created_at) values ($1, $2, $3, $4)`,
+			token.Hash(secret.Pushed), string(c.ID), string(asked), db.Time(tx.Now()))
+		return err
+	})
+}
+
+// pushed finds a request that was stored before, once, for its own client (RFC 9126 §4).
+func (p *Provider) pushed(ctx context.Context, c Client, text string) (Client, Request, error) {
+	token := secret.ParseToken(text)
+	var asked string
+	var found bool
+	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		found, err = tx.One(ctx, db.Into(&asked), `
+			update pushed_requests set used_at = $1
+			where hash = $2 and client_id = $3 and used_at is null and created_at > $4
+			returning asked`,
+			db.Time(tx.Now()), token.Hash(secret.Pushed), string(c.ID), db.Time(tx.Now().Add(-PushedLasts)))
+		return err
+	})
+	if err != nil {
+		return Client{}, Request{}, err
+	}
+	if !found || token.IsZero() {
+		return Client{}, Request{}, &Mismatch{Key: "op.mismatch.request_uri", Client: c.Settings.Name}
+	}
+	var r Request
+	return c, r, json.Unmarshal([]byte(asked), &r)
+}
+
+// mismatchPage tells a developer what is wrong.
+type mismatchPage struct{ *Mismatch }
+
+// answerBad answers a request that was not understood: to the application where its
+// address is known, else by a page, and never by a redirect.
+func (p *Provider) answerBad(v *page.Visitor, err error) error {
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return p.respond(v, r.request, r.Error, "", true)
+	}
+	m, ok := errors.AsType[*Mismatch](err)
+	if !ok {
+		return err
+	}
+	v.Status(fault.Malformed)
+	return v.Render("op-mismatch", mismatchPage{m})
+}
+
+// respond answers the application: with a code, or with what was wrong. The answer says
+// who gives it (RFC 9207 §2) and gives the state back. A redirect may leave our origin
+// only where the browser came with a GET; else a page leads on (decision 0003).
+func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, direct bool) error {
+	answer := url.Values{"iss": {p.Base}}
+	if e != nil {
+		answer.Set("error", string(e.Code))
+		answer.Set("error_description", e.Description)
+	} else {
+		answer.Set("code", code)
+	}
+	if r.State != "" {
+		answer.Set("state", r.State)
+	}
+	to := withQuery(r.RedirectURI, answer)
+	if direct {
+		http.Redirect(v.W, v.R, to, http.StatusSeeOther)
+		return nil
+	}
+	c, err := clientByID(v.R.Context(), p.DB, string(r.ClientID))
+	if err != nil {
+		return err
+	}
+	v.NoForm()
+	// The address is one that was registered, compared byte for byte; an app's own
+	// scheme is among those, which the template would not take from just anybody.
+	return v.Render("op-going", goingPage{c.Title(v.Language()), template.URL(to)})
+}
+
+// goingPage leads on to an application.
+type goingPage struct {
+	Title   string
+	Address template.URL
+}
+
+// withQuery adds to an address, leaving what was registered as it is, byte for byte.
+func withQuery(address string, more url.Values) string {
+	if strings.Contains(address, "?") {
+		return address + "&" + more.Encode()
+	}
+	return address + "?" + more.Encode()
+}
+
+// resume goes on with a request that waited for the person.
+func (p *Provider) resume(v *page.Visitor) error {
+	q, c, err := p.waiting(v)
+	if err != nil {
+		return p.gone(v, err)
+	}
+	return p.goOn(v, c, q)
+}
+
+// errRequestGone says that what an application asked waits no more.
+var errRequestGone = fault.New(fault.Gone, "op.request_gone")
+
+// waiting is the request that this browser's address names.
+func (p *Provider) waiting(v *page.Visitor) (pending, Client, error) {
+	ctx := v.R.Context()
+	b, err := v.Browser(ctx)
+	if err != nil {
+		return pending{}, Client{}, err
+	}
+	q, c, found, err := p.kept(ctx, p.DB, b, v.R.URL.Query().Get("request"))
+	if err == nil && !found {
+		err = errRequestGone
+	}
+	return q, c, err
+}
+
+// gone is the page for that; whoever comes here goes home, or opens the application anew.
+func (p *Provider) gone(v *page.Visitor, err error) error {
+	if !errors.Is(err, errRequestGone) {
+		return err
+	}
+	v.Status(fault.Gone)
+	v.NoForm()
+	return v.Render("op-gone", nil)
+}
+
+// goOn decides what a request gets, and gives it.
+func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
+	direct := q.id == ""
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	asked, err := p.ask(v.R.Context(), c, q, visits)
+	if err != nil {
+		return err
+	}
+	switch d := decide(asked); d.step {
+	case refuse:
+		return p.turnAway(v, q, wrong(d.code, describe(d.code)), direct)
+	case signIn:
+		return p.leadToSignIn(v, c, q, asked, visits)
+	case choose:
+		return p.leadTo(v, q, choosePath)
+	case consent:
+		return p.leadTo(v, q, consentPath)
+	case deny:
+		return p.showDenied(v, c, q, asked)
+	default:
+		code, err := p.issueCode(v, c, q, asked, false)
+		if err != nil {
+			return p.gone(v, err)
+		}
+		return p.respond(v, q.Request, nil, code, direct)
+	}
+}
+
+// turnAway tells the application that it gets nothing.
+func (p *Provider) turnAway(v *page.Visitor, q pending, e *Error, direct bool) error {
+	if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
+		_, err := q.finish(v.R.Context(), tx)
+		return err
+	}); err != nil {
+		return err
+	}
+	return p.respond(v, q.Request, e, "", direct)
+}
+
+func describe(c code) string {
+	return map[code]string{
+		errLoginRequired:            "nobody is signed in here who fits, or not lately enough",
+		errInteractionRequired:      "the person would have to prove a second factor",
+		errConsentRequired:          "the person would have to be asked",
+		errAccountSelectionRequired: "the person would have to choose who they are",
+		errAccessDenied:             "the application is not for this person",
+		errUnmetAuthentication:      "the person has no second factor that would reach this acr",
+	}[c]
+}
+
+// ask collects what decide looks at.
+func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []session.Visit) (question, error) {
+	wants := func(prompt string) bool { return slices.Contains(q.Prompt, prompt) }
+	asked := question{
+		asked: q.AskedAt, none: wants("none"), login: wants("login"), select_: wants("select_account"), consent: wants("consent"),
+		two: q.twoFactors(), picked: q.sessionID != "",
+	}
+	if q.MaxAge != nil {
+		age := time.Duration(*q.MaxAge) * time.Second
+		asked.maxAge = &age
+	}
+	places := map[directory.OrgID]Placement{}
+	var failed error
+	has := func(org directory.OrgID) bool {
+		place, known := places[org]
+		if !known && failed == nil {
+			place, failed = placementOf(ctx, p.DB, org, c)
+			places[org] = place
+		}
+		return place.Standing != Forbidden
+	}
+	h := q.hints(c)
+	h.Session = q.sessionID
+	asked.session, asked.open = pick(h, visits, has)
+	if !asked.open && q.id != "" && h.Address != "" {
+		// A hint is one: who signed in for this very request under another address is meant.
+		h.Address = ""
+		asked.session, asked.open = pick(h, visits, has)
+		asked.open = asked.open && !asked.session.Session.ProvedAt.Before(q.AskedAt)
+	}
+	if failed != nil || !asked.open {
+		return asked, failed
+	}
+	v := asked.session
+	has(v.Session.OrgID)
+	place := places[v.Session.OrgID]
+	var groups []string
+	var err error
+	if place.Audience == SomeGroups {
+		groups, err = groupsOf(ctx, p.DB, v.Session.OrgID, v.User.ID)
+	}
+	asked.access = place.admits(groups)
+	if err == nil {
+		asked.acr, err = p.SignIn.Assurance(ctx, v)
+	}
+	if err == nil && asked.two && asked.acr != session.TwoFactors {
+		asked.provable, err = p.SignIn.OwnsSecondStep(ctx, v)
+		asked.provable = asked.provable || v.Session.ConnectionID != ""
+	}
+	if err == nil {
+		asked.consented, err = p.consented(ctx, p.DB, c, place, v, q.Scope)
+	}
+	return asked, errors.Join(failed, err)
+}
+
+// waitingFor stores a request for this browser, where it is not stored yet.
+func (p *Provider) waitingFor(v *page.Visitor, q pending) (pending, error) {
+	if q.id != "" {
+		return q, nil
+	}
+	ctx := v.R.Context()
+	b, err := v.BrowserOrNew(ctx)
+	if err != nil {
+		return pending{}, err
+	}
+	err = p.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		q, err = keep(ctx, tx, b, q.Request)
+		return err
+	})
+	return q, err
+}
+
+// leadTo goes on at a page that asks the person.
+func (p *Provider) leadTo(v *page.Visitor, q pending, path string) error {
+	q, err := p.waitingFor(v, q)
+	if err != nil {
+		return err
+	}
+	return v.Redirect(path + "?request=" + q.id)
+}
+
+// stepUpWithin is how old a proof may be that is made for a request.
+const stepUpWithin = 10 * time.Minute
+
+// leadToSignIn begins an attempt that comes back to the request: of the user whose
+// session is there, or of whoever the hints mean.
+func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, asked question, visits []session.Visit) error {
+	ctx := v.R.Context()
+	if q.id != "" && q.Subject != "" && slices.ContainsFunc(visits, func(v session.Visit) bool { return !v.Session.ProvedAt.Before(q.AskedAt) }) {
+		// Somebody else signed in than the one who is expected (OIDC Core §3.1.2.1).
+		return p.turnAway(v, q, wrong(errLoginRequired, "somebody else signed in than id_token_hint names"), false)
+	}
+	a := signin.Attempt{ClientID: string(c.ID)}
+	if asked.open {
+		user := asked.session.User
+		a.OrgID, a.UserID, a.Generation, a.Fresh = user.OrgID, user.ID, user.Generation, stepUpWithin
+	} else {
+		org, err := p.meant(ctx, c, q)
+		if e, ok := errors.AsType[*Error](err); ok {
+			return p.turnAway(v, q, e, q.id == "")
+		}
+		if err != nil {
+			return err
+		}
+		a.OrgID = org
+		if address, err := directory.ParseAddress(q.LoginHint); err == nil {
+			a.LoginHint = address.Text
+		}
+	}
+	q, err := p.waitingFor(v, q)
+	if err != nil {
+		return err
+	}
+	a.Return = resumePath + "?request=" + q.id
+	begun, err := v.Begin(a, nil)
+	if err != nil {
+		return err
+	}
+	return v.Redirect("/sign-in/" + begun.ID)
+}
+
+// meant is the organization to sign in to, where the request names one.
+func (p *Provider) meant(ctx context.Context, c Client, q pending) (directory.OrgID, error) {
+	switch {
+	case q.Organization != "":
+		org, err := organizationNamed(ctx, p.DB, q.Organization)
+		if isFault(err) {
+			return "", wrong(errInvalidRequest, "organization names none that is here")
+		}
+		if err == nil && c.OrgID != "" && c.OrgID != org.ID {
+			return "", wrong(errInvalidRequest, "organization names one that does not have this application")
+		}
+		return org.ID, err
+	case c.OrgID != "":
+		return c.OrgID, nil
+	case q.SubjectOrg != "":
+		if _, err := directory.OrganizationByID(ctx, p.DB, q.SubjectOrg); isFault(err) {
+			return "", nil
+		}
+	}
+	return q.SubjectOrg, nil
+}
+
+// issueCode keeps the grant, and gives its code. answered tells that the person was
+// asked just now and agreed.
+func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked question, answered bool) (string, error) {
+	ctx, visit := v.R.Context(), asked.session
+	if !asked.none {
+		var err error
+		if visit, err = v.Used(visit); err != nil {
+			return "", err
+		}
+	}
+	code := secret.NewToken()
+	err := p.DB.Update(ctx, func(tx *db.Tx) error {
+		if mine, err := q.finish(ctx, tx); err != nil || !mine {
+			return errors.Join(err, unless(mine, errRequestGone))
+		}
+		if answered {
+			if err := remember(ctx, tx, c, visit, q.Scope); err != nil {
+				return err
+			}
+		}
+		return p.grantTo(ctx, tx, c, q.Request, visit, asked.acr, code)
+	})
+	return code.Reveal(), err
+}
+
+func unless(ok bool, err error) error {
+	if ok {
+		return nil
+	}
+	return err
+}
+
+// grantTo keeps what an application gets of a session.
+func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c Client, r Request, visit session.Visit, acr string, code secret.Token) error {
+	var before string
+	opened, err := tx.One(ctx, db.Into(&before), `
+		select id from grants
+		where org_id = $1 and session_id = $2 and client_id = $3
+		limit 1`, string(visit.Session.OrgID), visit.Session.ID, string(c.ID))
+	if err != nil {
+		return err
+	}
+	g := Grant{
+		OrgID: visit.Session.OrgID, ClientID: c.ID, UserID: visit.User.ID, SessionID: visit.Session.ID, Scope: r.Scope,
+		EndsAt: tx.Now().Add(p.refreshLasts(c.Settings)),
+		Details: Details{
+			RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
+			AuthTime: visit.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(visit.Session.Methods),
+		},
+	}
+	if _, err := newGrant(ctx, tx, g, code.Hash(secret.Code)); err != nil {
+		return err
+	}
+	if err := use(ctx, tx, c, visit); err != nil || opened {
+		return err
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(g.OrgID), Actor: string(visit.User.ID), ActorName: visit.User.Name, Action: "application.opened",
+		Target: string(c.ID), TargetName: c.Settings.Name, After: audit.Fields{"scope": strings.Join(r.Scope, " "), "acr": acr},
+	})
+}
+
+// use counts that somebody opened an application.
+func use(ctx context.Context, tx *db.Tx, c Client, v session.Visit) error {
+	_, err := tx.Exec(ctx, `
+		insert into client_uses (org_id, client_id, user_id, uses, used_at) values ($1, $2, $3, 1, $4)
+		on conflict (org_id, client_id, user_id) do update set uses = client_uses.uses + 1, used_at = excluded.used_at`,
+		string(v.Session.OrgID), string(c.ID), string(v.User.ID), db.Time(tx.Now()))
+	return err
+}

@@ -1,0 +1,207 @@
+package op
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+)
+
+// reserved are the claims that say who somebody is, for whom a token is and how it was
+// proved. No registration sets them (R-OPR-08).
+var reserved = strings.Fields(`iss sub aud exp nbf iat jti typ azp nonce auth_time acr amr sid org cnf act may_act events
+	at_hash c_hash s_hash scope client_id token_type active email email_verified name locale zoneinfo groups roles`)
+
+// Reserved tells that no registration may set a claim.
+func Reserved(claim string) bool { return slices.Contains(reserved, claim) }
+
+// subject is what a client knows somebody by: the same for all, or another for each host
+// (OIDC Core §8.1). A machine is its own.
+func (p *Provider) subject(h holder) string {
+	if h.UserID == "" {
+		return string(h.ClientID)
+	}
+	return p.subjectOf(h.client, h.OrgID, h.UserID)
+}
+
+func (p *Provider) subjectOf(c Client, org directory.OrgID, user directory.UserID) string {
+	if !c.Settings.Pairwise {
+		return string(user)
+	}
+	return p.pseudonym("subject", c.sector(), string(org), string(user))
+}
+
+// sid is what a client knows a session by: no two clients the same.
+func (p *Provider) sid(client ClientID, session string) string {
+	return p.pseudonym("session", string(client), session)
+}
+
+// pseudonym is a name that tells nothing, and is always the same for the same parts.
+func (p *Provider) pseudonym(parts ...string) string {
+	return base64.RawURLEncoding.EncodeToString(secret.MAC(p.pairwise, parts...)[:20])
+}
+
+// sector is the host that a pairwise subject is for; registration sees to it that
+// there is one only.
+func (c Client) sector() string {
+	for _, address := range c.Settings.RedirectURIs {
+		if u, err := url.Parse(address); err == nil && u.Host != "" {
+			return strings.ToLower(u.Hostname())
+		}
+	}
+	return string(c.ID)
+}
+
+// needsGroups tells that what a grant tells depends on groups.
+func (h holder) needsGroups() bool {
+	return slices.Contains(h.Scope, GroupsInfo) || len(h.client.Settings.Roles) > 0 ||
+		slices.ContainsFunc(h.client.Settings.Claims, func(c Claim) bool { return c.Source == "groups" })
+}
+
+// about is what a scope lets an application know of a person, as it is now.
+func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string]any, error) {
+	u, s := h.visit.User, h.client.Settings
+	all := map[string]any{}
+	asked := func(scope string) bool { return slices.Contains(h.Scope, scope) }
+	var groups []string
+	if asked(GroupsInfo) || slices.ContainsFunc(s.Claims, func(c Claim) bool { return c.Source == "groups" }) {
+		var err error
+		if groups, err = p.groupNames(ctx, r, h); err != nil {
+			return nil, err
+		}
+	}
+	if asked(ProfileInfo) {
+		all["name"], all["locale"] = u.Name, string(u.Language)
+		if u.TimeZone != "" {
+			all["zoneinfo"] = u.TimeZone
+		}
+	}
+	if asked(EmailInfo) {
+		// An address is a user's only once a letter to it was opened, or a provider of its
+		// proven domain vouched for it.
+		all["email"], all["email_verified"] = u.Email, true
+	}
+	if asked(GroupsInfo) {
+		all["groups"] = groups
+	}
+	if asked(RolesInfo) {
+		all["roles"] = h.roles()
+	}
+	for _, c := range s.Claims {
+		if Reserved(c.Name) {
+			continue // none is registered; an older registration must not say who somebody is either
+		}
+		switch c.Source {
+		case "name":
+			all[c.Name] = u.Name
+		case "email":
+			all[c.Name] = u.Email
+		case "role":
+			all[c.Name] = string(u.Role)
+		case "language":
+			all[c.Name] = string(u.Language)
+		case "groups":
+			all[c.Name] = groups
+		case "user_id":
+			all[c.Name] = string(u.ID)
+		case "organization":
+			all[c.Name] = h.visit.Organization.ShortName
+		case "fixed":
+			all[c.Name] = c.Value
+		}
+	}
+	return all, nil
+}
+
+// roles are those that a person's groups give in this application and in no other.
+func (h holder) roles() []string {
+	roles := []string{}
+	for _, r := range h.client.Settings.Roles {
+		if slices.Contains(h.groups, r.Group) && !slices.Contains(roles, r.Role) {
+			roles = append(roles, r.Role)
+		}
+	}
+	return roles
+}
+
+// groupNames are the names of the groups that an application may know: those that it is
+// for, where it is for some, else all of the person's.
+func (p *Provider) groupNames(ctx context.Context, r db.Reader, h holder) ([]string, error) {
+	names := []string{}
+	all, err := directory.GroupsOf(ctx, r, h.OrgID, h.UserID)
+	for _, g := range all {
+		if h.place.Audience != SomeGroups || slices.Contains(h.place.Groups, string(g.ID)) {
+			names = append(names, g.Name)
+		}
+	}
+	return names, err
+}
+
+// groupsOf are the ids of a person's groups.
+func groupsOf(ctx context.Context, r db.Reader, org directory.OrgID, user directory.UserID) ([]string, error) {
+	all, err := directory.GroupsOf(ctx, r, org, user)
+	ids := make([]string, len(all))
+	for i, g := range all {
+		ids[i] = string(g.ID)
+	}
+	return ids, err
+}
+
+// idToken tells an application who came in, how that was proved, and from where.
+func (p *Provider) idToken(ctx context.Context, r db.Reader, h holder, accessToken string, now time.Time) (string, error) {
+	s := h.client.Settings
+	claims := map[string]any{}
+	if s.InIDToken {
+		var err error
+		if claims, err = p.about(ctx, r, h); err != nil {
+			return "", err
+		}
+	}
+	claims["iss"], claims["sub"], claims["aud"] = p.Base, p.subject(h), string(h.ClientID)
+	claims["iat"], claims["exp"] = now.Unix(), now.Add(p.idTokenLasts(s)).Unix()
+	claims["auth_time"], claims["acr"], claims["amr"] = h.Details.AuthTime, h.Details.ACR, h.Details.AMR
+	claims["sid"] = p.sid(h.ClientID, h.SessionID)
+	claims["org"] = organizationClaim{h.OrgID, h.visit.Organization.ShortName, h.visit.Organization.DisplayName}
+	claims["at_hash"] = half(accessToken)
+	if h.Details.Nonce != "" {
+		claims["nonce"] = h.Details.Nonce
+	}
+	return p.sign(ctx, s.algorithm(), idTokenType, claims)
+}
+
+// half is the left half of a hash, by which an ID token names what came with it (OIDC
+// Core §3.1.3.6). Both of our algorithms hash with SHA-256.
+func half(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// verifies tells that a code verifier fits its challenge (RFC 7636 §4.6, S256 alone).
+func verifies(verifier, challenge string) bool {
+	if !isVerifier(verifier) {
+		return false
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	return challenge != "" && subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
+}
+
+// isVerifier is RFC 7636 §4.1: 43 to 128 unreserved characters.
+func isVerifier(s string) bool {
+	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+	return len(s) >= 43 && len(s) <= 128 && strings.Trim(s, unreserved) == ""
+}
+
+func (s Settings) algorithm() Algorithm {
+	if s.Algorithm == "" {
+		return ES256
+	}
+	return s.Algorithm
+}

@@ -1,0 +1,280 @@
+package op
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+)
+
+// ClientID identifies an application: app_ and 26 characters, or one of the two names
+// that every installation comes with.
+type ClientID string
+
+// Kind is what an application runs on, which decides how far it can keep a secret and
+// where its answers may go (RFC 6749 §2.1, RFC 8252).
+type Kind string
+
+// The kinds.
+const (
+	Web        Kind = "web"         // on a server: keeps a secret
+	SinglePage Kind = "single_page" // in the browser: keeps none
+	Native     Kind = "native"      // on a phone or a desk: keeps none
+	Machine    Kind = "machine"     // nobody sits before it
+	Link       Kind = "link"        // an address without an application behind it
+)
+
+// Kinds lists all.
+var Kinds = []Kind{Web, SinglePage, Native, Machine, Link}
+
+// AuthMethod is how a client proves who it is (OIDC Core §9).
+type AuthMethod string
+
+// The methods. A client has one, and no other works for it.
+const (
+	SecretBasic AuthMethod = "client_secret_basic"
+	SecretPost  AuthMethod = "client_secret_post"
+	PrivateKey  AuthMethod = "private_key_jwt"
+	NoAuth      AuthMethod = "none"
+)
+
+// AuthMethods lists all.
+var AuthMethods = []AuthMethod{SecretBasic, SecretPost, PrivateKey, NoAuth}
+
+// Scopes that applications can be registered for.
+const (
+	OpenID      = "openid"
+	ProfileInfo = "profile"
+	EmailInfo   = "email"
+	GroupsInfo  = "groups"
+	RolesInfo   = "roles"
+)
+
+// Scopes lists all that say something of a person.
+var Scopes = []string{OpenID, ProfileInfo, EmailInfo, GroupsInfo, RolesInfo}
+
+// Lifetimes of what an application gets; each application sets its own within these.
+const (
+	CodeLasts           = time.Minute // RFC 6749 §4.1.2 allows ten, R-OPR-02 one
+	PushedLasts         = time.Minute
+	AccessLasts         = 5 * time.Minute
+	ShortestAccess      = time.Minute
+	LongestAccess       = 10 * time.Minute // R-OPR-06
+	IDTokenLasts        = 10 * time.Minute
+	ShortestIDToken     = time.Minute
+	LongestIDToken      = time.Hour
+	RefreshLasts        = 30 * 24 * time.Hour // since the authorization, however often it rotates
+	ShortestRefresh     = time.Hour
+	LongestRefresh      = 90 * 24 * time.Hour
+	RetryGrace          = 30 * time.Second // a refresh token that was just replaced may come once more: the answer was lost
+	DeviceLasts         = 10 * time.Minute
+	DevicePollsEvery    = 5 * time.Second
+	RequestLasts        = time.Hour // of what an application asked, while the person signs in
+	MostRedirectURIs    = 20
+	MostSecrets         = 2
+	MostPerOrganization = 200
+)
+
+// Claim is one more thing that an application is told of a person.
+type Claim struct {
+	Name   string `json:"name"`
+	Source string `json:"source"` // one of Sources
+	Value  string `json:"value,omitempty"`
+}
+
+// Sources are what a Claim's value can be taken from; fixed is its own Value.
+var Sources = []string{"name", "email", "role", "language", "groups", "user_id", "organization", "fixed"}
+
+// RoleOf gives members of a group a role in the application.
+type RoleOf struct {
+	Group string `json:"group"`
+	Role  string `json:"role"`
+}
+
+// Settings are what was registered.
+type Settings struct {
+	Name         string              `json:"name"`
+	Titles       map[i18n.Tag]string `json:"titles,omitempty"`       // of its tile, where the name will not do
+	Descriptions map[i18n.Tag]string `json:"descriptions,omitempty"` // under it
+	Address      string              `json:"address,omitempty"`      // where its tile leads; empty: not connected yet
+	InitiateURI  string              `json:"initiate_uri,omitempty"` // initiate_login_uri, where it has one (OIDC Core §4)
+
+	RedirectURIs   []string `json:"redirect_uris,omitempty"`
+	PostLogoutURIs []string `json:"post_logout_uris,omitempty"`
+	BackChannel    string   `json:"back_channel,omitempty"`
+	FrontChannel   string   `json:"front_channel,omitempty"`
+
+	Auth       AuthMethod      `json:"auth"`
+	Keys       json.RawMessage `json:"keys,omitempty"`     // its key set, for private_key_jwt
+	KeysURL    string          `json:"keys_url,omitempty"` // or where that is
+	Scopes     []string        `json:"scopes,omitempty"`
+	Audience   string          `json:"audience,omitempty"` // of its access tokens, beside us
+	Refreshes  bool            `json:"refreshes,omitempty"`
+	Devices    bool            `json:"devices,omitempty"`       // device authorization (RFC 8628)
+	OwnBehalf  bool            `json:"own_behalf,omitempty"`    // client credentials
+	Algorithm  Algorithm       `json:"algorithm,omitempty"`     // of its ID tokens; ES256 where empty
+	SignsInfo  bool            `json:"signs_info,omitempty"`    // UserInfo as a signed token
+	Opaque     bool            `json:"opaque,omitempty"`        // access tokens that only we can read
+	InIDToken  bool            `json:"in_id_token,omitempty"`   // what scopes tell stands in the ID token too
+	Pairwise   bool            `json:"pairwise,omitempty"`      // another sub for each host (OIDC Core §8.1)
+	PushedOnly bool            `json:"pushed_only,omitempty"`   // RFC 9126 §5
+	BoundOnly  bool            `json:"bound_only,omitempty"`    // access tokens need DPoP (RFC 9449)
+	Asks       bool            `json:"asks,omitempty"`          // the person is asked: it is not the organization's own
+	AccessFor  time.Duration   `json:"access_for,omitempty"`    // AccessLasts where zero
+	IDTokenFor time.Duration   `json:"id_token_for,omitempty"`  // IDTokenLasts where zero
+	RefreshFor time.Duration   `json:"refresh_for,omitempty"`   // RefreshLasts where zero
+	Claims     []Claim         `json:"claims,omitempty"`
+	Roles      []RoleOf        `json:"roles,omitempty"`
+}
+
+// Client is a registered application.
+type Client struct {
+	ID         ClientID
+	OrgID      directory.OrgID // whose it is; empty is of the installation
+	Kind       Kind
+	Settings   Settings
+	HasLogo    bool
+	CreatedAt  time.Time
+	ChangedAt  time.Time
+	FailedAt   time.Time // since when nobody answers at its tile's address; zero where all is well
+	DisabledAt time.Time
+}
+
+// ErrNoClient says that there is no such application, or none for whoever asks.
+var ErrNoClient = fault.New(fault.NotFound, "op.no_client")
+
+// Confidential tells that the client can prove who it is.
+func (c Client) Confidential() bool { return c.Settings.Auth != NoAuth }
+
+// Assured tells that an answer reaches this application and no other that says it is
+// it: where that is not so, consent is asked each time (RFC 8252 §8.6).
+func (c Client) Assured() bool { return c.Confidential() || c.Kind == SinglePage }
+
+// Code tells that people sign in to it in a browser.
+func (c Client) Code() bool { return c.Kind == Web || c.Kind == SinglePage || c.Kind == Native }
+
+// Title is what its tile is called in a language.
+func (c Client) Title(tag i18n.Tag) string {
+	if t := c.Settings.Titles[tag]; t != "" {
+		return t
+	}
+	return c.Settings.Name
+}
+
+// Description is what stands under that; the English one where there is none.
+func (c Client) Description(tag i18n.Tag) string {
+	if d := c.Settings.Descriptions[tag]; d != "" {
+		return d
+	}
+	return c.Settings.Descriptions["en"]
+}
+
+// has tells that a scope was registered.
+func (c Client) has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
+
+const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.disabled_at`
+
+// clientRow scans clientColumns.
+type clientRow struct {
+	Client
+	settings string
+}
+
+func (w *clientRow) targets() []any {
+	return db.Into(&w.ID, (*db.Text)(&w.OrgID), &w.Kind, &w.settings, &w.HasLogo,
+		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt), (*db.Time)(&w.DisabledAt))
+}
+
+func (w *clientRow) client() (Client, error) {
+	if err := json.Unmarshal([]byte(w.settings), &w.Settings); err != nil {
+		return Client{}, fmt.Errorf("reading the settings of %s: %w", w.ID, err)
+	}
+	return w.Client, nil
+}
+
+// clientByID finds an application that is on, whoever's it is.
+func clientByID(ctx context.Context, r db.Reader, id string) (Client, error) {
+	if !isClientID(id) {
+		return Client{}, ErrNoClient
+	}
+	var w clientRow
+	found, err := r.One(ctx, w.targets(), `
+		select `+clientColumns+`
+		from clients c
+		where c.id = $1 and c.disabled_at is null`, id)
+	if err == nil && !found {
+		err = ErrNoClient
+	}
+	if err != nil {
+		return Client{}, err
+	}
+	return w.client()
+}
+
+// isClientID tells what may be one at all; nothing else reaches the database.
+func isClientID(s string) bool {
+	return len(s) > 0 && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+}
+
+// Standing is what an organization decided about an application.
+type Standing string
+
+// The standings.
+const (
+	AsRegistered Standing = ""          // nothing: people are asked where the registration says so
+	Approved     Standing = "approved"  // for everybody: nobody is asked
+	Forbidden    Standing = "forbidden" // nobody here can sign in to it
+)
+
+// Audience is who sees an application's tile.
+type Audience string
+
+// The audiences.
+const (
+	Everyone   Audience = "everyone"
+	SomeGroups Audience = "groups" // and nobody else can sign in to it
+	Nobody     Audience = "nobody" // its own address works for everybody
+)
+
+// Audiences lists all.
+var Audiences = []Audience{Everyone, SomeGroups, Nobody}
+
+// Placement is an application as one organization has it.
+type Placement struct {
+	Standing Standing
+	Audience Audience
+	Groups   []string // ids, of SomeGroups
+}
+
+// placementOf reads what an organization decided about a client.
+func placementOf(ctx context.Context, r db.Reader, org directory.OrgID, c Client) (Placement, error) {
+	p := Placement{Audience: Everyone}
+	if c.OrgID != "" && c.OrgID != org {
+		return Placement{Standing: Forbidden, Audience: Nobody}, nil
+	}
+	var groups string
+	_, err := r.One(ctx, db.Into(&p.Standing, &p.Audience, &groups), `
+		select standing, audience, groups from client_organizations
+		where org_id = $1 and client_id = $2`, string(org), string(c.ID))
+	p.Groups = strings.Fields(groups)
+	return p, err
+}
+
+// admits says whether somebody of these groups may sign in.
+func (p Placement) admits(groups []string) access {
+	switch {
+	case p.Standing == Forbidden:
+		return forbidden
+	case p.Audience == SomeGroups && !slices.ContainsFunc(p.Groups, func(g string) bool { return slices.Contains(groups, g) }):
+		return notYours
+	}
+	return allowed
+}
+

@@ -1,0 +1,239 @@
+package op
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+	"parvis/internal/session"
+)
+
+var (
+	consentFields = page.Fields{"session"}
+	chooseFields  = page.Fields{"session"}
+)
+
+// consented tells that the person need not be asked: it is the organization's own or the
+// installation's, an administrator approved it for everybody, or the person did before,
+// and nobody else can pass for the application.
+func (p *Provider) consented(ctx context.Context, r db.Reader, c Client, place Placement, v session.Visit, scope []string) (bool, error) {
+	if !c.Settings.Asks || place.Standing == Approved {
+		return true, nil
+	}
+	if !c.Assured() {
+		return false, nil
+	}
+	var given string
+	_, err := r.One(ctx, db.Into(&given), `
+		select scope from consents
+		where org_id = $1 and user_id = $2 and client_id = $3`, string(v.Session.OrgID), string(v.User.ID), string(c.ID))
+	had := strings.Fields(given)
+	return given != "" && !slices.ContainsFunc(scope, func(s string) bool { return !slices.Contains(had, s) }), err
+}
+
+// remember keeps what the person agreed to, beside what they had before.
+func remember(ctx context.Context, tx *db.Tx, c Client, v session.Visit, scope []string) error {
+	var before string
+	if _, err := tx.One(ctx, db.Into(&before), `
+		select scope from consents
+		where org_id = $1 and user_id = $2 and client_id = $3`, string(v.Session.OrgID), string(v.User.ID), string(c.ID)); err != nil {
+		return err
+	}
+	all := slices.Compact(slices.Sorted(slices.Values(append(strings.Fields(before), scope...))))
+	_, err := tx.Exec(ctx, `
+		insert into consents (org_id, user_id, client_id, scope, given_at) values ($1, $2, $3, $4, $5)
+		on conflict (org_id, user_id, client_id) do update set scope = excluded.scope, given_at = excluded.given_at`,
+		string(v.Session.OrgID), string(v.User.ID), string(c.ID), strings.Join(all, " "), db.Time(tx.Now()))
+	if err != nil {
+		return err
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(v.Session.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name, Action: "consent.given",
+		Target: string(c.ID), TargetName: c.Settings.Name, Before: audit.Fields{"scope": before}, After: audit.Fields{"scope": strings.Join(all, " ")},
+	})
+}
+
+// asking is what the pages that ask the person show.
+type asking struct {
+	Request string
+	Client  Client
+	Title   string
+	Scopes  []string
+	Lasts   time.Duration // how long it goes on being told, where it refreshes
+	Visit   session.Visit
+	Visits  []session.Visit
+	Host    string // where the answer goes
+}
+
+// asked is a request that waits, with whom it is for now.
+func (p *Provider) asked(v *page.Visitor) (pending, Client, question, error) {
+	q, c, err := p.waiting(v)
+	if err != nil {
+		return pending{}, Client{}, question{}, err
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return pending{}, Client{}, question{}, err
+	}
+	asked, err := p.ask(v.R.Context(), c, q, visits)
+	return q, c, asked, err
+}
+
+// showConsent asks whether an application may know what it asks for.
+func (p *Provider) showConsent(v *page.Visitor) error {
+	q, c, asked, err := p.asked(v)
+	if err != nil {
+		return p.gone(v, err)
+	}
+	if d := decide(asked); d.step != consent {
+		return v.Redirect(resumePath + "?request=" + q.id)
+	}
+	page := asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Scopes: q.Scope, Visit: asked.session, Host: hostOf(q.RedirectURI)}
+	if c.Settings.Refreshes {
+		page.Lasts = p.refreshLasts(c.Settings)
+	}
+	return v.Render("op-consent", page)
+}
+
+// answerConsent takes the answer: of the person whom the page showed, in the browser
+// that brought the request, for this very request, once (R-OPR-09).
+func (p *Provider) answerConsent(v *page.Visitor) error {
+	q, c, asked, err := p.asked(v)
+	if err != nil {
+		return p.gone(v, err)
+	}
+	if asked.session.Session.ID != v.Form.Get("session") {
+		return p.gone(v, errRequestGone) // somebody else is signed in than the page showed
+	}
+	if d := decide(asked); d.step != consent {
+		return v.Redirect(resumePath + "?request=" + q.id)
+	}
+	if v.Form.Do() != "allow" {
+		return p.turnAway(v, q, wrong(errAccessDenied, "the person said no"), false)
+	}
+	asked.answered = true
+	if d := decide(asked); d.step != issue {
+		return v.Redirect(resumePath + "?request=" + q.id)
+	}
+	code, err := p.issueCode(v, c, q, asked, c.Settings.Asks && c.Assured())
+	if err != nil {
+		return p.gone(v, err)
+	}
+	return p.respond(v, q.Request, nil, code, false)
+}
+
+// showChoice lists who is signed in here, for an application that asked to choose.
+func (p *Provider) showChoice(v *page.Visitor) error {
+	q, c, err := p.waiting(v)
+	if err != nil {
+		return p.gone(v, err)
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	h := q.hints(c)
+	h.Address = ""
+	return v.Render("op-choose", asking{
+		Request: q.id, Client: c, Title: c.Title(v.Language()),
+		Visits: slices.DeleteFunc(visits, func(w session.Visit) bool { return !h.fit(w) }),
+	})
+}
+
+// answerChoice goes on as one of them, or leads to sign in as somebody else.
+func (p *Provider) answerChoice(v *page.Visitor) error {
+	ctx := v.R.Context()
+	q, c, err := p.waiting(v)
+	if err != nil {
+		return p.gone(v, err)
+	}
+	switch v.Form.Do() {
+	case "cancel":
+		return p.turnAway(v, q, wrong(errAccessDenied, describe(errAccessDenied)), false)
+	case "other":
+		return p.leadToOther(v, c, q)
+	}
+	visits, err := v.Visits(ctx)
+	if err != nil {
+		return err
+	}
+	h := q.hints(c)
+	h.Address = ""
+	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") && h.fit(w) })
+	if i < 0 {
+		return v.Redirect(choosePath + "?request=" + q.id)
+	}
+	if err := p.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			update authorization_requests set org_id = $1, session_id = $2
+			where id = $3 and ended_at is null`, string(visits[i].Session.OrgID), visits[i].Session.ID, q.id)
+		return err
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(resumePath + "?request=" + q.id)
+}
+
+// leadToOther has somebody sign in beside those who are, and takes them: whoever signed
+// in last is the one chosen last.
+func (p *Provider) leadToOther(v *page.Visitor, c Client, q pending) error {
+	ctx := v.R.Context()
+	q.Prompt = slices.DeleteFunc(q.Prompt, func(s string) bool { return s == "select_account" })
+	asked, err := json.Marshal(q.Request)
+	if err != nil {
+		return err
+	}
+	if err := p.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			update authorization_requests set asked = $1, org_id = null, session_id = null
+			where id = $2 and ended_at is null`, string(asked), q.id)
+		return err
+	}); err != nil {
+		return err
+	}
+	return p.leadToSignIn(v, c, q, question{}, nil)
+}
+
+// denied is the page of who may not open an application.
+type denied struct {
+	asking
+	Forbidden    bool // nobody of the organization may
+	Organization directory.Organization
+	Others       []session.Visit // as whom this browser is signed in too
+}
+
+// showDenied says that an application is not for this person, and what now.
+func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, asked question) error {
+	q, err := p.waitingFor(v, q)
+	if err != nil {
+		return err
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	h := q.hints(c)
+	h.Organization, h.Address, h.Session = "", "", ""
+	here := asked.session.Session.ID
+	if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
+		return audit.Record(v.R.Context(), tx, audit.Event{
+			OrgID: string(asked.session.Session.OrgID), Actor: string(asked.session.User.ID), ActorName: asked.session.User.Name,
+			Action: "application.opened", Result: audit.Refused, Target: string(c.ID), TargetName: c.Settings.Name,
+		})
+	}); err != nil {
+		return err
+	}
+	v.Status(fault.Denied)
+	return v.Render("op-denied", denied{
+		asking:    asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Visit: asked.session},
+		Forbidden: asked.access == forbidden, Organization: asked.session.Organization,
+		Others: slices.DeleteFunc(visits, func(w session.Visit) bool { return w.Session.ID == here || !h.fit(w) }),
+	})
+}

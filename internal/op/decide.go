@@ -1,0 +1,141 @@
+package op
+
+import (
+	"slices"
+	"time"
+
+	"parvis/internal/directory"
+	"parvis/internal/session"
+)
+
+// step is what an authorization request gets next.
+type step int
+
+const (
+	refuse  step = iota // the application is told why not
+	signIn              // somebody proves who they are, at all or afresh
+	choose              // the person picks one of who is signed in here
+	deny                // the person is told that this application is not for them
+	consent             // the person is asked what it may know
+	issue               // the application gets a code
+)
+
+// access says whether an application is there for somebody.
+type access int
+
+const (
+	allowed   access = iota
+	forbidden        // the organization does not have it, or turned it off
+	notYours         // it is for groups that the person is in none of
+)
+
+// question is all that decide looks at.
+type question struct {
+	asked time.Time // when the request was made
+
+	none, login, select_, consent bool // values of prompt
+
+	maxAge *time.Duration // of the proof, at the time of asking
+	two    bool           // of acr_values, none is satisfied by one factor
+
+	open     bool          // a session fits the request
+	session  session.Visit // that one
+	acr      string        // its assurance now
+	provable bool          // its user has a second step, or a provider that may have one
+	picked   bool          // the person chose it for this request
+
+	access    access
+	consented bool // given before, or not needed
+	answered  bool // given for this very request
+}
+
+// decision is what decide answers: the code is for refuse.
+type decision struct {
+	step step
+	code code
+}
+
+// decide says what an authorization request gets. It is the only place that does.
+func decide(q question) decision {
+	// Under prompt=none no page is shown, whatever is missing (OIDC Core §3.1.2.1).
+	page := func(s step, none code) decision {
+		if q.none {
+			return decision{refuse, none}
+		}
+		return decision{step: s}
+	}
+	proved := q.session.Session.ProvedAt
+	since := proved.Sub(q.asked) // below zero for a proof that is older than the request
+	if q.session.Browser.Superseded {
+		since = min(since, -1) // what came with a newer token is none of whoever shows the old one
+	}
+	switch {
+	case q.select_ && !q.picked && q.open:
+		return page(choose, errAccountSelectionRequired)
+	case !q.open:
+		return page(signIn, errLoginRequired)
+	case q.access != allowed:
+		return page(deny, errAccessDenied)
+	case q.login && since < 0, q.maxAge != nil && since < -*q.maxAge:
+		return page(signIn, errLoginRequired)
+	case q.two && q.acr != session.TwoFactors:
+		// Whoever proved something for this very request and has no more to show, or
+		// has nothing more at all, would be asked for ever (OIDC Core §3.1.2.6, RFC 9470 §5).
+		if since >= 0 || !q.provable {
+			return decision{refuse, errUnmetAuthentication}
+		}
+		return page(signIn, errInteractionRequired)
+	case q.consent && !q.answered, !q.consented && !q.answered:
+		return page(consent, errConsentRequired)
+	}
+	return decision{step: issue}
+}
+
+// hints say which session a request means; what is empty says nothing.
+type hints struct {
+	Organization string           // short name or id
+	Subject      directory.UserID // of the ID token that was sent along
+	SubjectOrg   directory.OrgID
+	Address      string          // key of the e-mail address in login_hint
+	ClientOrg    directory.OrgID // the only organization that the application has
+	Session      string          // that the person picked
+}
+
+// pick finds the session that a request means among those open in a browser: the one
+// chosen last of all that fit. Without a hint, one whose organization has the
+// application goes before one whose has not.
+func pick(h hints, open []session.Visit, has func(directory.OrgID) bool) (session.Visit, bool) {
+	fits := slices.Collect(func(yield func(session.Visit) bool) {
+		for _, v := range open {
+			if h.fit(v) && !yield(v) {
+				return
+			}
+		}
+	})
+	slices.SortStableFunc(fits, func(a, b session.Visit) int {
+		return b.Session.ChosenAt().Compare(a.Session.ChosenAt())
+	})
+	if i := slices.IndexFunc(fits, func(v session.Visit) bool { return has(v.Session.OrgID) }); i >= 0 {
+		return fits[i], true
+	}
+	if len(fits) == 0 {
+		return session.Visit{}, false
+	}
+	return fits[0], true
+}
+
+func (h hints) fit(v session.Visit) bool {
+	switch {
+	case h.Session != "" && v.Session.ID != h.Session,
+		h.ClientOrg != "" && v.Session.OrgID != h.ClientOrg,
+		h.Organization != "" && !h.names(v.Organization),
+		h.Subject != "" && (v.User.ID != h.Subject || v.Session.OrgID != h.SubjectOrg),
+		h.Address != "" && v.User.AddressKey() != h.Address:
+		return false
+	}
+	return true
+}
+
+func (h hints) names(o directory.Organization) bool {
+	return h.Organization == string(o.ID) || o.Called(h.Organization)
+}

@@ -1,0 +1,106 @@
+package op
+
+import (
+	"testing"
+	"time"
+
+	"parvis/internal/session"
+)
+
+// The walk visits every state that a request can be in and asserts what must hold in
+// each. It was written before decide.
+func TestWalkOverEveryStateOfARequest(t *testing.T) {
+	asked := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	hour, zero := time.Hour, time.Duration(0)
+	proofs := []time.Duration{-2 * time.Hour, -30 * time.Minute, -time.Microsecond, 0, time.Minute}
+	states, steps := 0, map[step]int{}
+	yes := []bool{false, true}
+	check := func(q question, proved time.Duration) {
+		d := decide(q)
+		states++
+		steps[d.step]++
+		wrong := func(what string) {
+			if !t.Failed() { // one is enough to read
+				t.Errorf("%s: %+v for %+v", what, d, q)
+			}
+		}
+		since := proved
+		if q.session.Browser.Superseded && since >= 0 {
+			since = -1
+		}
+		fresh := (!q.login || since >= 0) && (q.maxAge == nil || since >= -*q.maxAge)
+		sure := !q.two || q.acr == session.TwoFactors
+		agreed := q.answered || q.consented && !q.consent
+		one := !q.select_ || q.picked
+		if d.step == issue != (q.open && one && q.access == allowed && fresh && sure && agreed) {
+			wrong("a code is issued exactly where nothing is missing")
+		}
+		if q.none && d.step != issue && d.step != refuse {
+			wrong("prompt=none shows no page")
+		}
+		if (d.step == refuse) != (d.code != "") {
+			wrong("a refusal has a code, and nothing else has")
+		}
+		switch d.step {
+		case refuse:
+			if !q.none && (d.code != errUnmetAuthentication || sure || q.provable && since < 0) {
+				wrong("without prompt=none only what nobody here can prove is refused")
+			}
+			if d.code == errLoginRequired && q.open && fresh || d.code == errConsentRequired && agreed || d.code == errAccessDenied && q.access == allowed {
+				wrong("refused for what is not missing")
+			}
+			if d.code == errUnmetAuthentication && (!q.open || q.access != allowed || !fresh) {
+				wrong("says of somebody's factors what is not this application's to know")
+			}
+		case signIn:
+			if q.open && fresh && (sure || !q.provable || since >= 0) {
+				wrong("asks for a proof that is there, or that would change nothing")
+			}
+			if q.open && q.access != allowed {
+				wrong("asks for a proof in vain")
+			}
+		case choose:
+			if !q.open || q.picked || !q.select_ {
+				wrong("asks to choose among nobody, or again")
+			}
+		case deny:
+			if !q.open || q.access == allowed {
+				wrong("denies what is allowed")
+			}
+		case consent:
+			if agreed || !q.open || q.access != allowed || !fresh || !sure {
+				wrong("asks for consent before all else is there, or again")
+			}
+		case issue:
+		}
+	}
+	for _, proved := range proofs {
+		for bits := range 1 << 11 {
+			bit := func(n int) bool { return bits>>n&1 == 1 }
+			for _, maxAge := range []*time.Duration{nil, &zero, &hour} {
+				for _, a := range []access{allowed, forbidden, notYours} {
+					for _, superseded := range yes {
+						q := question{
+							asked: asked, none: bit(0), login: bit(1), select_: bit(2), consent: bit(3), two: bit(4), open: bit(5),
+							provable: bit(6), picked: bit(7), consented: bit(8), answered: bit(9), maxAge: maxAge, access: a, acr: session.OneFactor,
+						}
+						if bit(10) {
+							q.acr = session.TwoFactors
+						}
+						if q.open {
+							q.session.Session.ProvedAt = asked.Add(proved)
+							q.session.Browser.Superseded = superseded
+						}
+						check(q, proved)
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d states: %v", states, steps)
+	for _, s := range []step{refuse, signIn, choose, deny, consent, issue} {
+		if steps[s] == 0 {
+			t.Errorf("no state leads to step %d", s)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package op
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"parvis/internal/page"
+)
+
+// configuration is what applications read of us first (OIDC Discovery §3, RFC 8414). It
+// lists what works, and nothing else.
+func (p *Provider) configuration(v *page.Visitor) error {
+	text, err := p.document()
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	return serve(v, text, `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
+}
+
+// makeDocument writes the document, which depends on nothing that changes while we run.
+func (p *Provider) makeDocument() ([]byte, error) {
+	var locales []string
+	for _, l := range p.site.Catalogue.Languages() {
+		locales = append(locales, string(l.Tag))
+	}
+	signed := strings.Fields(dpopAlgorithms)
+	return json.Marshal(map[string]any{
+		"issuer":                                p.Base,
+		"authorization_endpoint":                p.Base + authorizePath,
+		"token_endpoint":                        p.Base + tokenPath,
+		"userinfo_endpoint":                     p.Base + userInfoPath,
+		"jwks_uri":                              p.Base + keySetPath,
+		"end_session_endpoint":                  p.Base + endSessionPath,
+		"introspection_endpoint":                p.Base + introspectPath,
+		"revocation_endpoint":                   p.Base + revokePath,
+		"pushed_authorization_request_endpoint": p.Base + pushPath,
+		"device_authorization_endpoint":         p.Base + deviceAskPath,
+
+		"response_types_supported":                       []string{"code"},
+		"response_modes_supported":                       []string{"query"},
+		"grant_types_supported":                          []string{grantCode, grantRefresh, grantMachine, grantDevice},
+		"subject_types_supported":                        []string{"public", "pairwise"},
+		"scopes_supported":                               Scopes,
+		"claims_supported":                               strings.Fields("iss sub aud exp iat auth_time nonce acr amr sid org name locale zoneinfo email email_verified groups roles"),
+		"acr_values_supported":                           []string{"aal1", "aal2"},
+		"prompt_values_supported":                        prompts,
+		"ui_locales_supported":                           locales,
+		"code_challenge_methods_supported":               []string{"S256"},
+		"id_token_signing_alg_values_supported":          Algorithms,
+		"userinfo_signing_alg_values_supported":          Algorithms,
+		"dpop_signing_alg_values_supported":              signed,
+		"token_endpoint_auth_methods_supported":          AuthMethods,
+		"introspection_endpoint_auth_methods_supported":  []AuthMethod{SecretBasic, SecretPost, PrivateKey},
+		"revocation_endpoint_auth_methods_supported":     AuthMethods,
+		"token_endpoint_auth_signing_alg_values_supported": signed,
+
+		"authorization_response_iss_parameter_supported": true,
+		"backchannel_logout_supported":                   true,
+		"backchannel_logout_session_supported":           true,
+		"frontchannel_logout_supported":                  true,
+		"frontchannel_logout_session_supported":          true,
+		"claims_parameter_supported":                     false,
+		"request_parameter_supported":                    false,
+		"request_uri_parameter_supported":                false,
+		"require_pushed_authorization_requests":          false,
+	})
+}
+
+// keySet is the public part of our keys (RFC 7517 §5).
+func (p *Provider) keySet(v *page.Visitor) error {
+	if _, err := p.signingKey(v.R.Context(), ES256); err != nil {
+		return p.refuseCall(v, err)
+	}
+	r, err := p.ring(v.R.Context())
+	if err != nil {
+		return p.refuseCall(v, err)
+	}
+	return serve(v, r.set, r.etag)
+}
+
+// serve sends a document that anybody may read and keep for a while.
+func serve(v *page.Visitor, text []byte, etag string) error {
+	h := v.W.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("Cache-Control", "public, max-age=900") // keySetLasts
+	h.Set("ETag", etag)
+	if v.R.Header.Get("If-None-Match") == etag {
+		v.W.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", "application/json")
+	_, _ = v.W.Write(text)
+	return nil
+}

@@ -1,0 +1,295 @@
+package op
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// Grant is what one authorization gave to one client.
+type Grant struct {
+	OrgID     directory.OrgID
+	ID        string
+	ClientID  ClientID
+	UserID    directory.UserID // empty for a machine
+	SessionID string
+	Scope     []string
+	Details   Details
+	CodeUsed  time.Time
+	CreatedAt time.Time
+	EndsAt    time.Time
+	EndedAt   time.Time
+
+	refresh, previous string // hashes
+	previousUntil     time.Time
+}
+
+// Details are what tokens say of the sign-in, as it was when the code was issued.
+type Details struct {
+	RedirectURI string   `json:"redirect_uri,omitempty"`
+	Challenge   string   `json:"challenge,omitempty"`  // PKCE, S256
+	Nonce       string   `json:"nonce,omitempty"`      // of the ID token
+	AuthTime    int64    `json:"auth_time,omitempty"`  // seconds since 1970
+	ACR         string   `json:"acr,omitempty"`        //
+	AMR         []string `json:"amr,omitempty"`        //
+	Thumbprint  string   `json:"thumbprint,omitempty"` // of the key that its tokens are bound to
+}
+
+// Why a grant ended.
+const (
+	codeReused    = "code used twice"
+	refreshReused = "refresh token used twice"
+	revoked       = "revoked by the application"
+	withdrawn     = "withdrawn"
+	sessionEnded  = "session ended"
+	switchedAway  = "another organization was chosen"
+)
+
+const grantColumns = `g.org_id, g.id, g.client_id, g.user_id, g.session_id, g.scope, g.details, g.code_used_at, g.created_at, g.ends_at, g.ended_at,
+	g.refresh_hash, g.previous_hash, g.previous_until`
+
+// grantRow scans grantColumns.
+type grantRow struct {
+	Grant
+	scope, details string
+}
+
+func (w *grantRow) targets() []any {
+	return db.Into(&w.OrgID, &w.ID, &w.ClientID, (*db.Text)(&w.UserID), (*db.Text)(&w.SessionID), &w.scope, &w.details, (*db.Time)(&w.CodeUsed),
+		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.EndsAt), (*db.Time)(&w.EndedAt), (*db.Text)(&w.refresh), (*db.Text)(&w.previous), (*db.Time)(&w.previousUntil))
+}
+
+func (w *grantRow) grant() (Grant, error) {
+	w.Scope = strings.Fields(w.scope)
+	if err := json.Unmarshal([]byte(w.details), &w.Details); err != nil {
+		return Grant{}, fmt.Errorf("reading grant %s: %w", w.ID, err)
+	}
+	return w.Grant, nil
+}
+
+// newGrant keeps a grant; codeHash is empty where it begins without a code.
+func newGrant(ctx context.Context, tx *db.Tx, g Grant, codeHash string) (Grant, error) {
+	g.ID, g.CreatedAt = secret.NewID("gr"), tx.Now()
+	details, err := json.Marshal(g.Details)
+	if err != nil {
+		return Grant{}, err
+	}
+	_, err = tx.Exec(ctx, `
+		insert into grants (org_id, id, client_id, user_id, session_id, scope, details, code_hash, created_at, ends_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		string(g.OrgID), g.ID, string(g.ClientID), db.Text(g.UserID), db.Text(g.SessionID), strings.Join(g.Scope, " "), string(details),
+		db.Text(codeHash), db.Time(g.CreatedAt), db.Time(g.EndsAt))
+	if err != nil {
+		return Grant{}, fmt.Errorf("keeping grant %s: %w", g.ID, err)
+	}
+	return g, nil
+}
+
+// end ends a grant and all that was made of it. What cannot be told by its rows alone
+// is audited.
+func end(ctx context.Context, tx *db.Tx, g Grant, why string, result audit.Result) error {
+	n, err := tx.Exec(ctx, `
+		update grants set ended_at = $1, end_reason = $2
+		where org_id = $3 and id = $4 and ended_at is null`,
+		db.Time(tx.Now()), why, string(g.OrgID), g.ID)
+	if err != nil || n == 0 {
+		return err
+	}
+	return audit.Record(ctx, tx, audit.Event{
+		OrgID: string(g.OrgID), Actor: string(g.ClientID), ActorName: string(g.ClientID), Action: "grant.ended", Result: result,
+		Target: string(g.UserID), After: audit.Fields{"reason": why, "application": g.ClientID, "grant": g.ID},
+	})
+}
+
+// holder is a grant with who and what stands behind it now.
+type holder struct {
+	Grant
+	client Client
+	visit  session.Visit // zero for a machine
+	place  Placement
+	groups []string
+}
+
+// heldJoins find what stands behind a person's grant, and leave out what is nothing any
+// more: an ended session, a deactivated user, a suspended organization, an application
+// that was turned off, and a session whose browser went over to another organization
+// since. They are joined, so that this holds at once and on every node (decision 0011).
+const heldJoins = `
+	from grants g
+	join clients c on c.id = g.client_id and c.disabled_at is null
+	join sessions s on s.org_id = g.org_id and s.id = g.session_id and s.ended_at is null` + session.VisitJoins + `
+	left join client_organizations co on co.org_id = g.org_id and co.client_id = g.client_id
+	where not exists (
+		select 1 from sessions x
+		where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at >= g.created_at)`
+
+// held finds a person's grant by what names it; found is false where it is nothing any
+// more. Whether it ended is for the caller to see.
+func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...any) (h holder, found bool, err error) {
+	var g grantRow
+	var c clientRow
+	var v session.Row
+	var standing, audience, groups db.Text
+	into := append(g.targets(), c.targets()...)
+	into = append(into, v.Targets()...)
+	into = append(into, &standing, &audience, &groups)
+	found, err = r.One(ctx, into, `
+		select `+grantColumns+`, `+clientColumns+`, `+session.VisitColumns+`, co.standing, co.audience, co.groups`+heldJoins+` and `+where, args...)
+	if err != nil || !found {
+		return holder{}, false, err
+	}
+	if h.Grant, err = g.grant(); err != nil {
+		return holder{}, false, err
+	}
+	if h.client, err = c.client(); err != nil {
+		return holder{}, false, err
+	}
+	visit, alive := p.Sessions.Alive(v, p.DB.Now())
+	h.visit = visit
+	h.place = Placement{Standing(standing), Audience(orText(audience, string(Everyone))), strings.Fields(string(groups))}
+	if !alive {
+		return holder{}, false, nil
+	}
+	if h.place.Audience == SomeGroups || h.needsGroups() {
+		if h.groups, err = groupsOf(ctx, r, h.OrgID, h.UserID); err != nil {
+			return holder{}, false, err
+		}
+	}
+	return h, h.place.admits(h.groups) == allowed, nil
+}
+
+func orText(t db.Text, otherwise string) string {
+	if t == "" {
+		return otherwise
+	}
+	return string(t)
+}
+
+// machine finds a grant that nobody sits behind.
+func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID, id string) (h holder, found bool, err error) {
+	var g grantRow
+	var c clientRow
+	found, err = r.One(ctx, append(g.targets(), c.targets()...), `
+		select `+grantColumns+`, `+clientColumns+`
+		from grants g
+		join clients c on c.id = g.client_id and c.disabled_at is null
+		left join organizations o on o.id = g.org_id
+		where g.org_id = $1 and g.id = $2 and g.user_id is null and o.suspended_at is null`, string(org), id)
+	if err != nil || !found {
+		return holder{}, false, err
+	}
+	if h.Grant, err = g.grant(); err != nil {
+		return holder{}, false, err
+	}
+	h.client, err = c.client()
+	return h, err == nil, err
+}
+
+// over tells that a grant gives nothing any more.
+func (g Grant) over(now time.Time) bool { return !g.EndedAt.IsZero() || !now.Before(g.EndsAt) }
+
+var errNotOurs = errors.New("no token of ours")
+
+// spend exchanges a code for its grant, once. A second valid attempt ends all that the
+// first one got (RFC 6749 §4.1.2): that is returned as an outcome, since an error would
+// roll it back.
+func (p *Provider) spend(ctx context.Context, tx *db.Tx, c Client, s spending) (h holder, refused *Error, err error) {
+	h, found, err := p.held(ctx, tx, `g.code_hash = $1`, s.code.Hash(secret.Code))
+	if err != nil {
+		return holder{}, nil, err
+	}
+	now := tx.Now()
+	d := h.Details
+	switch {
+	case s.code.IsZero() || !found || h.ClientID != c.ID:
+		return holder{}, wrong(errInvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
+	case d.RedirectURI != s.redirectURI:
+		return holder{}, wrong(errInvalidGrant, "redirect_uri is not the one of the authorization request"), nil
+	case s.verifier == "":
+		return holder{}, wrong(errInvalidGrant, "code_verifier is missing"), nil
+	case !verifies(s.verifier, d.Challenge):
+		return holder{}, wrong(errInvalidGrant, "code_verifier does not fit the code_challenge"), nil
+	case d.Thumbprint != "" && d.Thumbprint != s.thumbprint:
+		return holder{}, wrong(errInvalidGrant, "the DPoP proof is by another key than dpop_jkt named"), nil
+	case !h.CodeUsed.IsZero():
+		return holder{}, wrong(errInvalidGrant, "the code was used before; all that it gave has ended"), end(ctx, tx, h.Grant, codeReused, audit.Refused)
+	case !h.EndedAt.IsZero() || !now.Before(h.CreatedAt.Add(p.codeLasts())):
+		return holder{}, wrong(errInvalidGrant, "the code has expired"), nil
+	}
+	n, err := tx.Exec(ctx, `
+		update grants set code_used_at = $1
+		where org_id = $2 and id = $3 and code_used_at is null`, db.Time(now), string(h.OrgID), h.ID)
+	if err == nil && n == 0 {
+		err = errors.New("a code was claimed under a transaction that sees all others")
+	}
+	return h, nil, err
+}
+
+// spending is a code with what must come along.
+type spending struct {
+	code                              secret.Token
+	redirectURI, verifier, thumbprint string
+}
+
+// refreshToken is the text of one: the part that all of a grant share, and its own.
+func refreshToken(family, own secret.Token) string { return family.Reveal() + "." + own.Reveal() }
+
+func parseRefresh(text string) (family, own secret.Token) {
+	a, b, _ := strings.Cut(text, ".")
+	return secret.ParseToken(a), secret.ParseToken(b)
+}
+
+// successor is the refresh token that follows one. It follows from it by our key alone,
+// so an honest retry, whose first answer was lost, is given the same one again, and
+// nothing of it is stored but its hash.
+func (p *Provider) successor(family, own secret.Token) secret.Token {
+	return secret.DeriveToken(p.refreshKey, family.Reveal(), own.Reveal())
+}
+
+// firstRefresh gives a grant its first refresh token.
+func (p *Provider) firstRefresh(ctx context.Context, tx *db.Tx, g Grant) (string, error) {
+	family, own := secret.NewToken(), secret.NewToken()
+	_, err := tx.Exec(ctx, `
+		update grants set family_hash = $1, refresh_hash = $2
+		where org_id = $3 and id = $4`,
+		family.Hash(secret.RefreshFamily), own.Hash(secret.Refresh), string(g.OrgID), g.ID)
+	return refreshToken(family, own), err
+}
+
+// rotate exchanges a refresh token for the next one. One that was replaced before, and
+// not just now, is held by two: everything ends (RFC 9700 §4.14.2). The refusal is an
+// outcome, as of spend.
+func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c Client, family, own secret.Token, thumbprint string) (h holder, next string, refused *Error, err error) {
+	h, found, err := p.held(ctx, tx, `g.family_hash = $1`, family.Hash(secret.RefreshFamily))
+	if err != nil {
+		return holder{}, "", nil, err
+	}
+	now, shown := tx.Now(), own.Hash(secret.Refresh)
+	switch {
+	case family.IsZero() || own.IsZero() || !found || h.ClientID != c.ID || h.over(now) || !c.Settings.Refreshes:
+		return holder{}, "", wrong(errInvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
+	case h.Details.Thumbprint != "" && !c.Confidential() && h.Details.Thumbprint != thumbprint:
+		// RFC 9449 §5: a public client's refresh token is bound to the key.
+		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to another key"), nil
+	case shown != h.refresh && (shown != h.previous || !now.Before(h.previousUntil)):
+		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before; all that came of it has ended"),
+			end(ctx, tx, h.Grant, refreshReused, audit.Refused)
+	}
+	after := p.successor(family, own)
+	if shown == h.refresh {
+		_, err = tx.Exec(ctx, `
+			update grants set refresh_hash = $1, previous_hash = $2, previous_until = $3
+			where org_id = $4 and id = $5`,
+			after.Hash(secret.Refresh), shown, db.Time(now.Add(p.retryGrace())), string(h.OrgID), h.ID)
+	}
+	return h, refreshToken(family, after), nil, err
+}

@@ -1,0 +1,339 @@
+package op
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+// Algorithm is how a token is signed.
+type Algorithm string
+
+// The algorithms. RS256 is there because the specification wants it (OIDC Core §15.1)
+// and some applications know nothing else.
+const (
+	ES256 Algorithm = "ES256"
+	RS256 Algorithm = "RS256"
+)
+
+// Algorithms lists all, the one for everything new first.
+var Algorithms = []Algorithm{ES256, RS256}
+
+const (
+	// KeyLasts is how long a key signs before the schedule replaces it.
+	KeyLasts = 90 * 24 * time.Hour
+	// KeyAhead is how long a new key is published before it signs: longer than
+	// anybody keeps a copy of the key set.
+	KeyAhead = 24 * time.Hour
+	// KeyOverlap is how long the one before stays published: its last token has ended.
+	KeyOverlap = LongestIDToken + keySetLasts
+	// keySetLasts is how long a copy of the key set may be kept.
+	keySetLasts = 15 * time.Minute
+	// ringLasts is how long a node uses the keys that it read: another may have made one.
+	ringLasts = 10 * time.Second
+)
+
+// key is one of ours.
+type key struct {
+	id        string
+	algorithm Algorithm
+	private   any
+	createdAt time.Time
+	signsAt   time.Time
+}
+
+func (k key) jwk() jose.JSONWebKey {
+	return jose.JSONWebKey{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
+}
+
+// ring is every key that is published, as this node read them.
+type ring struct {
+	keys    []key // newest first
+	set     []byte
+	etag    string
+	public  jose.JSONWebKeySet
+	readAt  time.Time
+	signing map[Algorithm]key
+}
+
+// ring gives the keys, read again after a while.
+func (p *Provider) ring(ctx context.Context) (*ring, error) {
+	now := p.DB.Now()
+	if r := p.keys.Load(); r != nil && now.Sub(r.readAt).Abs() < ringLasts {
+		return r, nil
+	}
+	return p.readRing(ctx)
+}
+
+func (p *Provider) readRing(ctx context.Context) (*ring, error) {
+	r := &ring{readAt: p.DB.Now(), signing: map[Algorithm]key{}}
+	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
+		r.keys, err = p.storedKeys(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range r.keys {
+		r.public.Keys = append(r.public.Keys, k.jwk().Public())
+	}
+	for _, a := range Algorithms {
+		if k, ok := signs(r.keys, a, r.readAt); ok {
+			r.signing[a] = k
+		}
+	}
+	if r.set, err = json.Marshal(r.public); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(r.set)
+	r.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	p.keys.Store(r)
+	return r, nil
+}
+
+// signs is the newest key of an algorithm that was published for long enough; the
+// oldest where none was, which is all that anybody can know.
+func signs(newestFirst []key, a Algorithm, now time.Time) (key, bool) {
+	var last key
+	found := false
+	for _, k := range newestFirst {
+		if k.algorithm != a {
+			continue
+		}
+		if last, found = k, true; !now.Before(k.signsAt) {
+			return k, true
+		}
+	}
+	return last, found
+}
+
+func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) ([]key, error) {
+	var all []key
+	err := tx.Rows(ctx, func(scan func(...any) error) error {
+		var k key
+		var sealed string
+		if err := scan(&k.id, &k.algorithm, &sealed, (*db.Time)(&k.createdAt), (*db.Time)(&k.signsAt)); err != nil {
+			return err
+		}
+		der, err := p.sealedKeys.Open(sealed, "keys "+k.id)
+		if err == nil {
+			k.private, err = x509.ParsePKCS8PrivateKey(der)
+		}
+		if err != nil {
+			return fmt.Errorf("reading key %s: %w", k.id, err)
+		}
+		all = append(all, k)
+		return nil
+	}, `select id, algorithm, sealed, created_at, signs_at from keys order by created_at desc, id`)
+	return all, err
+}
+
+// signingKey is the key that signs now. The first of all is made here; one of RSA takes
+// long and is made by SweepKeys alone, so that nobody waits for it.
+func (p *Provider) signingKey(ctx context.Context, a Algorithm) (key, error) {
+	r, err := p.ring(ctx)
+	if err != nil {
+		return key{}, err
+	}
+	k, ok := r.signing[a]
+	if ok {
+		return k, nil
+	}
+	if a != ES256 {
+		return key{}, &Error{errUnavailable, "the key for " + string(a) + " is being made; try again", 503}
+	}
+	if err := p.addKey(ctx, a, newKey(a), first); err != nil {
+		return key{}, err
+	}
+	if r, err = p.readRing(ctx); err != nil {
+		return key{}, err
+	}
+	return r.signing[a], nil
+}
+
+func newKey(a Algorithm) any {
+	if a == RS256 {
+		return secret.NewRSAKey()
+	}
+	return secret.NewECKey()
+}
+
+// occasion is why a key is made.
+type occasion string
+
+const (
+	first     occasion = "first"
+	scheduled occasion = "schedule"
+	commanded occasion = "command"
+	leaked    occasion = "leak" // the others go at once
+)
+
+// addKey keeps a new key. Of two nodes that make the first at once one wins.
+func (p *Provider) addKey(ctx context.Context, a Algorithm, private any, why occasion) error {
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		all, err := p.storedKeys(ctx, tx)
+		if err != nil {
+			return err
+		}
+		there := slices.ContainsFunc(all, func(k key) bool { return k.algorithm == a })
+		if there && why == first {
+			return nil
+		}
+		k := key{id: secret.NewID("key"), signsAt: tx.Now().Add(p.keyAhead())}
+		if !there || why == leaked {
+			k.signsAt = tx.Now()
+		}
+		if why == leaked {
+			if _, err := tx.Exec(ctx, `delete from keys where algorithm = $1`, string(a)); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `
+			insert into keys (id, algorithm, sealed, created_at, signs_at) values ($1, $2, $3, $4, $5)`,
+			k.id, string(a), p.sealedKeys.Seal(der, "keys "+k.id), db.Time(tx.Now()), db.Time(k.signsAt))
+		if err != nil {
+			return fmt.Errorf("keeping key %s: %w", k.id, err)
+		}
+		return audit.Record(ctx, tx, audit.Event{
+			Actor: audit.System, ActorName: audit.System, Action: "key.created", Target: k.id,
+			After: audit.Fields{"algorithm": a, "why": why, "signs_at": k.signsAt},
+		})
+	})
+}
+
+// RotateKeys makes the next key of each algorithm. It signs once everybody can know
+// it; where the present ones leaked, at once, and those are published no more.
+func (p *Provider) RotateKeys(ctx context.Context, leak bool) error {
+	why := commanded
+	if leak {
+		why = leaked
+	}
+	for _, a := range Algorithms {
+		if err := p.addKey(ctx, a, newKey(a), why); err != nil {
+			return err
+		}
+	}
+	_, err := p.readRing(ctx)
+	return err
+}
+
+// SweepKeys makes the keys that are missing or due, and removes those whose last token
+// has ended.
+func (p *Provider) SweepKeys(ctx context.Context, d *db.DB) error {
+	r, err := p.readRing(ctx)
+	if err != nil {
+		return err
+	}
+	now := d.Now()
+	for _, a := range Algorithms {
+		newest := slices.IndexFunc(r.keys, func(k key) bool { return k.algorithm == a })
+		switch {
+		case newest < 0:
+			err = p.addKey(ctx, a, newKey(a), first)
+		case !now.Before(r.keys[newest].signsAt.Add(p.keyLasts())):
+			err = p.addKey(ctx, a, newKey(a), scheduled)
+		}
+		if err != nil {
+			return err
+		}
+		for _, old := range retired(r.keys, a, now.Add(-p.keyOverlap())) {
+			if err := d.Update(ctx, func(tx *db.Tx) error {
+				_, err := tx.Exec(ctx, `delete from keys where id = $1`, old)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = p.readRing(ctx)
+	return err
+}
+
+// retired are the keys of an algorithm that another had replaced at an instant.
+func retired(newestFirst []key, a Algorithm, at time.Time) []string {
+	var old []string
+	replaced := false
+	for _, k := range newestFirst {
+		if k.algorithm != a {
+			continue
+		}
+		if replaced {
+			old = append(old, k.id)
+		}
+		replaced = replaced || !at.Before(k.signsAt)
+	}
+	return old
+}
+
+// What a token is, in its header, so that none passes for another kind (RFC 8725 §3.11).
+const (
+	idTokenType     = "JWT"
+	accessTokenType = "at+jwt"
+	logoutTokenType = "logout+jwt"
+)
+
+// sign makes a token.
+func (p *Provider) sign(ctx context.Context, a Algorithm, typ string, claims any) (string, error) {
+	k, err := p.signingKey(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(a), Key: k.jwk()}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	if err != nil {
+		return "", err
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("signing with %s: %w", k.id, err)
+	}
+	return signed.CompactSerialize()
+}
+
+// verify opens a token that we signed, of one type.
+func (p *Provider) verify(ctx context.Context, token, typ string) ([]byte, error) {
+	const most = 16 << 10
+	if len(token) > most {
+		return nil, errNotOurs
+	}
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
+	if err != nil {
+		return nil, errNotOurs
+	}
+	head := signed.Signatures[0].Header
+	if said, _ := head.ExtraHeaders[jose.HeaderType].(string); said != typ {
+		return nil, errNotOurs
+	}
+	r, err := p.ring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range r.public.Keys {
+		if k.KeyID == head.KeyID && k.Algorithm == head.Algorithm {
+			payload, err := signed.Verify(k)
+			if err != nil {
+				return nil, errNotOurs
+			}
+			return payload, nil
+		}
+	}
+	return nil, errNotOurs
+}

@@ -1,0 +1,183 @@
+// Package op is the OpenID Provider: what the applications of the suite trust. It
+// answers who came in, for which organization and how that was proved, and tells
+// applications when it is over.
+//
+// An authorization request is parsed, a session of the browser is picked for it, and
+// decide says what it gets; nothing else does. What an application then holds, a code, a
+// rotating refresh token, access tokens, hangs on one row, the grant, and every use of it
+// joins session, user, organization and application as they are now. So an end is data,
+// and is felt at once on every node; Sweep only tells it to applications.
+//
+// It owns clients, client_secrets, client_organizations, client_uses, keys,
+// authorization_requests, pushed_requests, grants, device_codes, consents, logouts and
+// used_proofs.
+package op
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/limit"
+	"parvis/internal/outbound"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// Lifetimes override the constants where set: [lifetimes] of a configuration on a
+// loopback address.
+type Lifetimes struct {
+	Code, Access, IDToken, Refresh, Retry, Key, Device time.Duration
+}
+
+// Provider is the installation as its applications know it.
+type Provider struct {
+	DB        *db.DB
+	SignIn    *signin.Service
+	Sessions  *session.Door
+	Limits    *limit.Limiter
+	Outbound  *outbound.Client
+	Base      string // the configured public address, without a slash at its end: the issuer
+	Lifetimes Lifetimes
+	Log       *slog.Logger
+
+	// SignOut goes on, after a session ended here, to the identity provider that had
+	// vouched for it; it reports whether it answered. Protocols do not know each other.
+	SignOut func(*page.Visitor, session.Session) (bool, error)
+
+	site         *page.Site
+	document     func() ([]byte, error) // of discovery, made once
+	keys         *atomic.Pointer[ring]
+	keySets      *sync.Map // of clients, by their address
+	sealedKeys   secret.Box
+	sealedTokens secret.Box
+	refreshKey   []byte
+	pairwise     []byte
+	onceKey      []byte
+	telling      *sync.WaitGroup
+	places       chan struct{} // as many calls to applications at once
+}
+
+// NewProvider seals and derives what it keeps from the keys.
+func NewProvider(p Provider, keys secret.Keys) *Provider {
+	p.keys, p.keySets = &atomic.Pointer[ring]{}, &sync.Map{}
+	p.telling, p.places = &sync.WaitGroup{}, make(chan struct{}, mostAtOnce)
+	p.sealedKeys = secret.NewBox(keys.Sealing, "op keys")
+	p.sealedTokens = secret.NewBox(keys.Sealing, "op access tokens")
+	p.refreshKey = keys.Lookup.For("op refresh tokens").Current().Bytes
+	p.onceKey = keys.Lookup.For("op once").Current().Bytes
+	// The oldest: a new key in the ring must not give everybody another name.
+	p.pairwise = oldest(keys.Lookup.For("op pairwise"))
+	return &p
+}
+
+func oldest(r secret.Ring) []byte { return r[len(r)-1].Bytes }
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// Templates are the pages of this protocol, for page.New.
+func Templates() fs.FS {
+	files, err := fs.Sub(templates, "templates")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return files
+}
+
+// Where applications find us.
+const (
+	authorizePath     = "/authorize"
+	resumePath        = "/authorize/resume"
+	consentPath       = "/authorize/consent"
+	choosePath        = "/authorize/choose"
+	tokenPath         = "/token"
+	userInfoPath      = "/userinfo"
+	introspectPath    = "/introspect"
+	revokePath        = "/revoke"
+	pushPath          = "/par"
+	deviceAskPath     = "/device_authorization"
+	devicePath        = "/device"
+	endSessionPath    = "/end-session"
+	keySetPath        = "/jwks"
+	configurationPath = "/.well-known/openid-configuration"
+)
+
+// Mount adds the addresses that applications and the browsers they send know.
+func (p *Provider) Mount(site *page.Site) {
+	p.site = site
+	p.document = sync.OnceValues(p.makeDocument)
+
+	site.Anyone("GET "+authorizePath, p.authorize)
+	site.CrossSite("POST "+authorizePath, p.postAuthorize)
+	site.Anyone("GET "+resumePath, p.resume)
+	site.AnyoneForm(consentPath, consentFields, p.showConsent, p.answerConsent)
+	site.AnyoneForm(choosePath, chooseFields, p.showChoice, p.answerChoice)
+	site.AnyoneForm(devicePath, deviceFields, p.showDevice, p.answerDevice)
+	site.Anyone("GET "+endSessionPath, p.endSession)
+	site.CrossSite("POST "+endSessionPath, p.postEndSession)
+	site.AnyoneForm(endSessionPath+"/confirm", confirmFields, p.showConfirm, p.confirm)
+
+	site.CrossSite("GET "+configurationPath, p.configuration)
+	site.CrossSite("GET "+keySetPath, p.keySet)
+	site.CrossSite(userInfoPath, p.userInfo)
+	p.endpoint(tokenPath, p.token)
+	p.endpoint(introspectPath, p.introspect)
+	p.endpoint(revokePath, p.revoke)
+	p.endpoint(pushPath, p.push)
+	p.endpoint(deviceAskPath, p.askDevice)
+}
+
+func (p *Provider) codeLasts() time.Duration  { return cmp.Or(p.Lifetimes.Code, CodeLasts) }
+func (p *Provider) retryGrace() time.Duration { return cmp.Or(p.Lifetimes.Retry, RetryGrace) }
+func (p *Provider) keyLasts() time.Duration   { return cmp.Or(p.Lifetimes.Key, KeyLasts) }
+func (p *Provider) keyAhead() time.Duration   { return min(KeyAhead, p.keyLasts()/2) }
+func (p *Provider) keyOverlap() time.Duration { return min(KeyOverlap, p.keyLasts()) }
+func (p *Provider) deviceLasts() time.Duration {
+	return cmp.Or(p.Lifetimes.Device, DeviceLasts)
+}
+
+func (p *Provider) accessLasts(s Settings) time.Duration {
+	return cmp.Or(p.Lifetimes.Access, s.AccessFor, AccessLasts)
+}
+
+func (p *Provider) idTokenLasts(s Settings) time.Duration {
+	return cmp.Or(p.Lifetimes.IDToken, s.IDTokenFor, IDTokenLasts)
+}
+
+func (p *Provider) refreshLasts(s Settings) time.Duration {
+	return cmp.Or(p.Lifetimes.Refresh, s.RefreshFor, RefreshLasts)
+}
+
+// take counts a try, or says how long to wait.
+func (p *Provider) take(ctx context.Context, keys ...limit.Key) error {
+	taken, err := limit.Take(ctx, p.DB, keys...)
+	if err == nil && !taken.Allowed {
+		err = signin.ErrTooOften.After(taken.Wait)
+	}
+	return err
+}
+
+func isFault(err error) bool {
+	_, ok := errors.AsType[*fault.Error](err)
+	return ok
+}
+
+// organizationNamed finds an organization by its id or its short name.
+func organizationNamed(ctx context.Context, r db.Reader, named string) (directory.Organization, error) {
+	if page.IsID(named) {
+		return directory.OrganizationByID(ctx, r, directory.OrgID(named))
+	}
+	return directory.OrganizationByName(ctx, r, named)
+}

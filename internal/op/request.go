@@ -1,0 +1,360 @@
+package op
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/op/redirect"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// Request is an authorization request that was understood.
+type Request struct {
+	ClientID     ClientID         `json:"client_id"`
+	RedirectURI  string           `json:"redirect_uri"`
+	State        string           `json:"state,omitempty"`
+	Scope        []string         `json:"scope"`
+	Nonce        string           `json:"nonce,omitempty"`
+	Challenge    string           `json:"challenge"`
+	Prompt       []string         `json:"prompt,omitempty"`
+	MaxAge       *int64           `json:"max_age,omitempty"` // seconds
+	ACR          []string         `json:"acr,omitempty"`
+	Locales      string           `json:"locales,omitempty"`
+	Organization string           `json:"organization,omitempty"`
+	LoginHint    string           `json:"login_hint,omitempty"`
+	Subject      directory.UserID `json:"subject,omitempty"` // of id_token_hint
+	SubjectOrg   directory.OrgID  `json:"subject_org,omitempty"`
+	Thumbprint   string           `json:"thumbprint,omitempty"`
+	AskedAt      time.Time        `json:"asked_at"`
+}
+
+// Mismatch is what is wrong with a request that may not be answered by a redirect: the
+// address to answer to is not known to be the application's (RFC 6749 §4.1.2.1). Its
+// page names it exactly, for whoever develops the application.
+type Mismatch struct {
+	Key    string // of the sentence
+	Args   map[string]any
+	Client string // name, where it is known
+}
+
+func (m *Mismatch) Error() string { return "authorization request: " + m.Key }
+
+// Refusal is what is wrong with a request whose application can be told.
+type Refusal struct {
+	*Error
+	request Request
+}
+
+func (r *Refusal) Unwrap() error { return r.Error }
+
+const (
+	requestURI = "urn:ietf:params:oauth:request_uri:"
+	mostText   = 2000 // bytes of a parameter that is carried along
+)
+
+// parse understands an authorization request, from the address or pushed before. What
+// comes twice, or is not known to us and could change what is meant, is refused; what is
+// merely unknown is ignored (OIDC Core §3.1.2.1).
+func (p *Provider) parse(ctx context.Context, form url.Values) (Client, Request, error) {
+	c, err := p.clientOf(ctx, form)
+	if err != nil {
+		return Client{}, Request{}, err
+	}
+	if form.Has("request_uri") {
+		if text, ours := strings.CutPrefix(form.Get("request_uri"), requestURI); ours {
+			return p.pushed(ctx, c, text)
+		}
+	}
+	r, err := p.understand(ctx, c, form)
+	if err == nil && c.Settings.PushedOnly {
+		err = wrong(errInvalidRequest, "this client must push its requests (RFC 9126)")
+	}
+	return c, r, refused(r, err)
+}
+
+// refused lets an error be told to the application, whose address is known by then.
+func refused(r Request, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return &Refusal{e, r}
+	}
+	return err
+}
+
+// clientOf finds the application, to whom alone anything can be answered.
+func (p *Provider) clientOf(ctx context.Context, form url.Values) (Client, error) {
+	switch ids := form["client_id"]; {
+	case len(ids) == 0 || ids[0] == "":
+		return Client{}, &Mismatch{Key: "op.mismatch.no_client_id"}
+	case len(ids) > 1:
+		return Client{}, &Mismatch{Key: "op.mismatch.two_client_ids"}
+	}
+	c, err := clientByID(ctx, p.DB, form.Get("client_id"))
+	if errors.Is(err, ErrNoClient) || err == nil && c.Kind == Link {
+		return Client{}, &Mismatch{Key: "op.mismatch.unknown_client"}
+	}
+	if err == nil && !c.Code() {
+		return Client{}, &Mismatch{Key: "op.mismatch.no_people", Client: c.Settings.Name}
+	}
+	return c, err
+}
+
+// understand reads the parameters of a request of c. With an *Error the Request holds
+// as much as is needed to tell it.
+func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (Request, error) {
+	r := Request{ClientID: c.ID, AskedAt: p.DB.Now()}
+	switch sent := form["redirect_uri"]; {
+	case len(sent) == 0 || sent[0] == "":
+		return r, &Mismatch{Key: "op.mismatch.no_redirect_uri", Client: c.Settings.Name}
+	case len(sent) > 1:
+		return r, &Mismatch{Key: "op.mismatch.two_redirect_uris", Client: c.Settings.Name}
+	case !redirect.Match(c.Settings.RedirectURIs, sent[0], c.Kind == Native):
+		return r, mismatch(c, sent[0])
+	}
+	r.RedirectURI = form.Get("redirect_uri")
+	if states := form["state"]; len(states) == 1 && len(states[0]) <= mostText {
+		r.State = states[0]
+	}
+	if err := once(form); err != nil {
+		return r, err
+	}
+	for _, check := range []func(Client, url.Values) error{r.shape, r.scope, r.proofKey, r.wishes} {
+		if err := check(c, form); err != nil {
+			return r, err
+		}
+	}
+	return r, p.hint(ctx, c, &r, form)
+}
+
+// mismatch names what an address differs in from the nearest that is registered,
+// without showing that one to a stranger.
+func mismatch(c Client, sent string) *Mismatch {
+	d := redirect.Difference(c.Settings.RedirectURIs, sent)
+	if len(sent) > mostText {
+		sent = sent[:mostText]
+	}
+	return &Mismatch{Key: "op.mismatch.redirect_uri." + string(d.Part), Args: map[string]any{"At": d.At, "Sent": sent}, Client: c.Settings.Name}
+}
+
+// shape checks what kind of request it is.
+func (r *Request) shape(_ Client, form url.Values) error {
+	switch {
+	case form.Has("request"):
+		return wrong(errRequestNotSupported, "request objects are not supported")
+	case form.Has("request_uri"):
+		return wrong(errRequestURINotSupported, "request_uri must be one that was pushed here")
+	case form.Has("registration"):
+		return wrong(errRegistrationNotSupported, "clients are registered by administrators")
+	case form.Get("response_type") == "":
+		return wrong(errInvalidRequest, "response_type is missing")
+	case form.Get("response_type") != "code":
+		return wrong(errUnsupportedResponseType, "response_type must be code")
+	case form.Get("response_mode") != "" && form.Get("response_mode") != "query":
+		return wrong(errInvalidRequest, "response_mode must be query")
+	}
+	for _, name := range []string{"state", "nonce", "scope", "login_hint", "acr_values", "ui_locales", "organization"} {
+		if len(form.Get(name)) > mostText {
+			return wrong(errInvalidRequest, name+" is longer than 2000 bytes")
+		}
+	}
+	r.Nonce = form.Get("nonce")
+	return nil
+}
+
+// scope takes what the client is registered for. What it is not is left out, as the
+// answer says (OIDC Core §3.1.2.1, RFC 6749 §3.3).
+func (r *Request) scope(c Client, form url.Values) error {
+	for s := range strings.FieldsSeq(form.Get("scope")) {
+		if c.has(s) && !slices.Contains(r.Scope, s) {
+			r.Scope = append(r.Scope, s)
+		}
+	}
+	if len(r.Scope) == 0 {
+		return wrong(errInvalidScope, "scope names nothing that the client is registered for")
+	}
+	return nil
+}
+
+// proofKey demands PKCE of everybody (RFC 9700 §2.1.1), and S256 (RFC 7636 §4.2).
+func (r *Request) proofKey(_ Client, form url.Values) error {
+	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
+	switch {
+	case challenge == "":
+		return wrong(errInvalidRequest, "code_challenge is missing: PKCE is required")
+	case method != "S256":
+		return wrong(errInvalidRequest, "code_challenge_method must be S256")
+	case len(challenge) != 43 || !isVerifier(challenge):
+		return wrong(errInvalidRequest, "code_challenge is not a SHA-256 in base64url")
+	}
+	r.Challenge, r.Thumbprint = challenge, form.Get("dpop_jkt")
+	if r.Thumbprint != "" && (len(r.Thumbprint) != 43 || !isVerifier(r.Thumbprint)) {
+		return wrong(errInvalidRequest, "dpop_jkt is not a SHA-256 in base64url")
+	}
+	return nil
+}
+
+// prompts are the values of prompt that we know (OIDC Core §3.1.2.1).
+var prompts = []string{"none", "login", "consent", "select_account"}
+
+// wishes reads how the person is to be met.
+func (r *Request) wishes(_ Client, form url.Values) error {
+	r.Prompt = strings.Fields(form.Get("prompt"))
+	for _, w := range r.Prompt {
+		if !slices.Contains(prompts, w) {
+			return wrong(errInvalidRequest, "prompt has a value that discovery does not list")
+		}
+	}
+	if slices.Contains(r.Prompt, "none") && len(r.Prompt) > 1 {
+		return wrong(errInvalidRequest, "prompt=none stands alone")
+	}
+	if text := form.Get("max_age"); text != "" {
+		seconds, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || seconds < 0 {
+			return wrong(errInvalidRequest, "max_age is not a number of seconds")
+		}
+		r.MaxAge = &seconds
+	}
+	r.ACR, r.Locales, r.LoginHint = strings.Fields(form.Get("acr_values")), form.Get("ui_locales"), form.Get("login_hint")
+	r.Organization = form.Get("organization")
+	return nil
+}
+
+// hint reads the ID token that says who is expected: one of ours, for this client, also
+// when it has expired (OIDC Core §3.1.2.1).
+func (p *Provider) hint(ctx context.Context, c Client, r *Request, form url.Values) error {
+	text := form.Get("id_token_hint")
+	if text == "" {
+		return nil
+	}
+	h, err := p.readHint(ctx, text)
+	if errors.Is(err, errNotOurs) || err == nil && h.Audience != string(c.ID) {
+		return wrong(errInvalidRequest, "id_token_hint is not an ID token of this client")
+	}
+	if err != nil {
+		return err
+	}
+	r.SubjectOrg = h.Organization.ID
+	r.Subject, err = p.userOf(ctx, c, h.Organization.ID, h.Subject)
+	return err
+}
+
+// hinted is what an ID token that comes back to us says.
+type hinted struct {
+	Issuer       string            `json:"iss"`
+	Audience     string            `json:"aud"`
+	Subject      string            `json:"sub"`
+	SID          string            `json:"sid"`
+	Organization organizationClaim `json:"org"`
+}
+
+func (p *Provider) readHint(ctx context.Context, text string) (hinted, error) {
+	payload, err := p.verify(ctx, text, idTokenType)
+	if err != nil {
+		return hinted{}, err
+	}
+	var h hinted
+	if json.Unmarshal(payload, &h) != nil || h.Issuer != p.Base {
+		return hinted{}, errNotOurs
+	}
+	return h, nil
+}
+
+// userOf finds whom a client means by a subject, among those who ever opened it; a name
+// that fits nobody stays one that fits nobody.
+func (p *Provider) userOf(ctx context.Context, c Client, org directory.OrgID, subject string) (directory.UserID, error) {
+	if !c.Settings.Pairwise {
+		return directory.UserID(subject), nil
+	}
+	meant := directory.UserID("nobody")
+	err := p.DB.Rows(ctx, func(scan func(...any) error) error {
+		var id directory.UserID
+		err := scan(&id)
+		if err == nil && p.subjectOf(c, org, id) == subject {
+			meant = id
+		}
+		return err
+	}, `select user_id from client_uses where org_id = $1 and client_id = $2`, string(org), string(c.ID))
+	return meant, err
+}
+
+// hints say which session the request means.
+func (r Request) hints(c Client) hints {
+	h := hints{Organization: r.Organization, Subject: r.Subject, SubjectOrg: r.SubjectOrg, ClientOrg: c.OrgID}
+	if a, err := directory.ParseAddress(r.LoginHint); err == nil {
+		h.Address = a.Key // what is no address is a name that only the application knows
+	}
+	return h
+}
+
+// twoFactors tells that none of the levels that were asked for is reached by one factor.
+// Levels that we do not know reach nothing and ask for nothing (OIDC Core §3.1.2.1).
+func (r Request) twoFactors() bool {
+	return slices.Contains(r.ACR, session.TwoFactors) && !slices.Contains(r.ACR, session.OneFactor)
+}
+
+// pending is a request that waits for the person, in one browser.
+type pending struct {
+	Request
+	id        string
+	orgID     directory.OrgID
+	sessionID string // that the person picked
+}
+
+// keep stores a request for a browser.
+func keep(ctx context.Context, tx *db.Tx, b session.Browser, r Request) (pending, error) {
+	asked, err := json.Marshal(r)
+	if err != nil {
+		return pending{}, err
+	}
+	q := pending{Request: r, id: secret.NewID("req")}
+	_, err = tx.Exec(ctx, `
+		insert into authorization_requests (id, browser_id, client_id, asked, created_at)
+		values ($1, $2, $3, $4, $5)`, q.id, b.ID, string(r.ClientID), string(asked), db.Time(tx.Now()))
+	if err != nil {
+		return pending{}, fmt.Errorf("keeping a request of %s: %w", r.ClientID, err)
+	}
+	return q, nil
+}
+
+// kept finds a request that waits, in the browser that brought it.
+func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id string) (pending, Client, bool, error) {
+	if b.ID == "" || !page.IsID(id) {
+		return pending{}, Client{}, false, nil
+	}
+	q := pending{id: id}
+	var asked string
+	var c clientRow
+	found, err := r.One(ctx, append(c.targets(), &asked, (*db.Text)(&q.orgID), (*db.Text)(&q.sessionID)), `
+		select `+clientColumns+`, a.asked, a.org_id, a.session_id
+		from authorization_requests a
+		join clients c on c.id = a.client_id and c.disabled_at is null
+		where a.id = $1 and a.browser_id = $2 and a.ended_at is null and a.created_at > $3`,
+		id, b.ID, db.Time(p.DB.Now().Add(-RequestLasts)))
+	if err != nil || !found {
+		return pending{}, Client{}, false, err
+	}
+	if err := json.Unmarshal([]byte(asked), &q.Request); err != nil {
+		return pending{}, Client{}, false, fmt.Errorf("reading request %s: %w", id, err)
+	}
+	client, err := c.client()
+	return q, client, err == nil, err
+}
+
+// finish claims the end of a request that waits: of two tabs that answer it one does.
+func (q pending) finish(ctx context.Context, tx *db.Tx) (bool, error) {
+	if q.id == "" {
+		return true, nil
+	}
+	n, err := tx.Exec(ctx, `update authorization_requests set ended_at = $1 where id = $2 and ended_at is null`, db.Time(tx.Now()), q.id)
+	return n == 1, err
+}

@@ -1,0 +1,222 @@
+package op
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+)
+
+// tokens is what the token endpoint answers (RFC 6749 §5.1, OIDC Core §3.1.3.3).
+type tokens struct {
+	AccessToken  string `json:"access_token"`
+	Type         string `json:"token_type"`
+	ExpiresIn    int    `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// The grant types.
+const (
+	grantCode    = "authorization_code"
+	grantRefresh = "refresh_token"
+	grantMachine = "client_credentials"
+	grantDevice  = "urn:ietf:params:oauth:grant-type:device_code"
+)
+
+// token exchanges what a client has for tokens.
+func (p *Provider) token(c *call) (answer, error) {
+	grant := c.form.Get("grant_type")
+	if grant == "" {
+		return nil, wrong(errInvalidRequest, "grant_type is missing")
+	}
+	if err := p.authenticate(c); err != nil {
+		return nil, err
+	}
+	by := map[string]func(*call, string) (tokens, error){
+		grantCode: p.byCode, grantRefresh: p.byRefresh, grantMachine: p.byItself, grantDevice: p.byDevice,
+	}[grant]
+	switch {
+	case by == nil:
+		return nil, wrong(errUnsupportedGrantType, "grant_type is none of those that discovery lists")
+	case !slices.Contains(c.client.grantTypes(), grant):
+		return nil, wrong(errUnauthorizedClient, "the client is not registered for this grant_type")
+	}
+	thumbprint, err := p.bound(c.Visitor, c.client, "")
+	if err != nil {
+		return nil, err
+	}
+	return by(c, thumbprint)
+}
+
+// grantTypes are those that a client may use.
+func (c Client) grantTypes() []string {
+	var all []string
+	if c.Code() {
+		all = append(all, grantCode)
+	}
+	if c.Settings.Refreshes {
+		all = append(all, grantRefresh)
+	}
+	if c.Settings.OwnBehalf {
+		all = append(all, grantMachine)
+	}
+	if c.Settings.Devices {
+		all = append(all, grantDevice)
+	}
+	return all
+}
+
+// byCode exchanges an authorization code.
+func (p *Provider) byCode(c *call, thumbprint string) (tokens, error) {
+	ctx := c.R.Context()
+	if _, err := p.signingKey(ctx, c.client.Settings.algorithm()); err != nil {
+		return tokens{}, err // before the code is used up
+	}
+	var out tokens
+	var refused *Error
+	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		var h holder
+		h, refused, err = p.spend(ctx, tx, c.client, spending{
+			code: secret.ParseToken(c.form.Get("code")), redirectURI: c.form.Get("redirect_uri"), verifier: c.form.Get("code_verifier"), thumbprint: thumbprint,
+		})
+		if err != nil || refused != nil {
+			return err
+		}
+		out, err = p.tokensFor(ctx, tx, h, h.Scope, thumbprint, true)
+		return err
+	})
+	return outcome(out, refused, err)
+}
+
+// outcome makes an error of a refusal that was committed.
+func outcome(out tokens, refused *Error, err error) (tokens, error) {
+	if err == nil && refused != nil {
+		err = refused
+	}
+	return out, err
+}
+
+// byRefresh exchanges a refresh token.
+func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
+	ctx := c.R.Context()
+	family, own := parseRefresh(c.form.Get("refresh_token"))
+	var out tokens
+	var refused *Error
+	err := p.DB.Update(ctx, func(tx *db.Tx) error {
+		h, next, no, err := p.rotate(ctx, tx, c.client, family, own, thumbprint)
+		if refused = no; err != nil || no != nil {
+			return err
+		}
+		scope, err := narrowed(c.form, h.Scope)
+		if err != nil {
+			return err // it rolls the rotation back: nothing was spent
+		}
+		if out, err = p.tokensFor(ctx, tx, h, scope, thumbprint, false); err == nil {
+			out.RefreshToken = next
+		}
+		return err
+	})
+	return outcome(out, refused, err)
+}
+
+// narrowed is the scope of tokens made anew: never more than was granted (RFC 6749 §6).
+func narrowed(form interface{ Get(string) string }, granted []string) ([]string, error) {
+	asked := strings.Fields(form.Get("scope"))
+	if len(asked) == 0 {
+		return granted, nil
+	}
+	for _, s := range asked {
+		if !slices.Contains(granted, s) {
+			return nil, wrong(errInvalidScope, "scope can only shrink")
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
+}
+
+// tokensFor makes the tokens of a person's grant.
+func (p *Provider) tokensFor(ctx context.Context, tx *db.Tx, h holder, scope []string, thumbprint string, begins bool) (tokens, error) {
+	access, lasts, err := p.accessToken(ctx, h, scope, tx.Now(), thumbprint)
+	if err != nil {
+		return tokens{}, err
+	}
+	out := tokens{AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(scope, " ")}
+	if slices.Contains(scope, OpenID) {
+		if out.IDToken, err = p.idToken(ctx, tx, h, access, tx.Now()); err != nil {
+			return tokens{}, err
+		}
+	}
+	if begins && h.client.Settings.Refreshes {
+		out.RefreshToken, err = p.firstRefresh(ctx, tx, h.Grant)
+	}
+	return out, err
+}
+
+func tokenType(thumbprint string) string {
+	if thumbprint != "" {
+		return "DPoP"
+	}
+	return "Bearer"
+}
+
+// byItself gives a machine a token for itself (RFC 6749 §4.4). One of an organization
+// gets it for that; one of the installation for the organization that it names, or for
+// none.
+func (p *Provider) byItself(c *call, thumbprint string) (tokens, error) {
+	ctx, scope := c.R.Context(), strings.Fields(c.form.Get("scope"))
+	for _, s := range scope {
+		if !c.client.has(s) || slices.Contains(Scopes, s) {
+			return tokens{}, wrong(errInvalidScope, "the client is not registered for this scope, or it tells of a person and nobody is here")
+		}
+	}
+	org, err := p.machinesOrganization(ctx, c)
+	if err != nil {
+		return tokens{}, err
+	}
+	var out tokens
+	err = p.DB.Update(ctx, func(tx *db.Tx) error {
+		g, err := newGrant(ctx, tx, Grant{OrgID: org.ID, ClientID: c.client.ID, Scope: scope, EndsAt: tx.Now().Add(p.accessLasts(c.client.Settings))}, "")
+		if err != nil {
+			return err
+		}
+		h := holder{Grant: g, client: c.client}
+		h.visit.Organization = org
+		access, lasts, err := p.accessToken(ctx, h, scope, tx.Now(), thumbprint)
+		out = tokens{AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(scope, " ")}
+		return err
+	})
+	return out, err
+}
+
+func (p *Provider) machinesOrganization(ctx context.Context, c *call) (directory.Organization, error) {
+	named := c.form.Get("organization")
+	if c.client.OrgID == "" && named == "" {
+		return directory.Organization{}, nil
+	}
+	var org directory.Organization
+	var err error
+	if c.client.OrgID != "" {
+		org, err = directory.OrganizationByID(ctx, p.DB, c.client.OrgID)
+	} else {
+		org, err = organizationNamed(ctx, p.DB, named)
+	}
+	if f := isFault(err); f || err == nil && !org.SuspendedAt.IsZero() {
+		return directory.Organization{}, wrong(errInvalidRequest, "there is no such organization, or it is closed")
+	}
+	if err != nil {
+		return directory.Organization{}, err
+	}
+	if named != "" && !(hints{Organization: named}).names(org) {
+		return directory.Organization{}, wrong(errInvalidRequest, "the client belongs to another organization")
+	}
+	place, err := placementOf(ctx, p.DB, org.ID, c.client)
+	if err == nil && place.Standing == Forbidden {
+		err = wrong(errUnauthorizedClient, "the organization does not allow this client")
+	}
+	return org, err
+}

@@ -1,0 +1,100 @@
+package op
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"parvis/internal/page"
+)
+
+// userInfo says who a person is now, to who holds an access token (OIDC Core §5.3).
+func (p *Provider) userInfo(v *page.Visitor) error {
+	switch v.R.Method {
+	case http.MethodOptions:
+		return preflight(v)
+	case http.MethodGet, http.MethodHead, http.MethodPost:
+	default:
+		v.W.Header().Set("Allow", "GET, POST, OPTIONS")
+		return p.refuseCall(v, &Error{errInvalidRequest, "this endpoint takes GET and POST", http.StatusMethodNotAllowed})
+	}
+	scheme, token, err := p.carried(v)
+	if err != nil {
+		return p.refuseToken(v, scheme, err)
+	}
+	ctx := v.R.Context()
+	b, err := p.access(ctx, p.DB, token)
+	switch {
+	case errors.Is(err, errNotOurs):
+		err = wrong(errInvalidToken, "the access token is unknown, has ended, or is none")
+	case err == nil && (b.UserID == "" || !slices.Contains(b.claims.Audience, p.Base)):
+		err = wrong(errInvalidToken, "the access token is for something else")
+	case err == nil && !slices.Contains(b.Scope, OpenID):
+		err = &Error{errInsufficientScope, "the access token lacks the scope openid", http.StatusForbidden}
+	case err == nil:
+		err = p.holds(v, b, scheme, token)
+	}
+	c := call{Visitor: v, client: b.client}
+	c.share()
+	if err != nil {
+		return p.refuseToken(v, scheme, err)
+	}
+	said, err := p.about(ctx, p.DB, b.holder)
+	if err != nil {
+		return p.refuseCall(v, err)
+	}
+	said["sub"], said["org"] = b.claims.Subject, b.claims.Organization
+	if !b.client.Settings.SignsInfo {
+		return tell(v, http.StatusOK, said)
+	}
+	said["iss"], said["aud"] = p.Base, string(b.ClientID)
+	signed, err := p.sign(ctx, b.client.Settings.algorithm(), idTokenType, said)
+	if err != nil {
+		return p.refuseCall(v, err)
+	}
+	v.W.Header().Set("Content-Type", "application/jwt")
+	_, err = v.W.Write([]byte(signed))
+	return err
+}
+
+// carried is the access token that a call brings, by one way only, and never in the
+// address (RFC 6750 §2).
+func (p *Provider) carried(v *page.Visitor) (scheme, token string, err error) {
+	head := v.R.Header.Values("Authorization")
+	if v.R.URL.Query().Has("access_token") {
+		return "Bearer", "", wrong(errInvalidRequest, "an access token in the address is in every log; it belongs into the Authorization header")
+	}
+	if len(head) == 1 {
+		for _, scheme := range []string{"Bearer", dpopScheme} {
+			if token, ok := cutScheme(head[0], scheme); ok && token != "" {
+				return scheme, token, nil
+			}
+		}
+	}
+	if len(head) == 0 && v.R.Method == http.MethodPost {
+		c := call{Visitor: v}
+		if err := c.read(); err == nil && c.form.Get("access_token") != "" {
+			return "Bearer", c.form.Get("access_token"), nil
+		}
+	}
+	return "Bearer", "", &Error{"", "", http.StatusUnauthorized}
+}
+
+// holds tells that who shows a token is who it was made for: one that is bound to a key
+// comes with a proof by that key, and is worth nothing without (RFC 9449 §7).
+func (p *Provider) holds(v *page.Visitor, b bearer, scheme, token string) error {
+	if b.claims.Confirmation == nil {
+		if scheme == dpopScheme {
+			return wrong(errInvalidToken, "the access token is bound to no key")
+		}
+		return nil
+	}
+	if scheme != dpopScheme {
+		return wrong(errInvalidToken, "the access token is bound to a key, which must be proved (DPoP)")
+	}
+	thumbprint, err := p.bound(v, Client{Settings: Settings{BoundOnly: true}}, token)
+	if err == nil && thumbprint != b.claims.Confirmation.Thumbprint {
+		err = wrong(errInvalidToken, "the access token is bound to another key")
+	}
+	return err
+}

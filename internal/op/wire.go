@@ -1,0 +1,185 @@
+package op
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"parvis/internal/audit"
+	"parvis/internal/fault"
+	"parvis/internal/op/redirect"
+	"parvis/internal/page"
+)
+
+// maxBody is how many bytes an application may send: refused before anything is parsed.
+const maxBody = 64 << 10
+
+// call is one request of an application's server, or of its script.
+type call struct {
+	*page.Visitor
+	form   url.Values
+	client Client // who proved to be it; zero before
+	status int    // of the answer, where all is well
+}
+
+// answer is what a call gets: JSON, or what a writer of its own makes.
+type answer any
+
+// endpoint mounts what applications call server to server: a POST of a form, answered
+// in JSON. Browsers of an application's own origins may read the answer.
+func (p *Provider) endpoint(path string, h func(*call) (answer, error)) {
+	p.site.CrossSite(path, func(v *page.Visitor) error {
+		if v.R.Method == http.MethodOptions {
+			return preflight(v)
+		}
+		c := &call{Visitor: v, status: http.StatusOK}
+		out, err := func() (answer, error) {
+			if v.R.Method != http.MethodPost {
+				v.W.Header().Set("Allow", "POST, OPTIONS")
+				return nil, &Error{errInvalidRequest, "this endpoint takes POST", http.StatusMethodNotAllowed}
+			}
+			if err := c.read(); err != nil {
+				return nil, err
+			}
+			return h(c)
+		}()
+		c.share()
+		if err != nil {
+			return p.refuseCall(v, err)
+		}
+		return tell(v, c.status, out)
+	})
+}
+
+// read takes the form strictly: nothing in the address, where logs would keep it, and
+// nothing twice (RFC 6749 §3.2).
+func (c *call) read() error {
+	if c.R.URL.RawQuery != "" {
+		return wrong(errInvalidRequest, "parameters belong into the body, not into the address")
+	}
+	media, _, _ := strings.Cut(c.R.Header.Get("Content-Type"), ";")
+	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" {
+		return wrong(errInvalidRequest, "the body must be application/x-www-form-urlencoded")
+	}
+	c.R.Body = http.MaxBytesReader(c.W, c.R.Body, maxBody)
+	if err := c.R.ParseForm(); err != nil {
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			return &Error{errInvalidRequest, "the request is larger than 64 kB", http.StatusRequestEntityTooLarge}
+		}
+		return wrong(errInvalidRequest, "the body cannot be read as a form")
+	}
+	c.form = c.R.PostForm
+	return once(c.form)
+}
+
+// once refuses parameters that come twice, and text that no database takes.
+func once(form url.Values) error {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		if len(form[name]) > 1 {
+			return wrong(errInvalidRequest, "a parameter was sent twice")
+		}
+		if !utf8.ValidString(form.Get(name)) || strings.ContainsRune(form.Get(name), 0) {
+			return wrong(errInvalidRequest, "a parameter is not text")
+		}
+	}
+	return nil
+}
+
+// tell answers in JSON that nobody keeps (RFC 6749 §5.1).
+func tell(v *page.Visitor, status int, out any) error {
+	text, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	h := v.W.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	v.W.WriteHeader(status)
+	_, _ = v.W.Write(text) // the caller may be gone, and then there is nobody to tell
+	return nil
+}
+
+// refusal is an error on the wire (RFC 6749 §5.2).
+type refusal struct {
+	Code        code   `json:"error"`
+	Description string `json:"error_description,omitempty"`
+	Reference   string `json:"reference,omitempty"` // under which our log knows more
+}
+
+// refuseCall is the one place where an application's call is refused.
+func (p *Provider) refuseCall(v *page.Visitor, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Throttled {
+		v.W.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())+1))
+		return tell(v, http.StatusTooManyRequests, refusal{errSlowDown, "too many tries; wait", v.Reference()})
+	}
+	e, known := onWire(err)
+	if !known {
+		p.Log.ErrorContext(v.R.Context(), "call failed", "reference", v.Reference(), "pattern", v.R.Pattern, "error", err.Error())
+	}
+	if e.Status() == http.StatusUnauthorized && e.Code == errInvalidClient {
+		v.W.Header().Set("WWW-Authenticate", `Basic realm="parvis"`)
+	}
+	return tell(v, e.Status(), refusal{e.Code, e.Description, v.Reference()})
+}
+
+// refuseToken answers who came with an access token that does not do (RFC 6750 §3,
+// RFC 9449 §7.1).
+func (p *Provider) refuseToken(v *page.Visitor, scheme string, err error) error {
+	e, known := onWire(err)
+	if !known {
+		return p.refuseCall(v, err)
+	}
+	challenge := scheme + ` realm="parvis"`
+	if e.Code != "" {
+		challenge += `, error="` + string(e.Code) + `", error_description="` + e.Description + `"`
+	}
+	if scheme == dpopScheme {
+		challenge += `, algs="` + dpopAlgorithms + `"`
+	}
+	v.W.Header().Set("WWW-Authenticate", challenge)
+	return tell(v, e.Status(), refusal{e.Code, e.Description, v.Reference()})
+}
+
+// preflight lets a script ask. Nothing here trusts a cookie, and whether the script may
+// read the answer is decided once it is known whose it is.
+func preflight(v *page.Visitor) error {
+	h := v.W.Header()
+	if origin := v.R.Header.Get("Origin"); origin != "" {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Methods", "GET, POST")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
+		h.Set("Access-Control-Max-Age", "7200")
+	}
+	h.Set("Vary", "Origin")
+	v.W.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// share lets scripts of the client's own origins read the answer.
+func (c *call) share() {
+	c.W.Header().Set("Vary", "Origin")
+	if origin := c.R.Header.Get("Origin"); origin != "" && c.client.at(origin) {
+		c.W.Header().Set("Access-Control-Allow-Origin", origin)
+		c.W.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate")
+	}
+}
+
+// at tells that an origin is of one of the client's redirect addresses.
+func (c Client) at(origin string) bool {
+	return slices.ContainsFunc(c.Settings.RedirectURIs, func(address string) bool {
+		own, ok := redirect.Origin(address)
+		return ok && own == origin
+	})
+}
+
+// actor names a client in the audit log.
+func (c Client) actor(action audit.Action) audit.Event {
+	return audit.Event{OrgID: string(c.OrgID), Actor: string(c.ID), ActorName: c.Settings.Name, Action: action, Target: string(c.ID), TargetName: c.Settings.Name}
+}
