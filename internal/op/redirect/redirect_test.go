@@ -82,7 +82,7 @@ var dangerous = map[string]redirect.Reason{
 	"http://a.localhost./": redirect.Host, "https://[::1]evil.test/": redirect.Host, "https://a.example:1:2/": redirect.Host,
 
 	"https://a.example:/": redirect.Port, "https://a.example:0/": redirect.Port, "https://a.example:443/": redirect.Port, "http://localhost:80/": redirect.Port, "https://a.example:65536/": redirect.Port,
-	"https://a.example:0443/": redirect.Port, "https://a.example:+1/": redirect.Port, "https://a.example:x/": redirect.Port, "https://a.example:-1/": redirect.Port, "http://[::1]:/": redirect.Port,
+	"https://a.example:08443/": redirect.Port, "https://a.example:+1/": redirect.Port, "https://a.example:x/": redirect.Port, "https://a.example:-1/": redirect.Port, "http://[::1]:/": redirect.Port,
 
 	"https://a.example/.": redirect.Path, "https://a.example/..": redirect.Path, "https://a.example/a/../b": redirect.Path, "https://a.example/a/./b": redirect.Path, "https://a.example/..;/b": redirect.Path,
 	"https://a.example/a/..;x=1/b": redirect.Path, "https://a.example/.;/b": redirect.Path, "https://a.example/%2e%2e/b": redirect.Path, "https://a.example/.%2E/b": redirect.Path,
@@ -108,7 +108,7 @@ func TestOPR1DangerousAddressesAreNotRegistered(t *testing.T) {
 	}
 	// A scheme of one's own is a domain in reverse.
 	for _, address := range []string{
-		"com.example.app:callback", "com.example.app://callback", "com.example.app:", "com..app:/a", "com.:/a", "c.example:/a", "x-apple.systempreferences:/a",
+		"com.example.app:callback", "com.example.app://callback", "com.example.app://host/callback", "com.example.app:", "com..app:/a", "com.:/a", "c.example:/a", "x-apple.systempreferences:/a",
 		"com.example+x:/a", "a.example:8080/callback", "com3.example:/a",
 	} {
 		if err := redirect.Check(address, true); err != redirect.PrivateScheme { //nolint:errorlint // Nothing is wrapped.
