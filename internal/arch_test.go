@@ -42,6 +42,10 @@ var packages = []struct{ name, imports, tables string }{
 	{"federation/oidc", "secret outbound federation/upstream", ""},
 	{"federation/saml", "secret federation/upstream", ""},
 
+	// Applications: what they send is judged in rooms of the same kind.
+	{"op/redirect", "", ""},
+	{"op/proof", "", ""},
+
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n picture audit directory session signin", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",

@@ -1,0 +1,91 @@
+package redirect
+
+import "strings"
+
+// Part is where two addresses differ.
+type Part string
+
+// The parts, in the order in which they are compared. Letter case and a slash at the
+// end of the path are named for what they are, being what people do not see.
+const (
+	PartScheme        Part = "scheme"
+	PartHost          Part = "host" // with what stands before an @
+	PartPort          Part = "port"
+	PartPath          Part = "path"
+	PartQuery         Part = "query"
+	PartFragment      Part = "fragment"
+	PartLetterCase    Part = "letter_case"
+	PartTrailingSlash Part = "trailing_slash"
+)
+
+// Mismatch is how an address that was sent differs from the nearest that is registered.
+// It shows nothing of that one.
+type Mismatch struct {
+	Nearest int  // its place in the list
+	Part    Part // what differs first; empty where nothing does, or nothing is registered
+	At      int  // the first character of what was sent that differs, from 1; one more than it has where its end is missing
+}
+
+// Difference tells the developer of an application what is wrong with an address that
+// Match refused. The nearest is the one with which most parts agree, and of several the
+// one that agrees longest.
+func Difference(registered []string, sent string) (m Mismatch) {
+	best, longest := -1, 0
+	for i, r := range registered {
+		if n, same := agreeing(r, sent), common(r, sent); n > best || n == best && same > longest {
+			best, longest = n, same
+			m = Mismatch{Nearest: i, Part: differing(r, sent), At: same + 1}
+		}
+	}
+	if m.Part == "" {
+		m.At = 0
+	}
+	return m
+}
+
+// common is how many bytes two addresses begin with alike. A registered one is ASCII,
+// so these are characters.
+func common(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+type comparison struct {
+	part Part
+	a, b string
+}
+
+func compare(a, b string) []comparison {
+	p, q := split(a), split(b)
+	return []comparison{
+		{PartScheme, p.scheme, q.scheme}, {PartHost, p.slashes + p.user + p.host, q.slashes + q.user + q.host}, {PartPort, p.port, q.port},
+		{PartPath, p.path, q.path}, {PartQuery, p.query, q.query}, {PartFragment, p.fragment, q.fragment},
+	}
+}
+
+func agreeing(a, b string) (n int) {
+	for _, c := range compare(a, b) {
+		if strings.EqualFold(strings.TrimSuffix(c.a, "/"), strings.TrimSuffix(c.b, "/")) {
+			n++
+		}
+	}
+	return n
+}
+
+func differing(a, b string) Part {
+	for _, c := range compare(a, b) {
+		switch {
+		case c.a == c.b:
+		case strings.EqualFold(c.a, c.b):
+			return PartLetterCase
+		case c.part == PartPath && (c.a == c.b+"/" || c.a+"/" == c.b):
+			return PartTrailingSlash
+		default:
+			return c.part
+		}
+	}
+	return ""
+}

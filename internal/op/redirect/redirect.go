@@ -1,0 +1,273 @@
+// Package redirect judges the addresses of applications: which may be registered, and
+// whether one that was sent is one that was registered. It knows neither a client nor
+// a request.
+//
+// What may be registered has one spelling only, so that comparing bytes is comparing
+// addresses, and no browser, proxy or library reads another host into it.
+package redirect
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Reason is the error of an address that may not be registered.
+type Reason string
+
+// The reasons.
+const (
+	Missing       Reason = "missing"
+	TooLong       Reason = "too_long"
+	Characters    Reason = "characters"     // one that addresses do not have, or a % without its two digits
+	Wildcard      Reason = "wildcard"       // * anywhere
+	NoScheme      Reason = "no_scheme"      // there is nothing like https: before it
+	Scheme        Reason = "scheme"         // one that browsers run or open themselves
+	PrivateScheme Reason = "private_scheme" // a native application's own is com.example.app:/path
+	Insecure      Reason = "insecure"       // http, and not on the developer's machine
+	UserInfo      Reason = "user_info"      // an @ before the path
+	LetterCase    Reason = "letter_case"    // capitals in scheme or host
+	Host          Reason = "host"           // none, or not as browsers write it
+	Port          Reason = "port"           // no number from 1 to 65535, or the one that goes without saying
+	Path          Reason = "path"           // . and .. or characters in disguise
+	Fragment      Reason = "fragment"       // # and what follows
+)
+
+func (r Reason) Error() string { return "redirect: " + string(r) }
+
+const (
+	mostBytes = 2000 // of an address
+	mostHost  = 253  // RFC 1035 §2.3.4, as text
+	mostLabel = 63
+)
+
+// Check tells whether an application may register an address to which people come back
+// with a code (R-OPR-01). Native ones may have a scheme of their own (RFC 8252 §7.1).
+func Check(address string, native bool) error { return check(address, native, false) }
+
+// CheckWeb tells whether an application may register an address for anything else:
+// where it is told of a logout, where its logo lies.
+func CheckWeb(address string) error { return check(address, false, false) }
+
+// CheckTile tells whether an address may be opened from a tile, which may lead to a
+// place in a page.
+func CheckTile(address string) error { return check(address, false, true) }
+
+func check(address string, native, fragment bool) error {
+	switch {
+	case address == "":
+		return Missing
+	case len(address) > mostBytes:
+		return TooLong
+	case strings.Contains(address, "*"):
+		return Wildcard
+	case !spelled(address):
+		return Characters
+	}
+	p := split(address)
+	switch {
+	case p.scheme == "":
+		return NoScheme
+	case hasCapital(p.scheme + p.host):
+		return LetterCase
+	case p.fragment != "" && !fragment:
+		return Fragment // RFC 6749 §3.1.2
+	}
+	if p.scheme != "https" && p.scheme != "http" {
+		return checkPrivate(p, native)
+	}
+	if p.user != "" {
+		return UserInfo // RFC 9700 §4.1.3: it hides where the host begins
+	}
+	if !isHost(p.host) {
+		return Host
+	}
+	if p.scheme == "http" && !isLoopback(p.host) {
+		return Insecure
+	}
+	if !isPort(p) {
+		return Port
+	}
+	return checkPath(p.path)
+}
+
+// checkPrivate wants a scheme that is a domain in reverse: one without a dot is
+// anybody's, or runs what follows it, as javascript does (RFC 8252 §7.1, §8.4).
+func checkPrivate(p parts, native bool) error {
+	first, rest, dotted := strings.Cut(p.scheme, ".")
+	switch {
+	case !dotted:
+		return Scheme
+	case !native:
+		return PrivateScheme
+	case len(first) < 2 || strings.Trim(first, letters) != "" || strings.Contains(p.scheme, "+"):
+		return PrivateScheme // no top-level domain, no domain
+	case slices.Contains(strings.Split(rest, "."), "") || p.slashes != "" || !strings.HasPrefix(p.path, "/"):
+		return PrivateScheme
+	}
+	return checkPath(p.path)
+}
+
+// parts are those of an address (RFC 3986 appendix B), cut and not decoded.
+type parts struct {
+	scheme   string
+	slashes  string // those before the authority
+	user     string // with its @
+	host     string
+	port     string // with its colon
+	path     string
+	query    string // with its question mark
+	fragment string // with its hash
+}
+
+func split(address string) (p parts) {
+	if i := strings.IndexByte(address, '#'); i >= 0 {
+		address, p.fragment = address[:i], address[i:]
+	}
+	if i := strings.IndexByte(address, '?'); i >= 0 {
+		address, p.query = address[:i], address[i:]
+	}
+	if i := strings.IndexByte(address, ':'); i > 0 && strings.Trim(address[:i], letters+capitals+digits+"+-.") == "" &&
+		strings.Contains(letters+capitals, address[:1]) {
+		p.scheme, address = address[:i], address[i+1:]
+	}
+	after, ok := strings.CutPrefix(address, "//")
+	if !ok {
+		p.path = address
+		return p
+	}
+	p.slashes, p.host = "//", after
+	if i := strings.IndexByte(after, '/'); i >= 0 {
+		p.host, p.path = after[:i], after[i:]
+	}
+	if i := strings.LastIndexByte(p.host, '@'); i >= 0 {
+		p.user, p.host = p.host[:i+1], p.host[i+1:]
+	}
+	if i := strings.LastIndexByte(p.host, ':'); i >= 0 && !strings.HasSuffix(p.host, "]") {
+		p.host, p.port = p.host[:i], p.host[i:]
+	}
+	return p
+}
+
+const (
+	letters  = "abcdefghijklmnopqrstuvwxyz"
+	capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits   = "0123456789"
+)
+
+// spelled tells that an address is of the characters that addresses are made of (RFC
+// 3986 §2), which leaves out a backslash, a browser's other slash.
+func spelled(s string) bool {
+	if strings.Trim(s, letters+capitals+digits+"-._~:/?#[]@!$&'()*+,;=%") != "" {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c == '%' {
+			if _, ok := encoded(s[i:]); !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// encoded is the byte that %XX at the beginning of s stands for.
+func encoded(s string) (byte, bool) {
+	if len(s) < 3 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s[1:3], 16, 8)
+	return byte(n), err == nil
+}
+
+func hasCapital(s string) bool { return strings.ContainsAny(s, capitals) }
+
+// isHost tells that a host is written as browsers write it: a name of A-labels without
+// a dot at its end, or a network address.
+func isHost(host string) bool {
+	if inside, ok := strings.CutPrefix(host, "["); ok {
+		inside, ok = strings.CutSuffix(inside, "]")
+		ip, err := netip.ParseAddr(inside)
+		return ok && err == nil && ip.Is6() && !ip.Is4In6() && ip.Zone() == "" && ip.String() == inside
+	}
+	list := strings.Split(host, ".")
+	for _, label := range list {
+		if label == "" || len(label) > mostLabel || strings.Trim(label, letters+digits+"-") != "" ||
+			label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	// Browsers read a network address out of 0x7f.1 and of 2130706433, where others
+	// look up a name (WHATWG URL, "ends in a number").
+	last := list[len(list)-1]
+	if strings.Trim(last, digits) == "" || strings.HasPrefix(last, "0x") {
+		_, err := netip.ParseAddr(host)
+		return err == nil
+	}
+	return len(host) <= mostHost
+}
+
+// isLoopback tells that a host is the machine of whoever looks at it.
+func isLoopback(host string) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || isLoopbackIP(host)
+}
+
+func isLoopbackIP(host string) bool { return host == "127.0.0.1" || host == "[::1]" }
+
+func isPort(p parts) bool {
+	if p.port == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(p.port[1:], 10, 16)
+	usual := map[string]uint64{"https": 443, "http": 80}[p.scheme]
+	return err == nil && n > 0 && n != usual && strconv.FormatUint(n, 10) == p.port[1:]
+}
+
+// checkPath refuses what some server or proxy takes for another path, or for a control
+// character: dot segments, also with parameters (/..;/), and encoded slashes, dots and
+// percent signs.
+func checkPath(path string) error {
+	for segment := range strings.SplitSeq(path, "/") {
+		if name, _, _ := strings.Cut(segment, ";"); name == "." || name == ".." {
+			return Path
+		}
+	}
+	for i := range len(path) {
+		if path[i] == '%' {
+			if c, _ := encoded(path[i:]); c < ' ' || c == 0x7f || strings.IndexByte(`./\%`, c) >= 0 {
+				return Path
+			}
+		}
+	}
+	return nil
+}
+
+// Match tells whether an address that was sent is one of those that were registered,
+// byte for byte. A native application listens on whatever port is free on a loopback
+// address, so there the port may be another (RFC 8252 §7.3); localhost is a name, and
+// §8.3 advises against it.
+func Match(registered []string, sent string, native bool) bool {
+	if slices.Contains(registered, sent) {
+		return true
+	}
+	if !native || Check(sent, true) != nil {
+		return false
+	}
+	p := split(sent)
+	return p.scheme == "http" && isLoopbackIP(p.host) && slices.ContainsFunc(registered, func(r string) bool {
+		q := split(r)
+		q.port = p.port
+		return p == q
+	})
+}
+
+// Origin is the origin of an address as browsers send it; an application's own scheme
+// has none.
+func Origin(address string) (string, bool) {
+	if CheckTile(address) != nil {
+		return "", false
+	}
+	p := split(address)
+	return p.scheme + "://" + p.host + p.port, true
+}
