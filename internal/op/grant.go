@@ -94,6 +94,18 @@ func newGrant(ctx context.Context, tx *db.Tx, g Grant, codeHash string) (Grant, 
 	return g, nil
 }
 
+// bind keeps the key that a grant's refresh tokens are bound to from now on.
+func bind(ctx context.Context, tx *db.Tx, g Grant) error {
+	details, err := json.Marshal(g.Details)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		update grants set details = $1
+		where org_id = $2 and id = $3`, string(details), string(g.OrgID), g.ID)
+	return err
+}
+
 // end ends a grant and all that was made of it. What cannot be told by its rows alone
 // is audited.
 func end(ctx context.Context, tx *db.Tx, g Grant, why string, result audit.Result) error {

@@ -66,13 +66,14 @@ type Provider struct {
 	pairwise     []byte
 	onceKey      []byte
 	telling      *sync.WaitGroup
+	busy         *busy
 	places       chan struct{} // as many calls to applications at once
 }
 
 // NewProvider seals and derives what it keeps from the keys.
 func NewProvider(p Provider, keys secret.Keys) *Provider {
 	p.keys, p.keySets = &atomic.Pointer[ring]{}, &sync.Map{}
-	p.telling, p.places = &sync.WaitGroup{}, make(chan struct{}, mostAtOnce)
+	p.telling, p.places, p.busy = &sync.WaitGroup{}, make(chan struct{}, mostAtOnce), &busy{n: map[ClientID]int{}}
 	p.sealedKeys = secret.NewBox(keys.Sealing, "op keys")
 	p.sealedTokens = secret.NewBox(keys.Sealing, "op access tokens")
 	p.refreshKey = keys.Lookup.For("op refresh tokens").Current().Bytes

@@ -88,6 +88,12 @@ func (p *Provider) byCode(c *call, thumbprint string) (tokens, error) {
 		if err != nil || refused != nil {
 			return err
 		}
+		if thumbprint != "" && h.Details.Thumbprint == "" {
+			h.Details.Thumbprint = thumbprint
+			if err := bind(ctx, tx, h.Grant); err != nil {
+				return err
+			}
+		}
 		out, err = p.tokensFor(ctx, tx, h, h.Scope, thumbprint, true)
 		return err
 	})

@@ -64,6 +64,21 @@ func New(allow []string) *Client {
 	return c
 }
 
+// And is a client that may also reach the host of one address more, whatever its
+// network: who may name that host has said so.
+func (c *Client) And(address string) *Client {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return c
+	}
+	more := New(append(slices.Clone(c.allow), strings.ToLower(net.JoinHostPort(u.Hostname(), portOf(u)))))
+	more.patience, more.dialer = c.patience, c.dialer
+	if c.transport.TLSClientConfig != nil {
+		more.transport.TLSClientConfig = c.transport.TLSClientConfig
+	}
+	return more
+}
+
 // Response is an answer that was read to its end.
 type Response struct {
 	Status int

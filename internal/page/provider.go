@@ -45,10 +45,26 @@ func (v *Visitor) PostOut(p Posted) error {
 	if err != nil {
 		return err
 	}
-	own := strings.Replace(policy, "form-action 'self'", "form-action "+to.Scheme+"://"+to.Host, 1)
-	v.W.Header().Set("Content-Security-Policy", own)
+	now := v.W.Header().Get("Content-Security-Policy") // frames may stand in it
+	v.W.Header().Set("Content-Security-Policy", strings.Replace(now, "form-action 'self'", "form-action "+to.Scheme+"://"+to.Host, 1))
 	v.NoForm()
 	return v.Render("post-out", p)
+}
+
+// Load has the page to come load addresses of applications in frames that nobody sees:
+// so a browser tells them that it signed out (OIDC Front-Channel Logout §3). That page
+// alone may frame, and those origins alone.
+func (v *Visitor) Load(frames []string) {
+	var origins []string
+	for _, address := range frames {
+		if u, err := url.Parse(address); err == nil && u.Host != "" {
+			origins = append(origins, u.Scheme+"://"+u.Host)
+			v.frames = append(v.frames, address)
+		}
+	}
+	if len(v.frames) > 0 {
+		v.W.Header().Set("Content-Security-Policy", policy+"; frame-src "+strings.Join(origins, " "))
+	}
 }
 
 // ResponseLasts is how long what a provider's page had posted waits for the browser

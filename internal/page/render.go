@@ -130,6 +130,18 @@ func (f Frame) Idle() *Idle {
 	return &Idle{v.Rules.Idle, v.IdleEnd().Sub(now), v.AbsoluteEnd().Sub(now)}
 }
 
+// Frames are addresses of applications that the page loads, unseen.
+func (f Frame) Frames() []string { return f.v.frames }
+
+// Pause is how many seconds a page waits before it goes on by itself: long enough for
+// its frames.
+func (f Frame) Pause() int {
+	if len(f.v.frames) > 0 {
+		return 2
+	}
+	return 0
+}
+
 // Links are the operator's pages in the footer.
 func (f Frame) Links() Links { return f.v.site.Links }
 

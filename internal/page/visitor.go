@@ -41,6 +41,7 @@ type Visitor struct {
 	viewer  *Viewer
 	zone    *time.Location // for local
 	ref     string         // the reference that log and error page share
+	frames  []string       // of applications, that the page to come loads
 	hasForm bool           // mounted as a form
 	noForm  bool           // but shows none this time
 }
@@ -64,6 +65,32 @@ func (v *Visitor) Duration(d time.Duration) string { return v.lang.Duration(d) }
 // not a form that was sent from here since.
 func (v *Visitor) Just(deed string) bool {
 	return v.R.Method != http.MethodPost && v.R.URL.Query().Has(deed)
+}
+
+// Prefer is the language that an application speaks with the person, in the words of
+// ui_locales (OIDC Core §3.1.2.1): this browser speaks it from now on, where nobody chose
+// another here.
+func (v *Visitor) Prefer(locales string) {
+	if v.cookie(languageCookie) != "" {
+		return
+	}
+	for locale := range strings.FieldsSeq(locales) {
+		base, _, _ := strings.Cut(locale, "-")
+		if tag, ok := v.site.Catalogue.Known(strings.ToLower(base)); ok {
+			v.lang = v.site.Catalogue.In(tag)
+			v.setCookie(languageCookie, string(tag), browserCookieAge)
+			return
+		}
+	}
+}
+
+// Used notes that the person did something as whom a visit is, where they did: an
+// application's sign-in is a use (journeys 3.2).
+func (v *Visitor) Used(visit session.Visit) (session.Visit, error) {
+	if !v.personActs() {
+		return visit, nil
+	}
+	return v.site.Sessions.Touch(v.R.Context(), v.site.DB, visit)
 }
 
 // Redirect sends the browser to another page of ours.

@@ -22,6 +22,16 @@ func (s *Service) OwnsSecondStep(ctx context.Context, v session.Visit) (bool, er
 	return owns, err
 }
 
+// Assurance is what applications are told of a session as acr. Under the modern rules it
+// decays (D-5).
+func (s *Service) Assurance(ctx context.Context, v session.Visit) (string, error) {
+	if v.Session.SecondAt.IsZero() {
+		return session.OneFactor, nil
+	}
+	rules, err := credential.RulesOf(ctx, s.DB, v.Session.OrgID)
+	return v.Session.ACR(rules.Preset == credential.PresetModern, s.DB.Now()), err
+}
+
 // left says what would be wrong with a user who has only these factors: nothing, or
 // why the last of them cannot go.
 func (s *Service) left(ctx context.Context, r db.Reader, v session.Visit, f credential.Factors, now time.Time) error {

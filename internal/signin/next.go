@@ -48,11 +48,15 @@ type Attempt struct {
 	// InvitationID of the invitation that its answer will accept.
 	ConnectionID string
 	InvitationID string
-	Evidence     []Evidence
-	Fresh        time.Duration // above zero for step-up: proofs older than this do not count
-	Return       string        // path on our own origin to go to afterwards
-	CreatedAt    time.Time
-	EndedAt      time.Time
+	// ClientID is of the application that it leads to, where one does, and LoginHint what
+	// that said of who signs in: it fills the field and proves nothing.
+	ClientID  string
+	LoginHint string
+	Evidence  []Evidence
+	Fresh     time.Duration // above zero for step-up: proofs older than this do not count
+	Return    string        // path on our own origin to go to afterwards
+	CreatedAt time.Time
+	EndedAt   time.Time
 
 	// What is true of the user and of the organization's rules, read each time.
 	MustChange   bool // a new password was asked for and is not there yet

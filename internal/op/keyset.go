@@ -1,0 +1,65 @@
+package op
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/op/proof"
+	"parvis/internal/outbound"
+)
+
+const (
+	keySetFresh = 5 * time.Minute  // how long a client's key set is used without asking again
+	keySetAgain = 20 * time.Second // no sooner than that is asked again for a key that is not in it
+	mostKeySet  = 64 << 10         // bytes of one
+)
+
+// fetchedSet is a client's key set as its address last said.
+type fetchedSet struct {
+	mu   sync.Mutex
+	keys jose.JSONWebKeySet
+	at   time.Time
+}
+
+// keysOf are the keys that a client may sign with: registered, or fetched from its
+// address, again where that is wanted and long enough ago.
+func (p *Provider) keysOf(ctx context.Context, c Client, again bool) (jose.JSONWebKeySet, error) {
+	if c.Settings.KeysURL == "" {
+		set, err := proof.ParseKeySet(string(c.Settings.Keys))
+		if err != nil {
+			return set, wrong(errInvalidClient, "the registered key set cannot be read: "+err.Error())
+		}
+		return set, nil
+	}
+	kept, _ := p.keySets.LoadOrStore(c.Settings.KeysURL, &fetchedSet{})
+	f := kept.(*fetchedSet) //nolint:forcetypeassert // Only this line stores there.
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	age := p.DB.Now().Sub(f.at).Abs()
+	if !f.at.IsZero() && (age < keySetAgain || age < keySetFresh && !again) {
+		return f.keys, nil
+	}
+	w, err := p.reaching(c, c.Settings.KeysURL).Get(ctx, c.Settings.KeysURL, mostKeySet)
+	if err != nil {
+		return f.keys, wrong(errInvalidClient, "the client's key set cannot be fetched: "+err.Error())
+	}
+	set, err := proof.ParseKeySet(string(w.Body))
+	if err != nil {
+		return f.keys, wrong(errInvalidClient, "the client's key set cannot be read: "+err.Error())
+	}
+	f.keys, f.at = set, p.DB.Now()
+	return set, nil
+}
+
+// reaching is the client for an address of an application: what the operator registered
+// may be anywhere, as that act said (decision 32); an organization's is on the Internet.
+func (p *Provider) reaching(c Client, address string) *outbound.Client {
+	if c.OrgID != "" {
+		return p.Outbound
+	}
+	return p.Outbound.And(address)
+}
+

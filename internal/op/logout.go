@@ -1,0 +1,215 @@
+package op
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"parvis/internal/db"
+	"parvis/internal/page"
+	"parvis/internal/session"
+)
+
+var confirmFields = page.Fields{"session"}
+
+// leaving is a request to sign out, understood (OIDC RP-Initiated Logout §2).
+type leaving struct {
+	client  Client // zero where none is named
+	hint    hinted // zero where there was none
+	address string // to go to afterwards; empty where none was asked for
+}
+
+// readLeaving understands it. The address is one that this very client registered;
+// whoever it was sent to by a mistake gets a page (§3).
+func (p *Provider) readLeaving(ctx context.Context, form url.Values) (leaving, error) {
+	for _, values := range form {
+		if len(values) > 1 {
+			return leaving{}, &Mismatch{Key: "op.mismatch.twice"}
+		}
+	}
+	var l leaving
+	id := form.Get("client_id")
+	if text := form.Get("id_token_hint"); text != "" {
+		var err error
+		l.hint, err = p.readHint(ctx, text)
+		if errors.Is(err, errNotOurs) || err == nil && id != "" && id != l.hint.Audience {
+			return leaving{}, &Mismatch{Key: "op.mismatch.id_token_hint"}
+		}
+		if err != nil {
+			return leaving{}, err
+		}
+		id = l.hint.Audience
+	}
+	if id != "" {
+		var err error
+		l.client, err = clientByID(ctx, p.DB, id)
+		if errors.Is(err, ErrNoClient) {
+			return leaving{}, &Mismatch{Key: "op.mismatch.unknown_client"}
+		}
+		if err != nil {
+			return leaving{}, err
+		}
+	}
+	to := form.Get("post_logout_redirect_uri")
+	switch {
+	case to == "":
+	case l.client.ID == "":
+		return leaving{}, &Mismatch{Key: "op.mismatch.post_logout_client"}
+	case !slices.Contains(l.client.Settings.PostLogoutURIs, to):
+		return leaving{}, &Mismatch{Key: "op.mismatch.post_logout", Args: map[string]any{"Sent": to}, Client: l.client.Settings.Name}
+	case form.Get("state") != "":
+		l.address = withQuery(to, url.Values{"state": {form.Get("state")}})
+	default:
+		l.address = to
+	}
+	return l, nil
+}
+
+// endSession is where an application sends a browser to sign out. With an ID token of
+// its own for a session that is open here that ends at once; otherwise the person says.
+func (p *Provider) endSession(v *page.Visitor) error {
+	form, err := url.ParseQuery(v.R.URL.RawQuery)
+	if err != nil {
+		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
+	}
+	v.Prefer(form.Get("ui_locales"))
+	l, err := p.readLeaving(v.R.Context(), form)
+	if err != nil {
+		return p.answerBad(v, err)
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(visits, func(w session.Visit) bool { return p.isOf(l, w) })
+	switch {
+	case i >= 0:
+		return p.signOut(v, visits[i], l, true)
+	case l.hint.SID != "" || len(visits) == 0:
+		return p.signedOut(v, l, true) // it has ended already
+	}
+	return v.Redirect(endSessionPath + "/confirm?" + form.Encode())
+}
+
+// isOf tells that a session is the one that the hint was made for.
+func (p *Provider) isOf(l leaving, w session.Visit) bool {
+	return l.hint.SID != "" && l.hint.SID == p.sid(l.client.ID, w.Session.ID)
+}
+
+// postEndSession takes the same by a form from another site, which brings no cookie: the
+// browser comes back with a GET.
+func (p *Provider) postEndSession(v *page.Visitor) error {
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxBody)
+	if err := v.R.ParseForm(); err != nil {
+		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
+	}
+	return v.Redirect(endSessionPath + "?" + v.R.PostForm.Encode())
+}
+
+// confirmPage asks whether to sign out.
+type confirmPage struct {
+	Title  string // of the application that asked; empty where none is named
+	Visits []session.Visit
+}
+
+func (p *Provider) showConfirm(v *page.Visitor) error {
+	l, err := p.readLeaving(v.R.Context(), v.R.URL.Query())
+	if err != nil {
+		return p.answerBad(v, err)
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	if len(visits) == 0 {
+		return p.signedOut(v, l, false)
+	}
+	slices.SortStableFunc(visits, func(a, b session.Visit) int { return b.Session.ChosenAt().Compare(a.Session.ChosenAt()) })
+	return v.Render("op-sign-out", confirmPage{l.client.Title(v.Language()), visits})
+}
+
+func (p *Provider) confirm(v *page.Visitor) error {
+	l, err := p.readLeaving(v.R.Context(), v.R.URL.Query())
+	if err != nil {
+		return p.answerBad(v, err)
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") })
+	if i < 0 {
+		return p.signedOut(v, l, false)
+	}
+	return p.signOut(v, visits[i], l, false)
+}
+
+// signOut ends a session that an application asked to end. Where the identity provider
+// that vouched for it has a page for that, it comes first, unless the application wants
+// the person back.
+func (p *Provider) signOut(v *page.Visitor, w session.Visit, l leaving, direct bool) error {
+	ctx := v.R.Context()
+	frames, err := p.Frames(ctx, w.Session)
+	if err == nil {
+		err = p.DB.Update(ctx, func(tx *db.Tx) error { return p.Sessions.End(ctx, tx, w, session.SignedOut) })
+	}
+	if err != nil {
+		return err
+	}
+	left, err := v.Visits(ctx)
+	if err != nil {
+		return err
+	}
+	v.Forget(len(left) == 0)
+	v.Load(frames)
+	if l.address == "" {
+		if answered, err := p.SignOut(v, w.Session); answered || err != nil {
+			return err
+		}
+	}
+	return p.signedOut(v, l, direct && len(frames) == 0)
+}
+
+// signedOut goes back to the application, or says that it is done.
+func (p *Provider) signedOut(v *page.Visitor, l leaving, direct bool) error {
+	if l.address != "" && direct {
+		http.Redirect(v.W, v.R, l.address, http.StatusSeeOther)
+		return nil
+	}
+	v.NoForm()
+	if l.address != "" {
+		// Registered, and compared byte for byte, as in respond.
+		return v.Render("op-going", goingPage{l.client.Title(v.Language()), template.URL(l.address)})
+	}
+	return v.Render("op-signed-out", nil)
+}
+
+// Frames are the addresses by which a browser tells applications that sessions of it end
+// (OIDC Front-Channel Logout §3): those that were opened from them and want it so.
+func (p *Provider) Frames(ctx context.Context, ended ...session.Session) ([]string, error) {
+	var all []string
+	for _, s := range ended {
+		err := p.DB.Rows(ctx, func(scan func(...any) error) error {
+			var w clientRow
+			if err := scan(w.targets()...); err != nil {
+				return err
+			}
+			c, err := w.client()
+			if err == nil && c.Settings.FrontChannel != "" {
+				all = append(all, withQuery(c.Settings.FrontChannel, url.Values{"iss": {p.Base}, "sid": {p.sid(c.ID, s.ID)}}))
+			}
+			return err
+		}, `
+			select `+clientColumns+`
+			from clients c
+			where c.id in (select g.client_id from grants g where g.org_id = $1 and g.session_id = $2)`, string(s.OrgID), s.ID)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+

@@ -1,0 +1,470 @@
+package op
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/op/proof"
+	"parvis/internal/op/redirect"
+	"parvis/internal/picture"
+	"parvis/internal/secret"
+)
+
+// secretPrefix makes a client's secret recognizable where one was left lying.
+const secretPrefix = "pcs_"
+
+// The faults of registrations. Each belongs to a field of the form.
+var (
+	ErrTooManyClients = fault.New(fault.Conflict, "op.too_many_clients")
+	ErrTooManySecrets = fault.New(fault.Conflict, "op.too_many_secrets")
+	ErrLastSecret     = fault.New(fault.Conflict, "op.last_secret")
+	ErrNoSecret       = fault.New(fault.NotFound, "op.no_secret")
+	ErrNotOwn         = fault.New(fault.Denied, "op.not_own")
+)
+
+// Mine tells that an actor may change an application: an organization's administrators
+// theirs, the operator all.
+func (c Client) mine(actor directory.Actor) error {
+	switch {
+	case actor.UserID == audit.Operator:
+		return nil
+	case c.OrgID == "":
+		return ErrNotOwn
+	}
+	return actor.MaySetRules(c.OrgID)
+}
+
+// Register makes an application of an organization, or of the installation where org is
+// empty. The secret is shown once; it is zero for a kind that has none.
+func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (Client, string, error) {
+	if err := c.mine(actor); err != nil {
+		return Client{}, "", err
+	}
+	s, err := c.Settings.clean(c.Kind)
+	if err != nil {
+		return Client{}, "", err
+	}
+	var there int
+	if _, err := tx.One(ctx, db.Into(&there), `select count(*) from clients where coalesce(org_id, '') = $1`, string(c.OrgID)); err != nil {
+		return Client{}, "", err
+	}
+	if there >= MostPerOrganization {
+		return Client{}, "", ErrTooManyClients
+	}
+	if c.ID == "" {
+		c.ID = ClientID(secret.NewID("app"))
+	}
+	c.Settings, c.CreatedAt, c.ChangedAt = s, tx.Now(), tx.Now()
+	text, err := json.Marshal(s)
+	if err != nil {
+		return Client{}, "", err
+	}
+	if _, err := tx.Exec(ctx, `
+		insert into clients (id, org_id, kind, settings, created_at, changed_at) values ($1, $2, $3, $4, $5, $5)`,
+		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), db.Time(tx.Now())); err != nil {
+		return Client{}, "", fmt.Errorf("registering %s: %w", c.ID, err)
+	}
+	var shown string
+	if s.Auth == SecretBasic || s.Auth == SecretPost {
+		if shown, err = addSecret(ctx, tx, c); err != nil {
+			return Client{}, "", err
+		}
+	}
+	return c, shown, audit.Record(ctx, tx, c.by(actor, "application.registered", nil, s.fields()))
+}
+
+// Change puts other settings in the place of an application's. Its kind stays. Who could
+// not go on with them ends: a grant for an address that is registered no more.
+func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, s Settings) (Client, error) {
+	if err := c.mine(actor); err != nil {
+		return Client{}, err
+	}
+	s, err := s.clean(c.Kind)
+	if err != nil {
+		return Client{}, err
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return Client{}, err
+	}
+	before := c.Settings.fields()
+	c.Settings, c.ChangedAt = s, tx.Now()
+	n, err := tx.Exec(ctx, `
+		update clients set settings = $1, changed_at = $2, failed_since = null
+		where id = $3`, string(text), db.Time(tx.Now()), string(c.ID))
+	if err != nil || n == 0 {
+		return Client{}, errors.Join(err, unless(n != 0, ErrNoClient))
+	}
+	return c, audit.Record(ctx, tx, c.by(actor, "application.changed", before, s.fields()))
+}
+
+// SetLogo gives an application a picture, or none.
+func SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, logo picture.PNG) error {
+	if err := c.mine(actor); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `update clients set logo = $1, changed_at = $2 where id = $3`, db.Text(logo.Base64()), db.Time(tx.Now()), string(c.ID)); err != nil {
+		return err
+	}
+	return audit.Record(ctx, tx, c.by(actor, "application.changed", nil, audit.Fields{"logo": len(logo) > 0}))
+}
+
+// Remove deletes an application with all that it was given.
+func Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) error {
+	if err := c.mine(actor); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `delete from clients where id = $1`, string(c.ID)); err != nil {
+		return err
+	}
+	return audit.Record(ctx, tx, c.by(actor, "application.removed", c.Settings.fields(), nil))
+}
+
+// by is what an actor did to an application, in the log of the organization that has it.
+func (c Client) by(actor directory.Actor, action audit.Action, before, after audit.Fields) audit.Event {
+	return audit.Event{
+		OrgID: string(c.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: action,
+		Target: string(c.ID), TargetName: c.Settings.Name, Before: before, After: after,
+	}
+}
+
+// Secret is one of a client's, without its text, which nobody keeps.
+type Secret struct {
+	ID        string
+	CreatedAt time.Time
+	EndsAt    time.Time // zero until it is replaced
+	UsedAt    time.Time // coarsely; zero before
+}
+
+// Secrets lists those that are live, oldest first.
+func Secrets(ctx context.Context, r db.Reader, c Client, now time.Time) ([]Secret, error) {
+	var all []Secret
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var s Secret
+		err := scan(&s.ID, (*db.Time)(&s.CreatedAt), (*db.Time)(&s.EndsAt), (*db.Time)(&s.UsedAt))
+		all = append(all, s)
+		return err
+	}, `
+		select id, created_at, ends_at, used_at from client_secrets
+		where client_id = $1 and (ends_at is null or ends_at > $2)
+		order by created_at, id`, string(c.ID), db.Time(now))
+	return all, err
+}
+
+// AddSecret makes another secret, beside the one in use: two live while an application
+// goes over. The text is shown once.
+func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (string, error) {
+	if err := c.mine(actor); err != nil {
+		return "", err
+	}
+	if c.Settings.Auth != SecretBasic && c.Settings.Auth != SecretPost {
+		return "", ErrNoSecret
+	}
+	live, err := Secrets(ctx, tx, c, tx.Now())
+	if err == nil && len(live) >= MostSecrets {
+		err = ErrTooManySecrets
+	}
+	if err != nil {
+		return "", err
+	}
+	shown, err := addSecret(ctx, tx, c)
+	if err != nil {
+		return "", err
+	}
+	return shown, audit.Record(ctx, tx, c.by(actor, "application.secret_added", nil, nil))
+}
+
+func addSecret(ctx context.Context, tx *db.Tx, c Client) (string, error) {
+	token := secret.NewToken()
+	_, err := tx.Exec(ctx, `
+		insert into client_secrets (client_id, id, hash, created_at) values ($1, $2, $3, $4)`,
+		string(c.ID), secret.NewID("sec"), token.Hash(secret.ClientSecret), db.Time(tx.Now()))
+	return secretPrefix + token.Reveal(), err
+}
+
+// RemoveSecret ends one of two secrets at once; the last one stays.
+func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, id string) error {
+	if err := c.mine(actor); err != nil {
+		return err
+	}
+	live, err := Secrets(ctx, tx, c, tx.Now())
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(live, func(s Secret) bool { return s.ID == id }) {
+		return ErrNoSecret
+	}
+	if len(live) == 1 {
+		return ErrLastSecret
+	}
+	if _, err := tx.Exec(ctx, `delete from client_secrets where client_id = $1 and id = $2`, string(c.ID), id); err != nil {
+		return err
+	}
+	return audit.Record(ctx, tx, c.by(actor, "application.secret_removed", audit.Fields{"secret": id}, nil))
+}
+
+// Place decides how an organization has an application, its own or the installation's.
+// One that is forbidden ends for everybody there, at once.
+func Place(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, c Client, pl Placement) error {
+	if err := actor.MaySetRules(org); err != nil {
+		return err
+	}
+	if c.OrgID != "" && c.OrgID != org {
+		return ErrNoClient
+	}
+	before, err := placementOf(ctx, tx, org, c)
+	if err != nil {
+		return err
+	}
+	if err := pl.check(ctx, tx, org); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		insert into client_organizations (org_id, client_id, standing, audience, groups) values ($1, $2, $3, $4, $5)
+		on conflict (org_id, client_id) do update set standing = excluded.standing, audience = excluded.audience, groups = excluded.groups`,
+		string(org), string(c.ID), string(pl.Standing), string(pl.Audience), strings.Join(pl.Groups, " "))
+	if err == nil && pl.Standing == Forbidden && before.Standing != Forbidden {
+		_, err = endOf(ctx, tx, org, "", c.ID, "forbidden")
+	}
+	if err != nil {
+		return err
+	}
+	e := c.by(actor, "application.placed", before.fields(), pl.fields())
+	e.OrgID = string(org)
+	return audit.Record(ctx, tx, e)
+}
+
+func (p Placement) check(ctx context.Context, r db.Reader, org directory.OrgID) error {
+	if !slices.Contains([]Standing{AsRegistered, Approved, Forbidden}, p.Standing) {
+		return fault.Field("standing", "op.field.standing")
+	}
+	if !slices.Contains(Audiences, p.Audience) {
+		return fault.Field("audience", "op.field.audience")
+	}
+	if p.Audience == SomeGroups && len(p.Groups) == 0 {
+		return fault.Field("groups", "op.field.groups")
+	}
+	known, err := directory.Groups(ctx, r, org)
+	if err != nil {
+		return err
+	}
+	for _, id := range p.Groups {
+		if !slices.ContainsFunc(known, func(g directory.Group) bool { return g.ID == id }) {
+			return fault.Field("groups", "op.field.groups")
+		}
+	}
+	return nil
+}
+
+func (p Placement) fields() audit.Fields {
+	return audit.Fields{"standing": p.Standing, "audience": p.Audience, "groups": p.Groups}
+}
+
+// fields is what the audit log keeps of settings.
+func (s Settings) fields() audit.Fields {
+	var all audit.Fields
+	text, err := json.Marshal(s)
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	if err != nil {
+		panic(err) // settings are texts, numbers and lists of them
+	}
+	return all
+}
+
+var (
+	claimName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_:/.-]{0,99}$`)
+	scopeName = regexp.MustCompile(`^[a-z][a-z0-9_:./-]{0,99}$`)
+)
+
+// clean checks what was typed, and settles what follows from the kind.
+func (s Settings) clean(k Kind) (Settings, error) {
+	if !slices.Contains(Kinds, k) {
+		return s, fault.Field("kind", "op.field.kind")
+	}
+	var err error
+	if s.Name, err = directory.CleanName(s.Name, "name"); err != nil {
+		return s, err
+	}
+	if err := errors.Join(s.checkTile(k), s.checkTexts()); err != nil {
+		return s, err
+	}
+	if k == Link {
+		if s.Address == "" {
+			return s, fault.Field("address", "op.field.address_missing")
+		}
+		return Settings{Name: s.Name, Titles: s.Titles, Descriptions: s.Descriptions, Address: s.Address, Auth: NoAuth}, nil
+	}
+	if s.Algorithm == "" {
+		s.Algorithm = ES256
+	}
+	return s, errors.Join(s.checkAddresses(k), s.checkAuth(k), s.checkScopes(k), s.checkLifetimes(), s.checkClaims())
+}
+
+// bad is a fault of a field that holds addresses, with why.
+func bad(field, address string, err error) error {
+	reason, ok := errors.AsType[redirect.Reason](err)
+	if !ok {
+		return err
+	}
+	return fault.Field(field, "op.address."+string(reason)).With("Address", address)
+}
+
+func (s Settings) checkTile(k Kind) error {
+	if s.Address != "" {
+		if err := redirect.CheckTile(s.Address); err != nil {
+			return bad("address", s.Address, err)
+		}
+	}
+	if s.InitiateURI != "" && k != Link {
+		if err := redirect.CheckWeb(s.InitiateURI); err != nil {
+			return bad("initiate_uri", s.InitiateURI, err)
+		}
+	}
+	return nil
+}
+
+const (
+	mostTitle       = 60
+	mostDescription = 200
+)
+
+func (s Settings) checkTexts() error {
+	for _, text := range []struct {
+		field string
+		all   map[i18n.Tag]string
+		most  int
+	}{{"title", s.Titles, mostTitle}, {"description", s.Descriptions, mostDescription}} {
+		for _, one := range text.all {
+			if clean, err := directory.CleanLine(one, text.most); err != nil || clean != one {
+				return fault.Field(text.field, "op.field."+text.field).With("Most", text.most)
+			}
+		}
+	}
+	return nil
+}
+
+func (s Settings) checkAddresses(k Kind) error {
+	if !slices.Contains([]Kind{Machine}, k) && len(s.RedirectURIs) == 0 && (s.Address != "" || s.InitiateURI != "") {
+		return fault.Field("redirect_uris", "op.field.redirect_uris_missing")
+	}
+	if k == Machine && len(s.RedirectURIs) > 0 {
+		return fault.Field("redirect_uris", "op.field.redirect_uris_machine")
+	}
+	if len(s.RedirectURIs) > MostRedirectURIs {
+		return fault.Field("redirect_uris", "op.field.redirect_uris_many").With("Most", MostRedirectURIs)
+	}
+	sectors := map[string]bool{}
+	for _, a := range s.RedirectURIs {
+		if err := redirect.Check(a, k == Native); err != nil {
+			return bad("redirect_uris", a, err)
+		}
+		sectors[Client{Settings: Settings{RedirectURIs: []string{a}}}.sector()] = true
+	}
+	if s.Pairwise && len(sectors) > 1 {
+		return fault.Field("pairwise", "op.field.pairwise")
+	}
+	for _, a := range s.PostLogoutURIs {
+		if err := redirect.Check(a, k == Native); err != nil {
+			return bad("post_logout_uris", a, err)
+		}
+	}
+	for field, a := range map[string]string{"back_channel": s.BackChannel, "front_channel": s.FrontChannel, "keys_url": s.KeysURL} {
+		if a == "" {
+			continue
+		}
+		if err := redirect.CheckWeb(a); err != nil {
+			return bad(field, a, err)
+		}
+	}
+	return nil
+}
+
+// checkAuth settles how a client proves who it is: what runs in hands of others keeps no
+// secret (RFC 6749 §2.1).
+func (s Settings) checkAuth(k Kind) error {
+	public := k == SinglePage || k == Native
+	switch {
+	case !slices.Contains(AuthMethods, s.Auth), public && s.Auth != NoAuth, k == Machine && s.Auth == NoAuth:
+		return fault.Field("auth", "op.field.auth")
+	case k == Machine && !s.OwnBehalf, public && s.OwnBehalf, s.OwnBehalf && s.Auth == NoAuth:
+		return fault.Field("own_behalf", "op.field.own_behalf")
+	case k == Machine && (s.Refreshes || s.Devices):
+		return fault.Field("devices", "op.field.machine_grants")
+	case !slices.Contains(Algorithms, s.Algorithm):
+		return fault.Field("algorithm", "op.field.algorithm")
+	case s.Auth != PrivateKey:
+		return nil
+	case s.KeysURL == "" && len(s.Keys) == 0:
+		return fault.Field("keys", "op.field.keys_missing")
+	case s.KeysURL != "":
+		return nil
+	}
+	if _, err := proof.ParseKeySet(string(s.Keys)); err != nil {
+		return fault.Field("keys", "op.field.keys").With("Reason", err.Error())
+	}
+	return nil
+}
+
+func (s Settings) checkScopes(k Kind) error {
+	for _, name := range s.Scopes {
+		if !scopeName.MatchString(name) || k == Machine && slices.Contains(Scopes, name) {
+			return fault.Field("scopes", "op.field.scopes").With("Scope", name)
+		}
+	}
+	if k != Machine && !slices.Contains(s.Scopes, OpenID) {
+		return fault.Field("scopes", "op.field.scopes_openid")
+	}
+	if s.Audience != "" && (len(s.Audience) > 200 || strings.ContainsAny(s.Audience, " \t\r\n\x00")) {
+		return fault.Field("audience_claim", "op.field.audience_claim")
+	}
+	return nil
+}
+
+func (s Settings) checkLifetimes() error {
+	for _, l := range []struct {
+		field       string
+		set         time.Duration
+		least, most time.Duration
+	}{
+		{"access_for", s.AccessFor, ShortestAccess, LongestAccess},
+		{"id_token_for", s.IDTokenFor, ShortestIDToken, LongestIDToken},
+		{"refresh_for", s.RefreshFor, ShortestRefresh, LongestRefresh},
+	} {
+		if l.set != 0 && (l.set < l.least || l.set > l.most) {
+			return fault.Field(l.field, "op.field.lifetime").With("Least", l.least, "Most", l.most)
+		}
+	}
+	return nil
+}
+
+func (s Settings) checkClaims() error {
+	for _, c := range s.Claims {
+		switch {
+		case !claimName.MatchString(c.Name):
+			return fault.Field("claims", "op.field.claims").With("Claim", c.Name)
+		case Reserved(c.Name):
+			return fault.Field("claims", "op.field.claims_reserved").With("Claim", c.Name)
+		case !slices.Contains(Sources, c.Source), len(c.Value) > 500:
+			return fault.Field("claims", "op.field.claims_source").With("Claim", c.Name)
+		}
+	}
+	for _, r := range s.Roles {
+		if r.Group == "" || r.Role == "" || len(r.Role) > 100 || strings.ContainsAny(r.Role, "\x00\r\n") {
+			return fault.Field("roles", "op.field.roles")
+		}
+	}
+	return nil
+}
