@@ -43,7 +43,9 @@ func (h house) rename(actor directory.Actor, g directory.Group, name string) err
 }
 
 func (h house) deleteGroup(actor directory.Actor, g directory.Group) error {
-	return h.update(func(ctx context.Context, tx *db.Tx) error { return directory.DeleteGroup(ctx, tx, actor, g.OrgID, g.ID) })
+	return h.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.DeleteGroup(ctx, tx, actor, g.OrgID, g.ID)
+	})
 }
 
 func (h house) add(actor directory.Actor, g directory.Group, users ...directory.User) (n int, err error) {
