@@ -306,12 +306,13 @@ func TestPeopleOfAGroupArePaged(t *testing.T) {
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Works", "beta")
 	owner, stranger := h.user(o, "o@alpha.example", directory.Owner), h.user(other, "p@beta.example", directory.Owner)
-	var in []directory.User
+	var in, out []directory.User
 	for i := range 60 {
 		in = append(in, h.user(o, fmt.Sprintf("p%d@alpha.example", i), directory.Member))
-		h.user(o, fmt.Sprintf("q%d@alpha.example", i), directory.Member)
+		out = append(out, h.user(o, fmt.Sprintf("q%d@alpha.example", i), directory.Member))
 	}
 	g := h.group(owner, "Finance", in...)
+	h.group(owner, "Others", out[:30]...)
 	h.group(stranger, "Finance", stranger)
 	for search, want := range map[string][2]int{"": {60, 61}, "P1": {11, 0}, "p1@alpha": {1, 0}, "Q": {0, 60}, "%": {0, 0}, "nobody": {0, 0}} {
 		for i, list := range []func(context.Context, db.Reader, directory.Actor, directory.PeopleQuery, string) (directory.PeoplePage, error){directory.MembersOf, directory.NonMembersOf} {
