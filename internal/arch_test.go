@@ -31,7 +31,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"audit", "db secret", "audit_events audit_seals"},
 	{"limit", "db secret", "limits"},
 	{"mail", "db secret i18n", "letters"},
-	{"directory", "db fault secret i18n picture audit limit mail", "organizations former_short_names users images invitations email_changes domains disavowals bootstraps"},
+	{"directory", "db fault secret i18n picture audit limit mail", "organizations former_short_names users images groups members invitations email_changes domains disavowals bootstraps"},
 	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
@@ -102,7 +102,7 @@ var unscoped = map[string]string{
 }
 
 // tenantTables are those whose rows belong to an organization.
-var tenantTables = strings.Fields(`users invitations letters passwords password_history password_rules
+var tenantTables = strings.Fields(`users groups members invitations letters passwords password_history password_rules
 	session_rules sessions audit_events images email_changes domains disavowals resets
 	second_step_rules totp_seeds passkeys recovery_codes connections identities upstream_requests upstream_responses
 	upstream_replays upstream_traces upstream_sessions setup_links`)

@@ -109,6 +109,8 @@ func pathOf(v *page.Viewer, id string) string {
 		return v.Path("admin/people", id)
 	case strings.HasPrefix(id, "inv_"):
 		return v.Path("admin/invitations", id)
+	case strings.HasPrefix(id, "grp_"):
+		return v.Path("admin/groups", id)
 	}
 	return ""
 }
@@ -189,6 +191,9 @@ var fieldKeys = map[string]string{
 	"creates":             "audit.field.creates",
 	"attributes":          "audit.field.attributes",
 	"groups":              "audit.field.groups",
+	"group":               "audit.field.group",
+	"group_id":            "audit.field.group_id",
+	"members":             "audit.field.members",
 	"issuer":              "audit.field.issuer",
 	"tenant":              "audit.field.tenant",
 	"client_id":           "audit.field.client_id",

@@ -72,26 +72,38 @@ type request struct {
 func (s *Server) requested(v *page.Viewer) (request, error) {
 	d, known := deedNamed(v.Form.Get("deed"))
 	q := request{deed: d, everyone: v.Form.Get("everyone") != ""}
-	named := v.Form.All("person[]")
+	named := len(v.Form.All("person[]"))
 	switch {
-	case !known || len(named) > peopleAtOnce || q.everyone && (!d.Wide || len(named) > 0):
+	case !known || q.everyone && (!d.Wide || named > 0):
 		return request{}, errDeed
 	case q.everyone:
 		var err error
 		q.ids, err = directory.Everyone(v.R.Context(), s.site.DB, v.User.AsActor(), v.Organization.ID)
 		return q, err
-	case len(named) == 0:
+	case named == 0:
 		return q, errNobody
 	}
+	var err error
+	q.ids, err = tickedIn(v)
+	return q, err
+}
+
+// tickedIn are the people whom a form names, each once.
+func tickedIn(v *page.Viewer) ([]directory.UserID, error) {
+	named := v.Form.All("person[]")
+	if len(named) > peopleAtOnce {
+		return nil, errDeed
+	}
+	var ids []directory.UserID
 	for _, id := range named {
 		if !page.IsID(id) || !strings.HasPrefix(id, "usr_") {
-			return request{}, directory.ErrNotFound
+			return nil, directory.ErrNotFound
 		}
-		if !slices.Contains(q.ids, directory.UserID(id)) {
-			q.ids = append(q.ids, directory.UserID(id))
+		if !slices.Contains(ids, directory.UserID(id)) {
+			ids = append(ids, directory.UserID(id))
 		}
 	}
-	return q, nil
+	return ids, nil
 }
 
 // showChange is the preview.

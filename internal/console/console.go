@@ -1,5 +1,5 @@
-// Package console has the pages of the administration: people and their
-// invitations, the rules of sign-in, domains, the organization, and the audit log.
+// Package console has the pages of the administration: people, their groups and
+// their invitations, the rules of sign-in, domains, the organization, and the audit log.
 //
 // Every handler asks for rows of the viewer's own organization only, which the
 // session names and nothing in a request can. Whether somebody may change
@@ -58,6 +58,9 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *directo
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/invite", inviteFields, s.showInvite, s.invite)
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/change", changeFields, s.showChange, s.changePeople)
 	site.ConsoleForm(reads, invites, "/o/{org}/admin/invitations/{id}", invitationFields, s.showInvitation, s.changeInvitation)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/groups", groupsFields, s.showGroups, s.createGroup)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/groups/{id}", groupFields, s.showGroup, s.changeGroup)
+	site.ConsoleForm(rules, rules, "/o/{org}/admin/groups/{id}/add", addMembersFields, s.showAddMembers, s.addMembers)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization", organizationFields, s.showOrganization, s.saveOrganization)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization/logo", logoFields, s.showOrganization, s.saveLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains", domainsFields, s.showDomains, s.addDomain)

@@ -54,6 +54,12 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/domains":                       {directory.Owner, directory.Administrator},
 		"GET /o/{org}/admin/domains/{id}":                   readers,
 		"POST /o/{org}/admin/domains/{id}":                  {directory.Owner, directory.Administrator},
+		"GET /o/{org}/admin/groups":                         readers,
+		"POST /o/{org}/admin/groups":                        administrators,
+		"GET /o/{org}/admin/groups/{id}":                    readers,
+		"POST /o/{org}/admin/groups/{id}":                   administrators,
+		"GET /o/{org}/admin/groups/{id}/add":                administrators,
+		"POST /o/{org}/admin/groups/{id}/add":               administrators,
 		"GET /o/{org}/admin/single-sign-on":                 readers,
 		"POST /o/{org}/admin/single-sign-on":                administrators,
 		"GET /o/{org}/admin/single-sign-on/add":             administrators,
@@ -92,7 +98,8 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 				want = 200
 				if route == "POST /o/{org}/admin/people/invite" || strings.HasPrefix(route, "POST /o/{org}/admin/organization") ||
 					route == "POST /o/{org}/admin/people/{id}/email" || route == "POST /o/{org}/admin/rules/sessions" ||
-					route == "POST /o/{org}/admin/rules/second-step" || route == "POST /o/{org}/admin/domains" {
+					route == "POST /o/{org}/admin/rules/second-step" || route == "POST /o/{org}/admin/domains" ||
+					route == "POST /o/{org}/admin/groups" || route == "POST /o/{org}/admin/groups/{id}/add" {
 					want = 422 // nothing was typed
 				}
 				if route == "POST /o/{org}/admin/people/change" {
@@ -150,6 +157,8 @@ func (o organization) idFor(route string) string {
 		return o.attempt
 	case strings.Contains(route, "/domains/"):
 		return o.domain
+	case strings.Contains(route, "/groups/"):
+		return o.group
 	}
 	return o.user
 }
@@ -167,12 +176,12 @@ func call(b *idptest.Browser, route, org, id string, form url.Values) *idptest.P
 // for an id that nobody has, and nothing of beta is read or changed.
 func TestForeignIdsLookAbsent(t *testing.T) {
 	w := start(t)
-	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "event": w.beta.event, "connection": w.beta.connection, "attempt": w.beta.attempt, "organization": string(w.beta.ID)}
+	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "group": w.beta.group, "event": w.beta.event, "connection": w.beta.connection, "attempt": w.beta.attempt, "organization": string(w.beta.ID)}
 	absent := map[string]string{
 		"well formed": "usr_aaaaaaaaaaaaaaaaaaaaaaaaaa", "an invitation": "inv_aaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"no id": "x", "zero byte": "usr_%00", "not UTF-8": "%ff", "a quote": "'%20or%201=1--", "a folder": "..%2faudit", "of another kind": w.alpha.event[:4] + "aaaaaaaaaaaaaaaaaaaaaaaaaa",
 	}
-	forms := []url.Values{{}, {"do": {"resend"}}, {"do": {"withdraw"}}, {"do": {"withdraw"}, "confirmed": {"yes"}}, {"do": {"check"}}, {"do": {"remove"}, "confirmed": {"yes"}}}
+	forms := []url.Values{{}, {"do": {"resend"}}, {"do": {"withdraw"}}, {"do": {"withdraw"}, "confirmed": {"yes"}}, {"do": {"check"}}, {"do": {"remove"}, "confirmed": {"yes"}}, {"do": {"delete"}, "confirmed": {"yes"}}, {"do": {"rename"}, "name": {"Stolen"}}, {"do": {"remove"}, "person[]": {w.alpha.user}}, {"person[]": {w.alpha.user}}}
 	before := w.rows(t, w.beta.ID)
 	for _, route := range w.consoleRoutes() {
 		if !strings.Contains(route, "{id}") {

@@ -124,6 +124,7 @@ func stateOf(u directory.User) chip {
 // personPage is what there is to know about one user.
 type personPage struct {
 	User           directory.User
+	Groups         []directory.Group
 	State          chip
 	Language       string // its name in the language itself
 	Sessions       int    // that are open
@@ -151,6 +152,9 @@ func (s *Server) person(v *page.Viewer) error {
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		p = personPage{}
 		if p.User, err = directory.UserByID(ctx, tx, v.Organization.ID, directory.UserID(id)); err != nil {
+			return err
+		}
+		if p.Groups, err = directory.GroupsOf(ctx, tx, p.User.OrgID, p.User.ID); err != nil {
 			return err
 		}
 		if p.Sessions, err = s.site.Sessions.OpenOf(ctx, tx, p.User, s.site.DB.Now()); err != nil {

@@ -29,7 +29,7 @@ type organization struct {
 	directory.Organization
 	browsers map[directory.Role]*idptest.Browser
 	// One id of each kind that the console's paths name.
-	user, invitation, event, domain, connection, attempt string
+	user, invitation, event, domain, group, connection, attempt string
 }
 
 func start(t *testing.T, change ...func(*app.Settings)) *world {
@@ -53,6 +53,7 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	o.user = w.idOf(t, o.ID, "users", string(directory.Owner)+"@"+short+".example")
 	o.invitation = w.invitation(t, o.Organization, "waiting@"+short+".example", directory.Member).ID
 	o.domain = w.domain(t, o.ID, short+".example").ID
+	o.group = w.group(t, o.ID, "People of "+short, directory.UserID(o.user)).ID
 	o.connection, o.attempt = w.provider(t, o.ID, "Provider of "+short)
 	o.event = w.events(t, o.ID, "organization.created")[0].ID
 	return o
@@ -121,6 +122,20 @@ func (w *world) domain(t *testing.T, org directory.OrgID, name string) directory
 	return d
 }
 
+// group is one of an organization, with members.
+func (w *world) group(t *testing.T, org directory.OrgID, name string, members ...directory.UserID) directory.Group {
+	t.Helper()
+	var g directory.Group
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		if g, err = directory.CreateGroup(ctx, tx, directory.Operator(), org, name); err != nil {
+			return err
+		}
+		_, err = directory.AddMembers(ctx, tx, directory.Operator(), org, g.ID, members)
+		return err
+	})
+	return g
+}
+
 func (w *world) stateOf(t *testing.T, org directory.OrgID, id string) directory.InvitationState {
 	t.Helper()
 	inv, err := directory.InvitationByID(t.Context(), w.DB, org, id)
@@ -139,6 +154,8 @@ func (w *world) rows(t *testing.T, org directory.OrgID) string {
 		`select 'invitation', id, email, display_name, role, coalesce(accepted_at, withdrawn_at, replaced_at, opened_at, 0) from invitations where org_id = $1 order by id`,
 		`select 'letter', id, recipient, kind, language, coalesce(sent_at, given_up_at, 0) from letters where org_id = $1 order by id`,
 		`select 'domain', id, domain_key, proof, '', coalesce(proven_at, checked_at, 0) from domains where org_id = $1 order by id`,
+		`select 'group', id, name, name_key, '', created_at from groups where org_id = $1 order by id`,
+		`select 'member', group_id, user_id, '', '', added_at from members where org_id = $1 order by group_id, user_id`,
 		`select 'organization', id, short_name, display_name, contact, created_at from organizations where id = $1`,
 		`select 'image', id, content, '', '', created_at from images where org_id = $1 order by id`,
 		`select 'connection', id, name, state, settings || mapping || coalesce(secret, ''), coalesce(changed_at, 0) from connections where org_id = $1 order by id`,

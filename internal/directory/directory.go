@@ -2,8 +2,8 @@
 // their roles, the invitations that make them, and the one link that makes the
 // first of all.
 //
-// It owns organizations, users, invitations and bootstraps, pictures and logos,
-// changes of addresses, mail domains, and the links by which a person disowns what was done. Every
+// It owns organizations, users, groups and their members, invitations and bootstraps,
+// pictures and logos, changes of addresses, mail domains, and the links by which a person disowns what was done. Every
 // statement names its organization; the listed exceptions are look-ups by a secret's hash,
 // an address or its domain, which return it, and sweeps.
 package directory

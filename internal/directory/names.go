@@ -22,10 +22,14 @@ var (
 	ErrNameMissing       = fault.Field("name", "directory.name_missing")
 	ErrNameInvalid       = fault.Field("name", "directory.name_invalid")
 	ErrNameLong          = fault.Field("name", "directory.name_long")
+	ErrGroupNameLong     = fault.Field("name", "directory.group_name_long")
 	ErrContactInvalid    = fault.Field("contact", "directory.contact_invalid")
 	ErrContactLong       = fault.Field("contact", "directory.contact_long")
 	ErrReason            = fault.Field("reason", "directory.reason")
 )
+
+// MaxGroupName is how many code points the name of a group has at most.
+const MaxGroupName = 80
 
 // Lengths in code points, unless bytes are named.
 const (
@@ -206,6 +210,18 @@ func CleanName(s string, field string) (string, error) {
 		return "", fault.Field(field, wrong.Key)
 	}
 	return name, nil
+}
+
+// cleanGroupName makes the name of a group: a name, but shorter, because tokens carry it.
+func cleanGroupName(s string) (string, error) {
+	name, wrong := cleanLine(s, MaxGroupName)
+	switch wrong {
+	case nil:
+		return name, nil
+	case ErrNameLong:
+		return "", ErrGroupNameLong.With("Most", MaxGroupName)
+	}
+	return "", wrong
 }
 
 // cleanContact makes what an organization says of whom to ask for help: a line

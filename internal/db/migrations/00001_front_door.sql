@@ -93,6 +93,27 @@ create table images (
   constraint images_pk primary key (org_id, id)
 );
 
+create table groups (
+  org_id     text   not null references organizations (id),
+  id         text   not null,
+  name       text   not null,
+  name_key   text   not null,  -- folded: no two of an organization differ in case or form only
+  created_at bigint not null,
+  constraint groups_pk primary key (org_id, id),
+  constraint groups_org_id_name_key_uq unique (org_id, name_key)
+);
+
+create table members (
+  org_id   text   not null,
+  group_id text   not null,
+  user_id  text   not null,
+  added_at bigint not null,
+  constraint members_pk primary key (org_id, group_id, user_id),
+  constraint members_groups_fk foreign key (org_id, group_id) references groups (org_id, id) on delete cascade,
+  constraint members_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
+);
+create index members_user on members (org_id, user_id);
+
 create table letters (
   org_id      text   not null,  -- empty for a letter of the whole installation
   id          text   not null,

@@ -1,0 +1,212 @@
+package console
+
+import (
+	"context"
+	"slices"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/page"
+)
+
+var (
+	groupsFields     = page.Fields{"name"}
+	groupFields      = page.Fields{"name", "person[]", "confirmed"}
+	addMembersFields = page.Fields{"person[]"}
+)
+
+var (
+	errDeletionNotConfirmed = fault.Field("confirmed", "console.group.not_confirmed")
+	errNoMember             = fault.New(fault.Invalid, "console.group.nobody")
+)
+
+// groupsPage is the list of an organization's groups.
+type groupsPage struct {
+	Groups    []directory.Group
+	Longest   int // of a name
+	MayChange bool
+	Deleted   bool
+}
+
+func (s *Server) showGroups(v *page.Viewer) error {
+	all, err := directory.Groups(v.R.Context(), s.site.DB, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	p := groupsPage{Groups: all, Longest: directory.MaxGroupName, MayChange: rules(v.User.Role), Deleted: v.Just("deleted")}
+	if !p.MayChange {
+		v.NoForm()
+	}
+	return v.Render("console-groups", p)
+}
+
+func (s *Server) createGroup(v *page.Viewer) error {
+	ctx := v.R.Context()
+	var g directory.Group
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		g, err = directory.CreateGroup(ctx, tx, v.User.AsActor(), v.User.OrgID, v.Form.Get("name"))
+		return err
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/groups", g.ID) + "?created")
+}
+
+// groupPage is a group with people who can be ticked: its members, or those who are
+// not.
+type groupPage struct {
+	Group     directory.Group
+	Query     query
+	Rows      []personRow
+	Pages     page.Pages
+	Form      string // that the ticks belong to
+	Longest   int
+	MayChange bool
+	Done      string // catalogue key of what was done just now
+	ticked    []directory.UserID
+}
+
+// Ticked tells that somebody was chosen, before a fresh proof was asked for.
+func (p groupPage) Ticked(id directory.UserID) bool { return slices.Contains(p.ticked, id) }
+
+// peopleOf lists people of a group, or those who are not in it.
+type peopleOf func(context.Context, db.Reader, directory.Actor, directory.PeopleQuery, string) (directory.PeoplePage, error)
+
+// groupWith reads the group in the path and a page of people. Whoever is ticked comes
+// first, on whichever page of the list that was: none is forgotten unseen.
+func (s *Server) groupWith(v *page.Viewer, list peopleOf, parts ...string) (groupPage, error) {
+	id, err := idIn(v)
+	if err != nil {
+		return groupPage{}, err
+	}
+	q, err := readQuery(v, peopleFilter)
+	if err != nil {
+		return groupPage{}, err
+	}
+	ticked, err := tickedIn(v)
+	if err != nil {
+		return groupPage{}, err
+	}
+	ctx, now := v.R.Context(), s.site.DB.Now()
+	p := groupPage{Query: q, Longest: directory.MaxGroupName, MayChange: rules(v.User.Role), ticked: ticked}
+	var found directory.PeoplePage
+	var people []directory.Person
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		people = nil
+		if p.Group, err = directory.GroupByID(ctx, tx, v.User.OrgID, id); err != nil {
+			return err
+		}
+		for _, id := range ticked {
+			u, err := directory.UserByID(ctx, tx, v.User.OrgID, id)
+			if err != nil {
+				return err
+			}
+			people = append(people, directory.Person{User: &u})
+		}
+		found, err = list(ctx, tx, v.User.AsActor(), directory.PeopleQuery{
+			OrgID: v.User.OrgID, Search: q.Search, Before: directory.PeopleCursor{CreatedAt: q.Before.At, ID: q.Before.ID},
+		}, id)
+		return err
+	}); err != nil {
+		return groupPage{}, err
+	}
+	for _, person := range found.People {
+		if !p.Ticked(person.User.ID) {
+			people = append(people, person)
+		}
+	}
+	for _, person := range people {
+		p.Rows = append(p.Rows, rowOf(v, person, now))
+	}
+	p.Pages = q.pagesOf(v.Path(append([]string{"admin/groups", id}, parts...)...), peopleFilter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
+	if !p.MayChange {
+		v.NoForm()
+	}
+	return p, nil
+}
+
+func (s *Server) showGroup(v *page.Viewer) error {
+	p, err := s.groupWith(v, directory.MembersOf)
+	if err != nil {
+		return err
+	}
+	p.Form = "selection"
+	for deed, key := range map[string]string{
+		"created": "console.group.is_created", "renamed": "console.group.renamed",
+		"added": "console.group.added", "removed": "console.group.removed",
+	} {
+		if v.Just(deed) {
+			p.Done = key
+		}
+	}
+	return v.Render("console-group", p)
+}
+
+func (s *Server) changeGroup(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	ctx, actor, org := v.R.Context(), v.User.AsActor(), v.User.OrgID
+	switch v.Form.Do() {
+	case "rename":
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return directory.RenameGroup(ctx, tx, actor, org, id, v.Form.Get("name"))
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("admin/groups", id) + "?renamed")
+	case "remove":
+		return s.changeMembers(v, directory.RemoveMembers, "removed")
+	case "delete":
+		if v.Form.Get("confirmed") == "" {
+			return errDeletionNotConfirmed
+		}
+		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+			return directory.DeleteGroup(ctx, tx, actor, org, id)
+		}); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("admin/groups") + "?deleted")
+	}
+	return s.showGroup(v)
+}
+
+func (s *Server) showAddMembers(v *page.Viewer) error {
+	p, err := s.groupWith(v, directory.NonMembersOf, "add")
+	if err != nil {
+		return err
+	}
+	if p.Form = "main"; len(p.Rows) == 0 {
+		v.NoForm()
+	}
+	return v.Render("console-group-add", p)
+}
+
+func (s *Server) addMembers(v *page.Viewer) error {
+	return s.changeMembers(v, directory.AddMembers, "added")
+}
+
+// changeMembers adds or removes whoever is ticked.
+func (s *Server) changeMembers(v *page.Viewer, change func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string, []directory.UserID) (int, error), done string) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	ticked, err := tickedIn(v)
+	if err != nil {
+		return err
+	}
+	if len(ticked) == 0 {
+		return errNoMember
+	}
+	ctx := v.R.Context()
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := change(ctx, tx, v.User.AsActor(), v.User.OrgID, id, ticked)
+		return err
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/groups", id) + "?" + done)
+}

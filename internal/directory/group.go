@@ -1,0 +1,295 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/secret"
+)
+
+// mostGroups is how many an organization may have.
+const mostGroups = 500
+
+// The faults of groups.
+var (
+	ErrGroupTaken    = fault.Field("name", "directory.group_taken")
+	ErrTooManyGroups = fault.Field("name", "directory.too_many_groups")
+)
+
+// Group is some of an organization's people under a name. It gives no right in the
+// administration, so nobody rises there by being put into one (R-TEN-06).
+type Group struct {
+	OrgID     OrgID
+	ID        string // grp_ and 26 characters
+	Name      string // unlike the others' of the organization when folded
+	CreatedAt time.Time
+	Members   int // the deleted apart; GroupsOf does not count them
+}
+
+// Whoever was deleted stays a member until erased, so that restoring brings the
+// groups back too, but counts and shows nowhere.
+const groupColumns = `g.org_id, g.id, g.name, g.created_at, (
+	select count(*) from members m
+	join users u on u.org_id = m.org_id and u.id = m.user_id and u.deleted_at is null
+	where m.org_id = g.org_id and m.group_id = g.id)`
+
+func (g *Group) targets() []any {
+	return db.Into(&g.OrgID, &g.ID, &g.Name, (*db.Time)(&g.CreatedAt), &g.Members)
+}
+
+// Groups lists the groups of an organization by name.
+func Groups(ctx context.Context, r db.Reader, org OrgID) ([]Group, error) {
+	var all []Group
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var g Group
+		err := scan(g.targets()...)
+		all = append(all, g)
+		return err
+	}, `
+		select `+groupColumns+`
+		from groups g
+		where g.org_id = $1
+		order by g.name_key`, string(org))
+	if err != nil {
+		return nil, fmt.Errorf("listing groups: %w", err)
+	}
+	return all, nil
+}
+
+// GroupByID returns a group of an organization; ErrNotFound where it has none by
+// that id.
+func GroupByID(ctx context.Context, r db.Reader, org OrgID, id string) (Group, error) {
+	var g Group
+	found, err := r.One(ctx, g.targets(), `
+		select `+groupColumns+`
+		from groups g
+		where g.org_id = $1 and g.id = $2`, string(org), id)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return g, err
+}
+
+// GroupsOf lists the groups that a user is in, by name.
+func GroupsOf(ctx context.Context, r db.Reader, org OrgID, user UserID) ([]Group, error) {
+	var all []Group
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var g Group
+		err := scan(db.Into(&g.OrgID, &g.ID, &g.Name, (*db.Time)(&g.CreatedAt))...)
+		all = append(all, g)
+		return err
+	}, `
+		select g.org_id, g.id, g.name, g.created_at
+		from members m
+		join groups g on g.org_id = m.org_id and g.id = m.group_id
+		where m.org_id = $1 and m.user_id = $2
+		order by g.name_key`, string(org), string(user))
+	if err != nil {
+		return nil, fmt.Errorf("listing the groups of %s: %w", user, err)
+	}
+	return all, nil
+}
+
+// MembersOf lists the users of a group, as People lists people; the state that is
+// asked for is left aside.
+func MembersOf(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id string) (PeoplePage, error) {
+	return peopleOfGroup(ctx, r, actor, q, id, `exists`)
+}
+
+// NonMembersOf lists the users who are not in a group, in the same way.
+func NonMembersOf(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id string) (PeoplePage, error) {
+	return peopleOfGroup(ctx, r, actor, q, id, `not exists`)
+}
+
+func peopleOfGroup(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id, exists string) (PeoplePage, error) {
+	if err := actor.MayReadPeople(q.OrgID); err != nil {
+		return PeoplePage{}, err
+	}
+	var all []Person
+	from, pattern := q.From(), q.Pattern()
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var u User
+		err := scan(u.Targets()...)
+		all = append(all, Person{User: &u})
+		return err
+	}, `
+		select `+UserColumns+`
+		from users u
+		where u.org_id = $1 and (u.created_at, u.id) < ($2, $3) and u.search_key like $4 escape '\' and u.deleted_at is null
+			and `+exists+` (select 1 from members m where m.org_id = u.org_id and m.group_id = $5 and m.user_id = u.id)
+		order by u.created_at desc, u.id desc
+		limit $6`, string(q.OrgID), db.Time(from.CreatedAt), from.ID, pattern, id, PeopleRead)
+	if err != nil {
+		return PeoplePage{}, fmt.Errorf("listing the people of group %s: %w", id, err)
+	}
+	return PageOf(all), nil
+}
+
+// CreateGroup makes a group without members.
+func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name string) (Group, error) {
+	if err := actor.MaySetRules(org); err != nil {
+		return Group{}, err
+	}
+	g := Group{OrgID: org, ID: secret.NewID("grp"), CreatedAt: tx.Now()}
+	var err error
+	if g.Name, err = freeGroupName(ctx, tx, g, name); err != nil {
+		return Group{}, err
+	}
+	var count int
+	if _, err := tx.One(ctx, db.Into(&count), `select count(*) from groups where org_id = $1`, string(org)); err != nil {
+		return Group{}, err
+	}
+	if count >= mostGroups {
+		return Group{}, ErrTooManyGroups.With("Most", mostGroups)
+	}
+	if _, err := tx.Exec(ctx, `
+		insert into groups (org_id, id, name, name_key, created_at)
+		values ($1, $2, $3, $4, $5)`, string(org), g.ID, g.Name, fold(g.Name), db.Time(g.CreatedAt)); err != nil {
+		return Group{}, fmt.Errorf("inserting group %s: %w", g.ID, err)
+	}
+	return g, g.record(ctx, tx, actor, "group.created", nil, audit.Fields{"name": g.Name})
+}
+
+// RenameGroup gives a group another name. Its id stays, which is what others should keep.
+func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, name string) error {
+	if err := actor.MaySetRules(org); err != nil {
+		return err
+	}
+	g, err := GroupByID(ctx, tx, org, id)
+	if err != nil {
+		return err
+	}
+	before := g.Name
+	if g.Name, err = freeGroupName(ctx, tx, g, name); err != nil || g.Name == before {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		update groups set name = $1, name_key = $2
+		where org_id = $3 and id = $4`, g.Name, fold(g.Name), string(org), id); err != nil {
+		return fmt.Errorf("renaming group %s: %w", id, err)
+	}
+	return g.record(ctx, tx, actor, "group.renamed", audit.Fields{"name": before}, audit.Fields{"name": g.Name})
+}
+
+// freeGroupName cleans a name and asks whether no other group of the organization
+// has it.
+func freeGroupName(ctx context.Context, tx *db.Tx, g Group, typed string) (string, error) {
+	name, err := cleanGroupName(typed)
+	if err != nil {
+		return "", err
+	}
+	var other string
+	taken, err := tx.One(ctx, db.Into(&other), `
+		select id from groups
+		where org_id = $1 and name_key = $2 and id <> $3`, string(g.OrgID), fold(name), g.ID)
+	if err == nil && taken {
+		err = ErrGroupTaken
+	}
+	return name, err
+}
+
+// DeleteGroup removes a group; its members stay users.
+func DeleteGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string) error {
+	if err := actor.MaySetRules(org); err != nil {
+		return err
+	}
+	g, err := GroupByID(ctx, tx, org, id)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `delete from groups where org_id = $1 and id = $2`, string(org), id); err != nil {
+		return fmt.Errorf("deleting group %s: %w", id, err)
+	}
+	return g.record(ctx, tx, actor, "group.deleted", audit.Fields{"name": g.Name, "members": g.Members}, nil)
+}
+
+// AddMembers puts users into a group and says how many were not in it yet. Whoever
+// is deactivated can be put there, whoever is deleted not.
+func AddMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string, ids []UserID) (added int, err error) {
+	g, users, err := groupAndUsers(ctx, tx, actor, org, id, ids)
+	if err != nil {
+		return 0, err
+	}
+	for _, u := range users {
+		if !u.DeletedAt.IsZero() {
+			return 0, ErrDeleted
+		}
+		n, err := tx.Exec(ctx, `
+			insert into members (org_id, group_id, user_id, added_at)
+			values ($1, $2, $3, $4)
+			on conflict do nothing`, string(org), g.ID, string(u.ID), db.Time(tx.Now()))
+		if err != nil {
+			return 0, fmt.Errorf("adding %s to group %s: %w", u.ID, g.ID, err)
+		}
+		if n == 0 {
+			continue
+		}
+		added++
+		if err := g.recordMember(ctx, tx, actor, u, "group.member_added", nil, g.asField()); err != nil {
+			return 0, err
+		}
+	}
+	return added, nil
+}
+
+// RemoveMembers takes users out of a group and says how many were in it.
+func RemoveMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string, ids []UserID) (removed int, err error) {
+	g, users, err := groupAndUsers(ctx, tx, actor, org, id, ids)
+	if err != nil {
+		return 0, err
+	}
+	for _, u := range users {
+		n, err := tx.Exec(ctx, `
+			delete from members
+			where org_id = $1 and group_id = $2 and user_id = $3`, string(org), g.ID, string(u.ID))
+		if err != nil {
+			return 0, fmt.Errorf("removing %s from group %s: %w", u.ID, g.ID, err)
+		}
+		if n == 0 {
+			continue
+		}
+		removed++
+		if err := g.recordMember(ctx, tx, actor, u, "group.member_removed", g.asField(), nil); err != nil {
+			return 0, err
+		}
+	}
+	return removed, nil
+}
+
+// groupAndUsers finds the group that actor may change, and users of its organization.
+func groupAndUsers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string, ids []UserID) (Group, []User, error) {
+	if err := actor.MaySetRules(org); err != nil {
+		return Group{}, nil, err
+	}
+	g, err := GroupByID(ctx, tx, org, id)
+	if err != nil {
+		return Group{}, nil, err
+	}
+	users := make([]User, len(ids))
+	for i, user := range ids {
+		if users[i], err = UserByID(ctx, tx, org, user); err != nil {
+			return Group{}, nil, err
+		}
+	}
+	return g, users, nil
+}
+
+func (g Group) record(ctx context.Context, tx *db.Tx, actor Actor, action audit.Action, before, after audit.Fields) error {
+	e := actor.event(g.OrgID, action)
+	e.Target, e.TargetName, e.Before, e.After = g.ID, g.Name, before, after
+	return audit.Record(ctx, tx, e)
+}
+
+// recordMember records that a user came into g or left it. The entry is about the
+// user, whose own activity shows it too.
+func (g Group) recordMember(ctx context.Context, tx *db.Tx, actor Actor, u User, action audit.Action, before, after audit.Fields) error {
+	e := actor.event(g.OrgID, action)
+	e.Target, e.TargetName, e.Before, e.After = string(u.ID), u.Name, before, after
+	return audit.Record(ctx, tx, e)
+}
+
+func (g Group) asField() audit.Fields { return audit.Fields{"group": g.Name, "group_id": g.ID} }
