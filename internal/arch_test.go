@@ -50,11 +50,13 @@ var packages = []struct{ name, imports, tables string }{
 	{"page", "db fault secret i18n picture audit directory session signin", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",
 		"connections identities upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links federation_keys"},
-	{"web", "db fault secret picture audit limit directory credential session signin page federation", ""},
-	{"console", "db fault secret i18n picture audit directory credential session signin page federation federation/saml federation/oidc federation/upstream", ""},
+	{"op", "db fault secret i18n picture audit limit outbound directory session signin page op/redirect op/proof",
+		"clients client_secrets client_organizations client_uses keys authorization_requests pushed_requests grants device_codes consents logouts used_proofs"},
+	{"web", "db fault secret picture audit limit directory credential session signin page federation op", ""},
+	{"console", "db fault secret i18n picture audit directory credential session signin page op federation federation/saml federation/oidc federation/upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory credential session signin page federation web console", ""},
+	{"app", "db secret i18n outbound audit limit mail directory credential session signin page op federation web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
@@ -98,6 +100,14 @@ var unscoped = map[string]string{
 	"federation: delete from upstream_traces where at":                                             "sweep",
 	"federation: delete from setup_links":                                                          "sweep",
 	"federation: select ⟨⟩, ⟨⟩ from connections c join":                                            "look-up by a connection's id, which its addresses have, and which returns the organization",
+	"op: select ⟨⟩, ⟨⟩, ⟨⟩, co.standing":                                                           "look-up by the hash of a code or a refresh token, which returns the organization, or by both keys",
+	"op: select ⟨⟩ from sessions s join grants g on g.org_id = s.org_id and g.session_id":          "sweep: grants whose session ended; and one browser, where the person went over to another organization",
+	"op: select g.id from sessions s join grants":                                                  "one browser: has another organization something open here",
+	"op: select ⟨⟩ from organizations o join grants":                                               "sweep: grants of organizations that were suspended",
+	"op: select ⟨⟩ from sessions x join sessions s":                                                "sweep: grants of sessions that the person went away from",
+	"op: delete from grants where ends_at":                                                         "sweep",
+	"op: delete from logouts where created_at":                                                     "sweep",
+	"op: select ⟨⟩, l.org_id, l.id":                                                                "sweep: which applications are to be told",
 	"session: delete from browsers where rotated_at":                                               "sweep",
 }
 
@@ -105,7 +115,8 @@ var unscoped = map[string]string{
 var tenantTables = strings.Fields(`users groups members invitations letters passwords password_history password_rules
 	session_rules sessions audit_events images email_changes domains disavowals resets
 	second_step_rules totp_seeds passkeys recovery_codes connections identities upstream_requests upstream_responses
-	upstream_replays upstream_traces upstream_sessions setup_links`)
+	upstream_replays upstream_traces upstream_sessions setup_links
+	client_organizations client_uses grants consents logouts`)
 
 func TestPackagesAreTheOnesInTheMap(t *testing.T) {
 	err := filepath.WalkDir(".", func(path string, e os.DirEntry, err error) error {

@@ -22,6 +22,7 @@ import (
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
+	"parvis/internal/op"
 	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/secret"
@@ -41,6 +42,13 @@ type Lifetimes struct {
 	Attempt         time.Duration `toml:"attempt"`
 	Reset           time.Duration `toml:"reset"`
 	EmailChange     time.Duration `toml:"email_change"`
+	Code            time.Duration `toml:"code"`
+	AccessToken     time.Duration `toml:"access_token"`
+	IDToken         time.Duration `toml:"id_token"`
+	RefreshToken    time.Duration `toml:"refresh_token"`
+	RefreshRetry    time.Duration `toml:"refresh_retry"`
+	SigningKey      time.Duration `toml:"signing_key"`
+	DeviceCode      time.Duration `toml:"device_code"`
 }
 
 // Settings are what an installation is made of.
@@ -67,6 +75,7 @@ type App struct {
 	Domains     *directory.Domains
 	Resets      *credential.Resets
 	Hub         *federation.Hub
+	Provider    *op.Provider
 	Outbox      *mail.Outbox
 	Seals       *audit.Seals
 
@@ -116,25 +125,37 @@ func New(s Settings) (*App, error) {
 	hub := federation.NewHub(federation.Hub{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
+	provider := op.NewProvider(op.Provider{
+		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Outbound: s.Outbound, Base: base, Log: s.Log, SignOut: hub.SignOut,
+		Lifetimes: op.Lifetimes{
+			Code: s.Lifetimes.Code, Access: s.Lifetimes.AccessToken, IDToken: s.Lifetimes.IDToken, Refresh: s.Lifetimes.RefreshToken,
+			Retry: s.Lifetimes.RefreshRetry, Key: s.Lifetimes.SigningKey, Device: s.Lifetimes.DeviceCode,
+		},
+	}, s.Keys)
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
-	}, federation.Templates(), web.Templates(), console.Templates())
+	}, op.Templates(), federation.Templates(), web.Templates(), console.Templates())
 	if err != nil {
 		return nil, err
 	}
 	hub.Mount(site)
-	web.Mount(site, hub)
+	provider.Mount(site)
+	web.Mount(site, hub, provider)
 	console.Mount(site, invitations, domains, resets, hub)
 	a := &App{
-		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
+		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
 		db: s.DB, log: s.Log, node: secret.NewID("node"),
 	}
 	a.sweeps = []sweep{
 		{"resets", time.Second, resets.Sweep},
 		{"letters", time.Second, outbox.Sweep},
 		{"audit seals", time.Second, a.Seals.Sweep},
-		{"void sessions", 5 * time.Second, door.SweepVoid},
+		{"void sessions", time.Second, door.SweepVoid},
+		{"applications told", time.Second, provider.Sweep},
+		{"keys", time.Hour, provider.SweepKeys},
+		{"grants", 10 * time.Minute, provider.SweepGrants},
+		{"tiles", time.Minute, provider.SweepReach},
 		{"sessions", time.Minute, door.Sweep},
 		{"directory", time.Hour, directory.Sweep},
 		{"setup links", time.Hour, federation.SweepSetupLinks},

@@ -247,6 +247,16 @@ func CleanReason(s string) (string, error) {
 	return reason, nil
 }
 
+// CleanLine makes a line of text that is shown to people, of so many characters at most,
+// or says what is wrong as with a name.
+func CleanLine(s string, most int) (string, error) {
+	line, wrong := cleanLine(s, most)
+	if wrong != nil {
+		return "", wrong
+	}
+	return line, nil
+}
+
 // cleanLine cleans one line of text, or returns the fault that a name would have.
 func cleanLine(s string, most int) (string, *fault.Error) {
 	if len(s) > maxNameTyped {

@@ -26,12 +26,16 @@ var dynamic = []string{
 	"federation.method.",
 	"federation.signed.",
 	"federation.outbound.",
+	"op.mismatch.redirect_uri.",
+	"op.address.",
+	"op.scope.",
+	"op.field.",
 }
 
 var (
 	// Quoted as in Go, and as in a template: .T "web.home.title". An area that
 	// is missing here has keys that nobody misses.
-	usedKey = regexp.MustCompile("[\"`]((?:audit|console|credential|directory|fault|federation|language|mail|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
+	usedKey = regexp.MustCompile("[\"`]((?:audit|console|credential|directory|fault|federation|language|mail|op|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
 	// "page.css" names a file and "web.go" another.
 	fileName = regexp.MustCompile(`\.(css|go|html|ico|js|json|mjs|png|sql|svg|txt|woff2)$`)
 )

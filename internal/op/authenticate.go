@@ -12,9 +12,9 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
-	"parvis/internal/limit"
 	"parvis/internal/op/proof"
 	"parvis/internal/secret"
+	"parvis/internal/signin"
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -113,13 +113,10 @@ func (p *Provider) authenticate(c *call) error {
 	return nil
 }
 
-// PerNetworkRefused slows whoever tries to be a client and is not.
-var PerNetworkRefused = limit.Policy{Name: "client-refused-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
-
 // refusedClient keeps that somebody called as a client and was not it; not more often
 // than a disk bears.
 func (p *Provider) refusedClient(ctx context.Context, c Client, method AuthMethod) error {
-	if err := p.take(ctx, p.Limits.Key(PerNetworkRefused, audit.OriginOf(ctx).Network)); err != nil {
+	if err := p.take(ctx, p.Limits.Key(signin.PerNetworkClient, audit.OriginOf(ctx).Network)); err != nil {
 		return err
 	}
 	return p.DB.Update(ctx, func(tx *db.Tx) error {

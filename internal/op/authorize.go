@@ -101,11 +101,23 @@ func (p *Provider) pushed(ctx context.Context, c Client, text string) (Client, R
 // mismatchPage tells a developer what is wrong.
 type mismatchPage struct{ *Mismatch }
 
+// Sentence says what it is.
+func (m mismatchPage) Sentence(f page.Frame) string {
+	var pairs []any
+	for name, value := range m.Args {
+		pairs = append(pairs, name, value)
+	}
+	return f.T(m.Key, pairs...)
+}
+
+// Sent is the address that was sent, where it is what is wrong.
+func (m mismatchPage) Sent() any { return m.Args["Sent"] }
+
 // answerBad answers a request that was not understood: to the application where its
 // address is known, else by a page, and never by a redirect.
 func (p *Provider) answerBad(v *page.Visitor, err error) error {
 	if r, ok := errors.AsType[*Refusal](err); ok {
-		return p.respond(v, r.request, r.Error, "", true)
+		return p.respond(v, r.request, r.told, "", true)
 	}
 	m, ok := errors.AsType[*Mismatch](err)
 	if !ok {

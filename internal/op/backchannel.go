@@ -309,4 +309,3 @@ func endOf(ctx context.Context, tx *db.Tx, org directory.OrgID, user directory.U
 	}
 	return len(all), err
 }
-

@@ -117,19 +117,19 @@ type Settings struct {
 	Scopes     []string        `json:"scopes,omitempty"`
 	Audience   string          `json:"audience,omitempty"` // of its access tokens, beside us
 	Refreshes  bool            `json:"refreshes,omitempty"`
-	Devices    bool            `json:"devices,omitempty"`       // device authorization (RFC 8628)
-	OwnBehalf  bool            `json:"own_behalf,omitempty"`    // client credentials
-	Algorithm  Algorithm       `json:"algorithm,omitempty"`     // of its ID tokens; ES256 where empty
-	SignsInfo  bool            `json:"signs_info,omitempty"`    // UserInfo as a signed token
-	Opaque     bool            `json:"opaque,omitempty"`        // access tokens that only we can read
-	InIDToken  bool            `json:"in_id_token,omitempty"`   // what scopes tell stands in the ID token too
-	Pairwise   bool            `json:"pairwise,omitempty"`      // another sub for each host (OIDC Core §8.1)
-	PushedOnly bool            `json:"pushed_only,omitempty"`   // RFC 9126 §5
-	BoundOnly  bool            `json:"bound_only,omitempty"`    // access tokens need DPoP (RFC 9449)
-	Asks       bool            `json:"asks,omitempty"`          // the person is asked: it is not the organization's own
-	AccessFor  time.Duration   `json:"access_for,omitempty"`    // AccessLasts where zero
-	IDTokenFor time.Duration   `json:"id_token_for,omitempty"`  // IDTokenLasts where zero
-	RefreshFor time.Duration   `json:"refresh_for,omitempty"`   // RefreshLasts where zero
+	Devices    bool            `json:"devices,omitempty"`      // device authorization (RFC 8628)
+	OwnBehalf  bool            `json:"own_behalf,omitempty"`   // client credentials
+	Algorithm  Algorithm       `json:"algorithm,omitempty"`    // of its ID tokens; ES256 where empty
+	SignsInfo  bool            `json:"signs_info,omitempty"`   // UserInfo as a signed token
+	Opaque     bool            `json:"opaque,omitempty"`       // access tokens that only we can read
+	InIDToken  bool            `json:"in_id_token,omitempty"`  // what scopes tell stands in the ID token too
+	Pairwise   bool            `json:"pairwise,omitempty"`     // another sub for each host (OIDC Core §8.1)
+	PushedOnly bool            `json:"pushed_only,omitempty"`  // RFC 9126 §5
+	BoundOnly  bool            `json:"bound_only,omitempty"`   // access tokens need DPoP (RFC 9449)
+	Asks       bool            `json:"asks,omitempty"`         // the person is asked: it is not the organization's own
+	AccessFor  time.Duration   `json:"access_for,omitempty"`   // AccessLasts where zero
+	IDTokenFor time.Duration   `json:"id_token_for,omitempty"` // IDTokenLasts where zero
+	RefreshFor time.Duration   `json:"refresh_for,omitempty"`  // RefreshLasts where zero
 	Claims     []Claim         `json:"claims,omitempty"`
 	Roles      []RoleOf        `json:"roles,omitempty"`
 }
@@ -277,4 +277,3 @@ func (p Placement) admits(groups []string) access {
 	}
 	return allowed
 }
-

@@ -72,6 +72,18 @@ type asking struct {
 	Host    string // where the answer goes
 }
 
+// ScopeKey is the catalogue key of what a scope lets an application know; its sentence
+// may name the Scope.
+func ScopeKey(scope string) string {
+	if slices.Contains(Scopes, scope) {
+		return "op.scope." + scope
+	}
+	return "op.scope.other"
+}
+
+// ScopeKey is that, for a template.
+func (asking) ScopeKey(scope string) string { return ScopeKey(scope) }
+
 // asked is a request that waits, with whom it is for now.
 func (p *Provider) asked(v *page.Visitor) (pending, Client, question, error) {
 	q, c, err := p.waiting(v)

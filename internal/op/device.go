@@ -12,15 +12,11 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
-	"parvis/internal/limit"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
-
-// PerNetworkDevice slows whoever tries codes that devices show.
-var PerNetworkDevice = limit.Policy{Name: "device-network", Free: 20, First: time.Second, Most: time.Minute, Forget: time.Hour}
 
 var (
 	deviceFields = page.Fields{"user_code", "session"}
@@ -148,6 +144,14 @@ type devicePage struct {
 	No     bool
 }
 
+// Shown is the code as the device shows it.
+func (d devicePage) Shown() string {
+	if len(d.Code) != userCodeLength {
+		return d.Code
+	}
+	return d.Code[:userCodeLength/2] + "-" + d.Code[userCodeLength/2:]
+}
+
 // showDevice asks for the code; with one in the address that fits, it asks at once.
 func (p *Provider) showDevice(v *page.Visitor) error {
 	q := v.R.URL.Query()
@@ -168,7 +172,7 @@ func (p *Provider) showDevice(v *page.Visitor) error {
 // askAboutDevice shows what asks and for whom; whoever is not signed in does that first.
 func (p *Provider) askAboutDevice(v *page.Visitor, typed string) error {
 	ctx := v.R.Context()
-	if err := p.take(ctx, p.Limits.Key(PerNetworkDevice, audit.OriginOf(ctx).Network)); err != nil {
+	if err := p.take(ctx, p.Limits.Key(signin.PerNetworkDevice, audit.OriginOf(ctx).Network)); err != nil {
 		return err
 	}
 	d, c, err := p.deviceByCode(ctx, p.DB, typed)
@@ -234,7 +238,7 @@ func (p *Provider) answerDevice(v *page.Visitor) error {
 	if v.Form.Do() != "allow" && v.Form.Do() != "deny" {
 		return v.Redirect(devicePath + "?user_code=" + cleanUserCode(v.Form.Get("user_code")))
 	}
-	if err := p.take(ctx, p.Limits.Key(PerNetworkDevice, audit.OriginOf(ctx).Network)); err != nil {
+	if err := p.take(ctx, p.Limits.Key(signin.PerNetworkDevice, audit.OriginOf(ctx).Network)); err != nil {
 		return err
 	}
 	d, c, err := p.deviceByCode(ctx, p.DB, v.Form.Get("user_code"))

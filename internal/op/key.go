@@ -86,7 +86,8 @@ func (p *Provider) readRing(ctx context.Context) (*ring, error) {
 		return nil, err
 	}
 	for _, k := range r.keys {
-		r.public.Keys = append(r.public.Keys, k.jwk().Public())
+		own := k.jwk()
+		r.public.Keys = append(r.public.Keys, own.Public())
 	}
 	for _, a := range Algorithms {
 		if k, ok := signs(r.keys, a, r.readAt); ok {

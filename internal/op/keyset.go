@@ -55,11 +55,10 @@ func (p *Provider) keysOf(ctx context.Context, c Client, again bool) (jose.JSONW
 }
 
 // reaching is the client for an address of an application: what the operator registered
-// may be anywhere, as that act said (decision 32); an organization's is on the Internet.
+// may be anywhere, as that act said (decision 0036); an organization's is on the Internet.
 func (p *Provider) reaching(c Client, address string) *outbound.Client {
 	if c.OrgID != "" {
 		return p.Outbound
 	}
 	return p.Outbound.And(address)
 }
-

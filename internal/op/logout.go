@@ -184,7 +184,16 @@ func (p *Provider) signedOut(v *page.Visitor, l leaving, direct bool) error {
 		// Registered, and compared byte for byte, as in respond.
 		return v.Render("op-going", goingPage{l.client.Title(v.Language()), template.URL(l.address)})
 	}
-	return v.Render("op-signed-out", nil)
+	return p.SignedOut(v, "")
+}
+
+// signedOutPage goes on by itself where Next says so.
+type signedOutPage struct{ Next string }
+
+// SignedOut is the page that tells applications by its frames, and goes on.
+func (p *Provider) SignedOut(v *page.Visitor, next string) error {
+	v.NoForm()
+	return v.Render("op-signed-out", signedOutPage{next})
 }
 
 // Frames are the addresses by which a browser tells applications that sessions of it end
@@ -212,4 +221,3 @@ func (p *Provider) Frames(ctx context.Context, ended ...session.Session) ([]stri
 	}
 	return all, nil
 }
-

@@ -130,6 +130,10 @@ func (p *Provider) Mount(site *page.Site) {
 	site.CrossSite("POST "+endSessionPath, p.postEndSession)
 	site.AnyoneForm(endSessionPath+"/confirm", confirmFields, p.showConfirm, p.confirm)
 
+	site.SignedIn("GET /o/{org}/open/{client}", p.open)
+	site.SignedIn("POST /o/{org}/open/{client}", p.switchAndOpen)
+	site.SignedIn("GET /o/{org}/application/{client}/logo/{version}", p.showLogo)
+
 	site.CrossSite("GET "+configurationPath, p.configuration)
 	site.CrossSite("GET "+keySetPath, p.keySet)
 	site.CrossSite(userInfoPath, p.userInfo)

@@ -2,6 +2,7 @@ package op
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,10 +115,11 @@ func SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, lo
 	if err := c.mine(actor); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `update clients set logo = $1, changed_at = $2 where id = $3`, db.Text(logo.Base64()), db.Time(tx.Now()), string(c.ID)); err != nil {
+	content := base64.StdEncoding.EncodeToString(logo.Bytes())
+	if _, err := tx.Exec(ctx, `update clients set logo = $1, changed_at = $2 where id = $3`, db.Text(content), db.Time(tx.Now()), string(c.ID)); err != nil {
 		return err
 	}
-	return audit.Record(ctx, tx, c.by(actor, "application.changed", nil, audit.Fields{"logo": len(logo) > 0}))
+	return audit.Record(ctx, tx, c.by(actor, "application.changed", audit.Fields{"logo": c.HasLogo}, audit.Fields{"logo": !logo.IsZero()}))
 }
 
 // Remove deletes an application with all that it was given.

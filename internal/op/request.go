@@ -1,6 +1,7 @@
 package op
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,11 +53,11 @@ func (m *Mismatch) Error() string { return "authorization request: " + m.Key }
 
 // Refusal is what is wrong with a request whose application can be told.
 type Refusal struct {
-	*Error
+	told    *Error
 	request Request
 }
 
-func (r *Refusal) Unwrap() error { return r.Error }
+func (r *Refusal) Error() string { return r.told.Error() }
 
 const (
 	requestURI = "urn:ietf:params:oauth:request_uri:"
@@ -143,7 +144,7 @@ func mismatch(c Client, sent string) *Mismatch {
 	if len(sent) > mostText {
 		sent = sent[:mostText]
 	}
-	return &Mismatch{Key: "op.mismatch.redirect_uri." + string(d.Part), Args: map[string]any{"At": d.At, "Sent": sent}, Client: c.Settings.Name}
+	return &Mismatch{Key: "op.mismatch.redirect_uri." + cmp.Or(string(d.Part), "none"), Args: map[string]any{"At": d.At, "Sent": sent}, Client: c.Settings.Name}
 }
 
 // shape checks what kind of request it is.

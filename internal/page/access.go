@@ -290,9 +290,15 @@ func (v *Visitor) begin(a signin.Attempt, otherwise string) error {
 func (v *Visitor) Begin(a signin.Attempt, form url.Values) (signin.Attempt, error) {
 	cookie, begun, err := v.site.SignIn.BeginFor(v.R.Context(), v.cookieToken(), a, form)
 	if err == nil && !cookie.IsZero() {
-		v.setCookie(browserCookie, cookie.Reveal(), browserCookieAge)
+		v.known(cookie)
 	}
 	return begun, err
+}
+
+// known lets the browser keep its token, and the rest of this request know it.
+func (v *Visitor) known(token secret.Token) {
+	v.token = token
+	v.setCookie(browserCookie, token.Reveal(), browserCookieAge)
 }
 
 // BrowserOrNew is Browser for what needs one, though nobody signs in.
@@ -307,7 +313,7 @@ func (v *Visitor) BrowserOrNew(ctx context.Context) (session.Browser, error) {
 		return err
 	})
 	if err == nil {
-		v.setCookie(browserCookie, token.Reveal(), browserCookieAge)
+		v.known(token)
 	}
 	return b, err
 }
@@ -332,8 +338,14 @@ func (s *Site) showTyped(show func(*Viewer) error) func(*Viewer) error {
 	}
 }
 
-// cookieToken is the browser's token, as far as the cookie holds one.
-func (v *Visitor) cookieToken() secret.Token { return secret.ParseToken(v.cookie(browserCookie)) }
+// cookieToken is the browser's token: one that this request made, or the cookie's as
+// far as that holds one.
+func (v *Visitor) cookieToken() secret.Token {
+	if !v.token.IsZero() {
+		return v.token
+	}
+	return secret.ParseToken(v.cookie(browserCookie))
+}
 
 // Browser is the browser behind the cookie; zero where there is none yet, or the
 // cookie was superseded too long ago.

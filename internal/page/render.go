@@ -130,6 +130,9 @@ func (f Frame) Idle() *Idle {
 	return &Idle{v.Rules.Idle, v.IdleEnd().Sub(now), v.AbsoluteEnd().Sub(now)}
 }
 
+// Reference is what log and page share.
+func (f Frame) Reference() string { return f.v.ref }
+
 // Frames are addresses of applications that the page loads, unseen.
 func (f Frame) Frames() []string { return f.v.frames }
 

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
@@ -41,6 +42,7 @@ type Visitor struct {
 	viewer  *Viewer
 	zone    *time.Location // for local
 	ref     string         // the reference that log and error page share
+	token   secret.Token   // of the browser, where this request made it known
 	frames  []string       // of applications, that the page to come loads
 	hasForm bool           // mounted as a form
 	noForm  bool           // but shows none this time

@@ -44,13 +44,16 @@ var (
 	PerNetworkAsked      = limit.Policy{Name: "asked-network", Free: 30, First: time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
 	InTotalAsked         = limit.Policy{Name: "asked-total", Free: 3000, First: time.Second, Most: time.Minute, Forget: time.Hour}
 	PerUserEmail         = limit.Policy{Name: "email-user", Free: 6, First: 10 * time.Minute, Most: 24 * time.Hour, Forget: 24 * time.Hour}
+	PerNetworkClient     = limit.Policy{Name: "client-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+	PerNetworkDevice     = limit.Policy{Name: "device-network", Free: 20, First: time.Second, Most: time.Minute, Forget: time.Hour}
 	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
 // Policies lists every limiter, those of packages below too.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork, PerNetworkUpstream,
 	PerAddressFromAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked,
-	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail, directory.PerOrganizationDomains, PerConnectionFetch}
+	PerSecondStep, PerSecondStepHere, PerEnrolment, PerNetworkPasskey, PerUserEmail, directory.PerOrganizationDomains, PerConnectionFetch,
+	PerNetworkClient, PerNetworkDevice}
 
 // Service proves factors and ends attempts.
 type Service struct {

@@ -95,14 +95,22 @@ func (s *Server) attemptGone(v *page.Visitor, err error) error {
 // for one that it is still the same person.
 func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
+	p := signInPage{
+		Returning: true, StepUp: a.Fresh > 0, LoginHint: a.LoginHint,
+		AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization") || v.R.URL.Query().Has("more")),
+	}
+	var err error
+	if p.Toward, err = s.op.TitleOf(ctx, a.ClientID, v.Language()); err != nil {
+		return err
+	}
+	if a.OrgID == "" { // an application leads here that has no organization of its own
+		return s.renderSignIn(v, p)
+	}
 	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
 	if err != nil {
 		return err
 	}
-	p := signInPage{
-		Organization: &org, Returning: true, StepUp: a.Fresh > 0,
-		AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization")),
-	}
+	p.Organization = &org
 	if a.UserID != "" {
 		user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
 		if err != nil {
@@ -118,7 +126,7 @@ func (s *Server) proveFirst(v *page.Visitor, a signin.Attempt) error {
 		return s.otherStep(v, a)
 	}
 	named := v.Form.Get("organization")
-	if a.UserID == "" && named != "" {
+	if a.UserID == "" && a.OrgID != "" && named != "" {
 		org, err := directory.OrganizationByID(v.R.Context(), s.site.DB, a.OrgID)
 		if err != nil {
 			return err

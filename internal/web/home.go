@@ -1,12 +1,25 @@
 package web
 
-import "parvis/internal/page"
+import (
+	"slices"
+	"strings"
+
+	"parvis/internal/directory"
+	"parvis/internal/op"
+	"parvis/internal/page"
+)
+
+// searchFrom is from how many tiles on the home page has a field to search them.
+const searchFrom = 9
 
 // homePage is where everybody arrives.
 type homePage struct {
 	Name           string
 	Administration bool
 	Reminder       reminder
+	Tiles          []op.Tile
+	Search         bool
+	Query          string
 }
 
 func (s *Server) home(v *page.Viewer) error {
@@ -14,5 +27,15 @@ func (s *Server) home(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	return v.Render("home", homePage{v.User.Name, v.User.Role.ReadsConsole(), due})
+	tiles, err := s.op.Tiles(v.R.Context(), v.Visit, v.Language())
+	if err != nil {
+		return err
+	}
+	p := homePage{v.User.Name, v.User.Role.ReadsConsole(), due, tiles, len(tiles) >= searchFrom, strings.TrimSpace(v.R.URL.Query().Get("q"))}
+	if key := directory.SearchKey(p.Query, ""); p.Query != "" && p.Search {
+		p.Tiles = slices.DeleteFunc(p.Tiles, func(t op.Tile) bool {
+			return !strings.Contains(directory.SearchKey(t.Title, t.Description), strings.TrimSpace(key))
+		})
+	}
+	return v.Render("home", p)
 }

@@ -79,7 +79,7 @@ func (s *Server) endSessions(v *page.Viewer) error {
 	case !page.IsID(id):
 		return session.ErrOver
 	case id == v.Session.ID:
-		return s.leave(v, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
+		return s.leave(v, []session.Session{v.Session}, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
 	default:
 		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
 			return s.site.Sessions.EndOne(ctx, tx, v.Visit, id)
@@ -133,7 +133,7 @@ func (s *Server) signOut(v *page.Viewer) error {
 	ctx := v.R.Context()
 	switch v.Form.Do() {
 	case "everywhere":
-		return s.leave(v, func(tx *db.Tx) error {
+		return s.leave(v, []session.Session{v.Session}, func(tx *db.Tx) error {
 			_, err := s.site.Sessions.EndAll(ctx, tx, v.User.AsActor(), v.User, session.EndedElsewhere)
 			return err
 		})
@@ -142,7 +142,11 @@ func (s *Server) signOut(v *page.Viewer) error {
 		if err != nil {
 			return err
 		}
-		return s.leave(v, func(tx *db.Tx) error {
+		ended := make([]session.Session, len(visits))
+		for i, visit := range visits {
+			ended[i] = visit.Session
+		}
+		return s.leave(v, ended, func(tx *db.Tx) error {
 			for _, visit := range visits {
 				if err := s.site.Sessions.End(ctx, tx, visit, session.SignedOut); err != nil {
 					return err
@@ -151,14 +155,19 @@ func (s *Server) signOut(v *page.Viewer) error {
 			return nil
 		})
 	default:
-		return s.leave(v, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
+		return s.leave(v, []session.Session{v.Session}, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
 	}
 }
 
 // leave ends what the viewer has open and goes on to where the form leads, if
-// somebody is left in this browser, else to the organization's way in.
-func (s *Server) leave(v *page.Viewer, end func(*db.Tx) error) error {
+// somebody is left in this browser, else to the organization's way in. Applications that
+// listen in this browser are told by the page in between.
+func (s *Server) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx) error) error {
 	ctx := v.R.Context()
+	frames, err := s.op.Frames(ctx, ended...)
+	if err != nil {
+		return err
+	}
 	if err := s.site.DB.Update(ctx, end); err != nil {
 		return err
 	}
@@ -167,10 +176,14 @@ func (s *Server) leave(v *page.Viewer, end func(*db.Tx) error) error {
 		return err
 	}
 	v.Forget(len(left) == 0)
+	v.Load(frames)
 	if answered, err := s.leaveProvider(v); answered || err != nil {
 		return err
 	}
 	door := v.Organization.Path() + "?signed-out"
+	if len(frames) > 0 {
+		return s.op.SignedOut(v.Visitor, door)
+	}
 	if len(left) == 0 {
 		return v.Redirect(door)
 	}

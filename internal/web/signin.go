@@ -21,6 +21,8 @@ type signInPage struct {
 	Known           *directory.User         // who is meant already; nil where anybody may sign in
 	StepUp          bool                    // that user is signed in and proves it again
 	Returning       bool                    // leads back to a page that was asked for
+	Toward          string                  // the application that it leads to; empty for a page of ours
+	LoginHint       string                  // what that application said of who signs in
 	SignedIn        []session.Visit         // who is signed in to this browser already
 	SignedOut       bool                    // comes right after signing out
 	Disowned        bool                    // comes right after 'this was not me'

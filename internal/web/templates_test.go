@@ -29,6 +29,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
+	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -206,8 +207,8 @@ func samples() []sample {
 		{name: "disown", template: "disown", page: disownPage{Candidate: who}},
 		{name: "disown-done", template: "disown", page: disownPage{Candidate: who, Done: true}, plain: true},
 		{name: "disown-dead", template: "link-dead", page: deadLinkPage{Why: directory.ErrDisavowalDead.Key}, plain: true},
-		{name: "home", template: "home", page: homePage{"Ana Duarte", true, reminder{}}, inside: true, plain: true},
-		{name: "home-member", template: "home", page: homePage{"Ana Duarte", false, reminder{true, 0}}, inside: true, plain: true},
+		{name: "home", template: "home", page: homePage{Name: "Ana Duarte", Administration: true, Tiles: sampleTiles}, inside: true, plain: true},
+		{name: "home-member", template: "home", page: homePage{Name: "Ana Duarte", Reminder: reminder{true, 0}, Tiles: sampleTiles[:1], Search: true, Query: "coll"}, inside: true, plain: true},
 		{name: "profile", template: "account-profile", page: account, inside: true},
 		{name: "profile-saved", template: "account-profile", page: saved, inside: true},
 		{name: "password", template: "account-password", page: ownPassword, inside: true},
@@ -597,4 +598,11 @@ func packed(t *testing.T, content []byte) int {
 		t.Fatal(err)
 	}
 	return b.Len()
+}
+
+var sampleTiles = []op.Tile{
+	{ID: "collaborate", Title: "Collaborate / Communicate", Description: "Messages, documents and meetings", Connected: true},
+	{ID: "architect", Title: "Architect", Description: "Plans", Connected: false},
+	{ID: "app_wiki", Title: "Wiki", Address: "wiki.example", Connected: true, Link: true},
+	{ID: "app_books", Title: "Books", Connected: true, Failed: true, HasLogo: true, Version: "a"},
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"parvis/internal/federation"
+	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -29,11 +30,12 @@ type Server struct {
 	site   *page.Site
 	signIn *signin.Service
 	hub    *federation.Hub
+	op     *op.Provider
 }
 
 // Mount adds the pages to the site. Who may pass is the first word of each line.
-func Mount(site *page.Site, hub *federation.Hub) {
-	s := &Server{site, site.SignIn, hub}
+func Mount(site *page.Site, hub *federation.Hub, provider *op.Provider) {
+	s := &Server{site, site.SignIn, hub, provider}
 
 	site.Anyone("GET /{$}", s.front)
 	site.AnyoneForm("/setup/{token}", foundingFields, s.showSetup, s.setup)
@@ -68,4 +70,6 @@ func Mount(site *page.Site, hub *federation.Hub) {
 	site.SignedInForm("/o/{org}/account/not-me", nil, s.showNotMe, s.notMe)
 	site.SignedInForm("/o/{org}/sign-out", signOutFields, s.showSignOut, s.signOut)
 	site.SignedIn("POST /o/{org}/stay", s.stay)
+	site.SignedIn("POST /o/{org}/switch", s.switchTo)
+	site.SignedInForm("/o/{org}/account/applications", applicationsFields, s.showApplications, s.withdraw)
 }

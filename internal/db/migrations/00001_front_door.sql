@@ -590,6 +590,12 @@ create table clients (
 );
 create index clients_org_id on clients (org_id);
 
+-- The two applications that every installation comes with; the operator gives them
+-- their addresses.
+insert into clients (id, kind, settings, created_at, changed_at) values
+  ('collaborate', 'web', '{"name":"Collaborate / Communicate","descriptions":{"en":"Messages, documents and meetings","fr":"Messages, documents et réunions"},"auth":"client_secret_basic","scopes":["openid","profile","email","groups","roles"],"refreshes":true,"algorithm":"ES256"}', 0, 0),
+  ('architect', 'web', '{"name":"Architect","descriptions":{"en":"Plans and models of your organization","fr":"Plans et modèles de votre organisation"},"auth":"client_secret_basic","scopes":["openid","profile","email","groups","roles"],"refreshes":true,"algorithm":"ES256"}', 0, 0);
+
 -- Two live while one replaces the other.
 create table client_secrets (
   client_id  text   not null references clients (id) on delete cascade,

@@ -1,0 +1,63 @@
+package op_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"parvis/internal/idptest"
+)
+
+// Whoever is signed in opens an application without a page in between, and it learns who
+// came in, from where and how that was proved.
+func TestAnApplicationOpensAlreadySignedIn(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	p := authorize(w.bo, c.request())
+	if p.Status != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"), callback+"?") {
+		t.Fatalf("answered %d to %q: %s", p.Status, p.Header.Get("Location"), p.Text())
+	}
+	got := answer(p)
+	if got.Get("state") != "st/ate &+1" || got.Get("iss") != w.URL || p.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("the answer is %v", got)
+	}
+	r := w.redeem(c, got.Get("code"))
+	if r.Status != http.StatusOK || r.Header.Get("Cache-Control") != "no-store" || r.text("token_type") != "Bearer" || r.text("refresh_token") == "" {
+		t.Fatalf("the code gave %d %s", r.Status, r.Body)
+	}
+	id := w.claims(r.text("id_token"), "JWT")
+	org, _ := id["org"].(map[string]any)
+	if id["iss"] != w.URL || id["aud"] != string(c.ID) || id["nonce"] != "non ce" || id["acr"] != "aal1" || org["short_name"] != "meridian" || org["name"] != "Meridian Freight" || org["id"] != string(w.org.ID) {
+		t.Errorf("the ID token says %v", id)
+	}
+	access := w.claims(r.text("access_token"), "at+jwt")
+	if access["client_id"] != string(c.ID) || access["sub"] != id["sub"] || access["scope"] != "openid profile email" {
+		t.Errorf("the access token says %v", access)
+	}
+	info := w.userInfo(r.text("access_token"))
+	if info.Status != http.StatusOK || info.text("sub") != id["sub"] || info.text("email") != "bo@meridian.example" || info.text("name") != "Bo Lind" {
+		t.Errorf("UserInfo says %d %s", info.Status, info.Body)
+	}
+	again := w.refresh(c, r.text("refresh_token"))
+	if again.Status != http.StatusOK || again.text("refresh_token") == "" || again.text("refresh_token") == r.text("refresh_token") {
+		t.Errorf("the refresh gave %d %s", again.Status, again.Body)
+	}
+}
+
+// Whoever is not signed in does that first, and comes back to the application.
+func TestADeepLinkLeadsThroughSignInAndBack(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	b := stopping(w.Browser(t))
+	p := authorize(b, c.request("organization", "meridian", "login_hint", "bo@meridian.example"))
+	if !strings.HasPrefix(p.URL.Path, "/sign-in/att_") || !p.Says("Books") {
+		t.Fatalf("led to %s: %s", p.URL, p.Text())
+	}
+	p = p.Form("main").Fill("password", idptest.Password).Submit("")
+	if answer(p).Get("code") == "" || p.Status != http.StatusOK {
+		t.Fatalf("after sign-in at %s (%d): %s", p.URL, p.Status, p.Text())
+	}
+	if r := w.redeem(c, answer(p).Get("code")); r.Status != http.StatusOK {
+		t.Errorf("the code gave %d %s", r.Status, r.Body)
+	}
+}

@@ -1,0 +1,299 @@
+package op
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/outbound"
+	"parvis/internal/page"
+	"parvis/internal/session"
+)
+
+// Tile is an application as somebody's home page shows it.
+type Tile struct {
+	ID          ClientID
+	Title       string
+	Description string
+	Address     string // its own, to be shown
+	Link        bool   // nothing behind it trusts us
+	Connected   bool   // it has an address
+	Failed      bool   // nobody answers there
+	HasLogo     bool
+	Version     string // changes with the logo, which a browser keeps
+	Uses        int
+}
+
+// Mark names the drawing of a tile without a logo, where it has one of its own.
+func (t Tile) Mark() string { return string(t.ID) }
+
+// Tiles are the applications of a person, the one used most first. One that is not
+// connected yet is shown to those alone who could do something about it.
+func (p *Provider) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Tile, error) {
+	var groups []string
+	var all []Tile
+	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
+		all = nil
+		if groups, err = groupsOf(ctx, tx, v.User.OrgID, v.User.ID); err != nil {
+			return err
+		}
+		return tx.Rows(ctx, func(scan func(...any) error) error {
+			var w clientRow
+			var standing, audience, ids db.Text
+			var uses int
+			if err := scan(append(w.targets(), &standing, &audience, &ids, &uses)...); err != nil {
+				return err
+			}
+			c, err := w.client()
+			if err != nil {
+				return err
+			}
+			place := Placement{Standing(standing), Audience(orText(audience, string(Everyone))), strings.Fields(string(ids))}
+			if c.shows(place, groups, v.User) {
+				all = append(all, c.tile(tag, uses))
+			}
+			return nil
+		}, `
+			select `+clientColumns+`, co.standing, co.audience, co.groups, coalesce(cu.uses, 0)
+			from clients c
+			left join client_organizations co on co.org_id = $1 and co.client_id = c.id
+			left join client_uses cu on cu.org_id = $1 and cu.client_id = c.id and cu.user_id = $2
+			where (c.org_id = $1 or c.org_id is null) and c.disabled_at is null`, string(v.User.OrgID), string(v.User.ID))
+	})
+	slices.SortFunc(all, func(a, b Tile) int {
+		return cmp.Or(b.Uses-a.Uses, strings.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)), strings.Compare(string(a.ID), string(b.ID)))
+	})
+	return all, err
+}
+
+// shows tells that somebody sees the tile.
+func (c Client) shows(place Placement, groups []string, u directory.User) bool {
+	if !c.Code() && c.Kind != Link || place.Audience == Nobody || place.admits(groups) != allowed {
+		return false
+	}
+	return c.target() != "" || u.Role.ReadsConsole()
+}
+
+func (c Client) tile(tag i18n.Tag, uses int) Tile {
+	return Tile{
+		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.target()), Link: c.Kind == Link,
+		Connected: c.target() != "", Failed: !c.FailedAt.IsZero(), HasLogo: c.HasLogo,
+		Version: strconv.FormatInt(c.ChangedAt.UnixMicro(), 36), Uses: uses,
+	}
+}
+
+// target is where the tile leads.
+func (c Client) target() string { return cmp.Or(c.Settings.InitiateURI, c.Settings.Address) }
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(u.Host, u.Scheme)
+}
+
+// way is where a tile leads as somebody of an organization: an application that takes it
+// is told who sends and for which (OIDC Core §4).
+func (p *Provider) way(c Client, o directory.Organization) string {
+	if c.Settings.InitiateURI == "" {
+		return c.Settings.Address
+	}
+	more := url.Values{"iss": {p.Base}, "organization": {o.ShortName}}
+	if c.Settings.Address != "" {
+		more.Set("target_link_uri", c.Settings.Address)
+	}
+	return withQuery(c.Settings.InitiateURI, more)
+}
+
+// switchPage says that opening an application here closes what is open elsewhere.
+type switchPage struct {
+	Title string
+	Path  string
+	Back  string
+}
+
+// mine is the application that a path names, where the viewer may open it.
+func (p *Provider) mine(v *page.Viewer) (Client, error) {
+	ctx := v.R.Context()
+	c, err := clientByID(ctx, p.DB, v.R.PathValue("client"))
+	if err != nil {
+		return Client{}, err
+	}
+	may, err := p.may(ctx, p.DB, c, v.Visit)
+	if err == nil && (may != allowed || c.target() == "") {
+		err = ErrNoClient
+	}
+	return c, err
+}
+
+// open leads from a tile into its application, as who the tile was shown to. Where
+// another organization was chosen last in this browser, or has something open there, the
+// application would come back with that one: the person is asked first.
+func (p *Provider) open(v *page.Viewer) error {
+	c, err := p.mine(v)
+	if err != nil {
+		return err
+	}
+	other, err := p.elsewhere(v)
+	if err != nil {
+		return err
+	}
+	if other && c.Kind != Link {
+		v.NoForm()
+		return v.Render("op-switch", switchPage{c.Title(v.Language()), v.R.URL.EscapedPath(), v.Path("home")})
+	}
+	if c.Kind == Link {
+		if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error { return use(v.R.Context(), tx, c, v.Visit) }); err != nil {
+			return err
+		}
+	}
+	http.Redirect(v.W, v.R, p.way(c, v.Organization), http.StatusSeeOther)
+	return nil
+}
+
+// switchAndOpen goes over to this organization, and on.
+func (p *Provider) switchAndOpen(v *page.Viewer) error {
+	c, err := p.mine(v)
+	if err == nil {
+		err = p.Switch(v)
+	}
+	if err != nil {
+		return err
+	}
+	v.NoForm()
+	// Registered, and judged then (redirect.CheckTile).
+	return v.Render("op-going", goingPage{c.Title(v.Language()), template.URL(p.way(c, v.Organization))})
+}
+
+// Switch makes the viewer's organization the one that applications in this browser get;
+// what they had of another ends, and they are told (issue 6).
+func (p *Provider) Switch(v *page.Viewer) error {
+	ctx := v.R.Context()
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := p.Sessions.Switch(ctx, tx, v.Visit); err != nil {
+			return err
+		}
+		var all []ending
+		err := tx.Rows(ctx, scanEnding(&all), `
+			select `+endingColumns+`
+			from sessions s
+			join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null
+			where s.browser_id = $1 and s.id <> $2`, v.Session.BrowserID, v.Session.ID)
+		if err != nil {
+			return err
+		}
+		return closeGrants(ctx, tx, all, switchedAway)
+	})
+}
+
+// elsewhere tells that another organization of this browser was chosen later, or that an
+// application has something of it.
+func (p *Provider) elsewhere(v *page.Viewer) (bool, error) {
+	if !v.Company {
+		return false, nil
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(visits, func(w session.Visit) bool { return w.Session.ChosenAt().After(v.Session.ChosenAt()) }) {
+		return true, nil
+	}
+	var id string
+	return p.DB.One(v.R.Context(), db.Into(&id), `
+		select g.id
+		from sessions s
+		join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.ends_at > $1
+		where s.browser_id = $2 and s.id <> $3 and s.ended_at is null
+		limit 1`, db.Time(p.DB.Now()), v.Session.BrowserID, v.Session.ID)
+}
+
+// showLogo is an application's picture, for whoever may open it.
+func (p *Provider) showLogo(v *page.Viewer) error {
+	ctx := v.R.Context()
+	c, err := clientByID(ctx, p.DB, v.R.PathValue("client"))
+	if err == nil && c.OrgID != "" && c.OrgID != v.User.OrgID {
+		err = ErrNoClient
+	}
+	if err != nil {
+		return err
+	}
+	var text db.Text
+	if _, err := p.DB.One(ctx, db.Into(&text), `select logo from clients where id = $1`, string(c.ID)); err != nil {
+		return err
+	}
+	content, err := base64.StdEncoding.DecodeString(string(text))
+	if err != nil || len(content) == 0 {
+		return errors.Join(err, unless(len(content) > 0, ErrNoClient))
+	}
+	return v.ShowPicture(content, page.KeptForEver)
+}
+
+const (
+	checkEvery = 5 * time.Minute // how often it is looked whether somebody answers behind a tile
+	mostPage   = 1 << 20
+)
+
+// SweepReach looks whether somebody answers at the addresses of tiles. What an
+// organization registered in a network that we may not reach is not judged.
+func (p *Provider) SweepReach(ctx context.Context, d *db.DB) error {
+	var all []Client
+	err := d.Rows(ctx, func(scan func(...any) error) error {
+		var w clientRow
+		if err := scan(w.targets()...); err != nil {
+			return err
+		}
+		c, err := w.client()
+		if err == nil && c.Settings.Address != "" {
+			all = append(all, c)
+		}
+		return err
+	}, `
+		select `+clientColumns+`
+		from clients c
+		where c.disabled_at is null and (c.checked_at is null or c.checked_at <= $1)
+		order by c.checked_at
+		limit 100`, db.Time(d.Now().Add(-checkEvery)))
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if err := p.reach(ctx, d, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Provider) reach(ctx context.Context, d *db.DB, c Client) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Settings.Address, nil)
+	if err != nil {
+		return err
+	}
+	_, err = p.reaching(c, c.Settings.Address).Do(r, mostPage)
+	answers := err == nil || !errors.Is(err, outbound.Timeout) && !errors.Is(err, outbound.Unreachable) && !errors.Is(err, outbound.TLS)
+	since := c.FailedAt
+	switch {
+	case answers:
+		since = time.Time{}
+	case since.IsZero():
+		since = d.Now()
+	}
+	return d.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update clients set checked_at = $1, failed_since = $2 where id = $3 and changed_at = $4`,
+			db.Time(tx.Now()), db.Time(since), string(c.ID), db.Time(c.ChangedAt))
+		return err
+	})
+}

@@ -1,0 +1,57 @@
+package web
+
+import (
+	"parvis/internal/db"
+	"parvis/internal/op"
+	"parvis/internal/page"
+)
+
+var applicationsFields = page.Fields{"client"}
+
+// applicationsPage lists what the user let which application know.
+type applicationsPage struct {
+	Given     []given
+	Withdrawn bool
+}
+
+type given struct{ op.Given }
+
+// Title is what the application is called in the language of the page.
+func (g given) Title(f page.Frame) string { return g.Client.Title(f.Viewer().Language()) }
+
+// ScopeKey is the sentence of what it knows.
+func (given) ScopeKey(scope string) string { return op.ScopeKey(scope) }
+
+func (s *Server) showApplications(v *page.Viewer) error {
+	all, err := s.op.GivenBy(v.R.Context(), s.site.DB, v.Visit)
+	if err != nil {
+		return err
+	}
+	p := applicationsPage{Withdrawn: v.Just("withdrawn")}
+	for _, g := range all {
+		p.Given = append(p.Given, given{g})
+	}
+	if len(all) == 0 {
+		v.NoForm()
+	}
+	return v.Render("account-applications", p)
+}
+
+// withdraw takes back what one was given.
+func (s *Server) withdraw(v *page.Viewer) error {
+	ctx := v.R.Context()
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return op.Withdraw(ctx, tx, v.Visit, op.ClientID(v.Form.Get("client")))
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("account/applications") + "?withdrawn")
+}
+
+// switchTo goes over to this organization, from the top of a page.
+func (s *Server) switchTo(v *page.Viewer) error {
+	if err := s.op.Switch(v); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("home"))
+}
