@@ -26,6 +26,8 @@ export async function startProvider({ host = '127.0.0.1', port = 0, clients = []
     features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true }, claimsParameter: { enabled: false } },
     interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     findAccount: (ctx, id) => (accounts[id] ? { accountId: id, claims: () => ({ sub: id, ...accounts[id] }) } : undefined),
+    // A client that may refresh need not ask for offline_access, which would want consent.
+    issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
     // Its own guard would refuse to reach loopback, where this all is.
     fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     // Nobody is asked for consent.

@@ -176,6 +176,22 @@ func TestImportsAreThoseOfTheMap(t *testing.T) {
 	}
 }
 
+// A sample application is what an integrator could copy, and sees the provider from
+// outside.
+func TestSampleApplicationsImportNothingOfOurs(t *testing.T) {
+	files := goFiles(t, "../cmd/parvis/demo/sample", false)
+	for path, file := range files {
+		for _, spec := range file.Imports {
+			if strings.HasPrefix(spec.Path.Value, `"parvis/`) {
+				t.Errorf("%s imports %s", path, spec.Path.Value)
+			}
+		}
+	}
+	if len(files) == 0 {
+		t.Error("no file found: this test looks past them")
+	}
+}
+
 // outbound is the one client for other hosts; the browsers of tests ask servers of
 // their own.
 func TestOnlyOutboundAsksOtherHosts(t *testing.T) {

@@ -70,22 +70,15 @@ func (l *lockedText) String() string {
 	return l.b.String()
 }
 
-// dial knows names below localhost, as browsers do.
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
-}
-
 func newBrowser(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &http.Client{Jar: jar, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	c := newClient()
+	c.Jar = jar
+	return c
 }
 
 func do(t *testing.T, c *http.Client, r *http.Request) (status int, address, body string) {
