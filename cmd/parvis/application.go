@@ -252,12 +252,14 @@ type addApplicationCommand struct {
 
 // Run registers an application with what its kind is usually given.
 func (c *addApplicationCommand) Run(p *program) error {
-	s := op.Settings{Auth: op.SecretBasic, Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo}}
+	s := op.Settings{Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo}}
 	switch c.Kind {
+	case op.Web:
+		s.Auth = op.SecretBasic
 	case op.SinglePage, op.Native, op.Link:
 		s.Auth = op.NoAuth
 	case op.Machine:
-		s.OwnBehalf, s.Scopes = true, nil
+		s.Auth, s.OwnBehalf, s.Scopes = op.SecretBasic, true, nil
 	}
 	if c.Keys != nil || c.KeysURL != nil {
 		s.Auth = op.PrivateKey
