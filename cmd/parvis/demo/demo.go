@@ -30,6 +30,7 @@ import (
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/mailbox"
+	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -41,13 +42,16 @@ type Options struct {
 	Port        int // of the first region's pages; a free one where 0
 	OtherPort   int // of the other region's pages; a free one where 0
 	MailboxPort int // of the mailbox; a free one where 0
-	JSON        bool
-	Out         io.Writer
-	Log         *slog.Logger
+	// ApplicationPort is of the first sample application; the others have the next ones.
+	// Free ones where 0.
+	ApplicationPort int
+	JSON            bool
+	Out             io.Writer
+	Log             *slog.Logger
 }
 
-// A sample is one organization of the demo.
-type sample struct {
+// A customer is one organization of the demo.
+type customer struct {
 	region string
 	directory.NewOrganization
 	owner, email string
@@ -56,11 +60,11 @@ type sample struct {
 	second       bool // everybody needs a second step; else it is left to each
 }
 
-// samples are two in one region, one as customers ask for and one as NIST
+// customers are two in one region, one as customers ask for and one as NIST
 // advises, and one in the other region.
-func samples() []sample {
+func customers() []customer {
 	const day = 24 * time.Hour
-	return []sample{{
+	return []customer{{
 		region:          "eu",
 		NewOrganization: directory.NewOrganization{DisplayName: "Meridian Freight", ShortName: "meridian", Language: "en"},
 		owner:           "Ana Duarte", email: "ana@meridian.example",
@@ -88,6 +92,8 @@ type Addresses struct {
 	Other   string            `json:"other"` // of the other region
 	Mailbox string            `json:"mailbox"`
 	Links   map[string]string `json:"links"` // short name → the owner's set-up link
+	// Applications are the origins of the sample applications, by kind.
+	Applications map[string]string `json:"applications"`
 }
 
 // Run runs the demo until ctx ends, and leaves nothing behind.
@@ -106,6 +112,16 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.mailbox = "mailbox.localhost:" + port(s.letters)
+	for n, a := range applications() {
+		at := o.ApplicationPort
+		if at != 0 {
+			at += n
+		}
+		if a.listener, err = s.listen(ctx, at, a.name, "--application-port"); err != nil {
+			return err
+		}
+		s.applications = append(s.applications, a)
+	}
 	if s.folder, err = os.MkdirTemp("", "parvis-demo-"); err != nil {
 		return err
 	}
@@ -134,6 +150,8 @@ type show struct {
 	box           *mailbox.Mailbox
 	mailbox       string // host and port
 	installations []installation
+	applications  []application
+	servers       []serving.Server // of the applications
 }
 
 // installation is one region, with a database and keys of its own.
@@ -180,11 +198,11 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 	}
 	if i.App, err = app.New(app.Settings{
 		DB: d, Keys: secret.NewKeys(), Base: base, From: "no-reply@parvis.example", Regions: regions,
-		SMTP: &mail.SMTP{Address: s.box.Address(), TLS: mail.NoTLS}, Log: s.o.Log,
+		SMTP: &mail.SMTP{Address: s.box.Address(), TLS: mail.NoTLS}, Log: s.o.Log, Outbound: s.outbound(),
 	}); err != nil {
 		return err
 	}
-	for _, sample := range samples() {
+	for _, sample := range customers() {
 		if sample.region != regions.Here {
 			continue
 		}
@@ -192,14 +210,26 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 			return fmt.Errorf("making %s: %w", sample.DisplayName, err)
 		}
 	}
-	return nil
+	if len(s.installations) > 1 {
+		return nil // the applications are the first region's
+	}
+	return s.serveApplications(ctx, i)
+}
+
+// outbound may reach the applications, which are on this machine.
+func (s *show) outbound() *outbound.Client {
+	var own []string
+	for _, a := range s.applications {
+		own = append(own, a.kind+".localhost:"+port(a.listener))
+	}
+	return outbound.New(own)
 }
 
 func (s *show) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var work sync.WaitGroup
-	servers := []serving.Server{{Listener: s.letters, Handler: s.onlyUnder(s.mailbox, s.box.Handler())}}
+	servers := append(s.servers, serving.Server{Listener: s.letters, Handler: s.onlyUnder(s.mailbox, s.box.Handler())})
 	for _, i := range s.installations {
 		work.Go(func() { i.Run(ctx) })
 		servers = append(servers, serving.Server{Listener: i.pages, Handler: i.Site})
@@ -220,7 +250,7 @@ func (s *show) run(ctx context.Context) error {
 }
 
 // add makes a sample organization and invites its owner, as an operator does.
-func (i *installation) add(ctx context.Context, sample sample) error {
+func (i *installation) add(ctx context.Context, sample customer) error {
 	return i.db.Update(ctx, func(tx *db.Tx) error {
 		operator := directory.Operator()
 		org, err := directory.CreateOrganization(ctx, tx, operator, sample.NewOrganization)
@@ -256,9 +286,12 @@ func (s *show) tell(ctx context.Context) error {
 	defer cancel()
 	told := Addresses{
 		Address: s.installations[0].address, Other: s.installations[1].address,
-		Mailbox: "http://" + s.mailbox, Links: map[string]string{},
+		Mailbox: "http://" + s.mailbox, Links: map[string]string{}, Applications: map[string]string{},
 	}
-	for _, sample := range samples() {
+	for _, a := range s.applications {
+		told.Applications[a.kind] = a.address()
+	}
+	for _, sample := range customers() {
 		link, err := s.linkTo(waiting, sample)
 		if err != nil {
 			return err
@@ -269,7 +302,7 @@ func (s *show) tell(ctx context.Context) error {
 		return json.NewEncoder(s.o.Out).Encode(told)
 	}
 	_, err := fmt.Fprintf(s.o.Out, script, told.Links["meridian"], told.Mailbox, told.Links["lumen"],
-		told.Links["cobalt"], told.Address, told.Address)
+		told.Links["cobalt"], told.Address, told.Applications["collaborate"], told.Address)
 	return err
 }
 
@@ -296,6 +329,12 @@ const script = `Parvis is running, on this machine only. Try this:
     Sign out there. Then name cobalt and choose Americas here, and you are led back:
     %s/sign-in?more
 
+ 6  Open an application from a tile on Meridian's home page: you are signed in. This page of
+    one leads there too, through sign-in where that is needed, and back to the very page:
+    %s/documents/7
+
+    Ledger is another company's, so it asks first. Sign out, and all of them let go.
+
 Close the browser and come back: you are still signed in. This is the front page:
     %s
 
@@ -303,7 +342,7 @@ Ctrl-C ends the demo and removes everything.
 `
 
 // linkTo takes the link out of the letter that arrived.
-func (s *show) linkTo(ctx context.Context, to sample) (string, error) {
+func (s *show) linkTo(ctx context.Context, to customer) (string, error) {
 	letters, err := s.box.Wait(ctx, to.email, 1)
 	if err != nil {
 		return "", err

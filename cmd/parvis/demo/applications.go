@@ -1,0 +1,101 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"parvis/cmd/parvis/demo/sample"
+	"parvis/cmd/parvis/serving"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/op"
+)
+
+// application is one that the demo runs beside Parvis, on an origin of its own.
+type application struct {
+	kind, name string
+	id         op.ClientID // of one that comes with every installation; empty for another
+	of         string      // short name of the organization that registered it; empty for the installation's
+	about      map[i18n.Tag]string
+	listener   net.Listener
+}
+
+// address is its own origin: a name below localhost, since browsers send the cookies of
+// a name to all of its ports.
+func (a application) address() string {
+	return "http://" + a.kind + ".localhost:" + port(a.listener)
+}
+
+// applications are the two that every installation comes with, and one of another
+// company that Meridian Freight added itself: it asks people what it may know.
+func applications() []application {
+	return []application{
+		{kind: "collaborate", name: "Collaborate / Communicate", id: "collaborate"},
+		{kind: "architect", name: "Architect", id: "architect"},
+		{kind: "ledger", name: "Ledger", of: "meridian", about: map[i18n.Tag]string{"en": "Freight invoices, by another company", "fr": "Factures de fret, d’une autre société"}},
+	}
+}
+
+// settings are what such an application registers.
+func (a application) settings(before op.Settings) op.Settings {
+	s, at := before, a.address()
+	s.Name, s.Auth, s.Refreshes = a.name, op.SecretBasic, true
+	if a.about != nil {
+		s.Descriptions = a.about
+	}
+	s.Scopes = op.Scopes
+	s.Address, s.InitiateURI = at+"/", at+"/login"
+	s.RedirectURIs, s.PostLogoutURIs = []string{at + "/callback"}, []string{at + "/signed-out"}
+	s.BackChannel, s.FrontChannel = at+"/backchannel-logout", at+"/frontchannel-logout"
+	s.Asks = a.of != ""
+	return s
+}
+
+// connect registers an application and gives it the secret that it is told.
+func (i *installation) connect(ctx context.Context, a application) (id op.ClientID, secret string, err error) {
+	err = i.db.Update(ctx, func(tx *db.Tx) error {
+		operator := directory.Operator()
+		if a.id == "" {
+			org, err := directory.OrganizationByName(ctx, tx, a.of)
+			if err != nil {
+				return err
+			}
+			c, shown, err := op.Register(ctx, tx, operator, op.Client{OrgID: org.ID, Kind: op.Web, Settings: a.settings(op.Settings{})})
+			id, secret = c.ID, shown
+			return err
+		}
+		known, err := op.ApplicationOf(ctx, tx, "", a.id)
+		if err != nil {
+			return err
+		}
+		if _, err := op.Change(ctx, tx, operator, known.Client, a.settings(known.Settings)); err != nil {
+			return err
+		}
+		id = a.id
+		secret, err = op.AddSecret(ctx, tx, operator, known.Client)
+		return err
+	})
+	return id, secret, err
+}
+
+// serveApplications runs the applications of a region, each told what an integrator is
+// told and no more.
+func (s *show) serveApplications(ctx context.Context, i *installation) error {
+	for _, a := range s.applications {
+		id, secret, err := i.connect(ctx, a)
+		if err != nil {
+			return fmt.Errorf("registering %s: %w", a.name, err)
+		}
+		h, err := sample.New(sample.Options{
+			Kind: a.kind, Name: a.name, Address: a.address(), Issuer: i.address, ClientID: string(id), ClientSecret: secret,
+			Scopes: []string{"groups", "roles"}, Client: newClient(), Log: s.o.Log,
+		})
+		if err != nil {
+			return err
+		}
+		s.servers = append(s.servers, serving.Server{Listener: a.listener, Handler: s.onlyUnder(a.kind+".localhost:"+port(a.listener), h)})
+	}
+	return nil
+}
