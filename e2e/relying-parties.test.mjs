@@ -20,6 +20,7 @@ import { authenticator, freePort, heading, platform, press, setUp, signOut, star
 const repository = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const guide = await readFile(repository('docs/integrate.md'), 'utf8');
 
+const complaints = []; // what pages wrote to the console, violations of a policy among it
 const cleanUp = [];
 let server;
 let browser; // of Ada, who owns Meridian
@@ -33,7 +34,7 @@ before(async () => {
   cleanUp.push(() => rm(folder, { recursive: true, force: true }));
   [server, site] = await Promise.all([startServer(), startSite()]);
   cleanUp.push(server.stop, site.stop);
-  browser = await watched([]);
+  browser = await watched(complaints);
   cleanUp.push(() => browser.close());
   page = await browser.newPage();
   device = await authenticator(page, platform);
@@ -391,4 +392,8 @@ describe('mod_auth_openidc', { concurrency: false }, () => {
     assert.equal(seen['x-parvis-sub'], sub);
     assert.deepEqual(Object.entries(seen).filter(([, value]) => value === 'mallory'), []);
   });
+});
+
+test('no page broke its policy', () => {
+  assert.deepEqual(complaints.filter((line) => /Content Security Policy/i.test(line)), []);
 });
