@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -88,8 +87,8 @@ func (c Client) shows(place Placement, groups []string, u directory.User) bool {
 func (c Client) tile(tag i18n.Tag, uses int) Tile {
 	return Tile{
 		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.target()), Link: c.Kind == Link,
-		Connected: c.target() != "", Failed: !c.FailedAt.IsZero(), HasLogo: c.HasLogo,
-		Version: strconv.FormatInt(c.ChangedAt.UnixMicro(), 36), Uses: uses,
+		Connected: c.Connected(), Failed: !c.FailedAt.IsZero(), HasLogo: c.HasLogo,
+		Version: c.Version(), Uses: uses,
 	}
 }
 
