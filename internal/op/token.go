@@ -51,6 +51,10 @@ func (p *Provider) token(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Before anything is used up, and outside of its transaction: the first key is made here.
+	if _, err := p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
+		return nil, err
+	}
 	return by(c, thumbprint)
 }
 
@@ -75,9 +79,6 @@ func (c Client) grantTypes() []string {
 // byCode exchanges an authorization code.
 func (p *Provider) byCode(c *call, thumbprint string) (tokens, error) {
 	ctx := c.R.Context()
-	if _, err := p.signingKey(ctx, c.client.Settings.algorithm()); err != nil {
-		return tokens{}, err // before the code is used up
-	}
 	var out tokens
 	var refused *Error
 	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
