@@ -263,7 +263,8 @@ func (p *Provider) readHint(ctx context.Context, text string) (hinted, error) {
 		return hinted{}, err
 	}
 	var h hinted
-	if json.Unmarshal(payload, &h) != nil || h.Issuer != p.Base {
+	// Signed UserInfo has the same type and no session.
+	if json.Unmarshal(payload, &h) != nil || h.Issuer != p.Base || h.SID == "" {
 		return hinted{}, errNotOurs
 	}
 	return h, nil
