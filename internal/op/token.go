@@ -146,8 +146,10 @@ func narrowed(form interface{ Get(string) string }, granted []string) ([]string,
 	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
 }
 
-// tokensFor makes the tokens of a person's grant.
+// tokensFor makes the tokens of a person's grant, which tell no more than this scope lets
+// them.
 func (p *Provider) tokensFor(ctx context.Context, tx *db.Tx, h holder, scope []string, thumbprint string, begins bool) (tokens, error) {
+	h.Scope = scope
 	access, lasts, err := p.accessToken(ctx, h, scope, tx.Now(), thumbprint)
 	if err != nil {
 		return tokens{}, err
