@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
 )
@@ -117,3 +118,9 @@ func wantPage(t testing.TB, what string, p *idptest.Page, status int) {
 		t.Errorf("%s: %d to %q, %v: %s", what, p.Status, p.Header.Get("Location"), p.Links(), p.Text())
 	}
 }
+
+// start is when every test begins.
+var start = dbtest.Start
+
+// named gives every node the same name.
+var named = idptest.Named
