@@ -291,9 +291,10 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c Client, family, own 
 	switch {
 	case family.IsZero() || own.IsZero() || !found || h.ClientID != c.ID || h.over(now) || !c.Settings.Refreshes:
 		return holder{}, "", wrong(errInvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
-	case h.Details.Thumbprint != "" && !c.Confidential() && h.Details.Thumbprint != thumbprint:
-		// RFC 9449 §5: a public client's refresh token is bound to the key.
-		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to another key"), nil
+	case h.Details.Thumbprint != "" && h.Details.Thumbprint != thumbprint && (thumbprint == "" || !c.Confidential()):
+		// RFC 9449 §5: a public client's refresh token is bound to the key. What proves
+		// itself may change the key, and may not do without (R-OPR-15).
+		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to a key, which must be proved (DPoP)"), nil
 	case shown != h.refresh && (shown != h.previous || !now.Before(h.previousUntil)):
 		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before; all that came of it has ended"),
 			end(ctx, tx, h.Grant, refreshReused, audit.Refused)
