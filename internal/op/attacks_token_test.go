@@ -166,6 +166,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 	}
 	before := w.enter(w.bo, c)
 	first := kid(before.text("id_token"))
+	w.Clock.Advance(time.Minute)
 	if err := w.Provider.RotateKeys(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
