@@ -162,6 +162,9 @@ func (p *Provider) access(ctx context.Context, r db.Reader, token string) (beare
 	if !found || h.over(p.DB.Now()) || h.ClientID != c.ClientID {
 		return bearer{}, errNotOurs
 	}
+	// The token may have been asked for with less than the grant has (RFC 6749 §6), and
+	// the grant may have less by now.
 	h.Scope = slices.DeleteFunc(strings.Fields(c.Scope), func(s string) bool { return !slices.Contains(h.Scope, s) })
+	c.Scope = strings.Join(h.Scope, " ")
 	return bearer{h, c}, nil
 }

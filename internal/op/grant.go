@@ -167,6 +167,7 @@ func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...
 	if h.client, err = c.client(); err != nil {
 		return holder{}, false, err
 	}
+	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.has(s) }) // taken away since
 	visit, alive := p.Sessions.Alive(v, p.DB.Now())
 	h.visit = visit
 	h.place = Placement{Standing(standing), Audience(orText(audience, string(Everyone))), strings.Fields(string(groups))}
@@ -301,9 +302,10 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c Client, family, own 
 	switch {
 	case family.IsZero() || own.IsZero() || !found || h.ClientID != c.ID || h.over(now) || !c.Settings.Refreshes:
 		return holder{}, "", wrong(errInvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
-	case h.Details.Thumbprint != "" && !c.Confidential() && h.Details.Thumbprint != thumbprint:
-		// RFC 9449 §5: a public client's refresh token is bound to the key.
-		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to another key"), nil
+	case h.Details.Thumbprint != "" && h.Details.Thumbprint != thumbprint && (thumbprint == "" || !c.Confidential()):
+		// RFC 9449 §5: a public client's refresh token is bound to the key. What proves
+		// itself may change the key, and may not do without (R-OPR-15).
+		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to a key, which must be proved (DPoP)"), nil
 	case shown != h.refresh && (shown != h.previous || !now.Before(h.previousUntil)):
 		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before; all that came of it has ended"),
 			end(ctx, tx, h.Grant, refreshReused, audit.Refused)
