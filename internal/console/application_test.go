@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -607,6 +608,28 @@ func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 	}
 	if n := grants(); n != 1 {
 		t.Errorf("the test issued something: %d grants", n)
+	}
+}
+
+// What was typed comes back from fresh proof, unfolded, and nothing was changed yet.
+func TestApplicationsPartsComeBackFromTheProof(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	path := applications + "/" + w.alpha.application
+	f := seen(t, b.Get(path), 200).Form("claims")
+	f.Values["claim[]"], f.Values["role_group[]"], f.Values["role[]"] = []string{"shoe", ""}, []string{"", w.alpha.group}, []string{"", "editor"}
+	w.Clock.Advance(11 * time.Minute)
+	p := proveAgain(t, f.Submit(""))
+	back := p.Form("claims").Values
+	if p.URL.Path != path+"/claims" || back["claim[]"][0] != "shoe" || back["role_group[]"][0] != w.alpha.group || back["role[]"][0] != "editor" || !strings.Contains(p.Body, "<details open>") {
+		t.Errorf("at %s came back %v", p.URL, back)
+	}
+	if s := w.applicationAt(t, path).Settings; len(s.Claims) != 0 {
+		t.Errorf("changed before the proof: %v", s.Claims)
+	}
+	seen(t, p.Form("claims").Submit(""), 200)
+	if s := w.applicationAt(t, path).Settings; len(s.Claims) != 1 || len(s.Roles) != 1 {
+		t.Errorf("after it: %v %v", s.Claims, s.Roles)
 	}
 }
 
