@@ -100,7 +100,6 @@ var unscoped = map[string]string{
 	"federation: delete from upstream_traces where at":                                             "sweep",
 	"federation: delete from setup_links":                                                          "sweep",
 	"federation: select ⟨⟩, ⟨⟩ from connections c join":                                            "look-up by a connection's id, which its addresses have, and which returns the organization",
-	"op: select ⟨⟩, ⟨⟩, ⟨⟩, co.standing":                                                           "look-up by the hash of a code or a refresh token, which returns the organization, or by both keys",
 	"op: select ⟨⟩ from sessions s join grants g on g.org_id = s.org_id and g.session_id":          "sweep: grants whose session ended; and one browser, where the person went over to another organization",
 	"op: select g.id from sessions s join grants":                                                  "one browser: has another organization something open here",
 	"op: select ⟨⟩ from organizations o join grants":                                               "sweep: grants of organizations that were suspended",
