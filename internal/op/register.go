@@ -48,6 +48,7 @@ func Defaults(k Kind) Settings {
 		return Settings{Auth: NoAuth, Scopes: people, Refreshes: true} // nothing else renews what it was given
 	case Machine:
 		return Settings{Auth: SecretBasic, OwnBehalf: true}
+	case Link:
 	}
 	return Settings{Auth: NoAuth}
 }
