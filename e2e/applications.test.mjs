@@ -268,6 +268,25 @@ describe('two organizations in one browser, and three applications', { concurren
     await isAna(page);
   });
 
+  test('one that is forbidden lets go, and says as whom it would open', async () => {
+    const allow = async (standing) => {
+      await page.goto(at('/o/meridian/admin/applications/architect'));
+      await page.getByLabel(standing).check();
+      await page.locator('#place').getByRole('button', { name: 'Save' }).click();
+      await page.locator('.notice.ok').waitFor();
+    };
+    await allow('No, forbidden.');
+    await letGo([architect]);
+    const answer = await page.goto(architect());
+    assert.equal(answer.status(), 403);
+    await heading(page, 'Architect is not for you here');
+    await look(page, 'denied');
+    await page.getByRole('button', { name: /Lin Okafor/ }).click();
+    await page.waitForURL(architect());
+    await isLin();
+    await allow('Yes. People are not asked first.');
+  });
+
   test('an application that wants somebody else lets them choose', async () => {
     await page.goto(architect('/login?' + new URLSearchParams({ iss: demo.address, as: 'another' })));
     await heading(page, 'Who opens Architect?');
@@ -309,16 +328,45 @@ test('a wrong address to come back to is explained, and never followed', async (
   await look(page, 'mismatch');
 });
 
-test('a request that waits no more, and a code that no device shows, say so', async () => {
+test('a request that waits no more says so', async () => {
   await page.goto(at('/authorize/consent?request=ask_none'));
   await heading(page, 'This has ended');
   await look(page, 'gone');
+});
+
+// post is what a device sends, which has no browser.
+const post = async (path, form) => (await fetch(at(path), { method: 'POST', body: new URLSearchParams(form) })).json();
+let scanner; // the client id of a device
+
+test('a device is signed in by the code that it shows', async () => {
+  await page.goto(at('/o/meridian/admin/applications/add?kind=native'));
+  await page.locator('input[name=name]').fill('Scanner');
+  await page.locator('textarea[name=redirect_uris]').fill('http://127.0.0.1/');
+  await press(page, 'Add');
+  scanner = await page.locator('#client-id').innerText();
+  await follow(page, 'Go on to the application');
+  await page.locator('#tokens summary').click();
+  await page.getByLabel('Sign-in of devices').check();
+  await page.locator('#tokens').getByRole('button', { name: 'Save' }).click();
+  await page.locator('.notice.ok').waitFor();
+
+  const shown = await post('/device_authorization', { client_id: scanner, scope: 'openid profile email' });
   await page.goto(at('/device'));
   await look(page, 'device');
   await page.locator('input[name=user_code]').fill('BCDF-GHJK');
   await press(page, 'Next');
   await page.locator('#user_code-error').waitFor();
   await look(page, 'device-unknown');
+  await page.locator('input[name=user_code]').fill(shown.user_code.toLowerCase());
+  await press(page, 'Next');
+  await heading(page, 'Let Scanner on a device sign in as you?');
+  assert.match(await text(page), new RegExp(shown.user_code));
+  await look(page, 'device-ask');
+  await press(page, 'Yes, sign it in');
+  await heading(page, 'The device is signed in');
+  await look(page, 'device-done');
+  const got = await post('/token', { client_id: scanner, grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: shown.device_code });
+  assert.ok(got.id_token, JSON.stringify(got));
 });
 
 test('in French', async () => {
@@ -332,8 +380,11 @@ test('in French', async () => {
   await page.goto(again.href);
   await heading(page, 'Dire à Ledger qui vous êtes ?');
   await look(page, 'fr-consent');
-  await page.goto(at('/device'));
-  await look(page, 'fr-device');
+  await page.goto((await post('/device_authorization', { client_id: scanner, scope: 'openid' })).verification_uri_complete);
+  await heading(page, 'Laisser Scanner se connecter en votre nom sur un appareil ?');
+  await look(page, 'fr-device-ask');
+  await press(page, 'Non');
+  await heading(page, 'L’appareil n’a pas été connecté');
   await page.goto(at('/end-session'));
   await look(page, 'fr-end-session');
   await page.locator('#main > ul .button').click();

@@ -45,8 +45,8 @@ func (p *Provider) postAuthorize(v *page.Visitor) error {
 		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
 	}
 	form := v.R.PostForm
-	again := url.Values{"client_id": {form.Get("client_id")}, "request_uri": {form.Get("request_uri")}}
-	if !form.Has("request_uri") {
+	again := url.Values{"client_id": form["client_id"], "request_uri": form["request_uri"]}
+	if !strings.HasPrefix(form.Get("request_uri"), requestURI) {
 		c, r, err := p.parse(ctx, form)
 		if err != nil {
 			return p.answerBad(v, err)

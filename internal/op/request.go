@@ -71,10 +71,11 @@ func (p *Provider) parse(ctx context.Context, form url.Values) (Client, Request,
 	if err != nil {
 		return Client{}, Request{}, err
 	}
-	if form.Has("request_uri") {
-		if text, ours := strings.CutPrefix(form.Get("request_uri"), requestURI); ours {
-			return p.pushed(ctx, c, text)
+	if text, ours := strings.CutPrefix(form.Get("request_uri"), requestURI); ours {
+		if len(form["request_uri"]) > 1 {
+			return Client{}, Request{}, &Mismatch{Key: "op.mismatch.twice", Client: c.Settings.Name}
 		}
+		return p.pushed(ctx, c, text)
 	}
 	r, err := p.understand(ctx, c, form)
 	if err == nil && c.Settings.PushedOnly {

@@ -75,9 +75,6 @@ func (c Client) grantTypes() []string {
 // byCode exchanges an authorization code.
 func (p *Provider) byCode(c *call, thumbprint string) (tokens, error) {
 	ctx := c.R.Context()
-	if _, err := p.signingKey(ctx, c.client.Settings.algorithm()); err != nil {
-		return tokens{}, err // before the code is used up
-	}
 	var out tokens
 	var refused *Error
 	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
