@@ -49,7 +49,12 @@ func remember(ctx context.Context, tx *db.Tx, c Client, v session.Visit, scope [
 		where org_id = $1 and user_id = $2 and client_id = $3`, string(v.Session.OrgID), string(v.User.ID), string(c.ID)); err != nil {
 		return err
 	}
-	all := slices.Compact(slices.Sorted(slices.Values(append(strings.Fields(before), scope...))))
+	all := strings.Fields(before)
+	for _, s := range scope {
+		if !slices.Contains(all, s) {
+			all = append(all, s) // in the order in which it was asked, as pages list it
+		}
+	}
 	_, err := tx.Exec(ctx, `
 		insert into consents (org_id, user_id, client_id, scope, given_at) values ($1, $2, $3, $4, $5)
 		on conflict (org_id, user_id, client_id) do update set scope = excluded.scope, given_at = excluded.given_at`,
