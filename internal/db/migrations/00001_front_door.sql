@@ -45,6 +45,7 @@ create table organizations (
   constraint organizations_short_name_skeleton_uq unique (short_name_skeleton),
   constraint organizations_display_name_skeleton_uq unique (display_name_skeleton)
 );
+create index organizations_suspended_at on organizations (suspended_at) where suspended_at is not null;
 
 -- A short name that an organization gave up: it leads to the new one for a
 -- while, and nobody else gets it.
@@ -630,6 +631,7 @@ create table client_uses (
   constraint client_uses_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
 );
 create index client_uses_user on client_uses (org_id, user_id);
+create index client_uses_used_at on client_uses (org_id, client_id, used_at);
 
 -- Our own keys towards applications.
 create table keys (
@@ -691,6 +693,7 @@ create table grants (
 create index grants_session on grants (org_id, session_id);
 create index grants_user on grants (org_id, user_id, client_id);
 create index grants_ends_at on grants (ends_at);
+create index grants_ended_at on grants (ended_at) where ended_at is not null;
 
 create table device_codes (
   id             text   not null constraint device_codes_pk primary key,
