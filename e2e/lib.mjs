@@ -25,7 +25,7 @@ function addressesIn(output) {
 }
 
 // startDemo starts the demo of the binary named by PARVIS_BINARY in an empty folder.
-// It returns its addresses, everything it has printed so far, and stop.
+// It returns its addresses, its folder, everything it has printed so far, and stop.
 export function startDemo({ args = demoArguments(), env = {} } = {}) {
   return start(args, env, addressesIn);
 }
@@ -88,7 +88,7 @@ async function start(args, env, found) {
     await stop();
     throw new Error(`parvis ${args.join(' ')} named no address:\n${output}${complaints}`);
   }
-  return { ...addresses, output: () => output + complaints, stop };
+  return { ...addresses, folder, output: () => output + complaints, stop };
 }
 
 function after(milliseconds) {
@@ -160,6 +160,24 @@ export async function accept(page, link, name) {
   await page.locator('input[name=password]').fill(password);
   await page.locator('input[name=repetition]').fill(password);
   await page.locator('#main button').last().click();
+}
+
+// setUp makes the first organization by its link: Meridian, whose owner Ada keeps the
+// passkey of the authenticator that is plugged in.
+export async function setUp(page, link) {
+  await page.goto(link);
+  for (const [name, value] of Object.entries({
+    organization: 'Meridian Freight', short_name: 'meridian', name: 'Ada Lovelace', email: 'ada@meridian.example', password, repetition: password,
+  })) await page.locator(`input[name=${name}]`).fill(value);
+  await page.locator('#main button').last().click();
+  await heading(page, 'Protect your account');
+  await page.locator('input[name=device]').fill('Laptop');
+  await page.getByLabel('Passkey').check();
+  await press(page, 'Next');
+  await press(page, 'Create the passkey');
+  await page.waitForURL('**/account/security/codes?**');
+  await follow(page, 'Later');
+  await page.waitForURL('**/o/meridian/home');
 }
 
 // signIn proves the first factor on the page of an organization.

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
-import { authenticator, follow, freePort, heading, look, password, platform, press, signOut, startServer, text, watched } from './lib.mjs';
+import { authenticator, follow, freePort, heading, look, password, platform, press, setUp, signOut, startServer, text, watched } from './lib.mjs';
 import { startProvider } from './provider.mjs';
 import { startSAMLProvider } from './simplesamlphp.mjs';
 
@@ -37,19 +37,7 @@ before(async () => {
   cleanUp.push(() => browser.close());
   page = await browser.newPage();
   device = await authenticator(page, platform);
-  await page.goto(server.setup);
-  for (const [name, value] of Object.entries({
-    organization: 'Meridian Freight', short_name: 'meridian', name: 'Ada Lovelace', email: 'ada@meridian.example', password, repetition: password,
-  })) await page.locator(`input[name=${name}]`).fill(value);
-  await page.locator('#main button').last().click();
-  await heading(page, 'Protect your account');
-  await page.locator('input[name=device]').fill('Laptop');
-  await page.getByLabel('Passkey').check();
-  await press(page, 'Next');
-  await press(page, 'Create the passkey');
-  await page.waitForURL('**/account/security/codes?**');
-  await follow(page, 'Later');
-  await page.waitForURL(home);
+  await setUp(page, server.setup);
 });
 after(async () => { for (const stop of cleanUp.reverse()) await stop(); });
 

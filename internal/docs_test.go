@@ -430,6 +430,7 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 		"cmd/parvis/main.go":         {"commands": "parvis "},
 		"cmd/parvis/organization.go": {"organizationCommands": "parvis organization "},
 		"cmd/parvis/user.go":         {"userCommands": "parvis user "},
+		"cmd/parvis/application.go":  {"applicationCommands": "parvis application ", "secretCommands": "parvis application secret "},
 	} {
 		found := 0
 		ast.Inspect(parse(t, file), func(n ast.Node) bool {

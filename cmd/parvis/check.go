@@ -366,6 +366,9 @@ func (c *configuration) checkLifetimes(p *plan) {
 		{&l.SupersededToken, &p.lifetimes.SupersededToken}, {&l.Invitation, &p.lifetimes.Invitation},
 		{&l.SetupLink, &p.lifetimes.SetupLink}, {&l.Attempt, &p.lifetimes.Attempt},
 		{&l.Reset, &p.lifetimes.Reset}, {&l.EmailChange, &p.lifetimes.EmailChange},
+		{&l.Code, &p.lifetimes.Code}, {&l.AccessToken, &p.lifetimes.AccessToken}, {&l.IDToken, &p.lifetimes.IDToken},
+		{&l.RefreshToken, &p.lifetimes.RefreshToken}, {&l.RefreshRetry, &p.lifetimes.RefreshRetry},
+		{&l.SigningKey, &p.lifetimes.SigningKey}, {&l.DeviceCode, &p.lifetimes.DeviceCode},
 	} {
 		if *one.text == "" {
 			continue

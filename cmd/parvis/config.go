@@ -61,6 +61,13 @@ type Config struct {
 		Attempt         string `toml:"attempt"`
 		Reset           string `toml:"reset"`
 		EmailChange     string `toml:"email_change"`
+		Code            string `toml:"code"`
+		AccessToken     string `toml:"access_token"`
+		IDToken         string `toml:"id_token"`
+		RefreshToken    string `toml:"refresh_token"`
+		RefreshRetry    string `toml:"refresh_retry"`
+		SigningKey      string `toml:"signing_key"`
+		DeviceCode      string `toml:"device_code"`
 	} `toml:"lifetimes"`
 	Log struct {
 		Format string `toml:"format"`

@@ -12,6 +12,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
@@ -64,6 +65,7 @@ func (d *doctor) all() {
 	d.public(keys, d.clock(database))
 	d.regions(keys)
 	d.mail()
+	d.applications(database)
 	if database != nil {
 		if err := database.Close(); err != nil {
 			d.fail("database", "closing it: %v", err)
@@ -235,5 +237,27 @@ func (d *doctor) compare(now, other time.Time, whose string) {
 		d.fail("clock", "this machine is %s behind %s. Let time be set by NTP on both.", -off, whose)
 	default:
 		d.ok("clock", "agrees with %s", whose)
+	}
+}
+
+// applications looks at the installation's: an organization sees its own.
+func (d *doctor) applications(open *db.DB) {
+	const check = "applications"
+	if open == nil {
+		return
+	}
+	all, err := op.Applications(d.ctx, open, "")
+	if err != nil {
+		d.fail(check, "they cannot be read: %v.", err)
+		return
+	}
+	for _, a := range all {
+		switch {
+		case a.Kind != op.Machine && tileOf(a.Client) == "":
+			d.note(check, "%s has no address yet: parvis application set %s --redirect-uri URL --address URL", a.Settings.Name, a.ID)
+		case !a.FailedAt.IsZero():
+			d.fail(check, "nobody answers at %s, the address of %s, since %s. Is it running, and reached from this machine?",
+				tileOf(a.Client), a.Settings.Name, a.FailedAt.Format(time.DateTime))
+		}
 	}
 }

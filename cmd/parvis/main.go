@@ -38,7 +38,8 @@ type commands struct {
 	SetupLink    setupLinkCommand     `cmd:"" name:"setup-link" help:"Print a new link that creates the first organization, while none has an owner."`
 	Organization organizationCommands `cmd:"" help:"Create, list, suspend and resume organizations."`
 	User         userCommands         `cmd:"" help:"Help a person whom no administrator can help."`
-	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards identity providers; they sign in two weeks."`
+	Application  applicationCommands  `cmd:"" help:"Register, connect and place applications."`
+	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards applications and identity providers."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
 	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets."`
 	Backup       backupCommand        `cmd:"" help:"Copy an SQLite database while the server runs."`
@@ -138,15 +139,22 @@ func explain(w io.Writer, err error) {
 		return
 	}
 	english := catalogue.In("en")
-	fmt.Fprintf(w, "parvis: %s\n", english.Text(f.Key, pairs(f.Args)...))
+	which := fieldFlags[f.Field]
+	if which != "" {
+		which += ": "
+	}
+	fmt.Fprintf(w, "parvis: %s%s\n", which, english.Text(f.Key, pairs(english, f.Args)...))
 	for _, reason := range f.Reasons {
-		fmt.Fprintf(w, "  - %s\n", english.Text(reason.Key, pairs(reason.Args)...))
+		fmt.Fprintf(w, "  - %s\n", english.Text(reason.Key, pairs(english, reason.Args)...))
 	}
 }
 
-func pairs(args map[string]any) []any {
+func pairs(l i18n.Localizer, args map[string]any) []any {
 	var all []any
 	for name, value := range args {
+		if lasts, ok := value.(time.Duration); ok {
+			value = l.Duration(lasts)
+		}
 		all = append(all, name, value)
 	}
 	return all

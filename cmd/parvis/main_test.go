@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"serve": scriptServe, "end": scriptEnd, "visit": scriptVisit, "link": scriptLink, "newer": scriptNewer,
-					"certificate": scriptCertificate, "enrol": scriptEnrol,
+					"certificate": scriptCertificate, "enrol": scriptEnrol, "secret": scriptSecret,
 				},
 			})
 		})
@@ -273,6 +273,17 @@ func scriptLink(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Setenv(args[0], link)
 }
+
+// secret NAME FILE sets a variable to the client secret in a file.
+func scriptSecret(ts *testscript.TestScript, _ bool, args []string) {
+	found := clientSecret.FindString(ts.ReadFile(args[1]))
+	if found == "" {
+		ts.Fatalf("no secret in %s:\n%s", args[1], ts.ReadFile(args[1]))
+	}
+	ts.Setenv(args[0], found)
+}
+
+var clientSecret = regexp.MustCompile(`\bpcs_[A-Za-z0-9_-]{43}\b`)
 
 // newer makes the database one of a later program.
 func scriptNewer(ts *testscript.TestScript, _ bool, _ []string) {

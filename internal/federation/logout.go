@@ -23,8 +23,9 @@ var ErrLogout = fault.New(fault.Denied, "federation.logout_refused")
 
 // SignOut takes a browser to the provider of a session that just ended here, so that
 // it ends there too, where the provider has a page for that. It reports whether it
-// answered. It answers a form.
-func (h *Hub) SignOut(v *page.Visitor, ended session.Session) (bool, error) {
+// answered. It answers a form. then is where an application wants the person afterwards,
+// an address that it registered; empty for the organization's page.
+func (h *Hub) SignOut(v *page.Visitor, ended session.Session, then string) (bool, error) {
 	if ended.ConnectionID == "" {
 		return false, nil
 	}
@@ -46,7 +47,7 @@ func (h *Hub) SignOut(v *page.Visitor, ended session.Session) (bool, error) {
 	if err != nil || !found {
 		return false, err
 	}
-	q := request{OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: ended.BrowserID, Asked: asked{SignOut: true, Message: secret.NewID("saml")}}
+	q := request{OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: ended.BrowserID, Asked: asked{SignOut: true, Then: then, Message: secret.NewID("saml")}}
 	q, state, err := h.ask(ctx, q)
 	if err != nil {
 		return false, err
@@ -68,11 +69,29 @@ func (h *Hub) SignOut(v *page.Visitor, ended session.Session) (bool, error) {
 // signedOut is where an OpenID Connect provider leads back to. Nothing is believed of
 // it: the session here ended before.
 func (h *Hub) signedOut(v *page.Visitor) error {
-	_, org, err := connectionByID(v.R.Context(), h.DB, v.R.PathValue("connection"))
+	ctx := v.R.Context()
+	c, org, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
 	if err != nil {
 		return err
 	}
-	return v.Redirect(org.Path() + "?signed-out")
+	q, _, err := h.claimSignOut(ctx, c, secret.ParseToken(v.R.URL.Query().Get("state")))
+	if err != nil {
+		return err
+	}
+	return afterSignOut(v, org, q)
+}
+
+// afterSignOut goes to where the application that asked for it wants the person, or to
+// the organization's page.
+func afterSignOut(v *page.Visitor, org directory.Organization, q request) error {
+	if q.Asked.Then == "" {
+		return v.Redirect(org.Path() + "?signed-out")
+	}
+	if v.R.Method == http.MethodGet {
+		http.Redirect(v.W, v.R, q.Asked.Then, http.StatusSeeOther)
+		return nil
+	}
+	return v.GoTo(org.DisplayName, q.Asked.Then)
 }
 
 // sloQuery takes a single logout message by the redirect binding. It is a GET that
@@ -112,9 +131,11 @@ func (h *Hub) slo(v *page.Visitor, relayState string, judge func(saml.Expectatio
 	if e.Keys, err = h.samlKeys(ctx); err != nil {
 		return err
 	}
-	if q, found, err := h.claimSignOut(ctx, c, secret.ParseToken(relayState)); err != nil {
+	q, found, err := h.claimSignOut(ctx, c, secret.ParseToken(relayState))
+	if err != nil {
 		return err
-	} else if found {
+	}
+	if found {
 		e.RequestID = q.Asked.Message
 	}
 	l, trace, err := judge(e)
@@ -122,7 +143,7 @@ func (h *Hub) slo(v *page.Visitor, relayState string, judge func(saml.Expectatio
 		return h.refuseLogout(v, c, trace, err)
 	}
 	if l.Answer {
-		return v.Redirect(org.Path() + "?signed-out")
+		return afterSignOut(v, org, q)
 	}
 	a := answer{Connection: c, Organization: org, Trace: trace}
 	if err := h.remember(ctx, &a, l.ID, l.Until); err != nil {

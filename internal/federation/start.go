@@ -42,6 +42,7 @@ type asked struct {
 	Message  string `json:"message,omitempty"` // id of the SAML request
 	Fresh    bool   `json:"fresh,omitempty"`   // the person was to prove who they are anew
 	SignOut  bool   `json:"sign_out,omitempty"`
+	Then     string `json:"then,omitempty"` // where an application wants the person after signing out
 }
 
 // requestRow is what a request is sealed for.

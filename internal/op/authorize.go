@@ -45,13 +45,13 @@ func (p *Provider) postAuthorize(v *page.Visitor) error {
 		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
 	}
 	form := v.R.PostForm
-	again := url.Values{"client_id": {form.Get("client_id")}, "request_uri": {form.Get("request_uri")}}
-	if !form.Has("request_uri") {
+	again := url.Values{"client_id": form["client_id"], "request_uri": form["request_uri"]}
+	if !strings.HasPrefix(form.Get("request_uri"), requestURI) {
 		c, r, err := p.parse(ctx, form)
 		if err != nil {
 			return p.answerBad(v, err)
 		}
-		token, err := p.store(ctx, c, r)
+		token, err := p.store(ctx, c, r, true)
 		if err != nil {
 			return err
 		}
@@ -60,8 +60,13 @@ func (p *Provider) postAuthorize(v *page.Visitor) error {
 	return v.Redirect(authorizePath + "?" + again.Encode())
 }
 
-// store keeps a request until its browser comes.
-func (p *Provider) store(ctx context.Context, c Client, r Request) (secret.Token, error) {
+// store keeps a request until its browser comes. What anybody may send is counted.
+func (p *Provider) store(ctx context.Context, c Client, r Request, anybody bool) (secret.Token, error) {
+	if anybody {
+		if err := p.countBegun(ctx); err != nil {
+			return secret.Token{}, err
+		}
+	}
 	token := secret.NewToken()
 	asked, err := json.Marshal(r)
 	if err != nil {
@@ -239,11 +244,13 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 
 // turnAway tells the application that it gets nothing.
 func (p *Provider) turnAway(v *page.Visitor, q pending, e *Error, direct bool) error {
-	if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
-		_, err := q.finish(v.R.Context(), tx)
-		return err
-	}); err != nil {
-		return err
+	if q.id != "" {
+		if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
+			_, err := q.finish(v.R.Context(), tx)
+			return err
+		}); err != nil {
+			return err
+		}
 	}
 	return p.respond(v, q.Request, e, "", direct)
 }
@@ -324,11 +331,8 @@ func (p *Provider) waitingFor(v *page.Visitor, q pending) (pending, error) {
 	if err != nil {
 		return pending{}, err
 	}
-	err = p.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		q, err = keep(ctx, tx, b, q.Request)
-		return err
-	})
-	return q, err
+	q.id = secret.NewID("req")
+	return q, p.keep(ctx, b.ID, q)
 }
 
 // leadTo goes on at a page that asks the person.
@@ -368,12 +372,16 @@ func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, asked ques
 			a.LoginHint = address.Text
 		}
 	}
-	q, err := p.waitingFor(v, q)
-	if err != nil {
-		return err
+	// The attempt comes first: it is what is counted, where nobody is signed in.
+	waits := q.id != ""
+	if !waits {
+		q.id = secret.NewID("req")
 	}
 	a.Return = resumePath + "?request=" + q.id
 	begun, err := v.Begin(a, nil)
+	if err == nil && !waits {
+		err = p.keep(ctx, begun.BrowserID, q)
+	}
 	if err != nil {
 		return err
 	}

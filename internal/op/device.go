@@ -53,6 +53,11 @@ func (p *Provider) askDevice(c *call) (answer, error) {
 		return nil, err
 	}
 	ctx, device, code := c.R.Context(), secret.NewToken(), newUserCode()
+	if !c.client.Confidential() {
+		if err := p.countBegun(ctx); err != nil {
+			return nil, err
+		}
+	}
 	err := p.DB.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
 			insert into device_codes (id, device_hash, user_code_hash, client_id, scope, created_at)

@@ -148,8 +148,7 @@ func (p *Provider) confirm(v *page.Visitor) error {
 }
 
 // signOut ends a session that an application asked to end. Where the identity provider
-// that vouched for it has a page for that, it comes first, unless the application wants
-// the person back.
+// that vouched for it has a page for that, it comes first.
 func (p *Provider) signOut(v *page.Visitor, w session.Visit, l leaving, direct bool) error {
 	ctx := v.R.Context()
 	frames, err := p.Frames(ctx, w.Session)
@@ -165,10 +164,8 @@ func (p *Provider) signOut(v *page.Visitor, w session.Visit, l leaving, direct b
 	}
 	v.Forget(len(left) == 0)
 	v.Load(frames)
-	if l.address == "" {
-		if answered, err := p.SignOut(v, w.Session); answered || err != nil {
-			return err
-		}
+	if answered, err := p.SignOut(v, w.Session, l.address); answered || err != nil {
+		return err
 	}
 	return p.signedOut(v, l, direct && len(frames) == 0)
 }

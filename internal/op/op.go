@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -53,8 +54,9 @@ type Provider struct {
 	Log       *slog.Logger
 
 	// SignOut goes on, after a session ended here, to the identity provider that had
-	// vouched for it; it reports whether it answered. Protocols do not know each other.
-	SignOut func(*page.Visitor, session.Session) (bool, error)
+	// vouched for it and from there to an address, where one is wanted; it reports whether
+	// it answered. Protocols do not know each other.
+	SignOut func(v *page.Visitor, ended session.Session, then string) (bool, error)
 
 	site         *page.Site
 	document     func() ([]byte, error) // of discovery, made once
@@ -172,6 +174,11 @@ func (p *Provider) take(ctx context.Context, keys ...limit.Key) error {
 		err = signin.ErrTooOften.After(taken.Wait)
 	}
 	return err
+}
+
+// countBegun counts what anybody can make us keep.
+func (p *Provider) countBegun(ctx context.Context) error {
+	return p.take(ctx, p.Limits.Key(signin.PerNetworkBegun, audit.OriginOf(ctx).Network))
 }
 
 func isFault(err error) bool {

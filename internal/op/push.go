@@ -37,7 +37,7 @@ func (p *Provider) push(c *call) (answer, error) {
 		}
 		r.Thumbprint = thumbprint
 	}
-	token, err := p.store(ctx, c.client, r)
+	token, err := p.store(ctx, c.client, r, !c.client.Confidential())
 	c.status = http.StatusCreated
 	return pushedAnswer{requestURI + token.Reveal(), int(PushedLasts / time.Second)}, err
 }

@@ -31,6 +31,8 @@ var (
 	ErrTooManySecrets = fault.New(fault.Conflict, "op.too_many_secrets")
 	ErrLastSecret     = fault.New(fault.Conflict, "op.last_secret")
 	ErrNoSecret       = fault.New(fault.NotFound, "op.no_secret")
+	ErrKeepsNoSecret  = fault.New(fault.Conflict, "op.keeps_no_secret")
+	ErrClientTaken    = fault.New(fault.Conflict, "op.client_taken")
 	ErrNotOwn         = fault.New(fault.Denied, "op.not_own")
 )
 
@@ -66,15 +68,23 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (
 	if c.ID == "" {
 		c.ID = ClientID(secret.NewID("app"))
 	}
+	if !isClientID(string(c.ID)) {
+		return Client{}, "", fault.Field("id", "op.field.id")
+	}
 	c.Settings, c.CreatedAt, c.ChangedAt = s, tx.Now(), tx.Now()
 	text, err := json.Marshal(s)
 	if err != nil {
 		return Client{}, "", err
 	}
-	if _, err := tx.Exec(ctx, `
-		insert into clients (id, org_id, kind, settings, created_at, changed_at) values ($1, $2, $3, $4, $5, $5)`,
-		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), db.Time(tx.Now())); err != nil {
+	n, err := tx.Exec(ctx, `
+		insert into clients (id, org_id, kind, settings, created_at, changed_at) values ($1, $2, $3, $4, $5, $5)
+		on conflict (id) do nothing`,
+		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), db.Time(tx.Now()))
+	if err != nil {
 		return Client{}, "", fmt.Errorf("registering %s: %w", c.ID, err)
+	}
+	if n == 0 {
+		return Client{}, "", ErrClientTaken
 	}
 	var shown string
 	if s.Auth == SecretBasic || s.Auth == SecretPost {
@@ -171,7 +181,7 @@ func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) 
 		return "", err
 	}
 	if c.Settings.Auth != SecretBasic && c.Settings.Auth != SecretPost {
-		return "", ErrNoSecret
+		return "", ErrKeepsNoSecret
 	}
 	live, err := Secrets(ctx, tx, c, tx.Now())
 	if err == nil && len(live) >= MostSecrets {

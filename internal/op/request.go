@@ -16,7 +16,6 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/op/redirect"
 	"parvis/internal/page"
-	"parvis/internal/secret"
 	"parvis/internal/session"
 )
 
@@ -72,10 +71,11 @@ func (p *Provider) parse(ctx context.Context, form url.Values) (Client, Request,
 	if err != nil {
 		return Client{}, Request{}, err
 	}
-	if form.Has("request_uri") {
-		if text, ours := strings.CutPrefix(form.Get("request_uri"), requestURI); ours {
-			return p.pushed(ctx, c, text)
+	if text, ours := strings.CutPrefix(form.Get("request_uri"), requestURI); ours {
+		if len(form["request_uri"]) > 1 {
+			return Client{}, Request{}, &Mismatch{Key: "op.mismatch.twice", Client: c.Settings.Name}
 		}
+		return p.pushed(ctx, c, text)
 	}
 	r, err := p.understand(ctx, c, form)
 	if err == nil && c.Settings.PushedOnly {
@@ -312,19 +312,20 @@ type pending struct {
 }
 
 // keep stores a request for a browser.
-func keep(ctx context.Context, tx *db.Tx, b session.Browser, r Request) (pending, error) {
-	asked, err := json.Marshal(r)
+func (p *Provider) keep(ctx context.Context, browserID string, q pending) error {
+	asked, err := json.Marshal(q.Request)
 	if err != nil {
-		return pending{}, err
+		return err
 	}
-	q := pending{Request: r, id: secret.NewID("req")}
-	_, err = tx.Exec(ctx, `
-		insert into authorization_requests (id, browser_id, client_id, asked, created_at)
-		values ($1, $2, $3, $4, $5)`, q.id, b.ID, string(r.ClientID), string(asked), db.Time(tx.Now()))
-	if err != nil {
-		return pending{}, fmt.Errorf("keeping a request of %s: %w", r.ClientID, err)
-	}
-	return q, nil
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			insert into authorization_requests (id, browser_id, client_id, asked, created_at)
+			values ($1, $2, $3, $4, $5)`, q.id, browserID, string(q.ClientID), string(asked), db.Time(tx.Now()))
+		if err != nil {
+			return fmt.Errorf("keeping a request of %s: %w", q.ClientID, err)
+		}
+		return nil
+	})
 }
 
 // kept finds a request that waits, in the browser that brought it.

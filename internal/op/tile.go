@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"parvis/internal/db"
@@ -61,7 +62,7 @@ func (p *Provider) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]
 			}
 			place := Placement{Standing(standing), Audience(orText(audience, string(Everyone))), strings.Fields(string(ids))}
 			if c.shows(place, groups, v.User) {
-				all = append(all, c.tile(tag, uses))
+				all = append(all, c.tile(tag, uses, tx.Now()))
 			}
 			return nil
 		}, `
@@ -85,10 +86,11 @@ func (c Client) shows(place Placement, groups []string, u directory.User) bool {
 	return c.target() != "" || u.Role.ReadsConsole()
 }
 
-func (c Client) tile(tag i18n.Tag, uses int) Tile {
+// tile shows a failure only once a second look has failed too.
+func (c Client) tile(tag i18n.Tag, uses int, now time.Time) Tile {
 	return Tile{
 		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.target()), Link: c.Kind == Link,
-		Connected: c.target() != "", Failed: !c.FailedAt.IsZero(), HasLogo: c.HasLogo,
+		Connected: c.target() != "", Failed: !c.FailedAt.IsZero() && now.Sub(c.FailedAt) >= checkEvery, HasLogo: c.HasLogo,
 		Version: strconv.FormatInt(c.ChangedAt.UnixMicro(), 36), Uses: uses,
 	}
 }
@@ -242,8 +244,9 @@ func (p *Provider) showLogo(v *page.Viewer) error {
 }
 
 const (
-	checkEvery = 5 * time.Minute // how often it is looked whether somebody answers behind a tile
-	mostPage   = 1 << 20
+	checkEvery  = 5 * time.Minute // how often it is looked whether somebody answers behind a tile
+	checkAtOnce = 8
+	mostPage    = 1 << 20
 )
 
 // SweepReach looks whether somebody answers at the addresses of tiles. What an
@@ -269,12 +272,21 @@ func (p *Provider) SweepReach(ctx context.Context, d *db.DB) error {
 	if err != nil {
 		return err
 	}
+	var looking sync.WaitGroup
+	places, failed := make(chan struct{}, checkAtOnce), make(chan error, len(all))
 	for _, c := range all {
-		if err := p.reach(ctx, d, c); err != nil {
-			return err
-		}
+		places <- struct{}{}
+		looking.Go(func() {
+			defer func() { <-places }()
+			failed <- p.reach(ctx, d, c)
+		})
 	}
-	return nil
+	looking.Wait()
+	close(failed)
+	for f := range failed {
+		err = errors.Join(err, f)
+	}
+	return err
 }
 
 func (p *Provider) reach(ctx context.Context, d *db.DB, c Client) error {

@@ -47,8 +47,17 @@ func (p *Provider) token(c *call) (answer, error) {
 	case !slices.Contains(c.client.grantTypes(), grant):
 		return nil, wrong(errUnauthorizedClient, "the client is not registered for this grant_type")
 	}
+	// Before anything is used up, and outside of a transaction, in which a missing key
+	// could not be made.
+	if _, err := p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
+		return nil, err
+	}
 	thumbprint, err := p.bound(c.Visitor, c.client, "")
 	if err != nil {
+		return nil, err
+	}
+	// Before anything is used up, and outside of a transaction: the first is made here.
+	if _, err := p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
 		return nil, err
 	}
 	return by(c, thumbprint)
@@ -75,9 +84,6 @@ func (c Client) grantTypes() []string {
 // byCode exchanges an authorization code.
 func (p *Provider) byCode(c *call, thumbprint string) (tokens, error) {
 	ctx := c.R.Context()
-	if _, err := p.signingKey(ctx, c.client.Settings.algorithm()); err != nil {
-		return tokens{}, err // before the code is used up
-	}
 	var out tokens
 	var refused *Error
 	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {

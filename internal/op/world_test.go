@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -159,19 +160,23 @@ func (r reply) text(name string) string { s, _ := r.JSON[name].(string); return 
 // call posts a form to an endpoint as c does, by its own method.
 func (w *world) call(c client, path string, form url.Values) reply {
 	w.t.Helper()
-	r := w.post(path, form)
+	return w.do(w.as(c, path, form))
+}
+
+// as makes the request of such a call.
+func (w *world) as(c client, path string, form url.Values) *http.Request {
+	w.t.Helper()
+	form = maps.Clone(form)
 	switch c.Settings.Auth {
 	case op.SecretBasic:
+		r := w.post(path, form)
 		r.SetBasicAuth(url.QueryEscape(string(c.ID)), url.QueryEscape(c.secret))
+		return r
 	case op.SecretPost:
-		form.Set("client_id", string(c.ID))
 		form.Set("client_secret", c.secret)
-		r = w.post(path, form)
-	default:
-		form.Set("client_id", string(c.ID))
-		r = w.post(path, form)
 	}
-	return w.do(r)
+	form.Set("client_id", string(c.ID))
+	return w.post(path, form)
 }
 
 func (w *world) post(path string, form url.Values) *http.Request {
@@ -187,7 +192,8 @@ func (w *world) post(path string, form url.Values) *http.Request {
 // do sends a request of an application's server: no cookie, no origin.
 func (w *world) do(r *http.Request) reply {
 	w.t.Helper()
-	answer, err := (&http.Client{Transport: w.ana.Client.Transport}).Do(r)
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	answer, err := (&http.Client{Transport: w.ana.Client.Transport, CheckRedirect: stay}).Do(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -168,5 +168,5 @@ func (s *Server) acceptFederated(v *page.Visitor) error {
 // leaveProvider signs out of the provider too that vouched for a session which just
 // ended. It reports whether it answered.
 func (s *Server) leaveProvider(v *page.Viewer) (bool, error) {
-	return s.hub.SignOut(v.Visitor, v.Session)
+	return s.hub.SignOut(v.Visitor, v.Session, "")
 }

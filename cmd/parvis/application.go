@@ -1,0 +1,589 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/op"
+)
+
+// applicationCommands are what the operator does with applications: those of the
+// installation, which nobody else can change, and any organization's.
+type applicationCommands struct {
+	Add    addApplicationCommand    `cmd:"" help:"Register an application, and print its secret once."`
+	List   listApplicationsCommand  `cmd:"" help:"List applications."`
+	Show   showApplicationCommand   `cmd:"" help:"Print what is registered of an application."`
+	Set    setApplicationCommand    `cmd:"" help:"Change what is registered: only what a flag names."`
+	Secret secretCommands           `cmd:"" help:"Add, list and remove secrets: two work while an application goes over."`
+	Place  placeApplicationCommand  `cmd:"" help:"Decide who in an organization sees an application, and whether people are asked."`
+	Remove removeApplicationCommand `cmd:"" help:"Remove an application: nobody can sign in to it any more."`
+}
+
+type secretCommands struct {
+	Add    addSecretCommand    `cmd:"" help:"Make another secret, and print it once."`
+	List   listSecretsCommand  `cmd:"" help:"List secrets, without what they are."`
+	Remove removeSecretCommand `cmd:"" help:"End one of two secrets at once."`
+}
+
+// ownerFlags say whose applications are meant.
+type ownerFlags struct {
+	storageFlags
+	Organization string `placeholder:"NAME" help:"Short name of the organization whose application it is. Without it, the whole installation's."`
+}
+
+// owner is that organization, the zero one for the installation.
+func (f ownerFlags) owner(ctx context.Context, tx *db.Tx) (directory.Organization, error) {
+	if f.Organization == "" {
+		return directory.Organization{}, nil
+	}
+	org, err := directory.OrganizationByName(ctx, tx, f.Organization)
+	if errors.Is(err, directory.ErrNotFound) {
+		err = unknownOrganization(f.Organization)
+	}
+	return org, err
+}
+
+// applicationFlags name one application.
+type applicationFlags struct {
+	ownerFlags
+	ID string `arg:"" help:"Its client ID."`
+}
+
+// find finds it, as its organization has it where one was named.
+func (f applicationFlags) find(ctx context.Context, tx *db.Tx) (op.Application, directory.Organization, error) {
+	org, err := f.owner(ctx, tx)
+	if err != nil {
+		return op.Application{}, org, err
+	}
+	a, err := op.ApplicationOf(ctx, tx, org.ID, op.ClientID(f.ID))
+	if errors.Is(err, op.ErrNoClient) {
+		err = fmt.Errorf("there is no application %q here: 'parvis application list' shows those of the installation, "+
+			"with --organization NAME those of an organization too", f.ID)
+	}
+	return a, org, err
+}
+
+// update changes an application in one transaction. Whoever names an organization means
+// one of its own: nobody else's changes by mistake.
+func (f applicationFlags) update(p *program, do func(*db.Tx, op.Client) error) error {
+	return f.with(p, func(s *storage) error {
+		return s.db.Update(p.ctx, func(tx *db.Tx) error {
+			a, org, err := f.find(p.ctx, tx)
+			if err == nil && a.OrgID != org.ID {
+				err = fmt.Errorf("%s is the whole installation's: leave --organization out, or decide with 'parvis application place' how %s has it",
+					a.ID, org.DisplayName)
+			}
+			if err != nil {
+				return err
+			}
+			return do(tx, a.Client)
+		})
+	})
+}
+
+// settingFlags are what can be registered. One that is not given changes nothing; of a
+// list, an empty text takes all away.
+type settingFlags struct {
+	Name               *string           `placeholder:"NAME" help:"What people know it as."`
+	Title              map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Title of its tile in a language, where the name will not do. Repeatable."`
+	Description        map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"What stands under it, in a language. Repeatable."`
+	Address            *string           `placeholder:"URL" help:"Where its tile leads."`
+	InitiateURI        *string           `placeholder:"URL" help:"Where a sign-in that begins here is sent (initiate_login_uri), if it has that."`
+	RedirectURI        []string          `placeholder:"URL" sep:"none" help:"Where people come back with a code. Repeatable."`
+	PostLogoutURI      []string          `placeholder:"URL" sep:"none" help:"Where they may come back after signing out. Repeatable."`
+	BackChannelLogout  *string           `placeholder:"URL" help:"Where it is told, server to server, that a session ended."`
+	FrontChannelLogout *string           `placeholder:"URL" help:"Where it is told so through the browser."`
+	Auth               *op.AuthMethod    `placeholder:"METHOD" enum:"client_secret_basic,client_secret_post,private_key_jwt,none" help:"How it proves who it is: ${enum}. Unless set, its kind decides."`
+	Keys               []byte            `placeholder:"FILE" type:"filecontent" help:"Its public keys, as a JSON key set, for private_key_jwt."`
+	KeysURL            *string           `placeholder:"URL" help:"Or where that key set is."`
+	Scope              []string          `placeholder:"SCOPE" help:"What it may ask for: openid, profile, email, groups, roles, or names of its own. Unless set: the first three."`
+	Audience           *string           `placeholder:"NAME" help:"Audience of its access tokens."`
+	Refresh            *bool             `negatable:"" help:"It gets refresh tokens."`
+	Device             *bool             `negatable:"" help:"People may sign in to it on a device without a browser."`
+	OwnBehalf          *bool             `negatable:"" help:"It may ask for tokens of its own (client credentials), as each machine does."`
+	RS256              *bool             `name:"rs256" negatable:"" help:"Its ID tokens are signed with RS256, not ES256."`
+	SignedUserinfo     *bool             `negatable:"" help:"What it asks of a person comes as a signed token."`
+	Opaque             *bool             `negatable:"" help:"Its access tokens can be read by nobody else, itself included."`
+	InIDToken          *bool             `name:"in-id-token" negatable:"" help:"What scopes tell stands in the ID token too."`
+	Pairwise           *bool             `negatable:"" help:"It knows people by names that no other application has."`
+	PushedOnly         *bool             `negatable:"" help:"It must push its requests (PAR)."`
+	DPoPOnly           *bool             `name:"dpop-only" negatable:"" help:"Its access tokens are bound to a key (DPoP)."`
+	Asks               *bool             `negatable:"" help:"People are asked first: it is somebody else's."`
+	AccessFor          *time.Duration    `placeholder:"TIME" help:"How long its access tokens live, as 5m."`
+	IDTokenFor         *time.Duration    `name:"id-token-for" placeholder:"TIME" help:"How long its ID tokens live."`
+	RefreshFor         *time.Duration    `placeholder:"TIME" help:"How long it may refresh, as 720h."`
+	Claim              []string          `placeholder:"NAME=SOURCE" sep:"none" help:"One more thing that it is told: name, email, role, language, groups, user_id or organization under another name, or NAME=fixed:TEXT. Repeatable."`
+}
+
+// fieldFlags are the flags of fields whose fault alone does not say which is meant.
+var fieldFlags = map[string]string{
+	"scopes": "--scope", "audience_claim": "--audience", "pairwise": "--pairwise",
+	"access_for": "--access-for", "id_token_for": "--id-token-for", "refresh_for": "--refresh-for",
+}
+
+// A choice is a setting beside its flag.
+type choice struct {
+	flag   string
+	given  bool
+	values []string // as they are now, after what was given
+}
+
+// choices puts what was given into s, and lists all that s has.
+func (f settingFlags) choices(s *op.Settings) ([]choice, error) {
+	titles, err := texts("title", f.Title, &s.Titles)
+	if err != nil {
+		return nil, err
+	}
+	descriptions, err := texts("description", f.Description, &s.Descriptions)
+	if err != nil {
+		return nil, err
+	}
+	switch { // one or the other
+	case f.Keys != nil:
+		s.KeysURL = ""
+	case f.KeysURL != nil:
+		s.Keys = nil
+	}
+	rs256 := s.Algorithm == op.RS256
+	all := []choice{
+		one("name", f.Name, &s.Name), titles, descriptions, one("address", f.Address, &s.Address), one("initiate-uri", f.InitiateURI, &s.InitiateURI),
+		many("redirect-uri", f.RedirectURI, &s.RedirectURIs), many("post-logout-uri", f.PostLogoutURI, &s.PostLogoutURIs),
+		one("back-channel-logout", f.BackChannelLogout, &s.BackChannel), one("front-channel-logout", f.FrontChannelLogout, &s.FrontChannel),
+		one("auth", f.Auth, &s.Auth), keys(f.Keys, s), one("keys-url", f.KeysURL, &s.KeysURL), many("scope", f.Scope, &s.Scopes),
+		one("audience", f.Audience, &s.Audience), one("refresh", f.Refresh, &s.Refreshes), one("device", f.Device, &s.Devices),
+		one("own-behalf", f.OwnBehalf, &s.OwnBehalf), one("rs256", f.RS256, &rs256), one("signed-userinfo", f.SignedUserinfo, &s.SignsInfo),
+		one("opaque", f.Opaque, &s.Opaque), one("in-id-token", f.InIDToken, &s.InIDToken), one("pairwise", f.Pairwise, &s.Pairwise),
+		one("pushed-only", f.PushedOnly, &s.PushedOnly), one("dpop-only", f.DPoPOnly, &s.BoundOnly), one("asks", f.Asks, &s.Asks),
+		one("access-for", f.AccessFor, &s.AccessFor), one("id-token-for", f.IDTokenFor, &s.IDTokenFor), one("refresh-for", f.RefreshFor, &s.RefreshFor),
+		claims(f.Claim, &s.Claims),
+	}
+	if s.Algorithm = op.ES256; rs256 {
+		s.Algorithm = op.RS256
+	}
+	return all, nil
+}
+
+func one[T comparable](flag string, given, into *T) choice {
+	c := choice{flag: flag, given: given != nil}
+	if c.given {
+		*into = *given
+	}
+	var zero T
+	if *into != zero {
+		c.values = []string{fmt.Sprint(*into)}
+	}
+	return c
+}
+
+func many(flag string, given []string, into *[]string) choice {
+	if given != nil {
+		*into = slices.DeleteFunc(given, func(s string) bool { return s == "" })
+	}
+	return choice{flag, given != nil, *into}
+}
+
+// texts are one in each language; an empty one takes that language's away.
+func texts(flag string, given map[string]string, into *map[i18n.Tag]string) (choice, error) {
+	c := choice{flag: flag, given: given != nil}
+	for language, text := range given {
+		tag, err := knownLanguage(language)
+		if err != nil {
+			return c, err
+		}
+		if *into == nil {
+			*into = map[i18n.Tag]string{}
+		}
+		if (*into)[tag] = text; text == "" {
+			delete(*into, tag)
+		}
+	}
+	for tag, text := range *into {
+		c.values = append(c.values, string(tag)+"="+text)
+	}
+	slices.Sort(c.values)
+	return c, nil
+}
+
+func keys(given []byte, s *op.Settings) choice {
+	if given != nil {
+		s.Keys = json.RawMessage(given)
+	}
+	c := choice{flag: "keys", given: given != nil}
+	if len(s.Keys) > 0 {
+		c.values = []string{string(s.Keys)}
+	}
+	return c
+}
+
+func claims(given []string, into *[]op.Claim) choice {
+	c := choice{flag: "claim", given: given != nil}
+	if c.given {
+		*into = nil
+		for _, text := range given {
+			if name, from, _ := strings.Cut(text, "="); text != "" {
+				source, value, _ := strings.Cut(from, ":")
+				*into = append(*into, op.Claim{Name: name, Source: source, Value: value})
+			}
+		}
+	}
+	for _, told := range *into {
+		c.values = append(c.values, strings.TrimSuffix(told.Name+"="+told.Source+":"+told.Value, ":"))
+	}
+	return c
+}
+
+type addApplicationCommand struct {
+	ownerFlags
+	settingFlags
+	Kind op.Kind `default:"web" enum:"web,single_page,native,machine,link" help:"What it runs on: ${enum}; a link is a tile and nothing else."`
+	ID   string  `placeholder:"ID" help:"Client ID of your choice: small letters, digits, _ and -. Unless set, a new one is made."`
+}
+
+// Run registers an application with what its kind is usually given.
+func (c *addApplicationCommand) Run(p *program) error {
+	s := op.Settings{Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo}}
+	switch c.Kind {
+	case op.Web:
+		s.Auth = op.SecretBasic
+	case op.SinglePage, op.Native, op.Link:
+		s.Auth = op.NoAuth
+	case op.Machine:
+		s.Auth, s.OwnBehalf, s.Scopes = op.SecretBasic, true, nil
+	}
+	if c.Keys != nil || c.KeysURL != nil {
+		s.Auth = op.PrivateKey
+	}
+	if _, err := c.choices(&s); err != nil {
+		return err
+	}
+	return c.with(p, func(st *storage) error {
+		var client op.Client
+		var shown, whose string
+		if err := st.db.Update(p.ctx, func(tx *db.Tx) error {
+			org, err := c.owner(p.ctx, tx)
+			if err != nil {
+				return err
+			}
+			whose = ownerOf(org)
+			client, shown, err = op.Register(p.ctx, tx, directory.Operator(), op.Client{ID: op.ClientID(c.ID), OrgID: org.ID, Kind: c.Kind, Settings: s})
+			return err
+		}); err != nil {
+			return err
+		}
+		fmt.Fprintf(p.out, "Registered %s for %s.\nClient ID: %s\n", client.Settings.Name, whose, client.ID)
+		if shown != "" {
+			showSecret(p.out, shown)
+		}
+		return nil
+	})
+}
+
+func ownerOf(org directory.Organization) string {
+	return cmp.Or(org.DisplayName, "the whole installation")
+}
+
+func showSecret(w io.Writer, shown string) {
+	fmt.Fprintf(w, "Client secret: %s\nIt is shown this once: keep it where the application reads it.\n", shown)
+}
+
+type listApplicationsCommand struct{ ownerFlags }
+
+// Run lists the installation's applications, or all that an organization has.
+func (c *listApplicationsCommand) Run(p *program) error {
+	return c.with(p, func(s *storage) error {
+		return s.db.View(p.ctx, func(tx *db.Tx) error {
+			org, err := c.owner(p.ctx, tx)
+			if err != nil {
+				return err
+			}
+			all, err := op.Applications(p.ctx, tx, org.ID)
+			if err != nil {
+				return err
+			}
+			if len(all) == 0 {
+				fmt.Fprintln(p.out, "No application yet.")
+				return nil
+			}
+			return listApplications(p.ctx, p.out, tx, org, all)
+		})
+	})
+}
+
+func listApplications(ctx context.Context, w io.Writer, r db.Reader, org directory.Organization, all []op.Application) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if org.ID == "" {
+		fmt.Fprintln(table, "ID\tNAME\tKIND\tSTATE")
+	} else {
+		fmt.Fprintln(table, "ID\tNAME\tKIND\tSTATE\tFOR\tPEOPLE ARE ASKED")
+	}
+	for _, a := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s", a.ID, a.Settings.Name, a.Kind, stateOf(a.Client))
+		if org.ID != "" {
+			audience, err := audienceOf(ctx, r, org, a.Place)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(table, "\t%s\t%s", audience, asksOf(a))
+		}
+		fmt.Fprintln(table)
+	}
+	return table.Flush()
+}
+
+// stateOf is how an application's tile fares.
+func stateOf(c op.Client) string {
+	switch {
+	case c.Kind == op.Machine:
+		return "no tile"
+	case tileOf(c) == "":
+		return "no address yet"
+	case !c.FailedAt.IsZero():
+		return "nobody answers since " + c.FailedAt.Format(time.DateOnly)
+	}
+	return tileOf(c)
+}
+
+func tileOf(c op.Client) string { return cmp.Or(c.Settings.InitiateURI, c.Settings.Address) }
+
+// audienceOf is who sees an application, groups by name.
+func audienceOf(ctx context.Context, r db.Reader, org directory.Organization, place op.Placement) (string, error) {
+	if place.Audience != op.SomeGroups {
+		return string(place.Audience), nil
+	}
+	known, err := directory.Groups(ctx, r, org.ID)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, g := range known {
+		if slices.Contains(place.Groups, g.ID) {
+			names = append(names, g.Name)
+		}
+	}
+	return cmp.Or(strings.Join(names, ", "), "groups that are gone"), nil
+}
+
+func asksOf(a op.Application) string {
+	switch {
+	case a.Place.Standing == op.Forbidden:
+		return "forbidden"
+	case a.Place.Standing == op.Approved:
+		return "no, approved"
+	case a.Settings.Asks:
+		return "yes"
+	}
+	return "no"
+}
+
+type showApplicationCommand struct{ applicationFlags }
+
+// Run prints settings as the flags that 'set' takes.
+func (c *showApplicationCommand) Run(p *program) error {
+	return c.with(p, func(s *storage) error {
+		return s.db.View(p.ctx, func(tx *db.Tx) error {
+			a, org, err := c.find(p.ctx, tx)
+			if err != nil {
+				return err
+			}
+			own, err := settingFlags{}.choices(&a.Settings)
+			if err != nil {
+				return err
+			}
+			if a.OrgID != org.ID {
+				org = directory.Organization{}
+			}
+			table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintf(table, "client ID\t%s\nof\t%s\nkind\t%s\nstate\t%s\n", a.ID, ownerOf(org), a.Kind, stateOf(a.Client))
+			for _, setting := range own {
+				for _, value := range setting.values {
+					fmt.Fprintf(table, "--%s\t%s\n", setting.flag, value)
+				}
+			}
+			return table.Flush()
+		})
+	})
+}
+
+type setApplicationCommand struct {
+	applicationFlags
+	settingFlags
+}
+
+// Run changes what flags name, and nothing else.
+func (c *setApplicationCommand) Run(p *program) error {
+	var changed op.Client
+	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
+		s := client.Settings
+		all, err := c.choices(&s)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(one choice) bool { return one.given }) {
+			return errors.New("nothing was named that is to change: 'parvis application set --help' lists what can")
+		}
+		changed, err = op.Change(p.ctx, tx, directory.Operator(), client, s)
+		return err
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s was changed.\n", changed.Settings.Name)
+	return nil
+}
+
+type addSecretCommand struct{ applicationFlags }
+
+// Run makes another secret beside the one in use.
+func (c *addSecretCommand) Run(p *program) error {
+	var shown string
+	if err := c.update(p, func(tx *db.Tx, client op.Client) (err error) {
+		shown, err = op.AddSecret(p.ctx, tx, directory.Operator(), client)
+		return err
+	}); err != nil {
+		return err
+	}
+	showSecret(p.out, shown)
+	return nil
+}
+
+type listSecretsCommand struct{ applicationFlags }
+
+// Run lists secrets, oldest first, so that it shows which one is still used.
+func (c *listSecretsCommand) Run(p *program) error {
+	return c.with(p, func(s *storage) error {
+		return s.db.View(p.ctx, func(tx *db.Tx) error {
+			a, _, err := c.find(p.ctx, tx)
+			if err != nil {
+				return err
+			}
+			all, err := op.Secrets(p.ctx, tx, a.Client, tx.Now())
+			if err != nil {
+				return err
+			}
+			if len(all) == 0 {
+				fmt.Fprintln(p.out, "No secret.")
+				return nil
+			}
+			table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "SECRET\tCREATED\tLAST USED")
+			for _, one := range all {
+				used := "never"
+				if !one.UsedAt.IsZero() {
+					used = one.UsedAt.Format(time.DateOnly)
+				}
+				fmt.Fprintf(table, "%s\t%s\t%s\n", one.ID, one.CreatedAt.Format(time.DateOnly), used)
+			}
+			return table.Flush()
+		})
+	})
+}
+
+type removeSecretCommand struct {
+	applicationFlags
+	Secret string `arg:"" help:"Its id, as 'parvis application secret list' shows it."`
+}
+
+// Run ends a secret; the last one stays.
+func (c *removeSecretCommand) Run(p *program) error {
+	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
+		return op.RemoveSecret(p.ctx, tx, directory.Operator(), client, c.Secret)
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s works no more.\n", c.Secret)
+	return nil
+}
+
+type placeApplicationCommand struct {
+	storageFlags
+	ID           string   `arg:"" help:"Its client ID."`
+	Organization string   `required:"" placeholder:"NAME" help:"Short name of the organization."`
+	Everyone     bool     `xor:"audience" help:"Everybody sees it."`
+	Group        []string `placeholder:"NAME" sep:"none" xor:"audience" help:"Members of this group see it, and nobody else can sign in to it. Repeatable."`
+	Nobody       bool     `xor:"audience" help:"Nobody sees it; its own address works for everybody."`
+	Approve      bool     `xor:"standing" help:"It is approved for everybody: nobody is asked."`
+	Forbid       bool     `xor:"standing" help:"Nobody in this organization can sign in to it."`
+	AsRegistered bool     `xor:"standing" help:"People are asked where its registration says so."`
+}
+
+// Run decides for an organization, and leaves alone what no flag names.
+func (c *placeApplicationCommand) Run(p *program) error {
+	if !c.Everyone && !c.Nobody && len(c.Group) == 0 && !c.Approve && !c.Forbid && !c.AsRegistered {
+		return errors.New("nothing was named that is to change: 'parvis application place --help' lists what can")
+	}
+	return c.with(p, func(s *storage) error {
+		var name, at string
+		if err := s.db.Update(p.ctx, func(tx *db.Tx) error {
+			a, org, err := applicationFlags{ownerFlags{Organization: c.Organization}, c.ID}.find(p.ctx, tx)
+			if err != nil {
+				return err
+			}
+			name, at = a.Settings.Name, org.DisplayName
+			place, err := c.placement(p.ctx, tx, org, a.Place)
+			if err != nil {
+				return err
+			}
+			return op.Place(p.ctx, tx, directory.Operator(), org.ID, a.Client, place)
+		}); err != nil {
+			return err
+		}
+		fmt.Fprintf(p.out, "%s has %s as you decided.\n", at, name)
+		return nil
+	})
+}
+
+func (c *placeApplicationCommand) placement(ctx context.Context, r db.Reader, org directory.Organization, place op.Placement) (op.Placement, error) {
+	switch {
+	case c.Approve:
+		place.Standing = op.Approved
+	case c.Forbid:
+		place.Standing = op.Forbidden
+	case c.AsRegistered:
+		place.Standing = op.AsRegistered
+	}
+	switch {
+	case c.Everyone:
+		place.Audience, place.Groups = op.Everyone, nil
+	case c.Nobody:
+		place.Audience, place.Groups = op.Nobody, nil
+	case len(c.Group) > 0:
+		place.Audience, place.Groups = op.SomeGroups, nil
+	}
+	known, err := directory.Groups(ctx, r, org.ID)
+	if err != nil {
+		return place, err
+	}
+	for _, name := range c.Group {
+		i := slices.IndexFunc(known, func(g directory.Group) bool { return strings.EqualFold(g.Name, name) })
+		if i < 0 {
+			return place, fmt.Errorf("%s has no group %q", org.DisplayName, name)
+		}
+		place.Groups = append(place.Groups, known[i].ID)
+	}
+	return place, nil
+}
+
+type removeApplicationCommand struct{ applicationFlags }
+
+// Run removes an application with all that it was given.
+func (c *removeApplicationCommand) Run(p *program) error {
+	var name string
+	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
+		name = client.Settings.Name
+		return op.Remove(p.ctx, tx, directory.Operator(), client)
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s is gone, and what it was given works no more.\n", name)
+	return nil
+}

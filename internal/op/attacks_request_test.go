@@ -1,0 +1,300 @@
+package op_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+)
+
+// badRequests are authorization requests with one thing wrong. What is wrong with the
+// client or its address is a page; anything else is told to the application. and is
+// added to the query as it stands.
+var badRequests = []struct {
+	name string
+	with []string
+	and  string
+	want string // the code; empty for a page
+}{
+	{name: "no client", with: []string{"client_id", "-"}},
+	{name: "unknown client", with: []string{"client_id", "app_00000000000000000000000000"}},
+	{name: "no name of a client", with: []string{"client_id", "\x00' or 1=1 --\xff"}},
+	{name: "two clients", and: "client_id=collaborate"},
+	{name: "the same client twice", and: "client_id=SAME"},
+	{name: "no address", with: []string{"redirect_uri", "-"}},
+	{name: "two addresses", and: "redirect_uri=https://evil.example/"},
+	{name: "the same address twice", and: "redirect_uri=" + callback},
+	{name: "a fragment", with: []string{"redirect_uri", callback + "#x"}},
+	{name: "an empty fragment", with: []string{"redirect_uri", callback + "#"}},
+	{name: "javascript", with: []string{"redirect_uri", "javascript:alert(document.domain)//" + callback}},
+	{name: "data", with: []string{"redirect_uri", "data:text/html,<script>1</script>"}},
+	{name: "relative", with: []string{"redirect_uri", "/o/meridian/home"}},
+	{name: "no scheme", with: []string{"redirect_uri", "//books.example/callback"}},
+	{name: "http", with: []string{"redirect_uri", "http://books.example/callback"}},
+	{name: "a trailing slash", with: []string{"redirect_uri", callback + "/"}},
+	{name: "a prefix", with: []string{"redirect_uri", "https://books.example/"}},
+	{name: "a suffix", with: []string{"redirect_uri", callback + "/../../evil"}},
+	{name: "an extra query", with: []string{"redirect_uri", callback + "?next=https://evil.example"}},
+	{name: "a port", with: []string{"redirect_uri", "https://books.example:443/callback"}},
+	{name: "another port", with: []string{"redirect_uri", "https://books.example:8443/callback"}},
+	{name: "capitals", with: []string{"redirect_uri", "https://BOOKS.example/callback"}},
+	{name: "user info", with: []string{"redirect_uri", "https://books.example@evil.example/callback"}},
+	{name: "two users", with: []string{"redirect_uri", "https://a@books.example@evil.example/callback"}},
+	{name: "a backslash", with: []string{"redirect_uri", `https://books.example\@evil.example/callback`}},
+	{name: "dots with a parameter", with: []string{"redirect_uri", "https://books.example/callback/..;/evil"}},
+	{name: "encoded dots", with: []string{"redirect_uri", "https://books.example/%2e%2e/callback"}},
+	{name: "an encoded letter", with: []string{"redirect_uri", "https://books.example/%63allback"}},
+	{name: "a letter that looks alike", with: []string{"redirect_uri", "https://bооks.example/callback"}},
+	{name: "a dot at the end of the host", with: []string{"redirect_uri", "https://books.example./callback"}},
+	{name: "a dot that stands for any", with: []string{"redirect_uri", "https://booksXexample/callback"}},
+	{name: "a subdomain", with: []string{"redirect_uri", "https://evil.books.example/callback"}},
+	{name: "a longer host", with: []string{"redirect_uri", "https://books.example.evil.example/callback"}},
+	{name: "loopback", with: []string{"redirect_uri", "http://127.0.0.1/callback"}},
+	{name: "a line break", with: []string{"redirect_uri", callback + "\r\nSet-Cookie: a=b"}},
+	{name: "a NUL", with: []string{"redirect_uri", callback + "\x00"}},
+	{name: "no text", with: []string{"redirect_uri", callback + "\xff"}},
+	{name: "endless", with: []string{"redirect_uri", callback + strings.Repeat("a", 30000)}},
+	{name: "an escape that is none", and: "x=%zz"},
+	{name: "prompt=none at a foreign address", with: []string{"redirect_uri", "https://evil.example/", "prompt", "none"}},
+	{name: "a bad scope at a foreign address", with: []string{"redirect_uri", "https://evil.example/", "scope", "nothing"}},
+
+	{name: "no response type", with: []string{"response_type", "-"}, want: "invalid_request"},
+	{name: "token", with: []string{"response_type", "token"}, want: "unsupported_response_type"},
+	{name: "id_token", with: []string{"response_type", "id_token"}, want: "unsupported_response_type"},
+	{name: "id_token token", with: []string{"response_type", "id_token token"}, want: "unsupported_response_type"},
+	{name: "code id_token", with: []string{"response_type", "code id_token"}, want: "unsupported_response_type"},
+	{name: "fragment", with: []string{"response_mode", "fragment"}, want: "invalid_request"},
+	{name: "form_post", with: []string{"response_mode", "form_post", "state", "<script>alert(1)</script>"}, want: "invalid_request"},
+	{name: "web_message", with: []string{"response_mode", "web_message"}, want: "invalid_request"},
+	{name: "no scope", with: []string{"scope", "-"}, want: "invalid_scope"},
+	{name: "a scope of others", with: []string{"scope", "groups admin *"}, want: "invalid_scope"},
+	{name: "no challenge", with: []string{"code_challenge", "-", "code_challenge_method", "-"}, want: "invalid_request"},
+	{name: "a method without a challenge", with: []string{"code_challenge", "-"}, want: "invalid_request"},
+	{name: "plain", with: []string{"code_challenge_method", "plain", "code_challenge", verifier}, want: "invalid_request"},
+	{name: "plain, unsaid", with: []string{"code_challenge_method", "-"}, want: "invalid_request"},
+	{name: "s256", with: []string{"code_challenge_method", "s256"}, want: "invalid_request"},
+	{name: "a challenge that is no hash", with: []string{"code_challenge", strings.Repeat("=", 43)}, want: "invalid_request"},
+	{name: "a short challenge", with: []string{"code_challenge", challenge(verifier)[1:]}, want: "invalid_request"},
+	{name: "two challenges", and: "code_challenge=" + challenge("mine"), want: "invalid_request"},
+	{name: "a request object", with: []string{"request", "eyJhbGciOiJub25lIn0.eyJzY29wZSI6Im9wZW5pZCJ9."}, want: "request_not_supported"},
+	{name: "a request object of 60 kB", with: []string{"request", strings.Repeat("A", 60_000)}, want: "request_not_supported"},
+	{name: "request_uri on the Internet", with: []string{"request_uri", "https://evil.example/request.jwt"}, want: "request_uri_not_supported"},
+	{name: "request_uri inside", with: []string{"request_uri", "http://169.254.169.254/latest"}, want: "request_uri_not_supported"},
+	{name: "registration", with: []string{"registration", "{}"}, want: "registration_not_supported"},
+	{name: "prompt=none and login", with: []string{"prompt", "none login"}, want: "invalid_request"},
+	{name: "an unknown prompt", with: []string{"prompt", "create"}, want: "invalid_request"},
+	{name: "max_age below zero", with: []string{"max_age", "-1"}, want: "invalid_request"},
+	{name: "max_age without end", with: []string{"max_age", strings.Repeat("9", 30)}, want: "invalid_request"},
+	{name: "a hint that is none", with: []string{"id_token_hint", "eyJhbGciOiJub25lIn0.e30."}, want: "invalid_request"},
+	{name: "a thumbprint that is none", with: []string{"dpop_jkt", "short"}, want: "invalid_request"},
+	{name: "an unknown parameter twice", and: "colour=red&colour=blue", want: "invalid_request"},
+	{name: "two nonces", and: "nonce=another", want: "invalid_request"},
+	{name: "a nonce with a NUL", with: []string{"nonce", "a\x00b"}, want: "invalid_request"},
+	{name: "an organization that is no text", with: []string{"organization", "\xff\xfe"}, want: "invalid_request"},
+	{name: "an endless nonce", with: []string{"nonce", strings.Repeat("n", 2001)}, want: "invalid_request"},
+	{name: "an organization that is not here", with: []string{"organization", "nowhere"}, want: "invalid_request"},
+}
+
+// OPR-1, OPR-2, OPR-12 and the bad input of the authorization endpoint, by every door: a
+// link, another site's form, and pushed. Nothing is lost by any of it, and nothing kept.
+func TestOPR1OPR2OPR12BadRequestsAreToldToWhomItConcerns(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	for _, bad := range badRequests {
+		q := c.request(bad.with...)
+		raw := q.Encode()
+		if bad.and != "" {
+			raw += "&" + strings.ReplaceAll(bad.and, "SAME", string(c.ID))
+		}
+		p := w.bo.Get("/authorize?" + raw)
+		if bad.want == "" {
+			wantPage(t, bad.name, p, http.StatusBadRequest)
+		} else {
+			w.wantTold(bad.name, p.Header.Get("Location"), q.Get("state"), bad.want)
+		}
+		posted := w.do(w.posted("/authorize", raw))
+		if to := posted.Header.Get("Location"); bad.want == "" && (posted.Status != http.StatusBadRequest || to != "") {
+			t.Errorf("%s, posted: %d to %q", bad.name, posted.Status, to)
+		} else if bad.want != "" && bad.name != "an organization that is not here" {
+			w.wantTold(bad.name+", posted", to, q.Get("state"), bad.want)
+		}
+	}
+	if n := w.count("grants") + w.count("pushed_requests"); n > 1 {
+		t.Errorf("%d rows came of it", n)
+	}
+	if answer(authorize(w.bo, c.request())).Get("code") == "" {
+		t.Error("the browser lost something")
+	}
+	if strings.Contains(w.Log.String(), `"level":"ERROR"`) {
+		t.Errorf("the log has errors:\n%s", w.Log)
+	}
+}
+
+// posted is a form of another site, as it stands.
+func (w *world) posted(path, raw string) *http.Request {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.URL+path, strings.NewReader(raw))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	return r
+}
+
+// wantTold wants a redirect to the application's address that says what was wrong, who
+// says so, and the state as it came.
+func (w *world) wantTold(what, to, state, code string) {
+	w.t.Helper()
+	u, err := url.Parse(to)
+	if err != nil || !strings.HasPrefix(to, callback+"?") {
+		w.t.Errorf("%s: led to %q", what, to)
+		return
+	}
+	q := u.Query()
+	if q.Get("error") != code || q.Get("error_description") == "" || q.Get("iss") != w.URL || q.Get("state") != state || q.Has("code") {
+		w.t.Errorf("%s: told %v, want %s", what, q, code)
+	}
+}
+
+// What is wrong with a request that is pushed is told in the answer; there is no page.
+func TestOPR12BadPushedRequestsAreToldInTheAnswer(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	for _, bad := range badRequests {
+		if strings.Contains(bad.name, "client") || bad.name == "no name of a client" || strings.HasPrefix(bad.name, "an organization that is not") {
+			continue // who calls is proved, and a name that fits nothing is for the browser to find out
+		}
+		raw := c.request(bad.with...).Encode()
+		if bad.and != "" {
+			raw += "&" + bad.and
+		}
+		r := w.posted("/par", raw)
+		r.SetBasicAuth(string(c.ID), c.secret)
+		want := bad.want
+		if want == "" {
+			want = "invalid_request"
+		}
+		w.wantError(bad.name, w.do(r), http.StatusBadRequest, want)
+	}
+	if n := w.count("pushed_requests"); n != 0 {
+		t.Errorf("%d requests were kept", n)
+	}
+}
+
+// OPR-1: an address that differs in any one character is not the one.
+func TestOPR1OneCharacterIsAnotherAddress(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	for i := range callback {
+		for _, sent := range []string{callback[:i] + callback[i+1:], callback[:i] + "x" + callback[i:], callback[:i] + "~" + callback[i+1:], callback[:i] + strings.ToUpper(callback[i:i+1]) + callback[i+1:]} {
+			if sent != callback {
+				wantPage(t, sent, authorize(w.bo, c.request("redirect_uri", sent, "prompt", "none")), http.StatusBadRequest)
+			}
+		}
+	}
+	// And another application's address is no more its own than a stranger's.
+	other := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs = []string{"https://other.example/callback"} }))
+	wantPage(t, "another application's", authorize(w.bo, c.request("redirect_uri", other.Settings.RedirectURIs[0])), http.StatusBadRequest)
+}
+
+// OPR-1: the port alone may differ, for a native application on a loopback address alone.
+func TestOPR1LoopbackPortsAreForNativeApplications(t *testing.T) {
+	w := newWorld(t)
+	s := native()
+	s.Asks = false
+	app := w.register("", op.Native, s)
+	webs := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs = []string{"http://127.0.0.1/callback"} }))
+	if answer(authorize(w.bo, app.request("redirect_uri", "http://127.0.0.1:51004/callback"))).Get("code") == "" {
+		t.Error("a native application cannot listen where a port is free")
+	}
+	for _, sent := range []string{
+		"http://127.0.0.1:51004/callback/", "http://127.0.0.1:51004/other", "http://127.0.0.1:0/callback", "http://127.0.0.1:99999/callback", "http://localhost:51004/callback",
+		"http://127.0.0.2:51004/callback", "http://127.1:51004/callback", "http://0x7f.0.0.1:51004/callback", "http://[::1]:51004/callback", "https://127.0.0.1:51004/callback",
+		"http://127.0.0.1:51004@evil.example/callback", "http://127.0.0.1:51004.evil.example/callback", "com.example.pocket:/callback2", "com.example.pocket://callback",
+	} {
+		wantPage(t, sent, authorize(w.bo, app.request("redirect_uri", sent)), http.StatusBadRequest)
+	}
+	wantPage(t, "a web application", authorize(w.bo, webs.request("redirect_uri", "http://127.0.0.1:51004/callback")), http.StatusBadRequest)
+}
+
+// OPR-1: what may not be registered is not, whoever asks.
+func TestOPR1AnApplicationAnswersAtItsOwnAddressWithItsQuery(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs = []string{"https://books.example/cb?keep=a%20b"} }))
+	to := authorize(w.bo, c.request("state", "a&code=evil#<\"")).Header.Get("Location")
+	u, err := url.Parse(to)
+	if err != nil || !strings.HasPrefix(to, "https://books.example/cb?keep=a%20b&") || len(u.Query()["code"]) != 1 || u.Query().Get("state") != "a&code=evil#<\"" || u.Fragment != "" {
+		t.Errorf("led to %s", to)
+	}
+}
+
+// A megabyte is refused before anything is parsed, in the words of who reads it.
+func TestOPR12AMegabyteIsRefused(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	huge := c.request("request", strings.Repeat("A", 1<<20)).Encode()
+	r := w.do(w.posted("/authorize", huge))
+	if r.Status != http.StatusBadRequest || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("posted: %d %s", r.Status, r.Header.Get("Content-Type"))
+	}
+	for _, path := range []string{"/par", "/token", "/introspect", "/revoke", "/device_authorization"} {
+		w.wantError(path, w.do(w.posted(path, huge)), http.StatusRequestEntityTooLarge, "invalid_request")
+	}
+	if p := authorize(w.bo, c.request("request", strings.Repeat("A", 200<<10))); p.Header.Get("Location") == "" {
+		t.Errorf("200 kB in the address: %d", p.Status)
+	} else {
+		w.wantTold("200 kB in the address", p.Header.Get("Location"), "st/ate &+1", "request_not_supported")
+	}
+}
+
+// OPR-12: a request that was pushed is for its client, once, and for a minute; a client
+// that must push cannot do without, by no door.
+func TestOPR12PushedRequests(t *testing.T) {
+	w := newWorld(t, idptest.Named)
+	nodes := []*world{w, w.node()}
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.PushedOnly = true }))
+	other := w.books()
+	push := func() string {
+		r := w.call(c, "/par", c.request())
+		if r.Status != http.StatusCreated || r.JSON["expires_in"] != 60.0 {
+			t.Fatalf("pushing: %d %s", r.Status, r.Body)
+		}
+		return r.text("request_uri")
+	}
+	by := func(id op.ClientID, uri string, more ...string) *idptest.Page {
+		return authorize(w.bo, with(url.Values{"client_id": {string(id)}, "request_uri": {uri}}, more...))
+	}
+	uri := push()
+	wantPage(t, "another client", by(other.ID, uri), http.StatusBadRequest)
+	wantPage(t, "no client", by("", uri), http.StatusBadRequest)
+	wantPage(t, "with one letter more", by(c.ID, uri+"a"), http.StatusBadRequest)
+	wantPage(t, "twice in one request", w.bo.Get("/authorize?"+url.Values{"client_id": {string(c.ID)}, "request_uri": {uri, push()}}.Encode()), http.StatusBadRequest)
+	// What stands beside it means nothing (RFC 9126 §4).
+	p := by(c.ID, uri, "redirect_uri", "https://evil.example/", "scope", "openid", "state", "evil")
+	if got := answer(p); got.Get("code") == "" || got.Get("state") != "st/ate &+1" || !strings.HasPrefix(p.Header.Get("Location"), callback+"?") {
+		t.Errorf("answered %v at %s", got, p.Header.Get("Location"))
+	}
+	wantPage(t, "used before", by(c.ID, uri), http.StatusBadRequest)
+	uri = push()
+	w.Clock.Advance(op.PushedLasts)
+	wantPage(t, "expired", by(c.ID, uri), http.StatusBadRequest)
+
+	w.wantTold("not pushed", authorize(w.bo, c.request()).Header.Get("Location"), "st/ate &+1", "invalid_request")
+	w.wantTold("posted", w.do(w.posted("/authorize", c.request().Encode())).Header.Get("Location"), "st/ate &+1", "invalid_request")
+	if n := together(8, func(int) bool { return answer(by(c.ID, uri)).Has("code") }); n != 0 {
+		t.Errorf("%d codes by what is expired", n)
+	}
+	uri = push()
+	if n := together(8, func(i int) bool {
+		b := stopping(nodes[i%2].bo.Copy())
+		return answer(authorize(b, url.Values{"client_id": {string(c.ID)}, "request_uri": {uri}})).Has("code")
+	}); n != 1 {
+		t.Errorf("%d of eight at once used it", n)
+	}
+}

@@ -1,0 +1,119 @@
+package op_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"parvis/internal/db"
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+)
+
+// together does the same n times at once, and counts how often it went as wished.
+func together(n int, do func(int) bool) int {
+	var group sync.WaitGroup
+	var count atomic.Int32
+	for i := range n {
+		group.Go(func() {
+			if do(i) {
+				count.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	return int(count.Load())
+}
+
+// node is another node of the same installation, for the same browsers.
+func (w *world) node() *world {
+	w.t.Helper()
+	n := *w
+	n.Server = idptest.StartOn(w.t, w.DB, w.Clock, w.Keys, idptest.Named)
+	n.ana, n.bo = stopping(n.Browser(w.t)), stopping(n.Browser(w.t))
+	n.ana.Client.Jar, n.bo.Client.Jar = w.ana.Client.Jar, w.bo.Client.Jar
+	return &n
+}
+
+// count is how many rows a table has.
+func (w *world) count(table string) (n int) {
+	w.t.Helper()
+	if _, err := w.DB.One(w.t.Context(), db.Into(&n), `select count(*) from `+table); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// refused tells how often something was refused or ended, in the words of the audit log.
+func (w *world) audited(action, result string) (n int) {
+	w.t.Helper()
+	if _, err := w.DB.One(w.t.Context(), db.Into(&n), `select count(*) from audit_events where action = $1 and result = $2`, action, result); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// wantError wants a call to have been refused in JSON, with this status and code.
+func (w *world) wantError(what string, r reply, status int, code string) {
+	w.t.Helper()
+	if r.Status != status || r.text("error") != code || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Cache-Control") != "no-store" {
+		w.t.Errorf("%s: %d %s %v", what, r.Status, r.Body, r.Header)
+	}
+	if r.text("access_token") != "" || r.text("refresh_token") != "" || r.text("id_token") != "" {
+		w.t.Errorf("%s gave tokens: %s", what, r.Body)
+	}
+}
+
+// active tells what introspection says of a token; what is inactive says nothing else.
+func (w *world) active(c client, token string) bool {
+	w.t.Helper()
+	r := w.call(c, "/introspect", url.Values{"token": {token}})
+	if r.Status != http.StatusOK || r.JSON["active"] == false && strings.TrimSpace(r.Body) != `{"active":false}` {
+		w.t.Errorf("introspection answers %d %s", r.Status, r.Body)
+	}
+	return r.JSON["active"] == true
+}
+
+// wantDead wants nothing to come of tokens any more.
+func (w *world) wantDead(what string, c client, tokens reply) {
+	w.t.Helper()
+	w.wantError(what+": UserInfo", w.userInfo(tokens.text("access_token")), http.StatusUnauthorized, "invalid_token")
+	if w.active(c, tokens.text("access_token")) || w.active(c, tokens.text("refresh_token")) {
+		w.t.Errorf("%s: introspection calls a token active", what)
+	}
+	w.wantError(what+": refresh", w.refresh(c, tokens.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
+}
+
+// wantAlive wants tokens to hold; it uses none up.
+func (w *world) wantAlive(what string, c client, tokens reply) {
+	w.t.Helper()
+	if r := w.userInfo(tokens.text("access_token")); r.Status != http.StatusOK || !w.active(c, tokens.text("refresh_token")) {
+		w.t.Errorf("%s: UserInfo says %d %s", what, r.Status, r.Body)
+	}
+}
+
+// settings are those of web, changed.
+func settings(change func(*op.Settings)) op.Settings {
+	s := web()
+	change(&s)
+	return s
+}
+
+// native is an app on a phone, which the person is asked about.
+func native() op.Settings {
+	return settings(func(s *op.Settings) {
+		s.Name, s.Auth, s.Asks = "Pocket", op.NoAuth, true
+		s.RedirectURIs, s.PostLogoutURIs = []string{"com.example.pocket:/callback", "http://127.0.0.1/callback"}, nil
+	})
+}
+
+// wantPage wants a page that explains, and no way to an address that is not registered.
+func wantPage(t testing.TB, what string, p *idptest.Page, status int) {
+	t.Helper()
+	if p.Status != status || p.Header.Get("Location") != "" || answer(p) != nil || strings.Contains(strings.ToLower(p.Body), `http-equiv="refresh"`) {
+		t.Errorf("%s: %d to %q, %v: %s", what, p.Status, p.Header.Get("Location"), p.Links(), p.Text())
+	}
+}

@@ -1,0 +1,253 @@
+package op_test
+
+import (
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+	"parvis/internal/secret"
+)
+
+// bye is where applications of these tests have people come back to, signed out.
+const bye = "https://books.example/bye"
+
+// logoutPlan is oidcc-rp-initiated-logout-certification-test-plan; its last two rows
+// are modules that the suite has and the plan leaves out.
+var logoutPlan = []struct {
+	module string
+	run    func(*module)
+}{
+	{"oidcc-rp-initiated-logout-discovery-endpoint-verification", func(m *module) { m.supports() }},
+	{"oidcc-rp-initiated-logout", func(m *module) {
+		m.goesBack(m.leave(m.enters()), bye+"?"+url.Values{"state": {long}}.Encode())
+		m.isOut()
+	}},
+	{"oidcc-rp-initiated-logout-bad-post-logout-redirect-uri", func(m *module) {
+		m.staysHere(m.leave(m.enters(), "post_logout_redirect_uri", "https://books.example/elsewhere"))
+	}},
+	{"oidcc-rp-initiated-logout-modified-id-token-hint", func(m *module) {
+		e := m.enters()
+		m.staysHere(m.leave(e, "id_token_hint", unsigned(e.id)))
+	}},
+	{"oidcc-rp-initiated-logout-no-id-token-hint", func(m *module) {
+		m.staysHere(m.leave(m.enters(), "id_token_hint", "-"))
+	}},
+	{"oidcc-rp-initiated-logout-no-params", func(m *module) {
+		m.confirms(m.leave(m.enters(), "id_token_hint", "-", "post_logout_redirect_uri", "-", "state", "-"))
+	}},
+	{"oidcc-rp-initiated-logout-no-post-logout-redirect-uri", func(m *module) {
+		m.says(m.leave(m.enters(), "post_logout_redirect_uri", "-"))
+		m.isOut()
+	}},
+	{"oidcc-rp-initiated-logout-no-state", func(m *module) {
+		m.goesBack(m.leave(m.enters(), "state", "-"), bye)
+		m.isOut()
+	}},
+	{"oidcc-rp-initiated-logout-only-state", func(m *module) {
+		m.confirms(m.leave(m.enters(), "id_token_hint", "-", "post_logout_redirect_uri", "-"))
+	}},
+	{"oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri", func(m *module) {
+		m.staysHere(m.leave(m.enters(), "post_logout_redirect_uri", bye+"?foo=bar"))
+	}},
+	{"oidcc-rp-initiated-logout-bad-id-token-hint", func(m *module) {
+		e := m.enters()
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: secret.NewECKey()}, (&jose.SignerOptions{}).WithType("JWT"))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		m.staysHere(m.leave(e, "id_token_hint", sign(m.t, signer, e.id)))
+	}},
+}
+
+func TestLogoutPlanOfTheConformanceSuite(t *testing.T) {
+	w := newWorld(t)
+	for _, row := range logoutPlan {
+		t.Run(row.module, func(t *testing.T) {
+			m := w.module(t)
+			m.b = stopping(m.Browser(t))
+			row.run(m)
+			w.Clock.Advance(time.Minute)
+		})
+	}
+}
+
+// leave sends the browser to the end_session_endpoint (CreateEndSessionEndpointRequest).
+func (m *module) leave(e entered, more ...string) *idptest.Page {
+	m.t.Helper()
+	return m.b.Get("/end-session?" + with(url.Values{
+		"id_token_hint": {e.text("id_token")}, "post_logout_redirect_uri": {bye}, "state": {long},
+	}, more...).Encode())
+}
+
+// goesBack is CheckPostLogoutState and CheckForUnexpectedParametersInPostLogoutRedirect.
+func (m *module) goesBack(p *idptest.Page, to string) {
+	m.t.Helper()
+	if p.Status != http.StatusSeeOther || p.Header.Get("Location") != to {
+		m.t.Errorf("answered %d to %q", p.Status, p.Header.Get("Location"))
+	}
+}
+
+// isOut is the request with prompt=none that must fail.
+func (m *module) isOut() {
+	m.t.Helper()
+	m.refused([]string{"login_required"}, "prompt", "none")
+}
+
+// says is the page that tells of it and leads to no application.
+func (m *module) says(p *idptest.Page) {
+	m.t.Helper()
+	if p.Status != http.StatusOK || !p.Says("You are signed out") || strings.Contains(p.Body, bye) {
+		m.t.Errorf("%d at %s: %s", p.Status, p.URL, p.Text())
+	}
+}
+
+// staysHere is a page that says what is wrong. Nobody is sent back, nor signed out.
+func (m *module) staysHere(p *idptest.Page) {
+	m.t.Helper()
+	if p.Status != http.StatusBadRequest || p.Header.Get("Location") != "" || strings.Contains(strings.Join(p.Links(), " "), "books.example") {
+		m.t.Errorf("%d at %s: %s", p.Status, p.URL, p.Text())
+	}
+	if got, signedIn := m.asks(m.c.request("prompt", "none")); signedIn || got.Get("code") == "" {
+		m.t.Errorf("signed out by it: %v", got)
+	}
+}
+
+// confirms asks the person first, since anybody may send a browser here.
+func (m *module) confirms(p *idptest.Page) {
+	m.t.Helper()
+	mine := regexp.MustCompile(`name="session" value="([^"]+)"`).FindStringSubmatch(p.Body)
+	if p.Status != http.StatusOK || mine == nil {
+		m.t.Fatalf("%d at %s: %s", p.Status, p.URL, p.Text())
+	}
+	m.says(p.Form("main").Check("session", mine[1]).Submit(""))
+	m.isOut()
+}
+
+// supports is CheckDiscEndSessionEndpoint, and that discovery says of each of these yes.
+func (m *module) supports(all ...string) {
+	m.t.Helper()
+	c := m.discovery()
+	if c.text("end_session_endpoint") != m.URL+"/end-session" {
+		m.t.Errorf("end_session_endpoint is %q", c.text("end_session_endpoint"))
+	}
+	for _, name := range all {
+		if c.JSON[name] != true {
+			m.t.Errorf("%s is %v", name, c.JSON[name])
+		}
+	}
+}
+
+// TestBackChannelPlanOfTheConformanceSuite is
+// oidcc-backchannel-rp-initiated-logout-certification-test-plan.
+func TestBackChannelPlanOfTheConformanceSuite(t *testing.T) {
+	w := newWorld(t)
+	t.Run("oidcc-backchannel-logout-discovery-endpoint-verification", func(t *testing.T) {
+		w.module(t).supports("backchannel_logout_supported", "backchannel_logout_session_supported")
+	})
+	t.Run("oidcc-backchannel-rp-initiated-logout", func(t *testing.T) { backChannel(w.module(t)) })
+}
+
+func backChannel(m *module) {
+	told := make(chan url.Values, 8)
+	there := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		told <- r.PostForm
+	}))
+	m.t.Cleanup(there.Close)
+	s := web()
+	s.BackChannel = there.URL + "/backchannel_logout"
+	m.c = m.register("", op.Web, s)
+	e := m.enters()
+	m.goesBack(m.leave(e, "state", "-"), bye)
+	if err := m.Provider.Sweep(m.t.Context(), m.DB); err != nil {
+		m.t.Fatal(err)
+	}
+	var sent url.Values
+	select {
+	case sent = <-told:
+	case <-time.After(10 * time.Second):
+		m.t.Fatal("nobody was told")
+	}
+	if len(sent) != 1 {
+		m.t.Errorf("sent %v", sent)
+	}
+	token := m.claims(sent.Get("logout_token"), "logout+jwt")
+	events, _ := token["events"].(map[string]any)
+	event, is := events["http://schemas.openid.net/event/backchannel-logout"].(map[string]any)
+	issued, _ := token["iat"].(float64)
+	if token["iss"] != m.URL || token["aud"] != string(m.c.ID) || issued > float64(m.Clock.Now().Unix()) || token["jti"] == nil ||
+		len(events) != 1 || !is || len(event) != 0 || token["nonce"] != nil || token["sub"] != e.id["sub"] || token["sid"] != e.id["sid"] || token["sid"] == nil {
+		m.t.Errorf("the logout token says %v", token)
+	}
+	m.isOut()
+	m.Clock.Advance(time.Hour)
+	if err := m.Provider.Sweep(m.t.Context(), m.DB); err != nil {
+		m.t.Fatal(err)
+	}
+	if len(told) != 0 {
+		m.t.Error("was told again")
+	}
+}
+
+// TestFrontChannelPlanOfTheConformanceSuite is
+// oidcc-frontchannel-rp-initiated-logout-certification-test-plan.
+func TestFrontChannelPlanOfTheConformanceSuite(t *testing.T) {
+	w := newWorld(t)
+	t.Run("oidcc-frontchannel-logout-discovery-endpoint-verification", func(t *testing.T) {
+		w.module(t).supports("frontchannel_logout_supported", "frontchannel_logout_session_supported")
+	})
+	t.Run("oidcc-frontchannel-rp-initiated-logout", func(t *testing.T) { frontChannel(w.module(t)) })
+}
+
+func frontChannel(m *module) {
+	s := web()
+	s.FrontChannel = "https://books.example/frontchannel_logout"
+	m.c = m.register("", op.Web, s)
+	e := m.enters()
+	p := m.leave(e)
+	frame := regexp.MustCompile(`<iframe[^>]* src="([^"]+)"`).FindStringSubmatch(p.Body)
+	if frame == nil {
+		m.t.Fatalf("no frame: %s", p.Body)
+	}
+	loaded, err := url.Parse(html.UnescapeString(frame[1]))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	q := loaded.Query()
+	if loaded.Host+loaded.Path != "books.example/frontchannel_logout" || len(q) != 2 || q.Get("iss") != m.URL || q.Get("sid") != e.id["sid"] {
+		m.t.Errorf("it loads %s", loaded)
+	}
+	if !strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-src https://books.example") {
+		m.t.Errorf("the policy is %s", p.Header.Get("Content-Security-Policy"))
+	}
+	// The page that loads it goes back to the application a moment later.
+	on := regexp.MustCompile(`http-equiv="refresh" content="\d+; url=([^"]+)"`).FindStringSubmatch(p.Body)
+	back := bye + "?" + url.Values{"state": {long}}.Encode()
+	if on == nil || html.UnescapeString(on[1]) != back {
+		m.t.Errorf("it goes on to %v, not to %s", on, back)
+	}
+	m.isOut()
+}
+
+// sign makes a token of these claims.
+func sign(t testing.TB, signer jose.Signer, claims map[string]any) string {
+	t.Helper()
+	signed, err := signer.Sign(encode(claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -1,0 +1,23 @@
+package op_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"parvis/internal/op"
+)
+
+// The first token of an installation may be asked for before any key was made, and the
+// one writer of SQLite must not wait for itself.
+func TestTheFirstTokenOfAllIsAMachines(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Machine, op.Settings{Name: "Robot", Auth: op.SecretPost, OwnBehalf: true})
+	r := w.call(c, "/token", url.Values{"grant_type": {"client_credentials"}})
+	if r.Status != http.StatusOK {
+		t.Fatalf("answered %d %s", r.Status, r.Body)
+	}
+	if got := w.claims(r.text("access_token"), "at+jwt"); got["sub"] != string(c.ID) {
+		t.Errorf("the token says %v", got)
+	}
+}
