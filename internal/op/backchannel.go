@@ -79,15 +79,15 @@ func closeGrants(ctx context.Context, tx *db.Tx, all []ending, why string) error
 	return nil
 }
 
-// ended lists grants that are open though what they came from has ended. It begins at
-// what ended, since that is little: SQLite keeps the order of a cross join, and would
-// read every grant else.
+// ended lists grants that are open though what they came from has ended. It begins there,
+// since that is little: SQLite keeps the order of a cross join, and would read every grant
+// else.
 func ended(ctx context.Context, r db.Reader, since time.Time) (bySession, bySwitch []ending, err error) {
 	err = r.Rows(ctx, scanEnding(&bySession), `
 		select `+endingColumns+`
 		from sessions s
-		cross join grants g
-		where s.ended_at > $1 and g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null`, db.Time(since))
+		join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null
+		where s.ended_at > $1`, db.Time(since))
 	if err == nil {
 		err = r.Rows(ctx, scanEnding(&bySession), `
 			select `+endingColumns+`
@@ -100,9 +100,8 @@ func ended(ctx context.Context, r db.Reader, since time.Time) (bySession, bySwit
 			select `+endingColumns+`
 			from sessions x
 			cross join sessions s
-			cross join grants g
-			where x.switched_at > $1 and s.browser_id = x.browser_id and s.id <> x.id
-				and g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.created_at <= x.switched_at`, db.Time(since))
+			join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.created_at <= x.switched_at
+			where x.switched_at > $1 and s.browser_id = x.browser_id and s.id <> x.id`, db.Time(since))
 	}
 	return bySession, bySwitch, err
 }
@@ -301,15 +300,15 @@ func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool)
 // endOf ends every grant of a user, an application or both in an organization, and lets
 // applications know: consent was withdrawn, or the application forbidden.
 func endOf(ctx context.Context, tx *db.Tx, org directory.OrgID, user directory.UserID, c ClientID, why string) (int, error) {
-	which, args := `g.org_id = $1 and g.client_id = $2`, []any{string(org), string(c)}
+	more, args := ``, []any{string(org), string(c)}
 	if user != "" {
-		which, args = which+` and g.user_id = $3`, append(args, string(user))
+		more, args = ` and g.user_id = $3`, append(args, string(user))
 	}
 	var all []ending
 	err := tx.Rows(ctx, scanEnding(&all), `
 		select `+endingColumns+`
 		from grants g
-		where g.ended_at is null and `+which, args...)
+		where g.org_id = $1 and g.client_id = $2 and g.ended_at is null`+more, args...)
 	if err == nil {
 		err = closeGrants(ctx, tx, all, why)
 	}
