@@ -142,7 +142,7 @@ func New(s Settings) (*App, error) {
 	hub.Mount(site)
 	provider.Mount(site)
 	web.Mount(site, hub, provider)
-	console.Mount(site, invitations, domains, resets, hub)
+	console.Mount(site, invitations, domains, resets, hub, provider)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
 		db: s.DB, log: s.Log, node: secret.NewID("node"),

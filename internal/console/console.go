@@ -1,5 +1,6 @@
 // Package console has the pages of the administration: people, their groups and
-// their invitations, the rules of sign-in, domains, the organization, and the audit log.
+// their invitations, the rules of sign-in, domains, applications, the organization, and
+// the audit log.
 //
 // Every handler asks for rows of the viewer's own organization only, which the
 // session names and nothing in a request can. Whether somebody may change
@@ -14,6 +15,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
+	"parvis/internal/op"
 	"parvis/internal/page"
 )
 
@@ -36,6 +38,7 @@ type Server struct {
 	domains     *directory.Domains
 	resets      *credential.Resets
 	hub         *federation.Hub
+	provider    *op.Provider
 }
 
 // What a role needs for a page, and for a change.
@@ -47,8 +50,8 @@ var (
 )
 
 // Mount adds the pages to the site. Who may pass comes first in each line.
-func Mount(site *page.Site, invitations *directory.Invitations, domains *directory.Domains, resets *credential.Resets, hub *federation.Hub) {
-	s := &Server{site, invitations, domains, resets, hub}
+func Mount(site *page.Site, invitations *directory.Invitations, domains *directory.Domains, resets *credential.Resets, hub *federation.Hub, provider *op.Provider) {
+	s := &Server{site, invitations, domains, resets, hub, provider}
 
 	site.Console(reads, "GET /o/{org}/admin", s.front)
 	site.Console(reads, "GET /o/{org}/admin/people", s.people)
@@ -88,6 +91,16 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *directo
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/second-step", secondStepRulesFields, s.showSecondStepRules, s.changeSecondStepRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/sessions", sessionRulesFields, s.showSessionRules, s.changeSessionRules)
+	site.Console(reads, "GET /o/{org}/admin/applications", s.applications)
+	site.ConsoleForm(rules, rules, "/o/{org}/admin/applications/add", addApplicationFields, s.showAddApplication, s.addApplication)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}", applicationFields, s.showApplication, s.changeApplication)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/logo", logoFields, s.showApplication, s.saveApplicationLogo)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/place", placeFields, s.showApplication, s.placeApplication)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/sign-in", applicationSignInFields, s.showApplication, s.saveApplicationSignIn)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/tokens", tokensFields, s.showApplication, s.saveTokens)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/claims", claimsFields, s.showApplication, s.saveClaims)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/secrets", secretsFields, s.showApplication, s.changeSecrets)
+	site.Console(reads, "GET /o/{org}/admin/applications/{id}/test", s.testApplication)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit", s.auditLog)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit/{id}", s.auditEntry)
 }

@@ -21,6 +21,10 @@ type organizationClaim struct {
 	Name      string          `json:"name"`
 }
 
+func (h holder) organization() organizationClaim {
+	return organizationClaim{h.OrgID, h.visit.Organization.ShortName, h.visit.Organization.DisplayName}
+}
+
 // confirmation names the key that a token is bound to (RFC 7800, RFC 9449 §6).
 type confirmation struct {
 	Thumbprint string `json:"jkt"`
@@ -60,7 +64,8 @@ func (p *Provider) accessToken(ctx context.Context, h holder, scope []string, no
 		AuthTime: h.Details.AuthTime, ACR: h.Details.ACR, AMR: h.Details.AMR,
 	}
 	if h.OrgID != "" {
-		c.Organization = &organizationClaim{h.OrgID, h.visit.Organization.ShortName, h.visit.Organization.DisplayName}
+		org := h.organization()
+		c.Organization = &org
 	}
 	if thumbprint != "" {
 		c.Confirmation = &confirmation{thumbprint}

@@ -157,24 +157,33 @@ func groupsOf(ctx context.Context, r db.Reader, org directory.OrgID, user direct
 
 // idToken tells an application who came in, how that was proved, and from where.
 func (p *Provider) idToken(ctx context.Context, r db.Reader, h holder, accessToken string, now time.Time) (string, error) {
+	claims, err := p.idClaims(ctx, r, h, now)
+	if err != nil {
+		return "", err
+	}
+	claims["at_hash"] = half(accessToken)
+	if h.Details.Nonce != "" {
+		claims["nonce"] = h.Details.Nonce
+	}
+	return p.sign(ctx, h.client.Settings.algorithm(), idTokenType, claims)
+}
+
+// idClaims are what an ID token says, but for what ties it to one answer.
+func (p *Provider) idClaims(ctx context.Context, r db.Reader, h holder, now time.Time) (map[string]any, error) {
 	s := h.client.Settings
 	claims := map[string]any{}
 	if s.InIDToken {
 		var err error
 		if claims, err = p.about(ctx, r, h); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 	claims["iss"], claims["sub"], claims["aud"] = p.Base, p.subject(h), string(h.ClientID)
 	claims["iat"], claims["exp"] = now.Unix(), now.Add(p.idTokenLasts(s)).Unix()
 	claims["auth_time"], claims["acr"], claims["amr"] = h.Details.AuthTime, h.Details.ACR, h.Details.AMR
 	claims["sid"] = p.sid(h.ClientID, h.SessionID)
-	claims["org"] = organizationClaim{h.OrgID, h.visit.Organization.ShortName, h.visit.Organization.DisplayName}
-	claims["at_hash"] = half(accessToken)
-	if h.Details.Nonce != "" {
-		claims["nonce"] = h.Details.Nonce
-	}
-	return p.sign(ctx, s.algorithm(), idTokenType, claims)
+	claims["org"] = h.organization()
+	return claims, nil
 }
 
 // half is the left half of a hash, by which an ID token names what came with it (OIDC

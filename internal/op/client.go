@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,6 +79,7 @@ const (
 	DevicePollsEvery    = 5 * time.Second
 	RequestLasts        = time.Hour // of what an application asked, while the person signs in
 	MostRedirectURIs    = 20
+	MostLines           = 50 // of scopes, of claims, of roles
 	MostSecrets         = 2
 	MostPerOrganization = 200
 )
@@ -174,6 +176,17 @@ func (c Client) Description(tag i18n.Tag) string {
 		return d
 	}
 	return c.Settings.Descriptions["en"]
+}
+
+// Connected tells that a tile has somewhere to lead.
+func (c Client) Connected() bool { return c.target() != "" }
+
+// Version changes with the logo, which a browser keeps.
+func (c Client) Version() string { return strconv.FormatInt(c.ChangedAt.UnixMicro(), 36) }
+
+// HasSecrets tells that it proves itself by a secret that we made.
+func (c Client) HasSecrets() bool {
+	return c.Settings.Auth == SecretBasic || c.Settings.Auth == SecretPost
 }
 
 // has tells that a scope was registered.

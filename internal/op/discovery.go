@@ -10,6 +10,9 @@ import (
 	"parvis/internal/page"
 )
 
+// Configuration is the address of the document that applications read of us first.
+func (p *Provider) Configuration() string { return p.Base + configurationPath }
+
 // configuration is what applications read of us first (OIDC Discovery §3, RFC 8414). It
 // lists what works, and nothing else.
 func (p *Provider) configuration(v *page.Visitor) error {

@@ -139,6 +139,30 @@ func applications(ctx context.Context, r db.Reader, org directory.OrgID, id Clie
 	return all, err
 }
 
+// Asked is what an application asked for last, of anybody in an organization, and how
+// much of what it got is open. A machine asks for itself.
+type Asked struct {
+	Scope []string
+	At    time.Time // zero where it asked nothing for long
+	Open  int
+}
+
+// LastAsked is that.
+func LastAsked(ctx context.Context, r db.Reader, org directory.OrgID, id ClientID, now time.Time) (Asked, error) {
+	var a Asked
+	var scope string
+	_, err := r.One(ctx, db.Into(&scope, (*db.Time)(&a.At), &a.Open), `
+		select g.scope, g.created_at, (
+			select count(*) from grants o
+			where o.org_id = $1 and o.client_id = $2 and o.ended_at is null and o.ends_at > $3)
+		from grants g
+		where g.org_id = $1 and g.client_id = $2
+		order by g.created_at desc, g.id
+		limit 1`, string(org), string(id), db.Time(now))
+	a.Scope = strings.Fields(scope)
+	return a, err
+}
+
 // TitleOf is what an application is called that a sign-in leads to; empty for none.
 func (p *Provider) TitleOf(ctx context.Context, id string, tag i18n.Tag) (string, error) {
 	if id == "" {

@@ -34,7 +34,23 @@ var (
 	ErrKeepsNoSecret  = fault.New(fault.Conflict, "op.keeps_no_secret")
 	ErrClientTaken    = fault.New(fault.Conflict, "op.client_taken")
 	ErrNotOwn         = fault.New(fault.Denied, "op.not_own")
+	ErrNameTaken      = &fault.Error{Kind: fault.Conflict, Key: "op.field.name_taken", Field: "name"}
 )
+
+// Defaults are what an application of a kind begins with, beside its name and its
+// addresses: what most of that kind need, and no more.
+func Defaults(k Kind) Settings {
+	people := []string{OpenID, ProfileInfo, EmailInfo}
+	switch k {
+	case Web:
+		return Settings{Auth: SecretBasic, Scopes: people}
+	case SinglePage, Native:
+		return Settings{Auth: NoAuth, Scopes: people, Refreshes: true} // nothing else renews what it was given
+	case Machine:
+		return Settings{Auth: SecretBasic, OwnBehalf: true}
+	}
+	return Settings{Auth: NoAuth}
+}
 
 // Mine tells that an actor may change an application: an organization's administrators
 // theirs, the operator all.
@@ -55,6 +71,9 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (
 		return Client{}, "", err
 	}
 	s, err := c.Settings.clean(c.Kind)
+	if err == nil {
+		err = c.among(ctx, tx, Settings{}, s)
+	}
 	if err != nil {
 		return Client{}, "", err
 	}
@@ -87,7 +106,7 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (
 		return Client{}, "", ErrClientTaken
 	}
 	var shown string
-	if s.Auth == SecretBasic || s.Auth == SecretPost {
+	if c.HasSecrets() {
 		if shown, err = addSecret(ctx, tx, c); err != nil {
 			return Client{}, "", err
 		}
@@ -102,6 +121,9 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, s S
 		return Client{}, err
 	}
 	s, err := s.clean(c.Kind)
+	if err == nil {
+		err = c.among(ctx, tx, c.Settings, s)
+	}
 	if err != nil {
 		return Client{}, err
 	}
@@ -118,6 +140,50 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, s S
 		return Client{}, errors.Join(err, unless(n != 0, ErrNoClient))
 	}
 	return c, audit.Record(ctx, tx, c.by(actor, "application.changed", before, s.fields()))
+}
+
+// among checks what settings newly say of other things in the organization: a name that
+// no other application has, so that a form sent twice makes one, and groups that are its
+// own. What was registered before stays, though its group may be gone.
+func (c Client) among(ctx context.Context, r db.Reader, before, s Settings) error {
+	if c.OrgID == "" {
+		return nil
+	}
+	if s.Name != before.Name {
+		all, err := applications(ctx, r, c.OrgID, "")
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(all, func(a Application) bool {
+			return a.OrgID == c.OrgID && a.ID != c.ID && strings.EqualFold(a.Settings.Name, s.Name)
+		}) {
+			return ErrNameTaken
+		}
+	}
+	var named []string
+	for _, role := range s.Roles {
+		if !slices.ContainsFunc(before.Roles, func(b RoleOf) bool { return b.Group == role.Group }) {
+			named = append(named, role.Group)
+		}
+	}
+	return ownGroups(ctx, r, c.OrgID, "roles", named)
+}
+
+// ownGroups refuses the id of a group that the organization has not.
+func ownGroups(ctx context.Context, r db.Reader, org directory.OrgID, field string, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	known, err := directory.Groups(ctx, r, org)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(known, func(g directory.Group) bool { return g.ID == id }) {
+			return fault.Field(field, "op.field.groups_unknown")
+		}
+	}
+	return nil
 }
 
 // SetLogo gives an application a picture, or none.
@@ -180,7 +246,7 @@ func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) 
 	if err := c.mine(actor); err != nil {
 		return "", err
 	}
-	if c.Settings.Auth != SecretBasic && c.Settings.Auth != SecretPost {
+	if !c.HasSecrets() {
 		return "", ErrKeepsNoSecret
 	}
 	live, err := Secrets(ctx, tx, c, tx.Now())
@@ -267,16 +333,7 @@ func (p Placement) check(ctx context.Context, r db.Reader, org directory.OrgID) 
 	if p.Audience == SomeGroups && len(p.Groups) == 0 {
 		return fault.Field("groups", "op.field.groups")
 	}
-	known, err := directory.Groups(ctx, r, org)
-	if err != nil {
-		return err
-	}
-	for _, id := range p.Groups {
-		if !slices.ContainsFunc(known, func(g directory.Group) bool { return g.ID == id }) {
-			return fault.Field("groups", "op.field.groups")
-		}
-	}
-	return nil
+	return ownGroups(ctx, r, org, "groups", p.Groups)
 }
 
 func (p Placement) fields() audit.Fields {
@@ -321,6 +378,9 @@ func (s Settings) clean(k Kind) (Settings, error) {
 	}
 	if s.Algorithm == "" {
 		s.Algorithm = ES256
+	}
+	if s.Auth != PrivateKey {
+		s.Keys, s.KeysURL = nil, "" // nothing of it was judged, nor is it JSON for sure
 	}
 	return s, errors.Join(s.checkAddresses(k), s.checkAuth(k), s.checkScopes(k), s.checkLifetimes(), s.checkClaims())
 }
@@ -388,6 +448,9 @@ func (s Settings) checkAddresses(k Kind) error {
 	if s.Pairwise && len(sectors) > 1 {
 		return fault.Field("pairwise", "op.field.pairwise")
 	}
+	if len(s.PostLogoutURIs) > MostRedirectURIs {
+		return fault.Field("post_logout_uris", "op.field.redirect_uris_many").With("Most", MostRedirectURIs)
+	}
 	for _, a := range s.PostLogoutURIs {
 		if err := redirect.Check(a, k == Native); err != nil {
 			return bad("post_logout_uris", a, err)
@@ -421,7 +484,7 @@ func (s Settings) checkAuth(k Kind) error {
 		return nil
 	case s.KeysURL == "" && len(s.Keys) == 0:
 		return fault.Field("keys", "op.field.keys_missing")
-	case s.KeysURL != "":
+	case len(s.Keys) == 0:
 		return nil
 	}
 	if _, err := proof.ParseKeySet(string(s.Keys)); err != nil {
@@ -431,6 +494,9 @@ func (s Settings) checkAuth(k Kind) error {
 }
 
 func (s Settings) checkScopes(k Kind) error {
+	if len(s.Scopes) > MostLines {
+		return fault.Field("scopes", "op.field.too_many").With("Most", MostLines)
+	}
 	for _, name := range s.Scopes {
 		if !scopeName.MatchString(name) || k == Machine && slices.Contains(Scopes, name) {
 			return fault.Field("scopes", "op.field.scopes").With("Scope", name)
@@ -463,6 +529,12 @@ func (s Settings) checkLifetimes() error {
 }
 
 func (s Settings) checkClaims() error {
+	switch {
+	case len(s.Claims) > MostLines:
+		return fault.Field("claims", "op.field.too_many").With("Most", MostLines)
+	case len(s.Roles) > MostLines:
+		return fault.Field("roles", "op.field.too_many").With("Most", MostLines)
+	}
 	for _, c := range s.Claims {
 		switch {
 		case !claimName.MatchString(c.Name):

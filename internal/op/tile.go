@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -90,8 +89,8 @@ func (c Client) shows(place Placement, groups []string, u directory.User) bool {
 func (c Client) tile(tag i18n.Tag, uses int, now time.Time) Tile {
 	return Tile{
 		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.target()), Link: c.Kind == Link,
-		Connected: c.target() != "", Failed: !c.FailedAt.IsZero() && now.Sub(c.FailedAt) >= checkEvery, HasLogo: c.HasLogo,
-		Version: strconv.FormatInt(c.ChangedAt.UnixMicro(), 36), Uses: uses,
+		Connected: c.Connected(), Failed: !c.FailedAt.IsZero() && now.Sub(c.FailedAt) >= checkEvery, HasLogo: c.HasLogo,
+		Version: c.Version(), Uses: uses,
 	}
 }
 

@@ -47,17 +47,8 @@ func (p *Provider) token(c *call) (answer, error) {
 	case !slices.Contains(c.client.grantTypes(), grant):
 		return nil, wrong(errUnauthorizedClient, "the client is not registered for this grant_type")
 	}
-	// Before anything is used up, and outside of a transaction, in which a missing key
-	// could not be made.
-	if _, err := p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
-		return nil, err
-	}
 	thumbprint, err := p.bound(c.Visitor, c.client, "")
 	if err != nil {
-		return nil, err
-	}
-	// Before anything is used up, and outside of a transaction: the first is made here.
-	if _, err := p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
 		return nil, err
 	}
 	return by(c, thumbprint)

@@ -1,10 +1,12 @@
 package op
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
 
+	"parvis/internal/db"
 	"parvis/internal/page"
 )
 
@@ -39,11 +41,10 @@ func (p *Provider) userInfo(v *page.Visitor) error {
 	if err != nil {
 		return p.refuseToken(v, scheme, err)
 	}
-	said, err := p.about(ctx, p.DB, b.holder)
+	said, err := p.info(ctx, p.DB, b.holder)
 	if err != nil {
 		return p.refuseCall(v, err)
 	}
-	said["sub"], said["org"] = b.claims.Subject, b.claims.Organization
 	if !b.client.Settings.SignsInfo {
 		return tell(v, http.StatusOK, said)
 	}
@@ -55,6 +56,15 @@ func (p *Provider) userInfo(v *page.Visitor) error {
 	v.W.Header().Set("Content-Type", "application/jwt")
 	_, err = v.W.Write([]byte(signed))
 	return err
+}
+
+// info is what the endpoint says.
+func (p *Provider) info(ctx context.Context, r db.Reader, h holder) (map[string]any, error) {
+	said, err := p.about(ctx, r, h)
+	if err == nil {
+		said["sub"], said["org"] = p.subject(h), h.organization()
+	}
+	return said, err
 }
 
 // carried is the access token that a call brings, by one way only, and never in the

@@ -388,6 +388,9 @@ func (f Frame) Returned() bool { return f.v.Form.returned }
 func (f Frame) sentence(fa *fault.Error) string {
 	pairs := make([]any, 0, 2*len(fa.Args)+2)
 	for k, v := range fa.Args {
+		if d, ok := v.(time.Duration); ok {
+			v = f.Duration(d)
+		}
 		pairs = append(pairs, k, v)
 	}
 	if fa.RetryAfter > 0 {

@@ -1,0 +1,563 @@
+package console
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/op"
+	"parvis/internal/page"
+	"parvis/internal/picture"
+)
+
+var (
+	applicationFields       = page.Fields{"name", "tag[]", "title[]", "description[]", "address", "initiate_uri", "confirmed"}
+	placeFields             = page.Fields{"audience", "group[]", "standing"}
+	applicationSignInFields = page.Fields{
+		"redirect_uris", "post_logout_uris", "back_channel", "front_channel", "scope[]", "scopes", "asks", "auth", "keys", "keys_url",
+	}
+	tokensFields = page.Fields{
+		"access_for", "id_token_for", "refresh_for", "refreshes", "algorithm", "opaque", "in_id_token", "signs_info", "pairwise",
+		"devices", "own_behalf", "bound_only", "pushed_only", "audience_claim",
+	}
+	claimsFields  = page.Fields{"claim[]", "source[]", "value[]", "role_group[]", "role[]"}
+	secretsFields = page.Fields{"secret", "sure"}
+)
+
+var (
+	errApplicationNotConfirmed = fault.Field("confirmed", "console.application.remove_not_confirmed")
+	errSecretNotConfirmed      = fault.Field("sure", "console.application.secret_not_confirmed")
+)
+
+// applicationPage is one application as the organization has it: its own in full, the
+// installation's with what the organization decides about it.
+type applicationPage struct {
+	op.Application
+	Chips     []chip
+	Groups    []directory.Group
+	Secrets   []op.Secret
+	Asked     op.Asked
+	MayChange bool // what was registered
+	MayPlace  bool
+	Done      string // catalogue key of what was done just now
+	Issuer    string
+	Discovery string
+
+	frame *page.Form
+}
+
+func (s *Server) showApplication(v *page.Viewer) error {
+	ctx, now := v.R.Context(), s.site.DB.Now()
+	p := applicationPage{MayPlace: rules(v.User.Role), Issuer: s.base(), Discovery: s.provider.Configuration(), frame: v.Form}
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		if p.Application, err = op.ApplicationOf(ctx, tx, v.User.OrgID, applicationIn(v)); err != nil {
+			return err
+		}
+		if p.Groups, err = directory.Groups(ctx, tx, v.User.OrgID); err != nil {
+			return err
+		}
+		if p.Secrets, err = op.Secrets(ctx, tx, p.Client, now); err != nil {
+			return err
+		}
+		p.Asked, err = op.LastAsked(ctx, tx, v.User.OrgID, p.ID, now)
+		return err
+	}); err != nil {
+		return err
+	}
+	p.Chips, p.MayChange = applicationChips(p.Application), p.MayPlace && p.Own()
+	for deed, key := range map[string]string{"added": "console.application.added", "saved": "console.sso.saved"} {
+		if v.Just(deed) {
+			p.Done = key
+		}
+	}
+	if !p.MayPlace {
+		v.NoForm()
+	}
+	return v.Render("console-application", p)
+}
+
+// applicationIn is the application that the path names.
+func applicationIn(v *page.Viewer) op.ClientID { return op.ClientID(v.R.PathValue("id")) }
+
+// Own tells that the organization registered it.
+func (p applicationPage) Own() bool { return p.OrgID != "" }
+
+// People tells that somebody sits before it.
+func (p applicationPage) People() bool { return p.Kind != op.Machine }
+
+// Answers tells that it is told who somebody is, and is no mere link.
+func (p applicationPage) Answers() bool { return p.Kind != op.Link }
+
+// Wrong tells that a fault is in one of these fields, which may be folded away.
+func (p applicationPage) Wrong(f page.Frame, fields ...string) bool {
+	return slices.ContainsFunc(fields, func(name string) bool { return f.Faulty(name) != "" })
+}
+
+// text is what an application is called, or said to be, in one language.
+type text struct {
+	i18n.Language
+	Title, Description string
+}
+
+// Texts are those, one for each language: as they were sent or as things are.
+func (p applicationPage) Texts(f page.Frame) (all []text) {
+	titles, descriptions := p.Settings.Titles, p.Settings.Descriptions
+	if p.frame.Has("tag[]") {
+		titles, descriptions = textsIn(p.frame, "title[]"), textsIn(p.frame, "description[]")
+	}
+	for _, l := range f.Languages() {
+		all = append(all, text{l, titles[l.Tag], descriptions[l.Tag]})
+	}
+	return all
+}
+
+// textsIn are the texts of a form by language, where there is one.
+func textsIn(f *page.Form, name string) map[i18n.Tag]string {
+	all, values := map[i18n.Tag]string{}, f.All(name)
+	for i, tag := range f.All("tag[]") {
+		if i < len(values) && strings.TrimSpace(values[i]) != "" {
+			all[i18n.Tag(tag)] = strings.TrimSpace(values[i])
+		}
+	}
+	return all
+}
+
+// Ticked tells whether a box is: as it was sent with its form, of which another field is
+// always sent, or as things are.
+func (p applicationPage) Ticked(name, always string, otherwise bool) bool {
+	if p.frame.Has(always) {
+		return p.frame.Has(name)
+	}
+	return otherwise
+}
+
+// InGroup tells that a group is among those that it is for.
+func (p applicationPage) InGroup(id string) bool {
+	if p.frame.Has("audience") {
+		return slices.Contains(p.frame.All("group[]"), id)
+	}
+	return slices.Contains(p.Place.Groups, id)
+}
+
+// PlaceGroups are the names of the groups that it is for.
+func (p applicationPage) PlaceGroups() (names []string) {
+	for _, g := range p.Groups {
+		if slices.Contains(p.Place.Groups, g.ID) {
+			names = append(names, g.Name)
+		}
+	}
+	return names
+}
+
+// Audiences and standings to choose from.
+func (applicationPage) Audiences() []op.Audience { return op.Audiences }
+func (applicationPage) Standings() []op.Standing {
+	return []op.Standing{op.AsRegistered, op.Approved, op.Forbidden}
+}
+
+// StandingKey is the sentence of a standing.
+func (p applicationPage) StandingKey(s op.Standing) string {
+	switch {
+	case s != op.AsRegistered:
+		return "console.application.standing." + string(s)
+	case p.Settings.Asks:
+		return "console.application.standing.asks"
+	}
+	return "console.application.standing.registered"
+}
+
+// PersonScopes are what can be told of a person, beside that it is the person.
+func (applicationPage) PersonScopes() []string { return op.Scopes[1:] }
+
+// Scoped tells that one of them is.
+func (p applicationPage) Scoped(scope string) bool {
+	if p.frame.Has("scopes") {
+		return slices.Contains(p.frame.All("scope[]"), scope)
+	}
+	return slices.Contains(p.Settings.Scopes, scope)
+}
+
+// OtherScopes are the permissions that are the application's own.
+func (p applicationPage) OtherScopes() string {
+	own := slices.DeleteFunc(slices.Clone(p.Settings.Scopes), func(s string) bool { return slices.Contains(op.Scopes, s) })
+	return strings.Join(own, " ")
+}
+
+// Joined is a list as somebody types it, a line each.
+func (applicationPage) Joined(lines []string) string { return strings.Join(lines, "\n") }
+
+// KeysText is the key set as it was registered.
+func (p applicationPage) KeysText() string { return string(p.Settings.Keys) }
+
+// option is one of a list; Key is the catalogue's, or Text what stands there.
+type option struct{ Value, Key, Text string }
+
+// selectField is a list to choose from.
+type selectField struct {
+	page.Field
+	Options []option
+}
+
+// Ways are how it can prove who it is.
+func (p applicationPage) Ways(f page.Frame) selectField {
+	field := selectField{Field: f.Field("auth", "console.application.auth", "", "", string(p.Settings.Auth))}
+	for _, m := range op.AuthMethods {
+		if m != op.NoAuth || p.Settings.Auth == op.NoAuth {
+			field.Options = append(field.Options, option{Value: string(m), Key: "console.application.auth." + string(m)})
+		}
+	}
+	return field
+}
+
+// Algorithms to sign with.
+func (p applicationPage) Algorithms(f page.Frame) selectField {
+	field := selectField{Field: f.Field("algorithm", "console.application.algorithm", "", "", string(p.Settings.Algorithm)).WithHint(f.T("console.application.algorithm_hint"))}
+	for _, a := range op.Algorithms {
+		field.Options = append(field.Options, option{Value: string(a), Text: string(a)})
+	}
+	return field
+}
+
+// lasting is a lifetime that an application has its own of.
+type lasting struct {
+	name, label, hint string
+	of                func(*op.Settings) *time.Duration
+	usual             time.Duration
+	offered           []time.Duration
+}
+
+const day = 24 * time.Hour
+
+var lastings = []lasting{
+	{"access_for", "console.application.access_for", "console.application.access_for_hint", func(s *op.Settings) *time.Duration { return &s.AccessFor }, op.AccessLasts,
+		[]time.Duration{op.ShortestAccess, 2 * time.Minute, op.AccessLasts, op.LongestAccess}},
+	{"id_token_for", "console.application.id_token_for", "console.application.id_token_for_hint", func(s *op.Settings) *time.Duration { return &s.IDTokenFor }, op.IDTokenLasts,
+		[]time.Duration{op.ShortestIDToken, 5 * time.Minute, op.IDTokenLasts, 30 * time.Minute, op.LongestIDToken}},
+	{"refresh_for", "console.application.refresh_for", "console.application.refresh_for_hint", func(s *op.Settings) *time.Duration { return &s.RefreshFor }, op.RefreshLasts,
+		[]time.Duration{op.ShortestRefresh, 8 * time.Hour, day, 7 * day, op.RefreshLasts, op.LongestRefresh}},
+}
+
+// fits tells that an application of a kind has such a lifetime.
+func (l lasting) fits(k op.Kind) bool { return l.name == "access_for" || k != op.Machine }
+
+// now is what holds: its own, or the usual one.
+func (l lasting) now(s op.Settings) time.Duration {
+	if d := *l.of(&s); d != 0 {
+		return d
+	}
+	return l.usual
+}
+
+// Lifetimes are lists of what each may be.
+func (p applicationPage) Lifetimes(f page.Frame) (all []selectField) {
+	for _, l := range lastings {
+		if !l.fits(p.Kind) {
+			continue
+		}
+		now := l.now(p.Settings)
+		field := selectField{Field: f.Field(l.name, l.label, "", "", now.String()).WithHint(f.T(l.hint))}
+		for _, d := range withOwn(l.offered, now) {
+			field.Options = append(field.Options, option{Value: d.String(), Text: f.Duration(d)})
+		}
+		all = append(all, field)
+	}
+	return all
+}
+
+// flag is a setting that is on or off.
+type flag struct {
+	name string
+	of   func(*op.Settings) *bool
+	fits func(op.Client) bool
+}
+
+var flags = []flag{
+	{"refreshes", func(s *op.Settings) *bool { return &s.Refreshes }, op.Client.Code},
+	{"in_id_token", func(s *op.Settings) *bool { return &s.InIDToken }, op.Client.Code},
+	{"pairwise", func(s *op.Settings) *bool { return &s.Pairwise }, op.Client.Code},
+	{"signs_info", func(s *op.Settings) *bool { return &s.SignsInfo }, op.Client.Code},
+	{"devices", func(s *op.Settings) *bool { return &s.Devices }, op.Client.Code},
+	{"own_behalf", func(s *op.Settings) *bool { return &s.OwnBehalf }, func(c op.Client) bool { return c.Kind == op.Web }},
+	{"opaque", func(s *op.Settings) *bool { return &s.Opaque }, always},
+	{"bound_only", func(s *op.Settings) *bool { return &s.BoundOnly }, always},
+	{"pushed_only", func(s *op.Settings) *bool { return &s.PushedOnly }, op.Client.Code},
+}
+
+func always(op.Client) bool { return true }
+
+// shownFlag is one as a box to tick.
+type shownFlag struct {
+	Name   string
+	Ticked bool
+	Error  string
+}
+
+// Flags are those of this kind.
+func (p applicationPage) Flags(f page.Frame) (all []shownFlag) {
+	for _, b := range flags {
+		if b.fits(p.Client) {
+			all = append(all, shownFlag{b.name, p.Ticked(b.name, "access_for", *b.of(&p.Settings)), f.Faulty(b.name)})
+		}
+	}
+	return all
+}
+
+// spare is how many empty lines a list ends with, to fill in.
+const spare = 2
+
+// Claims are the lines of what it is told beside its scopes: as they were sent or as
+// things are.
+func (p applicationPage) Claims() []op.Claim {
+	all := p.Settings.Claims
+	if p.frame.Has("claim[]") {
+		all = claimsIn(p.frame)
+	}
+	return append(slices.Clone(all), make([]op.Claim, spare)...)
+}
+
+// Sources are where a claim can come from.
+func (applicationPage) Sources() []string { return op.Sources }
+
+// Roles are the lines of who has which role in it.
+func (p applicationPage) Roles() []op.RoleOf {
+	all := p.Settings.Roles
+	if p.frame.Has("role[]") {
+		all = rolesIn(p.frame)
+	}
+	return append(slices.Clone(all), make([]op.RoleOf, spare)...)
+}
+
+// GroupName is what a group is called; one that is gone is its id.
+func (p applicationPage) GroupName(id string) string {
+	for _, g := range p.Groups {
+		if g.ID == id {
+			return g.Name
+		}
+	}
+	return id
+}
+
+// claimsIn are the lines that were filled in. One without a name is none: its source is
+// what the list shows first.
+func claimsIn(f *page.Form) (all []op.Claim) {
+	sources, values := f.All("source[]"), f.All("value[]")
+	for i, name := range f.All("claim[]") {
+		c := op.Claim{Name: strings.TrimSpace(name)}
+		if i < len(sources) {
+			c.Source = sources[i]
+		}
+		if i < len(values) {
+			c.Value = strings.TrimSpace(values[i])
+		}
+		if c.Name != "" || c.Value != "" {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func rolesIn(f *page.Form) (all []op.RoleOf) {
+	groups := f.All("role_group[]")
+	for i, role := range f.All("role[]") {
+		r := op.RoleOf{Role: strings.TrimSpace(role)}
+		if i < len(groups) {
+			r.Group = groups[i]
+		}
+		if r != (op.RoleOf{}) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// back leads to the application's page.
+func back(v *page.Viewer, done string) error {
+	return v.Redirect(v.Path("admin/applications", string(applicationIn(v))) + "?" + done)
+}
+
+// withApplication does something to the application of the path, as it is by then.
+func (s *Server) withApplication(v *page.Viewer, do func(*db.Tx, op.Client) error) error {
+	ctx := v.R.Context()
+	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		a, err := op.ApplicationOf(ctx, tx, v.User.OrgID, applicationIn(v))
+		if err != nil {
+			return err
+		}
+		return do(tx, a.Client)
+	})
+}
+
+// resettle changes what was registered of it, and nothing that somebody else changed
+// meanwhile on another part of the page.
+func (s *Server) resettle(v *page.Viewer, change func(op.Client, *op.Settings)) error {
+	ctx := v.R.Context()
+	if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error {
+		settings := c.Settings
+		change(c, &settings)
+		_, err := op.Change(ctx, tx, v.User.AsActor(), c, settings)
+		return err
+	}); err != nil {
+		return err
+	}
+	return back(v, "saved")
+}
+
+func (s *Server) changeApplication(v *page.Viewer) error {
+	ctx, f := v.R.Context(), v.Form
+	if f.Do() == "remove" {
+		if f.Get("confirmed") == "" {
+			return errApplicationNotConfirmed
+		}
+		if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error { return op.Remove(ctx, tx, v.User.AsActor(), c) }); err != nil {
+			return err
+		}
+		return v.Redirect(v.Path("admin/applications") + "?removed")
+	}
+	return s.resettle(v, func(c op.Client, settings *op.Settings) {
+		settings.Name, settings.Address = f.Get("name"), strings.TrimSpace(f.Get("address"))
+		if c.Kind == op.Machine {
+			return
+		}
+		settings.Titles, settings.Descriptions = s.known(textsIn(f, "title[]")), s.known(textsIn(f, "description[]"))
+		settings.InitiateURI = strings.TrimSpace(f.Get("initiate_uri"))
+	})
+}
+
+// known are the texts whose language is one of ours.
+func (s *Server) known(all map[i18n.Tag]string) map[i18n.Tag]string {
+	maps.DeleteFunc(all, func(tag i18n.Tag, _ string) bool {
+		_, known := s.site.Catalogue.Known(string(tag))
+		return !known
+	})
+	return all
+}
+
+func (s *Server) saveApplicationLogo(v *page.Viewer) error {
+	var logo picture.PNG
+	if v.Form.Do() != "remove" {
+		var err error
+		if logo, err = v.Picture(picture.Logo); err != nil {
+			return err
+		}
+	}
+	ctx := v.R.Context()
+	if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error { return op.SetLogo(ctx, tx, v.User.AsActor(), c, logo) }); err != nil {
+		return err
+	}
+	return back(v, "saved")
+}
+
+// placeApplication says who sees it and whether anybody may open it: all that an
+// organization decides about an application of the installation.
+func (s *Server) placeApplication(v *page.Viewer) error {
+	place := op.Placement{Standing: op.Standing(v.Form.Get("standing")), Audience: op.Audience(v.Form.Get("audience"))}
+	if place.Audience == op.SomeGroups {
+		place.Groups = v.Form.All("group[]")
+	}
+	ctx := v.R.Context()
+	if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error {
+		return op.Place(ctx, tx, v.User.AsActor(), v.User.OrgID, c, place)
+	}); err != nil {
+		return err
+	}
+	return back(v, "saved")
+}
+
+func (s *Server) saveApplicationSignIn(v *page.Viewer) error {
+	f := v.Form
+	return s.resettle(v, func(c op.Client, settings *op.Settings) {
+		if f.Has("auth") {
+			settings.Auth = op.AuthMethod(f.Get("auth"))
+			settings.Keys, settings.KeysURL = json.RawMessage(strings.TrimSpace(f.Get("keys"))), strings.TrimSpace(f.Get("keys_url"))
+		}
+		settings.Scopes = slices.Concat(f.All("scope[]"), strings.Fields(f.Get("scopes")))
+		if !c.Code() {
+			return
+		}
+		settings.Scopes = append([]string{op.OpenID}, settings.Scopes...)
+		settings.RedirectURIs, settings.PostLogoutURIs = linesOf(f.Get("redirect_uris")), linesOf(f.Get("post_logout_uris"))
+		settings.BackChannel, settings.FrontChannel = strings.TrimSpace(f.Get("back_channel")), strings.TrimSpace(f.Get("front_channel"))
+		settings.Asks = f.Has("asks")
+	})
+}
+
+func (s *Server) saveTokens(v *page.Viewer) error {
+	f := v.Form
+	return s.resettle(v, func(c op.Client, settings *op.Settings) {
+		for _, l := range lastings {
+			if !l.fits(c.Kind) {
+				continue
+			}
+			d, err := time.ParseDuration(f.Get(l.name))
+			if err != nil || d == 0 {
+				d = -1 // which is none that it may be
+			}
+			*l.of(settings) = d
+		}
+		for _, b := range flags {
+			if b.fits(c) {
+				*b.of(settings) = f.Has(b.name)
+			}
+		}
+		settings.Algorithm, settings.Audience = op.Algorithm(f.Get("algorithm")), strings.TrimSpace(f.Get("audience_claim"))
+	})
+}
+
+func (s *Server) saveClaims(v *page.Viewer) error {
+	return s.resettle(v, func(_ op.Client, settings *op.Settings) {
+		settings.Claims, settings.Roles = claimsIn(v.Form), rolesIn(v.Form)
+	})
+}
+
+// changeSecrets makes one, and answers with it, or ends one.
+func (s *Server) changeSecrets(v *page.Viewer) error {
+	ctx, actor := v.R.Context(), v.User.AsActor()
+	switch v.Form.Do() {
+	case "remove":
+		if v.Form.Get("sure") == "" {
+			return errSecretNotConfirmed
+		}
+		if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error { return op.RemoveSecret(ctx, tx, actor, c, v.Form.Get("secret")) }); err != nil {
+			return err
+		}
+		return back(v, "saved")
+	case "add":
+		var client op.Client
+		var secret string
+		if err := s.withApplication(v, func(tx *db.Tx, c op.Client) (err error) {
+			client = c
+			secret, err = op.AddSecret(ctx, tx, actor, c)
+			return err
+		}); err != nil {
+			return err
+		}
+		return s.handOver(v, client, secret, false)
+	}
+	return s.showApplication(v)
+}
+
+// testPage is what an application would be told of the viewer.
+type testPage struct {
+	op.Application
+	op.Preview
+	Start bool // a tile leads there
+}
+
+func (s *Server) testApplication(v *page.Viewer) error {
+	ctx := v.R.Context()
+	a, err := op.ApplicationOf(ctx, s.site.DB, v.User.OrgID, applicationIn(v))
+	if err != nil {
+		return err
+	}
+	preview, err := s.provider.Preview(ctx, s.site.DB, v.Visit, a)
+	if err != nil {
+		return err
+	}
+	return v.Render("console-application-test", testPage{a, preview, a.Connected() && !preview.Forbidden && !preview.NotYours})
+}

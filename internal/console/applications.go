@@ -1,0 +1,119 @@
+package console
+
+import (
+	"slices"
+	"strings"
+
+	"parvis/internal/db"
+	"parvis/internal/op"
+	"parvis/internal/page"
+)
+
+var addApplicationFields = page.Fields{"kind", "name", "redirect_uris", "address"}
+
+// applicationsPage is the list of what an organization's people can open.
+type applicationsPage struct {
+	Rows    []applicationRow
+	MayAdd  bool
+	Removed bool
+}
+
+type applicationRow struct {
+	op.Application
+	Chips []chip
+}
+
+var standingChips = map[op.Standing]chip{
+	op.AsRegistered: {"console.application.allowed", "ok"},
+	op.Approved:     {"console.application.approved", "ok"},
+	op.Forbidden:    {"console.application.forbidden", "bad"},
+}
+
+// applicationChips say whether people may open it, and whether it can be opened.
+func applicationChips(a op.Application) []chip {
+	chips := []chip{standingChips[a.Place.Standing]}
+	switch {
+	case !a.FailedAt.IsZero():
+		chips = append(chips, chip{"console.application.silent", "bad"})
+	case a.Kind != op.Machine && !a.Connected() && len(a.Settings.RedirectURIs) == 0:
+		chips = append(chips, chip{"console.application.not_connected", "warn"})
+	}
+	return chips
+}
+
+func (s *Server) applications(v *page.Viewer) error {
+	all, err := op.Applications(v.R.Context(), s.site.DB, v.User.OrgID)
+	if err != nil {
+		return err
+	}
+	p := applicationsPage{MayAdd: rules(v.User.Role), Removed: v.Just("removed")}
+	for _, a := range all {
+		p.Rows = append(p.Rows, applicationRow{a, applicationChips(a)})
+	}
+	return v.Render("console-applications", p)
+}
+
+// addApplicationPage asks what it is, and then what it is called and where it is.
+type addApplicationPage struct {
+	Kinds []op.Kind
+	Kind  op.Kind // empty until it was chosen
+}
+
+// ComesBack tells that people come back to this kind with an answer.
+func (p addApplicationPage) ComesBack() bool { return op.Client{Kind: p.Kind}.Code() }
+
+func (s *Server) showAddApplication(v *page.Viewer) error {
+	p := addApplicationPage{Kinds: op.Kinds, Kind: op.Kind(v.Form.Get("kind"))}
+	if p.Kind == "" {
+		p.Kind = op.Kind(v.R.URL.Query().Get("kind"))
+	}
+	if !slices.Contains(op.Kinds, p.Kind) {
+		p.Kind = ""
+		v.NoForm()
+	}
+	return v.Render("console-add-application", p)
+}
+
+func (s *Server) addApplication(v *page.Viewer) error {
+	kind := op.Kind(v.Form.Get("kind"))
+	settings := op.Defaults(kind)
+	settings.Name, settings.Address = v.Form.Get("name"), strings.TrimSpace(v.Form.Get("address"))
+	settings.RedirectURIs = linesOf(v.Form.Get("redirect_uris"))
+	ctx := v.R.Context()
+	var c op.Client
+	var secret string
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		c, secret, err = op.Register(ctx, tx, v.User.AsActor(), op.Client{OrgID: v.User.OrgID, Kind: kind, Settings: settings})
+		return err
+	}); err != nil {
+		return err
+	}
+	if kind == op.Link {
+		return v.Redirect(v.Path("admin/applications", string(c.ID)) + "?added")
+	}
+	return s.handOver(v, c, secret, true)
+}
+
+// linesOf are the lines that were filled in, each once.
+func linesOf(text string) (all []string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(all, line) {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// handOverPage is what a developer needs, with a secret that no other page ever shows.
+type handOverPage struct {
+	op.Client
+	Secret    string
+	Issuer    string
+	Discovery string
+	Added     bool // the application too
+}
+
+func (s *Server) handOver(v *page.Viewer, c op.Client, secret string, added bool) error {
+	v.NoForm()
+	return v.Render("console-application-secret", handOverPage{c, secret, s.base(), s.provider.Configuration(), added})
+}
