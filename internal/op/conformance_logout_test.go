@@ -63,7 +63,7 @@ var logoutPlan = []struct {
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		m.staysHere(m.leave(e, "id_token_hint", signedBy(m.t, signer, e.id)))
+		m.staysHere(m.leave(e, "id_token_hint", sign(m.t, signer, e.id)))
 	}},
 }
 
@@ -224,8 +224,8 @@ func frontChannel(m *module) {
 	m.isOut()
 }
 
-// signedBy is a token of these claims.
-func signedBy(t testing.TB, signer jose.Signer, claims map[string]any) string {
+// sign makes a token of these claims.
+func sign(t testing.TB, signer jose.Signer, claims map[string]any) string {
 	t.Helper()
 	signed, err := signer.Sign(encode(claims))
 	if err != nil {
