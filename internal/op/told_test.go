@@ -12,13 +12,6 @@ import (
 	"parvis/internal/op"
 )
 
-// userID is who is signed in, as public subjects say.
-func (w *world) userID() directory.UserID {
-	w.t.Helper()
-	sub, _ := w.claims(w.enter(w.bo, w.books()).text("id_token"), "JWT")["sub"].(string)
-	return directory.UserID(sub)
-}
-
 // group makes a group at Meridian, with these people.
 func (w *world) group(name string, members ...directory.UserID) string {
 	w.t.Helper()
@@ -61,7 +54,7 @@ func (w *world) equals(what string, got any, want string) {
 // them, each its own, and as they are now.
 func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 	w := newWorld(t)
-	bo := w.userID()
+	bo := w.userOf(w.org, "bo@meridian.example")
 	drivers, clerks := w.group("Drivers", bo), w.group("Clerks", bo)
 	board := w.group("Board")
 	s := web()
@@ -110,7 +103,7 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 // a name that says who somebody is cannot be one (R-OPR-08).
 func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 	w := newWorld(t)
-	w.group("Drivers", w.userID())
+	w.group("Drivers", w.userOf(w.org, "bo@meridian.example"))
 	s := web()
 	s.Scopes, s.InIDToken = []string{op.OpenID}, true
 	for _, source := range op.Sources {
