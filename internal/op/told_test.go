@@ -99,13 +99,13 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 	}
 }
 
-// What an application is told under names of its own, it is told whatever it asks for;
+// What an application is told under names of its own is no more than its scopes tell;
 // a name that says who somebody is cannot be one (R-OPR-08).
 func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 	w := newWorld(t)
 	w.group("Drivers", w.userOf(w.org, "bo@meridian.example"))
 	s := web()
-	s.Scopes, s.InIDToken = []string{op.OpenID}, true
+	s.Scopes, s.InIDToken = op.Scopes, true
 	for _, source := range op.Sources {
 		s.Claims = append(s.Claims, op.Claim{Name: "https://books.example/" + source, Source: source, Value: "of " + source})
 	}
@@ -122,6 +122,9 @@ func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 		}
 		delete(own, "user_id")
 		w.equals(kind, own, want)
+	}
+	if says := w.told(c, "scope", "openid"); len(says) != 3 { // user_id, organization, fixed
+		t.Errorf("with openid alone UserInfo says %v", says)
 	}
 	for _, taken := range []string{"sub", "iss", "aud", "org", "acr", "email_verified", "roles", "at_hash", "cnf"} {
 		s.Claims = []op.Claim{{Name: taken, Source: "fixed", Value: "x"}}
@@ -177,7 +180,7 @@ func TestUserInfoIsSignedWhereThatWasRegistered(t *testing.T) {
 	s.SignsInfo = true
 	c := w.register("", op.Web, s)
 	r := w.userInfo(w.enter(w.bo, c).text("access_token"))
-	says := w.claims(r.Body, "JWT")
+	says := w.claims(r.Body, "userinfo+jwt")
 	if r.Header.Get("Content-Type") != "application/jwt" || says["iss"] != w.URL || says["aud"] != string(c.ID) || says["email"] != "bo@meridian.example" {
 		t.Errorf("%s says %v", r.Header.Get("Content-Type"), says)
 	}
