@@ -13,6 +13,8 @@ import (
 	"parvis/internal/secret"
 )
 
+const bye = "https://books.example/bye"
+
 // in tells that somebody is signed in to Meridian in a browser.
 func in(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == "/o/meridian/home" }
 
