@@ -2,6 +2,7 @@ package op
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -95,9 +96,27 @@ func (p *Provider) audience(s Settings, scope []string) []string {
 // openAccess reads an access token of ours in either form, and tells nothing of whether
 // its grant still holds.
 func (p *Provider) openAccess(ctx context.Context, token string) (accessClaims, error) {
-	var c accessClaims
+	r, err := p.ring(ctx)
+	if err != nil {
+		return accessClaims{}, err
+	}
+	hash := sha256.Sum256([]byte(token))
+	c, before := r.opened.get(hash)
+	if !before {
+		if c, err = p.readAccess(ctx, token); err != nil {
+			return accessClaims{}, err
+		}
+		r.opened.put(hash, c)
+	}
+	if c.Issuer != p.Base || p.DB.Now().Unix() >= c.Expires {
+		return accessClaims{}, errNotOurs
+	}
+	return c, nil
+}
+
+// readAccess verifies a token, or breaks its seal.
+func (p *Provider) readAccess(ctx context.Context, token string) (c accessClaims, err error) {
 	var text []byte
-	var err error
 	if sealed, opaque := strings.CutPrefix(token, opaquePrefix); opaque {
 		text, err = p.sealedTokens.Open(sealed, accessTokenType)
 		if errors.Is(err, secret.ErrSealBroken) {
@@ -106,16 +125,10 @@ func (p *Provider) openAccess(ctx context.Context, token string) (accessClaims, 
 	} else {
 		text, err = p.verify(ctx, token, accessTokenType)
 	}
-	if err != nil {
-		return accessClaims{}, err
+	if err == nil && json.Unmarshal(text, &c) != nil {
+		err = errNotOurs
 	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return accessClaims{}, errNotOurs
-	}
-	if c.Issuer != p.Base || p.DB.Now().Unix() >= c.Expires {
-		return accessClaims{}, errNotOurs
-	}
-	return c, nil
+	return c, err
 }
 
 // bearer is an access token that holds now, and what stands behind it.

@@ -340,12 +340,15 @@ func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool)
 // endOf ends every grant of a user, an application or both in an organization, and lets
 // applications know: consent was withdrawn, or the application forbidden.
 func endOf(ctx context.Context, tx *db.Tx, org directory.OrgID, user directory.UserID, c ClientID, why string) (int, error) {
+	more, args := ``, []any{string(org), string(c)}
+	if user != "" {
+		more, args = ` and g.user_id = $3`, append(args, string(user))
+	}
 	var all []ending
 	err := tx.Rows(ctx, scanEnding(&all), `
 		select `+endingColumns+`
 		from grants g
-		where g.org_id = $1 and g.client_id = $2 and ($3 = '' or g.user_id = $3) and g.ended_at is null`,
-		string(org), string(c), string(user))
+		where g.org_id = $1 and g.client_id = $2 and g.ended_at is null`+more, args...)
 	if err == nil {
 		err = closeGrants(ctx, tx, all, why)
 	}

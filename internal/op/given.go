@@ -46,7 +46,7 @@ func (p *Provider) GivenBy(ctx context.Context, r db.Reader, v session.Visit) ([
 		from clients c
 		left join client_uses cu on cu.org_id = $1 and cu.user_id = $2 and cu.client_id = c.id
 		left join consents n on n.org_id = $1 and n.user_id = $2 and n.client_id = c.id
-		where (cu.used_at is not null or n.given_at is not null) and c.kind <> 'link'
+		where (c.org_id = $1 or c.org_id is null) and (cu.used_at is not null or n.given_at is not null) and c.kind <> 'link'
 		order by cu.used_at desc, c.id`, string(v.User.OrgID), string(v.User.ID), db.Time(p.DB.Now()))
 	return all, err
 }

@@ -65,6 +65,7 @@ type ring struct {
 	public  jose.JSONWebKeySet
 	readAt  time.Time
 	signing map[Algorithm]key
+	opened  opened
 }
 
 // ring gives the keys, read again after a while.
@@ -84,7 +85,7 @@ func (p *Provider) ring(ctx context.Context) (*ring, error) {
 }
 
 func (p *Provider) readRing(ctx context.Context) (*ring, error) {
-	r := &ring{readAt: p.DB.Now(), signing: map[Algorithm]key{}}
+	r := &ring{readAt: p.DB.Now(), signing: map[Algorithm]key{}, opened: opened{all: map[[sha256.Size]byte]accessClaims{}}}
 	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
 		r.keys, err = p.storedKeys(ctx, tx)
 		return err

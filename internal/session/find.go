@@ -50,13 +50,12 @@ func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
 const (
 	sessionColumns = `s.org_id, s.id, s.user_id, s.browser_id, s.generation, s.methods,
 		s.started_at, s.proved_at, s.second_at, s.seen_at, s.resumed_at, s.switched_at, s.network, s.agent, s.connection_id, s.until`
-	visitColumns = browserColumns + `, ` + VisitColumns
+	visitColumns = browserColumns + `, ` + sessionColumns + `, q.idle, q.absolute, ` + directory.UserColumns + `, ` + directory.OrganizationColumns
 	// VisitColumns are what a Row scans, of a session as s and of what VisitJoins joins
-	// to it, for statements that begin at something a session holds.
-	VisitColumns = sessionColumns + `,
-		q.idle, q.absolute,
-		` + directory.UserColumns + `,
-		` + directory.OrganizationColumns
+	// to it, for statements that begin at something a session holds. They are no more
+	// than applications are told and Alive asks: what a statement costs goes with them.
+	VisitColumns = `s.started_at, s.seen_at, s.until, q.idle, q.absolute,
+		u.id, u.email, u.display_name, u.role, u.language, u.time_zone, o.id, o.short_name, o.display_name`
 	visitJoins = VisitJoins
 	// VisitJoins leave out sessions that are nothing any more.
 	VisitJoins = `
@@ -90,13 +89,13 @@ type Row struct{ visitRow }
 
 // Targets are where VisitColumns go.
 func (w *Row) Targets() []any {
-	into := append(w.Session.targets(), &w.idle, &w.absolute)
-	into = append(into, w.User.Targets()...)
-	return append(into, w.Organization.Targets()...)
+	s, u, o := &w.Session, &w.User, &w.Organization
+	return db.Into((*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.Until), &w.idle, &w.absolute,
+		&u.ID, &u.Email, &u.Name, &u.Role, &u.Language, &u.TimeZone, &o.ID, &o.ShortName, &o.DisplayName)
 }
 
-// Alive is the visit that a row holds, unless time has ended the session. No browser
-// showed a token for it, so it proves nothing fresh.
+// Alive is the visit that a row holds, as far as VisitColumns go, unless time has ended
+// the session. No browser showed a token for it, so it proves nothing fresh.
 func (d *Door) Alive(w Row, now time.Time) (Visit, bool) {
 	w.Rules = d.rulesIn(w.idle, w.absolute)
 	return w.Visit, !w.over(now)

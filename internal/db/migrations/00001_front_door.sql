@@ -45,8 +45,8 @@ create table organizations (
   constraint organizations_short_name_skeleton_uq unique (short_name_skeleton),
   constraint organizations_display_name_skeleton_uq unique (display_name_skeleton)
 );
-
 create index organizations_suspended_at on organizations (suspended_at) where suspended_at is not null;
+
 
 -- A short name that an organization gave up: it leads to the new one for a
 -- while, and nobody else gets it.
@@ -635,6 +635,7 @@ create table client_uses (
   constraint client_uses_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
 );
 create index client_uses_user on client_uses (org_id, user_id);
+create index client_uses_used_at on client_uses (org_id, client_id, used_at);
 
 -- Our own keys towards applications.
 create table keys (
