@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { accept, authenticator, codeOf, enrolApp, follow, heading, look, password, platform, press, startDemo, text, until, watched } from './lib.mjs';
+import { accept, authenticator, codeOf, enrolApp, follow, heading, look, password, platform, press, shot, startDemo, text, until, watched } from './lib.mjs';
 
 let demo;
 let browser;
@@ -134,7 +134,7 @@ describe('one’s own applications', { concurrency: false }, () => {
     await press(page, 'Do not allow');
     await page.waitForURL(ledger('/callback?**'));
     assert.match(await text(page), /you changed your mind[^]*access_denied/);
-    await look(page, 'application-denied');
+    await shot(page, 'application-denied');
     assert.equal(await holds(ledger), false);
   });
 
@@ -154,9 +154,10 @@ describe('one’s own applications', { concurrency: false }, () => {
     await look(page, 'account-applications');
     await press(page, 'Take back from Ledger');
     await page.waitForURL('**/account/applications?withdrawn');
+    assert.match(await text(page), /Ledger\s+Last opened/, 'it may know nothing now');
     await letGo([ledger]); // no page was framed, so it was told by the back channel
     assert.ok(await holds(architect), 'another is not');
-    await look(page, 'account-applications-withdrawn');
+    await shot(page, 'account-applications-withdrawn');
     await page.goto(ledger());
     await heading(page, 'Let Ledger know who you are?');
     await press(page, 'Allow');
@@ -215,7 +216,6 @@ describe('a link into an application, by somebody signed out', { concurrency: fa
     await page.waitForURL(attempt);
     await follow(page, 'More sign-in options');
     assert.match(await text(page), /Architect/);
-    await look(page, 'sign-in-toward-more');
     await page.locator('input[name=organization]').fill('lumen');
     await prove(page, lin, 0);
     await page.waitForURL(architect());
@@ -277,7 +277,7 @@ describe('two organizations in one browser, and three applications', { concurren
     };
     await allow('No, forbidden.');
     await letGo([architect]);
-    const answer = await page.goto(architect());
+    const answer = await page.goto(architect('/login?' + new URLSearchParams({ iss: demo.address, organization: 'meridian' })));
     assert.equal(answer.status(), 403);
     await heading(page, 'Architect is not for you here');
     await look(page, 'denied');
@@ -288,7 +288,7 @@ describe('two organizations in one browser, and three applications', { concurren
   });
 
   test('an application that wants somebody else lets them choose', async () => {
-    await page.goto(architect('/login?' + new URLSearchParams({ iss: demo.address, as: 'another' })));
+    await page.goto(architect('/login?' + new URLSearchParams({ iss: demo.address, as: 'another', login_hint: ana })));
     await heading(page, 'Who opens Architect?');
     await look(page, 'choose');
     await page.getByRole('button', { name: /Lin Okafor/ }).click();
@@ -356,7 +356,7 @@ test('a device is signed in by the code that it shows', async () => {
   await page.locator('input[name=user_code]').fill('BCDF-GHJK');
   await press(page, 'Next');
   await page.locator('#user_code-error').waitFor();
-  await look(page, 'device-unknown');
+  await shot(page, 'device-unknown');
   await page.locator('input[name=user_code]').fill(shown.user_code.toLowerCase());
   await press(page, 'Next');
   await heading(page, 'Let Scanner on a device sign in as you?');
@@ -373,7 +373,6 @@ test('in French', async () => {
   const { page } = await person({ locale: 'fr-FR' });
   const again = await requestOf(page, ledger('/documents/7'));
   await page.waitForURL(attempt);
-  await look(page, 'fr-sign-in-toward');
   await prove(page, ana);
   await page.waitForURL(ledger('/documents/7'));
   again.searchParams.set('prompt', 'consent');
@@ -389,7 +388,7 @@ test('in French', async () => {
   await look(page, 'fr-end-session');
   await page.locator('#main > ul .button').click();
   await page.waitForURL(at('/end-session/confirm?'));
-  await look(page, 'fr-end-session-done');
+  await shot(page, 'fr-end-session-done');
 });
 
 test('without JavaScript', async () => {
