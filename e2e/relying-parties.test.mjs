@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
 import * as client from 'openid-client';
 import { startApache } from './apache.mjs';
 import { authenticator, freePort, heading, platform, press, setUp, signOut, startServer, until, watched } from './lib.mjs';
@@ -129,6 +129,7 @@ describe('openid-client', { concurrency: false }, () => {
     const listed = guide.match(/\n\| claim \|[^]*?\n\n/)[0].matchAll(/^\| `(\w+)` \|/gm);
     assert.deepEqual(Object.keys(claims).sort(), [...listed].map((row) => row[1]).sort());
     assert.deepEqual({ iss: claims.iss, aud: claims.aud, org: claims.org.short_name, acr: claims.acr }, { iss: server.address, aud: web.CLIENT_ID, org: 'meridian', acr: 'aal2' });
+    assert.equal(claims.at_hash, createHash('sha256').update(tokens.access_token).digest().subarray(0, 16).toString('base64url'));
 
     const told = await client.fetchUserInfo(config, tokens.access_token, claims.sub);
     assert.equal(told.email, 'ada@meridian.example');
@@ -179,6 +180,7 @@ describe('openid-client', { concurrency: false }, () => {
     const other = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
     const tokens = await authorize(config, { pushed: true, dpop });
     assert.equal(tokens.token_type, 'dpop');
+    assert.equal(decodeJwt(tokens.access_token).cnf.jkt, await dpop.calculateThumbprint());
     const { sub } = tokens.claims();
     assert.equal((await client.fetchUserInfo(config, tokens.access_token, sub, { DPoP: dpop })).sub, sub);
     await assert.rejects(client.fetchUserInfo(config, tokens.access_token, sub, { DPoP: other }));

@@ -94,9 +94,10 @@ func (p applicationPage) People() bool { return p.Kind != op.Machine }
 // Answers tells that it is told who somebody is, and is no mere link.
 func (p applicationPage) Answers() bool { return p.Kind != op.Link }
 
-// Wrong tells that a fault is in one of these fields, which may be folded away.
-func (p applicationPage) Wrong(f page.Frame, fields ...string) bool {
-	return slices.ContainsFunc(fields, func(name string) bool { return f.Faulty(name) != "" })
+// Unfold tells that what is folded away is to be seen: a fault is in one of its fields, or
+// what was typed came back from fresh proof.
+func (p applicationPage) Unfold(f page.Frame, fields ...string) bool {
+	return f.Returned() || slices.ContainsFunc(fields, func(name string) bool { return f.Faulty(name) != "" })
 }
 
 // text is what an application is called, or said to be, in one language.
@@ -157,7 +158,10 @@ func (p applicationPage) PlaceGroups() (names []string) {
 
 // Audiences and standings to choose from.
 func (applicationPage) Audiences() []op.Audience { return op.Audiences }
-func (applicationPage) Standings() []op.Standing {
+func (p applicationPage) Standings() []op.Standing {
+	if !p.Code() {
+		return []op.Standing{op.AsRegistered, op.Forbidden} // nobody signs in, so nobody is asked
+	}
 	return []op.Standing{op.AsRegistered, op.Approved, op.Forbidden}
 }
 
@@ -166,6 +170,8 @@ func (p applicationPage) StandingKey(s op.Standing) string {
 	switch {
 	case s != op.AsRegistered:
 		return "console.application.standing." + string(s)
+	case !p.Code():
+		return "console.application.standing.yes"
 	case p.Settings.Asks:
 		return "console.application.standing.asks"
 	}

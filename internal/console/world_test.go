@@ -14,6 +14,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
+	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
@@ -29,7 +30,7 @@ type organization struct {
 	directory.Organization
 	browsers map[directory.Role]*idptest.Browser
 	// One id of each kind that the console's paths name.
-	user, invitation, event, domain, group, connection, attempt string
+	user, invitation, event, domain, group, connection, attempt, application string
 }
 
 func start(t *testing.T, change ...func(*app.Settings)) *world {
@@ -55,6 +56,7 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	o.domain = w.domain(t, o.ID, short+".example").ID
 	o.group = w.group(t, o.ID, "People of "+short, directory.UserID(o.user)).ID
 	o.connection, o.attempt = w.provider(t, o.ID, "Provider of "+short)
+	o.application, _ = w.application(t, o.ID, "Books of "+short)
 	o.event = w.events(t, o.ID, "organization.created")[0].ID
 	return o
 }
@@ -136,6 +138,20 @@ func (w *world) group(t *testing.T, org directory.OrgID, name string, members ..
 	return g
 }
 
+// application is a web application of an organization, or of the installation, and its
+// secret.
+func (w *world) application(t *testing.T, org directory.OrgID, name string) (id, secret string) {
+	t.Helper()
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		s := op.Defaults(op.Web)
+		s.Name, s.RedirectURIs, s.Address = name, []string{"https://books.example/callback"}, "https://books.example/"
+		c, shown, err := op.Register(ctx, tx, directory.Operator(), op.Client{OrgID: org, Kind: op.Web, Settings: s})
+		id, secret = string(c.ID), shown
+		return err
+	})
+	return id, secret
+}
+
 func (w *world) stateOf(t *testing.T, org directory.OrgID, id string) directory.InvitationState {
 	t.Helper()
 	inv, err := directory.InvitationByID(t.Context(), w.DB, org, id)
@@ -159,6 +175,9 @@ func (w *world) rows(t *testing.T, org directory.OrgID) string {
 		`select 'organization', id, short_name, display_name, contact, created_at from organizations where id = $1`,
 		`select 'image', id, content, '', '', created_at from images where org_id = $1 order by id`,
 		`select 'connection', id, name, state, settings || mapping || coalesce(secret, ''), coalesce(changed_at, 0) from connections where org_id = $1 order by id`,
+		`select 'application', id, kind, settings, coalesce(logo, ''), changed_at from clients where org_id = $1 order by id`,
+		`select 'secret', s.id, s.client_id, s.hash, '', s.created_at from client_secrets s join clients c on c.id = s.client_id where c.org_id = $1 order by s.id`,
+		`select 'placement', client_id, standing, audience, groups, 0 from client_organizations where org_id = $1 order by client_id`,
 		`select 'link', id, connection_id, email, letter_id, coalesce(withdrawn_at, opened_at, 0) from setup_links where org_id = $1 order by id`,
 		`select 'event', id, action, actor, target, at from audit_events where org_id = $1 order by id`,
 	} {

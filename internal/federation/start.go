@@ -119,7 +119,7 @@ func (h *Hub) Lead(v *page.Visitor, a signin.Attempt) error {
 	}
 	// A provider would let whoever sits there straight back in.
 	return h.send(v, c, request{
-		OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: a.BrowserID, AttemptID: a.ID, Asked: asked{Fresh: a.Fresh > 0 || idle},
+		OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: a.BrowserID, AttemptID: a.ID, Asked: asked{Fresh: a.Fresh > 0 || a.Anew || idle},
 	})
 }
 

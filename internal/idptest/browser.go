@@ -301,12 +301,16 @@ func (f *Form) read(n *html.Node) {
 			f.Values.Set(name, "")
 		}
 	case "select":
-		first := true
+		first, chosen := true, ""
 		for o := range n.Descendants() {
 			if o.Data == "option" && (first || has(o, "selected")) {
-				f.Values.Set(name, attribute(o, "value"))
-				first = false
+				chosen, first = attribute(o, "value"), false
 			}
+		}
+		if strings.HasSuffix(name, "[]") {
+			f.Values.Add(name, chosen)
+		} else {
+			f.Values.Set(name, chosen)
 		}
 	}
 }

@@ -52,8 +52,8 @@ const opaquePrefix = "pat_"
 
 // accessToken makes one for a grant: signed, or sealed so that only we can read it.
 // Neither is stored; both end with their grant.
-func (p *Provider) accessToken(ctx context.Context, h holder, scope []string, now time.Time, thumbprint string) (string, time.Duration, error) {
-	s := h.client.Settings
+func (p *Provider) accessToken(k key, h holder, now time.Time, thumbprint string) (string, time.Duration, error) {
+	s, scope := h.client.Settings, h.Scope
 	lasts := p.accessLasts(s)
 	if left := h.EndsAt.Sub(now); left < lasts {
 		lasts = left
@@ -71,7 +71,7 @@ func (p *Provider) accessToken(ctx context.Context, h holder, scope []string, no
 		c.Confirmation = &confirmation{thumbprint}
 	}
 	if !s.Opaque {
-		token, err := p.sign(ctx, s.algorithm(), accessTokenType, c)
+		token, err := k.sign(accessTokenType, c)
 		return token, lasts, err
 	}
 	text, err := json.Marshal(c)
@@ -84,7 +84,7 @@ func (p *Provider) accessToken(ctx context.Context, h holder, scope []string, no
 // audience is for whom a token is: what the application was registered for and, where
 // it may ask who somebody is, us.
 func (p *Provider) audience(s Settings, scope []string) []string {
-	if s.Audience == "" {
+	if s.Audience == "" || s.Audience == p.Base {
 		return []string{p.Base}
 	}
 	if slices.Contains(scope, OpenID) {
@@ -137,21 +137,34 @@ type bearer struct {
 	claims accessClaims
 }
 
-// access finds what stands behind an access token; errNotOurs where nothing does any
-// more.
+// machine tells that nobody sits behind the token: it is of the client itself (RFC 9068
+// §2.2).
+func (c accessClaims) machine() bool { return c.Subject == string(c.ClientID) }
+
+// grant and organization name the row that the token hangs on.
+func (c accessClaims) grant() string {
+	id, _, _ := strings.Cut(c.ID, ".")
+	return id
+}
+
+func (c accessClaims) organization() directory.OrgID {
+	if c.Organization == nil {
+		return ""
+	}
+	return c.Organization.ID
+}
+
+// access finds what stands behind an access token, with its scope and no more;
+// errNotOurs where nothing does any more.
 func (p *Provider) access(ctx context.Context, r db.Reader, token string) (bearer, error) {
 	c, err := p.openAccess(ctx, token)
 	if err != nil {
 		return bearer{}, err
 	}
-	grant, _, _ := strings.Cut(c.ID, ".")
-	var org directory.OrgID
-	if c.Organization != nil {
-		org = c.Organization.ID
-	}
+	grant, org := c.grant(), c.organization()
 	var h holder
 	var found bool
-	if c.AuthTime == 0 {
+	if c.machine() {
 		h, found, err = p.machine(ctx, r, org, grant)
 	} else {
 		h, found, err = p.held(ctx, r, `g.org_id = $1 and g.id = $2`, string(org), grant)
@@ -162,5 +175,9 @@ func (p *Provider) access(ctx context.Context, r db.Reader, token string) (beare
 	if !found || h.over(p.DB.Now()) || h.ClientID != c.ClientID {
 		return bearer{}, errNotOurs
 	}
+	// The token may have been asked for with less than the grant has (RFC 6749 §6), and
+	// the grant may have less by now.
+	h.Scope = slices.DeleteFunc(strings.Fields(c.Scope), func(s string) bool { return !slices.Contains(h.Scope, s) })
+	c.Scope = strings.Join(h.Scope, " ")
 	return bearer{h, c}, nil
 }

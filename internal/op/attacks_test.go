@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
 )
@@ -39,15 +40,18 @@ func (w *world) node() *world {
 }
 
 // count is how many rows a table has.
-func (w *world) count(table string) (n int) {
+func (w *world) count(table string) int { w.t.Helper(); return w.countWhere(table, "1 = 1") }
+
+// countWhere is how many of them fit.
+func (w *world) countWhere(table, what string) (n int) {
 	w.t.Helper()
-	if _, err := w.DB.One(w.t.Context(), db.Into(&n), `select count(*) from `+table); err != nil {
+	if _, err := w.DB.One(w.t.Context(), db.Into(&n), `select count(*) from `+table+` where `+what); err != nil {
 		w.t.Fatal(err)
 	}
 	return n
 }
 
-// refused tells how often something was refused or ended, in the words of the audit log.
+// audited is how often the audit log has something with this result.
 func (w *world) audited(action, result string) (n int) {
 	w.t.Helper()
 	if _, err := w.DB.One(w.t.Context(), db.Into(&n), `select count(*) from audit_events where action = $1 and result = $2`, action, result); err != nil {
@@ -117,3 +121,9 @@ func wantPage(t testing.TB, what string, p *idptest.Page, status int) {
 		t.Errorf("%s: %d to %q, %v: %s", what, p.Status, p.Header.Get("Location"), p.Links(), p.Text())
 	}
 }
+
+// start is when every test begins.
+var start = dbtest.Start
+
+// named gives every node the same name.
+var named = idptest.Named

@@ -23,6 +23,10 @@ import (
 
 // authorize is where an application sends a browser to learn who sits there.
 func (p *Provider) authorize(v *page.Visitor) error {
+	if v.Ahead() {
+		v.W.WriteHeader(http.StatusServiceUnavailable) // a code is for a browser that means to go there
+		return nil
+	}
 	form, err := url.ParseQuery(v.R.URL.RawQuery)
 	if err != nil {
 		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
@@ -213,7 +217,7 @@ func (p *Provider) gone(v *page.Visitor, err error) error {
 
 // goOn decides what a request gets, and gives it.
 func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
-	direct := q.id == ""
+	direct, readAt := q.id == "", p.DB.Now()
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
 		return err
@@ -222,6 +226,7 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 	if err != nil {
 		return err
 	}
+	asked.readAt = readAt
 	switch d := decide(asked); d.step {
 	case refuse:
 		return p.turnAway(v, q, wrong(d.code, describe(d.code)), direct)
@@ -235,6 +240,9 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 		return p.showDenied(v, c, q, asked)
 	default:
 		code, err := p.issueCode(v, c, q, asked, false)
+		if errors.Is(err, errRequestGone) && direct {
+			return v.Redirect(v.R.URL.RequestURI()) // something changed in between: it is asked anew
+		}
 		if err != nil {
 			return p.gone(v, err)
 		}
@@ -287,9 +295,12 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 		}
 		return place.Standing != Forbidden
 	}
-	h := q.hints(c)
-	h.Session = q.sessionID
+	h := p.hints(c, q)
 	asked.session, asked.open = pick(h, visits, has)
+	if !asked.open && h.Session != "" {
+		h.Session, asked.picked = "", false // whom the person picked is not signed in any more
+		asked.session, asked.open = pick(h, visits, has)
+	}
 	if !asked.open && q.id != "" && h.Address != "" {
 		// A hint is one: who signed in for this very request under another address is meant.
 		h.Address = ""
@@ -300,6 +311,7 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 		return asked, failed
 	}
 	v := asked.session
+	asked.picked = asked.picked || !v.Session.StartedAt.Before(q.AskedAt) // who signed in for this picked themselves
 	has(v.Session.OrgID)
 	place := places[v.Session.OrgID]
 	var groups []string
@@ -316,7 +328,7 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 		asked.provable = asked.provable || v.Session.ConnectionID != ""
 	}
 	if err == nil {
-		asked.consented, err = p.consented(ctx, p.DB, c, place, v, q.Scope)
+		asked.consented, err = p.consented(ctx, p.DB, c, place, v, q.Request)
 	}
 	return asked, errors.Join(failed, err)
 }
@@ -367,7 +379,8 @@ func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, asked ques
 		if err != nil {
 			return err
 		}
-		a.OrgID = org
+		// A provider would otherwise let in whoever proved something there hours ago.
+		a.OrgID, a.Anew = org, asked.login || asked.maxAge != nil
 		if address, err := directory.ParseAddress(q.LoginHint); err == nil {
 			a.LoginHint = address.Text
 		}
@@ -410,9 +423,9 @@ func (p *Provider) meant(ctx context.Context, c Client, q pending) (directory.Or
 	return q.SubjectOrg, nil
 }
 
-// issueCode keeps the grant, and gives its code. answered tells that the person was
-// asked just now and agreed.
-func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked question, answered bool) (string, error) {
+// issueCode keeps the grant, and gives its code. remembers tells that the person agreed
+// just now, for the next time too.
+func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked question, remembers bool) (string, error) {
 	ctx, visit := v.R.Context(), asked.session
 	if !asked.none {
 		var err error
@@ -422,10 +435,17 @@ func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked questio
 	}
 	code := secret.NewToken()
 	err := p.DB.Update(ctx, func(tx *db.Tx) error {
-		if mine, err := q.finish(ctx, tx); err != nil || !mine {
-			return errors.Join(err, unless(mine, errRequestGone))
+		mine, err := q.finish(ctx, tx)
+		if err == nil && mine {
+			mine, err = still(ctx, tx, c, asked)
 		}
-		if answered {
+		if err == nil && !mine {
+			err = errRequestGone
+		}
+		if err != nil {
+			return err
+		}
+		if remembers {
 			if err := remember(ctx, tx, c, visit, q.Scope); err != nil {
 				return err
 			}
@@ -435,11 +455,19 @@ func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked questio
 	return code.Reveal(), err
 }
 
-func unless(ok bool, err error) error {
-	if ok {
-		return nil
-	}
-	return err
+// still tells that what was read for a request holds in the transaction that answers it:
+// the session is open, nobody chose another in this browser meanwhile, and the application
+// was not forbidden.
+func still(ctx context.Context, tx *db.Tx, c Client, asked question) (bool, error) {
+	s := asked.session.Session
+	var id string
+	return tx.One(ctx, db.Into(&id), `
+		select s.id
+		from sessions s
+		left join client_organizations co on co.org_id = s.org_id and co.client_id = $1
+		where s.org_id = $2 and s.id = $3 and s.ended_at is null and coalesce(co.standing, '') <> $4
+			and not exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at >= $5)`,
+		string(c.ID), string(s.OrgID), s.ID, string(Forbidden), db.Time(asked.readAt))
 }
 
 // grantTo keeps what an application gets of a session.
@@ -454,7 +482,7 @@ func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c Client, r Request, 
 	}
 	g := Grant{
 		OrgID: visit.Session.OrgID, ClientID: c.ID, UserID: visit.User.ID, SessionID: visit.Session.ID, Scope: r.Scope,
-		EndsAt: tx.Now().Add(p.refreshLasts(c.Settings)),
+		EndsAt: tx.Now().Add(p.codeLasts()), // until the code is used
 		Details: Details{
 			RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
 			AuthTime: visit.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(visit.Session.Methods),
@@ -463,8 +491,13 @@ func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c Client, r Request, 
 	if _, err := newGrant(ctx, tx, g, code.Hash(secret.Code)); err != nil {
 		return err
 	}
-	if err := use(ctx, tx, c, visit); err != nil || opened {
-		return err
+	if !slices.Contains(r.Prompt, "none") { // nobody opened anything
+		if err := use(ctx, tx, c, visit); err != nil {
+			return err
+		}
+	}
+	if opened {
+		return nil
 	}
 	return audit.Record(ctx, tx, audit.Event{
 		OrgID: string(g.OrgID), Actor: string(visit.User.ID), ActorName: visit.User.Name, Action: "application.opened",

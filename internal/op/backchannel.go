@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/outbound"
 	"parvis/internal/secret"
 )
 
@@ -21,10 +23,11 @@ const (
 	// two minutes), and tellingLasts how long an application is tried.
 	logoutLasts  = 2 * time.Minute
 	tellingLasts = 24 * time.Hour
-	// mostAtOnce is how many applications are told at once, and mostOfOne how often one
-	// is: one that does not answer keeps nobody waiting but itself.
-	mostAtOnce = 32
-	mostOfOne  = 4
+	// mostAtOnce is how many calls are on the way to applications at once from a node,
+	// mostOfOwner to those of one organization, and mostOfOne to one.
+	mostAtOnce  = 64
+	mostOfOwner = 16
+	mostOfOne   = 4
 	// patience is how long a sweep waits for answers; those that take longer go on alone.
 	patience = 800 * time.Millisecond
 	// toldKept is how long it is kept that an application was told.
@@ -54,7 +57,11 @@ func scanEnding(all *[]ending) func(func(...any) error) error {
 
 const endingColumns = `g.org_id, g.id, g.client_id, g.user_id, g.session_id`
 
-// close ends grants and lets their applications know, each once for a session.
+// atATime is how many grants one transaction ends, so that nobody waits long for it.
+const atATime = 500
+
+// closeGrants ends grants and lets the applications know that listen, each once for a
+// session.
 func closeGrants(ctx context.Context, tx *db.Tx, all []ending, why string) error {
 	told := map[string]bool{}
 	for _, e := range all {
@@ -71,98 +78,119 @@ func closeGrants(ctx context.Context, tx *db.Tx, all []ending, why string) error
 		told[key] = true
 		if _, err := tx.Exec(ctx, `
 			insert into logouts (org_id, id, client_id, user_id, session_id, created_at, next_try_at, tries)
-			values ($1, $2, $3, $4, $5, $6, $6, 0)`,
-			string(e.org), secret.NewID("out"), string(e.client), string(e.user), e.session, db.Time(tx.Now())); err != nil {
+			select $1, $2, c.id, $3, $4, $5, $5, 0
+			from clients c
+			where c.id = $6 and c.listens`,
+			string(e.org), secret.NewID("out"), string(e.user), e.session, db.Time(tx.Now()), string(e.client)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// ended lists grants that are open though what they came from has ended. It begins there,
-// since that is little: SQLite keeps the order of a cross join, and would read every grant
-// else.
-func ended(ctx context.Context, r db.Reader, since time.Time) (bySession, bySwitch []ending, err error) {
-	err = r.Rows(ctx, scanEnding(&bySession), `
-		select `+endingColumns+`
+// reason is why grants ended, and how those are found that are open nevertheless. Each
+// statement begins at what ended lately; the joins are crossed, so that SQLite, which
+// keeps no statistics, does not begin at all grants.
+type reason struct{ why, statement string }
+
+var lateReasons = []reason{
+	{sessionEnded, `
+		select ` + endingColumns + `
 		from sessions s
-		join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null
-		where s.ended_at > $1`, db.Time(since))
-	if err == nil {
-		err = r.Rows(ctx, scanEnding(&bySession), `
-			select `+endingColumns+`
-			from organizations o
-			cross join grants g
-			where o.suspended_at > $1 and g.org_id = o.id and g.ended_at is null`, db.Time(since))
-	}
-	if err == nil {
-		err = r.Rows(ctx, scanEnding(&bySwitch), `
-			select `+endingColumns+`
-			from sessions x
-			cross join sessions s
-			join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.created_at <= x.switched_at
-			where x.switched_at > $1 and s.browser_id = x.browser_id and s.id <> x.id`, db.Time(since))
-	}
-	return bySession, bySwitch, err
+		cross join grants g
+		where s.ended_at > $1 and g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null
+		limit 500`},
+	{sessionEnded, `
+		select ` + endingColumns + `
+		from organizations o
+		cross join grants g
+		where o.suspended_at > $1 and g.org_id = o.id and g.ended_at is null
+		limit 500`},
+	{switchedAway, `
+		select ` + endingColumns + `
+		from sessions x
+		cross join sessions s
+		cross join grants g
+		where x.switched_at > $1 and s.browser_id = x.browser_id and s.id <> x.id
+			and g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.created_at <= x.switched_at
+		limit 500`},
 }
 
 // Sweep notes which grants have ended with their session, and tells applications. It
 // comes each second; mostly there is nothing, so it reads before it takes the writer.
 func (p *Provider) Sweep(ctx context.Context, d *db.DB) error {
-	since := d.Now().Add(-lately)
-	bySession, bySwitch, err := ended(ctx, d, since)
-	if err == nil && len(bySession)+len(bySwitch) > 0 {
-		err = d.Update(ctx, func(tx *db.Tx) error {
-			bySession, bySwitch, err := ended(ctx, tx, since)
-			if err == nil {
-				err = closeGrants(ctx, tx, bySession, sessionEnded)
-			}
-			if err == nil {
-				err = closeGrants(ctx, tx, bySwitch, switchedAway)
-			}
-			return err
-		})
-	}
-	if err != nil {
+	if err := closeThose(ctx, d, lateReasons, d.Now().Add(-lately)); err != nil {
 		return err
 	}
 	return p.tellAll(ctx, d)
 }
 
+// closeThose ends what the statements find, some at a time.
+func closeThose(ctx context.Context, d *db.DB, reasons []reason, since time.Time) error {
+	for _, r := range reasons {
+		for {
+			var all []ending
+			if err := d.Rows(ctx, scanEnding(&all), r.statement, db.Time(since)); err != nil {
+				return err
+			}
+			if len(all) == 0 {
+				break
+			}
+			// An ending stays one: nothing that they ended with begins again.
+			if err := d.Update(ctx, func(tx *db.Tx) error { return closeGrants(ctx, tx, all, r.why) }); err != nil {
+				return err
+			}
+			if len(all) < atATime {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// allReasons find what Sweep missed, because no node ran, beginning at the open grants.
+var allReasons = []reason{{sessionEnded, `
+	select ` + endingColumns + `
+	from grants g
+	cross join sessions s
+	where g.ended_at is null and g.ends_at > $1 and s.org_id = g.org_id and s.id = g.session_id and s.ended_at is not null
+	limit 500`}, {switchedAway, `
+	select ` + endingColumns + `
+	from grants g
+	cross join sessions s
+	where g.ended_at is null and g.ends_at > $1 and s.org_id = g.org_id and s.id = g.session_id
+		and exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at >= g.created_at)
+	limit 500`}}
+
 // SweepGrants does for all time what Sweep does for the last minutes, and removes what
 // nobody can use any more.
 func (p *Provider) SweepGrants(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		bySession, bySwitch, err := ended(ctx, tx, time.Unix(0, 1))
-		if err == nil {
-			err = closeGrants(ctx, tx, bySession, sessionEnded)
-		}
-		if err == nil {
-			err = closeGrants(ctx, tx, bySwitch, switchedAway)
-		}
-		if err != nil {
+	if err := closeThose(ctx, d, allReasons, d.Now()); err != nil {
+		return err
+	}
+	now := d.Now()
+	for _, clean := range []struct {
+		statement string
+		before    time.Time
+	}{
+		// A grant that ended is kept a while longer than its code could come again.
+		{`delete from grants where ends_at <= $1`, now.Add(-24 * time.Hour)},
+		{`delete from grants where ended_at <= $1`, now.Add(-24 * time.Hour)},
+		{`delete from authorization_requests where created_at <= $1`, now.Add(-RequestLasts)},
+		{`delete from pushed_requests where created_at <= $1`, now.Add(-2 * PushedLasts)},
+		{`delete from device_codes where created_at <= $1`, now.Add(-2 * p.deviceLasts())},
+		{`delete from used_proofs where expires_at <= $1`, now},
+		{`delete from logouts where created_at <= $1 and next_try_at is null`, now.Add(-toldKept)},
+		{`delete from client_secrets where ends_at <= $1`, now},
+	} {
+		if err := d.Update(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec(ctx, clean.statement, db.Time(clean.before))
+			return err
+		}); err != nil {
 			return err
 		}
-		now := tx.Now()
-		for _, clean := range []struct {
-			statement string
-			before    time.Time
-		}{
-			// A grant that ended is kept a while longer than its code could come again.
-			{`delete from grants where ends_at <= $1 or ended_at <= $1`, now.Add(-24 * time.Hour)},
-			{`delete from authorization_requests where created_at <= $1`, now.Add(-RequestLasts)},
-			{`delete from pushed_requests where created_at <= $1`, now.Add(-2 * PushedLasts)},
-			{`delete from device_codes where created_at <= $1`, now.Add(-2 * p.deviceLasts())},
-			{`delete from used_proofs where expires_at <= $1`, now},
-			{`delete from logouts where created_at <= $1 and next_try_at is null`, now.Add(-toldKept)},
-			{`delete from client_secrets where ends_at <= $1`, now},
-		} {
-			if _, err := tx.Exec(ctx, clean.statement, db.Time(clean.before)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // notice is one application that is to be told of one session.
@@ -179,29 +207,22 @@ type notice struct {
 // tellAll tells the applications that are due, and waits for those that answer soon.
 func (p *Provider) tellAll(ctx context.Context, d *db.DB) error {
 	due, err := p.due(ctx, d)
-	if err != nil || len(due) == 0 {
+	if err == nil && len(due) > 0 {
+		due, err = claimNotices(ctx, d, due)
+	}
+	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
+	var telling sync.WaitGroup
 	for _, n := range due {
-		claimed, err := p.claimNotice(ctx, d, n)
-		if err != nil {
-			return err
-		}
-		if !claimed {
-			continue
-		}
-		p.busy.add(n.client.ID, 1)
-		p.telling.Add(1)
-		go func() {
-			defer p.telling.Done()
-			defer p.busy.add(n.client.ID, -1)
-			p.places <- struct{}{}
-			defer func() { <-p.places }()
+		p.busy.add(n.client, 1)
+		telling.Go(func() {
+			defer p.busy.add(n.client, -1)
 			p.tellOne(context.WithoutCancel(ctx), d, n)
-		}()
+		})
 	}
-	go func() { p.telling.Wait(); close(done) }()
+	done := make(chan struct{})
+	go func() { telling.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(patience):
@@ -209,11 +230,12 @@ func (p *Provider) tellAll(ctx context.Context, d *db.DB) error {
 	return nil
 }
 
-// due lists notices whose time has come, no more of one application than may be on the
-// way to it at once.
+// due lists notices whose time has come: the oldest of each application, no more than may
+// be on the way to it, to those of its organization, and to all at once. So one that does
+// not answer keeps nobody waiting but itself.
 func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 	var all []notice
-	taken := map[ClientID]int{}
+	room := p.busy.room()
 	err := d.Rows(ctx, func(scan func(...any) error) error {
 		var n notice
 		var w clientRow
@@ -221,50 +243,64 @@ func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 			return err
 		}
 		var err error
-		n.client, err = w.client()
-		if taken[n.client.ID]++; taken[n.client.ID]+p.busy.of(n.client.ID) <= mostOfOne {
+		if n.client, err = w.client(); err == nil && room.take(n.client) {
 			all = append(all, n)
 		}
 		return err
 	}, `
 		select `+clientColumns+`, l.org_id, l.id, l.user_id, l.session_id, l.created_at, l.tries
-		from logouts l
+		from (
+			select l.*, row_number() over (partition by l.client_id order by l.next_try_at, l.id) as place
+			from logouts l
+			where l.next_try_at <= $1) l
 		join clients c on c.id = l.client_id
-		where l.next_try_at <= $1
+		where l.place <= $2
 		order by l.next_try_at
-		limit 500`, db.Time(d.Now()))
+		limit 500`, db.Time(d.Now()), mostOfOne)
 	return all, err
 }
 
-// claimNotice puts off the next try, so that of two nodes one does this one.
-func (p *Provider) claimNotice(ctx context.Context, d *db.DB, n notice) (bool, error) {
-	var claimed bool
+// claimNotices puts off the next try until this one is over for sure, so that of two
+// nodes one does it, and none is sent twice at once.
+func claimNotices(ctx context.Context, d *db.DB, due []notice) ([]notice, error) {
+	var mine []notice
 	err := d.Update(ctx, func(tx *db.Tx) error {
-		next := tx.Now().Add(again[min(n.tries, len(again)-1)])
-		if n.client.Settings.BackChannel == "" || next.Sub(n.created) > tellingLasts {
-			next = time.Time{} // it wants to know nothing, or is never there
+		mine = nil
+		for _, n := range due {
+			changed, err := tx.Exec(ctx, `
+				update logouts set next_try_at = $1, tries = $2
+				where org_id = $3 and id = $4 and tries = $5 and next_try_at is not null`,
+				db.Time(tx.Now().Add(outbound.Patience+again[0])), n.tries+1, string(n.org), n.id, n.tries)
+			if err != nil {
+				return err
+			}
+			if changed == 1 {
+				mine = append(mine, n)
+			}
 		}
-		changed, err := tx.Exec(ctx, `
-			update logouts set next_try_at = $1, tries = $2
-			where org_id = $3 and id = $4 and tries = $5 and told_at is null and next_try_at is not null`,
-			db.Time(next), n.tries+1, string(n.org), n.id, n.tries)
-		claimed = changed == 1 && n.client.Settings.BackChannel != ""
-		return err
+		return nil
 	})
-	return claimed, err
+	return mine, err
 }
 
 // tellOne sends a logout token, and keeps what came of it.
 func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
-	reply, told := p.send(ctx, n)
+	reply, told := "it listens no more", true
+	if n.client.Settings.BackChannel != "" {
+		reply, told = p.send(ctx, n)
+	}
 	err := d.Update(ctx, func(tx *db.Tx) error {
-		if !told {
-			_, err := tx.Exec(ctx, `update logouts set reply = $1 where org_id = $2 and id = $3`, reply, string(n.org), n.id)
-			return err
+		next := tx.Now().Add(again[min(n.tries, len(again)-1)])
+		if told || next.Sub(n.created) > tellingLasts {
+			next = time.Time{}
+		}
+		var at time.Time
+		if told {
+			at = tx.Now()
 		}
 		_, err := tx.Exec(ctx, `
-			update logouts set reply = $1, told_at = $2, next_try_at = null
-			where org_id = $3 and id = $4`, reply, db.Time(tx.Now()), string(n.org), n.id)
+			update logouts set reply = $1, told_at = $2, next_try_at = $3
+			where org_id = $4 and id = $5`, reply, db.Time(at), db.Time(next), string(n.org), n.id)
 		return err
 	})
 	if err != nil {
@@ -275,7 +311,11 @@ func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 // send posts the token (Back-Channel Logout §2.5); 200 and 204 say that it was taken.
 func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool) {
 	now := p.DB.Now()
-	token, err := p.sign(ctx, n.client.Settings.algorithm(), logoutTokenType, map[string]any{
+	k, err := p.signingKey(ctx, n.client.Settings.algorithm())
+	if err != nil {
+		return "signing key: " + err.Error(), false
+	}
+	token, err := k.sign(logoutTokenType, map[string]any{
 		"iss": p.Base, "aud": string(n.client.ID), "iat": now.Unix(), "exp": now.Add(logoutLasts).Unix(), "jti": secret.NewID("jti"),
 		"sub": p.subjectOf(n.client, n.org, n.user), "sid": p.sid(n.client.ID, n.session),
 		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},

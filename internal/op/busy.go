@@ -1,24 +1,60 @@
 package op
 
-import "sync"
+import (
+	"sync"
 
-// busy counts what is on the way to each application from this node.
+	"parvis/internal/directory"
+)
+
+// busy counts what is on the way to applications from this node.
 type busy struct {
-	mu sync.Mutex
-	n  map[ClientID]int
+	mu     sync.Mutex
+	all    int
+	owners map[directory.OrgID]int
+	one    map[ClientID]int
 }
 
-func (b *busy) add(c ClientID, by int) {
+func newBusy() *busy { return &busy{owners: map[directory.OrgID]int{}, one: map[ClientID]int{}} }
+
+func (b *busy) add(c Client, by int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.n[c] += by
-	if b.n[c] == 0 {
-		delete(b.n, c)
+	b.count(c, by)
+}
+
+func (b *busy) count(c Client, by int) {
+	b.all += by
+	b.owners[c.OrgID] += by
+	b.one[c.ID] += by
+	if b.owners[c.OrgID] == 0 {
+		delete(b.owners, c.OrgID)
+	}
+	if b.one[c.ID] == 0 {
+		delete(b.one, c.ID)
 	}
 }
 
-func (b *busy) of(c ClientID) int {
+// room is a copy of the counts, to plan with.
+func (b *busy) room() *busy {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.n[c]
+	planned := newBusy()
+	planned.all = b.all
+	for o, n := range b.owners {
+		planned.owners[o] = n
+	}
+	for c, n := range b.one {
+		planned.one[c] = n
+	}
+	return planned
+}
+
+// take tells whether there is room for one more call, and plans it. The installation's
+// own applications are not counted as one owner's.
+func (b *busy) take(c Client) bool {
+	if b.all >= mostAtOnce || b.one[c.ID] >= mostOfOne || c.OrgID != "" && b.owners[c.OrgID] >= mostOfOwner {
+		return false
+	}
+	b.count(c, 1)
+	return true
 }

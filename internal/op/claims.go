@@ -50,10 +50,10 @@ func (p *Provider) pseudonym(parts ...string) string {
 }
 
 // sector is the host that a pairwise subject is for; registration sees to it that
-// there is one only.
+// there is one only. On loopback, or at a scheme of its own, it is the client itself.
 func (c Client) sector() string {
 	for _, address := range c.Settings.RedirectURIs {
-		if u, err := url.Parse(address); err == nil && u.Host != "" {
+		if u, err := url.Parse(address); err == nil && u.Scheme == "https" {
 			return strings.ToLower(u.Hostname())
 		}
 	}
@@ -96,8 +96,10 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 		all["roles"] = h.roles()
 	}
 	for _, c := range s.Claims {
-		if Reserved(c.Name) {
-			continue // none is registered; an older registration must not say who somebody is either
+		// None is reserved that was registered; an older registration must not say who somebody
+		// is either. And none tells more than the person was asked for (R-OPR-09).
+		if Reserved(c.Name) || !asked(scopeOf(c.Source)) {
+			continue
 		}
 		switch c.Source {
 		case "name":
@@ -119,6 +121,21 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 		}
 	}
 	return all, nil
+}
+
+// scopeOf is the scope under which a source may be told.
+func scopeOf(source string) string {
+	switch source {
+	case "name", "language":
+		return ProfileInfo
+	case "email":
+		return EmailInfo
+	case "role":
+		return RolesInfo
+	case "groups":
+		return GroupsInfo
+	}
+	return OpenID // which everybody has
 }
 
 // roles are those that a person's groups give in this application and in no other.
@@ -156,8 +173,8 @@ func groupsOf(ctx context.Context, r db.Reader, org directory.OrgID, user direct
 }
 
 // idToken tells an application who came in, how that was proved, and from where.
-func (p *Provider) idToken(ctx context.Context, r db.Reader, h holder, accessToken string, now time.Time) (string, error) {
-	claims, err := p.idClaims(ctx, r, h, now)
+func (p *Provider) idToken(ctx context.Context, k key, h holder, accessToken string, now time.Time) (string, error) {
+	claims, err := p.idClaims(ctx, p.DB, h, now)
 	if err != nil {
 		return "", err
 	}
@@ -165,7 +182,7 @@ func (p *Provider) idToken(ctx context.Context, r db.Reader, h holder, accessTok
 	if h.Details.Nonce != "" {
 		claims["nonce"] = h.Details.Nonce
 	}
-	return p.sign(ctx, h.client.Settings.algorithm(), idTokenType, claims)
+	return k.sign(idTokenType, claims)
 }
 
 // idClaims are what an ID token says, but for what ties it to one answer.

@@ -155,9 +155,12 @@ var ErrNoClient = fault.New(fault.NotFound, "op.no_client")
 // Confidential tells that the client can prove who it is.
 func (c Client) Confidential() bool { return c.Settings.Auth != NoAuth }
 
-// Assured tells that an answer reaches this application and no other that says it is
-// it: where that is not so, consent is asked each time (RFC 8252 §8.6).
-func (c Client) Assured() bool { return c.Confidential() || c.Kind == SinglePage }
+// Assured tells that an answer sent to an address reaches this application and no other
+// that says it is it: where that is not so, on loopback and at a scheme that any app can
+// claim, consent is asked each time (RFC 8252 §8.6).
+func (c Client) Assured(redirectURI string) bool {
+	return c.Confidential() || strings.HasPrefix(redirectURI, "https://")
+}
 
 // Code tells that people sign in to it in a browser.
 func (c Client) Code() bool { return c.Kind == Web || c.Kind == SinglePage || c.Kind == Native }

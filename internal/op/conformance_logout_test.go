@@ -3,7 +3,6 @@ package op_test
 import (
 	"html"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -157,26 +156,13 @@ func TestBackChannelPlanOfTheConformanceSuite(t *testing.T) {
 }
 
 func backChannel(m *module) {
-	told := make(chan url.Values, 8)
-	there := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = r.ParseForm()
-		told <- r.PostForm
-	}))
-	m.t.Cleanup(there.Close)
 	s := web()
-	s.BackChannel = there.URL + "/backchannel_logout"
+	var told <-chan url.Values
+	s.BackChannel, told = listening(m.t)
 	m.c = m.register("", op.Web, s)
 	e := m.enters()
 	m.goesBack(m.leave(e, "state", "-"), bye)
-	if err := m.Provider.Sweep(m.t.Context(), m.DB); err != nil {
-		m.t.Fatal(err)
-	}
-	var sent url.Values
-	select {
-	case sent = <-told:
-	case <-time.After(10 * time.Second):
-		m.t.Fatal("nobody was told")
-	}
+	sent := m.heard(told)
 	if len(sent) != 1 {
 		m.t.Errorf("sent %v", sent)
 	}

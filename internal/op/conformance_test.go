@@ -351,9 +351,7 @@ func server(m *module) {
 // idTokenSignature registers for RS256, which is the default of the specification and
 // not ours (OIDC Core §2).
 func idTokenSignature(m *module) {
-	if err := m.Provider.SweepKeys(m.t.Context(), m.DB); err != nil {
-		m.t.Fatal(err)
-	}
+	m.sweepKeys()
 	s := web()
 	s.Algorithm = op.RS256
 	m.c = m.register("", op.Web, s)

@@ -23,19 +23,22 @@ var (
 // consented tells that the person need not be asked: it is the organization's own or the
 // installation's, an administrator approved it for everybody, or the person did before,
 // and nobody else can pass for the application.
-func (p *Provider) consented(ctx context.Context, r db.Reader, c Client, place Placement, v session.Visit, scope []string) (bool, error) {
-	if !c.Settings.Asks || place.Standing == Approved {
+func (p *Provider) consented(ctx context.Context, r db.Reader, c Client, place Placement, v session.Visit, q Request) (bool, error) {
+	if place.Standing == Approved {
 		return true, nil
 	}
-	if !c.Assured() {
+	if !c.Assured(q.RedirectURI) {
 		return false, nil
+	}
+	if !c.Settings.Asks {
+		return true, nil
 	}
 	var given string
 	_, err := r.One(ctx, db.Into(&given), `
 		select scope from consents
 		where org_id = $1 and user_id = $2 and client_id = $3`, string(v.Session.OrgID), string(v.User.ID), string(c.ID))
 	had := strings.Fields(given)
-	return given != "" && !slices.ContainsFunc(scope, func(s string) bool { return !slices.Contains(had, s) }), err
+	return given != "" && !slices.ContainsFunc(q.Scope, func(s string) bool { return !slices.Contains(had, s) }), err
 }
 
 // remember keeps what the person agreed to, beside what they had before.
@@ -46,7 +49,12 @@ func remember(ctx context.Context, tx *db.Tx, c Client, v session.Visit, scope [
 		where org_id = $1 and user_id = $2 and client_id = $3`, string(v.Session.OrgID), string(v.User.ID), string(c.ID)); err != nil {
 		return err
 	}
-	all := slices.Compact(slices.Sorted(slices.Values(append(strings.Fields(before), scope...))))
+	all := strings.Fields(before)
+	for _, s := range scope {
+		if !slices.Contains(all, s) {
+			all = append(all, s) // in the order in which it was asked, as pages list it
+		}
+	}
 	_, err := tx.Exec(ctx, `
 		insert into consents (org_id, user_id, client_id, scope, given_at) values ($1, $2, $3, $4, $5)
 		on conflict (org_id, user_id, client_id) do update set scope = excluded.scope, given_at = excluded.given_at`,
@@ -90,11 +98,13 @@ func (p *Provider) asked(v *page.Visitor) (pending, Client, question, error) {
 	if err != nil {
 		return pending{}, Client{}, question{}, err
 	}
+	readAt := p.DB.Now()
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
 		return pending{}, Client{}, question{}, err
 	}
 	asked, err := p.ask(v.R.Context(), c, q, visits)
+	asked.readAt = readAt
 	return q, c, asked, err
 }
 
@@ -134,11 +144,19 @@ func (p *Provider) answerConsent(v *page.Visitor) error {
 	if d := decide(asked); d.step != issue {
 		return v.Redirect(resumePath + "?request=" + q.id)
 	}
-	code, err := p.issueCode(v, c, q, asked, c.Settings.Asks && c.Assured())
+	code, err := p.issueCode(v, c, q, asked, c.Settings.Asks && c.Assured(q.RedirectURI))
 	if err != nil {
 		return p.gone(v, err)
 	}
 	return p.respond(v, q.Request, nil, code, false)
+}
+
+// choices are whom a person may go on as, where they are asked: what the application
+// merely hinted at binds nobody.
+func (p *Provider) choices(c Client, q pending) hints {
+	h := p.hints(c, q)
+	h.Organization, h.Address, h.Session, h.Since = "", "", "", time.Time{}
+	return h
 }
 
 // showChoice lists who is signed in here, for an application that asked to choose.
@@ -151,8 +169,7 @@ func (p *Provider) showChoice(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	h := q.hints(c)
-	h.Address = ""
+	h := p.choices(c, q)
 	return v.Render("op-choose", asking{
 		Request: q.id, Client: c, Title: c.Title(v.Language()),
 		Visits: slices.DeleteFunc(visits, func(w session.Visit) bool { return !h.fit(w) }),
@@ -176,16 +193,21 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	h := q.hints(c)
-	h.Address = ""
+	h := p.choices(c, q)
 	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") && h.fit(w) })
 	if i < 0 {
 		return v.Redirect(choosePath + "?request=" + q.id)
 	}
 	if err := p.DB.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `
-			update authorization_requests set org_id = $1, session_id = $2
-			where id = $3 and ended_at is null`, string(visits[i].Session.OrgID), visits[i].Session.ID, q.id)
+		// Whom the person chose goes before what the application hinted at.
+		q.Organization, q.LoginHint, q.Since = "", "", time.Time{}
+		asked, err := json.Marshal(q.Request)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			update authorization_requests set org_id = $1, session_id = $2, asked = $3
+			where id = $4 and ended_at is null`, string(visits[i].Session.OrgID), visits[i].Session.ID, string(asked), q.id)
 		return err
 	}); err != nil {
 		return err
@@ -198,6 +220,7 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 func (p *Provider) leadToOther(v *page.Visitor, c Client, q pending) error {
 	ctx := v.R.Context()
 	q.Prompt = slices.DeleteFunc(q.Prompt, func(s string) bool { return s == "select_account" })
+	q.Since, q.sessionID = p.DB.Now(), ""
 	asked, err := json.Marshal(q.Request)
 	if err != nil {
 		return err
@@ -231,8 +254,7 @@ func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, asked questi
 	if err != nil {
 		return err
 	}
-	h := q.hints(c)
-	h.Organization, h.Address, h.Session = "", "", ""
+	h := p.choices(c, q)
 	here := asked.session.Session.ID
 	if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
 		return audit.Record(v.R.Context(), tx, audit.Event{

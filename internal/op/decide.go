@@ -31,7 +31,8 @@ const (
 
 // question is all that decide looks at.
 type question struct {
-	asked time.Time // when the request was made
+	asked  time.Time // when the request was made
+	readAt time.Time // when what follows was read
 
 	none, login, select_, consent bool // values of prompt
 
@@ -93,12 +94,15 @@ func decide(q question) decision {
 
 // hints say which session a request means; what is empty says nothing.
 type hints struct {
-	Organization string           // short name or id
-	Subject      directory.UserID // of the ID token that was sent along
+	Organization string // short name or id
+	Subject      string // of the ID token that was sent along
 	SubjectOrg   directory.OrgID
 	Address      string          // key of the e-mail address in login_hint
 	ClientOrg    directory.OrgID // the only organization that the application has
 	Session      string          // that the person picked
+	Since        time.Time       // only who proved something since then
+
+	subjectOf func(session.Visit) string // what the client knows somebody by
 }
 
 // pick finds the session that a request means among those open in a browser: the one
@@ -129,7 +133,8 @@ func (h hints) fit(v session.Visit) bool {
 	case h.Session != "" && v.Session.ID != h.Session,
 		h.ClientOrg != "" && v.Session.OrgID != h.ClientOrg,
 		h.Organization != "" && !h.names(v.Organization),
-		h.Subject != "" && (v.User.ID != h.Subject || v.Session.OrgID != h.SubjectOrg),
+		h.Subject != "" && (v.Session.OrgID != h.SubjectOrg || h.subjectOf(v) != h.Subject),
+		v.Session.ProvedAt.Before(h.Since),
 		h.Address != "" && v.User.AddressKey() != h.Address:
 		return false
 	}

@@ -145,6 +145,7 @@ type devicePage struct {
 	asking
 	Code   string
 	Device bool // the code is known: asks
+	None   bool // nobody who is signed in here may
 	Done   bool
 	No     bool
 }
@@ -193,6 +194,12 @@ func (p *Provider) askAboutDevice(v *page.Visitor, typed string) error {
 	if err != nil {
 		return err
 	}
+	if all, err := v.Visits(ctx); err != nil {
+		return err
+	} else if len(visits) == 0 && len(all) > 0 && v.Form.Do() != "other" {
+		v.Status(fault.Denied)
+		return v.Render("op-device", devicePage{asking: asking{Client: c, Title: c.Title(v.Language())}, Code: cleanUserCode(typed), None: true})
+	}
 	if len(visits) == 0 {
 		begun, err := v.Begin(signin.Attempt{OrgID: c.OrgID, ClientID: string(c.ID), Return: devicePath + "?user_code=" + cleanUserCode(typed)}, nil)
 		if err != nil {
@@ -240,6 +247,9 @@ func (p *Provider) may(ctx context.Context, r db.Reader, c Client, v session.Vis
 // answerDevice lets a device in as somebody, or not.
 func (p *Provider) answerDevice(v *page.Visitor) error {
 	ctx := v.R.Context()
+	if v.Form.Do() == "other" {
+		return p.askAboutDevice(v, v.Form.Get("user_code"))
+	}
 	if v.Form.Do() != "allow" && v.Form.Do() != "deny" {
 		return v.Redirect(devicePath + "?user_code=" + cleanUserCode(v.Form.Get("user_code")))
 	}
@@ -277,8 +287,11 @@ func (p *Provider) keepAnswer(ctx context.Context, tx *db.Tx, d deviceRow, c Cli
 	n, err := tx.Exec(ctx, `
 		update device_codes set answered_at = $1, org_id = $2
 		where id = $3 and answered_at is null`, db.Time(tx.Now()), string(w.Session.OrgID), d.id)
-	if err != nil || n == 0 {
-		return errors.Join(err, unless(n != 0, errDeviceCode))
+	if err == nil && n == 0 {
+		err = errDeviceCode
+	}
+	if err != nil {
+		return err
 	}
 	e := audit.Event{
 		OrgID: string(w.Session.OrgID), Actor: string(w.User.ID), ActorName: w.User.Name, Action: "device.answered",
@@ -306,7 +319,8 @@ func (p *Provider) keepAnswer(ctx context.Context, tx *db.Tx, d deviceRow, c Cli
 // byDevice answers a device that asks whether the person has answered (RFC 8628 §3.5).
 func (p *Provider) byDevice(c *call, thumbprint string) (tokens, error) {
 	ctx, code := c.R.Context(), secret.ParseToken(c.form.Get("device_code"))
-	var out tokens
+	var h holder
+	var refresh string
 	var refused *Error
 	err := p.DB.Update(ctx, func(tx *db.Tx) error {
 		var id string
@@ -331,33 +345,30 @@ func (p *Provider) byDevice(c *call, thumbprint string) (tokens, error) {
 		case grant == "":
 			refused = wrong(errAccessDenied, "the person said no")
 		default:
-			out, refused, err = p.claimDevice(ctx, tx, id, directory.OrgID(org), string(grant), thumbprint)
+			h, refresh, refused, err = p.claimDevice(ctx, tx, id, directory.OrgID(org), string(grant), thumbprint)
 			return err
 		}
 		_, err = tx.Exec(ctx, `update device_codes set asked_at = $1 where id = $2`, db.Time(now), id)
 		return err
 	})
-	return outcome(out, refused, err)
+	if err := outcome(refused, err); err != nil {
+		return tokens{}, err
+	}
+	return p.tokensFor(c, h, h.Scope, thumbprint, refresh)
 }
 
-// claimDevice gives a device its tokens, once.
-func (p *Provider) claimDevice(ctx context.Context, tx *db.Tx, id string, org directory.OrgID, grant, thumbprint string) (tokens, *Error, error) {
+// claimDevice ends the question, and gives what stands behind its answer, once.
+func (p *Provider) claimDevice(ctx context.Context, tx *db.Tx, id string, org directory.OrgID, grant, thumbprint string) (holder, string, *Error, error) {
 	if _, err := tx.Exec(ctx, `update device_codes set ended_at = $1 where id = $2`, db.Time(tx.Now()), id); err != nil {
-		return tokens{}, nil, err
+		return holder{}, "", nil, err
 	}
 	h, found, err := p.held(ctx, tx, `g.org_id = $1 and g.id = $2`, string(org), grant)
 	if err != nil {
-		return tokens{}, nil, err
+		return holder{}, "", nil, err
 	}
 	if !found || h.over(tx.Now()) {
-		return tokens{}, wrong(errInvalidGrant, "the session that let the device in has ended"), nil
+		return holder{}, "", wrong(errInvalidGrant, "the session that let the device in has ended"), nil
 	}
-	if thumbprint != "" {
-		h.Details.Thumbprint = thumbprint
-		if err := bind(ctx, tx, h.Grant); err != nil {
-			return tokens{}, nil, err
-		}
-	}
-	out, err := p.tokensFor(ctx, tx, h, h.Scope, thumbprint, true)
-	return out, nil, err
+	refresh, err := p.begin(ctx, tx, &h, thumbprint)
+	return h, refresh, nil, err
 }

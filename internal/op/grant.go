@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/op/redirect"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -165,12 +167,15 @@ func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...
 	if h.client, err = c.client(); err != nil {
 		return holder{}, false, err
 	}
+	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.has(s) }) // taken away since
 	visit, alive := p.Sessions.Alive(v, p.DB.Now())
 	h.visit = visit
 	h.place = Placement{Standing(standing), Audience(orText(audience, string(Everyone))), strings.Fields(string(groups))}
 	if !alive {
 		return holder{}, false, nil
 	}
+	// What the application is registered for no more, it is not told any more.
+	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.has(s) })
 	if h.place.Audience == SomeGroups || h.needsGroups() {
 		if h.groups, err = groupsOf(ctx, r, h.OrgID, h.UserID); err != nil {
 			return holder{}, false, err
@@ -209,7 +214,11 @@ func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID
 // over tells that a grant gives nothing any more.
 func (g Grant) over(now time.Time) bool { return !g.EndedAt.IsZero() || !now.Before(g.EndsAt) }
 
-var errNotOurs = errors.New("no token of ours")
+var (
+	errNotOurs = errors.New("no token of ours")
+	// errRetired is errNotOurs for one whose key is published no more.
+	errRetired = fmt.Errorf("%w any more", errNotOurs)
+)
 
 // spend exchanges a code for its grant, once. A second valid attempt ends all that the
 // first one got (RFC 6749 §4.1.2): that is returned as an outcome, since an error would
@@ -224,7 +233,7 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c Client, s spending) (
 	switch {
 	case s.code.IsZero() || !found || h.ClientID != c.ID:
 		return holder{}, wrong(errInvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
-	case d.RedirectURI != s.redirectURI:
+	case d.RedirectURI != s.redirectURI || !redirect.Match(h.client.Settings.RedirectURIs, s.redirectURI, h.client.Kind == Native):
 		return holder{}, wrong(errInvalidGrant, "redirect_uri is not the one of the authorization request"), nil
 	case s.verifier == "":
 		return holder{}, wrong(errInvalidGrant, "code_verifier is missing"), nil
@@ -237,9 +246,13 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c Client, s spending) (
 	case !h.EndedAt.IsZero() || !now.Before(h.CreatedAt.Add(p.codeLasts())):
 		return holder{}, wrong(errInvalidGrant, "the code has expired"), nil
 	}
+	h.EndsAt = now.Add(p.accessLasts(h.client.Settings))
+	if h.client.Settings.Refreshes {
+		h.EndsAt = h.CreatedAt.Add(p.refreshLasts(h.client.Settings))
+	}
 	n, err := tx.Exec(ctx, `
-		update grants set code_used_at = $1
-		where org_id = $2 and id = $3 and code_used_at is null`, db.Time(now), string(h.OrgID), h.ID)
+		update grants set code_used_at = $1, ends_at = $2
+		where org_id = $3 and id = $4 and code_used_at is null`, db.Time(now), db.Time(h.EndsAt), string(h.OrgID), h.ID)
 	if err == nil && n == 0 {
 		err = errors.New("a code was claimed under a transaction that sees all others")
 	}
@@ -289,14 +302,19 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c Client, family, own 
 	switch {
 	case family.IsZero() || own.IsZero() || !found || h.ClientID != c.ID || h.over(now) || !c.Settings.Refreshes:
 		return holder{}, "", wrong(errInvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
-	case h.Details.Thumbprint != "" && !c.Confidential() && h.Details.Thumbprint != thumbprint:
-		// RFC 9449 §5: a public client's refresh token is bound to the key.
-		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to another key"), nil
+	case h.Details.Thumbprint != "" && h.Details.Thumbprint != thumbprint && (thumbprint == "" || !c.Confidential()):
+		// RFC 9449 §5: a public client's refresh token is bound to the key. What proves
+		// itself may change the key, and may not do without (R-OPR-15).
+		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to a key, which must be proved (DPoP)"), nil
 	case shown != h.refresh && (shown != h.previous || !now.Before(h.previousUntil)):
 		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before; all that came of it has ended"),
 			end(ctx, tx, h.Grant, refreshReused, audit.Refused)
 	}
 	after := p.successor(family, own)
+	if shown != h.refresh && after.Hash(secret.Refresh) != h.refresh {
+		// Our key changed in between: what would be given now is not what was given then.
+		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before"), nil
+	}
 	if shown == h.refresh {
 		_, err = tx.Exec(ctx, `
 			update grants set refresh_hash = $1, previous_hash = $2, previous_until = $3

@@ -1,8 +1,10 @@
 package op
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -64,17 +66,19 @@ func (p *Provider) introspectRefresh(c *call, family, own secret.Token) (answer,
 	if err != nil {
 		return nil, err
 	}
-	if !found || h.ClientID != c.client.ID || h.over(p.DB.Now()) || own.Hash(secret.Refresh) != h.refresh {
+	if !found || h.ClientID != c.client.ID || h.over(p.DB.Now()) || own.Hash(secret.Refresh) != h.refresh || !c.client.Settings.Refreshes {
 		return inactive{}, nil
 	}
-	return active{true, "refresh_token", accessClaims{
+	return active{true, "", accessClaims{
+		Scope:  strings.Join(h.Scope, " "),
 		Issuer: p.Base, Subject: p.subject(h), ClientID: h.ClientID, Expires: h.EndsAt.Unix(), IssuedAt: h.CreatedAt.Unix(),
 		Organization: &organizationClaim{h.OrgID, h.visit.Organization.ShortName, h.visit.Organization.DisplayName},
 	}}, nil
 }
 
 // revoke ends a grant, by any of its tokens (RFC 7009): an access token is not stored, so
-// what ends it ends the refresh token beside it too, as §2.1 allows.
+// what ends it ends the refresh token beside it too, as §2.1 allows. It does so whether or
+// not the grant gives anything just now: it might again.
 func (p *Provider) revoke(c *call) (answer, error) {
 	if err := p.authenticate(c); err != nil {
 		return nil, err
@@ -83,24 +87,41 @@ func (p *Provider) revoke(c *call) (answer, error) {
 		return nil, wrong(errInvalidRequest, "token is missing")
 	}
 	ctx, token := c.R.Context(), c.form.Get("token")
+	find := func(tx *db.Tx) (Grant, bool, error) {
+		family, _ := parseRefresh(token)
+		return storedGrant(ctx, tx, `g.family_hash = $1`, family.Hash(secret.RefreshFamily))
+	}
+	if _, own := parseRefresh(token); own.IsZero() {
+		claims, err := p.openAccess(ctx, token)
+		if errors.Is(err, errNotOurs) {
+			return struct{}{}, nil // unknown ones look like those that are gone (RFC 7009 §2.2)
+		}
+		if err != nil {
+			return nil, err
+		}
+		find = func(tx *db.Tx) (Grant, bool, error) {
+			return storedGrant(ctx, tx, `g.org_id = $1 and g.id = $2`, string(claims.organization()), claims.grant())
+		}
+	}
 	return struct{}{}, p.DB.Update(ctx, func(tx *db.Tx) error {
-		var h holder
-		var found bool
-		if family, own := parseRefresh(token); !own.IsZero() {
-			var err error
-			if h, found, err = p.held(ctx, tx, `g.family_hash = $1`, family.Hash(secret.RefreshFamily)); err != nil {
-				return err
-			}
-		} else {
-			b, err := p.access(ctx, tx, token)
-			if err != nil && !errors.Is(err, errNotOurs) {
-				return err
-			}
-			h, found = b.holder, err == nil
+		g, found, err := find(tx)
+		if err != nil || !found || g.ClientID != c.client.ID {
+			return err
 		}
-		if !found || h.ClientID != c.client.ID {
-			return nil // unknown and foreign ones look the same (RFC 7009 §2.2)
-		}
-		return end(ctx, tx, h.Grant, revoked, audit.Done)
+		return end(ctx, tx, g, revoked, audit.Done)
 	})
+}
+
+// storedGrant is a grant as it was kept, whether or not it gives anything.
+func storedGrant(ctx context.Context, tx *db.Tx, where string, args ...any) (Grant, bool, error) {
+	var w grantRow
+	found, err := tx.One(ctx, w.targets(), `
+		select `+grantColumns+`
+		from grants g
+		where `+where, args...)
+	if err != nil || !found {
+		return Grant{}, false, err
+	}
+	g, err := w.grant()
+	return g, err == nil, err
 }

@@ -68,10 +68,17 @@ type ring struct {
 
 // ring gives the keys, read again after a while.
 func (p *Provider) ring(ctx context.Context) (*ring, error) {
-	now := p.DB.Now()
-	if r := p.keys.Load(); r != nil && now.Sub(r.readAt).Abs() < ringLasts {
+	r := p.keys.Load()
+	if r != nil && p.DB.Now().Sub(r.readAt).Abs() < ringLasts {
 		return r, nil
 	}
+	if !p.reading.TryLock() {
+		if r != nil {
+			return r, nil // somebody reads them just now; these do until then
+		}
+		p.reading.Lock()
+	}
+	defer p.reading.Unlock()
 	return p.readRing(ctx)
 }
 
@@ -283,15 +290,12 @@ const (
 	idTokenType     = "JWT"
 	accessTokenType = "at+jwt"
 	logoutTokenType = "logout+jwt"
+	userInfoType    = "userinfo+jwt"
 )
 
-// sign makes a token.
-func (p *Provider) sign(ctx context.Context, a Algorithm, typ string, claims any) (string, error) {
-	k, err := p.signingKey(ctx, a)
-	if err != nil {
-		return "", err
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(a), Key: k.jwk()}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+// sign makes a token. Nobody does so inside a transaction, where others would wait.
+func (k key) sign(typ string, claims any) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.algorithm), Key: k.jwk()}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
 		return "", err
 	}
@@ -332,6 +336,9 @@ func (p *Provider) verify(ctx context.Context, token, typ string) ([]byte, error
 			}
 			return payload, nil
 		}
+	}
+	if head.KeyID != "" && !slices.ContainsFunc(r.public.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == head.KeyID }) {
+		return nil, errRetired
 	}
 	return nil, errNotOurs
 }

@@ -19,9 +19,10 @@ const (
 
 // fetchedSet is a client's key set as its address last said.
 type fetchedSet struct {
-	mu   sync.Mutex
-	keys jose.JSONWebKeySet
-	at   time.Time
+	mu     sync.Mutex
+	keys   jose.JSONWebKeySet
+	failed error // of the last look
+	at     time.Time
 }
 
 // keysOf are the keys that a client may sign with: registered, or fetched from its
@@ -34,24 +35,27 @@ func (p *Provider) keysOf(ctx context.Context, c Client, again bool) (jose.JSONW
 		}
 		return set, nil
 	}
-	kept, _ := p.keySets.LoadOrStore(c.Settings.KeysURL, &fetchedSet{})
+	kept, _ := p.keySets.LoadOrStore(string(c.ID)+" "+c.Settings.KeysURL, &fetchedSet{})
 	f := kept.(*fetchedSet) //nolint:forcetypeassert // Only this line stores there.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	age := p.DB.Now().Sub(f.at).Abs()
-	if !f.at.IsZero() && (age < keySetAgain || age < keySetFresh && !again) {
-		return f.keys, nil
+	if !f.at.IsZero() && (age < keySetAgain || age < keySetFresh && !again && f.failed == nil) {
+		return f.keys, f.failed
 	}
+	// What was wrong there is nobody's business who only says to be the client.
+	f.at, f.failed = p.DB.Now(), wrong(errInvalidClient, "the client's key set cannot be fetched")
 	w, err := p.reaching(c, c.Settings.KeysURL).Get(ctx, c.Settings.KeysURL, mostKeySet)
-	if err != nil {
-		return f.keys, wrong(errInvalidClient, "the client's key set cannot be fetched: "+err.Error())
+	if err == nil {
+		var set jose.JSONWebKeySet
+		if set, err = proof.ParseKeySet(string(w.Body)); err == nil {
+			f.keys, f.failed = set, nil
+		}
 	}
-	set, err := proof.ParseKeySet(string(w.Body))
 	if err != nil {
-		return f.keys, wrong(errInvalidClient, "the client's key set cannot be read: "+err.Error())
+		p.Log.WarnContext(ctx, "key set of an application", "application", string(c.ID), "error", err.Error())
 	}
-	f.keys, f.at = set, p.DB.Now()
-	return set, nil
+	return f.keys, f.failed
 }
 
 // reaching is the client for an address of an application: what the operator registered

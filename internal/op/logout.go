@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"parvis/internal/db"
+	"parvis/internal/op/proof"
 	"parvis/internal/page"
 	"parvis/internal/session"
 )
@@ -35,6 +36,11 @@ func (p *Provider) readLeaving(ctx context.Context, form url.Values) (leaving, e
 	if text := form.Get("id_token_hint"); text != "" {
 		var err error
 		l.hint, err = p.readHint(ctx, text)
+		if errors.Is(err, errRetired) {
+			// Its key is gone: it says nothing any more, and the person is asked. A hint of ours
+			// names its client even so.
+			l.hint, err = hinted{Audience: proof.AudienceOf(text)}, nil
+		}
 		if errors.Is(err, errNotOurs) || err == nil && id != "" && id != l.hint.Audience {
 			return leaving{}, &Mismatch{Key: "op.mismatch.id_token_hint"}
 		}
@@ -59,7 +65,7 @@ func (p *Provider) readLeaving(ctx context.Context, form url.Values) (leaving, e
 	case l.client.ID == "":
 		return leaving{}, &Mismatch{Key: "op.mismatch.post_logout_client"}
 	case !slices.Contains(l.client.Settings.PostLogoutURIs, to):
-		return leaving{}, &Mismatch{Key: "op.mismatch.post_logout", Args: map[string]any{"Sent": to}, Client: l.client.Settings.Name}
+		return leaving{}, &Mismatch{Key: "op.mismatch.post_logout", Args: map[string]any{"Sent": to[:min(len(to), mostText)]}, Client: l.client.Settings.Name}
 	case form.Get("state") != "":
 		l.address = withQuery(to, url.Values{"state": {form.Get("state")}})
 	default:
@@ -88,7 +94,7 @@ func (p *Provider) endSession(v *page.Visitor) error {
 	switch {
 	case i >= 0:
 		return p.signOut(v, visits[i], l, true)
-	case l.hint.SID != "" || len(visits) == 0:
+	case len(visits) == 0 || l.hint.SID != "" && !slices.ContainsFunc(visits, func(w session.Visit) bool { return p.isSame(l, w) }):
 		return p.signedOut(v, l, true) // it has ended already
 	}
 	return v.Redirect(endSessionPath + "/confirm?" + form.Encode())
@@ -97,6 +103,12 @@ func (p *Provider) endSession(v *page.Visitor) error {
 // isOf tells that a session is the one that the hint was made for.
 func (p *Provider) isOf(l leaving, w session.Visit) bool {
 	return l.hint.SID != "" && l.hint.SID == p.sid(l.client.ID, w.Session.ID)
+}
+
+// isSame tells that a session is of the person whom the hint names: they signed in again
+// since, and are asked.
+func (p *Provider) isSame(l leaving, w session.Visit) bool {
+	return l.hint.Organization.ID == w.Session.OrgID && l.hint.Subject == p.subjectOf(l.client, w.Session.OrgID, w.User.ID)
 }
 
 // postEndSession takes the same by a form from another site, which brings no cookie: the

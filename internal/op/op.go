@@ -61,21 +61,21 @@ type Provider struct {
 	site         *page.Site
 	document     func() (published, error) // of discovery, made once
 	keys         *atomic.Pointer[ring]
-	keySets      *sync.Map // of clients, by their address
+	reading      *sync.Mutex // of keys
+	keySets      *sync.Map   // of clients, by their address
 	sealedKeys   secret.Box
 	sealedTokens secret.Box
 	refreshKey   []byte
 	pairwise     []byte
 	onceKey      []byte
-	telling      *sync.WaitGroup
 	busy         *busy
-	places       chan struct{} // as many calls to applications at once
 }
 
 // NewProvider seals and derives what it keeps from the keys.
 func NewProvider(p Provider, keys secret.Keys) *Provider {
+	p.reading = &sync.Mutex{}
 	p.keys, p.keySets = &atomic.Pointer[ring]{}, &sync.Map{}
-	p.telling, p.places, p.busy = &sync.WaitGroup{}, make(chan struct{}, mostAtOnce), &busy{n: map[ClientID]int{}}
+	p.busy = newBusy()
 	p.sealedKeys = secret.NewBox(keys.Sealing, "op keys")
 	p.sealedTokens = secret.NewBox(keys.Sealing, "op access tokens")
 	p.refreshKey = keys.Lookup.For("op refresh tokens").Current().Bytes

@@ -42,7 +42,11 @@ func (p *Provider) Preview(ctx context.Context, r db.Reader, v session.Visit, a 
 	if h.Details.ACR, err = p.SignIn.Assurance(ctx, v); err != nil {
 		return Preview{}, err
 	}
-	consented, err := p.consented(ctx, r, c, a.Place, v, c.Settings.Scopes)
+	asked := Request{Scope: c.Settings.Scopes}
+	if len(c.Settings.RedirectURIs) > 0 {
+		asked.RedirectURI = c.Settings.RedirectURIs[0]
+	}
+	consented, err := p.consented(ctx, r, c, a.Place, v, asked)
 	if err != nil {
 		return Preview{}, err
 	}

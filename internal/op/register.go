@@ -48,6 +48,7 @@ func Defaults(k Kind) Settings {
 		return Settings{Auth: NoAuth, Scopes: people, Refreshes: true} // nothing else renews what it was given
 	case Machine:
 		return Settings{Auth: SecretBasic, OwnBehalf: true}
+	case Link:
 	}
 	return Settings{Auth: NoAuth}
 }
@@ -72,7 +73,7 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (
 	}
 	s, err := c.Settings.clean(c.Kind)
 	if err == nil {
-		err = c.among(ctx, tx, Settings{}, s)
+		err = errors.Join(c.among(ctx, tx, Settings{}, s), c.checkOthers(ctx, tx, s))
 	}
 	if err != nil {
 		return Client{}, "", err
@@ -96,9 +97,9 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (
 		return Client{}, "", err
 	}
 	n, err := tx.Exec(ctx, `
-		insert into clients (id, org_id, kind, settings, created_at, changed_at) values ($1, $2, $3, $4, $5, $5)
+		insert into clients (id, org_id, kind, settings, listens, created_at, changed_at) values ($1, $2, $3, $4, $5, $6, $6)
 		on conflict (id) do nothing`,
-		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), db.Time(tx.Now()))
+		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), s.BackChannel != "", db.Time(tx.Now()))
 	if err != nil {
 		return Client{}, "", fmt.Errorf("registering %s: %w", c.ID, err)
 	}
@@ -114,15 +115,46 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (
 	return c, shown, audit.Record(ctx, tx, c.by(actor, "application.registered", nil, s.fields()))
 }
 
-// Change puts other settings in the place of an application's. Its kind stays. Who could
-// not go on with them ends: a grant for an address that is registered no more.
+// checkOthers refuses what would make tokens of one owner's application look like those
+// for another's: an audience, or a permission of its own, that somebody else registered.
+func (c Client) checkOthers(ctx context.Context, r db.Reader, s Settings) error {
+	own := slices.DeleteFunc(slices.Clone(s.Scopes), func(n string) bool { return slices.Contains(Scopes, n) })
+	if s.Audience == "" && len(own) == 0 {
+		return nil
+	}
+	return r.Rows(ctx, func(scan func(...any) error) error {
+		var w clientRow
+		if err := scan(w.targets()...); err != nil {
+			return err
+		}
+		other, err := w.client()
+		switch {
+		case err != nil:
+			return err
+		case s.Audience != "" && other.Settings.Audience == s.Audience:
+			return fault.Field("audience_claim", "op.field.audience_taken")
+		case slices.ContainsFunc(own, other.has):
+			return fault.Field("scopes", "op.field.scopes_taken")
+		}
+		return nil
+	}, `
+		select `+clientColumns+`
+		from clients c
+		where coalesce(c.org_id, '') <> $1`, string(c.OrgID))
+}
+
+// Change puts other settings in the place of an application's. Its kind stays. What it
+// holds goes on with them: a scope or an address that is registered no more gives nothing.
 func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, s Settings) (Client, error) {
 	if err := c.mine(actor); err != nil {
 		return Client{}, err
 	}
 	s, err := s.clean(c.Kind)
 	if err == nil {
-		err = c.among(ctx, tx, c.Settings, s)
+		err = errors.Join(c.among(ctx, tx, c.Settings, s), c.checkOthers(ctx, tx, s))
+	}
+	if before := c.sector(); err == nil && s.Pairwise && c.Settings.Pairwise && before != (Client{ID: c.ID, Settings: s}).sector() {
+		err = fault.Field("redirect_uris", "op.field.sector") // everybody would get another name there
 	}
 	if err != nil {
 		return Client{}, err
@@ -134,10 +166,13 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, s S
 	before := c.Settings.fields()
 	c.Settings, c.ChangedAt = s, tx.Now()
 	n, err := tx.Exec(ctx, `
-		update clients set settings = $1, changed_at = $2, failed_since = null
-		where id = $3`, string(text), db.Time(tx.Now()), string(c.ID))
-	if err != nil || n == 0 {
-		return Client{}, errors.Join(err, unless(n != 0, ErrNoClient))
+		update clients set settings = $1, listens = $2, changed_at = $3, failed_since = null
+		where id = $4`, string(text), s.BackChannel != "", db.Time(tx.Now()), string(c.ID))
+	if err == nil && n == 0 {
+		err = ErrNoClient
+	}
+	if err != nil {
+		return Client{}, err
 	}
 	return c, audit.Record(ctx, tx, c.by(actor, "application.changed", before, s.fields()))
 }

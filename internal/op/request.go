@@ -21,22 +21,23 @@ import (
 
 // Request is an authorization request that was understood.
 type Request struct {
-	ClientID     ClientID         `json:"client_id"`
-	RedirectURI  string           `json:"redirect_uri"`
-	State        string           `json:"state,omitempty"`
-	Scope        []string         `json:"scope"`
-	Nonce        string           `json:"nonce,omitempty"`
-	Challenge    string           `json:"challenge"`
-	Prompt       []string         `json:"prompt,omitempty"`
-	MaxAge       *int64           `json:"max_age,omitempty"` // seconds
-	ACR          []string         `json:"acr,omitempty"`
-	Locales      string           `json:"locales,omitempty"`
-	Organization string           `json:"organization,omitempty"`
-	LoginHint    string           `json:"login_hint,omitempty"`
-	Subject      directory.UserID `json:"subject,omitempty"` // of id_token_hint
-	SubjectOrg   directory.OrgID  `json:"subject_org,omitempty"`
-	Thumbprint   string           `json:"thumbprint,omitempty"`
-	AskedAt      time.Time        `json:"asked_at"`
+	ClientID     ClientID        `json:"client_id"`
+	RedirectURI  string          `json:"redirect_uri"`
+	State        string          `json:"state,omitempty"`
+	Scope        []string        `json:"scope"`
+	Nonce        string          `json:"nonce,omitempty"`
+	Challenge    string          `json:"challenge"`
+	Prompt       []string        `json:"prompt,omitempty"`
+	MaxAge       *int64          `json:"max_age,omitempty"` // seconds
+	ACR          []string        `json:"acr,omitempty"`
+	Locales      string          `json:"locales,omitempty"`
+	Organization string          `json:"organization,omitempty"`
+	LoginHint    string          `json:"login_hint,omitempty"`
+	Subject      string          `json:"subject,omitempty"` // of id_token_hint
+	SubjectOrg   directory.OrgID `json:"subject_org,omitempty"`
+	Since        time.Time       `json:"since,omitzero"` // somebody else is to sign in: only who did since then is meant
+	Thumbprint   string          `json:"thumbprint,omitempty"`
+	AskedAt      time.Time       `json:"asked_at"`
 }
 
 // Mismatch is what is wrong with a request that may not be answered by a redirect: the
@@ -238,15 +239,20 @@ func (p *Provider) hint(ctx context.Context, c Client, r *Request, form url.Valu
 		return nil
 	}
 	h, err := p.readHint(ctx, text)
-	if errors.Is(err, errNotOurs) || err == nil && h.Audience != string(c.ID) {
+	switch {
+	case errors.Is(err, errRetired):
+		// Its key is gone: it says nothing any more. Nobody is let in silently for it.
+		if slices.Contains(r.Prompt, "none") {
+			return wrong(errLoginRequired, "id_token_hint is older than our keys")
+		}
+		return nil
+	case errors.Is(err, errNotOurs) || err == nil && h.Audience != string(c.ID):
 		return wrong(errInvalidRequest, "id_token_hint is not an ID token of this client")
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
-	r.SubjectOrg = h.Organization.ID
-	r.Subject, err = p.userOf(ctx, c, h.Organization.ID, h.Subject)
-	return err
+	r.SubjectOrg, r.Subject = h.Organization.ID, h.Subject
+	return nil
 }
 
 // hinted is what an ID token that comes back to us says.
@@ -264,34 +270,20 @@ func (p *Provider) readHint(ctx context.Context, text string) (hinted, error) {
 		return hinted{}, err
 	}
 	var h hinted
-	if json.Unmarshal(payload, &h) != nil || h.Issuer != p.Base {
+	// Of what we sign with this type, ID tokens alone name a session.
+	if json.Unmarshal(payload, &h) != nil || h.Issuer != p.Base || h.SID == "" {
 		return hinted{}, errNotOurs
 	}
 	return h, nil
 }
 
-// userOf finds whom a client means by a subject, among those who ever opened it; a name
-// that fits nobody stays one that fits nobody.
-func (p *Provider) userOf(ctx context.Context, c Client, org directory.OrgID, subject string) (directory.UserID, error) {
-	if !c.Settings.Pairwise {
-		return directory.UserID(subject), nil
-	}
-	meant := directory.UserID("nobody")
-	err := p.DB.Rows(ctx, func(scan func(...any) error) error {
-		var id directory.UserID
-		err := scan(&id)
-		if err == nil && p.subjectOf(c, org, id) == subject {
-			meant = id
-		}
-		return err
-	}, `select user_id from client_uses where org_id = $1 and client_id = $2`, string(org), string(c.ID))
-	return meant, err
-}
-
 // hints say which session the request means.
-func (r Request) hints(c Client) hints {
-	h := hints{Organization: r.Organization, Subject: r.Subject, SubjectOrg: r.SubjectOrg, ClientOrg: c.OrgID}
-	if a, err := directory.ParseAddress(r.LoginHint); err == nil {
+func (p *Provider) hints(c Client, q pending) hints {
+	h := hints{
+		Organization: q.Organization, Subject: q.Subject, SubjectOrg: q.SubjectOrg, ClientOrg: c.OrgID, Session: q.sessionID, Since: q.Since,
+		subjectOf: func(v session.Visit) string { return p.subjectOf(c, v.Session.OrgID, v.User.ID) },
+	}
+	if a, err := directory.ParseAddress(q.LoginHint); err == nil {
 		h.Address = a.Key // what is no address is a name that only the application knows
 	}
 	return h
@@ -349,7 +341,13 @@ func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id 
 		return pending{}, Client{}, false, fmt.Errorf("reading request %s: %w", id, err)
 	}
 	client, err := c.client()
-	return q, client, err == nil, err
+	return q, client, err == nil && q.holds(client), err
+}
+
+// holds tells that what was asked is registered still, and leaves out scopes that are not.
+func (r *Request) holds(c Client) bool {
+	r.Scope = slices.DeleteFunc(r.Scope, func(s string) bool { return !c.has(s) })
+	return len(r.Scope) > 0 && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == Native)
 }
 
 // finish claims the end of a request that waits: of two tabs that answer it one does.

@@ -236,8 +236,11 @@ func (p *Provider) showLogo(v *page.Viewer) error {
 		return err
 	}
 	content, err := base64.StdEncoding.DecodeString(string(text))
-	if err != nil || len(content) == 0 {
-		return errors.Join(err, unless(len(content) > 0, ErrNoClient))
+	if err == nil && len(content) == 0 {
+		err = ErrNoClient
+	}
+	if err != nil {
+		return err
 	}
 	return v.ShowPicture(content, page.KeptForEver)
 }
@@ -258,15 +261,13 @@ func (p *Provider) SweepReach(ctx context.Context, d *db.DB) error {
 			return err
 		}
 		c, err := w.client()
-		if err == nil && c.Settings.Address != "" {
-			all = append(all, c)
-		}
+		all = append(all, c)
 		return err
 	}, `
 		select `+clientColumns+`
 		from clients c
 		where c.disabled_at is null and (c.checked_at is null or c.checked_at <= $1)
-		order by c.checked_at
+		order by coalesce(c.checked_at, 0)
 		limit 100`, db.Time(d.Now().Add(-checkEvery)))
 	if err != nil {
 		return err
@@ -289,13 +290,8 @@ func (p *Provider) SweepReach(ctx context.Context, d *db.DB) error {
 }
 
 func (p *Provider) reach(ctx context.Context, d *db.DB, c Client) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Settings.Address, nil)
-	if err != nil {
-		return err
-	}
-	_, err = p.reaching(c, c.Settings.Address).Do(r, mostPage)
-	answers := err == nil || !errors.Is(err, outbound.Timeout) && !errors.Is(err, outbound.Unreachable) && !errors.Is(err, outbound.TLS)
 	since := c.FailedAt
+	answers := c.Settings.Address == "" || p.answersAt(ctx, c)
 	switch {
 	case answers:
 		since = time.Time{}
@@ -307,4 +303,15 @@ func (p *Provider) reach(ctx context.Context, d *db.DB, c Client) error {
 			db.Time(tx.Now()), db.Time(since), string(c.ID), db.Time(c.ChangedAt))
 		return err
 	})
+}
+
+// answersAt tells that somebody answers behind the tile, whatever they say, or that we may
+// not look.
+func (p *Provider) answersAt(ctx context.Context, c Client) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Settings.Address, nil)
+	if err != nil {
+		return false
+	}
+	_, err = p.reaching(c, c.Settings.Address).Do(r, mostPage)
+	return !errors.Is(err, outbound.Timeout) && !errors.Is(err, outbound.Unreachable) && !errors.Is(err, outbound.TLS)
 }

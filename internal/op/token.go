@@ -47,8 +47,18 @@ func (p *Provider) token(c *call) (answer, error) {
 	case !slices.Contains(c.client.grantTypes(), grant):
 		return nil, wrong(errUnauthorizedClient, "the client is not registered for this grant_type")
 	}
+	// Before anything is used up, and outside of a transaction, in which a missing key
+	// could not be made.
+	var err error
+	if c.key, err = p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
+		return nil, err
+	}
 	thumbprint, err := p.bound(c.Visitor, c.client, "")
 	if err != nil {
+		return nil, err
+	}
+	// Before anything is used up, and outside of its transaction: the first key is made here.
+	if _, err := p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
 		return nil, err
 	}
 	return by(c, thumbprint)
@@ -75,57 +85,66 @@ func (c Client) grantTypes() []string {
 // byCode exchanges an authorization code.
 func (p *Provider) byCode(c *call, thumbprint string) (tokens, error) {
 	ctx := c.R.Context()
-	var out tokens
+	var h holder
+	var refresh string
 	var refused *Error
 	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		var h holder
 		h, refused, err = p.spend(ctx, tx, c.client, spending{
 			code: secret.ParseToken(c.form.Get("code")), redirectURI: c.form.Get("redirect_uri"), verifier: c.form.Get("code_verifier"), thumbprint: thumbprint,
 		})
-		if err != nil || refused != nil {
-			return err
+		if err == nil && refused == nil {
+			refresh, err = p.begin(ctx, tx, &h, thumbprint)
 		}
-		if thumbprint != "" && h.Details.Thumbprint == "" {
-			h.Details.Thumbprint = thumbprint
-			if err := bind(ctx, tx, h.Grant); err != nil {
-				return err
-			}
-		}
-		out, err = p.tokensFor(ctx, tx, h, h.Scope, thumbprint, true)
 		return err
 	})
-	return outcome(out, refused, err)
+	if err := outcome(refused, err); err != nil {
+		return tokens{}, err
+	}
+	return p.tokensFor(c, h, h.Scope, thumbprint, refresh)
+}
+
+// begin gives a grant its first refresh token, where its client has any, and keeps the
+// key that its tokens are bound to.
+func (p *Provider) begin(ctx context.Context, tx *db.Tx, h *holder, thumbprint string) (refresh string, err error) {
+	if thumbprint != "" && h.Details.Thumbprint == "" {
+		h.Details.Thumbprint = thumbprint
+		if err := bind(ctx, tx, h.Grant); err != nil {
+			return "", err
+		}
+	}
+	if !h.client.Settings.Refreshes {
+		return "", nil
+	}
+	return p.firstRefresh(ctx, tx, h.Grant)
 }
 
 // outcome makes an error of a refusal that was committed.
-func outcome(out tokens, refused *Error, err error) (tokens, error) {
+func outcome(refused *Error, err error) error {
 	if err == nil && refused != nil {
-		err = refused
+		return refused
 	}
-	return out, err
+	return err
 }
 
 // byRefresh exchanges a refresh token.
 func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
 	ctx := c.R.Context()
 	family, own := parseRefresh(c.form.Get("refresh_token"))
-	var out tokens
+	var h holder
+	var next string
+	var scope []string
 	var refused *Error
-	err := p.DB.Update(ctx, func(tx *db.Tx) error {
-		h, next, no, err := p.rotate(ctx, tx, c.client, family, own, thumbprint)
-		if refused = no; err != nil || no != nil {
-			return err
-		}
-		scope, err := narrowed(c.form, h.Scope)
-		if err != nil {
-			return err // it rolls the rotation back: nothing was spent
-		}
-		if out, err = p.tokensFor(ctx, tx, h, scope, thumbprint, false); err == nil {
-			out.RefreshToken = next
+	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		h, next, refused, err = p.rotate(ctx, tx, c.client, family, own, thumbprint)
+		if err == nil && refused == nil {
+			scope, err = narrowed(c.form, h.Scope) // an error rolls the rotation back: nothing was spent
 		}
 		return err
 	})
-	return outcome(out, refused, err)
+	if err := outcome(refused, err); err != nil {
+		return tokens{}, err
+	}
+	return p.tokensFor(c, h, scope, thumbprint, next)
 }
 
 // narrowed is the scope of tokens made anew: never more than was granted (RFC 6749 §6).
@@ -142,20 +161,21 @@ func narrowed(form interface{ Get(string) string }, granted []string) ([]string,
 	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
 }
 
-// tokensFor makes the tokens of a person's grant.
-func (p *Provider) tokensFor(ctx context.Context, tx *db.Tx, h holder, scope []string, thumbprint string, begins bool) (tokens, error) {
-	access, lasts, err := p.accessToken(ctx, h, scope, tx.Now(), thumbprint)
+// tokensFor makes the tokens of a person's grant, narrowed to a scope. It comes after the
+// transaction: signing with RSA takes longer than anybody should hold the writer.
+func (p *Provider) tokensFor(c *call, h holder, scope []string, thumbprint, refresh string) (tokens, error) {
+	now := p.DB.Now()
+	h.Scope = scope
+	access, lasts, err := p.accessToken(c.key, h, now, thumbprint)
 	if err != nil {
 		return tokens{}, err
 	}
-	out := tokens{AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(scope, " ")}
-	if slices.Contains(scope, OpenID) {
-		if out.IDToken, err = p.idToken(ctx, tx, h, access, tx.Now()); err != nil {
-			return tokens{}, err
-		}
+	out := tokens{
+		AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second),
+		Scope: strings.Join(scope, " "), RefreshToken: refresh,
 	}
-	if begins && h.client.Settings.Refreshes {
-		out.RefreshToken, err = p.firstRefresh(ctx, tx, h.Grant)
+	if slices.Contains(scope, OpenID) {
+		out.IDToken, err = p.idToken(c.R.Context(), c.key, h, access, now)
 	}
 	return out, err
 }
@@ -181,19 +201,17 @@ func (p *Provider) byItself(c *call, thumbprint string) (tokens, error) {
 	if err != nil {
 		return tokens{}, err
 	}
-	var out tokens
-	err = p.DB.Update(ctx, func(tx *db.Tx) error {
-		g, err := newGrant(ctx, tx, Grant{OrgID: org.ID, ClientID: c.client.ID, Scope: scope, EndsAt: tx.Now().Add(p.accessLasts(c.client.Settings))}, "")
-		if err != nil {
-			return err
-		}
-		h := holder{Grant: g, client: c.client}
-		h.visit.Organization = org
-		access, lasts, err := p.accessToken(ctx, h, scope, tx.Now(), thumbprint)
-		out = tokens{AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(scope, " ")}
+	h := holder{client: c.client}
+	h.visit.Organization = org
+	err = p.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		h.Grant, err = newGrant(ctx, tx, Grant{OrgID: org.ID, ClientID: c.client.ID, Scope: scope, EndsAt: tx.Now().Add(p.accessLasts(c.client.Settings))}, "")
 		return err
 	})
-	return out, err
+	if err != nil {
+		return tokens{}, err
+	}
+	access, lasts, err := p.accessToken(c.key, h, p.DB.Now(), thumbprint)
+	return tokens{AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(scope, " ")}, err
 }
 
 func (p *Provider) machinesOrganization(ctx context.Context, c *call) (directory.Organization, error) {

@@ -49,7 +49,11 @@ func (p *Provider) userInfo(v *page.Visitor) error {
 		return tell(v, http.StatusOK, said)
 	}
 	said["iss"], said["aud"] = p.Base, string(b.ClientID)
-	signed, err := p.sign(ctx, b.client.Settings.algorithm(), idTokenType, said)
+	k, err := p.signingKey(ctx, b.client.Settings.algorithm())
+	var signed string
+	if err == nil {
+		signed, err = k.sign(userInfoType, said)
+	}
 	if err != nil {
 		return p.refuseCall(v, err)
 	}

@@ -26,6 +26,7 @@ type call struct {
 	form   url.Values
 	client Client // who proved to be it; zero before
 	status int    // of the answer, where all is well
+	key    key    // that signs for the client, once it is known
 }
 
 // answer is what a call gets: JSON, or what a writer of its own makes.
@@ -135,6 +136,9 @@ func (p *Provider) refuseToken(v *page.Visitor, scheme string, err error) error 
 	e, known := onWire(err)
 	if !known {
 		return p.refuseCall(v, err)
+	}
+	if e.Code == errInvalidDPoP {
+		e = &Error{e.Code, e.Description, http.StatusUnauthorized}
 	}
 	challenge := scheme + ` realm="parvis"`
 	if e.Code != "" {

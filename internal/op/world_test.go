@@ -167,12 +167,12 @@ func (w *world) call(c client, path string, form url.Values) reply {
 func (w *world) as(c client, path string, form url.Values) *http.Request {
 	w.t.Helper()
 	form = maps.Clone(form)
-	switch c.Settings.Auth {
-	case op.SecretBasic:
+	if c.Settings.Auth == op.SecretBasic {
 		r := w.post(path, form)
 		r.SetBasicAuth(url.QueryEscape(string(c.ID)), url.QueryEscape(c.secret))
 		return r
-	case op.SecretPost:
+	}
+	if c.Settings.Auth == op.SecretPost {
 		form.Set("client_secret", c.secret)
 	}
 	form.Set("client_id", string(c.ID))

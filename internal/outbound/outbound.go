@@ -38,8 +38,11 @@ const (
 
 func (r Refused) Error() string { return "outbound: " + string(r) }
 
+// Patience is how long a whole exchange may take, from looking up the name to the last
+// byte.
+const Patience = 10 * time.Second
+
 const (
-	patience  = 10 * time.Second // for a whole exchange, from looking up the name to the last byte
 	mostBytes = 1 << 20          // of an answer
 )
 
@@ -54,7 +57,7 @@ type Client struct {
 // New makes a client. For the hosts of allow, each host:port in small letters,
 // http will do and the network may be a private one.
 func New(allow []string) *Client {
-	c := &Client{allow: allow, patience: patience}
+	c := &Client{allow: allow, patience: Patience}
 	// Neither a proxy of the environment nor HTTP/2, connections that are kept or
 	// encodings that unfold: each call is judged anew, and little can go wrong in it.
 	c.transport = http.Transport{

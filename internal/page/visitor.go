@@ -20,6 +20,7 @@ import (
 const (
 	browserCookie  = "parvis"          // the browser's token
 	languageCookie = "parvis-language" // a language that was chosen here
+	spokenCookie   = "parvis-spoken"   // the language of the application that leads here
 	probeCookie    = "parvis-on"       // tells that the browser takes cookies
 	deviceCookie   = "parvis-device"   // which organization goes with which address here, sealed
 	responseCookie = "parvis-answer"   // what an identity provider had this browser post
@@ -70,8 +71,8 @@ func (v *Visitor) Just(deed string) bool {
 }
 
 // Prefer is the language that an application speaks with the person, in the words of
-// ui_locales (OIDC Core §3.1.2.1): this browser speaks it from now on, where nobody chose
-// another here.
+// ui_locales (OIDC Core §3.1.2.1): pages before sign-in speak it too, where nobody chose
+// another in this browser. It is nobody's choice, so it becomes no user's.
 func (v *Visitor) Prefer(locales string) {
 	if v.cookie(languageCookie) != "" {
 		return
@@ -80,7 +81,7 @@ func (v *Visitor) Prefer(locales string) {
 		base, _, _ := strings.Cut(locale, "-")
 		if tag, ok := v.site.Catalogue.Known(strings.ToLower(base)); ok {
 			v.lang = v.site.Catalogue.In(tag)
-			v.setCookie(languageCookie, string(tag), browserCookieAge)
+			v.setCookie(spokenCookie, string(tag), time.Hour)
 			return
 		}
 	}
@@ -93,6 +94,13 @@ func (v *Visitor) Used(visit session.Visit) (session.Visit, error) {
 		return visit, nil
 	}
 	return v.site.Sessions.Touch(v.R.Context(), v.site.DB, visit)
+}
+
+// Ahead tells a request that no person made: one that a browser sends before anybody
+// goes there, or that only asks for headers.
+func (v *Visitor) Ahead() bool {
+	h := v.R.Header
+	return v.R.Method == http.MethodHead || h.Get("Sec-Purpose") != "" || h.Get("Purpose") == "prefetch"
 }
 
 // Redirect sends the browser to another page of ours.

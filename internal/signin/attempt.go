@@ -45,10 +45,10 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		sealed = s.forms.Seal([]byte(form.Encode()), formOf(a.ID, owner))
 	}
 	_, err = tx.Exec(ctx, `
-		insert into attempts (id, browser_id, org_id, user_id, generation, reset_id, connection_id, invitation_id, client_id, login_hint, evidence, fresh, return_path, form, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		insert into attempts (id, browser_id, org_id, user_id, generation, reset_id, connection_id, invitation_id, client_id, login_hint, anew, evidence, fresh, return_path, form, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), a.Generation, db.Text(a.ResetID), db.Text(a.ConnectionID), db.Text(a.InvitationID),
-		db.Text(a.ClientID), db.Text(a.LoginHint), evidenceText(a.Evidence), a.Fresh.Microseconds(),
+		db.Text(a.ClientID), db.Text(a.LoginHint), a.Anew, evidenceText(a.Evidence), a.Fresh.Microseconds(),
 		a.Return, db.Text(sealed), db.Time(a.CreatedAt))
 	if err != nil {
 		return Attempt{}, fmt.Errorf("inserting attempt %s: %w", a.ID, err)
@@ -146,9 +146,9 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	var fresh int64
 	var current bool
 	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, (*db.Text)(&a.ResetID), (*db.Text)(&a.ConnectionID), (*db.Text)(&a.InvitationID),
-		(*db.Text)(&a.ClientID), (*db.Text)(&a.LoginHint), &evidence, &fresh,
+		(*db.Text)(&a.ClientID), (*db.Text)(&a.LoginHint), &a.Anew, &evidence, &fresh,
 		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt), &current), `
-		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.connection_id, a.invitation_id, a.client_id, a.login_hint, a.evidence, a.fresh,
+		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.connection_id, a.invitation_id, a.client_id, a.login_hint, a.anew, a.evidence, a.fresh,
 			a.return_path, a.form, a.created_at, a.ended_at, b.token_hash = $1
 		from attempts a
 		join browsers b on b.id = a.browser_id

@@ -52,6 +52,7 @@ type Attempt struct {
 	// that said of who signs in: it fills the field and proves nothing.
 	ClientID  string
 	LoginHint string
+	Anew      bool // an identity provider must ask the person again, however lately it did
 	Evidence  []Evidence
 	Fresh     time.Duration // above zero for step-up: proofs older than this do not count
 	Return    string        // path on our own origin to go to afterwards

@@ -47,6 +47,8 @@ create table organizations (
 );
 create index organizations_suspended_at on organizations (suspended_at) where suspended_at is not null;
 
+create index organizations_suspended_at on organizations (suspended_at) where suspended_at is not null;
+
 -- A short name that an organization gave up: it leads to the new one for a
 -- while, and nobody else gets it.
 create table former_short_names (
@@ -414,6 +416,7 @@ create table attempts (
   connection_id text,           -- of the identity provider that was chosen
   invitation_id text,           -- that its answer accepts
   client_id   text,             -- of the application that it leads to
+  anew        boolean not null, -- a provider must ask the person again
   login_hint  text,             -- what that application said of who signs in: fills the field, proves nothing
   evidence    text   not null,  -- method@microseconds, separated by spaces
   fresh       bigint not null,  -- microseconds: how old a proof may be; 0 is any age within the attempt
@@ -423,6 +426,7 @@ create table attempts (
   ended_at    bigint,
   constraint attempts_users_fk foreign key (org_id, user_id) references users (org_id, id) on delete cascade
 );
+create index attempts_browser_id on attempts (browser_id);
 create index attempts_created_at on attempts (created_at);
 
 -- An identity provider of an organization.
@@ -582,6 +586,7 @@ create table clients (
   org_id      text   references organizations (id),  -- null is of the installation, for every organization
   kind        text   not null,
   settings    text   not null,  -- JSON: what was registered
+  listens     boolean not null, -- it is told by back-channel when a session ends
   logo        text,             -- base64 of a PNG that we encoded
   created_at  bigint not null,
   changed_at  bigint not null,
@@ -593,9 +598,9 @@ create index clients_org_id on clients (org_id);
 
 -- The two applications that every installation comes with; the operator gives them
 -- their addresses.
-insert into clients (id, kind, settings, created_at, changed_at) values
-  ('collaborate', 'web', '{"name":"Collaborate / Communicate","descriptions":{"en":"Messages, documents and meetings","fr":"Messages, documents et réunions"},"auth":"client_secret_basic","scopes":["openid","profile","email","groups","roles"],"refreshes":true,"algorithm":"ES256"}', 0, 0),
-  ('architect', 'web', '{"name":"Architect","descriptions":{"en":"Plans and models of your organization","fr":"Plans et modèles de votre organisation"},"auth":"client_secret_basic","scopes":["openid","profile","email","groups","roles"],"refreshes":true,"algorithm":"ES256"}', 0, 0);
+insert into clients (id, kind, listens, settings, created_at, changed_at) values
+  ('collaborate', 'web', false, '{"name":"Collaborate / Communicate","descriptions":{"en":"Messages, documents and meetings","fr":"Messages, documents et réunions"},"auth":"client_secret_basic","scopes":["openid","profile","email","groups","roles"],"refreshes":true,"algorithm":"ES256"}', 0, 0),
+  ('architect', 'web', false, '{"name":"Architect","descriptions":{"en":"Plans and models of your organization","fr":"Plans et modèles de votre organisation"},"auth":"client_secret_basic","scopes":["openid","profile","email","groups","roles"],"refreshes":true,"algorithm":"ES256"}', 0, 0);
 
 -- Two live while one replaces the other.
 create table client_secrets (
@@ -653,6 +658,7 @@ create table authorization_requests (
   created_at bigint not null,
   ended_at   bigint
 );
+create index authorization_requests_browser_id on authorization_requests (browser_id);
 create index authorization_requests_created_at on authorization_requests (created_at);
 
 -- What an application asked server to server, or by a form, before its browser comes.
@@ -692,6 +698,7 @@ create table grants (
 );
 create index grants_session on grants (org_id, session_id);
 create index grants_user on grants (org_id, user_id, client_id);
+create index grants_open on grants (org_id, session_id) where ended_at is null;
 create index grants_ends_at on grants (ends_at);
 create index grants_ended_at on grants (ended_at) where ended_at is not null;
 

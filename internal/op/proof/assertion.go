@@ -80,6 +80,20 @@ func (a assertion) audience() (one string) {
 	return one
 }
 
+// AudienceOf is for whom a token says to be, which nothing has proved; empty where it says
+// nothing.
+func AudienceOf(token string) string {
+	if len(token) > mostToken || strings.Count(token, ".") != 2 {
+		return ""
+	}
+	var a assertion
+	text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil || json.Unmarshal(text, &a) != nil {
+		return ""
+	}
+	return a.audience()
+}
+
 // ClientOf is whose assertion a token says to be, which nothing has proved yet; empty
 // where it says nothing.
 func ClientOf(token string) string {

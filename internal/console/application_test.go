@@ -1,0 +1,673 @@
+package console_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+)
+
+const applications = "/o/alpha/admin/applications"
+
+// addApplication does so by the pages; the answer hands over what its developer needs.
+func addApplication(t *testing.T, b *idptest.Browser, kind op.Kind, fields ...string) *idptest.Page {
+	t.Helper()
+	f := seen(t, b.Get(applications+"/add?kind="+string(kind)), 200).Form("main")
+	for i := 0; i < len(fields); i += 2 {
+		f.Fill(fields[i], fields[i+1])
+	}
+	return f.Submit("")
+}
+
+// pageOf is where the page of an application that was just added leads to.
+func pageOf(t *testing.T, p *idptest.Page) string {
+	t.Helper()
+	for _, link := range append(p.Links(), p.URL.Path) {
+		if strings.HasPrefix(link, applications+"/app_") && !strings.HasSuffix(link, "/test") {
+			return link
+		}
+	}
+	t.Fatalf("no application at %s (%d): %s", p.URL, p.Status, p.Text())
+	return ""
+}
+
+func (w *world) applicationAt(t *testing.T, path string) op.Application {
+	t.Helper()
+	a, err := op.ApplicationOf(t.Context(), w.DB, w.alpha.ID, op.ClientID(path[strings.LastIndex(path, "/")+1:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// secretIn is the client secret that a page shows.
+func secretIn(t *testing.T, p *idptest.Page) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(p.Body, `<code id="secret" dir="ltr">`)
+	secret, _, found := strings.Cut(rest, "</code>")
+	if !found || !strings.HasPrefix(secret, "pcs_") {
+		t.Fatalf("no secret at %s (%d): %s", p.URL, p.Status, p.Text())
+	}
+	return secret
+}
+
+// token calls the token endpoint with an application's secret.
+func (w *world) token(t *testing.T, id, secret string, form url.Values) (int, map[string]any) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.URL+"/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(id, secret)
+	return w.answered(t, r)
+}
+
+func (w *world) answered(t *testing.T, r *http.Request) (int, map[string]any) {
+	t.Helper()
+	answer, err := (&http.Client{Transport: w.alpha.browsers[directory.Owner].Client.Transport}).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said map[string]any
+	if err := json.Unmarshal(body, &said); err != nil {
+		t.Fatalf("%d %s", answer.StatusCode, body)
+	}
+	return answer.StatusCode, said
+}
+
+// proves tells that a secret is taken for the application's: what is wrong then is the
+// code, which nobody issued.
+func (w *world) proves(t *testing.T, id, secret string) bool {
+	t.Helper()
+	_, said := w.token(t, id, secret, url.Values{"grant_type": {"authorization_code"}, "code": {"x"}, "redirect_uri": {"https://new.example/cb"}, "code_verifier": {"x"}})
+	return said["error"] == "invalid_grant"
+}
+
+// opens asks for a code as somebody, and tells what the application is answered.
+func opens(b *idptest.Browser, id, redirect, scope string) url.Values {
+	c := b.Copy()
+	c.Client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if r.URL.Host != via[0].URL.Host {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	p := c.Get("/authorize?" + url.Values{
+		"client_id": {id}, "redirect_uri": {redirect}, "response_type": {"code"}, "scope": {scope}, "prompt": {"none"},
+		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"}, // RFC 7636 appendix B
+	}.Encode())
+	to, err := url.Parse(p.Header.Get("Location"))
+	if err != nil {
+		return nil
+	}
+	return to.Query()
+}
+
+// Journeys 9.5: an application is added, gets its secret, is set up part by part, opens
+// for those it is for, and is removed.
+func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Administrator]
+	if !slices.Contains(seen(t, b.Get("/o/alpha/admin/people"), 200).Links(), applications) {
+		t.Error("the administration does not lead there")
+	}
+	list := seen(t, b.Get(applications), 200)
+	if !list.Says("Collaborate / Communicate Web application · of the installation Everyone Allowed Not connected yet never") || !slices.Contains(list.Links(), applications+"/add") {
+		t.Errorf("the list: %s", list.Text())
+	}
+	kinds := seen(t, b.Get(applications+"/add"), 200)
+	for _, k := range op.Kinds {
+		if !slices.Contains(kinds.Links(), applications+"/add?kind="+string(k)) {
+			t.Errorf("%s is not offered", k)
+		}
+	}
+	if !kinds.Says("Nothing signs in there: it only opens an address.") {
+		t.Errorf("the kinds: %s", kinds.Text())
+	}
+	p := seen(t, addApplication(t, b, op.Web, "name", "New", "redirect_uris", " https://new.example/cb \r\n\r\nhttps://new.example/cb2\r\n", "address", "https://new.example/"), 200)
+	secret, path := secretIn(t, p), pageOf(t, p)
+	id := path[len(applications)+1:]
+	for _, says := range []string{id, w.URL + " ", w.URL + "/.well-known/openid-configuration", "shown once"} {
+		if !p.Says(says) {
+			t.Errorf("not handed over: %q: %s", says, p.Text())
+		}
+	}
+	if !slices.Contains(p.Links(), path+"/test") || !w.proves(t, id, secret) || w.proves(t, id, secret+"x") {
+		t.Errorf("what was handed over does not work: %s", p.Text())
+	}
+	a := w.applicationAt(t, path)
+	if !slices.Equal(a.Settings.RedirectURIs, []string{"https://new.example/cb", "https://new.example/cb2"}) || a.Settings.Refreshes || a.Settings.Asks || !slices.Equal(a.Settings.Scopes, []string{"openid", "profile", "email"}) {
+		t.Errorf("registered as %+v", a.Settings)
+	}
+	// Sent once more, by a reload, it makes no other.
+	if p := addApplication(t, b, op.Web, "name", "NEW", "redirect_uris", "https://new.example/cb"); p.Status != 409 || !p.Says("has this name already") {
+		t.Errorf("a second one of that name: %d %s", p.Status, p.Text())
+	}
+	if list := seen(t, b.Get(applications), 200); !list.Says("New Web application Everyone Allowed never") {
+		t.Errorf("the list: %s", list.Text())
+	}
+
+	// What it is.
+	f := seen(t, b.Get(path), 200).Form("main")
+	f.Values["title[]"], f.Values["description[]"] = []string{"", "Neuf"}, []string{"Something <new>", ""}
+	p = seen(t, f.Fill("name", "Newer").Fill("initiate_uri", "https://new.example/start").Submit(""), 200)
+	if !p.Says("Saved.") || p.Form("main").Values["title[]"][1] != "Neuf" || p.Form("main").Values["description[]"][0] != "Something <new>" {
+		t.Errorf("what it is: %v", p.Form("main").Values)
+	}
+	// A logo.
+	p = seen(t, b.Upload(path+"/logo", "logo", drawing(t, 9, 9), nil), 200)
+	a = w.applicationAt(t, path)
+	logo := "/o/alpha/application/" + id + "/logo/" + a.Version()
+	if got := w.alpha.browsers[directory.Member].Get(logo); got.Status != 200 || !p.Has("img", "src", logo) || a.Settings.Titles["fr"] != "Neuf" {
+		t.Errorf("the logo: %d %s", got.Status, p.Text())
+	}
+	// Sign-in.
+	f = p.Form("sign-in")
+	f.Values["scope[]"] = []string{"email", "roles"}
+	p = seen(t, f.Fill("scopes", "books:read  books:write").Fill("redirect_uris", "https://new.example/cb").
+		Fill("post_logout_uris", "https://new.example/bye").Fill("back_channel", "https://new.example/out").Submit(""), 200)
+	a = w.applicationAt(t, path)
+	if s := a.Settings; !slices.Equal(s.Scopes, []string{"openid", "email", "roles", "books:read", "books:write"}) || !slices.Equal(s.PostLogoutURIs, []string{"https://new.example/bye"}) ||
+		s.BackChannel != "https://new.example/out" || len(s.RedirectURIs) != 1 || s.Name != "Newer" || s.Auth != op.SecretBasic {
+		t.Errorf("sign-in: %+v", s)
+	}
+	// Claims and roles.
+	f = p.Form("claims")
+	f.Values["claim[]"], f.Values["source[]"], f.Values["value[]"] = []string{"mail", "", "tier"}, []string{"email", "name", "fixed"}, []string{"", "", "gold"}
+	f.Values["role_group[]"], f.Values["role[]"] = []string{w.alpha.group, ""}, []string{"editor", ""}
+	p = seen(t, f.Submit(""), 200)
+	a = w.applicationAt(t, path)
+	if fmt.Sprint(a.Settings.Claims) != "[{mail email } {tier fixed gold}]" || fmt.Sprint(a.Settings.Roles) != "[{"+w.alpha.group+" editor}]" {
+		t.Errorf("claims %v, roles %v", a.Settings.Claims, a.Settings.Roles)
+	}
+	// Tokens.
+	p = seen(t, p.Form("tokens").Fill("access_for", "10m0s").Fill("algorithm", "RS256").Check("refreshes", "yes").Check("in_id_token", "yes").Submit(""), 200)
+	a = w.applicationAt(t, path)
+	if s := a.Settings; s.AccessFor != op.LongestAccess || s.Algorithm != op.RS256 || !s.Refreshes || !s.InIDToken || s.Opaque || len(s.Claims) != 2 {
+		t.Errorf("tokens: %+v", s)
+	}
+	// Consent: approved for everybody, where the person would be asked.
+	p = seen(t, p.Form("sign-in").Check("asks", "yes").Submit(""), 200)
+	owner := w.alpha.browsers[directory.Owner]
+	if got := opens(owner, id, "https://new.example/cb", "openid"); got.Get("error") != "consent_required" {
+		t.Errorf("nobody is asked: %v", got)
+	}
+	p = seen(t, p.Form("place").Fill("standing", "approved").Submit(""), 200)
+	if got := opens(owner, id, "https://new.example/cb", "openid books:read"); got.Get("code") == "" || !p.Says("Approved for everybody") {
+		t.Errorf("approved, and still %v: %s", got, p.Text())
+	}
+	if p := seen(t, b.Get(path), 200); !p.Says("opened by 1 person") || !p.Says("openid books:read 1 sign-in is open there.") {
+		t.Errorf("who used it: %s", p.Text())
+	}
+
+	if p := seen(t, p.Form("remove").Submit("remove"), 422); !p.Says("Please tick this to remove the application.") {
+		t.Errorf("removed without a tick: %s", p.Text())
+	}
+	p = seen(t, p.Form("remove").Check("confirmed", "yes").Submit("remove"), 200)
+	if p.URL.Path != applications || !p.Says("The application is removed.") || p.Says("Newer") || b.Get(path).Status != 404 || w.proves(t, id, secret) {
+		t.Errorf("removed: %s %s", p.URL, p.Text())
+	}
+	for _, action := range []audit.Action{"application.registered", "application.changed", "application.placed", "application.removed"} {
+		if len(w.events(t, w.alpha.ID, action)) == 0 {
+			t.Errorf("%s is not in the audit log", action)
+		}
+	}
+}
+
+// Every kind is added with what suits it, and its pages are whole in both languages, for
+// who changes and for who reads.
+func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
+	w := start(t)
+	owner, auditor := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Auditor]
+	addresses := map[op.Kind][]string{
+		op.Web: {"redirect_uris", "https://a.example/cb"}, op.SinglePage: {"redirect_uris", "https://a.example/"}, op.Native: {"redirect_uris", "com.example.app:/cb"},
+		op.Link: {"address", "https://wiki.example/#start"},
+	}
+	for _, language := range []string{"en", "fr"} {
+		for _, b := range []*idptest.Browser{owner, auditor} {
+			b.Post("/o/alpha/language", url.Values{"do": {"language"}, "language": {language}})
+		}
+		for _, kind := range op.Kinds {
+			p := seen(t, addApplication(t, owner, kind, append([]string{"name", string(kind) + language}, addresses[kind]...)...), 200)
+			path := pageOf(t, p)
+			if keeps := strings.Contains(p.Body, "pcs_"); keeps != (kind == op.Web || kind == op.Machine) || p.Lang() != language {
+				t.Errorf("%s in %s gets a secret: %v", kind, p.Lang(), keeps)
+			}
+			p = seen(t, owner.Get(path), 200)
+			for form, want := range map[string]bool{"place": true, "sign-in": kind != op.Link, "tokens": kind != op.Link, "claims": kind != op.Link && kind != op.Machine, "logo": kind != op.Machine, "remove": true} {
+				if got := p.Has("form", "action", path+"/"+form) || p.Has("form", "id", form); got != want {
+					t.Errorf("%s has a form %s: %v", kind, form, got)
+				}
+			}
+			// Each form as it stands is one that may be sent.
+			for _, form := range []string{"main", "place", "sign-in", "tokens", "claims"} {
+				if p.Has("form", "action", path+"/"+form) || form == "main" {
+					seen(t, p.Form(form).Submit(""), 200)
+				}
+			}
+			read := seen(t, auditor.Get(path), 200)
+			if read.Has("form", "id", "main") || strings.Contains(read.Body, "/admin/applications/"+path[len(applications)+1:]+"/place") || read.Lang() != language {
+				t.Errorf("who reads %s may send something: %s", kind, read.Text())
+			}
+			want := 404
+			if kind != op.Link && kind != op.Machine {
+				want = 200
+			}
+			if test := auditor.Get(path + "/test"); test.Status != want || want == 200 && (!test.Says("auth_time") || seen(t, test, 200).Lang() != language) {
+				t.Errorf("the test of %s: %d", kind, test.Status)
+			}
+		}
+		seen(t, auditor.Get(applications), 200)
+	}
+	if machine := w.applicationAt(t, pageOf(t, addApplication(t, owner, op.Machine, "name", "Nightly"))); !machine.Settings.OwnBehalf || len(machine.Settings.Scopes) != 0 {
+		t.Errorf("a machine begins with %+v", machine.Settings)
+	}
+}
+
+// but is a form with another value in one field.
+func but(form url.Values, name, value string) url.Values {
+	c := maps.Clone(form)
+	c[name] = []string{value}
+	return c
+}
+
+// RPO-3 and the rest: what cannot be registered is refused at its field, by a sentence
+// that names it; what was typed stays, and nothing of the application changes.
+func TestBadApplicationsAreRefusedByName(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	path := applications + "/" + w.alpha.application
+	before := fmt.Sprint(w.applicationAt(t, path).Settings)
+	good := url.Values{"kind": {"web"}, "name": {"Good"}, "redirect_uris": {"https://good.example/cb"}, "address": {"https://good.example/"}}
+	is := url.Values{"name": {"Good"}, "address": {"https://good.example/"}, "initiate_uri": {""}, "tag[]": {"en", "fr"}, "title[]": {"", ""}, "description[]": {"", ""}}
+	signIn := url.Values{"redirect_uris": {"https://good.example/cb"}, "post_logout_uris": {""}, "back_channel": {""}, "front_channel": {""}, "scope[]": {"email"}, "scopes": {""}, "auth": {"client_secret_basic"}, "keys": {""}, "keys_url": {""}}
+	tokens := url.Values{"access_for": {"5m0s"}, "id_token_for": {"10m0s"}, "refresh_for": {"720h0m0s"}, "algorithm": {"ES256"}, "audience_claim": {""}}
+	claims := url.Values{"claim[]": {"shoe"}, "source[]": {"email"}, "value[]": {""}, "role_group[]": {""}, "role[]": {""}}
+	place := url.Values{"audience": {"everyone"}, "standing": {""}}
+	many := strings.Repeat("https://good.example/", 1)
+	for i := range 25 {
+		many += fmt.Sprint("\nhttps://good.example/", i)
+	}
+	var lines []string
+	for i := range 51 {
+		lines = append(lines, fmt.Sprint("claim", i))
+	}
+	for name, test := range map[string]struct {
+		at, field, value string
+		form             url.Values
+		says             string
+	}{
+		"no name":            {"add", "name", " ", good, "enter a name"},
+		"a hidden name":      {"add", "name", "a\u202eb", good, "cannot be shown safely"},
+		"a taken name":       {"add", "name", "BOOKS of alpha", good, "has this name already"},
+		"a second line":      {"add", "redirect_uris", "https://good.example/cb\nhttps://*.good.example/cb", good, "“https://*.good.example/cb” has a *."},
+		"http":               {"add", "redirect_uris", "http://good.example/cb", good, "“http://good.example/cb” is not encrypted"},
+		"a fragment":         {"add", "redirect_uris", "https://good.example/#cb", good, "has a # and something behind it"},
+		"a script":           {"add", "redirect_uris", "javascript:alert(1)", good, "begins with something that cannot be used"},
+		"an at":              {"add", "redirect_uris", "https://good.example@evil.example/", good, "has an @ before its path"},
+		"an app's scheme":    {"add", "redirect_uris", "com.example.app:/cb", good, "a scheme of an app's own"},
+		"many addresses":     {"add", "redirect_uris", many, good, "There can be 20 addresses"},
+		"none, but a tile":   {"add", "redirect_uris", "", good, "Nobody can sign in without an address to come back to"},
+		"a tile of script":   {"add", "address", "javascript:alert(1)", good, "begins with something that cannot be used"},
+		"no such kind":       {"add", "kind", "oven", good, "choose from the list"},
+		"a long title":       {"", "title[]", strings.Repeat("x", 61), is, "A title has at most 60 characters"},
+		"a hidden text":      {"", "description[]", "a\u202eb", is, "A description has at most 200 characters"},
+		"another's name":     {"", "name", "Rival", is, "has this name already"},
+		"a login by http":    {"", "initiate_uri", "http://good.example/", is, "is not encrypted"},
+		"logout by file":     {"/sign-in", "back_channel", "file:///etc/passwd", signIn, "begins with something that cannot be used"},
+		"a frame by http":    {"/sign-in", "front_channel", "http://good.example/", signIn, "is not encrypted"},
+		"a bye with a star":  {"/sign-in", "post_logout_uris", "https://*/", signIn, "has a *"},
+		"many byes":          {"/sign-in", "post_logout_uris", many, signIn, "There can be 20 addresses"},
+		"a shouted scope":    {"/sign-in", "scopes", "Books", signIn, "“Books” cannot be a permission"},
+		"many scopes":        {"/sign-in", "scopes", strings.Join(lines, " "), signIn, "There can be 50 at most"},
+		"no such proof":      {"/sign-in", "auth", "none at all", signIn, "cannot prove itself that way"},
+		"no key":             {"/sign-in", "auth", "private_key_jwt", signIn, "Give the key set"},
+		"no JSON":            {"/sign-in", "keys", "{", but(signIn, "auth", "private_key_jwt"), "The key set cannot be used"},
+		"no JSON, and where": {"/sign-in", "keys", "{", but(but(signIn, "auth", "private_key_jwt"), "keys_url", "https://good.example/keys"), "The key set cannot be used"},
+		"a long life":        {"/tokens", "access_for", "11m0s", tokens, "Please choose from 1 minute to 10 minutes."},
+		"no life":            {"/tokens", "refresh_for", "0s", tokens, "Please choose from 1 hour to 90 days."},
+		"no time":            {"/tokens", "id_token_for", "soon", tokens, "Please choose from 1 minute to 1 hour."},
+		"no signature":       {"/tokens", "algorithm", "none", tokens, "choose from the list"},
+		"an audience of two": {"/tokens", "audience_claim", "a b", tokens, "At most 200 characters, without spaces."},
+		"a reserved claim":   {"/claims", "claim[]", "sub", claims, "“sub” says who somebody is"},
+		"another reserved":   {"/claims", "claim[]", "email_verified", claims, "“email_verified” says who somebody is"},
+		"a claim with space": {"/claims", "claim[]", "my shoe", claims, "“my shoe” cannot be a claim"},
+		"no source":          {"/claims", "source[]", "password", claims, "choose where “shoe” comes from"},
+		"many claims":        {"/claims", "claim[]", strings.Join(lines, "\n"), claims, "There can be 50 at most"},
+		"a role for nobody":  {"/claims", "role[]", "editor", claims, "belongs to a group"},
+		"another's group":    {"/claims", "role_group[]", w.beta.group, but(claims, "role[]", "editor"), "is not there any more"},
+		"no audience":        {"/place", "audience", "friends", place, "choose from the list"},
+		"no standing":        {"/place", "standing", "loved", place, "choose from the list"},
+		"no group":           {"/place", "audience", "groups", place, "choose at least one group"},
+		"beta's group":       {"/place", "group[]", w.beta.group, but(place, "audience", "groups"), "is not there any more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "another's name" {
+				w.application(t, w.alpha.ID, "Rival")
+			}
+			form := but(test.form, test.field, test.value)
+			if name == "many claims" {
+				form["claim[]"], form["source[]"] = lines, lines
+			}
+			to := path + test.at
+			if test.at == "add" {
+				to = applications + "/add"
+			}
+			p := b.Post(to, form)
+			if p.Status != 422 && (p.Status != 409 || !strings.Contains(test.says, "name already")) || !p.Says(test.says) || gap.MatchString(p.Text()) {
+				t.Errorf("%d: %s", p.Status, p.Text())
+			}
+			if test.field == "group[]" || test.field == "role_group[]" || test.field == "source[]" || test.field == "kind" || slices.Contains([]string{"/tokens", "/place"}, test.at) && test.field != "audience_claim" {
+				return // what no list offers is not offered now
+			}
+			if typed := html.UnescapeString(p.Body); name != "no name" && test.value != "" && test.field != "auth" && !strings.Contains(typed, strings.Split(test.value, "\n")[0]) {
+				t.Errorf("what was typed is lost: %s", typed)
+			}
+		})
+	}
+	if after := fmt.Sprint(w.applicationAt(t, path).Settings); after != before {
+		t.Errorf("changed to %s\n--- from %s", after, before)
+	}
+}
+
+// Who sees an application is who may open it, where it is for groups; nobody sees it is
+// another thing; and what is forbidden ends at once.
+func TestWhoMayOpenAnApplication(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Administrator]
+	id, path := w.alpha.application, applications+"/"+w.alpha.application
+	owner, member := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Member] // the owner is in the group
+	code := func(b *idptest.Browser) bool {
+		return opens(b, id, "https://books.example/callback", "openid").Get("code") != ""
+	}
+	tile := func(b *idptest.Browser) bool { return b.Get("/o/alpha/home").Says("Books of alpha") }
+	for _, test := range []struct {
+		audience, standing         string
+		ownerSees, ownerOpens      bool
+		memberSees, memberOpens    bool
+		listed, ofTheGroup, marked string
+	}{
+		{"everyone", "", true, true, true, true, "Everyone", "", "Allowed"},
+		{"groups", "", true, true, false, false, "1 group", w.alpha.group, "Allowed"},
+		{"nobody", "approved", false, true, false, true, "Nobody", "", "Approved for everybody"},
+		{"everyone", "forbidden", false, false, false, false, "Everyone", "", "Forbidden"},
+	} {
+		f := seen(t, b.Get(path), 200).Form("place").Fill("audience", test.audience)
+		f.Values.Set("standing", test.standing)
+		f.Values.Del("group[]")
+		if test.ofTheGroup != "" {
+			f.Check("group[]", test.ofTheGroup)
+		}
+		p := seen(t, f.Submit(""), 200)
+		if got := p.Form("place").Values; got.Get("audience") != test.audience || got.Get("standing") != test.standing || got.Get("group[]") != test.ofTheGroup {
+			t.Errorf("%s %s came back as %v", test.audience, test.standing, got)
+		}
+		if tile(owner) != test.ownerSees || code(owner) != test.ownerOpens || tile(member) != test.memberSees || code(member) != test.memberOpens {
+			t.Errorf("%s %s: the owner sees %v and opens %v, the member %v and %v", test.audience, test.standing, tile(owner), code(owner), tile(member), code(member))
+		}
+		if list := seen(t, b.Get(applications), 200); !list.Says("Books of alpha Web application " + test.listed + " " + test.marked) {
+			t.Errorf("the list: %s", list.Text())
+		}
+	}
+	// A group that is gone is no hindrance to other changes.
+	seen(t, b.Post(path+"/claims", url.Values{"claim[]": {""}, "source[]": {"name"}, "value[]": {""}, "role_group[]": {w.alpha.group}, "role[]": {"editor"}}), 200)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.DeleteGroup(ctx, tx, directory.Operator(), w.alpha.ID, w.alpha.group)
+	})
+	seen(t, seen(t, b.Get(path), 200).Form("main").Fill("name", "Other").Submit(""), 200)
+}
+
+// TEN-1: of an application of the installation an organization decides how it has it, and
+// nothing else; what one decides is no other's.
+func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	id, _ := w.application(t, "", "Common")
+	path := applications + "/" + id
+	before, err := op.ApplicationOf(t.Context(), w.DB, w.beta.ID, op.ClientID(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := seen(t, b.Get(path), 200)
+	if !p.Says("of the installation") || !p.Says("https://books.example/callback") || p.Has("form", "action", path+"/sign-in") || p.Has("form", "id", "remove") || p.Has("form", "id", "add-secret") {
+		t.Errorf("its page: %s", p.Text())
+	}
+	for part, form := range map[string]url.Values{
+		"":         {"name": {"Mine"}, "address": {"https://evil.example/"}},
+		"/sign-in": {"redirect_uris": {"https://evil.example/"}, "scope[]": {"email"}, "scopes": {""}},
+		"/tokens":  {"access_for": {"10m0s"}, "id_token_for": {"10m0s"}, "refresh_for": {"720h0m0s"}, "algorithm": {"ES256"}},
+		"/claims":  {"claim[]": {"mail"}, "source[]": {"email"}, "value[]": {""}},
+		"/secrets": {"do": {"add"}},
+	} {
+		if p := b.Post(path+part, form); p.Status != 403 || strings.Contains(p.Body, "pcs_") {
+			t.Errorf("changed at %q: %d %s", part, p.Status, p.Text())
+		}
+	}
+	secrets, err := op.Secrets(t.Context(), w.DB, before.Client, w.Clock.Now())
+	if err != nil || len(secrets) != 1 {
+		t.Fatal(secrets, err)
+	}
+	if p := b.Post(path+"/secrets", url.Values{"do": {"remove"}, "secret": {secrets[0].ID}, "sure": {"yes"}}); p.Status != 403 {
+		t.Errorf("its secret removed: %d", p.Status)
+	}
+	if p := b.Post(path, url.Values{"do": {"remove"}, "confirmed": {"yes"}}); p.Status != 403 {
+		t.Errorf("removed: %d", p.Status)
+	}
+	if p := b.Upload(path+"/logo", "logo", drawing(t, 9, 9), nil); p.Status != 403 {
+		t.Errorf("its logo: %d", p.Status)
+	}
+	if p := seen(t, p.Form("main").Fill("standing", "forbidden").Submit(""), 200); !p.Says("Saved. ") || !p.Says("Forbidden") {
+		t.Errorf("forbidden: %s", p.Text())
+	}
+	if got := opens(b, id, "https://books.example/callback", "openid"); got.Get("error") != "access_denied" {
+		t.Errorf("alpha forbids it, and it opens: %v", got)
+	}
+	if got := opens(w.beta.browsers[directory.Owner], id, "https://books.example/callback", "openid"); got.Get("code") == "" {
+		t.Errorf("beta allows it, and it does not open: %v", got)
+	}
+	after, err := op.ApplicationOf(t.Context(), w.DB, w.beta.ID, op.ClientID(id))
+	if err != nil || fmt.Sprint(after.Client) != fmt.Sprint(before.Client) || after.Place.Standing != op.AsRegistered {
+		t.Errorf("beta has it as %+v, %v", after, err)
+	}
+}
+
+// A secret is on the page that makes it and nowhere else; two live until the older one
+// is removed, which ends it at once; the last one stays.
+func TestAClientSecretIsShownOnce(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	p := seen(t, addApplication(t, b, op.Web, "name", "New", "redirect_uris", "https://new.example/cb"), 200)
+	path, first := pageOf(t, p), secretIn(t, p)
+	id := path[len(applications)+1:]
+	if got := p.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("the page may be kept: %q", got)
+	}
+	p = seen(t, b.Get(path), 200)
+	if p.Has("button", "value", "remove") && p.Has("input", "name", "sure") {
+		t.Error("the only secret can be removed")
+	}
+	second := secretIn(t, seen(t, p.Form("add-secret").Submit("add"), 200))
+	if first == second || !w.proves(t, id, first) || !w.proves(t, id, second) {
+		t.Error("two secrets do not both live")
+	}
+	if p := b.Post(path+"/secrets", url.Values{"do": {"add"}}); p.Status != 409 || !p.Says("There are two secrets already.") || strings.Contains(p.Body, "pcs_") {
+		t.Errorf("a third one: %d %s", p.Status, p.Text())
+	}
+	p = seen(t, b.Get(path), 200)
+	if p.Has("form", "id", "add-secret") || !p.Says("last used on") {
+		t.Errorf("with two: %s", p.Text())
+	}
+	older := p.Form("secrets") // the first on the page
+	if p := seen(t, older.Submit("remove"), 422); !p.Says("Please tick this to remove the secret.") || !w.proves(t, id, first) {
+		t.Errorf("removed without a tick: %s", p.Text())
+	}
+	seen(t, older.Check("sure", "yes").Submit("remove"), 200)
+	if w.proves(t, id, first) || !w.proves(t, id, second) {
+		t.Error("the older one is not the one that ended")
+	}
+	secrets, err := op.Secrets(t.Context(), w.DB, op.Client{ID: op.ClientID(id)}, w.Clock.Now())
+	if err != nil || len(secrets) != 1 {
+		t.Fatal(secrets, err)
+	}
+	if p := b.Post(path+"/secrets", url.Values{"do": {"remove"}, "secret": {secrets[0].ID}, "sure": {"yes"}}); p.Status != 409 || !w.proves(t, id, second) {
+		t.Errorf("the last one: %d", p.Status)
+	}
+	places := map[string]string{"log": w.Log.String(), "rows": w.rows(t, w.alpha.ID)}
+	for _, at := range []string{path, applications, path + "/test", "/o/alpha/admin/audit"} {
+		places[at] = b.Get(at).Body
+	}
+	for _, e := range slices.Concat(w.events(t, w.alpha.ID, "application.registered"), w.events(t, w.alpha.ID, "application.secret_added"), w.events(t, w.alpha.ID, "application.secret_removed")) {
+		places[e.ID] = b.Get("/o/alpha/admin/audit/"+e.ID).Body + fmt.Sprint(e)
+	}
+	if len(places) != 6+4 { // alpha's own application was registered too
+		t.Errorf("%d entries", len(places)-6)
+	}
+	for place, text := range places {
+		for _, secret := range []string{first, second} {
+			if strings.Contains(text, secret) || strings.Contains(text, strings.TrimPrefix(secret, "pcs_")) {
+				t.Errorf("%s shows a secret", place)
+			}
+		}
+	}
+}
+
+// The test says claim by claim what a real sign-in then tells.
+func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	p := seen(t, addApplication(t, b, op.Web, "name", "New", "redirect_uris", "https://new.example/cb", "address", "https://new.example/"), 200)
+	path, secret := pageOf(t, p), secretIn(t, p)
+	id := path[len(applications)+1:]
+	seen(t, b.Post(path+"/sign-in", url.Values{"redirect_uris": {"https://new.example/cb"}, "scope[]": {"profile", "email", "groups", "roles"}, "scopes": {""}}), 200)
+	seen(t, b.Post(path+"/claims", url.Values{"claim[]": {"tier"}, "source[]": {"fixed"}, "value[]": {"gold"}, "role_group[]": {w.alpha.group}, "role[]": {"editor"}}), 200)
+	page := seen(t, b.Get(path+"/test"), 200)
+	if !page.Says("You would not be asked anything.") || !slices.Contains(page.Links(), "/o/alpha/open/"+id) {
+		t.Errorf("the test: %s", page.Text())
+	}
+	got := opens(b, id, "https://new.example/cb", "openid profile email groups roles")
+	_, tokens := w.token(t, id, secret, url.Values{
+		"grant_type": {"authorization_code"}, "code": {got.Get("code")}, "redirect_uri": {"https://new.example/cb"}, "code_verifier": {"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"},
+	})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.URL+"/userinfo", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", fmt.Sprint("Bearer ", tokens["access_token"]))
+	status, info := w.answered(t, r)
+	if status != 200 || len(info) < 9 {
+		t.Fatalf("UserInfo: %d %v", status, info)
+	}
+	_, shown, _ := strings.Cut(page.Text(), "From the UserInfo endpoint")
+	for name, value := range info {
+		text, plain := value.(string)
+		if !plain {
+			marshalled, err := json.Marshal(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(marshalled)
+		}
+		if name == "org" {
+			text = `"short_name":"alpha"`
+		}
+		if !strings.Contains(shown, " "+name+" "+text) && (name != "org" || !strings.Contains(shown, text)) {
+			t.Errorf("the test does not tell %s %s: %s", name, text, shown)
+		}
+	}
+	// Whoever it is not for is told so, and still may see what it would say.
+	seen(t, b.Post(path+"/place", url.Values{"audience": {"groups"}, "group[]": {w.alpha.group}, "standing": {""}}), 200)
+	if p := seen(t, w.alpha.browsers[directory.Auditor].Get(path+"/test"), 200); !p.Says("you are in none of them") || slices.Contains(p.Links(), "/o/alpha/open/"+id) || !p.Says("auditor@alpha.example") {
+		t.Errorf("the auditor's test: %s", p.Text())
+	}
+	grants := func() (n int) {
+		if _, err := w.DB.One(t.Context(), db.Into(&n), `select count(*) from grants`); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := grants(); n != 1 {
+		t.Errorf("the test issued something: %d grants", n)
+	}
+}
+
+// What was typed comes back from fresh proof, unfolded, and nothing was changed yet.
+func TestApplicationsPartsComeBackFromTheProof(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	path := applications + "/" + w.alpha.application
+	f := seen(t, b.Get(path), 200).Form("claims")
+	f.Values["claim[]"], f.Values["role_group[]"], f.Values["role[]"] = []string{"shoe", ""}, []string{"", w.alpha.group}, []string{"", "editor"}
+	w.Clock.Advance(11 * time.Minute)
+	p := proveAgain(t, f.Submit(""))
+	back := p.Form("claims").Values
+	if p.URL.Path != path+"/claims" || back["claim[]"][0] != "shoe" || back["role_group[]"][0] != w.alpha.group || back["role[]"][0] != "editor" || !strings.Contains(p.Body, "<details open>") {
+		t.Errorf("at %s came back %v", p.URL, back)
+	}
+	if s := w.applicationAt(t, path).Settings; len(s.Claims) != 0 {
+		t.Errorf("changed before the proof: %v", s.Claims)
+	}
+	seen(t, p.Form("claims").Submit(""), 200)
+	if s := w.applicationAt(t, path).Settings; len(s.Claims) != 1 || len(s.Roles) != 1 {
+		t.Errorf("after it: %v %v", s.Claims, s.Roles)
+	}
+}
+
+// Two administrators who change different parts at once undo nothing of each other, and
+// together make no third secret and no second application of a name.
+func TestTwoAdministratorsChangeOneApplication(t *testing.T) {
+	w := start(t)
+	one, two := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Administrator]
+	path := applications + "/" + w.alpha.application
+	together := func(forms ...*idptest.Form) []int {
+		answers := make([]int, len(forms))
+		var wg sync.WaitGroup
+		for i, f := range forms {
+			wg.Go(func() { answers[i] = f.Submit(f.Values.Get("do")).Status })
+		}
+		wg.Wait()
+		slices.Sort(answers)
+		return answers
+	}
+	a, b := one.Get(path), two.Get(path)
+	if got := together(a.Form("main").Fill("name", "Renamed"), b.Form("tokens").Fill("access_for", "1m0s")); !slices.Equal(got, []int{200, 200}) {
+		t.Errorf("two parts: %v", got)
+	}
+	if s := w.applicationAt(t, path).Settings; s.Name != "Renamed" || s.AccessFor != op.ShortestAccess {
+		t.Errorf("one undid the other: %+v", s)
+	}
+	if got := together(a.Form("add-secret").Check("do", "add"), b.Form("add-secret").Check("do", "add")); !slices.Equal(got, []int{200, 409}) {
+		t.Errorf("two secrets: %v", got)
+	}
+	add := func(b *idptest.Browser) *idptest.Form {
+		return b.Get(applications+"/add?kind=web").Form("main").Fill("name", "Same")
+	}
+	if got := together(add(one), add(two)); !slices.Equal(got, []int{200, 409}) {
+		t.Errorf("two of a name: %v", got)
+	}
+	late := two.Get(path).Form("sign-in")
+	seen(t, one.Post(path, url.Values{"do": {"remove"}, "confirmed": {"yes"}}), 200)
+	if p := late.Submit(""); p.Status != 404 {
+		t.Errorf("changed after it was removed: %d", p.Status)
+	}
+}

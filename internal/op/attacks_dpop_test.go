@@ -1,0 +1,135 @@
+package op_test
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"parvis/internal/op"
+	"parvis/internal/secret"
+)
+
+// proof makes a DPoP proof (RFC 9449 §4.2) for a request, but for what c says.
+func (w *world) proof(key any, method, path, accessToken string, c claims) string {
+	w.t.Helper()
+	all := claims{"jti": secret.NewID("jti"), "htm": method, "htu": w.URL + path, "iat": w.Clock.Now().Unix()}
+	if accessToken != "" {
+		sum := sha256.Sum256([]byte(accessToken))
+		all["ath"] = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	for name, value := range c {
+		all[name] = value
+	}
+	return sign(w.t, key, (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"), all)
+}
+
+// prove calls an endpoint as c with proofs.
+func (w *world) prove(c client, path string, form url.Values, proofs ...string) reply {
+	w.t.Helper()
+	r := w.as(c, path, form)
+	r.Header["Dpop"] = proofs
+	return w.do(r)
+}
+
+// infoBy asks UserInfo with a scheme and proofs.
+func (w *world) infoBy(scheme, token string, proofs ...string) reply {
+	w.t.Helper()
+	r := w.post("/userinfo", nil)
+	r.Method = http.MethodGet
+	r.Header.Set("Authorization", scheme+" "+token)
+	r.Header["Dpop"] = proofs
+	return w.do(r)
+}
+
+func byCode(code string) url.Values {
+	return url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}}
+}
+
+func byRefresh(token string) url.Values {
+	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
+}
+
+// OPR-15, R-OPR-15: what is bound to a key is worth nothing without that key, for this
+// very request, once.
+func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
+	w := newWorld(t, named)
+	nodes := []*world{w, w.node()}
+	c := w.books()
+	key, other := secret.NewECKey(), secret.NewECKey()
+	code := w.code(w.bo, c)
+	for name, proofs := range map[string][]string{
+		"none that can be read": {"x"}, "two": {w.proof(key, "POST", "/token", "", nil), w.proof(key, "POST", "/token", "", nil)},
+		"for GET": {w.proof(key, "GET", "/token", "", nil)}, "for another address": {w.proof(key, "POST", "/par", "", nil)},
+		"for another host": {w.proof(key, "POST", "/token", "", claims{"htu": "https://evil.example/token"})}, "of yesterday": {w.proof(key, "POST", "/token", "", claims{"iat": start.Add(-24 * time.Hour).Unix()})},
+		"of tomorrow": {w.proof(key, "POST", "/token", "", claims{"iat": start.Add(24 * time.Hour).Unix()})}, "without an id": {w.proof(key, "POST", "/token", "", claims{"jti": ""})},
+		"of another type": {sign(t, key, (&jose.SignerOptions{EmbedJWK: true}).WithType("JWT"), claims{"jti": "x", "htm": "POST", "htu": w.URL + "/token", "iat": start.Unix()})},
+	} {
+		w.wantError("a proof "+name, w.prove(c, "/token", byCode(code), proofs...), http.StatusBadRequest, "invalid_dpop_proof")
+	}
+	used := w.proof(key, "POST", "/token", "", nil)
+	tokens := w.prove(c, "/token", byCode(code), used)
+	if tokens.Status != http.StatusOK || tokens.text("token_type") != "DPoP" {
+		t.Fatalf("bound tokens: %d %s", tokens.Status, tokens.Body)
+	}
+	token, refresh := tokens.text("access_token"), tokens.text("refresh_token")
+	for _, node := range nodes {
+		w.wantError("a replayed proof", node.prove(c, "/token", byRefresh(refresh), used), http.StatusBadRequest, "invalid_dpop_proof")
+	}
+	w.wantError("as bearer", w.userInfo(token), http.StatusUnauthorized, "invalid_token")
+	w.wantError("as bearer with its proof", w.infoBy("Bearer", token, w.proof(key, "GET", "/userinfo", token, nil)), http.StatusUnauthorized, "invalid_token")
+	form := w.post("/userinfo", url.Values{"access_token": {token}})
+	w.wantError("as bearer in a form", w.do(form), http.StatusUnauthorized, "invalid_token")
+	for name, proofs := range map[string][]string{
+		"none": nil, "another key's": {w.proof(other, "GET", "/userinfo", token, nil)}, "of another token": {w.proof(key, "GET", "/userinfo", "another", nil)},
+		"of no token": {w.proof(key, "GET", "/userinfo", "", nil)}, "for POST": {w.proof(key, "POST", "/userinfo", token, nil)}, "for the token endpoint": {w.proof(key, "GET", "/token", token, nil)}, "used": {used},
+	} {
+		if r := w.infoBy("DPoP", token, proofs...); r.Status != http.StatusUnauthorized && r.Status != http.StatusBadRequest || r.text("sub") != "" || r.Header.Get("WWW-Authenticate") == "" {
+			t.Errorf("a proof: %s: %d %s", name, r.Status, r.Body)
+		}
+	}
+	proof := w.proof(key, "GET", "/userinfo", token, nil)
+	if n := together(8, func(i int) bool { return nodes[i%2].infoBy("DPoP", token, proof).Status == http.StatusOK }); n != 1 {
+		t.Errorf("%d of eight with one proof", n)
+	}
+	plain := w.enter(w.bo, c)
+	w.wantError("a token that is bound to nothing", w.infoBy("DPoP", plain.text("access_token"), w.proof(key, "GET", "/userinfo", plain.text("access_token"), nil)), http.StatusUnauthorized, "invalid_token")
+
+	// Nor does its application get rid of the key by leaving the proof out.
+	w.wantError("a refresh without a proof", w.refresh(c, refresh), http.StatusBadRequest, "invalid_dpop_proof")
+	next := w.prove(c, "/token", byRefresh(refresh), w.proof(key, "POST", "/token", "", nil))
+	if next.Status != http.StatusOK || next.text("token_type") != "DPoP" {
+		t.Errorf("a refresh: %d %s", next.Status, next.Body)
+	}
+}
+
+// RFC 9449 §5: what keeps no secret has nothing but its key.
+func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
+	w := newWorld(t)
+	spa := w.register("", op.SinglePage, settings(func(s *op.Settings) { s.Auth, s.BoundOnly = op.NoAuth, true }))
+	key, other := secret.NewECKey(), secret.NewECKey()
+	code := w.code(w.bo, spa)
+	w.wantError("no proof", w.redeem(spa, code), http.StatusBadRequest, "invalid_dpop_proof")
+	tokens := w.prove(spa, "/token", byCode(code), w.proof(key, "POST", "/token", "", nil))
+	refresh := byRefresh(tokens.text("refresh_token"))
+	w.wantError("refresh without", w.call(spa, "/token", refresh), http.StatusBadRequest, "invalid_dpop_proof")
+	w.wantError("refresh by another key", w.prove(spa, "/token", refresh, w.proof(other, "POST", "/token", "", nil)), http.StatusBadRequest, "invalid_dpop_proof")
+	if r := w.prove(spa, "/token", refresh, w.proof(key, "POST", "/token", "", nil)); r.Status != http.StatusOK {
+		t.Errorf("refresh by the key: %d %s", r.Status, r.Body)
+	}
+	// A code that was asked for a key is redeemed by that key alone (RFC 9449 §10).
+	thumbprint, err := (&jose.JSONWebKey{Key: key.Public()}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code = w.code(w.bo, spa, "dpop_jkt", base64.RawURLEncoding.EncodeToString(thumbprint))
+	w.wantError("a code by another key", w.prove(spa, "/token", byCode(code), w.proof(other, "POST", "/token", "", nil)), http.StatusBadRequest, "invalid_grant")
+	if r := w.prove(spa, "/token", byCode(code), w.proof(key, "POST", "/token", "", nil)); r.Status != http.StatusOK {
+		t.Errorf("a code by its key: %d %s", r.Status, r.Body)
+	}
+}

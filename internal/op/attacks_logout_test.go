@@ -1,0 +1,211 @@
+package op_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+	"parvis/internal/secret"
+)
+
+// in tells that somebody is signed in to Meridian in a browser.
+func in(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == "/o/meridian/home" }
+
+// OPR-9, R-OPR-11: an application ends a session by an ID token of its own for it; else the
+// person says, and nobody is led anywhere but to an address that it registered.
+func TestOPR9EndSession(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	other := w.register("", op.Web, settings(func(s *op.Settings) { s.PostLogoutURIs = []string{"https://other.example/bye"} }))
+	hint, hers, others := w.enter(w.bo, c).text("id_token"), w.enter(w.ana, c).text("id_token"), w.enter(w.bo, other).text("id_token")
+	end := func(b *idptest.Browser, more ...string) *idptest.Page {
+		return b.Get("/end-session?" + with(url.Values{}, more...).Encode())
+	}
+	for name, more := range map[string][]string{
+		"a foreign address": {"id_token_hint", hint, "post_logout_redirect_uri", "https://evil.example/"}, "another application's": {"id_token_hint", hint, "post_logout_redirect_uri", "https://other.example/bye"},
+		"a longer one": {"id_token_hint", hint, "post_logout_redirect_uri", bye + "/.."}, "a redirect address": {"id_token_hint", hint, "post_logout_redirect_uri", callback},
+		"an address of nobody": {"post_logout_redirect_uri", bye}, "a script": {"client_id", string(c.ID), "post_logout_redirect_uri", "javascript:alert(1)"},
+		"another client's hint": {"client_id", string(c.ID), "id_token_hint", others}, "an unknown client": {"client_id", "app_x"}, "a hint that is none": {"id_token_hint", "x.y.z"},
+		"a forged hint": {"id_token_hint", sign(t, secret.NewECKey(), nil, claims{"iss": w.URL, "aud": string(c.ID)})}, "no text": {"client_id", "\xff\x00"},
+	} {
+		wantPage(t, name, end(w.bo, more...), http.StatusBadRequest)
+	}
+	wantPage(t, "two hints", w.bo.Get("/end-session?id_token_hint="+hint+"&id_token_hint="+hint), http.StatusBadRequest)
+	// Without a hint, with one of nobody here, or of somebody else, nobody is signed out.
+	confirm := end(w.bo, "client_id", string(c.ID), "post_logout_redirect_uri", bye, "state", "s t")
+	if confirm.URL.Path != "/end-session/confirm" || confirm.Status != http.StatusOK || answer(confirm) != nil {
+		t.Errorf("without a hint: at %s", confirm.URL)
+	}
+	end(w.bo, "id_token_hint", hers, "post_logout_redirect_uri", bye)
+	end(w.bo)
+	r := w.post("/end-session?id_token_hint="+hint, nil)
+	r.Method = http.MethodGet
+	for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"} {
+		r.Header.Set(name, value)
+	}
+	wantPage(t, "an image of another site", w.bo.Do(r), http.StatusForbidden)
+	forged := w.post(confirm.URL.RequestURI(), confirm.Form("main").Check("session", sidOf(w, hint)).Values)
+	forged.Header.Set("Sec-Fetch-Site", "cross-site")
+	wantPage(t, "a form of another site", w.bo.Do(forged), http.StatusForbidden)
+	w.bo.Post(confirm.URL.RequestURI(), url.Values{"session": {sidOf(w, hers)}})
+	if !in(w.bo) || !in(w.ana) {
+		t.Fatal("somebody was signed out")
+	}
+	// A hint that has expired says as well who is meant (§2), and what is there goes on.
+	w.Clock.Advance(time.Hour)
+	p := end(w.bo, "id_token_hint", hint, "post_logout_redirect_uri", bye, "state", "s&t=<")
+	to, err := url.Parse(p.Header.Get("Location"))
+	if err != nil || !strings.HasPrefix(to.String(), bye+"?") || to.Query().Get("state") != "s&t=<" || in(w.bo) || !in(w.ana) {
+		t.Errorf("led to %s", to)
+	}
+	// Another site's form brings no cookie, and the browser comes back for it.
+	if p := w.ana.CrossPost("/end-session", url.Values{"id_token_hint": {hers}, "post_logout_redirect_uri": {"https://evil.example/"}}); p.Status != http.StatusBadRequest || !in(w.ana) {
+		t.Errorf("posted with a foreign address: %d", p.Status)
+	}
+	if w.ana.CrossPost("/end-session", url.Values{"id_token_hint": {hers}}); in(w.ana) {
+		t.Error("posted: she is still signed in")
+	}
+}
+
+// sidOf is the session that an ID token was made for, which its sid does not tell.
+func sidOf(w *world, idToken string) string {
+	w.t.Helper()
+	var id string
+	sub := w.claims(idToken, "JWT")["sub"]
+	if err := w.DB.Rows(w.t.Context(), func(scan func(...any) error) error { return scan(&id) }, `select id from sessions where user_id = $1`, sub); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// OPR-9: the page that tells applications by frames frames them alone, and none frames it.
+func TestOPR9FrontChannel(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.FrontChannel = "https://books.example/out?a=b" }))
+	id := w.enter(w.bo, c).text("id_token")
+	w.enter(w.ana, w.register("", op.Web, settings(func(s *op.Settings) { s.FrontChannel = "https://other.example/out" })))
+	p := w.bo.Get("/end-session?" + url.Values{"id_token_hint": {id}}.Encode())
+	sid, _ := w.claims(id, "JWT")["sid"].(string)
+	policy := p.Header.Get("Content-Security-Policy")
+	frame := "https://books.example/out?a=b&" + url.Values{"iss": {w.URL}, "sid": {sid}}.Encode()
+	if !p.Has("iframe", "src", frame) || !strings.HasSuffix(policy, "; frame-src https://books.example") || !strings.Contains(policy, "frame-ancestors 'none'") {
+		t.Errorf("%s\n%s", policy, p.Body)
+	}
+}
+
+// OPR-9, Back-Channel Logout §2.4: a logout token is typed, signed, for one application and
+// one session, short-lived, and told once, whichever node comes first.
+func TestOPR9LogoutTokens(t *testing.T) {
+	w := newWorld(t, named)
+	other := w.node()
+	heard, pairwise, never := w.receiver(http.StatusOK), w.receiver(http.StatusNoContent), w.receiver(http.StatusOK)
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = heard.URL }))
+	d := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel, s.Pairwise = pairwise.URL, true }))
+	w.enter(w.ana, w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = never.URL })))
+	w.enter(w.bo, c)
+	ids := []map[string]any{w.claims(w.enter(w.bo, c).text("id_token"), "JWT"), w.claims(w.enter(w.bo, d).text("id_token"), "JWT")}
+	w.signOut(w.bo)
+	nodes := []*world{w, other}
+	together(4, func(i int) bool { nodes[i%2].sweep(); return true })
+	w.Clock.Advance(time.Minute)
+	w.sweep()
+	if heard.times() != 1 || pairwise.times() != 1 || never.times() != 0 {
+		t.Fatalf("told %d, %d and %d times", heard.times(), pairwise.times(), never.times())
+	}
+	for i, r := range []*receiver{heard, pairwise} {
+		got := other.claims(r.token(t, 0), "logout+jwt")
+		events, _ := got["events"].(map[string]any)
+		event, isObject := events["http://schemas.openid.net/event/backchannel-logout"].(map[string]any)
+		exp, _ := got["exp"].(float64)
+		iat, _ := got["iat"].(float64)
+		if got["iss"] != w.URL || got["aud"] != ids[i]["aud"] || got["sub"] != ids[i]["sub"] || got["sid"] != ids[i]["sid"] || got["nonce"] != nil ||
+			len(events) != 1 || !isObject || len(event) != 0 || got["jti"] == nil || iat != float64(start.Unix()) || exp-iat != 120 {
+			t.Errorf("told %v, where the ID token said %v", got, ids[i])
+		}
+	}
+	if ids[0]["sid"] == ids[1]["sid"] || ids[0]["sub"] == ids[1]["sub"] {
+		t.Error("two applications know the session or the person by one name")
+	}
+}
+
+// OPR-9: an application that was down is told again, with a token made anew; one that is
+// slow keeps nobody waiting.
+func TestOPR9TellingIsRetriedAndWaitsForNobody(t *testing.T) {
+	w := newWorld(t)
+	down, slow, quick := w.receiver(http.StatusServiceUnavailable), w.receiver(http.StatusOK), w.receiver(http.StatusOK)
+	slow.wait = make(chan struct{})
+	all := []client{}
+	for _, r := range []*receiver{slow, down, quick} {
+		c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = r.URL }))
+		w.enter(w.bo, c)
+		all = append(all, c)
+	}
+	w.signOut(w.bo)
+	w.sweep()
+	if down.times() != 1 || quick.times() != 1 {
+		t.Errorf("told %d and %d times", down.times(), quick.times())
+	}
+	for _, c := range all[1:] { // while the slow one still waits, others sign out and are told
+		w.enter(w.ana, c)
+	}
+	w.signOut(w.ana)
+	w.sweep()
+	if quick.times() != 2 {
+		t.Errorf("the quick one was told %d times of two", quick.times())
+	}
+	down.mu.Lock()
+	down.status = http.StatusOK
+	down.mu.Unlock()
+	for range 3 {
+		w.Clock.Advance(time.Minute)
+		w.sweep()
+	}
+	close(slow.wait)
+	var told int
+	for until := time.Now().Add(5 * time.Second); told < 5 && time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		told = w.countWhere("logouts", "told_at is not null")
+	}
+	if down.times() != 4 || quick.times() != 2 || told != 5 {
+		t.Errorf("down was told %d times, the quick one %d, %d know", down.times(), quick.times(), told)
+	}
+	var ids []any
+	for i := range down.times() {
+		ids = append(ids, w.claims(down.token(t, i), "logout+jwt")["jti"])
+	}
+	slices.SortFunc(ids, func(a, b any) int { return strings.Compare(a.(string), b.(string)) }) //nolint:forcetypeassert // Of ours.
+	if len(slices.Compact(ids)) != 4 {
+		t.Error("a token was sent twice")
+	}
+}
+
+// OPR-9: what an organization registered is not called inside our network, and a redirect
+// is followed nowhere.
+func TestOPR9NoCallsInside(t *testing.T) {
+	w := newWorld(t)
+	inside, beyond := w.receiver(http.StatusOK), w.receiver(http.StatusOK)
+	leads := w.receiver(http.StatusOK)
+	leads.Config.Handler = http.RedirectHandler(beyond.URL, http.StatusTemporaryRedirect)
+	own := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.BackChannel, s.Address = inside.URL, inside.URL }))
+	far := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = leads.URL }))
+	w.enter(w.bo, own)
+	w.enter(w.bo, far)
+	w.signOut(w.bo)
+	w.sweep()
+	if err := w.Provider.SweepReach(t.Context(), w.DB); err != nil {
+		t.Fatal(err)
+	}
+	if inside.times()+beyond.times() != 0 || w.countWhere("logouts", "told_at is not null") != 0 {
+		t.Errorf("inside was called %d times, beyond %d", inside.times(), beyond.times())
+	}
+	keys := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.Auth, s.KeysURL = op.PrivateKey, inside.URL }))
+	form := url.Values{"token": {"x"}, "client_assertion": {assert(t, secret.NewECKey(), w.URL, claims{"iss": string(keys.ID), "sub": string(keys.ID)})}, "client_assertion_type": {assertionType}}
+	w.wantError("keys inside", w.do(w.post("/introspect", form)), http.StatusUnauthorized, "invalid_client")
+	if inside.times() != 0 {
+		t.Error("keys were fetched inside")
+	}
+}

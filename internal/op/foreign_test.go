@@ -1,0 +1,276 @@
+package op_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+)
+
+// relying is an application as others write it, on coreos/go-oidc and x/oauth2: what
+// these accept, they found right by their own reading of the specifications.
+type relying struct {
+	w *world
+	*oidc.Provider
+	oauth2.Config
+	ctx context.Context
+}
+
+// relying begins with discovery.
+func (w *world) relying(c client) *relying {
+	w.t.Helper()
+	ctx := oidc.ClientContext(w.t.Context(), &http.Client{Transport: w.ana.Client.Transport})
+	p, err := oidc.NewProvider(ctx, w.URL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r := &relying{w, p, oauth2.Config{ClientID: string(c.ID), ClientSecret: c.secret, Endpoint: p.Endpoint(), Scopes: c.Settings.Scopes}, ctx}
+	if len(c.Settings.RedirectURIs) > 0 {
+		r.RedirectURL = c.Settings.RedirectURIs[0]
+	}
+	if c.Settings.Auth == op.NoAuth {
+		r.Config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
+	}
+	return r
+}
+
+// judge is a verifier of tokens for one audience.
+func (r *relying) judge(audience string) *oidc.IDTokenVerifier {
+	return r.VerifierContext(r.ctx, &oidc.Config{ClientID: audience, Now: r.w.Clock.Now})
+}
+
+// enters signs in by the code flow with PKCE, and checks what came.
+func (r *relying) enters(b *idptest.Browser) (*oauth2.Token, *oidc.IDToken) {
+	r.w.t.Helper()
+	verifier := oauth2.GenerateVerifier()
+	u, err := url.Parse(r.AuthCodeURL("a state", oidc.Nonce("a nonce"), oauth2.S256ChallengeOption(verifier)))
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	got := answer(b.Get(u.RequestURI()))
+	if got.Get("state") != "a state" {
+		r.w.t.Fatalf("the answer is %v", got)
+	}
+	t, err := r.Exchange(r.ctx, got.Get("code"), oauth2.VerifierOption(verifier))
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	id := r.reads(t)
+	if id.Nonce != "a nonce" {
+		r.w.t.Errorf("the nonce is %q", id.Nonce)
+	}
+	return t, id
+}
+
+// reads verifies the ID token that came with others, and that it came with them.
+func (r *relying) reads(t *oauth2.Token) *oidc.IDToken {
+	r.w.t.Helper()
+	text, _ := t.Extra("id_token").(string)
+	id, err := r.judge(r.ClientID).Verify(r.ctx, text)
+	if err == nil {
+		err = id.VerifyAccessToken(t.AccessToken)
+	}
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	return id
+}
+
+// refreshes gets the next tokens in the way of a library whose access token has ended.
+func (r *relying) refreshes(t *oauth2.Token) (*oauth2.Token, error) {
+	ended := *t
+	ended.Expiry = time.Unix(1, 0)
+	return r.TokenSource(r.ctx, &ended).Token()
+}
+
+func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
+	for name, change := range map[string]func(*op.Settings){
+		"ES256":                    func(*op.Settings) {},
+		"RS256":                    func(s *op.Settings) { s.Algorithm = op.RS256 },
+		"opaque":                   func(s *op.Settings) { s.Opaque = true },
+		"secret in the form":       func(s *op.Settings) { s.Auth = op.SecretPost },
+		"for an API too":           func(s *op.Settings) { s.Audience = "https://api.books.example" },
+		"signed UserInfo":          func(s *op.Settings) { s.SignsInfo = true },
+		"signed UserInfo by RS256": func(s *op.Settings) { s.SignsInfo, s.Algorithm = true, op.RS256 },
+		"public":                   func(s *op.Settings) { s.Auth = op.NoAuth },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			s, kind := web(), op.Web
+			if change(&s); s.Auth == op.NoAuth {
+				kind = op.SinglePage
+			}
+			if s.Algorithm == op.RS256 {
+				w.sweepKeys() // nobody waits for that key
+			}
+			r := w.relying(w.register("", kind, s))
+			token, id := r.enters(w.bo)
+			info, err := r.UserInfo(r.ctx, oauth2.StaticTokenSource(token))
+			if err != nil || info.Subject != id.Subject || info.Email != "bo@meridian.example" || !info.EmailVerified {
+				t.Errorf("UserInfo says %+v, %v", info, err)
+			}
+			if _, err := r.judge(cmp.Or(s.Audience, w.URL)).Verify(r.ctx, token.AccessToken); (err == nil) == s.Opaque || strings.HasPrefix(token.AccessToken, "pat_") != s.Opaque {
+				t.Errorf("whoever takes the access token finds %v", err)
+			}
+			w.Clock.Advance(6 * time.Minute)
+			if _, err := r.UserInfo(r.ctx, oauth2.StaticTokenSource(token)); err == nil {
+				t.Error("an access token has no end")
+			}
+			next, err := r.refreshes(token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again := r.reads(next); again.Subject != id.Subject || !again.IssuedAt.After(id.IssuedAt) {
+				t.Errorf("first %+v, then %+v", id, again)
+			}
+			if _, err := r.UserInfo(r.ctx, oauth2.StaticTokenSource(next)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A machine has no person: its token names itself, for the organization that it asks for.
+func TestAForeignMachineGetsATokenForItself(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Machine, op.Settings{
+		Name: "Nightly", Auth: op.SecretBasic, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: "https://api.books.example",
+	})
+	r := w.relying(c)
+	machine := clientcredentials.Config{
+		ClientID: string(c.ID), ClientSecret: c.secret, TokenURL: r.Config.Endpoint.TokenURL, Scopes: []string{"reports:read"},
+		EndpointParams: url.Values{"organization": {"meridian"}},
+	}
+	token, err := machine.Token(r.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.Extra("id_token") != nil || token.RefreshToken != "" {
+		t.Errorf("nobody signed in, and yet: %+v", token)
+	}
+	access, err := r.judge("https://api.books.example").Verify(r.ctx, token.AccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var says struct {
+		ClientID string `json:"client_id"`
+		Scope    string
+		Org      struct {
+			ShortName string `json:"short_name"`
+		}
+	}
+	if err := access.Claims(&says); err != nil || access.Subject != string(c.ID) || says.ClientID != access.Subject || says.Scope != "reports:read" || says.Org.ShortName != "meridian" {
+		t.Errorf("it says %+v, %v", says, err)
+	}
+	if _, err := r.UserInfo(r.ctx, oauth2.StaticTokenSource(token)); err == nil {
+		t.Error("a machine is told who it is")
+	}
+	machine.Scopes = []string{"openid"}
+	var refused *oauth2.RetrieveError
+	if _, err := machine.Token(r.ctx); !errors.As(err, &refused) || refused.ErrorCode != "invalid_scope" {
+		t.Errorf("asked for a person's scope it says %v", err)
+	}
+}
+
+func TestAForeignDeviceSignsIn(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Native, op.Settings{
+		Name: "Wall screen", Auth: op.NoAuth, Devices: true, Refreshes: true, Scopes: []string{op.OpenID, op.ProfileInfo},
+	})
+	r := w.relying(c)
+	asked, err := r.DeviceAuth(r.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asked.VerificationURI != w.URL+"/device" || asked.Interval != 5 {
+		t.Errorf("it says %+v", asked)
+	}
+	u, err := url.Parse(asked.VerificationURIComplete)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := w.bo.Get(u.RequestURI())
+	if !page.Says(asked.UserCode) || !page.Says("Wall screen") {
+		t.Fatalf("the page says %s", page.Text())
+	}
+	if p := page.Form("main").Submit("allow"); p.Status != http.StatusOK {
+		t.Fatalf("%d %s", p.Status, p.Text())
+	}
+	asked.Interval = 1 // the library waits so long before it first asks
+	token, err := r.DeviceAccessToken(r.ctx, asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.reads(token)
+	info, err := r.UserInfo(r.ctx, oauth2.StaticTokenSource(token))
+	if err != nil || info.Subject != id.Subject {
+		t.Errorf("UserInfo says %+v, %v", info, err)
+	}
+	if next, err := r.refreshes(token); err != nil || r.reads(next).Subject != id.Subject {
+		t.Errorf("the refresh gave %v", err)
+	}
+	if _, err := r.DeviceAccessToken(r.ctx, asked); err == nil {
+		t.Error("a device code works twice")
+	}
+}
+
+// listening is where an application is told of logouts.
+func listening(t testing.TB) (address string, told <-chan url.Values) {
+	t.Helper()
+	all := make(chan url.Values, 8)
+	there := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm() // what cannot be read is empty
+		all <- r.PostForm
+	}))
+	t.Cleanup(there.Close)
+	return there.URL + "/backchannel_logout", all
+}
+
+// heard is what it was told next, at the latest a moment after a sweep.
+func (w *world) heard(told <-chan url.Values) url.Values {
+	w.t.Helper()
+	if err := w.Provider.Sweep(w.t.Context(), w.DB); err != nil {
+		w.t.Fatal(err)
+	}
+	select {
+	case sent := <-told:
+		return sent
+	case <-time.After(10 * time.Second):
+		w.t.Fatal("nobody was told")
+		return nil
+	}
+}
+
+func TestAForeignApplicationIsToldOfALogout(t *testing.T) {
+	w := newWorld(t)
+	s := web()
+	var told <-chan url.Values
+	s.BackChannel, told = listening(t)
+	r := w.relying(w.register("", op.Web, s))
+	token, id := r.enters(w.bo)
+	var says struct{ SID string }
+	if err := id.Claims(&says); err != nil || says.SID == "" {
+		t.Fatalf("the ID token has no sid: %v", err)
+	}
+	w.bo.Get("/o/meridian/home").Form("sign-out").Submit("")
+	text := w.heard(told).Get("logout_token")
+	out, err := r.judge(r.ClientID).VerifyLogout(r.ctx, text)
+	if err != nil || out.SessionID != says.SID || out.Subject != id.Subject {
+		t.Errorf("the logout token says %+v, %v", out, err)
+	}
+	if _, err := r.refreshes(token); err == nil {
+		t.Error("it still refreshes")
+	}
+}

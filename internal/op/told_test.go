@@ -1,0 +1,200 @@
+package op_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"reflect"
+	"testing"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/op"
+)
+
+// userID is who is signed in, as public subjects say.
+func (w *world) userID() directory.UserID {
+	w.t.Helper()
+	sub, _ := w.claims(w.enter(w.bo, w.books()).text("id_token"), "JWT")["sub"].(string)
+	return directory.UserID(sub)
+}
+
+// group makes a group at Meridian, with these people.
+func (w *world) group(name string, members ...directory.UserID) string {
+	w.t.Helper()
+	var g directory.Group
+	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
+		if g, err = directory.CreateGroup(ctx, tx, directory.Operator(), w.org.ID, name); err == nil {
+			_, err = directory.AddMembers(ctx, tx, directory.Operator(), w.org.ID, g.ID, members)
+		}
+		return err
+	})
+	return g.ID
+}
+
+// told is what UserInfo says of Bo to an application, without what it always says.
+func (w *world) told(c client, more ...string) map[string]any {
+	w.t.Helper()
+	says := w.userInfo(w.enter(w.bo, c, more...).text("access_token")).JSON
+	for _, always := range []string{"sub", "org"} {
+		if says[always] == nil {
+			w.t.Errorf("UserInfo lacks %s: %v", always, says)
+		}
+		delete(says, always)
+	}
+	return says
+}
+
+// equals compares what was told, as JSON.
+func (w *world) equals(what string, got any, want string) {
+	w.t.Helper()
+	var expected any
+	if err := json.Unmarshal([]byte(want), &expected); err != nil {
+		w.t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, expected) {
+		w.t.Errorf("%s: told %v, not %s", what, got, want)
+	}
+}
+
+// Groups and roles are told to an application that is registered for them and asked for
+// them, each its own, and as they are now.
+func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
+	w := newWorld(t)
+	bo := w.userID()
+	drivers, clerks := w.group("Drivers", bo), w.group("Clerks", bo)
+	board := w.group("Board")
+	s := web()
+	s.Scopes = []string{op.OpenID, op.GroupsInfo, op.RolesInfo}
+	s.Roles = []op.RoleOf{{Group: clerks, Role: "approver"}, {Group: drivers, Role: "approver"}, {Group: board, Role: "admin"}}
+	c := w.register("", op.Web, s)
+	w.equals("all scopes", w.told(c), `{"groups": ["Clerks", "Drivers"], "roles": ["approver"]}`)
+	w.equals("groups", w.told(c, "scope", "openid groups"), `{"groups": ["Clerks", "Drivers"]}`)
+	w.equals("roles", w.told(c, "scope", "openid roles"), `{"roles": ["approver"]}`)
+	w.equals("neither", w.told(c, "scope", "openid"), `{}`)
+	w.equals("not registered", w.told(w.books(), "scope", "openid groups roles"), `{}`)
+	for what, r := range map[string]reply{"at first": w.enter(w.bo, c), "refreshed": w.refresh(c, w.enter(w.bo, c).text("refresh_token"))} {
+		for kind, token := range map[string]string{"JWT": r.text("id_token"), "at+jwt": r.text("access_token")} {
+			if says := w.claims(token, kind); says["groups"] != nil || says["roles"] != nil {
+				t.Errorf("%s a token of type %s says %v", what, kind, says)
+			}
+		}
+	}
+
+	s.InIDToken, s.Scopes = true, append(s.Scopes, op.EmailInfo)
+	id := w.claims(w.enter(w.bo, w.register("", op.Web, s)).text("id_token"), "JWT")
+	w.equals("in the ID token", []any{id["groups"], id["roles"], id["email"]}, `[["Clerks", "Drivers"], ["approver"], "bo@meridian.example"]`)
+
+	// One that is for some groups learns of those alone.
+	token := w.enter(w.bo, c).text("access_token")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return op.Place(ctx, tx, directory.Operator(), w.org.ID, c.Client, op.Placement{Audience: op.SomeGroups, Groups: []string{drivers, board}})
+	})
+	w.equals("for some groups", w.userInfo(token).JSON["groups"], `["Drivers"]`)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := directory.RemoveMembers(ctx, tx, directory.Operator(), w.org.ID, clerks, []directory.UserID{bo})
+		return err
+	})
+	s.InIDToken = false
+	w.equals("after leaving", w.told(w.register("", op.Web, s)), `{"groups": ["Drivers"], "roles": ["approver"], "email": "bo@meridian.example", "email_verified": true}`)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := directory.RemoveMembers(ctx, tx, directory.Operator(), w.org.ID, drivers, []directory.UserID{bo})
+		return err
+	})
+	if r := w.userInfo(token); r.Status != 401 {
+		t.Errorf("whom the application is not for any more is told: %d %s", r.Status, r.Body)
+	}
+}
+
+// What an application is told under names of its own, it is told whatever it asks for;
+// a name that says who somebody is cannot be one (R-OPR-08).
+func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
+	w := newWorld(t)
+	w.group("Drivers", w.userID())
+	s := web()
+	s.Scopes, s.InIDToken = []string{op.OpenID}, true
+	for _, source := range op.Sources {
+		s.Claims = append(s.Claims, op.Claim{Name: "https://books.example/" + source, Source: source, Value: "of " + source})
+	}
+	c := w.register("", op.Web, s)
+	want := `{"name": "Bo Lind", "email": "bo@meridian.example", "role": "member", "language": "en", "groups": ["Drivers"], "organization": "meridian", "fixed": "of fixed"}`
+	r := w.enter(w.bo, c)
+	for kind, says := range map[string]map[string]any{"UserInfo": w.userInfo(r.text("access_token")).JSON, "the ID token": w.claims(r.text("id_token"), "JWT")} {
+		own := map[string]any{}
+		for _, source := range op.Sources {
+			own[source] = says["https://books.example/"+source]
+		}
+		if own["user_id"] != says["sub"] {
+			t.Errorf("%s names %v", kind, own["user_id"])
+		}
+		delete(own, "user_id")
+		w.equals(kind, own, want)
+	}
+	for _, taken := range []string{"sub", "iss", "aud", "org", "acr", "email_verified", "roles", "at_hash", "cnf"} {
+		s.Claims = []op.Claim{{Name: taken, Source: "fixed", Value: "x"}}
+		if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
+			_, _, err := op.Register(t.Context(), tx, directory.Operator(), op.Client{Kind: op.Web, Settings: s})
+			return err
+		}); err == nil {
+			t.Errorf("%s may be anything", taken)
+		}
+	}
+}
+
+// Who is somebody else for each host cannot be found again by comparing (OIDC Core §8.1).
+func TestPairwiseSubjectsDifferByHost(t *testing.T) {
+	w := newWorld(t)
+	at := func(address string, pairwise bool) client {
+		s := web()
+		s.RedirectURIs, s.Pairwise, s.PostLogoutURIs = []string{address}, pairwise, nil
+		return w.register("", op.Web, s)
+	}
+	subject := func(c client) string {
+		t.Helper()
+		r := w.enter(w.bo, c)
+		sub, _ := w.claims(r.text("id_token"), "JWT")["sub"].(string)
+		again := w.refresh(c, r.text("refresh_token"))
+		for what, got := range map[string]any{
+			"UserInfo":     w.userInfo(r.text("access_token")).JSON["sub"],
+			"access token": w.claims(r.text("access_token"), "at+jwt")["sub"],
+			"refreshed":    w.claims(again.text("id_token"), "JWT")["sub"],
+		} {
+			if got != sub || sub == "" {
+				t.Errorf("%s says %v, the ID token %s", what, got, sub)
+			}
+		}
+		if got := answer(authorize(w.bo, c.request("prompt", "none", "id_token_hint", r.text("id_token")))); got.Get("code") == "" {
+			t.Errorf("its own ID token is no hint: %v", got)
+		}
+		return sub
+	}
+	public, one, same, other := subject(w.books()), subject(at("https://one.example/callback", true)), subject(at("https://one.example/other", true)), subject(at("https://other.example/callback", true))
+	if one != same || one == other || one == public || other == public || subject(at("https://one.example/callback", false)) != public {
+		t.Errorf("public %s, at one host %s and %s, at another %s", public, one, same, other)
+	}
+	if got := answer(authorize(w.bo, at("https://other.example/callback", true).request("prompt", "none", "id_token_hint", w.enter(w.bo, w.books()).text("id_token")))); got.Get("error") == "" {
+		t.Errorf("another application's ID token is a hint: %v", got)
+	}
+}
+
+// Signed UserInfo says for whom it is (OIDC Core §5.3.2).
+func TestUserInfoIsSignedWhereThatWasRegistered(t *testing.T) {
+	w := newWorld(t)
+	s := web()
+	s.SignsInfo = true
+	c := w.register("", op.Web, s)
+	r := w.userInfo(w.enter(w.bo, c).text("access_token"))
+	says := w.claims(r.Body, "JWT")
+	if r.Header.Get("Content-Type") != "application/jwt" || says["iss"] != w.URL || says["aud"] != string(c.ID) || says["email"] != "bo@meridian.example" {
+		t.Errorf("%s says %v", r.Header.Get("Content-Type"), says)
+	}
+	if r := w.userInfo(r.Body); r.Status != 401 {
+		t.Errorf("it passes for an access token: %d %s", r.Status, r.Body)
+	}
+	if got := answer(authorize(w.bo, c.request("id_token_hint", r.Body))); got.Get("error") != "invalid_request" {
+		t.Errorf("it passes for an ID token: %v", got)
+	}
+	if p := w.bo.Get("/end-session?" + url.Values{"id_token_hint": {r.Body}}.Encode()); p.Status != 400 {
+		t.Errorf("it passes for an ID token: %d %s", p.Status, p.URL)
+	}
+}
