@@ -63,7 +63,7 @@ var logoutPlan = []struct {
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		m.staysHere(m.leave(e, "id_token_hint", sign(m.t, signer, e.id)))
+		m.staysHere(m.leave(e, "id_token_hint", signedBy(m.t, signer, e.id)))
 	}},
 }
 
@@ -225,7 +225,7 @@ func frontChannel(m *module) {
 }
 
 // sign makes a token of these claims.
-func sign(t testing.TB, signer jose.Signer, claims map[string]any) string {
+func signedBy(t testing.TB, signer jose.Signer, claims map[string]any) string {
 	t.Helper()
 	signed, err := signer.Sign(encode(claims))
 	if err != nil {

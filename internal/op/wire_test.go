@@ -37,7 +37,7 @@ func (r reply) readable(origin string) bool {
 }
 
 // Scripts of an application's own origins read what they are answered, and no others
-// do (decision 36).
+// do (OIDC Core §3.1.2.1 leaves it open).
 func TestScriptsReadAnswersAtTheirOwnOriginAlone(t *testing.T) {
 	w := newWorld(t)
 	s := web()
