@@ -180,7 +180,9 @@ func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
 		"single-sign-on", "single-sign-on?removed", "single-sign-on/add", "single-sign-on/add?provider=adfs", "single-sign-on/only", "single-sign-on/attempts", "single-sign-on/attempts?q=x", "single-sign-on/attempts/" + w.alpha.attempt,
 		"connections/" + w.alpha.connection, "connections/" + w.alpha.connection + "?sent",
 		"groups", "groups?deleted", "groups/" + w.alpha.group + "?created", "groups/" + w.alpha.group + "?renamed", "groups/" + w.alpha.group + "?added", "groups/" + w.alpha.group + "?removed",
-		"groups/" + w.alpha.group + "?q=nobody+at+all", "groups/" + w.alpha.group + "/add", "groups/" + w.alpha.group + "/add?q=nobody+at+all"}
+		"groups/" + w.alpha.group + "?q=nobody+at+all", "groups/" + w.alpha.group + "/add", "groups/" + w.alpha.group + "/add?q=nobody+at+all",
+		"applications", "applications?removed", "applications/add", "applications/add?kind=web", "applications/add?kind=link",
+		"applications/" + w.alpha.application, "applications/" + w.alpha.application + "?added", "applications/collaborate"}
 	for _, ended := range []string{"opened_at", "accepted_at", "withdrawn_at", "replaced_at"} {
 		inv := w.invitation(t, w.alpha.Organization, ended+"@alpha.example", directory.Helpdesk)
 		w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -206,7 +208,7 @@ func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
 }
 
 // data is what pages show besides sentences.
-var data = regexp.MustCompile(`^(Parvis|—|Alpha Freight|Person \w+ of alpha|Provider of alpha|People of alpha|1|Okta|SAML 2\.0|OpenID Connect|https?://.*|urn:oasis:.*|email|name|shoe|groups|42|43|us|them|192\.0\.2\.7|PA|English|Français|[\w.+-]+@[\w.]+|[a-z]{3}_[a-z2-7]+|[a-z_]+\.[a-z_]+|20\d\d-\d\d-\d\dT[\d:]+Z|nobody at all|nothing at all|250 .*|Go-http-client/2\.0|127\.0\.0\.1|alpha|en|Person \w+ of alpha · Parvis)$`)
+var data = regexp.MustCompile(`^(Parvis|—|Alpha Freight|Person \w+ of alpha|Provider of alpha|People of alpha|Books of alpha|Architect|Collaborate / Communicate|collaborate|openid|profile|roles|ES256|RS256|·|1|Okta|SAML 2\.0|OpenID Connect|https?://.*|urn:oasis:.*|email|name|shoe|groups|42|43|us|them|192\.0\.2\.7|PA|English|Français|[\w.+-]+@[\w.]+|[a-z]{3}_[a-z2-7]+|[a-z_]+\.[a-z_]+|20\d\d-\d\d-\d\dT[\d:]+Z|nobody at all|nothing at all|250 .*|Go-http-client/2\.0|127\.0\.0\.1|alpha|en|Person \w+ of alpha · Parvis)$`)
 
 // bareTexts are the texts of a page's own content that are neither sentences of
 // the catalogue nor data.

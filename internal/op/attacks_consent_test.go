@@ -127,6 +127,13 @@ func TestOPR7ANativeApplicationIsAskedAboutEachTime(t *testing.T) {
 	if n := w.count("consents"); n != 0 {
 		t.Errorf("%d consents were kept", n)
 	}
+	// Nor does one count that was given while it could prove who it is.
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `insert into consents (org_id, user_id, client_id, scope, given_at) values ($1, $2, $3, 'email openid profile', $4)`,
+			string(w.org.ID), string(w.userOf(w.org, "bo@meridian.example")), string(app.ID), db.Time(tx.Now()))
+		return err
+	})
+	asks(t, w.bo, app)
 }
 
 // OPR-7, R-OPR-09: an answer is for one person, one application and what was asked; the
@@ -171,7 +178,7 @@ func TestOPR8NoneShowsNoPage(t *testing.T) {
 	c := w.books()
 	asking := w.register("", op.Web, settings(func(s *op.Settings) { s.Asks = true }))
 	lumens := w.register(w.other.ID, op.Web, web())
-	anas := w.enter(w.ana, c).text("id_token")
+	anas, elsewhere := w.enter(w.ana, c).text("id_token"), w.enter(w.bo, w.books()).text("id_token")
 	stranger := stopping(w.Browser(t))
 	w.Clock.Advance(2 * time.Second)
 	for what, attempt := range map[string]struct {
@@ -185,6 +192,7 @@ func TestOPR8NoneShowsNoPage(t *testing.T) {
 		"another organization's": {w.bo, lumens, nil, "login_required"},
 		"another organization":   {w.bo, c, []string{"organization", "lumen"}, "login_required"},
 		"another person":         {w.bo, c, []string{"id_token_hint", anas}, "login_required"},
+		"another application's":  {w.bo, c, []string{"id_token_hint", elsewhere}, "invalid_request"},
 		"another address":        {w.bo, c, []string{"login_hint", "ana@meridian.example"}, "login_required"},
 		"an old proof":           {w.bo, c, []string{"max_age", "1"}, "login_required"},
 		"a proof before":         {w.bo, c, []string{"max_age", "0"}, "login_required"},

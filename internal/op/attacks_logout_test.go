@@ -13,6 +13,8 @@ import (
 	"parvis/internal/secret"
 )
 
+const bye = "https://books.example/bye"
+
 // in tells that somebody is signed in to Meridian in a browser.
 func in(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == "/o/meridian/home" }
 
@@ -202,7 +204,7 @@ func TestOPR9NoCallsInside(t *testing.T) {
 	if inside.times()+beyond.times() != 0 || w.countWhere("logouts", "told_at is not null") != 0 {
 		t.Errorf("inside was called %d times, beyond %d", inside.times(), beyond.times())
 	}
-	keys := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.Auth, s.KeysURL = op.PrivateKey, inside.URL }))
+	keys := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.Name, s.Auth, s.KeysURL = "Keys", op.PrivateKey, inside.URL }))
 	form := url.Values{"token": {"x"}, "client_assertion": {assert(t, secret.NewECKey(), w.URL, claims{"iss": string(keys.ID), "sub": string(keys.ID)})}, "client_assertion_type": {assertionType}}
 	w.wantError("keys inside", w.do(w.post("/introspect", form)), http.StatusUnauthorized, "invalid_client")
 	if inside.times() != 0 {

@@ -118,9 +118,16 @@ func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	w := newWorld(t)
 	w.both()
-	lumens := w.register(w.other.ID, op.Web, settings(func(s *op.Settings) { s.Devices, s.Audience = true, "https://api.example" }))
-	suite := w.register("", op.Web, settings(func(s *op.Settings) { s.Audience = "https://api.example" }))
-	meridians := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.Audience = "https://api.example" }))
+	lumens := w.register(w.other.ID, op.Web, settings(func(s *op.Settings) { s.Devices = true }))
+	api := settings(func(s *op.Settings) { s.Audience = "https://api.example" })
+	suite, resource := w.register("", op.Web, api), w.register("", op.Web, settings(func(s *op.Settings) { s.Name, s.Audience = "API", api.Audience }))
+	if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
+		api.Name = "Impostor"
+		_, _, err := op.Register(t.Context(), tx, directory.Operator(), op.Client{OrgID: w.other.ID, Kind: op.Web, Settings: api})
+		return err
+	}); err == nil {
+		t.Error("Lumen registered an audience of the suite") // its tokens would open what is not Lumen's
+	}
 	if at := w.at(w.enter(w.bo, lumens)); at != "lumen" {
 		t.Errorf("with both open it gets %s", at)
 	}
@@ -152,7 +159,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 
 	// Nor by a device, nor by asking about tokens of others.
 	r := w.call(lumens, "/device_authorization", url.Values{"scope": {"openid"}})
-	if p := w.ana.Get("/device?user_code=" + r.text("user_code")); !strings.HasPrefix(p.URL.Path, "/sign-in/") {
+	if p := w.ana.Get("/device?user_code=" + r.text("user_code")); p.Has("button", "value", "allow") {
 		t.Errorf("Ana is asked about Lumen's device at %s: %s", p.URL, p.Text())
 	}
 	answered := w.ana.Post("/device", url.Values{"user_code": {r.text("user_code")}, "session": {sidOf(w, own.text("id_token"))}, "do": {"allow"}})
@@ -163,7 +170,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	if w.active(lumens, own.text("access_token")) || w.active(lumens, own.text("refresh_token")) {
 		t.Error("Lumen's application learns of Ana's token")
 	}
-	if !w.active(meridians, own.text("access_token")) {
+	if !w.active(resource, own.text("access_token")) {
 		t.Error("whom a token is for does not learn that it holds")
 	}
 	w.call(lumens, "/revoke", url.Values{"token": {own.text("refresh_token")}})

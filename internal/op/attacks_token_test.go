@@ -129,7 +129,7 @@ func TestOPR10ForgedTokens(t *testing.T) {
 		}
 	}
 	w.wantAlive("the right one", c, tokens)
-	w.wantTold("an ID token of another installation", authorize(w.bo, c.request("id_token_hint", theirs.text("id_token"))).Header.Get("Location"), "st/ate &+1", "invalid_request")
+	w.wantTold("an ID token of another installation", authorize(w.bo, c.request("id_token_hint", theirs.text("id_token"), "prompt", "none")).Header.Get("Location"), "st/ate &+1", "login_required")
 	w.wantError("a refresh token of another installation", w.refresh(c, theirs.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
 }
 
@@ -190,7 +190,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 	if published(w)[first] || published(other)[first] {
 		t.Error("the old key stays")
 	}
-	w.wantTold("what a retired key signed", authorize(w.bo, c.request("id_token_hint", before.text("id_token"))).Header.Get("Location"), "st/ate &+1", "invalid_request")
+	w.wantTold("what a retired key signed", authorize(w.bo, c.request("id_token_hint", before.text("id_token"), "prompt", "none")).Header.Get("Location"), "st/ate &+1", "login_required")
 
 	live := w.enter(w.bo, c)
 	w.wantAlive("before the leak", c, live)

@@ -16,9 +16,6 @@ import (
 	"parvis/internal/secret"
 )
 
-// bye is where applications of these tests have people come back to, signed out.
-const bye = "https://books.example/bye"
-
 // logoutPlan is oidcc-rp-initiated-logout-certification-test-plan; its last two rows
 // are modules that the suite has and the plan leaves out.
 var logoutPlan = []struct {
@@ -59,11 +56,7 @@ var logoutPlan = []struct {
 	}},
 	{"oidcc-rp-initiated-logout-bad-id-token-hint", func(m *module) {
 		e := m.enters()
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: secret.NewECKey()}, (&jose.SignerOptions{}).WithType("JWT"))
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		m.staysHere(m.leave(e, "id_token_hint", sign(m.t, signer, e.id)))
+		m.staysHere(m.leave(e, "id_token_hint", sign(m.t, secret.NewECKey(), (&jose.SignerOptions{}).WithType("JWT"), e.id)))
 	}},
 }
 
@@ -157,16 +150,13 @@ func TestBackChannelPlanOfTheConformanceSuite(t *testing.T) {
 
 func backChannel(m *module) {
 	s := web()
-	var told <-chan url.Values
-	s.BackChannel, told = listening(m.t)
+	there := m.receiver(http.StatusOK)
+	s.BackChannel = there.URL
 	m.c = m.register("", op.Web, s)
 	e := m.enters()
 	m.goesBack(m.leave(e, "state", "-"), bye)
-	sent := m.heard(told)
-	if len(sent) != 1 {
-		m.t.Errorf("sent %v", sent)
-	}
-	token := m.claims(sent.Get("logout_token"), "logout+jwt")
+	m.sweep()
+	token := m.claims(there.token(m.t, 0), "logout+jwt")
 	events, _ := token["events"].(map[string]any)
 	event, is := events["http://schemas.openid.net/event/backchannel-logout"].(map[string]any)
 	issued, _ := token["iat"].(float64)
@@ -176,10 +166,8 @@ func backChannel(m *module) {
 	}
 	m.isOut()
 	m.Clock.Advance(time.Hour)
-	if err := m.Provider.Sweep(m.t.Context(), m.DB); err != nil {
-		m.t.Fatal(err)
-	}
-	if len(told) != 0 {
+	m.sweep()
+	if there.times() != 1 {
 		m.t.Error("was told again")
 	}
 }
@@ -222,18 +210,4 @@ func frontChannel(m *module) {
 		m.t.Errorf("it goes on to %v, not to %s", on, back)
 	}
 	m.isOut()
-}
-
-// sign makes a token of these claims.
-func sign(t testing.TB, signer jose.Signer, claims map[string]any) string {
-	t.Helper()
-	signed, err := signer.Sign(encode(claims))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }

@@ -427,15 +427,11 @@ func refreshToken(m *module) {
 
 // unsigned is a request object that nobody signed.
 func unsigned(claims map[string]any) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(encode(claims)) + "."
-}
-
-func encode(claims map[string]any) []byte {
 	text, err := json.Marshal(claims)
 	if err != nil {
 		panic(err)
 	}
-	return text
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(text) + "."
 }
 
 // discovery reads the document as everybody may.

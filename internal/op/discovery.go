@@ -16,22 +16,22 @@ func (p *Provider) Configuration() string { return p.Base + configurationPath }
 // configuration is what applications read of us first (OIDC Discovery §3, RFC 8414). It
 // lists what works, and nothing else.
 func (p *Provider) configuration(v *page.Visitor) error {
-	text, err := p.document()
+	document, err := p.document()
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(text)
-	return serve(v, text, `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
+	document.serve(v)
+	return nil
 }
 
 // makeDocument writes the document, which depends on nothing that changes while we run.
-func (p *Provider) makeDocument() ([]byte, error) {
+func (p *Provider) makeDocument() (published, error) {
 	var locales []string
 	for _, l := range p.site.Catalogue.Languages() {
 		locales = append(locales, string(l.Tag))
 	}
 	signed := strings.Fields(dpopAlgorithms)
-	return json.Marshal(map[string]any{
+	return publish(map[string]any{
 		"issuer":                                p.Base,
 		"authorization_endpoint":                p.Base + authorizePath,
 		"token_endpoint":                        p.Base + tokenPath,
@@ -84,21 +84,32 @@ func (p *Provider) keySet(v *page.Visitor) error {
 	if err != nil {
 		return p.refuseCall(v, err)
 	}
-	return serve(v, r.set, r.etag)
+	r.set.serve(v)
+	return nil
 }
 
-// serve sends a document that anybody may read and keep for a while.
-func serve(v *page.Visitor, text []byte, etag string) error {
+// published is a document that anybody may read and keep for a while.
+type published struct {
+	text []byte
+	etag string
+}
+
+func publish(document any) (published, error) {
+	text, err := json.Marshal(document)
+	sum := sha256.Sum256(text)
+	return published{text, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}, err
+}
+
+func (d published) serve(v *page.Visitor) {
 	h := v.W.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("Cache-Control", "public, max-age=900") // keySetLasts
-	h.Set("ETag", etag)
-	if v.R.Header.Get("If-None-Match") == etag {
+	h.Set("ETag", d.etag)
+	if v.R.Header.Get("If-None-Match") == d.etag {
 		v.W.WriteHeader(http.StatusNotModified)
-		return nil
+		return
 	}
 	h.Set("Content-Type", "application/json")
-	_, _ = v.W.Write(text)
-	return nil
+	_, _ = v.W.Write(d.text) // as in tell
 }

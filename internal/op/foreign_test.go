@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -226,47 +225,20 @@ func TestAForeignDeviceSignsIn(t *testing.T) {
 	}
 }
 
-// listening is where an application is told of logouts.
-func listening(t testing.TB) (address string, told <-chan url.Values) {
-	t.Helper()
-	all := make(chan url.Values, 8)
-	there := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_ = r.ParseForm() // what cannot be read is empty
-		all <- r.PostForm
-	}))
-	t.Cleanup(there.Close)
-	return there.URL + "/backchannel_logout", all
-}
-
-// heard is what it was told next, at the latest a moment after a sweep.
-func (w *world) heard(told <-chan url.Values) url.Values {
-	w.t.Helper()
-	if err := w.Provider.Sweep(w.t.Context(), w.DB); err != nil {
-		w.t.Fatal(err)
-	}
-	select {
-	case sent := <-told:
-		return sent
-	case <-time.After(10 * time.Second):
-		w.t.Fatal("nobody was told")
-		return nil
-	}
-}
-
 func TestAForeignApplicationIsToldOfALogout(t *testing.T) {
 	w := newWorld(t)
 	s := web()
-	var told <-chan url.Values
-	s.BackChannel, told = listening(t)
+	there := w.receiver(http.StatusOK)
+	s.BackChannel = there.URL
 	r := w.relying(w.register("", op.Web, s))
 	token, id := r.enters(w.bo)
 	var says struct{ SID string }
 	if err := id.Claims(&says); err != nil || says.SID == "" {
 		t.Fatalf("the ID token has no sid: %v", err)
 	}
-	w.bo.Get("/o/meridian/home").Form("sign-out").Submit("")
-	text := w.heard(told).Get("logout_token")
-	out, err := r.judge(r.ClientID).VerifyLogout(r.ctx, text)
+	w.signOut(w.bo)
+	w.sweep()
+	out, err := r.judge(r.ClientID).VerifyLogout(r.ctx, there.token(t, 0))
 	if err != nil || out.SessionID != says.SID || out.Subject != id.Subject {
 		t.Errorf("the logout token says %+v, %v", out, err)
 	}

@@ -59,7 +59,7 @@ type Provider struct {
 	SignOut func(v *page.Visitor, ended session.Session, then string) (bool, error)
 
 	site         *page.Site
-	document     func() ([]byte, error) // of discovery, made once
+	document     func() (published, error) // of discovery, made once
 	keys         *atomic.Pointer[ring]
 	reading      *sync.Mutex // of keys
 	keySets      *sync.Map   // of clients, by their address

@@ -57,10 +57,6 @@ func (p *Provider) token(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Before anything is used up, and outside of its transaction: the first key is made here.
-	if _, err := p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
-		return nil, err
-	}
 	return by(c, thumbprint)
 }
 

@@ -12,13 +12,6 @@ import (
 	"parvis/internal/op"
 )
 
-// userID is who is signed in, as public subjects say.
-func (w *world) userID() directory.UserID {
-	w.t.Helper()
-	sub, _ := w.claims(w.enter(w.bo, w.books()).text("id_token"), "JWT")["sub"].(string)
-	return directory.UserID(sub)
-}
-
 // group makes a group at Meridian, with these people.
 func (w *world) group(name string, members ...directory.UserID) string {
 	w.t.Helper()
@@ -61,7 +54,7 @@ func (w *world) equals(what string, got any, want string) {
 // them, each its own, and as they are now.
 func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 	w := newWorld(t)
-	bo := w.userID()
+	bo := w.userOf(w.org, "bo@meridian.example")
 	drivers, clerks := w.group("Drivers", bo), w.group("Clerks", bo)
 	board := w.group("Board")
 	s := web()
@@ -106,13 +99,13 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 	}
 }
 
-// What an application is told under names of its own, it is told whatever it asks for;
+// What an application is told under names of its own is no more than its scopes tell;
 // a name that says who somebody is cannot be one (R-OPR-08).
 func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 	w := newWorld(t)
-	w.group("Drivers", w.userID())
+	w.group("Drivers", w.userOf(w.org, "bo@meridian.example"))
 	s := web()
-	s.Scopes, s.InIDToken = []string{op.OpenID}, true
+	s.Scopes, s.InIDToken = op.Scopes, true
 	for _, source := range op.Sources {
 		s.Claims = append(s.Claims, op.Claim{Name: "https://books.example/" + source, Source: source, Value: "of " + source})
 	}
@@ -129,6 +122,9 @@ func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 		}
 		delete(own, "user_id")
 		w.equals(kind, own, want)
+	}
+	if says := w.told(c, "scope", "openid"); len(says) != 3 { // user_id, organization, fixed
+		t.Errorf("with openid alone UserInfo says %v", says)
 	}
 	for _, taken := range []string{"sub", "iss", "aud", "org", "acr", "email_verified", "roles", "at_hash", "cnf"} {
 		s.Claims = []op.Claim{{Name: taken, Source: "fixed", Value: "x"}}
@@ -184,7 +180,7 @@ func TestUserInfoIsSignedWhereThatWasRegistered(t *testing.T) {
 	s.SignsInfo = true
 	c := w.register("", op.Web, s)
 	r := w.userInfo(w.enter(w.bo, c).text("access_token"))
-	says := w.claims(r.Body, "JWT")
+	says := w.claims(r.Body, "userinfo+jwt")
 	if r.Header.Get("Content-Type") != "application/jwt" || says["iss"] != w.URL || says["aud"] != string(c.ID) || says["email"] != "bo@meridian.example" {
 		t.Errorf("%s says %v", r.Header.Get("Content-Type"), says)
 	}

@@ -37,7 +37,7 @@ func (r reply) readable(origin string) bool {
 }
 
 // Scripts of an application's own origins read what they are answered, and no others
-// do (decision 36).
+// do.
 func TestScriptsReadAnswersAtTheirOwnOriginAlone(t *testing.T) {
 	w := newWorld(t)
 	s := web()

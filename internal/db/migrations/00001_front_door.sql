@@ -47,7 +47,6 @@ create table organizations (
 );
 create index organizations_suspended_at on organizations (suspended_at) where suspended_at is not null;
 
-create index organizations_suspended_at on organizations (suspended_at) where suspended_at is not null;
 
 -- A short name that an organization gave up: it leads to the new one for a
 -- while, and nobody else gets it.
