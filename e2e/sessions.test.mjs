@@ -73,7 +73,7 @@ describe('one browser, several users', () => {
 
     await summary.focus();
     await page.keyboard.press('Enter');
-    await page.getByRole('link', { name: /Lumen Health/ }).click();
+    await page.getByRole('button', { name: /Lumen Health/ }).click();
     await page.waitForURL('**/o/lumen/home');
     assert.match(await page.locator('h1').innerText(), /Lin/);
     assert.doesNotMatch(await page.locator('main').innerText(), /Ana|Meridian/);

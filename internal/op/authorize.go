@@ -160,15 +160,20 @@ func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, di
 		return err
 	}
 	v.NoForm()
-	// The address is one that was registered, compared byte for byte; an app's own
-	// scheme is among those, which the template would not take from just anybody.
-	return v.Render("op-going", goingPage{c.Title(v.Language()), template.URL(to)})
+	return v.Render("op-going", leadingTo(c.Title(v.Language()), to))
 }
 
 // goingPage leads on to an application.
 type goingPage struct {
 	Title   string
-	Address template.URL
+	Address template.URL //nolint:forbidigo // See leadingTo.
+}
+
+// leadingTo leads to an address that was registered and judged then (op/redirect), which
+// who calls has compared byte for byte. An app's own scheme is among those, and no
+// template takes one from just anybody.
+func leadingTo(title, address string) goingPage {
+	return goingPage{title, template.URL(address)} //nolint:forbidigo // See above.
 }
 
 // withQuery adds to an address, leaving what was registered as it is, byte for byte.

@@ -3,7 +3,6 @@ package op
 import (
 	"context"
 	"errors"
-	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -190,8 +189,7 @@ func (p *Provider) signedOut(v *page.Visitor, l leaving, direct bool) error {
 	}
 	v.NoForm()
 	if l.address != "" {
-		// Registered, and compared byte for byte, as in respond.
-		return v.Render("op-going", goingPage{l.client.Title(v.Language()), template.URL(l.address)})
+		return v.Render("op-going", leadingTo(l.client.Title(v.Language()), l.address))
 	}
 	return p.SignedOut(v, "")
 }

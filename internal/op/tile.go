@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -174,8 +173,7 @@ func (p *Provider) switchAndOpen(v *page.Viewer) error {
 		return err
 	}
 	v.NoForm()
-	// Registered, and judged then (redirect.CheckTile).
-	return v.Render("op-going", goingPage{c.Title(v.Language()), template.URL(p.way(c, v.Organization))})
+	return v.Render("op-going", leadingTo(c.Title(v.Language()), p.way(c, v.Organization)))
 }
 
 // Switch makes the viewer's organization the one that applications in this browser get;

@@ -43,7 +43,7 @@ func (r Refused) Error() string { return "outbound: " + string(r) }
 const Patience = 10 * time.Second
 
 const (
-	mostBytes = 1 << 20          // of an answer
+	mostBytes = 1 << 20 // of an answer
 )
 
 // Client is the one client for other hosts.
