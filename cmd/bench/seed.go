@@ -12,6 +12,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/secret"
 	"parvis/internal/session"
+	"parvis/internal/signin"
 )
 
 // signers is how many of the users have a password and a session: as many as
@@ -48,6 +49,12 @@ func seed(data string, users int) ([]person, error) {
 	all := make([]directory.User, users)
 	err = d.Update(ctx, func(tx *db.Tx) error {
 		org, err = directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: "Bench", ShortName: "bench", Language: "en"})
+		if err == nil {
+			// Everybody is an owner here, and would be asked for a second step.
+			rules := signin.DefaultSecondStep
+			rules.Privileged = false
+			err = signin.SetSecondStepRules(ctx, tx, directory.Operator(), org.ID, rules)
+		}
 		for i := range all {
 			if err != nil {
 				return err
