@@ -100,11 +100,14 @@ func (p *Provider) pushed(ctx context.Context, c Client, text string) (Client, R
 	if err != nil {
 		return Client{}, Request{}, err
 	}
-	if !found || token.IsZero() {
-		return Client{}, Request{}, &Mismatch{Key: "op.mismatch.request_uri", Client: c.Settings.Name}
-	}
 	var r Request
-	return c, r, json.Unmarshal([]byte(asked), &r)
+	if found {
+		err = json.Unmarshal([]byte(asked), &r)
+	}
+	if err == nil && (!found || token.IsZero() || !r.holds(c)) {
+		err = &Mismatch{Key: "op.mismatch.request_uri", Client: c.Settings.Name}
+	}
+	return c, r, err
 }
 
 // mismatchPage tells a developer what is wrong.
@@ -471,7 +474,7 @@ func still(ctx context.Context, tx *db.Tx, c Client, asked question) (bool, erro
 		from sessions s
 		left join client_organizations co on co.org_id = s.org_id and co.client_id = $1
 		where s.org_id = $2 and s.id = $3 and s.ended_at is null and coalesce(co.standing, '') <> $4
-			and not exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at >= $5)`,
+			and not exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at > $5)`,
 		string(c.ID), string(s.OrgID), s.ID, string(Forbidden), db.Time(asked.readAt))
 }
 
