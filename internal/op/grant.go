@@ -167,7 +167,6 @@ func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...
 	if h.client, err = c.client(); err != nil {
 		return holder{}, false, err
 	}
-	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.has(s) }) // taken away since
 	visit, alive := p.Sessions.Alive(v, p.DB.Now())
 	h.visit = visit
 	h.place = Placement{Standing(standing), Audience(orText(audience, string(Everyone))), strings.Fields(string(groups))}

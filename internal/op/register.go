@@ -166,7 +166,7 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, s S
 	before := c.Settings.fields()
 	c.Settings, c.ChangedAt = s, tx.Now()
 	n, err := tx.Exec(ctx, `
-		update clients set settings = $1, listens = $2, changed_at = $3, failed_since = null
+		update clients set settings = $1, listens = $2, changed_at = $3, failed_since = null, checked_at = null
 		where id = $4`, string(text), s.BackChannel != "", db.Time(tx.Now()), string(c.ID))
 	if err == nil && n == 0 {
 		err = ErrNoClient
