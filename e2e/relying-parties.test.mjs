@@ -108,6 +108,12 @@ describe('openid-client', { concurrency: false }, () => {
     config = await discover(web.CLIENT_ID, client.ClientSecretBasic(web.CLIENT_SECRET));
   });
 
+  // allow answers the page that asks about an application without a secret whose answer
+  // goes to this machine: anybody may listen there (RFC 8252 §8.6).
+  async function allow() {
+    if (new URL(page.url()).pathname === '/authorize/consent') await press(page, 'Allow');
+  }
+
   // authorize goes the way of the browser, and exchanges the code.
   async function authorize(config, { parameters = {}, pushed, dpop } = {}) {
     const verifier = client.randomPKCECodeVerifier();
@@ -118,6 +124,7 @@ describe('openid-client', { concurrency: false }, () => {
     };
     const to = pushed ? await client.buildAuthorizationUrlWithPAR(config, asked, { DPoP: dpop }) : client.buildAuthorizationUrl(config, asked);
     await page.goto(String(to));
+    await allow();
     await page.waitForURL(`${site.address}/callback?*`);
     return client.authorizationCodeGrant(config, new URL(page.url()), { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true },
       undefined, { DPoP: dpop });
@@ -256,6 +263,7 @@ describe('openid-client', { concurrency: false }, () => {
     await page.goto(`${site.address}/app`);
     const { url, verifier } = await run();
     await page.goto(url);
+    await allow();
     await page.waitForURL(`${site.address}/app?*`);
     assert.equal((await run({ at: page.url(), kept: verifier })).email, 'ada@meridian.example');
 
