@@ -466,7 +466,7 @@ func (c *listSecretsCommand) Run(p *program) error {
 			if err != nil {
 				return err
 			}
-			all, err := op.Secrets(p.ctx, tx, a.Client, tx.Now())
+			all, err := op.Secrets(p.ctx, tx, a.Client)
 			if err != nil {
 				return err
 			}

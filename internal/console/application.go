@@ -62,7 +62,7 @@ func (s *Server) showApplication(v *page.Viewer) error {
 		if p.Groups, err = directory.Groups(ctx, tx, v.User.OrgID); err != nil {
 			return err
 		}
-		if p.Secrets, err = op.Secrets(ctx, tx, p.Client, now); err != nil {
+		if p.Secrets, err = op.Secrets(ctx, tx, p.Client); err != nil {
 			return err
 		}
 		p.Asked, err = op.LastAsked(ctx, tx, v.User.OrgID, p.ID, now)

@@ -465,7 +465,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 			t.Errorf("changed at %q: %d %s", part, p.Status, p.Text())
 		}
 	}
-	secrets, err := op.Secrets(t.Context(), w.DB, before.Client, w.Clock.Now())
+	secrets, err := op.Secrets(t.Context(), w.DB, before.Client)
 	if err != nil || len(secrets) != 1 {
 		t.Fatal(secrets, err)
 	}
@@ -528,7 +528,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 	if w.proves(t, id, first) || !w.proves(t, id, second) {
 		t.Error("the older one is not the one that ended")
 	}
-	secrets, err := op.Secrets(t.Context(), w.DB, op.Client{ID: op.ClientID(id)}, w.Clock.Now())
+	secrets, err := op.Secrets(t.Context(), w.DB, op.Client{ID: op.ClientID(id)})
 	if err != nil || len(secrets) != 1 {
 		t.Fatal(secrets, err)
 	}

@@ -142,13 +142,13 @@ func (p *Provider) checkSecret(ctx context.Context, c Client, text string) error
 	now := p.DB.Now()
 	found, err := p.DB.One(ctx, db.Into(&id, (*db.Time)(&used)), `
 		select id, used_at from client_secrets
-		where client_id = $1 and hash = $2 and (ends_at is null or ends_at > $3)`,
-		string(c.ID), token.Hash(secret.ClientSecret), db.Time(now))
+		where client_id = $1 and hash = $2`,
+		string(c.ID), token.Hash(secret.ClientSecret))
 	if err != nil {
 		return err
 	}
 	if !found {
-		return wrong(errInvalidClient, "the client secret is wrong, or has ended")
+		return wrong(errInvalidClient, "the client secret is wrong, or was removed")
 	}
 	if now.Sub(used) < usedEvery {
 		return nil

@@ -181,7 +181,6 @@ func (p *Provider) SweepGrants(ctx context.Context, d *db.DB) error {
 		{`delete from device_codes where created_at <= $1`, now.Add(-2 * p.deviceLasts())},
 		{`delete from used_proofs where expires_at <= $1`, now},
 		{`delete from logouts where created_at <= $1 and next_try_at is null`, now.Add(-toldKept)},
-		{`delete from client_secrets where ends_at <= $1`, now},
 	} {
 		if err := d.Update(ctx, func(tx *db.Tx) error {
 			_, err := tx.Exec(ctx, clean.statement, db.Time(clean.before))

@@ -138,15 +138,14 @@ type Settings struct {
 
 // Client is a registered application.
 type Client struct {
-	ID         ClientID
-	OrgID      directory.OrgID // whose it is; empty is of the installation
-	Kind       Kind
-	Settings   Settings
-	HasLogo    bool
-	CreatedAt  time.Time
-	ChangedAt  time.Time
-	FailedAt   time.Time // since when nobody answers at its tile's address; zero where all is well
-	DisabledAt time.Time
+	ID        ClientID
+	OrgID     directory.OrgID // whose it is; empty is of the installation
+	Kind      Kind
+	Settings  Settings
+	HasLogo   bool
+	CreatedAt time.Time
+	ChangedAt time.Time
+	FailedAt  time.Time // since when nobody answers at its tile's address; zero where all is well
 }
 
 // ErrNoClient says that there is no such application, or none for whoever asks.
@@ -195,7 +194,7 @@ func (c Client) HasSecrets() bool {
 // has tells that a scope was registered.
 func (c Client) has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
 
-const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.disabled_at`
+const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since`
 
 // clientRow scans clientColumns.
 type clientRow struct {
@@ -205,7 +204,7 @@ type clientRow struct {
 
 func (w *clientRow) targets() []any {
 	return db.Into(&w.ID, (*db.Text)(&w.OrgID), &w.Kind, &w.settings, &w.HasLogo,
-		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt), (*db.Time)(&w.DisabledAt))
+		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt))
 }
 
 func (w *clientRow) client() (Client, error) {
@@ -215,7 +214,7 @@ func (w *clientRow) client() (Client, error) {
 	return w.Client, nil
 }
 
-// clientByID finds an application that is on, whoever's it is.
+// clientByID finds an application, whoever's it is.
 func clientByID(ctx context.Context, r db.Reader, id string) (Client, error) {
 	if !isClientID(id) {
 		return Client{}, ErrNoClient
@@ -224,7 +223,7 @@ func clientByID(ctx context.Context, r db.Reader, id string) (Client, error) {
 	found, err := r.One(ctx, w.targets(), `
 		select `+clientColumns+`
 		from clients c
-		where c.id = $1 and c.disabled_at is null`, id)
+		where c.id = $1`, id)
 	if err == nil && !found {
 		err = ErrNoClient
 	}

@@ -206,8 +206,8 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 			return err
 		}
 		_, err = tx.Exec(ctx, `
-			update authorization_requests set org_id = $1, session_id = $2, asked = $3
-			where id = $4 and ended_at is null`, string(visits[i].Session.OrgID), visits[i].Session.ID, string(asked), q.id)
+			update authorization_requests set session_id = $1, asked = $2
+			where id = $3 and ended_at is null`, visits[i].Session.ID, string(asked), q.id)
 		return err
 	}); err != nil {
 		return err
@@ -227,7 +227,7 @@ func (p *Provider) leadToOther(v *page.Visitor, c Client, q pending) error {
 	}
 	if err := p.DB.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
-			update authorization_requests set asked = $1, org_id = null, session_id = null
+			update authorization_requests set asked = $1, session_id = null
 			where id = $2 and ended_at is null`, string(asked), q.id)
 		return err
 	}); err != nil {

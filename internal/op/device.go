@@ -126,7 +126,7 @@ func (p *Provider) deviceByCode(ctx context.Context, r db.Reader, typed string) 
 	found, err := r.One(ctx, append(c.targets(), &d.id, &scope), `
 		select `+clientColumns+`, d.id, d.scope
 		from device_codes d
-		join clients c on c.id = d.client_id and c.disabled_at is null
+		join clients c on c.id = d.client_id
 		where d.user_code_hash = $1 and d.answered_at is null and d.ended_at is null and d.created_at > $2`,
 		p.userCodeHash(code), db.Time(p.DB.Now().Add(-p.deviceLasts())))
 	if err == nil && !found {

@@ -134,12 +134,11 @@ type holder struct {
 }
 
 // heldJoins find what stands behind a person's grant, and leave out what is nothing any
-// more: an ended session, a deactivated user, a suspended organization, an application
-// that was turned off, and a session whose browser went over to another organization
+// more: an ended session, a deactivated user, a suspended organization, and a session whose browser went over to another organization
 // since. They are joined, so that this holds at once and on every node (decision 0011).
 const heldJoins = `
 	from grants g
-	join clients c on c.id = g.client_id and c.disabled_at is null
+	join clients c on c.id = g.client_id
 	join sessions s on s.org_id = g.org_id and s.id = g.session_id and s.ended_at is null` + session.VisitJoins + `
 	left join client_organizations co on co.org_id = g.org_id and co.client_id = g.client_id
 	where not exists (
@@ -197,7 +196,7 @@ func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID
 	found, err = r.One(ctx, append(g.targets(), c.targets()...), `
 		select `+grantColumns+`, `+clientColumns+`
 		from grants g
-		join clients c on c.id = g.client_id and c.disabled_at is null
+		join clients c on c.id = g.client_id
 		left join organizations o on o.id = g.org_id
 		where g.org_id = $1 and g.id = $2 and g.user_id is null and o.suspended_at is null`, string(org), id)
 	if err != nil || !found {

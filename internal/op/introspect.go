@@ -69,10 +69,11 @@ func (p *Provider) introspectRefresh(c *call, family, own secret.Token) (answer,
 	if !found || h.ClientID != c.client.ID || h.over(p.DB.Now()) || own.Hash(secret.Refresh) != h.refresh || !c.client.Settings.Refreshes {
 		return inactive{}, nil
 	}
+	org := h.organization()
 	return active{true, "", accessClaims{
 		Scope:  strings.Join(h.Scope, " "),
 		Issuer: p.Base, Subject: p.subject(h), ClientID: h.ClientID, Expires: h.EndsAt.Unix(), IssuedAt: h.CreatedAt.Unix(),
-		Organization: &organizationClaim{h.OrgID, h.visit.Organization.ShortName, h.visit.Organization.DisplayName},
+		Organization: &org,
 	}}, nil
 }
 

@@ -256,22 +256,21 @@ func (c Client) by(actor directory.Actor, action audit.Action, before, after aud
 type Secret struct {
 	ID        string
 	CreatedAt time.Time
-	EndsAt    time.Time // zero until it is replaced
 	UsedAt    time.Time // coarsely; zero before
 }
 
 // Secrets lists those that are live, oldest first.
-func Secrets(ctx context.Context, r db.Reader, c Client, now time.Time) ([]Secret, error) {
+func Secrets(ctx context.Context, r db.Reader, c Client) ([]Secret, error) {
 	var all []Secret
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var s Secret
-		err := scan(&s.ID, (*db.Time)(&s.CreatedAt), (*db.Time)(&s.EndsAt), (*db.Time)(&s.UsedAt))
+		err := scan(&s.ID, (*db.Time)(&s.CreatedAt), (*db.Time)(&s.UsedAt))
 		all = append(all, s)
 		return err
 	}, `
-		select id, created_at, ends_at, used_at from client_secrets
-		where client_id = $1 and (ends_at is null or ends_at > $2)
-		order by created_at, id`, string(c.ID), db.Time(now))
+		select id, created_at, used_at from client_secrets
+		where client_id = $1
+		order by created_at, id`, string(c.ID))
 	return all, err
 }
 
@@ -284,7 +283,7 @@ func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) 
 	if !c.HasSecrets() {
 		return "", ErrKeepsNoSecret
 	}
-	live, err := Secrets(ctx, tx, c, tx.Now())
+	live, err := Secrets(ctx, tx, c)
 	if err == nil && len(live) >= MostSecrets {
 		err = ErrTooManySecrets
 	}
@@ -311,7 +310,7 @@ func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Clien
 	if err := c.mine(actor); err != nil {
 		return err
 	}
-	live, err := Secrets(ctx, tx, c, tx.Now())
+	live, err := Secrets(ctx, tx, c)
 	if err != nil {
 		return err
 	}

@@ -299,7 +299,6 @@ func (r Request) twoFactors() bool {
 type pending struct {
 	Request
 	id        string
-	orgID     directory.OrgID
 	sessionID string // that the person picked
 }
 
@@ -328,10 +327,10 @@ func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id 
 	q := pending{id: id}
 	var asked string
 	var c clientRow
-	found, err := r.One(ctx, append(c.targets(), &asked, (*db.Text)(&q.orgID), (*db.Text)(&q.sessionID)), `
-		select `+clientColumns+`, a.asked, a.org_id, a.session_id
+	found, err := r.One(ctx, append(c.targets(), &asked, (*db.Text)(&q.sessionID)), `
+		select `+clientColumns+`, a.asked, a.session_id
 		from authorization_requests a
-		join clients c on c.id = a.client_id and c.disabled_at is null
+		join clients c on c.id = a.client_id
 		where a.id = $1 and a.browser_id = $2 and a.ended_at is null and a.created_at > $3`,
 		id, b.ID, db.Time(p.DB.Now().Add(-RequestLasts)))
 	if err != nil || !found {

@@ -68,7 +68,7 @@ func (p *Provider) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]
 			from clients c
 			left join client_organizations co on co.org_id = $1 and co.client_id = c.id
 			left join client_uses cu on cu.org_id = $1 and cu.client_id = c.id and cu.user_id = $2
-			where (c.org_id = $1 or c.org_id is null) and c.disabled_at is null`, string(v.User.OrgID), string(v.User.ID))
+			where (c.org_id = $1 or c.org_id is null)`, string(v.User.OrgID), string(v.User.ID))
 	})
 	slices.SortFunc(all, func(a, b Tile) int {
 		return cmp.Or(b.Uses-a.Uses, strings.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)), strings.Compare(string(a.ID), string(b.ID)))
@@ -264,7 +264,7 @@ func (p *Provider) SweepReach(ctx context.Context, d *db.DB) error {
 	}, `
 		select `+clientColumns+`
 		from clients c
-		where c.disabled_at is null and (c.checked_at is null or c.checked_at <= $1)
+		where c.checked_at is null or c.checked_at <= $1
 		order by coalesce(c.checked_at, 0)
 		limit 100`, db.Time(d.Now().Add(-checkEvery)))
 	if err != nil {

@@ -590,8 +590,7 @@ create table clients (
   created_at  bigint not null,
   changed_at  bigint not null,
   checked_at  bigint,           -- when its tile's address was last asked
-  failed_since bigint,          -- since when nobody answers there
-  disabled_at bigint
+  failed_since bigint           -- since when nobody answers there
 );
 create index clients_org_id on clients (org_id);
 
@@ -607,7 +606,6 @@ create table client_secrets (
   id         text   not null constraint client_secrets_pk primary key,
   hash       text   not null,
   created_at bigint not null,
-  ends_at    bigint,           -- null is until it is removed
   used_at    bigint            -- coarsely
 );
 create index client_secrets_client_id on client_secrets (client_id);
@@ -652,8 +650,7 @@ create table authorization_requests (
   browser_id text   not null references browsers (id) on delete cascade,
   client_id  text   not null references clients (id) on delete cascade,
   asked      text   not null,  -- JSON
-  org_id     text,             -- of the session that the person chose for it
-  session_id text,
+  session_id text,             -- that the person chose for it
   created_at bigint not null,
   ended_at   bigint
 );

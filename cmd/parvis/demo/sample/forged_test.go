@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -328,22 +327,21 @@ func TestTheFrontChannelNeedsProviderAndSession(t *testing.T) {
 
 func TestTheProviderMayStartLater(t *testing.T) {
 	app, answer := open(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &forger{key: newKey(t), issuer: "http://" + l.Addr().String(), subject: "ana"}
-	l.Close()
+	f := &forger{key: newKey(t), subject: "ana"}
+	var started atomic.Bool
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !started.Load() {
+			panic(http.ErrAbortHandler) // nobody answers, and the port stays ours
+		}
+		f.handler(t).ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	f.issuer = s.URL
 	answer(newSample(t, "collaborate", app, f.issuer))
 	b := newBrowser(t, "")
 	b.do(t, app+"/calendar", nil).wants(t, http.StatusServiceUnavailable, "", "does not answer", "target_link_uri=http%3A%2F%2F127.0.0.1")
 	b.do(t, app+"/backchannel-logout", url.Values{"logout_token": {"x"}}).wants(t, http.StatusServiceUnavailable, "")
-	if l, err = net.Listen("tcp", strings.TrimPrefix(f.issuer, "http://")); err != nil {
-		t.Skip("another program took the port:", err)
-	}
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: f.handler(t)}}
-	s.Start()
-	defer s.Close()
+	started.Store(true)
 	f.enter(t, b, app).wants(t, http.StatusOK, app+"/calendar")
 }
 

@@ -1,0 +1,138 @@
+package op_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+)
+
+// change registers something else for an application that is in use.
+func (w *world) change(c client, change func(*op.Settings)) {
+	w.t.Helper()
+	s := c.Settings
+	change(&s)
+	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := op.Change(ctx, tx, directory.Operator(), c.Client, s)
+		return err
+	})
+}
+
+// R-OPR-01: an address that is registered no more gets no answer, though a request for it
+// was taken before: on the page that asks, pushed, or with a code on its way.
+func TestOPR1AnAddressThatIsRegisteredNoMoreGetsNothing(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Asks = true }))
+	own := w.books()
+	pushed := w.call(own, "/par", own.request()).text("request_uri")
+	code := w.code(w.bo, own)
+	asking := authorize(w.bo, c.request())
+	if asking.URL.Path != "/authorize/consent" || pushed == "" {
+		t.Fatalf("nothing waits: %s %q", asking.URL, pushed)
+	}
+	moved := func(s *op.Settings) { s.RedirectURIs = []string{"https://books.example/new"} }
+	w.change(c, moved)
+	w.change(own, moved)
+	if p := asking.Form("main").Submit("allow"); answer(p) != nil || p.Status != http.StatusGone {
+		t.Errorf("a code went to %q (%d)", p.Links(), p.Status)
+	}
+	wantPage(t, "pushed before", w.bo.Get("/authorize?client_id="+string(own.ID)+"&request_uri="+pushed), http.StatusBadRequest)
+	w.wantError("a code on its way", w.redeem(own, code), http.StatusBadRequest, "invalid_grant")
+}
+
+// The claims of a registration tell no more than the scopes that the person was asked for.
+func TestOPR5ACustomClaimNeedsItsScope(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Web, settings(func(s *op.Settings) {
+		s.Scopes, s.InIDToken = []string{op.OpenID, op.ProfileInfo}, true
+		s.Claims = []op.Claim{{Name: "mail", Source: "email"}, {Name: "rank", Source: "role"}, {Name: "called", Source: "name"}}
+	}))
+	r := w.enter(w.bo, c)
+	for what, said := range map[string]map[string]any{"UserInfo": w.userInfo(r.text("access_token")).JSON, "the ID token": w.claims(r.text("id_token"), "JWT")} {
+		if said["called"] != "Bo Lind" || said["mail"] != nil || said["rank"] != nil {
+			t.Errorf("%s says %v", what, said)
+		}
+	}
+}
+
+// The language of an application is spoken to the person, and becomes nobody's choice.
+func TestAnApplicationsLanguageIsNobodysChoice(t *testing.T) {
+	w := newWorld(t)
+	b := stopping(w.Browser(t))
+	p := authorize(b, w.books().request("ui_locales", "fr-CA en", "organization", "meridian"))
+	if p.Lang() != "fr" {
+		t.Errorf("the sign-in page speaks %s", p.Lang())
+	}
+	p.Form("main").Fill("email", "bo@meridian.example").Fill("password", idptest.Password).Submit("")
+	if p := b.Get("/o/meridian/home"); p.Lang() != "en" {
+		t.Errorf("Bo's pages speak %s", p.Lang())
+	}
+}
+
+// A hint that is older than our keys leads to a question, not to an error; what its
+// owner never signed is refused.
+func TestOPR9AHintOlderThanOurKeysAsks(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	hint := w.enter(w.bo, c).text("id_token")
+	if err := w.Provider.RotateKeys(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if p := w.bo.Get("/end-session?" + with(url.Values{}, "id_token_hint", hint, "post_logout_redirect_uri", bye).Encode()); p.URL.Path != "/end-session/confirm" || !in(w.bo) {
+		t.Errorf("led to %s (%d)", p.URL, p.Status)
+	}
+	if got := answer(authorize(w.bo, c.request("id_token_hint", hint, "prompt", "none"))).Get("error"); got != "login_required" {
+		t.Errorf("a silent check says %q", got)
+	}
+}
+
+// One application that does not answer, with many sign-outs behind it, keeps nobody
+// waiting but itself.
+func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
+	w := newWorld(t)
+	silent, quick := w.receiver(http.StatusOK), w.receiver(http.StatusOK)
+	silent.wait = make(chan struct{})
+	defer close(silent.wait)
+	dead := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = silent.URL }))
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = quick.URL }))
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error { // as if 600 had signed out of it
+		_, err := tx.Exec(ctx, `
+			with recursive n(i) as (select 1 union all select i + 1 from n where i < 600)
+			insert into logouts (org_id, id, client_id, user_id, session_id, created_at, next_try_at, tries)
+			select cast($1 as text), 'out_' || i, cast($2 as text), 'usr', 'ses', cast($3 as bigint), cast($3 as bigint), 0 from n`,
+			string(w.org.ID), string(dead.ID), db.Time(tx.Now()))
+		return err
+	})
+	w.enter(w.bo, c)
+	w.signOut(w.bo)
+	w.sweep()
+	if quick.times() != 1 {
+		t.Errorf("the quick one was told %d times", quick.times())
+	}
+	if n := w.countWhere("logouts", "client_id = '"+string(dead.ID)+"' and tries > 0"); n == 0 || n > 4 {
+		t.Errorf("%d calls are on the way to the silent one", n)
+	}
+}
+
+// Who may not use what a device asks for is told so, and led round in no circle.
+func TestADeviceOfAForbiddenApplicationSaysSo(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Devices = true }))
+	code := w.call(c, "/device_authorization", with(url.Values{}, "scope", "openid")).text("user_code")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return op.Place(ctx, tx, directory.Operator(), w.org.ID, c.Client, op.Placement{Standing: op.Forbidden, Audience: op.Everyone})
+	})
+	p := w.bo.Get("/device?user_code=" + code)
+	if p.Status != http.StatusForbidden || !p.Says("Books") {
+		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
+	}
+	if p = p.Form("main").Submit("other"); !strings.HasPrefix(p.URL.Path, "/sign-in/att_") {
+		t.Errorf("somebody else cannot sign in: %s", p.URL)
+	}
+}
