@@ -16,6 +16,36 @@ import (
 	"parvis/internal/op"
 )
 
+// An application that wants the person to prove themselves anew gets that from the provider
+// too, though nobody is signed in here who would be asked again (OIDC Core §3.1.2.1).
+func TestAnApplicationThatWantsFreshProofAsksTheProviderAnew(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates)
+	var books op.Client
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		books, _, err = op.Register(ctx, tx, directory.Operator(), op.Client{Kind: op.Web, Settings: op.Settings{
+			Name: "Books", Auth: op.SecretBasic, Scopes: []string{op.OpenID}, RedirectURIs: []string{"https://books.example/callback"},
+		}})
+		return err
+	})
+	for _, more := range []struct {
+		name, value string
+		anew        bool
+	}{{"prompt", "login", true}, {"max_age", "60", true}, {"prompt", "consent", false}} {
+		p := w.Browser(t).Get("/authorize?" + url.Values{
+			"client_id": {string(books.ID)}, "redirect_uri": {"https://books.example/callback"}, "response_type": {"code"}, "scope": {"openid"},
+			"code_challenge": {strings.Repeat("a", 43)}, "code_challenge_method": {"S256"}, "organization": {"alpha"}, more.name: {more.value},
+		}.Encode())
+		if !strings.HasPrefix(p.URL.Path, "/sign-in/") {
+			t.Fatalf("%s=%s leads to %d %s", more.name, more.value, p.Status, p.URL)
+		}
+		if got := forced(t, toProvider(t, p.Form("ways").Check("connection", c.ID).Submit(""))); got != more.anew {
+			t.Errorf("%s=%s: anew is %v", more.name, more.value, got)
+		}
+	}
+}
+
 // Who came in by a provider and signs out in an application is signed out at the provider
 // too, and comes back to the application.
 func TestSigningOutInAnApplicationLeadsOverTheProviderAndBack(t *testing.T) {

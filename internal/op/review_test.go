@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -106,7 +107,7 @@ func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
 			with recursive n(i) as (select 1 union all select i + 1 from n where i < 600)
 			insert into logouts (org_id, id, client_id, user_id, session_id, created_at, next_try_at, tries)
 			select cast($1 as text), 'out_' || i, cast($2 as text), 'usr', 'ses', cast($3 as bigint), cast($3 as bigint), 0 from n`,
-			string(w.org.ID), string(dead.ID), db.Time(tx.Now()))
+			string(w.org.ID), string(dead.ID), db.Time(tx.Now().Add(-time.Second)))
 		return err
 	})
 	w.enter(w.bo, c)
