@@ -2,9 +2,7 @@ package op
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -62,129 +60,6 @@ func (p *Provider) postAuthorize(v *page.Visitor) error {
 		again.Set("request_uri", requestURI+token.Reveal())
 	}
 	return v.Redirect(authorizePath + "?" + again.Encode())
-}
-
-// store keeps a request until its browser comes. What anybody may send is counted.
-func (p *Provider) store(ctx context.Context, c Client, r Request, anybody bool) (secret.Token, error) {
-	if anybody {
-		if err := p.countBegun(ctx); err != nil {
-			return secret.Token{}, err
-		}
-	}
-	token := secret.NewToken()
-	asked, err := json.Marshal(r)
-	if err != nil {
-		return secret.Token{}, err
-	}
-	return token, p.DB.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `
-			insert into pushed_requests (hash, client_id, asked, created_at) values ($1, $2, $3, $4)`,
-			token.Hash(secret.Pushed), string(c.ID), string(asked), db.Time(tx.Now()))
-		return err
-	})
-}
-
-// pushed finds a request that was stored before, once, for its own client (RFC 9126 §4).
-func (p *Provider) pushed(ctx context.Context, c Client, text string) (Client, Request, error) {
-	token := secret.ParseToken(text)
-	var asked string
-	var found bool
-	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		found, err = tx.One(ctx, db.Into(&asked), `
-			update pushed_requests set used_at = $1
-			where hash = $2 and client_id = $3 and used_at is null and created_at > $4
-			returning asked`,
-			db.Time(tx.Now()), token.Hash(secret.Pushed), string(c.ID), db.Time(tx.Now().Add(-PushedLasts)))
-		return err
-	})
-	if err != nil {
-		return Client{}, Request{}, err
-	}
-	var r Request
-	if found {
-		err = json.Unmarshal([]byte(asked), &r)
-	}
-	if err == nil && (!found || token.IsZero() || !r.holds(c)) {
-		err = &Mismatch{Key: "op.mismatch.request_uri", Client: c.Settings.Name}
-	}
-	return c, r, err
-}
-
-// mismatchPage tells a developer what is wrong.
-type mismatchPage struct{ *Mismatch }
-
-// Sentence says what it is.
-func (m mismatchPage) Sentence(f page.Frame) string {
-	var pairs []any
-	for name, value := range m.Args {
-		pairs = append(pairs, name, value)
-	}
-	return f.T(m.Key, pairs...)
-}
-
-// Sent is the address that was sent, where it is what is wrong.
-func (m mismatchPage) Sent() any { return m.Args["Sent"] }
-
-// answerBad answers a request that was not understood: to the application where its
-// address is known, else by a page, and never by a redirect.
-func (p *Provider) answerBad(v *page.Visitor, err error) error {
-	if r, ok := errors.AsType[*Refusal](err); ok {
-		return p.respond(v, r.request, r.told, "", true)
-	}
-	m, ok := errors.AsType[*Mismatch](err)
-	if !ok {
-		return err
-	}
-	v.Status(fault.Malformed)
-	return v.Render("op-mismatch", mismatchPage{m})
-}
-
-// respond answers the application: with a code, or with what was wrong. The answer says
-// who gives it (RFC 9207 §2) and gives the state back. A redirect may leave our origin
-// only where the browser came with a GET; else a page leads on (decision 0003).
-func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, direct bool) error {
-	answer := url.Values{"iss": {p.Base}}
-	if e != nil {
-		answer.Set("error", string(e.Code))
-		answer.Set("error_description", e.Description)
-	} else {
-		answer.Set("code", code)
-	}
-	if r.State != "" {
-		answer.Set("state", r.State)
-	}
-	to := withQuery(r.RedirectURI, answer)
-	if direct {
-		http.Redirect(v.W, v.R, to, http.StatusSeeOther)
-		return nil
-	}
-	c, err := clientByID(v.R.Context(), p.DB, string(r.ClientID))
-	if err != nil {
-		return err
-	}
-	v.NoForm()
-	return v.Render("op-going", leadingTo(c.Title(v.Language()), to))
-}
-
-// goingPage leads on to an application.
-type goingPage struct {
-	Title   string
-	Address template.URL //nolint:forbidigo // See leadingTo.
-}
-
-// leadingTo leads to an address that was registered and judged then (op/redirect), which
-// who calls has compared byte for byte. An app's own scheme is among those, and no
-// template takes one from just anybody.
-func leadingTo(title, address string) goingPage {
-	return goingPage{title, template.URL(address)} //nolint:forbidigo // See above.
-}
-
-// withQuery adds to an address, leaving what was registered as it is, byte for byte.
-func withQuery(address string, more url.Values) string {
-	if strings.Contains(address, "?") {
-		return address + "&" + more.Encode()
-	}
-	return address + "?" + more.Encode()
 }
 
 // resume goes on with a request that waited for the person.

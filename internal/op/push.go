@@ -1,9 +1,14 @@
 package op
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/secret"
 )
 
 // pushedAnswer names what was pushed (RFC 9126 §2.2).
@@ -40,4 +45,50 @@ func (p *Provider) push(c *call) (answer, error) {
 	token, err := p.store(ctx, c.client, r, !c.client.Confidential())
 	c.status = http.StatusCreated
 	return pushedAnswer{requestURI + token.Reveal(), int(PushedLasts / time.Second)}, err
+}
+
+// store keeps a request until its browser comes. What anybody may send is counted.
+func (p *Provider) store(ctx context.Context, c Client, r Request, anybody bool) (secret.Token, error) {
+	if anybody {
+		if err := p.countBegun(ctx); err != nil {
+			return secret.Token{}, err
+		}
+	}
+	token := secret.NewToken()
+	asked, err := json.Marshal(r)
+	if err != nil {
+		return secret.Token{}, err
+	}
+	return token, p.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			insert into pushed_requests (hash, client_id, asked, created_at) values ($1, $2, $3, $4)`,
+			token.Hash(secret.Pushed), string(c.ID), string(asked), db.Time(tx.Now()))
+		return err
+	})
+}
+
+// pushed finds a request that was stored before, once, for its own client (RFC 9126 §4).
+func (p *Provider) pushed(ctx context.Context, c Client, text string) (Client, Request, error) {
+	token := secret.ParseToken(text)
+	var asked string
+	var found bool
+	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		found, err = tx.One(ctx, db.Into(&asked), `
+			update pushed_requests set used_at = $1
+			where hash = $2 and client_id = $3 and used_at is null and created_at > $4
+			returning asked`,
+			db.Time(tx.Now()), token.Hash(secret.Pushed), string(c.ID), db.Time(tx.Now().Add(-PushedLasts)))
+		return err
+	})
+	if err != nil {
+		return Client{}, Request{}, err
+	}
+	var r Request
+	if found {
+		err = json.Unmarshal([]byte(asked), &r)
+	}
+	if err == nil && (!found || token.IsZero() || !r.holds(c)) {
+		err = &Mismatch{Key: "op.mismatch.request_uri", Client: c.Settings.Name}
+	}
+	return c, r, err
 }
