@@ -232,6 +232,9 @@ func (a *Authenticators) ConfirmApp(ctx context.Context, tx *db.Tx, o Owner, bou
 	if !right {
 		return App{}, ErrCodeWrong
 	}
+	if err := removeStrayCodes(ctx, tx, o); err != nil {
+		return App{}, err
+	}
 	n, err := tx.Exec(ctx, `
 		update totp_seeds set confirmed_at = $1, last_step = $2, bound_to = ''
 		where org_id = $3 and id = $4 and confirmed_at is null`,
