@@ -31,6 +31,7 @@ type attempt struct {
 	Connection string // its name; empty for one that is gone
 	Chip       chip
 	Wrong      upstream.Check // what failed, where something did
+	Advice     string         // catalogue key of what to change then
 	Claims     []claim
 	Path       string
 }
@@ -60,6 +61,7 @@ func attemptOf(t federation.Trace, c federation.Connection, path string) attempt
 	}
 	trace := upstream.Trace{Checks: t.Checks}
 	a.Wrong, _ = trace.Failed()
+	a.Advice = federation.Advice(c.Protocol, a.Wrong)
 	for _, x := range t.Claims {
 		a.Claims = append(a.Claims, claim{x, claimMeans[c.Mapping.Means(x.Name)]})
 	}

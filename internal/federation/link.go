@@ -97,7 +97,8 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if err := a.Trace.Require(checkEmail, err == nil, "", said); err != nil {
 		return directory.User{}, err
 	}
-	if err := a.Trace.Require(checkVouched, a.Assertion.EmailVerified || c.Vouches, "email_verified: true", said); err != nil {
+	vouched, word := c.vouchedFor(a.Assertion, said)
+	if err := a.Trace.Require(checkVouched, vouched, "email_verified: true", word); err != nil {
 		return directory.User{}, err
 	}
 	held, err := directory.HoldsDomain(ctx, tx, c.OrgID, address)
