@@ -28,6 +28,17 @@ const (
 	checkKnown      = "known"           // somebody here, or people are made as they come
 )
 
+// Arrival is how somebody who came in is known.
+type Arrival string
+
+// The arrivals.
+const (
+	ArrivedLinked  Arrival = "linked"  // by the subject, which came before
+	ArrivedKnown   Arrival = "known"   // by the address, and linked from now on
+	ArrivedInvited Arrival = "invited" // and a member from now on
+	ArrivedNew     Arrival = "new"     // made by the connection
+)
+
 // admit finds whom an answer is about, makes the user or the link where the connection
 // may, or names the check that keeps the person out. Every look-up names the
 // organization of the connection: what a provider asserts reaches nobody elsewhere.
@@ -39,6 +50,7 @@ func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.At
 		return directory.Candidate{}, err
 	case linked:
 		// By the provider's stable subject, whatever address it says now (R-RPO-05).
+		a.Arrival = ArrivedLinked
 		if err := a.Trace.Require(checkActive, user.Closed() == nil, "", ""); err != nil {
 			return directory.Candidate{}, err
 		}
@@ -113,6 +125,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return directory.User{}, err
 	}
 	if len(known) == 1 {
+		a.Arrival = ArrivedKnown
 		return known[0].User, h.keepIdentity(ctx, tx, a, known[0].User, said, false)
 	}
 	closed, err := directory.AddressTaken(ctx, tx, c.OrgID, address)
@@ -132,6 +145,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if err := a.Trace.Require(checkKnown, c.Creates, "", said); err != nil {
 		return directory.User{}, err
 	}
+	a.Arrival = ArrivedNew
 	user, err := directory.CreateFederated(ctx, tx, directory.User{
 		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: language,
 	}, c.Name)
@@ -155,6 +169,7 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 	if !confirmed && !strings.EqualFold(said, inv.Email) {
 		return directory.User{}, errOtherAddress
 	}
+	a.Arrival = ArrivedInvited
 	user, err := directory.AcceptInvitationOf(ctx, tx, inv, directory.User{
 		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: language,
 	})
