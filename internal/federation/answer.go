@@ -190,7 +190,7 @@ func (h *Hub) judgeOIDC(ctx context.Context, query url.Values, b session.Browser
 	}
 	back := oidc.Callback{
 		Query: query, RedirectURI: c.Callback(h.Base), Nonce: a.Request.Asked.Nonce, Verifier: a.Request.Asked.Verifier,
-		Credentials: credentials, Keys: c.Found.Keys, Now: h.DB.Now(),
+		Wanted: c.wanted(a.Request.Tester != ""), Credentials: credentials, Keys: c.Found.Keys, Now: h.DB.Now(),
 	}
 	if a.Request.Asked.Fresh {
 		back.Since = a.Request.CreatedAt

@@ -70,8 +70,21 @@ func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.At
 			return directory.Candidate{}, err
 		}
 	}
+	if missing := a.Assertion.Missing; missing.Name != "" {
+		missing.Waived = true
+		a.Trace.Checks = append(a.Trace.Checks, missing)
+	}
 	org, err := directory.OrganizationByID(ctx, tx, c.OrgID)
 	return directory.Candidate{User: user, Organization: org}, err
+}
+
+// need requires what a person cannot come in without. Where that did not come because
+// the provider did not answer, the refusal says so.
+func (a *answer) need(check string, ok, absent bool, expected, found string) error {
+	if missing := a.Assertion.Missing; !ok && absent && missing.Name != "" {
+		check, expected, found = missing.Name, missing.Expected, missing.Found
+	}
+	return a.Trace.Require(check, ok, expected, found)
 }
 
 // linked finds the user of a subject: by connection, issuer and subject, byte by byte
@@ -106,11 +119,11 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, language, confirmed)
 	}
 	address, err := directory.ParseAddress(said)
-	if err := a.Trace.Require(checkEmail, err == nil, "", said); err != nil {
+	if err := a.need(checkEmail, err == nil, said == "", "", said); err != nil {
 		return directory.User{}, err
 	}
 	vouched, word := c.vouchedFor(a.Assertion, said)
-	if err := a.Trace.Require(checkVouched, vouched, "email_verified: true", word); err != nil {
+	if err := a.need(checkVouched, vouched, word == said, "email_verified: true", word); err != nil {
 		return directory.User{}, err
 	}
 	held, err := directory.HoldsDomain(ctx, tx, c.OrgID, address)
@@ -204,6 +217,9 @@ func (h *Hub) keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user direc
 func (h *Hub) mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
 	c := a.Connection
 	role := c.role(a.Assertion)
+	if a.Assertion.Missing.Name != "" && len(a.Assertion.Values(c.Mapping.groupsName())) == 0 {
+		return user, nil // the groups were not said: that is not to be in none
+	}
 	if len(c.Mapping.Roles) == 0 || user.Role == role || user.Role == directory.Owner {
 		return user, nil
 	}

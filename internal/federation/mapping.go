@@ -72,6 +72,25 @@ func (c Connection) vouchedFor(a upstream.Assertion, address string) (vouched bo
 	return c.Vouches || a.EmailVerified && same, address
 }
 
+// wanted are the claims that are read of a person, each with the names that it may
+// have. Groups are where they mean something, and in a test, which shows them.
+func (c Connection) wanted(test bool) [][]string {
+	names := func(chosen string, usual ...string) []string {
+		if chosen != "" {
+			return []string{chosen}
+		}
+		return usual
+	}
+	all := [][]string{
+		names(c.Mapping.Email, emailNames...), {"email_verified"},
+		names(c.Mapping.Name, slices.Concat(nameNames, givenNames, familyNames)...),
+	}
+	if test || len(c.Mapping.Roles) > 0 {
+		all = append(all, []string{c.Mapping.groupsName()})
+	}
+	return all
+}
+
 // isNo reports whether a claim says no, as a boolean, a number or a text.
 func isNo(value string) bool {
 	return slices.Contains([]string{"false", "0", "no"}, strings.ToLower(strings.TrimSpace(value)))
