@@ -125,28 +125,29 @@ func run(args, environ []string, out, errors io.Writer) int {
 	return 0
 }
 
-// explain prints an error for whoever typed the command: the catalogue's
-// sentence of a fault, anything else as it is.
-func explain(w io.Writer, err error) {
+// explain prints an error for whoever typed the command.
+func explain(w io.Writer, err error) { fmt.Fprintf(w, "parvis: %s\n", inEnglish(err)) }
+
+// inEnglish is the catalogue's sentence of a fault, with the flag that is meant and a line
+// for each reason; anything else is told as it is.
+func inEnglish(err error) string {
 	f, isFault := errors.AsType[*fault.Error](err)
 	if !isFault {
-		fmt.Fprintf(w, "parvis: %v\n", err)
-		return
+		return err.Error()
 	}
 	catalogue, lerr := i18n.Load()
 	if lerr != nil {
-		fmt.Fprintf(w, "parvis: %v\n", errors.Join(err, lerr))
-		return
+		return errors.Join(err, lerr).Error()
 	}
 	english := catalogue.In("en")
-	which := fieldFlags[f.Field]
-	if which != "" {
-		which += ": "
+	text := english.Text(f.Key, pairs(english, f.Args)...)
+	if which := fieldFlags[f.Field]; which != "" {
+		text = which + ": " + text
 	}
-	fmt.Fprintf(w, "parvis: %s%s\n", which, english.Text(f.Key, pairs(english, f.Args)...))
 	for _, reason := range f.Reasons {
-		fmt.Fprintf(w, "  - %s\n", english.Text(reason.Key, pairs(english, reason.Args)...))
+		text += "\n  - " + english.Text(reason.Key, pairs(english, reason.Args)...)
 	}
+	return text
 }
 
 func pairs(l i18n.Localizer, args map[string]any) []any {

@@ -20,7 +20,7 @@ func (w *world) change(c client, change func(*op.Settings)) {
 	s := c.Settings
 	change(&s)
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
-		_, err := op.Change(ctx, tx, directory.Operator(), c.Client, s)
+		_, err := op.Change(ctx, tx, directory.Operator(), w.URL, c.Client, s)
 		return err
 	})
 }
