@@ -14,8 +14,10 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/op"
+	"parvis/internal/outbound"
 )
 
 // applicationCommands are what the operator does with applications: those of the
@@ -52,6 +54,18 @@ func (f ownerFlags) owner(ctx context.Context, tx *db.Tx) (directory.Organizatio
 		err = unknownOrganization(f.Organization)
 	}
 	return org, err
+}
+
+// checkReach refuses an address of an organization's application that is never called.
+func (f ownerFlags) checkReach(p *program, st *storage, s op.Settings) error {
+	var org directory.Organization
+	if err := st.db.View(p.ctx, func(tx *db.Tx) (err error) {
+		org, err = f.owner(p.ctx, tx)
+		return err
+	}); err != nil {
+		return err
+	}
+	return op.CheckReach(p.ctx, outbound.New(st.plan.allow), org.ID, s)
 }
 
 // applicationFlags name one application.
@@ -128,7 +142,7 @@ type settingFlags struct {
 
 // fieldFlags are the flags of fields whose fault alone does not say which is meant.
 var fieldFlags = map[string]string{
-	"scopes": "--scope", "audience_claim": "--audience", "pairwise": "--pairwise",
+	"scopes": "--scope", "audience_claim": "--audience", "pairwise": "--pairwise", "back_channel": "--back-channel-logout", "keys_url": "--keys-url",
 	"access_for": "--access-for", "id_token_for": "--id-token-for", "refresh_for": "--refresh-for",
 }
 
@@ -268,6 +282,9 @@ func (c *addApplicationCommand) Run(p *program) error {
 		return err
 	}
 	return c.with(p, func(st *storage) error {
+		if err := c.checkReach(p, st, s); err != nil {
+			return err
+		}
 		var client op.Client
 		var shown, whose string
 		if err := st.db.Update(p.ctx, func(tx *db.Tx) error {
@@ -410,9 +427,38 @@ func (c *showApplicationCommand) Run(p *program) error {
 					fmt.Fprintf(table, "--%s\t%s\n", setting.flag, value)
 				}
 			}
+			channels, err := op.Channels(p.ctx, tx)
+			if err != nil {
+				return err
+			}
+			if t := channels[a.ID]; t.Waiting > 0 || !t.TriedAt.IsZero() {
+				fmt.Fprintf(table, "told of ended sessions\t%s\n", channelOf(t))
+			}
 			return table.Flush()
 		})
 	})
+}
+
+// channelOf says how an application answers on its back channel.
+func channelOf(t op.Channel) string {
+	var parts []string
+	switch {
+	case t.Failing():
+		parts = append(parts, fmt.Sprintf("failed at %s: %s", t.TriedAt.Format(time.DateTime), replyOf(t)))
+	case !t.TriedAt.IsZero():
+		parts = append(parts, "last at "+t.TriedAt.Format(time.DateTime)+", answered as it should")
+	}
+	if t.Waiting > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting, next try at %s", t.Waiting, t.NextTry.Format(time.DateTime)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func replyOf(t op.Channel) string {
+	if key := t.ReplyKey(); key != "" {
+		return inEnglish(fault.New(fault.Conflict, key))
+	}
+	return "it answered " + t.Reply
 }
 
 type setApplicationCommand struct {
@@ -424,6 +470,18 @@ type setApplicationCommand struct {
 func (c *setApplicationCommand) Run(p *program) error {
 	plan, err := c.plan(p)
 	if err != nil {
+		return err
+	}
+	if err := c.with(p, func(st *storage) error {
+		var named op.Settings
+		if c.BackChannelLogout != nil {
+			named.BackChannel = *c.BackChannelLogout
+		}
+		if c.KeysURL != nil {
+			named.KeysURL = *c.KeysURL
+		}
+		return c.checkReach(p, st, named)
+	}); err != nil {
 		return err
 	}
 	var changed op.Client

@@ -50,6 +50,7 @@ func (p plan) keysPath() string { return filepath.Join(p.data, "keys") }
 // checkStorage checks what every command needs that opens the database.
 func (c *configuration) checkStorage() plan {
 	p := plan{data: c.Data, database: filepath.Join(c.Data, "parvis.db"), issuer: c.PublicAddress}
+	c.checkOutbound(&p)
 	if c.Database == "" {
 		return p
 	}
@@ -99,7 +100,6 @@ func (c *configuration) check() plan {
 	c.checkTLS(&p)
 	c.checkListen(&p)
 	c.checkMail(&p)
-	c.checkOutbound(&p)
 	c.checkDNS(&p)
 	c.checkFiles(&p)
 	c.checkLifetimes(&p)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -259,6 +261,16 @@ func (d *doctor) applications(open *db.DB) {
 		case !a.FailedAt.IsZero():
 			d.fail(check, "nobody answers at %s, the address of %s, since %s. Is it running, and reached from this machine?",
 				tileOf(a.Client), a.Settings.Name, a.FailedAt.Format(time.DateTime))
+		}
+	}
+	channels, err := op.Channels(d.ctx, open)
+	if err != nil {
+		d.fail(check, "what they answered cannot be read: %v.", err)
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(channels)) {
+		if t := channels[id]; t.Failing() {
+			d.fail(check, "%s does not take that sessions ended: %s. 'parvis application show %s' has its address.", id, channelOf(t), id)
 		}
 	}
 	old, err := op.FindOutdated(d.ctx, open, d.plan.issuer)

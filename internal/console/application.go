@@ -43,7 +43,8 @@ type applicationPage struct {
 	Groups    []directory.Group
 	Secrets   []op.Secret
 	Asked     op.Asked
-	MayChange bool // what was registered
+	Channel   op.Channel // how it answers when it is told that a session ended here
+	MayChange bool       // what was registered
 	MayPlace  bool
 	Done      string // catalogue key of what was done just now
 	Issuer    string
@@ -65,7 +66,10 @@ func (s *Server) showApplication(v *page.Viewer) error {
 		if p.Secrets, err = op.Secrets(ctx, tx, p.Client); err != nil {
 			return err
 		}
-		p.Asked, err = op.LastAsked(ctx, tx, v.User.OrgID, p.ID, now)
+		if p.Asked, err = op.LastAsked(ctx, tx, v.User.OrgID, p.ID, now); err != nil {
+			return err
+		}
+		p.Channel, err = op.ChannelOf(ctx, tx, v.User.OrgID, p.ID)
 		return err
 	}); err != nil {
 		return err
@@ -477,6 +481,11 @@ func (s *Server) placeApplication(v *page.Viewer) error {
 
 func (s *Server) saveApplicationSignIn(v *page.Viewer) error {
 	f := v.Form
+	if err := op.CheckReach(v.R.Context(), s.provider.Outbound, v.User.OrgID, op.Settings{
+		BackChannel: strings.TrimSpace(f.Get("back_channel")), KeysURL: strings.TrimSpace(f.Get("keys_url")),
+	}); err != nil {
+		return err
+	}
 	return s.resettle(v, func(c op.Client, settings *op.Settings) {
 		if f.Has("auth") {
 			settings.Auth = op.AuthMethod(f.Get("auth"))

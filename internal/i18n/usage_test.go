@@ -40,6 +40,8 @@ var dynamic = []string{
 	"op.address.",
 	"op.scope.",
 	"op.field.",
+	"op.channel.",
+	"op.unreachable.",
 }
 
 var (

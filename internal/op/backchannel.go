@@ -298,8 +298,8 @@ func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 			at = tx.Now()
 		}
 		_, err := tx.Exec(ctx, `
-			update logouts set reply = $1, told_at = $2, next_try_at = $3
-			where org_id = $4 and id = $5`, reply, db.Time(at), db.Time(next), string(n.org), n.id)
+			update logouts set reply = $1, told_at = $2, next_try_at = $3, tried_at = $4
+			where org_id = $5 and id = $6`, reply, db.Time(at), db.Time(next), db.Time(tx.Now()), string(n.org), n.id)
 		return err
 	})
 	if err != nil {
@@ -312,7 +312,8 @@ func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool)
 	now := p.DB.Now()
 	k, err := p.signingKey(ctx, n.client.Settings.algorithm())
 	if err != nil {
-		return "signing key: " + err.Error(), false
+		p.Log.ErrorContext(ctx, "reading the signing key", "application", string(n.client.ID), "error", err.Error())
+		return "signing failed", false
 	}
 	token, err := k.sign(logoutTokenType, map[string]any{
 		"iss": p.Base, "aud": string(n.client.ID), "iat": now.Unix(), "exp": now.Add(logoutLasts).Unix(), "jti": secret.NewID("jti"),

@@ -5,6 +5,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -43,7 +44,8 @@ func (r Refused) Error() string { return "outbound: " + string(r) }
 const Patience = 10 * time.Second
 
 const (
-	mostBytes = 1 << 20 // of an answer
+	mostBytes      = 1 << 20 // of an answer
+	lookupPatience = 3 * time.Second
 )
 
 // Client is the one client for other hosts.
@@ -140,6 +142,30 @@ func (c *Client) Do(r *http.Request, most int64) (Response, error) {
 func (c *Client) Admits(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && c.admits(u)
+}
+
+// Reaches returns Scheme or Address where this client would never ask an address: by
+// what it says, or since its name leads to networks that are not public only. A name
+// that is not found now is no reason.
+func (c *Client) Reaches(ctx context.Context, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || !c.admits(u) {
+		return Scheme
+	}
+	host := u.Hostname()
+	if c.allowed(net.JoinHostPort(host, portOf(u))) {
+		return nil
+	}
+	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
+		return Address // RFC 6761 §6.3, whatever a resolver says
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupPatience)
+	defer cancel()
+	found, err := cmp.Or(c.dialer.Resolver, net.DefaultResolver).LookupNetIP(ctx, "ip", host)
+	if err != nil || slices.ContainsFunc(found, isPublic) {
+		return nil
+	}
+	return Address
 }
 
 func (c *Client) admits(u *url.URL) bool {

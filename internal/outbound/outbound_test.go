@@ -274,3 +274,21 @@ func TestNoProxyOfTheEnvironmentIsUsed(t *testing.T) {
 		t.Error("it was used")
 	}
 }
+
+func TestReachesSaysWhatIsNeverAsked(t *testing.T) {
+	c := New([]string{"idp.lan:443", "127.0.0.1:8080"})
+	for address, want := range map[string]error{
+		"https://1.1.1.1/": nil, "https://idp.lan/": nil, "http://127.0.0.1:8080/": nil,
+		"http://1.1.1.1/": Scheme, "ftp://1.1.1.1/": Scheme, "": Scheme,
+		"https://127.0.0.1/": Address, "https://localhost/": Address, "https://A.LOCALHOST:1/": Address, "https://[::1]/": Address, "https://192.168.0.1/": Address,
+	} {
+		if got := c.Reaches(t.Context(), address); !errors.Is(got, want) {
+			t.Errorf("%q: %v, want %v", address, got, want)
+		}
+	}
+	rebound := New(nil)
+	rebound.dialer.Resolver = rebinding(t)
+	if got := rebound.Reaches(t.Context(), "https://public.example/"); !errors.Is(got, Address) {
+		t.Errorf("a name that leads to this machine: %v, want %v", got, Address)
+	}
+}

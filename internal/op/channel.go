@@ -1,0 +1,102 @@
+package op
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/op/redirect"
+	"parvis/internal/outbound"
+)
+
+// Channel is how an application answers when it is told that a session ended.
+type Channel struct {
+	TriedAt time.Time // of the last call; zero where none was made lately
+	Reply   string    // to it: a status, or in our words why there is none
+	Taken   bool      // the application took it
+	Waiting int       // sign-outs that it was not told of yet
+	NextTry time.Time // of those; zero where none waits
+}
+
+// Failing reports whether the application did not take what it was told last.
+func (t Channel) Failing() bool { return !t.TriedAt.IsZero() && !t.Taken }
+
+// ReplyKey is the catalogue key of a reply that has no status; its sentence stands for
+// what went wrong. It is empty for a status.
+func (t Channel) ReplyKey() string {
+	if why, ok := strings.CutPrefix(t.Reply, "outbound: "); ok {
+		return "op.channel." + why
+	}
+	if t.Reply == "" || t.Reply[0] >= '0' && t.Reply[0] <= '9' {
+		return ""
+	}
+	return "op.channel.unsent"
+}
+
+// ChannelOf returns how an application answered what happened in an organization.
+func ChannelOf(ctx context.Context, r db.Reader, org directory.OrgID, c ClientID) (Channel, error) {
+	all, err := channels(ctx, r, `
+		select l.client_id, l.tried_at, l.reply, l.told_at, l.next_try_at
+		from logouts l
+		where l.org_id = $1 and l.client_id = $2`, string(org), string(c))
+	return all[c], err
+}
+
+// Channels returns how every application answered, whatever organization it was
+// about: for the operator.
+func Channels(ctx context.Context, r db.Reader) (map[ClientID]Channel, error) {
+	return channels(ctx, r, `
+		select l.client_id, l.tried_at, l.reply, l.told_at, l.next_try_at
+		from logouts l
+		where l.tried_at is not null or l.next_try_at is not null`)
+}
+
+func channels(ctx context.Context, r db.Reader, statement string, args ...any) (map[ClientID]Channel, error) {
+	all := map[ClientID]Channel{}
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var c ClientID
+		var reply string
+		var tried, taken, next time.Time
+		if err := scan(&c, (*db.Time)(&tried), (*db.Text)(&reply), (*db.Time)(&taken), (*db.Time)(&next)); err != nil {
+			return err
+		}
+		t := all[c]
+		if tried.After(t.TriedAt) {
+			t.TriedAt, t.Reply, t.Taken = tried, reply, !taken.IsZero()
+		}
+		if !next.IsZero() {
+			t.Waiting++
+			if t.NextTry.IsZero() || next.Before(t.NextTry) {
+				t.NextTry = next
+			}
+		}
+		all[c] = t
+		return nil
+	}, statement, args...)
+	return all, err
+}
+
+// CheckReach refuses an address of an organization's application that we are to call and
+// never could: it is not https, or leads into a network that is not public. What the
+// operator registers for the whole installation may be anywhere. It looks names up, so
+// it is called outside any transaction; a name that is not found may exist tomorrow.
+func CheckReach(ctx context.Context, to *outbound.Client, org directory.OrgID, s Settings) error {
+	if org == "" {
+		return nil
+	}
+	var all []error
+	for field, address := range map[string]string{"back_channel": s.BackChannel, "keys_url": s.KeysURL} {
+		if redirect.CheckWeb(address) != nil {
+			continue // none at all, or one that is refused for what it is
+		}
+		why, never := errors.AsType[outbound.Refused](to.Reaches(ctx, address))
+		if never {
+			all = append(all, fault.Field(field, "op.unreachable."+string(why)))
+		}
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,75 @@
+package op_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+)
+
+// How an application answers that a session ended shows until it takes it, to the
+// organization whose session it was and to no other.
+func TestAFailingBackChannelShows(t *testing.T) {
+	w := newWorld(t)
+	heard := w.receiver(http.StatusServiceUnavailable)
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = heard.URL }))
+	w.enter(w.bo, c)
+	w.signOut(w.bo)
+	w.sweep()
+
+	of := func() op.Channel {
+		t.Helper()
+		channel, err := op.ChannelOf(t.Context(), w.DB, w.org.ID, c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return channel
+	}
+	got := of()
+	if !got.Failing() || got.Reply != "503 Service Unavailable" || got.Waiting != 1 || got.NextTry.IsZero() {
+		t.Errorf("a refused call shows as %+v", got)
+	}
+	if other, err := op.ChannelOf(t.Context(), w.DB, w.other.ID, c.ID); err != nil || other != (op.Channel{}) {
+		t.Errorf("the neighbour sees %+v, %v", other, err)
+	}
+	page := "/o/meridian/admin/applications/" + string(c.ID)
+	idptest.Want(t, w.ana.Get(page), idptest.Status(200),
+		idptest.Says("console.application.channel_answer", "Status", "503 Service Unavailable"))
+
+	heard.mu.Lock()
+	heard.status = http.StatusOK
+	heard.mu.Unlock()
+	w.Clock.Advance(time.Minute)
+	w.sweep()
+	if got := of(); got.Failing() || got.Waiting != 0 {
+		t.Errorf("once it took the call it shows as %+v", got)
+	}
+	idptest.Want(t, w.ana.Get(page), idptest.Status(200), idptest.Says("console.application.channel"),
+		idptest.SaysNot("console.application.channel_answer", "Status", "503 Service Unavailable"))
+	all, err := op.Channels(t.Context(), w.DB)
+	if err != nil || all[c.ID].TriedAt.IsZero() {
+		t.Errorf("the operator sees %+v, %v", all, err)
+	}
+}
+
+// An address that Parvis calls for an organization, and never could reach, is refused
+// where it is entered.
+func TestAnAddressThatIsNeverCalledIsRefused(t *testing.T) {
+	w := newWorld(t)
+	c := w.register(w.org.ID, op.Web, web())
+	for address, key := range map[string]string{
+		"http://127.0.0.1/out":         "op.unreachable.scheme",
+		"https://10.1.2.3/out":         "op.unreachable.address",
+		"https://127.0.0.1:8443/out":   "op.unreachable.address",
+		"https://[fd00::1]/out":        "op.unreachable.address",
+		"https://books.localhost/out":  "op.unreachable.address",
+		"https://169.254.169.254/data": "op.unreachable.address",
+	} {
+		form := w.ana.Get("/o/meridian/admin/applications/"+string(c.ID)).Form("sign-in").Fill("back_channel", address)
+		idptest.Want(t, form.Submit(""), idptest.Status(422), idptest.Says(key), idptest.Input("back_channel", address))
+	}
+	form := w.ana.Get("/o/meridian/admin/applications/"+string(c.ID)).Form("sign-in").Fill("back_channel", "https://1.1.1.1/out")
+	idptest.Want(t, form.Submit(""), idptest.Status(200), idptest.Input("back_channel", "https://1.1.1.1/out"))
+}
