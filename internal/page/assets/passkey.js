@@ -1,6 +1,7 @@
 // The browser's dialogue for passkeys, on pages that offer one: a form that asks for
 // a passkey (get) or makes one (create), or the button beside the fields of a
-// sign-in page (alone). What the dialogue answers is sent as an ordinary form.
+// sign-in page (alone). What the dialogue answers is sent as an ordinary form. It is a
+// part of the one script of every page (pageScript in assets.go).
 
 const ask = document.querySelector('[data-ceremony]');
 const said = document.querySelector('[data-said]');
@@ -83,8 +84,8 @@ const fresh = async () => {
 };
 
 // The browser keeps one challenge: another tab's takes the place of this one's.
-const tabs = new BroadcastChannel('passkey');
-tabs.addEventListener('message', () => { since = 0; });
+const tabs = ask && new BroadcastChannel('passkey');
+tabs?.addEventListener('message', () => { since = 0; });
 
 // Busy is the page from the click on, and once it has sent an answer until it goes:
 // another offer's would take the place of that answer.
