@@ -152,11 +152,6 @@ if (ask && ask === form) {
   }
 }
 
-// Help for the platform in use.
-const platforms = { apple: /iPhone|iPad|Macintosh/, android: /Android/, windows: /Windows/, chrome: /Chrome/, key: /./ };
-const platform = Object.keys(platforms).find((name) => platforms[name].test(navigator.userAgent));
-for (const help of document.querySelectorAll(`[data-platform=${platform}]`)) help.hidden = false;
-
 // A passkey that is unknown or was removed here need not be offered any more.
 for (const { dataset: { signal, details } } of document.querySelectorAll('[data-signal]')) {
   globalThis.PublicKeyCredential?.[signal]?.(JSON.parse(details)).catch(() => {});
