@@ -10,7 +10,9 @@ var (
 		{"FxiOS/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"},
 	}
 	systems = [][2]string{
-		{"Android", "Android"}, {"iPhone", "iOS"}, {"iPad", "iPadOS"}, {"CrOS", "ChromeOS"},
+		{"Android", "Android"}, {"iPhone", "iOS"}, {"iPad", "iPadOS"},
+		{"CriOS/", "iPadOS"}, {"FxiOS/", "iPadOS"}, // an iPad that asks for desktop pages says that it is a Mac
+		{"CrOS", "ChromeOS"},
 		{"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"Linux", "Linux"},
 	}
 )

@@ -276,6 +276,11 @@ func (f Frame) Address(path string) string {
 // Do is the button that was pressed to get this page, where its form has several.
 func (f Frame) Do() string { return f.v.Form.Do() }
 
+// BrowserAndSystem are the names of the visitor's, each empty where it is not known.
+func (v *Visitor) BrowserAndSystem() (browser, system string) {
+	return i18n.BrowserAndSystem(v.R.UserAgent())
+}
+
 // Browser names browser and system of a User-Agent header.
 func (f Frame) Browser(agent string) string { return f.v.lang.Browser(agent) }
 

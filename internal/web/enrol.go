@@ -140,7 +140,7 @@ func (s *Server) showDialogue(v *page.Visitor, e enrolment) error {
 		return err
 	}
 	p := s.enrolPage(e)
-	p.Options, p.Help = string(options), passkeyHelpFor(v.R.UserAgent())
+	p.Options, p.Help = string(options), passkeyHelpFor(v.BrowserAndSystem())
 	v.KeepCeremony(ceremony, credential.CeremonyLifetime)
 	return v.Render("enrol-passkey", p)
 }

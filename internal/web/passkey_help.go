@@ -2,9 +2,7 @@ package web
 
 import (
 	"slices"
-	"strings"
 
-	"parvis/internal/i18n"
 	"parvis/internal/page"
 )
 
@@ -31,14 +29,11 @@ var (
 	}
 )
 
-// passkeyHelpFor is the help for a User-Agent header. The browser counts first, because
-// Chrome brings a password manager of its own and Firefox on Linux has none, then the
-// system. A security key works everywhere.
-func passkeyHelpFor(agent string) passkeyHelp {
-	browser, system := i18n.BrowserAndSystem(agent)
+// passkeyHelpFor is the help for a browser on a system. The browser counts first, because
+// Chrome brings a password manager of its own and Firefox on Linux has none. A security
+// key works everywhere.
+func passkeyHelpFor(browser, system string) passkeyHelp {
 	switch {
-	case strings.Contains(agent, "CriOS/"):
-		return helpChromeIOS // an iPad says that it is a Mac when it asks for desktop pages
 	case browser == "Chrome":
 		switch system {
 		case "Windows":
@@ -47,6 +42,8 @@ func passkeyHelpFor(agent string) passkeyHelp {
 			return helpChromeMac
 		case "Android":
 			return helpChromeAndroid
+		case "iOS", "iPadOS":
+			return helpChromeIOS
 		}
 		return helpChrome
 	case browser == "Firefox" && system == "Linux":
@@ -69,13 +66,12 @@ type passkeyHelpPage struct {
 	Others []passkeyHelp
 }
 
-func newPasskeyHelpPage(agent string) passkeyHelpPage {
-	here := passkeyHelpFor(agent)
+func newPasskeyHelpPage(here passkeyHelp) passkeyHelpPage {
 	others := slices.DeleteFunc(slices.Clone(everyPasskeyHelp), func(h passkeyHelp) bool { return h == here })
 	return passkeyHelpPage{here, others}
 }
 
 // helpPasskeys is for anybody.
 func (s *Server) helpPasskeys(v *page.Visitor) error {
-	return v.Render("help-passkeys", newPasskeyHelpPage(v.R.UserAgent()))
+	return v.Render("help-passkeys", newPasskeyHelpPage(passkeyHelpFor(v.BrowserAndSystem())))
 }

@@ -109,7 +109,7 @@ func samples() []sample {
 	contacted.Organization.Contact = "https://help.example"
 	again.StepUp, resetting.Reset = true, true
 	enrolling := enrolPage{
-		Candidate: who, Passkeys: true, Path: "/sign-in/att_1", Device: "Ana Duarte", Options: `{"challenge":"AAAA"}`, Help: passkeyHelpFor(sampleAgent),
+		Candidate: who, Passkeys: true, Path: "/sign-in/att_1", Device: "Ana Duarte", Options: `{"challenge":"AAAA"}`, Help: helpChrome,
 		App: appPage{"Ana Duarte", qrCode{29, "M4 4h1v1h-1z"}, "otpauth://totp/a", []string{"AAAA", "BBBB"}},
 	}
 	owned := []device{
@@ -176,7 +176,7 @@ func samples() []sample {
 		{name: "enrol-passkey", template: "enrol-passkey", page: enrolling},
 		{name: "enrol-known", template: "enrol", page: enrolling, faults: []*fault.Error{credential.ErrPasskeyKnown}},
 		{name: "enrol-cancelled", template: "enrol", page: enrolling, faults: []*fault.Error{unanswered["cancelled"]}},
-		{name: "help-passkeys", template: "help-passkeys", page: newPasskeyHelpPage(sampleAgent), plain: true},
+		{name: "help-passkeys", template: "help-passkeys", page: newPasskeyHelpPage(helpFirefox), plain: true},
 		{name: "sign-in-passkey", template: "sign-in", page: signInPage{Passkeys: true, Removed: `{"rpId":"parvis.example"}`}, faults: []*fault.Error{credential.ErrPasskeyRefused}},
 		{name: "door-passkey", template: "sign-in", page: signInPage{Organization: &sampleOrg, Passkeys: true}},
 		{name: "attempt-gone", template: "attempt-gone", page: signInPage{}, plain: true},
