@@ -69,7 +69,7 @@ describe('a passkey of this device', { concurrency: false }, () => {
     await heading(page, 'Protect your account');
 
     await choose('Laptop');
-    assert.match(await page.locator('[data-platform]:not([hidden])').innerText(), /^In Chrome/, 'help for the platform in use, and no other');
+    assert.match(await page.locator('#main .aside').innerText(), /^Sign in to Chrome with your Google Account and turn sync on: Google Password/, 'help for the browser and the system in use');
     await look(page, 'enrol-passkey');
     await device.verify(false);
     await press(page, 'Create the passkey');

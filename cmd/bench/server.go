@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -257,6 +258,13 @@ func (b *bench) page() error {
 		return err
 	}
 	sum, requests := len(body), 1
+	plain, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if body, err = io.ReadAll(plain); err != nil {
+		return err
+	}
 	for _, m := range regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`).FindAllSubmatch(body, -1) {
 		file, err := fetch(s.url + string(m[1]))
 		if err != nil {

@@ -10,14 +10,16 @@ var (
 		{"FxiOS/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"},
 	}
 	systems = [][2]string{
-		{"Android", "Android"}, {"iPhone", "iOS"}, {"iPad", "iPadOS"}, {"CrOS", "ChromeOS"},
+		{"Android", "Android"}, {"iPhone", "iOS"}, {"iPad", "iPadOS"},
+		{"CriOS/", "iPadOS"}, {"FxiOS/", "iPadOS"}, // an iPad that asks for desktop pages says that it is a Mac
+		{"CrOS", "ChromeOS"},
 		{"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"Linux", "Linux"},
 	}
 )
 
-// Browser names browser and system of a User-Agent header, or returns it as it
-// is where that is neither.
-func (l Localizer) Browser(agent string) string {
+// BrowserAndSystem are the names in a User-Agent header, each empty where it is none
+// that is known here.
+func BrowserAndSystem(agent string) (browser, system string) {
 	names := func(list [][2]string) string {
 		for _, entry := range list {
 			if strings.Contains(agent, entry[0]) {
@@ -26,7 +28,13 @@ func (l Localizer) Browser(agent string) string {
 		}
 		return ""
 	}
-	browser, system := names(browsers), names(systems)
+	return names(browsers), names(systems)
+}
+
+// Browser names browser and system of a User-Agent header, or returns it as it
+// is where that is neither.
+func (l Localizer) Browser(agent string) string {
+	browser, system := BrowserAndSystem(agent)
 	if browser == "" || system == "" {
 		return agent
 	}

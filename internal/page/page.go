@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 	"sync/atomic"
 
 	"parvis/internal/db"
@@ -49,6 +50,7 @@ type Site struct {
 	routes    []Route
 	foreign   map[string]bool // patterns that other sites may post to
 	reported  *atomic.Int64   // second of the last policy report that was logged
+	packers   *sync.Pool      // of gzip writers, each of which is large
 	drawing   chan struct{}   // holds one place: whoever draws a picture takes it
 }
 
@@ -59,7 +61,7 @@ type Route struct{ Pattern, Access string }
 // file system with *.html at its top.
 func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	var err error
-	s.mux, s.reported = http.NewServeMux(), new(atomic.Int64)
+	s.mux, s.reported, s.packers = http.NewServeMux(), new(atomic.Int64), new(sync.Pool)
 	s.drawing, s.foreign = make(chan struct{}, 1), map[string]bool{}
 	if s.assets, s.names, err = loadAssets(); err != nil {
 		return nil, err

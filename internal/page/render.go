@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"compress/gzip"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -51,12 +52,48 @@ func (v *Visitor) Render(name string, page any) error {
 
 // write sends what was made whole.
 func (v *Visitor) write(content []byte) error {
-	v.W.Header().Set("Content-Length", strconv.Itoa(len(content)))
+	h := v.W.Header()
+	if v.forAnybody() && takesGzip(v.R) {
+		packed, err := v.site.pack(content)
+		if err != nil {
+			return err
+		}
+		h.Set("Content-Encoding", "gzip")
+		h.Add("Vary", "Accept-Encoding, Cookie")
+		content = packed
+	}
+	h.Set("Content-Length", strconv.Itoa(len(content)))
 	v.W.WriteHeader(v.status)
 	if v.R.Method != http.MethodHead {
 		_, _ = v.W.Write(content) // the browser may be gone, and then there is nobody to tell
 	}
 	return nil
+}
+
+// forAnybody reports whether anybody may get this page by the same request: nothing
+// in it belongs to a browser, because no cookie came, or to a form. Only such pages are
+// compressed. In the others, where something of the request stands beside a secret,
+// the length would tell a network's listener whether the two are alike (BREACH).
+func (v *Visitor) forAnybody() bool {
+	return v.R.Method == http.MethodGet && v.R.Header.Get("Cookie") == "" && v.R.Header.Get("Authorization") == ""
+}
+
+// pack compresses a page.
+func (s *Site) pack(content []byte) ([]byte, error) {
+	z, _ := s.packers.Get().(*gzip.Writer)
+	if z == nil {
+		z = gzip.NewWriter(nil)
+	}
+	defer s.packers.Put(z)
+	var b bytes.Buffer
+	z.Reset(&b)
+	if _, err := z.Write(content); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // Status sets the status of the page about to be rendered.
@@ -238,6 +275,11 @@ func (f Frame) Address(path string) string {
 
 // Do is the button that was pressed to get this page, where its form has several.
 func (f Frame) Do() string { return f.v.Form.Do() }
+
+// BrowserAndSystem are the names of the visitor's, each empty where it is not known.
+func (v *Visitor) BrowserAndSystem() (browser, system string) {
+	return i18n.BrowserAndSystem(v.R.UserAgent())
+}
 
 // Browser names browser and system of a User-Agent header.
 func (f Frame) Browser(agent string) string { return f.v.lang.Browser(agent) }

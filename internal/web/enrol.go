@@ -93,6 +93,7 @@ type enrolPage struct {
 	Device   string // the name that was chosen before
 	App      appPage
 	Options  string // for the browser's dialogue
+	Help     passkeyHelp
 }
 
 func (s *Server) enrolPage(e enrolment) enrolPage {
@@ -139,7 +140,7 @@ func (s *Server) showDialogue(v *page.Visitor, e enrolment) error {
 		return err
 	}
 	p := s.enrolPage(e)
-	p.Options = string(options)
+	p.Options, p.Help = string(options), passkeyHelpFor(v.BrowserAndSystem())
 	v.KeepCeremony(ceremony, credential.CeremonyLifetime)
 	return v.Render("enrol-passkey", p)
 }

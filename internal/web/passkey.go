@@ -68,6 +68,3 @@ func (s *Server) provePasskey(v *page.Visitor, a signin.Attempt, organization st
 	}
 	return v.Enter(opened)
 }
-
-// helpPasskeys explains passkeys for every platform, to anybody.
-func (s *Server) helpPasskeys(v *page.Visitor) error { return v.Render("help-passkeys", nil) }

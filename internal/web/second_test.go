@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
 )
@@ -809,15 +811,47 @@ func TestMFA7RuleThatChangesReachesWhoIsOnTheWay(t *testing.T) {
 	}
 }
 
-func TestHelpAboutPasskeysIsForAnybody(t *testing.T) {
+// Journeys 5.4: the help is that of the browser, then of the system, and all other
+// devices stand below.
+func TestHelpAboutPasskeysBeginsWithOnesOwnDevice(t *testing.T) {
 	s := idptest.Start(t)
-	p := s.Browser(t).Get("/help/passkeys")
-	for _, word := range []string{"iPhone", "Windows Hello", "Android", "Chrome profile", "security key"} {
-		if !p.Says(word) {
-			t.Errorf("nothing about %s", word)
+	const gecko, blink = "Mozilla/5.0 (%s; rv:146.0) Gecko/20100101 Firefox/146.0", "Mozilla/5.0 (%s) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 %s"
+	const webkit = "Mozilla/5.0 (%s) AppleWebKit/605.1.15 (KHTML, like Gecko) %s Safari/604.1"
+	for _, c := range []struct{ agent, title, text, manage string }{
+		{fmt.Sprintf(blink, "Windows NT 10.0; Win64; x64", "Safari/537.36"), "web.passkey.chrome_windows_title", "web.passkey.chrome_windows", "web.passkey.chrome_windows_manage"},
+		{fmt.Sprintf(blink, "Macintosh; Intel Mac OS X 10_15_7", "Safari/537.36"), "web.passkey.chrome_mac_title", "web.passkey.chrome_mac", "web.passkey.chrome_mac_manage"},
+		{fmt.Sprintf(blink, "Linux; Android 10; K", "Mobile Safari/537.36"), "web.passkey.chrome_android_title", "web.passkey.chrome_android", "web.passkey.chrome_android_manage"},
+		{fmt.Sprintf(webkit, "iPhone; CPU iPhone OS 18_1 like Mac OS X", "CriOS/143.0.0.0 Mobile/15E148"), "web.passkey.chrome_ios_title", "web.passkey.chrome_ios", "web.passkey.chrome_ios_manage"},
+		{fmt.Sprintf(webkit, "Macintosh; Intel Mac OS X 10_15_7", "CriOS/143.0.0.0"), "web.passkey.chrome_ios_title", "web.passkey.chrome_ios", "web.passkey.chrome_ios_manage"},
+		{fmt.Sprintf(blink, "X11; Linux x86_64", "Safari/537.36"), "web.passkey.chrome_title", "web.passkey.chrome", "web.passkey.chrome_manage"},
+		{fmt.Sprintf(blink, "X11; CrOS x86_64 14541.0.0", "Safari/537.36"), "web.passkey.chrome_title", "web.passkey.chrome", "web.passkey.chrome_manage"},
+		{fmt.Sprintf(gecko, "X11; Linux x86_64"), "web.passkey.firefox_title", "web.passkey.firefox", "web.passkey.firefox_manage"},
+		{fmt.Sprintf(gecko, "Windows NT 10.0; Win64; x64"), "web.passkey.windows_title", "web.passkey.windows", "web.passkey.windows_manage"},
+		{fmt.Sprintf(gecko, "Android 15; Mobile"), "web.passkey.android_title", "web.passkey.android", "web.passkey.android_manage"},
+		{fmt.Sprintf(blink, "Windows NT 10.0; Win64; x64", "Safari/537.36 Edg/143.0.0.0"), "web.passkey.windows_title", "web.passkey.windows", "web.passkey.windows_manage"},
+		{fmt.Sprintf(webkit, "Macintosh; Intel Mac OS X 10_15_7", "Version/18.1"), "web.passkey.apple_title", "web.passkey.apple", "web.passkey.apple_manage"},
+		{fmt.Sprintf(webkit, "iPhone; CPU iPhone OS 18_1 like Mac OS X", "Version/18.1 Mobile/15E148"), "web.passkey.apple_title", "web.passkey.apple", "web.passkey.apple_manage"},
+		{"", "web.passkey.key_title", "web.passkey.key", "web.passkey.key_manage"},
+	} {
+		b := s.Browser(t)
+		b.Header.Set("User-Agent", c.agent)
+		p := idptest.Want(t, b.Get("/help/passkeys"), idptest.Status(200), idptest.Says(c.text), idptest.Says(c.manage),
+			idptest.Says("web.passkey.chrome_mac_title"), idptest.Says("web.passkey.key"), idptest.Says("web.passkey.help_end"))
+		catalogue, err := i18n.Load()
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if p.Status != 200 || len(p.Links()) < 2 {
-		t.Errorf("%d %v", p.Status, p.Links())
+		english := catalogue.In("en")
+		idptest.Want(t, p, idptest.Says("web.passkey.here", "Name", english.Text(c.title)))
+		text := p.Text()
+		if strings.Index(text, english.Text(c.text)) > strings.Index(text, english.Text("web.passkey.others")) {
+			t.Errorf("%s: one's own device does not stand first", c.agent)
+		}
+		if n := strings.Count(text, english.Text(c.text)); n != 1 {
+			t.Errorf("%s: one's own device stands there %d times", c.agent, n)
+		}
+		if n := strings.Count(p.Body, `<svg class="device"`); n != 10 {
+			t.Errorf("%s: %d pictures", c.agent, n)
+		}
 	}
 }

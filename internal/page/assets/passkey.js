@@ -1,6 +1,7 @@
 // The browser's dialogue for passkeys, on pages that offer one: a form that asks for
 // a passkey (get) or makes one (create), or the button beside the fields of a
-// sign-in page (alone). What the dialogue answers is sent as an ordinary form.
+// sign-in page (alone). What the dialogue answers is sent as an ordinary form. It is a
+// part of the one script of every page (pageScript in assets.go).
 
 const ask = document.querySelector('[data-ceremony]');
 const said = document.querySelector('[data-said]');
@@ -83,8 +84,8 @@ const fresh = async () => {
 };
 
 // The browser keeps one challenge: another tab's takes the place of this one's.
-const tabs = new BroadcastChannel('passkey');
-tabs.addEventListener('message', () => { since = 0; });
+const tabs = ask && new BroadcastChannel('passkey');
+tabs?.addEventListener('message', () => { since = 0; });
 
 // Busy is the page from the click on, and once it has sent an answer until it goes:
 // another offer's would take the place of that answer.
@@ -150,11 +151,6 @@ if (ask && ask === form) {
     document.addEventListener('visibilitychange', () => { if (since === 0) offer(); });
   }
 }
-
-// Help for the platform in use.
-const platforms = { apple: /iPhone|iPad|Macintosh/, android: /Android/, windows: /Windows/, chrome: /Chrome/, key: /./ };
-const platform = Object.keys(platforms).find((name) => platforms[name].test(navigator.userAgent));
-for (const help of document.querySelectorAll(`[data-platform=${platform}]`)) help.hidden = false;
 
 // A passkey that is unknown or was removed here need not be offered any more.
 for (const { dataset: { signal, details } } of document.querySelectorAll('[data-signal]')) {
