@@ -165,6 +165,7 @@ func New(s Settings) (*App, error) {
 		{"single sign-on only", time.Minute, hub.SweepOnly},
 		{"metadata", 10 * time.Minute, hub.SweepRenewals},
 		{"certificates", time.Hour, hub.SweepCertificates},
+		{"password costs", time.Hour, credential.SweepCosts},
 		{"ceremonies", 5 * time.Minute, credential.SweepOnce},
 		{"limits", 5 * time.Minute, limit.Sweep},
 	}

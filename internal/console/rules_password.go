@@ -98,7 +98,7 @@ func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
 		if p.Shown, err = shownRules(v, p.Now); err != nil {
 			return err
 		}
-		reach, err := credential.ReachOf(ctx, tx, v.User.OrgID, p.Now)
+		reach, err := credential.ReachOf(ctx, tx, v.User.OrgID, p.Now, tx.Now())
 		if err != nil {
 			return err
 		}
@@ -207,7 +207,7 @@ func (s *Server) changePasswordRules(v *page.Viewer) error {
 
 // reviewOf compares rules that could be saved with those in force.
 func reviewOf(ctx context.Context, tx *db.Tx, v *page.Viewer, now, then credential.Rules) (*review, error) {
-	reach, err := credential.ReachOf(ctx, tx, v.User.OrgID, then)
+	reach, err := credential.ReachOf(ctx, tx, v.User.OrgID, then, tx.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/base64"
@@ -12,17 +13,6 @@ import (
 
 	"parvis/internal/secret"
 )
-
-// Cost is what one Argon2id hash costs whoever computes it.
-type Cost struct {
-	Memory uint32 // in KiB
-	Passes uint32
-	Lanes  uint8
-}
-
-// DefaultCost is the least that R-PWD-11 allows, 22 ms of one core here. A
-// higher one is taken up by each password at its next sign-in.
-var DefaultCost = Cost{Memory: 19 * 1024, Passes: 2, Lanes: 1}
 
 const saltBytes, sumBytes = 16, 32
 
@@ -40,28 +30,26 @@ type hash struct {
 // String is the form in which a hash is stored, after the PHC string format.
 func (h hash) String() string {
 	text := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d,form=%s,keyid=%s$%s$%s", argon2.Version,
-		h.cost.Memory, h.cost.Passes, h.cost.Lanes, h.form, h.pepper, text(h.salt), text(h.sum))
+	return fmt.Sprintf("$argon2id$v=%d$%s,form=%s,keyid=%s$%s$%s", argon2.Version, h.cost, h.form, h.pepper, text(h.salt), text(h.sum))
 }
 
-// parseHash reads exactly what String writes, within bounds that keep a row
-// that somebody altered from taking all memory.
+// parseHash reads exactly what String writes, at a cost within bounds.
 func parseHash(stored string) (hash, error) {
 	var h hash
 	parts := strings.Split(stored, "$")
 	if len(parts) != 6 {
 		return hash{}, errors.New("a stored password hash has not six parts")
 	}
-	_, err := fmt.Sscanf(strings.ReplaceAll(parts[3], ",", " "), "m=%d t=%d p=%d form=%s keyid=%s",
-		&h.cost.Memory, &h.cost.Passes, &h.cost.Lanes, &h.form, &h.pepper)
+	cost, names, _ := strings.Cut(parts[3], ",form=")
+	prepared, pepper, _ := strings.Cut(names, ",keyid=")
+	h.form, h.pepper = form(prepared), pepper
+	var ours bool
+	h.cost, ours = parseCost(cost)
 	var saltErr, sumErr error
 	h.salt, saltErr = base64.RawStdEncoding.DecodeString(parts[4])
 	h.sum, sumErr = base64.RawStdEncoding.DecodeString(parts[5])
-	switch {
-	case errors.Join(err, saltErr, sumErr) != nil || h.String() != stored || h.form != opaque && h.form != nfc:
-		return hash{}, errors.New("a stored password hash cannot be read")
-	case h.cost.Memory > 1<<18 || h.cost.Passes-1 > 15 || h.cost.Lanes-1 > 15:
-		return hash{}, errors.New("a stored password hash asks for more than any of ours")
+	if !ours || errors.Join(saltErr, sumErr) != nil || h.String() != stored || h.form != opaque && h.form != nfc {
+		return hash{}, errors.New("a stored password hash is none of ours")
 	}
 	return h, nil
 }
@@ -96,13 +84,13 @@ type Hashed struct {
 // as Check refuses, with a reason. With ErrBusy the
 // queue had no place left for the source.
 func (s *Store) Hash(ctx context.Context, source Source, past History, p Password) (Hashed, error) {
-	for _, old := range past.hashes() {
+	for i, old := range past.hashes() {
 		same, err := s.compare(ctx, source, past.Owner, old, p)
 		if err != nil {
 			return Hashed{}, err
 		}
 		if same {
-			return Hashed{}, refused(past.reason())
+			return Hashed{}, refused(past.reason(i))
 		}
 	}
 	stored, err := s.hash(ctx, source, past.Owner, p)
@@ -138,17 +126,28 @@ type Verdict struct {
 	renewed string // the same password under today's parameters, if it had older ones
 }
 
+// against is the hash that a typed password is compared with. For nobody and for no
+// password it is one that nothing equals, at the cost that PasswordBehind drew.
+func (s *Store) against(stored Stored) (hash, error) {
+	if !stored.Exists() {
+		h := s.fresh(opaque)
+		h.cost = cmp.Or(stored.nobody, h.cost)
+		return h, nil
+	}
+	h, err := parseHash(stored.hash)
+	if err != nil {
+		err = fmt.Errorf("password of %s: %w", stored.UserID, err)
+	}
+	return h, err
+}
+
 // Verify compares a typed password with a stored one. It always costs one hash:
-// for the zero Stored, which stands for nobody and for no password, for a
-// disabled one, and for a text that can be no password.
+// for a Stored that stands for nobody and for no password, for a disabled one, and
+// for a text that can be no password.
 func (s *Store) Verify(ctx context.Context, source Source, stored Stored, text string) (Verdict, error) {
-	h, comparable := s.fresh(opaque), false
-	if stored.hash != "" && stored.DisabledAt.IsZero() {
-		var err error
-		if h, err = parseHash(stored.hash); err != nil {
-			return Verdict{}, fmt.Errorf("password of %s: %w", stored.UserID, err)
-		}
-		comparable = true
+	h, err := s.against(stored)
+	if err != nil {
+		return Verdict{}, err
 	}
 	p, reason := prepare(text)
 	prepared, ok := p.text, reason == ""
@@ -160,7 +159,7 @@ func (s *Store) Verify(ctx context.Context, source Source, stored Stored, text s
 		return Verdict{}, err
 	}
 	v := Verdict{stored: stored}
-	v.OK = comparable && ok && subtle.ConstantTimeCompare(sum, h.sum) == 1
+	v.OK = stored.Exists() && stored.DisabledAt.IsZero() && ok && subtle.ConstantTimeCompare(sum, h.sum) == 1
 	if v.OK && (h.cost != s.cost || h.pepper != s.pepper.Current().ID || h.form != p.form) {
 		// Without a turn now it is renewed at another sign-in.
 		if renewed, err := s.hash(ctx, source, stored.Owner, p); err == nil {

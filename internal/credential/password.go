@@ -20,6 +20,7 @@ type Stored struct {
 	DisabledAt time.Time // zero while it can be used
 	ChangeAt   time.Time // when somebody asked for a new one; zero if nobody did
 	hash       string
+	nobody     Cost // what comparing costs where there is none; that of a new hash where zero
 }
 
 // Exists tells that there is a password, if a disabled one.
@@ -146,6 +147,18 @@ func Remove(ctx context.Context, tx *db.Tx, o Owner) error {
 	return err
 }
 
+// The history goes back over as many passwords as the rules want, and over all that
+// were in use within a day, up to mostKept: else whoever changes a password often
+// enough has the first one back in seconds.
+const (
+	historyDay = 24 * time.Hour
+	mostKept   = 50
+)
+
+// ErrChangedOften says that one more change would push a password out of the history
+// that was in use within a day. A reset, or a change that was demanded, never waits.
+var ErrChangedOften = fault.New(fault.Throttled, "credential.changed_often")
+
 // History is what a new password must differ from. For a user who has none
 // yet, or is not stored yet, History{Owner: owner} is complete.
 type History struct {
@@ -154,26 +167,71 @@ type History struct {
 	setAt   time.Time
 	older   []string
 	depth   int
+	full    time.Duration // until there is room for one more; zero where there is
+}
+
+// Room is ErrChangedOften where a change that nobody demands has to wait.
+func (h History) Room() error {
+	if h.full > 0 {
+		return ErrChangedOften.With("Count", mostKept).After(h.full)
+	}
+	return nil
+}
+
+// remembered is a password of the history.
+type remembered struct {
+	hash  string
+	setAt time.Time
 }
 
 // HistoryOf reads the passwords of o that rules forbid to use again.
-func HistoryOf(ctx context.Context, r db.Reader, rules Rules, o Owner) (History, error) {
-	now, err := StoredPassword(ctx, r, o)
+func HistoryOf(ctx context.Context, r db.Reader, rules Rules, o Owner, now time.Time) (History, error) {
+	stored, err := StoredPassword(ctx, r, o)
 	if err != nil {
 		return History{}, err
 	}
-	h := History{Owner: o, current: now.hash, setAt: now.SetAt, depth: rules.History}
-	err = r.Rows(ctx, func(scan func(...any) error) error {
-		var old string
-		err := scan(&old)
-		h.older = append(h.older, old)
+	h := History{Owner: o, current: stored.hash, setAt: stored.SetAt, depth: rules.History}
+	all, err := rememberedOf(ctx, r, o)
+	if err != nil {
+		return History{}, err
+	}
+	kept := rules.keeps(all, now)
+	for _, old := range all[:kept] {
+		h.older = append(h.older, old.hash)
+	}
+	if kept == mostKept {
+		h.full = all[mostKept-2].setAt.Add(historyDay).Sub(now)
+	}
+	return h, nil
+}
+
+// rememberedOf reads the newest of the history, the last first.
+func rememberedOf(ctx context.Context, r db.Reader, o Owner) ([]remembered, error) {
+	var all []remembered
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var old remembered
+		err := scan(&old.hash, (*db.Time)(&old.setAt))
+		all = append(all, old)
 		return err
 	}, `
-		select hash from password_history
+		select hash, set_at from password_history
 		where org_id = $1 and user_id = $2
 		order by set_at desc
-		limit $3`, string(o.OrgID), string(o.UserID), rules.older())
-	return h, err
+		limit $3`, string(o.OrgID), string(o.UserID), mostKept)
+	return all, err
+}
+
+// keeps counts how many of the history the rules want, of which all holds the newest,
+// the last first. A password was in use until the next one was set.
+func (r Rules) keeps(all []remembered, now time.Time) int {
+	if r.older() == 0 {
+		return 0
+	}
+	n := 0
+	for n < len(all) && (n < r.older() || now.Sub(all[n-1].setAt) < historyDay) {
+		n++
+	}
+	return n
 }
 
 func (h History) hashes() []string {
@@ -183,8 +241,11 @@ func (h History) hashes() []string {
 	return append([]string{h.current}, h.older...)
 }
 
-// reason advises whoever typed a password that h holds.
-func (h History) reason() fault.Reason {
+// reason advises whoever typed a password that h holds at place i, the current one first.
+func (h History) reason(i int) fault.Reason {
+	if i > 0 && i >= h.depth {
+		return fault.Reason{Key: "credential.reason.history_day"}
+	}
 	if h.depth > 1 {
 		return fault.Reason{Key: "credential.reason.history", Args: map[string]any{"Count": h.depth}}
 	}
@@ -243,12 +304,16 @@ func remember(ctx context.Context, tx *db.Tx, past History) error {
 			return fmt.Errorf("remembering a password of %s: %w", past.UserID, err)
 		}
 	}
+	all, err := rememberedOf(ctx, tx, past.Owner)
+	if err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, `
 		delete from password_history
 		where org_id = $1 and user_id = $2 and id not in (
 			select id from password_history
 			where org_id = $1 and user_id = $2
 			order by set_at desc
-			limit $3)`, string(past.OrgID), string(past.UserID), rules.older())
+			limit $3)`, string(past.OrgID), string(past.UserID), rules.keeps(all, tx.Now()))
 	return err
 }

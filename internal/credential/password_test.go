@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/fault"
 )
 
 func nth(n int) string { return fmt.Sprintf("Vermilion otter %c7 bridges!", 'a'+n) }
@@ -45,12 +46,13 @@ func TestAFirstPasswordSignsIn(t *testing.T) {
 // R-PWD-07: the last ten are refused, the current one counted, and the eleventh
 // back is accepted.
 func TestPWD7ElevenPasswordsBack(t *testing.T) {
-	d, _ := dbtest.Open(t) // its clock stands still: the order must not need it
+	d, clock := dbtest.Open(t) // its clock stands still: the order must not need it
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
 	for n := range 11 {
 		mustChange(t, d, s, o, nth(n))
 	}
+	clock.Advance(historyDay + time.Second) // within a day each of them would be refused
 	for n := 10; n >= 1; n-- {
 		if got := reasons(t, change(t, d, s, o, nth(n))); len(got) != 1 || got[0] != "history" {
 			t.Errorf("number %d of the last: %q, want history", 11-n, got)
@@ -64,6 +66,61 @@ func TestPWD7ElevenPasswordsBack(t *testing.T) {
 		t.Errorf("the current one: %q", got)
 	}
 	mustChange(t, d, s, o, nth(1))
+}
+
+// Ten changes and back to the first take seconds: what was in use within a day is
+// refused too, however many came after it.
+func TestPWD7TheHistoryHoldsADay(t *testing.T) {
+	d, clock := dbtest.Open(t)
+	s := testStore(t, Options{})
+	o := newOwner(t, d, newOrg(t, d))
+	mustChange(t, d, s, o, nth(0))
+	clock.Advance(300 * 24 * time.Hour)
+	for n := range 12 {
+		mustChange(t, d, s, o, nth(n+1))
+		clock.Advance(time.Minute)
+	}
+	if got := reasons(t, change(t, d, s, o, nth(0))); len(got) != 1 || got[0] != "history_day" {
+		t.Errorf("the first, in use until today: %q, want history_day", got)
+	}
+	if got := reasons(t, change(t, d, s, o, nth(3))); len(got) != 1 || got[0] != "history" {
+		t.Errorf("one of the last ten: %q, want history", got)
+	}
+	clock.Advance(historyDay - 12*time.Minute) // a day after the first was replaced
+	mustChange(t, d, s, o, nth(0))
+}
+
+func TestPWD7TheHistoryOfADayIsBounded(t *testing.T) {
+	d, clock := dbtest.Open(t)
+	s := testStore(t, Options{})
+	o := newOwner(t, d, newOrg(t, d))
+	room := func() error {
+		past, err := HistoryOf(t.Context(), d, Classic, o, clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return past.Room()
+	}
+	for n := range 51 {
+		if err := room(); err != nil {
+			t.Fatalf("before change %d: %v", n+1, err)
+		}
+		mustChange(t, d, s, o, fmt.Sprintf("Vermilion otter %d bridges!", n))
+		clock.Advance(time.Minute)
+	}
+	// Fifty are kept beside the current one, the first was replaced 50 minutes ago.
+	err := room()
+	if f, ok := errors.AsType[*fault.Error](err); !ok || !errors.Is(err, ErrChangedOften) || f.RetryAfter != historyDay-50*time.Minute {
+		t.Errorf("with a full history: %v, want ErrChangedOften for a day less 50 minutes", err)
+	}
+	mustChange(t, d, s, o, "what a reset sets 1 Day") // which does not ask for room
+	if n := count(t, d, `select count(*) from password_history`); n != mostKept {
+		t.Errorf("%d old hashes are kept, want %d", n, mostKept)
+	}
+	clock.Advance(historyDay)
+	if err := room(); err != nil {
+		t.Errorf("a day later: %v", err)
+	}
 }
 
 func TestWithoutHistoryOnlyTheCurrentPasswordIsRefused(t *testing.T) {
@@ -92,6 +149,7 @@ func TestAClockThatJumpsBackKeepsTheHistoryInOrder(t *testing.T) {
 		mustChange(t, d, s, o, nth(n))
 		clock.Advance(-time.Hour)
 	}
+	clock.Advance(historyDay + 13*time.Hour) // within a day all would be refused
 	mustChange(t, d, s, o, nth(1))
 	if got := reasons(t, change(t, d, s, o, nth(3))); got[0] != "history" {
 		t.Errorf("got %q, want history", got)
@@ -109,7 +167,7 @@ func TestPWD7ConcurrentChangesDoNotSlipPastTheHistory(t *testing.T) {
 			if !first {
 				mustChange(t, d, s, o, nth(0))
 			}
-			past, err := HistoryOf(t.Context(), d, Classic, o)
+			past, err := HistoryOf(t.Context(), d, Classic, o, d.Now())
 			if err != nil {
 				t.Fatal(err)
 			}

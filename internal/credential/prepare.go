@@ -67,6 +67,17 @@ func prepare(text string) (p Password, reason string) {
 	return p, ""
 }
 
+// Same reports whether two typed texts are one password: systems differ in how they
+// write an accented letter, and what is compared is what would be stored.
+func Same(a, b string) bool {
+	p, refused := prepare(a)
+	q, alsoRefused := prepare(b)
+	if refused != "" || alsoRefused != "" {
+		return a == b
+	}
+	return p == q
+}
+
 // of prepares text in the form f, if f has one for it.
 func (f form) of(text string) (string, bool) {
 	if f == nfc {

@@ -218,7 +218,7 @@ func TestRecoveryCodesOutliveANewPepper(t *testing.T) {
 func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	s, org := testStore(t, Options{}), newOrg(t, d)
-	migration, err := os.ReadFile("../db/migrations/00003_codes_of_no_device.sql")
+	migration, err := os.ReadFile("../db/migrations/00003_codes_and_costs.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,8 +242,8 @@ func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
 	codes(rightly)
 	update(t, d, func(ctx context.Context, tx *db.Tx) error {
 		for statement := range strings.SplitSeq(string(migration), ";\n") {
-			if strings.TrimSpace(statement) == "" {
-				continue
+			if !strings.Contains(statement, "delete from") {
+				continue // the rest was done when this database was made
 			}
 			if _, err := tx.Exec(ctx, statement); err != nil {
 				return err

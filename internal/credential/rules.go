@@ -163,7 +163,7 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	}
 	if _, err := tx.Exec(ctx, `
 		delete from password_history
-		where org_id = $1 and id in (`+surplus+`)`, string(org), r.older()); err != nil {
+		where org_id = $1 and id in (`+surplus+`)`, string(org), r.older(), db.Time(tx.Now().Add(-historyDay))); err != nil {
 		return fmt.Errorf("shortening the password history of %s: %w", org, err)
 	}
 	return audit.Record(ctx, tx, audit.Event{
@@ -172,13 +172,15 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	})
 }
 
-// surplus selects, of an organization $1, the older hashes beyond $2 of each user.
+// surplus selects, of an organization $1, the older hashes beyond $2 of each user that
+// were not in use after $3, as Rules.keeps decides for one user.
 const surplus = `
 	select id from (
-		select id, row_number() over (partition by user_id order by set_at desc) as place
+		select id, row_number() over (partition by user_id order by set_at desc) as place,
+			lag(set_at) over (partition by user_id order by set_at desc) as replaced_at
 		from password_history
 		where org_id = $1) as ranked
-	where place > $2`
+	where place > $2 and ($2 = 0 or replaced_at <= $3)`
 
 // Reach is whom a change of rules would meet.
 type Reach struct {
@@ -187,7 +189,7 @@ type Reach struct {
 }
 
 // ReachOf counts whom r would meet as the rules of an organization.
-func ReachOf(ctx context.Context, q db.Reader, org directory.OrgID, r Rules) (Reach, error) {
+func ReachOf(ctx context.Context, q db.Reader, org directory.OrgID, r Rules, now time.Time) (Reach, error) {
 	var reach Reach
 	_, err := q.One(ctx, db.Into(&reach.People), `
 		select count(*)
@@ -195,7 +197,7 @@ func ReachOf(ctx context.Context, q db.Reader, org directory.OrgID, r Rules) (Re
 		join users u on u.org_id = p.org_id and u.id = p.user_id and u.deactivated_at is null
 		where p.org_id = $1`, string(org))
 	if err == nil {
-		_, err = q.One(ctx, db.Into(&reach.Hashes), `select count(*) from (`+surplus+`) as superfluous`, string(org), r.older())
+		_, err = q.One(ctx, db.Into(&reach.Hashes), `select count(*) from (`+surplus+`) as superfluous`, string(org), r.older(), db.Time(now.Add(-historyDay)))
 	}
 	if err != nil {
 		return Reach{}, fmt.Errorf("counting whom the password rules of %s meet: %w", org, err)

@@ -157,7 +157,7 @@ func TestOnlyAdministratorsOfTheOrganizationChangeItsRules(t *testing.T) {
 // R-PWD-07: lowering the history deletes what it has no use for any more, of
 // this organization's users and of no others.
 func TestPWD7LoweringTheHistoryDeletesItsSurplus(t *testing.T) {
-	d, _ := dbtest.Open(t)
+	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	org, other := newOrg(t, d), newOrg(t, d)
 	owners := []Owner{newOwner(t, d, org), newOwner(t, d, org), newOwner(t, d, other)}
@@ -169,11 +169,17 @@ func TestPWD7LoweringTheHistoryDeletesItsSurplus(t *testing.T) {
 	kept := func(o Owner) int {
 		return count(t, d, `select count(*) from password_history where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
 	}
+	today := Classic
+	today.History = 4
+	if reach, err := ReachOf(t.Context(), d, org, today, d.Now()); err != nil || reach != (Reach{People: 2}) {
+		t.Errorf("a history of 4 is said to meet %+v (%v), though all were in use today", reach, err)
+	}
+	clock.Advance(historyDay + time.Second)
 	for _, tt := range []struct{ history, want int }{{10, 5}, {4, 3}, {24, 3}, {1, 0}, {0, 0}} {
 		r := Classic
 		r.History = tt.history
 		before := kept(owners[0]) + kept(owners[1])
-		if reach, err := ReachOf(t.Context(), d, org, r); err != nil || reach != (Reach{People: 2, Hashes: before - 2*tt.want}) {
+		if reach, err := ReachOf(t.Context(), d, org, r, d.Now()); err != nil || reach != (Reach{People: 2, Hashes: before - 2*tt.want}) {
 			t.Errorf("a history of %d is said to meet %+v (%v), it deletes %d", tt.history, reach, err, before-2*tt.want)
 		}
 		if err := setRules(t, d, directory.Operator(), org, r); err != nil {
@@ -189,7 +195,7 @@ func TestPWD7LoweringTheHistoryDeletesItsSurplus(t *testing.T) {
 		}
 		if tt.history == 4 { // the newest three are the ones kept
 			for n, free := range []bool{true, true, false, false, false, false} {
-				past, err := HistoryOf(t.Context(), d, r, owners[0])
+				past, err := HistoryOf(t.Context(), d, r, owners[0], d.Now())
 				if err != nil {
 					t.Fatal(err)
 				}

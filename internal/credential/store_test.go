@@ -80,7 +80,7 @@ func change(t testing.TB, d *db.DB, s *Store, o Owner, text string) error {
 		if rules, err = RulesOf(ctx, tx, o.OrgID); err != nil {
 			return err
 		}
-		past, err = HistoryOf(ctx, tx, rules, o)
+		past, err = HistoryOf(ctx, tx, rules, o, tx.Now())
 		return err
 	}); err != nil {
 		return err

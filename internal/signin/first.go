@@ -173,7 +173,7 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 		Organization: []string{org.DisplayName, org.ShortName}, Name: f.Name, Email: user.Email,
 	}, f.Password)
 	var repetition error
-	if refused == nil && f.Password != f.Repetition {
+	if refused == nil && !credential.Same(f.Password, f.Repetition) {
 		repetition = ErrRepetition
 	}
 	if err := errors.Join(wrongName, refused, repetition); err != nil {

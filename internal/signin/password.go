@@ -49,6 +49,8 @@ type NewPassword struct {
 	Device     Device
 	Password   string
 	Repetition string
+
+	voluntary bool // nobody asked for it, so it may have to wait (credential.ErrChangedOften)
 }
 
 // ResetPassword creates a new password for whoever holds a link, and signs in:
@@ -197,7 +199,7 @@ func (s *Service) newPassword(ctx context.Context, who directory.Candidate, p Ne
 		if rules, err = credential.RulesOf(ctx, tx, who.User.OrgID); err != nil {
 			return err
 		}
-		past, err = credential.HistoryOf(ctx, tx, rules, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID})
+		past, err = credential.HistoryOf(ctx, tx, rules, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}, tx.Now())
 		return err
 	}); err != nil {
 		return credential.Hashed{}, err
@@ -205,8 +207,11 @@ func (s *Service) newPassword(ctx context.Context, who directory.Candidate, p Ne
 	checked, err := s.Passwords.Check(rules, credential.Context{
 		Organization: []string{who.Organization.DisplayName, who.Organization.ShortName}, Name: who.User.Name, Email: who.User.Email,
 	}, p.Password)
-	if err == nil && p.Password != p.Repetition {
+	if err == nil && !credential.Same(p.Password, p.Repetition) {
 		err = ErrRepetition
+	}
+	if err == nil && p.voluntary {
+		err = past.Room()
 	}
 	if err != nil {
 		return credential.Hashed{}, err
@@ -250,6 +255,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if err != nil {
 		return Opened{}, err
 	}
+	p.voluntary = true
 	var hashed credential.Hashed
 	if verdict.OK { // only then may the history be asked
 		if hashed, err = s.newPassword(ctx, who, p); err != nil {

@@ -68,6 +68,7 @@ func (s *Service) CreatePassword(ctx context.Context, v session.Visit, p NewPass
 	} else if stored.Exists() {
 		return ErrHasPassword
 	}
+	p.voluntary = true
 	hashed, err := s.newPassword(ctx, who, p)
 	if err != nil {
 		return err

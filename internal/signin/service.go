@@ -195,7 +195,7 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 			// somebody's address elsewhere is a stranger here.
 			who.known = p.Device.knows(who.User)
 		}
-		who.stored, err = credential.StoredPassword(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID})
+		who.stored, err = s.Passwords.PasswordBehind(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}, address.Key)
 		return err
 	})
 	if errors.Is(err, directory.ErrNotFound) {

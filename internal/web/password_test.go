@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -232,6 +233,81 @@ func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
 	}
 }
 
+// Whoever changes a password often enough must not have the first one back within a
+// day; who is asked for another, or resets it, is not kept waiting.
+func TestAVoluntaryChangeWaitsWhereTheHistoryIsFull(t *testing.T) {
+	s := idptest.Start(t)
+	const email = "user-a@alpha.example"
+	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
+	current, n := idptest.Password, 0
+	next := func() string { n++; return fmt.Sprintf("%s %d", another, n) }
+	for range 50 {
+		typed := next()
+		idptest.Want(t, change(b, "alpha", current, typed), idptest.Status(200))
+		current = typed
+	}
+	s.Clock.Advance(time.Minute)
+	p := change(b, "alpha", current, next())
+	idptest.Want(t, p, idptest.Status(429), idptest.Says("credential.changed_often", "Count", 50, "Wait", "1 day"))
+	if p.Header.Get("Retry-After") == "" {
+		t.Error("it does not say when")
+	}
+	demand(t, s, email)
+	b = s.Browser(t)
+	typed := next()
+	idptest.Want(t, create(signIn(b, "/o/alpha", email, current), typed), idptest.Status(200), idptest.Path("/o/alpha/home"))
+	for range 2 {
+		s.LettersTo(t, email) // more wait than one sweep sends
+	}
+	idptest.Want(t, create(s.Browser(t).Get(resetLink(t, s, email)), next()), idptest.Status(200), idptest.Path("/o/alpha/home"))
+}
+
+// One keyboard writes é as one character, another as two: it is the same password.
+func TestRepetitionIsComparedAsThePasswordIs(t *testing.T) {
+	s := idptest.Start(t)
+	const email, composed, decomposed = "user-a@alpha.example", "caf\u00e9 au lait \u00e0 7 heures!", "cafe\u0301 au lait a\u0300 7 heures!"
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Browser(t)
+	form := func(p *idptest.Page, password, repetition string) *idptest.Page {
+		return p.Form("main").Fill("password", password).Fill("repetition", repetition).Submit("")
+	}
+	invitation := b.Get(s.Invite(t, org, email, "A", directory.Member))
+	idptest.Want(t, form(invitation, "Caf\u00e9 au lait 1!", "Cafe\u0301 au lait 1!"), idptest.Path("/o/alpha/home"))
+	p := b.Get("/o/alpha/account/password")
+	p = p.Form("main").Fill("current_password", "Cafe\u0301 au lait 1!").Fill("password", "C"+composed).Fill("repetition", "C"+decomposed).Submit("")
+	idptest.Want(t, p, idptest.Status(200))
+	idptest.Want(t, form(s.Browser(t).Get(resetLink(t, s, email)), "D"+decomposed, "D"+composed), idptest.Path("/o/alpha/home"))
+	idptest.Want(t, form(s.Browser(t).Get(resetLink(t, s, email)), "E"+decomposed, "F"+composed), idptest.Status(422), idptest.Says("signin.repetition"))
+}
+
+// Whoever guesses addresses learns nothing from what their answers cost, also where
+// everybody's password still has another cost than a new one has. One hash here is 32
+// MiB, so what was allocated tells which cost was spent.
+func TestENU1NobodyCostsWhatTheStoredPasswordsCost(t *testing.T) {
+	s := idptest.Start(t)
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		from := fmt.Sprintf("$%s,", idptest.CheapHash)
+		n, err := tx.Exec(ctx, `update passwords set hash = replace(hash, $1, '$m=32768,t=1,p=1,')`, from)
+		if err == nil && n != 1 {
+			err = fmt.Errorf("%d passwords", n)
+		}
+		return err
+	})
+	if err := credential.SweepCosts(t.Context(), s.DB); err != nil {
+		t.Fatal(err)
+	}
+	for _, email := range []string{"user-a@alpha.example", "nobody@alpha.example", "nobody@elsewhere.example"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		idptest.Want(t, signIn(s.Browser(t), "/o/alpha", email, another), idptest.Status(422), idptest.Says("signin.failed"))
+		runtime.ReadMemStats(&after)
+		if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib < 32 || mib > 48 {
+			t.Errorf("%s: %d MiB, want one hash of 32", email, mib)
+		}
+	}
+}
+
 // Twelve times eight browsers change one password at once: one each time does,
 // and the history holds exactly what was in force, in order.
 func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
@@ -277,7 +353,7 @@ func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
 		current = next(winner)
 		set = append(set, current)
 	}
-	s.Clock.Advance(2 * time.Hour)
+	s.Clock.Advance(25 * time.Hour) // within a day more than ten are refused
 	b := s.Browser(t)
 	signIn(b, "/o/alpha", email, current)
 	for _, old := range set[len(set)-10:] {

@@ -19,3 +19,12 @@ where not exists (
   select 1 from audit_events e
   where e.org_id = recovery_codes.org_id and e.actor = recovery_codes.user_id
     and e.action = 'device.added' and e.at <= recovery_codes.created_at);
+
+-- How many stored passwords have which cost: one snapshot a day, for all nodes. It is
+-- taken within a second of the first start; until then nobody's hash costs what a new
+-- one does.
+create table password_costs (
+  cost      text   not null constraint password_costs_pk primary key,  -- as hashes write it: m=19456,t=2,p=1
+  passwords bigint not null,
+  taken_at  bigint not null
+);

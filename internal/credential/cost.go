@@ -1,0 +1,147 @@
+package credential
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+// Cost is what one Argon2id hash costs whoever computes it.
+type Cost struct {
+	Memory uint32 // in KiB
+	Passes uint32
+	Lanes  uint8
+}
+
+// DefaultCost is the least that R-PWD-11 allows, 22 ms of one core here. A
+// higher one is taken up by each password at its next sign-in.
+var DefaultCost = Cost{Memory: 19 * 1024, Passes: 2, Lanes: 1}
+
+// String is how a hash writes its cost.
+func (c Cost) String() string { return fmt.Sprintf("m=%d,t=%d,p=%d", c.Memory, c.Passes, c.Lanes) }
+
+// parseCost reads what String writes, within bounds that keep a row that somebody
+// altered from taking all memory.
+func parseCost(text string) (c Cost, ok bool) {
+	_, err := fmt.Sscanf(strings.ReplaceAll(text, ",", " "), "m=%d t=%d p=%d", &c.Memory, &c.Passes, &c.Lanes)
+	return c, err == nil && c.String() == text && c.Memory <= 1<<18 && c.Passes-1 <= 15 && c.Lanes-1 <= 15
+}
+
+// costsFor is how long a snapshot of the costs in use holds.
+const costsFor = 24 * time.Hour
+
+// inUse is a cost of stored passwords, and how many have it.
+type inUse struct {
+	Cost
+	passwords uint64
+}
+
+// costsInUse reads the snapshot, the lowest cost first: an address whose draw is near
+// the border of two then goes over to the higher one once, as a person does who signs in.
+func costsInUse(ctx context.Context, r db.Reader) ([]inUse, error) {
+	var all []inUse
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var text string
+		var n uint64
+		err := scan(&text, &n)
+		if c, ok := parseCost(text); ok {
+			all = append(all, inUse{c, n})
+		}
+		return err
+	}, `select cost, passwords from password_costs`)
+	slices.SortFunc(all, func(a, b inUse) int {
+		return cmp.Or(cmp.Compare(a.Memory, b.Memory), cmp.Compare(a.Passes, b.Passes), cmp.Compare(a.Lanes, b.Lanes))
+	})
+	return all, err
+}
+
+// drawn is the cost of a hash for an address that has none: one of those in use, each
+// as likely as it is frequent, always the same for one address (decision 0039). Where
+// none is in use it is that of a new hash.
+//
+// The key is the one that the installation began with. It is never taken out of its
+// ring, so that no new key makes other addresses dear; nobody outside knows it.
+func (s *Store) drawn(address string, all []inUse) Cost {
+	var total uint64
+	for _, c := range all {
+		total += c.passwords
+	}
+	first := s.pepper[len(s.pepper)-1]
+	place, _ := bits.Mul64(binary.BigEndian.Uint64(secret.MAC(first.Bytes, "cost of nobody", address)), total)
+	for _, c := range all {
+		if place < c.passwords {
+			return c.Cost
+		}
+		place -= c.passwords
+	}
+	return s.cost
+}
+
+// PasswordBehind is StoredPassword for what somebody signs in with: where there is
+// none, comparing costs what it costs for the people who have one. What it reads and
+// computes is the same either way.
+func (s *Store) PasswordBehind(ctx context.Context, r db.Reader, o Owner, address string) (Stored, error) {
+	all, err := costsInUse(ctx, r)
+	if err != nil {
+		return Stored{}, err
+	}
+	cost := s.drawn(address, all)
+	stored, err := StoredPassword(ctx, r, o)
+	stored.nobody = cost
+	return stored, err
+}
+
+// costEnds is how much of a hash holds its cost whole, however long, and none of its
+// salt, however short.
+const costEnds = len("$argon2id$v=19$m=262144,t=16,p=16")
+
+// SweepCosts takes a new snapshot of the costs in use when the last is a day old.
+func SweepCosts(ctx context.Context, d *db.DB) error {
+	var taken db.Time
+	if _, err := d.One(ctx, db.Into(&taken), `select max(taken_at) from password_costs`); err != nil {
+		return err
+	}
+	if d.Now().Before(time.Time(taken).Add(costsFor)) {
+		return nil
+	}
+	// Outside of a transaction: it reads every password, and holds up none.
+	counts := map[string]int64{}
+	if err := d.Rows(ctx, func(scan func(...any) error) error {
+		var text string
+		var n int64
+		err := scan(&text, &n)
+		if parts := strings.Split(text, "$"); len(parts) > 3 {
+			text, _, _ = strings.Cut(parts[3], ",f") // the rest is ",form=…", cut anywhere
+			counts[strings.TrimSuffix(text, ",")] += n
+		}
+		return err
+	}, `
+		select substr(p.hash, 1, $1), count(*)
+		from passwords p
+		join organizations o on o.id = p.org_id and o.federated_since is null
+		group by 1`, costEnds); err != nil {
+		return fmt.Errorf("counting what passwords cost: %w", err)
+	}
+	return d.Update(ctx, func(tx *db.Tx) error {
+		if _, err := tx.Exec(ctx, `delete from password_costs`); err != nil {
+			return err
+		}
+		for text, n := range counts {
+			if _, ok := parseCost(text); !ok {
+				continue // of a hash that cannot be read, and so opens nothing
+			}
+			if _, err := tx.Exec(ctx, `insert into password_costs (cost, passwords, taken_at) values ($1, $2, $3)`, text, n, db.Time(tx.Now())); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
