@@ -13,6 +13,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
+	"parvis/internal/mail"
 	"parvis/internal/secret"
 )
 
@@ -104,13 +105,22 @@ func (s *storage) letterFate(ctx context.Context, i directory.Invitation) (strin
 		switch {
 		case err != nil:
 			return "", err
-		case !now.SentAt.IsZero():
+		case !now.Letter.SentAt.IsZero():
 			return "was sent", nil
-		case !now.BouncedAt.IsZero():
-			return "was refused by the mail server: " + now.Reply, nil
+		case now.Letter.Refused():
+			return "was refused by the mail server (" + string(now.Letter.Answer) + "): " + means(now.Letter.Answer), nil
 		}
 	}
 	return "waits in the outbox and has not been sent yet. 'parvis doctor' tells whether the mail server can be used", nil
+}
+
+// means says a mail server's answer.
+func means(a mail.Answer) string {
+	catalogue, err := i18n.Load()
+	if err != nil || a.Key() == "" {
+		return "no reason is known"
+	}
+	return catalogue.In("en").Text(a.Key())
 }
 
 // serverRuns tells whether a server does the repeated work. One that was killed

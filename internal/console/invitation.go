@@ -83,10 +83,10 @@ type invitationPage struct {
 	Search      string // address of the list with this e-mail address
 	JustSent    bool   // comes right after sending
 	Unopened    bool   // on its way or arrived, as far as anybody knows
-	Bounced     bool
-	Lapsed      bool // whoever sent it may not invite any more
-	Open        bool // not accepted, withdrawn or replaced
-	MayChange   bool // open, and of a role that the viewer governs
+	GivenUp     bool   // no mail server took its letter in time
+	Lapsed      bool   // whoever sent it may not invite any more
+	Open        bool   // not accepted, withdrawn or replaced
+	MayChange   bool   // open, and of a role that the viewer governs
 }
 
 func (s *Server) showInvitation(v *page.Viewer) error {
@@ -115,7 +115,7 @@ func (s *Server) showInvitation(v *page.Viewer) error {
 	p.Search = v.Path("admin/people") + "?" + url.Values{"q": {p.Invitation.Email}}.Encode()
 	p.Unopened = state == directory.InvitationWaiting || state == directory.InvitationSent
 	p.JustSent = p.Unopened && v.Just("sent")
-	p.Bounced = state == directory.InvitationBounced
+	p.GivenUp = state == directory.InvitationGivenUp
 	p.Open, p.Lapsed = p.Invitation.Open(), state == directory.InvitationLapsed
 	if p.MayChange = p.Open && v.User.Role.Governs(p.Invitation.Role); !p.MayChange {
 		v.NoForm()

@@ -24,6 +24,7 @@ var (
 		directory.InvitationBounced:   {"console.state.bounced", "bad"},
 		directory.InvitationLapsed:    {"console.state.lapsed", "bad"},
 		directory.InvitationOpened:    {"console.state.opened", "warn"},
+		directory.InvitationGivenUp:   {"console.state.given_up", "bad"},
 		directory.InvitationExpired:   {"console.state.expired", "bad"},
 		directory.InvitationAccepted:  {"console.state.accepted", "ok"},
 		directory.InvitationWithdrawn: {"console.state.withdrawn", ""},
@@ -53,7 +54,7 @@ type personRow struct {
 	Name, Email string
 	Role        directory.Role
 	State       chip
-	Reply       string    // what the mail server said, if it refused the letter
+	Refused     string    // catalogue key: why the mail server refused the letter
 	LastSignIn  time.Time // zero before the first
 	Path        string
 	UserID      directory.UserID // empty for an invitation
@@ -106,7 +107,7 @@ func rowOf(v *page.Viewer, p directory.Person, now time.Time) personRow {
 		Path: v.Path("admin/invitations", i.ID),
 	}
 	if i.State(now) == directory.InvitationBounced {
-		row.Reply = i.Reply
+		row.Refused = i.Letter.Answer.Key()
 	}
 	return row
 }
@@ -130,10 +131,12 @@ type personPage struct {
 	Sessions       int    // that are open
 	Password       credential.Stored
 	Own            ownedSteps
-	Required       bool   // a second step is, of the person
-	MayReset       bool   // the second step
-	Reset          bool   // comes right after that
-	Entries        string // address of the person's audit entries; empty for who may not read them
+	Required       bool                      // a second step is, of the person
+	MayReset       bool                      // the second step
+	Reset          bool                      // comes right after that
+	Refused        *credential.RefusedLetter // with a link for a new password; nil where none was refused
+	SendAgain      bool                      // the viewer may send that again
+	Entries        string                    // address of the person's audit entries; empty for who may not read them
 	MayChangeEmail bool
 	Deeds          []deed // what the viewer may do to the person
 	Roles          []deed // that the viewer may give to the person
@@ -164,6 +167,9 @@ func (s *Server) person(v *page.Viewer) error {
 		if p.Password, err = credential.StoredPassword(ctx, tx, owner); err != nil {
 			return err
 		}
+		if p.Refused, err = credential.RefusedReset(ctx, tx, owner); err != nil {
+			return err
+		}
 		factors, err := s.site.SignIn.Authenticators.FactorsOf(ctx, tx, owner)
 		if err != nil {
 			return err
@@ -185,6 +191,9 @@ func (s *Server) person(v *page.Viewer) error {
 		p.Above = invites(v.User.Role) && !v.User.Role.Governs(p.User.Role)
 	}
 	p.MayChangeEmail = p.User.Closed() == nil && v.User.AsActor().MayChangeEmail(p.User) == nil
+	if p.Refused != nil {
+		p.SendAgain = slices.ContainsFunc(p.Deeds, func(d deed) bool { return d.Name == "reset" })
+	}
 	p.Reset = v.Just("reset")
 	if d, known := deedNamed(v.R.URL.Query().Get("done")); known {
 		p.Done = &d

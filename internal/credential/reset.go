@@ -164,8 +164,8 @@ func (r *Resets) replace(ctx context.Context, tx *db.Tx, user directory.User) er
 }
 
 // ResetByToken finds whose password a link may create anew. The link dies with
-// the user's generation (any change of the password, a deactivation) and with
-// the address that it was sent to (R-REC-02).
+// the user's generation (any change of the password, a deactivation), with the
+// address that it was sent to (R-REC-02) and with its letter, if that was refused.
 func ResetByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Reset, error) {
 	var found Reset
 	into := append(found.User.Targets(), found.Organization.Targets()...)
@@ -175,12 +175,35 @@ func ResetByToken(ctx context.Context, r db.Reader, token secret.Token, now time
 		join users u on u.org_id = r.org_id and u.id = r.user_id and u.generation = r.generation
 			and u.email_key = r.email_key and u.deactivated_at is null
 		join organizations o on o.id = r.org_id and o.suspended_at is null and o.federated_since is null
-		where r.token_hash = $1 and r.used_at is null and r.replaced_at is null and r.expires_at > $2`,
+		left join letters l on l.org_id = r.org_id and l.id = r.letter_id
+		where r.token_hash = $1 and r.used_at is null and r.replaced_at is null and r.expires_at > $2 and l.bounced_at is null`,
 		token.Hash(secret.Reset), db.Time(now))
 	if err == nil && !ok {
 		err = ErrResetDead
 	}
 	return found, err
+}
+
+// RefusedLetter is one that the mail server refused for good, so that its link is dead.
+type RefusedLetter struct {
+	Email  string
+	Letter mail.Delivery
+}
+
+// RefusedReset is the letter with a user's last link, where it was refused; nil where
+// the link can be used, was used or has ended.
+func RefusedReset(ctx context.Context, r db.Reader, o Owner) (*RefusedLetter, error) {
+	var refused RefusedLetter
+	found, err := r.One(ctx, append(refused.Letter.Targets(), &refused.Email), `
+		select `+mail.DeliveryColumns+`, l.recipient
+		from resets r
+		join letters l on l.org_id = r.org_id and l.id = r.letter_id and l.bounced_at is not null
+		where r.org_id = $1 and r.user_id = $2 and r.used_at is null and r.replaced_at is null and r.expires_at > $3`,
+		string(o.OrgID), string(o.UserID), db.Time(r.Now()))
+	if err != nil || !found {
+		return nil, err
+	}
+	return &refused, nil
 }
 
 // UseReset claims a link: of many browsers that send its form at once one gets
@@ -210,7 +233,10 @@ func UseResetByID(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 				select 1 from users u
 				join organizations o on o.id = u.org_id and o.federated_since is null
 				where u.org_id = resets.org_id and u.id = resets.user_id and u.generation = resets.generation
-					and u.email_key = resets.email_key and u.deactivated_at is null)`,
+					and u.email_key = resets.email_key and u.deactivated_at is null)
+			and not exists (
+				select 1 from letters l
+				where l.org_id = resets.org_id and l.id = resets.letter_id and l.bounced_at is not null)`,
 		db.Time(tx.Now()), string(o.OrgID), string(o.UserID), id)
 	if err == nil && n == 0 {
 		err = ErrResetDead

@@ -6,21 +6,22 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/mail"
 	"parvis/internal/secret"
 )
 
 const invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.language, i.invited_by, i.created_at, i.expires_at,
-	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, l.sent_at, l.bounced_at, l.given_up_at, l.reply, v.role, v.deactivated_at`
+	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, ` + mail.DeliveryColumns + `, v.role, v.deactivated_at`
 
 const invitationTables = ` from invitations i
 	left join letters l on l.org_id = i.org_id and l.id = i.letter_id
 	left join users v on v.org_id = i.org_id and v.id = i.invited_by `
 
 func (i *Invitation) targets() []any {
-	return db.Into(&i.OrgID, &i.ID, &i.Email, &i.Name, &i.Role, &i.Language, (*db.Text)(&i.InvitedBy),
+	return append(db.Into(&i.OrgID, &i.ID, &i.Email, &i.Name, &i.Role, &i.Language, (*db.Text)(&i.InvitedBy),
 		(*db.Time)(&i.CreatedAt), (*db.Time)(&i.ExpiresAt), (*db.Time)(&i.OpenedAt), (*db.Time)(&i.AcceptedAt),
-		(*db.Time)(&i.WithdrawnAt), (*db.Time)(&i.ReplacedAt), &i.letterID,
-		(*db.Time)(&i.SentAt), (*db.Time)(&i.BouncedAt), (*db.Time)(&i.GivenUpAt), (*db.Text)(&i.Reply), (*db.Text)(&i.inviterRole), (*db.Time)(&i.inviterGoneAt))
+		(*db.Time)(&i.WithdrawnAt), (*db.Time)(&i.ReplacedAt), &i.letterID),
+		append(i.Letter.Targets(), (*db.Text)(&i.inviterRole), (*db.Time)(&i.inviterGoneAt))...)
 }
 
 func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) (Invitation, bool, error) {

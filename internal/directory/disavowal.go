@@ -24,8 +24,8 @@ var ErrDisavowalDead = fault.New(fault.Gone, "directory.disavowal_dead")
 
 // NewDisavowal makes the link for a letter that tells a user what was done, sent
 // to the address that user has.
-func NewDisavowal(ctx context.Context, tx *db.Tx, user User) (secret.Token, error) {
-	return newDisavowal(ctx, tx, user, false, "", DisavowalLifetime)
+func NewDisavowal(ctx context.Context, tx *db.Tx, user User, letter string) (secret.Token, error) {
+	return newDisavowal(ctx, tx, user, disavowal{letter: letter, lifetime: DisavowalLifetime})
 }
 
 // DeviceDisavowalLifetime is how long a link works that removes the device again of
@@ -35,30 +35,38 @@ func NewDisavowal(ctx context.Context, tx *db.Tx, user User) (secret.Token, erro
 const DeviceDisavowalLifetime = 3 * 24 * time.Hour
 
 // NewDeviceDisavowal makes the link for a letter that tells of a new device.
-func NewDeviceDisavowal(ctx context.Context, tx *db.Tx, user User, device string) (secret.Token, error) {
-	return newDisavowal(ctx, tx, user, false, device, DeviceDisavowalLifetime)
+func NewDeviceDisavowal(ctx context.Context, tx *db.Tx, user User, letter, device string) (secret.Token, error) {
+	return newDisavowal(ctx, tx, user, disavowal{letter: letter, device: device, lifetime: DeviceDisavowalLifetime})
 }
 
 // newRestoring makes the link for a letter that tells of a change of the address:
 // disowning brings it back. An address that was in force for less than a link
 // lives restores nothing, so that a thief who moved an address cannot take it
 // again after its owner or an administrator moved it back.
-func newRestoring(ctx context.Context, tx *db.Tx, user User) (secret.Token, error) {
+func newRestoring(ctx context.Context, tx *db.Tx, user User, letter string) (secret.Token, error) {
 	settled := user.EmailSince.IsZero() || !tx.Now().Before(user.EmailSince.Add(EmailDisavowalLifetime))
 	lifetime := DisavowalLifetime
 	if settled {
 		lifetime = EmailDisavowalLifetime
 	}
-	return newDisavowal(ctx, tx, user, settled, "", lifetime)
+	return newDisavowal(ctx, tx, user, disavowal{letter: letter, restores: settled, lifetime: lifetime})
 }
 
-func newDisavowal(ctx context.Context, tx *db.Tx, user User, restores bool, device string, lifetime time.Duration) (secret.Token, error) {
+// disavowal is what a link is made of.
+type disavowal struct {
+	letter   string // the letter's id: the link dies with it where the mail server refuses it for good
+	restores bool
+	device   string
+	lifetime time.Duration
+}
+
+func newDisavowal(ctx context.Context, tx *db.Tx, user User, d disavowal) (secret.Token, error) {
 	token := secret.NewToken()
 	_, err := tx.Exec(ctx, `
-		insert into disavowals (org_id, id, user_id, token_hash, email, restores, device, created_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), user.Email, restores, db.Text(device),
-		db.Time(tx.Now()), db.Time(tx.Now().Add(lifetime)))
+		insert into disavowals (org_id, id, user_id, token_hash, letter_id, email, restores, device, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), d.letter, user.Email, d.restores, db.Text(d.device),
+		db.Time(tx.Now()), db.Time(tx.Now().Add(d.lifetime)))
 	if err != nil {
 		return secret.Token{}, fmt.Errorf("inserting a disavowal of %s: %w", user.ID, err)
 	}
@@ -84,7 +92,8 @@ func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now 
 		join users u on u.org_id = d.org_id and u.id = d.user_id and u.deleted_at is null
 			and (d.restores or u.email = d.email)
 		join organizations o on o.id = d.org_id and o.suspended_at is null
-		where d.token_hash = $1 and d.used_at is null and d.expires_at > $2`, token.Hash(secret.Disavowal), db.Time(now))
+		left join letters l on l.org_id = d.org_id and l.id = d.letter_id
+		where d.token_hash = $1 and d.used_at is null and d.expires_at > $2 and l.bounced_at is null`, token.Hash(secret.Disavowal), db.Time(now))
 	if err == nil && !found {
 		err = ErrDisavowalDead
 	}

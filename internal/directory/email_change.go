@@ -32,6 +32,7 @@ type EmailChange struct {
 	RequestedBy UserID // the user, or who changes it for the user
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
+	Letter      mail.Delivery
 
 	requesterRole   Role // as it is now, not as it was
 	requesterGoneAt time.Time
@@ -156,9 +157,10 @@ func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, cha
 // deed is what a letter to the address in force tells, with the link that keeps or
 // brings it back.
 func (c *EmailChanges) deed(ctx context.Context, tx *db.Tx, who Candidate) (mail.Deed, error) {
-	notMe, err := newRestoring(ctx, tx, who.User)
+	letter := mail.NewLetterID()
+	notMe, err := newRestoring(ctx, tx, who.User, letter)
 	return mail.Deed{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), NotMe: c.Base + "/not-me/" + notMe.Reveal(),
+		ID: letter, Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), NotMe: c.Base + "/not-me/" + notMe.Reveal(),
 	}, err
 }
 
@@ -247,16 +249,17 @@ func (c EmailChange) event(actor Actor, user User, action audit.Action) audit.Ev
 // What a change is read with: of an active user in the generation that it was
 // asked in, and open.
 const (
-	emailChangeColumns = `c.id, c.email, c.requested_by, c.created_at, c.expires_at, v.role, v.deactivated_at`
+	emailChangeColumns = `c.id, c.email, c.requested_by, c.created_at, c.expires_at, ` + mail.DeliveryColumns + `, v.role, v.deactivated_at`
 	emailChangeTables  = ` from email_changes c
 		join users u on u.org_id = c.org_id and u.id = c.user_id and u.generation = c.generation and u.deactivated_at is null
 		join organizations o on o.id = c.org_id and o.suspended_at is null
+		left join letters l on l.org_id = c.org_id and l.id = c.letter_id
 		left join users v on v.org_id = c.org_id and v.id = c.requested_by `
 )
 
 func (c *EmailChange) targets() []any {
-	return db.Into(&c.ID, &c.Email, &c.RequestedBy, (*db.Time)(&c.CreatedAt), (*db.Time)(&c.ExpiresAt),
-		(*db.Text)(&c.requesterRole), (*db.Time)(&c.requesterGoneAt))
+	return append(db.Into(&c.ID, &c.Email, &c.RequestedBy, (*db.Time)(&c.CreatedAt), (*db.Time)(&c.ExpiresAt)),
+		append(c.Letter.Targets(), (*db.Text)(&c.requesterRole), (*db.Time)(&c.requesterGoneAt))...)
 }
 
 // EmailChangeByToken finds whose new address a link proves, and changes nothing.
@@ -266,7 +269,7 @@ func EmailChangeByToken(ctx context.Context, r db.Reader, token secret.Token, no
 	into := append(who.User.Targets(), who.Organization.Targets()...)
 	found, err := r.One(ctx, append(into, c.targets()...), `
 		select `+UserColumns+`, `+OrganizationColumns+`, `+emailChangeColumns+emailChangeTables+`
-		where c.token_hash = $1 and c.proved_at is null and c.replaced_at is null and c.expires_at > $2`,
+		where c.token_hash = $1 and c.proved_at is null and c.replaced_at is null and c.expires_at > $2 and l.bounced_at is null`,
 		token.Hash(secret.EmailChange), db.Time(now))
 	if err == nil && (!found || !c.vouched(who.User)) {
 		err = ErrEmailChangeDead

@@ -21,6 +21,7 @@ var (
 	ErrInvitationUsed      = fault.New(fault.Gone, "directory.invitation_used")
 	ErrInvitationExpired   = fault.New(fault.Gone, "directory.invitation_expired")
 	ErrInvitationWithdrawn = fault.New(fault.Gone, "directory.invitation_withdrawn")
+	ErrInvitationRefused   = fault.New(fault.Gone, "directory.invitation_refused")
 	ErrInvitationReplaced  = fault.New(fault.Gone, "directory.invitation_replaced")
 	ErrAlreadyMember       = fault.Field("email", "directory.already_member")
 	ErrAlreadyInvited      = fault.Field("email", "directory.already_invited")
@@ -42,10 +43,7 @@ type Invitation struct {
 	AcceptedAt  time.Time
 	WithdrawnAt time.Time
 	ReplacedAt  time.Time
-	SentAt      time.Time // of its letter
-	BouncedAt   time.Time // of its letter
-	GivenUpAt   time.Time // of its letter: no mail server took it in time
-	Reply       string    // what the mail server said, if it refused
+	Letter      mail.Delivery
 
 	letterID      string
 	inviterRole   Role // as it is now, not as it was
@@ -75,10 +73,11 @@ const (
 	InvitationAccepted  InvitationState = "accepted"
 	InvitationWithdrawn InvitationState = "withdrawn"
 	InvitationReplaced  InvitationState = "replaced"
-	InvitationLapsed    InvitationState = "lapsed" // whoever sent it may not invite any more
+	InvitationLapsed    InvitationState = "lapsed"  // whoever sent it may not invite any more
+	InvitationBounced   InvitationState = "bounced" // the mail server refused its letter for good
 	InvitationExpired   InvitationState = "expired"
 	InvitationOpened    InvitationState = "opened"
-	InvitationBounced   InvitationState = "bounced"
+	InvitationGivenUp   InvitationState = "given_up" // no mail server took its letter in time
 	InvitationSent      InvitationState = "sent"
 	InvitationWaiting   InvitationState = "waiting"
 )
@@ -94,17 +93,16 @@ func (i Invitation) State(now time.Time) InvitationState {
 		return InvitationReplaced
 	case !i.vouched():
 		return InvitationLapsed
+	case i.Letter.Refused():
+		return InvitationBounced
 	case !now.Before(i.ExpiresAt):
 		return InvitationExpired
 	case !i.OpenedAt.IsZero():
 		return InvitationOpened
-	}
-	switch mail.StateOf(i.SentAt, i.BouncedAt, i.GivenUpAt) {
-	case mail.Sent:
+	case !i.Letter.SentAt.IsZero():
 		return InvitationSent
-	case mail.Bounced, mail.GivenUp:
-		return InvitationBounced
-	case mail.Waiting:
+	case !i.Letter.GivenUpAt.IsZero():
+		return InvitationGivenUp
 	}
 	return InvitationWaiting
 }
@@ -124,6 +122,8 @@ func (i Invitation) Usable(now time.Time) error {
 		return ErrInvitationWithdrawn
 	case InvitationReplaced:
 		return ErrInvitationReplaced
+	case InvitationBounced:
+		return ErrInvitationRefused
 	case InvitationExpired:
 		return ErrInvitationExpired
 	default:

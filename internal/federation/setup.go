@@ -28,17 +28,21 @@ type SetupLink struct {
 	ID           string
 	ConnectionID string
 	Email        string
+	Language     i18n.Tag // of its letter
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
 	OpenedAt     time.Time // when a form behind it was first sent: scanners only fetch
 
+	Letter mail.Delivery
+
 	letterID string
 }
 
-const setupLinkColumns = `l.org_id, l.id, l.connection_id, l.email, l.letter_id, l.created_at, l.expires_at, l.opened_at`
+const setupLinkColumns = `k.org_id, k.id, k.connection_id, k.email, k.letter_id, k.created_at, k.expires_at, k.opened_at, l.language, ` + mail.DeliveryColumns
 
 func (l *SetupLink) targets() []any {
-	return db.Into(&l.OrgID, &l.ID, &l.ConnectionID, &l.Email, &l.letterID, (*db.Time)(&l.CreatedAt), (*db.Time)(&l.ExpiresAt), (*db.Time)(&l.OpenedAt))
+	return append(db.Into(&l.OrgID, &l.ID, &l.ConnectionID, &l.Email, &l.letterID, (*db.Time)(&l.CreatedAt), (*db.Time)(&l.ExpiresAt), (*db.Time)(&l.OpenedAt), (*db.Text)(&l.Language)),
+		l.Letter.Targets()...)
 }
 
 // Editor is whoever holds the link.
@@ -46,13 +50,15 @@ func (l SetupLink) Editor() Editor {
 	return Editor{directory.Actor{OrgID: l.OrgID, UserID: directory.UserID(l.ID), Name: "setup link to " + l.Email}, l.ID}
 }
 
-// SetupLinkOf is the open link of a connection, if it has one.
+// SetupLinkOf is the open link of a connection, if it has one. It opens nothing where
+// its letter was refused.
 func SetupLinkOf(ctx context.Context, r db.Reader, org directory.OrgID, connection string) (SetupLink, bool, error) {
 	var l SetupLink
 	found, err := r.One(ctx, l.targets(), `
 		select `+setupLinkColumns+`
-		from setup_links l
-		where l.org_id = $1 and l.connection_id = $2 and l.withdrawn_at is null and l.expires_at > $3`,
+		from setup_links k
+		left join letters l on l.org_id = k.org_id and l.id = k.letter_id
+		where k.org_id = $1 and k.connection_id = $2 and k.withdrawn_at is null and k.expires_at > $3`,
 		string(org), connection, db.Time(r.Now()))
 	return l, found, err
 }
@@ -62,8 +68,9 @@ func SetupLinkByToken(ctx context.Context, r db.Reader, token secret.Token) (Set
 	var l SetupLink
 	found, err := r.One(ctx, l.targets(), `
 		select `+setupLinkColumns+`
-		from setup_links l
-		where l.token_hash = $1 and l.withdrawn_at is null and l.expires_at > $2`,
+		from letters l
+		join setup_links k on k.org_id = l.org_id and k.letter_id = l.id
+		where k.token_hash = $1 and k.withdrawn_at is null and k.expires_at > $2 and l.bounced_at is null`,
 		token.Hash(secret.SetupLink), db.Time(r.Now()))
 	if err == nil && !found {
 		err = ErrLinkOver

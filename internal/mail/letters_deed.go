@@ -14,7 +14,10 @@ type Deed struct {
 	Network      string // from where it was done, and by what; without both the
 	Agent        string // letter does not say
 	NotMe        string // link: this was not me
+	ID           string // of the letter, which the row of that link names
 }
+
+func (d Deed) letterID() string { return d.ID }
 
 func (Deed) endsAt() time.Time { return time.Time{} }
 

@@ -7,11 +7,11 @@
 // it named. A crash between sending and ending sends the letter once more, under
 // the same Message-ID; none is ever lost.
 //
-// It owns letters. Other packages join it on (org_id, id) and read sent_at,
-// bounced_at, given_up_at and reply; StateOf tells what they mean.
+// It owns letters. Other packages join it on (org_id, id) and read a Delivery.
 package mail
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,6 +52,9 @@ func NewOutbox(sealing secret.Ring, catalogue *i18n.Catalogue, from string, serv
 	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server, log: log}
 }
 
+// NewLetterID is for a letter whose link is stored before the letter is put.
+func NewLetterID() string { return secret.NewID("let") }
+
 // Put seals l and lets it wait for the next Sweep. It returns the letter's id.
 func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 	if a, err := netmail.ParseAddress(l.Recipient); err != nil || a.Address != l.Recipient {
@@ -61,7 +64,10 @@ func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("putting a letter: %w", err)
 	}
-	id := secret.NewID("let")
+	id := NewLetterID()
+	if own, ok := l.Parameters.(interface{ letterID() string }); ok {
+		id = cmp.Or(own.letterID(), id)
+	}
 	_, err = tx.Exec(ctx, `
 		insert into letters (org_id, id, kind, recipient, language, parameters, created_at, next_try_at, tries)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
@@ -95,7 +101,7 @@ func (o *Outbox) Withdraw(ctx context.Context, tx *db.Tx, orgID, id string) erro
 // An ending is how a letter ended: one of the times is set.
 type ending struct {
 	sent, bounced, givenUp time.Time
-	reply                  string
+	answer                 Answer
 }
 
 // end ends a letter that still waits and erases what it named.
@@ -105,33 +111,9 @@ func end(ctx context.Context, tx *db.Tx, orgID, id string, e ending) error {
 		set sent_at = $1, bounced_at = $2, given_up_at = $3, reply = coalesce($4, reply),
 			next_try_at = null, parameters = null
 		where org_id = $5 and id = $6 and next_try_at is not null`,
-		db.Time(e.sent), db.Time(e.bounced), db.Time(e.givenUp), db.Text(e.reply), orgID, id)
+		db.Time(e.sent), db.Time(e.bounced), db.Time(e.givenUp), db.Text(e.answer), orgID, id)
 	if err != nil {
 		return fmt.Errorf("ending letter %s: %w", id, err)
 	}
 	return nil
-}
-
-// State is how far a letter came.
-type State string
-
-// The states. All but Waiting are final.
-const (
-	Waiting State = "waiting"
-	Sent    State = "sent"     // a mail server took it; whether it was read nobody knows
-	Bounced State = "bounced"  // the mail server refused it for good
-	GivenUp State = "given_up" // withdrawn, or too old to be of use
-)
-
-// StateOf reads a row's columns; the zero time stands for null.
-func StateOf(sentAt, bouncedAt, givenUpAt time.Time) State {
-	switch {
-	case !sentAt.IsZero():
-		return Sent
-	case !bouncedAt.IsZero():
-		return Bounced
-	case !givenUpAt.IsZero():
-		return GivenUp
-	}
-	return Waiting
 }

@@ -128,7 +128,7 @@ func (s *SMTP) connect(ctx context.Context) (*connection, error) {
 	}
 	if c.client, err = client.DialToSMTPClientWithContext(ctx); err != nil {
 		c.hangUp()
-		return nil, fmt.Errorf("connecting to the mail server: %w", err)
+		return nil, fmt.Errorf("connecting to the mail server: %w", withoutWords(err))
 	}
 	return c, nil
 }
@@ -143,21 +143,21 @@ func (c *connection) close() {
 // A refusal is what a server says to one letter. Any other error of send means
 // that the server or the connection cannot be used at the moment.
 type refusal struct {
-	reply     string
+	answer    Answer
 	permanent bool
 }
 
-func (r *refusal) Error() string { return "the mail server refused the letter" }
+func (r *refusal) Error() string { return "the mail server refused the letter: " + string(r.answer) }
 
-// send hands one message over and returns the server's reply.
-func (c *connection) send(m message) (string, error) {
+// send hands one message over and returns the server's answer.
+func (c *connection) send(m message) (Answer, error) {
 	if err := c.client.UpdateDeadline(c.timeout); err != nil {
 		return "", err
 	}
 	// A message marked as SMTPUTF8 is returned by every older server further on.
 	c.client.SkipSMTPUTF8(isASCII(m.from) && isASCII(m.to))
 	if err := c.client.Mail(m.from); err != nil {
-		return "", err // it is not the letter that this server does not want
+		return "", withoutWords(err) // it is not the letter that this server does not want
 	}
 	if err := c.client.Rcpt(m.to); err != nil {
 		return "", c.refused(err)
@@ -167,13 +167,13 @@ func (c *connection) send(m message) (string, error) {
 		return "", c.refused(err)
 	}
 	if _, err := w.Write(m.raw); err != nil {
-		return "", err
+		return "", withoutWords(err)
 	}
 	if err := w.Close(); err != nil {
 		return "", c.refused(err)
 	}
 	if d, ok := w.(*smtp.DataCloser); ok {
-		return reply(250, d.ServerResponse()), nil
+		return answerOf(250, d.ServerResponse()), nil
 	}
 	return "", nil
 }
@@ -181,28 +181,16 @@ func (c *connection) send(m message) (string, error) {
 // refused tells the server's judgement of a letter from its own troubles. The
 // second digit says which it is (RFC 5321 §4.2.1): 5 is about mail, such as a
 // mailbox that does not exist, 3 about signing in, 2 about the connection, 0
-// about syntax, of which only 501 can be the address's fault. What is no
-// judgement gets logged, and so without the server's words, which may repeat
-// the recipient's address.
+// about syntax, of which only 501 can be the address's fault.
 func (c *connection) refused(err error) error {
-	answer, ok := errors.AsType[*textproto.Error](err)
-	if !ok {
-		return err
-	}
-	if answer.Code/10%10 != 5 && answer.Code != 501 {
-		return fmt.Errorf("the mail server answered %d", answer.Code)
+	said, ok := errors.AsType[*textproto.Error](err)
+	if !ok || said.Code/10%10 != 5 && said.Code != 501 {
+		return withoutWords(err)
 	}
 	if err := c.client.Reset(); err != nil {
 		c.hangUp() // the next letter finds out
 	}
-	return &refusal{reply: reply(answer.Code, answer.Msg), permanent: answer.Code >= 500}
-}
-
-// longestReply is what we keep of a mail server's words.
-const longestReply = 300
-
-func reply(code int, text string) string {
-	return clean(strconv.Itoa(code)+" "+text, longestReply)
+	return &refusal{answer: answerOf(said.Code, said.Msg), permanent: said.Code >= 500}
 }
 
 func isASCII(s string) bool {

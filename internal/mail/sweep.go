@@ -60,8 +60,8 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 	// letter a try.
 	c, err := o.server.connect(limited)
 	if err != nil {
-		o.log.WarnContext(ctx, "mail server not reached", "error", err)
-		return postpone(ctx, d)
+		o.log.WarnContext(ctx, "mail server not reached", "error", err, "means", o.means(AnswerIn(err)))
+		return postpone(ctx, d, AnswerIn(err))
 	}
 	defer c.close()
 	letters, err := claim(ctx, d)
@@ -120,14 +120,15 @@ func retire(ctx context.Context, d *db.DB) error {
 		db.Time(now), db.Time(now), db.Time(now.Add(-usefulness)))
 }
 
-// postpone lets everything that is due wait for the mail server.
-func postpone(ctx context.Context, d *db.DB) error {
+// postpone lets everything that is due wait for the mail server, which may have said
+// why.
+func postpone(ctx context.Context, d *db.DB, answer Answer) error {
 	if err := retire(ctx, d); err != nil {
 		return err
 	}
 	now := d.Now()
-	return d.Exec(ctx, nothing, `update letters set next_try_at = $1 where next_try_at <= $2`,
-		db.Time(now.Add(pause)), db.Time(now))
+	return d.Exec(ctx, nothing, `update letters set next_try_at = $1, reply = coalesce($2, reply) where next_try_at <= $3`,
+		db.Time(now.Add(pause)), db.Text(answer), db.Time(now))
 }
 
 // nothing is what a statement without rows is scanned with.
@@ -181,16 +182,25 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (u
 	refused, isRefusal := errors.AsType[*refusal](problem)
 	switch {
 	case problem == nil:
-		return true, mark(ctx, d, l, ending{sent: d.Now(), reply: answer})
+		return true, mark(ctx, d, l, ending{sent: d.Now(), answer: answer})
 	case !isRefusal:
-		o.log.WarnContext(ctx, "mail server failed", "letter", l.id, "error", problem)
-		return false, o.putOff(ctx, d, l, usefulUntil, "")
+		answer = AnswerIn(problem)
+		o.log.WarnContext(ctx, "mail server failed", "letter", l.id, "error", problem, "means", o.means(answer))
+		return false, o.putOff(ctx, d, l, usefulUntil, answer)
 	case refused.permanent:
-		o.log.WarnContext(ctx, "letter bounced", "letter", l.id, "org", l.orgID)
-		return true, mark(ctx, d, l, ending{bounced: d.Now(), reply: refused.reply})
+		o.log.WarnContext(ctx, "letter refused for good", "letter", l.id, "org", l.orgID, "answer", string(refused.answer), "means", o.means(refused.answer))
+		return true, mark(ctx, d, l, ending{bounced: d.Now(), answer: refused.answer})
 	default:
-		return true, o.putOff(ctx, d, l, usefulUntil, refused.reply)
+		return true, o.putOff(ctx, d, l, usefulUntil, refused.answer)
 	}
+}
+
+// means says an answer in the log's language.
+func (o *Outbox) means(a Answer) string {
+	if key := a.Key(); key != "" {
+		return o.catalogue.In("en").Text(key)
+	}
+	return ""
 }
 
 // open unseals what a letter names.
@@ -209,11 +219,11 @@ func mark(ctx context.Context, d *db.DB, l waiting, e ending) error {
 
 // putOff lets a letter wait for its next try, or ends it if that would come too
 // late.
-func (o *Outbox) putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil time.Time, answer string) error {
+func (o *Outbox) putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil time.Time, answer Answer) error {
 	next := d.Now().Add(delay(l.tries))
 	if !next.Before(usefulUntil) {
-		o.log.WarnContext(ctx, "letter given up", "letter", l.id, "org", l.orgID)
-		return mark(ctx, d, l, ending{givenUp: d.Now(), reply: answer})
+		o.log.WarnContext(ctx, "letter given up", "letter", l.id, "org", l.orgID, "answer", string(answer), "means", o.means(answer))
+		return mark(ctx, d, l, ending{givenUp: d.Now(), answer: answer})
 	}
 	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `

@@ -19,16 +19,17 @@ func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.
 // deed is what a letter tells of that was done just now, with a link to object.
 // device is what that link takes back too, where the letter tells of a new one.
 func (s *Service) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) (mail.Deed, error) {
+	letter := mail.NewLetterID()
 	var notMe secret.Token
 	var err error
 	if device == "" {
-		notMe, err = directory.NewDisavowal(ctx, tx, who.User)
+		notMe, err = directory.NewDisavowal(ctx, tx, who.User, letter)
 	} else {
-		notMe, err = directory.NewDeviceDisavowal(ctx, tx, who.User, device)
+		notMe, err = directory.NewDeviceDisavowal(ctx, tx, who.User, letter, device)
 	}
 	origin := audit.OriginOf(ctx)
 	return mail.Deed{
-		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(),
+		ID: letter, Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(),
 		Network: origin.Network, Agent: origin.Agent, NotMe: s.Base + "/not-me/" + notMe.Reveal(),
 	}, err
 }

@@ -1,0 +1,155 @@
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/textproto"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+
+	"parvis/internal/db"
+)
+
+// An Answer is what is kept of a mail server's answer: the code and, where there is
+// one, the enhanced status, such as '550 5.1.1'. The server's words are thrown away
+// where they are read, because they may quote the letter and with it a link that lets
+// somebody in (decision 0040).
+type Answer string
+
+// An enhanced status stands at the beginning of the text (RFC 2034 §4) and has a
+// class and two numbers of up to three digits (RFC 3463 §2).
+var enhancedStatus = regexp.MustCompile(`^([245])\.[0-9]{1,3}\.[0-9]{1,3}(?:\s|$)`)
+
+// answerOf reads a reply. A status whose class contradicts the code is left out
+// (RFC 2034 §4).
+func answerOf(code int, text string) Answer {
+	kept := strconv.Itoa(code)
+	if m := enhancedStatus.FindStringSubmatch(text); m != nil && m[1] == kept[:1] {
+		kept += " " + strings.TrimSpace(m[0])
+	}
+	return Answer(kept)
+}
+
+// Key is the sentence of ours that says what the answer means; empty where the
+// letter was taken, and where there was no answer.
+func (a Answer) Key() string {
+	code, status, _ := strings.Cut(string(a), " ")
+	_, about, _ := strings.Cut(status, ".")
+	if code == "" || code[0] == '2' {
+		return ""
+	}
+	// A full mailbox is the one reason for a later try that a person can end.
+	if about == "2.2" || status == "" && (code == "552" || code == "452") {
+		return "mail.answer.full"
+	}
+	if code[0] == '4' {
+		return "mail.answer.later"
+	}
+	// RFC 3463 §3, and for servers without enhanced status RFC 5321 §4.2.2.
+	switch {
+	case about == "1.2" || about == "1.10" || about == "4.3" || about == "4.4":
+		return "mail.answer.no_domain"
+	case about == "1.7" || about == "1.8":
+		return "mail.answer.sender"
+	case strings.HasPrefix(about, "1.") || about == "2.0" || about == "2.1":
+		return "mail.answer.no_mailbox"
+	case about == "2.3" || about == "3.4":
+		return "mail.answer.too_large"
+	case strings.HasPrefix(about, "7."):
+		return "mail.answer.policy"
+	case status == "" && (code == "501" || code == "551" || code == "553"):
+		return "mail.answer.no_mailbox"
+	case code == "504" || code == "530" || code == "534" || code == "535" || code == "538":
+		return "mail.answer.server"
+	}
+	return "mail.answer.refused"
+}
+
+// serverAnswer is the error of a server that answers otherwise than we need.
+type serverAnswer struct{ answer Answer }
+
+func (e *serverAnswer) Error() string { return "the mail server answered " + string(e.answer) }
+
+// withoutWords returns an error of a connection without what the server said in it.
+// Errors of the network and of TLS are not the server's words; of any other nobody
+// knows what it quotes.
+func withoutWords(err error) error {
+	if said, ok := errors.AsType[*textproto.Error](err); ok {
+		return &serverAnswer{answerOf(said.Code, said.Msg)}
+	}
+	_, network := errors.AsType[net.Error](err)
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	switch {
+	case network, certificate, record, errors.Is(err, io.EOF), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case strings.Contains(err.Error(), "does not support STARTTLS"): // go-mail has no value for these two
+		return errors.New("the mail server offers no STARTTLS")
+	case strings.Contains(err.Error(), "does not support SMTP AUTH"), errors.Is(err, gomail.ErrNoSupportedAuthDiscovered):
+		return errors.New("the mail server offers no way to sign in that is used here")
+	}
+	return errors.New("the mail server's answer could not be understood")
+}
+
+// AnswerIn is the server's answer in an error of this package; empty where the
+// error is no answer.
+func AnswerIn(err error) Answer {
+	if said, ok := errors.AsType[*serverAnswer](err); ok {
+		return said.answer
+	}
+	return ""
+}
+
+// A Delivery is how far a letter came, for packages that keep its id in a row of
+// theirs: they join letters as l and read DeliveryColumns. A letter that was refused
+// for good takes the link in it with it: who looks a link up asks that l.bounced_at
+// is null.
+type Delivery struct {
+	SentAt    time.Time
+	BouncedAt time.Time // the mail server refused it for good
+	GivenUpAt time.Time // withdrawn, or no mail server took it in time
+	Answer    Answer    // what the mail server last answered
+}
+
+// DeliveryColumns are what Targets reads. All are null where there is no letter.
+const DeliveryColumns = `l.sent_at, l.bounced_at, l.given_up_at, l.reply`
+
+// Targets are the scan targets of DeliveryColumns.
+func (d *Delivery) Targets() []any {
+	return db.Into((*db.Time)(&d.SentAt), (*db.Time)(&d.BouncedAt), (*db.Time)(&d.GivenUpAt), (*db.Text)(&d.Answer))
+}
+
+// Refused reports whether the mail server refused the letter for good, so that its
+// link is dead.
+func (d Delivery) Refused() bool { return !d.BouncedAt.IsZero() }
+
+// State is how far a letter came.
+type State string
+
+// The states. All but Waiting are final.
+const (
+	Waiting State = "waiting"
+	Sent    State = "sent"     // a mail server took it; whether it was read nobody knows
+	Bounced State = "bounced"  // the mail server refused it for good
+	GivenUp State = "given_up" // withdrawn, or too old to be of use
+)
+
+// State is how far the letter came.
+func (d Delivery) State() State {
+	switch {
+	case !d.SentAt.IsZero():
+		return Sent
+	case d.Refused():
+		return Bounced
+	case !d.GivenUpAt.IsZero():
+		return GivenUp
+	}
+	return Waiting
+}
