@@ -25,7 +25,7 @@ type Callback struct {
 	RedirectURI string
 	Nonce       string
 	Verifier    string
-	Since       time.Time // when fresh proof was asked for; zero where it was not
+	Since       time.Time  // when fresh proof was asked for; zero where it was not
 	Wanted      [][]string // claims that are read, each with the names that it may have
 	Credentials Credentials
 	Keys        Keys // as they were kept, if they were
