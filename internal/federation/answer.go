@@ -245,7 +245,7 @@ func (h *Hub) judgeSAML(ctx context.Context, content, state string, b session.Br
 	}
 	now := h.DB.Now()
 	verdict, trace, err := saml.Judge(content, saml.Expectation{
-		Connection: c.SAML, ServiceProvider: c.serviceProvider(h.Base), Keys: keys, RequestID: a.Request.Asked.Message, Now: now,
+		Connection: c.SAML, ServiceProvider: c.serviceProvider(h.Base), Keys: keys, Reads: c.reads(), RequestID: a.Request.Asked.Message, Now: now,
 	})
 	a.Assertion, a.Trace.Checks = verdict.Assertion, append(a.Trace.Checks, trace.Checks...)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -20,6 +21,12 @@ import (
 
 // ErrLogout answers a message of single logout that was not believed. It ended nothing.
 var ErrLogout = fault.New(fault.Denied, "federation.logout_refused")
+
+// ErrLogoutNobody answers one that was believed and names nobody's session here.
+var ErrLogoutNobody = fault.New(fault.NotFound, "federation.logout_nobody")
+
+// checkSession is that of a logout message which was believed.
+const checkSession = "logout_session" // somebody whom it names had a session here
 
 // SignOut takes a browser to the provider of a session that just ended here, so that
 // it ends there too, where the provider has a page for that. It reports whether it
@@ -149,10 +156,31 @@ func (h *Hub) slo(v *page.Visitor, relayState string, judge func(saml.Expectatio
 	if err := h.remember(ctx, &a, l.ID, l.Until); err != nil {
 		return h.refuseLogout(v, c, a.Trace, err)
 	}
-	if err := h.endUpstream(ctx, c, c.SAML.EntityID, l.Subject, l.SessionIndexes); err != nil {
-		return err
+	return h.obey(v, a, l, e, relayState)
+}
+
+// obey ends the sessions that a logout message which was believed names, and answers it.
+func (h *Hub) obey(v *page.Visitor, a answer, l saml.Logout, e saml.Expectation, relayState string) error {
+	ctx, c := v.R.Context(), a.Connection
+	had, err := h.endUpstream(ctx, c, named{
+		issuer: c.SAML.EntityID, text: l.Within, indexes: l.SessionIndexes,
+		is: func(subject string) bool { return saml.SameSubject(subject, l.Subject) },
+	})
+	if err == nil {
+		err = a.Trace.Require(checkSession, had, "", l.NameID)
 	}
-	m, err := saml.LogoutResponse(c.SAML, c.serviceProvider(h.Base), e.Keys, saml.Request{ID: secret.NewID("saml"), RelayState: relayState, Now: e.Now}, l.ID)
+	if err != nil {
+		if err := h.refuseLogout(v, c, a.Trace, err); !errors.Is(err, ErrLogout) {
+			return err
+		}
+	}
+	if c.SAML.SLO.Location == "" { // it takes no answer
+		if !had {
+			return ErrLogoutNobody
+		}
+		return v.Redirect(a.Organization.Path() + "?signed-out")
+	}
+	m, err := saml.LogoutResponse(c.SAML, c.serviceProvider(h.Base), e.Keys, saml.Request{ID: secret.NewID("saml"), RelayState: relayState, Now: e.Now}, l, had)
 	if err != nil {
 		return err
 	}
@@ -202,39 +230,56 @@ func (h *Hub) refuseLogout(v *page.Visitor, c Connection, t upstream.Trace, why 
 	return ErrLogout
 }
 
-// endUpstream ends the sessions that a provider names by subject and, where it does, by
-// its own names for them. An empty subject leaves the names alone to say which.
-func (h *Hub) endUpstream(ctx context.Context, c Connection, issuer, subject string, indexes []string) error {
-	return h.DB.Update(ctx, func(tx *db.Tx) error {
-		var named []session.Visit
+// named is whose sessions a provider wants ended.
+type named struct {
+	issuer  string
+	text    string                    // that the subject contains; empty where the indexes alone say which
+	is      func(subject string) bool // judges a subject that does
+	indexes []string                  // its own names for sessions; none for all of the subject's
+}
+
+// endUpstream ends the sessions that a provider names. It reports whether there was one,
+// over already or not.
+func (h *Hub) endUpstream(ctx context.Context, c Connection, n named) (had bool, err error) {
+	err = h.DB.Update(ctx, func(tx *db.Tx) error {
+		had = false
+		var open []session.Visit
 		err := tx.Rows(ctx, func(scan func(...any) error) error {
 			var w session.Visit
-			var index string
-			into := append(w.User.Targets(), &w.Session.OrgID, &w.Session.ID, &index)
+			var subject, index string
+			var ended time.Time
+			into := append(w.User.Targets(), &w.Session.OrgID, &w.Session.ID, (*db.Time)(&ended), &subject, &index)
 			if err := scan(into...); err != nil {
 				return err
 			}
-			if len(indexes) == 0 || index == "" && subject != "" || slices.Contains(indexes, index) {
-				named = append(named, w)
+			called := len(n.indexes) == 0 || index == "" && n.text != "" || slices.Contains(n.indexes, strings.TrimSpace(index))
+			if !called || n.text != "" && !n.is(subject) {
+				return nil
+			}
+			had = true
+			if ended.IsZero() {
+				open = append(open, w)
 			}
 			return nil
 		}, `
-			select `+directory.UserColumns+`, s.org_id, s.id, p.session_index
+			select `+directory.UserColumns+`, s.org_id, s.id, s.ended_at, p.subject, p.session_index
 			from upstream_sessions p
-			join sessions s on s.org_id = p.org_id and s.id = p.session_id and s.ended_at is null
+			join sessions s on s.org_id = p.org_id and s.id = p.session_id
 			join users u on u.org_id = s.org_id and u.id = s.user_id
-			where p.org_id = $1 and p.connection_id = $2 and p.issuer = $3 and ($4 = '' or p.subject = $4)`,
-			string(c.OrgID), c.ID, issuer, subject)
+			where p.org_id = $1 and p.connection_id = $2 and p.issuer = $3
+				and ($4 = '' or replace(p.subject, $4, '') <> p.subject)`,
+			string(c.OrgID), c.ID, n.issuer, n.text)
 		if err != nil {
 			return err
 		}
-		for _, w := range named {
+		for _, w := range open {
 			if err := h.Sessions.End(ctx, tx, w, session.EndedByProvider); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	return had, err
 }
 
 // backChannel is an OpenID Connect provider's word, server to server, that somebody
@@ -270,7 +315,10 @@ func (h *Hub) backChannel(v *page.Visitor) error {
 		if l.Session != "" {
 			indexes = []string{l.Session}
 		}
-		if err = h.endUpstream(ctx, c, c.Found.Provider.Issuer, l.Subject, indexes); err == nil {
+		// Who is signed out here already is what was asked for (Back-Channel Logout §2.7).
+		if _, err = h.endUpstream(ctx, c, named{
+			issuer: c.Found.Provider.Issuer, text: l.Subject, indexes: indexes, is: func(subject string) bool { return subject == l.Subject },
+		}); err == nil {
 			v.W.WriteHeader(http.StatusOK)
 			return nil
 		}

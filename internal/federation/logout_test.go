@@ -1,7 +1,11 @@
 package federation_test
 
 import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +15,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/federation/providertest"
+	"parvis/internal/federation/saml"
 	"parvis/internal/federation/samltest"
 	"parvis/internal/idptest"
 )
@@ -257,4 +262,88 @@ func TestRPO8BackChannelLogoutEndsTheNamedSessionAlone(t *testing.T) {
 	if p := tell(c, i.sign("logout+jwt", claims("sid", "s3"))); p.Status != 200 || w.signedIn(bob) || !w.signedIn(elsewhere) {
 		t.Errorf("by the session's name: %d", p.Status)
 	}
+}
+
+// One person's name written two ways: a format that is left out or unspecified and white
+// space do not matter, another name or another format does. Where nothing matches the
+// answer is no success, and administrators see it.
+func TestSML10ANameWrittenOtherwiseEndsTheSession(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates)
+	const success, unknown = "status:Success", "status:UnknownPrincipal"
+	id := 0
+	status := func(nameID string, also ...string) (status string) {
+		t.Helper()
+		id++
+		document := fmt.Sprintf(`<samlp:LogoutRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_w%d" Version="2.0" IssueInstant="%s" Destination="%s"><saml:Issuer>%s</saml:Issuer>%s%s</samlp:LogoutRequest>`,
+			id, w.Clock.Now().UTC().Format(time.RFC3339), c.SLO(w.URL), idp.EntityID(), nameID, strings.Join(also, ""))
+		answered, err := url.Parse(w.tell("/federation/" + c.ID + "/slo?" + idp.SignQuery("SAMLRequest", document, "")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		deflated, err := base64.StdEncoding.DecodeString(answered.Query().Get("SAMLResponse"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(flate.NewReader(bytes.NewReader(deflated)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, m := range map[string]struct {
+		nameID string
+		ends   bool
+	}{
+		"without a format":      {`<saml:NameID>id of ada@alpha.example</saml:NameID>`, true},
+		"an unspecified format": {`<saml:NameID Format="` + saml.FormatUnspecified + `">id of ada@alpha.example</saml:NameID>`, true},
+		"white space":           {"<saml:NameID>\n  id of ada@alpha.example\n</saml:NameID>", true},
+		"our own qualifier":     {`<saml:NameID NameQualifier="` + idp.EntityID() + `">id of ada@alpha.example</saml:NameID>`, true},
+		"another format":        {`<saml:NameID Format="` + saml.FormatEmailAddress + `">id of ada@alpha.example</saml:NameID>`, false},
+		"a longer name":         {`<saml:NameID>id of ada@alpha.example.org</saml:NameID>`, false},
+		"a part of the name":    {`<saml:NameID>ada@alpha.example</saml:NameID>`, false},
+		"another case":          {`<saml:NameID>id of Ada@alpha.example</saml:NameID>`, false},
+	} {
+		b := w.session(idp, c, ada, "first")
+		want := unknown
+		if m.ends {
+			want = success
+		}
+		if got := status(m.nameID); !strings.Contains(got, want) {
+			t.Errorf("%s is answered with %s, want %s", name, got, want)
+		}
+		if w.signedIn(b) == m.ends {
+			t.Errorf("%s: the session ended: %t, want %t", name, !m.ends, m.ends)
+		}
+	}
+	if trace := w.latest(); trace.Refused != "" && trace.Refused != "logout_session" {
+		t.Errorf("%+v", trace)
+	}
+	if n := w.rows(`select count(*) from upstream_traces where refused = 'logout_session'`); n != 4 {
+		t.Errorf("%d traces of what named nobody, want 4", n)
+	}
+
+	// The same session named once it is over is what was asked for.
+	b := w.session(idp, c, ada, "last")
+	b.Get("/o/alpha/home").Form("sign-out").Submit("")
+	if got := status(`<saml:NameID>id of ada@alpha.example</saml:NameID>`, "<samlp:SessionIndex>last</samlp:SessionIndex>"); !strings.Contains(got, success) {
+		t.Errorf("of a session that is over: %s", got)
+	}
+}
+
+// A provider that takes no logout messages may still send one: it gets a page.
+func TestALogoutRequestOfAProviderWithoutAnAddressForAnswers(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates, func(c *federation.Connection) error {
+		c.SAML.SLO = saml.Endpoint{}
+		return nil
+	})
+	b := w.session(idp, c, ada, "first")
+	idptest.Want(t, b.Get(logoutRequest(w, idp, c, "_p1", "id of "+ada, "first")), idptest.Status(200), idptest.Path("/o/alpha"), idptest.Says("web.sign_in.signed_out"))
+	if w.signedIn(b) {
+		t.Error("the session goes on")
+	}
+	idptest.Want(t, b.Get(logoutRequest(w, idp, c, "_p2", "id of eve@alpha.example", "")), idptest.Status(404), idptest.Says("federation.logout_nobody"))
 }

@@ -72,6 +72,14 @@ func (c Connection) vouchedFor(a upstream.Assertion, address string) (vouched bo
 	return c.Vouches || a.EmailVerified && same, address
 }
 
+// reads are the attributes that something is read from.
+func (c Connection) reads() (all []string) {
+	for _, names := range c.wanted(false) {
+		all = append(all, names...)
+	}
+	return append(all, verifiedNames...)
+}
+
 // wanted are the claims that are read of a person, each with the names that it may
 // have. Groups are where they mean something, and in a test, which shows them.
 func (c Connection) wanted(test bool) [][]string {

@@ -306,9 +306,11 @@ func TestSML4CommentsAndMixedContentInValues(t *testing.T) {
 		"a name id for others": {"name_id", func(root *etree.Element) {
 			root.FindElement("//NameID").CreateAttr("SPNameQualifier", "https://other.test")
 		}},
-		"an attribute twice": {"attributes", func(root *etree.Element) {
+		"an attribute twice, in another format": {"attributes", func(root *etree.Element) {
 			s := root.FindElement("//AttributeStatement")
-			s.AddChild(s.FindElement("./Attribute").Copy())
+			second := s.FindElement("./Attribute").Copy()
+			second.CreateAttr("NameFormat", "urn:oasis:names:tc:SAML:2.0:attrname-format:uri")
+			s.AddChild(second)
 		}},
 		"an attribute twice, in another case": {"attributes", func(root *etree.Element) {
 			s := root.FindElement("//AttributeStatement")
@@ -318,6 +320,29 @@ func TestSML4CommentsAndMixedContentInValues(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, c.check, resigned(t, idp, response, c.change, "assertion"), e) })
+	}
+
+	// What nothing is read from is judged by nobody; what came in parts is whole again.
+	e.Reads = []string{"groups"}
+	v := believed(t, resigned(t, idp, response, func(root *etree.Element) {
+		s := root.FindElement("//AttributeStatement")
+		mail, groups := s.FindElement("./Attribute[@Name='mail']"), s.FindElement("./Attribute[@Name='groups']")
+		for _, format := range []string{"", "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"} {
+			second := mail.Copy()
+			second.CreateAttr("Name", "MAIL")
+			second.CreateAttr("NameFormat", format)
+			second.FindElement("./AttributeValue").CreateElement("saml:b").SetText("x")
+			s.AddChild(second)
+		}
+		for _, value := range []string{"sales", "desk"} {
+			part := groups.Copy()
+			part.RemoveChild(part.FindElement("./AttributeValue"))
+			part.FindElement("./AttributeValue").SetText(value)
+			s.AddChild(part)
+		}
+	}, "assertion"), e)
+	if got := v.Values("groups"); !slices.Equal(got, []string{"staff", "finance", "sales", "desk"}) {
+		t.Errorf("the groups are %v", got)
 	}
 }
 

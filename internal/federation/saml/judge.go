@@ -229,7 +229,7 @@ func believe(t *upstream.Trace, assertion *etree.Element, e Expectation) (Verdic
 	if err := note(t, "name_id", err); err != nil {
 		return Verdict{}, err
 	}
-	attributes, err := attributesOf(assertion)
+	attributes, err := attributesOf(assertion, e)
 	if err := note(t, "attributes", err); err != nil {
 		return Verdict{}, err
 	}
@@ -298,30 +298,46 @@ func (e Expectation) notOver(check string, el *etree.Element, must bool) upstrea
 		Expected: e.from(), Found: apart(el, key, e.Now)}
 }
 
-// attributesOf reads what the provider says of the person. A name that stands twice, in whatever
-// case, could be read in two ways; so could a value that is not just text (R-SML-05).
-func attributesOf(assertion *etree.Element) ([]upstream.Attribute, error) {
+// attributesOf reads what the provider says of the person. Values that came in several
+// attributes of exactly one name and format are one attribute's: common products send
+// each role so. Of an attribute that something is read from, a second of almost the same
+// name could be read in two ways, and so could a value that is not just text (R-SML-05);
+// what nothing is read from is judged by nobody.
+func attributesOf(assertion *etree.Element, e Expectation) ([]upstream.Attribute, error) {
+	reads := func(name string) bool {
+		return slices.ContainsFunc(e.Reads, func(r string) bool { return strings.EqualFold(r, name) })
+	}
 	var all []upstream.Attribute
-	seen := map[string]bool{}
+	var formats []string
 	for _, statement := range children(assertion, "saml:AttributeStatement") {
 		if err := shape(statement, "saml:Attribute *"); err != nil {
 			return nil, finding{"attributes", "saml:Attribute", path(statement)}
 		}
 		for _, el := range children(statement, "saml:Attribute") {
-			a := upstream.Attribute{Name: attr(el, "Name")}
-			if key := strings.ToLower(a.Name); a.Name == "" || seen[key] {
-				return nil, finding{"attributes", "Name", a.Name}
-			} else {
-				seen[key] = true
-			}
+			a, format := upstream.Attribute{Name: attr(el, "Name")}, attr(el, "NameFormat")
 			for _, child := range el.ChildElements() {
 				value, ok := attributeValue(child)
-				if !ok {
+				if !ok && reads(a.Name) {
 					return nil, finding{"attributes", "saml:AttributeValue", a.Name}
 				}
-				a.Values = append(a.Values, value)
+				if ok {
+					a.Values = append(a.Values, value)
+				}
 			}
-			all = append(all, a)
+			same, read := -1, reads(a.Name)
+			for i, other := range all {
+				switch {
+				case other.Name == a.Name && formats[i] == format:
+					same = i
+				case read && strings.EqualFold(other.Name, a.Name):
+					return nil, finding{"attributes", other.Name + " " + formats[i], a.Name + " " + format}
+				}
+			}
+			if same >= 0 {
+				all[same].Values = append(all[same].Values, a.Values...)
+			} else {
+				all, formats = append(all, a), append(formats, format)
+			}
 		}
 	}
 	return all, nil

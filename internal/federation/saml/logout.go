@@ -13,7 +13,11 @@ import (
 	"parvis/internal/federation/upstream"
 )
 
-const partialLogout = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout"
+const (
+	partialLogout    = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout"
+	responder        = "urn:oasis:names:tc:SAML:2.0:status:Responder"
+	unknownPrincipal = "urn:oasis:names:tc:SAML:2.0:status:UnknownPrincipal"
+)
 
 // Logout is a message of the single logout profile (Profiles §4.4) that was believed. Whoever
 // acts on a request remembers its id until it can no longer be believed again.
@@ -22,7 +26,9 @@ type Logout struct {
 	ID     string
 	Until  time.Time
 
-	Subject        string   // of a request: joined as an Assertion's is
+	Subject        string   // of a request: joined as an Assertion's is, for SameSubject
+	Within         string   // of a request: a text that every subject it may mean contains
+	NameID         string   // of a request: as it came
 	SessionIndexes []string // of a request; none means every session of the subject
 	Partial        bool     // of an answer: the provider did not reach everybody
 }
@@ -46,11 +52,18 @@ func LogoutRequest(c Connection, sp ServiceProvider, k Keys, r Request, subject,
 	return k.send(m, true, "SAMLRequest", c.SLO.Binding, c.SLO.Location, r.RelayState)
 }
 
-// LogoutResponse answers the provider's request.
-func LogoutResponse(c Connection, sp ServiceProvider, k Keys, r Request, requestID string) (Message, error) {
+// LogoutResponse answers the provider's request. done says that it named somebody here;
+// else the answer is no success, and the provider can tell its people (Core §3.2.2.2).
+func LogoutResponse(c Connection, sp ServiceProvider, k Keys, r Request, l Logout, done bool) (Message, error) {
 	m := message("samlp:LogoutResponse", r.ID, c.SLO.response(), sp.EntityID, r.Now)
-	m.CreateAttr("InResponseTo", requestID)
-	m.CreateElement("samlp:Status").CreateElement("samlp:StatusCode").CreateAttr("Value", success)
+	m.CreateAttr("InResponseTo", l.ID)
+	code := m.CreateElement("samlp:Status").CreateElement("samlp:StatusCode")
+	if done {
+		code.CreateAttr("Value", success)
+	} else {
+		code.CreateAttr("Value", responder)
+		code.CreateElement("samlp:StatusCode").CreateAttr("Value", unknownPrincipal)
+	}
 	return k.send(m, true, "SAMLResponse", c.SLO.Binding, c.SLO.response(), r.RelayState)
 }
 
@@ -197,7 +210,9 @@ func believeLogout(t *upstream.Trace, root *etree.Element, by *x509.Certificate,
 	if err := note(t, "name_id", err); err != nil {
 		return Logout{}, err
 	}
-	l.Subject = id.subject()
+	l.Subject, l.NameID = id.subject(), strings.TrimSpace(id.value)
+	l.Within = nameID{value: l.NameID}.subject()
+	l.Within = strings.TrimSuffix(strings.TrimPrefix(l.Within, `["","","`), `"]`)
 	for _, index := range children(root, "samlp:SessionIndex") {
 		l.SessionIndexes = append(l.SessionIndexes, plain(index))
 	}

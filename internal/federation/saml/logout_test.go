@@ -46,7 +46,7 @@ func TestProviderEndsASession(t *testing.T) {
 	}
 	// The answer goes where the provider wants answers.
 	e.Connection.SLO.Response = "https://idp.test/slo/done"
-	m, err := saml.LogoutResponse(e.Connection, e.ServiceProvider, e.Keys, saml.Request{ID: "_a1", RelayState: "r", Now: now}, l.ID)
+	m, err := saml.LogoutResponse(e.Connection, e.ServiceProvider, e.Keys, saml.Request{ID: "_a1", RelayState: "r", Now: now}, l, true)
 	if err != nil || !strings.HasPrefix(m.Address, "https://idp.test/slo/done?SAMLResponse=") || !strings.Contains(m.Address, "&Signature=") {
 		t.Errorf("%v %+v", err, m)
 	}

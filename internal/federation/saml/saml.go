@@ -81,7 +81,8 @@ type Expectation struct {
 	Connection      Connection
 	ServiceProvider ServiceProvider
 	Keys            Keys
-	RequestID       string // what the message must answer; empty where nothing was asked
+	Reads           []string // attributes that something is read from, in any case of their letters
+	RequestID       string   // what the message must answer; empty where nothing was asked
 	Now             time.Time
 }
 

@@ -58,7 +58,7 @@ func setting(t testing.TB) (*samltest.IdP, saml.Expectation) {
 		ServiceProvider: saml.ServiceProvider{
 			EntityID: "https://parvis.test/federation/con_1/metadata", ACS: "https://parvis.test/federation/con_1/acs", SLO: "https://parvis.test/federation/con_1/slo",
 		},
-		Keys: ours(), RequestID: "_1", Now: now,
+		Keys: ours(), Reads: []string{"mail", "groups"}, RequestID: "_1", Now: now,
 	}
 }
 

@@ -2,6 +2,7 @@ package saml
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/beevik/etree"
 )
@@ -47,6 +48,19 @@ func (id nameID) subject() string {
 		panic(err) // strings always encode
 	}
 	return string(joined)
+}
+
+// SameSubject reports whether a logout message names whom a session was opened for. A
+// format that is absent or unspecified says nothing of it (Core §8.3.1), a qualifier
+// that was left out neither, and white space around a name is no part of it: a product
+// writes one person's name in one message so and in the next otherwise. Who signs in is
+// told apart by every byte.
+func SameSubject(opened, named string) bool {
+	a, errA := parseSubject(opened)
+	b, errB := parseSubject(named)
+	agree := func(x, y, nothing string) bool { return x == y || x == nothing || y == nothing }
+	return errA == nil && errB == nil && strings.TrimSpace(a.value) == strings.TrimSpace(b.value) &&
+		agree(a.format, b.format, FormatUnspecified) && agree(a.qualifier, b.qualifier, "")
 }
 
 // parseSubject undoes subject, to name the person to their provider.

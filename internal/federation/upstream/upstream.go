@@ -37,8 +37,14 @@ type Assertion struct {
 	Missing Check
 }
 
-// Values are those of the attribute of that name, in every spelling of its case.
+// Values are those of the attribute of exactly that name or, where there is none, of the
+// first that differs from it by the case of its letters alone.
 func (a Assertion) Values(name string) []string {
+	for _, x := range a.Attributes {
+		if x.Name == name {
+			return x.Values
+		}
+	}
 	for _, x := range a.Attributes {
 		if strings.EqualFold(x.Name, name) {
 			return x.Values
