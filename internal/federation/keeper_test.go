@@ -35,15 +35,13 @@ func (w *world) published(idp *samltest.IdP) (address string, say func([]byte)) 
 // renewing is a connection whose metadata has an address.
 func (w *world) renewing(idp *samltest.IdP, address string) federation.Connection {
 	w.t.Helper()
-	c := w.samlConnection(w.org, idp)
-	change, err := w.Hub.ReadMetadata(w.t.Context(), c, federation.Metadata{Address: address})
-	if err == nil {
-		_, err = w.Hub.Change(w.t.Context(), federation.ByActor(directory.Operator()), c.OrgID, c.ID, change)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return w.again(c)
+	return w.samlConnection(w.org, idp, func(c *federation.Connection) error {
+		change, err := w.Hub.ReadMetadata(w.t.Context(), *c, federation.Metadata{Address: address})
+		if err != nil {
+			return err
+		}
+		return change(c)
+	})
 }
 
 func (w *world) again(c federation.Connection) federation.Connection {

@@ -29,6 +29,8 @@ type Trace struct {
 	Checks       []upstream.Check
 	Claims       []upstream.Attribute // what arrived, of a test only: nobody else's are kept
 	Network      string
+
+	browser string // that it was asked for in; empty where it was not
 }
 
 // keepTrace writes down what was looked at. It is not undone with a sign-in that
@@ -43,10 +45,10 @@ func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `
-		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network, browser_id)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), db.Text(t.Tester), db.Text(t.Refused), db.Text(t.UserID), t.Who,
-		string(checks), string(claims), audit.OriginOf(ctx).Network)
+		string(checks), string(claims), audit.OriginOf(ctx).Network, db.Text(t.browser))
 	if err != nil {
 		return fmt.Errorf("keeping the trace %s: %w", t.ID, err)
 	}
