@@ -20,7 +20,7 @@ import (
 // error is the answer as it was explained.
 func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed bool) (answer, error) {
 	ctx := v.R.Context()
-	arrival, err := h.arrival(v, judged, confirmed)
+	how, err := h.entrance(v, judged, confirmed)
 	if err != nil {
 		return judged, err
 	}
@@ -33,7 +33,7 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 		if err != nil {
 			return err
 		}
-		who, err := h.admit(ctx, tx, &a, attempt, arrival)
+		who, err := h.admit(ctx, tx, &a, attempt, how)
 		if err != nil {
 			return err
 		}
@@ -54,6 +54,32 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 		return a, err
 	}
 	return a, v.Enter(opened)
+}
+
+// errRehearsed undoes what a rehearsal did.
+var errRehearsed = errors.New("rehearsed")
+
+// rehearse admits whom a test is about, as a sign-in from the organization's page
+// would, and takes all of it back (decision 0043).
+func (h *Hub) rehearse(v *page.Visitor, judged *answer) error {
+	ctx := v.R.Context()
+	var a answer
+	err := h.DB.Update(ctx, func(tx *db.Tx) error {
+		a = *judged
+		a.Trace.Checks = append([]upstream.Check(nil), judged.Trace.Checks...)
+		who, err := h.admit(ctx, tx, &a, signin.Attempt{OrgID: a.Connection.OrgID, ConnectionID: a.Connection.ID}, entrance{language: v.Language(), rehearsed: true})
+		if err != nil {
+			return err
+		}
+		a.Rehearsed = who
+		return errRehearsed
+	})
+	*judged = a
+	if errors.Is(err, errRehearsed) {
+		return nil
+	}
+	judged.Arrival = ""
+	return err
 }
 
 // keepSession remembers by what the provider names the session, for single logout.
@@ -82,15 +108,15 @@ type waiting struct {
 	Prove     directory.UserID   `json:"prove,omitempty"` // who it must be proved to be first
 }
 
-// arrival finds who this browser just proved to be, as fresh proof is asked elsewhere.
-func (h *Hub) arrival(v *page.Visitor, a answer, confirmed bool) (arrival, error) {
-	found := arrival{language: v.Language(), confirmed: confirmed}
+// entrance finds who this browser just proved to be, as fresh proof is asked elsewhere.
+func (h *Hub) entrance(v *page.Visitor, a answer, confirmed bool) (entrance, error) {
+	found := entrance{language: v.Language(), confirmed: confirmed}
 	if !confirmed {
 		return found, nil // nobody is linked before they saw it
 	}
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
-		return arrival{}, err
+		return entrance{}, err
 	}
 	for _, visit := range visits {
 		if visit.User.OrgID != a.Connection.OrgID {
@@ -98,7 +124,7 @@ func (h *Hub) arrival(v *page.Visitor, a answer, confirmed bool) (arrival, error
 		}
 		fresh, err := v.FreshIn(visit)
 		if err != nil {
-			return arrival{}, err
+			return entrance{}, err
 		}
 		if fresh {
 			found.proved = append(found.proved, visit.User.ID)
@@ -239,7 +265,7 @@ func (h *Hub) showConfirm(v *page.Visitor) error {
 		if err != nil {
 			return err
 		}
-		now, err := h.arrival(v, a, true)
+		now, err := h.entrance(v, a, true)
 		if err != nil {
 			return err
 		}
@@ -260,7 +286,7 @@ func (h *Hub) confirm(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	now, err := h.arrival(v, a, true)
+	now, err := h.entrance(v, a, true)
 	if err != nil {
 		return err
 	}

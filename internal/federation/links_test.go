@@ -86,7 +86,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 		t.Fatal("the owner is linked without proof")
 	}
 	// An administrator approves no owner's.
-	trace := w.latest("own_proof")
+	trace := w.newest("own_proof")
 	idptest.Want(t, w.approve(admin, trace), idptest.Status(403))
 
 	// Olga proves it by her password.
@@ -117,12 +117,12 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 	// An owner approves it.
 	olga := w.Browser(t)
 	w.inside(password(olga, "/o/alpha", owner, idptest.Password), w.org, "Olga")
-	idptest.Want(t, w.approve(olga, w.latest("own_proof")), idptest.Status(200), idptest.Says("console.links.approved"))
+	idptest.Want(t, w.approve(olga, w.newest("own_proof")), idptest.Status(200), idptest.Says("console.links.approved"))
 	w.inside(w.enter(w.Browser(t), idp, c, person(anton)), w.org, "Anton")
 }
 
-// latest is the newest attempt that was refused for a reason.
-func (w *world) latest(refused string) federation.Trace {
+// newest is the newest attempt that was refused for a reason.
+func (w *world) newest(refused string) federation.Trace {
 	w.t.Helper()
 	all, err := federation.TracesOf(w.t.Context(), w.DB, w.org.ID, "", time.Time{}, 50)
 	if err != nil {
