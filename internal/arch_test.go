@@ -49,7 +49,7 @@ var packages = []struct{ name, imports, tables string }{
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n picture audit directory session signin", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",
-		"connections identities upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links federation_keys"},
+		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
 	{"op", "db fault secret i18n picture audit limit outbound directory session signin page op/redirect op/proof",
 		"clients client_secrets client_organizations client_uses keys authorization_requests pushed_requests grants device_codes consents logouts used_proofs"},
 	{"web", "db fault secret picture audit limit directory credential session signin page federation op", ""},
@@ -115,8 +115,8 @@ var unscoped = map[string]string{
 // tenantTables are those whose rows belong to an organization.
 var tenantTables = strings.Fields(`users groups members invitations letters passwords password_history password_rules
 	session_rules sessions audit_events images email_changes domains disavowals resets
-	second_step_rules totp_seeds passkeys recovery_codes connections identities upstream_requests upstream_responses
-	upstream_replays upstream_traces upstream_sessions setup_links
+	second_step_rules totp_seeds passkeys recovery_codes connections connection_changes identities upstream_requests upstream_responses
+	upstream_replays upstream_traces upstream_sessions setup_links only_warnings identity_requests
 	client_organizations client_uses grants consents logouts`)
 
 func TestPackagesAreTheOnesInTheMap(t *testing.T) {

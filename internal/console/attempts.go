@@ -145,7 +145,27 @@ func (s *Server) attempt(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	return v.Render("console-attempt", attemptOf(t, c, v.Path("admin/connections", c.ID)))
+	p := attemptPage{attempt: attemptOf(t, c, v.Path("admin/connections", c.ID)), Approved: v.Just("approved")}
+	l, wanted, err := federation.Wanted(ctx, s.site.DB, v.User.OrgID, id)
+	if err != nil {
+		return err
+	}
+	if wanted {
+		p.Wanted = &shownLink{
+			Link: l, Path: v.Path("admin/people", string(l.User.ID)), MayUndo: rules(v.User.Role) && v.User.Role.Governs(l.User.Role),
+		}
+	}
+	if !wanted || !p.Wanted.MayUndo {
+		v.NoForm()
+	}
+	return v.Render("console-attempt", p)
+}
+
+// attemptPage is one attempt, with the link that it was refused.
+type attemptPage struct {
+	attempt
+	Wanted   *shownLink // which may be approved, where MayUndo says so
+	Approved bool
 }
 
 // ownTests are those that whoever holds a setup link made.

@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	presentFields     = page.Fields{"name", "shown", "confirmed"}
+	presentFields     = page.Fields{"name", "shown", "confirmed", "seen"}
 	metadataFields    = page.Fields{"metadata", page.File("metadata_file"), "metadata_address"}
 	clientFields      = page.Fields{"issuer", "tenant", "client_id", "client_secret", "method"}
 	certificateFields = page.Fields{"certificate", "fingerprint"}
@@ -107,11 +107,15 @@ type connectionPage struct {
 
 	Tests []attempt // behind a setup link: its own
 
+	Waiting *shownChange // beside the connection, which is on; the forms then show what waits
+
 	// In the console only.
 	Domains   []directory.Domain // that the organization holds
 	Link      *federation.SetupLink
 	LinkSent  bool
 	Grantable []directory.Role
+	MayOwner  bool // the viewer is an owner
+	Links     shownLinks
 
 	frame *page.Form
 }
@@ -122,12 +126,25 @@ type shownCertificate struct {
 	Chip chip
 }
 
+// shownChange is what waits beside a connection.
+type shownChange struct {
+	federation.WaitingChange
+	Changes []change
+}
+
 func (s *Server) showConnection(b bench) error {
 	p := connectionPage{
 		Connection: b.connection, Organization: b.organization, Guide: guideOf(b.connection, s.base()), Chips: connectionChips(b.connection),
 		path: b.path, MayChange: b.mayChange, ByLink: b.link, Saved: b.Just("saved"), Base: s.base(), frame: b.Form,
 	}
-	all, err := b.connection.Certificates()
+	w, waiting, err := federation.Waiting(b.R.Context(), s.site.DB, b.connection)
+	if err != nil {
+		return err
+	}
+	if waiting {
+		p.Connection, p.Waiting = w.Connection, &shownChange{w, changesOf(w.Before, w.After)}
+	}
+	all, err := p.Connection.Certificates()
 	if err != nil {
 		return err
 	}
@@ -173,6 +190,11 @@ func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
 			return err
 		}
 		p.Domains = slices.DeleteFunc(domains, func(d directory.Domain) bool { return !d.Held() })
+		links, err := federation.LinksAt(ctx, tx, v.User.OrgID, p.ID, linksShown)
+		if err != nil {
+			return err
+		}
+		p.Links = shownLinks{Rows: linksShownTo(v, links), At: p.At("/links"), Whose: true}
 		link, found, err := federation.SetupLinkOf(ctx, tx, v.User.OrgID, p.ID)
 		if found {
 			p.Link = &link
@@ -181,10 +203,18 @@ func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
 	}); err != nil {
 		return err
 	}
-	p.LinkSent = v.Just("sent")
+	p.LinkSent, p.MayOwner = v.Just("sent"), v.User.Role == directory.Owner
 	p.Grantable = slices.DeleteFunc(slices.Clone(v.User.Role.Grants()), func(r directory.Role) bool { return r == directory.Owner || r == directory.Member })
 	return v.Render("console-connection", p)
 }
+
+// OwnersTurn reports whether what waits is taken by an owner only, who the viewer is not.
+func (p connectionPage) OwnersTurn() bool {
+	return p.Waiting != nil && p.Waiting.OwnersTurn && !p.MayOwner
+}
+
+// Seen names the state that a form shows, so that nobody confirms another one.
+func (p connectionPage) Seen() string { return strconv.FormatInt(p.ChangedAt.UnixMicro(), 10) }
 
 // At is where a form of the page goes; the empty part is the page itself.
 func (p connectionPage) At(part string) string { return p.path(part) }
@@ -297,9 +327,9 @@ func (s *Server) saveAdmission(b bench) error {
 	}))
 }
 
-// test leads to the provider.
+// test leads to the provider, with the connection or with what waits beside it.
 func (s *Server) test(b bench) error {
-	c, err := s.hub.MayTest(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID)
+	c, err := s.hub.MayTest(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, b.Form.Do() == "test-change")
 	if err != nil {
 		return err
 	}
@@ -311,10 +341,16 @@ func (s *Server) test(b bench) error {
 func (s *Server) changeConnection(v *page.Viewer) error {
 	return s.atConsole(func(b bench) error {
 		switch b.Form.Do() {
-		case "test":
+		case "test", "test-change":
 			return s.test(b)
 		case "on":
-			return s.turned(v, b, s.hub.TurnOn)
+			return s.turned(v, b, seen(v, s.hub.TurnOn))
+		case "take":
+			return s.turned(v, b, seen(v, s.hub.Take))
+		case "confirm":
+			return s.turned(v, b, seen(v, s.hub.Confirm))
+		case "discard":
+			return s.turned(v, b, s.hub.Discard)
 		case "off":
 			return s.turned(v, b, s.hub.TurnOff)
 		case "remove":

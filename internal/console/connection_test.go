@@ -215,7 +215,8 @@ func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
 	path := w.add(t, b, "okta", "saml", "Okta")
 	on := func(want int) *idptest.Page {
 		t.Helper()
-		return seen(t, b.Post(path, url.Values{"do": {"on"}}), want)
+		// As the page shows it: an owner confirms what it trusts.
+		return seen(t, b.Post(path, url.Values{"do": {"on"}, "seen": b.Get(path).Form("turn").Values["seen"]}), want)
 	}
 	on(409)
 	seen(t, b.Post(path+"/metadata", url.Values{"metadata": {w.metadata("https://idp.example")}}), 200)

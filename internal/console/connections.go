@@ -3,6 +3,8 @@ package console
 import (
 	"context"
 	"slices"
+	"strconv"
+	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -128,6 +130,17 @@ func (s *Server) addConnection(v *page.Viewer) error {
 
 // deed is something that the hub does to one connection.
 type connectionDeed func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string) error
+
+// seen is a deed to a connection as the form showed it.
+func seen(v *page.Viewer, do func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string, time.Time) error) connectionDeed {
+	return func(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
+		micros, err := strconv.ParseInt(v.Form.Get("seen"), 10, 64)
+		if err != nil {
+			micros = 0 // which is no state that there is
+		}
+		return do(ctx, tx, actor, org, id, time.UnixMicro(micros))
+	}
+}
 
 func (s *Server) did(v *page.Viewer, b bench, do connectionDeed) error {
 	ctx := v.R.Context()

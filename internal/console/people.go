@@ -8,6 +8,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/federation"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -131,6 +132,8 @@ type personPage struct {
 	Sessions       int    // that are open
 	Password       credential.Stored
 	Own            ownedSteps
+	Links          shownLinks
+	Unlinked       bool                      // one of them just now
 	Required       bool                      // a second step is, of the person
 	MayReset       bool                      // the second step
 	Reset          bool                      // comes right after that
@@ -175,6 +178,11 @@ func (s *Server) person(v *page.Viewer) error {
 			return err
 		}
 		p.Own = ownedBy(factors)
+		links, err := federation.LinksOf(ctx, tx, p.User.OrgID, p.User.ID)
+		if err != nil {
+			return err
+		}
+		p.Links = shownLinks{Rows: linksShownTo(v, links), At: v.Path("admin/people", id, "links")}
 		rules, err := signin.SecondStepRulesOf(ctx, tx, p.User.OrgID)
 		p.Required = rules.RequiredOf(p.User.Role, tx.Now())
 		return err
@@ -194,13 +202,14 @@ func (s *Server) person(v *page.Viewer) error {
 	if p.Refused != nil {
 		p.SendAgain = slices.ContainsFunc(p.Deeds, func(d deed) bool { return d.Name == "reset" })
 	}
-	p.Reset = v.Just("reset")
+	p.Reset, p.Unlinked = v.Just("reset"), v.Just("unlinked")
 	if d, known := deedNamed(v.R.URL.Query().Get("done")); known {
 		p.Done = &d
 	}
 	if readsAudit(v.User.Role) {
 		p.Entries = v.Path("admin/audit") + "?" + url.Values{"q": {id}}.Encode()
 	}
+	v.NoForm() // its forms are buttons
 	return v.Render("console-person", p)
 }
 

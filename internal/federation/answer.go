@@ -119,6 +119,8 @@ type answer struct {
 	Request      request // zero where nothing was asked
 	Assertion    upstream.Assertion
 	Trace        upstream.Trace
+	prove        directory.UserID    // of one that waits: who it must be proved to be first
+	wanted       wanted              // the link that it was refused, where one was
 	Arrival      Arrival             // how the person is known, once they are admitted
 	Rehearsed    directory.Candidate // as whom a test would let somebody in
 }
@@ -164,6 +166,16 @@ func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *ans
 	if found {
 		a.Request = q
 	}
+	if q.Asked.Beside {
+		// Judged by what waits beside the connection; by nothing, if that is gone.
+		w, waiting, err := Waiting(ctx, h.DB, c)
+		if err != nil {
+			return err
+		}
+		if found = waiting; found {
+			a.Connection = w.Connection
+		}
+	}
 	unsolicited := !found && state == "" || !found && c.Protocol == SAML && secret.ParseToken(state).IsZero()
 	allowed := found || unsolicited && c.Protocol == SAML && c.SAML.AllowUnsolicited
 	reason := "none"
@@ -177,13 +189,13 @@ func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *ans
 }
 
 func (h *Hub) judgeOIDC(ctx context.Context, query url.Values, b session.Browser, a *answer) error {
-	c := a.Connection
 	if err := h.SignIn.TakeUpstream(ctx); err != nil {
 		return err
 	}
 	if err := h.begun(ctx, b, query.Get("state"), a); err != nil {
 		return err
 	}
+	c := a.Connection
 	credentials, err := h.credentials(ctx, c)
 	if err != nil {
 		return err
@@ -235,10 +247,10 @@ func (h *Hub) credentials(ctx context.Context, c Connection) (oidc.Credentials, 
 }
 
 func (h *Hub) judgeSAML(ctx context.Context, content, state string, b session.Browser, a *answer) error {
-	c := a.Connection
 	if err := h.begun(ctx, b, state, a); err != nil {
 		return err
 	}
+	c := a.Connection
 	keys, err := h.samlKeys(ctx)
 	if err != nil {
 		return err
@@ -282,6 +294,9 @@ func (h *Hub) refuse(v *page.Visitor, a answer, why error) error {
 		if err := keepTrace(ctx, tx, a.explained(v, string(name))); err != nil {
 			return err
 		}
+		if err := a.keepWanted(ctx, tx, v.Reference()); err != nil {
+			return err
+		}
 		if a.Request.Tester != "" {
 			return nil
 		}
@@ -312,7 +327,7 @@ type refusedPage struct {
 func (a answer) explained(v *page.Visitor, refused string) Trace {
 	t := Trace{
 		OrgID: a.Connection.OrgID, ID: v.Reference(), ConnectionID: a.Connection.ID, Test: a.Request.Tester != "",
-		Refused: refused, Who: a.who(), Checks: a.Trace.Checks,
+		Refused: refused, Who: a.who(), Checks: a.Trace.Checks, browser: a.Request.BrowserID,
 	}
 	if t.Test {
 		t.Tester, t.Claims = a.Request.Tester, a.Assertion.Attributes
@@ -341,16 +356,28 @@ func (h *Hub) conclude(v *page.Visitor, b session.Browser, a answer) error {
 		return h.passTest(v, a)
 	}
 	if a.Request.ID == "" {
-		return h.askFirst(v, a, "")
+		return h.askFirst(v, a, "", directory.User{})
 	}
-	entry, err := h.enter(v, b, a, false)
-	if errors.Is(err, errOtherAddress) {
-		return h.askFirst(v, a, a.Request.AttemptID)
+	return h.enterOrAsk(v, b, a, false)
+}
+
+// enterOrAsk lets in whom a believed answer is about, or shows first what the person has
+// to see or to prove.
+func (h *Hub) enterOrAsk(v *page.Visitor, b session.Browser, a answer, confirmed bool) error {
+	entry, err := h.enter(v, b, a, confirmed)
+	first, prove := errors.AsType[proveFirst](err)
+	switch {
+	case err == nil:
+		return nil
+	case prove:
+		if err := h.explainProof(v, entry); err != nil {
+			return err
+		}
+		return h.askFirst(v, a, a.Request.AttemptID, first.user)
+	case errors.Is(err, errOtherAddress):
+		return h.askFirst(v, a, a.Request.AttemptID, directory.User{})
 	}
-	if err != nil {
-		return h.refuse(v, entry, err)
-	}
-	return nil
+	return h.refuse(v, entry, err)
 }
 
 // remember takes a message that must not come twice, on any node, and whatever becomes
@@ -375,7 +402,11 @@ func (h *Hub) passTest(v *page.Visitor, a answer) error {
 	ctx := v.R.Context()
 	err := h.DB.Update(ctx, func(tx *db.Tx) error {
 		// Of the very settings that it was begun with: a change since asks for another.
-		if _, err := tx.Exec(ctx, `
+		if a.Connection.Beside {
+			if err := h.passBeside(ctx, tx, a); err != nil {
+				return err
+			}
+		} else if _, err := tx.Exec(ctx, `
 			update connections set tested_at = $1
 			where org_id = $2 and id = $3 and changed_at <= $4`,
 			db.Time(tx.Now()), string(a.Connection.OrgID), a.Connection.ID, db.Time(a.Request.CreatedAt)); err != nil {

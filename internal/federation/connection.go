@@ -61,9 +61,13 @@ type Connection struct {
 	CreatedAt time.Time
 	ChangedAt time.Time // what a test covers
 	TestedAt  time.Time // when a test last passed; zero for never
-	RenewedAt time.Time
-	Renewal   string // catalogue key of why the last renewal took nothing; empty where all is well
-	Warned    int
+	// ConfirmedAt is when an owner confirmed what the connection trusts; zero where none
+	// did since that last changed. No owner comes in by it until then.
+	ConfirmedAt time.Time
+	Beside      bool // what waits beside the connection, and is not in force
+	RenewedAt   time.Time
+	Renewal     string // catalogue key of why the last renewal took nothing; empty where all is well
+	Warned      int
 
 	secret string // sealed
 }
@@ -93,7 +97,7 @@ type GroupRole struct {
 }
 
 const connectionColumns = `c.org_id, c.id, c.protocol, c.provider, c.name, c.logo, c.position, c.shown, c.settings, c.secret, c.found,
-	c.metadata_url, c.vouches, c.creates, c.mapping, c.state, c.created_at, c.changed_at, c.tested_at, c.renewed_at, c.renewal, c.warned`
+	c.metadata_url, c.vouches, c.creates, c.mapping, c.state, c.created_at, c.changed_at, c.tested_at, c.confirmed_at, c.renewed_at, c.renewal, c.warned`
 
 // connectionRow scans connectionColumns.
 type connectionRow struct {
@@ -106,7 +110,7 @@ func (w *connectionRow) targets() []any {
 	c := &w.Connection
 	return db.Into(&c.OrgID, &c.ID, &c.Protocol, &c.Provider, &c.Name, (*db.Text)(&c.Logo), &c.Position, &c.Shown, &w.settings,
 		(*db.Text)(&c.secret), &w.found, (*db.Text)(&c.MetadataURL), &c.Vouches, &c.Creates, &w.mapping, &c.State,
-		(*db.Time)(&c.CreatedAt), (*db.Time)(&c.ChangedAt), (*db.Time)(&c.TestedAt), (*db.Time)(&c.RenewedAt), (*db.Text)(&c.Renewal), &c.Warned)
+		(*db.Time)(&c.CreatedAt), (*db.Time)(&c.ChangedAt), (*db.Time)(&c.TestedAt), (*db.Time)(&c.ConfirmedAt), (*db.Time)(&c.RenewedAt), (*db.Text)(&c.Renewal), &c.Warned)
 }
 
 // connection reads the texts of a row that was scanned.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -19,16 +20,20 @@ import (
 // error is the answer as it was explained.
 func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed bool) (answer, error) {
 	ctx := v.R.Context()
+	how, err := h.entrance(v, judged, confirmed)
+	if err != nil {
+		return judged, err
+	}
 	var a answer
 	var opened signin.Opened
-	err := h.DB.Update(ctx, func(tx *db.Tx) error {
+	err = h.DB.Update(ctx, func(tx *db.Tx) error {
 		a = judged
 		a.Trace.Checks = append([]upstream.Check(nil), judged.Trace.Checks...)
 		attempt, err := h.SignIn.Load(ctx, tx, b, a.Request.AttemptID, tx.Now())
 		if err != nil {
 			return err
 		}
-		who, err := h.admit(ctx, tx, &a, attempt, v.Language(), confirmed)
+		who, err := h.admit(ctx, tx, &a, attempt, how)
 		if err != nil {
 			return err
 		}
@@ -62,7 +67,7 @@ func (h *Hub) rehearse(v *page.Visitor, judged *answer) error {
 	err := h.DB.Update(ctx, func(tx *db.Tx) error {
 		a = *judged
 		a.Trace.Checks = append([]upstream.Check(nil), judged.Trace.Checks...)
-		who, err := h.admit(ctx, tx, &a, signin.Attempt{OrgID: a.Connection.OrgID, ConnectionID: a.Connection.ID}, v.Language(), false)
+		who, err := h.admit(ctx, tx, &a, signin.Attempt{OrgID: a.Connection.OrgID, ConnectionID: a.Connection.ID}, entrance{language: v.Language(), rehearsed: true})
 		if err != nil {
 			return err
 		}
@@ -100,11 +105,53 @@ var errOtherAddress = errors.New("the provider says another address than was inv
 type waiting struct {
 	Assertion upstream.Assertion `json:"assertion"`
 	Checks    []upstream.Check   `json:"checks"`
+	Prove     directory.UserID   `json:"prove,omitempty"` // who it must be proved to be first
+}
+
+// entrance finds who this browser just proved to be, as fresh proof is asked elsewhere.
+func (h *Hub) entrance(v *page.Visitor, a answer, confirmed bool) (entrance, error) {
+	found := entrance{language: v.Language(), confirmed: confirmed}
+	if !confirmed {
+		return found, nil // nobody is linked before they saw it
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return entrance{}, err
+	}
+	for _, visit := range visits {
+		if visit.User.OrgID != a.Connection.OrgID {
+			continue
+		}
+		fresh, err := v.FreshIn(visit)
+		if err != nil {
+			return entrance{}, err
+		}
+		if fresh {
+			found.proved = append(found.proved, visit.User.ID)
+		}
+	}
+	return found, nil
+}
+
+// explainProof keeps, for those who may approve it, that somebody was asked to prove a
+// new link.
+func (h *Hub) explainProof(v *page.Visitor, a answer) error {
+	ctx := v.R.Context()
+	if a.Trace.Require(checkProof, false, "", a.who()) == nil {
+		return nil
+	}
+	return h.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := keepTrace(ctx, tx, a.explained(v, checkProof)); err != nil {
+			return err
+		}
+		return a.keepWanted(ctx, tx, v.Reference())
+	})
 }
 
 // askFirst shows whom an answer is about before anybody enters: where nobody asked for
-// it here, or it is about another address than was invited (decisions 0031 and 0032).
-func (h *Hub) askFirst(v *page.Visitor, a answer, attempt string) error {
+// it here, it is about another address than was invited, or somebody must be proved to
+// be first (decisions 0031, 0032 and 0044).
+func (h *Hub) askFirst(v *page.Visitor, a answer, attempt string, prove directory.User) error {
 	ctx := v.R.Context()
 	q := a.Request
 	if attempt == "" {
@@ -117,7 +164,7 @@ func (h *Hub) askFirst(v *page.Visitor, a answer, attempt string) error {
 			return err
 		}
 	}
-	plain, err := json.Marshal(waiting{a.Assertion, a.Trace.Checks})
+	plain, err := json.Marshal(waiting{a.Assertion, a.Trace.Checks, prove.ID})
 	if err != nil {
 		return err
 	}
@@ -131,8 +178,10 @@ func (h *Hub) askFirst(v *page.Visitor, a answer, attempt string) error {
 	if err != nil {
 		return err
 	}
-	return v.Redirect("/federation/" + a.Connection.ID + "/confirm/" + q.ID)
+	return v.Redirect(confirmPath(a.Connection, q))
 }
+
+func confirmPath(c Connection, q request) string { return "/federation/" + c.ID + "/confirm/" + q.ID }
 
 // confirmPage says who would enter where.
 type confirmPage struct {
@@ -141,6 +190,9 @@ type confirmPage struct {
 	Email        string // as the provider says
 	Invited      string // the address that was invited, where it is another one
 	Signed       []session.Visit
+	Prove        *directory.User // who it must be proved to be first,
+	Proved       bool            // which was done
+	Issuer       string          // as which the provider is known
 }
 
 // waits finds an answer that waits for this browser's word.
@@ -179,7 +231,10 @@ func (h *Hub) waits(v *page.Visitor, r db.Reader, b session.Browser, take bool) 
 	}
 	var w waiting
 	err = json.Unmarshal(plain, &w)
-	a.Assertion, a.Trace.Checks = w.Assertion, w.Checks
+	a.Assertion, a.Trace.Checks, a.prove = w.Assertion, w.Checks, w.Prove
+	if err == nil && a.Connection.ChangedAt.After(a.Request.CreatedAt) {
+		err = signin.ErrAttemptGone // believed by what the connection no longer trusts
+	}
 	return a, err
 }
 
@@ -193,7 +248,7 @@ func (h *Hub) showConfirm(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	p := confirmPage{Organization: a.Organization, Connection: a.Connection, Email: a.who()}
+	p := confirmPage{Organization: a.Organization, Connection: a.Connection, Email: a.who(), Issuer: a.Assertion.Issuer}
 	attempt, err := h.SignIn.Load(ctx, h.DB, b, a.Request.AttemptID, h.DB.Now())
 	if err != nil {
 		return err
@@ -204,6 +259,17 @@ func (h *Hub) showConfirm(v *page.Visitor) error {
 			return err
 		}
 		p.Invited = inv.Email
+	}
+	if a.prove != "" {
+		user, err := directory.UserByID(ctx, h.DB, a.Connection.OrgID, a.prove)
+		if err != nil {
+			return err
+		}
+		now, err := h.entrance(v, a, true)
+		if err != nil {
+			return err
+		}
+		p.Prove, p.Proved = &user, slices.Contains(now.proved, user.ID)
 	}
 	if p.Signed, err = v.Visits(ctx); err != nil {
 		return err
@@ -216,7 +282,17 @@ func (h *Hub) confirm(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	var a answer
+	a, err := h.waits(v, h.DB, b, false)
+	if err != nil {
+		return err
+	}
+	now, err := h.entrance(v, a, true)
+	if err != nil {
+		return err
+	}
+	if a.prove != "" && !slices.Contains(now.proved, a.prove) {
+		return h.proveBefore(v, a)
+	}
 	err = h.DB.Update(v.R.Context(), func(tx *db.Tx) error {
 		a, err = h.waits(v, tx, b, true)
 		if err == nil && a.Connection.State != On {
@@ -227,8 +303,25 @@ func (h *Hub) confirm(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	if entry, err := h.enter(v, b, a, true); err != nil {
-		return h.refuse(v, entry, err)
+	return h.enterOrAsk(v, b, a, true)
+}
+
+// proveBefore leads to the organization's ways in, to prove there by an earlier link, a
+// password or a passkey who somebody is, and back to the answer that waits.
+func (h *Hub) proveBefore(v *page.Visitor, a answer) error {
+	attempt := signin.Attempt{OrgID: a.Connection.OrgID, Return: confirmPath(a.Connection, a.Request)}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
 	}
-	return nil
+	for _, visit := range visits {
+		if visit.User.OrgID == attempt.OrgID && visit.User.ID == a.prove {
+			attempt.UserID, attempt.Generation, attempt.Fresh = visit.User.ID, visit.User.Generation, page.ChangeProof
+		}
+	}
+	begun, err := v.Begin(attempt, nil)
+	if err != nil {
+		return err
+	}
+	return v.Redirect("/sign-in/" + begun.ID)
 }

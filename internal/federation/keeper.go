@@ -24,9 +24,6 @@ const (
 	// renewedAtOnce is how many connections one sweep asks for: each may take as long
 	// as the outbound client has patience.
 	renewedAtOnce = 20
-	// Watched is how long single sign-on as the only way in may fail for everybody
-	// before it is turned off again.
-	Watched = time.Hour
 )
 
 // fetchFailed begins the reason where a provider did not answer at all.
@@ -185,44 +182,6 @@ func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
 			return h.tell(ctx, tx, directory.System(c.OrgID), c, mail.CertificateEnding, ends)
 		})
 	}, `1 = 1`)
-}
-
-// SweepOnly makes single sign-on optional again where, in the hour after it became the
-// only way in, everybody who tried failed: else nobody could come in to mend it. What
-// came without having been asked for is no try: strangers send that.
-func (h *Hub) SweepOnly(ctx context.Context, d *db.DB) error {
-	var locked []directory.OrgID
-	err := d.Rows(ctx, func(scan func(...any) error) error {
-		var org directory.OrgID
-		err := scan(&org)
-		locked = append(locked, org)
-		return err
-	}, `
-		select o.id from organizations o
-		where o.federated_since <= $1
-			and exists (
-				select 1 from upstream_traces t
-				where t.org_id = o.id and t.tester is null and t.refused is not null and t.refused <> $2
-					and t.at >= o.federated_since and t.at <= o.federated_since + $3)
-			and not exists (
-				select 1 from upstream_traces t
-				where t.org_id = o.id and t.tester is null and t.refused is null and t.at >= o.federated_since)
-		order by o.id`, db.Time(d.Now().Add(-Watched)), checkRequest, Watched.Microseconds())
-	if err != nil {
-		return err
-	}
-	for _, org := range locked {
-		if err := d.Update(ctx, func(tx *db.Tx) error {
-			actor := directory.System(org)
-			if err := directory.EndFederatedOnly(ctx, tx, actor, org, "every attempt failed"); err != nil {
-				return err
-			}
-			return h.tell(ctx, tx, actor, Connection{OrgID: org}, mail.FederationReverted, tx.Now())
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Sweep forgets what has served: requests, what was parked, what cannot come twice any

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/federation/samltest"
+	"parvis/internal/idptest"
 	"parvis/internal/outbound"
 )
 
@@ -35,15 +36,11 @@ func (w *world) published(idp *samltest.IdP) (address string, say func([]byte)) 
 // renewing is a connection whose metadata has an address.
 func (w *world) renewing(idp *samltest.IdP, address string) federation.Connection {
 	w.t.Helper()
-	c := w.samlConnection(w.org, idp)
-	change, err := w.Hub.ReadMetadata(w.t.Context(), c, federation.Metadata{Address: address})
-	if err == nil {
-		_, err = w.Hub.Change(w.t.Context(), federation.ByActor(directory.Operator()), c.OrgID, c.ID, change)
-	}
+	change, err := w.Hub.ReadMetadata(w.t.Context(), federation.Connection{}, federation.Metadata{Address: address})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.again(c)
+	return w.samlConnection(w.org, idp, change)
 }
 
 func (w *world) again(c federation.Connection) federation.Connection {
@@ -198,52 +195,111 @@ func (w *world) isOnly() bool {
 	return o.FederatedOnly()
 }
 
-func TestAnOnlyWayInThatFailsForEverybodyIsOpenedAgain(t *testing.T) {
+// Line 27 of issue 11: what people whom we know meet in browsers that we know undoes it,
+// after a letter, and what strangers send does not.
+func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
+	fails := person("stranger@elsewhere.example")
 	for name, tt := range map[string]struct {
-		try  func(w *world, idp *samltest.IdP, c federation.Connection)
+		try  func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser)
 		only bool // afterwards
 	}{
-		"everybody failed": {func(w *world, idp *samltest.IdP, c federation.Connection) {
-			w.enter(w.Browser(w.t), idp, c, person("stranger@elsewhere.example"))
+		"three people failed in browsers of their own": {func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			for _, b := range known {
+				w.enter(b, idp, c, fails)
+			}
 		}, false},
-		"one came in": {func(w *world, idp *samltest.IdP, c federation.Connection) {
-			w.enter(w.Browser(w.t), idp, c, person("stranger@elsewhere.example"))
+		"two people failed, many times": {func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			for range 3 {
+				w.enter(known[0], idp, c, fails)
+				w.enter(known[1], idp, c, fails)
+			}
+		}, true},
+		"strangers failed": {func(w *world, idp *samltest.IdP, c federation.Connection, _ []*idptest.Browser) {
+			for range 5 {
+				w.enter(w.Browser(w.t), idp, c, fails)
+			}
+		}, true},
+		"one came in": {func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			for _, b := range known {
+				w.enter(b, idp, c, fails)
+			}
 			w.enter(w.Browser(w.t), idp, c, person(ada))
 		}, true},
-		"nobody tried": {func(*world, *samltest.IdP, federation.Connection) {}, true},
-		"strangers sent what nobody asked for": {func(w *world, _ *samltest.IdP, c federation.Connection) {
-			w.Browser(w.t).Get("/federation/" + c.ID + "/callback?code=x&state=y")
-			w.Browser(w.t).CrossPost("/federation/"+c.ID+"/acs", map[string][]string{"SAMLResponse": {"x"}, "RelayState": {"y"}})
+		"nobody tried": {func(*world, *samltest.IdP, federation.Connection, []*idptest.Browser) {}, true},
+		"known browsers were sent what nobody asked for": {func(w *world, _ *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			for _, b := range append(known, w.Browser(w.t)) {
+				b.Get("/federation/" + c.ID + "/callback?code=x&state=y")
+				b.CrossPost("/federation/"+c.ID+"/acs", map[string][]string{"SAMLResponse": {"hello"}, "RelayState": {"y"}})
+			}
+		}, true},
+		"nobody answers at the provider's address": {func(w *world, _ *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			w.Hub.Outbound = outbound.New([]string{"127.0.0.1:1"})
+			w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
+				_, err := tx.Exec(ctx, `update connections set settings = replace(settings, 'https://idp.example/sso', 'http://127.0.0.1:1/sso') where id = $1`, c.ID)
+				return err
+			})
+			for _, b := range known {
+				w.begin(b, w.again(c))
+			}
+		}, false},
+		"the provider is there, and nobody came back": {func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			address, _ := w.published(idp)
+			w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
+				_, err := tx.Exec(ctx, `update connections set settings = replace(settings, 'https://idp.example/sso', '`+address+`') where id = $1`, c.ID)
+				return err
+			})
+			for _, b := range known {
+				w.begin(b, w.again(c))
+			}
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
 			w.t = t
-			w.Join(t, w.org, ada, "Ada", directory.Member)
 			b := w.Join(t, w.org, owner, "Olga", directory.Owner)
+			known := []*idptest.Browser{
+				w.Join(t, w.org, ada, "Ada", directory.Member), w.Join(t, w.org, "bea@alpha.example", "Bea", directory.Member), w.Join(t, w.org, "cy@alpha.example", "Cy", directory.Member),
+			}
 			idp := w.idp()
 			c := w.samlConnection(w.org, idp)
 			w.shut()
 			w.Clock.Advance(time.Minute)
-			tt.try(w, idp, c)
-			w.Clock.Advance(federation.Watched - 2*time.Minute)
+			tt.try(w, idp, c, known)
+			w.Clock.Advance(6 * time.Minute)
 			w.swept()
-			if !w.isOnly() {
-				t.Fatal("opened within the hour")
+			w.swept()
+			if !w.isOnly() || w.wrote(owner, "fails for your people") == tt.only {
+				t.Fatalf("only %t, warned %t", w.isOnly(), w.wrote(owner, "fails for your people"))
 			}
-			w.Clock.Advance(2 * time.Minute)
+			w.Clock.Advance(federation.RevertAfter)
 			w.swept()
 			if w.isOnly() != tt.only || w.wrote(owner, "no longer the only way") == tt.only {
 				t.Errorf("only %t, a letter %t", w.isOnly(), w.wrote(owner, "no longer the only way"))
 			}
 			if !tt.only {
-				// Whoever opens it proves who they are first; another address would be no page.
 				link := strings.TrimPrefix(w.linkIn(owner, "no longer the only way"), w.URL)
 				if p := b.Get(link); p.Status != 200 || link != "/o/alpha/admin/single-sign-on/attempts" {
 					t.Errorf("the letter leads to %s: %d %s: %s", link, p.Status, p.URL, p.Text())
 				}
 			}
 		})
+	}
+}
+
+func TestAnOnlyWayInIsNotOpenedAfterItsFirstHour(t *testing.T) {
+	w := start(t)
+	b := w.Join(t, w.org, owner, "Olga", directory.Owner)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp)
+	w.shut()
+	w.Clock.Advance(federation.Watched + time.Minute)
+	w.enter(b, idp, c, person("stranger@elsewhere.example"))
+	for range 3 {
+		w.swept()
+		w.Clock.Advance(federation.RevertAfter)
+	}
+	if !w.isOnly() {
+		t.Error("opened by what failed after the hour")
 	}
 }
 

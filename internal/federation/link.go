@@ -3,7 +3,6 @@ package federation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation/upstream"
 	"parvis/internal/i18n"
+	"parvis/internal/mail"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
@@ -20,13 +20,34 @@ import (
 const (
 	checkLasting    = "lasting_subject" // the subject is the same the next time
 	checkActive     = "active"          // the user is not deactivated or deleted
+	checkConfirmed  = "owner_confirmed" // an owner comes in only where an owner confirmed what the connection trusts
 	checkSamePerson = "same_person"     // who is signed in, and nobody else, proves it again
 	checkInvitation = "invitation"      // still good
 	checkEmail      = "email"           // one address, and it is one
 	checkVouched    = "email_verified"  // the provider says, or the administrator said for it, that it is the person's
 	checkDomain     = "domain"          // and of a domain that the organization has proven
 	checkKnown      = "known"           // somebody here, or people are made as they come
+	checkSecond     = "second_subject"  // nobody whom the connection knows by another name already
+	checkProof      = "own_proof"       // an owner or administrator proved it by what they had before
+	checkLetter     = "letter"          // who is invited to more than membership opened the letter's link
 )
+
+// entrance is how somebody comes: in which language, and whether they saw whom the answer
+// is about and went on. proved are the users whom this browser proved to be just now.
+type entrance struct {
+	language  i18n.Tag
+	confirmed bool
+	rehearsed bool // it is a test: what a person would prove or have approved first is waived
+	proved    []directory.UserID
+}
+
+// proveFirst asks an owner or administrator, whom a provider names for the first time,
+// to prove by what they had before that it is them.
+type proveFirst struct{ user directory.User }
+
+func (proveFirst) Error() string {
+	return "an owner or administrator proves a new link by what they had before"
+}
 
 // Arrival is how somebody who came in is known.
 type Arrival string
@@ -42,7 +63,7 @@ const (
 // admit finds whom an answer is about, makes the user or the link where the connection
 // may, or names the check that keeps the person out. Every look-up names the
 // organization of the connection: what a provider asserts reaches nobody elsewhere.
-func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, language i18n.Tag, confirmed bool) (directory.Candidate, error) {
+func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, how entrance) (directory.Candidate, error) {
 	c := a.Connection
 	user, linked, err := h.linked(ctx, tx, a)
 	switch {
@@ -61,12 +82,17 @@ func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.At
 		// Proving it again links nobody.
 		return directory.Candidate{}, a.Trace.Require(checkSamePerson, false, "", a.who())
 	default:
-		if user, err = h.link(ctx, tx, a, attempt, language, confirmed); err != nil {
+		if user, err = h.link(ctx, tx, a, attempt, how); err != nil {
 			return directory.Candidate{}, err
 		}
 	}
 	if attempt.UserID != "" {
 		if err := a.Trace.Require(checkSamePerson, user.ID == attempt.UserID, "", ""); err != nil {
+			return directory.Candidate{}, err
+		}
+	}
+	if user.Role == directory.Owner && !how.rehearsed {
+		if err := a.Trace.Require(checkConfirmed, !a.Connection.ConfirmedAt.IsZero(), "", ""); err != nil {
 			return directory.Candidate{}, err
 		}
 	}
@@ -108,7 +134,7 @@ func (h *Hub) linked(ctx context.Context, tx *db.Tx, a *answer) (directory.User,
 }
 
 // link finds or makes the user of a subject that came for the first time.
-func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, language i18n.Tag, confirmed bool) (directory.User, error) {
+func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, how entrance) (directory.User, error) {
 	c := a.Connection
 	// A transient NameID names somebody for one session only (Core §8.3.8).
 	if err := a.Trace.Require(checkLasting, a.Assertion.Format != transientFormat, "", a.Assertion.Format); err != nil {
@@ -116,7 +142,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	}
 	said := c.Mapping.email(a.Assertion)
 	if attempt.InvitationID != "" {
-		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, language, confirmed)
+		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, how)
 	}
 	address, err := directory.ParseAddress(said)
 	if err := a.need(checkEmail, err == nil, said == "", "", said); err != nil {
@@ -139,7 +165,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	}
 	if len(known) == 1 {
 		a.Arrival = ArrivedKnown
-		return known[0].User, h.keepIdentity(ctx, tx, a, known[0].User, said, false)
+		return known[0].User, h.linkKnown(ctx, tx, a, known[0].User, how)
 	}
 	closed, err := directory.AddressTaken(ctx, tx, c.OrgID, address)
 	if err != nil {
@@ -153,14 +179,20 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return directory.User{}, err
 	}
 	if len(invited) == 1 && invited[0].Invitation.Usable(tx.Now()) == nil {
-		return h.joinInvited(ctx, tx, a, invited[0].Invitation.ID, said, language, true)
+		// Whoever runs the provider can say this address. It makes nobody more than a
+		// member: that takes the link that was sent to the person.
+		if err := a.Trace.Require(checkLetter, how.rehearsed || invited[0].Invitation.Role == directory.Member, "", said); err != nil {
+			return directory.User{}, err
+		}
+		how.confirmed = true
+		return h.joinInvited(ctx, tx, a, invited[0].Invitation.ID, said, how)
 	}
 	if err := a.Trace.Require(checkKnown, c.Creates, "", said); err != nil {
 		return directory.User{}, err
 	}
 	a.Arrival = ArrivedNew
 	user, err := directory.CreateFederated(ctx, tx, directory.User{
-		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: language,
+		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: how.language,
 	}, c.Name)
 	if err != nil {
 		return directory.User{}, err
@@ -170,7 +202,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 
 // joinInvited accepts an invitation with a provider in place of a password. Where the
 // provider says another address, the person sees both first (decision 0032).
-func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said string, language i18n.Tag, confirmed bool) (directory.User, error) {
+func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said string, how entrance) (directory.User, error) {
 	c := a.Connection
 	inv, err := directory.InvitationByID(ctx, tx, c.OrgID, id)
 	if err == nil {
@@ -179,12 +211,12 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 	if err := a.Trace.Require(checkInvitation, err == nil, "", ""); err != nil {
 		return directory.User{}, err
 	}
-	if !confirmed && !strings.EqualFold(said, inv.Email) {
+	if !how.confirmed && !strings.EqualFold(said, inv.Email) {
 		return directory.User{}, errOtherAddress
 	}
 	a.Arrival = ArrivedInvited
 	user, err := directory.AcceptInvitationOf(ctx, tx, inv, directory.User{
-		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: language,
+		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: how.language,
 	})
 	if errors.Is(err, directory.ErrInvitationUsed) {
 		return directory.User{}, a.Trace.Require(checkInvitation, false, "", "")
@@ -196,20 +228,61 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 }
 
 func (h *Hub) keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user directory.User, said string, created bool) error {
-	// admit found no link in this transaction: one that comes at the same time makes
-	// PostgreSQL try it again, where the index alone would end it.
-	_, err := tx.Exec(ctx, `
-		insert into identities (org_id, connection_id, issuer, subject, user_id, email, created, created_at, used_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		on conflict do nothing`,
-		string(user.OrgID), a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject, string(user.ID), said, created, db.Time(tx.Now()), db.Time(tx.Now()))
-	if err != nil {
-		return fmt.Errorf("linking user %s: %w", user.ID, err)
+	l := a.linkTo(user, said)
+	if err := keepLink(ctx, tx, l, created); err != nil {
+		return err
 	}
-	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(user.OrgID), Actor: string(user.ID), ActorName: user.Name, Action: "identity.linked",
-		Target: a.Connection.ID, TargetName: a.Connection.Name, After: audit.Fields{"user": user.ID, "email": said},
-	})
+	return audit.Record(ctx, tx, l.event(user.AsActor(), "identity.linked"))
+}
+
+func (a *answer) linkTo(user directory.User, said string) Link {
+	return Link{
+		User: user, Connection: a.Connection.ID, Provider: a.Connection.Name, Issuer: a.Assertion.Issuer, Email: said,
+		subject: a.Assertion.Subject, protocol: a.Connection.Protocol,
+	}
+}
+
+// linkKnown links the user who has the address that a provider says. A second subject
+// of the same connection waits for approval: the provider may have given the address of
+// somebody who left to somebody else. An owner or administrator proves it by what they
+// had before, or somebody who governs them approves it: whoever runs a provider could
+// name any address (decision 0044).
+func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user directory.User, how entrance) error {
+	said := a.Connection.Mapping.email(a.Assertion)
+	second, err := tx.One(ctx, db.Into(new(string)), `
+		select user_id from identities
+		where org_id = $1 and connection_id = $2 and user_id = $3
+		limit 1`, string(user.OrgID), a.Connection.ID, string(user.ID))
+	if err != nil {
+		return err
+	}
+	if how.rehearsed {
+		if second {
+			a.Trace.Checks = append(a.Trace.Checks, upstream.Check{Name: checkSecond, Found: said, Waived: true})
+		}
+		return nil
+	}
+	a.wanted = wanted{user}
+	if err := a.Trace.Require(checkSecond, !second, "", said); err != nil {
+		return err
+	}
+	if user.Role == directory.Owner || user.Role == directory.Administrator {
+		if !slices.Contains(how.proved, user.ID) {
+			return proveFirst{user}
+		}
+		if user.Role == directory.Owner && a.Connection.ConfirmedAt.IsZero() {
+			// It is an owner with fresh proof who says that this provider names them.
+			if err := h.setConfirmed(ctx, tx, user.AsActor(), a.Connection); err != nil {
+				return err
+			}
+			a.Connection.ConfirmedAt = tx.Now()
+		}
+	}
+	a.wanted = wanted{}
+	if err := h.keepIdentity(ctx, tx, a, user, said, false); err != nil {
+		return err
+	}
+	return h.tellLinked(ctx, tx, a.linkTo(user, said), mail.AccountLinked)
 }
 
 // mapRole gives a user whom the connection made the role that its groups have now. Who

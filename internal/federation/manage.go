@@ -147,8 +147,17 @@ func (c Connection) texts() (settings, mapping string, found db.Text, err error)
 // but the connection: slices are replaced, not written into.
 type Change func(*Connection) error
 
+// altered is what a change makes of c.
+func (what Change) altered(c Connection) (Connection, error) {
+	err := what(&c)
+	c.HasSecret = c.secret != ""
+	return c, err
+}
+
 // Change alters a connection and records what differs. Where that is something that
-// a test covers, the connection is untested from now on.
+// a test covers, the connection is untested from now on. One that is on keeps what it
+// trusts: the change waits beside it, with what waits there already. It returns the
+// connection as it is in force.
 func (h *Hub) Change(ctx context.Context, by Editor, org directory.OrgID, id string, what Change) (c Connection, err error) {
 	err = h.DB.Update(ctx, func(tx *db.Tx) error {
 		if c, err = ConnectionOf(ctx, tx, org, id); err != nil {
@@ -157,26 +166,50 @@ func (h *Hub) Change(ctx context.Context, by Editor, org directory.OrgID, id str
 		if err := by.mayChange(ctx, tx, c); err != nil {
 			return err
 		}
+		w, waiting, err := Waiting(ctx, tx, c)
+		if err != nil {
+			return err
+		}
+		if !waiting {
+			w.Connection = c
+		}
+		next, wrong := what.altered(c)
+		if wrong != nil && !waiting {
+			return wrong
+		}
+		// What is only in what waits, such as a certificate to take away, is wrong for
+		// the connection as it is.
+		atOnce := wrong == nil && (c.State != On || !next.waits(c))
+		if waiting || !atOnce {
+			if err := by.changeBeside(ctx, tx, c, w.Connection, what); err != nil || !atOnce {
+				return err
+			}
+		}
 		before := c
-		if err := what(&c); err != nil {
-			return err
-		}
-		c.HasSecret = c.secret != ""
-		was, is := differences(before, c)
-		if len(is) == 0 {
-			return nil
-		}
-		if c.covered(before) {
-			c.ChangedAt = tx.Now()
-		}
-		if err := c.save(ctx, tx); err != nil {
-			return err
-		}
-		e := by.event(c, "connection.changed")
-		e.Before, e.After = was, is
-		return audit.Record(ctx, tx, e)
+		c = next
+		return by.keep(ctx, tx, &c, before)
 	})
 	return c, err
+}
+
+// keep stores a connection that was altered, and records it.
+func (e Editor) keep(ctx context.Context, tx *db.Tx, c *Connection, before Connection) error {
+	was, is := differences(before, *c)
+	if len(is) == 0 {
+		return nil
+	}
+	if c.covered(before) {
+		c.ChangedAt = tx.Now()
+	}
+	if c.State != On && c.trustsMore(before) {
+		c.ConfirmedAt = time.Time{}
+	}
+	if err := c.save(ctx, tx); err != nil {
+		return err
+	}
+	event := e.event(*c, "connection.changed")
+	event.Before, event.After = was, is
+	return audit.Record(ctx, tx, event)
 }
 
 func (c Connection) save(ctx context.Context, tx *db.Tx) error {
@@ -186,10 +219,10 @@ func (c Connection) save(ctx context.Context, tx *db.Tx) error {
 	}
 	if _, err := tx.Exec(ctx, `
 		update connections set name = $1, shown = $2, settings = $3, secret = $4, found = $5, metadata_url = $6,
-			vouches = $7, creates = $8, mapping = $9, changed_at = $10
-		where org_id = $11 and id = $12`,
+			vouches = $7, creates = $8, mapping = $9, changed_at = $10, confirmed_at = $11
+		where org_id = $12 and id = $13`,
 		c.Name, c.Shown, settings, db.Text(c.secret), found, db.Text(c.MetadataURL),
-		c.Vouches, c.Creates, mapping, db.Time(c.ChangedAt), string(c.OrgID), c.ID); err != nil {
+		c.Vouches, c.Creates, mapping, db.Time(c.ChangedAt), db.Time(c.ConfirmedAt), string(c.OrgID), c.ID); err != nil {
 		return fmt.Errorf("changing connection %s: %w", c.ID, err)
 	}
 	return nil
@@ -349,8 +382,10 @@ func (h *Hub) Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 }
 
 // TurnOn lets people come in by a connection that was tested as it is now. Its setup
-// link ends: what people come in by is not changed from outside.
-func (h *Hub) TurnOn(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
+// link ends: what people come in by is not changed from outside. An owner who turns it
+// on confirms what it trusts, as the owner saw it: seen is when that last changed.
+// Where an owner is linked to it, nobody else turns it on without that.
+func (h *Hub) TurnOn(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string, seen time.Time) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	switch {
 	case err != nil:
@@ -359,6 +394,11 @@ func (h *Hub) TurnOn(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 		return nil
 	case !c.Tested():
 		return ErrUntested
+	}
+	if c.ConfirmedAt.IsZero() {
+		if err := h.confirmOrNobody(ctx, tx, actor, c, seen); err != nil {
+			return err
+		}
 	}
 	if err := h.endSetupLink(ctx, tx, c); err != nil {
 		return err
@@ -383,6 +423,9 @@ func (h *Hub) TurnOff(ctx context.Context, tx *db.Tx, actor directory.Actor, org
 	}
 	if o.FederatedOnly() && len(ways) == 1 {
 		return ErrOnlyWay
+	}
+	if _, err := dropBeside(ctx, tx, c); err != nil { // from now on it changes at once
+		return err
 	}
 	return h.turn(ctx, tx, actor, c, Off, "connection.turned_off", mail.ConnectionTurnedOff)
 }

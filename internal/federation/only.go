@@ -21,9 +21,11 @@ var (
 	ErrNoBreakGlass = fault.New(fault.Invalid, "federation.no_break_glass")
 )
 
-// Outside are the people who could not come in if single sign-on were the only way:
-// no provider that is on knows them, and their address is of no proven domain, so none
-// would.
+// Outside are the people who could not come in if single sign-on were the only way: no
+// provider that is on knows them, and none could link them by their address. That takes
+// a proven domain and a provider that vouches for the address or, with OpenID Connect,
+// can say that it verified it. Owners and administrators are linked only with a proof
+// that would be closed to them then, and owners come in only where one confirmed that.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
 	domains, err := directory.DomainsOf(ctx, r, org)
 	if err != nil {
@@ -33,13 +35,19 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 	for _, d := range domains {
 		held[d.Key] = d.Held()
 	}
+	all, err := ConnectionsOf(ctx, r, org)
+	if err != nil {
+		return nil, err
+	}
+	links := slices.ContainsFunc(all, func(c Connection) bool { return c.State == On && (c.Vouches || c.Protocol == OIDC) })
 	var outside []directory.User
 	err = r.Rows(ctx, func(scan func(...any) error) error {
 		var u directory.User
 		if err := scan(u.Targets()...); err != nil {
 			return err
 		}
-		if address, err := directory.ParseAddress(u.Email); err != nil || !held[address.Domain] {
+		privileged := u.Role == directory.Owner || u.Role == directory.Administrator
+		if address, err := directory.ParseAddress(u.Email); err != nil || !links || privileged || !held[address.Domain] {
 			outside = append(outside, u)
 		}
 		return nil
@@ -49,8 +57,8 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 		where u.org_id = $1 and u.deactivated_at is null and not exists (
 			select 1 from identities i
 			join connections c on c.org_id = i.org_id and c.id = i.connection_id and c.state = $2
-			where i.org_id = u.org_id and i.user_id = u.id)
-		order by u.display_name, u.id`, string(org), string(On))
+			where i.org_id = u.org_id and i.user_id = u.id and (u.role <> $3 or c.confirmed_at is not null))
+		order by u.display_name, u.id`, string(org), string(On), string(directory.Owner))
 	if err != nil {
 		return nil, fmt.Errorf("listing who single sign-on leaves outside in %s: %w", org, err)
 	}

@@ -169,14 +169,25 @@ func (l SetupLink) open(ctx context.Context, tx *db.Tx) error {
 	return audit.Record(ctx, tx, e)
 }
 
-// MayTest is nil for who may try a connection out; a link that does so is in use.
-func (h *Hub) MayTest(ctx context.Context, by Editor, org directory.OrgID, id string) (c Connection, err error) {
+// MayTest is the connection that somebody may try out, or what waits beside it; a link
+// that does so is in use.
+func (h *Hub) MayTest(ctx context.Context, by Editor, org directory.OrgID, id string, beside bool) (c Connection, err error) {
 	err = h.DB.Update(ctx, func(tx *db.Tx) error {
 		if c, err = ConnectionOf(ctx, tx, org, id); err != nil {
 			return err
 		}
 		if err := by.mayChange(ctx, tx, c); err != nil {
 			return err
+		}
+		if beside {
+			w, waiting, err := Waiting(ctx, tx, c)
+			if err == nil && !waiting {
+				err = directory.ErrNotFound
+			}
+			if err != nil {
+				return err
+			}
+			c = w.Connection
 		}
 		if !c.Complete() {
 			return ErrIncomplete

@@ -42,7 +42,8 @@ type asked struct {
 	Message  string `json:"message,omitempty"` // id of the SAML request
 	Fresh    bool   `json:"fresh,omitempty"`   // the person was to prove who they are anew
 	SignOut  bool   `json:"sign_out,omitempty"`
-	Then     string `json:"then,omitempty"` // where an application wants the person after signing out
+	Beside   bool   `json:"beside,omitempty"` // a test of what waits beside the connection
+	Then     string `json:"then,omitempty"`   // where an application wants the person after signing out
 }
 
 // requestRow is what a request is sealed for.
@@ -183,5 +184,5 @@ func (h *Hub) Test(v *page.Visitor, c Connection, tester string) error {
 	if err != nil {
 		return err
 	}
-	return h.send(v, c, request{OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: b.ID, Tester: tester})
+	return h.send(v, c, request{OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: b.ID, Tester: tester, Asked: asked{Beside: c.Beside}})
 }

@@ -30,6 +30,8 @@ type Trace struct {
 	Claims       []upstream.Attribute // what arrived, of a test only: nobody else's are kept
 	Network      string
 	Rehearsal    Rehearsal // of a test only
+
+	browser string // that it was asked for in; empty where it was not
 }
 
 // Rehearsal is as whom a test would have let somebody in.
@@ -62,10 +64,10 @@ func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 		rehearsal = db.Text(text)
 	}
 	_, err = tx.Exec(ctx, `
-		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network, rehearsal)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network, rehearsal, browser_id)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), db.Text(t.Tester), db.Text(t.Refused), db.Text(t.UserID), t.Who,
-		string(checks), string(claims), audit.OriginOf(ctx).Network, rehearsal)
+		string(checks), string(claims), audit.OriginOf(ctx).Network, rehearsal, db.Text(t.browser))
 	if err != nil {
 		return fmt.Errorf("keeping the trace %s: %w", t.ID, err)
 	}

@@ -127,7 +127,7 @@ func (w *world) turnOn(c federation.Connection) federation.Connection {
 		if _, err := tx.Exec(ctx, `update connections set tested_at = $1 where org_id = $2 and id = $3`, db.Time(tx.Now()), string(c.OrgID), c.ID); err != nil {
 			return err
 		}
-		return w.Hub.TurnOn(ctx, tx, directory.Operator(), c.OrgID, c.ID)
+		return w.Hub.TurnOn(ctx, tx, directory.Operator(), c.OrgID, c.ID, c.ChangedAt)
 	})
 	c, err := federation.ConnectionOf(w.t.Context(), w.DB, c.OrgID, c.ID)
 	if err != nil {

@@ -19,11 +19,17 @@ type FederationParameters struct {
 const (
 	BreakGlassUsed      = "break_glass"      // an owner came in by passkey where single sign-on is the only way
 	FederationReverted  = "reverted"         // single sign-on is no longer the only way: it failed for everybody
+	FederationFails     = "fails"            // and will not be in a while, unless somebody comes in by it
 	CertificateEnding   = "certificate"      // a provider's certificate ends
 	MetadataRenewed     = "metadata_renewed" // new signing keys were taken from the provider's own address
 	MetadataRefused     = "metadata_refused" // what that address has now was not taken
 	ConnectionTurnedOff = "turned_off"       // by hand
 	ConnectionTurnedOn  = "turned_on"
+	ConnectionWaits     = "change_waits" // what was entered for it passed its test and waits for an owner
+	ConnectionChanged   = "change_taken" // and is in force
+	ConnectionConfirmed = "confirmed"    // an owner confirmed what it trusts
+	AccountLinked       = "linked"       // to the person: somebody of a provider comes in as them from now on
+	AccountUnlinked     = "unlinked"     // and no longer
 )
 
 func (FederationParameters) kind() string      { return "federation" }

@@ -218,7 +218,7 @@ func TestLettersReadWell(t *testing.T) {
 	} {
 		kinds[p.kind()] = p
 	}
-	for _, what := range []string{BreakGlassUsed, FederationReverted, CertificateEnding, MetadataRenewed, MetadataRefused, ConnectionTurnedOn, ConnectionTurnedOff} {
+	for _, what := range []string{BreakGlassUsed, FederationReverted, FederationFails, CertificateEnding, MetadataRenewed, MetadataRefused, ConnectionTurnedOn, ConnectionTurnedOff, ConnectionWaits, ConnectionChanged, ConnectionConfirmed, AccountLinked, AccountUnlinked} {
 		kinds["federation_"+what] = FederationParameters{
 			Organization: "Acme & Söhne", Name: "Grace O’Malley", What: what, Connection: "Okta", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page,
 		}

@@ -18,8 +18,10 @@ import (
 
 // What is asked of a session beyond being open (decision 0009).
 const (
-	consoleProof = 12 * time.Hour   // to read the administration: a factor proved within, and no session.Pause since
-	changeProof  = 10 * time.Minute // to change anything there, or what leads into an account: a factor proved within (R-SES-10)
+	consoleProof = 12 * time.Hour // to read the administration: a factor proved within, and no session.Pause since
+	// ChangeProof is for changing anything there, or what leads into an account: a factor
+	// proved within (R-SES-10).
+	ChangeProof = 10 * time.Minute
 )
 
 var errNotForRole = fault.New(fault.Denied, "page.denied")
@@ -103,17 +105,20 @@ func (s *Site) proved(submit func(*Viewer) error) func(*Viewer) error {
 // Fresh tells that a factor was proved within ten minutes, and a second one where
 // the person has one: a session from before it was enrolled, or elsewhere, proves
 // it first (R-MFA-05).
-func (v *Viewer) Fresh() (bool, error) {
+func (v *Viewer) Fresh() (bool, error) { return v.FreshIn(v.Visit) }
+
+// FreshIn is Fresh for any session of this browser.
+func (v *Visitor) FreshIn(visit session.Visit) (bool, error) {
 	now := v.site.DB.Now()
-	if !v.Proved(changeProof, now) || v.SecondProved(changeProof, now) {
-		return v.Proved(changeProof, now), nil
+	if !visit.Proved(ChangeProof, now) || visit.SecondProved(ChangeProof, now) {
+		return visit.Proved(ChangeProof, now), nil
 	}
-	owns, err := v.site.SignIn.OwnsSecondStep(v.R.Context(), v.Visit)
+	owns, err := v.site.SignIn.OwnsSecondStep(v.R.Context(), visit)
 	return !owns, err
 }
 
 // ProveAgain asks for that proof, and comes back.
-func (v *Viewer) ProveAgain() error { return v.stepUp(changeProof) }
+func (v *Viewer) ProveAgain() error { return v.stepUp(ChangeProof) }
 
 // Console mounts a page of the administration for the roles that may read it. A
 // session that was not proved for long proves itself again first.

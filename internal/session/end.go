@@ -91,30 +91,52 @@ func (d *Door) endAllBut(ctx context.Context, tx *db.Tx, actor directory.Actor, 
 // EndNative closes the sessions of an organization that no identity provider vouched
 // for, but those of kept users: single sign-on became the only way in.
 func (d *Door) EndNative(ctx context.Context, tx *db.Tx, org directory.OrgID, kept func(directory.User) bool) (int, error) {
-	var native []Visit
+	return d.endThose(ctx, tx, OnlyFederated, func(v Visit) bool { return !kept(v.User) }, `s.connection_id is null`, string(org))
+}
+
+// Vouched names sessions that an identity provider vouched for: of one user where one
+// is named, and but one session where one is kept.
+type Vouched struct {
+	OrgID        directory.OrgID
+	ConnectionID string
+	UserID       directory.UserID
+	Kept         string
+}
+
+// EndVouched closes them: the organization no longer believes what they rest on.
+func (d *Door) EndVouched(ctx context.Context, tx *db.Tx, w Vouched) (int, error) {
+	return d.endThose(ctx, tx, ProviderLeft, func(v Visit) bool {
+		return v.Session.ID != w.Kept && (w.UserID == "" || v.User.ID == w.UserID)
+	}, `s.connection_id = $2`, string(w.OrgID), w.ConnectionID)
+}
+
+// endThose closes the open sessions of an organization that a condition and a choice
+// name.
+func (d *Door) endThose(ctx context.Context, tx *db.Tx, why Reason, ends func(Visit) bool, which string, args ...any) (int, error) {
+	var those []Visit
 	err := tx.Rows(ctx, func(scan func(...any) error) error {
 		var v Visit
 		if err := scan(append(v.User.Targets(), v.Session.targets()...)...); err != nil {
 			return err
 		}
-		if !kept(v.User) {
-			native = append(native, v)
+		if ends(v) {
+			those = append(those, v)
 		}
 		return nil
 	}, `
 		select `+directory.UserColumns+`, `+sessionColumns+`
 		from sessions s
 		join users u on u.org_id = s.org_id and u.id = s.user_id
-		where s.org_id = $1 and s.ended_at is null and s.connection_id is null`, string(org))
+		where s.org_id = $1 and s.ended_at is null and `+which, args...)
 	if err != nil {
-		return 0, fmt.Errorf("listing the native sessions of %s: %w", org, err)
+		return 0, fmt.Errorf("listing the sessions to end: %w", err)
 	}
-	for _, v := range native {
-		if err := d.End(ctx, tx, v, OnlyFederated); err != nil {
+	for _, v := range those {
+		if err := d.End(ctx, tx, v, why); err != nil {
 			return 0, err
 		}
 	}
-	return len(native), nil
+	return len(those), nil
 }
 
 // EndCopied closes every session of a browser whose superseded token was shown,

@@ -61,7 +61,8 @@ const (
 
 	EndedByAdministrator Reason = "ended by an administrator"
 	EndedByProvider      Reason = "ended by the identity provider"
-	OnlyFederated        Reason = "single sign-on only" // the organization turned native sign-in off
+	ProviderLeft         Reason = "identity provider left" // it was turned off or removed, or the person's link undone
+	OnlyFederated        Reason = "single sign-on only"    // the organization turned native sign-in off
 )
 
 // Browser is one browser, known by its token.

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"parvis/internal/credential"
+	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/federation"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -16,6 +18,7 @@ var (
 	addFields           = page.Fields{"device", "kind", "code", "response"}
 	deviceFields        = page.Fields{"device"}
 	recoveryCodesFields = page.Fields{"set", "next"}
+	linkFields          = page.Fields{"link"}
 )
 
 // device is an authenticator app or a passkey as its owner sees it.
@@ -76,10 +79,11 @@ type securityPage struct {
 	Did          string    // what was just done; empty where nothing was
 	Accepted     string    // tells the browser which passkeys are of use
 	Removed      string    // and which is not any more
+	Links        []federation.Link
 }
 
 // deeds are what may just have been done, as the address says it.
-var deeds = []string{"added", "renamed", "removed", "password-removed", "password-created"}
+var deeds = []string{"added", "renamed", "removed", "password-removed", "password-created", "unlinked"}
 
 func (s *Server) showSecurity(v *page.Viewer) error {
 	ctx := v.R.Context()
@@ -101,6 +105,9 @@ func (s *Server) showSecurity(v *page.Viewer) error {
 		Alone: s.signIn.Passkeys != nil && rules.Passwordless && factors.OpenAlone(),
 	}
 	p.Passwordless = p.Alone && factors.Passwordless() && password.Exists()
+	if p.Links, err = federation.LinksOf(ctx, s.site.DB, v.User.OrgID, v.User.ID); err != nil {
+		return err
+	}
 	for _, deed := range deeds {
 		if v.Just(deed) {
 			p.Did = deed
@@ -112,7 +119,19 @@ func (s *Server) showSecurity(v *page.Viewer) error {
 			return err
 		}
 	}
+	v.NoForm() // its forms are buttons
 	return v.Render("account-security", p)
+}
+
+// undoLink undoes one of the viewer's own links.
+func (s *Server) undoLink(v *page.Viewer) error {
+	ctx := v.R.Context()
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return s.hub.Unlink(ctx, tx, v.User.AsActor(), v.User.OrgID, v.User.ID, v.Form.Get("link"))
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("account/security") + "?unlinked")
 }
 
 // credentialID is the form of the ids that browsers know passkeys by.

@@ -62,6 +62,7 @@ func Mount(site *page.Site, hub *federation.Hub, provider *op.Provider) {
 	site.SignedIn("GET /o/{org}/account/security", s.showSecurity)
 	site.ProvedForm("/o/{org}/account/security/add", addFields, s.showAdd, s.add)
 	site.ProvedForm("/o/{org}/account/security/codes", recoveryCodesFields, s.showRecoveryCodes, s.makeRecoveryCodes)
+	site.ProvedForm("/o/{org}/account/security/links", linkFields, s.showSecurity, s.undoLink)
 	site.ProvedForm("/o/{org}/account/security/{device}", deviceFields, s.showDevice, s.changeDevice)
 	site.SignedInForm("/o/{org}/account/picture", pictureFields, s.showProfile, s.savePicture)
 	site.ProvedForm("/o/{org}/account/sessions", sessionsFields, s.showSessions, s.endSessions)

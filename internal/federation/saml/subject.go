@@ -71,3 +71,12 @@ func parseSubject(subject string) (nameID, error) {
 	}
 	return nameID{format: parts[0], qualifier: parts[1], value: parts[2]}, nil
 }
+
+// SubjectName returns the NameID of a subject as the provider wrote it, for people to read.
+func SubjectName(subject string) string {
+	id, err := parseSubject(subject)
+	if err != nil {
+		return subject
+	}
+	return id.value
+}

@@ -1,0 +1,86 @@
+package console
+
+import (
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/page"
+)
+
+var linksFields = page.Fields{"person", "link"}
+
+// linksShown is how many links the page of a connection names, those used last first.
+// All of a person's are on the page of the person.
+const linksShown = 50
+
+// shownLinks are links that a page lists, with a button where they may be undone.
+type shownLinks struct {
+	Rows  []shownLink
+	At    string // where the form goes
+	Whose bool   // says whose each is
+}
+
+type shownLink struct {
+	federation.Link
+	Path    string // of the person's page
+	MayUndo bool
+}
+
+func linksShownTo(v *page.Viewer, all []federation.Link) (rows []shownLink) {
+	for _, l := range all {
+		rows = append(rows, shownLink{
+			Link: l, Path: v.Path("admin/people", string(l.User.ID)),
+			MayUndo: rules(v.User.Role) && v.User.Role.Governs(l.User.Role) && l.User.ID != v.User.ID,
+		})
+	}
+	return rows
+}
+
+// undoLink undoes a link of the person whom the path names.
+func (s *Server) undoLink(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	if err := s.unlink(v, id); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/people", id) + "?unlinked")
+}
+
+// undoLinkAtConnection undoes a link that the page of a connection lists.
+func (s *Server) undoLinkAtConnection(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	if err := s.unlink(v, v.Form.Get("person")); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/connections", id) + "?saved")
+}
+
+func (s *Server) unlink(v *page.Viewer, person string) error {
+	if !page.IsID(person) {
+		return directory.ErrNotFound
+	}
+	ctx := v.R.Context()
+	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return s.hub.Unlink(ctx, tx, v.User.AsActor(), v.User.OrgID, directory.UserID(person), v.Form.Get("link"))
+	})
+}
+
+// approveLink links what an attempt was refused.
+func (s *Server) approveLink(v *page.Viewer) error {
+	id, err := idIn(v)
+	if err != nil {
+		return err
+	}
+	ctx := v.R.Context()
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return s.hub.Approve(ctx, tx, v.User.AsActor(), v.User.OrgID, id)
+	}); err != nil {
+		return err
+	}
+	return v.Redirect(v.Path("admin/single-sign-on/attempts", id) + "?approved")
+}

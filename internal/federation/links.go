@@ -1,0 +1,232 @@
+package federation
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/federation/saml"
+	"parvis/internal/mail"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// ErrLastWay keeps the only link of somebody who has nothing else to sign in with.
+var ErrLastWay = fault.New(fault.Conflict, "federation.last_way")
+
+// Link says that a subject of a provider is one of our users.
+type Link struct {
+	User       directory.User
+	Connection string // its id,
+	Provider   string // and its name
+	Issuer     string
+	Email      string // as the provider last said it
+	LinkedAt   time.Time
+	UsedAt     time.Time
+
+	subject  string
+	protocol Protocol
+}
+
+// ID names the link in forms. It is made of what the link is, so that it means nothing
+// else ever.
+func (l Link) ID() string {
+	return hex.EncodeToString(secret.MAC(nil, l.Connection, l.Issuer, l.subject)[:16])
+}
+
+// Subject is how the provider names the person, for people to read.
+func (l Link) Subject() string {
+	if l.protocol == SAML {
+		return saml.SubjectName(l.subject)
+	}
+	return l.subject
+}
+
+// LinksOf lists the links of one user, the oldest first.
+func LinksOf(ctx context.Context, r db.Reader, org directory.OrgID, user directory.UserID) ([]Link, error) {
+	return links(ctx, r, `i.user_id = $2 order by i.created_at, i.connection_id, i.subject`, string(org), string(user))
+}
+
+// LinksAt lists the links of one connection, those used last first.
+func LinksAt(ctx context.Context, r db.Reader, org directory.OrgID, connection string, most int) ([]Link, error) {
+	return links(ctx, r, `i.connection_id = $2 order by i.used_at desc, i.subject limit $3`, string(org), connection, most)
+}
+
+func links(ctx context.Context, r db.Reader, which string, args ...any) ([]Link, error) {
+	var all []Link
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var l Link
+		err := scan(append(l.User.Targets(), db.Into(&l.Connection, &l.Provider, &l.protocol, &l.Issuer, &l.subject, &l.Email, (*db.Time)(&l.LinkedAt), (*db.Time)(&l.UsedAt))...)...)
+		all = append(all, l)
+		return err
+	}, `
+		select `+directory.UserColumns+`, c.id, c.name, c.protocol, i.issuer, i.subject, i.email, i.created_at, i.used_at
+		from identities i
+		join users u on u.org_id = i.org_id and u.id = i.user_id
+		join connections c on c.org_id = i.org_id and c.id = i.connection_id
+		where i.org_id = $1 and `+which, args...)
+	if err != nil {
+		return nil, fmt.Errorf("listing links: %w", err)
+	}
+	return all, nil
+}
+
+// Unlink takes a link from a user, whom actor governs or is, and ends the sessions that
+// the provider vouched for. Nobody takes their own only way in away.
+func (h *Hub) Unlink(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, user directory.UserID, link string) error {
+	own := user == actor.UserID
+	if !own {
+		if _, err := governs(ctx, tx, actor, org, user); err != nil {
+			return err
+		}
+	}
+	all, err := LinksOf(ctx, tx, org, user)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(l Link) bool { return l.ID() == link })
+	if i < 0 {
+		return directory.ErrNotFound
+	}
+	l := all[i]
+	if own && len(all) == 1 {
+		other, err := native(ctx, tx, l.User)
+		if err != nil || !other {
+			return errors.Join(err, ErrLastWay)
+		}
+	}
+	if _, err := tx.Exec(ctx, `
+		delete from identities
+		where org_id = $1 and connection_id = $2 and issuer = $3 and subject = $4`, string(org), l.Connection, l.Issuer, l.subject); err != nil {
+		return fmt.Errorf("undoing a link of %s: %w", user, err)
+	}
+	if _, err := h.Sessions.EndVouched(ctx, tx, session.Vouched{OrgID: org, ConnectionID: l.Connection, UserID: user}); err != nil {
+		return err
+	}
+	if err := audit.Record(ctx, tx, l.event(actor, "identity.unlinked")); err != nil {
+		return err
+	}
+	return h.tellLinked(ctx, tx, l, mail.AccountUnlinked)
+}
+
+func (l Link) event(actor directory.Actor, action audit.Action) audit.Event {
+	return audit.Event{
+		OrgID: string(l.User.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: action,
+		Target: l.Connection, TargetName: l.Provider, After: audit.Fields{"user": l.User.ID, "email": l.Email},
+	}
+}
+
+// native reports whether a user has a password or a passkey that opens now.
+func native(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	return r.One(ctx, db.Into(new(string)), `
+		select u.id from users u
+		join organizations o on o.id = u.org_id
+		where u.org_id = $1 and u.id = $2
+			and (o.federated_since is null and exists (select 1 from passwords p where p.org_id = u.org_id and p.user_id = u.id)
+				or u.break_glass_since is not null and exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id))`,
+		string(u.OrgID), string(u.ID))
+}
+
+// governs finds a user whom actor may look after, as both are now. Unlike
+// directory.Governed it lets somebody look after themselves.
+func governs(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, user directory.UserID) (directory.User, error) {
+	if err := actor.MaySetRules(org); err != nil {
+		return directory.User{}, err
+	}
+	if actor.UserID != user {
+		return directory.Governed(ctx, tx, actor, org, user)
+	}
+	u, err := directory.UserByID(ctx, tx, org, user)
+	if err == nil && u.Closed() != nil {
+		err = directory.ErrDenied
+	}
+	return u, err
+}
+
+// tellLinked writes to the person whose link it is.
+func (h *Hub) tellLinked(ctx context.Context, tx *db.Tx, l Link, what string) error {
+	org, err := directory.OrganizationByID(ctx, tx, l.User.OrgID)
+	if err != nil {
+		return err
+	}
+	_, err = h.Outbox.Put(ctx, tx, l.User.Letter(mail.FederationParameters{
+		Organization: org.DisplayName, Name: l.User.Name, What: what, Connection: l.Provider, Person: l.Subject(), Email: l.Email, When: tx.Now(),
+		Link: h.Base + org.Path("account", "security"),
+	}))
+	return err
+}
+
+// wanted is a link that was refused until somebody says that it is right.
+type wanted struct{ user directory.User }
+
+// keepWanted keeps it with the attempt that explains it.
+func (a answer) keepWanted(ctx context.Context, tx *db.Tx, trace string) error {
+	if a.wanted.user.ID == "" {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		insert into identity_requests (org_id, trace_id, connection_id, issuer, subject, user_id, email)
+		values ($1, $2, $3, $4, $5, $6, $7)`,
+		string(a.Connection.OrgID), trace, a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject, string(a.wanted.user.ID), a.Connection.Mapping.email(a.Assertion))
+	if err != nil {
+		return fmt.Errorf("keeping what attempt %s wants linked: %w", trace, err)
+	}
+	return nil
+}
+
+// Wanted returns the link that an attempt was refused, where it can still be approved.
+func Wanted(ctx context.Context, r db.Reader, org directory.OrgID, trace string) (Link, bool, error) {
+	var l Link
+	found, err := r.One(ctx, append(l.User.Targets(), db.Into(&l.Connection, &l.Provider, &l.protocol, &l.Issuer, &l.subject, &l.Email)...), `
+		select `+directory.UserColumns+`, c.id, c.name, c.protocol, w.issuer, w.subject, w.email
+		from identity_requests w
+		join users u on u.org_id = w.org_id and u.id = w.user_id and u.deactivated_at is null
+		join connections c on c.org_id = w.org_id and c.id = w.connection_id
+		where w.org_id = $1 and w.trace_id = $2 and not exists (
+			select 1 from identities i
+			where i.org_id = w.org_id and i.connection_id = w.connection_id and i.issuer = w.issuer and i.subject = w.subject)`, string(org), trace)
+	return l, found, err
+}
+
+// Approve links what an attempt was refused. Whoever approves it governs the person: an
+// owner's link an owner does. The person gets a letter.
+func (h *Hub) Approve(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, trace string) error {
+	l, found, err := Wanted(ctx, tx, org, trace)
+	if err == nil && !found {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := governs(ctx, tx, actor, org, l.User.ID); err != nil {
+		return err
+	}
+	if err := keepLink(ctx, tx, l, false); err != nil {
+		return err
+	}
+	if err := audit.Record(ctx, tx, l.event(actor, "identity.approved")); err != nil {
+		return err
+	}
+	return h.tellLinked(ctx, tx, l, mail.AccountLinked)
+}
+
+// keepLink stores a link. One that comes at the same time makes PostgreSQL try the
+// transaction again, where the index alone would end it.
+func keepLink(ctx context.Context, tx *db.Tx, l Link, created bool) error {
+	_, err := tx.Exec(ctx, `
+		insert into identities (org_id, connection_id, issuer, subject, user_id, email, created, created_at, used_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		on conflict do nothing`,
+		string(l.User.OrgID), l.Connection, l.Issuer, l.subject, string(l.User.ID), l.Email, created, db.Time(tx.Now()), db.Time(tx.Now()))
+	if err != nil {
+		return fmt.Errorf("linking user %s: %w", l.User.ID, err)
+	}
+	return nil
+}

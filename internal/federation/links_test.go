@@ -1,0 +1,218 @@
+package federation_test
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/federation/samltest"
+	"parvis/internal/idptest"
+)
+
+// named is a person under another identifier than person gives.
+func named(id, email string) samltest.User {
+	u := person(email)
+	u.NameID = id
+	return u
+}
+
+// approve presses the button of an attempt.
+func (w *world) approve(b *idptest.Browser, trace federation.Trace) *idptest.Page {
+	w.t.Helper()
+	return b.Post("/o/alpha/admin/single-sign-on/attempts/"+trace.ID, nil)
+}
+
+// A second subject with an address that is linked already, as of somebody who left,
+// waits until an administrator approves it.
+func TestASecondSubjectOfAConnectionWaitsForApproval(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp)
+	w.Join(t, w.org, ada, "Ada", directory.Member)
+	admin := w.Join(t, w.org, anton, "Anton", directory.Administrator)
+	helper := w.Join(t, w.org, "helper@alpha.example", "Hal", directory.Helpdesk)
+	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada")
+	if n := w.lettersAbout(ada, "come in by"); n != 1 {
+		t.Errorf("%d letters about the first link, want 1", n)
+	}
+	b := w.Browser(t)
+	trace := w.refused(b, w.enter(b, idp, c, named("somebody else", ada)), c, "second_subject")
+	if n := w.lettersAbout(ada, "come in by"); n != 1 {
+		t.Errorf("a letter about a link that is none")
+	}
+	page := "/o/alpha/admin/single-sign-on/attempts/" + trace.ID
+	idptest.Want(t, helper.Get(page), idptest.Status(200), idptest.Says("console.links.above"))
+	idptest.Want(t, w.approve(helper, trace), idptest.Status(403))
+	other := w.organization("Beta Works", "beta")
+	stranger := w.Join(t, other, "owner@beta.example", "Bea", directory.Owner)
+	idptest.Want(t, stranger.Post("/o/beta/admin/single-sign-on/attempts/"+trace.ID, nil), idptest.Status(404))
+	b = w.Browser(t)
+	w.refused(b, w.enter(b, idp, c, named("somebody else", ada)), c, "second_subject")
+
+	idptest.Want(t, admin.Get(page).Form("main").Submit(""), idptest.Status(200), idptest.Says("console.links.approved"), idptest.SaysNot("console.links.wanted"))
+	w.inside(w.enter(w.Browser(t), idp, c, named("somebody else", ada)), w.org, "Ada")
+	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada")
+	if n := w.lettersAbout(ada, "come in by"); n != 2 {
+		t.Errorf("%d letters after the approval, want 2", n)
+	}
+	idptest.Want(t, w.approve(admin, trace), idptest.Status(404))
+}
+
+// Nobody becomes an owner or an administrator by what a provider says: they prove a new
+// link by what they had, or somebody who governs them approves it.
+func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
+	w := start(t)
+	idp, later := w.idp(), samltest.New("https://later.example", w.Clock.Now)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	admin := w.Join(t, w.org, anton, "Anton", directory.Administrator)
+	c := w.samlConnection(w.org, idp)
+
+	// Whoever runs the provider is asked for what Olga had, and gets no further.
+	b := w.Browser(t)
+	p := w.enter(b, idp, c, person(owner))
+	idptest.Want(t, p, idptest.Status(200), idptest.Says("federation.prove_title", "Name", "Olga"))
+	idptest.Want(t, p.Form("main").Submit(""), idptest.Status(200))
+	w.outside(b, w.org)
+	// With a session of somebody else neither.
+	mallory := w.Join(t, w.org, "mallory@alpha.example", "Mallory", directory.Member)
+	p = w.enter(mallory, idp, c, person(owner))
+	idptest.Want(t, p, idptest.Says("federation.prove_title", "Name", "Olga"))
+	mallory.Post(p.URL.Path, nil)
+	if n := w.rows(`select count(*) from identities where user_id = $1`, string(w.user(w.org, owner).ID)); n != 0 {
+		t.Fatal("the owner is linked without proof")
+	}
+	// An administrator approves no owner's.
+	trace := w.newest("own_proof")
+	idptest.Want(t, w.approve(admin, trace), idptest.Status(403))
+
+	// Olga proves it by her password.
+	b = w.Browser(t)
+	p = w.enter(b, idp, c, person(owner))
+	p = p.Form("main").Submit("")
+	p = p.Form("main").Fill("email", owner).Fill("password", idptest.Password).Submit("")
+	idptest.Want(t, p, idptest.Says("federation.link_what", "Name", "Olga", "Connection", c.Name), idptest.Says("federation.link_owner", "Connection", c.Name, "Issuer", idp.EntityID()))
+	w.inside(p.Form("main").Submit(""), w.org, "Olga")
+	w.inside(w.enter(w.Browser(t), idp, c, person(owner)), w.org, "Olga")
+	if n := w.lettersAbout(owner, "come in by"); n != 1 {
+		t.Errorf("%d letters, want 1", n)
+	}
+
+	// To another provider she changes by the link that she has.
+	second := w.samlConnection(w.org, later)
+	b = w.Browser(t)
+	p = w.enter(b, later, second, person(owner)).Form("main").Submit("")
+	address := toProvider(t, p.Form("ways").Check("connection", c.ID).Submit(""))
+	p = w.answer(b, idp, c, address, person(owner))
+	idptest.Want(t, p, idptest.Says("federation.link_what", "Name", "Olga", "Connection", second.Name))
+	w.inside(p.Form("main").Submit(""), w.org, "Olga")
+
+	// A proof of long ago is none, though the browser is signed in.
+	w.Clock.Advance(11 * time.Minute)
+	p = w.enter(admin, idp, c, person(anton))
+	idptest.Want(t, p, idptest.Says("federation.prove_title", "Name", "Anton"))
+	// An owner approves it.
+	olga := w.Browser(t)
+	w.inside(password(olga, "/o/alpha", owner, idptest.Password), w.org, "Olga")
+	idptest.Want(t, w.approve(olga, w.newest("own_proof")), idptest.Status(200), idptest.Says("console.links.approved"))
+	w.inside(w.enter(w.Browser(t), idp, c, person(anton)), w.org, "Anton")
+}
+
+// newest is the newest attempt that was refused for a reason.
+func (w *world) newest(refused string) federation.Trace {
+	w.t.Helper()
+	all, err := federation.TracesOf(w.t.Context(), w.DB, w.org.ID, "", time.Time{}, 50)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, one := range all {
+		if one.Refused == refused {
+			return one
+		}
+	}
+	w.t.Fatalf("no attempt was refused by %s: %s", refused, w.traces())
+	return federation.Trace{}
+}
+
+// Somebody who was invited to more than membership becomes that by the letter's link
+// alone: a provider could name the address of anybody who was invited.
+func TestAProviderAcceptsNoOwnersInvitation(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates)
+	invitation := w.Invite(t, w.org, owner, "Olga", directory.Owner)
+	b := w.Browser(t)
+	w.refused(b, w.enter(b, idp, c, person(owner)), c, "letter")
+	b = w.Browser(t)
+	address := toProvider(t, b.Get(invitation).Form("ways").Check("connection", c.ID).Submit(""))
+	w.inside(w.answer(b, idp, c, address, person(owner)), w.org, "Ada Lovelace")
+	w.Invite(t, w.org, ada, "", directory.Member)
+	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada Lovelace")
+	if n := w.lettersAbout(ada, "come in by"); n != 0 {
+		t.Error("somebody who was just created got a letter about a link")
+	}
+}
+
+// Links are seen and undone by the person, on the person's page and at the connection.
+func TestLinksAreListedAndUndone(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	admin := w.Join(t, w.org, anton, "Anton", directory.Administrator)
+	adas := w.Join(t, w.org, ada, "Ada", directory.Member)
+	const bea = "bea@alpha.example"
+	federated := w.Browser(t)
+	w.inside(w.enter(federated, idp, c, person(ada)), w.org, "Ada")
+	only := w.Browser(t)
+	w.inside(w.enter(only, idp, c, person(bea)), w.org, "Ada Lovelace")
+	other := w.organization("Beta Works", "beta")
+	stranger := w.Join(t, other, "owner@beta.example", "Bea", directory.Owner)
+
+	link := func(email string) (string, federation.Link) {
+		t.Helper()
+		all, err := federation.LinksOf(t.Context(), w.DB, w.org.ID, w.user(w.org, email).ID)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%s has %d links (%v)", email, len(all), err)
+		}
+		return "/o/alpha/admin/people/" + string(all[0].User.ID), all[0]
+	}
+	page, l := link(ada)
+	// The neighbour reaches none of it, and the member only their own.
+	form := url.Values{"link": {l.ID()}, "person": {string(l.User.ID)}}
+	for _, path := range []string{"/o/beta/admin/people/" + string(l.User.ID) + "/links", "/o/beta/admin/connections/" + c.ID + "/links", "/o/beta/account/security/links"} {
+		idptest.Want(t, stranger.Post(path, form), idptest.Status(404))
+	}
+	idptest.Want(t, only.Post("/o/alpha/account/security/links", form), idptest.Status(404))
+	link(ada)
+	for _, shown := range []string{page, "/o/alpha/admin/connections/" + c.ID} {
+		idptest.Want(t, admin.Get(shown), idptest.Says("console.links.title"), idptest.Shows("id of "+ada))
+	}
+	// Ada undoes her own; who has nothing else keeps it.
+	idptest.Want(t, adas.Get("/o/alpha/account/security"), idptest.Shows("id of "+ada))
+	idptest.Want(t, adas.Get("/o/alpha/account/security").Form("account/security/links").Submit(""), idptest.Status(200), idptest.Says("console.links.undone"), idptest.ShowsNot("id of "+ada))
+	if w.signedIn(federated) || !w.signedIn(adas) {
+		t.Error("not the sessions of that provider alone ended")
+	}
+	if !w.wrote(ada, "was undone") {
+		t.Error("no letter about it")
+	}
+	idptest.Want(t, only.Get("/o/alpha/account/security").Form("account/security/links").Submit(""), idptest.Status(409), idptest.Says("federation.last_way"))
+	// An administrator undoes it, who may not undo an owner's.
+	page, l = link(bea)
+	idptest.Want(t, admin.Get(page).Form("links").Submit(""), idptest.Status(200), idptest.Says("console.links.undone"))
+	if w.signedIn(only) {
+		t.Error("the session of the link goes on")
+	}
+	w.inside(w.enter(w.Browser(t), idp, c, person(bea)), w.org, "Ada Lovelace")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.ChangeRole(ctx, tx, directory.Operator(), w.org.ID, l.User.ID, directory.Owner)
+	})
+	page, l = link(bea)
+	idptest.Want(t, admin.Get(page), idptest.Shows("id of "+bea), idptest.SaysNot("console.links.undo"))
+	idptest.Want(t, admin.Post(page+"/links", url.Values{"link": {l.ID()}}), idptest.Status(403))
+	idptest.Want(t, admin.Post("/o/alpha/admin/connections/"+c.ID+"/links", url.Values{"link": {l.ID()}, "person": {string(l.User.ID)}}), idptest.Status(403))
+}

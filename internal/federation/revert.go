@@ -1,0 +1,196 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/mail"
+	"parvis/internal/outbound"
+)
+
+// When single sign-on as the only way in is undone by itself (decision 0045).
+const (
+	// Watched is how long after it became the only way in failures count.
+	Watched = time.Hour
+	// RevertAfter is how long the owners know before it is undone.
+	RevertAfter = 10 * time.Minute
+	// provedWithin is how lately a browser must have proved a person here for the
+	// person's failure to count.
+	provedWithin = 90 * 24 * time.Hour
+	// answersWithin is how long somebody may take at the provider before a request
+	// counts as unanswered.
+	answersWithin = 5 * time.Minute
+	// manyFailed is how many people, each in a browser of their own, must have failed.
+	manyFailed = 3
+)
+
+// SweepOnly undoes single sign-on as the only way in where it fails for people who are
+// known, in the hour after that was turned on: else nobody could come in to mend it. The
+// owners get a letter first. What strangers send counts for nothing.
+func (h *Hub) SweepOnly(ctx context.Context, d *db.DB) error {
+	var watched []directory.Organization
+	err := d.Rows(ctx, func(scan func(...any) error) error {
+		var o directory.Organization
+		err := scan(o.Targets()...)
+		watched = append(watched, o)
+		return err
+	}, `
+		select `+directory.OrganizationColumns+`
+		from organizations o
+		where o.federated_since > $1
+		order by o.id`, db.Time(d.Now().Add(-Watched-2*RevertAfter)))
+	for _, o := range watched {
+		failed, e := h.failsForAll(ctx, d, o)
+		if e == nil && failed {
+			e = h.revert(ctx, d, o)
+		} else if e == nil {
+			e = d.Update(ctx, func(tx *db.Tx) error {
+				_, err := tx.Exec(ctx, `delete from only_warnings where org_id = $1`, string(o.ID))
+				return err
+			})
+		}
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// failsForAll reports whether enough known people failed since single sign-on is the
+// only way into an organization, and nobody succeeded.
+func (h *Hub) failsForAll(ctx context.Context, r db.Reader, o directory.Organization) (bool, error) {
+	since, until := o.FederatedSince, o.FederatedSince.Add(Watched)
+	succeeded, err := r.One(ctx, db.Into(new(string)), `
+		select id from upstream_traces
+		where org_id = $1 and at >= $2 and tester is null and refused is null
+		limit 1`, string(o.ID), db.Time(since))
+	if err != nil || succeeded {
+		return false, err
+	}
+	var people int
+	if _, err := r.One(ctx, db.Into(&people), `select count(*) from users where org_id = $1 and deactivated_at is null`, string(o.ID)); err != nil {
+		return false, err
+	}
+	needed := max(1, min(manyFailed, people))
+	failed := map[string]bool{} // browsers
+	if err := r.Rows(ctx, func(scan func(...any) error) error {
+		var browser string
+		err := scan(&browser)
+		failed[browser] = true
+		return err
+	}, `
+		select distinct browser_id from upstream_traces
+		where org_id = $1 and browser_id is not null and tester is null and refused is not null and at >= $2 and at <= $3`,
+		string(o.ID), db.Time(since), db.Time(until)); err != nil {
+		return false, err
+	}
+	answered, err := h.knownIn(ctx, r, o.ID, failed)
+	if err != nil || answered >= needed {
+		return err == nil, err
+	}
+	silent, err := unanswered(ctx, r, o)
+	if err != nil {
+		return false, err
+	}
+	for connection, browsers := range silent {
+		for b := range failed {
+			browsers[b] = true
+		}
+		known, err := h.knownIn(ctx, r, o.ID, browsers)
+		if err != nil {
+			return false, err
+		}
+		if known < needed {
+			continue
+		}
+		if c, err := ConnectionOf(ctx, r, o.ID, connection); err != nil || h.isDead(ctx, c) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// unanswered are the browsers whose requests no provider answered, by connection.
+func unanswered(ctx context.Context, r db.Reader, o directory.Organization) (map[string]map[string]bool, error) {
+	all := map[string]map[string]bool{}
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var connection, browser string
+		if err := scan(&connection, &browser); err != nil {
+			return err
+		}
+		if all[connection] == nil {
+			all[connection] = map[string]bool{}
+		}
+		all[connection][browser] = true
+		return nil
+	}, `
+		select distinct connection_id, browser_id from upstream_requests
+		where org_id = $1 and browser_id is not null and attempt_id is not null and ended_at is null
+			and created_at >= $2 and created_at <= $3 and created_at <= $4`,
+		string(o.ID), db.Time(o.FederatedSince), db.Time(o.FederatedSince.Add(Watched)), db.Time(r.Now().Add(-answersWithin)))
+	return all, err
+}
+
+// knownIn counts the people who proved who they are in these browsers lately: in each
+// the one who did so last, and nobody twice. A stranger's browser has none.
+func (h *Hub) knownIn(ctx context.Context, r db.Reader, org directory.OrgID, browsers map[string]bool) (int, error) {
+	people := map[directory.UserID]bool{}
+	for b := range browsers {
+		var id directory.UserID
+		found, err := r.One(ctx, db.Into(&id), `
+			select s.user_id from sessions s
+			join users u on u.org_id = s.org_id and u.id = s.user_id and u.deactivated_at is null
+			where s.org_id = $1 and s.browser_id = $2 and s.proved_at > $3
+			order by s.started_at desc
+			limit 1`, string(org), b, db.Time(r.Now().Add(-provedWithin)))
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			people[id] = true
+		}
+	}
+	return len(people), nil
+}
+
+// isDead reports whether nobody answers at the address that a provider's people are sent
+// to. A provider that only its own network reaches is not known to be dead.
+func (h *Hub) isDead(ctx context.Context, c Connection) bool {
+	address := c.SAML.SSO.Location
+	if c.Protocol == OIDC {
+		address = c.Found.Provider.Authorization
+	}
+	_, err := h.Outbound.Get(ctx, address, mostMetadata)
+	why, _ := errors.AsType[outbound.Refused](err)
+	return why == outbound.Unreachable || why == outbound.Timeout || why == outbound.TLS
+}
+
+// revert tells the owners that the other ways in will be opened and, once they knew for
+// a while, opens them.
+func (h *Hub) revert(ctx context.Context, d *db.DB, o directory.Organization) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		actor := directory.System(o.ID)
+		var warned time.Time
+		found, err := tx.One(ctx, db.Into((*db.Time)(&warned)), `select warned_at from only_warnings where org_id = $1`, string(o.ID))
+		if err != nil {
+			return err
+		}
+		if !found {
+			if _, err := tx.Exec(ctx, `insert into only_warnings (org_id, warned_at) values ($1, $2)`, string(o.ID), db.Time(tx.Now())); err != nil {
+				return err
+			}
+			return h.tell(ctx, tx, actor, Connection{OrgID: o.ID}, mail.FederationFails, tx.Now().Add(RevertAfter))
+		}
+		if tx.Now().Before(warned.Add(RevertAfter)) {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `delete from only_warnings where org_id = $1`, string(o.ID)); err != nil {
+			return err
+		}
+		if err := directory.EndFederatedOnly(ctx, tx, actor, o.ID, "every attempt failed"); err != nil {
+			return err
+		}
+		return h.tell(ctx, tx, actor, Connection{OrgID: o.ID}, mail.FederationReverted, tx.Now())
+	})
+}
