@@ -39,11 +39,11 @@ func Defaults(k Kind) Settings {
 	people := []string{OpenID, ProfileInfo, EmailInfo}
 	switch k {
 	case Web:
-		return Settings{Auth: SecretBasic, Scopes: people}
+		return Settings{Auth: Secret, Scopes: people}
 	case SinglePage, Native:
 		return Settings{Auth: NoAuth, Scopes: people, Refreshes: true} // nothing else renews what it was given
 	case Machine:
-		return Settings{Auth: SecretBasic, OwnBehalf: true}
+		return Settings{Auth: Secret, OwnBehalf: true}
 	case Link:
 	}
 	return Settings{Auth: NoAuth}
@@ -221,18 +221,18 @@ func (c Client) by(actor directory.Actor, action audit.Action, before, after aud
 	}
 }
 
-// Secret is one of a client's, without its text, which nobody keeps.
-type Secret struct {
+// KeptSecret is one of a client's, without its text, which nobody keeps.
+type KeptSecret struct {
 	ID        string
 	CreatedAt time.Time
 	UsedAt    time.Time // coarsely; zero before
 }
 
 // Secrets lists those that are live, oldest first.
-func Secrets(ctx context.Context, r db.Reader, c Client) ([]Secret, error) {
-	var all []Secret
+func Secrets(ctx context.Context, r db.Reader, c Client) ([]KeptSecret, error) {
+	var all []KeptSecret
 	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var s Secret
+		var s KeptSecret
 		err := scan(&s.ID, (*db.Time)(&s.CreatedAt), (*db.Time)(&s.UsedAt))
 		all = append(all, s)
 		return err
@@ -283,7 +283,7 @@ func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Clien
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(live, func(s Secret) bool { return s.ID == id }) {
+	if !slices.ContainsFunc(live, func(s KeptSecret) bool { return s.ID == id }) {
 		return ErrNoSecret
 	}
 	if len(live) == 1 {
