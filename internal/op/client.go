@@ -171,6 +171,10 @@ type Client struct {
 	CreatedAt time.Time
 	ChangedAt time.Time
 	FailedAt  time.Time // since when nobody answers at its tile's address; zero where all is well
+
+	// registration names this registration of the ID, which may have been another
+	// application's before; empty for those of before that was told apart.
+	registration string
 }
 
 // ErrNoClient says that there is no such application, or none for whoever asks.
@@ -217,7 +221,7 @@ func (c Client) HasSecrets() bool { return c.Settings.Auth == Secret }
 // has tells that a scope was registered.
 func (c Client) has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
 
-const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since`
+const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.registration`
 
 // clientRow scans clientColumns.
 type clientRow struct {
@@ -227,7 +231,7 @@ type clientRow struct {
 
 func (w *clientRow) targets() []any {
 	return db.Into(&w.ID, (*db.Text)(&w.OrgID), &w.Kind, &w.settings, &w.HasLogo,
-		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt))
+		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt), &w.registration)
 }
 
 func (w *clientRow) client() (Client, error) {

@@ -88,15 +88,15 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer stri
 	if !isClientID(string(c.ID)) {
 		return Client{}, "", fault.Field("id", "op.field.id")
 	}
-	c.Settings, c.CreatedAt, c.ChangedAt = s, tx.Now(), tx.Now()
+	c.Settings, c.CreatedAt, c.ChangedAt, c.registration = s, tx.Now(), tx.Now(), secret.NewID("reg")
 	text, err := json.Marshal(s)
 	if err != nil {
 		return Client{}, "", err
 	}
 	n, err := tx.Exec(ctx, `
-		insert into clients (id, org_id, kind, settings, listens, created_at, changed_at) values ($1, $2, $3, $4, $5, $6, $6)
+		insert into clients (id, org_id, kind, settings, listens, created_at, changed_at, registration) values ($1, $2, $3, $4, $5, $6, $6, $7)
 		on conflict (id) do nothing`,
-		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), s.BackChannel != "", db.Time(tx.Now()))
+		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), s.BackChannel != "", db.Time(tx.Now()), c.registration)
 	if err != nil {
 		return Client{}, "", fmt.Errorf("registering %s: %w", c.ID, err)
 	}
@@ -122,7 +122,9 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string
 	if err == nil {
 		err = errors.Join(c.among(ctx, tx, c.Settings, s), c.checkOthers(ctx, tx, s))
 	}
-	if before := c.sector(); err == nil && s.Pairwise && c.Settings.Pairwise && before != (Client{ID: c.ID, Settings: s}).sector() {
+	after := c
+	after.Settings = s
+	if err == nil && s.Pairwise && c.Settings.Pairwise && c.sector() != after.sector() {
 		err = fault.Field("redirect_uris", "op.field.sector") // everybody would get another name there
 	}
 	if err != nil {

@@ -274,6 +274,12 @@ func (p *Provider) hint(ctx context.Context, c Client, r *Request, form url.Valu
 		return wrong(errInvalidRequest, "id_token_hint is not an ID token of this client")
 	case err != nil:
 		return err
+	case !h.of(c):
+		// It is of an application that had this ID and was removed, and means as little.
+		if slices.Contains(r.Prompt, "none") {
+			return wrong(errLoginRequired, "id_token_hint is older than this registration of the client")
+		}
+		return nil
 	}
 	r.SubjectOrg, r.Subject = h.Organization.ID, h.Subject
 	return nil
@@ -286,6 +292,12 @@ type hinted struct {
 	Subject      string            `json:"sub"`
 	SID          string            `json:"sid"`
 	Organization organizationClaim `json:"org"`
+}
+
+// of reports whether it was made for a client as it is registered now, and not for another
+// that had the same ID and was removed.
+func (h hinted) of(c Client) bool {
+	return h.Audience == string(c.ID) && registrationOf(h.SID) == c.registration
 }
 
 func (p *Provider) readHint(ctx context.Context, text string) (hinted, error) {
