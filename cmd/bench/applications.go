@@ -243,7 +243,7 @@ func register(data string) (signed, opaque application, err error) {
 	return signed, opaque, d.Update(ctx, func(tx *db.Tx) error {
 		for _, a := range []*application{&signed, &opaque} {
 			c, shown, err := op.Register(ctx, tx, directory.Operator(), "", op.Client{Kind: op.Web, Settings: op.Settings{
-				Name: "Books", Auth: op.SecretBasic, RedirectURIs: []string{callback}, Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo},
+				Name: "Books", Auth: op.Secret, RedirectURIs: []string{callback}, Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo},
 				Refreshes: true, Opaque: a == &opaque, AccessFor: op.LongestAccess,
 			}})
 			if err != nil {

@@ -118,7 +118,8 @@ type settingFlags struct {
 	PostLogoutURI      []string          `placeholder:"URL" sep:"none" help:"Where they may come back after signing out. Repeatable."`
 	BackChannelLogout  *string           `placeholder:"URL" help:"Where it is told, server to server, that a session ended."`
 	FrontChannelLogout *string           `placeholder:"URL" help:"Where it is told so through the browser."`
-	Auth               *op.AuthMethod    `placeholder:"METHOD" enum:"client_secret_basic,client_secret_post,private_key_jwt,none" help:"How it proves who it is: ${enum}. Unless set, its kind decides."`
+	Auth               *op.AuthMethod    `placeholder:"METHOD" enum:"secret,private_key_jwt,none" help:"How it proves who it is: ${enum}. A secret comes in the header or in the form. Unless set, its kind decides."`
+	CodeProtection     *op.Protection    `placeholder:"PROTECTION" enum:"pkce,pkce_or_nonce,none" help:"What its requests must bring so that nobody else can use its codes: ${enum}. Less than pkce is for libraries that send no PKCE, with a secret or key."`
 	Keys               []byte            `placeholder:"FILE" type:"filecontent" help:"Its public keys, as a JSON key set, for private_key_jwt."`
 	KeysURL            *string           `placeholder:"URL" help:"Or where that key set is."`
 	Scope              []string          `placeholder:"SCOPE" help:"What it may ask for: openid, profile, email, groups, roles, or names of its own. Unless set: the first three."`
@@ -142,7 +143,8 @@ type settingFlags struct {
 
 // fieldFlags are the flags of fields whose fault alone does not say which is meant.
 var fieldFlags = map[string]string{
-	"scopes": "--scope", "audience_claim": "--audience", "pairwise": "--pairwise", "back_channel": "--back-channel-logout", "keys_url": "--keys-url",
+	"scopes": "--scope", "audience_claim": "--audience", "pairwise": "--pairwise", "code_protection": "--code-protection",
+	"back_channel": "--back-channel-logout", "keys_url": "--keys-url",
 	"access_for": "--access-for", "id_token_for": "--id-token-for", "refresh_for": "--refresh-for",
 }
 
@@ -174,7 +176,7 @@ func (f settingFlags) choices(s *op.Settings) ([]choice, error) {
 		one("name", f.Name, &s.Name), titles, descriptions, one("address", f.Address, &s.Address), one("initiate-uri", f.InitiateURI, &s.InitiateURI),
 		many("redirect-uri", f.RedirectURI, &s.RedirectURIs), many("post-logout-uri", f.PostLogoutURI, &s.PostLogoutURIs),
 		one("back-channel-logout", f.BackChannelLogout, &s.BackChannel), one("front-channel-logout", f.FrontChannelLogout, &s.FrontChannel),
-		one("auth", f.Auth, &s.Auth), keys(f.Keys, s), one("keys-url", f.KeysURL, &s.KeysURL), many("scope", f.Scope, &s.Scopes),
+		one("auth", f.Auth, &s.Auth), one("code-protection", f.CodeProtection, &s.Protection), keys(f.Keys, s), one("keys-url", f.KeysURL, &s.KeysURL), many("scope", f.Scope, &s.Scopes),
 		one("audience", f.Audience, &s.Audience), one("refresh", f.Refresh, &s.Refreshes), one("device", f.Device, &s.Devices),
 		one("own-behalf", f.OwnBehalf, &s.OwnBehalf), one("rs256", f.RS256, &rs256), one("signed-userinfo", f.SignedUserinfo, &s.SignsInfo),
 		one("opaque", f.Opaque, &s.Opaque), one("in-id-token", f.InIDToken, &s.InIDToken), one("pairwise", f.Pairwise, &s.Pairwise),
@@ -269,11 +271,11 @@ func (c *addApplicationCommand) Run(p *program) error {
 	s := op.Settings{Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo}}
 	switch c.Kind {
 	case op.Web:
-		s.Auth = op.SecretBasic
+		s.Auth = op.Secret
 	case op.SinglePage, op.Native, op.Link:
 		s.Auth = op.NoAuth
 	case op.Machine:
-		s.Auth, s.OwnBehalf, s.Scopes = op.SecretBasic, true, nil
+		s.Auth, s.OwnBehalf, s.Scopes = op.Secret, true, nil
 	}
 	if c.Keys != nil || c.KeysURL != nil {
 		s.Auth = op.PrivateKey

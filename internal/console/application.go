@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -20,7 +21,7 @@ var (
 	applicationFields       = page.Fields{"name", "tag[]", "title[]", "description[]", "address", "initiate_uri", "confirmed"}
 	placeFields             = page.Fields{"audience", "group[]", "standing"}
 	applicationSignInFields = page.Fields{
-		"redirect_uris", "post_logout_uris", "back_channel", "front_channel", "scope[]", "scopes", "asks", "auth", "keys", "keys_url",
+		"redirect_uris", "post_logout_uris", "back_channel", "front_channel", "scope[]", "scopes", "asks", "auth", "code_protection", "keys", "keys_url",
 	}
 	tokensFields = page.Fields{
 		"access_for", "id_token_for", "refresh_for", "refreshes", "algorithm", "opaque", "in_id_token", "signs_info", "pairwise",
@@ -41,7 +42,7 @@ type applicationPage struct {
 	op.Application
 	Chips     []chip
 	Groups    []directory.Group
-	Secrets   []op.Secret
+	Secrets   []op.KeptSecret
 	Asked     op.Asked
 	Channel   op.Channel // how it answers when it is told that a session ended here
 	MayChange bool       // what was registered
@@ -224,6 +225,18 @@ func (p applicationPage) Ways(f page.Frame) selectField {
 	}
 	return field
 }
+
+// Protections are what its requests must bring.
+func (p applicationPage) Protections(f page.Frame) selectField {
+	field := selectField{Field: f.Field("code_protection", "console.application.code_protection", "", "", string(p.Protection())).WithHint(f.T("console.application.code_protection_hint"))}
+	for _, m := range op.Protections {
+		field.Options = append(field.Options, option{Value: string(m), Key: "console.application.code_protection." + string(m)})
+	}
+	return field
+}
+
+// Protection is the one that holds.
+func (p applicationPage) Protection() op.Protection { return cmp.Or(p.Settings.Protection, op.PKCE) }
 
 // Algorithms to sign with.
 func (p applicationPage) Algorithms(f page.Frame) selectField {
@@ -499,6 +512,9 @@ func (s *Server) saveApplicationSignIn(v *page.Viewer) error {
 		settings.RedirectURIs, settings.PostLogoutURIs = linesOf(f.Get("redirect_uris")), linesOf(f.Get("post_logout_uris"))
 		settings.BackChannel, settings.FrontChannel = strings.TrimSpace(f.Get("back_channel")), strings.TrimSpace(f.Get("front_channel"))
 		settings.Asks = f.Has("asks")
+		if f.Has("code_protection") {
+			settings.Protection = op.Protection(f.Get("code_protection"))
+		}
 	})
 }
 

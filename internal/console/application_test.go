@@ -187,10 +187,11 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	f = p.Form("sign-in")
 	f.Values["scope[]"] = []string{"email", "roles"}
 	p = seen(t, f.Fill("scopes", "books:read  books:write").Fill("redirect_uris", "https://new.example/cb").
-		Fill("post_logout_uris", "https://new.example/bye").Fill("back_channel", "https://new.example/out").Submit(""), 200)
+		Fill("post_logout_uris", "https://new.example/bye").Fill("back_channel", "https://new.example/out").Fill("code_protection", "pkce_or_nonce").Submit(""), 200)
+	idptest.Want(t, p, idptest.Says("console.application.code_protection_hint"), idptest.Says("console.application.code_protection.pkce_or_nonce"), idptest.Input("code_protection", "pkce_or_nonce"))
 	a = w.applicationAt(t, path)
 	if s := a.Settings; !slices.Equal(s.Scopes, []string{"openid", "email", "roles", "books:read", "books:write"}) || !slices.Equal(s.PostLogoutURIs, []string{"https://new.example/bye"}) ||
-		s.BackChannel != "https://new.example/out" || len(s.RedirectURIs) != 1 || s.Name != "Newer" || s.Auth != op.SecretBasic {
+		s.BackChannel != "https://new.example/out" || len(s.RedirectURIs) != 1 || s.Name != "Newer" || s.Auth != op.Secret || s.Protection != op.PKCEOrNonce {
 		t.Errorf("sign-in: %+v", s)
 	}
 	// Claims and roles.
@@ -302,7 +303,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 	before := fmt.Sprint(w.applicationAt(t, path).Settings)
 	good := url.Values{"kind": {"web"}, "name": {"Good"}, "redirect_uris": {"https://good.example/cb"}, "address": {"https://good.example/"}}
 	is := url.Values{"name": {"Good"}, "address": {"https://good.example/"}, "initiate_uri": {""}, "tag[]": {"en", "fr"}, "title[]": {"", ""}, "description[]": {"", ""}}
-	signIn := url.Values{"redirect_uris": {"https://good.example/cb"}, "post_logout_uris": {""}, "back_channel": {""}, "front_channel": {""}, "scope[]": {"email"}, "scopes": {""}, "auth": {"client_secret_basic"}, "keys": {""}, "keys_url": {""}}
+	signIn := url.Values{"redirect_uris": {"https://good.example/cb"}, "post_logout_uris": {""}, "back_channel": {""}, "front_channel": {""}, "scope[]": {"email"}, "scopes": {""}, "auth": {"secret"}, "keys": {""}, "keys_url": {""}}
 	tokens := url.Values{"access_for": {"5m0s"}, "id_token_for": {"10m0s"}, "refresh_for": {"720h0m0s"}, "algorithm": {"ES256"}, "audience_claim": {""}}
 	claims := url.Values{"claim[]": {"shoe"}, "source[]": {"email"}, "value[]": {""}, "role_group[]": {""}, "role[]": {""}}
 	place := url.Values{"audience": {"everyone"}, "standing": {""}}
@@ -343,6 +344,8 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"a shouted scope":    {"/sign-in", "scopes", "Books", signIn, "“Books” cannot be a permission"},
 		"many scopes":        {"/sign-in", "scopes", strings.Join(lines, " "), signIn, "There can be 50 at most"},
 		"no such proof":      {"/sign-in", "auth", "none at all", signIn, "cannot prove itself that way"},
+		"no such way":        {"/sign-in", "auth", "client_secret_basic", signIn, "cannot prove itself that way"},
+		"no protection":      {"/sign-in", "code_protection", "plain", signIn, "choose from the list"},
 		"no key":             {"/sign-in", "auth", "private_key_jwt", signIn, "Give the key set"},
 		"no JSON":            {"/sign-in", "keys", "{", but(signIn, "auth", "private_key_jwt"), "The key set cannot be used"},
 		"no JSON, and where": {"/sign-in", "keys", "{", but(but(signIn, "auth", "private_key_jwt"), "keys_url", "https://good.example/keys"), "The key set cannot be used"},
@@ -379,7 +382,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 			if p.Status != 422 && (p.Status != 409 || !strings.Contains(test.says, "name already")) || !p.Says(test.says) || gap.MatchString(p.Text()) {
 				t.Errorf("%d: %s", p.Status, p.Text())
 			}
-			if test.field == "group[]" || test.field == "role_group[]" || test.field == "source[]" || test.field == "kind" || slices.Contains([]string{"/tokens", "/place"}, test.at) && test.field != "audience_claim" {
+			if test.field == "group[]" || test.field == "role_group[]" || test.field == "source[]" || test.field == "kind" || test.field == "code_protection" || slices.Contains([]string{"/tokens", "/place"}, test.at) && test.field != "audience_claim" {
 				return // what no list offers is not offered now
 			}
 			if typed := html.UnescapeString(p.Body); name != "no name" && test.value != "" && test.field != "auth" && !strings.Contains(typed, strings.Split(test.value, "\n")[0]) {

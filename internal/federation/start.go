@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"time"
 
 	"parvis/internal/db"
@@ -170,7 +171,11 @@ func (h *Hub) carry(v *page.Visitor, c Connection, m saml.Message) error {
 	if m.Field == "" {
 		return v.GoTo(c.Name, m.Address)
 	}
-	return v.PostOut(page.Posted{Provider: c.Name, Address: m.Address, Field: m.Field, Value: m.Value, RelayState: m.RelayState})
+	fields := url.Values{m.Field: {m.Value}}
+	if m.RelayState != "" {
+		fields.Set("RelayState", m.RelayState)
+	}
+	return v.PostOut(page.Posted{To: c.Name, Address: m.Address, Fields: fields})
 }
 
 func (c Connection) serviceProvider(base string) saml.ServiceProvider {

@@ -34,6 +34,7 @@ var dynamic = []string{
 	"console.application.scope.",
 	"console.application.source.",
 	"console.application.auth.",
+	"console.application.code_protection.",
 	"console.application.flag.",
 	"console.application.flag_hint.",
 	"op.mismatch.redirect_uri.",

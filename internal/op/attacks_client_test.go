@@ -23,7 +23,7 @@ var endpoints = []string{"/token", "/introspect", "/revoke", "/par", "/device_au
 // is refused in JSON, and uses nothing up.
 func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth, s.Devices = op.SecretPost, true }))
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth, s.Devices = op.Secret, true }))
 	code := w.code(w.bo, c)
 	form := func(more ...string) url.Values {
 		return with(url.Values{
@@ -82,7 +82,6 @@ func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
 func TestOPR6OnlyTheRegisteredMethodAndTheOwnSecret(t *testing.T) {
 	w := newWorld(t)
 	basic, other := w.books(), w.books()
-	post := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth = op.SecretPost }))
 	spa := w.register("", op.SinglePage, settings(func(s *op.Settings) { s.Auth = op.NoAuth }))
 	key := secret.NewECKey()
 	signed := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth, s.Keys = op.PrivateKey, keySet(t, key) }))
@@ -106,9 +105,9 @@ func TestOPR6OnlyTheRegisteredMethodAndTheOwnSecret(t *testing.T) {
 		"capitals":                           {form: base(basic), head: []string{id, strings.ToUpper(basic.secret)}},
 		"a wildcard":                         {form: base(basic), head: []string{id, "%25"}},
 		"another client beside it":           {form: base(other), head: []string{id, basic.secret}},
-		"post where basic is registered":     {form: base(basic, "client_secret", basic.secret)},
-		"basic where post is registered":     {form: base(post), head: []string{string(post.ID), post.secret}},
-		"nothing where post is registered":   {form: base(post)},
+		"another client's in the form":       {form: base(basic, "client_secret", other.secret)},
+		"white space in the form":            {form: base(basic, "client_secret", " ")},
+		"an empty one in the form":           {form: base(basic, "client_secret", "")},
 		"a secret of a public client":        {form: base(spa, "client_secret", "x")},
 		"basic of a public client":           {form: base(spa), head: []string{string(spa.ID), ""}},
 		"a secret where a key is registered": {form: base(signed, "client_secret", basic.secret)},

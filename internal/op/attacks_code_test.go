@@ -251,7 +251,7 @@ func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
 // OPR-5: a machine speaks for itself, in its own scopes and its own organization.
 func TestOPR5AMachineGetsItsOwnScopesAlone(t *testing.T) {
 	w := newWorld(t)
-	machine := w.register(w.org.ID, op.Machine, op.Settings{Name: "Robot", Auth: op.SecretBasic, OwnBehalf: true, Scopes: []string{"orders:read"}, Audience: "https://orders.example"})
+	machine := w.register(w.org.ID, op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true, Scopes: []string{"orders:read"}, Audience: "https://orders.example"})
 	ask := func(c client, more ...string) reply {
 		return w.call(c, "/token", with(url.Values{"grant_type": {"client_credentials"}}, more...))
 	}

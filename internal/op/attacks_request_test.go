@@ -71,7 +71,7 @@ var badRequests = []struct {
 	{name: "id_token token", with: []string{"response_type", "id_token token"}, want: "unsupported_response_type"},
 	{name: "code id_token", with: []string{"response_type", "code id_token"}, want: "unsupported_response_type"},
 	{name: "fragment", with: []string{"response_mode", "fragment"}, want: "invalid_request"},
-	{name: "form_post", with: []string{"response_mode", "form_post", "state", "<script>alert(1)</script>"}, want: "invalid_request"},
+	{name: "form_post.jwt", with: []string{"response_mode", "form_post.jwt", "state", "<script>alert(1)</script>"}, want: "invalid_request"},
 	{name: "web_message", with: []string{"response_mode", "web_message"}, want: "invalid_request"},
 	{name: "no scope", with: []string{"scope", "-"}, want: "invalid_scope"},
 	{name: "a scope of others", with: []string{"scope", "groups admin *"}, want: "invalid_scope"},

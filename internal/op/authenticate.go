@@ -45,11 +45,11 @@ func (c *call) shown() (credentials, error) {
 		if err1 != nil || err2 != nil {
 			return credentials{}, wrong(errInvalidClient, "client id and secret must be form-encoded in the Authorization header")
 		}
-		got = credentials{plainID, SecretBasic, plainSecret}
+		got = credentials{plainID, Secret, plainSecret}
 	}
-	if form.Has("client_secret") {
+	if form.Get("client_secret") != "" { // an empty one is none (RFC 6749 §3.2)
 		used++
-		got = credentials{form.Get("client_id"), SecretPost, form.Get("client_secret")}
+		got = credentials{form.Get("client_id"), Secret, form.Get("client_secret")}
 	}
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
 		used++
@@ -95,7 +95,7 @@ func (p *Provider) authenticate(c *call) error {
 	case client.Kind == Link:
 		return wrong(errInvalidClient, "no such client")
 	case got.method != client.Settings.Auth:
-		err = wrong(errInvalidClient, "the client is registered for "+string(client.Settings.Auth)+", and used "+string(got.method))
+		err = wrong(errInvalidClient, "the client is registered for "+strings.Join(client.Settings.Auth.onWire(), " or ")+", and used "+strings.Join(got.method.onWire(), " or "))
 	case got.method == PrivateKey:
 		err = p.assertion(ctx, client, got.secret)
 	case got.method != NoAuth:

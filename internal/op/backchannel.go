@@ -317,7 +317,7 @@ func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool)
 	}
 	token, err := k.sign(logoutTokenType, map[string]any{
 		"iss": p.Base, "aud": string(n.client.ID), "iat": now.Unix(), "exp": now.Add(logoutLasts).Unix(), "jti": secret.NewID("jti"),
-		"sub": p.subjectOf(n.client, n.org, n.user), "sid": p.sid(n.client.ID, n.session),
+		"sub": p.subjectOf(n.client, n.org, n.user), "sid": p.sid(n.client, n.session),
 		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
 	})
 	if err != nil {

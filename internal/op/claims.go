@@ -31,9 +31,20 @@ func (p *Provider) subjectOf(c Client, org directory.OrgID, user directory.UserI
 	return p.pseudonym("subject", c.sector(), string(org), string(user))
 }
 
-// sid is what a client knows a session by: no two clients the same.
-func (p *Provider) sid(client ClientID, session string) string {
-	return p.pseudonym("session", string(client), session)
+// sid is what a client knows a session by: no two clients the same, nor two registrations
+// of one ID, which stand behind the dot (registrationOf).
+func (p *Provider) sid(c Client, session string) string {
+	sid := p.pseudonym("session", string(c.ID), session)
+	if c.registration == "" {
+		return sid
+	}
+	return sid + "." + c.registration
+}
+
+// registrationOf is the registration for which a sid was made.
+func registrationOf(sid string) string {
+	_, registration, _ := strings.Cut(sid, ".")
+	return registration
 }
 
 // pseudonym is a name that tells nothing, and is always the same for the same parts.
@@ -49,7 +60,7 @@ func (c Client) sector() string {
 			return strings.ToLower(u.Hostname())
 		}
 	}
-	return string(c.ID)
+	return string(c.ID) + c.registration
 }
 
 // needsGroups tells that what a grant tells depends on groups.
@@ -190,7 +201,7 @@ func (p *Provider) idClaims(ctx context.Context, r db.Reader, h holder, now time
 	claims["iss"], claims["sub"], claims["aud"] = p.Base, p.subject(h), string(h.ClientID)
 	claims["iat"], claims["exp"] = now.Unix(), now.Add(p.idTokenLasts(s)).Unix()
 	claims["auth_time"], claims["acr"], claims["amr"] = h.Details.AuthTime, h.Details.ACR, h.Details.AMR
-	claims["sid"] = p.sid(h.ClientID, h.SessionID)
+	claims["sid"] = p.sid(h.client, h.SessionID)
 	claims["org"] = h.organization()
 	return claims, nil
 }

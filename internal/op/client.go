@@ -38,16 +38,40 @@ var Kinds = []Kind{Web, SinglePage, Native, Machine, Link}
 // AuthMethod is how a client proves who it is (OIDC Core §9).
 type AuthMethod string
 
-// The methods. A client has one, and no other works for it.
+// The methods. A client has one, and no other works for it. A secret comes in the header
+// or in the form, as the client's library does it, and never in both (RFC 6749 §2.3).
 const (
-	SecretBasic AuthMethod = "client_secret_basic"
-	SecretPost  AuthMethod = "client_secret_post"
-	PrivateKey  AuthMethod = "private_key_jwt"
-	NoAuth      AuthMethod = "none"
+	Secret     AuthMethod = "secret"
+	PrivateKey AuthMethod = "private_key_jwt"
+	NoAuth     AuthMethod = "none"
 )
 
 // AuthMethods lists all.
-var AuthMethods = []AuthMethod{SecretBasic, SecretPost, PrivateKey, NoAuth}
+var AuthMethods = []AuthMethod{Secret, PrivateKey, NoAuth}
+
+// onWire are the names that discovery and errors have for a method.
+func (m AuthMethod) onWire() []string {
+	if m == Secret {
+		return []string{"client_secret_basic", "client_secret_post"}
+	}
+	return []string{string(m)}
+}
+
+// Protection is what keeps a code from being used by who did not ask for it (RFC 9700
+// §2.1.1). A challenge that is sent is enforced whatever is registered.
+type Protection string
+
+// The protections. With PKCE we see to it; a nonce is compared by the application, and we
+// cannot see whether it does. Less than PKCE is for clients that prove who they are, and
+// for requests that bring an ID token.
+const (
+	PKCE         Protection = "pkce"
+	PKCEOrNonce  Protection = "pkce_or_nonce"
+	NoProtection Protection = "none"
+)
+
+// Protections lists all, the one for everything new first.
+var Protections = []Protection{PKCE, PKCEOrNonce, NoProtection}
 
 // Scopes that applications can be registered for.
 const (
@@ -114,8 +138,9 @@ type Settings struct {
 	FrontChannel   string   `json:"front_channel,omitempty"`
 
 	Auth       AuthMethod      `json:"auth"`
-	Keys       json.RawMessage `json:"keys,omitempty"`     // its key set, for private_key_jwt
-	KeysURL    string          `json:"keys_url,omitempty"` // or where that is
+	Protection Protection      `json:"code_protection,omitempty"` // PKCE where empty
+	Keys       json.RawMessage `json:"keys,omitempty"`            // its key set, for private_key_jwt
+	KeysURL    string          `json:"keys_url,omitempty"`        // or where that is
 	Scopes     []string        `json:"scopes,omitempty"`
 	Audience   string          `json:"audience,omitempty"` // of its access tokens, beside us
 	Refreshes  bool            `json:"refreshes,omitempty"`
@@ -146,6 +171,10 @@ type Client struct {
 	CreatedAt time.Time
 	ChangedAt time.Time
 	FailedAt  time.Time // since when nobody answers at its tile's address; zero where all is well
+
+	// registration names this registration of the ID, which may have been another
+	// application's before; empty for those of before that was told apart.
+	registration string
 }
 
 // ErrNoClient says that there is no such application, or none for whoever asks.
@@ -187,14 +216,12 @@ func (c Client) Connected() bool { return c.target() != "" }
 func (c Client) Version() string { return strconv.FormatInt(c.ChangedAt.UnixMicro(), 36) }
 
 // HasSecrets tells that it proves itself by a secret that we made.
-func (c Client) HasSecrets() bool {
-	return c.Settings.Auth == SecretBasic || c.Settings.Auth == SecretPost
-}
+func (c Client) HasSecrets() bool { return c.Settings.Auth == Secret }
 
 // has tells that a scope was registered.
 func (c Client) has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
 
-const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since`
+const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.registration`
 
 // clientRow scans clientColumns.
 type clientRow struct {
@@ -204,7 +231,7 @@ type clientRow struct {
 
 func (w *clientRow) targets() []any {
 	return db.Into(&w.ID, (*db.Text)(&w.OrgID), &w.Kind, &w.settings, &w.HasLogo,
-		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt))
+		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt), &w.registration)
 }
 
 func (w *clientRow) client() (Client, error) {

@@ -152,6 +152,7 @@ func backChannel(m *module) {
 	s := web()
 	there := m.receiver(http.StatusOK)
 	s.BackChannel = there.URL
+	s.Protection = op.NoProtection
 	m.c = m.register("", op.Web, s)
 	e := m.enters()
 	m.goesBack(m.leave(e, "state", "-"), bye)
@@ -185,6 +186,7 @@ func TestFrontChannelPlanOfTheConformanceSuite(t *testing.T) {
 func frontChannel(m *module) {
 	s := web()
 	s.FrontChannel = "https://books.example/frontchannel_logout"
+	s.Protection = op.NoProtection
 	m.c = m.register("", op.Web, s)
 	e := m.enters()
 	p := m.leave(e)

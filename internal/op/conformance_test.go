@@ -23,9 +23,12 @@ import (
 // its conformance suite and checks what that checks. Where the suite shows a page to
 // the tester, who uploads a picture of it, the row reads the page.
 //
-// One thing differs: PKCE is required here, so every module sends it, where the suite
-// does so in one. A module for what we do not have is skipped by the suite; its row
-// says how such a request is refused, or what is ignored.
+// They are run as the suite sends them, which is without PKCE but in one module; one sends
+// no nonce either. Here that takes an application that was registered with code_protection
+// none: one registered as all are to begin with is told invalid_request by every other
+// module (TestOPR2LessThanPKCE). So a certification is of that setting. A module for what
+// we do not have is skipped by the suite; its row says how such a request is refused, or
+// what is ignored.
 
 // basicPlan is oidcc-basic-certification-test-plan, in its order.
 var basicPlan = []struct {
@@ -88,18 +91,16 @@ var basicPlan = []struct {
 	{"oidcc-codereuse", func(m *module) { m.codeReuse(0) }},
 	{"oidcc-codereuse-30seconds", func(m *module) { m.codeReuse(30 * time.Second) }},
 	{"oidcc-ensure-registered-redirect-uri", func(m *module) {
-		m.shown(m.c.request("redirect_uri", callback+"-and-more"))
+		m.shown(m.request("redirect_uri", callback+"-and-more"))
 	}},
 	{"oidcc-ensure-post-request-succeeds", func(m *module) {
-		q := m.c.request()
+		q := m.request()
 		got := answer(m.b.CrossPost("/authorize", q))
 		m.answered(q, got)
 		m.redeems(q, got, false)
 	}},
 	{"oidcc-server-client-secret-post", func(m *module) {
-		s := web()
-		s.Auth = op.SecretPost
-		m.c = m.register("", op.Web, s)
+		m.c.form = true
 		server(m)
 	}},
 	{"oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported", func(m *module) {
@@ -110,12 +111,11 @@ var basicPlan = []struct {
 	}},
 	{"oidcc-claims-essential", claimsEssential},
 	{"oidcc-ensure-request-object-with-redirect-uri", func(m *module) {
-		m.shown(m.c.request("redirect_uri", "https://evil.example/callback", "request", unsigned(map[string]any{"redirect_uri": callback})))
+		m.shown(m.request("redirect_uri", "https://evil.example/callback", "request", unsigned(map[string]any{"redirect_uri": callback})))
 	}},
 	{"oidcc-refresh-token", refreshToken},
 	{"oidcc-ensure-request-with-valid-pkce-succeeds", func(m *module) {
-		m.enters()
-		m.refused([]string{"invalid_request"}, "code_challenge", "-", "code_challenge_method", "-")
+		m.enters("code_challenge", challenge(verifier), "code_challenge_method", "S256")
 	}},
 }
 
@@ -138,7 +138,32 @@ type module struct {
 func (w *world) module(t *testing.T) *module {
 	here := *w
 	here.t = t
-	return &module{world: &here, c: here.books(), b: w.bo}
+	m := &module{world: &here, b: w.bo}
+	m.c = m.registers(func(*op.Settings) {})
+	return m
+}
+
+// registers registers a client for the suite, which sends no PKCE.
+func (m *module) registers(change func(*op.Settings)) client {
+	m.t.Helper()
+	return m.register("", op.Web, settings(func(s *op.Settings) {
+		s.Protection = op.NoProtection
+		change(s)
+	}))
+}
+
+// request is one as the suite makes it: without PKCE, unless more has it.
+func (m *module) request(more ...string) url.Values {
+	return m.c.request(append([]string{"code_challenge", "-", "code_challenge_method", "-"}, more...)...)
+}
+
+// redeemed exchanges the code that a request brought.
+func (m *module) redeemed(q url.Values, code string) reply {
+	m.t.Helper()
+	if q.Has("code_challenge") {
+		return m.redeem(m.c, code)
+	}
+	return m.redeem(m.c, code, "code_verifier", "-")
 }
 
 // long is a state of 128 characters, which some servers cut or change.
@@ -186,7 +211,7 @@ type entered struct {
 // enters goes the whole way, with the checks of AbstractOIDCCServerTest.
 func (m *module) enters(more ...string) entered {
 	m.t.Helper()
-	q := m.c.request(more...)
+	q := m.request(more...)
 	got, signedIn := m.asks(q)
 	return m.redeems(q, got, signedIn)
 }
@@ -194,7 +219,7 @@ func (m *module) enters(more ...string) entered {
 // redeems exchanges the code of an answer, and reads the ID token.
 func (m *module) redeems(q, got url.Values, signedIn bool) entered {
 	m.t.Helper()
-	e := entered{reply: m.redeem(m.c, got.Get("code")), code: got.Get("code"), signedIn: signedIn}
+	e := entered{reply: m.redeemed(q, got.Get("code")), code: got.Get("code"), signedIn: signedIn}
 	lasts, _ := e.JSON["expires_in"].(float64)
 	if e.Status != http.StatusOK || e.text("access_token") == "" || e.text("token_type") != "Bearer" || lasts <= 0 {
 		m.t.Fatalf("the code of %v gave %d %s", got, e.Status, e.Body)
@@ -236,7 +261,7 @@ func leftHalf(token string) string {
 // refused has the application told why not (performGenericAuthorizationEndpointErrorResponseValidation).
 func (m *module) refused(codes []string, more ...string) {
 	m.t.Helper()
-	got, signedIn := m.asks(m.c.request(more...))
+	got, signedIn := m.asks(m.request(more...))
 	if signedIn || got.Has("code") || !slices.Contains(codes, got.Get("error")) || !plain.MatchString(got.Get("error_description")) {
 		m.t.Errorf("the answer is %v", got)
 	}
@@ -330,7 +355,7 @@ func (m *module) codeReuse(after time.Duration) {
 	m.t.Helper()
 	e := m.enters()
 	m.Clock.Advance(after)
-	m.failed(m.redeem(m.c, e.code), "invalid_grant")
+	m.failed(m.redeemed(m.request(), e.code), "invalid_grant")
 	if r := m.userInfo(e.text("access_token")); r.Status != http.StatusUnauthorized {
 		m.t.Errorf("the access token still holds: %d %s", r.Status, r.Body)
 	}
@@ -352,9 +377,7 @@ func server(m *module) {
 // not ours (OIDC Core §2).
 func idTokenSignature(m *module) {
 	m.sweepKeys()
-	s := web()
-	s.Algorithm = op.RS256
-	m.c = m.register("", op.Web, s)
+	m.c = m.registers(func(s *op.Settings) { s.Algorithm = op.RS256 })
 	signed, err := jose.ParseSignedCompact(m.enters().text("id_token"), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || signed.Signatures[0].Header.KeyID == "" {
 		m.t.Errorf("no RS256 with a kid: %v", err)
@@ -419,8 +442,8 @@ func refreshToken(m *module) {
 		m.t.Errorf("UserInfo says %d %s", r.Status, r.Body)
 	}
 
-	one, s := m.c, web()
-	m.c = m.register("", op.Web, s)
+	one := m.c
+	m.c = m.registers(func(*op.Settings) {})
 	other := m.refresh(m.c, m.enters().text("refresh_token"))
 	m.failed(m.refresh(one, other.text("refresh_token")), "invalid_grant")
 }

@@ -44,7 +44,7 @@ func (p *Provider) makeDocument() (published, error) {
 		"device_authorization_endpoint":         p.Base + deviceAskPath,
 
 		"response_types_supported":                                 []string{"code"},
-		"response_modes_supported":                                 []string{"query"},
+		"response_modes_supported":                                 []string{"query", formPost},
 		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantMachine, grantDevice},
 		"subject_types_supported":                                  []string{"public", "pairwise"},
 		"scopes_supported":                                         Scopes,
@@ -56,9 +56,9 @@ func (p *Provider) makeDocument() (published, error) {
 		"id_token_signing_alg_values_supported":                    Algorithms,
 		"userinfo_signing_alg_values_supported":                    Algorithms,
 		"dpop_signing_alg_values_supported":                        signed,
-		"token_endpoint_auth_methods_supported":                    AuthMethods,
-		"introspection_endpoint_auth_methods_supported":            []AuthMethod{SecretBasic, SecretPost, PrivateKey},
-		"revocation_endpoint_auth_methods_supported":               AuthMethods,
+		"token_endpoint_auth_methods_supported":                    onWireAll(AuthMethods...),
+		"introspection_endpoint_auth_methods_supported":            onWireAll(Secret, PrivateKey),
+		"revocation_endpoint_auth_methods_supported":               onWireAll(AuthMethods...),
 		"introspection_endpoint_auth_signing_alg_values_supported": signed,
 		"revocation_endpoint_auth_signing_alg_values_supported":    signed,
 		"token_endpoint_auth_signing_alg_values_supported":         signed,
@@ -73,6 +73,13 @@ func (p *Provider) makeDocument() (published, error) {
 		"request_uri_parameter_supported":                false,
 		"require_pushed_authorization_requests":          false,
 	})
+}
+
+func onWireAll(methods ...AuthMethod) (names []string) {
+	for _, m := range methods {
+		names = append(names, m.onWire()...)
+	}
+	return names
 }
 
 // keySet is the public part of our keys (RFC 7517 §5).

@@ -24,7 +24,8 @@ type relying struct {
 	w *world
 	*oidc.Provider
 	oauth2.Config
-	ctx context.Context
+	ctx  context.Context
+	bare bool // it sends no PKCE, as some libraries do not
 }
 
 // relying begins with discovery.
@@ -35,7 +36,8 @@ func (w *world) relying(c client) *relying {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := &relying{w, p, oauth2.Config{ClientID: string(c.ID), ClientSecret: c.secret, Endpoint: p.Endpoint(), Scopes: c.Settings.Scopes}, ctx}
+	r := &relying{w: w, Provider: p, ctx: ctx, Config: oauth2.Config{ClientID: string(c.ID), ClientSecret: c.secret, Endpoint: p.Endpoint(), Scopes: c.Settings.Scopes}}
+	r.bare = c.Settings.Protection == op.PKCEOrNonce
 	if len(c.Settings.RedirectURIs) > 0 {
 		r.RedirectURL = c.Settings.RedirectURIs[0]
 	}
@@ -54,7 +56,11 @@ func (r *relying) judge(audience string) *oidc.IDTokenVerifier {
 func (r *relying) enters(b *idptest.Browser) (*oauth2.Token, *oidc.IDToken) {
 	r.w.t.Helper()
 	verifier := oauth2.GenerateVerifier()
-	u, err := url.Parse(r.AuthCodeURL("a state", oidc.Nonce("a nonce"), oauth2.S256ChallengeOption(verifier)))
+	ask, exchange := []oauth2.AuthCodeOption{oidc.Nonce("a nonce"), oauth2.S256ChallengeOption(verifier)}, []oauth2.AuthCodeOption{oauth2.VerifierOption(verifier)}
+	if r.bare {
+		ask, exchange = ask[:1], nil
+	}
+	u, err := url.Parse(r.AuthCodeURL("a state", ask...))
 	if err != nil {
 		r.w.t.Fatal(err)
 	}
@@ -62,7 +68,7 @@ func (r *relying) enters(b *idptest.Browser) (*oauth2.Token, *oidc.IDToken) {
 	if got.Get("state") != "a state" {
 		r.w.t.Fatalf("the answer is %v", got)
 	}
-	t, err := r.Exchange(r.ctx, got.Get("code"), oauth2.VerifierOption(verifier))
+	t, err := r.Exchange(r.ctx, got.Get("code"), exchange...)
 	if err != nil {
 		r.w.t.Fatal(err)
 	}
@@ -99,7 +105,7 @@ func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
 		"ES256":                    func(*op.Settings) {},
 		"RS256":                    func(s *op.Settings) { s.Algorithm = op.RS256 },
 		"opaque":                   func(s *op.Settings) { s.Opaque = true },
-		"secret in the form":       func(s *op.Settings) { s.Auth = op.SecretPost },
+		"less than PKCE":           func(s *op.Settings) { s.Protection = op.PKCEOrNonce },
 		"for an API too":           func(s *op.Settings) { s.Audience = "https://api.books.example" },
 		"signed UserInfo":          func(s *op.Settings) { s.SignsInfo = true },
 		"signed UserInfo by RS256": func(s *op.Settings) { s.SignsInfo, s.Algorithm = true, op.RS256 },
@@ -145,7 +151,7 @@ func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
 func TestAForeignMachineGetsATokenForItself(t *testing.T) {
 	w := newWorld(t)
 	c := w.register("", op.Machine, op.Settings{
-		Name: "Nightly", Auth: op.SecretBasic, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: "https://api.books.example",
+		Name: "Nightly", Auth: op.Secret, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: "https://api.books.example",
 	})
 	r := w.relying(c)
 	machine := clientcredentials.Config{

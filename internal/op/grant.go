@@ -233,9 +233,13 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c Client, s spending) (
 		return holder{}, wrong(errInvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
 	case d.RedirectURI != s.redirectURI || !redirect.Match(h.client.Settings.RedirectURIs, s.redirectURI, h.client.Kind == Native):
 		return holder{}, wrong(errInvalidGrant, "redirect_uri is not the one of the authorization request"), nil
-	case s.verifier == "":
+	case d.Challenge == "" && s.verifier != "":
+		// Somebody took the challenge out of the request that the application made: the code
+		// was asked for by somebody else (RFC 9700 §2.1.1, §4.8.2).
+		return holder{}, wrong(errInvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
+	case d.Challenge != "" && s.verifier == "":
 		return holder{}, wrong(errInvalidGrant, "code_verifier is missing"), nil
-	case !verifies(s.verifier, d.Challenge):
+	case d.Challenge != "" && !verifies(s.verifier, d.Challenge):
 		return holder{}, wrong(errInvalidGrant, "code_verifier does not fit the code_challenge"), nil
 	case d.Thumbprint != "" && d.Thumbprint != s.thumbprint:
 		return holder{}, wrong(errInvalidGrant, "the DPoP proof is by another key than dpop_jkt named"), nil

@@ -57,6 +57,13 @@ func (p *Provider) readLeaving(ctx context.Context, form url.Values) (leaving, e
 		if err != nil {
 			return leaving{}, err
 		}
+		if l.hint.SID != "" && !l.hint.of(l.client) {
+			// The application that it was made for was removed: it says nothing of the one that
+			// has its ID now, which client_id alone may name. The person is asked.
+			if l.hint = (hinted{}); form.Get("client_id") == "" {
+				l.client = Client{}
+			}
+		}
 	}
 	to := form.Get("post_logout_redirect_uri")
 	switch {
@@ -108,7 +115,7 @@ func (p *Provider) leavingAs(v *page.Visitor) ([]session.Visit, error) {
 
 // isOf tells that a session is the one that the hint was made for.
 func (p *Provider) isOf(l leaving, w session.Visit) bool {
-	return l.hint.SID != "" && l.hint.SID == p.sid(l.client.ID, w.Session.ID)
+	return l.hint.SID != "" && l.hint.SID == p.sid(l.client, w.Session.ID)
 }
 
 // isSame tells that a session is of the person whom the hint names: they signed in again
@@ -222,7 +229,7 @@ func (p *Provider) Frames(ctx context.Context, ended ...session.Session) ([]stri
 			}
 			c, err := w.client()
 			if err == nil && c.Settings.FrontChannel != "" {
-				all = append(all, withQuery(c.Settings.FrontChannel, url.Values{"iss": {p.Base}, "sid": {p.sid(c.ID, s.ID)}}))
+				all = append(all, withQuery(c.Settings.FrontChannel, url.Values{"iss": {p.Base}, "sid": {p.sid(c, s.ID)}}))
 			}
 			return err
 		}, `

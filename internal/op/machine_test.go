@@ -12,7 +12,7 @@ import (
 // one writer of SQLite must not wait for itself.
 func TestTheFirstTokenOfAllIsAMachines(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Machine, op.Settings{Name: "Robot", Auth: op.SecretPost, OwnBehalf: true})
+	c := w.register("", op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true})
 	r := w.call(c, "/token", url.Values{"grant_type": {"client_credentials"}})
 	if r.Status != http.StatusOK {
 		t.Fatalf("answered %d %s", r.Status, r.Body)

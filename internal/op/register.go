@@ -39,11 +39,11 @@ func Defaults(k Kind) Settings {
 	people := []string{OpenID, ProfileInfo, EmailInfo}
 	switch k {
 	case Web:
-		return Settings{Auth: SecretBasic, Scopes: people}
+		return Settings{Auth: Secret, Scopes: people}
 	case SinglePage, Native:
 		return Settings{Auth: NoAuth, Scopes: people, Refreshes: true} // nothing else renews what it was given
 	case Machine:
-		return Settings{Auth: SecretBasic, OwnBehalf: true}
+		return Settings{Auth: Secret, OwnBehalf: true}
 	case Link:
 	}
 	return Settings{Auth: NoAuth}
@@ -88,15 +88,15 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer stri
 	if !isClientID(string(c.ID)) {
 		return Client{}, "", fault.Field("id", "op.field.id")
 	}
-	c.Settings, c.CreatedAt, c.ChangedAt = s, tx.Now(), tx.Now()
+	c.Settings, c.CreatedAt, c.ChangedAt, c.registration = s, tx.Now(), tx.Now(), secret.NewID("reg")
 	text, err := json.Marshal(s)
 	if err != nil {
 		return Client{}, "", err
 	}
 	n, err := tx.Exec(ctx, `
-		insert into clients (id, org_id, kind, settings, listens, created_at, changed_at) values ($1, $2, $3, $4, $5, $6, $6)
+		insert into clients (id, org_id, kind, settings, listens, created_at, changed_at, registration) values ($1, $2, $3, $4, $5, $6, $6, $7)
 		on conflict (id) do nothing`,
-		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), s.BackChannel != "", db.Time(tx.Now()))
+		string(c.ID), db.Text(c.OrgID), string(c.Kind), string(text), s.BackChannel != "", db.Time(tx.Now()), c.registration)
 	if err != nil {
 		return Client{}, "", fmt.Errorf("registering %s: %w", c.ID, err)
 	}
@@ -122,7 +122,9 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string
 	if err == nil {
 		err = errors.Join(c.among(ctx, tx, c.Settings, s), c.checkOthers(ctx, tx, s))
 	}
-	if before := c.sector(); err == nil && s.Pairwise && c.Settings.Pairwise && before != (Client{ID: c.ID, Settings: s}).sector() {
+	after := c
+	after.Settings = s
+	if err == nil && s.Pairwise && c.Settings.Pairwise && c.sector() != after.sector() {
 		err = fault.Field("redirect_uris", "op.field.sector") // everybody would get another name there
 	}
 	if err != nil {
@@ -221,18 +223,18 @@ func (c Client) by(actor directory.Actor, action audit.Action, before, after aud
 	}
 }
 
-// Secret is one of a client's, without its text, which nobody keeps.
-type Secret struct {
+// KeptSecret is one of a client's, without its text, which nobody keeps.
+type KeptSecret struct {
 	ID        string
 	CreatedAt time.Time
 	UsedAt    time.Time // coarsely; zero before
 }
 
 // Secrets lists those that are live, oldest first.
-func Secrets(ctx context.Context, r db.Reader, c Client) ([]Secret, error) {
-	var all []Secret
+func Secrets(ctx context.Context, r db.Reader, c Client) ([]KeptSecret, error) {
+	var all []KeptSecret
 	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var s Secret
+		var s KeptSecret
 		err := scan(&s.ID, (*db.Time)(&s.CreatedAt), (*db.Time)(&s.UsedAt))
 		all = append(all, s)
 		return err
@@ -283,7 +285,7 @@ func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Clien
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(live, func(s Secret) bool { return s.ID == id }) {
+	if !slices.ContainsFunc(live, func(s KeptSecret) bool { return s.ID == id }) {
 		return ErrNoSecret
 	}
 	if len(live) == 1 {

@@ -23,6 +23,7 @@ import (
 type Request struct {
 	ClientID     ClientID        `json:"client_id"`
 	RedirectURI  string          `json:"redirect_uri"`
+	Mode         string          `json:"mode,omitempty"` // formPost, or empty for the query
 	State        string          `json:"state,omitempty"`
 	Scope        []string        `json:"scope"`
 	Nonce        string          `json:"nonce,omitempty"`
@@ -124,6 +125,9 @@ func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (R
 		return r, mismatch(c, sent[0])
 	}
 	r.RedirectURI = form.Get("redirect_uri")
+	if modes := form["response_mode"]; len(modes) == 1 && modes[0] == formPost && postable(r.RedirectURI) {
+		r.Mode = formPost // errors come that way too
+	}
 	if states := form["state"]; len(states) == 1 && len(states[0]) <= mostText {
 		r.State = states[0]
 	}
@@ -161,8 +165,10 @@ func (r *Request) shape(_ Client, form url.Values) error {
 		return wrong(errInvalidRequest, "response_type is missing")
 	case form.Get("response_type") != "code":
 		return wrong(errUnsupportedResponseType, "response_type must be code")
-	case form.Get("response_mode") != "" && form.Get("response_mode") != "query":
-		return wrong(errInvalidRequest, "response_mode must be query")
+	case !slices.Contains([]string{"", "query", formPost}, form.Get("response_mode")):
+		return wrong(errInvalidRequest, "response_mode must be query or form_post")
+	case form.Get("response_mode") == formPost && r.Mode != formPost:
+		return wrong(errInvalidRequest, "response_mode form_post needs a redirect_uri of http or https")
 	}
 	for _, name := range []string{"state", "nonce", "scope", "login_hint", "acr_values", "ui_locales", "organization"} {
 		if len(form.Get(name)) > mostText {
@@ -187,20 +193,38 @@ func (r *Request) scope(c Client, form url.Values) error {
 	return nil
 }
 
-// proofKey demands PKCE of everybody (RFC 9700 §2.1.1), and S256 (RFC 7636 §4.2).
-func (r *Request) proofKey(_ Client, form url.Values) error {
+// proofKey reads what ties the code to who asks for it: a challenge, by S256 alone (RFC
+// 7636 §4.2), and a key.
+func (r *Request) proofKey(c Client, form url.Values) error {
 	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
 	switch {
-	case challenge == "":
-		return wrong(errInvalidRequest, "code_challenge is missing: PKCE is required")
-	case method != "S256":
+	case challenge == "" && method != "":
+		return wrong(errInvalidRequest, "code_challenge_method came without code_challenge")
+	case challenge != "" && method != "S256":
 		return wrong(errInvalidRequest, "code_challenge_method must be S256")
-	case len(challenge) != 43 || !isVerifier(challenge):
+	case challenge != "" && (len(challenge) != 43 || !isVerifier(challenge)):
 		return wrong(errInvalidRequest, "code_challenge is not a SHA-256 in base64url")
 	}
 	r.Challenge, r.Thumbprint = challenge, form.Get("dpop_jkt")
 	if r.Thumbprint != "" && (len(r.Thumbprint) != 43 || !isVerifier(r.Thumbprint)) {
 		return wrong(errInvalidRequest, "dpop_jkt is not a SHA-256 in base64url")
+	}
+	return r.protected(c)
+}
+
+// protected demands what the client is registered for (RFC 9700 §2.1.1): PKCE, unless it
+// proves who it is, may do without, and asks for an ID token.
+func (r *Request) protected(c Client) error {
+	protection := cmp.Or(c.Settings.Protection, PKCE)
+	switch {
+	case r.Challenge != "":
+		return nil
+	case protection == PKCE || !c.Confidential():
+		return wrong(errInvalidRequest, "code_challenge is missing: PKCE is required of this client")
+	case !slices.Contains(r.Scope, OpenID):
+		return wrong(errInvalidRequest, "code_challenge is missing: without the scope openid PKCE is required")
+	case protection == PKCEOrNonce && r.Nonce == "":
+		return wrong(errInvalidRequest, "code_challenge and nonce are missing: one of them is required of this client")
 	}
 	return nil
 }
@@ -250,6 +274,12 @@ func (p *Provider) hint(ctx context.Context, c Client, r *Request, form url.Valu
 		return wrong(errInvalidRequest, "id_token_hint is not an ID token of this client")
 	case err != nil:
 		return err
+	case !h.of(c):
+		// It is of an application that had this ID and was removed, and means as little.
+		if slices.Contains(r.Prompt, "none") {
+			return wrong(errLoginRequired, "id_token_hint is older than this registration of the client")
+		}
+		return nil
 	}
 	r.SubjectOrg, r.Subject = h.Organization.ID, h.Subject
 	return nil
@@ -262,6 +292,12 @@ type hinted struct {
 	Subject      string            `json:"sub"`
 	SID          string            `json:"sid"`
 	Organization organizationClaim `json:"org"`
+}
+
+// of reports whether it was made for a client as it is registered now, and not for another
+// that had the same ID and was removed.
+func (h hinted) of(c Client) bool {
+	return h.Audience == string(c.ID) && registrationOf(h.SID) == c.registration
 }
 
 func (p *Provider) readHint(ctx context.Context, text string) (hinted, error) {
@@ -343,10 +379,11 @@ func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id 
 	return q, client, err == nil && q.holds(client), err
 }
 
-// holds tells that what was asked is registered still, and leaves out scopes that are not.
+// holds reports whether what was asked is registered still, and leaves out scopes that
+// are not.
 func (r *Request) holds(c Client) bool {
 	r.Scope = slices.DeleteFunc(r.Scope, func(s string) bool { return !c.has(s) })
-	return len(r.Scope) > 0 && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == Native)
+	return len(r.Scope) > 0 && r.protected(c) == nil && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == Native)
 }
 
 // finish claims the end of a request that waits: of two tabs that answer it one does.

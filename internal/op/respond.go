@@ -40,6 +40,19 @@ func (p *Provider) answerBad(v *page.Visitor, err error) error {
 	return v.Render("op-mismatch", mismatchPage{m})
 }
 
+// formPost is the response mode in which the browser posts the answer to the application
+// (OAuth 2.0 Form Post Response Mode §2).
+const formPost = "form_post"
+
+// postable reports whether a form can go to an address: not to an app's own scheme.
+func postable(address string) bool {
+	return strings.HasPrefix(address, "https://") || strings.HasPrefix(address, "http://")
+}
+
+// mostLocation is how many bytes the address of a redirect may have. Proxies on the way
+// refuse or cut longer headers; a page carries it further.
+const mostLocation = 2 << 10
+
 // respond answers the application: with a code, or with what was wrong. The answer says
 // who gives it (RFC 9207 §2) and gives the state back. A redirect may leave our origin
 // only where the browser came with a GET; else a page leads on (decision 0003).
@@ -55,7 +68,7 @@ func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, di
 		answer.Set("state", r.State)
 	}
 	to := withQuery(r.RedirectURI, answer)
-	if direct {
+	if direct && r.Mode != formPost && len(to) <= mostLocation {
 		http.Redirect(v.W, v.R, to, http.StatusSeeOther)
 		return nil
 	}
@@ -63,8 +76,12 @@ func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, di
 	if err != nil {
 		return err
 	}
+	title := c.Title(v.Language())
+	if r.Mode == formPost {
+		return v.PostOut(page.Posted{To: title, Address: r.RedirectURI, Fields: answer})
+	}
 	v.NoForm()
-	return v.Render("op-going", leadingTo(c.Title(v.Language()), to))
+	return v.Render("op-going", leadingTo(title, to))
 }
 
 // goingPage leads on to an application.

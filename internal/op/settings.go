@@ -55,6 +55,9 @@ func (s Settings) clean(k Kind, issuer string) (Settings, error) {
 	if s.Algorithm == "" {
 		s.Algorithm = ES256
 	}
+	if s.Protection == PKCE {
+		s.Protection = ""
+	}
 	if s.Auth != PrivateKey {
 		s.Keys, s.KeysURL = nil, "" // nothing of it was judged, nor is it JSON for sure
 	}
@@ -150,6 +153,11 @@ func (s Settings) checkAuth(k Kind) error {
 	switch {
 	case !slices.Contains(AuthMethods, s.Auth), public && s.Auth != NoAuth, k == Machine && s.Auth == NoAuth:
 		return fault.Field("auth", "op.field.auth")
+	case s.Protection != "" && !slices.Contains(Protections, s.Protection):
+		return fault.Field("code_protection", "op.field.code_protection")
+	case s.Protection != "" && (s.Auth == NoAuth || k == Machine):
+		// Whoever has a code of a client that proves nothing has all that it takes.
+		return fault.Field("code_protection", "op.field.code_protection_public")
 	case k == Machine && !s.OwnBehalf, public && s.OwnBehalf, s.OwnBehalf && s.Auth == NoAuth:
 		return fault.Field("own_behalf", "op.field.own_behalf")
 	case k == Machine && (s.Refreshes || s.Devices):

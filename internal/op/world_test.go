@@ -60,12 +60,13 @@ func stopping(b *idptest.Browser) *idptest.Browser {
 type client struct {
 	op.Client
 	secret string
+	form   bool // the secret is sent in the form, not in the header
 }
 
 // web is what a web application registers, unless a test wants otherwise.
 func web() op.Settings {
 	return op.Settings{
-		Name: "Books", Auth: op.SecretBasic, RedirectURIs: []string{callback}, PostLogoutURIs: []string{"https://books.example/bye"},
+		Name: "Books", Auth: op.Secret, RedirectURIs: []string{callback}, PostLogoutURIs: []string{"https://books.example/bye"},
 		Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo}, Refreshes: true,
 	}
 }
@@ -167,12 +168,12 @@ func (w *world) call(c client, path string, form url.Values) reply {
 func (w *world) as(c client, path string, form url.Values) *http.Request {
 	w.t.Helper()
 	form = maps.Clone(form)
-	if c.Settings.Auth == op.SecretBasic {
+	if c.Settings.Auth == op.Secret && !c.form {
 		r := w.post(path, form)
 		r.SetBasicAuth(url.QueryEscape(string(c.ID)), url.QueryEscape(c.secret))
 		return r
 	}
-	if c.Settings.Auth == op.SecretPost {
+	if c.Settings.Auth == op.Secret {
 		form.Set("client_secret", c.secret)
 	}
 	form.Set("client_id", string(c.ID))

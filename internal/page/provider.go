@@ -35,18 +35,27 @@ func (v *Visitor) GoTo(provider, address string) error {
 	return v.Render("going", going{provider, address})
 }
 
-// Posted is a form that the browser carries to an identity provider.
-type Posted struct{ Provider, Address, Field, Value, RelayState string }
+// Posted is a form that the browser carries to an identity provider or an application.
+type Posted struct {
+	To, Address string // what it is called, and where the form goes
+	Fields      url.Values
+}
 
-// PostOut answers with a page whose form goes to another origin, by script at once
-// and by its button without. That page alone may send a form there.
+// PostOut answers with a page whose form goes to another origin, by script at once and by
+// its button without. That page holds this one form, and may send it anywhere that is
+// encrypted: Chromium judges by form-action where the receiver redirects on to as well,
+// which nobody here knows. An address on loopback is named beside (R-WEB-01).
 func (v *Visitor) PostOut(p Posted) error {
 	to, err := url.Parse(p.Address)
 	if err != nil {
 		return err
 	}
+	may := "form-action https:"
+	if to.Scheme != "https" {
+		may += " " + to.Scheme + "://" + to.Host
+	}
 	now := v.W.Header().Get("Content-Security-Policy") // frames may stand in it
-	v.W.Header().Set("Content-Security-Policy", strings.Replace(now, "form-action 'self'", "form-action "+to.Scheme+"://"+to.Host, 1))
+	v.W.Header().Set("Content-Security-Policy", strings.Replace(now, "form-action 'self'", may, 1))
 	v.NoForm()
 	return v.Render("post-out", p)
 }

@@ -41,7 +41,7 @@ func applications() []application {
 // settings are what such an application registers.
 func (a application) settings(before op.Settings) op.Settings {
 	s, at := before, a.address()
-	s.Name, s.Auth, s.Refreshes = a.name, op.SecretBasic, true
+	s.Name, s.Auth, s.Refreshes = a.name, op.Secret, true
 	if a.about != nil {
 		s.Descriptions = a.about
 	}

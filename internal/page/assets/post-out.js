@@ -1,3 +1,3 @@
-// Sends the form that carries a message to an identity provider. Without script the
-// person presses its button.
+// Sends the form that carries a message to an identity provider, or an answer to an
+// application. Without script the person presses its button.
 document.getElementById("out").submit();

@@ -1,0 +1,219 @@
+package op_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+)
+
+// less is an application that was registered for less than PKCE.
+func (w *world) less(p op.Protection) client {
+	w.t.Helper()
+	return w.register("", op.Web, settings(func(s *op.Settings) { s.Protection = p }))
+}
+
+// OPR-2, R-OPR-03: what an application was registered for is demanded, for a request that
+// brings an ID token alone; what is sent is enforced whatever is registered; and a verifier
+// whose challenge somebody took away is refused (RFC 9700 §2.1.1).
+func TestOPR2LessThanPKCE(t *testing.T) {
+	w := newWorld(t)
+	for _, row := range []struct {
+		what       string
+		protection op.Protection
+		with       []string
+		told       string // the error; empty for a code
+	}{
+		{"pkce, with it", op.PKCE, nil, ""},
+		{"pkce, without", op.PKCE, []string{"code_challenge", "-", "code_challenge_method", "-"}, "invalid_request"},
+		{"pkce, an empty one", op.PKCE, []string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
+		{"pkce or nonce, with a nonce", op.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-"}, ""},
+		{"pkce or nonce, with neither", op.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}, "invalid_request"},
+		{"pkce or nonce, with an empty nonce", op.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", ""}, "invalid_request"},
+		{"pkce or nonce, with PKCE", op.PKCEOrNonce, []string{"nonce", "-"}, ""},
+		{"pkce or nonce, without openid", op.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "scope", "profile"}, "invalid_request"},
+		{"none, with neither", op.NoProtection, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}, ""},
+		{"none, without openid", op.NoProtection, []string{"code_challenge", "-", "code_challenge_method", "-", "scope", "profile email"}, "invalid_request"},
+		{"none, without openid but with PKCE", op.NoProtection, []string{"scope", "profile email"}, ""},
+		{"none, plain", op.NoProtection, []string{"code_challenge", verifier, "code_challenge_method", "plain"}, "invalid_request"},
+		{"none, plain unsaid", op.NoProtection, []string{"code_challenge_method", "-"}, "invalid_request"},
+		{"none, a method alone", op.NoProtection, []string{"code_challenge", "-"}, "invalid_request"},
+		{"none, no hash", op.NoProtection, []string{"code_challenge", "short"}, "invalid_request"},
+	} {
+		c := w.less(row.protection)
+		q := c.request(row.with...)
+		got := answer(authorize(w.bo, q))
+		if got.Get("error") != row.told || got.Has("code") != (row.told == "") {
+			t.Errorf("%s: %v", row.what, got)
+			continue
+		}
+		if pushed := w.call(c, "/par", q); row.told != "" && pushed.text("error") != row.told || row.told == "" && pushed.Status != http.StatusCreated {
+			t.Errorf("%s, pushed: %d %s", row.what, pushed.Status, pushed.Body)
+		}
+		if row.told != "" {
+			continue
+		}
+		right, wrong := "code_verifier", [][]string{{"code_verifier", "-"}, {"code_verifier", ""}, {"code_verifier", strings.Repeat("v", 43)}}
+		more := []string{right, verifier}
+		if !q.Has("code_challenge") {
+			more, wrong = []string{right, "-"}, [][]string{{"code_verifier", verifier}, {"code_verifier", strings.Repeat("v", 43)}, {"code_verifier", "x"}}
+		}
+		for _, other := range wrong {
+			w.wantError(row.what+", verifier "+other[1], w.redeem(c, got.Get("code"), other...), http.StatusBadRequest, "invalid_grant")
+		}
+		if r := w.redeem(c, got.Get("code"), more...); r.Status != http.StatusOK {
+			t.Errorf("%s: %d %s", row.what, r.Status, r.Body)
+		}
+		w.wantError(row.what+", twice", w.redeem(c, got.Get("code"), more...), http.StatusBadRequest, "invalid_grant")
+	}
+}
+
+// OPR-2: who proves nothing cannot do without PKCE, however it came to be registered so,
+// and a request that waited is judged by what is registered when it is answered.
+func TestOPR2LessThanPKCEIsForClientsThatProveThemselves(t *testing.T) {
+	w := newWorld(t)
+	for _, p := range []op.Protection{op.PKCEOrNonce, op.NoProtection} {
+		public := settings(func(s *op.Settings) { s.Auth, s.Protection = op.NoAuth, p })
+		w.refuses("a page's "+string(p), "", op.SinglePage, public, "op.field.code_protection_public")
+		w.refuses("a native application's "+string(p), "", op.Native, public, "op.field.code_protection_public")
+		w.refuses("a web application's without a secret "+string(p), "", op.Web, public, "op.field.code_protection_public")
+		w.refuses("a machine's "+string(p), "", op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true, Protection: p}, "op.field.code_protection_public")
+	}
+	w.refuses("no such protection", "", op.Web, settings(func(s *op.Settings) { s.Protection = "plain" }), "op.field.code_protection")
+	bare := []string{"code_challenge", "-", "code_challenge_method", "-"}
+
+	page := w.register("", op.SinglePage, settings(func(s *op.Settings) { s.Auth = op.NoAuth }))
+	w.stored(page, func(s *op.Settings) { s.Protection = op.NoProtection })
+	if got := answer(authorize(w.bo, page.request(bare...))); got.Get("error") != "invalid_request" {
+		t.Errorf("a page without PKCE gets %v", got)
+	}
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Protection, s.Asks = op.NoProtection, true }))
+	pushed := w.call(c, "/par", c.request(bare...)).text("request_uri")
+	asking := authorize(w.bo, c.request(bare...))
+	idptest.Want(t, asking, idptest.Path("/authorize/consent"))
+	w.change(c, func(s *op.Settings) { s.Protection = op.PKCE })
+	if p := asking.Form("main").Submit("allow"); answer(p) != nil || p.Status != http.StatusGone {
+		t.Errorf("a code went to %q (%d)", p.Links(), p.Status)
+	}
+	wantPage(t, "pushed before", w.bo.Get("/authorize?client_id="+string(c.ID)+"&request_uri="+pushed), http.StatusBadRequest)
+}
+
+// OIDC Core §3.1.2.1: prompt=none where nobody is says so, whatever else may be missing of
+// who would be there.
+func TestOPR8NoneWhereNobodyIs(t *testing.T) {
+	w := newWorld(t)
+	c := w.less(op.NoProtection)
+	bare := []string{"prompt", "none", "code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}
+	for name, more := range map[string][]string{
+		"nothing": nil, "two factors": {"acr_values", "aal2"}, "an age": {"max_age", "0"}, "a name": {"login_hint", "ana@meridian.example"}, "an organization": {"organization", "lumen"},
+		"an organization that is none": {"organization", "nowhere"}, "posted": {"response_mode", "form_post"},
+	} {
+		p := authorize(stopping(w.Browser(t)), c.request(append(bare, more...)...))
+		if got := posted(p); got == nil && answer(p).Get("error") != "login_required" || got != nil && got.Get("error") != "login_required" {
+			t.Errorf("%s: %v %v at %s", name, answer(p), got, p.URL)
+		}
+	}
+}
+
+// posted is what a page would post to an application; nil where it posts nothing.
+func posted(p *idptest.Page) url.Values {
+	if !p.Has("form", "id", "out") {
+		return nil
+	}
+	return p.Form("out").Values
+}
+
+// OPR-6, R-OPR-07: a secret comes in the header or in the form, and never in both.
+func TestOPR6ASecretComesOneWay(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	for _, form := range []bool{false, true} {
+		c.form = form
+		if r := w.enter(w.bo, c); r.Status != http.StatusOK {
+			t.Errorf("in the form (%v): %d %s", form, r.Status, r.Body)
+		}
+		if r := w.call(c, "/introspect", url.Values{"token": {"x"}}); r.Status != http.StatusOK {
+			t.Errorf("in the form (%v) it asks: %d %s", form, r.Status, r.Body)
+		}
+	}
+	c.form = false
+	for name, more := range map[string]string{"the same": c.secret, "another": "x"} {
+		w.wantError(name+" in both", w.do(w.as(c, "/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x.y"}, "client_secret": {more}})), http.StatusBadRequest, "invalid_request")
+	}
+	// An empty parameter is none (RFC 6749 §3.2): it neither proves anything, nor is it a second way.
+	w.wantError("an empty secret", w.do(w.post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x.y"}, "client_id": {string(c.ID)}, "client_secret": {""}})), http.StatusUnauthorized, "invalid_client")
+	if r := w.call(c, "/introspect", url.Values{"token": {"x"}, "client_secret": {""}}); r.Status != http.StatusOK {
+		t.Errorf("an empty one beside the header: %d %s", r.Status, r.Body)
+	}
+}
+
+// What was registered for one of the two ways before they were one goes on.
+func TestApplicationsFromBeforeHaveOneMethodForSecrets(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []op.ClientID{"collaborate", "architect"} { // as 00001 made them
+		a, err := op.ApplicationOf(t.Context(), w.DB, "", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Settings.Auth != op.Secret {
+			t.Errorf("%s proves itself by %s", id, a.Settings.Auth)
+		}
+	}
+}
+
+// OPR-12, R-OPR-14: an answer by form_post is a page with one form, which goes to the
+// application's own address without script too. Errors come the same way.
+func TestOPR12FormPost(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	for name, row := range map[string]struct {
+		with  []string
+		wants string // a parameter of the answer
+		value string
+	}{
+		"a code":             {nil, "code", ""},
+		"nobody":             {[]string{"prompt", "none", "login_hint", "nobody@meridian.example"}, "error", "login_required"},
+		"a bad scope":        {[]string{"scope", "nothing"}, "error", "invalid_scope"},
+		"no challenge":       {[]string{"code_challenge", "-", "code_challenge_method", "-"}, "error", "invalid_request"},
+		"script in a state":  {[]string{"state", `"><script>alert(1)</script>`}, "code", ""},
+		"a parameter of two": {[]string{"nonce", "\x00"}, "error", "invalid_request"},
+	} {
+		q := c.request(append([]string{"response_mode", "form_post"}, row.with...)...)
+		byPush := url.Values{"client_id": {string(c.ID)}, "request_uri": {w.call(c, "/par", q).text("request_uri")}}
+		for door, p := range map[string]*idptest.Page{"asked": authorize(w.bo, q), "posted": w.bo.CrossPost("/authorize", q), "pushed": authorize(w.bo, byPush)} {
+			if door == "pushed" && row.wants == "error" && name != "nobody" {
+				continue // told when it was pushed
+			}
+			what := name + ", " + door
+			idptest.Want(t, p, idptest.Status(http.StatusOK), idptest.Says("page.going"), idptest.Says("page.going_link", "Provider", "Books"))
+			got := posted(p)
+			if got.Get("state") != q.Get("state") || got.Get("iss") != w.URL || got.Get(row.wants) == "" || row.value != "" && got.Get(row.wants) != row.value {
+				t.Errorf("%s: %v", what, got)
+			}
+			if p.Header.Get("Location") != "" || p.Header.Get("Cache-Control") != "no-store" || !strings.Contains(p.Body, `method="post" action="`+callback+`"`) || strings.Contains(p.Body, "<script>alert") {
+				t.Errorf("%s: %v %s", what, p.Header, p.Body)
+			}
+			if policy := p.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "; form-action https:; ") {
+				t.Errorf("%s: its policy is %s", what, policy)
+			}
+			if got.Has("code") && w.redeem(c, got.Get("code")).Status != http.StatusOK {
+				t.Errorf("%s: its code is nothing", what)
+			}
+		}
+	}
+
+	// After a form of ours too, and to this machine; an app's own scheme takes no form.
+	local := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs, s.Asks = []string{"http://localhost:9000/callback"}, true }))
+	p := authorize(w.bo, local.request("response_mode", "form_post")).Form("main").Submit("deny")
+	if got := posted(p); got.Get("error") != "access_denied" || !strings.Contains(p.Header.Get("Content-Security-Policy"), "; form-action https: http://localhost:9000; ") {
+		t.Errorf("after a form: %v %v", got, p.Header)
+	}
+	app := w.register("", op.Native, native())
+	if got := answer(authorize(w.bo, app.request("response_mode", "form_post"))); got.Get("error") != "invalid_request" {
+		t.Errorf("an app's own scheme: %v", got)
+	}
+	w.wantTold("twice", w.bo.Get("/authorize?"+c.request("response_mode", "form_post").Encode()+"&response_mode=query").Header.Get("Location"), "st/ate &+1", "invalid_request")
+}

@@ -1,0 +1,123 @@
+package op_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+)
+
+// named registers an application under an ID of its owner's choice.
+func (w *world) named(id op.ClientID, kind op.Kind, s op.Settings) client {
+	w.t.Helper()
+	var c client
+	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
+		c.Client, c.secret, err = op.Register(ctx, tx, directory.Operator(), w.URL, op.Client{ID: id, Kind: kind, Settings: s})
+		return err
+	})
+	return c
+}
+
+// remove removes an application.
+func (w *world) remove(c client) {
+	w.t.Helper()
+	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error { return op.Remove(ctx, tx, directory.Operator(), c.Client) })
+}
+
+// OPR-9: what was given to an application that was removed means nothing to another that
+// has its ID now, in the same second or later: no hint signs anybody out of it or in.
+func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
+	w := newWorld(t)
+	first := w.named("books", op.Web, web())
+	old := w.enter(w.bo, first)
+	w.remove(first)
+	second := w.named("books", op.Web, settings(func(s *op.Settings) { s.Name, s.Pairwise = "Other books", false }))
+	own := w.enter(w.bo, second)
+	if was, is := w.claims(old.text("id_token"), "JWT")["sid"], w.claims(own.text("id_token"), "JWT")["sid"]; was == is {
+		t.Errorf("one session has one sid, %v, for both", is)
+	}
+	end := func(more string) *idptest.Page {
+		return w.bo.Get("/end-session?id_token_hint=" + old.text("id_token") + more)
+	}
+	// The person is asked, as where no hint came.
+	idptest.Want(t, end(""), idptest.Path("/end-session/confirm"), idptest.Status(http.StatusOK))
+	p := idptest.Want(t, end("&client_id=books&post_logout_redirect_uri=https://books.example/bye"), idptest.Path("/end-session/confirm"))
+	if !in(w.bo) || p.Header.Get("Location") != "" {
+		t.Error("a token of the removed application signed out")
+	}
+	wantPage(t, "an address of nobody", end("&post_logout_redirect_uri=https://books.example/bye"), http.StatusBadRequest)
+	w.wantAlive("after that", second, own)
+	// Nor does it say who is expected.
+	if got := answer(authorize(w.bo, second.request("prompt", "none", "id_token_hint", old.text("id_token")))); got.Get("error") != "login_required" {
+		t.Errorf("a hint of the removed application: %v", got)
+	}
+	if got := answer(authorize(w.bo, second.request("id_token_hint", old.text("id_token")))); !got.Has("code") {
+		t.Errorf("it stands in the way: %v", got)
+	}
+	for what, r := range map[string]reply{
+		"its access token":  w.userInfo(old.text("access_token")),
+		"its refresh token": w.refresh(second, old.text("refresh_token")),
+	} {
+		if r.Status == http.StatusOK {
+			t.Errorf("%s still gives %s", what, r.Body)
+		}
+	}
+
+	// The successor's own does what a hint does.
+	if got := answer(authorize(w.bo, second.request("prompt", "none", "id_token_hint", own.text("id_token")))); !got.Has("code") {
+		t.Errorf("its own hint: %v", got)
+	}
+	p = w.bo.Get("/end-session?id_token_hint=" + own.text("id_token") + "&post_logout_redirect_uri=https://books.example/bye")
+	if to := p.Header.Get("Location"); to != "https://books.example/bye" || in(w.bo) {
+		t.Errorf("its own hint leads to %q (%d): %s", to, p.Status, p.Text())
+	}
+}
+
+// One that was registered before registrations were told apart goes on with the tokens
+// that it has; its successor does not.
+func TestOPR9HintsFromBeforeGoOn(t *testing.T) {
+	w := newWorld(t)
+	c := w.named("books", op.Web, web())
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update clients set registration = '' where id = 'books'`)
+		return err
+	})
+	old := w.enter(w.bo, c).text("id_token")
+	if sid, _ := w.claims(old, "JWT")["sid"].(string); strings.Contains(sid, ".") {
+		t.Errorf("its sid changed: %s", sid)
+	}
+	if got := answer(authorize(w.bo, c.request("prompt", "none", "id_token_hint", old))); !got.Has("code") {
+		t.Errorf("its hint: %v", got)
+	}
+	w.remove(c)
+	next := w.named("books", op.Web, web())
+	idptest.Want(t, w.bo.Get("/end-session?client_id=books&id_token_hint="+old), idptest.Path("/end-session/confirm"))
+	w.enter(w.bo, next)
+	w.remove(next)
+	wantPage(t, "nobody's", w.bo.Get("/end-session?id_token_hint="+old), http.StatusBadRequest)
+	if !in(w.bo) {
+		t.Error("he was signed out")
+	}
+}
+
+// A person's name at an application without a host of its own is no more that of what had
+// its ID before.
+func TestOPR9APairwiseNameIsOfOneRegistration(t *testing.T) {
+	w := newWorld(t)
+	s := settings(func(s *op.Settings) { s.RedirectURIs, s.Pairwise = []string{"http://localhost:9000/callback"}, true })
+	first := w.named("books", op.Web, s)
+	was := w.claims(w.enter(w.bo, first).text("id_token"), "JWT")["sub"]
+	w.change(first, func(s *op.Settings) { s.Name = "Books again" })
+	if is := w.claims(w.enter(w.bo, first).text("id_token"), "JWT")["sub"]; is != was {
+		t.Errorf("a change of the name made %v of %v", is, was)
+	}
+	w.remove(first)
+	if is := w.claims(w.enter(w.bo, w.named("books", op.Web, s)).text("id_token"), "JWT")["sub"]; is == was {
+		t.Errorf("the successor knows him by the same name, %v", is)
+	}
+}
