@@ -103,7 +103,7 @@ for (const select of all('.language select')) {
 // Another region's page hands the e-mail address over behind the #, which no
 // server sees. It leaves the address bar at once.
 const handed = new URLSearchParams(location.hash.slice(1)).get('email');
-if (handed !== null && ['/sign-in', '/forgot-password', '/forgot-organization'].includes(location.pathname)) {
+if (handed !== null && (location.pathname.startsWith('/o/') || ['/sign-in', '/organization', '/forgot-password', '/forgot-organization'].includes(location.pathname))) {
   history.replaceState(null, '', location.pathname + location.search);
   const input = document.querySelector('#main input[name=email]');
   if (input && !input.readOnly && input.value === '') input.value = handed;
