@@ -111,15 +111,18 @@ func (s *Store) contexts(about Context) []contextWords {
 const added = 3
 
 // isDisguise reports whether one of a password's forms is the text, or a word in it of
-// two characters or more; or is that with a few characters more, of which the word
-// remains the greater part.
+// two characters or more; or is that with a few characters more, where the word is
+// longer than these.
 func isDisguise(forms []string, text string) bool {
 	text = caseless(text)
 	separates := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) }
 	for _, word := range append(strings.FieldsFunc(text, separates), text) {
 		word = canonical(word)
-		length := utf8.RuneCountInString(word)
-		if length > 1 && slices.ContainsFunc(forms, func(form string) bool { return holds(form, word, min(added, length-1)) }) {
+		length, others := utf8.RuneCountInString(word), 0
+		if length > added {
+			others = added
+		}
+		if length > 1 && slices.ContainsFunc(forms, func(form string) bool { return holds(form, word, others) }) {
 			return true
 		}
 	}

@@ -119,6 +119,7 @@ type answer struct {
 	Request      request // zero where nothing was asked
 	Assertion    upstream.Assertion
 	Trace        upstream.Trace
+	TimeZone     string // of the browser, for who is new
 }
 
 // callback is where a browser comes back from a provider.

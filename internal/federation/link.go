@@ -132,7 +132,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return directory.User{}, err
 	}
 	user, err := directory.CreateFederated(ctx, tx, directory.User{
-		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: language,
+		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: language, TimeZone: a.TimeZone,
 	}, c.Name)
 	if err != nil {
 		return directory.User{}, err
@@ -155,7 +155,7 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 		return directory.User{}, errOtherAddress
 	}
 	user, err := directory.AcceptInvitationOf(ctx, tx, inv, directory.User{
-		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: language,
+		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: language, TimeZone: a.TimeZone,
 	})
 	if errors.Is(err, directory.ErrInvitationUsed) {
 		return directory.User{}, a.Trace.Require(checkInvitation, false, "", "")
