@@ -78,6 +78,7 @@ var unscoped = map[string]string{
 	"directory: select ⟨⟩, ⟨⟩ from invitations i join":                                             "look-up by a secret's hash",
 	"session: select ⟨⟩, x.id":                                                                     "look-up by a secret's hash, for the organization in the path",
 	"session: select ⟨⟩ from browsers b":                                                           "look-up by a secret's hash: who is signed in here",
+	"session: select s.org_id from sessions s where s.browser_id":                                  "one browser: where was it last",
 	"session: select s.id, s.started_at":                                                           "one browser: who is signed in here, for the switcher",
 	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores":                                                "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":                                                  "look-up by a secret's hash",

@@ -142,7 +142,7 @@ func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining 
 		return User{}, orFault(err, ErrInvitationUsed)
 	}
 	u, err := insertUser(ctx, tx, User{
-		OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language,
+		OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language, TimeZone: joining.TimeZone,
 	})
 	if err != nil {
 		return User{}, err

@@ -73,10 +73,10 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	// 'on conflict' the unique index would speak first, and end the transaction.
 	n, err := tx.Exec(ctx, `
 		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, generation)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, 1)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
 		on conflict do nothing`,
 		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, SearchKey(u.Name, u.Email),
-		string(u.Role), string(u.Language), db.Time(u.CreatedAt))
+		string(u.Role), string(u.Language), u.TimeZone, db.Time(u.CreatedAt))
 	if err == nil && n == 0 {
 		err = errAddressTaken
 	}

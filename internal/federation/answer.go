@@ -123,6 +123,7 @@ type answer struct {
 	wanted       wanted              // the link that it was refused, where one was
 	Arrival      Arrival             // how the person is known, once they are admitted
 	Rehearsed    directory.Candidate // as whom a test would let somebody in
+	TimeZone     string              // of the browser, for who is new
 }
 
 // callback is where a browser comes back from a provider.

@@ -28,6 +28,7 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 	var opened signin.Opened
 	err = h.DB.Update(ctx, func(tx *db.Tx) error {
 		a = judged
+		a.TimeZone = v.TimeZone()
 		a.Trace.Checks = append([]upstream.Check(nil), judged.Trace.Checks...)
 		attempt, err := h.SignIn.Load(ctx, tx, b, a.Request.AttemptID, tx.Now())
 		if err != nil {

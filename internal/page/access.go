@@ -234,19 +234,29 @@ func (v *Visitor) signInFirst() error {
 	return v.begin(a, door)
 }
 
-// movedTo answers a path under a short name that its organization gave up: the same
-// page under the new one. The status keeps method and form, so that an old tab's
+// movedTo answers a path under another name of its organization, such as a short name
+// that it gave up: the same page under its short name. The status keeps method and form, so that an old tab's
 // form arrives, and no browser remembers it for good.
 type movedTo string
 
 func (movedTo) Error() string { return "the organization has another short name" }
 
 // OrganizationInPath finds the organization that the path names; ErrNotFound where
-// there is none. A handler returns its error: for a name that was given up it is
-// what leads to the new one.
+// there is none. A handler returns its error: for a name that was given up, or a
+// display name, it is what leads to the short name.
 func (v *Visitor) OrganizationInPath() (directory.Organization, error) {
 	typed := v.R.PathValue("org")
-	org, err := directory.OrganizationByName(v.R.Context(), v.site.DB, typed)
+	ctx := v.R.Context()
+	org, err := directory.OrganizationByName(ctx, v.site.DB, typed)
+	if errors.Is(err, directory.ErrNotFound) {
+		var named []directory.Organization
+		if named, err = directory.OrganizationsNamed(ctx, v.site.DB, typed); err == nil && len(named) != 1 {
+			err = directory.ErrNotFound
+		}
+		if err == nil {
+			org = named[0]
+		}
+	}
 	if err != nil || org.Called(typed) {
 		return org, err
 	}

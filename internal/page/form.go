@@ -106,7 +106,7 @@ func (v *Visitor) post(show, submit func() error) error {
 		return show()
 	}
 	if v.Form.Has(regionField) {
-		if answered, err := v.chooseRegion(show); answered {
+		if answered, err := v.chooseRegion(); answered {
 			return err
 		}
 	}

@@ -300,7 +300,8 @@ type Field struct {
 	Hint                            string
 	Error                           string
 	Reasons                         []string
-	Digits                          bool // a keyboard of digits is enough
+	Choices                         []directory.Organization // which of them is meant, where what was typed names several
+	Digits                          bool                     // a keyboard of digits is enough
 	Focus                           bool
 	Required                        bool
 	ReadOnly                        bool
@@ -373,6 +374,7 @@ func (f Frame) Field(name, label, kind, autocomplete, otherwise string) Field {
 	for i, fa := range form.faults {
 		if fa.Field == name && field.Error == "" {
 			field.Error, field.Reasons, field.Focus = f.sentence(fa), f.reasons(fa), i == f.firstFieldFault()
+			field.Choices, _ = fa.Args[fault.Choices].([]directory.Organization)
 		}
 	}
 	return field

@@ -20,6 +20,7 @@ import (
 const (
 	browserCookie  = "parvis"          // the browser's token
 	languageCookie = "parvis-language" // a language that was chosen here
+	zoneCookie     = "parvis-zone"     // the browser's time zone, which the script writes
 	probeCookie    = "parvis-on"       // tells that the browser takes cookies
 	deviceCookie   = "parvis-device"   // which organization goes with which address here, sealed
 	responseCookie = "parvis-answer"   // what an identity provider had this browser post
@@ -56,6 +57,16 @@ type Viewer struct {
 
 // Language is the language of this page.
 func (v *Visitor) Language() i18n.Tag { return v.lang.Tag() }
+
+// TimeZone is the browser's own, where its script said one of our list; new people
+// begin with it.
+func (v *Visitor) TimeZone() string {
+	named := v.cookie(zoneCookie)
+	if _, known := i18n.Zone(named); !known {
+		return ""
+	}
+	return named
+}
 
 // Text is a sentence in the language of this page.
 func (v *Visitor) Text(key string, pairs ...any) string { return v.lang.Text(key, pairs...) }

@@ -285,23 +285,44 @@ func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directo
 	return id, err
 }
 
-// LeftIdle tells that the last session of a browser in an organization ended because
-// nobody used it: an identity provider must then ask for the person again, or it
-// would let in whoever sits there now.
-func (d *Door) LeftIdle(ctx context.Context, r db.Reader, browserID string, org directory.OrgID, now time.Time) (bool, error) {
+// Away is who was signed in to an organization in a browser until nobody used that
+// session for as long as the organization allows.
+type Away struct {
+	Email string // empty where that user may not come back so
+	Idle  time.Duration
+}
+
+// LeftIdle finds who was away for too long, where a browser's last session in an
+// organization ended so: who sits there now is asked anew, by an identity provider too,
+// which would otherwise let anybody in.
+func (d *Door) LeftIdle(ctx context.Context, r db.Reader, browserID string, org directory.OrgID, now time.Time) (Away, bool, error) {
 	var s Session
-	var why db.Text
+	var why, email db.Text
 	var idle, absolute *int64
-	found, err := r.One(ctx, append(s.targets(), &why, &idle, &absolute), `
-		select `+sessionColumns+`, s.end_reason, q.idle, q.absolute
+	found, err := r.One(ctx, append(s.targets(), &why, &email, &idle, &absolute), `
+		select `+sessionColumns+`, s.end_reason, u.email, q.idle, q.absolute
 		from sessions s
+		left join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
 		left join session_rules q on q.org_id = s.org_id
 		where s.org_id = $1 and s.browser_id = $2
 		order by s.started_at desc
 		limit 1`, string(org), browserID)
 	if err != nil || !found {
-		return false, err
+		return Away{}, false, err
 	}
 	v := Visit{Session: s, Rules: d.rulesIn(idle, absolute)}
-	return Reason(why) == WentIdle || why == "" && !now.Before(v.IdleEnd()), nil
+	left := Reason(why) == WentIdle || why == "" && !now.Before(v.IdleEnd())
+	return Away{string(email), v.Rules.Idle}, left, nil
+}
+
+// LastIn is the organization that a browser used last, whether somebody is signed in to
+// it still or not; empty where none is known.
+func (d *Door) LastIn(ctx context.Context, r db.Reader, b Browser) (directory.OrgID, error) {
+	var org directory.OrgID
+	_, err := r.One(ctx, db.Into(&org), `
+		select s.org_id from sessions s
+		where s.browser_id = $1
+		order by s.seen_at desc
+		limit 1`, b.ID)
+	return org, err
 }

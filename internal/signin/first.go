@@ -29,6 +29,7 @@ type FirstCredential struct {
 	Device     Device
 	Token      secret.Token
 	Language   i18n.Tag // of the page on which it was sent: the user's from now on
+	TimeZone   string   // of the browser, as far as it said one
 	Name       string
 	Password   string
 	Repetition string
@@ -59,7 +60,7 @@ func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error)
 	if err := inv.Usable(s.DB.Now()); err != nil {
 		return Opened{}, errors.Join(err, s.recordDeadLink(ctx, inv))
 	}
-	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: inv.Email, Name: f.Name, Language: f.Language}
+	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: inv.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
 	hashed, err := s.firstPassword(ctx, f, org, user)
 	if err != nil {
 		// 'Opened' means that the form was sent, a refused password included.
@@ -113,7 +114,7 @@ func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
 		return Opened{}, err
 	}
 	org := directory.Organization{ID: directory.NewOrgID(), DisplayName: f.Organization, ShortName: f.ShortName}
-	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: f.Email, Name: f.Name, Language: f.Language}
+	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: f.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
 	_, wrongOrganization := directory.CleanName(f.Organization, "organization")
 	_, wrongShortName := directory.ParseShortName(f.ShortName)
 	_, wrongAddress := directory.ParseAddress(f.Email)

@@ -16,16 +16,16 @@ import (
 
 // Ask keeps what somebody asks for an address without any proof: a new password,
 // or the names of its organizations. It answers the same for every address, in
-// the same statements, and says nothing of a limit either (R-REC-01). Only an
-// organization that nobody knows is said plainly.
+// the same statements, and says nothing of a limit either (R-REC-01). Only that
+// nobody knows the organization, or that two have its name, is said plainly.
 func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, email, organization string, language i18n.Tag) error {
 	address, wrong := directory.ParseAddress(email)
 	if organization != "" {
-		if _, err := directory.OrganizationByName(ctx, s.DB, organization); errors.Is(err, directory.ErrNotFound) {
-			wrong = errors.Join(wrong, s.UnknownOrganization(ctx))
-		} else if err != nil {
+		named, err := s.Named(ctx, organization)
+		if err != nil && !isFault(err) {
 			return err
 		}
+		wrong, organization = errors.Join(wrong, err), named.ShortName
 	}
 	if wrong != nil {
 		return wrong

@@ -315,10 +315,10 @@ func holder(ctx context.Context, r db.Reader, o credential.Owner) (directory.Can
 // user of an open organization, of the one that the page and the attempt are of.
 func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.Assertion, who directory.Candidate) error {
 	refuse := func(why string) error { return &credential.PasskeyRefusal{Why: errors.New(why)} }
-	var named directory.Organization
-	if p.Organization != "" {
+	meant := p.Organization == ""
+	if !meant {
 		var err error
-		if named, err = directory.OrganizationByName(ctx, r, p.Organization); err != nil && !errors.Is(err, directory.ErrNotFound) {
+		if meant, err = mayMean(ctx, r, p.Organization, who.Organization.ID); err != nil {
 			return err
 		}
 	}
@@ -331,7 +331,7 @@ func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.A
 		return refuse("single sign-on is the only way in")
 	case !who.Organization.SuspendedAt.IsZero():
 		return refuse("the organization is suspended")
-	case p.Organization != "" && named.ID != who.Organization.ID, p.Attempt.OrgID != "" && p.Attempt.OrgID != who.Organization.ID:
+	case !meant, p.Attempt.OrgID != "" && p.Attempt.OrgID != who.Organization.ID:
 		return refuse("a passkey of another organization")
 	case p.Attempt.UserID != "" && p.Attempt.UserID != who.User.ID:
 		return refuse("a passkey of somebody else")

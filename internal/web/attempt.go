@@ -101,11 +101,15 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	p := signInPage{
 		Returning: true, StepUp: a.Fresh > 0, LoginHint: a.LoginHint,
-		AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization") || v.R.URL.Query().Has("more")),
+		AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization")),
+		Elsewhere:       a.OpenTo(),
 	}
 	var err error
 	if p.Toward, err = s.op.TitleOf(ctx, a.ClientID, v.Language()); err != nil {
 		return err
+	}
+	if p.Elsewhere && (v.R.URL.Query().Has("more") || v.Form.Do() == doOrganization) {
+		return v.Render("organization-which", whichPage{Back: "/sign-in/" + a.ID, Toward: p.Toward})
 	}
 	if a.OrgID == "" { // an application leads here that has no organization of its own
 		return s.renderSignIn(v, p)
@@ -126,16 +130,19 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 }
 
 func (s *Server) proveFirst(v *page.Visitor, a signin.Attempt) error {
+	if v.Form.Do() == doOrganization && a.OpenTo() {
+		return s.chooseOrganization(v, a)
+	}
 	if !v.Form.Has("email") && !v.Form.Has("response") || v.Form.Has("repetition") {
 		return s.otherStep(v, a)
 	}
 	named := v.Form.Get("organization")
 	if a.UserID == "" && a.OrgID != "" && named != "" {
-		org, err := directory.OrganizationByID(v.R.Context(), s.site.DB, a.OrgID)
+		meant, err := s.signIn.MayMean(v.R.Context(), named, a.OrgID)
 		if err != nil {
 			return err
 		}
-		if directory.OrganizationKey(named) != directory.OrganizationKey(org.ShortName) {
+		if !meant {
 			a = signin.Attempt{} // whoever names another organization has nothing to go back to
 		}
 	}

@@ -727,9 +727,8 @@ func TestWellKnownPageLeadsToThePasswordOfTheOrganizationUsedLast(t *testing.T) 
 		}
 	}
 	s.Clock.Advance(session.Idle)
-	if p := b.Get("/.well-known/change-password"); p.URL.Path != "/sign-in" {
-		t.Errorf("after the sessions ended: %s", p.URL)
-	}
+	// After the idle end the organization's sign-in says so, and leads on to that page.
+	idptest.Want(t, b.Get("/.well-known/change-password"), idptest.Says("web.sign_in.away", "Wait", "20 days"), idptest.Input("email", "user-a@alpha.example"))
 }
 
 // The letter that told of a new address brings the old one back, unless somebody

@@ -41,6 +41,7 @@ func Mount(site *page.Site, hub *federation.Hub, provider *op.Provider) {
 	site.AnyoneForm("/setup/{token}", foundingFields, s.showSetup, s.setup)
 	site.AnyoneForm("/invitation/{token}", invitationFields, s.showInvitation, s.acceptInvitation)
 	site.AnyoneForm("/sign-in", signInFields, s.showSignIn, s.proveIn)
+	site.AnyoneForm("/organization", organizationFields, s.showOrganization, s.findOrganization)
 	site.AnyoneForm("/sign-in/{attempt}", attemptFields, s.showAttempt, s.submitAttempt)
 	site.Anyone("POST /sign-in/passkey", s.passkeyOptions)
 	site.Anyone("GET /help/passkeys", s.helpPasskeys)
