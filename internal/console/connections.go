@@ -76,7 +76,7 @@ func (s *Server) showConnections(v *page.Viewer) error {
 		}
 		p.Rows = append(p.Rows, row)
 	}
-	if !p.MayChange || len(all) == 0 {
+	if !p.MayChange || len(all) < 2 { // one alone has no order
 		v.NoForm()
 	}
 	return v.Render("console-connections", p)

@@ -175,7 +175,9 @@ func (b *Browser) Do(r *http.Request) *Page {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return &Page{b: b, Status: answer.StatusCode, Header: answer.Header, URL: answer.Request.URL, Body: string(body), doc: doc}
+	p := &Page{b: b, Status: answer.StatusCode, Header: answer.Header, URL: answer.Request.URL, Body: string(body), doc: doc}
+	keepPage(b.t, p)
+	return p
 }
 
 // Page is what a browser shows.

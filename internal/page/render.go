@@ -333,7 +333,7 @@ func (f Field) With(id string) Field {
 
 // First is where the person begins to type, unless the page says what is wrong.
 func (f Field) First() Field {
-	if len(f.frame.v.Form.faults) == 0 {
+	if len(f.frame.v.Form.faults) == 0 && !f.frame.Returned() {
 		f.Focus = true
 	}
 	return f

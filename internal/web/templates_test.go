@@ -64,7 +64,8 @@ type sample struct {
 }
 
 func samples() []sample {
-	visits := []session.Visit{{User: sampleUser, Organization: sampleOrg}, {User: otherUser, Organization: otherOrg}}
+	begun := session.Session{StartedAt: dbtest.Start, SeenAt: dbtest.Start}
+	visits := []session.Visit{{User: sampleUser, Organization: sampleOrg, Session: begun}, {User: otherUser, Organization: otherOrg, Session: begun}}
 	invitation := directory.Invitation{OrgID: "org_1", Email: "ana@meridian.example", Name: "Ana Duarte"}
 	rules := firstRules(credential.Classic)
 	invited := invitationPage{Invitation: invitation, Organization: sampleOrg, shownRules: rules}
