@@ -23,6 +23,7 @@ var (
 		directory.InvitationSent:      {"console.state.sent", "warn"},
 		directory.InvitationBounced:   {"console.state.bounced", "bad"},
 		directory.InvitationLapsed:    {"console.state.lapsed", "bad"},
+		directory.InvitationTaken:     {"console.state.taken", "bad"},
 		directory.InvitationOpened:    {"console.state.opened", "warn"},
 		directory.InvitationExpired:   {"console.state.expired", "bad"},
 		directory.InvitationAccepted:  {"console.state.accepted", "ok"},
@@ -170,7 +171,7 @@ func (s *Server) person(v *page.Viewer) error {
 		}
 		p.Own = ownedBy(factors)
 		rules, err := signin.SecondStepRulesOf(ctx, tx, p.User.OrgID)
-		p.Required = rules.RequiredOf(p.User.Role, tx.Now())
+		p.Required = rules.RequiredOf(p.User.Role, tx.Now()) && !v.Organization.FederatedOnly()
 		return err
 	}); err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
-	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"parvis/internal/db"
@@ -203,8 +202,8 @@ func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, er
 	if len(made.ID) == 0 || len(made.ID) > longestCredential {
 		return NewPasskey{}, refusedPasskey(fmt.Errorf("a credential id of %d bytes", len(made.ID)))
 	}
-	if _, err := webauthncose.ParsePublicKey(made.PublicKey); err != nil {
-		return NewPasskey{}, refusedPasskey(err) // it would never open
+	if err := judgeKey(made.PublicKey); err != nil {
+		return NewPasskey{}, refusedPasskey(err)
 	}
 	made.Attestation = webauthn.CredentialAttestation{} // nobody asks for it again
 	return NewPasskey{o.session.UserID, *made}, nil
@@ -334,6 +333,9 @@ func (p *Passkeys) judge(o Opened, key Passkey, parsed *protocol.ParsedCredentia
 		session := o.session
 		session.UserID, session.AllowedCredentialIDs = key.handle, [][]byte{key.record.ID}
 		after, err = p.party.ValidateLogin(who, session, parsed)
+	}
+	if err == nil {
+		err = judgeKey(key.record.PublicKey) // one from before keys were judged
 	}
 	if err == nil && after.Authenticator.CloneWarning {
 		// A counter that once moved and went back (WebAuthn L3 §7.2 step 22).

@@ -22,6 +22,7 @@ var (
 	ErrInvitationExpired   = fault.New(fault.Gone, "directory.invitation_expired")
 	ErrInvitationWithdrawn = fault.New(fault.Gone, "directory.invitation_withdrawn")
 	ErrInvitationReplaced  = fault.New(fault.Gone, "directory.invitation_replaced")
+	ErrInvitationTaken     = fault.New(fault.Gone, "directory.invitation_taken")
 	ErrAlreadyMember       = fault.Field("email", "directory.already_member")
 	ErrAlreadyInvited      = fault.Field("email", "directory.already_invited")
 	ErrRoleUnknown         = fault.Field("role", "directory.role_unknown")
@@ -50,6 +51,7 @@ type Invitation struct {
 	letterID      string
 	inviterRole   Role // as it is now, not as it was
 	inviterGoneAt time.Time
+	taken         bool // somebody in the organization has the address
 }
 
 // vouched tells that whoever invited still may: an invitation must not outlive
@@ -75,6 +77,7 @@ const (
 	InvitationAccepted  InvitationState = "accepted"
 	InvitationWithdrawn InvitationState = "withdrawn"
 	InvitationReplaced  InvitationState = "replaced"
+	InvitationTaken     InvitationState = "taken"  // somebody has the address by now, by changing theirs
 	InvitationLapsed    InvitationState = "lapsed" // whoever sent it may not invite any more
 	InvitationExpired   InvitationState = "expired"
 	InvitationOpened    InvitationState = "opened"
@@ -92,6 +95,8 @@ func (i Invitation) State(now time.Time) InvitationState {
 		return InvitationWithdrawn
 	case !i.ReplacedAt.IsZero():
 		return InvitationReplaced
+	case i.taken:
+		return InvitationTaken
 	case !i.vouched():
 		return InvitationLapsed
 	case !now.Before(i.ExpiresAt):
@@ -124,6 +129,8 @@ func (i Invitation) Usable(now time.Time) error {
 		return ErrInvitationWithdrawn
 	case InvitationReplaced:
 		return ErrInvitationReplaced
+	case InvitationTaken:
+		return ErrInvitationTaken
 	case InvitationExpired:
 		return ErrInvitationExpired
 	default:
@@ -194,6 +201,9 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 // Resend replaces an open invitation by a fresh one: the older link dies.
 func (s *Invitations) Resend(ctx context.Context, tx *db.Tx, actor Actor, org Organization, id string) (Invitation, error) {
 	old, err := s.open(ctx, tx, actor, org.ID, id)
+	if err == nil && old.taken {
+		err = ErrInvitationTaken
+	}
 	if err != nil {
 		return Invitation{}, err
 	}
