@@ -16,7 +16,7 @@ var (
 	// The invited person's language is not called language: that field is the
 	// footer's, on every form.
 	inviteFields     = page.Fields{"email", "name", "role", "invited_language"}
-	invitationFields = page.Fields{"confirmed"}
+	invitationFields = page.Fields{page.Tick("confirmed")}
 )
 
 var (
@@ -148,7 +148,7 @@ func (s *Server) changeInvitation(v *page.Viewer) error {
 }
 
 func (s *Server) withdraw(v *page.Viewer, id string) error {
-	if v.Form.Get("confirmed") == "" {
+	if !v.Form.Ticked("confirmed") {
 		return errNotConfirmed
 	}
 	ctx := v.R.Context()

@@ -188,7 +188,7 @@ func (p *Passkeys) BeginRegistration(ctx context.Context, r db.Reader, u directo
 
 // FinishRegistration checks an authenticator's answer (WebAuthn L3 §7.1).
 func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, error) {
-	if err := tooLong(response); err != nil {
+	if err := readable(response); err != nil {
 		return NewPasskey{}, err
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
@@ -218,14 +218,6 @@ func refusedPasskey(why error) error {
 		why = errors.New(strings.ToValidUTF8(text[:longestReason], "") + "…")
 	}
 	return &PasskeyRefusal{Why: why}
-}
-
-// tooLong refuses an answer that no authenticator gives, before it is parsed.
-func tooLong(response []byte) error {
-	if len(response) > LongestResponse {
-		return refusedPasskey(fmt.Errorf("an answer of %d bytes", len(response)))
-	}
-	return nil
 }
 
 // PasskeyRefusal is an answer that failed a check.
@@ -309,7 +301,7 @@ func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, o Opened, r
 }
 
 func parseAssertion(response []byte) (*protocol.ParsedCredentialAssertionData, error) {
-	if err := tooLong(response); err != nil {
+	if err := readable(response); err != nil {
 		return nil, err
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)

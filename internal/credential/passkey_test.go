@@ -971,3 +971,36 @@ func perCPU(b *testing.B, call func() error) {
 	}
 	b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op")
 }
+
+// One reader takes the first of two members, another the last, and encoding/json reads
+// them in any case: what no browser writes is refused, in what it had signed too.
+func TestPSK4AmbiguousJSONIsRefused(t *testing.T) {
+	for name, change := range map[string]func(answer string) string{
+		"a member twice":           func(a string) string { return strings.Replace(a, `{`, `{"type":"public-key",`, 1) },
+		"a member in another case": func(a string) string { return strings.Replace(a, `"rawId"`, `"RAWID"`, 1) },
+		"both":                     func(a string) string { return strings.Replace(a, `{`, `{"Type":"public-key",`, 1) },
+		"an inner member twice": func(a string) string {
+			return strings.Replace(a, `"response":{`, `"response":{"clientDataJSON":"",`, 1)
+		},
+		"an inner member in capital": func(a string) string { return strings.Replace(a, `"clientDataJSON"`, `"ClientDataJSON"`, 1) },
+		"a second value":             func(a string) string { return a + `{}` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCeremonies(t)
+			a := newAuthenticator()
+			c.must(Registration, a)
+			for _, kind := range ceremonyKinds {
+				b := c.begin(kind)
+				answer := string(b.answer(t, a))
+				if change(answer) == answer {
+					t.Fatalf("nothing is changed in %s", answer)
+				}
+				c.refuse(t, b, []byte(change(answer)))
+			}
+		})
+	}
+	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"type":"webauthn.get","Type":"webauthn.get"}`))
+	if readable([]byte(`{"response":{"clientDataJSON":"`+signed+`"}}`)) == nil {
+		t.Error("signed data with a member in two cases is read")
+	}
+}
