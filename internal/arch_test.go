@@ -25,6 +25,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"i18n", "", ""},
 	{"picture", "", ""},
 	{"outbound", "", ""},
+	{"jose", "", ""},
 	{"db", "", "migrations leases installation"},
 
 	// Core: owns tables; never sees an http.Request.
@@ -32,19 +33,19 @@ var packages = []struct{ name, imports, tables string }{
 	{"limit", "db secret", "limits"},
 	{"mail", "db secret i18n", "letters"},
 	{"directory", "db fault secret i18n picture audit limit mail", "organizations former_short_names users images groups members invitations email_changes domains disavowals bootstraps"},
-	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
+	{"credential", "db fault secret i18n jose audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
 
 	// Customers' providers: what they say is judged in rooms that see neither a table
 	// nor a page.
 	{"federation/upstream", "", ""},
-	{"federation/oidc", "secret outbound federation/upstream", ""},
-	{"federation/saml", "secret federation/upstream", ""},
+	{"federation/oidc", "secret jose outbound federation/upstream", ""},
+	{"federation/saml", "secret jose federation/upstream", ""},
 
 	// Applications: what they send is judged in rooms of the same kind.
 	{"op/redirect", "", ""},
-	{"op/proof", "", ""},
+	{"op/proof", "jose", ""},
 
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n picture audit directory session signin", ""},
@@ -89,6 +90,7 @@ var unscoped = map[string]string{
 	"credential: delete from resets where expires_at":                                              "sweep",
 	"credential: select ⟨⟩ from passkeys where credential":                                         "look-up by a credential id, which is random and returns it",
 	"credential: select substr(p.hash, 1, $1), count(*)":                                           "sweep: how many passwords have which cost",
+	"credential: select p.org_id, p.user_id, p.id, p.name":                                         "installation: whose passkeys the doctor lists, for their keys",
 	"credential: delete from totp_seeds where confirmed":                                           "sweep",
 	"signin: select a.id, a.browser_id, a.org_id":                                                  "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":                                         "one browser, whose cookie was copied: all its sessions end",

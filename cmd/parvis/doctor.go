@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parvis/internal/audit"
+	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/op"
 	"parvis/internal/secret"
@@ -68,10 +69,27 @@ func (d *doctor) all() {
 	d.regions(keys)
 	d.mail()
 	d.applications(database)
+	d.passkeys(database)
 	if database != nil {
 		if err := database.Close(); err != nil {
 			d.fail("database", "closing it: %v", err)
 		}
+	}
+}
+
+// passkeys lists people whose passkeys are of no use any more: only they can make others.
+func (d *doctor) passkeys(open *db.DB) {
+	if open == nil {
+		return
+	}
+	weak, err := credential.WeakPasskeys(d.ctx, open)
+	if err != nil {
+		d.fail("passkeys", "%v", err)
+		return
+	}
+	for _, k := range weak {
+		d.note("passkeys", "a passkey of %s in %s is refused: others could sign for its key. They remove it under Security and make another; "+
+			"'parvis user reset-second-step' helps whoever has nothing else.", k.Email, k.Organization)
 	}
 }
 

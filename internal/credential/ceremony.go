@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
-	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"parvis/internal/db"
@@ -189,7 +188,7 @@ func (p *Passkeys) BeginRegistration(ctx context.Context, r db.Reader, u directo
 
 // FinishRegistration checks an authenticator's answer (WebAuthn L3 §7.1).
 func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, error) {
-	if err := tooLong(response); err != nil {
+	if err := readable(response); err != nil {
 		return NewPasskey{}, err
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
@@ -203,8 +202,8 @@ func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, er
 	if len(made.ID) == 0 || len(made.ID) > longestCredential {
 		return NewPasskey{}, refusedPasskey(fmt.Errorf("a credential id of %d bytes", len(made.ID)))
 	}
-	if _, err := webauthncose.ParsePublicKey(made.PublicKey); err != nil {
-		return NewPasskey{}, refusedPasskey(err) // it would never open
+	if err := judgeKey(made.PublicKey); err != nil {
+		return NewPasskey{}, refusedPasskey(err)
 	}
 	made.Attestation = webauthn.CredentialAttestation{} // nobody asks for it again
 	return NewPasskey{o.session.UserID, *made}, nil
@@ -219,14 +218,6 @@ func refusedPasskey(why error) error {
 		why = errors.New(strings.ToValidUTF8(text[:longestReason], "") + "…")
 	}
 	return &PasskeyRefusal{Why: why}
-}
-
-// tooLong refuses an answer that no authenticator gives, before it is parsed.
-func tooLong(response []byte) error {
-	if len(response) > LongestResponse {
-		return refusedPasskey(fmt.Errorf("an answer of %d bytes", len(response)))
-	}
-	return nil
 }
 
 // PasskeyRefusal is an answer that failed a check.
@@ -310,7 +301,7 @@ func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, o Opened, r
 }
 
 func parseAssertion(response []byte) (*protocol.ParsedCredentialAssertionData, error) {
-	if err := tooLong(response); err != nil {
+	if err := readable(response); err != nil {
 		return nil, err
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
@@ -334,6 +325,9 @@ func (p *Passkeys) judge(o Opened, key Passkey, parsed *protocol.ParsedCredentia
 		session := o.session
 		session.UserID, session.AllowedCredentialIDs = key.handle, [][]byte{key.record.ID}
 		after, err = p.party.ValidateLogin(who, session, parsed)
+	}
+	if err == nil {
+		err = judgeKey(key.record.PublicKey) // one from before keys were judged
 	}
 	if err == nil && after.Authenticator.CloneWarning {
 		// A counter that once moved and went back (WebAuthn L3 §7.2 step 22).

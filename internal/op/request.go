@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -244,10 +244,11 @@ func (r *Request) wishes(_ Client, form url.Values) error {
 		return wrong(errInvalidRequest, "prompt=none stands alone")
 	}
 	if text := form.Get("max_age"); text != "" {
-		seconds, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || seconds < 0 {
+		n, ok := page.Number(text)
+		if !ok || n < 0 || n > math.MaxInt32 {
 			return wrong(errInvalidRequest, "max_age is not a number of seconds")
 		}
+		seconds := int64(n)
 		r.MaxAge = &seconds
 	}
 	r.ACR, r.Locales, r.LoginHint = strings.Fields(form.Get("acr_values")), form.Get("ui_locales"), form.Get("login_hint")

@@ -37,6 +37,9 @@ func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
 func (s *Site) AnyoneForm(path string, fields Fields, show, submit func(*Visitor) error) {
 	s.Anyone("GET "+path, func(v *Visitor) error {
 		v.hasForm = true
+		if err := v.oneEach(); err != nil {
+			return err
+		}
 		v.arrive(fields)
 		return show(v)
 	})
@@ -161,6 +164,9 @@ func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Vie
 // withViewer finds who is signed in to the organization in the path, with this
 // browser's session for it and no other (decision 0001).
 func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
+	if err := v.oneEach(); err != nil {
+		return err
+	}
 	ctx, now := v.R.Context(), s.DB.Now()
 	key := directory.OrganizationKey(v.R.PathValue("org"))
 	visit, found, err := s.Sessions.Find(ctx, s.DB, v.cookieToken(), key, now)
@@ -191,6 +197,17 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 		}
 	}
 	return err
+}
+
+// oneEach refuses an address with a parameter that comes twice, of which one reader
+// takes the first and another the last. What speaks a protocol has its own answer.
+func (v *Visitor) oneEach() error {
+	for _, values := range v.R.URL.Query() {
+		if len(values) > 1 {
+			return ErrQuery
+		}
+	}
+	return nil
 }
 
 // personActs tells a page that somebody opened or a form that somebody sent

@@ -34,7 +34,7 @@ type invitationPage struct {
 // the holder of the right token learns which; everybody else gets the first.
 var deadInvitation = []*fault.Error{
 	directory.ErrInvitationUnknown, directory.ErrInvitationUsed, directory.ErrInvitationExpired,
-	directory.ErrInvitationWithdrawn, directory.ErrInvitationRefused, directory.ErrInvitationReplaced,
+	directory.ErrInvitationWithdrawn, directory.ErrInvitationRefused, directory.ErrInvitationReplaced, directory.ErrInvitationTaken,
 }
 
 // showInvitation changes nothing: mail scanners fetch links (R-INV-04).

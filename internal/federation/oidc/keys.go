@@ -14,6 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/federation/upstream"
+	strength "parvis/internal/jose"
 	"parvis/internal/outbound"
 )
 
@@ -80,10 +81,12 @@ func fits(k jose.JSONWebKey, algorithm string) bool {
 	if k.Algorithm != "" && k.Algorithm != algorithm {
 		return false
 	}
+	if !strength.Strong(k.Key) {
+		return false
+	}
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:
-		bits := key.N.BitLen() // very long ones would cost us time
-		return (strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")) && bits >= 2048 && bits <= 8192
+		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
 	case *ecdsa.PublicKey:
 		return algorithm == fmt.Sprint("ES", key.Params().BitSize)
 	case ed25519.PublicKey:
