@@ -9,10 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/netip"
 	"os"
-	"slices"
 	"sync"
 
 	"parvis/cmd/parvis/serving"
@@ -91,8 +88,8 @@ func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, 
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var sweeps sync.WaitGroup
 	sweeps.Go(func() { a.Run(working) })
-	mountIdentity(a.Site, s.plan.proxies, s.keys)
-	server := serving.Server{Listener: listener, Handler: warnOfProxy(a.Site, s.plan.proxies, log)}
+	mountIdentity(a.Site, s.keys)
+	server := serving.Server{Listener: listener, Handler: a.Site}
 	if s.plan.secured {
 		server.TLS = (&certificate{chain: s.plan.cert, key: s.plan.key, db: s.db, log: log}).tlsConfig()
 	}
@@ -140,30 +137,6 @@ func (s *storage) offerSetup(ctx context.Context, w io.Writer) error {
 	fmt.Fprintf(w, "This installation has no owner yet. Create the first organization and its owner at\n\n    %s/setup/%s\n\n"+
 		"The link works once, within %s. Whoever holds it owns the installation.\n", s.plan.base, token.Reveal(), catalogue.In("en").Duration(lifetime))
 	return nil
-}
-
-// warnOfProxy logs once that a peer forwards for others without being trusted:
-// then all of its clients look like one.
-func warnOfProxy(h http.Handler, trusted []netip.Prefix, log *slog.Logger) http.Handler {
-	var once sync.Once
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if forwarded(r) && !isTrusted(r, trusted) {
-			once.Do(func() {
-				log.WarnContext(r.Context(), "forwarding headers of an untrusted peer are ignored", "peer", r.RemoteAddr,
-					"do", "if the peer is your proxy, add its address to trusted_proxies")
-			})
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func forwarded(r *http.Request) bool {
-	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
-}
-
-func isTrusted(r *http.Request, trusted []netip.Prefix) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) })
 }
 
 type setupLinkCommand struct{ addressFlags }
