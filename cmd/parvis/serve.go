@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"parvis/cmd/parvis/serving"
 	"parvis/internal/app"
@@ -48,7 +49,7 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return errors.Join(err, s.db.Close())
 	}
-	if err := s.offerSetup(p.ctx, p.out); err != nil && !errors.Is(err, directory.ErrHasOwner) {
+	if err := s.offerSetup(p.ctx, p.out, false); err != nil && !errors.Is(err, directory.ErrHasOwner) {
 		return errors.Join(err, s.db.Close())
 	}
 	for _, name := range plan.strangers {
@@ -119,11 +120,17 @@ func (s *storage) announce(log *slog.Logger) {
 }
 
 // offerSetup prints the link that makes the first organization and its owner,
-// while there is none. It is the one secret ever printed; the log never has it.
-func (s *storage) offerSetup(ctx context.Context, w io.Writer) error {
+// while there is none. It is the one secret ever printed; the log never has it. A link
+// that works already is left alone, unless another is wanted: a second node that starts
+// must not kill the first one's.
+func (s *storage) offerSetup(ctx context.Context, w io.Writer, another bool) error {
 	lifetime := cmp.Or(s.plan.lifetimes.SetupLink, directory.BootstrapLifetime)
 	var token secret.Token
+	var waits time.Time
 	err := s.db.Update(ctx, func(tx *db.Tx) (err error) {
+		if waits, err = directory.BootstrapWaits(ctx, tx); err != nil || !another && !waits.IsZero() {
+			return err
+		}
 		token, err = directory.NewBootstrap(ctx, tx, lifetime)
 		return err
 	})
@@ -133,6 +140,11 @@ func (s *storage) offerSetup(ctx context.Context, w io.Writer) error {
 	catalogue, err := i18n.Load()
 	if err != nil {
 		return err
+	}
+	if token.IsZero() {
+		fmt.Fprintf(w, "This installation has no owner yet. The link that was printed before works until %s; where it is lost, 'parvis setup-link' makes another.\n",
+			waits.Format(time.DateTime+" MST"))
+		return nil
 	}
 	fmt.Fprintf(w, "This installation has no owner yet. Create the first organization and its owner at\n\n    %s/setup/%s\n\n"+
 		"The link works once, within %s. Whoever holds it owns the installation.\n", s.plan.base, token.Reveal(), catalogue.In("en").Duration(lifetime))
@@ -147,7 +159,7 @@ func (c *setupLinkCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	return withStorage(p, plan, func(s *storage) error { return s.offerSetup(p.ctx, p.out) })
+	return withStorage(p, plan, func(s *storage) error { return s.offerSetup(p.ctx, p.out, true) })
 }
 
 // withStorage opens an installation that exists for a command that ends.
