@@ -15,6 +15,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/mail"
 	"parvis/internal/op"
 	"parvis/internal/secret"
 )
@@ -67,7 +68,7 @@ func (d *doctor) all() {
 	database := d.database(keys)
 	d.public(keys, d.clock(database))
 	d.regions(keys)
-	d.mail()
+	d.mail(database)
 	d.applications(database)
 	d.passkeys(database)
 	if database != nil {
@@ -208,7 +209,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 // patience is how long doctor waits for anybody.
 const patience = 10 * time.Second
 
-func (d *doctor) mail() {
+func (d *doctor) mail(open *db.DB) {
 	const check = "mail server"
 	if d.plan.smtp == nil {
 		d.note(check, "none is configured: letters wait in the outbox. Set [mail] address to send them.")
@@ -220,7 +221,27 @@ func (d *doctor) mail() {
 		d.fail(check, "%s: %v. Look at address, tls, username and password in [mail].", d.plan.smtp.Address, err)
 		return
 	}
+	defer d.refusals(open)
 	d.ok(check, "%s took the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
+}
+
+// refusalsShown is how far back doctor looks for letters that were refused.
+const refusalsShown = 7 * 24 * time.Hour
+
+// refusals tells what the mail server refuses, and why.
+func (d *doctor) refusals(open *db.DB) {
+	const check = "letters"
+	if open == nil {
+		return
+	}
+	all, err := mail.Refusals(d.ctx, open, open.Now().Add(-refusalsShown))
+	if err != nil {
+		d.fail(check, "they cannot be read: %v.", err)
+		return
+	}
+	for _, answer := range slices.Sorted(maps.Keys(all)) {
+		d.note(check, "%d refused in the last 7 days, or not taken yet, because the mail server answered %s: %s.", all[answer], answer, means(answer))
+	}
 }
 
 // tolerance is how far two clocks may be apart before signatures, codes and

@@ -276,16 +276,15 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		user, err := s.Sessions.EndOthers(ctx, tx, v, session.PasswordChanged)
-		if err != nil {
+		now := v // this closure may run again, with the user as before
+		if now.User, err = s.Sessions.EndOthers(ctx, tx, v, session.PasswordChanged); err != nil {
 			return err
 		}
-		v.User = user
-		if err := s.tellPasswordChanged(ctx, tx, directory.Candidate{User: user, Organization: v.Organization}, "change"); err != nil {
+		if err := s.tellPasswordChanged(ctx, tx, directory.Candidate{User: now.User, Organization: v.Organization}, "change"); err != nil {
 			return err
 		}
 		// The session goes on, under a new token.
-		opened, err = s.raise(ctx, tx, v, p.Device, Attempt{Evidence: []Evidence{{Password, tx.Now()}}})
+		opened, err = s.raise(ctx, tx, now, p.Device, Attempt{Evidence: []Evidence{{Password, tx.Now()}}})
 		return err
 	})
 	if err != nil {
