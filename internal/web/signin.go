@@ -20,6 +20,7 @@ type signInPage struct {
 	AskOrganization bool                    // show the field for it
 	Known           *directory.User         // who is meant already; nil where anybody may sign in
 	StepUp          bool                    // that user is signed in and proves it again
+	WasAway         bool                    // and was open for longer than an attempt lasts
 	Returning       bool                    // leads back to a page that was asked for
 	Toward          string                  // the application that it leads to; empty for a page of ours
 	LoginHint       string                  // what that application said of who signs in
