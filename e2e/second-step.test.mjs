@@ -34,7 +34,7 @@ describe('an authenticator app, required', { concurrency: false }, () => {
     await page.locator('input[name=device]').fill('Work phone');
     await page.getByLabel('Authenticator app').check();
     await press(page, 'Next');
-    await heading(page, 'Scan with your app');
+    await heading(page, 'Set up your app');
     await look(page, 'enrol-app');
 
     secret = (await page.locator('.spell').innerText()).replaceAll(/\s/g, '');
@@ -119,6 +119,48 @@ describe('an authenticator app, required', { concurrency: false }, () => {
     }
     await page.goto(at('/o/lumen/account/security'));
     assert.match(await text(page), /8 of 10 are left/);
+  });
+
+  test('the QR code of an organization with a long name in any script is read from an ordinary screen', async () => {
+    for (const name of ['京'.repeat(100), 'Ж'.repeat(52), 'Lumen Health']) {
+      await page.goto(at('/o/lumen/admin/organization'));
+      await page.locator('input[name=organization]').fill(name);
+      await press(page, 'Save');
+      await page.locator('.notice.ok').waitFor();
+      await page.goto(at('/o/lumen/account/security/add'));
+      await page.locator('input[name=device]').fill('Spare phone');
+      await press(page, 'Next');
+      await heading(page, 'Set up your app');
+      const code = page.locator('svg.qr');
+      assert.equal(await page.evaluate(() => devicePixelRatio), 1);
+      const { width } = await code.boundingBox();
+      const modules = await code.evaluate((e) => e.viewBox.baseVal.width);
+      assert.ok(width / modules >= 3 && Number.isInteger(width / modules), `${name}: ${width} pixels for ${modules} modules`);
+      const read = await readQR(code);
+      assert.equal(read, await page.locator('.touched a').getAttribute('href'), name);
+      assert.ok(new URL(read).searchParams.get('issuer').startsWith(name.slice(0, 4)));
+    }
+    assert.ok(!await page.getByRole('link', { name: 'Open in your app' }).isVisible(), 'no app is on a desk');
+  });
+
+  test('on the phone that holds the app it opens there, or takes the key', async () => {
+    const phone = await watched(complaints, {
+      viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    try {
+      await phone.addCookies(await browser.cookies());
+      const tab = await phone.newPage();
+      await tab.goto(at('/o/lumen/account/security/add?with=app'));
+      await look(tab, 'enrol-app-touched');
+      assert.match(await tab.getByRole('link', { name: 'Open in your app' }).getAttribute('href'), /^otpauth:\/\/totp\/Lumen%20Health:/);
+      await press(tab, 'Copy the key');
+      await tab.getByText('Copied').waitFor();
+      const key = await tab.evaluate(() => navigator.clipboard.readText());
+      assert.equal(key, (await tab.locator('.spell').innerText()).replaceAll(/\s/g, ''));
+      assert.match(key, /^[A-Z2-7]{32}$/);
+    } finally {
+      await phone.close();
+    }
   });
 });
 

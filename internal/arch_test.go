@@ -177,19 +177,21 @@ func TestImportsAreThoseOfTheMap(t *testing.T) {
 	}
 }
 
-// A sample application is what an integrator could copy, and sees the provider from
-// outside.
-func TestSampleApplicationsImportNothingOfOurs(t *testing.T) {
-	files := goFiles(t, "../cmd/parvis/demo/sample", false)
-	for path, file := range files {
-		for _, spec := range file.Imports {
-			if strings.HasPrefix(spec.Path.Value, `"parvis/`) {
-				t.Errorf("%s imports %s", path, spec.Path.Value)
+// A sample application is what an integrator could copy, and the company's sign-in server
+// is a customer's: both see Parvis from outside.
+func TestSampleProgramsImportNothingOfOurs(t *testing.T) {
+	for _, folder := range []string{"sample", "company"} {
+		files := goFiles(t, "../cmd/parvis/demo/"+folder, false)
+		for path, file := range files {
+			for _, spec := range file.Imports {
+				if strings.HasPrefix(spec.Path.Value, `"parvis/`) {
+					t.Errorf("%s imports %s", path, spec.Path.Value)
+				}
 			}
 		}
-	}
-	if len(files) == 0 {
-		t.Error("no file found: this test looks past them")
+		if len(files) == 0 {
+			t.Errorf("no file found in %s: this test looks past them", folder)
+		}
 	}
 }
 

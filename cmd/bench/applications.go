@@ -242,7 +242,7 @@ func register(data string) (signed, opaque application, err error) {
 	defer d.Close()
 	return signed, opaque, d.Update(ctx, func(tx *db.Tx) error {
 		for _, a := range []*application{&signed, &opaque} {
-			c, shown, err := op.Register(ctx, tx, directory.Operator(), op.Client{Kind: op.Web, Settings: op.Settings{
+			c, shown, err := op.Register(ctx, tx, directory.Operator(), "", op.Client{Kind: op.Web, Settings: op.Settings{
 				Name: "Books", Auth: op.SecretBasic, RedirectURIs: []string{callback}, Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo},
 				Refreshes: true, Opaque: a == &opaque, AccessFor: op.LongestAccess,
 			}})

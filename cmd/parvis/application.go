@@ -276,7 +276,7 @@ func (c *addApplicationCommand) Run(p *program) error {
 				return err
 			}
 			whose = ownerOf(org)
-			client, shown, err = op.Register(p.ctx, tx, directory.Operator(), op.Client{ID: op.ClientID(c.ID), OrgID: org.ID, Kind: c.Kind, Settings: s})
+			client, shown, err = op.Register(p.ctx, tx, directory.Operator(), st.plan.issuer, op.Client{ID: op.ClientID(c.ID), OrgID: org.ID, Kind: c.Kind, Settings: s})
 			return err
 		}); err != nil {
 			return err
@@ -422,6 +422,10 @@ type setApplicationCommand struct {
 
 // Run changes what flags name, and nothing else.
 func (c *setApplicationCommand) Run(p *program) error {
+	plan, err := c.plan(p)
+	if err != nil {
+		return err
+	}
 	var changed op.Client
 	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
 		s := client.Settings
@@ -432,7 +436,7 @@ func (c *setApplicationCommand) Run(p *program) error {
 		if !slices.ContainsFunc(all, func(one choice) bool { return one.given }) {
 			return errors.New("nothing was named that is to change: 'parvis application set --help' lists what can")
 		}
-		changed, err = op.Change(p.ctx, tx, directory.Operator(), client, s)
+		changed, err = op.Change(p.ctx, tx, directory.Operator(), plan.issuer, client, s)
 		return err
 	}); err != nil {
 		return err

@@ -25,6 +25,7 @@ import (
 // A plan is a configuration that holds: what the program is built from.
 type plan struct {
 	base      *url.URL
+	issuer    string // the public address as it was written, for commands that do without; may be empty
 	listen    string
 	data      string
 	database  string             // address for db.Open
@@ -48,7 +49,7 @@ func (p plan) keysPath() string { return filepath.Join(p.data, "keys") }
 
 // checkStorage checks what every command needs that opens the database.
 func (c *configuration) checkStorage() plan {
-	p := plan{data: c.Data, database: filepath.Join(c.Data, "parvis.db")}
+	p := plan{data: c.Data, database: filepath.Join(c.Data, "parvis.db"), issuer: c.PublicAddress}
 	if c.Database == "" {
 		return p
 	}

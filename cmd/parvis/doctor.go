@@ -240,7 +240,8 @@ func (d *doctor) compare(now, other time.Time, whose string) {
 	}
 }
 
-// applications looks at the installation's: an organization sees its own.
+// applications looks at the installation's: an organization sees its own. Those of all
+// are listed that would not be registered today.
 func (d *doctor) applications(open *db.DB) {
 	const check = "applications"
 	if open == nil {
@@ -259,5 +260,13 @@ func (d *doctor) applications(open *db.DB) {
 			d.fail(check, "nobody answers at %s, the address of %s, since %s. Is it running, and reached from this machine?",
 				tileOf(a.Client), a.Settings.Name, a.FailedAt.Format(time.DateTime))
 		}
+	}
+	old, err := op.FindOutdated(d.ctx, open, d.plan.issuer)
+	if err != nil {
+		d.fail(check, "they cannot be read: %v.", err)
+		return
+	}
+	for _, a := range old {
+		d.note(check, "%s (%s) works as it was registered, but what is refused by now gives nothing: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
 	}
 }

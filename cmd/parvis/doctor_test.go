@@ -262,6 +262,11 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 	lines, _ = p.doctor(t)
 	wantLine(t, lines, "audit log", "FAIL", "the audit log was altered: seal 1")
 	wantLine(t, lines, "data folder", "FAIL", "chmod 700 data")
+	execAll(t, p.database, `update clients set settings = replace(settings, '"algorithm"', '"audience":"`+p.base+`/","algorithm"') where id = 'architect'`)
+	lines, _ = p.doctor(t)
+	if want := "note Architect (architect) works as it was registered, but what is refused by now gives nothing: --audience: “" + p.base + "/” begins with the address of Parvis"; !strings.Contains(lines["applications"], want) {
+		t.Errorf("of applications it says %q, want %q", lines["applications"], want)
+	}
 	execAll(t, p.database, `update installation set value = 'sealing x y' where name = 'keys'`)
 	lines, _ = p.doctor(t)
 	wantLine(t, lines, "keys", "FAIL", "are not the keys of this database")

@@ -125,28 +125,29 @@ func run(args, environ []string, out, errors io.Writer) int {
 	return 0
 }
 
-// explain prints an error for whoever typed the command: the catalogue's
-// sentence of a fault, anything else as it is.
-func explain(w io.Writer, err error) {
+// explain prints an error for whoever typed the command.
+func explain(w io.Writer, err error) { fmt.Fprintf(w, "parvis: %s\n", inEnglish(err)) }
+
+// inEnglish is the catalogue's sentence of a fault, with the flag that is meant and a line
+// for each reason; anything else is told as it is.
+func inEnglish(err error) string {
 	f, isFault := errors.AsType[*fault.Error](err)
 	if !isFault {
-		fmt.Fprintf(w, "parvis: %v\n", err)
-		return
+		return err.Error()
 	}
 	catalogue, lerr := i18n.Load()
 	if lerr != nil {
-		fmt.Fprintf(w, "parvis: %v\n", errors.Join(err, lerr))
-		return
+		return errors.Join(err, lerr).Error()
 	}
 	english := catalogue.In("en")
-	which := fieldFlags[f.Field]
-	if which != "" {
-		which += ": "
+	text := english.Text(f.Key, pairs(english, f.Args)...)
+	if which := fieldFlags[f.Field]; which != "" {
+		text = which + ": " + text
 	}
-	fmt.Fprintf(w, "parvis: %s%s\n", which, english.Text(f.Key, pairs(english, f.Args)...))
 	for _, reason := range f.Reasons {
-		fmt.Fprintf(w, "  - %s\n", english.Text(reason.Key, pairs(english, reason.Args)...))
+		text += "\n  - " + english.Text(reason.Key, pairs(english, reason.Args)...)
 	}
+	return text
 }
 
 func pairs(l i18n.Localizer, args map[string]any) []any {
@@ -199,6 +200,7 @@ type demoCommand struct {
 	Port            int  `default:"8080" help:"Port of the sign-in pages on localhost; 0 takes a free one."`
 	OtherPort       int  `default:"8081" help:"Port of the other region's pages on us.localhost; 0 takes a free one."`
 	MailboxPort     int  `default:"8025" help:"Port of the mailbox page on mailbox.localhost; 0 takes a free one."`
+	CompanyPort     int  `default:"8040" help:"Port of the company's sign-in server on company.localhost; 0 takes a free one."`
 	ApplicationPort int  `default:"8030" help:"Port of the first sample application on collaborate.localhost; the other two have the next ports; 0 takes free ones."`
 	JSON            bool `help:"Print the addresses as one line of JSON."`
 	Verbose         bool `help:"Log every request to standard error."`
@@ -211,7 +213,7 @@ func (c *demoCommand) Run(p *program) error {
 		level = slog.LevelInfo
 	}
 	return demo.Run(p.ctx, demo.Options{
-		Port: c.Port, OtherPort: c.OtherPort, MailboxPort: c.MailboxPort, ApplicationPort: c.ApplicationPort, JSON: c.JSON, Out: p.out,
+		Port: c.Port, OtherPort: c.OtherPort, MailboxPort: c.MailboxPort, ApplicationPort: c.ApplicationPort, CompanyPort: c.CompanyPort, JSON: c.JSON, Out: p.out,
 		Log: slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: level})),
 	})
 }

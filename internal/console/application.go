@@ -406,7 +406,7 @@ func (s *Server) resettle(v *page.Viewer, change func(op.Client, *op.Settings)) 
 	if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error {
 		settings := c.Settings
 		change(c, &settings)
-		_, err := op.Change(ctx, tx, v.User.AsActor(), c, settings)
+		_, err := op.Change(ctx, tx, v.User.AsActor(), s.base(), c, settings)
 		return err
 	}); err != nil {
 		return err

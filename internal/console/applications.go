@@ -83,7 +83,7 @@ func (s *Server) addApplication(v *page.Viewer) error {
 	var c op.Client
 	var secret string
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		c, secret, err = op.Register(ctx, tx, v.User.AsActor(), op.Client{OrgID: v.User.OrgID, Kind: kind, Settings: settings})
+		c, secret, err = op.Register(ctx, tx, v.User.AsActor(), s.base(), op.Client{OrgID: v.User.OrgID, Kind: kind, Settings: settings})
 		return err
 	}); err != nil {
 		return err

@@ -31,7 +31,9 @@ type attempt struct {
 	Connection string // its name; empty for one that is gone
 	Chip       chip
 	Wrong      upstream.Check // what failed, where something did
+	Advice     string         // catalogue key of what to change then
 	Claims     []claim
+	Arrival    string // catalogue key of how the person of a test is known; empty where they would not come in
 	Path       string
 }
 
@@ -44,6 +46,22 @@ type claim struct {
 var claimMeans = map[string]string{
 	federation.MeansEmail: "console.attempts.is_email", federation.MeansName: "console.attempts.is_name",
 	federation.MeansGroups: "console.attempts.is_groups", "": "console.attempts.is_unused",
+	federation.MeansIdentity: "console.attempts.is_identity", federation.MeansIdentityEmail: "console.attempts.is_identity_and_email",
+	federation.MeansPassing: "console.attempts.is_passing",
+}
+
+var arrivals = map[federation.Arrival]string{
+	federation.ArrivedLinked: "console.attempts.linked", federation.ArrivedKnown: "console.attempts.known",
+	federation.ArrivedInvited: "console.attempts.invited", federation.ArrivedNew: "console.attempts.new",
+}
+
+// identity is the row of the name that the provider has for the person.
+func identity(t federation.Trace, c federation.Connection) claim {
+	row := claim{upstream.Attribute{Name: "sub", Values: []string{t.Rehearsal.Subject}}, claimMeans[c.Mapping.MeansSubject(t)]}
+	if c.Protocol == federation.SAML {
+		row.Name, row.Values = "NameID", append(row.Values, t.Rehearsal.Format)
+	}
+	return row
 }
 
 func attemptOf(t federation.Trace, c federation.Connection, path string) attempt {
@@ -60,6 +78,11 @@ func attemptOf(t federation.Trace, c federation.Connection, path string) attempt
 	}
 	trace := upstream.Trace{Checks: t.Checks}
 	a.Wrong, _ = trace.Failed()
+	a.Advice = federation.Advice(c.Protocol, a.Wrong)
+	a.Arrival = arrivals[t.Rehearsal.Arrival]
+	if t.Rehearsal.Subject != "" {
+		a.Claims = append(a.Claims, identity(t, c))
+	}
 	for _, x := range t.Claims {
 		a.Claims = append(a.Claims, claim{x, claimMeans[c.Mapping.Means(x.Name)]})
 	}

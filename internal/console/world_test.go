@@ -145,7 +145,7 @@ func (w *world) application(t *testing.T, org directory.OrgID, name string) (id,
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		s := op.Defaults(op.Web)
 		s.Name, s.RedirectURIs, s.Address = name, []string{"https://books.example/callback"}, "https://books.example/"
-		c, shown, err := op.Register(ctx, tx, directory.Operator(), op.Client{OrgID: org, Kind: op.Web, Settings: s})
+		c, shown, err := op.Register(ctx, tx, directory.Operator(), "", op.Client{OrgID: org, Kind: op.Web, Settings: s})
 		id, secret = string(c.ID), shown
 		return err
 	})

@@ -136,8 +136,9 @@ func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) (str
 	return name, err
 }
 
-// RemoveDevice removes one of the user's devices. Whether the last may go is the
-// caller's to decide.
+// RemoveDevice removes one of the user's devices, and with the last one the
+// recovery codes that stand in for it. Whether the last may go is the caller's to
+// decide.
 func RemoveDevice(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 	n, err := tx.Exec(ctx, `
 		delete from `+deviceTable(id)+`
@@ -145,7 +146,21 @@ func RemoveDevice(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 	if err == nil && n == 0 {
 		err = ErrDeviceGone
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return removeStrayCodes(ctx, tx, o)
+}
+
+// removeStrayCodes removes the recovery codes of a user who has no device. It runs
+// after a device was removed and before one is added, so that no code made
+// without a device, by whoever had only the password, ever opens.
+func removeStrayCodes(ctx context.Context, tx *db.Tx, o Owner) error {
+	owns, codes, err := Owned(ctx, tx, o)
+	if err != nil || owns || codes == 0 {
+		return err
+	}
+	return RemoveRecoveryCodes(ctx, tx, o)
 }
 
 // RemoveAllDevices removes every second step of a user: what an administrator's

@@ -86,6 +86,9 @@ func AddPasskey(ctx context.Context, tx *db.Tx, o Owner, n NewPasskey, name stri
 	if err != nil {
 		return Passkey{}, err
 	}
+	if err := removeStrayCodes(ctx, tx, o); err != nil {
+		return Passkey{}, err
+	}
 	k := Passkey{ID: secret.NewID("pk"), Name: name, CreatedAt: tx.Now(), owner: o, handle: n.handle, record: n.record}
 	added, err := tx.Exec(ctx, `
 		insert into passkeys (org_id, id, user_id, name, credential_id, user_handle, record, created_at)

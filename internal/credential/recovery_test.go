@@ -3,11 +3,15 @@ package credential
 import (
 	"context"
 	"encoding/base32"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/secret"
 )
 
 // newCodes makes a set for a user as a page does.
@@ -207,4 +211,52 @@ func TestRecoveryCodesOutliveANewPepper(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustUse(t, d, rotated, o, codes[0], true)
+}
+
+// What 00003 does to rows from before: codes of nobody's device go, and those made
+// before their user ever added one.
+func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
+	d, clock := dbtest.Open(t)
+	s, org := testStore(t, Options{}), newOrg(t, d)
+	migration, err := os.ReadFile("../db/migrations/00003_codes_of_no_device.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := func(o Owner) {
+		update(t, d, func(ctx context.Context, tx *db.Tx) error {
+			if _, err := tx.Exec(ctx, `
+				insert into totp_seeds (org_id, id, user_id, name, seed, bound_to, last_step, created_at, confirmed_at)
+				values ($1, $2, $3, 'Phone', '', '', 0, $4, $4)`, string(o.OrgID), secret.NewID("app"), string(o.UserID), db.Time(tx.Now())); err != nil {
+				return err
+			}
+			return audit.Record(ctx, tx, audit.Event{OrgID: string(o.OrgID), Actor: string(o.UserID), Action: "device.added"})
+		})
+		clock.Advance(time.Hour)
+	}
+	codes := func(o Owner) { newCodes(t, d, s, o); clock.Advance(time.Hour) }
+	without, planted, rightly := newOwner(t, d, org), newOwner(t, d, org), newOwner(t, d, org)
+	codes(without)
+	codes(planted)
+	device(planted)
+	device(rightly)
+	codes(rightly)
+	update(t, d, func(ctx context.Context, tx *db.Tx) error {
+		for statement := range strings.SplitSeq(string(migration), ";\n") {
+			if strings.TrimSpace(statement) == "" {
+				continue
+			}
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for name, c := range map[string]struct {
+		owner Owner
+		left  int
+	}{"no device": {without, 0}, "made before the first device": {planted, 0}, "made with a device": {rightly, 10}} {
+		if left, err := RecoveryCodesLeft(t.Context(), d, c.owner); err != nil || left != c.left {
+			t.Errorf("%s: %d codes are left, want %d (%v)", name, left, c.left, err)
+		}
+	}
 }

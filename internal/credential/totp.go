@@ -124,7 +124,7 @@ func matchingStep(seed []byte, typed string, last, tolerance int64, now time.Tim
 type Enrolment struct {
 	App
 	Secret string // Base32 in groups of four, to be typed
-	URI    string // otpauth://, for the QR code
+	URI    string // otpauth://, for the QR code and for an app on the same device
 }
 
 // BeginApp starts to enrol an app for a user, bound to the attempt or session
@@ -176,14 +176,43 @@ func (a *Authenticators) PendingApp(ctx context.Context, r db.Reader, o Owner, b
 	return e, nil
 }
 
+// A QR code is shown as large as a page has room for, so what it holds decides how
+// large its modules are: 362 bytes are version 14 at level M, 73 modules (ISO/IEC
+// 18004 table 7). A letter of another script than Latin takes six or nine of them,
+// and the issuer stands there twice.
+const (
+	maxURI    = 362
+	maxIssuer = 90
+)
+
 // otpauth is the address that apps read from the QR code (the key URI format of
-// Google Authenticator, which all of them follow).
+// Google Authenticator, which all of them follow). Names that are too long for it
+// are shortened: an app only shows them.
 func otpauth(issuer, account, seed string) string {
 	// A colon parts the two in the label, and neither may hold one.
 	issuer, account = strings.ReplaceAll(issuer, ":", " "), strings.ReplaceAll(account, ":", " ")
-	q := url.Values{"secret": {seed}, "issuer": {issuer}, "algorithm": {"SHA1"}, "digits": {"6"}, "period": {"30"}}
-	label := url.PathEscape(issuer) + ":" + url.PathEscape(account)
-	return "otpauth://totp/" + label + "?" + strings.ReplaceAll(q.Encode(), "+", "%20")
+	issuer = shorten(issuer, maxIssuer)
+	write := func(account string) string {
+		return "otpauth://totp/" + escape(issuer) + ":" + escape(account) +
+			"?secret=" + seed + "&issuer=" + escape(issuer) + "&algorithm=SHA1&digits=6&period=30"
+	}
+	return write(shorten(account, maxURI-len(write(""))))
+}
+
+// escape writes a text so that every app reads it the same: some take a plus for a
+// space wherever it stands.
+func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+
+// shorten leaves out the middle of a text which would be longer than so many bytes
+// when escaped. The ends stay, since branches of one company differ in the last word.
+func shorten(text string, most int) string {
+	all := []rune(text)
+	short := text
+	for keep := len(all) - 1; len(escape(short)) > most && keep >= 0; keep-- {
+		head, tail := string(all[:(keep+1)/2]), string(all[len(all)-keep/2:])
+		short = strings.TrimSpace(head) + "…" + strings.TrimLeftFunc(tail, func(r rune) bool { return unicode.In(r, unicode.White_Space, unicode.M) })
+	}
+	return short
 }
 
 // ConfirmApp turns the app that was begun on, if the code is right. That code
@@ -202,6 +231,9 @@ func (a *Authenticators) ConfirmApp(ctx context.Context, tx *db.Tx, o Owner, bou
 	}
 	if !right {
 		return App{}, ErrCodeWrong
+	}
+	if err := removeStrayCodes(ctx, tx, o); err != nil {
+		return App{}, err
 	}
 	n, err := tx.Exec(ctx, `
 		update totp_seeds set confirmed_at = $1, last_step = $2, bound_to = ''

@@ -503,8 +503,53 @@ func TestAppsReadTheAddressInTheQRCode(t *testing.T) {
 			q.Get("algorithm") != "SHA1" || q.Get("digits") != "6" || q.Get("period") != "30" {
 			t.Errorf("parameters %v", q)
 		}
-		if strings.Contains(u.RawQuery, "+") {
-			t.Errorf("some apps show a plus for a space: %s", u.RawQuery)
+		if strings.Contains(e.URI, "+") {
+			t.Errorf("some apps show a space for a plus, others a plus for a space: %s", e.URI)
+		}
+	}
+}
+
+// What a QR code holds decides how large its modules can be shown.
+func TestAQRCodeHoldsNoMoreThanCanBeRead(t *testing.T) {
+	const seed = "AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH"
+	longAddress := strings.Repeat("l", 64) + "@" + strings.Repeat("d", 63) + "." + strings.Repeat("d", 63) + ".example"
+	for what, c := range map[string]struct{ issuer, account, label string }{
+		"a short name stays as it is":        {"Meridian Freight", "ana@meridian.example", "Meridian Freight:ana@meridian.example"},
+		"90 Latin letters stay":              {strings.Repeat("n", 90), "ana@meridian.example", strings.Repeat("n", 90) + ":ana@meridian.example"},
+		"100 CJK letters":                    {strings.Repeat("京", 100), "ana@meridian.example", "京京京京京…京京京京:ana@meridian.example"},
+		"branches of one company differ":     {strings.Repeat("Х", 46) + "Москва", "ana@meridian.example", "ХХХХХХХ…Москва:ana@meridian.example"},
+		"no accent without its letter":       {strings.Repeat("n\u0301", 50), "a@b.example", ""},
+		"the longest address":                {"Meridian Freight", longAddress, ""},
+		"the longest name and address":       {strings.Repeat("京", 100), longAddress, ""},
+		"an address in letters of a script":  {strings.Repeat("京", 100), strings.Repeat("ж", 32) + "@пример.example", ""},
+		"a name of the widest letters":       {strings.Repeat("𠀀", 100), "ana@meridian.example", ""},
+		"a name with spaces where it is cut": {strings.Repeat("n ", 50), "ana@meridian.example", ""},
+	} {
+		uri := otpauth(c.issuer, c.account, seed)
+		if len(uri) > maxURI {
+			t.Errorf("%s: %d bytes", what, len(uri))
+		}
+		u, err := url.Parse(uri)
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		label := strings.TrimPrefix(u.Path, "/")
+		if c.label != "" && label != c.label {
+			t.Errorf("%s: label %q, want %q", what, label, c.label)
+		}
+		issuer, account, _ := strings.Cut(label, ":")
+		if u.Query().Get("issuer") != issuer {
+			t.Errorf("%s: the issuer is %q here and %q there", what, issuer, u.Query().Get("issuer"))
+		}
+		if issuer == "" || account == "" {
+			t.Errorf("%s: label %q", what, label)
+		}
+		if strings.Contains(label, "…\u0301") || strings.Contains(label, " …") || strings.Contains(label, "… ") {
+			t.Errorf("%s: cut at a bad place: %q", what, label)
+		}
+		if u.Query().Get("secret") != seed {
+			t.Errorf("%s: the secret is %q", what, u.Query().Get("secret"))
 		}
 	}
 }

@@ -119,6 +119,8 @@ type answer struct {
 	Request      request // zero where nothing was asked
 	Assertion    upstream.Assertion
 	Trace        upstream.Trace
+	Arrival      Arrival             // how the person is known, once they are admitted
+	Rehearsed    directory.Candidate // as whom a test would let somebody in
 }
 
 // callback is where a browser comes back from a provider.
@@ -188,7 +190,7 @@ func (h *Hub) judgeOIDC(ctx context.Context, query url.Values, b session.Browser
 	}
 	back := oidc.Callback{
 		Query: query, RedirectURI: c.Callback(h.Base), Nonce: a.Request.Asked.Nonce, Verifier: a.Request.Asked.Verifier,
-		Credentials: credentials, Keys: c.Found.Keys, Now: h.DB.Now(),
+		Wanted: c.wanted(a.Request.Tester != ""), Credentials: credentials, Keys: c.Found.Keys, Now: h.DB.Now(),
 	}
 	if a.Request.Asked.Fresh {
 		back.Since = a.Request.CreatedAt
@@ -314,6 +316,10 @@ func (a answer) explained(v *page.Visitor, refused string) Trace {
 	}
 	if t.Test {
 		t.Tester, t.Claims = a.Request.Tester, a.Assertion.Attributes
+		t.Rehearsal = Rehearsal{
+			Subject: cmp.Or(a.Assertion.NameID, a.Assertion.Subject), Format: a.Assertion.Format,
+			Name: a.Rehearsed.User.Name, Email: a.Rehearsed.User.Email, Role: a.Rehearsed.User.Role, Arrival: a.Arrival,
+		}
 	}
 	return t
 }
@@ -323,12 +329,15 @@ func (a answer) who() string {
 	if email := a.Connection.Mapping.email(a.Assertion); email != "" {
 		return email
 	}
-	return a.Assertion.Subject
+	return cmp.Or(a.Assertion.NameID, a.Assertion.Subject)
 }
 
 // conclude lets in whom a believed answer is about.
 func (h *Hub) conclude(v *page.Visitor, b session.Browser, a answer) error {
 	if a.Request.Tester != "" {
+		if err := h.rehearse(v, &a); err != nil {
+			return h.refuse(v, a, err)
+		}
 		return h.passTest(v, a)
 	}
 	if a.Request.ID == "" {

@@ -24,7 +24,7 @@ func TestAnApplicationThatWantsFreshProofAsksTheProviderAnew(t *testing.T) {
 	c := w.samlConnection(w.org, idp, creates)
 	var books op.Client
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		books, _, err = op.Register(ctx, tx, directory.Operator(), op.Client{Kind: op.Web, Settings: op.Settings{
+		books, _, err = op.Register(ctx, tx, directory.Operator(), "", op.Client{Kind: op.Web, Settings: op.Settings{
 			Name: "Books", Auth: op.SecretBasic, Scopes: []string{op.OpenID}, RedirectURIs: []string{"https://books.example/callback"},
 		}})
 		return err
@@ -62,7 +62,7 @@ func TestSigningOutInAnApplicationLeadsOverTheProviderAndBack(t *testing.T) {
 	var books op.Client
 	var secret string
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		books, secret, err = op.Register(ctx, tx, directory.Operator(), op.Client{Kind: op.Web, Settings: op.Settings{
+		books, secret, err = op.Register(ctx, tx, directory.Operator(), "", op.Client{Kind: op.Web, Settings: op.Settings{
 			Name: "Books", Auth: op.SecretBasic, Scopes: []string{op.OpenID},
 			RedirectURIs: []string{"https://books.example/callback"}, PostLogoutURIs: []string{"https://books.example/bye"},
 		}})

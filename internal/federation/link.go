@@ -28,6 +28,17 @@ const (
 	checkKnown      = "known"           // somebody here, or people are made as they come
 )
 
+// Arrival is how somebody who came in is known.
+type Arrival string
+
+// The arrivals.
+const (
+	ArrivedLinked  Arrival = "linked"  // by the subject, which came before
+	ArrivedKnown   Arrival = "known"   // by the address, and linked from now on
+	ArrivedInvited Arrival = "invited" // and a member from now on
+	ArrivedNew     Arrival = "new"     // made by the connection
+)
+
 // admit finds whom an answer is about, makes the user or the link where the connection
 // may, or names the check that keeps the person out. Every look-up names the
 // organization of the connection: what a provider asserts reaches nobody elsewhere.
@@ -39,6 +50,7 @@ func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.At
 		return directory.Candidate{}, err
 	case linked:
 		// By the provider's stable subject, whatever address it says now (R-RPO-05).
+		a.Arrival = ArrivedLinked
 		if err := a.Trace.Require(checkActive, user.Closed() == nil, "", ""); err != nil {
 			return directory.Candidate{}, err
 		}
@@ -58,8 +70,21 @@ func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.At
 			return directory.Candidate{}, err
 		}
 	}
+	if missing := a.Assertion.Missing; missing.Name != "" {
+		missing.Waived = true
+		a.Trace.Checks = append(a.Trace.Checks, missing)
+	}
 	org, err := directory.OrganizationByID(ctx, tx, c.OrgID)
 	return directory.Candidate{User: user, Organization: org}, err
+}
+
+// need requires what a person cannot come in without. Where that did not come because
+// the provider did not answer, the refusal says so.
+func (a *answer) need(check string, ok, absent bool, expected, found string) error {
+	if missing := a.Assertion.Missing; !ok && absent && missing.Name != "" {
+		check, expected, found = missing.Name, missing.Expected, missing.Found
+	}
+	return a.Trace.Require(check, ok, expected, found)
 }
 
 // linked finds the user of a subject: by connection, issuer and subject, byte by byte
@@ -94,10 +119,11 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, language, confirmed)
 	}
 	address, err := directory.ParseAddress(said)
-	if err := a.Trace.Require(checkEmail, err == nil, "", said); err != nil {
+	if err := a.need(checkEmail, err == nil, said == "", "", said); err != nil {
 		return directory.User{}, err
 	}
-	if err := a.Trace.Require(checkVouched, a.Assertion.EmailVerified || c.Vouches, "email_verified: true", said); err != nil {
+	vouched, word := c.vouchedFor(a.Assertion, said)
+	if err := a.need(checkVouched, vouched, word == said, "email_verified: true", word); err != nil {
 		return directory.User{}, err
 	}
 	held, err := directory.HoldsDomain(ctx, tx, c.OrgID, address)
@@ -112,6 +138,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return directory.User{}, err
 	}
 	if len(known) == 1 {
+		a.Arrival = ArrivedKnown
 		return known[0].User, h.keepIdentity(ctx, tx, a, known[0].User, said, false)
 	}
 	closed, err := directory.AddressTaken(ctx, tx, c.OrgID, address)
@@ -131,6 +158,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if err := a.Trace.Require(checkKnown, c.Creates, "", said); err != nil {
 		return directory.User{}, err
 	}
+	a.Arrival = ArrivedNew
 	user, err := directory.CreateFederated(ctx, tx, directory.User{
 		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: language,
 	}, c.Name)
@@ -154,6 +182,7 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 	if !confirmed && !strings.EqualFold(said, inv.Email) {
 		return directory.User{}, errOtherAddress
 	}
+	a.Arrival = ArrivedInvited
 	user, err := directory.AcceptInvitationOf(ctx, tx, inv, directory.User{
 		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: language,
 	})
@@ -188,6 +217,9 @@ func (h *Hub) keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user direc
 func (h *Hub) mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
 	c := a.Connection
 	role := c.role(a.Assertion)
+	if a.Assertion.Missing.Name != "" && len(a.Assertion.Values(c.Mapping.groupsName())) == 0 {
+		return user, nil // the groups were not said: that is not to be in none
+	}
 	if len(c.Mapping.Roles) == 0 || user.Role == role || user.Role == directory.Owner {
 		return user, nil
 	}

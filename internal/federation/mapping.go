@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"slices"
 	"strings"
 
 	"parvis/internal/directory"
@@ -28,6 +29,10 @@ var (
 	}
 )
 
+// verifiedNames are the claims by which a provider says itself whether the address in
+// its claim email is the person's. Entra's is about the domain of the address.
+var verifiedNames = []string{"email_verified", "emailverified", "http://schemas.auth0.com/email_verified", "xms_edov"}
+
 // transientFormat is that of a NameID that means nobody the next time.
 const transientFormat = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 
@@ -48,6 +53,47 @@ func (m Mapping) email(a upstream.Assertion) string {
 		return a.NameID
 	}
 	return ""
+}
+
+// vouchedFor reports whether an address is the person's, by the provider's word or by
+// the administrator's for it, and what the provider said. Its own no counts more than
+// their yes. What it says is about its claim email (OIDC Core §5.1), from which the
+// mapping need not take the address.
+func (c Connection) vouchedFor(a upstream.Assertion, address string) (vouched bool, said string) {
+	claimed := only(a.Values("email"))
+	same := strings.EqualFold(claimed, address)
+	if same || claimed == "" {
+		for _, x := range a.Attributes {
+			if name := strings.ToLower(x.Name); slices.Contains(verifiedNames, name) && slices.ContainsFunc(x.Values, isNo) {
+				return false, name + ": false"
+			}
+		}
+	}
+	return c.Vouches || a.EmailVerified && same, address
+}
+
+// wanted are the claims that are read of a person, each with the names that it may
+// have. Groups are where they mean something, and in a test, which shows them.
+func (c Connection) wanted(test bool) [][]string {
+	names := func(chosen string, usual ...string) []string {
+		if chosen != "" {
+			return []string{chosen}
+		}
+		return usual
+	}
+	all := [][]string{
+		names(c.Mapping.Email, emailNames...), {"email_verified"},
+		names(c.Mapping.Name, slices.Concat(nameNames, givenNames, familyNames)...),
+	}
+	if test || len(c.Mapping.Roles) > 0 {
+		all = append(all, []string{c.Mapping.groupsName()})
+	}
+	return all
+}
+
+// isNo reports whether a claim says no, as a boolean, a number or a text.
+func isNo(value string) bool {
+	return slices.Contains([]string{"false", "0", "no"}, strings.ToLower(strings.TrimSpace(value)))
 }
 
 // name is what to call a person who is new here: the first that can be shown of what

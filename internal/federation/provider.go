@@ -19,13 +19,16 @@ const (
 // Providers lists them in the order of the page that asks which one it is.
 var Providers = []Provider{Okta, Entra, Google, OneLogin, PingOne, ADFS, Salesforce, Generic}
 
-// mapping is what a product calls what we ask of it, as its page here tells to set it up.
+// mapping is what a product calls what we ask of it, as its page here tells to set it
+// up. Empty names stand for the usual ones.
 func (p Provider) mapping(protocol Protocol) Mapping {
 	const (
 		soap      = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
 		microsoft = "http://schemas.microsoft.com/"
 	)
 	switch {
+	case p == Generic:
+		return Mapping{} // nobody knows its names, so the usual ones are tried
 	case protocol == SAML && p == Entra:
 		return Mapping{Email: soap + "emailaddress", Name: microsoft + "identity/claims/displayname", Groups: microsoft + "ws/2008/06/identity/claims/groups"}
 	case protocol == SAML && p == ADFS:

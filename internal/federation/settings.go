@@ -383,7 +383,22 @@ const (
 	MeansEmail  = "email"
 	MeansName   = "name"
 	MeansGroups = "groups"
+
+	MeansIdentity      = "identity"           // by which the person is known the next time
+	MeansIdentityEmail = "identity_and_email" // and which is the address as well
+	MeansPassing       = "passing"            // which is somebody else's the next time
 )
+
+// MeansSubject is what the subject of a test is taken for.
+func (m Mapping) MeansSubject(t Trace) string {
+	switch {
+	case t.Rehearsal.Format == transientFormat:
+		return MeansPassing
+	case m.email(upstream.Assertion{Attributes: t.Claims}) == "" && m.email(upstream.Assertion{Attributes: t.Claims, Format: t.Rehearsal.Format, NameID: t.Rehearsal.Subject}) != "":
+		return MeansIdentityEmail
+	}
+	return MeansIdentity
+}
 
 // Means is what an attribute of that name is taken for; empty for one that nothing is
 // read from.

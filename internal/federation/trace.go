@@ -29,6 +29,17 @@ type Trace struct {
 	Checks       []upstream.Check
 	Claims       []upstream.Attribute // what arrived, of a test only: nobody else's are kept
 	Network      string
+	Rehearsal    Rehearsal // of a test only
+}
+
+// Rehearsal is as whom a test would have let somebody in.
+type Rehearsal struct {
+	Subject string         `json:"subject,omitempty"` // the sub or NameID, as it came
+	Format  string         `json:"format,omitempty"`  // of a NameID
+	Name    string         `json:"name,omitempty"`    // empty, like the rest, where nobody would come in
+	Email   string         `json:"email,omitempty"`
+	Role    directory.Role `json:"role,omitempty"`
+	Arrival Arrival        `json:"arrival,omitempty"`
 }
 
 // keepTrace writes down what was looked at. It is not undone with a sign-in that
@@ -42,30 +53,42 @@ func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 	if err != nil {
 		return err
 	}
+	var rehearsal db.Text
+	if t.Rehearsal != (Rehearsal{}) {
+		text, err := json.Marshal(t.Rehearsal)
+		if err != nil {
+			return err
+		}
+		rehearsal = db.Text(text)
+	}
 	_, err = tx.Exec(ctx, `
-		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network, rehearsal)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), db.Text(t.Tester), db.Text(t.Refused), db.Text(t.UserID), t.Who,
-		string(checks), string(claims), audit.OriginOf(ctx).Network)
+		string(checks), string(claims), audit.OriginOf(ctx).Network, rehearsal)
 	if err != nil {
 		return fmt.Errorf("keeping the trace %s: %w", t.ID, err)
 	}
 	return nil
 }
 
-const traceColumns = `t.org_id, t.id, t.connection_id, t.at, t.tester, t.refused, t.user_id, t.who, t.checks, t.claims, t.network`
+const traceColumns = `t.org_id, t.id, t.connection_id, t.at, t.tester, t.refused, t.user_id, t.who, t.checks, t.claims, t.network, t.rehearsal`
 
 func scanTrace(scan func(...any) error) (Trace, error) {
 	var t Trace
 	var checks, claims string
-	if err := scan(&t.OrgID, &t.ID, &t.ConnectionID, (*db.Time)(&t.At), (*db.Text)(&t.Tester), (*db.Text)(&t.Refused), (*db.Text)(&t.UserID), &t.Who, &checks, &claims, &t.Network); err != nil {
+	var rehearsal db.Text
+	if err := scan(&t.OrgID, &t.ID, &t.ConnectionID, (*db.Time)(&t.At), (*db.Text)(&t.Tester), (*db.Text)(&t.Refused), (*db.Text)(&t.UserID), &t.Who, &checks, &claims, &t.Network, &rehearsal); err != nil {
 		return Trace{}, err
 	}
 	t.Test = t.Tester != ""
 	if err := json.Unmarshal([]byte(checks), &t.Checks); err != nil {
 		return Trace{}, err
 	}
-	return t, json.Unmarshal([]byte(claims), &t.Claims)
+	if err := json.Unmarshal([]byte(claims), &t.Claims); err != nil || rehearsal == "" {
+		return t, err
+	}
+	return t, json.Unmarshal([]byte(rehearsal), &t.Rehearsal)
 }
 
 // TraceOf is one explained sign-in of an organization.

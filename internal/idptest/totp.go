@@ -33,12 +33,15 @@ func Code(secret string, at time.Time) string {
 // shows none.
 func SecretIn(body string) string {
 	if m := spelled.FindStringSubmatch(body); m != nil {
-		return m[1]
+		return tags.ReplaceAllString(m[1], "")
 	}
 	return ""
 }
 
-var spelled = regexp.MustCompile(`<code class="spell">([A-Z2-7 ]+)</code>`)
+var (
+	spelled = regexp.MustCompile(`<code class="spell"[^>]*>(.+?)</code>`)
+	tags    = regexp.MustCompile(`<[^>]*>`)
+)
 
 // Secret is SecretIn of this page.
 func (p *Page) Secret() string { return SecretIn(p.Body) }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,23 @@ func NewLimiter(lookup secret.Ring) *Limiter { return &Limiter{lookup.For("limit
 func (l *Limiter) Key(p Policy, parts ...string) Key {
 	mac := secret.MAC(l.lookup, append([]string{"limit", p.Name}, parts...)...)
 	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(mac[:18])}
+}
+
+// Network returns what counts as one network of a client's address: an IPv4 address,
+// or the /64 that an IPv6 customer gets, any of whose addresses a guesser may use.
+func Network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is4() {
+		return ip.String()
+	}
+	prefix, err := ip.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
 }
 
 // Taken is the answer to a take.

@@ -138,3 +138,15 @@ func TestSweepRemovesOnlyWhatIsForgotten(t *testing.T) {
 		t.Errorf("%d counts are left (%v), want the new one", n, err)
 	}
 }
+
+func TestNetworkFoldsWhatOneCustomerHolds(t *testing.T) {
+	for address, want := range map[string]string{
+		"203.0.113.7": "203.0.113.7", "::ffff:203.0.113.7": "203.0.113.7",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
+		"": "", "unknown": "unknown",
+	} {
+		if got := limit.Network(address); got != want {
+			t.Errorf("Network(%q) = %q, want %q", address, got, want)
+		}
+	}
+}

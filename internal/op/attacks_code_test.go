@@ -235,7 +235,7 @@ func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
 	tokens := w.enter(w.bo, c)
 	code := w.code(w.bo, c)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		_, err := op.Change(ctx, tx, directory.Operator(), c.Client, settings(func(s *op.Settings) { s.Scopes = []string{op.OpenID} }))
+		_, err := op.Change(ctx, tx, directory.Operator(), w.URL, c.Client, settings(func(s *op.Settings) { s.Scopes = []string{op.OpenID} }))
 		return err
 	})
 	for name, r := range map[string]reply{"refresh": w.refresh(c, tokens.text("refresh_token")), "code": w.redeem(c, code)} {

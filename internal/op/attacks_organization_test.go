@@ -123,7 +123,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	suite, resource := w.register("", op.Web, api), w.register("", op.Web, settings(func(s *op.Settings) { s.Name, s.Audience = "API", api.Audience }))
 	if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
 		api.Name = "Impostor"
-		_, _, err := op.Register(t.Context(), tx, directory.Operator(), op.Client{OrgID: w.other.ID, Kind: op.Web, Settings: api})
+		_, _, err := op.Register(t.Context(), tx, directory.Operator(), w.URL, op.Client{OrgID: w.other.ID, Kind: op.Web, Settings: api})
 		return err
 	}); err == nil {
 		t.Error("Lumen registered an audience of the suite") // its tokens would open what is not Lumen's

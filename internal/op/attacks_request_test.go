@@ -1,13 +1,17 @@
 package op_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
 
+	"parvis/internal/app"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
+	"parvis/internal/signin"
 )
 
 // badRequests are authorization requests with one thing wrong. What is wrong with the
@@ -298,5 +302,25 @@ func TestOPR12PushedRequests(t *testing.T) {
 		return answer(authorize(b, url.Values{"client_id": {string(c.ID)}, "request_uri": {uri}})).Has("code")
 	}); n != 1 {
 		t.Errorf("%d of eight at once used it", n)
+	}
+}
+
+// Every address of an IPv6 /64 is one customer's, so they count as one network.
+func TestGuessesFromOneIPv6NetworkAreCountedTogether(t *testing.T) {
+	w := newWorld(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	statuses := map[int]int{}
+	guess := func(address string) int {
+		b := w.Browser(t)
+		b.Header.Set("X-Forwarded-For", address)
+		return b.Get("/device?user_code=BBBB-BBBB").Status
+	}
+	for i := range 60 {
+		statuses[guess(fmt.Sprintf("2001:db8:1:2::%x", i))]++
+	}
+	if free := signin.PerNetworkDevice.Free; statuses[422] != free || statuses[429] != 60-free {
+		t.Errorf("60 addresses of one /64 were answered %v, want %d times 422, then 429", statuses, free)
+	}
+	if status := guess("2001:db8:1:3::1"); status != 422 {
+		t.Errorf("another /64 is answered %d, want 422", status)
 	}
 }

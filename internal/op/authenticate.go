@@ -116,7 +116,7 @@ func (p *Provider) authenticate(c *call) error {
 // refusedClient keeps that somebody called as a client and was not it; not more often
 // than a disk bears.
 func (p *Provider) refusedClient(ctx context.Context, c Client, method AuthMethod) error {
-	if err := p.take(ctx, p.Limits.Key(signin.PerNetworkClient, audit.OriginOf(ctx).Network)); err != nil {
+	if err := p.takeFromNetwork(ctx, signin.PerNetworkClient); err != nil {
 		return err
 	}
 	return p.DB.Update(ctx, func(tx *db.Tx) error {

@@ -33,7 +33,6 @@ func (p *Provider) authorize(v *page.Visitor) error {
 	if err != nil {
 		return p.answerBad(v, err)
 	}
-	v.Prefer(r.Locales)
 	return p.goOn(v, c, pending{Request: r})
 }
 
@@ -111,6 +110,7 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 		return err
 	}
 	asked.readAt = readAt
+	p.speak(v, q, asked.session)
 	d := decide(asked)
 	if (d.step == issue || d.step == consent) && p.stale(q) && c.target() != "" {
 		return p.startAnew(v, c, q, asked.session.Organization)
@@ -139,6 +139,44 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 		}
 		return p.respond(v, q.Request, nil, code, direct)
 	}
+}
+
+// speak makes a page of a request speak the language of the person who is signed in,
+// else the one that the application asked for.
+func (p *Provider) speak(v *page.Visitor, q pending, w session.Visit) {
+	v.Prefer(string(w.User.Language), q.Locales)
+}
+
+// Speak makes a page of an attempt that an application began speak the language of its
+// user, where one is known, else the one that the application asked for.
+func (p *Provider) Speak(v *page.Visitor, a signin.Attempt) error {
+	if a.ClientID == "" {
+		return nil
+	}
+	ctx := v.R.Context()
+	var w session.Visit
+	if a.UserID != "" {
+		user, err := directory.UserByID(ctx, p.DB, a.OrgID, a.UserID)
+		if err != nil {
+			return err
+		}
+		w.User = user
+	}
+	b, err := v.Browser(ctx)
+	if err != nil {
+		return err
+	}
+	_, query, _ := strings.Cut(a.Return, "?")
+	back, err := url.ParseQuery(query)
+	if err != nil {
+		return err
+	}
+	q, _, _, err := p.kept(ctx, p.DB, b, back.Get("request"))
+	if err != nil {
+		return err
+	}
+	p.speak(v, q, w)
+	return nil
 }
 
 // turnAway tells the application that it gets nothing.

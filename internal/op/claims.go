@@ -15,14 +15,6 @@ import (
 	"parvis/internal/secret"
 )
 
-// reserved are the claims that say who somebody is, for whom a token is and how it was
-// proved. No registration sets them (R-OPR-08).
-var reserved = strings.Fields(`iss sub aud exp nbf iat jti typ azp nonce auth_time acr amr sid org cnf act may_act events
-	at_hash c_hash s_hash scope client_id token_type active email email_verified name locale zoneinfo groups roles`)
-
-// Reserved tells that no registration may set a claim.
-func Reserved(claim string) bool { return slices.Contains(reserved, claim) }
-
 // subject is what a client knows somebody by: the same for all, or another for each host
 // (OIDC Core §8.1). A machine is its own.
 func (p *Provider) subject(h holder) string {

@@ -369,7 +369,7 @@ func idTokenUnsigned(m *module) {
 	s := web()
 	s.Algorithm = "none"
 	err := m.DB.Update(m.t.Context(), func(tx *db.Tx) error {
-		_, _, err := op.Register(m.t.Context(), tx, directory.Operator(), op.Client{Kind: op.Web, Settings: s})
+		_, _, err := op.Register(m.t.Context(), tx, directory.Operator(), m.URL, op.Client{Kind: op.Web, Settings: s})
 		return err
 	})
 	if err == nil {

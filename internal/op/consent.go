@@ -105,6 +105,7 @@ func (p *Provider) asked(v *page.Visitor) (pending, Client, question, error) {
 	}
 	asked, err := p.ask(v.R.Context(), c, q, visits)
 	asked.readAt = readAt
+	p.speak(v, q, asked.session)
 	return q, c, asked, err
 }
 
@@ -159,6 +160,15 @@ func (p *Provider) choices(c Client, q pending) hints {
 	return h
 }
 
+// chosenLast is the session that was chosen last in this browser, the zero Visit where
+// nobody is signed in.
+func chosenLast(visits []session.Visit) session.Visit {
+	if len(visits) == 0 {
+		return session.Visit{}
+	}
+	return slices.MaxFunc(visits, func(a, b session.Visit) int { return a.Session.ChosenAt().Compare(b.Session.ChosenAt()) })
+}
+
 // showChoice lists who is signed in here, for an application that asked to choose.
 func (p *Provider) showChoice(v *page.Visitor) error {
 	q, c, err := p.waiting(v)
@@ -169,6 +179,7 @@ func (p *Provider) showChoice(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
+	p.speak(v, q, chosenLast(visits))
 	h := p.choices(c, q)
 	return v.Render("op-choose", asking{
 		Request: q.id, Client: c, Title: c.Title(v.Language()),

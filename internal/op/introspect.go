@@ -40,7 +40,7 @@ func (p *Provider) introspect(c *call) (answer, error) {
 		return p.introspectRefresh(c, family, own)
 	}
 	b, err := p.access(ctx, p.DB, token)
-	if errors.Is(err, errNotOurs) || err == nil && !c.client.mayKnow(b) {
+	if errors.Is(err, errNotOurs) || err == nil && !p.mayKnow(c.client, b) {
 		return inactive{}, nil
 	}
 	if err != nil {
@@ -53,12 +53,15 @@ func (p *Provider) introspect(c *call) (answer, error) {
 	return said, nil
 }
 
-// mayKnow tells that a token is the client's, or for it to take.
-func (c Client) mayKnow(b bearer) bool {
+// mayKnow reports whether a token is the client's, or for it to take. What is for us to
+// take is every application's, so an audience under our own address, which may have been
+// registered before that was refused, gives nothing.
+func (p *Provider) mayKnow(c Client, b bearer) bool {
 	if c.OrgID != "" && c.OrgID != b.OrgID {
 		return false
 	}
-	return b.ClientID == c.ID || c.Settings.Audience != "" && slices.Contains(b.claims.Audience, c.Settings.Audience)
+	audience := c.Settings.Audience
+	return b.ClientID == c.ID || audience != "" && !ofIssuer(p.Base, audience) && slices.Contains(b.claims.Audience, audience)
 }
 
 func (p *Provider) introspectRefresh(c *call, family, own secret.Token) (answer, error) {

@@ -80,12 +80,11 @@ func (p *Provider) endSession(v *page.Visitor) error {
 	if err != nil {
 		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
 	}
-	v.Prefer(form.Get("ui_locales"))
 	l, err := p.readLeaving(v.R.Context(), form)
 	if err != nil {
 		return p.answerBad(v, err)
 	}
-	visits, err := v.Visits(v.R.Context())
+	visits, err := p.leavingAs(v)
 	if err != nil {
 		return err
 	}
@@ -97,6 +96,14 @@ func (p *Provider) endSession(v *page.Visitor) error {
 		return p.signedOut(v, l, true) // it has ended already
 	}
 	return v.Redirect(endSessionPath + "/confirm?" + form.Encode())
+}
+
+// leavingAs returns who is signed in here, and makes the page speak the language of whom
+// was chosen last, else the one that the application asked for.
+func (p *Provider) leavingAs(v *page.Visitor) ([]session.Visit, error) {
+	visits, err := v.Visits(v.R.Context())
+	v.Prefer(string(chosenLast(visits).User.Language), v.R.URL.Query().Get("ui_locales"))
+	return visits, err
 }
 
 // isOf tells that a session is the one that the hint was made for.
@@ -131,7 +138,7 @@ func (p *Provider) showConfirm(v *page.Visitor) error {
 	if err != nil {
 		return p.answerBad(v, err)
 	}
-	visits, err := v.Visits(v.R.Context())
+	visits, err := p.leavingAs(v)
 	if err != nil {
 		return err
 	}
@@ -147,7 +154,7 @@ func (p *Provider) confirm(v *page.Visitor) error {
 	if err != nil {
 		return p.answerBad(v, err)
 	}
-	visits, err := v.Visits(v.R.Context())
+	visits, err := p.leavingAs(v)
 	if err != nil {
 		return err
 	}

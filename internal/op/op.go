@@ -176,9 +176,14 @@ func (p *Provider) take(ctx context.Context, keys ...limit.Key) error {
 	return err
 }
 
+// takeFromNetwork counts a try of the client's network.
+func (p *Provider) takeFromNetwork(ctx context.Context, policy limit.Policy) error {
+	return p.take(ctx, p.Limits.Key(policy, limit.Network(audit.OriginOf(ctx).Network)))
+}
+
 // countBegun counts what anybody can make us keep.
 func (p *Provider) countBegun(ctx context.Context) error {
-	return p.take(ctx, p.Limits.Key(signin.PerNetworkBegun, audit.OriginOf(ctx).Network))
+	return p.takeFromNetwork(ctx, signin.PerNetworkBegun)
 }
 
 func isFault(err error) bool {

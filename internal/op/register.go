@@ -62,12 +62,13 @@ func (c Client) mine(actor directory.Actor) error {
 }
 
 // Register makes an application of an organization, or of the installation where org is
-// empty. The secret is shown once; it is zero for a kind that has none.
-func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (Client, string, error) {
+// empty. The secret is shown once; it is zero for a kind that has none. Names under the
+// issuer are reserved.
+func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string, c Client) (Client, string, error) {
 	if err := c.mine(actor); err != nil {
 		return Client{}, "", err
 	}
-	s, err := c.Settings.clean(c.Kind)
+	s, err := c.Settings.clean(c.Kind, issuer)
 	if err == nil {
 		err = errors.Join(c.among(ctx, tx, Settings{}, s), c.checkOthers(ctx, tx, s))
 	}
@@ -111,41 +112,13 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (
 	return c, shown, audit.Record(ctx, tx, c.by(actor, "application.registered", nil, s.fields()))
 }
 
-// checkOthers refuses what would make tokens of one owner's application look like those
-// for another's: an audience, or a permission of its own, that somebody else registered.
-func (c Client) checkOthers(ctx context.Context, r db.Reader, s Settings) error {
-	own := slices.DeleteFunc(slices.Clone(s.Scopes), func(n string) bool { return slices.Contains(Scopes, n) })
-	if s.Audience == "" && len(own) == 0 {
-		return nil
-	}
-	return r.Rows(ctx, func(scan func(...any) error) error {
-		var w clientRow
-		if err := scan(w.targets()...); err != nil {
-			return err
-		}
-		other, err := w.client()
-		switch {
-		case err != nil:
-			return err
-		case s.Audience != "" && other.Settings.Audience == s.Audience:
-			return fault.Field("audience_claim", "op.field.audience_taken")
-		case slices.ContainsFunc(own, other.has):
-			return fault.Field("scopes", "op.field.scopes_taken")
-		}
-		return nil
-	}, `
-		select `+clientColumns+`
-		from clients c
-		where coalesce(c.org_id, '') <> $1`, string(c.OrgID))
-}
-
 // Change puts other settings in the place of an application's. Its kind stays. What it
 // holds goes on with them: a scope or an address that is registered no more gives nothing.
-func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, s Settings) (Client, error) {
+func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string, c Client, s Settings) (Client, error) {
 	if err := c.mine(actor); err != nil {
 		return Client{}, err
 	}
-	s, err := s.clean(c.Kind)
+	s, err := s.clean(c.Kind, issuer)
 	if err == nil {
 		err = errors.Join(c.among(ctx, tx, c.Settings, s), c.checkOthers(ctx, tx, s))
 	}

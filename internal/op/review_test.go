@@ -20,7 +20,7 @@ func (w *world) change(c client, change func(*op.Settings)) {
 	s := c.Settings
 	change(&s)
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
-		_, err := op.Change(ctx, tx, directory.Operator(), c.Client, s)
+		_, err := op.Change(ctx, tx, directory.Operator(), w.URL, c.Client, s)
 		return err
 	})
 }
@@ -62,17 +62,41 @@ func TestOPR5ACustomClaimNeedsItsScope(t *testing.T) {
 	}
 }
 
-// The language of an application is spoken to the person, and becomes nobody's choice.
-func TestAnApplicationsLanguageIsNobodysChoice(t *testing.T) {
+// The language that an application asks for is spoken on the pages of its own request
+// and on no others, and it becomes nobody's choice.
+func TestAnApplicationsLanguageHoldsForItsRequest(t *testing.T) {
 	w := newWorld(t)
-	b := stopping(w.Browser(t))
-	p := authorize(b, w.books().request("ui_locales", "fr-CA en", "organization", "meridian"))
-	if p.Lang() != "fr" {
-		t.Errorf("the sign-in page speaks %s", p.Lang())
+	books, desk := w.books(), w.register("", op.Web, web())
+	speaks := func(p *idptest.Page, lang string) *idptest.Page {
+		t.Helper()
+		return idptest.Want(t, p, idptest.Element("html", "lang", lang))
 	}
+	b := stopping(w.Browser(t))
+	p := speaks(authorize(b, books.request("ui_locales", "fr-CA en", "organization", "meridian")), "fr")
+	speaks(b.Get(p.URL.String()), "fr") // also when it is loaded again
+	speaks(p.Form("main").Fill("email", "bo@meridian.example").Fill("password", "wrong").Submit(""), "fr")
+	authorize(b, books.request("ui_locales", "fr", "prompt", "none"))
+	speaks(authorize(b, desk.request("organization", "meridian")), "en")
+	speaks(b.Get("/end-session?client_id="+string(books.ID)+"&ui_locales=fr"), "fr")
+	speaks(b.Get("/sign-in"), "en")
 	p.Form("main").Fill("email", "bo@meridian.example").Fill("password", idptest.Password).Submit("")
-	if p := b.Get("/o/meridian/home"); p.Lang() != "en" {
-		t.Errorf("Bo's pages speak %s", p.Lang())
+	speaks(b.Get("/o/meridian/home"), "en")
+}
+
+// A signed-in person is spoken to in their own language, whatever an application asks for.
+func TestAnApplicationsLanguageDoesNotReplaceAPersons(t *testing.T) {
+	w := newWorld(t)
+	c := w.register("", op.Web, web())
+	w.Clock.Advance(time.Minute) // so that the session is older than the requests
+	for name, page := range map[string]*idptest.Page{
+		"the choice":      authorize(w.bo, c.request("ui_locales", "fr", "prompt", "select_account")),
+		"a new sign-in":   authorize(w.bo, c.request("ui_locales", "fr", "prompt", "login")),
+		"the consent":     authorize(w.bo, c.request("ui_locales", "fr", "prompt", "consent")),
+		"the signing out": w.bo.Get("/end-session?client_id=" + string(c.ID) + "&ui_locales=fr"),
+	} {
+		if page.Status != 200 || page.Lang() != "en" {
+			t.Errorf("%s speaks %q (%d) on %s", name, page.Lang(), page.Status, page.URL)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ var (
 )
 
 // clean checks what was typed, and settles what follows from the kind.
-func (s Settings) clean(k Kind) (Settings, error) {
+func (s Settings) clean(k Kind, issuer string) (Settings, error) {
 	if !slices.Contains(Kinds, k) {
 		return s, fault.Field("kind", "op.field.kind")
 	}
@@ -58,7 +58,7 @@ func (s Settings) clean(k Kind) (Settings, error) {
 	if s.Auth != PrivateKey {
 		s.Keys, s.KeysURL = nil, "" // nothing of it was judged, nor is it JSON for sure
 	}
-	return s, errors.Join(s.checkAddresses(k), s.checkAuth(k), s.checkScopes(k), s.checkLifetimes(), s.checkClaims())
+	return s, errors.Join(s.checkAddresses(k), s.checkAuth(k), s.checkScopes(k), s.checkLifetimes(), s.checkClaims(), s.checkIssuer(issuer))
 }
 
 // bad is a fault of a field that holds addresses, with why.
@@ -211,12 +211,15 @@ func (s Settings) checkClaims() error {
 	case len(s.Roles) > MostLines:
 		return fault.Field("roles", "op.field.too_many").With("Most", MostLines)
 	}
-	for _, c := range s.Claims {
+	for i, c := range s.Claims {
+		same := func(other Claim) bool { return claimKey(other.Name) == claimKey(c.Name) }
 		switch {
 		case !claimName.MatchString(c.Name):
 			return fault.Field("claims", "op.field.claims").With("Claim", c.Name)
 		case Reserved(c.Name):
 			return fault.Field("claims", "op.field.claims_reserved").With("Claim", c.Name)
+		case slices.ContainsFunc(s.Claims[:i], same):
+			return fault.Field("claims", "op.field.claims_twice").With("Claim", c.Name)
 		case !slices.Contains(Sources, c.Source), len(c.Value) > 500:
 			return fault.Field("claims", "op.field.claims_source").With("Claim", c.Name)
 		}

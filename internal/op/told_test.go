@@ -129,7 +129,7 @@ func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 	for _, taken := range []string{"sub", "iss", "aud", "org", "acr", "email_verified", "roles", "at_hash", "cnf"} {
 		s.Claims = []op.Claim{{Name: taken, Source: "fixed", Value: "x"}}
 		if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
-			_, _, err := op.Register(t.Context(), tx, directory.Operator(), op.Client{Kind: op.Web, Settings: s})
+			_, _, err := op.Register(t.Context(), tx, directory.Operator(), w.URL, op.Client{Kind: op.Web, Settings: s})
 			return err
 		}); err == nil {
 			t.Errorf("%s may be anything", taken)

@@ -75,7 +75,7 @@ func (w *world) register(org directory.OrgID, kind op.Kind, s op.Settings) clien
 	w.t.Helper()
 	var c client
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
-		c.Client, c.secret, err = op.Register(ctx, tx, directory.Operator(), op.Client{OrgID: org, Kind: kind, Settings: s})
+		c.Client, c.secret, err = op.Register(ctx, tx, directory.Operator(), w.URL, op.Client{OrgID: org, Kind: kind, Settings: s})
 		return err
 	})
 	return c

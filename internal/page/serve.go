@@ -182,10 +182,7 @@ func (s *Site) isProxy(ip netip.Addr) bool {
 
 func (s *Site) visitor(w http.ResponseWriter, r *http.Request) *Visitor {
 	v := &Visitor{W: w, R: r, Form: &Form{values: url.Values{}}, site: s, ref: audit.OriginOf(r.Context()).Request, status: http.StatusOK}
-	chosen, ok := s.Catalogue.Known(v.cookie(languageCookie))
-	if !ok {
-		chosen, _ = s.Catalogue.Known(v.cookie(spokenCookie))
-	}
+	chosen, _ := s.Catalogue.Known(v.cookie(languageCookie))
 	v.lang = s.Catalogue.In(s.Catalogue.Match(chosen, r.Header.Get("Accept-Language")))
 	return v
 }

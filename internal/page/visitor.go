@@ -20,7 +20,6 @@ import (
 const (
 	browserCookie  = "parvis"          // the browser's token
 	languageCookie = "parvis-language" // a language that was chosen here
-	spokenCookie   = "parvis-spoken"   // the language of the application that leads here
 	probeCookie    = "parvis-on"       // tells that the browser takes cookies, and one without a token from others
 	deviceCookie   = "parvis-device"   // which organization goes with which address here, sealed
 	responseCookie = "parvis-answer"   // what an identity provider had this browser post
@@ -70,19 +69,21 @@ func (v *Visitor) Just(deed string) bool {
 	return v.R.Method != http.MethodPost && v.R.URL.Query().Has(deed)
 }
 
-// Prefer is the language that an application speaks with the person, in the words of
-// ui_locales (OIDC Core §3.1.2.1): pages before sign-in speak it too, where nobody chose
-// another in this browser. It is nobody's choice, so it becomes no user's.
-func (v *Visitor) Prefer(locales string) {
-	if v.cookie(languageCookie) != "" {
+// Prefer makes this page speak the first known of the given languages, each a list of
+// tags parted by spaces, unless a language was chosen in this browser. It is remembered
+// nowhere: what one application asks for by ui_locales (OIDC Core §3.1.2.1) must not
+// change the pages that another one leads to.
+func (v *Visitor) Prefer(languages ...string) {
+	if _, chosen := v.site.Catalogue.Known(v.cookie(languageCookie)); chosen {
 		return
 	}
-	for locale := range strings.FieldsSeq(locales) {
-		base, _, _ := strings.Cut(locale, "-")
-		if tag, ok := v.site.Catalogue.Known(strings.ToLower(base)); ok {
-			v.lang = v.site.Catalogue.In(tag)
-			v.setCookie(spokenCookie, string(tag), time.Hour)
-			return
+	for _, locale := range strings.Fields(strings.Join(languages, " ")) {
+		base, _, _ := strings.Cut(strings.ToLower(locale), "-")
+		for _, tag := range []string{locale, base} {
+			if tag, ok := v.site.Catalogue.Known(tag); ok {
+				v.lang = v.site.Catalogue.In(tag)
+				return
+			}
 		}
 	}
 }

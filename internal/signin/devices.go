@@ -15,10 +15,14 @@ import (
 // OwnsSecondStep tells whether somebody who is signed in has a second step, which
 // a fresh proof must then be of.
 func (s *Service) OwnsSecondStep(ctx context.Context, v session.Visit) (bool, error) {
+	return ownsSecondStep(ctx, s.DB, v)
+}
+
+func ownsSecondStep(ctx context.Context, r db.Reader, v session.Visit) (bool, error) {
 	if v.Organization.FederatedOnly() && !v.User.BreaksGlass() {
 		return false, nil // as Next sees it
 	}
-	owns, _, err := credential.Owned(ctx, s.DB, EnrollerHere(v).owner())
+	owns, _, err := credential.Owned(ctx, r, EnrollerHere(v).owner())
 	return owns, err
 }
 
@@ -83,7 +87,11 @@ func (s *Service) RemoveDevice(ctx context.Context, v session.Visit, id string) 
 		if _, err := s.Sessions.EndOthers(ctx, tx, v, session.DeviceRemoved); err != nil {
 			return err
 		}
-		return s.tellDevice(ctx, tx, e, "device.removed", id, name, "")
+		after := audit.Fields{}
+		if factors.Recovery > 0 && !factors.Without(id).Any() {
+			after["recovery_codes"] = 0 // they went with the last device
+		}
+		return s.tellDevice(ctx, tx, e, "device.removed", id, name, after)
 	})
 }
 
@@ -111,16 +119,13 @@ func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device 
 }
 
 // NewRecoveryCodes makes ten codes in place of earlier ones and returns them, to
-// be shown once. seen names the set that the page knew of: sent twice, by a reload
-// or from two tabs, it makes one set, and ErrCodesMade.
+// be shown once, to somebody who has a device that they stand in for. seen names the
+// set that the page knew of: sent twice, by a reload or from two tabs, it makes one
+// set, and ErrCodesMade.
 func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Device, seen string) ([]string, error) {
 	e := EnrollerHere(v)
-	now, err := credential.RecoverySetID(ctx, s.DB, e.owner())
-	if err == nil && now != seen {
-		err = ErrCodesMade // before ten hashes are spent
-	}
-	if err != nil {
-		return nil, err
+	if err := mayMakeCodes(ctx, s.DB, v, seen); err != nil {
+		return nil, err // before ten hashes are spent
 	}
 	set, err := s.Passwords.NewRecoveryCodes(ctx, source(ctx, d), e.owner())
 	if err != nil {
@@ -130,22 +135,33 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Devic
 		if _, err := directory.Current(ctx, tx, v.User); err != nil {
 			return err
 		}
-		now, err := credential.RecoverySetID(ctx, tx, e.owner())
-		if err != nil {
+		if err := mayMakeCodes(ctx, tx, v, seen); err != nil {
 			return err
-		}
-		if now != seen {
-			return ErrCodesMade
 		}
 		if err := credential.SetRecoveryCodes(ctx, tx, set); err != nil {
 			return err
 		}
-		return s.tellDevice(ctx, tx, e, "recovery_codes.made", string(e.User.ID), "", "recovery")
+		return s.tellDevice(ctx, tx, e, "recovery_codes.made", string(e.User.ID), "", audit.Fields{"kind": "recovery"})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return set.Codes, nil
+}
+
+func mayMakeCodes(ctx context.Context, r db.Reader, v session.Visit, seen string) error {
+	owns, err := ownsSecondStep(ctx, r, v)
+	if err != nil {
+		return err
+	}
+	if !owns {
+		return ErrNoDevice
+	}
+	now, err := credential.RecoverySetID(ctx, r, EnrollerHere(v).owner())
+	if err == nil && now != seen {
+		err = ErrCodesMade
+	}
+	return err
 }
 
 // Resettable finds whose second step actor may reset, with what would go:
@@ -159,7 +175,7 @@ func (s *Service) Resettable(ctx context.Context, tx *db.Tx, actor directory.Act
 		return directory.User{}, credential.Factors{}, err
 	}
 	factors, err := s.Authenticators.FactorsOf(ctx, tx, credential.Owner{OrgID: user.OrgID, UserID: user.ID})
-	if err == nil && !factors.Any() && factors.Recovery == 0 {
+	if err == nil && !factors.Any() {
 		err = ErrNothingToReset
 	}
 	return user, factors, err
@@ -212,11 +228,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 }
 
 // tellDevice records what was done to somebody's devices and tells them.
-func (s *Service) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action audit.Action, id, name, kind string) error {
-	after := audit.Fields{}
-	if kind != "" {
-		after["kind"] = kind
-	}
+func (s *Service) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action audit.Action, id, name string, after audit.Fields) error {
 	if err := audit.Record(ctx, tx, audit.Event{
 		OrgID: string(e.User.OrgID), Actor: string(e.User.ID), ActorName: e.User.Name, Action: action, Target: id, TargetName: name, After: after,
 	}); err != nil {

@@ -42,19 +42,14 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 // device, or when the letter told of them.
 func (s *Service) takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) error {
 	owner := credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}
-	if device != recoveryCodes {
-		if err := credential.RemoveDevice(ctx, tx, owner, device); err != nil && !errors.Is(err, credential.ErrDeviceGone) {
-			return err
-		}
+	var err error
+	if device == recoveryCodes {
+		err = credential.RemoveRecoveryCodes(ctx, tx, owner)
+	} else {
+		err = credential.RemoveDevice(ctx, tx, owner, device)
 	}
-	factors, err := s.Authenticators.FactorsOf(ctx, tx, owner)
-	if err != nil {
+	if err != nil && !errors.Is(err, credential.ErrDeviceGone) {
 		return err
-	}
-	if device == recoveryCodes || !factors.Any() {
-		if err := credential.RemoveRecoveryCodes(ctx, tx, owner); err != nil {
-			return err
-		}
 	}
 	return audit.Record(ctx, tx, audit.Event{
 		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "device.removed", Target: device,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -24,6 +25,8 @@ var (
 	ErrLastWayIn = fault.New(fault.Conflict, "signin.last_way_in")
 	// ErrCodesMade says that the codes of a page that was sent twice are made.
 	ErrCodesMade = fault.New(fault.Conflict, "signin.codes_made")
+	// ErrNoDevice says that there is no device that recovery codes could stand in for.
+	ErrNoDevice = fault.New(fault.Conflict, "signin.no_device")
 	// ErrNotPasswordless says that a password cannot be done without yet.
 	ErrNotPasswordless = fault.New(fault.Conflict, "signin.not_passwordless")
 	// ErrHasPassword says that there is a password, and so none to create.
@@ -112,7 +115,7 @@ func (s *Service) confirmApp(ctx context.Context, tx *db.Tx, e Enroller, code st
 	if err != nil {
 		return err
 	}
-	return s.tellDevice(ctx, tx, e, "device.added", app.ID, app.Name, "app")
+	return s.tellDevice(ctx, tx, e, "device.added", app.ID, app.Name, audit.Fields{"kind": "app"})
 }
 
 // AddPasskeyHere stores a passkey for somebody who is signed in.
@@ -168,7 +171,7 @@ func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, devic
 		if err != nil {
 			return err
 		}
-		return s.tellDevice(ctx, tx, e, "device.added", key.ID, key.Name, "passkey")
+		return s.tellDevice(ctx, tx, e, "device.added", key.ID, key.Name, audit.Fields{"kind": "passkey"})
 	}, nil
 }
 

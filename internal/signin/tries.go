@@ -2,7 +2,6 @@ package signin
 
 import (
 	"context"
-	"net/netip"
 
 	"parvis/internal/audit"
 	"parvis/internal/credential"
@@ -75,20 +74,8 @@ func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key
 	}
 }
 
-// network is what counts as one network: an IPv4 address, or the /64 that an
-// IPv6 customer gets.
-func network(ctx context.Context) string {
-	text := audit.OriginOf(ctx).Network
-	ip, err := netip.ParseAddr(text)
-	if err != nil || !ip.Is6() || ip.Is4In6() {
-		return text
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return text
-	}
-	return prefix.String()
-}
+// network is the network that a request came from, as limits count it.
+func network(ctx context.Context) string { return limit.Network(audit.OriginOf(ctx).Network) }
 
 // source is whose work a hash is: a browser that remembers somebody does not
 // stand in line with strangers.

@@ -121,7 +121,11 @@ func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
 	if err != nil {
 		return signin.Attempt{}, err
 	}
-	return s.signIn.Load(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
+	a, err := s.signIn.Load(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
+	if err == nil {
+		err = s.op.Speak(v, a)
+	}
+	return a, err
 }
 
 // whereTo is where the browser was going by an attempt that cannot go on any more.

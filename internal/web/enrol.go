@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"net/url"
 	"strings"
 
@@ -119,11 +120,13 @@ func (s *Server) enrolPage(e enrolment) enrolPage {
 	return enrolPage{Candidate: e.Candidate, Own: e.own, Passkeys: s.signIn.Passkeys != nil, Path: e.path}
 }
 
-// appPage shows the secret of an authenticator app.
+// appPage shows the secret of an authenticator app: for a camera, for an app on the
+// same device, and for a keyboard.
 type appPage struct {
 	Name   string
-	Secret string
 	QR     qrCode
+	URI    template.URL // what the QR code holds
+	Groups []string     // of the secret's letters
 }
 
 // showEnrolment shows the choice or what was chosen: the secret of the app that
@@ -229,7 +232,9 @@ func (s *Server) goOnToCodes(v *page.Visitor, opened signin.Opened) error {
 
 func newAppPage(e credential.Enrolment) (appPage, error) {
 	code, err := newQR(e.URI)
-	return appPage{e.Name, e.Secret, code}, err
+	// html/template lets only http, https and mailto through. This address is ours: what
+	// people typed stands in it escaped.
+	return appPage{e.Name, code, template.URL(e.URI), strings.Fields(e.Secret)}, err //nolint:gosec // As said above.
 }
 
 // qrCode is a QR code as one path of an SVG, in modules, with the quiet zone
@@ -239,7 +244,15 @@ type qrCode struct {
 	Path string
 }
 
-const quietZone = 4
+const (
+	quietZone = 4
+	// modulePixels is whole, so that every module is as large as its neighbour, and large
+	// enough for a camera in front of an ordinary screen.
+	modulePixels = 4
+)
+
+// Width is how wide the code is shown, in pixels.
+func (c qrCode) Width() int { return c.Size * modulePixels }
 
 func newQR(text string) (qrCode, error) {
 	code, err := qr.Encode(text, qr.M)

@@ -136,6 +136,7 @@ func (s *Server) removedPasskey(v *page.Viewer) (string, error) {
 type devicePage struct {
 	device
 	Stays *fault.Error // why it cannot go, if it cannot
+	Codes bool         // the recovery codes go with it
 }
 
 // theDevice finds the device that the path names among the viewer's own: anybody
@@ -158,7 +159,7 @@ func (s *Server) showDevice(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	p := devicePage{device: d}
+	p := devicePage{device: d, Codes: factors.Recovery > 0 && !factors.Without(d.ID).Any()}
 	if err := s.signIn.MayRemove(v.R.Context(), v.Visit, factors, d.ID); err != nil && !errors.As(err, &p.Stays) {
 		return err
 	}
@@ -227,7 +228,10 @@ func (s *Server) showRecoveryCodes(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	if !owns { // they stand in for a device, and there is none
+	switch {
+	case !owns && v.Form.Refused():
+		return signin.ErrNoDevice
+	case !owns: // they stand in for a device, and there is none
 		return v.Redirect(v.Path("account/security"))
 	}
 	p, err := s.recoveryCodesPage(v)

@@ -48,7 +48,7 @@ var (
 		"Collaborate / Communicate", "Messages, documents and meetings", "Architect", "Plans", "Wiki", "Books", "wiki.example",
 		"Parvis", "Meridian Freight", "Lumen Health", "ana@meridian.example", "lin@lumen.example", "Ana Duarte", "Lin Wei",
 		noReply, "https://parvis.example", "https://help.example", "/o/meridian", "/meridian", "AD", "req_0123456789", "203.0.113.7", "Chrome", "Linux", "UTC", "merridian",
-		"English", "Français", "AAAA BBBB", "AAAA-BBBB", "Windows Hello", "Europe", "Americas", "Amériques",
+		"English", "Français", "AAAA", "BBBB", "AAAA-BBBB", "Windows Hello", "Europe", "Americas", "Amériques",
 	}
 	sampleRegions = page.Regions{Here: "eu", All: []page.Region{
 		{ID: "eu", Address: "https://parvis.example", Names: map[i18n.Tag]string{"en": "Europe"}},
@@ -112,7 +112,7 @@ func samples() []sample {
 	again.StepUp, resetting.Reset = true, true
 	enrolling := enrolPage{
 		Candidate: who, Passkeys: true, Path: "/sign-in/att_1", Device: "Ana Duarte", Options: `{"challenge":"AAAA"}`,
-		App: appPage{"Ana Duarte", "AAAA BBBB", qrCode{29, "M4 4h1v1h-1z"}},
+		App: appPage{"Ana Duarte", qrCode{29, "M4 4h1v1h-1z"}, "otpauth://totp/a", []string{"AAAA", "BBBB"}},
 	}
 	owned := []device{
 		{ID: "app_1", Name: "Ana Duarte", CreatedAt: dbtest.Start, UsedAt: dbtest.Start},

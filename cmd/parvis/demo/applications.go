@@ -62,7 +62,7 @@ func (i *installation) connect(ctx context.Context, a application) (id op.Client
 			if err != nil {
 				return err
 			}
-			c, shown, err := op.Register(ctx, tx, operator, op.Client{OrgID: org.ID, Kind: op.Web, Settings: a.settings(op.Settings{})})
+			c, shown, err := op.Register(ctx, tx, operator, i.address, op.Client{OrgID: org.ID, Kind: op.Web, Settings: a.settings(op.Settings{})})
 			id, secret = c.ID, shown
 			return err
 		}
@@ -70,7 +70,7 @@ func (i *installation) connect(ctx context.Context, a application) (id op.Client
 		if err != nil {
 			return err
 		}
-		if _, err := op.Change(ctx, tx, operator, known.Client, a.settings(known.Settings)); err != nil {
+		if _, err := op.Change(ctx, tx, operator, i.address, known.Client, a.settings(known.Settings)); err != nil {
 			return err
 		}
 		id = a.id

@@ -45,6 +45,7 @@ type Options struct {
 	// ApplicationPort is of the first sample application; the others have the next ones.
 	// Free ones where 0.
 	ApplicationPort int
+	CompanyPort     int // of the company's sign-in server; a free one where 0
 	JSON            bool
 	Out             io.Writer
 	Log             *slog.Logger
@@ -60,8 +61,8 @@ type customer struct {
 	second       bool // everybody needs a second step; else it is left to each
 }
 
-// customers are two in one region, one as customers ask for and one as NIST
-// advises, and one in the other region.
+// customers are three in one region, one as customers ask for, one as NIST advises and
+// one whose people sign in at their company, and one in the other region.
 func customers() []customer {
 	const day = 24 * time.Hour
 	return []customer{{
@@ -77,6 +78,12 @@ func customers() []customer {
 		password: credential.Modern,
 		session:  session.Rules{Idle: session.Idle, Absolute: session.ModernAbsolute},
 		second:   true,
+	}, {
+		region:          "eu",
+		NewOrganization: directory.NewOrganization{DisplayName: "Halden Rail", ShortName: employerOrganization, Language: "en"},
+		owner:           employees()[0].Name, email: employees()[0].Email,
+		password: credential.Classic,
+		session:  session.Rules{Idle: session.Idle, Absolute: session.Absolute},
 	}, {
 		region:          "us",
 		NewOrganization: directory.NewOrganization{DisplayName: "Cobalt Air", ShortName: "cobalt", Language: "en"},
@@ -94,6 +101,8 @@ type Addresses struct {
 	Links   map[string]string `json:"links"` // short name → the owner's set-up link
 	// Applications are the origins of the sample applications, by kind.
 	Applications map[string]string `json:"applications"`
+	// Company is the origin of the company's sign-in server.
+	Company string `json:"company"`
 }
 
 // Run runs the demo until ctx ends, and leaves nothing behind.
@@ -121,6 +130,9 @@ func Run(ctx context.Context, o Options) (err error) {
 			return err
 		}
 		s.applications = append(s.applications, a)
+	}
+	if s.employer.listener, err = s.listen(ctx, o.CompanyPort, "the company's sign-in server", "--company-port"); err != nil {
+		return err
 	}
 	if s.folder, err = os.MkdirTemp("", "parvis-demo-"); err != nil {
 		return err
@@ -151,7 +163,9 @@ type show struct {
 	mailbox       string // host and port
 	installations []installation
 	applications  []application
-	servers       []serving.Server // of the applications
+	employer      employer
+	names         names
+	servers       []serving.Server // of the applications and the company
 }
 
 // installation is one region, with a database and keys of its own.
@@ -198,7 +212,7 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 	}
 	if i.App, err = app.New(app.Settings{
 		DB: d, Keys: secret.NewKeys(), Base: base, From: "no-reply@parvis.example", Regions: regions,
-		SMTP: &mail.SMTP{Address: s.box.Address(), TLS: mail.NoTLS}, Log: s.o.Log, Outbound: s.outbound(),
+		SMTP: &mail.SMTP{Address: s.box.Address(), TLS: mail.NoTLS}, Log: s.o.Log, Outbound: s.outbound(), Resolver: &s.names,
 	}); err != nil {
 		return err
 	}
@@ -211,14 +225,17 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 		}
 	}
 	if len(s.installations) > 1 {
-		return nil // the applications are the first region's
+		return nil // the applications and the company are the first region's
 	}
-	return s.serveApplications(ctx, i)
+	if err := s.serveApplications(ctx, i); err != nil {
+		return err
+	}
+	return s.serveEmployer(ctx, i)
 }
 
-// outbound may reach the applications, which are on this machine.
+// outbound may reach the applications and the company, which are on this machine.
 func (s *show) outbound() *outbound.Client {
-	var own []string
+	own := []string{s.employer.host()}
 	for _, a := range s.applications {
 		own = append(own, a.kind+".localhost:"+port(a.listener))
 	}
@@ -235,7 +252,10 @@ func (s *show) run(ctx context.Context) error {
 		servers = append(servers, serving.Server{Listener: i.pages, Handler: i.Site})
 	}
 	work.Go(func() { stop(serving.Run(ctx, s.o.Log, servers...)) })
-	err := s.tell(ctx)
+	err := s.connectEmployer(ctx, &s.installations[0])
+	if err == nil {
+		err = s.tell(ctx)
+	}
 	if err != nil {
 		stop(err)
 	}
@@ -286,7 +306,7 @@ func (s *show) tell(ctx context.Context) error {
 	defer cancel()
 	told := Addresses{
 		Address: s.installations[0].address, Other: s.installations[1].address,
-		Mailbox: "http://" + s.mailbox, Links: map[string]string{}, Applications: map[string]string{},
+		Mailbox: "http://" + s.mailbox, Company: s.employer.address(), Links: map[string]string{}, Applications: map[string]string{},
 	}
 	for _, a := range s.applications {
 		told.Applications[a.kind] = a.address()
@@ -302,7 +322,8 @@ func (s *show) tell(ctx context.Context) error {
 		return json.NewEncoder(s.o.Out).Encode(told)
 	}
 	_, err := fmt.Fprintf(s.o.Out, script, told.Links["meridian"], told.Mailbox, told.Links["lumen"],
-		told.Links["cobalt"], told.Address, told.Applications["collaborate"], told.Address)
+		told.Links["cobalt"], told.Address, told.Applications["collaborate"],
+		told.Links[employerOrganization], told.Address, told.Company+"/saml/metadata", told.Address)
 	return err
 }
 
@@ -334,6 +355,18 @@ const script = `Parvis is running, on this machine only. Try this:
     %s/documents/7
 
     Ledger is another company's, so it asks first. Sign out, and all of them let go.
+
+ 7  Halden Rail has a sign-in server of its own, where its people choose who they are: no
+    password is asked for. You are Ingrid, its owner, who is invited:
+    %s
+
+    Sign out, or use a private window, and enter jonas@halden.example here: you are led to
+    the company, and who comes for the first time becomes a member on arrival.
+    %s/sign-in
+
+    As Ingrid, see what the company said of each under Administration, Single sign-on,
+    Attempts. The same server speaks SAML: add a connection there with this metadata address.
+    %s
 
 Close the browser and come back: you are still signed in. This is the front page:
     %s

@@ -218,7 +218,7 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for flag, o := range map[string]Options{"--port": {Port: taken}, "--other-port": {OtherPort: taken}, "--mailbox-port": {MailboxPort: taken}} {
+	for flag, o := range map[string]Options{"--port": {Port: taken}, "--other-port": {OtherPort: taken}, "--mailbox-port": {MailboxPort: taken}, "--company-port": {CompanyPort: taken}} {
 		err := Run(t.Context(), o)
 		if err == nil || !strings.Contains(err.Error(), "port "+port(l)) || !strings.Contains(err.Error(), flag+" 0") {
 			t.Errorf("%s: got %v", flag, err)
@@ -234,7 +234,7 @@ func TestWhatIsPrintedNamesEveryAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"http://localhost:", "http://us.localhost:", "http://mailbox.localhost:", "/invitation/", "Ctrl-C"} {
+	for _, want := range []string{"http://localhost:", "http://us.localhost:", "http://mailbox.localhost:", "http://company.localhost:", "/invitation/", "Ctrl-C"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

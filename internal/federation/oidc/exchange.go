@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,13 +26,14 @@ type Callback struct {
 	Nonce       string
 	Verifier    string
 	Since       time.Time // when fresh proof was asked for; zero where it was not
+	Wanted      [][]string // claims that are read, each with the names that it may have
 	Credentials Credentials
 	Keys        Keys // as they were kept, if they were
 	Now         time.Time
 }
 
 // Exchange makes an assertion of what came back: it redeems the code, judges the ID
-// token and, where that has no address, asks for one. The provider's tokens end
+// token and, where that lacks a claim that is read, asks UserInfo for the rest. The provider's tokens end
 // here (R-RPO-08). The keys are those to keep from now on.
 func (c Connection) Exchange(ctx context.Context, client *outbound.Client, p Provider, b Callback) (upstream.Assertion, Keys, upstream.Trace, error) {
 	x := exchange{Connection: c, Callback: b, provider: p, client: client}
@@ -68,20 +70,38 @@ func (x *exchange) run(ctx context.Context) (upstream.Assertion, error) {
 		return upstream.Assertion{}, err
 	}
 	a := assertion(claims)
-	if claims.has("email") || x.provider.UserInfo == "" || accessToken == "" {
+	if x.provider.UserInfo == "" || accessToken == "" || !slices.ContainsFunc(x.Wanted, claims.lacks) {
 		return a, nil
 	}
-	more, err := x.userInfo(ctx, accessToken, a.Subject)
+	var asked upstream.Trace
+	more, err := x.userInfo(ctx, &asked, accessToken, a.Subject)
 	if err != nil {
-		return upstream.Assertion{}, err
+		a.Missing, _ = asked.Failed()
+		return a, nil
 	}
-	a.EmailVerified = verified(more)
+	x.trace.Checks = append(x.trace.Checks, asked.Checks...)
+	return together(a, claims, more), nil
+}
+
+// together adds to what an ID token says what UserInfo says beside it. A yes to an
+// address is for the address that it stands beside; a no is kept, whatever the token
+// says.
+func together(a upstream.Assertion, claims, more object) upstream.Assertion {
+	email, said := claims.text("email")
+	other, differs := more.text("email")
+	differs = differs && !strings.EqualFold(email, other)
+	switch {
+	case !claims.has("email"):
+		a.EmailVerified = verified(more)
+	case said && !differs && !claims.has("email_verified"):
+		a.EmailVerified = more.isTrue("email_verified")
+	}
 	for _, one := range attributes(more) {
-		if !claims.has(one.Name) {
+		if !claims.has(one.Name) || one.Name == "email_verified" {
 			a.Attributes = append(a.Attributes, one)
 		}
 	}
-	return a, nil
+	return a
 }
 
 // code is what the provider sent, or the refusal that it sent instead.
@@ -198,7 +218,7 @@ func (x *exchange) clientAssertion() (string, error) {
 
 // userInfo asks what the ID token did not say (OIDC Core §5.3). An answer that is
 // itself a signed token is not read.
-func (x *exchange) userInfo(ctx context.Context, accessToken, subject string) (object, error) {
+func (x *exchange) userInfo(ctx context.Context, t *upstream.Trace, accessToken, subject string) (object, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, x.provider.UserInfo, nil)
 	if err != nil {
 		return object{}, err
@@ -206,14 +226,14 @@ func (x *exchange) userInfo(ctx context.Context, accessToken, subject string) (o
 	r.Header.Set("Authorization", "Bearer "+accessToken)
 	r.Header.Set("Accept", "application/json")
 	w, err := x.client.Do(r, mostDocument)
-	if err := x.trace.Require("userinfo", err == nil, x.provider.UserInfo, reason(err)); err != nil {
+	if err := t.Require("userinfo", err == nil, x.provider.UserInfo, reason(err)); err != nil {
 		return object{}, err
 	}
 	claims, err := parseObject(w.Body)
-	if err := x.trace.Require("userinfo", w.Status == http.StatusOK && err == nil, "200 OK, JSON", kind(w)); err != nil {
+	if err := t.Require("userinfo", w.Status == http.StatusOK && err == nil, "200 OK, JSON", kind(w)); err != nil {
 		return object{}, err
 	}
 	// OIDC Core §5.3.2: else it may be somebody else's.
 	said, _ := claims.text("sub")
-	return claims, x.trace.Require("userinfo_subject", said == subject, shown(subject), claims.found("sub"))
+	return claims, t.Require("userinfo_subject", said == subject, shown(subject), claims.found("sub"))
 }

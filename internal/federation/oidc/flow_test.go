@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -199,7 +200,7 @@ func (r *rogue) provider(t *testing.T) oidc.Provider {
 func (r *rogue) callback() oidc.Callback {
 	return oidc.Callback{
 		Query: url.Values{"code": {"c0de"}, "state": {"s"}, "iss": {r.URL}}, RedirectURI: redirectURI, Nonce: nonce, Verifier: verifier,
-		Credentials: oidc.Credentials{Secret: "hunter2"}, Now: now,
+		Wanted: [][]string{{"email"}}, Credentials: oidc.Credentials{Secret: "hunter2"}, Now: now,
 	}
 }
 
@@ -358,11 +359,10 @@ func TestUserInfoIsAskedForAnAddressAndOfThatPersonOnly(t *testing.T) {
 			// The ID token vouches for an address that it does not name.
 			r.claims, r.userInfo = object{"email": without{}, "email_verified": true}, c.userInfo
 			said, _, trace, err := r.connection().Exchange(t.Context(), r.client, r.provider(t), r.callback())
-			if c.check != "" {
-				wantRefusal(t, c.check, trace, err)
-				return
-			}
 			wantAccepted(t, trace, err)
+			if said.Missing.Name != c.check || said.Missing.OK {
+				t.Errorf("missing by %+v, want %q", said.Missing, c.check)
+			}
 			if said.EmailVerified != c.verified || said.Issuer != r.URL || said.Subject != "ann" {
 				t.Errorf("%+v", said)
 			}
@@ -373,6 +373,47 @@ func TestUserInfoIsAskedForAnAddressAndOfThatPersonOnly(t *testing.T) {
 	wantAccepted(t, trace, err)
 	if slices.Contains(r.asked, "/userinfo") {
 		t.Error("it is asked although the ID token has an address")
+	}
+}
+
+// What UserInfo says of an address is of the one beside it, and a no is never lost.
+func TestUserInfoAddsWhatTheIDTokenLacks(t *testing.T) {
+	const email = "a@your-company.com"
+	for name, c := range map[string]struct {
+		token, userInfo object
+		verified, no    bool
+	}{
+		"verified there alone":             {object{}, object{"email_verified": true}, true, false},
+		"verified there, with the address": {object{}, object{"email": "A@your-company.com", "email_verified": true}, true, false},
+		"another address is verified":      {object{}, object{"email": "eve@your-company.com", "email_verified": true}, false, false},
+		"a no of the token":                {object{"email_verified": false}, object{"email_verified": true}, false, true},
+		"a no of UserInfo":                 {object{"email_verified": true}, object{"email_verified": false}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRogue(t)
+			r.claims = object{"email": email, "email_verified": without{}, "name": without{}, "groups": without{}}
+			maps.Copy(r.claims, c.token)
+			r.userInfo = changed(object{"sub": "ann", "name": "Ann", "groups": []string{"staff"}}, c.userInfo)
+			b := r.callback()
+			b.Wanted = [][]string{{"email"}, {"email_verified"}, {"name", "cn"}, {"groups"}}
+			said, _, trace, err := r.connection().Exchange(t.Context(), r.client, r.provider(t), b)
+			wantAccepted(t, trace, err)
+			if said.EmailVerified != c.verified {
+				t.Errorf("verified: %t, want %t", said.EmailVerified, c.verified)
+			}
+			no := slices.ContainsFunc(said.Attributes, func(a upstream.Attribute) bool {
+				return a.Name == "email_verified" && slices.Equal(a.Values, []string{"false"})
+			})
+			if no != c.no {
+				t.Errorf("a no: %t, want %t: %+v", no, c.no, said.Attributes)
+			}
+			if !slices.Equal(said.Values("name"), []string{"Ann"}) || !slices.Equal(said.Values("groups"), []string{"staff"}) {
+				t.Errorf("the rest is lost: %+v", said.Attributes)
+			}
+			if !slices.Equal(said.Values("email"), []string{email}) {
+				t.Errorf("the address is %v", said.Values("email"))
+			}
+		})
 	}
 }
 
@@ -492,9 +533,16 @@ func TestRPO6WhatIsNoKeySetIsNotShown(t *testing.T) {
 		r.claims = object{"email": without{}}
 		p, trace, err := r.connection().Discover(t.Context(), allowed)
 		wantAccepted(t, trace, err)
-		_, _, trace, err = r.connection().Exchange(t.Context(), allowed, p, r.callback())
-		wantRefusal(t, name, trace, err)
-		if failed, _ := trace.Failed(); strings.Contains(failed.Found, "inside") {
+		said, _, trace, err := r.connection().Exchange(t.Context(), allowed, p, r.callback())
+		failed := said.Missing
+		if name != "userinfo_subject" {
+			wantRefusal(t, name, trace, err)
+			failed, _ = trace.Failed()
+		}
+		if failed.Name != name {
+			t.Errorf("by %+v, want %s", failed, name)
+		}
+		if strings.Contains(failed.Found, "inside") {
 			t.Errorf("%+v", failed)
 		}
 	}

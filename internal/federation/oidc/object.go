@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -53,6 +55,13 @@ func parseObject(text []byte) (object, error) {
 func (o object) has(name string) bool {
 	_, ok := o.members[name]
 	return ok
+}
+
+// lacks reports whether no member has one of these names, in any case of their letters.
+func (o object) lacks(names []string) bool {
+	return !slices.ContainsFunc(o.names, func(name string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+	})
 }
 
 // text is a member that is a string; null and numbers are none.

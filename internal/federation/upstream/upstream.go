@@ -31,6 +31,10 @@ type Assertion struct {
 	AMR          []string
 	SessionIndex string    // or sid: what the provider names its session by
 	SessionEnds  time.Time // zero where it was not said
+
+	// Missing is the check at which asking for the rest failed, where something that is
+	// read was asked for and did not come. It refuses only who cannot come in without.
+	Missing Check
 }
 
 // Values are those of the attribute of that name, in every spelling of its case.
@@ -50,6 +54,7 @@ type Check struct {
 	OK       bool   `json:"ok"`
 	Expected string `json:"expected,omitempty"`
 	Found    string `json:"found,omitempty"`
+	Waived   bool   `json:"waived,omitempty"` // failed, and kept nobody out
 }
 
 // Trace is what was checked, up to the first thing that was wrong.
@@ -61,16 +66,16 @@ const mostShown = 300
 
 // Require notes a check and, where it failed, is the refusal that it means.
 func (t *Trace) Require(name string, ok bool, expected, found string) error {
-	t.Checks = append(t.Checks, Check{name, ok, cut(expected), cut(found)})
+	t.Checks = append(t.Checks, Check{Name: name, OK: ok, Expected: cut(expected), Found: cut(found)})
 	if !ok {
 		return Refusal(name)
 	}
 	return nil
 }
 
-// Failed is the check that failed, if one did.
+// Failed is the check that failed and refused, if one did.
 func (t *Trace) Failed() (Check, bool) {
-	i := slices.IndexFunc(t.Checks, func(c Check) bool { return !c.OK })
+	i := slices.IndexFunc(t.Checks, func(c Check) bool { return !c.OK && !c.Waived })
 	if i < 0 {
 		return Check{}, false
 	}

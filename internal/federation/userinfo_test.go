@@ -1,0 +1,85 @@
+package federation_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/federation/upstream"
+	"parvis/internal/idptest"
+)
+
+// mapsGroups makes helpdesk of the group Desk, and lets in whom nobody invited.
+func mapsGroups(c *federation.Connection) error {
+	c.Mapping.Roles = []federation.GroupRole{{Group: "Desk", Role: directory.Helpdesk}}
+	return creates(c)
+}
+
+// latest is the newest explained sign-in of the organization.
+func (w *world) latest() federation.Trace {
+	w.t.Helper()
+	var id string
+	found, err := w.DB.One(w.t.Context(), db.Into(&id), `select id from upstream_traces where org_id = $1 order by at desc, id limit 1`, string(w.org.ID))
+	if err != nil || !found {
+		w.t.Fatalf("no trace: %v", err)
+	}
+	trace, err := federation.TraceOf(w.t.Context(), w.DB, w.org.ID, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return trace
+}
+
+// Claims in two places: UserInfo is asked for what the ID token lacks, and its failure
+// refuses only who cannot come in without.
+func TestClaimsComeFromUserInfoToo(t *testing.T) {
+	w := start(t)
+	i := w.issuer(nil)
+	i.announce = map[string]any{"userinfo_endpoint": i.URL + "/userinfo"}
+	w.allow(i.host())
+	c := w.oidcConnection(w.org, i, mapsGroups)
+	home := idptest.Path("/o/alpha/home")
+
+	i.userInfo = map[string]any{"sub": "lin", "name": "Lin Wei", "groups": []string{"Desk"}}
+	lin := map[string]any{"sub": "lin", "email": "lin@alpha.example", "email_verified": true}
+	idptest.Want(t, w.enterOIDC(w.Browser(t), i, c, lin), home, idptest.Shows("Lin Wei"))
+	if role := w.user(w.org, "lin@alpha.example").Role; role != directory.Helpdesk {
+		t.Errorf("the role is %s: the groups are lost", role)
+	}
+	if trace := w.latest(); !slices.ContainsFunc(trace.Checks, func(c upstream.Check) bool { return c.Name == "userinfo_subject" && c.OK }) {
+		t.Errorf("that UserInfo was asked is not shown: %+v", trace.Checks)
+	}
+
+	// Only there is the address verified.
+	i.userInfo = map[string]any{"sub": "eva", "email_verified": true}
+	idptest.Want(t, w.enterOIDC(w.Browser(t), i, c, map[string]any{"sub": "eva", "email": "eva@alpha.example"}), home)
+	i.userInfo = map[string]any{"sub": "tom", "email": "eva@alpha.example", "email_verified": true}
+	b := w.Browser(t)
+	w.refused(b, w.enterOIDC(b, i, c, map[string]any{"sub": "tom", "email": "tom@alpha.example"}), c, "email_verified")
+
+	// For somebody else, or not at all: who needs nothing of it comes in and keeps the
+	// role, and it is shown.
+	for _, answer := range []map[string]any{{"sub": "somebody else", "name": "Mallory", "groups": []string{}}, nil} {
+		w.Clock.Advance(time.Second)
+		i.userInfo = answer
+		idptest.Want(t, w.enterOIDC(w.Browser(t), i, c, lin), home, idptest.Shows("Lin Wei"))
+		if role := w.user(w.org, "lin@alpha.example").Role; role != directory.Helpdesk {
+			t.Errorf("the role is %s after UserInfo failed", role)
+		}
+		trace := w.latest()
+		if last := trace.Checks[len(trace.Checks)-1]; trace.Refused != "" || last.OK || !last.Waived {
+			t.Errorf("that UserInfo failed is not shown: %+v", trace)
+		}
+	}
+	// Who needs it is refused, and by that.
+	b = w.Browser(t)
+	w.refused(b, w.enterOIDC(b, i, c, map[string]any{"sub": "zoe", "email": "zoe@alpha.example"}), c, "userinfo")
+	b = w.Browser(t)
+	w.refused(b, w.enterOIDC(b, i, c, map[string]any{"sub": "zoe"}), c, "userinfo")
+	if n := w.rows(`select count(*) from users where org_id = $1`, string(w.org.ID)); n != 2 {
+		t.Errorf("%d people, want lin and eva", n)
+	}
+}
