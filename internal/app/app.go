@@ -105,7 +105,7 @@ func New(s Settings) (*App, error) {
 	}
 	outbox := mail.NewOutbox(s.Keys.Sealing, catalogue, s.From, s.SMTP, s.Log)
 	door := &session.Door{
-		Outbox: outbox, Base: base,
+		Outbox: outbox, Base: base, Key: s.Keys.Lookup.For("session tokens").Current().Bytes,
 		Idle: s.Lifetimes.SessionIdle, Absolute: s.Lifetimes.SessionAbsolute, Superseded: s.Lifetimes.SupersededToken,
 	}
 	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Invitation}

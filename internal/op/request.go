@@ -17,6 +17,7 @@ import (
 	"parvis/internal/op/redirect"
 	"parvis/internal/page"
 	"parvis/internal/session"
+	"parvis/internal/signin"
 )
 
 // Request is an authorization request that was understood.
@@ -347,6 +348,16 @@ func (p *Provider) keep(ctx context.Context, browserID string, q pending) error 
 	}
 	return p.DB.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
+			delete from authorization_requests
+			where browser_id = $1 and id in (
+				select o.id from authorization_requests o
+				where o.browser_id = $1
+				order by o.created_at desc, o.id
+				limit 1000 offset $2)`, browserID, signin.MostWhereTo-1)
+		if err != nil {
+			return fmt.Errorf("making room for a request of %s: %w", q.ClientID, err)
+		}
+		_, err = tx.Exec(ctx, `
 			insert into authorization_requests (id, browser_id, client_id, asked, created_at)
 			values ($1, $2, $3, $4, $5)`, q.id, browserID, string(q.ClientID), string(asked), db.Time(tx.Now()))
 		if err != nil {
@@ -373,11 +384,18 @@ func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id 
 	if err != nil || !found {
 		return pending{}, Client{}, false, err
 	}
-	if err := json.Unmarshal([]byte(asked), &q.Request); err != nil {
-		return pending{}, Client{}, false, fmt.Errorf("reading request %s: %w", id, err)
+	if err := readRequest(asked, &q.Request); err != nil {
+		return pending{}, Client{}, false, err
 	}
 	client, err := c.client()
 	return q, client, err == nil && q.holds(client), err
+}
+
+func readRequest(asked string, r *Request) error {
+	if err := json.Unmarshal([]byte(asked), r); err != nil {
+		return fmt.Errorf("reading a request: %w", err)
+	}
+	return nil
 }
 
 // holds reports whether what was asked is registered still, and leaves out scopes that

@@ -379,9 +379,12 @@ func (v *Visitor) cookieToken() secret.Token {
 	return secret.ParseToken(v.cookie(browserCookie))
 }
 
-// Browser is the browser behind the cookie; zero where there is none yet, or the
-// cookie was superseded too long ago.
+// Browser is the browser behind the cookie; one without an id where there is none yet,
+// or the cookie was superseded too long ago.
 func (v *Visitor) Browser(ctx context.Context) (session.Browser, error) {
+	if v.cookieToken().IsZero() {
+		return session.Unknown(v.probe()), nil
+	}
 	b, _, err := v.site.Sessions.BrowserOf(ctx, v.site.DB, v.cookieToken(), v.site.DB.Now())
 	return b, err
 }
@@ -399,7 +402,7 @@ func (v *Visitor) Visits(ctx context.Context) ([]session.Visit, error) {
 // browser ends, and its users get a letter.
 func (v *Visitor) endCopied(ctx context.Context, visit session.Visit) error {
 	v.clearCookie(browserCookie)
-	v.setCookie(probeCookie, "1", time.Hour) // so that the next form is not taken for one without cookies
+	v.setCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge) // so that the next form is not taken for one without cookies
 	return v.site.DB.Update(ctx, func(tx *db.Tx) error { return v.site.Sessions.EndCopied(ctx, tx, visit) })
 }
 

@@ -39,7 +39,7 @@ func (b *browserRow) targets() []any {
 func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
 	return Browser{
 		ID: b.id, Superseded: !b.current, RotatedAt: b.rotated,
-		copied: !b.current && !now.Before(b.until), shown: token.Hash(secret.Browser),
+		copied: !b.current && !now.Before(b.until), token: token,
 	}
 }
 
@@ -253,7 +253,8 @@ func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now
 }
 
 // BrowserOf finds the browser behind a cookie, whoever is signed in to it. A
-// token superseded for too long finds none.
+// token superseded for too long finds none; one that is nobody's is kept in a Browser
+// without an id.
 func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Browser, bool, error) {
 	if token.IsZero() {
 		return Browser{}, false, nil
@@ -263,8 +264,11 @@ func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, n
 		select `+browserColumns+`
 		from browsers b
 		where b.token_hash = $1 or b.previous_hash = $1`, token.Hash(secret.Browser))
-	if err != nil || !found {
+	if err != nil {
 		return Browser{}, false, err
+	}
+	if !found {
+		return Browser{token: token}, false, nil
 	}
 	browser := b.browser(token, now)
 	if browser.copied {

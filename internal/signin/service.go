@@ -99,6 +99,7 @@ type Opened struct {
 	User         directory.User
 	Return       string // path on our own origin
 	Session      string // id of the session that was issued; empty where one was raised, or the attempt goes on
+	Enrolled     bool   // a form that enrolled a device, sent twice
 }
 
 // PasswordProof is a password offered for an address.
@@ -143,11 +144,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 		if refused = !outcome.OK; refused {
 			return s.recordRefusal(ctx, tx, who, address, taken, outcome)
 		}
-		a, err := s.proved(ctx, tx, p.Browser, p.Attempt, who.User, Password)
-		if err != nil {
-			return err
-		}
-		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who.Candidate)
+		opened, err = s.provedOnce(ctx, tx, p.Browser, p.Device, p.Attempt, who.Candidate, Password)
 		return err
 	})
 	if err != nil {
@@ -289,20 +286,23 @@ func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Devi
 	if Next(a, tx.Now()) == Done {
 		return s.complete(ctx, tx, b, d, a, who)
 	}
-	opened := Opened{Organization: who.Organization, User: who.User, Attempt: a.ID}
-	b, cookie, _, err := s.Sessions.Renew(ctx, tx, b)
+	opened := Opened{Organization: who.Organization, User: who.User}
+	done, stored := a.done(), a.ID != ""
+	if !stored {
+		a.ID = newAttemptID()
+	}
+	b, cookie, _, err := s.Sessions.Renew(ctx, tx, b, session.Deed{Done: done, Gained: a.ID})
 	if err != nil {
 		return Opened{}, err
 	}
-	opened.Cookie = cookie
-	if a.ID != "" {
+	opened.Cookie, opened.Attempt = cookie, a.ID
+	if stored {
 		return opened, advance(ctx, tx, a, b)
 	}
 	if a.Return == "" {
 		a.Return = who.Organization.Path("home")
 	}
-	next, err := s.Begin(ctx, tx, b, a, nil)
-	opened.Attempt = next.ID
+	_, err = s.Begin(ctx, tx, b, a, nil)
 	return opened, err
 }
 
@@ -359,10 +359,12 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 // proof is what a session carries away of the attempt. What a provider vouched for
 // says nothing of factors that it did not name (R-RPO-06).
 func (a Attempt) proof() session.Proof {
+	p := session.Proof{Methods: amr(a), Second: a.second()}
 	if a.has(Federated) {
-		return a.vouched
+		p = a.vouched
 	}
-	return session.Proof{Methods: amr(a), Second: a.second()}
+	p.Deed = a.done()
+	return p
 }
 
 // has tells whether a method was used, however long ago.

@@ -22,6 +22,7 @@ type signInPage struct {
 	Named           string                  // what the field holds at first, and links say
 	Known           *directory.User         // who is meant already; nil where anybody may sign in
 	StepUp          bool                    // that user is signed in and proves it again
+	WasAway         bool                    // and was open for longer than an attempt lasts
 	Returning       bool                    // leads back to a page that was asked for
 	Elsewhere       bool                    // that may be in another organization too
 	Toward          string                  // the application that it leads to; empty for a page of ours

@@ -61,7 +61,7 @@ func Mount(site *page.Site, hub *federation.Hub, provider *op.Provider) {
 	site.SignedInForm("/o/{org}/account/password", changePasswordFields, s.showPassword, s.changePassword)
 	site.ProvedForm("/o/{org}/account/password/remove", nil, s.showRemovePassword, s.removePassword)
 	site.SignedIn("GET /o/{org}/account/security", s.showSecurity)
-	site.ProvedForm("/o/{org}/account/security/add", addFields, s.showAdd, s.add)
+	site.SignedInForm("/o/{org}/account/security/add", addFields, s.showAdd, s.add)
 	site.ProvedForm("/o/{org}/account/security/codes", recoveryCodesFields, s.showRecoveryCodes, s.makeRecoveryCodes)
 	site.ProvedForm("/o/{org}/account/security/links", linkFields, s.showSecurity, s.undoLink)
 	site.ProvedForm("/o/{org}/account/security/{device}", deviceFields, s.showDevice, s.changeDevice)

@@ -21,6 +21,27 @@ for (const button of all('.show')) {
   button.hidden = false;
 }
 
+// A form is sent once: another click waits for the answer to the first. The server
+// takes a second one within ten seconds for the same; by then, or when the page comes back
+// from history, the form can be sent again.
+const sent = new Set();
+const release = () => {
+  for (const button of all('[aria-busy]')) button.removeAttribute('aria-busy');
+  sent.clear();
+};
+
+document.addEventListener('submit', (event) => {
+  if (event.defaultPrevented) return; // a script sends it
+  if (sent.has(event.target)) {
+    event.preventDefault();
+    return;
+  }
+  sent.add(event.target);
+  event.submitter?.setAttribute('aria-busy', 'true');
+  setTimeout(release, 10_000);
+});
+addEventListener('pageshow', release);
+
 // The rules tick off while a new password is typed, told by the same Unicode
 // categories as on the server. A line without a test here stays plain: only the
 // server can say.
