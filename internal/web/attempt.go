@@ -203,7 +203,7 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 		return err
 	}
 	if p.Elsewhere && (v.R.URL.Query().Has("more") || v.Form.Do() == doOrganization) {
-		return v.Render("organization-which", whichPage{Back: "/sign-in/" + a.ID, Toward: p.Toward})
+		return v.Render("organization-which", whichPage{Back: v.R.URL.Path, Toward: p.Toward})
 	}
 	if a.OrgID == "" { // an application leads here that has no organization of its own
 		return s.renderSignIn(v, p)
