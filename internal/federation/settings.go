@@ -71,7 +71,12 @@ func refused(field string, t upstream.Trace, err error) error {
 	if why, ok := strings.CutPrefix(check.Found, "outbound: "); ok {
 		return fault.Field(field, "federation.outbound."+why)
 	}
-	f := fault.Field(field, "federation.fix."+string(name))
+	p := SAML
+	if field == "issuer" {
+		p = OIDC
+	}
+	check.Name = string(name)
+	f := fault.Field(field, Advice(p, check))
 	if check.Expected != "" || check.Found != "" {
 		f.Reasons = []fault.Reason{{Key: "federation.expected_found", Args: map[string]any{"Expected": check.Expected, "Found": check.Found}}}
 	}

@@ -58,14 +58,13 @@ func (x *exchange) run(ctx context.Context) (upstream.Assertion, error) {
 	if err != nil {
 		return upstream.Assertion{}, err
 	}
-	keys, err := x.provider.keysFor(ctx, &x.trace, x.client, idToken, x.Keys, x.Now)
-	if err != nil {
-		return upstream.Assertion{}, err
-	}
-	x.Keys = keys
-	want := x.expects(x.provider, keys, x.Now)
-	want.Nonce, want.Since, want.ACR, want.AccessToken = x.Nonce, x.Since, x.ACR, accessToken
-	claims, err := judge(&x.trace, idToken, want)
+	var claims object
+	x.Keys, err = x.provider.judged(ctx, &x.trace, x.client, x.Now, x.Keys, func(t *upstream.Trace, keys Keys) (err error) {
+		want := x.expects(x.provider, keys, x.Now)
+		want.Nonce, want.Since, want.ACR, want.AccessToken = x.Nonce, x.Since, x.ACR, accessToken
+		claims, err = judge(t, idToken, want)
+		return err
+	})
 	if err != nil {
 		return upstream.Assertion{}, err
 	}
