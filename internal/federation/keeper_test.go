@@ -308,12 +308,12 @@ func TestExplanationsAreForgotten(t *testing.T) {
 	idp := w.idp()
 	c := w.samlConnection(w.org, idp)
 	w.enter(w.Browser(t), idp, c, person("stranger@elsewhere.example"))
-	if all, err := federation.TracesOf(t.Context(), w.DB, w.org.ID, "", time.Time{}, 10); err != nil || len(all) != 1 || all[0].Refused != "domain" {
+	if all, err := federation.TracesOf(t.Context(), w.DB, federation.TraceQuery{OrgID: w.org.ID, Most: 10}); err != nil || len(all) != 1 || all[0].Refused != "domain" {
 		t.Fatalf("%v %+v", err, all)
 	}
 	w.Clock.Advance(federation.TracesKept)
 	w.swept()
-	if all, err := federation.TracesOf(t.Context(), w.DB, w.org.ID, "", time.Time{}, 10); err != nil || len(all) != 0 {
+	if all, err := federation.TracesOf(t.Context(), w.DB, federation.TraceQuery{OrgID: w.org.ID, Most: 10}); err != nil || len(all) != 0 {
 		t.Errorf("%v %+v", err, all)
 	}
 }
