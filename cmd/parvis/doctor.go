@@ -15,6 +15,8 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
 	"parvis/internal/mail"
 	"parvis/internal/op"
 	"parvis/internal/secret"
@@ -71,6 +73,7 @@ func (d *doctor) all() {
 	d.mail(database)
 	d.applications(database)
 	d.passkeys(database)
+	d.connections(database)
 	if database != nil {
 		if err := database.Close(); err != nil {
 			d.fail("database", "closing it: %v", err)
@@ -319,5 +322,36 @@ func (d *doctor) applications(open *db.DB) {
 	}
 	for _, a := range old {
 		d.note(check, "%s (%s) works as it was registered, but what is refused by now gives nothing: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
+	}
+}
+
+// connections lists what only a person can settle of the customers' providers.
+func (d *doctor) connections(open *db.DB) {
+	const check = "single sign-on"
+	if open == nil {
+		return
+	}
+	organizations, err := directory.Organizations(d.ctx, open)
+	for _, o := range organizations {
+		var all []federation.Connection
+		if err == nil {
+			all, err = federation.ConnectionsOf(d.ctx, open, o.ID)
+		}
+		for _, c := range all {
+			var owners bool
+			if err == nil {
+				owners, err = federation.OwnersComeIn(d.ctx, open, c)
+			}
+			switch {
+			case c.State != federation.On:
+			case !c.Tested():
+				d.note(check, "%s of %s was changed after its last test: its administrators look at it and test it again.", c.Name, o.ShortName)
+			case owners && c.ConfirmedAt.IsZero():
+				d.note(check, "owners of %s cannot come in by %s until an owner confirms it on its page.", o.ShortName, c.Name)
+			}
+		}
+	}
+	if err != nil {
+		d.fail(check, "the connections cannot be read: %v.", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	presentFields     = page.Fields{"name", page.Tick("shown"), page.Tick("confirmed"), "seen"}
+	presentFields     = page.Fields{"name", page.Tick("shown"), page.Tick("confirmed"), "seen", page.Tick("sessions")}
 	metadataFields    = page.Fields{"metadata", page.File("metadata_file"), "metadata_address"}
 	clientFields      = page.Fields{"issuer", "tenant", "client_id", "client_secret", "method"}
 	certificateFields = page.Fields{"certificate", "fingerprint"}
@@ -352,12 +352,12 @@ func (s *Server) changeConnection(v *page.Viewer) error {
 		case "discard":
 			return s.turned(v, b, s.hub.Discard)
 		case "off":
-			return s.turned(v, b, s.hub.TurnOff)
+			return s.turned(v, b, s.leaving(v, s.hub.TurnOff))
 		case "remove":
 			if !b.Form.Ticked("confirmed") {
 				return errRemoveNotConfirmed
 			}
-			if err := s.did(v, b, s.hub.Remove); err != nil {
+			if err := s.did(v, b, s.leaving(v, s.hub.Remove)); err != nil {
 				return err
 			}
 			return v.Redirect(v.Path("admin/single-sign-on") + "?removed")
