@@ -243,7 +243,7 @@ func (w *world) refusals(t *testing.T) []refusal {
 		}
 		s := op.Defaults(op.Web)
 		s.Name, s.RedirectURIs, s.Address = "Installed", []string{"https://installed.example/callback"}, "https://installed.example/"
-		c, _, err := op.Register(ctx, tx, operator, op.Client{Kind: op.Web, Settings: s})
+		c, _, err := op.Register(ctx, tx, operator, w.URL, op.Client{Kind: op.Web, Settings: s})
 		installed = string(c.ID)
 		return err
 	})
