@@ -414,7 +414,7 @@ func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c Client, r Request, 
 		OrgID: visit.Session.OrgID, ClientID: c.ID, UserID: visit.User.ID, SessionID: visit.Session.ID, Scope: r.Scope,
 		EndsAt: tx.Now().Add(p.codeLasts()), // until the code is used
 		Details: Details{
-			RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
+			RedirectURI: r.RedirectURI, LeftOut: r.LeftOut, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
 			AuthTime: visit.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(visit.Session.Methods),
 		},
 	}

@@ -27,6 +27,7 @@ type Request struct {
 	Mode         string          `json:"mode,omitempty"` // formPost, or empty for the query
 	State        string          `json:"state,omitempty"`
 	Scope        []string        `json:"scope"`
+	LeftOut      []string        `json:"left_out,omitempty"` // scopes that were asked for and not registered
 	Nonce        string          `json:"nonce,omitempty"`
 	Challenge    string          `json:"challenge"`
 	Prompt       []string        `json:"prompt,omitempty"`
@@ -63,7 +64,8 @@ func (r *Refusal) Error() string { return r.told.Error() }
 
 const (
 	requestURI = "urn:ietf:params:oauth:request_uri:"
-	mostText   = 2000 // bytes of a parameter that is carried along
+	mostText   = 2000    // bytes of a parameter that is carried along
+	mostState  = 4 << 10 // bytes of a state, in which some libraries keep all that they know
 )
 
 // parse understands an authorization request, from the address or pushed before. What
@@ -129,13 +131,13 @@ func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (R
 	if modes := form["response_mode"]; len(modes) == 1 && modes[0] == formPost && postable(r.RedirectURI) {
 		r.Mode = formPost // errors come that way too
 	}
-	if states := form["state"]; len(states) == 1 && len(states[0]) <= mostText {
-		r.State = states[0]
+	if states := form["state"]; len(states) == 1 {
+		r.State = states[0] // an error gives it back, whatever is wrong, with it too (RFC 6749 §4.1.2.1)
 	}
 	if err := once(form); err != nil {
 		return r, err
 	}
-	for _, check := range []func(Client, url.Values) error{r.shape, r.scope, r.proofKey, r.wishes} {
+	for _, check := range []func(Client, url.Values) error{r.shape, r.scope, r.proofKey, r.wishes, p.cannot} {
 		if err := check(c, form); err != nil {
 			return r, err
 		}
@@ -171,7 +173,10 @@ func (r *Request) shape(_ Client, form url.Values) error {
 	case form.Get("response_mode") == formPost && r.Mode != formPost:
 		return wrong(errInvalidRequest, "response_mode form_post needs a redirect_uri of http or https")
 	}
-	for _, name := range []string{"state", "nonce", "scope", "login_hint", "acr_values", "ui_locales", "organization"} {
+	if len(form.Get("state")) > mostState {
+		return wrong(errInvalidRequest, "state is longer than 4096 bytes")
+	}
+	for _, name := range []string{"nonce", "scope", "login_hint", "acr_values", "ui_locales", "organization"} {
 		if len(form.Get(name)) > mostText {
 			return wrong(errInvalidRequest, name+" is longer than 2000 bytes")
 		}
@@ -184,7 +189,10 @@ func (r *Request) shape(_ Client, form url.Values) error {
 // answer says (OIDC Core §3.1.2.1, RFC 6749 §3.3).
 func (r *Request) scope(c Client, form url.Values) error {
 	for s := range strings.FieldsSeq(form.Get("scope")) {
-		if c.has(s) && !slices.Contains(r.Scope, s) {
+		switch {
+		case !c.has(s):
+			r.LeftOut = append(r.LeftOut, s)
+		case !slices.Contains(r.Scope, s):
 			r.Scope = append(r.Scope, s)
 		}
 	}
