@@ -321,7 +321,7 @@ func (d *doctor) applications(open *db.DB) {
 		return
 	}
 	for _, a := range old {
-		d.note(check, "%s (%s) works as it was registered, but what is refused by now gives nothing: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
+		d.note(check, "%s (%s) goes on as it was registered, but would be refused today: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
 	}
 }
 

@@ -278,7 +278,7 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 	wantLine(t, lines, "data folder", "FAIL", "chmod 700 data")
 	execAll(t, p.database, `update clients set settings = replace(settings, '"algorithm"', '"audience":"`+p.base+`/","algorithm"') where id = 'architect'`)
 	lines, _ = p.doctor(t)
-	if want := "note Architect (architect) works as it was registered, but what is refused by now gives nothing: --audience: “" + p.base + "/” begins with the address of Parvis"; !strings.Contains(lines["applications"], want) {
+	if want := "note Architect (architect) goes on as it was registered, but would be refused today: --audience: “" + p.base + "/” begins with the address of Parvis"; !strings.Contains(lines["applications"], want) {
 		t.Errorf("of applications it says %q, want %q", lines["applications"], want)
 	}
 	execAll(t, p.database, `update installation set value = 'sealing x y' where name = 'keys'`)

@@ -70,6 +70,9 @@ func readConfusables() map[rune]string {
 	return table
 }
 
+// LookAlike reports whether people could take one name for the other.
+func LookAlike(a, b string) bool { return skeleton(a) == skeleton(b) }
+
 // skeleton makes equal what looks alike (UTS #39 §4, after folding). It is for
 // comparing only: 0 becomes o, and m becomes rn. Folding comes first, so a letter
 // looks like what either of its cases looks like: the capital I passes for an l,

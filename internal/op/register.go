@@ -70,7 +70,7 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer stri
 	}
 	s, err := c.Settings.clean(c.Kind, issuer)
 	if err == nil {
-		err = errors.Join(c.among(ctx, tx, Settings{}, s), c.checkOthers(ctx, tx, s))
+		err = errors.Join(c.among(ctx, tx, Settings{}, s), c.checkOthers(ctx, tx, Settings{}, s))
 	}
 	if err != nil {
 		return Client{}, "", err
@@ -120,7 +120,7 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string
 	}
 	s, err := s.clean(c.Kind, issuer)
 	if err == nil {
-		err = errors.Join(c.among(ctx, tx, c.Settings, s), c.checkOthers(ctx, tx, s))
+		err = errors.Join(c.among(ctx, tx, c.Settings, s), c.checkOthers(ctx, tx, c.Settings, s))
 	}
 	after := c
 	after.Settings = s

@@ -2,10 +2,13 @@ package op
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 )
 
@@ -87,15 +90,16 @@ func (s Settings) checkIssuer(issuer string) error {
 // those for one of the installation: its audience, its client ID as audience, or a
 // permission of its own. Organizations have their names each for itself, since tokens say
 // whose they are, and so none learns from a refusal what another registered.
-func (c Client) checkOthers(ctx context.Context, r db.Reader, s Settings) error {
-	if s.Audience == "" && len(s.own()) == 0 {
+// Nor may its name or titles look like another's.
+func (c Client) checkOthers(ctx context.Context, r db.Reader, before, s Settings) error {
+	if s.Audience == "" && len(s.own()) == 0 && slices.Equal(before.shown(), s.shown()) {
 		return nil
 	}
 	others, err := allClients(ctx, r)
 	if err != nil {
 		return err
 	}
-	return c.clash(s, others)
+	return errors.Join(c.clash(s, others), c.lookalike(before, s, others))
 }
 
 // clash is the fault where settings of c take what one of the others has.
@@ -110,6 +114,39 @@ func (c Client) clash(s Settings, others []Client) error {
 		}
 	}
 	return nil
+}
+
+// lookalike is the fault where a name or title of c, other than before, could be taken for
+// that of an application that the same people meet: the organization's own, or one of the
+// installation. What organizations call theirs binds the installation's in nothing, since
+// the operator would be told of it; doctor lists the two.
+func (c Client) lookalike(before, s Settings, others []Client) error {
+	known := before.shown()
+	for _, mine := range s.shown() {
+		if slices.Contains(known, mine) {
+			continue
+		}
+		for _, other := range others {
+			if other.ID == c.ID || other.OrgID != "" && other.OrgID != c.OrgID {
+				continue
+			}
+			if slices.ContainsFunc(other.Settings.shown(), func(theirs shown) bool { return directory.LookAlike(mine.text, theirs.text) }) {
+				return fault.Field(mine.field, "op.field.looks_like").With("Name", mine.text, "Application", other.Settings.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// shown is what people know an application by, and the field that has it.
+type shown struct{ field, text string }
+
+func (s Settings) shown() []shown {
+	all := []shown{{"name", s.Name}}
+	for _, tag := range slices.Sorted(maps.Keys(s.Titles)) {
+		all = append(all, shown{"title", s.Titles[tag]})
+	}
+	return all
 }
 
 // own are the permissions that are the application's own.
@@ -152,7 +189,7 @@ func FindOutdated(ctx context.Context, r db.Reader, issuer string) ([]Outdated, 
 	for _, c := range all {
 		_, err := c.Settings.clean(c.Kind, issuer)
 		if err == nil {
-			err = c.clash(c.Settings, all)
+			err = errors.Join(c.clash(c.Settings, all), c.lookalike(Settings{}, c.Settings, all))
 		}
 		if err != nil {
 			old = append(old, Outdated{c, err})

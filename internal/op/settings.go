@@ -61,6 +61,14 @@ func (s Settings) clean(k Kind, issuer string) (Settings, error) {
 	if s.Auth != PrivateKey {
 		s.Keys, s.KeysURL = nil, "" // nothing of it was judged, nor is it JSON for sure
 	}
+	s.Roles = slices.Clone(s.Roles)
+	for i, r := range s.Roles {
+		role, err := directory.CleanLine(r.Role, mostRole)
+		if err != nil || r.Group == "" {
+			return s, fault.Field("roles", "op.field.roles").With("Most", mostRole)
+		}
+		s.Roles[i].Role = role
+	}
 	return s, errors.Join(s.checkAddresses(k), s.checkAuth(k), s.checkScopes(k), s.checkLifetimes(), s.checkClaims(), s.checkIssuer(issuer))
 }
 
@@ -90,6 +98,7 @@ func (s Settings) checkTile(k Kind) error {
 const (
 	mostTitle       = 60
 	mostDescription = 200
+	mostRole        = 100 // characters of a role's name, which tokens carry
 )
 
 func (s Settings) checkTexts() error {
@@ -230,11 +239,6 @@ func (s Settings) checkClaims() error {
 			return fault.Field("claims", "op.field.claims_twice").With("Claim", c.Name)
 		case !slices.Contains(Sources, c.Source), len(c.Value) > 500:
 			return fault.Field("claims", "op.field.claims_source").With("Claim", c.Name)
-		}
-	}
-	for _, r := range s.Roles {
-		if r.Group == "" || r.Role == "" || len(r.Role) > 100 || strings.ContainsAny(r.Role, "\x00\r\n") {
-			return fault.Field("roles", "op.field.roles")
 		}
 	}
 	return nil

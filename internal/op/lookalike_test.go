@@ -1,0 +1,67 @@
+package op_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/op"
+)
+
+// No two applications that one person can meet look alike, and a refusal tells nothing of
+// another organization's.
+func TestApplicationsDoNotLookAlike(t *testing.T) {
+	w := newWorld(t)
+	first := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.Name = "Web" }))
+	named := func(name string) op.Settings { return settings(func(s *op.Settings) { s.Name = name }) }
+	for title, c := range map[string]struct {
+		org   directory.OrgID
+		s     op.Settings
+		fault string
+	}{
+		"the installation's name":            {w.org.ID, named("Collaborate / Communicate"), "op.field.looks_like"},
+		"one Cyrillic letter":                {w.org.ID, named("W\u0435b"), "op.field.looks_like"},
+		"a title":                            {w.org.ID, settings(func(s *op.Settings) { s.Name, s.Titles = "Other", map[i18n.Tag]string{"fr": "W\u0435b"} }), "op.field.looks_like"},
+		"the same name":                      {w.org.ID, named("web"), "op.field.name_taken"},
+		"the neighbour's":                    {w.other.ID, named("Web"), ""},
+		"an organization's, by the operator": {"", named("Web"), ""},
+		"its own title":                      {w.org.ID, settings(func(s *op.Settings) { s.Name, s.Titles = "Desk", map[i18n.Tag]string{"fr": "Desk"} }), ""},
+	} {
+		err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
+			_, _, err := op.Register(t.Context(), tx, directory.Operator(), w.URL, op.Client{OrgID: c.org, Kind: op.Web, Settings: c.s})
+			return err
+		})
+		f, refused := errors.AsType[*fault.Error](err)
+		switch {
+		case c.fault == "" && err != nil:
+			t.Errorf("%s: %v", title, err)
+		case c.fault != "" && (!refused || f.Key != c.fault):
+			t.Errorf("%s: %v, want %s", title, err, c.fault)
+		}
+	}
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error { // what it is called already stays
+		_, err := op.Change(ctx, tx, directory.Operator(), w.URL, first.Client, settings(func(s *op.Settings) { s.Name, s.Asks = "Web", true }))
+		return err
+	})
+}
+
+func TestRolesAreCleanedAsNamesAre(t *testing.T) {
+	w := newWorld(t)
+	for title, role := range map[string]string{
+		"direction": "ad\u202emin", "zero width": "ad\u200bmin", "tag": "admin\U000e0041", "line": "ad\nmin", "empty": "", "space": " ",
+	} {
+		err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
+			_, _, err := op.Register(t.Context(), tx, directory.Operator(), w.URL, op.Client{OrgID: w.org.ID, Kind: op.Web, Settings: settings(func(s *op.Settings) {
+				s.Roles = []op.RoleOf{{Group: "grp_1", Role: role}}
+			})})
+			return err
+		})
+		if f, refused := errors.AsType[*fault.Error](err); !refused || f.Key != "op.field.roles" {
+			t.Errorf("%s: %v, want op.field.roles", title, err)
+		}
+	}
+}
