@@ -99,7 +99,7 @@ function after(milliseconds) {
 
 // Everything Chromium does for itself is off: on a closed network each look-up of
 // its maker's hosts is an error, and none of it is ours to test.
-const flags = [
+export const flags = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-gpu',

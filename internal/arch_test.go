@@ -25,6 +25,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"i18n", "", ""},
 	{"picture", "", ""},
 	{"outbound", "", ""},
+	{"jose", "", ""},
 	{"db", "", "migrations leases installation"},
 
 	// Core: owns tables; never sees an http.Request.
@@ -32,19 +33,19 @@ var packages = []struct{ name, imports, tables string }{
 	{"limit", "db secret", "limits"},
 	{"mail", "db secret i18n", "letters"},
 	{"directory", "db fault secret i18n picture audit limit mail", "organizations former_short_names users images groups members invitations email_changes domains disavowals bootstraps"},
-	{"credential", "db fault secret i18n audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
+	{"credential", "db fault secret i18n jose audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
 
 	// Customers' providers: what they say is judged in rooms that see neither a table
 	// nor a page.
 	{"federation/upstream", "", ""},
-	{"federation/oidc", "secret outbound federation/upstream", ""},
-	{"federation/saml", "secret federation/upstream", ""},
+	{"federation/oidc", "secret jose outbound federation/upstream", ""},
+	{"federation/saml", "secret jose federation/upstream", ""},
 
 	// Applications: what they send is judged in rooms of the same kind.
 	{"op/redirect", "", ""},
-	{"op/proof", "", ""},
+	{"op/proof", "jose", ""},
 
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n picture audit directory session signin", ""},
@@ -72,15 +73,18 @@ var unscoped = map[string]string{
 	"audit: select id from audit_events where seal is null":                                        "sweep: is there anything to seal",
 	"audit: select org_id, id, at, actor":                                                          "sweep: the chain runs through every organization",
 	"mail: select id from letters where next_try_at":                                               "sweep: is there anything to send",
+	"mail: select reply, count(*) from letters":                                                    "the operator's: what the mail server refuses",
 	"mail: update letters set given_up_at":                                                         "sweep: gives up what waited too long for a server",
 	"mail: update letters set next_try_at = $1, reply = coalesce($2, reply) where next":            "sweep: puts off what is due while the server is down",
 	"directory: select id from users where role":                                                   "installation: does any owner exist yet",
 	"directory: select ⟨⟩, ⟨⟩ from invitations i join":                                             "look-up by a secret's hash",
 	"session: select ⟨⟩, x.id":                                                                     "look-up by a secret's hash, for the organization in the path",
 	"session: select ⟨⟩ from browsers b":                                                           "look-up by a secret's hash: who is signed in here",
+	"session: select s.org_id from sessions s where s.browser_id":                                  "one browser: where was it last",
 	"session: select s.id, s.started_at":                                                           "one browser: who is signed in here, for the switcher",
 	"directory: select ⟨⟩, ⟨⟩, d.email, d.restores":                                                "look-up by a secret's hash",
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":                                                  "look-up by a secret's hash",
+	"directory: select ⟨⟩, ⟨⟩ from email_changes c join":                                           "look-up by a secret's hash",
 	"directory: delete from email_changes where":                                                   "sweep",
 	"directory: select ⟨⟩ from domains d where d.proven_at":                                        "sweep: which records are to be looked up again",
 	"directory: select d.org_id from domains d join":                                               "look-up by a domain, which returns the organization that holds it",
@@ -88,6 +92,7 @@ var unscoped = map[string]string{
 	"credential: delete from resets where expires_at":                                              "sweep",
 	"credential: select ⟨⟩ from passkeys where credential":                                         "look-up by a credential id, which is random and returns it",
 	"credential: select substr(p.hash, 1, $1), count(*)":                                           "sweep: how many passwords have which cost",
+	"credential: select p.org_id, p.user_id, p.id, p.name":                                         "installation: whose passkeys the doctor lists, for their keys",
 	"credential: delete from totp_seeds where confirmed":                                           "sweep",
 	"signin: select a.id, a.browser_id, a.org_id":                                                  "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":                                         "one browser, whose cookie was copied: all its sessions end",
@@ -104,6 +109,7 @@ var unscoped = map[string]string{
 	"op: select ⟨⟩ from sessions s join grants g on g.org_id = s.org_id and g.session_id":          "sweep: grants whose session ended; and one browser, where the person went over to another organization",
 	"op: select g.id from sessions s join grants":                                                  "one browser: has another organization something open here",
 	"op: select ⟨⟩ from grants g where ⟨⟩":                                                         "look-up by a secret's hash, to revoke; or by both keys",
+	"op: select ⟨⟩, a.asked, a.ended_at":                                                           "one browser's request, whose grant and session are joined by its own organization",
 	"op: delete from grants where ended_at":                                                        "sweep",
 	"op: delete from grants where ends_at":                                                         "sweep",
 	"op: delete from logouts where created_at":                                                     "sweep",

@@ -297,6 +297,19 @@ func noReplyHost(host string) string {
 	return host
 }
 
+// greeting is the name for EHLO: the public address's, which the DNS knows, since many
+// servers refuse that of a machine. An address stands in brackets (RFC 5321 §4.1.3).
+func greeting(host string) string {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return host
+	case ip.Is4():
+		return "[" + host + "]"
+	}
+	return "[IPv6:" + host + "]"
+}
+
 func (c *configuration) checkServer(p *plan) {
 	m := &c.Mail
 	if m.TLS == "" {
@@ -306,6 +319,9 @@ func (c *configuration) checkServer(p *plan) {
 		}
 	}
 	p.smtp = &mail.SMTP{Address: m.Address, TLS: mail.TLSMode(m.TLS), Username: m.Username, Password: m.Password}
+	if p.base != nil {
+		p.smtp.Name = greeting(p.base.Hostname())
+	}
 	if err := p.smtp.Validate(); err != nil {
 		c.problem("[mail]: %v.", err)
 	}

@@ -13,7 +13,11 @@ import (
 	"time"
 
 	"parvis/internal/audit"
+	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/federation"
+	"parvis/internal/mail"
 	"parvis/internal/op"
 	"parvis/internal/secret"
 )
@@ -66,12 +70,30 @@ func (d *doctor) all() {
 	database := d.database(keys)
 	d.public(keys, d.clock(database))
 	d.regions(keys)
-	d.mail()
+	d.mail(database)
 	d.applications(database)
+	d.passkeys(database)
+	d.connections(database)
 	if database != nil {
 		if err := database.Close(); err != nil {
 			d.fail("database", "closing it: %v", err)
 		}
+	}
+}
+
+// passkeys lists people whose passkeys are of no use any more: only they can make others.
+func (d *doctor) passkeys(open *db.DB) {
+	if open == nil {
+		return
+	}
+	weak, err := credential.WeakPasskeys(d.ctx, open)
+	if err != nil {
+		d.fail("passkeys", "%v", err)
+		return
+	}
+	for _, k := range weak {
+		d.note("passkeys", "a passkey of %s in %s is refused: others could sign for its key. They remove it under Security and make another; "+
+			"'parvis user reset-second-step' helps whoever has nothing else.", k.Email, k.Organization)
 	}
 }
 
@@ -190,7 +212,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 // patience is how long doctor waits for anybody.
 const patience = 10 * time.Second
 
-func (d *doctor) mail() {
+func (d *doctor) mail(open *db.DB) {
 	const check = "mail server"
 	if d.plan.smtp == nil {
 		d.note(check, "none is configured: letters wait in the outbox. Set [mail] address to send them.")
@@ -202,7 +224,27 @@ func (d *doctor) mail() {
 		d.fail(check, "%s: %v. Look at address, tls, username and password in [mail].", d.plan.smtp.Address, err)
 		return
 	}
+	defer d.refusals(open)
 	d.ok(check, "%s took the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
+}
+
+// refusalsShown is how far back doctor looks for letters that were refused.
+const refusalsShown = 7 * 24 * time.Hour
+
+// refusals tells what the mail server refuses, and why.
+func (d *doctor) refusals(open *db.DB) {
+	const check = "letters"
+	if open == nil {
+		return
+	}
+	all, err := mail.Refusals(d.ctx, open, open.Now().Add(-refusalsShown))
+	if err != nil {
+		d.fail(check, "they cannot be read: %v.", err)
+		return
+	}
+	for _, answer := range slices.Sorted(maps.Keys(all)) {
+		d.note(check, "%d refused in the last 7 days, or not taken yet, because the mail server answered %s: %s.", all[answer], answer, means(answer))
+	}
 }
 
 // tolerance is how far two clocks may be apart before signatures, codes and
@@ -282,5 +324,36 @@ func (d *doctor) applications(open *db.DB) {
 	}
 	for _, a := range old {
 		d.note(check, "%s (%s) goes on as it was registered, but would be refused today: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
+	}
+}
+
+// connections lists what only a person can settle of the customers' providers.
+func (d *doctor) connections(open *db.DB) {
+	const check = "single sign-on"
+	if open == nil {
+		return
+	}
+	organizations, err := directory.Organizations(d.ctx, open)
+	for _, o := range organizations {
+		var all []federation.Connection
+		if err == nil {
+			all, err = federation.ConnectionsOf(d.ctx, open, o.ID)
+		}
+		for _, c := range all {
+			var owners bool
+			if err == nil {
+				owners, err = federation.OwnersComeIn(d.ctx, open, c)
+			}
+			switch {
+			case c.State != federation.On:
+			case !c.Tested():
+				d.note(check, "%s of %s was changed after its last test: its administrators look at it and test it again.", c.Name, o.ShortName)
+			case owners && c.ConfirmedAt.IsZero():
+				d.note(check, "owners of %s cannot come in by %s until an owner confirms it on its page.", o.ShortName, c.Name)
+			}
+		}
+	}
+	if err != nil {
+		d.fail(check, "the connections cannot be read: %v.", err)
 	}
 }

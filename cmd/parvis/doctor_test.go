@@ -186,6 +186,20 @@ func TestDoctorFindsAProxyThatIsNotTrusted(t *testing.T) {
 	}
 }
 
+func TestDoctorFindsAProxyThatNamesNoAddress(t *testing.T) {
+	p := newPatient(t)
+	var back string
+	p.base, back = proxied(t, func(r *httputil.ProxyRequest) { r.Out.Header.Set("X-Forwarded-For", "unknown") })
+	p.env[2] = "PARVIS_PUBLIC_ADDRESS=" + p.base
+	p.env = append(p.env, "PARVIS_TRUSTED_PROXIES=127.0.0.1")
+	p.start(t, "--listen", back)
+	lines, code := p.doctor(t)
+	wantLine(t, lines, "proxy", "FAIL", "what it says of who asks cannot be read")
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 func TestDoctorFindsRegionsThatShareKeys(t *testing.T) {
 	eu, us := newPatient(t), newPatient(t)
 	us.base = strings.Replace(us.base, "localhost", "us.localhost", 1)

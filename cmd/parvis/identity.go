@@ -4,11 +4,8 @@ import (
 	"crypto/hmac"
 	"encoding/base64"
 	"encoding/json"
-	"net/http"
-	"net/netip"
 	"slices"
 
-	"parvis/internal/audit"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 )
@@ -20,28 +17,19 @@ const identityPath = "/.well-known/parvis"
 
 // identity is that answer.
 type identity struct {
-	Parvis    bool       `json:"parvis"`
-	Proof     string     `json:"proof,omitempty"` // shows to whoever has the keys that it is this installation
-	SeenAs    string     `json:"seen_as"`
-	Forwarded forwarding `json:"forwarded"`
+	Parvis    bool            `json:"parvis"`
+	Proof     string          `json:"proof,omitempty"` // shows to whoever has the keys that it is this installation
+	SeenAs    string          `json:"seen_as"`
+	Forwarded page.Forwarding `json:"forwarded"`
 }
-
-// forwarding is what became of the forwarding headers of a request.
-type forwarding string
-
-const (
-	notForwarded  forwarding = "absent"   // it came directly, or through something that adds none
-	believed      forwarding = "believed" // from a trusted proxy
-	ignored       forwarding = "ignored"  // from somebody who is not trusted
-	proxyIsSilent forwarding = "missing"  // from a trusted proxy that says nothing of the client
-)
 
 // longestNonce is more than doctor sends.
 const longestNonce = 64
 
-func mountIdentity(site *page.Site, proxies []netip.Prefix, keys secret.Keys) {
+func mountIdentity(site *page.Site, keys secret.Keys) {
 	site.Anyone("GET "+identityPath, func(v *page.Visitor) error {
-		answer := identity{Parvis: true, SeenAs: audit.OriginOf(v.R.Context()).Network, Forwarded: forwardingOf(v.R, proxies)}
+		answer := identity{Parvis: true}
+		answer.SeenAs, answer.Forwarded = site.Source(v.R)
 		if nonce := v.R.URL.Query().Get("nonce"); nonce != "" && len(nonce) <= longestNonce {
 			answer.Proof = identityProof(keys.Lookup.Current(), nonce)
 		}
@@ -49,19 +37,6 @@ func mountIdentity(site *page.Site, proxies []netip.Prefix, keys secret.Keys) {
 		json.NewEncoder(v.W).Encode(answer) //nolint:errcheck // The caller has gone.
 		return nil
 	})
-}
-
-func forwardingOf(r *http.Request, proxies []netip.Prefix) forwarding {
-	trusted, says := isTrusted(r, proxies), forwarded(r)
-	switch {
-	case says && trusted:
-		return believed
-	case says:
-		return ignored
-	case trusted:
-		return proxyIsSilent
-	}
-	return notForwarded
 }
 
 // identityProof is what only somebody with the keys can answer to a nonce. The

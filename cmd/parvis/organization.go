@@ -120,7 +120,7 @@ func means(a mail.Answer) string {
 	if err != nil || a.Key() == "" {
 		return "no reason is known"
 	}
-	return catalogue.In("en").Text(a.Key())
+	return strings.TrimSuffix(catalogue.In("en").Text(a.Key()), ".")
 }
 
 // serverRuns tells whether a server does the repeated work. One that was killed

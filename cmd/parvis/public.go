@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"parvis/internal/page"
 	"parvis/internal/secret"
 )
 
@@ -76,15 +77,18 @@ func (d *doctor) regions(keys secret.Keys) {
 func (d *doctor) proxy(a answer) {
 	const check = "proxy"
 	switch a.Forwarded {
-	case ignored:
+	case page.Ignored:
 		d.fail(check, "a proxy forwards requests and is not trusted, so everybody seems to come from it (%s): write trusted_proxies = [%q].", a.SeenAs, a.SeenAs)
-	case proxyIsSilent:
+	case page.Silent:
 		if isLoopback(d.plan.base.Hostname()) {
 			d.note(check, "asked from a trusted proxy's address, without a proxy")
 			return
 		}
 		d.fail(check, "%s is trusted as a proxy and does not say for whom it asks: let it set X-Forwarded-For.", a.SeenAs)
-	case believed:
+	case page.Unreadable:
+		d.fail(check, "%s is trusted as a proxy, and what it says of who asks cannot be read, so all who come through it count as one: "+
+			"let it write one IP address, with or without a port, at the end of X-Forwarded-For.", a.SeenAs)
+	case page.Believed:
 		d.ok(check, "trusted, and says for whom it asks")
 	default:
 		d.ok(check, "none in between")

@@ -9,11 +9,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/netip"
 	"os"
-	"slices"
 	"sync"
+	"time"
 
 	"parvis/cmd/parvis/serving"
 	"parvis/internal/app"
@@ -51,7 +49,7 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return errors.Join(err, s.db.Close())
 	}
-	if err := s.offerSetup(p.ctx, p.out); err != nil && !errors.Is(err, directory.ErrHasOwner) {
+	if err := s.offerSetup(p.ctx, p.out, false); err != nil && !errors.Is(err, directory.ErrHasOwner) {
 		return errors.Join(err, s.db.Close())
 	}
 	for _, name := range plan.strangers {
@@ -91,8 +89,8 @@ func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, 
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var sweeps sync.WaitGroup
 	sweeps.Go(func() { a.Run(working) })
-	mountIdentity(a.Site, s.plan.proxies, s.keys)
-	server := serving.Server{Listener: listener, Handler: warnOfProxy(a.Site, s.plan.proxies, log)}
+	mountIdentity(a.Site, s.keys)
+	server := serving.Server{Listener: listener, Handler: a.Site}
 	if s.plan.secured {
 		server.TLS = (&certificate{chain: s.plan.cert, key: s.plan.key, db: s.db, log: log}).tlsConfig()
 	}
@@ -122,11 +120,17 @@ func (s *storage) announce(log *slog.Logger) {
 }
 
 // offerSetup prints the link that makes the first organization and its owner,
-// while there is none. It is the one secret ever printed; the log never has it.
-func (s *storage) offerSetup(ctx context.Context, w io.Writer) error {
+// while there is none. It is the one secret ever printed; the log never has it. A link
+// that works already is left alone, unless another is wanted: a second node that starts
+// must not kill the first one's.
+func (s *storage) offerSetup(ctx context.Context, w io.Writer, another bool) error {
 	lifetime := cmp.Or(s.plan.lifetimes.SetupLink, directory.BootstrapLifetime)
 	var token secret.Token
+	var waits time.Time
 	err := s.db.Update(ctx, func(tx *db.Tx) (err error) {
+		if waits, err = directory.BootstrapWaits(ctx, tx); err != nil || !another && !waits.IsZero() {
+			return err
+		}
 		token, err = directory.NewBootstrap(ctx, tx, lifetime)
 		return err
 	})
@@ -137,33 +141,14 @@ func (s *storage) offerSetup(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if token.IsZero() {
+		fmt.Fprintf(w, "This installation has no owner yet. The link that was printed before works until %s; where it is lost, 'parvis setup-link' makes another.\n",
+			waits.Format(time.DateTime+" MST"))
+		return nil
+	}
 	fmt.Fprintf(w, "This installation has no owner yet. Create the first organization and its owner at\n\n    %s/setup/%s\n\n"+
 		"The link works once, within %s. Whoever holds it owns the installation.\n", s.plan.base, token.Reveal(), catalogue.In("en").Duration(lifetime))
 	return nil
-}
-
-// warnOfProxy logs once that a peer forwards for others without being trusted:
-// then all of its clients look like one.
-func warnOfProxy(h http.Handler, trusted []netip.Prefix, log *slog.Logger) http.Handler {
-	var once sync.Once
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if forwarded(r) && !isTrusted(r, trusted) {
-			once.Do(func() {
-				log.WarnContext(r.Context(), "forwarding headers of an untrusted peer are ignored", "peer", r.RemoteAddr,
-					"do", "if the peer is your proxy, add its address to trusted_proxies")
-			})
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func forwarded(r *http.Request) bool {
-	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
-}
-
-func isTrusted(r *http.Request, trusted []netip.Prefix) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) })
 }
 
 type setupLinkCommand struct{ addressFlags }
@@ -174,7 +159,7 @@ func (c *setupLinkCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	return withStorage(p, plan, func(s *storage) error { return s.offerSetup(p.ctx, p.out) })
+	return withStorage(p, plan, func(s *storage) error { return s.offerSetup(p.ctx, p.out, true) })
 }
 
 // withStorage opens an installation that exists for a command that ends.

@@ -5,10 +5,12 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -103,7 +105,7 @@ func New(s Settings) (*App, error) {
 	}
 	outbox := mail.NewOutbox(s.Keys.Sealing, catalogue, s.From, s.SMTP, s.Log)
 	door := &session.Door{
-		Outbox: outbox, Base: base,
+		Outbox: outbox, Base: base, Key: s.Keys.Lookup.For("session tokens").Current().Bytes,
 		Idle: s.Lifetimes.SessionIdle, Absolute: s.Lifetimes.SessionAbsolute, Superseded: s.Lifetimes.SupersededToken,
 	}
 	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Invitation}
@@ -226,7 +228,14 @@ func (a *App) Run(ctx context.Context) {
 	wg.Wait()
 }
 
+// sweepOnce runs a sweep if it is this node's. One that panics is logged, and runs
+// again when its time comes: the others, and whoever is served, go on.
 func (a *App) sweepOnce(ctx context.Context, s sweep) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.ErrorContext(ctx, "sweep panicked", "sweep", s.name, "reference", secret.NewID("swp")[:14], "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
 	mine, err := a.db.Lease(ctx, s.name, a.node, max(leaseLasts, 2*s.every))
 	if err == nil && mine {
 		err = s.run(ctx, a.db)

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"maps"
 	"slices"
 	"testing"
 
@@ -52,6 +53,7 @@ type Authenticator struct {
 	Client    map[string]any // members of the client data beside or in place of the ordinary ones
 	Format    string         // of the attestation, with
 	Statement map[string]any // its statement
+	Key       map[int]any    // members of a new passkey's COSE_Key in place of the ordinary ones
 	Passkeys  []*Passkey     // the newest first
 }
 
@@ -213,6 +215,7 @@ func (a *Authenticator) publicKey(t testing.TB, p *Passkey) []byte {
 	case *rsa.PublicKey:
 		key[1], key[-1], key[-2] = 3, k.N.Bytes(), []byte{1, 0, 1}
 	}
+	maps.Copy(key, a.Key)
 	return encode(t, key)
 }
 

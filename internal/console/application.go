@@ -18,17 +18,17 @@ import (
 )
 
 var (
-	applicationFields       = page.Fields{"name", "tag[]", "title[]", "description[]", "address", "initiate_uri", "confirmed"}
+	applicationFields       = page.Fields{"name", "tag[]", "title[]", "description[]", "address", "initiate_uri", page.Tick("confirmed")}
 	placeFields             = page.Fields{"audience", "group[]", "standing"}
 	applicationSignInFields = page.Fields{
-		"redirect_uris", "post_logout_uris", "back_channel", "front_channel", "scope[]", "scopes", "asks", "auth", "code_protection", "keys", "keys_url",
+		"redirect_uris", "post_logout_uris", "back_channel", "front_channel", "scope[]", "scopes", page.Tick("asks"), "auth", "code_protection", "keys", "keys_url",
 	}
 	tokensFields = page.Fields{
-		"access_for", "id_token_for", "refresh_for", "refreshes", "algorithm", "opaque", "in_id_token", "signs_info", "pairwise",
-		"devices", "own_behalf", "bound_only", "pushed_only", "audience_claim",
+		"access_for", "id_token_for", "refresh_for", page.Tick("refreshes"), "algorithm", page.Tick("opaque"), page.Tick("in_id_token"), page.Tick("signs_info"), page.Tick("pairwise"),
+		page.Tick("devices"), page.Tick("own_behalf"), page.Tick("bound_only"), page.Tick("pushed_only"), "audience_claim",
 	}
 	claimsFields  = page.Fields{"claim[]", "source[]", "value[]", "role_group[]", "role[]"}
-	secretsFields = page.Fields{"secret", "sure"}
+	secretsFields = page.Fields{"secret", page.Tick("sure")}
 )
 
 var (
@@ -434,7 +434,7 @@ func (s *Server) resettle(v *page.Viewer, change func(op.Client, *op.Settings)) 
 func (s *Server) changeApplication(v *page.Viewer) error {
 	ctx, f := v.R.Context(), v.Form
 	if f.Do() == "remove" {
-		if f.Get("confirmed") == "" {
+		if !f.Ticked("confirmed") {
 			return errApplicationNotConfirmed
 		}
 		if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error { return op.Remove(ctx, tx, v.User.AsActor(), c) }); err != nil {
@@ -511,7 +511,7 @@ func (s *Server) saveApplicationSignIn(v *page.Viewer) error {
 		settings.Scopes = append([]string{op.OpenID}, settings.Scopes...)
 		settings.RedirectURIs, settings.PostLogoutURIs = linesOf(f.Get("redirect_uris")), linesOf(f.Get("post_logout_uris"))
 		settings.BackChannel, settings.FrontChannel = strings.TrimSpace(f.Get("back_channel")), strings.TrimSpace(f.Get("front_channel"))
-		settings.Asks = f.Has("asks")
+		settings.Asks = f.Ticked("asks")
 		if f.Has("code_protection") {
 			settings.Protection = op.Protection(f.Get("code_protection"))
 		}
@@ -533,7 +533,7 @@ func (s *Server) saveTokens(v *page.Viewer) error {
 		}
 		for _, b := range flags {
 			if b.fits(c) {
-				*b.of(settings) = f.Has(b.name)
+				*b.of(settings) = f.Ticked(b.name)
 			}
 		}
 		settings.Algorithm, settings.Audience = op.Algorithm(f.Get("algorithm")), strings.TrimSpace(f.Get("audience_claim"))
@@ -551,7 +551,7 @@ func (s *Server) changeSecrets(v *page.Viewer) error {
 	ctx, actor := v.R.Context(), v.User.AsActor()
 	switch v.Form.Do() {
 	case "remove":
-		if v.Form.Get("sure") == "" {
+		if !v.Form.Ticked("sure") {
 			return errSecretNotConfirmed
 		}
 		if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error { return op.RemoveSecret(ctx, tx, actor, c, v.Form.Get("secret")) }); err != nil {

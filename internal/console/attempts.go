@@ -3,7 +3,6 @@ package console
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"parvis/internal/directory"
 	"parvis/internal/federation"
@@ -104,20 +103,9 @@ func (s *Server) attempts(v *page.Viewer) error {
 		return err
 	}
 	p := attemptsPage{Query: q, Connections: connections}
-	var found []federation.Trace
-	if q.Search == "" {
-		found, err = federation.TracesOf(ctx, s.site.DB, v.User.OrgID, q.Filter, q.Before.At, attemptsShown)
-		if err != nil {
-			return err
-		}
-	} else if page.IsID(q.Search) { // a reference is what a person was shown, and what is searched for
-		t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, q.Search)
-		if err == nil {
-			found = append(found, t)
-		}
-		if err != nil && !errors.Is(err, directory.ErrNotFound) {
-			return err
-		}
+	found, err := s.searched(v, q)
+	if err != nil {
+		return err
 	}
 	for _, t := range found {
 		p.Rows = append(p.Rows, attemptOf(t, byID[t.ConnectionID], v.Path("admin/single-sign-on/attempts", t.ID)))
@@ -129,6 +117,21 @@ func (s *Server) attempts(v *page.Viewer) error {
 	}
 	p.Pages = q.pagesOf(v.Path("admin/single-sign-on/attempts"), attemptsFilter, next)
 	return v.Render("console-attempts", p)
+}
+
+// searched finds attempts by the reference that a person was shown or, where it is none,
+// by person, address and connection.
+func (s *Server) searched(v *page.Viewer, q query) ([]federation.Trace, error) {
+	ctx := v.R.Context()
+	if page.IsID(q.Search) {
+		t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, q.Search)
+		if !errors.Is(err, directory.ErrNotFound) {
+			return []federation.Trace{t}, err
+		}
+	}
+	return federation.TracesOf(ctx, s.site.DB, federation.TraceQuery{
+		OrgID: v.User.OrgID, Connection: q.Filter, Search: q.Search, Before: q.Before.At, Most: attemptsShown,
+	})
 }
 
 func (s *Server) attempt(v *page.Viewer) error {
@@ -170,7 +173,7 @@ type attemptPage struct {
 
 // ownTests are those that whoever holds a setup link made.
 func (s *Server) ownTests(b bench) (own []attempt, err error) {
-	all, err := federation.TracesOf(b.R.Context(), s.site.DB, b.connection.OrgID, b.connection.ID, time.Time{}, attemptsShown)
+	all, err := federation.TracesOf(b.R.Context(), s.site.DB, federation.TraceQuery{OrgID: b.connection.OrgID, Connection: b.connection.ID, Most: attemptsShown})
 	for _, t := range slices.DeleteFunc(all, func(t federation.Trace) bool { return t.Tester != b.tester }) {
 		if len(own) < ownTestsShown {
 			own = append(own, attemptOf(t, b.connection, ""))

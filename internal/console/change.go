@@ -19,7 +19,7 @@ import (
 const peopleAtOnce = 200
 
 // Who is changed stands in person[], or everyone says all of them.
-var changeFields = page.Fields{"deed", "person[]", "everyone", "confirmed"}
+var changeFields = page.Fields{"deed", "person[]", page.Tick("everyone"), page.Tick("confirmed")}
 
 var (
 	errNobody = fault.New(fault.Invalid, "console.change.nobody")
@@ -71,7 +71,7 @@ type request struct {
 // requested reads a form. What no page of ours sends is refused whole.
 func (s *Server) requested(v *page.Viewer) (request, error) {
 	d, known := deedNamed(v.Form.Get("deed"))
-	q := request{deed: d, everyone: v.Form.Get("everyone") != ""}
+	q := request{deed: d, everyone: v.Form.Ticked("everyone")}
 	named := len(v.Form.All("person[]"))
 	switch {
 	case !known || q.everyone && (!d.Wide || named > 0):
@@ -129,7 +129,7 @@ func (s *Server) changePeople(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	return s.change(v, q, v.Form.Get("confirmed") != "")
+	return s.change(v, q, v.Form.Ticked("confirmed"))
 }
 
 // errPreview rolls back what a preview did.

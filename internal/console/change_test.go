@@ -581,3 +581,29 @@ func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 		t.Errorf("erasing took the new person along: %s", p.URL)
 	}
 }
+
+// What a page of ours does not send must not do what its form does: least of all a
+// script's no.
+func TestOnlyWhatTheFormSendsDeactivatesAnybody(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	id := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
+	before := w.rows(t, w.alpha.ID)
+	for _, confirmed := range []string{"no", "false", "0", "off", "null", "on", "true"} {
+		p := b.Post("/o/alpha/admin/people/change", url.Values{"deed": {"deactivate"}, "person[]": {id}, "confirmed": {confirmed}})
+		idptest.Want(t, p, idptest.Status(400), idptest.Says("page.form_malformed"))
+	}
+	for _, path := range []string{
+		"/o/alpha/admin/people?state=invited&state=deleted", "/o/alpha/admin/people?q=a&q=b", "/o/alpha/admin/audit?q=a&q=b", "/o/alpha/admin/people/" + id + "?done=reset&done=delete",
+		"/o/alpha/home?q=a&q=b", "/o/alpha/account/security?added&added", "/o/alpha/admin/people?before=08." + id, "/o/alpha/admin/people?before=%2B8." + id,
+	} {
+		idptest.Want(t, b.Get(path), idptest.Status(400), idptest.Says("page.query_malformed"))
+	}
+	for _, typed := range []string{"+8", "08", "8.0", "８"} {
+		form := b.Get("/o/alpha/admin/rules/password").Form("main").Fill("minimum_length", typed)
+		idptest.Want(t, form.Submit("review"), idptest.Status(422))
+	}
+	if w.rows(t, w.alpha.ID) != before {
+		t.Error("something was changed")
+	}
+}

@@ -19,15 +19,15 @@ import (
 )
 
 var (
-	presentFields     = page.Fields{"name", "shown", "confirmed", "seen"}
+	presentFields     = page.Fields{"name", page.Tick("shown"), page.Tick("confirmed"), "seen", page.Tick("sessions")}
 	metadataFields    = page.Fields{"metadata", page.File("metadata_file"), "metadata_address"}
 	clientFields      = page.Fields{"issuer", "tenant", "client_id", "client_secret", "method"}
 	certificateFields = page.Fields{"certificate", "fingerprint"}
 	detailsFields     = page.Fields{
 		"attribute_email", "attribute_name", "attribute_groups", "context",
-		"sign_requests", "allow_cbc", "want_signed", "name_id_format", "tolerance", "scopes",
+		page.Tick("sign_requests"), page.Tick("allow_cbc"), "want_signed", "name_id_format", "tolerance", "scopes",
 	}
-	admissionFields = page.Fields{"people", "vouches", "creates", "unsolicited", "group[]", "role[]"}
+	admissionFields = page.Fields{"people", page.Tick("vouches"), page.Tick("creates"), page.Tick("unsolicited"), "group[]", "role[]"}
 	linkFields      = page.Fields{"email", "letter_language"}
 )
 
@@ -293,13 +293,13 @@ func (s *Server) saveCertificates(b bench) error {
 
 func (s *Server) saveDetails(b bench) error {
 	f := b.Form
-	seconds, err := strconv.Atoi(f.Get("tolerance"))
-	if err != nil {
+	seconds, ok := page.Number(f.Get("tolerance"))
+	if !ok {
 		seconds = 0 // which is none that can be chosen
 	}
 	return s.changed(b, federation.Details{
 		Email: strings.TrimSpace(f.Get("attribute_email")), Name: strings.TrimSpace(f.Get("attribute_name")), Groups: strings.TrimSpace(f.Get("attribute_groups")),
-		Context: strings.Fields(f.Get("context")), SignRequests: f.Has("sign_requests"), AllowCBC: f.Has("allow_cbc"),
+		Context: strings.Fields(f.Get("context")), SignRequests: f.Ticked("sign_requests"), AllowCBC: f.Ticked("allow_cbc"),
 		WantSigned: saml.Signed(f.Get("want_signed")), NameIDFormat: f.Get("name_id_format"),
 		Tolerance: time.Duration(seconds) * time.Second, Scopes: strings.Fields(f.Get("scopes")),
 	}.Change)
@@ -323,7 +323,7 @@ func groupsIn(f *page.Form) (all []federation.GroupRole) {
 func (s *Server) saveAdmission(b bench) error {
 	f := b.Form
 	return s.changed(b, federation.Admit(b.by.Actor, federation.Admission{
-		Vouches: f.Has("vouches"), Creates: f.Has("creates"), Unsolicited: f.Has("unsolicited"), Roles: groupsIn(f),
+		Vouches: f.Ticked("vouches"), Creates: f.Ticked("creates"), Unsolicited: f.Ticked("unsolicited"), Roles: groupsIn(f),
 	}))
 }
 
@@ -352,17 +352,17 @@ func (s *Server) changeConnection(v *page.Viewer) error {
 		case "discard":
 			return s.turned(v, b, s.hub.Discard)
 		case "off":
-			return s.turned(v, b, s.hub.TurnOff)
+			return s.turned(v, b, s.leaving(v, s.hub.TurnOff))
 		case "remove":
-			if b.Form.Get("confirmed") == "" {
+			if !b.Form.Ticked("confirmed") {
 				return errRemoveNotConfirmed
 			}
-			if err := s.did(v, b, s.hub.Remove); err != nil {
+			if err := s.did(v, b, s.leaving(v, s.hub.Remove)); err != nil {
 				return err
 			}
 			return v.Redirect(v.Path("admin/single-sign-on") + "?removed")
 		}
-		return s.changed(b, federation.Present(b.Form.Get("name"), b.Form.Has("shown")))
+		return s.changed(b, federation.Present(b.Form.Get("name"), b.Form.Ticked("shown")))
 	})(v)
 }
 

@@ -10,6 +10,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/page"
+	"parvis/internal/session"
 )
 
 var (
@@ -76,7 +77,7 @@ func (s *Server) showConnections(v *page.Viewer) error {
 		}
 		p.Rows = append(p.Rows, row)
 	}
-	if !p.MayChange || len(all) == 0 {
+	if !p.MayChange || len(all) < 2 { // one alone has no order
 		v.NoForm()
 	}
 	return v.Render("console-connections", p)
@@ -139,6 +140,18 @@ func seen(v *page.Viewer, do func(context.Context, *db.Tx, directory.Actor, dire
 			micros = 0 // which is no state that there is
 		}
 		return do(ctx, tx, actor, org, id, time.UnixMicro(micros))
+	}
+}
+
+// leaving is a deed after which nobody comes in by a connection. Where the form says so
+// it ends the sessions that the provider vouched for, but the viewer's own.
+func (s *Server) leaving(v *page.Viewer, do connectionDeed) connectionDeed {
+	return func(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
+		if err := do(ctx, tx, actor, org, id); err != nil || !v.Form.Has("sessions") {
+			return err
+		}
+		_, err := s.site.Sessions.EndVouched(ctx, tx, session.Vouched{OrgID: org, ConnectionID: id, Kept: v.Session.ID})
+		return err
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 var (
 	domainsFields = page.Fields{"domain"}
-	domainFields  = page.Fields{"confirmed"}
+	domainFields  = page.Fields{page.Tick("confirmed")}
 )
 
 var errRemovalNotConfirmed = fault.Field("confirmed", "console.domain.not_confirmed")
@@ -120,7 +120,7 @@ func (s *Server) changeDomain(v *page.Viewer) error {
 		}
 		return v.Redirect(v.Path("admin/domains", id) + "?checked")
 	case "remove":
-		if v.Form.Get("confirmed") == "" {
+		if !v.Form.Ticked("confirmed") {
 			return errRemovalNotConfirmed
 		}
 		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {

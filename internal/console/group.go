@@ -12,7 +12,7 @@ import (
 
 var (
 	groupsFields     = page.Fields{"name"}
-	groupFields      = page.Fields{"name", "person[]", "confirmed"}
+	groupFields      = page.Fields{"name", "person[]", page.Tick("confirmed")}
 	addMembersFields = page.Fields{"person[]"}
 )
 
@@ -160,7 +160,7 @@ func (s *Server) changeGroup(v *page.Viewer) error {
 	case "remove":
 		return s.changeMembers(v, directory.RemoveMembers, "removed")
 	case "delete":
-		if v.Form.Get("confirmed") == "" {
+		if !v.Form.Ticked("confirmed") {
 			return errDeletionNotConfirmed
 		}
 		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {

@@ -16,7 +16,7 @@ var (
 	// The invited person's language is not called language: that field is the
 	// footer's, on every form.
 	inviteFields     = page.Fields{"email", "name", "role", "invited_language"}
-	invitationFields = page.Fields{"confirmed"}
+	invitationFields = page.Fields{page.Tick("confirmed")}
 )
 
 var (
@@ -85,6 +85,7 @@ type invitationPage struct {
 	Unopened    bool   // on its way or arrived, as far as anybody knows
 	GivenUp     bool   // no mail server took its letter in time
 	Lapsed      bool   // whoever sent it may not invite any more
+	Taken       bool   // somebody has the address by now: it can only be withdrawn
 	Open        bool   // not accepted, withdrawn or replaced
 	MayChange   bool   // open, and of a role that the viewer governs
 }
@@ -116,7 +117,7 @@ func (s *Server) showInvitation(v *page.Viewer) error {
 	p.Unopened = state == directory.InvitationWaiting || state == directory.InvitationSent
 	p.JustSent = p.Unopened && v.Just("sent")
 	p.GivenUp = state == directory.InvitationGivenUp
-	p.Open, p.Lapsed = p.Invitation.Open(), state == directory.InvitationLapsed
+	p.Open, p.Lapsed, p.Taken = p.Invitation.Open(), state == directory.InvitationLapsed, state == directory.InvitationTaken
 	if p.MayChange = p.Open && v.User.Role.Governs(p.Invitation.Role); !p.MayChange {
 		v.NoForm()
 	}
@@ -138,7 +139,7 @@ func (s *Server) changeInvitation(v *page.Viewer) error {
 	default:
 		return s.showInvitation(v)
 	}
-	for _, over := range []error{directory.ErrInvitationUsed, directory.ErrInvitationWithdrawn, directory.ErrInvitationReplaced} {
+	for _, over := range []error{directory.ErrInvitationUsed, directory.ErrInvitationWithdrawn, directory.ErrInvitationReplaced, directory.ErrInvitationTaken} {
 		if errors.Is(err, over) {
 			return errOver // those sentences are for the link's holder; this page shows what happened
 		}
@@ -147,7 +148,7 @@ func (s *Server) changeInvitation(v *page.Viewer) error {
 }
 
 func (s *Server) withdraw(v *page.Viewer, id string) error {
-	if v.Form.Get("confirmed") == "" {
+	if !v.Form.Ticked("confirmed") {
 		return errNotConfirmed
 	}
 	ctx := v.R.Context()

@@ -10,7 +10,7 @@ import (
 	"parvis/internal/page"
 )
 
-var onlyFields = page.Fields{"break_glass[]", "confirmed"}
+var onlyFields = page.Fields{"break_glass[]", page.Tick("confirmed")}
 
 var errOnlyNotConfirmed = fault.Field("confirmed", "console.only.not_confirmed")
 
@@ -81,7 +81,7 @@ func (s *Server) changeOnly(v *page.Viewer) error {
 		}
 		return v.Redirect(v.Path("admin/single-sign-on/only") + "?off")
 	}
-	if v.Form.Get("confirmed") == "" {
+	if !v.Form.Ticked("confirmed") {
 		return errOnlyNotConfirmed
 	}
 	var owners []directory.UserID

@@ -24,6 +24,7 @@ var (
 		directory.InvitationSent:      {"console.state.sent", "warn"},
 		directory.InvitationBounced:   {"console.state.bounced", "bad"},
 		directory.InvitationLapsed:    {"console.state.lapsed", "bad"},
+		directory.InvitationTaken:     {"console.state.taken", "bad"},
 		directory.InvitationOpened:    {"console.state.opened", "warn"},
 		directory.InvitationGivenUp:   {"console.state.given_up", "bad"},
 		directory.InvitationExpired:   {"console.state.expired", "bad"},
@@ -184,7 +185,7 @@ func (s *Server) person(v *page.Viewer) error {
 		}
 		p.Links = shownLinks{Rows: linksShownTo(v, links), At: v.Path("admin/people", id, "links")}
 		rules, err := signin.SecondStepRulesOf(ctx, tx, p.User.OrgID)
-		p.Required = rules.RequiredOf(p.User.Role, tx.Now())
+		p.Required = rules.RequiredOf(p.User.Role, tx.Now()) && !v.Organization.FederatedOnly()
 		return err
 	}); err != nil {
 		return err

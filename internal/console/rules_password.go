@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"parvis/internal/credential"
@@ -14,7 +13,7 @@ import (
 )
 
 var passwordRulesFields = page.Fields{
-	"preset", "minimum_length", "maximum_length", "digit", "upper_case", "lower_case", "special", "history", "reset_lifetime",
+	"preset", "minimum_length", "maximum_length", page.Tick("digit"), page.Tick("upper_case"), page.Tick("lower_case"), page.Tick("special"), "history", "reset_lifetime",
 }
 
 // passwordRulesPage shows an organization's password rules and, to who may, the
@@ -164,8 +163,8 @@ func filled(preset credential.Preset, now credential.Rules) credential.Rules {
 // one sentence, with the bounds, answers both.
 func typedRules(f *page.Form) credential.Rules {
 	number := func(field string) int {
-		n, err := strconv.Atoi(strings.TrimSpace(f.Get(field)))
-		if err != nil {
+		n, ok := page.Number(f.Get(field))
+		if !ok {
 			return -1
 		}
 		return n
@@ -173,7 +172,7 @@ func typedRules(f *page.Form) credential.Rules {
 	r := credential.Rules{
 		Preset:        credential.Preset(f.Get("preset")),
 		MinimumLength: number("minimum_length"), MaximumLength: number("maximum_length"), History: number("history"),
-		Digit: f.Has("digit"), UpperCase: f.Has("upper_case"), LowerCase: f.Has("lower_case"), Special: f.Has("special"),
+		Digit: f.Ticked("digit"), UpperCase: f.Ticked("upper_case"), LowerCase: f.Ticked("lower_case"), Special: f.Ticked("special"),
 	}
 	lifetime, err := time.ParseDuration(f.Get("reset_lifetime"))
 	if err == nil {

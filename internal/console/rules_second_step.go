@@ -14,7 +14,7 @@ import (
 	"parvis/internal/signin"
 )
 
-var secondStepRulesFields = page.Fields{"everyone", "required_from", "privileged", "tolerance", "passwordless"}
+var secondStepRulesFields = page.Fields{"everyone", "required_from", page.Tick("privileged"), page.Tick("tolerance"), page.Tick("passwordless")}
 
 var (
 	errEveryone = fault.Field("everyone", "console.second.choose")
@@ -88,7 +88,7 @@ func (s *Server) renderSecondStepRules(v *page.Viewer, review *secondStepReview)
 func typedSecondStep(f *page.Form) secondStepForm {
 	return secondStepForm{
 		Everyone: f.Get("everyone") == "yes", Chosen: f.Get("everyone") == "yes" || f.Get("everyone") == "no", From: strings.TrimSpace(f.Get("required_from")),
-		Privileged: f.Has("privileged"), Tolerance: f.Has("tolerance"), Passwordless: f.Has("passwordless"),
+		Privileged: f.Ticked("privileged"), Tolerance: f.Ticked("tolerance"), Passwordless: f.Ticked("passwordless"),
 	}
 }
 

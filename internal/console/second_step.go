@@ -84,7 +84,7 @@ func (s *Server) showSecondStep(v *page.Viewer) error {
 		}
 		p.Own = ownedBy(factors)
 		rules, err := signin.SecondStepRulesOf(ctx, tx, p.User.OrgID)
-		p.Required = rules.RequiredOf(p.User.Role, tx.Now())
+		p.Required = rules.RequiredOf(p.User.Role, tx.Now()) && !v.Organization.FederatedOnly()
 		return err
 	})
 	if err != nil {

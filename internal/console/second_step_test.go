@@ -14,6 +14,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 	"parvis/internal/secret"
 	"parvis/internal/signin"
@@ -115,6 +116,37 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 	}
 	if p, other := w.EnrolApp(t, p, "New phone"); !isHome(p) || other == secret {
 		t.Errorf("enrolled again and at %s", p.URL)
+	}
+}
+
+// Where single sign-on is the only way in there is no password to write a letter about:
+// the second step goes all the same, and the letter says how the person comes in.
+func TestREC8ASecondStepIsResetWhereSingleSignOnIsTheOnlyWayIn(t *testing.T) {
+	w := start(t)
+	const email = "member@alpha.example"
+	w.withApp(t, email)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update organizations set federated_since = $1 where id = $2`, db.Time(tx.Now()), string(w.alpha.ID))
+		return err
+	})
+	p := w.alpha.browsers[directory.Administrator].Get(w.secondStepOf(t, directory.Member))
+	idptest.Want(t, p, idptest.Status(200), idptest.Field("reason"))
+	letters := len(w.LettersTo(t, email))
+	p = p.Form("main").Fill("reason", "Left the company's telephone in a train").Submit("")
+	idptest.Want(t, p, idptest.Status(200), idptest.Path(strings.TrimSuffix(w.secondStepOf(t, directory.Member), "/second-step")))
+	if f := w.factors(t, email); f.Any() {
+		t.Errorf("left are %+v", f)
+	}
+	got := w.LettersTo(t, email)
+	if len(got) != letters+1 {
+		t.Fatalf("%d letters, want the one that says so", len(got)-letters)
+	}
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := catalogue.In("en").Text("mail.second_step_reset.federated"); !strings.Contains(strings.Join(strings.Fields(got[0].Text), " "), said) {
+		t.Errorf("the letter does not say %q: %s", said, got[0].Text)
 	}
 }
 

@@ -389,3 +389,15 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 		t.Errorf("still the only way in: %v %s", err, p.Text())
 	}
 }
+
+// Pasted metadata may be as long as a file of it.
+func TestPastedMetadataMayBeAsLongAsAFile(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	path := w.add(t, b, "okta", "saml", "Okta")
+	long := w.metadata("https://idp.example") + strings.Repeat("\n", 200<<10)
+	idptest.Want(t, b.Upload(path+"/metadata", "metadata_file", nil, url.Values{"metadata": {long}}), idptest.Status(200), idptest.Says("console.sso.saved"))
+	if c := w.connection(t, path); c.SAML.EntityID != "https://idp.example/metadata" {
+		t.Errorf("%+v", c.SAML)
+	}
+}

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
-	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"parvis/internal/db"
@@ -131,12 +131,20 @@ func (p *Passkeys) Open(kept string, c Ceremony, boundTo string, now time.Time) 
 func (o Opened) End(ctx context.Context, tx *db.Tx) error {
 	n, err := tx.Exec(ctx, `
 		insert into replays (id, expires_at) values ($1, $2)
-		on conflict (id) do nothing`,
-		base64.RawURLEncoding.EncodeToString(secret.MAC([]byte("challenge"), o.session.Challenge)), db.Time(o.ends))
+		on conflict (id) do nothing`, o.id(), db.Time(o.ends))
 	if err == nil && n == 0 {
 		err = ErrCeremonyOver
 	}
 	return err
+}
+
+func (o Opened) id() string {
+	return base64.RawURLEncoding.EncodeToString(secret.MAC([]byte("challenge"), o.session.Challenge))
+}
+
+func (o Opened) ended(ctx context.Context, r db.Reader) (bool, error) {
+	var id string
+	return r.One(ctx, db.Into(&id), `select id from replays where id = $1`, o.id())
 }
 
 // subject is a user as the library wants it.
@@ -189,7 +197,7 @@ func (p *Passkeys) BeginRegistration(ctx context.Context, r db.Reader, u directo
 
 // FinishRegistration checks an authenticator's answer (WebAuthn L3 §7.1).
 func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, error) {
-	if err := tooLong(response); err != nil {
+	if err := readable(response); err != nil {
 		return NewPasskey{}, err
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
@@ -203,8 +211,8 @@ func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, er
 	if len(made.ID) == 0 || len(made.ID) > longestCredential {
 		return NewPasskey{}, refusedPasskey(fmt.Errorf("a credential id of %d bytes", len(made.ID)))
 	}
-	if _, err := webauthncose.ParsePublicKey(made.PublicKey); err != nil {
-		return NewPasskey{}, refusedPasskey(err) // it would never open
+	if err := judgeKey(made.PublicKey); err != nil {
+		return NewPasskey{}, refusedPasskey(err)
 	}
 	made.Attestation = webauthn.CredentialAttestation{} // nobody asks for it again
 	return NewPasskey{o.session.UserID, *made}, nil
@@ -219,14 +227,6 @@ func refusedPasskey(why error) error {
 		why = errors.New(strings.ToValidUTF8(text[:longestReason], "") + "…")
 	}
 	return &PasskeyRefusal{Why: why}
-}
-
-// tooLong refuses an answer that no authenticator gives, before it is parsed.
-func tooLong(response []byte) error {
-	if len(response) > LongestResponse {
-		return refusedPasskey(fmt.Errorf("an answer of %d bytes", len(response)))
-	}
-	return nil
 }
 
 // PasskeyRefusal is an answer that failed a check.
@@ -309,8 +309,77 @@ func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, o Opened, r
 	return p.judge(o, key, parsed)
 }
 
+// Repeats tells that an answer is the one which a ceremony was ended with: of the same
+// challenge, bound to the same, by a passkey that the user has and whose counter is where
+// that answer left it.
+func (p *Passkeys) Repeats(ctx context.Context, r db.Reader, owner Owner, kept, boundTo string, response []byte, now time.Time) (bool, error) {
+	for _, kind := range []Ceremony{SecondStep, Registration, Alone} {
+		bound := boundTo
+		if kind == Alone {
+			bound = ""
+		}
+		o, err := p.Open(kept, kind, bound, now)
+		if errors.Is(err, ErrCeremonyOver) {
+			continue
+		}
+		var ended bool
+		if err == nil {
+			ended, err = o.ended(ctx, r)
+		}
+		if err != nil || !ended {
+			return false, err
+		}
+		if kind == Registration {
+			return p.repeatsRegistration(ctx, r, owner, o, response)
+		}
+		return p.repeatsAssertion(ctx, r, owner, o, response)
+	}
+	return false, nil
+}
+
+func (p *Passkeys) repeatsRegistration(ctx context.Context, r db.Reader, owner Owner, o Opened, response []byte) (bool, error) {
+	made, err := p.FinishRegistration(o, response)
+	if err != nil {
+		return false, unlessRefused(err)
+	}
+	key, err := passkeyByCredential(ctx, r, base64.RawURLEncoding.EncodeToString(made.record.ID))
+	return err == nil && key.owner == owner && bytes.Equal(key.record.PublicKey, made.record.PublicKey), unlessRefused(err)
+}
+
+func (p *Passkeys) repeatsAssertion(ctx context.Context, r db.Reader, owner Owner, o Opened, response []byte) (bool, error) {
+	parsed, err := parseAssertion(response)
+	if err != nil {
+		return false, unlessRefused(err)
+	}
+	key, err := passkeyByCredential(ctx, r, base64.RawURLEncoding.EncodeToString(parsed.RawID))
+	if err != nil || key.owner != owner || key.record.Authenticator.SignCount != parsed.Response.AuthenticatorData.Counter {
+		return false, unlessRefused(err)
+	}
+	key.record.Authenticator.SignCount = 0 // compared just now
+	_, err = p.judge(o, key, parsed)
+	return err == nil, unlessRefused(err)
+}
+
+// unlessRefused leaves out what only says that an answer is not worth anything.
+func unlessRefused(err error) error {
+	if errors.Is(err, ErrPasskeyRefused) {
+		return nil
+	}
+	return err
+}
+
+// OwnerOf is who has the passkey that an answer says it is of, which nothing proves.
+func (p *Passkeys) OwnerOf(ctx context.Context, r db.Reader, response []byte) (Owner, error) {
+	parsed, err := parseAssertion(response)
+	if err != nil {
+		return Owner{}, err
+	}
+	key, err := passkeyByCredential(ctx, r, base64.RawURLEncoding.EncodeToString(parsed.RawID))
+	return key.owner, err
+}
+
 func parseAssertion(response []byte) (*protocol.ParsedCredentialAssertionData, error) {
-	if err := tooLong(response); err != nil {
+	if err := readable(response); err != nil {
 		return nil, err
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
@@ -334,6 +403,9 @@ func (p *Passkeys) judge(o Opened, key Passkey, parsed *protocol.ParsedCredentia
 		session := o.session
 		session.UserID, session.AllowedCredentialIDs = key.handle, [][]byte{key.record.ID}
 		after, err = p.party.ValidateLogin(who, session, parsed)
+	}
+	if err == nil {
+		err = judgeKey(key.record.PublicKey) // one from before keys were judged
 	}
 	if err == nil && after.Authenticator.CloneWarning {
 		// A counter that once moved and went back (WebAuthn L3 §7.2 step 22).

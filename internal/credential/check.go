@@ -106,15 +106,41 @@ func (s *Store) contexts(about Context) []contextWords {
 	}
 }
 
-// isDisguise tells that one of a password's forms is the text, or a word in it
-// of two characters or more.
+// added is how many characters, wherever they stand, leave of a word what a guesser
+// tries first: nobody who must add a digit and a capital adds much more.
+const added = 3
+
+// isDisguise reports whether one of a password's forms is the text, or a word in it of
+// two characters or more; or is that with a few characters more, where the word is
+// longer than these.
 func isDisguise(forms []string, text string) bool {
 	text = caseless(text)
 	separates := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) }
 	for _, word := range append(strings.FieldsFunc(text, separates), text) {
-		if word = canonical(word); utf8.RuneCountInString(word) > 1 && slices.Contains(forms, word) {
+		word = canonical(word)
+		length, others := utf8.RuneCountInString(word), 0
+		if length > added {
+			others = added
+		}
+		if length > 1 && slices.ContainsFunc(forms, func(form string) bool { return holds(form, word, others) }) {
 			return true
 		}
 	}
 	return false
+}
+
+// holds reports whether form is word with so many other characters in it at most.
+func holds(form, word string, others int) bool {
+	if len(form) < len(word) || len(form) > len(word)+others*utf8.UTFMax {
+		return false
+	}
+	rest := []rune(word)
+	for _, r := range form {
+		if len(rest) > 0 && r == rest[0] {
+			rest = rest[1:]
+		} else if others--; others < 0 {
+			return false
+		}
+	}
+	return len(rest) == 0
 }

@@ -1,7 +1,9 @@
 package credential
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -660,6 +662,15 @@ func TestPSK6OnlyWhatWasOfferedIsRegistered(t *testing.T) {
 		})
 	}
 	refuse("ES384 was not offered", func(a *authenticator.Authenticator) { a.Algorithm = authenticator.ES384 })
+	refuse("RSA of 1024 bits", func(a *authenticator.Authenticator) {
+		a.Algorithm, a.Key = authenticator.RS256, map[int]any{-1: bytes.Repeat([]byte{0xff}, 128)}
+	})
+	refuse("RSA with the exponent 1", func(a *authenticator.Authenticator) {
+		a.Algorithm, a.Key = authenticator.RS256, map[int]any{-2: []byte{1}}
+	})
+	refuse("an all-zero Ed25519 key", func(a *authenticator.Authenticator) {
+		a.Algorithm, a.Key = authenticator.EdDSA, map[int]any{-2: make([]byte, 32)}
+	})
 	refuse("a credential id of 1024 bytes", func(a *authenticator.Authenticator) { a.IDBytes = 1024 })
 	refuse("a credential id of 16 kB", func(a *authenticator.Authenticator) { a.IDBytes = 16 << 10 })
 	refuse("no credential id", func(a *authenticator.Authenticator) { a.IDBytes = 0 })
@@ -680,6 +691,40 @@ func TestPSK6OnlyWhatWasOfferedIsRegistered(t *testing.T) {
 		c.must(Registration, a)
 		c.must(Alone, a)
 	})
+}
+
+// A passkey from before keys were judged opens no more, whatever signs for it, and is
+// listed. For this one a signature in four fits that nobody needs a key to make.
+func TestPSK6AStoredKeyThatOthersSignForOpensNothing(t *testing.T) {
+	c := newCeremonies(t)
+	a := newAuthenticator()
+	a.Algorithm, a.Counter = authenticator.EdDSA, 0
+	b := c.begin(Registration)
+	o, err := c.Open(b.kept, b.kind, boundOf(b.kind), c.d.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := c.FinishRegistration(o, a.Register(t, b.options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := made.record.PublicKey
+	at := bytes.Index(key, []byte{0x21, 0x58, 0x20}) // label -2, a string of 32 bytes
+	clear(key[at+3:])
+	update(t, c.d, func(ctx context.Context, tx *db.Tx) error {
+		_, err := AddPasskey(ctx, tx, c.owner(), made, "Key")
+		return err
+	})
+	forged := make([]byte, ed25519.SignatureSize)
+	forged[0] = 1
+	for range 30 {
+		b := c.begin(SecondStep)
+		c.refuse(t, b, with(t, b.answer(t, a), "response.signature", base64.RawURLEncoding.EncodeToString(forged)))
+	}
+	weak, err := WeakPasskeys(t.Context(), c.d)
+	if err != nil || len(weak) != 1 || weak[0].Email != string(c.user.ID) {
+		t.Errorf("listed are %+v (%v), want the one of %s", weak, err, c.user.ID)
+	}
 }
 
 func TestPSK6APasskeyThatAnybodyHasIsRefused(t *testing.T) {
@@ -925,4 +970,37 @@ func perCPU(b *testing.B, call func() error) {
 		}
 	}
 	b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op")
+}
+
+// One reader takes the first of two members, another the last, and encoding/json reads
+// them in any case: what no browser writes is refused, in what it had signed too.
+func TestPSK4AmbiguousJSONIsRefused(t *testing.T) {
+	for name, change := range map[string]func(answer string) string{
+		"a member twice":           func(a string) string { return strings.Replace(a, `{`, `{"type":"public-key",`, 1) },
+		"a member in another case": func(a string) string { return strings.Replace(a, `"rawId"`, `"RAWID"`, 1) },
+		"both":                     func(a string) string { return strings.Replace(a, `{`, `{"Type":"public-key",`, 1) },
+		"an inner member twice": func(a string) string {
+			return strings.Replace(a, `"response":{`, `"response":{"clientDataJSON":"",`, 1)
+		},
+		"an inner member in capital": func(a string) string { return strings.Replace(a, `"clientDataJSON"`, `"ClientDataJSON"`, 1) },
+		"a second value":             func(a string) string { return a + `{}` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCeremonies(t)
+			a := newAuthenticator()
+			c.must(Registration, a)
+			for _, kind := range ceremonyKinds {
+				b := c.begin(kind)
+				answer := string(b.answer(t, a))
+				if change(answer) == answer {
+					t.Fatalf("nothing is changed in %s", answer)
+				}
+				c.refuse(t, b, []byte(change(answer)))
+			}
+		})
+	}
+	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"type":"webauthn.get","Type":"webauthn.get"}`))
+	if readable([]byte(`{"response":{"clientDataJSON":"`+signed+`"}}`)) == nil {
+		t.Error("signed data with a member in two cases is read")
+	}
 }

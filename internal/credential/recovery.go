@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
@@ -103,6 +104,16 @@ func UseRecoveryCode(ctx context.Context, tx *db.Tx, v RecoveryVerdict) (left in
 	}
 	left, err = RecoveryCodesLeft(ctx, tx, v.owner)
 	return left, true, err
+}
+
+// RepeatsRecoveryCode tells that a code was used up at that time or since: the same form,
+// sent twice.
+func RepeatsRecoveryCode(ctx context.Context, r db.Reader, v RecoveryVerdict, since time.Time) (bool, error) {
+	var id string
+	return r.One(ctx, db.Into(&id), `
+		select id from recovery_codes
+		where org_id = $1 and user_id = $2 and hash = $3 and used_at >= $4`,
+		string(v.owner.OrgID), string(v.owner.UserID), v.hash, db.Time(since))
 }
 
 // RecoveryCodesLeft counts the codes that still work.

@@ -213,12 +213,12 @@ func TestRecoveryCodesOutliveANewPepper(t *testing.T) {
 	mustUse(t, d, rotated, o, codes[0], true)
 }
 
-// What 00003 does to rows from before: codes of nobody's device go, and those made
+// What 00002 does to rows from before: codes of nobody's device go, and those made
 // before their user ever added one.
 func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	s, org := testStore(t, Options{}), newOrg(t, d)
-	migration, err := os.ReadFile("../db/migrations/00003_codes_and_costs.sql")
+	migration, err := os.ReadFile("../db/migrations/00002_codes_and_costs.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

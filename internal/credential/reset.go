@@ -35,7 +35,7 @@ const (
 type Request struct {
 	Asked        Asked
 	Address      directory.Address
-	Organization string // as typed; empty for all that know the address
+	Organization string // its short name; empty for all that know the address
 	Language     i18n.Tag
 }
 

@@ -269,6 +269,26 @@ func (a *Authenticators) VerifyCode(ctx context.Context, tx *db.Tx, o Owner, typ
 	return App{}, false, nil
 }
 
+// RepeatsCode tells that a code is the one by which an app of the user was confirmed or
+// used last, at that time or since: the same form, sent twice.
+func (a *Authenticators) RepeatsCode(ctx context.Context, r db.Reader, o Owner, typed string, since time.Time) (bool, error) {
+	apps, err := a.apps(ctx, r, o, `and (confirmed_at >= $3 or confirmed_at is not null and used_at >= $3)`, db.Time(since))
+	if err != nil {
+		return false, err
+	}
+	code := []byte(foldDigits(typed))
+	for _, app := range apps {
+		seed, err := a.seeds.Open(app.seed, seedRow(o, app.ID))
+		if err != nil {
+			return false, fmt.Errorf("opening the seed of app %s: %w", app.ID, err)
+		}
+		if subtle.ConstantTimeCompare([]byte(totp(seed, app.lastStep, totpDigits)), code) == 1 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func (a *Authenticators) match(o Owner, app App, typed string, tolerance int64, now time.Time) (int64, bool, error) {
 	seed, err := a.seeds.Open(app.seed, seedRow(o, app.ID))
 	if err != nil {

@@ -80,7 +80,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 		res, err = t.tx.ExecContext(ctx, query, args...)
 	}
 	if err != nil {
-		return 0, err
+		return 0, lost(err)
 	}
 	return res.RowsAffected()
 }
@@ -185,12 +185,12 @@ func found(err error) (bool, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil, lost(err)
 }
 
 func eachRow(rows *sql.Rows, err error, each func(scan func(...any) error) error) error {
 	if err != nil {
-		return err
+		return lost(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -198,7 +198,7 @@ func eachRow(rows *sql.Rows, err error, each func(scan func(...any) error) error
 			return err
 		}
 	}
-	return rows.Err()
+	return lost(rows.Err())
 }
 
 // View runs fn on a snapshot: what it reads first and last belong together.
@@ -221,6 +221,12 @@ func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 		opts.Isolation = sql.LevelSerializable // SQLite is, by its one writer
 	}
 	const attempts = 10
+	if twice {
+		lost := errors.New("the first of two runs")
+		if err := d.run(ctx, &d.write, opts, func(tx *Tx) error { return errors.Join(lost, fn(tx)) }); !errors.Is(err, lost) {
+			return err
+		}
+	}
 	var err error
 	for i := range attempts {
 		err = d.run(ctx, &d.write, opts, fn)
@@ -239,11 +245,11 @@ func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx) error) error {
 	tx, err := p.BeginTx(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+		return fmt.Errorf("beginning a transaction: %w", lost(err))
 	}
 	t := &Tx{db: d, pool: p, tx: tx, now: d.Now().UTC().Truncate(time.Microsecond)}
 	if err = fn(t); err == nil {
-		err = tx.Commit()
+		err = lost(tx.Commit())
 	} else {
 		tx.Rollback() //nolint:errcheck,gosec // The connection may be gone; what fn said is what matters.
 	}
@@ -265,27 +271,6 @@ func isSerializationFailure(err error) bool {
 		return lite.Code()&0xff == sqlite3.SQLITE_BUSY
 	}
 	return false
-}
-
-// IsUnavailable tells that the database cannot work at the moment, full disk
-// and lost connection included: the caller is answered 503, not 500.
-func IsUnavailable(err error) bool {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch pg.Code[:2] {
-		case "08", "53", "57", "58": // connection, resources, operator, system
-			return true
-		}
-		return pg.Code == "40001" || pg.Code == "25006" // gave up; read-only standby
-	}
-	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch lite.Code() & 0xff {
-		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
-			return true
-		}
-		return false
-	}
-	_, connect := errors.AsType[*pgconn.ConnectError](err)
-	return connect || errors.Is(err, sql.ErrConnDone) || pgconn.Timeout(err) || pgconn.SafeToRetry(err)
 }
 
 // readers is how many SQLite connections read at once. Reads hold no lock

@@ -11,7 +11,8 @@ import (
 )
 
 const invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.language, i.invited_by, i.created_at, i.expires_at,
-	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, ` + mail.DeliveryColumns + `, v.role, v.deactivated_at`
+	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, ` + mail.DeliveryColumns + `, v.role, v.deactivated_at,
+	exists (select 1 from users t where t.org_id = i.org_id and t.email_key = i.email_key and t.deleted_at is null)`
 
 const invitationTables = ` from invitations i
 	left join letters l on l.org_id = i.org_id and l.id = i.letter_id
@@ -21,7 +22,7 @@ func (i *Invitation) targets() []any {
 	return append(db.Into(&i.OrgID, &i.ID, &i.Email, &i.Name, &i.Role, &i.Language, (*db.Text)(&i.InvitedBy),
 		(*db.Time)(&i.CreatedAt), (*db.Time)(&i.ExpiresAt), (*db.Time)(&i.OpenedAt), (*db.Time)(&i.AcceptedAt),
 		(*db.Time)(&i.WithdrawnAt), (*db.Time)(&i.ReplacedAt), &i.letterID),
-		append(i.Letter.Targets(), (*db.Text)(&i.inviterRole), (*db.Time)(&i.inviterGoneAt))...)
+		append(i.Letter.Targets(), (*db.Text)(&i.inviterRole), (*db.Time)(&i.inviterGoneAt), &i.taken)...)
 }
 
 func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) (Invitation, bool, error) {
@@ -117,7 +118,7 @@ func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joinin
 }
 
 // AcceptInvitationOf is AcceptInvitation for who holds the link in an attempt, or is
-// known to be the one who was invited.
+// known to be the one who was invited. The invitation was read in this transaction.
 func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining User) (User, error) {
 	if err := inv.Usable(tx.Now()); err != nil {
 		return User{}, err
@@ -133,16 +134,8 @@ func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining 
 	if n == 0 {
 		return User{}, ErrInvitationUsed
 	}
-	address, err := ParseAddress(inv.Email)
-	if err != nil {
-		return User{}, err
-	}
-	// Somebody got the address in another way since, by changing theirs.
-	if _, taken, err := ownerOf(ctx, tx, inv.OrgID, address); err != nil || taken {
-		return User{}, orFault(err, ErrInvitationUsed)
-	}
 	u, err := insertUser(ctx, tx, User{
-		OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language,
+		OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language, TimeZone: joining.TimeZone,
 	})
 	if err != nil {
 		return User{}, err

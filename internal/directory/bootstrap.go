@@ -42,6 +42,13 @@ func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secre
 	return token, audit.Record(ctx, tx, Operator().event("", "bootstrap.created"))
 }
 
+// BootstrapWaits reports until when a link works that was made before; the zero time
+// where there is none.
+func BootstrapWaits(ctx context.Context, r db.Reader) (until time.Time, err error) {
+	_, err = r.One(ctx, db.Into((*db.Time)(&until)), `select max(expires_at) from bootstraps where used_at is null and expires_at > $1`, db.Time(r.Now()))
+	return until, err
+}
+
 // noOwner is ErrHasOwner once anybody owns an organization of this installation.
 func noOwner(ctx context.Context, r db.Reader) error {
 	var id string

@@ -59,4 +59,17 @@ type User struct {
 	// BreakGlassSince is since when this user's passkeys open where single sign-on is
 	// the only way in; zero where they do not.
 	BreakGlassSince time.Time
+	// ProfileSince is since when the profile says what it says; zero for the first one.
+	ProfileSince time.Time
+}
+
+// UpdatedAt is when what others are told of a user last changed.
+func (u User) UpdatedAt() time.Time {
+	last := u.CreatedAt
+	for _, at := range []time.Time{u.EmailSince, u.ProfileSince} {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
 }

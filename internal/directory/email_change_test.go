@@ -39,7 +39,7 @@ func (h house) emails() *directory.EmailChanges {
 
 func (h house) prove(token secret.Token) error {
 	return h.DB.Update(h.t.Context(), func(tx *db.Tx) error {
-		_, err := h.emails().Prove(h.t.Context(), tx, token)
+		_, err := h.emails().Prove(h.t.Context(), tx, token, "")
 		return err
 	})
 }

@@ -23,6 +23,7 @@ var (
 	ErrInvitationWithdrawn = fault.New(fault.Gone, "directory.invitation_withdrawn")
 	ErrInvitationRefused   = fault.New(fault.Gone, "directory.invitation_refused")
 	ErrInvitationReplaced  = fault.New(fault.Gone, "directory.invitation_replaced")
+	ErrInvitationTaken     = fault.New(fault.Gone, "directory.invitation_taken")
 	ErrAlreadyMember       = fault.Field("email", "directory.already_member")
 	ErrAlreadyInvited      = fault.Field("email", "directory.already_invited")
 	ErrRoleUnknown         = fault.Field("role", "directory.role_unknown")
@@ -48,6 +49,7 @@ type Invitation struct {
 	letterID      string
 	inviterRole   Role // as it is now, not as it was
 	inviterGoneAt time.Time
+	taken         bool // somebody in the organization has the address
 }
 
 // vouched tells that whoever invited still may: an invitation must not outlive
@@ -73,6 +75,7 @@ const (
 	InvitationAccepted  InvitationState = "accepted"
 	InvitationWithdrawn InvitationState = "withdrawn"
 	InvitationReplaced  InvitationState = "replaced"
+	InvitationTaken     InvitationState = "taken"   // somebody has the address by now, by changing theirs
 	InvitationLapsed    InvitationState = "lapsed"  // whoever sent it may not invite any more
 	InvitationBounced   InvitationState = "bounced" // the mail server refused its letter for good
 	InvitationExpired   InvitationState = "expired"
@@ -91,6 +94,8 @@ func (i Invitation) State(now time.Time) InvitationState {
 		return InvitationWithdrawn
 	case !i.ReplacedAt.IsZero():
 		return InvitationReplaced
+	case i.taken:
+		return InvitationTaken
 	case !i.vouched():
 		return InvitationLapsed
 	case i.Letter.Refused():
@@ -124,6 +129,8 @@ func (i Invitation) Usable(now time.Time) error {
 		return ErrInvitationReplaced
 	case InvitationBounced:
 		return ErrInvitationRefused
+	case InvitationTaken:
+		return ErrInvitationTaken
 	case InvitationExpired:
 		return ErrInvitationExpired
 	default:
@@ -194,6 +201,9 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 // Resend replaces an open invitation by a fresh one: the older link dies.
 func (s *Invitations) Resend(ctx context.Context, tx *db.Tx, actor Actor, org Organization, id string) (Invitation, error) {
 	old, err := s.open(ctx, tx, actor, org.ID, id)
+	if err == nil && old.taken {
+		err = ErrInvitationTaken
+	}
 	if err != nil {
 		return Invitation{}, err
 	}

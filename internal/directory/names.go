@@ -35,7 +35,7 @@ const MaxGroupName = 80
 const (
 	minShortName = 2
 	maxShortName = 40
-	maxKey       = 200 // bytes: folding makes at most five of one character
+	maxKey       = 1000 // bytes of a folded name: one of maxName characters fits in any script that is written
 	maxName      = 100
 	maxContact   = 300
 	maxReason    = 300
@@ -86,9 +86,9 @@ func ParseShortName(s string) (ShortName, error) {
 	return name, nil
 }
 
-// OrganizationKey makes what somebody typed comparable with ShortName.Key. It
-// never fails: "" is what no organization is named. A database refuses text that
-// is not UTF-8 or holds a NUL, so such text must not reach one.
+// OrganizationKey makes what somebody typed comparable with ShortName.Key and with
+// the key of a display name. It never fails: "" is what no organization is named. A
+// database refuses text that is not UTF-8 or holds a NUL, so such text must not reach one.
 func OrganizationKey(typed string) string {
 	if len(typed) > maxTyped || !utf8.ValidString(typed) {
 		return ""
@@ -97,7 +97,7 @@ func OrganizationKey(typed string) string {
 	if strings.ContainsFunc(typed, unicode.IsControl) {
 		return ""
 	}
-	key := strings.TrimSpace(fold(strings.Map(plainHyphen, fold(typed))))
+	key := strings.Join(strings.Fields(fold(strings.Map(plainHyphen, fold(typed)))), " ")
 	if len(key) > maxKey {
 		return ""
 	}

@@ -188,7 +188,7 @@ func TestTypedOrganizationsAreFoundWhateverTheirForm(t *testing.T) {
 	}
 	none := map[string]string{
 		"nothing": "", "spaces": " \t", "NUL": "al\x00pha", "not UTF-8": "al\xffpha",
-		"201 bytes": strings.Repeat("a", 201), "a megabyte": strings.Repeat("é", 1<<19), "grows on folding": strings.Repeat("\ufdfa", 50),
+		"1001 bytes": strings.Repeat("a", 1001), "a megabyte": strings.Repeat("é", 1<<19), "grows on folding": strings.Repeat("\ufdfa", 50),
 	}
 	for name, typed := range none {
 		if got := OrganizationKey(typed); got != "" {

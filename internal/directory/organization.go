@@ -161,14 +161,82 @@ func (m *micros) Scan(v any) error {
 	return nil
 }
 
-// OrganizationByName finds the organization that a person named, in any case
-// and Unicode form, or named as it was called a while ago; ErrNotFound where there
-// is none.
+// OrganizationByName finds an organization by its short name, as paths and commands
+// have it, in any case and Unicode form, or by the one that it had a while ago;
+// ErrNotFound where there is none. What people type into a field may be its display
+// name as well: OrganizationsNamed.
 func OrganizationByName(ctx context.Context, r db.Reader, typed string) (Organization, error) {
 	return oneOrganization(ctx, r, `
 		where o.short_name_key = $1
 			or o.id = (select f.org_id from former_short_names f where f.short_name_key = $1 and f.ends_at > $2)`,
 		OrganizationKey(typed), db.Time(r.Now()))
+}
+
+// OrganizationsNamed finds the organizations that somebody may mean by a name: those
+// that have it as display name or short name, in any case and Unicode form, or had it
+// as short name a while ago. Two can have one: what one is called may be the short name
+// of another. Each has a Distinct name, by which it alone is found. An organization
+// is public, so that who asks learns nothing about its people.
+func OrganizationsNamed(ctx context.Context, r db.Reader, typed string) ([]Organization, error) {
+	key := OrganizationKey(typed)
+	if key == "" {
+		return nil, nil
+	}
+	var all []Organization
+	var distinct *Organization
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var o Organization
+		var former bool
+		if err := scan(append(o.Targets(), &former)...); err != nil {
+			return err
+		}
+		switch key {
+		case OrganizationKey(o.Distinct()):
+			distinct = &o
+		case OrganizationKey(o.ShortName), OrganizationKey(o.DisplayName):
+			all = append(all, o)
+		default: // only looks alike
+			if former {
+				all = append(all, o)
+			}
+		}
+		return nil
+	}, `
+		select `+OrganizationColumns+`, coalesce(o.id = (
+			select f.org_id from former_short_names f where f.short_name_key = $1 and f.ends_at > $2), false)
+		from organizations o
+		where o.short_name_key in ($1, $3) or o.display_name_skeleton = $4
+			or o.id = (select f.org_id from former_short_names f where f.short_name_key = $1 and f.ends_at > $2)
+		order by o.short_name_key`,
+		key, db.Time(r.Now()), shortNameIn(key), DisplaySkeleton(typed))
+	if distinct != nil {
+		all = []Organization{*distinct}
+	}
+	return all, err
+}
+
+// NameFor is what a form fills in for an organization: its short name or, where that
+// could mean another too, its Distinct name.
+func NameFor(ctx context.Context, r db.Reader, o Organization) (string, error) {
+	all, err := OrganizationsNamed(ctx, r, o.ShortName)
+	if len(all) > 1 {
+		return o.Distinct(), err
+	}
+	return o.ShortName, err
+}
+
+// Distinct is a name that no other organization has: the display name with the short
+// name behind it.
+func (o Organization) Distinct() string { return o.DisplayName + " (" + o.ShortName + ")" }
+
+// shortNameIn is the key of the short name in the key of a Distinct name, or empty.
+func shortNameIn(key string) string {
+	inside, ends := strings.CutSuffix(key, ")")
+	begins := strings.LastIndex(inside, "(")
+	if !ends || begins < 0 {
+		return ""
+	}
+	return inside[begins+1:]
 }
 
 // OrganizationByID returns an organization; ErrNotFound where there is none.

@@ -42,6 +42,9 @@ func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p
 		return Organization{}, err
 	}
 	names, wrongNames := freeNames(ctx, tx, org.ID, p.DisplayName, p.ShortName)
+	if wrongNames == nil && actor.UserID != audit.Operator {
+		wrongNames = leaveOthers(ctx, tx, org, names)
+	}
 	contact, wrongContact := cleanContact(p.Contact)
 	if err := errors.Join(wrongNames, wrongContact, checkLifetime(p.InvitationLifetime)); err != nil {
 		return Organization{}, err
@@ -70,6 +73,28 @@ func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p
 	e.Target, e.TargetName = string(org.ID), org.DisplayName
 	e.Before, e.After = before.fields(p), p.fields(before)
 	return org, audit.Record(ctx, tx, e)
+}
+
+// leaveOthers keeps an organization from taking as one of its names what looks like the
+// other name of another: people who type that are asked which they mean, and could come
+// to choose the wrong one (decision 0038). The operator, who answers for both, may give
+// it; what an organization is called already it keeps.
+func leaveOthers(ctx context.Context, r db.Reader, org Organization, n names) error {
+	var display, short bool
+	if _, err := r.One(ctx, db.Into(&display, &short), `
+		select exists (select 1 from organizations where short_name_skeleton = $1 and id <> $2),
+			exists (select 1 from organizations where display_name_skeleton = $3 and id <> $2)`,
+		n.displaySkeleton, string(org.ID), n.short.Skeleton); err != nil {
+		return err
+	}
+	var wrong error
+	if display && n.display != org.DisplayName {
+		wrong = ErrDisplayNameTaken
+	}
+	if short && !org.Called(n.short.Text) {
+		wrong = errors.Join(wrong, ErrShortNameTaken)
+	}
+	return wrong
 }
 
 // mostFormerNames is how many names an organization may keep from others at once.

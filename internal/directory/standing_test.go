@@ -308,9 +308,9 @@ func TestDeletedUsersAreErasedAndTheAuditLogStays(t *testing.T) {
 	}
 }
 
-// What else gets an address while an invitation to it waits makes the link one
-// that was used, and not an error.
-func TestInvitationToAnAddressThatSomebodyGotIsUsed(t *testing.T) {
+// What else gets an address while an invitation to it waits makes the link say so,
+// and is no error.
+func TestInvitationToAnAddressThatSomebodyGotIsTaken(t *testing.T) {
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	inv, err := h.invite(directory.Operator(), o, "ana@alpha.example", directory.Member)
@@ -329,7 +329,7 @@ func TestInvitationToAnAddressThatSomebodyGotIsUsed(t *testing.T) {
 		_, _, err := directory.AcceptInvitation(ctx, tx, token, directory.User{ID: directory.NewUserID(), Name: "Ana", Language: "en"})
 		return err
 	})
-	if !errors.Is(err, directory.ErrInvitationUsed) {
+	if !errors.Is(err, directory.ErrInvitationTaken) {
 		t.Errorf("accepting: %v", err)
 	}
 }

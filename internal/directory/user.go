@@ -16,13 +16,13 @@ import (
 // UserColumns are the columns of users as u that User.Targets scans, for
 // packages whose reads join them.
 const UserColumns = `u.org_id, u.id, u.email, u.email_since, u.display_name, u.role, u.language, u.time_zone, u.picture,
-	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at, u.break_glass_since`
+	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at, u.break_glass_since, u.profile_since`
 
 // Targets are where UserColumns go.
 func (u *User) Targets() []any {
 	return db.Into(&u.OrgID, &u.ID, &u.Email, (*db.Time)(&u.EmailSince), &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Text)(&u.Picture),
 		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt),
-		&u.Generation, (*db.Time)(&u.DisownedAt), (*db.Time)(&u.BreakGlassSince))
+		&u.Generation, (*db.Time)(&u.DisownedAt), (*db.Time)(&u.BreakGlassSince), (*db.Time)(&u.ProfileSince))
 }
 
 // UserByID returns a user of an organization; ErrNotFound where it has none by
@@ -73,10 +73,10 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	// 'on conflict' the unique index would speak first, and end the transaction.
 	n, err := tx.Exec(ctx, `
 		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, generation)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, 1)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
 		on conflict do nothing`,
 		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, SearchKey(u.Name, u.Email),
-		string(u.Role), string(u.Language), db.Time(u.CreatedAt))
+		string(u.Role), string(u.Language), u.TimeZone, db.Time(u.CreatedAt))
 	if err == nil && n == 0 {
 		err = errAddressTaken
 	}
@@ -124,9 +124,9 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 		return nil
 	}
 	_, err = tx.Exec(ctx, `
-		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4
-		where org_id = $5 and id = $6`,
-		p.Name, SearchKey(p.Name, user.Email), string(p.Language), p.TimeZone, string(user.OrgID), string(user.ID))
+		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4, profile_since = $5
+		where org_id = $6 and id = $7`,
+		p.Name, SearchKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	if err != nil {
 		return fmt.Errorf("updating user %s: %w", user.ID, err)
 	}

@@ -69,6 +69,9 @@ type Error struct {
 	RetryAfter time.Duration  // Throttled and Unavailable only; rounded up to seconds when sent
 }
 
+// Choices is the argument of a fault that asks which of several things is meant.
+const Choices = "Choices"
+
 // New makes a fault that belongs to no single field.
 func New(kind Kind, key string) *Error { return &Error{Kind: kind, Key: key} }
 

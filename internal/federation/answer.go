@@ -123,6 +123,7 @@ type answer struct {
 	wanted       wanted              // the link that it was refused, where one was
 	Arrival      Arrival             // how the person is known, once they are admitted
 	Rehearsed    directory.Candidate // as whom a test would let somebody in
+	TimeZone     string              // of the browser, for who is new
 }
 
 // callback is where a browser comes back from a provider.
@@ -182,10 +183,16 @@ func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *ans
 	if unsolicited {
 		reason = "unsolicited"
 	}
+	if allowed {
+		reason = ""
+	}
 	if err := a.Trace.Require(checkRequest, allowed, "", reason); err != nil {
 		return err
 	}
-	return a.Trace.Require(checkConnection, c.State == On || a.Request.Tester != "", string(On), string(c.State))
+	if a.Request.Tester != "" {
+		return nil // it is tested to be turned on
+	}
+	return a.Trace.Require(checkConnection, c.State == On, string(On), string(c.State))
 }
 
 func (h *Hub) judgeOIDC(ctx context.Context, query url.Values, b session.Browser, a *answer) error {
@@ -326,7 +333,7 @@ type refusedPage struct {
 // explained is the trace of an answer under this request's reference.
 func (a answer) explained(v *page.Visitor, refused string) Trace {
 	t := Trace{
-		OrgID: a.Connection.OrgID, ID: v.Reference(), ConnectionID: a.Connection.ID, Test: a.Request.Tester != "",
+		OrgID: a.Connection.OrgID, ID: v.Reference(), ConnectionID: a.Connection.ID, Connection: a.Connection.Name, Test: a.Request.Tester != "",
 		Refused: refused, Who: a.who(), Checks: a.Trace.Checks, browser: a.Request.BrowserID,
 	}
 	if t.Test {
@@ -396,37 +403,3 @@ func (h *Hub) remember(ctx context.Context, a *answer, message string, until tim
 	}
 	return a.Trace.Require(checkReplay, n == 1, "", "")
 }
-
-// passTest notes that a test passed, with what it covered, and shows what came.
-func (h *Hub) passTest(v *page.Visitor, a answer) error {
-	ctx := v.R.Context()
-	err := h.DB.Update(ctx, func(tx *db.Tx) error {
-		// Of the very settings that it was begun with: a change since asks for another.
-		if a.Connection.Beside {
-			if err := h.passBeside(ctx, tx, a); err != nil {
-				return err
-			}
-		} else if _, err := tx.Exec(ctx, `
-			update connections set tested_at = $1
-			where org_id = $2 and id = $3 and changed_at <= $4`,
-			db.Time(tx.Now()), string(a.Connection.OrgID), a.Connection.ID, db.Time(a.Request.CreatedAt)); err != nil {
-			return err
-		}
-		return keepTrace(ctx, tx, a.explained(v, ""))
-	})
-	if err != nil {
-		return err
-	}
-	return h.showTested(v, a)
-}
-
-// showTested leads whoever tested to what came of it: the console, or the setup link.
-func (h *Hub) showTested(v *page.Visitor, a answer) error {
-	if strings.HasPrefix(a.Request.Tester, setupPrefix) {
-		return v.Redirect("/connection-setup/tested/" + v.Reference())
-	}
-	return v.Redirect(a.Organization.Path("admin", "single-sign-on", "attempts", v.Reference()))
-}
-
-// setupPrefix begins the id of a setup link.
-const setupPrefix = "lnk_"

@@ -28,6 +28,7 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 	var opened signin.Opened
 	err = h.DB.Update(ctx, func(tx *db.Tx) error {
 		a = judged
+		a.TimeZone = v.TimeZone()
 		a.Trace.Checks = append([]upstream.Check(nil), judged.Trace.Checks...)
 		attempt, err := h.SignIn.Load(ctx, tx, b, a.Request.AttemptID, tx.Now())
 		if err != nil {
@@ -54,32 +55,6 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 		return a, err
 	}
 	return a, v.Enter(opened)
-}
-
-// errRehearsed undoes what a rehearsal did.
-var errRehearsed = errors.New("rehearsed")
-
-// rehearse admits whom a test is about, as a sign-in from the organization's page
-// would, and takes all of it back (decision 0043).
-func (h *Hub) rehearse(v *page.Visitor, judged *answer) error {
-	ctx := v.R.Context()
-	var a answer
-	err := h.DB.Update(ctx, func(tx *db.Tx) error {
-		a = *judged
-		a.Trace.Checks = append([]upstream.Check(nil), judged.Trace.Checks...)
-		who, err := h.admit(ctx, tx, &a, signin.Attempt{OrgID: a.Connection.OrgID, ConnectionID: a.Connection.ID}, entrance{language: v.Language(), rehearsed: true})
-		if err != nil {
-			return err
-		}
-		a.Rehearsed = who
-		return errRehearsed
-	})
-	*judged = a
-	if errors.Is(err, errRehearsed) {
-		return nil
-	}
-	judged.Arrival = ""
-	return err
 }
 
 // keepSession remembers by what the provider names the session, for single logout.

@@ -65,9 +65,9 @@ func (h *Hub) SweepRenewals(ctx context.Context, d *db.DB) error {
 // would not take either, leaves the connection as it is, and administrators are told
 // (decision 0034).
 func (h *Hub) renew(ctx context.Context, c Connection) error {
-	read, why := h.fetchMetadata(ctx, c)
-	if why == "" && read.EntityID != c.SAML.EntityID {
-		why = "federation.fix.metadata_issuer"
+	read, unread := h.fetchMetadata(ctx, c)
+	if unread == "" && read.EntityID != c.SAML.EntityID {
+		unread = "federation.fix.metadata_issuer"
 	}
 	return h.DB.Update(ctx, func(tx *db.Tx) error {
 		now, err := ConnectionOf(ctx, tx, c.OrgID, c.ID)
@@ -77,7 +77,7 @@ func (h *Hub) renew(ctx context.Context, c Connection) error {
 		if err != nil {
 			return err
 		}
-		before := now
+		before, why := now, unread
 		if why == "" {
 			err = now.take(read)
 			now.SAML.Certificates = together(before.SAML.Certificates, now.SAML.Certificates)

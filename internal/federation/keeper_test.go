@@ -263,6 +263,7 @@ func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
 			idp := w.idp()
 			c := w.samlConnection(w.org, idp)
 			w.shut()
+			w.ended()
 			w.Clock.Advance(time.Minute)
 			tt.try(w, idp, c, known)
 			w.Clock.Advance(6 * time.Minute)
@@ -277,6 +278,7 @@ func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
 				t.Errorf("only %t, a letter %t", w.isOnly(), w.wrote(owner, "no longer the only way"))
 			}
 			if !tt.only {
+				password(b, "/o/alpha", owner, idptest.Password)
 				link := strings.TrimPrefix(w.linkIn(owner, "no longer the only way"), w.URL)
 				if p := b.Get(link); p.Status != 200 || link != "/o/alpha/admin/single-sign-on/attempts" {
 					t.Errorf("the letter leads to %s: %d %s: %s", link, p.Status, p.URL, p.Text())
@@ -286,12 +288,22 @@ func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
 	}
 }
 
+// ended ends every session, as the page does that makes single sign-on the only way.
+func (w *world) ended() {
+	w.t.Helper()
+	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := w.Hub.Sessions.EndNative(ctx, tx, w.org.ID, func(directory.User) bool { return false })
+		return err
+	})
+}
+
 func TestAnOnlyWayInIsNotOpenedAfterItsFirstHour(t *testing.T) {
 	w := start(t)
 	b := w.Join(t, w.org, owner, "Olga", directory.Owner)
 	idp := w.idp()
 	c := w.samlConnection(w.org, idp)
 	w.shut()
+	w.ended()
 	w.Clock.Advance(federation.Watched + time.Minute)
 	w.enter(b, idp, c, person("stranger@elsewhere.example"))
 	for range 3 {
@@ -308,12 +320,12 @@ func TestExplanationsAreForgotten(t *testing.T) {
 	idp := w.idp()
 	c := w.samlConnection(w.org, idp)
 	w.enter(w.Browser(t), idp, c, person("stranger@elsewhere.example"))
-	if all, err := federation.TracesOf(t.Context(), w.DB, w.org.ID, "", time.Time{}, 10); err != nil || len(all) != 1 || all[0].Refused != "domain" {
+	if all, err := federation.TracesOf(t.Context(), w.DB, federation.TraceQuery{OrgID: w.org.ID, Most: 10}); err != nil || len(all) != 1 || all[0].Refused != "domain" {
 		t.Fatalf("%v %+v", err, all)
 	}
 	w.Clock.Advance(federation.TracesKept)
 	w.swept()
-	if all, err := federation.TracesOf(t.Context(), w.DB, w.org.ID, "", time.Time{}, 10); err != nil || len(all) != 0 {
+	if all, err := federation.TracesOf(t.Context(), w.DB, federation.TraceQuery{OrgID: w.org.ID, Most: 10}); err != nil || len(all) != 0 {
 		t.Errorf("%v %+v", err, all)
 	}
 }

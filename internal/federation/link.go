@@ -192,7 +192,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	}
 	a.Arrival = ArrivedNew
 	user, err := directory.CreateFederated(ctx, tx, directory.User{
-		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: how.language,
+		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: how.language, TimeZone: a.TimeZone,
 	}, c.Name)
 	if err != nil {
 		return directory.User{}, err
@@ -216,7 +216,7 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 	}
 	a.Arrival = ArrivedInvited
 	user, err := directory.AcceptInvitationOf(ctx, tx, inv, directory.User{
-		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: how.language,
+		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: how.language, TimeZone: a.TimeZone,
 	})
 	if errors.Is(err, directory.ErrInvitationUsed) {
 		return directory.User{}, a.Trace.Require(checkInvitation, false, "", "")

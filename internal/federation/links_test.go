@@ -79,7 +79,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 	w.outside(b, w.org)
 	// With a session of somebody else neither.
 	mallory := w.Join(t, w.org, "mallory@alpha.example", "Mallory", directory.Member)
-	p = w.enter(mallory, idp, c, person(owner))
+	p = w.answer(mallory, idp, c, toProvider(t, mallory.Post("/o/alpha", url.Values{"connection": {c.ID}})), person(owner))
 	idptest.Want(t, p, idptest.Says("federation.prove_title", "Name", "Olga"))
 	mallory.Post(p.URL.Path, nil)
 	if n := w.rows(`select count(*) from identities where user_id = $1`, string(w.user(w.org, owner).ID)); n != 0 {
@@ -112,7 +112,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 
 	// A proof of long ago is none, though the browser is signed in.
 	w.Clock.Advance(11 * time.Minute)
-	p = w.enter(admin, idp, c, person(anton))
+	p = w.answer(admin, idp, c, toProvider(t, admin.Post("/o/alpha", url.Values{"connection": {c.ID}})), person(anton))
 	idptest.Want(t, p, idptest.Says("federation.prove_title", "Name", "Anton"))
 	// An owner approves it.
 	olga := w.Browser(t)
@@ -124,7 +124,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 // newest is the newest attempt that was refused for a reason.
 func (w *world) newest(refused string) federation.Trace {
 	w.t.Helper()
-	all, err := federation.TracesOf(w.t.Context(), w.DB, w.org.ID, "", time.Time{}, 50)
+	all, err := federation.TracesOf(w.t.Context(), w.DB, federation.TraceQuery{OrgID: w.org.ID, Most: 50})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -183,10 +183,11 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 	page, l := link(ada)
 	// The neighbour reaches none of it, and the member only their own.
 	form := url.Values{"link": {l.ID()}, "person": {string(l.User.ID)}}
-	for _, path := range []string{"/o/beta/admin/people/" + string(l.User.ID) + "/links", "/o/beta/admin/connections/" + c.ID + "/links", "/o/beta/account/security/links"} {
+	for _, path := range []string{"/o/beta/admin/people/" + string(l.User.ID) + "/links", "/o/beta/admin/connections/" + c.ID + "/links"} {
 		idptest.Want(t, stranger.Post(path, form), idptest.Status(404))
 	}
-	idptest.Want(t, only.Post("/o/alpha/account/security/links", form), idptest.Status(404))
+	idptest.Want(t, stranger.Post("/o/beta/account/security/links", url.Values{"link": {l.ID()}}), idptest.Status(404))
+	idptest.Want(t, only.Post("/o/alpha/account/security/links", url.Values{"link": {l.ID()}}), idptest.Status(404))
 	link(ada)
 	for _, shown := range []string{page, "/o/alpha/admin/connections/" + c.ID} {
 		idptest.Want(t, admin.Get(shown), idptest.Says("console.links.title"), idptest.Shows("id of "+ada))

@@ -216,7 +216,7 @@ func (h *Hub) refuseLogout(v *page.Visitor, c Connection, t upstream.Trace, why 
 	}
 	ctx := v.R.Context()
 	err := h.DB.Update(ctx, func(tx *db.Tx) error {
-		if err := keepTrace(ctx, tx, Trace{OrgID: c.OrgID, ID: v.Reference(), ConnectionID: c.ID, Refused: string(name), Checks: t.Checks}); err != nil {
+		if err := keepTrace(ctx, tx, Trace{OrgID: c.OrgID, ID: v.Reference(), ConnectionID: c.ID, Connection: c.Name, Refused: string(name), Checks: t.Checks}); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{

@@ -4,6 +4,9 @@ import (
 	"context"
 	"net/url"
 	"testing"
+	"time"
+
+	crewjam "github.com/crewjam/saml"
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
@@ -156,4 +159,100 @@ func TestAnotherProductIsReadByTheUsualNames(t *testing.T) {
 	// The NameID can be the address as well.
 	u := samltest.User{NameID: "new@alpha.example", Format: saml.FormatEmailAddress}
 	idptest.Want(t, w.try(b, idp, c, u), idptest.Says("console.attempts.is_identity_and_email"), idptest.Says("console.attempts.new"))
+}
+
+// What is shown of a sign-in that went well asks nothing twice without saying of what,
+// and shows nothing that looks wrong.
+func TestRowsOfATraceAreReadable(t *testing.T) {
+	w := start(t)
+	b := w.Join(t, w.org, ada, "Ada", directory.Owner)
+	idp := w.idp()
+	saml := w.drafted(idp, creates)
+	i := w.issuer(nil)
+	i.announce = map[string]any{"userinfo_endpoint": i.URL + "/userinfo"}
+	i.userInfo = map[string]any{"sub": "ada", "groups": []string{"Desk"}}
+	w.allow(i.host())
+	oidc := w.oidcConnection(w.org, i, mapsGroups)
+	p := w.try(b, idp, saml, person(ada))
+	traces := []federation.Trace{w.traceOf(w.org, p)}
+	idptest.Want(t, p, idptest.Shows("SubjectConfirmationData"), idptest.Shows("Conditions"))
+	w.Clock.Advance(time.Second)
+	w.inside(w.enterOIDC(w.Browser(t), i, oidc, claimsOf("ada", ada)), w.org, "Ada")
+	traces = append(traces, w.latest())
+	for _, trace := range traces {
+		seen := map[string]bool{}
+		for _, c := range trace.Checks {
+			if key := c.Name + " " + c.About; seen[key] {
+				t.Errorf("%s is asked twice of the same", key)
+			} else {
+				seen[key] = true
+			}
+			if !c.OK || c.Found == "none" || c.Found == "draft" || c.Found == "crit" {
+				t.Errorf("reads oddly: %+v", c)
+			}
+		}
+	}
+}
+
+// What is missing is called missing, with what to add.
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	w := start(t)
+	b := w.Join(t, w.org, ada, "Ada", directory.Owner)
+	idp := w.idp()
+	c := w.drafted(idp)
+	for name, m := range map[string]struct {
+		change func(*crewjam.Assertion)
+		check  string
+		advice string
+		about  string
+	}{
+		"NotBefore": {func(a *crewjam.Assertion) { a.Conditions.NotBefore = time.Time{} }, "not_before", "federation.fix.not_before.missing", "Conditions"},
+		"NotOnOrAfter": {func(a *crewjam.Assertion) {
+			a.Subject.SubjectConfirmations[0].SubjectConfirmationData.NotOnOrAfter = time.Time{}
+		}, "not_on_or_after", "federation.fix.not_on_or_after.missing", "SubjectConfirmationData"},
+		"NameID": {func(a *crewjam.Assertion) { a.Subject.NameID = nil }, "name_id", "federation.fix.name_id.missing", ""},
+	} {
+		u := person(ada)
+		u.Change = m.change
+		p := w.try(b, idp, c, u)
+		if got := w.traceOf(w.org, p).Refused; got != m.check {
+			t.Errorf("without %s it is refused by %s, want %s", name, got, m.check)
+		}
+		idptest.Want(t, p, idptest.Says(m.advice), idptest.Shows(m.about))
+	}
+	// The response around it, as nobody signed it, can be changed on the way.
+	p := b.Post("/o/alpha/admin/connections/"+c.ID, url.Values{"do": {"test"}})
+	form := replaced(`(?s)<saml:Issuer[^>]*>[^<]*</saml:Issuer>(<ds:Signature|<Signature|<samlp:Status)`, `$1`)(w.respond(idp, c, toProvider(t, p), person(ada)))
+	idptest.Want(t, w.post(b, form), idptest.Says("federation.check.issuer"), idptest.Says("federation.fix.issuer.saml.missing"))
+}
+
+// Journeys 7.7: attempts are found by person, address and connection.
+func TestAttemptsAreSearched(t *testing.T) {
+	w := start(t)
+	b := w.Join(t, w.org, ada, "Ada", directory.Owner)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates)
+	w.inside(w.enter(w.Browser(t), idp, c, person("lin@alpha.example", "name", "Lín Wei")), w.org, "Lín Wei")
+	stranger := w.Browser(t)
+	w.refused(stranger, w.enter(stranger, idp, c, person("Mallory@elsewhere.example")), c, "domain")
+	found := func(search string, wants ...string) {
+		t.Helper()
+		p := b.Get("/o/alpha/admin/single-sign-on/attempts?q=" + url.QueryEscape(search))
+		for _, address := range []string{"lin@alpha.example", "Mallory@elsewhere.example"} {
+			check := idptest.ShowsNot(address)
+			for _, want := range wants {
+				if want == address {
+					check = idptest.Shows(address)
+				}
+			}
+			idptest.Want(t, p, idptest.Status(200), check)
+		}
+	}
+	found("LIN@alpha", "lin@alpha.example")
+	found("lín w", "lin@alpha.example")
+	found("mallory", "Mallory@elsewhere.example")
+	found("door of alpha", "lin@alpha.example", "Mallory@elsewhere.example")
+	found("%")
+	found("nobody at all")
+	found(w.latest().ID, w.latest().Who)
 }

@@ -71,7 +71,12 @@ func refused(field string, t upstream.Trace, err error) error {
 	if why, ok := strings.CutPrefix(check.Found, "outbound: "); ok {
 		return fault.Field(field, "federation.outbound."+why)
 	}
-	f := fault.Field(field, "federation.fix."+string(name))
+	p := SAML
+	if field == "issuer" {
+		p = OIDC
+	}
+	check.Name = string(name)
+	f := fault.Field(field, Advice(p, check))
 	if check.Expected != "" || check.Found != "" {
 		f.Reasons = []fault.Reason{{Key: "federation.expected_found", Args: map[string]any{"Expected": check.Expected, "Found": check.Found}}}
 	}
@@ -376,46 +381,4 @@ func (c Connection) Complete() bool {
 		return c.Found.Provider.Authorization != ""
 	}
 	return c.SAML.EntityID != ""
-}
-
-// What an attribute is taken for.
-const (
-	MeansEmail  = "email"
-	MeansName   = "name"
-	MeansGroups = "groups"
-
-	MeansIdentity      = "identity"           // by which the person is known the next time
-	MeansIdentityEmail = "identity_and_email" // and which is the address as well
-	MeansPassing       = "passing"            // which is somebody else's the next time
-)
-
-// MeansSubject is what the subject of a test is taken for.
-func (m Mapping) MeansSubject(t Trace) string {
-	switch {
-	case t.Rehearsal.Format == transientFormat:
-		return MeansPassing
-	case m.email(upstream.Assertion{Attributes: t.Claims}) == "" && m.email(upstream.Assertion{Attributes: t.Claims, Format: t.Rehearsal.Format, NameID: t.Rehearsal.Subject}) != "":
-		return MeansIdentityEmail
-	}
-	return MeansIdentity
-}
-
-// Means is what an attribute of that name is taken for; empty for one that nothing is
-// read from.
-func (m Mapping) Means(attribute string) string {
-	is := func(chosen string, usual []string) bool {
-		if chosen != "" {
-			usual = []string{chosen}
-		}
-		return slices.ContainsFunc(usual, func(name string) bool { return strings.EqualFold(name, attribute) })
-	}
-	switch {
-	case is(m.Email, emailNames):
-		return MeansEmail
-	case is(m.Name, slices.Concat(nameNames, givenNames, familyNames)):
-		return MeansName
-	case is(m.groupsName(), nil):
-		return MeansGroups
-	}
-	return ""
 }

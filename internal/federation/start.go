@@ -115,7 +115,7 @@ func (h *Hub) Lead(v *page.Visitor, a signin.Attempt) error {
 	if err != nil {
 		return err
 	}
-	idle, err := h.Sessions.LeftIdle(ctx, h.DB, a.BrowserID, c.OrgID, h.DB.Now())
+	_, idle, err := h.Sessions.LeftIdle(ctx, h.DB, a.BrowserID, c.OrgID, h.DB.Now())
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func forced(t *testing.T, address string) bool {
 
 func TestStepUpOfAFederatedSessionAsksTheProviderAnew(t *testing.T) {
 	w := start(t)
-	w.Join(t, w.org, ada, "Ada", directory.Owner)
+	w.Join(t, w.org, ada, "Ada", directory.Member) // an owner would prove the first link
 	idp := w.idp()
 	c := w.samlConnection(w.org, idp, creates)
 	b := w.Browser(t)
@@ -62,6 +62,9 @@ func TestStepUpOfAFederatedSessionAsksTheProviderAnew(t *testing.T) {
 		t.Error("the first sign-in asks for fresh proof")
 	}
 	w.inside(w.answer(b, idp, c, address, person(ada)), w.org, "Ada")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.ChangeRole(ctx, tx, directory.Operator(), w.org.ID, w.user(w.org, ada).ID, directory.Owner)
+	})
 	const page = "/o/alpha/admin/people/invite"
 	form := b.Get(page).Form("main").Fill("email", "new@alpha.example")
 	w.Clock.Advance(11 * time.Minute)

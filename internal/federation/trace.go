@@ -20,6 +20,7 @@ type Trace struct {
 	OrgID        directory.OrgID
 	ID           string // the reference that the person was shown
 	ConnectionID string
+	Connection   string // its name at that time, to be searched by
 	At           time.Time
 	Test         bool
 	Tester       string // of a test: a user's id, or a setup link's
@@ -64,10 +65,11 @@ func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 		rehearsal = db.Text(text)
 	}
 	_, err = tx.Exec(ctx, `
-		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network, rehearsal, browser_id)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		insert into upstream_traces (org_id, id, connection_id, at, tester, refused, user_id, who, checks, claims, network, rehearsal, browser_id, search_key)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), db.Text(t.Tester), db.Text(t.Refused), db.Text(t.UserID), t.Who,
-		string(checks), string(claims), audit.OriginOf(ctx).Network, rehearsal, db.Text(t.browser))
+		string(checks), string(claims), audit.OriginOf(ctx).Network, rehearsal, db.Text(t.browser),
+		directory.SearchKey(t.Who, t.Connection, t.Rehearsal.Name))
 	if err != nil {
 		return fmt.Errorf("keeping the trace %s: %w", t.ID, err)
 	}
@@ -105,16 +107,27 @@ func TraceOf(ctx context.Context, r db.Reader, org directory.OrgID, id string) (
 	return all[0], nil
 }
 
-// TracesOf lists an organization's sign-ins by providers, the newest first: those of
-// one connection where one is named, before an instant where one is given.
-func TracesOf(ctx context.Context, r db.Reader, org directory.OrgID, connection string, before time.Time, most int) ([]Trace, error) {
-	if before.IsZero() {
-		before = r.Now().Add(time.Hour)
+// TraceQuery asks for an organization's sign-ins by providers.
+type TraceQuery struct {
+	OrgID      directory.OrgID
+	Connection string    // its id; empty for all
+	Search     string    // a piece of an address, or of the name of a person or a connection
+	Before     time.Time // zero for the newest
+	Most       int
+}
+
+// TracesOf lists what a query asks for, the newest first.
+func TracesOf(ctx context.Context, r db.Reader, q TraceQuery) ([]Trace, error) {
+	if q.Before.IsZero() {
+		q.Before = r.Now().Add(time.Hour)
 	}
 	return traces(ctx, r, `
 		($2 = '' or t.connection_id = $2) and t.at < $3
+			and ($4 = '' or t.search_key like $4 escape '\' or exists (
+				select 1 from users u
+				where u.org_id = t.org_id and u.id = t.user_id and u.search_key like $4 escape '\'))
 		order by t.at desc, t.id desc
-		limit $4`, string(org), connection, db.Time(before), most)
+		limit $5`, string(q.OrgID), q.Connection, db.Time(q.Before), directory.SearchPattern(q.Search), q.Most)
 }
 
 func traces(ctx context.Context, r db.Reader, which string, args ...any) ([]Trace, error) {

@@ -67,7 +67,7 @@ func TestALiveConnectionTrustsNothingNewBeforeAnOwnerTookIt(t *testing.T) {
 	x := w.trusting()
 	address, _ := w.published(x.rogue)
 	details := func(change ...string) url.Values {
-		form := url.Values{"attribute_email": {"email"}, "attribute_name": {"name"}, "attribute_groups": {"groups"}, "want_signed": {"either"}, "tolerance": {"60"}, "name_id_format": {""}, "sign_requests": {"yes"}}
+		form := url.Values{"want_signed": {"either"}, "tolerance": {"60"}, "name_id_format": {""}, "sign_requests": {"yes"}}
 		for i := 0; i+1 < len(change); i += 2 {
 			form[change[i]] = []string{change[i+1]}
 		}
@@ -101,7 +101,7 @@ func TestALiveConnectionTrustsNothingNewBeforeAnOwnerTookIt(t *testing.T) {
 	} {
 		before := w.again(x.c)
 		idptest.Want(t, enter(), idptest.Status(200), idptest.Says("console.trust.title"), idptest.Says("console.trust.owner"))
-		if now := w.again(x.c); now.ChangedAt != before.ChangedAt || len(now.SAML.Certificates) != 1 || now.SAML.EntityID != before.SAML.EntityID || now.MetadataURL != "" || now.Vouches || now.Mapping.Email != "email" || now.SAML.NameIDFormat != "" {
+		if now := w.again(x.c); now.ChangedAt != before.ChangedAt || len(now.SAML.Certificates) != 1 || now.SAML.EntityID != before.SAML.EntityID || now.MetadataURL != "" || now.Vouches || now.Mapping.Email != before.Mapping.Email || now.SAML.NameIDFormat != "" || now.SAML.WantSigned != before.SAML.WantSigned {
 			t.Errorf("%s: it is in force: %+v", name, now)
 		}
 		p := x.anton.Get(x.path)

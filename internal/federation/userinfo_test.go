@@ -83,3 +83,18 @@ func TestClaimsComeFromUserInfoToo(t *testing.T) {
 		t.Errorf("%d people, want lin and eva", n)
 	}
 }
+
+// A provider that changes its key under the same name is refused for a minute at most.
+func TestAKeyThatChangedUnderItsNameIsAskedFor(t *testing.T) {
+	w := start(t)
+	i := w.issuer(nil)
+	w.allow(i.host())
+	c := w.oidcConnection(w.org, i, creates)
+	home := idptest.Path("/o/alpha/home")
+	idptest.Want(t, w.enterOIDC(w.Browser(t), i, c, claimsOf("ada", ada)), home)
+	i.rollover("one")
+	b := w.Browser(t)
+	w.refused(b, w.enterOIDC(b, i, c, claimsOf("ada", ada)), c, "signature")
+	w.Clock.Advance(time.Minute)
+	idptest.Want(t, w.enterOIDC(w.Browser(t), i, c, claimsOf("ada", ada)), home)
+}

@@ -26,7 +26,7 @@ func emailFrom(name string) federation.Change {
 // word for all of them, and what it says for its claim email is for no other.
 func TestRPO4TheProvidersOwnNoCountsMore(t *testing.T) {
 	w := start(t)
-	w.Join(t, w.org, ada, "Ada", directory.Owner)
+	w.Join(t, w.org, ada, "Ada", directory.Member)
 	i := w.issuer(nil)
 	w.allow(i.host())
 	vouching := w.oidcConnection(w.org, i, vouches)

@@ -488,7 +488,7 @@ func (w *world) rows(query string, args ...any) (n int) {
 
 // traces are what administrators would read, for a test that failed.
 func (w *world) traces() string {
-	all, err := federation.TracesOf(w.t.Context(), w.DB, w.org.ID, "", time.Time{}, 10)
+	all, err := federation.TracesOf(w.t.Context(), w.DB, federation.TraceQuery{OrgID: w.org.ID, Most: 10})
 	if err != nil {
 		w.t.Fatal(err)
 	}

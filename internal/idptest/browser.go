@@ -175,7 +175,9 @@ func (b *Browser) Do(r *http.Request) *Page {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return &Page{b: b, Status: answer.StatusCode, Header: answer.Header, URL: answer.Request.URL, Body: string(body), doc: doc}
+	p := &Page{b: b, Status: answer.StatusCode, Header: answer.Header, URL: answer.Request.URL, Body: string(body), doc: doc}
+	keepPage(b.t, p)
+	return p
 }
 
 // Page is what a browser shows.
@@ -351,18 +353,41 @@ func (f *Form) Submit(do string) *Page {
 	if do != "" {
 		f.Values.Set("do", do)
 	}
-	to := f.page.URL.RequestURI()
-	if f.action != "" {
-		ref, err := f.page.URL.Parse(f.action)
-		if err != nil {
-			f.page.b.t.Fatal(err)
-		}
-		to = ref.RequestURI()
-	}
 	if f.multipart {
-		return f.page.b.Upload(to, f.fileField, f.file, f.Values)
+		return f.page.b.Upload(f.Path(), f.fileField, f.file, f.Values)
 	}
-	return f.page.b.Post(to, f.Values)
+	return f.page.b.Post(f.Path(), f.Values)
+}
+
+// Lost presses the button, and the answer never arrives: its cookies are dropped, and
+// nobody follows where it leads. The page can be sent again.
+func (f *Form) Lost(do string) *Page {
+	f.page.b.t.Helper()
+	lost, page := *f, *f.page
+	lost.page, page.b = &page, f.page.b.Copy()
+	page.b.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return lost.Submit(do)
+}
+
+// Cut is Lost, but the answer's cookies arrived before the next click came.
+func (f *Form) Cut(do string) *Page {
+	f.page.b.t.Helper()
+	p := f.Lost(do)
+	f.page.b.Client.Jar.SetCookies(p.URL, (&http.Response{Header: p.Header}).Cookies())
+	return p
+}
+
+// Path is where the form goes.
+func (f *Form) Path() string {
+	f.page.b.t.Helper()
+	if f.action == "" {
+		return f.page.URL.RequestURI()
+	}
+	ref, err := f.page.URL.Parse(f.action)
+	if err != nil {
+		f.page.b.t.Fatal(err)
+	}
+	return ref.RequestURI()
 }
 
 func attribute(n *html.Node, name string) string {

@@ -107,6 +107,23 @@ func AnswerIn(err error) Answer {
 	return ""
 }
 
+// Refusals is how many letters the server refused since an instant, or has not taken
+// yet, by its answer. It is for the operator: all organizations count.
+func Refusals(ctx context.Context, r db.Reader, since time.Time) (map[Answer]int, error) {
+	all := map[Answer]int{}
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var answer Answer
+		var n int
+		err := scan((*db.Text)(&answer), &n)
+		all[answer] = n
+		return err
+	}, `
+		select reply, count(*) from letters
+		where reply is not null and (bounced_at > $1 or next_try_at is not null)
+		group by reply`, db.Time(since))
+	return all, err
+}
+
 // A Delivery is how far a letter came, for packages that keep its id in a row of
 // theirs: they join letters as l and read DeliveryColumns. A letter that was refused
 // for good takes the link in it with it: who looks a link up asks that l.bounced_at

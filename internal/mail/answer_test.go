@@ -108,6 +108,12 @@ func TestTheWordsOfAMailServerAreNeitherKeptNorLogged(t *testing.T) {
 // "." the end of a letter. What is not said it answers as a good one does.
 func scripted(t *testing.T, answers map[string]string) string {
 	t.Helper()
+	return listening(t, answers, func(string) {})
+}
+
+// listening is scripted, and passes on each line outside of letters.
+func listening(t *testing.T, answers map[string]string, hear func(string)) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +140,7 @@ func scripted(t *testing.T, answers map[string]string) string {
 				inLetter = false
 				say(".")
 			case !inLetter:
+				hear(lines.Text())
 				say(verb)
 				inLetter = verb == "DATA"
 			}
@@ -149,4 +156,32 @@ func scripted(t *testing.T, answers map[string]string) string {
 		}
 	}()
 	return l.Addr().String()
+}
+
+// Many servers refuse a letter whose sender greets them as 'vm' or 'localhost'.
+func TestTheServerIsGreetedByOurName(t *testing.T) {
+	heard := make(chan string, 1)
+	b := newBench(t, mailbox.Options{})
+	b.outbox.server.Name = "sign-in.meridian.example"
+	b.outbox.server.Address = listening(t, nil, func(line string) {
+		if strings.HasPrefix(line, "EHLO") {
+			heard <- line
+		}
+	})
+	b.put(Letter{})
+	b.sweep()
+	if got := <-heard; got != "EHLO sign-in.meridian.example" {
+		t.Errorf("the server heard %q", got)
+	}
+}
+
+func TestRefusalsAreCountedByAnswer(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	b.outbox.server.Address = scripted(t, map[string]string{"RCPT": "504 5.5.2 <vm>: need fully-qualified hostname"})
+	b.put(Letter{})
+	b.sweep()
+	got, err := Refusals(t.Context(), b.d, b.clock.Now().Add(-time.Hour))
+	if err != nil || len(got) != 1 || got["504 5.5.2"] != 1 {
+		t.Errorf("got %v, %v", got, err)
+	}
 }

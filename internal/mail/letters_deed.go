@@ -141,6 +141,7 @@ type SecondStepResetParameters struct {
 	Deed
 	Administrator string // empty when the operator did
 	NoPassword    bool   // so that another letter brings a link that creates one
+	Federated     bool   // single sign-on is the only way in
 }
 
 func (SecondStepResetParameters) kind() string { return "second_step_reset" }
@@ -150,7 +151,10 @@ func (p SecondStepResetParameters) write(w writer) content {
 	if p.Administrator != "" {
 		what = p.say(w, "mail.second_step_reset.what", "Administrator", p.Administrator)
 	}
-	if p.NoPassword {
+	switch {
+	case p.Federated:
+		then = w.say("mail.second_step_reset.federated")
+	case p.NoPassword:
 		then = w.say("mail.second_step_reset.no_password")
 	}
 	return p.letter(w, "mail.second_step_reset.subject", what, then, w.mine())

@@ -44,12 +44,13 @@ type Outbox struct {
 	from      string
 	server    *SMTP
 	log       *slog.Logger
+	grace     time.Duration
 }
 
 // NewOutbox makes the outbox whose letters come from an address, which may have
 // a name before it. Without a server letters are kept and wait for one.
 func NewOutbox(sealing secret.Ring, catalogue *i18n.Catalogue, from string, server *SMTP, log *slog.Logger) *Outbox {
-	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server, log: log}
+	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server, log: log, grace: grace}
 }
 
 // NewLetterID is for a letter whose link is stored before the letter is put.
@@ -69,10 +70,10 @@ func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 		id = cmp.Or(own.letterID(), id)
 	}
 	_, err = tx.Exec(ctx, `
-		insert into letters (org_id, id, kind, recipient, language, parameters, created_at, next_try_at, tries)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		insert into letters (org_id, id, kind, recipient, language, parameters, created_at, ends_at, next_try_at, tries)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		l.OrgID, id, l.Parameters.kind(), l.Recipient, string(l.Language),
-		o.box.Seal(plain, row(l.OrgID, id)), db.Time(tx.Now()), db.Time(tx.Now()), 0)
+		o.box.Seal(plain, row(l.OrgID, id)), db.Time(tx.Now()), db.Time(l.Parameters.endsAt()), db.Time(tx.Now()), 0)
 	if err != nil {
 		return "", fmt.Errorf("putting a letter: %w", err)
 	}

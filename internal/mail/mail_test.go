@@ -192,6 +192,9 @@ func TestLettersReadWell(t *testing.T) {
 			Organization: "Acme & Söhne", Name: "Ada Lovelace", Domain: "acme.example", Record: "_parvis-challenge.acme.example",
 			Value: "parvis-domain=00112233445566778899aabbccddeeff", Link: page,
 		},
+		"second_step_reset_federated": SecondStepResetParameters{
+			Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: dbtest.Start, NotMe: link}, Administrator: "Grace O’Malley", Federated: true,
+		},
 		"second_step_reset_operator": SecondStepResetParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: dbtest.Start, NotMe: link}},
 	}
 	when := dbtest.Start

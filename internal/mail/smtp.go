@@ -34,6 +34,7 @@ type SMTP struct {
 	TLS      TLSMode
 	Username string // empty if the server asks for none
 	Password string
+	Name     string         // by which we greet the server: a name that the DNS knows; this machine's where empty
 	Timeout  time.Duration  // of one letter, and of connecting; 30 s if zero
 	Roots    *x509.CertPool // who may sign the server's certificate; the system's if nil
 }
@@ -114,6 +115,9 @@ func (s *SMTP) connect(ctx context.Context) (*connection, error) {
 			secured := tls.Client(conn, protection)
 			return secured, secured.HandshakeContext(dialing)
 		}),
+	}
+	if s.Name != "" {
+		options = append(options, gomail.WithHELO(s.Name))
 	}
 	if s.TLS == StartTLS {
 		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))

@@ -14,10 +14,14 @@ const (
 	// batch is how many letters one Sweep takes on.
 	batch = 50
 	// lease is how long a letter is left to the Sweep that took it. Who has not
-	// ended it by then crashed, and another Sweep sends it.
-	lease = 10 * time.Minute
-	// sending is when a Sweep stops: well before its lease ends.
-	sending = 5 * time.Minute
+	// ended it by then crashed, and another Sweep sends it. It is short, since what
+	// the crashed one had taken may offer a link that lives ten minutes.
+	lease = time.Minute
+	// sending is when a Sweep begins no more letters: the last one, which may take
+	// as long as the server's timeout, ends before its lease does.
+	sending = 25 * time.Second
+	// grace is how long the letter in hand may take while the program stops.
+	grace = 10 * time.Second
 	// marking is how long ending a letter may take while the program stops.
 	marking = 10 * time.Second
 	// pause is how long all letters wait when the mail server itself fails.
@@ -54,28 +58,38 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 	if err != nil || !due {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, sending)
-	defer cancel()
+	// The letter in hand is finished although the program is stopping.
+	hand, drop := context.WithCancel(context.WithoutCancel(ctx))
+	defer drop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(o.grace, drop) })()
+	beginning, done := context.WithTimeout(ctx, sending)
+	defer done()
 	// Connecting comes before claiming, so that a server that is down costs no
 	// letter a try.
-	c, err := o.server.connect(limited)
+	c, err := o.server.connect(hand)
+	if err != nil && ctx.Err() != nil {
+		return nil // nothing was claimed
+	}
 	if err != nil {
 		o.log.WarnContext(ctx, "mail server not reached", "error", err, "means", o.means(AnswerIn(err)))
-		return postpone(ctx, d, AnswerIn(err))
+		return o.postpone(ctx, d, AnswerIn(err))
 	}
 	defer c.close()
-	letters, err := claim(ctx, d)
+	letters, err := o.claim(ctx, d)
 	if err != nil {
 		return err
 	}
 	for i, l := range letters {
+		if beginning.Err() != nil {
+			return release(ctx, d, letters[i:], 0)
+		}
 		usable, err := o.try(ctx, d, c, l)
 		if err != nil {
 			return err
 		}
 		if !usable {
 			c.hangUp()
-			return release(ctx, d, letters[i+1:])
+			return release(ctx, d, letters[i+1:], pause)
 		}
 	}
 	return nil
@@ -85,8 +99,9 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 // letter goes to one: who waits for the other's row asks again whether it is due.
 // Statements by themselves, since a transaction that reads many letters loses every
 // race against the small ones that end one letter each.
-func claim(ctx context.Context, d *db.DB) ([]waiting, error) {
-	if err := retire(ctx, d); err != nil {
+// What ends soonest comes first.
+func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
+	if err := o.retire(ctx, d); err != nil {
 		return nil, err
 	}
 	var letters []waiting
@@ -101,7 +116,7 @@ func claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 		update letters
 		set next_try_at = $1, tries = tries + 1
 		where next_try_at <= $2 and (org_id, id) in (
-			select org_id, id from letters where next_try_at <= $3 order by next_try_at limit $4)
+			select org_id, id from letters where next_try_at <= $3 order by ends_at is null, ends_at, next_try_at limit $4)
 		returning org_id, id, kind, recipient, language, parameters, created_at, tries`,
 		db.Time(now.Add(lease)), db.Time(now), db.Time(now), batch)
 	if err != nil {
@@ -110,20 +125,31 @@ func claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 	return letters, nil
 }
 
-// retire gives up what has waited for too long, in all organizations.
-func retire(ctx context.Context, d *db.DB) error {
+// retire gives up what has waited for too long, in all organizations, and says so.
+func (o *Outbox) retire(ctx context.Context, d *db.DB) error {
 	now := d.Now()
-	return d.Exec(ctx, nothing, `
+	return d.Exec(ctx, func(scan func(...any) error) error {
+		var l waiting
+		var answer Answer
+		err := scan(&l.orgID, &l.id, (*db.Text)(&answer))
+		o.sayGivenUp(ctx, l, answer)
+		return err
+	}, `
 		update letters
 		set given_up_at = $1, next_try_at = null, parameters = null
-		where next_try_at <= $2 and created_at <= $3`,
-		db.Time(now), db.Time(now), db.Time(now.Add(-usefulness)))
+		where next_try_at <= $2 and (created_at <= $3 or ends_at <= $4)
+		returning org_id, id, reply`,
+		db.Time(now), db.Time(now), db.Time(now.Add(-usefulness)), db.Time(now))
+}
+
+func (o *Outbox) sayGivenUp(ctx context.Context, l waiting, answer Answer) {
+	o.log.WarnContext(ctx, "letter given up", "letter", l.id, "org", l.orgID, "answer", string(answer), "means", o.means(answer))
 }
 
 // postpone lets everything that is due wait for the mail server, which may have said
 // why.
-func postpone(ctx context.Context, d *db.DB, answer Answer) error {
-	if err := retire(ctx, d); err != nil {
+func (o *Outbox) postpone(ctx context.Context, d *db.DB, answer Answer) error {
+	if err := o.retire(ctx, d); err != nil {
 		return err
 	}
 	now := d.Now()
@@ -134,15 +160,15 @@ func postpone(ctx context.Context, d *db.DB, answer Answer) error {
 // nothing is what a statement without rows is scanned with.
 func nothing(func(...any) error) error { return nil }
 
-// release returns letters that were claimed and not tried.
-func release(ctx context.Context, d *db.DB, letters []waiting) error {
+// release returns letters that were claimed and not tried, to wait for as long.
+func release(ctx context.Context, d *db.DB, letters []waiting, wait time.Duration) error {
 	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {
 		for _, l := range letters {
 			if _, err := tx.Exec(ctx, `
 				update letters
 				set next_try_at = $1, tries = tries - 1
 				where org_id = $2 and id = $3 and next_try_at is not null`,
-				db.Time(tx.Now().Add(pause)), l.orgID, l.id); err != nil {
+				db.Time(tx.Now().Add(wait)), l.orgID, l.id); err != nil {
 				return fmt.Errorf("releasing letter %s: %w", l.id, err)
 			}
 		}
@@ -168,6 +194,7 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (u
 	}
 	now := d.Now()
 	if !now.Before(usefulUntil) {
+		o.sayGivenUp(ctx, l, "")
 		return true, mark(ctx, d, l, ending{givenUp: now})
 	}
 	var m message
@@ -222,7 +249,7 @@ func mark(ctx context.Context, d *db.DB, l waiting, e ending) error {
 func (o *Outbox) putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil time.Time, answer Answer) error {
 	next := d.Now().Add(delay(l.tries))
 	if !next.Before(usefulUntil) {
-		o.log.WarnContext(ctx, "letter given up", "letter", l.id, "org", l.orgID, "answer", string(answer), "means", o.means(answer))
+		o.sayGivenUp(ctx, l, answer)
 		return mark(ctx, d, l, ending{givenUp: d.Now(), answer: answer})
 	}
 	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {

@@ -26,9 +26,12 @@ func TestOPR3ACodeIsBoundToItsRequest(t *testing.T) {
 		for name, more := range map[string][]string{
 			"another verifier": {"code_verifier", strings.Repeat("v", 43)}, "no verifier": {"code_verifier", "-"}, "an empty verifier": {"code_verifier", ""},
 			"the challenge": {"code_verifier", challenge(verifier)}, "another address": {"redirect_uri", callback + "/"}, "no address": {"redirect_uri", "-"},
-			"another code": {"code", code + "a"}, "half a code": {"code", code[:20]}, "an empty code": {"code", ""}, "no code": {"code", "-"},
+			"another code": {"code", code + "a"}, "half a code": {"code", code[:20]},
 		} {
 			w.wantError(what+": "+name, w.redeem(c, code, more...), http.StatusBadRequest, "invalid_grant")
+		}
+		for name, none := range map[string]string{"an empty code": "", "no code": "-"} {
+			w.wantError(what+": "+name, w.redeem(c, code, "code", none), http.StatusBadRequest, "invalid_request")
 		}
 		w.wantError(what+": another client", w.redeem(other, code), http.StatusBadRequest, "invalid_grant")
 		form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}}
@@ -202,10 +205,19 @@ func TestOPR5ScopesOnlyShrink(t *testing.T) {
 	if narrow.text("scope") != "openid" {
 		t.Errorf("granted %q", narrow.text("scope"))
 	}
-	for _, scope := range []string{"email", "openid email", "*", "openid *", "groups", "OPENID", "openid,email"} {
+	for _, scope := range []string{"email", "openid email", "openid groups email", "*", "groups", "OPENID", "openid,email"} {
 		w.wantError(scope, w.refresh(c, narrow.text("refresh_token"), "scope", scope), http.StatusBadRequest, "invalid_scope")
 	}
 	w.wantAlive("after wrong attempts", c, narrow)
+	// What was left out of the first request is left out of its repetition.
+	again := w.refresh(c, narrow.text("refresh_token"), "scope", "openid groups admin * email:write")
+	if again.text("scope") != "openid" {
+		t.Errorf("asked again, got %d %s", again.Status, again.Body)
+	}
+	w.change(c, func(s *op.Settings) { s.Scopes = append(s.Scopes, op.GroupsInfo) }) // it may ask for it by now, and this grant has it not
+	if more := w.refresh(c, again.text("refresh_token"), "scope", "openid groups"); more.text("scope") != "openid" {
+		t.Errorf("asked again, after it was registered, got %d %s", more.Status, more.Body)
+	}
 	if info := w.userInfo(narrow.text("access_token")); info.JSON["email"] != nil || info.JSON["name"] != nil {
 		t.Errorf("openid alone tells %s", info.Body)
 	}

@@ -64,8 +64,11 @@ func (p *Provider) postAuthorize(v *page.Visitor) error {
 // resume goes on with a request that waited for the person.
 func (p *Provider) resume(v *page.Visitor) error {
 	q, c, err := p.waiting(v)
+	if errors.Is(err, errRequestGone) {
+		return p.resumeAnswered(v)
+	}
 	if err != nil {
-		return p.gone(v, err)
+		return err
 	}
 	return p.goOn(v, c, q)
 }
@@ -87,14 +90,12 @@ func (p *Provider) waiting(v *page.Visitor) (pending, Client, error) {
 	return q, c, err
 }
 
-// gone is the page for that; whoever comes here goes home, or opens the application anew.
+// gone goes on where a request waits no more.
 func (p *Provider) gone(v *page.Visitor, err error) error {
 	if !errors.Is(err, errRequestGone) {
 		return err
 	}
-	v.Status(fault.Gone)
-	v.NoForm()
-	return v.Render("op-gone", nil)
+	return v.Redirect(resumePath + "?" + url.Values{"request": {v.R.URL.Query().Get("request")}}.Encode())
 }
 
 // goOn decides what a request gets, and gives it.
@@ -110,7 +111,11 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 	}
 	asked.readAt = readAt
 	p.speak(v, q, asked.session)
-	switch d := decide(asked); d.step {
+	d := decide(asked)
+	if (d.step == issue || d.step == consent) && p.stale(q) && c.target() != "" {
+		return p.startAnew(v, c, q, asked.session.Organization)
+	}
+	switch d.step {
 	case refuse:
 		return p.turnAway(v, q, wrong(d.code, describe(d.code)), direct)
 	case signIn:
@@ -126,8 +131,11 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 		if errors.Is(err, errRequestGone) && direct {
 			return v.Redirect(v.R.URL.RequestURI()) // something changed in between: it is asked anew
 		}
+		if errors.Is(err, errRequestGone) {
+			return p.resumeAnswered(v) // another request of this browser was faster
+		}
 		if err != nil {
-			return p.gone(v, err)
+			return err
 		}
 		return p.respond(v, q.Request, nil, code, direct)
 	}
@@ -226,13 +234,13 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 		// A hint is one: who signed in for this very request under another address is meant.
 		h.Address = ""
 		asked.session, asked.open = pick(h, visits, has)
-		asked.open = asked.open && !asked.session.Session.ProvedAt.Before(q.AskedAt)
+		asked.open = asked.open && provedFor(q.AskedAt, asked.session.Session.ProvedAt, p.DB.Now())
 	}
 	if failed != nil || !asked.open {
 		return asked, failed
 	}
 	v := asked.session
-	asked.picked = asked.picked || !v.Session.StartedAt.Before(q.AskedAt) // who signed in for this picked themselves
+	asked.picked = asked.picked || provedFor(q.AskedAt, v.Session.StartedAt, p.DB.Now()) // who signed in for this picked themselves
 	has(v.Session.OrgID)
 	place := places[v.Session.OrgID]
 	var groups []string
@@ -277,21 +285,18 @@ func (p *Provider) leadTo(v *page.Visitor, q pending, path string) error {
 	return v.Redirect(path + "?request=" + q.id)
 }
 
-// stepUpWithin is how old a proof may be that is made for a request.
-const stepUpWithin = 10 * time.Minute
-
 // leadToSignIn begins an attempt that comes back to the request: of the user whose
 // session is there, or of whoever the hints mean.
 func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, asked question, visits []session.Visit) error {
 	ctx := v.R.Context()
-	if q.id != "" && q.Subject != "" && slices.ContainsFunc(visits, func(v session.Visit) bool { return !v.Session.ProvedAt.Before(q.AskedAt) }) {
+	if q.id != "" && q.Subject != "" && slices.ContainsFunc(visits, func(v session.Visit) bool { return provedFor(q.AskedAt, v.Session.ProvedAt, p.DB.Now()) }) {
 		// Somebody else signed in than the one who is expected (OIDC Core §3.1.2.1).
 		return p.turnAway(v, q, wrong(errLoginRequired, "somebody else signed in than id_token_hint names"), false)
 	}
 	a := signin.Attempt{ClientID: string(c.ID)}
 	if asked.open {
 		user := asked.session.User
-		a.OrgID, a.UserID, a.Generation, a.Fresh = user.OrgID, user.ID, user.Generation, stepUpWithin
+		a.OrgID, a.UserID, a.Generation, a.Fresh = user.OrgID, user.ID, user.Generation, provedWithin
 	} else {
 		org, err := p.meant(ctx, c, q)
 		if e, ok := errors.AsType[*Error](err); ok {
@@ -371,7 +376,11 @@ func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked questio
 				return err
 			}
 		}
-		return p.grantTo(ctx, tx, c, q.Request, visit, asked.acr, code)
+		g, err := p.grantTo(ctx, tx, c, q.Request, visit, asked.acr, code)
+		if err != nil {
+			return err
+		}
+		return q.gave(ctx, tx, g)
 	})
 	return code.Reveal(), err
 }
@@ -392,35 +401,35 @@ func still(ctx context.Context, tx *db.Tx, c Client, asked question) (bool, erro
 }
 
 // grantTo keeps what an application gets of a session.
-func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c Client, r Request, visit session.Visit, acr string, code secret.Token) error {
+func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c Client, r Request, visit session.Visit, acr string, code secret.Token) (Grant, error) {
 	var before string
 	opened, err := tx.One(ctx, db.Into(&before), `
 		select id from grants
 		where org_id = $1 and session_id = $2 and client_id = $3
 		limit 1`, string(visit.Session.OrgID), visit.Session.ID, string(c.ID))
 	if err != nil {
-		return err
+		return Grant{}, err
 	}
 	g := Grant{
 		OrgID: visit.Session.OrgID, ClientID: c.ID, UserID: visit.User.ID, SessionID: visit.Session.ID, Scope: r.Scope,
 		EndsAt: tx.Now().Add(p.codeLasts()), // until the code is used
 		Details: Details{
-			RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
+			RedirectURI: r.RedirectURI, LeftOut: r.LeftOut, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
 			AuthTime: visit.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(visit.Session.Methods),
 		},
 	}
-	if _, err := newGrant(ctx, tx, g, code.Hash(secret.Code)); err != nil {
-		return err
+	if g, err = newGrant(ctx, tx, g, code.Hash(secret.Code)); err != nil {
+		return Grant{}, err
 	}
 	if !slices.Contains(r.Prompt, "none") { // nobody opened anything
 		if err := use(ctx, tx, c, visit); err != nil {
-			return err
+			return Grant{}, err
 		}
 	}
 	if opened {
-		return nil
+		return g, nil
 	}
-	return audit.Record(ctx, tx, audit.Event{
+	return g, audit.Record(ctx, tx, audit.Event{
 		OrgID: string(g.OrgID), Actor: string(visit.User.ID), ActorName: visit.User.Name, Action: "application.opened",
 		Target: string(c.ID), TargetName: c.Settings.Name, After: audit.Fields{"scope": strings.Join(r.Scope, " "), "acr": acr},
 	})

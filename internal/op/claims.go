@@ -82,7 +82,7 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 		}
 	}
 	if asked(ProfileInfo) {
-		all["name"], all["locale"] = u.Name, string(u.Language)
+		all["name"], all["locale"], all["updated_at"] = u.Name, string(u.Language), u.UpdatedAt().Unix()
 		if u.TimeZone != "" {
 			all["zoneinfo"] = u.TimeZone
 		}
@@ -90,7 +90,9 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 	if asked(EmailInfo) {
 		// An address is a user's only once a letter to it was opened, or a provider of its
 		// proven domain vouched for it.
-		all["email"], all["email_verified"] = u.Email, true
+		// What people sign in with is told as their name for it too, and nobody is told it who
+		// may not know the address.
+		all["email"], all["email_verified"], all["preferred_username"] = u.Email, true, u.Email
 	}
 	if asked(GroupsInfo) {
 		all["groups"] = groups

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/signin"
 )
 
 // ClientID identifies an application: app_ and 26 characters, or one of the two names
@@ -101,7 +102,7 @@ const (
 	RetryGrace          = 30 * time.Second // a refresh token that was just replaced may come once more: the answer was lost
 	DeviceLasts         = 10 * time.Minute
 	DevicePollsEvery    = 5 * time.Second
-	RequestLasts        = time.Hour // of what an application asked, while the person signs in
+	RequestLasts        = signin.WhereToLasts // of what an application asked, while the person signs in
 	MostRedirectURIs    = 20
 	MostLines           = 50 // of scopes, of claims, of roles
 	MostSecrets         = 2

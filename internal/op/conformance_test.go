@@ -55,15 +55,15 @@ var basicPlan = []struct {
 			m.t.Error("an ID token has a nonce that nobody sent")
 		}
 	}},
-	{"oidcc-scope-profile", func(m *module) { m.tells("openid profile", "name locale") }},
-	{"oidcc-scope-email", func(m *module) { m.tells("openid email", "email email_verified") }},
+	{"oidcc-scope-profile", func(m *module) { m.tells("openid profile", "name locale updated_at") }},
+	{"oidcc-scope-email", func(m *module) { m.tells("openid email", "email email_verified preferred_username") }},
 	// Nobody here has an address or a telephone: the suite reads that in discovery.
 	{"oidcc-scope-address", func(m *module) { m.tells("openid address", "") }},
 	{"oidcc-scope-phone", func(m *module) { m.tells("openid phone", "") }},
 	{"oidcc-scope-all", func(m *module) {
-		m.tells("openid address email phone profile", "name locale email email_verified")
+		m.tells("openid address email phone profile", "name locale updated_at email email_verified preferred_username")
 	}},
-	{"oidcc-ensure-other-scope-order-succeeds", func(m *module) { m.tells("email openid", "email email_verified") }},
+	{"oidcc-ensure-other-scope-order-succeeds", func(m *module) { m.tells("email openid", "email email_verified preferred_username") }},
 	{"oidcc-display-page", func(m *module) { m.strangerEnters("display", "page") }},
 	{"oidcc-display-popup", func(m *module) { m.strangerEnters("display", "popup") }},
 	{"oidcc-prompt-login", func(m *module) { m.provesAnew("prompt", "login") }},
@@ -293,7 +293,7 @@ func (m *module) tells(scope, claims string) {
 	m.t.Helper()
 	e := m.enters("scope", scope)
 	r := m.userInfo(e.text("access_token"))
-	for _, claim := range strings.Fields("name given_name family_name locale zoneinfo email email_verified address phone_number phone_number_verified groups roles") {
+	for _, claim := range strings.Fields("name given_name family_name locale zoneinfo updated_at email email_verified preferred_username address phone_number phone_number_verified groups roles") {
 		_, told := r.JSON[claim]
 		_, inID := e.id[claim]
 		if told != slices.Contains(strings.Fields(claims), claim) || inID {

@@ -133,7 +133,7 @@ func (p *Provider) answerConsent(v *page.Visitor) error {
 		return p.gone(v, err)
 	}
 	if asked.session.Session.ID != v.Form.Get("session") {
-		return p.gone(v, errRequestGone) // somebody else is signed in than the page showed
+		return p.showGone(v, "") // somebody else is signed in than the page showed
 	}
 	if d := decide(asked); d.step != consent {
 		return v.Redirect(resumePath + "?request=" + q.id)

@@ -32,11 +32,11 @@ const (
 // question is all that decide looks at.
 type question struct {
 	asked  time.Time // when the request was made
-	readAt time.Time // when what follows was read
+	readAt time.Time // when what follows was read: now
 
 	none, login, select_, consent bool // values of prompt
 
-	maxAge *time.Duration // of the proof, at the time of asking
+	maxAge *time.Duration // of the proof, now
 	two    bool           // of acr_values, none is satisfied by one factor
 
 	open     bool          // a session fits the request
@@ -66,10 +66,10 @@ func decide(q question) decision {
 		return decision{step: s}
 	}
 	proved := q.session.Session.ProvedAt
-	since := proved.Sub(q.asked) // below zero for a proof that is older than the request
-	if q.session.Browser.Superseded {
-		since = min(since, -1) // what came with a newer token is none of whoever shows the old one
+	if q.session.Browser.Superseded && !proved.Before(q.asked) {
+		proved = q.asked.Add(-1) // what came with a newer token is none of whoever shows the old one
 	}
+	forThis, age := provedFor(q.asked, proved, q.readAt), q.readAt.Sub(proved)
 	switch {
 	case q.select_ && !q.picked && q.open:
 		return page(choose, errAccountSelectionRequired)
@@ -77,12 +77,12 @@ func decide(q question) decision {
 		return page(signIn, errLoginRequired)
 	case q.access != allowed:
 		return page(deny, errAccessDenied)
-	case q.login && since < 0, q.maxAge != nil && since < -*q.maxAge:
+	case q.login && !forThis, q.maxAge != nil && age > *q.maxAge && !(forThis && age <= handOver):
 		return page(signIn, errLoginRequired)
 	case q.two && q.acr != session.TwoFactors:
 		// Whoever proved something for this very request and has no more to show, or
 		// has nothing more at all, would be asked for ever (OIDC Core §3.1.2.6, RFC 9470 §5).
-		if since >= 0 || !q.provable {
+		if forThis || !q.provable {
 			return decision{refuse, errUnmetAuthentication}
 		}
 		return page(signIn, errInteractionRequired)
@@ -90,6 +90,20 @@ func decide(q question) decision {
 		return page(consent, errConsentRequired)
 	}
 	return decision{step: issue}
+}
+
+// provedWithin is how old a proof may be that was made for a request, and handOver how long
+// somebody who proved it for max_age may take until the application gets its answer: no
+// shorter age could ever be satisfied.
+const (
+	provedWithin = 10 * time.Minute
+	handOver     = time.Minute
+)
+
+// provedFor tells that a proof was made for a request: after it came and lately, since a
+// request may wait for a day (decision 0042).
+func provedFor(asked, proved, now time.Time) bool {
+	return !proved.Before(asked) && !proved.Before(now.Add(-provedWithin))
 }
 
 // hints say which session a request means; what is empty says nothing.

@@ -12,7 +12,8 @@ import (
 func TestWalkOverEveryStateOfARequest(t *testing.T) {
 	asked := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	hour, zero := time.Hour, time.Duration(0)
-	proofs := []time.Duration{-2 * time.Hour, -30 * time.Minute, -time.Microsecond, 0, time.Minute}
+	proofs := []time.Duration{-2 * time.Hour, -30 * time.Minute, -time.Microsecond, 0, time.Minute, 26*time.Hour - time.Minute}
+	nows := []time.Duration{0, 30 * time.Second, 2 * time.Minute, 11 * time.Minute, 70 * time.Minute, 26 * time.Hour} // a request waits for a day
 	states, steps := 0, map[step]int{}
 	yes := []bool{false, true}
 	check := func(q question, proved time.Duration) {
@@ -24,11 +25,14 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 				t.Errorf("%s: %+v for %+v", what, d, q)
 			}
 		}
-		since := proved
+		since, now := proved, q.readAt.Sub(asked)
 		if q.session.Browser.Superseded && since >= 0 {
 			since = -1
 		}
-		fresh := (!q.login || since >= 0) && (q.maxAge == nil || since >= -*q.maxAge)
+		// Decision 0042: after the later of the request and ten minutes ago; and younger
+		// than that now, but for the minute in which the application gets its answer.
+		made := since >= max(0, now-10*time.Minute)
+		fresh := (!q.login || made) && (q.maxAge == nil || now-since <= *q.maxAge || made && now-since <= time.Minute)
 		sure := !q.two || q.acr == session.TwoFactors
 		agreed := q.answered || q.consented && !q.consent
 		one := !q.select_ || q.picked
@@ -41,9 +45,12 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 		if (d.step == refuse) != (d.code != "") {
 			wrong("a refusal has a code, and nothing else has")
 		}
+		if d.step == issue && q.open && (q.login || q.maxAge != nil) && now-since > max(10*time.Minute, hour) {
+			wrong("what was proved long ago counts for a request that was resumed")
+		}
 		switch d.step {
 		case refuse:
-			if !q.none && (d.code != errUnmetAuthentication || sure || q.provable && since < 0) {
+			if !q.none && (d.code != errUnmetAuthentication || sure || q.provable && !made) {
 				wrong("without prompt=none only what nobody here can prove is refused")
 			}
 			if d.code == errLoginRequired && q.open && fresh || d.code == errConsentRequired && agreed || d.code == errAccessDenied && q.access == allowed {
@@ -53,7 +60,7 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 				wrong("says of somebody's factors what is not this application's to know")
 			}
 		case signIn:
-			if q.open && fresh && (sure || !q.provable || since >= 0) {
+			if q.open && fresh && (sure || !q.provable || made) {
 				wrong("asks for a proof that is there, or that would change nothing")
 			}
 			if q.open && q.access != allowed {
@@ -74,14 +81,15 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 		case issue:
 		}
 	}
-	for _, proved := range proofs {
+	for _, at := range pairs(proofs, nows) {
+		proved := at[0]
 		for bits := range 1 << 11 {
 			bit := func(n int) bool { return bits>>n&1 == 1 }
 			for _, maxAge := range []*time.Duration{nil, &zero, &hour} {
 				for _, a := range []access{allowed, forbidden, notYours} {
 					for _, superseded := range yes {
 						q := question{
-							asked: asked, none: bit(0), login: bit(1), select_: bit(2), consent: bit(3), two: bit(4), open: bit(5),
+							asked: asked, readAt: asked.Add(at[1]), none: bit(0), login: bit(1), select_: bit(2), consent: bit(3), two: bit(4), open: bit(5),
 							provable: bit(6), picked: bit(7), consented: bit(8), answered: bit(9), maxAge: maxAge, access: a, acr: session.OneFactor,
 						}
 						if bit(10) {
@@ -103,4 +111,16 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 			t.Errorf("no state leads to step %d", s)
 		}
 	}
+}
+
+// pairs are a proof and a now that is no earlier, each since the request.
+func pairs(proofs, nows []time.Duration) (all [][2]time.Duration) {
+	for _, proved := range proofs {
+		for _, now := range nows {
+			if proved <= now {
+				all = append(all, [2]time.Duration{proved, now})
+			}
+		}
+	}
+	return all
 }

@@ -49,7 +49,7 @@ func (p *Provider) askDevice(c *call) (answer, error) {
 		return nil, wrong(errUnauthorizedClient, "the client is not registered for device authorization")
 	}
 	var r Request
-	if err := r.scope(c.client, c.form); err != nil {
+	if err := errors.Join(r.scope(c.client, c.form), p.cannot(c.client, c.form)); err != nil {
 		return nil, err
 	}
 	ctx, device, code := c.R.Context(), secret.NewToken(), newUserCode()

@@ -26,8 +26,9 @@ func Endpoints(base string) []Endpoint {
 	}
 }
 
-// configuration is what applications read of us first (OIDC Discovery §3, RFC 8414). It
-// lists what works, and nothing else.
+// configuration is what applications read of us first, the same document where OpenID
+// Connect looks for it (OIDC Discovery §4) and where OAuth does (RFC 8414 §3). It lists
+// what works, and nothing else.
 func (p *Provider) configuration(v *page.Visitor) error {
 	document, err := p.document()
 	if err != nil {
@@ -61,7 +62,7 @@ func (p *Provider) makeDocument() (published, error) {
 		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantMachine, grantDevice},
 		"subject_types_supported":                                  []string{"public", "pairwise"},
 		"scopes_supported":                                         Scopes,
-		"claims_supported":                                         strings.Fields("iss sub aud exp iat auth_time nonce acr amr sid org name locale zoneinfo email email_verified groups roles"),
+		"claims_supported":                                         strings.Fields("iss sub aud exp iat auth_time nonce acr amr sid org name locale zoneinfo updated_at email email_verified preferred_username groups roles"),
 		"acr_values_supported":                                     []string{"aal1", "aal2"},
 		"prompt_values_supported":                                  prompts,
 		"ui_locales_supported":                                     locales,

@@ -10,7 +10,8 @@ import (
 // code is an error of the wire: what applications' libraries compare.
 type code string
 
-// The codes (RFC 6749 §4.1.2.1 and §5.2, OIDC Core §3.1.2.6, RFC 8628 §3.5, RFC 9449 §5).
+// The codes (RFC 6749 §4.1.2.1 and §5.2, OIDC Core §3.1.2.6, RFC 8628 §3.5, RFC 9449 §5,
+// RFC 8707 §2, RFC 9396 §5).
 const (
 	errInvalidRequest           code = "invalid_request"
 	errInvalidClient            code = "invalid_client"
@@ -36,6 +37,8 @@ const (
 	errAuthorizationPending     code = "authorization_pending"
 	errSlowDown                 code = "slow_down"
 	errExpiredToken             code = "expired_token"
+	errInvalidTarget            code = "invalid_target"
+	errInvalidDetails           code = "invalid_authorization_details"
 )
 
 // Error is what an application is told. The description is for its developer, in

@@ -38,6 +38,7 @@ type Grant struct {
 // Details are what tokens say of the sign-in, as it was when the code was issued.
 type Details struct {
 	RedirectURI string   `json:"redirect_uri,omitempty"`
+	LeftOut     []string `json:"left_out,omitempty"`   // scopes that were asked for and not registered
 	Challenge   string   `json:"challenge,omitempty"`  // PKCE, S256
 	Nonce       string   `json:"nonce,omitempty"`      // of the ID token
 	AuthTime    int64    `json:"auth_time,omitempty"`  // seconds since 1970

@@ -102,7 +102,7 @@ func (p *Provider) endSession(v *page.Visitor) error {
 	case len(visits) == 0 || l.hint.SID != "" && !slices.ContainsFunc(visits, func(w session.Visit) bool { return p.isSame(l, w) }):
 		return p.signedOut(v, l, true) // it has ended already
 	}
-	return v.Redirect(endSessionPath + "/confirm?" + form.Encode())
+	return onward(v, endSessionPath+"/confirm?"+form.Encode())
 }
 
 // leavingAs returns who is signed in here, and makes the page speak the language of whom
@@ -131,7 +131,7 @@ func (p *Provider) postEndSession(v *page.Visitor) error {
 	if err := v.R.ParseForm(); err != nil {
 		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
 	}
-	return v.Redirect(endSessionPath + "?" + v.R.PostForm.Encode())
+	return onward(v, endSessionPath+"?"+v.R.PostForm.Encode())
 }
 
 // confirmPage asks whether to sign out.
@@ -197,7 +197,7 @@ func (p *Provider) signOut(v *page.Visitor, w session.Visit, l leaving, direct b
 
 // signedOut goes back to the application, or says that it is done.
 func (p *Provider) signedOut(v *page.Visitor, l leaving, direct bool) error {
-	if l.address != "" && direct {
+	if l.address != "" && direct && len(l.address) <= mostLocation {
 		http.Redirect(v.W, v.R, l.address, http.StatusSeeOther)
 		return nil
 	}

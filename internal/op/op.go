@@ -115,6 +115,7 @@ const (
 	endSessionPath    = "/end-session"
 	keySetPath        = "/jwks"
 	configurationPath = "/.well-known/openid-configuration"
+	metadataPath      = "/.well-known/oauth-authorization-server"
 )
 
 // Mount adds the addresses that applications and the browsers they send know.
@@ -137,6 +138,7 @@ func (p *Provider) Mount(site *page.Site) {
 	site.SignedIn("GET /o/{org}/application/{client}/logo/{version}", p.showLogo)
 
 	site.CrossSite("GET "+configurationPath, p.configuration)
+	site.CrossSite("GET "+metadataPath, p.configuration)
 	site.CrossSite("GET "+keySetPath, p.keySet)
 	site.CrossSite(userInfoPath, p.userInfo)
 	p.endpoint(tokenPath, p.token)

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 	"parvis/internal/op/redirect"
 	"parvis/internal/page"
 	"parvis/internal/session"
+	"parvis/internal/signin"
 )
 
 // Request is an authorization request that was understood.
@@ -26,6 +27,7 @@ type Request struct {
 	Mode         string          `json:"mode,omitempty"` // formPost, or empty for the query
 	State        string          `json:"state,omitempty"`
 	Scope        []string        `json:"scope"`
+	LeftOut      []string        `json:"left_out,omitempty"` // scopes that were asked for and not registered
 	Nonce        string          `json:"nonce,omitempty"`
 	Challenge    string          `json:"challenge"`
 	Prompt       []string        `json:"prompt,omitempty"`
@@ -62,7 +64,8 @@ func (r *Refusal) Error() string { return r.told.Error() }
 
 const (
 	requestURI = "urn:ietf:params:oauth:request_uri:"
-	mostText   = 2000 // bytes of a parameter that is carried along
+	mostText   = 2000    // bytes of a parameter that is carried along
+	mostState  = 4 << 10 // bytes of a state, in which some libraries keep all that they know
 )
 
 // parse understands an authorization request, from the address or pushed before. What
@@ -128,13 +131,13 @@ func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (R
 	if modes := form["response_mode"]; len(modes) == 1 && modes[0] == formPost && postable(r.RedirectURI) {
 		r.Mode = formPost // errors come that way too
 	}
-	if states := form["state"]; len(states) == 1 && len(states[0]) <= mostText {
-		r.State = states[0]
+	if states := form["state"]; len(states) == 1 {
+		r.State = states[0] // an error gives it back, whatever is wrong, with it too (RFC 6749 §4.1.2.1)
 	}
 	if err := once(form); err != nil {
 		return r, err
 	}
-	for _, check := range []func(Client, url.Values) error{r.shape, r.scope, r.proofKey, r.wishes} {
+	for _, check := range []func(Client, url.Values) error{r.shape, r.scope, r.proofKey, r.wishes, p.cannot} {
 		if err := check(c, form); err != nil {
 			return r, err
 		}
@@ -170,7 +173,10 @@ func (r *Request) shape(_ Client, form url.Values) error {
 	case form.Get("response_mode") == formPost && r.Mode != formPost:
 		return wrong(errInvalidRequest, "response_mode form_post needs a redirect_uri of http or https")
 	}
-	for _, name := range []string{"state", "nonce", "scope", "login_hint", "acr_values", "ui_locales", "organization"} {
+	if len(form.Get("state")) > mostState {
+		return wrong(errInvalidRequest, "state is longer than 4096 bytes")
+	}
+	for _, name := range []string{"nonce", "scope", "login_hint", "acr_values", "ui_locales", "organization"} {
 		if len(form.Get(name)) > mostText {
 			return wrong(errInvalidRequest, name+" is longer than 2000 bytes")
 		}
@@ -183,7 +189,10 @@ func (r *Request) shape(_ Client, form url.Values) error {
 // answer says (OIDC Core §3.1.2.1, RFC 6749 §3.3).
 func (r *Request) scope(c Client, form url.Values) error {
 	for s := range strings.FieldsSeq(form.Get("scope")) {
-		if c.has(s) && !slices.Contains(r.Scope, s) {
+		switch {
+		case !c.has(s):
+			r.LeftOut = append(r.LeftOut, s)
+		case !slices.Contains(r.Scope, s):
 			r.Scope = append(r.Scope, s)
 		}
 	}
@@ -244,10 +253,11 @@ func (r *Request) wishes(_ Client, form url.Values) error {
 		return wrong(errInvalidRequest, "prompt=none stands alone")
 	}
 	if text := form.Get("max_age"); text != "" {
-		seconds, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || seconds < 0 {
+		n, ok := page.Number(text)
+		if !ok || n < 0 || n > math.MaxInt32 {
 			return wrong(errInvalidRequest, "max_age is not a number of seconds")
 		}
+		seconds := int64(n)
 		r.MaxAge = &seconds
 	}
 	r.ACR, r.Locales, r.LoginHint = strings.Fields(form.Get("acr_values")), form.Get("ui_locales"), form.Get("login_hint")
@@ -346,6 +356,16 @@ func (p *Provider) keep(ctx context.Context, browserID string, q pending) error 
 	}
 	return p.DB.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
+			delete from authorization_requests
+			where browser_id = $1 and id in (
+				select o.id from authorization_requests o
+				where o.browser_id = $1
+				order by o.created_at desc, o.id
+				limit 1000 offset $2)`, browserID, signin.MostWhereTo-1)
+		if err != nil {
+			return fmt.Errorf("making room for a request of %s: %w", q.ClientID, err)
+		}
+		_, err = tx.Exec(ctx, `
 			insert into authorization_requests (id, browser_id, client_id, asked, created_at)
 			values ($1, $2, $3, $4, $5)`, q.id, browserID, string(q.ClientID), string(asked), db.Time(tx.Now()))
 		if err != nil {
@@ -372,11 +392,18 @@ func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id 
 	if err != nil || !found {
 		return pending{}, Client{}, false, err
 	}
-	if err := json.Unmarshal([]byte(asked), &q.Request); err != nil {
-		return pending{}, Client{}, false, fmt.Errorf("reading request %s: %w", id, err)
+	if err := readRequest(asked, &q.Request); err != nil {
+		return pending{}, Client{}, false, err
 	}
 	client, err := c.client()
 	return q, client, err == nil && q.holds(client), err
+}
+
+func readRequest(asked string, r *Request) error {
+	if err := json.Unmarshal([]byte(asked), r); err != nil {
+		return fmt.Errorf("reading a request: %w", err)
+	}
+	return nil
 }
 
 // holds reports whether what was asked is registered still, and leaves out scopes that

@@ -84,6 +84,14 @@ func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, di
 	return v.Render("op-going", leadingTo(title, to))
 }
 
+// onward leads to a page of ours that carries on what an application sent.
+func onward(v *page.Visitor, path string) error {
+	if len(path) > mostLocation {
+		return v.GoTo("Parvis", path)
+	}
+	return v.Redirect(path)
+}
+
 // goingPage leads on to an application.
 type goingPage struct {
 	Title   string

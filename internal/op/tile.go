@@ -159,7 +159,12 @@ func (p *Provider) open(v *page.Viewer) error {
 			return err
 		}
 	}
-	http.Redirect(v.W, v.R, p.way(c, v.Organization), http.StatusSeeOther)
+	to := p.way(c, v.Organization)
+	if len(to) > mostLocation {
+		v.NoForm()
+		return v.Render("op-going", leadingTo(c.Title(v.Language()), to))
+	}
+	http.Redirect(v.W, v.R, to, http.StatusSeeOther)
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package op
 
 import (
+	"cmp"
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +48,12 @@ func (p *Provider) token(c *call) (answer, error) {
 		return nil, wrong(errUnsupportedGrantType, "grant_type is none of those that discovery lists")
 	case !slices.Contains(c.client.grantTypes(), grant):
 		return nil, wrong(errUnauthorizedClient, "the client is not registered for this grant_type")
+	}
+	if what := map[string]string{grantCode: "code", grantRefresh: "refresh_token", grantDevice: "device_code"}[grant]; what != "" && c.form.Get(what) == "" {
+		return nil, wrong(errInvalidRequest, what+" is missing") // RFC 6749 §5.2
+	}
+	if err := p.cannot(c.client, c.form); err != nil {
+		return nil, err
 	}
 	// Before anything is used up, and outside of a transaction, in which a missing key
 	// could not be made.
@@ -133,7 +141,7 @@ func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
 	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
 		h, next, refused, err = p.rotate(ctx, tx, c.client, family, own, thumbprint)
 		if err == nil && refused == nil {
-			scope, err = narrowed(c.form, h.Scope) // an error rolls the rotation back: nothing was spent
+			scope, err = narrowed(c.form.Get("scope"), h) // an error rolls the rotation back: nothing was spent
 		}
 		return err
 	})
@@ -144,17 +152,38 @@ func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
 }
 
 // narrowed is the scope of tokens made anew: never more than was granted (RFC 6749 §6).
-func narrowed(form interface{ Get(string) string }, granted []string) ([]string, error) {
-	asked := strings.Fields(form.Get("scope"))
-	if len(asked) == 0 {
-		return granted, nil
+// Many libraries ask again for what they asked for at first, so what was left out then is
+// left out again, as is what the application is not registered for.
+func narrowed(scope string, h holder) ([]string, error) {
+	if len(strings.Fields(scope)) == 0 {
+		return h.Scope, nil
 	}
-	for _, s := range asked {
-		if !slices.Contains(granted, s) {
+	var asked []string
+	for s := range strings.FieldsSeq(scope) {
+		switch {
+		case slices.Contains(h.Scope, s):
+			asked = append(asked, s)
+		case h.client.has(s) && !slices.Contains(h.Details.LeftOut, s):
 			return nil, wrong(errInvalidScope, "scope can only shrink")
 		}
 	}
+	if len(asked) == 0 {
+		return nil, wrong(errInvalidScope, "scope names nothing that was granted")
+	}
 	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
+}
+
+// cannot refuses what a token would have to say and ours do not: another resource than the
+// one that the application is registered for (RFC 8707 §2), and authorization details (RFC
+// 9396 §5). Who left them out would give a token that opens something else.
+func (p *Provider) cannot(c Client, form url.Values) error {
+	switch resource := form.Get("resource"); {
+	case resource != "" && resource != cmp.Or(c.Settings.Audience, p.Base):
+		return wrong(errInvalidTarget, "resource is not the audience that the client is registered for")
+	case form.Get("authorization_details") != "":
+		return wrong(errInvalidDetails, "authorization_details are not supported")
+	}
+	return nil
 }
 
 // tokensFor makes the tokens of a person's grant, narrowed to a scope. It comes after the

@@ -89,7 +89,7 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 		return err
 	})
 	s.InIDToken = false
-	w.equals("after leaving", w.told(w.register("", op.Web, s)), `{"groups": ["Drivers"], "roles": ["approver"], "email": "bo@meridian.example", "email_verified": true}`)
+	w.equals("after leaving", w.told(w.register("", op.Web, s)), `{"groups": ["Drivers"], "roles": ["approver"], "email": "bo@meridian.example", "email_verified": true, "preferred_username": "bo@meridian.example"}`)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := directory.RemoveMembers(ctx, tx, directory.Operator(), w.org.ID, drivers, []directory.UserID{bo})
 		return err

@@ -124,6 +124,9 @@ func (p *Provider) refuseCall(v *page.Visitor, err error) error {
 	if !known {
 		p.Log.ErrorContext(v.R.Context(), "call failed", "reference", v.Reference(), "pattern", v.R.Pattern, "error", err.Error())
 	}
+	if e.Status() == http.StatusServiceUnavailable {
+		v.W.Header().Set("Retry-After", strconv.Itoa(int(page.ComeBack.Seconds())))
+	}
 	if e.Status() == http.StatusUnauthorized && e.Code == errInvalidClient {
 		v.W.Header().Set("WWW-Authenticate", `Basic realm="parvis"`)
 	}

@@ -76,15 +76,21 @@ func web() op.Settings {
 // register makes an application of an organization, or of the installation.
 func (w *world) register(org directory.OrgID, kind op.Kind, s op.Settings) client {
 	w.t.Helper()
-	if *w.registered++; s.Name == "Books" && *w.registered > 1 {
-		s.Name = fmt.Sprintf("Books %d", *w.registered) // no two look alike
-	}
+	s = w.distinct(s)
 	var c client
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
 		c.Client, c.secret, err = op.Register(ctx, tx, directory.Operator(), w.URL, op.Client{OrgID: org, Kind: kind, Settings: s})
 		return err
 	})
 	return c
+}
+
+// distinct gives an application of a test a name of its own: no two look alike.
+func (w *world) distinct(s op.Settings) op.Settings {
+	if *w.registered++; s.Name == "Books" && *w.registered > 1 {
+		s.Name = fmt.Sprintf("Books %d", *w.registered)
+	}
+	return s
 }
 
 // books is a web application of the installation.

@@ -37,6 +37,9 @@ func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
 func (s *Site) AnyoneForm(path string, fields Fields, show, submit func(*Visitor) error) {
 	s.Anyone("GET "+path, func(v *Visitor) error {
 		v.hasForm = true
+		if err := v.oneEach(); err != nil {
+			return err
+		}
 		v.arrive(fields)
 		return show(v)
 	})
@@ -161,6 +164,9 @@ func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Vie
 // withViewer finds who is signed in to the organization in the path, with this
 // browser's session for it and no other (decision 0001).
 func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
+	if err := v.oneEach(); err != nil {
+		return err
+	}
 	ctx, now := v.R.Context(), s.DB.Now()
 	key := directory.OrganizationKey(v.R.PathValue("org"))
 	visit, found, err := s.Sessions.Find(ctx, s.DB, v.cookieToken(), key, now)
@@ -191,6 +197,17 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 		}
 	}
 	return err
+}
+
+// oneEach refuses an address with a parameter that comes twice, of which one reader
+// takes the first and another the last. What speaks a protocol has its own answer.
+func (v *Visitor) oneEach() error {
+	for _, values := range v.R.URL.Query() {
+		if len(values) > 1 {
+			return ErrQuery
+		}
+	}
+	return nil
 }
 
 // personActs tells a page that somebody opened or a form that somebody sent
@@ -234,19 +251,29 @@ func (v *Visitor) signInFirst() error {
 	return v.begin(a, door)
 }
 
-// movedTo answers a path under a short name that its organization gave up: the same
-// page under the new one. The status keeps method and form, so that an old tab's
+// movedTo answers a path under another name of its organization, such as a short name
+// that it gave up: the same page under its short name. The status keeps method and form, so that an old tab's
 // form arrives, and no browser remembers it for good.
 type movedTo string
 
 func (movedTo) Error() string { return "the organization has another short name" }
 
 // OrganizationInPath finds the organization that the path names; ErrNotFound where
-// there is none. A handler returns its error: for a name that was given up it is
-// what leads to the new one.
+// there is none. A handler returns its error: for a name that was given up, or a
+// display name, it is what leads to the short name.
 func (v *Visitor) OrganizationInPath() (directory.Organization, error) {
 	typed := v.R.PathValue("org")
-	org, err := directory.OrganizationByName(v.R.Context(), v.site.DB, typed)
+	ctx := v.R.Context()
+	org, err := directory.OrganizationByName(ctx, v.site.DB, typed)
+	if errors.Is(err, directory.ErrNotFound) {
+		var named []directory.Organization
+		if named, err = directory.OrganizationsNamed(ctx, v.site.DB, typed); err == nil && len(named) != 1 {
+			err = directory.ErrNotFound
+		}
+		if err == nil {
+			org = named[0]
+		}
+	}
 	if err != nil || org.Called(typed) {
 		return org, err
 	}
@@ -352,9 +379,12 @@ func (v *Visitor) cookieToken() secret.Token {
 	return secret.ParseToken(v.cookie(browserCookie))
 }
 
-// Browser is the browser behind the cookie; zero where there is none yet, or the
-// cookie was superseded too long ago.
+// Browser is the browser behind the cookie; one without an id where there is none yet,
+// or the cookie was superseded too long ago.
 func (v *Visitor) Browser(ctx context.Context) (session.Browser, error) {
+	if v.cookieToken().IsZero() {
+		return session.Unknown(v.probe()), nil
+	}
 	b, _, err := v.site.Sessions.BrowserOf(ctx, v.site.DB, v.cookieToken(), v.site.DB.Now())
 	return b, err
 }
@@ -372,7 +402,7 @@ func (v *Visitor) Visits(ctx context.Context) ([]session.Visit, error) {
 // browser ends, and its users get a letter.
 func (v *Visitor) endCopied(ctx context.Context, visit session.Visit) error {
 	v.clearCookie(browserCookie)
-	v.setCookie(probeCookie, "1", time.Hour) // so that the next form is not taken for one without cookies
+	v.setCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge) // so that the next form is not taken for one without cookies
 	return v.site.DB.Update(ctx, func(tx *db.Tx) error { return v.site.Sessions.EndCopied(ctx, tx, visit) })
 }
 

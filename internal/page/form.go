@@ -26,6 +26,16 @@ var (
 // (R-TEN-03). A name that ends in [] may come many times, every other once.
 type Fields []string
 
+// tickMark begins the name of a field that is ticked or not; no name on a form has it.
+const tickMark = "tick:"
+
+// ticked is what such a field sends. Empty it is not ticked, and anything else is none
+// of ours: a script that sends no must not have meant yes.
+const ticked = "yes"
+
+// Tick names a field that is ticked or not.
+func Tick(name string) string { return tickMark + name }
+
 // What every form of ours may send besides its own fields: the language list at
 // the foot of the page belongs to the same form (decision 0005).
 const (
@@ -53,6 +63,9 @@ func (f *Form) Refused() bool { return len(f.faults) > 0 }
 
 // Has tells that a field came with the form, empty or not.
 func (f *Form) Has(name string) bool { return f.values.Has(name) }
+
+// Ticked reports whether a field made by Tick is ticked.
+func (f *Form) Ticked(name string) bool { return f.values.Get(name) == ticked }
 
 // Do is the button that was pressed, where the form has several.
 func (f *Form) Do() string { return f.values.Get(doField) }
@@ -106,7 +119,7 @@ func (v *Visitor) post(show, submit func() error) error {
 		return show()
 	}
 	if v.Form.Has(regionField) {
-		if answered, err := v.chooseRegion(show); answered {
+		if answered, err := v.chooseRegion(); answered {
 			return err
 		}
 	}
@@ -146,8 +159,11 @@ func (v *Visitor) readForm(fields Fields) error {
 
 // check refuses a field that the form has not, and what no field may hold.
 func (f Fields) check(name string, values []string) error {
-	ours := name == doField || name == languageField
-	if !ours && (!slices.Contains(f, name) || strings.HasPrefix(name, fileMark)) {
+	ours, tick := name == doField || name == languageField, slices.Contains(f, tickMark+name)
+	if !ours && !tick && (!slices.Contains(f, name) || strings.HasPrefix(name, fileMark) || strings.HasPrefix(name, tickMark)) {
+		return errMalformed.With("Field", name)
+	}
+	if tick && slices.ContainsFunc(values, func(value string) bool { return value != "" && value != ticked }) {
 		return errMalformed.With("Field", name)
 	}
 	if len(values) != 1 && !strings.HasSuffix(name, "[]") {

@@ -51,7 +51,15 @@ type Site struct {
 	foreign   map[string]bool // patterns that other sites may post to
 	reported  *atomic.Int64   // second of the last policy report that was logged
 	packers   *sync.Pool      // of gzip writers, each of which is large
-	drawing   chan struct{}   // holds one place: whoever draws a picture takes it
+	seen      *seenSources
+	drawing   chan struct{} // holds one place: whoever draws a picture takes it
+}
+
+// seenSources is what was seen of forwarding headers, for the log.
+type seenSources struct {
+	ignored    atomic.Bool
+	unreadable atomic.Int64 // requests
+	minute     atomic.Int64 // of the last line about them
 }
 
 // Route is one line of the route table, for the inventory test and for people.
@@ -61,7 +69,7 @@ type Route struct{ Pattern, Access string }
 // file system with *.html at its top.
 func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	var err error
-	s.mux, s.reported, s.packers = http.NewServeMux(), new(atomic.Int64), new(sync.Pool)
+	s.mux, s.reported, s.packers, s.seen = http.NewServeMux(), new(atomic.Int64), new(sync.Pool), new(seenSources)
 	s.drawing, s.foreign = make(chan struct{}, 1), map[string]bool{}
 	if s.assets, s.names, err = loadAssets(); err != nil {
 		return nil, err

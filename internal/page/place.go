@@ -38,11 +38,11 @@ func ParsePlace(s string) (Place, error) {
 		return Place{}, nil
 	}
 	at, id, _ := strings.Cut(s, ".")
-	us, err := strconv.ParseInt(at, 10, 64)
-	if err != nil || us <= 0 || !IsID(id) {
+	us, ok := Number(at)
+	if !ok || us <= 0 || !IsID(id) {
 		return Place{}, ErrQuery
 	}
-	return Place{time.UnixMicro(us).UTC(), id}, nil
+	return Place{time.UnixMicro(int64(us)).UTC(), id}, nil
 }
 
 // Pages are the links from one page of a list to others; empty where there is none.

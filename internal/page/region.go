@@ -1,7 +1,6 @@
 package page
 
 import (
-	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -53,30 +52,38 @@ const (
 	emailField        = "email"
 )
 
+// OrganizationPath is the page that asks which organization is meant. With its name in
+// the query it leads there.
+const OrganizationPath = "/organization"
+
+// OrganizationLink is that page's address, with a name where there is one.
+func OrganizationLink(named string) string {
+	if named == "" {
+		return OrganizationPath
+	}
+	return OrganizationPath + "?" + url.Values{organizationField: {named}}.Encode()
+}
+
 // mostCarried is how many bytes of a typed text go along to another region.
 const mostCarried = 500
 
 // chooseRegion answers a form that chooses another region with the way to the
 // same page there, and tells that it did. It looks at nothing else of the form:
 // nothing is counted, and of a password nothing is read (R-TEN-10).
-func (v *Visitor) chooseRegion(show func() error) (answered bool, err error) {
+func (v *Visitor) chooseRegion() (answered bool, err error) {
 	id, regions := v.Form.Get(regionField), v.site.Regions
 	if id == regions.Here {
-		if v.Form.Do() != regionField {
-			return false, nil
-		}
-		return true, show() // the button beside the list, without another choice
+		return false, nil
 	}
 	i := slices.IndexFunc(regions.All, func(r Region) bool { return r.ID == id })
 	if i < 0 {
 		return true, errMalformed.With("Field", regionField)
 	}
 	path := v.R.URL.Path
-	if strings.Contains(v.R.Pattern, "{") { // of one organization or attempt, which the other region may not know
-		path = "/sign-in"
+	if strings.Contains(v.R.Pattern, "{") { // of an attempt, which the other region does not know
+		path = OrganizationPath
 	}
-	organization := cmp.Or(v.Form.Get(organizationField), v.R.PathValue("org"))
-	return true, v.Leave(regions.All[i], path, organization, v.Form.Get(emailField))
+	return true, v.Leave(regions.All[i], path, v.Form.Get(organizationField), v.Form.Get(emailField))
 }
 
 // leaving is the page that leads to another region.

@@ -300,7 +300,8 @@ type Field struct {
 	Hint                            string
 	Error                           string
 	Reasons                         []string
-	Digits                          bool // a keyboard of digits is enough
+	Choices                         []directory.Organization // which of them is meant, where what was typed names several
+	Digits                          bool                     // a keyboard of digits is enough
 	Focus                           bool
 	Required                        bool
 	ReadOnly                        bool
@@ -332,7 +333,7 @@ func (f Field) With(id string) Field {
 
 // First is where the person begins to type, unless the page says what is wrong.
 func (f Field) First() Field {
-	if len(f.frame.v.Form.faults) == 0 {
+	if len(f.frame.v.Form.faults) == 0 && !f.frame.Returned() {
 		f.Focus = true
 	}
 	return f
@@ -373,6 +374,7 @@ func (f Frame) Field(name, label, kind, autocomplete, otherwise string) Field {
 	for i, fa := range form.faults {
 		if fa.Field == name && field.Error == "" {
 			field.Error, field.Reasons, field.Focus = f.sentence(fa), f.reasons(fa), i == f.firstFieldFault()
+			field.Choices, _ = fa.Args[fault.Choices].([]directory.Organization)
 		}
 	}
 	return field

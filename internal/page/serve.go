@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -25,8 +25,10 @@ import (
 // logs one line.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.DB.Now()
-	origin := audit.Origin{Network: s.clientAddress(r), Agent: r.UserAgent(), Request: secret.NewID("req")[:14]}
+	network, forwarding := s.Source(r)
+	origin := audit.Origin{Network: network, Agent: r.UserAgent(), Request: secret.NewID("req")[:14]}
 	r = r.WithContext(audit.WithOrigin(r.Context(), origin))
+	s.noteSource(r, network, forwarding)
 	rec := &recorder{ResponseWriter: w}
 	s.setHeaders(rec.Header())
 	defer func() {
@@ -145,41 +147,6 @@ func (s *Site) admit(r *http.Request) error {
 	return nil
 }
 
-// clientAddress is who sent the request: the direct peer or, where that is a
-// configured proxy, the last address in X-Forwarded-For that is no such proxy,
-// counted from the right because proxies append. What cannot be
-// read relaxes nothing: the peer itself then stands for it.
-func (s *Site) clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	peer, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	peer = peer.Unmap()
-	if !s.isProxy(peer) {
-		return peer.String()
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		ip, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			return peer.String()
-		}
-		peer = ip.Unmap().WithZone("")
-		if !s.isProxy(peer) {
-			break
-		}
-	}
-	return peer.String()
-}
-
-func (s *Site) isProxy(ip netip.Addr) bool {
-	return slices.ContainsFunc(s.Proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
-}
-
 func (s *Site) visitor(w http.ResponseWriter, r *http.Request) *Visitor {
 	v := &Visitor{W: w, R: r, Form: &Form{values: url.Values{}}, site: s, ref: audit.OriginOf(r.Context()).Request, status: http.StatusOK}
 	chosen, _ := s.Catalogue.Known(v.cookie(languageCookie))
@@ -195,6 +162,9 @@ func (s *Site) serve(h func(*Visitor) error) http.Handler {
 		}
 	})
 }
+
+// ComeBack is when to try again where the database cannot work.
+const ComeBack = 10 * time.Second
 
 // problem is what the page says that tells what went wrong.
 type problem struct {
@@ -224,7 +194,7 @@ func (v *Visitor) fail(err error) {
 		return // nobody waits for an answer
 	case db.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded):
 		kind, key = http.StatusServiceUnavailable, "page.unavailable"
-		v.W.Header().Set("Retry-After", "10")
+		v.W.Header().Set("Retry-After", strconv.Itoa(seconds(ComeBack)))
 	default:
 		kind = http.StatusInternalServerError
 	}

@@ -65,8 +65,9 @@ func (v *Visitor) readUpload(fields Fields) error {
 		if isFile != (name == form.file.field) || isFile && form.file.content != nil {
 			return errMalformed.With("Field", name)
 		}
-		most := room
-		if isFile {
+		// What is pasted in place of a file may be as long as the file.
+		most, pasted := room, name+"_file" == form.file.field
+		if isFile || pasted {
 			most = maxFile
 		}
 		content, err := io.ReadAll(io.LimitReader(part, int64(most)+1))
@@ -75,10 +76,12 @@ func (v *Visitor) readUpload(fields Fields) error {
 			return unread(err)
 		case isFile:
 			form.file.content = content
-		case len(content) > room:
+		case !pasted && len(content) > room:
 			return errTooLarge
 		default:
-			room -= len(content)
+			if !pasted {
+				room -= len(content)
+			}
 			form.values.Add(name, string(content))
 			if err := fields.check(name, form.values[name]); err != nil {
 				return err

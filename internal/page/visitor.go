@@ -20,7 +20,8 @@ import (
 const (
 	browserCookie  = "parvis"          // the browser's token
 	languageCookie = "parvis-language" // a language that was chosen here
-	probeCookie    = "parvis-on"       // tells that the browser takes cookies
+	zoneCookie     = "parvis-zone"     // the browser's time zone, which the script writes
+	probeCookie    = "parvis-on"       // tells that the browser takes cookies, and one without a token from others
 	deviceCookie   = "parvis-device"   // which organization goes with which address here, sealed
 	responseCookie = "parvis-answer"   // what an identity provider had this browser post
 	ceremonyCookie = "parvis-passkey"  // the passkey dialogue that a page waits for, sealed
@@ -56,6 +57,16 @@ type Viewer struct {
 
 // Language is the language of this page.
 func (v *Visitor) Language() i18n.Tag { return v.lang.Tag() }
+
+// TimeZone is the browser's own, where its script said one of our list; new people
+// begin with it.
+func (v *Visitor) TimeZone() string {
+	named := v.cookie(zoneCookie)
+	if _, known := i18n.Zone(named); !known {
+		return ""
+	}
+	return named
+}
 
 // Text is a sentence in the language of this page.
 func (v *Visitor) Text(key string, pairs ...any) string { return v.lang.Text(key, pairs...) }
@@ -182,13 +193,20 @@ func (v *Visitor) setCookie(name, value string, age time.Duration) {
 
 func (v *Visitor) clearCookie(name string) { v.setCookie(name, "", -time.Second) }
 
-// ProbeCookies sets a cookie that holds nothing, so that the form which follows
-// can tell a browser that refuses cookies.
+// probeCookieAge is how long a page with a form may stay open in a browser that has no
+// token yet: as long as where it leads is kept.
+const probeCookieAge = 24 * time.Hour
+
+// ProbeCookies gives a browser without a token a cookie that opens nothing and is kept
+// nowhere, so that the form which follows can tell a browser that refuses cookies, and
+// the same form, sent twice, from the same one of another browser.
 func (v *Visitor) ProbeCookies() {
-	if len(v.R.Cookies()) == 0 {
-		v.setCookie(probeCookie, "1", time.Hour)
+	if v.cookieToken().IsZero() && v.probe().IsZero() {
+		v.setCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge)
 	}
 }
+
+func (v *Visitor) probe() secret.Token { return secret.ParseToken(v.cookie(probeCookie)) }
 
 func (v *Visitor) retryAfter(f *fault.Error) {
 	if f.RetryAfter > 0 {

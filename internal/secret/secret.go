@@ -28,6 +28,7 @@ type Purpose string
 // The purposes in use. A token of one never verifies as another's.
 const (
 	Browser     Purpose = "browser"
+	Probe       Purpose = "browser without a token yet"
 	Invitation  Purpose = "invitation"
 	Bootstrap   Purpose = "bootstrap"
 	Reset       Purpose = "reset"

@@ -39,7 +39,7 @@ func (b *browserRow) targets() []any {
 func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
 	return Browser{
 		ID: b.id, Superseded: !b.current, RotatedAt: b.rotated,
-		copied: !b.current && !now.Before(b.until), shown: token.Hash(secret.Browser),
+		copied: !b.current && !now.Before(b.until), token: token,
 	}
 }
 
@@ -55,7 +55,7 @@ const (
 	// to it, for statements that begin at something a session holds. They are no more
 	// than applications are told and Alive asks: what a statement costs goes with them.
 	VisitColumns = `s.started_at, s.seen_at, s.until, q.idle, q.absolute,
-		u.id, u.email, u.display_name, u.role, u.language, u.time_zone, o.id, o.short_name, o.display_name`
+		u.id, u.email, u.display_name, u.role, u.language, u.time_zone, u.created_at, u.email_since, u.profile_since, o.id, o.short_name, o.display_name`
 	visitJoins = VisitJoins
 	// VisitJoins leave out sessions that are nothing any more.
 	VisitJoins = `
@@ -91,7 +91,7 @@ type Row struct{ visitRow }
 func (w *Row) Targets() []any {
 	s, u, o := &w.Session, &w.User, &w.Organization
 	return db.Into((*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.Until), &w.idle, &w.absolute,
-		&u.ID, &u.Email, &u.Name, &u.Role, &u.Language, &u.TimeZone, &o.ID, &o.ShortName, &o.DisplayName)
+		&u.ID, &u.Email, &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Time)(&u.CreatedAt), (*db.Time)(&u.EmailSince), (*db.Time)(&u.ProfileSince), &o.ID, &o.ShortName, &o.DisplayName)
 }
 
 // Alive is the visit that a row holds, as far as VisitColumns go, unless time has ended
@@ -253,7 +253,8 @@ func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now
 }
 
 // BrowserOf finds the browser behind a cookie, whoever is signed in to it. A
-// token superseded for too long finds none.
+// token superseded for too long finds none; one that is nobody's is kept in a Browser
+// without an id.
 func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Browser, bool, error) {
 	if token.IsZero() {
 		return Browser{}, false, nil
@@ -263,8 +264,11 @@ func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, n
 		select `+browserColumns+`
 		from browsers b
 		where b.token_hash = $1 or b.previous_hash = $1`, token.Hash(secret.Browser))
-	if err != nil || !found {
+	if err != nil {
 		return Browser{}, false, err
+	}
+	if !found {
+		return Browser{token: token}, false, nil
 	}
 	browser := b.browser(token, now)
 	if browser.copied {
@@ -285,23 +289,44 @@ func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directo
 	return id, err
 }
 
-// LeftIdle tells that the last session of a browser in an organization ended because
-// nobody used it: an identity provider must then ask for the person again, or it
-// would let in whoever sits there now.
-func (d *Door) LeftIdle(ctx context.Context, r db.Reader, browserID string, org directory.OrgID, now time.Time) (bool, error) {
+// Away is who was signed in to an organization in a browser until nobody used that
+// session for as long as the organization allows.
+type Away struct {
+	Email string // empty where that user may not come back so
+	Idle  time.Duration
+}
+
+// LeftIdle finds who was away for too long, where a browser's last session in an
+// organization ended so: who sits there now is asked anew, by an identity provider too,
+// which would otherwise let anybody in.
+func (d *Door) LeftIdle(ctx context.Context, r db.Reader, browserID string, org directory.OrgID, now time.Time) (Away, bool, error) {
 	var s Session
-	var why db.Text
+	var why, email db.Text
 	var idle, absolute *int64
-	found, err := r.One(ctx, append(s.targets(), &why, &idle, &absolute), `
-		select `+sessionColumns+`, s.end_reason, q.idle, q.absolute
+	found, err := r.One(ctx, append(s.targets(), &why, &email, &idle, &absolute), `
+		select `+sessionColumns+`, s.end_reason, u.email, q.idle, q.absolute
 		from sessions s
+		left join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
 		left join session_rules q on q.org_id = s.org_id
 		where s.org_id = $1 and s.browser_id = $2
 		order by s.started_at desc
 		limit 1`, string(org), browserID)
 	if err != nil || !found {
-		return false, err
+		return Away{}, false, err
 	}
 	v := Visit{Session: s, Rules: d.rulesIn(idle, absolute)}
-	return Reason(why) == WentIdle || why == "" && !now.Before(v.IdleEnd()), nil
+	left := Reason(why) == WentIdle || why == "" && !now.Before(v.IdleEnd())
+	return Away{string(email), v.Rules.Idle}, left, nil
+}
+
+// LastIn is the organization that a browser used last, whether somebody is signed in to
+// it still or not; empty where none is known.
+func (d *Door) LastIn(ctx context.Context, r db.Reader, b Browser) (directory.OrgID, error) {
+	var org directory.OrgID
+	_, err := r.One(ctx, db.Into(&org), `
+		select s.org_id from sessions s
+		where s.browser_id = $1
+		order by s.seen_at desc
+		limit 1`, b.ID)
+	return org, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,30 +14,50 @@ import (
 	"parvis/internal/secret"
 )
 
+// A Deed is what a browser's token changes for: what was done, and the session or the
+// attempt that came of it. The zero Deed is none that could be done twice.
+type Deed struct{ Done, Gained string }
+
 // NewBrowser makes a browser for an attempt that begins without one.
 func (d *Door) NewBrowser(ctx context.Context, tx *db.Tx) (Browser, secret.Token, error) {
-	token := secret.NewToken()
-	b := Browser{ID: secret.NewID("brw"), RotatedAt: tx.Now(), shown: token.Hash(secret.Browser)}
+	return d.newBrowser(ctx, tx, Browser{}, Deed{})
+}
+
+// newBrowser makes a browser in place of the one that showed the token of b, if any.
+func (d *Door) newBrowser(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (Browser, secret.Token, error) {
+	id := secret.NewID("brw")
+	token := d.next(b, id, deed, tx.Now())
 	_, err := tx.Exec(ctx, `
-		insert into browsers (id, token_hash, rotated_at, created_at)
-		values ($1, $2, $3, $4)`,
-		b.ID, token.Hash(secret.Browser), db.Time(tx.Now()), db.Time(tx.Now()))
+		insert into browsers (id, token_hash, rotated_at, created_at, shown_hash, deed, gained)
+		values ($1, $2, $3, $4, $5, $6, $7)`,
+		id, token.Hash(secret.Browser), db.Time(tx.Now()), db.Time(tx.Now()), db.Text(b.Shown()), db.Text(deed.Done), db.Text(deed.Gained))
 	if err != nil {
-		return Browser{}, secret.Token{}, fmt.Errorf("inserting browser %s: %w", b.ID, err)
+		return Browser{}, secret.Token{}, fmt.Errorf("inserting browser %s: %w", id, err)
 	}
-	return b, token, nil
+	return Browser{ID: id, RotatedAt: tx.Now(), token: token}, token, nil
+}
+
+// next is the token that follows the one which b shows, for a deed done in the browser
+// of that id: derived, so that it can be given again to whoever shows the same token
+// and proves the same deed (Again), and random where there is nothing to derive it from.
+func (d *Door) next(b Browser, id string, deed Deed, now time.Time) secret.Token {
+	if b.token.IsZero() || deed.Done == "" {
+		return secret.NewToken()
+	}
+	return secret.DeriveToken(d.Key, b.token.Reveal(), id, deed.Done, deed.Gained, strconv.FormatInt(now.UnixMicro(), 10))
 }
 
 // rotate gives the browser a new token because a session in it gained authority.
 // It reports false, and does nothing, unless the token that was shown is the
 // current one: else whoever holds a superseded token would exchange it for the
 // current one, and everybody's sessions with it, by signing in as themselves.
-func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser) (secret.Token, bool, error) {
-	token := secret.NewToken()
+func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (secret.Token, bool, error) {
+	token := d.next(b, b.ID, deed, tx.Now())
 	n, err := tx.Exec(ctx, `
-		update browsers set previous_hash = token_hash, previous_until = $1, token_hash = $2, rotated_at = $3
-		where id = $4 and token_hash = $5`,
-		db.Time(tx.Now().Add(d.superseded())), token.Hash(secret.Browser), db.Time(tx.Now()), b.ID, b.shown)
+		update browsers set previous_hash = token_hash, previous_until = $1, token_hash = $2, rotated_at = $3,
+			shown_hash = token_hash, deed = $4, gained = $5
+		where id = $6 and token_hash = $7`,
+		db.Time(tx.Now().Add(d.superseded())), token.Hash(secret.Browser), db.Time(tx.Now()), db.Text(deed.Done), db.Text(deed.Gained), b.ID, b.Shown())
 	if err != nil {
 		return secret.Token{}, false, fmt.Errorf("rotating the token of browser %s: %w", b.ID, err)
 	}
@@ -45,13 +66,13 @@ func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser) (secret.Token, 
 
 // Renew gives a browser a new token because something in it gained authority, a
 // sign-in that is half done included (R-SES-02). known is false where another
-// browser was made in its place: b was the zero Browser, or its token superseded.
-func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser) (renewed Browser, token secret.Token, known bool, err error) {
+// browser was made in its place: b was no browser yet, or its token superseded.
+func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (renewed Browser, token secret.Token, known bool, err error) {
 	if b.ID != "" {
-		token, known, err = d.rotate(ctx, tx, b)
+		token, known, err = d.rotate(ctx, tx, b, deed)
 	}
 	if err == nil && !known {
-		b, token, err = d.NewBrowser(ctx, tx)
+		b, token, err = d.newBrowser(ctx, tx, b, deed)
 	}
 	return b, token, known, err
 }
@@ -61,7 +82,8 @@ func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser) (renewed Browser
 // An earlier session of this browser in the organization ends. A superseded
 // token brings nothing along: its holder gets a browser of their own.
 func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, p Proof) (Session, secret.Token, error) {
-	b, token, known, err := d.Renew(ctx, tx, b)
+	id := secret.NewID("ses")
+	b, token, known, err := d.Renew(ctx, tx, b, Deed{p.Deed, id})
 	if err == nil && known {
 		err = d.makeRoom(ctx, tx, b, user.OrgID)
 	}
@@ -73,7 +95,7 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	}
 	origin := audit.OriginOf(ctx)
 	s := Session{
-		OrgID: user.OrgID, ID: secret.NewID("ses"), UserID: user.ID, BrowserID: b.ID, Generation: user.Generation, Methods: strings.Join(p.Methods, " "),
+		OrgID: user.OrgID, ID: id, UserID: user.ID, BrowserID: b.ID, Generation: user.Generation, Methods: strings.Join(p.Methods, " "),
 		StartedAt: tx.Now(), ProvedAt: tx.Now(), SeenAt: tx.Now(), Network: origin.Network, Agent: origin.Agent,
 		ConnectionID: p.ConnectionID, Until: p.Until,
 	}
@@ -150,7 +172,7 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 		left join session_rules q on q.org_id = s.org_id
 		where s.org_id = $1 and s.user_id = $2 and s.browser_id = $3 and s.generation = $4 and s.ended_at is null
 			and exists (select 1 from browsers where id = $3 and token_hash = $5)`,
-		string(user.OrgID), string(user.ID), b.ID, user.Generation, b.shown)
+		string(user.OrgID), string(user.ID), b.ID, user.Generation, b.Shown())
 	if err != nil || !found {
 		return secret.Token{}, false, err
 	}
@@ -167,7 +189,7 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 		db.Time(tx.Now()), together(v.Session.Methods, p.Methods, p.Second), db.Time(secondAt), string(user.OrgID), v.Session.ID); err != nil {
 		return secret.Token{}, false, err
 	}
-	return d.rotate(ctx, tx, b)
+	return d.rotate(ctx, tx, b, Deed{p.Deed, v.Session.ID})
 }
 
 // together are the methods of a session that more were used in: with a second

@@ -15,6 +15,7 @@ import (
 
 	"parvis/internal/directory"
 	"parvis/internal/mail"
+	"parvis/internal/secret"
 )
 
 // Lifetimes of a session. An organization may set the first two within their
@@ -68,15 +69,28 @@ const (
 // Browser is one browser, known by its token.
 type Browser struct {
 	ID         string
-	Superseded bool      // the token shown is the one before the current one
-	RotatedAt  time.Time // when the current token came into force
-	copied     bool      // superseded for too long: the cookie was copied
-	shown      string    // hash of the token that was shown
+	Superseded bool         // the token shown is the one before the current one
+	RotatedAt  time.Time    // when the current token came into force
+	copied     bool         // superseded for too long: the cookie was copied
+	token      secret.Token // that was shown
+	probe      bool         // which is no browser's: see Unknown
 }
 
+// Unknown is a browser that has no token yet. probe is what one of our pages let it
+// keep: it opens nothing, and tells this browser from others that send the same form.
+func Unknown(probe secret.Token) Browser { return Browser{token: probe, probe: true} }
+
 // Shown is the hash of the token that was shown, for statements that ask whether it
-// is the current one still.
-func (b Browser) Shown() string { return b.shown }
+// is the current one still; empty where none was.
+func (b Browser) Shown() string {
+	switch {
+	case b.token.IsZero():
+		return ""
+	case b.probe:
+		return b.token.Hash(secret.Probe)
+	}
+	return b.token.Hash(secret.Browser)
+}
 
 // Session is one user's open door in one browser.
 type Session struct {
@@ -105,6 +119,7 @@ type Proof struct {
 	Second       bool     // a second factor among them
 	ConnectionID string   // of the identity provider that vouched, where one did
 	Until        time.Time
+	Deed         string // what was done, for Again; empty where nothing is answered twice
 }
 
 // The assurance that applications read of a session as acr, in the words of NIST SP
@@ -161,6 +176,7 @@ type Visit struct {
 type Door struct {
 	Outbox *mail.Outbox
 	Base   string // the configured public address, without a slash at its end
+	Key    []byte // derives a browser's next token from the one that it shows
 
 	// Where set, these override what rules and constants say: [lifetimes] of a
 	// configuration on a loopback address.

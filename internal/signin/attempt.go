@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,13 @@ import (
 // AttemptLifetime ends an attempt, whatever it has proved (R-AUT-05).
 const AttemptLifetime = 15 * time.Minute
 
+// WhereToLasts is how long is kept where a browser was going, a path of ours or what an
+// application asked, and MostWhereTo of how many ways (decision 0042). It proves nothing.
+const (
+	WhereToLasts = 24 * time.Hour
+	MostWhereTo  = 20
+)
+
 // ErrAttemptGone is the answer for an attempt that ended, expired, never was, or
 // belongs to another browser: all look the same.
 var ErrAttemptGone = fault.New(fault.Gone, "signin.attempt_gone")
@@ -28,7 +36,7 @@ var ErrAttemptGone = fault.New(fault.Gone, "signin.attempt_gone")
 // into the page that asked for fresh proof; it is sealed, secrets left out by
 // the caller, for who typed it, and given back by Typed to nobody else.
 func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt, form url.Values) (Attempt, error) {
-	a.ID, a.BrowserID, a.CreatedAt = secret.NewID("att"), b.ID, tx.Now()
+	a.ID, a.BrowserID, a.CreatedAt = cmp.Or(a.ID, newAttemptID()), b.ID, tx.Now()
 	if !isLocalPath(a.Return) {
 		return Attempt{}, fmt.Errorf("an attempt returns to a path of ours, not to %q", a.Return)
 	}
@@ -44,6 +52,9 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		a.Return += "?typed=" + a.ID // the form's page asks for it there
 		sealed = s.forms.Seal([]byte(form.Encode()), formOf(a.ID, owner))
 	}
+	if err := makeRoom(ctx, tx, b); err != nil {
+		return Attempt{}, err
+	}
 	_, err = tx.Exec(ctx, `
 		insert into attempts (id, browser_id, org_id, user_id, generation, reset_id, connection_id, invitation_id, client_id, login_hint, anew, evidence, fresh, return_path, form, created_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
@@ -54,6 +65,21 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		return Attempt{}, fmt.Errorf("inserting attempt %s: %w", a.ID, err)
 	}
 	return a, nil
+}
+
+// makeRoom leaves room for one more attempt in a browser.
+func makeRoom(ctx context.Context, tx *db.Tx, b session.Browser) error {
+	_, err := tx.Exec(ctx, `
+		delete from attempts
+		where browser_id = $1 and id in (
+			select o.id from attempts o
+			where o.browser_id = $1
+			order by o.created_at desc, o.id
+			limit 1000 offset $2)`, b.ID, MostWhereTo-1)
+	if err != nil {
+		return fmt.Errorf("making room in browser %s: %w", b.ID, err)
+	}
+	return nil
 }
 
 // BeginFor stores an attempt for the browser behind a cookie, and makes the
@@ -103,6 +129,36 @@ func (s *Service) Load(ctx context.Context, r db.Reader, b session.Browser, id s
 	return a, nil
 }
 
+// WhereTo is where a browser was going by an attempt that cannot go on: expired, or ended.
+// It proves nothing and knows nobody but whom a step-up was for; ErrAttemptGone once that
+// is a day old, and where a first link began it, which is to be opened again. Nobody
+// knows who holds an expired link.
+func (s *Service) WhereTo(ctx context.Context, r db.Reader, b session.Browser, id string, now time.Time) (Attempt, error) {
+	a, _, err := s.loadAny(ctx, r, b, id)
+	if err == nil && (!now.Before(a.CreatedAt.Add(WhereToLasts)) || a.InvitationID != "" || a.ResetID != "") {
+		err = ErrAttemptGone
+	}
+	if err != nil {
+		return Attempt{}, err
+	}
+	to := Attempt{OrgID: a.OrgID, ClientID: a.ClientID, LoginHint: a.LoginHint, Anew: a.Anew, Return: a.Return, CreatedAt: a.CreatedAt, EndedAt: a.EndedAt}
+	if q := a.query(); q.Has("typed") {
+		to.Return = a.path() // what was typed is kept no longer than a proof
+	}
+	switch {
+	case a.Fresh > 0:
+		to.UserID, to.Generation, to.Fresh = a.UserID, a.Generation, a.Fresh
+	case a.UserID != "" && !a.older:
+		// Typed in this browser: it fills the field.
+		user, err := directory.UserByID(ctx, r, a.OrgID, a.UserID)
+		if err != nil {
+			return Attempt{}, err
+		}
+		to.LoginHint = user.Email
+	}
+	return to, nil
+}
+
 // Typed gives back what was typed before fresh proof was asked for, to the same
 // user in the same browser and on the same page, until the attempt's end.
 func (s *Service) Typed(ctx context.Context, r db.Reader, v session.Visit, id, path string, now time.Time) (url.Values, error) {
@@ -127,6 +183,8 @@ func (s *Service) Typed(ctx context.Context, r db.Reader, v session.Visit, id, p
 // formOf is what a form is sealed for: its attempt and who typed it.
 func formOf(id string, owner directory.UserID) string { return "attempts " + id + " " + string(owner) }
 
+func newAttemptID() string { return secret.NewID("att") }
+
 // attemptID is the form of our ids; nothing else reaches the database.
 var attemptID = regexp.MustCompile(`^att_[a-z2-7]{26}$`)
 
@@ -136,7 +194,32 @@ func (a Attempt) path() string {
 	return p
 }
 
+// query is that of Return.
+func (a Attempt) query() url.Values {
+	_, q, _ := strings.Cut(a.Return, "?")
+	values, err := url.ParseQuery(q)
+	if err != nil {
+		return url.Values{} // it is kept as it was written
+	}
+	return values
+}
+
+// load finds an attempt whose evidence, if it has any, is of who shows the current token.
 func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id string) (Attempt, string, error) {
+	a, sealed, err := s.loadAny(ctx, r, b, id)
+	if err == nil && a.older && len(a.Evidence) > 0 {
+		// What was proved came with a newer token: whoever planted or kept this
+		// one must not go on with it (SES-1). It was asked in one statement, since
+		// the token may have changed after the request's browser was read.
+		err = ErrAttemptGone
+	}
+	if err != nil {
+		return Attempt{}, "", err
+	}
+	return a, sealed, s.describe(ctx, r, &a)
+}
+
+func (s *Service) loadAny(ctx context.Context, r db.Reader, b session.Browser, id string) (Attempt, string, error) {
 	if b.ID == "" || !attemptID.MatchString(id) {
 		return Attempt{}, "", ErrAttemptGone
 	}
@@ -165,13 +248,8 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	if a.Evidence, err = parseEvidence(evidence); err != nil {
 		return Attempt{}, "", err
 	}
-	if !current && len(a.Evidence) > 0 {
-		// What was proved came with a newer token: whoever planted or kept this
-		// one must not go on with it (SES-1). It is asked in this statement, since
-		// the token may have changed after the request's browser was read.
-		return Attempt{}, "", ErrAttemptGone
-	}
-	return a, string(sealed), s.describe(ctx, r, &a)
+	a.older = !current
+	return a, string(sealed), nil
 }
 
 // proved adds what somebody proved to be who to an attempt: to a stored one as it is
@@ -220,10 +298,16 @@ func advance(ctx context.Context, tx *db.Tx, a Attempt, b session.Browser) error
 	return err
 }
 
-// Sweep removes attempts that nobody can go on with.
+// Sweep erases what was proved and typed in attempts that nobody can go on with, and
+// removes those whose way nobody can find any more.
 func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `delete from attempts where created_at <= $1`, db.Time(tx.Now().Add(-2*s.attemptLifetime())))
+		if _, err := tx.Exec(ctx, `
+			update attempts set evidence = '', form = null
+			where created_at <= $1 and (evidence <> '' or form is not null)`, db.Time(tx.Now().Add(-2*s.attemptLifetime()))); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `delete from attempts where created_at <= $1`, db.Time(tx.Now().Add(-max(WhereToLasts, 2*s.attemptLifetime()))))
 		return err
 	})
 }

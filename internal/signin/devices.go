@@ -216,11 +216,13 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	if err != nil {
 		return err
 	}
-	letter := mail.SecondStepResetParameters{Deed: deed, NoPassword: !password.Exists()}
+	// Where single sign-on is the only way in no password counts, and none is created.
+	federated := org.FederatedOnly()
+	letter := mail.SecondStepResetParameters{Deed: deed, NoPassword: !password.Exists() && !federated, Federated: federated}
 	if actor.UserID != audit.Operator {
 		letter.Administrator = actor.Name
 	}
-	if err := s.tell(ctx, tx, user, letter); err != nil || password.Exists() {
+	if err := s.tell(ctx, tx, user, letter); err != nil || !letter.NoPassword {
 		return err
 	}
 	// Who signed in with passkeys alone has nothing left to come in with.

@@ -6,6 +6,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/secret"
+	"parvis/internal/session"
 )
 
 // ChangeEmail asks for the proof of a new address of a user, by the user or by
@@ -26,13 +27,13 @@ func (s *Service) ChangeEmail(ctx context.Context, actor directory.Actor, who di
 
 // ProveEmail makes a new address the user's, for whoever holds the link that went
 // there. It signs nobody in.
-func (s *Service) ProveEmail(ctx context.Context, token secret.Token) (directory.Candidate, error) {
+func (s *Service) ProveEmail(ctx context.Context, b session.Browser, token secret.Token) (directory.Candidate, error) {
 	if err := s.TakeLink(ctx); err != nil {
 		return directory.Candidate{}, err
 	}
 	var who directory.Candidate
 	err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		who, err = s.Emails.Prove(ctx, tx, token)
+		who, err = s.Emails.Prove(ctx, tx, token, b.Shown())
 		return err
 	})
 	return who, err

@@ -120,11 +120,11 @@ func (s *Service) confirmApp(ctx context.Context, tx *db.Tx, e Enroller, code st
 
 // AddPasskeyHere stores a passkey for somebody who is signed in.
 func (s *Service) AddPasskeyHere(ctx context.Context, v session.Visit, d Device, ceremony, device string, response []byte) (Opened, error) {
-	made, name, err := s.finishPasskey(ctx, EnrollerHere(v), ceremony, device, response)
+	m, add, err := s.finishPasskey(ctx, EnrollerHere(v), ceremony, device, response)
 	if err != nil {
 		return Opened{}, err
 	}
-	return s.enrolledHere(ctx, v, d, methodOf(made), func(tx *db.Tx, e Enroller) error { return s.addPasskey(ctx, tx, e, made, name) })
+	return s.enrolledHere(ctx, v, d, m, add)
 }
 
 // AddPasskey stores the passkey of an attempt and goes on with it.
@@ -133,45 +133,46 @@ func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, 
 	if err != nil {
 		return Opened{}, err
 	}
-	made, name, err := s.finishPasskey(ctx, e, ceremony, device, response)
+	m, add, err := s.finishPasskey(ctx, e, ceremony, device, response)
 	if err != nil {
 		return Opened{}, err
 	}
-	return s.enrolled(ctx, a, b, d, methodOf(made), func(tx *db.Tx, e Enroller) error { return s.addPasskey(ctx, tx, e, made, name) })
+	return s.enrolled(ctx, a, b, d, m, add)
 }
 
-func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, device string, response []byte) (credential.NewPasskey, string, error) {
+// finishPasskey judges a new passkey. What it returns stores it, in the transaction that
+// goes on: there the answer is used up too, so that a second one finds what came of it.
+func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, device string, response []byte) (Method, func(*db.Tx, Enroller) error, error) {
 	name, err := directory.CleanName(device, "device")
 	if err != nil {
-		return credential.NewPasskey{}, "", err
+		return "", nil, err
 	}
 	opened, err := s.Passkeys.Open(ceremony, credential.Registration, e.BoundTo, s.DB.Now())
-	if err == nil {
-		err = s.DB.Update(ctx, func(tx *db.Tx) error { return opened.End(ctx, tx) })
-	}
 	if err != nil {
-		return credential.NewPasskey{}, "", err
+		return "", nil, err
 	}
 	made, err := s.Passkeys.FinishRegistration(opened, response)
 	if err != nil {
 		s.Log.WarnContext(ctx, "passkey not made", "organization", string(e.User.OrgID), "user", string(e.User.ID), "error", err.Error())
+		if over := s.DB.Update(ctx, func(tx *db.Tx) error { return opened.End(ctx, tx) }); over != nil {
+			err = over // a refused answer is used up as well
+		}
+		return "", nil, err
 	}
-	return made, name, err
-}
-
-func methodOf(made credential.NewPasskey) Method {
+	method := Passkey
 	if made.Verified() {
-		return VerifiedPasskey
+		method = VerifiedPasskey
 	}
-	return Passkey
-}
-
-func (s *Service) addPasskey(ctx context.Context, tx *db.Tx, e Enroller, made credential.NewPasskey, name string) error {
-	key, err := credential.AddPasskey(ctx, tx, e.owner(), made, name)
-	if err != nil {
-		return err
-	}
-	return s.tellDevice(ctx, tx, e, "device.added", key.ID, key.Name, audit.Fields{"kind": "passkey"})
+	return method, func(tx *db.Tx, e Enroller) error {
+		if err := opened.End(ctx, tx); err != nil {
+			return err
+		}
+		key, err := credential.AddPasskey(ctx, tx, e.owner(), made, name)
+		if err != nil {
+			return err
+		}
+		return s.tellDevice(ctx, tx, e, "device.added", key.ID, key.Name, audit.Fields{"kind": "passkey"})
+	}, nil
 }
 
 // enrolled stores the first device of an attempt, which thereby is proved too.
@@ -192,7 +193,7 @@ func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d 
 		if err := store(tx, Enroller{who, now.ID}); err != nil {
 			return err
 		}
-		now.Evidence = append(now.Evidence, Evidence{m, tx.Now()})
+		now.Evidence, now.deed = append(now.Evidence, Evidence{m, tx.Now()}), enrolledOr(now.ID, true)
 		opened, err = s.goOn(ctx, tx, b, d, now, who)
 		return err
 	})
@@ -207,7 +208,7 @@ func (s *Service) enrolledHere(ctx context.Context, v session.Visit, d Device, m
 			return err
 		}
 		var err error
-		opened, err = s.raise(ctx, tx, v, d, Attempt{Evidence: []Evidence{{m, tx.Now()}}})
+		opened, err = s.raise(ctx, tx, v, d, Attempt{Evidence: []Evidence{{m, tx.Now()}}, deed: enrolledOr(v.Session.ID, true)})
 		return err
 	})
 	return opened, err

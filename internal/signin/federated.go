@@ -25,6 +25,33 @@ func (s *Service) Choose(ctx context.Context, b session.Browser, a Attempt, conn
 	})
 }
 
+// ChooseOrganization makes a stored attempt, in which nobody proved anything yet, one
+// of an organization.
+func (s *Service) ChooseOrganization(ctx context.Context, b session.Browser, a Attempt, org directory.Organization) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		loaded, err := s.Load(ctx, tx, b, a.ID, tx.Now())
+		if err == nil && !loaded.OpenTo() {
+			err = ErrAttemptGone
+		}
+		if err != nil {
+			return err
+		}
+		n, err := tx.Exec(ctx, `
+			update attempts set org_id = $1
+			where id = $2 and browser_id = $3 and ended_at is null`, string(org.ID), loaded.ID, loaded.BrowserID)
+		if err == nil && n == 0 {
+			err = ErrAttemptGone
+		}
+		return err
+	})
+}
+
+// OpenTo reports whether an attempt may still become another organization's: it leads
+// to an application, and nobody proved anything in it.
+func (a Attempt) OpenTo() bool {
+	return a.ClientID != "" && a.UserID == "" && a.ConnectionID == "" && len(a.Evidence) == 0
+}
+
 // Vouched is what an identity provider said that was believed, for an attempt that
 // led to it.
 type Vouched struct {

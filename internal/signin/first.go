@@ -29,6 +29,7 @@ type FirstCredential struct {
 	Device     Device
 	Token      secret.Token
 	Language   i18n.Tag // of the page on which it was sent: the user's from now on
+	TimeZone   string   // of the browser, as far as it said one
 	Name       string
 	Password   string
 	Repetition string
@@ -56,10 +57,22 @@ func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error)
 	if err != nil {
 		return Opened{}, err
 	}
-	if err := inv.Usable(s.DB.Now()); err != nil {
+	opened, err := s.accept(ctx, f, inv, org)
+	if errors.Is(err, directory.ErrInvitationUsed) {
+		if opened, err = s.repeat(ctx, f.Token.Hash(secret.Invitation), f.repetition(), err); err != nil {
+			err = errors.Join(err, s.recordDeadLink(ctx, inv))
+		}
+	}
+	return opened, err
+}
+
+func (s *Service) accept(ctx context.Context, f FirstCredential, inv directory.Invitation, org directory.Organization) (Opened, error) {
+	if err := inv.Usable(s.DB.Now()); errors.Is(err, directory.ErrInvitationUsed) {
+		return Opened{}, err
+	} else if err != nil {
 		return Opened{}, errors.Join(err, s.recordDeadLink(ctx, inv))
 	}
-	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: inv.Email, Name: f.Name, Language: f.Language}
+	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: inv.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
 	hashed, err := s.firstPassword(ctx, f, org, user)
 	if err != nil {
 		// 'Opened' means that the form was sent, a refused password included.
@@ -77,12 +90,16 @@ func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error)
 			return err
 		}
 		opened, err = s.goOn(ctx, tx, f.Browser, f.Device, Attempt{
-			OrgID: u.OrgID, UserID: u.ID, Generation: u.Generation,
+			OrgID: u.OrgID, UserID: u.ID, Generation: u.Generation, deed: f.Token.Hash(secret.Invitation),
 			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
 		}, directory.Candidate{User: u, Organization: org})
 		return err
 	})
 	return opened, err
+}
+
+func (f FirstCredential) repetition() Repetition {
+	return Repetition{Browser: f.Browser, Device: f.Device, Password: f.Password}
 }
 
 // recordDeadLink keeps that a link was used that does not work any more.
@@ -109,11 +126,19 @@ func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
 	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
 	}
+	opened, err := s.found(ctx, f)
+	if errors.Is(err, directory.ErrBootstrapDead) {
+		return s.repeat(ctx, f.Token.Hash(secret.Bootstrap), f.repetition(), err)
+	}
+	return opened, err
+}
+
+func (s *Service) found(ctx context.Context, f Founding) (Opened, error) {
 	if err := directory.BootstrapUsable(ctx, s.DB, f.Token, s.DB.Now()); err != nil {
 		return Opened{}, err
 	}
 	org := directory.Organization{ID: directory.NewOrgID(), DisplayName: f.Organization, ShortName: f.ShortName}
-	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: f.Email, Name: f.Name, Language: f.Language}
+	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: f.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
 	_, wrongOrganization := directory.CleanName(f.Organization, "organization")
 	_, wrongShortName := directory.ParseShortName(f.ShortName)
 	_, wrongAddress := directory.ParseAddress(f.Email)
@@ -140,7 +165,7 @@ func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
 			return err
 		}
 		opened, err = s.goOn(ctx, tx, f.Browser, f.Device, Attempt{
-			OrgID: u.OrgID, UserID: u.ID, Generation: u.Generation,
+			OrgID: u.OrgID, UserID: u.ID, Generation: u.Generation, deed: f.Token.Hash(secret.Bootstrap),
 			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
 		}, directory.Candidate{User: u, Organization: org})
 		return err

@@ -69,6 +69,8 @@ type Attempt struct {
 	BreakGlass       bool // but this user's passkeys open nevertheless
 
 	vouched session.Proof // by the provider, in the request that ends the attempt
+	older   bool          // loaded by a token that is not the current one
+	deed    string        // what is being done, where that is no step of a stored attempt
 }
 
 // Owned tells which second steps a user has.

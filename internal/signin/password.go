@@ -16,16 +16,16 @@ import (
 
 // Ask keeps what somebody asks for an address without any proof: a new password,
 // or the names of its organizations. It answers the same for every address, in
-// the same statements, and says nothing of a limit either (R-REC-01). Only an
-// organization that nobody knows is said plainly.
+// the same statements, and says nothing of a limit either (R-REC-01). Only that
+// nobody knows the organization, or that two have its name, is said plainly.
 func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, email, organization string, language i18n.Tag) error {
 	address, wrong := directory.ParseAddress(email)
 	if organization != "" {
-		if _, err := directory.OrganizationByName(ctx, s.DB, organization); errors.Is(err, directory.ErrNotFound) {
-			wrong = errors.Join(wrong, s.UnknownOrganization(ctx))
-		} else if err != nil {
+		named, err := s.Named(ctx, organization)
+		if err != nil && !isFault(err) {
 			return err
 		}
+		wrong, organization = errors.Join(wrong, err), named.ShortName
 	}
 	if wrong != nil {
 		return wrong
@@ -61,6 +61,14 @@ func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPa
 	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
 	}
+	opened, err := s.resetPassword(ctx, token, p)
+	if errors.Is(err, credential.ErrResetDead) {
+		return s.repeat(ctx, token.Hash(secret.Reset), Repetition{Browser: p.Browser, Device: p.Device, Password: p.Password}, err)
+	}
+	return opened, err
+}
+
+func (s *Service) resetPassword(ctx context.Context, token secret.Token, p NewPassword) (Opened, error) {
 	found, err := credential.ResetByToken(ctx, s.DB, token, s.DB.Now())
 	if err != nil {
 		return Opened{}, err
@@ -82,7 +90,10 @@ func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPa
 		if err != nil {
 			return err
 		}
-		a := Attempt{OrgID: used.User.OrgID, UserID: used.User.ID, Generation: used.User.Generation, Evidence: []Evidence{{Reset, tx.Now()}}}
+		a := Attempt{
+			OrgID: used.User.OrgID, UserID: used.User.ID, Generation: used.User.Generation, Evidence: []Evidence{{Reset, tx.Now()}},
+			deed: token.Hash(secret.Reset),
+		}
 		if err := s.describe(ctx, tx, &a); err != nil {
 			return err
 		}
@@ -101,10 +112,15 @@ func (s *Service) beginReset(ctx context.Context, token secret.Token, b session.
 		if err != nil {
 			return err
 		}
-		opened, err = s.goOn(ctx, tx, b, Device{}, Attempt{
+		a := Attempt{
 			OrgID: found.User.OrgID, UserID: found.User.ID, Generation: found.User.Generation,
-			ResetID: found.ID, Evidence: []Evidence{{Reset, tx.Now()}},
-		}, found.Candidate)
+			ResetID: found.ID, Evidence: []Evidence{{Reset, tx.Now()}}, deed: token.Hash(secret.Reset),
+		}
+		// The link is all that was proved, and is proved again: it works still.
+		var again bool
+		if opened, again, err = s.again(ctx, tx, b, Device{}, a.done()); err == nil && !again {
+			opened, err = s.goOn(ctx, tx, b, Device{}, a, found.Candidate)
+		}
 		return err
 	})
 	return opened, err
@@ -276,16 +292,15 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		user, err := s.Sessions.EndOthers(ctx, tx, v, session.PasswordChanged)
-		if err != nil {
+		now := v // this closure may run again, with the user as before
+		if now.User, err = s.Sessions.EndOthers(ctx, tx, v, session.PasswordChanged); err != nil {
 			return err
 		}
-		v.User = user
-		if err := s.tellPasswordChanged(ctx, tx, directory.Candidate{User: user, Organization: v.Organization}, "change"); err != nil {
+		if err := s.tellPasswordChanged(ctx, tx, directory.Candidate{User: now.User, Organization: v.Organization}, "change"); err != nil {
 			return err
 		}
 		// The session goes on, under a new token.
-		opened, err = s.raise(ctx, tx, v, p.Device, Attempt{Evidence: []Evidence{{Password, tx.Now()}}})
+		opened, err = s.raise(ctx, tx, now, p.Device, Attempt{Evidence: []Evidence{{Password, tx.Now()}}, deed: v.Session.ID})
 		return err
 	})
 	if err != nil {

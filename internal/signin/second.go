@@ -60,10 +60,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	counted, known := s.Limits.Key(PerSecondStep, string(user.OrgID), string(user.ID)), p.Device.knows(user)
-	if known {
-		counted = s.Limits.Key(PerSecondStepHere, string(user.OrgID), string(user.ID), p.Device.ID)
-	}
+	counted, known := s.secondTries(p.Device, user)
 	taken, err := s.take(ctx, counted)
 	if err != nil {
 		return Opened{}, err
@@ -118,6 +115,14 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		s.release(ctx, counted, nil)
 	}
 	return opened, nil
+}
+
+// secondTries is the count of a user's second step, and whether it is this browser's own.
+func (s *Service) secondTries(d Device, u directory.User) (limit.Key, bool) {
+	if d.knows(u) {
+		return s.Limits.Key(PerSecondStepHere, string(u.OrgID), string(u.ID), d.ID), true
+	}
+	return s.Limits.Key(PerSecondStep, string(u.OrgID), string(u.ID)), false
 }
 
 // secondProof does what belongs outside a transaction: hashes, and signatures. What
@@ -227,6 +232,27 @@ type PasskeyProof struct {
 // step in one (journeys 5.8). A passkey is no guess, so only those count that are
 // refused, before the refusal is written down: one that opens is one durable write.
 func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, error) {
+	opened, err := s.passkeyAlone(ctx, p)
+	if errors.Is(err, credential.ErrCeremonyOver) && p.Attempt.ID == "" {
+		return s.passkeyAgain(ctx, p, err)
+	}
+	return opened, err
+}
+
+// passkeyAgain answers for a challenge that was answered before, where that was the same
+// form; else with gone.
+func (s *Service) passkeyAgain(ctx context.Context, p PasskeyProof, gone error) (Opened, error) {
+	owner, err := s.Passkeys.OwnerOf(ctx, s.DB, p.Response)
+	if err != nil {
+		return Opened{}, gone
+	}
+	what := string(owner.OrgID) + " " + string(owner.UserID)
+	opened, err := s.repeat(ctx, what, Repetition{Browser: p.Browser, Device: p.Device, Ceremony: p.Ceremony, Response: p.Response}, gone)
+	opened.Return = p.Attempt.Return
+	return opened, err
+}
+
+func (s *Service) passkeyAlone(ctx context.Context, p PasskeyProof) (Opened, error) {
 	ceremony, err := s.Passkeys.Open(p.Ceremony, credential.Alone, "", s.DB.Now())
 	if err != nil {
 		return Opened{}, err
@@ -265,10 +291,7 @@ func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 		if err != nil {
 			return err
 		}
-		a, err := s.proved(ctx, tx, p.Browser, p.Attempt, who.User, VerifiedPasskey)
-		if err == nil {
-			opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who)
-		}
+		opened, err = s.provedOnce(ctx, tx, p.Browser, p.Device, p.Attempt, who, VerifiedPasskey)
 		if errors.Is(err, ErrAttemptGone) {
 			refusal, err = err, nil // the passkey is used up all the same
 		}
@@ -315,10 +338,10 @@ func holder(ctx context.Context, r db.Reader, o credential.Owner) (directory.Can
 // user of an open organization, of the one that the page and the attempt are of.
 func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.Assertion, who directory.Candidate) error {
 	refuse := func(why string) error { return &credential.PasskeyRefusal{Why: errors.New(why)} }
-	var named directory.Organization
-	if p.Organization != "" {
+	meant := p.Organization == ""
+	if !meant {
 		var err error
-		if named, err = directory.OrganizationByName(ctx, r, p.Organization); err != nil && !errors.Is(err, directory.ErrNotFound) {
+		if meant, err = mayMean(ctx, r, p.Organization, who.Organization.ID); err != nil {
 			return err
 		}
 	}
@@ -331,7 +354,7 @@ func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.A
 		return refuse("single sign-on is the only way in")
 	case !who.Organization.SuspendedAt.IsZero():
 		return refuse("the organization is suspended")
-	case p.Organization != "" && named.ID != who.Organization.ID, p.Attempt.OrgID != "" && p.Attempt.OrgID != who.Organization.ID:
+	case !meant, p.Attempt.OrgID != "" && p.Attempt.OrgID != who.Organization.ID:
 		return refuse("a passkey of another organization")
 	case p.Attempt.UserID != "" && p.Attempt.UserID != who.User.ID:
 		return refuse("a passkey of somebody else")

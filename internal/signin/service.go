@@ -26,6 +26,7 @@ import (
 var (
 	ErrFailed              = fault.New(fault.Invalid, "signin.failed")
 	ErrOrganizationUnknown = fault.Field("organization", "signin.organization_unknown")
+	ErrOrganizationUnclear = fault.Field("organization", "signin.organization_unclear") // Args: fault.Choices
 	ErrTooOften            = fault.New(fault.Throttled, "signin.too_often")
 	ErrRepetition          = fault.Field("repetition", "signin.repetition")
 	ErrCurrentWrong        = fault.Field("current_password", "signin.current_wrong")
@@ -98,6 +99,7 @@ type Opened struct {
 	User         directory.User
 	Return       string // path on our own origin
 	Session      string // id of the session that was issued; empty where one was raised, or the attempt goes on
+	Enrolled     bool   // a form that enrolled a device, sent twice
 }
 
 // PasswordProof is a password offered for an address.
@@ -142,15 +144,14 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 		if refused = !outcome.OK; refused {
 			return s.recordRefusal(ctx, tx, who, address, taken, outcome)
 		}
-		a, err := s.proved(ctx, tx, p.Browser, p.Attempt, who.User, Password)
-		if err != nil {
-			return err
-		}
-		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who.Candidate)
+		opened, err = s.provedOnce(ctx, tx, p.Browser, p.Device, p.Attempt, who.Candidate, Password)
 		return err
 	})
 	if err != nil {
 		return Opened{}, err
+	}
+	if refused && who.unclear != nil {
+		return Opened{}, who.unclear
 	}
 	if refused {
 		return Opened{}, ErrFailed
@@ -165,6 +166,7 @@ type identified struct {
 	stored              credential.Stored // zero where there is no password to compare
 	named               directory.OrgID   // the organization that was named
 	known               bool              // the browser has signed in as this user before
+	unclear             error             // asks which organization is meant, where two have the name
 }
 
 // identify finds who is meant: the organization named, else the one that this
@@ -172,16 +174,21 @@ type identified struct {
 // 0022).
 func (s *Service) identify(ctx context.Context, p PasswordProof, address directory.Address) (identified, error) {
 	remembered := s.remembered(p.Device, address)
+	named := p.Attempt.OrgID
+	if named == "" && p.Organization != "" {
+		o, err := s.Named(ctx, p.Organization)
+		if errors.Is(err, ErrOrganizationUnclear) {
+			// Asked after the same work as any other answer, and whoever has the address.
+			return identified{unclear: err}, nil
+		}
+		if err != nil {
+			return identified{}, err
+		}
+		named = o.ID
+	}
 	var who identified
 	err := s.DB.View(ctx, func(tx *db.Tx) error {
-		who = identified{named: p.Attempt.OrgID}
-		if who.named == "" && p.Organization != "" {
-			o, err := directory.OrganizationByName(ctx, tx, p.Organization)
-			if err != nil {
-				return err
-			}
-			who.named = o.ID
-		}
+		who = identified{named: named}
 		candidates, err := directory.Candidates(ctx, tx, address, who.named, mostCandidates)
 		if err != nil {
 			return err
@@ -198,10 +205,34 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 		who.stored, err = s.Passwords.PasswordBehind(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}, address.Key)
 		return err
 	})
-	if errors.Is(err, directory.ErrNotFound) {
-		return identified{}, s.UnknownOrganization(ctx)
-	}
 	return who, err
+}
+
+// Named finds the organization that somebody named. A name that nobody has is said
+// plainly; where two organizations have it, the fault asks which is meant. Both say
+// nothing of people: an organization's existence is public.
+func (s *Service) Named(ctx context.Context, typed string) (directory.Organization, error) {
+	all, err := directory.OrganizationsNamed(ctx, s.DB, typed)
+	switch {
+	case err != nil:
+		return directory.Organization{}, err
+	case len(all) == 0:
+		return directory.Organization{}, s.UnknownOrganization(ctx)
+	case len(all) > 1:
+		return directory.Organization{}, ErrOrganizationUnclear.With(fault.Choices, all)
+	}
+	return all[0], nil
+}
+
+// MayMean reports whether a name that somebody typed may mean an organization of
+// which the page, or the address beside it, is already.
+func (s *Service) MayMean(ctx context.Context, typed string, id directory.OrgID) (bool, error) {
+	return mayMean(ctx, s.DB, typed, id)
+}
+
+func mayMean(ctx context.Context, r db.Reader, typed string, id directory.OrgID) (bool, error) {
+	all, err := directory.OrganizationsNamed(ctx, r, typed)
+	return slices.ContainsFunc(all, func(o directory.Organization) bool { return o.ID == id }), err
 }
 
 // mostCandidates is how many organizations of one address a browser's memory is
@@ -255,20 +286,23 @@ func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Devi
 	if Next(a, tx.Now()) == Done {
 		return s.complete(ctx, tx, b, d, a, who)
 	}
-	opened := Opened{Organization: who.Organization, User: who.User, Attempt: a.ID}
-	b, cookie, _, err := s.Sessions.Renew(ctx, tx, b)
+	opened := Opened{Organization: who.Organization, User: who.User}
+	done, stored := a.done(), a.ID != ""
+	if !stored {
+		a.ID = newAttemptID()
+	}
+	b, cookie, _, err := s.Sessions.Renew(ctx, tx, b, session.Deed{Done: done, Gained: a.ID})
 	if err != nil {
 		return Opened{}, err
 	}
-	opened.Cookie = cookie
-	if a.ID != "" {
+	opened.Cookie, opened.Attempt = cookie, a.ID
+	if stored {
 		return opened, advance(ctx, tx, a, b)
 	}
 	if a.Return == "" {
 		a.Return = who.Organization.Path("home")
 	}
-	next, err := s.Begin(ctx, tx, b, a, nil)
-	opened.Attempt = next.ID
+	_, err = s.Begin(ctx, tx, b, a, nil)
 	return opened, err
 }
 
@@ -325,10 +359,12 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 // proof is what a session carries away of the attempt. What a provider vouched for
 // says nothing of factors that it did not name (R-RPO-06).
 func (a Attempt) proof() session.Proof {
+	p := session.Proof{Methods: amr(a), Second: a.second()}
 	if a.has(Federated) {
-		return a.vouched
+		p = a.vouched
 	}
-	return session.Proof{Methods: amr(a), Second: a.second()}
+	p.Deed = a.done()
+	return p
 }
 
 // has tells whether a method was used, however long ago.

@@ -1220,6 +1220,22 @@ func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
 	}
 }
 
+// Proxies that write a port name a client all the same: a hundred of them do not lock
+// out who comes through the same proxy.
+func TestBRU4ClientsOfAProxyThatWritesPortsAreTold(t *testing.T) {
+	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	from := func(source string) *idptest.Browser {
+		b := s.Browser(t)
+		b.Header.Set("X-Forwarded-For", source)
+		return b
+	}
+	for i := range 101 {
+		idptest.Want(t, signIn(from(fmt.Sprintf("203.0.113.%d:51008", i)), "/o/alpha", fmt.Sprintf("user-%d@alpha.example", i), "guess"), idptest.Status(422))
+	}
+	idptest.Want(t, signIn(from("[2001:db8::1]:443"), "/o/alpha", "user-a@alpha.example", idptest.Password), idptest.Path("/o/alpha/home"))
+}
+
 // BRU-3: one common password over many addresses in two organizations, from one
 // network: no address is tried twice, so only the network's own count stops it.
 func TestBRU3ASprayIsStoppedByItsNetworkAndRecorded(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/page"
+	"parvis/internal/session"
 	"parvis/internal/signin"
 )
 
@@ -21,8 +22,11 @@ var attemptFields = page.Fields{
 // and never another's.
 func (s *Server) showAttempt(v *page.Visitor) error {
 	a, err := s.attempt(v)
+	if errors.Is(err, signin.ErrAttemptGone) {
+		return s.showWhereTo(v)
+	}
 	if err != nil {
-		return s.attemptGone(v, err)
+		return err
 	}
 	switch signin.Next(a, s.site.DB.Now()) {
 	case signin.GoUpstream:
@@ -42,29 +46,73 @@ func (s *Server) showAttempt(v *page.Visitor) error {
 // page sent, in another tab or by hand, does nothing.
 func (s *Server) submitAttempt(v *page.Visitor) error {
 	a, err := s.attempt(v)
-	if err != nil {
-		return s.attemptGone(v, err)
+	if err == nil {
+		err = s.submitStep(v, a)
 	}
+	if errors.Is(err, signin.ErrAttemptGone) || errors.Is(err, credential.ErrCeremonyOver) {
+		err = s.repeatStep(v, err)
+	}
+	if errors.Is(err, signin.ErrAttemptGone) {
+		return s.submitWhereTo(v)
+	}
+	return err
+}
+
+func (s *Server) submitStep(v *page.Visitor, a signin.Attempt) error {
 	switch step := signin.Next(a, s.site.DB.Now()); {
 	case v.Form.Has("connection") && (step == signin.GoUpstream || step == signin.ProveFirst || step == signin.Identify):
-		return s.attemptGone(v, s.goTo(v, a))
+		return s.goTo(v, a)
 	case step == signin.GoUpstream:
 		return s.otherStep(v, a)
 	case step == signin.ProveSecond:
-		err = s.proveSecond(v, a)
+		return s.proveSecond(v, a)
 	case step == signin.EnrolFactor:
-		err = s.enrolStep(v, a)
+		return s.enrolStep(v, a)
 	case step == signin.CreatePassword:
-		err = s.createAsked(v, a)
+		return s.createAsked(v, a)
 	default:
-		err = s.proveFirst(v, a)
+		return s.proveFirst(v, a)
 	}
-	return s.attemptGone(v, err)
+}
+
+// repeatStep answers a form that was sent twice: where the first one led (decision 0041).
+// Any other is answered with why.
+func (s *Server) repeatStep(v *page.Visitor, why error) error {
+	ctx := v.R.Context()
+	browser, err := v.Browser(ctx)
+	if err != nil {
+		return err
+	}
+	p := repetition(v)
+	p.Browser = browser
+	opened, err := s.signIn.RepeatStep(ctx, v.R.PathValue("attempt"), p)
+	if errors.Is(err, signin.ErrAttemptGone) {
+		return why
+	}
+	if err != nil {
+		return err
+	}
+	return s.enterAgain(v, opened)
+}
+
+// repetition is what a form sent that may have been sent before.
+func repetition(v *page.Visitor) signin.Repetition {
+	return signin.Repetition{
+		Device: v.Device(), Email: v.Form.Get("email"), Password: v.Form.Get("password"), Code: v.Form.Get("code"),
+		Recovery: v.Form.Get("recovery_code"), Ceremony: v.Ceremony(), Response: []byte(v.Form.Get("response")),
+	}
+}
+
+func (s *Server) enterAgain(v *page.Visitor, opened signin.Opened) error {
+	if opened.Enrolled {
+		return s.goOnToCodes(v, opened)
+	}
+	return v.Enter(opened)
 }
 
 // otherStep answers what the next step's page does not send: that page.
-func (s *Server) otherStep(v *page.Visitor, a signin.Attempt) error {
-	return v.Redirect("/sign-in/" + a.ID)
+func (s *Server) otherStep(v *page.Visitor, _ signin.Attempt) error {
+	return v.Redirect(v.R.URL.Path)
 }
 
 func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
@@ -80,8 +128,54 @@ func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
 	return a, err
 }
 
-// attemptGone goes on where an attempt cannot: expired, ended in another tab,
-// or begun in another browser. The sign-in page is the next step for all.
+// whereTo is where the browser was going by an attempt that cannot go on any more.
+func (s *Server) whereTo(v *page.Visitor) (signin.Attempt, error) {
+	ctx := v.R.Context()
+	browser, err := v.Browser(ctx)
+	if err != nil {
+		return signin.Attempt{}, err
+	}
+	return s.signIn.WhereTo(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
+}
+
+// showWhereTo goes on where an attempt cannot, which expired or ended in another tab: to
+// where that leads, if somebody is signed in for it or proves it again there, else to the
+// page that asks for a first factor (decision 0042).
+func (s *Server) showWhereTo(v *page.Visitor) error {
+	a, err := s.whereTo(v)
+	if err != nil {
+		return s.attemptGone(v, err)
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return err
+	}
+	if v.Form.Filled() { // refused, and shown again
+		visits = nil
+	}
+	if a.Fresh > 0 || slices.ContainsFunc(visits, func(in session.Visit) bool { return a.OrgID == "" || in.Organization.ID == a.OrgID }) {
+		return v.Redirect(a.Return)
+	}
+	return s.showFirst(v, a)
+}
+
+// submitWhereTo takes what a page sends whose attempt cannot go on: a first factor, which
+// begins anew, or nothing that counts any more.
+func (s *Server) submitWhereTo(v *page.Visitor) error {
+	a, err := s.whereTo(v)
+	switch {
+	case err != nil:
+		return s.attemptGone(v, err)
+	case v.Form.Has("connection") && a.OrgID != "":
+		return s.goTo(v, a)
+	case (v.Form.Has("email") || v.Form.Has("response") && v.Form.Get("device") == "" && a.Fresh == 0) && !v.Form.Has("repetition"):
+		return s.proveFirst(v, a)
+	}
+	return v.Redirect(v.R.URL.Path)
+}
+
+// attemptGone goes on where not even that is known: the attempt is older than a day, or
+// was begun in another browser. The sign-in page is the next step for all.
 func (s *Server) attemptGone(v *page.Visitor, err error) error {
 	if !errors.Is(err, signin.ErrAttemptGone) {
 		return err
@@ -100,12 +194,16 @@ func (s *Server) attemptGone(v *page.Visitor, err error) error {
 func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	p := signInPage{
-		Returning: true, StepUp: a.Fresh > 0, LoginHint: a.LoginHint,
-		AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization") || v.R.URL.Query().Has("more")),
+		Returning: true, StepUp: a.Fresh > 0, LoginHint: a.LoginHint, WasAway: a.ID == "" && a.EndedAt.IsZero(),
+		AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization")),
+		Elsewhere:       a.OpenTo(),
 	}
 	var err error
 	if p.Toward, err = s.op.TitleOf(ctx, a.ClientID, v.Language()); err != nil {
 		return err
+	}
+	if p.Elsewhere && (v.R.URL.Query().Has("more") || v.Form.Do() == doOrganization) {
+		return v.Render("organization-which", whichPage{Back: v.R.URL.Path, Toward: p.Toward})
 	}
 	if a.OrgID == "" { // an application leads here that has no organization of its own
 		return s.renderSignIn(v, p)
@@ -126,16 +224,19 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 }
 
 func (s *Server) proveFirst(v *page.Visitor, a signin.Attempt) error {
+	if v.Form.Do() == doOrganization && a.OpenTo() {
+		return s.chooseOrganization(v, a)
+	}
 	if !v.Form.Has("email") && !v.Form.Has("response") || v.Form.Has("repetition") {
 		return s.otherStep(v, a)
 	}
 	named := v.Form.Get("organization")
 	if a.UserID == "" && a.OrgID != "" && named != "" {
-		org, err := directory.OrganizationByID(v.R.Context(), s.site.DB, a.OrgID)
+		meant, err := s.signIn.MayMean(v.R.Context(), named, a.OrgID)
 		if err != nil {
 			return err
 		}
-		if directory.OrganizationKey(named) != directory.OrganizationKey(org.ShortName) {
+		if !meant {
 			a = signin.Attempt{} // whoever names another organization has nothing to go back to
 		}
 	}

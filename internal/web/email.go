@@ -65,12 +65,17 @@ func (s *Server) showEmailProof(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
+	v.ProbeCookies()
 	return v.Render("email-proof", emailProofPage{Organization: who.Organization, Email: change.Email})
 }
 
 // proveEmail works in any browser: whoever reads the letter has the address.
 func (s *Server) proveEmail(v *page.Visitor) error {
-	who, err := s.signIn.ProveEmail(v.R.Context(), secret.ParseToken(v.R.PathValue("token")))
+	browser, err := v.Browser(v.R.Context())
+	if err != nil {
+		return err
+	}
+	who, err := s.signIn.ProveEmail(v.R.Context(), browser, secret.ParseToken(v.R.PathValue("token")))
 	if errors.Is(err, directory.ErrEmailChangeDead) {
 		return s.linkDead(v, directory.ErrEmailChangeDead)
 	}

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
 )
@@ -429,5 +431,36 @@ func TestRequestsForAnAddressAreLimited(t *testing.T) {
 	p := askEmail(b, "alpha", "victim@elsewhere.example")
 	if p.Status != 429 || p.Header.Get("Retry-After") != "600" || p.Form("main").Values.Get("email") != "victim@elsewhere.example" {
 		t.Errorf("the seventh: %d, %s: %s", p.Status, p.Header.Get("Retry-After"), p.Text())
+	}
+}
+
+// Somebody who is invited finds that another member took the address meanwhile.
+func TestAnInvitationWhoseAddressWasTakenSaysSo(t *testing.T) {
+	s := idptest.Start(t)
+	alpha := s.Organization(t, "Alpha Works", "alpha")
+	const shared = "sales@alpha.example"
+	link := s.Invite(t, alpha, shared, "Sam", directory.Member)
+	opened := s.Browser(t).Get(link)
+	b := s.Join(t, alpha, "user-a@alpha.example", "A", directory.Member)
+	askEmail(b, "alpha", shared)
+	s.Browser(t).Post(s.Link(t, shared, "/email/"), nil)
+	if !opens(t, s, "alpha", shared) {
+		t.Fatal("the address was not taken")
+	}
+	users := dbtest.Dump(t, s.DB, "users")
+	for name, p := range map[string]*idptest.Page{
+		"the form that was open": opened.Form("main").Fill("name", "Sam").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit(""),
+		"the link":               s.Browser(t).Get(link),
+		"a fresh letter":         s.Browser(t).Post(link, url.Values{"do": {"renew"}}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			idptest.Want(t, p, idptest.Status(410), idptest.Says("directory.invitation_taken"), idptest.Link("/o/alpha"), idptest.NoField("password"))
+		})
+	}
+	if dbtest.Dump(t, s.DB, "users") != users {
+		t.Error("somebody joined")
+	}
+	if e := lastEvent(t, s, alpha.ID, "invitation.refused"); e.After["state"] != "taken" {
+		t.Errorf("recorded as %+v", e)
 	}
 }

@@ -48,6 +48,11 @@ func (s *Server) ofAttempt(v *page.Visitor, a signin.Attempt) (enrolment, error)
 func (s *Server) here(v *page.Viewer) enrolment {
 	ctx := v.R.Context()
 	back := func(o signin.Opened, err error) (signin.Opened, error) {
+		if errors.Is(err, credential.ErrNoPendingApp) || errors.Is(err, credential.ErrCeremonyOver) {
+			if again, gone := s.signIn.RepeatHere(ctx, v.Visit, repetition(v.Visitor)); gone == nil {
+				o, err = again, nil // the same form was a moment faster
+			}
+		}
 		o.Return = v.Path("account/security") + "?added"
 		return o, err
 	}
@@ -82,7 +87,23 @@ func (s *Server) enrolStep(v *page.Visitor, a signin.Attempt) error {
 // showAdd and add are the same under one's own account.
 func (s *Server) showAdd(v *page.Viewer) error { return s.showEnrolment(v.Visitor, s.here(v)) }
 
-func (s *Server) add(v *page.Viewer) error { return s.enrol(v.Visitor, s.here(v)) }
+// add asks for fresh proof as a ProvedForm does, but not of who sends the form a second
+// time: the browser's answer to the first was lost, and with it the token that is fresh.
+func (s *Server) add(v *page.Viewer) error {
+	fresh, err := v.Fresh()
+	if err != nil {
+		return err
+	}
+	if fresh {
+		return s.enrol(v.Visitor, s.here(v))
+	}
+	opened, err := s.signIn.RepeatHere(v.R.Context(), v.Visit, repetition(v.Visitor))
+	if errors.Is(err, signin.ErrAttemptGone) {
+		return v.ProveAgain()
+	}
+	opened.Return = v.Path("account/security") + "?added"
+	return s.enrolled(v.Visitor, opened, err)
+}
 
 // enrolPage is a page of an enrolment.
 type enrolPage struct {
@@ -176,7 +197,7 @@ func (s *Server) enrolApp(v *page.Visitor, e enrolment) error {
 	if errors.Is(err, credential.ErrNoPendingApp) {
 		return v.Redirect(e.path) // there is nothing to confirm: the choice is next
 	}
-	return s.enrolled(v, e, opened, err)
+	return s.enrolled(v, opened, err)
 }
 
 func (s *Server) enrolPasskey(v *page.Visitor, e enrolment) error {
@@ -185,22 +206,26 @@ func (s *Server) enrolPasskey(v *page.Visitor, e enrolment) error {
 		return err
 	}
 	opened, err := e.add(ceremony, v.Form.Get("device"), response)
-	return s.enrolled(v, e, opened, err)
+	return s.enrolled(v, opened, err)
 }
 
 // enrolled goes on from a new device: where the person has no recovery codes, to the
 // page that makes them, and from there to where signing in led.
-func (s *Server) enrolled(v *page.Visitor, e enrolment, opened signin.Opened, err error) error {
+func (s *Server) enrolled(v *page.Visitor, opened signin.Opened, err error) error {
 	if err != nil {
 		return err
 	}
+	return s.goOnToCodes(v, opened)
+}
+
+func (s *Server) goOnToCodes(v *page.Visitor, opened signin.Opened) error {
 	if opened.Attempt == "" {
-		codes, err := credential.RecoveryCodesLeft(v.R.Context(), s.site.DB, credential.Owner{OrgID: e.User.OrgID, UserID: e.User.ID})
+		codes, err := credential.RecoveryCodesLeft(v.R.Context(), s.site.DB, credential.Owner{OrgID: opened.User.OrgID, UserID: opened.User.ID})
 		if err != nil {
 			return err
 		}
 		if codes == 0 {
-			opened.Return = e.Organization.Path("account", "security", "codes") + "?" + url.Values{"next": {opened.Return}}.Encode()
+			opened.Return = opened.Organization.Path("account", "security", "codes") + "?" + url.Values{"next": {opened.Return}}.Encode()
 		}
 	}
 	return v.Enter(opened)

@@ -90,8 +90,10 @@ func (s *Server) route(v *page.Visitor, a signin.Attempt, named string) (bool, e
 	if err != nil {
 		return false, err
 	}
-	if named != "" && directory.OrganizationKey(named) != directory.OrganizationKey(org.ShortName) {
-		return false, nil
+	if named != "" {
+		if meant, err := s.signIn.MayMean(ctx, named, org.ID); err != nil || !meant {
+			return false, err
+		}
 	}
 	if !org.FederatedOnly() && v.Form.Get("password") != "" {
 		return false, nil // whoever typed a password means to use it

@@ -16,7 +16,7 @@ var (
 // forgotPage asks for an address to which a letter may go and, once it was sent,
 // says the same to everybody.
 type forgotPage struct {
-	Organization string // the short name in the page's own address
+	Organization string // its name, as the page's own address has it
 	Sent         bool
 	Question     string // the path that asks
 }

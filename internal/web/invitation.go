@@ -34,7 +34,7 @@ type invitationPage struct {
 // the holder of the right token learns which; everybody else gets the first.
 var deadInvitation = []*fault.Error{
 	directory.ErrInvitationUnknown, directory.ErrInvitationUsed, directory.ErrInvitationExpired,
-	directory.ErrInvitationWithdrawn, directory.ErrInvitationRefused, directory.ErrInvitationReplaced,
+	directory.ErrInvitationWithdrawn, directory.ErrInvitationRefused, directory.ErrInvitationReplaced, directory.ErrInvitationTaken,
 }
 
 // showInvitation changes nothing: mail scanners fetch links (R-INV-04).
@@ -123,7 +123,7 @@ func (s *Server) firstCredential(v *page.Visitor, token secret.Token) (signin.Fi
 	}
 	browser, err := v.Browser(v.R.Context())
 	return signin.FirstCredential{
-		Browser: browser, Device: v.Device(), Token: token, Language: v.Language(),
+		Browser: browser, Device: v.Device(), Token: token, Language: v.Language(), TimeZone: v.TimeZone(),
 		Name: v.Form.Get("name"), Password: v.Form.Get("password"), Repetition: v.Form.Get("repetition"),
 	}, err
 }

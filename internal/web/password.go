@@ -242,6 +242,9 @@ func (s *Server) changePassword(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
+	if answered, err := s.passwordChanged(v, p.Device); answered || err != nil {
+		return err
+	}
 	if proved, err := s.provedForPassword(v, stored); err != nil {
 		return err
 	} else if !proved {
@@ -254,11 +257,33 @@ func (s *Server) changePassword(v *page.Viewer) error {
 		return v.Redirect(v.Path("account/security") + "?password-created")
 	}
 	opened, err := s.signIn.ChangePassword(ctx, v.Visit, v.Form.Get("current_password"), p)
+	if errors.Is(err, signin.ErrCurrentWrong) {
+		if answered, err := s.passwordChanged(v, p.Device); answered || err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
+	return s.saved(v, opened)
+}
+
+func (s *Server) saved(v *page.Viewer, opened signin.Opened) error {
 	opened.Return = v.Path("account/password") + "?saved"
 	return v.Enter(opened)
+}
+
+// passwordChanged answers the form that changed the password a moment ago, sent twice. It
+// reports whether it answered.
+func (s *Server) passwordChanged(v *page.Viewer, d signin.Device) (bool, error) {
+	opened, err := s.signIn.RepeatHere(v.R.Context(), v.Visit, signin.Repetition{Device: d, Password: v.Form.Get("password")})
+	if errors.Is(err, signin.ErrAttemptGone) {
+		return false, nil
+	}
+	if err == nil {
+		err = s.saved(v, opened)
+	}
+	return true, err
 }
 
 // showRemovePassword says what doing without a password means, or what it takes.

@@ -163,3 +163,21 @@ func TestFetchingAPictureIsNoUse(t *testing.T) {
 		t.Errorf("%d attempts, and the session was used %d µs later", attempts, seen-before)
 	}
 }
+
+// New people begin with the browser's time zone, where its script said one that we know;
+// without one it stays UTC, as the list of zones says.
+func TestNewPeopleBeginWithTheirBrowsersTimeZone(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Meridian Freight", "meridian")
+	for said, want := range map[string]string{"": "", "Europe/Paris": "Europe/Paris", "Mars/Olympus": "", "../etc/passwd": ""} {
+		b := s.Browser(t)
+		if said != "" {
+			b.SetCookie("__Host-parvis-zone", said)
+		}
+		email := "ana" + strings.NewReplacer("/", "-", ".", "").Replace(said) + "@meridian.example"
+		p := b.Get(s.Invite(t, org, email, "Ana", directory.Member)).Form("main").
+			Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+		idptest.Want(t, p, idptest.Path("/o/meridian/home"))
+		idptest.Want(t, b.Get("/o/meridian/account"), idptest.Input("time_zone", want))
+	}
+}

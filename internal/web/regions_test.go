@@ -38,71 +38,63 @@ func handedOver(t *testing.T, u *url.URL) string {
 
 func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 	eu, us := idptest.StartRegions(t)
-	s := eu.Organization(t, "Alpha Works", "alpha")
-	for path, want := range map[string]string{"/sign-in?more": "omega", "/forgot-password": "omega", "/o/alpha": s.ShortName} {
-		page := "/sign-in"
+	eu.Organization(t, "Alpha Works", "alpha")
+	us.Organization(t, "Omega Works", "omega")
+	for _, path := range []string{"/organization", "/forgot-password"} {
+		p := idptest.Want(t, eu.Browser(t).Get(path), idptest.Says("page.region_hint", "Region", "Europe"), idptest.Input("region", "eu"))
+		f := p.Form("main").Fill("region", "us").Fill("organization", "Omega Works")
 		if path == "/forgot-password" {
-			page = path
+			f.Fill("email", "multi+1@omega.example")
 		}
-		p := eu.Browser(t).Get(path)
-		if !p.Says("You are in Europe") || p.Form("main").Values.Get("region") != "eu" {
-			t.Fatalf("%s does not say which region it is: %s", path, p.Text())
+		to := crossing(t, f.Submit(""))
+		if to.Scheme+"://"+to.Host+to.Path != us.URL+path || to.RawQuery != "organization=Omega+Works" {
+			t.Errorf("%s: leads to %s", path, to)
 		}
-		f := p.Form("main").Fill("email", "multi+1@omega.example").Fill("region", "us")
-		if path != "/o/alpha" {
-			f.Fill("organization", "omega")
+		there := us.Browser(t).Get(to.RequestURI())
+		if path == "/organization" { // the question is answered, so nobody is asked again
+			idptest.Want(t, there, idptest.Path("/o/omega"))
+			continue
 		}
-		for _, button := range []string{"region", ""} {
-			if page == "/sign-in" {
-				f.Fill("password", idptest.Password)
-			}
-			to := crossing(t, f.Submit(button))
-			if to.Scheme+"://"+to.Host != us.URL || to.Path != page || to.RawQuery != "organization="+want ||
-				handedOver(t, to) != "multi+1@omega.example" {
-				t.Errorf("%s: leads to %s", path, to)
-			}
-			there := us.Browser(t).Get(to.RequestURI())
-			if got := there.Form("main").Values; got.Get("organization") != want || got.Get("region") != "us" || !there.Says("You are in Americas") {
-				t.Errorf("%s: arrived with %v", path, got)
-			}
+		idptest.Want(t, there, idptest.Input("organization", "Omega Works"), idptest.Input("region", "us"), idptest.Says("page.region_hint", "Region", "Americas"))
+		if got := handedOver(t, to); got != "multi+1@omega.example" {
+			t.Errorf("%s hands over %q", path, got)
 		}
 	}
-	// Whoever names an organization of another region on the way back to a page goes there.
-	p := signIn(eu.Browser(t), "/o/alpha/account", "x@omega.example", "wrong")
-	to := crossing(t, p.Form("main").Fill("organization", "omega").Fill("region", "us").Submit("region"))
-	if to.Path != "/sign-in" || to.RawQuery != "organization=omega" {
-		t.Errorf("an attempt leads to %s", to)
-	}
+	// A name that the other region does not know either stands there to be corrected.
+	to := crossing(t, eu.Browser(t).Get("/organization").Form("main").Fill("organization", "omicron").Fill("region", "us").Submit(""))
+	idptest.Want(t, us.Browser(t).Get(to.RequestURI()), idptest.Status(422), idptest.Says("signin.organization_unknown"), idptest.Input("organization", "omicron"))
+	// Without a name the region's page asks for it.
+	to = crossing(t, eu.Browser(t).Get("/organization").Form("main").Fill("region", "us").Submit(""))
+	idptest.Want(t, us.Browser(t).Get(to.RequestURI()), idptest.Status(200), idptest.Path("/organization"), idptest.Input("region", "us"))
+	// The page of one organization is in its own region: it lists none (issue 11, line 2).
+	idptest.Want(t, eu.Browser(t).Get("/o/alpha"), idptest.NoField("region"))
+	idptest.Want(t, signIn(eu.Browser(t), "/o/alpha", "x@alpha.example", "wrong"), idptest.Status(422), idptest.NoField("region"))
 	// The names of organizations are asked for in each region.
 	for _, path := range []string{"/forgot-organization", "/forgot-organization?sent"} {
 		if p := eu.Browser(t).Get(path); !slices.Contains(p.Links(), us.URL+"/forgot-organization") || slices.Contains(p.Links(), eu.URL+"/forgot-organization") {
 			t.Errorf("%s leads to %v", path, p.Links())
 		}
 	}
-	// After a failure the list is there for everybody, in the reader's language.
+	// After a failure the way to the list is there for everybody; it is in the reader's language.
 	b := eu.Browser(t)
 	b.Header.Set("Accept-Language", "fr")
-	if p := signIn(b, "/sign-in", "nobody@alpha.example", "wrong"); p.Status != 422 || !p.Says("Amériques") {
-		t.Errorf("%d %s", p.Status, p.Text())
-	}
-	// Nothing else than the region here is no choice: the page stays as it was filled in.
-	p = eu.Browser(t).Get("/sign-in?more").Form("main").Fill("organization", "alpha").Fill("email", "x@alpha.example").Submit("region")
-	if got := p.Form("main").Values; p.Status != 200 || got.Get("organization") != "alpha" || got.Get("email") != "x@alpha.example" {
-		t.Errorf("%d %v", p.Status, got)
-	}
+	idptest.Want(t, signIn(b, "/sign-in", "nobody@alpha.example", "wrong"), idptest.Status(422), idptest.Link("/organization"), idptest.NoField("region"))
+	idptest.Want(t, b.Get("/organization"), idptest.Shows("Amériques"))
 }
 
 func TestOneRegionShowsNoList(t *testing.T) {
 	s := idptest.Start(t)
 	s.Organization(t, "Alpha Works", "alpha")
-	for _, path := range []string{"/sign-in?more", "/o/alpha", "/forgot-password", "/forgot-organization"} {
-		if p := s.Browser(t).Get(path); p.Has("select", "name", "region") || p.Has("button", "value", "region") || p.Says("region") {
+	for _, path := range []string{"/organization", "/o/alpha", "/forgot-password", "/forgot-organization"} {
+		if p := s.Browser(t).Get(path); p.Has("select", "name", "region") || p.Says("region") {
 			t.Errorf("%s asks for a region", path)
 		}
 	}
-	v := url.Values{"email": {"x@alpha.example"}, "password": {"wrong"}, "region": {"us"}}
-	if p := s.Browser(t).Post("/sign-in", v); p.Status != 400 {
-		t.Errorf("a region that is not there is answered %d", p.Status)
+	for path, v := range map[string]url.Values{
+		"/organization": {"organization": {"alpha"}, "region": {"us"}},
+		"/sign-in":      {"email": {"x@alpha.example"}, "password": {"wrong"}, "region": {"us"}},
+	} {
+		idptest.Want(t, s.Browser(t).Post(path, v), idptest.Status(400))
 	}
 }
 
@@ -113,12 +105,11 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 		"", " ", "US", "us ", "eu,us", "ap", us.URL, "//evil.test", "https://evil.test", "https:evil.test", `/\evil.test`, "us.evil.test",
 		"us@evil.test", "us#", "us/../..", "javascript:alert(1)", "us\r\nLocation: https://evil.test", "us\t", "%75s", "ｕｓ",
 	}
-	for _, path := range []string{"/sign-in", "/o/alpha", "/forgot-password"} {
+	for _, path := range []string{"/organization", "/forgot-password"} {
 		for _, value := range hostile {
 			b := eu.Browser(t)
-			for _, button := range []string{"", "region"} {
-				f := b.Get(path+"?more").Form("main").Fill("email", "x@alpha.example").Fill("region", value)
-				p := f.Submit(button)
+			for _, button := range []string{"", "organization"} {
+				p := b.Get(path).Form("main").Fill("organization", "alpha").Fill("region", value).Submit(button)
 				if p.Status != 400 || p.Has("meta", "http-equiv", "refresh") || strings.Contains(p.Body, "evil.test") {
 					t.Errorf("%s with region %q: %d %s", path, value, p.Status, p.Text())
 				}
@@ -131,9 +122,9 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 	}
 	// What goes along cannot make the address lead elsewhere, and nothing is carried that no form takes.
 	for _, typed := range []string{`"><script>`, "a&organization=b#email=c", "//evil.test", "a b", "é", "'; url=https://evil.test"} {
-		p := eu.Browser(t).Get("/sign-in?more").Form("main").Fill("organization", typed).Fill("email", typed).Fill("region", "us").Submit("region")
+		p := eu.Browser(t).Get("/forgot-password").Form("main").Fill("organization", typed).Fill("email", typed).Fill("region", "us").Submit("")
 		to := crossing(t, p)
-		if to.Scheme+"://"+to.Host+to.Path != us.URL+"/sign-in" || to.Query().Get("organization") != typed || len(to.Query()) != 1 ||
+		if to.Scheme+"://"+to.Host+to.Path != us.URL+"/forgot-password" || to.Query().Get("organization") != typed || len(to.Query()) != 1 ||
 			handedOver(t, to) != typed {
 			t.Errorf("%q leads to %s", typed, to)
 		}
@@ -142,37 +133,34 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("a", 600)
-	p := eu.Browser(t).Get("/sign-in?more").Form("main").Fill("organization", long).Fill("email", long).Fill("region", "us").Submit("region")
+	p := eu.Browser(t).Get("/forgot-password").Form("main").Fill("organization", long).Fill("email", long).Fill("region", "us").Submit("")
 	if to := crossing(t, p); to.RawQuery != "organization=" || to.Fragment != "" {
 		t.Errorf("a long text leads to %s", to)
 	}
 	for _, query := range []string{"%00", "%ff", long} {
-		if got := us.Browser(t).Get("/sign-in?organization=" + query).Form("main").Values.Get("organization"); got != "" {
+		if got := us.Browser(t).Get("/forgot-password?organization=" + query).Form("main").Values.Get("organization"); got != "" {
 			t.Errorf("%q arrives as %q", query, got)
 		}
 	}
 }
 
-// A password typed before another region is chosen is read by nobody: not
-// compared, not counted, not carried, not logged.
+// The page that asks for the region asks for no secret, and nothing of a form that
+// chooses another is counted, carried or logged.
 func TestTEN11AChoiceOfRegionCarriesNoSecretAndCountsNothing(t *testing.T) {
 	eu, us := idptest.StartRegions(t)
 	org := eu.Organization(t, "Alpha Works", "alpha")
 	eu.Join(t, org, "user-a@alpha.example", "A", directory.Member)
 	b := eu.Browser(t)
 	for range 8 { // more than are free
-		f := b.Get("/sign-in?more").Form("main").Fill("organization", "alpha").Fill("email", "user-a@alpha.example").Fill("password", "a wrong secret").Fill("region", "us")
-		p := f.Submit("")
-		crossing(t, p)
-		if strings.Contains(p.Body, "wrong secret") || strings.Contains(p.Body, "password=") {
-			t.Fatalf("the password is on the page: %s", p.Body)
-		}
+		idptest.Want(t, b.Get("/organization"), idptest.NoField("password"))
+		crossing(t, b.Get("/organization").Form("main").Fill("organization", "nobody has this").Fill("region", "us").Submit(""))
+		crossing(t, b.Get("/forgot-password").Form("main").Fill("email", "user-a@alpha.example").Fill("region", "us").Submit(""))
 	}
 	if p := signIn(b, "/sign-in", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("after choosing the other region: %d %s", p.Status, p.Text())
 	}
 	for name, s := range map[string]*idptest.Server{"eu": eu, "us": us} {
-		for _, secret := range []string{"wrong secret", "user-a%40", "user-a@"} {
+		for _, secret := range []string{"user-a%40", "user-a@"} {
 			if strings.Contains(s.Log.String(), secret) {
 				t.Errorf("%s logs %q", name, secret)
 			}

@@ -303,6 +303,7 @@ func TestTEN1DevicesOfOthersAreNotThere(t *testing.T) {
 	}
 	var theirs []string
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		theirs = nil
 		return tx.Rows(ctx, func(scan func(...any) error) error {
 			var id string
 			err := scan(&id)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"net/http"
 
 	"parvis/internal/credential"
 	"parvis/internal/directory"
@@ -11,32 +12,28 @@ import (
 	"parvis/internal/signin"
 )
 
-var signInFields = page.Fields{"email", "password", "organization", "region", "response", "connection"}
+var signInFields = page.Fields{"email", "password", "organization", "response", "connection"}
 
 // signInPage is the sign-in page in each of its forms.
 type signInPage struct {
 	Organization    *directory.Organization // the one that is meant; nil while none is named
 	Closed          bool                    // that organization is suspended
 	AskOrganization bool                    // show the field for it
+	Named           string                  // what the field holds at first, and links say
 	Known           *directory.User         // who is meant already; nil where anybody may sign in
 	StepUp          bool                    // that user is signed in and proves it again
+	WasAway         bool                    // and was open for longer than an attempt lasts
 	Returning       bool                    // leads back to a page that was asked for
+	Elsewhere       bool                    // that may be in another organization too
 	Toward          string                  // the application that it leads to; empty for a page of ours
-	LoginHint       string                  // what that application said of who signs in
+	LoginHint       string                  // who probably signs in: what that application said, or who was here
 	SignedIn        []session.Visit         // who is signed in to this browser already
 	SignedOut       bool                    // comes right after signing out
 	Disowned        bool                    // comes right after 'this was not me'
+	Away            *session.Away           // whose session here ended because nobody used it
 	Passkeys        bool                    // this installation takes them
 	Removed         string                  // tells the browser of a passkey that nobody has here
 	ways
-}
-
-// Named is the short name of the organization that is meant, if one is.
-func (p signInPage) Named() string {
-	if p.Organization == nil {
-		return ""
-	}
-	return p.Organization.ShortName
 }
 
 // Autofill is what the browser may offer in the field of the address: passkeys
@@ -68,43 +65,74 @@ func (s *Server) lastVisited(v *page.Visitor, path string) error {
 	if err != nil {
 		return err
 	}
-	if len(visits) == 0 {
-		return v.Redirect("/sign-in")
+	if len(visits) > 0 {
+		return v.Redirect(visits[0].Organization.Path(path))
 	}
-	return v.Redirect(visits[0].Organization.Path(path))
+	org, found, err := s.leftIdle(v)
+	switch {
+	case err != nil:
+		return err
+	case found:
+		return v.Redirect(org.Path(path))
+	}
+	return v.Redirect("/sign-in")
+}
+
+// leftIdle finds the organization that this browser used last, where that session ended
+// because nobody used it.
+func (s *Server) leftIdle(v *page.Visitor) (directory.Organization, bool, error) {
+	ctx := v.R.Context()
+	browser, err := v.Browser(ctx)
+	if err != nil || browser.ID == "" {
+		return directory.Organization{}, false, err
+	}
+	id, err := s.site.Sessions.LastIn(ctx, s.site.DB, browser)
+	if err != nil || id == "" {
+		return directory.Organization{}, false, err
+	}
+	away, err := s.away(v, id)
+	if err != nil || away == nil {
+		return directory.Organization{}, false, err
+	}
+	org, err := directory.OrganizationByID(ctx, s.site.DB, id)
+	return org, err == nil, err
+}
+
+// away finds who was signed in to an organization in this browser until nobody used that
+// session for too long. Only the browser that shows its newest token learns it: a copy
+// of an older one does not.
+func (s *Server) away(v *page.Visitor, org directory.OrgID) (*session.Away, error) {
+	ctx := v.R.Context()
+	browser, err := v.Browser(ctx)
+	if err != nil || browser.ID == "" || browser.Superseded {
+		return nil, err
+	}
+	away, left, err := s.site.Sessions.LeftIdle(ctx, s.site.DB, browser.ID, org, s.site.DB.Now())
+	if err != nil || !left {
+		return nil, err
+	}
+	return &away, nil
 }
 
 // showSignIn is the page without an organization. After a failure it always
-// asks for one too, whoever was meant (journeys 2.4).
+// asks for one too, whoever was meant (journeys 2.4). A link that names one, or asks
+// for more ways in, leads on to where that is answered.
 func (s *Server) showSignIn(v *page.Visitor) error {
+	if query := v.R.URL.Query(); v.R.Method != http.MethodPost && (query.Has("more") || query.Has("organization")) {
+		return v.Redirect(page.OrganizationLink(query.Get("organization")))
+	}
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
 		return err
 	}
 	return s.renderSignIn(v, signInPage{
-		AskOrganization: v.Form.Refused() || v.Form.Has("organization") || v.R.URL.Query().Has("more"),
+		AskOrganization: v.Form.Refused() || v.Form.Has("organization"),
 		SignedIn:        visits,
 	})
 }
 
 func (s *Server) proveIn(v *page.Visitor) error {
-	named := v.Form.Get("organization")
-	if v.Form.Do() == "organization" {
-		return s.findDoor(v, named)
-	}
-	return s.prove(v, signin.Attempt{}, named)
-}
-
-// findDoor leads to the page of the organization that was named, with its ways in.
-func (s *Server) findDoor(v *page.Visitor, named string) error {
-	org, err := directory.OrganizationByName(v.R.Context(), s.site.DB, named)
-	if errors.Is(err, directory.ErrNotFound) {
-		err = s.signIn.UnknownOrganization(v.R.Context())
-	}
-	if err != nil {
-		return err
-	}
-	return v.Redirect(org.Path())
+	return s.prove(v, signin.Attempt{}, v.Form.Get("organization"))
 }
 
 // showDoor is the page of one organization, which can be bookmarked.
@@ -146,15 +174,18 @@ func (s *Server) showDoor(v *page.Visitor) error {
 
 func (s *Server) proveAtDoor(v *page.Visitor) error {
 	// A form that waited while the short name changed goes on to the new one's page,
-	// before its password is tried. prove answers for a name that nobody knows.
+	// before its password is tried.
 	org, err := v.OrganizationInPath()
-	if err != nil && !errors.Is(err, directory.ErrNotFound) {
+	if errors.Is(err, directory.ErrNotFound) {
+		return s.signIn.UnknownOrganization(v.R.Context())
+	}
+	if err != nil {
 		return err
 	}
-	if err == nil && v.Form.Has("connection") && org.SuspendedAt.IsZero() {
+	if v.Form.Has("connection") && org.SuspendedAt.IsZero() {
 		return s.goTo(v, signin.Attempt{OrgID: org.ID, Return: org.Path("home")})
 	}
-	return s.prove(v, signin.Attempt{}, v.R.PathValue("org"))
+	return s.prove(v, signin.Attempt{OrgID: org.ID}, "")
 }
 
 // prove offers what was typed and, if that opens the door, goes in.
@@ -192,6 +223,22 @@ func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {
 			return err
 		}
 		p.ways = shown
+	}
+	if p.Organization != nil && p.Known == nil && !p.Closed && !p.SignedOut && !p.Disowned {
+		var err error
+		if p.Away, err = s.away(v, p.Organization.ID); err != nil {
+			return err
+		}
+		if p.Away != nil && p.LoginHint == "" {
+			p.LoginHint = p.Away.Email
+		}
+	}
+	if p.Organization != nil {
+		named, err := directory.NameFor(v.R.Context(), s.site.DB, *p.Organization)
+		if err != nil {
+			return err
+		}
+		p.Named = named
 	}
 	p.Passkeys = s.signIn.Passkeys != nil && p.Known == nil
 	if unknown := v.Form.Detail(credential.UnknownPasskey); p.Passkeys && unknown != "" {

@@ -45,7 +45,7 @@ var (
 	ownWords    = []string{
 		"Collaborate / Communicate", "Messages, documents and meetings", "Architect", "Plans", "Wiki", "Books", "wiki.example",
 		"Parvis", "Meridian Freight", "Lumen Health", "ana@meridian.example", "lin@lumen.example", "Ana Duarte", "Lin Wei",
-		noReply, "https://parvis.example", "https://help.example", "/o/meridian", "/meridian", "AD", "req_0123456789", "203.0.113.7", "Chrome", "Linux", "UTC", "merridian",
+		noReply, "https://parvis.example", "https://help.example", "/o/meridian", "/meridian", "meridian", "lumen", "AD", "req_0123456789", "203.0.113.7", "Chrome", "Linux", "UTC", "merridian",
 		"English", "Français", "AAAA", "BBBB", "AAAA-BBBB", "Windows Hello", "Europe", "Americas", "Amériques",
 	}
 	sampleRegions = page.Regions{Here: "eu", All: []page.Region{
@@ -64,7 +64,8 @@ type sample struct {
 }
 
 func samples() []sample {
-	visits := []session.Visit{{User: sampleUser, Organization: sampleOrg}, {User: otherUser, Organization: otherOrg}}
+	begun := session.Session{StartedAt: dbtest.Start, SeenAt: dbtest.Start}
+	visits := []session.Visit{{User: sampleUser, Organization: sampleOrg, Session: begun}, {User: otherUser, Organization: otherOrg, Session: begun}}
 	invitation := directory.Invitation{OrgID: "org_1", Email: "ana@meridian.example", Name: "Ana Duarte"}
 	rules := firstRules(credential.Classic)
 	invited := invitationPage{Invitation: invitation, Organization: sampleOrg, shownRules: rules}
@@ -88,6 +89,7 @@ func samples() []sample {
 	helpful.Logo, helpful.Contact = "img_2", "Lin Wei, lin@lumen.example (https://help.example/meridian)."
 	deadAndHelpful := invitationPage{Invitation: invitation, Organization: helpful, Dead: directory.ErrInvitationUsed.Key}
 	failed := []*fault.Error{signin.ErrFailed}
+	unclear := []*fault.Error{signin.ErrOrganizationUnclear.With(fault.Choices, []directory.Organization{sampleOrg, otherOrg})}
 	change := directory.EmailChange{Email: "ana@meridian.example", CreatedAt: dbtest.Start, ExpiresAt: dbtest.Start.Add(directory.EmailChangeLifetime)}
 	dead := func(f *fault.Error) invitationPage {
 		return invitationPage{Invitation: invitation, Organization: sampleOrg, Dead: f.Key, Renewable: f == directory.ErrInvitationExpired}
@@ -136,7 +138,11 @@ func samples() []sample {
 	return []sample{
 		{name: "sign-in", template: "sign-in", page: signInPage{Passkeys: true}},
 		{name: "sign-in-no-passkeys", template: "sign-in", page: signInPage{}},
-		{name: "sign-in-more", template: "sign-in", page: signInPage{AskOrganization: true}},
+		{name: "organization", template: "organization-which", page: whichPage{Back: "/sign-in"}},
+		{name: "organization-toward", template: "organization-which", page: whichPage{Back: "/sign-in", Toward: "Wiki"}},
+		{name: "organization-unclear", template: "organization-which", page: whichPage{Back: "/sign-in"}, faults: unclear},
+		{name: "sign-in-named", template: "sign-in", page: signInPage{AskOrganization: true}},
+		{name: "sign-in-unclear", template: "sign-in", page: signInPage{AskOrganization: true}, faults: unclear},
 		{name: "sign-in-failed", template: "sign-in", page: signInPage{AskOrganization: true}, faults: failed},
 		{name: "sign-in-slowed", template: "sign-in", page: signInPage{AskOrganization: true}, faults: []*fault.Error{signin.ErrTooOften.After(90 * time.Second)}},
 		{name: "sign-in-unknown", template: "sign-in", page: signInPage{AskOrganization: true}, faults: []*fault.Error{signin.ErrOrganizationUnknown}},
@@ -145,6 +151,7 @@ func samples() []sample {
 		{name: "door-failed", template: "sign-in", page: signInPage{Organization: &sampleOrg, AskOrganization: true}, faults: failed},
 		{name: "door-signed-out", template: "sign-in", page: signInPage{Organization: &sampleOrg, SignedOut: true}},
 		{name: "door-disowned", template: "sign-in", page: signInPage{Organization: &sampleOrg, Disowned: true}},
+		{name: "door-away", template: "sign-in", page: signInPage{Organization: &sampleOrg, LoginHint: sampleUser.Email, Away: &session.Away{Email: sampleUser.Email, Idle: session.LongestIdle}}},
 		{name: "door-helpful", template: "sign-in", page: signInPage{Organization: &helpful}},
 		{name: "door-closed-helpful", template: "sign-in", page: signInPage{Organization: &helpful, Closed: true}, plain: true},
 		{name: "confirm-helpful", template: "sign-in", page: signInPage{Organization: &helpful, Returning: true, Known: &sampleUser, StepUp: true}},

@@ -347,8 +347,8 @@ const script = `Parvis is running, on this machine only. Try this:
     with its own database and address. You are Noor, its owner:
     %s
 
-    Sign out there. Then name cobalt and choose Americas here, and you are led back:
-    %s/sign-in?more
+    Sign out there. Then name Cobalt Air and choose Americas here, and you are led back:
+    %s/organization
 
  6  Open an application from a tile on Meridian's home page: you are signed in. This page of
     one leads there too, through sign-in where that is needed, and back to the very page:

@@ -58,14 +58,13 @@ func (x *exchange) run(ctx context.Context) (upstream.Assertion, error) {
 	if err != nil {
 		return upstream.Assertion{}, err
 	}
-	keys, err := x.provider.keysFor(ctx, &x.trace, x.client, idToken, x.Keys, x.Now)
-	if err != nil {
-		return upstream.Assertion{}, err
-	}
-	x.Keys = keys
-	want := x.expects(x.provider, keys, x.Now)
-	want.Nonce, want.Since, want.ACR, want.AccessToken = x.Nonce, x.Since, x.ACR, accessToken
-	claims, err := judge(&x.trace, idToken, want)
+	var claims object
+	x.Keys, err = x.provider.judged(ctx, &x.trace, x.client, x.Now, x.Keys, func(t *upstream.Trace, keys Keys) (err error) {
+		want := x.expects(x.provider, keys, x.Now)
+		want.Nonce, want.Since, want.ACR, want.AccessToken = x.Nonce, x.Since, x.ACR, accessToken
+		claims, err = judge(t, idToken, want)
+		return err
+	})
 	if err != nil {
 		return upstream.Assertion{}, err
 	}
@@ -129,12 +128,12 @@ func (x *exchange) code() (string, error) {
 func (x *exchange) redeem(ctx context.Context, code string) (idToken, accessToken string, err error) {
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {x.RedirectURI}, "code_verifier": {x.Verifier}}
 	r, err := x.tokenRequest(ctx, form)
-	if err := x.trace.Require("client", err == nil, string(x.Method), ""); err != nil {
-		return "", "", err
+	if err != nil {
+		return "", "", x.trace.Require("client", false, string(x.Method), "")
 	}
 	w, err := x.client.Do(r, mostDocument)
-	if err := x.trace.Require("token_request", err == nil, x.provider.Token, reason(err)); err != nil {
-		return "", "", err
+	if err != nil {
+		return "", "", x.trace.Require("token_request", false, x.provider.Token, reason(err))
 	}
 	var answer struct {
 		IDToken     string `json:"id_token"`
@@ -226,8 +225,8 @@ func (x *exchange) userInfo(ctx context.Context, t *upstream.Trace, accessToken,
 	r.Header.Set("Authorization", "Bearer "+accessToken)
 	r.Header.Set("Accept", "application/json")
 	w, err := x.client.Do(r, mostDocument)
-	if err := t.Require("userinfo", err == nil, x.provider.UserInfo, reason(err)); err != nil {
-		return object{}, err
+	if err != nil {
+		return object{}, t.Require("userinfo", false, x.provider.UserInfo, reason(err))
 	}
 	claims, err := parseObject(w.Body)
 	if err := t.Require("userinfo", w.Status == http.StatusOK && err == nil, "200 OK, JSON", kind(w)); err != nil {

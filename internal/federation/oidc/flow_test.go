@@ -458,12 +458,28 @@ func TestKeysAreAskedForOnceUntilOneIsNotKnown(t *testing.T) {
 	if fetched() != 3 {
 		t.Errorf("asked %d times", fetched())
 	}
+	// Another key under the name of the one before is found as well, within the same limit.
+	r.header, r.key = object{"alg": "RS256", "kid": "new"}, keys().rsa
+	r.keys = published(t, jose.JSONWebKey{Key: keys().rsa.Public(), KeyID: "new"})
+	before := fetched()
+	for range 3 {
+		kept, trace, err = exchange(kept, now.Add(2*time.Hour+59*time.Second))
+		wantRefusal(t, "signature", trace, err)
+	}
+	kept, trace, err = exchange(kept, now.Add(3*time.Hour))
+	wantAccepted(t, trace, err)
+	if n := fetched() - before; n != 1 {
+		t.Errorf("asked %d times for the key under another's name", n)
+	}
+	if slices.ContainsFunc(trace.Checks, func(c upstream.Check) bool { return !c.OK }) {
+		t.Errorf("what was tried in vain is shown: %+v", trace.Checks)
+	}
 	// A key that was withdrawn is believed for a day at most.
 	r.header = object{"alg": "RS256", "kid": "new"}
 	r.keys = ordinaryKeys(t)
-	_, trace, err = exchange(kept, now.Add(25*time.Hour))
-	wantAccepted(t, trace, err)
 	_, trace, err = exchange(kept, now.Add(26*time.Hour))
+	wantAccepted(t, trace, err)
+	_, trace, err = exchange(kept, now.Add(27*time.Hour))
 	wantRefusal(t, "key", trace, err)
 }
 

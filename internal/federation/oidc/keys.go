@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/federation/upstream"
+	strength "parvis/internal/jose"
 	"parvis/internal/outbound"
 )
 
@@ -80,10 +82,12 @@ func fits(k jose.JSONWebKey, algorithm string) bool {
 	if k.Algorithm != "" && k.Algorithm != algorithm {
 		return false
 	}
+	if !strength.Strong(k.Key) {
+		return false
+	}
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:
-		bits := key.N.BitLen() // very long ones would cost us time
-		return (strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")) && bits >= 2048 && bits <= 8192
+		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
 	case *ecdsa.PublicKey:
 		return algorithm == fmt.Sprint("ES", key.Params().BitSize)
 	case ed25519.PublicKey:
@@ -124,18 +128,26 @@ func (p Provider) fetchKeys(ctx context.Context, t *upstream.Trace, client *outb
 	return k, t.Require("keys", good, "RSA 2048–8192, P-256, P-384, Ed25519", kind(document))
 }
 
-// keysFor gives the keys that a token is judged with: those that were kept, or new
-// ones where these are old or do not have its key. Whoever sends tokens with keys
-// that nobody has can make us ask once a minute.
-func (p Provider) keysFor(ctx context.Context, t *upstream.Trace, client *outbound.Client, token string, kept Keys, now time.Time) (Keys, error) {
+// judged judges a token with the keys that were kept, and with new ones where these are
+// old, do not have its key, or have another under its name: providers change keys so.
+// Whoever sends tokens with keys that nobody has can make us ask once a minute. The keys
+// are those to keep from now on.
+func (p Provider) judged(ctx context.Context, t *upstream.Trace, client *outbound.Client, now time.Time, kept Keys, judge func(*upstream.Trace, Keys) error) (Keys, error) {
 	age := now.Sub(kept.FetchedAt)
-	first, _, _ := strings.Cut(token, ".")
-	h, err := parseHeader(first)
-	known := err != nil || len(kept.candidates(h)) > 0 // what is no header is refused later
-	if age < refetchAfter || known && age < keysLast && len(kept.list) > 0 {
-		return kept, nil
+	if len(kept.list) > 0 && age < keysLast {
+		var tried upstream.Trace
+		err := judge(&tried, kept)
+		unknown := errors.Is(err, upstream.Refusal("key")) || errors.Is(err, upstream.Refusal("signature"))
+		if !unknown || age < refetchAfter {
+			t.Checks = append(t.Checks, tried.Checks...)
+			return kept, err
+		}
 	}
-	return p.fetchKeys(ctx, t, client, now)
+	keys, err := p.fetchKeys(ctx, t, client, now)
+	if err != nil {
+		return kept, err
+	}
+	return keys, judge(t, keys)
 }
 
 // ids are the names of the keys, as they are shown.

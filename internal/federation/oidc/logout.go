@@ -22,11 +22,11 @@ const loggedOut = "http://schemas.openid.net/event/backchannel-logout"
 // from now on.
 func (c Connection) Logout(ctx context.Context, client *outbound.Client, p Provider, token string, kept Keys, now time.Time) (Logout, Keys, upstream.Trace, error) {
 	var t upstream.Trace
-	keys, err := p.keysFor(ctx, &t, client, token, kept, now)
-	if err != nil {
-		return Logout{}, kept, t, err
-	}
-	l, err := judgeLogout(&t, token, c.expects(p, keys, now))
+	var l Logout
+	keys, err := p.judged(ctx, &t, client, now, kept, func(t *upstream.Trace, keys Keys) (err error) {
+		l, err = judgeLogout(t, token, c.expects(p, keys, now))
+		return err
+	})
 	return l, keys, t, err
 }
 

@@ -299,7 +299,7 @@ func TestSML4CommentsAndMixedContentInValues(t *testing.T) {
 			s := root.FindElement("//Subject")
 			s.AddChild(s.FindElement("./NameID").Copy())
 		}},
-		"no name id": {"structure", func(root *etree.Element) {
+		"no name id": {"name_id", func(root *etree.Element) {
 			s := root.FindElement("//Subject")
 			s.RemoveChild(s.FindElement("./NameID"))
 		}},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parvis/internal/federation/upstream"
+	"parvis/internal/jose"
 	"parvis/internal/secret"
 )
 
@@ -93,8 +94,6 @@ const (
 	RefusedWeakKey       upstream.Refusal = "metadata_weak_key"
 )
 
-const leastBits = 2048
-
 // ParseCertificate reads a provider's certificate as PEM, as bare Base64 or as DER. An RSA key of
 // at least 2048 bits it must have; whether it is out of date is for people to know, not to forbid.
 func ParseCertificate(b []byte) (*x509.Certificate, error) {
@@ -107,8 +106,7 @@ func ParseCertificate(b []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, RefusedCertificate
 	}
-	public, ok := certificate.PublicKey.(*rsa.PublicKey)
-	if !ok || public.N.BitLen() < leastBits {
+	if public, ok := certificate.PublicKey.(*rsa.PublicKey); !ok || !jose.Strong(public) {
 		return nil, RefusedWeakKey
 	}
 	return certificate, nil

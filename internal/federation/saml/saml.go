@@ -106,11 +106,17 @@ func note(t *upstream.Trace, name string, err error) error {
 // requireAll notes checks in order, up to the first that failed.
 func requireAll(t *upstream.Trace, checks ...upstream.Check) error {
 	for _, c := range checks {
-		if err := t.Require(c.Name, c.OK, c.Expected, c.Found); err != nil {
+		if err := t.Add(c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// of names the part of a message that a check is about.
+func of(part string, c upstream.Check) upstream.Check {
+	c.About = part
+	return c
 }
 
 // equal is the check of a value that must be there and be exactly this one.

@@ -56,7 +56,8 @@ func (a Assertion) Values(name string) []string {
 // A Check is one thing that was looked at, in order. Found and Expected are shown to
 // the organization's administrators: never a secret, a code or a token.
 type Check struct {
-	Name     string `json:"name"` // the catalogue has federation.check.NAME
+	Name     string `json:"name"`            // the catalogue has federation.check.NAME
+	About    string `json:"about,omitempty"` // which part of a message, where a check is made of several
 	OK       bool   `json:"ok"`
 	Expected string `json:"expected,omitempty"`
 	Found    string `json:"found,omitempty"`
@@ -72,9 +73,15 @@ const mostShown = 300
 
 // Require notes a check and, where it failed, is the refusal that it means.
 func (t *Trace) Require(name string, ok bool, expected, found string) error {
-	t.Checks = append(t.Checks, Check{Name: name, OK: ok, Expected: cut(expected), Found: cut(found)})
-	if !ok {
-		return Refusal(name)
+	return t.Add(Check{Name: name, OK: ok, Expected: expected, Found: found})
+}
+
+// Add is Require for a whole check.
+func (t *Trace) Add(c Check) error {
+	c.Expected, c.Found = cut(c.Expected), cut(c.Found)
+	t.Checks = append(t.Checks, c)
+	if !c.OK {
+		return Refusal(c.Name)
 	}
 	return nil
 }

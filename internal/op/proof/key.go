@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
+
+	strength "parvis/internal/jose"
 )
 
 // signatures are the algorithms that prove anything: none with a shared secret, for
@@ -85,7 +87,7 @@ func parseKey(raw json.RawMessage) (jose.JSONWebKey, error) {
 	if !slices.ContainsFunc(signatures, func(a jose.SignatureAlgorithm) bool { return isFor(key, a) }) {
 		return key, KeyKind
 	}
-	if !isStrong(key) {
+	if !strength.Strong(key.Key) {
 		return key, WeakKey
 	}
 	return key, nil
@@ -107,18 +109,11 @@ func isFor(k jose.JSONWebKey, algorithm jose.SignatureAlgorithm) bool {
 	return false
 }
 
-// isStrong wants RSA keys that nobody factors (R-CRY-02); very long ones would cost us
-// time.
-func isStrong(k jose.JSONWebKey) bool {
-	key, ok := k.Key.(*rsa.PublicKey)
-	return !ok || key.N.BitLen() >= 2048 && key.N.BitLen() <= 8192
-}
-
 // candidates are the keys that may have signed under a header: those with its id, or
 // the only one that fits where it names none.
 func candidates(keys jose.JSONWebKeySet, h header) (list []jose.JSONWebKey) {
 	for _, key := range keys.Keys {
-		good := isFor(key, jose.SignatureAlgorithm(h.Algorithm)) && isStrong(key) && (key.Use == "" || key.Use == "sig")
+		good := isFor(key, jose.SignatureAlgorithm(h.Algorithm)) && strength.Strong(key.Key) && (key.Use == "" || key.Use == "sig")
 		if good && (h.KeyID == nil || key.KeyID == *h.KeyID) {
 			list = append(list, key)
 		}

@@ -69,7 +69,7 @@ func check(address string, native, fragment bool) error {
 	switch {
 	case p.scheme == "":
 		return NoScheme
-	case hasCapital(p.scheme + p.host):
+	case hasCapital(p.scheme) || strings.HasPrefix(p.scheme, "http") && hasCapital(p.host):
 		return LetterCase
 	case p.fragment != "" && !fragment:
 		return Fragment // RFC 6749 §3.1.2
@@ -103,7 +103,13 @@ func checkPrivate(p parts, native bool) error {
 		return PrivateScheme
 	case len(first) < 2 || strings.Trim(first, letters) != "" || strings.Contains(p.scheme, "+"):
 		return PrivateScheme // no top-level domain, no domain
-	case slices.Contains(strings.Split(rest, "."), "") || p.slashes != "" || !strings.HasPrefix(p.path, "/"):
+	case slices.Contains(strings.Split(rest, "."), ""):
+		return PrivateScheme
+	case p.slashes == "" && !strings.HasPrefix(p.path, "/"):
+		return PrivateScheme
+	case p.slashes != "" && (p.host == "" || p.user != "" || p.port != "" || strings.Trim(p.host, letters+capitals+digits+"-._") != ""):
+		// com.example.app://callback is no form of RFC 8252 §7.1, and what many libraries make:
+		// the first word stands where a host does. It is compared byte for byte as the rest is.
 		return PrivateScheme
 	}
 	return checkPath(p.path)

@@ -27,7 +27,8 @@ func TestAddressesThatApplicationsHave(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	for _, address := range []string{"com.example.app:/callback", "com.example.my-app:/", "ch.example:/callback?x=1"} {
+	for _, address := range []string{"com.example.app:/callback", "com.example.my-app:/", "ch.example:/callback?x=1",
+		"com.example.app://callback", "com.example.app://oauthRedirect", "com.example.app://host/callback", "com.example.app://tenant.eu.example/ios/com.example.app/callback"} {
 		if err := redirect.Check(address, true); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
@@ -108,7 +109,8 @@ func TestOPR1DangerousAddressesAreNotRegistered(t *testing.T) {
 	}
 	// A scheme of one's own is a domain in reverse.
 	for _, address := range []string{
-		"com.example.app:callback", "com.example.app://callback", "com.example.app://host/callback", "com.example.app:", "com..app:/a", "com.:/a", "c.example:/a", "x-apple.systempreferences:/a",
+		"com.example.app:callback", "com.example.app://", "com.example.app:///callback", "com.example.app://me@host/callback", "com.example.app://host:80/callback", "com.example.app://a%2fb/",
+		"com.example.app:", "com..app:/a", "com.:/a", "c.example:/a", "x-apple.systempreferences:/a",
 		"com.example+x:/a", "a.example:8080/callback", "com3.example:/a",
 	} {
 		if err := redirect.Check(address, true); err != redirect.PrivateScheme { //nolint:errorlint // Nothing is wrapped.
@@ -116,7 +118,7 @@ func TestOPR1DangerousAddressesAreNotRegistered(t *testing.T) {
 		}
 	}
 	for address, want := range map[string]redirect.Reason{
-		"com.example.app:/../a": redirect.Path, "com.example.app:/%2e": redirect.Path, "com.example.app:/a#": redirect.Fragment, "com.example.app:/*": redirect.Wildcard,
+		"com.example.app:/../a": redirect.Path, "com.example.app:/%2e": redirect.Path, "com.example.app://host/../a": redirect.Path, "com.example.app://host#a": redirect.Fragment, "com.Example.app://host": redirect.LetterCase, "com.example.app:/a#": redirect.Fragment, "com.example.app:/*": redirect.Wildcard,
 	} {
 		if err := redirect.Check(address, true); err != want { //nolint:errorlint // Nothing is wrapped.
 			t.Errorf("%q: %v, want %v", address, err, want)

@@ -21,6 +21,27 @@ for (const button of all('.show')) {
   button.hidden = false;
 }
 
+// A form is sent once: another click waits for the answer to the first. The server
+// takes a second one within ten seconds for the same; by then, or when the page comes back
+// from history, the form can be sent again.
+const sent = new Set();
+const release = () => {
+  for (const button of all('[aria-busy]')) button.removeAttribute('aria-busy');
+  sent.clear();
+};
+
+document.addEventListener('submit', (event) => {
+  if (event.defaultPrevented) return; // a script sends it
+  if (sent.has(event.target)) {
+    event.preventDefault();
+    return;
+  }
+  sent.add(event.target);
+  event.submitter?.setAttribute('aria-busy', 'true');
+  setTimeout(release, 10_000);
+});
+addEventListener('pageshow', release);
+
 // The rules tick off while a new password is typed, told by the same Unicode
 // categories as on the server. A line without a test here stays plain: only the
 // server can say.
@@ -103,21 +124,33 @@ for (const select of all('.language select')) {
 // Another region's page hands the e-mail address over behind the #, which no
 // server sees. It leaves the address bar at once.
 const handed = new URLSearchParams(location.hash.slice(1)).get('email');
-if (handed !== null && ['/sign-in', '/forgot-password', '/forgot-organization'].includes(location.pathname)) {
+if (handed !== null && (location.pathname.startsWith('/o/') || ['/sign-in', '/organization', '/forgot-password', '/forgot-organization'].includes(location.pathname))) {
   history.replaceState(null, '', location.pathname + location.search);
   const input = document.querySelector('#main input[name=email]');
   if (input && !input.readOnly && input.value === '') input.value = handed;
   [...all('#main input')].find(({ value }) => value === '')?.focus();
 }
 
+// New people begin with the browser's time zone, which the server reads when they come in.
+const { timeZone: own } = Intl.DateTimeFormat().resolvedOptions();
+const secure = location.protocol === 'https:';
+if (own) document.cookie = `${secure ? '__Host-' : ''}parvis-zone=${own}; path=/; samesite=lax${secure ? '; secure' : ''}`;
+
 // Where no time zone was chosen, the browser's own stands first.
 for (const select of all('[data-suggest-zone]')) {
-  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  if ([...select.options].some(({ value }) => value === timeZone)) select.value = timeZone;
+  if ([...select.options].some(({ value }) => value === own)) select.value = own;
+}
+
+// A field's fault is gone with the first key: what it speaks of is not there any more.
+for (const input of all('[aria-invalid=true]')) {
+  input.addEventListener('input', () => {
+    input.removeAttribute('aria-invalid');
+    byID(`${input.id}-error`)?.remove();
+  }, { once: true });
 }
 
 // Instants are written in the browser's time zone and in the page's language, the way
-// it is written where the reader lives; unless the reader chose a time zone.
+// it is written where the reader lives, and with the zone; unless the reader chose one.
 const { lang, dataset: { timeZone: chosen } } = document.documentElement;
 const locale = navigator.languages.find((tag) => tag.split('-')[0] === lang) ?? lang;
 
@@ -126,7 +159,8 @@ for (const time of chosen ? [] : all('time[datetime]')) {
   if (Number.isNaN(at.valueOf())) continue;
   const style = { dateStyle: time.closest('table') ? 'medium' : 'long', timeStyle: 'short' };
   time.title = time.textContent;
-  time.textContent = new Intl.DateTimeFormat(locale, style).format(at);
+  const zone = new Intl.DateTimeFormat(locale, { timeZoneName: 'short' }).formatToParts(at).find(({ type }) => type === 'timeZoneName');
+  time.textContent = `${new Intl.DateTimeFormat(locale, style).format(at)} ${zone.value}`;
 }
 
 // The switcher closes like a menu.

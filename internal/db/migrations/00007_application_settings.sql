@@ -9,3 +9,8 @@ update clients set settings = replace(settings, '"auth":"client_secret_post"', '
 -- predecessor was given means nothing to a successor. Those from before have none, and
 -- ID tokens that they hold go on to be hints.
 alter table clients add column registration text not null default '';
+
+-- Since when somebody's name, language and time zone are what they are, which
+-- applications are told as updated_at; null is since the user is there. Of changes from
+-- before, nothing was kept.
+alter table users add column profile_since bigint;

@@ -5,6 +5,10 @@
 -- those of later ones are: the pages that show them offer to send the letter again.
 update letters set reply = null;
 
+-- When a letter becomes useless, such as when its link ends: null where it never does,
+-- and in letters from before, which are tried as ever. What ends soonest is sent first.
+alter table letters add column ends_at bigint;
+
 -- A link 'this was not me' dies with its letter too. One from before names no letter
 -- and lives until its end.
 alter table disavowals add column letter_id text;

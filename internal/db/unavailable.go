@@ -1,0 +1,62 @@
+package db
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// errLost marks an error of the connection to the database. Its text alone would look
+// like that of any other connection.
+var errLost = errors.New("the connection to the database was lost")
+
+// lost marks err where it says that the connection went away in the middle of a
+// statement, or between two of a transaction.
+func lost(err error) error {
+	if err == nil {
+		return nil
+	}
+	_, network := errors.AsType[net.Error](err)
+	switch {
+	case network, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone), pgconn.SafeToRetry(err):
+		return errors.Join(errLost, err)
+	}
+	return err
+}
+
+// IsUnavailable reports that the database cannot work at the moment: its server is away
+// or lets us in no more, its disk is full, or a right is missing. The caller is answered
+// 503, not 500: nothing is wrong with the request, and the operator can mend it.
+func IsUnavailable(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pg.Code[:2] {
+		case "08", "28", "53", "57", "58": // connection, login refused, resources, operator, system
+			return true
+		}
+		switch pg.Code {
+		case "40001", "40P01", // gave up: serialization failure, deadlock
+			"25006",          // read-only standby
+			"3D000", "3F000", // no such database, no such schema
+			"42501": // insufficient privilege
+			return true
+		}
+		return false
+	}
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch lite.Code() & 0xff {
+		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY,
+			sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_NOMEM:
+			return true
+		}
+		return false
+	}
+	_, connect := errors.AsType[*pgconn.ConnectError](err)
+	return connect || errors.Is(err, errLost) || errors.Is(err, sql.ErrConnDone) || pgconn.Timeout(err)
+}

@@ -1,0 +1,51 @@
+package idptest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+)
+
+// keepPage writes a page to the folder that PARVIS_PAGES names, where e2e/pages.mjs
+// has it judged by programs of others. Of the pages that consist of the same elements
+// one is kept.
+func keepPage(t testing.TB, p *Page) {
+	t.Helper()
+	folder := os.Getenv("PARVIS_PAGES")
+	if folder == "" || !strings.HasPrefix(p.Header.Get("Content-Type"), "text/html") || p.Lang() == "" {
+		return
+	}
+	parts := map[string]bool{}
+	for n := range p.doc.Descendants() {
+		if n.Type == html.ElementNode {
+			parts[strings.Join([]string{n.Data, attribute(n, "class"), attribute(n, "name"), attribute(n, "type"), attribute(n, "aria-invalid")}, " ")] = true
+		}
+	}
+	state := sha256.Sum256([]byte(strings.Join(slices.Sorted(maps.Keys(parts)), "\n")))
+	place := []string{}
+	for _, part := range strings.Split(strings.Trim(p.URL.Path, "/"), "/") {
+		if len(part) < 16 && !strings.ContainsFunc(part, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') }) {
+			place = append(place, part)
+		}
+	}
+	key := hex.EncodeToString(state[:5])
+	name := fmt.Sprintf("%s-%s-%d.html", key, strings.Join(place, "-"), p.Status)
+	folder = filepath.Join(folder, "journeys", p.Lang())
+	if known, err := filepath.Glob(filepath.Join(folder, key+"-*")); err != nil || len(known) > 0 {
+		return // the same state, of another test
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name), []byte(p.Body), 0o644); err != nil { //nolint:gosec // Read by another user's programs.
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,63 @@
+// Package jose judges the keys that others sign with: applications, identity
+// providers, people's passkeys. What one of them may not sign with, none may.
+package jose
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/hex"
+	"slices"
+)
+
+// RSA keys that nobody factors (R-CRY-02); very long ones would cost us time.
+const leastRSA, mostRSA = 2048, 8192
+
+// Strong reports whether only the holder of the private half can sign for a public
+// key, as far as the key itself shows. A kind that is not known here is not strong.
+func Strong(public any) bool {
+	switch key := public.(type) {
+	case *rsa.PublicKey:
+		// With the exponent 1 every message is its own signature; an even one or an even
+		// modulus belongs to no RSA key (RFC 8017 §3.1).
+		bits := key.N.BitLen()
+		return bits >= leastRSA && bits <= mostRSA && key.N.Bit(0) == 1 && key.E >= 3 && key.E%2 == 1
+	case *ecdsa.PublicKey:
+		_, err := key.ECDH() // refuses a point that is not on its curve, and curves that are none of NIST's
+		return err == nil
+	case ed25519.PublicKey:
+		return len(key) == ed25519.PublicKeySize && !slices.ContainsFunc(smallOrder, func(small []byte) bool { return sameY(key, small) })
+	}
+	return false
+}
+
+// smallOrder are the y of the points of Ed25519 whose order divides 8, as keys write
+// them, and the two ways to write some of them unreduced. For them anybody can sign
+// (RFC 8032 §5.1; Chalkias, Garillot, Nikolaenko: Taming the many EdDSAs, §2).
+var smallOrder = decoded(
+	"0000000000000000000000000000000000000000000000000000000000000000", // order 4
+	"0100000000000000000000000000000000000000000000000000000000000000", // order 1
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", // order 8
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", // order 8
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // order 2
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // the first, unreduced
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // the second, unreduced
+)
+
+func decoded(all ...string) (list [][]byte) {
+	for _, text := range all {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			panic(err) // written above
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+// sameY compares without the topmost bit, which is the sign of x.
+func sameY(key, other []byte) bool {
+	last := ed25519.PublicKeySize - 1
+	return bytes.Equal(key[:last], other[:last]) && key[last]&0x7f == other[last]
+}

@@ -1,0 +1,111 @@
+package page
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Forwarding is what became of the forwarding headers of a request.
+type Forwarding string
+
+// What can become of them.
+const (
+	NotForwarded Forwarding = "absent"     // it came directly, or through something that adds none
+	Believed     Forwarding = "believed"   // from a trusted proxy
+	Ignored      Forwarding = "ignored"    // from somebody who is not trusted
+	Silent       Forwarding = "missing"    // from a trusted proxy that does not say in X-Forwarded-For for whom it asks
+	Unreadable   Forwarding = "unreadable" // from a trusted proxy that says something that is no address
+)
+
+// Source is who sent the request, and what became of its forwarding headers: the direct
+// peer or, where that is a configured proxy, the last address in X-Forwarded-For that is
+// no such proxy, counted from the right because proxies append.
+//
+// What cannot be read relaxes nothing: the proxy that wrote it, the last whose address
+// is known, stands for it. Its text is never counted instead, since a proxy may pass on
+// what a client made up anew for each request.
+func (s *Site) Source(r *http.Request) (string, Forwarding) {
+	said := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	at := peer.Addr().Unmap().WithZone("")
+	switch {
+	case err != nil:
+		return r.RemoteAddr, NotForwarded
+	case !s.isProxy(at) && (said != "" || r.Header.Get("Forwarded") != ""):
+		return at.String(), Ignored
+	case !s.isProxy(at):
+		return at.String(), NotForwarded
+	case strings.TrimSpace(said) == "":
+		return at.String(), Silent
+	}
+	for _, hop := range slices.Backward(strings.Split(said, ",")) {
+		ip, ok := parseHop(hop)
+		if !ok {
+			return at.String(), Unreadable
+		}
+		at = ip
+		if !s.isProxy(at) {
+			break
+		}
+	}
+	return at.String(), Believed
+}
+
+// parseHop reads an address as proxies write it: alone, with a port (IIS, Azure, AWS),
+// in brackets, or in quotes (RFC 7239 §6). 'unknown', names that begin with an underscore
+// (RFC 7239 §6.3) and sockets are no addresses.
+func parseHop(hop string) (netip.Addr, bool) {
+	hop = strings.TrimSpace(hop)
+	if len(hop) > 1 && hop[0] == '"' && hop[len(hop)-1] == '"' {
+		hop = hop[1 : len(hop)-1]
+	}
+	if inner, ok := strings.CutPrefix(hop, "["); ok {
+		address, port, closed := strings.Cut(inner, "]")
+		if !closed || !strings.Contains(address, ":") || port != "" && !isPort(port) {
+			return netip.Addr{}, false
+		}
+		hop = address
+	} else if i := strings.LastIndexByte(hop, ':'); i >= 0 && isPort(hop[i:]) {
+		// An IPv6 address has colons of its own: what is one as a whole has no port.
+		if _, err := netip.ParseAddr(hop); err != nil {
+			hop = hop[:i]
+		}
+	}
+	ip, err := netip.ParseAddr(hop)
+	return ip.Unmap().WithZone(""), err == nil
+}
+
+// isPort reports whether a text is a colon and a port.
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s[1:], 10, 16)
+	return s[0] == ':' && err == nil
+}
+
+func (s *Site) isProxy(ip netip.Addr) bool {
+	return slices.ContainsFunc(s.Proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// noteSource logs forwarding headers that decide otherwise than somebody may have
+// meant: once where a peer is not trusted, and at most one line a minute, with how
+// many there were, where a client's address cannot be read.
+func (s *Site) noteSource(r *http.Request, address string, f Forwarding) {
+	switch f {
+	case Ignored:
+		if !s.seen.ignored.Swap(true) {
+			s.Log.WarnContext(r.Context(), "forwarding headers of an untrusted peer are ignored", "peer", r.RemoteAddr,
+				"do", "if the peer is your proxy, add its address to trusted_proxies")
+		}
+	case Unreadable:
+		n, minute := s.seen.unreadable.Add(1), s.DB.Now().Unix()/60
+		if s.seen.minute.Swap(minute) != minute {
+			s.Log.WarnContext(r.Context(), "the client's address that a proxy names cannot be read, so the proxy's own counts", "requests", n, "counted_as", address,
+				"header", cut(strings.Join(r.Header.Values("X-Forwarded-For"), ", "), 100), "do", "let the proxy write one IP address, with or without a port, at the end of X-Forwarded-For")
+		}
+	}
+}
+
+// cut shortens what others sent to at most so many bytes.
+func cut(s string, most int) string { return s[:min(len(s), most)] }

@@ -1,0 +1,61 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+// SentTwice is how long the same form counts as one: two clicks, or an answer that was
+// lost on its way and asked for again.
+const SentTwice = 10 * time.Second
+
+// Came is what came of a deed in a browser a moment ago.
+type Came struct {
+	Browser Browser      // as who shows its token of now
+	Token   secret.Token // that one
+	Gained  string       // id of a session or an attempt
+	At      time.Time
+}
+
+// Again finds what came of a deed that was done a moment ago by who showed the very token
+// that b shows, or who shows what they got for it. It gives nobody anything else: whoever
+// calls has had the deed's secret proved anew. The browser's token must be the one that
+// the deed brought; whatever happened in it since leaves nothing to answer again.
+func (d *Door) Again(ctx context.Context, r db.Reader, b Browser, done string, now time.Time) (Came, bool, error) {
+	if b.Shown() == "" || done == "" {
+		return Came{}, false, nil
+	}
+	var c Came
+	var hash string
+	found, err := r.One(ctx, db.Into(&c.Browser.ID, &hash, (*db.Text)(&c.Gained), (*db.Time)(&c.At)), `
+		select id, token_hash, gained, rotated_at from browsers
+		where deed = $1 and (shown_hash = $2 or token_hash = $2) and rotated_at > $3
+		order by rotated_at desc
+		limit 1`, done, b.Shown(), db.Time(now.Add(-SentTwice)))
+	if err != nil {
+		return Came{}, false, fmt.Errorf("looking for what was done twice: %w", err)
+	}
+	if !found {
+		return Came{}, false, nil
+	}
+	if c.Token = b.token; hash != b.Shown() {
+		c.Token = d.next(b, c.Browser.ID, Deed{done, c.Gained}, c.At)
+	}
+	c.Browser.token, c.Browser.RotatedAt = c.Token, c.At
+	return c, hash == c.Browser.Shown(), nil
+}
+
+// Open is the session that came of a deed, unless that is over.
+func (c Came) Open(ctx context.Context, r db.Reader, d *Door, now time.Time) (Visit, bool, error) {
+	open, _, err := d.Visits(ctx, r, c.Token, now)
+	for _, v := range open {
+		if err == nil && v.Session.ID == c.Gained {
+			return v, true, nil
+		}
+	}
+	return Visit{}, false, err
+}
