@@ -103,7 +103,7 @@ describe('openid-client', { concurrency: false }, () => {
     execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks],
   });
   before(async () => {
-    web = register('--name', 'Books', '--kind', 'web', '--refresh', '--redirect-uri', `${site.address}/callback`,
+    web = register('--name', 'Books of openid-client', '--kind', 'web', '--refresh', '--redirect-uri', `${site.address}/callback`,
       '--post-logout-uri', `${site.address}/bye`, '--back-channel-logout', `${site.address}/logout`);
     config = await discover(web.CLIENT_ID, client.ClientSecretBasic(web.CLIENT_SECRET));
   });
@@ -199,7 +199,7 @@ describe('openid-client', { concurrency: false }, () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const file = join(folder, 'keys.json');
     await writeFile(file, JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'one', alg: 'ES256', use: 'sig' }] }));
-    const machine = register('--name', 'Nightly', '--kind', 'machine', '--scope', 'orders:read', '--audience', 'https://orders.example', '--keys', file);
+    const machine = register('--name', 'Nightly with a key', '--kind', 'machine', '--scope', 'orders:read', '--audience', 'https://orders.example', '--keys', file);
     assert.equal(machine.CLIENT_SECRET, undefined);
     const key = await crypto.subtle.importKey('jwk', privateKey.export({ format: 'jwk' }), { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
     const config = await discover(machine.CLIENT_ID, client.PrivateKeyJwt({ key, kid: 'one' }));
@@ -338,6 +338,8 @@ describe('the examples', { concurrency: false }, () => {
     const PORT = await freePort();
     const ADDRESS = `http://127.0.0.1:${PORT}`;
     const application = registered(shell('--kind web \\\n', { ADDRESS }));
+    // The next one has the same name, which two must not have.
+    t.after(() => execFileSync(process.env.PARVIS_BINARY, ['application', 'remove', application.CLIENT_ID], { cwd: server.folder }));
     const child = spawn(command, args, { cwd, env: { ...process.env, ...application, ISSUER: server.address, ADDRESS, PORT }, stdio: 'inherit' });
     t.after(() => child.kill());
     await until(`${command} answers`, () => fetch(ADDRESS, { redirect: 'manual' }).then(() => true, () => false));
