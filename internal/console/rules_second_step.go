@@ -177,6 +177,10 @@ func (s *Server) reviewSecondStep(ctx context.Context, tx *db.Tx, v *page.Viewer
 		return nil, nil //nolint:nilnil // Nobody is met, which is an answer.
 	}
 	own, err := s.site.SignIn.Authenticators.FactorsOf(ctx, tx, credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID})
-	r.Own = !own.Any()
+	if err != nil {
+		return nil, err
+	}
+	password, err := credential.StoredPassword(ctx, tx, credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID})
+	r.Own = !own.Any() && password.Exists() && !v.Organization.FederatedOnly()
 	return r, err
 }

@@ -141,7 +141,7 @@ func TestAUT4OwnersAndAdministratorsNeedOneByDefault(t *testing.T) {
 	if form := p.Form("main").Values; form.Get("everyone") != "no" || !form.Has("privileged") || !form.Has("tolerance") || !form.Has("passwordless") {
 		t.Errorf("the rules by default are shown as %v", form)
 	}
-	if !p.Says("required of owners and administrators, left to everybody else") || !p.Says("4 people who may sign in have no second step. 1 of them owns") {
+	if !p.Says("required of owners and administrators, left to everybody else") || !p.Says("4 people who sign in with a password have no second step. 1 of them owns") {
 		t.Errorf("the page says %s", p.Text())
 	}
 }
@@ -158,7 +158,7 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 	})
 	p := seen(t, b.Get(secondStepRules), 200)
 	// The owner, helpdesk, auditor and member; neither who is deactivated nor who is invited.
-	if !p.Says("4 people who may sign in have no second step. 1 of them owns or administers") {
+	if !p.Says("4 people who sign in with a password have no second step. 1 of them owns or administers") {
 		t.Errorf("the page says %s", p.Text())
 	}
 	p = seen(t, p.Form("main").Check("privileged", "yes").Submit(""), 200)
@@ -167,7 +167,7 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 	}
 	today := w.Clock.Now().Format(time.DateOnly)
 	p = seen(t, p.Form("main").Fill("everyone", "yes").Fill("required_from", today).Submit(""), 200)
-	if !p.Says("At once: 4 people without a second step need one. 1 of them owns") || !p.Says("Nobody is locked out") {
+	if !p.Says("At once: 4 people with a password and without a second step need one. 1 of them owns") || !p.Says("Nobody is locked out") {
 		t.Errorf("for everybody: %s", p.Text())
 	}
 	list := seen(t, b.Get(secondStepRules), 200)

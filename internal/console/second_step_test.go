@@ -283,11 +283,18 @@ func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
 	const many = 120
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		for i := range many {
+			id := secret.NewID("usr")
 			if _, err := tx.Exec(ctx, `
 				insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, generation, created_at)
 				select org_id, $1, $2, $2, $3, $4, 'member', 'en', '', 0, created_at from users where org_id = $5 and id = $6`,
-				secret.NewID("usr"), fmt.Sprintf("p%03d@alpha.example", i), fmt.Sprintf("Ämne %03d", i),
+				id, fmt.Sprintf("p%03d@alpha.example", i), fmt.Sprintf("Ämne %03d", i),
 				directory.SearchKey(fmt.Sprintf("Ämne %03d", i), ""), string(w.alpha.ID), w.alpha.user); err != nil {
+				return err
+			}
+			// With the password of another, which opens nothing.
+			if _, err := tx.Exec(ctx, `
+				insert into passwords (org_id, user_id, hash, set_at, failures)
+				select org_id, $1, hash, set_at, failures from passwords where org_id = $2 and user_id = $3`, id, string(w.alpha.ID), w.alpha.user); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"parvis/internal/db"
@@ -213,4 +214,24 @@ func WaysInto(ctx context.Context, r db.Reader, org directory.OrgID) ([]Way, err
 		where c.org_id = $1 and c.state = $2
 		order by c.position, c.id`, string(org), string(On))
 	return all, err
+}
+
+// WaysOf are the connections that are on and know a user: the one named vouched alone,
+// where it is among them, as of the session that is to be proved again.
+func WaysOf(ctx context.Context, r db.Reader, u directory.User, vouched string) ([]Way, error) {
+	all, err := WaysInto(ctx, r, u.OrgID)
+	if err != nil {
+		return nil, err
+	}
+	links, err := LinksOf(ctx, r, u.OrgID, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(w Way) bool {
+		return !slices.ContainsFunc(links, func(l Link) bool { return l.Connection == w.ID })
+	})
+	if i := slices.IndexFunc(all, func(w Way) bool { return w.ID == vouched }); i >= 0 {
+		all = all[i : i+1]
+	}
+	return all, nil
 }

@@ -174,10 +174,15 @@ func link(href string, want bool) Check {
 }
 
 // Element wants an element with an attribute of this value.
-func Element(element, name, value string) Check {
+func Element(tag, name, value string) Check { return element(tag, name, value, true) }
+
+// NoElement wants no element with an attribute of this value.
+func NoElement(tag, name, value string) Check { return element(tag, name, value, false) }
+
+func element(tag, name, value string, want bool) Check {
 	return func(p *Page) string {
-		if !p.Has(element, name, value) {
-			return fmt.Sprintf("has no %s[%s=%s]", element, name, value)
+		if found := p.Has(tag, name, value); found != want {
+			return fmt.Sprintf("has %s[%s=%s]: %t, want %t", tag, name, value, found, want)
 		}
 		return ""
 	}

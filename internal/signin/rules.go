@@ -113,11 +113,12 @@ func (r SecondStepRules) fields() audit.Fields {
 	return f
 }
 
-// Meets counts whom a rule would meet: active people without a second step, and
-// how many of them own or administer.
+// Meets counts whom a rule would meet: active people whose password opens and who have no
+// second step, and how many of them own or administer. Who comes in by a provider alone
+// is not met: the provider answers for its own factors.
 type Meets struct{ People, Privileged int }
 
-// WithoutSecondStep counts the active people of an organization who have none.
+// WithoutSecondStep counts them in an organization.
 func WithoutSecondStep(ctx context.Context, r db.Reader, org directory.OrgID) (Meets, error) {
 	var m Meets
 	_, err := r.One(ctx, db.Into(&m.People, &m.Privileged), `
@@ -128,8 +129,12 @@ func WithoutSecondStep(ctx context.Context, r db.Reader, org directory.OrgID) (M
 	return m, err
 }
 
-// lacking is true of an active user u without a second step.
+// lacking is true of an active user u whose password opens and who has no second step.
 const lacking = `u.deactivated_at is null
+			and exists (
+				select 1 from passwords p
+				join organizations o on o.id = p.org_id and o.federated_since is null
+				where p.org_id = u.org_id and p.user_id = u.id)
 			and not exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id)
 			and not exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)`
 

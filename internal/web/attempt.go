@@ -219,6 +219,11 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 			return err
 		}
 		p.Known = &user
+		if p.StepUp {
+			if p.ways, err = s.waysOf(v, org, a); err != nil {
+				return err
+			}
+		}
 	}
 	return s.renderSignIn(v, p)
 }

@@ -2,12 +2,15 @@ package web
 
 import (
 	"errors"
+	"slices"
 
+	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/page"
 	"parvis/internal/secret"
+	"parvis/internal/session"
 	"parvis/internal/signin"
 )
 
@@ -34,6 +37,30 @@ func (s *Server) waysInto(v *page.Visitor, org directory.Organization) (ways, er
 		}
 	}
 	return shown, nil
+}
+
+// waysOf are the ways that an attempt's page shows. Who is signed in here and proves it
+// again is shown their own providers, and a password if they have one; whoever holds the
+// attempt without being signed in learns of neither.
+func (s *Server) waysOf(v *page.Visitor, org directory.Organization, a signin.Attempt) (ways, error) {
+	if a.Fresh == 0 {
+		return s.waysInto(v, org)
+	}
+	ctx := v.R.Context()
+	visits, err := v.Visits(ctx)
+	if err != nil {
+		return ways{}, err
+	}
+	i := slices.IndexFunc(visits, func(in session.Visit) bool { return in.User.OrgID == org.ID && in.User.ID == a.UserID })
+	if i < 0 {
+		return s.waysInto(v, org)
+	}
+	theirs, err := federation.WaysOf(ctx, s.site.DB, visits[i].User, visits[i].Session.ConnectionID)
+	if err != nil {
+		return ways{}, err
+	}
+	password, err := credential.StoredPassword(ctx, s.site.DB, credential.Owner{OrgID: org.ID, UserID: a.UserID})
+	return ways{theirs, org.FederatedOnly() || len(theirs) > 0 && !password.Exists()}, err
 }
 
 // goTo begins an attempt that leads to the provider which the form names, or takes a
@@ -123,7 +150,7 @@ func (s *Server) showGoing(v *page.Visitor, a signin.Attempt) error {
 	if err != nil {
 		return err
 	}
-	shown, err := s.waysInto(v, org)
+	shown, err := s.waysOf(v, org, a)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,7 @@ type securityPage struct {
 	Accepted     string    // tells the browser which passkeys are of use
 	Removed      string    // and which is not any more
 	Links        []federation.Link
+	There        bool // only a provider signs in, which answers for its own factors
 }
 
 // deeds are what may just have been done, as the address says it.
@@ -108,6 +109,7 @@ func (s *Server) showSecurity(v *page.Viewer) error {
 	if p.Links, err = federation.LinksOf(ctx, s.site.DB, v.User.OrgID, v.User.ID); err != nil {
 		return err
 	}
+	p.There = v.Organization.FederatedOnly() || len(p.Links) > 0 && !password.Exists() && !p.Alone
 	for _, deed := range deeds {
 		if v.Just(deed) {
 			p.Did = deed

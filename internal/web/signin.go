@@ -217,7 +217,7 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 
 func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {
 	v.ProbeCookies()
-	if p.Organization != nil && !p.Closed && (p.Known == nil || p.StepUp) {
+	if p.Organization != nil && !p.Closed && p.Known == nil {
 		shown, err := s.waysInto(v, *p.Organization)
 		if err != nil {
 			return err

@@ -134,6 +134,25 @@ func samples() []sample {
 	firstCodes.First = true
 	addingHere := enrolling
 	addingHere.Own = true
+	company := []federation.Way{{ID: "con_1", Name: "Lumen Health", Provider: "generic", Shown: true}}
+	byProvider := signInPage{Organization: &sampleOrg, Returning: true, Known: &sampleUser, StepUp: true, ways: ways{company, true}}
+	either, invitedThere, invitedEither := byProvider, invited, invited
+	either.Only, invitedThere.ways, invitedEither.ways = false, ways{company, true}, ways{company, false}
+	linked := securityPage{There: true, Required: true, Links: []federation.Link{{User: sampleUser, Connection: "con_1", Provider: "Lumen Health", Email: sampleUser.Email, LinkedAt: dbtest.Start, UsedAt: dbtest.Start}}}
+	// As federation fills it in, whose type this is.
+	type confirmPage struct {
+		Organization           directory.Organization
+		Connection             federation.Connection
+		Email, Invited, Issuer string
+		Signed                 []session.Visit
+		Prove                  *directory.User
+		Proved                 bool
+	}
+	arriving := confirmPage{Organization: sampleOrg, Connection: federation.Connection{Name: "Lumen Health"}, Email: otherUser.Email, Issuer: "https://parvis.example"}
+	unasked, elsewhere, proving := arriving, arriving, arriving
+	unasked.Signed, elsewhere.Invited, proving.Prove = visits, sampleUser.Email, &sampleUser
+	proved := proving
+	proved.Proved = true
 	foreign := invitationPage{Dead: directory.ErrInvitationUnknown.Key, Others: visits[:1]}
 	return []sample{
 		{name: "sign-in", template: "sign-in", page: signInPage{Passkeys: true}},
@@ -163,6 +182,16 @@ func samples() []sample {
 		{name: "returning-failed", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, AskOrganization: true}, faults: failed},
 		{name: "confirm", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, Known: &sampleUser, StepUp: true}},
 		{name: "confirm-failed", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, Known: &sampleUser, StepUp: true}, faults: failed},
+		{name: "confirm-there", template: "sign-in", page: byProvider},
+		{name: "confirm-either", template: "sign-in", page: either},
+		{name: "going", template: "sign-in-going", page: goingPage{sampleOrg, ways{company, true}}},
+		{name: "arriving-unasked", template: "federation-confirm", page: unasked},
+		{name: "arriving-elsewhere", template: "federation-confirm", page: elsewhere},
+		{name: "link-to-prove", template: "federation-confirm", page: proving},
+		{name: "link-proved", template: "federation-confirm", page: proved},
+		{name: "invitation-there", template: "invitation", page: invitedThere},
+		{name: "invitation-either", template: "invitation", page: invitedEither},
+		{name: "security-linked", template: "account-security", page: linked, inside: true, plain: true},
 		{name: "password-too", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, Known: &sampleUser}},
 		{name: "second-app", template: "second-step", page: second(withApp)},
 		{name: "second-app-failed", template: "second-step", page: second(withApp), faults: []*fault.Error{signin.ErrCodeFailed}},
@@ -497,7 +526,7 @@ func unsound(text string) (faults []string) {
 					for _, id := range strings.Fields(a.Val) {
 						needed[id] = a.Key
 					}
-				case token.Data == "img" && a.Key == "src" && !strings.HasPrefix(a.Val, "/o/meridian/"):
+				case token.Data == "img" && a.Key == "src" && !strings.HasPrefix(a.Val, "/o/meridian/") && !strings.HasPrefix(a.Val, "/assets/provider-"):
 					wrong("a picture comes from %s", a.Val)
 				case a.Key == "href" || a.Key == "src" || a.Key == "action":
 					if strings.HasPrefix(a.Val, "javascript:") || strings.Contains(a.Val, "ZgotmplZ") || a.Val == "" {
