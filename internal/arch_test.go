@@ -74,7 +74,6 @@ var unscoped = map[string]string{
 	"audit: select org_id, id, at, actor":                                                          "sweep: the chain runs through every organization",
 	"mail: select id from letters where next_try_at":                                               "sweep: is there anything to send",
 	"mail: select reply, count(*) from letters":                                                    "the operator's: what the mail server refuses",
-	"mail: update letters set given_up_at":                                                         "sweep: gives up what waited too long for a server",
 	"mail: update letters set next_try_at = $1, reply = coalesce($2, reply) where next":            "sweep: puts off what is due while the server is down",
 	"directory: select id from users where role":                                                   "installation: does any owner exist yet",
 	"directory: select ⟨⟩, ⟨⟩ from invitations i join":                                             "look-up by a secret's hash",

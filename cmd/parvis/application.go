@@ -268,15 +268,7 @@ type addApplicationCommand struct {
 
 // Run registers an application with what its kind is usually given.
 func (c *addApplicationCommand) Run(p *program) error {
-	s := op.Settings{Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo}}
-	switch c.Kind {
-	case op.Web:
-		s.Auth = op.Secret
-	case op.SinglePage, op.Native, op.Link:
-		s.Auth = op.NoAuth
-	case op.Machine:
-		s.Auth, s.OwnBehalf, s.Scopes = op.Secret, true, nil
-	}
+	s := op.Defaults(c.Kind)
 	if c.Keys != nil || c.KeysURL != nil {
 		s.Auth = op.PrivateKey
 	}
@@ -304,8 +296,25 @@ func (c *addApplicationCommand) Run(p *program) error {
 		if shown != "" {
 			showSecret(p.out, shown)
 		}
+		tellDeveloper(p.out, client, st.plan.issuer)
 		return nil
 	})
+}
+
+// tellDeveloper prints what is to be entered in the application, and what is missing here.
+func tellDeveloper(w io.Writer, c op.Client, issuer string) {
+	if c.Kind == op.Link {
+		return
+	}
+	fmt.Fprintln(w, "Enter in the application, where it does not find the others by the first two:")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, e := range op.Endpoints(cmp.Or(issuer, "PUBLIC-ADDRESS")) {
+		fmt.Fprintf(table, "  %s\t%s\n", e.Name, e.Address)
+	}
+	table.Flush() //nolint:errcheck // As with every other line, the reader may have gone.
+	if c.Code() && len(c.Settings.RedirectURIs) == 0 {
+		fmt.Fprintf(w, "It has no redirect address, so nobody can sign in to it yet: parvis application set %s --redirect-uri URL\n", c.ID)
+	}
 }
 
 func ownerOf(org directory.Organization) string {
@@ -492,6 +501,9 @@ func (c *setApplicationCommand) Run(p *program) error {
 		all, err := c.choices(&s)
 		if err != nil {
 			return err
+		}
+		if s.Auth != op.PrivateKey && (len(c.Keys) > 0 || c.KeysURL != nil && *c.KeysURL != "") {
+			return fmt.Errorf("--keys and --keys-url are for an application that proves itself with a key of its own: add --auth %s", op.PrivateKey)
 		}
 		if !slices.ContainsFunc(all, func(one choice) bool { return one.given }) {
 			return errors.New("nothing was named that is to change: 'parvis application set --help' lists what can")

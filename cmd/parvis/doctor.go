@@ -298,6 +298,8 @@ func (d *doctor) applications(open *db.DB) {
 	}
 	for _, a := range all {
 		switch {
+		case a.Kind != op.Machine && tileOf(a.Client) == "" && len(a.Settings.RedirectURIs) > 0:
+			d.note(check, "%s has no tile, since it has no address yet: parvis application set %s --address URL", a.Settings.Name, a.ID)
 		case a.Kind != op.Machine && tileOf(a.Client) == "":
 			d.note(check, "%s has no address yet: parvis application set %s --redirect-uri URL --address URL", a.Settings.Name, a.ID)
 		case !a.FailedAt.IsZero():

@@ -177,7 +177,9 @@ func TestRowsOfATraceAreReadable(t *testing.T) {
 	traces := []federation.Trace{w.traceOf(w.org, p)}
 	idptest.Want(t, p, idptest.Shows("SubjectConfirmationData"), idptest.Shows("Conditions"))
 	w.Clock.Advance(time.Second)
-	w.inside(w.enterOIDC(w.Browser(t), i, oidc, claimsOf("ada", ada)), w.org, "Ada")
+	w.Join(t, w.org, "bea@alpha.example", "Bea", directory.Member)
+	i.userInfo = map[string]any{"sub": "bea", "groups": []string{"Desk"}}
+	w.inside(w.enterOIDC(w.Browser(t), i, oidc, claimsOf("bea", "bea@alpha.example")), w.org, "Bea")
 	traces = append(traces, w.latest())
 	for _, trace := range traces {
 		seen := map[string]bool{}

@@ -182,7 +182,8 @@ func TestOPR3RefreshTokensAreBound(t *testing.T) {
 	token := first.text("refresh_token")
 	family, own, _ := strings.Cut(token, ".")
 	w.wantError("another client", w.refresh(other, token), http.StatusBadRequest, "invalid_grant")
-	for _, sent := range []string{"", ".", family, "." + own, own + "." + family, strings.ToUpper(token), first.text("access_token"), first.text("id_token")} {
+	w.wantError("none", w.refresh(c, ""), http.StatusBadRequest, "invalid_request") // RFC 6749 §5.2
+	for _, sent := range []string{".", family, "." + own, own + "." + family, strings.ToUpper(token), first.text("access_token"), first.text("id_token")} {
 		w.wantError(sent, w.refresh(c, sent), http.StatusBadRequest, "invalid_grant")
 	}
 	w.wantAlive("after wrong attempts", c, first)

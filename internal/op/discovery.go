@@ -13,6 +13,19 @@ import (
 // Configuration is the address of the document that applications read of us first.
 func (p *Provider) Configuration() string { return p.Base + configurationPath }
 
+// Endpoint is an address of ours under its name in the discovery document.
+type Endpoint struct{ Name, Address string }
+
+// Endpoints are what a developer types into an application: all that one needs which
+// reads the discovery document stands first.
+func Endpoints(base string) []Endpoint {
+	return []Endpoint{
+		{"issuer", base}, {"discovery", base + configurationPath},
+		{"authorization_endpoint", base + authorizePath}, {"token_endpoint", base + tokenPath}, {"userinfo_endpoint", base + userInfoPath},
+		{"jwks_uri", base + keySetPath}, {"end_session_endpoint", base + endSessionPath},
+	}
+}
+
 // configuration is what applications read of us first, the same document where OpenID
 // Connect looks for it (OIDC Discovery §4) and where OAuth does (RFC 8414 §3). It lists
 // what works, and nothing else.

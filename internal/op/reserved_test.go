@@ -19,6 +19,7 @@ import (
 // is empty. It gives the fault.
 func (w *world) refuses(what string, org directory.OrgID, kind op.Kind, s op.Settings, key string) *fault.Error {
 	w.t.Helper()
+	s = w.distinct(s)
 	err := w.DB.Update(w.t.Context(), func(tx *db.Tx) error {
 		_, _, err := op.Register(w.t.Context(), tx, directory.Operator(), w.URL, op.Client{OrgID: org, Kind: kind, Settings: s})
 		return err

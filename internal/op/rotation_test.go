@@ -29,7 +29,7 @@ func (w *world) signer(a op.Algorithm) signer {
 		w.sweepKeys()
 	}
 	c := w.register("", op.Machine, op.Settings{
-		Name: "Nightly", Auth: op.Secret, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: api, Algorithm: a,
+		Name: "Nightly " + string(a), Auth: op.Secret, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: api, Algorithm: a,
 	})
 	s := signer{w.relying(c), c}
 	s.takes(s.signs())

@@ -191,6 +191,9 @@ func (s Settings) checkScopes(k Kind) error {
 		return fault.Field("scopes", "op.field.too_many").With("Most", MostLines)
 	}
 	for _, name := range s.Scopes {
+		if name == "offline_access" {
+			return fault.Field("scopes", "op.field.scopes_offline")
+		}
 		if !scopeName.MatchString(name) || k == Machine && slices.Contains(Scopes, name) {
 			return fault.Field("scopes", "op.field.scopes").With("Scope", name)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -28,16 +29,17 @@ const callback = "https://books.example/callback"
 // world is a server with two organizations, each with people, and applications.
 type world struct {
 	*idptest.Server
-	t     testing.TB
-	org   directory.Organization // Meridian Freight
-	other directory.Organization // Lumen Health
-	ana   *idptest.Browser       // owner at Meridian, signed in
-	bo    *idptest.Browser       // member at Meridian, signed in
+	t          testing.TB
+	org        directory.Organization // Meridian Freight
+	other      directory.Organization // Lumen Health
+	ana        *idptest.Browser       // owner at Meridian, signed in
+	bo         *idptest.Browser       // member at Meridian, signed in
+	registered *int                   // how many applications, of all copies of this world
 }
 
 func newWorld(t testing.TB, change ...func(*app.Settings)) *world {
 	t.Helper()
-	w := &world{Server: idptest.Start(t, change...), t: t}
+	w := &world{Server: idptest.Start(t, change...), t: t, registered: new(int)}
 	w.org = w.Organization(t, "Meridian Freight", "meridian")
 	w.other = w.Organization(t, "Lumen Health", "lumen")
 	w.ana = stopping(w.Join(t, w.org, "ana@meridian.example", "Ana Duarte", directory.Owner))
@@ -74,12 +76,21 @@ func web() op.Settings {
 // register makes an application of an organization, or of the installation.
 func (w *world) register(org directory.OrgID, kind op.Kind, s op.Settings) client {
 	w.t.Helper()
+	s = w.distinct(s)
 	var c client
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
 		c.Client, c.secret, err = op.Register(ctx, tx, directory.Operator(), w.URL, op.Client{OrgID: org, Kind: kind, Settings: s})
 		return err
 	})
 	return c
+}
+
+// distinct gives an application of a test a name of its own: no two look alike.
+func (w *world) distinct(s op.Settings) op.Settings {
+	if *w.registered++; s.Name == "Books" && *w.registered > 1 {
+		s.Name = fmt.Sprintf("Books %d", *w.registered)
+	}
+	return s
 }
 
 // books is a web application of the installation.
