@@ -64,7 +64,7 @@ func (s *Service) askForHelp(ctx context.Context, tx *db.Tx, who directory.Candi
 	}
 	if err := audit.Record(ctx, tx, audit.Event{
 		OrgID: string(who.User.OrgID), Actor: audit.Anonymous, Action: "second_step.help_asked",
-		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"letters": len(helpers)},
+		Target: string(who.User.ID), TargetName: who.User.Name,
 	}); err != nil {
 		return err
 	}
