@@ -96,7 +96,7 @@ describe('an authenticator app, required', { concurrency: false }, () => {
 
     await follow(page, 'I can’t use any of these');
     await heading(page, 'When nothing works');
-    assert.match(await text(page), /Ask an administrator of Lumen Health/);
+    assert.match(await text(page), /Nobody else at Lumen Health may do it/);
     await look(page, 'second-help');
     await follow(page, 'Use an authenticator app');
     await page.locator('input[name=code]').fill(await codeOf(secret));

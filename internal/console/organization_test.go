@@ -59,6 +59,23 @@ func (w *world) saying(t *testing.T, field, value string) *idptest.Page {
 	return seen(t, b.Get(organizationPath).Form("main").Fill(field, value).Submit(""), 200)
 }
 
+// Who may enter a contact for help is asked for one, on the first page, until one is set.
+func TestConsoleAsksForAContactUntilOneIsSet(t *testing.T) {
+	w := start(t)
+	const missing = "console.organization.contact_missing"
+	first := func(role directory.Role) *idptest.Page { return w.alpha.browsers[role].Get("/o/alpha/admin") }
+	for _, role := range []directory.Role{directory.Owner, directory.Administrator} {
+		idptest.Want(t, first(role), idptest.Status(200), idptest.Says(missing), idptest.Link(organizationPath))
+	}
+	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
+		idptest.Want(t, first(role), idptest.Status(200), idptest.SaysNot(missing))
+	}
+	w.saying(t, "contact", "help@alpha.example")
+	idptest.Want(t, first(directory.Owner), idptest.Status(200), idptest.SaysNot(missing))
+	w.saying(t, "contact", "")
+	idptest.Want(t, first(directory.Owner), idptest.Says(missing))
+}
+
 // Journeys 9.8.
 func TestOrganizationSaysWhoItIs(t *testing.T) {
 	w := start(t)

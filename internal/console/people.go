@@ -49,6 +49,7 @@ type peoplePage struct {
 	Deeds     []deed // what may be done to people
 	Roles     []deed // that may be given to them
 	Everyone  []deed // what may be done to everyone
+	NoContact bool   // nobody entered one yet, and the viewer may
 }
 
 // personRow is a user, or an invitation that waits for one.
@@ -88,6 +89,7 @@ func (s *Server) people(v *page.Viewer) error {
 	p.Pages = q.pagesOf(v.Path("admin/people"), peopleFilter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
 	p.Deeds, p.Roles = deedsFor(v.User.Role, nil)
 	if rules(v.User.Role) && q == (query{}) {
+		p.NoContact = v.Organization.Contact == ""
 		p.Everyone = slices.DeleteFunc(slices.Clone(p.Deeds), func(d deed) bool { return !d.Wide })
 	}
 	for _, person := range found.People {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"parvis/internal/db"
@@ -183,4 +184,11 @@ func Administrators(ctx context.Context, r db.Reader, org OrgID) ([]User, error)
 		where u.org_id = $1 and u.role in ($2, $3) and u.deactivated_at is null
 		order by u.created_at, u.id`, string(org), string(Owner), string(Administrator))
 	return all, err
+}
+
+// AdministratorsFor lists those of them who may help a user: whose role is enough for
+// that of the user, and nobody themselves.
+func AdministratorsFor(ctx context.Context, r db.Reader, user User) ([]User, error) {
+	all, err := Administrators(ctx, r, user.OrgID)
+	return slices.DeleteFunc(all, func(a User) bool { return a.ID == user.ID || !a.Role.Governs(user.Role) }), err
 }

@@ -66,6 +66,8 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[SecondStepResetParameters](raw)
 	case DisownedParameters{}.kind():
 		return parseAs[DisownedParameters](raw)
+	case HelpAskedParameters{}.kind():
+		return parseAs[HelpAskedParameters](raw)
 	case FederationParameters{}.kind():
 		return parseAs[FederationParameters](raw)
 	case ConnectionSetupParameters{}.kind():

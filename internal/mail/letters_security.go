@@ -169,3 +169,34 @@ func (p DisownedParameters) write(w writer) content {
 		Footer: []string{w.say("mail.footer")},
 	}
 }
+
+// HelpAskedParameters write the letter to administrators that a person can use none of
+// their second steps (journeys 5.7).
+type HelpAskedParameters struct {
+	Organization string
+	Name         string // of the administrator
+	Person       string
+	Email        string // of the person
+	When         time.Time
+	Network      string // from where it was asked, and by what; without both the
+	Agent        string // letter does not say
+	Link         string // to the person's page in the console
+}
+
+func (HelpAskedParameters) kind() string      { return "help_asked" }
+func (HelpAskedParameters) endsAt() time.Time { return time.Time{} }
+
+func (p HelpAskedParameters) write(w writer) content {
+	c := content{
+		Subject:  w.say("mail.help_asked.subject", "Person", p.Person, "Organization", p.Organization),
+		Greeting: w.greeting(p.Name),
+		Before:   []string{w.say("mail.help_asked.what", "Person", p.Person, "Email", p.Email, "When", own(w.DateTime(p.When)))},
+		Button:   w.say("mail.help_asked.button"),
+		Link:     p.Link,
+		After:    []string{w.say("mail.help_asked.then"), w.say("mail.help_asked.not_them")},
+		Footer:   []string{w.say("mail.footer")},
+	}
+	c.Before = append(c.Before, w.where("mail.where", p.Network, p.Agent)...)
+	c.Before = append(c.Before, w.say("mail.help_asked.check", "Person", p.Person))
+	return c
+}

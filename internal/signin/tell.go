@@ -40,8 +40,13 @@ func (s *Service) tellAdministrators(ctx context.Context, tx *db.Tx, org directo
 	if err != nil {
 		return err
 	}
-	for _, a := range administrators {
-		if err := s.tell(ctx, tx, a, letter(a)); err != nil {
+	return s.tellEach(ctx, tx, administrators, letter)
+}
+
+// tellEach writes to each of several users a letter of their own.
+func (s *Service) tellEach(ctx context.Context, tx *db.Tx, users []directory.User, letter func(directory.User) mail.Parameters) error {
+	for _, u := range users {
+		if err := s.tell(ctx, tx, u, letter(u)); err != nil {
 			return err
 		}
 	}

@@ -258,6 +258,11 @@ type secondPage struct {
 	Factors  credential.Factors
 	Passkeys bool   // the user has some, and this installation takes them
 	Options  string // for the browser's dialogue
+
+	// Helpers are who may reset the second step, where none can be used, and Told says
+	// that they were written to. Only who proved the first factor sees their names.
+	Helpers []directory.User
+	Told    bool
 }
 
 // Names are the devices of the kind that is asked for.
@@ -336,7 +341,13 @@ func (s *Server) showSecond(v *page.Visitor, a signin.Attempt) error {
 		v.KeepCeremony(ceremony, credential.CeremonyLifetime)
 	}
 	if p.With == withHelp {
-		v.NoForm()
+		if p.Helpers, err = directory.AdministratorsFor(ctx, s.site.DB, who.User); err != nil {
+			return err
+		}
+		p.Told = v.Just("told") && len(p.Helpers) > 0
+		if p.Told || len(p.Helpers) == 0 {
+			v.NoForm()
+		}
 	}
 	return v.Render("second-step", p)
 }
@@ -345,6 +356,12 @@ func (s *Server) proveSecond(v *page.Visitor, a signin.Attempt) error {
 	browser, err := v.Browser(v.R.Context())
 	if err != nil {
 		return err
+	}
+	if v.Form.Do() == withHelp {
+		if err := s.signIn.AskForHelp(v.R.Context(), browser, a); err != nil {
+			return err
+		}
+		return v.Redirect(v.R.URL.Path + "?with=" + withHelp + "&told")
 	}
 	proof := signin.SecondProof{
 		Browser: browser, Device: v.Device(), Attempt: a, Code: v.Form.Get("code"), Recovery: v.Form.Get("recovery_code"),

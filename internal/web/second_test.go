@@ -443,28 +443,6 @@ func TestRecoveryCodeStandsInForTheDevice(t *testing.T) {
 	}
 }
 
-// Journeys 5.7.
-func TestICantUseAnyOfTheseNamesWhomToAsk(t *testing.T) {
-	s, org := meridian(t)
-	withApp(t, s, org, ana, directory.Member)
-	b, page := asked(t, s, ana)
-	with := page.URL.Path + "?with=help"
-	if !slices.Contains(page.Links(), with) {
-		t.Fatalf("no way to help: %v", page.Links())
-	}
-	help := b.Get(with)
-	if help.Status != 200 || !help.Says("administrator of Meridian Freight") || !slices.Contains(help.Links(), page.URL.Path+"?with=app") {
-		t.Errorf("%d %v %s", help.Status, help.Links(), help.Text())
-	}
-	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `update organizations set contact = $1 where id = $2`, "the desk, +44 20 7946 0000", string(org.ID))
-		return err
-	})
-	if help := b.Get(with); !help.Says("the desk, +44 20 7946 0000") {
-		t.Errorf("the contact is not named: %s", help.Text())
-	}
-}
-
 // Journeys 5.4, 5.5: a passkey as second step, and the factor used last first.
 func TestPasskeyIsEnrolledAndTheFactorUsedLastIsAskedForFirst(t *testing.T) {
 	s, org := meridian(t)

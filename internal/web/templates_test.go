@@ -107,8 +107,10 @@ func samples() []sample {
 			Factors: credential.Factors{Apps: []credential.App{{Name: "Ana Duarte"}}, Passkeys: []credential.Passkey{{Name: "Meridian Freight"}}, Recovery: 3},
 		}
 	}
-	contacted, again, resetting := second(withHelp), second(withApp), second(withApp)
-	contacted.Organization.Contact = "https://help.example"
+	helped, again, resetting := second(withHelp), second(withApp), second(withApp)
+	helped.Helpers = []directory.User{sampleUser, otherUser}
+	contacted, told := helped, helped
+	contacted.Organization.Contact, told.Told = "https://help.example", true
 	again.StepUp, resetting.Reset = true, true
 	enrolling := enrolPage{
 		Candidate: who, Passkeys: true, Path: "/sign-in/att_1", Device: "Ana Duarte", Options: `{"challenge":"AAAA"}`, Help: helpChrome,
@@ -201,8 +203,10 @@ func samples() []sample {
 		{name: "second-passkey-refused", template: "second-step", page: second(withPasskey), faults: []*fault.Error{credential.ErrPasskeyRefused}},
 		{name: "second-passkey-late", template: "second-step", page: second(withPasskey), faults: []*fault.Error{credential.ErrCeremonyOver}},
 		{name: "second-passkey-no-script", template: "second-step", page: second(withPasskey), faults: []*fault.Error{errNoScript}},
-		{name: "second-help", template: "second-step", page: second(withHelp), plain: true},
-		{name: "second-help-contact", template: "second-step", page: contacted, plain: true},
+		{name: "second-help", template: "second-step", page: helped},
+		{name: "second-help-contact", template: "second-step", page: contacted},
+		{name: "second-help-told", template: "second-step", page: told, plain: true},
+		{name: "second-help-nobody", template: "second-step", page: second(withHelp), plain: true},
 		{name: "second-again", template: "second-step", page: again},
 		{name: "second-reset", template: "second-step", page: resetting},
 		{name: "enrol", template: "enrol", page: enrolling},
