@@ -54,7 +54,6 @@ const rules = {
   rules: {
     // House style that has nothing to do with what browsers and people meet.
     'void-style': 'off', 'no-trailing-whitespace': 'off', 'attribute-boolean-style': 'off', 'attribute-empty-style': 'off', 'doctype-style': 'off',
-    'no-implicit-button-type': 'off', // a button of a form sends it (HTML §4.10.6)
     'long-title': 'off', // a title holds what people called things
     'form-dup-name': ['error', { shared: ['radio', 'button', 'submit'] }], // of buttons only the pressed one is sent
     'wcag/h32': 'off', // a button may stand outside of its form, which names it
@@ -64,9 +63,10 @@ const rules = {
 
 async function validate(pages) {
   const judgement = new HtmlValidate(rules);
+  // A button without a type sends its form (HTML §4.10.6), which it does not know.
   const found = [];
   for (const { file, html } of pages) {
-    const { results } = await judgement.validateString(html, file);
+    const { results } = await judgement.validateString(html.replace(/<button(?![^>]* type=)/g, '<button type="submit"'), file);
     for (const m of results.flatMap((r) => r.messages)) found.push(`${short(file)}:${m.line} html-validate: ${m.ruleId}: ${m.message}`);
   }
   return found;
@@ -77,64 +77,83 @@ async function validate(pages) {
 const phone = { width: 390, height: 844 };
 const axeSource = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
 const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+const tabs = 2;
 
 async function axe(pages) {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: flags });
   try {
-    const left = [...pages];
-    const found = await Promise.all([1, 2, 3, 4].map(() => look(browser, left)));
+    const left = distinct(pages);
+    const found = await Promise.all(Array.from({ length: tabs }, () => look(browser, left)));
     return found.flat();
   } finally {
     await browser.close();
   }
 }
 
-// look takes pages from those that are left until there is none.
+// distinct leaves out what would show axe nothing new: pages without a pair of
+// neighbouring elements, with their classes and attributes, that no page before has.
+function distinct(pages) {
+  const seen = new Set();
+  return pages.filter(({ html }) => {
+    const language = html.match(/<html [^>]*lang="([a-z]+)/)?.[1];
+    let before = language;
+    const size = seen.size;
+    for (const [, tag, attributes] of html.matchAll(/<([a-z][a-z0-9]*)((?:[^>"]|"[^"]*")*)>/g)) {
+      const told = [...attributes.matchAll(/\s([a-z-]+)(?:="([^"]*)")?/g)]
+        .map(([, name, value]) => (['class', 'type', 'role', 'aria-invalid'].includes(name) ? `${name}=${value}` : name));
+      const element = [tag, ...told].join(' ');
+      seen.add(`${language} ${before} > ${element}`);
+      before = element;
+    }
+    return seen.size > size;
+  });
+}
+
+// look takes pages from those that are left until there is none. They are written into
+// one document, one after the other, so that axe is read once and nothing is loaded:
+// styles are put into the page, what only a script shows is shown, and no script runs.
 async function look(browser, left) {
   const context = await browser.newContext({ viewport: phone });
-  let shown;
-  await context.route('**', async (route) => {
-    const { pathname } = new URL(route.request().url());
-    const asset = await ours(pathname);
-    if (pathname === '/page') await route.fulfill({ contentType: 'text/html; charset=utf-8', body: shown });
-    else await route.fulfill(asset ?? { status: 404, body: '' });
-  });
+  await context.route('**', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>Empty</title>' }));
   const tab = await context.newPage();
+  await tab.goto('http://pages.invalid/');
+  await tab.evaluate(axeSource);
   const found = [];
   for (let next = left.pop(); next; next = left.pop()) {
-    const { file, html } = next;
-    // What leads on by itself would lead away from under axe.
-    shown = html.replace(/<meta http-equiv="refresh"[^>]*>/, '').replace(/<script[^>]*post-out[^>]*><\/script>/, '');
+    await tab.evaluate((html) => {
+      document.open();
+      document.write(html);
+      document.close();
+      for (const hidden of document.querySelectorAll('[hidden]')) hidden.hidden = false;
+    }, still(next.html));
     // The scheme changes colours and nothing else.
     for (const [scheme, runOnly] of [['light', { type: 'tag', values: tags }], ['dark', { type: 'rule', values: ['color-contrast'] }]]) {
       await tab.emulateMedia({ colorScheme: scheme });
-      if (scheme === 'light') {
-        await tab.goto('http://pages.invalid/page', { waitUntil: 'load' });
-        await tab.evaluate(axeSource);
-      }
-      const { violations } = await tab.evaluate((only) => globalThis.axe.run(document, { runOnly: only, resultTypes: ['violations'] }), runOnly);
-      for (const { id, help, nodes } of violations) {
-        for (const node of nodes) found.push(`${short(file)} axe (${scheme}): ${id}: ${help}: ${node.target.join(' ')}`);
-      }
+      const broken = await tab.evaluate(async (only) => {
+        const { violations } = await globalThis.axe.run(document, { runOnly: only, resultTypes: ['violations'], iframes: false });
+        return violations.flatMap(({ id, help, nodes }) => nodes.map(({ target }) => `${id}: ${help}: ${target.join(' ')}`));
+      }, runOnly);
+      for (const fault of broken) found.push(`${short(next.file)} axe (${scheme}): ${fault}`);
     }
   }
   return found;
 }
 
-// ours are the files that pages load, as the server makes them: the parts of the script
-// in blocks (pageScript in internal/page/assets.go).
-const assets = new URL('../internal/page/assets/', import.meta.url);
-const read = (name) => readFile(new URL(name, assets), 'utf8').catch(() => undefined);
-
-async function ours(pathname) {
-  if (pathname === '/mailbox.css') {
-    return { contentType: 'text/css', body: await readFile(new URL('../internal/mailbox/mailbox.css', import.meta.url), 'utf8') };
-  }
-  const [, name, ending] = pathname.match(/^\/assets\/([a-z-]+)\.[0-9a-f]+\.(css|js|svg)$/) ?? [];
-  if (!name) return undefined;
-  if (ending === 'js') return { contentType: 'text/javascript', body: `{\n${await read('parvis.js')}}\n{\n${await read('passkey.js')}}\n` };
-  return { contentType: ending === 'css' ? 'text/css' : 'image/svg+xml', body: await read(`${name}.${ending}`) };
+// still is a page that neither loads anything nor leads on by itself. What has no
+// background of its own gets the browser's, which axe takes for white in the dark too.
+function still(html) {
+  const [link, sheet] = html.match(/<link rel="stylesheet" href="\/(assets\/parvis|mailbox)[^>]*>/) ?? ['', ''];
+  const style = `<style>:where(html) { background: Canvas }\n${styles[sheet] ?? ''}</style>`;
+  return html.replace(link, '').replace('</head>', () => `${style}</head>`)
+    .replace(/<meta http-equiv="refresh"[^>]*>/, '')
+    .replace(/<script [^>]*src=[^>]*><\/script>/g, '')
+    .replace(/(<i(?:frame|mg)\b[^>]*?) src="(?!data:)[^"]*"/g, '$1');
 }
+
+const styles = {
+  'assets/parvis': await readFile(new URL('../internal/page/assets/parvis.css', import.meta.url), 'utf8'),
+  mailbox: await readFile(new URL('../internal/mailbox/mailbox.css', import.meta.url), 'utf8'),
+};
 
 // short is a file's name with its language's folder.
 function short(file) {
