@@ -27,7 +27,7 @@ func TestChecksNameTheFactThatDoesNotHold(t *testing.T) {
 		"field":   {idptest.Field("password"), idptest.Field("nothing"), "[name=nothing]: false, want true"},
 		"unfield": {idptest.NoField("nothing"), idptest.NoField("password"), "[name=password]: true, want false"},
 		"link":    {idptest.Link("/forgot-password"), idptest.Link("/elsewhere"), "a[href=/elsewhere]: false, want true"},
-		"element": {idptest.Element("input", "name", "email"), idptest.Element("input", "name", "other"), "no input[name=other]"},
+		"element": {idptest.Element("input", "name", "email"), idptest.Element("input", "name", "other"), "has input[name=other]: false, want true"},
 	} {
 		if wrong := c.holds(p); wrong != "" {
 			t.Errorf("%s: a fact that holds: %s", name, wrong)

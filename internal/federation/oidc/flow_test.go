@@ -65,7 +65,7 @@ func TestOIDCProviderSignsPeopleIn(t *testing.T) {
 				r.RedirectURI, r.State, r.Nonce, r.Verifier = redirectURI, "state", nonce, verifier
 				query := browser.Visit(t, c.AuthorizationURL(provider, r), redirectURI, account)
 				return oidc.Callback{
-					Query: query, RedirectURI: redirectURI, Nonce: nonce, Verifier: verifier, Now: now,
+					Query: query, RedirectURI: redirectURI, Nonce: nonce, Verifier: verifier, Now: now, Wanted: [][]string{{"email"}, {"email_verified"}, {"groups"}},
 					Credentials: oidc.Credentials{Secret: "a secret: with%special+characters", Key: ours},
 				}
 			}
