@@ -32,7 +32,7 @@ func readable(response []byte) error {
 		} `json:"response"`
 	}
 	if json.Unmarshal(response, &inner) != nil {
-		return nil // the library says what is wrong
+		return nil //nolint:nilerr // The library says what is wrong.
 	}
 	if signed, err := base64.RawURLEncoding.DecodeString(inner.Response.ClientData); err == nil && len(signed) > 0 {
 		if err := unambiguous(signed); err != nil {

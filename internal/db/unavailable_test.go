@@ -56,8 +56,8 @@ func wired(t *testing.T) (string, *wire) {
 			w.mu.Lock()
 			w.open = append(w.open, near, far)
 			w.mu.Unlock()
-			go io.Copy(near, far)
-			go io.Copy(far, near)
+			go func() { _, _ = io.Copy(near, far) }() // until it is cut
+			go func() { _, _ = io.Copy(far, near) }()
 		}
 	}()
 	u.Host = w.listener.Addr().String()

@@ -198,7 +198,8 @@ func TestAnOwnerTakesWhatWaitsBesideALiveConnection(t *testing.T) {
 	// A proof of long ago is none.
 	w.Clock.Advance(11 * time.Minute)
 	p := x.olga.Get(x.path).Form("take").Submit("take")
-	if p = p.Form("main").Fill("password", idptest.Password).Submit(""); len(w.again(x.c).SAML.Certificates) != 1 {
+	p.Form("main").Fill("password", idptest.Password).Submit("")
+	if len(w.again(x.c).SAML.Certificates) != 1 {
 		t.Error("taken without fresh proof")
 	}
 	idptest.Want(t, x.olga.Get(x.path).Form("take").Submit("take"), idptest.Status(200), idptest.SaysNot("console.trust.title"))

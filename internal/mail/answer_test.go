@@ -129,7 +129,7 @@ func listening(t *testing.T, answers map[string]string, hear func(string)) strin
 					answer = "250 2.0.0 OK"
 				}
 			}
-			fmt.Fprintf(conn, "%s\r\n", answer)
+			_, _ = fmt.Fprintf(conn, "%s\r\n", answer) // who hung up hears nothing
 		}
 		say("")
 		inLetter := false

@@ -16,8 +16,14 @@ import (
 )
 
 // refuses checks that an application is refused with a sentence, or registered where key
-// is empty. It gives the fault.
-func (w *world) refuses(what string, org directory.OrgID, kind op.Kind, s op.Settings, key string) *fault.Error {
+// is empty.
+func (w *world) refuses(what string, org directory.OrgID, kind op.Kind, s op.Settings, key string) {
+	w.t.Helper()
+	_ = w.refusal(what, org, kind, s, key)
+}
+
+// refusal checks the same and gives the fault.
+func (w *world) refusal(what string, org directory.OrgID, kind op.Kind, s op.Settings, key string) *fault.Error {
 	w.t.Helper()
 	s = w.distinct(s)
 	err := w.DB.Update(w.t.Context(), func(tx *db.Tx) error {
@@ -131,10 +137,10 @@ func TestOPR5AudiencesAndPermissionsOfTwoOrganizations(t *testing.T) {
 		return settings(func(s *op.Settings) { s.Name, s.Audience, s.Scopes = name, audience, append(s.Scopes, scope) })
 	}
 	meridians := w.register(w.org.ID, op.Web, api("Meridian's", "https://api.example", "orders:read"))
-	if f := w.refuses("the installation, where an organization has it", "", op.Web, api("Ours", "https://api.example", "ours:read"), "op.field.audience_taken"); f != nil && f.Args["Application"] != "Meridian's" {
+	if f := w.refusal("the installation, where an organization has it", "", op.Web, api("Ours", "https://api.example", "ours:read"), "op.field.audience_taken"); f != nil && f.Args["Application"] != "Meridian's" {
 		t.Errorf("the operator is told of %v", f.Args)
 	}
-	if f := w.refuses("another organization's", w.other.ID, op.Web, api("Lumen's", "https://api.example", "orders:read"), ""); f != nil {
+	if f := w.refusal("another organization's", w.other.ID, op.Web, api("Lumen's", "https://api.example", "orders:read"), ""); f != nil {
 		t.Fatal("Lumen learns what Meridian has")
 	}
 	suite := w.register("", op.Web, api("Suite", "https://suite.example", "suite:read"))

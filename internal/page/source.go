@@ -93,6 +93,7 @@ func (s *Site) isProxy(ip netip.Addr) bool {
 // many there were, where a client's address cannot be read.
 func (s *Site) noteSource(r *http.Request, address string, f Forwarding) {
 	switch f {
+	case NotForwarded, Believed, Silent:
 	case Ignored:
 		if !s.seen.ignored.Swap(true) {
 			s.Log.WarnContext(r.Context(), "forwarding headers of an untrusted peer are ignored", "peer", r.RemoteAddr,

@@ -126,7 +126,7 @@ func (s *Server) enrolPage(e enrolment) enrolPage {
 type appPage struct {
 	Name   string
 	QR     qrCode
-	URI    template.URL // what the QR code holds
+	URI    template.URL //nolint:forbidigo // See newAppPage.
 	Groups []string     // of the secret's letters
 }
 
@@ -235,7 +235,7 @@ func newAppPage(e credential.Enrolment) (appPage, error) {
 	code, err := newQR(e.URI)
 	// html/template lets only http, https and mailto through. This address is ours: what
 	// people typed stands in it escaped.
-	return appPage{e.Name, code, template.URL(e.URI), strings.Fields(e.Secret)}, err //nolint:gosec // As said above.
+	return appPage{e.Name, code, template.URL(e.URI), strings.Fields(e.Secret)}, err //nolint:forbidigo // As said above.
 }
 
 // qrCode is a QR code as one path of an SVG, in modules, with the quiet zone

@@ -174,7 +174,7 @@ func visit(ctx context.Context, browser *http.Client, address string, form url.V
 	if err != nil {
 		return "", err
 	}
-	defer w.Body.Close() //nolint:errcheck // It was only read.
+	defer w.Body.Close()
 	text, err := io.ReadAll(w.Body)
 	if err == nil && w.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s is answered %d", w.Request.URL.Path, w.StatusCode)

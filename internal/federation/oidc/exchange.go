@@ -76,7 +76,7 @@ func (x *exchange) run(ctx context.Context) (upstream.Assertion, error) {
 	more, err := x.userInfo(ctx, &asked, accessToken, a.Subject)
 	if err != nil {
 		a.Missing, _ = asked.Failed()
-		return a, nil
+		return a, nil //nolint:nilerr // It refuses only who needs what is missing, which is judged later.
 	}
 	x.trace.Checks = append(x.trace.Checks, asked.Checks...)
 	return together(a, claims, more), nil

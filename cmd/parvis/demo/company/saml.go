@@ -128,7 +128,7 @@ func (p *samlServer) GetServiceProvider(r *http.Request, id string) (*crewjam.En
 	if err != nil {
 		return nil, err
 	}
-	defer got.Body.Close() //nolint:errcheck // It was only read.
+	defer got.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(got.Body, 1<<20))
 	if err != nil || got.StatusCode != http.StatusOK {
 		return nil, errors.Join(err, fmt.Errorf("the metadata of %s was answered %d", id, got.StatusCode))
