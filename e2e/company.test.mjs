@@ -86,6 +86,9 @@ describe('the company’s own sign-in server', { concurrency: false }, () => {
     await ingrid.locator('input[name=metadata_address]').fill(`${demo.company}/saml/metadata`);
     await ingrid.locator('form:has(input[name=metadata_address])').getByRole('button').last().click();
     await ingrid.getByText('Saved.').waitFor();
+    await ingrid.locator('#people input[name=vouches]').check();
+    await ingrid.locator('#people').getByRole('button', { name: 'Save' }).click();
+    await ingrid.getByText('Saved.').waitFor();
     await ingrid.locator('button[value=test]').click();
     await heading(ingrid, 'Who are you?');
     await choose(ingrid, 'Ingrid Halvorsen');

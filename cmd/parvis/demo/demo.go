@@ -365,7 +365,8 @@ const script = `Parvis is running, on this machine only. Try this:
     %s/sign-in
 
     As Ingrid, see what the company said of each under Administration, Single sign-on,
-    Attempts. The same server speaks SAML: add a connection there with this metadata address.
+    Attempts. The same server speaks SAML: add a connection there with this metadata address,
+    and say that it vouches for its addresses, which SAML itself does not.
     %s
 
 Close the browser and come back: you are still signed in. This is the front page:
