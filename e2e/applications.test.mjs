@@ -217,6 +217,7 @@ describe('a link into an application, by somebody signed out', { concurrency: fa
     await follow(page, 'More sign-in options');
     assert.match(await text(page), /Architect/);
     await page.locator('input[name=organization]').fill('lumen');
+    await press(page, 'Continue');
     await prove(page, lin, 0);
     await page.waitForURL(architect());
     const { Organization, Level, 'Proven by': by } = await facts(page);
