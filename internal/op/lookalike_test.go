@@ -18,18 +18,21 @@ func TestApplicationsDoNotLookAlike(t *testing.T) {
 	w := newWorld(t)
 	first := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.Name = "Web" }))
 	named := func(name string) op.Settings { return settings(func(s *op.Settings) { s.Name = name }) }
-	for title, c := range map[string]struct {
+	// In this order, since a name of the operator's binds the organizations that come after it.
+	for _, c := range []struct {
+		title string
 		org   directory.OrgID
 		s     op.Settings
 		fault string
 	}{
-		"the installation's name":            {w.org.ID, named("Collaborate / Communicate"), "op.field.looks_like"},
-		"one Cyrillic letter":                {w.org.ID, named("W\u0435b"), "op.field.looks_like"},
-		"a title":                            {w.org.ID, settings(func(s *op.Settings) { s.Name, s.Titles = "Other", map[i18n.Tag]string{"fr": "W\u0435b"} }), "op.field.looks_like"},
-		"the same name":                      {w.org.ID, named("web"), "op.field.name_taken"},
-		"the neighbour's":                    {w.other.ID, named("Web"), ""},
-		"an organization's, by the operator": {"", named("Web"), ""},
-		"its own title":                      {w.org.ID, settings(func(s *op.Settings) { s.Name, s.Titles = "Desk", map[i18n.Tag]string{"fr": "Desk"} }), ""},
+		{"the installation's name", w.org.ID, named("Collaborate / Communicate"), "op.field.looks_like"},
+		{"one Cyrillic letter", w.org.ID, named("W\u0435b"), "op.field.looks_like"},
+		{"a title", w.org.ID, settings(func(s *op.Settings) { s.Name, s.Titles = "Other", map[i18n.Tag]string{"fr": "W\u0435b"} }), "op.field.looks_like"},
+		{"the same name", w.org.ID, named("web"), "op.field.name_taken"},
+		{"the neighbour's", w.other.ID, named("Web"), ""},
+		{"an organization's, by the operator", "", named("Web"), ""},
+		{"its own title", w.org.ID, settings(func(s *op.Settings) { s.Name, s.Titles = "Desk", map[i18n.Tag]string{"fr": "Desk"} }), ""},
+		{"the neighbour's, after the operator's", w.other.ID, named("W\u0435b"), "op.field.looks_like"},
 	} {
 		err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
 			_, _, err := op.Register(t.Context(), tx, directory.Operator(), w.URL, op.Client{OrgID: c.org, Kind: op.Web, Settings: c.s})
@@ -38,9 +41,9 @@ func TestApplicationsDoNotLookAlike(t *testing.T) {
 		f, refused := errors.AsType[*fault.Error](err)
 		switch {
 		case c.fault == "" && err != nil:
-			t.Errorf("%s: %v", title, err)
+			t.Errorf("%s: %v", c.title, err)
 		case c.fault != "" && (!refused || f.Key != c.fault):
-			t.Errorf("%s: %v, want %s", title, err, c.fault)
+			t.Errorf("%s: %v, want %s", c.title, err, c.fault)
 		}
 	}
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error { // what it is called already stays
