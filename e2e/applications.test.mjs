@@ -43,6 +43,12 @@ async function person(options) {
   return { browser, page: await browser.newPage() };
 }
 
+// speak chooses the language of who then signs in.
+async function speak(page, language) {
+  await page.locator('select[name=language]').selectOption(language);
+  await page.locator(`html[lang=${language}]`).waitFor();
+}
+
 // prove signs in on the page that is shown, with the code where one is asked for.
 async function prove(page, email, step) {
   await page.locator('input[name=email]').fill(email);
@@ -374,14 +380,15 @@ test('in French', async () => {
   const { page } = await person({ locale: 'fr-FR' });
   const again = await requestOf(page, ledger('/documents/7'));
   await page.waitForURL(attempt);
+  await speak(page, 'fr');
   await prove(page, ana);
   await page.waitForURL(ledger('/documents/7'));
   again.searchParams.set('prompt', 'consent');
   await page.goto(again.href);
-  await heading(page, 'Dire à Ledger qui vous êtes ?');
+  await heading(page, 'Dire à Ledger qui vous êtes ?');
   await look(page, 'fr-consent');
   await page.goto((await post('/device_authorization', { client_id: scanner, scope: 'openid' })).verification_uri_complete);
-  await heading(page, 'Laisser Scanner se connecter en votre nom sur un appareil ?');
+  await heading(page, 'Laisser Scanner se connecter en votre nom sur un appareil ?');
   await look(page, 'fr-device-ask');
   await press(page, 'Non');
   await heading(page, 'L’appareil n’a pas été connecté');
@@ -390,6 +397,10 @@ test('in French', async () => {
   await page.locator('#main > ul .button').click();
   await page.waitForURL(at('/end-session/confirm?'));
   await shot(page, 'fr-end-session-done');
+  await page.goto(at('/o/meridian'));
+  await speak(page, 'en'); // hers for the tests that follow
+  await prove(page, ana);
+  await page.waitForURL('**/o/meridian/home');
 });
 
 test('without JavaScript', async () => {
