@@ -71,6 +71,7 @@ func (d *doctor) all() {
 	d.public(keys, d.clock(database))
 	d.regions(keys)
 	d.mail(database)
+	d.owner(database)
 	d.applications(database)
 	d.passkeys(database)
 	d.connections(database)
@@ -78,6 +79,23 @@ func (d *doctor) all() {
 		if err := database.Close(); err != nil {
 			d.fail("database", "closing it: %v", err)
 		}
+	}
+}
+
+// owner says how an installation that nobody owns yet gets its first owner.
+func (d *doctor) owner(open *db.DB) {
+	const check = "owner"
+	if open == nil {
+		return
+	}
+	switch until, err := directory.BootstrapWaits(d.ctx, open); {
+	case errors.Is(err, directory.ErrHasOwner):
+	case err != nil:
+		d.fail(check, "it cannot be read whether there is one: %v.", err)
+	case until.IsZero():
+		d.note(check, "nobody owns an organization yet, and no set-up link works: 'parvis setup-link' prints one.")
+	default:
+		d.note(check, "nobody owns an organization yet. A set-up link works until %s; if it is lost, 'parvis setup-link' prints another.", until.Format(time.DateTime+" MST"))
 	}
 }
 

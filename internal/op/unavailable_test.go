@@ -123,8 +123,7 @@ func TestEverySurfaceSaysThatTheDatabaseIsAway(t *testing.T) {
 	address := dbtest.Address(t)
 	role := dbtest.NewRole(t, address)
 	owner, d := dbtest.OpenAt(t, address), dbtest.OpenAt(t, role.Address)
-	clock := &dbtest.Clock{}
-	clock.Advance(dbtest.Start.Sub(clock.Now()))
+	clock := dbtest.NewClock()
 	d.Clock = clock.Now
 	s := newSurfaces(worldOn(t, idptest.StartOn(t, d, clock, secret.NewKeys())))
 	before := map[string]int{}
@@ -189,8 +188,7 @@ func TestAConnectionThatIsEndedInMidStatementIsToldOnEverySurface(t *testing.T) 
 	}
 	address := dbtest.Address(t)
 	owner, d := dbtest.OpenAt(t, address), dbtest.OpenAt(t, address)
-	clock := &dbtest.Clock{}
-	clock.Advance(dbtest.Start.Sub(clock.Now()))
+	clock := dbtest.NewClock()
 	d.Clock = clock.Now
 	s := newSurfaces(worldOn(t, idptest.StartOn(t, d, clock, secret.NewKeys())))
 	var tables []string
