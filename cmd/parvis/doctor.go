@@ -70,7 +70,8 @@ func (d *doctor) all() {
 	database := d.database(keys)
 	d.public(keys, d.clock(database))
 	d.regions(keys)
-	d.mail(database)
+	d.mail()
+	d.refusals(database)
 	d.owner(database)
 	d.applications(database)
 	d.passkeys(database)
@@ -230,7 +231,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 // patience is how long doctor waits for anybody.
 const patience = 10 * time.Second
 
-func (d *doctor) mail(open *db.DB) {
+func (d *doctor) mail() {
 	const check = "mail server"
 	if d.plan.smtp == nil {
 		d.note(check, "none is configured: letters wait in the outbox. Set [mail] address to send them.")
@@ -242,14 +243,13 @@ func (d *doctor) mail(open *db.DB) {
 		d.fail(check, "%s: %v. Look at address, tls, username and password in [mail].", d.plan.smtp.Address, err)
 		return
 	}
-	defer d.refusals(open)
 	d.ok(check, "%s took the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
 }
 
 // refusalsShown is how far back doctor looks for letters that were refused.
 const refusalsShown = 7 * 24 * time.Hour
 
-// refusals tells what the mail server refuses, and why.
+// refusals tells what the mail server refuses, and why: also while it is away.
 func (d *doctor) refusals(open *db.DB) {
 	const check = "letters"
 	if open == nil {
