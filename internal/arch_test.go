@@ -24,14 +24,15 @@ var packages = []struct{ name, imports, tables string }{
 	{"secret", "", ""},
 	{"i18n", "", ""},
 	{"picture", "", ""},
+	{"number", "", ""},
 	{"outbound", "", ""},
 	{"jose", "", ""},
-	{"db", "", "migrations leases installation"},
+	{"db", "number", "migrations leases installation"},
 
 	// Core: owns tables; never sees an http.Request.
 	{"audit", "db secret", "audit_events audit_seals"},
 	{"limit", "db secret", "limits"},
-	{"mail", "db secret i18n", "letters"},
+	{"mail", "db secret i18n number", "letters"},
 	{"directory", "db fault secret i18n picture audit limit mail", "organizations former_short_names users images groups members invitations email_changes domains disavowals bootstraps"},
 	{"credential", "db fault secret i18n jose audit limit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
@@ -48,13 +49,13 @@ var packages = []struct{ name, imports, tables string }{
 	{"op/proof", "jose", ""},
 
 	// Surfaces: own routes and templates; never a table.
-	{"page", "db fault secret i18n picture audit directory session signin", ""},
+	{"page", "db fault secret i18n picture number audit directory session signin", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
-	{"op", "db fault secret i18n picture audit limit outbound directory session signin page op/redirect op/proof",
+	{"op", "db fault secret i18n picture number audit limit outbound directory session signin page op/redirect op/proof",
 		"clients client_secrets client_organizations client_uses keys authorization_requests pushed_requests grants device_codes consents logouts used_proofs"},
 	{"web", "db fault secret picture audit limit directory credential session signin page federation op", ""},
-	{"console", "db fault secret i18n picture audit directory credential session signin page op federation federation/saml federation/oidc federation/upstream", ""},
+	{"console", "db fault secret i18n picture number audit directory credential session signin page op federation federation/saml federation/oidc federation/upstream", ""},
 
 	// The whole, and what stands beside it.
 	{"app", "db secret i18n outbound audit limit mail directory credential session signin page op federation web console", ""},

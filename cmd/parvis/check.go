@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/mail"
+	"parvis/internal/number"
 	"parvis/internal/page"
 )
 
@@ -152,6 +152,10 @@ func (c *configuration) checkAddress(text *string, title string) *url.URL {
 	case u.Scheme == "http" && !isLoopback(host):
 		c.problem("%s is not encrypted: write https:// instead of http://, which is for localhost only.", title)
 	}
+	if _, ok := number.Port(port); port != "" && !ok {
+		c.problem("%s ends with a port that browsers write otherwise, or that is none: write a number from 1 to 65535, without a zero before it.", title)
+		return nil
+	}
 	if port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
 		port = ""
 	}
@@ -217,9 +221,9 @@ func (c *configuration) checkListen(p *plan) {
 		return // nothing to derive it from, which is a problem already
 	}
 	host, port, err := net.SplitHostPort(p.listen)
-	n, nerr := strconv.Atoi(port)
+	_, ok := number.Port(port)
 	_, iperr := netip.ParseAddr(host)
-	if err != nil || nerr != nil || n < 0 || n > 65535 || iperr != nil && host != "" && host != "localhost" {
+	if err != nil || !ok && port != "0" || iperr != nil && host != "" && host != "localhost" {
 		c.problem(`listen is an address of this machine and a port, such as "127.0.0.1:8080", or ":443" for all addresses.`)
 		return
 	}
@@ -251,7 +255,7 @@ func (c *configuration) checkProxies(p *plan) {
 func (c *configuration) checkOutbound(p *plan) {
 	for _, text := range c.Outbound.Allow {
 		host, port, err := net.SplitHostPort(text)
-		if n, nerr := strconv.Atoi(port); err != nil || nerr != nil || n < 1 || n > 65535 || host == "" || strings.ContainsAny(host, "/*@") {
+		if _, ok := number.Port(port); err != nil || !ok || host == "" || strings.ContainsAny(host, "/*@") {
 			c.problem(`[outbound] allow has %q, which is no host with a port: write "idp.your-company.lan:443".`, text)
 			continue
 		}
@@ -336,7 +340,8 @@ func (c *configuration) checkDNS(p *plan) {
 	if server == "" {
 		return
 	}
-	if _, err := netip.ParseAddrPort(server); err != nil {
+	_, err := netip.ParseAddrPort(server)
+	if _, ok := number.Port(server[strings.LastIndex(server, ":")+1:]); err != nil || !ok {
 		c.problem("[dns] resolver is a name server's number and port, as in resolver = \"10.0.0.53:53\".")
 		return
 	}
@@ -392,7 +397,7 @@ func (c *configuration) checkLifetimes(p *plan) {
 		}
 		some = true
 		var err error
-		if *one.into, err = time.ParseDuration(*one.text); err != nil || *one.into < shortestLifetime {
+		if *one.into, err = time.ParseDuration(*one.text); err != nil || strings.IndexByte("+0", (*one.text)[0]) >= 0 || *one.into < shortestLifetime {
 			c.problem(`%s is a time from 2 seconds up, such as "90s", "30m" or "12h".`, c.by(one.text).title())
 		}
 	}

@@ -70,7 +70,9 @@ func (d *doctor) all() {
 	database := d.database(keys)
 	d.public(keys, d.clock(database))
 	d.regions(keys)
-	d.mail(database)
+	d.mail()
+	d.refusals(database)
+	d.owner(database)
 	d.applications(database)
 	d.passkeys(database)
 	d.connections(database)
@@ -78,6 +80,23 @@ func (d *doctor) all() {
 		if err := database.Close(); err != nil {
 			d.fail("database", "closing it: %v", err)
 		}
+	}
+}
+
+// owner says how an installation that nobody owns yet gets its first owner.
+func (d *doctor) owner(open *db.DB) {
+	const check = "owner"
+	if open == nil {
+		return
+	}
+	switch until, err := directory.BootstrapWaits(d.ctx, open); {
+	case errors.Is(err, directory.ErrHasOwner):
+	case err != nil:
+		d.fail(check, "it cannot be read whether there is one: %v.", err)
+	case until.IsZero():
+		d.note(check, "nobody owns an organization yet, and no set-up link works: 'parvis setup-link' prints one.")
+	default:
+		d.note(check, "nobody owns an organization yet. A set-up link works until %s; if it is lost, 'parvis setup-link' prints another.", until.Format(time.DateTime+" MST"))
 	}
 }
 
@@ -212,7 +231,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 // patience is how long doctor waits for anybody.
 const patience = 10 * time.Second
 
-func (d *doctor) mail(open *db.DB) {
+func (d *doctor) mail() {
 	const check = "mail server"
 	if d.plan.smtp == nil {
 		d.note(check, "none is configured: letters wait in the outbox. Set [mail] address to send them.")
@@ -224,14 +243,13 @@ func (d *doctor) mail(open *db.DB) {
 		d.fail(check, "%s: %v. Look at address, tls, username and password in [mail].", d.plan.smtp.Address, err)
 		return
 	}
-	defer d.refusals(open)
 	d.ok(check, "%s took the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
 }
 
 // refusalsShown is how far back doctor looks for letters that were refused.
 const refusalsShown = 7 * 24 * time.Hour
 
-// refusals tells what the mail server refuses, and why.
+// refusals tells what the mail server refuses, and why: also while it is away.
 func (d *doctor) refusals(open *db.DB) {
 	const check = "letters"
 	if open == nil {

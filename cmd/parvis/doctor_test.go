@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -247,6 +249,91 @@ func TestDoctorFindsAProxyThatAltersRequests(t *testing.T) {
 	p.start(t, "--listen", back)
 	lines, _ := p.doctor(t)
 	wantLine(t, lines, "public address", "FAIL", "the proxy in front asks the server under another name")
+}
+
+func TestDoctorTellsOfRefusedLetters(t *testing.T) {
+	p := newPatient(t)
+	box, err := mailbox.Start(t.Context(), "127.0.0.1:0", mailbox.Options{Recipient: func(address string) error {
+		if strings.HasPrefix(address, "gone") {
+			return mailbox.Refuse(550, "no such user, see https://mail.test/quoted")
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.env = append(p.env, "PARVIS_MAIL_ADDRESS="+box.Address(), "PARVIS_MAIL_TLS=none", "PARVIS_MAIL_FROM=no-reply@parvis.test")
+	p.start(t)
+	waitUntilLettersAreSent(t, dbtest.OpenAt(t, p.database))
+	invite := func(short, owner, says string) {
+		t.Helper()
+		if out, _, _ := parvis(t, p.dir, p.env, "organization", "create", short, "--short-name", short, "--owner", owner); !strings.Contains(out, says) {
+			t.Fatalf("printed %s, want %s", out, says)
+		}
+	}
+	invite("lumen", "lin@lumen.test", "was sent")
+	if lines, _ := p.doctor(t); lines["letters"] != "" {
+		t.Errorf("of letters that were taken doctor says %q", lines["letters"])
+	}
+	invite("cobalt", "gone@cobalt.test", "was refused")
+	invite("halden", "gone2@halden.test", "was refused")
+	const says = "2 refused in the last 7 days, or not taken yet, because the mail server answered 550: The mail server refuses the e-mail"
+	lines, code := p.doctor(t)
+	wantLine(t, lines, "letters", "note", says)
+	if code != 0 {
+		t.Errorf("exit code %d for what only a mail server's operator can mend", code)
+	}
+	if strings.Contains(lines["letters"], "quoted") || strings.Contains(lines["letters"], "gone") {
+		t.Errorf("doctor repeats the server's words, or names somebody: %q", lines["letters"])
+	}
+	box.Close()
+	lines, _ = p.doctor(t)
+	wantLine(t, lines, "mail server", "FAIL", "connection refused")
+	wantLine(t, lines, "letters", "note", says)
+	execAll(t, p.database, fmt.Sprintf(`update letters set bounced_at = %d where bounced_at > 0`, time.Now().Add(-refusalsShown-time.Minute).UnixMicro()))
+	if lines, _ = p.doctor(t); lines["letters"] != "" {
+		t.Errorf("a week later doctor says %q", lines["letters"])
+	}
+}
+
+// The name is that of the public address, not of the machine, which the DNS may not know.
+func TestTheMailServerIsGreetedByThePublicHost(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	heard := make(chan string, 1)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, "220 mail.test ESMTP\r\n")
+			line, _ := bufio.NewReader(c).ReadString('\n') // empty where it was cut, which is not what is wanted
+			fmt.Fprint(c, "421 4.3.2 closing\r\n")
+			c.Close()
+			heard <- strings.TrimSpace(line)
+		}
+	}()
+	for address, want := range map[string]string{
+		"https://sign-in.meridian.test":      "EHLO sign-in.meridian.test",
+		"https://sign-in.meridian.test:8443": "EHLO sign-in.meridian.test",
+		"https://192.0.2.7":                  "EHLO [192.0.2.7]",
+		"https://[2001:db8::7]":              "EHLO [IPv6:2001:db8::7]",
+	} {
+		parvis(t, t.TempDir(), environment("PARVIS_PUBLIC_ADDRESS="+address, "PARVIS_MAIL_ADDRESS="+l.Addr().String(),
+			"PARVIS_MAIL_TLS=none", "PARVIS_MAIL_FROM=no-reply@meridian.test"), "doctor")
+		select {
+		case got := <-heard:
+			if got != want {
+				t.Errorf("at %s the mail server heard %q, want %q", address, got, want)
+			}
+		case <-time.After(patience):
+			t.Errorf("at %s the mail server heard nothing", address)
+		}
+	}
 }
 
 func TestDoctorLooksAfterWhatIsStored(t *testing.T) {

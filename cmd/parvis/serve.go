@@ -128,6 +128,7 @@ func (s *storage) offerSetup(ctx context.Context, w io.Writer, another bool) err
 	var token secret.Token
 	var waits time.Time
 	err := s.db.Update(ctx, func(tx *db.Tx) (err error) {
+		token = secret.Token{} // that of a run that was lost opens nothing
 		if waits, err = directory.BootstrapWaits(ctx, tx); err != nil || !another && !waits.IsZero() {
 			return err
 		}
@@ -142,8 +143,8 @@ func (s *storage) offerSetup(ctx context.Context, w io.Writer, another bool) err
 		return err
 	}
 	if token.IsZero() {
-		fmt.Fprintf(w, "This installation has no owner yet. The link that was printed before works until %s; where it is lost, 'parvis setup-link' makes another.\n",
-			waits.Format(time.DateTime+" MST"))
+		fmt.Fprintf(w, "This installation has no owner yet. The set-up link that was printed before works until %s and cannot be printed again.\n"+
+			"If it is lost, 'parvis setup-link' with the same settings prints another, and the lost one is dead.\n", waits.Format(time.DateTime+" MST"))
 		return nil
 	}
 	fmt.Fprintf(w, "This installation has no owner yet. Create the first organization and its owner at\n\n    %s/setup/%s\n\n"+

@@ -178,6 +178,20 @@ func invited(t *testing.T, address string) map[string]bool {
 	return kept
 }
 
+// A server answers a moment before it sends letters.
+func waitUntilLettersAreSent(t *testing.T, d *db.DB) {
+	t.Helper()
+	soon, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for sends := false; !sends; time.Sleep(10 * time.Millisecond) {
+		var holder string
+		var err error
+		if sends, err = d.One(soon, db.Into(&holder), `select holder from leases where name = $1`, "letters"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The owner's link reaches the owner's mailbox and is printed nowhere.
 func TestTheOwnerOfANewOrganizationGetsALetter(t *testing.T) {
 	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
@@ -198,15 +212,7 @@ func TestTheOwnerOfANewOrganizationGetsALetter(t *testing.T) {
 	}
 	p := start(t, dir, base, env)
 	d := dbtest.OpenAt(t, address)
-	// A server answers a moment before it sends letters.
-	soon, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for sends := false; !sends; time.Sleep(10 * time.Millisecond) {
-		var holder string
-		if sends, err = d.One(soon, db.Into(&holder), `select holder from leases where name = $1`, "letters"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	waitUntilLettersAreSent(t, d)
 	create := func(name, short, owner string) string {
 		t.Helper()
 		out, errors, code := parvis(t, dir, env, "organization", "create", name, "--short-name", short, "--owner", owner)

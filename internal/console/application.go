@@ -12,6 +12,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/number"
 	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/picture"
@@ -525,8 +526,8 @@ func (s *Server) saveTokens(v *page.Viewer) error {
 			if !l.fits(c.Kind) {
 				continue
 			}
-			d, err := time.ParseDuration(f.Get(l.name))
-			if err != nil || d == 0 {
+			d, ok := number.Duration(f.Get(l.name))
+			if !ok || d == 0 {
 				d = -1 // which is none that it may be
 			}
 			*l.of(settings) = d

@@ -603,6 +603,13 @@ func TestOnlyWhatTheFormSendsDeactivatesAnybody(t *testing.T) {
 		form := b.Get("/o/alpha/admin/rules/password").Form("main").Fill("minimum_length", typed)
 		idptest.Want(t, form.Submit("review"), idptest.Status(422))
 	}
+	for _, typed := range []string{"+1h0m0s", "01h0m0s", "60m0s"} {
+		for path, field := range map[string]string{
+			"/o/alpha/admin/organization": "invitation_lifetime", "/o/alpha/admin/rules/sessions": "idle", "/o/alpha/admin/rules/password": "reset_lifetime",
+		} {
+			idptest.Want(t, b.Get(path).Form("main").Fill(field, typed).Submit("review"), idptest.Status(422))
+		}
+	}
 	if w.rows(t, w.alpha.ID) != before {
 		t.Error("something was changed")
 	}

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
+	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/picture"
 	"parvis/internal/secret"
@@ -293,7 +294,7 @@ func (s *Server) saveCertificates(b bench) error {
 
 func (s *Server) saveDetails(b bench) error {
 	f := b.Form
-	seconds, ok := page.Number(f.Get("tolerance"))
+	seconds, ok := number.Parse(f.Get("tolerance"))
 	if !ok {
 		seconds = 0 // which is none that can be chosen
 	}

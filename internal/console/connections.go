@@ -3,12 +3,12 @@ package console
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
+	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/session"
 )
@@ -135,11 +135,11 @@ type connectionDeed func(context.Context, *db.Tx, directory.Actor, directory.Org
 // seen is a deed to a connection as the form showed it.
 func seen(v *page.Viewer, do func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string, time.Time) error) connectionDeed {
 	return func(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
-		micros, err := strconv.ParseInt(v.Form.Get("seen"), 10, 64)
-		if err != nil {
+		micros, ok := number.Parse(v.Form.Get("seen"))
+		if !ok {
 			micros = 0 // which is no state that there is
 		}
-		return do(ctx, tx, actor, org, id, time.UnixMicro(micros))
+		return do(ctx, tx, actor, org, id, time.UnixMicro(int64(micros)))
 	}
 }
 

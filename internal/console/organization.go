@@ -7,6 +7,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/picture"
 )
@@ -53,8 +54,9 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 	if p.Language, known = s.site.Catalogue.Known(v.Form.Get("people_language")); !known {
 		wrongLanguage = errPeopleLanguage
 	}
-	// What is no duration is none that the directory takes.
-	p.InvitationLifetime, _ = time.ParseDuration(v.Form.Get("invitation_lifetime"))
+	if d, ok := number.Duration(v.Form.Get("invitation_lifetime")); ok {
+		p.InvitationLifetime = d // what is no time is none that the directory takes
+	}
 	ctx := v.R.Context()
 	var org directory.Organization
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {

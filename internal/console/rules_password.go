@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -162,8 +163,8 @@ func filled(preset credential.Preset, now credential.Rules) credential.Rules {
 // typedRules reads the form. What is no number is out of all bounds, so that
 // one sentence, with the bounds, answers both.
 func typedRules(f *page.Form) credential.Rules {
-	number := func(field string) int {
-		n, ok := page.Number(f.Get(field))
+	count := func(field string) int {
+		n, ok := number.Parse(f.Get(field))
 		if !ok {
 			return -1
 		}
@@ -171,11 +172,10 @@ func typedRules(f *page.Form) credential.Rules {
 	}
 	r := credential.Rules{
 		Preset:        credential.Preset(f.Get("preset")),
-		MinimumLength: number("minimum_length"), MaximumLength: number("maximum_length"), History: number("history"),
+		MinimumLength: count("minimum_length"), MaximumLength: count("maximum_length"), History: count("history"),
 		Digit: f.Ticked("digit"), UpperCase: f.Ticked("upper_case"), LowerCase: f.Ticked("lower_case"), Special: f.Ticked("special"),
 	}
-	lifetime, err := time.ParseDuration(f.Get("reset_lifetime"))
-	if err == nil {
+	if lifetime, ok := number.Duration(f.Get("reset_lifetime")); ok {
 		r.ResetLifetime = lifetime
 	}
 	return r

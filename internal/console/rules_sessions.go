@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/session"
 )
@@ -57,7 +58,7 @@ func (s *Server) changeSessionRules(v *page.Viewer) error {
 	ctx := v.R.Context()
 	var r session.Rules
 	for field, into := range map[string]*time.Duration{"idle": &r.Idle, "absolute": &r.Absolute} {
-		if d, err := time.ParseDuration(v.Form.Get(field)); err == nil {
+		if d, ok := number.Duration(v.Form.Get(field)); ok {
 			*into = d // what is no duration is out of bounds
 		}
 	}

@@ -8,13 +8,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // registers the driver
+
+	"parvis/internal/number"
 )
 
 // ErrBadAddress says that a database address is neither a file nor postgres://.
@@ -99,7 +100,8 @@ func (d *DB) openPostgres(address string) error {
 	q := u.Query()
 	conns := 16
 	if s := q.Get("pool_max_conns"); s != "" {
-		if conns, err = strconv.Atoi(s); err != nil || conns < 2 {
+		var ok bool
+		if conns, ok = number.Parse(s); !ok || conns < 2 {
 			return fmt.Errorf("%w: pool_max_conns is a number from 2", ErrBadAddress)
 		}
 		q.Del("pool_max_conns")

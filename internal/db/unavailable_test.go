@@ -1,8 +1,6 @@
 package db_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,7 +13,6 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
-	"parvis/internal/secret"
 )
 
 // A wire stands between a program and its PostgreSQL and can be cut.
@@ -145,39 +142,14 @@ func host(t *testing.T) string {
 }
 
 func TestMissingRightsAndRefusedLoginsAreUnavailable(t *testing.T) {
-	if os.Getenv(dbtest.PostgresVariable) == "" {
-		t.Skip("SQLite has neither roles nor logins")
-	}
 	ctx := t.Context()
-	address := dbtest.Address(t)
-	d := dbtest.OpenAt(t, address)
-	role := strings.ToLower(secret.NewID("role"))
-	statement := func(format string) {
-		t.Helper()
-		if err := d.Exec(ctx, func(func(...any) error) error { return nil }, fmt.Sprintf(format, role)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	statement(`create role %s login password 'opens'`)
-	t.Cleanup(func() {
-		d, err := db.Open(context.Background(), os.Getenv(dbtest.PostgresVariable))
-		if err == nil {
-			err = errors.Join(d.Exec(context.Background(), func(func(...any) error) error { return nil }, `drop role `+role), d.Close())
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(role, "opens")
-	poor, err := db.Open(ctx, u.String())
+	role := dbtest.NewRole(t, dbtest.Address(t))
+	poor, err := db.Open(ctx, role.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer poor.Close()
+	role.Revoke()
 	var n int
 	if _, err := poor.One(ctx, db.Into(&n), `select count(*) from users`); !db.IsUnavailable(err) {
 		t.Errorf("no right to read: %v is answered 500, want 503", err)
@@ -186,12 +158,11 @@ func TestMissingRightsAndRefusedLoginsAreUnavailable(t *testing.T) {
 	if !db.IsUnavailable(err) {
 		t.Errorf("no right to write: %v is answered 500, want 503", err)
 	}
-	statement(`alter role %s nologin`)
-	if _, err := db.Open(ctx, u.String()); !db.IsUnavailable(err) {
+	role.Shut()
+	if _, err := db.Open(ctx, role.Address); !db.IsUnavailable(err) {
 		t.Errorf("no login: %v is answered 500, want 503", err)
 	}
-	u.User = url.UserPassword(role, "guess")
-	if _, err := db.Open(ctx, u.String()); !db.IsUnavailable(err) {
+	if _, err := db.Open(ctx, strings.Replace(role.Address, ":opens@", ":guess@", 1)); !db.IsUnavailable(err) {
 		t.Errorf("another password: %v is answered 500, want 503", err)
 	}
 }

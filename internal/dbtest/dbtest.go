@@ -32,6 +32,9 @@ type Clock struct {
 	now time.Time
 }
 
+// NewClock shows Start.
+func NewClock() *Clock { return &Clock{now: Start} }
+
 // Now is the time it shows.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
@@ -51,7 +54,7 @@ func (c *Clock) Advance(by time.Duration) {
 func Open(t testing.TB) (*db.DB, *Clock) {
 	t.Helper()
 	d := OpenAt(t, Address(t))
-	clock := &Clock{now: Start}
+	clock := NewClock()
 	d.Clock = clock.Now
 	return d, clock
 }

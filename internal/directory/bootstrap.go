@@ -43,8 +43,11 @@ func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secre
 }
 
 // BootstrapWaits reports until when a link works that was made before; the zero time
-// where there is none.
+// where there is none. Once an owner exists no link works, and the answer is ErrHasOwner.
 func BootstrapWaits(ctx context.Context, r db.Reader) (until time.Time, err error) {
+	if err := noOwner(ctx, r); err != nil {
+		return until, err
+	}
 	_, err = r.One(ctx, db.Into((*db.Time)(&until)), `select max(expires_at) from bootstraps where used_at is null and expires_at > $1`, db.Time(r.Now()))
 	return until, err
 }

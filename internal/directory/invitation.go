@@ -319,7 +319,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 		Parameters: mail.InvitationParameters{
 			Organization: org.DisplayName, Name: fresh.Name, Inviter: inviterName, Expires: fresh.ExpiresAt,
 			Link:       s.Base + "/invitation/" + token.Reveal(),
-			SignInPage: s.Base + org.Path(),
+			SignInPage: s.Base + org.Path(), Federated: org.FederatedOnly(),
 		},
 	})
 	if err != nil {

@@ -73,13 +73,13 @@ func (h *Hub) Mount(site *page.Site) {
 
 	site.Anyone("GET /federation/keys", h.showKeys)
 	site.Anyone("GET /federation/{connection}/metadata", h.showMetadata)
-	site.Anyone("GET /federation/{connection}/start", h.start)
-	site.Anyone("GET /federation/{connection}/callback", h.callback)
+	site.Protocol("GET /federation/{connection}/start", h.start)
+	site.Protocol("GET /federation/{connection}/callback", h.callback)
 	site.CrossSite("POST /federation/{connection}/acs", h.park)
 	site.CrossSite("GET /federation/{connection}/slo", h.sloQuery) // in a frame too
 	site.CrossSite("POST /federation/{connection}/slo", h.sloForm)
 	site.CrossSite("POST /federation/{connection}/logout", h.backChannel)
-	site.Anyone("GET /federation/{connection}/signed-out", h.signedOut)
+	site.Protocol("GET /federation/{connection}/signed-out", h.signedOut)
 	site.AnyoneForm("/federation/{connection}/confirm/{request}", nil, h.showConfirm, h.confirm)
 }
 

@@ -22,10 +22,18 @@ import (
 // Policy is one limiter: how many takes are free, and how the wait then grows.
 type Policy struct {
 	Name   string        // goes into the key, so that two policies never share a count
-	Free   int           // from this many takes on, each makes the next one wait
+	Free   int           // takes before the first wait, one at least
 	First  time.Duration // the first wait; each further take doubles it
 	Most   time.Duration // no wait is longer
 	Forget time.Duration // without a take for so long, all is forgotten
+}
+
+// afterOne is how long the first take of all makes the next one wait.
+func (p Policy) afterOne() time.Duration {
+	if p.Free > 1 {
+		return 0
+	}
+	return p.First
 }
 
 // Key is one counter: a policy and what it counts.
@@ -79,16 +87,17 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 	keys = slices.SortedFunc(slices.Values(keys), func(a, b Key) int { return strings.Compare(a.id, b.id) })
 	now := d.Now()
 	var values strings.Builder
-	args := make([]any, 0, 6*len(keys))
+	args := make([]any, 0, 7*len(keys))
 	for i, k := range keys {
 		if i > 0 {
 			values.WriteString(", ")
 		}
 		n := len(args)
 		p := func(i int) string { return "$" + strconv.Itoa(n+i) }
-		fmt.Fprintf(&values, "(%s, 1, %s, %s, %s, 0, %s, true, %s)", p(1), p(2), p(3), p(4), p(5), p(6))
-		args = append(args, k.id, k.policy.Free, k.policy.First.Microseconds(), k.policy.Most.Microseconds(),
-			db.Time(now), db.Time(now.Add(k.policy.Forget)))
+		fmt.Fprintf(&values, "(%s, 1, %s, %s, %s, %s, %s, true, %s)", p(1), p(2), p(3), p(4), p(5), p(6), p(7))
+		wait := k.policy.afterOne()
+		args = append(args, k.id, k.policy.Free, k.policy.First.Microseconds(), k.policy.Most.Microseconds(), wait.Microseconds(),
+			db.Time(now.Add(wait)), db.Time(now.Add(k.policy.Forget)))
 	}
 	taken := Taken{Allowed: true, Counts: map[string]int{}}
 	err := d.Exec(ctx, func(scan func(...any) error) error {
@@ -116,11 +125,13 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 	return taken, nil
 }
 
-// excluded.free_at is the instant of this take. A row without a delay refuses
-// nobody: of two takes at once the later instant may be written first.
+// What is inserted is the row after the first take of all, so its wait begins at the
+// instant of this take. A row without a delay refuses nobody: of two takes at once the
+// later instant may be written first.
 const (
-	expired    = `limits.expires_at <= excluded.free_at`
-	refused    = `limits.delay > 0 and limits.free_at > excluded.free_at`
+	instant    = `(excluded.free_at - excluded.delay)`
+	expired    = `limits.expires_at <= ` + instant
+	refused    = `limits.delay > 0 and limits.free_at > ` + instant
 	takeBefore = `
 		insert into limits (id, taken, free, first, most, delay, free_at, allowed, expires_at)
 		values `
@@ -131,7 +142,7 @@ const (
 				when ` + refused + ` then limits.taken
 				else limits.taken + 1 end,
 			delay = case
-				when ` + expired + ` then 0
+				when ` + expired + ` then excluded.delay
 				when ` + refused + ` then limits.delay
 				when limits.taken + 1 < excluded.free then 0
 				when limits.delay = 0 then excluded.first
@@ -140,10 +151,10 @@ const (
 			free_at = case
 				when ` + expired + ` then excluded.free_at
 				when ` + refused + ` then limits.free_at
-				when limits.taken + 1 < excluded.free then excluded.free_at
-				when limits.delay = 0 then excluded.free_at + excluded.first
-				when limits.delay * 2 > excluded.most then excluded.free_at + excluded.most
-				else excluded.free_at + limits.delay * 2 end,
+				when limits.taken + 1 < excluded.free then ` + instant + `
+				when limits.delay = 0 then ` + instant + ` + excluded.first
+				when limits.delay * 2 > excluded.most then ` + instant + ` + excluded.most
+				else ` + instant + ` + limits.delay * 2 end,
 			allowed = ` + expired + ` or not (` + refused + `),
 			expires_at = case
 				when not (` + expired + `) and ` + refused + ` then limits.expires_at

@@ -61,6 +61,36 @@ func TestWaitGrowsFromTheFifthTakeAndIsForgotten(t *testing.T) {
 	}
 }
 
+func TestASingleFreeTakeMakesTheSecondWait(t *testing.T) {
+	one := five
+	one.Name, one.Free = "one", 1
+	d, clock := dbtest.Open(t)
+	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(one, "ada@example.org")
+	// Anew, once it is forgotten, and once it was released, which forgets too.
+	for _, begins := range []string{"at first", "forgotten", "released"} {
+		if got := take(t, d, k); !got.Allowed || len(got.Crossed) != 1 {
+			t.Errorf("%s, the free take: %+v", begins, got)
+		}
+		if got := take(t, d, k); got.Allowed || got.Wait != one.First {
+			t.Errorf("%s, the second take: %+v, want a wait of %v", begins, got, one.First)
+		}
+		clock.Advance(one.First)
+		if got := take(t, d, k); !got.Allowed {
+			t.Errorf("%s, after the wait: %+v", begins, got)
+		}
+		if got := take(t, d, k); got.Allowed || got.Wait != 2*one.First {
+			t.Errorf("%s, the next: %+v, want a wait of %v", begins, got, 2*one.First)
+		}
+		if begins == "forgotten" {
+			if err := limit.Release(t.Context(), d, limit.Key{}, k); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			clock.Advance(one.Forget)
+		}
+	}
+}
+
 func TestReleaseClearsOwnCountsAndGivesBackTheSharedTake(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)

@@ -126,6 +126,7 @@ type InvitationParameters struct {
 	Link         string
 	Expires      time.Time
 	SignInPage   string
+	Federated    bool // single sign-on is the only way in
 }
 
 func (InvitationParameters) kind() string        { return "invitation" }
@@ -136,10 +137,14 @@ func (p InvitationParameters) write(w writer) content {
 	if p.Inviter != "" {
 		by = w.say("mail.invitation.by", "Inviter", p.Inviter, "Organization", p.Organization)
 	}
+	purpose := w.say("mail.invitation.purpose")
+	if p.Federated {
+		purpose = w.say("mail.invitation.purpose_federated")
+	}
 	return content{
 		Subject:  w.say("mail.invitation.subject", "Organization", p.Organization),
 		Greeting: w.greeting(p.Name),
-		Before:   []string{by, w.say("mail.invitation.purpose")},
+		Before:   []string{by, purpose},
 		Button:   w.say("mail.invitation.button"),
 		Link:     p.Link,
 		After: []string{

@@ -74,6 +74,12 @@ func (b *bench) invitation() InvitationParameters {
 	}
 }
 
+func (b *bench) federatedInvitation() InvitationParameters {
+	p := b.invitation()
+	p.Federated = true
+	return p
+}
+
 func (b *bench) put(l Letter) (id string) {
 	b.Helper()
 	if l.Recipient == "" {
@@ -183,7 +189,8 @@ const firefox = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100
 func TestLettersReadWell(t *testing.T) {
 	b := newBench(t, mailbox.Options{})
 	kinds := map[string]Parameters{
-		"invitation": b.invitation(),
+		"invitation":           b.invitation(),
+		"invitation_federated": b.federatedInvitation(),
 		"browser_copied": BrowserCopiedParameters{
 			Organization: "Acme & Söhne", Name: "", When: dbtest.Start,
 			Network: "203.0.113.7", Agent: firefox, SignInPage: page,

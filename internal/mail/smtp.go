@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
-	"strconv"
 	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
+
+	"parvis/internal/number"
 )
 
 // TLSMode is how a connection to the mail server is protected.
@@ -49,7 +50,7 @@ const (
 // Validate tells what is wrong with the settings, without connecting.
 func (s *SMTP) Validate() error {
 	host, port, err := net.SplitHostPort(s.Address)
-	if n, nerr := strconv.Atoi(port); err != nil || host == "" || nerr != nil || n < 1 || n > 65535 {
+	if _, ok := number.Port(port); err != nil || host == "" || !ok {
 		return fmt.Errorf("a mail server is host:port, not %q", s.Address)
 	}
 	switch s.TLS {

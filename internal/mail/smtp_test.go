@@ -72,6 +72,8 @@ func TestSettingsOfAMailServerAreChecked(t *testing.T) {
 		"bare, pretending":    {SMTP{Address: "localhost.example.org:25", TLS: NoTLS}, false},
 		"no port":             {SMTP{Address: "mail.example.org", TLS: StartTLS}, false},
 		"a port by name":      {SMTP{Address: "mail.example.org:smtp", TLS: StartTLS}, false},
+		"a port with a sign":  {SMTP{Address: "mail.example.org:+25", TLS: StartTLS}, false},
+		"a port with a zero":  {SMTP{Address: "mail.example.org:025", TLS: StartTLS}, false},
 		"no host":             {SMTP{Address: ":25", TLS: StartTLS}, false},
 		"a socket":            {SMTP{Address: "unix:///run/smtp:25", TLS: StartTLS}, false},
 		"no mode":             {SMTP{Address: "mail.example.org:25"}, false},

@@ -123,13 +123,13 @@ func (p *Provider) Mount(site *page.Site) {
 	p.site = site
 	p.document = sync.OnceValues(p.makeDocument)
 
-	site.Anyone("GET "+authorizePath, p.authorize)
+	site.Protocol("GET "+authorizePath, p.authorize)
 	site.CrossSite("POST "+authorizePath, p.postAuthorize)
 	site.Anyone("GET "+resumePath, p.resume)
 	site.AnyoneForm(consentPath, consentFields, p.showConsent, p.answerConsent)
 	site.AnyoneForm(choosePath, chooseFields, p.showChoice, p.answerChoice)
 	site.AnyoneForm(devicePath, deviceFields, p.showDevice, p.answerDevice)
-	site.Anyone("GET "+endSessionPath, p.endSession)
+	site.Protocol("GET "+endSessionPath, p.endSession)
 	site.CrossSite("POST "+endSessionPath, p.postEndSession)
 	site.AnyoneForm(endSessionPath+"/confirm", confirmFields, p.showConfirm, p.confirm)
 

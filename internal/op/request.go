@@ -14,6 +14,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/number"
 	"parvis/internal/op/redirect"
 	"parvis/internal/page"
 	"parvis/internal/session"
@@ -253,7 +254,7 @@ func (r *Request) wishes(_ Client, form url.Values) error {
 		return wrong(errInvalidRequest, "prompt=none stands alone")
 	}
 	if text := form.Get("max_age"); text != "" {
-		n, ok := page.Number(text)
+		n, ok := number.Parse(text)
 		if !ok || n < 0 || n > math.MaxInt32 {
 			return wrong(errInvalidRequest, "max_age is not a number of seconds")
 		}

@@ -39,7 +39,13 @@ type world struct {
 
 func newWorld(t testing.TB, change ...func(*app.Settings)) *world {
 	t.Helper()
-	w := &world{Server: idptest.Start(t, change...), t: t, registered: new(int)}
+	return worldOn(t, idptest.Start(t, change...))
+}
+
+// worldOn makes the same on a server that runs.
+func worldOn(t testing.TB, s *idptest.Server) *world {
+	t.Helper()
+	w := &world{Server: s, t: t, registered: new(int)}
 	w.org = w.Organization(t, "Meridian Freight", "meridian")
 	w.other = w.Organization(t, "Lumen Health", "lumen")
 	w.ana = stopping(w.Join(t, w.org, "ana@meridian.example", "Ana Duarte", directory.Owner))

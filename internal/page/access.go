@@ -28,6 +28,17 @@ var errNotForRole = fault.New(fault.Denied, "page.denied")
 
 // Anyone mounts a page that needs nobody.
 func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
+	s.Protocol(pattern, func(v *Visitor) error {
+		if err := v.oneEach(); err != nil {
+			return err
+		}
+		return h(v)
+	})
+}
+
+// Protocol mounts a page that needs nobody, at an address that another program writes:
+// what comes twice in it is judged by whoever reads it, by the rules of that protocol.
+func (s *Site) Protocol(pattern string, h func(*Visitor) error) {
 	s.handle(pattern, "anyone", s.serve(h))
 }
 
@@ -37,9 +48,6 @@ func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
 func (s *Site) AnyoneForm(path string, fields Fields, show, submit func(*Visitor) error) {
 	s.Anyone("GET "+path, func(v *Visitor) error {
 		v.hasForm = true
-		if err := v.oneEach(); err != nil {
-			return err
-		}
 		v.arrive(fields)
 		return show(v)
 	})
@@ -200,7 +208,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 }
 
 // oneEach refuses an address with a parameter that comes twice, of which one reader
-// takes the first and another the last. What speaks a protocol has its own answer.
+// takes the first and another the last.
 func (v *Visitor) oneEach() error {
 	for _, values := range v.R.URL.Query() {
 		if len(values) > 1 {

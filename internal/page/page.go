@@ -82,7 +82,7 @@ func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	}
 	s.handle("GET /assets/{name}", "anyone", http.HandlerFunc(s.serveAsset))
 	s.handle("POST /csp-report", "anyone", http.HandlerFunc(s.cspReport))
-	s.Anyone("/", func(*Visitor) error { return errNoPage })
+	s.Protocol("/", func(*Visitor) error { return errNoPage })
 	s.Anyone("POST /language", func(v *Visitor) error { return v.chooseLanguageAndReturn() })
 	s.SignedIn("POST /o/{org}/language", func(v *Viewer) error { return v.chooseLanguageAndReturn() })
 	return &s, nil

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"parvis/internal/number"
 )
 
 // validID is the form of every id that secret.NewID makes, and of a request's, which is
@@ -38,7 +40,7 @@ func ParsePlace(s string) (Place, error) {
 		return Place{}, nil
 	}
 	at, id, _ := strings.Cut(s, ".")
-	us, ok := Number(at)
+	us, ok := number.Parse(at)
 	if !ok || us <= 0 || !IsID(id) {
 		return Place{}, ErrQuery
 	}

@@ -1,0 +1,282 @@
+package op_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/idptest"
+	"parvis/internal/op"
+	"parvis/internal/page"
+	"parvis/internal/secret"
+)
+
+// surfaces are requests of every kind that the database stands behind: pages before and
+// behind a sign-in, the console, and what applications call. Each may be sent many times.
+type surfaces struct {
+	*world
+	machine, books client
+	tokens         reply
+	visitor        *idptest.Browser // nobody is signed in there
+	tried          int
+}
+
+func newSurfaces(w *world) *surfaces {
+	s := &surfaces{world: w, books: w.books(), visitor: w.Browser(w.t)}
+	s.visitor.Get("/o/meridian") // where the browser gets the cookie without which no form is taken
+	s.machine = w.register(w.org.ID, op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true})
+	s.tokens = w.enter(w.bo, s.books)
+	return s
+}
+
+// answered is what came back: a page's status and headers, or an endpoint's.
+type answered struct {
+	reply
+	page *idptest.Page // nil where an application asked
+}
+
+func ofPage(p *idptest.Page) answered {
+	return answered{reply{Status: p.Status, Header: p.Header, Body: p.Body}, p}
+}
+
+// reading are requests that are answered without a row being written.
+func (s *surfaces) reading() map[string]func() answered {
+	return map[string]func() answered{
+		"an organization's page": func() answered { return ofPage(s.visitor.Get("/o/meridian")) },
+		"one's own account":      func() answered { return ofPage(s.bo.Get("/o/meridian/account")) },
+		"the console":            func() answered { return ofPage(s.ana.Get("/o/meridian/admin/people")) },
+		"a return from a provider": func() answered {
+			return ofPage(s.visitor.Get("/federation/con_aaaaaaaaaaaaaaaaaaaaaaaaaa/callback?state=x&code=y"))
+		},
+		"an invitation": func() answered { return ofPage(s.visitor.Get("/invitation/" + secret.NewToken().Reveal())) },
+		"/userinfo":     func() answered { return answered{s.userInfo(s.tokens.text("access_token")), nil} },
+	}
+}
+
+// writing are requests that write, if only a count.
+func (s *surfaces) writing() map[string]func() answered {
+	call := func(c client, path string, form url.Values) func() answered {
+		return func() answered { return answered{s.call(c, path, form), nil} }
+	}
+	return map[string]func() answered{
+		"a sign-in": func() answered {
+			s.tried++ // another address each time, so that none is tried too often
+			return ofPage(s.visitor.Post("/o/meridian", url.Values{"email": {fmt.Sprintf("nobody%d@meridian.example", s.tried)}, "password": {idptest.Password}}))
+		},
+		"an invitation by the console": func() answered {
+			s.tried++
+			return ofPage(s.ana.Post("/o/meridian/admin/people/invite", url.Values{
+				"email": {fmt.Sprintf("guest%d@meridian.example", s.tried)}, "name": {""}, "role": {"member"}, "invited_language": {"en"},
+			}))
+		},
+		"/authorize":  func() answered { return ofPage(authorize(s.bo, s.books.request())) },
+		"/token":      call(s.machine, "/token", url.Values{"grant_type": {"client_credentials"}}),
+		"/introspect": call(s.machine, "/introspect", url.Values{"token": {s.tokens.text("access_token")}}),
+		"/par":        call(s.books, "/par", s.books.request()),
+	}
+}
+
+// wantUnavailable wants the answer of RFC 9110 §15.6.4, for people with the next step
+// and for applications with the error that their libraries know (RFC 6749 §5.2).
+func (s *surfaces) wantUnavailable(what string, a answered) {
+	s.t.Helper()
+	if a.Status != http.StatusServiceUnavailable {
+		s.t.Errorf("%s: answered %d, want 503: %.300s", what, a.Status, a.Body)
+		return
+	}
+	if want := strconv.Itoa(int(page.ComeBack.Seconds())); a.Header.Get("Retry-After") != want {
+		s.t.Errorf("%s: Retry-After is %q, want %s", what, a.Header.Get("Retry-After"), want)
+	}
+	if a.page != nil {
+		idptest.Want(s.t, a.page, idptest.Says("page.unavailable"))
+		return
+	}
+	if got := a.text("error"); got != "temporarily_unavailable" {
+		s.t.Errorf("%s: the error is %q: %s", what, got, a.Body)
+	}
+	if got := a.Header.Get("Cache-Control"); got != "no-store" {
+		s.t.Errorf("%s: Cache-Control is %q", what, got)
+	}
+}
+
+// all sends every request, in turn, after forgetting how often they were sent.
+func (s *surfaces) all(owner *db.DB, each func(what string, ask func() answered)) {
+	for _, kind := range []map[string]func() answered{s.reading(), s.writing()} {
+		for what, ask := range kind {
+			dbtest.Do(s.t, owner, `delete from limits`)
+			each(what, ask)
+		}
+	}
+}
+
+// A database that lets nobody in, or keeps its tables to itself, is no fault of who asks
+// (R-RES-04): each surface says so, and goes on where it was once it is over.
+func TestEverySurfaceSaysThatTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	address := dbtest.Address(t)
+	role := dbtest.NewRole(t, address)
+	owner, d := dbtest.OpenAt(t, address), dbtest.OpenAt(t, role.Address)
+	clock := dbtest.NewClock()
+	d.Clock = clock.Now
+	s := newSurfaces(worldOn(t, idptest.StartOn(t, d, clock, secret.NewKeys())))
+	before := map[string]int{}
+	s.all(owner, func(what string, ask func() answered) {
+		if before[what] = ask().Status; before[what] >= 500 {
+			t.Fatalf("%s: answered %d before anything is wrong", what, before[what])
+		}
+	})
+	for _, death := range []struct {
+		name      string
+		kill, end func()
+	}{
+		{"its logins are refused", role.Shut, role.Admit},
+		{"its rights are revoked", role.Revoke, role.Grant},
+	} {
+		death.kill()
+		s.all(owner, func(what string, ask func() answered) { s.wantUnavailable(what+" while "+death.name, ask()) })
+		s.wantNo500(death.name)
+		death.end()
+		s.all(owner, func(what string, ask func() answered) {
+			if got := ask(); got.Status != before[what] {
+				t.Errorf("%s after %s: answered %d, before it %d: %.300s", what, death.name, got.Status, before[what], got.Body)
+			}
+		})
+	}
+}
+
+// wantNo500 asks every route of the program as an owner.
+func (s *surfaces) wantNo500(death string) {
+	s.t.Helper()
+	in := strings.NewReplacer("{org}", "meridian", "{client}", string(s.books.ID), "{token}", secret.NewToken().Reveal(), "{$}", "")
+	unavailable := 0
+	for _, route := range s.Site.Routes() {
+		method, path, ok := strings.Cut(in.Replace(route.Pattern), " ")
+		if !ok {
+			method, path = http.MethodPost, route.Pattern
+		}
+		p := (*idptest.Page)(nil)
+		if method == http.MethodGet {
+			p = s.ana.Get(path)
+		} else {
+			p = s.ana.Post(path, url.Values{})
+		}
+		switch {
+		case p.Status == http.StatusServiceUnavailable && p.Header.Get("Retry-After") != "":
+			unavailable++
+		case p.Status >= 500:
+			s.t.Errorf("%s while %s: answered %d, Retry-After %q: %.300s", route.Pattern, death, p.Status, p.Header.Get("Retry-After"), p.Body)
+		}
+	}
+	if routes := len(s.Site.Routes()); unavailable < routes/2 {
+		s.t.Errorf("while %s only %d of %d routes noticed", death, unavailable, routes)
+	}
+}
+
+// Whatever table a request waits for when its connection is ended, it is told to come
+// back, and the next one is answered.
+func TestAConnectionThatIsEndedInMidStatementIsToldOnEverySurface(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(dbtest.PostgresVariable) == "" {
+		t.Skip("SQLite has no connection that could be ended")
+	}
+	address := dbtest.Address(t)
+	owner, d := dbtest.OpenAt(t, address), dbtest.OpenAt(t, address)
+	clock := dbtest.NewClock()
+	d.Clock = clock.Now
+	s := newSurfaces(worldOn(t, idptest.StartOn(t, d, clock, secret.NewKeys())))
+	var tables []string
+	if err := owner.Rows(t.Context(), func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		tables = append(tables, name)
+		return err
+	}, `select tablename from pg_tables where schemaname = current_schema()`); err != nil {
+		t.Fatal(err)
+	}
+	ended := map[string]int{}
+	for _, table := range tables {
+		s.all(owner, func(what string, ask func() answered) {
+			if a, waited := cutAt(t, owner, table, ask); waited {
+				ended[what]++
+				s.wantUnavailable(what+" cut at "+table, a)
+			} else if a.Status >= 500 {
+				t.Errorf("%s: answered %d though it never waited for %s: %.300s", what, a.Status, table, a.Body)
+			}
+		})
+	}
+	s.all(owner, func(what string, ask func() answered) {
+		if ended[what] == 0 {
+			t.Errorf("%s never waited for a table", what)
+		}
+		if a := ask(); a.Status >= 500 {
+			t.Errorf("%s afterwards: answered %d: %.300s", what, a.Status, a.Body)
+		}
+	})
+}
+
+// cutAt asks while nobody else may touch a table, and ends the connection that comes to
+// wait for it. It reports whether there was one.
+func cutAt(t *testing.T, owner *db.DB, table string, ask func() answered) (a answered, waited bool) {
+	t.Helper()
+	done := make(chan answered, 1)
+	err := owner.Update(t.Context(), func(tx *db.Tx) error {
+		if _, err := tx.Exec(t.Context(), `lock table `+table+` in access exclusive mode`); err != nil {
+			return err
+		}
+		go func() { done <- ask() }()
+		for {
+			select {
+			case a = <-done:
+				return nil
+			case <-time.After(2 * time.Millisecond):
+			}
+			var n int
+			if _, err := owner.One(t.Context(), db.Into(&n), `select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity
+				where datname = current_database() and wait_event_type = 'Lock') ended`); err != nil {
+				return err
+			}
+			if n > 0 {
+				waited, a = true, <-done
+				return nil
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, waited
+}
+
+// A disk that became read-only, and one that is full, refuse what writes; what only
+// reads is answered.
+func TestEverySurfaceSaysThatTheDiskTakesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if w.DB.Path() == "" {
+		t.Skip("PostgreSQL's disk is not ours to fill")
+	}
+	s := newSurfaces(w)
+	do := func(statement string) { t.Helper(); dbtest.Do(t, w.DB, statement) }
+	do(`pragma query_only = 1`)
+	for what, ask := range s.writing() {
+		s.wantUnavailable(what+" on a read-only disk", ask())
+	}
+	for what, ask := range s.reading() {
+		if a := ask(); a.Status >= 500 {
+			t.Errorf("%s on a read-only disk: answered %d: %.300s", what, a.Status, a.Body)
+		}
+	}
+	do(`pragma query_only = 0`)
+	for what, ask := range s.writing() {
+		if a := ask(); a.Status >= 500 {
+			t.Errorf("%s afterwards: answered %d: %.300s", what, a.Status, a.Body)
+		}
+	}
+}
