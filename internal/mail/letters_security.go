@@ -150,23 +150,25 @@ type DisownedParameters struct {
 	Email        string // of the person
 	When         time.Time
 	Link         string // to the person's page in the console
+	Federated    bool   // single sign-on is the only way in, so that no password is created
 }
 
 func (DisownedParameters) kind() string      { return "disowned" }
 func (DisownedParameters) endsAt() time.Time { return time.Time{} }
 
 func (p DisownedParameters) write(w writer) content {
+	done := w.say("mail.disowned.done")
+	if p.Federated {
+		done = w.say("mail.disowned.done_there")
+	}
 	return content{
 		Subject:  w.say("mail.disowned.subject", "Person", p.Person, "Organization", p.Organization),
 		Greeting: w.greeting(p.Name),
-		Before: []string{
-			w.say("mail.disowned.what", "Person", p.Person, "Email", p.Email, "When", own(w.DateTime(p.When))),
-			w.say("mail.disowned.done"),
-		},
-		Button: w.say("mail.disowned.button"),
-		Link:   p.Link,
-		After:  []string{w.say("mail.disowned.then")},
-		Footer: []string{w.say("mail.footer")},
+		Before:   []string{w.say("mail.disowned.what", "Person", p.Person, "Email", p.Email, "When", own(w.DateTime(p.When))), done},
+		Button:   w.say("mail.disowned.button"),
+		Link:     p.Link,
+		After:    []string{w.say("mail.disowned.then")},
+		Footer:   []string{w.say("mail.footer")},
 	}
 }
 

@@ -189,6 +189,9 @@ const firefox = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100
 func TestLettersReadWell(t *testing.T) {
 	b := newBench(t, mailbox.Options{})
 	kinds := map[string]Parameters{
+		"disowned_federated": DisownedParameters{
+			Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: dbtest.Start, Link: page, Federated: true,
+		},
 		"invitation":           b.invitation(),
 		"invitation_federated": b.federatedInvitation(),
 		"browser_copied": BrowserCopiedParameters{

@@ -76,7 +76,7 @@ func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate
 	return s.tellAdministrators(ctx, tx, who.Organization, func(a directory.User) mail.Parameters {
 		return mail.DisownedParameters{
 			Organization: who.Organization.DisplayName, Name: a.Name, Person: who.User.Name, Email: who.User.Email, When: tx.Now(),
-			Link: s.Base + who.Organization.Path("admin", "people", string(who.User.ID)),
+			Link: s.Base + who.Organization.Path("admin", "people", string(who.User.ID)), Federated: who.Organization.FederatedOnly(),
 		}
 	})
 }
