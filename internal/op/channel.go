@@ -39,42 +39,53 @@ func (t Channel) ReplyKey() string {
 
 // ChannelOf returns how an application answered what happened in an organization.
 func ChannelOf(ctx context.Context, r db.Reader, org directory.OrgID, c ClientID) (Channel, error) {
-	all, err := channels(ctx, r, `
-		select l.client_id, l.tried_at, l.reply, l.told_at, l.next_try_at
-		from logouts l
-		where l.org_id = $1 and l.client_id = $2`, string(org), string(c))
+	all, err := channels(ctx, r, channelOf, string(org), string(c))
 	return all[c], err
 }
 
 // Channels returns how every application answered, whatever organization it was
 // about: for the operator.
 func Channels(ctx context.Context, r db.Reader) (map[ClientID]Channel, error) {
-	return channels(ctx, r, `
-		select l.client_id, l.tried_at, l.reply, l.told_at, l.next_try_at
-		from logouts l
-		where l.tried_at is not null or l.next_try_at is not null`)
+	return channels(ctx, r, channelsOfAll)
 }
+
+// Both statements begin at the applications, and find the last call and those that wait
+// by an index: it costs nothing how often an application was told before.
+const (
+	tried   = `l.client_id = c.id and l.tried_at is not null order by l.tried_at desc, l.id desc limit 1`
+	waiting = `l.client_id = c.id and l.next_try_at is not null`
+
+	channelOf = `
+		select c.id,
+			(select l.tried_at from logouts l where l.org_id = $1 and ` + tried + `),
+			(select l.reply from logouts l where l.org_id = $1 and ` + tried + `),
+			(select l.told_at from logouts l where l.org_id = $1 and ` + tried + `),
+			(select count(*) from logouts l where l.org_id = $1 and ` + waiting + `),
+			(select min(l.next_try_at) from logouts l where l.org_id = $1 and ` + waiting + `)
+		from clients c
+		where c.id = $2`
+	channelsOfAll = `
+		select c.id,
+			(select l.tried_at from logouts l where ` + tried + `),
+			(select l.reply from logouts l where ` + tried + `),
+			(select l.told_at from logouts l where ` + tried + `),
+			(select count(*) from logouts l where ` + waiting + `),
+			(select min(l.next_try_at) from logouts l where ` + waiting + `)
+		from clients c`
+)
 
 func channels(ctx context.Context, r db.Reader, statement string, args ...any) (map[ClientID]Channel, error) {
 	all := map[ClientID]Channel{}
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var c ClientID
-		var reply string
-		var tried, taken, next time.Time
-		if err := scan(&c, (*db.Time)(&tried), (*db.Text)(&reply), (*db.Time)(&taken), (*db.Time)(&next)); err != nil {
+		var t Channel
+		var taken time.Time
+		if err := scan(&c, (*db.Time)(&t.TriedAt), (*db.Text)(&t.Reply), (*db.Time)(&taken), &t.Waiting, (*db.Time)(&t.NextTry)); err != nil {
 			return err
 		}
-		t := all[c]
-		if tried.After(t.TriedAt) {
-			t.TriedAt, t.Reply, t.Taken = tried, reply, !taken.IsZero()
+		if t.Taken = !taken.IsZero(); t != (Channel{}) {
+			all[c] = t
 		}
-		if !next.IsZero() {
-			t.Waiting++
-			if t.NextTry.IsZero() || next.Before(t.NextTry) {
-				t.NextTry = next
-			}
-		}
-		all[c] = t
 		return nil
 	}, statement, args...)
 	return all, err
