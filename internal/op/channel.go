@@ -3,14 +3,17 @@ package op
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/limit"
 	"parvis/internal/op/redirect"
 	"parvis/internal/outbound"
+	"parvis/internal/signin"
 )
 
 // Channel is how an application answers when it is told that a session ended.
@@ -91,21 +94,58 @@ func channels(ctx context.Context, r db.Reader, statement string, args ...any) (
 	return all, err
 }
 
-// CheckReach refuses an address of an organization's application that we are to call and
-// never could: it is not https, or leads into a network that is not public. What the
-// operator registers for the whole installation may be anywhere. It looks names up, so
-// it is called outside any transaction; a name that is not found may exist tomorrow.
-func CheckReach(ctx context.Context, to *outbound.Client, org directory.OrgID, s Settings) error {
+// ErrReachTooOften says that an organization entered addresses for us to call too often.
+var ErrReachTooOften = fault.New(fault.Throttled, "op.reach_too_often")
+
+// CheckReach refuses settings of an organization's application with an address that we
+// are to call and never could. Each one that changes is counted before its name is looked
+// up, since that asks a name server of the administrator's choice.
+func (p *Provider) CheckReach(ctx context.Context, c Client, to Settings) error {
+	all := calledAddresses(to)
+	for field, address := range calledAddresses(c.Settings) {
+		if all[field] == address {
+			delete(all, field)
+		}
+	}
+	if c.OrgID == "" {
+		return nil
+	}
+	for range all {
+		taken, err := limit.Take(ctx, p.DB, p.Limits.Key(signin.PerOrganizationHosts, string(c.OrgID)))
+		if err != nil {
+			return err
+		}
+		if !taken.Allowed {
+			return ErrReachTooOften.After(taken.Wait)
+		}
+	}
+	return reach(ctx, p.Outbound, all)
+}
+
+// CheckReach does the same for the operator, uncounted. What the operator registers for
+// the whole installation may be anywhere.
+func CheckReach(ctx context.Context, client *outbound.Client, org directory.OrgID, to Settings) error {
 	if org == "" {
 		return nil
 	}
+	return reach(ctx, client, calledAddresses(to))
+}
+
+// calledAddresses returns the addresses that we call for an application, by the name of
+// their field, without what is no address of the web: that is refused for what it is.
+func calledAddresses(s Settings) map[string]string {
+	all := map[string]string{"back_channel": s.BackChannel, "keys_url": s.KeysURL}
+	maps.DeleteFunc(all, func(_, address string) bool { return redirect.CheckWeb(address) != nil })
+	return all
+}
+
+// reach refuses addresses that are not https, or lead into a network that is not public.
+// It looks names up, so it is called outside any transaction; a name that is not found
+// may exist tomorrow.
+func reach(ctx context.Context, client *outbound.Client, addresses map[string]string) error {
 	var all []error
-	for field, address := range map[string]string{"back_channel": s.BackChannel, "keys_url": s.KeysURL} {
-		if redirect.CheckWeb(address) != nil {
-			continue // none at all, or one that is refused for what it is
-		}
-		why, never := errors.AsType[outbound.Refused](to.Reaches(ctx, address))
-		if never {
+	for field, address := range addresses {
+		if why, never := errors.AsType[outbound.Refused](client.Reaches(ctx, address)); never {
 			all = append(all, fault.Field(field, "op.unreachable."+string(why)))
 		}
 	}
