@@ -90,7 +90,7 @@ func (p *Provider) waiting(v *page.Visitor) (pending, Client, error) {
 	return q, c, err
 }
 
-// gone goes on where a request waits no more.
+// gone sends the browser on if the error is that its request no longer waits.
 func (p *Provider) gone(v *page.Visitor, err error) error {
 	if !errors.Is(err, errRequestGone) {
 		return err
@@ -227,11 +227,12 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 	h := p.hints(c, q)
 	asked.session, asked.open = pick(h, visits, has)
 	if !asked.open && h.Session != "" {
-		h.Session, asked.picked = "", false // whom the person picked is not signed in any more
+		h.Session, asked.picked = "", false // the session that the person picked has ended
 		asked.session, asked.open = pick(h, visits, has)
 	}
 	if !asked.open && q.id != "" && h.Address != "" {
-		// A hint is one: who signed in for this very request under another address is meant.
+		// login_hint is only a hint: if somebody signed in for this very request under another
+		// address, that is who is meant.
 		h.Address = ""
 		asked.session, asked.open = pick(h, visits, has)
 		asked.open = asked.open && provedFor(q.AskedAt, asked.session.Session.ProvedAt, p.DB.Now())
@@ -240,7 +241,7 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 		return asked, failed
 	}
 	v := asked.session
-	asked.picked = asked.picked || provedFor(q.AskedAt, v.Session.StartedAt, p.DB.Now()) // who signed in for this picked themselves
+	asked.picked = asked.picked || provedFor(q.AskedAt, v.Session.StartedAt, p.DB.Now()) // somebody who signed in for this request need not pick an account too
 	has(v.Session.OrgID)
 	place := places[v.Session.OrgID]
 	var groups []string
@@ -349,8 +350,8 @@ func (p *Provider) meant(ctx context.Context, c Client, q pending) (directory.Or
 	return q.SubjectOrg, nil
 }
 
-// issueCode keeps the grant, and gives its code. remembers tells that the person agreed
-// just now, for the next time too.
+// issueCode keeps the grant, and returns its code. remembers means that the person
+// agreed just now, for later requests too.
 func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked question, remembers bool) (string, error) {
 	ctx, visit := v.R.Context(), asked.session
 	if !asked.none {
@@ -385,7 +386,7 @@ func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked questio
 	return code.Reveal(), err
 }
 
-// still tells that what was read for a request holds in the transaction that answers it:
+// still reports whether what was read for a request holds in the transaction that answers it:
 // the session is open, nobody chose another in this browser meanwhile, and the application
 // was not forbidden.
 func still(ctx context.Context, tx *db.Tx, c Client, asked question) (bool, error) {

@@ -18,18 +18,18 @@ import (
 
 // Channel is how an application answers when it is told that a session ended.
 type Channel struct {
-	TriedAt time.Time // of the last call; zero where none was made lately
-	Reply   string    // to it: a status, or in our words why there is none
-	Taken   bool      // the application took it
-	Waiting int       // sign-outs that it was not told of yet
-	NextTry time.Time // of those; zero where none waits
+	TriedAt time.Time // of the last call; zero if there was none within seven days
+	Reply   string    // to that call: a status, or why there is none
+	Taken   bool      // the application accepted that call
+	Waiting int       // ended sessions that it has not been told of yet
+	NextTry time.Time // when it is told next; zero if nothing waits
 }
 
-// Failing reports whether the application did not take what it was told last.
+// Failing reports whether the application did not accept the last call.
 func (t Channel) Failing() bool { return !t.TriedAt.IsZero() && !t.Taken }
 
-// ReplyKey is the catalogue key of a reply that has no status; its sentence stands for
-// what went wrong. It is empty for a status.
+// ReplyKey returns the catalogue key of the sentence that says what went wrong, or nothing
+// if the reply is a status.
 func (t Channel) ReplyKey() string {
 	if why, ok := strings.CutPrefix(t.Reply, "outbound: "); ok {
 		return "op.channel." + why
@@ -40,20 +40,20 @@ func (t Channel) ReplyKey() string {
 	return "op.channel.unsent"
 }
 
-// ChannelOf returns how an application answered what happened in an organization.
+// ChannelOf returns how an application answered when sessions of one organization ended.
 func ChannelOf(ctx context.Context, r db.Reader, org directory.OrgID, c ClientID) (Channel, error) {
 	all, err := channels(ctx, r, channelOf, string(org), string(c))
 	return all[c], err
 }
 
-// Channels returns how every application answered, whatever organization it was
-// about: for the operator.
+// Channels returns how every application answered for all organizations together; the
+// operator sees it.
 func Channels(ctx context.Context, r db.Reader) (map[ClientID]Channel, error) {
 	return channels(ctx, r, channelsOfAll)
 }
 
-// Both statements begin at the applications, and find the last call and those that wait
-// by an index: it costs nothing how often an application was told before.
+// Both statements begin at the applications, and find the last call and what waits by an
+// index, so their cost does not grow with the number of earlier calls.
 const (
 	tried   = `l.client_id = c.id and l.tried_at is not null order by l.tried_at desc, l.id desc limit 1`
 	waiting = `l.client_id = c.id and l.next_try_at is not null`
@@ -97,9 +97,9 @@ func channels(ctx context.Context, r db.Reader, statement string, args ...any) (
 // ErrReachTooOften says that an organization entered addresses for us to call too often.
 var ErrReachTooOften = fault.New(fault.Throttled, "op.reach_too_often")
 
-// CheckReach refuses settings of an organization's application with an address that we
-// are to call and never could. Each one that changes is counted before its name is looked
-// up, since that asks a name server of the administrator's choice.
+// CheckReach refuses an address in the settings of an organization's application that we
+// are meant to call and never could. Each address that changes is counted before its name
+// is looked up, because that asks a name server of the administrator's choice.
 func (p *Provider) CheckReach(ctx context.Context, c Client, to Settings) error {
 	all := calledAddresses(to)
 	for field, address := range calledAddresses(c.Settings) {
@@ -131,8 +131,8 @@ func CheckReach(ctx context.Context, client *outbound.Client, org directory.OrgI
 	return reach(ctx, client, calledAddresses(to))
 }
 
-// calledAddresses returns the addresses that we call for an application, by the name of
-// their field, without what is no address of the web: that is refused for what it is.
+// calledAddresses returns the addresses at which we call an application, by field. What is
+// not a web address is left out: registration refuses it with a reason of its own.
 func calledAddresses(s Settings) map[string]string {
 	all := map[string]string{"back_channel": s.BackChannel, "keys_url": s.KeysURL}
 	maps.DeleteFunc(all, func(_, address string) bool { return redirect.CheckWeb(address) != nil })

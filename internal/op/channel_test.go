@@ -101,6 +101,6 @@ func TestAddressesThatAreLookedUpAreLimited(t *testing.T) {
 
 	eva := stopping(w.Join(t, w.other, "eva@lumen.example", "Eva Roy", directory.Owner))
 	theirs := w.register(w.other.ID, op.Web, web())
-	neighbour := eva.Get("/o/lumen/admin/applications/" + string(theirs.ID)).Form("sign-in").Fill("back_channel", "https://10.1.2.3/out")
+	neighbour := eva.Get("/o/lumen/admin/applications/"+string(theirs.ID)).Form("sign-in").Fill("back_channel", "https://10.1.2.3/out")
 	idptest.Want(t, neighbour.Submit(""), idptest.Status(422), idptest.Says("op.unreachable.address"))
 }

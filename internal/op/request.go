@@ -132,7 +132,7 @@ func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (R
 		r.Mode = formPost // errors come that way too
 	}
 	if states := form["state"]; len(states) == 1 {
-		r.State = states[0] // an error gives it back, whatever is wrong, with it too (RFC 6749 §4.1.2.1)
+		r.State = states[0] // every error gives it back, even one about the state itself (RFC 6749 §4.1.2.1)
 	}
 	if err := once(form); err != nil {
 		return r, err
@@ -202,8 +202,8 @@ func (r *Request) scope(c Client, form url.Values) error {
 	return nil
 }
 
-// proofKey reads what ties the code to who asks for it: a challenge, by S256 alone (RFC
-// 7636 §4.2), and a key.
+// proofKey reads what binds the code to its sender: a PKCE challenge, of S256 only (RFC
+// 7636 §4.2), and the thumbprint of a DPoP key.
 func (r *Request) proofKey(c Client, form url.Values) error {
 	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
 	switch {
@@ -221,8 +221,8 @@ func (r *Request) proofKey(c Client, form url.Values) error {
 	return r.protected(c)
 }
 
-// protected demands what the client is registered for (RFC 9700 §2.1.1): PKCE, unless it
-// proves who it is, may do without, and asks for an ID token.
+// protected demands the protection that is registered (RFC 9700 §2.1.1): PKCE, unless the
+// client authenticates, is registered for less, and asks for an ID token.
 func (r *Request) protected(c Client) error {
 	protection := cmp.Or(c.Settings.Protection, PKCE)
 	switch {
@@ -285,7 +285,7 @@ func (p *Provider) hint(ctx context.Context, c Client, r *Request, form url.Valu
 	case err != nil:
 		return err
 	case !h.of(c):
-		// It is of an application that had this ID and was removed, and means as little.
+		// It was made for an application that had this ID and was removed: it counts for nothing.
 		if slices.Contains(r.Prompt, "none") {
 			return wrong(errLoginRequired, "id_token_hint is older than this registration of the client")
 		}
@@ -304,8 +304,8 @@ type hinted struct {
 	Organization organizationClaim `json:"org"`
 }
 
-// of reports whether it was made for a client as it is registered now, and not for another
-// that had the same ID and was removed.
+// of reports whether the hint was made for this registration of a client, and not for an
+// application that had the same ID and was removed.
 func (h hinted) of(c Client) bool {
 	return h.Audience == string(c.ID) && registrationOf(h.SID) == c.registration
 }
@@ -335,8 +335,8 @@ func (p *Provider) hints(c Client, q pending) hints {
 	return h
 }
 
-// twoFactors tells that none of the levels that were asked for is reached by one factor.
-// Levels that we do not know reach nothing and ask for nothing (OIDC Core §3.1.2.1).
+// twoFactors reports whether one factor is too little for every level that was asked for.
+// Levels that we do not know are ignored (OIDC Core §3.1.2.1).
 func (r Request) twoFactors() bool {
 	return slices.Contains(r.ACR, session.TwoFactors) && !slices.Contains(r.ACR, session.OneFactor)
 }
