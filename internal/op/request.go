@@ -5,19 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/op/redirect"
 	"parvis/internal/page"
 	"parvis/internal/session"
-	"parvis/internal/signin"
 )
 
 // Request is an authorization request that was understood.
@@ -339,85 +336,4 @@ func (p *Provider) hints(c Client, q pending) hints {
 // Levels that we do not know are ignored (OIDC Core §3.1.2.1).
 func (r Request) twoFactors() bool {
 	return slices.Contains(r.ACR, session.TwoFactors) && !slices.Contains(r.ACR, session.OneFactor)
-}
-
-// pending is a request that waits for the person, in one browser.
-type pending struct {
-	Request
-	id        string
-	sessionID string // that the person picked
-}
-
-// keep stores a request for a browser.
-func (p *Provider) keep(ctx context.Context, browserID string, q pending) error {
-	asked, err := json.Marshal(q.Request)
-	if err != nil {
-		return err
-	}
-	return p.DB.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `
-			delete from authorization_requests
-			where browser_id = $1 and id in (
-				select o.id from authorization_requests o
-				where o.browser_id = $1
-				order by o.created_at desc, o.id
-				limit 1000 offset $2)`, browserID, signin.MostWhereTo-1)
-		if err != nil {
-			return fmt.Errorf("making room for a request of %s: %w", q.ClientID, err)
-		}
-		_, err = tx.Exec(ctx, `
-			insert into authorization_requests (id, browser_id, client_id, asked, created_at)
-			values ($1, $2, $3, $4, $5)`, q.id, browserID, string(q.ClientID), string(asked), db.Time(tx.Now()))
-		if err != nil {
-			return fmt.Errorf("keeping a request of %s: %w", q.ClientID, err)
-		}
-		return nil
-	})
-}
-
-// kept finds a request that waits, in the browser that brought it.
-func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id string) (pending, Client, bool, error) {
-	if b.ID == "" || !page.IsID(id) {
-		return pending{}, Client{}, false, nil
-	}
-	q := pending{id: id}
-	var asked string
-	var c clientRow
-	found, err := r.One(ctx, append(c.targets(), &asked, (*db.Text)(&q.sessionID)), `
-		select `+clientColumns+`, a.asked, a.session_id
-		from authorization_requests a
-		join clients c on c.id = a.client_id
-		where a.id = $1 and a.browser_id = $2 and a.ended_at is null and a.created_at > $3`,
-		id, b.ID, db.Time(p.DB.Now().Add(-RequestLasts)))
-	if err != nil || !found {
-		return pending{}, Client{}, false, err
-	}
-	if err := readRequest(asked, &q.Request); err != nil {
-		return pending{}, Client{}, false, err
-	}
-	client, err := c.client()
-	return q, client, err == nil && q.holds(client), err
-}
-
-func readRequest(asked string, r *Request) error {
-	if err := json.Unmarshal([]byte(asked), r); err != nil {
-		return fmt.Errorf("reading a request: %w", err)
-	}
-	return nil
-}
-
-// holds reports whether what was asked is registered still, and leaves out scopes that
-// are not.
-func (r *Request) holds(c Client) bool {
-	r.Scope = slices.DeleteFunc(r.Scope, func(s string) bool { return !c.has(s) })
-	return len(r.Scope) > 0 && r.protected(c) == nil && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == Native)
-}
-
-// finish claims the end of a request that waits: of two tabs that answer it one does.
-func (q pending) finish(ctx context.Context, tx *db.Tx) (bool, error) {
-	if q.id == "" {
-		return true, nil
-	}
-	n, err := tx.Exec(ctx, `update authorization_requests set ended_at = $1 where id = $2 and ended_at is null`, db.Time(tx.Now()), q.id)
-	return n == 1, err
 }
