@@ -56,6 +56,9 @@ const rules = {
     'void-style': 'off', 'no-trailing-whitespace': 'off', 'attribute-boolean-style': 'off', 'attribute-empty-style': 'off', 'doctype-style': 'off',
     'long-title': 'off', // a title holds what people called things
     'form-dup-name': ['error', { shared: ['radio', 'button', 'submit'] }], // of buttons only the pressed one is sent
+    // A page that waits for applications to sign people out, or for what another tab opens,
+    // goes on by itself after some seconds, and has a button for it.
+    'meta-refresh': 'off',
     'wcag/h32': 'off', // a button may stand outside of its form, which names it
     'no-inline-style': 'off', // letters have no other; pages have the policy, and TestEveryPageIsSound
   },

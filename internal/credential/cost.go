@@ -85,18 +85,16 @@ func (s *Store) drawn(address string, all []inUse) Cost {
 	return s.cost
 }
 
-// PasswordBehind is StoredPassword for what somebody signs in with: where there is
-// none, comparing costs what it costs for the people who have one. What it reads and
+// AsCostly makes comparing with a stored password, where there is none, cost what it costs
+// for the people who have one. Somebody signs in with it by address. What it reads and
 // computes is the same either way.
-func (s *Store) PasswordBehind(ctx context.Context, r db.Reader, o Owner, address string) (Stored, error) {
+func (s *Store) AsCostly(ctx context.Context, r db.Reader, stored Stored, address string) (Stored, error) {
 	all, err := costsInUse(ctx, r)
 	if err != nil {
 		return Stored{}, err
 	}
-	cost := s.drawn(address, all)
-	stored, err := StoredPassword(ctx, r, o)
-	stored.nobody = cost
-	return stored, err
+	stored.nobody = s.drawn(address, all)
+	return stored, nil
 }
 
 // costEnds is how much of a hash holds its cost whole, however long, and none of its

@@ -127,7 +127,7 @@ type Verdict struct {
 }
 
 // against is the hash that a typed password is compared with. For nobody and for no
-// password it is one that nothing equals, at the cost that PasswordBehind drew.
+// password it is one that nothing equals, at the cost that AsCostly drew.
 func (s *Store) against(stored Stored) (hash, error) {
 	if !stored.Exists() {
 		h := s.fresh(opaque)

@@ -20,6 +20,7 @@ type Stored struct {
 	DisabledAt time.Time // zero while it can be used
 	ChangeAt   time.Time // when somebody asked for a new one; zero if nobody did
 	hash       string
+	toLink     bool // read by PasswordToLink, and so confirmed
 	nobody     Cost // what comparing costs where there is none; that of a new hash where zero
 }
 
@@ -30,12 +31,23 @@ func (s Stored) Exists() bool { return s.hash != "" }
 // zero Owner included, it takes the same statement and returns the zero Stored; so it
 // does where single sign-on is the only way in, and no password counts (R-AUT-07).
 func StoredPassword(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
-	s := Stored{Owner: o}
+	return storedPassword(ctx, r, o, false)
+}
+
+// PasswordToLink is StoredPassword for who proves that a provider's subject is theirs. It
+// counts where single sign-on is the only way in too, since no session comes of it
+// (decision 0044), unless a new one was demanded: that cannot be created there.
+func PasswordToLink(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
+	return storedPassword(ctx, r, o, true)
+}
+
+func storedPassword(ctx context.Context, r db.Reader, o Owner, toLink bool) (Stored, error) {
+	s := Stored{Owner: o, toLink: toLink}
 	found, err := r.One(ctx, db.Into(&s.hash, (*db.Time)(&s.SetAt), &s.Failures, (*db.Time)(&s.DisabledAt), (*db.Time)(&s.ChangeAt)), `
 		select p.hash, p.set_at, p.failures, p.disabled_at, p.change_at
 		from passwords p
-		join organizations o on o.id = p.org_id and o.federated_since is null
-		where p.org_id = $1 and p.user_id = $2`, string(o.OrgID), string(o.UserID))
+		join organizations o on o.id = p.org_id and (o.federated_since is null or $1 and p.change_at is null)
+		where p.org_id = $2 and p.user_id = $3`, toLink, string(o.OrgID), string(o.UserID))
 	if err != nil || !found {
 		return Stored{}, err
 	}
@@ -78,7 +90,7 @@ func Confirm(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
 }
 
 func succeed(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
-	now, err := StoredPassword(ctx, tx, v.stored.Owner)
+	now, err := storedPassword(ctx, tx, v.stored.Owner, v.stored.toLink)
 	if err != nil || now.hash != v.stored.hash || !now.DisabledAt.IsZero() {
 		return Outcome{}, err
 	}

@@ -4,6 +4,7 @@ package dbtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -79,7 +80,15 @@ func Address(t testing.TB) string {
 	t.Helper()
 	maintenance := os.Getenv(PostgresVariable)
 	if maintenance == "" {
-		return filepath.Join(t.TempDir(), "parvis.db")
+		empty, err := sqliteTemplate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "parvis.db")
+		if err := os.WriteFile(path, empty, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
 	template, err := postgresTemplate(maintenance)
 	if err != nil {
@@ -97,6 +106,30 @@ func Address(t testing.TB) string {
 	return inDatabase(maintenance, name)
 }
 
+// sqliteTemplate is the content of a migrated database without rows. Migrating one costs
+// as much as a short test does, so that each test process does it once.
+var sqliteTemplate = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "parvis-template-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "parvis.db")
+	if err := migrated(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+func migrated(address string) error {
+	d, err := db.Open(context.Background(), address)
+	if err != nil {
+		return err
+	}
+	_, err = d.Migrate(context.Background())
+	return errors.Join(err, d.Close())
+}
+
 // postgresTemplate migrates one database per test process; copying it takes a
 // tenth of a second.
 var (
@@ -111,14 +144,7 @@ func postgresTemplate(maintenance string) (string, error) {
 		if errTemplate = execPostgres(maintenance, "create database "+templateName); errTemplate != nil {
 			return
 		}
-		var d *db.DB
-		if d, errTemplate = db.Open(context.Background(), inDatabase(maintenance, templateName)); errTemplate != nil {
-			return
-		}
-		_, errTemplate = d.Migrate(context.Background())
-		if err := d.Close(); errTemplate == nil {
-			errTemplate = err
-		}
+		errTemplate = migrated(inDatabase(maintenance, templateName))
 	})
 	return templateName, errTemplate
 }

@@ -151,10 +151,39 @@ func (h *Hub) callback(v *page.Visitor) error {
 		}
 		err = h.judgeSAML(ctx, content, state, b, &a)
 	}
-	if err != nil {
-		return h.refuse(v, a, err)
+	if attempt, late := errors.AsType[tooLate](err); late {
+		return v.Redirect("/sign-in/" + string(attempt))
 	}
-	return h.conclude(v, b, a)
+	if err == nil {
+		err = h.conclude(v, b, a)
+	} else {
+		err = h.refuse(v, a, err)
+	}
+	if _, refused := errors.AsType[*fault.Error](err); err != nil && !refused {
+		h.markBroken(ctx, a.Request)
+	}
+	return err
+}
+
+// tooLate is the attempt of an answer that came after its request expired. Its page goes
+// on to where the person was going (decision 0042); the answer counts for nothing.
+type tooLate string
+
+func (tooLate) Error() string { return "the answer came after its request expired" }
+
+// markBroken keeps that an answer met an error of ours. The error itself is answered and
+// logged by the caller, so another one here changes nothing.
+func (h *Hub) markBroken(ctx context.Context, q request) {
+	if q.ID == "" {
+		return
+	}
+	err := h.DB.Update(context.WithoutCancel(ctx), func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update upstream_requests set broken_at = $1 where org_id = $2 and id = $3`, db.Time(tx.Now()), string(q.OrgID), q.ID)
+		return err
+	})
+	if err != nil {
+		h.Log.WarnContext(ctx, "an answer that met an error is not counted", "request", q.ID, "error", err)
+	}
 }
 
 // begun finds the request that an answer is for, and whether one may come here at all.
@@ -166,6 +195,8 @@ func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *ans
 	}
 	if found {
 		a.Request = q
+	} else if attempt, late, err := h.late(ctx, c, b, secret.ParseToken(state)); err != nil || late {
+		return cmp.Or[error](err, tooLate(attempt))
 	}
 	if q.Asked.Beside {
 		// Judged by what waits beside the connection; by nothing, if that is gone.

@@ -219,10 +219,14 @@ func TestRPO2AStateIsGoodOnceAndForItsConnection(t *testing.T) {
 	}
 	w.refused(b, b.Get(back(c, address, i.code(address, claimsOf("ada", ada)))), c, "request")
 
-	// Too late.
+	// Too late: it counts for nothing, and the page that it was asked from goes on.
 	address = w.begin(b, c)
 	w.Clock.Advance(federation.RequestLasts + time.Second)
-	w.refused(b, b.Get(back(c, address, i.code(address, claimsOf("ada", ada)))), c, "request")
+	late := back(c, address, i.code(address, claimsOf("ada", ada)))
+	idptest.Want(t, b.Get(late), idptest.Status(200), idptest.Element("button", "name", "connection"))
+	w.outside(b, w.org)
+	stranger := w.Browser(t)
+	w.refused(stranger, stranger.Get(late), c, "request")
 }
 
 func TestSML5AResponseOfAnotherConnectionIsRefused(t *testing.T) {

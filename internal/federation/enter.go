@@ -83,13 +83,23 @@ type waiting struct {
 	Prove     directory.UserID   `json:"prove,omitempty"` // who it must be proved to be first
 }
 
-// entrance finds who this browser just proved to be, as fresh proof is asked elsewhere.
+// entrance finds who this browser just proved to be: in a session, as fresh proof is asked
+// elsewhere, or for this very answer.
 func (h *Hub) entrance(v *page.Visitor, a answer, confirmed bool) (entrance, error) {
 	found := entrance{language: v.Language(), confirmed: confirmed}
 	if !confirmed {
 		return found, nil // nobody is linked before they saw it
 	}
-	visits, err := v.Visits(v.R.Context())
+	ctx := v.R.Context()
+	b, err := v.Browser(ctx)
+	if err != nil {
+		return entrance{}, err
+	}
+	to := signin.Attempt{OrgID: a.Connection.OrgID, LinkRequest: a.Request.ID}
+	if found.proved, err = h.SignIn.ProvedToLink(ctx, h.DB, b, to, h.DB.Now().Add(-page.ChangeProof)); err != nil {
+		return entrance{}, err
+	}
+	visits, err := v.Visits(ctx)
 	if err != nil {
 		return entrance{}, err
 	}
@@ -281,20 +291,17 @@ func (h *Hub) confirm(v *page.Visitor) error {
 	return h.enterOrAsk(v, b, a, true)
 }
 
-// proveBefore leads to the organization's ways in, to prove there by an earlier link, a
-// password or a passkey who somebody is, and back to the answer that waits.
+// proveBefore leads to where that is proved, by an earlier link, a password or a passkey,
+// and back to the answer that waits. No session comes of it, so that credentials of ours
+// count where single sign-on is the only way in too.
 func (h *Hub) proveBefore(v *page.Visitor, a answer) error {
-	attempt := signin.Attempt{OrgID: a.Connection.OrgID, Return: confirmPath(a.Connection, a.Request)}
-	visits, err := v.Visits(v.R.Context())
+	user, err := directory.UserByID(v.R.Context(), h.DB, a.Connection.OrgID, a.prove)
 	if err != nil {
 		return err
 	}
-	for _, visit := range visits {
-		if visit.User.OrgID == attempt.OrgID && visit.User.ID == a.prove {
-			attempt.UserID, attempt.Generation, attempt.Fresh = visit.User.ID, visit.User.Generation, page.ChangeProof
-		}
-	}
-	begun, err := v.Begin(attempt, nil)
+	begun, err := v.Begin(signin.Attempt{
+		OrgID: user.OrgID, UserID: user.ID, Generation: user.Generation, LinkRequest: a.Request.ID, Return: confirmPath(a.Connection, a.Request),
+	}, nil)
 	if err != nil {
 		return err
 	}

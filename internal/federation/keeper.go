@@ -16,6 +16,7 @@ import (
 	"parvis/internal/mail"
 	"parvis/internal/outbound"
 	"parvis/internal/page"
+	"parvis/internal/signin"
 )
 
 const (
@@ -184,16 +185,18 @@ func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
 	}, `1 = 1`)
 }
 
-// Sweep forgets what has served: requests, what was parked, what cannot come twice any
-// more, and explanations of long ago.
+// Sweep forgets what has served: what requests hold, what was parked, what cannot come
+// twice any more, and explanations of long ago. The rows of requests stay as long as it is
+// known where their attempts lead.
 func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		now := tx.Now()
 		for statement, before := range map[string]time.Time{
-			`delete from upstream_requests where created_at <= $1`:  now.Add(-time.Hour),
-			`delete from upstream_responses where created_at <= $1`: now.Add(-page.ResponseLasts),
-			`delete from upstream_replays where expires_at <= $1`:   now,
-			`delete from upstream_traces where at <= $1`:            now.Add(-TracesKept),
+			`delete from upstream_requests where created_at <= $1`:                                          now.Add(-signin.WhereToLasts),
+			`update upstream_requests set asked = '', answer = null where created_at <= $1 and asked <> ''`: now.Add(-time.Hour),
+			`delete from upstream_responses where created_at <= $1`:                                         now.Add(-page.ResponseLasts),
+			`delete from upstream_replays where expires_at <= $1`:                                           now,
+			`delete from upstream_traces where at <= $1`:                                                    now.Add(-TracesKept),
 		} {
 			if _, err := tx.Exec(ctx, statement, db.Time(before)); err != nil {
 				return err

@@ -186,6 +186,32 @@ func (w *world) shut() {
 	})
 }
 
+// answering gives the connection's provider an address at which somebody answers.
+func (w *world) answering(idp *samltest.IdP, c federation.Connection) federation.Connection {
+	w.t.Helper()
+	address, _ := w.published(idp)
+	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update connections set settings = replace(settings, 'https://idp.example/sso', '`+address+`') where id = $1`, c.ID)
+		return err
+	})
+	return w.again(c)
+}
+
+// breaks has a browser bring a good answer, with which we fail.
+func (w *world) breaks(b *idptest.Browser, idp *samltest.IdP, c federation.Connection) {
+	w.t.Helper()
+	form := w.respond(idp, c, w.begin(b, c), person(ada))
+	rename := func(from, to string) {
+		w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, `alter table `+from+` rename to `+to)
+			return err
+		})
+	}
+	rename("upstream_replays", "gone")
+	idptest.Want(w.t, w.post(b, form), idptest.Status(500))
+	rename("gone", "upstream_replays")
+}
+
 func (w *world) isOnly() bool {
 	w.t.Helper()
 	o, err := directory.OrganizationByID(w.t.Context(), w.DB, w.org.ID)
@@ -243,15 +269,30 @@ func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
 			}
 		}, false},
 		"the provider is there, and nobody came back": {func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
-			address, _ := w.published(idp)
-			w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
-				_, err := tx.Exec(ctx, `update connections set settings = replace(settings, 'https://idp.example/sso', '`+address+`') where id = $1`, c.ID)
-				return err
-			})
+			c = w.answering(idp, c)
 			for _, b := range known {
-				w.begin(b, w.again(c))
+				w.begin(b, c)
 			}
 		}, true},
+		"one met an error of ours, and nobody else came back": {func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			w.breaks(known[0], idp, c)
+			c = w.answering(idp, c)
+			w.begin(known[1], c)
+			w.begin(known[2], c)
+		}, false},
+		"a stranger met an error of ours, and nobody else came back": {func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			w.breaks(w.Browser(w.t), idp, c)
+			c = w.answering(idp, c)
+			for _, b := range known {
+				w.begin(b, c)
+			}
+		}, true},
+		"three people met an error of ours": {func(w *world, idp *samltest.IdP, c federation.Connection, known []*idptest.Browser) {
+			for _, b := range known {
+				w.breaks(b, idp, c)
+			}
+			w.answering(idp, c)
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)

@@ -217,3 +217,91 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 	idptest.Want(t, admin.Post(page+"/links", url.Values{"link": {l.ID()}}), idptest.Status(403))
 	idptest.Want(t, admin.Post("/o/alpha/admin/connections/"+c.ID+"/links", url.Values{"link": {l.ID()}, "person": {string(l.User.ID)}}), idptest.Status(403))
 }
+
+// Where single sign-on is the only way in, credentials of ours open nothing, and prove a
+// new link all the same.
+func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) {
+	w := start(t, idptest.Named) // passkeys need a name
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp)
+	w.Join(t, w.org, "otto@alpha.example", "Otto", directory.Owner)
+	_, hers := w.withPasskey(anton, "Anton", directory.Administrator)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	w.Join(t, w.org, ada, "Ada", directory.Member)
+	w.shut()
+	w.ended()
+
+	// The page that asks for the proof, of an answer that names email.
+	asked := func(b *idptest.Browser, email string) *idptest.Page {
+		t.Helper()
+		p := w.enter(b, idp, c, person(email))
+		idptest.Want(t, p, idptest.Says("federation.prove_title", "Name", w.user(w.org, email).Name))
+		return p.Form("main").Submit("")
+	}
+	b := w.Browser(t)
+	proof := asked(b, owner)
+	idptest.Want(t, proof, idptest.Status(200), idptest.Field("password"))
+
+	// Nobody else's password proves it, and a wrong one does not.
+	for _, typed := range [][2]string{{ada, idptest.Password}, {"otto@alpha.example", idptest.Password}, {owner, "wrong"}} {
+		p := proof.Form("main").Fill("email", typed[0]).Fill("password", typed[1]).Submit("")
+		idptest.Want(t, p, idptest.Status(422), idptest.Says("signin.failed"))
+	}
+	old := b.Copy()
+	done := proof.Form("main").Fill("email", owner).Fill("password", idptest.Password).Submit("")
+	idptest.Want(t, done, idptest.Says("federation.link_what", "Name", "Olga", "Connection", c.Name))
+	if w.wrote(owner, "break-glass passkey") {
+		t.Error("a proof for a link is told as a way in")
+	}
+	w.outside(b, w.org) // it opened no session
+	// A token from before the proof links nobody.
+	idptest.Want(t, old.Post(done.URL.Path, nil), idptest.SaysNot("federation.link_what", "Name", "Olga", "Connection", c.Name))
+	w.outside(old, w.org)
+	if n := w.rows(`select count(*) from identities where user_id = $1`, string(w.user(w.org, owner).ID)); n != 0 {
+		t.Fatal("linked by an old token")
+	}
+	// The same form again ends where it ended, where the first answer was lost too, and
+	// opens no session.
+	again := url.Values{"email": {owner}, "password": {idptest.Password}}
+	for _, sender := range []*idptest.Browser{b, old} {
+		idptest.Want(t, sender.Post(proof.URL.Path, again), idptest.Says("federation.link_what", "Name", "Olga", "Connection", c.Name))
+		w.outside(sender, w.org)
+	}
+	w.inside(done.Form("main").Submit(""), w.org, "Olga")
+
+	// Elsewhere her password is worth what it was.
+	b = w.Browser(t)
+	b.Get("/o/alpha")
+	b.Post("/o/alpha", url.Values{"email": {owner}, "password": {idptest.Password}}) // leads to the provider
+	w.outside(b, w.org)
+
+	// A passkey is a second step here too, and a sign-in with it alone is not the rule: both
+	// prove it.
+	b = w.Browser(t)
+	proof = asked(b, anton)
+	second := proof.Form("main").Fill("email", anton).Fill("password", idptest.Password).Submit("")
+	w.outside(b, w.org)
+	done = second.Form("main").Fill("response", string(hers.Assert(t, second.Options()))).Submit("")
+	idptest.Want(t, done, idptest.Says("federation.link_what", "Name", "Anton", "Connection", c.Name))
+	w.outside(b, w.org)
+	w.inside(done.Form("main").Submit(""), w.org, "Anton")
+}
+
+// The proof for one answer is none for another, and none ten minutes later.
+func TestAProofForALinkIsForThatAnswer(t *testing.T) {
+	w := start(t)
+	idp, later := w.idp(), samltest.New("https://later.example", w.Clock.Now)
+	c, second := w.samlConnection(w.org, idp), w.samlConnection(w.org, later)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	w.shut()
+	w.ended()
+	b := w.Browser(t)
+	p := w.enter(b, idp, c, person(owner)).Form("main").Submit("")
+	done := p.Form("main").Fill("email", owner).Fill("password", idptest.Password).Submit("")
+	idptest.Want(t, done, idptest.Says("federation.link_what", "Name", "Olga", "Connection", c.Name))
+	idptest.Want(t, w.enter(b, later, second, person(owner)), idptest.Says("federation.prove_title", "Name", "Olga"))
+	w.Clock.Advance(11 * time.Minute)
+	idptest.Want(t, b.Get(done.URL.Path), idptest.Says("federation.prove_title", "Name", "Olga"))
+	idptest.Want(t, done.Form("main").Submit(""), idptest.SaysNot("federation.link_what", "Name", "Olga", "Connection", c.Name))
+	w.outside(b, w.org)
+}

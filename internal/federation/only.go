@@ -24,8 +24,9 @@ var (
 // Outside are the people who could not come in if single sign-on were the only way: no
 // provider that is on knows them, and none could link them by their address. That takes
 // a proven domain and a provider that vouches for the address or, with OpenID Connect,
-// can say that it verified it. Owners and administrators are linked only with a proof
-// that would be closed to them then, and owners come in only where one confirmed that.
+// can say that it verified it. Owners and administrators prove a new link by a password
+// that opens now, and an owner comes in by a link only where an owner confirmed the
+// connection.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
 	domains, err := directory.DomainsOf(ctx, r, org)
 	if err != nil {
@@ -43,16 +44,22 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 	var outside []directory.User
 	err = r.Rows(ctx, func(scan func(...any) error) error {
 		var u directory.User
-		if err := scan(u.Targets()...); err != nil {
+		var proves, linked bool
+		if err := scan(append(u.Targets(), &proves, &linked)...); err != nil {
 			return err
 		}
 		privileged := u.Role == directory.Owner || u.Role == directory.Administrator
-		if address, err := directory.ParseAddress(u.Email); err != nil || !links || privileged || !held[address.Domain] {
+		if address, err := directory.ParseAddress(u.Email); err != nil || !links || privileged && (linked || !proves) || !held[address.Domain] {
 			outside = append(outside, u)
 		}
 		return nil
 	}, `
-		select `+directory.UserColumns+`
+		select `+directory.UserColumns+`,
+			exists (select 1 from passwords p where p.org_id = u.org_id and p.user_id = u.id and p.disabled_at is null and p.change_at is null),
+			exists (
+				select 1 from identities i
+				join connections c on c.org_id = i.org_id and c.id = i.connection_id and c.state = $2
+				where i.org_id = u.org_id and i.user_id = u.id)
 		from users u
 		where u.org_id = $1 and u.deactivated_at is null and not exists (
 			select 1 from identities i

@@ -1,11 +1,14 @@
 package federation_test
 
 import (
+	"context"
 	"net/url"
 	"slices"
 	"testing"
 	"time"
 
+	"parvis/internal/credential"
+	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/federation/upstream"
@@ -22,7 +25,14 @@ func TestOutsideIsWhoNoConnectionCouldLetIn(t *testing.T) {
 	w.inside(w.enter(w.Browser(t), idp, c, person(owner)), w.org, "Olga")
 	w.Join(t, w.org, ada, "Ada", directory.Member)
 	w.Join(t, w.org, mia, "Mia", directory.Member)
-	w.Join(t, w.org, anton, "Anton", directory.Administrator) // links with a proof that would be closed then
+	const rita, otto = "rita@alpha.example", "otto@alpha.example"
+	w.Join(t, w.org, anton, "Anton", directory.Administrator) // proves a link by a password
+	w.Join(t, w.org, rita, "Rita", directory.Administrator)   // whose password has to be changed proves nothing
+	w.Join(t, w.org, otto, "Otto", directory.Owner)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := credential.DemandChange(ctx, tx, directory.Operator(), w.org.ID, w.user(w.org, rita).ID)
+		return err
+	})
 	outside := func(state string, want ...string) {
 		t.Helper()
 		users, err := federation.Outside(t.Context(), w.DB, w.org.ID)
@@ -36,11 +46,11 @@ func TestOutsideIsWhoNoConnectionCouldLetIn(t *testing.T) {
 			t.Errorf("%s: outside are %v, want %v (%v)", state, got, want, err)
 		}
 	}
-	outside("on and vouching", mia, anton)
+	outside("on and vouching", mia, rita)
 	w.change(c, func(c *federation.Connection) error { c.Vouches = false; return nil })
-	outside("on, vouching for nobody", mia, anton, ada)
+	outside("on, vouching for nobody", mia, rita, anton, ada, otto)
 	w.turnOff(c)
-	outside("off", mia, anton, ada, owner)
+	outside("off", mia, rita, anton, ada, otto, owner)
 }
 
 // Turning a connection off, and removing it, ends the sessions that it vouched for

@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"parvis/internal/db"
@@ -94,15 +95,22 @@ func (h *Hub) failsForAll(ctx context.Context, r db.Reader, o directory.Organiza
 		return false, err
 	}
 	for connection, browsers := range silent {
-		for b := range failed {
-			browsers[b] = true
+		met, broken := maps.Clone(failed), map[string]bool{}
+		for b, ours := range browsers {
+			met[b] = true
+			if ours {
+				broken[b] = true
+			}
 		}
-		known, err := h.knownIn(ctx, r, o.ID, browsers)
+		known, err := h.knownIn(ctx, r, o.ID, met)
 		if err != nil {
 			return false, err
 		}
 		if known < needed {
 			continue
+		}
+		if ours, err := h.knownIn(ctx, r, o.ID, broken); err != nil || ours > 0 {
+			return err == nil, err
 		}
 		if c, err := ConnectionOf(ctx, r, o.ID, connection); err != nil || h.isDead(ctx, c) {
 			return err == nil, err
@@ -111,23 +119,26 @@ func (h *Hub) failsForAll(ctx context.Context, r db.Reader, o directory.Organiza
 	return false, nil
 }
 
-// unanswered are the browsers whose requests no provider answered, by connection.
+// unanswered are the browsers whose requests no provider answered, or whose answer met an
+// error of ours, by connection; true where it was an error of ours.
 func unanswered(ctx context.Context, r db.Reader, o directory.Organization) (map[string]map[string]bool, error) {
 	all := map[string]map[string]bool{}
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var connection, browser string
-		if err := scan(&connection, &browser); err != nil {
+		var ours bool
+		if err := scan(&connection, &browser, &ours); err != nil {
 			return err
 		}
 		if all[connection] == nil {
 			all[connection] = map[string]bool{}
 		}
-		all[connection][browser] = true
+		all[connection][browser] = ours || all[connection][browser]
 		return nil
 	}, `
-		select distinct connection_id, browser_id from upstream_requests
-		where org_id = $1 and browser_id is not null and attempt_id is not null and ended_at is null
-			and created_at >= $2 and created_at <= $3 and created_at <= $4`,
+		select distinct connection_id, browser_id, broken_at is not null
+		from upstream_requests
+		where org_id = $1 and browser_id is not null and attempt_id is not null and created_at >= $2 and created_at <= $3
+			and (ended_at is null and created_at <= $4 or broken_at is not null)`,
 		string(o.ID), db.Time(o.FederatedSince), db.Time(o.FederatedSince.Add(Watched)), db.Time(r.Now().Add(-answersWithin)))
 	return all, err
 }

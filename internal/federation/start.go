@@ -105,6 +105,15 @@ func (h *Hub) claim(ctx context.Context, c Connection, b session.Browser, state 
 	return q, found && b.ID != "", err
 }
 
+// late finds the attempt of a request of this very browser that expired unanswered.
+func (h *Hub) late(ctx context.Context, c Connection, b session.Browser, state secret.Token) (attempt string, late bool, err error) {
+	late, err = h.DB.One(ctx, db.Into(&attempt), `
+		select attempt_id from upstream_requests
+		where org_id = $1 and state_hash = $2 and connection_id = $3 and browser_id = $4 and ended_at is null and attempt_id is not null and created_at <= $5`,
+		string(c.OrgID), state.Hash(secret.Upstream), c.ID, b.ID, db.Time(h.DB.Now().Add(-RequestLasts)))
+	return attempt, late && b.ID != "", err
+}
+
 // Lead takes an attempt to the provider that was chosen. It answers a form.
 func (h *Hub) Lead(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()

@@ -42,12 +42,13 @@ func doneFor(u directory.User, m Method) string {
 	return Attempt{OrgID: u.OrgID, UserID: u.ID, Evidence: []Evidence{{Method: m}}}.done()
 }
 
-// cameOf is what came of a deed, as far as it still holds: an attempt that goes on, or
-// an open session; and whose it is.
+// cameOf is what came of a deed, as far as it still holds: an attempt that goes on, an
+// open session, or a proof for a link; and whose it is.
 type cameOf struct {
 	session.Came
 	who     directory.Candidate
-	attempt string // id; empty where the door is open
+	attempt string // id; empty where the door is open, or
+	link    bool   // where it was proved who a provider's new subject is
 }
 
 // cameOf finds that. Nothing comes back that ended since, or that a later generation
@@ -61,9 +62,17 @@ func (s *Service) cameOf(ctx context.Context, r db.Reader, b session.Browser, do
 		c.who = directory.Candidate{User: visit.User, Organization: visit.Organization}
 		return c, open, err
 	}
-	a, err := s.Load(ctx, r, c.Browser, c.Gained, now)
-	if err == nil {
+	a, _, err := s.load(ctx, r, c.Browser, c.Gained)
+	switch {
+	case err != nil:
+	case s.goesOn(a, now):
 		c.attempt = a.ID
+	case a.LinkRequest != "" && !a.EndedAt.IsZero():
+		c.link = true
+	default:
+		err = ErrAttemptGone
+	}
+	if err == nil {
 		c.who, err = s.Whose(ctx, r, a)
 	}
 	if errors.Is(err, ErrAttemptGone) {
@@ -247,7 +256,11 @@ func (s *Service) sameProof(ctx context.Context, done string, c cameOf, p Repeti
 			return yes(s.Authenticators.RepeatsCode(ctx, tx, owner, p.Code, c.At))
 		}, nil
 	}
-	stored, err := credential.StoredPassword(ctx, s.DB, owner)
+	read := credential.StoredPassword
+	if c.link {
+		read = credential.PasswordToLink
+	}
+	stored, err := read(ctx, s.DB, owner)
 	if err != nil {
 		return nil, err
 	}

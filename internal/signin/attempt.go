@@ -56,10 +56,10 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		return Attempt{}, err
 	}
 	_, err = tx.Exec(ctx, `
-		insert into attempts (id, browser_id, org_id, user_id, generation, reset_id, connection_id, invitation_id, client_id, login_hint, anew, evidence, fresh, return_path, form, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		insert into attempts (id, browser_id, org_id, user_id, generation, reset_id, connection_id, invitation_id, link_request, client_id, login_hint, anew, evidence, fresh, return_path, form, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), a.Generation, db.Text(a.ResetID), db.Text(a.ConnectionID), db.Text(a.InvitationID),
-		db.Text(a.ClientID), db.Text(a.LoginHint), a.Anew, evidenceText(a.Evidence), a.Fresh.Microseconds(),
+		db.Text(a.LinkRequest), db.Text(a.ClientID), db.Text(a.LoginHint), a.Anew, evidenceText(a.Evidence), a.Fresh.Microseconds(),
 		a.Return, db.Text(sealed), db.Time(a.CreatedAt))
 	if err != nil {
 		return Attempt{}, fmt.Errorf("inserting attempt %s: %w", a.ID, err)
@@ -90,7 +90,7 @@ func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, f
 	if a.ConnectionID != "" {
 		counted = s.Limits.Key(PerNetworkUpstream, network(ctx))
 	}
-	if a.UserID != "" { // who is signed in is not slowed by the neighbours
+	if a.UserID != "" && a.LinkRequest == "" { // who is signed in is not slowed by the neighbours
 		counted = s.Limits.Key(PerNetworkBegun, string(a.OrgID), string(a.UserID))
 	}
 	if _, err := s.take(ctx, counted); err != nil {
@@ -123,10 +123,14 @@ func (s *Service) Load(ctx context.Context, r db.Reader, b session.Browser, id s
 	if err != nil {
 		return Attempt{}, err
 	}
-	if !a.EndedAt.IsZero() || !now.Before(a.CreatedAt.Add(s.attemptLifetime())) {
+	if !s.goesOn(a, now) {
 		return Attempt{}, ErrAttemptGone
 	}
 	return a, nil
+}
+
+func (s *Service) goesOn(a Attempt, now time.Time) bool {
+	return a.EndedAt.IsZero() && now.Before(a.CreatedAt.Add(s.attemptLifetime()))
 }
 
 // WhereTo is where a browser was going by an attempt that cannot go on: expired, or ended.
@@ -141,7 +145,7 @@ func (s *Service) WhereTo(ctx context.Context, r db.Reader, b session.Browser, i
 	if err != nil {
 		return Attempt{}, err
 	}
-	to := Attempt{OrgID: a.OrgID, ClientID: a.ClientID, LoginHint: a.LoginHint, Anew: a.Anew, Return: a.Return, CreatedAt: a.CreatedAt, EndedAt: a.EndedAt}
+	to := Attempt{OrgID: a.OrgID, LinkRequest: a.LinkRequest, ClientID: a.ClientID, LoginHint: a.LoginHint, Anew: a.Anew, Return: a.Return, CreatedAt: a.CreatedAt, EndedAt: a.EndedAt}
 	if q := a.query(); q.Has("typed") {
 		to.Return = a.path() // what was typed is kept no longer than a proof
 	}
@@ -229,9 +233,9 @@ func (s *Service) loadAny(ctx context.Context, r db.Reader, b session.Browser, i
 	var fresh int64
 	var current bool
 	found, err := r.One(ctx, db.Into(&a.ID, &a.BrowserID, (*db.Text)(&a.OrgID), (*db.Text)(&a.UserID), &a.Generation, (*db.Text)(&a.ResetID), (*db.Text)(&a.ConnectionID), (*db.Text)(&a.InvitationID),
-		(*db.Text)(&a.ClientID), (*db.Text)(&a.LoginHint), &a.Anew, &evidence, &fresh,
+		(*db.Text)(&a.LinkRequest), (*db.Text)(&a.ClientID), (*db.Text)(&a.LoginHint), &a.Anew, &evidence, &fresh,
 		&a.Return, &sealed, (*db.Time)(&a.CreatedAt), (*db.Time)(&a.EndedAt), &current), `
-		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.connection_id, a.invitation_id, a.client_id, a.login_hint, a.anew, a.evidence, a.fresh,
+		select a.id, a.browser_id, a.org_id, a.user_id, a.generation, a.reset_id, a.connection_id, a.invitation_id, a.link_request, a.client_id, a.login_hint, a.anew, a.evidence, a.fresh,
 			a.return_path, a.form, a.created_at, a.ended_at, b.token_hash = $1
 		from attempts a
 		join browsers b on b.id = a.browser_id

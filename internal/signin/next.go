@@ -48,6 +48,9 @@ type Attempt struct {
 	// InvitationID of the invitation that its answer will accept.
 	ConnectionID string
 	InvitationID string
+	// LinkRequest is of the request at a provider whose answer waits for this proof, where
+	// one does: such an attempt opens no session, and proves who a new subject is.
+	LinkRequest string
 	// ClientID is of the application that it leads to, where one does, and LoginHint what
 	// that said of who signs in: it fills the field and proves nothing.
 	ClientID  string

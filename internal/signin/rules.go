@@ -192,6 +192,11 @@ func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {
 	// The passkey of last resort opens whether or not others' do.
 	a.Passwordless = (rules.Passwordless || a.SingleSignOnOnly && a.BreakGlass) && !disowned
 	a.Required = rules.RequiredOf(role, s.DB.Now())
+	if a.LinkRequest != "" {
+		// What opens no session is proved by credentials of ours, though single sign-on is
+		// the only way in, and nothing is enrolled on the way (decision 0044).
+		a.SingleSignOnOnly, a.Required = false, false
+	}
 	return err
 }
 

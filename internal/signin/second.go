@@ -350,7 +350,7 @@ func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.A
 		return refuse("the user was not verified")
 	case who.User.ID == "" || !who.User.DeactivatedAt.IsZero():
 		return refuse("the user is not active")
-	case who.Organization.FederatedOnly() && !who.User.BreaksGlass():
+	case who.Organization.FederatedOnly() && !who.User.BreaksGlass() && p.Attempt.LinkRequest == "":
 		return refuse("single sign-on is the only way in")
 	case !who.Organization.SuspendedAt.IsZero():
 		return refuse("the organization is suspended")

@@ -202,7 +202,15 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 			// somebody's address elsewhere is a stranger here.
 			who.known = p.Device.knows(who.User)
 		}
-		who.stored, err = s.Passwords.PasswordBehind(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}, address.Key)
+		read := credential.StoredPassword
+		if p.Attempt.LinkRequest != "" {
+			read = credential.PasswordToLink
+		}
+		stored, err := read(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID})
+		if err != nil {
+			return err
+		}
+		who.stored, err = s.Passwords.AsCostly(ctx, tx, stored, address.Key)
 		return err
 	})
 	return who, err
@@ -308,7 +316,7 @@ func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Devi
 
 // complete ends an attempt that Next calls Done: a session is issued or, where
 // the browser is already signed in as this user and fresh proof was wanted,
-// raised. There is no other way to a session.
+// raised. There is no other way to a session. A proof for a link opens none.
 func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
 	if step := Next(a, tx.Now()); step != Done {
 		return Opened{}, fmt.Errorf("attempt %s is not done but at step %d", a.ID, step)
@@ -331,7 +339,12 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 			return Opened{}, ErrAttemptGone
 		}
 	}
-	if err == nil && !raised {
+	switch {
+	case err != nil || raised:
+	case a.LinkRequest != "":
+		opened.Cookie, err = s.keepProof(ctx, tx, b, a)
+		e.Action, e.Target = "signin.proved_again", a.LinkRequest
+	default:
 		var made session.Session
 		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, a.proof())
 		e.Action, e.Target, opened.Session = "signin.done", made.ID, made.ID
@@ -343,7 +356,7 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 			err = s.tell(ctx, tx, who.User, mail.NewDeviceParameters{Deed: deed})
 		}
 	}
-	if err == nil && !raised && who.Organization.FederatedOnly() && !a.has(Federated) {
+	if err == nil && opened.Session != "" && who.Organization.FederatedOnly() && !a.has(Federated) {
 		e.After["break_glass"] = true
 		err = s.tellBrokenGlass(ctx, tx, who)
 	}

@@ -153,7 +153,7 @@ func (s *Server) showWhereTo(v *page.Visitor) error {
 	if v.Form.Filled() { // refused, and shown again
 		visits = nil
 	}
-	if a.Fresh > 0 || slices.ContainsFunc(visits, func(in session.Visit) bool { return a.OrgID == "" || in.Organization.ID == a.OrgID }) {
+	if a.Fresh > 0 || a.LinkRequest != "" || slices.ContainsFunc(visits, func(in session.Visit) bool { return a.OrgID == "" || in.Organization.ID == a.OrgID }) {
 		return v.Redirect(a.Return)
 	}
 	return s.showFirst(v, a)
@@ -166,6 +166,8 @@ func (s *Server) submitWhereTo(v *page.Visitor) error {
 	switch {
 	case err != nil:
 		return s.attemptGone(v, err)
+	case a.LinkRequest != "": // a credential that is sent after the proof's end begins nothing
+		return v.Redirect(a.Return)
 	case v.Form.Has("connection") && a.OrgID != "":
 		return s.goTo(v, a)
 	case (v.Form.Has("email") || v.Form.Has("response") && v.Form.Get("device") == "" && a.Fresh == 0) && !v.Form.Has("repetition"):
@@ -196,7 +198,7 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 	p := signInPage{
 		Returning: true, StepUp: a.Fresh > 0, LoginHint: a.LoginHint, WasAway: a.ID == "" && a.EndedAt.IsZero(),
 		AskOrganization: a.UserID == "" && (v.Form.Refused() || v.Form.Has("organization")),
-		Elsewhere:       a.OpenTo(),
+		Elsewhere:       a.OpenTo(), ToLink: a.LinkRequest != "",
 	}
 	var err error
 	if p.Toward, err = s.op.TitleOf(ctx, a.ClientID, v.Language()); err != nil {
@@ -213,7 +215,7 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 		return err
 	}
 	p.Organization = &org
-	if a.UserID != "" {
+	if a.UserID != "" && (!p.ToLink || len(a.Evidence) > 0) {
 		user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
 		if err != nil {
 			return err

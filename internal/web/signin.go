@@ -25,6 +25,7 @@ type signInPage struct {
 	WasAway         bool                    // and was open for longer than an attempt lasts
 	Returning       bool                    // leads back to a page that was asked for
 	Elsewhere       bool                    // that may be in another organization too
+	ToLink          bool                    // proves who a provider's new subject is, and opens nothing
 	Toward          string                  // the application that it leads to; empty for a page of ours
 	LoginHint       string                  // who probably signs in: what that application said, or who was here
 	SignedIn        []session.Visit         // who is signed in to this browser already
@@ -223,6 +224,7 @@ func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {
 			return err
 		}
 		p.ways = shown
+		p.Only = p.Only && !p.ToLink
 	}
 	if p.Organization != nil && p.Known == nil && !p.Closed && !p.SignedOut && !p.Disowned {
 		var err error
