@@ -114,7 +114,7 @@ var unscoped = map[string]string{
 	"op: delete from grants where ended_at":                                                        "sweep",
 	"op: delete from grants where ends_at":                                                         "sweep",
 	"op: delete from logouts where created_at":                                                     "sweep",
-	"op: select l.client_id, l.tried_at":                                                           "operator: how each application answers, whatever organization it was about",
+	"op: select c.id, (select l.tried_at from logouts l where ⟨⟩":                                  "operator: how each application answers, whatever organization it was about",
 	"op: select ⟨⟩, l.org_id, l.id":                                                                "sweep: which applications are to be told",
 	"session: delete from browsers where rotated_at":                                               "sweep",
 }

@@ -376,6 +376,39 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 	}
 }
 
+// An application that does not take that sessions ended shows to the operator, and so does
+// one that works and has no tile: it is not told to replace its redirect addresses.
+func TestDoctorLooksAfterApplications(t *testing.T) {
+	p := newPatient(t)
+	if err := p.start(t).stop(); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		out, errs, code := parvis(t, p.dir, p.env, append([]string{"application"}, args...)...)
+		if code != 0 {
+			t.Fatalf("parvis application %q: %d %s", args, code, errs)
+		}
+		return out
+	}
+	run("set", "architect", "--redirect-uri", "https://architect.example/callback")
+	execAll(t, p.database, `
+		insert into logouts (org_id, id, client_id, user_id, session_id, created_at, next_try_at, tries, tried_at, reply)
+		values ('org', 'out', 'collaborate', 'user', 'session', 1000000, 1800000000000000, 1, 1700000000000000, '503 Service Unavailable')`)
+	lines, _ := p.doctor(t)
+	for _, want := range []string{
+		"FAIL collaborate does not take that sessions ended: failed at 2023-11-14 22:13:20: it answered 503 Service Unavailable; 1 waiting, next try at 2027-01-15 08:00:00.",
+		"note Architect has no tile, since it has no address yet: parvis application set architect --address URL",
+	} {
+		if !strings.Contains(lines["applications"], want) {
+			t.Errorf("of applications it says %q, want %q", lines["applications"], want)
+		}
+	}
+	if shown, want := run("show", "collaborate"), "told of ended sessions  failed at 2023-11-14 22:13:20: it answered 503 Service Unavailable; 1 waiting"; !strings.Contains(shown, want) {
+		t.Errorf("show says %q, want %q", shown, want)
+	}
+}
+
 func TestDoctorFindsADatabaseThatItCannotWrite(t *testing.T) {
 	if !onPostgres() {
 		t.Skip("root writes every file; roles there are on PostgreSQL")

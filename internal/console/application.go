@@ -494,8 +494,12 @@ func (s *Server) placeApplication(v *page.Viewer) error {
 }
 
 func (s *Server) saveApplicationSignIn(v *page.Viewer) error {
-	f := v.Form
-	if err := op.CheckReach(v.R.Context(), s.provider.Outbound, v.User.OrgID, op.Settings{
+	ctx, f := v.R.Context(), v.Form
+	a, err := op.ApplicationOf(ctx, s.site.DB, v.User.OrgID, applicationIn(v))
+	if err != nil {
+		return err
+	}
+	if err := s.provider.CheckReach(ctx, a.Client, op.Settings{
 		BackChannel: strings.TrimSpace(f.Get("back_channel")), KeysURL: strings.TrimSpace(f.Get("keys_url")),
 	}); err != nil {
 		return err

@@ -105,6 +105,23 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 	}
 }
 
+// Connections that are removed and made anew do not ask other hosts more often.
+func TestAskingOtherHostsIsCountedForTheOrganization(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Administrator]
+	statuses := map[int]int{}
+	for range 4 {
+		path := w.add(t, b, "generic", "oidc", "OpenID")
+		for range signin.PerConnectionFetch.Free - 1 {
+			statuses[b.Post(path+"/client", client("https://127.0.0.1")).Status]++
+		}
+		seen(t, b.Post(path, url.Values{"do": {"remove"}, "confirmed": {"yes"}}), 200)
+	}
+	if free := signin.PerOrganizationHosts.Free; statuses[422] != free || statuses[429] != 4*(signin.PerConnectionFetch.Free-1)-free {
+		t.Errorf("answers by status: %v", statuses)
+	}
+}
+
 // TEN-6: no mapping gives a group what its author could not give a person, and none
 // makes owners.
 func TestTEN6AMappingGivesNothingAboveItsAuthor(t *testing.T) {

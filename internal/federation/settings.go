@@ -83,13 +83,21 @@ func refused(field string, t upstream.Trace, err error) error {
 	return f
 }
 
-// mayFetch counts a request to another host before it is made.
-func (h *Hub) mayFetch(ctx context.Context, id string) error {
-	taken, err := limit.Take(ctx, h.DB, h.Limits.Key(signin.PerConnectionFetch, id))
-	if err == nil && !taken.Allowed {
-		err = ErrFetchedTooOften.After(taken.Wait)
+// mayFetch counts a request to another host before it is made: for the connection and,
+// if that allows it, for its organization.
+func (h *Hub) mayFetch(ctx context.Context, c Connection) error {
+	for _, key := range []limit.Key{
+		h.Limits.Key(signin.PerConnectionFetch, c.ID), h.Limits.Key(signin.PerOrganizationHosts, string(c.OrgID)),
+	} {
+		taken, err := limit.Take(ctx, h.DB, key)
+		if err != nil {
+			return err
+		}
+		if !taken.Allowed {
+			return ErrFetchedTooOften.After(taken.Wait)
+		}
 	}
-	return err
+	return nil
 }
 
 // loopback tells an installation that is for trying out: its providers may be too.
@@ -121,7 +129,7 @@ func (h *Hub) ReadMetadata(ctx context.Context, c Connection, m Metadata) (Chang
 		return nil, at("metadata_address", ErrTooLong)
 	case m.Address != "":
 		field = "metadata_address"
-		if err := h.mayFetch(ctx, c.ID); err != nil {
+		if err := h.mayFetch(ctx, c); err != nil {
 			return nil, err
 		}
 		w, err := h.Outbound.Get(ctx, m.Address, mostMetadata)
@@ -233,7 +241,7 @@ func (h *Hub) Discover(ctx context.Context, c Connection, client Client) (Change
 	if err := client.check(); err != nil {
 		return nil, err
 	}
-	if err := h.mayFetch(ctx, c.ID); err != nil {
+	if err := h.mayFetch(ctx, c); err != nil {
 		return nil, err
 	}
 	ask := oidc.Connection{Issuer: client.Issuer, Tenant: client.Tenant, ClientID: client.ID, Method: client.Method, Algorithms: c.OIDC.Algorithms}

@@ -1,5 +1,5 @@
-// Package jose judges the keys that others sign with: applications, identity
-// providers, people's passkeys. What one of them may not sign with, none may.
+// Package jose judges the public keys of others: of applications, identity providers and
+// people's passkeys. A key that is too weak for one of them is too weak for all.
 package jose
 
 import (
@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-// RSA keys that nobody factors (R-CRY-02); very long ones would cost us time.
+// Shorter RSA keys can be factored (R-CRY-02); longer ones take too long to verify.
 const leastRSA, mostRSA = 2048, 8192
 
 // Strong reports whether only the holder of the private half can sign for a public
@@ -19,12 +19,12 @@ const leastRSA, mostRSA = 2048, 8192
 func Strong(public any) bool {
 	switch key := public.(type) {
 	case *rsa.PublicKey:
-		// With the exponent 1 every message is its own signature; an even one or an even
-		// modulus belongs to no RSA key (RFC 8017 §3.1).
+		// With the exponent 1 every message is its own signature. Exponent and modulus of an
+		// RSA key are odd (RFC 8017 §3.1).
 		bits := key.N.BitLen()
 		return bits >= leastRSA && bits <= mostRSA && key.N.Bit(0) == 1 && key.E >= 3 && key.E%2 == 1
 	case *ecdsa.PublicKey:
-		_, err := key.ECDH() // refuses a point that is not on its curve, and curves that are none of NIST's
+		_, err := key.ECDH() // fails for a point that is not on its curve, and for curves that are not NIST's
 		return err == nil
 	case ed25519.PublicKey:
 		return len(key) == ed25519.PublicKeySize && !slices.ContainsFunc(smallOrder, func(small []byte) bool { return sameY(key, small) })
@@ -32,8 +32,8 @@ func Strong(public any) bool {
 	return false
 }
 
-// smallOrder are the y of the points of Ed25519 whose order divides 8, as keys write
-// them, and the two ways to write some of them unreduced. For them anybody can sign
+// smallOrder are the encoded y coordinates of the Ed25519 points whose order divides 8,
+// with the two that can also be written unreduced. Anybody can sign for these keys
 // (RFC 8032 §5.1; Chalkias, Garillot, Nikolaenko: Taming the many EdDSAs, §2).
 var smallOrder = decoded(
 	"0000000000000000000000000000000000000000000000000000000000000000", // order 4
@@ -56,7 +56,7 @@ func decoded(all ...string) (list [][]byte) {
 	return list
 }
 
-// sameY compares without the topmost bit, which is the sign of x.
+// sameY compares two keys without the highest bit, which is the sign of x.
 func sameY(key, other []byte) bool {
 	last := ed25519.PublicKeySize - 1
 	return bytes.Equal(key[:last], other[:last]) && key[last]&0x7f == other[last]

@@ -137,7 +137,7 @@ type bearer struct {
 	claims accessClaims
 }
 
-// machine tells that nobody sits behind the token: it is of the client itself (RFC 9068
+// machine reports whether nobody sits behind the token: it is of the client itself (RFC 9068
 // §2.2).
 func (c accessClaims) machine() bool { return c.Subject == string(c.ClientID) }
 

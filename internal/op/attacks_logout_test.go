@@ -15,7 +15,7 @@ import (
 
 const bye = "https://books.example/bye"
 
-// in tells that somebody is signed in to Meridian in a browser.
+// in reports whether somebody is signed in to Meridian in a browser.
 func in(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == "/o/meridian/home" }
 
 // OPR-9, R-OPR-11: an application ends a session by an ID token of its own for it; else the

@@ -26,7 +26,7 @@ type credentials struct {
 	secret string // or the assertion
 }
 
-// shown reads them. Two methods at once are none (RFC 6749 §2.3).
+// shown reads them. Two methods at once are refused (RFC 6749 §2.3).
 func (c *call) shown() (credentials, error) {
 	head, form := c.R.Header.Values("Authorization"), c.form
 	used := 0
@@ -47,7 +47,7 @@ func (c *call) shown() (credentials, error) {
 		}
 		got = credentials{plainID, Secret, plainSecret}
 	}
-	if form.Get("client_secret") != "" { // an empty one is none (RFC 6749 §3.2)
+	if form.Get("client_secret") != "" { // an empty one counts as absent (RFC 6749 §3.2)
 		used++
 		got = credentials{form.Get("client_id"), Secret, form.Get("client_secret")}
 	}
@@ -189,7 +189,7 @@ func (p *Provider) assertion(ctx context.Context, c Client, text string) error {
 	return err
 }
 
-// useOnce keeps what may come once, and tells whether it is the first time.
+// useOnce stores an id that may be used once, and reports whether this is the first time.
 func (p *Provider) useOnce(ctx context.Context, what, whose, id string, expires time.Time) (first bool, err error) {
 	hash := base64.RawURLEncoding.EncodeToString(secret.MAC(p.onceKey, what, whose, id))
 	err = p.DB.Update(ctx, func(tx *db.Tx) error {

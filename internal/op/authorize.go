@@ -9,10 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/fault"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -71,31 +69,6 @@ func (p *Provider) resume(v *page.Visitor) error {
 		return err
 	}
 	return p.goOn(v, c, q)
-}
-
-// errRequestGone says that what an application asked waits no more.
-var errRequestGone = fault.New(fault.Gone, "op.request_gone")
-
-// waiting is the request that this browser's address names.
-func (p *Provider) waiting(v *page.Visitor) (pending, Client, error) {
-	ctx := v.R.Context()
-	b, err := v.Browser(ctx)
-	if err != nil {
-		return pending{}, Client{}, err
-	}
-	q, c, found, err := p.kept(ctx, p.DB, b, v.R.URL.Query().Get("request"))
-	if err == nil && !found {
-		err = errRequestGone
-	}
-	return q, c, err
-}
-
-// gone goes on where a request waits no more.
-func (p *Provider) gone(v *page.Visitor, err error) error {
-	if !errors.Is(err, errRequestGone) {
-		return err
-	}
-	return v.Redirect(resumePath + "?" + url.Values{"request": {v.R.URL.Query().Get("request")}}.Encode())
 }
 
 // goOn decides what a request gets, and gives it.
@@ -227,11 +200,12 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 	h := p.hints(c, q)
 	asked.session, asked.open = pick(h, visits, has)
 	if !asked.open && h.Session != "" {
-		h.Session, asked.picked = "", false // whom the person picked is not signed in any more
+		h.Session, asked.picked = "", false // the session that the person picked has ended
 		asked.session, asked.open = pick(h, visits, has)
 	}
 	if !asked.open && q.id != "" && h.Address != "" {
-		// A hint is one: who signed in for this very request under another address is meant.
+		// login_hint is only a hint: if somebody signed in for this very request under another
+		// address, that is who is meant.
 		h.Address = ""
 		asked.session, asked.open = pick(h, visits, has)
 		asked.open = asked.open && provedFor(q.AskedAt, asked.session.Session.ProvedAt, p.DB.Now())
@@ -240,7 +214,7 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 		return asked, failed
 	}
 	v := asked.session
-	asked.picked = asked.picked || provedFor(q.AskedAt, v.Session.StartedAt, p.DB.Now()) // who signed in for this picked themselves
+	asked.picked = asked.picked || provedFor(q.AskedAt, v.Session.StartedAt, p.DB.Now()) // somebody who signed in for this request need not pick an account too
 	has(v.Session.OrgID)
 	place := places[v.Session.OrgID]
 	var groups []string
@@ -260,20 +234,6 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 		asked.consented, err = p.consented(ctx, p.DB, c, place, v, q.Request)
 	}
 	return asked, errors.Join(failed, err)
-}
-
-// waitingFor stores a request for this browser, where it is not stored yet.
-func (p *Provider) waitingFor(v *page.Visitor, q pending) (pending, error) {
-	if q.id != "" {
-		return q, nil
-	}
-	ctx := v.R.Context()
-	b, err := v.BrowserOrNew(ctx)
-	if err != nil {
-		return pending{}, err
-	}
-	q.id = secret.NewID("req")
-	return q, p.keep(ctx, b.ID, q)
 }
 
 // leadTo goes on at a page that asks the person.
@@ -347,99 +307,4 @@ func (p *Provider) meant(ctx context.Context, c Client, q pending) (directory.Or
 		}
 	}
 	return q.SubjectOrg, nil
-}
-
-// issueCode keeps the grant, and gives its code. remembers tells that the person agreed
-// just now, for the next time too.
-func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked question, remembers bool) (string, error) {
-	ctx, visit := v.R.Context(), asked.session
-	if !asked.none {
-		var err error
-		if visit, err = v.Used(visit); err != nil {
-			return "", err
-		}
-	}
-	code := secret.NewToken()
-	err := p.DB.Update(ctx, func(tx *db.Tx) error {
-		mine, err := q.finish(ctx, tx)
-		if err == nil && mine {
-			mine, err = still(ctx, tx, c, asked)
-		}
-		if err == nil && !mine {
-			err = errRequestGone
-		}
-		if err != nil {
-			return err
-		}
-		if remembers {
-			if err := remember(ctx, tx, c, visit, q.Scope); err != nil {
-				return err
-			}
-		}
-		g, err := p.grantTo(ctx, tx, c, q.Request, visit, asked.acr, code)
-		if err != nil {
-			return err
-		}
-		return q.gave(ctx, tx, g)
-	})
-	return code.Reveal(), err
-}
-
-// still tells that what was read for a request holds in the transaction that answers it:
-// the session is open, nobody chose another in this browser meanwhile, and the application
-// was not forbidden.
-func still(ctx context.Context, tx *db.Tx, c Client, asked question) (bool, error) {
-	s := asked.session.Session
-	var id string
-	return tx.One(ctx, db.Into(&id), `
-		select s.id
-		from sessions s
-		left join client_organizations co on co.org_id = s.org_id and co.client_id = $1
-		where s.org_id = $2 and s.id = $3 and s.ended_at is null and coalesce(co.standing, '') <> $4
-			and not exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at > $5)`,
-		string(c.ID), string(s.OrgID), s.ID, string(Forbidden), db.Time(asked.readAt))
-}
-
-// grantTo keeps what an application gets of a session.
-func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c Client, r Request, visit session.Visit, acr string, code secret.Token) (Grant, error) {
-	var before string
-	opened, err := tx.One(ctx, db.Into(&before), `
-		select id from grants
-		where org_id = $1 and session_id = $2 and client_id = $3
-		limit 1`, string(visit.Session.OrgID), visit.Session.ID, string(c.ID))
-	if err != nil {
-		return Grant{}, err
-	}
-	g := Grant{
-		OrgID: visit.Session.OrgID, ClientID: c.ID, UserID: visit.User.ID, SessionID: visit.Session.ID, Scope: r.Scope,
-		EndsAt: tx.Now().Add(p.codeLasts()), // until the code is used
-		Details: Details{
-			RedirectURI: r.RedirectURI, LeftOut: r.LeftOut, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
-			AuthTime: visit.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(visit.Session.Methods),
-		},
-	}
-	if g, err = newGrant(ctx, tx, g, code.Hash(secret.Code)); err != nil {
-		return Grant{}, err
-	}
-	if !slices.Contains(r.Prompt, "none") { // nobody opened anything
-		if err := use(ctx, tx, c, visit); err != nil {
-			return Grant{}, err
-		}
-	}
-	if opened {
-		return g, nil
-	}
-	return g, audit.Record(ctx, tx, audit.Event{
-		OrgID: string(g.OrgID), Actor: string(visit.User.ID), ActorName: visit.User.Name, Action: "application.opened",
-		Target: string(c.ID), TargetName: c.Settings.Name, After: audit.Fields{"scope": strings.Join(r.Scope, " "), "acr": acr},
-	})
-}
-
-// use counts that somebody opened an application.
-func use(ctx context.Context, tx *db.Tx, c Client, v session.Visit) error {
-	_, err := tx.Exec(ctx, `
-		insert into client_uses (org_id, client_id, user_id, uses, used_at) values ($1, $2, $3, 1, $4)
-		on conflict (org_id, client_id, user_id) do update set uses = client_uses.uses + 1, used_at = excluded.used_at`,
-		string(v.Session.OrgID), string(c.ID), string(v.User.ID), db.Time(tx.Now()))
-	return err
 }

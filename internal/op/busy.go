@@ -49,7 +49,7 @@ func (b *busy) room() *busy {
 	return planned
 }
 
-// take tells whether there is room for one more call, and plans it. The installation's
+// take reports whether there is room for one more call, and plans it. The installation's
 // own applications are not counted as one owner's.
 func (b *busy) take(c Client) bool {
 	if b.all >= mostAtOnce || b.one[c.ID] >= mostOfOne || c.OrgID != "" && b.owners[c.OrgID] >= mostOfOwner {

@@ -3,30 +3,33 @@ package op
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/limit"
 	"parvis/internal/op/redirect"
 	"parvis/internal/outbound"
+	"parvis/internal/signin"
 )
 
 // Channel is how an application answers when it is told that a session ended.
 type Channel struct {
-	TriedAt time.Time // of the last call; zero where none was made lately
-	Reply   string    // to it: a status, or in our words why there is none
-	Taken   bool      // the application took it
-	Waiting int       // sign-outs that it was not told of yet
-	NextTry time.Time // of those; zero where none waits
+	TriedAt time.Time // of the last call; zero if there was none within seven days
+	Reply   string    // to that call: a status, or why there is none
+	Taken   bool      // the application accepted that call
+	Waiting int       // ended sessions that it has not been told of yet
+	NextTry time.Time // when it is told next; zero if nothing waits
 }
 
-// Failing reports whether the application did not take what it was told last.
+// Failing reports whether the application did not accept the last call.
 func (t Channel) Failing() bool { return !t.TriedAt.IsZero() && !t.Taken }
 
-// ReplyKey is the catalogue key of a reply that has no status; its sentence stands for
-// what went wrong. It is empty for a status.
+// ReplyKey returns the catalogue key of the sentence that says what went wrong, or nothing
+// if the reply is a status.
 func (t Channel) ReplyKey() string {
 	if why, ok := strings.CutPrefix(t.Reply, "outbound: "); ok {
 		return "op.channel." + why
@@ -37,64 +40,112 @@ func (t Channel) ReplyKey() string {
 	return "op.channel.unsent"
 }
 
-// ChannelOf returns how an application answered what happened in an organization.
+// ChannelOf returns how an application answered when sessions of one organization ended.
 func ChannelOf(ctx context.Context, r db.Reader, org directory.OrgID, c ClientID) (Channel, error) {
-	all, err := channels(ctx, r, `
-		select l.client_id, l.tried_at, l.reply, l.told_at, l.next_try_at
-		from logouts l
-		where l.org_id = $1 and l.client_id = $2`, string(org), string(c))
+	all, err := channels(ctx, r, channelOf, string(org), string(c))
 	return all[c], err
 }
 
-// Channels returns how every application answered, whatever organization it was
-// about: for the operator.
+// Channels returns how every application answered for all organizations together; the
+// operator sees it.
 func Channels(ctx context.Context, r db.Reader) (map[ClientID]Channel, error) {
-	return channels(ctx, r, `
-		select l.client_id, l.tried_at, l.reply, l.told_at, l.next_try_at
-		from logouts l
-		where l.tried_at is not null or l.next_try_at is not null`)
+	return channels(ctx, r, channelsOfAll)
 }
+
+// Both statements begin at the applications, and find the last call and what waits by an
+// index, so their cost does not grow with the number of earlier calls.
+const (
+	tried   = `l.client_id = c.id and l.tried_at is not null order by l.tried_at desc, l.id desc limit 1`
+	waiting = `l.client_id = c.id and l.next_try_at is not null`
+
+	channelOf = `
+		select c.id,
+			(select l.tried_at from logouts l where l.org_id = $1 and ` + tried + `),
+			(select l.reply from logouts l where l.org_id = $1 and ` + tried + `),
+			(select l.told_at from logouts l where l.org_id = $1 and ` + tried + `),
+			(select count(*) from logouts l where l.org_id = $1 and ` + waiting + `),
+			(select min(l.next_try_at) from logouts l where l.org_id = $1 and ` + waiting + `)
+		from clients c
+		where c.id = $2`
+	channelsOfAll = `
+		select c.id,
+			(select l.tried_at from logouts l where ` + tried + `),
+			(select l.reply from logouts l where ` + tried + `),
+			(select l.told_at from logouts l where ` + tried + `),
+			(select count(*) from logouts l where ` + waiting + `),
+			(select min(l.next_try_at) from logouts l where ` + waiting + `)
+		from clients c`
+)
 
 func channels(ctx context.Context, r db.Reader, statement string, args ...any) (map[ClientID]Channel, error) {
 	all := map[ClientID]Channel{}
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var c ClientID
-		var reply string
-		var tried, taken, next time.Time
-		if err := scan(&c, (*db.Time)(&tried), (*db.Text)(&reply), (*db.Time)(&taken), (*db.Time)(&next)); err != nil {
+		var t Channel
+		var taken time.Time
+		if err := scan(&c, (*db.Time)(&t.TriedAt), (*db.Text)(&t.Reply), (*db.Time)(&taken), &t.Waiting, (*db.Time)(&t.NextTry)); err != nil {
 			return err
 		}
-		t := all[c]
-		if tried.After(t.TriedAt) {
-			t.TriedAt, t.Reply, t.Taken = tried, reply, !taken.IsZero()
+		if t.Taken = !taken.IsZero(); t != (Channel{}) {
+			all[c] = t
 		}
-		if !next.IsZero() {
-			t.Waiting++
-			if t.NextTry.IsZero() || next.Before(t.NextTry) {
-				t.NextTry = next
-			}
-		}
-		all[c] = t
 		return nil
 	}, statement, args...)
 	return all, err
 }
 
-// CheckReach refuses an address of an organization's application that we are to call and
-// never could: it is not https, or leads into a network that is not public. What the
-// operator registers for the whole installation may be anywhere. It looks names up, so
-// it is called outside any transaction; a name that is not found may exist tomorrow.
-func CheckReach(ctx context.Context, to *outbound.Client, org directory.OrgID, s Settings) error {
+// ErrReachTooOften says that an organization entered addresses for us to call too often.
+var ErrReachTooOften = fault.New(fault.Throttled, "op.reach_too_often")
+
+// CheckReach refuses an address in the settings of an organization's application that we
+// are meant to call and never could. Each address that changes is counted before its name
+// is looked up, because that asks a name server of the administrator's choice.
+func (p *Provider) CheckReach(ctx context.Context, c Client, to Settings) error {
+	all := calledAddresses(to)
+	for field, address := range calledAddresses(c.Settings) {
+		if all[field] == address {
+			delete(all, field)
+		}
+	}
+	if c.OrgID == "" {
+		return nil
+	}
+	for range all {
+		taken, err := limit.Take(ctx, p.DB, p.Limits.Key(signin.PerOrganizationHosts, string(c.OrgID)))
+		if err != nil {
+			return err
+		}
+		if !taken.Allowed {
+			return ErrReachTooOften.After(taken.Wait)
+		}
+	}
+	return reach(ctx, p.Outbound, all)
+}
+
+// CheckReach does the same for the operator, uncounted. What the operator registers for
+// the whole installation may be anywhere.
+func CheckReach(ctx context.Context, client *outbound.Client, org directory.OrgID, to Settings) error {
 	if org == "" {
 		return nil
 	}
+	return reach(ctx, client, calledAddresses(to))
+}
+
+// calledAddresses returns the addresses at which we call an application, by field. What is
+// not a web address is left out: registration refuses it with a reason of its own.
+func calledAddresses(s Settings) map[string]string {
+	all := map[string]string{"back_channel": s.BackChannel, "keys_url": s.KeysURL}
+	maps.DeleteFunc(all, func(_, address string) bool { return redirect.CheckWeb(address) != nil })
+	return all
+}
+
+// reach refuses addresses that are not https, or lead into a network that is not public.
+// It looks names up, so it is called outside any transaction; a name that is not found
+// may exist tomorrow.
+func reach(ctx context.Context, client *outbound.Client, addresses map[string]string) error {
 	var all []error
-	for field, address := range map[string]string{"back_channel": s.BackChannel, "keys_url": s.KeysURL} {
-		if redirect.CheckWeb(address) != nil {
-			continue // none at all, or one that is refused for what it is
-		}
-		why, never := errors.AsType[outbound.Refused](to.Reaches(ctx, address))
-		if never {
+	for field, address := range addresses {
+		if why, never := errors.AsType[outbound.Refused](client.Reaches(ctx, address)); never {
 			all = append(all, fault.Field(field, "op.unreachable."+string(why)))
 		}
 	}

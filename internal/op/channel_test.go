@@ -1,12 +1,15 @@
 package op_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
 
+	"parvis/internal/directory"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
+	"parvis/internal/signin"
 )
 
 // How an application answers that a session ended shows until it takes it, to the
@@ -72,4 +75,32 @@ func TestAnAddressThatIsNeverCalledIsRefused(t *testing.T) {
 	}
 	form := w.ana.Get("/o/meridian/admin/applications/"+string(c.ID)).Form("sign-in").Fill("back_channel", "https://1.1.1.1/out")
 	idptest.Want(t, form.Submit(""), idptest.Status(200), idptest.Input("back_channel", "https://1.1.1.1/out"))
+}
+
+// Addresses to be called at are counted for the organization before their names are
+// looked up; what stays as it was is neither.
+func TestAddressesThatAreLookedUpAreLimited(t *testing.T) {
+	w := newWorld(t)
+	s := web()
+	s.BackChannel = "https://1.1.1.1/out"
+	c := w.register(w.org.ID, op.Web, s)
+	path := "/o/meridian/admin/applications/" + string(c.ID)
+	form := w.ana.Get(path).Form("sign-in")
+	idptest.Want(t, form.Submit(""), idptest.Status(200)) // as it was
+	for i := range signin.PerOrganizationHosts.Free {
+		if p := form.Fill("back_channel", fmt.Sprintf("https://10.1.2.%d/out", i)).Submit(""); p.Status != 422 {
+			t.Fatalf("address %d: %d %s", i, p.Status, p.Text())
+		}
+	}
+	p := form.Fill("back_channel", "https://10.1.3.1/out").Submit("")
+	idptest.Want(t, p, idptest.Status(429), idptest.Says("op.reach_too_often", "Wait", "10 seconds"), idptest.Input("back_channel", "https://10.1.3.1/out"))
+	if p.Header.Get("Retry-After") != "10" {
+		t.Errorf("Retry-After: %q", p.Header.Get("Retry-After"))
+	}
+	idptest.Want(t, form.Fill("back_channel", s.BackChannel).Submit(""), idptest.Status(200))
+
+	eva := stopping(w.Join(t, w.other, "eva@lumen.example", "Eva Roy", directory.Owner))
+	theirs := w.register(w.other.ID, op.Web, web())
+	neighbour := eva.Get("/o/lumen/admin/applications/"+string(theirs.ID)).Form("sign-in").Fill("back_channel", "https://10.1.2.3/out")
+	idptest.Want(t, neighbour.Submit(""), idptest.Status(422), idptest.Says("op.unreachable.address"))
 }

@@ -31,8 +31,8 @@ func (p *Provider) subjectOf(c Client, org directory.OrgID, user directory.UserI
 	return p.pseudonym("subject", c.sector(), string(org), string(user))
 }
 
-// sid is what a client knows a session by: no two clients the same, nor two registrations
-// of one ID, which stand behind the dot (registrationOf).
+// sid returns the name of a session for one client. It differs between clients, and between
+// two registrations of one ID: the registration stands behind the dot (registrationOf).
 func (p *Provider) sid(c Client, session string) string {
 	sid := p.pseudonym("session", string(c.ID), session)
 	if c.registration == "" {
@@ -41,7 +41,7 @@ func (p *Provider) sid(c Client, session string) string {
 	return sid + "." + c.registration
 }
 
-// registrationOf is the registration for which a sid was made.
+// registrationOf returns the registration for which a sid was made.
 func registrationOf(sid string) string {
 	_, registration, _ := strings.Cut(sid, ".")
 	return registration
@@ -63,7 +63,7 @@ func (c Client) sector() string {
 	return string(c.ID) + c.registration
 }
 
-// needsGroups tells that what a grant tells depends on groups.
+// needsGroups reports whether the claims of a grant depend on groups.
 func (h holder) needsGroups() bool {
 	return slices.Contains(h.Scope, GroupsInfo) || len(h.client.Settings.Roles) > 0 ||
 		slices.ContainsFunc(h.client.Settings.Claims, func(c Claim) bool { return c.Source == "groups" })
@@ -90,8 +90,8 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 	if asked(EmailInfo) {
 		// An address is a user's only once a letter to it was opened, or a provider of its
 		// proven domain vouched for it.
-		// What people sign in with is told as their name for it too, and nobody is told it who
-		// may not know the address.
+		// preferred_username is the address, with which people sign in, so it is told only to
+		// applications that may know the address.
 		all["email"], all["email_verified"], all["preferred_username"] = u.Email, true, u.Email
 	}
 	if asked(GroupsInfo) {
@@ -215,7 +215,7 @@ func half(text string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// verifies tells that a code verifier fits its challenge (RFC 7636 §4.6, S256 alone).
+// verifies reports whether a code verifier fits its challenge (RFC 7636 §4.6, S256 alone).
 func verifies(verifier, challenge string) bool {
 	if !isVerifier(verifier) {
 		return false

@@ -50,7 +50,7 @@ const (
 // AuthMethods lists all.
 var AuthMethods = []AuthMethod{Secret, PrivateKey, NoAuth}
 
-// onWire are the names that discovery and errors have for a method.
+// onWire returns the names of a method in discovery and in errors.
 func (m AuthMethod) onWire() []string {
 	if m == Secret {
 		return []string{"client_secret_basic", "client_secret_post"}
@@ -58,13 +58,13 @@ func (m AuthMethod) onWire() []string {
 	return []string{string(m)}
 }
 
-// Protection is what keeps a code from being used by who did not ask for it (RFC 9700
-// §2.1.1). A challenge that is sent is enforced whatever is registered.
+// Protection keeps somebody who intercepts a code from using it (RFC 9700 §2.1.1).
+// A challenge that is sent is enforced whatever is registered.
 type Protection string
 
-// The protections. With PKCE we see to it; a nonce is compared by the application, and we
-// cannot see whether it does. Less than PKCE is for clients that prove who they are, and
-// for requests that bring an ID token.
+// The protections. We check PKCE ourselves; a nonce is checked by the application, and we
+// cannot see whether it does so. Less than PKCE is only for clients that authenticate, and
+// for requests that get an ID token.
 const (
 	PKCE         Protection = "pkce"
 	PKCEOrNonce  Protection = "pkce_or_nonce"
@@ -173,25 +173,25 @@ type Client struct {
 	ChangedAt time.Time
 	FailedAt  time.Time // since when nobody answers at its tile's address; zero where all is well
 
-	// registration names this registration of the ID, which may have been another
-	// application's before; empty for those of before that was told apart.
+	// registration tells two applications apart that had the same ID one after the other.
+	// It is empty for applications from before this was stored.
 	registration string
 }
 
 // ErrNoClient says that there is no such application, or none for whoever asks.
 var ErrNoClient = fault.New(fault.NotFound, "op.no_client")
 
-// Confidential tells that the client can prove who it is.
+// Confidential reports whether the client can prove who it is.
 func (c Client) Confidential() bool { return c.Settings.Auth != NoAuth }
 
-// Assured tells that an answer sent to an address reaches this application and no other
-// that says it is it: where that is not so, on loopback and at a scheme that any app can
-// claim, consent is asked each time (RFC 8252 §8.6).
+// Assured reports whether an answer sent to an address can reach this application only.
+// On loopback, and at a scheme that any app can claim, another program may take it, so
+// consent is asked each time (RFC 8252 §8.6).
 func (c Client) Assured(redirectURI string) bool {
 	return c.Confidential() || strings.HasPrefix(redirectURI, "https://")
 }
 
-// Code tells that people sign in to it in a browser.
+// Code reports whether people sign in to the application in a browser.
 func (c Client) Code() bool { return c.Kind == Web || c.Kind == SinglePage || c.Kind == Native }
 
 // Title is what its tile is called in a language.
@@ -210,16 +210,16 @@ func (c Client) Description(tag i18n.Tag) string {
 	return c.Settings.Descriptions["en"]
 }
 
-// Connected tells that a tile has somewhere to lead.
+// Connected reports whether a tile has somewhere to lead.
 func (c Client) Connected() bool { return c.target() != "" }
 
 // Version changes with the logo, which a browser keeps.
 func (c Client) Version() string { return strconv.FormatInt(c.ChangedAt.UnixMicro(), 36) }
 
-// HasSecrets tells that it proves itself by a secret that we made.
+// HasSecrets reports whether the client authenticates with a secret that we made.
 func (c Client) HasSecrets() bool { return c.Settings.Auth == Secret }
 
-// has tells that a scope was registered.
+// has reports whether a scope was registered.
 func (c Client) has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
 
 const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.registration`
@@ -261,7 +261,7 @@ func clientByID(ctx context.Context, r db.Reader, id string) (Client, error) {
 	return w.client()
 }
 
-// isClientID tells what may be one at all; nothing else reaches the database.
+// isClientID reports whether s has the form of a client ID; nothing else reaches the database.
 func isClientID(s string) bool {
 	return len(s) > 0 && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }

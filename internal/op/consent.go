@@ -20,7 +20,7 @@ var (
 	chooseFields  = page.Fields{"session"}
 )
 
-// consented tells that the person need not be asked: it is the organization's own or the
+// consented reports whether the person need not be asked: it is the organization's own or the
 // installation's, an administrator approved it for everybody, or the person did before,
 // and nobody else can pass for the application.
 func (p *Provider) consented(ctx context.Context, r db.Reader, c Client, place Placement, v session.Visit, q Request) (bool, error) {

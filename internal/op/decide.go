@@ -67,7 +67,7 @@ func decide(q question) decision {
 	}
 	proved := q.session.Session.ProvedAt
 	if q.session.Browser.Superseded && !proved.Before(q.asked) {
-		proved = q.asked.Add(-1) // what came with a newer token is none of whoever shows the old one
+		proved = q.asked.Add(-1) // the proof belongs to the newer token, not to the old one that was shown
 	}
 	forThis, age := provedFor(q.asked, proved, q.readAt), q.readAt.Sub(proved)
 	switch {
@@ -92,15 +92,15 @@ func decide(q question) decision {
 	return decision{step: issue}
 }
 
-// provedWithin is how old a proof may be that was made for a request, and handOver how long
-// somebody who proved it for max_age may take until the application gets its answer: no
-// shorter age could ever be satisfied.
+// provedWithin is how old a proof may be that was made for a request. handOver is how long
+// a person who proved who they are for max_age has until the application gets its answer;
+// without it max_age=0 could never be satisfied.
 const (
 	provedWithin = 10 * time.Minute
 	handOver     = time.Minute
 )
 
-// provedFor tells that a proof was made for a request: after it came and lately, since a
+// provedFor reports whether a proof was made for a request: after it came and lately, since a
 // request may wait for a day (decision 0042).
 func provedFor(asked, proved, now time.Time) bool {
 	return !proved.Before(asked) && !proved.Before(now.Add(-provedWithin))

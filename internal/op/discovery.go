@@ -13,11 +13,11 @@ import (
 // Configuration is the address of the document that applications read of us first.
 func (p *Provider) Configuration() string { return p.Base + configurationPath }
 
-// Endpoint is an address of ours under its name in the discovery document.
+// Endpoint is one of our addresses with its name in the discovery document.
 type Endpoint struct{ Name, Address string }
 
-// Endpoints are what a developer types into an application: all that one needs which
-// reads the discovery document stands first.
+// Endpoints lists what a developer enters in an application. The first two are enough for
+// one that reads the discovery document.
 func Endpoints(base string) []Endpoint {
 	return []Endpoint{
 		{"issuer", base}, {"discovery", base + configurationPath},
@@ -26,9 +26,9 @@ func Endpoints(base string) []Endpoint {
 	}
 }
 
-// configuration is what applications read of us first, the same document where OpenID
-// Connect looks for it (OIDC Discovery §4) and where OAuth does (RFC 8414 §3). It lists
-// what works, and nothing else.
+// configuration serves the document that applications read first. It is the same where
+// OpenID Connect looks for it (OIDC Discovery §4) and where OAuth does (RFC 8414 §3), and
+// lists only what works.
 func (p *Provider) configuration(v *page.Visitor) error {
 	document, err := p.document()
 	if err != nil {

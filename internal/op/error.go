@@ -64,7 +64,7 @@ func (e *Error) Status() int {
 	return http.StatusBadRequest
 }
 
-// onWire is the one place where an error becomes one of the wire; known tells that
+// onWire is the one place where an error becomes one of the wire; known reports whether
 // it was one already. Anything else is ours, and nothing of it is told.
 func onWire(err error) (e *Error, known bool) {
 	if w, ok := errors.AsType[*Error](err); ok {

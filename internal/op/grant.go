@@ -210,7 +210,7 @@ func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID
 	return h, err == nil, err
 }
 
-// over tells that a grant gives nothing any more.
+// over reports whether a grant gives nothing any more.
 func (g Grant) over(now time.Time) bool { return !g.EndedAt.IsZero() || !now.Before(g.EndsAt) }
 
 var (
@@ -235,8 +235,8 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c Client, s spending) (
 	case d.RedirectURI != s.redirectURI || !redirect.Match(h.client.Settings.RedirectURIs, s.redirectURI, h.client.Kind == Native):
 		return holder{}, wrong(errInvalidGrant, "redirect_uri is not the one of the authorization request"), nil
 	case d.Challenge == "" && s.verifier != "":
-		// Somebody took the challenge out of the request that the application made: the code
-		// was asked for by somebody else (RFC 9700 §2.1.1, §4.8.2).
+		// The application sent a challenge, or it would not have a verifier: an attacker removed
+		// it from the request, or made the request (PKCE downgrade, RFC 9700 §2.1.1, §4.8.2).
 		return holder{}, wrong(errInvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
 	case d.Challenge != "" && s.verifier == "":
 		return holder{}, wrong(errInvalidGrant, "code_verifier is missing"), nil

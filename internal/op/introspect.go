@@ -53,9 +53,9 @@ func (p *Provider) introspect(c *call) (answer, error) {
 	return said, nil
 }
 
-// mayKnow reports whether a token is the client's, or for it to take. What is for us to
-// take is every application's, so an audience under our own address, which may have been
-// registered before that was refused, gives nothing.
+// mayKnow reports whether a token was issued to the client or has it as audience. Every
+// token has us as audience, so a client whose audience is under our own address, as could
+// be registered once, learns nothing by it.
 func (p *Provider) mayKnow(c Client, b bearer) bool {
 	if c.OrgID != "" && c.OrgID != b.OrgID {
 		return false

@@ -58,8 +58,8 @@ func (p *Provider) readLeaving(ctx context.Context, form url.Values) (leaving, e
 			return leaving{}, err
 		}
 		if l.hint.SID != "" && !l.hint.of(l.client) {
-			// The application that it was made for was removed: it says nothing of the one that
-			// has its ID now, which client_id alone may name. The person is asked.
+			// The hint was made for an application that was removed, so it does not name the one
+			// that has its ID now; only client_id can do that. The person is asked.
 			if l.hint = (hinted{}); form.Get("client_id") == "" {
 				l.client = Client{}
 			}
@@ -105,21 +105,21 @@ func (p *Provider) endSession(v *page.Visitor) error {
 	return onward(v, endSessionPath+"/confirm?"+form.Encode())
 }
 
-// leavingAs returns who is signed in here, and makes the page speak the language of whom
-// was chosen last, else the one that the application asked for.
+// leavingAs returns who is signed in here. The page gets the language of the person who
+// was chosen last, or else the one that the application asked for.
 func (p *Provider) leavingAs(v *page.Visitor) ([]session.Visit, error) {
 	visits, err := v.Visits(v.R.Context())
 	v.Prefer(string(chosenLast(visits).User.Language), v.R.URL.Query().Get("ui_locales"))
 	return visits, err
 }
 
-// isOf tells that a session is the one that the hint was made for.
+// isOf reports whether the hint was made for this session.
 func (p *Provider) isOf(l leaving, w session.Visit) bool {
 	return l.hint.SID != "" && l.hint.SID == p.sid(l.client, w.Session.ID)
 }
 
-// isSame tells that a session is of the person whom the hint names: they signed in again
-// since, and are asked.
+// isSame reports whether a session belongs to the person whom the hint names. They signed
+// in again since the hint was made, so they are asked.
 func (p *Provider) isSame(l leaving, w session.Visit) bool {
 	return l.hint.Organization.ID == w.Session.OrgID && l.hint.Subject == p.subjectOf(l.client, w.Session.OrgID, w.User.ID)
 }

@@ -67,4 +67,11 @@ func TestRolesAreCleanedAsNamesAre(t *testing.T) {
 			t.Errorf("%s: %v, want op.field.roles", title, err)
 		}
 	}
+	// What can be cleaned is kept as a name would be: in one form, with single spaces.
+	c := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) {
+		s.Roles = []op.RoleOf{{Group: w.group("Crew"), Role: " Chef  d\u2019e\u0301quipe "}}
+	}))
+	if got := c.Settings.Roles[0].Role; got != "Chef d\u2019\u00e9quipe" {
+		t.Errorf("kept as %q", got)
+	}
 }

@@ -49,8 +49,8 @@ func Defaults(k Kind) Settings {
 	return Settings{Auth: NoAuth}
 }
 
-// Mine tells that an actor may change an application: an organization's administrators
-// theirs, the operator all.
+// mine returns an error unless an actor may change the application: administrators those of
+// their organization, the operator all.
 func (c Client) mine(actor directory.Actor) error {
 	switch {
 	case actor.UserID == audit.Operator:
@@ -223,7 +223,7 @@ func (c Client) by(actor directory.Actor, action audit.Action, before, after aud
 	}
 }
 
-// KeptSecret is one of a client's, without its text, which nobody keeps.
+// KeptSecret describes a secret of a client. Its text is not stored.
 type KeptSecret struct {
 	ID        string
 	CreatedAt time.Time

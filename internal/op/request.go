@@ -5,20 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/number"
 	"parvis/internal/op/redirect"
 	"parvis/internal/page"
 	"parvis/internal/session"
-	"parvis/internal/signin"
 )
 
 // Request is an authorization request that was understood.
@@ -133,7 +130,7 @@ func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (R
 		r.Mode = formPost // errors come that way too
 	}
 	if states := form["state"]; len(states) == 1 {
-		r.State = states[0] // an error gives it back, whatever is wrong, with it too (RFC 6749 §4.1.2.1)
+		r.State = states[0] // every error gives it back, even one about the state itself (RFC 6749 §4.1.2.1)
 	}
 	if err := once(form); err != nil {
 		return r, err
@@ -203,8 +200,8 @@ func (r *Request) scope(c Client, form url.Values) error {
 	return nil
 }
 
-// proofKey reads what ties the code to who asks for it: a challenge, by S256 alone (RFC
-// 7636 §4.2), and a key.
+// proofKey reads what binds the code to its sender: a PKCE challenge, of S256 only (RFC
+// 7636 §4.2), and the thumbprint of a DPoP key.
 func (r *Request) proofKey(c Client, form url.Values) error {
 	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
 	switch {
@@ -222,8 +219,8 @@ func (r *Request) proofKey(c Client, form url.Values) error {
 	return r.protected(c)
 }
 
-// protected demands what the client is registered for (RFC 9700 §2.1.1): PKCE, unless it
-// proves who it is, may do without, and asks for an ID token.
+// protected demands the protection that is registered (RFC 9700 §2.1.1): PKCE, unless the
+// client authenticates, is registered for less, and asks for an ID token.
 func (r *Request) protected(c Client) error {
 	protection := cmp.Or(c.Settings.Protection, PKCE)
 	switch {
@@ -286,7 +283,7 @@ func (p *Provider) hint(ctx context.Context, c Client, r *Request, form url.Valu
 	case err != nil:
 		return err
 	case !h.of(c):
-		// It is of an application that had this ID and was removed, and means as little.
+		// It was made for an application that had this ID and was removed: it counts for nothing.
 		if slices.Contains(r.Prompt, "none") {
 			return wrong(errLoginRequired, "id_token_hint is older than this registration of the client")
 		}
@@ -305,8 +302,8 @@ type hinted struct {
 	Organization organizationClaim `json:"org"`
 }
 
-// of reports whether it was made for a client as it is registered now, and not for another
-// that had the same ID and was removed.
+// of reports whether the hint was made for this registration of a client, and not for an
+// application that had the same ID and was removed.
 func (h hinted) of(c Client) bool {
 	return h.Audience == string(c.ID) && registrationOf(h.SID) == c.registration
 }
@@ -336,89 +333,8 @@ func (p *Provider) hints(c Client, q pending) hints {
 	return h
 }
 
-// twoFactors tells that none of the levels that were asked for is reached by one factor.
-// Levels that we do not know reach nothing and ask for nothing (OIDC Core §3.1.2.1).
+// twoFactors reports whether one factor is too little for every level that was asked for.
+// Levels that we do not know are ignored (OIDC Core §3.1.2.1).
 func (r Request) twoFactors() bool {
 	return slices.Contains(r.ACR, session.TwoFactors) && !slices.Contains(r.ACR, session.OneFactor)
-}
-
-// pending is a request that waits for the person, in one browser.
-type pending struct {
-	Request
-	id        string
-	sessionID string // that the person picked
-}
-
-// keep stores a request for a browser.
-func (p *Provider) keep(ctx context.Context, browserID string, q pending) error {
-	asked, err := json.Marshal(q.Request)
-	if err != nil {
-		return err
-	}
-	return p.DB.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `
-			delete from authorization_requests
-			where browser_id = $1 and id in (
-				select o.id from authorization_requests o
-				where o.browser_id = $1
-				order by o.created_at desc, o.id
-				limit 1000 offset $2)`, browserID, signin.MostWhereTo-1)
-		if err != nil {
-			return fmt.Errorf("making room for a request of %s: %w", q.ClientID, err)
-		}
-		_, err = tx.Exec(ctx, `
-			insert into authorization_requests (id, browser_id, client_id, asked, created_at)
-			values ($1, $2, $3, $4, $5)`, q.id, browserID, string(q.ClientID), string(asked), db.Time(tx.Now()))
-		if err != nil {
-			return fmt.Errorf("keeping a request of %s: %w", q.ClientID, err)
-		}
-		return nil
-	})
-}
-
-// kept finds a request that waits, in the browser that brought it.
-func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id string) (pending, Client, bool, error) {
-	if b.ID == "" || !page.IsID(id) {
-		return pending{}, Client{}, false, nil
-	}
-	q := pending{id: id}
-	var asked string
-	var c clientRow
-	found, err := r.One(ctx, append(c.targets(), &asked, (*db.Text)(&q.sessionID)), `
-		select `+clientColumns+`, a.asked, a.session_id
-		from authorization_requests a
-		join clients c on c.id = a.client_id
-		where a.id = $1 and a.browser_id = $2 and a.ended_at is null and a.created_at > $3`,
-		id, b.ID, db.Time(p.DB.Now().Add(-RequestLasts)))
-	if err != nil || !found {
-		return pending{}, Client{}, false, err
-	}
-	if err := readRequest(asked, &q.Request); err != nil {
-		return pending{}, Client{}, false, err
-	}
-	client, err := c.client()
-	return q, client, err == nil && q.holds(client), err
-}
-
-func readRequest(asked string, r *Request) error {
-	if err := json.Unmarshal([]byte(asked), r); err != nil {
-		return fmt.Errorf("reading a request: %w", err)
-	}
-	return nil
-}
-
-// holds reports whether what was asked is registered still, and leaves out scopes that
-// are not.
-func (r *Request) holds(c Client) bool {
-	r.Scope = slices.DeleteFunc(r.Scope, func(s string) bool { return !c.has(s) })
-	return len(r.Scope) > 0 && r.protected(c) == nil && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == Native)
-}
-
-// finish claims the end of a request that waits: of two tabs that answer it one does.
-func (q pending) finish(ctx context.Context, tx *db.Tx) (bool, error) {
-	if q.id == "" {
-		return true, nil
-	}
-	n, err := tx.Exec(ctx, `update authorization_requests set ended_at = $1 where id = $2 and ended_at is null`, db.Time(tx.Now()), q.id)
-	return n == 1, err
 }

@@ -17,13 +17,13 @@ import (
 var reserved = strings.Fields(`iss sub aud exp nbf iat jti typ azp nonce auth_time acr amr sid org cnf act may_act events
 	at_hash c_hash s_hash scope client_id token_type active email email_verified name locale zoneinfo groups roles`)
 
-// exact are claims of ours that a registration may replace, under exactly that name.
+// exact are our claims that a registration may replace, but only under exactly that name.
 var exact = strings.Fields(`preferred_username updated_at`)
 
-// Reserved reports whether no registration may set a claim. Names are compared as the
-// readers of tokens compare them who are least careful: Go's JSON ignores letter case,
-// CGI writes each punctuation mark as _, and a dot leads into an object, so that Email,
-// email-verified and org.id are email, email_verified and org.
+// Reserved reports whether a claim may not be registered. Names are compared as loosely as
+// the least careful readers of tokens do: Go's JSON ignores letter case, CGI turns each
+// punctuation mark into _, and a dot leads into an object. So Email, email-verified and
+// org.id count as email, email_verified and org.
 func Reserved(claim string) bool {
 	first, _, _ := strings.Cut(claim, ".")
 	for _, name := range []string{claimKey(claim), claimKey(first)} {
@@ -34,7 +34,7 @@ func Reserved(claim string) bool {
 	return false
 }
 
-// claimKey is what two claims have in common that some reader takes for one.
+// claimKey returns the same text for two claims that some reader takes for one.
 func claimKey(claim string) string {
 	return strings.Map(func(r rune) rune {
 		if strings.ContainsRune("-.:/", r) {
@@ -44,13 +44,13 @@ func claimKey(claim string) string {
 	}, strings.ToLower(claim))
 }
 
-// ofIssuer reports whether a name of a registration belongs to the issuer: its address,
-// however it is written, or something under it. Tokens for the issuer are every
-// application's, so who had its name as audience could ask about all of them.
+// ofIssuer reports whether a registered name is the issuer's address, however it is written,
+// or something under it. Every token has the issuer as audience, so an application with
+// that audience could introspect all of them.
 func ofIssuer(issuer, name string) bool { return issuer != "" && hostIn(name) == hostIn(issuer) }
 
-// hostIn is the host and port of an address, without the port that goes without saying.
-// What has no scheme is read as if it had one.
+// hostIn returns host and port of an address, without a default port. An address without a
+// scheme is read as if it had one.
 func hostIn(address string) string {
 	address = strings.ToLower(address)
 	if _, after, ok := strings.Cut(address, "://"); ok {
@@ -66,9 +66,9 @@ func hostIn(address string) string {
 	return address
 }
 
-// checkIssuer refuses names under the issuer: audiences, permissions and claims there are
-// ours, now and later. Without an issuer, as where a command knows none, nothing is
-// refused; introspection refuses even so (mayKnow).
+// checkIssuer refuses audiences, permissions and claims under the issuer's address: we may
+// use them later. A command that knows no issuer refuses nothing; introspection refuses
+// such an audience even then (mayKnow).
 func (s Settings) checkIssuer(issuer string) error {
 	if s.Audience != "" && ofIssuer(issuer, s.Audience) {
 		return fault.Field("audience_claim", "op.field.of_issuer").With("Name", s.Audience)
@@ -86,11 +86,11 @@ func (s Settings) checkIssuer(issuer string) error {
 	return nil
 }
 
-// checkOthers refuses what would make tokens of an organization's application look like
-// those for one of the installation: its audience, its client ID as audience, or a
-// permission of its own. Organizations have their names each for itself, since tokens say
-// whose they are, and so none learns from a refusal what another registered.
-// Nor may its name or titles look like another's.
+// checkOthers keeps an organization's application from getting tokens that look like those
+// of an application of the installation: by its audience, by its client ID as audience, or
+// by one of its permissions. Two organizations may use the same names: tokens name the
+// organization, and a refusal would tell one what the other registered. A name or title
+// that looks like another's is refused too.
 func (c Client) checkOthers(ctx context.Context, r db.Reader, before, s Settings) error {
 	if s.Audience == "" && len(s.own()) == 0 && slices.Equal(before.shown(), s.shown()) {
 		return nil
@@ -102,7 +102,7 @@ func (c Client) checkOthers(ctx context.Context, r db.Reader, before, s Settings
 	return errors.Join(c.clash(s, others), c.lookalike(before, s, others))
 }
 
-// clash is the fault where settings of c take what one of the others has.
+// clash returns a fault if settings of c use a name that belongs to one of the others.
 func (c Client) clash(s Settings, others []Client) error {
 	for _, other := range others {
 		switch {
@@ -116,10 +116,10 @@ func (c Client) clash(s Settings, others []Client) error {
 	return nil
 }
 
-// lookalike is the fault where a name or title of c, other than before, could be taken for
-// that of an application that the same people meet: the organization's own, or one of the
-// installation. What organizations call theirs binds the installation's in nothing, since
-// the operator would be told of it; doctor lists the two.
+// lookalike returns a fault if a new name or title of c could be taken for that of another
+// application which the same people use: one of the organization, or one of the
+// installation. An application of the installation is not compared with those of
+// organizations, because a refusal would tell the operator about them; doctor lists both.
 func (c Client) lookalike(before, s Settings, others []Client) error {
 	known := before.shown()
 	for _, mine := range s.shown() {
@@ -138,7 +138,7 @@ func (c Client) lookalike(before, s Settings, others []Client) error {
 	return nil
 }
 
-// shown is what people know an application by, and the field that has it.
+// shown is a name under which people see an application, with its field.
 type shown struct{ field, text string }
 
 func (s Settings) shown() []shown {
@@ -149,7 +149,7 @@ func (s Settings) shown() []shown {
 	return all
 }
 
-// own are the permissions that are the application's own.
+// own returns the scopes that the application defines itself.
 func (s Settings) own() []string {
 	return slices.DeleteFunc(slices.Clone(s.Scopes), func(n string) bool { return slices.Contains(Scopes, n) })
 }
@@ -171,8 +171,8 @@ func allClients(ctx context.Context, r db.Reader) ([]Client, error) {
 	return all, err
 }
 
-// Outdated is an application that was registered before what it has was refused. It goes
-// on working; what is refused by now gives nothing any more.
+// Outdated is an application whose settings would be refused today. It goes on working, but
+// the settings that would be refused have no effect.
 type Outdated struct {
 	Client
 	Fault error // why it would not be registered today

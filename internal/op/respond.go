@@ -49,8 +49,8 @@ func postable(address string) bool {
 	return strings.HasPrefix(address, "https://") || strings.HasPrefix(address, "http://")
 }
 
-// mostLocation is how many bytes the address of a redirect may have. Proxies on the way
-// refuse or cut longer headers; a page carries it further.
+// mostLocation is how many bytes the address of a redirect may have. Proxies may refuse or
+// cut longer headers, so a page leads to longer addresses.
 const mostLocation = 2 << 10
 
 // respond answers the application: with a code, or with what was wrong. The answer says
@@ -84,7 +84,7 @@ func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, di
 	return v.Render("op-going", leadingTo(title, to))
 }
 
-// onward leads to a page of ours that carries on what an application sent.
+// onward leads to one of our pages with the parameters that an application sent.
 func onward(v *page.Visitor, path string) error {
 	if len(path) > mostLocation {
 		return v.GoTo("Parvis", path)
@@ -98,9 +98,9 @@ type goingPage struct {
 	Address template.URL //nolint:forbidigo // See leadingTo.
 }
 
-// leadingTo leads to an address that was registered and judged then (op/redirect), which
-// who calls has compared byte for byte. An app's own scheme is among those, and no
-// template takes one from just anybody.
+// leadingTo leads to an address that was checked when it was registered (op/redirect) and
+// that the caller has compared byte for byte. It may have an app's own scheme, which
+// templates refuse unless it is marked as a URL.
 func leadingTo(title, address string) goingPage {
 	return goingPage{title, template.URL(address)} //nolint:forbidigo // See above.
 }

@@ -15,11 +15,11 @@ import (
 	"parvis/internal/signin"
 )
 
-// What comes back to a request that was answered already: the second of two clicks, a tab
-// that was left open, the back button. The application gets one redirect that works
+// A request that was answered already may come again: the second of two clicks, a tab that
+// was left open, the back button. The application still gets one redirect that works
 // (decision 0041).
 const (
-	answerWaits = 3 * time.Second  // until an answer whose code nobody used counts as lost
+	answerWaits = 3 * time.Second  // after that an answer whose code is unused counts as lost
 	answerAgain = 30 * time.Second // within which it may be given again: half a code's life
 )
 
@@ -30,7 +30,7 @@ type answeredRequest struct {
 	endedAt  time.Time
 	grantOrg directory.OrgID
 	grant    string // id; empty where the application got none
-	unused   bool   // its code is, and its session open
+	unused   bool   // the code was not used, and the session is open
 }
 
 // answered finds a request that this browser brought and that was answered.
@@ -64,7 +64,7 @@ type waitingPage struct {
 	Seconds int
 }
 
-// resumeAnswered goes on where a request waits no more.
+// resumeAnswered answers a browser whose request no longer waits.
 func (p *Provider) resumeAnswered(v *page.Visitor) error {
 	ctx := v.R.Context()
 	b, err := v.Browser(ctx)
@@ -99,8 +99,8 @@ func orRespond(err error, respond func() error) error {
 	return respond()
 }
 
-// codeAgain puts a fresh code in the place of one that nobody used: the first is worth
-// nothing from then on. It reports false where somebody just did.
+// codeAgain replaces a code that nobody used by a fresh one, which voids the first. It
+// reports false if the first was used in the meantime.
 func (p *Provider) codeAgain(ctx context.Context, a answeredRequest) (string, bool, error) {
 	code := secret.NewToken()
 	var done bool
@@ -115,7 +115,8 @@ func (p *Provider) codeAgain(ctx context.Context, a answeredRequest) (string, bo
 	return code.Reveal(), done, err
 }
 
-// startOf leads to the application's own start, which asks anew, or says to open it.
+// startOf leads to the start address of the application, which makes a new request. Where
+// there is none, a page says that the request is gone.
 func (p *Provider) startOf(v *page.Visitor, a answeredRequest) error {
 	if a.client.target() == "" || a.grantOrg == "" {
 		return p.showGone(v, a.client.target())
@@ -132,8 +133,8 @@ func (p *Provider) leadToStart(v *page.Visitor, c Client, org directory.Organiza
 	return v.Render("op-going", leadingTo(c.Title(v.Language()), p.way(c, org)))
 }
 
-// stale tells that a request is so old that its application has forgotten it: the cookie
-// that it compares the state with is gone.
+// stale reports whether a request is so old that its application has forgotten it: the
+// cookie with which it compares the state has expired.
 func (p *Provider) stale(q pending) bool {
 	return q.id != "" && p.DB.Now().Sub(q.AskedAt) >= signin.AttemptLifetime
 }
@@ -151,7 +152,8 @@ func (p *Provider) startAnew(v *page.Visitor, c Client, q pending, org directory
 	return p.leadToStart(v, c, org)
 }
 
-// showGone is the page for what waits no more, with the way to start anew where there is one.
+// showGone shows that a request no longer waits, with a link to the start of the
+// application if it has one.
 func (p *Provider) showGone(v *page.Visitor, start string) error {
 	v.Status(fault.Gone)
 	v.NoForm()

@@ -98,7 +98,7 @@ func (s Settings) checkTile(k Kind) error {
 const (
 	mostTitle       = 60
 	mostDescription = 200
-	mostRole        = 100 // characters of a role's name, which tokens carry
+	mostRole        = 100 // characters of the name of a role, which stands in tokens
 )
 
 func (s Settings) checkTexts() error {
@@ -165,7 +165,7 @@ func (s Settings) checkAuth(k Kind) error {
 	case s.Protection != "" && !slices.Contains(Protections, s.Protection):
 		return fault.Field("code_protection", "op.field.code_protection")
 	case s.Protection != "" && (s.Auth == NoAuth || k == Machine):
-		// Whoever has a code of a client that proves nothing has all that it takes.
+		// A public client has nothing else that protects its codes.
 		return fault.Field("code_protection", "op.field.code_protection_public")
 	case k == Machine && !s.OwnBehalf, public && s.OwnBehalf, s.OwnBehalf && s.Auth == NoAuth:
 		return fault.Field("own_behalf", "op.field.own_behalf")

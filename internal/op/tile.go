@@ -76,7 +76,7 @@ func (p *Provider) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]
 	return all, err
 }
 
-// shows tells that somebody sees the tile.
+// shows reports whether somebody sees the tile.
 func (c Client) shows(place Placement, groups []string, u directory.User) bool {
 	if !c.Code() && c.Kind != Link || place.Audience == Nobody || place.admits(groups) != allowed {
 		return false
@@ -202,7 +202,7 @@ func (p *Provider) Switch(v *page.Viewer) error {
 	})
 }
 
-// elsewhere tells that another organization of this browser was chosen later, or that an
+// elsewhere reports whether another organization of this browser was chosen later, or that an
 // application has something of it.
 func (p *Provider) elsewhere(v *page.Viewer) (bool, error) {
 	if !v.Company {
@@ -308,7 +308,7 @@ func (p *Provider) reach(ctx context.Context, d *db.DB, c Client) error {
 	})
 }
 
-// answersAt tells that somebody answers behind the tile, whatever they say, or that we may
+// answersAt reports whether somebody answers behind the tile, whatever they say, or that we may
 // not look.
 func (p *Provider) answersAt(ctx context.Context, c Client) bool {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Settings.Address, nil)

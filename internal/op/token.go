@@ -45,7 +45,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	}[grant]
 	switch {
 	case by == nil:
-		return nil, wrong(errUnsupportedGrantType, "grant_type is none of those that discovery lists")
+		return nil, wrong(errUnsupportedGrantType, "grant_type is not one that discovery lists")
 	case !slices.Contains(c.client.grantTypes(), grant):
 		return nil, wrong(errUnauthorizedClient, "the client is not registered for this grant_type")
 	}
@@ -152,8 +152,8 @@ func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
 }
 
 // narrowed is the scope of tokens made anew: never more than was granted (RFC 6749 §6).
-// Many libraries ask again for what they asked for at first, so what was left out then is
-// left out again, as is what the application is not registered for.
+// Many libraries repeat the scope of their first request, so what was left out then is left
+// out again, like what the application is not registered for.
 func narrowed(scope string, h holder) ([]string, error) {
 	if len(strings.Fields(scope)) == 0 {
 		return h.Scope, nil
@@ -173,9 +173,9 @@ func narrowed(scope string, h holder) ([]string, error) {
 	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
 }
 
-// cannot refuses what a token would have to say and ours do not: another resource than the
-// one that the application is registered for (RFC 8707 §2), and authorization details (RFC
-// 9396 §5). Who left them out would give a token that opens something else.
+// cannot refuses parameters that our tokens cannot express: another resource than the one
+// that is registered (RFC 8707 §2), and authorization details (RFC 9396 §5). If they were
+// ignored, the token would be good for something else than was asked for.
 func (p *Provider) cannot(c Client, form url.Values) error {
 	switch resource := form.Get("resource"); {
 	case resource != "" && resource != cmp.Or(c.Settings.Audience, p.Base):

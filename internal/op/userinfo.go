@@ -94,7 +94,7 @@ func (p *Provider) carried(v *page.Visitor) (scheme, token string, err error) {
 	return "Bearer", "", &Error{"", "", http.StatusUnauthorized}
 }
 
-// holds tells that who shows a token is who it was made for: one that is bound to a key
+// holds reports whether the sender of a token may use it: one that is bound to a key
 // comes with a proof by that key, and is worth nothing without (RFC 9449 §7).
 func (p *Provider) holds(v *page.Visitor, b bearer, scheme, token string) error {
 	if b.claims.Confirmation == nil {

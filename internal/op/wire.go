@@ -178,7 +178,7 @@ func (c *call) share() {
 	}
 }
 
-// at tells that an origin is of one of the client's redirect addresses.
+// at reports whether one of the client's redirect addresses has this origin.
 func (c Client) at(origin string) bool {
 	return slices.ContainsFunc(c.Settings.RedirectURIs, func(address string) bool {
 		own, ok := redirect.Origin(address)

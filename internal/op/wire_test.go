@@ -30,7 +30,7 @@ func (w *world) from(origin, method, path string, form url.Values, more ...strin
 	return w.do(r)
 }
 
-// readable tells that the script which asked may read the answer; nobody's cookies ever count.
+// readable reports whether the script which asked may read the answer; nobody's cookies ever count.
 func (r reply) readable(origin string) bool {
 	to := r.Header.Get("Access-Control-Allow-Origin")
 	return (to == origin || to == "*") && r.Header.Get("Access-Control-Allow-Credentials") == ""

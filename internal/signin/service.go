@@ -53,7 +53,7 @@ var (
 // Policies lists every limiter, those of packages below too.
 var Policies = []limit.Policy{PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerLinkNetwork, PerNetworkUpstream,
 	PerAddressFromAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked,
-	PerSecondStep, PerSecondStepHere, PerUserHelp, PerNetworkHelp, PerEnrolment, PerNetworkPasskey, PerUserEmail, directory.PerOrganizationDomains, PerConnectionFetch,
+	PerSecondStep, PerSecondStepHere, PerUserHelp, PerNetworkHelp, PerEnrolment, PerNetworkPasskey, PerUserEmail, directory.PerOrganizationDomains, PerConnectionFetch, PerOrganizationHosts,
 	PerNetworkClient, PerNetworkDevice}
 
 // Service proves factors and ends attempts.

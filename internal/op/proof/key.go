@@ -93,7 +93,7 @@ func parseKey(raw json.RawMessage) (jose.JSONWebKey, error) {
 	return key, nil
 }
 
-// isFor tells that a key is of the kind that an algorithm signs with (RFC 7518 §3.1).
+// isFor reports whether a key is of the kind that an algorithm signs with (RFC 7518 §3.1).
 func isFor(k jose.JSONWebKey, algorithm jose.SignatureAlgorithm) bool {
 	if k.Algorithm != "" && k.Algorithm != string(algorithm) {
 		return false

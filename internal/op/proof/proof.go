@@ -115,7 +115,7 @@ type seconds float64
 
 func at(t time.Time) seconds { return seconds(t.UnixMicro()) / 1e6 }
 
-// isText tells that s is a name or an id: printing ASCII, and not too long.
+// isText reports whether s is a name or an id: printing ASCII, and not too long.
 func isText(s string) bool {
 	return s != "" && len(s) <= mostText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }

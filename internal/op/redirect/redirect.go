@@ -42,15 +42,15 @@ const (
 	mostLabel = 63
 )
 
-// Check tells whether an application may register an address to which people come back
+// Check reports whether an application may register an address to which people come back
 // with a code (R-OPR-01). Native ones may have a scheme of their own (RFC 8252 §7.1).
 func Check(address string, native bool) error { return check(address, native, false) }
 
-// CheckWeb tells whether an application may register an address for anything else:
+// CheckWeb reports whether an application may register an address for anything else:
 // where it is told of a logout, where its logo lies.
 func CheckWeb(address string) error { return check(address, false, false) }
 
-// CheckTile tells whether an address may be opened from a tile, which may lead to a
+// CheckTile reports whether an address may be opened from a tile, which may lead to a
 // place in a page.
 func CheckTile(address string) error { return check(address, false, true) }
 
@@ -108,7 +108,7 @@ func checkPrivate(p parts, native bool) error {
 	case p.slashes == "" && !strings.HasPrefix(p.path, "/"):
 		return PrivateScheme
 	case p.slashes != "" && (p.host == "" || p.user != "" || p.port != "" || strings.Trim(p.host, letters+capitals+digits+"-._") != ""):
-		// com.example.app://callback is no form of RFC 8252 §7.1, and what many libraries make:
+		// com.example.app://callback does not follow RFC 8252 §7.1, but many libraries make it:
 		// the first word stands where a host does. It is compared byte for byte as the rest is.
 		return PrivateScheme
 	}
@@ -162,7 +162,7 @@ const (
 	digits   = "0123456789"
 )
 
-// spelled tells that an address is of the characters that addresses are made of (RFC
+// spelled reports whether an address is of the characters that addresses are made of (RFC
 // 3986 §2), which leaves out a backslash, a browser's other slash.
 func spelled(s string) bool {
 	if strings.Trim(s, letters+capitals+digits+"-._~:/?#[]@!$&'()*+,;=%") != "" {
@@ -189,7 +189,7 @@ func encoded(s string) (byte, bool) {
 
 func hasCapital(s string) bool { return strings.ContainsAny(s, capitals) }
 
-// isHost tells that a host is written as browsers write it: a name of A-labels without
+// isHost reports whether a host is written as browsers write it: a name of A-labels without
 // a dot at its end, or a network address.
 func isHost(host string) bool {
 	if inside, ok := strings.CutPrefix(host, "["); ok {
@@ -214,7 +214,7 @@ func isHost(host string) bool {
 	return len(host) <= mostHost
 }
 
-// isLoopback tells that a host is the machine of whoever looks at it.
+// isLoopback reports whether a host is the machine of the browser itself.
 func isLoopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || isLoopbackIP(host)
 }
@@ -249,7 +249,7 @@ func checkPath(path string) error {
 	return nil
 }
 
-// Match tells whether an address that was sent is one of those that were registered,
+// Match reports whether an address that was sent is one of those that were registered,
 // byte for byte. A native application listens on whatever port is free on a loopback
 // address, so there the port may be another (RFC 8252 §7.3); localhost is a name, and
 // §8.3 advises against it.
