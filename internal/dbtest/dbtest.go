@@ -116,12 +116,12 @@ var sqliteTemplate = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "parvis.db")
 	if err := migrated(path); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(path)
+	content, err := os.ReadFile(path)
+	return content, errors.Join(err, os.RemoveAll(folder))
 })
 
 func migrated(address string) error {

@@ -14,7 +14,6 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/number"
 	"parvis/internal/op/redirect"
-	"parvis/internal/page"
 	"parvis/internal/session"
 )
 
