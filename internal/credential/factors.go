@@ -3,6 +3,7 @@ package credential
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"parvis/internal/db"
@@ -112,12 +113,13 @@ func (a *Authenticators) FactorsOf(ctx context.Context, r db.Reader, o Owner) (F
 // ErrDeviceGone says that a device was removed already, or is somebody else's.
 var ErrDeviceGone = fault.New(fault.NotFound, "credential.device_gone")
 
-// deviceTable is where a device is, by the prefix of its id.
-func deviceTable(id string) string {
-	if len(id) > 3 && id[:3] == "pk_" {
-		return "passkeys"
+// ofDevice is the one of two statements for the table where a device is, by the prefix of
+// its id.
+func ofDevice(id, passkey, app string) string {
+	if strings.HasPrefix(id, "pk_") {
+		return passkey
 	}
-	return "totp_seeds"
+	return app
 }
 
 // RenameDevice gives one of the user's devices another name, and returns it as it
@@ -127,9 +129,10 @@ func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) (str
 	if err != nil {
 		return "", err
 	}
-	n, err := tx.Exec(ctx, `
-		update `+deviceTable(id)+` set name = $1
-		where org_id = $2 and user_id = $3 and id = $4`, name, string(o.OrgID), string(o.UserID), id)
+	n, err := tx.Exec(ctx, ofDevice(id,
+		`update passkeys set name = $1 where org_id = $2 and user_id = $3 and id = $4`,
+		`update totp_seeds set name = $1 where org_id = $2 and user_id = $3 and id = $4`,
+	), name, string(o.OrgID), string(o.UserID), id)
 	if err == nil && n == 0 {
 		err = ErrDeviceGone
 	}
@@ -140,9 +143,10 @@ func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) (str
 // recovery codes that stand in for it. Whether the last may go is the caller's to
 // decide.
 func RemoveDevice(ctx context.Context, tx *db.Tx, o Owner, id string) error {
-	n, err := tx.Exec(ctx, `
-		delete from `+deviceTable(id)+`
-		where org_id = $1 and user_id = $2 and id = $3`, string(o.OrgID), string(o.UserID), id)
+	n, err := tx.Exec(ctx, ofDevice(id,
+		`delete from passkeys where org_id = $1 and user_id = $2 and id = $3`,
+		`delete from totp_seeds where org_id = $1 and user_id = $2 and id = $3`,
+	), string(o.OrgID), string(o.UserID), id)
 	if err == nil && n == 0 {
 		err = ErrDeviceGone
 	}
@@ -166,10 +170,12 @@ func removeStrayCodes(ctx context.Context, tx *db.Tx, o Owner) error {
 // RemoveAllDevices removes every second step of a user: what an administrator's
 // reset does.
 func RemoveAllDevices(ctx context.Context, tx *db.Tx, o Owner) error {
-	for _, table := range []string{"totp_seeds", "passkeys", "recovery_codes"} {
-		if _, err := tx.Exec(ctx, `
-			delete from `+table+`
-			where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID)); err != nil {
+	for _, all := range []string{
+		`delete from totp_seeds where org_id = $1 and user_id = $2`,
+		`delete from passkeys where org_id = $1 and user_id = $2`,
+		`delete from recovery_codes where org_id = $1 and user_id = $2`,
+	} {
+		if _, err := tx.Exec(ctx, all, string(o.OrgID), string(o.UserID)); err != nil {
 			return err
 		}
 	}
