@@ -31,7 +31,7 @@ var packages = []struct{ name, imports, tables string }{
 
 	// Core: owns tables; never sees an http.Request.
 	{"audit", "db secret", "audit_events audit_seals"},
-	{"limit", "db secret", "limits"},
+	{"limit", "db secret audit", "limits"},
 	{"mail", "db secret i18n number", "letters"},
 	{"directory", "db fault secret i18n picture audit limit mail", "organizations former_short_names users images groups members invitations email_changes domains disavowals bootstraps"},
 	{"credential", "db fault secret i18n jose audit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},

@@ -30,7 +30,6 @@ import (
 	"parvis/internal/app"
 	"parvis/internal/dbtest"
 	"parvis/internal/secret"
-	"parvis/internal/signin"
 )
 
 // The papers say what is. These tests compare them with the code where that can
@@ -190,14 +189,14 @@ func TestLimitsPageShowsThePolicies(t *testing.T) {
 			shown[r[0]] = r
 		}
 	}
-	for _, p := range signin.Policies {
+	for _, p := range app.Policies {
 		want := []string{strconv.Itoa(p.Free), inWords(p.First), inWords(p.Most), inWords(p.Forget)}
 		if r := shown["`"+p.Name+"`"]; r == nil || !slices.Equal(r[2:6], want) {
 			t.Errorf("%s is shown as %q, it is %q", p.Name, r, want)
 		}
 	}
-	if n := len(shown) - 2; n != len(signin.Policies) { // less the head of the table
-		t.Errorf("%d policies are shown, there are %d", n, len(signin.Policies))
+	if n := len(shown) - 2; n != len(app.Policies) { // less the head of the table
+		t.Errorf("%d policies are shown, there are %d", n, len(app.Policies))
 	}
 	made := 0
 	for _, name := range repositoryFiles(t, ".go") {
@@ -205,8 +204,8 @@ func TestLimitsPageShowsThePolicies(t *testing.T) {
 			made += strings.Count(read(t, name), "limit.Policy{Name:")
 		}
 	}
-	if made != len(signin.Policies) {
-		t.Errorf("the code makes %d policies, signin.Policies lists %d", made, len(signin.Policies))
+	if made != len(app.Policies) {
+		t.Errorf("the code makes %d policies, app.Policies lists %d", made, len(app.Policies))
 	}
 }
 

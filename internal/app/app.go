@@ -53,6 +53,9 @@ type Lifetimes struct {
 	DeviceCode      time.Duration `toml:"device_code"`
 }
 
+// Policies are every limiter, each stated beside the work that it protects (docs/limits.md).
+var Policies = slices.Concat(directory.Policies, signin.Policies, federation.Policies, op.Policies)
+
 // Settings are what an installation is made of.
 type Settings struct {
 	DB        *db.DB

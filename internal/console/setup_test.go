@@ -18,7 +18,6 @@ import (
 	"parvis/internal/federation/saml"
 	"parvis/internal/idptest"
 	"parvis/internal/secret"
-	"parvis/internal/signin"
 )
 
 // discovers makes a host an OpenID Connect provider as far as it publishes.
@@ -97,7 +96,7 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 	}
 	// Asking other hosts is counted.
 	var last *idptest.Page
-	for range signin.PerConnectionFetch.Free {
+	for range federation.PerConnectionFetch.Free {
 		last = b.Post(path+"/client", client(host.URL+"/page"))
 	}
 	if last.Status != 429 || last.Header.Get("Retry-After") == "" {
@@ -112,12 +111,12 @@ func TestAskingOtherHostsIsCountedForTheOrganization(t *testing.T) {
 	statuses := map[int]int{}
 	for range 4 {
 		path := w.add(t, b, "generic", "oidc", "OpenID")
-		for range signin.PerConnectionFetch.Free - 1 {
+		for range federation.PerConnectionFetch.Free - 1 {
 			statuses[b.Post(path+"/client", client("https://127.0.0.1")).Status]++
 		}
 		seen(t, b.Post(path, url.Values{"do": {"remove"}, "confirmed": {"yes"}}), 200)
 	}
-	if free := signin.PerOrganizationHosts.Free; statuses[422] != free || statuses[429] != 4*(signin.PerConnectionFetch.Free-1)-free {
+	if free := directory.PerOrganizationHosts.Free; statuses[422] != free || statuses[429] != 4*(federation.PerConnectionFetch.Free-1)-free {
 		t.Errorf("answers by status: %v", statuses)
 	}
 }

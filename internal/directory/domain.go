@@ -45,6 +45,13 @@ const (
 // to a name server of the asker's choice.
 var PerOrganizationDomains = limit.Policy{Name: "domain-organization", Free: 30, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
 
+// PerOrganizationHosts counts the hosts that an organization's administrators have asked
+// or looked up: when they type the address of an identity provider or of an application.
+var PerOrganizationHosts = limit.Policy{Name: "host-organization", Free: 60, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
+
+// Policies are the limiters of this package.
+var Policies = []limit.Policy{PerOrganizationDomains, PerOrganizationHosts}
+
 // The faults of domains.
 var (
 	ErrDomainMissing  = fault.Field("domain", "directory.domain_missing")
@@ -317,7 +324,7 @@ func (p *Domains) Check(ctx context.Context, d *db.DB, actor Actor, org OrgID, i
 	if err != nil {
 		return err
 	}
-	taken, err := limit.Take(ctx, d, p.Limits.Key(PerOrganizationDomains, string(org)))
+	taken, err := limit.Take(ctx, d, p.Limits.Key(PerOrganizationDomains, limit.Of(org)))
 	if err != nil {
 		return err
 	}

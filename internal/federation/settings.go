@@ -18,7 +18,6 @@ import (
 	"parvis/internal/federation/upstream"
 	"parvis/internal/limit"
 	"parvis/internal/outbound"
-	"parvis/internal/signin"
 )
 
 // Bounds of what a connection may say.
@@ -83,11 +82,19 @@ func refused(field string, t upstream.Trace, err error) error {
 	return f
 }
 
+// PerConnectionFetch counts what is asked of other hosts because somebody types the
+// address of an identity provider: each is a request to a host of their choice. The same
+// counts for the organization, since connections can be removed and made anew.
+var PerConnectionFetch = limit.Policy{Name: "connection-fetch", Free: 20, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
+
+// Policies are the limiters of this package.
+var Policies = []limit.Policy{PerConnectionFetch}
+
 // mayFetch counts a request to another host before it is made: for the connection and,
 // if that allows it, for its organization.
 func (h *Hub) mayFetch(ctx context.Context, c Connection) error {
 	for _, key := range []limit.Key{
-		h.Limits.Key(signin.PerConnectionFetch, c.ID), h.Limits.Key(signin.PerOrganizationHosts, string(c.OrgID)),
+		h.Limits.Key(PerConnectionFetch, limit.Of(c.ID)), h.Limits.Key(directory.PerOrganizationHosts, limit.Of(c.OrgID)),
 	} {
 		taken, err := limit.Take(ctx, h.DB, key)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/secret"
 )
@@ -48,27 +49,35 @@ type Limiter struct{ lookup []byte }
 // NewLimiter uses the newest look-up key. Rotating it forgets every count.
 func NewLimiter(lookup secret.Ring) *Limiter { return &Limiter{lookup.For("limits").Current().Bytes} }
 
-// Key is the counter of p for the parts, such as an address and a network.
-func (l *Limiter) Key(p Policy, parts ...string) Key {
-	mac := secret.MAC(l.lookup, append([]string{"limit", p.Name}, parts...)...)
-	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(mac[:18])}
-}
+// Part is one of the things that a key counts together, such as an address and a network.
+type Part struct{ kind, text string }
 
-// Network returns what counts as one network of a client's address: an IPv4 address,
-// or the /64 that an IPv6 customer gets, any of whose addresses a guesser may use.
-func Network(address string) string {
-	ip, err := netip.ParseAddr(address)
+// Of counts an id, or an address that somebody typed.
+func Of[T ~string](text T) Part { return Part{"text", string(text)} }
+
+// From counts the network that a request came from: an IPv4 address, or the /64 that an
+// IPv6 customer gets, any of whose addresses a guesser may use.
+func From(o audit.Origin) Part {
+	ip, err := netip.ParseAddr(o.Network)
 	if err != nil {
-		return address
+		return Part{"network", o.Network}
 	}
 	if ip = ip.Unmap().WithZone(""); ip.Is4() {
-		return ip.String()
+		return Part{"network", ip.String()}
 	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return address
+	return Part{"network", netip.PrefixFrom(ip, 64).Masked().String()}
+}
+
+// String is what a log may show of it.
+func (p Part) String() string { return p.text }
+
+// Key is the counter of p for the parts.
+func (l *Limiter) Key(p Policy, parts ...Part) Key {
+	texts := []string{"limit", p.Name}
+	for _, part := range parts {
+		texts = append(texts, part.kind, part.text)
 	}
-	return prefix.String()
+	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup, texts...)[:18])}
 }
 
 // Taken is the answer to a take.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/limit"
@@ -28,7 +29,7 @@ func take(t *testing.T, d *db.DB, keys ...limit.Key) limit.Taken {
 
 func TestWaitGrowsFromTheFifthTakeAndIsForgotten(t *testing.T) {
 	d, clock := dbtest.Open(t)
-	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, "ada@example.org", "192.0.2.1")
+	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, limit.Of("ada@example.org"), limit.Of("192.0.2.1"))
 	for i := range 5 {
 		if got := take(t, d, k); !got.Allowed || (len(got.Crossed) == 1) != (i == 4) {
 			t.Fatalf("take %d: %+v", i+1, got)
@@ -65,7 +66,7 @@ func TestASingleFreeTakeMakesTheSecondWait(t *testing.T) {
 	one := five
 	one.Name, one.Free = "one", 1
 	d, clock := dbtest.Open(t)
-	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(one, "ada@example.org")
+	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(one, limit.Of("ada@example.org"))
 	// Anew, once it is forgotten, and once it was released, which forgets too.
 	for _, begins := range []string{"at first", "forgotten", "released"} {
 		if got := take(t, d, k); !got.Allowed || len(got.Crossed) != 1 {
@@ -94,7 +95,7 @@ func TestASingleFreeTakeMakesTheSecondWait(t *testing.T) {
 func TestReleaseClearsOwnCountsAndGivesBackTheSharedTake(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
-	own, net := l.Key(five, "ada"), l.Key(shared, "192.0.2.1")
+	own, net := l.Key(five, limit.Of("ada")), l.Key(shared, limit.Of("192.0.2.1"))
 	for range 300 {
 		if got := take(t, d, own, net); !got.Allowed {
 			t.Fatalf("successes must not slow anybody: %+v", got)
@@ -109,12 +110,12 @@ func TestOneKeyOverItsLimitRefusesTheTake(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
 	for range 5 {
-		take(t, d, l.Key(five, "ada"))
+		take(t, d, l.Key(five, limit.Of("ada")))
 	}
-	if got := take(t, d, l.Key(five, "ada"), l.Key(five, "ben")); got.Allowed {
+	if got := take(t, d, l.Key(five, limit.Of("ada")), l.Key(five, limit.Of("ben"))); got.Allowed {
 		t.Error("ada waits, so a take of both is refused")
 	}
-	if got := take(t, d, l.Key(five, "ben")); !got.Allowed {
+	if got := take(t, d, l.Key(five, limit.Of("ben"))); !got.Allowed {
 		t.Error("ben does not wait for ada")
 	}
 }
@@ -123,7 +124,7 @@ func TestOneKeyOverItsLimitRefusesTheTake(t *testing.T) {
 func TestBRU2ParallelTakesAllowOnlyTheFreeOnes(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
-	own, net := l.Key(five, "ada"), l.Key(shared, "192.0.2.1")
+	own, net := l.Key(five, limit.Of("ada")), l.Key(shared, limit.Of("192.0.2.1"))
 	var allowed atomic.Int64
 	var wg sync.WaitGroup
 	for range 200 {
@@ -145,7 +146,7 @@ func TestBRU2ParallelTakesAllowOnlyTheFreeOnes(t *testing.T) {
 
 func TestTakesThatOvertakeEachOtherAreNotRefused(t *testing.T) {
 	d, clock := dbtest.Open(t)
-	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, "ada")
+	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, limit.Of("ada"))
 	for range 3 {
 		clock.Advance(-time.Millisecond) // an earlier instant that is written later
 		if got := take(t, d, k); !got.Allowed {
@@ -157,9 +158,9 @@ func TestTakesThatOvertakeEachOtherAreNotRefused(t *testing.T) {
 func TestSweepRemovesOnlyWhatIsForgotten(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
-	take(t, d, l.Key(five, "old"))
+	take(t, d, l.Key(five, limit.Of("old")))
 	clock.Advance(five.Forget)
-	take(t, d, l.Key(five, "new"))
+	take(t, d, l.Key(five, limit.Of("new")))
 	if err := limit.Sweep(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
@@ -175,8 +176,8 @@ func TestNetworkFoldsWhatOneCustomerHolds(t *testing.T) {
 		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
 		"": "", "unknown": "unknown",
 	} {
-		if got := limit.Network(address); got != want {
-			t.Errorf("Network(%q) = %q, want %q", address, got, want)
+		if got := limit.From(audit.Origin{Network: address}).String(); got != want {
+			t.Errorf("From(%q) = %q, want %q", address, got, want)
 		}
 	}
 }

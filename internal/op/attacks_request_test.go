@@ -11,7 +11,6 @@ import (
 	"parvis/internal/app"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
-	"parvis/internal/signin"
 )
 
 // badRequests are authorization requests with one thing wrong. What is wrong with the
@@ -317,7 +316,7 @@ func TestGuessesFromOneIPv6NetworkAreCountedTogether(t *testing.T) {
 	for i := range 60 {
 		statuses[guess(fmt.Sprintf("2001:db8:1:2::%x", i))]++
 	}
-	if free := signin.PerNetworkDevice.Free; statuses[422] != free || statuses[429] != 60-free {
+	if free := op.PerNetworkDevice.Free; statuses[422] != free || statuses[429] != 60-free {
 		t.Errorf("60 addresses of one /64 were answered %v, want %d times 422, then 429", statuses, free)
 	}
 	if status := guess("2001:db8:1:3::1"); status != 422 {

@@ -14,7 +14,6 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/op/proof"
 	"parvis/internal/secret"
-	"parvis/internal/signin"
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -116,7 +115,7 @@ func (p *Provider) authenticate(c *call) error {
 // refusedClient keeps that somebody called as a client and was not it; not more often
 // than a disk bears.
 func (p *Provider) refusedClient(ctx context.Context, c Client, method AuthMethod) error {
-	if err := p.takeFromNetwork(ctx, signin.PerNetworkClient); err != nil {
+	if err := p.takeFromNetwork(ctx, PerNetworkClient); err != nil {
 		return err
 	}
 	return p.DB.Update(ctx, func(tx *db.Tx) error {

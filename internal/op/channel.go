@@ -13,7 +13,6 @@ import (
 	"parvis/internal/limit"
 	"parvis/internal/op/redirect"
 	"parvis/internal/outbound"
-	"parvis/internal/signin"
 )
 
 // Channel is how an application answers when it is told that a session ended.
@@ -111,7 +110,7 @@ func (p *Provider) CheckReach(ctx context.Context, c Client, to Settings) error 
 		return nil
 	}
 	for range all {
-		taken, err := limit.Take(ctx, p.DB, p.Limits.Key(signin.PerOrganizationHosts, string(c.OrgID)))
+		taken, err := limit.Take(ctx, p.DB, p.Limits.Key(directory.PerOrganizationHosts, limit.Of(c.OrgID)))
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,6 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
-	"parvis/internal/signin"
 )
 
 // How an application answers that a session ended shows until it takes it, to the
@@ -87,7 +86,7 @@ func TestAddressesThatAreLookedUpAreLimited(t *testing.T) {
 	path := "/o/meridian/admin/applications/" + string(c.ID)
 	form := w.ana.Get(path).Form("sign-in")
 	idptest.Want(t, form.Submit(""), idptest.Status(200)) // as it was
-	for i := range signin.PerOrganizationHosts.Free {
+	for i := range directory.PerOrganizationHosts.Free {
 		if p := form.Fill("back_channel", fmt.Sprintf("https://10.1.2.%d/out", i)).Submit(""); p.Status != 422 {
 			t.Fatalf("address %d: %d %s", i, p.Status, p.Text())
 		}

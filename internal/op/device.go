@@ -178,7 +178,7 @@ func (p *Provider) showDevice(v *page.Visitor) error {
 // askAboutDevice shows what asks and for whom; whoever is not signed in does that first.
 func (p *Provider) askAboutDevice(v *page.Visitor, typed string) error {
 	ctx := v.R.Context()
-	if err := p.takeFromNetwork(ctx, signin.PerNetworkDevice); err != nil {
+	if err := p.takeFromNetwork(ctx, PerNetworkDevice); err != nil {
 		return err
 	}
 	d, c, err := p.deviceByCode(ctx, p.DB, typed)
@@ -253,7 +253,7 @@ func (p *Provider) answerDevice(v *page.Visitor) error {
 	if v.Form.Do() != "allow" && v.Form.Do() != "deny" {
 		return v.Redirect(devicePath + "?user_code=" + cleanUserCode(v.Form.Get("user_code")))
 	}
-	if err := p.takeFromNetwork(ctx, signin.PerNetworkDevice); err != nil {
+	if err := p.takeFromNetwork(ctx, PerNetworkDevice); err != nil {
 		return err
 	}
 	d, c, err := p.deviceByCode(ctx, p.DB, v.Form.Get("user_code"))

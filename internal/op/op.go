@@ -169,6 +169,15 @@ func (p *Provider) refreshLasts(s Settings) time.Duration {
 	return cmp.Or(p.Lifetimes.Refresh, s.RefreshFor, RefreshLasts)
 }
 
+// The limiters of what anybody may try here.
+var (
+	PerNetworkClient = limit.Policy{Name: "client-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+	PerNetworkDevice = limit.Policy{Name: "device-network", Free: 20, First: time.Second, Most: time.Minute, Forget: time.Hour}
+)
+
+// Policies are the limiters of this package.
+var Policies = []limit.Policy{PerNetworkClient, PerNetworkDevice}
+
 // take counts a try, or says how long to wait.
 func (p *Provider) take(ctx context.Context, keys ...limit.Key) error {
 	taken, err := limit.Take(ctx, p.DB, keys...)
@@ -180,7 +189,7 @@ func (p *Provider) take(ctx context.Context, keys ...limit.Key) error {
 
 // takeFromNetwork counts a try of the client's network.
 func (p *Provider) takeFromNetwork(ctx context.Context, policy limit.Policy) error {
-	return p.take(ctx, p.Limits.Key(policy, limit.Network(audit.OriginOf(ctx).Network)))
+	return p.take(ctx, p.Limits.Key(policy, limit.From(audit.OriginOf(ctx))))
 }
 
 // countBegun counts what anybody can make us keep.

@@ -14,6 +14,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/limit"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -91,7 +92,7 @@ func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, f
 		counted = s.Limits.Key(PerNetworkUpstream, network(ctx))
 	}
 	if a.UserID != "" && a.LinkRequest == "" { // who is signed in is not slowed by the neighbours
-		counted = s.Limits.Key(PerNetworkBegun, string(a.OrgID), string(a.UserID))
+		counted = s.Limits.Key(PerUserBegun, limit.Of(a.OrgID), limit.Of(a.UserID))
 	}
 	if _, err := s.take(ctx, counted); err != nil {
 		return secret.Token{}, Attempt{}, err

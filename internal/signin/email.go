@@ -5,6 +5,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/limit"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -19,7 +20,7 @@ func (s *Service) ChangeEmail(ctx context.Context, actor directory.Actor, who di
 	if _, err := directory.ParseAddress(email); err != nil {
 		return err
 	}
-	if _, err := s.take(ctx, s.Limits.Key(PerUserEmail, string(who.User.OrgID), string(who.User.ID))); err != nil {
+	if _, err := s.take(ctx, s.Limits.Key(PerUserEmail, limit.Of(who.User.OrgID), limit.Of(who.User.ID))); err != nil {
 		return err
 	}
 	return s.DB.Update(ctx, func(tx *db.Tx) error { return s.Emails.Request(ctx, tx, actor, who, email) })

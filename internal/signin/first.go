@@ -15,15 +15,6 @@ import (
 	"parvis/internal/session"
 )
 
-// PerConnectionFetch counts what is asked of other hosts because somebody types the
-// address of an identity provider: each is a request to a host of their choice.
-var PerConnectionFetch = limit.Policy{Name: "connection-fetch", Free: 20, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
-
-// PerOrganizationHosts counts for an organization what PerConnectionFetch counts for each
-// connection, since connections can be removed and made anew, and addresses of its
-// applications whose names are looked up when somebody enters them.
-var PerOrganizationHosts = limit.Policy{Name: "host-organization", Free: 60, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
-
 // PerLinkNetwork limits what a network may do with links of any kind: guesses
 // are hopeless at 256 bits, but each costs a hash or a letter.
 var PerLinkNetwork = limit.Policy{Name: "link-network", Free: 60, First: time.Second, Most: time.Minute, Forget: time.Hour}

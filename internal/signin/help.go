@@ -28,10 +28,10 @@ func (s *Service) AskForHelp(ctx context.Context, b session.Browser, a Attempt) 
 	if Next(a, s.DB.Now()) != ProveSecond {
 		return ErrAttemptGone
 	}
-	_, err := s.takeInTurn(ctx, []limit.Key{s.Limits.Key(PerUserHelp, string(a.OrgID), string(a.UserID))},
+	_, err := s.takeInTurn(ctx, []limit.Key{s.Limits.Key(PerUserHelp, limit.Of(a.OrgID), limit.Of(a.UserID))},
 		[]limit.Key{s.Limits.Key(PerNetworkHelp, network(ctx))})
 	if errors.Is(err, ErrTooOften) {
-		s.Log.WarnContext(ctx, "help asked for too often", "organization", string(a.OrgID), "user", string(a.UserID), "network", network(ctx))
+		s.Log.WarnContext(ctx, "help asked for too often", "organization", string(a.OrgID), "user", string(a.UserID), "network", network(ctx).String())
 		return nil
 	}
 	if err != nil {

@@ -32,7 +32,7 @@ func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, ema
 	}
 	_, err := s.takeInTurn(ctx, s.askedTries(ctx, d, asked, address)...)
 	if errors.Is(err, ErrTooOften) {
-		s.Log.WarnContext(ctx, "too many letters asked for", "asked", string(asked), "network", network(ctx))
+		s.Log.WarnContext(ctx, "too many letters asked for", "asked", string(asked), "network", network(ctx).String())
 		return nil
 	}
 	if err != nil {

@@ -120,9 +120,9 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 // secondTries is the count of a user's second step, and whether it is this browser's own.
 func (s *Service) secondTries(d Device, u directory.User) (limit.Key, bool) {
 	if d.knows(u) {
-		return s.Limits.Key(PerSecondStepHere, string(u.OrgID), string(u.ID), d.ID), true
+		return s.Limits.Key(PerSecondStepHere, limit.Of(u.OrgID), limit.Of(u.ID), limit.Of(d.ID)), true
 	}
-	return s.Limits.Key(PerSecondStep, string(u.OrgID), string(u.ID)), false
+	return s.Limits.Key(PerSecondStep, limit.Of(u.OrgID), limit.Of(u.ID)), false
 }
 
 // secondProof does what belongs outside a transaction: hashes, and signatures. What

@@ -45,10 +45,10 @@ type tries struct {
 func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Address, known bool) tries {
 	shared := s.Limits.Key(PerNetwork, network(ctx))
 	if known {
-		own := s.Limits.Key(PerKnownBrowser, a.Key, d.ID)
+		own := s.Limits.Key(PerKnownBrowser, limit.Of(a.Key), limit.Of(d.ID))
 		return tries{[][]limit.Key{{own, shared}}, []limit.Key{own}, shared}
 	}
-	narrow, wide := s.Limits.Key(PerAddressAndNetwork, a.Key, network(ctx)), s.Limits.Key(PerAddress, a.Key)
+	narrow, wide := s.Limits.Key(PerAddressAndNetwork, limit.Of(a.Key), network(ctx)), s.Limits.Key(PerAddress, limit.Of(a.Key))
 	return tries{[][]limit.Key{{narrow, shared}, {wide}}, []limit.Key{narrow, wide}, shared}
 }
 
@@ -58,10 +58,10 @@ func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Addre
 func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a directory.Address) [][]limit.Key {
 	turns := [][]limit.Key{{s.Limits.Key(PerNetworkAsked, network(ctx))}}
 	if s.remembered(d, a) != "" {
-		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, string(asked), a.Key, d.ID)})
+		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressHereAsked, limit.Of(asked), limit.Of(a.Key), limit.Of(d.ID))})
 	} else {
-		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, string(asked), a.Key, network(ctx))},
-			[]limit.Key{s.Limits.Key(PerAddressAsked, string(asked), a.Key)})
+		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressFromAsked, limit.Of(asked), limit.Of(a.Key), network(ctx))},
+			[]limit.Key{s.Limits.Key(PerAddressAsked, limit.Of(asked), limit.Of(a.Key))})
 	}
 	return append(turns, []limit.Key{s.Limits.Key(InTotalAsked)})
 }
@@ -75,7 +75,7 @@ func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key
 }
 
 // network is the network that a request came from, as limits count it.
-func network(ctx context.Context) string { return limit.Network(audit.OriginOf(ctx).Network) }
+func network(ctx context.Context) limit.Part { return limit.From(audit.OriginOf(ctx)) }
 
 // source is whose work a hash is: a browser that remembers somebody does not
 // stand in line with strangers.
@@ -83,5 +83,5 @@ func source(ctx context.Context, d Device) credential.Source {
 	if len(d.Entries) > 0 {
 		return credential.Source{Name: d.ID, Known: true}
 	}
-	return credential.Source{Name: network(ctx)}
+	return credential.Source{Name: network(ctx).String()}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
@@ -95,7 +96,7 @@ func TestAdministratorsAreToldThatSomebodyIsStuckAndNotAgainAndAgain(t *testing.
 
 	s.Clock.Advance(24 * time.Hour)
 	for range signin.PerNetworkHelp.Free {
-		if _, err := limit.Take(t.Context(), s.DB, s.Site.SignIn.Limits.Key(signin.PerNetworkHelp, "127.0.0.1")); err != nil {
+		if _, err := limit.Take(t.Context(), s.DB, s.Site.SignIn.Limits.Key(signin.PerNetworkHelp, limit.From(audit.Origin{Network: "127.0.0.1"}))); err != nil {
 			t.Fatal(err)
 		}
 	}
