@@ -414,10 +414,11 @@ func TestStatementsKeepTheRules(t *testing.T) {
 // judge says which rules a text of a package breaks: a whole statement, or a part that is
 // added to one elsewhere.
 func (h *house) judge(pkg, sql string) (broken []string) {
-	if m := writesWhat.FindStringSubmatch(sql); m != nil {
+	every := pkg == "dbtest" // which empties and dumps every table
+	if m := writesWhat.FindStringSubmatch(sql); m != nil && !every {
 		broken = append(broken, "after '"+m[1]+"' comes something that this test cannot read")
 	}
-	if m := readsWhat.FindStringSubmatch(sql); m != nil && len(broken) == 0 && verb.MatchString(sql) && pkg != "dbtest" { // which dumps tables
+	if m := readsWhat.FindStringSubmatch(sql); m != nil && len(broken) == 0 && verb.MatchString(sql) && !every {
 		broken = append(broken, "after '"+m[1]+"' comes something that this test cannot read")
 	}
 	touched := false
@@ -429,11 +430,11 @@ func (h *house) judge(pkg, sql string) (broken []string) {
 		h.written[m[1]] = true
 		touched = touched || slices.Contains(h.tenants, m[1])
 	}
-	read := reads.FindAllStringSubmatch(sql, -1)
+	tables := reads.FindAllStringSubmatch(sql, -1)
 	for _, m := range readsBoth.FindAllStringSubmatch(sql, -1) {
-		read = append(read, []string{m[0], m[2]})
+		tables = append(tables, []string{m[0], m[2]})
 	}
-	for _, m := range read {
+	for _, m := range tables {
 		if o := h.owner[m[1]]; o != "" && o != pkg && !slices.Contains(h.mayRead[pkg], o) {
 			broken = append(broken, pkg+" may not read table "+m[1]+" of "+o)
 		}

@@ -421,7 +421,7 @@ func TestDoctorFindsADatabaseThatItCannotWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	role := "r" + strings.TrimPrefix(u.Path, "/t_x_")
+	role := "r_" + strings.TrimPrefix(u.Path, "/")
 	execAll(t, p.database, "create role "+role+" login password 'secret'", "grant select on all tables in schema public to "+role)
 	t.Cleanup(func() { execAll(t, p.database, "drop owned by "+role, "drop role "+role) })
 	u.User = url.UserPassword(role, "secret")

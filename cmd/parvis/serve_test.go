@@ -338,7 +338,7 @@ func TestServeNeedsNoRightToAlterTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	role := "r" + strings.TrimPrefix(u.Path, "/t_x_")
+	role := "r_" + strings.TrimPrefix(u.Path, "/")
 	execAll(t, address, "create role "+role+" login password 'secret'", "revoke create on schema public from public",
 		"grant select, insert, update, delete on all tables in schema public to "+role)
 	t.Cleanup(func() { execAll(t, address, "drop owned by "+role, "drop role "+role) })

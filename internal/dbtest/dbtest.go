@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"parvis/internal/db"
-	"parvis/internal/secret"
 )
 
 // PostgresVariable names the environment variable with a postgres:// address of
@@ -93,16 +92,12 @@ func Address(t testing.TB) string {
 		}
 		return path
 	}
-	template, err := postgresTemplate(maintenance)
+	n, name, err := claim(t.Context(), maintenance)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := "t_" + strings.ToLower(secret.NewID("x"))
-	if err := execPostgres(maintenance, fmt.Sprintf("create database %s template %s", name, template)); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		if err := execPostgres(maintenance, fmt.Sprintf("drop database %s with (force)", name)); err != nil {
+		if err := release(context.Background(), n); err != nil {
 			t.Error(err)
 		}
 	})
@@ -117,49 +112,12 @@ var sqliteTemplate = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	path := filepath.Join(folder, "parvis.db")
-	if err := migrated(path); err != nil {
+	if _, err := migrated(path); err != nil {
 		return nil, err
 	}
 	content, err := os.ReadFile(path)
 	return content, errors.Join(err, os.RemoveAll(folder))
 })
-
-func migrated(address string) error {
-	d, err := db.Open(context.Background(), address)
-	if err != nil {
-		return err
-	}
-	_, err = d.Migrate(context.Background())
-	return errors.Join(err, d.Close())
-}
-
-// postgresTemplate migrates one database per test process; copying it takes a
-// tenth of a second.
-var (
-	templateOnce sync.Once
-	templateName string
-	errTemplate  error
-)
-
-func postgresTemplate(maintenance string) (string, error) {
-	templateOnce.Do(func() {
-		templateName = strings.ToLower(secret.NewID("tmpl"))
-		if errTemplate = execPostgres(maintenance, "create database "+templateName); errTemplate != nil {
-			return
-		}
-		errTemplate = migrated(inDatabase(maintenance, templateName))
-	})
-	return templateName, errTemplate
-}
-
-func execPostgres(maintenance, statement string) error {
-	d, err := db.Open(context.Background(), maintenance)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Exec(context.Background(), func(func(...any) error) error { return nil }, statement)
-}
 
 func inDatabase(address, name string) string {
 	u, err := url.Parse(address)
