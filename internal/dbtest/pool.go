@@ -123,7 +123,7 @@ func built(ctx context.Context, address string) (string, error) {
 func emptied(ctx context.Context, address, made string) (bool, error) {
 	if made != pool.shape {
 		if current, err := migrated(address); err != nil || !current {
-			return false, nil //nolint:nilerr // Of another version: it is made anew.
+			return false, nil // of another version: it is made anew
 		}
 		pool.shape = made
 	}
@@ -146,7 +146,7 @@ func emptied(ctx context.Context, address, made string) (bool, error) {
 	// Rows go in any order: foreign keys are not looked at.
 	statements := []string{`begin`, `set local session_replication_role = replica`}
 	for _, table := range all {
-		statements = append(statements, `delete from `+table) //nolint:goconst // SQL
+		statements = append(statements, `delete from `+table)
 	}
 	for _, table := range kept {
 		statements = append(statements, `insert into `+table+` select * from kept.`+table)
