@@ -159,7 +159,7 @@ func (h *Hub) callback(v *page.Visitor) error {
 	} else {
 		err = h.refuse(v, a, err)
 	}
-	if _, refused := errors.AsType[*fault.Error](err); err != nil && !refused {
+	if _, refused := errors.AsType[*fault.Error](err); err != nil && !refused && ctx.Err() == nil { // else the browser left
 		h.markBroken(ctx, a.Request)
 	}
 	return err

@@ -344,7 +344,7 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 	case err != nil || raised:
 	case a.LinkRequest != "":
 		opened.Cookie, err = s.keepProof(ctx, tx, b, a)
-		e.Action, e.Target = "signin.proved_again", a.LinkRequest
+		e.Action = "signin.proved_again"
 	default:
 		var made session.Session
 		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, a.proof())
