@@ -85,9 +85,9 @@ func (s *Store) drawn(address string, all []inUse) Cost {
 	return s.cost
 }
 
-// AsCostly makes comparing with a stored password, where there is none, cost what it costs
-// for the people who have one. Somebody signs in with it by address. What it reads and
-// computes is the same either way.
+// AsCostly makes comparing with no password cost what it costs for the people who have one,
+// drawn by the address that somebody gave. What it reads and computes is the same where
+// stored is one.
 func (s *Store) AsCostly(ctx context.Context, r db.Reader, stored Stored, address string) (Stored, error) {
 	all, err := costsInUse(ctx, r)
 	if err != nil {

@@ -227,6 +227,15 @@ func TestRPO2AStateIsGoodOnceAndForItsConnection(t *testing.T) {
 	w.outside(b, w.org)
 	stranger := w.Browser(t)
 	w.refused(stranger, stranger.Get(late), c, "request")
+	// Hours later too, when nothing is left of what was asked.
+	w.Clock.Advance(2 * time.Hour)
+	if err := w.Hub.Sweep(t.Context(), w.DB); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.rows(`select count(*) from upstream_requests where asked <> '' or ended_at is not null`); n != 0 {
+		t.Errorf("%d requests of hours ago hold more than which browser asked", n)
+	}
+	idptest.Want(t, b.Get(late), idptest.Status(200), idptest.Element("button", "name", "connection"))
 }
 
 func TestSML5AResponseOfAnotherConnectionIsRefused(t *testing.T) {

@@ -95,8 +95,7 @@ func (h *Hub) entrance(v *page.Visitor, a answer, confirmed bool) (entrance, err
 	if err != nil {
 		return entrance{}, err
 	}
-	to := signin.Attempt{OrgID: a.Connection.OrgID, LinkRequest: a.Request.ID}
-	if found.proved, err = h.SignIn.ProvedToLink(ctx, h.DB, b, to, h.DB.Now().Add(-page.ChangeProof)); err != nil {
+	if found.proved, err = h.SignIn.ProvedToLink(ctx, b, a.Connection.OrgID, a.Request.ID, h.DB.Now().Add(-page.ChangeProof)); err != nil {
 		return entrance{}, err
 	}
 	visits, err := v.Visits(ctx)

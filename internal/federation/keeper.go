@@ -185,18 +185,19 @@ func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
 	}, `1 = 1`)
 }
 
-// Sweep forgets what has served: what requests hold, what was parked, what cannot come
-// twice any more, and explanations of long ago. The rows of requests stay as long as it is
-// known where their attempts lead.
+// Sweep forgets what has served: requests, what was parked, what cannot come twice any
+// more, and explanations of long ago. Of a request that nobody answered it stays known, as
+// long as where its attempt leads, which browser made it.
 func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		now := tx.Now()
 		for statement, before := range map[string]time.Time{
-			`delete from upstream_requests where created_at <= $1`:                                          now.Add(-signin.WhereToLasts),
-			`update upstream_requests set asked = '', answer = null where created_at <= $1 and asked <> ''`: now.Add(-time.Hour),
-			`delete from upstream_responses where created_at <= $1`:                                         now.Add(-page.ResponseLasts),
-			`delete from upstream_replays where expires_at <= $1`:                                           now,
-			`delete from upstream_traces where at <= $1`:                                                    now.Add(-TracesKept),
+			`delete from upstream_requests where created_at <= $1`:                                                  now.Add(-signin.WhereToLasts),
+			`delete from upstream_requests where created_at <= $1 and (ended_at is not null or attempt_id is null)`: now.Add(-time.Hour),
+			`update upstream_requests set asked = '' where created_at <= $1 and asked <> ''`:         now.Add(-time.Hour),
+			`delete from upstream_responses where created_at <= $1`:                                                 now.Add(-page.ResponseLasts),
+			`delete from upstream_replays where expires_at <= $1`:                                                   now,
+			`delete from upstream_traces where at <= $1`:                                                            now.Add(-TracesKept),
 		} {
 			if _, err := tx.Exec(ctx, statement, db.Time(before)); err != nil {
 				return err

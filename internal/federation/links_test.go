@@ -240,7 +240,7 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	}
 	b := w.Browser(t)
 	proof := asked(b, owner)
-	idptest.Want(t, proof, idptest.Status(200), idptest.Field("password"))
+	idptest.Want(t, proof, idptest.Status(200), idptest.Field("password"), idptest.Says("web.sign_in.to_link"), idptest.NoElement("button", "value", c.ID))
 
 	// Nobody else's password proves it, and a wrong one does not.
 	for _, typed := range [][2]string{{ada, idptest.Password}, {"otto@alpha.example", idptest.Password}, {owner, "wrong"}} {
@@ -255,7 +255,10 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	}
 	w.outside(b, w.org) // it opened no session
 	// A token from before the proof links nobody.
-	idptest.Want(t, old.Post(done.URL.Path, nil), idptest.SaysNot("federation.link_what", "Name", "Olga", "Connection", c.Name))
+	p := old.Post(done.URL.Path, nil)
+	idptest.Want(t, p, idptest.SaysNot("federation.link_what", "Name", "Olga", "Connection", c.Name))
+	p = p.Form("main").Fill("email", owner).Fill("password", idptest.Password).Submit("")
+	idptest.Want(t, p, idptest.SaysNot("federation.link_what", "Name", "Olga", "Connection", c.Name))
 	w.outside(old, w.org)
 	if n := w.rows(`select count(*) from identities where user_id = $1`, string(w.user(w.org, owner).ID)); n != 0 {
 		t.Fatal("linked by an old token")
@@ -275,8 +278,17 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	b.Post("/o/alpha", url.Values{"email": {owner}, "password": {idptest.Password}}) // leads to the provider
 	w.outside(b, w.org)
 
-	// A passkey is a second step here too, and a sign-in with it alone is not the rule: both
-	// prove it.
+	// A passkey that signs in alone elsewhere proves it alone, and not for somebody else. Who
+	// types the password proves the second step too.
+	b = w.Browser(t)
+	proof = asked(b, anton)
+	alone := url.Values{"response": {string(hers.Assert(t, b.PasskeyOptions()))}}
+	idptest.Want(t, b.Post(proof.URL.Path, alone), idptest.Says("federation.link_what", "Name", "Anton", "Connection", c.Name))
+	w.outside(b, w.org)
+	b = w.Browser(t)
+	proof = asked(b, "otto@alpha.example")
+	idptest.Want(t, b.Post(proof.URL.Path, url.Values{"response": {string(hers.Assert(t, b.PasskeyOptions()))}}), idptest.Says("credential.passkey_refused"))
+	w.outside(b, w.org)
 	b = w.Browser(t)
 	proof = asked(b, anton)
 	second := proof.Form("main").Fill("email", anton).Fill("password", idptest.Password).Submit("")

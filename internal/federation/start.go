@@ -105,6 +105,14 @@ func (h *Hub) claim(ctx context.Context, c Connection, b session.Browser, state 
 	return q, found && b.ID != "", err
 }
 
+// RequestedAt returns the id of the connection that a request was made at.
+func RequestedAt(ctx context.Context, r db.Reader, org directory.OrgID, request string) (connection string, err error) {
+	_, err = r.One(ctx, db.Into(&connection), `
+		select connection_id from upstream_requests
+		where org_id = $1 and id = $2`, string(org), request)
+	return connection, err
+}
+
 // late finds the attempt of a request of this very browser that expired unanswered.
 func (h *Hub) late(ctx context.Context, c Connection, b session.Browser, state secret.Token) (attempt string, late bool, err error) {
 	late, err = h.DB.One(ctx, db.Into(&attempt), `

@@ -21,15 +21,12 @@ func (s *Service) keepProof(ctx context.Context, tx *db.Tx, b session.Browser, a
 	return cookie, err
 }
 
-// ProvedToLink returns the users that this browser proved to be since then, for the answer
-// to a request at a provider of their organization. What a later generation of a user
-// made void is left out, and a superseded token proves nothing.
-func (s *Service) ProvedToLink(ctx context.Context, r db.Reader, b session.Browser, to Attempt, since time.Time) ([]directory.UserID, error) {
+// ProvedToLink returns the users of an organization that this browser proved to be since
+// then, for the answer to one request at a provider. What a later generation of a user made
+// void is left out, and a superseded token proves nothing.
+func (s *Service) ProvedToLink(ctx context.Context, b session.Browser, org directory.OrgID, request string, since time.Time) ([]directory.UserID, error) {
 	var proved []directory.UserID
-	if to.LinkRequest == "" {
-		return nil, nil
-	}
-	err := r.Rows(ctx, func(scan func(...any) error) error {
+	err := s.DB.Rows(ctx, func(scan func(...any) error) error {
 		var id directory.UserID
 		err := scan(&id)
 		proved = append(proved, id)
@@ -40,9 +37,9 @@ func (s *Service) ProvedToLink(ctx context.Context, r db.Reader, b session.Brows
 		join browsers b on b.id = a.browser_id and b.token_hash = $1
 		join users u on u.org_id = a.org_id and u.id = a.user_id and u.generation = a.generation and u.deactivated_at is null
 		where a.org_id = $2 and a.browser_id = $3 and a.link_request = $4 and a.ended_at > $5`,
-		b.Shown(), string(to.OrgID), b.ID, to.LinkRequest, db.Time(since))
+		b.Shown(), string(org), b.ID, request, db.Time(since))
 	if err != nil {
-		return nil, fmt.Errorf("finding who was proved for request %s: %w", to.LinkRequest, err)
+		return nil, fmt.Errorf("finding who was proved for request %s: %w", request, err)
 	}
 	return proved, nil
 }

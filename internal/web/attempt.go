@@ -215,6 +215,11 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 		return err
 	}
 	p.Organization = &org
+	if p.ToLink {
+		if p.ways, err = s.waysOf(v, org, a); err != nil {
+			return err
+		}
+	}
 	if a.UserID != "" && (!p.ToLink || len(a.Evidence) > 0) {
 		user, err := directory.UserByID(ctx, s.site.DB, a.OrgID, a.UserID)
 		if err != nil {

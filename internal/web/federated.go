@@ -41,8 +41,19 @@ func (s *Server) waysInto(v *page.Visitor, org directory.Organization) (ways, er
 
 // waysOf are the ways that an attempt's page shows. Who is signed in here and proves it
 // again is shown their own providers, and a password if they have one; whoever holds the
-// attempt without being signed in learns of neither.
+// attempt without being signed in learns of neither. Who proves a new link is shown every
+// way but the provider that it is of.
 func (s *Server) waysOf(v *page.Visitor, org directory.Organization, a signin.Attempt) (ways, error) {
+	if a.LinkRequest != "" {
+		shown, err := s.waysInto(v, org)
+		if err != nil {
+			return ways{}, err
+		}
+		asking, err := federation.RequestedAt(v.R.Context(), s.site.DB, org.ID, a.LinkRequest)
+		shown.Ways = slices.DeleteFunc(shown.Ways, func(w federation.Way) bool { return w.ID == asking })
+		shown.Only = false
+		return shown, err
+	}
 	if a.Fresh == 0 {
 		return s.waysInto(v, org)
 	}

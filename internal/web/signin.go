@@ -218,13 +218,12 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 
 func (s *Server) renderSignIn(v *page.Visitor, p signInPage) error {
 	v.ProbeCookies()
-	if p.Organization != nil && !p.Closed && p.Known == nil {
+	if p.Organization != nil && !p.Closed && p.Known == nil && !p.ToLink {
 		shown, err := s.waysInto(v, *p.Organization)
 		if err != nil {
 			return err
 		}
 		p.ways = shown
-		p.Only = p.Only && !p.ToLink
 	}
 	if p.Organization != nil && p.Known == nil && !p.Closed && !p.SignedOut && !p.Disowned {
 		var err error

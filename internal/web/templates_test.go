@@ -244,6 +244,7 @@ func samples() []sample {
 		{name: "reset-dead", template: "link-dead", page: deadLinkPage{Why: credential.ErrResetDead.Key, SignedIn: visits}, plain: true},
 		{name: "asked", template: "asked-password", page: replacing},
 		{name: "disown", template: "disown", page: disownPage{Candidate: who}},
+		{name: "sign-in-to-link", template: "sign-in", page: signInPage{Organization: &sampleOrg, Returning: true, ToLink: true, LoginHint: "ana@meridian.example", Passkeys: true, ways: ways{company, false}}},
 		{name: "door-disowned-there", template: "sign-in", page: signInPage{Organization: &sampleOrg, Disowned: true, ways: ways{company, true}}},
 		{name: "disown-done", template: "disown", page: disownPage{Candidate: who, Done: true}, plain: true},
 		{name: "disown-dead", template: "link-dead", page: deadLinkPage{Why: directory.ErrDisavowalDead.Key}, plain: true},
