@@ -116,7 +116,7 @@ var unscoped = map[string]string{
 	"federation: select ⟨⟩ from letters l join setup_links":                                        "look-up by a secret's hash",
 	"federation: select ⟨⟩ from connections c where c.proto":                                       "sweep: metadata that renews itself, certificates that end",
 	"federation: delete from upstream_requests where created":                                      "sweep",
-	"federation: update upstream_requests set asked = '' where":                                 "sweep",
+	"federation: update upstream_requests set asked = '' where":                                    "sweep",
 	"federation: delete from upstream_responses where create":                                      "sweep",
 	"federation: delete from upstream_replays where expires":                                       "sweep",
 	"federation: delete from upstream_traces where at":                                             "sweep",

@@ -194,7 +194,7 @@ func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
 		for statement, before := range map[string]time.Time{
 			`delete from upstream_requests where created_at <= $1`:                                                  now.Add(-signin.WhereToLasts),
 			`delete from upstream_requests where created_at <= $1 and (ended_at is not null or attempt_id is null)`: now.Add(-time.Hour),
-			`update upstream_requests set asked = '' where created_at <= $1 and asked <> ''`:         now.Add(-time.Hour),
+			`update upstream_requests set asked = '' where created_at <= $1 and asked <> ''`:                        now.Add(-time.Hour),
 			`delete from upstream_responses where created_at <= $1`:                                                 now.Add(-page.ResponseLasts),
 			`delete from upstream_replays where expires_at <= $1`:                                                   now,
 			`delete from upstream_traces where at <= $1`:                                                            now.Add(-TracesKept),
