@@ -52,7 +52,7 @@ func (e Editor) mayChange(ctx context.Context, tx *db.Tx, c Connection) error {
 	switch {
 	case err != nil:
 		return err
-	case !found || l.ID != e.link || l.Letter.Refused():
+	case !found || l.ID != e.link || l.Letter.Refused() || l.Lapsed():
 		return ErrLinkOver
 	case c.State == On:
 		return ErrOnByLink

@@ -47,13 +47,16 @@ func (l *SetupLink) targets() []any {
 		append(l.Letter.Targets(), l.By.Targets()...)...)
 }
 
-// Editor is whoever holds the link.
+// Lapsed reports whether who sent the link may not change connections any more.
+func (l SetupLink) Lapsed() bool { return !l.By.StillGoverns(directory.Administrator) }
+
+// Editor is who holds the link.
 func (l SetupLink) Editor() Editor {
 	return Editor{directory.Actor{Kind: directory.KindToken, OrgID: l.OrgID, ID: l.ID, Name: "setup link to " + l.Email}, l.ID}
 }
 
 // SetupLinkOf is the open link of a connection, if it has one. It opens nothing where
-// its letter was refused.
+// its letter was refused, or where it lapsed.
 func SetupLinkOf(ctx context.Context, r db.Reader, org directory.OrgID, connection string) (SetupLink, bool, error) {
 	var l SetupLink
 	found, err := r.One(ctx, l.targets(), `
@@ -76,7 +79,7 @@ func SetupLinkByToken(ctx context.Context, r db.Reader, token secret.Token) (Set
 		left join users u on u.org_id = k.org_id and u.id = k.created_by
 		where k.token_hash = $1 and k.withdrawn_at is null and k.expires_at > $2 and l.bounced_at is null`,
 		token.Hash(secret.SetupLink), db.Time(r.Now()))
-	if err == nil && (!found || !l.By.StillGoverns(directory.Administrator)) {
+	if err == nil && (!found || l.Lapsed()) {
 		err = ErrLinkOver
 	}
 	if err != nil {
