@@ -37,6 +37,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"credential", "db fault secret i18n jose audit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
+	{"administration", "db fault audit directory credential session signin", ""},
 
 	// Customers' providers: what they say is judged in rooms that see neither a table
 	// nor a page.
@@ -49,16 +50,16 @@ var packages = []struct{ name, imports, tables string }{
 	{"op/proof", "jose", ""},
 
 	// Surfaces: own routes and templates; never a table.
-	{"page", "db fault secret i18n picture number audit directory session signin", ""},
+	{"page", "db fault secret i18n picture number audit directory session signin administration", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
 	{"op", "db fault secret i18n picture number audit limit outbound directory session signin page op/redirect op/proof",
 		"clients client_secrets client_organizations client_uses keys authorization_requests pushed_requests grants device_codes consents logouts used_proofs"},
 	{"web", "db fault secret picture audit directory credential session signin page federation op", ""},
-	{"console", "db fault secret i18n picture number audit directory credential session signin page op federation federation/saml federation/oidc federation/upstream", ""},
+	{"console", "db fault secret i18n picture number audit directory credential session signin administration page op federation federation/saml federation/oidc federation/upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory credential session signin page op federation web console", ""},
+	{"app", "db secret i18n outbound audit limit mail directory credential session signin administration page op federation web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/audit"
 	"parvis/internal/console"
 	"parvis/internal/credential"
@@ -138,7 +139,7 @@ func New(s Settings) (*App, error) {
 		},
 	}, s.Keys)
 	site, err := page.New(page.Site{
-		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
+		DB: s.DB, Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue, Base: s.Base,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
 	}, op.Templates(), federation.Templates(), web.Templates(), console.Templates())
 	if err != nil {

@@ -45,8 +45,8 @@ type Server struct {
 var (
 	reads      = directory.Role.ReadsConsole
 	readsAudit = directory.Role.ReadsAudit
-	rules      = func(r directory.Role) bool { return r.Governs(directory.Administrator) }
-	invites    = func(r directory.Role) bool { return len(r.Grants()) > 0 } // and looks after whom it could invite
+	rules      = directory.Role.SetsRules
+	invites    = directory.Role.LooksAfterPeople
 )
 
 // Mount adds the pages to the site. Who may pass comes first in each line.

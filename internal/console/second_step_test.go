@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -329,7 +330,7 @@ func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
 	if n, err := signin.WithoutSecondStep(t.Context(), w.DB, w.alpha.ID); err != nil || n.People != many+4 || n.Privileged != 2 {
 		t.Errorf("counted %+v, %v", n, err)
 	}
-	if _, err := signin.PeopleWithoutSecondStep(t.Context(), w.DB, directory.System(w.beta.ID), directory.PeopleQuery{OrgID: w.alpha.ID}); !errors.Is(err, directory.ErrNotFound) {
+	if _, err := administration.People(t.Context(), w.DB, directory.System(w.beta.ID), w.alpha.ID, administration.Query{WithoutSecondStep: true}); !errors.Is(err, directory.ErrNotFound) {
 		t.Errorf("beta's owner lists alpha's people: %v", err)
 	}
 }

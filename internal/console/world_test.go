@@ -154,7 +154,7 @@ func (w *world) application(t *testing.T, org directory.OrgID, name string) (id,
 
 func (w *world) stateOf(t *testing.T, org directory.OrgID, id string) directory.InvitationState {
 	t.Helper()
-	inv, err := directory.InvitationByID(t.Context(), w.DB, org, id)
+	inv, err := directory.InvitationByID(t.Context(), w.DB, directory.Operator(), org, id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,41 +104,6 @@ func GroupsOf(ctx context.Context, r db.Reader, org OrgID, user UserID) ([]Group
 	return all, nil
 }
 
-// MembersOf lists the users of a group, as People lists people; the state that is
-// asked for is left aside.
-func MembersOf(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id string) (PeoplePage, error) {
-	return peopleOfGroup(ctx, r, actor, q, id, `exists`)
-}
-
-// NonMembersOf lists the users who are not in a group, in the same way.
-func NonMembersOf(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id string) (PeoplePage, error) {
-	return peopleOfGroup(ctx, r, actor, q, id, `not exists`)
-}
-
-func peopleOfGroup(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id, exists string) (PeoplePage, error) {
-	if err := actor.MayRead(ctx, r, q.OrgID); err != nil {
-		return PeoplePage{}, err
-	}
-	var all []Person
-	from, pattern := q.From(), q.Pattern()
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var u User
-		err := scan(u.Targets()...)
-		all = append(all, Person{User: &u})
-		return err
-	}, `
-		select `+UserColumns+`
-		from users u
-		where u.org_id = $1 and (u.created_at, u.id) < ($2, $3) and u.search_key like $4 escape '\' and u.deleted_at is null
-			and `+exists+` (select 1 from members m where m.org_id = u.org_id and m.group_id = $5 and m.user_id = u.id)
-		order by u.created_at desc, u.id desc
-		limit $6`, string(q.OrgID), db.Time(from.CreatedAt), from.ID, pattern, id, PeopleRead)
-	if err != nil {
-		return PeoplePage{}, fmt.Errorf("listing the people of group %s: %w", id, err)
-	}
-	return PageOf(all), nil
-}
-
 // CreateGroup makes a group without members.
 func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name string) (Group, error) {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
@@ -262,21 +263,22 @@ func TestMembersWhoLeaveTheOrganization(t *testing.T) {
 	o := h.organization("Alpha Works", "alpha")
 	owner, ana := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "ana@alpha.example", directory.Member)
 	g := h.group(owner, "Finance", owner, ana)
-	listed := func(list func(context.Context, db.Reader, directory.Actor, directory.PeopleQuery, string) (directory.PeoplePage, error)) (found []directory.UserID) {
+	members, others := administration.Query{Group: g.ID}, administration.Query{Outside: g.ID}
+	listed := func(q administration.Query) (found []directory.UserID) {
 		t.Helper()
-		page, err := list(t.Context(), h.DB, owner.AsActor(), directory.PeopleQuery{OrgID: o.ID}, g.ID)
+		page, err := administration.People(t.Context(), h.DB, owner.AsActor(), o.ID, q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range page.People {
+		for _, p := range page.Lines {
 			found = append(found, p.User.ID)
 		}
 		return found
 	}
 	check := func(what, groups string, isMember bool) {
 		t.Helper()
-		if got := h.groups(o.ID); got != groups || slices.Contains(listed(directory.MembersOf), ana.ID) != isMember || slices.Contains(listed(directory.NonMembersOf), ana.ID) {
-			t.Errorf("%s: %s, members %v, others %v", what, got, listed(directory.MembersOf), listed(directory.NonMembersOf))
+		if got := h.groups(o.ID); got != groups || slices.Contains(listed(members), ana.ID) != isMember || slices.Contains(listed(others), ana.ID) {
+			t.Errorf("%s: %s, members %v, others %v", what, got, listed(members), listed(others))
 		}
 	}
 	check("active", "Finance 2", true)
@@ -317,21 +319,20 @@ func TestPeopleOfAGroupArePaged(t *testing.T) {
 	h.group(owner, "Others", out[:30]...)
 	h.group(stranger, "Finance", stranger)
 	for search, want := range map[string][2]int{"": {60, 61}, "P1": {11, 0}, "p1@alpha": {1, 0}, "Q": {0, 60}, "%": {0, 0}, "nobody": {0, 0}} {
-		for i, list := range []func(context.Context, db.Reader, directory.Actor, directory.PeopleQuery, string) (directory.PeoplePage, error){directory.MembersOf, directory.NonMembersOf} {
+		for i, q := range []administration.Query{{Text: search, Group: g.ID}, {Text: search, Outside: g.ID}} {
 			seen := map[directory.UserID]bool{}
-			q := directory.PeopleQuery{OrgID: o.ID, Search: search}
-			for more := true; more; more = q.Before.ID != "" {
-				page, err := list(t.Context(), h.DB, owner.AsActor(), q, g.ID)
+			for more := true; more; more = q.After.ID != "" {
+				page, err := administration.People(t.Context(), h.DB, owner.AsActor(), o.ID, q)
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, p := range page.People {
+				for _, p := range page.Lines {
 					if seen[p.User.ID] || p.User.OrgID != o.ID {
 						t.Errorf("%s of %s twice, or from elsewhere", p.User.Email, p.User.OrgID)
 					}
 					seen[p.User.ID] = true
 				}
-				q.Before = page.Next
+				q.After = page.Next
 			}
 			if len(seen) != want[i] {
 				t.Errorf("%q: %d people, want %d", search, len(seen), want[i])
@@ -339,7 +340,7 @@ func TestPeopleOfAGroupArePaged(t *testing.T) {
 		}
 	}
 	for _, who := range []directory.User{stranger, in[0]} {
-		if _, err := directory.MembersOf(t.Context(), h.DB, who.AsActor(), directory.PeopleQuery{OrgID: o.ID}, g.ID); err == nil {
+		if _, err := administration.People(t.Context(), h.DB, who.AsActor(), o.ID, administration.Query{Group: g.ID}); err == nil {
 			t.Errorf("a %s of %s reads who is in a group", who.Role, who.OrgID)
 		}
 	}

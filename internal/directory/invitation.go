@@ -246,7 +246,7 @@ func (s *Invitations) Withdraw(ctx context.Context, tx *db.Tx, actor Actor, org 
 
 // open finds an invitation that actor may still change.
 func (s *Invitations) open(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string) (Invitation, error) {
-	inv, err := InvitationByID(ctx, tx, org, id)
+	inv, err := invitationByID(ctx, tx, org, id)
 	if err != nil {
 		return Invitation{}, err
 	}
@@ -269,7 +269,7 @@ func (s *Invitations) kill(ctx context.Context, tx *db.Tx, inv Invitation, colum
 		return fmt.Errorf("ending invitation %s: %w", inv.ID, err)
 	}
 	if n == 0 { // somebody was faster; say what they made of it
-		now, err := InvitationByID(ctx, tx, inv.OrgID, inv.ID)
+		now, err := invitationByID(ctx, tx, inv.OrgID, inv.ID)
 		if err != nil {
 			return err
 		}

@@ -204,7 +204,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 // provider says another address, the person sees both first (decision 0032).
 func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said string, how entrance) (directory.User, error) {
 	c := a.Connection
-	inv, err := directory.InvitationByID(ctx, tx, c.OrgID, id)
+	inv, err := directory.InvitationByID(ctx, tx, directory.System(c.OrgID), c.OrgID, id)
 	if err == nil {
 		err = inv.Usable(tx.Now())
 	}

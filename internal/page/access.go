@@ -200,7 +200,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	err = h(w)
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Denied {
 		// A refusal is audited here, for every page alike (decision 0012).
-		if err := s.SignIn.RefusedRequest(ctx, visit, v.R.Method+" "+v.R.URL.Path); err != nil {
+		if err := s.Administration.Refused(ctx, visit.User.AsActor(), v.R.Method+" "+v.R.URL.Path); err != nil {
 			return err
 		}
 	}

@@ -209,14 +209,3 @@ func (s *Service) TakeLink(ctx context.Context) error {
 	_, err := s.take(ctx, s.Limits.Key(PerLinkNetwork, network(ctx)))
 	return err
 }
-
-// RefusedRequest records what the edge refused to a person who is signed in, in
-// a transaction of its own (decision 0012).
-func (s *Service) RefusedRequest(ctx context.Context, v session.Visit, what string) error {
-	return s.DB.Update(ctx, func(tx *db.Tx) error {
-		return audit.Record(ctx, tx, audit.Event{
-			OrgID: string(v.User.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name,
-			Action: "request.refused", Result: audit.Refused, TargetName: what,
-		})
-	})
-}
