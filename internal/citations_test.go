@@ -37,7 +37,7 @@ var (
 	number        = regexp.MustCompile(`\d+`)
 )
 
-// lostDecisions are the decisions that a text cites and docs/decisions has not, and the links
+// lostDecisions returns the decisions that a text cites and that do not exist, and the links
 // that show another number than that of the record they lead to.
 func lostDecisions(text string, exists map[int]bool) (lost []string) {
 	if !strings.Contains(text, "ecision") && !strings.Contains(text, "](0") {
@@ -186,7 +186,7 @@ func TestPapersNameCodeThatExists(t *testing.T) {
 	}
 	for name, text := range papers(t) {
 		for _, lost := range n.lost(text, !slices.Contains(ofOthers, name)) {
-			t.Errorf("%s names %s, which the code has not", name, lost)
+			t.Errorf("%s names %s, which the code does not have", name, lost)
 		}
 	}
 }
@@ -204,7 +204,7 @@ var (
 	row         = regexp.MustCompile(`^(?:(?:R-)?[A-Z]{3}-\d+|\d\.\d)$`)
 )
 
-// standards look like ids and are none of ours.
+// standards are the families of ids that others define.
 var standards = strings.Fields("SHA UTF UTC BSD GPL MPL")
 
 func (have ids) lost(text string) (lost []string) {
