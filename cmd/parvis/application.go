@@ -80,7 +80,7 @@ func (f applicationFlags) find(ctx context.Context, tx *db.Tx) (op.Application, 
 	if err != nil {
 		return op.Application{}, org, err
 	}
-	a, err := op.ApplicationOf(ctx, tx, org.ID, op.ClientID(f.ID))
+	a, err := op.ApplicationOf(ctx, tx, directory.Operator(), org.ID, op.ClientID(f.ID))
 	if errors.Is(err, op.ErrNoClient) {
 		err = fmt.Errorf("there is no application %q here: 'parvis application list' shows those of the installation, "+
 			"with --organization NAME those of an organization too", f.ID)
@@ -335,7 +335,7 @@ func (c *listApplicationsCommand) Run(p *program) error {
 			if err != nil {
 				return err
 			}
-			all, err := op.Applications(p.ctx, tx, org.ID)
+			all, err := op.Applications(p.ctx, tx, directory.Operator(), org.ID)
 			if err != nil {
 				return err
 			}
@@ -389,7 +389,7 @@ func audienceOf(ctx context.Context, r db.Reader, org directory.Organization, pl
 	if place.Audience != op.SomeGroups {
 		return string(place.Audience), nil
 	}
-	known, err := directory.Groups(ctx, r, org.ID)
+	known, err := directory.Groups(ctx, r, directory.Operator(), org.ID)
 	if err != nil {
 		return "", err
 	}
@@ -542,7 +542,7 @@ func (c *listSecretsCommand) Run(p *program) error {
 			if err != nil {
 				return err
 			}
-			all, err := op.Secrets(p.ctx, tx, a.Client)
+			all, err := op.Secrets(p.ctx, tx, directory.Operator(), a.Client)
 			if err != nil {
 				return err
 			}
@@ -635,7 +635,7 @@ func (c *placeApplicationCommand) placement(ctx context.Context, r db.Reader, or
 	case len(c.Group) > 0:
 		place.Audience, place.Groups = op.SomeGroups, nil
 	}
-	known, err := directory.Groups(ctx, r, org.ID)
+	known, err := directory.Groups(ctx, r, directory.Operator(), org.ID)
 	if err != nil {
 		return place, err
 	}

@@ -309,7 +309,7 @@ func (d *doctor) applications(open *db.DB) {
 	if open == nil {
 		return
 	}
-	all, err := op.Applications(d.ctx, open, "")
+	all, err := op.Applications(d.ctx, open, directory.Operator(), "")
 	if err != nil {
 		d.fail(check, "they cannot be read: %v.", err)
 		return
@@ -355,7 +355,7 @@ func (d *doctor) connections(open *db.DB) {
 	for _, o := range organizations {
 		var all []federation.Connection
 		if err == nil {
-			all, err = federation.ConnectionsOf(d.ctx, open, o.ID)
+			all, err = federation.ConnectionsOf(d.ctx, open, directory.Operator(), o.ID)
 		}
 		for _, c := range all {
 			var owners bool

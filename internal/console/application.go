@@ -59,13 +59,13 @@ func (s *Server) showApplication(v *page.Viewer) error {
 	ctx, now := v.R.Context(), s.site.DB.Now()
 	p := applicationPage{MayPlace: rules(v.User.Role), Issuer: s.base(), Discovery: s.provider.Configuration(), frame: v.Form}
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
-		if p.Application, err = op.ApplicationOf(ctx, tx, v.User.OrgID, applicationIn(v)); err != nil {
+		if p.Application, err = op.ApplicationOf(ctx, tx, v.User.AsActor(), v.User.OrgID, applicationIn(v)); err != nil {
 			return err
 		}
-		if p.Groups, err = directory.Groups(ctx, tx, v.User.OrgID); err != nil {
+		if p.Groups, err = directory.Groups(ctx, tx, v.User.AsActor(), v.User.OrgID); err != nil {
 			return err
 		}
-		if p.Secrets, err = op.Secrets(ctx, tx, p.Client); err != nil {
+		if p.Secrets, err = op.Secrets(ctx, tx, v.User.AsActor(), p.Client); err != nil {
 			return err
 		}
 		if p.Asked, err = op.LastAsked(ctx, tx, v.User.OrgID, p.ID, now); err != nil {
@@ -409,7 +409,7 @@ func back(v *page.Viewer, done string) error {
 func (s *Server) withApplication(v *page.Viewer, do func(*db.Tx, op.Client) error) error {
 	ctx := v.R.Context()
 	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		a, err := op.ApplicationOf(ctx, tx, v.User.OrgID, applicationIn(v))
+		a, err := op.ApplicationOf(ctx, tx, v.User.AsActor(), v.User.OrgID, applicationIn(v))
 		if err != nil {
 			return err
 		}
@@ -495,7 +495,7 @@ func (s *Server) placeApplication(v *page.Viewer) error {
 
 func (s *Server) saveApplicationSignIn(v *page.Viewer) error {
 	ctx, f := v.R.Context(), v.Form
-	a, err := op.ApplicationOf(ctx, s.site.DB, v.User.OrgID, applicationIn(v))
+	a, err := op.ApplicationOf(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, applicationIn(v))
 	if err != nil {
 		return err
 	}
@@ -587,7 +587,7 @@ type testPage struct {
 
 func (s *Server) testApplication(v *page.Viewer) error {
 	ctx := v.R.Context()
-	a, err := op.ApplicationOf(ctx, s.site.DB, v.User.OrgID, applicationIn(v))
+	a, err := op.ApplicationOf(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, applicationIn(v))
 	if err != nil {
 		return err
 	}

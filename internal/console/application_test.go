@@ -48,7 +48,7 @@ func pageOf(t *testing.T, p *idptest.Page) string {
 
 func (w *world) applicationAt(t *testing.T, path string) op.Application {
 	t.Helper()
-	a, err := op.ApplicationOf(t.Context(), w.DB, w.alpha.ID, op.ClientID(path[strings.LastIndex(path, "/")+1:]))
+	a, err := op.ApplicationOf(t.Context(), w.DB, directory.Operator(), w.alpha.ID, op.ClientID(path[strings.LastIndex(path, "/")+1:]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -449,7 +449,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 	b := w.alpha.browsers[directory.Owner]
 	id, _ := w.application(t, "", "Common")
 	path := applications + "/" + id
-	before, err := op.ApplicationOf(t.Context(), w.DB, w.beta.ID, op.ClientID(id))
+	before, err := op.ApplicationOf(t.Context(), w.DB, directory.Operator(), w.beta.ID, op.ClientID(id))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -468,7 +468,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 			t.Errorf("changed at %q: %d %s", part, p.Status, p.Text())
 		}
 	}
-	secrets, err := op.Secrets(t.Context(), w.DB, before.Client)
+	secrets, err := op.Secrets(t.Context(), w.DB, directory.Operator(), before.Client)
 	if err != nil || len(secrets) != 1 {
 		t.Fatal(secrets, err)
 	}
@@ -490,7 +490,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 	if got := opens(w.beta.browsers[directory.Owner], id, "https://books.example/callback", "openid"); got.Get("code") == "" {
 		t.Errorf("beta allows it, and it does not open: %v", got)
 	}
-	after, err := op.ApplicationOf(t.Context(), w.DB, w.beta.ID, op.ClientID(id))
+	after, err := op.ApplicationOf(t.Context(), w.DB, directory.Operator(), w.beta.ID, op.ClientID(id))
 	if err != nil || fmt.Sprint(after.Client) != fmt.Sprint(before.Client) || after.Place.Standing != op.AsRegistered {
 		t.Errorf("beta has it as %+v, %v", after, err)
 	}
@@ -531,7 +531,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 	if w.proves(t, id, first) || !w.proves(t, id, second) {
 		t.Error("the older one is not the one that ended")
 	}
-	secrets, err := op.Secrets(t.Context(), w.DB, op.Client{ID: op.ClientID(id)})
+	secrets, err := op.Secrets(t.Context(), w.DB, directory.Operator(), op.Client{ID: op.ClientID(id)})
 	if err != nil || len(secrets) != 1 {
 		t.Fatal(secrets, err)
 	}

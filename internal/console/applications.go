@@ -42,7 +42,7 @@ func applicationChips(a op.Application) []chip {
 }
 
 func (s *Server) applications(v *page.Viewer) error {
-	all, err := op.Applications(v.R.Context(), s.site.DB, v.User.OrgID)
+	all, err := op.Applications(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func attemptOf(t federation.Trace, c federation.Connection, path string) attempt
 
 func (s *Server) attempts(v *page.Viewer) error {
 	ctx := v.R.Context()
-	connections, err := federation.ConnectionsOf(ctx, s.site.DB, v.User.OrgID)
+	connections, err := federation.ConnectionsOf(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (s *Server) attempt(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	c, err := federation.ConnectionOf(ctx, s.site.DB, v.User.OrgID, t.ConnectionID)
+	c, err := federation.ConnectionOf(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, t.ConnectionID)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (s *Server) atConsole(do func(bench) error) func(*page.Viewer) error {
 		if err != nil {
 			return err
 		}
-		c, err := federation.ConnectionOf(v.R.Context(), s.site.DB, v.User.OrgID, id)
+		c, err := federation.ConnectionOf(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, id)
 		if err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func (s *Server) shownCertificate(c federation.Certificate) shownCertificate {
 func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
 	ctx := v.R.Context()
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) error {
-		domains, err := directory.DomainsOf(ctx, tx, v.User.OrgID)
+		domains, err := directory.DomainsOf(ctx, tx, v.User.AsActor(), v.User.OrgID)
 		if err != nil {
 			return err
 		}

@@ -71,7 +71,7 @@ func (w *world) add(t *testing.T, b *idptest.Browser, provider, protocol, name s
 // connection is the one whose page is at a path.
 func (w *world) connection(t *testing.T, path string) federation.Connection {
 	t.Helper()
-	c, err := federation.ConnectionOf(t.Context(), w.DB, w.alpha.ID, path[strings.LastIndex(path, "/")+1:])
+	c, err := federation.ConnectionOf(t.Context(), w.DB, directory.Operator(), w.alpha.ID, path[strings.LastIndex(path, "/")+1:])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func connectionChips(c federation.Connection) []chip {
 }
 
 func (s *Server) showConnections(v *page.Viewer) error {
-	all, err := federation.ConnectionsOf(v.R.Context(), s.site.DB, v.User.OrgID)
+	all, err := federation.ConnectionsOf(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
 	if err != nil {
 		return err
 	}

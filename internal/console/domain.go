@@ -54,7 +54,7 @@ type domainsPage struct {
 }
 
 func (s *Server) showDomains(v *page.Viewer) error {
-	all, err := directory.DomainsOf(v.R.Context(), s.site.DB, v.User.OrgID)
+	all, err := directory.DomainsOf(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (s *Server) showDomain(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	d, err := directory.DomainByID(v.R.Context(), s.site.DB, v.User.OrgID, id)
+	d, err := directory.DomainByID(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, id)
 	if err != nil {
 		return err
 	}

@@ -48,13 +48,16 @@ func (s *Server) emailOf(ctx context.Context, tx *db.Tx, v *page.Viewer, id dire
 	if p.User, err = directory.UserByID(ctx, tx, v.User.OrgID, id); err != nil {
 		return emailPage{}, err
 	}
-	if err := v.User.AsActor().MayChangeEmail(p.User); err != nil {
+	if err := v.User.AsActor().MayChangeEmail(ctx, tx, p.User); err != nil {
 		return emailPage{}, err
 	}
 	if p.Pending, err = directory.PendingEmail(ctx, tx, p.User, tx.Now()); err != nil || p.Pending == nil {
 		return p, err
 	}
-	requester, err := directory.UserByID(ctx, tx, v.User.OrgID, p.Pending.RequestedBy)
+	requester, err := directory.UserByID(ctx, tx, v.User.OrgID, p.Pending.By.UserID)
+	if errors.Is(err, directory.ErrNotFound) {
+		err = nil // no person asked
+	}
 	p.Requester = requester.Name
 	return p, err
 }

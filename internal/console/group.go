@@ -30,7 +30,7 @@ type groupsPage struct {
 }
 
 func (s *Server) showGroups(v *page.Viewer) error {
-	all, err := directory.Groups(v.R.Context(), s.site.DB, v.User.OrgID)
+	all, err := directory.Groups(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *Server) groupWith(v *page.Viewer, list peopleOf, parts ...string) (grou
 	var people []directory.Person
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		people = nil
-		if p.Group, err = directory.GroupByID(ctx, tx, v.User.OrgID, id); err != nil {
+		if p.Group, err = directory.GroupByID(ctx, tx, v.User.AsActor(), v.User.OrgID, id); err != nil {
 			return err
 		}
 		for _, id := range ticked {

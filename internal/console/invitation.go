@@ -99,10 +99,10 @@ func (s *Server) showInvitation(v *page.Viewer) error {
 	ctx := v.R.Context()
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		p = invitationPage{}
-		if p.Invitation, err = directory.InvitationByID(ctx, tx, v.Organization.ID, id); err != nil || p.Invitation.InvitedBy == "" {
+		if p.Invitation, err = directory.InvitationByID(ctx, tx, v.Organization.ID, id); err != nil || p.Invitation.By.UserID == "" {
 			return err
 		}
-		inviter, err := directory.UserByID(ctx, tx, v.Organization.ID, p.Invitation.InvitedBy)
+		inviter, err := directory.UserByID(ctx, tx, v.Organization.ID, p.Invitation.By.UserID)
 		if errors.Is(err, directory.ErrNotFound) {
 			return nil
 		}

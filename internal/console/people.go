@@ -188,6 +188,7 @@ func (s *Server) person(v *page.Viewer) error {
 		p.Links = shownLinks{Rows: linksShownTo(v, links), At: v.Path("admin/people", id, "links")}
 		rules, err := signin.SecondStepRulesOf(ctx, tx, p.User.OrgID)
 		p.Required = rules.RequiredOf(p.User.Role, tx.Now()) && !v.Organization.FederatedOnly()
+		p.MayChangeEmail = p.User.Closed() == nil && v.User.AsActor().MayChangeEmail(ctx, tx, p.User) == nil
 		return err
 	}); err != nil {
 		return err
@@ -201,7 +202,6 @@ func (s *Server) person(v *page.Viewer) error {
 		p.MayReset = invites(v.User.Role) && v.User.Role.Governs(p.User.Role) && active(p.User) && p.Own.Any()
 		p.Above = invites(v.User.Role) && !v.User.Role.Governs(p.User.Role)
 	}
-	p.MayChangeEmail = p.User.Closed() == nil && v.User.AsActor().MayChangeEmail(p.User) == nil
 	if p.Refused != nil {
 		p.SendAgain = slices.ContainsFunc(p.Deeds, func(d deed) bool { return d.Name == "reset" })
 	}

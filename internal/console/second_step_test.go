@@ -329,7 +329,7 @@ func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
 	if n, err := signin.WithoutSecondStep(t.Context(), w.DB, w.alpha.ID); err != nil || n.People != many+4 || n.Privileged != 2 {
 		t.Errorf("counted %+v, %v", n, err)
 	}
-	if _, err := signin.PeopleWithoutSecondStep(t.Context(), w.DB, directory.Actor{OrgID: w.beta.ID, Role: directory.Owner}, directory.PeopleQuery{OrgID: w.alpha.ID}); !errors.Is(err, directory.ErrNotFound) {
+	if _, err := signin.PeopleWithoutSecondStep(t.Context(), w.DB, directory.System(w.beta.ID), directory.PeopleQuery{OrgID: w.alpha.ID}); !errors.Is(err, directory.ErrNotFound) {
 		t.Errorf("beta's owner lists alpha's people: %v", err)
 	}
 }

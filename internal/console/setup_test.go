@@ -307,9 +307,28 @@ func TestASetupLinkEnds(t *testing.T) {
 	seen(t, it.Get(second), 200)
 	seen(t, b.Post(path+"/link", url.Values{"do": {"withdraw"}}), 200)
 	dead(second)
+	// A link does not outlive what its sender may do.
+	b = w.alpha.browsers[directory.Administrator]
+	sender := directory.UserID(w.idOf(t, w.alpha.ID, "users", "administrator@alpha.example"))
+	as := func(role directory.Role) {
+		t.Helper()
+		w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+			return directory.ChangeRole(ctx, tx, directory.Operator(), w.alpha.ID, sender, role)
+		})
+	}
 	third := send()
-	w.Clock.Advance(federation.SetupLinkLifetime)
+	form := seen(t, it.Get(third), 200)
+	as(directory.Helpdesk)
 	dead(third)
+	if p := it.Post(third+"/metadata", url.Values{"url": {"https://idp.example/"}}); p.Status != 404 {
+		t.Errorf("a form of a lapsed link: %d, after %s", p.Status, form.Text())
+	}
+	idptest.Want(t, w.alpha.browsers[directory.Owner].Get(path), idptest.Status(200), idptest.Says("console.setup.lapsed"))
+	as(directory.Administrator)
+	seen(t, it.Get(third), 200)
+	fourth := send()
+	w.Clock.Advance(federation.SetupLinkLifetime)
+	dead(fourth)
 	dead("/connection-setup/" + strings.Repeat("A", 43))
 	dead("/connection-setup/x")
 	for _, action := range []audit.Action{"connection.link_sent", "connection.link_withdrawn"} {

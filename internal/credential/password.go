@@ -126,10 +126,9 @@ func DemandChange(ctx context.Context, tx *db.Tx, actor directory.Actor, org dir
 	case n == 0:
 		return directory.User{}, ErrNoPassword
 	}
-	return u, audit.Record(ctx, tx, audit.Event{
-		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name, Action: "password.change_demanded",
-		Target: string(id), TargetName: u.Name,
-	})
+	e := actor.Event(org, "password.change_demanded")
+	e.Target, e.TargetName = string(id), u.Name
+	return u, audit.Record(ctx, tx, e)
 }
 
 // Disable makes a password useless until a reset: somebody else may know it.

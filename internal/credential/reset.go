@@ -90,7 +90,7 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 	if err != nil {
 		return err
 	}
-	asked := actor.UserID == audit.Anonymous
+	asked := actor.Kind == directory.KindAnonymous
 	if who.Organization.FederatedOnly() && !asked {
 		return directory.ErrFederatedOnly
 	}
@@ -134,10 +134,9 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 	if err != nil {
 		return fmt.Errorf("inserting reset %s: %w", id, err)
 	}
-	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(who.User.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: "reset.sent",
-		Target: string(who.User.ID), TargetName: who.User.Name,
-	})
+	e := actor.Event(who.User.OrgID, "reset.sent")
+	e.Target, e.TargetName = string(who.User.ID), who.User.Name
+	return audit.Record(ctx, tx, e)
 }
 
 // replace kills the user's open links and the letters that were not sent yet.

@@ -139,7 +139,7 @@ func RulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, erro
 // has no use for are deleted with it. Whether a second step is required of
 // everybody only signin knows: call its SetPasswordRules.
 func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules, secondStep bool) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
 	if err := r.Check(secondStep); err != nil {
@@ -166,10 +166,9 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 		where org_id = $1 and id in (`+surplus+`)`, string(org), r.older(), db.Time(tx.Now().Add(-historyDay))); err != nil {
 		return fmt.Errorf("shortening the password history of %s: %w", org, err)
 	}
-	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name,
-		Action: RulesChanged, Target: string(org), Before: before.fields(), After: r.fields(),
-	})
+	e := actor.Event(org, RulesChanged)
+	e.Target, e.Before, e.After = string(org), before.fields(), r.fields()
+	return audit.Record(ctx, tx, e)
 }
 
 // surplus selects, of an organization $1, the older hashes beyond $2 of each user that

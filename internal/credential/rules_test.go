@@ -89,10 +89,17 @@ func setRules(t *testing.T, d *db.DB, actor directory.Actor, org directory.OrgID
 	return d.Update(t.Context(), func(tx *db.Tx) error { return SetRules(t.Context(), tx, actor, org, r, false) })
 }
 
+// token is an actor whose right stays what it is.
+func token(org directory.OrgID, role directory.Role) directory.Actor {
+	a := directory.Actor{Kind: directory.KindToken, OrgID: org, ID: "tok_x", Role: role}
+	a.Again = func(context.Context, db.Reader) (directory.Actor, error) { return a, nil }
+	return a
+}
+
 func TestRulesAreClassicUntilChosenAndAudited(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	org, other := newOrg(t, d), newOrg(t, d)
-	actor := directory.Actor{OrgID: org, UserID: "usr_x", Name: "Ada", Role: directory.Administrator}
+	actor := token(org, directory.Administrator)
 	of := func(org directory.OrgID) Rules {
 		r, err := RulesOf(t.Context(), d, org)
 		if err != nil {
@@ -119,7 +126,7 @@ func TestRulesAreClassicUntilChosenAndAudited(t *testing.T) {
 		err := scan(&b, &a)
 		before, after = append(before, b), append(after, a)
 		return err
-	}, `select before, after from audit_events where action = $1 and actor = 'usr_x' order by at, id`, string(RulesChanged)); err != nil {
+	}, `select before, after from audit_events where action = $1 and actor = 'tok_x' order by at, id`, string(RulesChanged)); err != nil {
 		t.Fatal(err)
 	}
 	if len(after) != 2 {
@@ -139,10 +146,10 @@ func TestOnlyAdministratorsOfTheOrganizationChangeItsRules(t *testing.T) {
 		if role == directory.Owner || role == directory.Administrator {
 			want = nil
 		}
-		if err := setRules(t, d, directory.Actor{OrgID: org, UserID: "usr_x", Role: role}, org, Modern); !errors.Is(err, want) {
+		if err := setRules(t, d, token(org, role), org, Modern); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", role, err, want)
 		}
-		if err := setRules(t, d, directory.Actor{OrgID: other, UserID: "usr_x", Role: role}, org, Classic); !errors.Is(err, directory.ErrNotFound) {
+		if err := setRules(t, d, token(other, role), org, Classic); !errors.Is(err, directory.ErrNotFound) {
 			t.Errorf("%s of another organization: %v", role, err)
 		}
 	}

@@ -10,8 +10,9 @@ import (
 	"parvis/internal/secret"
 )
 
-const invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.language, i.invited_by, i.created_at, i.expires_at,
-	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, ` + mail.DeliveryColumns + `, v.role, v.deactivated_at,
+const invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.language, i.created_at, i.expires_at,
+	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, ` + mail.DeliveryColumns + `,
+	i.invited_by, i.asked_kind, i.asked_right, v.role, v.deactivated_at,
 	exists (select 1 from users t where t.org_id = i.org_id and t.email_key = i.email_key and t.deleted_at is null)`
 
 const invitationTables = ` from invitations i
@@ -19,10 +20,10 @@ const invitationTables = ` from invitations i
 	left join users v on v.org_id = i.org_id and v.id = i.invited_by `
 
 func (i *Invitation) targets() []any {
-	return append(db.Into(&i.OrgID, &i.ID, &i.Email, &i.Name, &i.Role, &i.Language, (*db.Text)(&i.InvitedBy),
+	return append(db.Into(&i.OrgID, &i.ID, &i.Email, &i.Name, &i.Role, &i.Language,
 		(*db.Time)(&i.CreatedAt), (*db.Time)(&i.ExpiresAt), (*db.Time)(&i.OpenedAt), (*db.Time)(&i.AcceptedAt),
 		(*db.Time)(&i.WithdrawnAt), (*db.Time)(&i.ReplacedAt), &i.letterID),
-		append(i.Letter.Targets(), (*db.Text)(&i.inviterRole), (*db.Time)(&i.inviterGoneAt), &i.taken)...)
+		append(append(i.Letter.Targets(), i.By.Targets()...), &i.taken)...)
 }
 
 func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) (Invitation, bool, error) {
@@ -145,7 +146,7 @@ func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining 
 		where org_id = $2 and id = $3`, string(u.ID), string(inv.OrgID), inv.ID); err != nil {
 		return User{}, fmt.Errorf("linking invitation %s: %w", inv.ID, err)
 	}
-	e := u.AsActor().event(u.OrgID, "invitation.accepted")
+	e := u.AsActor().Event(u.OrgID, "invitation.accepted")
 	e.Target, e.TargetName = inv.ID, inv.Email
 	e.After = audit.Fields{"user": u.ID, "name": u.Name, "role": u.Role}
 	return u, audit.Record(ctx, tx, e)

@@ -1,7 +1,10 @@
 package directory
 
 import (
+	"context"
+
 	"parvis/internal/audit"
+	"parvis/internal/db"
 	"parvis/internal/fault"
 )
 
@@ -12,54 +15,126 @@ var (
 	ErrNotFound = fault.New(fault.NotFound, "directory.not_found")
 )
 
-// Actor is who asks for a change. Functions that need authority from a person
-// ask it in their first line.
+// Kind says what an actor is. It is stored with what waits for somebody else to act.
+type Kind string
+
+// The kinds of actors.
+const (
+	KindUser      Kind = "user"      // a person, signed in
+	KindToken     Kind = "token"     // a text that a person made, or was sent, and that acts for them
+	KindMachine   Kind = "machine"   // an application on its own behalf
+	KindSource    Kind = "source"    // a directory that provisions people
+	KindOperator  Kind = "operator"  // the command line
+	KindSystem    Kind = "system"    // the program itself: a sweep, or what a connection says
+	KindAnonymous Kind = "anonymous" // a browser that proved nothing yet
+)
+
+// Actor is who asks for something, and how far their right reaches. Functions that
+// need authority ask the actor first.
 type Actor struct {
-	OrgID  OrgID
-	UserID UserID
-	Name   string
-	Role   Role
+	Kind   Kind
+	OrgID  OrgID  // the one organization in which it acts; empty for the operator
+	ID     string // of the user, token, machine or source; else the name of the kind
+	Name   string // for the audit log and for letters
+	Role   Role   // what the right is worth: that of a user with this role
+	UserID UserID // the person behind a user or a token; else empty
+
+	// Again reads the right as it is in a transaction: it may have ended, or have become
+	// less, since the request was let in (R-TEN-06). Nil where a right cannot end.
+	Again func(context.Context, db.Reader) (Actor, error)
 }
 
-// Operator is whoever runs the installation, at its command line. It makes
-// organizations and their owners, and is in none.
-func Operator() Actor { return Actor{UserID: audit.Operator, Name: audit.Operator, Role: Owner} }
+// Operator is who runs the installation, at its command line. It makes organizations
+// and their owners, and is in none.
+func Operator() Actor {
+	return Actor{Kind: KindOperator, ID: audit.Operator, Name: audit.Operator, Role: Owner}
+}
 
-// Anonymous is whoever proved nothing: it may ask for letters to an address.
-func Anonymous() Actor { return Actor{UserID: audit.Anonymous, Name: audit.Anonymous} }
+// System is the program itself at work in an organization.
+func System(org OrgID) Actor {
+	return Actor{Kind: KindSystem, OrgID: org, ID: audit.System, Name: audit.System, Role: Owner}
+}
+
+// Anonymous is somebody who proved nothing: it may ask for letters to an address.
+func Anonymous() Actor {
+	return Actor{Kind: KindAnonymous, ID: audit.Anonymous, Name: audit.Anonymous}
+}
 
 // AsActor is u when it acts.
-func (u User) AsActor() Actor { return Actor{u.OrgID, u.ID, u.Name, u.Role} }
+func (u User) AsActor() Actor {
+	return Actor{Kind: KindUser, OrgID: u.OrgID, ID: string(u.ID), Name: u.Name, Role: u.Role, UserID: u.ID, Again: u.again}
+}
 
-// in tells whether a acts in an organization at all.
-func (a Actor) in(org OrgID) bool { return a.OrgID == org || a.UserID == audit.Operator }
+// again is u as an actor by now.
+func (u User) again(ctx context.Context, r db.Reader) (Actor, error) {
+	now, err := UserByID(ctx, r, u.OrgID, u.ID)
+	if err == nil && now.Closed() != nil {
+		err = ErrDenied
+	}
+	return now.AsActor(), err
+}
 
-// may asks for authority over somebody of the given role in an organization.
-func (a Actor) may(org OrgID, over Role) error {
-	switch {
-	case !a.in(org):
-		return ErrNotFound
-	case !a.Role.Governs(over):
+// In returns the actor as it is now in an organization, or an error where it does not
+// act there. What another organization has is not found (R-TEN-02).
+func (a Actor) In(ctx context.Context, r db.Reader, org OrgID) (Actor, error) {
+	if a.OrgID != org && a.Kind != KindOperator {
+		return Actor{}, ErrNotFound
+	}
+	switch a.Kind {
+	case KindOperator, KindSystem, KindAnonymous:
+		return a, nil
+	case KindUser, KindToken, KindMachine, KindSource:
+	}
+	if a.Again == nil {
+		return Actor{}, ErrDenied // a right that cannot be read again is none
+	}
+	now, err := a.Again(ctx, r)
+	if err == nil && now.OrgID != org {
+		err = ErrNotFound
+	}
+	return now, err
+}
+
+// over returns the actor as it is now, or an error unless it governs a role.
+func (a Actor) over(ctx context.Context, r db.Reader, org OrgID, role Role) (Actor, error) {
+	now, err := a.In(ctx, r, org)
+	if err == nil && !now.Role.Governs(role) {
+		err = ErrDenied
+	}
+	return now, err
+}
+
+// MayRead returns an error unless the actor may read what the administration of an
+// organization shows.
+func (a Actor) MayRead(ctx context.Context, r db.Reader, org OrgID) error {
+	now, err := a.In(ctx, r, org)
+	if err == nil && !now.Role.ReadsConsole() {
+		err = ErrDenied
+	}
+	return err
+}
+
+// MaySetRules returns an error unless the actor may change the rules of an organization.
+func (a Actor) MaySetRules(ctx context.Context, r db.Reader, org OrgID) error {
+	_, err := a.over(ctx, r, org, Administrator)
+	return err
+}
+
+// mayRun returns an error unless the actor runs the installation.
+func (a Actor) mayRun() error {
+	if a.Kind != KindOperator {
 		return ErrDenied
 	}
 	return nil
 }
 
-// MayReadPeople is nil for whoever may see who is in an organization.
-func (a Actor) MayReadPeople(org OrgID) error {
-	switch {
-	case !a.in(org):
-		return ErrNotFound
-	case !a.Role.ReadsConsole():
-		return ErrDenied
-	}
-	return nil
+// Is reports whether the actor is a user in person. A token of theirs is not: it changes
+// nothing for which the person would have to prove who they are.
+func (a Actor) Is(org OrgID, id UserID) bool {
+	return a.Kind == KindUser && a.OrgID == org && a.UserID == id
 }
 
-// MaySetRules is nil for whoever may change the rules of an organization.
-func (a Actor) MaySetRules(org OrgID) error { return a.may(org, Administrator) }
-
-// event starts the audit event of what a does in an organization.
-func (a Actor) event(org OrgID, action audit.Action) audit.Event {
-	return audit.Event{OrgID: string(org), Actor: string(a.UserID), ActorName: a.Name, Action: action}
+// Event starts the audit event of what the actor does in an organization.
+func (a Actor) Event(org OrgID, action audit.Action) audit.Event {
+	return audit.Event{OrgID: string(org), Actor: a.ID, ActorName: a.Name, Action: action}
 }

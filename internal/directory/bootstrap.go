@@ -39,7 +39,7 @@ func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secre
 	if err != nil {
 		return secret.Token{}, fmt.Errorf("inserting the first link: %w", err)
 	}
-	return token, audit.Record(ctx, tx, Operator().event("", "bootstrap.created"))
+	return token, audit.Record(ctx, tx, Operator().Event("", "bootstrap.created"))
 }
 
 // BootstrapWaits reports until when a link works that was made before; the zero time

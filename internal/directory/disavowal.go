@@ -133,7 +133,7 @@ func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (who Candi
 			return Candidate{}, "", err
 		}
 		if err == nil {
-			if err := recordEmail(ctx, tx, who.User, user, user.ID); err != nil {
+			if err := recordEmail(ctx, tx, who.User, user, user.AsActor().Asker()); err != nil {
 				return Candidate{}, "", err
 			}
 			who.User = user

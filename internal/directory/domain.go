@@ -164,14 +164,14 @@ func ParseDomain(typed string) (string, error) {
 // AddDomain lists a domain, which waits for its proof then. Others may list it too:
 // whoever proves it first holds it.
 func AddDomain(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, typed string) (Domain, error) {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Domain{}, err
 	}
 	key, err := ParseDomain(typed)
 	if err != nil {
 		return Domain{}, err
 	}
-	all, err := DomainsOf(ctx, tx, org)
+	all, err := domainsOf(ctx, tx, org)
 	if err != nil {
 		return Domain{}, err
 	}
@@ -193,10 +193,10 @@ func AddDomain(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, typed str
 // RemoveDomain takes a domain off the list. From then on it leads nobody here, and
 // whoever proves it holds it.
 func RemoveDomain(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
-	d, err := DomainByID(ctx, tx, org, id)
+	d, err := domainByID(ctx, tx, org, id)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func RemoveDomain(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id str
 }
 
 func (d Domain) record(ctx context.Context, tx *db.Tx, actor Actor, action audit.Action) error {
-	e := actor.event(d.OrgID, action)
+	e := actor.Event(d.OrgID, action)
 	e.Target, e.TargetName = d.ID, d.Key
 	return audit.Record(ctx, tx, e)
 }
@@ -221,7 +221,14 @@ func (d *Domain) targets() []any {
 
 // DomainByID returns a domain of an organization; ErrNotFound where it has none by
 // that id.
-func DomainByID(ctx context.Context, r db.Reader, org OrgID, id string) (Domain, error) {
+func DomainByID(ctx context.Context, r db.Reader, actor Actor, org OrgID, id string) (Domain, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return Domain{}, err
+	}
+	return domainByID(ctx, r, org, id)
+}
+
+func domainByID(ctx context.Context, r db.Reader, org OrgID, id string) (Domain, error) {
 	var d Domain
 	found, err := r.One(ctx, d.targets(), `
 		select `+domainColumns+`
@@ -235,7 +242,14 @@ func DomainByID(ctx context.Context, r db.Reader, org OrgID, id string) (Domain,
 
 // DomainsOf lists the domains of an organization, those of a name that begins alike
 // beside each other.
-func DomainsOf(ctx context.Context, r db.Reader, org OrgID) ([]Domain, error) {
+func DomainsOf(ctx context.Context, r db.Reader, actor Actor, org OrgID) ([]Domain, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return nil, err
+	}
+	return domainsOf(ctx, r, org)
+}
+
+func domainsOf(ctx context.Context, r db.Reader, org OrgID) ([]Domain, error) {
 	return listDomains(ctx, r, `
 		select `+domainColumns+`
 		from domains d
@@ -317,10 +331,10 @@ func (p *Domains) ask(ctx context.Context, d Domain) answer {
 // Check looks for the record of a domain now. Where that does not prove it, the fault
 // says why, and what was found is kept all the same.
 func (p *Domains) Check(ctx context.Context, d *db.DB, actor Actor, org OrgID, id string) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, d, org); err != nil {
 		return err
 	}
-	domain, err := DomainByID(ctx, d, org, id)
+	domain, err := domainByID(ctx, d, org, id)
 	if err != nil {
 		return err
 	}
@@ -353,7 +367,7 @@ func (p *Domains) Check(ctx context.Context, d *db.DB, actor Actor, org OrgID, i
 // once, however many nodes asked.
 func (p *Domains) settle(ctx context.Context, d *db.DB, actor Actor, asked Domain, a answer) (now Domain, err error) {
 	err = d.Update(ctx, func(tx *db.Tx) error {
-		was, err := DomainByID(ctx, tx, asked.OrgID, asked.ID)
+		was, err := domainByID(ctx, tx, asked.OrgID, asked.ID)
 		if err != nil {
 			return err
 		}
@@ -463,7 +477,6 @@ func (p *Domains) write(ctx context.Context, tx *db.Tx, d Domain) error {
 
 // Sweep looks up again what was proven, each domain once a day.
 func (p *Domains) Sweep(ctx context.Context, d *db.DB) error {
-	system := Actor{UserID: audit.System, Name: audit.System}
 	for {
 		due, err := listDomains(ctx, d, `
 			select `+domainColumns+`
@@ -484,7 +497,7 @@ func (p *Domains) Sweep(ctx context.Context, d *db.DB) error {
 			return err
 		}
 		for i, a := range answers {
-			if _, err := p.settle(ctx, d, system, due[i], a); err != nil && !errors.Is(err, ErrNotFound) {
+			if _, err := p.settle(ctx, d, System(due[i].OrgID), due[i], a); err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
 		}

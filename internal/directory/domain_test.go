@@ -74,7 +74,7 @@ func (c claims) sweep() {
 
 func (c claims) stored(d directory.Domain) directory.Domain {
 	c.t.Helper()
-	d, err := directory.DomainByID(c.t.Context(), c.DB, d.OrgID, d.ID)
+	d, err := directory.DomainByID(c.t.Context(), c.DB, directory.Operator(), d.OrgID, d.ID)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -27,46 +27,47 @@ var (
 // EmailChange is a new address that waits for its proof. The old one is in force
 // until then.
 type EmailChange struct {
-	ID          string
-	Email       string // the canonical address to be proved
-	RequestedBy UserID // the user, or who changes it for the user
-	CreatedAt   time.Time
-	ExpiresAt   time.Time
-	Letter      mail.Delivery
-
-	requesterRole   Role // as it is now, not as it was
-	requesterGoneAt time.Time
+	ID        string
+	Email     string // the canonical address to be proved
+	By        Asker  // the user, or who changes it for the user
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	Letter    mail.Delivery
 }
 
-// vouched tells that whoever asked still may: a change must not outlive the
-// authority that it rests on, nor reach a user who has risen above it.
+// vouched reports whether who asked still may: a change must not outlive the authority
+// that it rests on, nor reach a user who has risen above it.
 func (c EmailChange) vouched(user User) bool {
-	return c.RequestedBy == user.ID || c.requesterGoneAt.IsZero() && c.requesterRole.Governs(user.Role)
+	return c.asked(user) || c.By.StillGoverns(user.Role)
 }
 
-// MayChangeEmail is nil for the user, and for owners and administrators who govern
-// the user's role. Helpdesk may not: who moves an address to a mailbox of theirs
+// asked reports whether the user asked for the change.
+func (c EmailChange) asked(user User) bool { return c.By.Kind == KindUser && c.By.UserID == user.ID }
+
+// MayChangeEmail returns an error for all but the user, and owners and administrators who
+// govern the user's role. Helpdesk may not: who moves an address to a mailbox of theirs
 // can have a new password sent there (R-REC-07).
-func (a Actor) MayChangeEmail(user User) error {
-	if a.OrgID == user.OrgID && a.UserID == user.ID {
+func (a Actor) MayChangeEmail(ctx context.Context, r db.Reader, user User) error {
+	if a.Is(user.OrgID, user.ID) {
 		return nil
 	}
-	if err := a.MaySetRules(user.OrgID); err != nil {
-		return err
+	now, err := a.over(ctx, r, user.OrgID, Administrator)
+	if err == nil && !now.Role.Governs(user.Role) {
+		err = ErrDenied
 	}
-	return a.may(user.OrgID, user.Role)
+	return err
 }
 
 // mayChangeEmail finds a user whose address actor may change, both as they are and
 // not as a page knew them.
 func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (User, error) {
-	if actor.OrgID != user.OrgID || actor.UserID != user.ID {
-		if err := actor.MayChangeEmail(user); err != nil {
-			return User{}, err
-		}
-		return Governed(ctx, tx, actor, user.OrgID, user.ID)
+	if actor.Is(user.OrgID, user.ID) {
+		return Current(ctx, tx, user)
 	}
-	return Current(ctx, tx, user)
+	if err := actor.MayChangeEmail(ctx, tx, user); err != nil {
+		return User{}, err
+	}
+	return Governed(ctx, tx, actor, user.OrgID, user.ID)
 }
 
 // EmailChanges asks for the proof of new addresses and takes it.
@@ -113,7 +114,7 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 		return err
 	}
 	expires, token := tx.Now().Add(cmp.Or(c.Lifetime, EmailChangeLifetime)), secret.NewToken()
-	byAdministrator := actor.UserID != user.ID
+	byAdministrator, by := !actor.Is(user.OrgID, user.ID), actor.Asker()
 	recipient, letter := user, mail.Parameters(mail.EmailProofParameters{
 		Organization: who.Organization.DisplayName, ByAdministrator: byAdministrator,
 		Link: c.Base + "/email/" + token.Reveal(), Expires: expires,
@@ -128,10 +129,10 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 	}
 	change := EmailChange{ID: secret.NewID("emc"), Email: address.Text}
 	if _, err := tx.Exec(ctx, `
-		insert into email_changes (org_id, id, user_id, email, email_key, token_hash, letter_id, requested_by, generation, created_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		insert into email_changes (org_id, id, user_id, email, email_key, token_hash, letter_id, requested_by, asked_kind, asked_right, generation, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		string(user.OrgID), change.ID, string(user.ID), address.Text, address.Key, token.Hash(secret.EmailChange), letterID,
-		string(actor.UserID), user.Generation, db.Time(tx.Now()), db.Time(expires)); err != nil {
+		string(by.UserID), string(by.Kind), db.Text(by.Right), user.Generation, db.Time(tx.Now()), db.Time(expires)); err != nil {
 		return fmt.Errorf("inserting email change %s: %w", change.ID, err)
 	}
 	if err := c.notify(ctx, tx, Candidate{user, who.Organization}, change, byAdministrator); err != nil {
@@ -228,7 +229,7 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token,
 	if _, err := c.Outbox.Put(ctx, tx, before.User.Letter(mail.EmailChangedParameters{Deed: deed, New: who.User.Email})); err != nil {
 		return Candidate{}, err
 	}
-	return who, recordEmail(ctx, tx, before.User, who.User, change.RequestedBy)
+	return who, recordEmail(ctx, tx, before.User, who.User, change.By)
 }
 
 // provedTwice is how long the form of a link counts as one (decision 0041).
@@ -255,15 +256,15 @@ func provedAgain(ctx context.Context, tx *db.Tx, token secret.Token, shown strin
 
 // recordEmail keeps that a user, who alone reads the letter with the link, has
 // another address, and who wanted it.
-func recordEmail(ctx context.Context, tx *db.Tx, before, now User, by UserID) error {
-	e := now.AsActor().event(now.OrgID, "user.email_changed")
+func recordEmail(ctx context.Context, tx *db.Tx, before, now User, by Asker) error {
+	e := now.AsActor().Event(now.OrgID, "user.email_changed")
 	e.Target, e.TargetName = string(now.ID), now.Name
-	e.Before, e.After = audit.Fields{"email": before.Email}, audit.Fields{"email": now.Email, "requested_by": by}
+	e.Before, e.After = audit.Fields{"email": before.Email}, audit.Fields{"email": now.Email, "requested_by": cmp.Or(string(by.UserID), by.Right, string(by.Kind))}
 	return audit.Record(ctx, tx, e)
 }
 
 func (c EmailChange) event(actor Actor, user User, action audit.Action) audit.Event {
-	e := actor.event(user.OrgID, action)
+	e := actor.Event(user.OrgID, action)
 	e.Target, e.TargetName = string(user.ID), user.Name
 	if e.Before = (audit.Fields{"email": user.Email}); c.Email != "" {
 		e.After = audit.Fields{"email": c.Email}
@@ -274,8 +275,9 @@ func (c EmailChange) event(actor Actor, user User, action audit.Action) audit.Ev
 // What a change is read with: of an active user in the generation that it was
 // asked in, and open.
 const (
-	emailChangeColumns = `c.id, c.email, c.requested_by, c.created_at, c.expires_at, ` + mail.DeliveryColumns + `, v.role, v.deactivated_at`
-	emailChangeTables  = ` from email_changes c
+	emailChangeColumns = `c.id, c.email, c.created_at, c.expires_at, ` + mail.DeliveryColumns + `,
+		c.requested_by, c.asked_kind, c.asked_right, v.role, v.deactivated_at`
+	emailChangeTables = ` from email_changes c
 		join users u on u.org_id = c.org_id and u.id = c.user_id and u.generation = c.generation and u.deactivated_at is null
 		join organizations o on o.id = c.org_id and o.suspended_at is null
 		left join letters l on l.org_id = c.org_id and l.id = c.letter_id
@@ -283,8 +285,8 @@ const (
 )
 
 func (c *EmailChange) targets() []any {
-	return append(db.Into(&c.ID, &c.Email, &c.RequestedBy, (*db.Time)(&c.CreatedAt), (*db.Time)(&c.ExpiresAt)),
-		append(c.Letter.Targets(), (*db.Text)(&c.requesterRole), (*db.Time)(&c.requesterGoneAt))...)
+	return append(db.Into(&c.ID, &c.Email, (*db.Time)(&c.CreatedAt), (*db.Time)(&c.ExpiresAt)),
+		append(c.Letter.Targets(), c.By.Targets()...)...)
 }
 
 // EmailChangeByToken finds whose new address a link proves, and changes nothing.

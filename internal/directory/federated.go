@@ -23,7 +23,7 @@ func (u User) BreaksGlass() bool { return u.Role == Owner && !u.BreakGlassSince.
 // SetFederatedOnly makes single sign-on the only way into an organization, except
 // for the passkeys of the named owners.
 func SetFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, breakGlass []UserID) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `update organizations set federated_since = $1 where id = $2`, db.Time(tx.Now()), string(org)); err != nil {
@@ -44,7 +44,7 @@ func SetFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, br
 			return err
 		}
 	}
-	e := actor.event(org, "single_sign_on.only")
+	e := actor.Event(org, "single_sign_on.only")
 	e.Target, e.After = string(org), audit.Fields{"break_glass": breakGlass}
 	return audit.Record(ctx, tx, e)
 }
@@ -52,7 +52,7 @@ func SetFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, br
 // EndFederatedOnly opens the native ways in again. why is kept: a person's wish, or
 // that single sign-on failed for everybody.
 func EndFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, why string) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
 	n, err := tx.Exec(ctx, `update organizations set federated_since = null where id = $1 and federated_since is not null`, string(org))
@@ -62,7 +62,7 @@ func EndFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, wh
 	if _, err := tx.Exec(ctx, `update users set break_glass_since = null where org_id = $1`, string(org)); err != nil {
 		return err
 	}
-	e := actor.event(org, "single_sign_on.not_only")
+	e := actor.Event(org, "single_sign_on.not_only")
 	e.Target, e.After = string(org), audit.Fields{"why": why}
 	return audit.Record(ctx, tx, e)
 }
@@ -88,7 +88,7 @@ func CreateFederated(ctx context.Context, tx *db.Tx, u User, connection string) 
 	if err != nil {
 		return User{}, err
 	}
-	e := System(u.OrgID).event(u.OrgID, "user.created")
+	e := System(u.OrgID).Event(u.OrgID, "user.created")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.After = audit.Fields{"email": u.Email, "role": u.Role, "connection": connection}
 	return u, audit.Record(ctx, tx, e)
@@ -103,14 +103,9 @@ func SetMappedRole(ctx context.Context, tx *db.Tx, u User, role Role, connection
 	if _, err := tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(u.OrgID), string(u.ID)); err != nil {
 		return User{}, fmt.Errorf("changing the role of %s: %w", u.ID, err)
 	}
-	e := System(u.OrgID).event(u.OrgID, "user.role_changed")
+	e := System(u.OrgID).Event(u.OrgID, "user.role_changed")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.Before, e.After = audit.Fields{"role": u.Role}, audit.Fields{"role": role, "connection": connection}
 	u.Role = role
 	return u, audit.Record(ctx, tx, e)
-}
-
-// System is the program itself at work in an organization.
-func System(org OrgID) Actor {
-	return Actor{OrgID: org, UserID: audit.System, Name: audit.System, Role: Owner}
 }

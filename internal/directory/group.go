@@ -42,7 +42,10 @@ func (g *Group) targets() []any {
 }
 
 // Groups lists the groups of an organization by name.
-func Groups(ctx context.Context, r db.Reader, org OrgID) ([]Group, error) {
+func Groups(ctx context.Context, r db.Reader, actor Actor, org OrgID) ([]Group, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return nil, err
+	}
 	var all []Group
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var g Group
@@ -62,7 +65,14 @@ func Groups(ctx context.Context, r db.Reader, org OrgID) ([]Group, error) {
 
 // GroupByID returns a group of an organization; ErrNotFound where it has none by
 // that id.
-func GroupByID(ctx context.Context, r db.Reader, org OrgID, id string) (Group, error) {
+func GroupByID(ctx context.Context, r db.Reader, actor Actor, org OrgID, id string) (Group, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return Group{}, err
+	}
+	return groupByID(ctx, r, org, id)
+}
+
+func groupByID(ctx context.Context, r db.Reader, org OrgID, id string) (Group, error) {
 	var g Group
 	found, err := r.One(ctx, g.targets(), `
 		select `+groupColumns+`
@@ -106,7 +116,7 @@ func NonMembersOf(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, 
 }
 
 func peopleOfGroup(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id, exists string) (PeoplePage, error) {
-	if err := actor.MayReadPeople(q.OrgID); err != nil {
+	if err := actor.MayRead(ctx, r, q.OrgID); err != nil {
 		return PeoplePage{}, err
 	}
 	var all []Person
@@ -131,7 +141,7 @@ func peopleOfGroup(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery,
 
 // CreateGroup makes a group without members.
 func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name string) (Group, error) {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Group{}, err
 	}
 	g := Group{OrgID: org, ID: secret.NewID("grp"), CreatedAt: tx.Now()}
@@ -156,10 +166,10 @@ func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name st
 
 // RenameGroup gives a group another name. Its id stays, which is what others should keep.
 func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, name string) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
-	g, err := GroupByID(ctx, tx, org, id)
+	g, err := groupByID(ctx, tx, org, id)
 	if err != nil {
 		return err
 	}
@@ -194,10 +204,10 @@ func freeGroupName(ctx context.Context, tx *db.Tx, g Group, typed string) (strin
 
 // DeleteGroup removes a group; its members stay users.
 func DeleteGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
-	g, err := GroupByID(ctx, tx, org, id)
+	g, err := groupByID(ctx, tx, org, id)
 	if err != nil {
 		return err
 	}
@@ -262,10 +272,10 @@ func RemoveMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id st
 
 // groupAndUsers finds the group that actor may change, and users of its organization.
 func groupAndUsers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string, ids []UserID) (Group, []User, error) {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Group{}, nil, err
 	}
-	g, err := GroupByID(ctx, tx, org, id)
+	g, err := groupByID(ctx, tx, org, id)
 	if err != nil {
 		return Group{}, nil, err
 	}
@@ -279,7 +289,7 @@ func groupAndUsers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id st
 }
 
 func (g Group) record(ctx context.Context, tx *db.Tx, actor Actor, action audit.Action, before, after audit.Fields) error {
-	e := actor.event(g.OrgID, action)
+	e := actor.Event(g.OrgID, action)
 	e.Target, e.TargetName, e.Before, e.After = g.ID, g.Name, before, after
 	return audit.Record(ctx, tx, e)
 }
@@ -287,7 +297,7 @@ func (g Group) record(ctx context.Context, tx *db.Tx, actor Actor, action audit.
 // recordMember records that a user came into g or left it. The entry is about the
 // user, whose own activity shows it too.
 func (g Group) recordMember(ctx context.Context, tx *db.Tx, actor Actor, u User, action audit.Action, before, after audit.Fields) error {
-	e := actor.event(g.OrgID, action)
+	e := actor.Event(g.OrgID, action)
 	e.Target, e.TargetName, e.Before, e.After = string(u.ID), u.Name, before, after
 	return audit.Record(ctx, tx, e)
 }

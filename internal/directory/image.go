@@ -14,7 +14,7 @@ import (
 
 // SetLogo gives an organization another logo, or none where it is zero.
 func SetLogo(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, logo picture.PNG) error {
-	if err := actor.MaySetRules(id); err != nil {
+	if err := actor.MaySetRules(ctx, tx, id); err != nil {
 		return err
 	}
 	org, err := OrganizationByID(ctx, tx, id)
@@ -28,7 +28,7 @@ func SetLogo(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, logo picture
 	if _, err := tx.Exec(ctx, `update organizations set logo = $1 where id = $2`, db.Text(now), string(org.ID)); err != nil {
 		return fmt.Errorf("setting the logo of %s: %w", org.ID, err)
 	}
-	e := actor.event(org.ID, "organization.logo_changed")
+	e := actor.Event(org.ID, "organization.logo_changed")
 	e.Target, e.TargetName = string(org.ID), org.DisplayName
 	e.Before, e.After = audit.Fields{"logo": org.Logo}, audit.Fields{"logo": now}
 	return audit.Record(ctx, tx, e)
@@ -48,7 +48,7 @@ func SetPicture(ctx context.Context, tx *db.Tx, org OrgID, id UserID, portrait p
 		db.Text(now), string(user.OrgID), string(user.ID)); err != nil {
 		return fmt.Errorf("setting the picture of %s: %w", user.ID, err)
 	}
-	e := user.AsActor().event(user.OrgID, "user.picture_changed")
+	e := user.AsActor().Event(user.OrgID, "user.picture_changed")
 	e.Target, e.TargetName = string(user.ID), user.Name
 	e.Before, e.After = audit.Fields{"picture": user.Picture}, audit.Fields{"picture": now}
 	return audit.Record(ctx, tx, e)

@@ -37,7 +37,7 @@ type Invitation struct {
 	Name        string // as the inviter wrote it; may be empty
 	Role        Role
 	Language    i18n.Tag
-	InvitedBy   UserID // empty when the operator invited
+	By          Asker
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	OpenedAt    time.Time
@@ -46,16 +46,8 @@ type Invitation struct {
 	ReplacedAt  time.Time
 	Letter      mail.Delivery
 
-	letterID      string
-	inviterRole   Role // as it is now, not as it was
-	inviterGoneAt time.Time
-	taken         bool // somebody in the organization has the address
-}
-
-// vouched tells that whoever invited still may: an invitation must not outlive
-// the authority that it rests on. The operator's does not end.
-func (i Invitation) vouched() bool {
-	return i.InvitedBy == "" || i.inviterGoneAt.IsZero() && i.inviterRole.Governs(i.Role)
+	letterID string
+	taken    bool // somebody in the organization has the address
 }
 
 // RenewableFor is how long after it was made an invitation is sent anew when the
@@ -96,7 +88,7 @@ func (i Invitation) State(now time.Time) InvitationState {
 		return InvitationReplaced
 	case i.taken:
 		return InvitationTaken
-	case !i.vouched():
+	case !i.By.StillGoverns(i.Role):
 		return InvitationLapsed
 	case i.Letter.Refused():
 		return InvitationBounced
@@ -159,7 +151,8 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 	if !n.Role.Valid() {
 		return Invitation{}, ErrRoleUnknown
 	}
-	if err := actor.may(org.ID, n.Role); err != nil {
+	actor, err := actor.over(ctx, tx, org.ID, n.Role)
+	if err != nil {
 		return Invitation{}, err
 	}
 	address, err := ParseAddress(n.Email)
@@ -180,7 +173,7 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 	}
 	if found {
 		// What somebody with more rights sent is theirs to replace.
-		if open.Usable(tx.Now()) == nil || actor.may(org.ID, open.Role) != nil {
+		if open.Usable(tx.Now()) == nil || !actor.Role.Governs(open.Role) {
 			return Invitation{}, ErrAlreadyInvited
 		}
 		if err := s.kill(ctx, tx, open, "replaced_at"); err != nil {
@@ -223,7 +216,9 @@ func (s *Invitations) Renew(ctx context.Context, tx *db.Tx, token secret.Token) 
 		}
 		return Invitation{}, ErrInvitationUnknown // it works: there is nothing to renew
 	}
-	return s.replace(ctx, tx, Actor{OrgID: org.ID, UserID: audit.Anonymous, Name: old.Email}, org, old)
+	holder := Anonymous()
+	holder.Name = old.Email
+	return s.replace(ctx, tx, holder, org, old)
 }
 
 func (s *Invitations) replace(ctx context.Context, tx *db.Tx, actor Actor, org Organization, old Invitation) (Invitation, error) {
@@ -255,7 +250,7 @@ func (s *Invitations) open(ctx context.Context, tx *db.Tx, actor Actor, org OrgI
 	if err != nil {
 		return Invitation{}, err
 	}
-	if err := actor.may(org, inv.Role); err != nil {
+	if _, err := actor.over(ctx, tx, org, inv.Role); err != nil {
 		return Invitation{}, err
 	}
 	if !inv.Open() {
@@ -289,16 +284,13 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 		lifetime = s.Lifetime
 	}
 	// One renewed by its holder still names who invited, and when.
-	inviter, created := inv.InvitedBy, tx.Now()
-	if actor.UserID == audit.Anonymous {
-		created = inv.CreatedAt
-	}
-	if actor.UserID != audit.Anonymous && actor.UserID != audit.Operator {
-		inviter = actor.UserID
+	by, created := actor.Asker(), tx.Now()
+	if actor.Kind == KindAnonymous {
+		by, created = inv.By, inv.CreatedAt
 	}
 	inviterName := ""
-	if inviter != "" {
-		u, err := UserByID(ctx, tx, org.ID, inviter)
+	if by.UserID != "" {
+		u, err := UserByID(ctx, tx, org.ID, by.UserID)
 		if err == nil {
 			inviterName = u.Name
 		} else if !errors.Is(err, ErrNotFound) {
@@ -312,7 +304,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 	token := secret.NewToken()
 	fresh := Invitation{
 		OrgID: org.ID, ID: secret.NewID("inv"), Email: inv.Email, Name: inv.Name, Role: inv.Role, Language: inv.Language,
-		InvitedBy: inviter, CreatedAt: created, ExpiresAt: tx.Now().Add(lifetime),
+		By: by, CreatedAt: created, ExpiresAt: tx.Now().Add(lifetime),
 	}
 	fresh.letterID, err = s.Outbox.Put(ctx, tx, mail.Letter{
 		OrgID: string(org.ID), Recipient: fresh.Email, Language: fresh.Language,
@@ -327,11 +319,11 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 	}
 	_, err = tx.Exec(ctx, `
 		insert into invitations (org_id, id, email, email_key, display_name, search_key, role, language,
-			token_hash, letter_id, invited_by, created_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			token_hash, letter_id, invited_by, asked_kind, asked_right, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, SearchKey(fresh.Name, fresh.Email),
 		string(fresh.Role), string(fresh.Language), token.Hash(secret.Invitation), fresh.letterID,
-		db.Text(fresh.InvitedBy), db.Time(fresh.CreatedAt), db.Time(fresh.ExpiresAt))
+		db.Text(by.UserID), string(by.Kind), db.Text(by.Right), db.Time(fresh.CreatedAt), db.Time(fresh.ExpiresAt))
 	if err != nil {
 		return Invitation{}, fmt.Errorf("inserting invitation %s: %w", fresh.ID, err)
 	}
@@ -339,7 +331,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 }
 
 func (i Invitation) event(actor Actor, action audit.Action) audit.Event {
-	e := actor.event(i.OrgID, action)
+	e := actor.Event(i.OrgID, action)
 	e.Target, e.TargetName = i.ID, i.Email
 	e.After = audit.Fields{"email": i.Email, "name": i.Name, "role": i.Role, "language": i.Language}
 	return e

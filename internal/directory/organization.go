@@ -46,8 +46,8 @@ func NewOrgID() OrgID { return OrgID(secret.NewID("org")) }
 // CreateOrganization makes an organization without people. Names that look like
 // those of another organization are refused (R-INP-06).
 func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrganization) (Organization, error) {
-	if actor.UserID != audit.Operator {
-		return Organization{}, ErrDenied
+	if err := actor.mayRun(); err != nil {
+		return Organization{}, err
 	}
 	if n.InvitationLifetime == 0 {
 		n.InvitationLifetime = InvitationLifetime
@@ -75,7 +75,7 @@ func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrgani
 	if err != nil {
 		return Organization{}, fmt.Errorf("inserting organization %s: %w", o.ID, err)
 	}
-	e := actor.event(o.ID, "organization.created")
+	e := actor.Event(o.ID, "organization.created")
 	e.Target, e.TargetName = string(o.ID), o.DisplayName
 	e.After = audit.Fields{"name": o.DisplayName, "short_name": o.ShortName, "language": o.Language}
 	return o, audit.Record(ctx, tx, e)
@@ -279,8 +279,8 @@ func Resume(ctx context.Context, tx *db.Tx, actor Actor, id OrgID) error {
 // setSuspended sets when an organization was suspended, or that it is not, and
 // answers already where it is so.
 func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time.Time, action audit.Action, already *fault.Error) error {
-	if actor.UserID != audit.Operator {
-		return ErrDenied
+	if err := actor.mayRun(); err != nil {
+		return err
 	}
 	n, err := tx.Exec(ctx, `
 		update organizations set suspended_at = $1
@@ -288,7 +288,7 @@ func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time
 	if err != nil || n == 0 {
 		return orFault(err, already)
 	}
-	e := actor.event(id, action)
+	e := actor.Event(id, action)
 	e.Target = string(id)
 	return audit.Record(ctx, tx, e)
 }

@@ -81,7 +81,7 @@ type PeoplePage struct {
 // People lists users and open invitations of an organization as one, newest
 // first, by key and not by offset, so that a page costs the same wherever it is.
 func People(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery) (PeoplePage, error) {
-	if err := actor.MayReadPeople(q.OrgID); err != nil {
+	if err := actor.MayRead(ctx, r, q.OrgID); err != nil {
 		return PeoplePage{}, err
 	}
 	var all []Person
@@ -139,7 +139,7 @@ func PageOf(all []Person) PeoplePage {
 
 // Everyone lists the users of an organization, the deleted apart, oldest first.
 func Everyone(ctx context.Context, r db.Reader, actor Actor, org OrgID) ([]UserID, error) {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, r, org); err != nil {
 		return nil, err
 	}
 	var all []UserID

@@ -34,7 +34,7 @@ func (o Organization) Profile() OrganizationProfile {
 // value that is wrong, and records what changed. A short name that is given up
 // stays the organization's for a while.
 func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p OrganizationProfile) (Organization, error) {
-	if err := actor.MaySetRules(id); err != nil {
+	if err := actor.MaySetRules(ctx, tx, id); err != nil {
 		return Organization{}, err
 	}
 	org, err := OrganizationByID(ctx, tx, id)
@@ -42,7 +42,7 @@ func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p
 		return Organization{}, err
 	}
 	names, wrongNames := freeNames(ctx, tx, org.ID, p.DisplayName, p.ShortName)
-	if wrongNames == nil && actor.UserID != audit.Operator {
+	if wrongNames == nil && actor.Kind != KindOperator {
 		wrongNames = leaveOthers(ctx, tx, org, names)
 	}
 	contact, wrongContact := cleanContact(p.Contact)
@@ -69,7 +69,7 @@ func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p
 	}
 	org.DisplayName, org.ShortName, org.Language = p.DisplayName, p.ShortName, p.Language
 	org.Contact, org.InvitationLifetime = p.Contact, p.InvitationLifetime
-	e := actor.event(org.ID, "organization.changed")
+	e := actor.Event(org.ID, "organization.changed")
 	e.Target, e.TargetName = string(org.ID), org.DisplayName
 	e.Before, e.After = before.fields(p), p.fields(before)
 	return org, audit.Record(ctx, tx, e)

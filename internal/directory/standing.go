@@ -60,24 +60,16 @@ func Governed(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID)
 }
 
 func governed(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) (Actor, User, error) {
-	if !actor.in(org) {
-		return Actor{}, User{}, ErrNotFound
-	}
-	if actor.UserID != audit.Operator {
-		now, err := UserByID(ctx, tx, org, actor.UserID)
-		if err == nil && now.Closed() != nil {
-			err = ErrDenied
-		}
-		if err != nil {
-			return Actor{}, User{}, err
-		}
-		actor = now.AsActor()
+	actor, err := actor.In(ctx, tx, org)
+	if err != nil {
+		return Actor{}, User{}, err
 	}
 	u, err := UserByID(ctx, tx, org, id)
-	if err == nil {
-		err = actor.may(org, u.Role)
-	}
-	if err == nil && u.ID == actor.UserID {
+	switch {
+	case err != nil:
+	case !actor.Role.Governs(u.Role):
+		err = ErrDenied
+	case u.ID == actor.UserID:
 		err = ErrYourself
 	}
 	return actor, u, err
@@ -180,7 +172,7 @@ func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, act
 	if err != nil {
 		return fmt.Errorf("making user %s %s: %w", was.ID, now.standing(), err)
 	}
-	e := actor.event(was.OrgID, action)
+	e := actor.Event(was.OrgID, action)
 	e.Target, e.TargetName = string(was.ID), was.Name
 	e.Before, e.After = audit.Fields{"state": was.standing()}, audit.Fields{"state": now.standing()}
 	return audit.Record(ctx, tx, e)
@@ -193,12 +185,11 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 		return ErrRoleUnknown
 	}
 	current, u, err := governed(ctx, tx, actor, org, id)
-	if err == nil {
-		err = current.may(org, role)
-	}
 	switch {
 	case err != nil:
 		return err
+	case !current.Role.Governs(role):
+		return ErrDenied
 	case !u.DeletedAt.IsZero():
 		return ErrDeleted
 	case u.Role == role:
@@ -210,7 +201,7 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	if _, err := tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(org), string(id)); err != nil {
 		return fmt.Errorf("changing the role of %s: %w", id, err)
 	}
-	e := actor.event(org, "user.role_changed")
+	e := actor.Event(org, "user.role_changed")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.Before, e.After = audit.Fields{"role": u.Role}, audit.Fields{"role": role}
 	return audit.Record(ctx, tx, e)
@@ -265,9 +256,9 @@ func EraseDeleted(ctx context.Context, d *db.DB) error {
 			return fmt.Errorf("erasing users: %w", err)
 		}
 		for _, u := range erased {
-			if err := audit.Record(ctx, tx, audit.Event{
-				OrgID: string(u.OrgID), Actor: audit.System, ActorName: audit.System, Action: "user.erased", Target: string(u.ID), TargetName: u.Name,
-			}); err != nil {
+			e := System(u.OrgID).Event(u.OrgID, "user.erased")
+			e.Target, e.TargetName = string(u.ID), u.Name
+			if err := audit.Record(ctx, tx, e); err != nil {
 				return err
 			}
 		}

@@ -50,7 +50,7 @@ func CreateFirstOwner(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	e := Operator().event(u.OrgID, "user.created")
+	e := Operator().Event(u.OrgID, "user.created")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.After = audit.Fields{"email": u.Email, "role": u.Role}
 	return u, audit.Record(ctx, tx, e)
@@ -130,7 +130,7 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 	if err != nil {
 		return fmt.Errorf("updating user %s: %w", user.ID, err)
 	}
-	e := user.AsActor().event(user.OrgID, "user.profile_changed")
+	e := user.AsActor().Event(user.OrgID, "user.profile_changed")
 	e.Target, e.TargetName = string(user.ID), p.Name
 	e.Before, e.After = before.fields(p), p.fields(before)
 	return audit.Record(ctx, tx, e)

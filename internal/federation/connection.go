@@ -138,7 +138,14 @@ func (w *connectionRow) connection() (Connection, error) {
 
 // ConnectionOf is a connection of an organization; directory.ErrNotFound where it has
 // none by that id.
-func ConnectionOf(ctx context.Context, r db.Reader, org directory.OrgID, id string) (Connection, error) {
+func ConnectionOf(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id string) (Connection, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return Connection{}, err
+	}
+	return connectionOf(ctx, r, org, id)
+}
+
+func connectionOf(ctx context.Context, r db.Reader, org directory.OrgID, id string) (Connection, error) {
 	var w connectionRow
 	found, err := r.One(ctx, w.targets(), `
 		select `+connectionColumns+`
@@ -174,7 +181,14 @@ func connectionByID(ctx context.Context, r db.Reader, id string) (Connection, di
 }
 
 // ConnectionsOf are all of an organization, in its order.
-func ConnectionsOf(ctx context.Context, r db.Reader, org directory.OrgID) ([]Connection, error) {
+func ConnectionsOf(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]Connection, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return nil, err
+	}
+	return connectionsOf(ctx, r, org)
+}
+
+func connectionsOf(ctx context.Context, r db.Reader, org directory.OrgID) ([]Connection, error) {
 	var all []Connection
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var w connectionRow

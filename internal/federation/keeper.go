@@ -71,7 +71,7 @@ func (h *Hub) renew(ctx context.Context, c Connection) error {
 		unread = "federation.fix.metadata_issuer"
 	}
 	return h.DB.Update(ctx, func(tx *db.Tx) error {
-		now, err := ConnectionOf(ctx, tx, c.OrgID, c.ID)
+		now, err := connectionOf(ctx, tx, c.OrgID, c.ID)
 		if errors.Is(err, directory.ErrNotFound) || err == nil && (now.MetadataURL != c.MetadataURL || !now.ChangedAt.Equal(c.ChangedAt)) {
 			return nil // somebody changed it meanwhile
 		}

@@ -45,7 +45,7 @@ func (w *world) renewing(idp *samltest.IdP, address string) federation.Connectio
 
 func (w *world) again(c federation.Connection) federation.Connection {
 	w.t.Helper()
-	c, err := federation.ConnectionOf(w.t.Context(), w.DB, c.OrgID, c.ID)
+	c, err := federation.ConnectionOf(w.t.Context(), w.DB, directory.Operator(), c.OrgID, c.ID)
 	if err != nil {
 		w.t.Fatal(err)
 	}

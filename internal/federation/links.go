@@ -81,7 +81,7 @@ func links(ctx context.Context, r db.Reader, which string, args ...any) ([]Link,
 // Unlink takes a link from a user, whom actor governs or is, and ends the sessions that
 // the provider vouched for. Nobody takes their own only way in away.
 func (h *Hub) Unlink(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, user directory.UserID, link string) error {
-	own := user == actor.UserID
+	own := actor.Is(org, user)
 	if !own {
 		if _, err := governs(ctx, tx, actor, org, user); err != nil {
 			return err
@@ -117,10 +117,10 @@ func (h *Hub) Unlink(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 }
 
 func (l Link) event(actor directory.Actor, action audit.Action) audit.Event {
-	return audit.Event{
-		OrgID: string(l.User.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: action,
-		Target: l.Connection, TargetName: l.Provider, After: audit.Fields{"user": l.User.ID, "email": l.Email},
-	}
+	e := actor.Event(l.User.OrgID, action)
+	e.Target, e.TargetName = l.Connection, l.Provider
+	e.After = audit.Fields{"user": l.User.ID, "email": l.Email}
+	return e
 }
 
 // native reports whether a user has a password or a passkey that opens now.
@@ -137,10 +137,10 @@ func native(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
 // governs finds a user whom actor may look after, as both are now. Unlike
 // directory.Governed it lets somebody look after themselves.
 func governs(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, user directory.UserID) (directory.User, error) {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return directory.User{}, err
 	}
-	if actor.UserID != user {
+	if !actor.Is(org, user) {
 		return directory.Governed(ctx, tx, actor, org, user)
 	}
 	u, err := directory.UserByID(ctx, tx, org, user)

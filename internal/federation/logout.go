@@ -37,7 +37,7 @@ func (h *Hub) SignOut(v *page.Visitor, ended session.Session, then string) (bool
 		return false, nil
 	}
 	ctx := v.R.Context()
-	c, err := ConnectionOf(ctx, h.DB, ended.OrgID, ended.ConnectionID)
+	c, err := connectionOf(ctx, h.DB, ended.OrgID, ended.ConnectionID)
 	if errors.Is(err, directory.ErrNotFound) || err == nil && c.State != On {
 		return false, nil
 	}

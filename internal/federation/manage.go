@@ -46,13 +46,13 @@ func ByActor(a directory.Actor) Editor { return Editor{Actor: a} }
 // once, and touches nothing that people come in by.
 func (e Editor) mayChange(ctx context.Context, tx *db.Tx, c Connection) error {
 	if e.link == "" {
-		return e.MaySetRules(c.OrgID)
+		return e.MaySetRules(ctx, tx, c.OrgID)
 	}
 	l, found, err := SetupLinkOf(ctx, tx, c.OrgID, c.ID)
 	switch {
 	case err != nil:
 		return err
-	case !found || l.ID != e.link || l.Letter.Refused():
+	case !found || l.ID != e.link || l.Letter.Refused() || l.Lapsed():
 		return ErrLinkOver
 	case c.State == On:
 		return ErrOnByLink
@@ -61,9 +61,9 @@ func (e Editor) mayChange(ctx context.Context, tx *db.Tx, c Connection) error {
 }
 
 func (e Editor) event(c Connection, action audit.Action) audit.Event {
-	return audit.Event{
-		OrgID: string(c.OrgID), Actor: string(e.UserID), ActorName: e.Name, Action: action, Target: c.ID, TargetName: c.Name,
-	}
+	event := e.Actor.Event(c.OrgID, action)
+	event.Target, event.TargetName = c.ID, c.Name
+	return event
 }
 
 // New is what makes a connection. The rest is said when its addresses are known,
@@ -76,7 +76,7 @@ type New struct {
 
 // Create makes a draft, last in the organization's order.
 func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, n New) (Connection, error) {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Connection{}, err
 	}
 	name, err := directory.CleanName(n.Name, "name")
@@ -88,7 +88,7 @@ func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	case err != nil:
 		return Connection{}, err
 	}
-	all, err := ConnectionsOf(ctx, tx, org)
+	all, err := connectionsOf(ctx, tx, org)
 	if err != nil {
 		return Connection{}, err
 	}
@@ -160,7 +160,7 @@ func (what Change) altered(c Connection) (Connection, error) {
 // connection as it is in force.
 func (h *Hub) Change(ctx context.Context, by Editor, org directory.OrgID, id string, what Change) (c Connection, err error) {
 	err = h.DB.Update(ctx, func(tx *db.Tx) error {
-		if c, err = ConnectionOf(ctx, tx, org, id); err != nil {
+		if c, err = connectionOf(ctx, tx, org, id); err != nil {
 			return err
 		}
 		if err := by.mayChange(ctx, tx, c); err != nil {
@@ -326,10 +326,10 @@ func (h *Hub) LogoOf(ctx context.Context, id, logo string) ([]byte, error) {
 
 // changeable is a connection that actor may change.
 func changeable(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id string) (Connection, error) {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, r, org); err != nil {
 		return Connection{}, err
 	}
-	return ConnectionOf(ctx, r, org, id)
+	return connectionOf(ctx, r, org, id)
 }
 
 // MoveUp puts a connection before the one that it stands after.
@@ -338,7 +338,7 @@ func (h *Hub) MoveUp(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	if err != nil {
 		return err
 	}
-	all, err := ConnectionsOf(ctx, tx, org)
+	all, err := connectionsOf(ctx, tx, org)
 	if err != nil {
 		return err
 	}

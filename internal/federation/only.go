@@ -28,7 +28,7 @@ var (
 // that opens now, and an owner comes in by a link only where an owner confirmed the
 // connection.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
-	domains, err := directory.DomainsOf(ctx, r, org)
+	domains, err := directory.DomainsOf(ctx, r, directory.System(org), org)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 	for _, d := range domains {
 		held[d.Key] = d.Held()
 	}
-	all, err := ConnectionsOf(ctx, r, org)
+	all, err := connectionsOf(ctx, r, org)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func Succeeded(ctx context.Context, r db.Reader, org directory.OrgID) (bool, err
 // in by just now, and keeps the passkeys of the named owners. Sessions that began
 // otherwise end, but theirs and the actor's.
 func (h *Hub) MakeOnly(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, breakGlass []directory.UserID) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
 	recent, err := Succeeded(ctx, tx, org)

@@ -38,7 +38,7 @@ func (w *world) try(b *idptest.Browser, idp *samltest.IdP, c federation.Connecti
 
 func (w *world) isTested(c federation.Connection) bool {
 	w.t.Helper()
-	now, err := federation.ConnectionOf(w.t.Context(), w.DB, c.OrgID, c.ID)
+	now, err := federation.ConnectionOf(w.t.Context(), w.DB, directory.Operator(), c.OrgID, c.ID)
 	if err != nil {
 		w.t.Fatal(err)
 	}

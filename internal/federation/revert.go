@@ -112,7 +112,7 @@ func (h *Hub) failsForAll(ctx context.Context, r db.Reader, o directory.Organiza
 		if ours, err := h.knownIn(ctx, r, o.ID, broken); err != nil || ours > 0 {
 			return err == nil, err
 		}
-		if c, err := ConnectionOf(ctx, r, o.ID, connection); err != nil || h.isDead(ctx, c) {
+		if c, err := connectionOf(ctx, r, o.ID, connection); err != nil || h.isDead(ctx, c) {
 			return err == nil, err
 		}
 	}

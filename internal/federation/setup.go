@@ -34,30 +34,36 @@ type SetupLink struct {
 	OpenedAt     time.Time // when a form behind it was first sent: scanners only fetch
 
 	Letter mail.Delivery
+	By     directory.Asker
 
 	letterID string
 }
 
-const setupLinkColumns = `k.org_id, k.id, k.connection_id, k.email, k.letter_id, k.created_at, k.expires_at, k.opened_at, l.language, ` + mail.DeliveryColumns
+const setupLinkColumns = `k.org_id, k.id, k.connection_id, k.email, k.letter_id, k.created_at, k.expires_at, k.opened_at, l.language, ` + mail.DeliveryColumns + `,
+	k.created_by, k.asked_kind, k.asked_right, u.role, u.deactivated_at`
 
 func (l *SetupLink) targets() []any {
 	return append(db.Into(&l.OrgID, &l.ID, &l.ConnectionID, &l.Email, &l.letterID, (*db.Time)(&l.CreatedAt), (*db.Time)(&l.ExpiresAt), (*db.Time)(&l.OpenedAt), (*db.Text)(&l.Language)),
-		l.Letter.Targets()...)
+		append(l.Letter.Targets(), l.By.Targets()...)...)
 }
 
-// Editor is whoever holds the link.
+// Lapsed reports whether who sent the link may not change connections any more.
+func (l SetupLink) Lapsed() bool { return !l.By.StillGoverns(directory.Administrator) }
+
+// Editor is who holds the link.
 func (l SetupLink) Editor() Editor {
-	return Editor{directory.Actor{OrgID: l.OrgID, UserID: directory.UserID(l.ID), Name: "setup link to " + l.Email}, l.ID}
+	return Editor{directory.Actor{Kind: directory.KindToken, OrgID: l.OrgID, ID: l.ID, Name: "setup link to " + l.Email}, l.ID}
 }
 
 // SetupLinkOf is the open link of a connection, if it has one. It opens nothing where
-// its letter was refused.
+// its letter was refused, or where it lapsed.
 func SetupLinkOf(ctx context.Context, r db.Reader, org directory.OrgID, connection string) (SetupLink, bool, error) {
 	var l SetupLink
 	found, err := r.One(ctx, l.targets(), `
 		select `+setupLinkColumns+`
 		from setup_links k
 		left join letters l on l.org_id = k.org_id and l.id = k.letter_id
+		left join users u on u.org_id = k.org_id and u.id = k.created_by
 		where k.org_id = $1 and k.connection_id = $2 and k.withdrawn_at is null and k.expires_at > $3`,
 		string(org), connection, db.Time(r.Now()))
 	return l, found, err
@@ -70,9 +76,10 @@ func SetupLinkByToken(ctx context.Context, r db.Reader, token secret.Token) (Set
 		select `+setupLinkColumns+`
 		from letters l
 		join setup_links k on k.org_id = l.org_id and k.letter_id = l.id
+		left join users u on u.org_id = k.org_id and u.id = k.created_by
 		where k.token_hash = $1 and k.withdrawn_at is null and k.expires_at > $2 and l.bounced_at is null`,
 		token.Hash(secret.SetupLink), db.Time(r.Now()))
-	if err == nil && !found {
+	if err == nil && (!found || l.Lapsed()) {
 		err = ErrLinkOver
 	}
 	if err != nil {
@@ -110,11 +117,12 @@ func (h *Hub) SendSetupLink(ctx context.Context, tx *db.Tx, actor directory.Acto
 	if err != nil {
 		return err
 	}
-	l := SetupLink{ID: secret.NewID(setupPrefix)}
+	l, by := SetupLink{ID: secret.NewID(setupPrefix)}, actor.Asker()
 	if _, err := tx.Exec(ctx, `
-		insert into setup_links (org_id, id, connection_id, token_hash, email, letter_id, created_by, created_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		string(org.ID), l.ID, c.ID, token.Hash(secret.SetupLink), address.Text, letter, string(actor.UserID), db.Time(tx.Now()), db.Time(expires)); err != nil {
+		insert into setup_links (org_id, id, connection_id, token_hash, email, letter_id, created_by, asked_kind, asked_right, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		string(org.ID), l.ID, c.ID, token.Hash(secret.SetupLink), address.Text, letter,
+		string(by.UserID), string(by.Kind), db.Text(by.Right), db.Time(tx.Now()), db.Time(expires)); err != nil {
 		return fmt.Errorf("inserting the setup link %s: %w", l.ID, err)
 	}
 	e := ByActor(actor).event(c, "connection.link_sent")
@@ -160,7 +168,7 @@ func (l SetupLink) open(ctx context.Context, tx *db.Tx) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	c, err := ConnectionOf(ctx, tx, l.OrgID, l.ConnectionID)
+	c, err := connectionOf(ctx, tx, l.OrgID, l.ConnectionID)
 	if err != nil {
 		return err
 	}
@@ -173,7 +181,7 @@ func (l SetupLink) open(ctx context.Context, tx *db.Tx) error {
 // that does so is in use.
 func (h *Hub) MayTest(ctx context.Context, by Editor, org directory.OrgID, id string, beside bool) (c Connection, err error) {
 	err = h.DB.Update(ctx, func(tx *db.Tx) error {
-		if c, err = ConnectionOf(ctx, tx, org, id); err != nil {
+		if c, err = connectionOf(ctx, tx, org, id); err != nil {
 			return err
 		}
 		if err := by.mayChange(ctx, tx, c); err != nil {

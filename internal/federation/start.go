@@ -125,7 +125,7 @@ func (h *Hub) late(ctx context.Context, c Connection, b session.Browser, state s
 // Lead takes an attempt to the provider that was chosen. It answers a form.
 func (h *Hub) Lead(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
-	c, err := ConnectionOf(ctx, h.DB, a.OrgID, a.ConnectionID)
+	c, err := connectionOf(ctx, h.DB, a.OrgID, a.ConnectionID)
 	if err == nil && c.State != On {
 		err = ErrOff
 	}

@@ -115,13 +115,10 @@ func OwnersComeIn(ctx context.Context, r db.Reader, c Connection) (bool, error) 
 }
 
 // isOwner reports whether an actor is an owner of an organization now, or runs the
-// installation. It reads the role as it is in this transaction.
+// installation.
 func isOwner(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID) (bool, error) {
-	if actor.UserID == audit.Operator {
-		return true, nil
-	}
-	u, err := directory.UserByID(ctx, tx, org, actor.UserID)
-	return err == nil && u.Closed() == nil && u.Role == directory.Owner, err
+	now, err := actor.In(ctx, tx, org)
+	return err == nil && now.Role == directory.Owner, err
 }
 
 // keepBeside stores what waits beside a connection, in place of what waited before.
@@ -135,7 +132,7 @@ func (c Connection) keepBeside(ctx context.Context, tx *db.Tx, by Editor) error 
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		on conflict (org_id, connection_id) do update set settings = $3, secret = $4, found = $5, metadata_url = $6,
 			vouches = $7, creates = $8, mapping = $9, changed_by = $10, changed_at = $11, tested_at = null`,
-		string(c.OrgID), c.ID, settings, db.Text(c.secret), found, db.Text(c.MetadataURL), c.Vouches, c.Creates, mapping, string(by.UserID), db.Time(tx.Now()))
+		string(c.OrgID), c.ID, settings, db.Text(c.secret), found, db.Text(c.MetadataURL), c.Vouches, c.Creates, mapping, by.ID, db.Time(tx.Now()))
 	if err != nil {
 		return fmt.Errorf("keeping a change of connection %s: %w", c.ID, err)
 	}
@@ -285,7 +282,7 @@ func (e Editor) changeBeside(ctx context.Context, tx *db.Tx, c, beside Connectio
 // passBeside notes that a test passed of what waits beside a connection. Where an
 // owner has to take it, the owners and administrators are told, once.
 func (h *Hub) passBeside(ctx context.Context, tx *db.Tx, a answer) error {
-	c, err := ConnectionOf(ctx, tx, a.Connection.OrgID, a.Connection.ID)
+	c, err := connectionOf(ctx, tx, a.Connection.OrgID, a.Connection.ID)
 	if err != nil {
 		return err
 	}

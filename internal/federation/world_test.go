@@ -129,7 +129,7 @@ func (w *world) turnOn(c federation.Connection) federation.Connection {
 		}
 		return w.Hub.TurnOn(ctx, tx, directory.Operator(), c.OrgID, c.ID, c.ChangedAt)
 	})
-	c, err := federation.ConnectionOf(w.t.Context(), w.DB, c.OrgID, c.ID)
+	c, err := federation.ConnectionOf(w.t.Context(), w.DB, directory.Operator(), c.OrgID, c.ID)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -177,7 +177,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	w.wantAlive("after Lumen's application revoked it", suite, own)
 	// And its administrators place no application of another.
 	if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
-		return op.Place(t.Context(), tx, directory.Actor{OrgID: w.org.ID, UserID: "usr_x", Role: directory.Owner}, w.org.ID, lumens.Client, op.Placement{Standing: op.Approved, Audience: op.Everyone})
+		return op.Place(t.Context(), tx, directory.System(w.org.ID), w.org.ID, lumens.Client, op.Placement{Standing: op.Approved, Audience: op.Everyone})
 	}); err == nil {
 		t.Error("Meridian placed Lumen's application")
 	}

@@ -95,12 +95,18 @@ type Application struct {
 
 // Applications lists those of an organization and of the installation, as the
 // organization has them. Of the installation alone where org is empty.
-func Applications(ctx context.Context, r db.Reader, org directory.OrgID) ([]Application, error) {
+func Applications(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]Application, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return nil, err
+	}
 	return applications(ctx, r, org, "")
 }
 
 // ApplicationOf is one of them; ErrNoClient for a neighbour's too.
-func ApplicationOf(ctx context.Context, r db.Reader, org directory.OrgID, id ClientID) (Application, error) {
+func ApplicationOf(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id ClientID) (Application, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return Application{}, err
+	}
 	if !isClientID(string(id)) {
 		return Application{}, ErrNoClient
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/directory"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
 )
@@ -154,7 +155,7 @@ func TestOPR6ASecretComesOneWay(t *testing.T) {
 func TestApplicationsFromBeforeHaveOneMethodForSecrets(t *testing.T) {
 	w := newWorld(t)
 	for _, id := range []op.ClientID{"collaborate", "architect"} { // as 00001 made them
-		a, err := op.ApplicationOf(t.Context(), w.DB, "", id)
+		a, err := op.ApplicationOf(t.Context(), w.DB, directory.Operator(), "", id)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -51,21 +52,21 @@ func Defaults(k Kind) Settings {
 
 // mine returns an error unless an actor may change the application: administrators those of
 // their organization, the operator all.
-func (c Client) mine(actor directory.Actor) error {
+func (c Client) mine(ctx context.Context, r db.Reader, actor directory.Actor) error {
 	switch {
-	case actor.UserID == audit.Operator:
+	case actor.Kind == directory.KindOperator:
 		return nil
 	case c.OrgID == "":
 		return ErrNotOwn
 	}
-	return actor.MaySetRules(c.OrgID)
+	return actor.MaySetRules(ctx, r, c.OrgID)
 }
 
 // Register makes an application of an organization, or of the installation where org is
 // empty. The secret is shown once; it is zero for a kind that has none. Names under the
 // issuer are reserved.
 func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string, c Client) (Client, string, error) {
-	if err := c.mine(actor); err != nil {
+	if err := c.mine(ctx, tx, actor); err != nil {
 		return Client{}, "", err
 	}
 	s, err := c.Settings.clean(c.Kind, issuer)
@@ -115,7 +116,7 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer stri
 // Change puts other settings in the place of an application's. Its kind stays. What it
 // holds goes on with them: a scope or an address that is registered no more gives nothing.
 func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string, c Client, s Settings) (Client, error) {
-	if err := c.mine(actor); err != nil {
+	if err := c.mine(ctx, tx, actor); err != nil {
 		return Client{}, err
 	}
 	s, err := s.clean(c.Kind, issuer)
@@ -180,7 +181,7 @@ func ownGroups(ctx context.Context, r db.Reader, org directory.OrgID, field stri
 	if len(ids) == 0 {
 		return nil
 	}
-	known, err := directory.Groups(ctx, r, org)
+	known, err := directory.Groups(ctx, r, directory.System(org), org)
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func ownGroups(ctx context.Context, r db.Reader, org directory.OrgID, field stri
 
 // SetLogo gives an application a picture, or none.
 func SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, logo picture.PNG) error {
-	if err := c.mine(actor); err != nil {
+	if err := c.mine(ctx, tx, actor); err != nil {
 		return err
 	}
 	content := base64.StdEncoding.EncodeToString(logo.Bytes())
@@ -206,7 +207,7 @@ func SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, lo
 
 // Remove deletes an application with all that it was given.
 func Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) error {
-	if err := c.mine(actor); err != nil {
+	if err := c.mine(ctx, tx, actor); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `delete from clients where id = $1`, string(c.ID)); err != nil {
@@ -217,10 +218,9 @@ func Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) err
 
 // by is what an actor did to an application, in the log of the organization that has it.
 func (c Client) by(actor directory.Actor, action audit.Action, before, after audit.Fields) audit.Event {
-	return audit.Event{
-		OrgID: string(c.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: action,
-		Target: string(c.ID), TargetName: c.Settings.Name, Before: before, After: after,
-	}
+	e := actor.Event(c.OrgID, action)
+	e.Target, e.TargetName, e.Before, e.After = string(c.ID), c.Settings.Name, before, after
+	return e
 }
 
 // KeptSecret describes a secret of a client. Its text is not stored.
@@ -230,8 +230,16 @@ type KeptSecret struct {
 	UsedAt    time.Time // coarsely; zero before
 }
 
-// Secrets lists those that are live, oldest first.
-func Secrets(ctx context.Context, r db.Reader, c Client) ([]KeptSecret, error) {
+// Secrets lists those that are live, oldest first. Every organization sees the
+// installation's applications, so theirs too.
+func Secrets(ctx context.Context, r db.Reader, actor directory.Actor, c Client) ([]KeptSecret, error) {
+	if err := actor.MayRead(ctx, r, cmp.Or(c.OrgID, actor.OrgID)); err != nil {
+		return nil, err
+	}
+	return secretsOf(ctx, r, c)
+}
+
+func secretsOf(ctx context.Context, r db.Reader, c Client) ([]KeptSecret, error) {
 	var all []KeptSecret
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var s KeptSecret
@@ -248,13 +256,13 @@ func Secrets(ctx context.Context, r db.Reader, c Client) ([]KeptSecret, error) {
 // AddSecret makes another secret, beside the one in use: two live while an application
 // goes over. The text is shown once.
 func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client) (string, error) {
-	if err := c.mine(actor); err != nil {
+	if err := c.mine(ctx, tx, actor); err != nil {
 		return "", err
 	}
 	if !c.HasSecrets() {
 		return "", ErrKeepsNoSecret
 	}
-	live, err := Secrets(ctx, tx, c)
+	live, err := secretsOf(ctx, tx, c)
 	if err == nil && len(live) >= MostSecrets {
 		err = ErrTooManySecrets
 	}
@@ -278,10 +286,10 @@ func addSecret(ctx context.Context, tx *db.Tx, c Client) (string, error) {
 
 // RemoveSecret ends one of two secrets at once; the last one stays.
 func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Client, id string) error {
-	if err := c.mine(actor); err != nil {
+	if err := c.mine(ctx, tx, actor); err != nil {
 		return err
 	}
-	live, err := Secrets(ctx, tx, c)
+	live, err := secretsOf(ctx, tx, c)
 	if err != nil {
 		return err
 	}
@@ -300,7 +308,7 @@ func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Clien
 // Place decides how an organization has an application, its own or the installation's.
 // One that is forbidden ends for everybody there, at once.
 func Place(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, c Client, pl Placement) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
 	if c.OrgID != "" && c.OrgID != org {

@@ -82,10 +82,10 @@ func (d *Door) endAllBut(ctx context.Context, tx *db.Tx, actor directory.Actor, 
 	if err != nil {
 		return directory.User{}, fmt.Errorf("ending the sessions of %s: %w", user.ID, err)
 	}
-	return user, audit.Record(ctx, tx, audit.Event{
-		OrgID: string(user.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: "session.all_ended",
-		Target: string(user.ID), TargetName: user.Name, After: audit.Fields{"reason": why, "sessions": n},
-	})
+	e := actor.Event(user.OrgID, "session.all_ended")
+	e.Target, e.TargetName = string(user.ID), user.Name
+	e.After = audit.Fields{"reason": why, "sessions": n}
+	return user, audit.Record(ctx, tx, e)
 }
 
 // EndNative closes the sessions of an organization that no identity provider vouched

@@ -33,7 +33,7 @@ func (r Rules) Check() error {
 // SetRules sets an organization's lifetimes, within their bounds. They hold for
 // open sessions at once.
 func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
 	if err := r.Check(); err != nil {
@@ -58,10 +58,9 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	if err != nil {
 		return fmt.Errorf("setting the session rules of %s: %w", org, err)
 	}
-	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name, Action: "session_rules.changed", Target: string(org),
-		Before: before.fields(), After: r.fields(),
-	})
+	e := actor.Event(org, "session_rules.changed")
+	e.Target, e.Before, e.After = string(org), before.fields(), r.fields()
+	return audit.Record(ctx, tx, e)
 }
 
 // RulesOf are an organization's lifetimes; no row means the defaults.

@@ -199,12 +199,11 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	if user, err = s.Sessions.EndAll(ctx, tx, actor, user, session.EndedByAdministrator); err != nil {
 		return err
 	}
-	if err := audit.Record(ctx, tx, audit.Event{
-		OrgID: string(user.OrgID), Actor: string(actor.UserID), ActorName: actor.Name, Action: "second_step.reset",
-		Target: string(user.ID), TargetName: user.Name,
-		Before: audit.Fields{"apps": len(factors.Apps), "passkeys": len(factors.Passkeys), "recovery_codes": factors.Recovery},
-		After:  audit.Fields{"reason": reason},
-	}); err != nil {
+	e := actor.Event(user.OrgID, "second_step.reset")
+	e.Target, e.TargetName = string(user.ID), user.Name
+	e.Before = audit.Fields{"apps": len(factors.Apps), "passkeys": len(factors.Passkeys), "recovery_codes": factors.Recovery}
+	e.After = audit.Fields{"reason": reason}
+	if err := audit.Record(ctx, tx, e); err != nil {
 		return err
 	}
 	deed, err := s.deed(ctx, tx, directory.Candidate{User: user, Organization: org}, "")
@@ -219,7 +218,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	// Where single sign-on is the only way in no password counts, and none is created.
 	federated := org.FederatedOnly()
 	letter := mail.SecondStepResetParameters{Deed: deed, NoPassword: !password.Exists() && !federated, Federated: federated}
-	if actor.UserID != audit.Operator {
+	if actor.Kind != directory.KindOperator {
 		letter.Administrator = actor.Name
 	}
 	if err := s.tell(ctx, tx, user, letter); err != nil || !letter.NoPassword {

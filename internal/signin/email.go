@@ -14,7 +14,7 @@ import (
 // whoever governs its role. How often is counted for the user whose address it
 // is: each time writes two letters, one of them to any address in the world.
 func (s *Service) ChangeEmail(ctx context.Context, actor directory.Actor, who directory.Candidate, email string) error {
-	if err := actor.MayChangeEmail(who.User); err != nil {
+	if err := actor.MayChangeEmail(ctx, s.DB, who.User); err != nil {
 		return err
 	}
 	if _, err := directory.ParseAddress(email); err != nil {

@@ -62,7 +62,7 @@ func SecondStepRulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (S
 // SetSecondStepRules changes them. They hold from the next step of every attempt
 // on; open sessions go on (decision 0028).
 func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, s SecondStepRules) error {
-	if err := actor.MaySetRules(org); err != nil {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
 	if s.Tolerance < 0 || s.Tolerance > 1 {
@@ -89,10 +89,9 @@ func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 	if err != nil {
 		return fmt.Errorf("setting the second step rules of %s: %w", org, err)
 	}
-	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(org), Actor: string(actor.UserID), ActorName: actor.Name, Action: "second_step_rules.changed", Target: string(org),
-		Before: before.fields(), After: s.fields(),
-	})
+	e := actor.Event(org, "second_step_rules.changed")
+	e.Target, e.Before, e.After = string(org), before.fields(), s.fields()
+	return audit.Record(ctx, tx, e)
 }
 
 // SetPasswordRules changes the rules for passwords. Modern ones may be short only
@@ -141,7 +140,7 @@ const lacking = `u.deactivated_at is null
 // PeopleWithoutSecondStep lists whom WithoutSecondStep counts, as directory.People
 // lists people.
 func PeopleWithoutSecondStep(ctx context.Context, r db.Reader, actor directory.Actor, q directory.PeopleQuery) (directory.PeoplePage, error) {
-	if err := actor.MayReadPeople(q.OrgID); err != nil {
+	if err := actor.MayRead(ctx, r, q.OrgID); err != nil {
 		return directory.PeoplePage{}, err
 	}
 	var all []directory.Person

@@ -207,7 +207,7 @@ func TestINV1RevokedSupersededAndUsedLinksAreDead(t *testing.T) {
 		email := strings.ReplaceAll(name, " ", "-") + "@alpha.example"
 		link := s.Invite(t, org, email, "X", directory.Member)
 		form := s.Browser(t).Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password)
-		people, err := directory.People(t.Context(), s.DB, directory.Actor{OrgID: org.ID, Role: directory.Owner}, directory.PeopleQuery{OrgID: org.ID, Search: email})
+		people, err := directory.People(t.Context(), s.DB, directory.System(org.ID), directory.PeopleQuery{OrgID: org.ID, Search: email})
 		if err != nil || len(people.People) != 1 {
 			t.Fatalf("%s: %v, %v", name, people, err)
 		}

@@ -27,7 +27,7 @@ func (s *Server) showEmail(v *page.Viewer) error {
 		return err
 	}
 	if p.Pending != nil {
-		p.Own, p.Sent = p.Pending.RequestedBy == v.User.ID, v.Just("sent")
+		p.Own, p.Sent = p.Pending.By.UserID == v.User.ID, v.Just("sent")
 	}
 	return v.Render("account-email", p)
 }

@@ -81,7 +81,7 @@ func (s *Server) goTo(v *page.Visitor, a signin.Attempt) error {
 	if err := v.RequireCookies(); err != nil {
 		return err
 	}
-	c, err := federation.ConnectionOf(ctx, s.site.DB, a.OrgID, v.Form.Get("connection"))
+	c, err := federation.ConnectionOf(ctx, s.site.DB, directory.System(a.OrgID), a.OrgID, v.Form.Get("connection"))
 	if errors.Is(err, directory.ErrNotFound) || err == nil && c.State != federation.On {
 		err = federation.ErrOff // nobody comes in by one that is not there either
 	}
@@ -165,7 +165,7 @@ func (s *Server) showGoing(v *page.Visitor, a signin.Attempt) error {
 	if err != nil {
 		return err
 	}
-	c, err := federation.ConnectionOf(ctx, s.site.DB, a.OrgID, a.ConnectionID)
+	c, err := federation.ConnectionOf(ctx, s.site.DB, directory.System(a.OrgID), a.OrgID, a.ConnectionID)
 	if err != nil && !errors.Is(err, directory.ErrNotFound) {
 		return err
 	}

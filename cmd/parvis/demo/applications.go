@@ -66,7 +66,7 @@ func (i *installation) connect(ctx context.Context, a application) (id op.Client
 			id, secret = c.ID, shown
 			return err
 		}
-		known, err := op.ApplicationOf(ctx, tx, "", a.id)
+		known, err := op.ApplicationOf(ctx, tx, directory.Operator(), "", a.id)
 		if err != nil {
 			return err
 		}

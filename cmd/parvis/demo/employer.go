@@ -120,7 +120,7 @@ func (s *show) connectEmployer(ctx context.Context, i *installation) error {
 		return fmt.Errorf("testing the connection: %w", err)
 	}
 	return i.db.Update(ctx, func(tx *db.Tx) error {
-		c, err := federation.ConnectionOf(ctx, tx, e.org.ID, e.connection.ID)
+		c, err := federation.ConnectionOf(ctx, tx, directory.Operator(), e.org.ID, e.connection.ID)
 		if err != nil {
 			return err
 		}
