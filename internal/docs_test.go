@@ -78,6 +78,11 @@ func TestPapersNameFilesThatExist(t *testing.T) {
 				t.Errorf("%s names %s, which is not there", name, m[1])
 			}
 		}
+		for _, m := range regexp.MustCompile("`([a-z_-]+\\.md)`").FindAllStringSubmatch(text, -1) {
+			if all[m[1]] == "" && all["docs/"+m[1]] == "" {
+				t.Errorf("%s names the paper %s, which is not there", name, m[1])
+			}
+		}
 	}
 }
 
@@ -148,7 +153,7 @@ func TestFeaturesHasARowForEveryLine(t *testing.T) {
 	}
 }
 
-// areas are those that the page covers so far, with how many rows security.md has.
+// areas are those that the page covers so far, with the number of requirements in each.
 var areas = map[string]int{
 	"DOC": 4, "PWD": 12, "MFA": 8, "PSK": 8, "AUT": 9, "REC": 9, "INV": 6, "SES": 11, "WEB": 8, "INP": 7, "CRY": 6, "CFG": 4, "LOG": 7, "RES": 5,
 	"TEN": 11, "SML": 10, "RPO": 8, "OPR": 15, "API": 7,
