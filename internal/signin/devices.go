@@ -27,7 +27,7 @@ func ownsSecondStep(ctx context.Context, r db.Reader, v session.Visit) (bool, er
 }
 
 // Assurance is what applications are told of a session as acr. Under the modern rules it
-// decays (D-5).
+// decays (R-SES-04).
 func (s *Service) Assurance(ctx context.Context, v session.Visit) (string, error) {
 	if v.Session.SecondAt.IsZero() {
 		return session.OneFactor, nil
