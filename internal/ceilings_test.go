@@ -45,7 +45,6 @@ var ceilings = []ceiling{
 		"app.New":                {85, "the one wiring: a list of what is made, in the order in which one needs the other, without a branch"},
 		"federation/saml.signed": {68, "which signature covers what is one argument; cut in two, each half would trust something that the other one checks"},
 		"federation.Hub.link":    {65, "the order of its checks is the rule of who comes in by a provider, and is read as one"},
-		"console.Server.person":  {64, "reads all that the page of a person shows; the view of a person is to move to administration"},
 		"signin.Service.Second":  {64, "counts, looks, decides and gives back in one order, which keeps guesses from being free"},
 		"cmd/bench.seed":         {63, "fills a database from top to bottom, for measuring only"},
 	}},
@@ -68,7 +67,6 @@ var ceilings = []ceiling{
 		"op":         {7180, "applications, and the pages that a request needs, are to move out of it"},
 		"federation": {4897, "connections, links and the answers of two protocols share its tables; what judges them is out of it already"},
 		"directory":  {4273, "proven domains and the judging of names are to move out of it"},
-		"console":    {4068, "the deeds of administration are to move out of it"},
 	}},
 	{parameters, 4, map[string]excuse{
 		"console.Mount":                            {6, "the wiring hands over each part that the console works with"},

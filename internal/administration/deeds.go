@@ -128,23 +128,30 @@ func (f Fate) Done() bool { return f.Reason == nil }
 // errPreview rolls back what a preview did.
 var errPreview = errors.New("only a preview")
 
-// Do does a deed to people, AtOnce in a transaction, and returns what became of each. A
-// dry run does the very same and rolls it back, so that it promises nothing which the
-// deed then refuses. Somebody whom the organization has not ends all with ErrNotFound.
-func (s *Service) Do(ctx context.Context, actor directory.Actor, org directory.OrgID, d Deed, ids []directory.UserID, dry bool) ([]Fate, error) {
+// Task is a deed and the people to whom it is done. A dry run does the very same and rolls
+// it back, so that it promises nothing which the deed then refuses.
+type Task struct {
+	Deed   Deed
+	People []directory.UserID
+	Dry    bool
+}
+
+// Do does a task, AtOnce people in a transaction, and returns what became of each. A
+// person whom the organization does not have ends it with ErrNotFound.
+func (s *Service) Do(ctx context.Context, actor directory.Actor, org directory.OrgID, task Task) ([]Fate, error) {
 	var fates []Fate
-	for some := range slices.Chunk(ids, AtOnce) {
+	for some := range slices.Chunk(task.People, AtOnce) {
 		var these []Fate
 		err := s.DB.Update(ctx, func(tx *db.Tx) error {
 			these = make([]Fate, 0, len(some))
 			for _, id := range some {
-				f, err := s.doTo(ctx, tx, actor, org, d, id)
+				f, err := s.doTo(ctx, tx, actor, org, task.Deed, id)
 				if err != nil {
 					return err
 				}
 				these = append(these, f)
 			}
-			if dry {
+			if task.Dry {
 				return errPreview
 			}
 			return nil

@@ -31,8 +31,8 @@ type Query struct {
 	Text              string // a piece of a name or an address
 	State             State
 	Role              directory.Role
-	Group             string    // id of a group that they are in
-	Outside           string    // id of a group that they are not in
+	Group             string    // members of the group with this id
+	Outside           string    // people outside the group with this id
 	WithoutSecondStep bool      // those whom signin.WithoutSecondStep counts
 	Since             time.Time // joined or invited then or later
 	After             Place     // the last line of the page before

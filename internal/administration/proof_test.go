@@ -175,7 +175,7 @@ func (w *world) deed(t *testing.T, actor directory.Actor, name string, org direc
 	if !known {
 		t.Fatalf("no deed %s", name)
 	}
-	fates, err := w.Site.Administration.Do(t.Context(), actor, org, d, []directory.UserID{id}, false)
+	fates, err := w.Site.Administration.Do(t.Context(), actor, org, administration.Task{Deed: d, People: []directory.UserID{id}})
 	if err != nil {
 		return err
 	}

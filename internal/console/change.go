@@ -125,7 +125,7 @@ func (s *Server) changePeople(v *page.Viewer) error {
 // between the two shows afterwards as left out.
 func (s *Server) change(v *page.Viewer, q request, really bool) error {
 	ctx := v.R.Context()
-	fates, err := s.site.Administration.Do(ctx, v.User.AsActor(), v.User.OrgID, q.deed.Deed, q.ids, !really)
+	fates, err := s.site.Administration.Do(ctx, v.User.AsActor(), v.User.OrgID, administration.Task{Deed: q.deed.Deed, People: q.ids, Dry: !really})
 	if err != nil {
 		return err
 	}
