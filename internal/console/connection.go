@@ -256,7 +256,11 @@ func (p connectionPage) KeySet() string     { return federation.KeySet(p.Base) }
 
 // changed alters the connection and comes back to its page.
 func (s *Server) changed(b bench, what federation.Change) error {
-	if _, err := s.hub.Change(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, what); err != nil {
+	ctx := b.R.Context()
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := s.hub.Change(ctx, tx, b.by, b.connection.OrgID, b.connection.ID, what)
+		return err
+	}); err != nil {
 		return err
 	}
 	return b.Redirect(b.path("") + "?saved")

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -328,66 +329,89 @@ func (p *Domains) ask(ctx context.Context, d Domain) answer {
 	return missing
 }
 
-// Check looks for the record of a domain now. Where that does not prove it, the fault
-// says why, and what was found is kept all the same.
-func (p *Domains) Check(ctx context.Context, d *db.DB, actor Actor, org OrgID, id string) error {
+// Asked is what the DNS said of a domain.
+type Asked struct {
+	domain Domain
+	answer answer
+}
+
+// Ask looks for the record of a domain now, for an actor who may settle what comes of it.
+// It counts how often an organization asks.
+func (p *Domains) Ask(ctx context.Context, d *db.DB, actor Actor, org OrgID, id string) (Asked, error) {
 	if err := actor.MaySetRules(ctx, d, org); err != nil {
-		return err
+		return Asked{}, err
 	}
 	domain, err := domainByID(ctx, d, org, id)
 	if err != nil {
-		return err
+		return Asked{}, err
 	}
 	taken, err := limit.Take(ctx, d, p.Limits.Key(PerOrganizationDomains, limit.Of(org)))
 	if err != nil {
-		return err
+		return Asked{}, err
 	}
 	if !taken.Allowed {
-		return ErrChecksTooOften.After(taken.Wait)
+		return Asked{}, ErrChecksTooOften.After(taken.Wait)
 	}
 	a := p.ask(ctx, domain)
-	if err := ctx.Err(); err != nil {
-		return err // nobody waits for it any more, which is no answer of the DNS
-	}
-	if domain, err = p.settle(ctx, d, actor, domain, a); err != nil {
+	return Asked{domain, a}, ctx.Err() // where nobody waits any more, nothing is no answer of the DNS
+}
+
+// Check asks and settles. Where that does not prove the domain, the fault says why.
+func (p *Domains) Check(ctx context.Context, d *db.DB, actor Actor, org OrgID, id string) error {
+	asked, err := p.Ask(ctx, d, actor, org, id)
+	if err != nil {
 		return err
 	}
-	switch {
-	case a == missing:
-		return ErrProofMissing
-	case a == unanswered:
-		return ErrProofUnanswered
-	case !domain.Held():
-		return ErrDomainHeld
+	var unproven error
+	err = d.Update(ctx, func(tx *db.Tx) (err error) {
+		unproven, err = p.Settle(ctx, tx, actor, asked)
+		return err
+	})
+	return cmp.Or(err, unproven)
+}
+
+// Settle writes down what the DNS said of a domain, by the actor who asked. Where that
+// does not prove the domain, unproven says why; what was found is kept all the same.
+func (p *Domains) Settle(ctx context.Context, tx *db.Tx, actor Actor, asked Asked) (unproven, err error) {
+	if err := actor.MaySetRules(ctx, tx, asked.domain.OrgID); err != nil {
+		return nil, err
 	}
-	return nil
+	now, err := p.settle(ctx, tx, actor, asked)
+	switch {
+	case err != nil:
+		return nil, err
+	case asked.answer == missing:
+		return ErrProofMissing, nil
+	case asked.answer == unanswered:
+		return ErrProofUnanswered, nil
+	case !now.Held():
+		return ErrDomainHeld, nil
+	}
+	return nil, nil
 }
 
 // settle writes down what the DNS said of a domain. What follows from it happens
 // once, however many nodes asked.
-func (p *Domains) settle(ctx context.Context, d *db.DB, actor Actor, asked Domain, a answer) (now Domain, err error) {
-	err = d.Update(ctx, func(tx *db.Tx) error {
-		was, err := domainByID(ctx, tx, asked.OrgID, asked.ID)
-		if err != nil {
-			return err
+func (p *Domains) settle(ctx context.Context, tx *db.Tx, actor Actor, asked Asked) (Domain, error) {
+	was, err := domainByID(ctx, tx, asked.domain.OrgID, asked.domain.ID)
+	if err != nil {
+		return Domain{}, err
+	}
+	free := false
+	if asked.answer == found && !was.Held() {
+		if free, err = was.free(ctx, tx); err != nil {
+			return Domain{}, err
 		}
-		free := false
-		if a == found && !was.Held() {
-			if free, err = was.free(ctx, tx); err != nil {
-				return err
-			}
-		}
-		now = was.after(a, free, tx.Now())
-		if _, err := tx.Exec(ctx, `
-			update domains set proven_at = $1, checked_at = $2, missing_since = $3, unanswered_since = $4, lapsed_at = $5
-			where org_id = $6 and id = $7`,
-			db.Time(now.ProvenAt), db.Time(now.CheckedAt), db.Time(now.MissingSince), db.Time(now.UnansweredSince), db.Time(now.LapsedAt),
-			string(now.OrgID), now.ID); err != nil {
-			return fmt.Errorf("settling domain %s: %w", now.ID, err)
-		}
-		return p.tell(ctx, tx, actor, was, now)
-	})
-	return now, err
+	}
+	now := was.after(asked.answer, free, tx.Now())
+	if _, err := tx.Exec(ctx, `
+		update domains set proven_at = $1, checked_at = $2, missing_since = $3, unanswered_since = $4, lapsed_at = $5
+		where org_id = $6 and id = $7`,
+		db.Time(now.ProvenAt), db.Time(now.CheckedAt), db.Time(now.MissingSince), db.Time(now.UnansweredSince), db.Time(now.LapsedAt),
+		string(now.OrgID), now.ID); err != nil {
+		return Domain{}, fmt.Errorf("settling domain %s: %w", now.ID, err)
+	}
+	return now, p.tell(ctx, tx, actor, was, now)
 }
 
 // free tells that no other organization holds d.
@@ -497,7 +521,11 @@ func (p *Domains) Sweep(ctx context.Context, d *db.DB) error {
 			return err
 		}
 		for i, a := range answers {
-			if _, err := p.settle(ctx, d, System(due[i].OrgID), due[i], a); err != nil && !errors.Is(err, ErrNotFound) {
+			err := d.Update(ctx, func(tx *db.Tx) error {
+				_, err := p.settle(ctx, tx, System(due[i].OrgID), Asked{due[i], a})
+				return err
+			})
+			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
 		}

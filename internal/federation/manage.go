@@ -158,38 +158,35 @@ func (what Change) altered(c Connection) (Connection, error) {
 // a test covers, the connection is untested from now on. One that is on keeps what it
 // trusts: the change waits beside it, with what waits there already. It returns the
 // connection as it is in force.
-func (h *Hub) Change(ctx context.Context, by Editor, org directory.OrgID, id string, what Change) (c Connection, err error) {
-	err = h.DB.Update(ctx, func(tx *db.Tx) error {
-		if c, err = connectionOf(ctx, tx, org, id); err != nil {
-			return err
+func (h *Hub) Change(ctx context.Context, tx *db.Tx, by Editor, org directory.OrgID, id string, what Change) (Connection, error) {
+	c, err := connectionOf(ctx, tx, org, id)
+	if err != nil {
+		return Connection{}, err
+	}
+	if err := by.mayChange(ctx, tx, c); err != nil {
+		return Connection{}, err
+	}
+	w, waiting, err := Waiting(ctx, tx, c)
+	if err != nil {
+		return Connection{}, err
+	}
+	if !waiting {
+		w.Connection = c
+	}
+	next, wrong := what.altered(c)
+	if wrong != nil && !waiting {
+		return Connection{}, wrong
+	}
+	// What is only in what waits, such as a certificate to take away, is wrong for the
+	// connection that is in force.
+	atOnce := wrong == nil && (c.State != On || !next.waits(c))
+	if waiting || !atOnce {
+		if err := by.changeBeside(ctx, tx, c, w.Connection, what); err != nil || !atOnce {
+			return c, err
 		}
-		if err := by.mayChange(ctx, tx, c); err != nil {
-			return err
-		}
-		w, waiting, err := Waiting(ctx, tx, c)
-		if err != nil {
-			return err
-		}
-		if !waiting {
-			w.Connection = c
-		}
-		next, wrong := what.altered(c)
-		if wrong != nil && !waiting {
-			return wrong
-		}
-		// What is only in what waits, such as a certificate to take away, is wrong for
-		// the connection as it is.
-		atOnce := wrong == nil && (c.State != On || !next.waits(c))
-		if waiting || !atOnce {
-			if err := by.changeBeside(ctx, tx, c, w.Connection, what); err != nil || !atOnce {
-				return err
-			}
-		}
-		before := c
-		c = next
-		return by.keep(ctx, tx, &c, before)
-	})
-	return c, err
+	}
+	err = by.keep(ctx, tx, &next, c)
+	return next, err
 }
 
 // keep stores a connection that was altered, and records it.

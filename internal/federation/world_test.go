@@ -113,7 +113,10 @@ func (w *world) draft(org directory.Organization, p federation.Protocol) (c fede
 
 func (w *world) change(c federation.Connection, f federation.Change) federation.Connection {
 	w.t.Helper()
-	c, err := w.Hub.Change(w.t.Context(), federation.ByActor(directory.Operator()), c.OrgID, c.ID, f)
+	err := w.DB.Update(w.t.Context(), func(tx *db.Tx) (err error) {
+		c, err = w.Hub.Change(w.t.Context(), tx, federation.ByActor(directory.Operator()), c.OrgID, c.ID, f)
+		return err
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}

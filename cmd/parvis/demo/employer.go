@@ -102,7 +102,10 @@ func (s *show) connectEmployer(ctx context.Context, i *installation) error {
 		return err
 	}
 	for _, what := range []federation.Change{client, federation.Admit(operator, federation.Admission{Creates: true})} {
-		if _, err := i.Hub.Change(ctx, federation.ByActor(operator), e.org.ID, e.connection.ID, what); err != nil {
+		if err := i.db.Update(ctx, func(tx *db.Tx) error {
+			_, err := i.Hub.Change(ctx, tx, federation.ByActor(operator), e.org.ID, e.connection.ID, what)
+			return err
+		}); err != nil {
 			return err
 		}
 	}
