@@ -9,6 +9,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/page"
 )
 
@@ -42,14 +43,14 @@ func (s *Server) invite(v *page.Viewer) error {
 	}
 	var wrongName, wrongLanguage error
 	if n.Name != "" {
-		_, wrongName = directory.CleanName(n.Name, "name")
+		_, wrongName = naming.CleanName(n.Name, "name")
 	}
 	var known bool
 	if n.Language, known = s.site.Catalogue.Known(v.Form.Get("invited_language")); !known {
 		wrongLanguage = errLanguageUnknown
 	}
 	// Send would name one fault at a time.
-	_, wrongAddress := directory.ParseAddress(n.Email)
+	_, wrongAddress := naming.ParseAddress(n.Email)
 	if err := errors.Join(wrongAddress, wrongName, wrongLanguage); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -99,7 +100,7 @@ func TestOrganizationNamesThatLookAlikeAreRefused(t *testing.T) {
 		"in look-alike Cyrillic":          {"Other", "аӏрһа", directory.ErrShortNameTaken},
 		"the same display name":           {"alpha works", "other", directory.ErrDisplayNameTaken},
 		"a display name with a homoglyph": {"Аlpha Works", "other", directory.ErrDisplayNameTaken},
-		"with a right-to-left override":   {"Alpha \u202eskroW", "other", directory.ErrNameInvalid},
+		"with a right-to-left override":   {"Alpha \u202eskroW", "other", naming.ErrNameInvalid},
 		"a free one":                      {"Gamma", "gamma", nil},
 	}
 	for name, tt := range tests {

@@ -20,6 +20,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -146,10 +147,7 @@ func ParseDomain(typed string) (string, error) {
 	if typed == "" {
 		return "", ErrDomainMissing
 	}
-	if len(typed) > maxTyped {
-		return "", ErrDomainInvalid
-	}
-	domain, ok := parseDomain(typed)
+	domain, ok := naming.ParseHost(typed)
 	if !ok || len(domain) > maxDomain {
 		return "", ErrDomainInvalid
 	}
@@ -272,7 +270,7 @@ func listDomains(ctx context.Context, r db.Reader, query string, args ...any) ([
 // DomainHolder is the organization that holds the domain of an address, whoever has
 // the address: it says where to go, never who may come in. A suspended one leads
 // nobody anywhere.
-func DomainHolder(ctx context.Context, r db.Reader, address Address) (OrgID, bool, error) {
+func DomainHolder(ctx context.Context, r db.Reader, address naming.Address) (OrgID, bool, error) {
 	var org OrgID
 	found, err := r.One(ctx, db.Into(&org), `
 		select d.org_id from domains d
@@ -282,7 +280,7 @@ func DomainHolder(ctx context.Context, r db.Reader, address Address) (OrgID, boo
 }
 
 // HoldsDomain tells whether an organization holds the domain of an address.
-func HoldsDomain(ctx context.Context, r db.Reader, org OrgID, address Address) (bool, error) {
+func HoldsDomain(ctx context.Context, r db.Reader, org OrgID, address naming.Address) (bool, error) {
 	var id string
 	return r.One(ctx, db.Into(&id), `
 		select id from domains

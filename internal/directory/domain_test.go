@@ -14,6 +14,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -84,7 +85,7 @@ func (c claims) stored(d directory.Domain) directory.Domain {
 // holder is who holds the domain of an address; empty for nobody.
 func (c claims) holder(address string) directory.OrgID {
 	c.t.Helper()
-	a, err := directory.ParseAddress(address)
+	a, err := naming.ParseAddress(address)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func (c claims) holder(address string) directory.OrgID {
 
 func (c claims) holds(org directory.OrgID, address string) bool {
 	c.t.Helper()
-	a, err := directory.ParseAddress(address)
+	a, err := naming.ParseAddress(address)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestDomainsAreThoseOfAddresses(t *testing.T) {
 		"XN--Bcher-KVA.example.com": "xn--bcher-kva.example.com", "a.b.c.example.co.uk": "a.b.c.example.co.uk", "mail.gmail.com": "mail.gmail.com",
 	} {
 		domain, err := directory.ParseDomain(typed)
-		address, wrong := directory.ParseAddress("ada@" + strings.TrimSpace(typed))
+		address, wrong := naming.ParseAddress("ada@" + strings.TrimSpace(typed))
 		if err != nil || wrong != nil || domain != want || address.Domain != want {
 			t.Errorf("%q: %q %v, of an address %q %v, want %q", typed, domain, err, address.Domain, wrong, want)
 		}

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -155,12 +156,12 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 	if err != nil {
 		return Invitation{}, err
 	}
-	address, err := ParseAddress(n.Email)
+	address, err := naming.ParseAddress(n.Email)
 	if err != nil {
 		return Invitation{}, err
 	}
 	if n.Name != "" {
-		if n.Name, err = CleanName(n.Name, "name"); err != nil {
+		if n.Name, err = naming.CleanName(n.Name, "name"); err != nil {
 			return Invitation{}, err
 		}
 	}
@@ -297,7 +298,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 			return Invitation{}, err
 		}
 	}
-	address, err := ParseAddress(inv.Email)
+	address, err := naming.ParseAddress(inv.Email)
 	if err != nil {
 		return Invitation{}, err
 	}
@@ -321,7 +322,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 		insert into invitations (org_id, id, email, email_key, display_name, search_key, role, language,
 			token_hash, letter_id, invited_by, asked_kind, asked_right, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, SearchKey(fresh.Name, fresh.Email),
+		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, naming.SearchKey(fresh.Name, fresh.Email),
 		string(fresh.Role), string(fresh.Language), token.Hash(secret.Invitation), fresh.letterID,
 		db.Text(by.UserID), string(by.Kind), db.Text(by.Right), db.Time(fresh.CreatedAt), db.Time(fresh.ExpiresAt))
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"parvis/internal/federation/upstream"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
@@ -144,7 +145,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if attempt.InvitationID != "" {
 		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, how)
 	}
-	address, err := directory.ParseAddress(said)
+	address, err := naming.ParseAddress(said)
 	if err := a.need(checkEmail, err == nil, said == "", "", said); err != nil {
 		return directory.User{}, err
 	}

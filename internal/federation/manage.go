@@ -16,6 +16,7 @@ import (
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/picture"
 	"parvis/internal/secret"
 )
@@ -79,7 +80,7 @@ func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Connection{}, err
 	}
-	name, err := directory.CleanName(n.Name, "name")
+	name, err := naming.CleanName(n.Name, "name")
 	switch {
 	case !slices.Contains(Providers, n.Provider):
 		return Connection{}, ErrProvider
@@ -284,7 +285,7 @@ func fingerprints(c saml.Connection) []string {
 // Present says how a connection is shown.
 func Present(name string, shown bool) Change {
 	return func(c *Connection) (err error) {
-		c.Name, err = directory.CleanName(name, "name")
+		c.Name, err = naming.CleanName(name, "name")
 		c.Shown = shown
 		return err
 	}

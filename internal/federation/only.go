@@ -9,6 +9,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 )
 
 // SuccessFresh is how long ago somebody must have come in by a provider for single
@@ -49,7 +50,7 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 			return err
 		}
 		privileged := u.Role == directory.Owner || u.Role == directory.Administrator
-		if address, err := directory.ParseAddress(u.Email); err != nil || !links || privileged && (linked || !proves) || !held[address.Domain] {
+		if address, err := naming.ParseAddress(u.Email); err != nil || !links || privileged && (linked || !proves) || !held[address.Domain] {
 			outside = append(outside, u)
 		}
 		return nil

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -99,7 +100,7 @@ func (h *Hub) SendSetupLink(ctx context.Context, tx *db.Tx, actor directory.Acto
 	if c.State == On {
 		return ErrOn
 	}
-	address, err := directory.ParseAddress(email)
+	address, err := naming.ParseAddress(email)
 	if err != nil {
 		return err
 	}

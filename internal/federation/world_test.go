@@ -27,6 +27,7 @@ import (
 	"parvis/internal/federation/saml"
 	"parvis/internal/federation/samltest"
 	"parvis/internal/idptest"
+	"parvis/internal/naming"
 	"parvis/internal/outbound"
 	"parvis/internal/secret"
 )
@@ -469,7 +470,7 @@ func (w *world) outside(b *idptest.Browser, org directory.Organization) {
 // user is somebody of an organization.
 func (w *world) user(org directory.Organization, email string) directory.User {
 	w.t.Helper()
-	address, err := directory.ParseAddress(email)
+	address, err := naming.ParseAddress(email)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -17,7 +18,7 @@ func (s *Service) CountEmailChange(ctx context.Context, actor directory.Actor, u
 	if err := actor.MayChangeEmail(ctx, s.DB, user); err != nil {
 		return err
 	}
-	if _, err := directory.ParseAddress(email); err != nil {
+	if _, err := naming.ParseAddress(email); err != nil {
 		return err
 	}
 	_, err := s.take(ctx, s.Limits.Key(PerUserEmail, limit.Of(user.OrgID), limit.Of(user.ID)))

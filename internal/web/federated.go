@@ -8,6 +8,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
+	"parvis/internal/naming"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -115,7 +116,7 @@ func (s *Server) leadTo(v *page.Visitor, a signin.Attempt, connection string) er
 // domain alone says so, whoever has the address (journeys 2.6). It reports whether it
 // answered.
 func (s *Server) route(v *page.Visitor, a signin.Attempt, named string) (bool, error) {
-	address, err := directory.ParseAddress(v.Form.Get("email"))
+	address, err := naming.ParseAddress(v.Form.Get("email"))
 	if err != nil {
 		return false, nil //nolint:nilerr // What is no address leads nowhere; the form says so.
 	}
