@@ -21,6 +21,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
@@ -55,7 +56,7 @@ type Lifetimes struct {
 }
 
 // Policies are every limiter, each stated beside the work that it protects (docs/limits.md).
-var Policies = slices.Concat(directory.Policies, signin.Policies, federation.Policies, op.Policies)
+var Policies = slices.Concat(directory.Policies, domain.Policies, signin.Policies, federation.Policies, op.Policies)
 
 // Settings are what an installation is made of.
 type Settings struct {
@@ -67,8 +68,8 @@ type Settings struct {
 	Links     page.Links
 	Regions   page.Regions
 	Proxies   []netip.Prefix
-	Outbound  *outbound.Client   // one without exceptions where nil
-	Resolver  directory.Resolver // of the DNS; this machine's where nil
+	Outbound  *outbound.Client // one without exceptions where nil
+	Resolver  domain.Resolver  // of the DNS; this machine's where nil
 	Lifetimes Lifetimes
 	Passwords credential.Options
 	Log       *slog.Logger
@@ -78,7 +79,7 @@ type Settings struct {
 type App struct {
 	Site        *page.Site // the http.Handler
 	Invitations *directory.Invitations
-	Domains     *directory.Domains
+	Domains     *domain.Prover
 	Resets      *credential.Resets
 	Hub         *federation.Hub
 	Provider    *op.Provider
@@ -121,7 +122,7 @@ func New(s Settings) (*App, error) {
 	if s.Outbound == nil {
 		s.Outbound = outbound.New(nil)
 	}
-	domains := &directory.Domains{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
+	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits,

@@ -9,6 +9,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
@@ -111,7 +112,7 @@ type connectionPage struct {
 	Waiting *shownChange // beside the connection, which is on; the forms then show what waits
 
 	// In the console only.
-	Domains   []directory.Domain // that the organization holds
+	Domains   []domain.Domain // that the organization holds
 	Link      *federation.SetupLink
 	LinkSent  bool
 	Grantable []directory.Role
@@ -186,11 +187,11 @@ func (s *Server) shownCertificate(c federation.Certificate) shownCertificate {
 func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
 	ctx := v.R.Context()
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) error {
-		domains, err := directory.DomainsOf(ctx, tx, v.User.AsActor(), v.User.OrgID)
+		domains, err := domain.Of(ctx, tx, v.User.AsActor(), v.User.OrgID)
 		if err != nil {
 			return err
 		}
-		p.Domains = slices.DeleteFunc(domains, func(d directory.Domain) bool { return !d.Held() })
+		p.Domains = slices.DeleteFunc(domains, func(d domain.Domain) bool { return !d.Held() })
 		links, err := federation.LinksAt(ctx, tx, v.User.OrgID, p.ID, linksShown)
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/limit"
 	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
@@ -40,6 +41,13 @@ type NewOrganization struct {
 	Language           i18n.Tag
 	InvitationLifetime time.Duration // InvitationLifetime where zero
 }
+
+// PerOrganizationHosts counts the hosts that an organization's administrators have asked
+// or looked up: when they type the address of an identity provider or of an application.
+var PerOrganizationHosts = limit.Policy{Name: "host-organization", Free: 60, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
+
+// Policies are the limiters of this package.
+var Policies = []limit.Policy{PerOrganizationHosts}
 
 // NewOrgID makes the id of an organization to be.
 func NewOrgID() OrgID { return OrgID(secret.NewID("org")) }

@@ -9,6 +9,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation/upstream"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
@@ -153,7 +154,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if err := a.need(checkVouched, vouched, word == said, "email_verified: true", word); err != nil {
 		return directory.User{}, err
 	}
-	held, err := directory.HoldsDomain(ctx, tx, c.OrgID, address)
+	held, err := domain.Holds(ctx, tx, c.OrgID, address)
 	if err != nil {
 		return directory.User{}, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/fault"
 	"parvis/internal/naming"
 )
@@ -29,7 +30,7 @@ var (
 // that opens now, and an owner comes in by a link only where an owner confirmed the
 // connection.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
-	domains, err := directory.DomainsOf(ctx, r, directory.System(org), org)
+	domains, err := domain.Of(ctx, r, directory.System(org), org)
 	if err != nil {
 		return nil, err
 	}

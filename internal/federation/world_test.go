@@ -21,6 +21,7 @@ import (
 	"parvis/internal/app"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/providertest"
@@ -61,11 +62,11 @@ func (w *world) organization(name, short string) directory.Organization {
 }
 
 // prove makes a domain an organization's.
-func (w *world) prove(org directory.Organization, domain string) {
+func (w *world) prove(org directory.Organization, name string) {
 	w.t.Helper()
-	var d directory.Domain
+	var d domain.Domain
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
-		d, err = directory.AddDomain(ctx, tx, directory.Operator(), org.ID, domain)
+		d, err = domain.Add(ctx, tx, directory.Operator(), org.ID, name)
 		return err
 	})
 	w.dns.Set(d.Record(), d.Value())

@@ -7,6 +7,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/naming"
 	"parvis/internal/page"
@@ -121,7 +122,7 @@ func (s *Server) route(v *page.Visitor, a signin.Attempt, named string) (bool, e
 		return false, nil //nolint:nilerr // What is no address leads nowhere; the form says so.
 	}
 	ctx := v.R.Context()
-	holder, held, err := directory.DomainHolder(ctx, s.site.DB, address)
+	holder, held, err := domain.Holder(ctx, s.site.DB, address)
 	if err != nil || !held || a.OrgID != "" && a.OrgID != holder || a.UserID != "" {
 		return false, err
 	}
