@@ -104,8 +104,8 @@ var unscoped = map[string]string{
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":                                                  "look-up by a secret's hash",
 	"directory: select ⟨⟩, ⟨⟩ from email_changes c join":                                           "look-up by a secret's hash",
 	"directory: delete from email_changes where":                                                   "sweep",
-	"domain: select ⟨⟩ from domains d where d.proven_at":                                        "sweep: which records are to be looked up again",
-	"domain: select d.org_id from domains d join":                                               "look-up by a domain, which returns the organization that holds it",
+	"domain: select ⟨⟩ from domains d where d.proven_at":                                           "sweep: which records are to be looked up again",
+	"domain: select d.org_id from domains d join":                                                  "look-up by a domain, which returns the organization that holds it",
 	"directory: delete from disavowals where expires":                                              "sweep",
 	"credential: delete from resets where expires_at":                                              "sweep",
 	"credential: select ⟨⟩ from passkeys where credential":                                         "look-up by a credential id, which is random and returns it",
@@ -141,7 +141,7 @@ var unscoped = map[string]string{
 	"directory: delete from former_short_names where ends":                                         "sweep",
 	"directory: delete from former_short_names where short_name_key":                               "installation: who takes a name takes it from whoever had it",
 	"directory: delete from users where deleted_at":                                                "sweep",
-	"domain: select org_id from domains where domain_key":                                       "installation: one organization holds a domain",
+	"domain: select org_id from domains where domain_key":                                          "installation: one organization holds a domain",
 }
 
 // tablesOfOrganizations are those whose rows belong to an organization, as the migrations

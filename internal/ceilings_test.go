@@ -64,7 +64,7 @@ var ceilings = []ceiling{
 	}},
 	{packageLines, 4000, map[string]excuse{
 		"op":         {7182, "applications, and the pages that a request needs, are to move out of it"},
-		"federation": {4901, "connections, links and the answers of two protocols share its tables; what judges them is out of it already"},
+		"federation": {4908, "connections, links and the answers of two protocols share its tables; what judges them is out of it already"},
 	}},
 	{parameters, 4, map[string]excuse{
 		"console.Mount":                            {6, "the wiring hands over each part that the console works with"},

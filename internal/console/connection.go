@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
+	"parvis/internal/i18n"
 	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/picture"
@@ -396,10 +398,7 @@ func (s *Server) changeLink(v *page.Viewer) error {
 		if b.Form.Do() == "withdraw" {
 			return s.turned(v, b, s.hub.WithdrawSetupLink)
 		}
-		language, known := s.site.Catalogue.Known(b.Form.Get("letter_language"))
-		if !known {
-			language = v.Language()
-		}
+		language := cmp.Or(i18n.Tag(b.Form.Get("letter_language")), v.Language())
 		ctx := v.R.Context()
 		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
 			return s.hub.SendSetupLink(ctx, tx, v.User.AsActor(), v.Organization, b.connection.ID, b.Form.Get("email"), language)

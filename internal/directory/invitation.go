@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"parvis/internal/audit"
@@ -28,6 +29,7 @@ var (
 	ErrAlreadyMember       = fault.Field("email", "directory.already_member")
 	ErrAlreadyInvited      = fault.Field("email", "directory.already_invited")
 	ErrRoleUnknown         = fault.Field("role", "directory.role_unknown")
+	ErrInvitedLanguage     = fault.Field("invited_language", "directory.language_unknown")
 )
 
 // Invitation is an offer to join an organization, sent to an address.
@@ -146,24 +148,35 @@ type NewInvitation struct {
 	Language i18n.Tag
 }
 
+// clean makes what is stored of what an inviter says, or names every value that is wrong.
+func (n NewInvitation) clean() (NewInvitation, naming.Address, error) {
+	address, wrongAddress := naming.ParseAddress(n.Email)
+	var wrongName, wrongRole, wrongLanguage error
+	if n.Name = strings.TrimSpace(n.Name); n.Name != "" {
+		n.Name, wrongName = naming.CleanName(n.Name, "name")
+	}
+	if !n.Role.Valid() {
+		wrongRole = ErrRoleUnknown
+	}
+	if !i18n.Known(n.Language) {
+		wrongLanguage = ErrInvitedLanguage
+	}
+	return n, address, errors.Join(wrongAddress, wrongName, wrongRole, wrongLanguage)
+}
+
 // Send invites an address into an organization: the offer and its letter in one
 // transaction. An open offer that has expired is replaced.
 func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Organization, n NewInvitation) (Invitation, error) {
-	if !n.Role.Valid() {
-		return Invitation{}, ErrRoleUnknown
-	}
-	actor, err := actor.over(ctx, tx, org.ID, n.Role)
+	actor, err := actor.In(ctx, tx, org.ID)
 	if err != nil {
 		return Invitation{}, err
 	}
-	address, err := naming.ParseAddress(n.Email)
-	if err != nil {
-		return Invitation{}, err
-	}
-	if n.Name != "" {
-		if n.Name, err = naming.CleanName(n.Name, "name"); err != nil {
-			return Invitation{}, err
-		}
+	n, address, wrong := n.clean()
+	switch {
+	case n.Role.Valid() && !actor.Role.Governs(n.Role):
+		return Invitation{}, ErrDenied
+	case wrong != nil:
+		return Invitation{}, wrong
 	}
 	if _, taken, err := ownerOf(ctx, tx, org.ID, address); err != nil || taken {
 		return Invitation{}, orFault(err, ErrAlreadyMember)

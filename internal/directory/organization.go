@@ -49,6 +49,16 @@ var PerOrganizationHosts = limit.Policy{Name: "host-organization", Free: 60, Fir
 // Policies are the limiters of this package.
 var Policies = []limit.Policy{PerOrganizationHosts}
 
+// ErrPeopleLanguage answers a language that there is not, for the people of an organization.
+var ErrPeopleLanguage = fault.Field("people_language", "directory.language_unknown")
+
+func checkLanguage(tag i18n.Tag) error {
+	if !i18n.Known(tag) {
+		return ErrPeopleLanguage
+	}
+	return nil
+}
+
 // NewOrgID makes the id of an organization to be.
 func NewOrgID() OrgID { return OrgID(secret.NewID("org")) }
 
@@ -65,7 +75,7 @@ func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrgani
 		n.ID = NewOrgID()
 	}
 	names, err := freeNames(ctx, tx, n.ID, n.DisplayName, n.ShortName)
-	if err := errors.Join(err, checkLifetime(n.InvitationLifetime)); err != nil {
+	if err := errors.Join(err, checkLanguage(n.Language), checkLifetime(n.InvitationLifetime)); err != nil {
 		return Organization{}, err
 	}
 	o := Organization{

@@ -47,7 +47,7 @@ func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p
 		wrongNames = leaveOthers(ctx, tx, org, names)
 	}
 	contact, wrongContact := naming.CleanContact(p.Contact)
-	if err := errors.Join(wrongNames, wrongContact, checkLifetime(p.InvitationLifetime)); err != nil {
+	if err := errors.Join(wrongNames, wrongContact, checkLanguage(p.Language), checkLifetime(p.InvitationLifetime)); err != nil {
 		return Organization{}, err
 	}
 	p.DisplayName, p.ShortName, p.Contact = names.display, names.short.Text, contact

@@ -97,8 +97,11 @@ func ownerOf(ctx context.Context, r db.Reader, org OrgID, address naming.Address
 	return u, found, err
 }
 
-// ErrTimeZone answers a time zone that no list of ours has.
-var ErrTimeZone = fault.Field("time_zone", "directory.time_zone_unknown")
+// What can be wrong with what a user chooses: it is on no list of ours.
+var (
+	ErrTimeZone = fault.Field("time_zone", "directory.time_zone_unknown")
+	ErrLanguage = fault.Field("language", "directory.language_unknown")
+)
 
 // Profile is what a user may change about itself at any time.
 type Profile struct {
@@ -115,6 +118,9 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 	name, err := naming.CleanName(p.Name, "name")
 	if _, known := i18n.Zone(p.TimeZone); !known {
 		err = errors.Join(err, ErrTimeZone)
+	}
+	if !i18n.Known(p.Language) {
+		err = errors.Join(err, ErrLanguage)
 	}
 	if err != nil {
 		return err
