@@ -98,7 +98,7 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 	case consent:
 		return p.leadTo(v, q, consentPath)
 	case deny:
-		return p.showDenied(v, c, q, d, asked.known.access)
+		return p.showDenied(v, c, q, d)
 	default:
 		code, err := p.issueCode(v, c, q, d, false)
 		if errors.Is(err, errRequestGone) && direct {
@@ -199,7 +199,7 @@ func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []sessio
 		age := time.Duration(*q.MaxAge) * time.Second
 		asked.maxAge = &age
 	}
-	places, possible := map[directory.OrgID]Placement{}, p.choices(c, q)
+	places, possible := map[directory.OrgID]Placement{}, asked.hints.choices()
 	for _, v := range visits {
 		if _, read := places[v.Session.OrgID]; read || !possible.fit(v) {
 			continue

@@ -155,8 +155,7 @@ func (p *Provider) answerConsent(v *page.Visitor) error {
 
 // choices are whom a person may go on as, where they are asked: what the application
 // merely hinted at binds nobody.
-func (p *Provider) choices(c Client, q pending) hints {
-	h := p.hints(c, q)
+func (h hints) choices() hints {
 	h.Organization, h.Address, h.Session, h.Since = "", "", "", time.Time{}
 	return h
 }
@@ -181,7 +180,7 @@ func (p *Provider) showChoice(v *page.Visitor) error {
 		return err
 	}
 	p.speak(v, q, chosenLast(visits))
-	h := p.choices(c, q)
+	h := p.hints(c, q).choices()
 	return v.Render("op-choose", asking{
 		Request: q.id, Client: c, Title: c.Title(v.Language()),
 		Visits: slices.DeleteFunc(visits, func(w session.Visit) bool { return !h.fit(w) }),
@@ -205,7 +204,7 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	h := p.choices(c, q)
+	h := p.hints(c, q).choices()
 	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") && h.fit(w) })
 	if i < 0 {
 		return v.Redirect(choosePath + "?request=" + q.id)
@@ -257,7 +256,7 @@ type denied struct {
 }
 
 // showDenied says that an application is not for this person, and what now.
-func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, d decision, why access) error {
+func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, d decision) error {
 	q, err := p.waitingFor(v, q)
 	if err != nil {
 		return err
@@ -266,7 +265,7 @@ func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, d decision, 
 	if err != nil {
 		return err
 	}
-	h := p.choices(c, q)
+	h := p.hints(c, q).choices()
 	here := d.session.Session.ID
 	if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
 		return audit.Record(v.R.Context(), tx, audit.Event{
@@ -279,7 +278,7 @@ func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, d decision, 
 	v.Status(fault.Denied)
 	return v.Render("op-denied", denied{
 		asking:    asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Visit: d.session},
-		Forbidden: why == forbidden, Organization: d.session.Organization,
+		Forbidden: d.access == forbidden, Organization: d.session.Organization,
 		Others: slices.DeleteFunc(visits, func(w session.Visit) bool { return w.Session.ID == here || !h.fit(w) }),
 	})
 }

@@ -78,8 +78,9 @@ type decision struct {
 	cause   cause         // of refuse
 	open    bool          // a session fits the request
 	session session.Visit // that one,
+	access  access        // whether the application is there for it,
 	acr     string        // its assurance,
-	readAt  time.Time     // and when both were read
+	readAt  time.Time     // and when that was read
 }
 
 // meant finds the session that a request means, and says whether the person picked it for
@@ -112,7 +113,7 @@ func (q question) provedFor(v session.Visit) bool {
 // only place that does.
 func decide(q question) decision {
 	v, found, picked := q.meant()
-	d := decision{session: v, open: found, acr: q.known.acr, readAt: q.readAt}
+	d := decision{session: v, open: found, access: q.known.access, acr: q.known.acr, readAt: q.readAt}
 	to := func(s step) decision {
 		d.step = s
 		return d

@@ -211,6 +211,9 @@ func TestWalkOverWhoIsMeant(t *testing.T) {
 		if d.open && d.session.User.ID == "usr_ada" && q.lacks["alpha"] && bit(5) && demanded(ben) && q.hints.Address == "" {
 			wrong("an organization without the application goes before one that has it")
 		}
+		if ended && !d.open && q.hints.Address == "" && (bit(4) && demanded(ada) || bit(5) && demanded(ben)) {
+			wrong("the choice of a session that has ended keeps out everybody")
+		}
 		if d.step == choose && !ended && q.hints.Session != "" {
 			wrong("asks again to choose")
 		}
