@@ -26,6 +26,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"picture", "", ""},
 	{"number", "", ""},
 	{"outbound", "", ""},
+	{"upstream", "", ""},
 	{"jose", "", ""},
 	{"db", "number", "migrations leases installation"},
 
@@ -40,9 +41,8 @@ var packages = []struct{ name, imports, tables string }{
 
 	// Customers' providers: what they say is judged in rooms that see neither a table
 	// nor a page.
-	{"federation/upstream", "", ""},
-	{"federation/oidc", "secret jose outbound federation/upstream", ""},
-	{"federation/saml", "secret jose federation/upstream", ""},
+	{"federation/oidc", "secret jose outbound upstream", ""},
+	{"federation/saml", "secret jose upstream", ""},
 
 	// Applications: what they send is judged in rooms of the same kind.
 	{"op/redirect", "", ""},
@@ -50,12 +50,12 @@ var packages = []struct{ name, imports, tables string }{
 
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n picture number audit directory session signin", ""},
-	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",
+	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
 	{"op", "db fault secret i18n picture number audit limit outbound directory session signin page op/redirect op/proof",
 		"clients client_secrets client_organizations client_uses keys authorization_requests pushed_requests grants device_codes consents logouts used_proofs"},
 	{"web", "db fault secret picture audit directory credential session signin page federation op", ""},
-	{"console", "db fault secret i18n picture number audit directory credential session signin page op federation federation/saml federation/oidc federation/upstream", ""},
+	{"console", "db fault secret i18n picture number audit directory credential session signin page op federation federation/saml federation/oidc upstream", ""},
 
 	// The whole, and what stands beside it.
 	{"app", "db secret i18n outbound audit limit mail directory credential session signin page op federation web console", ""},

@@ -9,11 +9,11 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/session"
 	"parvis/internal/signin"
+	"parvis/internal/upstream"
 )
 
 // The checks of who may come in.

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"parvis/internal/directory"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 // What attributes are called where the mapping does not say: by OpenID Connect, by

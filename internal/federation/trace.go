@@ -9,7 +9,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 // TracesKept is how long a sign-in by a provider stays explained.

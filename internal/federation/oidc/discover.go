@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"parvis/internal/federation/upstream"
 	"parvis/internal/outbound"
+	"parvis/internal/upstream"
 )
 
 // Provider is what discovery said of a provider (OIDC Discovery §3).

@@ -13,9 +13,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"parvis/internal/federation/upstream"
 	"parvis/internal/outbound"
 	"parvis/internal/secret"
+	"parvis/internal/upstream"
 )
 
 // Callback is what a browser brought back to the attempt that its state named, and

@@ -13,7 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 // Expected is what a token has to fit.

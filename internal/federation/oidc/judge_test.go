@@ -16,7 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/federation/oidc"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 func TestAnIDTokenOfEachAlgorithmIsBelieved(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"parvis/internal/federation/upstream"
 	strength "parvis/internal/jose"
 	"parvis/internal/outbound"
+	"parvis/internal/upstream"
 )
 
 // Keys are the public keys that a provider signs with. They are read from its key
