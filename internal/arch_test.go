@@ -50,9 +50,9 @@ var packages = []struct{ name, imports, tables string }{
 
 	// Surfaces: own routes and templates; never a table.
 	{"page", "db fault secret i18n picture number audit directory session signin", ""},
-	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page upstream federation/oidc federation/saml",
+	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
-	{"op", "db fault secret i18n picture number audit limit outbound directory session signin page op/redirect op/proof",
+	{"op", "db fault secret i18n picture number jose audit limit outbound directory session signin page op/redirect op/proof",
 		"clients client_secrets client_organizations client_uses keys authorization_requests pushed_requests grants device_codes consents logouts used_proofs"},
 	{"web", "db fault secret picture audit directory credential session signin page federation op", ""},
 	{"console", "db fault secret i18n picture number audit directory credential session signin page op federation federation/saml federation/oidc upstream", ""},
@@ -202,6 +202,7 @@ func inMap(path string) bool {
 var onlyImporter = map[string]string{
 	"database/sql": "db", "crypto/rand": "secret cmd/parvis/demo/sample cmd/parvis/demo/company", "crypto/aes": "secret federation/saml", "math/rand": "", "unsafe": "", "net/smtp": "",
 	"text/template": "",
+	"github.com/go-jose/go-jose/v4": "jose cmd/parvis/demo/company", "github.com/go-jose/go-jose/v4/json": "jose",
 }
 
 func TestImportsAreThoseOfTheMap(t *testing.T) {

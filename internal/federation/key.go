@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"parvis/internal/db"
 	"parvis/internal/federation/saml"
+	"parvis/internal/jose"
 	"parvis/internal/secret"
 )
 
@@ -155,12 +154,12 @@ func (h *Hub) samlKeys(ctx context.Context) (saml.Keys, error) {
 
 // oidcKeys are our keys as the client of OpenID Connect providers, the one that signs
 // first.
-func (h *Hub) oidcKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (h *Hub) oidcKeys(ctx context.Context) ([]jose.Key, error) {
 	stored, err := h.ownKeys(ctx, oidcKeys)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]jose.JSONWebKey, len(stored))
+	all := make([]jose.Key, len(stored))
 	for i, k := range stored {
 		der, err := h.openKey(k)
 		if err != nil {
@@ -170,7 +169,7 @@ func (h *Hub) oidcKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading key %s: %w", k.id, err)
 		}
-		all[i] = jose.JSONWebKey{Key: key, KeyID: k.id, Algorithm: string(jose.ES256), Use: "sig"}
+		all[i] = jose.Key{Key: key, KeyID: k.id, Algorithm: "ES256", Use: "sig"}
 	}
 	return all, nil
 }
@@ -181,9 +180,5 @@ func (h *Hub) publicKeys(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var set jose.JSONWebKeySet
-	for _, k := range all {
-		set.Keys = append(set.Keys, k.Public())
-	}
-	return json.Marshal(set)
+	return json.Marshal(jose.Public(all))
 }

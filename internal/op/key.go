@@ -4,15 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/jose"
 	"parvis/internal/secret"
 )
 
@@ -52,15 +50,15 @@ type key struct {
 	signsAt   time.Time
 }
 
-func (k key) jwk() jose.JSONWebKey {
-	return jose.JSONWebKey{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
+func (k key) jwk() jose.Key {
+	return jose.Key{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
 }
 
 // ring is every key that is published, as this node read them.
 type ring struct {
 	keys    []key // newest first
 	set     published
-	public  jose.JSONWebKeySet
+	public  jose.KeySet
 	readAt  time.Time
 	signing map[Algorithm]key
 	opened  opened
@@ -91,10 +89,11 @@ func (p *Provider) readRing(ctx context.Context) (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
+	var all []jose.Key
 	for _, k := range r.keys {
-		own := k.jwk()
-		r.public.Keys = append(r.public.Keys, own.Public())
+		all = append(all, k.jwk())
 	}
+	r.public = jose.Public(all)
 	for _, a := range Algorithms {
 		if k, ok := signs(r.keys, a, r.readAt); ok {
 			r.signing[a] = k
@@ -295,57 +294,35 @@ const (
 
 // sign makes a token. Nobody does so inside a transaction, where others would wait.
 func (k key) sign(typ string, claims any) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.algorithm), Key: k.jwk()}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
-	if err != nil {
-		return "", err
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", err
-	}
-	signed, err := signer.Sign(payload)
+	token, err := jose.Sign(k.jwk(), typ, claims)
 	if err != nil {
 		return "", fmt.Errorf("signing with %s: %w", k.id, err)
 	}
-	return signed.CompactSerialize()
+	return token, nil
 }
 
-// saysIssuer tells whose token one says to be, which nothing proves.
-func saysIssuer(signed *jose.JSONWebSignature, issuer string) bool {
-	var said struct {
-		Issuer string `json:"iss"`
-	}
-	return json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &said) == nil && said.Issuer == issuer
-}
+const mostOwn = 16 << 10 // bytes of a token that we signed
 
 // verify opens a token that we signed, of one type.
 func (p *Provider) verify(ctx context.Context, token, typ string) ([]byte, error) {
-	const most = 16 << 10
-	if len(token) > most {
-		return nil, errNotOurs
-	}
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
-	if err != nil {
-		return nil, errNotOurs
-	}
-	head := signed.Signatures[0].Header
-	if said, _ := head.ExtraHeaders[jose.HeaderType].(string); said != typ {
+	rules := jose.Rules{Longest: mostOwn, Algorithms: []string{string(ES256), string(RS256)}, Type: func(said string) bool { return said == typ }}
+	t, err := rules.Read(token)
+	if err != nil || t.KeyID == nil {
 		return nil, errNotOurs
 	}
 	r, err := p.ring(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range r.public.Keys {
-		if k.KeyID == head.KeyID && k.Algorithm == head.Algorithm {
-			payload, err := signed.Verify(k)
-			if err != nil {
-				return nil, errNotOurs
-			}
-			return payload, nil
-		}
+	payload, err := t.Verify(r.public.Keys)
+	if err == nil {
+		return payload, nil
 	}
-	if head.KeyID != "" && saysIssuer(signed, p.Base) && !slices.ContainsFunc(r.public.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == head.KeyID }) {
+	var said struct {
+		Issuer string `json:"iss"`
+	}
+	there := slices.ContainsFunc(r.public.Keys, func(k jose.Key) bool { return k.KeyID == *t.KeyID })
+	if !there && *t.KeyID != "" && jose.Unverified(token, mostOwn, &said) == nil && said.Issuer == p.Base {
 		return nil, errRetired
 	}
 	return nil, errNotOurs

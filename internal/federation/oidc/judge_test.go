@@ -84,7 +84,11 @@ func TestRPO3ForgedSignaturesAreRefused(t *testing.T) {
 		"alg None":                     {sign(t, object{"alg": "None", "kid": "rsa"}, claims, nil), "algorithm"},
 		"alg NONE, signed":             {sign(t, object{"alg": "NONE", "kid": "rsa"}, claims, keys().rsa), "algorithm"},
 		"no alg":                       {sign(t, object{"kid": "rsa"}, claims, keys().rsa), "algorithm"},
-		"alg a number":                 {sign(t, object{"alg": 1, "kid": "rsa"}, claims, keys().rsa), "algorithm"},
+		"alg a number":                 {sign(t, object{"alg": 1, "kid": "rsa"}, claims, keys().rsa), "token_form"}, // as of any token (decision 0050)
+		"type a number":                {sign(t, object{"alg": "RS256", "kid": "rsa", "typ": 1}, claims, keys().rsa), "token_form"},
+		"kid a number":                 {sign(t, object{"alg": "RS256", "kid": 1}, claims, keys().rsa), "token_form"},
+		"header that is not UTF-8":     {base64.RawURLEncoding.EncodeToString([]byte("{\"alg\":\"RS256\",\"kid\":\"rsa\",\"x\":\"\xff\"}")) + "." + parts[1] + "." + parts[2], "token_form"},
+		"critical null":                {sign(t, object{"alg": "RS256", "kid": "rsa", "crit": nil}, claims, keys().rsa), "critical"},
 		"HS256 with the public key":    {sign(t, object{"alg": "HS256", "kid": "rsa"}, claims, public), "algorithm"},
 		"HS256 with the secret":        {sign(t, object{"alg": "HS256"}, claims, []byte("the client's secret")), "algorithm"},
 		"HS256 with an empty key":      {sign(t, object{"alg": "HS256"}, claims, []byte{}), "algorithm"},
