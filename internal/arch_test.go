@@ -201,7 +201,7 @@ func inMap(path string) bool {
 // Encryption is a format of others, so saml opens it itself.
 var onlyImporter = map[string]string{
 	"database/sql": "db", "crypto/rand": "secret cmd/parvis/demo/sample cmd/parvis/demo/company", "crypto/aes": "secret federation/saml", "math/rand": "", "unsafe": "", "net/smtp": "",
-	"text/template": "",
+	"text/template":                 "",
 	"github.com/go-jose/go-jose/v4": "jose cmd/parvis/demo/company", "github.com/go-jose/go-jose/v4/json": "jose",
 }
 
