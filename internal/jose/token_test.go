@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +170,29 @@ func TestAKeySetGivesTheGoodKeysAndTheFirstRefusal(t *testing.T) {
 	}
 	if keys, err := ParseKeySet(text(public(a)...), 2, []string{"RS256", "EdDSA"}); !errors.Is(err, KeyKind) || keys != nil {
 		t.Errorf("a key for other algorithms: %v and %v", keys, err)
+	}
+}
+
+// A certificate beside a key is not looked at, so nothing is to trust it later.
+func TestACertificateBesideAKeyIsNotKept(t *testing.T) {
+	key := newKey(t, "a")
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public().Key, key.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := key.Public()
+	beside.Certificates = []*x509.Certificate{certificate}
+	text, err := beside.MarshalJSON()
+	if err != nil || !strings.Contains(string(text), "x5c") {
+		t.Fatalf("%s: %v", text, err)
+	}
+	if kept, err := ParseKey(text, Algorithms); err != nil || kept.KeyID != "a" || len(kept.Certificates) > 0 {
+		t.Errorf("%+v: %v", kept, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -167,6 +168,23 @@ func TestRPO3KeysThatProveNothingAreNotTaken(t *testing.T) {
 	wantAccepted(t, trace, err)
 	_, trace, err = oidc.Judge(sign(t, object{"alg": "RS256", "kid": "rsa"}, claims, newRSA(2048)), want)
 	wantRefusal(t, "signature", trace, err)
+}
+
+func TestOfALargeKeySetTheFirstHundredAreTaken(t *testing.T) {
+	var list []jose.JSONWebKey
+	for n := range 100 {
+		list = append(list, jose.JSONWebKey{Key: keys().ec.Public(), KeyID: fmt.Sprint(n)})
+	}
+	want := expected(t)
+	want.Keys = published(t, append(list, jose.JSONWebKey{Key: keys().ec.Public(), KeyID: "100"})...)
+	for kid, check := range map[string]string{"0": "", "99": "", "100": "key"} {
+		_, trace, err := oidc.Judge(sign(t, object{"alg": "ES256", "kid": kid}, encode(t, ordinaryClaims()), keys().ec), want)
+		if check == "" {
+			wantAccepted(t, trace, err)
+		} else {
+			wantRefusal(t, check, trace, err)
+		}
+	}
 }
 
 func TestKeysSurviveBeingKept(t *testing.T) {
