@@ -101,7 +101,7 @@ func (s *storage) letterFate(ctx context.Context, i directory.Invitation) (strin
 			return "", ctx.Err()
 		case <-time.After(lookEvery):
 		}
-		now, err := directory.InvitationByID(ctx, s.db, i.OrgID, i.ID)
+		now, err := directory.InvitationByID(ctx, s.db, directory.Operator(), i.OrgID, i.ID)
 		switch {
 		case err != nil:
 			return "", err

@@ -15,11 +15,13 @@ import (
 	"sync"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/audit"
 	"parvis/internal/console"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
@@ -54,7 +56,7 @@ type Lifetimes struct {
 }
 
 // Policies are every limiter, each stated beside the work that it protects (docs/limits.md).
-var Policies = slices.Concat(directory.Policies, signin.Policies, federation.Policies, op.Policies)
+var Policies = slices.Concat(directory.Policies, domain.Policies, signin.Policies, federation.Policies, op.Policies)
 
 // Settings are what an installation is made of.
 type Settings struct {
@@ -66,8 +68,8 @@ type Settings struct {
 	Links     page.Links
 	Regions   page.Regions
 	Proxies   []netip.Prefix
-	Outbound  *outbound.Client   // one without exceptions where nil
-	Resolver  directory.Resolver // of the DNS; this machine's where nil
+	Outbound  *outbound.Client // one without exceptions where nil
+	Resolver  domain.Resolver  // of the DNS; this machine's where nil
 	Lifetimes Lifetimes
 	Passwords credential.Options
 	Log       *slog.Logger
@@ -77,7 +79,7 @@ type Settings struct {
 type App struct {
 	Site        *page.Site // the http.Handler
 	Invitations *directory.Invitations
-	Domains     *directory.Domains
+	Domains     *domain.Prover
 	Resets      *credential.Resets
 	Hub         *federation.Hub
 	Provider    *op.Provider
@@ -120,7 +122,7 @@ func New(s Settings) (*App, error) {
 	if s.Outbound == nil {
 		s.Outbound = outbound.New(nil)
 	}
-	domains := &directory.Domains{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
+	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits,
@@ -138,7 +140,7 @@ func New(s Settings) (*App, error) {
 		},
 	}, s.Keys)
 	site, err := page.New(page.Site{
-		DB: s.DB, Sessions: door, SignIn: signIn, Catalogue: catalogue, Base: s.Base,
+		DB: s.DB, Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue, Base: s.Base,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
 	}, op.Templates(), federation.Templates(), web.Templates(), console.Templates())
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package audit keeps who did what to whom, when, from where, with what before
-// and after. Rows are inserted in the transaction they tell of and sealed by a
-// sweep into a chain, so that a removed or altered row shows.
+// Package audit records who did what to whom, when and from where, with the values
+// before and after. An event is inserted in the transaction that it describes. A sweep
+// seals events into a chain, so that a removed or altered event is detected.
 //
 // It owns audit_events and audit_seals.
 package audit
@@ -21,26 +21,26 @@ import (
 // under "audit.action." and this name.
 type Action string
 
-// Result tells whether it happened.
+// Result reports whether the action was done or refused.
 type Result string
 
-// The two results. A refusal is recorded like a deed.
+// The two results. A refused action is recorded like one that was done.
 const (
 	Done    Result = "done"
 	Refused Result = "refused"
 )
 
-// Who acts when it is no user.
+// The values of Actor for events that no user caused.
 const (
-	Operator  = "operator"  // the command line
-	System    = "system"    // a sweep
-	Anonymous = "anonymous" // a browser that proved nothing yet
+	Operator  = "operator"  // somebody at the command line
+	System    = "system"    // the program itself, such as a sweep
+	Anonymous = "anonymous" // a browser whose user has proved nothing yet
 )
 
-// Origin is where a request came from. The edge puts it into the context; work
-// without a request has the zero Origin.
+// Origin is where a request came from. The HTTP layer puts it into the context. Work
+// that no request caused has the zero Origin.
 type Origin struct {
-	Network string // the client's address, as far as trusted proxies tell
+	Network string // the client's address, as reported by trusted proxies
 	Agent   string // the User-Agent header, cleaned and cut
 	Request string // the reference that the log line and the error page show
 }
@@ -61,30 +61,30 @@ func OriginOf(ctx context.Context) Origin {
 
 // Event is one thing that was done or refused.
 type Event struct {
-	OrgID      string // empty for what concerns no organization
+	OrgID      string // empty if the event concerns no organization
 	Actor      string // a user's id, or Operator, System, Anonymous
-	ActorName  string // as it was then: the user may be renamed or deleted later
+	ActorName  string // the name at that time: the user may be renamed or deleted later
 	Action     Action
 	Result     Result // Done where empty
-	Target     string // the id of what it was done to
+	Target     string // the id of the user or object that was acted on
 	TargetName string
-	Before     Fields // what changed, as it was
-	After      Fields // and as it became
+	Before     Fields // the values that changed, before
+	After      Fields // and after
 }
 
-// Fields are names and values of what changed. Never put a secret in.
+// Fields maps the names of changed settings to their values. It must never hold a secret.
 type Fields map[string]any
 
-// A Stored event is one read back.
+// Stored is an event as it is read from the database.
 type Stored struct {
 	Event
 	ID     string
 	At     time.Time
 	Origin Origin
-	Sealed bool // covered by the chain
+	Sealed bool // part of the chain
 }
 
-// Record inserts e in the transaction that it tells of.
+// Record inserts e in the transaction that e describes.
 func Record(ctx context.Context, tx *db.Tx, e Event) error {
 	if e.Result == "" {
 		e.Result = Done
@@ -123,8 +123,8 @@ func fieldsText(f Fields) (string, error) {
 	return string(b), nil
 }
 
-// clean makes text from outside fit for one line of a log or a terminal
-// (R-LOG-04): no control or direction characters, at most limit runes.
+// clean makes text from outside safe to print on one line of a log or a terminal
+// (R-LOG-04): it removes control and direction characters and cuts after limit runes.
 func clean(s string, limit int) string {
 	var b strings.Builder
 	n := 0

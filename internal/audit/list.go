@@ -13,7 +13,7 @@ import (
 // pageSize is how many events a list shows at once.
 const pageSize = 50
 
-// Query selects events of one organization. Its zero fields select everything.
+// Query selects events of one organization. A zero field does not restrict the selection.
 type Query struct {
 	OrgID string
 	// Search is a piece of a name, an address, an action or a reference; every
@@ -57,8 +57,8 @@ func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
 	return page.cut(), nil
 }
 
-// Concerning returns one page of what a user of an organization did and of what
-// was done to it. Each half is an index read from its end.
+// Concerning returns one page of the events in which a user of an organization is the
+// actor or the target. Each of the two is read from the end of an index.
 func Concerning(ctx context.Context, r db.Reader, orgID, user string, before Cursor) (Page, error) {
 	before = before.orNewest()
 	page := Page{}
@@ -84,7 +84,7 @@ func Concerning(ctx context.Context, r db.Reader, orgID, user string, before Cur
 	return page.cut(), nil
 }
 
-// orNewest is the place before the newest event where no place is named.
+// orNewest returns c or, where c is zero, the place before the newest event.
 func (c Cursor) orNewest() Cursor {
 	if c.ID == "" {
 		c.At = time.UnixMicro(1 << 60)
@@ -102,7 +102,7 @@ func (p *Page) add(orgID string) func(scan func(...any) error) error {
 	}
 }
 
-// cut takes away the event that only tells that there is another page.
+// cut removes the extra event that was read only to find out whether another page follows.
 func (p Page) cut() Page {
 	if len(p.Events) > pageSize {
 		p.Events = p.Events[:pageSize]
@@ -112,7 +112,7 @@ func (p Page) cut() Page {
 	return p
 }
 
-// pattern makes the like pattern of one word of a search; '%' where there is none.
+// pattern returns the like pattern for word i of a search, or '%' if there is no such word.
 func pattern(search string, word int) string {
 	words := strings.Fields(strings.ToLower(search))
 	if word >= len(words) {
@@ -125,7 +125,7 @@ func pattern(search string, word int) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(w) + "%"
 }
 
-// ByID returns one event of an organization; false where it has none by that id.
+// ByID returns one event of an organization, and false if the organization has no event with that id.
 func ByID(ctx context.Context, r db.Reader, orgID, id string) (Stored, bool, error) {
 	var e Stored
 	found := false

@@ -11,25 +11,25 @@ import (
 	"parvis/internal/secret"
 )
 
-// ErrChainBroken says that a sealed event was removed or altered, or that a seal was.
+// ErrChainBroken is returned when a sealed event, or a seal, was removed or altered.
 var ErrChainBroken = errors.New("the audit log was altered")
 
-// Seals closes the audit log behind itself: each seal is a keyed hash over the
-// events committed since the one before and over that one's hash. The key lives
-// outside the database, so whoever can write rows cannot write seals.
+// Seals protects the audit log with a chain of seals. Each seal is a keyed hash over the
+// events committed since the previous seal and over the hash of that seal. The key is kept
+// outside the database, so write access to the database is not enough to make a seal.
 //
-// What is younger than the newest seal, about a second, is not protected yet;
-// nor does the chain show that the newest seals were cut off with their events.
+// Events of about the last second, which have no seal, are not protected yet. Nor does the
+// chain show that its newest seals were removed together with their events.
 type Seals struct{ keys secret.Ring }
 
-// NewSeals uses keys derived from a ring that lives outside the database.
+// NewSeals derives its keys from a ring that is kept outside the database.
 func NewSeals(sealing secret.Ring) *Seals { return &Seals{sealing.For("audit seals")} }
 
-// perSeal bounds the work of one sweep's transaction.
+// perSeal is the most events that one sweep seals in a transaction.
 const perSeal = 5000
 
-// Sweep seals what was committed since the last sweep. A chain inside each
-// recording transaction made them all wait for each other (decision 0012).
+// Sweep seals the events committed since the last sweep. Extending the chain inside each
+// recording transaction would make all of them wait for each other (decision 0012).
 func (s *Seals) Sweep(ctx context.Context, d *db.DB) error {
 	var id string
 	if some, err := d.One(ctx, db.Into(&id), `select id from audit_events where seal is null limit 1`); err != nil || !some {
@@ -59,8 +59,8 @@ func (s *Seals) Sweep(ctx context.Context, d *db.DB) error {
 	})
 }
 
-// Verify walks the whole chain and returns how many seals hold, or ErrChainBroken
-// with the seal at which it breaks.
+// Verify checks the whole chain. It returns how many seals are right, or ErrChainBroken
+// with the number of the first seal that is not.
 func (s *Seals) Verify(ctx context.Context, d *db.DB) (seals int64, err error) {
 	previous := ""
 	for seq := int64(1); ; seq++ {
@@ -112,8 +112,8 @@ func lastSeal(ctx context.Context, tx *db.Tx) (link, error) {
 	return l, err
 }
 
-// hash computes a seal from the events that carry its number, in Go's order of
-// organization and id, so that both databases give the same.
+// hash computes a seal from the events that carry its number. They are sorted in Go by
+// organization and id, because the two databases sort text differently.
 func (s *Seals) hash(ctx context.Context, tx *db.Tx, seq int64, key secret.Key, previous string) (link, error) {
 	l := link{seq: seq}
 	running := secret.MAC(key.Bytes, "audit", fmt.Sprint(seq), previous)

@@ -1,5 +1,5 @@
-// Package authenticator answers as a browser and its authenticator do, in software:
-// it makes passkeys and signs challenges, rightly or as wrongly as a test wants it.
+// Package authenticator imitates a browser with its authenticator, for tests. It creates
+// passkeys and signs challenges, correctly or with the mistakes that a test asks for.
 package authenticator
 
 import (
@@ -32,7 +32,7 @@ const (
 	attested byte = 1 << 6
 )
 
-// Algorithms of keys (the IANA registry of COSE).
+// Algorithms of keys, from the IANA registry of COSE.
 const (
 	ES256 = -7
 	EdDSA = -8
@@ -40,34 +40,34 @@ const (
 	RS256 = -257
 )
 
-// Authenticator is a browser on a page, with an authenticator. Its fields say how
-// it answers, and may be changed between two answers.
+// Authenticator is an authenticator in a browser that shows a page. Its fields determine the
+// answers and may be changed between two answers.
 type Authenticator struct {
 	Origin    string         // of the page
-	RPID      string         // whose hash is signed
-	Flags     byte           // that are signed
-	Counter   uint32         // signed with the next answer, which moves it on; zero stays zero
-	Algorithm int            // of the keys that it makes
-	IDBytes   int            // of the ids that it makes
-	AAGUID    [16]byte       // which model it says it is
-	Client    map[string]any // members of the client data beside or in place of the ordinary ones
-	Format    string         // of the attestation, with
-	Statement map[string]any // its statement
-	Key       map[int]any    // members of a new passkey's COSE_Key in place of the ordinary ones
-	Passkeys  []*Passkey     // the newest first
+	RPID      string         // the relying party id, whose hash is signed
+	Flags     byte           // in the signed data
+	Counter   uint32         // in the next answer, which increments it; zero stays zero
+	Algorithm int            // of new keys
+	IDBytes   int            // length of new ids
+	AAGUID    [16]byte       // the model that it claims to be
+	Client    map[string]any // members of the client data that are added or replaced
+	Format    string         // of the attestation
+	Statement map[string]any // of the attestation
+	Key       map[int]any    // members of a new passkey's COSE_Key that are replaced
+	Passkeys  []*Passkey     // newest first
 }
 
-// Passkey is one that the authenticator made.
+// Passkey is a passkey that the authenticator created.
 type Passkey struct {
 	ID     []byte
-	Handle []byte // is given with each answer; none where empty
+	Handle []byte // the user handle in each answer; left out if empty
 
 	algorithm int
 	key       crypto.Signer
 }
 
-// New is an authenticator that verifies its user and keeps a counter, on a page of
-// an origin whose relying party id is its name.
+// New returns an authenticator that verifies its user and has a counter. Its page has this
+// origin, and the relying party id is the host of the origin.
 func New(origin, rpID string) *Authenticator {
 	return &Authenticator{
 		Origin: origin, RPID: rpID, Flags: Present | Verified, Counter: 1,
@@ -75,7 +75,7 @@ func New(origin, rpID string) *Authenticator {
 	}
 }
 
-// base64URL is bytes as the browser's JSON has them (WebAuthn L3 §5.1.8).
+// base64URL encodes bytes as the browser's JSON does (WebAuthn L3 §5.1.8).
 type base64URL []byte
 
 func (b base64URL) MarshalText() ([]byte, error) {
@@ -87,8 +87,8 @@ func (b *base64URL) UnmarshalText(t []byte) (err error) {
 	return err
 }
 
-// Register makes a passkey for creation options, as navigator.credentials.create
-// does, except that it heeds neither exclusions nor the algorithms asked for.
+// Register creates a passkey for creation options, as navigator.credentials.create does. It
+// ignores the excluded credentials and the requested algorithms.
 func (a *Authenticator) Register(t testing.TB, options []byte) []byte {
 	t.Helper()
 	var o struct {
@@ -111,8 +111,8 @@ func (a *Authenticator) Register(t testing.TB, options []byte) []byte {
 	})
 }
 
-// Assert signs the challenge of request options with the newest passkey that they
-// allow, as navigator.credentials.get does.
+// Assert signs the challenge in request options with the newest passkey that these allow, as
+// navigator.credentials.get does.
 func (a *Authenticator) Assert(t testing.TB, options []byte) []byte {
 	t.Helper()
 	var o struct {
@@ -134,7 +134,7 @@ func (a *Authenticator) Assert(t testing.TB, options []byte) []byte {
 	return nil
 }
 
-// AssertWith signs the challenge of request options with a passkey, allowed or not.
+// AssertWith signs the challenge in request options with this passkey, whether or not they allow it.
 func (a *Authenticator) AssertWith(t testing.TB, options []byte, p *Passkey) []byte {
 	t.Helper()
 	var o struct {
@@ -156,7 +156,7 @@ func (a *Authenticator) AssertWith(t testing.TB, options []byte, p *Passkey) []b
 	})
 }
 
-// clientData is what the browser vouches for (WebAuthn L3 §5.8.1).
+// clientData returns the client data that the browser signs for (WebAuthn L3 §5.8.1).
 func (a *Authenticator) clientData(t testing.TB, kind, challenge string) []byte {
 	all := map[string]any{"type": kind, "challenge": challenge, "origin": a.Origin, "crossOrigin": false}
 	for name, value := range a.Client {
@@ -165,7 +165,7 @@ func (a *Authenticator) clientData(t testing.TB, kind, challenge string) []byte 
 	return write(t, all)
 }
 
-// data is the authenticator data (WebAuthn L3 §6.1).
+// data returns the authenticator data (WebAuthn L3 §6.1).
 func (a *Authenticator) data(flags byte, made []byte) []byte {
 	hash := sha256.Sum256([]byte(a.RPID))
 	all := binary.BigEndian.AppendUint32(append(hash[:], flags), a.Counter)
@@ -196,7 +196,7 @@ func newKey(t testing.TB, algorithm int) crypto.Signer {
 	return key
 }
 
-// publicKey is a COSE_Key (RFC 9052 §7, RFC 9053 §7, RFC 8230 §4).
+// publicKey returns the public key as a COSE_Key (RFC 9052 §7, RFC 9053 §7, RFC 8230 §4).
 func (a *Authenticator) publicKey(t testing.TB, p *Passkey) []byte {
 	key := map[int]any{3: p.algorithm}
 	switch k := p.key.Public().(type) {

@@ -2,21 +2,19 @@ package console
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"slices"
 	"strings"
 	"time"
 
-	"parvis/internal/db"
+	"parvis/internal/administration"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/page"
 )
 
-// peopleAtOnce is how many people one transaction changes, one form names and
-// one page shows.
-const peopleAtOnce = 200
+// peopleAtOnce is how many people one form names and one page shows.
+const peopleAtOnce = administration.AtOnce
 
 // Who is changed stands in person[], or everyone says all of them.
 var changeFields = page.Fields{"deed", "person[]", page.Tick("everyone"), page.Tick("confirmed")}
@@ -26,24 +24,15 @@ var (
 	errDeed   = fault.New(fault.Malformed, "console.change.unknown")
 )
 
-// fate is what becomes, or became, of one person.
-type fate struct {
-	User   directory.User
-	Reason *fault.Error // why not; nil where it is done
-}
-
-// Done tells that nothing stands against it.
-func (f fate) Done() bool { return f.Reason == nil }
-
 // changePage shows what would become of people before it does, and after it did
 // what became of them. Nothing happens to anybody whom it does not say.
 type changePage struct {
 	Deed     deed
 	Over     bool // it was done
 	Everyone bool
-	Fates    []fate // those left out first
-	More     int    // not shown
-	Ready    int    // to whom it is done
+	Fates    []administration.Fate // those left out first
+	More     int                   // not shown
+	Ready    int                   // to whom it is done
 	LeftOut  int
 	Back     string // address of where the person came from
 }
@@ -70,15 +59,15 @@ type request struct {
 
 // requested reads a form. What no page of ours sends is refused whole.
 func (s *Server) requested(v *page.Viewer) (request, error) {
-	d, known := deedNamed(v.Form.Get("deed"))
-	q := request{deed: d, everyone: v.Form.Ticked("everyone")}
+	d, known := administration.DeedNamed(v.Form.Get("deed"))
+	q := request{deed: shownDeed(d), everyone: v.Form.Ticked("everyone")}
 	named := len(v.Form.All("person[]"))
 	switch {
-	case !known || q.everyone && (!d.Wide || named > 0):
+	case !known || q.everyone && (!d.Everyone || named > 0):
 		return request{}, errDeed
 	case q.everyone:
 		var err error
-		q.ids, err = directory.Everyone(v.R.Context(), s.site.DB, v.User.AsActor(), v.Organization.ID)
+		q.ids, err = administration.Everyone(v.R.Context(), s.site.DB, v.User.AsActor(), v.Organization.ID)
 		return q, err
 	case named == 0:
 		return q, errNobody
@@ -132,28 +121,13 @@ func (s *Server) changePeople(v *page.Viewer) error {
 	return s.change(v, q, v.Form.Ticked("confirmed"))
 }
 
-// errPreview rolls back what a preview did.
-var errPreview = errors.New("only a preview")
-
-// change does a deed and shows what became of everybody. A preview does the very
-// same and rolls it back, so that it cannot promise what the deed then refuses;
-// what changed between the two shows afterwards as left out.
+// change does a deed, or a dry run of it, and shows what became of everybody. What changed
+// between the two shows afterwards as left out.
 func (s *Server) change(v *page.Viewer, q request, really bool) error {
 	ctx := v.R.Context()
-	var fates []fate
-	for ids := range slices.Chunk(q.ids, peopleAtOnce) {
-		var some []fate
-		err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
-			some, err = s.doTo(ctx, tx, v, q.deed, ids)
-			if err == nil && !really {
-				err = errPreview
-			}
-			return err
-		})
-		if err != nil && !errors.Is(err, errPreview) {
-			return err
-		}
-		fates = append(fates, some...)
+	fates, err := s.site.Administration.Do(ctx, v.User.AsActor(), v.User.OrgID, administration.Task{Deed: q.deed.Deed, People: q.ids, Dry: !really})
+	if err != nil {
+		return err
 	}
 	p := changePage{Deed: q.deed, Over: really, Everyone: q.everyone}
 	for _, f := range fates {
@@ -165,47 +139,29 @@ func (s *Server) change(v *page.Viewer, q request, really bool) error {
 	if len(q.ids) == 1 && !q.everyone {
 		p.Back = v.Path("admin/people", string(q.ids[0]))
 	}
-	denied := slices.ContainsFunc(fates, func(f fate) bool { return !f.Done() && errors.Is(f.Reason, directory.ErrDenied) })
+	denied := slices.ContainsFunc(fates, func(f administration.Fate) bool { return !f.Done() && errors.Is(f.Reason, directory.ErrDenied) })
 	switch {
 	case len(fates) == 1 && denied:
 		return fates[0].Reason
 	case really && denied:
 		// No page of ours sends this, unless somebody rose in the meantime.
-		if err := s.site.SignIn.RefusedRequest(ctx, v.Visit, v.R.Method+" "+v.R.URL.Path); err != nil {
+		if err := s.site.Administration.Refused(ctx, v.User.AsActor(), v.R.Method+" "+v.R.URL.Path); err != nil {
 			return err
 		}
 	case really && p.Back != "" && p.Ready == 1:
 		return v.Redirect(p.Back + "?done=" + q.deed.Name)
 	}
-	slices.SortStableFunc(fates, func(a, b fate) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(fates, func(a, b administration.Fate) int { return cmp.Compare(rank(a), rank(b)) })
 	p.Fates = fates[:min(len(fates), peopleAtOnce)]
 	p.More = len(fates) - len(p.Fates)
 	return s.renderChange(v, p)
 }
 
-func rank(f fate) int {
+func rank(f administration.Fate) int {
 	if f.Done() {
 		return 1
 	}
 	return 0
-}
-
-// doTo does a deed to some people in one transaction.
-func (s *Server) doTo(ctx context.Context, tx *db.Tx, v *page.Viewer, d deed, ids []directory.UserID) ([]fate, error) {
-	fates := make([]fate, 0, len(ids))
-	for _, id := range ids {
-		u, err := directory.UserByID(ctx, tx, v.Organization.ID, id)
-		if err != nil {
-			return nil, err
-		}
-		f := fate{User: u}
-		err = d.do(s, ctx, tx, whom{v.User.AsActor(), v.Organization, id})
-		if err != nil && (!errors.As(err, &f.Reason) || f.Reason.Kind == fault.NotFound) {
-			return nil, err
-		}
-		fates = append(fates, f)
-	}
-	return fates, nil
 }
 
 func (s *Server) renderChange(v *page.Viewer, p changePage) error {

@@ -114,6 +114,24 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 	}
 }
 
+// Nothing is open to somebody who is deactivated, so that ending it would only put a deed that
+// did nothing into the audit log; for many at once they are left out.
+func TestSessionsOfSomebodyDeactivatedAreNotEnded(t *testing.T) {
+	w := start(t)
+	owner, member, auditor := w.alpha.browsers[directory.Owner], w.idIn(t, directory.Member), w.idIn(t, directory.Auditor)
+	idptest.Want(t, does(owner, "deactivate", member), idptest.Status(200))
+	idptest.Want(t, does(owner, "end-sessions", member), idptest.Status(409), idptest.Says("directory.user_deactivated"))
+	idptest.Want(t, does(owner, "end-sessions", member, auditor), idptest.Status(200), idptest.Says("directory.user_deactivated"))
+	for _, e := range w.events(t, w.alpha.ID, "session.all_ended") {
+		if e.Target != auditor {
+			t.Errorf("the audit log has that the sessions of %s ended", e.Target)
+		}
+	}
+	if at(w.alpha.browsers[directory.Auditor], "alpha") {
+		t.Error("the other person's sessions did not end")
+	}
+}
+
 func TestButtonsAreThoseThatTheFunctionsAllow(t *testing.T) {
 	w := start(t)
 	for role, b := range w.alpha.browsers {

@@ -14,6 +14,7 @@ import (
 
 	"parvis/internal/credential"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/op"
 	"parvis/internal/page"
@@ -35,7 +36,7 @@ func Templates() fs.FS {
 type Server struct {
 	site        *page.Site
 	invitations *directory.Invitations
-	domains     *directory.Domains
+	domains     *domain.Prover
 	resets      *credential.Resets
 	hub         *federation.Hub
 	provider    *op.Provider
@@ -45,12 +46,12 @@ type Server struct {
 var (
 	reads      = directory.Role.ReadsConsole
 	readsAudit = directory.Role.ReadsAudit
-	rules      = func(r directory.Role) bool { return r.Governs(directory.Administrator) }
-	invites    = func(r directory.Role) bool { return len(r.Grants()) > 0 } // and looks after whom it could invite
+	rules      = directory.Role.SetsRules
+	invites    = directory.Role.LooksAfterPeople
 )
 
 // Mount adds the pages to the site. Who may pass comes first in each line.
-func Mount(site *page.Site, invitations *directory.Invitations, domains *directory.Domains, resets *credential.Resets, hub *federation.Hub, provider *op.Provider) {
+func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.Prover, resets *credential.Resets, hub *federation.Hub, provider *op.Provider) {
 	s := &Server{site, invitations, domains, resets, hub, provider}
 
 	site.Console(reads, "GET /o/{org}/admin", s.front)

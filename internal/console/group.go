@@ -4,9 +4,11 @@ import (
 	"context"
 	"slices"
 
+	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/page"
 )
 
@@ -34,7 +36,7 @@ func (s *Server) showGroups(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	p := groupsPage{Groups: all, Longest: directory.MaxGroupName, MayChange: rules(v.User.Role), Deleted: v.Just("deleted")}
+	p := groupsPage{Groups: all, Longest: naming.MaxGroupName, MayChange: rules(v.User.Role), Deleted: v.Just("deleted")}
 	if !p.MayChange {
 		v.NoForm()
 	}
@@ -70,12 +72,9 @@ type groupPage struct {
 // Ticked tells that somebody was chosen, before a fresh proof was asked for.
 func (p groupPage) Ticked(id directory.UserID) bool { return slices.Contains(p.ticked, id) }
 
-// peopleOf lists people of a group, or those who are not in it.
-type peopleOf func(context.Context, db.Reader, directory.Actor, directory.PeopleQuery, string) (directory.PeoplePage, error)
-
-// groupWith reads the group in the path and a page of people. Whoever is ticked comes
-// first, on whichever page of the list that was: none is forgotten unseen.
-func (s *Server) groupWith(v *page.Viewer, list peopleOf, parts ...string) (groupPage, error) {
+// groupWith reads the group in the path and a page of its members, or of the people
+// outside it. Who is ticked comes first, on whichever page of the list that was: none is forgotten unseen.
+func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (groupPage, error) {
 	id, err := idIn(v)
 	if err != nil {
 		return groupPage{}, err
@@ -89,9 +88,9 @@ func (s *Server) groupWith(v *page.Viewer, list peopleOf, parts ...string) (grou
 		return groupPage{}, err
 	}
 	ctx, now := v.R.Context(), s.site.DB.Now()
-	p := groupPage{Query: q, Longest: directory.MaxGroupName, MayChange: rules(v.User.Role), ticked: ticked}
-	var found directory.PeoplePage
-	var people []directory.Person
+	p := groupPage{Query: q, Longest: naming.MaxGroupName, MayChange: rules(v.User.Role), ticked: ticked}
+	var found administration.Page
+	var people []administration.Line
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		people = nil
 		if p.Group, err = directory.GroupByID(ctx, tx, v.User.AsActor(), v.User.OrgID, id); err != nil {
@@ -102,16 +101,18 @@ func (s *Server) groupWith(v *page.Viewer, list peopleOf, parts ...string) (grou
 			if err != nil {
 				return err
 			}
-			people = append(people, directory.Person{User: &u})
+			people = append(people, administration.Line{User: &u})
 		}
-		found, err = list(ctx, tx, v.User.AsActor(), directory.PeopleQuery{
-			OrgID: v.User.OrgID, Search: q.Search, Before: directory.PeopleCursor{CreatedAt: q.Before.At, ID: q.Before.ID},
-		}, id)
+		wanted := q.people()
+		if wanted.Group = id; outside {
+			wanted.Group, wanted.Outside = "", id
+		}
+		found, err = administration.People(ctx, tx, v.User.AsActor(), v.User.OrgID, wanted)
 		return err
 	}); err != nil {
 		return groupPage{}, err
 	}
-	for _, person := range found.People {
+	for _, person := range found.Lines {
 		if !p.Ticked(person.User.ID) {
 			people = append(people, person)
 		}
@@ -127,7 +128,7 @@ func (s *Server) groupWith(v *page.Viewer, list peopleOf, parts ...string) (grou
 }
 
 func (s *Server) showGroup(v *page.Viewer) error {
-	p, err := s.groupWith(v, directory.MembersOf)
+	p, err := s.groupWith(v, false)
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (s *Server) changeGroup(v *page.Viewer) error {
 }
 
 func (s *Server) showAddMembers(v *page.Viewer) error {
-	p, err := s.groupWith(v, directory.NonMembersOf, "add")
+	p, err := s.groupWith(v, true, "add")
 	if err != nil {
 		return err
 	}

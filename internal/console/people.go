@@ -5,12 +5,11 @@ import (
 	"slices"
 	"time"
 
-	"parvis/internal/credential"
+	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/page"
-	"parvis/internal/signin"
 )
 
 // The states of people and invitations as a page shows them.
@@ -64,22 +63,18 @@ type personRow struct {
 }
 
 func (s *Server) people(v *page.Viewer) error {
-	q, err := readQuery(v, peopleFilter, withoutSecondStep, string(directory.PeopleActive), string(directory.PeopleDeactivated), string(directory.PeopleInvited), string(directory.PeopleDeleted))
+	q, err := readQuery(v, peopleFilter, withoutSecondStep, string(administration.Active), string(administration.Deactivated), string(administration.Invited), string(administration.Deleted))
 	if err != nil {
 		return err
 	}
 	ctx, now := v.R.Context(), s.site.DB.Now()
-	var found directory.PeoplePage
+	wanted := q.people()
+	if wanted.WithoutSecondStep = q.Filter == withoutSecondStep; !wanted.WithoutSecondStep {
+		wanted.State = administration.State(q.Filter)
+	}
+	var found administration.Page
 	err = s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
-		wanted := directory.PeopleQuery{
-			OrgID: v.Organization.ID, Search: q.Search, State: directory.PeopleState(q.Filter),
-			Before: directory.PeopleCursor{CreatedAt: q.Before.At, ID: q.Before.ID},
-		}
-		list := directory.People
-		if q.Filter == withoutSecondStep {
-			list = signin.PeopleWithoutSecondStep
-		}
-		found, err = list(ctx, tx, v.User.AsActor(), wanted)
+		found, err = administration.People(ctx, tx, v.User.AsActor(), v.User.OrgID, wanted)
 		return err
 	})
 	if err != nil {
@@ -87,18 +82,18 @@ func (s *Server) people(v *page.Viewer) error {
 	}
 	p := peoplePage{Query: q, MayInvite: invites(v.User.Role)}
 	p.Pages = q.pagesOf(v.Path("admin/people"), peopleFilter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
-	p.Deeds, p.Roles = deedsFor(v.User.Role, nil)
+	p.Deeds, p.Roles = deedsFor(v.User.Role)
 	if rules(v.User.Role) && q == (query{}) {
 		p.NoContact = v.Organization.Contact == ""
-		p.Everyone = slices.DeleteFunc(slices.Clone(p.Deeds), func(d deed) bool { return !d.Wide })
+		p.Everyone = slices.DeleteFunc(slices.Clone(p.Deeds), func(d deed) bool { return !d.Deed.Everyone })
 	}
-	for _, person := range found.People {
+	for _, person := range found.Lines {
 		p.Rows = append(p.Rows, rowOf(v, person, now))
 	}
 	return v.Render("console-people", p)
 }
 
-func rowOf(v *page.Viewer, p directory.Person, now time.Time) personRow {
+func rowOf(v *page.Viewer, p administration.Line, now time.Time) personRow {
 	if u := p.User; u != nil {
 		return personRow{
 			Name: u.Name, Email: u.Email, Role: u.Role, State: stateOf(*u),
@@ -118,9 +113,9 @@ func rowOf(v *page.Viewer, p directory.Person, now time.Time) personRow {
 
 func stateOf(u directory.User) chip {
 	switch {
-	case deleted(u):
+	case !u.DeletedAt.IsZero():
 		return deletedChip
-	case deactivated(u):
+	case u.Closed() != nil:
 		return deactivatedChip
 	}
 	return activeChip
@@ -128,27 +123,18 @@ func stateOf(u directory.User) chip {
 
 // personPage is what there is to know about one user.
 type personPage struct {
-	User           directory.User
-	Groups         []directory.Group
-	State          chip
-	Language       string // its name in the language itself
-	Sessions       int    // that are open
-	Password       credential.Stored
-	Own            ownedSteps
-	Links          shownLinks
-	Unlinked       bool                      // one of them just now
-	Required       bool                      // a second step is, of the person
-	MayReset       bool                      // the second step
-	Reset          bool                      // comes right after that
-	Refused        *credential.RefusedLetter // with a link for a new password; nil where none was refused
-	SendAgain      bool                      // the viewer may send that again
-	Entries        string                    // address of the person's audit entries; empty for who may not read them
-	MayChangeEmail bool
-	Deeds          []deed // what the viewer may do to the person
-	Roles          []deed // that the viewer may give to the person
-	Yourself       bool
-	Above          bool  // the person has rights that the viewer has not
-	Done           *deed // what was just done
+	administration.Person
+	State     chip
+	Language  string // its name in the language itself
+	Own       ownedSteps
+	Links     shownLinks
+	Unlinked  bool   // one of them just now
+	Reset     bool   // comes right after that
+	SendAgain bool   // the viewer may send a refused letter again
+	Entries   string // address of the person's audit entries; empty for who may not read them
+	Deeds     []deed // what the viewer may do to the person
+	Roles     []deed // that the viewer may give to the person
+	Done      *deed  // what was just done
 }
 
 func (s *Server) person(v *page.Viewer) error {
@@ -160,54 +146,30 @@ func (s *Server) person(v *page.Viewer) error {
 	var p personPage
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		p = personPage{}
-		if p.User, err = directory.UserByID(ctx, tx, v.Organization.ID, directory.UserID(id)); err != nil {
+		if p.Person, err = s.site.Administration.Person(ctx, tx, v.User.AsActor(), v.User.OrgID, directory.UserID(id)); err != nil {
 			return err
 		}
-		if p.Groups, err = directory.GroupsOf(ctx, tx, p.User.OrgID, p.User.ID); err != nil {
-			return err
-		}
-		if p.Sessions, err = s.site.Sessions.OpenOf(ctx, tx, p.User, s.site.DB.Now()); err != nil {
-			return err
-		}
-		owner := credential.Owner{OrgID: p.User.OrgID, UserID: p.User.ID}
-		if p.Password, err = credential.StoredPassword(ctx, tx, owner); err != nil {
-			return err
-		}
-		if p.Refused, err = credential.RefusedReset(ctx, tx, owner); err != nil {
-			return err
-		}
-		factors, err := s.site.SignIn.Authenticators.FactorsOf(ctx, tx, owner)
-		if err != nil {
-			return err
-		}
-		p.Own = ownedBy(factors)
 		links, err := federation.LinksOf(ctx, tx, p.User.OrgID, p.User.ID)
 		if err != nil {
 			return err
 		}
 		p.Links = shownLinks{Rows: linksShownTo(v, links), At: v.Path("admin/people", id, "links")}
-		rules, err := signin.SecondStepRulesOf(ctx, tx, p.User.OrgID)
-		p.Required = rules.RequiredOf(p.User.Role, tx.Now()) && !v.Organization.FederatedOnly()
-		p.MayChangeEmail = p.User.Closed() == nil && v.User.AsActor().MayChangeEmail(ctx, tx, p.User) == nil
-		return err
+		return nil
 	}); err != nil {
 		return err
 	}
-	p.State, p.Language = stateOf(p.User), s.languageName(string(p.User.Language))
-	if p.Yourself = p.User.ID == v.User.ID; !p.Yourself {
-		p.Deeds, p.Roles = deedsFor(v.User.Role, &p.User)
-		if len(p.Roles) == 1 {
-			p.Roles = nil // the one that the person has
-		}
-		p.MayReset = invites(v.User.Role) && v.User.Role.Governs(p.User.Role) && active(p.User) && p.Own.Any()
-		p.Above = invites(v.User.Role) && !v.User.Role.Governs(p.User.Role)
+	p.State, p.Language, p.Own = stateOf(p.User), s.languageName(string(p.User.Language)), ownedBy(p.Factors)
+	p.Deeds, p.Roles = shownDeeds(p.Person.Deeds), shownDeeds(p.Person.Roles)
+	if len(p.Roles) == 1 {
+		p.Roles = nil // the one that the person has
 	}
 	if p.Refused != nil {
 		p.SendAgain = slices.ContainsFunc(p.Deeds, func(d deed) bool { return d.Name == "reset" })
 	}
 	p.Reset, p.Unlinked = v.Just("reset"), v.Just("unlinked")
-	if d, known := deedNamed(v.R.URL.Query().Get("done")); known {
-		p.Done = &d
+	if d, known := administration.DeedNamed(v.R.URL.Query().Get("done")); known {
+		done := shownDeed(d)
+		p.Done = &done
 	}
 	if readsAudit(v.User.Role) {
 		p.Entries = v.Path("admin/audit") + "?" + url.Values{"q": {id}}.Encode()

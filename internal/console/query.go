@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"parvis/internal/administration"
 	"parvis/internal/directory"
 	"parvis/internal/page"
 )
@@ -45,6 +46,11 @@ func readQuery(v *page.Viewer, filter string, allowed ...string) (query, error) 
 	var err error
 	q.Before, err = page.ParsePlace(values.Get("before"))
 	return q, err
+}
+
+// people is what the address asks for of a list of people.
+func (q query) people() administration.Query {
+	return administration.Query{Text: q.Search, After: administration.Place{CreatedAt: q.Before.At, ID: q.Before.ID}}
 }
 
 // pagesOf links onwards to next and, from any but the first page, back to it.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/number"
@@ -185,13 +186,6 @@ func (s *Server) changePasswordRules(v *page.Viewer) error {
 	ctx, r := v.R.Context(), typedRules(v.Form)
 	switch v.Form.Do() {
 	case "review":
-		second, err := signin.SecondStepRulesOf(ctx, s.site.DB, v.User.OrgID)
-		if err != nil {
-			return err
-		}
-		if err := r.Check(second.OfEveryone(s.site.DB.Now())); err != nil {
-			return err
-		}
 		return s.renderPasswordRules(v, true)
 	case "save":
 		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
@@ -206,7 +200,7 @@ func (s *Server) changePasswordRules(v *page.Viewer) error {
 
 // reviewOf compares rules that could be saved with those in force.
 func reviewOf(ctx context.Context, tx *db.Tx, v *page.Viewer, now, then credential.Rules) (*review, error) {
-	reach, err := credential.ReachOf(ctx, tx, v.User.OrgID, then, tx.Now())
+	reach, err := administration.ReviewPasswordRules(ctx, tx, v.User.AsActor(), v.User.OrgID, then)
 	if err != nil {
 		return nil, err
 	}

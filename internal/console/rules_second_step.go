@@ -1,12 +1,11 @@
 package console
 
 import (
-	"context"
 	"net/url"
 	"strings"
 	"time"
 
-	"parvis/internal/credential"
+	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
@@ -30,7 +29,7 @@ type secondStepRulesPage struct {
 	Zone      string // whose midnight a day begins at; empty where the viewer chose none
 	Without   signin.Meets
 	List      string // address of the list of those people
-	Review    *secondStepReview
+	Review    *administration.SecondStepReview
 	MayChange bool
 	Saved     bool
 }
@@ -42,18 +41,9 @@ type secondStepForm struct {
 	Privileged, Tolerance, Passwordless bool
 }
 
-// secondStepReview is whom new rules would meet who are not met yet.
-type secondStepReview struct {
-	Everyone   bool      // they require a second step of everybody, or do so sooner,
-	From       time.Time // and from when; zero for at once
-	Privileged bool      // they require one of owners and administrators, at once
-	Without    signin.Meets
-	Own        bool // the viewer has none either
-}
-
 func (s *Server) showSecondStepRules(v *page.Viewer) error { return s.renderSecondStepRules(v, nil) }
 
-func (s *Server) renderSecondStepRules(v *page.Viewer, review *secondStepReview) error {
+func (s *Server) renderSecondStepRules(v *page.Viewer, review *administration.SecondStepReview) error {
 	ctx, now := v.R.Context(), s.site.DB.Now()
 	p := secondStepRulesPage{
 		Zone: v.User.TimeZone, Review: review, MayChange: rules(v.User.Role), Saved: v.Just("saved"),
@@ -134,7 +124,7 @@ func (f secondStepForm) rulesIn(v *page.Viewer, before signin.SecondStepRules, n
 // are shown with whom they meet, and saved by the button there.
 func (s *Server) changeSecondStepRules(v *page.Viewer) error {
 	ctx := v.R.Context()
-	var review *secondStepReview
+	var review *administration.SecondStepReview
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
 		review = nil
 		before, err := signin.SecondStepRulesOf(ctx, tx, v.User.OrgID)
@@ -146,8 +136,13 @@ func (s *Server) changeSecondStepRules(v *page.Viewer) error {
 			return err
 		}
 		if v.Form.Do() != "save" {
-			if review, err = s.reviewSecondStep(ctx, tx, v, before, then); err != nil || review != nil {
+			meets, err := s.site.Administration.ReviewSecondStepRules(ctx, tx, v.User.AsActor(), v.User.OrgID, then)
+			if err != nil {
 				return err
+			}
+			if meets.Meets() {
+				review = &meets
+				return nil
 			}
 		}
 		return signin.SetSecondStepRules(ctx, tx, v.User.AsActor(), v.User.OrgID, then)
@@ -158,29 +153,4 @@ func (s *Server) changeSecondStepRules(v *page.Viewer) error {
 		return s.renderSecondStepRules(v, review)
 	}
 	return v.Redirect(v.Path("admin/rules/second-step") + "?saved")
-}
-
-// reviewSecondStep is whom rules would meet who are not met by those before; nil
-// where that is nobody.
-func (s *Server) reviewSecondStep(ctx context.Context, tx *db.Tx, v *page.Viewer, before, then signin.SecondStepRules) (*secondStepReview, error) {
-	without, err := signin.WithoutSecondStep(ctx, tx, v.User.OrgID)
-	if err != nil {
-		return nil, err
-	}
-	r := &secondStepReview{Without: without}
-	r.Everyone = without.People > 0 && !then.RequiredFrom.IsZero() && (before.RequiredFrom.IsZero() || then.RequiredFrom.Before(before.RequiredFrom))
-	if !then.OfEveryone(tx.Now()) {
-		r.From = then.RequiredFrom
-		r.Privileged = without.Privileged > 0 && then.Privileged && !before.Privileged
-	}
-	if !r.Everyone && !r.Privileged {
-		return nil, nil //nolint:nilnil // Nobody is met, which is an answer.
-	}
-	own, err := s.site.SignIn.Authenticators.FactorsOf(ctx, tx, credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID})
-	if err != nil {
-		return nil, err
-	}
-	password, err := credential.StoredPassword(ctx, tx, credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID})
-	r.Own = !own.Any() && password.Exists() && !v.Organization.FederatedOnly()
-	return r, err
 }

@@ -62,11 +62,8 @@ func (s *Server) changeSessionRules(v *page.Viewer) error {
 			*into = d // what is no duration is out of bounds
 		}
 	}
-	if err := r.Check(); err != nil {
-		return err
-	}
 	if v.Form.Do() != "save" {
-		ends, err := s.site.Sessions.WouldEnd(ctx, s.site.DB, v.Visit, r, s.site.DB.Now())
+		ends, err := s.site.Administration.ReviewSessionRules(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, r, v.Session.ID)
 		if err != nil {
 			return err
 		}

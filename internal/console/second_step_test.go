@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/signin"
 )
@@ -288,7 +290,7 @@ func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
 				insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, generation, created_at)
 				select org_id, $1, $2, $2, $3, $4, 'member', 'en', '', 0, created_at from users where org_id = $5 and id = $6`,
 				id, fmt.Sprintf("p%03d@alpha.example", i), fmt.Sprintf("Ämne %03d", i),
-				directory.SearchKey(fmt.Sprintf("Ämne %03d", i), ""), string(w.alpha.ID), w.alpha.user); err != nil {
+				naming.SearchKey(fmt.Sprintf("Ämne %03d", i), ""), string(w.alpha.ID), w.alpha.user); err != nil {
 				return err
 			}
 			// With the password of another, which opens nothing.
@@ -329,7 +331,7 @@ func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
 	if n, err := signin.WithoutSecondStep(t.Context(), w.DB, w.alpha.ID); err != nil || n.People != many+4 || n.Privileged != 2 {
 		t.Errorf("counted %+v, %v", n, err)
 	}
-	if _, err := signin.PeopleWithoutSecondStep(t.Context(), w.DB, directory.System(w.beta.ID), directory.PeopleQuery{OrgID: w.alpha.ID}); !errors.Is(err, directory.ErrNotFound) {
+	if _, err := administration.People(t.Context(), w.DB, directory.System(w.beta.ID), w.alpha.ID, administration.Query{WithoutSecondStep: true}); !errors.Is(err, directory.ErrNotFound) {
 		t.Errorf("beta's owner lists alpha's people: %v", err)
 	}
 }

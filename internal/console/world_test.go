@@ -12,6 +12,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
@@ -113,11 +114,11 @@ func (w *world) invitation(t *testing.T, org directory.Organization, email strin
 }
 
 // domain is on the list of an organization, and its record is there to be found.
-func (w *world) domain(t *testing.T, org directory.OrgID, name string) directory.Domain {
+func (w *world) domain(t *testing.T, org directory.OrgID, name string) domain.Domain {
 	t.Helper()
-	var d directory.Domain
+	var d domain.Domain
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		d, err = directory.AddDomain(ctx, tx, directory.Operator(), org, name)
+		d, err = domain.Add(ctx, tx, directory.Operator(), org, name)
 		return err
 	})
 	w.dns.Set(d.Record(), d.Value())
@@ -154,7 +155,7 @@ func (w *world) application(t *testing.T, org directory.OrgID, name string) (id,
 
 func (w *world) stateOf(t *testing.T, org directory.OrgID, id string) directory.InvitationState {
 	t.Helper()
-	inv, err := directory.InvitationByID(t.Context(), w.DB, org, id)
+	inv, err := directory.InvitationByID(t.Context(), w.DB, directory.Operator(), org, id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package credential
 import "testing"
 
 // What is only somebody's address, name or organization with a few characters more is
-// what a guesser tries first (issue 11, line 7).
+// what a guesser tries first (R-PWD-06).
 func TestContextWithThreeCharactersMoreIsNoPassword(t *testing.T) {
 	s, err := NewStore(testPepper("k"), Options{})
 	if err != nil {

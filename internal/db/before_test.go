@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Migration 00007: an application that was registered for a secret in the header, or for
-// one in the form, has the one method that both became.
+// Migration 00007: applications that were registered to send a secret in the header, or in
+// the form, get the one method that replaced both.
 func TestSecretsFromBeforeHaveOneMethod(t *testing.T) {
 	d, err := Open(t.Context(), filepath.Join(t.TempDir(), "parvis.db"))
 	if err != nil {

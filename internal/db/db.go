@@ -1,6 +1,6 @@
-// Package db makes SQLite and PostgreSQL mean the same: one SQL text, one way
-// to read a snapshot (View), one way to change data as if alone (Update), one
-// clock. It is the only importer of database/sql.
+// Package db makes SQLite and PostgreSQL behave alike. There is one SQL text for both, one
+// way to read a snapshot (View), one way to change data as if nobody else did (Update), and
+// one clock. It is the only importer of database/sql.
 package db
 
 import (
@@ -20,7 +20,7 @@ import (
 
 // DB is an open database. Its clock is the program's clock.
 type DB struct {
-	// Clock is what Now asks. Every transaction freezes it; tests move it by hand.
+	// Clock is the source of Now. Each transaction keeps one time; tests move it by hand.
 	Clock func() time.Time
 
 	dialect dialect
@@ -36,37 +36,37 @@ const (
 	postgresDialect
 )
 
-// Now is the instant that it is.
+// Now returns the current time.
 func (d *DB) Now() time.Time { return d.Clock() }
 
 // Close closes both pools.
 func (d *DB) Close() error { return errors.Join(d.read.Close(), d.write.Close()) }
 
-// A Reader answers statements that change nothing: a Tx, or the DB itself for
-// the single statement that is its own snapshot.
+// A Reader runs statements that only read. It is a Tx, or the DB itself for a single
+// statement, which is its own snapshot.
 type Reader interface {
 	// One scans the only row of a query into the targets and reports whether
 	// there was one.
 	One(ctx context.Context, into []any, query string, args ...any) (bool, error)
 	// Rows calls each once per row; scan reads the current row's columns.
 	Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error
-	// Now is the instant that what is read is compared with.
+	// Now returns the time to compare the rows with.
 	Now() time.Time
 }
 
-// Into lists scan targets; it only reads better than []any.
+// Into lists scan targets. It is the same as []any and only reads better.
 func Into(targets ...any) []any { return targets }
 
-// Tx is one transaction with the clock stopped.
+// Tx is one transaction, in which the time stands still.
 type Tx struct {
 	db     *DB
 	pool   *pool
 	tx     *sql.Tx
 	now    time.Time
-	missed []string // texts to prepare once the connection is free again
+	missed []string // statements to prepare once the connection is free again
 }
 
-// Now is the instant at which the transaction began; it does not move.
+// Now returns the time at which the transaction began.
 func (t *Tx) Now() time.Time { return t.now }
 
 // Exec runs a statement and returns how many rows it changed.
@@ -104,8 +104,9 @@ func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error,
 	return eachRow(rows, err, each)
 }
 
-// prepared returns the prepared form of a text, or nil and remembers the text:
-// preparing takes a connection, and SQLite's one writer is this transaction's.
+// prepared returns the prepared statement for a text. If there is none yet, it returns nil
+// and remembers the text for later: preparing needs a connection, and SQLite's only writing
+// connection belongs to this transaction.
 func (t *Tx) prepared(query string) *sql.Stmt {
 	if t.db.dialect != sqliteDialect {
 		return nil
@@ -117,7 +118,7 @@ func (t *Tx) prepared(query string) *sql.Stmt {
 	return nil
 }
 
-// One implements Reader, outside a transaction: for the single statement.
+// One implements Reader for a single statement outside a transaction.
 func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
 	if d.dialect != sqliteDialect {
 		return found(d.read.QueryRowContext(ctx, query, args...).Scan(into...))
@@ -126,27 +127,26 @@ func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bo
 	if err != nil {
 		return false, err
 	}
-	// The driver watches a context that can end from another goroutine, which
-	// costs more than a look-up by key takes.
+	// For a context that can end, the driver starts a goroutine that watches it, which
+	// costs more than a look-up by key.
 	return found(stmt.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(into...))
 }
 
-// Rows implements Reader, outside a transaction: for the single statement.
+// Rows implements Reader for a single statement outside a transaction.
 func (d *DB) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
 	return d.read.rows(ctx, d.dialect, each, query, args)
 }
 
-// Exec runs one statement that is a transaction by itself, at the database's
-// default isolation. It is for counters that many callers raise at once
-// (decision 0008) and for claiming many rows of a table that others change one by
-// one; everything else goes through Update.
+// Exec runs one statement as its own transaction, at the database's default isolation. It is
+// for counters that many callers raise at the same time (decision 0008), and for claiming
+// many rows of a table that others change one by one. Everything else goes through Update.
 func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
 	return d.write.rows(ctx, d.dialect, each, query, args)
 }
 
-// A pool is connections of one kind and, on SQLite, where preparing costs more
-// than running, what was prepared on them. Our texts are constants, so there
-// are only so many. pgx keeps a cache of its own.
+// A pool holds connections of one kind. On SQLite, where preparing a statement costs more
+// than running it, it also holds the prepared statements. Our statements are constants, so
+// their number is bounded. pgx has its own cache.
 type pool struct {
 	*sql.DB
 	stmts *sync.Map // text → *sql.Stmt
@@ -201,7 +201,7 @@ func eachRow(rows *sql.Rows, err error, each func(scan func(...any) error) error
 	return lost(rows.Err())
 }
 
-// View runs fn on a snapshot: what it reads first and last belong together.
+// View runs fn on a snapshot: everything that fn reads is of the same moment.
 func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	opts := &sql.TxOptions{ReadOnly: true}
 	if d.dialect == postgresDialect {
@@ -210,15 +210,15 @@ func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return d.run(ctx, &d.read, opts, fn)
 }
 
-// Update runs fn in a transaction that behaves as if no other were running. It
-// commits if fn returns nil and rolls back otherwise.
+// Update runs fn in a transaction that behaves as if no other were running. It commits if
+// fn returns nil, and rolls back otherwise.
 //
 // Update may run fn more than once, so fn must touch nothing but tx and its own
 // variables: no mail, no HTTP, no channel sends, no password hash.
 func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	opts := &sql.TxOptions{}
 	if d.dialect == postgresDialect {
-		opts.Isolation = sql.LevelSerializable // SQLite is, by its one writer
+		opts.Isolation = sql.LevelSerializable // SQLite always is, because it has one writer
 	}
 	const attempts = 10
 	if twice {
@@ -251,18 +251,18 @@ func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx)
 	if err = fn(t); err == nil {
 		err = lost(tx.Commit())
 	} else {
-		tx.Rollback() //nolint:errcheck,gosec // The connection may be gone; what fn said is what matters.
+		tx.Rollback() //nolint:errcheck,gosec // The connection may be gone; the error of fn is what matters.
 	}
 	for _, query := range t.missed {
 		if _, missing := p.prepare(ctx, query); missing != nil {
-			break // the next transaction prepares it, or says why it cannot be
+			break // the next transaction prepares it, or returns the error
 		}
 	}
 	return err
 }
 
-// isSerializationFailure tells that the transaction lost a race and will
-// succeed when run again.
+// isSerializationFailure reports whether the transaction lost a race and can succeed if it
+// is run again.
 func isSerializationFailure(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code == "40001" || pg.Code == "40P01" // serialization failure, deadlock
@@ -273,6 +273,6 @@ func isSerializationFailure(err error) bool {
 	return false
 }
 
-// readers is how many SQLite connections read at once. Reads hold no lock
-// under WAL, so more than the cores would only wait for each other.
+// readers is how many SQLite connections read at the same time. With WAL, reads need no
+// lock, so connections beyond the number of cores would only wait for each other.
 func readers() int { return max(4, 2*runtime.NumCPU()) }

@@ -20,8 +20,8 @@ func insertLease(ctx context.Context, tx *db.Tx, name string) error {
 	return err
 }
 
-// Both databases must keep every increment: PostgreSQL's default isolation kept
-// 42 of 200 with no error at all.
+// Both databases must keep every increment. With its default isolation PostgreSQL kept 42 of
+// 200, without any error.
 func TestUpdateLosesNoIncrementOfEightWriters(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	ctx := t.Context()

@@ -18,8 +18,8 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// ErrNewer says that a newer program migrated this database. Running on would
-// write rows that the newer program does not expect.
+// ErrNewer is returned for a database that a newer program migrated. An older program would
+// write rows that the newer one does not expect.
 var ErrNewer = errors.New("the database was migrated by a newer version of parvis: start that version, or restore the backup made before the migration")
 
 func (d *DB) provider() (*goose.Provider, error) {
@@ -29,8 +29,8 @@ func (d *DB) provider() (*goose.Provider, error) {
 	}
 	dialect, opts := goose.DialectSQLite3, []goose.ProviderOption{goose.WithTableName("migrations")}
 	if d.dialect == postgresDialect {
-		// A leased row, because session locks leak through poolers. Two nodes
-		// that start at once migrate once.
+		// A leased row keeps two nodes that start together from migrating twice. Session
+		// locks do not work through connection poolers.
 		locker, err := lock.NewPostgresTableLocker()
 		if err != nil {
 			return nil, err
@@ -40,15 +40,15 @@ func (d *DB) provider() (*goose.Provider, error) {
 	return goose.NewProvider(dialect, d.write.DB, files, opts...)
 }
 
-// A Migration says what Migrate did.
+// A Migration describes what Migrate did.
 type Migration struct {
 	From, To int64
-	Backup   string // the SQLite file copied before, if there was something to lose
+	Backup   string // the copy of the SQLite file made before, if the database was not empty
 }
 
-// Migrate brings the schema up to this program's. An SQLite database that
-// already holds something is copied beside itself first. A database of a newer
-// program is refused with ErrNewer and left alone.
+// Migrate brings the schema up to this program's version. It first copies an SQLite database
+// that is not empty to a file beside it. It returns ErrNewer for a database of a newer
+// program and does not change it.
 func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	p, err := d.provider()
 	if err != nil {
@@ -77,8 +77,8 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	return m, nil
 }
 
-// version asks without goose, which would create its table: a database that
-// holds nothing must still look empty to whoever only asks.
+// version reads the schema's version without goose, which would create its table: asking for
+// the version must not change an empty database.
 func (d *DB) version(ctx context.Context) (int64, error) {
 	tables, table := "select name from sqlite_master where type = 'table' and name = $1", "migrations"
 	if d.dialect == postgresDialect {
@@ -93,7 +93,7 @@ func (d *DB) version(ctx context.Context) (int64, error) {
 	return v.Int64, err
 }
 
-// Empty tells that nothing was ever migrated into this database.
+// Empty reports whether this database was never migrated.
 func (d *DB) Empty(ctx context.Context) (bool, error) {
 	v, err := d.version(ctx)
 	return v == 0, err
@@ -107,7 +107,7 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if strings.ContainsRune(path, 0) {
 		return errors.New("a path holds no zero byte")
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // before VACUUM would make it readable to all
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // created here, because VACUUM would make it readable to all
 	if err != nil {
 		return err
 	}
@@ -118,9 +118,9 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	return err
 }
 
-// Lease lets one node at a time do repeated work: it reports whether holder may
-// do the work of that name until the time that passes, and prolongs a lease
-// that holder already has. A holder that dies is replaced when its lease ends.
+// Lease lets one node at a time do repeated work. It reports whether holder may do the work
+// called name for the given time, and extends the lease that holder already has. If a holder
+// dies, another one takes over when the lease ends.
 func (d *DB) Lease(ctx context.Context, name, holder string, lasts time.Duration) (bool, error) {
 	now := d.Now()
 	var got string
@@ -132,15 +132,14 @@ func (d *DB) Lease(ctx context.Context, name, holder string, lasts time.Duration
 	return got == holder, err
 }
 
-// EndLease gives a lease of holder back before its end, so that another node
-// need not wait for it.
+// EndLease ends a lease of holder early, so that another node need not wait.
 func (d *DB) EndLease(ctx context.Context, name, holder string) error {
 	return d.Exec(ctx, func(func(...any) error) error { return nil },
 		`delete from leases where name = $1 and holder = $2`, name, holder)
 }
 
-// Note stores one fact about the whole installation, once: of two callers with
-// the same name the first one's value is kept and returned to both.
+// Note stores a value for the whole installation, once. If two callers use the same name,
+// the value of the first is kept and returned to both.
 func (t *Tx) Note(ctx context.Context, name, value string) (string, error) {
 	if _, err := t.Exec(ctx, `insert into installation (name, value) values ($1, $2) on conflict (name) do nothing`, name, value); err != nil {
 		return "", err

@@ -2,5 +2,5 @@
 
 package db
 
-// twice makes Update run each closure two times: see twice.go.
+// twice makes Update run each closure twice: see twice.go.
 const twice = false

@@ -18,10 +18,10 @@ import (
 	"parvis/internal/number"
 )
 
-// ErrBadAddress says that a database address is neither a file nor postgres://.
+// ErrBadAddress is returned for a database address that is neither a file nor postgres://.
 var ErrBadAddress = errors.New("a database is a path to a file or postgres://user@host/name")
 
-// IsPostgres tells whether an address names a PostgreSQL server.
+// IsPostgres reports whether an address names a PostgreSQL server.
 func IsPostgres(address string) bool {
 	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
 }
@@ -53,7 +53,7 @@ func (d *DB) openSQLite(path string) error {
 	if err != nil {
 		return err
 	}
-	// The file holds password hashes: nobody else on the machine reads it.
+	// The file holds password hashes, so no other user of the machine may read it.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the database: %w", err)
@@ -66,7 +66,7 @@ func (d *DB) openSQLite(path string) error {
 		q := url.Values{"_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}}
 		for _, p := range append([]string{
 			"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(wal)",
-			// A committed transaction survives a loss of power, not only of the process.
+			// A committed transaction survives a loss of power, not only a crash of the process.
 			"synchronous(full)",
 		}, pragmas...) {
 			q.Add("_pragma", p)
@@ -78,8 +78,8 @@ func (d *DB) openSQLite(path string) error {
 		return err
 	}
 	d.write = newPool(writer)
-	// One writer: transactions queue here, in order, instead of failing with
-	// 'database is locked' (376 of 400 did).
+	// There is one writer. Transactions wait here for their turn instead of failing with
+	// 'database is locked', as 376 of 400 did.
 	d.write.SetMaxOpenConns(1)
 	d.write.SetConnMaxLifetime(0)
 	reader, err := sql.Open("sqlite", dsn("query_only(1)"))
@@ -95,7 +95,7 @@ func (d *DB) openSQLite(path string) error {
 func (d *DB) openPostgres(address string) error {
 	u, err := url.Parse(address)
 	if err != nil {
-		return fmt.Errorf("%w: it cannot be read as a URL", ErrBadAddress) // the cause would print the password
+		return fmt.Errorf("%w: it cannot be read as a URL", ErrBadAddress) // the original error would show the password
 	}
 	q := u.Query()
 	conns := 16
@@ -119,5 +119,5 @@ func (d *DB) openPostgres(address string) error {
 	return nil
 }
 
-// Path is the SQLite file, or empty on PostgreSQL.
+// Path returns the SQLite file, or an empty text on PostgreSQL.
 func (d *DB) Path() string { return d.path }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Time stores an instant as microseconds since 1970 in UTC, in a bigint: the
-// one form that both databases return as they got it. The zero time is NULL.
+// Time stores a time as microseconds since 1970 in UTC, in a bigint. This is the only form
+// that both databases return unchanged. The zero time is NULL.
 //
 // Convert in place: db.Time(t) as an argument, (*db.Time)(&t) as a target.
 type Time time.Time
@@ -33,8 +33,8 @@ func (t *Time) Scan(v any) error {
 	return nil
 }
 
-// Text stores an optional text: empty is NULL, as with a reference to a row
-// that need not exist.
+// Text stores an optional text, such as a reference to a row that need not exist. An empty
+// text is NULL.
 type Text string
 
 // Value implements driver.Valuer.

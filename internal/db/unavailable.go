@@ -12,12 +12,12 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// errLost marks an error of the connection to the database. Its text alone would look
-// like that of any other connection.
+// errLost marks an error of the connection to the database, whose text alone would look like
+// that of any other connection.
 var errLost = errors.New("the connection to the database was lost")
 
-// lost marks err where it says that the connection went away in the middle of a
-// statement, or between two of a transaction.
+// lost marks err if it means that the connection broke during a statement, or between two
+// statements of a transaction.
 func lost(err error) error {
 	if err == nil {
 		return nil
@@ -31,9 +31,9 @@ func lost(err error) error {
 	return err
 }
 
-// IsUnavailable reports that the database cannot work at the moment: its server is away
-// or lets us in no more, its disk is full, or a right is missing. The caller is answered
-// 503, not 500: nothing is wrong with the request, and the operator can mend it.
+// IsUnavailable reports whether the database cannot work at the moment: its server does not
+// answer or refuses the login, its disk is full, or a permission is missing. The caller gets
+// 503 and not 500, because nothing is wrong with the request and the operator can mend it.
 func IsUnavailable(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code[:2] {

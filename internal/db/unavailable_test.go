@@ -15,15 +15,15 @@ import (
 	"parvis/internal/dbtest"
 )
 
-// A wire stands between a program and its PostgreSQL and can be cut.
+// A wire is a connection between a program and its PostgreSQL that a test can cut.
 type wire struct {
 	listener net.Listener
 	mu       sync.Mutex
 	open     []net.Conn
 }
 
-// wired gives the address of a database of its own behind a wire, and skips the test
-// on SQLite, which has none.
+// wired returns the address of a new database behind a wire. It skips the test on SQLite,
+// which has no connections.
 func wired(t *testing.T) (string, *wire) {
 	t.Helper()
 	if os.Getenv(dbtest.PostgresVariable) == "" {
@@ -53,7 +53,7 @@ func wired(t *testing.T) (string, *wire) {
 			w.mu.Lock()
 			w.open = append(w.open, near, far)
 			w.mu.Unlock()
-			go func() { _, _ = io.Copy(near, far) }() // until it is cut
+			go func() { _, _ = io.Copy(near, far) }() // until the wire is cut
 			go func() { _, _ = io.Copy(far, near) }()
 		}
 	}()
@@ -73,7 +73,7 @@ func (w *wire) cut() {
 func TestAConnectionThatIsCutInMidStatementIsUnavailable(t *testing.T) {
 	address, w := wired(t)
 	d := dbtest.OpenAt(t, address)
-	slow := "" // each names itself, since the server goes on with one whose client is gone
+	slow := "" // each has a name, because the server goes on with one whose client is gone
 	none := func(func(...any) error) error { return nil }
 	ctx := t.Context()
 	// cutting is a statement during which the wire is cut, as soon as it runs.

@@ -1,5 +1,4 @@
-// Package dbtest gives each test a database of its own and a clock that moves
-// only by hand.
+// Package dbtest gives each test its own database and a clock that only the test moves.
 package dbtest
 
 import (
@@ -17,39 +16,39 @@ import (
 	"parvis/internal/db"
 )
 
-// PostgresVariable names the environment variable with a postgres:// address of
-// a maintenance database in which each test's own database may be created.
-// Without it the tests run on SQLite.
+// PostgresVariable is the environment variable with the postgres:// address of a database
+// on a server where tests may create their own databases. If it is not set, the tests run on
+// SQLite.
 const PostgresVariable = "PARVIS_TEST_POSTGRES"
 
-// Start is what a test's clock shows at first.
+// Start is the time at which a test's clock begins.
 var Start = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 
-// Clock is a clock moved by hand, safe for several goroutines.
+// Clock is a clock that only the test moves. Several goroutines may use it.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock shows Start.
+// NewClock returns a clock that shows Start.
 func NewClock() *Clock { return &Clock{now: Start} }
 
-// Now is the time it shows.
+// Now returns the time of the clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves it forward, or back for a clock that jumps.
+// Advance moves the clock forward, or back if by is negative.
 func (c *Clock) Advance(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(by)
 }
 
-// Open returns a migrated database, SQLite or, where PostgresVariable is set,
-// PostgreSQL, with its clock.
+// Open returns a migrated database with its clock: on PostgreSQL if PostgresVariable is set,
+// else on SQLite.
 func Open(t testing.TB) (*db.DB, *Clock) {
 	t.Helper()
 	d := OpenAt(t, Address(t))
@@ -58,8 +57,8 @@ func Open(t testing.TB) (*db.DB, *Clock) {
 	return d, clock
 }
 
-// OpenAt opens and migrates the database at an address of Address, a second
-// time where a test wants two nodes or a restart.
+// OpenAt opens and migrates the database at an address that Address returned. A test that
+// needs two nodes or a restart opens it a second time.
 func OpenAt(t testing.TB, address string) *db.DB {
 	t.Helper()
 	d, err := db.Open(t.Context(), address)
@@ -77,7 +76,7 @@ func OpenAt(t testing.TB, address string) *db.DB {
 	return d
 }
 
-// Address returns the address of a new database that ends with the test.
+// Address returns the address of a new database, which is removed when the test ends.
 func Address(t testing.TB) string {
 	t.Helper()
 	maintenance := os.Getenv(PostgresVariable)
@@ -104,8 +103,8 @@ func Address(t testing.TB) string {
 	return inDatabase(maintenance, name)
 }
 
-// sqliteTemplate is the content of a migrated database without rows. Migrating one costs
-// as much as a short test does, so that each test process does it once.
+// sqliteTemplate is the content of a migrated database without rows. Migrating takes as long
+// as a short test, so each test process does it once.
 var sqliteTemplate = sync.OnceValues(func() ([]byte, error) {
 	folder, err := os.MkdirTemp("", "parvis-template-")
 	if err != nil {
@@ -122,14 +121,14 @@ var sqliteTemplate = sync.OnceValues(func() ([]byte, error) {
 func inDatabase(address, name string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		panic(err) // the test run's own setting
+		panic(err) // PostgresVariable is set wrongly
 	}
 	u.Path = "/" + name
 	return u.String()
 }
 
-// Dump is all that a table holds, as text: what somebody with a copy of the
-// database would read.
+// Dump returns the content of a table as text: everything that somebody with a copy of the
+// database could read.
 func Dump(t testing.TB, d *db.DB, table string) string {
 	t.Helper()
 	columns := `select name from pragma_table_info($1)`

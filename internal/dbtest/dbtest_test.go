@@ -7,7 +7,7 @@ import (
 	"parvis/internal/dbtest"
 )
 
-// Databases are copied or used again, and no test meets what another one left.
+// Databases are copied or reused, and no test may see what another one left behind.
 func TestEveryDatabaseIsAsANewOne(t *testing.T) {
 	for _, left := range []struct{ what, statement string }{
 		{"nothing", `select 1`},

@@ -12,8 +12,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// A Role is a login of PostgreSQL that belongs to one test, which may take away from it
-// what an operator can take away by mistake.
+// A Role is a PostgreSQL login for one test, which can take away from it what an operator
+// might take away by mistake.
 type Role struct {
 	Address string // of the database, with this login
 	t       testing.TB
@@ -21,8 +21,8 @@ type Role struct {
 	owner   *db.DB
 }
 
-// NewRole makes a login that may read and write every table of the database at address.
-// It skips the test on SQLite, which has neither roles nor logins.
+// NewRole makes a login that may read and write every table of the database at address. It
+// skips the test on SQLite, which has no logins.
 func NewRole(t testing.TB, address string) *Role {
 	t.Helper()
 	if os.Getenv(PostgresVariable) == "" {
@@ -47,13 +47,13 @@ func NewRole(t testing.TB, address string) *Role {
 // Grant gives the role its rights on the tables.
 func (r *Role) Grant() { r.t.Helper(); r.do(`grant all on all tables in schema public to %s`) }
 
-// Revoke takes them away.
+// Revoke takes these rights away.
 func (r *Role) Revoke() { r.t.Helper(); r.do(`revoke all on all tables in schema public from %s`) }
 
 // Admit lets the role log in again.
 func (r *Role) Admit() { r.t.Helper(); r.do(`alter role %s login`) }
 
-// Shut refuses every login of the role, and ends the connections that it has.
+// Shut refuses further logins of the role, and ends its connections.
 func (r *Role) Shut() {
 	r.t.Helper()
 	r.do(`alter role %s nologin`)
@@ -65,10 +65,10 @@ func (r *Role) do(format string) {
 	Do(r.t, r.owner, fmt.Sprintf(format, r.name))
 }
 
-// Do runs one statement that is no business of the program.
+// Do runs one statement that the program itself would not run.
 func Do(t testing.TB, d *db.DB, statement string) {
 	t.Helper()
-	// The context of the test ends before its clean-up, which needs this too.
+	// The clean-up calls this too, when the context of the test has already ended.
 	if err := d.Exec(context.WithoutCancel(t.Context()), func(func(...any) error) error { return nil }, statement); err != nil {
 		t.Fatal(err)
 	}

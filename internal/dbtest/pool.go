@@ -12,21 +12,21 @@ import (
 	"parvis/internal/db"
 )
 
-// Databases on a PostgreSQL server are used again, since making and dropping one costs a
-// fifth of a second and emptying one a fiftieth. They are numbered. Who uses one holds its
-// advisory lock on a connection that ends with the process, so what a killed process left
-// is emptied by the next one.
+// Databases on a PostgreSQL server are reused, because creating and dropping one takes a
+// fifth of a second and emptying one a fiftieth. They are numbered. A process that uses one
+// holds the advisory lock of its number on a connection that ends with the process. So a
+// database that a killed process left behind is emptied by the next process.
 var pool struct {
 	sync.Mutex
 	server *pgx.Conn    // holds the locks
-	held   map[int]bool // this connection would get its own locks again
-	shape  string       // which was found to be this program's
+	held   map[int]bool // a connection is given the locks that it already holds
+	shape  string       // of a database of this version
 }
 
-// lockClass is the first of an advisory lock's two numbers; the second is the database's.
+// lockClass is the first of an advisory lock's two numbers. The second is the number of the database.
 const lockClass = 7012
 
-// claim takes a number that nobody uses, whose database is as a new one, and names that.
+// claim reserves a number that nobody uses, makes its database as good as new, and returns both.
 func claim(ctx context.Context, server string) (n int, name string, err error) {
 	pool.Lock()
 	defer pool.Unlock()
@@ -58,8 +58,9 @@ func release(ctx context.Context, n int) error {
 	return err
 }
 
-// asNew empties a database, or makes it anew where there is none, or where a test or another
-// version of the program changed more than rows: its comment holds its shape as it was made.
+// asNew empties a database. It creates the database again if there is none, or if a test or
+// another version of the program changed more than rows, which shows when its shape differs
+// from the one in its comment.
 func asNew(ctx context.Context, server *pgx.Conn, address, name string) error {
 	_, err := server.Exec(ctx, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '`+name+`'`)
 	if err != nil {
@@ -87,8 +88,8 @@ func asNew(ctx context.Context, server *pgx.Conn, address, name string) error {
 	return err
 }
 
-// built migrates a new database, keeps beside its tables the rows that the migrations put
-// there, and returns its shape.
+// built migrates a new database, keeps a copy of the rows that migrations inserted, and
+// returns its shape.
 func built(ctx context.Context, address string) (string, error) {
 	if _, err := migrated(address); err != nil {
 		return "", err
@@ -118,12 +119,12 @@ func built(ctx context.Context, address string) (string, error) {
 	return shapeOf(ctx, conn)
 }
 
-// emptied brings a database back to the rows that it was made with, unless its shape is
-// another one.
+// emptied restores the rows that a database was created with. It reports false, and does
+// nothing, if the shape of the database differs.
 func emptied(ctx context.Context, address, made string) (bool, error) {
 	if made != pool.shape {
 		if current, err := migrated(address); err != nil || !current {
-			return false, nil // of another version: it is made anew
+			return false, nil // of another version: it is created again
 		}
 		pool.shape = made
 	}
@@ -143,7 +144,7 @@ func emptied(ctx context.Context, address, made string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// Rows go in any order: foreign keys are not looked at.
+	// The order of tables does not matter, because foreign keys are not checked here.
 	statements := []string{`begin`, `set local session_replication_role = replica`}
 	for _, table := range all {
 		statements = append(statements, `delete from `+table)
@@ -155,7 +156,7 @@ func emptied(ctx context.Context, address, made string) (bool, error) {
 	return err == nil, err
 }
 
-// tablesIn lists the tables of a schema but that of the migrations.
+// tablesIn lists the tables of a schema, except the table of the migrations.
 func tablesIn(ctx context.Context, conn *pgx.Conn, schema string) ([]string, error) {
 	rows, err := conn.Query(ctx, `select tablename::text from pg_tables where schemaname = $1 and tablename <> 'migrations' order by 1`, schema)
 	if err != nil {
@@ -164,8 +165,8 @@ func tablesIn(ctx context.Context, conn *pgx.Conn, schema string) ([]string, err
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// shapeOf is a hash of what a database is without its rows: relations and columns, and who
-// may do what.
+// shapeOf returns a hash of everything in a database but its rows: relations, columns and
+// permissions.
 func shapeOf(ctx context.Context, conn *pgx.Conn) (shape string, err error) {
 	err = conn.QueryRow(ctx, `
 		select md5(string_agg(part, ' ' order by part)) from (
@@ -182,7 +183,7 @@ func shapeOf(ctx context.Context, conn *pgx.Conn) (shape string, err error) {
 	return shape, err
 }
 
-// migrated brings a database up to this program's schema, and reports whether it was there.
+// migrated brings a database up to this program's schema, and reports whether it already was.
 func migrated(address string) (current bool, err error) {
 	d, err := db.Open(context.Background(), address)
 	if err != nil {

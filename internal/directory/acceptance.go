@@ -3,10 +3,12 @@ package directory
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -34,14 +36,22 @@ func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) 
 
 // openInvitation finds the one invitation to an address that nobody accepted,
 // withdrew or replaced.
-func openInvitation(ctx context.Context, r db.Reader, org OrgID, address Address) (Invitation, bool, error) {
+func openInvitation(ctx context.Context, r db.Reader, org OrgID, address naming.Address) (Invitation, bool, error) {
 	return oneInvitation(ctx, r, `
 		where i.org_id = $1 and i.email_key = $2
 			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null`, string(org), address.Key)
 }
 
-// InvitationByID returns an invitation of an organization.
-func InvitationByID(ctx context.Context, r db.Reader, org OrgID, id string) (Invitation, error) {
+// InvitationByID returns an invitation of an organization; ErrNotFound where it has none
+// by that id.
+func InvitationByID(ctx context.Context, r db.Reader, actor Actor, org OrgID, id string) (Invitation, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return Invitation{}, err
+	}
+	return invitationByID(ctx, r, org, id)
+}
+
+func invitationByID(ctx context.Context, r db.Reader, org OrgID, id string) (Invitation, error) {
 	i, found, err := oneInvitation(ctx, r, `where i.org_id = $1 and i.id = $2`, string(org), id)
 	if err == nil && !found {
 		err = ErrNotFound
@@ -67,6 +77,37 @@ func InvitationByToken(ctx context.Context, r db.Reader, token secret.Token) (In
 	return i, o, err
 }
 
+// InvitationQuery selects open invitations of one organization.
+type InvitationQuery struct {
+	Pattern  string    // that search_key is like
+	Role     Role      // empty for any
+	Since    time.Time // made then or later
+	Before   time.Time // the line that they come after, newest first
+	BeforeID string
+	Limit    int
+}
+
+// OpenInvitations lists invitations that nobody accepted, withdrew or replaced, newest
+// first.
+func OpenInvitations(ctx context.Context, r db.Reader, org OrgID, q InvitationQuery) ([]Invitation, error) {
+	var all []Invitation
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var i Invitation
+		err := scan(i.targets()...)
+		all = append(all, i)
+		return err
+	}, `select `+invitationColumns+invitationTables+`
+		where i.org_id = $1 and (i.created_at, i.id) < ($2, $3) and i.created_at >= $4 and i.search_key like $5 escape '\'
+			and ($6 = '' or i.role = $6)
+			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null
+		order by i.created_at desc, i.id desc
+		limit $7`, string(org), db.Time(q.Before), q.BeforeID, db.Time(q.Since), q.Pattern, string(q.Role), q.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing invitations: %w", err)
+	}
+	return all, nil
+}
+
 // Invited is an invitation with its organization.
 type Invited struct {
 	Invitation   Invitation
@@ -75,7 +116,7 @@ type Invited struct {
 
 // InvitationsTo finds the open invitations of an address. An empty org asks in
 // all open organizations.
-func InvitationsTo(ctx context.Context, r db.Reader, address Address, org OrgID) ([]Invited, error) {
+func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org OrgID) ([]Invited, error) {
 	var all []Invited
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var i Invited

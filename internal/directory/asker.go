@@ -12,7 +12,7 @@ import (
 // change of address, a setup link. What waits is void when that right ends.
 type Asker struct {
 	Kind   Kind
-	UserID UserID // the person behind the right; empty where it is nobody's
+	UserID UserID // the person behind the right; empty if there is none
 	Right  string // id of the token, machine or source; empty for users and the operator
 
 	role   Role // of the person, as it is now

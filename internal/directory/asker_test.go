@@ -32,7 +32,7 @@ func TestWhatWaitsEndsWithTheRightItWasAskedBy(t *testing.T) {
 	machine := newRight(directory.KindMachine, o.ID, "app_a", directory.Administrator, "")
 	state := func(inv directory.Invitation) directory.InvitationState {
 		t.Helper()
-		now, err := directory.InvitationByID(t.Context(), h.DB, o.ID, inv.ID)
+		now, err := directory.InvitationByID(t.Context(), h.DB, directory.Operator(), o.ID, inv.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

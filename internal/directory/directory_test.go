@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -98,7 +100,7 @@ func TestOrganizationNamesThatLookAlikeAreRefused(t *testing.T) {
 		"in look-alike Cyrillic":          {"Other", "аӏрһа", directory.ErrShortNameTaken},
 		"the same display name":           {"alpha works", "other", directory.ErrDisplayNameTaken},
 		"a display name with a homoglyph": {"Аlpha Works", "other", directory.ErrDisplayNameTaken},
-		"with a right-to-left override":   {"Alpha \u202eskroW", "other", directory.ErrNameInvalid},
+		"with a right-to-left override":   {"Alpha \u202eskroW", "other", naming.ErrNameInvalid},
 		"a free one":                      {"Gamma", "gamma", nil},
 	}
 	for name, tt := range tests {
@@ -267,6 +269,7 @@ func TestPeopleAreListedByKeyAndSearched(t *testing.T) {
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Labs", "beta")
 	owner := h.user(o, "zoe@alpha.example", directory.Owner)
 	h.user(other, "secret@beta.example", directory.Member)
+	began := h.DB.Now()
 	for i := range 60 {
 		h.clock.Advance(time.Second)
 		h.user(o, fmt.Sprintf("person%d@alpha.example", i), directory.Member)
@@ -276,17 +279,20 @@ func TestPeopleAreListedByKeyAndSearched(t *testing.T) {
 			}
 		}
 	}
-	count := func(q directory.PeopleQuery) (n, pages int) {
-		q.OrgID = o.ID
+	count := func(q administration.Query) (n, pages int) {
 		seen := map[string]bool{}
 		for {
-			p, err := directory.People(t.Context(), h.DB, owner.AsActor(), q)
+			p, err := administration.People(t.Context(), h.DB, owner.AsActor(), o.ID, q)
 			if err != nil {
 				t.Fatal(err)
 			}
 			pages++
-			for _, x := range p.People {
-				seen[x.Place().ID] = true
+			for _, x := range p.Lines {
+				if x.User != nil {
+					seen[string(x.User.ID)] = true
+				} else {
+					seen[x.Invitation.ID] = true
+				}
 				if x.User != nil && x.User.OrgID != o.ID || x.Invitation != nil && x.Invitation.OrgID != o.ID {
 					t.Error("a neighbour is in the list")
 				}
@@ -294,31 +300,36 @@ func TestPeopleAreListedByKeyAndSearched(t *testing.T) {
 			if p.Next.ID == "" {
 				return len(seen), pages
 			}
-			q.Before = p.Next
+			q.After = p.Next
 		}
 	}
 	for _, tt := range []struct {
-		q    directory.PeopleQuery
+		q    administration.Query
 		want int
 	}{
-		{directory.PeopleQuery{}, 91},
-		{directory.PeopleQuery{State: directory.PeopleInvited}, 30},
-		{directory.PeopleQuery{State: directory.PeopleActive}, 61},
-		{directory.PeopleQuery{State: directory.PeopleDeactivated}, 0},
-		{directory.PeopleQuery{Search: "PERSON1"}, 11},
-		{directory.PeopleQuery{Search: "person%"}, 0},
-		{directory.PeopleQuery{Search: "secret"}, 0},
-		{directory.PeopleQuery{Search: `\`}, 0},
+		{administration.Query{}, 91},
+		{administration.Query{State: administration.Invited}, 30},
+		{administration.Query{State: administration.Active}, 61},
+		{administration.Query{State: administration.Deactivated}, 0},
+		{administration.Query{Role: directory.Owner}, 1},
+		{administration.Query{Role: directory.Member, State: administration.Active}, 60},
+		{administration.Query{Role: directory.Member}, 90},
+		{administration.Query{Since: began.Add(31 * time.Second)}, 45},
+		{administration.Query{Since: began.Add(31 * time.Second), Text: "asked"}, 15},
+		{administration.Query{Text: "PERSON1"}, 11},
+		{administration.Query{Text: "person%"}, 0},
+		{administration.Query{Text: "secret"}, 0},
+		{administration.Query{Text: `\`}, 0},
 	} {
 		if got, _ := count(tt.q); got != tt.want {
 			t.Errorf("%+v finds %d, want %d", tt.q, got, tt.want)
 		}
 	}
-	if _, err := directory.People(t.Context(), h.DB, owner.AsActor(), directory.PeopleQuery{OrgID: other.ID}); !errors.Is(err, directory.ErrNotFound) {
+	if _, err := administration.People(t.Context(), h.DB, owner.AsActor(), other.ID, administration.Query{}); !errors.Is(err, directory.ErrNotFound) {
 		t.Errorf("alpha's owner lists beta: %v", err)
 	}
 	member := h.user(o, "m@alpha.example", directory.Member)
-	if _, err := directory.People(t.Context(), h.DB, member.AsActor(), directory.PeopleQuery{OrgID: o.ID}); !errors.Is(err, directory.ErrDenied) {
+	if _, err := administration.People(t.Context(), h.DB, member.AsActor(), o.ID, administration.Query{}); !errors.Is(err, directory.ErrDenied) {
 		t.Errorf("a member lists people: %v", err)
 	}
 }
@@ -390,7 +401,7 @@ func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := func() directory.InvitationState {
-		now, err := directory.InvitationByID(t.Context(), h.DB, o.ID, inv.ID)
+		now, err := directory.InvitationByID(t.Context(), h.DB, directory.Operator(), o.ID, inv.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -426,8 +437,56 @@ func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
 	if _, err := h.invite(helpdesk.AsActor(), o, "outside@alpha.example", directory.Member); !errors.Is(err, directory.ErrAlreadyInvited) {
 		t.Errorf("helpdesk replaces an administrator's invitation: %v", err)
 	}
-	now, err := directory.InvitationByID(t.Context(), h.DB, o.ID, inv.ID)
+	now, err := directory.InvitationByID(t.Context(), h.DB, directory.Operator(), o.ID, inv.ID)
 	if err != nil || !now.Renewable(h.clock.Now()) || now.Renewable(inv.CreatedAt.Add(directory.RenewableFor)) {
 		t.Errorf("an expired link is renewed for 60 days and no longer (%v)", err)
+	}
+}
+
+// A language that there is not is refused where it would be stored, whichever door it
+// comes by.
+func TestUnknownLanguagesAreRefused(t *testing.T) {
+	h := open(t)
+	o := h.organization("Alpha Works", "alpha")
+	owner := h.user(o, "o@alpha.example", directory.Owner)
+	for what, do := range map[string]func(context.Context, *db.Tx) error{
+		"an organization": func(ctx context.Context, tx *db.Tx) error {
+			_, err := directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: "Beta Labs", ShortName: "beta", Language: "klingon"})
+			return err
+		},
+		"a changed organization": func(ctx context.Context, tx *db.Tx) error {
+			p := o.Profile()
+			p.Language = "klingon"
+			_, err := directory.ChangeOrganization(ctx, tx, owner.AsActor(), o.ID, p)
+			return err
+		},
+		"an invitation": func(ctx context.Context, tx *db.Tx) error {
+			_, err := h.inv.Send(ctx, tx, owner.AsActor(), o, directory.NewInvitation{Email: "a@alpha.example", Role: directory.Member, Language: "klingon"})
+			return err
+		},
+		"a profile": func(ctx context.Context, tx *db.Tx) error {
+			p := owner.Profile()
+			p.Language = "klingon"
+			return directory.UpdateProfile(ctx, tx, owner, p)
+		},
+	} {
+		if err := h.update(do); !errors.Is(err, directory.ErrLanguage) {
+			t.Errorf("%s in Klingon: %v", what, err)
+		}
+	}
+}
+
+// Every value of an invitation that is wrong is named at once.
+func TestAnInvitationNamesAllThatIsWrong(t *testing.T) {
+	h := open(t)
+	o := h.organization("Alpha Works", "alpha")
+	err := h.update(func(ctx context.Context, tx *db.Tx) error {
+		_, err := h.inv.Send(ctx, tx, directory.Operator(), o, directory.NewInvitation{Email: "nobody", Name: "a\u0000b", Role: directory.Member})
+		return err
+	})
+	for _, want := range []error{naming.ErrAddressInvalid, naming.ErrNameInvalid, directory.ErrInvitedLanguage} {
+		if !errors.Is(err, want) {
+			t.Errorf("%v is not named: %v", want, err)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -104,41 +105,6 @@ func GroupsOf(ctx context.Context, r db.Reader, org OrgID, user UserID) ([]Group
 	return all, nil
 }
 
-// MembersOf lists the users of a group, as People lists people; the state that is
-// asked for is left aside.
-func MembersOf(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id string) (PeoplePage, error) {
-	return peopleOfGroup(ctx, r, actor, q, id, `exists`)
-}
-
-// NonMembersOf lists the users who are not in a group, in the same way.
-func NonMembersOf(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id string) (PeoplePage, error) {
-	return peopleOfGroup(ctx, r, actor, q, id, `not exists`)
-}
-
-func peopleOfGroup(ctx context.Context, r db.Reader, actor Actor, q PeopleQuery, id, exists string) (PeoplePage, error) {
-	if err := actor.MayRead(ctx, r, q.OrgID); err != nil {
-		return PeoplePage{}, err
-	}
-	var all []Person
-	from, pattern := q.From(), q.Pattern()
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var u User
-		err := scan(u.Targets()...)
-		all = append(all, Person{User: &u})
-		return err
-	}, `
-		select `+UserColumns+`
-		from users u
-		where u.org_id = $1 and (u.created_at, u.id) < ($2, $3) and u.search_key like $4 escape '\' and u.deleted_at is null
-			and `+exists+` (select 1 from members m where m.org_id = u.org_id and m.group_id = $5 and m.user_id = u.id)
-		order by u.created_at desc, u.id desc
-		limit $6`, string(q.OrgID), db.Time(from.CreatedAt), from.ID, pattern, id, PeopleRead)
-	if err != nil {
-		return PeoplePage{}, fmt.Errorf("listing the people of group %s: %w", id, err)
-	}
-	return PageOf(all), nil
-}
-
 // CreateGroup makes a group without members.
 func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name string) (Group, error) {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
@@ -158,7 +124,7 @@ func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name st
 	}
 	if _, err := tx.Exec(ctx, `
 		insert into groups (org_id, id, name, name_key, created_at)
-		values ($1, $2, $3, $4, $5)`, string(org), g.ID, g.Name, fold(g.Name), db.Time(g.CreatedAt)); err != nil {
+		values ($1, $2, $3, $4, $5)`, string(org), g.ID, g.Name, naming.Fold(g.Name), db.Time(g.CreatedAt)); err != nil {
 		return Group{}, fmt.Errorf("inserting group %s: %w", g.ID, err)
 	}
 	return g, g.record(ctx, tx, actor, "group.created", nil, audit.Fields{"name": g.Name})
@@ -179,7 +145,7 @@ func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, nam
 	}
 	if _, err := tx.Exec(ctx, `
 		update groups set name = $1, name_key = $2
-		where org_id = $3 and id = $4`, g.Name, fold(g.Name), string(org), id); err != nil {
+		where org_id = $3 and id = $4`, g.Name, naming.Fold(g.Name), string(org), id); err != nil {
 		return fmt.Errorf("renaming group %s: %w", id, err)
 	}
 	return g.record(ctx, tx, actor, "group.renamed", audit.Fields{"name": before}, audit.Fields{"name": g.Name})
@@ -188,14 +154,14 @@ func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, nam
 // freeGroupName cleans a name and asks whether no other group of the organization
 // has it.
 func freeGroupName(ctx context.Context, tx *db.Tx, g Group, typed string) (string, error) {
-	name, err := cleanGroupName(typed)
+	name, err := naming.CleanGroupName(typed)
 	if err != nil {
 		return "", err
 	}
 	var other string
 	taken, err := tx.One(ctx, db.Into(&other), `
 		select id from groups
-		where org_id = $1 and name_key = $2 and id <> $3`, string(g.OrgID), fold(name), g.ID)
+		where org_id = $1 and name_key = $2 and id <> $3`, string(g.OrgID), naming.Fold(name), g.ID)
 	if err == nil && taken {
 		err = ErrGroupTaken
 	}

@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 )
 
 func (h house) group(owner directory.User, name string, members ...directory.User) directory.Group {
@@ -113,9 +115,9 @@ func TestGroupsHaveMembersAndNames(t *testing.T) {
 		t.Errorf("ana %s, ben %s, owner %s", h.of(ana), h.of(ben), h.of(owner))
 	}
 	for name, want := range map[string]error{
-		"": directory.ErrNameMissing, " \t": directory.ErrNameMissing, "finance & TAX": directory.ErrGroupTaken, "E\u0301LAN": directory.ErrGroupTaken,
-		"ｆｉｎａｎｃｅ & tax": directory.ErrGroupTaken, "a\u202eb": directory.ErrNameInvalid, "a\x00b": directory.ErrNameInvalid, "\xff": directory.ErrNameInvalid,
-		"two\nlines": directory.ErrNameInvalid, strings.Repeat("é", 81): directory.ErrGroupNameLong, strings.Repeat("x", 1<<20): directory.ErrGroupNameLong,
+		"": naming.ErrNameMissing, " \t": naming.ErrNameMissing, "finance & TAX": directory.ErrGroupTaken, "E\u0301LAN": directory.ErrGroupTaken,
+		"ｆｉｎａｎｃｅ & tax": directory.ErrGroupTaken, "a\u202eb": naming.ErrNameInvalid, "a\x00b": naming.ErrNameInvalid, "\xff": naming.ErrNameInvalid,
+		"two\nlines": naming.ErrNameInvalid, strings.Repeat("é", 81): naming.ErrGroupNameLong, strings.Repeat("x", 1<<20): naming.ErrGroupNameLong,
 	} {
 		if _, err := h.tryGroup(owner.AsActor(), o.ID, name); !errors.Is(err, want) {
 			t.Errorf("created %.30q: %v, want %v", name, err, want)
@@ -262,21 +264,22 @@ func TestMembersWhoLeaveTheOrganization(t *testing.T) {
 	o := h.organization("Alpha Works", "alpha")
 	owner, ana := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "ana@alpha.example", directory.Member)
 	g := h.group(owner, "Finance", owner, ana)
-	listed := func(list func(context.Context, db.Reader, directory.Actor, directory.PeopleQuery, string) (directory.PeoplePage, error)) (found []directory.UserID) {
+	members, others := administration.Query{Group: g.ID}, administration.Query{Outside: g.ID}
+	listed := func(q administration.Query) (found []directory.UserID) {
 		t.Helper()
-		page, err := list(t.Context(), h.DB, owner.AsActor(), directory.PeopleQuery{OrgID: o.ID}, g.ID)
+		page, err := administration.People(t.Context(), h.DB, owner.AsActor(), o.ID, q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range page.People {
+		for _, p := range page.Lines {
 			found = append(found, p.User.ID)
 		}
 		return found
 	}
 	check := func(what, groups string, isMember bool) {
 		t.Helper()
-		if got := h.groups(o.ID); got != groups || slices.Contains(listed(directory.MembersOf), ana.ID) != isMember || slices.Contains(listed(directory.NonMembersOf), ana.ID) {
-			t.Errorf("%s: %s, members %v, others %v", what, got, listed(directory.MembersOf), listed(directory.NonMembersOf))
+		if got := h.groups(o.ID); got != groups || slices.Contains(listed(members), ana.ID) != isMember || slices.Contains(listed(others), ana.ID) {
+			t.Errorf("%s: %s, members %v, others %v", what, got, listed(members), listed(others))
 		}
 	}
 	check("active", "Finance 2", true)
@@ -317,21 +320,20 @@ func TestPeopleOfAGroupArePaged(t *testing.T) {
 	h.group(owner, "Others", out[:30]...)
 	h.group(stranger, "Finance", stranger)
 	for search, want := range map[string][2]int{"": {60, 61}, "P1": {11, 0}, "p1@alpha": {1, 0}, "Q": {0, 60}, "%": {0, 0}, "nobody": {0, 0}} {
-		for i, list := range []func(context.Context, db.Reader, directory.Actor, directory.PeopleQuery, string) (directory.PeoplePage, error){directory.MembersOf, directory.NonMembersOf} {
+		for i, q := range []administration.Query{{Text: search, Group: g.ID}, {Text: search, Outside: g.ID}} {
 			seen := map[directory.UserID]bool{}
-			q := directory.PeopleQuery{OrgID: o.ID, Search: search}
-			for more := true; more; more = q.Before.ID != "" {
-				page, err := list(t.Context(), h.DB, owner.AsActor(), q, g.ID)
+			for more := true; more; more = q.After.ID != "" {
+				page, err := administration.People(t.Context(), h.DB, owner.AsActor(), o.ID, q)
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, p := range page.People {
+				for _, p := range page.Lines {
 					if seen[p.User.ID] || p.User.OrgID != o.ID {
 						t.Errorf("%s of %s twice, or from elsewhere", p.User.Email, p.User.OrgID)
 					}
 					seen[p.User.ID] = true
 				}
-				q.Before = page.Next
+				q.After = page.Next
 			}
 			if len(seen) != want[i] {
 				t.Errorf("%q: %d people, want %d", search, len(seen), want[i])
@@ -339,7 +341,7 @@ func TestPeopleOfAGroupArePaged(t *testing.T) {
 		}
 	}
 	for _, who := range []directory.User{stranger, in[0]} {
-		if _, err := directory.MembersOf(t.Context(), h.DB, who.AsActor(), directory.PeopleQuery{OrgID: o.ID}, g.ID); err == nil {
+		if _, err := administration.People(t.Context(), h.DB, who.AsActor(), o.ID, administration.Query{Group: g.ID}); err == nil {
 			t.Errorf("a %s of %s reads who is in a group", who.Role, who.OrgID)
 		}
 	}

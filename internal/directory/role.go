@@ -28,6 +28,14 @@ func (r Role) ReadsConsole() bool { return r.Valid() && r != Member }
 // ReadsAudit tells whether r sees the audit log.
 func (r Role) ReadsAudit() bool { return r == Owner || r == Administrator || r == Auditor }
 
+// SetsRules reports whether r changes the rules of its organization, and what else concerns
+// all of it.
+func (r Role) SetsRules() bool { return r.Governs(Administrator) }
+
+// LooksAfterPeople reports whether r invites people, and looks after those whom it could
+// invite.
+func (r Role) LooksAfterPeople() bool { return len(r.Grants()) > 0 }
+
 // Grants lists the roles that r may give to others, highest first. Nobody gives
 // a right that they do not hold (R-TEN-06), and helpdesk makes members only.
 func (r Role) Grants() []Role {

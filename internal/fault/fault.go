@@ -1,7 +1,7 @@
 // Package fault holds the errors that a person may be shown: a kind, which
 // becomes the status code, and a catalogue key, which becomes the sentence.
 //
-// Everything that is not a fault is ours: it is logged once at the edge with a
+// Any other error is a failure of this program: the HTTP layer logs it once with a
 // reference, and the person sees only that reference.
 package fault
 
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Kind says what went wrong in the caller's terms.
+// Kind classifies a fault from the caller's point of view.
 type Kind int
 
 // The kinds, each with the status it is answered with.
@@ -18,9 +18,9 @@ const (
 	Invalid     Kind = iota // 422: a field needs another value
 	Malformed               // 400: no page of ours sends such a request
 	Denied                  // 403: this person may not do this
-	NotFound                // 404: absent and foreign things look the same
-	Conflict                // 409: somebody else was faster
-	Gone                    // 410: it worked once and does not any more
+	NotFound                // 404: it does not exist, or belongs to another organization
+	Conflict                // 409: the state has changed, or does not allow this
+	Gone                    // 410: it worked once, and no longer does
 	TooLarge                // 413: more bytes than the endpoint takes
 	Throttled               // 429: too often; RetryAfter says how long to wait
 	Unavailable             // 503: not now; RetryAfter says when to try again
@@ -51,44 +51,44 @@ func (k Kind) Status() int {
 	return http.StatusInternalServerError
 }
 
-// A Reason is one of several things wrong at once, such as one broken password
-// rule: a catalogue key and what its sentence names.
+// A Reason is one of several things that are wrong at once, such as one broken password
+// rule. It is a catalogue key with the values for the sentence's placeholders.
 type Reason struct {
 	Key  string
 	Args map[string]any
 }
 
-// Error is a fault. Package variables hold them; compare with errors.Is, which
-// looks at the key alone, so that a copy with arguments equals its original.
+// Error is a fault. Faults are package variables. Compare them with errors.Is, which
+// compares only the keys, so that a copy with arguments still matches its original.
 type Error struct {
 	Kind       Kind
 	Key        string         // catalogue key of the sentence
-	Field      string         // name of the form field it belongs to, if one does
-	Args       map[string]any // what the sentence names
+	Field      string         // name of the form field that is wrong; empty if it is not about one field
+	Args       map[string]any // values for the placeholders of the sentence
 	Reasons    []Reason       // shown as a list after the sentence
 	RetryAfter time.Duration  // Throttled and Unavailable only; rounded up to seconds when sent
 }
 
-// Choices is the argument of a fault that asks which of several things is meant.
+// Choices is the argument of a fault that asks the person to choose between several things.
 const Choices = "Choices"
 
-// New makes a fault that belongs to no single field.
+// New makes a fault that is not about a single field.
 func New(kind Kind, key string) *Error { return &Error{Kind: kind, Key: key} }
 
-// Field makes an Invalid fault of one form field.
+// Field makes an Invalid fault about one form field.
 func Field(field, key string) *Error { return &Error{Kind: Invalid, Key: key, Field: field} }
 
-// Error is for logs; people read the catalogue's sentence.
+// Error returns a text for logs. People read the catalogue's sentence instead.
 func (e *Error) Error() string { return e.Key }
 
-// Is makes a copy with arguments equal to the variable it was made from.
+// Is reports whether target has the same key, so that a copy with arguments matches its original.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Key == e.Key
 }
 
-// With returns a copy of e whose sentence names the given things: pairs of
-// name and value.
+// With returns a copy of e with values for the placeholders of its sentence, given as
+// pairs of name and value.
 func (e *Error) With(pairs ...any) *Error {
 	c := *e
 	c.Args = make(map[string]any, len(e.Args)+len(pairs)/2)
@@ -108,8 +108,8 @@ func (e *Error) After(d time.Duration) *Error {
 	return &c
 }
 
-// BelongsToForm tells that a form is shown again with e, because another value,
-// or the same a little later, will do.
+// BelongsToForm reports whether the form should be shown again with e, because another
+// value, or the same one a little later, can succeed.
 func (e *Error) BelongsToForm() bool {
 	return e.Kind == Invalid || e.Kind == Conflict || e.Kind == Throttled || e.Kind == Unavailable
 }

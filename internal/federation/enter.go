@@ -238,7 +238,7 @@ func (h *Hub) showConfirm(v *page.Visitor) error {
 		return err
 	}
 	if attempt.InvitationID != "" {
-		inv, err := directory.InvitationByID(ctx, h.DB, a.Connection.OrgID, attempt.InvitationID)
+		inv, err := directory.InvitationByID(ctx, h.DB, directory.System(a.Connection.OrgID), a.Connection.OrgID, attempt.InvitationID)
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func (h *Hub) SweepRenewals(ctx context.Context, d *db.DB) error {
 
 // renew takes what the metadata says now. Another issuer, or metadata that the page
 // would not take either, leaves the connection as it is, and administrators are told
-// (decision 0034).
+// (decision 0046).
 func (h *Hub) renew(ctx context.Context, c Connection) error {
 	read, unread := h.fetchMetadata(ctx, c)
 	if unread == "" && read.EntityID != c.SAML.EntityID {

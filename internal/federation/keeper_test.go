@@ -221,7 +221,7 @@ func (w *world) isOnly() bool {
 	return o.FederatedOnly()
 }
 
-// Line 27 of issue 11: what people whom we know meet in browsers that we know undoes it,
+// Decision 0045: what people whom we know meet in browsers that we know undoes it,
 // after a letter, and what strangers send does not.
 func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
 	fails := person("stranger@elsewhere.example")

@@ -3,7 +3,6 @@ package federation
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -168,13 +167,4 @@ func (h *Hub) oidcKeys(ctx context.Context) ([]jose.Key, error) {
 		all[i] = jose.Key{Key: key, KeyID: k.id, Algorithm: "ES256", Use: "sig"}
 	}
 	return all, nil
-}
-
-// publicKeys is the document at KeySet (RFC 7517 §5).
-func (h *Hub) publicKeys(ctx context.Context) ([]byte, error) {
-	all, err := h.oidcKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(jose.Public(all))
 }

@@ -93,8 +93,8 @@ func TestOurKeysRotateWithOverlap(t *testing.T) {
 	}
 }
 
-// A key goes at the first rotation that finds it replaced for long enough, whoever signs
-// by then: the next but one has only just begun (decision 0050).
+// A key goes at the first rotation that finds it replaced for long enough, though
+// the next but one signs by then and has only just begun (decision 0050).
 func TestAKeyGoesAsSoonAsItsSuccessorHasSignedForTheOverlap(t *testing.T) {
 	w := start(t)
 	rotate := func(after time.Duration) {

@@ -9,8 +9,10 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 	"parvis/internal/upstream"
@@ -144,7 +146,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if attempt.InvitationID != "" {
 		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, how)
 	}
-	address, err := directory.ParseAddress(said)
+	address, err := naming.ParseAddress(said)
 	if err := a.need(checkEmail, err == nil, said == "", "", said); err != nil {
 		return directory.User{}, err
 	}
@@ -152,7 +154,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if err := a.need(checkVouched, vouched, word == said, "email_verified: true", word); err != nil {
 		return directory.User{}, err
 	}
-	held, err := directory.HoldsDomain(ctx, tx, c.OrgID, address)
+	held, err := domain.Holds(ctx, tx, c.OrgID, address)
 	if err != nil {
 		return directory.User{}, err
 	}
@@ -204,7 +206,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 // provider says another address, the person sees both first (decision 0032).
 func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said string, how entrance) (directory.User, error) {
 	c := a.Connection
-	inv, err := directory.InvitationByID(ctx, tx, c.OrgID, id)
+	inv, err := directory.InvitationByID(ctx, tx, directory.System(c.OrgID), c.OrgID, id)
 	if err == nil {
 		err = inv.Usable(tx.Now())
 	}

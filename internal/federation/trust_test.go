@@ -59,7 +59,7 @@ func (x trusting) tested(b *idptest.Browser, form, button string, idp *samltest.
 	return x.answer(b, idp, x.c, address, person(email))
 }
 
-// Line 38: nothing that an administrator types, pastes or uploads changes what a live
+// Decision 0046: nothing that an administrator types, pastes or uploads changes what a live
 // connection trusts before it was tested, nor, where an owner comes in by it, before an
 // owner took it.
 func TestALiveConnectionTrustsNothingNewBeforeAnOwnerTookIt(t *testing.T) {

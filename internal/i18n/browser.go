@@ -2,8 +2,8 @@ package i18n
 
 import "strings"
 
-// What a User-Agent header says, by a word in it. Each browser names those that
-// it wants to be taken for, so the order counts.
+// Names of browsers and systems by a word in the User-Agent header. A browser also names
+// those that it imitates, so the order matters.
 var (
 	browsers = [][2]string{
 		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"Firefox/", "Firefox"},
@@ -11,14 +11,14 @@ var (
 	}
 	systems = [][2]string{
 		{"Android", "Android"}, {"iPhone", "iOS"}, {"iPad", "iPadOS"},
-		{"CriOS/", "iPadOS"}, {"FxiOS/", "iPadOS"}, // an iPad that asks for desktop pages says that it is a Mac
+		{"CriOS/", "iPadOS"}, {"FxiOS/", "iPadOS"}, // an iPad that asks for desktop pages claims to be a Mac
 		{"CrOS", "ChromeOS"},
 		{"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"Linux", "Linux"},
 	}
 )
 
-// BrowserAndSystem are the names in a User-Agent header, each empty where it is none
-// that is known here.
+// BrowserAndSystem returns the names of browser and system in a User-Agent header. Each is
+// empty if it is not known here.
 func BrowserAndSystem(agent string) (browser, system string) {
 	names := func(list [][2]string) string {
 		for _, entry := range list {
@@ -31,8 +31,8 @@ func BrowserAndSystem(agent string) (browser, system string) {
 	return names(browsers), names(systems)
 }
 
-// Browser names browser and system of a User-Agent header, or returns it as it
-// is where that is neither.
+// Browser returns the names of browser and system in a User-Agent header, or the header
+// itself if it names neither.
 func (l Localizer) Browser(agent string) string {
 	browser, system := BrowserAndSystem(agent)
 	if browser == "" || system == "" {

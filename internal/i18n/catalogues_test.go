@@ -33,7 +33,7 @@ func TestEveryLanguageHasEveryKeyWithTheSamePlaceholders(t *testing.T) {
 	}
 }
 
-// placeholders are the names in any form of m: "one" may do without its number.
+// placeholders returns the names in all forms of m together: "one" may omit its number.
 func placeholders(m message) []string {
 	names := map[string]bool{}
 	for _, text := range m {
@@ -46,8 +46,8 @@ func placeholders(m message) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// The forms that are wanted are those of the counts up to a thousand. CLDR has
-// one more for a million in French, which nothing here ever counts to.
+// A message needs the plural forms for the counts up to a thousand. CLDR has another form
+// for a million in French, which no count here reaches.
 func TestPluralsHaveTheFormsOfTheirLanguage(t *testing.T) {
 	for _, texts := range load(t).texts {
 		l := Localizer{texts: texts}
@@ -69,7 +69,7 @@ func TestPluralsHaveTheFormsOfTheirLanguage(t *testing.T) {
 	}
 }
 
-// What a good typesetter would mark in red. A check runs on each whole text.
+// Typographic mistakes, by language. Each check runs on each whole text.
 var typography = map[string][]struct {
 	wrong  *regexp.Regexp
 	reason string
@@ -102,8 +102,8 @@ func TestTextsAreWellSet(t *testing.T) {
 	}
 }
 
-// Nobody knows how a name begins: before a vowel it would be d’, qu’ or l’. Numbers and
-// dates are written so that nothing elides before them.
+// Before a name that begins with a vowel, French would need d’, qu’ or l’, and a name can
+// begin with any letter. Numbers and dates are written so that nothing elides before them.
 func TestFrenchElidesNothingBeforeAName(t *testing.T) {
 	elides := regexp.MustCompile(`(?i)(^|\PL)(de|que|jusque|lorsque|puisque|je|me|te|se|le|la|ne) $`)
 	known := []string{"Count", "When", "Expires", "Minimum", "Maximum", "Most", "Least"}
@@ -118,7 +118,7 @@ func TestFrenchElidesNothingBeforeAName(t *testing.T) {
 	}
 }
 
-// encoding/json keeps the last of two equal keys without a word.
+// encoding/json silently keeps the last of two equal keys.
 func TestNoKeyAppearsTwice(t *testing.T) {
 	entries, err := fs.ReadDir(files, "catalogues")
 	if err != nil {

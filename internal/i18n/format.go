@@ -12,7 +12,7 @@ func (l Localizer) In(zone *time.Location) Localizer {
 	return l
 }
 
-// local is t on the clocks of the zone.
+// local returns t in the zone.
 func (l Localizer) local(t time.Time) time.Time {
 	if l.zone == nil {
 		return t.UTC()
@@ -37,8 +37,8 @@ func (l Localizer) DateTime(t time.Time) string {
 	return l.Text("language.date_time", "Date", l.Date(t), "Time", at.Format("15:04"), "Zone", zoneAt(at))
 }
 
-// zoneAt is what a zone's clocks are called at an instant, or how far they are from
-// UTC where they have no name: UTC+05:45.
+// zoneAt returns the abbreviation of a zone at a time or, if it has none, its offset from
+// UTC: UTC+05:45.
 func zoneAt(t time.Time) string {
 	name, _ := t.Zone()
 	if name[0] != '+' && name[0] != '-' {
@@ -60,9 +60,9 @@ var units = []struct {
 	{time.Second, "language.seconds"},
 }
 
-// Duration writes d in its largest unit, with the next smaller one where the
-// first does not come out even: 7 days, 1 hour 30 minutes. It rounds up, so
-// that whoever waits as long as it says has waited long enough.
+// Duration writes d in its largest unit, and adds the next smaller one if d is no multiple
+// of the first: 7 days, 1 hour 30 minutes. It rounds up, so that somebody who waits that long
+// has waited long enough.
 func (l Localizer) Duration(d time.Duration) string {
 	for i, u := range units[:len(units)-1] {
 		smaller := units[i+1]

@@ -27,10 +27,10 @@ var files embed.FS
 // Tag is a language of the catalogue, as a BCP 47 tag: "en", "fr".
 type Tag string
 
-// english is the language of whoever wants none that we have.
+// english is the language for people who want none that we have.
 const english Tag = "en"
 
-// Language is what a list of languages shows.
+// Language is an entry of a list of languages.
 type Language struct {
 	Tag         Tag
 	Name        string // in the language itself
@@ -45,7 +45,7 @@ type Catalogue struct {
 	texts     map[Tag]*texts
 }
 
-// Load returns the embedded files, read once in a process however many servers run in it.
+// Load returns the embedded catalogue. A process reads it once, even if it runs several servers.
 func Load() (*Catalogue, error) { return loaded() }
 
 var loaded = sync.OnceValues(readAll)
@@ -113,7 +113,7 @@ func (c *Catalogue) list() error {
 		})
 	}
 	slices.SortFunc(c.languages, func(a, b Language) int {
-		// Without its letters English is empty, and so the first.
+		// English sorts first, because its key is empty.
 		order := func(l Language) string { return strings.TrimPrefix(string(l.Tag), string(english)) }
 		return strings.Compare(order(a), order(b))
 	})
@@ -128,7 +128,13 @@ func (c *Catalogue) list() error {
 // Languages lists what a person may choose, English first.
 func (c *Catalogue) Languages() []Language { return slices.Clone(c.languages) }
 
-// Known returns the language that a text from outside names exactly.
+// Known reports whether there are messages in a language.
+func Known(tag Tag) bool {
+	c, err := loaded()
+	return err == nil && c.texts[tag] != nil
+}
+
+// Known returns the language whose tag is exactly this text from outside.
 func (c *Catalogue) Known(tag string) (Tag, bool) {
 	if c.texts[Tag(tag)] == nil {
 		return "", false
@@ -136,12 +142,12 @@ func (c *Catalogue) Known(tag string) (Tag, bool) {
 	return Tag(tag), true
 }
 
-// longestHeader is more than a browser with ten languages sends. What the
-// matcher does with a header grows faster than the header.
+// longestHeader is more than a browser with ten languages sends. The work of the matcher
+// grows faster than the length of the header.
 const longestHeader = 500
 
-// Match decides the language of a page: the one that was chosen, else the one
-// that suits the browser's Accept-Language best, else English.
+// Match returns the language for a page: the one that the person chose, else the best match
+// for the browser's Accept-Language header, else English.
 func (c *Catalogue) Match(chosen Tag, acceptLanguage string) Tag {
 	if tag, ok := c.Known(string(chosen)); ok {
 		return tag
@@ -149,12 +155,12 @@ func (c *Catalogue) Match(chosen Tag, acceptLanguage string) Tag {
 	if len(acceptLanguage) > longestHeader {
 		return english
 	}
-	// By index: the tag that comes back is ar-u-rg-egzzzz for ar-EG.
+	// The index is used because the returned tag would be ar-u-rg-egzzzz for ar-EG.
 	_, i := language.MatchStrings(c.matcher, acceptLanguage)
 	return c.languages[i].Tag
 }
 
-// In returns the texts of a language, or English ones if there is none such.
+// In returns the texts of a language, or the English ones if it is unknown.
 func (c *Catalogue) In(tag Tag) Localizer {
 	if t := c.texts[tag]; t != nil {
 		return Localizer{texts: t}
@@ -162,12 +168,12 @@ func (c *Catalogue) In(tag Tag) Localizer {
 	return Localizer{texts: c.texts[english]}
 }
 
-// Pseudo returns a catalogue whose every message is wrapped as [!! … !!], so
-// that a test sees which sentence of a page came from no catalogue.
+// Pseudo returns a catalogue in which every message is wrapped as [!! … !!], so that a test
+// can find sentences on a page that did not come from a catalogue.
 func Pseudo() *Catalogue {
-	c, err := readAll() // its own, to be changed
+	c, err := readAll() // a copy of its own, which may be changed
 	if err != nil {
-		panic(err) // the files are part of the program, and a test loads them
+		panic(err) // cannot happen: a test loads the embedded files
 	}
 	for _, t := range c.texts {
 		for _, m := range t.messages {

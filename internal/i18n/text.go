@@ -21,19 +21,18 @@ type texts struct {
 	plurals     *i18n.Localizer
 }
 
-// A message is its texts by plural form; most have only other.
+// A message maps plural forms to texts. Most messages have only the form other.
 type message map[string]text
 
 // other is the plural form that every language has.
 const other = "other"
 
-// A text is cut at its placeholders: literal, name, literal, name, …, literal.
+// A text is a message cut at its placeholders: literal, name, literal, name, …, literal.
 type text []string
 
-// formKey is the one message that go-i18n itself answers: each of its plural
-// forms is that form's name. So CLDR's rules come from there, and filling in,
-// which go-i18n does with text/template, is left to a few lines here that are
-// fast and run nothing.
+// formKey is the key of the one message that go-i18n looks up. The text of each of its
+// plural forms is the name of that form. So go-i18n applies CLDR's plural rules, and a few
+// fast lines here fill placeholders, for which go-i18n would run text/template.
 const formKey = "form"
 
 var rightToLeftScripts = []string{"Adlm", "Arab", "Hebr", "Nkoo", "Rohg", "Syrc", "Thaa"}
@@ -77,24 +76,24 @@ func newMessage(m *i18n.Message) (message, error) {
 	return msg, nil
 }
 
-// Localizer speaks one language and writes the times of one zone. It is a small
-// value; copy it freely.
+// Localizer returns the texts of one language and writes times in one time zone. It is a
+// small value that may be copied.
 type Localizer struct {
 	*texts
 	zone *time.Location // nil for UTC
 }
 
-// Tag is the language it speaks.
+// Tag returns the language of the texts.
 func (l Localizer) Tag() Tag { return l.tag }
 
-// RightToLeft tells how its script runs: the dir attribute of a page.
+// RightToLeft reports whether the language is written from right to left.
 func (l Localizer) RightToLeft() bool { return l.rightToLeft }
 
 // Text returns the message of a key with its placeholders filled from pairs of
 // name and value. A pair named Count with an integer chooses the plural form.
 //
-// What is missing shows in brackets, the key or the placeholder's name: a page
-// with a gap is better than no page, and the tests find both.
+// A missing message shows as its key in brackets, a missing value as the placeholder's name
+// in brackets. A page with a gap is better than no page, and tests find both.
 func (l Localizer) Text(key string, pairs ...any) string {
 	m, ok := l.messages[key]
 	if !ok {
@@ -108,7 +107,7 @@ func (l Localizer) Text(key string, pairs ...any) string {
 	return m[other].fill(pairs)
 }
 
-// form returns the plural form for a count, or nothing if it is no number.
+// form returns the plural form for a count, or an empty text if count is not a number.
 func (l Localizer) form(count any) string {
 	switch count.(type) {
 	case int, int64:

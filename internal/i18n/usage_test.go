@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// dynamic lists the beginnings of keys that a program puts together. Where one
-// is used, every key of the catalogue that begins so counts as used.
+// dynamic lists the beginnings of keys that the code puts together. If such a beginning is
+// used, every key of the catalogue that begins with it counts as used.
 var dynamic = []string{
 	"audit.action.",
 	"console.role.",
@@ -46,20 +46,20 @@ var dynamic = []string{
 }
 
 var (
-	// Quoted as in Go, and as in a template: .T "web.home.title". An area that
-	// is missing here has keys that nobody misses.
+	// Keys are quoted in Go, and in templates: .T "web.home.title". The keys of an area
+	// that is missing here would not be checked.
 	usedKey = regexp.MustCompile("[\"`]((?:audit|console|credential|directory|fault|federation|language|mail|op|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
 	// "page.css" names a file and "web.go" another.
 	fileName = regexp.MustCompile(`\.(css|go|html|ico|js|json|mjs|png|sql|svg|txt|woff2)$`)
 )
 
-// Keys are plain literals in Go and in templates, so that this test, and
-// whoever looks for a sentence, finds them by searching.
+// Keys are plain literals in Go and in templates, so that this test, and somebody who looks
+// for a sentence, can find them by searching.
 func TestEveryUsedKeyExistsAndEveryKeyIsUsed(t *testing.T) {
 	en := load(t).In(english)
 	used := keysIn(t, os.DirFS("../.."))
 	for key, file := range used {
-		// An audit action such as "session.ended" looks like a key and is the
+		// An audit action such as "session.ended" looks like a key, but is only the
 		// end of one.
 		isKey := slices.ContainsFunc(append(dynamic, ""), func(prefix string) bool {
 			_, ok := en.messages[prefix+key]

@@ -5,26 +5,26 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // for machines that have none of their own
+	_ "time/tzdata" // for machines without a time zone database
 )
 
-// zones.txt lists the zones of zone.tab in IANA's time zone database, one at least
-// for each country, and UTC.
+// zones.txt lists UTC and the zones of zone.tab in IANA's time zone database, which has at
+// least one for each country.
 //
 //go:embed zones.txt
 var zonesText string
 
 // ZoneArea is a part of the world with its time zones.
 type ZoneArea struct {
-	Name  string // as IANA names it; empty for the zones of no area
+	Name  string // as IANA names it; empty for zones without an area
 	Zones []ZoneName
 }
 
-// ZoneName is a time zone in a list.
+// ZoneName is a time zone of a ZoneArea.
 type ZoneName struct{ Name, Place string }
 
-// Zones lists the time zones that a person may choose. They are named as IANA
-// names them: places have a name in each language, zones only the one.
+// Zones lists the time zones that a person may choose. They have IANA's names in every
+// language, because only places have names in each language.
 func Zones() []ZoneArea {
 	var areas []ZoneArea
 	readable := strings.NewReplacer("_", " ", "/", ", ")
@@ -42,7 +42,7 @@ func Zones() []ZoneArea {
 	return areas
 }
 
-// Zone finds a time zone of the list by its name; the empty one is UTC.
+// Zone returns the time zone of the list with this name. An empty name means UTC.
 func Zone(name string) (*time.Location, bool) {
 	if name == "" {
 		return time.UTC, true

@@ -33,8 +33,8 @@ const (
 )
 
 // ParseKeySet reads the public keys for signatures in a set of others, of at most so many
-// keys. The refusal is of the first key that is something else: whoever registers a set
-// hears of it, and whoever publishes a large one may well have others in it.
+// keys. The refusal is of the first key that is something else: an application that
+// registers a set is told, and a provider that publishes one may well have others in it.
 func ParseKeySet(text []byte, most int, algorithms []string) (keys []Key, refused error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`

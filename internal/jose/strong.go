@@ -16,8 +16,8 @@ import (
 // Shorter RSA keys can be factored (R-CRY-02); longer ones take too long to verify.
 const leastRSA, mostRSA = 2048, 8192
 
-// Strong reports whether only the holder of the private half can sign for a public
-// key, as far as the key itself shows. A kind that is not known here is not strong.
+// Strong reports whether only the holder of the private key can sign for this public key,
+// as far as the public key shows. It returns false for a type of key that it does not know.
 func Strong(public any) bool {
 	switch key := public.(type) {
 	case *rsa.PublicKey:
@@ -26,7 +26,7 @@ func Strong(public any) bool {
 		bits := key.N.BitLen()
 		return bits >= leastRSA && bits <= mostRSA && key.N.Bit(0) == 1 && key.E >= 3 && key.E%2 == 1
 	case *ecdsa.PublicKey:
-		_, err := key.ECDH() // fails for a point that is not on its curve, and for curves that are not NIST's
+		_, err := key.ECDH() // fails if the point is not on its curve, or the curve is not one of NIST's
 		return err == nil
 	case ed25519.PublicKey:
 		return len(key) == ed25519.PublicKeySize && !slices.ContainsFunc(smallOrder, func(small []byte) bool { return sameY(key, small) })
@@ -34,8 +34,8 @@ func Strong(public any) bool {
 	return false
 }
 
-// smallOrder are the encoded y coordinates of the Ed25519 points whose order divides 8,
-// with the two that can also be written unreduced. Anybody can sign for these keys
+// smallOrder are the encoded y coordinates of the Ed25519 points whose order divides 8.
+// Two of them can also be written unreduced. Anybody can sign for these keys
 // (RFC 8032 §5.1; Chalkias, Garillot, Nikolaenko: Taming the many EdDSAs, §2).
 var smallOrder = decoded(
 	"0000000000000000000000000000000000000000000000000000000000000000", // order 4
@@ -51,14 +51,14 @@ func decoded(all ...string) (list [][]byte) {
 	for _, text := range all {
 		b, err := hex.DecodeString(text)
 		if err != nil {
-			panic(err) // written above
+			panic(err) // cannot happen: the constants above are valid
 		}
 		list = append(list, b)
 	}
 	return list
 }
 
-// sameY compares two keys without the highest bit, which is the sign of x.
+// sameY compares two keys except for the highest bit, which is the sign of x.
 func sameY(key, other []byte) bool {
 	last := ed25519.PublicKeySize - 1
 	return bytes.Equal(key[:last], other[:last]) && key[last]&0x7f == other[last]

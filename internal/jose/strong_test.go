@@ -11,7 +11,7 @@ import (
 )
 
 func TestOnlyKeysThatNobodyElseSignsForAreStrong(t *testing.T) {
-	modulus := func(bits int) *big.Int { // odd, which is all that is asked of one here
+	modulus := func(bits int) *big.Int { // odd, which is all that Strong checks beside its size
 		return new(big.Int).SetBit(new(big.Int).Lsh(big.NewInt(1), uint(bits-1)), 0, 1) //nolint:gosec // A test's own size.
 	}
 	curve := elliptic.P256().Params()
@@ -29,8 +29,8 @@ func TestOnlyKeysThatNobodyElseSignsForAreStrong(t *testing.T) {
 		"RSA with the exponent 0":         {&rsa.PublicKey{N: modulus(2048), E: 0}, false},
 		"RSA with an even exponent":       {&rsa.PublicKey{N: modulus(2048), E: 4}, false},
 		"RSA with an even modulus":        {&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65537}, false},
-		"a point of P-256":                {&ecdsa.PublicKey{Curve: elliptic.P256(), X: curve.Gx, Y: curve.Gy}, true},  //nolint:staticcheck // Such a key is what others send.
-		"a point beside P-256":            {&ecdsa.PublicKey{Curve: elliptic.P256(), X: curve.Gx, Y: curve.Gx}, false}, //nolint:staticcheck // Such a key is what others send.
+		"a point of P-256":                {&ecdsa.PublicKey{Curve: elliptic.P256(), X: curve.Gx, Y: curve.Gy}, true},  //nolint:staticcheck // Others send such keys.
+		"a point beside P-256":            {&ecdsa.PublicKey{Curve: elliptic.P256(), X: curve.Gx, Y: curve.Gx}, false}, //nolint:staticcheck // Others send such keys.
 		"Ed25519":                         {point, true},
 		"Ed25519 of 31 bytes":             {point.(ed25519.PublicKey)[:31], false},
 		"an all-zero Ed25519 key":         {ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)), false},

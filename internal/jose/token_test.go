@@ -138,7 +138,7 @@ func TestWhatATokenSaysUnproved(t *testing.T) {
 	}
 }
 
-// Who registers a set hears of the first key that is none for signatures; who publishes
+// An application that registers a set is told of the first bad key; a provider that publishes
 // one is taken at the keys that are.
 func TestAKeySetGivesTheGoodKeysAndTheFirstRefusal(t *testing.T) {
 	a, b := newKey(t, "a"), newKey(t, "b")

@@ -1,8 +1,8 @@
-// Package limit says how often is too often, in one statement for all nodes.
+// Package limit limits how often something may be tried, for all nodes together.
 //
-// A take is counted before the work it pays for and refused while an earlier
-// one makes it wait (decision 0008). Waits are answers with a time, never sleeps.
-// It owns limits.
+// A try is counted before the work that it costs, and is refused while earlier tries make
+// it wait (decision 0008). A caller who must wait is told how long; the server never sleeps.
+// It owns the table limits.
 package limit
 
 import (
@@ -20,16 +20,16 @@ import (
 	"parvis/internal/secret"
 )
 
-// Policy is one limiter: how many takes are free, and how the wait then grows.
+// Policy describes one limiter: how many takes are free, and how the wait grows after them.
 type Policy struct {
-	Name   string        // goes into the key, so that two policies never share a count
-	Free   int           // takes before the first wait, one at least
+	Name   string        // part of the key, so that two policies never share a count
+	Free   int           // takes before the first wait, at least one
 	First  time.Duration // the first wait; each further take doubles it
-	Most   time.Duration // no wait is longer
-	Forget time.Duration // without a take for so long, all is forgotten
+	Most   time.Duration // the longest wait
+	Forget time.Duration // the count starts again after this long without a take
 }
 
-// afterOne is how long the first take of all makes the next one wait.
+// afterOne returns how long the very first take makes the next one wait.
 func (p Policy) afterOne() time.Duration {
 	if p.Free > 1 {
 		return 0
@@ -43,20 +43,20 @@ type Key struct {
 	id     string
 }
 
-// Limiter makes keys that tell nothing of what they count.
+// Limiter makes keys from which nobody can find out what they count.
 type Limiter struct{ lookup []byte }
 
-// NewLimiter uses the newest look-up key. Rotating it forgets every count.
+// NewLimiter uses the newest look-up key. Rotating that key resets every count.
 func NewLimiter(lookup secret.Ring) *Limiter { return &Limiter{lookup.For("limits").Current().Bytes} }
 
-// Part is one of the things that a key counts together, such as an address and a network.
+// Part is one of the values that make up a key, such as an address or a network.
 type Part struct{ kind, text string }
 
-// Of counts an id, or an address that somebody typed.
+// Of makes a part from an id, or from an address that somebody typed.
 func Of[T ~string](text T) Part { return Part{"text", string(text)} }
 
-// From counts the network that a request came from: an IPv4 address, or the /64 that an
-// IPv6 customer gets, any of whose addresses a guesser may use.
+// From makes a part from the network that a request came from: an IPv4 address, or an IPv6
+// /64, which one customer has as a whole and can guess from with any of its addresses.
 func From(o audit.Origin) Part {
 	ip, err := netip.ParseAddr(o.Network)
 	if err != nil {
@@ -68,10 +68,10 @@ func From(o audit.Origin) Part {
 	return Part{"network", netip.PrefixFrom(ip, 64).Masked().String()}
 }
 
-// String is what a log may show of it.
+// String returns what a log may show of the part.
 func (p Part) String() string { return p.text }
 
-// Key is the counter of p for the parts.
+// Key returns the counter of policy p for these parts.
 func (l *Limiter) Key(p Policy, parts ...Part) Key {
 	texts := []string{"limit", p.Name}
 	for _, part := range parts {
@@ -80,19 +80,19 @@ func (l *Limiter) Key(p Policy, parts ...Part) Key {
 	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup, texts...)[:18])}
 }
 
-// Taken is the answer to a take.
+// Taken is the result of a take.
 type Taken struct {
 	Allowed bool
-	Wait    time.Duration  // how long until the next take, where refused
+	Wait    time.Duration  // how long until the next take is allowed, if this one was refused
 	Crossed []string       // names of the policies whose free takes this one used up
-	Counts  map[string]int // by name of a policy, this take included: of many at once each has a count of its own
+	Counts  map[string]int // by policy name, including this take: each of several simultaneous takes gets its own count
 }
 
-// Take counts one try on every key, in one statement of its own, and says
-// whether it may go ahead. Of 200 callers at once exactly the free ones may.
-// It runs outside Update: a refused try must stay counted.
+// Take counts one try on every key, in a single statement, and reports whether it may
+// proceed. Of 200 simultaneous callers, exactly as many proceed as takes are free.
+// It runs outside Update, so that a refused try stays counted.
 func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
-	// In one order on every node, so that two takes cannot deadlock.
+	// Every node uses the same order, so that two takes cannot deadlock.
 	keys = slices.SortedFunc(slices.Values(keys), func(a, b Key) int { return strings.Compare(a.id, b.id) })
 	now := d.Now()
 	var values strings.Builder
@@ -134,9 +134,9 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 	return taken, nil
 }
 
-// What is inserted is the row after the first take of all, so its wait begins at the
-// instant of this take. A row without a delay refuses nobody: of two takes at once the
-// later instant may be written first.
+// The inserted row is that of the very first take, so its wait begins at the time of this
+// take. A row without a delay refuses nobody, because of two simultaneous takes the one with
+// the later time may be written first.
 const (
 	instant    = `(excluded.free_at - excluded.delay)`
 	expired    = `limits.expires_at <= ` + instant
@@ -171,9 +171,9 @@ const (
 		returning id, taken, allowed, free_at`
 )
 
-// Release ends what a success proves was no guessing: the counts of clear start
-// anew, and the one take is given back to shared, which others count on too. The
-// zero Key stands for none.
+// Release is for a try that succeeded and therefore was no guess. It resets the counts of
+// the keys in clear, and gives one take back to shared, which other people use too. The
+// zero Key means none.
 func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
 	args := []any{shared.id}
 	var list strings.Builder
@@ -193,7 +193,7 @@ func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
 	return nil
 }
 
-// Sweep removes what is forgotten.
+// Sweep removes counts that have expired.
 func Sweep(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `delete from limits where expires_at <= $1`, db.Time(tx.Now()))

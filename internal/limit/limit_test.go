@@ -67,7 +67,7 @@ func TestASingleFreeTakeMakesTheSecondWait(t *testing.T) {
 	one.Name, one.Free = "one", 1
 	d, clock := dbtest.Open(t)
 	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(one, limit.Of("ada@example.org"))
-	// Anew, once it is forgotten, and once it was released, which forgets too.
+	// The count starts again once it has expired, and once it was released.
 	for _, begins := range []string{"at first", "forgotten", "released"} {
 		if got := take(t, d, k); !got.Allowed || len(got.Crossed) != 1 {
 			t.Errorf("%s, the free take: %+v", begins, got)
@@ -148,7 +148,7 @@ func TestTakesThatOvertakeEachOtherAreNotRefused(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, limit.Of("ada"))
 	for range 3 {
-		clock.Advance(-time.Millisecond) // an earlier instant that is written later
+		clock.Advance(-time.Millisecond) // an earlier time that is written later
 		if got := take(t, d, k); !got.Allowed {
 			t.Errorf("a free take was refused: %+v", got)
 		}

@@ -17,10 +17,9 @@ import (
 	"parvis/internal/db"
 )
 
-// An Answer is what is kept of a mail server's answer: the code and, where there is
-// one, the enhanced status, such as '550 5.1.1'. The server's words are thrown away
-// where they are read, because they may quote the letter and with it a link that lets
-// somebody in (decision 0040).
+// An Answer is the part of a mail server's answer that we keep: the code and, if there is
+// one, the enhanced status, such as '550 5.1.1'. The rest of its text is dropped as soon as
+// it is read, because it may quote the letter, with a link that lets somebody in (decision 0040).
 type Answer string
 
 // An enhanced status stands at the beginning of the text (RFC 2034 §4) and has a
@@ -37,15 +36,15 @@ func answerOf(code int, text string) Answer {
 	return Answer(kept)
 }
 
-// Key is the sentence of ours that says what the answer means; empty where the
-// letter was taken, and where there was no answer.
+// Key returns the catalogue key of the sentence that explains the answer. It is empty if
+// the server accepted the letter or did not answer.
 func (a Answer) Key() string {
 	code, status, _ := strings.Cut(string(a), " ")
 	_, about, _ := strings.Cut(status, ".")
 	if code == "" || code[0] == '2' {
 		return ""
 	}
-	// A full mailbox is the one reason for a later try that a person can end.
+	// Of the reasons for trying later, a full mailbox is the only one that a person can remove.
 	if about == "2.2" || status == "" && (code == "552" || code == "452") {
 		return "mail.answer.full"
 	}
@@ -72,14 +71,13 @@ func (a Answer) Key() string {
 	return "mail.answer.refused"
 }
 
-// serverAnswer is the error of a server that answers otherwise than we need.
+// serverAnswer is the error for an answer other than the one we need.
 type serverAnswer struct{ answer Answer }
 
 func (e *serverAnswer) Error() string { return "the mail server answered " + string(e.answer) }
 
-// withoutWords returns an error of a connection without what the server said in it.
-// Errors of the network and of TLS are not the server's words; of any other nobody
-// knows what it quotes.
+// withoutWords removes the server's text from an error of a connection. Errors of the
+// network and of TLS are returned as they are; any other might quote the server.
 func withoutWords(err error) error {
 	if said, ok := errors.AsType[*textproto.Error](err); ok {
 		return &serverAnswer{answerOf(said.Code, said.Msg)}
@@ -90,7 +88,7 @@ func withoutWords(err error) error {
 	switch {
 	case network, certificate, record, errors.Is(err, io.EOF), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case strings.Contains(err.Error(), "does not support STARTTLS"): // go-mail has no value for these two
+	case strings.Contains(err.Error(), "does not support STARTTLS"): // go-mail has no error value for these two
 		return errors.New("the mail server offers no STARTTLS")
 	case strings.Contains(err.Error(), "does not support SMTP AUTH"), errors.Is(err, gomail.ErrNoSupportedAuthDiscovered):
 		return errors.New("the mail server offers no way to sign in that is used here")
@@ -98,8 +96,8 @@ func withoutWords(err error) error {
 	return errors.New("the mail server's answer could not be understood")
 }
 
-// AnswerIn is the server's answer in an error of this package; empty where the
-// error is no answer.
+// AnswerIn returns the server's answer that an error of this package holds. It is empty if
+// the error holds none.
 func AnswerIn(err error) Answer {
 	if said, ok := errors.AsType[*serverAnswer](err); ok {
 		return said.answer
@@ -107,8 +105,8 @@ func AnswerIn(err error) Answer {
 	return ""
 }
 
-// Refusals is how many letters the server refused since an instant, or has not taken
-// yet, by its answer. It is for the operator: all organizations count.
+// Refusals counts, by the server's answer, the letters that the server has refused since a
+// time or has not accepted yet. It is for the operator and counts those of all organizations.
 func Refusals(ctx context.Context, r db.Reader, since time.Time) (map[Answer]int, error) {
 	all := map[Answer]int{}
 	err := r.Rows(ctx, func(scan func(...any) error) error {
@@ -124,18 +122,18 @@ func Refusals(ctx context.Context, r db.Reader, since time.Time) (map[Answer]int
 	return all, err
 }
 
-// A Delivery is how far a letter came, for packages that keep its id in a row of
-// theirs: they join letters as l and read DeliveryColumns. A letter that was refused
-// for good takes the link in it with it: who looks a link up asks that l.bounced_at
+// A Delivery says what became of a letter. It is for packages that keep the letter's id in
+// their own rows: they join letters as l and read DeliveryColumns. The link in a letter that
+// was refused for good is dead, so a look-up of a link must also require that l.bounced_at
 // is null.
 type Delivery struct {
 	SentAt    time.Time
 	BouncedAt time.Time // the mail server refused it for good
-	GivenUpAt time.Time // withdrawn, or no mail server took it in time
+	GivenUpAt time.Time // withdrawn, or no mail server accepted it in time
 	Answer    Answer    // what the mail server last answered
 }
 
-// DeliveryColumns are what Targets reads. All are null where there is no letter.
+// DeliveryColumns are the columns that Targets scans. All are null if there is no letter.
 const DeliveryColumns = `l.sent_at, l.bounced_at, l.given_up_at, l.reply`
 
 // Targets are the scan targets of DeliveryColumns.
@@ -147,18 +145,18 @@ func (d *Delivery) Targets() []any {
 // link is dead.
 func (d Delivery) Refused() bool { return !d.BouncedAt.IsZero() }
 
-// State is how far a letter came.
+// State says what became of a letter.
 type State string
 
 // The states. All but Waiting are final.
 const (
 	Waiting State = "waiting"
-	Sent    State = "sent"     // a mail server took it; whether it was read nobody knows
+	Sent    State = "sent"     // a mail server accepted it; nobody knows whether it was read
 	Bounced State = "bounced"  // the mail server refused it for good
 	GivenUp State = "given_up" // withdrawn, or too old to be of use
 )
 
-// State is how far the letter came.
+// State returns the state that the letter is in.
 func (d Delivery) State() State {
 	switch {
 	case !d.SentAt.IsZero():

@@ -53,8 +53,8 @@ func TestOnlyCodeAndStatusOfAnAnswerAreKept(t *testing.T) {
 	}
 }
 
-// A server may quote the letter at any step of a later conversation, and in lines
-// that are no answer at all.
+// A server may quote the letter at any step of a later connection, and in lines that are
+// not part of an answer.
 func TestTheWordsOfAMailServerAreNeitherKeptNorLogged(t *testing.T) {
 	const quote = "listed URL: https://parvis.example/invitation/TOKEN"
 	tests := map[string]struct {
@@ -104,14 +104,14 @@ func TestTheWordsOfAMailServerAreNeitherKeptNorLogged(t *testing.T) {
 	}
 }
 
-// scripted is a mail server that answers by the verb of a line; "" is its greeting and
-// "." the end of a letter. What is not said it answers as a good one does.
+// scripted is a mail server with a given answer for each command; "" is its greeting and
+// "." the end of a letter. To any other command it answers as a good server does.
 func scripted(t *testing.T, answers map[string]string) string {
 	t.Helper()
 	return listening(t, answers, func(string) {})
 }
 
-// listening is scripted, and passes on each line outside of letters.
+// listening is scripted, and also calls heard with each line that is not part of a letter.
 func listening(t *testing.T, answers map[string]string, hear func(string)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -129,7 +129,7 @@ func listening(t *testing.T, answers map[string]string, hear func(string)) strin
 					answer = "250 2.0.0 OK"
 				}
 			}
-			_, _ = fmt.Fprintf(conn, "%s\r\n", answer) // who hung up hears nothing
+			_, _ = fmt.Fprintf(conn, "%s\r\n", answer) // the client may have hung up
 		}
 		say("")
 		inLetter := false

@@ -14,8 +14,8 @@ import (
 	"parvis/internal/mailbox"
 )
 
-// INJ-1: no field that a person can fill reaches the head of a message or its
-// envelope otherwise than encoded.
+// INJ-1: a field that a person can fill is encoded in the header of a message and in its
+// envelope.
 func TestINJ1NoNameReachesTheHeadOfAMessage(t *testing.T) {
 	names := map[string]string{
 		"line breaks":         "Acme\r\nBcc: evil@evil.example\r\n\r\nbody",
@@ -87,7 +87,7 @@ func TestINJ1ALetterGoesToOnePlainAddress(t *testing.T) {
 	}
 }
 
-// INJ-2: what a person typed is text, in both parts, and never a link.
+// INJ-2: what a person typed is shown as text in both parts of a letter, and never becomes a link.
 func TestINJ2NoNameBecomesMarkupOrALink(t *testing.T) {
 	names := map[string]string{
 		"markup":             `<b>Acme</b><script>alert(1)</script>`,
@@ -131,7 +131,7 @@ func TestINJ2NoNameBecomesMarkupOrALink(t *testing.T) {
 	}
 }
 
-// What a name says survives, invisible characters apart.
+// A name keeps all its characters except invisible ones.
 func TestNamesKeepWhatTheySay(t *testing.T) {
 	tests := map[string]string{
 		"Ada  Lovelace ":         "Ada Lovelace",

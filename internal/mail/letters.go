@@ -8,29 +8,29 @@ import (
 	"parvis/internal/i18n"
 )
 
-// Parameters are what one kind of letter names; each kind has its own type, and
-// the type is the kind. They are stored as JSON, so a field that is renamed
-// leaves a gap in the letters that wait.
+// Parameters are the values that one kind of letter needs. Each kind of letter has its own
+// type. They are stored as JSON, so renaming a field leaves a gap in the letters that are
+// waiting.
 type Parameters interface {
 	kind() string
-	// endsAt is when the letter has become useless; zero if it never does.
+	// endsAt is the time from which the letter is useless; zero if it never is.
 	endsAt() time.Time
 	write(w writer) content
 }
 
-// content is a letter's sentences, in reading order.
+// content holds the sentences of a letter in reading order.
 type content struct {
 	Subject  string
 	Greeting string
 	Before   []string // paragraphs above the button
 	Button   string
-	Link     string  // where the button leads: the letter's one link; empty where Rows has them
-	Rows     []place // in place of the button: several places to go
+	Link     string  // where the button leads; empty if the links are in Rows
+	Rows     []place // several links, in place of the button
 	After    []string
 	Footer   []string // small print
 }
 
-// A place is one of several that a letter leads to.
+// A place is one of several links of a letter.
 type place struct{ Text, Address string }
 
 // parse reads what Put stored.
@@ -92,15 +92,15 @@ func parseAs[P Parameters](raw []byte) (Parameters, error) {
 	return p, err
 }
 
-// A writer speaks the recipient's language.
+// A writer writes in the recipient's language.
 type writer struct{ i18n.Localizer }
 
-// own is a text that we made, such as an address or a date, and that say
-// therefore shows unchanged.
+// own is a text that this program made, such as a web address or a date. say inserts it
+// unchanged.
 type own string
 
-// say fills a message in. Whatever text is not marked as our own was typed by
-// somebody and passes through plain first.
+// say returns a message with its placeholders filled. Any value that is not marked as own
+// was typed by somebody, so it goes through plain first.
 func (w writer) say(key string, pairs ...any) string {
 	for i, v := range pairs {
 		if s, ok := v.(string); ok && i%2 == 1 {
@@ -117,8 +117,8 @@ func (w writer) greeting(name string) string {
 	return w.say("mail.greeting", "Name", name)
 }
 
-// InvitationParameters write the letter that invites somebody: what it is for,
-// who invites, when it ends, one link, and what to bookmark (journey 1.1).
+// InvitationParameters write the letter that invites somebody. It says what it is for, who
+// invites, when it ends and what to bookmark, and has one link (journey 1.1).
 type InvitationParameters struct {
 	Organization string
 	Name         string // of the person invited; may be empty
@@ -162,7 +162,7 @@ type BrowserCopiedParameters struct {
 	Name         string
 	When         time.Time
 	Network      string // the address from which the cookie was used the second time
-	Agent        string // and by what; without both the letter does not say
+	Agent        string // and the browser; the letter mentions neither if both are empty
 	SignInPage   string
 }
 

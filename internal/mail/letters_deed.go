@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// A Deed is what letters tell of that was done in somebody's name, with the way to
-// object.
+// A Deed describes something that was done in somebody's name. The letter about it says
+// how to object.
 type Deed struct {
 	Organization string
 	Name         string // of the person
 	When         time.Time
-	Network      string // from where it was done, and by what; without both the
-	Agent        string // letter does not say
-	NotMe        string // link: this was not me
-	ID           string // of the letter, which the row of that link names
+	Network      string // the network that it was done from, and the browser;
+	Agent        string // the letter mentions neither if both are empty
+	NotMe        string // the link "this was not me"
+	ID           string // of the letter; the row of that link refers to it
 }
 
 func (d Deed) letterID() string { return d.ID }
@@ -26,7 +26,7 @@ func (d Deed) say(w writer, key string, pairs ...any) string {
 	return w.say(key, append([]any{"Organization", d.Organization, "When", own(w.DateTime(d.When))}, pairs...)...)
 }
 
-// letter tells what was done, from where, and what follows from it; then how to
+// letter says what was done, from where, and what follows from it, and then how to
 // object.
 func (d Deed) letter(w writer, subject, what string, then ...string) content {
 	return content{
@@ -40,8 +40,8 @@ func (d Deed) letter(w writer, subject, what string, then ...string) content {
 	}
 }
 
-// where says, in the sentence of a key, from where something was done, as far as
-// that is known.
+// where returns the sentence of a key about where something was done from, as far as that
+// is known.
 func (w writer) where(key, network, agent string) []string {
 	at, err := netip.ParseAddr(network)
 	if err != nil || agent == "" {
@@ -50,10 +50,10 @@ func (w writer) where(key, network, agent string) []string {
 	return []string{w.say(key, "Network", own(at.String()), "Agent", w.Browser(agent))}
 }
 
-// mine says what to do if it was the person: nothing.
+// mine says that a person who did it themselves need do nothing.
 func (w writer) mine() string { return w.say("mail.not_me.mine") }
 
-// PasswordChangedParameters write the letter that a password was changed.
+// PasswordChangedParameters write the letter saying that a password was changed.
 type PasswordChangedParameters struct{ Deed }
 
 func (PasswordChangedParameters) kind() string { return "password_changed" }
@@ -63,7 +63,7 @@ func (p PasswordChangedParameters) write(w writer) content {
 		w.say("mail.password_changed.sessions"), w.mine())
 }
 
-// PasswordRemovedParameters write the letter that somebody chose to sign in with
+// PasswordRemovedParameters write the letter saying that somebody chose to sign in with
 // passkeys only.
 type PasswordRemovedParameters struct{ Deed }
 
@@ -74,7 +74,7 @@ func (p PasswordRemovedParameters) write(w writer) content {
 		w.say("mail.password_removed.then"), w.mine())
 }
 
-// NewDeviceParameters write the letter that somebody signed in with a browser
+// NewDeviceParameters write the letter saying that somebody signed in with a browser
 // that had not been used before.
 type NewDeviceParameters struct{ Deed }
 
@@ -84,8 +84,8 @@ func (p NewDeviceParameters) write(w writer) content {
 	return p.letter(w, "mail.new_device.subject", p.say(w, "mail.new_device.what"), w.mine())
 }
 
-// DeviceParameters write the letter that a second step was added, removed or made
-// anew.
+// DeviceParameters write the letter saying that a second step was added or removed, or that
+// recovery codes were replaced.
 type DeviceParameters struct {
 	Deed
 	What   string // device.added, device.removed or recovery_codes.made
@@ -109,7 +109,7 @@ func (p DeviceParameters) write(w writer) content {
 	return c
 }
 
-// RecoveryUsedParameters write the letter that a recovery code was used.
+// RecoveryUsedParameters write the letter saying that a recovery code was used.
 type RecoveryUsedParameters struct {
 	Deed
 	Left int
@@ -122,8 +122,8 @@ func (p RecoveryUsedParameters) write(w writer) content {
 		w.say("mail.recovery_used.left", "Count", p.Left), w.mine())
 }
 
-// SecondStepGuessedParameters write the letter that somebody who has the password
-// tries second steps.
+// SecondStepGuessedParameters write the letter saying that somebody who knows the password
+// is guessing second steps.
 type SecondStepGuessedParameters struct {
 	Deed
 	Count int
@@ -135,8 +135,8 @@ func (p SecondStepGuessedParameters) write(w writer) content {
 	return p.letter(w, "mail.second_step_guessed.subject", p.say(w, "mail.second_step_guessed.what", "Count", p.Count), w.mine())
 }
 
-// SecondStepResetParameters write the letter that an administrator removed a
-// person's second steps. Where they sit is nobody else's business.
+// SecondStepResetParameters write the letter saying that an administrator removed a
+// person's second steps. It does not say where the administrator was.
 type SecondStepResetParameters struct {
 	Deed
 	Administrator string // empty when the operator did

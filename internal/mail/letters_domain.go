@@ -2,14 +2,14 @@ package mail
 
 import "time"
 
-// DomainParameters write the letter to administrators that the record is missing
-// that proves a domain, or has been for so long that the domain lapsed.
+// DomainParameters write the letter to administrators saying that the record that proves a
+// domain is missing, or has been missing for so long that the domain lapsed.
 type DomainParameters struct {
 	Organization  string
 	Name          string // of the administrator
 	Domain        string
 	Record, Value string    // of the TXT record that is missing
-	Lapses        time.Time // when the domain lapses; zero where it did
+	Lapses        time.Time // when the domain lapses; zero if it has lapsed
 	Link          string    // to the domain's page in the console
 }
 

@@ -3,11 +3,11 @@ package mail
 import "time"
 
 // EmailProofParameters write the letter to a new address with the link that
-// proves it. It names nobody: the address may have been mistyped and be a
-// stranger's.
+// proves it. It names nobody, because a mistyped address may belong to a
+// stranger.
 type EmailProofParameters struct {
 	Organization    string
-	ByAdministrator bool // asked by one, not by the person
+	ByAdministrator bool // an administrator asked, not the person
 	Link            string
 	Expires         time.Time
 }
@@ -31,9 +31,8 @@ func (p EmailProofParameters) write(w writer) content {
 	}
 }
 
-// EmailTakenParameters write the letter to an address that somebody of the same
-// organization asked for and that belongs to its recipient already. It has no
-// link: there is nothing to do.
+// EmailTakenParameters write the letter to the owner of an address that somebody else in the
+// same organization tried to change to. It has no link, because there is nothing to do.
 type EmailTakenParameters struct {
 	Organization string
 	Name         string // of the recipient
@@ -54,8 +53,8 @@ func (p EmailTakenParameters) write(w writer) content {
 	}
 }
 
-// EmailAskedParameters write the letter to the address in force that another one
-// was asked for, with the way to object before it is proved.
+// EmailAskedParameters write the letter to the current address saying that a change to
+// another one was asked for, with the way to object before the new one is proved.
 type EmailAskedParameters struct {
 	Deed
 	New             string
@@ -74,8 +73,8 @@ func (p EmailAskedParameters) write(w writer) content {
 	return c
 }
 
-// EmailChangedParameters write the letter to the address of before that another
-// one is in force, with the way back.
+// EmailChangedParameters write the letter to the previous address saying that it was
+// replaced by another one, with the way back.
 type EmailChangedParameters struct {
 	Deed
 	New string

@@ -2,34 +2,34 @@ package mail
 
 import "time"
 
-// FederationParameters write to administrators what happened to single sign-on in
-// their organization.
+// FederationParameters write the letter that informs administrators of an event about
+// single sign-on in their organization.
 type FederationParameters struct {
 	Organization string
 	Name         string // of the administrator
 	What         string // one of the constants below
-	Connection   string // its name; empty where it is about none
-	Person       string // who did it, where somebody did
+	Connection   string // its name; empty if the letter is not about one
+	Person       string // who did it, if a person did
 	Email        string
 	When         time.Time // when it was, or will be
 	Link         string    // to the page in the console where it can be looked at
 }
 
-// What can have happened.
+// The values of What.
 const (
 	BreakGlassUsed      = "break_glass"      // an owner came in by passkey where single sign-on is the only way
-	FederationReverted  = "reverted"         // single sign-on is no longer the only way: it failed for everybody
-	FederationFails     = "fails"            // and will not be in a while, unless somebody comes in by it
+	FederationReverted  = "reverted"         // single sign-on is no longer the only way in: people failed with it
+	FederationFails     = "fails"            // it will soon no longer be, unless somebody signs in with it
 	CertificateEnding   = "certificate"      // a provider's certificate ends
 	MetadataRenewed     = "metadata_renewed" // new signing keys were taken from the provider's own address
-	MetadataRefused     = "metadata_refused" // what that address has now was not taken
+	MetadataRefused     = "metadata_refused" // the new content of that address was not accepted
 	ConnectionTurnedOff = "turned_off"       // by hand
 	ConnectionTurnedOn  = "turned_on"
-	ConnectionWaits     = "change_waits" // what was entered for it passed its test and waits for an owner
-	ConnectionChanged   = "change_taken" // and is in force
+	ConnectionWaits     = "change_waits" // a change of it passed its test and waits for an owner
+	ConnectionChanged   = "change_taken" // that change is in force
 	ConnectionConfirmed = "confirmed"    // an owner confirmed what it trusts
-	AccountLinked       = "linked"       // to the person: somebody of a provider comes in as them from now on
-	AccountUnlinked     = "unlinked"     // and no longer
+	AccountLinked       = "linked"       // to the person: an account of a provider can sign in as them from now on
+	AccountUnlinked     = "unlinked"     // to the person: and no longer can
 )
 
 func (FederationParameters) kind() string      { return "federation" }
@@ -50,8 +50,8 @@ func (p FederationParameters) write(w writer) content {
 	}
 }
 
-// ConnectionSetupParameters write the letter with the link behind which a company's
-// IT sets up a connection.
+// ConnectionSetupParameters write the letter with the link that a company's IT department
+// sets up a connection with.
 type ConnectionSetupParameters struct {
 	Organization string
 	Inviter      string

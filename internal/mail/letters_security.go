@@ -6,8 +6,8 @@ import "time"
 type ResetParameters struct {
 	Organization    string
 	Name            string
-	ByAdministrator bool // asked by one, not by the person
-	NoPassword      bool // there is none to replace: the link creates one
+	ByAdministrator bool // an administrator asked, not the person
+	NoPassword      bool // the person has none: the link creates the first one
 	Link            string
 	Expires         time.Time
 }
@@ -35,12 +35,12 @@ func (p ResetParameters) write(w writer) content {
 	}
 }
 
-// ResetExplainedParameters write the letter to somebody who has no password that
-// could be replaced.
+// ResetExplainedParameters write the letter that explains to somebody why they have no
+// password to replace.
 type ResetExplainedParameters struct {
 	Organization string
 	Name         string
-	Invited      bool // and has not accepted yet
+	Invited      bool // an invitation has not been accepted yet
 	SignInPage   string
 }
 
@@ -65,7 +65,7 @@ func (p ResetExplainedParameters) write(w writer) content {
 // NamedOrganization is one line of the letter with names.
 type NamedOrganization struct{ Name, ShortName, SignInPage string }
 
-// NamesParameters write the letter that names every organization which knows an
+// NamesParameters write the letter that lists every organization with a user of this
 // address, each with its own page to bookmark (journey 6.7).
 type NamesParameters struct {
 	Organizations []NamedOrganization
@@ -89,7 +89,7 @@ func (p NamesParameters) write(w writer) content {
 	return c
 }
 
-// GuessedParameters write the letter that somebody tries passwords for an address.
+// GuessedParameters write the letter saying that somebody is guessing the password of an address.
 type GuessedParameters struct {
 	Organization string
 	Name         string
@@ -115,7 +115,7 @@ func (p GuessedParameters) write(w writer) content {
 	}
 }
 
-// PasswordDisabledParameters write the letter that the password was turned off
+// PasswordDisabledParameters write the letter saying that the password was turned off
 // after too many wrong ones in a row.
 type PasswordDisabledParameters struct {
 	Organization string
@@ -141,8 +141,8 @@ func (p PasswordDisabledParameters) write(w writer) content {
 	}
 }
 
-// DisownedParameters write the letter to administrators: a person said 'this was
-// not me'.
+// DisownedParameters write the letter to administrators saying that a person chose 'this
+// was not me'.
 type DisownedParameters struct {
 	Organization string
 	Name         string // of the administrator
@@ -172,16 +172,16 @@ func (p DisownedParameters) write(w writer) content {
 	}
 }
 
-// HelpAskedParameters write the letter to administrators that a person can use none of
-// their second steps (journeys 5.7).
+// HelpAskedParameters write the letter to administrators saying that a person can use none
+// of their second steps (journeys 5.7).
 type HelpAskedParameters struct {
 	Organization string
 	Name         string // of the administrator
 	Person       string
 	Email        string // of the person
 	When         time.Time
-	Network      string // from where it was asked, and by what; without both the
-	Agent        string // letter does not say
+	Network      string // the network that it was asked from, and the browser;
+	Agent        string // the letter mentions neither if both are empty
 	Link         string // to the person's page in the console
 }
 

@@ -1,11 +1,11 @@
 // Package mail writes letters to people and keeps the outbox they wait in.
 //
-// A letter is a row of the table letters, inserted by Put in the transaction
-// that it tells of: it exists exactly if that happened. What it names is sealed
-// in the row, since a link may be among it. Sweep renders and sends what is due,
-// outside of any transaction, and the statement that ends a letter erases what
-// it named. A crash between sending and ending sends the letter once more, under
-// the same Message-ID; none is ever lost.
+// A letter is a row of the table letters. Put inserts it in the transaction that it reports
+// on, so it exists exactly if that transaction was committed. Its values are sealed in the
+// row, because a link may be among them. Sweep renders and sends the letters that are due,
+// outside any transaction, and the statement that ends a letter erases its values. After a
+// crash between sending and ending, a letter is sent once more with the same Message-ID. No
+// letter is ever lost.
 //
 // It owns letters. Other packages join it on (org_id, id) and read a Delivery.
 package mail
@@ -33,11 +33,11 @@ type Letter struct {
 	Parameters Parameters
 }
 
-// ErrRecipient says that a text is not one plain address. Whoever takes
-// addresses from people checks them long before: this is the last door.
+// ErrRecipient is returned for a text that is not exactly one plain address. Addresses that
+// people type are checked long before; this is the last check.
 var ErrRecipient = errors.New("a letter goes to one plain address")
 
-// Outbox puts letters in and sends them. Build it once; it never changes.
+// Outbox stores letters and sends them. Build it once; it never changes.
 type Outbox struct {
 	box       secret.Box
 	catalogue *i18n.Catalogue
@@ -47,16 +47,16 @@ type Outbox struct {
 	grace     time.Duration
 }
 
-// NewOutbox makes the outbox whose letters come from an address, which may have
-// a name before it. Without a server letters are kept and wait for one.
+// NewOutbox makes an outbox that sends from an address, which may have a name before it.
+// If server is nil, letters are stored and wait until there is one.
 func NewOutbox(sealing secret.Ring, catalogue *i18n.Catalogue, from string, server *SMTP, log *slog.Logger) *Outbox {
 	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server, log: log, grace: grace}
 }
 
-// NewLetterID is for a letter whose link is stored before the letter is put.
+// NewLetterID makes the id of a letter whose link has to be stored before Put is called.
 func NewLetterID() string { return secret.NewID("let") }
 
-// Put seals l and lets it wait for the next Sweep. It returns the letter's id.
+// Put seals l and stores it for the next Sweep. It returns the letter's id.
 func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 	if a, err := netmail.ParseAddress(l.Recipient); err != nil || a.Address != l.Recipient {
 		return "", ErrRecipient
@@ -80,8 +80,8 @@ func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 	return id, nil
 }
 
-// Told reports whether a letter of the same kind as p was put for a recipient
-// since an instant, whatever became of it.
+// Told reports whether a letter of the same kind as p was stored for a recipient since a
+// time, whether or not it was sent.
 func (o *Outbox) Told(ctx context.Context, r db.Reader, orgID, recipient string, p Parameters, since time.Time) (bool, error) {
 	var id string
 	return r.One(ctx, db.Into(&id), `
@@ -90,22 +90,22 @@ func (o *Outbox) Told(ctx context.Context, r db.Reader, orgID, recipient string,
 		limit 1`, orgID, recipient, p.kind(), db.Time(since))
 }
 
-// row is what a letter's parameters are sealed for: moved to another row they
-// do not open.
+// row is the associated data of a letter's sealed parameters, so that they do not open if
+// they are moved to another row.
 func row(orgID, id string) string { return "letters/" + orgID + "/" + id }
 
-// Withdraw ends a letter that was not sent yet; one that was stays as it is.
+// Withdraw ends a letter that was not sent yet. It does not change one that was.
 func (o *Outbox) Withdraw(ctx context.Context, tx *db.Tx, orgID, id string) error {
 	return end(ctx, tx, orgID, id, ending{givenUp: tx.Now()})
 }
 
-// An ending is how a letter ended: one of the times is set.
+// An ending says how a letter ended. Exactly one of its times is set.
 type ending struct {
 	sent, bounced, givenUp time.Time
 	answer                 Answer
 }
 
-// end ends a letter that still waits and erases what it named.
+// end ends a letter that is still waiting and erases its parameters.
 func end(ctx context.Context, tx *db.Tx, orgID, id string, e ending) error {
 	_, err := tx.Exec(ctx, `
 		update letters

@@ -31,7 +31,7 @@ var (
 	keys = secret.NewKeys()
 )
 
-// bench is an outbox with a database and a mail server of its own.
+// bench is an outbox with its own database and mail server.
 type bench struct {
 	*testing.T
 	d      *db.DB
@@ -113,7 +113,7 @@ func (b *bench) withdraw(id string) {
 	}
 }
 
-// stored is what a test asks of a row.
+// stored is the part of a row that tests compare.
 type stored struct {
 	state      State
 	tries      int
@@ -140,8 +140,8 @@ func (b *bench) stored(id string) stored {
 	return s
 }
 
-// expect compares all but the sealed parameters, of which it wants that they
-// last as long as the letter waits.
+// expect compares everything but the sealed parameters, which must be there exactly as long
+// as the letter waits.
 func (b *bench) expect(id string, want stored) {
 	b.Helper()
 	got := b.stored(id)
@@ -182,10 +182,10 @@ func TestALetterIsSentOnceAndForgotten(t *testing.T) {
 	b.expect(id, stored{state: Sent, tries: 1, next: -1, answer: taken})
 }
 
-// firefox is what a browser says of itself; letters say it in words.
+// firefox is a User-Agent header, for which letters use words.
 const firefox = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
-// The golden files are the picture book of the letters: read them.
+// The golden files show every letter as people get it. Read their diffs.
 func TestLettersReadWell(t *testing.T) {
 	b := newBench(t, mailbox.Options{})
 	kinds := map[string]Parameters{
@@ -310,8 +310,8 @@ func TestAWithdrawnLetterIsNotSent(t *testing.T) {
 	b.received(1)
 }
 
-// Whoever can write to the database must not get another person's link sent to
-// themselves by moving it.
+// Somebody who can write to the database must not be able to get another person's link by
+// moving it to a letter to themselves.
 func TestParametersMovedToAnotherLetterDoNotOpen(t *testing.T) {
 	b := newBench(t, mailbox.Options{})
 	victim, thief := b.put(Letter{}), b.put(Letter{Recipient: "thief@example.org"})

@@ -19,14 +19,14 @@ var letterHTML string
 
 var htmlTemplate = template.Must(template.New("letter").Option("missingkey=error").Parse(letterHTML))
 
-// A message is a letter in the form that a mail server takes.
+// A message is a letter in the form that a mail server accepts.
 type message struct {
 	from, to string // of the envelope, in angle brackets
 	raw      []byte
 }
 
-// render writes the letter in its language. Its Message-ID comes from its id:
-// whoever gets it twice after a crash is shown it once by many mail programs.
+// render writes the letter in its recipient's language. The Message-ID is derived from the
+// letter's id, so that many mail programs show a letter that was sent twice only once.
 func (o *Outbox) render(l waiting, p Parameters, now time.Time) (message, error) {
 	w := writer{o.catalogue.In(l.language)}
 	c := p.write(w)
@@ -85,15 +85,15 @@ func (c content) text() string {
 	return strings.Join(paragraphs, "\n\n") + "\n\n\n" + strings.Join(c.Footer, "\n") + "\n"
 }
 
-// breaker is an invisible place to break a line (U+200B). Between the parts of
-// an address it keeps mail programs from making a link of it.
+// breaker is an invisible character that allows a line break (U+200B). Between the parts of
+// a web address it keeps mail programs from making a link of it.
 const breaker = "\u200b"
 
-// longestName is more than a name needs and less than a story takes.
+// longestName is more characters than a name needs, and too few for a message.
 const longestName = 100
 
-// plain makes of what a person typed a short text on one line that no mail
-// program turns into a link (INJ-2): 'Win at evil.example' stays a strange name.
+// plain makes a short text on one line from what a person typed, which no mail program turns
+// into a link (INJ-2): 'Win at evil.example' remains just a strange name.
 func plain(s string) string {
 	runes := []rune(clean(s, longestName))
 	var b strings.Builder
@@ -106,9 +106,9 @@ func plain(s string) string {
 	return b.String()
 }
 
-// clean removes what does not show or turns the direction of writing, joins
-// lines, and cuts after limit characters. The two joiners stay: Persian and the
-// languages of India spell with them.
+// clean removes invisible characters and those that change the direction of writing, joins
+// lines, and cuts after limit characters. It keeps the two joiners, which Persian and the
+// languages of India need.
 func clean(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

@@ -18,36 +18,36 @@ import (
 	"parvis/internal/number"
 )
 
-// TLSMode is how a connection to the mail server is protected.
+// TLSMode says how a connection to the mail server is protected.
 type TLSMode string
 
-// The modes. In the first two the server's certificate must be valid for its
-// name; nothing switches that off (R-CFG-02).
+// The modes. The first two require a certificate that is valid for the server's name, and
+// no setting switches that off (R-CFG-02).
 const (
-	StartTLS    TLSMode = "starttls" // usual on port 587
-	ImplicitTLS TLSMode = "tls"      // usual on port 465
+	StartTLS    TLSMode = "starttls" // usually on port 587
+	ImplicitTLS TLSMode = "tls"      // usually on port 465
 	NoTLS       TLSMode = "none"     // on this machine only
 )
 
-// SMTP is the mail server that takes our letters.
+// SMTP describes the mail server that accepts our letters.
 type SMTP struct {
 	Address  string // host:port
 	TLS      TLSMode
 	Username string // empty if the server asks for none
 	Password string
-	Name     string         // by which we greet the server: a name that the DNS knows; this machine's where empty
-	Timeout  time.Duration  // of one letter, and of connecting; 30 s if zero
-	Roots    *x509.CertPool // who may sign the server's certificate; the system's if nil
+	Name     string         // that we greet the server with, known to the DNS; this machine's name if empty
+	Timeout  time.Duration  // for one letter, and for connecting; 30 s if zero
+	Roots    *x509.CertPool // trusted authorities for the server's certificate; the system's if nil
 }
 
 const (
 	defaultTimeout = 30 * time.Second
-	// goodbye is how long a server may take to answer QUIT, when nothing
-	// depends on it any more.
+	// goodbye is how long a server may take to answer QUIT, whose answer does not
+	// matter.
 	goodbye = 3 * time.Second
 )
 
-// Validate tells what is wrong with the settings, without connecting.
+// Validate reports what is wrong with the settings, without connecting.
 func (s *SMTP) Validate() error {
 	host, port, err := net.SplitHostPort(s.Address)
 	if _, ok := number.Port(port); err != nil || host == "" || !ok {
@@ -70,7 +70,7 @@ func loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
-// Check connects, signs in and says goodbye: whether letters could leave.
+// Check connects, signs in and disconnects, to find out whether letters can be sent.
 func (s *SMTP) Check(ctx context.Context) error {
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *SMTP) Check(ctx context.Context) error {
 	return nil
 }
 
-// A connection takes one message after another. It ends with its context.
+// A connection sends one message after another. It ends when its context does.
 type connection struct {
 	client  *smtp.Client
 	timeout time.Duration
@@ -91,7 +91,7 @@ func (s *SMTP) connect(ctx context.Context) (*connection, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	host, _, _ := net.SplitHostPort(s.Address) // which Validate has just done
+	host, _, _ := net.SplitHostPort(s.Address) // Validate has checked it
 	c := &connection{timeout: cmp.Or(s.Timeout, defaultTimeout), hangUp: func() {}}
 	protection := &tls.Config{ServerName: host, RootCAs: s.Roots, MinVersion: tls.VersionTLS12}
 	options := []gomail.Option{
@@ -105,10 +105,10 @@ func (s *SMTP) connect(ctx context.Context) (*connection, error) {
 			if err != nil {
 				return nil, err
 			}
-			stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // It is given up.
+			stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // The connection is given up.
 			c.hangUp = func() {
 				stop()
-				conn.Close() //nolint:errcheck // What was sent on it has been answered.
+				conn.Close() //nolint:errcheck // Everything sent on it has been answered.
 			}
 			if s.TLS != ImplicitTLS {
 				return conn, nil
@@ -140,13 +140,13 @@ func (s *SMTP) connect(ctx context.Context) (*connection, error) {
 
 func (c *connection) close() {
 	if c.client.UpdateDeadline(goodbye) == nil {
-		c.client.Quit() //nolint:errcheck // Every letter has been answered before.
+		c.client.Quit() //nolint:errcheck // Every letter has been answered already.
 	}
 	c.hangUp()
 }
 
-// A refusal is what a server says to one letter. Any other error of send means
-// that the server or the connection cannot be used at the moment.
+// A refusal is the server's answer to one letter. Any other error of send means that the
+// server or the connection cannot be used at the moment.
 type refusal struct {
 	answer    Answer
 	permanent bool
@@ -154,15 +154,15 @@ type refusal struct {
 
 func (r *refusal) Error() string { return "the mail server refused the letter: " + string(r.answer) }
 
-// send hands one message over and returns the server's answer.
+// send sends one message and returns the server's answer.
 func (c *connection) send(m message) (Answer, error) {
 	if err := c.client.UpdateDeadline(c.timeout); err != nil {
 		return "", err
 	}
-	// A message marked as SMTPUTF8 is returned by every older server further on.
+	// Older servers on the way would return a message marked as SMTPUTF8.
 	c.client.SkipSMTPUTF8(isASCII(m.from) && isASCII(m.to))
 	if err := c.client.Mail(m.from); err != nil {
-		return "", withoutWords(err) // it is not the letter that this server does not want
+		return "", withoutWords(err) // the server does not refuse this letter in particular
 	}
 	if err := c.client.Rcpt(m.to); err != nil {
 		return "", c.refused(err)
@@ -183,17 +183,17 @@ func (c *connection) send(m message) (Answer, error) {
 	return "", nil
 }
 
-// refused tells the server's judgement of a letter from its own troubles. The
-// second digit says which it is (RFC 5321 §4.2.1): 5 is about mail, such as a
-// mailbox that does not exist, 3 about signing in, 2 about the connection, 0
-// about syntax, of which only 501 can be the address's fault.
+// refused returns a refusal if an answer is about the letter, and another error if it is
+// about the server's own problems. The second digit says which (RFC 5321 §4.2.1): 5 is about
+// mail, such as a mailbox that does not exist, 3 about signing in, 2 about the connection,
+// and 0 about syntax, of which only 501 can be caused by the address.
 func (c *connection) refused(err error) error {
 	said, ok := errors.AsType[*textproto.Error](err)
 	if !ok || said.Code/10%10 != 5 && said.Code != 501 {
 		return withoutWords(err)
 	}
 	if err := c.client.Reset(); err != nil {
-		c.hangUp() // the next letter finds out
+		c.hangUp() // an error shows with the next letter
 	}
 	return &refusal{answer: answerOf(said.Code, said.Msg), permanent: said.Code >= 500}
 }

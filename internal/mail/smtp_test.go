@@ -11,8 +11,8 @@ import (
 	"parvis/internal/mailbox"
 )
 
-// A certificate that nobody vouches for, or that is for another name, stops the
-// letter (R-CFG-02).
+// No letter is sent to a server whose certificate is not trusted or is for another name
+// (R-CFG-02).
 func TestLettersLeaveOnlyOverVerifiedTLS(t *testing.T) {
 	certified := httptest.NewUnstartedServer(nil)
 	certified.StartTLS()

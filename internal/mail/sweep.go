@@ -11,22 +11,22 @@ import (
 )
 
 const (
-	// batch is how many letters one Sweep takes on.
+	// batch is how many letters one Sweep claims.
 	batch = 50
-	// lease is how long a letter is left to the Sweep that took it. Who has not
-	// ended it by then crashed, and another Sweep sends it. It is short, since what
-	// the crashed one had taken may offer a link that lives ten minutes.
+	// lease is how long a letter belongs to the Sweep that claimed it. If it has not
+	// ended by then, that Sweep crashed and another one sends it. The lease is short,
+	// because the letter may have a link that works for ten minutes only.
 	lease = time.Minute
-	// sending is when a Sweep begins no more letters: the last one, which may take
-	// as long as the server's timeout, ends before its lease does.
+	// sending is how long a Sweep begins new letters. The last one may take as long as
+	// the server's timeout, and must end before its lease does.
 	sending = 25 * time.Second
-	// grace is how long the letter in hand may take while the program stops.
+	// grace is how long the current letter may take while the program stops.
 	grace = 10 * time.Second
-	// marking is how long ending a letter may take while the program stops.
+	// marking is how long storing the outcome of a letter may take while the program stops.
 	marking = 10 * time.Second
 	// pause is how long all letters wait when the mail server itself fails.
 	pause = time.Minute
-	// usefulness is how long we try. After three days a person has asked again.
+	// usefulness is how long we try. After three days the person has asked again.
 	usefulness = 3 * 24 * time.Hour
 )
 
@@ -36,7 +36,7 @@ func delay(tries int) time.Duration {
 	return delays[min(max(tries, 1), len(delays))-1]
 }
 
-// waiting is a row of a letter that is not ended.
+// waiting is the row of a letter that has not ended.
 type waiting struct {
 	orgID, id, kind, recipient string
 	language                   i18n.Tag
@@ -45,10 +45,10 @@ type waiting struct {
 	tries                      int
 }
 
-// Sweep sends what is due. Call it about every second: when nothing is due it
-// costs one look at an index. Any number of nodes may call it at once. It
-// returns what goes wrong with the database; what goes wrong with a letter or
-// with the mail server is logged and tried again.
+// Sweep sends the letters that are due. Call it about every second: if nothing is due it
+// costs one look at an index. Any number of nodes may call it at the same time. It returns
+// errors of the database; errors of a letter or of the mail server are logged, and the letter
+// is tried again.
 func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 	if o.server == nil {
 		return nil
@@ -58,14 +58,14 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 	if err != nil || !due {
 		return err
 	}
-	// The letter in hand is finished although the program is stopping.
+	// The current letter is finished even if the program is stopping.
 	hand, drop := context.WithCancel(context.WithoutCancel(ctx))
 	defer drop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(o.grace, drop) })()
 	beginning, done := context.WithTimeout(ctx, sending)
 	defer done()
-	// Connecting comes before claiming, so that a server that is down costs no
-	// letter a try.
+	// Connecting comes before claiming, so that a server that is down does not cost a
+	// letter one of its tries.
 	c, err := o.server.connect(hand)
 	if err != nil && ctx.Err() != nil {
 		return nil // nothing was claimed
@@ -95,11 +95,11 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 	return nil
 }
 
-// claim takes letters that are due. Of two sweeps that claim at once each
-// letter goes to one: who waits for the other's row asks again whether it is due.
-// Statements by themselves, since a transaction that reads many letters loses every
-// race against the small ones that end one letter each.
-// What ends soonest comes first.
+// claim takes letters that are due. If two sweeps claim at the same time, each letter goes to
+// one of them: the one that waited for the other's row checks again whether it is due. Each
+// statement is its own transaction, because one that reads many letters would lose every
+// race against the small ones that end one letter each. Letters that expire soonest come
+// first.
 func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 	if err := o.retire(ctx, d); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 	return letters, nil
 }
 
-// retire gives up what has waited for too long, in all organizations, and says so.
+// retire gives up letters of all organizations that have waited for too long, and logs each.
 func (o *Outbox) retire(ctx context.Context, d *db.DB) error {
 	now := d.Now()
 	return d.Exec(ctx, func(scan func(...any) error) error {
@@ -146,8 +146,8 @@ func (o *Outbox) sayGivenUp(ctx context.Context, l waiting, answer Answer) {
 	o.log.WarnContext(ctx, "letter given up", "letter", l.id, "org", l.orgID, "answer", string(answer), "means", o.means(answer))
 }
 
-// postpone lets everything that is due wait for the mail server, which may have said
-// why.
+// postpone makes all letters that are due wait while the mail server fails, and stores its
+// answer if there was one.
 func (o *Outbox) postpone(ctx context.Context, d *db.DB, answer Answer) error {
 	if err := o.retire(ctx, d); err != nil {
 		return err
@@ -157,10 +157,10 @@ func (o *Outbox) postpone(ctx context.Context, d *db.DB, answer Answer) error {
 		db.Time(now.Add(pause)), db.Text(answer), db.Time(now))
 }
 
-// nothing is what a statement without rows is scanned with.
+// nothing is the scan function for statements without rows.
 func nothing(func(...any) error) error { return nil }
 
-// release returns letters that were claimed and not tried, to wait for as long.
+// release gives back letters that were claimed and not tried, to be due after wait.
 func release(ctx context.Context, d *db.DB, letters []waiting, wait time.Duration) error {
 	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {
 		for _, l := range letters {
@@ -176,16 +176,16 @@ func release(ctx context.Context, d *db.DB, letters []waiting, wait time.Duratio
 	})
 }
 
-// keep runs fn although the program may be stopping: what happened to a letter
-// must not be forgotten.
+// keep runs fn even if the program is stopping, because what happened to a letter must be
+// stored.
 func keep(ctx context.Context, d *db.DB, fn func(context.Context, *db.Tx) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), marking)
 	defer cancel()
 	return d.Update(ctx, func(tx *db.Tx) error { return fn(ctx, tx) })
 }
 
-// try sends one letter and writes down what became of it. It reports whether
-// the connection can be used for the next one.
+// try sends one letter and stores the outcome. It reports whether the connection can be used
+// for the next one.
 func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (usable bool, err error) {
 	usefulUntil := l.createdAt.Add(usefulness)
 	p, problem := o.open(l)
@@ -222,7 +222,7 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (u
 	}
 }
 
-// means says an answer in the log's language.
+// means returns what an answer means, in English for the log.
 func (o *Outbox) means(a Answer) string {
 	if key := a.Key(); key != "" {
 		return o.catalogue.In("en").Text(key)
@@ -230,7 +230,7 @@ func (o *Outbox) means(a Answer) string {
 	return ""
 }
 
-// open unseals what a letter names.
+// open unseals the parameters of a letter.
 func (o *Outbox) open(l waiting) (Parameters, error) {
 	raw, err := o.box.Open(l.parameters, row(l.orgID, l.id))
 	if err != nil {
@@ -244,8 +244,7 @@ func mark(ctx context.Context, d *db.DB, l waiting, e ending) error {
 	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error { return end(ctx, tx, l.orgID, l.id, e) })
 }
 
-// putOff lets a letter wait for its next try, or ends it if that would come too
-// late.
+// putOff stores when a letter is tried next, or ends the letter if that would be too late.
 func (o *Outbox) putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil time.Time, answer Answer) error {
 	next := d.Now().Add(delay(l.tries))
 	if !next.Before(usefulUntil) {

@@ -143,7 +143,7 @@ func TestAServerThatIsDownCostsNoLetterATry(t *testing.T) {
 	b.expect(late, stored{state: GivenUp, tries: 0, next: -1})
 }
 
-// What the server says about itself is no judgement of the letter.
+// An answer about the server itself does not end a letter.
 func TestAServerInTroubleBouncesNothing(t *testing.T) {
 	var code int
 	b := newBench(t, mailbox.Options{Recipient: func(string) error { return mailbox.Refuse(code, "go away") }})
@@ -224,8 +224,8 @@ func TestStoppingFinishesTheLetterInHandAndReturnsTheOthers(t *testing.T) {
 	b.expect(second, stored{state: Waiting, tries: 0, next: 0})
 }
 
-// A crash while letters are claimed costs them a minute, and what ends soonest goes
-// first then.
+// A crash while letters are claimed delays them by a minute. Then those that expire soonest
+// are sent first.
 func TestWhatACrashedSweepHadTakenIsSentWithinAMinute(t *testing.T) {
 	b := newBench(t, mailbox.Options{})
 	for range batch {
@@ -253,8 +253,8 @@ func TestWhatIsGivenUpIsLogged(t *testing.T) {
 	}
 }
 
-// The one gap that no ordering closes: the server has the letter, and we die
-// before writing that down.
+// No order of steps closes this gap: the server has accepted the letter, and the program
+// crashes before it stores that.
 func TestACrashAfterSendingSendsTheSameLetterOnceMore(t *testing.T) {
 	address := dbtest.Address(t)
 	var crashing *db.DB

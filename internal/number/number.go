@@ -1,5 +1,5 @@
-// Package number reads numbers as programs write them. What other readers take for
-// another number, or for none, is none: +8, 08, 8 with a space.
+// Package number reads numbers in the form in which programs write them. It refuses +8, 08
+// and 8 with a space, which other readers may take for another number or for none.
 package number
 
 import (
@@ -13,13 +13,13 @@ func Parse(text string) (n int, ok bool) {
 	return n, err == nil && strconv.Itoa(n) == text
 }
 
-// Port reads the port of an address that something is reached at.
+// Port reads the port number of a network address.
 func Port(text string) (n int, ok bool) {
 	n, ok = Parse(text)
 	return n, ok && n >= 1 && n <= 65535
 }
 
-// Duration reads a time as the lists of our forms write it, such as 1h30m0s.
+// Duration reads a duration in the form that the lists in our pages use, such as 1h30m0s.
 func Duration(text string) (d time.Duration, ok bool) {
 	d, err := time.ParseDuration(text)
 	return d, err == nil && d.String() == text

@@ -159,7 +159,7 @@ func TestAnAssuranceThatNobodyReachesIsRefused(t *testing.T) {
 	}
 }
 
-// Under the modern rules two factors are one again a day after the second (D-5); under
+// Under the modern rules two factors are one again a day after the second (R-SES-04); under
 // the classic ones they stay two.
 func TestAssuranceDecaysUnderModernRules(t *testing.T) {
 	for preset, acr := range map[credential.Preset]string{credential.PresetModern: "aal1", credential.PresetClassic: "aal2"} {

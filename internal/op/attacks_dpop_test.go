@@ -55,7 +55,7 @@ func byRefresh(token string) url.Values {
 	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
 }
 
-// OPR-15, R-OPR-15: what is bound to a key is worth nothing without that key, for this
+// R-OPR-15: what is bound to a key is worth nothing without that key, for this
 // very request, once.
 func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 	w := newWorld(t, named)

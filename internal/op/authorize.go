@@ -11,6 +11,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -267,7 +268,7 @@ func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, asked ques
 		}
 		// A provider would otherwise let in whoever proved something there hours ago.
 		a.OrgID, a.Anew = org, asked.login || asked.maxAge != nil
-		if address, err := directory.ParseAddress(q.LoginHint); err == nil {
+		if address, err := naming.ParseAddress(q.LoginHint); err == nil {
 			a.LoginHint = address.Text
 		}
 	}

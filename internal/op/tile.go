@@ -182,7 +182,7 @@ func (p *Provider) switchAndOpen(v *page.Viewer) error {
 }
 
 // Switch makes the viewer's organization the one that applications in this browser get;
-// what they had of another ends, and they are told (issue 6).
+// what they had of another ends, and they are told (decision 0036).
 func (p *Provider) Switch(v *page.Viewer) error {
 	ctx := v.R.Context()
 	return p.DB.Update(ctx, func(tx *db.Tx) error {

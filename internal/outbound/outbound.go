@@ -1,7 +1,7 @@
-// Package outbound is how this program speaks to hosts that somebody else named: the
-// addresses of identity providers and of what they publish. Whoever may type an
-// address may try to reach what only this machine reaches, so there is one client,
-// and it refuses that (R-RPO-07).
+// Package outbound connects to hosts that somebody else named, such as identity providers
+// and the addresses that they publish. A person who may enter an address may try to reach
+// hosts that only this machine can reach. So there is one client, which refuses such hosts
+// (R-RPO-07).
 package outbound
 
 import (
@@ -21,20 +21,20 @@ import (
 	"time"
 )
 
-// Refused is the error of a request that was not made or not answered as it should.
-// Its text is shown to who typed the address, so it tells nothing of what is there.
+// Refused is the error of a request that was not made, or whose answer was not acceptable.
+// Its text is shown to the person who typed the address, so it reveals nothing about the host.
 type Refused string
 
 // The reasons.
 const (
-	Scheme      Refused = "scheme"      // the address is not https, or is none
-	Address     Refused = "address"     // the name leads into a network that is not public
-	Redirect    Refused = "redirect"    // the answer leads elsewhere
-	TooLarge    Refused = "too_large"   // the answer does not end in time to be read
+	Scheme      Refused = "scheme"      // the text is no https address
+	Address     Refused = "address"     // the name resolves to an address that is not public
+	Redirect    Refused = "redirect"    // the answer is a redirect
+	TooLarge    Refused = "too_large"   // the answer is longer than allowed
 	Timeout     Refused = "timeout"     // there was no answer in time
-	Unreachable Refused = "unreachable" // nobody answers there, or not with HTTP
-	TLS         Refused = "tls"         // the certificate is not this name's, or the protocol is old
-	Status      Refused = "status"      // another status than was wanted
+	Unreachable Refused = "unreachable" // nothing answers there, or not with HTTP
+	TLS         Refused = "tls"         // the certificate is not valid for this name, or the version of TLS is too old
+	Status      Refused = "status"      // the status is not the expected one
 )
 
 func (r Refused) Error() string { return "outbound: " + string(r) }
@@ -56,12 +56,12 @@ type Client struct {
 	patience  time.Duration
 }
 
-// New makes a client. For the hosts of allow, each host:port in small letters,
-// http will do and the network may be a private one.
+// New makes a client. The hosts in allow, each written as host:port in lower case, may also
+// be asked by http and in a private network.
 func New(allow []string) *Client {
 	c := &Client{allow: allow, patience: Patience}
-	// Neither a proxy of the environment nor HTTP/2, connections that are kept or
-	// encodings that unfold: each call is judged anew, and little can go wrong in it.
+	// No proxy from the environment, no HTTP/2, no kept connections, no compression: each
+	// call is checked by itself, and little can go wrong in it.
 	c.transport = http.Transport{
 		DialContext: c.dial, DialTLSContext: c.dialTLS, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
@@ -69,8 +69,8 @@ func New(allow []string) *Client {
 	return c
 }
 
-// And is a client that may also reach the host of one address more, whatever its
-// network: who may name that host has said so.
+// And returns a client that may also reach the host of this address, in any network. The
+// caller must know that a person entitled to name that host did so.
 func (c *Client) And(address string) *Client {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
@@ -84,23 +84,23 @@ func (c *Client) And(address string) *Client {
 	return more
 }
 
-// Response is an answer that was read to its end.
+// Response is an answer that was read completely.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// StatusText is the status as people read it.
+// StatusText returns the status in words.
 func (r Response) StatusText() string {
 	return strings.TrimSpace(fmt.Sprint(r.Status, " ", http.StatusText(r.Status)))
 }
 
-// Get fetches what an address answers with status 200, at most so many bytes.
+// Get returns the answer of an address, which must have status 200 and at most so many bytes.
 func (c *Client) Get(ctx context.Context, address string, most int64) (Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return Response{}, Scheme // its text would repeat the address
+		return Response{}, Scheme // the text of err would repeat the address
 	}
 	w, err := c.Do(r, most)
 	if err == nil && w.Status != http.StatusOK {
@@ -109,15 +109,14 @@ func (c *Client) Get(ctx context.Context, address string, most int64) (Response,
 	return w, err
 }
 
-// Do sends a request and reads the answer, whatever its status, unless that leads
-// elsewhere.
+// Do sends a request and reads the answer. It accepts any status but a redirect.
 func (c *Client) Do(r *http.Request, most int64) (Response, error) {
 	if !c.admits(r.URL) {
 		return Response{}, Scheme
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), c.patience)
 	defer cancel()
-	// Without an http.Client nothing is followed and no cookie is kept.
+	// A Transport, unlike an http.Client, follows no redirect and keeps no cookie.
 	w, err := c.transport.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		return Response{}, reason(ctx, err)
@@ -137,16 +136,16 @@ func (c *Client) Do(r *http.Request, most int64) (Response, error) {
 	return Response{Status: w.StatusCode, Header: w.Header, Body: body}, nil
 }
 
-// Admits tells that an address is one that people may be sent to, and this client
-// may ask: https, or a host that is allowed.
+// Admits reports whether people may be sent to an address and this client may ask it: an
+// address with https, or of a host that New was told to allow.
 func (c *Client) Admits(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && c.admits(u)
 }
 
-// Reaches returns Scheme or Address where this client would never ask an address: by
-// what it says, or since its name leads to networks that are not public only. A name
-// that is not found now is no reason.
+// Reaches returns Scheme or Address if this client would never ask an address, either
+// because of the text or because its name resolves only to addresses that are not public. It
+// returns nil for a name that cannot be resolved now.
 func (c *Client) Reaches(ctx context.Context, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || !c.admits(u) {
@@ -186,8 +185,8 @@ func (c *Client) allowed(hostPort string) bool {
 	return slices.Contains(c.allow, strings.ToLower(hostPort))
 }
 
-// dial looks at the address that a name led to when the connection is made: what
-// it led to before, or will after, does not matter.
+// dial checks the very IP address that it connects to. What the name resolved to before, or
+// will resolve to later, does not matter.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := c.dialer
 	if !c.allowed(address) {
@@ -214,7 +213,7 @@ func (c *Client) dialTLS(ctx context.Context, network, address string) (net.Conn
 	return conn, nil
 }
 
-// public lets through only connections to addresses of the public Internet.
+// public allows connections only to addresses of the public Internet.
 func public(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || !isPublic(to.Addr()) {
@@ -223,10 +222,10 @@ func public(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// notPublic are the blocks of IANA's special-purpose registries that are not
-// reached over the Internet or lead on into such ones, and an address that answers
-// only Azure's own machines. Of IPv6 only the one block is public that is given out
-// at all, so that link-local, unique local, mapped and NAT64 addresses are not.
+// notPublic are the blocks of IANA's special-purpose registries that cannot be reached over
+// the Internet, or that lead to such blocks, and an address that answers only machines in
+// Azure. Of IPv6 only the block that is assigned at all is public, which excludes
+// link-local, unique local, mapped and NAT64 addresses.
 var notPublic = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
 	"192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
@@ -249,7 +248,7 @@ func isPublic(a netip.Addr) bool {
 		!slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// reason names what went wrong and keeps nothing else of it.
+// reason maps an error to a Refused and drops its text.
 func reason(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, Address):

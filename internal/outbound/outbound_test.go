@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A host is a server of this machine, which counts who reached it.
+// A host is a server on this machine that counts its requests.
 type host struct {
 	*httptest.Server
 	reached atomic.Int32
@@ -48,7 +48,7 @@ func hello(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("hello")) } 
 
 func wantRefused(t *testing.T, err error, want Refused) {
 	t.Helper()
-	if err != want { //nolint:errorlint // Nothing may be wrapped beside the reason.
+	if err != want { //nolint:errorlint // The error must be the bare reason, with nothing wrapped.
 		t.Errorf("%v, want %v", err, want)
 	}
 }
@@ -96,7 +96,7 @@ func TestRPO6NamesAndNumbersOfThisMachineAreRefusedBeforeTheyAreReached(t *testi
 		}
 		wantRefused(t, err, Address)
 	}
-	// Decimal, octal and short forms are no addresses to Go; a resolver may take them.
+	// To Go, decimal, octal and short forms are not addresses; a resolver may accept them.
 	for _, name := range []string{"2130706433", "0x7f000001", "0177.0.0.1", "127.1"} {
 		if _, err := c.Get(t.Context(), "https://"+name+h.port(), mostBytes); err != Address && err != Unreachable { //nolint:errorlint // See wantRefused.
 			t.Errorf("%s: %v", name, err)
@@ -116,7 +116,7 @@ func hasIPv6() bool {
 	return true
 }
 
-// A name that led elsewhere when it was typed is judged by where it leads now.
+// A name is judged by the address that it resolves to now, not when it was typed.
 func TestRPO6ANameIsJudgedByWhereItLeadsWhenItIsDialled(t *testing.T) {
 	h := newHost(t, true, hello)
 	c := New(nil)
@@ -126,7 +126,7 @@ func TestRPO6ANameIsJudgedByWhereItLeadsWhenItIsDialled(t *testing.T) {
 	if h.reached.Load() > 0 {
 		t.Error("the host was reached")
 	}
-	c.allow = []string{"rebinding.your-company.com" + h.port()} // so the name does lead there
+	c.allow = []string{"rebinding.your-company.com" + h.port()} // which shows that the name does resolve there
 	if _, err = c.Get(t.Context(), "https://rebinding.your-company.com"+h.port(), mostBytes); h.reached.Load() == 0 {
 		t.Error(err)
 	}
@@ -164,7 +164,7 @@ func TestRPO6ARedirectIsNotFollowed(t *testing.T) {
 func TestRPO6AnswersAreBounded(t *testing.T) {
 	endless := func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
-			w.Write(make([]byte, 1<<16)) //nolint:errcheck // It goes on until nobody listens.
+			w.Write(make([]byte, 1<<16)) //nolint:errcheck // It writes until the client hangs up.
 		}
 	}
 	h := newHost(t, false, endless)
@@ -172,11 +172,11 @@ func TestRPO6AnswersAreBounded(t *testing.T) {
 		_, err := New([]string{h.name()}).Get(t.Context(), h.URL, most)
 		wantRefused(t, err, TooLarge)
 	}
-	// Nobody who asks may allow more than a mebibyte.
+	// No caller can allow more than a mebibyte.
 	h = newHost(t, false, func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, mostBytes+1)) }) //nolint:errcheck // The test reads it.
 	_, err := New([]string{h.name()}).Get(t.Context(), h.URL, 50<<20)
 	wantRefused(t, err, TooLarge)
-	// What says that it unfolds is not unfolded.
+	// A compressed answer is not decompressed.
 	h = newHost(t, false, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept-Encoding") != "" {
 			t.Error("it asks for encodings")
@@ -197,7 +197,7 @@ func TestRPO6WhoDoesNotAnswerIsLeft(t *testing.T) {
 		"silence": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"a byte now and then": func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
-				w.Write([]byte(" ")) //nolint:errcheck // It goes on until nobody listens.
+				w.Write([]byte(" ")) //nolint:errcheck // It writes until the client hangs up.
 				w.(http.Flusher).Flush()
 				time.Sleep(time.Millisecond) // slow
 			}
@@ -230,9 +230,9 @@ func TestRPO6BadTLSIsRefused(t *testing.T) {
 		return err
 	}
 	c := New([]string{h.name(), "other.localhost" + h.port()})
-	wantRefused(t, get(c, "127.0.0.1"), TLS) // an authority that nobody knows
+	wantRefused(t, get(c, "127.0.0.1"), TLS) // an unknown authority
 	c.transport.TLSClientConfig.RootCAs = pool
-	wantRefused(t, get(c, "other.localhost"), TLS) // another name's
+	wantRefused(t, get(c, "other.localhost"), TLS) // a certificate for another name
 	if err := get(c, "127.0.0.1"); err != nil {
 		t.Error(err)
 	}
@@ -263,7 +263,7 @@ func TestAnotherStatusAndNobodyAreNamed(t *testing.T) {
 	wantRefused(t, err, Unreachable)
 }
 
-// An environment that names a proxy would decide where secrets go.
+// A proxy from the environment would see our secrets.
 func TestNoProxyOfTheEnvironmentIsUsed(t *testing.T) {
 	proxy := newHost(t, false, hello)
 	t.Setenv("HTTP_PROXY", proxy.URL)

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// rebinding resolves every name to this machine.
+// rebinding is a resolver that resolves every name to this machine.
 func rebinding(t *testing.T) *net.Resolver {
 	t.Helper()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -35,7 +35,7 @@ func rebinding(t *testing.T) *net.Resolver {
 				}}
 			}
 			if answer, err := m.Pack(); err == nil {
-				server.WriteTo(answer, from) //nolint:errcheck // Who asks then waits in vain, and the test fails.
+				server.WriteTo(answer, from) //nolint:errcheck // The client would wait in vain, and the test fail.
 			}
 		}
 	}()

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -176,7 +177,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 		return err
 	}
 	ctx, now := v.R.Context(), s.DB.Now()
-	key := directory.OrganizationKey(v.R.PathValue("org"))
+	key := naming.OrganizationKey(v.R.PathValue("org"))
 	visit, found, err := s.Sessions.Find(ctx, s.DB, v.cookieToken(), key, now)
 	switch {
 	case err != nil:
@@ -200,7 +201,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	err = h(w)
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Denied {
 		// A refusal is audited here, for every page alike (decision 0012).
-		if err := s.SignIn.RefusedRequest(ctx, visit, v.R.Method+" "+v.R.URL.Path); err != nil {
+		if err := s.Administration.Refused(ctx, visit.User.AsActor(), v.R.Method+" "+v.R.URL.Path); err != nil {
 			return err
 		}
 	}

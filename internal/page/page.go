@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
@@ -31,17 +32,18 @@ type Links struct{ Help, Privacy, Status string }
 
 // Site is what all pages share.
 type Site struct {
-	DB        *db.DB
-	Sessions  *session.Door
-	SignIn    *signin.Service
-	Catalogue *i18n.Catalogue
-	Base      *url.URL // the configured public address; nothing is built from a request's host
-	Links     Links
-	Regions   Regions
-	NoReply   string         // the address that letters come from
-	Proxies   []netip.Prefix // peers whose X-Forwarded-* headers are believed
-	Warnings  []string       // catalogue keys of what administrators should know of this installation
-	Log       *slog.Logger
+	DB             *db.DB
+	Sessions       *session.Door
+	SignIn         *signin.Service
+	Administration *administration.Service
+	Catalogue      *i18n.Catalogue
+	Base           *url.URL // the configured public address; nothing is built from a request's host
+	Links          Links
+	Regions        Regions
+	NoReply        string         // the address that letters come from
+	Proxies        []netip.Prefix // peers whose X-Forwarded-* headers are believed
+	Warnings       []string       // catalogue keys of what administrators should know of this installation
+	Log            *slog.Logger
 
 	templates *template.Template
 	assets    map[string]asset

@@ -152,7 +152,7 @@ func (v *Visitor) Enter(opened signin.Opened) error {
 }
 
 // KeepCeremony lets the browser keep the passkey dialogue that this page offers,
-// until its answer comes: the page itself writes nothing (decision 0026).
+// until its answer comes: the page itself writes nothing (decision 0028).
 func (v *Visitor) KeepCeremony(sealed string, age time.Duration) {
 	v.setCookie(ceremonyCookie, sealed, age)
 }

@@ -1,5 +1,5 @@
-// Package picture draws uploaded pictures anew: what comes out is a small PNG of
-// our own, and nothing of the file but what could be seen of it.
+// Package picture redraws uploaded pictures. The result is a small PNG that keeps only what
+// can be seen of the picture, and nothing else of the file.
 package picture
 
 import (
@@ -16,40 +16,40 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// What can be wrong with a file.
+// The faults of an uploaded file.
 var (
 	ErrUnreadable = errors.New("no PNG, JPEG, GIF or WebP that can be read")
 	ErrTooLarge   = errors.New("too many pixels")
 )
 
-// maxPixels bounds what decoding costs, whatever the file says of itself: up to
-// eight bytes for each, and as much again on the way.
+// maxPixels bounds the memory for decoding, whatever the file declares: up to eight bytes
+// for each pixel, and as much again in between.
 const maxPixels = 8 << 20
 
-// maxSide bounds what scaling costs: a line of a million pixels is small to decode
-// and large to shrink.
+// maxSide bounds the work of scaling: a picture of one line of a million pixels is cheap to
+// decode and expensive to scale.
 const maxSide = 16 << 10
 
-// Box is what a picture is scaled down to fit into; none is enlarged.
+// Box is the size that a picture is scaled down to. A smaller picture is not enlarged.
 type Box struct{ Width, Height int }
 
-// The boxes that are used: twice what is shown, for dense screens.
+// The boxes in use. They are twice the size that is shown, for dense screens.
 var (
 	Logo     = Box{512, 256}
 	Portrait = Box{128, 128}
 )
 
-// PNG is a picture that Draw made; zero for none.
+// PNG is a picture that Draw made. The zero PNG means no picture.
 type PNG struct{ content []byte }
 
-// Bytes are the file.
+// Bytes returns the content of the file.
 func (p PNG) Bytes() []byte { return p.content }
 
-// IsZero tells that there is no picture.
+// IsZero reports whether there is no picture.
 func (p PNG) IsZero() bool { return len(p.content) == 0 }
 
-// formats are recognized by what a file begins with; its name and what it is
-// declared as count for nothing. Of a moving picture the first one is taken.
+// formats are recognized by the first bytes of a file. Its name and its declared type are
+// ignored. Of an animation the first picture is used.
 var formats = []struct {
 	magic  string // ? stands for any byte
 	config func(io.Reader) (image.Config, error)
@@ -61,9 +61,9 @@ var formats = []struct {
 	{"RIFF????WEBPVP8", webp.DecodeConfig, webp.Decode},
 }
 
-// Draw makes a PNG of a file's bytes, upright and fitting into the box. Its size
-// is looked at before anything is decoded, so that a picture of 30,000×30,000
-// pixels costs nothing.
+// Draw makes a PNG from the bytes of a file, upright and small enough for the box. It
+// checks the declared size before it decodes anything, so that a picture of 30,000×30,000
+// pixels is refused without any cost.
 func Draw(file []byte, into Box) (PNG, error) {
 	for _, f := range formats {
 		if !begins(file, f.magic) {
@@ -104,11 +104,11 @@ func begins(file []byte, magic string) bool {
 // The orientations of a photograph, as its camera noted them (Exif 2.3 §4.6.4).
 const (
 	upright  = 1
-	lying    = 5 // from here on width and height are exchanged
+	lying    = 5 // from here on width and height are swapped
 	furthest = 8
 )
 
-// scaled draws a picture small and then turns it upright.
+// scaled makes a picture smaller and then turns it upright.
 func scaled(from image.Image, turn int, into Box) image.Image {
 	if turn >= lying {
 		into.Width, into.Height = into.Height, into.Width
@@ -150,8 +150,8 @@ func scaled(from image.Image, turn int, into Box) image.Image {
 	return turned
 }
 
-// orientation reads how the camera was held from a JPEG's Exif part; upright
-// where it says nothing that can be read.
+// orientation reads from the Exif part of a JPEG how the camera was held. It returns
+// upright if there is nothing that it can read.
 func orientation(file []byte) int {
 	const (
 		startOfScan = 0xda

@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// striped is red above and blue below, so that a turn shows.
+// striped is red above and blue below, so that a test sees whether it was turned.
 func striped(w, h int) *image.RGBA {
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -181,7 +181,7 @@ func TestPhotographsStandUpright(t *testing.T) {
 	}
 }
 
-// giantPNG declares a size and has nothing of it.
+// giantPNG is a PNG that declares a size and has no pixels.
 func giantPNG(t testing.TB, w, h uint32) []byte {
 	t.Helper()
 	file := encoded(t, striped(1, 1), "png")
@@ -283,7 +283,7 @@ func FuzzDraw(f *testing.F) {
 	})
 }
 
-// What decoding the costliest files takes.
+// How long it takes to decode the most expensive files.
 func BenchmarkDraw(b *testing.B) {
 	for name, file := range map[string][]byte{
 		"16-bit PNG": encoded(b, image.NewNRGBA64(image.Rect(0, 0, 4096, 2048)), "png"),

@@ -15,8 +15,8 @@ import (
 // keyBytes is the length of every symmetric key: 256 bits.
 const keyBytes = 32
 
-// ErrSealBroken says that a sealed value was altered, moved to another row, or
-// sealed under a key that is not in the ring.
+// ErrSealBroken is returned for a sealed value that was altered, was moved to another row,
+// or was sealed with a key that is not in the ring.
 var ErrSealBroken = errors.New("sealed value does not open")
 
 // A Key is one entry of a Ring.
@@ -25,14 +25,14 @@ type Key struct {
 	Bytes []byte `json:"key"`
 }
 
-// A Ring is the keys of one purpose. The first one is used for everything new,
-// all of them for reading, so a key is rotated by putting one in front.
+// A Ring holds the keys of one purpose. The first one writes everything new, all of them
+// read, so a key is rotated by putting a new one in front.
 type Ring []Key
 
-// Current is the key for everything new.
+// Current returns the key that writes everything new.
 func (r Ring) Current() Key { return r[0] }
 
-// ByID finds the key that an older value names.
+// ByID returns the key with the id that an older value names.
 func (r Ring) ByID(id string) (Key, bool) {
 	for _, k := range r {
 		if k.ID == id {
@@ -42,28 +42,28 @@ func (r Ring) ByID(id string) (Key, bool) {
 	return Key{}, false
 }
 
-// For derives the ring's keys for one purpose, so that no key serves two.
+// For derives the ring's keys for one purpose, so that no key is used for two.
 func (r Ring) For(purpose string) Ring {
 	derived := make(Ring, len(r))
 	for i, k := range r {
 		b, err := hkdf.Key(sha256.New, k.Bytes, nil, "parvis "+purpose, keyBytes)
 		if err != nil {
-			panic(err) // the length is a constant that HKDF allows
+			panic(err) // cannot happen: HKDF allows this constant length
 		}
 		derived[i] = Key{ID: k.ID, Bytes: b}
 	}
 	return derived
 }
 
-// Keys are the secrets of an installation that live outside its database: with
-// the database alone, sealed values cannot be read nor passwords tried.
+// Keys are the secrets of an installation that are kept outside its database. With the
+// database alone nobody can read sealed values or try passwords.
 type Keys struct {
-	Sealing Ring `json:"sealing"` // seals what must be read back
-	Pepper  Ring `json:"pepper"`  // goes into every password hash
-	Lookup  Ring `json:"lookup"`  // turns addresses into keys that tell nothing
+	Sealing Ring `json:"sealing"` // seals values that must be read back
+	Pepper  Ring `json:"pepper"`  // part of every password hash
+	Lookup  Ring `json:"lookup"`  // hashes addresses, so that look-up keys do not reveal them
 }
 
-// NewKeys makes a fresh set.
+// NewKeys makes a set of new random keys.
 func NewKeys() Keys {
 	ring := func() Ring { return Ring{{ID: NewID("k")[:10], Bytes: Bytes(keyBytes)}} }
 	return Keys{Sealing: ring(), Pepper: ring(), Lookup: ring()}
@@ -88,19 +88,19 @@ func ParseKeys(text []byte) (Keys, error) {
 	return k, nil
 }
 
-// Text is the form in which keys are stored in a file of mode 0600.
+// Text returns the keys in the form that is stored in a file of mode 0600.
 func (k Keys) Text() []byte {
 	b, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
-		panic(err) // strings and bytes always encode
+		panic(err) // cannot happen: strings and bytes always encode
 	}
 	return append(b, '\n')
 }
 
-// A Box seals values of one purpose: AES-256-GCM with a random nonce under a
-// key derived for that purpose, with the row as associated data (R-CRY-03).
+// A Box seals values of one purpose with AES-256-GCM and a random nonce. Its key is derived
+// for that purpose, and the row is the associated data (R-CRY-03).
 type Box struct {
-	current string // id of the key for everything new
+	current string // id of the key that seals new values
 	aead    map[string]cipher.AEAD
 }
 
@@ -110,17 +110,17 @@ func NewBox(sealing Ring, purpose string) Box {
 	for _, k := range sealing.For(purpose) {
 		block, err := aes.NewCipher(k.Bytes)
 		if err != nil {
-			panic(err) // the key has 32 bytes
+			panic(err) // cannot happen: the key has 32 bytes
 		}
 		b.aead[k.ID], err = cipher.NewGCMWithRandomNonce(block)
 		if err != nil {
-			panic(err) // AES has the block size that GCM wants
+			panic(err) // cannot happen: AES has the block size that GCM needs
 		}
 	}
 	return b
 }
 
-// Seal encrypts plain for the row that associated names.
+// Seal encrypts plain and binds it to the row that associated names.
 func (b Box) Seal(plain []byte, associated string) string {
 	return b.current + "." + base64.RawURLEncoding.EncodeToString(b.aead[b.current].Seal(nil, nil, plain, []byte(associated)))
 }

@@ -1,6 +1,6 @@
-// Package secret makes, hashes and seals what must not be guessed or read:
-// tokens, identifiers, keys. It is the only importer of crypto/rand and
-// crypto/aes, so whoever wants to know where randomness comes from reads here.
+// Package secret makes, hashes and seals values that nobody may guess or read: tokens,
+// identifiers, keys. Randomness comes from here alone: it is the only importer of
+// crypto/rand, and of crypto/aes together with federation/saml.
 package secret
 
 import (
@@ -22,10 +22,10 @@ const redacted = "[secret]"
 // tokenBytes is the randomness in a token: 256 bits (R-SES-01 asks for 128).
 const tokenBytes = 32
 
-// Purpose keeps one kind of secret from passing as another (R-CRY-04).
+// Purpose keeps one kind of secret from being accepted as another (R-CRY-04).
 type Purpose string
 
-// The purposes in use. A token of one never verifies as another's.
+// The purposes in use. The hash of a token for one purpose never matches that for another.
 const (
 	Browser     Purpose = "browser"
 	Probe       Purpose = "browser without a token yet"
@@ -47,8 +47,8 @@ const (
 	UserCode      Purpose = "user code"
 )
 
-// Token is an unguessable value that somebody holds. It cannot be logged or
-// encoded by accident: only Reveal gives the text.
+// Token is a random value that proves something about its holder. It cannot be logged or
+// encoded by accident: only Reveal returns its text.
 type Token struct{ text string }
 
 // NewToken makes a token of 256 random bits, 43 URL-safe characters.
@@ -58,13 +58,13 @@ func NewToken() Token {
 	return Token{base64.RawURLEncoding.EncodeToString(b)}
 }
 
-// DeriveToken makes the token that follows from others by a key, and from nothing else.
+// DeriveToken derives a token from parts by HMAC. The same parts give the same token.
 func DeriveToken(key []byte, parts ...string) Token {
 	return Token{base64.RawURLEncoding.EncodeToString(MAC(key, parts...))}
 }
 
-// ParseToken takes what a browser sent. The zero Token stands for anything
-// that cannot be a token of ours and equals nothing stored.
+// ParseToken reads what a browser sent. It returns the zero Token, which equals nothing
+// that is stored, for anything that cannot be one of our tokens.
 func ParseToken(s string) Token {
 	if len(s) != base64.RawURLEncoding.EncodedLen(tokenBytes) || strings.Trim(s, tokenAlphabet) != "" {
 		return Token{}
@@ -74,14 +74,14 @@ func ParseToken(s string) Token {
 
 const tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// IsZero tells that there is no token.
+// IsZero reports whether there is no token.
 func (t Token) IsZero() bool { return t.text == "" }
 
-// Reveal gives the text, to put into a cookie or a link.
+// Reveal returns the text, for a cookie or a link.
 func (t Token) Reveal() string { return t.text }
 
-// Hash is what the database stores of t. SHA-256 is enough for 256 random
-// bits; the purpose makes equal texts of two kinds differ.
+// Hash returns what the database stores in place of t. SHA-256 is enough for 256 random
+// bits. The purpose makes the hashes of equal texts of two kinds differ.
 func (t Token) Hash(p Purpose) string {
 	sum := sha256.Sum256([]byte("parvis " + string(p) + "\x00" + t.text))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
@@ -94,8 +94,8 @@ func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// NewID makes an identifier: a prefix that shows in logs and 128 random bits.
-// An identifier is no secret; knowing one grants nothing (R-CRY-01).
+// NewID makes an identifier from 128 random bits, with a prefix that says in logs what it
+// identifies. An identifier is not secret: knowing one grants nothing (R-CRY-01).
 func NewID(prefix string) string {
 	b := make([]byte, 16)
 	rand.Read(b)
@@ -109,8 +109,8 @@ func Bytes(n int) []byte {
 	return b
 }
 
-// MAC is the HMAC-SHA-256 of the parts under key. Each part is preceded by its
-// length, so that no two lists of parts give the same input.
+// MAC returns the HMAC-SHA-256 of the parts under key. Each part is preceded by its length,
+// so that two different lists of parts never give the same input.
 func MAC(key []byte, parts ...string) []byte {
 	m := hmac.New(sha256.New, key)
 	for _, p := range parts {
@@ -125,7 +125,7 @@ func MAC(key []byte, parts ...string) []byte {
 func NewECKey() *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		panic(err) // the curve is one that the library has
+		panic(err) // cannot happen: the library has this curve
 	}
 	return key
 }
@@ -134,7 +134,7 @@ func NewECKey() *ecdsa.PrivateKey {
 func NewRSAKey() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 3072)
 	if err != nil {
-		panic(err) // the size is a constant that is allowed
+		panic(err) // cannot happen: the library allows this size
 	}
 	return key
 }

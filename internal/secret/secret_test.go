@@ -71,7 +71,7 @@ func TestSealedValueOpensOnlyInItsRowAndUnharmed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// A key put in front is used for what is new; what was sealed before still opens.
+	// A key put in front seals new values; values sealed before still open.
 	rotated := NewBox(append(NewKeys().Sealing, ring...), "letters")
 	if _, err := rotated.Open(sealed, "row 1"); err != nil {
 		t.Errorf("after rotation: %v", err)

@@ -84,23 +84,29 @@ type Ends struct {
 	Own      bool // the one that asks is among them
 }
 
-// WouldEnd counts what new rules of the visit's organization would end at once.
-func (d *Door) WouldEnd(ctx context.Context, reader db.Reader, v Visit, r Rules, now time.Time) (Ends, error) {
-	r = d.effective(r)
+// WouldEnd counts what new rules of an organization would end at once. asking is the id
+// of the session that asks, if one does.
+func (d *Door) WouldEnd(ctx context.Context, reader db.Reader, org directory.OrgID, r Rules, asking string) (Ends, error) {
+	inForce, err := RulesOf(ctx, reader, org)
+	if err != nil {
+		return Ends{}, err
+	}
+	r, inForce = d.effective(r), d.effective(inForce)
+	now := reader.Now()
 	var ends Ends
 	var own int
-	_, err := reader.One(ctx, db.Into(&ends.Sessions, &ends.People, &own), `
+	_, err = reader.One(ctx, db.Into(&ends.Sessions, &ends.People, &own), `
 		select count(*), count(distinct s.user_id), count(case when s.id = $1 then 1 end)
 		from sessions s
 		join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
 		where s.org_id = $2 and s.ended_at is null
 			and s.started_at > $3 and s.seen_at > $4
 			and (s.started_at <= $5 or s.seen_at <= $6)`,
-		v.Session.ID, string(v.User.OrgID),
-		db.Time(now.Add(-v.Rules.Absolute)), db.Time(now.Add(-v.Rules.Idle)),
+		asking, string(org),
+		db.Time(now.Add(-inForce.Absolute)), db.Time(now.Add(-inForce.Idle)),
 		db.Time(now.Add(-r.Absolute)), db.Time(now.Add(-r.Idle)))
 	if err != nil {
-		return Ends{}, fmt.Errorf("counting what new rules of %s would end: %w", v.User.OrgID, err)
+		return Ends{}, fmt.Errorf("counting what new rules of %s would end: %w", org, err)
 	}
 	ends.Own = own > 0
 	return ends, nil

@@ -134,7 +134,7 @@ const SecondLasts = 24 * time.Hour
 
 // ACR is the assurance of the session now. Under the modern rules it decays: two
 // factors are one again a day after the second, and after a Pause without use, until
-// the person proves it anew; the session stays open (D-5).
+// the person proves it anew; the session stays open (R-SES-04).
 func (s Session) ACR(decays bool, now time.Time) string {
 	age := now.Sub(s.SecondAt)
 	if s.SecondAt.IsZero() || age < 0 ||

@@ -212,6 +212,32 @@ func TestAssuranceIsWhatWasProvedAndDecaysUnderTheModernRules(t *testing.T) {
 	}
 }
 
+// What the person proved lately opens what needs fresh proof, unless the token that was shown
+// is superseded: it may be a copy.
+func TestSES1ProofIsFreshWithinItsTimeAndForTheCurrentTokenOnly(t *testing.T) {
+	proved := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	const within = 10 * time.Minute
+	for name, c := range map[string]struct {
+		superseded bool
+		after      time.Duration
+		fresh      bool
+	}{
+		"just now":                    {fresh: true},
+		"as long ago as is allowed":   {after: within, fresh: true},
+		"longer ago":                  {after: within + 1},
+		"by a clock that was wrong":   {after: -within - 1},
+		"by who shows a former token": {superseded: true},
+	} {
+		v := session.Visit{Browser: session.Browser{Superseded: c.superseded}, Session: session.Session{ProvedAt: proved, SecondAt: proved}}
+		if got := v.Proved(within, proved.Add(c.after)); got != c.fresh {
+			t.Errorf("a factor proved %s is fresh: %v, want %v", name, got, c.fresh)
+		}
+		if got := v.SecondProved(within, proved.Add(c.after)); got != c.fresh {
+			t.Errorf("a second factor proved %s is fresh: %v, want %v", name, got, c.fresh)
+		}
+	}
+}
+
 // The same through a server: what Touch, Issue and Raise write is what ACR reads.
 func TestAssuranceDecaysInAnOpenSession(t *testing.T) {
 	s := idptest.Start(t)

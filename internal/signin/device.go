@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -56,7 +57,7 @@ func (d Device) knows(u directory.User) bool {
 
 // remembered is the organization that goes with an address here; empty where the
 // browser does not know the address.
-func (s *Service) remembered(d Device, a directory.Address) directory.OrgID {
+func (s *Service) remembered(d Device, a naming.Address) directory.OrgID {
 	key := s.addressMark(a)
 	i := slices.IndexFunc(d.Entries, func(e entry) bool { return e.Address == key })
 	if i < 0 {
@@ -67,7 +68,7 @@ func (s *Service) remembered(d Device, a directory.Address) directory.OrgID {
 
 // remember adds a user to the device, first, and seals it.
 func (s *Service) remember(d Device, u directory.User, now time.Time) (string, error) {
-	address, err := directory.ParseAddress(u.Email)
+	address, err := naming.ParseAddress(u.Email)
 	if err != nil {
 		return "", err
 	}
@@ -84,6 +85,6 @@ func (s *Service) remember(d Device, u directory.User, now time.Time) (string, e
 	return s.devices.Seal(plain, deviceRow), nil
 }
 
-func (s *Service) addressMark(a directory.Address) string {
+func (s *Service) addressMark(a naming.Address) string {
 	return base64.RawURLEncoding.EncodeToString(secret.MAC(s.lookup, "address", a.Key)[:12])
 }

@@ -9,6 +9,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/session"
 )
 
@@ -27,7 +28,7 @@ func ownsSecondStep(ctx context.Context, r db.Reader, v session.Visit) (bool, er
 }
 
 // Assurance is what applications are told of a session as acr. Under the modern rules it
-// decays (D-5).
+// decays (R-SES-04).
 func (s *Service) Assurance(ctx context.Context, v session.Visit) (string, error) {
 	if v.Session.SecondAt.IsZero() {
 		return session.OneFactor, nil
@@ -189,7 +190,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	if err != nil {
 		return err
 	}
-	if reason, err = directory.CleanReason(reason); err != nil {
+	if reason, err = naming.CleanReason(reason); err != nil {
 		return err
 	}
 	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -135,9 +136,9 @@ func (s *Service) found(ctx context.Context, f Founding) (Opened, error) {
 	}
 	org := directory.Organization{ID: directory.NewOrgID(), DisplayName: f.Organization, ShortName: f.ShortName}
 	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: f.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
-	_, wrongOrganization := directory.CleanName(f.Organization, "organization")
-	_, wrongShortName := directory.ParseShortName(f.ShortName)
-	_, wrongAddress := directory.ParseAddress(f.Email)
+	_, wrongOrganization := naming.CleanName(f.Organization, "organization")
+	_, wrongShortName := naming.ParseShortName(f.ShortName)
+	_, wrongAddress := naming.ParseAddress(f.Email)
 	hashed, err := s.firstPassword(ctx, f.FirstCredential, org, user)
 	if err := errors.Join(wrongOrganization, wrongShortName, wrongAddress, err); err != nil {
 		return Opened{}, err
@@ -189,7 +190,7 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 	if err != nil {
 		return credential.Hashed{}, err
 	}
-	_, wrongName := directory.CleanName(f.Name, "name")
+	_, wrongName := naming.CleanName(f.Name, "name")
 	password, refused := s.Passwords.Check(rules, credential.Context{
 		Organization: []string{org.DisplayName, org.ShortName}, Name: f.Name, Email: user.Email,
 	}, f.Password)
@@ -208,15 +209,4 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 func (s *Service) TakeLink(ctx context.Context) error {
 	_, err := s.take(ctx, s.Limits.Key(PerLinkNetwork, network(ctx)))
 	return err
-}
-
-// RefusedRequest records what the edge refused to a person who is signed in, in
-// a transaction of its own (decision 0012).
-func (s *Service) RefusedRequest(ctx context.Context, v session.Visit, what string) error {
-	return s.DB.Update(ctx, func(tx *db.Tx) error {
-		return audit.Record(ctx, tx, audit.Event{
-			OrgID: string(v.User.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name,
-			Action: "request.refused", Result: audit.Refused, TargetName: what,
-		})
-	})
 }

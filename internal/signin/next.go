@@ -132,7 +132,7 @@ func Next(a Attempt, now time.Time) Step {
 		}
 		return Done
 	case proved(Federated):
-		return Done // the provider answers for its own factors (D-6)
+		return Done // the provider answers for its own factors (decision 0030)
 	case !password && reset:
 		if owns && !second {
 			return ProveSecond

@@ -123,44 +123,19 @@ func WithoutSecondStep(ctx context.Context, r db.Reader, org directory.OrgID) (M
 	_, err := r.One(ctx, db.Into(&m.People, &m.Privileged), `
 		select count(*), coalesce(sum(case when u.role in ($1, $2) then 1 else 0 end), 0)
 		from users u
-		where u.org_id = $3 and `+lacking,
+		where u.org_id = $3 and `+Lacking,
 		string(directory.Owner), string(directory.Administrator), string(org))
 	return m, err
 }
 
-// lacking is true of an active user u whose password opens and who has no second step.
-const lacking = `u.deactivated_at is null
+// Lacking is true of an active user u whose password opens and who has no second step.
+const Lacking = `u.deactivated_at is null
 			and exists (
 				select 1 from passwords p
 				join organizations o on o.id = p.org_id and o.federated_since is null
 				where p.org_id = u.org_id and p.user_id = u.id)
 			and not exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id)
 			and not exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)`
-
-// PeopleWithoutSecondStep lists whom WithoutSecondStep counts, as directory.People
-// lists people.
-func PeopleWithoutSecondStep(ctx context.Context, r db.Reader, actor directory.Actor, q directory.PeopleQuery) (directory.PeoplePage, error) {
-	if err := actor.MayRead(ctx, r, q.OrgID); err != nil {
-		return directory.PeoplePage{}, err
-	}
-	var all []directory.Person
-	from, pattern := q.From(), q.Pattern()
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var u directory.User
-		err := scan(u.Targets()...)
-		all = append(all, directory.Person{User: &u})
-		return err
-	}, `
-		select `+directory.UserColumns+`
-		from users u
-		where u.org_id = $1 and (u.created_at, u.id) < ($2, $3) and u.search_key like $4 escape '\' and `+lacking+`
-		order by u.created_at desc, u.id desc
-		limit $5`, string(q.OrgID), db.Time(from.CreatedAt), from.ID, pattern, directory.PeopleRead)
-	if err != nil {
-		return directory.PeoplePage{}, fmt.Errorf("listing users without a second step: %w", err)
-	}
-	return directory.PageOf(all), nil
-}
 
 // describe fills in what is true of the attempt's user and of the rules now.
 func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {

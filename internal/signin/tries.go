@@ -5,8 +5,8 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/credential"
-	"parvis/internal/directory"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 )
 
 // take counts a try before the work that it pays for, or is ErrTooOften with
@@ -42,7 +42,7 @@ type tries struct {
 
 // passwordTries are the counts for an address. In a known browser the address is
 // counted with the browser alone, so strangers cannot slow its owner.
-func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Address, known bool) tries {
+func (s *Service) passwordTries(ctx context.Context, d Device, a naming.Address, known bool) tries {
 	shared := s.Limits.Key(PerNetwork, network(ctx))
 	if known {
 		own := s.Limits.Key(PerKnownBrowser, limit.Of(a.Key), limit.Of(d.ID))
@@ -55,7 +55,7 @@ func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Addre
 // askedTries are the counts for what is asked for an address, narrow ones first. A
 // browser that remembers the address counts alone: strangers who ask and ask
 // cannot keep its owner from a letter.
-func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a directory.Address) [][]limit.Key {
+func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a naming.Address) [][]limit.Key {
 	turns := [][]limit.Key{{s.Limits.Key(PerNetworkAsked, network(ctx))}}
 	if s.remembered(d, a) != "" {
 		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressHereAsked, limit.Of(asked), limit.Of(a.Key), limit.Of(d.ID))})

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/app"
 	"parvis/internal/credential"
 	"parvis/internal/db"
@@ -207,11 +208,11 @@ func TestINV1RevokedSupersededAndUsedLinksAreDead(t *testing.T) {
 		email := strings.ReplaceAll(name, " ", "-") + "@alpha.example"
 		link := s.Invite(t, org, email, "X", directory.Member)
 		form := s.Browser(t).Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password)
-		people, err := directory.People(t.Context(), s.DB, directory.System(org.ID), directory.PeopleQuery{OrgID: org.ID, Search: email})
-		if err != nil || len(people.People) != 1 {
+		people, err := administration.People(t.Context(), s.DB, directory.System(org.ID), org.ID, administration.Query{Text: email})
+		if err != nil || len(people.Lines) != 1 {
 			t.Fatalf("%s: %v, %v", name, people, err)
 		}
-		if err := fn(*people.People[0].Invitation); err != nil {
+		if err := fn(*people.Lines[0].Invitation); err != nil {
 			t.Fatal(err)
 		}
 		if p := form.Submit(""); p.Status != 410 {

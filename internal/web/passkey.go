@@ -20,7 +20,7 @@ var unanswered = map[string]*fault.Error{
 
 // passkeyOptions gives the script of a sign-in page what the browser's dialogue
 // wants. It is the same for everybody and keeps nothing but the challenge, sealed
-// in a cookie (decision 0026).
+// in a cookie (decision 0028).
 func (s *Server) passkeyOptions(v *page.Visitor) error {
 	if s.signIn.Passkeys == nil {
 		return credential.ErrPasskeyRefused

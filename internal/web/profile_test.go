@@ -79,6 +79,25 @@ func TestProfileKeepsTheTimeZoneAndPagesUseIt(t *testing.T) {
 	}
 }
 
+// Journeys 1.3: who chooses a language before signing in keeps it, in every browser.
+func TestLanguageChosenAtSignInIsKept(t *testing.T) {
+	s := idptest.Start(t)
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "Ana", directory.Member)
+	b := s.Browser(t)
+	p := b.Get("/o/alpha").Form("main").Fill("language", "fr").Submit("language")
+	if p.Lang() != "fr" {
+		t.Fatalf("the way in speaks %q", p.Lang())
+	}
+	p = p.Form("main").Fill("email", "user-a@alpha.example").Fill("password", idptest.Password).Submit("")
+	idptest.Want(t, p, idptest.Path("/o/alpha/home"))
+	if p.Lang() != "fr" {
+		t.Errorf("home speaks %q", p.Lang())
+	}
+	if p := signIn(s.Browser(t), "/o/alpha", "user-a@alpha.example", idptest.Password); p.Lang() != "fr" {
+		t.Errorf("another browser speaks %q", p.Lang())
+	}
+}
+
 func TestPictureStandsForThePersonUntilItIsTakenAway(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")

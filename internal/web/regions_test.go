@@ -66,7 +66,7 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 	// Without a name the region's page asks for it.
 	to = crossing(t, eu.Browser(t).Get("/organization").Form("main").Fill("region", "us").Submit(""))
 	idptest.Want(t, us.Browser(t).Get(to.RequestURI()), idptest.Status(200), idptest.Path("/organization"), idptest.Input("region", "us"))
-	// The page of one organization is in its own region: it lists none (issue 11, line 2).
+	// The page of one organization is in its own region: it lists none (decision 0038).
 	idptest.Want(t, eu.Browser(t).Get("/o/alpha"), idptest.NoField("region"))
 	idptest.Want(t, signIn(eu.Browser(t), "/o/alpha", "x@alpha.example", "wrong"), idptest.Status(422), idptest.NoField("region"))
 	// The names of organizations are asked for in each region.

@@ -594,8 +594,7 @@ func TestPasskeyIsNoPasswordWhereTheRulesSaySo(t *testing.T) {
 	}
 }
 
-// PSK-8 in security.md, and decision 0026: asking for options says nothing and keeps
-// nothing.
+// R-PSK-08 and decision 0028: asking for options says nothing and keeps nothing.
 func TestOptionsOfAPasskeyAloneAreTheSameForEverybody(t *testing.T) {
 	s, org := meridian(t)
 	own, _ := withPasskey(t, s, org, ana)

@@ -561,7 +561,7 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 	if p := page.Form("main").Fill("password", "short").Fill("repetition", "short").Submit(""); p.Status != 422 || !p.Says("Add a digit.") {
 		t.Errorf("a short one: %d %s", p.Status, p.Text())
 	}
-	// PWD-7: the history outlives the password.
+	// R-PWD-07: the history outlives the password.
 	if p := page.Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit(""); p.Status != 422 || !p.Says("Choose one that differs") {
 		t.Errorf("the one from before: %d %s", p.Status, p.Text())
 	}

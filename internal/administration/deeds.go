@@ -1,0 +1,181 @@
+package administration
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/session"
+)
+
+// Deed is what can be done to a person, or to many at once.
+type Deed struct {
+	Name     string
+	Role     directory.Role // that it gives; empty for a deed that gives none
+	Everyone bool           // can be done to everyone
+
+	fits func(directory.User) bool // whether there is anything for it to do
+	do   do
+}
+
+// do asks the actor for authority over a person and does a deed.
+type do func(*Service, context.Context, *db.Tx, directory.Actor, directory.OrgID, directory.UserID) error
+
+// plainly adapts a directory function to a deed.
+func plainly(f func(context.Context, *db.Tx, directory.Actor, directory.OrgID, directory.UserID) error) do {
+	return func(_ *Service, ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) error {
+		return f(ctx, tx, actor, org, id)
+	}
+}
+
+func active(u directory.User) bool      { return u.Closed() == nil }
+func present(u directory.User) bool     { return u.DeletedAt.IsZero() }
+func deactivated(u directory.User) bool { return present(u) && !active(u) }
+func deleted(u directory.User) bool     { return !present(u) }
+
+// deeds are all of them, in the order in which they are offered.
+var deeds = slices.Concat([]Deed{
+	{Name: "reset", fits: active, do: sendReset},
+	{Name: "new-password", Everyone: true, fits: present, do: demandPassword},
+	{Name: "end-sessions", Everyone: true, fits: active, do: endSessions},
+	{Name: "deactivate", fits: active, do: plainly(directory.Deactivate)},
+	{Name: "reactivate", fits: deactivated, do: plainly(directory.Reactivate)},
+	{Name: "delete", fits: present, do: plainly(directory.Delete)},
+	{Name: "restore", fits: deleted, do: plainly(directory.Restore)},
+}, roleDeeds())
+
+func roleDeeds() []Deed {
+	var all []Deed
+	for _, role := range directory.Roles {
+		all = append(all, Deed{Name: "role-" + string(role), Role: role, fits: present, do: plainly(
+			func(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) error {
+				return directory.ChangeRole(ctx, tx, actor, org, id, role)
+			})})
+	}
+	return all
+}
+
+func sendReset(s *Service, ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) error {
+	o, err := directory.OrganizationByID(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	return s.SignIn.Resets.SendTo(ctx, tx, actor, o, id)
+}
+
+func demandPassword(s *Service, ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) error {
+	u, err := credential.DemandChange(ctx, tx, actor, org, id)
+	if err == nil {
+		_, err = s.SignIn.Sessions.EndAll(ctx, tx, actor, u, session.EndedByAdministrator)
+	}
+	return err
+}
+
+func endSessions(s *Service, ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) error {
+	u, err := directory.Governed(ctx, tx, actor, org, id)
+	if err == nil {
+		err = u.Closed()
+	}
+	if err == nil {
+		_, err = s.SignIn.Sessions.EndAll(ctx, tx, actor, u, session.EndedByAdministrator)
+	}
+	return err
+}
+
+// Deeds lists every deed.
+func Deeds() []Deed { return slices.Clone(deeds) }
+
+// DeedNamed finds a deed by its name.
+func DeedNamed(name string) (Deed, bool) {
+	i := slices.IndexFunc(deeds, func(d Deed) bool { return d.Name == name })
+	if i < 0 {
+		return Deed{}, false
+	}
+	return deeds[i], true
+}
+
+// DeedsFor lists the deeds that somebody of a role may do to u, or to anybody where u is
+// nil: those that give a role apart.
+func DeedsFor(by directory.Role, u *directory.User) (plain, roles []Deed) {
+	for _, d := range deeds {
+		switch {
+		case !by.LooksAfterPeople(), u != nil && (!by.Governs(u.Role) || !d.fits(*u)):
+		case d.Role == "":
+			plain = append(plain, d)
+		case by.Governs(d.Role):
+			roles = append(roles, d)
+		}
+	}
+	return plain, roles
+}
+
+// AtOnce is how many people one transaction changes.
+const AtOnce = 200
+
+// Fate is what becomes, or became, of one person.
+type Fate struct {
+	User   directory.User
+	Reason *fault.Error // why not; nil where it is done
+}
+
+// Done reports whether nothing stands against it.
+func (f Fate) Done() bool { return f.Reason == nil }
+
+// errPreview rolls back what a preview did.
+var errPreview = errors.New("only a preview")
+
+// Task is a deed and the people to whom it is done. A dry run does the very same and rolls
+// it back, so that it promises nothing which the deed then refuses.
+type Task struct {
+	Deed   Deed
+	People []directory.UserID
+	Dry    bool
+}
+
+// Do does a task, AtOnce people in a transaction, and returns what became of each. A
+// person whom the organization does not have ends it with ErrNotFound.
+func (s *Service) Do(ctx context.Context, actor directory.Actor, org directory.OrgID, task Task) ([]Fate, error) {
+	var fates []Fate
+	for some := range slices.Chunk(task.People, AtOnce) {
+		var these []Fate
+		err := s.DB.Update(ctx, func(tx *db.Tx) error {
+			these = make([]Fate, 0, len(some))
+			for _, id := range some {
+				f, err := s.doTo(ctx, tx, actor, org, task.Deed, id)
+				if err != nil {
+					return err
+				}
+				these = append(these, f)
+			}
+			if task.Dry {
+				return errPreview
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errPreview) {
+			return nil, err
+		}
+		fates = append(fates, these...)
+	}
+	return fates, nil
+}
+
+func (s *Service) doTo(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, d Deed, id directory.UserID) (Fate, error) {
+	if _, err := actor.In(ctx, tx, org); err != nil {
+		return Fate{}, err
+	}
+	u, err := directory.UserByID(ctx, tx, org, id)
+	if err != nil {
+		return Fate{}, err
+	}
+	f := Fate{User: u}
+	err = d.do(s, ctx, tx, actor, org, id)
+	if err != nil && (!errors.As(err, &f.Reason) || f.Reason.Kind == fault.NotFound) {
+		return Fate{}, err
+	}
+	return f, nil
+}

@@ -1,0 +1,79 @@
+package administration
+
+import (
+	"context"
+
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/signin"
+)
+
+// Person is what the administration knows of one user, and what the actor may do to them.
+type Person struct {
+	User     directory.User
+	Groups   []directory.Group
+	Sessions int // that are open
+	Password credential.Stored
+	Factors  credential.Factors
+	Required bool                      // a second step is, of this user
+	Refused  *credential.RefusedLetter // with a link for a new password; nil where none was refused
+
+	Deeds              []Deed // that the actor may do to the user
+	Roles              []Deed // that give the user a role
+	MayResetSecondStep bool
+	MayChangeEmail     bool
+	Yourself           bool // the user is the actor
+	Above              bool // the user has rights that the actor, who looks after people, has not
+}
+
+// Person reads a user of an organization; ErrNotFound where it has none by that id.
+func (s *Service) Person(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id directory.UserID) (Person, error) {
+	actor, err := actor.In(ctx, r, org)
+	if err != nil {
+		return Person{}, err
+	}
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return Person{}, err
+	}
+	var p Person
+	if p.User, err = directory.UserByID(ctx, r, org, id); err != nil {
+		return Person{}, err
+	}
+	if p.Groups, err = directory.GroupsOf(ctx, r, org, id); err != nil {
+		return Person{}, err
+	}
+	if p.Sessions, err = s.SignIn.Sessions.OpenOf(ctx, r, p.User, r.Now()); err != nil {
+		return Person{}, err
+	}
+	owner := credential.Owner{OrgID: org, UserID: id}
+	if p.Password, err = credential.StoredPassword(ctx, r, owner); err != nil {
+		return Person{}, err
+	}
+	if p.Refused, err = credential.RefusedReset(ctx, r, owner); err != nil {
+		return Person{}, err
+	}
+	if p.Factors, err = s.SignIn.Authenticators.FactorsOf(ctx, r, owner); err != nil {
+		return Person{}, err
+	}
+	rules, err := signin.SecondStepRulesOf(ctx, r, org)
+	if err != nil {
+		return Person{}, err
+	}
+	o, err := directory.OrganizationByID(ctx, r, org)
+	if err != nil {
+		return Person{}, err
+	}
+	p.Required = rules.RequiredOf(p.User.Role, r.Now()) && !o.FederatedOnly()
+	if active(p.User) {
+		p.MayChangeEmail = actor.MayChangeEmail(ctx, r, p.User) == nil
+	}
+	if p.Yourself = id == actor.UserID; p.Yourself {
+		return p, nil
+	}
+	p.Deeds, p.Roles = DeedsFor(actor.Role, &p.User)
+	governs := actor.Role.Governs(p.User.Role)
+	p.Above = actor.Role.LooksAfterPeople() && !governs
+	p.MayResetSecondStep = governs && active(p.User) && p.Factors.Any()
+	return p, nil
+}

@@ -1,0 +1,87 @@
+package administration
+
+import (
+	"context"
+	"time"
+
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/session"
+	"parvis/internal/signin"
+)
+
+// ReviewPasswordRules reads whom rules would meet, or says why they cannot be set.
+func ReviewPasswordRules(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, then credential.Rules) (credential.Reach, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return credential.Reach{}, err
+	}
+	second, err := signin.SecondStepRulesOf(ctx, r, org)
+	if err == nil {
+		err = then.Check(second.OfEveryone(r.Now()))
+	}
+	if err != nil {
+		return credential.Reach{}, err
+	}
+	return credential.ReachOf(ctx, r, org, then, r.Now())
+}
+
+// SecondStepReview is whom new rules for the second step would meet who are not met yet.
+type SecondStepReview struct {
+	Everyone   bool      // they require a second step of everybody, or do so sooner,
+	From       time.Time // and from when; zero for at once
+	Privileged bool      // they require one of owners and administrators, at once
+	Without    signin.Meets
+	Own        bool // the actor has none either
+}
+
+// Meets reports whether anybody is met.
+func (r SecondStepReview) Meets() bool { return r.Everyone || r.Privileged }
+
+// ReviewSecondStepRules reads whom rules would meet who are not met by those in force.
+func (s *Service) ReviewSecondStepRules(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, then signin.SecondStepRules) (SecondStepReview, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return SecondStepReview{}, err
+	}
+	now, err := signin.SecondStepRulesOf(ctx, r, org)
+	if err != nil {
+		return SecondStepReview{}, err
+	}
+	without, err := signin.WithoutSecondStep(ctx, r, org)
+	if err != nil {
+		return SecondStepReview{}, err
+	}
+	review := SecondStepReview{Without: without}
+	review.Everyone = without.People > 0 && !then.RequiredFrom.IsZero() && (now.RequiredFrom.IsZero() || then.RequiredFrom.Before(now.RequiredFrom))
+	if !then.OfEveryone(r.Now()) {
+		review.From = then.RequiredFrom
+		review.Privileged = without.Privileged > 0 && then.Privileged && !now.Privileged
+	}
+	if !review.Meets() || actor.UserID == "" {
+		return review, nil
+	}
+	o, err := directory.OrganizationByID(ctx, r, org)
+	if err != nil {
+		return SecondStepReview{}, err
+	}
+	owner := credential.Owner{OrgID: org, UserID: actor.UserID}
+	own, err := s.SignIn.Authenticators.FactorsOf(ctx, r, owner)
+	if err != nil {
+		return SecondStepReview{}, err
+	}
+	password, err := credential.StoredPassword(ctx, r, owner)
+	review.Own = !own.Any() && password.Exists() && !o.FederatedOnly()
+	return review, err
+}
+
+// ReviewSessionRules reads which sessions end the moment that rules hold. asking is the
+// id of the session that asks; empty where none does.
+func (s *Service) ReviewSessionRules(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, then session.Rules, asking string) (session.Ends, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return session.Ends{}, err
+	}
+	if err := then.Check(); err != nil {
+		return session.Ends{}, err
+	}
+	return s.SignIn.Sessions.WouldEnd(ctx, r, org, then, asking)
+}
