@@ -138,8 +138,8 @@ func TestWhatATokenSaysUnproved(t *testing.T) {
 	}
 }
 
-// An application that registers a set is told of the first bad key; a provider that publishes
-// one is taken at the keys that are.
+// A set that is registered is refused for its first bad key; of a set that a provider publishes
+// the good keys are taken.
 func TestAKeySetGivesTheGoodKeysAndTheFirstRefusal(t *testing.T) {
 	a, b := newKey(t, "a"), newKey(t, "b")
 	text := func(keys ...Key) []byte {
