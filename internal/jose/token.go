@@ -109,8 +109,8 @@ func (t Token) Verify(keys []Key) ([]byte, error) {
 // or the only one that fits where the header names none (OIDC Core §10.1).
 func (t Token) candidates(keys []Key) (list []Key) {
 	for _, key := range keys {
-		good := isFor(key, t.Algorithm) && Strong(key.Key) && (key.Use == "" || key.Use == "sig")
-		if good && (t.KeyID == nil || key.KeyID == *t.KeyID) {
+		meant := (t.KeyID == nil || key.KeyID == *t.KeyID) && (key.Use == "" || key.Use == "sig")
+		if meant && isFor(key, t.Algorithm) && Strong(key.Key) {
 			list = append(list, key)
 		}
 	}
