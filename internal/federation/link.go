@@ -10,12 +10,12 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/naming"
 	"parvis/internal/session"
 	"parvis/internal/signin"
+	"parvis/internal/upstream"
 )
 
 // The checks of who may come in.

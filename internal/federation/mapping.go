@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"parvis/internal/federation/upstream"
 	"parvis/internal/naming"
+	"parvis/internal/upstream"
 )
 
 // What attributes are called where the mapping does not say: by OpenID Connect, by

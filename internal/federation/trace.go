@@ -9,8 +9,8 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/naming"
+	"parvis/internal/upstream"
 )
 
 // TracesKept is how long a sign-in by a provider stays explained.
