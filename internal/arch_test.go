@@ -67,7 +67,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
 	{"federation/samltest", "secret federation/saml", ""},
-	{"idptest", "app authenticator db dbtest secret i18n mail mailbox directory credential signin page", ""},
+	{"idptest", "app authenticator db audit dbtest secret i18n mail mailbox directory credential signin page", ""},
 
 	// The program. No table is written there: the command calls what the pages call.
 	{"cmd/parvis/serving", "", ""},
@@ -91,6 +91,7 @@ func folder(name string) string {
 var unscoped = map[string]string{
 	"audit: select id from audit_events where seal is null":                                        "sweep: is there anything to seal",
 	"audit: select org_id, id, at, actor":                                                          "sweep: the chain runs through every organization",
+	"idptest: select distinct action, before, after from audit_events":                             "test: what the log of every organization has",
 	"mail: select id from letters where next_try_at":                                               "sweep: is there anything to send",
 	"mail: select reply, count(*) from letters":                                                    "the operator's: what the mail server refuses",
 	"mail: update letters set next_try_at = $1, reply = coalesce($2, reply) where next":            "sweep: puts off what is due while the server is down",

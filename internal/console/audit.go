@@ -115,6 +115,8 @@ func pathOf(v *page.Viewer, id string) string {
 	return ""
 }
 
+var fieldNames = audit.FieldNames()
+
 func changesOf(before, after audit.Fields) []change {
 	all := maps.Clone(before)
 	if all == nil {
@@ -123,7 +125,11 @@ func changesOf(before, after audit.Fields) []change {
 	maps.Copy(all, after)
 	var changes []change
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		changes = append(changes, change{fieldKeys[name], name, valueText(before, name), valueText(after, name)})
+		c := change{Name: name, Before: valueText(before, name), After: valueText(after, name)}
+		if slices.Contains(fieldNames, name) {
+			c.Key = "audit.field." + name
+		}
+		changes = append(changes, c)
 	}
 	return changes
 }
@@ -144,75 +150,4 @@ func valueText(fields audit.Fields, name string) string {
 		return "" // it was read from JSON, so it can be written as JSON
 	}
 	return strings.TrimSpace(b.String())
-}
-
-// fieldKeys name the fields that events record.
-var fieldKeys = map[string]string{
-	"invitation_lifetime": "audit.field.invitation_lifetime",
-	"absolute":            "audit.field.absolute",
-	"apps":                "audit.field.apps",
-	"passkeys":            "audit.field.passkeys",
-	"recovery_codes":      "audit.field.recovery_codes",
-	"required_from":       "audit.field.required_from",
-	"privileged":          "audit.field.privileged",
-	"tolerance":           "audit.field.tolerance",
-	"passwordless":        "audit.field.passwordless",
-	"kind":                "audit.field.kind",
-	"contact":             "audit.field.contact",
-	"logo":                "audit.field.logo",
-	"picture":             "audit.field.picture",
-	"time_zone":           "audit.field.time_zone",
-	"idle":                "audit.field.idle",
-	"state":               "audit.field.state",
-	"digit":               "audit.field.digit",
-	"email":               "audit.field.email",
-	"history":             "audit.field.history",
-	"language":            "audit.field.language",
-	"lower_case":          "audit.field.lower_case",
-	"maximum_length":      "audit.field.maximum_length",
-	"method":              "audit.field.method",
-	"methods":             "audit.field.methods",
-	"minimum_length":      "audit.field.minimum_length",
-	"name":                "audit.field.name",
-	"preset":              "audit.field.preset",
-	"reason":              "audit.field.reason",
-	"requested_by":        "audit.field.requested_by",
-	"reset_lifetime":      "audit.field.reset_lifetime",
-	"role":                "audit.field.role",
-	"sessions":            "audit.field.sessions",
-	"short_name":          "audit.field.short_name",
-	"slowed":              "audit.field.slowed",
-	"special":             "audit.field.special",
-	"upper_case":          "audit.field.upper_case",
-	"provider":            "audit.field.provider",
-	"protocol":            "audit.field.protocol",
-	"shown":               "audit.field.shown",
-	"vouches":             "audit.field.vouches",
-	"creates":             "audit.field.creates",
-	"attributes":          "audit.field.attributes",
-	"groups":              "audit.field.groups",
-	"group":               "audit.field.group",
-	"group_id":            "audit.field.group_id",
-	"members":             "audit.field.members",
-	"issuer":              "audit.field.issuer",
-	"tenant":              "audit.field.tenant",
-	"client_id":           "audit.field.client_id",
-	"client_method":       "audit.field.client_method",
-	"scopes":              "audit.field.scopes",
-	"context":             "audit.field.context",
-	"endpoints":           "audit.field.endpoints",
-	"entity_id":           "audit.field.entity_id",
-	"certificates":        "audit.field.certificates",
-	"sign_requests":       "audit.field.sign_requests",
-	"want_signed":         "audit.field.want_signed",
-	"allow_cbc":           "audit.field.allow_cbc",
-	"unsolicited":         "audit.field.unsolicited",
-	"clock_tolerance":     "audit.field.clock_tolerance",
-	"name_id_format":      "audit.field.name_id_format",
-	"metadata_address":    "audit.field.metadata_address",
-	"secret":              "audit.field.secret",
-	"position":            "audit.field.position",
-	"break_glass":         "audit.field.break_glass",
-	"why":                 "audit.field.why",
-	"user":                "audit.field.user",
 }

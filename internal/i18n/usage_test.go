@@ -14,6 +14,7 @@ import (
 // used, every key of the catalogue that begins with it counts as used.
 var dynamic = []string{
 	"audit.action.",
+	"audit.field.",
 	"console.role.",
 	"language.month.",
 	"mail.federation.",

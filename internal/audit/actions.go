@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Object is the kind of thing that an action is done to, whose id is the event's target.
+type Object string
+
+// The kinds of things. A target without a kind is none, or only a name.
+const (
+	Nothing      Object = ""
+	User         Object = "user"
+	Invitation   Object = "invitation"
+	Group        Object = "group"
+	Organization Object = "organization"
+	Domain       Object = "domain"
+	Session      Object = "session"
+	Device       Object = "device" // a remembered browser, an authenticator app or a passkey
+	Connection   Object = "connection"
+	Application  Object = "application"
+	Key          Object = "key"
+)
+
+// Meaning is what the log keeps of an action: what it is done to, and which fields its
+// events may have. Personal fields hold what is known of a person; the names of actors and
+// targets, networks and user agents are personal in every event.
+type Meaning struct {
+	Object   Object
+	Fields   string // separated by spaces
+	Personal string // of the same
+}
+
+// What connections and applications record of themselves.
+const (
+	connectionFields = "allow_cbc attributes certificates client_id client_method clock_tolerance context creates endpoints entity_id groups issuer " +
+		"metadata_address name name_id_format scopes secret shown sign_requests tenant unsolicited vouches want_signed"
+	applicationFields = "access_for address algorithm asks audience auth back_channel bound_only claims code_protection descriptions devices front_channel " +
+		"id_token_for in_id_token initiate_uri keys keys_url logo name opaque own_behalf pairwise post_logout_uris pushed_only redirect_uris refresh_for " +
+		"refreshes roles scopes signs_info titles"
+)
+
+// Actions are all that the log knows. The catalogue has a sentence for each under
+// "audit.action.", and for each field under "audit.field.".
+var Actions = map[Action]Meaning{
+	"application.changed":         {Application, applicationFields, ""},
+	"application.opened":          {Application, "acr scope", ""},
+	"application.placed":          {Application, "audience groups standing", ""},
+	"application.registered":      {Application, applicationFields, ""},
+	"application.removed":         {Application, applicationFields, ""},
+	"application.secret_added":    {Application, "", ""},
+	"application.secret_removed":  {Application, "secret", ""},
+	"bootstrap.created":           {Nothing, "", ""},
+	"client.refused":              {Application, "method", ""},
+	"connection.change_discarded": {Connection, "", ""},
+	"connection.change_entered":   {Connection, connectionFields, ""},
+	"connection.change_taken":     {Connection, connectionFields, ""},
+	"connection.changed":          {Connection, connectionFields, ""},
+	"connection.confirmed":        {Connection, connectionFields, ""},
+	"connection.created":          {Connection, "name protocol provider", ""},
+	"connection.link_opened":      {Connection, "email", "email"},
+	"connection.link_sent":        {Connection, "email", "email"},
+	"connection.link_withdrawn":   {Connection, "email", "email"},
+	"connection.logo_changed":     {Connection, "logo", ""},
+	"connection.moved":            {Connection, "position", ""},
+	"connection.removed":          {Connection, connectionFields, ""},
+	"connection.renewed":          {Connection, "certificates endpoints", ""},
+	"connection.turned_off":       {Connection, "state", ""},
+	"connection.turned_on":        {Connection, "state", ""},
+	"consent.given":               {Application, "scope", ""},
+	"consent.withdrawn":           {Application, "ended", ""},
+	"device.added":                {Device, "kind", ""},
+	"device.answered":             {Application, "allowed scope", ""},
+	"device.removed":              {Device, "by recovery_codes", ""},
+	"device.renamed":              {Device, "name", ""},
+	"domain.added":                {Domain, "", ""},
+	"domain.found":                {Domain, "", ""},
+	"domain.lapsed":               {Domain, "", ""},
+	"domain.missing":              {Domain, "", ""},
+	"domain.proven":               {Domain, "", ""},
+	"domain.removed":              {Domain, "", ""},
+	"email_change.requested":      {User, "email", "email"},
+	"email_change.withdrawn":      {User, "email", "email"},
+	"grant.ended":                 {User, "application grant reason", ""},
+	"group.created":               {Group, "name", ""},
+	"group.deleted":               {Group, "members name", ""},
+	"group.member_added":          {User, "group group_id", ""},
+	"group.member_removed":        {User, "group group_id", ""},
+	"group.renamed":               {Group, "name", ""},
+	"identity.approved":           {Connection, "email user", "email"},
+	"identity.linked":             {Connection, "email user", "email"},
+	"identity.unlinked":           {Connection, "email user", "email"},
+	"invitation.accepted":         {Invitation, "name role user", "name"},
+	"invitation.refused":          {Invitation, "state", ""},
+	"invitation.resent":           {Invitation, "email language name role", "email name"},
+	"invitation.sent":             {Invitation, "email language name role", "email name"},
+	"invitation.withdrawn":        {Invitation, "email language name role", "email name"},
+	"key.created":                 {Key, "algorithm signs_at why", ""},
+	"organization.changed":        {Organization, "contact invitation_lifetime language name short_name", "contact"},
+	"organization.created":        {Organization, "language name short_name", ""},
+	"organization.logo_changed":   {Organization, "logo", ""},
+	"organization.resumed":        {Organization, "", ""},
+	"organization.suspended":      {Organization, "", ""},
+	"password.change_demanded":    {User, "", ""},
+	"password.changed":            {User, "by", ""},
+	"password.removed":            {User, "", ""},
+	"password_rules.changed":      {Organization, "digit history lower_case maximum_length minimum_length preset reset_lifetime special upper_case", ""},
+	"recovery_code.used":          {User, "left", ""},
+	"recovery_codes.made":         {User, "kind", ""},
+	"request.refused":             {Nothing, "", ""},
+	"reset.sent":                  {User, "", ""},
+	"second_step.help_asked":      {User, "", ""},
+	"second_step.reset":           {User, "apps passkeys reason recovery_codes", "reason"},
+	"second_step_rules.changed":   {Organization, "passwordless privileged required_from tolerance", ""},
+	"session.all_ended":           {User, "reason sessions", ""},
+	"session.ended":               {Session, "reason session sessions", ""},
+	"session_rules.changed":       {Organization, "absolute idle", ""},
+	"signin.done":                 {Session, "break_glass methods new_device", ""},
+	"signin.proved_again":         {Nothing, "methods new_device", ""},
+	"signin.refused":              {Nothing, "check method password reason reference slowed", ""},
+	"single_logout.refused":       {Connection, "check reference", ""},
+	"single_sign_on.not_only":     {Organization, "why", ""},
+	"single_sign_on.only":         {Organization, "break_glass", ""},
+	"user.created":                {User, "connection email role", "email"},
+	"user.deactivated":            {User, "state", ""},
+	"user.deleted":                {User, "state", ""},
+	"user.disowned":               {User, "", ""},
+	"user.email_changed":          {User, "email requested_by", "email"},
+	"user.erased":                 {User, "", ""},
+	"user.picture_changed":        {User, "picture", ""},
+	"user.profile_changed":        {User, "language name time_zone", "name time_zone"},
+	"user.reactivated":            {User, "state", ""},
+	"user.restored":               {User, "state", ""},
+	"user.role_changed":           {User, "connection role", ""},
+}
+
+// FieldNames lists the fields of all actions, each once.
+func FieldNames() []string {
+	all := map[string]bool{}
+	for _, m := range Actions {
+		for name := range strings.FieldsSeq(m.Fields) {
+			all[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// Has reports whether events of the action may have a field.
+func (m Meaning) Has(field string) bool { return slices.Contains(strings.Fields(m.Fields), field) }
