@@ -387,12 +387,12 @@ func TestLibcIsTheOneThatSQLiteWants(t *testing.T) {
 	}
 }
 
-// The example in the README is a whole file: every setting, those commented out
+// The example in docs/settings.md is a whole file: every setting, those commented out
 // included, and no other.
-func TestReadmeShowsEverySetting(t *testing.T) {
-	block := regexp.MustCompile("(?s)```toml\n(.*?)```").FindStringSubmatch(read(t, "README.md"))
+func TestSettingsPageShowsEverySetting(t *testing.T) {
+	block := regexp.MustCompile("(?s)```toml\n(.*?)```").FindStringSubmatch(read(t, "docs/settings.md"))
 	if block == nil {
-		t.Fatal("no configuration in the README")
+		t.Fatal("no configuration in docs/settings.md")
 	}
 	var tree map[string]any
 	if err := toml.Unmarshal([]byte(regexp.MustCompile(`(?m)^#([a-z[])`).ReplaceAllString(block[1], "$1")), &tree); err != nil {
@@ -428,8 +428,8 @@ func settings(prefix string, s *ast.StructType, into map[string]string) {
 	}
 }
 
-func TestReadmeNamesEveryCommand(t *testing.T) {
-	readme := read(t, "README.md")
+func TestOperatorsPagesNameEveryCommand(t *testing.T) {
+	pages := read(t, "docs/operations.md") + read(t, "docs/applications.md") + read(t, "docs/settings.md") + read(t, "README.md")
 	for file, structs := range map[string]map[string]string{
 		"cmd/parvis/main.go":         {"commands": "parvis "},
 		"cmd/parvis/organization.go": {"organizationCommands": "parvis organization "},
@@ -448,8 +448,8 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 				if name == "" {
 					name = strings.ToLower(f.Names[0].Name)
 				}
-				if command := structs[spec.Name.Name] + name; !strings.Contains(readme, command) {
-					t.Errorf("the README does not name %q", command)
+				if command := structs[spec.Name.Name] + name; !strings.Contains(pages, command) {
+					t.Errorf("no operator's page names %q", command)
 				}
 			}
 			return false
