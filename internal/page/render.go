@@ -33,15 +33,20 @@ func templateFiles() fs.FS {
 // Frame is what a template sees: the page's own struct, and what every page
 // has. A template calls its methods on $.
 type Frame struct {
-	Page any
-	v    *Visitor
+	Page       any
+	v          *Visitor
+	Neighbours []session.Neighbour // who is signed in to this browser, for the switcher
 }
 
 // Render writes a page: to memory first, so that a broken one is an error page
 // and not half a page.
 func (v *Visitor) Render(name string, page any) error {
+	neighbours, err := v.neighbours()
+	if err != nil {
+		return err
+	}
 	var b bytes.Buffer
-	if err := v.site.templates.ExecuteTemplate(&b, name, Frame{page, v}); err != nil {
+	if err := v.site.templates.ExecuteTemplate(&b, name, Frame{page, v, neighbours}); err != nil {
 		return fmt.Errorf("rendering %s: %w", name, err)
 	}
 	h := v.W.Header()
@@ -103,7 +108,7 @@ func (v *Visitor) Status(k fault.Kind) { v.status = k.Status() }
 func (v *Visitor) NoForm() { v.noForm = true }
 
 // With is the same frame for a part of a page that has a struct of its own.
-func (f Frame) With(part any) Frame { return Frame{part, f.v} }
+func (f Frame) With(part any) Frame { return Frame{part, f.v, f.Neighbours} }
 
 // T is a sentence in the page's language.
 func (f Frame) T(key string, pairs ...any) string { return f.v.lang.Text(key, pairs...) }
@@ -136,16 +141,6 @@ func (f Frame) Asset(name string) (string, error) {
 
 // Viewer is who is signed in, or nil.
 func (f Frame) Viewer() *Viewer { return f.v.viewer }
-
-// Neighbours are who is signed in to this browser, for the switcher: one
-// statement, and none where nobody else is.
-func (f Frame) Neighbours() ([]session.Neighbour, error) {
-	w := f.v.viewer
-	if !w.Company {
-		return []session.Neighbour{{Organization: w.Organization.DisplayName, ShortName: w.Organization.ShortName, User: w.User.Name, Here: true}}, nil
-	}
-	return f.v.site.Sessions.Neighbours(f.v.R.Context(), f.v.site.DB, w.Visit, f.v.site.DB.Now())
-}
 
 // shortIdle is how long a rest may be for a page to warn of its end: whoever
 // comes back after longer begins anew anyway.

@@ -151,6 +151,19 @@ func (v *Visitor) Enter(opened signin.Opened) error {
 	return v.Redirect(path)
 }
 
+// neighbours reads who is signed in to this browser, before a page is rendered: one
+// statement, and none where nobody else is.
+func (v *Visitor) neighbours() ([]session.Neighbour, error) {
+	switch w := v.viewer; {
+	case w == nil:
+		return nil, nil
+	case !w.Company:
+		return []session.Neighbour{{Organization: w.Organization.DisplayName, ShortName: w.Organization.ShortName, User: w.User.Name, Here: true}}, nil
+	default:
+		return v.site.Sessions.Neighbours(v.R.Context(), v.site.DB, w.Visit, v.site.DB.Now())
+	}
+}
+
 // KeepCeremony lets the browser keep the passkey dialogue that this page offers,
 // until its answer comes: the page itself writes nothing (decision 0028).
 func (v *Visitor) KeepCeremony(sealed string, age time.Duration) {
