@@ -10,9 +10,9 @@ import (
 	"parvis/internal/session"
 )
 
-// ChangeEmail asks for the proof of a new address of a user, by the user or by
-// whoever governs its role. How often is counted for the user whose address it
-// is: each time writes two letters, one of them to any address in the world.
+// ChangeEmail asks for proof of a user's new address, on behalf of the user or of somebody who
+// may administer their role. The requests are counted for the user whose address it is, because
+// each writes two letters, one of them to any address in the world.
 func (s *Service) ChangeEmail(ctx context.Context, actor directory.Actor, who directory.Candidate, email string) error {
 	if err := actor.MayChangeEmail(ctx, s.DB, who.User); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (s *Service) ChangeEmail(ctx context.Context, actor directory.Actor, who di
 	return s.DB.Update(ctx, func(tx *db.Tx) error { return s.Emails.Request(ctx, tx, actor, who, email) })
 }
 
-// ProveEmail makes a new address the user's, for whoever holds the link that went
+// ProveEmail makes a new address the user's, for anybody who holds the link that was sent
 // there. It signs nobody in.
 func (s *Service) ProveEmail(ctx context.Context, b session.Browser, token secret.Token) (directory.Candidate, error) {
 	if err := s.TakeLink(ctx); err != nil {
