@@ -17,7 +17,7 @@ const mostRemembered = 10
 // organization belongs to which address (journeys 2.5), and that it is no stranger to their
 // users. It proves nothing and opens nothing. The zero Device remembers nobody.
 type Device struct {
-	ID      string  `json:"id"` // attempts are counted by this in place of the network
+	ID      string  `json:"id"` // tries are counted by this in place of the network
 	Entries []entry `json:"entries"`
 }
 

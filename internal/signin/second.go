@@ -106,7 +106,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	// A success gives its own attempt back and clears no more than this browser counted:
+	// A success gives its own try back and clears no more than this browser counted:
 	// otherwise each sign-in of the owner would give a guesser new tries.
 	if known {
 		s.release(ctx, limit.Key{}, []limit.Key{counted})

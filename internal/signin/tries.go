@@ -9,7 +9,7 @@ import (
 	"parvis/internal/limit"
 )
 
-// take counts an attempt before the work that it pays for, or returns ErrTooOften with the time
+// take counts a try before the work that it pays for, or returns ErrTooOften with the time
 // to wait.
 func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, error) {
 	taken, err := limit.Take(ctx, s.DB, keys...)
@@ -66,7 +66,7 @@ func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Ask
 	return append(turns, []limit.Key{s.Limits.Key(InTotalAsked)})
 }
 
-// release gives back attempts that proved to be no guesses. An error is only logged, because
+// release gives back tries that proved to be no guesses. An error is only logged, because
 // the deed is done whether or not a count stays too high.
 func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) {
 	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
