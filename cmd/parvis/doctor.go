@@ -24,8 +24,8 @@ import (
 
 type doctorCommand struct{ servingFlags }
 
-// A doctor looks at an installation and changes nothing. Each check prints one
-// line: what is well, or what is wrong and what to do.
+// A doctor looks at an installation and changes nothing. Each check prints one line: what is
+// well, or what is wrong and what to do.
 type doctor struct {
 	plan   plan
 	ctx    context.Context
@@ -44,7 +44,7 @@ func (d *doctor) fail(check, format string, args ...any) {
 	d.line("FAIL", check, format, args...)
 }
 
-// Run makes every check, whatever the others find, and fails if any did.
+// Run makes every check, whatever the others find, and fails if any of them did.
 func (c *doctorCommand) Run(p *program) error {
 	loaded := loadConfig(c.servingFlags, p.environ)
 	d := &doctor{plan: loaded.check(), ctx: p.ctx, out: p.out}
@@ -83,7 +83,7 @@ func (d *doctor) all() {
 	}
 }
 
-// owner says how an installation that nobody owns yet gets its first owner.
+// owner says how an installation without an owner gets its first one.
 func (d *doctor) owner(open *db.DB) {
 	const check = "owner"
 	if open == nil {
@@ -100,7 +100,7 @@ func (d *doctor) owner(open *db.DB) {
 	}
 }
 
-// passkeys lists people whose passkeys are of no use any more: only they can make others.
+// passkeys lists people whose passkeys no longer work: only they can make others.
 func (d *doctor) passkeys(open *db.DB) {
 	if open == nil {
 		return
@@ -116,8 +116,8 @@ func (d *doctor) passkeys(open *db.DB) {
 	}
 }
 
-// lowDisk is when there is little left: a busy day's growth, and room for the
-// copy that is made before migrating.
+// lowDisk is when little space is left: a busy day's growth, and room for the copy that is made
+// before migrating.
 const lowDisk = 500 << 20
 
 func (d *doctor) folder() {
@@ -146,7 +146,7 @@ func (d *doctor) folder() {
 	}
 }
 
-// keys are the zero Keys where there are none that can be used.
+// keys returns the zero Keys if there are none that can be used.
 func (d *doctor) keys() secret.Keys {
 	k, err := readKeys(d.plan.keysPath())
 	switch {
@@ -158,7 +158,7 @@ func (d *doctor) keys() secret.Keys {
 	return k
 }
 
-// database returns the open database, or nil where it cannot be opened.
+// database returns the open database, or nil if it cannot be opened.
 func (d *doctor) database(keys secret.Keys) *db.DB {
 	const check = "database"
 	open, err := openDatabase(d.ctx, d.plan, false)
@@ -202,8 +202,8 @@ func writeAndUndo(ctx context.Context, open *db.DB) error {
 	return err
 }
 
-// protected checks what the keys are for: that they belong to this database,
-// and that nobody altered its audit log.
+// protected checks what the keys are for: that they belong to this database, and that nobody
+// altered its audit log.
 func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	ctx, cancel := context.WithTimeout(d.ctx, patience)
 	defer cancel()
@@ -228,7 +228,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	}
 }
 
-// patience is how long doctor waits for anybody.
+// patience is how long doctor waits for any other server.
 const patience = 10 * time.Second
 
 func (d *doctor) mail() {
@@ -249,7 +249,8 @@ func (d *doctor) mail() {
 // refusalsShown is how far back doctor looks for letters that were refused.
 const refusalsShown = 7 * 24 * time.Hour
 
-// refusals tells what the mail server refuses, and why: also while it is away.
+// refusals lists what the mail server refuses, and why, even while the server cannot be
+// reached.
 func (d *doctor) refusals(open *db.DB) {
 	const check = "letters"
 	if open == nil {
@@ -265,12 +266,12 @@ func (d *doctor) refusals(open *db.DB) {
 	}
 }
 
-// tolerance is how far two clocks may be apart before signatures, codes and
-// links of others stop to fit.
+// tolerance is how far two clocks may be apart before signatures, codes and links of others no
+// longer fit.
 const tolerance = 30 * time.Second
 
-// clock compares this machine's clock with the database's, and tells whether
-// there was one to compare with.
+// clock compares this machine's clock with the database's, and reports whether there was one to
+// compare with.
 func (d *doctor) clock(open *db.DB) bool {
 	if open == nil || !db.IsPostgres(d.plan.database) {
 		return false
@@ -302,8 +303,8 @@ func (d *doctor) compare(now, other time.Time, whose string) {
 	}
 }
 
-// applications looks at the installation's: an organization sees its own. Those of all
-// are listed that would not be registered today.
+// applications looks at the installation's applications, because an organization sees its own.
+// It lists those of anybody that could not be registered today.
 func (d *doctor) applications(open *db.DB) {
 	const check = "applications"
 	if open == nil {
@@ -345,7 +346,7 @@ func (d *doctor) applications(open *db.DB) {
 	}
 }
 
-// connections lists what only a person can settle of the customers' providers.
+// connections lists what only a person can settle about the customers' providers.
 func (d *doctor) connections(open *db.DB) {
 	const check = "single sign-on"
 	if open == nil {

@@ -20,7 +20,7 @@ import (
 	"parvis/internal/mailbox"
 )
 
-// A patient is an installation that a server runs on.
+// A patient is an installation on which a server runs.
 type patient struct {
 	dir, base, database string
 	env                 []string
@@ -58,7 +58,7 @@ func (p patient) doctor(t *testing.T, more ...string) (map[string]string, int) {
 	return lines, code
 }
 
-// wantLine wants a check to begin with a mark, and to say something.
+// wantLine wants the line of a check to begin with a mark, and to contain something.
 func wantLine(t *testing.T, lines map[string]string, check, mark, says string) {
 	t.Helper()
 	if got := lines[check]; !strings.HasPrefix(got, mark+" ") || !strings.Contains(got, says) {
@@ -89,7 +89,7 @@ func TestDoctorFindsNothingWrongWithAHealthyInstallation(t *testing.T) {
 		}
 	}
 
-	// A wrong password, then no mail server.
+	// First a wrong password, then no mail server.
 	lines, code = p.doctor(t, "PARVIS_MAIL_PASSWORD=hunter3")
 	wantLine(t, lines, "mail server", "FAIL", box.Address())
 	if code != 1 {
@@ -220,7 +220,7 @@ func TestDoctorFindsRegionsThatShareKeys(t *testing.T) {
 		t.Errorf("exit code %d: %v", code, lines)
 	}
 
-	// Whoever copies the data folder to begin a region takes its keys along.
+	// Somebody who copies the data folder to begin a region copies its keys too.
 	for _, s := range servers {
 		if err := s.stop(); err != nil {
 			t.Fatal(err)
@@ -296,7 +296,7 @@ func TestDoctorTellsOfRefusedLetters(t *testing.T) {
 	}
 }
 
-// The name is that of the public address, not of the machine, which the DNS may not know.
+// The name is that of the public address, not of the machine, which may not be in the DNS.
 func TestTheMailServerIsGreetedByThePublicHost(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -311,7 +311,7 @@ func TestTheMailServerIsGreetedByThePublicHost(t *testing.T) {
 				return
 			}
 			fmt.Fprint(c, "220 mail.test ESMTP\r\n")
-			line, _ := bufio.NewReader(c).ReadString('\n') // empty where it was cut, which is not what is wanted
+			line, _ := bufio.NewReader(c).ReadString('\n') // empty if it was cut, which is not what the test wants
 			fmt.Fprint(c, "421 4.3.2 closing\r\n")
 			c.Close()
 			heard <- strings.TrimSpace(line)
@@ -376,8 +376,8 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 	}
 }
 
-// An application that does not take that sessions ended shows to the operator, and so does
-// one that works and has no tile: it is not told to replace its redirect addresses.
+// The operator is shown an application that does not accept the message that a session ended,
+// and one that works and has no tile, which is not told to replace its redirect addresses.
 func TestDoctorLooksAfterApplications(t *testing.T) {
 	p := newPatient(t)
 	if err := p.start(t).stop(); err != nil {

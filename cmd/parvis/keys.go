@@ -14,9 +14,9 @@ type rotateKeysCommand struct {
 	Leaked bool `help:"The keys towards applications may be known to others: replace them at once."`
 }
 
-// Run publishes new keys beside those in use; they sign once everybody had time to
-// read them. Where the present ones leaked, applications get no such time: whoever
-// holds those could sign in as anybody.
+// Run publishes new keys beside those in use; they sign once everybody has had time to read
+// them. If the present ones leaked, applications get no such time, because whoever holds those
+// could sign in as anybody.
 func (c *rotateKeysCommand) Run(p *program) error {
 	plan, err := c.plan(p)
 	if err != nil {

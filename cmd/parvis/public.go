@@ -25,9 +25,8 @@ type answer struct {
 	local bool      // it came from this machine
 }
 
-// public asks for the server at its public address, the way a browser would:
-// through the proxy, if there is one. clockKnown tells that the clock was
-// compared already.
+// public asks for the server at its public address, as a browser would: through the proxy, if
+// there is one. clockKnown says that the clock was compared already.
 func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 	const check = "public address"
 	nonce := secret.NewID("n")
@@ -52,8 +51,8 @@ func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 	d.compare(time.Now(), a.date, "the machine behind the public address") //nolint:forbidigo // It is the clock that is to be judged.
 }
 
-// regions asks each other region for a Parvis that is not this one. That one
-// cannot be reached from here is no fault: only browsers need to reach it.
+// regions asks each other region for a Parvis that is not this one. It is no fault if a region
+// cannot be reached from here: only browsers need to reach it.
 func (d *doctor) regions(keys secret.Keys) {
 	const check = "regions"
 	if len(d.plan.regions.All) > 0 {
@@ -95,11 +94,11 @@ func (d *doctor) proxy(a answer) {
 	}
 }
 
-// mostIdentity is more than an identity has.
+// mostIdentity is more bytes than an identity has.
 const mostIdentity = 4 << 10
 
-// ask fetches the identity of whoever answers at an address. Where that fails,
-// the complaint says what is wrong and what to do.
+// ask fetches the identity of the server that answers at an address. If that fails, the
+// complaint says what is wrong and what to do.
 func (d *doctor) ask(base, nonce string) (a answer, complaint string) {
 	ctx, cancel := context.WithTimeout(d.ctx, patience)
 	defer cancel()
@@ -152,7 +151,7 @@ func unreachable(err error) string {
 	return errors.Unwrap(err).Error() + ". " + what
 }
 
-// dialPublic knows that names below localhost are this machine, as browsers do.
+// dialPublic takes names below localhost for this machine, as browsers do.
 func dialPublic(ctx context.Context, network, address string) (net.Conn, error) {
 	if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".localhost") {
 		address = net.JoinHostPort("127.0.0.1", port)
@@ -160,7 +159,7 @@ func dialPublic(ctx context.Context, network, address string) (net.Conn, error) 
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
-// isOwn tells whether an address is one of this machine's.
+// isOwn reports whether an address is one of this machine's.
 func isOwn(a net.Addr) bool {
 	remote, ok := a.(*net.TCPAddr)
 	if !ok {
