@@ -67,7 +67,7 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 	b := w.alpha.browsers[directory.Owner]
 	proveAgain(t, b.Get(sessionRules))
 	p := seen(t, b.Get(sessionRules).Form("main").Fill("idle", "1h0m0s").Submit(""), 200)
-	// Everybody who signed in in the first minute, except the owner, who just came back.
+	// Everybody who signed in to the first minute, except the owner, who just came back.
 	if !p.Says("4 open sessions end") || !p.Says("4 people") || p.Says("The one that you use now") {
 		t.Fatalf("the preview says %s", p.Text())
 	}

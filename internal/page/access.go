@@ -397,7 +397,7 @@ func (v *Visitor) Browser(ctx context.Context) (session.Browser, error) {
 	return b, err
 }
 
-// Visits lists who is signed in in this browser, the last used first.
+// Visits lists who is signed in to this browser, the last used first.
 func (v *Visitor) Visits(ctx context.Context) ([]session.Visit, error) {
 	open, stolen, err := v.site.Sessions.Visits(ctx, v.site.DB, v.cookieToken(), v.site.DB.Now())
 	if err == nil && stolen != nil {

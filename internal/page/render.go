@@ -137,7 +137,7 @@ func (f Frame) Asset(name string) (string, error) {
 // Viewer returns the person who is signed in, or nil.
 func (f Frame) Viewer() *Viewer { return f.v.viewer }
 
-// Neighbours lists who else is signed in in this browser, for the switcher: with one statement,
+// Neighbours lists who else is signed in to this browser, for the switcher: with one statement,
 // or none where nobody else is.
 func (f Frame) Neighbours() ([]session.Neighbour, error) {
 	w := f.v.viewer

@@ -43,7 +43,7 @@ func (s *Service) TakeUpstream(ctx context.Context) error {
 }
 
 // Accept turns an invitation into a user with a password, and signs that user in. The link is
-// claimed in the transaction that stores the credential, and other people who are signed in in
+// claimed in the transaction that stores the credential, and other people who are signed in to
 // this browser stay signed in (decision 0007).
 func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error) {
 	if err := s.TakeLink(ctx); err != nil {

@@ -89,7 +89,7 @@ func (s *Server) endSessions(v *page.Viewer) error {
 	}
 }
 
-// organizationsPage lists who is signed in in this browser.
+// organizationsPage lists who is signed in to this browser.
 type organizationsPage struct {
 	Doors []door
 	Left  bool
@@ -159,7 +159,7 @@ func (s *Server) signOut(v *page.Viewer) error {
 }
 
 // leave ends what the viewer has open and continues where the form leads, if somebody is still
-// signed in in this browser, else at the organization's sign-in page. A page in between tells
+// signed in to this browser, else at the organization's sign-in page. A page in between tells
 // applications that listen in this browser.
 func (s *Server) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx) error) error {
 	ctx := v.R.Context()
