@@ -44,9 +44,7 @@ func TestMFA6DisowningTakesTheThiefsDeviceBack(t *testing.T) {
 			}
 			s.Clock.Advance(time.Minute)
 			page := s.Browser(t).Get(deviceLetter(t, s, "ana@meridian.example"))
-			if !page.Says("If the e-mail told of a new device") {
-				t.Error("the page does not say that it takes the device away")
-			}
+			idptest.Want(t, page, idptest.Says("web.disown.device"))
 			if p := page.Form("main").Submit(""); p.Status != 200 {
 				t.Fatalf("disowning: %d %s", p.Status, p.Text())
 			}
