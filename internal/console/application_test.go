@@ -361,11 +361,11 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"no source":          {"/claims", "source[]", "password", claims, "choose where “shoe” comes from"},
 		"many claims":        {"/claims", "claim[]", strings.Join(lines, "\n"), claims, "There can be 50 at most"},
 		"a role for nobody":  {"/claims", "role[]", "editor", claims, "belongs to a group"},
-		"another's group":    {"/claims", "role_group[]", w.beta.group, but(claims, "role[]", "editor"), "is not there any more"},
+		"another's group":    {"/claims", "role_group[]", w.beta.group, but(claims, "role[]", "editor"), "no longer exists"},
 		"no audience":        {"/place", "audience", "friends", place, "choose from the list"},
 		"no standing":        {"/place", "standing", "loved", place, "choose from the list"},
 		"no group":           {"/place", "audience", "groups", place, "choose at least one group"},
-		"beta's group":       {"/place", "group[]", w.beta.group, but(place, "audience", "groups"), "is not there any more"},
+		"beta's group":       {"/place", "group[]", w.beta.group, but(place, "audience", "groups"), "no longer exists"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "another's name" {

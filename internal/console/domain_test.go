@@ -23,7 +23,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	form := seen(t, b.Get(domains), 200).Form("main")
 	for typed, says := range map[string]string{
 		"": "enter a domain", "https://north.example.com/": "such as example.com", "localhost": "such as example.com", "10.0.0.1": "such as example.com",
-		"co.uk": "no domain of one organization", "Gmail.com": "mail provider", "ALPHA.example": "on the list already", "<b>x</b>.com": "such as example.com",
+		"co.uk": "does not belong to one organization", "Gmail.com": "mail provider", "ALPHA.example": "on the list already", "<b>x</b>.com": "such as example.com",
 	} {
 		p := form.Fill("domain", typed).Submit("")
 		if p.Status != 422 || !p.Says(says) || !p.Has("input", "aria-invalid", "true") || p.Form("main").Values.Get("domain") != typed {
