@@ -93,7 +93,7 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 		t.Errorf("the same role: %s", p.Text())
 	}
 	page = seen(t, page.Form("role").Fill("deed", "role-auditor").Submit(""), 200)
-	if !page.Says("New role: Auditor. It holds at once") {
+	if !page.Says("New role: Auditor. It takes effect at once") {
 		t.Errorf("the preview of a role: %s", page.Text())
 	}
 	if page = seen(t, page.Form("main").Submit(""), 200); !page.Says("The role has changed.") || !page.Says("Role Auditor") {

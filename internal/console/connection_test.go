@@ -173,7 +173,7 @@ func TestSML11BadMetadataIsRefusedByName(t *testing.T) {
 		"nothing":        {url.Values{}, "Please give the metadata"},
 		"two ways":       {url.Values{"metadata": {good}, "metadata_address": {host.URL + "/metadata"}}, "in one way only"},
 		"two entities":   {url.Values{"metadata": {entities}}, "of several providers"},
-		"no XML":         {url.Values{"metadata": {"hello"}}, "no metadata in XML"},
+		"no XML":         {url.Values{"metadata": {"hello"}}, "not metadata in XML"},
 		"a web page":     {url.Values{"metadata": {"<!DOCTYPE html><html></html>"}}, "DOCTYPE"},
 		"a service":      {url.Values{"metadata": {strings.ReplaceAll(good, "IDPSSODescriptor", "SPSSODescriptor")}}, "no SAML 2.0 identity provider"},
 		"no certificate": {url.Values{"metadata": {strings.ReplaceAll(good, `use="signing"`, `use="encryption"`)}}, "no certificate"},

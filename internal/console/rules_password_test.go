@@ -184,7 +184,8 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 	if got := w.passwordRules(t, w.alpha.ID); got != want || hashes(w.alpha) != 0 {
 		t.Errorf("one click saved %+v, with %d hashes", got, hashes(w.alpha))
 	}
-	if p.Says("Move to the modern rules") || !p.Says("Invitations that live 3 days") || p.Has("input", "name", "digit") {
+	idptest.Want(t, p, idptest.Says("console.password.beside_invitations"))
+	if p.Says("Move to the modern rules") || p.Has("input", "name", "digit") {
 		t.Errorf("the page under modern rules: %s", p.Text())
 	}
 	if n := len(w.events(t, w.alpha.ID, credential.RulesChanged)); n != 2 {

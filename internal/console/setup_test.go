@@ -81,7 +81,7 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 	host.text("/page/.well-known/openid-configuration", `<html>`)
 	for issuer, says := range map[string]string{
 		"": "enter the issuer", "http://idp.example": "with https://", "https://127.0.0.1": "not public", "https://169.254.169.254": "not public",
-		other.URL: "with https://", host.URL + "/inside": "leads on", host.URL + "/liar": "Found: https://another.example", host.URL + "/page": "no such document",
+		other.URL: "with https://", host.URL + "/inside": "leads on", host.URL + "/liar": "Found: https://another.example", host.URL + "/page": "not the expected document",
 		"https://idp.example/?x=1": "without a question mark",
 	} {
 		p := seen(t, b.Post(path+"/client", client(issuer)), 422)
@@ -217,7 +217,8 @@ func TestASetupLinkOpensOneConnection(t *testing.T) {
 	}
 	it := w.Browser(t)
 	p = seen(t, it.Get(link), 200)
-	if !p.Says("Audience URI") || p.Says("@alpha.example") || p.Says("Who may come in") || p.Has("button", "value", "on") {
+	idptest.Want(t, p, idptest.SaysNot("console.sso.people"))
+	if !p.Says("Audience URI") || p.Says("@alpha.example") || p.Has("button", "value", "on") {
 		t.Errorf("behind the link: %s", p.Text())
 	}
 	if len(w.events(t, w.alpha.ID, "connection.link_opened")) != 0 {
@@ -296,9 +297,7 @@ func TestASetupLinkEnds(t *testing.T) {
 	it := w.Browser(t)
 	dead := func(link string) {
 		t.Helper()
-		if p := seen(t, it.Get(link), 404); !p.Says("does not work, or not any more") {
-			t.Error(p.Text())
-		}
+		idptest.Want(t, it.Get(link), idptest.Status(404), idptest.Says("federation.link_over"))
 		if p := it.Post(link, nil); p.Status != 404 {
 			t.Errorf("sent: %d", p.Status)
 		}
