@@ -25,17 +25,17 @@ import (
 type applicationCommands struct {
 	Add    addApplicationCommand    `cmd:"" help:"Register an application, and print its secret once."`
 	List   listApplicationsCommand  `cmd:"" help:"List applications."`
-	Show   showApplicationCommand   `cmd:"" help:"Print what is registered of an application."`
-	Set    setApplicationCommand    `cmd:"" help:"Change what is registered: only what a flag names."`
-	Secret secretCommands           `cmd:"" help:"Add, list and remove secrets: two work while an application goes over."`
+	Show   showApplicationCommand   `cmd:"" help:"Print the settings of an application."`
+	Set    setApplicationCommand    `cmd:"" help:"Change settings of an application: only those that a flag names."`
+	Secret secretCommands           `cmd:"" help:"Add, list and remove secrets: two work while an application changes to the new one."`
 	Place  placeApplicationCommand  `cmd:"" help:"Decide who in an organization sees an application, and whether people are asked."`
 	Remove removeApplicationCommand `cmd:"" help:"Remove an application: nobody can sign in to it any more."`
 }
 
 type secretCommands struct {
 	Add    addSecretCommand    `cmd:"" help:"Make another secret, and print it once."`
-	List   listSecretsCommand  `cmd:"" help:"List secrets, without what they are."`
-	Remove removeSecretCommand `cmd:"" help:"End one of two secrets at once."`
+	List   listSecretsCommand  `cmd:"" help:"List secrets, without showing them."`
+	Remove removeSecretCommand `cmd:"" help:"Remove one of two secrets, which stops working at once."`
 }
 
 // ownerFlags say whose applications are meant.
@@ -109,9 +109,9 @@ func (f applicationFlags) update(p *program, do func(*db.Tx, op.Client) error) e
 // settingFlags are what can be registered. A flag that is not given changes nothing; for a
 // list, an empty text removes everything.
 type settingFlags struct {
-	Name               *string           `placeholder:"NAME" help:"What people know it as."`
+	Name               *string           `placeholder:"NAME" help:"Name by which people know it."`
 	Title              map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Title of its tile in a language, where the name will not do. Repeatable."`
-	Description        map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"What stands under it, in a language. Repeatable."`
+	Description        map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Description under the title, in a language. Repeatable."`
 	Address            *string           `placeholder:"URL" help:"Where its tile leads."`
 	InitiateURI        *string           `placeholder:"URL" help:"Where a sign-in that begins here is sent (initiate_login_uri), if it has that."`
 	RedirectURI        []string          `placeholder:"URL" sep:"none" help:"Where people come back with a code. Repeatable."`
@@ -128,16 +128,16 @@ type settingFlags struct {
 	Device             *bool             `negatable:"" help:"People may sign in to it on a device without a browser."`
 	OwnBehalf          *bool             `negatable:"" help:"It may ask for tokens of its own (client credentials), as each machine does."`
 	RS256              *bool             `name:"rs256" negatable:"" help:"Its ID tokens are signed with RS256, not ES256."`
-	SignedUserinfo     *bool             `negatable:"" help:"What it asks of a person comes as a signed token."`
-	Opaque             *bool             `negatable:"" help:"Its access tokens can be read by nobody else, itself included."`
-	InIDToken          *bool             `name:"in-id-token" negatable:"" help:"What scopes tell stands in the ID token too."`
-	Pairwise           *bool             `negatable:"" help:"It knows people by names that no other application has."`
+	SignedUserinfo     *bool             `negatable:"" help:"Its answers about a person (UserInfo) come as signed tokens."`
+	Opaque             *bool             `negatable:"" help:"Only Parvis can read its access tokens."`
+	InIDToken          *bool             `name:"in-id-token" negatable:"" help:"The ID token also contains what the scopes give."`
+	Pairwise           *bool             `negatable:"" help:"It gets a name for each person that no other application gets (pairwise)."`
 	PushedOnly         *bool             `negatable:"" help:"It must push its requests (PAR)."`
 	DPoPOnly           *bool             `name:"dpop-only" negatable:"" help:"Its access tokens are bound to a key (DPoP)."`
-	Asks               *bool             `negatable:"" help:"People are asked first: it is somebody else's."`
-	AccessFor          *time.Duration    `placeholder:"TIME" help:"How long its access tokens live, as 5m."`
-	IDTokenFor         *time.Duration    `name:"id-token-for" placeholder:"TIME" help:"How long its ID tokens live."`
-	RefreshFor         *time.Duration    `placeholder:"TIME" help:"How long it may refresh, as 720h."`
+	Asks               *bool             `negatable:"" help:"People are asked first, because the application is somebody else's."`
+	AccessFor          *time.Duration    `placeholder:"TIME" help:"How long its access tokens are valid, such as 5m."`
+	IDTokenFor         *time.Duration    `name:"id-token-for" placeholder:"TIME" help:"How long its ID tokens are valid."`
+	RefreshFor         *time.Duration    `placeholder:"TIME" help:"How long it may refresh, such as 720h."`
 	Claim              []string          `placeholder:"NAME=SOURCE" sep:"none" help:"One more thing that it is told: name, email, role, language, groups, user_id or organization under another name, or NAME=fixed:TEXT. Repeatable."`
 }
 
@@ -399,7 +399,7 @@ func audienceOf(ctx context.Context, r db.Reader, org directory.Organization, pl
 			names = append(names, g.Name)
 		}
 	}
-	return cmp.Or(strings.Join(names, ", "), "groups that are gone"), nil
+	return cmp.Or(strings.Join(names, ", "), "groups that no longer exist"), nil
 }
 
 func asksOf(a op.Application) string {
@@ -506,7 +506,7 @@ func (c *setApplicationCommand) Run(p *program) error {
 			return fmt.Errorf("--keys and --keys-url are for an application that proves itself with a key of its own: add --auth %s", op.PrivateKey)
 		}
 		if !slices.ContainsFunc(all, func(one choice) bool { return one.given }) {
-			return errors.New("nothing was named that is to change: 'parvis application set --help' lists what can")
+			return errors.New("no setting was named: 'parvis application set --help' lists those that can be changed")
 		}
 		changed, err = op.Change(p.ctx, tx, directory.Operator(), plan.issuer, client, s)
 		return err
@@ -576,7 +576,7 @@ func (c *removeSecretCommand) Run(p *program) error {
 	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%s works no more.\n", c.Secret)
+	fmt.Fprintf(p.out, "%s no longer works.\n", c.Secret)
 	return nil
 }
 
@@ -595,7 +595,7 @@ type placeApplicationCommand struct {
 // Run decides for an organization, and leaves alone what no flag names.
 func (c *placeApplicationCommand) Run(p *program) error {
 	if !c.Everyone && !c.Nobody && len(c.Group) == 0 && !c.Approve && !c.Forbid && !c.AsRegistered {
-		return errors.New("nothing was named that is to change: 'parvis application place --help' lists what can")
+		return errors.New("nothing was named: 'parvis application place --help' lists what can be decided")
 	}
 	return c.with(p, func(s *storage) error {
 		var name, at string
@@ -660,6 +660,6 @@ func (c *removeApplicationCommand) Run(p *program) error {
 	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%s is gone, and what it was given works no more.\n", name)
+	fmt.Fprintf(p.out, "%s was removed, and what it was given no longer works.\n", name)
 	return nil
 }

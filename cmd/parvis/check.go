@@ -66,7 +66,7 @@ func (c *configuration) checkStorage() plan {
 		return p
 	}
 	if !c.onThisMachine(u) && u.Query().Get("sslmode") != "verify-full" {
-		c.problem("database is on another machine, so its certificate is to be verified: add sslmode=verify-full to the address, " +
+		c.problem("database is on another machine, so its certificate must be verified: add sslmode=verify-full to the address, " +
 			"and sslrootcert=FILE where the certificate is from an authority of your own.")
 	}
 	return p
@@ -131,8 +131,7 @@ func (c *configuration) checkPublicAddress() *url.URL {
 	return c.checkAddress(&c.PublicAddress, "public_address")
 }
 
-// checkAddress checks an address that people use, and brings it into the form that browsers
-// send.
+// checkAddress checks an address that people use, and brings it into the form browsers send.
 func (c *configuration) checkAddress(text *string, title string) *url.URL {
 	const write = `write the address that people use, such as "https://sign-in.your-company.com"`
 	u, err := url.Parse(*text)
@@ -145,15 +144,15 @@ func (c *configuration) checkAddress(text *string, title string) *url.URL {
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	switch {
 	case strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-.:") != "" || strings.HasSuffix(host, "."):
-		c.problem("%s has a name that browsers write otherwise: write it in ASCII, without a dot at its end, an international one as xn--….", title)
+		c.problem("%s has a name that browsers write differently: write it in ASCII, without a dot at its end, an international one as xn--….", title)
 		return nil
 	case isPlaceholder(host):
-		c.problem("%s is an example's: %s.", title, write)
+		c.problem("%s is only an example: %s.", title, write)
 	case u.Scheme == "http" && !isLoopback(host):
 		c.problem("%s is not encrypted: write https:// instead of http://, which is for localhost only.", title)
 	}
 	if _, ok := number.Port(port); port != "" && !ok {
-		c.problem("%s ends with a port that browsers write otherwise, or that is none: write a number from 1 to 65535, without a zero before it.", title)
+		c.problem("%s ends with a port that browsers write differently, or with something that is not a port: write a number from 1 to 65535, without a zero before it.", title)
 		return nil
 	}
 	if port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
@@ -186,7 +185,7 @@ func (c *configuration) checkTLS(p *plan) {
 	case p.cert == "" && p.key == "":
 		return
 	case p.cert == "" || p.key == "":
-		c.problem("[tls] wants both: certificate = \"FILE\" with the chain, and key = \"FILE\".")
+		c.problem("[tls] needs both: certificate = \"FILE\" with the chain, and key = \"FILE\".")
 		return
 	case p.base != nil && p.base.Scheme == "http":
 		c.problem("public_address begins with http:// although [tls] is set: write https://.")
@@ -241,7 +240,7 @@ func (c *configuration) checkProxies(p *plan) {
 		}
 		switch {
 		case err != nil:
-			c.problem("trusted_proxies has %q, which is no address or range: write 10.0.0.7 or 10.0.0.0/24.", text)
+			c.problem("trusted_proxies has %q, which is not an address or range: write 10.0.0.7 or 10.0.0.0/24.", text)
 		case prefix.Bits() == 0:
 			c.problem("trusted_proxies has %q, which is everybody: then anybody could claim any address. Write the proxy's own.", text)
 		default:
@@ -250,13 +249,12 @@ func (c *configuration) checkProxies(p *plan) {
 	}
 }
 
-// checkOutbound takes names and ports one by one: a range would open hosts that nobody thought
-// of.
+// checkOutbound takes names and ports one by one: a range would open more than anybody meant.
 func (c *configuration) checkOutbound(p *plan) {
 	for _, text := range c.Outbound.Allow {
 		host, port, err := net.SplitHostPort(text)
 		if _, ok := number.Port(port); err != nil || !ok || host == "" || strings.ContainsAny(host, "/*@") {
-			c.problem(`[outbound] allow has %q, which is no host with a port: write "idp.your-company.lan:443".`, text)
+			c.problem(`[outbound] allow has %q, which is not a host with a port: write "idp.your-company.lan:443".`, text)
 			continue
 		}
 		p.allow = append(p.allow, strings.ToLower(text))
@@ -288,7 +286,7 @@ func (c *configuration) checkMail(p *plan) {
 	case err != nil || a.Address != m.From:
 		c.problem("[mail] from is one plain address without a name, as in from = \"no-reply@your-company.com\".")
 	case isPlaceholder(m.From[strings.LastIndex(m.From, "@")+1:]):
-		c.problem("[mail] from is an example's: write an address of yours.")
+		c.problem("[mail] from is only an example: write an address of your own.")
 	}
 }
 
@@ -331,7 +329,7 @@ func (c *configuration) checkServer(p *plan) {
 		c.problem("[mail]: %v.", err)
 	}
 	if (m.Username == "") != (m.Password == "") {
-		c.problem("[mail] wants both username and password (or password_file), or neither.")
+		c.problem("[mail] needs both username and password (or password_file), or neither.")
 	}
 }
 
@@ -343,7 +341,7 @@ func (c *configuration) checkDNS(p *plan) {
 	}
 	_, err := netip.ParseAddrPort(server)
 	if _, ok := number.Port(server[strings.LastIndex(server, ":")+1:]); err != nil || !ok {
-		c.problem("[dns] resolver is a name server's number and port, as in resolver = \"10.0.0.53:53\".")
+		c.problem("[dns] resolver must be a name server's IP address and port, as in resolver = \"10.0.0.53:53\".")
 		return
 	}
 	p.resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -363,7 +361,7 @@ func (c *configuration) checkFiles(p *plan) {
 	}
 	for _, link := range []*string{&c.Links.Help, &c.Links.Privacy, &c.Links.Status} {
 		if u, err := url.Parse(*link); *link != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-			c.problem("%s is a page's whole address and begins with https://.", c.by(link).title())
+			c.problem("%s must be a page's whole address, which begins with https://.", c.by(link).title())
 		}
 	}
 	p.links = page.Links{Help: c.Links.Help, Privacy: c.Links.Privacy, Status: c.Links.Status}

@@ -214,7 +214,7 @@ func loadConfig(flags servingFlags, environ []string) *configuration {
 	for _, s := range c.settings {
 		if text := c.env[s.variable()]; text != "" {
 			if !s.set(text, byEnvironment) {
-				c.problem("%s is to be %s.", s.variable(), s.wants())
+				c.problem("%s must be %s.", s.variable(), s.wants())
 			}
 		}
 	}
@@ -257,7 +257,7 @@ func (c *configuration) readFile(named, implied string) {
 	}
 	c.readTree("", tree)
 	if named == "" && c.Data != "" {
-		c.problem("data cannot be set in %s, which is found by it: use --data, PARVIS_DATA or --config.", c.path)
+		c.problem("data cannot be set in %s, because that file is found by it: use --data, PARVIS_DATA or --config.", c.path)
 	}
 }
 
@@ -270,12 +270,12 @@ func (c *configuration) readTree(section string, tree map[string]any) {
 		}
 		i := slices.IndexFunc(c.settings, func(s *setting) bool { return s.section == section && s.name == name })
 		if i < 0 {
-			c.problem("%s is no setting. There are: %s.", (&setting{section: section, name: name}).title(), c.namesIn(section))
+			c.problem("%s is not a setting. These are: %s.", (&setting{section: section, name: name}).title(), c.namesIn(section))
 			continue
 		}
 		c.settings[i].from = byFile
 		if !c.settings[i].assign(value) {
-			c.problem("%s is to be %s.", c.settings[i].title(), c.settings[i].wants()) // the value may be a secret
+			c.problem("%s must be %s.", c.settings[i].title(), c.settings[i].wants()) // the value may be a secret
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (c *doctorCommand) Run(p *program) error {
 	if d.failed == 0 {
 		d.ok("configuration", "file: %s", orNone(loaded.path))
 		for _, name := range d.plan.strangers {
-			d.note("configuration", "there is no variable %s: 'parvis config' shows what there is", name)
+			d.note("configuration", "there is no variable %s: 'parvis config' shows those that exist", name)
 		}
 		d.all()
 	}
@@ -92,7 +92,7 @@ func (d *doctor) owner(open *db.DB) {
 	switch until, err := directory.BootstrapWaits(d.ctx, open); {
 	case errors.Is(err, directory.ErrHasOwner):
 	case err != nil:
-		d.fail(check, "it cannot be read whether there is one: %v.", err)
+		d.fail(check, "whether there is one cannot be read: %v.", err)
 	case until.IsZero():
 		d.note(check, "nobody owns an organization yet, and no set-up link works: 'parvis setup-link' prints one.")
 	default:
@@ -112,7 +112,7 @@ func (d *doctor) passkeys(open *db.DB) {
 	}
 	for _, k := range weak {
 		d.note("passkeys", "a passkey of %s in %s is refused: others could sign for its key. They remove it under Security and make another; "+
-			"'parvis user reset-second-step' helps whoever has nothing else.", k.Email, k.Organization)
+			"'parvis user reset-second-step' helps people who have nothing else.", k.Email, k.Organization)
 	}
 }
 
@@ -138,7 +138,7 @@ func (d *doctor) folder() {
 	free, known := freeSpace(d.plan.data)
 	switch {
 	case !known:
-		d.note("disk space", "this system does not tell how much is free")
+		d.note("disk space", "this system does not say how much is free")
 	case free < lowDisk:
 		d.fail("disk space", "only %d MB are free at %s: make room, or nothing can be stored soon.", free>>20, d.plan.data)
 	default:
@@ -172,7 +172,7 @@ func (d *doctor) database(keys secret.Keys) *db.DB {
 		d.fail(check, "it cannot be read: %v.", err)
 		return open
 	case empty:
-		d.fail(check, "it holds nothing: start 'parvis serve' once, or name the right database. It is %s.", shownDatabase(d.plan.database))
+		d.fail(check, "it is empty: start 'parvis serve' once, or name the right database. It is %s.", shownDatabase(d.plan.database))
 		return open
 	}
 	if err := writeAndUndo(d.ctx, open); err != nil {
@@ -210,7 +210,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	known, err := (&storage{db: open}).knownKeys(ctx)
 	switch {
 	case err != nil:
-		d.fail("keys", "what the database says of them cannot be read: %v.", err)
+		d.fail("keys", "what the database says about them cannot be read: %v.", err)
 		return
 	case !keysFit(keys, known):
 		d.fail("keys", "%s are not the keys of this database. Restore those that belong to it, or name the right database.", d.plan.keysPath())
@@ -224,7 +224,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	case err != nil:
 		d.fail("audit log", "it cannot be read: %v.", err)
 	default:
-		d.ok("audit log", "%d seals hold", seals)
+		d.ok("audit log", "%d seals are intact", seals)
 	}
 }
 
@@ -243,7 +243,7 @@ func (d *doctor) mail() {
 		d.fail(check, "%s: %v. Look at address, tls, username and password in [mail].", d.plan.smtp.Address, err)
 		return
 	}
-	d.ok(check, "%s took the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
+	d.ok(check, "%s accepted the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
 }
 
 // refusalsShown is how far back doctor looks for letters that were refused.
@@ -262,7 +262,7 @@ func (d *doctor) refusals(open *db.DB) {
 		return
 	}
 	for _, answer := range slices.Sorted(maps.Keys(all)) {
-		d.note(check, "%d refused in the last 7 days, or not taken yet, because the mail server answered %s: %s.", all[answer], answer, means(answer))
+		d.note(check, "%d refused in the last 7 days, or not accepted yet, because the mail server answered %s: %s.", all[answer], answer, means(answer))
 	}
 }
 
@@ -282,7 +282,7 @@ func (d *doctor) clock(open *db.DB) bool {
 		select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint),
 			coalesce(inet_server_addr() = inet_client_addr(), true)`)
 	if err != nil || !ok {
-		d.fail("clock", "the database does not tell its time: %v.", err)
+		d.fail("clock", "the database does not say its time: %v.", err)
 		return false
 	}
 	if same {
@@ -295,9 +295,9 @@ func (d *doctor) clock(open *db.DB) bool {
 func (d *doctor) compare(now, other time.Time, whose string) {
 	switch off := now.Sub(other).Round(time.Second); {
 	case off > tolerance:
-		d.fail("clock", "this machine is %s ahead of %s. Let time be set by NTP on both.", off, whose)
+		d.fail("clock", "this machine is %s ahead of %s. Set the time by NTP on both.", off, whose)
 	case off < -tolerance:
-		d.fail("clock", "this machine is %s behind %s. Let time be set by NTP on both.", -off, whose)
+		d.fail("clock", "this machine is %s behind %s. Set the time by NTP on both.", -off, whose)
 	default:
 		d.ok("clock", "agrees with %s", whose)
 	}
@@ -333,7 +333,7 @@ func (d *doctor) applications(open *db.DB) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(channels)) {
 		if t := channels[id]; t.Failing() {
-			d.fail(check, "%s does not take that sessions ended: %s. 'parvis application show %s' has its address.", id, channelOf(t), id)
+			d.fail(check, "%s does not accept messages about ended sessions: %s. 'parvis application show %s' has its address.", id, channelOf(t), id)
 		}
 	}
 	old, err := op.FindOutdated(d.ctx, open, d.plan.issuer)
@@ -342,7 +342,7 @@ func (d *doctor) applications(open *db.DB) {
 		return
 	}
 	for _, a := range old {
-		d.note(check, "%s (%s) goes on as it was registered, but would be refused today: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
+		d.note(check, "%s (%s) works as it was registered, but would be refused today: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
 	}
 }
 
@@ -368,7 +368,7 @@ func (d *doctor) connections(open *db.DB) {
 			case !c.Tested():
 				d.note(check, "%s of %s was changed after its last test: its administrators look at it and test it again.", c.Name, o.ShortName)
 			case owners && c.ConfirmedAt.IsZero():
-				d.note(check, "owners of %s cannot come in by %s until an owner confirms it on its page.", o.ShortName, c.Name)
+				d.note(check, "owners of %s cannot sign in with %s until an owner confirms it on its page.", o.ShortName, c.Name)
 			}
 		}
 	}

@@ -103,7 +103,7 @@ func TestDoctorFindsNothingWrongWithAHealthyInstallation(t *testing.T) {
 	lines, _ = p.doctor(t, "PARVIS_MAIL_PASSWORD=hunter2", "PARVIS_PUBLIC_ADRESS=x")
 	wantLine(t, lines, "configuration", "ok", "file: nonenote there is no variable PARVIS_PUBLIC_ADRESS")
 	lines, code = p.doctor(t)
-	wantLine(t, lines, "configuration", "FAIL", "[mail] wants both username and password")
+	wantLine(t, lines, "configuration", "FAIL", "[mail] needs both username and password")
 	if code != 1 || len(lines) != 1 {
 		t.Errorf("exit code %d, %v", code, lines)
 	}
@@ -127,7 +127,7 @@ func TestDoctorFindsAWrongPublicAddress(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
 	defer elsewhere.Close()
 	lines, _ = p.doctor(t, "PARVIS_PUBLIC_ADDRESS="+elsewhere.URL)
-	wantLine(t, lines, "public address", "FAIL", "something else than parvis answers there, with status 200")
+	wantLine(t, lines, "public address", "FAIL", "something other than parvis answers there, with status 200")
 
 	leading := httptest.NewServer(http.RedirectHandler("https://www.parvis.test/", http.StatusFound))
 	defer leading.Close()
@@ -196,7 +196,7 @@ func TestDoctorFindsAProxyThatNamesNoAddress(t *testing.T) {
 	p.env = append(p.env, "PARVIS_TRUSTED_PROXIES=127.0.0.1")
 	p.start(t, "--listen", back)
 	lines, code := p.doctor(t)
-	wantLine(t, lines, "proxy", "FAIL", "what it says of who asks cannot be read")
+	wantLine(t, lines, "proxy", "FAIL", "but the client address that it writes cannot be read")
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}
@@ -277,7 +277,7 @@ func TestDoctorTellsOfRefusedLetters(t *testing.T) {
 	}
 	invite("cobalt", "gone@cobalt.test", "was refused")
 	invite("halden", "gone2@halden.test", "was refused")
-	const says = "2 refused in the last 7 days, or not taken yet, because the mail server answered 550: The mail server refuses the e-mail"
+	const says = "2 refused in the last 7 days, or not accepted yet, because the mail server answered 550: The mail server refuses the e-mail"
 	lines, code := p.doctor(t)
 	wantLine(t, lines, "letters", "note", says)
 	if code != 0 {
@@ -355,7 +355,7 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	wantLine(t, lines, "audit log", "ok", "seals hold")
+	wantLine(t, lines, "audit log", "ok", "seals are intact")
 	if err := os.Chmod(filepath.Join(p.dir, "data"), 0o750); err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +365,7 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 	wantLine(t, lines, "data folder", "FAIL", "chmod 700 data")
 	execAll(t, p.database, `update clients set settings = replace(settings, '"algorithm"', '"audience":"`+p.base+`/","algorithm"') where id = 'architect'`)
 	lines, _ = p.doctor(t)
-	if want := "note Architect (architect) goes on as it was registered, but would be refused today: --audience: “" + p.base + "/” begins with the address of Parvis"; !strings.Contains(lines["applications"], want) {
+	if want := "note Architect (architect) works as it was registered, but would be refused today: --audience: “" + p.base + "/” begins with the address of Parvis"; !strings.Contains(lines["applications"], want) {
 		t.Errorf("of applications it says %q, want %q", lines["applications"], want)
 	}
 	execAll(t, p.database, `update installation set value = 'sealing x y' where name = 'keys'`)
@@ -397,7 +397,7 @@ func TestDoctorLooksAfterApplications(t *testing.T) {
 		values ('org', 'out', 'collaborate', 'user', 'session', 1000000, 1800000000000000, 1, 1700000000000000, '503 Service Unavailable')`)
 	lines, _ := p.doctor(t)
 	for _, want := range []string{
-		"FAIL collaborate does not take that sessions ended: failed at 2023-11-14 22:13:20: it answered 503 Service Unavailable; 1 waiting, next try at 2027-01-15 08:00:00.",
+		"FAIL collaborate does not accept messages about ended sessions: failed at 2023-11-14 22:13:20: it answered 503 Service Unavailable; 1 waiting, next try at 2027-01-15 08:00:00.",
 		"note Architect has no tile, since it has no address yet: parvis application set architect --address URL",
 	} {
 		if !strings.Contains(lines["applications"], want) {

@@ -56,13 +56,13 @@ type storageFlags struct {
 // addressFlags are those of every command that must also know the public address.
 type addressFlags struct {
 	storageFlags
-	PublicAddress string `placeholder:"URL" help:"The address that people use, as https://sign-in.your-company.com."`
+	PublicAddress string `placeholder:"URL" help:"The address that people use, such as https://sign-in.your-company.com."`
 }
 
 // servingFlags are those of every command that listens, or looks at one that does.
 type servingFlags struct {
 	addressFlags
-	Listen string `placeholder:"ADDRESS" help:"Where to listen, as 127.0.0.1:8080 or :443."`
+	Listen string `placeholder:"ADDRESS" help:"Where to listen, such as 127.0.0.1:8080 or :443."`
 }
 
 // plan loads and checks what is needed by a command that only opens the database.
@@ -101,7 +101,7 @@ func run(args, environ []string, out, errors io.Writer) int {
 	var c commands
 	code := -1
 	parser, err := kong.New(&c, kong.Name("parvis"), kong.Writers(out, errors), kong.Exit(func(n int) { code = n }),
-		kong.Description("Identity front door. Each setting can also stand in a TOML file or in the environment: "+
+		kong.Description("Identity front door. Each setting can also be set in a TOML file or in the environment: "+
 			"'parvis config' shows them, and where each comes from."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {

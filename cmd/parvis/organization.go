@@ -111,7 +111,7 @@ func (s *storage) letterFate(ctx context.Context, i directory.Invitation) (strin
 			return "was refused by the mail server (" + string(now.Letter.Answer) + "): " + means(now.Letter.Answer), nil
 		}
 	}
-	return "waits in the outbox and has not been sent yet. 'parvis doctor' tells whether the mail server can be used", nil
+	return "waits in the outbox and has not been sent yet. 'parvis doctor' shows whether the mail server can be used", nil
 }
 
 // means returns the meaning of a mail server's answer.

@@ -45,7 +45,7 @@ func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 		return
 	}
 	if complaint != "" || a.local || a.date.IsZero() {
-		d.note("clock", "not compared: neither the database nor the public address is on another machine. Let time be set by NTP.")
+		d.note("clock", "not compared: neither the database nor the public address is on another machine. Set the time by NTP.")
 		return
 	}
 	d.compare(time.Now(), a.date, "the machine behind the public address") //nolint:forbidigo // It is the clock that is to be judged.
@@ -85,7 +85,7 @@ func (d *doctor) proxy(a answer) {
 		}
 		d.fail(check, "%s is trusted as a proxy and does not say for whom it asks: let it set X-Forwarded-For.", a.SeenAs)
 	case page.Unreadable:
-		d.fail(check, "%s is trusted as a proxy, and what it says of who asks cannot be read, so all who come through it count as one: "+
+		d.fail(check, "%s is trusted as a proxy, but the client address that it writes cannot be read, so everybody who comes through it counts as one: "+
 			"let it write one IP address, with or without a port, at the end of X-Forwarded-For.", a.SeenAs)
 	case page.Believed:
 		d.ok(check, "trusted, and says for whom it asks")
@@ -128,7 +128,7 @@ func (d *doctor) ask(base, nonce string) (a answer, complaint string) {
 	}
 	err = json.NewDecoder(io.LimitReader(w.Body, mostIdentity)).Decode(&a.identity)
 	if err != nil || !a.Parvis {
-		return a, fmt.Sprintf("something else than parvis answers there, with status %d. Correct public_address, or the proxy that passes requests on.", w.StatusCode)
+		return a, fmt.Sprintf("something other than parvis answers there, with status %d. Correct public_address, or the proxy that passes requests on.", w.StatusCode)
 	}
 	return a, ""
 }
@@ -146,7 +146,7 @@ func unreachable(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in " + patience.String() + ". " + what
 	case isCertificate:
-		what = "Use a certificate for this very name from an authority that this machine trusts."
+		what = "Use a certificate for exactly this name from an authority that this machine trusts."
 	}
 	return errors.Unwrap(err).Error() + ". " + what
 }

@@ -55,11 +55,11 @@ func (c *configuration) checkRegions(p *plan) {
 		}
 		hosts[base.Hostname()] = true
 		if r.ID == c.Region && p.base != nil && r.Address != p.base.String() {
-			c.problem("region is %s, whose address is %s, but public_address is %s: they are to be the same.", r.ID, r.Address, p.base)
+			c.problem("region is %s, whose address is %s, but public_address is %s: they must be the same.", r.ID, r.Address, p.base)
 		}
 	}
 	if !slices.ContainsFunc(c.Regions, func(r regionTable) bool { return r.ID == c.Region }) {
-		c.problem("region is %q, which is none of [[regions]].", c.Region)
+		c.problem("region is %q, which is not one of [[regions]].", c.Region)
 	}
 }
 

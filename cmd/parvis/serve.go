@@ -54,7 +54,7 @@ func (c *serveCommand) Run(p *program) error {
 		return errors.Join(err, s.db.Close())
 	}
 	for _, name := range plan.strangers {
-		log.Warn("unknown variable in the environment", "variable", name, "do", "'parvis config' shows what there is")
+		log.Warn("unknown variable in the environment", "variable", name, "do", "'parvis config' shows those that exist")
 	}
 	if plan.smtp == nil {
 		fmt.Fprintln(p.out, "No mail server is configured: letters wait in the outbox until [mail] address is set.")
@@ -145,11 +145,11 @@ func (s *storage) offerSetup(ctx context.Context, w io.Writer, another bool) err
 	}
 	if token.IsZero() {
 		fmt.Fprintf(w, "This installation has no owner yet. The set-up link that was printed before works until %s and cannot be printed again.\n"+
-			"If it is lost, 'parvis setup-link' with the same settings prints another, and the lost one is dead.\n", waits.Format(time.DateTime+" MST"))
+			"If it is lost, 'parvis setup-link' with the same settings prints another, and the lost one no longer works.\n", waits.Format(time.DateTime+" MST"))
 		return nil
 	}
 	fmt.Fprintf(w, "This installation has no owner yet. Create the first organization and its owner at\n\n    %s/setup/%s\n\n"+
-		"The link works once, within %s. Whoever holds it owns the installation.\n", s.plan.base, token.Reveal(), catalogue.In("en").Duration(lifetime))
+		"The link works once, within %s. Anybody who has it can become the owner of this installation.\n", s.plan.base, token.Reveal(), catalogue.In("en").Duration(lifetime))
 	return nil
 }
 

@@ -91,8 +91,8 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 			return err
 		}
 	case known == "":
-		return fmt.Errorf("the keys are there, %s, but the database holds nothing. Was it lost? Then restore it from a backup. "+
-			"To begin anew move the keys away first: they are for what was sealed with them", path)
+		return fmt.Errorf("the keys are there, %s, but the database is empty. Was it lost? Then restore it from a backup. "+
+			"To begin again, move the keys away first: they are needed for what was sealed with them", path)
 	case !keysFit(s.keys, known):
 		return fmt.Errorf("%s are not the keys of this database: it was made with others. Restore the keys that belong to it, "+
 			"or name the right database", path)

@@ -209,8 +209,7 @@ func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
 	return v.Render("console-connection", p)
 }
 
-// OwnersTurn reports whether only an owner can accept the change that waits, and the viewer is
-// not one.
+// OwnersTurn reports whether only an owner can accept the waiting change, and the viewer is none.
 func (p connectionPage) OwnersTurn() bool {
 	return p.Waiting != nil && p.Waiting.OwnersTurn && !p.MayOwner
 }

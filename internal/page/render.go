@@ -173,8 +173,7 @@ func (f Frame) Reference() string { return f.v.ref }
 // Frames lists addresses of applications that the page loads, invisibly.
 func (f Frame) Frames() []string { return f.v.frames }
 
-// Pause returns how many seconds a page waits before it continues by itself: long enough for
-// its frames.
+// Pause returns how many seconds a page waits before it continues: long enough for its frames.
 func (f Frame) Pause() int {
 	if len(f.v.frames) > 0 {
 		return 2
@@ -222,8 +221,7 @@ func (f Frame) TimeZone() string {
 	return f.v.viewer.User.TimeZone
 }
 
-// Date writes an instant the way the language does, in the time zone of the person who is
-// signed in.
+// Date writes an instant the way the language does, in the time zone of the signed-in person.
 func (f Frame) Date(t time.Time) string { return f.v.local().Date(t) }
 
 // DateTime is Date with the time of day and the zone's name.

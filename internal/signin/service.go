@@ -81,8 +81,7 @@ type Service struct {
 	lookup  []byte // hides the addresses in a remembered device
 }
 
-// NewService makes a service that seals what was typed, and what browsers remember, under the
-// keys.
+// NewService makes a service that seals, under keys, what was typed and what browsers remember.
 func NewService(s Service, keys secret.Keys) *Service {
 	s.forms = secret.NewBox(keys.Sealing, "signin forms")
 	s.devices = secret.NewBox(keys.Sealing, "signin devices")
@@ -180,8 +179,7 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address directo
 	if named == "" && p.Organization != "" {
 		o, err := s.Named(ctx, p.Organization)
 		if errors.Is(err, ErrOrganizationUnclear) {
-			// Asked after the same work as any other answer, and without regard to who has the
-			// address.
+			// Asked after the same work as any other answer, no matter who has the address.
 			return identified{unclear: err}, nil
 		}
 		if err != nil {
@@ -288,8 +286,7 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 	return audit.Record(ctx, tx, e)
 }
 
-// goOn takes an attempt one step further: to its end, or to the page where it needs another
-// request.
+// goOn takes an attempt one step further: to its end, or to the page that it needs next.
 func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
 	if err := s.describe(ctx, tx, &a); err != nil {
 		return Opened{}, err

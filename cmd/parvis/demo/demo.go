@@ -1,7 +1,6 @@
 // Package demo shows Parvis to somebody who has only the program: two regions on loopback,
 // sample organizations and a mailbox, all in one process and a temporary folder. It builds
-// everything through the ordinary functions, and no password is known before somebody creates
-// one.
+// everything through the ordinary functions, and no password exists until somebody makes one.
 package demo
 
 import (
@@ -140,8 +139,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if s.box, err = mailbox.Start(ctx, "127.0.0.1:0", mailbox.Options{}); err != nil {
 		return err
 	}
-	// Each region has a host name of its own, because browsers send cookies to every port of
-	// one.
+	// Each region has a host name of its own, because cookies go to every port of one.
 	regions := []page.Region{
 		{ID: "eu", Address: "http://localhost:" + port(first), Names: map[i18n.Tag]string{"en": "Europe", "fr": "Europe"}},
 		{ID: "us", Address: "http://us.localhost:" + port(other), Names: map[i18n.Tag]string{"en": "Americas", "fr": "Amériques"}},
@@ -234,8 +232,7 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 	return s.serveEmployer(ctx, i)
 }
 
-// outbound returns a client that may reach the applications and the company, which are on this
-// machine.
+// outbound returns a client that may reach the applications and the company, on this machine.
 func (s *show) outbound() *outbound.Client {
 	own := []string{s.employer.host()}
 	for _, a := range s.applications {
