@@ -26,6 +26,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"picture", "", ""},
 	{"number", "", ""},
 	{"outbound", "", ""},
+	{"upstream", "", ""},
 	{"jose", "", ""},
 	{"db", "number", "migrations leases installation"},
 
@@ -33,33 +34,34 @@ var packages = []struct{ name, imports, tables string }{
 	{"audit", "db secret", "audit_events audit_seals"},
 	{"limit", "db secret audit", "limits"},
 	{"mail", "db secret i18n number", "letters"},
-	{"directory", "db fault secret i18n picture audit limit mail", "organizations former_short_names users images groups members invitations email_changes domains disavowals bootstraps"},
-	{"credential", "db fault secret i18n jose audit mail directory", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
+	{"naming", "fault", ""},
+	{"directory", "db fault secret i18n picture audit limit mail naming", "organizations former_short_names users images groups members invitations email_changes disavowals bootstraps"},
+	{"domain", "db fault secret audit limit mail naming directory", "domains"},
+	{"credential", "db fault secret i18n jose audit mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
-	{"signin", "db fault secret i18n audit limit mail directory credential session", "attempts second_step_rules"},
-	{"administration", "db fault audit directory credential session signin", ""},
+	{"signin", "db fault secret i18n audit limit mail directory naming credential session", "attempts second_step_rules"},
+	{"administration", "db fault audit directory naming credential session signin", ""},
 
 	// Customers' providers: what they say is judged in rooms that see neither a table
 	// nor a page.
-	{"federation/upstream", "", ""},
-	{"federation/oidc", "secret jose outbound federation/upstream", ""},
-	{"federation/saml", "secret jose federation/upstream", ""},
+	{"federation/oidc", "secret jose outbound upstream", ""},
+	{"federation/saml", "secret jose upstream", ""},
 
 	// Applications: what they send is judged in rooms of the same kind.
 	{"op/redirect", "", ""},
 	{"op/proof", "jose", ""},
 
 	// Surfaces: own routes and templates; never a table.
-	{"page", "db fault secret i18n picture number audit directory session signin administration", ""},
-	{"federation", "db fault secret i18n picture audit limit mail outbound directory credential session signin page federation/upstream federation/oidc federation/saml",
+	{"page", "db fault secret i18n picture number audit directory naming session signin administration", ""},
+	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
-	{"op", "db fault secret i18n picture number audit limit outbound directory session signin page op/redirect op/proof",
+	{"op", "db fault secret i18n picture number jose audit limit outbound directory naming session signin page op/redirect op/proof",
 		"clients client_secrets client_organizations client_uses keys authorization_requests pushed_requests grants device_codes consents logouts used_proofs"},
-	{"web", "db fault secret picture audit directory credential session signin page federation op", ""},
-	{"console", "db fault secret i18n picture number audit directory credential session signin administration page op federation federation/saml federation/oidc federation/upstream", ""},
+	{"web", "db fault secret picture audit directory domain naming credential session signin page federation op", ""},
+	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration page op federation federation/saml federation/oidc upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory credential session signin administration page op federation web console", ""},
+	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration page op federation web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
@@ -71,8 +73,8 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/serving", "", ""},
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
-	{"cmd/parvis/demo", "db secret i18n outbound mail directory credential session signin federation/oidc page federation op app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
-	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory credential page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
+	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc page federation op app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
+	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -102,8 +104,8 @@ var unscoped = map[string]string{
 	"credential: select ⟨⟩, ⟨⟩, r.id from resets":                                                  "look-up by a secret's hash",
 	"directory: select ⟨⟩, ⟨⟩ from email_changes c join":                                           "look-up by a secret's hash",
 	"directory: delete from email_changes where":                                                   "sweep",
-	"directory: select ⟨⟩ from domains d where d.proven_at":                                        "sweep: which records are to be looked up again",
-	"directory: select d.org_id from domains d join":                                               "look-up by a domain, which returns the organization that holds it",
+	"domain: select ⟨⟩ from domains d where d.proven_at":                                           "sweep: which records are to be looked up again",
+	"domain: select d.org_id from domains d join":                                                  "look-up by a domain, which returns the organization that holds it",
 	"directory: delete from disavowals where expires":                                              "sweep",
 	"credential: delete from resets where expires_at":                                              "sweep",
 	"credential: select ⟨⟩ from passkeys where credential":                                         "look-up by a credential id, which is random and returns it",
@@ -139,7 +141,7 @@ var unscoped = map[string]string{
 	"directory: delete from former_short_names where ends":                                         "sweep",
 	"directory: delete from former_short_names where short_name_key":                               "installation: who takes a name takes it from whoever had it",
 	"directory: delete from users where deleted_at":                                                "sweep",
-	"directory: select org_id from domains where domain_key":                                       "installation: one organization holds a domain",
+	"domain: select org_id from domains where domain_key":                                          "installation: one organization holds a domain",
 }
 
 // tablesOfOrganizations are those whose rows belong to an organization, as the migrations
@@ -202,7 +204,8 @@ func inMap(path string) bool {
 // Encryption is a format of others, so saml opens it itself.
 var onlyImporter = map[string]string{
 	"database/sql": "db", "crypto/rand": "secret cmd/parvis/demo/sample cmd/parvis/demo/company", "crypto/aes": "secret federation/saml", "math/rand": "", "unsafe": "", "net/smtp": "",
-	"text/template": "",
+	"text/template":                 "",
+	"github.com/go-jose/go-jose/v4": "jose cmd/parvis/demo/company", "github.com/go-jose/go-jose/v4/json": "jose",
 }
 
 func TestImportsAreThoseOfTheMap(t *testing.T) {

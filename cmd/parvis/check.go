@@ -16,7 +16,7 @@ import (
 
 	"parvis/internal/app"
 	"parvis/internal/db"
-	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/mail"
 	"parvis/internal/number"
 	"parvis/internal/page"
@@ -28,8 +28,8 @@ type plan struct {
 	issuer    string // the public address as it was written, for commands that do not need it; may be empty
 	listen    string
 	data      string
-	database  string             // address for db.Open
-	resolver  directory.Resolver // nil for this machine's
+	database  string          // address for db.Open
+	resolver  domain.Resolver // nil for this machine's
 	smtp      *mail.SMTP
 	from      string
 	proxies   []netip.Prefix

@@ -7,6 +7,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 )
 
 // userCommands are what the operator does for single people: only what nobody in their
@@ -28,7 +29,7 @@ func (c *resetSecondStepCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	address, err := directory.ParseAddress(c.Address)
+	address, err := naming.ParseAddress(c.Address)
 	if err != nil {
 		return err
 	}

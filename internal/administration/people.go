@@ -9,6 +9,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 	"parvis/internal/signin"
 )
 
@@ -143,7 +144,7 @@ func onlyIf(asked bool) string {
 }
 
 // pattern returns the pattern that search_key must match.
-func pattern(text string) string { return cmp.Or(directory.SearchPattern(text), "%") }
+func pattern(text string) string { return cmp.Or(naming.SearchPattern(text), "%") }
 
 // Everyone lists the users of an organization except the deleted, oldest first.
 func Everyone(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]directory.UserID, error) {

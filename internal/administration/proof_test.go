@@ -12,6 +12,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
@@ -344,7 +345,7 @@ func (w *world) lists() map[string]func(context.Context, directory.Actor, direct
 			return err
 		},
 		"domains": func(ctx context.Context, a directory.Actor, org directory.OrgID) error {
-			_, err := directory.DomainsOf(ctx, w.DB, a, org)
+			_, err := domain.Of(ctx, w.DB, a, org)
 			return err
 		},
 		"connections": func(ctx context.Context, a directory.Actor, org directory.OrgID) error {

@@ -21,6 +21,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
@@ -56,7 +57,7 @@ type Lifetimes struct {
 
 // Policies lists the policies of every limiter; each is stated beside the work that it protects
 // (docs/limits.md).
-var Policies = slices.Concat(directory.Policies, signin.Policies, federation.Policies, op.Policies)
+var Policies = slices.Concat(directory.Policies, domain.Policies, signin.Policies, federation.Policies, op.Policies)
 
 // Settings are what an installation is made from.
 type Settings struct {
@@ -68,8 +69,8 @@ type Settings struct {
 	Links     page.Links
 	Regions   page.Regions
 	Proxies   []netip.Prefix
-	Outbound  *outbound.Client   // one without exceptions where nil
-	Resolver  directory.Resolver // for DNS; this machine's where nil
+	Outbound  *outbound.Client // one without exceptions where nil
+	Resolver  domain.Resolver  // for DNS; this machine's where nil
 	Lifetimes Lifetimes
 	Passwords credential.Options
 	Log       *slog.Logger
@@ -79,7 +80,7 @@ type Settings struct {
 type App struct {
 	Site        *page.Site // the http.Handler
 	Invitations *directory.Invitations
-	Domains     *directory.Domains
+	Domains     *domain.Prover
 	Resets      *credential.Resets
 	Hub         *federation.Hub
 	Provider    *op.Provider
@@ -122,7 +123,7 @@ func New(s Settings) (*App, error) {
 	if s.Outbound == nil {
 		s.Outbound = outbound.New(nil)
 	}
-	domains := &directory.Domains{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
+	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits,

@@ -6,8 +6,8 @@ import (
 
 	"parvis/internal/directory"
 	"parvis/internal/federation"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/page"
+	"parvis/internal/upstream"
 )
 
 const (

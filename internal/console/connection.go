@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -9,10 +10,12 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
+	"parvis/internal/i18n"
 	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/picture"
@@ -111,7 +114,7 @@ type connectionPage struct {
 	Waiting *shownChange // waits beside the connection, which is on; the forms then show what waits
 
 	// In the console only.
-	Domains   []directory.Domain // domains of the organization
+	Domains   []domain.Domain // domains of the organization
 	Link      *federation.SetupLink
 	LinkSent  bool
 	Grantable []directory.Role
@@ -186,11 +189,11 @@ func (s *Server) shownCertificate(c federation.Certificate) shownCertificate {
 func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
 	ctx := v.R.Context()
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) error {
-		domains, err := directory.DomainsOf(ctx, tx, v.User.AsActor(), v.User.OrgID)
+		domains, err := domain.Of(ctx, tx, v.User.AsActor(), v.User.OrgID)
 		if err != nil {
 			return err
 		}
-		p.Domains = slices.DeleteFunc(domains, func(d directory.Domain) bool { return !d.Held() })
+		p.Domains = slices.DeleteFunc(domains, func(d domain.Domain) bool { return !d.Held() })
 		links, err := federation.LinksAt(ctx, tx, v.User.OrgID, p.ID, linksShown)
 		if err != nil {
 			return err
@@ -256,7 +259,11 @@ func (p connectionPage) KeySet() string     { return federation.KeySet(p.Base) }
 
 // changed alters the connection and returns to its page.
 func (s *Server) changed(b bench, what federation.Change) error {
-	if _, err := s.hub.Change(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, what); err != nil {
+	ctx := b.R.Context()
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := s.hub.Change(ctx, tx, b.by, b.connection.OrgID, b.connection.ID, what)
+		return err
+	}); err != nil {
 		return err
 	}
 	return b.Redirect(b.path("") + "?saved")
@@ -391,10 +398,7 @@ func (s *Server) changeLink(v *page.Viewer) error {
 		if b.Form.Do() == "withdraw" {
 			return s.turned(v, b, s.hub.WithdrawSetupLink)
 		}
-		language, known := s.site.Catalogue.Known(b.Form.Get("letter_language"))
-		if !known {
-			language = v.Language()
-		}
+		language := cmp.Or(i18n.Tag(b.Form.Get("letter_language")), v.Language())
 		ctx := v.R.Context()
 		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
 			return s.hub.SendSetupLink(ctx, tx, v.User.AsActor(), v.Organization, b.connection.ID, b.Form.Get("email"), language)

@@ -13,6 +13,7 @@ import (
 
 	"parvis/internal/credential"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/op"
 	"parvis/internal/page"
@@ -34,7 +35,7 @@ func Templates() fs.FS {
 type Server struct {
 	site        *page.Site
 	invitations *directory.Invitations
-	domains     *directory.Domains
+	domains     *domain.Prover
 	resets      *credential.Resets
 	hub         *federation.Hub
 	provider    *op.Provider
@@ -49,7 +50,7 @@ var (
 )
 
 // Mount adds the pages to the site. The first word of each line says who may pass.
-func Mount(site *page.Site, invitations *directory.Invitations, domains *directory.Domains, resets *credential.Resets, hub *federation.Hub, provider *op.Provider) {
+func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.Prover, resets *credential.Resets, hub *federation.Hub, provider *op.Provider) {
 	s := &Server{site, invitations, domains, resets, hub, provider}
 
 	site.Console(reads, "GET /o/{org}/admin", s.front)

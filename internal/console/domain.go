@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
-	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/fault"
 	"parvis/internal/page"
 )
@@ -17,34 +17,34 @@ var (
 var errRemovalNotConfirmed = fault.Field("confirmed", "console.domain.not_confirmed")
 
 // domainChips are what a list shows for each state.
-var domainChips = map[directory.DomainState]chip{
-	directory.DomainWaiting: {"console.domain.waiting", "warn"},
-	directory.DomainProven:  {"console.domain.proven", "ok"},
-	directory.DomainMissing: {"console.domain.missing", "warn"},
-	directory.DomainLapsed:  {"console.domain.lapsed", "bad"},
+var domainChips = map[domain.State]chip{
+	domain.Waiting: {"console.domain.waiting", "warn"},
+	domain.Proven:  {"console.domain.proven", "ok"},
+	domain.Missing: {"console.domain.missing", "warn"},
+	domain.Lapsed:  {"console.domain.lapsed", "bad"},
 }
 
 // shownDomain is a domain with its state.
 type shownDomain struct {
-	directory.Domain
+	domain.Domain
 	Chip chip
 }
 
 // Since returns when the domain entered this state.
 func (d shownDomain) Since() time.Time {
 	switch d.State() {
-	case directory.DomainWaiting:
+	case domain.Waiting:
 		return d.CreatedAt
-	case directory.DomainMissing:
+	case domain.Missing:
 		return d.MissingSince
-	case directory.DomainLapsed:
+	case domain.Lapsed:
 		return d.LapsedAt
-	case directory.DomainProven:
+	case domain.Proven:
 	}
 	return d.ProvenAt
 }
 
-func shown(d directory.Domain) shownDomain { return shownDomain{d, domainChips[d.State()]} }
+func shown(d domain.Domain) shownDomain { return shownDomain{d, domainChips[d.State()]} }
 
 // domainsPage lists an organization's domains.
 type domainsPage struct {
@@ -54,7 +54,7 @@ type domainsPage struct {
 }
 
 func (s *Server) showDomains(v *page.Viewer) error {
-	all, err := directory.DomainsOf(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
+	all, err := domain.Of(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
 	if err != nil {
 		return err
 	}
@@ -70,9 +70,9 @@ func (s *Server) showDomains(v *page.Viewer) error {
 
 func (s *Server) addDomain(v *page.Viewer) error {
 	ctx := v.R.Context()
-	var d directory.Domain
+	var d domain.Domain
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		d, err = directory.AddDomain(ctx, tx, v.User.AsActor(), v.User.OrgID, v.Form.Get("domain"))
+		d, err = domain.Add(ctx, tx, v.User.AsActor(), v.User.OrgID, v.Form.Get("domain"))
 		return err
 	}); err != nil {
 		return err
@@ -93,13 +93,13 @@ func (s *Server) showDomain(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	d, err := directory.DomainByID(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, id)
+	d, err := domain.ByID(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, id)
 	if err != nil {
 		return err
 	}
 	p := domainPage{
-		shownDomain: shown(d), Grace: int(directory.DomainGrace.Hours() / 24),
-		MayChange: rules(v.User.Role), Checked: v.Just("checked") && d.State() == directory.DomainProven,
+		shownDomain: shown(d), Grace: int(domain.Grace.Hours() / 24),
+		MayChange: rules(v.User.Role), Checked: v.Just("checked") && d.State() == domain.Proven,
 	}
 	if !p.MayChange {
 		v.NoForm()
@@ -124,7 +124,7 @@ func (s *Server) changeDomain(v *page.Viewer) error {
 			return errRemovalNotConfirmed
 		}
 		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-			return directory.RemoveDomain(ctx, tx, actor, v.User.OrgID, id)
+			return domain.Remove(ctx, tx, actor, v.User.OrgID, id)
 		}); err != nil {
 			return err
 		}

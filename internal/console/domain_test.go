@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 )
 
 const domains = "/o/alpha/admin/domains"
@@ -40,7 +41,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 		t.Error("nothing copies the record")
 	}
 	id := p.URL.Path[strings.LastIndex(p.URL.Path, "/")+1:]
-	d, err := directory.DomainByID(t.Context(), w.DB, directory.Operator(), w.alpha.ID, id)
+	d, err := domain.ByID(t.Context(), w.DB, directory.Operator(), w.alpha.ID, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 			t.Errorf("%s got a letter", to)
 		}
 	}
-	w.Clock.Advance(directory.DomainGrace)
+	w.Clock.Advance(domain.Grace)
 	if err := w.Domains.Sweep(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestTEN1HeldDomainTellsNothingBeforeItIsProven(t *testing.T) {
 	if a.Status != c.Status || without(a.Text()) != without(same.Replace(c.Text())) {
 		t.Errorf("checking a held domain: %d %s\na free one: %d %s", a.Status, a.Text(), c.Status, c.Text())
 	}
-	d, err := directory.DomainByID(t.Context(), w.DB, directory.Operator(), w.alpha.ID, held.URL.Path[strings.LastIndex(held.URL.Path, "/")+1:])
+	d, err := domain.ByID(t.Context(), w.DB, directory.Operator(), w.alpha.ID, held.URL.Path[strings.LastIndex(held.URL.Path, "/")+1:])
 	if err != nil {
 		t.Fatal(err)
 	}

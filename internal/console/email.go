@@ -82,7 +82,12 @@ func (s *Server) changeEmail(v *page.Viewer) error {
 		return v.Redirect(to + "?withdrawn")
 	}
 	who := directory.Candidate{User: user, Organization: v.Organization}
-	if err := s.site.SignIn.ChangeEmail(ctx, v.User.AsActor(), who, v.Form.Get("email")); err != nil {
+	if err := s.site.SignIn.CountEmailChange(ctx, v.User.AsActor(), who.User, v.Form.Get("email")); err != nil {
+		return err
+	}
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return s.site.SignIn.Emails.Request(ctx, tx, v.User.AsActor(), who, v.Form.Get("email"))
+	}); err != nil {
 		return err
 	}
 	return v.Redirect(to + "?sent")

@@ -8,6 +8,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/page"
 )
 
@@ -35,7 +36,7 @@ func (s *Server) showGroups(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	p := groupsPage{Groups: all, Longest: directory.MaxGroupName, MayChange: rules(v.User.Role), Deleted: v.Just("deleted")}
+	p := groupsPage{Groups: all, Longest: naming.MaxGroupName, MayChange: rules(v.User.Role), Deleted: v.Just("deleted")}
 	if !p.MayChange {
 		v.NoForm()
 	}
@@ -88,7 +89,7 @@ func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (group
 		return groupPage{}, err
 	}
 	ctx, now := v.R.Context(), s.site.DB.Now()
-	p := groupPage{Query: q, Longest: directory.MaxGroupName, MayChange: rules(v.User.Role), ticked: ticked}
+	p := groupPage{Query: q, Longest: naming.MaxGroupName, MayChange: rules(v.User.Role), ticked: ticked}
 	var found administration.Page
 	var people []administration.Line
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {

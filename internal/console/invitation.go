@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"strings"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/i18n"
 	"parvis/internal/page"
 )
 
@@ -20,9 +20,8 @@ var (
 )
 
 var (
-	errLanguageUnknown = fault.Field("invited_language", "console.language_unknown")
-	errNotConfirmed    = fault.Field("confirmed", "console.invitation.not_confirmed")
-	errOver            = fault.New(fault.Conflict, "console.invitation.over")
+	errNotConfirmed = fault.Field("confirmed", "console.invitation.not_confirmed")
+	errOver         = fault.New(fault.Conflict, "console.invitation.over")
 )
 
 // invitePage is the form that invites somebody.
@@ -38,20 +37,7 @@ func (s *Server) showInvite(v *page.Viewer) error {
 
 func (s *Server) invite(v *page.Viewer) error {
 	n := directory.NewInvitation{
-		Email: v.Form.Get("email"), Name: strings.TrimSpace(v.Form.Get("name")), Role: directory.Role(v.Form.Get("role")),
-	}
-	var wrongName, wrongLanguage error
-	if n.Name != "" {
-		_, wrongName = directory.CleanName(n.Name, "name")
-	}
-	var known bool
-	if n.Language, known = s.site.Catalogue.Known(v.Form.Get("invited_language")); !known {
-		wrongLanguage = errLanguageUnknown
-	}
-	// Send would name only one fault at a time.
-	_, wrongAddress := directory.ParseAddress(n.Email)
-	if err := errors.Join(wrongAddress, wrongName, wrongLanguage); err != nil {
-		return err
+		Email: v.Form.Get("email"), Name: v.Form.Get("name"), Role: directory.Role(v.Form.Get("role")), Language: i18n.Tag(v.Form.Get("invited_language")),
 	}
 	return s.sending(v, func(ctx context.Context, tx *db.Tx) (directory.Invitation, error) {
 		return s.invitations.Send(ctx, tx, v.User.AsActor(), v.Organization, n)

@@ -1,12 +1,11 @@
 package console
 
 import (
-	"errors"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/fault"
+	"parvis/internal/i18n"
 	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/picture"
@@ -18,8 +17,6 @@ var (
 	organizationFields = page.Fields{"organization", "short_name", "people_language", "contact", "invitation_lifetime"}
 	logoFields         = page.Fields{page.File("logo")}
 )
-
-var errPeopleLanguage = fault.Field("people_language", "console.language_unknown")
 
 // offered are the lifetimes of an invitation's link that the page lists, within the bounds that
 // directory checks; the one in force is listed too.
@@ -49,11 +46,7 @@ func (s *Server) showOrganization(v *page.Viewer) error {
 func (s *Server) saveOrganization(v *page.Viewer) error {
 	p := directory.OrganizationProfile{
 		DisplayName: v.Form.Get("organization"), ShortName: v.Form.Get("short_name"), Contact: v.Form.Get("contact"),
-	}
-	var known bool
-	var wrongLanguage error
-	if p.Language, known = s.site.Catalogue.Known(v.Form.Get("people_language")); !known {
-		wrongLanguage = errPeopleLanguage
+		Language: i18n.Tag(v.Form.Get("people_language")),
 	}
 	if d, ok := number.Duration(v.Form.Get("invitation_lifetime")); ok {
 		p.InvitationLifetime = d // a text that is no duration is one that the directory refuses
@@ -62,7 +55,7 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 	var org directory.Organization
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
 		org, err = directory.ChangeOrganization(ctx, tx, v.User.AsActor(), v.User.OrgID, p)
-		return errors.Join(err, wrongLanguage) // which undoes it, and names every fault at once
+		return err
 	}); err != nil {
 		return err
 	}

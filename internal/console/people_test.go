@@ -78,7 +78,7 @@ func TestInviteNamesEveryFaultAndKeepsWhatWasTyped(t *testing.T) {
 		faulty []string
 	}{
 		"nothing":              {map[string]string{}, []string{"email"}},
-		"all wrong":            {map[string]string{"email": "nobody", "name": "a\u202eb", "role": "emperor", "invited_language": "xx"}, []string{"email", "name", "invited_language"}},
+		"all wrong":            {map[string]string{"email": "nobody", "name": "a\u202eb", "role": "emperor", "invited_language": "xx"}, []string{"email", "name", "role", "invited_language"}},
 		"unknown role":         {map[string]string{"email": "x@alpha.example", "role": "emperor"}, []string{"role"}},
 		"a member already":     {map[string]string{"email": "Owner@ALPHA.example", "name": "Ana", "role": "auditor", "invited_language": "fr"}, []string{"email"}},
 		"invited already":      {map[string]string{"email": "waiting@alpha.example", "name": " "}, []string{"email"}},

@@ -17,6 +17,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/signin"
 )
@@ -289,7 +290,7 @@ func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
 				insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, generation, created_at)
 				select org_id, $1, $2, $2, $3, $4, 'member', 'en', '', 0, created_at from users where org_id = $5 and id = $6`,
 				id, fmt.Sprintf("p%03d@alpha.example", i), fmt.Sprintf("Ämne %03d", i),
-				directory.SearchKey(fmt.Sprintf("Ämne %03d", i), ""), string(w.alpha.ID), w.alpha.user); err != nil {
+				naming.SearchKey(fmt.Sprintf("Ämne %03d", i), ""), string(w.alpha.ID), w.alpha.user); err != nil {
 				return err
 			}
 			// With the password of another row, which verifies nothing.

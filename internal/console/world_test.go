@@ -12,6 +12,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
@@ -113,11 +114,11 @@ func (w *world) invitation(t *testing.T, org directory.Organization, email strin
 }
 
 // domain puts a domain on the list of an organization, with its record there to be found.
-func (w *world) domain(t *testing.T, org directory.OrgID, name string) directory.Domain {
+func (w *world) domain(t *testing.T, org directory.OrgID, name string) domain.Domain {
 	t.Helper()
-	var d directory.Domain
+	var d domain.Domain
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		d, err = directory.AddDomain(ctx, tx, directory.Operator(), org, name)
+		d, err = domain.Add(ctx, tx, directory.Operator(), org, name)
 		return err
 	})
 	w.dns.Set(d.Record(), d.Value())

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"parvis/internal/db"
-	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 )
 
 // Factors are the second steps that a user owns.
@@ -125,7 +125,7 @@ func ofDevice(id, passkey, app string) string {
 // RenameDevice gives one of the user's devices another name, and returns the name as it is
 // stored.
 func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) (string, error) {
-	name, err := directory.CleanName(name, "device")
+	name, err := naming.CleanName(name, "device")
 	if err != nil {
 		return "", err
 	}

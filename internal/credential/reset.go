@@ -14,6 +14,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -34,7 +35,7 @@ const (
 // Request is one row of what was asked, whether or not anybody has the address.
 type Request struct {
 	Asked        Asked
-	Address      directory.Address
+	Address      naming.Address
 	Organization string // its short name; empty for all that know the address
 	Language     i18n.Tag
 }
@@ -112,7 +113,7 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 	if err := r.replace(ctx, tx, who.User); err != nil {
 		return err
 	}
-	address, err := directory.ParseAddress(who.User.Email)
+	address, err := naming.ParseAddress(who.User.Email)
 	if err != nil {
 		return err
 	}
@@ -289,7 +290,7 @@ func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {
 	if err != nil || !found {
 		return err
 	}
-	if q.Address, err = directory.ParseAddress(email); err != nil {
+	if q.Address, err = naming.ParseAddress(email); err != nil {
 		return err
 	}
 	var org directory.OrgID
@@ -344,7 +345,7 @@ func (r *Resets) name(ctx context.Context, tx *db.Tx, users []directory.Candidat
 
 // explainInvited tells people who were invited and have not accepted yet that there is no
 // password to replace.
-func (r *Resets) explainInvited(ctx context.Context, tx *db.Tx, a directory.Address, org directory.OrgID) error {
+func (r *Resets) explainInvited(ctx context.Context, tx *db.Tx, a naming.Address, org directory.OrgID) error {
 	invited, err := directory.InvitationsTo(ctx, tx, a, org)
 	if err != nil {
 		return err

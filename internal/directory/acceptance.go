@@ -8,6 +8,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -35,7 +36,7 @@ func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) 
 
 // openInvitation finds the one invitation to an address that nobody accepted,
 // withdrew or replaced.
-func openInvitation(ctx context.Context, r db.Reader, org OrgID, address Address) (Invitation, bool, error) {
+func openInvitation(ctx context.Context, r db.Reader, org OrgID, address naming.Address) (Invitation, bool, error) {
 	return oneInvitation(ctx, r, `
 		where i.org_id = $1 and i.email_key = $2
 			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null`, string(org), address.Key)
@@ -115,7 +116,7 @@ type Invited struct {
 
 // InvitationsTo finds the open invitations of an address. An empty org asks in
 // all open organizations.
-func InvitationsTo(ctx context.Context, r db.Reader, address Address, org OrgID) ([]Invited, error) {
+func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org OrgID) ([]Invited, error) {
 	var all []Invited
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var i Invited

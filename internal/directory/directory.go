@@ -3,7 +3,7 @@
 // first of all.
 //
 // It owns organizations, users, groups and their members, invitations and bootstraps,
-// pictures and logos, changes of addresses, mail domains, and the links by which a person disowns what was done. Every
+// pictures and logos, changes of addresses, and the links by which a person disowns what was done. Every
 // statement names its organization; the listed exceptions are look-ups by a secret's hash,
 // an address or its domain, which return it, and sweeps.
 package directory

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -99,7 +100,7 @@ func TestOrganizationNamesThatLookAlikeAreRefused(t *testing.T) {
 		"in look-alike Cyrillic":          {"Other", "аӏрһа", directory.ErrShortNameTaken},
 		"the same display name":           {"alpha works", "other", directory.ErrDisplayNameTaken},
 		"a display name with a homoglyph": {"Аlpha Works", "other", directory.ErrDisplayNameTaken},
-		"with a right-to-left override":   {"Alpha \u202eskroW", "other", directory.ErrNameInvalid},
+		"with a right-to-left override":   {"Alpha \u202eskroW", "other", naming.ErrNameInvalid},
 		"a free one":                      {"Gamma", "gamma", nil},
 	}
 	for name, tt := range tests {
@@ -439,5 +440,53 @@ func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
 	now, err := directory.InvitationByID(t.Context(), h.DB, directory.Operator(), o.ID, inv.ID)
 	if err != nil || !now.Renewable(h.clock.Now()) || now.Renewable(inv.CreatedAt.Add(directory.RenewableFor)) {
 		t.Errorf("an expired link is renewed for 60 days and no longer (%v)", err)
+	}
+}
+
+// A language that there is not is refused where it would be stored, whichever door it
+// comes by.
+func TestUnknownLanguagesAreRefused(t *testing.T) {
+	h := open(t)
+	o := h.organization("Alpha Works", "alpha")
+	owner := h.user(o, "o@alpha.example", directory.Owner)
+	for what, do := range map[string]func(context.Context, *db.Tx) error{
+		"an organization": func(ctx context.Context, tx *db.Tx) error {
+			_, err := directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: "Beta Labs", ShortName: "beta", Language: "klingon"})
+			return err
+		},
+		"a changed organization": func(ctx context.Context, tx *db.Tx) error {
+			p := o.Profile()
+			p.Language = "klingon"
+			_, err := directory.ChangeOrganization(ctx, tx, owner.AsActor(), o.ID, p)
+			return err
+		},
+		"an invitation": func(ctx context.Context, tx *db.Tx) error {
+			_, err := h.inv.Send(ctx, tx, owner.AsActor(), o, directory.NewInvitation{Email: "a@alpha.example", Role: directory.Member, Language: "klingon"})
+			return err
+		},
+		"a profile": func(ctx context.Context, tx *db.Tx) error {
+			p := owner.Profile()
+			p.Language = "klingon"
+			return directory.UpdateProfile(ctx, tx, owner, p)
+		},
+	} {
+		if err := h.update(do); !errors.Is(err, directory.ErrLanguage) {
+			t.Errorf("%s in Klingon: %v", what, err)
+		}
+	}
+}
+
+// Every value of an invitation that is wrong is named at once.
+func TestAnInvitationNamesAllThatIsWrong(t *testing.T) {
+	h := open(t)
+	o := h.organization("Alpha Works", "alpha")
+	err := h.update(func(ctx context.Context, tx *db.Tx) error {
+		_, err := h.inv.Send(ctx, tx, directory.Operator(), o, directory.NewInvitation{Email: "nobody", Name: "a\u0000b", Role: directory.Member})
+		return err
+	})
+	for _, want := range []error{naming.ErrAddressInvalid, naming.ErrNameInvalid, directory.ErrInvitedLanguage} {
+		if !errors.Is(err, want) {
+			t.Errorf("%v is not named: %v", want, err)
+		}
 	}
 }

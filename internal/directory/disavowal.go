@@ -9,6 +9,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -152,7 +153,7 @@ func Disown(ctx context.Context, tx *db.Tx, user User) error {
 // setEmail stores another address for a user; ErrAddressTaken where somebody of
 // the organization has it.
 func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, error) {
-	address, err := ParseAddress(email)
+	address, err := naming.ParseAddress(email)
 	if err != nil {
 		return User{}, err
 	}
@@ -162,7 +163,7 @@ func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, er
 	_, err = tx.Exec(ctx, `
 		update users set email = $1, email_key = $2, search_key = $3, email_since = $4
 		where org_id = $5 and id = $6`,
-		address.Text, address.Key, SearchKey(user.Name, address.Text), db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+		address.Text, address.Key, naming.SearchKey(user.Name, address.Text), db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	user.Email, user.EmailSince = address.Text, tx.Now()
 	return user, err
 }

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -92,11 +93,11 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 	if err != nil {
 		return err
 	}
-	address, err := ParseAddress(typed)
+	address, err := naming.ParseAddress(typed)
 	if err != nil {
 		return err
 	}
-	old, err := ParseAddress(user.Email)
+	old, err := naming.ParseAddress(user.Email)
 	if err != nil {
 		return err
 	}

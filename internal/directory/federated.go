@@ -7,6 +7,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 )
 
 // ErrFederatedOnly answers what needs a native way in where there is none.
@@ -69,7 +70,7 @@ func EndFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, wh
 
 // AddressTaken tells whether a user of an organization has or had an address: shut out
 // or deleted ones too, until they are erased.
-func AddressTaken(ctx context.Context, r db.Reader, org OrgID, address Address) (bool, error) {
+func AddressTaken(ctx context.Context, r db.Reader, org OrgID, address naming.Address) (bool, error) {
 	var id UserID
 	return r.One(ctx, db.Into(&id), `
 		select id from users

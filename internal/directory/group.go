@@ -8,6 +8,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -123,7 +124,7 @@ func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name st
 	}
 	if _, err := tx.Exec(ctx, `
 		insert into groups (org_id, id, name, name_key, created_at)
-		values ($1, $2, $3, $4, $5)`, string(org), g.ID, g.Name, fold(g.Name), db.Time(g.CreatedAt)); err != nil {
+		values ($1, $2, $3, $4, $5)`, string(org), g.ID, g.Name, naming.Fold(g.Name), db.Time(g.CreatedAt)); err != nil {
 		return Group{}, fmt.Errorf("inserting group %s: %w", g.ID, err)
 	}
 	return g, g.record(ctx, tx, actor, "group.created", nil, audit.Fields{"name": g.Name})
@@ -144,7 +145,7 @@ func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, nam
 	}
 	if _, err := tx.Exec(ctx, `
 		update groups set name = $1, name_key = $2
-		where org_id = $3 and id = $4`, g.Name, fold(g.Name), string(org), id); err != nil {
+		where org_id = $3 and id = $4`, g.Name, naming.Fold(g.Name), string(org), id); err != nil {
 		return fmt.Errorf("renaming group %s: %w", id, err)
 	}
 	return g.record(ctx, tx, actor, "group.renamed", audit.Fields{"name": before}, audit.Fields{"name": g.Name})
@@ -153,14 +154,14 @@ func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, nam
 // freeGroupName cleans a name and asks whether no other group of the organization
 // has it.
 func freeGroupName(ctx context.Context, tx *db.Tx, g Group, typed string) (string, error) {
-	name, err := cleanGroupName(typed)
+	name, err := naming.CleanGroupName(typed)
 	if err != nil {
 		return "", err
 	}
 	var other string
 	taken, err := tx.One(ctx, db.Into(&other), `
 		select id from groups
-		where org_id = $1 and name_key = $2 and id <> $3`, string(g.OrgID), fold(name), g.ID)
+		where org_id = $1 and name_key = $2 and id <> $3`, string(g.OrgID), naming.Fold(name), g.ID)
 	if err == nil && taken {
 		err = ErrGroupTaken
 	}

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 )
 
 func (h house) group(owner directory.User, name string, members ...directory.User) directory.Group {
@@ -114,9 +115,9 @@ func TestGroupsHaveMembersAndNames(t *testing.T) {
 		t.Errorf("ana %s, ben %s, owner %s", h.of(ana), h.of(ben), h.of(owner))
 	}
 	for name, want := range map[string]error{
-		"": directory.ErrNameMissing, " \t": directory.ErrNameMissing, "finance & TAX": directory.ErrGroupTaken, "E\u0301LAN": directory.ErrGroupTaken,
-		"ｆｉｎａｎｃｅ & tax": directory.ErrGroupTaken, "a\u202eb": directory.ErrNameInvalid, "a\x00b": directory.ErrNameInvalid, "\xff": directory.ErrNameInvalid,
-		"two\nlines": directory.ErrNameInvalid, strings.Repeat("é", 81): directory.ErrGroupNameLong, strings.Repeat("x", 1<<20): directory.ErrGroupNameLong,
+		"": naming.ErrNameMissing, " \t": naming.ErrNameMissing, "finance & TAX": directory.ErrGroupTaken, "E\u0301LAN": directory.ErrGroupTaken,
+		"ｆｉｎａｎｃｅ & tax": directory.ErrGroupTaken, "a\u202eb": naming.ErrNameInvalid, "a\x00b": naming.ErrNameInvalid, "\xff": naming.ErrNameInvalid,
+		"two\nlines": naming.ErrNameInvalid, strings.Repeat("é", 81): naming.ErrGroupNameLong, strings.Repeat("x", 1<<20): naming.ErrGroupNameLong,
 	} {
 		if _, err := h.tryGroup(owner.AsActor(), o.ID, name); !errors.Is(err, want) {
 			t.Errorf("created %.30q: %v, want %v", name, err, want)

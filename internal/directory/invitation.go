@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"parvis/internal/audit"
@@ -11,6 +12,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -27,6 +29,7 @@ var (
 	ErrAlreadyMember       = fault.Field("email", "directory.already_member")
 	ErrAlreadyInvited      = fault.Field("email", "directory.already_invited")
 	ErrRoleUnknown         = fault.Field("role", "directory.role_unknown")
+	ErrInvitedLanguage     = fault.Field("invited_language", "directory.language_unknown")
 )
 
 // Invitation is an offer to join an organization, sent to an address.
@@ -145,24 +148,35 @@ type NewInvitation struct {
 	Language i18n.Tag
 }
 
+// clean makes what is stored of what an inviter says, or names every value that is wrong.
+func (n NewInvitation) clean() (NewInvitation, naming.Address, error) {
+	address, wrongAddress := naming.ParseAddress(n.Email)
+	var wrongName, wrongRole, wrongLanguage error
+	if n.Name = strings.TrimSpace(n.Name); n.Name != "" {
+		n.Name, wrongName = naming.CleanName(n.Name, "name")
+	}
+	if !n.Role.Valid() {
+		wrongRole = ErrRoleUnknown
+	}
+	if !i18n.Known(n.Language) {
+		wrongLanguage = ErrInvitedLanguage
+	}
+	return n, address, errors.Join(wrongAddress, wrongName, wrongRole, wrongLanguage)
+}
+
 // Send invites an address into an organization: the offer and its letter in one
 // transaction. An open offer that has expired is replaced.
 func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Organization, n NewInvitation) (Invitation, error) {
-	if !n.Role.Valid() {
-		return Invitation{}, ErrRoleUnknown
-	}
-	actor, err := actor.over(ctx, tx, org.ID, n.Role)
+	actor, err := actor.In(ctx, tx, org.ID)
 	if err != nil {
 		return Invitation{}, err
 	}
-	address, err := ParseAddress(n.Email)
-	if err != nil {
-		return Invitation{}, err
-	}
-	if n.Name != "" {
-		if n.Name, err = CleanName(n.Name, "name"); err != nil {
-			return Invitation{}, err
-		}
+	n, address, wrong := n.clean()
+	switch {
+	case n.Role.Valid() && !actor.Role.Governs(n.Role):
+		return Invitation{}, ErrDenied
+	case wrong != nil:
+		return Invitation{}, wrong
 	}
 	if _, taken, err := ownerOf(ctx, tx, org.ID, address); err != nil || taken {
 		return Invitation{}, orFault(err, ErrAlreadyMember)
@@ -297,7 +311,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 			return Invitation{}, err
 		}
 	}
-	address, err := ParseAddress(inv.Email)
+	address, err := naming.ParseAddress(inv.Email)
 	if err != nil {
 		return Invitation{}, err
 	}
@@ -321,7 +335,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 		insert into invitations (org_id, id, email, email_key, display_name, search_key, role, language,
 			token_hash, letter_id, invited_by, asked_kind, asked_right, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, SearchKey(fresh.Name, fresh.Email),
+		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, naming.SearchKey(fresh.Name, fresh.Email),
 		string(fresh.Role), string(fresh.Language), token.Hash(secret.Invitation), fresh.letterID,
 		db.Text(by.UserID), string(by.Kind), db.Text(by.Right), db.Time(fresh.CreatedAt), db.Time(fresh.ExpiresAt))
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/limit"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -40,6 +42,23 @@ type NewOrganization struct {
 	InvitationLifetime time.Duration // InvitationLifetime where zero
 }
 
+// PerOrganizationHosts counts the hosts that an organization's administrators have asked
+// or looked up: when they type the address of an identity provider or of an application.
+var PerOrganizationHosts = limit.Policy{Name: "host-organization", Free: 60, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
+
+// Policies are the limiters of this package.
+var Policies = []limit.Policy{PerOrganizationHosts}
+
+// ErrPeopleLanguage answers a language that there is not, for the people of an organization.
+var ErrPeopleLanguage = fault.Field("people_language", "directory.language_unknown")
+
+func checkLanguage(tag i18n.Tag) error {
+	if !i18n.Known(tag) {
+		return ErrPeopleLanguage
+	}
+	return nil
+}
+
 // NewOrgID makes the id of an organization to be.
 func NewOrgID() OrgID { return OrgID(secret.NewID("org")) }
 
@@ -56,7 +75,7 @@ func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrgani
 		n.ID = NewOrgID()
 	}
 	names, err := freeNames(ctx, tx, n.ID, n.DisplayName, n.ShortName)
-	if err := errors.Join(err, checkLifetime(n.InvitationLifetime)); err != nil {
+	if err := errors.Join(err, checkLanguage(n.Language), checkLifetime(n.InvitationLifetime)); err != nil {
 		return Organization{}, err
 	}
 	o := Organization{
@@ -84,7 +103,7 @@ func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrgani
 // names are those of an organization, as they are stored.
 type names struct {
 	display, displaySkeleton string
-	short                    ShortName
+	short                    naming.ShortName
 }
 
 // freeNames reads names that an organization wants and asks whether they are
@@ -93,8 +112,8 @@ type names struct {
 func freeNames(ctx context.Context, r db.Reader, id OrgID, display, short string) (names, error) {
 	var n names
 	var wrongDisplay, wrongShort error
-	if n.display, wrongDisplay = CleanName(display, "organization"); wrongDisplay == nil {
-		n.displaySkeleton = DisplaySkeleton(n.display)
+	if n.display, wrongDisplay = naming.CleanName(display, "organization"); wrongDisplay == nil {
+		n.displaySkeleton = naming.DisplaySkeleton(n.display)
 		taken, err := r.One(ctx, db.Into(new(string)), `
 			select id from organizations
 			where display_name_skeleton = $1 and id <> $2`, n.displaySkeleton, string(id))
@@ -105,7 +124,7 @@ func freeNames(ctx context.Context, r db.Reader, id OrgID, display, short string
 			wrongDisplay = ErrDisplayNameTaken
 		}
 	}
-	if n.short, wrongShort = ParseShortName(short); wrongShort == nil {
+	if n.short, wrongShort = naming.ParseShortName(short); wrongShort == nil {
 		taken, err := r.One(ctx, db.Into(new(string)), `
 			select id from organizations
 			where (short_name_key = $1 or short_name_skeleton = $2) and id <> $3
@@ -169,7 +188,7 @@ func OrganizationByName(ctx context.Context, r db.Reader, typed string) (Organiz
 	return oneOrganization(ctx, r, `
 		where o.short_name_key = $1
 			or o.id = (select f.org_id from former_short_names f where f.short_name_key = $1 and f.ends_at > $2)`,
-		OrganizationKey(typed), db.Time(r.Now()))
+		naming.OrganizationKey(typed), db.Time(r.Now()))
 }
 
 // OrganizationsNamed finds the organizations that somebody may mean by a name: those
@@ -178,7 +197,7 @@ func OrganizationByName(ctx context.Context, r db.Reader, typed string) (Organiz
 // of another. Each has a Distinct name, by which it alone is found. An organization
 // is public, so that who asks learns nothing about its people.
 func OrganizationsNamed(ctx context.Context, r db.Reader, typed string) ([]Organization, error) {
-	key := OrganizationKey(typed)
+	key := naming.OrganizationKey(typed)
 	if key == "" {
 		return nil, nil
 	}
@@ -191,9 +210,9 @@ func OrganizationsNamed(ctx context.Context, r db.Reader, typed string) ([]Organ
 			return err
 		}
 		switch key {
-		case OrganizationKey(o.Distinct()):
+		case naming.OrganizationKey(o.Distinct()):
 			distinct = &o
-		case OrganizationKey(o.ShortName), OrganizationKey(o.DisplayName):
+		case naming.OrganizationKey(o.ShortName), naming.OrganizationKey(o.DisplayName):
 			all = append(all, o)
 		default: // only looks alike
 			if former {
@@ -208,7 +227,7 @@ func OrganizationsNamed(ctx context.Context, r db.Reader, typed string) ([]Organ
 		where o.short_name_key in ($1, $3) or o.display_name_skeleton = $4
 			or o.id = (select f.org_id from former_short_names f where f.short_name_key = $1 and f.ends_at > $2)
 		order by o.short_name_key`,
-		key, db.Time(r.Now()), shortNameIn(key), DisplaySkeleton(typed))
+		key, db.Time(r.Now()), shortNameIn(key), naming.DisplaySkeleton(typed))
 	if distinct != nil {
 		all = []Organization{*distinct}
 	}
@@ -296,7 +315,7 @@ func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time
 // Called tells whether a name that somebody typed is the organization's own, and
 // not one that it gave up.
 func (o Organization) Called(typed string) bool {
-	return OrganizationKey(typed) == OrganizationKey(o.ShortName)
+	return naming.OrganizationKey(typed) == naming.OrganizationKey(o.ShortName)
 }
 
 // Path is where the organization's pages are: /o/SHORT-NAME is its sign-in page,

@@ -10,6 +10,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/naming"
 )
 
 // FormerShortName is how long a short name that was given up leads to the new one,
@@ -45,8 +46,8 @@ func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p
 	if wrongNames == nil && actor.Kind != KindOperator {
 		wrongNames = leaveOthers(ctx, tx, org, names)
 	}
-	contact, wrongContact := cleanContact(p.Contact)
-	if err := errors.Join(wrongNames, wrongContact, checkLifetime(p.InvitationLifetime)); err != nil {
+	contact, wrongContact := naming.CleanContact(p.Contact)
+	if err := errors.Join(wrongNames, wrongContact, checkLanguage(p.Language), checkLifetime(p.InvitationLifetime)); err != nil {
 		return Organization{}, err
 	}
 	p.DisplayName, p.ShortName, p.Contact = names.display, names.short.Text, contact
@@ -106,7 +107,7 @@ var ErrTooManyNames = fault.Field("short_name", "directory.too_many_names")
 // exchangeShortName keeps the name that an organization has for as long as
 // FormerShortName says, and frees the one that it takes: its own of a while ago, or
 // one that was kept for somebody until now.
-func exchangeShortName(ctx context.Context, tx *db.Tx, id OrgID, taken ShortName) error {
+func exchangeShortName(ctx context.Context, tx *db.Tx, id OrgID, taken naming.ShortName) error {
 	if err := freeShortName(ctx, tx, taken); err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func exchangeShortName(ctx context.Context, tx *db.Tx, id OrgID, taken ShortName
 
 // freeShortName takes a name out of those that were given up. freeNames has told
 // that it is kept for nobody else.
-func freeShortName(ctx context.Context, tx *db.Tx, taken ShortName) error {
+func freeShortName(ctx context.Context, tx *db.Tx, taken naming.ShortName) error {
 	_, err := tx.Exec(ctx, `delete from former_short_names where short_name_key = $1`, taken.Key)
 	return err
 }

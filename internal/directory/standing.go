@@ -8,6 +8,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 )
 
 // RestorableFor is how long a deleted user can be restored; then it is erased.
@@ -141,7 +142,7 @@ func Restore(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) 
 	case !tx.Now().Before(u.ErasedAt()):
 		return ErrNotFound // the sweep is late
 	}
-	address, err := ParseAddress(u.Email)
+	address, err := naming.ParseAddress(u.Email)
 	if err != nil {
 		return err
 	}

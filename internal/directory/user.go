@@ -10,6 +10,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -61,11 +62,11 @@ var errAddressTaken = errors.New("somebody of the organization has the address")
 // insertUser checks address and name and inserts. The address must be free in
 // the organization: whoever calls has claimed what makes it so.
 func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
-	address, err := ParseAddress(u.Email)
+	address, err := naming.ParseAddress(u.Email)
 	if err != nil {
 		return User{}, err
 	}
-	if u.Name, err = CleanName(u.Name, "name"); err != nil {
+	if u.Name, err = naming.CleanName(u.Name, "name"); err != nil {
 		return User{}, err
 	}
 	u.Email, u.CreatedAt, u.Generation = address.Text, tx.Now(), 1
@@ -75,7 +76,7 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, generation)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
 		on conflict do nothing`,
-		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, SearchKey(u.Name, u.Email),
+		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, naming.SearchKey(u.Name, u.Email),
 		string(u.Role), string(u.Language), u.TimeZone, db.Time(u.CreatedAt))
 	if err == nil && n == 0 {
 		err = errAddressTaken
@@ -87,7 +88,7 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 }
 
 // ownerOf is who in an organization has an address. A deleted user's is free again.
-func ownerOf(ctx context.Context, r db.Reader, org OrgID, address Address) (User, bool, error) {
+func ownerOf(ctx context.Context, r db.Reader, org OrgID, address naming.Address) (User, bool, error) {
 	var u User
 	found, err := r.One(ctx, u.Targets(), `
 		select `+UserColumns+`
@@ -96,8 +97,11 @@ func ownerOf(ctx context.Context, r db.Reader, org OrgID, address Address) (User
 	return u, found, err
 }
 
-// ErrTimeZone answers a time zone that no list of ours has.
-var ErrTimeZone = fault.Field("time_zone", "directory.time_zone_unknown")
+// What can be wrong with what a user chooses: it is on no list of ours.
+var (
+	ErrTimeZone = fault.Field("time_zone", "directory.time_zone_unknown")
+	ErrLanguage = fault.Field("language", "directory.language_unknown")
+)
 
 // Profile is what a user may change about itself at any time.
 type Profile struct {
@@ -111,9 +115,12 @@ func (u User) Profile() Profile { return Profile{u.Name, u.Language, u.TimeZone}
 
 // UpdateProfile changes what a user may change about itself, and records what changed.
 func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
-	name, err := CleanName(p.Name, "name")
+	name, err := naming.CleanName(p.Name, "name")
 	if _, known := i18n.Zone(p.TimeZone); !known {
 		err = errors.Join(err, ErrTimeZone)
+	}
+	if !i18n.Known(p.Language) {
+		err = errors.Join(err, ErrLanguage)
 	}
 	if err != nil {
 		return err
@@ -126,7 +133,7 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 	_, err = tx.Exec(ctx, `
 		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4, profile_since = $5
 		where org_id = $6 and id = $7`,
-		p.Name, SearchKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+		p.Name, naming.SearchKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	if err != nil {
 		return fmt.Errorf("updating user %s: %w", user.ID, err)
 	}
@@ -150,6 +157,9 @@ func (p Profile) fields(other Profile) audit.Fields {
 	}
 	return f
 }
+
+// AddressKey is the key of the user's address.
+func (u User) AddressKey() string { return naming.LowerASCII(u.Email) }
 
 // Letter is one to the user, in the user's language.
 func (u User) Letter(p mail.Parameters) mail.Letter {
@@ -203,7 +213,7 @@ type Candidate struct {
 
 // Candidates finds the active users of an address in open organizations, at most
 // so many, the oldest organization first. An empty org asks in all of them.
-func Candidates(ctx context.Context, r db.Reader, address Address, org OrgID, most int) ([]Candidate, error) {
+func Candidates(ctx context.Context, r db.Reader, address naming.Address, org OrgID, most int) ([]Candidate, error) {
 	var all []Candidate
 	err := r.Rows(ctx, func(scan func(...any) error) error {
 		var c Candidate

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 // advices are what to change where the check alone does not say it: it depends on the

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"parvis/internal/federation/upstream"
 	"parvis/internal/i18n"
+	"parvis/internal/upstream"
 )
 
 // Every special advice is in the catalogues, and is reached: a name that nothing fails

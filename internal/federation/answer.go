@@ -19,10 +19,10 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
+	"parvis/internal/upstream"
 )
 
 // The checks that are ours, beside those of the rooms.

@@ -9,10 +9,10 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/page"
 	"parvis/internal/session"
 	"parvis/internal/signin"
+	"parvis/internal/upstream"
 )
 
 // enter signs in whom a believed answer is about, and answers the browser. confirmed

@@ -12,6 +12,7 @@ package federation
 
 import (
 	"embed"
+	"encoding/json"
 	"io/fs"
 	"log/slog"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation/saml"
+	"parvis/internal/jose"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
 	"parvis/internal/outbound"
@@ -83,14 +85,14 @@ func (h *Hub) Mount(site *page.Site) {
 	site.AnyoneForm("/federation/{connection}/confirm/{request}", nil, h.showConfirm, h.confirm)
 }
 
+// showKeys is the document with our keys as a client (RFC 7517 §5).
 func (h *Hub) showKeys(v *page.Visitor) error {
-	text, err := h.publicKeys(v.R.Context())
+	keys, err := h.oidcKeys(v.R.Context())
 	if err != nil {
 		return err
 	}
 	v.W.Header().Set("Content-Type", "application/jwk-set+json")
-	_, err = v.W.Write(text)
-	return err
+	return json.NewEncoder(v.W).Encode(jose.Public(keys))
 }
 
 // showMetadata is our SAML metadata for one connection, with every key of ours that is

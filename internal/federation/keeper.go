@@ -12,11 +12,11 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation/saml"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/mail"
 	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/signin"
+	"parvis/internal/upstream"
 )
 
 const (

@@ -3,20 +3,19 @@ package federation
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/db"
 	"parvis/internal/federation/saml"
+	"parvis/internal/jose"
 	"parvis/internal/secret"
 )
 
 // Our own keys, of the installation: one kind signs and decrypts for SAML providers,
 // the other signs as the client of OpenID Connect providers. A new one is published
-// Ahead before it signs, and the one before stays published and decrypts for as long
+// Ahead before it signs, and the one before stays published and decrypts at least as long
 // after, so that providers that read us once a day or are told by hand miss nothing.
 const (
 	samlKeys = "saml"
@@ -33,8 +32,10 @@ type ownKey struct {
 	createdAt  time.Time
 }
 
-// ownKeys lists the keys of a purpose, the one that signs first. Where there is none
-// yet it makes one.
+// SignsFrom is when its time comes.
+func (k ownKey) SignsFrom() time.Time { return k.createdAt.Add(Ahead) }
+
+// ownKeys lists the keys of a purpose, newest first. Where there is none yet it makes one.
 func (h *Hub) ownKeys(ctx context.Context, purpose string) ([]ownKey, error) {
 	all, err := h.storedKeys(ctx, purpose)
 	if err == nil && len(all) == 0 {
@@ -46,28 +47,23 @@ func (h *Hub) ownKeys(ctx context.Context, purpose string) ([]ownKey, error) {
 	return all, err
 }
 
-func (h *Hub) storedKeys(ctx context.Context, purpose string) ([]ownKey, error) {
-	var signs, others []ownKey
-	now := h.DB.Now()
-	err := h.DB.Rows(ctx, func(scan func(...any) error) error {
+func (h *Hub) storedKeys(ctx context.Context, purpose string) (all []ownKey, err error) {
+	err = h.DB.Rows(ctx, func(scan func(...any) error) error {
 		var k ownKey
-		if err := scan(&k.id, &k.sealed, (*db.Time)(&k.createdAt)); err != nil {
-			return err
-		}
-		// Newest first: the first that was published for long enough signs.
-		if len(signs) == 0 && !now.Before(k.createdAt.Add(Ahead)) {
-			signs = append(signs, k)
-		} else {
-			others = append(others, k)
-		}
-		return nil
+		err := scan(&k.id, &k.sealed, (*db.Time)(&k.createdAt))
+		all = append(all, k)
+		return err
 	}, `select id, sealed, created_at from federation_keys where purpose = $1 order by created_at desc, id`, purpose)
-	if len(signs) == 0 && len(others) > 0 {
-		// None is old enough: the oldest is all that anybody can know.
-		last := len(others) - 1
-		signs, others = others[last:], others[:last]
+	return all, err
+}
+
+// signingFirst lists the keys of a purpose, the one that signs first.
+func (h *Hub) signingFirst(ctx context.Context, purpose string) ([]ownKey, error) {
+	all, err := h.ownKeys(ctx, purpose)
+	if i := jose.Signing(all, h.DB.Now()); i > 0 {
+		all = slices.Concat(all[i:i+1], all[:i], all[i+1:])
 	}
-	return append(signs, others...), err
+	return all, err
 }
 
 func (h *Hub) addKey(ctx context.Context, purpose, id string) error {
@@ -97,8 +93,9 @@ func (h *Hub) newKey(purpose string) ([]byte, error) {
 	return x509.MarshalPKCS8PrivateKey(secret.NewECKey())
 }
 
-// RotateKeys makes the next key of each purpose and removes those that no provider
-// can still use.
+// RotateKeys makes the next key of each purpose, and removes those that another had
+// replaced. They wait for this act of the operator: what a provider was told by hand may
+// still be encrypted to an older key, which nobody here can know.
 func (h *Hub) RotateKeys(ctx context.Context) error {
 	for _, purpose := range []string{samlKeys, oidcKeys} {
 		all, err := h.ownKeys(ctx, purpose)
@@ -108,15 +105,12 @@ func (h *Hub) RotateKeys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// What was superseded for longer than Ahead.
-		for _, k := range all[1:] {
-			if k.createdAt.Before(all[0].createdAt) && !h.DB.Now().Before(all[0].createdAt.Add(2*Ahead)) {
-				if err := h.DB.Update(ctx, func(tx *db.Tx) error {
-					_, err := tx.Exec(ctx, `delete from federation_keys where id = $1`, k.id)
-					return err
-				}); err != nil {
-					return err
-				}
+		for _, k := range jose.Retired(all, h.DB.Now(), Ahead) {
+			if err := h.DB.Update(ctx, func(tx *db.Tx) error {
+				_, err := tx.Exec(ctx, `delete from federation_keys where id = $1`, k.id)
+				return err
+			}); err != nil {
+				return err
 			}
 		}
 	}
@@ -129,7 +123,7 @@ func (h *Hub) openKey(k ownKey) ([]byte, error) {
 
 // samlKeys are our key pairs for SAML, the one that signs first.
 func (h *Hub) samlKeys(ctx context.Context) (saml.Keys, error) {
-	stored, err := h.ownKeys(ctx, samlKeys)
+	stored, err := h.signingFirst(ctx, samlKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -155,12 +149,12 @@ func (h *Hub) samlKeys(ctx context.Context) (saml.Keys, error) {
 
 // oidcKeys are our keys as the client of OpenID Connect providers, the one that signs
 // first.
-func (h *Hub) oidcKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
-	stored, err := h.ownKeys(ctx, oidcKeys)
+func (h *Hub) oidcKeys(ctx context.Context) ([]jose.Key, error) {
+	stored, err := h.signingFirst(ctx, oidcKeys)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]jose.JSONWebKey, len(stored))
+	all := make([]jose.Key, len(stored))
 	for i, k := range stored {
 		der, err := h.openKey(k)
 		if err != nil {
@@ -170,20 +164,7 @@ func (h *Hub) oidcKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading key %s: %w", k.id, err)
 		}
-		all[i] = jose.JSONWebKey{Key: key, KeyID: k.id, Algorithm: string(jose.ES256), Use: "sig"}
+		all[i] = jose.Key{Key: key, KeyID: k.id, Algorithm: "ES256", Use: "sig"}
 	}
 	return all, nil
-}
-
-// publicKeys is the document at KeySet (RFC 7517 §5).
-func (h *Hub) publicKeys(ctx context.Context) ([]byte, error) {
-	all, err := h.oidcKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var set jose.JSONWebKeySet
-	for _, k := range all {
-		set.Keys = append(set.Keys, k.Public())
-	}
-	return json.Marshal(set)
 }

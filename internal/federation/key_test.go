@@ -3,6 +3,7 @@ package federation_test
 import (
 	"encoding/json"
 	"encoding/xml"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,5 +90,32 @@ func TestOurKeysRotateWithOverlap(t *testing.T) {
 	rotate()
 	if now := w.certificates(c); len(now) != 2 || now[0] != both[1] || now[1] == first[0] {
 		t.Errorf("the first key is still there: %d", len(now))
+	}
+}
+
+// A key goes at the first rotation that finds it replaced for long enough, though
+// the next but one signs by then and has only just begun (decision 0050).
+func TestAKeyGoesAsSoonAsItsSuccessorHasSignedForTheOverlap(t *testing.T) {
+	w := start(t)
+	rotate := func(after time.Duration) {
+		t.Helper()
+		w.Clock.Advance(after)
+		if err := w.Hub.RotateKeys(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := w.keySet()[0]
+	rotate(time.Second)
+	rotate(federation.Ahead) // the second begins to sign
+	if now := w.keySet(); len(now) != 3 || !slices.Contains(now, first) {
+		t.Errorf("the first went when the second began to sign: %v", now)
+	}
+	w.Clock.Advance(federation.Ahead) // the third begins to sign
+	if now := w.keySet(); len(now) != 3 || !slices.Contains(now, first) {
+		t.Errorf("the first went without an act of the operator: %v", now)
+	}
+	rotate(0)
+	if now := w.keySet(); len(now) != 3 || slices.Contains(now, first) {
+		t.Errorf("the first is still there: %v", now)
 	}
 }

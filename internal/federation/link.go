@@ -9,11 +9,13 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/domain"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/session"
 	"parvis/internal/signin"
+	"parvis/internal/upstream"
 )
 
 // The checks of who may come in.
@@ -144,7 +146,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if attempt.InvitationID != "" {
 		return h.joinInvited(ctx, tx, a, attempt.InvitationID, said, how)
 	}
-	address, err := directory.ParseAddress(said)
+	address, err := naming.ParseAddress(said)
 	if err := a.need(checkEmail, err == nil, said == "", "", said); err != nil {
 		return directory.User{}, err
 	}
@@ -152,7 +154,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if err := a.need(checkVouched, vouched, word == said, "email_verified: true", word); err != nil {
 		return directory.User{}, err
 	}
-	held, err := directory.HoldsDomain(ctx, tx, c.OrgID, address)
+	held, err := domain.Holds(ctx, tx, c.OrgID, address)
 	if err != nil {
 		return directory.User{}, err
 	}

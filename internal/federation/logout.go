@@ -13,10 +13,10 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/federation/saml"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
+	"parvis/internal/upstream"
 )
 
 // ErrLogout answers a message of single logout that was not believed. It ended nothing.

@@ -16,6 +16,7 @@ import (
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/picture"
 	"parvis/internal/secret"
 )
@@ -79,7 +80,7 @@ func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Connection{}, err
 	}
-	name, err := directory.CleanName(n.Name, "name")
+	name, err := naming.CleanName(n.Name, "name")
 	switch {
 	case !slices.Contains(Providers, n.Provider):
 		return Connection{}, ErrProvider
@@ -158,38 +159,35 @@ func (what Change) altered(c Connection) (Connection, error) {
 // a test covers, the connection is untested from now on. One that is on keeps what it
 // trusts: the change waits beside it, with what waits there already. It returns the
 // connection as it is in force.
-func (h *Hub) Change(ctx context.Context, by Editor, org directory.OrgID, id string, what Change) (c Connection, err error) {
-	err = h.DB.Update(ctx, func(tx *db.Tx) error {
-		if c, err = connectionOf(ctx, tx, org, id); err != nil {
-			return err
+func (h *Hub) Change(ctx context.Context, tx *db.Tx, by Editor, org directory.OrgID, id string, what Change) (Connection, error) {
+	c, err := connectionOf(ctx, tx, org, id)
+	if err != nil {
+		return Connection{}, err
+	}
+	if err := by.mayChange(ctx, tx, c); err != nil {
+		return Connection{}, err
+	}
+	w, waiting, err := Waiting(ctx, tx, c)
+	if err != nil {
+		return Connection{}, err
+	}
+	if !waiting {
+		w.Connection = c
+	}
+	next, wrong := what.altered(c)
+	if wrong != nil && !waiting {
+		return Connection{}, wrong
+	}
+	// What is only in what waits, such as a certificate to take away, is wrong for the
+	// connection that is in force.
+	atOnce := wrong == nil && (c.State != On || !next.waits(c))
+	if waiting || !atOnce {
+		if err := by.changeBeside(ctx, tx, c, w.Connection, what); err != nil || !atOnce {
+			return c, err
 		}
-		if err := by.mayChange(ctx, tx, c); err != nil {
-			return err
-		}
-		w, waiting, err := Waiting(ctx, tx, c)
-		if err != nil {
-			return err
-		}
-		if !waiting {
-			w.Connection = c
-		}
-		next, wrong := what.altered(c)
-		if wrong != nil && !waiting {
-			return wrong
-		}
-		// What is only in what waits, such as a certificate to take away, is wrong for
-		// the connection as it is.
-		atOnce := wrong == nil && (c.State != On || !next.waits(c))
-		if waiting || !atOnce {
-			if err := by.changeBeside(ctx, tx, c, w.Connection, what); err != nil || !atOnce {
-				return err
-			}
-		}
-		before := c
-		c = next
-		return by.keep(ctx, tx, &c, before)
-	})
-	return c, err
+	}
+	err = by.keep(ctx, tx, &next, c)
+	return next, err
 }
 
 // keep stores a connection that was altered, and records it.
@@ -287,7 +285,7 @@ func fingerprints(c saml.Connection) []string {
 // Present says how a connection is shown.
 func Present(name string, shown bool) Change {
 	return func(c *Connection) (err error) {
-		c.Name, err = directory.CleanName(name, "name")
+		c.Name, err = naming.CleanName(name, "name")
 		c.Shown = shown
 		return err
 	}

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"parvis/internal/directory"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/naming"
+	"parvis/internal/upstream"
 )
 
 // What attributes are called where the mapping does not say: by OpenID Connect, by
@@ -113,7 +113,7 @@ func (m Mapping) name(a upstream.Assertion, invited, email string) string {
 	}
 	local, _, _ := strings.Cut(email, "@")
 	for _, name := range append(said, invited, local) {
-		if name, err := directory.CleanName(name, "name"); err == nil {
+		if name, err := naming.CleanName(name, "name"); err == nil {
 			return name
 		}
 	}

@@ -8,7 +8,9 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 )
 
 // SuccessFresh is how long ago somebody must have come in by a provider for single
@@ -28,7 +30,7 @@ var (
 // that opens now, and an owner comes in by a link only where an owner confirmed the
 // connection.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
-	domains, err := directory.DomainsOf(ctx, r, directory.System(org), org)
+	domains, err := domain.Of(ctx, r, directory.System(org), org)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +51,7 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 			return err
 		}
 		privileged := u.Role == directory.Owner || u.Role == directory.Administrator
-		if address, err := directory.ParseAddress(u.Email); err != nil || !links || privileged && (linked || !proves) || !held[address.Domain] {
+		if address, err := naming.ParseAddress(u.Email); err != nil || !links || privileged && (linked || !proves) || !held[address.Domain] {
 			outside = append(outside, u)
 		}
 		return nil

@@ -11,8 +11,8 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/idptest"
+	"parvis/internal/upstream"
 )
 
 // Outside is who no connection that is on could link or let in, and nobody else.

@@ -5,9 +5,9 @@ import (
 	"strings"
 
 	"parvis/internal/db"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/page"
 	"parvis/internal/signin"
+	"parvis/internal/upstream"
 )
 
 // errRehearsed undoes what a rehearsal did.

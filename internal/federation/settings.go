@@ -15,9 +15,9 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/limit"
 	"parvis/internal/outbound"
+	"parvis/internal/upstream"
 )
 
 // Bounds of what a connection may say.

@@ -2,6 +2,7 @@ package federation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -20,6 +22,9 @@ const SetupLinkLifetime = 7 * 24 * time.Hour
 // ErrLinkOver says that a link does not work, or not any more. Which of the two only
 // who sent it sees.
 var ErrLinkOver = fault.New(fault.NotFound, "federation.link_over")
+
+// ErrLetterLanguage answers a language that there is not.
+var ErrLetterLanguage = fault.Field("letter_language", "directory.language_unknown")
 
 // SetupLink opens one connection's pages to whoever has it, without an account here.
 // It can neither turn the connection on nor change it while it is on.
@@ -99,7 +104,10 @@ func (h *Hub) SendSetupLink(ctx context.Context, tx *db.Tx, actor directory.Acto
 	if c.State == On {
 		return ErrOn
 	}
-	address, err := directory.ParseAddress(email)
+	address, err := naming.ParseAddress(email)
+	if !i18n.Known(language) {
+		err = errors.Join(err, ErrLetterLanguage)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,8 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/naming"
+	"parvis/internal/upstream"
 )
 
 // TracesKept is how long a sign-in by a provider stays explained.
@@ -69,7 +70,7 @@ func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), db.Text(t.Tester), db.Text(t.Refused), db.Text(t.UserID), t.Who,
 		string(checks), string(claims), audit.OriginOf(ctx).Network, rehearsal, db.Text(t.browser),
-		directory.SearchKey(t.Who, t.Connection, t.Rehearsal.Name))
+		naming.SearchKey(t.Who, t.Connection, t.Rehearsal.Name))
 	if err != nil {
 		return fmt.Errorf("keeping the trace %s: %w", t.ID, err)
 	}
@@ -127,7 +128,7 @@ func TracesOf(ctx context.Context, r db.Reader, q TraceQuery) ([]Trace, error) {
 				select 1 from users u
 				where u.org_id = t.org_id and u.id = t.user_id and u.search_key like $4 escape '\'))
 		order by t.at desc, t.id desc
-		limit $5`, string(q.OrgID), q.Connection, db.Time(q.Before), directory.SearchPattern(q.Search), q.Most)
+		limit $5`, string(q.OrgID), q.Connection, db.Time(q.Before), naming.SearchPattern(q.Search), q.Most)
 }
 
 func traces(ctx context.Context, r db.Reader, which string, args ...any) ([]Trace, error) {

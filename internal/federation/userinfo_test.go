@@ -8,8 +8,8 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/idptest"
+	"parvis/internal/upstream"
 )
 
 // mapsGroups makes helpdesk of the group Desk, and lets in whom nobody invited.

@@ -21,12 +21,14 @@ import (
 	"parvis/internal/app"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/providertest"
 	"parvis/internal/federation/saml"
 	"parvis/internal/federation/samltest"
 	"parvis/internal/idptest"
+	"parvis/internal/naming"
 	"parvis/internal/outbound"
 	"parvis/internal/secret"
 )
@@ -60,11 +62,11 @@ func (w *world) organization(name, short string) directory.Organization {
 }
 
 // prove makes a domain an organization's.
-func (w *world) prove(org directory.Organization, domain string) {
+func (w *world) prove(org directory.Organization, name string) {
 	w.t.Helper()
-	var d directory.Domain
+	var d domain.Domain
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
-		d, err = directory.AddDomain(ctx, tx, directory.Operator(), org.ID, domain)
+		d, err = domain.Add(ctx, tx, directory.Operator(), org.ID, name)
 		return err
 	})
 	w.dns.Set(d.Record(), d.Value())
@@ -113,7 +115,10 @@ func (w *world) draft(org directory.Organization, p federation.Protocol) (c fede
 
 func (w *world) change(c federation.Connection, f federation.Change) federation.Connection {
 	w.t.Helper()
-	c, err := w.Hub.Change(w.t.Context(), federation.ByActor(directory.Operator()), c.OrgID, c.ID, f)
+	err := w.DB.Update(w.t.Context(), func(tx *db.Tx) (err error) {
+		c, err = w.Hub.Change(w.t.Context(), tx, federation.ByActor(directory.Operator()), c.OrgID, c.ID, f)
+		return err
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -466,7 +471,7 @@ func (w *world) outside(b *idptest.Browser, org directory.Organization) {
 // user is somebody of an organization.
 func (w *world) user(org directory.Organization, email string) directory.User {
 	w.t.Helper()
-	address, err := directory.ParseAddress(email)
+	address, err := naming.ParseAddress(email)
 	if err != nil {
 		w.t.Fatal(err)
 	}

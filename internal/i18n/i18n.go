@@ -128,6 +128,12 @@ func (c *Catalogue) list() error {
 // Languages lists what a person may choose, English first.
 func (c *Catalogue) Languages() []Language { return slices.Clone(c.languages) }
 
+// Known reports whether there are messages in a language.
+func Known(tag Tag) bool {
+	c, err := loaded()
+	return err == nil && c.texts[tag] != nil
+}
+
 // Known returns the language whose tag is exactly this text from outside.
 func (c *Catalogue) Known(tag string) (Tag, bool) {
 	if c.texts[Tag(tag)] == nil {

@@ -1,5 +1,7 @@
-// Package jose judges public keys that others registered: applications, identity providers
-// and passkeys. A key that is too weak for one of these uses is too weak for all of them.
+// Package jose is the one place where signed tokens and keys are read: of applications,
+// of identity providers and, for the strength of a key alone, of people's passkeys. Each
+// kind of token states its rules; the checks are the same for all. The signatures are
+// go-jose's, which nothing else of ours imports.
 package jose
 
 import (

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,4 +219,43 @@ func TestOPR6AnAssertionWorksOnce(t *testing.T) {
 			t.Errorf("%d of eight were believed", n)
 		}
 	}
+}
+
+// R-OPR-07: a key set at an application's address is asked for when it lacks a key or is
+// old, and never again at once: anybody can send assertions with keys that nobody has.
+func TestOPR6AKeySetAtAnAddressIsAskedForAgainOnTime(t *testing.T) {
+	w := newWorld(t)
+	first, second := secret.NewECKey(), secret.NewECKey()
+	var set atomic.Value // the document; none where the address fails
+	set.Store([]byte(keySet(t, first)))
+	var asked atomic.Int32
+	address := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = answer.Write(set.Load().([]byte))
+	}))
+	t.Cleanup(address.Close)
+	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth, s.KeysURL = op.PrivateKey, address.URL }))
+	step := func(name string, after time.Duration, key any, status int, times int32) {
+		t.Helper()
+		w.Clock.Advance(after)
+		says := claims{"iss": string(c.ID), "sub": string(c.ID), "exp": w.Clock.Now().Add(time.Minute).Unix()}
+		form := url.Values{"token": {"x"}, "client_assertion": {assert(t, key, w.URL, says)}, "client_assertion_type": {assertionType}}
+		if r := w.do(w.post("/introspect", form)); r.Status != status || asked.Load() != times {
+			t.Errorf("%s: %d, asked %d times, want %d and %d", name, r.Status, asked.Load(), status, times)
+		}
+	}
+	step("the first time", 0, first, 200, 1)
+	step("a key that it lacks, at once", 0, second, 401, 1)
+	step("a key that it lacks, later", 20*time.Second, second, 401, 2)
+	set.Store([]byte(keySet(t, second)))
+	step("its new key, at once", 19*time.Second, second, 401, 2)
+	step("its new key, later", time.Second, second, 200, 3)
+	step("its old key, at once", 0, first, 401, 3)
+	step("a set that is fresh", 5*time.Minute-time.Second, second, 200, 3)
+	step("a set that is old", time.Second, second, 200, 4)
+	set.Store([]byte("nothing"))
+	step("an address that fails", 5*time.Minute, second, 401, 5)
+	step("an address that failed, at once", 19*time.Second, second, 401, 5)
+	set.Store([]byte(keySet(t, second)))
+	step("an address that failed, later", time.Second, second, 200, 6)
 }

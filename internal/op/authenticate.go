@@ -8,10 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/jose"
 	"parvis/internal/op/proof"
 	"parvis/internal/secret"
 )
@@ -164,7 +163,7 @@ func (p *Provider) assertion(ctx context.Context, c Client, text string) error {
 	if err != nil {
 		return err
 	}
-	check := func(keys jose.JSONWebKeySet) (string, time.Time, error) {
+	check := func(keys []jose.Key) (string, time.Time, error) {
 		return proof.Assertion(text, proof.AssertionExpectation{
 			ClientID: string(c.ID), Audiences: []string{p.Base, p.Base + tokenPath}, Keys: keys, Now: p.DB.Now(),
 		})

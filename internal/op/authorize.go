@@ -11,6 +11,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -78,29 +79,28 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 	if err != nil {
 		return err
 	}
-	asked, err := p.ask(v.R.Context(), c, q, visits)
+	asked, err := p.ask(v.R.Context(), c, q, visits, readAt)
 	if err != nil {
 		return err
 	}
-	asked.readAt = readAt
-	p.speak(v, q, asked.session)
+	asked.stale = p.stale(q) && c.target() != ""
 	d := decide(asked)
-	if (d.step == issue || d.step == consent) && p.stale(q) && c.target() != "" {
-		return p.startAnew(v, c, q, asked.session.Organization)
-	}
+	p.speak(v, q, d.session)
 	switch d.step {
 	case refuse:
-		return p.turnAway(v, q, wrong(d.code, describe(d.code)), direct)
+		return p.turnAway(v, q, d.cause.wire(), direct)
+	case anew:
+		return p.startAnew(v, c, q, d.session.Organization)
 	case signIn:
-		return p.leadToSignIn(v, c, q, asked, visits)
+		return p.leadToSignIn(v, c, q, d)
 	case choose:
 		return p.leadTo(v, q, choosePath)
 	case consent:
 		return p.leadTo(v, q, consentPath)
 	case deny:
-		return p.showDenied(v, c, q, asked)
+		return p.showDenied(v, c, q, d)
 	default:
-		code, err := p.issueCode(v, c, q, asked, false)
+		code, err := p.issueCode(v, c, q, d, false)
 		if errors.Is(err, errRequestGone) && direct {
 			return v.Redirect(v.R.URL.RequestURI()) // something changed in between: it is asked anew
 		}
@@ -165,75 +165,80 @@ func (p *Provider) turnAway(v *page.Visitor, q pending, e *Error, direct bool) e
 	return p.respond(v, q.Request, e, "", direct)
 }
 
-func describe(c code) string {
-	return map[code]string{
-		errLoginRequired:            "nobody is signed in here who fits, or not lately enough",
-		errInteractionRequired:      "the person would have to prove a second factor",
-		errConsentRequired:          "the person would have to be asked",
-		errAccountSelectionRequired: "the person would have to choose who they are",
-		errAccessDenied:             "the application is not for this person",
-		errUnmetAuthentication:      "the person has no second factor that would reach this acr",
-	}[c]
+// wire is what an application is told.
+func (why cause) wire() *Error {
+	switch why {
+	case nobodyFits:
+		return wrong(errLoginRequired, "nobody is signed in here who fits, or not lately enough")
+	case somebodyElse:
+		return wrong(errLoginRequired, "somebody else signed in than id_token_hint names")
+	case mustChoose:
+		return wrong(errAccountSelectionRequired, "the person would have to choose who they are")
+	case notForThem:
+		return wrong(errAccessDenied, "the application is not for this person")
+	case mustProve:
+		return wrong(errInteractionRequired, "the person would have to prove a second factor")
+	case cannotProve:
+		return wrong(errUnmetAuthentication, "the person has no second factor that would reach this acr")
+	case mustConsent:
+		return wrong(errConsentRequired, "the person would have to be asked")
+	case notRefused:
+	}
+	return wrong(errServerError, "refused without a reason")
 }
 
-// ask collects what decide looks at.
-func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []session.Visit) (question, error) {
+// ask collects what decide looks at: the request's wishes, who is signed in here, and what
+// has to be read about the session that is meant.
+func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []session.Visit, readAt time.Time) (question, error) {
 	wants := func(prompt string) bool { return slices.Contains(q.Prompt, prompt) }
 	asked := question{
-		asked: q.AskedAt, none: wants("none"), login: wants("login"), select_: wants("select_account"), consent: wants("consent"),
-		two: q.twoFactors(), picked: q.sessionID != "",
+		asked: q.AskedAt, readAt: readAt, waited: q.id != "", hints: p.hints(c, q), open: visits, lacks: map[directory.OrgID]bool{},
+		none: wants("none"), login: wants("login"), select_: wants("select_account"), consent: wants("consent"), two: q.twoFactors(),
 	}
 	if q.MaxAge != nil {
 		age := time.Duration(*q.MaxAge) * time.Second
 		asked.maxAge = &age
 	}
-	places := map[directory.OrgID]Placement{}
-	var failed error
-	has := func(org directory.OrgID) bool {
-		place, known := places[org]
-		if !known && failed == nil {
-			place, failed = placementOf(ctx, p.DB, org, c)
-			places[org] = place
+	places, possible := map[directory.OrgID]Placement{}, asked.hints.choices()
+	for _, v := range visits {
+		if _, read := places[v.Session.OrgID]; read || !possible.fit(v) {
+			continue
 		}
-		return place.Standing != Forbidden
+		place, err := placementOf(ctx, p.DB, v.Session.OrgID, c)
+		if err != nil {
+			return question{}, err
+		}
+		places[v.Session.OrgID], asked.lacks[v.Session.OrgID] = place, place.Standing == Forbidden
 	}
-	h := p.hints(c, q)
-	asked.session, asked.open = pick(h, visits, has)
-	if !asked.open && h.Session != "" {
-		h.Session, asked.picked = "", false // the session that the person picked has ended
-		asked.session, asked.open = pick(h, visits, has)
+	v, found, _ := asked.meant()
+	if !found {
+		return asked, nil
 	}
-	if !asked.open && q.id != "" && h.Address != "" {
-		// login_hint is only a hint: if somebody signed in for this very request under another
-		// address, that is who is meant.
-		h.Address = ""
-		asked.session, asked.open = pick(h, visits, has)
-		asked.open = asked.open && provedFor(q.AskedAt, asked.session.Session.ProvedAt, p.DB.Now())
-	}
-	if failed != nil || !asked.open {
-		return asked, failed
-	}
-	v := asked.session
-	asked.picked = asked.picked || provedFor(q.AskedAt, v.Session.StartedAt, p.DB.Now()) // somebody who signed in for this request need not pick an account too
-	has(v.Session.OrgID)
-	place := places[v.Session.OrgID]
-	var groups []string
 	var err error
+	asked.known, err = p.known(ctx, c, q, v, places[v.Session.OrgID])
+	return asked, err
+}
+
+// known reads what decide has to know about a session.
+func (p *Provider) known(ctx context.Context, c Client, q pending, v session.Visit, place Placement) (k known, err error) {
+	var groups []string
 	if place.Audience == SomeGroups {
-		groups, err = groupsOf(ctx, p.DB, v.Session.OrgID, v.User.ID)
+		if groups, err = groupsOf(ctx, p.DB, v.Session.OrgID, v.User.ID); err != nil {
+			return known{}, err
+		}
 	}
-	asked.access = place.admits(groups)
-	if err == nil {
-		asked.acr, err = p.SignIn.Assurance(ctx, v)
+	k.access = place.admits(groups)
+	if k.acr, err = p.SignIn.Assurance(ctx, v); err != nil {
+		return known{}, err
 	}
-	if err == nil && asked.two && asked.acr != session.TwoFactors {
-		asked.provable, err = p.SignIn.OwnsSecondStep(ctx, v)
-		asked.provable = asked.provable || v.Session.ConnectionID != ""
+	if q.twoFactors() && k.acr != session.TwoFactors {
+		if k.provable, err = p.SignIn.OwnsSecondStep(ctx, v); err != nil {
+			return known{}, err
+		}
+		k.provable = k.provable || v.Session.ConnectionID != ""
 	}
-	if err == nil {
-		asked.consented, err = p.consented(ctx, p.DB, c, place, v, q.Request)
-	}
-	return asked, errors.Join(failed, err)
+	k.consented, err = p.consented(ctx, p.DB, c, place, v, q.Request)
+	return k, err
 }
 
 // leadTo goes on at a page that asks the person.
@@ -246,16 +251,12 @@ func (p *Provider) leadTo(v *page.Visitor, q pending, path string) error {
 }
 
 // leadToSignIn begins an attempt that comes back to the request: of the user whose
-// session is there, or of whoever the hints mean.
-func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, asked question, visits []session.Visit) error {
+// session is there, or of the person whom the hints mean.
+func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, d decision) error {
 	ctx := v.R.Context()
-	if q.id != "" && q.Subject != "" && slices.ContainsFunc(visits, func(v session.Visit) bool { return provedFor(q.AskedAt, v.Session.ProvedAt, p.DB.Now()) }) {
-		// Somebody else signed in than the one who is expected (OIDC Core §3.1.2.1).
-		return p.turnAway(v, q, wrong(errLoginRequired, "somebody else signed in than id_token_hint names"), false)
-	}
 	a := signin.Attempt{ClientID: string(c.ID)}
-	if asked.open {
-		user := asked.session.User
+	if d.open {
+		user := d.session.User
 		a.OrgID, a.UserID, a.Generation, a.Fresh = user.OrgID, user.ID, user.Generation, provedWithin
 	} else {
 		org, err := p.meant(ctx, c, q)
@@ -266,8 +267,8 @@ func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, asked ques
 			return err
 		}
 		// A provider would otherwise let in whoever proved something there hours ago.
-		a.OrgID, a.Anew = org, asked.login || asked.maxAge != nil
-		if address, err := directory.ParseAddress(q.LoginHint); err == nil {
+		a.OrgID, a.Anew = org, slices.Contains(q.Prompt, "login") || q.MaxAge != nil
+		if address, err := naming.ParseAddress(q.LoginHint); err == nil {
 			a.LoginHint = address.Text
 		}
 	}

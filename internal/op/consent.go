@@ -92,33 +92,34 @@ func ScopeKey(scope string) string {
 // ScopeKey is that, for a template.
 func (asking) ScopeKey(scope string) string { return ScopeKey(scope) }
 
-// asked is a request that waits, with whom it is for now.
-func (p *Provider) asked(v *page.Visitor) (pending, Client, question, error) {
-	q, c, err := p.waiting(v)
-	if err != nil {
-		return pending{}, Client{}, question{}, err
+// asked is a request that waits, and what it gets by now.
+func (p *Provider) asked(v *page.Visitor) (q pending, c Client, asked question, d decision, err error) {
+	if q, c, err = p.waiting(v); err != nil {
+		return q, c, asked, d, err
 	}
 	readAt := p.DB.Now()
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
-		return pending{}, Client{}, question{}, err
+		return q, c, asked, d, err
 	}
-	asked, err := p.ask(v.R.Context(), c, q, visits)
-	asked.readAt = readAt
-	p.speak(v, q, asked.session)
-	return q, c, asked, err
+	if asked, err = p.ask(v.R.Context(), c, q, visits, readAt); err != nil {
+		return q, c, asked, d, err
+	}
+	d = decide(asked)
+	p.speak(v, q, d.session)
+	return q, c, asked, d, nil
 }
 
 // showConsent asks whether an application may know what it asks for.
 func (p *Provider) showConsent(v *page.Visitor) error {
-	q, c, asked, err := p.asked(v)
+	q, c, _, d, err := p.asked(v)
 	if err != nil {
 		return p.gone(v, err)
 	}
-	if d := decide(asked); d.step != consent {
+	if d.step != consent {
 		return v.Redirect(resumePath + "?request=" + q.id)
 	}
-	page := asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Scopes: q.Scope, Visit: asked.session, Host: hostOf(q.RedirectURI)}
+	page := asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Scopes: q.Scope, Visit: d.session, Host: hostOf(q.RedirectURI)}
 	if c.Settings.Refreshes {
 		page.Lasts = p.refreshLasts(c.Settings)
 	}
@@ -128,24 +129,24 @@ func (p *Provider) showConsent(v *page.Visitor) error {
 // answerConsent takes the answer: of the person whom the page showed, in the browser
 // that brought the request, for this very request, once (R-OPR-09).
 func (p *Provider) answerConsent(v *page.Visitor) error {
-	q, c, asked, err := p.asked(v)
+	q, c, asked, d, err := p.asked(v)
 	if err != nil {
 		return p.gone(v, err)
 	}
-	if asked.session.Session.ID != v.Form.Get("session") {
+	if d.session.Session.ID != v.Form.Get("session") {
 		return p.showGone(v, "") // somebody else is signed in than the page showed
 	}
-	if d := decide(asked); d.step != consent {
+	if d.step != consent {
 		return v.Redirect(resumePath + "?request=" + q.id)
 	}
 	if v.Form.Do() != "allow" {
 		return p.turnAway(v, q, wrong(errAccessDenied, "the person said no"), false)
 	}
 	asked.answered = true
-	if d := decide(asked); d.step != issue {
+	if d = decide(asked); d.step != issue {
 		return v.Redirect(resumePath + "?request=" + q.id)
 	}
-	code, err := p.issueCode(v, c, q, asked, c.Settings.Asks && c.Assured(q.RedirectURI))
+	code, err := p.issueCode(v, c, q, d, c.Settings.Asks && c.Assured(q.RedirectURI))
 	if err != nil {
 		return p.gone(v, err)
 	}
@@ -154,8 +155,7 @@ func (p *Provider) answerConsent(v *page.Visitor) error {
 
 // choices are whom a person may go on as, where they are asked: what the application
 // merely hinted at binds nobody.
-func (p *Provider) choices(c Client, q pending) hints {
-	h := p.hints(c, q)
+func (h hints) choices() hints {
 	h.Organization, h.Address, h.Session, h.Since = "", "", "", time.Time{}
 	return h
 }
@@ -180,7 +180,7 @@ func (p *Provider) showChoice(v *page.Visitor) error {
 		return err
 	}
 	p.speak(v, q, chosenLast(visits))
-	h := p.choices(c, q)
+	h := p.hints(c, q).choices()
 	return v.Render("op-choose", asking{
 		Request: q.id, Client: c, Title: c.Title(v.Language()),
 		Visits: slices.DeleteFunc(visits, func(w session.Visit) bool { return !h.fit(w) }),
@@ -196,7 +196,7 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 	}
 	switch v.Form.Do() {
 	case "cancel":
-		return p.turnAway(v, q, wrong(errAccessDenied, describe(errAccessDenied)), false)
+		return p.turnAway(v, q, notForThem.wire(), false)
 	case "other":
 		return p.leadToOther(v, c, q)
 	}
@@ -204,7 +204,7 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	h := p.choices(c, q)
+	h := p.hints(c, q).choices()
 	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") && h.fit(w) })
 	if i < 0 {
 		return v.Redirect(choosePath + "?request=" + q.id)
@@ -244,7 +244,7 @@ func (p *Provider) leadToOther(v *page.Visitor, c Client, q pending) error {
 	}); err != nil {
 		return err
 	}
-	return p.leadToSignIn(v, c, q, question{}, nil)
+	return p.leadToSignIn(v, c, q, decision{})
 }
 
 // denied is the page of who may not open an application.
@@ -256,7 +256,7 @@ type denied struct {
 }
 
 // showDenied says that an application is not for this person, and what now.
-func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, asked question) error {
+func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, d decision) error {
 	q, err := p.waitingFor(v, q)
 	if err != nil {
 		return err
@@ -265,11 +265,11 @@ func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, asked questi
 	if err != nil {
 		return err
 	}
-	h := p.choices(c, q)
-	here := asked.session.Session.ID
+	h := p.hints(c, q).choices()
+	here := d.session.Session.ID
 	if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
 		return audit.Record(v.R.Context(), tx, audit.Event{
-			OrgID: string(asked.session.Session.OrgID), Actor: string(asked.session.User.ID), ActorName: asked.session.User.Name,
+			OrgID: string(d.session.Session.OrgID), Actor: string(d.session.User.ID), ActorName: d.session.User.Name,
 			Action: "application.opened", Result: audit.Refused, Target: string(c.ID), TargetName: c.Settings.Name,
 		})
 	}); err != nil {
@@ -277,8 +277,8 @@ func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, asked questi
 	}
 	v.Status(fault.Denied)
 	return v.Render("op-denied", denied{
-		asking:    asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Visit: asked.session},
-		Forbidden: asked.access == forbidden, Organization: asked.session.Organization,
+		asking:    asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Visit: d.session},
+		Forbidden: d.access == forbidden, Organization: d.session.Organization,
 		Others: slices.DeleteFunc(visits, func(w session.Visit) bool { return w.Session.ID == here || !h.fit(w) }),
 	})
 }

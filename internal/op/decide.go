@@ -18,6 +18,7 @@ const (
 	deny                // the person is told that this application is not for them
 	consent             // the person is asked what it may know
 	issue               // the application gets a code
+	anew                // the application's own start makes a new request
 )
 
 // access says whether an application is there for somebody.
@@ -33,63 +34,133 @@ const (
 type question struct {
 	asked  time.Time // when the request was made
 	readAt time.Time // when what follows was read: now
+	waited bool      // the request is stored, and the person may have done something for it
+	stale  bool      // the application has forgotten it, and has a start of its own
 
 	none, login, select_, consent bool // values of prompt
 
 	maxAge *time.Duration // of the proof, now
 	two    bool           // of acr_values, none is satisfied by one factor
 
-	open     bool          // a session fits the request
-	session  session.Visit // that one
-	acr      string        // its assurance now
-	provable bool          // its user has a second step, or a provider that may have one
-	picked   bool          // the person chose it for this request
+	hints hints
+	open  []session.Visit          // in this browser
+	lacks map[directory.OrgID]bool // organizations that do not have the application
 
+	known    known // of the session that is meant
+	answered bool  // consent was given for this very request
+}
+
+// known is what has to be read about the session that is meant.
+type known struct {
 	access    access
-	consented bool // given before, or not needed
-	answered  bool // given for this very request
+	acr       string // its assurance now
+	provable  bool   // its user has a second step, or a provider that may have one
+	consented bool   // consent was given before, or is not needed
 }
 
-// decision is what decide answers: the code is for refuse.
+// cause is why an application gets nothing.
+type cause int
+
+const (
+	notRefused   cause = iota
+	nobodyFits         // nobody is signed in who fits, or not lately enough
+	somebodyElse       // another person signed in than the one the application expects
+	mustChoose         // a page would have to ask who is meant
+	notForThem         // the application is not for this person
+	mustProve          // a page would have to ask for a second factor
+	cannotProve        // the person has no second factor to show
+	mustConsent        // a page would have to ask for consent
+)
+
+// decision is what decide answers.
 type decision struct {
-	step step
-	code code
+	step    step
+	cause   cause         // of refuse
+	open    bool          // a session fits the request
+	session session.Visit // that one,
+	access  access        // whether the application is there for it,
+	acr     string        // its assurance,
+	readAt  time.Time     // and when that was read
 }
 
-// decide says what an authorization request gets. It is the only place that does.
-func decide(q question) decision {
-	// Under prompt=none no page is shown, whatever is missing (OIDC Core §3.1.2.1).
-	page := func(s step, none code) decision {
-		if q.none {
-			return decision{refuse, none}
-		}
-		return decision{step: s}
+// meant finds the session that a request means, and says whether the person picked it for
+// this request. What is only hinted at gives way: the choice of a session that has ended,
+// and the address of login_hint where somebody signed in for this very request under
+// another one.
+func (q question) meant() (v session.Visit, found, picked bool) {
+	h := q.hints
+	picked = h.Session != ""
+	v, found = pick(h, q.open, q.lacks)
+	if !found && picked {
+		h.Session, picked = "", false
+		v, found = pick(h, q.open, q.lacks)
 	}
-	proved := q.session.Session.ProvedAt
-	if q.session.Browser.Superseded && !proved.Before(q.asked) {
+	if !found && q.waited && h.Address != "" {
+		h.Address = ""
+		v, found = pick(h, q.open, q.lacks)
+		found = found && q.provedFor(v)
+	}
+	// Who signed in for this request need not pick an account too.
+	return v, found, found && (picked || provedFor(q.asked, v.Session.StartedAt, q.readAt))
+}
+
+// provedFor reports whether the person of a session proved something for this request.
+func (q question) provedFor(v session.Visit) bool {
+	return provedFor(q.asked, v.Session.ProvedAt, q.readAt)
+}
+
+// decide says what an authorization request gets, and whose session is meant. It is the
+// only place that does.
+func decide(q question) decision {
+	v, found, picked := q.meant()
+	d := decision{session: v, open: found, access: q.known.access, acr: q.known.acr, readAt: q.readAt}
+	to := func(s step) decision {
+		d.step = s
+		return d
+	}
+	refused := func(why cause) decision {
+		d.step, d.cause = refuse, why
+		return d
+	}
+	// Under prompt=none no page is shown, whatever is missing (OIDC Core §3.1.2.1).
+	page := func(s step, none cause) decision {
+		switch {
+		case q.none:
+			return refused(none)
+		case s == signIn && q.waited && q.hints.Subject != "" && slices.ContainsFunc(q.open, q.provedFor):
+			return refused(somebodyElse) // than the one who is expected (OIDC Core §3.1.2.1)
+		case s == consent && q.stale:
+			return to(anew)
+		}
+		return to(s)
+	}
+	proved := v.Session.ProvedAt
+	if v.Browser.Superseded && !proved.Before(q.asked) {
 		proved = q.asked.Add(-1) // the proof belongs to the newer token, not to the old one that was shown
 	}
 	forThis, age := provedFor(q.asked, proved, q.readAt), q.readAt.Sub(proved)
 	switch {
-	case q.select_ && !q.picked && q.open:
-		return page(choose, errAccountSelectionRequired)
-	case !q.open:
-		return page(signIn, errLoginRequired)
-	case q.access != allowed:
-		return page(deny, errAccessDenied)
+	case q.select_ && !picked && found:
+		return page(choose, mustChoose)
+	case !found:
+		return page(signIn, nobodyFits)
+	case q.known.access != allowed:
+		return page(deny, notForThem)
 	case q.login && !forThis, q.maxAge != nil && age > *q.maxAge && !(forThis && age <= handOver):
-		return page(signIn, errLoginRequired)
-	case q.two && q.acr != session.TwoFactors:
-		// Whoever proved something for this very request and has no more to show, or
-		// has nothing more at all, would be asked for ever (OIDC Core §3.1.2.6, RFC 9470 §5).
-		if forThis || !q.provable {
-			return decision{refuse, errUnmetAuthentication}
+		return page(signIn, nobodyFits)
+	case q.two && q.known.acr != session.TwoFactors:
+		// Who proved something for this very request and has no more to show, or has
+		// nothing more at all, would be asked for ever (OIDC Core §3.1.2.6, RFC 9470 §5).
+		if forThis || !q.known.provable {
+			return refused(cannotProve)
 		}
-		return page(signIn, errInteractionRequired)
-	case q.consent && !q.answered, !q.consented && !q.answered:
-		return page(consent, errConsentRequired)
+		return page(signIn, mustProve)
+	case q.consent && !q.answered, !q.known.consented && !q.answered:
+		return page(consent, mustConsent)
+	case q.stale:
+		return to(anew)
 	}
-	return decision{step: issue}
+	return to(issue)
 }
 
 // provedWithin is how old a proof may be that was made for a request. handOver is how long
@@ -119,10 +190,10 @@ type hints struct {
 	subjectOf func(session.Visit) string // what the client knows somebody by
 }
 
-// pick finds the session that a request means among those open in a browser: the one
-// chosen last of all that fit. Without a hint, one whose organization has the
-// application goes before one whose has not.
-func pick(h hints, open []session.Visit, has func(directory.OrgID) bool) (session.Visit, bool) {
+// pick finds the session that hints mean among those open in a browser: the one chosen
+// last of all that fit. One whose organization has the application goes before one whose
+// organization lacks it.
+func pick(h hints, open []session.Visit, lacks map[directory.OrgID]bool) (session.Visit, bool) {
 	fits := slices.Collect(func(yield func(session.Visit) bool) {
 		for _, v := range open {
 			if h.fit(v) && !yield(v) {
@@ -133,7 +204,7 @@ func pick(h hints, open []session.Visit, has func(directory.OrgID) bool) (sessio
 	slices.SortStableFunc(fits, func(a, b session.Visit) int {
 		return b.Session.ChosenAt().Compare(a.Session.ChosenAt())
 	})
-	if i := slices.IndexFunc(fits, func(v session.Visit) bool { return has(v.Session.OrgID) }); i >= 0 {
+	if i := slices.IndexFunc(fits, func(v session.Visit) bool { return !lacks[v.Session.OrgID] }); i >= 0 {
 		return fits[i], true
 	}
 	if len(fits) == 0 {

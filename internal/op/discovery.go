@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"parvis/internal/op/proof"
 	"parvis/internal/page"
 )
 
@@ -44,7 +45,6 @@ func (p *Provider) makeDocument() (published, error) {
 	for _, l := range p.site.Catalogue.Languages() {
 		locales = append(locales, string(l.Tag))
 	}
-	signed := strings.Fields(dpopAlgorithms)
 	return publish(map[string]any{
 		"issuer":                                p.Base,
 		"authorization_endpoint":                p.Base + authorizePath,
@@ -69,13 +69,13 @@ func (p *Provider) makeDocument() (published, error) {
 		"code_challenge_methods_supported":                         []string{"S256"},
 		"id_token_signing_alg_values_supported":                    Algorithms,
 		"userinfo_signing_alg_values_supported":                    Algorithms,
-		"dpop_signing_alg_values_supported":                        signed,
+		"dpop_signing_alg_values_supported":                        proof.Algorithms,
 		"token_endpoint_auth_methods_supported":                    onWireAll(AuthMethods...),
 		"introspection_endpoint_auth_methods_supported":            onWireAll(Secret, PrivateKey),
 		"revocation_endpoint_auth_methods_supported":               onWireAll(AuthMethods...),
-		"introspection_endpoint_auth_signing_alg_values_supported": signed,
-		"revocation_endpoint_auth_signing_alg_values_supported":    signed,
-		"token_endpoint_auth_signing_alg_values_supported":         signed,
+		"introspection_endpoint_auth_signing_alg_values_supported": proof.Algorithms,
+		"revocation_endpoint_auth_signing_alg_values_supported":    proof.Algorithms,
+		"token_endpoint_auth_signing_alg_values_supported":         proof.Algorithms,
 
 		"authorization_response_iss_parameter_supported": true,
 		"backchannel_logout_supported":                   true,

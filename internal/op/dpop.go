@@ -5,10 +5,7 @@ import (
 	"parvis/internal/page"
 )
 
-const (
-	dpopScheme     = "DPoP"
-	dpopAlgorithms = "ES256 ES384 PS256 RS256 EdDSA"
-)
+const dpopScheme = "DPoP"
 
 // bound tells by which key a call is proved (RFC 9449): its thumbprint, or nothing where
 // no proof came along and none is needed. token is the access token that comes with it.

@@ -14,9 +14,9 @@ import (
 
 // issueCode keeps the grant, and returns its code. remembers means that the person
 // agreed just now, for later requests too.
-func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked question, remembers bool) (string, error) {
-	ctx, visit := v.R.Context(), asked.session
-	if !asked.none {
+func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, d decision, remembers bool) (string, error) {
+	ctx, visit := v.R.Context(), d.session
+	if !slices.Contains(q.Prompt, "none") {
 		var err error
 		if visit, err = v.Used(visit); err != nil {
 			return "", err
@@ -26,7 +26,7 @@ func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked questio
 	err := p.DB.Update(ctx, func(tx *db.Tx) error {
 		mine, err := q.finish(ctx, tx)
 		if err == nil && mine {
-			mine, err = still(ctx, tx, c, asked)
+			mine, err = still(ctx, tx, c, d)
 		}
 		if err == nil && !mine {
 			err = errRequestGone
@@ -39,7 +39,7 @@ func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked questio
 				return err
 			}
 		}
-		g, err := p.grantTo(ctx, tx, c, q.Request, visit, asked.acr, code)
+		g, err := p.grantTo(ctx, tx, c, q.Request, visit, d.acr, code)
 		if err != nil {
 			return err
 		}
@@ -51,8 +51,8 @@ func (p *Provider) issueCode(v *page.Visitor, c Client, q pending, asked questio
 // still reports whether what was read for a request holds in the transaction that answers it:
 // the session is open, nobody chose another in this browser meanwhile, and the application
 // was not forbidden.
-func still(ctx context.Context, tx *db.Tx, c Client, asked question) (bool, error) {
-	s := asked.session.Session
+func still(ctx context.Context, tx *db.Tx, c Client, d decision) (bool, error) {
+	s := d.session.Session
 	var id string
 	return tx.One(ctx, db.Into(&id), `
 		select s.id
@@ -60,7 +60,7 @@ func still(ctx context.Context, tx *db.Tx, c Client, asked question) (bool, erro
 		left join client_organizations co on co.org_id = s.org_id and co.client_id = $1
 		where s.org_id = $2 and s.id = $3 and s.ended_at is null and coalesce(co.standing, '') <> $4
 			and not exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at > $5)`,
-		string(c.ID), string(s.OrgID), s.ID, string(Forbidden), db.Time(asked.readAt))
+		string(c.ID), string(s.OrgID), s.ID, string(Forbidden), db.Time(d.readAt))
 }
 
 // grantTo keeps what an application gets of a session.

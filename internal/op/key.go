@@ -4,15 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/jose"
 	"parvis/internal/secret"
 )
 
@@ -48,22 +46,23 @@ type key struct {
 	id        string
 	algorithm Algorithm
 	private   any
-	createdAt time.Time
 	signsAt   time.Time
 }
 
-func (k key) jwk() jose.JSONWebKey {
-	return jose.JSONWebKey{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
+// SignsFrom is when its time comes.
+func (k key) SignsFrom() time.Time { return k.signsAt }
+
+func (k key) jwk() jose.Key {
+	return jose.Key{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
 }
 
 // ring is every key that is published, as this node read them.
 type ring struct {
-	keys    []key // newest first
-	set     published
-	public  jose.JSONWebKeySet
-	readAt  time.Time
-	signing map[Algorithm]key
-	opened  opened
+	keys   map[Algorithm][]key // newest first
+	set    published
+	public jose.KeySet
+	readAt time.Time
+	opened opened
 }
 
 // ring gives the keys, read again after a while.
@@ -83,7 +82,7 @@ func (p *Provider) ring(ctx context.Context) (*ring, error) {
 }
 
 func (p *Provider) readRing(ctx context.Context) (*ring, error) {
-	r := &ring{readAt: p.DB.Now(), signing: map[Algorithm]key{}, opened: opened{all: map[[sha256.Size]byte]accessClaims{}}}
+	r := &ring{readAt: p.DB.Now(), opened: opened{all: map[[sha256.Size]byte]accessClaims{}}}
 	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
 		r.keys, err = p.storedKeys(ctx, tx)
 		return err
@@ -91,15 +90,13 @@ func (p *Provider) readRing(ctx context.Context) (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range r.keys {
-		own := k.jwk()
-		r.public.Keys = append(r.public.Keys, own.Public())
-	}
+	var all []jose.Key
 	for _, a := range Algorithms {
-		if k, ok := signs(r.keys, a, r.readAt); ok {
-			r.signing[a] = k
+		for _, k := range r.keys[a] {
+			all = append(all, k.jwk())
 		}
 	}
+	r.public = jose.Public(all)
 	if r.set, err = publish(r.public); err != nil {
 		return nil, err
 	}
@@ -107,28 +104,12 @@ func (p *Provider) readRing(ctx context.Context) (*ring, error) {
 	return r, nil
 }
 
-// signs is the newest key of an algorithm that was published for long enough; the
-// oldest where none was, which is all that anybody can know.
-func signs(newestFirst []key, a Algorithm, now time.Time) (key, bool) {
-	var last key
-	found := false
-	for _, k := range newestFirst {
-		if k.algorithm != a {
-			continue
-		}
-		if last, found = k, true; !now.Before(k.signsAt) {
-			return k, true
-		}
-	}
-	return last, found
-}
-
-func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) ([]key, error) {
-	var all []key
+func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) (map[Algorithm][]key, error) {
+	all := map[Algorithm][]key{}
 	err := tx.Rows(ctx, func(scan func(...any) error) error {
 		var k key
 		var sealed string
-		if err := scan(&k.id, &k.algorithm, &sealed, (*db.Time)(&k.createdAt), (*db.Time)(&k.signsAt)); err != nil {
+		if err := scan(&k.id, &k.algorithm, &sealed, (*db.Time)(&k.signsAt)); err != nil {
 			return err
 		}
 		der, err := p.sealedKeys.Open(sealed, "keys "+k.id)
@@ -138,9 +119,9 @@ func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) ([]key, error) {
 		if err != nil {
 			return fmt.Errorf("reading key %s: %w", k.id, err)
 		}
-		all = append(all, k)
+		all[k.algorithm] = append(all[k.algorithm], k)
 		return nil
-	}, `select id, algorithm, sealed, created_at, signs_at from keys order by created_at desc, id`)
+	}, `select id, algorithm, sealed, signs_at from keys order by created_at desc, id`)
 	return all, err
 }
 
@@ -148,23 +129,18 @@ func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) ([]key, error) {
 // long and is made by SweepKeys alone, so that nobody waits for it.
 func (p *Provider) signingKey(ctx context.Context, a Algorithm) (key, error) {
 	r, err := p.ring(ctx)
+	if err == nil && len(r.keys[a]) == 0 {
+		if a != ES256 {
+			return key{}, &Error{errUnavailable, "the key for " + string(a) + " is being made; try again", 503}
+		}
+		if err = p.addKey(ctx, a, newKey(a), first); err == nil {
+			r, err = p.readRing(ctx)
+		}
+	}
 	if err != nil {
 		return key{}, err
 	}
-	k, ok := r.signing[a]
-	if ok {
-		return k, nil
-	}
-	if a != ES256 {
-		return key{}, &Error{errUnavailable, "the key for " + string(a) + " is being made; try again", 503}
-	}
-	if err := p.addKey(ctx, a, newKey(a), first); err != nil {
-		return key{}, err
-	}
-	if r, err = p.readRing(ctx); err != nil {
-		return key{}, err
-	}
-	return r.signing[a], nil
+	return r.keys[a][jose.Signing(r.keys[a], r.readAt)], nil
 }
 
 func newKey(a Algorithm) any {
@@ -195,7 +171,7 @@ func (p *Provider) addKey(ctx context.Context, a Algorithm, private any, why occ
 		if err != nil {
 			return err
 		}
-		there := slices.ContainsFunc(all, func(k key) bool { return k.algorithm == a })
+		there := len(all[a]) > 0
 		if there && why == first {
 			return nil
 		}
@@ -246,19 +222,18 @@ func (p *Provider) SweepKeys(ctx context.Context, d *db.DB) error {
 	}
 	now := d.Now()
 	for _, a := range Algorithms {
-		newest := slices.IndexFunc(r.keys, func(k key) bool { return k.algorithm == a })
-		switch {
-		case newest < 0:
-			err = p.addKey(ctx, a, newKey(a), first)
-		case !now.Before(r.keys[newest].signsAt.Add(p.keyLasts())):
-			err = p.addKey(ctx, a, newKey(a), scheduled)
+		own, why := r.keys[a], scheduled
+		if len(own) == 0 {
+			why = first
 		}
-		if err != nil {
-			return err
+		if jose.Due(own, now, p.keyLasts()) {
+			if err := p.addKey(ctx, a, newKey(a), why); err != nil {
+				return err
+			}
 		}
-		for _, old := range retired(r.keys, a, now.Add(-p.keyOverlap())) {
+		for _, old := range jose.Retired(own, now, p.keyOverlap()) {
 			if err := d.Update(ctx, func(tx *db.Tx) error {
-				_, err := tx.Exec(ctx, `delete from keys where id = $1`, old)
+				_, err := tx.Exec(ctx, `delete from keys where id = $1`, old.id)
 				return err
 			}); err != nil {
 				return err
@@ -267,22 +242,6 @@ func (p *Provider) SweepKeys(ctx context.Context, d *db.DB) error {
 	}
 	_, err = p.readRing(ctx)
 	return err
-}
-
-// retired are the keys of an algorithm that another had replaced at an instant.
-func retired(newestFirst []key, a Algorithm, at time.Time) []string {
-	var old []string
-	replaced := false
-	for _, k := range newestFirst {
-		if k.algorithm != a {
-			continue
-		}
-		if replaced {
-			old = append(old, k.id)
-		}
-		replaced = replaced || !at.Before(k.signsAt)
-	}
-	return old
 }
 
 // What a token is, in its header, so that none passes for another kind (RFC 8725 §3.11).
@@ -295,57 +254,35 @@ const (
 
 // sign makes a token. Nobody does so inside a transaction, where others would wait.
 func (k key) sign(typ string, claims any) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.algorithm), Key: k.jwk()}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
-	if err != nil {
-		return "", err
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", err
-	}
-	signed, err := signer.Sign(payload)
+	token, err := jose.Sign(k.jwk(), typ, claims)
 	if err != nil {
 		return "", fmt.Errorf("signing with %s: %w", k.id, err)
 	}
-	return signed.CompactSerialize()
+	return token, nil
 }
 
-// saysIssuer tells whose token one says to be, which nothing proves.
-func saysIssuer(signed *jose.JSONWebSignature, issuer string) bool {
-	var said struct {
-		Issuer string `json:"iss"`
-	}
-	return json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &said) == nil && said.Issuer == issuer
-}
+const mostOwn = 16 << 10 // bytes of a token that we signed
 
 // verify opens a token that we signed, of one type.
 func (p *Provider) verify(ctx context.Context, token, typ string) ([]byte, error) {
-	const most = 16 << 10
-	if len(token) > most {
-		return nil, errNotOurs
-	}
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
-	if err != nil {
-		return nil, errNotOurs
-	}
-	head := signed.Signatures[0].Header
-	if said, _ := head.ExtraHeaders[jose.HeaderType].(string); said != typ {
+	rules := jose.Rules{Longest: mostOwn, Algorithms: []string{string(ES256), string(RS256)}, Type: func(said string) bool { return said == typ }}
+	t, err := rules.Read(token)
+	if err != nil || t.KeyID == nil {
 		return nil, errNotOurs
 	}
 	r, err := p.ring(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range r.public.Keys {
-		if k.KeyID == head.KeyID && k.Algorithm == head.Algorithm {
-			payload, err := signed.Verify(k)
-			if err != nil {
-				return nil, errNotOurs
-			}
-			return payload, nil
-		}
+	payload, err := t.Verify(r.public.Keys)
+	if err == nil {
+		return payload, nil
 	}
-	if head.KeyID != "" && saysIssuer(signed, p.Base) && !slices.ContainsFunc(r.public.Keys, func(k jose.JSONWebKey) bool { return k.KeyID == head.KeyID }) {
+	var said struct {
+		Issuer string `json:"iss"`
+	}
+	there := slices.ContainsFunc(r.public.Keys, func(k jose.Key) bool { return k.KeyID == *t.KeyID })
+	if !there && *t.KeyID != "" && jose.Unverified(token, mostOwn, &said) == nil && said.Issuer == p.Base {
 		return nil, errRetired
 	}
 	return nil, errNotOurs

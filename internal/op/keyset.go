@@ -5,29 +5,27 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
+	"parvis/internal/jose"
 	"parvis/internal/op/proof"
 	"parvis/internal/outbound"
 )
 
-const (
-	keySetFresh = 5 * time.Minute  // how long a client's key set is used without asking again
-	keySetAgain = 20 * time.Second // no sooner than that is asked again for a key that is not in it
-	mostKeySet  = 64 << 10         // bytes of one
-)
+// theirKeys is how long a client's key set is used.
+var theirKeys = jose.Shelf{Fresh: 5 * time.Minute, Least: 20 * time.Second}
+
+const mostKeySet = 64 << 10 // bytes of one
 
 // fetchedSet is a client's key set as its address last said.
 type fetchedSet struct {
 	mu     sync.Mutex
-	keys   jose.JSONWebKeySet
+	keys   []jose.Key
 	failed error // of the last look
 	at     time.Time
 }
 
 // keysOf are the keys that a client may sign with: registered, or fetched from its
 // address, again where that is wanted and long enough ago.
-func (p *Provider) keysOf(ctx context.Context, c Client, again bool) (jose.JSONWebKeySet, error) {
+func (p *Provider) keysOf(ctx context.Context, c Client, again bool) ([]jose.Key, error) {
 	if c.Settings.KeysURL == "" {
 		set, err := proof.ParseKeySet(string(c.Settings.Keys))
 		if err != nil {
@@ -39,15 +37,14 @@ func (p *Provider) keysOf(ctx context.Context, c Client, again bool) (jose.JSONW
 	f := kept.(*fetchedSet) //nolint:forcetypeassert // Only this line stores there.
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	age := p.DB.Now().Sub(f.at).Abs()
-	if !f.at.IsZero() && (age < keySetAgain || age < keySetFresh && !again && f.failed == nil) {
+	if !f.at.IsZero() && !theirKeys.Over(p.DB.Now().Sub(f.at).Abs(), again || f.failed != nil) {
 		return f.keys, f.failed
 	}
 	// What was wrong there is nobody's business who only says to be the client.
 	f.at, f.failed = p.DB.Now(), wrong(errInvalidClient, "the client's key set cannot be fetched")
 	w, err := p.reaching(c, c.Settings.KeysURL).Get(ctx, c.Settings.KeysURL, mostKeySet)
 	if err == nil {
-		var set jose.JSONWebKeySet
+		var set []jose.Key
 		if set, err = proof.ParseKeySet(string(w.Body)); err == nil {
 			f.keys, f.failed = set, nil
 		}

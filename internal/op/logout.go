@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"parvis/internal/db"
-	"parvis/internal/op/proof"
+	"parvis/internal/jose"
 	"parvis/internal/page"
 	"parvis/internal/session"
 )
@@ -38,7 +38,9 @@ func (p *Provider) readLeaving(ctx context.Context, form url.Values) (leaving, e
 		if errors.Is(err, errRetired) {
 			// Its key is gone: it says nothing any more, and the person is asked. A hint of ours
 			// names its client even so.
-			l.hint, err = hinted{Audience: proof.AudienceOf(text)}, nil
+			var said hinted
+			_ = jose.Unverified(text, mostOwn, &said) // where that cannot be read, it names nobody
+			l.hint, err = hinted{Audience: said.Audience}, nil
 		}
 		if errors.Is(err, errNotOurs) || err == nil && id != "" && id != l.hint.Audience {
 			return leaving{}, &Mismatch{Key: "op.mismatch.id_token_hint"}

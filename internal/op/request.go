@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 	"parvis/internal/number"
 	"parvis/internal/op/redirect"
 	"parvis/internal/session"
@@ -326,7 +327,7 @@ func (p *Provider) hints(c Client, q pending) hints {
 		Organization: q.Organization, Subject: q.Subject, SubjectOrg: q.SubjectOrg, ClientOrg: c.OrgID, Session: q.sessionID, Since: q.Since,
 		subjectOf: func(v session.Visit) string { return p.subjectOf(c, v.Session.OrgID, v.User.ID) },
 	}
-	if a, err := directory.ParseAddress(q.LoginHint); err == nil {
+	if a, err := naming.ParseAddress(q.LoginHint); err == nil {
 		h.Address = a.Key // what is no address is a name that only the application knows
 	}
 	return h

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"parvis/internal/db"
-	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 )
 
 // reserved are the claims that say who somebody is, for whom a token is and how it was
@@ -130,7 +130,7 @@ func (c Client) lookalike(before, s Settings, others []Client) error {
 			if other.ID == c.ID || other.OrgID != "" && other.OrgID != c.OrgID {
 				continue
 			}
-			if slices.ContainsFunc(other.Settings.shown(), func(theirs shown) bool { return directory.LookAlike(mine.text, theirs.text) }) {
+			if slices.ContainsFunc(other.Settings.shown(), func(theirs shown) bool { return naming.LookAlike(mine.text, theirs.text) }) {
 				return fault.Field(mine.field, "op.field.looks_like").With("Name", mine.text, "Application", other.Settings.Name)
 			}
 		}

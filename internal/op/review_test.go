@@ -8,10 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
+	"parvis/internal/secret"
 )
 
 // change registers something else for an application that is in use.
@@ -114,6 +117,29 @@ func TestOPR9AHintOlderThanOurKeysAsks(t *testing.T) {
 	}
 	if got := answer(authorize(w.bo, c.request("id_token_hint", hint, "prompt", "none"))).Get("error"); got != "login_required" {
 		t.Errorf("a silent check says %q", got)
+	}
+}
+
+// A hint passes for one older than our keys only where it says to be ours and names a key
+// that is gone: nobody gets milder treatment by forging one.
+func TestOPR9AForgedHintIsNoOldOne(t *testing.T) {
+	w := newWorld(t)
+	c := w.books()
+	w.enter(w.bo, c)
+	kid := w.published(op.ES256)[0]
+	evil, says := secret.NewECKey(), claims{"iss": w.URL, "aud": string(c.ID), "sub": "x", "sid": "y"}
+	typ := func() *jose.SignerOptions { return (&jose.SignerOptions{}).WithType("JWT") }
+	for name, forged := range map[string]struct{ hint, want string }{
+		"under the name of our key": {sign(t, evil, typ().WithHeader("kid", kid), says), "invalid_request"},
+		"of no key":                 {sign(t, evil, typ(), says), "invalid_request"},
+		"of a key without a name":   {sign(t, evil, typ().WithHeader("kid", ""), says), "invalid_request"},
+		"of another issuer":         {sign(t, evil, typ().WithHeader("kid", "key_gone"), claims{"iss": "https://evil.example", "aud": string(c.ID)}), "invalid_request"},
+		"of another type":           {sign(t, evil, (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", "key_gone"), says), "invalid_request"},
+		"of a key that nobody has":  {sign(t, evil, typ().WithHeader("kid", "key_gone"), says), "login_required"},
+	} {
+		if got := answer(authorize(w.bo, c.request("id_token_hint", forged.hint, "prompt", "none"))).Get("error"); got != forged.want {
+			t.Errorf("%s: %q, want %s", name, got, forged.want)
+		}
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"parvis/internal/audit"
-	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/naming"
 	"parvis/internal/op/proof"
 	"parvis/internal/op/redirect"
 )
@@ -40,7 +40,7 @@ func (s Settings) clean(k Kind, issuer string) (Settings, error) {
 		return s, fault.Field("kind", "op.field.kind")
 	}
 	var err error
-	if s.Name, err = directory.CleanName(s.Name, "name"); err != nil {
+	if s.Name, err = naming.CleanName(s.Name, "name"); err != nil {
 		return s, err
 	}
 	if err := errors.Join(s.checkTile(k), s.checkTexts()); err != nil {
@@ -63,7 +63,7 @@ func (s Settings) clean(k Kind, issuer string) (Settings, error) {
 	}
 	s.Roles = slices.Clone(s.Roles)
 	for i, r := range s.Roles {
-		role, err := directory.CleanLine(r.Role, mostRole)
+		role, err := naming.CleanLine(r.Role, mostRole)
 		if err != nil || r.Group == "" {
 			return s, fault.Field("roles", "op.field.roles").With("Most", mostRole)
 		}
@@ -108,7 +108,7 @@ func (s Settings) checkTexts() error {
 		most  int
 	}{{"title", s.Titles, mostTitle}, {"description", s.Descriptions, mostDescription}} {
 		for _, one := range text.all {
-			if clean, err := directory.CleanLine(one, text.most); err != nil || clean != one {
+			if clean, err := naming.CleanLine(one, text.most); err != nil || clean != one {
 				return fault.Field(text.field, "op.field."+text.field).With("Most", text.most)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/fault"
+	"parvis/internal/op/proof"
 	"parvis/internal/op/redirect"
 	"parvis/internal/page"
 )
@@ -148,7 +149,7 @@ func (p *Provider) refuseToken(v *page.Visitor, scheme string, err error) error 
 		challenge += `, error="` + string(e.Code) + `", error_description="` + e.Description + `"`
 	}
 	if scheme == dpopScheme {
-		challenge += `, algs="` + dpopAlgorithms + `"`
+		challenge += `, algs="` + strings.Join(proof.Algorithms, " ") + `"`
 	}
 	v.W.Header().Set("WWW-Authenticate", challenge)
 	return tell(v, e.Status(), refusal{e.Code, e.Description, v.Reference()})

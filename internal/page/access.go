@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -175,7 +176,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 		return err
 	}
 	ctx, now := v.R.Context(), s.DB.Now()
-	key := directory.OrganizationKey(v.R.PathValue("org"))
+	key := naming.OrganizationKey(v.R.PathValue("org"))
 	visit, found, err := s.Sessions.Find(ctx, s.DB, v.cookieToken(), key, now)
 	switch {
 	case err != nil:

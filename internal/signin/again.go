@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 	"parvis/internal/session"
 )
 
@@ -188,11 +189,11 @@ func (p Repetition) methods() []Method {
 
 // proveAgain proves again what a deed was done with, and counts it like any other proof.
 func (s *Service) proveAgain(ctx context.Context, done string, c cameOf, p Repetition, gone error) (Opened, error) {
-	address, err := directory.ParseAddress(c.who.User.Email)
+	address, err := naming.ParseAddress(c.who.User.Email)
 	if err != nil {
 		return Opened{}, err
 	}
-	if typed, err := directory.ParseAddress(p.Email); p.Email != "" && (err != nil || typed.Key != address.Key) {
+	if typed, err := naming.ParseAddress(p.Email); p.Email != "" && (err != nil || typed.Key != address.Key) {
 		return Opened{}, gone
 	}
 	count := s.passwordTries(ctx, p.Device, address, p.Device.knows(c.who.User))

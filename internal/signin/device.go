@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -54,7 +55,7 @@ func (d Device) knows(u directory.User) bool {
 
 // remembered returns the organization that belongs to an address in this browser; empty where
 // the browser does not know the address.
-func (s *Service) remembered(d Device, a directory.Address) directory.OrgID {
+func (s *Service) remembered(d Device, a naming.Address) directory.OrgID {
 	key := s.addressMark(a)
 	i := slices.IndexFunc(d.Entries, func(e entry) bool { return e.Address == key })
 	if i < 0 {
@@ -65,7 +66,7 @@ func (s *Service) remembered(d Device, a directory.Address) directory.OrgID {
 
 // remember puts a user first in the device's list, and seals it.
 func (s *Service) remember(d Device, u directory.User, now time.Time) (string, error) {
-	address, err := directory.ParseAddress(u.Email)
+	address, err := naming.ParseAddress(u.Email)
 	if err != nil {
 		return "", err
 	}
@@ -82,6 +83,6 @@ func (s *Service) remember(d Device, u directory.User, now time.Time) (string, e
 	return s.devices.Seal(plain, deviceRow), nil
 }
 
-func (s *Service) addressMark(a directory.Address) string {
+func (s *Service) addressMark(a naming.Address) string {
 	return base64.RawURLEncoding.EncodeToString(secret.MAC(s.lookup, "address", a.Key)[:12])
 }

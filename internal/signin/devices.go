@@ -9,6 +9,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/session"
 )
 
@@ -188,7 +189,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	if err != nil {
 		return err
 	}
-	if reason, err = directory.CleanReason(reason); err != nil {
+	if reason, err = naming.CleanReason(reason); err != nil {
 		return err
 	}
 	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}

@@ -6,24 +6,23 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
 
-// ChangeEmail asks for proof of a user's new address, on behalf of the user or of somebody who
-// may administer their role. The requests are counted for the user whose address it is, because
-// each writes two letters, one of them to any address in the world.
-func (s *Service) ChangeEmail(ctx context.Context, actor directory.Actor, who directory.Candidate, email string) error {
-	if err := actor.MayChangeEmail(ctx, s.DB, who.User); err != nil {
+// CountEmailChange comes before EmailChanges.Request: it counts how often a new address is
+// asked for, for the user whose address it is. Each time writes two letters, one of them
+// to any address in the world.
+func (s *Service) CountEmailChange(ctx context.Context, actor directory.Actor, user directory.User, email string) error {
+	if err := actor.MayChangeEmail(ctx, s.DB, user); err != nil {
 		return err
 	}
-	if _, err := directory.ParseAddress(email); err != nil {
+	if _, err := naming.ParseAddress(email); err != nil {
 		return err
 	}
-	if _, err := s.take(ctx, s.Limits.Key(PerUserEmail, limit.Of(who.User.OrgID), limit.Of(who.User.ID))); err != nil {
-		return err
-	}
-	return s.DB.Update(ctx, func(tx *db.Tx) error { return s.Emails.Request(ctx, tx, actor, who, email) })
+	_, err := s.take(ctx, s.Limits.Key(PerUserEmail, limit.Of(user.OrgID), limit.Of(user.ID)))
+	return err
 }
 
 // ProveEmail makes a new address the user's, for anybody who holds the link that was sent

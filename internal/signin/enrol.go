@@ -10,6 +10,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 	"parvis/internal/session"
 )
 
@@ -66,7 +67,7 @@ func (e Enroller) owner() credential.Owner {
 
 // BeginApp makes the secret of an authenticator app.
 func (s *Service) BeginApp(ctx context.Context, e Enroller, device string) error {
-	name, err := directory.CleanName(device, "device")
+	name, err := naming.CleanName(device, "device")
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, 
 // transaction that goes on: the answer is used up there too, so that a second request finds the
 // result of the first.
 func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, device string, response []byte) (Method, func(*db.Tx, Enroller) error, error) {
-	name, err := directory.CleanName(device, "device")
+	name, err := naming.CleanName(device, "device")
 	if err != nil {
 		return "", nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -135,9 +136,9 @@ func (s *Service) found(ctx context.Context, f Founding) (Opened, error) {
 	}
 	org := directory.Organization{ID: directory.NewOrgID(), DisplayName: f.Organization, ShortName: f.ShortName}
 	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: f.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
-	_, wrongOrganization := directory.CleanName(f.Organization, "organization")
-	_, wrongShortName := directory.ParseShortName(f.ShortName)
-	_, wrongAddress := directory.ParseAddress(f.Email)
+	_, wrongOrganization := naming.CleanName(f.Organization, "organization")
+	_, wrongShortName := naming.ParseShortName(f.ShortName)
+	_, wrongAddress := naming.ParseAddress(f.Email)
 	hashed, err := s.firstPassword(ctx, f.FirstCredential, org, user)
 	if err := errors.Join(wrongOrganization, wrongShortName, wrongAddress, err); err != nil {
 		return Opened{}, err
@@ -189,7 +190,7 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 	if err != nil {
 		return credential.Hashed{}, err
 	}
-	_, wrongName := directory.CleanName(f.Name, "name")
+	_, wrongName := naming.CleanName(f.Name, "name")
 	password, refused := s.Passwords.Check(rules, credential.Context{
 		Organization: []string{org.DisplayName, org.ShortName}, Name: f.Name, Email: user.Email,
 	}, f.Password)

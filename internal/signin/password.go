@@ -10,6 +10,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -19,7 +20,7 @@ import (
 // does not mention a limit either (R-REC-01). It says plainly only that nobody knows the
 // organization, or that two have its name.
 func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, email, organization string, language i18n.Tag) error {
-	address, wrong := directory.ParseAddress(email)
+	address, wrong := naming.ParseAddress(email)
 	if organization != "" {
 		named, err := s.Named(ctx, organization)
 		if err != nil && !isFault(err) {
@@ -254,7 +255,7 @@ func (s *Service) tellPasswordChanged(ctx context.Context, tx *db.Tx, who direct
 // proved it recently, because the page asks for it (R-SES-10).
 func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current string, p NewPassword) (Opened, error) {
 	who := directory.Candidate{User: v.User, Organization: v.Organization}
-	address, err := directory.ParseAddress(v.User.Email)
+	address, err := naming.ParseAddress(v.User.Email)
 	if err != nil {
 		return Opened{}, err
 	}

@@ -16,6 +16,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -118,7 +119,7 @@ type PasswordProof struct {
 // Its work is the same whether the address is unknown, known, ambiguous or closed: one read,
 // one count, one hash, one write.
 func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error) {
-	address, err := directory.ParseAddress(p.Email)
+	address, err := naming.ParseAddress(p.Email)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -173,7 +174,7 @@ type identified struct {
 // identify finds the user who is meant: in the organization that was named, else in the one
 // that this browser remembers for the address, else in the only one that knows it (decision
 // 0022).
-func (s *Service) identify(ctx context.Context, p PasswordProof, address directory.Address) (identified, error) {
+func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.Address) (identified, error) {
 	remembered := s.remembered(p.Device, address)
 	named := p.Attempt.OrgID
 	if named == "" && p.Organization != "" {
@@ -260,7 +261,7 @@ func (s *Service) UnknownOrganization(ctx context.Context) error {
 
 // recordRefusal records a failed proof. What was typed as an address is not kept: it may be a
 // password in the wrong field.
-func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, address directory.Address, taken limit.Taken, o credential.Outcome) error {
+func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, address naming.Address, taken limit.Taken, o credential.Outcome) error {
 	e := audit.Event{
 		OrgID: string(cmp.Or(who.User.OrgID, who.named)), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
 		Target: string(who.User.ID), TargetName: who.User.Name,

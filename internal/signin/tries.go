@@ -5,8 +5,8 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/credential"
-	"parvis/internal/directory"
 	"parvis/internal/limit"
+	"parvis/internal/naming"
 )
 
 // take counts a try before the work that it pays for, or returns ErrTooOften with the time
@@ -42,7 +42,7 @@ type tries struct {
 
 // passwordTries returns the keys for an address. In a known browser the address is counted
 // together with the browser, so that strangers cannot slow its owner.
-func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Address, known bool) tries {
+func (s *Service) passwordTries(ctx context.Context, d Device, a naming.Address, known bool) tries {
 	shared := s.Limits.Key(PerNetwork, network(ctx))
 	if known {
 		own := s.Limits.Key(PerKnownBrowser, limit.Of(a.Key), limit.Of(d.ID))
@@ -55,7 +55,7 @@ func (s *Service) passwordTries(ctx context.Context, d Device, a directory.Addre
 // askedTries returns the keys for what is asked for an address, narrow ones first. A browser
 // that remembers the address is counted by itself: strangers who ask again and again cannot
 // keep its owner from a letter.
-func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a directory.Address) [][]limit.Key {
+func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a naming.Address) [][]limit.Key {
 	turns := [][]limit.Key{{s.Limits.Key(PerNetworkAsked, network(ctx))}}
 	if s.remembered(d, a) != "" {
 		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressHereAsked, limit.Of(asked), limit.Of(a.Key), limit.Of(d.ID))})

@@ -43,7 +43,12 @@ func (s *Server) changeEmail(v *page.Viewer) error {
 		return v.Redirect(v.Path("account/email") + "?withdrawn")
 	}
 	who := directory.Candidate{User: v.User, Organization: v.Organization}
-	if err := s.signIn.ChangeEmail(ctx, v.User.AsActor(), who, v.Form.Get("email")); err != nil {
+	if err := s.signIn.CountEmailChange(ctx, v.User.AsActor(), who.User, v.Form.Get("email")); err != nil {
+		return err
+	}
+	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return s.signIn.Emails.Request(ctx, tx, v.User.AsActor(), who, v.Form.Get("email"))
+	}); err != nil {
 		return err
 	}
 	return v.Redirect(v.Path("account/email") + "?sent")

@@ -11,6 +11,7 @@ import (
 
 	"parvis/internal/credential"
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -186,7 +187,7 @@ func (s *Server) enrol(v *page.Visitor, e enrolment) error {
 		}
 		return v.Redirect(e.path + "?with=" + withApp)
 	}
-	if _, err := directory.CleanName(device, "device"); err != nil {
+	if _, err := naming.CleanName(device, "device"); err != nil {
 		return err
 	}
 	return s.showDialogue(v, e)

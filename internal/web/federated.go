@@ -7,7 +7,9 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
+	"parvis/internal/naming"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -113,12 +115,12 @@ func (s *Server) leadTo(v *page.Visitor, a signin.Attempt, connection string) er
 // route leads an address of a proven domain to its organization's providers. It looks at the
 // domain only, not at who has the address (journeys 2.6). It reports whether it answered.
 func (s *Server) route(v *page.Visitor, a signin.Attempt, named string) (bool, error) {
-	address, err := directory.ParseAddress(v.Form.Get("email"))
+	address, err := naming.ParseAddress(v.Form.Get("email"))
 	if err != nil {
 		return false, nil //nolint:nilerr // What is no address leads nowhere; the form says so.
 	}
 	ctx := v.R.Context()
-	holder, held, err := directory.DomainHolder(ctx, s.site.DB, address)
+	holder, held, err := domain.Holder(ctx, s.site.DB, address)
 	if err != nil || !held || a.OrgID != "" && a.OrgID != holder || a.UserID != "" {
 		return false, err
 	}

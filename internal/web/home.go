@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"parvis/internal/directory"
+	"parvis/internal/naming"
 	"parvis/internal/op"
 	"parvis/internal/page"
 )
@@ -32,9 +32,9 @@ func (s *Server) home(v *page.Viewer) error {
 		return err
 	}
 	p := homePage{v.User.Name, v.User.Role.ReadsConsole(), due, tiles, len(tiles) >= searchFrom, strings.TrimSpace(v.R.URL.Query().Get("q"))}
-	if key := directory.SearchKey(p.Query, ""); p.Query != "" && p.Search {
+	if key := naming.SearchKey(p.Query, ""); p.Query != "" && p.Search {
 		p.Tiles = slices.DeleteFunc(p.Tiles, func(t op.Tile) bool {
-			return !strings.Contains(directory.SearchKey(t.Title, t.Description), strings.TrimSpace(key))
+			return !strings.Contains(naming.SearchKey(t.Title, t.Description), strings.TrimSpace(key))
 		})
 	}
 	return v.Render("home", p)

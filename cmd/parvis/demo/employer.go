@@ -18,6 +18,7 @@ import (
 	"parvis/cmd/parvis/serving"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/secret"
@@ -56,12 +57,12 @@ func (e employer) address() string { return "http://" + e.host() }
 // server, which is told what its administrator would be told and no more.
 func (s *show) serveEmployer(ctx context.Context, i *installation) error {
 	e, operator := &s.employer, directory.Operator()
-	var domain directory.Domain
+	var own domain.Domain
 	err := i.db.Update(ctx, func(tx *db.Tx) (err error) {
 		if e.org, err = directory.OrganizationByName(ctx, tx, employerOrganization); err != nil {
 			return err
 		}
-		if domain, err = directory.AddDomain(ctx, tx, operator, e.org.ID, employerDomain); err != nil {
+		if own, err = domain.Add(ctx, tx, operator, e.org.ID, employerDomain); err != nil {
 			return err
 		}
 		e.connection, err = i.Hub.Create(ctx, tx, operator, e.org.ID, federation.New{
@@ -72,8 +73,8 @@ func (s *show) serveEmployer(ctx context.Context, i *installation) error {
 	if err != nil {
 		return err
 	}
-	s.names.publish(domain.Record(), domain.Value())
-	if err := i.Domains.Check(ctx, i.db, operator, e.org.ID, domain.ID); err != nil {
+	s.names.publish(own.Record(), own.Value())
+	if err := i.Domains.Check(ctx, i.db, operator, e.org.ID, own.ID); err != nil {
 		return err
 	}
 	e.secret = secret.NewToken().Reveal()
@@ -102,7 +103,10 @@ func (s *show) connectEmployer(ctx context.Context, i *installation) error {
 		return err
 	}
 	for _, what := range []federation.Change{client, federation.Admit(operator, federation.Admission{Creates: true})} {
-		if _, err := i.Hub.Change(ctx, federation.ByActor(operator), e.org.ID, e.connection.ID, what); err != nil {
+		if err := i.db.Update(ctx, func(tx *db.Tx) error {
+			_, err := i.Hub.Change(ctx, tx, federation.ByActor(operator), e.org.ID, e.connection.ID, what)
+			return err
+		}); err != nil {
 			return err
 		}
 	}

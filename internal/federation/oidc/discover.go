@@ -8,8 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"parvis/internal/federation/upstream"
+	"parvis/internal/jose"
 	"parvis/internal/outbound"
+	"parvis/internal/upstream"
 )
 
 // Provider is what discovery said of a provider (OIDC Discovery §3).
@@ -77,8 +78,8 @@ func (c Connection) discover(ctx context.Context, t *upstream.Trace, client *out
 		return p, err
 	}
 	offered := p.Algorithms
-	p.Algorithms = known(offered)
-	return p, t.Require("algorithms", len(c.algorithms(p)) > 0, strings.Join(signatures, ", "), shown(strings.Join(offered, ", ")))
+	p.Algorithms = jose.Known(offered)
+	return p, t.Require("algorithms", len(c.algorithms(p)) > 0, strings.Join(jose.Algorithms, ", "), shown(strings.Join(offered, ", ")))
 }
 
 func (p Provider) requireEndpoints(t *upstream.Trace, client *outbound.Client) error {

@@ -11,11 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
-	"parvis/internal/federation/upstream"
+	"parvis/internal/jose"
 	"parvis/internal/outbound"
 	"parvis/internal/secret"
+	"parvis/internal/upstream"
 )
 
 // Callback is what a browser brought back to the attempt that its state named, and
@@ -196,23 +195,10 @@ func (x *exchange) tokenRequest(ctx context.Context, form url.Values) (*http.Req
 // clientAssertion is signed with our key and good for one request (RFC 7523 §3). Its
 // audience is the issuer alone, so that no other provider's endpoint can use it.
 func (x *exchange) clientAssertion() (string, error) {
-	key := x.Credentials.Key
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		return "", err
-	}
-	claims, err := json.Marshal(map[string]any{
+	return jose.Sign(x.Credentials.Key, "JWT", map[string]any{
 		"iss": x.ClientID, "sub": x.ClientID, "aud": x.issuer(), "jti": secret.NewID("jti"),
 		"iat": x.Now.Unix(), "exp": x.Now.Add(time.Minute).Unix(),
 	})
-	if err != nil {
-		return "", err
-	}
-	signed, err := signer.Sign(claims)
-	if err != nil {
-		return "", err
-	}
-	return signed.CompactSerialize()
 }
 
 // userInfo asks what the ID token did not say (OIDC Core §5.3). An answer that is

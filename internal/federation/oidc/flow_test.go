@@ -15,8 +15,8 @@ import (
 
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/providertest"
-	"parvis/internal/federation/upstream"
 	"parvis/internal/outbound"
+	"parvis/internal/upstream"
 )
 
 const (

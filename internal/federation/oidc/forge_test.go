@@ -18,7 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/federation/oidc"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 // now is when every test takes place.

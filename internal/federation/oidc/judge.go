@@ -5,15 +5,15 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
-	"parvis/internal/federation/upstream"
+	"parvis/internal/jose"
+	"parvis/internal/upstream"
 )
 
 // Expected is what a token has to fit.
@@ -74,86 +74,51 @@ func judge(t *upstream.Trace, idToken string, want Expected) (object, error) {
 	return claims, nil
 }
 
-// header is what decides how a signature is looked at. Whatever else a header says,
-// such as where a key lies, is not read.
-type header struct {
-	kind, algorithm, keyID string
-	hasKeyID               bool
-	critical               bool
-}
-
-func parseHeader(part string) (h header, err error) {
-	text, err := base64.RawURLEncoding.Strict().DecodeString(part)
-	if err != nil {
-		return h, err
-	}
-	o, err := parseObject(text)
-	if err != nil {
-		return h, err
-	}
-	h.kind, _ = o.text("typ")
-	h.algorithm, _ = o.text("alg")
-	h.keyID, h.hasKeyID = o.text("kid")
-	h.critical = o.has("crit")
-	return h, nil
-}
-
 // open checks the signature of a token of a type, which some leave out, and reads
 // its claims.
 func open(t *upstream.Trace, token string, want Expected, kind string, optional bool) (claims object, algorithm string, err error) {
-	parts := strings.Split(token[:min(len(token), mostToken+1)], ".")
-	h, headerErr := parseHeader(parts[0])
-	// Decoders of Base64 pass over the ends of lines.
-	good := len(token) <= mostToken && len(parts) == 3 && headerErr == nil && !strings.ContainsAny(token, "\r\n")
-	if err := t.Require("token_form", good, "header.payload.signature", lengths(parts)); err != nil {
-		return object{}, "", err
+	allowed := jose.Known(want.Algorithms)
+	read, refused := jose.Rules{Longest: mostToken, Algorithms: allowed, Type: func(typ string) bool {
+		return optional && typ == "" || strings.EqualFold(strings.TrimPrefix(typ, "application/"), kind)
+	}}.Read(token)
+	var payload []byte
+	if refused == nil {
+		payload, refused = read.Verify(want.Keys.list)
 	}
-	// RFC 8725 §3.11: a token for another use is not one for this.
-	is := optional && h.kind == "" || strings.EqualFold(strings.TrimPrefix(h.kind, "application/"), kind)
-	if err := t.Require("token_type", is, kind, shown(h.kind)); err != nil {
-		return object{}, "", err
+	keyID := ""
+	if read.KeyID != nil {
+		keyID = *read.KeyID
 	}
-	allowed := known(want.Algorithms)
-	if err := t.Require("algorithm", slices.Contains(allowed, h.algorithm), strings.Join(allowed, ", "), shown(h.algorithm)); err != nil {
-		return object{}, "", err
-	}
-	if h.critical { // RFC 7515 §4.1.11; we know no extension
-		return object{}, "", t.Require("critical", false, "", "crit")
-	}
-	keys := want.Keys.candidates(h)
-	if err := t.Require("key", len(keys) > 0, strings.Join(want.Keys.ids(), ", "), shown(h.keyID)); err != nil {
-		return object{}, "", err
-	}
-	payload, signed := verify(token, h.algorithm, keys)
-	if err := t.Require("signature", signed, "", ""); err != nil {
-		return object{}, "", err
+	for _, c := range []struct {
+		check           jose.Refusal
+		expected, found string
+	}{
+		{jose.Form, "header.payload.signature", lengths(token)},
+		{jose.Type, kind, shown(read.Type)},
+		{jose.Algorithm, strings.Join(allowed, ", "), shown(read.Algorithm)},
+		{jose.Critical, "", "crit"},
+		{jose.UnknownKey, strings.Join(want.Keys.ids(), ", "), shown(keyID)},
+		{jose.Signature, "", ""},
+	} {
+		good := !errors.Is(refused, c.check)
+		if good && c.check == jose.Critical {
+			continue // what is not there is not shown
+		}
+		if err := t.Require(string(c.check), good, c.expected, c.found); err != nil {
+			return object{}, "", err
+		}
 	}
 	claims, err = parseObject(payload)
-	return claims, h.algorithm, t.Require("claims", err == nil, "JSON", "")
+	return claims, read.Algorithm, t.Require("claims", err == nil && refused == nil, "JSON", "")
 }
 
 // lengths tell the form of a token without its text.
-func lengths(parts []string) string {
+func lengths(token string) string {
 	var list []string
-	for _, p := range parts[:min(len(parts), 10)] {
+	for _, p := range strings.SplitN(token[:min(len(token), mostToken+1)], ".", 11) {
 		list = append(list, strconv.Itoa(len(p)))
 	}
-	return strings.Join(list, ".")
-}
-
-// verify finds the key among those that may have signed; of two with one id either
-// may have.
-func verify(token, algorithm string, keys []jose.JSONWebKey) ([]byte, bool) {
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(algorithm)})
-	if err != nil {
-		return nil, false
-	}
-	for _, key := range keys {
-		if payload, err := signed.Verify(key.Key); err == nil {
-			return payload, true
-		}
-	}
-	return nil, false
+	return strings.Join(list[:min(len(list), 10)], ".")
 }
 
 func requireAddressed(t *upstream.Trace, claims object, want Expected) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,7 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/federation/oidc"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 func TestAnIDTokenOfEachAlgorithmIsBelieved(t *testing.T) {
@@ -84,7 +85,11 @@ func TestRPO3ForgedSignaturesAreRefused(t *testing.T) {
 		"alg None":                     {sign(t, object{"alg": "None", "kid": "rsa"}, claims, nil), "algorithm"},
 		"alg NONE, signed":             {sign(t, object{"alg": "NONE", "kid": "rsa"}, claims, keys().rsa), "algorithm"},
 		"no alg":                       {sign(t, object{"kid": "rsa"}, claims, keys().rsa), "algorithm"},
-		"alg a number":                 {sign(t, object{"alg": 1, "kid": "rsa"}, claims, keys().rsa), "algorithm"},
+		"alg a number":                 {sign(t, object{"alg": 1, "kid": "rsa"}, claims, keys().rsa), "token_form"}, // as of any token (decision 0050)
+		"type a number":                {sign(t, object{"alg": "RS256", "kid": "rsa", "typ": 1}, claims, keys().rsa), "token_form"},
+		"kid a number":                 {sign(t, object{"alg": "RS256", "kid": 1}, claims, keys().rsa), "token_form"},
+		"header that is not UTF-8":     {base64.RawURLEncoding.EncodeToString([]byte("{\"alg\":\"RS256\",\"kid\":\"rsa\",\"x\":\"\xff\"}")) + "." + parts[1] + "." + parts[2], "token_form"},
+		"critical null":                {sign(t, object{"alg": "RS256", "kid": "rsa", "crit": nil}, claims, keys().rsa), "critical"},
 		"HS256 with the public key":    {sign(t, object{"alg": "HS256", "kid": "rsa"}, claims, public), "algorithm"},
 		"HS256 with the secret":        {sign(t, object{"alg": "HS256"}, claims, []byte("the client's secret")), "algorithm"},
 		"HS256 with an empty key":      {sign(t, object{"alg": "HS256"}, claims, []byte{}), "algorithm"},
@@ -163,6 +168,23 @@ func TestRPO3KeysThatProveNothingAreNotTaken(t *testing.T) {
 	wantAccepted(t, trace, err)
 	_, trace, err = oidc.Judge(sign(t, object{"alg": "RS256", "kid": "rsa"}, claims, newRSA(2048)), want)
 	wantRefusal(t, "signature", trace, err)
+}
+
+func TestOfALargeKeySetTheFirstHundredAreTaken(t *testing.T) {
+	var list []jose.JSONWebKey
+	for n := range 100 {
+		list = append(list, jose.JSONWebKey{Key: keys().ec.Public(), KeyID: fmt.Sprint(n)})
+	}
+	want := expected(t)
+	want.Keys = published(t, append(list, jose.JSONWebKey{Key: keys().ec.Public(), KeyID: "100"})...)
+	for kid, check := range map[string]string{"0": "", "99": "", "100": "key"} {
+		_, trace, err := oidc.Judge(sign(t, object{"alg": "ES256", "kid": kid}, encode(t, ordinaryClaims()), keys().ec), want)
+		if check == "" {
+			wantAccepted(t, trace, err)
+		} else {
+			wantRefusal(t, check, trace, err)
+		}
+	}
 }
 
 func TestKeysSurviveBeingKept(t *testing.T) {

@@ -2,112 +2,48 @@ package oidc
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
-	"parvis/internal/federation/upstream"
-	strength "parvis/internal/jose"
+	"parvis/internal/jose"
 	"parvis/internal/outbound"
+	"parvis/internal/upstream"
 )
 
 // Keys are the public keys that a provider signs with. They are read from its key
 // set in one way, whether that has just come or was kept.
 type Keys struct {
 	FetchedAt time.Time
-	list      []jose.JSONWebKey
+	list      []jose.Key
 }
 
-const (
-	mostKeys     = 100            // of a set; large providers have about ten
-	refetchAfter = time.Minute    // at the earliest, for a key that is not known
-	keysLast     = 24 * time.Hour // after which the provider is asked whether it still has them
-)
+const mostKeys = 100 // of a set; large providers have about ten
+
+// theirKeys is how long the keys of a provider are used: for a day, after which it is
+// asked whether it still has them.
+var theirKeys = jose.Shelf{Fresh: 24 * time.Hour, Least: time.Minute}
 
 type keySet struct {
-	FetchedAt time.Time         `json:"fetched_at"`
-	Keys      []json.RawMessage `json:"keys"`
+	FetchedAt time.Time  `json:"fetched_at"`
+	Keys      []jose.Key `json:"keys"`
 }
 
 // MarshalJSON is the form in which keys are kept.
-func (k Keys) MarshalJSON() ([]byte, error) {
-	s := keySet{FetchedAt: k.FetchedAt}
-	for _, key := range k.list {
-		text, err := key.MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		s.Keys = append(s.Keys, text)
-	}
-	return json.Marshal(s)
-}
+func (k Keys) MarshalJSON() ([]byte, error) { return json.Marshal(keySet{k.FetchedAt, k.list}) }
 
 // UnmarshalJSON takes what is a public key for signatures and strong enough; a
 // provider may well have others beside it.
 func (k *Keys) UnmarshalJSON(text []byte) error {
-	var s keySet
+	var s struct {
+		FetchedAt time.Time `json:"fetched_at"`
+	}
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
-	*k = Keys{FetchedAt: s.FetchedAt}
-	for _, raw := range s.Keys[:min(len(s.Keys), mostKeys)] {
-		var key jose.JSONWebKey
-		var may struct {
-			Operations []string `json:"key_ops"`
-		}
-		good := json.Unmarshal(raw, &key) == nil && json.Unmarshal(raw, &may) == nil && usable(key)
-		if good && (may.Operations == nil || slices.Contains(may.Operations, "verify")) { // RFC 7517 §4.3
-			// Certificates beside the key are not looked at, so they are not kept.
-			k.list = append(k.list, jose.JSONWebKey{Key: key.Key, KeyID: key.KeyID, Algorithm: key.Algorithm, Use: key.Use})
-		}
-	}
+	keys, _ := jose.ParseKeySet(text, mostKeys, jose.Algorithms)
+	*k = Keys{s.FetchedAt, keys}
 	return nil
-}
-
-// usable wants a public key: one whose private half was published proves nothing.
-func usable(k jose.JSONWebKey) bool {
-	return (k.Use == "" || k.Use == "sig") && slices.ContainsFunc(signatures, func(a string) bool { return fits(k, a) })
-}
-
-// fits tells that a key is of the kind and strength of an algorithm (RFC 7518 §3.1).
-func fits(k jose.JSONWebKey, algorithm string) bool {
-	if k.Algorithm != "" && k.Algorithm != algorithm {
-		return false
-	}
-	if !strength.Strong(k.Key) {
-		return false
-	}
-	switch key := k.Key.(type) {
-	case *rsa.PublicKey:
-		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
-	case *ecdsa.PublicKey:
-		return algorithm == fmt.Sprint("ES", key.Params().BitSize)
-	case ed25519.PublicKey:
-		return algorithm == "EdDSA"
-	}
-	return false
-}
-
-// candidates are the keys that may have signed under a header: those with its id,
-// or the only one that fits where it names none (OIDC Core §10.1).
-func (k Keys) candidates(h header) (list []jose.JSONWebKey) {
-	for _, key := range k.list {
-		if fits(key, h.algorithm) && (!h.hasKeyID || key.KeyID == h.keyID) {
-			list = append(list, key)
-		}
-	}
-	if !h.hasKeyID && len(list) > 1 {
-		return nil
-	}
-	return list
 }
 
 // FetchKeys asks a provider for its keys.
@@ -134,11 +70,10 @@ func (p Provider) fetchKeys(ctx context.Context, t *upstream.Trace, client *outb
 // are those to keep from now on.
 func (p Provider) judged(ctx context.Context, t *upstream.Trace, client *outbound.Client, now time.Time, kept Keys, judge func(*upstream.Trace, Keys) error) (Keys, error) {
 	age := now.Sub(kept.FetchedAt)
-	if len(kept.list) > 0 && age < keysLast {
+	if len(kept.list) > 0 && !theirKeys.Over(age, false) {
 		var tried upstream.Trace
 		err := judge(&tried, kept)
-		unknown := errors.Is(err, upstream.Refusal("key")) || errors.Is(err, upstream.Refusal("signature"))
-		if !unknown || age < refetchAfter {
+		if !theirKeys.Over(age, errors.Is(err, upstream.Refusal(jose.UnknownKey)) || errors.Is(err, upstream.Refusal(jose.Signature))) {
 			t.Checks = append(t.Checks, tried.Checks...)
 			return kept, err
 		}

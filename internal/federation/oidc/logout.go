@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"parvis/internal/federation/upstream"
 	"parvis/internal/outbound"
+	"parvis/internal/upstream"
 )
 
 // Logout is what a provider told of a session that ended there.

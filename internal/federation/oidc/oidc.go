@@ -3,8 +3,8 @@
 // nothing, shows nothing and has no clock; what it found is an upstream.Assertion,
 // and why it was believed or not an upstream.Trace.
 //
-// The judgement is ours on go-jose's signatures: each check is named for people who
-// have to mend it, and algorithms and keys are the connection's.
+// Each check is named for people who have to mend it, and algorithms and keys are the
+// connection's.
 package oidc
 
 import (
@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/go-jose/go-jose/v4"
+	"parvis/internal/jose"
 )
 
 // Method is how a connection proves to its provider that it is the client.
@@ -42,7 +42,7 @@ type Connection struct {
 // Credentials are what Method needs of a connection, for the time of one request.
 type Credentials struct {
 	Secret string
-	Key    jose.JSONWebKey // private, with its id and algorithm
+	Key    jose.Key // private, with its id and algorithm
 }
 
 // forAll are the places of Entra's issuers that stand for every tenant. Its tokens
@@ -62,22 +62,9 @@ func (c Connection) issuer() string {
 // algorithms are those that ID tokens of c may be signed with.
 func (c Connection) algorithms(p Provider) []string {
 	if len(c.Algorithms) > 0 {
-		return known(c.Algorithms)
+		return jose.Known(c.Algorithms)
 	}
-	return known(p.Algorithms)
-}
-
-// signatures are the algorithms that prove anything: none with a shared secret, for
-// which a public key could be passed off, and never none (RFC 8725 §3.1).
-var signatures = []string{"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"}
-
-func known(algorithms []string) (list []string) {
-	for _, a := range algorithms {
-		if slices.Contains(signatures, a) && !slices.Contains(list, a) {
-			list = append(list, a)
-		}
-	}
-	return list
+	return jose.Known(p.Algorithms)
 }
 
 // tolerance is how far a provider's clock may be from ours.

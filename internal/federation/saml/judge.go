@@ -10,7 +10,7 @@ import (
 
 	"github.com/beevik/etree"
 
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 const (

@@ -12,9 +12,9 @@ import (
 	"math/big"
 	"time"
 
-	"parvis/internal/federation/upstream"
 	"parvis/internal/jose"
 	"parvis/internal/secret"
+	"parvis/internal/upstream"
 )
 
 // A KeyPair signs what we send and opens what was encrypted to us.

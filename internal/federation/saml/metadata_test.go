@@ -20,7 +20,7 @@ import (
 	crewjam "github.com/crewjam/saml"
 
 	"parvis/internal/federation/saml"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 // selfSigned is a certificate in Base64.

@@ -11,7 +11,7 @@ import (
 	"errors"
 	"time"
 
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 // The bindings that messages travel by (Bindings §3.4 and §3.5).

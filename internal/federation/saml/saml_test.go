@@ -22,7 +22,7 @@ import (
 
 	"parvis/internal/federation/saml"
 	"parvis/internal/federation/samltest"
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"parvis/internal/federation/upstream"
+	"parvis/internal/upstream"
 )
 
 // sharedSAML holds 107 documents of other projects, which are no part of the checkout.

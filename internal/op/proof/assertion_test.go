@@ -11,8 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
+	"parvis/internal/jose"
 	"parvis/internal/op/proof"
 )
 
@@ -22,7 +21,7 @@ const (
 	endpoint = issuer + "/token"
 )
 
-func keySet(t testing.TB, list ...object) jose.JSONWebKeySet {
+func keySet(t testing.TB, list ...object) []jose.Key {
 	t.Helper()
 	set, err := proof.ParseKeySet(string(encode(t, object{"keys": list})))
 	if err != nil {
@@ -34,8 +33,8 @@ func keySet(t testing.TB, list ...object) jose.JSONWebKeySet {
 func expected(t testing.TB) proof.AssertionExpectation {
 	return proof.AssertionExpectation{
 		ClientID: client, Audiences: []string{issuer, endpoint}, Now: now,
-		Keys: keySet(t, jwk(t, jose.JSONWebKey{Key: keys().rsa.Public(), KeyID: "rsa", Use: "sig"}, nil), jwk(t, jose.JSONWebKey{Key: keys().p256.Public(), KeyID: "p256"}, nil),
-			jwk(t, jose.JSONWebKey{Key: keys().p384.Public(), KeyID: "p384"}, nil), jwk(t, jose.JSONWebKey{Key: keys().ed.Public(), KeyID: "ed"}, nil)),
+		Keys: keySet(t, jwk(t, jose.Key{Key: keys().rsa.Public(), KeyID: "rsa", Use: "sig"}, nil), jwk(t, jose.Key{Key: keys().p256.Public(), KeyID: "p256"}, nil),
+			jwk(t, jose.Key{Key: keys().p384.Public(), KeyID: "p384"}, nil), jwk(t, jose.Key{Key: keys().ed.Public(), KeyID: "ed"}, nil)),
 	}
 }
 
@@ -54,7 +53,7 @@ func TestAnAssertionOfEachAlgorithmIsBelieved(t *testing.T) {
 		kid string
 		key any
 	}{"RS256": {"rsa", keys().rsa}, "PS256": {"rsa", keys().rsa}, "ES256": {"p256", keys().p256}, "ES384": {"p384", keys().p384}, "EdDSA": {"ed", keys().ed}} {
-		if !slices.Contains(proof.Algorithms(), name) {
+		if !slices.Contains(proof.Algorithms, name) {
 			t.Errorf("%s is not announced", name)
 		}
 		for _, header := range []object{
@@ -71,7 +70,7 @@ func TestAnAssertionOfEachAlgorithmIsBelieved(t *testing.T) {
 			}
 		}
 	}
-	if n := len(proof.Algorithms()); n != 5 {
+	if n := len(proof.Algorithms); n != 5 {
 		t.Errorf("%d algorithms are announced", n)
 	}
 }
@@ -87,39 +86,39 @@ func TestOPR6ForgedAssertionsAreRefused(t *testing.T) {
 	other := base64.RawURLEncoding.EncodeToString(encode(t, changed(ordinaryClaims(), object{"sub": "app_bbbb"})))
 	for name, c := range map[string]struct {
 		token string
-		check proof.Refusal
+		check jose.Refusal
 	}{
-		"alg none":                     {sign(t, object{"alg": "none"}, claims, nil), proof.Algorithm},
-		"alg None":                     {sign(t, object{"alg": "None", "kid": "rsa"}, claims, nil), proof.Algorithm},
-		"no alg":                       {sign(t, object{"kid": "rsa"}, claims, keys().rsa), proof.Algorithm},
-		"alg a number":                 {sign(t, object{"alg": 1, "kid": "rsa"}, claims, keys().rsa), proof.Form},
-		"HS256 with the public key":    {sign(t, object{"alg": "HS256", "kid": "rsa"}, claims, der), proof.Algorithm},
-		"HS256 with the secret":        {sign(t, object{"alg": "HS256"}, claims, []byte("the client's secret")), proof.Algorithm},
-		"RS512":                        {sign(t, object{"alg": "RS512", "kid": "rsa"}, claims, keys().rsa), proof.Algorithm},
-		"no signature":                 {parts[0] + "." + parts[1] + ".", proof.Signature},
-		"a signature of another token": {parts[0] + "." + other + "." + parts[2], proof.Signature},
-		"jwk of its own":               {sign(t, object{"alg": "ES256", "kid": "p256", "jwk": public(t, keys().evil.Public())}, claims, keys().evil), proof.Signature},
-		"jwk of its own, no kid":       {sign(t, object{"alg": "ES256", "jwk": public(t, keys().evil.Public())}, claims, keys().evil), proof.Signature},
-		"jku of its own":               {sign(t, object{"alg": "ES256", "kid": "evil", "jku": "https://evil.test/keys"}, claims, keys().evil), proof.Key},
-		"unknown kid":                  {sign(t, object{"alg": "ES256", "kid": "new"}, claims, keys().p256), proof.Key},
-		"empty kid":                    {sign(t, object{"alg": "ES256", "kid": ""}, claims, keys().p256), proof.Key},
-		"kid a number":                 {sign(t, object{"alg": "ES256", "kid": 1}, claims, keys().p256), proof.Form},
-		"another's key":                {sign(t, object{"alg": "ES256", "kid": "p256"}, claims, keys().evil), proof.Signature},
-		"a key of another kind":        {sign(t, object{"alg": "ES256", "kid": "rsa"}, claims, keys().p256), proof.Key},
-		"a key of another curve":       {sign(t, object{"alg": "ES384", "kid": "p256"}, claims, keys().p256), proof.Key},
-		"critical extension":           {sign(t, object{"alg": "ES256", "kid": "p256", "crit": []string{"b64"}, "b64": false}, claims, keys().p256), proof.Critical},
-		"critical null":                {sign(t, object{"alg": "ES256", "kid": "p256", "crit": nil}, claims, keys().p256), proof.Critical},
-		"DPoP proof":                   {sign(t, object{"alg": "ES256", "kid": "p256", "typ": "dpop+jwt"}, claims, keys().p256), proof.Type},
-		"access token":                 {sign(t, object{"alg": "ES256", "kid": "p256", "typ": "at+jwt"}, claims, keys().p256), proof.Type},
-		"request object":               {sign(t, object{"alg": "ES256", "kid": "p256", "typ": "oauth-authz-req+jwt"}, claims, keys().p256), proof.Type},
-		"JSON form":                    {`{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`, proof.Form},
-		"white space":                  {" " + good, proof.Form},
-		"a line at the end":            {good + "\n", proof.Form},
-		"two tokens":                   {good + "." + good, proof.Form},
-		"empty":                        {"", proof.Form},
-		"dots":                         {strings.Repeat(".", 1<<20), proof.Form},
-		"too long":                     {sign(t, object{"alg": "ES256", "kid": "p256"}, encode(t, changed(ordinaryClaims(), object{"x": strings.Repeat("x", 8<<10)})), keys().p256), proof.Form},
-		"header with one member twice": {base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","alg":"ES256","kid":"p256"}`)) + "." + parts[1] + "." + parts[2], proof.Form},
+		"alg none":                     {sign(t, object{"alg": "none"}, claims, nil), jose.Algorithm},
+		"alg None":                     {sign(t, object{"alg": "None", "kid": "rsa"}, claims, nil), jose.Algorithm},
+		"no alg":                       {sign(t, object{"kid": "rsa"}, claims, keys().rsa), jose.Algorithm},
+		"alg a number":                 {sign(t, object{"alg": 1, "kid": "rsa"}, claims, keys().rsa), jose.Form},
+		"HS256 with the public key":    {sign(t, object{"alg": "HS256", "kid": "rsa"}, claims, der), jose.Algorithm},
+		"HS256 with the secret":        {sign(t, object{"alg": "HS256"}, claims, []byte("the client's secret")), jose.Algorithm},
+		"RS512":                        {sign(t, object{"alg": "RS512", "kid": "rsa"}, claims, keys().rsa), jose.Algorithm},
+		"no signature":                 {parts[0] + "." + parts[1] + ".", jose.Signature},
+		"a signature of another token": {parts[0] + "." + other + "." + parts[2], jose.Signature},
+		"jwk of its own":               {sign(t, object{"alg": "ES256", "kid": "p256", "jwk": public(t, keys().evil.Public())}, claims, keys().evil), jose.Signature},
+		"jwk of its own, no kid":       {sign(t, object{"alg": "ES256", "jwk": public(t, keys().evil.Public())}, claims, keys().evil), jose.Signature},
+		"jku of its own":               {sign(t, object{"alg": "ES256", "kid": "evil", "jku": "https://evil.test/keys"}, claims, keys().evil), jose.UnknownKey},
+		"unknown kid":                  {sign(t, object{"alg": "ES256", "kid": "new"}, claims, keys().p256), jose.UnknownKey},
+		"empty kid":                    {sign(t, object{"alg": "ES256", "kid": ""}, claims, keys().p256), jose.UnknownKey},
+		"kid a number":                 {sign(t, object{"alg": "ES256", "kid": 1}, claims, keys().p256), jose.Form},
+		"another's key":                {sign(t, object{"alg": "ES256", "kid": "p256"}, claims, keys().evil), jose.Signature},
+		"a key of another kind":        {sign(t, object{"alg": "ES256", "kid": "rsa"}, claims, keys().p256), jose.UnknownKey},
+		"a key of another curve":       {sign(t, object{"alg": "ES384", "kid": "p256"}, claims, keys().p256), jose.UnknownKey},
+		"critical extension":           {sign(t, object{"alg": "ES256", "kid": "p256", "crit": []string{"b64"}, "b64": false}, claims, keys().p256), jose.Critical},
+		"critical null":                {sign(t, object{"alg": "ES256", "kid": "p256", "crit": nil}, claims, keys().p256), jose.Critical},
+		"DPoP proof":                   {sign(t, object{"alg": "ES256", "kid": "p256", "typ": "dpop+jwt"}, claims, keys().p256), jose.Type},
+		"access token":                 {sign(t, object{"alg": "ES256", "kid": "p256", "typ": "at+jwt"}, claims, keys().p256), jose.Type},
+		"request object":               {sign(t, object{"alg": "ES256", "kid": "p256", "typ": "oauth-authz-req+jwt"}, claims, keys().p256), jose.Type},
+		"JSON form":                    {`{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`, jose.Form},
+		"white space":                  {" " + good, jose.Form},
+		"a line at the end":            {good + "\n", jose.Form},
+		"two tokens":                   {good + "." + good, jose.Form},
+		"empty":                        {"", jose.Form},
+		"dots":                         {strings.Repeat(".", 1<<20), jose.Form},
+		"too long":                     {sign(t, object{"alg": "ES256", "kid": "p256"}, encode(t, changed(ordinaryClaims(), object{"x": strings.Repeat("x", 8<<10)})), keys().p256), jose.Form},
+		"header with one member twice": {base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","alg":"ES256","kid":"p256"}`)) + "." + parts[1] + "." + parts[2], jose.Form},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id, until, err := proof.Assertion(c.token, expected(t))
@@ -135,7 +134,7 @@ func TestOPR6ClaimsOfAssertionsThatDoNotFitAreRefused(t *testing.T) {
 	second := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	for name, c := range map[string]struct {
 		change object
-		check  proof.Refusal
+		check  jose.Refusal
 	}{
 		"iss of another":              {object{"iss": "app_bbbb"}, proof.Issuer},
 		"no iss":                      {object{"iss": without{}}, proof.Issuer},
@@ -219,27 +218,27 @@ func TestOPR6KeysThatProveNothingAreNotTaken(t *testing.T) {
 	claims := encode(t, ordinaryClaims())
 	shared := []byte("0123456789abcdef0123456789abcdef")
 	for name, c := range map[string]struct {
-		keys  []jose.JSONWebKey
+		keys  []jose.Key
 		token string
-		check proof.Refusal
+		check jose.Refusal
 	}{
-		"weak RSA":               {[]jose.JSONWebKey{{Key: keys().weak.Public(), KeyID: "k"}}, sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().weak), proof.Key},
-		"for encryption":         {[]jose.JSONWebKey{{Key: keys().rsa.Public(), KeyID: "k", Use: "enc"}}, sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().rsa), proof.Key},
-		"for another algorithm":  {[]jose.JSONWebKey{{Key: keys().rsa.Public(), KeyID: "k", Algorithm: "PS256"}}, sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().rsa), proof.Key},
-		"its private half shown": {[]jose.JSONWebKey{{Key: keys().rsa, KeyID: "k"}}, sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().rsa), proof.Key},
-		"symmetric":              {[]jose.JSONWebKey{{Key: shared, KeyID: "k"}}, sign(t, object{"alg": "HS256", "kid": "k"}, claims, shared), proof.Algorithm},
-		"P-521":                  {[]jose.JSONWebKey{{Key: keys().p521.Public(), KeyID: "k"}}, sign(t, object{"alg": "ES256", "kid": "k"}, claims, keys().p521), proof.Key},
-		"none":                   {nil, sign(t, object{"alg": "RS256"}, claims, keys().rsa), proof.Key},
-		"two fit, none is named": {[]jose.JSONWebKey{{Key: keys().rsa.Public()}, {Key: keys().foreign.Public()}}, sign(t, object{"alg": "RS256"}, claims, keys().rsa), proof.Key},
-		"two of one id, signed by a third": {[]jose.JSONWebKey{{Key: keys().rsa.Public(), KeyID: "k"}, {Key: keys().foreign.Public(), KeyID: "k"}},
-			sign(t, object{"alg": "RS256", "kid": "k"}, claims, newRSA(2048)), proof.Signature},
-		"two of one id": {[]jose.JSONWebKey{{Key: keys().foreign.Public(), KeyID: "k"}, {Key: keys().rsa.Public(), KeyID: "k"}},
+		"weak RSA":               {[]jose.Key{{Key: keys().weak.Public(), KeyID: "k"}}, sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().weak), jose.UnknownKey},
+		"for encryption":         {[]jose.Key{{Key: keys().rsa.Public(), KeyID: "k", Use: "enc"}}, sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().rsa), jose.UnknownKey},
+		"for another algorithm":  {[]jose.Key{{Key: keys().rsa.Public(), KeyID: "k", Algorithm: "PS256"}}, sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().rsa), jose.UnknownKey},
+		"its private half shown": {[]jose.Key{{Key: keys().rsa, KeyID: "k"}}, sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().rsa), jose.UnknownKey},
+		"symmetric":              {[]jose.Key{{Key: shared, KeyID: "k"}}, sign(t, object{"alg": "HS256", "kid": "k"}, claims, shared), jose.Algorithm},
+		"P-521":                  {[]jose.Key{{Key: keys().p521.Public(), KeyID: "k"}}, sign(t, object{"alg": "ES256", "kid": "k"}, claims, keys().p521), jose.UnknownKey},
+		"none":                   {nil, sign(t, object{"alg": "RS256"}, claims, keys().rsa), jose.UnknownKey},
+		"two fit, none is named": {[]jose.Key{{Key: keys().rsa.Public()}, {Key: keys().foreign.Public()}}, sign(t, object{"alg": "RS256"}, claims, keys().rsa), jose.UnknownKey},
+		"two of one id, signed by a third": {[]jose.Key{{Key: keys().rsa.Public(), KeyID: "k"}, {Key: keys().foreign.Public(), KeyID: "k"}},
+			sign(t, object{"alg": "RS256", "kid": "k"}, claims, newRSA(2048)), jose.Signature},
+		"two of one id": {[]jose.Key{{Key: keys().foreign.Public(), KeyID: "k"}, {Key: keys().rsa.Public(), KeyID: "k"}},
 			sign(t, object{"alg": "RS256", "kid": "k"}, claims, keys().rsa), ""},
-		"another that does not fit": {[]jose.JSONWebKey{{Key: keys().p256.Public()}, {Key: keys().rsa.Public()}}, sign(t, object{"alg": "RS256"}, claims, keys().rsa), ""},
+		"another that does not fit": {[]jose.Key{{Key: keys().p256.Public()}, {Key: keys().rsa.Public()}}, sign(t, object{"alg": "RS256"}, claims, keys().rsa), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := expected(t)
-			e.Keys = jose.JSONWebKeySet{Keys: c.keys}
+			e.Keys = c.keys
 			_, _, err := proof.Assertion(c.token, e)
 			wantRefusal(t, err, c.check)
 		})
@@ -260,7 +259,7 @@ func TestWhoseAnAssertionSaysToBe(t *testing.T) {
 }
 
 func TestKeySetsThatAreRegistered(t *testing.T) {
-	p256 := jwk(t, jose.JSONWebKey{Key: keys().p256.Public(), KeyID: "k", Use: "sig", Algorithm: "ES256"}, nil)
+	p256 := jwk(t, jose.Key{Key: keys().p256.Public(), KeyID: "k", Use: "sig", Algorithm: "ES256"}, nil)
 	var many []object
 	for range 10 {
 		many = append(many, p256)
@@ -268,44 +267,44 @@ func TestKeySetsThatAreRegistered(t *testing.T) {
 	set := func(list ...object) string { return string(encode(t, object{"keys": list})) }
 	for name, c := range map[string]struct {
 		text  string
-		check proof.Refusal
+		check jose.Refusal
 	}{
 		"one":               {set(p256), ""},
 		"ten":               {set(many...), ""},
-		"eleven":            {set(append(many, p256)...), proof.KeyCount},
-		"none":              {`{"keys":[]}`, proof.KeyCount},
-		"a key alone":       {string(encode(t, p256)), proof.KeySetForm},
-		"PEM":               {"-----BEGIN PUBLIC KEY-----", proof.KeySetForm},
-		"empty":             {"", proof.KeySetForm},
-		"null":              {"null", proof.KeySetForm},
-		"keys null":         {`{"keys":null}`, proof.KeySetForm},
-		"keys twice":        {`{"keys":[],"keys":[]}`, proof.KeySetForm},
-		"a key of text":     {`{"keys":["x"]}`, proof.KeySetForm},
-		"a key of null":     {`{"keys":[null]}`, proof.KeyKind},
-		"too long":          {set(p256) + strings.Repeat(" ", 16<<10), proof.KeySetLength},
-		"private EC":        {set(p256, jwk(t, jose.JSONWebKey{Key: keys().p256}, nil)), proof.PrivateKey},
-		"private RSA":       {set(jwk(t, jose.JSONWebKey{Key: keys().rsa}, nil)), proof.PrivateKey},
-		"private Ed25519":   {set(jwk(t, jose.JSONWebKey{Key: keys().ed}, nil)), proof.PrivateKey},
-		"a factor alone":    {set(changed(public(t, keys().rsa.Public()), object{"p": "AQ"})), proof.PrivateKey},
-		"d of null":         {set(changed(p256, object{"d": nil})), proof.PrivateKey},
-		"symmetric":         {set(object{"kty": "oct", "k": "c2VjcmV0"}), proof.SymmetricKey},
-		"for encryption":    {set(changed(p256, object{"use": "enc"})), proof.KeyUse},
-		"signs only":        {set(changed(p256, object{"key_ops": []string{"sign"}})), proof.KeyUse},
+		"eleven":            {set(append(many, p256)...), jose.KeyCount},
+		"none":              {`{"keys":[]}`, jose.KeyCount},
+		"a key alone":       {string(encode(t, p256)), jose.KeySetForm},
+		"PEM":               {"-----BEGIN PUBLIC KEY-----", jose.KeySetForm},
+		"empty":             {"", jose.KeySetForm},
+		"null":              {"null", jose.KeySetForm},
+		"keys null":         {`{"keys":null}`, jose.KeySetForm},
+		"keys twice":        {`{"keys":[],"keys":[]}`, jose.KeySetForm},
+		"a key of text":     {`{"keys":["x"]}`, jose.KeySetForm},
+		"a key of null":     {`{"keys":[null]}`, jose.KeyKind},
+		"too long":          {set(p256) + strings.Repeat(" ", 16<<10), jose.KeySetLength},
+		"private EC":        {set(p256, jwk(t, jose.Key{Key: keys().p256}, nil)), jose.PrivateKey},
+		"private RSA":       {set(jwk(t, jose.Key{Key: keys().rsa}, nil)), jose.PrivateKey},
+		"private Ed25519":   {set(jwk(t, jose.Key{Key: keys().ed}, nil)), jose.PrivateKey},
+		"a factor alone":    {set(changed(public(t, keys().rsa.Public()), object{"p": "AQ"})), jose.PrivateKey},
+		"d of null":         {set(changed(p256, object{"d": nil})), jose.PrivateKey},
+		"symmetric":         {set(object{"kty": "oct", "k": "c2VjcmV0"}), jose.SymmetricKey},
+		"for encryption":    {set(changed(p256, object{"use": "enc"})), jose.KeyUse},
+		"signs only":        {set(changed(p256, object{"key_ops": []string{"sign"}})), jose.KeyUse},
 		"verifies":          {set(changed(p256, object{"key_ops": []string{"verify"}})), ""},
-		"no kind":           {set(object{"kid": "x"}), proof.KeyKind},
-		"unknown kind":      {set(object{"kty": "XYZ"}), proof.KeyKind},
-		"X25519":            {set(object{"kty": "OKP", "crv": "X25519", "x": strings.Repeat("A", 43)}), proof.KeyKind},
-		"P-521":             {set(public(t, keys().p521.Public())), proof.KeyKind},
-		"not on its curve":  {set(changed(p256, object{"x": strings.Repeat("A", 43)})), proof.KeyKind},
-		"of HS256":          {set(changed(p256, object{"alg": "HS256"})), proof.KeyKind},
-		"of RS512":          {set(changed(public(t, keys().rsa.Public()), object{"alg": "RS512"})), proof.KeyKind},
-		"weak RSA":          {set(public(t, keys().weak.Public())), proof.WeakKey},
-		"RSA, exponent one": {set(changed(public(t, keys().rsa.Public()), object{"e": "AQ"})), proof.KeyKind},
+		"no kind":           {set(object{"kid": "x"}), jose.KeyKind},
+		"unknown kind":      {set(object{"kty": "XYZ"}), jose.KeyKind},
+		"X25519":            {set(object{"kty": "OKP", "crv": "X25519", "x": strings.Repeat("A", 43)}), jose.KeyKind},
+		"P-521":             {set(public(t, keys().p521.Public())), jose.KeyKind},
+		"not on its curve":  {set(changed(p256, object{"x": strings.Repeat("A", 43)})), jose.KeyKind},
+		"of HS256":          {set(changed(p256, object{"alg": "HS256"})), jose.KeyKind},
+		"of RS512":          {set(changed(public(t, keys().rsa.Public()), object{"alg": "RS512"})), jose.KeyKind},
+		"weak RSA":          {set(public(t, keys().weak.Public())), jose.WeakKey},
+		"RSA, exponent one": {set(changed(public(t, keys().rsa.Public()), object{"e": "AQ"})), jose.KeyKind},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set, err := proof.ParseKeySet(c.text)
 			wantRefusal(t, err, c.check)
-			if (err == nil) != (len(set.Keys) > 0) || slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return !k.IsPublic() }) {
+			if (err == nil) != (len(set) > 0) || slices.ContainsFunc(set, func(k jose.Key) bool { return !k.IsPublic() }) {
 				t.Errorf("%+v", set)
 			}
 		})
@@ -391,17 +390,17 @@ func FuzzAssertion(f *testing.F) {
 // What is taken is public, strong and few, and comes back from how it is kept.
 func FuzzParseKeySet(f *testing.F) {
 	f.Add(string(encode(f, object{"keys": []object{public(f, keys().p256.Public()), public(f, keys().ed.Public())}})))
-	f.Add(string(encode(f, object{"keys": []object{jwk(f, jose.JSONWebKey{Key: keys().p256}, nil)}})))
-	f.Add(string(encode(f, object{"keys": []object{jwk(f, jose.JSONWebKey{Key: keys().rsa.Public(), KeyID: "é", Use: "sig"}, nil)}})))
+	f.Add(string(encode(f, object{"keys": []object{jwk(f, jose.Key{Key: keys().p256}, nil)}})))
+	f.Add(string(encode(f, object{"keys": []object{jwk(f, jose.Key{Key: keys().rsa.Public(), KeyID: "é", Use: "sig"}, nil)}})))
 	f.Fuzz(func(t *testing.T, text string) {
 		set, err := proof.ParseKeySet(text)
 		if err != nil {
 			return
 		}
-		if len(set.Keys) == 0 || len(set.Keys) > 10 || slices.ContainsFunc(set.Keys, func(k jose.JSONWebKey) bool { return !k.IsPublic() || !k.Valid() }) {
+		if len(set) == 0 || len(set) > 10 || slices.ContainsFunc(set, func(k jose.Key) bool { return !k.IsPublic() || !k.Valid() }) {
 			t.Fatalf("%q gives %+v", text, set)
 		}
-		if again, err := proof.ParseKeySet(string(encode(t, set))); err != nil || len(again.Keys) != len(set.Keys) {
+		if again, err := proof.ParseKeySet(string(encode(t, jose.KeySet{Keys: set}))); err != nil || len(again) != len(set) {
 			t.Fatalf("%q is kept as %s: %v", text, encode(t, set), err)
 		}
 	})

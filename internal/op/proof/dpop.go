@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
+	"parvis/internal/jose"
 )
 
 // DPoPExpectation is the request that a proof was made for.
@@ -36,14 +36,15 @@ func DPoP(headers []string, e DPoPExpectation) (Proof, error) {
 	if len(headers) != 1 {
 		return Proof{}, OneProof
 	}
-	h, err := parse(headers[0], "dpop+jwt")
+	t, err := parse(headers[0], "dpop+jwt")
 	if err != nil {
 		return Proof{}, err
 	}
-	key, err := parseKey(h.Key)
-	if err != nil || !isFor(key, jose.SignatureAlgorithm(h.Algorithm)) {
+	key, err := jose.ParseKey(t.Key, []string{t.Algorithm})
+	if err != nil {
 		return Proof{}, PublicKey
 	}
+	t.KeyID = nil // the key is the one that came along, whatever it is called
 	var claims struct {
 		ID     string   `json:"jti"`
 		Method string   `json:"htm"`
@@ -51,7 +52,7 @@ func DPoP(headers []string, e DPoPExpectation) (Proof, error) {
 		Issued *seconds `json:"iat"`
 		Hash   string   `json:"ath"`
 	}
-	if err := verify(headers[0], h, []jose.JSONWebKey{key}, &claims); err != nil {
+	if err := verify(t, []jose.Key{key}, &claims); err != nil {
 		return Proof{}, err
 	}
 	now, slack := at(e.Now), seconds(tolerance.Seconds())

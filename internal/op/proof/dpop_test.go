@@ -8,8 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
+	"parvis/internal/jose"
 	"parvis/internal/op/proof"
 )
 
@@ -74,23 +73,23 @@ func TestOPR15ProofsThatProveNothingAreRefused(t *testing.T) {
 	claims := encode(t, proofClaims())
 	good := dpop(t, nil)
 	parts := strings.Split(good, ".")
-	private := jwk(t, jose.JSONWebKey{Key: keys().p256}, nil)
+	private := jwk(t, jose.Key{Key: keys().p256}, nil)
 	for name, c := range map[string]struct {
 		headers []string
-		check   proof.Refusal
+		check   jose.Refusal
 	}{
 		"none":                        {nil, proof.OneProof},
 		"two":                         {[]string{good, good}, proof.OneProof},
-		"two in one":                  {[]string{good + ", " + good}, proof.Form},
-		"empty":                       {[]string{""}, proof.Form},
-		"white space":                 {[]string{" " + good}, proof.Form},
-		"too long":                    {[]string{dpop(t, object{"x": strings.Repeat("x", 8<<10)})}, proof.Form},
-		"no type":                     {[]string{sign(t, changed(proofHeader(t), object{"typ": without{}}), claims, keys().p256)}, proof.Type},
-		"JWT":                         {[]string{sign(t, changed(proofHeader(t), object{"typ": "JWT"}), claims, keys().p256)}, proof.Type},
-		"a client assertion":          {[]string{sign(t, changed(proofHeader(t), object{"typ": "client-authentication+jwt"}), claims, keys().p256)}, proof.Type},
-		"alg none":                    {[]string{sign(t, changed(proofHeader(t), object{"alg": "none"}), claims, nil)}, proof.Algorithm},
-		"HS256 with a key of its own": {[]string{sign(t, changed(proofHeader(t), object{"alg": "HS256", "jwk": object{"kty": "oct", "k": "c2VjcmV0"}}), claims, []byte("secret"))}, proof.Algorithm},
-		"critical extension":          {[]string{sign(t, changed(proofHeader(t), object{"crit": []string{"x"}}), claims, keys().p256)}, proof.Critical},
+		"two in one":                  {[]string{good + ", " + good}, jose.Form},
+		"empty":                       {[]string{""}, jose.Form},
+		"white space":                 {[]string{" " + good}, jose.Form},
+		"too long":                    {[]string{dpop(t, object{"x": strings.Repeat("x", 8<<10)})}, jose.Form},
+		"no type":                     {[]string{sign(t, changed(proofHeader(t), object{"typ": without{}}), claims, keys().p256)}, jose.Type},
+		"JWT":                         {[]string{sign(t, changed(proofHeader(t), object{"typ": "JWT"}), claims, keys().p256)}, jose.Type},
+		"a client assertion":          {[]string{sign(t, changed(proofHeader(t), object{"typ": "client-authentication+jwt"}), claims, keys().p256)}, jose.Type},
+		"alg none":                    {[]string{sign(t, changed(proofHeader(t), object{"alg": "none"}), claims, nil)}, jose.Algorithm},
+		"HS256 with a key of its own": {[]string{sign(t, changed(proofHeader(t), object{"alg": "HS256", "jwk": object{"kty": "oct", "k": "c2VjcmV0"}}), claims, []byte("secret"))}, jose.Algorithm},
+		"critical extension":          {[]string{sign(t, changed(proofHeader(t), object{"crit": []string{"x"}}), claims, keys().p256)}, jose.Critical},
 		"no key":                      {[]string{sign(t, changed(proofHeader(t), object{"jwk": without{}, "kid": "p256"}), claims, keys().p256)}, proof.PublicKey},
 		"key null":                    {[]string{sign(t, changed(proofHeader(t), object{"jwk": nil}), claims, keys().p256)}, proof.PublicKey},
 		"key by address":              {[]string{sign(t, changed(proofHeader(t), object{"jwk": without{}, "jku": "https://evil.test/keys"}), claims, keys().p256)}, proof.PublicKey},
@@ -99,9 +98,9 @@ func TestOPR15ProofsThatProveNothingAreRefused(t *testing.T) {
 		"weak key":                    {[]string{sign(t, object{"alg": "RS256", "typ": "dpop+jwt", "jwk": public(t, keys().weak.Public())}, claims, keys().weak)}, proof.PublicKey},
 		"key for encryption":          {[]string{sign(t, changed(proofHeader(t), object{"jwk": changed(public(t, keys().p256.Public()), object{"use": "enc"})}), claims, keys().p256)}, proof.PublicKey},
 		"key of another kind":         {[]string{sign(t, changed(proofHeader(t), object{"alg": "RS256"}), claims, keys().rsa)}, proof.PublicKey},
-		"key of another":              {[]string{sign(t, proofHeader(t), claims, keys().evil)}, proof.Signature},
-		"no signature":                {[]string{parts[0] + "." + parts[1] + "."}, proof.Signature},
-		"claims of another proof":     {[]string{parts[0] + "." + strings.Split(dpop(t, object{"jti": "j2"}), ".")[1] + "." + parts[2]}, proof.Signature},
+		"key of another":              {[]string{sign(t, proofHeader(t), claims, keys().evil)}, jose.Signature},
+		"no signature":                {[]string{parts[0] + "." + parts[1] + "."}, jose.Signature},
+		"claims of another proof":     {[]string{parts[0] + "." + strings.Split(dpop(t, object{"jti": "j2"}), ".")[1] + "." + parts[2]}, jose.Signature},
 		"key with one member twice":   {[]string{base64.RawURLEncoding.EncodeToString([]byte(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","kty":"RSA"}}`)) + "." + parts[1] + "." + parts[2]}, proof.PublicKey},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +117,7 @@ func TestOPR15ProofsOfAnotherRequestAreRefused(t *testing.T) {
 	second := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	for name, c := range map[string]struct {
 		change object
-		check  proof.Refusal
+		check  jose.Refusal
 	}{
 		"another method":             {object{"htm": "GET"}, proof.Method},
 		"method in small letters":    {object{"htm": "post"}, proof.Method},
@@ -187,7 +186,7 @@ func TestOPR15AProofIsForTheAccessTokenBesideIt(t *testing.T) {
 	e.AccessToken = "of this very request"
 	for name, c := range map[string]struct {
 		change object
-		check  proof.Refusal
+		check  jose.Refusal
 	}{
 		"it":             {object{"ath": hash(e.AccessToken)}, ""},
 		"another":        {object{"ath": hash("another")}, proof.AccessToken},
@@ -241,7 +240,7 @@ func FuzzDPoP(f *testing.F) {
 	good := sign(f, head, encode(f, proofClaims()), keys().ed)
 	f.Add(good)
 	f.Add(sign(f, changed(head, object{"alg": "none"}), encode(f, proofClaims()), nil))
-	f.Add(sign(f, changed(head, object{"jwk": jwk(f, jose.JSONWebKey{Key: keys().ed}, nil)}), encode(f, proofClaims()), keys().ed))
+	f.Add(sign(f, changed(head, object{"jwk": jwk(f, jose.Key{Key: keys().ed}, nil)}), encode(f, proofClaims()), keys().ed))
 	f.Add(sign(f, head, encode(f, changed(proofClaims(), object{"htu": "https://evil.test/"})), keys().ed))
 	f.Add(sign(f, head, encode(f, proofClaims()), keys().evil))
 	want, err := proof.DPoP([]string{good}, atToken())

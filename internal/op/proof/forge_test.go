@@ -16,9 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
-	"parvis/internal/op/proof"
+	"parvis/internal/jose"
 )
 
 // now is when every test takes place.
@@ -121,7 +119,7 @@ func sign(t testing.TB, header object, payload []byte, key any) string {
 }
 
 // jwk is a key as JSON has it, with changes.
-func jwk(t testing.TB, key jose.JSONWebKey, change object) object {
+func jwk(t testing.TB, key jose.Key, change object) object {
 	t.Helper()
 	var v object
 	if err := json.Unmarshal(encode(t, key), &v); err != nil {
@@ -132,11 +130,11 @@ func jwk(t testing.TB, key jose.JSONWebKey, change object) object {
 
 func public(t testing.TB, key crypto.PublicKey) object {
 	t.Helper()
-	return jwk(t, jose.JSONWebKey{Key: key}, nil)
+	return jwk(t, jose.Key{Key: key}, nil)
 }
 
 // wantRefusal wants a judgement to have failed by one check, or by none.
-func wantRefusal(t *testing.T, err error, want proof.Refusal) {
+func wantRefusal(t *testing.T, err error, want jose.Refusal) {
 	t.Helper()
 	if want == "" && err != nil || want != "" && err != want { //nolint:errorlint // Nothing is wrapped.
 		t.Errorf("%v, want %q", err, want)

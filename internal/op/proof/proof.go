@@ -5,108 +5,70 @@
 package proof
 
 import (
-	"encoding/base64"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/json" // exact names, and no member twice: another reader may see the other of two
+	"parvis/internal/jose"
 )
 
-// Refusal is the error of a check that failed: its name, for the log and for who
-// registers keys. The application is told invalid_client or invalid_dpop_proof.
-type Refusal string
-
-// The checks.
+// The checks of claims, and of a DPoP proof's key; jose has those of headers, signatures
+// and key sets. They are for the log and for who registers keys. The application is told
+// invalid_client or invalid_dpop_proof.
 const (
-	Form         Refusal = "token_form"
-	Type         Refusal = "token_type"
-	Algorithm    Refusal = "algorithm"
-	Critical     Refusal = "critical"
-	Key          Refusal = "key"
-	Signature    Refusal = "signature"
-	Claims       Refusal = "claims"
-	Issuer       Refusal = "issuer"
-	Subject      Refusal = "subject"
-	Audience     Refusal = "audience"
-	Expires      Refusal = "expires"
-	NotBefore    Refusal = "not_before"
-	Issued       Refusal = "issued"
-	TokenID      Refusal = "token_id"
-	OneProof     Refusal = "one_proof"
-	PublicKey    Refusal = "public_key"
-	Method       Refusal = "method"
-	URL          Refusal = "url"
-	AccessToken  Refusal = "access_token"
-	KeySetForm   Refusal = "key_set_form"
-	KeySetLength Refusal = "key_set_length"
-	KeyCount     Refusal = "key_count"
-	PrivateKey   Refusal = "private_key"
-	SymmetricKey Refusal = "symmetric_key"
-	KeyUse       Refusal = "key_use"
-	KeyKind      Refusal = "key_kind"
-	WeakKey      Refusal = "weak_key"
+	Claims      jose.Refusal = "claims"
+	Issuer      jose.Refusal = "issuer"
+	Subject     jose.Refusal = "subject"
+	Audience    jose.Refusal = "audience"
+	Expires     jose.Refusal = "expires"
+	NotBefore   jose.Refusal = "not_before"
+	Issued      jose.Refusal = "issued"
+	TokenID     jose.Refusal = "token_id"
+	OneProof    jose.Refusal = "one_proof"
+	PublicKey   jose.Refusal = "public_key"
+	Method      jose.Refusal = "method"
+	URL         jose.Refusal = "url"
+	AccessToken jose.Refusal = "access_token"
 )
-
-func (r Refusal) Error() string { return "refused by check " + string(r) }
 
 const (
-	mostToken = 8 << 10 // bytes; one with the largest key has about three thousand
-	mostText  = 255     // bytes of an id
-	tolerance = time.Minute
+	mostToken  = 8 << 10 // bytes; one with the largest key has about three thousand
+	mostText   = 255     // bytes of an id
+	mostKeySet = 16 << 10
+	mostKeys   = 10 // of a set: two are enough to change one for another
+	tolerance  = time.Minute
 )
 
-// header is what decides how a signature is looked at. Whatever else a header says,
-// such as where a key lies, is not read.
-type header struct {
-	Type      string          `json:"typ"`
-	Algorithm string          `json:"alg"`
-	KeyID     *string         `json:"kid"`
-	Key       json.RawMessage `json:"jwk"`
-	Critical  json.RawMessage `json:"crit"`
+// Algorithms are those that assertions and proofs may be signed with, as discovery lists
+// them.
+var Algorithms = []string{"ES256", "ES384", "PS256", "RS256", "EdDSA"}
+
+// ParseKeySet reads the key set that an application registers. It takes public keys
+// for signatures and refuses all else, so that nobody registers what does not work, or
+// shows us what they should keep.
+func ParseKeySet(text string) ([]jose.Key, error) {
+	if len(text) > mostKeySet {
+		return nil, jose.KeySetLength
+	}
+	keys, err := jose.ParseKeySet([]byte(text), mostKeys, Algorithms)
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
 }
 
-// parse reads the header of a compact token of one of some types.
-func parse(token string, types ...string) (h header, err error) {
-	// Decoders of Base64 pass over the ends of lines.
-	if len(token) > mostToken || strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") {
-		return h, Form
-	}
-	first, _, _ := strings.Cut(token, ".")
-	text, err := base64.RawURLEncoding.Strict().DecodeString(first)
-	if err != nil || json.Unmarshal(text, &h) != nil {
-		return h, Form
-	}
-	switch {
-	case !slices.Contains(types, h.Type):
-		return h, Type // RFC 8725 §3.11: a token for another use is not one for this
-	case !slices.Contains(signatures, jose.SignatureAlgorithm(h.Algorithm)):
-		return h, Algorithm
-	case h.Critical != nil:
-		return h, Critical // RFC 7515 §4.1.11; we know no extension
-	}
-	return h, nil
+// parse reads the header of a token of one of some types.
+func parse(token string, types ...string) (jose.Token, error) {
+	return jose.Rules{Longest: mostToken, Algorithms: Algorithms, Type: func(typ string) bool { return slices.Contains(types, typ) }}.Read(token)
 }
 
 // verify reads the claims of a token that one of the keys signed.
-func verify(token string, h header, keys []jose.JSONWebKey, claims any) error {
-	if len(keys) == 0 {
-		return Key
+func verify(t jose.Token, keys []jose.Key, claims any) error {
+	payload, err := t.Verify(keys)
+	if err == nil && jose.Unmarshal(payload, claims) != nil {
+		err = Claims
 	}
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(h.Algorithm)})
-	if err != nil {
-		return Signature
-	}
-	for _, key := range keys {
-		if payload, err := signed.Verify(key.Key); err == nil {
-			if json.Unmarshal(payload, claims) != nil {
-				return Claims
-			}
-			return nil
-		}
-	}
-	return Signature
+	return err
 }
 
 // seconds are a NumericDate (RFC 7519 §2). They are compared as they came: far from

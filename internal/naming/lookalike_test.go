@@ -1,4 +1,4 @@
-package directory
+package naming
 
 import (
 	"bufio"
@@ -83,7 +83,7 @@ func TestUNI1SkeletonsAgreeWithUnicodesOwnList(t *testing.T) {
 	compared := 0
 	for from, to := range list {
 		if norm.NFKD.String(from) != from || strings.Contains(twoLetters, from) ||
-			fold(from) != from && !(len(to) == 1 && isAlphanumeric(to[0])) {
+			Fold(from) != from && !(len(to) == 1 && isAlphanumeric(to[0])) {
 			continue
 		}
 		compared++
@@ -116,7 +116,7 @@ func TestEveryFormOfUnicodesListFoldsToOne(t *testing.T) {
 			}
 		}
 		for _, form := range forms {
-			if fold(form) != fold(forms[0]) || skeleton(form) != skeleton(forms[0]) || SearchKey(form) != SearchKey(forms[0]) {
+			if Fold(form) != Fold(forms[0]) || Skeleton(form) != Skeleton(forms[0]) || SearchKey(form) != SearchKey(forms[0]) {
 				t.Errorf("%s: %+q and %+q are two", columns[0], form, forms[0])
 			}
 		}
@@ -137,11 +137,11 @@ func TestEveryFormOfUnicodesListFoldsToOne(t *testing.T) {
 func TestFoldsAndSkeletonsAreTheirOwn(t *testing.T) {
 	for r := range everyCharacter {
 		s := string(r)
-		if f := fold(s); fold(f) != f {
+		if f := Fold(s); Fold(f) != f {
 			t.Errorf("%U folds to %+q", r, f)
 		}
-		if k := skeleton(s); skeleton(k) != k {
-			t.Errorf("%U looks like %+q, and that like %+q", r, k, skeleton(k))
+		if k := Skeleton(s); Skeleton(k) != k {
+			t.Errorf("%U looks like %+q, and that like %+q", r, k, Skeleton(k))
 		}
 	}
 }
@@ -156,10 +156,10 @@ func TestLookAlikesLoadInNoTime(t *testing.T) {
 		t.Errorf("%d characters", len(table))
 	}
 	for from, to := range table {
-		if fold(string(from)) != string(from) || norm.NFD.String(string(from)) != string(from) {
+		if Fold(string(from)) != string(from) || norm.NFD.String(string(from)) != string(from) {
 			t.Errorf("%U never gets here: folding changes it", from)
 		}
-		if !utf8.ValidString(to) || skeleton(to) != to {
+		if !utf8.ValidString(to) || Skeleton(to) != to {
 			t.Errorf("%U leads to %+q, which is not the end", from, to)
 		}
 	}

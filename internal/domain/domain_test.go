@@ -1,9 +1,10 @@
-package directory_test
+package domain_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -11,28 +12,73 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/domain"
+	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 	"parvis/internal/limit"
+	"parvis/internal/mail"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
-// claims is a house with a name server.
+// claims is a database with a name server.
 type claims struct {
-	house
+	*db.DB
+	t       *testing.T
+	clock   *dbtest.Clock
 	dns     *idptest.DNS
-	domains *directory.Domains
+	domains *domain.Prover
 }
 
 func openClaims(t *testing.T) claims {
 	t.Helper()
-	h, dns := open(t), idptest.StartDNS(t)
-	return claims{h, dns, &directory.Domains{
-		Resolver: dns.Resolver(), Limits: limit.NewLimiter(secret.NewKeys().Lookup), Outbox: h.inv.Outbox, Base: h.inv.Base,
+	d, clock := dbtest.Open(t)
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, dns := secret.NewKeys(), idptest.StartDNS(t)
+	return claims{d, t, clock, dns, &domain.Prover{
+		Resolver: dns.Resolver(), Limits: limit.NewLimiter(keys.Lookup), Base: "https://parvis.example",
+		Outbox: mail.NewOutbox(keys.Sealing, catalogue, "no-reply@parvis.example", nil, slog.New(slog.DiscardHandler)),
 	}}
 }
 
-func (c claims) add(owner directory.User, typed string) directory.Domain {
+func (c claims) update(fn func(ctx context.Context, tx *db.Tx) error) error {
+	c.t.Helper()
+	return c.Update(c.t.Context(), func(tx *db.Tx) error { return fn(c.t.Context(), tx) })
+}
+
+func (c claims) organization(name, short string) (o directory.Organization) {
+	c.t.Helper()
+	if err := c.update(func(ctx context.Context, tx *db.Tx) (err error) {
+		o, err = directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: name, ShortName: short, Language: "en"})
+		return err
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+	return o
+}
+
+// user makes a user of any role without the ceremony.
+func (c claims) user(o directory.Organization, email string, role directory.Role) (u directory.User) {
+	c.t.Helper()
+	if err := c.update(func(ctx context.Context, tx *db.Tx) (err error) {
+		if u, err = directory.CreateFirstOwner(ctx, tx, directory.User{OrgID: o.ID, ID: directory.NewUserID(), Email: email, Name: "U " + email[:1], Language: "en"}); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(o.ID), string(u.ID))
+		u.Role = role
+		return err
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+	return u
+}
+
+func (c claims) add(owner directory.User, typed string) domain.Domain {
 	c.t.Helper()
 	d, err := c.tryAdd(owner.AsActor(), owner.OrgID, typed)
 	if err != nil {
@@ -41,16 +87,16 @@ func (c claims) add(owner directory.User, typed string) directory.Domain {
 	return d
 }
 
-func (c claims) tryAdd(actor directory.Actor, org directory.OrgID, typed string) (d directory.Domain, err error) {
+func (c claims) tryAdd(actor directory.Actor, org directory.OrgID, typed string) (d domain.Domain, err error) {
 	err = c.update(func(ctx context.Context, tx *db.Tx) (err error) {
-		d, err = directory.AddDomain(ctx, tx, actor, org, typed)
+		d, err = domain.Add(ctx, tx, actor, org, typed)
 		return err
 	})
 	return d, err
 }
 
 // proven is a domain that its owner has proven.
-func (c claims) proven(owner directory.User, typed string) directory.Domain {
+func (c claims) proven(owner directory.User, typed string) domain.Domain {
 	c.t.Helper()
 	d := c.add(owner, typed)
 	c.dns.Set(d.Record(), d.Value())
@@ -60,7 +106,7 @@ func (c claims) proven(owner directory.User, typed string) directory.Domain {
 	return c.stored(d)
 }
 
-func (c claims) check(by directory.User, d directory.Domain) error {
+func (c claims) check(by directory.User, d domain.Domain) error {
 	c.clock.Advance(time.Second) // so that the log has an order
 	return c.domains.Check(c.t.Context(), c.DB, by.AsActor(), d.OrgID, d.ID)
 }
@@ -72,9 +118,9 @@ func (c claims) sweep() {
 	}
 }
 
-func (c claims) stored(d directory.Domain) directory.Domain {
+func (c claims) stored(d domain.Domain) domain.Domain {
 	c.t.Helper()
-	d, err := directory.DomainByID(c.t.Context(), c.DB, directory.Operator(), d.OrgID, d.ID)
+	d, err := domain.ByID(c.t.Context(), c.DB, directory.Operator(), d.OrgID, d.ID)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -84,11 +130,11 @@ func (c claims) stored(d directory.Domain) directory.Domain {
 // holder is who holds the domain of an address; empty for nobody.
 func (c claims) holder(address string) directory.OrgID {
 	c.t.Helper()
-	a, err := directory.ParseAddress(address)
+	a, err := naming.ParseAddress(address)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	org, found, err := directory.DomainHolder(c.t.Context(), c.DB, a)
+	org, found, err := domain.Holder(c.t.Context(), c.DB, a)
 	if err != nil || found != (org != "") {
 		c.t.Fatal(org, found, err)
 	}
@@ -97,11 +143,11 @@ func (c claims) holder(address string) directory.OrgID {
 
 func (c claims) holds(org directory.OrgID, address string) bool {
 	c.t.Helper()
-	a, err := directory.ParseAddress(address)
+	a, err := naming.ParseAddress(address)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	holds, err := directory.HoldsDomain(c.t.Context(), c.DB, org, a)
+	holds, err := domain.Holds(c.t.Context(), c.DB, org, a)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -118,7 +164,7 @@ func (c claims) count(query string, args ...any) (n int) {
 
 func (c claims) letters() int { return c.count(`select count(*) from letters where kind = 'domain'`) }
 
-func (c claims) recorded(d directory.Domain) string {
+func (c claims) recorded(d domain.Domain) string {
 	c.t.Helper()
 	var all []string
 	if err := c.Rows(c.t.Context(), func(scan func(...any) error) error {
@@ -135,18 +181,18 @@ func (c claims) recorded(d directory.Domain) string {
 // R-TEN-09, UNI-3: what nobody can prove, or everybody uses, is no organization's.
 func TestUNI3DomainsThatNobodyHasAreRefused(t *testing.T) {
 	for want, all := range map[error][]string{
-		directory.ErrDomainMissing: {"", "  ", "\t"},
-		directory.ErrDomainInvalid: {
+		domain.ErrMissing: {"", "  ", "\t"},
+		domain.ErrInvalid: {
 			"localhost", "example", "com", "127.0.0.1", "[127.0.0.1]", "::1", "2130706433", "0x7f.1", "a@example.com", "@example.com",
 			"https://example.com", "example.com/", "example.com.", ".example.com", "example..com", "exa mple.com", "*.example.com",
 			"_dmarc.example.com", "-a.example.com", "example.com:25", "example.123", "exam\u200dple.com", "ｅxample.com", "example。com",
 			strings.Repeat("a", 64) + ".com", strings.Repeat("a.", 120) + "com", strings.Repeat("ä", 2000) + ".com", "xn--zzzzzz--.com", "\u212aelvin.com",
 		},
-		directory.ErrDomainPublic:   {"co.uk", "CO.UK", "github.io", "asso.fr", "k12.ca.us", "xn--55qx5d.cn", "公司.cn"},
-		directory.ErrDomainProvider: {"gmail.com", "GMAIL.com", "outlook.com", "free.fr"},
+		domain.ErrPublic:   {"co.uk", "CO.UK", "github.io", "asso.fr", "k12.ca.us", "xn--55qx5d.cn", "公司.cn"},
+		domain.ErrProvider: {"gmail.com", "GMAIL.com", "outlook.com", "free.fr"},
 	} {
 		for _, typed := range all {
-			if d, err := directory.ParseDomain(typed); !errors.Is(err, want) {
+			if d, err := domain.Parse(typed); !errors.Is(err, want) {
 				t.Errorf("%q: %q %v, want %v", typed, d, err, want)
 			}
 		}
@@ -159,13 +205,13 @@ func TestDomainsAreThoseOfAddresses(t *testing.T) {
 		" Example.COM ": "example.com", "bücher.example.com": "xn--bcher-kva.example.com", "BU\u0308CHER.example.com": "xn--bcher-kva.example.com",
 		"XN--Bcher-KVA.example.com": "xn--bcher-kva.example.com", "a.b.c.example.co.uk": "a.b.c.example.co.uk", "mail.gmail.com": "mail.gmail.com",
 	} {
-		domain, err := directory.ParseDomain(typed)
-		address, wrong := directory.ParseAddress("ada@" + strings.TrimSpace(typed))
-		if err != nil || wrong != nil || domain != want || address.Domain != want {
-			t.Errorf("%q: %q %v, of an address %q %v, want %q", typed, domain, err, address.Domain, wrong, want)
+		key, err := domain.Parse(typed)
+		address, wrong := naming.ParseAddress("ada@" + strings.TrimSpace(typed))
+		if err != nil || wrong != nil || key != want || address.Domain != want {
+			t.Errorf("%q: %q %v, of an address %q %v, want %q", typed, key, err, address.Domain, wrong, want)
 		}
-		if again, err := directory.ParseDomain((directory.Domain{Key: domain}).String()); err != nil || again != domain {
-			t.Errorf("%q is shown as %q, which is %q: %v", domain, directory.Domain{Key: domain}, again, err)
+		if again, err := domain.Parse((domain.Domain{Key: key}).String()); err != nil || again != key {
+			t.Errorf("%q is shown as %q, which is %q: %v", key, domain.Domain{Key: key}, again, err)
 		}
 	}
 }
@@ -178,7 +224,7 @@ func TestDomainLeadsOnlyWhereItIsProven(t *testing.T) {
 	other := c.organization("Other Works", "other")
 	u := c.user(o, "o@alpha.example", directory.Owner)
 	d := c.add(u, "Alpha.example.com")
-	if d.Key != "alpha.example.com" || d.State() != directory.DomainWaiting || c.holder("a@alpha.example.com") != "" {
+	if d.Key != "alpha.example.com" || d.State() != domain.Waiting || c.holder("a@alpha.example.com") != "" {
 		t.Fatalf("added as %+v", d)
 	}
 	for name, set := range map[string]func(){
@@ -191,12 +237,12 @@ func TestDomainLeadsOnlyWhereItIsProven(t *testing.T) {
 		"in another letter": func() { c.dns.Set(d.Record(), strings.ToUpper(d.Value())) },
 	} {
 		set()
-		if err := c.check(u, d); !errors.Is(err, directory.ErrProofMissing) || c.stored(d).State() != directory.DomainWaiting {
+		if err := c.check(u, d); !errors.Is(err, domain.ErrProofMissing) || c.stored(d).State() != domain.Waiting {
 			t.Errorf("%s: %v, %s", name, err, c.stored(d).State())
 		}
 	}
 	c.dns.Fail(true)
-	if err := c.check(u, d); !errors.Is(err, directory.ErrProofUnanswered) || c.stored(d).UnansweredSince.IsZero() {
+	if err := c.check(u, d); !errors.Is(err, domain.ErrProofUnanswered) || c.stored(d).UnansweredSince.IsZero() {
 		t.Errorf("without an answer: %v", err)
 	}
 	c.dns.Fail(false)
@@ -238,10 +284,10 @@ func TestDomainsListIsBounded(t *testing.T) {
 	for i := range 50 {
 		c.add(u, fmt.Sprintf("d%d.example.com", i))
 	}
-	if _, err := c.tryAdd(u.AsActor(), o.ID, "D49.example.com"); !errors.Is(err, directory.ErrDomainListed) {
+	if _, err := c.tryAdd(u.AsActor(), o.ID, "D49.example.com"); !errors.Is(err, domain.ErrListed) {
 		t.Errorf("twice: %v", err)
 	}
-	if _, err := c.tryAdd(u.AsActor(), o.ID, "another.example.com"); !errors.Is(err, directory.ErrTooManyDomains) {
+	if _, err := c.tryAdd(u.AsActor(), o.ID, "another.example.com"); !errors.Is(err, domain.ErrTooMany) {
 		t.Errorf("one more: %v", err)
 	}
 }
@@ -255,10 +301,10 @@ func TestDomainAddedAtOnceIsListedOnce(t *testing.T) {
 	for range 6 {
 		wg.Go(func() {
 			err := c.DB.Update(t.Context(), func(tx *db.Tx) error {
-				_, err := directory.AddDomain(t.Context(), tx, u.AsActor(), o.ID, "alpha.example.com")
+				_, err := domain.Add(t.Context(), tx, u.AsActor(), o.ID, "alpha.example.com")
 				return err
 			})
-			if err != nil && !errors.Is(err, directory.ErrDomainListed) {
+			if err != nil && !errors.Is(err, domain.ErrListed) {
 				t.Error(err)
 			}
 		})
@@ -291,7 +337,7 @@ func TestTEN1DomainsAreTheirAdministratorsAlone(t *testing.T) {
 			t.Errorf("%s of %s checks: %v", a.by.Role, a.by.OrgID, err)
 		}
 		err := c.update(func(ctx context.Context, tx *db.Tx) error {
-			return directory.RemoveDomain(ctx, tx, a.by.AsActor(), a.org, d.ID)
+			return domain.Remove(ctx, tx, a.by.AsActor(), a.org, d.ID)
 		})
 		if !errors.Is(err, a.want) {
 			t.Errorf("%s of %s removes: %v", a.by.Role, a.by.OrgID, err)
@@ -317,24 +363,24 @@ func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
 	if wanted.Value() == held.Value() {
 		t.Fatal("two organizations have one record")
 	}
-	if err := c.check(b, wanted); !errors.Is(err, directory.ErrProofMissing) {
+	if err := c.check(b, wanted); !errors.Is(err, domain.ErrProofMissing) {
 		t.Errorf("the record of another proves: %v", err)
 	}
 	c.dns.Set(held.Record(), held.Value(), wanted.Value())
-	if err := c.check(b, wanted); !errors.Is(err, directory.ErrDomainHeld) || c.holder("x@example.com") != first.ID {
+	if err := c.check(b, wanted); !errors.Is(err, domain.ErrHeld) || c.holder("x@example.com") != first.ID {
 		t.Errorf("a held domain: %v", err)
 	}
 	c.dns.Set(held.Record(), wanted.Value()) // the new owner's alone
 	c.clock.Advance(25 * time.Hour)
 	c.sweep()
-	if err := c.check(b, wanted); !errors.Is(err, directory.ErrDomainHeld) || c.holder("x@example.com") != first.ID {
+	if err := c.check(b, wanted); !errors.Is(err, domain.ErrHeld) || c.holder("x@example.com") != first.ID {
 		t.Errorf("a held domain whose record is missing for a day: %v", err)
 	}
 	for range 7 {
 		c.clock.Advance(25 * time.Hour)
 		c.sweep()
 	}
-	if c.holder("x@example.com") != "" || c.stored(held).State() != directory.DomainLapsed || c.stored(wanted).Held() {
+	if c.holder("x@example.com") != "" || c.stored(held).State() != domain.Lapsed || c.stored(wanted).Held() {
 		t.Errorf("after eight days: %s", c.stored(held).State())
 	}
 	if err := c.check(b, wanted); err != nil || c.holder("x@example.com") != second.ID || c.holds(first.ID, "x@example.com") {
@@ -342,11 +388,11 @@ func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
 	}
 	// The first comes back with its record, too late; then the second gives the domain up.
 	c.dns.Set(held.Record(), held.Value(), wanted.Value())
-	if err := c.check(a, held); !errors.Is(err, directory.ErrDomainHeld) || c.stored(held).State() != directory.DomainLapsed {
+	if err := c.check(a, held); !errors.Is(err, domain.ErrHeld) || c.stored(held).State() != domain.Lapsed {
 		t.Errorf("back too late: %v", err)
 	}
 	if err := c.update(func(ctx context.Context, tx *db.Tx) error {
-		return directory.RemoveDomain(ctx, tx, b.AsActor(), second.ID, wanted.ID)
+		return domain.Remove(ctx, tx, b.AsActor(), second.ID, wanted.ID)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +415,7 @@ func TestDomainProvedAtOnceIsOnes(t *testing.T) {
 	c := openClaims(t)
 	const organizations = 4
 	var users []directory.User
-	var domains []directory.Domain
+	var domains []domain.Domain
 	var values []string
 	for i := range organizations {
 		o := c.organization(fmt.Sprintf("Works %c", 'A'+i), fmt.Sprintf("works-%c", 'a'+i))
@@ -382,7 +428,7 @@ func TestDomainProvedAtOnceIsOnes(t *testing.T) {
 	for i := range 2 * organizations {
 		i %= organizations
 		wg.Go(func() {
-			if err := c.check(users[i], domains[i]); err != nil && !errors.Is(err, directory.ErrDomainHeld) {
+			if err := c.check(users[i], domains[i]); err != nil && !errors.Is(err, domain.ErrHeld) {
 				t.Error(err)
 			}
 		})
@@ -424,7 +470,7 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 		c.clock.Advance(24 * time.Hour)
 		c.sweep()
 	}
-	if now := c.stored(d); now.State() != directory.DomainProven || !now.UnansweredSince.Equal(c.clock.Now().Add(-29*24*time.Hour)) || c.letters() != 0 {
+	if now := c.stored(d); now.State() != domain.Proven || !now.UnansweredSince.Equal(c.clock.Now().Add(-29*24*time.Hour)) || c.letters() != 0 {
 		t.Fatalf("after silence: %+v", now)
 	}
 	c.dns.Fail(false)
@@ -439,19 +485,19 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 	c.clock.Advance(24 * time.Hour)
 	c.sweep()
 	missing := c.stored(d)
-	if missing.State() != directory.DomainMissing || !missing.MissingSince.Equal(c.clock.Now()) || c.letters() != 2 || c.holder("a@example.com") != o.ID {
+	if missing.State() != domain.Missing || !missing.MissingSince.Equal(c.clock.Now()) || c.letters() != 2 || c.holder("a@example.com") != o.ID {
 		t.Fatalf("missing: %+v, %d letters", missing, c.letters())
 	}
 	c.clock.Advance(6 * 24 * time.Hour)
 	c.sweep()
-	if now := c.stored(d); now.State() != directory.DomainMissing || c.letters() != 2 {
+	if now := c.stored(d); now.State() != domain.Missing || c.letters() != 2 {
 		t.Fatalf("missing for six days: %s, %d letters", now.State(), c.letters())
 	}
 	c.dns.Set(d.Record(), d.Value())
 	if err := c.check(u, d); err != nil {
 		t.Fatal(err)
 	}
-	if now := c.stored(d); now.State() != directory.DomainProven || !now.ProvenAt.Equal(d.ProvenAt) {
+	if now := c.stored(d); now.State() != domain.Proven || !now.ProvenAt.Equal(d.ProvenAt) {
 		t.Fatalf("back: %+v", now)
 	}
 
@@ -462,13 +508,13 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 	c.dns.Fail(true)
 	c.clock.Advance(8 * 24 * time.Hour)
 	c.sweep()
-	if now := c.stored(d); now.State() != directory.DomainMissing || c.holder("a@example.com") != o.ID {
+	if now := c.stored(d); now.State() != domain.Missing || c.holder("a@example.com") != o.ID {
 		t.Fatalf("silence lapsed it: %+v", now)
 	}
 	c.dns.Fail(false)
 	c.clock.Advance(24 * time.Hour)
 	c.sweep()
-	if now := c.stored(d); now.State() != directory.DomainLapsed || c.letters() != 6 || c.holder("a@example.com") != "" || c.holds(o.ID, "a@example.com") {
+	if now := c.stored(d); now.State() != domain.Lapsed || c.letters() != 6 || c.holder("a@example.com") != "" || c.holds(o.ID, "a@example.com") {
 		t.Fatalf("missing for nine days: %+v, %d letters", now, c.letters())
 	}
 	c.dns.Asked()
@@ -489,16 +535,16 @@ func TestDomainLapsesAfterAWeekAndNotBefore(t *testing.T) {
 	u := c.user(o, "o@alpha.example", directory.Owner)
 	d := c.proven(u, "example.com")
 	c.dns.Remove(d.Record())
-	if err := c.check(u, d); !errors.Is(err, directory.ErrProofMissing) || c.stored(d).State() != directory.DomainMissing {
+	if err := c.check(u, d); !errors.Is(err, domain.ErrProofMissing) || c.stored(d).State() != domain.Missing {
 		t.Fatal(err)
 	}
-	c.clock.Advance(directory.DomainGrace - time.Microsecond)
+	c.clock.Advance(domain.Grace - time.Microsecond)
 	c.sweep()
-	if now := c.stored(d); now.State() != directory.DomainMissing {
+	if now := c.stored(d); now.State() != domain.Missing {
 		t.Fatalf("a microsecond early: %s", now.State())
 	}
 	c.clock.Advance(time.Microsecond)
-	if err := c.check(u, d); !errors.Is(err, directory.ErrProofMissing) || c.stored(d).State() != directory.DomainLapsed {
+	if err := c.check(u, d); !errors.Is(err, domain.ErrProofMissing) || c.stored(d).State() != domain.Lapsed {
 		t.Errorf("after a week: %v, %s", err, c.stored(d).State())
 	}
 }
@@ -547,16 +593,16 @@ func TestDomainChecksAreLimited(t *testing.T) {
 	o, other := c.organization("Alpha Works", "alpha"), c.organization("Beta Works", "beta")
 	u, neighbour := c.user(o, "o@alpha.example", directory.Owner), c.user(other, "o@beta.example", directory.Owner)
 	d, e := c.add(u, "example.com"), c.add(neighbour, "example.com")
-	for range directory.PerOrganizationDomains.Free {
-		if err := c.check(u, d); !errors.Is(err, directory.ErrProofMissing) {
+	for range domain.PerOrganization.Free {
+		if err := c.check(u, d); !errors.Is(err, domain.ErrProofMissing) {
 			t.Fatal(err)
 		}
 	}
 	c.dns.Asked()
-	if err := c.check(u, d); !errors.Is(err, directory.ErrChecksTooOften) || len(c.dns.Asked()) != 0 {
+	if err := c.check(u, d); !errors.Is(err, domain.ErrChecksTooOften) || len(c.dns.Asked()) != 0 {
 		t.Errorf("one more: %v", err)
 	}
-	if err := c.check(neighbour, e); !errors.Is(err, directory.ErrProofMissing) {
+	if err := c.check(neighbour, e); !errors.Is(err, domain.ErrProofMissing) {
 		t.Errorf("the neighbour: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package directory
+package naming
 
 import (
 	"errors"

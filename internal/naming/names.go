@@ -1,4 +1,4 @@
-package directory
+package naming
 
 import (
 	"slices"
@@ -78,9 +78,9 @@ func ParseShortName(s string) (ShortName, error) {
 	if !isOneScript(text) {
 		return ShortName{}, ErrShortNameMixed
 	}
-	name := ShortName{Text: text, Key: fold(text), Skeleton: skeleton(text)}
+	name := ShortName{Text: text, Key: Fold(text), Skeleton: Skeleton(text)}
 	// Compared by look: neither ADMİN nor admın nor аdmin gets through.
-	if slices.ContainsFunc(reserved, func(r string) bool { return skeleton(r) == name.Skeleton }) {
+	if slices.ContainsFunc(reserved, func(r string) bool { return Skeleton(r) == name.Skeleton }) {
 		return ShortName{}, ErrShortNameReserved
 	}
 	return name, nil
@@ -97,7 +97,7 @@ func OrganizationKey(typed string) string {
 	if strings.ContainsFunc(typed, unicode.IsControl) {
 		return ""
 	}
-	key := strings.Join(strings.Fields(fold(strings.Map(plainHyphen, fold(typed)))), " ")
+	key := strings.Join(strings.Fields(Fold(strings.Map(plainHyphen, Fold(typed)))), " ")
 	if len(key) > maxKey {
 		return ""
 	}
@@ -212,8 +212,8 @@ func CleanName(s string, field string) (string, error) {
 	return name, nil
 }
 
-// cleanGroupName makes the name of a group: a name, but shorter, because tokens carry it.
-func cleanGroupName(s string) (string, error) {
+// CleanGroupName makes the name of a group: a name, but shorter, because tokens carry it.
+func CleanGroupName(s string) (string, error) {
 	name, wrong := cleanLine(s, MaxGroupName)
 	switch wrong {
 	case nil:
@@ -224,9 +224,9 @@ func cleanGroupName(s string) (string, error) {
 	return "", wrong
 }
 
-// cleanContact makes what an organization says of whom to ask for help: a line
+// CleanContact makes what an organization says of whom to ask for help: a line
 // like a name, but longer, or nothing.
-func cleanContact(s string) (string, error) {
+func CleanContact(s string) (string, error) {
 	contact, wrong := cleanLine(s, maxContact)
 	switch wrong {
 	case nil, ErrNameMissing:

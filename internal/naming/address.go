@@ -1,4 +1,6 @@
-package directory
+// Package naming judges the names and addresses that people type, and makes the keys by
+// which they are looked up and compared. It is pure: it knows no table.
+package naming
 
 import (
 	"strings"
@@ -45,16 +47,13 @@ func ParseAddress(s string) (Address, error) {
 		return Address{}, ErrAddressInvalid
 	}
 	local, domain, _ := strings.Cut(s, "@")
-	domain, ok := parseDomain(domain)
+	domain, ok := ParseHost(domain)
 	text := local + "@" + domain
 	if !ok || !isDotAtom(local) || len(text) > maxAddress {
 		return Address{}, ErrAddressInvalid
 	}
-	return Address{Text: text, Key: lowerASCII(text), Domain: domain}, nil
+	return Address{Text: text, Key: LowerASCII(text), Domain: domain}, nil
 }
-
-// AddressKey is the Key of the user's address.
-func (u User) AddressKey() string { return lowerASCII(u.Email) }
 
 // isDotAtom tells whether s is a local part that every mail program reads alike.
 func isDotAtom(s string) bool {
@@ -76,8 +75,11 @@ func isDotAtom(s string) bool {
 	return true
 }
 
-// parseDomain makes A-labels in lower case of a mail domain.
-func parseDomain(typed string) (string, bool) {
+// ParseHost makes A-labels in lower case of a mail domain.
+func ParseHost(typed string) (string, bool) {
+	if len(typed) > maxTyped {
+		return "", false
+	}
 	labels := strings.Split(typed, ".")
 	for i, label := range labels {
 		var ok bool
@@ -103,7 +105,7 @@ func parseDomain(typed string) (string, bool) {
 // look-up makes plain names of full-width letters, the Kelvin sign, other dots
 // and invisible characters too, and the plain name is somebody else's.
 func parseLabel(typed string) (string, bool) {
-	label := lowerASCII(typed)
+	label := LowerASCII(typed)
 	if !isASCII(typed) {
 		for _, r := range typed {
 			if r >= utf8.RuneSelf && isASCII(norm.NFC.String(string(r))) {
@@ -143,9 +145,9 @@ func isASCII(s string) bool {
 	return true
 }
 
-// lowerASCII folds ASCII letters only. strings.ToLower would also make a k of
+// LowerASCII folds ASCII letters only. strings.ToLower would also make a k of
 // the Kelvin sign, and of one person's address another's.
-func lowerASCII(s string) string {
+func LowerASCII(s string) string {
 	b := []byte(s)
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {

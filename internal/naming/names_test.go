@@ -1,4 +1,4 @@
-package directory
+package naming
 
 import (
 	"encoding/json"
@@ -208,8 +208,8 @@ func fullWidth(r rune) rune {
 func TestFoldingMakesAtMostFiveBytesOfACharacter(t *testing.T) {
 	for r := range everyCharacter {
 		s := norm.NFKC.String(string(r))
-		if n := utf8.RuneCountInString(s); len(fold(s)) > n*maxKey/maxShortName {
-			t.Errorf("%U: %d characters fold to %d bytes", r, n, len(fold(s)))
+		if n := utf8.RuneCountInString(s); len(Fold(s)) > n*maxKey/maxShortName {
+			t.Errorf("%U: %d characters fold to %d bytes", r, n, len(Fold(s)))
 		}
 	}
 }
@@ -349,7 +349,7 @@ func FuzzShortName(f *testing.F) {
 		if OrganizationKey(n.Text) != n.Key || OrganizationKey(n.Key) != n.Key {
 			t.Fatalf("%+q has the key %+q, and is found as %+q and %+q", s, n.Key, OrganizationKey(n.Text), OrganizationKey(n.Key))
 		}
-		if skeleton(n.Skeleton) != n.Skeleton || n.Key == "" || strings.ContainsAny(n.Text, "/\\.?#% ") {
+		if Skeleton(n.Skeleton) != n.Skeleton || n.Key == "" || strings.ContainsAny(n.Text, "/\\.?#% ") {
 			t.Fatalf("%+q is %+v", s, n)
 		}
 	})

@@ -1,4 +1,4 @@
-package directory
+package naming
 
 import (
 	_ "embed" // for the table of look-alikes
@@ -11,9 +11,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// fold makes equal what differs in case, width, composition and characters that
+// Fold makes equal what differs in case, width, composition and characters that
 // nobody sees (Unicode §3.13, NFKC_Casefold). It is for comparing only.
-func fold(s string) string {
+func Fold(s string) string {
 	// A folded letter may compose with the mark behind it and fold again.
 	for range 4 {
 		next := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(strings.Map(visible, s))))
@@ -71,16 +71,16 @@ func readConfusables() map[rune]string {
 }
 
 // LookAlike reports whether people could take one name for the other.
-func LookAlike(a, b string) bool { return skeleton(a) == skeleton(b) }
+func LookAlike(a, b string) bool { return Skeleton(a) == Skeleton(b) }
 
-// skeleton makes equal what looks alike (UTS #39 §4, after folding). It is for
+// Skeleton makes equal what looks alike (UTS #39 §4, after folding). It is for
 // comparing only: 0 becomes o, and m becomes rn. Folding comes first, so a letter
 // looks like what either of its cases looks like: the capital I passes for an l,
 // therefore i and l are one; the Cyrillic в is a b for its capital's sake.
-func skeleton(s string) string {
+func Skeleton(s string) string {
 	// What a character looks like may fold or look like something else in turn.
 	for range 4 {
-		next := looks(fold(s))
+		next := looks(Fold(s))
 		if next == s {
 			break
 		}
@@ -118,7 +118,7 @@ func DisplaySkeleton(s string) string {
 		}
 	}
 	// Folding makes a space and a mark of a few signs.
-	return skeleton(strings.Join(strings.Fields(fold(strings.Join(words, ""))), ""))
+	return Skeleton(strings.Join(strings.Fields(Fold(strings.Join(words, ""))), ""))
 }
 
 // smallGreek are the letters whose small form passes for another Latin letter
@@ -135,7 +135,7 @@ var undecomposed = strings.NewReplacer(
 // SearchKey joins what a search should find into one text without case and
 // diacritics.
 func SearchKey(parts ...string) string {
-	s := fold(strings.ToValidUTF8(strings.Join(parts, " "), " "))
+	s := Fold(strings.ToValidUTF8(strings.Join(parts, " "), " "))
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.Is(unicode.Mn, r):

@@ -1,0 +1,260 @@
+package domain
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/limit"
+	"parvis/internal/mail"
+)
+
+// Resolver looks up TXT records. *net.Resolver is one.
+type Resolver interface {
+	LookupTXT(ctx context.Context, name string) ([]string, error)
+}
+
+// Prover proves domains by what the DNS says, and goes on asking it.
+type Prover struct {
+	Resolver Resolver
+	Limits   *limit.Limiter
+	Outbox   *mail.Outbox
+	Base     string // the configured public address, without a slash at its end
+}
+
+// answer is what the DNS says of a record.
+type answer int
+
+const (
+	unanswered answer = iota // nothing: its servers fail or are not reached
+	missing
+	found
+)
+
+// ask looks for the record of a domain. Only what the DNS says for certain makes a
+// record missing: a failure of its servers says nothing about it.
+func (p *Prover) ask(ctx context.Context, d Domain) answer {
+	ctx, cancel := context.WithTimeout(ctx, lookupLasts)
+	defer cancel()
+	// The dot at the end keeps the machine's own search list out.
+	values, err := p.Resolver.LookupTXT(ctx, d.Record()+".")
+	switch no, isDNS := errors.AsType[*net.DNSError](err); {
+	case isDNS && no.IsNotFound:
+		return missing
+	case err != nil:
+		return unanswered
+	case slices.Contains(values, d.Value()):
+		return found
+	}
+	return missing
+}
+
+// Asked is what the DNS said of a domain.
+type Asked struct {
+	domain Domain
+	answer answer
+}
+
+// Ask looks for the record of a domain now, for an actor who may settle what comes of it.
+// It counts how often an organization asks.
+func (p *Prover) Ask(ctx context.Context, d *db.DB, actor directory.Actor, org directory.OrgID, id string) (Asked, error) {
+	if err := actor.MaySetRules(ctx, d, org); err != nil {
+		return Asked{}, err
+	}
+	domain, err := byID(ctx, d, org, id)
+	if err != nil {
+		return Asked{}, err
+	}
+	taken, err := limit.Take(ctx, d, p.Limits.Key(PerOrganization, limit.Of(org)))
+	if err != nil {
+		return Asked{}, err
+	}
+	if !taken.Allowed {
+		return Asked{}, ErrChecksTooOften.After(taken.Wait)
+	}
+	a := p.ask(ctx, domain)
+	return Asked{domain, a}, ctx.Err() // where nobody waits any more, nothing is no answer of the DNS
+}
+
+// Check asks and settles. Where that does not prove the domain, the fault says why.
+func (p *Prover) Check(ctx context.Context, d *db.DB, actor directory.Actor, org directory.OrgID, id string) error {
+	asked, err := p.Ask(ctx, d, actor, org, id)
+	if err != nil {
+		return err
+	}
+	var unproven error
+	err = d.Update(ctx, func(tx *db.Tx) (err error) {
+		unproven, err = p.Settle(ctx, tx, actor, asked)
+		return err
+	})
+	return cmp.Or(err, unproven)
+}
+
+// Settle writes down what the DNS said of a domain, by the actor who asked. Where that
+// does not prove the domain, unproven says why; what was found is kept all the same.
+func (p *Prover) Settle(ctx context.Context, tx *db.Tx, actor directory.Actor, asked Asked) (unproven, err error) {
+	if err := actor.MaySetRules(ctx, tx, asked.domain.OrgID); err != nil {
+		return nil, err
+	}
+	now, err := p.settle(ctx, tx, actor, asked)
+	switch {
+	case err != nil:
+		return nil, err
+	case asked.answer == missing:
+		return ErrProofMissing, nil
+	case asked.answer == unanswered:
+		return ErrProofUnanswered, nil
+	case !now.Held():
+		return ErrHeld, nil
+	}
+	return nil, nil
+}
+
+// settle writes down what the DNS said of a domain. What follows from it happens
+// once, however many nodes asked.
+func (p *Prover) settle(ctx context.Context, tx *db.Tx, actor directory.Actor, asked Asked) (Domain, error) {
+	was, err := byID(ctx, tx, asked.domain.OrgID, asked.domain.ID)
+	if err != nil {
+		return Domain{}, err
+	}
+	free := false
+	if asked.answer == found && !was.Held() {
+		if free, err = was.free(ctx, tx); err != nil {
+			return Domain{}, err
+		}
+	}
+	now := was.after(asked.answer, free, tx.Now())
+	if _, err := tx.Exec(ctx, `
+		update domains set proven_at = $1, checked_at = $2, missing_since = $3, unanswered_since = $4, lapsed_at = $5
+		where org_id = $6 and id = $7`,
+		db.Time(now.ProvenAt), db.Time(now.CheckedAt), db.Time(now.MissingSince), db.Time(now.UnansweredSince), db.Time(now.LapsedAt),
+		string(now.OrgID), now.ID); err != nil {
+		return Domain{}, fmt.Errorf("settling domain %s: %w", now.ID, err)
+	}
+	return now, p.tell(ctx, tx, actor, was, now)
+}
+
+// free tells that no other organization holds d.
+func (d Domain) free(ctx context.Context, tx *db.Tx) (bool, error) {
+	var holder directory.OrgID
+	held, err := tx.One(ctx, db.Into(&holder), `
+		select org_id from domains
+		where domain_key = $1 and org_id <> $2 and proven_at is not null and lapsed_at is null`, d.Key, string(d.OrgID))
+	return !held, err
+}
+
+// after is what d becomes by an answer of the DNS. free says whether it may become
+// the organization's.
+func (d Domain) after(a answer, free bool, now time.Time) Domain {
+	d.CheckedAt = now
+	switch a {
+	case unanswered:
+		if d.UnansweredSince.IsZero() {
+			d.UnansweredSince = now
+		}
+		return d // it lapses by no silence
+	case missing:
+		if d.MissingSince.IsZero() {
+			d.MissingSince = now
+		}
+		if d.Held() && !now.Before(d.LapsesAt()) {
+			d.LapsedAt = now
+		}
+	case found:
+		d.MissingSince = time.Time{}
+		if free {
+			d.ProvenAt, d.LapsedAt = now, time.Time{}
+		}
+	}
+	d.UnansweredSince = time.Time{}
+	return d
+}
+
+// tell records what became of a domain, and writes to the administrators where they
+// have to do something.
+func (p *Prover) tell(ctx context.Context, tx *db.Tx, actor directory.Actor, was, now Domain) error {
+	before, after := was.State(), now.State()
+	switch {
+	case before == after:
+		return nil
+	case after == Missing:
+		if err := p.write(ctx, tx, now); err != nil {
+			return err
+		}
+		return now.record(ctx, tx, actor, "domain.missing")
+	case after == Lapsed:
+		if err := p.write(ctx, tx, now); err != nil {
+			return err
+		}
+		return now.record(ctx, tx, actor, "domain.lapsed")
+	case before == Missing:
+		return now.record(ctx, tx, actor, "domain.found")
+	}
+	return now.record(ctx, tx, actor, "domain.proven")
+}
+
+// write writes the letter to every owner and administrator that the record of a
+// domain is missing, or that the domain lapsed.
+func (p *Prover) write(ctx context.Context, tx *db.Tx, d Domain) error {
+	org, err := directory.OrganizationByID(ctx, tx, d.OrgID)
+	if err != nil {
+		return err
+	}
+	all, err := directory.Administrators(ctx, tx, d.OrgID)
+	if err != nil {
+		return err
+	}
+	for _, u := range all {
+		l := mail.DomainParameters{
+			Organization: org.DisplayName, Name: u.Name, Domain: d.String(), Record: d.Record(), Value: d.Value(),
+			Link: p.Base + org.Path("admin", "domains", d.ID),
+		}
+		if d.LapsedAt.IsZero() {
+			l.Lapses = d.LapsesAt()
+		}
+		if _, err := p.Outbox.Put(ctx, tx, u.Letter(l)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep looks up again what was proven, each domain once a day.
+func (p *Prover) Sweep(ctx context.Context, d *db.DB) error {
+	for {
+		due, err := list(ctx, d, `
+			select `+columns+`
+			from domains d
+			where d.proven_at is not null and d.lapsed_at is null and d.checked_at <= $1
+			order by d.checked_at
+			limit $2`, db.Time(d.Now().Add(-interval)), atOnce)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		answers := make([]answer, len(due))
+		var wg sync.WaitGroup
+		for i := range due {
+			wg.Go(func() { answers[i] = p.ask(ctx, due[i]) })
+		}
+		wg.Wait()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i, a := range answers {
+			err := d.Update(ctx, func(tx *db.Tx) error {
+				_, err := p.settle(ctx, tx, directory.System(due[i].OrgID), Asked{due[i], a})
+				return err
+			})
+			if err != nil && !errors.Is(err, directory.ErrNotFound) {
+				return err
+			}
+		}
+	}
+}
