@@ -385,7 +385,7 @@ func TestGroupsInFrench(t *testing.T) {
 		t.Errorf("nobody: %s", p.Text())
 	}
 	member := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
-	if p := seen(t, p.Form("main").Check("person[]", member).Submit(""), 200); !p.Says("désormais membres") || !p.Says("2 membres") || !p.Says("Supprimer le groupe") {
+	if p := seen(t, p.Form("main").Check("person[]", member).Submit(""), 200); !p.Says("ont été ajoutées au groupe") || !p.Says("2 membres") || !p.Says("Supprimer le groupe") {
 		t.Errorf("added: %s", p.Text())
 	}
 }

@@ -157,7 +157,7 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 	form := p.Form("main").Fill("history", "4").Fill("reset_lifetime", "1h0m0s")
 	form.Values.Del("special")
 	p = seen(t, form.Submit("review"), 200)
-	for _, said := range []string{"10 → 4", "30 minutes → 1 hour", "Special character required No longer asked for", "3 hashes of older passwords are deleted", "This meets 5 people"} {
+	for _, said := range []string{"10 → 4", "30 minutes → 1 hour", "Special character required No longer asked for", "3 hashes of older passwords are deleted", "This affects 5 people"} {
 		if !p.Says(said) {
 			t.Errorf("before saving it is not said that %q: %s", said, p.Text())
 		}
