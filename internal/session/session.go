@@ -91,7 +91,7 @@ func (b Browser) Shown() string {
 	return b.token.Hash(secret.Browser)
 }
 
-// Session is one user's sign-in in one browser.
+// Session records that a user is signed in to an organization in one browser.
 type Session struct {
 	OrgID      directory.OrgID
 	ID         string

@@ -327,7 +327,7 @@ func TestSES1ARepeatedPasswordOpensNoSecondStep(t *testing.T) {
 	}
 }
 
-// What a superseded token proves signs nobody in in somebody else's browser (decision 0002):
+// What a superseded token proves opens nothing in somebody else's browser (decision 0002):
 // one person's sign-in is no repetition of another's.
 func TestSES1AnotherPersonsSignInIsNoRepetition(t *testing.T) {
 	s := idptest.Start(t)

@@ -350,17 +350,17 @@ const script = `Parvis is running, on this machine only. Try this:
     %s/organization
 
  6  Open an application from a tile on Meridian's home page: you are signed in. This page of
-    one leads there too, through sign-in where that is needed, and back to the very page:
+    an application signs you in too, asks you only if it must, and leads back to itself:
     %s/documents/7
 
-    Ledger is another company's, so it asks first. Sign out, and all of them let go.
+    Ledger is another company's, so it asks first. Sign out, and all of them sign you out.
 
  7  Halden Rail has a sign-in server of its own, where its people choose who they are: no
     password is asked for. You are Ingrid, its owner, who is invited:
     %s
 
     Sign out, or use a private window, and enter jonas@halden.example here: you are led to
-    the company, and who comes for the first time becomes a member on arrival.
+    the company, and a person who signs in for the first time becomes a member.
     %s/sign-in
 
     As Ingrid, see what the company said of each under Administration, Single sign-on,
