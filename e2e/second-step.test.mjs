@@ -115,7 +115,7 @@ describe('an authenticator app, required', { concurrency: false }, () => {
       await page.locator('input[name=recovery_code]').fill(code);
       await press(page, 'Confirm');
       if (opens) await page.waitForURL(home);
-      else await page.getByText('This is none of your recovery codes, or it was used already.').waitFor();
+      else await page.getByText('This is not one of your recovery codes, or it was used already.').waitFor();
     }
     await page.goto(at('/o/lumen/account/security'));
     assert.match(await text(page), /8 of 10 are left/);

@@ -168,7 +168,7 @@ describe('OpenID Connect', { concurrency: false }, () => {
     assert.match(page.url(), /^http:\/\/localhost/, 'nobody is somebody else after a test');
     await follow(page, 'Meridian ID');
     await press(page, 'Turn on');
-    await page.getByText('People come in by this provider.').waitFor();
+    await page.getByText('People sign in with this provider.').waitFor();
     await look(page, 'sso-oidc-on');
   });
 
@@ -302,7 +302,7 @@ describe('SAML', { concurrency: false }, () => {
     await look(page, 'sso-saml-test-refused');
     assert.match(await text(page), /Test refused[^]*Is it encrypted in a way that is safe\?[^]*What to change[^]*CBC: allow it here/);
     await follow(page, 'Meridian SAML');
-    await page.getByLabel('Accept encryption that notices no change (CBC)').check();
+    await page.getByLabel('Accept encryption that does not detect changes (CBC)').check();
     await page.locator('#details').getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved.').waitFor();
     await press(page, 'Test');
@@ -311,7 +311,7 @@ describe('SAML', { concurrency: false }, () => {
     assert.match(await text(page), /Test passed[^]*ada@meridian\.example/);
     await follow(page, 'Meridian SAML');
     await press(page, 'Turn on');
-    await page.getByText('People come in by this provider.').waitFor();
+    await page.getByText('People sign in with this provider.').waitFor();
     await look(page, 'sso-saml-on');
     await page.goto(admin('single-sign-on'));
     await look(page, 'sso-connections');

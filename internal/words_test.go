@@ -28,20 +28,23 @@ type phrase struct {
 func words(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?i)\b(?:` + pattern + `)`) }
 
 var phrases = []phrase{
-	{"tells that", words(`tells? that\b`), "reports whether", 76, 1},
-	{"tells whether", words(`tells? (?:whether|who|whose)\b`), "reports whether, returns who", 50, 0},
-	{"tells of", words(`(?:tells?|told|telling) (?:nothing |not )?of\b`), "says nothing about, describes", 29, 11},
-	{"is none of", words(`(?:is|are|was|were) none of\b`), "is not one of", 7, 1},
-	{"whoever", words(`who(?:ever|mever)\b`), "people who, somebody who, the one who", 162, 45},
-	{"that it is", words(`that (?:it|they) (?:is|are|was|were)\b`), "the thing itself, by its name", 46, 18},
+	{"tells that", words(`tells? that\b`), "reports whether", 12, 1},
+	{"tells whether", words(`tells? (?:whether|who|whose)\b`), "reports whether, returns who", 18, 0},
+	{"tells of", words(`(?:tells?|told|telling) (?:nothing |not )?of\b`), "says nothing about, describes", 18, 2},
+	{"is none of", words(`(?:is|are|was|were) none of\b`), "is not one of", 2, 0},
+	{"whoever", words(`who(?:ever|mever)\b`), "people who, somebody who, the one who", 77, 0},
+	{"that it is", words(`that (?:it|they) (?:is|are|was|were)\b`), "the thing itself, by its name", 36, 18},
 	{"is that.", words(`(?:is|are) (?:that|those)\.(?:\s|$)`), "the thing itself, by its name", 1, 0},
-	{"to who", words(`(?:to|for|by|from) who\b|to be who\b`), "to the person who", 25, 0},
-	{"nothing any more", words(`nothing any ?more\b`), "no longer exists, has ended", 12, 0},
-	{"is nobody's", words(`(?:is|are|was|becomes?) nobody's\b`), "belongs to nobody", 5, 0},
+	{"to who", words(`(?:to|for|by|from) who\b|to be who\b`), "to the person who", 9, 0},
+	{"nothing any more", words(`nothing any ?more\b`), "no longer exists, has ended", 7, 0},
+	{"is nobody's", words(`(?:is|are|was|becomes?) nobody's\b`), "belongs to nobody", 3, 0},
 	{"but for", words(`but for\b`), "except for", 5, 0},
-	{"has not.", words(`(?:has|have|had) not[,.:;]`), "does not have", 6, 1},
-	{"anew", words(`anew\b`), "again", 33, 6},
+	{"has not.", words(`(?:has|have|had) not[,.:;]`), "does not have", 1, 0},
+	{"anew", words(`anew\b`), "again", 14, 0},
 }
+
+// apart stands between two texts, so that no phrase begins in one and ends in the next.
+const apart = "\n|\n"
 
 // count says how often each phrase stands in a text.
 func count(p phrase, text string) int {
@@ -76,7 +79,7 @@ func commentsOf(t *testing.T, name, text string) string {
 	for _, c := range file.Comments {
 		all = append(all, c.Text())
 	}
-	return strings.Join(all, "\n\n")
+	return strings.Join(all, apart)
 }
 
 // sentencesOf returns the texts of a catalogue, plural forms included.
@@ -97,7 +100,7 @@ func sentencesOf(t *testing.T, name, text string) string {
 			}
 		}
 	}
-	return strings.Join(all, "\n\n")
+	return strings.Join(all, apart)
 }
 
 func TestPhrasesThatAreReadTwiceBecomeFewer(t *testing.T) {

@@ -20,22 +20,22 @@ import (
 	"parvis/internal/outbound"
 )
 
-// applicationCommands are what the operator does with applications: those of the
-// installation, which nobody else can change, and any organization's.
+// applicationCommands are what the operator does with applications: with those of the
+// installation, which nobody else can change, and with any organization's.
 type applicationCommands struct {
 	Add    addApplicationCommand    `cmd:"" help:"Register an application, and print its secret once."`
 	List   listApplicationsCommand  `cmd:"" help:"List applications."`
-	Show   showApplicationCommand   `cmd:"" help:"Print what is registered of an application."`
-	Set    setApplicationCommand    `cmd:"" help:"Change what is registered: only what a flag names."`
-	Secret secretCommands           `cmd:"" help:"Add, list and remove secrets: two work while an application goes over."`
+	Show   showApplicationCommand   `cmd:"" help:"Print the settings of an application."`
+	Set    setApplicationCommand    `cmd:"" help:"Change settings of an application: only those that a flag names."`
+	Secret secretCommands           `cmd:"" help:"Add, list and remove secrets: two work while an application changes to the new one."`
 	Place  placeApplicationCommand  `cmd:"" help:"Decide who in an organization sees an application, and whether people are asked."`
 	Remove removeApplicationCommand `cmd:"" help:"Remove an application: nobody can sign in to it any more."`
 }
 
 type secretCommands struct {
 	Add    addSecretCommand    `cmd:"" help:"Make another secret, and print it once."`
-	List   listSecretsCommand  `cmd:"" help:"List secrets, without what they are."`
-	Remove removeSecretCommand `cmd:"" help:"End one of two secrets at once."`
+	List   listSecretsCommand  `cmd:"" help:"List secrets, without showing them."`
+	Remove removeSecretCommand `cmd:"" help:"Remove one of two secrets, which stops working at once."`
 }
 
 // ownerFlags say whose applications are meant.
@@ -44,7 +44,7 @@ type ownerFlags struct {
 	Organization string `placeholder:"NAME" help:"Short name of the organization whose application it is. Without it, the whole installation's."`
 }
 
-// owner is that organization, the zero one for the installation.
+// owner returns that organization, or the zero one for the installation.
 func (f ownerFlags) owner(ctx context.Context, tx *db.Tx) (directory.Organization, error) {
 	if f.Organization == "" {
 		return directory.Organization{}, nil
@@ -56,7 +56,7 @@ func (f ownerFlags) owner(ctx context.Context, tx *db.Tx) (directory.Organizatio
 	return org, err
 }
 
-// checkReach refuses an address of an organization's application that is never called.
+// checkReach refuses an address of an organization's application that would never be called.
 func (f ownerFlags) checkReach(p *program, st *storage, s op.Settings) error {
 	var org directory.Organization
 	if err := st.db.View(p.ctx, func(tx *db.Tx) (err error) {
@@ -74,7 +74,7 @@ type applicationFlags struct {
 	ID string `arg:"" help:"Its client ID."`
 }
 
-// find finds it, as its organization has it where one was named.
+// find finds the application, as its organization has it if one was named.
 func (f applicationFlags) find(ctx context.Context, tx *db.Tx) (op.Application, directory.Organization, error) {
 	org, err := f.owner(ctx, tx)
 	if err != nil {
@@ -88,8 +88,8 @@ func (f applicationFlags) find(ctx context.Context, tx *db.Tx) (op.Application, 
 	return a, org, err
 }
 
-// update changes an application in one transaction. Whoever names an organization means
-// one of its own: nobody else's changes by mistake.
+// update changes an application in one transaction. If an organization is named, the
+// application must be its own, so that nobody else's is changed by mistake.
 func (f applicationFlags) update(p *program, do func(*db.Tx, op.Client) error) error {
 	return f.with(p, func(s *storage) error {
 		return s.db.Update(p.ctx, func(tx *db.Tx) error {
@@ -106,12 +106,12 @@ func (f applicationFlags) update(p *program, do func(*db.Tx, op.Client) error) e
 	})
 }
 
-// settingFlags are what can be registered. One that is not given changes nothing; of a
-// list, an empty text takes all away.
+// settingFlags are what can be registered. A flag that is not given changes nothing; for a
+// list, an empty text removes everything.
 type settingFlags struct {
-	Name               *string           `placeholder:"NAME" help:"What people know it as."`
+	Name               *string           `placeholder:"NAME" help:"Name by which people know it."`
 	Title              map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Title of its tile in a language, where the name will not do. Repeatable."`
-	Description        map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"What stands under it, in a language. Repeatable."`
+	Description        map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Description under the title, in a language. Repeatable."`
 	Address            *string           `placeholder:"URL" help:"Where its tile leads."`
 	InitiateURI        *string           `placeholder:"URL" help:"Where a sign-in that begins here is sent (initiate_login_uri), if it has that."`
 	RedirectURI        []string          `placeholder:"URL" sep:"none" help:"Where people come back with a code. Repeatable."`
@@ -128,34 +128,34 @@ type settingFlags struct {
 	Device             *bool             `negatable:"" help:"People may sign in to it on a device without a browser."`
 	OwnBehalf          *bool             `negatable:"" help:"It may ask for tokens of its own (client credentials), as each machine does."`
 	RS256              *bool             `name:"rs256" negatable:"" help:"Its ID tokens are signed with RS256, not ES256."`
-	SignedUserinfo     *bool             `negatable:"" help:"What it asks of a person comes as a signed token."`
-	Opaque             *bool             `negatable:"" help:"Its access tokens can be read by nobody else, itself included."`
-	InIDToken          *bool             `name:"in-id-token" negatable:"" help:"What scopes tell stands in the ID token too."`
-	Pairwise           *bool             `negatable:"" help:"It knows people by names that no other application has."`
+	SignedUserinfo     *bool             `negatable:"" help:"Its answers about a person (UserInfo) come as signed tokens."`
+	Opaque             *bool             `negatable:"" help:"Only Parvis can read its access tokens."`
+	InIDToken          *bool             `name:"in-id-token" negatable:"" help:"The ID token also contains what the scopes give."`
+	Pairwise           *bool             `negatable:"" help:"It gets a name for each person that no other application gets (pairwise)."`
 	PushedOnly         *bool             `negatable:"" help:"It must push its requests (PAR)."`
 	DPoPOnly           *bool             `name:"dpop-only" negatable:"" help:"Its access tokens are bound to a key (DPoP)."`
-	Asks               *bool             `negatable:"" help:"People are asked first: it is somebody else's."`
-	AccessFor          *time.Duration    `placeholder:"TIME" help:"How long its access tokens live, as 5m."`
-	IDTokenFor         *time.Duration    `name:"id-token-for" placeholder:"TIME" help:"How long its ID tokens live."`
-	RefreshFor         *time.Duration    `placeholder:"TIME" help:"How long it may refresh, as 720h."`
+	Asks               *bool             `negatable:"" help:"People are asked first, because the application is somebody else's."`
+	AccessFor          *time.Duration    `placeholder:"TIME" help:"How long its access tokens are valid, such as 5m."`
+	IDTokenFor         *time.Duration    `name:"id-token-for" placeholder:"TIME" help:"How long its ID tokens are valid."`
+	RefreshFor         *time.Duration    `placeholder:"TIME" help:"How long it may refresh, such as 720h."`
 	Claim              []string          `placeholder:"NAME=SOURCE" sep:"none" help:"One more thing that it is told: name, email, role, language, groups, user_id or organization under another name, or NAME=fixed:TEXT. Repeatable."`
 }
 
-// fieldFlags are the flags of fields whose fault alone does not say which is meant.
+// fieldFlags are the flags of fields whose fault alone does not say which flag is meant.
 var fieldFlags = map[string]string{
 	"scopes": "--scope", "audience_claim": "--audience", "pairwise": "--pairwise", "code_protection": "--code-protection",
 	"back_channel": "--back-channel-logout", "keys_url": "--keys-url",
 	"access_for": "--access-for", "id_token_for": "--id-token-for", "refresh_for": "--refresh-for",
 }
 
-// A choice is a setting beside its flag.
+// A choice is a setting with its flag.
 type choice struct {
 	flag   string
 	given  bool
-	values []string // as they are now, after what was given
+	values []string // the values now, after the flags were applied
 }
 
-// choices puts what was given into s, and lists all that s has.
+// choices puts what was given into s, and lists everything that s has.
 func (f settingFlags) choices(s *op.Settings) ([]choice, error) {
 	titles, err := texts("title", f.Title, &s.Titles)
 	if err != nil {
@@ -209,7 +209,7 @@ func many(flag string, given []string, into *[]string) choice {
 	return choice{flag, given != nil, *into}
 }
 
-// texts are one in each language; an empty one takes that language's away.
+// texts applies one text in each language; an empty one removes that language's.
 func texts(flag string, given map[string]string, into *map[i18n.Tag]string) (choice, error) {
 	c := choice{flag: flag, given: given != nil}
 	for language, text := range given {
@@ -301,7 +301,7 @@ func (c *addApplicationCommand) Run(p *program) error {
 	})
 }
 
-// tellDeveloper prints what is to be entered in the application, and what is missing here.
+// tellDeveloper prints what to enter in the application, and what is missing here.
 func tellDeveloper(w io.Writer, c op.Client, issuer string) {
 	if c.Kind == op.Link {
 		return
@@ -369,7 +369,7 @@ func listApplications(ctx context.Context, w io.Writer, r db.Reader, org directo
 	return table.Flush()
 }
 
-// stateOf is how an application's tile fares.
+// stateOf returns the state of an application's tile.
 func stateOf(c op.Client) string {
 	switch {
 	case c.Kind == op.Machine:
@@ -384,7 +384,7 @@ func stateOf(c op.Client) string {
 
 func tileOf(c op.Client) string { return cmp.Or(c.Settings.InitiateURI, c.Settings.Address) }
 
-// audienceOf is who sees an application, groups by name.
+// audienceOf returns who sees an application, with groups by name.
 func audienceOf(ctx context.Context, r db.Reader, org directory.Organization, place op.Placement) (string, error) {
 	if place.Audience != op.SomeGroups {
 		return string(place.Audience), nil
@@ -399,7 +399,7 @@ func audienceOf(ctx context.Context, r db.Reader, org directory.Organization, pl
 			names = append(names, g.Name)
 		}
 	}
-	return cmp.Or(strings.Join(names, ", "), "groups that are gone"), nil
+	return cmp.Or(strings.Join(names, ", "), "groups that no longer exist"), nil
 }
 
 func asksOf(a op.Application) string {
@@ -506,7 +506,7 @@ func (c *setApplicationCommand) Run(p *program) error {
 			return fmt.Errorf("--keys and --keys-url are for an application that proves itself with a key of its own: add --auth %s", op.PrivateKey)
 		}
 		if !slices.ContainsFunc(all, func(one choice) bool { return one.given }) {
-			return errors.New("nothing was named that is to change: 'parvis application set --help' lists what can")
+			return errors.New("no setting was named: 'parvis application set --help' lists those that can be changed")
 		}
 		changed, err = op.Change(p.ctx, tx, directory.Operator(), plan.issuer, client, s)
 		return err
@@ -519,7 +519,7 @@ func (c *setApplicationCommand) Run(p *program) error {
 
 type addSecretCommand struct{ applicationFlags }
 
-// Run makes another secret beside the one in use.
+// Run makes a second secret beside the one in use.
 func (c *addSecretCommand) Run(p *program) error {
 	var shown string
 	if err := c.update(p, func(tx *db.Tx, client op.Client) (err error) {
@@ -534,7 +534,7 @@ func (c *addSecretCommand) Run(p *program) error {
 
 type listSecretsCommand struct{ applicationFlags }
 
-// Run lists secrets, oldest first, so that it shows which one is still used.
+// Run lists secrets, oldest first, so that one can see which are still used.
 func (c *listSecretsCommand) Run(p *program) error {
 	return c.with(p, func(s *storage) error {
 		return s.db.View(p.ctx, func(tx *db.Tx) error {
@@ -569,14 +569,14 @@ type removeSecretCommand struct {
 	Secret string `arg:"" help:"Its id, as 'parvis application secret list' shows it."`
 }
 
-// Run ends a secret; the last one stays.
+// Run removes a secret; the last one cannot be removed.
 func (c *removeSecretCommand) Run(p *program) error {
 	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
 		return op.RemoveSecret(p.ctx, tx, directory.Operator(), client, c.Secret)
 	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%s works no more.\n", c.Secret)
+	fmt.Fprintf(p.out, "%s no longer works.\n", c.Secret)
 	return nil
 }
 
@@ -595,7 +595,7 @@ type placeApplicationCommand struct {
 // Run decides for an organization, and leaves alone what no flag names.
 func (c *placeApplicationCommand) Run(p *program) error {
 	if !c.Everyone && !c.Nobody && len(c.Group) == 0 && !c.Approve && !c.Forbid && !c.AsRegistered {
-		return errors.New("nothing was named that is to change: 'parvis application place --help' lists what can")
+		return errors.New("nothing was named: 'parvis application place --help' lists what can be decided")
 	}
 	return c.with(p, func(s *storage) error {
 		var name, at string
@@ -651,7 +651,7 @@ func (c *placeApplicationCommand) placement(ctx context.Context, r db.Reader, or
 
 type removeApplicationCommand struct{ applicationFlags }
 
-// Run removes an application with all that it was given.
+// Run removes an application and everything that it was given.
 func (c *removeApplicationCommand) Run(p *program) error {
 	var name string
 	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
@@ -660,6 +660,6 @@ func (c *removeApplicationCommand) Run(p *program) error {
 	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%s is gone, and what it was given works no more.\n", name)
+	fmt.Fprintf(p.out, "%s was removed, and what it was given no longer works.\n", name)
 	return nil
 }

@@ -10,24 +10,23 @@ import (
 	"parvis/internal/db"
 )
 
-// A certificate is read again when its file changes, because whoever renews it
-// every few weeks should not have to restart the server.
+// A certificate is read again when its file changes, because an operator who renews it every
+// few weeks should not have to restart the server.
 type certificate struct {
 	chain, key string
-	db         *db.DB // whose clock it is
+	db         *db.DB // its clock is used
 	log        *slog.Logger
 
 	mu      sync.Mutex
 	pair    *tls.Certificate
-	changed time.Time // of the chain's file, when it was read
+	changed time.Time // when the chain's file had changed last, as it was read
 	looked  time.Time
 }
 
 // lookAgain is how often the file is looked at.
 const lookAgain = time.Minute
 
-// tlsConfig speaks TLS 1.2 and 1.3; Go's suites all keep forward secrecy
-// (R-CFG-01).
+// tlsConfig speaks TLS 1.2 and 1.3; all of Go's suites have forward secrecy (R-CFG-01).
 func (c *certificate) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -47,7 +46,7 @@ func (c *certificate) current() (*tls.Certificate, error) {
 	if err == nil || c.pair == nil {
 		return c.pair, err
 	}
-	// Renewal writes two files, so for a moment they need not fit together.
+	// Renewal writes two files, so for a moment they may not belong together.
 	c.log.Warn("new certificate cannot be used yet", "error", err.Error())
 	return c.pair, nil
 }

@@ -22,10 +22,10 @@ import (
 	"parvis/internal/page"
 )
 
-// A plan is a configuration that holds: what the program is built from.
+// A plan is a configuration that was checked: what the program is built from.
 type plan struct {
 	base      *url.URL
-	issuer    string // the public address as it was written, for commands that do without; may be empty
+	issuer    string // the public address as it was written, for commands that do not need it; may be empty
 	listen    string
 	data      string
 	database  string          // address for db.Open
@@ -41,10 +41,10 @@ type plan struct {
 	secured   bool // this program does TLS itself
 	cert, key string
 	text      bool     // logs are text, not JSON
-	strangers []string // variables that look like settings and are none
+	strangers []string // variables that look like settings and are not
 }
 
-// keysPath is where the keys of an installation lie.
+// keysPath returns where the keys of an installation are.
 func (p plan) keysPath() string { return filepath.Join(p.data, "keys") }
 
 // checkStorage checks what every command needs that opens the database.
@@ -66,14 +66,14 @@ func (c *configuration) checkStorage() plan {
 		return p
 	}
 	if !c.onThisMachine(u) && u.Query().Get("sslmode") != "verify-full" {
-		c.problem("database is on another machine, so its certificate is to be verified: add sslmode=verify-full to the address, " +
+		c.problem("database is on another machine, so its certificate must be verified: add sslmode=verify-full to the address, " +
 			"and sslrootcert=FILE where the certificate is from an authority of your own.")
 	}
 	return p
 }
 
-// onThisMachine tells that a database is reached by a socket or on loopback
-// only. PostgreSQL's own variable counts where the address names no host.
+// onThisMachine reports whether a database is reached only by a socket or on loopback.
+// PostgreSQL's own variable counts if the address names no host.
 func (c *configuration) onThisMachine(u *url.URL) bool {
 	for host := range strings.SplitSeq(cmp.Or(u.Query().Get("host"), u.Host, c.env["PGHOST"], "/"), ",") {
 		if name, _, err := net.SplitHostPort(host); err == nil {
@@ -86,7 +86,7 @@ func (c *configuration) onThisMachine(u *url.URL) bool {
 	return true
 }
 
-// isLoopback tells that a name or address leads to this machine whoever asks.
+// isLoopback reports whether a name or address leads to this machine wherever it is used.
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
@@ -107,9 +107,9 @@ func (c *configuration) check() plan {
 	return p
 }
 
-// strangers are variables in the environment that look like settings of ours
-// and are none: misspelt, most likely. They stop nothing, because a cluster
-// names variables after a service that is called parvis.
+// strangers returns variables in the environment that look like settings of ours and are not:
+// most likely they are misspelt. They stop nothing, because a cluster names variables after a
+// service that is called parvis.
 func (c *configuration) strangers() []string {
 	var names []string
 	for name := range c.env {
@@ -131,8 +131,7 @@ func (c *configuration) checkPublicAddress() *url.URL {
 	return c.checkAddress(&c.PublicAddress, "public_address")
 }
 
-// checkAddress checks an address that people use, and brings it into the form
-// that browsers send.
+// checkAddress checks an address that people use, and brings it into the form browsers send.
 func (c *configuration) checkAddress(text *string, title string) *url.URL {
 	const write = `write the address that people use, such as "https://sign-in.your-company.com"`
 	u, err := url.Parse(*text)
@@ -145,15 +144,15 @@ func (c *configuration) checkAddress(text *string, title string) *url.URL {
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	switch {
 	case strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-.:") != "" || strings.HasSuffix(host, "."):
-		c.problem("%s has a name that browsers write otherwise: write it in ASCII, without a dot at its end, an international one as xn--….", title)
+		c.problem("%s has a name that browsers write differently: write it in ASCII, without a dot at its end, an international one as xn--….", title)
 		return nil
 	case isPlaceholder(host):
-		c.problem("%s is an example's: %s.", title, write)
+		c.problem("%s is only an example: %s.", title, write)
 	case u.Scheme == "http" && !isLoopback(host):
 		c.problem("%s is not encrypted: write https:// instead of http://, which is for localhost only.", title)
 	}
 	if _, ok := number.Port(port); port != "" && !ok {
-		c.problem("%s ends with a port that browsers write otherwise, or that is none: write a number from 1 to 65535, without a zero before it.", title)
+		c.problem("%s ends with a port that browsers write differently, or with something that is not a port: write a number from 1 to 65535, without a zero before it.", title)
 		return nil
 	}
 	if port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
@@ -170,7 +169,7 @@ func (c *configuration) checkAddress(text *string, title string) *url.URL {
 	return base
 }
 
-// isPlaceholder tells a name that is reserved for manuals.
+// isPlaceholder reports whether a name is reserved for manuals.
 func isPlaceholder(host string) bool {
 	for _, reserved := range []string{"example.com", "example.org", "example.net"} {
 		if host == reserved || strings.HasSuffix(host, "."+reserved) {
@@ -186,7 +185,7 @@ func (c *configuration) checkTLS(p *plan) {
 	case p.cert == "" && p.key == "":
 		return
 	case p.cert == "" || p.key == "":
-		c.problem("[tls] wants both: certificate = \"FILE\" with the chain, and key = \"FILE\".")
+		c.problem("[tls] needs both: certificate = \"FILE\" with the chain, and key = \"FILE\".")
 		return
 	case p.base != nil && p.base.Scheme == "http":
 		c.problem("public_address begins with http:// although [tls] is set: write https://.")
@@ -197,8 +196,8 @@ func (c *configuration) checkTLS(p *plan) {
 	}
 }
 
-// checkListen decides where to listen: by default on the port of the public
-// address, and on loopback where somebody in front of us does TLS.
+// checkListen decides where to listen: by default on the port of the public address, and on
+// loopback if a proxy in front of us does TLS.
 func (c *configuration) checkListen(p *plan) {
 	c.checkProxies(p)
 	p.listen = c.Listen
@@ -218,7 +217,7 @@ func (c *configuration) checkListen(p *plan) {
 		c.Listen = p.listen
 	}
 	if p.listen == "" {
-		return // nothing to derive it from, which is a problem already
+		return // nothing to derive it from, which is reported already
 	}
 	host, port, err := net.SplitHostPort(p.listen)
 	_, ok := number.Port(port)
@@ -241,7 +240,7 @@ func (c *configuration) checkProxies(p *plan) {
 		}
 		switch {
 		case err != nil:
-			c.problem("trusted_proxies has %q, which is no address or range: write 10.0.0.7 or 10.0.0.0/24.", text)
+			c.problem("trusted_proxies has %q, which is not an address or range: write 10.0.0.7 or 10.0.0.0/24.", text)
 		case prefix.Bits() == 0:
 			c.problem("trusted_proxies has %q, which is everybody: then anybody could claim any address. Write the proxy's own.", text)
 		default:
@@ -250,13 +249,12 @@ func (c *configuration) checkProxies(p *plan) {
 	}
 }
 
-// checkOutbound takes names and ports one by one: a range would open what nobody
-// thought of.
+// checkOutbound takes names and ports one by one: a range would open more than anybody meant.
 func (c *configuration) checkOutbound(p *plan) {
 	for _, text := range c.Outbound.Allow {
 		host, port, err := net.SplitHostPort(text)
 		if _, ok := number.Port(port); err != nil || !ok || host == "" || strings.ContainsAny(host, "/*@") {
-			c.problem(`[outbound] allow has %q, which is no host with a port: write "idp.your-company.lan:443".`, text)
+			c.problem(`[outbound] allow has %q, which is not a host with a port: write "idp.your-company.lan:443".`, text)
 			continue
 		}
 		p.allow = append(p.allow, strings.ToLower(text))
@@ -282,18 +280,18 @@ func (c *configuration) checkMail(p *plan) {
 	a, err := netmail.ParseAddress(m.From)
 	switch {
 	case m.From == "" && m.Address == "":
-		return // derived from the public address, which is a problem already
+		return // derived from the public address, which is reported already
 	case m.From == "":
 		c.problem("[mail] from is missing: write the address that letters come from, as in from = \"no-reply@your-company.com\".")
 	case err != nil || a.Address != m.From:
 		c.problem("[mail] from is one plain address without a name, as in from = \"no-reply@your-company.com\".")
 	case isPlaceholder(m.From[strings.LastIndex(m.From, "@")+1:]):
-		c.problem("[mail] from is an example's: write an address of yours.")
+		c.problem("[mail] from is only an example: write an address of your own.")
 	}
 }
 
-// noReplyHost is the domain of the sender before a mail server is configured:
-// no letter leaves then, but pages name the address.
+// noReplyHost returns the domain of the sender before a mail server is configured: no letter is
+// sent then, but pages name the address.
 func noReplyHost(host string) string {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return "localhost"
@@ -301,8 +299,9 @@ func noReplyHost(host string) string {
 	return host
 }
 
-// greeting is the name for EHLO: the public address's, which the DNS knows, since many
-// servers refuse that of a machine. An address stands in brackets (RFC 5321 §4.1.3).
+// greeting returns the name for EHLO: that of the public address, which is in the DNS, because
+// many servers refuse a machine's name that is not. An IP address stands in brackets (RFC 5321
+// §4.1.3).
 func greeting(host string) string {
 	ip, err := netip.ParseAddr(host)
 	switch {
@@ -330,11 +329,11 @@ func (c *configuration) checkServer(p *plan) {
 		c.problem("[mail]: %v.", err)
 	}
 	if (m.Username == "") != (m.Password == "") {
-		c.problem("[mail] wants both username and password (or password_file), or neither.")
+		c.problem("[mail] needs both username and password (or password_file), or neither.")
 	}
 }
 
-// checkDNS makes the resolver that asks the configured name server alone.
+// checkDNS makes the resolver that asks only the configured name server.
 func (c *configuration) checkDNS(p *plan) {
 	server := c.DNS.Resolver
 	if server == "" {
@@ -342,7 +341,7 @@ func (c *configuration) checkDNS(p *plan) {
 	}
 	_, err := netip.ParseAddrPort(server)
 	if _, ok := number.Port(server[strings.LastIndex(server, ":")+1:]); err != nil || !ok {
-		c.problem("[dns] resolver is a name server's number and port, as in resolver = \"10.0.0.53:53\".")
+		c.problem("[dns] resolver must be a name server's IP address and port, as in resolver = \"10.0.0.53:53\".")
 		return
 	}
 	p.resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -362,7 +361,7 @@ func (c *configuration) checkFiles(p *plan) {
 	}
 	for _, link := range []*string{&c.Links.Help, &c.Links.Privacy, &c.Links.Status} {
 		if u, err := url.Parse(*link); *link != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-			c.problem("%s is a page's whole address and begins with https://.", c.by(link).title())
+			c.problem("%s must be a page's whole address, which begins with https://.", c.by(link).title())
 		}
 	}
 	p.links = page.Links{Help: c.Links.Help, Privacy: c.Links.Privacy, Status: c.Links.Status}
@@ -372,11 +371,11 @@ func (c *configuration) checkFiles(p *plan) {
 	}
 }
 
-// shortestLifetime is the least that a test needs.
+// shortestLifetime is the shortest that a test needs.
 const shortestLifetime = 2 * time.Second
 
-// checkLifetimes takes overridden lifetimes on a loopback address only: they
-// undercut what organizations may choose (decision 0015).
+// checkLifetimes accepts overridden lifetimes only on a loopback address: they are shorter than
+// what organizations may choose (decision 0015).
 func (c *configuration) checkLifetimes(p *plan) {
 	l := &c.Lifetimes
 	some := false

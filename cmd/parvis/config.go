@@ -17,9 +17,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Config is everything that must be known before the database opens. It holds
-// texts as they were written; check turns them into what the program uses. The
-// names in the file, in the environment and in messages all come from here.
+// Config is everything that must be known before the database is opened. It holds texts as they
+// were written; check turns them into what the program uses. The names in the file, in the
+// environment and in messages all come from here.
 type Config struct {
 	PublicAddress     string   `toml:"public_address"`
 	Listen            string   `toml:"listen"`
@@ -75,7 +75,7 @@ type Config struct {
 	Regions []regionTable `toml:"regions"`
 }
 
-// source tells who set a setting; a higher one overrides a lower one.
+// source says where a setting was set; a higher source overrides a lower one.
 type source int
 
 const (
@@ -98,7 +98,7 @@ type setting struct {
 	from    source
 }
 
-// title is how messages name a setting, and how it looks in the file.
+// title returns the setting's name in messages and in the file.
 func (s *setting) title() string {
 	if s.section == "" {
 		return s.name
@@ -106,14 +106,14 @@ func (s *setting) title() string {
 	return "[" + s.section + "] " + s.name
 }
 
-// variable is its name in the environment.
+// variable returns the setting's name in the environment.
 func (s *setting) variable() string {
 	return "PARVIS_" + strings.ToUpper(strings.TrimPrefix(s.section+"_"+s.name, "_"))
 }
 
 func (s *setting) empty() bool { return s.value.Len() == 0 }
 
-// set takes a value from the environment or a flag, and tells whether it can be read.
+// set takes a value from the environment or a flag, and reports whether it can be read.
 func (s *setting) set(text string, from source) bool {
 	s.from = from
 	switch s.value.Interface().(type) {
@@ -157,8 +157,8 @@ func (s *setting) wants() string {
 		`in the environment [{"id": "eu", "address": "https://…", "name": {"en": "Europe"}}]`
 }
 
-// A configuration is a Config with where each of its values came from, and what
-// is wrong with it so far.
+// A configuration is a Config together with where each of its values came from, and what is
+// wrong with it so far.
 type configuration struct {
 	Config
 	path     string // of the file; empty where there is none
@@ -171,7 +171,7 @@ func (c *configuration) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-// by finds the setting behind a field of c, so that no name is written twice.
+// by returns the setting of a field of c, so that no name is written twice.
 func (c *configuration) by(field any) *setting {
 	for _, s := range c.settings {
 		if s.value.Addr().Interface() == field {
@@ -181,11 +181,11 @@ func (c *configuration) by(field any) *setting {
 	panic("no such setting")
 }
 
-// list lists the settings behind c's fields.
+// list lists the settings of c's fields.
 func (c *configuration) list() []*setting { return eachSetting("", reflect.ValueOf(&c.Config).Elem()) }
 
-// eachSetting lists the fields of a struct, those of its sections last, as a
-// TOML file wants them.
+// eachSetting lists the fields of a struct, those of its sections last, because TOML demands
+// that order.
 func eachSetting(section string, v reflect.Value) []*setting {
 	var own, sections []*setting
 	for i := range v.NumField() {
@@ -200,8 +200,8 @@ func eachSetting(section string, v reflect.Value) []*setting {
 	return append(own, sections...)
 }
 
-// loadConfig reads file, environment and flags, and fills in what they leave
-// open. It never fails: what is wrong becomes a problem, listed with all others.
+// loadConfig reads file, environment and flags, and fills in defaults. It never fails: what is
+// wrong becomes a problem, listed with all others.
 func loadConfig(flags servingFlags, environ []string) *configuration {
 	c := &configuration{env: map[string]string{}}
 	c.settings = c.list()
@@ -214,7 +214,7 @@ func loadConfig(flags servingFlags, environ []string) *configuration {
 	for _, s := range c.settings {
 		if text := c.env[s.variable()]; text != "" {
 			if !s.set(text, byEnvironment) {
-				c.problem("%s is to be %s.", s.variable(), s.wants())
+				c.problem("%s must be %s.", s.variable(), s.wants())
 			}
 		}
 	}
@@ -233,8 +233,7 @@ func loadConfig(flags servingFlags, environ []string) *configuration {
 
 const defaultData = "data"
 
-// readFile takes the file that was named, or the one in the data folder if
-// there is one.
+// readFile reads the file that was named, or the one in the data folder if there is one.
 func (c *configuration) readFile(named, implied string) {
 	c.path = cmp.Or(named, implied)
 	text, err := os.ReadFile(c.path)
@@ -258,7 +257,7 @@ func (c *configuration) readFile(named, implied string) {
 	}
 	c.readTree("", tree)
 	if named == "" && c.Data != "" {
-		c.problem("data cannot be set in %s, which is found by it: use --data, PARVIS_DATA or --config.", c.path)
+		c.problem("data cannot be set in %s, because that file is found by it: use --data, PARVIS_DATA or --config.", c.path)
 	}
 }
 
@@ -271,12 +270,12 @@ func (c *configuration) readTree(section string, tree map[string]any) {
 		}
 		i := slices.IndexFunc(c.settings, func(s *setting) bool { return s.section == section && s.name == name })
 		if i < 0 {
-			c.problem("%s is no setting. There are: %s.", (&setting{section: section, name: name}).title(), c.namesIn(section))
+			c.problem("%s is not a setting. These are: %s.", (&setting{section: section, name: name}).title(), c.namesIn(section))
 			continue
 		}
 		c.settings[i].from = byFile
 		if !c.settings[i].assign(value) {
-			c.problem("%s is to be %s.", c.settings[i].title(), c.settings[i].wants()) // the value may be a secret
+			c.problem("%s must be %s.", c.settings[i].title(), c.settings[i].wants()) // the value may be a secret
 		}
 	}
 }
@@ -298,7 +297,7 @@ func (c *configuration) namesIn(section string) string {
 	return strings.Join(names, ", ")
 }
 
-// assign takes a value from the file, and tells whether it is of the right kind.
+// assign takes a value from the file, and reports whether it is of the right kind.
 func (s *setting) assign(value any) bool {
 	target := s.value
 	if text, ok := value.(string); ok && target.Kind() == reflect.String {
@@ -323,8 +322,8 @@ func (s *setting) assign(value any) bool {
 	return true
 }
 
-// readSecret fills a secret from the file that its twin names, unless the
-// secret itself was given by a higher source.
+// readSecret reads a secret from the file that the setting beside it names, unless the secret
+// itself was given by a higher source.
 func (c *configuration) readSecret(value, path *string) {
 	v, p := c.by(value), c.by(path)
 	switch {

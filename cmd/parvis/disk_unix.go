@@ -4,7 +4,7 @@ package main
 
 import "syscall"
 
-// freeSpace is how many bytes an ordinary user may still store at path.
+// freeSpace returns how many bytes an ordinary user may still store at path.
 func freeSpace(path string) (bytes uint64, known bool) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(path, &s); err != nil {

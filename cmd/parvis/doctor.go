@@ -24,8 +24,8 @@ import (
 
 type doctorCommand struct{ servingFlags }
 
-// A doctor looks at an installation and changes nothing. Each check prints one
-// line: what is well, or what is wrong and what to do.
+// A doctor looks at an installation and changes nothing. Each check prints one line: what is
+// well, or what is wrong and what to do.
 type doctor struct {
 	plan   plan
 	ctx    context.Context
@@ -44,7 +44,7 @@ func (d *doctor) fail(check, format string, args ...any) {
 	d.line("FAIL", check, format, args...)
 }
 
-// Run makes every check, whatever the others find, and fails if any did.
+// Run makes every check, whatever the others find, and fails if any of them did.
 func (c *doctorCommand) Run(p *program) error {
 	loaded := loadConfig(c.servingFlags, p.environ)
 	d := &doctor{plan: loaded.check(), ctx: p.ctx, out: p.out}
@@ -54,7 +54,7 @@ func (c *doctorCommand) Run(p *program) error {
 	if d.failed == 0 {
 		d.ok("configuration", "file: %s", orNone(loaded.path))
 		for _, name := range d.plan.strangers {
-			d.note("configuration", "there is no variable %s: 'parvis config' shows what there is", name)
+			d.note("configuration", "there is no variable %s: 'parvis config' shows those that exist", name)
 		}
 		d.all()
 	}
@@ -83,7 +83,7 @@ func (d *doctor) all() {
 	}
 }
 
-// owner says how an installation that nobody owns yet gets its first owner.
+// owner says how an installation without an owner gets its first one.
 func (d *doctor) owner(open *db.DB) {
 	const check = "owner"
 	if open == nil {
@@ -92,7 +92,7 @@ func (d *doctor) owner(open *db.DB) {
 	switch until, err := directory.BootstrapWaits(d.ctx, open); {
 	case errors.Is(err, directory.ErrHasOwner):
 	case err != nil:
-		d.fail(check, "it cannot be read whether there is one: %v.", err)
+		d.fail(check, "whether there is one cannot be read: %v.", err)
 	case until.IsZero():
 		d.note(check, "nobody owns an organization yet, and no set-up link works: 'parvis setup-link' prints one.")
 	default:
@@ -100,7 +100,7 @@ func (d *doctor) owner(open *db.DB) {
 	}
 }
 
-// passkeys lists people whose passkeys are of no use any more: only they can make others.
+// passkeys lists people whose passkeys no longer work: only they can make others.
 func (d *doctor) passkeys(open *db.DB) {
 	if open == nil {
 		return
@@ -112,12 +112,12 @@ func (d *doctor) passkeys(open *db.DB) {
 	}
 	for _, k := range weak {
 		d.note("passkeys", "a passkey of %s in %s is refused: others could sign for its key. They remove it under Security and make another; "+
-			"'parvis user reset-second-step' helps whoever has nothing else.", k.Email, k.Organization)
+			"'parvis user reset-second-step' helps people who have nothing else.", k.Email, k.Organization)
 	}
 }
 
-// lowDisk is when there is little left: a busy day's growth, and room for the
-// copy that is made before migrating.
+// lowDisk is when little space is left: a busy day's growth, and room for the copy that is made
+// before migrating.
 const lowDisk = 500 << 20
 
 func (d *doctor) folder() {
@@ -138,7 +138,7 @@ func (d *doctor) folder() {
 	free, known := freeSpace(d.plan.data)
 	switch {
 	case !known:
-		d.note("disk space", "this system does not tell how much is free")
+		d.note("disk space", "this system does not say how much is free")
 	case free < lowDisk:
 		d.fail("disk space", "only %d MB are free at %s: make room, or nothing can be stored soon.", free>>20, d.plan.data)
 	default:
@@ -146,7 +146,7 @@ func (d *doctor) folder() {
 	}
 }
 
-// keys are the zero Keys where there are none that can be used.
+// keys returns the zero Keys if there are none that can be used.
 func (d *doctor) keys() secret.Keys {
 	k, err := readKeys(d.plan.keysPath())
 	switch {
@@ -158,7 +158,7 @@ func (d *doctor) keys() secret.Keys {
 	return k
 }
 
-// database returns the open database, or nil where it cannot be opened.
+// database returns the open database, or nil if it cannot be opened.
 func (d *doctor) database(keys secret.Keys) *db.DB {
 	const check = "database"
 	open, err := openDatabase(d.ctx, d.plan, false)
@@ -172,7 +172,7 @@ func (d *doctor) database(keys secret.Keys) *db.DB {
 		d.fail(check, "it cannot be read: %v.", err)
 		return open
 	case empty:
-		d.fail(check, "it holds nothing: start 'parvis serve' once, or name the right database. It is %s.", shownDatabase(d.plan.database))
+		d.fail(check, "it is empty: start 'parvis serve' once, or name the right database. It is %s.", shownDatabase(d.plan.database))
 		return open
 	}
 	if err := writeAndUndo(d.ctx, open); err != nil {
@@ -202,15 +202,15 @@ func writeAndUndo(ctx context.Context, open *db.DB) error {
 	return err
 }
 
-// protected checks what the keys are for: that they belong to this database,
-// and that nobody altered its audit log.
+// protected checks what the keys are for: that they belong to this database, and that nobody
+// altered its audit log.
 func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	ctx, cancel := context.WithTimeout(d.ctx, patience)
 	defer cancel()
 	known, err := (&storage{db: open}).knownKeys(ctx)
 	switch {
 	case err != nil:
-		d.fail("keys", "what the database says of them cannot be read: %v.", err)
+		d.fail("keys", "what the database says about them cannot be read: %v.", err)
 		return
 	case !keysFit(keys, known):
 		d.fail("keys", "%s are not the keys of this database. Restore those that belong to it, or name the right database.", d.plan.keysPath())
@@ -224,11 +224,11 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	case err != nil:
 		d.fail("audit log", "it cannot be read: %v.", err)
 	default:
-		d.ok("audit log", "%d seals hold", seals)
+		d.ok("audit log", "%d seals are intact", seals)
 	}
 }
 
-// patience is how long doctor waits for anybody.
+// patience is how long doctor waits for any other server.
 const patience = 10 * time.Second
 
 func (d *doctor) mail() {
@@ -243,13 +243,14 @@ func (d *doctor) mail() {
 		d.fail(check, "%s: %v. Look at address, tls, username and password in [mail].", d.plan.smtp.Address, err)
 		return
 	}
-	d.ok(check, "%s took the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
+	d.ok(check, "%s accepted the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
 }
 
 // refusalsShown is how far back doctor looks for letters that were refused.
 const refusalsShown = 7 * 24 * time.Hour
 
-// refusals tells what the mail server refuses, and why: also while it is away.
+// refusals lists what the mail server refuses, and why, even while the server cannot be
+// reached.
 func (d *doctor) refusals(open *db.DB) {
 	const check = "letters"
 	if open == nil {
@@ -261,16 +262,16 @@ func (d *doctor) refusals(open *db.DB) {
 		return
 	}
 	for _, answer := range slices.Sorted(maps.Keys(all)) {
-		d.note(check, "%d refused in the last 7 days, or not taken yet, because the mail server answered %s: %s.", all[answer], answer, means(answer))
+		d.note(check, "%d refused in the last 7 days, or not accepted yet, because the mail server answered %s: %s.", all[answer], answer, means(answer))
 	}
 }
 
-// tolerance is how far two clocks may be apart before signatures, codes and
-// links of others stop to fit.
+// tolerance is how far two clocks may be apart before signatures, codes and links of others no
+// longer fit.
 const tolerance = 30 * time.Second
 
-// clock compares this machine's clock with the database's, and tells whether
-// there was one to compare with.
+// clock compares this machine's clock with the database's, and reports whether there was one to
+// compare with.
 func (d *doctor) clock(open *db.DB) bool {
 	if open == nil || !db.IsPostgres(d.plan.database) {
 		return false
@@ -281,7 +282,7 @@ func (d *doctor) clock(open *db.DB) bool {
 		select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint),
 			coalesce(inet_server_addr() = inet_client_addr(), true)`)
 	if err != nil || !ok {
-		d.fail("clock", "the database does not tell its time: %v.", err)
+		d.fail("clock", "the database does not say its time: %v.", err)
 		return false
 	}
 	if same {
@@ -294,16 +295,16 @@ func (d *doctor) clock(open *db.DB) bool {
 func (d *doctor) compare(now, other time.Time, whose string) {
 	switch off := now.Sub(other).Round(time.Second); {
 	case off > tolerance:
-		d.fail("clock", "this machine is %s ahead of %s. Let time be set by NTP on both.", off, whose)
+		d.fail("clock", "this machine is %s ahead of %s. Set the time by NTP on both.", off, whose)
 	case off < -tolerance:
-		d.fail("clock", "this machine is %s behind %s. Let time be set by NTP on both.", -off, whose)
+		d.fail("clock", "this machine is %s behind %s. Set the time by NTP on both.", -off, whose)
 	default:
 		d.ok("clock", "agrees with %s", whose)
 	}
 }
 
-// applications looks at the installation's: an organization sees its own. Those of all
-// are listed that would not be registered today.
+// applications looks at the installation's applications, because an organization sees its own.
+// It lists those of anybody that could not be registered today.
 func (d *doctor) applications(open *db.DB) {
 	const check = "applications"
 	if open == nil {
@@ -332,7 +333,7 @@ func (d *doctor) applications(open *db.DB) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(channels)) {
 		if t := channels[id]; t.Failing() {
-			d.fail(check, "%s does not take that sessions ended: %s. 'parvis application show %s' has its address.", id, channelOf(t), id)
+			d.fail(check, "%s does not accept messages about ended sessions: %s. 'parvis application show %s' has its address.", id, channelOf(t), id)
 		}
 	}
 	old, err := op.FindOutdated(d.ctx, open, d.plan.issuer)
@@ -341,11 +342,11 @@ func (d *doctor) applications(open *db.DB) {
 		return
 	}
 	for _, a := range old {
-		d.note(check, "%s (%s) goes on as it was registered, but would be refused today: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
+		d.note(check, "%s (%s) works as it was registered, but would be refused today: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
 	}
 }
 
-// connections lists what only a person can settle of the customers' providers.
+// connections lists what only a person can settle about the customers' providers.
 func (d *doctor) connections(open *db.DB) {
 	const check = "single sign-on"
 	if open == nil {
@@ -367,7 +368,7 @@ func (d *doctor) connections(open *db.DB) {
 			case !c.Tested():
 				d.note(check, "%s of %s was changed after its last test: its administrators look at it and test it again.", c.Name, o.ShortName)
 			case owners && c.ConfirmedAt.IsZero():
-				d.note(check, "owners of %s cannot come in by %s until an owner confirms it on its page.", o.ShortName, c.Name)
+				d.note(check, "owners of %s cannot sign in with %s until an owner confirms it on its page.", o.ShortName, c.Name)
 			}
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"parvis/internal/mailbox"
 )
 
-// A patient is an installation that a server runs on.
+// A patient is an installation on which a server runs.
 type patient struct {
 	dir, base, database string
 	env                 []string
@@ -58,7 +58,7 @@ func (p patient) doctor(t *testing.T, more ...string) (map[string]string, int) {
 	return lines, code
 }
 
-// wantLine wants a check to begin with a mark, and to say something.
+// wantLine wants the line of a check to begin with a mark, and to contain something.
 func wantLine(t *testing.T, lines map[string]string, check, mark, says string) {
 	t.Helper()
 	if got := lines[check]; !strings.HasPrefix(got, mark+" ") || !strings.Contains(got, says) {
@@ -89,7 +89,7 @@ func TestDoctorFindsNothingWrongWithAHealthyInstallation(t *testing.T) {
 		}
 	}
 
-	// A wrong password, then no mail server.
+	// First a wrong password, then no mail server.
 	lines, code = p.doctor(t, "PARVIS_MAIL_PASSWORD=hunter3")
 	wantLine(t, lines, "mail server", "FAIL", box.Address())
 	if code != 1 {
@@ -103,7 +103,7 @@ func TestDoctorFindsNothingWrongWithAHealthyInstallation(t *testing.T) {
 	lines, _ = p.doctor(t, "PARVIS_MAIL_PASSWORD=hunter2", "PARVIS_PUBLIC_ADRESS=x")
 	wantLine(t, lines, "configuration", "ok", "file: nonenote there is no variable PARVIS_PUBLIC_ADRESS")
 	lines, code = p.doctor(t)
-	wantLine(t, lines, "configuration", "FAIL", "[mail] wants both username and password")
+	wantLine(t, lines, "configuration", "FAIL", "[mail] needs both username and password")
 	if code != 1 || len(lines) != 1 {
 		t.Errorf("exit code %d, %v", code, lines)
 	}
@@ -127,7 +127,7 @@ func TestDoctorFindsAWrongPublicAddress(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
 	defer elsewhere.Close()
 	lines, _ = p.doctor(t, "PARVIS_PUBLIC_ADDRESS="+elsewhere.URL)
-	wantLine(t, lines, "public address", "FAIL", "something else than parvis answers there, with status 200")
+	wantLine(t, lines, "public address", "FAIL", "something other than parvis answers there, with status 200")
 
 	leading := httptest.NewServer(http.RedirectHandler("https://www.parvis.test/", http.StatusFound))
 	defer leading.Close()
@@ -196,7 +196,7 @@ func TestDoctorFindsAProxyThatNamesNoAddress(t *testing.T) {
 	p.env = append(p.env, "PARVIS_TRUSTED_PROXIES=127.0.0.1")
 	p.start(t, "--listen", back)
 	lines, code := p.doctor(t)
-	wantLine(t, lines, "proxy", "FAIL", "what it says of who asks cannot be read")
+	wantLine(t, lines, "proxy", "FAIL", "but the client address that it writes cannot be read")
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}
@@ -220,7 +220,7 @@ func TestDoctorFindsRegionsThatShareKeys(t *testing.T) {
 		t.Errorf("exit code %d: %v", code, lines)
 	}
 
-	// Whoever copies the data folder to begin a region takes its keys along.
+	// Somebody who copies the data folder to begin a region copies its keys too.
 	for _, s := range servers {
 		if err := s.stop(); err != nil {
 			t.Fatal(err)
@@ -277,7 +277,7 @@ func TestDoctorTellsOfRefusedLetters(t *testing.T) {
 	}
 	invite("cobalt", "gone@cobalt.test", "was refused")
 	invite("halden", "gone2@halden.test", "was refused")
-	const says = "2 refused in the last 7 days, or not taken yet, because the mail server answered 550: The mail server refuses the e-mail"
+	const says = "2 refused in the last 7 days, or not accepted yet, because the mail server answered 550: The mail server refuses the e-mail"
 	lines, code := p.doctor(t)
 	wantLine(t, lines, "letters", "note", says)
 	if code != 0 {
@@ -296,7 +296,7 @@ func TestDoctorTellsOfRefusedLetters(t *testing.T) {
 	}
 }
 
-// The name is that of the public address, not of the machine, which the DNS may not know.
+// The name is that of the public address, not of the machine, which may not be in the DNS.
 func TestTheMailServerIsGreetedByThePublicHost(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -311,7 +311,7 @@ func TestTheMailServerIsGreetedByThePublicHost(t *testing.T) {
 				return
 			}
 			fmt.Fprint(c, "220 mail.test ESMTP\r\n")
-			line, _ := bufio.NewReader(c).ReadString('\n') // empty where it was cut, which is not what is wanted
+			line, _ := bufio.NewReader(c).ReadString('\n') // empty if it was cut, which is not what the test wants
 			fmt.Fprint(c, "421 4.3.2 closing\r\n")
 			c.Close()
 			heard <- strings.TrimSpace(line)
@@ -355,7 +355,7 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	wantLine(t, lines, "audit log", "ok", "seals hold")
+	wantLine(t, lines, "audit log", "ok", "seals are intact")
 	if err := os.Chmod(filepath.Join(p.dir, "data"), 0o750); err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +365,7 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 	wantLine(t, lines, "data folder", "FAIL", "chmod 700 data")
 	execAll(t, p.database, `update clients set settings = replace(settings, '"algorithm"', '"audience":"`+p.base+`/","algorithm"') where id = 'architect'`)
 	lines, _ = p.doctor(t)
-	if want := "note Architect (architect) goes on as it was registered, but would be refused today: --audience: “" + p.base + "/” begins with the address of Parvis"; !strings.Contains(lines["applications"], want) {
+	if want := "note Architect (architect) works as it was registered, but would be refused today: --audience: “" + p.base + "/” begins with the address of Parvis"; !strings.Contains(lines["applications"], want) {
 		t.Errorf("of applications it says %q, want %q", lines["applications"], want)
 	}
 	execAll(t, p.database, `update installation set value = 'sealing x y' where name = 'keys'`)
@@ -376,8 +376,8 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 	}
 }
 
-// An application that does not take that sessions ended shows to the operator, and so does
-// one that works and has no tile: it is not told to replace its redirect addresses.
+// The operator is shown an application that does not accept the message that a session ended,
+// and one that works and has no tile, which is not told to replace its redirect addresses.
 func TestDoctorLooksAfterApplications(t *testing.T) {
 	p := newPatient(t)
 	if err := p.start(t).stop(); err != nil {
@@ -397,7 +397,7 @@ func TestDoctorLooksAfterApplications(t *testing.T) {
 		values ('org', 'out', 'collaborate', 'user', 'session', 1000000, 1800000000000000, 1, 1700000000000000, '503 Service Unavailable')`)
 	lines, _ := p.doctor(t)
 	for _, want := range []string{
-		"FAIL collaborate does not take that sessions ended: failed at 2023-11-14 22:13:20: it answered 503 Service Unavailable; 1 waiting, next try at 2027-01-15 08:00:00.",
+		"FAIL collaborate does not accept messages about ended sessions: failed at 2023-11-14 22:13:20: it answered 503 Service Unavailable; 1 waiting, next try at 2027-01-15 08:00:00.",
 		"note Architect has no tile, since it has no address yet: parvis application set architect --address URL",
 	} {
 		if !strings.Contains(lines["applications"], want) {

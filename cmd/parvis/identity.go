@@ -10,15 +10,14 @@ import (
 	"parvis/internal/secret"
 )
 
-// identityPath is where the server says who it is and how it sees the caller:
-// what doctor asks through the public address. It tells a stranger their own
-// address and nothing else.
+// identityPath is where the server says who it is and how it sees the caller; doctor asks there
+// through the public address. It tells strangers only their own address.
 const identityPath = "/.well-known/parvis"
 
-// identity is that answer.
+// identity is the answer at identityPath.
 type identity struct {
 	Parvis    bool            `json:"parvis"`
-	Proof     string          `json:"proof,omitempty"` // shows to whoever has the keys that it is this installation
+	Proof     string          `json:"proof,omitempty"` // shows somebody who has the keys that it is this installation
 	SeenAs    string          `json:"seen_as"`
 	Forwarded page.Forwarding `json:"forwarded"`
 }
@@ -39,13 +38,13 @@ func mountIdentity(site *page.Site, keys secret.Keys) {
 	})
 }
 
-// identityProof is what only somebody with the keys can answer to a nonce. The
-// key is derived, so that an answer proves nothing anywhere else.
+// identityProof is an answer to a nonce that only somebody with the keys can give. The key is
+// derived, so that an answer proves nothing anywhere else.
 func identityProof(k secret.Key, nonce string) string {
 	return base64.RawURLEncoding.EncodeToString(secret.MAC(secret.MAC(k.Bytes, "parvis identity"), nonce))
 }
 
-// isOurs tells whether an answer is from an installation with these keys.
+// isOurs reports whether an answer is from an installation with these keys.
 func (i identity) isOurs(keys secret.Keys, nonce string) bool {
 	return slices.ContainsFunc(keys.Lookup, func(k secret.Key) bool {
 		return hmac.Equal([]byte(i.Proof), []byte(identityProof(k, nonce)))

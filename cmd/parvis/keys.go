@@ -14,9 +14,9 @@ type rotateKeysCommand struct {
 	Leaked bool `help:"The keys towards applications may be known to others: replace them at once."`
 }
 
-// Run publishes new keys beside those in use; they sign once everybody had time to
-// read them. Where the present ones leaked, applications get no such time: whoever
-// holds those could sign in as anybody.
+// Run publishes new keys beside those in use; they sign once everybody has had time to read
+// them. If the present ones leaked, applications get no such time, because whoever holds those
+// could sign in as anybody.
 func (c *rotateKeysCommand) Run(p *program) error {
 	plan, err := c.plan(p)
 	if err != nil {
@@ -31,7 +31,7 @@ func (c *rotateKeysCommand) Run(p *program) error {
 			return err
 		}
 		if c.Leaked {
-			fmt.Fprintln(p.out, "The keys towards applications were replaced. A server refuses within 10 seconds what was signed with those before; "+
+			fmt.Fprintln(p.out, "The keys towards applications were replaced. A server refuses within 10 seconds what was signed with the previous ones; "+
 				"an application that keeps a copy of the key set may believe it for 15 minutes more, unless it is restarted.")
 		} else {
 			from := s.db.Now().Add(op.KeyAhead)
@@ -42,7 +42,7 @@ func (c *rotateKeysCommand) Run(p *program) error {
 		}
 		from := s.db.Now().Add(federation.Ahead)
 		fmt.Fprintf(p.out, "New keys are in the metadata of every connection and in the key set of single sign-on from now on, and sign from %s on. "+
-			"Whoever entered our certificate by hand needs the new one until then.\n", from.UTC().Format("2 January 2006"))
+			"People who entered our certificate by hand need the new one by then.\n", from.UTC().Format("2 January 2006"))
 		return nil
 	})
 }

@@ -30,7 +30,7 @@ const (
 	exitUsage  = 2
 )
 
-// commands is what can be asked of the program.
+// commands are what the program can be asked to do.
 type commands struct {
 	Serve        serveCommand         `cmd:"" help:"Run the server."`
 	Demo         demoCommand          `cmd:"" help:"Try Parvis: sample organizations, a mailbox, nothing to set up and nothing kept."`
@@ -46,26 +46,26 @@ type commands struct {
 	Version      versionCommand       `cmd:"" help:"Print this program's version."`
 }
 
-// storageFlags are the flags of whatever opens the database.
+// storageFlags are the flags of every command that opens the database.
 type storageFlags struct {
 	Config   string `placeholder:"FILE" help:"Configuration file. Without it DATA/parvis.toml, where that exists."`
 	Data     string `placeholder:"FOLDER" help:"Folder with the keys and, on SQLite, the database. Without it ./data."`
 	Database string `placeholder:"ADDRESS" help:"postgres://… Without it an SQLite file in the data folder."`
 }
 
-// addressFlags are those of whatever must also know the public address.
+// addressFlags are those of every command that must also know the public address.
 type addressFlags struct {
 	storageFlags
-	PublicAddress string `placeholder:"URL" help:"The address that people use, as https://sign-in.your-company.com."`
+	PublicAddress string `placeholder:"URL" help:"The address that people use, such as https://sign-in.your-company.com."`
 }
 
-// servingFlags are those of whatever listens, or looks at what does.
+// servingFlags are those of every command that listens, or looks at one that does.
 type servingFlags struct {
 	addressFlags
-	Listen string `placeholder:"ADDRESS" help:"Where to listen, as 127.0.0.1:8080 or :443."`
+	Listen string `placeholder:"ADDRESS" help:"Where to listen, such as 127.0.0.1:8080 or :443."`
 }
 
-// plan loads and checks what a command needs that only opens the database.
+// plan loads and checks what is needed by a command that only opens the database.
 func (f storageFlags) plan(p *program) (plan, error) {
 	c := loadConfig(servingFlags{addressFlags: addressFlags{storageFlags: f}}, p.environ)
 	checked := c.checkStorage()
@@ -87,21 +87,21 @@ func (f servingFlags) plan(p *program) (plan, error) {
 type program struct {
 	ctx     context.Context // ends with SIGINT or SIGTERM
 	environ []string
-	out     io.Writer // what was asked for
+	out     io.Writer // the results
 	err     io.Writer // notes and errors
 }
 
 func run(args, environ []string, out, errors io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A second signal ends the program at once. Wrappers send the first one twice
-	// at the same moment, which is no second one.
+	// A second signal ends the program at once. Wrappers send the first one twice at the same
+	// moment, which does not count as a second.
 	context.AfterFunc(ctx, func() { time.Sleep(time.Second); stop() })
 
 	var c commands
 	code := -1
 	parser, err := kong.New(&c, kong.Name("parvis"), kong.Writers(out, errors), kong.Exit(func(n int) { code = n }),
-		kong.Description("Identity front door. Each setting can also stand in a TOML file or in the environment: "+
+		kong.Description("Identity front door. Each setting can also be set in a TOML file or in the environment: "+
 			"'parvis config' shows them, and where each comes from."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
@@ -125,11 +125,11 @@ func run(args, environ []string, out, errors io.Writer) int {
 	return 0
 }
 
-// explain prints an error for whoever typed the command.
+// explain prints an error for the person who typed the command.
 func explain(w io.Writer, err error) { fmt.Fprintf(w, "parvis: %s\n", inEnglish(err)) }
 
-// inEnglish is the catalogue's sentence of a fault, with the flag that is meant and a line
-// for each reason; anything else is told as it is.
+// inEnglish returns the catalogue's sentence of a fault, with the flag that is meant and a line
+// for each reason; any other error is returned as it is.
 func inEnglish(err error) string {
 	f, isFault := errors.AsType[*fault.Error](err)
 	if !isFault {
@@ -176,7 +176,7 @@ func (c *configuration) err() error {
 
 type configCommand struct{ servingFlags }
 
-// Run prints the configuration even where it is wrong: that is when it is read.
+// Run prints the configuration even if it is wrong, because that is when people read it.
 func (c *configCommand) Run(p *program) error {
 	loaded := loadConfig(c.servingFlags, p.environ)
 	loaded.check()
@@ -186,7 +186,7 @@ func (c *configCommand) Run(p *program) error {
 
 type versionCommand struct{}
 
-// Run prints what the build knows of itself.
+// Run prints what the build knows about itself.
 func (*versionCommand) Run(p *program) error {
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -206,7 +206,7 @@ type demoCommand struct {
 	Verbose         bool `help:"Log every request to standard error."`
 }
 
-// Run shows Parvis to somebody who has nothing but the program.
+// Run shows Parvis to somebody who has only the program.
 func (c *demoCommand) Run(p *program) error {
 	level := slog.LevelWarn
 	if c.Verbose {

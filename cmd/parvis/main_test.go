@@ -151,7 +151,7 @@ func startServe(dir, base string, env []string, args ...string) (*process, error
 	}
 }
 
-// stop ends it the way an operator does.
+// stop ends the process as an operator does.
 func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -159,7 +159,7 @@ func (p *process) stop() error {
 	return p.wait()
 }
 
-// wait waits for its end, however it ends.
+// wait waits for the process to end, however it ends.
 func (p *process) wait() error { return <-p.ended }
 
 func (p *process) kill() {
@@ -182,7 +182,7 @@ func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("serve.out"), []byte(p.out.String()), 0o600))
 }
 
-// running maps a script to its server. testscript has no place of its own for it.
+// running maps a script to its server, because testscript has no place for it.
 var running sync.Map
 
 func scriptEnd(ts *testscript.TestScript, neg bool, _ []string) {
@@ -197,8 +197,8 @@ func scriptEnd(ts *testscript.TestScript, neg bool, _ []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("serve.log"), []byte(p.log.String()), 0o600))
 }
 
-// visit STATUS URL [FIELD=VALUE...] opens a page or sends its form, follows
-// redirects and stores what came as the file page.
+// visit STATUS URL [FIELD=VALUE...] opens a page or sends its form, follows redirects and
+// stores the answer as the file page.
 func scriptVisit(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 || neg {
 		ts.Fatalf("usage: visit STATUS URL [FIELD=VALUE...]")
@@ -226,8 +226,8 @@ func scriptVisit(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// enrol goes on where visit ended, at the page that asks for a first second step,
-// with an authenticator app, and stores what came.
+// enrol continues where visit ended, at the page that asks for a first second step, with an
+// authenticator app, and stores the answer.
 func scriptEnrol(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 0 || neg {
 		ts.Fatalf("usage: enrol")
@@ -238,8 +238,7 @@ func scriptEnrol(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("page"), []byte(at+"\n"+body), 0o600))
 }
 
-// enrol sets an authenticator app up at the page of an attempt, and returns where
-// that leads.
+// enrol sets an authenticator app up at the page of an attempt, and returns where that leads.
 func enrol(c *http.Client, address string) (at, body string, err error) {
 	if at, body, err = sendTo(c, address, url.Values{"device": {"Phone"}, "kind": {"app"}}); err != nil {
 		return at, body, err
@@ -285,7 +284,7 @@ func scriptSecret(ts *testscript.TestScript, _ bool, args []string) {
 
 var clientSecret = regexp.MustCompile(`\bpcs_[A-Za-z0-9_-]{43}\b`)
 
-// newer makes the database one of a later program.
+// newer makes the database look as if a later program had made it.
 func scriptNewer(ts *testscript.TestScript, _ bool, _ []string) {
 	address := ts.Getenv("PARVIS_DATABASE")
 	if address == "" {

@@ -17,8 +17,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// organizationCommands are what the operator does with organizations. They work
-// on the database, so they take effect at once whether or not a server runs.
+// organizationCommands are what the operator does with organizations. They work on the
+// database, so they take effect at once whether or not a server runs.
 type organizationCommands struct {
 	Create  createCommand  `cmd:"" help:"Create an organization and invite its owner by mail."`
 	List    listCommand    `cmd:"" help:"List all organizations."`
@@ -34,8 +34,8 @@ type createCommand struct {
 	Language  string `default:"en" help:"Language of letters to people whose own is not known."`
 }
 
-// Run creates and invites in one transaction. The link goes to the owner's
-// mailbox and nowhere else: that the owner reads it is what proves the address.
+// Run creates and invites in one transaction. The link goes to the owner's mailbox and nowhere
+// else: the address is proved by the owner's reading it.
 func (c *createCommand) Run(p *program) error {
 	plan, err := c.plan(p)
 	if err != nil {
@@ -76,14 +76,14 @@ func (c *createCommand) Run(p *program) error {
 	})
 }
 
-// What a running server needs to send a letter, as a rule.
+// How long a running server usually needs to send a letter.
 const (
 	sendsWithin = 3 * time.Second
 	lookEvery   = 100 * time.Millisecond
 )
 
-// letterFate tells what became of the owner's letter, and waits a moment for it
-// where a server runs.
+// letterFate says what became of the owner's letter, and waits a moment for it if a server
+// runs.
 func (s *storage) letterFate(ctx context.Context, i directory.Invitation) (string, error) {
 	if s.plan.smtp == nil {
 		return "waits in the outbox: no mail server is configured ([mail] address)", nil
@@ -111,10 +111,10 @@ func (s *storage) letterFate(ctx context.Context, i directory.Invitation) (strin
 			return "was refused by the mail server (" + string(now.Letter.Answer) + "): " + means(now.Letter.Answer), nil
 		}
 	}
-	return "waits in the outbox and has not been sent yet. 'parvis doctor' tells whether the mail server can be used", nil
+	return "waits in the outbox and has not been sent yet. 'parvis doctor' shows whether the mail server can be used", nil
 }
 
-// means says a mail server's answer.
+// means returns the meaning of a mail server's answer.
 func means(a mail.Answer) string {
 	catalogue, err := i18n.Load()
 	if err != nil || a.Key() == "" {
@@ -123,8 +123,8 @@ func means(a mail.Answer) string {
 	return strings.TrimSuffix(catalogue.In("en").Text(a.Key()), ".")
 }
 
-// serverRuns tells whether a server does the repeated work. One that was killed
-// counts for half a minute more, until its lease ends.
+// serverRuns reports whether a server does the repeated work. One that was killed counts for
+// another half a minute, until its lease ends.
 func (s *storage) serverRuns(ctx context.Context) (bool, error) {
 	free, err := s.db.Lease(ctx, "letters", secret.NewID("node"), 0)
 	return !free, err
@@ -176,7 +176,7 @@ func listOrganizations(w io.Writer, all []directory.Organization) error {
 	return table.Flush()
 }
 
-// with opens an installation for a command that needs to know no public address.
+// with opens an installation for a command that need not know the public address.
 func (f storageFlags) with(p *program, work func(*storage) error) error {
 	plan, err := f.plan(p)
 	if err != nil {

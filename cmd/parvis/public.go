@@ -25,9 +25,8 @@ type answer struct {
 	local bool      // it came from this machine
 }
 
-// public asks for the server at its public address, the way a browser would:
-// through the proxy, if there is one. clockKnown tells that the clock was
-// compared already.
+// public asks for the server at its public address, as a browser would: through the proxy, if
+// there is one. clockKnown says that the clock was compared already.
 func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 	const check = "public address"
 	nonce := secret.NewID("n")
@@ -46,14 +45,14 @@ func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 		return
 	}
 	if complaint != "" || a.local || a.date.IsZero() {
-		d.note("clock", "not compared: neither the database nor the public address is on another machine. Let time be set by NTP.")
+		d.note("clock", "not compared: neither the database nor the public address is on another machine. Set the time by NTP.")
 		return
 	}
 	d.compare(time.Now(), a.date, "the machine behind the public address") //nolint:forbidigo // It is the clock that is to be judged.
 }
 
-// regions asks each other region for a Parvis that is not this one. That one
-// cannot be reached from here is no fault: only browsers need to reach it.
+// regions asks each other region for a Parvis that is not this one. It is no fault if a region
+// cannot be reached from here: only browsers need to reach it.
 func (d *doctor) regions(keys secret.Keys) {
 	const check = "regions"
 	if len(d.plan.regions.All) > 0 {
@@ -86,7 +85,7 @@ func (d *doctor) proxy(a answer) {
 		}
 		d.fail(check, "%s is trusted as a proxy and does not say for whom it asks: let it set X-Forwarded-For.", a.SeenAs)
 	case page.Unreadable:
-		d.fail(check, "%s is trusted as a proxy, and what it says of who asks cannot be read, so all who come through it count as one: "+
+		d.fail(check, "%s is trusted as a proxy, but the client address that it writes cannot be read, so everybody who comes through it counts as one: "+
 			"let it write one IP address, with or without a port, at the end of X-Forwarded-For.", a.SeenAs)
 	case page.Believed:
 		d.ok(check, "trusted, and says for whom it asks")
@@ -95,11 +94,11 @@ func (d *doctor) proxy(a answer) {
 	}
 }
 
-// mostIdentity is more than an identity has.
+// mostIdentity is more bytes than an identity has.
 const mostIdentity = 4 << 10
 
-// ask fetches the identity of whoever answers at an address. Where that fails,
-// the complaint says what is wrong and what to do.
+// ask fetches the identity of the server that answers at an address. If that fails, the
+// complaint says what is wrong and what to do.
 func (d *doctor) ask(base, nonce string) (a answer, complaint string) {
 	ctx, cancel := context.WithTimeout(d.ctx, patience)
 	defer cancel()
@@ -129,7 +128,7 @@ func (d *doctor) ask(base, nonce string) (a answer, complaint string) {
 	}
 	err = json.NewDecoder(io.LimitReader(w.Body, mostIdentity)).Decode(&a.identity)
 	if err != nil || !a.Parvis {
-		return a, fmt.Sprintf("something else than parvis answers there, with status %d. Correct public_address, or the proxy that passes requests on.", w.StatusCode)
+		return a, fmt.Sprintf("something other than parvis answers there, with status %d. Correct public_address, or the proxy that passes requests on.", w.StatusCode)
 	}
 	return a, ""
 }
@@ -147,12 +146,12 @@ func unreachable(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in " + patience.String() + ". " + what
 	case isCertificate:
-		what = "Use a certificate for this very name from an authority that this machine trusts."
+		what = "Use a certificate for exactly this name from an authority that this machine trusts."
 	}
 	return errors.Unwrap(err).Error() + ". " + what
 }
 
-// dialPublic knows that names below localhost are this machine, as browsers do.
+// dialPublic takes names below localhost for this machine, as browsers do.
 func dialPublic(ctx context.Context, network, address string) (net.Conn, error) {
 	if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".localhost") {
 		address = net.JoinHostPort("127.0.0.1", port)
@@ -160,7 +159,7 @@ func dialPublic(ctx context.Context, network, address string) (net.Conn, error) 
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
-// isOwn tells whether an address is one of this machine's.
+// isOwn reports whether an address is one of this machine's.
 func isOwn(a net.Addr) bool {
 	remote, ok := a.(*net.TCPAddr)
 	if !ok {

@@ -18,8 +18,8 @@ type regionTable struct {
 
 var regionID = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
 
-// checkRegions checks the list of regions, which is the same in each of them,
-// and that this one is in it. Without any there is one region, which needs no name.
+// checkRegions checks the list of regions, which is the same in each of them, and that this one
+// is in it. Without a list there is one region, which needs no name.
 func (c *configuration) checkRegions(p *plan) {
 	switch {
 	case c.Region == "" && len(c.Regions) == 0:
@@ -49,22 +49,22 @@ func (c *configuration) checkRegions(p *plan) {
 		if base == nil {
 			continue
 		}
-		// A browser sends the cookies of one port to every other of the same name.
+		// A browser sends the cookies of one port to every other port of the same host.
 		if hosts[base.Hostname()] {
 			c.problem("[[regions]] has the name %s twice: each region needs a name of its own, another port is not enough.", base.Hostname())
 		}
 		hosts[base.Hostname()] = true
 		if r.ID == c.Region && p.base != nil && r.Address != p.base.String() {
-			c.problem("region is %s, whose address is %s, but public_address is %s: they are to be the same.", r.ID, r.Address, p.base)
+			c.problem("region is %s, whose address is %s, but public_address is %s: they must be the same.", r.ID, r.Address, p.base)
 		}
 	}
 	if !slices.ContainsFunc(c.Regions, func(r regionTable) bool { return r.ID == c.Region }) {
-		c.problem("region is %q, which is none of [[regions]].", c.Region)
+		c.problem("region is %q, which is not one of [[regions]].", c.Region)
 	}
 }
 
-// checkRegionNames checks what people call a region: in English at least, the
-// other languages fall back to it.
+// checkRegionNames checks what people call a region: it needs a name in English, to which other
+// languages fall back.
 func (c *configuration) checkRegionNames(r *regionTable) map[i18n.Tag]string {
 	names := map[i18n.Tag]string{}
 	for language, name := range r.Name {
@@ -81,7 +81,7 @@ func (c *configuration) checkRegionNames(r *regionTable) map[i18n.Tag]string {
 	return names
 }
 
-// others are the regions besides this one.
+// others returns the regions besides this one.
 func (p plan) others() []page.Region {
 	return slices.DeleteFunc(slices.Clone(p.regions.All), func(r page.Region) bool { return r.ID == p.regions.Here })
 }

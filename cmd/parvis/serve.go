@@ -25,15 +25,16 @@ import (
 
 type serveCommand struct{ servingFlags }
 
-// Run serves until it is told to end. Standard output gets what a person must
-// see once, standard error the log.
+// Run serves until it is told to end. Standard output gets what a person must see once,
+// standard error the log.
 func (c *serveCommand) Run(p *program) error {
 	plan, err := c.plan(p)
 	if err != nil {
 		return err
 	}
 	log := newLog(p.err, plan.text)
-	// First the port: of two servers by mistake the second must touch nothing.
+	// The port comes first: if two servers are started by mistake, the second must touch
+	// nothing.
 	listener, err := new(net.ListenConfig).Listen(p.ctx, "tcp", plan.listen)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w. Is another server running? Choose another address with --listen", plan.listen, err)
@@ -53,7 +54,7 @@ func (c *serveCommand) Run(p *program) error {
 		return errors.Join(err, s.db.Close())
 	}
 	for _, name := range plan.strangers {
-		log.Warn("unknown variable in the environment", "variable", name, "do", "'parvis config' shows what there is")
+		log.Warn("unknown variable in the environment", "variable", name, "do", "'parvis config' shows those that exist")
 	}
 	if plan.smtp == nil {
 		fmt.Fprintln(p.out, "No mail server is configured: letters wait in the outbox until [mail] address is set.")
@@ -83,8 +84,8 @@ func (s *storage) app(log *slog.Logger) (*app.App, error) {
 	return a, nil
 }
 
-// serve answers requests and does the repeated work until ctx ends; the work
-// goes on until the last request is answered.
+// serve answers requests and does the repeated work until ctx ends; the work goes on until the
+// last request is answered.
 func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, log *slog.Logger) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var sweeps sync.WaitGroup
@@ -101,7 +102,7 @@ func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, 
 	return err
 }
 
-// announce logs how the program runs, and first what is not fit for production.
+// announce logs how the program runs, beginning with what is not fit for production.
 func (s *storage) announce(log *slog.Logger) {
 	p := s.plan
 	if info, err := os.Stat(p.data); err == nil && loose(info) {
@@ -119,16 +120,16 @@ func (s *storage) announce(log *slog.Logger) {
 	log.Info("serving", "public_address", p.base.String(), "listen", p.listen, "tls", p.secured, "database", shownDatabase(p.database))
 }
 
-// offerSetup prints the link that makes the first organization and its owner,
-// while there is none. It is the one secret ever printed; the log never has it. A link
-// that works already is left alone, unless another is wanted: a second node that starts
-// must not kill the first one's.
+// offerSetup prints the link that makes the first organization and its owner, while there is
+// none. It is the only secret ever printed, and the log never contains it. A link that works
+// already is left alone, unless another is wanted: a second node that starts must not void the
+// first one's.
 func (s *storage) offerSetup(ctx context.Context, w io.Writer, another bool) error {
 	lifetime := cmp.Or(s.plan.lifetimes.SetupLink, directory.BootstrapLifetime)
 	var token secret.Token
 	var waits time.Time
 	err := s.db.Update(ctx, func(tx *db.Tx) (err error) {
-		token = secret.Token{} // that of a run that was lost opens nothing
+		token = secret.Token{} // the one of a run that was lost opens nothing
 		if waits, err = directory.BootstrapWaits(ctx, tx); err != nil || !another && !waits.IsZero() {
 			return err
 		}
@@ -144,11 +145,11 @@ func (s *storage) offerSetup(ctx context.Context, w io.Writer, another bool) err
 	}
 	if token.IsZero() {
 		fmt.Fprintf(w, "This installation has no owner yet. The set-up link that was printed before works until %s and cannot be printed again.\n"+
-			"If it is lost, 'parvis setup-link' with the same settings prints another, and the lost one is dead.\n", waits.Format(time.DateTime+" MST"))
+			"If it is lost, 'parvis setup-link' with the same settings prints another, and the lost one no longer works.\n", waits.Format(time.DateTime+" MST"))
 		return nil
 	}
 	fmt.Fprintf(w, "This installation has no owner yet. Create the first organization and its owner at\n\n    %s/setup/%s\n\n"+
-		"The link works once, within %s. Whoever holds it owns the installation.\n", s.plan.base, token.Reveal(), catalogue.In("en").Duration(lifetime))
+		"The link works once, within %s. Anybody who has it can become the owner of this installation.\n", s.plan.base, token.Reveal(), catalogue.In("en").Duration(lifetime))
 	return nil
 }
 
@@ -163,7 +164,7 @@ func (c *setupLinkCommand) Run(p *program) error {
 	return withStorage(p, plan, func(s *storage) error { return s.offerSetup(p.ctx, p.out, true) })
 }
 
-// withStorage opens an installation that exists for a command that ends.
+// withStorage opens an existing installation for a command that ends.
 func withStorage(p *program, plan plan, work func(*storage) error) error {
 	s, err := open(p.ctx, plan, false, func(m db.Migration) {
 		fmt.Fprintf(p.err, "The database was brought from version %d to %d%s. Restart the server with this version of parvis.\n", m.From, m.To, copyNote(m))
@@ -183,8 +184,8 @@ func copyNote(m db.Migration) string {
 
 type migrateCommand struct{ storageFlags }
 
-// Run migrates and does nothing else, so that it can be given the address of a
-// database role that owns the tables, which serve need not know.
+// Run migrates and does nothing else, so that it can be given the address of a database role
+// that owns the tables, which serve need not know.
 func (c *migrateCommand) Run(p *program) error {
 	plan, err := c.plan(p)
 	if err != nil {

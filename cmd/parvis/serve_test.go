@@ -21,7 +21,7 @@ import (
 
 const testPassword = "Seven zebras ride 9 trams!"
 
-// environment is what a server of a test is started with.
+// environment returns the environment of a test's server.
 func environment(more ...string) []string {
 	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/no-home"}, more...)
 }
@@ -37,7 +37,7 @@ func start(t *testing.T, dir, base string, env []string, args ...string) *proces
 	return p
 }
 
-// parvis runs a command that ends and returns what it printed and its exit code.
+// parvis runs a command to its end and returns what it printed and its exit code.
 func parvis(t *testing.T, dir string, env []string, args ...string) (out, errors string, code int) {
 	t.Helper()
 	old, err := os.Getwd()
@@ -77,7 +77,7 @@ func get(t *testing.T, c *http.Client, from string) int {
 	return w.StatusCode
 }
 
-// owner goes through the first link and is the owner of an organization.
+// owner uses the first link, and returns the client of an organization's owner.
 func owner(t *testing.T, p *process) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -103,8 +103,8 @@ func owner(t *testing.T, p *process) *http.Client {
 	return c
 }
 
-// What was answered is stored: three times a server is killed while it writes,
-// and nothing that it had confirmed is missing afterwards.
+// What was answered is stored: three times a server is killed while it writes, and nothing that
+// it had confirmed is missing afterwards.
 func TestAKilledServerLosesNothingThatItAnswered(t *testing.T) {
 	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
 	env := environment()
@@ -161,7 +161,7 @@ func TestAKilledServerLosesNothingThatItAnswered(t *testing.T) {
 	t.Logf("%d answered, %d kept", len(answered), len(kept))
 }
 
-// invited lists the addresses of invitations that have their letter.
+// invited lists the addresses whose invitation has its letter.
 func invited(t *testing.T, address string) map[string]bool {
 	t.Helper()
 	d := dbtest.OpenAt(t, address)
@@ -233,7 +233,7 @@ func TestTheOwnerOfANewOrganizationGetsALetter(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Error(err)
 	}
-	// A server that is gone for long enough counts as gone.
+	// A server that stopped long enough ago no longer counts.
 	if err := d.Update(t.Context(), func(tx *db.Tx) error {
 		_, err := tx.Exec(t.Context(), `update leases set ends_at = $1`, 0)
 		return err
@@ -327,8 +327,8 @@ func TestACertificateIsReadAgainAfterItsRenewal(t *testing.T) {
 	}
 }
 
-// A role that may change rows and no tables is enough for serve, once the owner
-// of the tables migrated (R-CFG-02).
+// A role that may change rows but not tables is enough for serve, once the owner of the tables
+// has migrated (R-CFG-02).
 func TestServeNeedsNoRightToAlterTables(t *testing.T) {
 	if !onPostgres() {
 		t.Skip("SQLite has no roles")

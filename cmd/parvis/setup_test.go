@@ -14,7 +14,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// nodes are programs on one database, each with a connection of its own.
+// nodes returns programs on one database, each with a connection of its own.
 func nodes(t *testing.T, count int) ([]*storage, *dbtest.Clock) {
 	t.Helper()
 	address, clock := dbtest.Address(t), dbtest.NewClock()
@@ -27,7 +27,7 @@ func nodes(t *testing.T, count int) ([]*storage, *dbtest.Clock) {
 	return all, clock
 }
 
-// offered is what a node prints as it starts.
+// offered returns what a node prints as it starts.
 func (s *storage) offered(t *testing.T) string {
 	t.Helper()
 	var out strings.Builder
@@ -47,7 +47,8 @@ func (s *storage) usable(t *testing.T, link string) bool {
 	return err == nil
 }
 
-// Of nodes that start at once one prints the link, and it works: the others say until when.
+// Of nodes that start at once one prints the link, and it works: the others say until when it
+// does.
 func TestNodesThatStartTogetherPrintOneSetUpLink(t *testing.T) {
 	t.Parallel()
 	all, _ := nodes(t, 4)
@@ -95,8 +96,8 @@ func TestAnotherStartLeavesTheSetUpLinkAlone(t *testing.T) {
 	}
 }
 
-// Who came to own an organization another way, by the operator's invitation, made the
-// link that still waits worthless.
+// Once somebody owns an organization in another way, by the operator's invitation, the link
+// that still waits is worthless.
 func TestALinkThatWaitsIsNotOfferedOnceThereIsAnOwner(t *testing.T) {
 	t.Parallel()
 	all, clock := nodes(t, 1)

@@ -40,7 +40,7 @@ func orNone(path string) string {
 	return path
 }
 
-// shown is a value as TOML writes it, as far as it may be seen.
+// shown returns a value as TOML writes it, as far as it may be seen.
 func (s *setting) shown() string {
 	if regions, ok := s.value.Interface().([]regionTable); ok {
 		return shownRegions(regions)
@@ -61,7 +61,7 @@ func (s *setting) shown() string {
 	return strconv.Quote(redacted)
 }
 
-// shownRegions writes the tables in one line, as TOML may have them too.
+// shownRegions writes the tables in one line, as TOML also allows.
 func shownRegions(regions []regionTable) string {
 	var tables []string
 	for _, r := range regions {
@@ -74,9 +74,8 @@ func shownRegions(regions []regionTable) string {
 	return "[" + strings.Join(tables, ", ") + "]"
 }
 
-// withoutPassword shows of a database's address what is no secret: who, where
-// and which one. Parameters may hold passwords too, so of them only the names
-// of the harmless are kept.
+// withoutPassword returns the parts of a database's address that are not secret: who, where and
+// which one. Parameters may contain passwords too, so only the names of harmless ones are kept.
 func withoutPassword(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || !db.IsPostgres(address) {

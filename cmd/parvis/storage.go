@@ -21,8 +21,8 @@ type storage struct {
 	keys secret.Keys
 }
 
-// open opens an installation and brings its database up to this program. Only
-// serve makes a new one. Notes of what was done go to note.
+// open opens an installation and migrates its database for this program. Only serve makes a new
+// one. Notes about what was done go to note.
 func open(ctx context.Context, p plan, create bool, note func(db.Migration)) (*storage, error) {
 	d, err := openDatabase(ctx, p, create)
 	if err != nil {
@@ -35,7 +35,7 @@ func open(ctx context.Context, p plan, create bool, note func(db.Migration)) (*s
 	return s, nil
 }
 
-// openDatabase opens the database alone, which is made only where create says so.
+// openDatabase opens the database alone. It makes a new one only if create is true.
 func openDatabase(ctx context.Context, p plan, create bool) (*db.DB, error) {
 	if create {
 		if err := os.MkdirAll(p.data, 0o700); err != nil {
@@ -58,15 +58,15 @@ func shownDatabase(address string) string {
 	return address
 }
 
-// keysNote names the row that tells which keys a database was made with.
+// keysNote names the row that says which keys a database was made with.
 const keysNote = "keys"
 
-// unlock finds the keys and migrates. Keys and database begin together: one
-// without the other is an accident, and going on would make it worse.
+// unlock finds the keys and migrates. Keys and database begin together: one without the other
+// is an accident, and going on would make it worse.
 //
-// New keys are written beside their place first and moved there once the
-// database knows them. So a first start that is cut short anywhere is simply
-// repeated, and of two that begin at once on one database the slower is refused.
+// New keys are written beside their place first and moved there once the database knows them.
+// So a first start that is cut short anywhere is simply repeated, and of two that begin at once
+// on one database the slower is refused.
 func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migration)) error {
 	path, fresh := s.plan.keysPath(), ""
 	known, err := s.knownKeys(ctx)
@@ -91,8 +91,8 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 			return err
 		}
 	case known == "":
-		return fmt.Errorf("the keys are there, %s, but the database holds nothing. Was it lost? Then restore it from a backup. "+
-			"To begin anew move the keys away first: they are for what was sealed with them", path)
+		return fmt.Errorf("the keys are there, %s, but the database is empty. Was it lost? Then restore it from a backup. "+
+			"To begin again, move the keys away first: they are needed for what was sealed with them", path)
 	case !keysFit(s.keys, known):
 		return fmt.Errorf("%s are not the keys of this database: it was made with others. Restore the keys that belong to it, "+
 			"or name the right database", path)
@@ -103,11 +103,11 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 	return s.adopt(ctx, fresh, path)
 }
 
-// unfinished stands in the names of keys that no database knows yet.
+// unfinished is part of the names of keys that no database knows yet.
 const unfinished = ".new-"
 
-// unfinishedKeys finds the keys of a first start that was cut short after the
-// database knew them, and their file; no name where there are none.
+// unfinishedKeys finds the keys of a first start that was cut short after the database knew
+// them, and their file; the name is empty if there are none.
 func unfinishedKeys(path, known string) (secret.Keys, string) {
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
@@ -161,10 +161,10 @@ func (s *storage) migrate(ctx context.Context, note func(db.Migration)) error {
 	return nil
 }
 
-// errOnlyLooked rolls a transaction back that did its work.
+// errOnlyLooked rolls back a transaction that did its work.
 var errOnlyLooked = errors.New("only looked")
 
-// knownKeys is what the database says about its keys; nothing where it is new.
+// knownKeys returns what the database says about its keys; nothing if it is new.
 func (s *storage) knownKeys(ctx context.Context) (string, error) {
 	empty, err := s.db.Empty(ctx)
 	if err != nil || empty {
@@ -183,13 +183,13 @@ func (s *storage) knownKeys(ctx context.Context) (string, error) {
 	return known, err
 }
 
-// rings names the rings of keys in a fixed order.
+// rings lists the rings of keys by name.
 func rings(k secret.Keys) map[string]secret.Ring {
 	return map[string]secret.Ring{"sealing": k.Sealing, "pepper": k.Pepper, "lookup": k.Lookup}
 }
 
-// describeKeys names the keys in use and adds to each a MAC under it, which
-// shows whether a key is the same and nothing of the key.
+// describeKeys names the keys in use and adds to each a MAC under it, which shows whether a key
+// is the same and reveals nothing about the key.
 func describeKeys(k secret.Keys) string {
 	var all []string
 	for _, name := range []string{"sealing", "pepper", "lookup"} {
@@ -203,8 +203,8 @@ func proofOf(k secret.Key, ring string) string {
 	return base64.RawURLEncoding.EncodeToString(secret.MAC(k.Bytes, "parvis keys", ring, k.ID))
 }
 
-// keysFit tells whether every key that a database was made with is in k. A key
-// that was put in front since does not matter.
+// keysFit reports whether every key that a database was made with is in k. A key that was put
+// in front since does not matter.
 func keysFit(k secret.Keys, known string) bool {
 	lines := strings.Split(known, "\n")
 	for _, line := range lines {
@@ -240,7 +240,7 @@ func readKeys(path string) (secret.Keys, error) {
 	return k, nil
 }
 
-// loose tells that others than the owner may do something with a file.
+// loose reports whether others than the owner may do something with a file.
 func loose(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
 
 // writeKeys writes a new file that survives a loss of power.

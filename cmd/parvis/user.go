@@ -10,8 +10,8 @@ import (
 	"parvis/internal/naming"
 )
 
-// userCommands are what the operator does for single people: only what nobody in
-// their organization can do.
+// userCommands are what the operator does for single people: only what nobody in their
+// organization can do.
 type userCommands struct {
 	ResetSecondStep resetSecondStepCommand `cmd:"" name:"reset-second-step" help:"Remove every second step of a person: the last owner's way back."`
 }

@@ -1,7 +1,6 @@
-// Package administration has what the administration of an organization does and shows,
-// once for every door: the console, the command, and an API. Each function takes an
-// Actor, which decides what is done or read. It has no route, no sentence and no table of
-// its own.
+// Package administration has what the administration of an organization does and shows, once
+// for every door: the console, the command, and an API. Each function takes an Actor, who
+// decides what is done or read. The package has no route, no sentence and no table of its own.
 package administration
 
 import (
@@ -13,14 +12,14 @@ import (
 	"parvis/internal/signin"
 )
 
-// Service does what needs more than the directory: sessions end, letters go out.
+// Service does what needs more than the directory, because sessions end or letters are sent.
 type Service struct {
 	DB     *db.DB
 	SignIn *signin.Service
 }
 
-// Refused records what a door refused to somebody who acts in their own organization, in
-// a transaction of its own (R-LOG-02, decision 0012).
+// Refused records that a door refused something to somebody who acts in their own organization,
+// in a transaction of its own (R-LOG-02, decision 0012).
 func (s *Service) Refused(ctx context.Context, actor directory.Actor, what string) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		e := actor.Event(actor.OrgID, "request.refused")

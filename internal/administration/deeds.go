@@ -12,10 +12,10 @@ import (
 	"parvis/internal/session"
 )
 
-// Deed is what can be done to a person, or to many at once.
+// Deed is something that can be done to one person, or to many at once.
 type Deed struct {
 	Name     string
-	Role     directory.Role // that it gives; empty for a deed that gives none
+	Role     directory.Role // the role that it gives; empty for a deed that gives none
 	Everyone bool           // can be done to everyone
 
 	fits func(directory.User) bool // whether there is anything for it to do
@@ -37,7 +37,7 @@ func present(u directory.User) bool     { return u.DeletedAt.IsZero() }
 func deactivated(u directory.User) bool { return present(u) && !active(u) }
 func deleted(u directory.User) bool     { return !present(u) }
 
-// deeds are all of them, in the order in which they are offered.
+// deeds are all deeds, in the order in which they are offered.
 var deeds = slices.Concat([]Deed{
 	{Name: "reset", fits: active, do: sendReset},
 	{Name: "new-password", Everyone: true, fits: present, do: demandPassword},
@@ -98,8 +98,8 @@ func DeedNamed(name string) (Deed, bool) {
 	return deeds[i], true
 }
 
-// DeedsFor lists the deeds that somebody of a role may do to u, or to anybody where u is
-// nil: those that give a role apart.
+// DeedsFor lists the deeds that somebody with a role may do to u, or to anybody if u is nil.
+// Those that give a role are returned apart.
 func DeedsFor(by directory.Role, u *directory.User) (plain, roles []Deed) {
 	for _, d := range deeds {
 		switch {
@@ -119,25 +119,25 @@ const AtOnce = 200
 // Fate is what becomes, or became, of one person.
 type Fate struct {
 	User   directory.User
-	Reason *fault.Error // why not; nil where it is done
+	Reason *fault.Error // why it is not done; nil where it is
 }
 
-// Done reports whether nothing stands against it.
+// Done reports whether nothing stands in the way.
 func (f Fate) Done() bool { return f.Reason == nil }
 
 // errPreview rolls back what a preview did.
 var errPreview = errors.New("only a preview")
 
-// Task is a deed and the people to whom it is done. A dry run does the very same and rolls
-// it back, so that it promises nothing which the deed then refuses.
+// Task is a deed and the people to whom it is done. A dry run does the same and rolls it back,
+// so that it promises nothing that the deed then refuses.
 type Task struct {
 	Deed   Deed
 	People []directory.UserID
 	Dry    bool
 }
 
-// Do does a task, AtOnce people in a transaction, and returns what became of each. A
-// person whom the organization does not have ends it with ErrNotFound.
+// Do does a task, AtOnce people in each transaction, and returns what became of each person. A
+// person who is not in the organization ends it with ErrNotFound.
 func (s *Service) Do(ctx context.Context, actor directory.Actor, org directory.OrgID, task Task) ([]Fate, error) {
 	var fates []Fate
 	for some := range slices.Chunk(task.People, AtOnce) {

@@ -19,7 +19,7 @@ const pageOfPeople = 50
 // State filters the list of people.
 type State string
 
-// The states that can be asked for; empty asks for everybody but the deleted.
+// The states that can be asked for; empty asks for everybody except the deleted.
 const (
 	Active      State = "active"
 	Deactivated State = "deactivated"
@@ -27,7 +27,7 @@ const (
 	Deleted     State = "deleted"
 )
 
-// Query selects people of one organization. Empty fields select nothing away.
+// Query selects people of one organization. An empty field excludes nobody.
 type Query struct {
 	Text              string // a piece of a name or an address
 	State             State
@@ -35,7 +35,7 @@ type Query struct {
 	Group             string    // members of the group with this id
 	Outside           string    // people outside the group with this id
 	WithoutSecondStep bool      // those whom signin.WithoutSecondStep counts
-	Since             time.Time // joined or invited then or later
+	Since             time.Time // joined or invited at that time or later
 	After             Place     // the last line of the page before
 }
 
@@ -50,7 +50,7 @@ type Place struct {
 	ID        string
 }
 
-// Line is a user, or an invitation that waits for one.
+// Line is a user, or an invitation to somebody who is not a user yet.
 type Line struct {
 	User       *directory.User
 	Invitation *directory.Invitation
@@ -69,8 +69,8 @@ type Page struct {
 	Next  Place // zero on the last page
 }
 
-// People lists users and open invitations of an organization as one, newest first, by key
-// and not by offset, so that a page costs the same wherever it is.
+// People lists users and open invitations of an organization together, newest first, by key and
+// not by offset, so that every page costs the same.
 func People(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, q Query) (Page, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return Page{}, err
@@ -135,7 +135,7 @@ func users(ctx context.Context, r db.Reader, org directory.OrgID, q Query) ([]Li
 	return all, err
 }
 
-// onlyIf is the parameter of a condition that is asked for or not.
+// onlyIf returns the parameter of a condition that may or may not be asked for.
 func onlyIf(asked bool) string {
 	if asked {
 		return "asked"
@@ -143,10 +143,10 @@ func onlyIf(asked bool) string {
 	return ""
 }
 
-// pattern is what search_key must be like.
+// pattern returns the pattern that search_key must match.
 func pattern(text string) string { return cmp.Or(naming.SearchPattern(text), "%") }
 
-// Everyone lists the users of an organization, the deleted apart, oldest first.
+// Everyone lists the users of an organization except the deleted, oldest first.
 func Everyone(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]directory.UserID, error) {
 	if err := actor.MaySetRules(ctx, r, org); err != nil {
 		return nil, err

@@ -9,25 +9,25 @@ import (
 	"parvis/internal/signin"
 )
 
-// Person is what the administration knows of one user, and what the actor may do to them.
+// Person is what the administration knows about one user, and what the actor may do to them.
 type Person struct {
 	User     directory.User
 	Groups   []directory.Group
-	Sessions int // that are open
+	Sessions int // how many are open
 	Password credential.Stored
 	Factors  credential.Factors
-	Required bool                      // a second step is, of this user
-	Refused  *credential.RefusedLetter // with a link for a new password; nil where none was refused
+	Required bool                      // this user must have a second step
+	Refused  *credential.RefusedLetter // a letter with a link for a new password; nil where none was refused
 
-	Deeds              []Deed // that the actor may do to the user
-	Roles              []Deed // that give the user a role
+	Deeds              []Deed // what the actor may do to the user
+	Roles              []Deed // deeds that give the user a role
 	MayResetSecondStep bool
 	MayChangeEmail     bool
 	Yourself           bool // the user is the actor
-	Above              bool // the user has rights that the actor, who looks after people, has not
+	Above              bool // the user has rights that the actor, who looks after people, does not have
 }
 
-// Person reads a user of an organization; ErrNotFound where it has none by that id.
+// Person reads a user of an organization, or returns ErrNotFound if it has none with that id.
 func (s *Service) Person(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id directory.UserID) (Person, error) {
 	actor, err := actor.In(ctx, r, org)
 	if err != nil {

@@ -20,11 +20,11 @@ import (
 	"parvis/internal/signin"
 )
 
-// An API fits: what follows does everything that the console does with people as an actor
-// of kind token, whose right the test holds in its hand. No route and no table of tokens
-// is needed for that.
+// These tests prove that an API fits: they do everything to people that the console does, as an
+// actor of kind token whose rights the test controls. That needs no route and no table of
+// tokens.
 
-// token is the right of an API's token.
+// token holds the right of an API's token.
 type token struct {
 	directory.Actor
 	ended bool
@@ -47,8 +47,8 @@ type world struct {
 	owner, admin, helpdesk, ana, bea, stranger directory.User
 	ofOther                                    directory.Group
 	group                                      directory.Group
-	invitation                                 directory.Invitation // to an owner to be
-	again, over                                directory.Invitation // to members to be
+	invitation                                 directory.Invitation // to somebody who will be an owner
+	again, over                                directory.Invitation // to people who will be members
 }
 
 func start(t *testing.T) *world {
@@ -58,7 +58,7 @@ func start(t *testing.T) *world {
 	w.owner, w.admin = w.user(t, w.org, "owner@alpha.example", directory.Owner), w.user(t, w.org, "admin@alpha.example", directory.Administrator)
 	w.user(t, w.org, "second.owner@alpha.example", directory.Owner)
 	w.helpdesk = w.user(t, w.org, "helpdesk@alpha.example", directory.Helpdesk)
-	w.Join(t, w.org, "ana@alpha.example", "Ana", directory.Member) // with a password
+	w.Join(t, w.org, "ana@alpha.example", "Ana", directory.Member) // has a password
 	w.ana = w.named(t, w.org, "ana@alpha.example")
 	w.bea = w.user(t, w.org, "bea@alpha.example", directory.Member)
 	w.stranger = w.user(t, w.other, "stranger@beta.example", directory.Member)
@@ -83,7 +83,7 @@ func start(t *testing.T) *world {
 	return w
 }
 
-// user makes a user of any role without the ceremony.
+// user makes a user of any role without an invitation.
 func (w *world) user(t *testing.T, org directory.Organization, email string, role directory.Role) (u directory.User) {
 	t.Helper()
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
@@ -106,7 +106,7 @@ func (w *world) named(t *testing.T, org directory.Organization, email string) di
 	return *page.Lines[0].User
 }
 
-// changed is everything that a deed could have changed.
+// changed returns everything that a deed could have changed.
 func (w *world) changed(t *testing.T) string {
 	t.Helper()
 	all := ""
@@ -122,7 +122,7 @@ type act struct {
 	do   func(context.Context, *db.Tx, directory.Actor) error
 }
 
-// acts are what is done to people beside deeds, in an order in which each can be done.
+// acts lists what is done to people apart from deeds, in an order in which each can be done.
 func (w *world) acts() []act {
 	ana := directory.Candidate{User: w.ana, Organization: w.org}
 	return []act{
@@ -164,12 +164,12 @@ func (w *world) acts() []act {
 	}
 }
 
-// order is one in which each deed fits the same person.
+// order lists the deeds in an order in which each fits the same person.
 var order = []string{
 	"reset", "new-password", "end-sessions", "deactivate", "reactivate", "role-helpdesk", "role-auditor", "role-administrator", "role-member", "delete", "restore",
 }
 
-// deed is one of order, tried by an actor on somebody.
+// deed tries one of order on somebody, as an actor.
 func (w *world) deed(t *testing.T, actor directory.Actor, name string, org directory.OrgID, id directory.UserID) error {
 	t.Helper()
 	d, known := administration.DeedNamed(name)
@@ -280,8 +280,8 @@ func TestAnActorOfKindTokenIsRefusedWhatIsBeyondIt(t *testing.T) {
 	}
 }
 
-// A right that ended since the request was let in does nothing, though what the request
-// brought says otherwise; one that became less does what the lesser one may.
+// An actor whose right ended after the request was admitted can do nothing, although the
+// request says otherwise; one whose right was reduced can do what the lesser right allows.
 func TestAnActorWhoseRightEndedIsRefusedEverything(t *testing.T) {
 	w := start(t)
 	k := newToken(w.org.ID, directory.Administrator, w.admin.ID)
@@ -316,7 +316,7 @@ func TestAnActorWhoseRightEndedIsRefusedEverything(t *testing.T) {
 	}
 }
 
-// lists are all that the administration shows of an organization, each by its name.
+// lists returns everything that the administration shows of an organization, by name.
 func (w *world) lists() map[string]func(context.Context, directory.Actor, directory.OrgID) error {
 	s := w.Site.Administration
 	return map[string]func(context.Context, directory.Actor, directory.OrgID) error{
@@ -399,7 +399,7 @@ func TestAnActorOfKindTokenReadsEachList(t *testing.T) {
 	}
 }
 
-// What a door refuses is in the log of the actor's own organization (R-LOG-02).
+// What a door refuses is recorded in the log of the actor's own organization (R-LOG-02).
 func TestARefusalNamesTheToken(t *testing.T) {
 	w := start(t)
 	k := newToken(w.org.ID, directory.Auditor, "")

@@ -11,7 +11,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// ReviewPasswordRules reads whom rules would meet, or says why they cannot be set.
+// ReviewPasswordRules returns whom new rules would affect, or says why they cannot be set.
 func ReviewPasswordRules(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, then credential.Rules) (credential.Reach, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return credential.Reach{}, err
@@ -26,19 +26,21 @@ func ReviewPasswordRules(ctx context.Context, r db.Reader, actor directory.Actor
 	return credential.ReachOf(ctx, r, org, then, r.Now())
 }
 
-// SecondStepReview is whom new rules for the second step would meet who are not met yet.
+// SecondStepReview says whom new rules for the second step would affect who are not affected
+// yet.
 type SecondStepReview struct {
 	Everyone   bool      // they require a second step of everybody, or do so sooner,
 	From       time.Time // and from when; zero for at once
 	Privileged bool      // they require one of owners and administrators, at once
 	Without    signin.Meets
-	Own        bool // the actor has none either
+	Own        bool // the actor has no second step either
 }
 
-// Meets reports whether anybody is met.
+// Meets reports whether anybody is affected.
 func (r SecondStepReview) Meets() bool { return r.Everyone || r.Privileged }
 
-// ReviewSecondStepRules reads whom rules would meet who are not met by those in force.
+// ReviewSecondStepRules returns whom new rules would affect who are not affected by those in
+// force.
 func (s *Service) ReviewSecondStepRules(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, then signin.SecondStepRules) (SecondStepReview, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return SecondStepReview{}, err
@@ -74,8 +76,8 @@ func (s *Service) ReviewSecondStepRules(ctx context.Context, r db.Reader, actor 
 	return review, err
 }
 
-// ReviewSessionRules reads which sessions end the moment that rules hold. asking is the
-// id of the session that asks; empty where none does.
+// ReviewSessionRules returns which sessions would end as soon as rules are in force. asking is
+// the id of the session that asks; empty if none does.
 func (s *Service) ReviewSessionRules(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, then session.Rules, asking string) (session.Ends, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return session.Ends{}, err

@@ -1,5 +1,5 @@
-// Package app puts the packages together into one running program. The command
-// and the tests build it the same way: there is no second wiring.
+// Package app connects the packages to one running program. The command and the tests build it
+// in the same way: there is no second wiring.
 package app
 
 import (
@@ -35,8 +35,8 @@ import (
 	"parvis/internal/web"
 )
 
-// Lifetimes override what constants and organizations say, where set. The
-// configuration takes them only where the public address is loopback.
+// Lifetimes override what constants and organizations say, where set. The configuration accepts
+// them only if the public address is loopback.
 type Lifetimes struct {
 	SessionIdle     time.Duration `toml:"session_idle"`
 	SessionAbsolute time.Duration `toml:"session_absolute"`
@@ -55,10 +55,11 @@ type Lifetimes struct {
 	DeviceCode      time.Duration `toml:"device_code"`
 }
 
-// Policies are every limiter, each stated beside the work that it protects (docs/limits.md).
+// Policies lists the policies of every limiter; each is stated beside the work that it protects
+// (docs/limits.md).
 var Policies = slices.Concat(directory.Policies, domain.Policies, signin.Policies, federation.Policies, op.Policies)
 
-// Settings are what an installation is made of.
+// Settings are what an installation is made from.
 type Settings struct {
 	DB        *db.DB
 	Keys      secret.Keys
@@ -69,13 +70,13 @@ type Settings struct {
 	Regions   page.Regions
 	Proxies   []netip.Prefix
 	Outbound  *outbound.Client // one without exceptions where nil
-	Resolver  domain.Resolver  // of the DNS; this machine's where nil
+	Resolver  domain.Resolver  // for DNS; this machine's where nil
 	Lifetimes Lifetimes
 	Passwords credential.Options
 	Log       *slog.Logger
 }
 
-// App is a program ready to serve.
+// App is a program that is ready to serve.
 type App struct {
 	Site        *page.Site // the http.Handler
 	Invitations *directory.Invitations
@@ -179,8 +180,8 @@ func New(s Settings) (*App, error) {
 	return a, nil
 }
 
-// passkeys makes the relying party, whose id is the name of the public address.
-// An address that is a number has none: browsers make no passkeys there.
+// passkeys makes the relying party, whose id is the host name of the public address. An IP
+// address cannot be one: browsers make no passkeys there.
 func (s Settings) passkeys(base string) (*credential.Passkeys, error) {
 	host := s.Base.Hostname()
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -189,8 +190,8 @@ func (s Settings) passkeys(base string) (*credential.Passkeys, error) {
 	return credential.NewPasskeys(s.Keys.Sealing, host, "Parvis", base)
 }
 
-// warnings are the catalogue keys of what the console says about settings that
-// are fit for trying out only (R-CFG-04).
+// warnings lists the catalogue keys of the console's warnings about settings that are good only
+// for trying things out (R-CFG-04).
 func (s Settings) warnings() []string {
 	var all []string
 	if s.SMTP == nil {
@@ -202,17 +203,17 @@ func (s Settings) warnings() []string {
 	return all
 }
 
-// sweep is repeated work: a plain function of the package that owns the rows.
+// sweep is work that is repeated: a plain function of the package that owns the rows.
 type sweep struct {
 	name  string
 	every time.Duration
 	run   func(context.Context, *db.DB) error
 }
 
-// leaseLasts is how long a node that died keeps others from its sweeps.
+// leaseLasts is how long a node that died keeps the others from its sweeps.
 const leaseLasts = 30 * time.Second
 
-// Run sweeps until ctx ends, one node at a time per sweep.
+// Run sweeps until ctx ends; one node at a time does each sweep.
 func (a *App) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, s := range a.sweeps {
@@ -233,8 +234,8 @@ func (a *App) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// sweepOnce runs a sweep if it is this node's. One that panics is logged, and runs
-// again when its time comes: the others, and whoever is served, go on.
+// sweepOnce runs a sweep if it is this node's turn. A sweep that panics is logged, and runs
+// again when its time comes: other sweeps and requests go on.
 func (a *App) sweepOnce(ctx context.Context, s sweep) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -258,7 +259,7 @@ func (a *App) endLease(ctx context.Context, s sweep) {
 	}
 }
 
-// Sweep runs every sweep once, for commands that end and for tests.
+// Sweep runs every sweep once, for tests and for commands that end.
 func (a *App) Sweep(ctx context.Context) error {
 	var all error
 	for _, s := range a.sweeps {

@@ -37,7 +37,7 @@ var (
 	errSecretNotConfirmed      = fault.Field("sure", "console.application.secret_not_confirmed")
 )
 
-// applicationPage is one application as the organization has it: its own in full, the
+// applicationPage shows one application as the organization has it: its own in full, the
 // installation's with what the organization decides about it.
 type applicationPage struct {
 	op.Application
@@ -45,7 +45,7 @@ type applicationPage struct {
 	Groups    []directory.Group
 	Secrets   []op.KeptSecret
 	Asked     op.Asked
-	Channel   op.Channel // how it answers when it is told that a session ended here
+	Channel   op.Channel // how the application answers when it is told that a session ended here
 	MayChange bool       // what was registered
 	MayPlace  bool
 	Done      string // catalogue key of what was done just now
@@ -88,31 +88,31 @@ func (s *Server) showApplication(v *page.Viewer) error {
 	return v.Render("console-application", p)
 }
 
-// applicationIn is the application that the path names.
+// applicationIn returns the id of the application that the path names.
 func applicationIn(v *page.Viewer) op.ClientID { return op.ClientID(v.R.PathValue("id")) }
 
-// Own tells that the organization registered it.
+// Own reports whether the organization registered the application.
 func (p applicationPage) Own() bool { return p.OrgID != "" }
 
-// People tells that somebody sits before it.
+// People reports whether people use the application.
 func (p applicationPage) People() bool { return p.Kind != op.Machine }
 
-// Answers tells that it is told who somebody is, and is no mere link.
+// Answers reports whether the application is told who somebody is, and is not only a link.
 func (p applicationPage) Answers() bool { return p.Kind != op.Link }
 
-// Unfold tells that what is folded away is to be seen: a fault is in one of its fields, or
-// what was typed came back from fresh proof.
+// Unfold reports whether a folded part of the page must be open: a fault is in one of its
+// fields, or what was typed was brought back after fresh proof.
 func (p applicationPage) Unfold(f page.Frame, fields ...string) bool {
 	return f.Returned() || slices.ContainsFunc(fields, func(name string) bool { return f.Faulty(name) != "" })
 }
 
-// text is what an application is called, or said to be, in one language.
+// text is an application's name and description in one language.
 type text struct {
 	i18n.Language
 	Title, Description string
 }
 
-// Texts are those, one for each language: as they were sent or as things are.
+// Texts returns the texts in each language: as they were sent or as they are stored.
 func (p applicationPage) Texts(f page.Frame) (all []text) {
 	titles, descriptions := p.Settings.Titles, p.Settings.Descriptions
 	if p.frame.Has("tag[]") {
@@ -124,7 +124,7 @@ func (p applicationPage) Texts(f page.Frame) (all []text) {
 	return all
 }
 
-// textsIn are the texts of a form by language, where there is one.
+// textsIn returns the texts of a form by language, where there are any.
 func textsIn(f *page.Form, name string) map[i18n.Tag]string {
 	all, values := map[i18n.Tag]string{}, f.All(name)
 	for i, tag := range f.All("tag[]") {
@@ -135,8 +135,8 @@ func textsIn(f *page.Form, name string) map[i18n.Tag]string {
 	return all
 }
 
-// Ticked tells whether a box is: as it was sent with its form, of which another field is
-// always sent, or as things are.
+// Ticked reports whether a box is ticked: as it was sent with its form, of which the field
+// always is sent every time, or as things are.
 func (p applicationPage) Ticked(name, always string, otherwise bool) bool {
 	if p.frame.Has(always) {
 		return p.frame.Has(name)
@@ -144,7 +144,7 @@ func (p applicationPage) Ticked(name, always string, otherwise bool) bool {
 	return otherwise
 }
 
-// InGroup tells that a group is among those that it is for.
+// InGroup reports whether a group is among those that the application is for.
 func (p applicationPage) InGroup(id string) bool {
 	if p.frame.Has("audience") {
 		return slices.Contains(p.frame.All("group[]"), id)
@@ -152,7 +152,7 @@ func (p applicationPage) InGroup(id string) bool {
 	return slices.Contains(p.Place.Groups, id)
 }
 
-// PlaceGroups are the names of the groups that it is for.
+// PlaceGroups returns the names of the groups that the application is for.
 func (p applicationPage) PlaceGroups() (names []string) {
 	for _, g := range p.Groups {
 		if slices.Contains(p.Place.Groups, g.ID) {
@@ -162,7 +162,7 @@ func (p applicationPage) PlaceGroups() (names []string) {
 	return names
 }
 
-// Audiences and standings to choose from.
+// Audiences lists the audiences to choose from.
 func (applicationPage) Audiences() []op.Audience { return op.Audiences }
 func (p applicationPage) Standings() []op.Standing {
 	if !p.Code() {
@@ -171,7 +171,7 @@ func (p applicationPage) Standings() []op.Standing {
 	return []op.Standing{op.AsRegistered, op.Approved, op.Forbidden}
 }
 
-// StandingKey is the sentence of a standing.
+// StandingKey returns the catalogue key of a standing.
 func (p applicationPage) StandingKey(s op.Standing) string {
 	switch {
 	case s != op.AsRegistered:
@@ -184,10 +184,10 @@ func (p applicationPage) StandingKey(s op.Standing) string {
 	return "console.application.standing.registered"
 }
 
-// PersonScopes are what can be told of a person, beside that it is the person.
+// PersonScopes lists what an application can be told about a person, apart from who it is.
 func (applicationPage) PersonScopes() []string { return op.Scopes[1:] }
 
-// Scoped tells that one of them is.
+// Scoped reports whether the application may ask for a scope.
 func (p applicationPage) Scoped(scope string) bool {
 	if p.frame.Has("scopes") {
 		return slices.Contains(p.frame.All("scope[]"), scope)
@@ -195,19 +195,19 @@ func (p applicationPage) Scoped(scope string) bool {
 	return slices.Contains(p.Settings.Scopes, scope)
 }
 
-// OtherScopes are the permissions that are the application's own.
+// OtherScopes returns the application's own permissions.
 func (p applicationPage) OtherScopes() string {
 	own := slices.DeleteFunc(slices.Clone(p.Settings.Scopes), func(s string) bool { return slices.Contains(op.Scopes, s) })
 	return strings.Join(own, " ")
 }
 
-// Joined is a list as somebody types it, a line each.
+// Joined writes a list as somebody types it, one entry a line.
 func (applicationPage) Joined(lines []string) string { return strings.Join(lines, "\n") }
 
-// KeysText is the key set as it was registered.
+// KeysText returns the key set as it was registered.
 func (p applicationPage) KeysText() string { return string(p.Settings.Keys) }
 
-// option is one of a list; Key is the catalogue's, or Text what stands there.
+// option is one entry of a list. It shows the sentence of Key, or Text.
 type option struct{ Value, Key, Text string }
 
 // selectField is a list to choose from.
@@ -216,7 +216,7 @@ type selectField struct {
 	Options []option
 }
 
-// Ways are how it can prove who it is.
+// Ways lists how the application can prove who it is.
 func (p applicationPage) Ways(f page.Frame) selectField {
 	field := selectField{Field: f.Field("auth", "console.application.auth", "", "", string(p.Settings.Auth))}
 	for _, m := range op.AuthMethods {
@@ -227,7 +227,7 @@ func (p applicationPage) Ways(f page.Frame) selectField {
 	return field
 }
 
-// Protections are what its requests must bring.
+// Protections lists what the application's requests can be made to include.
 func (p applicationPage) Protections(f page.Frame) selectField {
 	field := selectField{Field: f.Field("code_protection", "console.application.code_protection", "", "", string(p.Protection())).WithHint(f.T("console.application.code_protection_hint"))}
 	for _, m := range op.Protections {
@@ -236,10 +236,10 @@ func (p applicationPage) Protections(f page.Frame) selectField {
 	return field
 }
 
-// Protection is the one that holds.
+// Protection returns the one in force.
 func (p applicationPage) Protection() op.Protection { return cmp.Or(p.Settings.Protection, op.PKCE) }
 
-// Algorithms to sign with.
+// Algorithms lists the algorithms to sign with.
 func (p applicationPage) Algorithms(f page.Frame) selectField {
 	field := selectField{Field: f.Field("algorithm", "console.application.algorithm", "", "", string(p.Settings.Algorithm)).WithHint(f.T("console.application.algorithm_hint"))}
 	for _, a := range op.Algorithms {
@@ -248,7 +248,7 @@ func (p applicationPage) Algorithms(f page.Frame) selectField {
 	return field
 }
 
-// lasting is a lifetime that an application has its own of.
+// lasting is a lifetime that an application can have a value of its own for.
 type lasting struct {
 	name, label, hint string
 	of                func(*op.Settings) *time.Duration
@@ -267,10 +267,10 @@ var lastings = []lasting{
 		[]time.Duration{op.ShortestRefresh, 8 * time.Hour, day, 7 * day, op.RefreshLasts, op.LongestRefresh}},
 }
 
-// fits tells that an application of a kind has such a lifetime.
+// fits reports whether an application of a kind has such a lifetime.
 func (l lasting) fits(k op.Kind) bool { return l.name == "access_for" || k != op.Machine }
 
-// now is what holds: its own, or the usual one.
+// now returns the lifetime in force: the application's own, or the usual one.
 func (l lasting) now(s op.Settings) time.Duration {
 	if d := *l.of(&s); d != 0 {
 		return d
@@ -278,7 +278,7 @@ func (l lasting) now(s op.Settings) time.Duration {
 	return l.usual
 }
 
-// Lifetimes are lists of what each may be.
+// Lifetimes returns the lists to choose each lifetime from.
 func (p applicationPage) Lifetimes(f page.Frame) (all []selectField) {
 	for _, l := range lastings {
 		if !l.fits(p.Kind) {
@@ -315,14 +315,14 @@ var flags = []flag{
 
 func always(op.Client) bool { return true }
 
-// shownFlag is one as a box to tick.
+// shownFlag is a flag as a box to tick.
 type shownFlag struct {
 	Name   string
 	Ticked bool
 	Error  string
 }
 
-// Flags are those of this kind.
+// Flags returns the flags of this kind of application.
 func (p applicationPage) Flags(f page.Frame) (all []shownFlag) {
 	for _, b := range flags {
 		if b.fits(p.Client) {
@@ -335,8 +335,8 @@ func (p applicationPage) Flags(f page.Frame) (all []shownFlag) {
 // spare is how many empty lines a list ends with, to fill in.
 const spare = 2
 
-// Claims are the lines of what it is told beside its scopes: as they were sent or as
-// things are.
+// Claims returns the lines of what the application is told besides its scopes: as they were
+// sent or as they are stored.
 func (p applicationPage) Claims() []op.Claim {
 	all := p.Settings.Claims
 	if p.frame.Has("claim[]") {
@@ -345,10 +345,10 @@ func (p applicationPage) Claims() []op.Claim {
 	return append(slices.Clone(all), make([]op.Claim, spare)...)
 }
 
-// Sources are where a claim can come from.
+// Sources lists where a claim can come from.
 func (applicationPage) Sources() []string { return op.Sources }
 
-// Roles are the lines of who has which role in it.
+// Roles returns the lines that say who has which role in the application.
 func (p applicationPage) Roles() []op.RoleOf {
 	all := p.Settings.Roles
 	if p.frame.Has("role[]") {
@@ -357,7 +357,7 @@ func (p applicationPage) Roles() []op.RoleOf {
 	return append(slices.Clone(all), make([]op.RoleOf, spare)...)
 }
 
-// GroupName is what a group is called; one that is gone is its id.
+// GroupName returns the name of a group, or its id if the group no longer exists.
 func (p applicationPage) GroupName(id string) string {
 	for _, g := range p.Groups {
 		if g.ID == id {
@@ -367,8 +367,8 @@ func (p applicationPage) GroupName(id string) string {
 	return id
 }
 
-// claimsIn are the lines that were filled in. One without a name is none: its source is
-// what the list shows first.
+// claimsIn returns the lines that were filled in. A line without a name was not: its source is
+// only what the list shows first.
 func claimsIn(f *page.Form) (all []op.Claim) {
 	sources, values := f.All("source[]"), f.All("value[]")
 	for i, name := range f.All("claim[]") {
@@ -405,7 +405,7 @@ func back(v *page.Viewer, done string) error {
 	return v.Redirect(v.Path("admin/applications", string(applicationIn(v))) + "?" + done)
 }
 
-// withApplication does something to the application of the path, as it is by then.
+// withApplication does something to the application in the path, as it is in that transaction.
 func (s *Server) withApplication(v *page.Viewer, do func(*db.Tx, op.Client) error) error {
 	ctx := v.R.Context()
 	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
@@ -417,7 +417,7 @@ func (s *Server) withApplication(v *page.Viewer, do func(*db.Tx, op.Client) erro
 	})
 }
 
-// resettle changes what was registered of it, and nothing that somebody else changed
+// resettle changes what was registered of the application, and keeps what somebody else changed
 // meanwhile on another part of the page.
 func (s *Server) resettle(v *page.Viewer, change func(op.Client, *op.Settings)) error {
 	ctx := v.R.Context()
@@ -453,7 +453,7 @@ func (s *Server) changeApplication(v *page.Viewer) error {
 	})
 }
 
-// known are the texts whose language is one of ours.
+// known returns the texts whose language is one of ours.
 func (s *Server) known(all map[i18n.Tag]string) map[i18n.Tag]string {
 	maps.DeleteFunc(all, func(tag i18n.Tag, _ string) bool {
 		_, known := s.site.Catalogue.Known(string(tag))
@@ -477,8 +477,8 @@ func (s *Server) saveApplicationLogo(v *page.Viewer) error {
 	return back(v, "saved")
 }
 
-// placeApplication says who sees it and whether anybody may open it: all that an
-// organization decides about an application of the installation.
+// placeApplication says who sees an application of the installation and whether anybody may
+// open it: this is all that an organization decides about it.
 func (s *Server) placeApplication(v *page.Viewer) error {
 	place := op.Placement{Standing: op.Standing(v.Form.Get("standing")), Audience: op.Audience(v.Form.Get("audience"))}
 	if place.Audience == op.SomeGroups {
@@ -532,7 +532,7 @@ func (s *Server) saveTokens(v *page.Viewer) error {
 			}
 			d, ok := number.Duration(f.Get(l.name))
 			if !ok || d == 0 {
-				d = -1 // which is none that it may be
+				d = -1 // not a lifetime that can be chosen
 			}
 			*l.of(settings) = d
 		}
@@ -551,7 +551,7 @@ func (s *Server) saveClaims(v *page.Viewer) error {
 	})
 }
 
-// changeSecrets makes one, and answers with it, or ends one.
+// changeSecrets makes a secret, and answers with it, or removes one.
 func (s *Server) changeSecrets(v *page.Viewer) error {
 	ctx, actor := v.R.Context(), v.User.AsActor()
 	switch v.Form.Do() {
@@ -578,11 +578,11 @@ func (s *Server) changeSecrets(v *page.Viewer) error {
 	return s.showApplication(v)
 }
 
-// testPage is what an application would be told of the viewer.
+// testPage shows what an application would be told about the viewer.
 type testPage struct {
 	op.Application
 	op.Preview
-	Start bool // a tile leads there
+	Start bool // the application has a tile to start from
 }
 
 func (s *Server) testApplication(v *page.Viewer) error {

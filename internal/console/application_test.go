@@ -24,7 +24,8 @@ import (
 
 const applications = "/o/alpha/admin/applications"
 
-// addApplication does so by the pages; the answer hands over what its developer needs.
+// addApplication adds an application by the pages and returns the answer, which has what its
+// developer needs.
 func addApplication(t *testing.T, b *idptest.Browser, kind op.Kind, fields ...string) *idptest.Page {
 	t.Helper()
 	f := seen(t, b.Get(applications+"/add?kind="+string(kind)), 200).Form("main")
@@ -34,7 +35,7 @@ func addApplication(t *testing.T, b *idptest.Browser, kind op.Kind, fields ...st
 	return f.Submit("")
 }
 
-// pageOf is where the page of an application that was just added leads to.
+// pageOf returns the page of an application that was just added.
 func pageOf(t *testing.T, p *idptest.Page) string {
 	t.Helper()
 	for _, link := range append(p.Links(), p.URL.Path) {
@@ -55,7 +56,7 @@ func (w *world) applicationAt(t *testing.T, path string) op.Application {
 	return a
 }
 
-// secretIn is the client secret that a page shows.
+// secretIn returns the client secret that a page shows.
 func secretIn(t *testing.T, p *idptest.Page) string {
 	t.Helper()
 	_, rest, _ := strings.Cut(p.Body, `<code id="secret" dir="ltr">`)
@@ -96,7 +97,7 @@ func (w *world) answered(t *testing.T, r *http.Request) (int, map[string]any) {
 	return answer.StatusCode, said
 }
 
-// proves tells that a secret is taken for the application's: what is wrong then is the
+// proves reports whether a secret is accepted as the application's: then what is wrong is the
 // code, which nobody issued.
 func (w *world) proves(t *testing.T, id, secret string) bool {
 	t.Helper()
@@ -104,7 +105,7 @@ func (w *world) proves(t *testing.T, id, secret string) bool {
 	return said["error"] == "invalid_grant"
 }
 
-// opens asks for a code as somebody, unseen unless a prompt says otherwise, and tells
+// opens asks for a code as somebody, without a page unless a prompt says otherwise, and returns
 // what the application is answered.
 func opens(b *idptest.Browser, id, redirect, scope string, prompt ...string) url.Values {
 	c := b.Copy()
@@ -125,8 +126,8 @@ func opens(b *idptest.Browser, id, redirect, scope string, prompt ...string) url
 	return to.Query()
 }
 
-// Journeys 9.5: an application is added, gets its secret, is set up part by part, opens
-// for those it is for, and is removed.
+// Journeys 9.5: an application is added, gets its secret, is set up part by part, opens for the
+// people it is for, and is removed.
 func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -161,7 +162,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	if !slices.Equal(a.Settings.RedirectURIs, []string{"https://new.example/cb", "https://new.example/cb2"}) || a.Settings.Refreshes || a.Settings.Asks || !slices.Equal(a.Settings.Scopes, []string{"openid", "profile", "email"}) {
 		t.Errorf("registered as %+v", a.Settings)
 	}
-	// Sent once more, by a reload, it makes no other.
+	// Sent once more, by a reload, the form makes no other application.
 	if p := addApplication(t, b, op.Web, "name", "NEW", "redirect_uris", "https://new.example/cb"); p.Status != 409 || !p.Says("has this name already") {
 		t.Errorf("a second one of that name: %d %s", p.Status, p.Text())
 	}
@@ -169,7 +170,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		t.Errorf("the list: %s", list.Text())
 	}
 
-	// What it is.
+	// Name and description.
 	f := seen(t, b.Get(path), 200).Form("main")
 	f.Values["title[]"], f.Values["description[]"] = []string{"", "Neuf"}, []string{"Something <new>", ""}
 	p = seen(t, f.Fill("name", "Newer").Fill("initiate_uri", "https://new.example/start").Submit(""), 200)
@@ -237,8 +238,8 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	}
 }
 
-// Every kind is added with what suits it, and its pages are whole in both languages, for
-// who changes and for who reads.
+// An application of every kind is added with what suits the kind, and its pages are complete in
+// both languages, for people who may change it and for people who may read it.
 func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
 	w := start(t)
 	owner, auditor := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Auditor]
@@ -262,7 +263,7 @@ func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
 					t.Errorf("%s has a form %s: %v", kind, form, got)
 				}
 			}
-			// Each form as it stands is one that may be sent.
+			// Each form may be sent as it stands.
 			for _, form := range []string{"main", "place", "sign-in", "tokens", "claims"} {
 				if p.Has("form", "action", path+"/"+form) || form == "main" {
 					seen(t, p.Form(form).Submit(""), 200)
@@ -287,15 +288,15 @@ func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
 	}
 }
 
-// but is a form with another value in one field.
+// but returns a form with another value in one field.
 func but(form url.Values, name, value string) url.Values {
 	c := maps.Clone(form)
 	c[name] = []string{value}
 	return c
 }
 
-// RPO-3 and the rest: what cannot be registered is refused at its field, by a sentence
-// that names it; what was typed stays, and nothing of the application changes.
+// RPO-3 and others: what cannot be registered is refused at its field, by a sentence that names
+// it; what was typed stays, and nothing of the application changes.
 func TestBadApplicationsAreRefusedByName(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -360,11 +361,11 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"no source":          {"/claims", "source[]", "password", claims, "choose where “shoe” comes from"},
 		"many claims":        {"/claims", "claim[]", strings.Join(lines, "\n"), claims, "There can be 50 at most"},
 		"a role for nobody":  {"/claims", "role[]", "editor", claims, "belongs to a group"},
-		"another's group":    {"/claims", "role_group[]", w.beta.group, but(claims, "role[]", "editor"), "is not there any more"},
+		"another's group":    {"/claims", "role_group[]", w.beta.group, but(claims, "role[]", "editor"), "no longer exists"},
 		"no audience":        {"/place", "audience", "friends", place, "choose from the list"},
 		"no standing":        {"/place", "standing", "loved", place, "choose from the list"},
 		"no group":           {"/place", "audience", "groups", place, "choose at least one group"},
-		"beta's group":       {"/place", "group[]", w.beta.group, but(place, "audience", "groups"), "is not there any more"},
+		"beta's group":       {"/place", "group[]", w.beta.group, but(place, "audience", "groups"), "no longer exists"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "another's name" {
@@ -383,7 +384,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 				t.Errorf("%d: %s", p.Status, p.Text())
 			}
 			if test.field == "group[]" || test.field == "role_group[]" || test.field == "source[]" || test.field == "kind" || test.field == "code_protection" || slices.Contains([]string{"/tokens", "/place"}, test.at) && test.field != "audience_claim" {
-				return // what no list offers is not offered now
+				return // a value that no list offers is not offered now
 			}
 			if typed := html.UnescapeString(p.Body); name != "no name" && test.value != "" && test.field != "auth" && !strings.Contains(typed, strings.Split(test.value, "\n")[0]) {
 				t.Errorf("what was typed is lost: %s", typed)
@@ -395,8 +396,8 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 	}
 }
 
-// Who sees an application is who may open it, where it is for groups; nobody sees it is
-// another thing; and what is forbidden ends at once.
+// Where an application is for groups, the people who see it are those who may open it. Hiding
+// it is a different setting, and forbidding it ends everything at once.
 func TestWhoMayOpenAnApplication(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -434,7 +435,7 @@ func TestWhoMayOpenAnApplication(t *testing.T) {
 			t.Errorf("the list: %s", list.Text())
 		}
 	}
-	// A group that is gone is no hindrance to other changes.
+	// A deleted group does not prevent other changes.
 	seen(t, b.Post(path+"/claims", url.Values{"claim[]": {""}, "source[]": {"name"}, "value[]": {""}, "role_group[]": {w.alpha.group}, "role[]": {"editor"}}), 200)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return directory.DeleteGroup(ctx, tx, directory.Operator(), w.alpha.ID, w.alpha.group)
@@ -442,8 +443,8 @@ func TestWhoMayOpenAnApplication(t *testing.T) {
 	seen(t, seen(t, b.Get(path), 200).Form("main").Fill("name", "Other").Submit(""), 200)
 }
 
-// TEN-1: of an application of the installation an organization decides how it has it, and
-// nothing else; what one decides is no other's.
+// TEN-1: of an application of the installation, an organization decides only how it appears
+// there; what one organization decides does not change another's.
 func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -496,8 +497,8 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 	}
 }
 
-// A secret is on the page that makes it and nowhere else; two live until the older one
-// is removed, which ends it at once; the last one stays.
+// A secret is on the page that makes it and nowhere else; two can be valid until the older one
+// is removed, which ends it at once; the last one cannot be removed.
 func TestAClientSecretIsShownOnce(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -557,7 +558,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 	}
 }
 
-// The test says claim by claim what a real sign-in then tells.
+// The test shows claim by claim what a real sign-in then says.
 func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -600,7 +601,7 @@ func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 			t.Errorf("the test does not tell %s %s: %s", name, text, shown)
 		}
 	}
-	// Whoever it is not for is told so, and still may see what it would say.
+	// Somebody for whom it is not is told so, and may still see what it would say.
 	seen(t, b.Post(path+"/place", url.Values{"audience": {"groups"}, "group[]": {w.alpha.group}, "standing": {""}}), 200)
 	if p := seen(t, w.alpha.browsers[directory.Auditor].Get(path+"/test"), 200); !p.Says("you are in none of them") || slices.Contains(p.Links(), "/o/alpha/open/"+id) || !p.Says("auditor@alpha.example") {
 		t.Errorf("the auditor's test: %s", p.Text())
@@ -616,7 +617,8 @@ func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 	}
 }
 
-// What was typed comes back from fresh proof, unfolded, and nothing was changed yet.
+// What was typed is brought back after fresh proof, with its part open, and nothing has been
+// changed yet.
 func TestApplicationsPartsComeBackFromTheProof(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -638,8 +640,8 @@ func TestApplicationsPartsComeBackFromTheProof(t *testing.T) {
 	}
 }
 
-// Two administrators who change different parts at once undo nothing of each other, and
-// together make no third secret and no second application of a name.
+// Two administrators who change different parts at once do not undo each other's changes, and
+// together make no third secret and no second application of one name.
 func TestTwoAdministratorsChangeOneApplication(t *testing.T) {
 	w := start(t)
 	one, two := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Administrator]

@@ -11,7 +11,7 @@ import (
 
 var addApplicationFields = page.Fields{"kind", "name", "redirect_uris", "address"}
 
-// applicationsPage is the list of what an organization's people can open.
+// applicationsPage lists what an organization's people can open.
 type applicationsPage struct {
 	Rows    []applicationRow
 	MayAdd  bool
@@ -53,13 +53,13 @@ func (s *Server) applications(v *page.Viewer) error {
 	return v.Render("console-applications", p)
 }
 
-// addApplicationPage asks what it is, and then what it is called and where it is.
+// addApplicationPage asks for the kind of application, and then for its name and address.
 type addApplicationPage struct {
 	Kinds []op.Kind
 	Kind  op.Kind // empty until it was chosen
 }
 
-// ComesBack tells that people come back to this kind with an answer.
+// ComesBack reports whether people return to this kind of application with an answer.
 func (p addApplicationPage) ComesBack() bool { return op.Client{Kind: p.Kind}.Code() }
 
 func (s *Server) showAddApplication(v *page.Viewer) error {
@@ -94,7 +94,7 @@ func (s *Server) addApplication(v *page.Viewer) error {
 	return s.handOver(v, c, secret, true)
 }
 
-// linesOf are the lines that were filled in, each once.
+// linesOf returns the lines that were filled in, each once.
 func linesOf(text string) (all []string) {
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" && !slices.Contains(all, line) {
@@ -104,13 +104,13 @@ func linesOf(text string) (all []string) {
 	return all
 }
 
-// handOverPage is what a developer needs, with a secret that no other page ever shows.
+// handOverPage shows what a developer needs, with a secret that no other page ever shows.
 type handOverPage struct {
 	op.Client
 	Secret    string
 	Issuer    string
 	Discovery string
-	Added     bool // the application too
+	Added     bool // the application is new too
 }
 
 func (s *Server) handOver(v *page.Viewer, c op.Client, secret string, added bool) error {

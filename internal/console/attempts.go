@@ -16,7 +16,7 @@ const (
 	attemptsFilter = "connection"
 )
 
-// attemptsPage is the list of what became of sign-ins by providers, newest first.
+// attemptsPage lists what became of sign-ins by providers, newest first.
 type attemptsPage struct {
 	Query       query
 	Connections []federation.Connection
@@ -24,19 +24,19 @@ type attemptsPage struct {
 	Pages       page.Pages
 }
 
-// attempt is one of them, explained.
+// attempt is one of these sign-ins, explained.
 type attempt struct {
 	federation.Trace
-	Connection string // its name; empty for one that is gone
+	Connection string // its name; empty for one that no longer exists
 	Chip       chip
-	Wrong      upstream.Check // what failed, where something did
+	Wrong      upstream.Check // what failed, if something did
 	Advice     string         // catalogue key of what to change then
 	Claims     []claim
-	Arrival    string // catalogue key of how the person of a test is known; empty where they would not come in
+	Arrival    string // catalogue key of how the person of a test is known; empty if they could not sign in
 	Path       string
 }
 
-// claim is something that the provider said, with what it is taken for.
+// claim is something that the provider said, with what we take it for.
 type claim struct {
 	upstream.Attribute
 	Means string // catalogue key
@@ -54,7 +54,7 @@ var arrivals = map[federation.Arrival]string{
 	federation.ArrivedInvited: "console.attempts.invited", federation.ArrivedNew: "console.attempts.new",
 }
 
-// identity is the row of the name that the provider has for the person.
+// identity is the row for the name by which the provider knows the person.
 func identity(t federation.Trace, c federation.Connection) claim {
 	row := claim{upstream.Attribute{Name: "sub", Values: []string{t.Rehearsal.Subject}}, claimMeans[c.Mapping.MeansSubject(t)]}
 	if c.Protocol == federation.SAML {
@@ -119,8 +119,8 @@ func (s *Server) attempts(v *page.Viewer) error {
 	return v.Render("console-attempts", p)
 }
 
-// searched finds attempts by the reference that a person was shown or, where it is none,
-// by person, address and connection.
+// searched finds attempts by the reference that a person was shown or, if the text is not a
+// reference, by person, address and connection.
 func (s *Server) searched(v *page.Viewer, q query) ([]federation.Trace, error) {
 	ctx := v.R.Context()
 	if page.IsID(q.Search) {
@@ -164,14 +164,14 @@ func (s *Server) attempt(v *page.Viewer) error {
 	return v.Render("console-attempt", p)
 }
 
-// attemptPage is one attempt, with the link that it was refused.
+// attemptPage shows one attempt, with the link that was refused to it.
 type attemptPage struct {
 	attempt
-	Wanted   *shownLink // which may be approved, where MayUndo says so
+	Wanted   *shownLink // may be approved, where MayUndo says so
 	Approved bool
 }
 
-// ownTests are those that whoever holds a setup link made.
+// ownTests returns the tests made by people who hold a setup link.
 func (s *Server) ownTests(b bench) (own []attempt, err error) {
 	all, err := federation.TracesOf(b.R.Context(), s.site.DB, federation.TraceQuery{OrgID: b.connection.OrgID, Connection: b.connection.ID, Most: attemptsShown})
 	for _, t := range slices.DeleteFunc(all, func(t federation.Trace) bool { return t.Tester != b.tester }) {
@@ -182,8 +182,8 @@ func (s *Server) ownTests(b bench) (own []attempt, err error) {
 	return own, err
 }
 
-// setupTested is where a test comes back to that a setup link began. Its address has
-// not the link's token, so it says no more than that the test is over.
+// setupTested is where a test returns to that was begun behind a setup link. Its address does
+// not contain the link's token, so it says only that the test is over.
 func (s *Server) setupTested(v *page.Visitor) error {
 	if !page.IsID(v.R.PathValue("reference")) {
 		return directory.ErrNotFound

@@ -11,19 +11,19 @@ import (
 	"parvis/internal/page"
 )
 
-// auditPage is the list of what was done, newest first.
+// auditPage lists what was done, newest first.
 type auditPage struct {
 	Query query
 	Rows  []auditRow
 	Pages page.Pages
 }
 
-// auditRow is an event with the names that a reader knows its parties by.
+// auditRow is an event with the names by which a reader knows the people in it.
 type auditRow struct {
 	audit.Stored
 	Outcome chip
 	Who     string // the actor's name, as it was then
-	As      string // catalogue key of what an actor is that is no user
+	As      string // catalogue key of what an actor is who is not a user
 	Path    string
 }
 
@@ -61,12 +61,12 @@ func (s *Server) auditLog(v *page.Viewer) error {
 func auditRowOf(v *page.Viewer, e audit.Stored) auditRow {
 	row := auditRow{Stored: e, Outcome: resultChips[e.Result], Who: e.ActorName, As: otherActors[e.Actor], Path: v.Path("admin/audit", e.ID)}
 	if row.Who == e.Actor {
-		row.Who = "" // the operator's name is what it is
+		row.Who = "" // the operator has no name apart from this
 	}
 	return row
 }
 
-// entryPage is one event in full.
+// entryPage shows one event in full.
 type entryPage struct {
 	auditRow
 	ActorPath  string // empty where the actor has no page
@@ -74,12 +74,11 @@ type entryPage struct {
 	Changes    []change
 }
 
-// change is one field before and after. Values are shown as they were recorded,
-// in no language.
+// change is one field before and after. Values are shown as they were recorded, in no language.
 type change struct {
-	Key    string // catalogue key of the field's name; empty for one that the catalogue has not
+	Key    string // catalogue key of the field's name; empty for a field without one
 	Name   string // as recorded
-	Before string // empty where there was none, like After
+	Before string // empty if there was none, as is After
 	After  string
 }
 
@@ -101,7 +100,7 @@ func (s *Server) auditEntry(v *page.Viewer) error {
 	})
 }
 
-// pathOf is the page of what an id names, where there is one.
+// pathOf returns the page of what an id names, if it has one.
 func pathOf(v *page.Viewer, id string) string {
 	switch {
 	case !page.IsID(id):
@@ -134,7 +133,7 @@ func changesOf(before, after audit.Fields) []change {
 	return changes
 }
 
-// valueText is a recorded value as text: a string as it is, anything else as JSON.
+// valueText returns a recorded value as text: a string as it is, anything else as JSON.
 func valueText(fields audit.Fields, name string) string {
 	v, ok := fields[name]
 	if !ok {

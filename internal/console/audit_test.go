@@ -80,7 +80,7 @@ func TestAuditEntry(t *testing.T) {
 	}
 }
 
-// Whatever an event recorded is shown as text, under its own name if need be.
+// Whatever an event recorded is shown as text, under its recorded name if it has no other.
 func TestAuditEntryOfAnyShape(t *testing.T) {
 	w := start(t)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -136,7 +136,7 @@ func TestAuditPaging(t *testing.T) {
 	}
 }
 
-// dotted is how actions, and the catalogue's keys, are written.
+// dotted matches actions, and the catalogue's keys.
 var dotted = regexp.MustCompile(`"([a-z_]+\.[a-z_]+)"`)
 
 // In a file that records events, a dotted literal that is no key is an action. The table
@@ -192,8 +192,8 @@ func TestActionsAreThoseOfTheTable(t *testing.T) {
 	}
 }
 
-// Every page in every language, in each shape that it has; and in the pseudo
-// language, which shows a sentence that comes from no catalogue.
+// Every page is requested in every language, in each of its forms; and in the pseudo-language,
+// which shows a sentence that comes from no catalogue.
 func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -228,11 +228,11 @@ func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
 	}
 }
 
-// data is what pages show besides sentences.
+// data matches what pages show besides sentences.
 var data = regexp.MustCompile(`^(Parvis|—|Alpha Freight|Person \w+ of alpha|Provider of alpha|People of alpha|Books of alpha|Architect|Collaborate / Communicate|collaborate|openid|profile|roles|ES256|RS256|·|1|Okta|SAML 2\.0|OpenID Connect|https?://.*|urn:oasis:.*|email|name|shoe|groups|42|43|us|them|192\.0\.2\.7|PA|English|Français|[\w.+-]+@[\w.]+|[a-z]{3}_[a-z2-7]+|[a-z_]+\.[a-z_]+|20\d\d-\d\d-\d\dT[\d:]+Z|nobody at all|nothing at all|250 .*|Go-http-client/2\.0|127\.0\.0\.1|alpha|en|Person \w+ of alpha · Parvis)$`)
 
-// bareTexts are the texts of a page's own content that are neither sentences of
-// the catalogue nor data.
+// bareTexts returns the texts of a page's own content that are neither sentences of the
+// catalogue nor data.
 func bareTexts(t *testing.T, p *idptest.Page) []string {
 	t.Helper()
 	doc, err := html.Parse(strings.NewReader(p.Body))

@@ -16,7 +16,7 @@ import (
 // peopleAtOnce is how many people one form names and one page shows.
 const peopleAtOnce = administration.AtOnce
 
-// Who is changed stands in person[], or everyone says all of them.
+// The people to change are in person[], or everyone stands for all of them.
 var changeFields = page.Fields{"deed", "person[]", page.Tick("everyone"), page.Tick("confirmed")}
 
 var (
@@ -24,20 +24,20 @@ var (
 	errDeed   = fault.New(fault.Malformed, "console.change.unknown")
 )
 
-// changePage shows what would become of people before it does, and after it did
-// what became of them. Nothing happens to anybody whom it does not say.
+// changePage shows what would become of people before a deed is done, and what became of them
+// afterwards. Nothing happens to anybody who is not on it.
 type changePage struct {
 	Deed     deed
 	Over     bool // it was done
 	Everyone bool
-	Fates    []administration.Fate // those left out first
+	Fates    []administration.Fate // people who are left out come first
 	More     int                   // not shown
-	Ready    int                   // to whom it is done
+	Ready    int                   // to how many it is done
 	LeftOut  int
-	Back     string // address of where the person came from
+	Back     string // address of the page where the person came from
 }
 
-// Names are the ids that the confirmed form sends: of those to whom it is done.
+// Names returns the ids that the confirmed form sends: of the people to whom it is done.
 func (p changePage) Names() (ids []directory.UserID) {
 	for _, f := range p.Fates {
 		if f.Done() && !p.Everyone {
@@ -47,7 +47,7 @@ func (p changePage) Names() (ids []directory.UserID) {
 	return ids
 }
 
-// RestorableFor is how long deleting can be undone.
+// RestorableFor returns how long deleting can be undone.
 func (changePage) RestorableFor() time.Duration { return directory.RestorableFor }
 
 // request is what a form asks for.
@@ -57,7 +57,7 @@ type request struct {
 	ids      []directory.UserID
 }
 
-// requested reads a form. What no page of ours sends is refused whole.
+// requested reads a form. A form that no page of ours sends is refused as a whole.
 func (s *Server) requested(v *page.Viewer) (request, error) {
 	d, known := administration.DeedNamed(v.Form.Get("deed"))
 	q := request{deed: shownDeed(d), everyone: v.Form.Ticked("everyone")}
@@ -77,7 +77,7 @@ func (s *Server) requested(v *page.Viewer) (request, error) {
 	return q, err
 }
 
-// tickedIn are the people whom a form names, each once.
+// tickedIn returns the people whom a form names, each once.
 func tickedIn(v *page.Viewer) ([]directory.UserID, error) {
 	named := v.Form.All("person[]")
 	if len(named) > peopleAtOnce {
@@ -95,7 +95,7 @@ func tickedIn(v *page.Viewer) ([]directory.UserID, error) {
 	return ids, nil
 }
 
-// showChange is the preview.
+// showChange shows the preview.
 func (s *Server) showChange(v *page.Viewer) error {
 	if !v.Form.Filled() {
 		return v.Redirect(v.Path("admin/people"))
@@ -121,8 +121,8 @@ func (s *Server) changePeople(v *page.Viewer) error {
 	return s.change(v, q, v.Form.Ticked("confirmed"))
 }
 
-// change does a deed, or a dry run of it, and shows what became of everybody. What changed
-// between the two shows afterwards as left out.
+// change does a deed, or a dry run of it, and shows what became of everybody. A person to whom
+// it no longer can be done is shown afterwards as left out.
 func (s *Server) change(v *page.Viewer, q request, really bool) error {
 	ctx := v.R.Context()
 	fates, err := s.site.Administration.Do(ctx, v.User.AsActor(), v.User.OrgID, administration.Task{Deed: q.deed.Deed, People: q.ids, Dry: !really})
@@ -144,7 +144,7 @@ func (s *Server) change(v *page.Viewer, q request, really bool) error {
 	case len(fates) == 1 && denied:
 		return fates[0].Reason
 	case really && denied:
-		// No page of ours sends this, unless somebody rose in the meantime.
+		// No page of ours sends this, unless somebody got a higher role in the meantime.
 		if err := s.site.Administration.Refused(ctx, v.User.AsActor(), v.R.Method+" "+v.R.URL.Path); err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ import (
 
 const changes = "/o/alpha/admin/people/change"
 
-// idIn is the id of the person in that role.
+// idIn returns the id of the person in that role.
 func (w *world) idIn(t *testing.T, role directory.Role) string {
 	t.Helper()
 	return w.idOf(t, w.alpha.ID, "users", string(role)+"@alpha.example")
@@ -33,12 +33,12 @@ func (w *world) userOf(t *testing.T, org directory.OrgID, id string) directory.U
 	return u
 }
 
-// does is a deed, already confirmed.
+// does does a deed that is already confirmed.
 func does(b *idptest.Browser, deed string, ids ...string) *idptest.Page {
 	return b.Post(changes, url.Values{"deed": {deed}, "person[]": ids, "confirmed": {"yes"}})
 }
 
-// at tells whether a browser is signed in to an organization.
+// at reports whether a browser is signed in to an organization.
 func at(b *idptest.Browser, org string) bool {
 	return b.Get("/o/"+org+"/home").URL.Path == "/o/"+org+"/home"
 }
@@ -50,7 +50,7 @@ func (w *world) signIn(t *testing.T, email, password string) (*idptest.Browser, 
 	return b, b.Get("/o/alpha").Form("main").Fill("email", email).Fill("password", password).Submit("")
 }
 
-// Journey 9.2 for one person: each button shows first what it does.
+// Journey 9.2 for one person: each button first shows what it does.
 func TestEveryDeedFromThePersonsPage(t *testing.T) {
 	w := start(t)
 	owner := w.alpha.browsers[directory.Owner]
@@ -93,7 +93,7 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 		t.Errorf("the same role: %s", p.Text())
 	}
 	page = seen(t, page.Form("role").Fill("deed", "role-auditor").Submit(""), 200)
-	if !page.Says("New role: Auditor. It holds at once") {
+	if !page.Says("New role: Auditor. It takes effect at once") {
 		t.Errorf("the preview of a role: %s", page.Text())
 	}
 	if page = seen(t, page.Form("main").Submit(""), 200); !page.Says("The role has changed.") || !page.Says("Role Auditor") {
@@ -114,8 +114,8 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 	}
 }
 
-// Nothing is open to somebody who is deactivated, so that ending it would only put a deed that
-// did nothing into the audit log; for many at once they are left out.
+// Somebody who is deactivated has nothing open, so ending it would only put a deed that did
+// nothing into the audit log; among many people they are left out.
 func TestSessionsOfSomebodyDeactivatedAreNotEnded(t *testing.T) {
 	w := start(t)
 	owner, member, auditor := w.alpha.browsers[directory.Owner], w.idIn(t, directory.Member), w.idIn(t, directory.Auditor)
@@ -158,8 +158,8 @@ func TestButtonsAreThoseThatTheFunctionsAllow(t *testing.T) {
 	}
 }
 
-// SES-3, R-SES-08: what a deactivated person has open dies at once on every
-// node, no door lets the person in, and reactivating revives nothing.
+// SES-3, R-SES-08: everything that a deactivated person has open ends at once on every node, no
+// door lets the person in, and reactivating revives nothing.
 func TestSES3DeactivationEndsEverythingAndReactivationRevivesNothing(t *testing.T) {
 	for _, deeds := range [][]string{{"deactivate", "reactivate"}, {"delete", "restore", "reactivate"}} {
 		t.Run(deeds[0], func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestSES3DeactivationEndsEverythingAndReactivationRevivesNothing(t *testing.
 	}
 }
 
-// freshly is somebody who proved a factor just now.
+// freshly returns the browser of somebody who proved a factor just now.
 func (w *world) freshly(t *testing.T, role directory.Role) *idptest.Browser {
 	t.Helper()
 	b, p := w.signIn(t, string(role)+"@alpha.example", idptest.Password)
@@ -237,7 +237,7 @@ func (w *world) freshly(t *testing.T, role directory.Role) *idptest.Browser {
 	return b
 }
 
-// invitationBy is an invitation that a user of alpha sent, who may be gone later.
+// invitationBy makes an invitation sent by a user of alpha, who may not exist later.
 func (w *world) invitationBy(t *testing.T, id, email string) string {
 	t.Helper()
 	var inv directory.Invitation
@@ -252,7 +252,7 @@ func (w *world) invitationBy(t *testing.T, id, email string) string {
 	return inv.ID
 }
 
-// TEN-3: rights that were taken away are gone at the next request, on every node.
+// TEN-3: rights that were taken away end at the next request, on every node.
 func TestTEN3RightsTakenAwayAreGoneAtOnceOnEveryNode(t *testing.T) {
 	w := start(t)
 	node := idptest.StartOn(t, w.DB, w.Clock, w.Keys)
@@ -291,7 +291,7 @@ func TestTEN3RightsTakenAwayAreGoneAtOnceOnEveryNode(t *testing.T) {
 	}
 }
 
-// TEN-4: an administrator of alpha governs the membership in alpha alone.
+// TEN-4: an administrator of alpha has power over the membership in alpha only.
 func TestTEN4AdministratorTouchesOneMembershipOfASharedPerson(t *testing.T) {
 	w := start(t)
 	const email = "multi@example.org"
@@ -322,7 +322,7 @@ func TestTEN4AdministratorTouchesOneMembershipOfASharedPerson(t *testing.T) {
 	if len(got) != letters+1 || !strings.Contains(got[0].Subject, "Alpha Freight") {
 		t.Errorf("%d letters, the last about %q", len(got)-letters, got[0].Subject)
 	}
-	// Helpdesk reaches no administrator.
+	// Helpdesk can do nothing to an administrator.
 	for _, deed := range []string{"reset", "new-password", "end-sessions", "role-member", "deactivate", "delete"} {
 		if p := does(w.alpha.browsers[directory.Helpdesk], deed, w.idIn(t, directory.Administrator)); p.Status != 403 {
 			t.Errorf("helpdesk does %s to an administrator: %d", deed, p.Status)
@@ -330,7 +330,8 @@ func TestTEN4AdministratorTouchesOneMembershipOfASharedPerson(t *testing.T) {
 	}
 }
 
-// TEN-6: no edit, field or number of people lifts anybody above who asks.
+// TEN-6: no edited form, extra field or number of people gives anybody more rights than the
+// sender has.
 func TestTEN6NobodyRisesByEditsFieldsOrMany(t *testing.T) {
 	w := start(t)
 	ids := map[directory.Role]string{}
@@ -343,7 +344,7 @@ func TestTEN6NobodyRisesByEditsFieldsOrMany(t *testing.T) {
 		b := w.alpha.browsers[role]
 		for _, target := range directory.Roles {
 			if role.Governs(target) {
-				continue // what is given to whom is the next question
+				continue // whether the sender may give it to them is the next question
 			}
 			does(b, "role-"+string(target), ids[role])             // oneself
 			does(b, "role-"+string(target), ids[directory.Member]) // somebody below
@@ -376,7 +377,7 @@ func TestTEN6NobodyRisesByEditsFieldsOrMany(t *testing.T) {
 	}
 }
 
-// Several people at once: the preview says what becomes of each, and only that happens.
+// Several people at once: the preview says what becomes of each, and nothing else happens.
 func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -399,7 +400,7 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	if named := confirm.Values["person[]"]; len(named) != 2 {
 		t.Errorf("the confirmed form names %v", named)
 	}
-	// In another language the page is the same page.
+	// In another language the page is the same.
 	if p := seen(t, preview.Form("main").Fill("language", "fr").Submit("language"), 200); p.Lang() != "fr" || len(p.Form("main").Values["person[]"]) != 2 {
 		t.Errorf("in French: %s", p.Text())
 	}
@@ -438,7 +439,7 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	}
 }
 
-// A deed of the list survives fresh proof: the preview comes back.
+// A deed chosen on the list outlives fresh proof: the preview comes back.
 func TestStaleProofLeadsBackToThePreview(t *testing.T) {
 	w := start(t)
 	b, id := w.alpha.browsers[directory.Owner], w.idIn(t, directory.Member)
@@ -479,7 +480,7 @@ func TestEveryoneIsAskedForANewPassword(t *testing.T) {
 		t.Errorf("helpdesk ends everyone's sessions: %d", p.Status)
 	}
 	preview := seen(t, b.Get("/o/alpha/admin/people").Form("everyone").Check("deed", "new-password").Submit(""), 200)
-	// Left out are the owner, the administrator and the 102 who have no password.
+	// The owner, the administrator and the 102 people without a password are left out.
 	if !preview.Says("It will be done to 106 people. 104 are left out") || !preview.Says("10 more are not shown here.") {
 		t.Errorf("the preview: %s", preview.Text()[:1200])
 	}
@@ -501,7 +502,7 @@ func TestEveryoneIsAskedForANewPassword(t *testing.T) {
 			t.Errorf("%s must change: %v (%v)", role, !stored.ChangeAt.IsZero(), err)
 		}
 	}
-	// A deactivated person stays out, and meets the demand once let in again.
+	// A deactivated person stays out, and must meet the demand once allowed in again.
 	if w.userOf(t, w.alpha.ID, w.idIn(t, directory.Auditor)).Closed() == nil {
 		t.Error("asking for a new password let somebody in")
 	}
@@ -513,8 +514,8 @@ func TestEveryoneIsAskedForANewPassword(t *testing.T) {
 	}
 }
 
-// R-REC-07: the link goes to the person alone; whoever asks for it sees and
-// chooses nothing.
+// R-REC-07: the link goes to the person alone; the administrator who asks for it neither sees
+// nor chooses anything.
 func TestREC07AdministratorsSendResetsAndSeeNone(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -553,7 +554,7 @@ func TestREC07AdministratorsSendResetsAndSeeNone(t *testing.T) {
 	}
 }
 
-// R-TEN-07: who gets a deleted person's address inherits nothing of it.
+// R-TEN-07: somebody who gets a deleted person's address inherits nothing of that person.
 func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 	w := start(t)
 	owner := w.alpha.browsers[directory.Owner]
@@ -600,8 +601,8 @@ func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 	}
 }
 
-// What a page of ours does not send must not do what its form does: least of all a
-// script's no.
+// A form that no page of ours sends must not do what the page's form does: least of all when a
+// script sends "no".
 func TestOnlyWhatTheFormSendsDeactivatesAnybody(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]

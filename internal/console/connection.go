@@ -37,15 +37,15 @@ var (
 
 var errRemoveNotConfirmed = fault.Field("confirmed", "console.sso.remove_not_confirmed")
 
-// A bench is where a connection is set up: its page in the console, or the one behind
-// a setup link, which shows less and may less.
+// A bench is where a connection is set up: its page in the console, or the page behind a setup
+// link, which shows less and may do less.
 type bench struct {
 	*page.Visitor
 	connection   federation.Connection
 	organization directory.Organization
 	by           federation.Editor
 	tester       string
-	path         func(part string) string // of the connection's page, or of one of its forms
+	path         func(part string) string // path of the connection's page, or of one of its forms
 	link         bool
 	mayChange    bool
 	render       func(connectionPage) error
@@ -86,7 +86,7 @@ func (s *Server) behindLink(do func(bench) error) func(*page.Visitor) error {
 	}
 }
 
-// sent is behindLink for what is sent: guesses and mischief are counted.
+// sent is behindLink for forms: they are counted, against guesses and abuse.
 func (s *Server) sent(do func(bench) error) func(*page.Visitor) error {
 	return func(v *page.Visitor) error {
 		if err := s.site.SignIn.TakeLink(v.R.Context()); err != nil {
@@ -96,7 +96,7 @@ func (s *Server) sent(do func(bench) error) func(*page.Visitor) error {
 	}
 }
 
-// connectionPage is one connection, with what to type at its provider.
+// connectionPage shows one connection, with what to type at its provider.
 type connectionPage struct {
 	federation.Connection
 	Organization directory.Organization
@@ -111,10 +111,10 @@ type connectionPage struct {
 
 	Tests []attempt // behind a setup link: its own
 
-	Waiting *shownChange // beside the connection, which is on; the forms then show what waits
+	Waiting *shownChange // waits beside the connection, which is on; the forms then show what waits
 
 	// In the console only.
-	Domains   []domain.Domain // that the organization holds
+	Domains   []domain.Domain // domains of the organization
 	Link      *federation.SetupLink
 	LinkSent  bool
 	Grantable []directory.Role
@@ -124,13 +124,13 @@ type connectionPage struct {
 	frame *page.Form
 }
 
-// shownCertificate is one that the provider may sign with.
+// shownCertificate is a certificate that the provider may sign with.
 type shownCertificate struct {
 	federation.Certificate
 	Chip chip
 }
 
-// shownChange is what waits beside a connection.
+// shownChange is a change that waits beside a connection.
 type shownChange struct {
 	federation.WaitingChange
 	Changes []change
@@ -166,10 +166,10 @@ func (s *Server) showConnection(b bench) error {
 	return b.render(p)
 }
 
-// base is the public address.
+// base returns the public address.
 func (s *Server) base() string { return s.site.Base.Scheme + "://" + s.site.Base.Host }
 
-// nearEnd is when a certificate's end begins to be shown as something to do.
+// nearEnd is how long before its end a certificate is shown as something to do.
 const nearEnd = 30 * 24 * time.Hour
 
 func (s *Server) shownCertificate(c federation.Certificate) shownCertificate {
@@ -212,19 +212,19 @@ func (s *Server) renderAtConsole(v *page.Viewer, p connectionPage) error {
 	return v.Render("console-connection", p)
 }
 
-// OwnersTurn reports whether what waits is taken by an owner only, who the viewer is not.
+// OwnersTurn reports whether only an owner can accept the waiting change, and the viewer is none.
 func (p connectionPage) OwnersTurn() bool {
 	return p.Waiting != nil && p.Waiting.OwnersTurn && !p.MayOwner
 }
 
-// Seen names the state that a form shows, so that nobody confirms another one.
+// Seen identifies the state that a form shows, so that nobody confirms another one.
 func (p connectionPage) Seen() string { return strconv.FormatInt(p.ChangedAt.UnixMicro(), 10) }
 
-// At is where a form of the page goes; the empty part is the page itself.
+// At returns where a form of the page is sent; the empty part is the page itself.
 func (p connectionPage) At(part string) string { return p.path(part) }
 
-// Ticked tells whether a box is: as it was sent with its form, of which another field
-// is always sent, or as things are.
+// Ticked reports whether a box is ticked: as it was sent with its form, of which the field
+// always is sent every time, or as things are.
 func (p connectionPage) Ticked(name, always string, otherwise bool) bool {
 	if p.frame.Has(always) {
 		return p.frame.Has(name)
@@ -232,8 +232,8 @@ func (p connectionPage) Ticked(name, always string, otherwise bool) bool {
 	return otherwise
 }
 
-// Groups are the lines of the mapping: as they were sent or as things are, and some to
-// fill in.
+// Groups returns the lines of the mapping: as they were sent or as they are stored, and some
+// empty ones to fill in.
 func (p connectionPage) Groups() []federation.GroupRole {
 	lines := p.Mapping.Roles
 	if p.frame.Has("people") {
@@ -242,7 +242,7 @@ func (p connectionPage) Groups() []federation.GroupRole {
 	return append(slices.Clone(lines), make([]federation.GroupRole, 3)...)
 }
 
-// Methods, formats and tolerances to choose from.
+// Methods lists the methods to choose from.
 func (connectionPage) Methods() []oidc.Method { return federation.Methods }
 func (connectionPage) Formats() []string      { return federation.NameIDFormats }
 func (connectionPage) Signings() []saml.Signed {
@@ -257,7 +257,7 @@ func (p connectionPage) ScopesText() string { return strings.Join(p.OIDC.Scopes,
 func (p connectionPage) Published() string  { return p.Connection.Metadata(p.Base) }
 func (p connectionPage) KeySet() string     { return federation.KeySet(p.Base) }
 
-// changed alters the connection and comes back to its page.
+// changed alters the connection and returns to its page.
 func (s *Server) changed(b bench, what federation.Change) error {
 	ctx := b.R.Context()
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
@@ -303,7 +303,7 @@ func (s *Server) saveDetails(b bench) error {
 	f := b.Form
 	seconds, ok := number.Parse(f.Get("tolerance"))
 	if !ok {
-		seconds = 0 // which is none that can be chosen
+		seconds = 0 // not one that can be chosen
 	}
 	return s.changed(b, federation.Details{
 		Email: strings.TrimSpace(f.Get("attribute_email")), Name: strings.TrimSpace(f.Get("attribute_name")), Groups: strings.TrimSpace(f.Get("attribute_groups")),
@@ -313,7 +313,7 @@ func (s *Server) saveDetails(b bench) error {
 	}.Change)
 }
 
-// groupsIn are the lines of the mapping that were filled in.
+// groupsIn returns the lines of the mapping that were filled in.
 func groupsIn(f *page.Form) (all []federation.GroupRole) {
 	roles := f.All("role[]")
 	for i, group := range f.All("group[]") {
@@ -335,7 +335,7 @@ func (s *Server) saveAdmission(b bench) error {
 	}))
 }
 
-// test leads to the provider, with the connection or with what waits beside it.
+// test leads to the provider, with the connection or with the change that waits beside it.
 func (s *Server) test(b bench) error {
 	c, err := s.hub.MayTest(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, b.Form.Do() == "test-change")
 	if err != nil {
@@ -344,8 +344,8 @@ func (s *Server) test(b bench) error {
 	return s.hub.Test(b.Visitor, c, b.tester)
 }
 
-// changeConnection does what only the organization's own people may: the buttons of
-// the page, and how the connection is shown.
+// changeConnection does what only the organization's own people may do: the buttons of the
+// page, and how the connection is shown.
 func (s *Server) changeConnection(v *page.Viewer) error {
 	return s.atConsole(func(b bench) error {
 		switch b.Form.Do() {

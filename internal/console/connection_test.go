@@ -23,7 +23,7 @@ import (
 
 const singleSignOn = "/o/alpha/admin/single-sign-on"
 
-// published is a host of a provider's: what it answers a test says by path.
+// published is a host of a provider: a test sets what it answers at each path.
 type published struct {
 	*httptest.Server
 	answers map[string]http.HandlerFunc
@@ -47,12 +47,12 @@ func (p *published) text(path, text string) {
 	p.answers[path] = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) } //nolint:errcheck // The test reads what became of it.
 }
 
-// allowed lets the server ask this host, though it is on loopback.
+// allowed lets the server fetch from this host, although it is on loopback.
 func (p *published) allowed(s *app.Settings) {
 	s.Outbound = outbound.New([]string{strings.TrimPrefix(p.URL, "http://")})
 }
 
-// metadata is that of a SAML provider at an address.
+// metadata returns the metadata of a SAML provider at an address.
 func (w *world) metadata(address string) string {
 	return string(samltest.New(address, w.Clock.Now).Metadata())
 }
@@ -68,7 +68,7 @@ func (w *world) add(t *testing.T, b *idptest.Browser, provider, protocol, name s
 	return p.URL.Path
 }
 
-// connection is the one whose page is at a path.
+// connection returns the connection whose page is at a path.
 func (w *world) connection(t *testing.T, path string) federation.Connection {
 	t.Helper()
 	c, err := federation.ConnectionOf(t.Context(), w.DB, directory.Operator(), w.alpha.ID, path[strings.LastIndex(path, "/")+1:])
@@ -78,7 +78,7 @@ func (w *world) connection(t *testing.T, path string) federation.Connection {
 	return c
 }
 
-// passed is what a test that succeeds leaves behind.
+// passed leaves behind what a successful test does.
 func (w *world) passed(t *testing.T, path string) {
 	t.Helper()
 	c := w.connection(t, path)
@@ -88,8 +88,8 @@ func (w *world) passed(t *testing.T, path string) {
 	})
 }
 
-// Journeys 7.1: metadata by text, by file and by its address make the same connection,
-// and the page of each product says what to enter there.
+// Journeys 7.1: metadata as text, as a file and by its address make the same connection, and
+// each product's page says what to enter there.
 func TestMetadataByTextFileAndAddress(t *testing.T) {
 	host := publish(t)
 	w := start(t, host.allowed)
@@ -132,7 +132,7 @@ func TestMetadataByTextFileAndAddress(t *testing.T) {
 	}
 }
 
-// Every product's page is whole, in both protocols and both languages.
+// Every product's page is complete, in both protocols and both languages.
 func TestEveryGuideIsWhole(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -151,8 +151,8 @@ func TestEveryGuideIsWhole(t *testing.T) {
 	}
 }
 
-// SML-11, RPO-6: what is no good metadata is refused by name at its field, and nothing
-// of the connection changes.
+// SML-11, RPO-6: bad metadata is refused by name at its field, and nothing of the connection
+// changes.
 func TestSML11BadMetadataIsRefusedByName(t *testing.T) {
 	host := publish(t)
 	w := start(t, host.allowed)
@@ -173,7 +173,7 @@ func TestSML11BadMetadataIsRefusedByName(t *testing.T) {
 		"nothing":        {url.Values{}, "Please give the metadata"},
 		"two ways":       {url.Values{"metadata": {good}, "metadata_address": {host.URL + "/metadata"}}, "in one way only"},
 		"two entities":   {url.Values{"metadata": {entities}}, "of several providers"},
-		"no XML":         {url.Values{"metadata": {"hello"}}, "no metadata in XML"},
+		"no XML":         {url.Values{"metadata": {"hello"}}, "not metadata in XML"},
 		"a web page":     {url.Values{"metadata": {"<!DOCTYPE html><html></html>"}}, "DOCTYPE"},
 		"a service":      {url.Values{"metadata": {strings.ReplaceAll(good, "IDPSSODescriptor", "SPSSODescriptor")}}, "no SAML 2.0 identity provider"},
 		"no certificate": {url.Values{"metadata": {strings.ReplaceAll(good, `use="signing"`, `use="encryption"`)}}, "no certificate"},
@@ -207,15 +207,15 @@ func TestSML11BadMetadataIsRefusedByName(t *testing.T) {
 	}
 }
 
-// Journeys 7.2: only what was tested since its last change is turned on; what a test
-// does not cover may change.
+// Journeys 7.2: a connection is turned on only if it was tested since its last change; what a
+// test does not cover may change.
 func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	path := w.add(t, b, "okta", "saml", "Okta")
 	on := func(want int) *idptest.Page {
 		t.Helper()
-		// As the page shows it: an owner confirms what it trusts.
+		// As the page shows it: an owner confirms what the connection is trusted with.
 		return seen(t, b.Post(path, url.Values{"do": {"on"}, "seen": b.Get(path).Form("turn").Values["seen"]}), want)
 	}
 	on(409)
@@ -224,7 +224,7 @@ func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
 	w.Clock.Advance(time.Second)
 	w.passed(t, path)
 	w.Clock.Advance(time.Second)
-	// A name and a place on the page are not what a test covers.
+	// A test does not cover the name and the place on the page.
 	seen(t, b.Post(path, url.Values{"name": {"Company account"}}), 200)
 	if c := w.connection(t, path); !c.Tested() || c.Shown || c.Name != "Company account" {
 		t.Errorf("after another name: %+v", c)
@@ -241,7 +241,7 @@ func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
 		if p := on(409); !p.Says("Test it first") {
 			t.Errorf("after %s: %s", name, p.Text())
 		}
-		seen(t, b.Post(path+name, form), 200) // says nothing new
+		seen(t, b.Post(path+name, form), 200) // changes nothing
 	}
 	w.passed(t, path)
 	on(200)

@@ -18,7 +18,7 @@ var (
 	addConnectionFields = page.Fields{"provider", "protocol", "name"}
 )
 
-// connectionsPage is the list of an organization's connections, in its order.
+// connectionsPage lists an organization's connections, in their order.
 type connectionsPage struct {
 	Rows      []connectionRow
 	Only      bool // single sign-on is the only way in
@@ -41,8 +41,8 @@ var stateChips = map[federation.State]chip{
 	federation.Off:   {"console.sso.off", "warn"},
 }
 
-// connectionChips say whether people come in by a connection, and whether it was
-// tested as it is.
+// connectionChips say whether people sign in by a connection, and whether it was tested as it
+// is.
 func connectionChips(c federation.Connection) []chip {
 	chips := []chip{stateChips[c.State]}
 	switch {
@@ -77,7 +77,7 @@ func (s *Server) showConnections(v *page.Viewer) error {
 		}
 		p.Rows = append(p.Rows, row)
 	}
-	if !p.MayChange || len(all) < 2 { // one alone has no order
+	if !p.MayChange || len(all) < 2 { // a single one has no order
 		v.NoForm()
 	}
 	return v.Render("console-connections", p)
@@ -97,7 +97,7 @@ func (s *Server) arrangeConnections(v *page.Viewer) error {
 	return v.Redirect(v.Path("admin/single-sign-on"))
 }
 
-// addConnectionPage asks which product it is, and then how to speak with it.
+// addConnectionPage asks for the product, and then for the protocol.
 type addConnectionPage struct {
 	Providers []federation.Provider
 	Provider  federation.Provider // empty until it was chosen
@@ -129,22 +129,22 @@ func (s *Server) addConnection(v *page.Viewer) error {
 	return v.Redirect(v.Path("admin/connections", c.ID))
 }
 
-// deed is something that the hub does to one connection.
+// connectionDeed is something that the hub does to one connection.
 type connectionDeed func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string) error
 
-// seen is a deed to a connection as the form showed it.
+// seen returns a deed to a connection as the form showed the connection.
 func seen(v *page.Viewer, do func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string, time.Time) error) connectionDeed {
 	return func(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
 		micros, ok := number.Parse(v.Form.Get("seen"))
 		if !ok {
-			micros = 0 // which is no state that there is
+			micros = 0 // not a state that exists
 		}
 		return do(ctx, tx, actor, org, id, time.UnixMicro(int64(micros)))
 	}
 }
 
-// leaving is a deed after which nobody comes in by a connection. Where the form says so
-// it ends the sessions that the provider vouched for, but the viewer's own.
+// leaving returns a deed after which nobody signs in by a connection. If the form says so it
+// also ends the sessions that the provider vouched for, except the viewer's own.
 func (s *Server) leaving(v *page.Viewer, do connectionDeed) connectionDeed {
 	return func(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
 		if err := do(ctx, tx, actor, org, id); err != nil || !v.Form.Has("sessions") {
@@ -162,7 +162,7 @@ func (s *Server) did(v *page.Viewer, b bench, do connectionDeed) error {
 	})
 }
 
-// turned does it and comes back to the connection's page.
+// turned does the deed and returns to the connection's page.
 func (s *Server) turned(v *page.Viewer, b bench, do connectionDeed) error {
 	if err := s.did(v, b, do); err != nil {
 		return err

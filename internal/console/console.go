@@ -1,11 +1,10 @@
-// Package console has the pages of the administration: people, their groups and
-// their invitations, the rules of sign-in, domains, applications, the organization, and
-// the audit log.
+// Package console has the pages of the administration: people, their groups and their
+// invitations, the rules of sign-in, domains, applications, the organization, and the audit
+// log.
 //
-// Every handler asks for rows of the viewer's own organization only, which the
-// session names and nothing in a request can. Whether somebody may change
-// somebody is decided by the directory's functions; a page only leaves out the
-// buttons that they would refuse.
+// Every handler asks only for rows of the viewer's own organization, which the session names
+// and a request cannot change. The directory's functions decide who may change whom; a page
+// only leaves out the buttons that they would refuse.
 package console
 
 import (
@@ -23,7 +22,7 @@ import (
 //go:embed templates/*.html
 var templates embed.FS
 
-// Templates are this surface's pages, for page.New.
+// Templates returns the pages of this package, for page.New.
 func Templates() fs.FS {
 	files, err := fs.Sub(templates, "templates")
 	if err != nil {
@@ -32,7 +31,7 @@ func Templates() fs.FS {
 	return files
 }
 
-// Server answers these pages.
+// Server answers the requests for these pages.
 type Server struct {
 	site        *page.Site
 	invitations *directory.Invitations
@@ -42,7 +41,7 @@ type Server struct {
 	provider    *op.Provider
 }
 
-// What a role needs for a page, and for a change.
+// The roles that may read a page, and those that may change it.
 var (
 	reads      = directory.Role.ReadsConsole
 	readsAudit = directory.Role.ReadsAudit
@@ -50,7 +49,7 @@ var (
 	invites    = directory.Role.LooksAfterPeople
 )
 
-// Mount adds the pages to the site. Who may pass comes first in each line.
+// Mount adds the pages to the site. The first word of each line says who may pass.
 func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.Prover, resets *credential.Resets, hub *federation.Hub, provider *op.Provider) {
 	s := &Server{site, invitations, domains, resets, hub, provider}
 

@@ -16,8 +16,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// What each role may open and send. The table is the whole of the console's
-// permissions, and the routes are the site's own: a new one must be added here.
+// What each role may open and send. The table contains all the console's permissions, and the
+// routes are the site's own: a new route must be added here.
 func TestEveryRouteForEveryRole(t *testing.T) {
 	w := start(t)
 	a := w.alpha
@@ -31,14 +31,15 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"GET /o/{org}/admin/people/{id}":              readers,
 		"GET /o/{org}/admin/people/{id}/email":        {directory.Owner}, // the id is an owner's
 		"POST /o/{org}/admin/people/{id}/email":       {directory.Owner},
-		"GET /o/{org}/admin/people/{id}/second-step":  {directory.Owner}, // says that it is the owner
+		"GET /o/{org}/admin/people/{id}/second-step":  {directory.Owner}, // says that this is the owner
 		"POST /o/{org}/admin/people/{id}/second-step": {directory.Owner},
 		"GET /o/{org}/admin/people/invite":            changers,
 		"POST /o/{org}/admin/people/invite":           changers,
 		"GET /o/{org}/admin/people/change":            changers, // leads to the list
 		"POST /o/{org}/admin/people/change":           changers,
 		"GET /o/{org}/admin/invitations/{id}":         readers,
-		// An empty form is refused to who may not change anything, and shown again to who may.
+		// An empty form is refused to people who may not change anything, and shown again to
+		// people who may.
 		"POST /o/{org}/admin/invitations/{id}":              changers,
 		"GET /o/{org}/admin/organization":                   readers,
 		"POST /o/{org}/admin/organization":                  {directory.Owner, directory.Administrator},
@@ -135,10 +136,10 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 					want = 422
 				}
 				if strings.HasPrefix(route, "POST /o/{org}/admin/applications/") && !strings.HasSuffix(route, "/claims") && !strings.HasSuffix(route, "/secrets") {
-					want = 422 // an application may do without the claims, and no button of the secrets was pressed
+					want = 422 // an application needs no claims, and no button of the secrets was pressed
 				}
 				if strings.HasPrefix(route, "POST ") && (strings.HasSuffix(route, "/links") || strings.HasSuffix(route, "/attempts/{id}")) {
-					want = 404 // it names no link, and the attempt was refused none
+					want = 404 // it names no link, and no link was refused to the attempt
 				}
 				if route == "POST /o/{org}/admin/people/{id}/links" && role == directory.Administrator {
 					want = 403 // the person is an owner
@@ -161,7 +162,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 	}
 }
 
-// atDoor tells that somebody is asked to sign in to an organization.
+// atDoor reports whether somebody is asked to sign in to an organization.
 func atDoor(p *idptest.Page, org string) bool {
 	return strings.HasPrefix(p.URL.Path, "/sign-in/") || p.URL.Path == "/o/"+org
 }
@@ -176,7 +177,7 @@ func (w *world) consoleRoutes() []string {
 	return all
 }
 
-// idFor is the organization's own id for a route's path.
+// idFor returns the organization's own id for a route's path.
 func (o organization) idFor(route string) string {
 	switch {
 	case strings.Contains(route, "/invitations/"):
@@ -206,8 +207,8 @@ func call(b *idptest.Browser, route, org, id string, form url.Values) *idptest.P
 	return b.Get(path)
 }
 
-// TEN-1: whatever a role of alpha sends with an id of beta, the answer is that
-// for an id that nobody has, and nothing of beta is read or changed.
+// TEN-1: whatever a role of alpha sends with an id of beta, it gets the answer for an id that
+// does not exist, and nothing of beta is read or changed.
 func TestForeignIdsLookAbsent(t *testing.T) {
 	w := start(t)
 	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "group": w.beta.group, "event": w.beta.event, "connection": w.beta.connection, "attempt": w.beta.attempt, "application": w.beta.application, "organization": string(w.beta.ID)}
@@ -228,7 +229,7 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 		for role, b := range w.alpha.browsers {
 			for _, form := range forms {
 				want := call(b, route, "alpha", "usr_bbbbbbbbbbbbbbbbbbbbbbbbbb", form)
-				if want.Status != 404 && want.Status != 403 && want.Status != 400 { // 400: a field that the form has not
+				if want.Status != 404 && want.Status != 403 && want.Status != 400 { // 400: a field that the form does not have
 					t.Fatalf("%s as %s for an id that nobody has: %d", route, role, want.Status)
 				}
 				for _, ids := range []map[string]string{foreign, absent} {
@@ -245,7 +246,7 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 			}
 		}
 	}
-	// The ids that the form of many people names.
+	// The ids that the form for many people names.
 	for role, b := range w.alpha.browsers {
 		if !slices.Contains([]directory.Role{directory.Owner, directory.Administrator, directory.Helpdesk}, role) {
 			continue
@@ -278,8 +279,8 @@ var reference = regexp.MustCompile(`req_[a-z2-7]+`)
 
 func readable(p *idptest.Page) string { return reference.ReplaceAllString(p.Text(), "REFERENCE") }
 
-// TEN-1 in every other position: beta's name in the path, its ids and addresses
-// in filters and cursors, its id in fields.
+// TEN-1 in every other place: beta's name in the path, its ids and addresses in filters and
+// cursors, its id in fields.
 func TestForeignIdsInQueriesAndFields(t *testing.T) {
 	w := start(t)
 	before := w.rows(t, w.beta.ID)
@@ -337,7 +338,7 @@ func with(form url.Values, name, value string) url.Values {
 
 func place(at time.Time, id string) string { return fmt.Sprint(at.UnixMicro(), ".", id) }
 
-// INJ-4: whatever stands in a list's address, the answer is the list or a 400.
+// INJ-4: whatever is in a list's address, the answer is the list or a 400.
 func TestHostileQueries(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -396,7 +397,7 @@ func TestAuditorLooksAndDoesNotTouch(t *testing.T) {
 			t.Errorf("%v: %d", form, p.Status)
 		}
 	}
-	// Neither does a stale proof change the answer, nor the language list it.
+	// A stale proof does not change the answer, nor does the language form.
 	w.Clock.Advance(11 * time.Minute)
 	if p := b.Post("/o/alpha/admin/invitations/"+w.alpha.invitation, url.Values{"do": {"resend"}}); p.Status != 403 {
 		t.Errorf("after eleven minutes: %d", p.Status)
@@ -452,8 +453,8 @@ func TestHelpdeskLooksAfterMembersOnly(t *testing.T) {
 	}
 }
 
-// Older proofs lead through fresh proof to the page that was asked for, and a
-// form comes back as it was filled in (decision 0009).
+// An older proof leads through fresh proof to the page that was asked for, and a form comes
+// back as it was filled in (decision 0009).
 func TestStaleProof(t *testing.T) {
 	t.Run("too old to change anything", func(t *testing.T) { testStaleProof(t, 11*time.Minute) })
 	t.Run("too old to read anything", func(t *testing.T) { testStaleProof(t, 13*time.Hour) })
@@ -531,7 +532,7 @@ func TestReadingNeedsAProofWithinTwelveHoursAndAnHourOfUse(t *testing.T) {
 	}
 }
 
-// A role that changes, or a person who is deactivated, is what the next request sees.
+// The next request sees a changed role, or that the person is deactivated.
 func TestARoleChangesAtOnce(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]

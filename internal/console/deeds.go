@@ -14,7 +14,7 @@ type deed struct {
 	Grave  bool
 }
 
-// saidOf is what pages say of the deeds that give no role.
+// saidOf is what pages say about the deeds that give no role.
 var saidOf = map[string]deed{
 	"reset":        {Button: "console.deed.reset", What: "console.deed.reset_what", Done: "console.deed.reset_done"},
 	"new-password": {Button: "console.deed.password", What: "console.deed.password_what", Done: "console.deed.password_done"},
@@ -42,7 +42,7 @@ func shownDeeds(all []administration.Deed) []deed {
 	return some
 }
 
-// deedsFor are the deeds that somebody of a role may do to anybody.
+// deedsFor returns the deeds that somebody with a role may do to anybody.
 func deedsFor(by directory.Role) (plain, roles []deed) {
 	p, r := administration.DeedsFor(by, nil)
 	return shownDeeds(p), shownDeeds(r)

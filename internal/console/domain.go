@@ -16,7 +16,7 @@ var (
 
 var errRemovalNotConfirmed = fault.Field("confirmed", "console.domain.not_confirmed")
 
-// domainChips are what a list shows of each state.
+// domainChips are what a list shows for each state.
 var domainChips = map[domain.State]chip{
 	domain.Waiting: {"console.domain.waiting", "warn"},
 	domain.Proven:  {"console.domain.proven", "ok"},
@@ -30,7 +30,7 @@ type shownDomain struct {
 	Chip chip
 }
 
-// Since is since when it is in this state.
+// Since returns when the domain entered this state.
 func (d shownDomain) Since() time.Time {
 	switch d.State() {
 	case domain.Waiting:
@@ -46,7 +46,7 @@ func (d shownDomain) Since() time.Time {
 
 func shown(d domain.Domain) shownDomain { return shownDomain{d, domainChips[d.State()]} }
 
-// domainsPage is the list of an organization's domains.
+// domainsPage lists an organization's domains.
 type domainsPage struct {
 	Domains   []shownDomain
 	MayChange bool
@@ -80,12 +80,12 @@ func (s *Server) addDomain(v *page.Viewer) error {
 	return v.Redirect(v.Path("admin/domains", d.ID))
 }
 
-// domainPage is one domain, with the record that proves it.
+// domainPage shows one domain, with the record that proves it.
 type domainPage struct {
 	shownDomain
-	Grace     int // days that a record may be missing
+	Grace     int // days for which a record may be missing
 	MayChange bool
-	Checked   bool // comes right after the record was found
+	Checked   bool // shown right after the record was found
 }
 
 func (s *Server) showDomain(v *page.Viewer) error {

@@ -13,8 +13,8 @@ import (
 
 const domains = "/o/alpha/admin/domains"
 
-// R-TEN-09, journeys 2.6: an administrator adds a domain, is shown the record, and
-// has it checked.
+// R-TEN-09, journeys 2.6: an administrator adds a domain, is shown the record, and has it
+// checked.
 func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -24,7 +24,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	form := seen(t, b.Get(domains), 200).Form("main")
 	for typed, says := range map[string]string{
 		"": "enter a domain", "https://north.example.com/": "such as example.com", "localhost": "such as example.com", "10.0.0.1": "such as example.com",
-		"co.uk": "no domain of one organization", "Gmail.com": "mail provider", "ALPHA.example": "on the list already", "<b>x</b>.com": "such as example.com",
+		"co.uk": "does not belong to one organization", "Gmail.com": "mail provider", "ALPHA.example": "on the list already", "<b>x</b>.com": "such as example.com",
 	} {
 		p := form.Fill("domain", typed).Submit("")
 		if p.Status != 422 || !p.Says(says) || !p.Has("input", "aria-invalid", "true") || p.Form("main").Values.Get("domain") != typed {
@@ -65,7 +65,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 		t.Error("the notice stays")
 	}
 
-	// The record goes: the page warns, a letter too, and in a week the domain lapses.
+	// The record disappears: the page and a letter warn, and after a week the domain lapses.
 	w.dns.Remove(d.Record())
 	w.Clock.Advance(24 * time.Hour)
 	if err := w.Domains.Sweep(t.Context(), w.DB); err != nil {
@@ -113,7 +113,8 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	}
 }
 
-// TEN-1: of a domain that another organization holds, only who proves it as well is told.
+// TEN-1: that another organization holds a domain is told only to somebody who proves it as
+// well.
 func TestTEN1HeldDomainTellsNothingBeforeItIsProven(t *testing.T) {
 	w := start(t)
 	if err := w.Domains.Check(t.Context(), w.DB, directory.Operator(), w.beta.ID, w.beta.domain); err != nil {
@@ -162,7 +163,7 @@ func TestDomainsForWhoMayOnlyRead(t *testing.T) {
 	}
 }
 
-// A stale proof gives the domain back as it was typed, and the button as it was pressed.
+// After a stale proof the domain comes back as it was typed, with the button that was pressed.
 func TestDomainComesBackFromTheProof(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]

@@ -12,14 +12,14 @@ import (
 
 var emailFields = page.Fields{"email"}
 
-// emailPage is the address of somebody whom the viewer may change.
+// emailPage shows the address of somebody whom the viewer may change.
 type emailPage struct {
 	User      directory.User
-	Pending   *directory.EmailChange // what waits for its proof; nil where nothing does
+	Pending   *directory.EmailChange // the one that waits to be proved; nil if none does
 	Requester string                 // who asked for it
-	Closed    string                 // catalogue key: why there is nothing to change
-	Sent      bool                   // comes right after asking
-	Withdrawn bool                   // comes right after withdrawing
+	Closed    string                 // catalogue key: why it cannot be changed
+	Sent      bool                   // shown right after asking
+	Withdrawn bool                   // shown right after withdrawing
 }
 
 func (s *Server) showEmail(v *page.Viewer) error {

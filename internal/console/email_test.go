@@ -15,7 +15,7 @@ import (
 
 func emailOf(id string) string { return "/o/alpha/admin/people/" + id + "/email" }
 
-// setRole makes somebody of alpha another role.
+// setRole gives somebody of alpha another role.
 func (w *world) setRole(t *testing.T, id string, role directory.Role) {
 	t.Helper()
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -30,8 +30,8 @@ func (w *world) signsIn(t *testing.T, org, email string) bool {
 	return strings.HasSuffix(p.URL.Path, "/home")
 }
 
-// Journeys 8.1: an administrator changes an address too, with the same proof from
-// the new one, and the person is told and may object.
+// Journeys 8.1: an administrator can change an address too, with the same proof from the new
+// one, and the person is told and may object.
 func TestAnAdministratorChangesAnAddress(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -88,7 +88,8 @@ func TestAnAdministratorChangesAnAddress(t *testing.T) {
 	}
 }
 
-// TEN-4, TEN-6: nobody touches an address above their own role, or a neighbour's.
+// TEN-4, TEN-6: nobody changes the address of somebody above their own role, or in another
+// organization.
 func TestTEN4AddressesAreForThoseWhoGovernTheRole(t *testing.T) {
 	w := start(t)
 	before := w.rows(t, w.beta.ID)
@@ -118,8 +119,9 @@ func TestTEN4AddressesAreForThoseWhoGovernTheRole(t *testing.T) {
 	}
 }
 
-// A change must not outlive the authority it rests on, nor reach somebody who has
-// risen above it: the link in the administrator's own mailbox would open an owner.
+// A change must not outlive the authority it rests on, nor apply to somebody who has got a
+// higher role since: the link in the administrator's own mailbox would give access to an
+// owner's account.
 func TestTEN6AChangeOfAddressEndsWithTheAuthorityOfWhoAsked(t *testing.T) {
 	for name, change := range map[string]func(w *world, t *testing.T, member, asker string){
 		"the person becomes an owner":      func(w *world, t *testing.T, member, _ string) { w.setRole(t, member, directory.Owner) },

@@ -23,7 +23,7 @@ var (
 	errNoMember             = fault.New(fault.Invalid, "console.group.nobody")
 )
 
-// groupsPage is the list of an organization's groups.
+// groupsPage lists an organization's groups.
 type groupsPage struct {
 	Groups    []directory.Group
 	Longest   int // of a name
@@ -55,25 +55,26 @@ func (s *Server) createGroup(v *page.Viewer) error {
 	return v.Redirect(v.Path("admin/groups", g.ID) + "?created")
 }
 
-// groupPage is a group with people who can be ticked: its members, or those who are
-// not.
+// groupPage shows a group with people who can be ticked: its members, or those who are not
+// members.
 type groupPage struct {
 	Group     directory.Group
 	Query     query
 	Rows      []personRow
 	Pages     page.Pages
-	Form      string // that the ticks belong to
+	Form      string // the form that the ticks belong to
 	Longest   int
 	MayChange bool
-	Done      string // catalogue key of what was done just now
+	Done      string // catalogue key of what was just done
 	ticked    []directory.UserID
 }
 
-// Ticked tells that somebody was chosen, before a fresh proof was asked for.
+// Ticked reports whether somebody was chosen before fresh proof was asked for.
 func (p groupPage) Ticked(id directory.UserID) bool { return slices.Contains(p.ticked, id) }
 
-// groupWith reads the group in the path and a page of its members, or of the people
-// outside it. Who is ticked comes first, on whichever page of the list that was: none is forgotten unseen.
+// groupWith reads the group in the path and a page of its members, or of the people outside it.
+// Ticked people come first, whichever page of the list they were on, so that nobody is
+// forgotten unseen.
 func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (groupPage, error) {
 	id, err := idIn(v)
 	if err != nil {
@@ -189,7 +190,7 @@ func (s *Server) addMembers(v *page.Viewer) error {
 	return s.changeMembers(v, directory.AddMembers, "added")
 }
 
-// changeMembers adds or removes whoever is ticked.
+// changeMembers adds or removes the ticked people.
 func (s *Server) changeMembers(v *page.Viewer, change func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string, []directory.UserID) (int, error), done string) error {
 	id, err := idIn(v)
 	if err != nil {

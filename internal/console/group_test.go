@@ -17,8 +17,8 @@ import (
 
 const groups = "/o/alpha/admin/groups"
 
-// An administrator creates a group, finds people by name and by address, adds and
-// removes them, renames the group and deletes it.
+// An administrator creates a group, finds people by name and by address, adds and removes them,
+// renames the group and deletes it.
 func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -44,7 +44,8 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 		t.Errorf("its page: %v %s", p.Links(), p.Text())
 	}
 
-	// By a piece of the name, by the address; and not who was only invited.
+	// People are found by a piece of the name or by the address; those who are only invited are
+	// not.
 	member, auditor := w.idOf(t, w.alpha.ID, "users", "member@alpha.example"), w.idOf(t, w.alpha.ID, "users", "auditor@alpha.example")
 	p = seen(t, b.Get(path+"/add"), 200)
 	for _, role := range directory.Roles {
@@ -62,7 +63,8 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 		t.Errorf("nobody was added: %s", p.Text())
 	}
 	p = seen(t, p.Form("main").Check("person[]", member).Check("person[]", auditor).Submit(""), 200)
-	if p.URL.Path != path || !p.Says("Whoever was ticked is a member now.") || !p.Says("2 members") || !p.Says("member@alpha.example") || !p.Says("auditor@alpha.example") || p.Says("owner@alpha.example") {
+	idptest.Want(t, p, idptest.Says("console.group.added"))
+	if p.URL.Path != path || !p.Says("2 members") || !p.Says("member@alpha.example") || !p.Says("auditor@alpha.example") || p.Says("owner@alpha.example") {
 		t.Errorf("added: %s %s", p.URL, p.Text())
 	}
 	if p := seen(t, b.Get(path+"?q=auditor"), 200); !p.Has("input", "value", auditor) || p.Has("input", "value", member) {
@@ -83,7 +85,8 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 		t.Errorf("nobody was removed: %s", p.Text())
 	}
 	p = seen(t, p.Form("selection").Check("person[]", auditor).Submit("remove"), 200)
-	if !p.Says("no longer a member") || !p.Says("1 member ") || p.Has("input", "value", auditor) {
+	idptest.Want(t, p, idptest.Says("console.group.removed"))
+	if !p.Says("1 member ") || p.Has("input", "value", auditor) {
 		t.Errorf("removed: %s", p.Text())
 	}
 	if p := seen(t, p.Form("main").Fill("name", "people of ALPHA").Submit("rename"), 422); !p.Says("has this name already") || p.Form("main").Values.Get("name") != "people of ALPHA" || !p.Says("Finance & Tax") {
@@ -151,13 +154,13 @@ func TestGroupsForWhoMayOnlyRead(t *testing.T) {
 	}
 }
 
-// without leaves out the lines that hold a word.
+// without leaves out the lines that contain a word.
 func without(rows, word string) string {
 	return strings.Join(slices.DeleteFunc(strings.Split(rows, "\n"), func(line string) bool { return strings.Contains(line, word) }), "\n")
 }
 
-// TEN-1: nobody of another organization is put into a group, nor taken out of one, nor
-// named by what comes back; and what a form names is refused whole.
+// TEN-1: nobody of another organization can be put into a group, removed from one, or named in
+// an answer; and a form that names one is refused as a whole.
 func TestTEN1GroupsTakeOnlyTheirOwnOrganizationsPeople(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -198,7 +201,7 @@ func TestTEN1GroupsTakeOnlyTheirOwnOrganizationsPeople(t *testing.T) {
 	}
 }
 
-// WEB-6: what a group is called is text, wherever it stands.
+// WEB-6: a group's name is text wherever it stands.
 func TestWEB6NamesOfGroupsAreText(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -224,14 +227,14 @@ func TestWEB6NamesOfGroupsAreText(t *testing.T) {
 	}
 }
 
-// A stale proof gives back what was typed and who was ticked, on whatever page and by
-// whatever search they were found.
+// After a stale proof the typed text comes back, with the ticked people, on whichever page and
+// by whichever search they were found.
 func TestGroupComesBackFromTheProof(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	var last directory.UserID
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		for i := range 60 { // newer than those who are ticked below, so that these are on the next page
+		for i := range 60 { // newer than the people ticked below, so that these are on the next page
 			u, err := directory.CreateFirstOwner(ctx, tx, directory.User{OrgID: w.alpha.ID, ID: directory.NewUserID(), Email: fmt.Sprintf("new%d@alpha.example", i), Name: "Newcomer", Language: "en"})
 			if err != nil {
 				return err
@@ -313,8 +316,8 @@ func TestMembersAreOnSeveralPages(t *testing.T) {
 	}
 }
 
-// Two browsers change one group at once: nothing is done twice, and whoever comes too
-// late is told.
+// Two browsers change one group at once: nothing is done twice, and the one that comes too late
+// is told.
 func TestTwoBrowsersChangeOneGroup(t *testing.T) {
 	w := start(t)
 	one, two := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Administrator]
@@ -348,7 +351,7 @@ func TestTwoBrowsersChangeOneGroup(t *testing.T) {
 		t.Errorf("the members: %s", p.Text())
 	}
 
-	// Whoever is deleted meanwhile is not added; the group that is gone takes nobody.
+	// Somebody who is deleted meanwhile is not added; a deleted group takes nobody.
 	auditor := w.idOf(t, w.alpha.ID, "users", "auditor@alpha.example")
 	late := one.Get(path+"/add").Form("main").Check("person[]", auditor)
 	stale := one.Get(path).Form("main").Fill("name", "Finance 2")
@@ -382,7 +385,7 @@ func TestGroupsInFrench(t *testing.T) {
 		t.Errorf("nobody: %s", p.Text())
 	}
 	member := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
-	if p := seen(t, p.Form("main").Check("person[]", member).Submit(""), 200); !p.Says("désormais membres") || !p.Says("2 membres") || !p.Says("Supprimer le groupe") {
+	if p := seen(t, p.Form("main").Check("person[]", member).Submit(""), 200); !p.Says("ont été ajoutées au groupe") || !p.Says("2 membres") || !p.Says("Supprimer le groupe") {
 		t.Errorf("added: %s", p.Text())
 	}
 }

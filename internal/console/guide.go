@@ -8,8 +8,8 @@ import (
 	"parvis/internal/federation"
 )
 
-// A guide is what to do at a provider: so many steps, and what to type there, in the
-// order of its own pages. The names of its fields are the product's own.
+// A guide says what to do at a provider: in how many steps, and what to type there, in the
+// order of the provider's own pages. The names of its fields are the product's own.
 type guide struct {
 	steps  int
 	values string
@@ -45,7 +45,7 @@ type shownGuide struct {
 	Values []guideValue
 }
 
-// guideValue is something to type at the provider, under the name that it has there.
+// guideValue is something to type at the provider, under the name that the provider gives it.
 type guideValue struct{ ID, Key, Value string }
 
 func guideOf(c federation.Connection, base string) shownGuide {

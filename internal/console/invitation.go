@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	// The invited person's language is not called language: that field is the
+	// The field for the invited person's language is not called language: that field is the
 	// footer's, on every form.
 	inviteFields     = page.Fields{"email", "name", "role", "invited_language"}
 	invitationFields = page.Fields{page.Tick("confirmed")}
@@ -58,22 +58,22 @@ func (s *Server) sending(v *page.Viewer, send func(context.Context, *db.Tx) (dir
 	return v.Redirect(v.Path("admin/invitations", inv.ID) + "?sent")
 }
 
-// invitationPage is one invitation, open or over. Its link is nowhere on it:
-// only the letter has that (R-INV-03).
+// invitationPage shows one invitation, open or over. Its link is nowhere on the page: only the
+// letter has it (R-INV-03).
 type invitationPage struct {
 	Invitation  directory.Invitation
 	State       chip
 	Language    string
-	Inviter     string // empty for the operator, or for somebody who is gone
+	Inviter     string // empty for the operator, or for somebody who no longer exists
 	InviterPath string
 	Search      string // address of the list with this e-mail address
-	JustSent    bool   // comes right after sending
-	Unopened    bool   // on its way or arrived, as far as anybody knows
-	GivenUp     bool   // no mail server took its letter in time
-	Lapsed      bool   // whoever sent it may not invite any more
+	JustSent    bool   // shown right after sending
+	Unopened    bool   // under way or arrived, as far as we know
+	GivenUp     bool   // no mail server accepted its letter in time
+	Lapsed      bool   // the person who sent it may no longer invite
 	Taken       bool   // somebody has the address by now: it can only be withdrawn
 	Open        bool   // not accepted, withdrawn or replaced
-	MayChange   bool   // open, and of a role that the viewer governs
+	MayChange   bool   // open, and for a role that the viewer may administer
 }
 
 func (s *Server) showInvitation(v *page.Viewer) error {

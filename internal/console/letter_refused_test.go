@@ -13,8 +13,8 @@ import (
 	"parvis/internal/mailbox"
 )
 
-// A quoting mail server refuses what goes to some addresses and quotes the letter's
-// link in its answer, as filters do that look for listed addresses.
+// A quoting mail server refuses letters to some addresses and quotes the letter's link in its
+// answer, as filters do that look for listed addresses.
 type quoting struct {
 	mu      sync.Mutex
 	refuses map[string]bool
@@ -51,7 +51,7 @@ func (q *quoting) refuse(address string, refused bool) {
 	q.refuses[address] = refused
 }
 
-// sent sends what waits and returns the path of the link that was refused last.
+// sent sends the waiting letters and returns the path of the link that was refused last.
 func (q *quoting) sent(t *testing.T, w *world, address string) string {
 	t.Helper()
 	w.LettersTo(t, address)
@@ -64,8 +64,7 @@ func (q *quoting) sent(t *testing.T, w *world, address string) string {
 	return path
 }
 
-// dead wants a link to open nothing, its quoted token to be on no page that is shown
-// and in no log line.
+// dead wants a link to open nothing, and its quoted token to be on no page and in no log line.
 func dead(t *testing.T, w *world, link string, status int, form url.Values, page *idptest.Page) {
 	t.Helper()
 	stranger := w.Browser(t)
@@ -152,7 +151,7 @@ func TestARefusedSetUpLinkIsDeadAndCanBeSentAgain(t *testing.T) {
 	link := q.sent(t, w, to)
 	p := b.Get(path)
 	dead(t, w, link, 404, nil, p)
-	// Nor does a form behind it that was opened before.
+	// A form behind it that was opened before does nothing either.
 	token := strings.TrimPrefix(link, "/connection-setup/")
 	idptest.Want(t, w.Browser(t).Post("/connection-setup/metadata/"+token, url.Values{"metadata": {w.metadata("https://evil.example")}}), idptest.Status(404))
 	q.refuse(to, false)
@@ -163,8 +162,8 @@ func TestARefusedSetUpLinkIsDeadAndCanBeSentAgain(t *testing.T) {
 	}
 }
 
-// 'This was not me' is such a link too: it ends sessions, and may bring an address
-// back. Nobody has the letter to whom it could be offered again.
+// 'This was not me' is such a link too: it ends sessions, and may bring an address back. There
+// is nobody to whom that letter could be offered again.
 func TestARefusedLetterTakesItsNotMeLinkWithIt(t *testing.T) {
 	w, q := startQuoting(t)
 	const to = "member@alpha.example"

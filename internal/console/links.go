@@ -9,20 +9,20 @@ import (
 
 var linksFields = page.Fields{"person", "link"}
 
-// linksShown is how many links the page of a connection names, those used last first.
-// All of a person's are on the page of the person.
+// linksShown is how many links the page of a connection names, those used last first. All links
+// of a person are on that person's page.
 const linksShown = 50
 
-// shownLinks are links that a page lists, with a button where they may be undone.
+// shownLinks are links that a page lists, with a button for those that may be removed.
 type shownLinks struct {
 	Rows  []shownLink
-	At    string // where the form goes
-	Whose bool   // says whose each is
+	At    string // where the form is sent
+	Whose bool   // says whose each link is
 }
 
 type shownLink struct {
 	federation.Link
-	Path    string // of the person's page
+	Path    string // path of the person's page
 	MayUndo bool
 }
 
@@ -36,7 +36,7 @@ func linksShownTo(v *page.Viewer, all []federation.Link) (rows []shownLink) {
 	return rows
 }
 
-// undoLink undoes a link of the person whom the path names.
+// undoLink removes a link of the person whom the path names.
 func (s *Server) undoLink(v *page.Viewer) error {
 	id, err := idIn(v)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *Server) undoLink(v *page.Viewer) error {
 	return v.Redirect(v.Path("admin/people", id) + "?unlinked")
 }
 
-// undoLinkAtConnection undoes a link that the page of a connection lists.
+// undoLinkAtConnection removes a link that the page of a connection lists.
 func (s *Server) undoLinkAtConnection(v *page.Viewer) error {
 	id, err := idIn(v)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Server) unlink(v *page.Viewer, person string) error {
 	})
 }
 
-// approveLink links what an attempt was refused.
+// approveLink makes the link that was refused to an attempt.
 func (s *Server) approveLink(v *page.Viewer) error {
 	id, err := idIn(v)
 	if err != nil {

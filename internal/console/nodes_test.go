@@ -10,8 +10,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// What one node was asked for, another goes on with and a third, started after
-// that, ends.
+// One node begins, another continues, and a third, started after that, finishes.
 func TestAnotherNodeAndARestartInTheMiddleOfAJourney(t *testing.T) {
 	on := func(node *idptest.Server, b *idptest.Browser) *idptest.Browser {
 		c := node.Browser(t)

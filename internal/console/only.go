@@ -17,22 +17,21 @@ var errOnlyNotConfirmed = fault.Field("confirmed", "console.only.not_confirmed")
 // outsideShown is how many people the page names.
 const outsideShown = 50
 
-// onlyPage says whether single sign-on is the only way in, and whom it would leave
-// outside.
+// onlyPage says whether single sign-on is the only way in, and whom it would leave outside.
 type onlyPage struct {
 	Only      bool
 	Since     time.Time
 	Outside   []directory.User // the first of them
 	Count     int
 	More      int
-	Owners    []directory.User // who could break the glass
+	Owners    []directory.User // owners who could be allowed to break the glass
 	Recent    bool
 	MayChange bool
-	Done      string // catalogue key of what was done just now
+	Done      string // catalogue key of what was just done
 	named     map[directory.UserID]bool
 }
 
-// Named tells that an owner was chosen, or may break the glass already.
+// Named reports whether an owner was chosen, or may break the glass already.
 func (p onlyPage) Named(u directory.User) bool { return p.named[u.ID] || u.BreaksGlass() }
 
 func (s *Server) showOnly(v *page.Viewer) error {

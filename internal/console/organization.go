@@ -12,24 +12,25 @@ import (
 )
 
 var (
-	// The language of new people is not called language: that field is the footer's.
+	// The field for the language of new people is not called language: that field is the
+	// footer's.
 	organizationFields = page.Fields{"organization", "short_name", "people_language", "contact", "invitation_lifetime"}
 	logoFields         = page.Fields{page.File("logo")}
 )
 
-// offered are the lifetimes of an invitation's link that the page lists, within
-// the bounds that directory checks; what is in force is listed too.
+// offered are the lifetimes of an invitation's link that the page lists, within the bounds that
+// directory checks; the one in force is listed too.
 var offered = []time.Duration{
 	time.Hour, 6 * time.Hour, 24 * time.Hour, 3 * 24 * time.Hour, 7 * 24 * time.Hour, 14 * 24 * time.Hour, 30 * 24 * time.Hour,
 }
 
-// organizationPage is what an organization says about itself.
+// organizationPage shows what an organization says about itself.
 type organizationPage struct {
 	Language  string // its name in the language itself
 	Lifetimes []time.Duration
 	MayChange bool
 	Saved     bool
-	Kept      time.Duration // how long a short name that was given up leads on
+	Kept      time.Duration // how long a former short name redirects
 }
 
 func (s *Server) showOrganization(v *page.Viewer) error {
@@ -48,7 +49,7 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 		Language: i18n.Tag(v.Form.Get("people_language")),
 	}
 	if d, ok := number.Duration(v.Form.Get("invitation_lifetime")); ok {
-		p.InvitationLifetime = d // what is no time is none that the directory takes
+		p.InvitationLifetime = d // a text that is no duration is one that the directory refuses
 	}
 	ctx := v.R.Context()
 	var org directory.Organization
@@ -61,7 +62,7 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 	return v.Redirect(org.Path("admin/organization") + "?saved")
 }
 
-// saveLogo takes a logo, or takes it away.
+// saveLogo stores a logo, or removes it.
 func (s *Server) saveLogo(v *page.Viewer) error {
 	var logo picture.PNG
 	if v.Form.Do() != "remove" {

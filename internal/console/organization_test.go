@@ -20,8 +20,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// Journeys 1.2: the link lives as long as the organization says, from 1 hour to
-// 30 days; the neighbour's setting stays.
+// Journeys 1.2: the link works for as long as the organization says, from 1 hour to 30 days;
+// another organization's setting stays.
 func TestInvitationsLiveAsLongAsTheOrganizationSays(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -59,7 +59,8 @@ func (w *world) saying(t *testing.T, field, value string) *idptest.Page {
 	return seen(t, b.Get(organizationPath).Form("main").Fill(field, value).Submit(""), 200)
 }
 
-// Who may enter a contact for help is asked for one, on the first page, until one is set.
+// People who may enter a contact for help are asked for one, on the first page, until one is
+// set.
 func TestConsoleAsksForAContactUntilOneIsSet(t *testing.T) {
 	w := start(t)
 	const missing = "console.organization.contact_missing"
@@ -188,8 +189,8 @@ func TestWEB6WhatAnOrganizationSaysIsText(t *testing.T) {
 	}
 }
 
-// A short name that was given up leads on for 90 days, to forms and pages alike, and
-// nobody who is signed in notices.
+// A former short name redirects for 90 days, forms and pages alike, and people who are signed
+// in do not notice.
 func TestFormerShortNameLeadsOnFor90Days(t *testing.T) {
 	w := start(t)
 	member := w.alpha.browsers[directory.Member]
@@ -207,7 +208,7 @@ func TestFormerShortNameLeadsOnFor90Days(t *testing.T) {
 	if p := oldTab.Submit(""); p.Status != 200 || p.URL.Path != "/o/North-Star/account" || p.Form("main").Values.Get("name") != "Renamed Meanwhile" {
 		t.Errorf("a form of an old tab: %d at %s", p.Status, p.URL)
 	}
-	// An old tab of the organization's own page puts back the name that it shows.
+	// An old tab of the organization's own page sets the name again that it shows.
 	if p := typedTab.Submit(""); p.Status != 200 || p.URL.Path != "/o/alpha/admin/organization" {
 		t.Fatalf("taking back one's own name: %d at %s", p.Status, p.URL)
 	}
@@ -261,7 +262,7 @@ func (w *world) take(short string) (o directory.Organization, err error) {
 	return o, err
 }
 
-// UNI-1: while a short name leads on, nobody else gets one that looks like it.
+// UNI-1: while a former short name redirects, nobody else gets one that looks like it.
 func TestUNI1FormerShortNameIsNobodyElses(t *testing.T) {
 	w := start(t)
 	w.saying(t, "short_name", "north-star")
@@ -274,7 +275,8 @@ func TestUNI1FormerShortNameIsNobodyElses(t *testing.T) {
 			t.Errorf("the neighbour takes %q: %d", short, p.Status)
 		}
 	}
-	// One's own may be taken back in any look, and another case is the same name.
+	// An organization may take its own former name again in any spelling, and another case is
+	// the same name.
 	for _, short := range []string{"a1pha", "A1PHA", "alpha"} {
 		b := w.alpha.browsers[directory.Owner]
 		p := b.Get(organizationPath).Form("main").Fill("short_name", short).Submit("")
@@ -324,7 +326,7 @@ func TestSweepFreesShortNamesInTime(t *testing.T) {
 	}
 }
 
-// Of two that want one name at once, one gets it.
+// Of two organizations that want one name at once, one gets it.
 func TestTwoOrganizationsTakeAShortNameAtOnceAndOneGetsIt(t *testing.T) {
 	w := start(t)
 	forms := []*idptest.Form{
@@ -412,7 +414,7 @@ func (w *world) images(t *testing.T) (n int) {
 	return n
 }
 
-// A file that is refused leaves the logo, and what is said of it is said at its field.
+// A refused file leaves the logo as it was, and the field says why.
 func TestWEB6LogosThatAreNoneAreRefused(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -442,8 +444,8 @@ func TestWEB6LogosThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-// TEN-1: neither the neighbour nor who may only read changes what an organization
-// says, and no address shows another organization's image.
+// TEN-1: neither another organization nor people who may only read can change what an
+// organization says, and no address shows another organization's image.
 func TestTEN1OrganizationIsItsOwnPeoplesAlone(t *testing.T) {
 	w := start(t)
 	owner := w.alpha.browsers[directory.Owner]
@@ -507,7 +509,7 @@ func TestTEN1OrganizationIsItsOwnPeoplesAlone(t *testing.T) {
 	}
 }
 
-// An upload waits for fresh proof like every change; the file is chosen again then.
+// An upload waits for fresh proof like every change; the file is then chosen again.
 func TestLogoNeedsAFreshProof(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]

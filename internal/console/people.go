@@ -39,7 +39,7 @@ const (
 	withoutSecondStep = "no-second-step"
 )
 
-// peoplePage is the list of users and open invitations.
+// peoplePage lists users and open invitations.
 type peoplePage struct {
 	Query     query
 	Rows      []personRow
@@ -48,10 +48,10 @@ type peoplePage struct {
 	Deeds     []deed // what may be done to people
 	Roles     []deed // that may be given to them
 	Everyone  []deed // what may be done to everyone
-	NoContact bool   // nobody entered one yet, and the viewer may
+	NoContact bool   // nobody has entered one yet, and the viewer may
 }
 
-// personRow is a user, or an invitation that waits for one.
+// personRow is a user, or an invitation to somebody who is not one yet.
 type personRow struct {
 	Name, Email string
 	Role        directory.Role
@@ -121,19 +121,19 @@ func stateOf(u directory.User) chip {
 	return activeChip
 }
 
-// personPage is what there is to know about one user.
+// personPage shows what is known about one user.
 type personPage struct {
 	administration.Person
 	State     chip
 	Language  string // its name in the language itself
 	Own       ownedSteps
 	Links     shownLinks
-	Unlinked  bool   // one of them just now
-	Reset     bool   // comes right after that
+	Unlinked  bool   // a link was removed just now
+	Reset     bool   // shown right after a reset
 	SendAgain bool   // the viewer may send a refused letter again
-	Entries   string // address of the person's audit entries; empty for who may not read them
+	Entries   string // address of the person's audit entries; empty for viewers who may not read them
 	Deeds     []deed // what the viewer may do to the person
-	Roles     []deed // that the viewer may give to the person
+	Roles     []deed // roles that the viewer may give to the person
 	Done      *deed  // what was just done
 }
 
@@ -178,8 +178,7 @@ func (s *Server) person(v *page.Viewer) error {
 	return v.Render("console-person", p)
 }
 
-// languageName is a language's own name, or its tag where the catalogue has it
-// no more.
+// languageName returns a language's own name, or its tag if the catalogue no longer has it.
 func (s *Server) languageName(tag string) string {
 	for _, l := range s.site.Catalogue.Languages() {
 		if string(l.Tag) == tag {

@@ -18,7 +18,7 @@ import (
 	"parvis/internal/mailbox"
 )
 
-// Journey 1.1, from the administrator's side.
+// Journey 1.1, as the administrator sees it.
 func TestInvite(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -100,7 +100,8 @@ func TestInviteNamesEveryFaultAndKeepsWhatWasTyped(t *testing.T) {
 				}
 			}
 			for _, field := range []string{"email", "name"} {
-				// A browser has no line breaks in such fields; HTML's reader makes one of two.
+				// A browser has no line breaks in such fields; an HTML parser turns two into
+				// one.
 				typed := strings.ReplaceAll(test.typed[field], "\r\n", "\n")
 				if got := p.Form("main").Values.Get(field); got != typed {
 					t.Errorf("%s was typed as %q and is %q", field, typed, got)
@@ -221,8 +222,8 @@ func TestBouncedInvitation(t *testing.T) {
 	}
 }
 
-// Pages of the list join without a gap and without a line twice, also where
-// many lines have the same instant.
+// Pages of the list follow each other without a gap and without a line twice, also where many
+// lines have the same instant.
 func TestPeoplePaging(t *testing.T) {
 	w := start(t)
 	const many = 120
@@ -271,14 +272,14 @@ func TestPeoplePaging(t *testing.T) {
 	}
 }
 
-// WEB-6: what people are called is text, wherever it stands.
+// WEB-6: people's names are text, wherever they stand.
 func TestPayloadsAreText(t *testing.T) {
 	w := start(t)
 	const payload = `"><img src=x onerror=alert(1)>'{{7}}`
 	b := w.alpha.browsers[directory.Owner]
 	b.Header.Set("User-Agent", payload)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		// Names may be stricter one day; the pages must not lean on it.
+		// Names may be restricted one day; the pages must not rely on it.
 		for _, statement := range []string{
 			`update users set display_name = $1 where org_id = $2`,
 			`update invitations set display_name = $1 where org_id = $2`,
@@ -307,8 +308,8 @@ func TestPayloadsAreText(t *testing.T) {
 	}
 }
 
-// An invitation whose sender may not invite any more says so, and somebody who
-// may sends it again from its page; nobody else is needed.
+// An invitation whose sender may no longer invite says so, and somebody who may sends it again
+// from its page, without anybody else.
 func TestLapsedInvitationIsSentAgainBySomebodyWhoMay(t *testing.T) {
 	w := start(t)
 	w.alpha.browsers[directory.Administrator].Get("/o/alpha/admin/people/invite").Form("main").Fill("email", "late@alpha.example").Submit("")

@@ -14,8 +14,8 @@ import (
 // longestSearch is how many characters somebody may search for.
 const longestSearch = 200
 
-// idIn is the id in the path; what cannot be one is as unknown as any other
-// that the organization has not.
+// idIn returns the id in the path; a text that cannot be an id is treated like an id that the
+// organization does not have.
 func idIn(v *page.Viewer) (string, error) {
 	id := v.R.PathValue("id")
 	if !page.IsID(id) {
@@ -31,11 +31,11 @@ type query struct {
 	Before page.Place
 }
 
-// Longest is for the search field.
+// Longest is the limit for the search field.
 func (query) Longest() int { return longestSearch }
 
-// readQuery reads the address of a list whose filter is a parameter of that
-// name with one of those values.
+// readQuery reads the address of a list. filter is the name of the parameter that filters it,
+// and allowed are its values.
 func readQuery(v *page.Viewer, filter string, allowed ...string) (query, error) {
 	values := v.R.URL.Query()
 	q := query{Search: strings.TrimSpace(values.Get("q")), Filter: values.Get(filter)}
@@ -48,12 +48,12 @@ func readQuery(v *page.Viewer, filter string, allowed ...string) (query, error) 
 	return q, err
 }
 
-// people is what the address asks for of a list of people.
+// people returns what the address asks for, as a query for people.
 func (q query) people() administration.Query {
 	return administration.Query{Text: q.Search, After: administration.Place{CreatedAt: q.Before.At, ID: q.Before.ID}}
 }
 
-// pagesOf links onwards to next and, from any but the first page, back to it.
+// pagesOf links to the next page and, from any page except the first, back to the first.
 func (q query) pagesOf(path, filter string, next page.Place) page.Pages {
 	var p page.Pages
 	kept := url.Values{}

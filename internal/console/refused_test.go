@@ -19,8 +19,8 @@ import (
 	"parvis/internal/op"
 )
 
-// A form is one POST of the server and the fields that it takes, as the list of
-// inputs has them. TestInventoryListsEveryRouteAndForm keeps that list complete.
+// A form is one POST of the server and the fields that it takes, as the list of inputs has
+// them. TestInventoryListsEveryRouteAndForm keeps that list complete.
 type form struct {
 	path   string
 	fields []string
@@ -46,7 +46,7 @@ func forms(t *testing.T) []form {
 	return all
 }
 
-// buttons are what the buttons of all pages send as do.
+// buttons returns what the buttons of all pages send as do.
 func buttons(t *testing.T) []string {
 	t.Helper()
 	all := []string{""}
@@ -119,8 +119,8 @@ func offers(p *idptest.Page, path string) bool {
 	return false
 }
 
-// stored is all that the database holds but what every request may leave behind:
-// counts, the log of refusals, attempts to prove something.
+// stored returns everything in the database except what every request may leave behind: counts,
+// the log of refusals, attempts to prove something.
 func (w *world) stored(t *testing.T) map[string]string {
 	t.Helper()
 	tables := `select name from sqlite_master where type = 'table' and name not like 'sqlite%'`
@@ -151,13 +151,13 @@ func (w *world) stored(t *testing.T) map[string]string {
 type refusal struct {
 	name  string
 	b     *idptest.Browser
-	pages string // the beginning of the paths that are looked at
-	short string // what {org} is in them
-	id    string // what {id}, {token}, {attempt} or {device} is, if one follows
+	pages string // the beginning of the paths to test
+	short string // the value of {org} in them
+	id    string // the value of {id}, {token}, {attempt} or {device}, if there is one
 }
 
-// Whatever a page does not offer, the form that it would show does not do. Every
-// POST is tried, with every button, where its GET shows no form that leads there.
+// What a page does not offer cannot be done by sending its form. Every POST is tried, with
+// every button, where its GET shows no form that leads there.
 func TestNoFormDoesWhatItsPageRefuses(t *testing.T) {
 	w := start(t, idptest.Named)
 	all, dos := forms(t), buttons(t)
@@ -174,7 +174,7 @@ func TestNoFormDoesWhatItsPageRefuses(t *testing.T) {
 			}
 			for _, do := range dos {
 				if do == "others" && f.path == "/o/{org}/account/sessions" {
-					continue // with none listed it still ends what opened since: nobody is refused that
+					continue // with no session listed it still ends those opened since: nobody is refused that
 				}
 				values := url.Values{}
 				for _, name := range f.fields {
@@ -206,7 +206,7 @@ func TestNoFormDoesWhatItsPageRefuses(t *testing.T) {
 	}
 }
 
-// at fills in a route's path, if it is one of those that are looked at.
+// at fills in a route's path, if it is one of the paths to test.
 func (r refusal) at(route string) (string, bool) {
 	rest, ok := strings.CutPrefix(route, r.pages)
 	if i := strings.IndexByte(rest, '}'); ok && strings.HasPrefix(rest, "{") {
@@ -221,7 +221,7 @@ func (w *world) refusals(t *testing.T) []refusal {
 	owner, helpdesk, member := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Helpdesk], w.alpha.browsers[directory.Member]
 	id := func(email string) string { return w.idOf(t, w.alpha.ID, "users", email) }
 
-	// Each is somebody's own, so that one that fails does not hide another.
+	// Each has a person of its own, so that one that fails does not hide another.
 	for _, name := range []string{"gone", "deleted", "plain"} {
 		w.Join(t, w.alpha.Organization, name+"@alpha.example", name, directory.Member)
 	}

@@ -18,8 +18,8 @@ var passwordRulesFields = page.Fields{
 	"preset", "minimum_length", "maximum_length", page.Tick("digit"), page.Tick("upper_case"), page.Tick("lower_case"), page.Tick("special"), "history", "reset_lifetime",
 }
 
-// passwordRulesPage shows an organization's password rules and, to who may, the
-// form that changes them.
+// passwordRulesPage shows an organization's password rules and, to people who may change them,
+// the form for that.
 type passwordRulesPage struct {
 	Now         credential.Rules   // in force
 	Presets     []credential.Rules // the presets, each with its own values
@@ -28,10 +28,10 @@ type passwordRulesPage struct {
 	SecondStep  bool               // is required of everybody, so that modern ones may be shorter
 	Lifetimes   []time.Duration    // of a reset's link, to choose from
 	Classes     []classField
-	People      int     // who have a password
-	ToModern    *review // what moving to the modern preset would do; nil where it is in force
+	People      int     // how many have a password
+	ToModern    *review // what changing to the modern preset would do; nil if it is in force
 	Review      *review // of what was typed; nil until it was asked for
-	Unchanged   bool    // it was asked for, and would change nothing
+	Unchanged   bool    // a review was asked for, and nothing would change
 	MayChange   bool
 	Saved       bool
 }
@@ -39,8 +39,8 @@ type passwordRulesPage struct {
 // classField is a kind of character that classic rules may ask for.
 type classField struct {
 	Field   string
-	Key     string // of its line in the form
-	Setting string // of its line among changes
+	Key     string // catalogue key of its line in the form
+	Setting string // catalogue key of its line among the changes
 	Wanted  bool
 }
 
@@ -58,8 +58,7 @@ var resetLifetimes = []time.Duration{
 	10 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour,
 }
 
-// A review says, before anything is saved, what a change of rules brings and
-// whom it meets.
+// A review says, before anything is saved, what a change of rules does and whom it affects.
 type review struct {
 	Rules   credential.Rules
 	Changes []ruleChange
@@ -69,9 +68,9 @@ type review struct {
 // ruleChange is one setting that would change.
 type ruleChange struct {
 	Setting       string // catalogue key
-	Before, After string // empty for what is only switched
-	Effect        string // catalogue key: what it costs or brings in security
-	Strength      chip   // without a key where it is neither stronger nor weaker
+	Before, After string // empty for a setting that is only switched
+	Effect        string // catalogue key: what it means for security
+	Strength      chip   // without a key if it is neither stronger nor weaker
 }
 
 var (
@@ -81,8 +80,8 @@ var (
 
 func (s *Server) showPasswordRules(v *page.Viewer) error { return s.renderPasswordRules(v, false) }
 
-// renderPasswordRules shows the rules, or what was typed, and on request what
-// saving it would do.
+// renderPasswordRules shows the rules, or what was typed, and on request what saving it would
+// do.
 func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
 	ctx := v.R.Context()
 	var p passwordRulesPage
@@ -127,7 +126,7 @@ func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
 	return v.Render("console-password-rules", p)
 }
 
-// withOwn adds what is in force to what is offered.
+// withOwn adds the value in force to those offered.
 func withOwn(offered []time.Duration, own time.Duration) []time.Duration {
 	if slices.Contains(offered, own) {
 		return offered
@@ -137,8 +136,8 @@ func withOwn(offered []time.Duration, own time.Duration) []time.Duration {
 	return all
 }
 
-// shownRules are what was typed, else the preset that the address names, else
-// the rules in force.
+// shownRules returns what was typed, else the preset that the address names, else the rules in
+// force.
 func shownRules(v *page.Viewer, now credential.Rules) (credential.Rules, error) {
 	if v.Form.Has("preset") {
 		return typedRules(v.Form), nil
@@ -153,16 +152,16 @@ func shownRules(v *page.Viewer, now credential.Rules) (credential.Rules, error) 
 	return filled(preset, now), nil
 }
 
-// filled are a preset's values. How long links of a reset live is no matter of
-// presets: it stays.
+// filled returns a preset's values. The lifetime of a reset's link is not part of a preset: it
+// stays.
 func filled(preset credential.Preset, now credential.Rules) credential.Rules {
 	r, _ := preset.Rules()
 	r.ResetLifetime = now.ResetLifetime
 	return r
 }
 
-// typedRules reads the form. What is no number is out of all bounds, so that
-// one sentence, with the bounds, answers both.
+// typedRules reads the form. A text that is no number becomes one out of bounds, so that one
+// sentence, with the bounds, answers both.
 func typedRules(f *page.Form) credential.Rules {
 	count := func(field string) int {
 		n, ok := number.Parse(f.Get(field))
@@ -242,7 +241,7 @@ func reviewOf(ctx context.Context, tx *db.Tx, v *page.Viewer, now, then credenti
 	return r, nil
 }
 
-// number adds a setting that is a number, where it changes.
+// number adds a setting that is a number, if it changes.
 func (r *review) number(setting string, now, then int, raised, lowered ruleChange) {
 	if now == then {
 		return
@@ -255,7 +254,7 @@ func (r *review) number(setting string, now, then int, raised, lowered ruleChang
 	r.Changes = append(r.Changes, c)
 }
 
-// PresetKey is the catalogue key of a preset's name.
+// PresetKey returns the catalogue key of a preset's name.
 func (passwordRulesPage) PresetKey(p credential.Preset) string { return presetKey(p) }
 
 func presetKey(p credential.Preset) string {

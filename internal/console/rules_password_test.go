@@ -26,7 +26,7 @@ func (w *world) passwordRules(t *testing.T, org directory.OrgID) credential.Rule
 	return r
 }
 
-// joins tells whether somebody who is invited to alpha can create this password.
+// joins reports whether somebody who is invited to alpha can create this password.
 func (w *world) joins(t *testing.T, password string) bool {
 	t.Helper()
 	email := secret.NewID("new") + "@alpha.example"
@@ -35,7 +35,7 @@ func (w *world) joins(t *testing.T, password string) bool {
 	return strings.HasSuffix(p.URL.Path, "/home")
 }
 
-// save presses what saves, on a page that says what would change.
+// save presses the button that saves, on a page that says what would change.
 func save(t *testing.T, p *idptest.Page) *idptest.Page {
 	t.Helper()
 	p = seen(t, p, 200)
@@ -45,8 +45,8 @@ func save(t *testing.T, p *idptest.Page) *idptest.Page {
 	return seen(t, p.Form("save").Submit("save"), 200)
 }
 
-// R-PWD-01: the bounds of a new password, a character below and above each, are
-// those that the page set.
+// R-PWD-01: the bounds of a new password are those that the page set, tested with one character
+// less and one more.
 func TestPWD1PasswordsAreMeasuredByTheRulesOfTheOrganization(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -81,7 +81,7 @@ func TestPWD1PasswordsAreMeasuredByTheRulesOfTheOrganization(t *testing.T) {
 	}
 }
 
-// R-PWD-01: the server keeps the bounds; what was typed stays, and the field is named.
+// R-PWD-01: the server enforces the bounds; what was typed stays, and the field is named.
 func TestPWD1SettingsOutOfBoundsAreRefused(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -126,8 +126,8 @@ func TestPWD1SettingsOutOfBoundsAreRefused(t *testing.T) {
 	}
 }
 
-// Before anything is saved the page says what it costs and whom it meets; a
-// shorter history deletes what it has no use for, and nothing of the neighbour.
+// Before anything is saved the page says what it means and whom it affects; a shorter history
+// deletes what is no longer needed, and nothing of another organization.
 func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -157,7 +157,7 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 	form := p.Form("main").Fill("history", "4").Fill("reset_lifetime", "1h0m0s")
 	form.Values.Del("special")
 	p = seen(t, form.Submit("review"), 200)
-	for _, said := range []string{"10 → 4", "30 minutes → 1 hour", "Special character required No longer asked for", "3 hashes of older passwords are deleted", "This meets 5 people"} {
+	for _, said := range []string{"10 → 4", "30 minutes → 1 hour", "Special character required No longer asked for", "3 hashes of older passwords are deleted", "This affects 5 people"} {
 		if !p.Says(said) {
 			t.Errorf("before saving it is not said that %q: %s", said, p.Text())
 		}
@@ -177,14 +177,15 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 	if p := b.Get(passwordRules).Form("main").Submit("review"); !p.Says("nothing to save") {
 		t.Errorf("unchanged rules: %s", p.Text())
 	}
-	// One click, from the page that says all of it.
+	// One click saves it, from the page that says everything about it.
 	p = seen(t, b.Get(passwordRules).Form("to-modern").Submit("save"), 200)
 	want = credential.Modern
 	want.ResetLifetime = time.Hour
 	if got := w.passwordRules(t, w.alpha.ID); got != want || hashes(w.alpha) != 0 {
 		t.Errorf("one click saved %+v, with %d hashes", got, hashes(w.alpha))
 	}
-	if p.Says("Move to the modern rules") || !p.Says("Invitations that live 3 days") || p.Has("input", "name", "digit") {
+	idptest.Want(t, p, idptest.Says("console.password.beside_invitations"))
+	if p.Says("Move to the modern rules") || p.Has("input", "name", "digit") {
 		t.Errorf("the page under modern rules: %s", p.Text())
 	}
 	if n := len(w.events(t, w.alpha.ID, credential.RulesChanged)); n != 2 {
@@ -216,7 +217,7 @@ func TestPasswordRulesForWhoMayOnlyRead(t *testing.T) {
 	}
 }
 
-// A stale proof gives the form back as it was filled in, an unticked box included.
+// After a stale proof the form comes back as it was filled in, including an unticked box.
 func TestPasswordRulesComeBackFromTheProof(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]

@@ -20,15 +20,15 @@ var (
 	errDay      = fault.Field("required_from", "console.second.day")
 )
 
-// secondStepRulesPage says who needs a second step and, to who may, the form that
-// changes it.
+// secondStepRulesPage says who needs a second step and, to people who may change it, shows the
+// form for that.
 type secondStepRulesPage struct {
 	Now       signin.SecondStepRules // in force
-	OfAll     bool                   // that a second step is required of everybody now
+	OfAll     bool                   // a second step is required of everybody now
 	Shown     secondStepForm
-	Zone      string // whose midnight a day begins at; empty where the viewer chose none
+	Zone      string // time zone in which a day begins; empty where the viewer chose none
 	Without   signin.Meets
-	List      string // address of the list of those people
+	List      string // address of the list of these people
 	Review    *administration.SecondStepReview
 	MayChange bool
 	Saved     bool
@@ -36,7 +36,7 @@ type secondStepRulesPage struct {
 
 // secondStepForm is what the form says.
 type secondStepForm struct {
-	Chosen, Everyone                    bool   // yes or no was chosen, and which
+	Chosen, Everyone                    bool   // whether yes or no was chosen, and which
 	From                                string // as typed, or a day of the viewer's calendar
 	Privileged, Tolerance, Passwordless bool
 }
@@ -82,7 +82,7 @@ func typedSecondStep(f *page.Form) secondStepForm {
 	}
 }
 
-// zoneOf is where the viewer's days begin; UTC where they chose no time zone.
+// zoneOf returns the time zone in which the viewer's days begin; UTC if they chose none.
 func zoneOf(v *page.Viewer) *time.Location {
 	if zone, known := i18n.Zone(v.User.TimeZone); known {
 		return zone
@@ -92,9 +92,9 @@ func zoneOf(v *page.Viewer) *time.Location {
 
 func dayOf(t time.Time, v *page.Viewer) string { return t.In(zoneOf(v)).Format(time.DateOnly) }
 
-// rulesIn are the rules that a form means in place of those in force. Today and
-// any earlier day mean at once. A day that nobody changed stays the instant that
-// it was: another administrator's midnight is elsewhere.
+// rulesIn returns the rules that a form means in place of those in force. Today and any earlier
+// day mean at once. A day that nobody changed stays the instant that it was, because another
+// administrator's midnight is at another time.
 func (f secondStepForm) rulesIn(v *page.Viewer, before signin.SecondStepRules, now time.Time) (signin.SecondStepRules, error) {
 	r := signin.SecondStepRules{Privileged: f.Privileged, Passwordless: f.Passwordless}
 	if f.Tolerance {
@@ -120,8 +120,8 @@ func (f secondStepForm) rulesIn(v *page.Viewer, before signin.SecondStepRules, n
 	return r, nil
 }
 
-// changeSecondStepRules saves rules that meet nobody who is not met yet. Others
-// are shown with whom they meet, and saved by the button there.
+// changeSecondStepRules saves rules that affect nobody who is not affected yet. Other rules are
+// shown with the people they affect, and saved by the button there.
 func (s *Server) changeSecondStepRules(v *page.Viewer) error {
 	ctx := v.R.Context()
 	var review *administration.SecondStepReview

@@ -26,20 +26,20 @@ func (w *world) secondStepRules(t *testing.T, org directory.OrgID) signin.Second
 	return r
 }
 
-// signIn types address and password at an organization's door.
+// signIn types address and password on an organization's sign-in page.
 func signIn(b *idptest.Browser, org, email string) *idptest.Page {
 	return b.Get("/o/"+org).Form("main").Fill("email", email).Fill("password", idptest.Password).Submit("")
 }
 
-// enrols tells that a page asks for a first second step.
+// enrols reports whether a page asks for a first second step.
 func enrols(p *idptest.Page) bool {
 	return strings.HasPrefix(p.URL.Path, "/sign-in/att_") && p.Has("input", "name", "device")
 }
 
 func isHome(p *idptest.Page) bool { return strings.HasSuffix(p.URL.Path, "/home") && p.Status == 200 }
 
-// withApp signs somebody of alpha in, in a new browser, and gives them an
-// authenticator app on the way.
+// withApp signs somebody of alpha in, in a new browser, and gives them an authenticator app on
+// the way.
 func (w *world) withApp(t *testing.T, email string) (b *idptest.Browser, secret string) {
 	t.Helper()
 	before := w.secondStepRules(t, w.alpha.ID)
@@ -65,9 +65,9 @@ func (w *world) setZone(t *testing.T, role directory.Role, zone string) {
 	})
 }
 
-// R-AUT-04, journeys 5.1: required from a day on, it is asked for from the first
-// instant of that day in the zone of who set it, at the next sign-in; whoever is
-// signed in stays so.
+// R-AUT-04, journeys 5.1: a second step that is required from a day on is asked for from the
+// first instant of that day, in the time zone of the person who set it, at the next sign-in;
+// people who are signed in stay signed in.
 func TestAUT4ARequirementBitesFromItsInstant(t *testing.T) {
 	w := start(t)
 	w.setZone(t, directory.Owner, "America/New_York")
@@ -132,7 +132,7 @@ func TestAUT4OwnersAndAdministratorsNeedOneByDefault(t *testing.T) {
 			t.Errorf("%s signs in and comes to %s", role, p.URL)
 		}
 	}
-	// What the page says of it, to the first who has one.
+	// What the page says about it, to the first person who has one.
 	b := w.Browser(t)
 	if p, _ := w.EnrolApp(t, signIn(b, "gamma", "owner@gamma.example"), "Phone"); !isHome(p) {
 		t.Fatalf("enrolled and at %s", p.URL)
@@ -146,8 +146,8 @@ func TestAUT4OwnersAndAdministratorsNeedOneByDefault(t *testing.T) {
 	}
 }
 
-// Journeys 9.3: whom a rule would meet is said before it is saved, and one that
-// meets nobody is saved at once.
+// Journeys 9.3: a rule that would affect somebody says whom before it is saved, and one that
+// affects nobody is saved at once.
 func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 	w := start(t)
 	b, _ := w.withApp(t, "administrator@alpha.example")
@@ -157,7 +157,8 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 		return directory.Deactivate(ctx, tx, directory.Operator(), w.alpha.ID, gone)
 	})
 	p := seen(t, b.Get(secondStepRules), 200)
-	// The owner, helpdesk, auditor and member; neither who is deactivated nor who is invited.
+	// The owner, helpdesk, auditor and member; neither the deactivated person nor the invited
+	// one.
 	if !p.Says("4 people who sign in with a password have no second step. 1 of them owns or administers") {
 		t.Errorf("the page says %s", p.Text())
 	}
@@ -190,14 +191,14 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 	if got := w.secondStepRules(t, w.alpha.ID); !p.Says("are saved") || !got.OfEveryone(w.Clock.Now()) || !got.Privileged {
 		t.Errorf("saved as %+v: %s", got, p.Text())
 	}
-	// The owner, who has none, is told so of a rule that is yet to come.
+	// The owner, who has no second step, is told so about a rule for a later day.
 	owner := w.alpha.browsers[directory.Owner]
 	w.SecondStep(t, w.alpha.Organization, signin.SecondStepRules{Tolerance: 1})
 	p = seen(t, owner.Get(secondStepRules).Form("main").Check("privileged", "yes").Submit(""), 200)
 	if !p.Says("You are one of them") {
 		t.Errorf("the owner is told %s", p.Text())
 	}
-	// Looser rules, and stricter ones for what nobody has to set up, meet nobody.
+	// Looser rules affect nobody, nor do stricter ones for which nobody has to set anything up.
 	w.Clock.Advance(time.Second) // the log is read newest first
 	form := owner.Get(secondStepRules).Form("main")
 	form.Values.Del("tolerance")
@@ -211,7 +212,7 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 	}
 }
 
-// What is no day is said beside the field, and everything typed stays.
+// A text that is no day is refused beside the field, and everything typed stays.
 func TestSecondStepRulesKeepWhatWasTyped(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
@@ -243,8 +244,8 @@ func TestSecondStepRulesKeepWhatWasTyped(t *testing.T) {
 	}
 }
 
-// Another administrator's midnight is elsewhere: who changes something else does
-// not move the day.
+// Another administrator's midnight is at another time: changing something else does not move
+// the day.
 func TestADayStaysWhatItIsInOtherTimeZones(t *testing.T) {
 	w := start(t)
 	w.setZone(t, directory.Owner, "Pacific/Auckland")
@@ -266,22 +267,22 @@ func TestADayStaysWhatItIsInOtherTimeZones(t *testing.T) {
 	if got := w.secondStepRules(t, w.alpha.ID); !got.RequiredFrom.Equal(set) || got.Tolerance != 0 {
 		t.Errorf("saved as %+v", got)
 	}
-	// Nor once it holds, whatever earlier day is typed.
+	// Nor once it is in force, whatever earlier day is typed.
 	w.Clock.Advance(set.Sub(w.Clock.Now()) + time.Hour)
 	form = proveByEnrolling(t, w, administrator.Get(secondStepRules)).Form("main")
 	seen(t, form.Fill("required_from", "2020-01-01").Submit(""), 200)
 	if got := w.secondStepRules(t, w.alpha.ID).RequiredFrom; !got.Equal(set) {
 		t.Errorf("moved to %v", got)
 	}
-	// Unless it is put off or given up.
+	// Unless it is postponed or dropped.
 	seen(t, administrator.Get(secondStepRules).Form("main").Fill("required_from", "2027-01-01").Submit(""), 200)
 	if w.secondStepRules(t, w.alpha.ID).OfEveryone(w.Clock.Now()) {
 		t.Error("not put off")
 	}
 }
 
-// proveByEnrolling answers the page that asks for fresh proof, of somebody who
-// needs a second step by now and has none.
+// proveByEnrolling answers the page that asks for fresh proof, for somebody who needs a second
+// step by now and has none.
 func proveByEnrolling(t *testing.T, w *world, p *idptest.Page) *idptest.Page {
 	t.Helper()
 	p = proveAgain(t, p)
@@ -315,7 +316,7 @@ func TestSecondStepRulesForWhoMayOnlyRead(t *testing.T) {
 	}
 }
 
-// A stale proof gives the form back as it was filled in, an unticked box included.
+// After a stale proof the form comes back as it was filled in, including an unticked box.
 func TestSecondStepRulesComeBackFromTheProof(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -332,8 +333,8 @@ func TestSecondStepRulesComeBackFromTheProof(t *testing.T) {
 	}
 }
 
-// R-PWD-01: under modern rules 8 characters are enough while a second step is
-// required of everybody, and as long as they are, it stays required.
+// R-PWD-01: under modern rules 8 characters are enough while a second step is required of
+// everybody, and as long as 8 are enough, the second step stays required.
 func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
@@ -373,7 +374,7 @@ func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 		t.Errorf("eight characters lead to %s: %s", p.URL, p.Text())
 	}
 
-	// Neither given up nor put off, and nothing typed is lost.
+	// It is neither dropped nor postponed, and nothing typed is lost.
 	before := w.secondStepRules(t, w.alpha.ID)
 	for name, form := range map[string]url.Values{
 		"given up": {"everyone": {"no"}, "required_from": {"2026-11-22"}},
@@ -390,7 +391,8 @@ func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 	if got := w.secondStepRules(t, w.alpha.ID); got != before {
 		t.Errorf("changed to %+v", got)
 	}
-	// The other rules may change meanwhile, and with 15 the requirement may go.
+	// The other rules may change meanwhile, and with 15 characters the requirement may be
+	// dropped.
 	seen(t, b.Get(secondStepRules).Form("main").Check("tolerance", "yes").Submit("save"), 200)
 	seen(t, b.Get(passwordRules).Form("main").Fill("minimum_length", "15").Submit("save"), 200)
 	seen(t, b.Get(secondStepRules).Form("main").Fill("everyone", "no").Submit(""), 200)
@@ -399,7 +401,7 @@ func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 	}
 }
 
-// Of two who lower the length and give the requirement up at once, one is refused.
+// Of two people who lower the length and drop the requirement at once, one is refused.
 func TestPWD1TheTwoRulesDoNotSlipPastEachOther(t *testing.T) {
 	w := start(t)
 	eight := credential.Modern

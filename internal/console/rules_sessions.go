@@ -23,12 +23,12 @@ var (
 	}
 )
 
-// sessionRulesPage is how long sessions of an organization stay open.
+// sessionRulesPage says how long sessions of an organization stay open.
 type sessionRulesPage struct {
 	Now            session.Rules // in force
 	Idle, Absolute []time.Duration
-	Shown          session.Rules // what the review is about
-	Review         *session.Ends // whom it would meet; nil until it would meet somebody
+	Shown          session.Rules // the rules that the review is about
+	Review         *session.Ends // whom they would affect; nil if nobody
 	MayChange      bool
 	Saved          bool
 }
@@ -52,14 +52,14 @@ func (s *Server) renderSessionRules(v *page.Viewer, shown session.Rules, review 
 	return v.Render("console-session-rules", p)
 }
 
-// changeSessionRules saves rules that end nobody's session at once. Others are
-// shown with whom they meet, and saved by the button there.
+// changeSessionRules saves rules that end nobody's session at once. Other rules are shown with
+// the people they affect, and saved by the button there.
 func (s *Server) changeSessionRules(v *page.Viewer) error {
 	ctx := v.R.Context()
 	var r session.Rules
 	for field, into := range map[string]*time.Duration{"idle": &r.Idle, "absolute": &r.Absolute} {
 		if d, ok := number.Duration(v.Form.Get(field)); ok {
-			*into = d // what is no duration is out of bounds
+			*into = d // a text that is no duration is out of bounds
 		}
 	}
 	if v.Form.Do() != "save" {

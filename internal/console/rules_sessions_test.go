@@ -56,8 +56,8 @@ func TestSessionRulesKeepTheirBounds(t *testing.T) {
 	}
 }
 
-// Journeys 9.3: whom new rules would meet is said before they are saved, and
-// nobody else is met.
+// Journeys 9.3: the page says whom new rules would affect before they are saved, and nobody
+// else is affected.
 func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 	w := start(t)
 	resting := w.alpha.browsers[directory.Member]
@@ -67,7 +67,7 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 	b := w.alpha.browsers[directory.Owner]
 	proveAgain(t, b.Get(sessionRules))
 	p := seen(t, b.Get(sessionRules).Form("main").Fill("idle", "1h0m0s").Submit(""), 200)
-	// Everybody of the first minute but the owner, who just came back.
+	// Everybody who signed in to the first minute, except the owner, who just came back.
 	if !p.Says("4 open sessions end") || !p.Says("4 people") || p.Says("The one that you use now") {
 		t.Fatalf("the preview says %s", p.Text())
 	}
@@ -83,7 +83,7 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 		t.Fatalf("saving: %s", p.Text())
 	}
 	for name, open := range map[string]bool{
-		"resting": resting.Get("/o/alpha/home").URL.Path == "/o/alpha/home", // it came back meanwhile
+		"resting": resting.Get("/o/alpha/home").URL.Path == "/o/alpha/home", // came back meanwhile
 		"second":  second.Get("/o/alpha/home").URL.Path == "/o/alpha/home",
 		"own":     b.Get("/o/alpha/home").URL.Path == "/o/alpha/home",
 		"beta":    neighbour.Get("/o/beta/home").URL.Path == "/o/beta/home",
@@ -95,7 +95,7 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 	if p := w.alpha.browsers[directory.Auditor].Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
 		t.Errorf("who rested for two hours is at %s", p.URL)
 	}
-	// What ended by the shorter rule does not open again by a longer one.
+	// What ended under the shorter rule does not open again under a longer one.
 	b.Get(sessionRules).Form("main").Fill("idle", "480h0m0s").Submit("")
 	if p := w.alpha.browsers[directory.Helpdesk].Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
 		t.Errorf("a longer rule opened what was over: %s", p.URL)
@@ -125,7 +125,7 @@ func TestSessionRulesForWhoMayOnlyRead(t *testing.T) {
 	}
 }
 
-// A stale proof gives the form back as it was filled in.
+// After a stale proof the form comes back as it was filled in.
 func TestSessionRulesComeBackFromTheProof(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]

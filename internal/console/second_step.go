@@ -14,14 +14,13 @@ import (
 
 var secondStepFields = page.Fields{"reason"}
 
-// ownedSteps are the second steps that somebody has: how many, no name and no
-// secret.
+// ownedSteps are the second steps that somebody has: how many, without names or secrets.
 type ownedSteps struct {
 	Kinds    []ownedKind
 	Recovery int // codes left
 }
 
-// ownedKind is how many of a kind there are.
+// ownedKind is how many of one kind there are.
 type ownedKind struct {
 	Key   string // catalogue key of the kind, with its count
 	Count int
@@ -46,7 +45,7 @@ func ownedBy(f credential.Factors) ownedSteps {
 	return own
 }
 
-// Any tells that there is something to reset.
+// Any reports whether there is something to reset.
 func (o ownedSteps) Any() bool { return len(o.Kinds) > 0 || o.Recovery > 0 }
 
 func (k *ownedKind) use(at time.Time) {

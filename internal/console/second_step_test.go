@@ -27,7 +27,7 @@ func (w *world) secondStepOf(t *testing.T, role directory.Role) string {
 	return "/o/alpha/admin/people/" + w.idOf(t, w.alpha.ID, "users", string(role)+"@alpha.example") + "/second-step"
 }
 
-// factors are what somebody of alpha has.
+// factors returns what somebody of alpha has.
 func (w *world) factors(t *testing.T, email string) credential.Factors {
 	t.Helper()
 	owner := credential.Owner{OrgID: w.alpha.ID, UserID: directory.UserID(w.idOf(t, w.alpha.ID, "users", email))}
@@ -49,9 +49,9 @@ func (w *world) giveCodes(t *testing.T, email string) {
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error { return credential.SetRecoveryCodes(ctx, tx, set) })
 }
 
-// R-REC-08, journeys 5.7: an administrator resets a person's second step: devices,
-// codes and sessions are gone, the person gets a letter, the log keeps the reason,
-// and the next sign-in enrols again before anything else.
+// R-REC-08, journeys 5.7: an administrator resets a person's second step: devices, codes and
+// sessions are removed, the person gets a letter, the log keeps the reason, and the next
+// sign-in enrols again before anything else.
 func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 	w := start(t)
 	const email = "member@alpha.example"
@@ -121,8 +121,8 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 	}
 }
 
-// Where single sign-on is the only way in there is no password to write a letter about:
-// the second step goes all the same, and the letter says how the person comes in.
+// Where single sign-on is the only way in there is no password to write a letter about: the
+// second step is removed all the same, and the letter says how the person signs in.
 func TestREC8ASecondStepIsResetWhereSingleSignOnIsTheOnlyWayIn(t *testing.T) {
 	w := start(t)
 	const email = "member@alpha.example"
@@ -152,8 +152,8 @@ func TestREC8ASecondStepIsResetWhereSingleSignOnIsTheOnlyWayIn(t *testing.T) {
 	}
 }
 
-// R-TEN-06: nobody resets somebody above, nor themselves; helpdesk members only;
-// neighbours nobody. Who may not is refused whatever the page shows.
+// R-TEN-06: nobody resets somebody above them, or themselves; helpdesk resets members only;
+// nobody resets people of other organizations. The server refuses it whatever the page shows.
 func TestREC8WhoMayResetWhom(t *testing.T) {
 	w := start(t)
 	reason := url.Values{"reason": {"Asked in person"}}
@@ -211,7 +211,7 @@ func TestREC8WhoMayResetWhom(t *testing.T) {
 	}
 }
 
-// A reset has a reason of one line, which is kept when it is refused.
+// A reset needs a reason of one line, which is kept in the form when it is refused.
 func TestREC8AResetWantsAReason(t *testing.T) {
 	w := start(t)
 	const email = "member@alpha.example"
@@ -233,8 +233,8 @@ func TestREC8AResetWantsAReason(t *testing.T) {
 	}
 }
 
-// There is nothing to reset for who has nothing, is deactivated or deleted; and of
-// eight who reset at once one does.
+// There is nothing to reset for people who have no second step, or are deactivated or deleted;
+// and of eight resets at once, one succeeds.
 func TestREC8AResetHappensOnce(t *testing.T) {
 	w := start(t)
 	const email = "member@alpha.example"
@@ -277,8 +277,8 @@ func TestREC8AResetHappensOnce(t *testing.T) {
 	}
 }
 
-// The list of people without a second step is paged and searched like the list of
-// all, and shows nobody else.
+// The list of people without a second step is paged and searched like the list of all people,
+// and shows nobody else.
 func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
 	w := start(t)
 	w.withApp(t, "helpdesk@alpha.example")
@@ -293,7 +293,7 @@ func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
 				naming.SearchKey(fmt.Sprintf("Ämne %03d", i), ""), string(w.alpha.ID), w.alpha.user); err != nil {
 				return err
 			}
-			// With the password of another, which opens nothing.
+			// With the password of another row, which verifies nothing.
 			if _, err := tx.Exec(ctx, `
 				insert into passwords (org_id, user_id, hash, set_at, failures)
 				select org_id, $1, hash, set_at, failures from passwords where org_id = $2 and user_id = $3`, id, string(w.alpha.ID), w.alpha.user); err != nil {

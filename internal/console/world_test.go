@@ -62,10 +62,10 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	return o
 }
 
-// provider is a connection that is a draft, with an attempt to come in by it.
+// provider makes a connection that is a draft, with an attempt to sign in by it.
 func (w *world) provider(t *testing.T, org directory.OrgID, name string) (id, attempt string) {
 	t.Helper()
-	attempt = secret.NewID("req")[:14] // as page names a request
+	attempt = secret.NewID("req")[:14] // as page makes the reference of a request
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		c, err := new(federation.Hub).Create(ctx, tx, directory.Operator(), org, federation.New{Provider: federation.Okta, Protocol: federation.SAML, Name: name})
 		if err != nil {
@@ -77,7 +77,7 @@ func (w *world) provider(t *testing.T, org directory.OrgID, name string) (id, at
 	return id, attempt
 }
 
-// trace is what an attempt that was refused, or was not, leaves behind.
+// trace records an attempt that was refused, or was not.
 func (w *world) trace(ctx context.Context, tx *db.Tx, org directory.OrgID, connection, id, refused, tester string) error {
 	ok := "true"
 	if refused != "" {
@@ -102,7 +102,7 @@ func (w *world) idOf(t *testing.T, org directory.OrgID, table, email string) str
 	return id
 }
 
-// invitation is sent by the operator and its letter left in the outbox.
+// invitation makes an invitation sent by the operator, with its letter left in the outbox.
 func (w *world) invitation(t *testing.T, org directory.Organization, email string, role directory.Role) directory.Invitation {
 	t.Helper()
 	var inv directory.Invitation
@@ -113,7 +113,7 @@ func (w *world) invitation(t *testing.T, org directory.Organization, email strin
 	return inv
 }
 
-// domain is on the list of an organization, and its record is there to be found.
+// domain puts a domain on the list of an organization, with its record there to be found.
 func (w *world) domain(t *testing.T, org directory.OrgID, name string) domain.Domain {
 	t.Helper()
 	var d domain.Domain
@@ -125,7 +125,7 @@ func (w *world) domain(t *testing.T, org directory.OrgID, name string) domain.Do
 	return d
 }
 
-// group is one of an organization, with members.
+// group makes a group of an organization, with members.
 func (w *world) group(t *testing.T, org directory.OrgID, name string, members ...directory.UserID) directory.Group {
 	t.Helper()
 	var g directory.Group
@@ -139,8 +139,8 @@ func (w *world) group(t *testing.T, org directory.OrgID, name string, members ..
 	return g
 }
 
-// application is a web application of an organization, or of the installation, and its
-// secret.
+// application makes a web application of an organization, or of the installation, and returns
+// its secret.
 func (w *world) application(t *testing.T, org directory.OrgID, name string) (id, secret string) {
 	t.Helper()
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -162,7 +162,7 @@ func (w *world) stateOf(t *testing.T, org directory.OrgID, id string) directory.
 	return inv.State(w.Clock.Now())
 }
 
-// rows are all that an organization has, as text.
+// rows returns everything that an organization has, as text.
 func (w *world) rows(t *testing.T, org directory.OrgID) string {
 	t.Helper()
 	var all []string
@@ -213,10 +213,10 @@ func proveAgain(t *testing.T, p *idptest.Page) *idptest.Page {
 	return p.Form("main").Fill("password", idptest.Password).Submit("")
 }
 
-// gap is what a page shows of a key, or of a placeholder, that the catalogue misses.
+// gap matches what a page shows for a key, or a placeholder, that the catalogue lacks.
 var gap = regexp.MustCompile(`\[[a-z_]+\.[a-z_.]+\]|\[[A-Z][A-Za-z]*\]`)
 
-// seen asserts that a page came, whole, in a language.
+// seen checks that a page arrived, complete, in a language.
 func seen(t *testing.T, p *idptest.Page, status int) *idptest.Page {
 	t.Helper()
 	if p.Status != status {

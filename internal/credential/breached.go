@@ -2,7 +2,7 @@ package credential
 
 import (
 	"bufio"
-	"crypto/sha1" // the form in which lists of breached passwords come; it protects nothing here
+	"crypto/sha1" // lists of breached passwords use it; it protects nothing here
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -13,17 +13,17 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// mostBreached bounds what an operator's list may take, to 40 MB.
+// mostBreached bounds the memory for an operator's list, to 40 MB.
 const mostBreached = 5_000_000
 
-// breached is a set of passwords as the first eight bytes of their SHA-1, in
-// order. That two of five million passwords meet by chance has odds of one to
-// a trillion for each password checked.
+// breached is a set of passwords, as the sorted first eight bytes of their SHA-1. For each
+// password that is checked, the odds are one in a trillion that it matches one of five million
+// by chance.
 type breached []uint64
 
-// readBreached reads a list with one password or one SHA-1 hash in hexadecimal
-// a line, in any order; what follows the hash after a colon is a count, as in
-// the lists of Have I Been Pwned.
+// readBreached reads a list with one password, or one SHA-1 hash in hexadecimal, on each line,
+// in any order; what follows a hash after a colon is a count, as in the lists of Have I Been
+// Pwned.
 func readBreached(path string) (breached, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -60,8 +60,9 @@ func breachedKey(text string) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// has looks for a prepared password as a whole, as it is and in lower case:
-// hashes in the list are of what was breached, texts are compared without case.
+// has reports whether the list contains a prepared password as a whole, as it is or in lower
+// case: a list of hashes has the breached spellings, and a list of texts is compared without
+// case.
 func (b breached) has(prepared string) bool {
 	for _, text := range []string{prepared, strings.ToLower(prepared)} {
 		if _, found := slices.BinarySearch(b, breachedKey(text)); found {

@@ -19,8 +19,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// The faults of passkeys. ErrPasskeyRefused is the one sentence for every check
-// that fails: which one it was goes to the log.
+// The faults of passkeys. ErrPasskeyRefused is the one sentence for every check that fails; the
+// log says which one it was.
 var (
 	ErrPasskeyRefused = fault.New(fault.Invalid, "credential.passkey_refused")
 	ErrPasskeyKnown   = fault.New(fault.Invalid, "credential.passkey_known")
@@ -35,10 +35,10 @@ const (
 	longestCredential = 1023 // bytes of a credential id (WebAuthn L3 §7.1 step 25)
 	// LongestResponse is how many bytes of an authenticator's answer are read.
 	LongestResponse = 32 << 10
-	longestReason   = 500 // bytes of a refusal that go to the log
+	longestReason   = 500 // bytes of a refusal that are logged
 )
 
-// Ceremony is what a challenge was made for: an answer to one is none to another.
+// Ceremony is what a challenge was made for: an answer to one kind does not answer another.
 type Ceremony string
 
 // The ceremonies.
@@ -50,20 +50,19 @@ const (
 
 // Passkeys runs ceremonies. Build it once.
 //
-// A ceremony's state is sealed and given to the browser, so that a page which
-// offers a passkey writes nothing; the first answer, right or wrong, inserts the
-// hash of its challenge into replays, which no second one can (decision 0028).
+// A ceremony's state is sealed and given to the browser, so that a page which offers a passkey
+// writes nothing; the first answer, right or wrong, inserts the hash of its challenge into
+// replays, and a second answer cannot insert it again (decision 0028).
 //
-// An answer is checked first, outside any transaction, and used afterwards: Open,
-// then FinishRegistration or FinishAssertion, then End in the transaction that
-// keeps what came of it.
+// An answer is checked first, outside any transaction, and used afterwards: call Open, then
+// FinishRegistration or FinishAssertion, then End in the transaction that stores the result.
 type Passkeys struct {
 	party *webauthn.WebAuthn
 	box   secret.Box
 }
 
-// NewPasskeys makes the relying party: id is a domain, origins are those that
-// its pages have, name is shown by authenticators.
+// NewPasskeys makes the relying party: id is a domain, origins are the origins of its pages,
+// name is shown by authenticators.
 func NewPasskeys(sealing secret.Ring, id, name string, origins ...string) (*Passkeys, error) {
 	party, err := webauthn.New(&webauthn.Config{
 		RPID: id, RPDisplayName: name, RPOrigins: origins,
@@ -82,7 +81,7 @@ func NewPasskeys(sealing secret.Ring, id, name string, origins ...string) (*Pass
 type Opened struct {
 	ceremony Ceremony
 	session  webauthn.SessionData
-	owner    Owner // whose second step it is; zero in the other ceremonies
+	owner    Owner // the user of a second step; zero in the other ceremonies
 	ends     time.Time
 }
 
@@ -106,11 +105,11 @@ func (p *Passkeys) seal(c Ceremony, boundTo string, o Owner, s *webauthn.Session
 	return p.box.Seal(plain, sealFor), nil
 }
 
-// Open reads what a browser kept of a ceremony; ErrCeremonyOver where it is none
-// of this kind, of this attempt or session, or none of now.
+// Open reads the ceremony that a browser kept; ErrCeremonyOver if it is not of this kind, not
+// of this attempt or session, or too old.
 func (p *Passkeys) Open(kept string, c Ceremony, boundTo string, now time.Time) (Opened, error) {
 	if p == nil {
-		return Opened{}, ErrCeremonyOver // an installation without a name
+		return Opened{}, ErrCeremonyOver // an installation without a host name
 	}
 	plain, err := p.box.Open(kept, sealFor)
 	if err != nil {
@@ -126,8 +125,8 @@ func (p *Passkeys) Open(kept string, c Ceremony, boundTo string, now time.Time) 
 	return Opened{o.Ceremony, o.Session, o.Owner, o.Ends}, nil
 }
 
-// End uses a ceremony up, whatever its answer is worth: of many answers one goes
-// on, the others get ErrCeremonyOver. A refusal must commit what it ends.
+// End uses a ceremony up, whether its answer is right or wrong: of many answers one goes on,
+// the others get ErrCeremonyOver. A refusal must commit what it ends.
 func (o Opened) End(ctx context.Context, tx *db.Tx) error {
 	n, err := tx.Exec(ctx, `
 		insert into replays (id, expires_at) values ($1, $2)
@@ -147,7 +146,7 @@ func (o Opened) ended(ctx context.Context, r db.Reader) (bool, error) {
 	return r.One(ctx, db.Into(&id), `select id from replays where id = $1`, o.id())
 }
 
-// subject is a user as the library wants it.
+// subject is a user in the form that the library needs.
 type subject struct {
 	handle        []byte
 	name, display string
@@ -171,8 +170,8 @@ func subjectOf(u directory.User, keys []Passkey) subject {
 	return s
 }
 
-// BeginRegistration makes the options for a new passkey of a user, as JSON for
-// the browser, and the sealed ceremony.
+// BeginRegistration makes the options for a user's new passkey, as JSON for the browser, and
+// the sealed ceremony.
 func (p *Passkeys) BeginRegistration(ctx context.Context, r db.Reader, u directory.User, boundTo string, now time.Time) (options []byte, kept string, err error) {
 	keys, err := PasskeysOf(ctx, r, Owner{u.OrgID, u.ID})
 	if err != nil {
@@ -214,11 +213,11 @@ func (p *Passkeys) FinishRegistration(o Opened, response []byte) (NewPasskey, er
 	if err := judgeKey(made.PublicKey); err != nil {
 		return NewPasskey{}, refusedPasskey(err)
 	}
-	made.Attestation = webauthn.CredentialAttestation{} // nobody asks for it again
+	made.Attestation = webauthn.CredentialAttestation{} // nobody needs it later
 	return NewPasskey{o.session.UserID, *made}, nil
 }
 
-// refusedPasskey keeps what was wrong for the log, beside what the person is told.
+// refusedPasskey keeps what was wrong for the log; the person sees only the general sentence.
 func refusedPasskey(why error) error {
 	if detail, ok := errors.AsType[*protocol.Error](why); ok {
 		why = fmt.Errorf("%s: %s (%s)", detail.Type, detail.Details, detail.DevInfo)
@@ -237,7 +236,7 @@ type PasskeyRefusal struct {
 
 func (r *PasskeyRefusal) Error() string { return "passkey refused: " + r.Why.Error() }
 
-// Unwrap makes it ErrPasskeyRefused to who shows it.
+// Unwrap makes it ErrPasskeyRefused for the person.
 func (r *PasskeyRefusal) Unwrap() error {
 	if r.Unknown != "" {
 		return ErrPasskeyRefused.With(UnknownPasskey, r.Unknown)
@@ -245,11 +244,10 @@ func (r *PasskeyRefusal) Unwrap() error {
 	return ErrPasskeyRefused
 }
 
-// UnknownPasskey names, in a refusal, the passkey that nobody has.
+// UnknownPasskey is the detail of a refusal that names a passkey which nobody has.
 const UnknownPasskey = "Unknown"
 
-// BeginSecondStep makes the options for a user who is known, with the passkeys
-// that they have.
+// BeginSecondStep makes the options for a user who is known, with the passkeys that they have.
 func (p *Passkeys) BeginSecondStep(ctx context.Context, r db.Reader, u directory.User, boundTo string, now time.Time) (options []byte, kept string, err error) {
 	keys, err := PasskeysOf(ctx, r, Owner{u.OrgID, u.ID})
 	if err != nil {
@@ -260,15 +258,16 @@ func (p *Passkeys) BeginSecondStep(ctx context.Context, r db.Reader, u directory
 	}
 	assertion, session, err := p.party.BeginLogin(subjectOf(u, keys))
 	if err == nil {
-		// Whose it is says the same in fewer bytes: the browser keeps them in a cookie.
+		// The sealed owner says the same in fewer bytes, and the browser keeps them in a
+		// cookie.
 		session.UserID, session.AllowedCredentialIDs = nil, nil
 	}
 	return p.begun(SecondStep, Owner{u.OrgID, u.ID}, assertion, session, boundTo, now, err)
 }
 
-// BeginAlone makes the options for whoever it may be: the same for everybody, so
-// that they tell nothing (R-PSK-08), and bound to nothing but the browser that
-// keeps the ceremony: where the answer leads is the page's to say.
+// BeginAlone makes the options for anybody: they are the same for everybody, so that they
+// reveal nothing (R-PSK-08), and are bound only to the browser that keeps the ceremony; the
+// page decides where the answer leads.
 func (p *Passkeys) BeginAlone(now time.Time) (options []byte, kept string, err error) {
 	assertion, session, err := p.party.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	return p.begun(Alone, Owner{}, assertion, session, "", now, err)
@@ -294,9 +293,9 @@ type Assertion struct {
 	counter  uint32
 }
 
-// FinishAssertion checks an authenticator's answer (WebAuthn L3 §7.2): credential,
-// user handle, user, organization and relying party must all agree. A refusal says
-// whose passkey it was, where anybody's.
+// FinishAssertion checks an authenticator's answer (WebAuthn L3 §7.2): credential, user handle,
+// user, organization and relying party must all agree. A refusal says whose passkey it was, if
+// it was anybody's.
 func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, o Opened, response []byte) (Assertion, error) {
 	parsed, err := parseAssertion(response)
 	if err != nil {
@@ -309,9 +308,9 @@ func (p *Passkeys) FinishAssertion(ctx context.Context, r db.Reader, o Opened, r
 	return p.judge(o, key, parsed)
 }
 
-// Repeats tells that an answer is the one which a ceremony was ended with: of the same
-// challenge, bound to the same, by a passkey that the user has and whose counter is where
-// that answer left it.
+// Repeats reports whether an answer is the one that ended a ceremony: for the same challenge,
+// bound to the same attempt or session, by a passkey that the user has and whose counter is
+// where that answer left it.
 func (p *Passkeys) Repeats(ctx context.Context, r db.Reader, owner Owner, kept, boundTo string, response []byte, now time.Time) (bool, error) {
 	for _, kind := range []Ceremony{SecondStep, Registration, Alone} {
 		bound := boundTo
@@ -360,7 +359,7 @@ func (p *Passkeys) repeatsAssertion(ctx context.Context, r db.Reader, owner Owne
 	return err == nil, unlessRefused(err)
 }
 
-// unlessRefused leaves out what only says that an answer is not worth anything.
+// unlessRefused leaves out errors which only say that an answer was refused.
 func unlessRefused(err error) error {
 	if errors.Is(err, ErrPasskeyRefused) {
 		return nil
@@ -368,7 +367,8 @@ func unlessRefused(err error) error {
 	return err
 }
 
-// OwnerOf is who has the passkey that an answer says it is of, which nothing proves.
+// OwnerOf returns the owner of the passkey that an answer claims to come from. Nothing proves
+// the claim.
 func (p *Passkeys) OwnerOf(ctx context.Context, r db.Reader, response []byte) (Owner, error) {
 	parsed, err := parseAssertion(response)
 	if err != nil {
@@ -405,10 +405,10 @@ func (p *Passkeys) judge(o Opened, key Passkey, parsed *protocol.ParsedCredentia
 		after, err = p.party.ValidateLogin(who, session, parsed)
 	}
 	if err == nil {
-		err = judgeKey(key.record.PublicKey) // one from before keys were judged
+		err = judgeKey(key.record.PublicKey) // it may be from before keys were judged
 	}
 	if err == nil && after.Authenticator.CloneWarning {
-		// A counter that once moved and went back (WebAuthn L3 §7.2 step 22).
+		// The counter moved once, and has gone back (WebAuthn L3 §7.2 step 22).
 		err = errors.New("the signature counter went back: there may be a copy")
 	}
 	if err != nil {

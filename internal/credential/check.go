@@ -9,22 +9,22 @@ import (
 	"parvis/internal/fault"
 )
 
-// What no password may be under any rules.
+// What no password may be, under any rules.
 const (
 	reasonTooLong    = "credential.reason.too_long"
 	reasonControl    = "credential.reason.control"
 	reasonUnreadable = "credential.reason.unreadable"
 )
 
-// Context is what a guesser would try first with this very person.
+// Context is what a guesser would try first for this person.
 type Context struct {
-	Organization []string // its names
-	Name         string   // of the person
+	Organization []string // names of the organization
+	Name         string   // name of the person
 	Email        string
 }
 
-// Check returns text as a Password, or ErrRefused with every reason at once,
-// each an advice (R-PWD-10). The password's own history is Hash's to look at.
+// Check returns text as a Password, or ErrRefused with every reason at once, each as advice
+// (R-PWD-10). Hash compares with the password's own history.
 func (s *Store) Check(rules Rules, about Context, text string) (Password, error) {
 	p, problem := prepare(text)
 	if problem != "" {
@@ -49,7 +49,7 @@ func (s *Store) Check(rules Rules, about Context, text string) (Password, error)
 	return p, nil
 }
 
-// refused is ErrRefused with its reasons.
+// refused returns ErrRefused with its reasons.
 func refused(reasons ...fault.Reason) error {
 	f := *ErrRefused
 	f.Reasons = reasons
@@ -63,8 +63,8 @@ type class struct {
 	has                func(rune) bool
 }
 
-// classes are told by Unicode category, so that each script's own letters and
-// digits count; whatever is neither is special (R-PWD-03).
+// classes are Unicode categories, so that each script's own letters and digits count; whatever
+// is neither is special (R-PWD-03).
 func (r Rules) classes() []class {
 	special := func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
 	return []class{
@@ -106,13 +106,12 @@ func (s *Store) contexts(about Context) []contextWords {
 	}
 }
 
-// added is how many characters, wherever they stand, leave of a word what a guesser
-// tries first: nobody who must add a digit and a capital adds much more.
+// added is how many characters can be added to a word, anywhere in it, and it is still what a
+// guesser tries first: people who must add a digit and a capital add hardly more.
 const added = 3
 
-// isDisguise reports whether one of a password's forms is the text, or a word in it of
-// two characters or more; or is that with a few characters more, where the word is
-// longer than these.
+// isDisguise reports whether one of a password's forms is the text, or a word in it of two
+// characters or more; or is that with a few characters added, if the word is longer than these.
 func isDisguise(forms []string, text string) bool {
 	text = caseless(text)
 	separates := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) }
@@ -129,7 +128,7 @@ func isDisguise(forms []string, text string) bool {
 	return false
 }
 
-// holds reports whether form is word with so many other characters in it at most.
+// holds reports whether form is word with at most so many other characters in it.
 func holds(form, word string, others int) bool {
 	if len(form) < len(word) || len(form) > len(word)+others*utf8.UTFMax {
 		return false

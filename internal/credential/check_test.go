@@ -129,7 +129,7 @@ func TestPWD6ContextWordsAreRefusedAloneAndAcceptedInPhrases(t *testing.T) {
 			t.Errorf("%s: %q, want %s among them", text, got, want)
 		}
 	}
-	// Words of one letter, and nothing at all, refuse nothing.
+	// Words of one letter, and empty words, refuse no password.
 	if _, err := s.Check(Modern, Context{Organization: []string{"", "!", "A"}, Name: "A B", Email: "@"}, "a48392017465839201"); err != nil {
 		t.Errorf("refused: %q", reasons(t, err))
 	}
@@ -148,7 +148,7 @@ func TestPWD5BreachedPasswordsAreRefusedWithoutANetwork(t *testing.T) {
 	s := testStore(t, Options{Breached: path})
 	for text, want := range map[string]bool{
 		"Ochre-Planted-9": true, "OCHRE-planted-9": true, "caf\u00e9-Planted-9": true, "Vermilion-Planted-9": true,
-		"VERMILION-planted-9": false, // of a hash the other spellings are not known
+		"VERMILION-planted-9": false, // of a hash, other spellings are not known
 		"Ochre-Planted-8":     false,
 	} {
 		_, err := s.Check(Classic, Context{}, text)
@@ -167,8 +167,8 @@ func TestPWD5BreachedPasswordsAreRefusedWithoutANetwork(t *testing.T) {
 	}
 }
 
-// One character makes a difference wherever it stands: nothing is cut at 72
-// bytes, as bcrypt does, or anywhere else.
+// Every character makes a difference: nothing is cut at 72 bytes, as bcrypt does, or anywhere
+// else.
 func TestPWD1EveryCharacterCounts(t *testing.T) {
 	s := testStore(t, Options{})
 	for name, letter := range map[string]string{"one byte": "q", "four bytes": "𝒳"} {
@@ -245,8 +245,8 @@ func TestPWD2FormsOfOneTextAreOnePassword(t *testing.T) {
 	}
 }
 
-// A later Unicode lets OpaqueString take what it refuses today. What was stored
-// in the other form must go on verifying, and is then stored anew.
+// A later Unicode version lets OpaqueString accept what it refuses today. A password stored in
+// the other form must still verify, and is then stored again in the new one.
 func TestPWD2AnOlderFormGoesOnVerifying(t *testing.T) {
 	s := testStore(t, Options{})
 	o := Owner{"org_a", "usr_a"}

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// commonWords are the passwords that people use most, folded by canonical, in
-// order, each on a line. They stay where the program's file is mapped: nothing is
-// unpacked at start, nothing lies on the heap, and a look-up reads 16 lines.
+// commonWords are the passwords that people use most, folded by canonical, sorted, each on a
+// line. They stay in the mapped file of the program: nothing is unpacked at start, nothing is
+// on the heap, and a look-up reads 16 lines.
 //
 //go:embed common/words.txt
 var commonWords string
 
-// isCommon finds a folded word in the list.
+// isCommon reports whether a folded word is in the list.
 func isCommon(word string) bool {
 	low, high := 0, len(commonWords) // both at the beginning of a line
 	for low < high {

@@ -65,11 +65,11 @@ func makeCommonWords(t *testing.T, source string) {
 	}
 }
 
-// R-PWD-05 wants the 3,000 most common passwords that satisfy a preset's own
-// rules. No list of those exists that could be shipped: what is published is
-// mostly lower case. But people make them from common words by a few habits, and
-// folding undoes these habits, so each word of the list stands for all of its
-// disguises. Here they are made from 6,000 words and refused, each one.
+// R-PWD-05 wants the 3,000 most common passwords that satisfy a preset's own rules to be
+// refused. No list of them exists that could be shipped: published lists are mostly lower case.
+// But people make such passwords from common words by a few habits, and folding undoes these
+// habits, so each word of the list stands for all of its disguises. Here they are made from
+// 6,000 words, and each one is refused.
 func TestPWD5TheUsualDisguisesOfCommonWordsAreRefused(t *testing.T) {
 	capital := func(w string) string { return strings.ToUpper(w[:1]) + w[1:] }
 	swapped := strings.NewReplacer("a", "@", "e", "3", "i", "1", "o", "0", "s", "$").Replace
@@ -147,8 +147,8 @@ func TestCommonPasswordsAreCaughtByFolding(t *testing.T) {
 	}
 }
 
-// A password is at most 400 characters; whatever they are, looking at it in all
-// its forms takes about a millisecond.
+// A password is at most 400 characters; whatever they are, checking all its forms takes about a
+// millisecond.
 func TestFormsAreFewAndShort(t *testing.T) {
 	for name, text := range map[string]string{
 		"letters":        strings.Repeat("ab", longest/2-1) + "c",

@@ -2,8 +2,8 @@ package credential
 
 import "testing"
 
-// What is only somebody's address, name or organization with a few characters more is
-// what a guesser tries first (R-PWD-06).
+// A password that is only a person's address, name or organization with a few characters added
+// is what a guesser tries first (R-PWD-06).
 func TestContextWithThreeCharactersMoreIsNoPassword(t *testing.T) {
 	s, err := NewStore(testPepper("k"), Options{})
 	if err != nil {

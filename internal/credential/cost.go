@@ -14,28 +14,28 @@ import (
 	"parvis/internal/secret"
 )
 
-// Cost is what one Argon2id hash costs whoever computes it.
+// Cost is what it costs to compute one Argon2id hash.
 type Cost struct {
 	Memory uint32 // in KiB
 	Passes uint32
 	Lanes  uint8
 }
 
-// DefaultCost is the least that R-PWD-11 allows, 22 ms of one core here. A
-// higher one is taken up by each password at its next sign-in.
+// DefaultCost is the least that R-PWD-11 allows, 22 ms of one core here. When it is raised,
+// each password gets the new cost at its next sign-in.
 var DefaultCost = Cost{Memory: 19 * 1024, Passes: 2, Lanes: 1}
 
-// String is how a hash writes its cost.
+// String returns the cost as a hash writes it.
 func (c Cost) String() string { return fmt.Sprintf("m=%d,t=%d,p=%d", c.Memory, c.Passes, c.Lanes) }
 
-// parseCost reads what String writes, within bounds that keep a row that somebody
-// altered from taking all memory.
+// parseCost reads what String writes, within bounds, so that an altered row cannot take all
+// memory.
 func parseCost(text string) (c Cost, ok bool) {
 	_, err := fmt.Sscanf(strings.ReplaceAll(text, ",", " "), "m=%d t=%d p=%d", &c.Memory, &c.Passes, &c.Lanes)
 	return c, err == nil && c.String() == text && c.Memory <= 1<<18 && c.Passes-1 <= 15 && c.Lanes-1 <= 15
 }
 
-// costsFor is how long a snapshot of the costs in use holds.
+// costsFor is how long a snapshot of the costs in use is valid.
 const costsFor = 24 * time.Hour
 
 // inUse is a cost of stored passwords, and how many have it.
@@ -44,8 +44,8 @@ type inUse struct {
 	passwords uint64
 }
 
-// costsInUse reads the snapshot, the lowest cost first: an address whose draw is near
-// the border of two then goes over to the higher one once, as a person does who signs in.
+// costsInUse reads the snapshot, the lowest cost first: an address whose draw is near the
+// border of two costs then changes to the higher one once, as a person does who signs in.
 func costsInUse(ctx context.Context, r db.Reader) ([]inUse, error) {
 	var all []inUse
 	err := r.Rows(ctx, func(scan func(...any) error) error {
@@ -63,12 +63,12 @@ func costsInUse(ctx context.Context, r db.Reader) ([]inUse, error) {
 	return all, err
 }
 
-// drawn is the cost of a hash for an address that has none: one of those in use, each
-// as likely as it is frequent, always the same for one address (decision 0039). Where
-// none is in use it is that of a new hash.
+// drawn returns the cost of a hash for an address that has none: one of those in use, each as
+// likely as it is frequent, and always the same for one address (decision 0039). If none is in
+// use, it is the cost of a new hash.
 //
-// The key is the one that the installation began with. It is never taken out of its
-// ring, so that no new key makes other addresses dear; nobody outside knows it.
+// The key is the one that the installation began with. It is never removed from its ring, so
+// that no new key changes which addresses are costly; nobody outside knows it.
 func (s *Store) drawn(address string, all []inUse) Cost {
 	var total uint64
 	for _, c := range all {
@@ -85,9 +85,8 @@ func (s *Store) drawn(address string, all []inUse) Cost {
 	return s.cost
 }
 
-// AsCostly makes comparing with no password cost what it costs for the people who have one,
-// drawn by the address that somebody gave. What it reads and computes is the same where
-// stored is one.
+// AsCostly makes comparing with no password cost what it costs for people who have one, drawn
+// by the address that somebody gave. If stored is a password, the same is read and computed.
 func (s *Store) AsCostly(ctx context.Context, r db.Reader, stored Stored, address string) (Stored, error) {
 	all, err := costsInUse(ctx, r)
 	if err != nil {
@@ -97,11 +96,11 @@ func (s *Store) AsCostly(ctx context.Context, r db.Reader, stored Stored, addres
 	return stored, nil
 }
 
-// costEnds is how much of a hash holds its cost whole, however long, and none of its
-// salt, however short.
+// costEnds is how much of a hash always contains its whole cost, however long, and none of its
+// salt, however short the cost.
 const costEnds = len("$argon2id$v=19$m=262144,t=16,p=16")
 
-// SweepCosts takes a new snapshot of the costs in use when the last is a day old.
+// SweepCosts takes a new snapshot of the costs in use if the last is a day old.
 func SweepCosts(ctx context.Context, d *db.DB) error {
 	var taken db.Time
 	if _, err := d.One(ctx, db.Into(&taken), `select max(taken_at) from password_costs`); err != nil {
@@ -110,14 +109,14 @@ func SweepCosts(ctx context.Context, d *db.DB) error {
 	if d.Now().Before(time.Time(taken).Add(costsFor)) {
 		return nil
 	}
-	// Outside of a transaction: it reads every password, and holds up none.
+	// Outside a transaction: it reads every password, and must not block any.
 	counts := map[string]int64{}
 	if err := d.Rows(ctx, func(scan func(...any) error) error {
 		var text string
 		var n int64
 		err := scan(&text, &n)
 		if parts := strings.Split(text, "$"); len(parts) > 3 {
-			text, _, _ = strings.Cut(parts[3], ",f") // the rest is ",form=…", cut anywhere
+			text, _, _ = strings.Cut(parts[3], ",f") // the rest is ",form=…", cut off anywhere
 			counts[strings.TrimSuffix(text, ",")] += n
 		}
 		return err
@@ -134,7 +133,7 @@ func SweepCosts(ctx context.Context, d *db.DB) error {
 		}
 		for text, n := range counts {
 			if _, ok := parseCost(text); !ok {
-				continue // of a hash that cannot be read, and so opens nothing
+				continue // of an unreadable hash, with which nobody signs in
 			}
 			if _, err := tx.Exec(ctx, `insert into password_costs (cost, passwords, taken_at) values ($1, $2, $3)`, text, n, db.Time(tx.Now())); err != nil {
 				return err

@@ -32,7 +32,7 @@ func (s *Store) storedAt(t *testing.T, d *db.DB, org directory.OrgID, c Cost, n 
 	return last
 }
 
-// drawnFor is what comparing a password costs for an address that nobody has.
+// drawnFor returns what comparing a password costs for an address that nobody has.
 func drawnFor(t *testing.T, d *db.DB, s *Store, address string) Cost {
 	t.Helper()
 	stored, err := s.AsCostly(t.Context(), d, Stored{}, address)
@@ -46,7 +46,7 @@ func drawnFor(t *testing.T, d *db.DB, s *Store, address string) Cost {
 	return h.cost
 }
 
-// shareOf is how many of 4,000 addresses that nobody has cost c.
+// shareOf returns how many of 4,000 addresses that nobody has cost c.
 func shareOf(t *testing.T, d *db.DB, s *Store, c Cost) (n int) {
 	t.Helper()
 	all, err := costsInUse(t.Context(), d)
@@ -68,8 +68,8 @@ func sweepCosts(t *testing.T, d *db.DB) {
 	}
 }
 
-// Who has no account must cost what those cost who have one: else an installation
-// whose cost was raised tells who exists by the time it takes.
+// Addresses without an account must cost what those with one cost: otherwise an installation
+// whose cost was raised reveals by the time it takes who exists.
 func TestNobodyCostsWhatStoredPasswordsCost(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	s, org := testStore(t, Options{}), newOrg(t, d)
@@ -79,7 +79,7 @@ func TestNobodyCostsWhatStoredPasswordsCost(t *testing.T) {
 	}
 	s.storedAt(t, d, org, older, 30)
 	s.storedAt(t, d, org, newer, 10)
-	federated := newOrg(t, d) // its passwords count for nobody
+	federated := newOrg(t, d) // its passwords are not counted
 	s.storedAt(t, d, federated, quick, 20)
 	update(t, d, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update organizations set federated_since = 1 where id = $1`, string(federated))
@@ -98,7 +98,7 @@ func TestNobodyCostsWhatStoredPasswordsCost(t *testing.T) {
 		t.Errorf("one address costs %v and %v", once, again)
 	}
 
-	// The snapshot holds for a day, also where a cost has left by then.
+	// The snapshot is valid for a day, even if a cost is no longer in use.
 	update(t, d, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `delete from passwords where org_id = $1 and hash like '%m=32,%'`, string(org))
 		return err
@@ -115,8 +115,8 @@ func TestNobodyCostsWhatStoredPasswordsCost(t *testing.T) {
 	}
 }
 
-// As people sign in their passwords go over to the higher cost, once and never back;
-// so do the addresses that nobody has, whichever key is new meanwhile.
+// As people sign in, their passwords change to the higher cost once, and never back; so do
+// addresses that nobody has, whichever key is new meanwhile.
 func TestCostOfNobodyOnlyRises(t *testing.T) {
 	s := testStore(t, Options{})
 	rotated, err := NewStore(testPepper("k_two", "k_one"), Options{Cost: quick})
@@ -142,7 +142,7 @@ func TestCostOfNobodyOnlyRises(t *testing.T) {
 	}
 }
 
-// A password that was disabled is compared at its own cost, as before.
+// A disabled password is compared at its own cost, as before.
 func TestDisablingAPasswordDoesNotChangeItsCost(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	s, org := testStore(t, Options{}), newOrg(t, d)

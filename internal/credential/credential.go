@@ -1,14 +1,14 @@
-// Package credential keeps what can prove a user. Passwords: which ones an
-// organization's rules allow, how they are hashed and compared, and which were
-// used before. Second steps: authenticator apps, passkeys, recovery codes.
+// Package credential keeps what users prove themselves with. Passwords: which ones an
+// organization's rules allow, how they are hashed and compared, and which were used before.
+// Second steps: authenticator apps, passkeys, recovery codes.
 //
-// A new password goes one way only: Check refuses it with every reason at once,
-// Hash refuses one used before and spends the hash, Set stores it. Each step
-// needs what only the one before returns, so no door can leave a rule out
-// (R-PWD-12). A typed password goes through Verify and Confirm. Check, Hash and
-// Verify belong outside transactions, Set and Confirm inside.
+// A new password goes one way only: Check refuses it with every reason at once, Hash refuses
+// one used before and computes the hash, Set stores it. Each step needs what only the one
+// before returns, so no door can leave a rule out (R-PWD-12). A typed password goes through
+// Verify and Confirm. Check, Hash and Verify belong outside transactions, Set and Confirm
+// inside.
 //
-// It owns the tables of all of them, and replays: what may happen once.
+// The package owns the tables of all of these, and replays: what may happen only once.
 package credential
 
 import (
@@ -31,20 +31,20 @@ var (
 	ErrNoPassword = fault.New(fault.Conflict, "credential.no_password")
 )
 
-// Owner is whose password it is. The hash is bound to both ids: moved to another
+// Owner is the user to whom a password belongs. The hash is bound to both ids: moved to another
 // row, it verifies nothing.
 type Owner struct {
 	OrgID  directory.OrgID
 	UserID directory.UserID
 }
 
-// Options are what an installation may set. The zero value is fit for production.
+// Options are what an installation may set. The zero value is good for production.
 type Options struct {
-	Parallel int      // hashes at once; as many as there are cores where zero
-	Waiting  int      // callers that may wait for their turn; 256 where zero
-	Breached string   // path of a list of breached passwords or of their SHA-1 hashes; none where empty
-	Words    []string // names of this installation, such as its region, that are no password
-	Cost     Cost     // DefaultCost where zero; only tests have a reason to go below
+	Parallel int      // hashes at once; as many as there are cores if zero
+	Waiting  int      // callers that may wait for their turn; 256 if zero
+	Breached string   // path of a list of breached passwords or of their SHA-1 hashes; none if empty
+	Words    []string // names of this installation, such as its region, that may not be passwords
+	Cost     Cost     // DefaultCost if zero; only tests have a reason to go below
 }
 
 // Store hashes and compares passwords, a few at a time.
@@ -57,8 +57,8 @@ type Store struct {
 	words    []string
 }
 
-// NewStore makes the one Store of a program. The only error is a list of
-// breached passwords that cannot be read.
+// NewStore makes the one Store of a program. The only error is a list of breached passwords
+// that cannot be read.
 func NewStore(pepper secret.Ring, o Options) (*Store, error) {
 	if o.Parallel == 0 {
 		o.Parallel = runtime.GOMAXPROCS(0)

@@ -18,12 +18,12 @@ type Factors struct {
 	Recovery int // codes that still work
 }
 
-// Any tells that the user owns one. Recovery codes alone are none: they stand in
-// for a device that was lost.
+// Any reports whether the user owns a second step. Recovery codes alone are not one: they stand
+// in for a device that was lost.
 func (f Factors) Any() bool { return len(f.Apps)+len(f.Passkeys) > 0 }
 
-// PasskeyLast tells that a passkey was used or added later than any app: it is
-// asked for first (journeys 5.5).
+// PasskeyLast reports whether a passkey was used or added later than any app: then it is asked
+// for first (journeys 5.5).
 func (f Factors) PasskeyLast() bool {
 	latest := func(t, u time.Time) time.Time {
 		if u.After(t) {
@@ -41,7 +41,7 @@ func (f Factors) PasskeyLast() bool {
 	return key.After(app)
 }
 
-// NameOf is the name of one of the devices, empty where it is none of them.
+// NameOf returns the name of one of the devices; empty if the id is not one of them.
 func (f Factors) NameOf(id string) string {
 	for _, a := range f.Apps {
 		if a.ID == id {
@@ -56,7 +56,7 @@ func (f Factors) NameOf(id string) string {
 	return ""
 }
 
-// Passwordless tells that the user could do without a password and lose a device:
+// Passwordless reports whether the user could do without a password and still lose a device:
 // two passkeys sign in alone, or one does and recovery codes stand in for it.
 func (f Factors) Passwordless() bool {
 	alone := f.alone()
@@ -74,18 +74,18 @@ func (f Factors) alone() int {
 	return n
 }
 
-// Without is what is left when a device is removed.
+// Without returns what is left when a device is removed.
 func (f Factors) Without(id string) Factors {
 	f.Apps = slices.DeleteFunc(slices.Clone(f.Apps), func(a App) bool { return a.ID == id })
 	f.Passkeys = slices.DeleteFunc(slices.Clone(f.Passkeys), func(k Passkey) bool { return k.ID == id })
 	return f
 }
 
-// OpenAlone tells that a passkey signs in without a password.
+// OpenAlone reports whether a passkey signs in without a password.
 func (f Factors) OpenAlone() bool { return f.alone() > 0 }
 
-// Owned tells in one statement whether a user owns a second step, and how many of
-// its recovery codes still work.
+// Owned returns, by one statement, whether a user owns a second step, and how many of its
+// recovery codes still work.
 func Owned(ctx context.Context, r db.Reader, o Owner) (device bool, codes int, err error) {
 	_, err = r.One(ctx, db.Into(&device, &codes), `
 		select exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)
@@ -113,8 +113,8 @@ func (a *Authenticators) FactorsOf(ctx context.Context, r db.Reader, o Owner) (F
 // ErrDeviceGone says that a device was removed already, or is somebody else's.
 var ErrDeviceGone = fault.New(fault.NotFound, "credential.device_gone")
 
-// ofDevice is the one of two statements for the table where a device is, by the prefix of
-// its id.
+// ofDevice returns the one of two statements for the table that a device is in, by the prefix
+// of its id.
 func ofDevice(id, passkey, app string) string {
 	if strings.HasPrefix(id, "pk_") {
 		return passkey
@@ -122,8 +122,8 @@ func ofDevice(id, passkey, app string) string {
 	return app
 }
 
-// RenameDevice gives one of the user's devices another name, and returns it as it
-// is kept.
+// RenameDevice gives one of the user's devices another name, and returns the name as it is
+// stored.
 func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) (string, error) {
 	name, err := naming.CleanName(name, "device")
 	if err != nil {
@@ -139,9 +139,8 @@ func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) (str
 	return name, err
 }
 
-// RemoveDevice removes one of the user's devices, and with the last one the
-// recovery codes that stand in for it. Whether the last may go is the caller's to
-// decide.
+// RemoveDevice removes one of the user's devices, and with the last one the recovery codes that
+// stand in for it. The caller decides whether the last may be removed.
 func RemoveDevice(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 	n, err := tx.Exec(ctx, ofDevice(id,
 		`delete from passkeys where org_id = $1 and user_id = $2 and id = $3`,
@@ -156,9 +155,9 @@ func RemoveDevice(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 	return removeStrayCodes(ctx, tx, o)
 }
 
-// removeStrayCodes removes the recovery codes of a user who has no device. It runs
-// after a device was removed and before one is added, so that no code made
-// without a device, by whoever had only the password, ever opens.
+// removeStrayCodes removes the recovery codes of a user who has no device. It runs after a
+// device was removed and before one is added, so that codes never work that were made without a
+// device, by somebody who had only the password.
 func removeStrayCodes(ctx context.Context, tx *db.Tx, o Owner) error {
 	owns, codes, err := Owned(ctx, tx, o)
 	if err != nil || owns || codes == 0 {
@@ -167,8 +166,7 @@ func removeStrayCodes(ctx context.Context, tx *db.Tx, o Owner) error {
 	return RemoveRecoveryCodes(ctx, tx, o)
 }
 
-// RemoveAllDevices removes every second step of a user: what an administrator's
-// reset does.
+// RemoveAllDevices removes every second step of a user, for an administrator's reset.
 func RemoveAllDevices(ctx context.Context, tx *db.Tx, o Owner) error {
 	for _, all := range []string{
 		`delete from totp_seeds where org_id = $1 and user_id = $2`,
@@ -182,8 +180,8 @@ func RemoveAllDevices(ctx context.Context, tx *db.Tx, o Owner) error {
 	return nil
 }
 
-// SweepOnce removes what was used once long enough ago, and apps that were begun
-// and never confirmed.
+// SweepOnce removes the records of single use that are old enough, and apps that were begun and
+// never confirmed.
 func SweepOnce(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		if _, err := tx.Exec(ctx, `delete from replays where expires_at <= $1`, db.Time(tx.Now())); err != nil {

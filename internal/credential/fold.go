@@ -7,14 +7,13 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// People who must change a word that is refused put a capital in front, a year
-// and a sign behind, and swap an o for a zero. Whoever guesses passwords knows
-// that, so a password is compared in every form in which one of these habits is
-// undone (decision 0018). A long phrase that merely holds a word passes: only
-// what is left at the ends may go.
+// People who must change a word that is refused put a capital in front, add a year and a sign
+// at the end, and replace an o by a zero. People who guess passwords know that, so a password
+// is compared in every form in which one of these habits is undone (decision 0018). A long
+// phrase that merely contains a word passes: only what stands at the ends may be dropped.
 
-// disguised is how many digits and signs beside the letters may belong to the
-// word: three in "b0$$", five in "tr01010", which is in the list.
+// disguised is how many digits and signs next to the letters may belong to the word: three in
+// "b0$$", five in "tr01010", which is in the list.
 const disguised = 6
 
 // longestWord is more bytes than any word that a password is compared with.
@@ -46,8 +45,8 @@ func caseless(text string) string {
 	return strings.ToLower(norm.NFKC.String(text))
 }
 
-// trim takes digits and signs off both ends of text. Where nothing else is
-// there, the word is empty.
+// trim removes digits and signs from both ends of text. If there is nothing else, the word is
+// empty.
 func trim(text string) (before, word, after string) {
 	inWord := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsMark(r) }
 	start := strings.IndexFunc(text, inWord)
@@ -75,9 +74,8 @@ func last(s string, n int) string {
 	return string(r[max(0, len(r)-n):])
 }
 
-// canonical undoes the common swaps and drops accents and what separates words.
-// Where one sign stands for two letters, both letters become one, so that "h3110"
-// and "hello" meet.
+// canonical undoes the common replacements and drops accents and what separates words. If one
+// sign stands for two letters, both letters become one, so that "h3110" and "hello" match.
 func canonical(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
@@ -109,10 +107,10 @@ func canonical(s string) string {
 	}, norm.NFD.String(s))
 }
 
-// root returns the word that s is a repetition of, or s.
+// root returns the word that s repeats, or s.
 func root(s string) string {
-	// border[i] is the length of the longest proper prefix of s[:i+1] that is
-	// its suffix as well; it tells the shortest period, in linear time.
+	// border[i] is the length of the longest proper prefix of s[:i+1] that is its suffix as
+	// well; it gives the shortest period, in linear time.
 	border := make([]int, len(s))
 	for i := 1; i < len(s); i++ {
 		k := border[i-1]

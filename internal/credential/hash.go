@@ -16,9 +16,9 @@ import (
 
 const saltBytes, sumBytes = 16, 32
 
-// A hash is Argon2id over an HMAC of ids and password under the pepper, which
-// is kept outside of the database: who has only the rows cannot even try
-// passwords, and who exchanges rows gains nothing.
+// A hash is Argon2id over an HMAC of ids and password under the pepper, which is kept outside
+// the database: somebody who has only the rows cannot even try passwords, and exchanging rows
+// gains nothing.
 type hash struct {
 	cost   Cost
 	form   form
@@ -27,7 +27,7 @@ type hash struct {
 	sum    []byte
 }
 
-// String is the form in which a hash is stored, after the PHC string format.
+// String returns the form in which a hash is stored, modelled on the PHC string format.
 func (h hash) String() string {
 	text := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$%s,form=%s,keyid=%s$%s$%s", argon2.Version, h.cost, h.form, h.pepper, text(h.salt), text(h.sum))
@@ -54,13 +54,12 @@ func parseHash(stored string) (hash, error) {
 	return h, nil
 }
 
-// fresh is a hash to be: today's cost and pepper, a salt of its own.
+// fresh returns the parameters of a new hash: today's cost and pepper, and a salt of its own.
 func (s *Store) fresh(f form) hash {
 	return hash{cost: s.cost, form: f, pepper: s.pepper.Current().ID, salt: secret.Bytes(saltBytes)}
 }
 
-// sum computes the sum of a prepared password under h's parameters when it is
-// source's turn.
+// sum computes the sum of a prepared password under h's parameters when it is source's turn.
 func (s *Store) sum(ctx context.Context, source Source, o Owner, h hash, prepared string) (sum []byte, err error) {
 	pepper, ok := s.pepper.ByID(h.pepper)
 	if !ok {
@@ -80,9 +79,8 @@ type Hashed struct {
 	hash string
 }
 
-// Hash turns a password into what may be stored. One that past holds is refused
-// as Check refuses, with a reason. With ErrBusy the
-// queue had no place left for the source.
+// Hash turns a password into what may be stored. One that is in past is refused as Check
+// refuses, with a reason. ErrBusy says that the queue had no place for the source.
 func (s *Store) Hash(ctx context.Context, source Source, past History, p Password) (Hashed, error) {
 	for i, old := range past.hashes() {
 		same, err := s.compare(ctx, source, past.Owner, old, p)
@@ -104,9 +102,9 @@ func (s *Store) hash(ctx context.Context, source Source, o Owner, p Password) (s
 	return h.String(), err
 }
 
-// compare tells whether p was stored as old. A hash under a pepper key that was
-// taken out of the ring can be compared with nothing and is nothing's equal:
-// else nobody could set a password any more.
+// compare reports whether p was stored as old. A hash under a pepper key that was removed from
+// the ring cannot be compared, and counts as different: otherwise nobody could set a password
+// any longer.
 func (s *Store) compare(ctx context.Context, source Source, o Owner, old string, p Password) (bool, error) {
 	h, err := parseHash(old)
 	if err != nil {
@@ -126,8 +124,8 @@ type Verdict struct {
 	renewed string // the same password under today's parameters, if it had older ones
 }
 
-// against is the hash that a typed password is compared with. For nobody and for no
-// password it is one that nothing equals, at the cost that AsCostly drew.
+// against returns the hash that a typed password is compared with. If there is no user or no
+// password, that is a hash which nothing equals, at the cost that AsCostly drew.
 func (s *Store) against(stored Stored) (hash, error) {
 	if !stored.Exists() {
 		h := s.fresh(opaque)
@@ -141,9 +139,9 @@ func (s *Store) against(stored Stored) (hash, error) {
 	return h, err
 }
 
-// Verify compares a typed password with a stored one. It always costs one hash:
-// for a Stored that stands for nobody and for no password, for a disabled one, and
-// for a text that can be no password.
+// Verify compares a typed password with a stored one. It always costs one hash: also for a
+// Stored without a user or password, for a disabled password, and for a text that cannot be a
+// password.
 func (s *Store) Verify(ctx context.Context, source Source, stored Stored, text string) (Verdict, error) {
 	h, err := s.against(stored)
 	if err != nil {
@@ -161,7 +159,7 @@ func (s *Store) Verify(ctx context.Context, source Source, stored Stored, text s
 	v := Verdict{stored: stored}
 	v.OK = stored.Exists() && stored.DisabledAt.IsZero() && ok && subtle.ConstantTimeCompare(sum, h.sum) == 1
 	if v.OK && (h.cost != s.cost || h.pepper != s.pepper.Current().ID || h.form != p.form) {
-		// Without a turn now it is renewed at another sign-in.
+		// If it is not its turn now, it is renewed at another sign-in.
 		if renewed, err := s.hash(ctx, source, stored.Owner, p); err == nil {
 			v.renewed = renewed
 		}

@@ -140,8 +140,8 @@ func TestAMissingPepperIsOurFaultAndNobodysFailure(t *testing.T) {
 	}
 }
 
-// What a stranger cannot tell apart must cost the same (R-AUT-01). One hash is
-// 19 MiB, so what was allocated tells how many there were.
+// What a stranger must not tell apart must cost the same (R-AUT-01). One hash costs 19 MiB, so
+// the memory allocated shows how many there were.
 func TestEveryVerifyCostsExactlyOneHash(t *testing.T) {
 	s, err := NewStore(testPepper("k_one"), Options{})
 	if err != nil {
@@ -184,7 +184,7 @@ func TestEveryVerifyCostsExactlyOneHash(t *testing.T) {
 
 func TestVerifyThatFindsNoPlaceIsBusy(t *testing.T) {
 	s := testStore(t, Options{Parallel: 1, Waiting: 1})
-	s.queue.free, s.queue.places = 0, 0 // somebody works, everybody waits
+	s.queue.free, s.queue.places = 0, 0 // somebody works, everybody else waits
 	_, err := s.Verify(t.Context(), source, Stored{}, good)
 	if !errors.Is(err, ErrBusy) || ErrBusy.RetryAfter < time.Second {
 		t.Errorf("got %v, want ErrBusy with a time", err)
@@ -229,9 +229,9 @@ func TestOnlyOurOwnHashesAreRead(t *testing.T) {
 	}
 }
 
-// 64 sign-ins at once are to stay within 100 MB above the idle program
-// (performance.md). Two hashes at once hold five blocks of 20 MB at most, seen
-// on a machine busy with other things; a sixth would be a change for the worse.
+// 64 sign-ins at once must stay within 100 MB above the idle program (performance.md). Two
+// hashes at once held five blocks of 20 MB at most, on a machine busy with other things; a
+// sixth would be a change for the worse.
 func TestDOS1MemoryStaysBoundedUnder64Sources(t *testing.T) {
 	s, err := NewStore(testPepper("k_one"), Options{Parallel: 2})
 	if err != nil {
@@ -265,7 +265,7 @@ func TestDOS1MemoryStaysBoundedUnder64Sources(t *testing.T) {
 	}
 }
 
-// heapMB is the heap in use, garbage that was not collected yet included.
+// heapMB returns the heap in use, including garbage that is not collected yet.
 func heapMB() float64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)

@@ -15,8 +15,8 @@ import (
 
 var errWeakKey = errors.New("a key that others could sign for")
 
-// judgeKey refuses the public key of a passkey that would never open, or that opens for
-// others too: by the judgement that the keys of applications and providers get.
+// judgeKey refuses the public key of a passkey that could never sign in, or with which others
+// could too: by the same judgement as for the keys of applications and providers.
 func judgeKey(cose []byte) error {
 	parsed, err := webauthncose.ParsePublicKey(cose)
 	if err != nil {
@@ -43,14 +43,15 @@ func judgeKey(cose []byte) error {
 	return nil
 }
 
-// WeakPasskey is a passkey from before keys were judged. It opens nothing, and its owner
-// may have no other way in.
+// WeakPasskey is a passkey from before keys were judged. It signs nobody in, and its owner may
+// have no other way in.
 type WeakPasskey struct {
 	Organization string // short name
 	Email        string
 }
 
-// WeakPasskeys lists whose passkeys are refused for their keys, in all organizations.
+// WeakPasskeys lists the owners of passkeys that are refused for their keys, in all
+// organizations.
 func WeakPasskeys(ctx context.Context, r db.Reader) ([]WeakPasskey, error) {
 	var weak []WeakPasskey
 	err := r.Rows(ctx, func(scan func(...any) error) error {

@@ -6,11 +6,10 @@ import (
 	"sync"
 )
 
-// spent keeps the memory of finished hashes from piling up. Each hash takes 19
-// MiB that are garbage when it ends. On a busy machine the collector comes too
-// late: without this, 64 sign-ins at once held 120 to 140 MB above the idle
-// program, with it 80 to 100, for less than a millisecond a hash. Collecting
-// before each hash would hold 40 and cost 5 milliseconds.
+// spent keeps the memory of finished hashes from piling up. Each hash takes 19 MiB that are
+// garbage when it ends. On a busy machine the garbage collector comes too late: without this,
+// 64 sign-ins at once held 120 to 140 MB above the idle program, with it 80 to 100, for less
+// than a millisecond a hash. Collecting before each hash would hold 40 and cost 5 milliseconds.
 type spent struct {
 	mu     sync.Mutex
 	most   uint64 // in KiB: as much as may be in use at once
@@ -18,8 +17,8 @@ type spent struct {
 	cycles uint64
 }
 
-// take is called before kib are allocated, and collects where as much as may be
-// in use was taken since the last collection.
+// take is called before kib are allocated, and collects if as much as may be in use at once was
+// taken since the last collection.
 func (s *spent) take(kib uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

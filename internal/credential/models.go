@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// models names the models of authenticators: an AAGUID, a space and a name on
-// each line. It is shipped, so that nothing is asked of the network.
+// models names the models of authenticators: an AAGUID, a space and a name on each line. It is
+// shipped, so that nobody has to be asked over the network.
 //
 //go:embed models.txt
 var models string
 
-// Model is the name of the authenticator's model; empty where the authenticator
-// does not say, or says one that is not known here.
+// Model returns the name of the authenticator's model; empty if the authenticator does not say
+// its model, or says one that is not known here.
 func (p Passkey) Model() string {
 	a := p.AAGUID()
 	if len(a) != 16 {

@@ -9,7 +9,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 )
 
-// ofModel is a passkey whose authenticator says that it is of a model.
+// ofModel returns a passkey whose authenticator says that it is of a model.
 func ofModel(t *testing.T, aaguid string) Passkey {
 	t.Helper()
 	bytes, err := hex.DecodeString(strings.ReplaceAll(aaguid, "-", ""))

@@ -25,21 +25,23 @@ type Passkey struct {
 	record    webauthn.Credential
 }
 
-// AAGUID names the model of the authenticator; zeros where it does not say.
+// AAGUID identifies the model of the authenticator; it is all zeros if the authenticator does
+// not say.
 func (p Passkey) AAGUID() []byte { return p.record.Authenticator.AAGUID }
 
-// Synced tells that the passkey may live on several devices.
+// Synced reports whether the passkey may live on several devices.
 func (p Passkey) Synced() bool { return p.record.Flags.BackupEligible }
 
-// OpensAlone tells that the passkey can sign in without a password: it verified its
-// user when last seen, and its authenticator did not say that it cannot be found
-// without its id (WebAuthn L3 §10.1.3).
+// OpensAlone reports whether the passkey can sign in without a password: it verified its user
+// when last seen, and its authenticator did not say that it can be found only by its id
+// (WebAuthn L3 §10.1.3).
 func (p Passkey) OpensAlone() bool {
 	found := p.record.Extensions.RK
 	return p.record.Flags.UserVerified && (found == nil || *found)
 }
 
-// CredentialID is how the authenticator and the browser know it, in base64url.
+// CredentialID returns the id by which authenticator and browser know the passkey, in
+// base64url.
 func (p Passkey) CredentialID() string { return base64.RawURLEncoding.EncodeToString(p.record.ID) }
 
 // A NewPasskey is a registration that passed every check, for AddPasskey.
@@ -48,11 +50,11 @@ type NewPasskey struct {
 	record webauthn.Credential
 }
 
-// Verified tells that the authenticator verified its user when it was made.
+// Verified reports whether the authenticator verified its user when the passkey was made.
 func (n NewPasskey) Verified() bool { return n.record.Flags.UserVerified }
 
-// Removed is what tells a browser that a passkey of that credential id is of no
-// use any more (WebAuthn L3 §5.1.10.2).
+// Removed returns the JSON that tells a browser that the passkey with that credential id is no
+// longer of use (WebAuthn L3 §5.1.10.2).
 func (p *Passkeys) Removed(credentialID string) string {
 	text, err := json.Marshal(map[string]string{"rpId": p.party.Config.RPID, "credentialId": credentialID})
 	if err != nil {
@@ -61,8 +63,8 @@ func (p *Passkeys) Removed(credentialID string) string {
 	return string(text)
 }
 
-// Accepted is what tells a browser which passkeys of a user are of use (WebAuthn
-// L3 §5.1.10.3); empty where there are none.
+// Accepted returns the JSON that tells a browser which passkeys of a user are of use (WebAuthn
+// L3 §5.1.10.3); empty if there are none.
 func (p *Passkeys) Accepted(keys []Passkey) string {
 	if len(keys) == 0 {
 		return ""
@@ -80,7 +82,7 @@ func (p *Passkeys) Accepted(keys []Passkey) string {
 	return string(text)
 }
 
-// AddPasskey stores a new passkey; ErrPasskeyKnown where anybody has it.
+// AddPasskey stores a new passkey; ErrPasskeyKnown if anybody has it.
 func AddPasskey(ctx context.Context, tx *db.Tx, o Owner, n NewPasskey, name string) (Passkey, error) {
 	record, err := json.Marshal(n.record)
 	if err != nil {
@@ -104,8 +106,8 @@ func AddPasskey(ctx context.Context, tx *db.Tx, o Owner, n NewPasskey, name stri
 	return k, nil
 }
 
-// UsePasskey notes that a passkey was used; false where it was removed, or used
-// with a later counter, in between.
+// UsePasskey notes that a passkey was used; false if it was removed, or used with a later
+// counter, in between.
 func UsePasskey(ctx context.Context, tx *db.Tx, a Assertion) (bool, error) {
 	now, err := passkeyByCredential(ctx, tx, a.Passkey.CredentialID())
 	if errors.Is(err, ErrPasskeyRefused) {
@@ -154,8 +156,8 @@ func PasskeysOf(ctx context.Context, r db.Reader, o Owner) ([]Passkey, error) {
 	return all, err
 }
 
-// PasskeyUnknown tells that nobody has a passkey of that id, so that browsers may
-// be told to forget it.
+// PasskeyUnknown reports whether nobody has a passkey with that id, so that browsers may be
+// told to forget it.
 func PasskeyUnknown(ctx context.Context, r db.Reader, id string) (bool, error) {
 	_, err := passkeyByCredential(ctx, r, id)
 	if errors.Is(err, ErrPasskeyRefused) {

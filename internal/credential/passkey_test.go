@@ -53,7 +53,7 @@ func newUser(t testing.TB, d *db.DB, org directory.OrgID) directory.User {
 	return directory.User{OrgID: o.OrgID, ID: o.UserID, Name: "Ada", Email: string(o.UserID) + "@example.com"}
 }
 
-// another is another user, of the organization.
+// another returns another user, of an organization.
 func (c ceremonies) another(org directory.OrgID) *ceremonies {
 	c.user = newUser(c.t, c.d, org)
 	return &c
@@ -65,7 +65,7 @@ func newAuthenticator() *authenticator.Authenticator {
 	return authenticator.New(testOrigin, testParty)
 }
 
-// begun are the options of a ceremony and what the browser keeps of it.
+// begun holds the options of a ceremony and what the browser keeps of it.
 type begun struct {
 	kind    Ceremony
 	options []byte
@@ -100,7 +100,7 @@ func (c *ceremonies) begin(kind Ceremony) begun {
 	return b
 }
 
-// answer is what an authenticator answers.
+// answer returns what an authenticator answers.
 func (b begun) answer(t testing.TB, a *authenticator.Authenticator) []byte {
 	t.Helper()
 	if b.kind == Registration {
@@ -109,7 +109,7 @@ func (b begun) answer(t testing.TB, a *authenticator.Authenticator) []byte {
 	return a.Assert(t, b.options)
 }
 
-// finish takes an answer as a sign-in or an enrolment does.
+// finish judges an answer as a sign-in or an enrolment does.
 func (c *ceremonies) finish(b begun, response []byte) (Assertion, error) {
 	o, err := c.Open(b.kept, b.kind, boundOf(b.kind), c.d.Now())
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *ceremonies) finish(b begun, response []byte) (Assertion, error) {
 	return a, err
 }
 
-// do is a whole ceremony.
+// do runs a whole ceremony.
 func (c *ceremonies) do(kind Ceremony, a *authenticator.Authenticator) (Assertion, error) {
 	c.t.Helper()
 	b := c.begin(kind)
@@ -159,7 +159,7 @@ func (c *ceremonies) must(kind Ceremony, a *authenticator.Authenticator) Asserti
 	return assertion
 }
 
-// why is what the log says of a refusal.
+// why returns what the log says about a refusal.
 func why(err error) error {
 	if r, ok := errors.AsType[*PasskeyRefusal](err); ok {
 		return r.Why
@@ -202,7 +202,7 @@ func TestAPasskeyIsMadeAndOpensInBothCeremonies(t *testing.T) {
 	}
 }
 
-// R-PSK-01, R-PSK-05, R-PSK-08: what the browser is given.
+// R-PSK-01, R-PSK-05, R-PSK-08: what the browser is given reveals nothing about anybody.
 func TestPasskeyOptionsTellNothingOfAnybody(t *testing.T) {
 	c := newCeremonies(t)
 	a := newAuthenticator()
@@ -286,15 +286,15 @@ func (c *ceremonies) refuse(t *testing.T, b begun, response []byte) {
 	}
 }
 
-// each runs an attack in every ceremony, with an authenticator whose passkey the
-// user has and which counts.
+// each runs an attack in every ceremony, with an authenticator that has a passkey of the user
+// and a counter.
 func (c *ceremonies) each(t *testing.T, attack func(*testing.T, *authenticator.Authenticator, Ceremony)) {
 	t.Helper()
 	for _, kind := range ceremonyKinds {
 		a := newAuthenticator()
 		c := c.another(c.user.OrgID)
 		c.must(Registration, a)
-		c.must(SecondStep, a) // what is refused below is not refused for another reason
+		c.must(SecondStep, a) // so that what is refused below is not refused for another reason
 		t.Run(string(kind), func(t *testing.T) {
 			b := c.begin(kind)
 			attack(t, a, kind)
@@ -372,7 +372,7 @@ func TestPSK2OwnChallengeIsRefused(t *testing.T) {
 func TestPSK2AnswerIsTakenOnce(t *testing.T) {
 	c := newCeremonies(t)
 	a := newAuthenticator()
-	a.Counter = 0 // which would refuse a replay too
+	a.Counter = 0 // a counter would refuse a replay too
 	c.must(Registration, a)
 	for _, kind := range ceremonyKinds {
 		b := c.begin(kind)
@@ -489,7 +489,7 @@ func TestPSK4WithoutVerificationAPasskeyIsOneFactor(t *testing.T) {
 	if got := c.must(SecondStep, a); got.Verified {
 		t.Error("a second step without verification counts as two factors")
 	}
-	// What the browser says beside the signature proves nothing.
+	// What the browser says outside the signature proves nothing.
 	b = c.begin(SecondStep)
 	if got, err := c.finish(b, with(t, b.answer(t, a), "clientExtensionResults", map[string]any{"uvm": [][]int{{2, 4, 2}}})); err == nil && got.Verified {
 		t.Error("verification is believed from an extension")
@@ -505,7 +505,7 @@ func TestPSK4WithoutVerificationAPasskeyIsOneFactor(t *testing.T) {
 	}
 }
 
-// with is an answer with a member changed; a path goes into its response.
+// with returns an answer with one member changed; a name with a path is one in its response.
 func with(t testing.TB, answer []byte, name string, value any) []byte {
 	t.Helper()
 	var all map[string]any
@@ -547,7 +547,7 @@ func TestPSK4CounterThatDoesNotGoOnIsRefused(t *testing.T) {
 				}
 				c.refuse(t, b, answer)
 				a.Counter = 8
-				c.must(kind, a) // nothing of the refused answer was kept
+				c.must(kind, a) // nothing of the refused answer was stored
 			})
 		}
 	}
@@ -594,7 +594,7 @@ func TestPSK4BackupFlagsAreConsistent(t *testing.T) {
 	c.refuse(t, b, b.answer(t, a))
 	a.Flags = up | be
 	c.must(Registration, a)
-	a.Flags = up | be | bs // copied since: that is what it is eligible for
+	a.Flags = up | be | bs // copied since, as it is allowed to be
 	c.must(Alone, a)
 	if keys, err := PasskeysOf(t.Context(), c.d, c.owner()); err != nil || !keys[0].Synced() {
 		t.Errorf("synced: %v, %v", keys, err)
@@ -622,7 +622,8 @@ func TestPSK5UserHandleAndCredentialAgree(t *testing.T) {
 				m.refuse(t, b, b.answer(t, mallory))
 				return
 			}
-			// A key that keeps no handles answers without: who is asked is known.
+			// A security key that stores no user handles answers without one: the user is
+			// known.
 			if got, err := m.finish(b, b.answer(t, mallory)); err != nil || got.Owner != m.owner() {
 				t.Errorf("%+v, %v", got, why(err))
 			}
@@ -630,7 +631,8 @@ func TestPSK5UserHandleAndCredentialAgree(t *testing.T) {
 	}
 	mallory.Passkeys[0].Handle = own
 
-	// Somebody else's passkey in the victim's second step, of one's own organization or another.
+	// Somebody else's passkey as the victim's second step, from the same organization or
+	// another.
 	for _, other := range []*authenticator.Authenticator{mallory, abroad} {
 		b := c.begin(SecondStep)
 		c.refuse(t, b, other.AssertWith(t, b.options, other.Passkeys[0]))
@@ -693,8 +695,8 @@ func TestPSK6OnlyWhatWasOfferedIsRegistered(t *testing.T) {
 	})
 }
 
-// A passkey from before keys were judged opens no more, whatever signs for it, and is
-// listed. For this one a signature in four fits that nobody needs a key to make.
+// A passkey from before keys were judged signs nobody in, whatever signs for it, and is listed.
+// One signature in four fits this key, and anybody can make it without a private key.
 func TestPSK6AStoredKeyThatOthersSignForOpensNothing(t *testing.T) {
 	c := newCeremonies(t)
 	a := newAuthenticator()
@@ -763,8 +765,8 @@ func TestPSK6APasskeyThatAnybodyHasIsRefused(t *testing.T) {
 	}
 }
 
-// Two tabs of a person without a passkey begin before either ends: each makes one
-// with a handle of its own.
+// Two tabs of a person without a passkey begin before either ends: each makes one with a handle
+// of its own.
 func TestPasskeysMadeSideBySideBothOpen(t *testing.T) {
 	c := newCeremonies(t)
 	one, other := newAuthenticator(), newAuthenticator()
@@ -831,8 +833,8 @@ func TestPasskeyRemovedOrUsedInBetweenIsNotUsed(t *testing.T) {
 	}
 }
 
-// R-PSK-04: each byte that is signed or compared matters, and no answer is an error
-// of ours.
+// R-PSK-04: each byte that is signed or compared matters, and no answer causes an internal
+// error.
 func TestPSK4EachBrokenFieldIsRefused(t *testing.T) {
 	c := newCeremonies(t)
 	a := newAuthenticator()
@@ -908,7 +910,7 @@ func TestPSK4GarbageIsRefusedWithoutHarm(t *testing.T) {
 			}
 		}
 	}
-	// What a hostile page puts into a field goes to the log cut short.
+	// What a hostile page puts into a field is shortened in the log.
 	a.Origin = "https://" + strings.Repeat("é", 10_000)
 	_, err := c.do(Alone, a)
 	if !errors.Is(err, ErrPasskeyRefused) || len(why(err).Error()) > longestReason+10 {
@@ -916,8 +918,8 @@ func TestPSK4GarbageIsRefusedWithoutHarm(t *testing.T) {
 	}
 }
 
-// BenchmarkAssertion is the verification of an answer, its passkey looked up in the
-// database, beside the bare call of the library.
+// BenchmarkAssertion measures the verification of an answer, with its passkey looked up in the
+// database, and the mere call of the library.
 func BenchmarkAssertion(b *testing.B) {
 	for name, algorithm := range map[string]int{"ES256": authenticator.ES256, "EdDSA": authenticator.EdDSA, "RS256": authenticator.RS256} {
 		c := newCeremonies(b)
@@ -953,7 +955,7 @@ func BenchmarkAssertion(b *testing.B) {
 	}
 }
 
-// perCPU reports the processor time of a call too: a busy machine does not change it.
+// perCPU also reports the processor time of a call: a busy machine does not change it.
 func perCPU(b *testing.B, call func() error) {
 	b.Helper()
 	spent := func() (t time.Duration) {
@@ -972,8 +974,8 @@ func perCPU(b *testing.B, call func() error) {
 	b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op")
 }
 
-// One reader takes the first of two members, another the last, and encoding/json reads
-// them in any case: what no browser writes is refused, in what it had signed too.
+// One reader takes the first of two members, another the last, and encoding/json reads them in
+// any case: what no browser writes is refused, also in what the browser had signed.
 func TestPSK4AmbiguousJSONIsRefused(t *testing.T) {
 	for name, change := range map[string]func(answer string) string{
 		"a member twice":           func(a string) string { return strings.Replace(a, `{`, `{"type":"public-key",`, 1) },

@@ -12,30 +12,30 @@ import (
 	"parvis/internal/secret"
 )
 
-// Stored is the password of a user as stored. The zero Stored stands for none.
+// Stored is the password of a user as stored. The zero Stored stands for no password.
 type Stored struct {
 	Owner
 	SetAt      time.Time
 	Failures   int       // in a row, of passwords that were really compared
 	DisabledAt time.Time // zero while it can be used
-	ChangeAt   time.Time // when somebody asked for a new one; zero if nobody did
+	ChangeAt   time.Time // when a new one was demanded; zero if none was
 	hash       string
 	toLink     bool // read by PasswordToLink, and so confirmed
-	nobody     Cost // what comparing costs where there is none; that of a new hash where zero
+	nobody     Cost // what comparing costs if there is no password; the cost of a new hash if zero
 }
 
-// Exists tells that there is a password, if a disabled one.
+// Exists reports whether there is a password, even a disabled one.
 func (s Stored) Exists() bool { return s.hash != "" }
 
-// StoredPassword reads the password of o. For an owner that does not exist, the
-// zero Owner included, it takes the same statement and returns the zero Stored; so it
-// does where single sign-on is the only way in, and no password counts (R-AUT-07).
+// StoredPassword reads the password of o. For an owner that does not exist, the zero Owner
+// included, it runs the same statement and returns the zero Stored; it does so too where single
+// sign-on is the only way in, and no password counts (R-AUT-07).
 func StoredPassword(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
 	return storedPassword(ctx, r, o, false)
 }
 
-// PasswordToLink is StoredPassword for who proves that a provider's subject is theirs. It
-// counts where single sign-on is the only way in too, since no session comes of it
+// PasswordToLink is StoredPassword for somebody who proves that a provider's subject is theirs.
+// The password counts even where single sign-on is the only way in, since it opens no session
 // (decision 0044), unless a new one was demanded: that cannot be created there.
 func PasswordToLink(ctx context.Context, r db.Reader, o Owner) (Stored, error) {
 	return storedPassword(ctx, r, o, true)
@@ -54,25 +54,25 @@ func storedPassword(ctx context.Context, r db.Reader, o Owner, toLink bool) (Sto
 	return s, nil
 }
 
-// Outcome is what became of a typed password. A wrong one is an outcome, not an
-// error: an error would roll its own count back.
+// Outcome is the result for a typed password. A wrong one is an outcome, not an error: an error
+// would roll its own count back.
 type Outcome struct {
 	OK         bool
 	Failures   int  // in a row, with this one
-	Disabled   bool // by this one: MostFailures in a row
-	MustChange bool // right, and a new one was asked for
+	Disabled   bool // by this one, the last of MostFailures in a row
+	MustChange bool // right, and a new one was demanded
 }
 
-// MostFailures is how many wrong passwords in a row disable the right one (NIST
-// SP 800-63B-4 §3.2.2).
+// MostFailures is how many wrong passwords in a row disable the right one (NIST SP 800-63B-4
+// §3.2.2).
 const MostFailures = 100
 
-// Confirm records a verdict. A password that was changed or disabled since it
-// was read is not the one compared: it is neither accepted nor counted. Where
-// there was nobody, the same statement changes nothing.
+// Confirm records a verdict. A password that was changed or disabled since it was read is not
+// the one that was compared: it is neither accepted nor counted. If there was nobody, the same
+// statement changes nothing.
 //
-// MostFailures in a row disable the password, not the user: a reset brings a new
-// one, and every other way in stays open (journeys 2.7).
+// MostFailures in a row disable the password, not the user: a reset creates a new one, and
+// every other way in stays open (journeys 2.7).
 func Confirm(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
 	if v.OK {
 		return succeed(ctx, tx, v)
@@ -106,9 +106,9 @@ func succeed(ctx context.Context, tx *db.Tx, v Verdict) (Outcome, error) {
 	return Outcome{OK: err == nil, MustChange: !now.ChangeAt.IsZero()}, err
 }
 
-// DemandChange makes the next sign-in with a user's password create a new one. A
-// deactivated user's too: it counts once somebody lets the user in again. It
-// returns the user, whose sessions are the caller's to end.
+// DemandChange makes the next sign-in with a user's password create a new one. It works for a
+// deactivated user too: the demand counts once the user may sign in again. It returns the user,
+// whose sessions the caller has to end.
 func DemandChange(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) (directory.User, error) {
 	u, err := directory.Governed(ctx, tx, actor, org, id)
 	if err == nil && !u.DeletedAt.IsZero() {
@@ -131,7 +131,7 @@ func DemandChange(ctx context.Context, tx *db.Tx, actor directory.Actor, org dir
 	return u, audit.Record(ctx, tx, e)
 }
 
-// Disable makes a password useless until a reset: somebody else may know it.
+// Disable makes a password useless until a reset, because somebody else may know it.
 func Disable(ctx context.Context, tx *db.Tx, o Owner) error {
 	_, err := tx.Exec(ctx, `
 		update passwords set disabled_at = $1
@@ -139,8 +139,8 @@ func Disable(ctx context.Context, tx *db.Tx, o Owner) error {
 	return err
 }
 
-// Remove removes a user's password, so that nothing is left to guess. The history
-// keeps it: one that is created later differs from it as the rules want.
+// Remove removes a user's password, so that nothing is left to guess. The history keeps it: one
+// that is created later must differ from it as the rules demand.
 func Remove(ctx context.Context, tx *db.Tx, o Owner) error {
 	now, err := StoredPassword(ctx, tx, o)
 	if err != nil {
@@ -158,30 +158,30 @@ func Remove(ctx context.Context, tx *db.Tx, o Owner) error {
 	return err
 }
 
-// The history goes back over as many passwords as the rules want, and over all that
-// were in use within a day, up to mostKept: else whoever changes a password often
-// enough has the first one back in seconds.
+// The history contains as many passwords as the rules demand, and all that were in use within a
+// day, up to mostKept: otherwise somebody who changes a password often enough could have the
+// first one back in seconds.
 const (
 	historyDay = 24 * time.Hour
 	mostKept   = 50
 )
 
-// ErrChangedOften says that one more change would push a password out of the history
-// that was in use within a day. A reset, or a change that was demanded, never waits.
+// ErrChangedOften says that one more change would push a password out of the history that was
+// in use within a day. A reset, or a change that was demanded, never waits.
 var ErrChangedOften = fault.New(fault.Throttled, "credential.changed_often")
 
-// History is what a new password must differ from. For a user who has none
-// yet, or is not stored yet, History{Owner: owner} is complete.
+// History is what a new password must differ from. For a user who has none yet, or is not
+// stored yet, History{Owner: owner} is complete.
 type History struct {
 	Owner
 	current string
 	setAt   time.Time
 	older   []string
 	depth   int
-	full    time.Duration // until there is room for one more; zero where there is
+	full    time.Duration // time until there is room for one more; zero if there is
 }
 
-// Room is ErrChangedOften where a change that nobody demands has to wait.
+// Room returns ErrChangedOften if a change that nobody demanded has to wait.
 func (h History) Room() error {
 	if h.full > 0 {
 		return ErrChangedOften.With("Count", mostKept).After(h.full)
@@ -216,7 +216,7 @@ func HistoryOf(ctx context.Context, r db.Reader, rules Rules, o Owner, now time.
 	return h, nil
 }
 
-// rememberedOf reads the newest of the history, the last first.
+// rememberedOf reads the newest passwords of the history, the last first.
 func rememberedOf(ctx context.Context, r db.Reader, o Owner) ([]remembered, error) {
 	var all []remembered
 	err := r.Rows(ctx, func(scan func(...any) error) error {
@@ -232,8 +232,8 @@ func rememberedOf(ctx context.Context, r db.Reader, o Owner) ([]remembered, erro
 	return all, err
 }
 
-// keeps counts how many of the history the rules want, of which all holds the newest,
-// the last first. A password was in use until the next one was set.
+// keeps counts how many passwords of the history the rules demand. all holds the newest of the
+// history, the last first. A password was in use until the next one was set.
 func (r Rules) keeps(all []remembered, now time.Time) int {
 	if r.older() == 0 {
 		return 0
@@ -252,7 +252,8 @@ func (h History) hashes() []string {
 	return append([]string{h.current}, h.older...)
 }
 
-// reason advises whoever typed a password that h holds at place i, the current one first.
+// reason returns advice to somebody who typed a password that h holds at place i, the current
+// one first.
 func (h History) reason(i int) fault.Reason {
 	if i > 0 && i >= h.depth {
 		return fault.Reason{Key: "credential.reason.history_day"}
@@ -263,9 +264,9 @@ func (h History) reason(i int) fault.Reason {
 	return fault.Reason{Key: "credential.reason.current"}
 }
 
-// Set stores a new password, which is not disabled and has no failures. Of two
-// that were checked against the same history one wins and the other gets
-// ErrChanged: it was not compared with the winner.
+// Set stores a new password, which is not disabled and has no failures. Of two that were
+// checked against the same history one wins and the other gets ErrChanged, because it was not
+// compared with the winner.
 func Set(ctx context.Context, tx *db.Tx, n Hashed) error {
 	org, user := string(n.past.OrgID), string(n.past.UserID)
 	o, err := directory.OrganizationByID(ctx, tx, n.past.OrgID)
@@ -275,7 +276,7 @@ func Set(ctx context.Context, tx *db.Tx, n Hashed) error {
 	if err != nil {
 		return err
 	}
-	// Later than the one before even if the clock is not: the history is in order.
+	// Later than the one before even if the clock is not, so that the history is in order.
 	setAt := tx.Now()
 	if before := n.past.setAt; !setAt.After(before) {
 		setAt = before.Add(time.Microsecond)
@@ -301,8 +302,8 @@ func Set(ctx context.Context, tx *db.Tx, n Hashed) error {
 	return remember(ctx, tx, n.past)
 }
 
-// remember moves the password that was replaced into the history, as far as the
-// organization's rules want one: each stored hash is one more to guess at.
+// remember moves the replaced password into the history, if the organization's rules demand
+// that: each stored hash is one more that could be guessed.
 func remember(ctx context.Context, tx *db.Tx, past History) error {
 	rules, err := RulesOf(ctx, tx, past.OrgID)
 	if err != nil {

@@ -43,10 +43,9 @@ func TestAFirstPasswordSignsIn(t *testing.T) {
 	}
 }
 
-// R-PWD-07: the last ten are refused, the current one counted, and the eleventh
-// back is accepted.
+// R-PWD-07: the last ten, including the current one, are refused, and the eleventh is accepted.
 func TestPWD7ElevenPasswordsBack(t *testing.T) {
-	d, clock := dbtest.Open(t) // its clock stands still: the order must not need it
+	d, clock := dbtest.Open(t) // its clock stands still, because the order must not depend on it
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
 	for n := range 11 {
@@ -68,8 +67,8 @@ func TestPWD7ElevenPasswordsBack(t *testing.T) {
 	mustChange(t, d, s, o, nth(1))
 }
 
-// Ten changes and back to the first take seconds: what was in use within a day is
-// refused too, however many came after it.
+// Ten changes and a return to the first take seconds: a password that was in use within a day
+// is refused too, however many came after it.
 func TestPWD7TheHistoryHoldsADay(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
@@ -108,12 +107,12 @@ func TestPWD7TheHistoryOfADayIsBounded(t *testing.T) {
 		mustChange(t, d, s, o, fmt.Sprintf("Vermilion otter %d bridges!", n))
 		clock.Advance(time.Minute)
 	}
-	// Fifty are kept beside the current one, the first was replaced 50 minutes ago.
+	// Fifty are kept besides the current one; the first was replaced 50 minutes ago.
 	err := room()
 	if f, ok := errors.AsType[*fault.Error](err); !ok || !errors.Is(err, ErrChangedOften) || f.RetryAfter != historyDay-50*time.Minute {
 		t.Errorf("with a full history: %v, want ErrChangedOften for a day less 50 minutes", err)
 	}
-	mustChange(t, d, s, o, "what a reset sets 1 Day") // which does not ask for room
+	mustChange(t, d, s, o, "what a reset sets 1 Day") // a reset does not ask for room
 	if n := count(t, d, `select count(*) from password_history`); n != mostKept {
 		t.Errorf("%d old hashes are kept, want %d", n, mostKept)
 	}
@@ -156,8 +155,8 @@ func TestAClockThatJumpsBackKeepsTheHistoryInOrder(t *testing.T) {
 	}
 }
 
-// Eight changes to the same new password pass the history together, and each of
-// them would put it there once more: all but one must notice.
+// Eight changes to the same new password pass the history together, and each would put the
+// password there once more: all but one must notice.
 func TestPWD7ConcurrentChangesDoNotSlipPastTheHistory(t *testing.T) {
 	for name, first := range map[string]bool{"the first password": true, "a change": false} {
 		t.Run(name, func(t *testing.T) {
@@ -207,9 +206,9 @@ func TestPWD7ConcurrentChangesDoNotSlipPastTheHistory(t *testing.T) {
 	}
 }
 
-// Journeys 2.7: nobody can lock another person out for good. A hundred failures
-// in a row turn the password off, not the user; from then on it is an ordinary
-// failure that counts nothing, until a new one is set.
+// Journeys 2.7: nobody can lock another person out for good. A hundred failures in a row turn
+// the password off, not the user; from then on each attempt is an ordinary failure that is not
+// counted, until a new password is set.
 func TestAHundredFailuresTurnThePasswordOff(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
@@ -292,8 +291,8 @@ func TestOneUsersFailuresAreNobodyElses(t *testing.T) {
 	}
 }
 
-// A verdict is about the password that was read, not about the one that is
-// stored when it is recorded.
+// A verdict is about the password that was read, not about the one that is stored when it is
+// recorded.
 func TestAVerdictOnAPasswordChangedMeanwhileIsVoid(t *testing.T) {
 	for name, text := range map[string]string{"right": good, "wrong": "wrong"} {
 		t.Run(name, func(t *testing.T) {
@@ -338,8 +337,7 @@ func TestPWD11SigningInStoresTheRaisedHash(t *testing.T) {
 	}
 }
 
-// A row copied to another user by somebody who can write the database is of no
-// use to them.
+// A row copied to another user by somebody who can write to the database is of no use to them.
 func TestPWD11ARowMovedToAnotherUserVerifiesNothing(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})

@@ -13,15 +13,14 @@ import (
 // longest is the most code points a password may have under any rules.
 const longest = 400
 
-// longestBytes is refused before anything is computed. A code point of a
+// longestBytes is how many bytes a text may have before anything is computed. A code point of a
 // prepared password may be typed as up to twelve bytes, decomposed.
 const longestBytes = 12 * longest
 
-// form is how a text was prepared, so that one text typed on two systems gives
-// one password: as RFC 8265 OpaqueString or, where that refuses, in NFC alone.
-// OpaqueString knows no character newer than its Unicode and refuses joined
-// emoji. The hash names its form: with a later Unicode the same text may be
-// prepared in another.
+// form is how a text was prepared, so that one text typed on two systems is one password: as
+// RFC 8265 OpaqueString or, if that refuses, in NFC alone. OpaqueString knows no character
+// newer than its Unicode version and refuses joined emoji. The hash names its form, because
+// with a later Unicode version the same text may be prepared in another.
 type form string
 
 const (
@@ -29,8 +28,8 @@ const (
 	nfc    form = "nfc"
 )
 
-// Password is a new password that keeps the rules: only Check makes one. It
-// cannot be printed by accident.
+// Password is a new password that obeys the rules: only Check makes one. It cannot be printed
+// by accident.
 type Password struct {
 	text string
 	form form
@@ -42,9 +41,8 @@ func (p Password) String() string       { return redacted }
 func (p Password) GoString() string     { return redacted }
 func (p Password) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// prepare brings a typed text into the form that is compared. Where no password
-// can look so, it returns the key of the reason instead. Nothing is trimmed, cut
-// or folded (R-PWD-02).
+// prepare brings a typed text into the form that is compared. If the text cannot be a password,
+// it returns the key of the reason instead. Nothing is trimmed, cut or folded (R-PWD-02).
 func prepare(text string) (p Password, reason string) {
 	switch {
 	case len(text) > longestBytes:
@@ -67,8 +65,8 @@ func prepare(text string) (p Password, reason string) {
 	return p, ""
 }
 
-// Same reports whether two typed texts are one password: systems differ in how they
-// write an accented letter, and what is compared is what would be stored.
+// Same reports whether two typed texts are one password: systems differ in how they write an
+// accented letter, and what would be stored is compared.
 func Same(a, b string) bool {
 	p, refused := prepare(a)
 	q, alsoRefused := prepare(b)

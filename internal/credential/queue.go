@@ -6,27 +6,26 @@ import (
 	"sync"
 )
 
-// Source names whose work a hash is, for the fair queue: a browser that is known
-// to belong to somebody, or else a network.
+// Source says for whom a hash is computed, for the fair queue: a browser that is known to
+// belong to somebody, or else a network.
 type Source struct {
 	Name  string
 	Known bool
 }
 
-// A queue lets a fixed number work at once and the others wait, bounded in
-// number and fair between sources: whoever floods it waits behind their own
-// (R-RES-02). Sources take turns, one piece of work each; so do the known ones
-// and the strangers, so that strangers from many networks slow nobody who has
-// been here before. One source may hold half of the places to wait, and when all
-// are taken, the last of the longest line gives its place up to a source with a
-// shorter one.
+// A queue lets a fixed number of callers work at once and the others wait, bounded in number
+// and fair between sources: a source that floods it waits behind its own calls (R-RES-02).
+// Sources take turns, one piece of work each; so do the known ones and the strangers, so that
+// strangers from many networks slow down nobody who has been here before. One source may hold
+// half of the places to wait, and when all are taken, the last of the longest line gives its
+// place to a source with a shorter one.
 type queue struct {
 	mu     sync.Mutex
-	free   int // who may begin at once; above zero nobody waits
+	free   int // how many may begin at once; above zero nobody waits
 	places int // places to wait that are left
 	share  int // the most places of one source
 	lines  map[Source][]chan error
-	order  map[bool][]Source // the sources with a line, known or not, whose turn is next first
+	order  map[bool][]Source // the sources with a line, known or not; the next turn is the first one's
 	known  bool              // the last turn was a known source's
 }
 
@@ -34,8 +33,8 @@ func newQueue(parallel, waiting int) *queue {
 	return &queue{free: parallel, places: waiting, share: max(1, waiting/2), lines: map[Source][]chan error{}, order: map[bool][]Source{}}
 }
 
-// do runs work when source's turn comes. It returns ErrBusy without a place to
-// wait, and the context's error if that ends first; work did not run then.
+// do runs work when it is source's turn. It returns ErrBusy if there is no place to wait, and
+// the context's error if that ends first; work did not run then.
 func (q *queue) do(ctx context.Context, source Source, work func()) error {
 	called, err := q.join(source)
 	if err != nil {
@@ -50,7 +49,7 @@ func (q *queue) do(ctx context.Context, source Source, work func()) error {
 		if q.quit(source, called) || <-called != nil {
 			return ctx.Err()
 		}
-		// The turn came in the same instant, and somebody else must get it.
+		// The turn came in the same instant, and is passed on to somebody else.
 		q.leave()
 		return ctx.Err()
 	}
@@ -82,7 +81,7 @@ func (q *queue) join(source Source) (chan error, error) {
 	return called, nil
 }
 
-// shorten frees a place in the longest line, if that is longer than length.
+// shorten frees a place in the longest line, if that line is longer than length.
 func (q *queue) shorten(length int) bool {
 	var longest Source
 	found := false
@@ -99,7 +98,7 @@ func (q *queue) shorten(length int) bool {
 	return found
 }
 
-// quit leaves the line and reports whether called still stood in it.
+// quit leaves the line and reports whether called was still in it.
 func (q *queue) quit(source Source, called chan error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,7 +133,7 @@ func (q *queue) leave() {
 	next <- nil
 }
 
-// remove takes the place at i in source's line away, and an empty line with it.
+// remove takes the place at i out of source's line, and removes an empty line.
 func (q *queue) remove(source Source, i int) {
 	q.places++
 	q.lines[source] = slices.Delete(q.lines[source], i, i+1)

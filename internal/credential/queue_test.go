@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// work is what each test gives to the queue: it takes a second and notes whose
-// it was. In a bubble of synctest seconds cost nothing.
+// work is what each test gives to the queue: it takes a second and records for whom it ran. In
+// a bubble of synctest seconds cost nothing.
 type work struct {
 	q    *queue
 	mu   sync.Mutex
@@ -41,7 +41,7 @@ func (w *work) start(ctx context.Context, source string) {
 			w.mu.Unlock()
 		}
 	}()
-	synctest.Wait() // so that each stands in line before the next comes
+	synctest.Wait() // so that each is in line before the next comes
 }
 
 func (w *work) startMany(n int, source string) {
@@ -55,7 +55,7 @@ func finish() {
 	synctest.Wait()
 }
 
-// idle tells that nothing of the queue is held any more.
+// idle checks that nothing in the queue is held any longer.
 func (w *work) idle(t *testing.T, parallel, waiting int) {
 	t.Helper()
 	if w.q.free != parallel || w.q.places != waiting || len(w.q.lines) > 0 || len(w.q.order[true])+len(w.q.order[false]) > 0 {
@@ -81,7 +81,7 @@ func TestDOS1SourcesTakeTurns(t *testing.T) {
 func TestDOS1KnownBrowsersDoNotStandInLineWithStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &work{q: newQueue(1, 100)}
-		for _, source := range []string{"a", "b", "c", "d", "e", "f"} { // a network each
+		for _, source := range []string{"a", "b", "c", "d", "e", "f"} { // one from each network
 			w.start(t.Context(), source)
 		}
 		w.startMany(2, "known 1")
@@ -135,7 +135,7 @@ func TestLeavingTheQueueHandsTheTurnOn(t *testing.T) {
 		w.startMany(1, "first")
 		ctx, cancel := context.WithCancel(t.Context())
 		w.start(ctx, "impatient")
-		timed, stop := context.WithTimeout(t.Context(), time.Second) // ends as its turn comes
+		timed, stop := context.WithTimeout(t.Context(), time.Second) // ends just as its turn comes
 		defer stop()
 		w.start(timed, "late")
 		w.startMany(1, "last")

@@ -26,8 +26,8 @@ type RecoverySet struct {
 	hashes []string
 }
 
-// NewRecoveryCodes makes a set, outside any transaction: ten hashes that share
-// one salt, so that a typed code costs one hash and a look-up.
+// NewRecoveryCodes makes a set, outside any transaction: ten hashes that share one salt, so
+// that a typed code costs one hash and a look-up.
 func (s *Store) NewRecoveryCodes(ctx context.Context, source Source, o Owner) (RecoverySet, error) {
 	set := RecoverySet{owner: o}
 	h := s.fresh(opaque)
@@ -71,7 +71,7 @@ type RecoveryVerdict struct {
 	hash  string
 }
 
-// HashRecoveryCode hashes what was typed as the user's set was, outside any
+// HashRecoveryCode hashes a typed code as the codes of the user's set were hashed, outside any
 // transaction. It costs one hash whether there is a set or not.
 func (s *Store) HashRecoveryCode(ctx context.Context, r db.Reader, source Source, o Owner, typed string) (RecoveryVerdict, error) {
 	var stored string
@@ -92,8 +92,8 @@ func (s *Store) HashRecoveryCode(ctx context.Context, r db.Reader, source Source
 	return RecoveryVerdict{o, h.String()}, err
 }
 
-// UseRecoveryCode uses a code up and tells how many are left; false where it was
-// none of the user's, or used before.
+// UseRecoveryCode uses a code up and returns how many are left; false if it was not one of the
+// user's, or was used before.
 func UseRecoveryCode(ctx context.Context, tx *db.Tx, v RecoveryVerdict) (left int, ok bool, err error) {
 	n, err := tx.Exec(ctx, `
 		update recovery_codes set used_at = $1
@@ -106,7 +106,7 @@ func UseRecoveryCode(ctx context.Context, tx *db.Tx, v RecoveryVerdict) (left in
 	return left, true, err
 }
 
-// RepeatsRecoveryCode tells that a code was used up at that time or since: the same form,
+// RepeatsRecoveryCode reports whether a code was used up at that time or later: the same form,
 // sent twice.
 func RepeatsRecoveryCode(ctx context.Context, r db.Reader, v RecoveryVerdict, since time.Time) (bool, error) {
 	var id string
@@ -125,8 +125,8 @@ func RecoveryCodesLeft(ctx context.Context, r db.Reader, o Owner) (int, error) {
 	return left, err
 }
 
-// RecoverySetID names the set that a user has, codes that were used included; empty
-// where none was made.
+// RecoverySetID identifies the set that a user has, even if its codes were used; empty if none
+// was made.
 func RecoverySetID(ctx context.Context, r db.Reader, o Owner) (string, error) {
 	var id db.Text
 	_, err := r.One(ctx, db.Into(&id), `
@@ -135,8 +135,8 @@ func RecoverySetID(ctx context.Context, r db.Reader, o Owner) (string, error) {
 	return string(id), err
 }
 
-// foldRecovery makes one form of what was typed or pasted: no spaces or hyphens,
-// upper case, digits of any script.
+// foldRecovery brings what was typed or pasted into one form: no spaces or hyphens, upper case,
+// digits of any script.
 func foldRecovery(typed string) string {
 	if len(typed) > 1000 {
 		return ""

@@ -37,7 +37,7 @@ func useCode(t testing.TB, d *db.DB, s *Store, o Owner, typed string) (left int,
 	return left, right, err
 }
 
-// mustUse wants a code to be worth what is said.
+// mustUse wants a code to be accepted or refused.
 func mustUse(t testing.TB, d *db.DB, s *Store, o Owner, typed string, want bool) (left int) {
 	t.Helper()
 	left, right, err := useCode(t, d, s, o, typed)
@@ -128,7 +128,7 @@ func TestRecoveryCodeOpensForItsOwnerOnly(t *testing.T) {
 	for _, other := range []Owner{bob, without, elsewhere, {}, {OrgID: elsewhere.OrgID, UserID: ada.UserID}} {
 		mustUse(t, d, s, other, codes[0], false)
 	}
-	// Its row moved to another user opens nothing: the hash is bound to both ids.
+	// Its row moved to another user is worth nothing: the hash is bound to both ids.
 	update(t, d, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update recovery_codes set user_id = $1 where org_id = $2 and user_id = $3`,
 			string(without.UserID), string(org), string(ada.UserID))
@@ -184,7 +184,7 @@ func TestNewRecoveryCodesEndTheOldOnes(t *testing.T) {
 	o := newOwner(t, d, newOrg(t, d))
 	old := newCodes(t, d, s, o)
 	mustUse(t, d, s, o, old[0], true)
-	// Typed before, sent after: the set that it was hashed for is gone.
+	// Typed before and sent after: the set that it was hashed for no longer exists.
 	v, err := s.HashRecoveryCode(t.Context(), d, source, o, old[1])
 	if err != nil {
 		t.Fatal(err)
@@ -213,8 +213,8 @@ func TestRecoveryCodesOutliveANewPepper(t *testing.T) {
 	mustUse(t, d, rotated, o, codes[0], true)
 }
 
-// What 00002 does to rows from before: codes of nobody's device go, and those made
-// before their user ever added one.
+// Migration 00002 deletes codes of users without a device, and codes that were made before
+// their user ever added one.
 func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	s, org := testStore(t, Options{}), newOrg(t, d)

@@ -18,8 +18,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// ErrResetDead is the one answer for a link that was used, replaced, voided or
-// expired, or never was.
+// ErrResetDead is the one answer for a link that was used, replaced, voided or expired, or that
+// never existed.
 var ErrResetDead = fault.New(fault.Gone, "credential.reset_dead")
 
 // Asked is what somebody without proof asks for an address.
@@ -29,10 +29,10 @@ type Asked string
 const (
 	AskedPassword Asked = "password" // a link to create a new one
 	AskedNames    Asked = "names"    // which organizations know the address
-	AskedGuessed  Asked = "guessed"  // asked by us: somebody tries passwords for it
+	AskedGuessed  Asked = "guessed"  // asked by us, because somebody tries passwords for it
 )
 
-// Request is one row of what was asked, whoever has the address.
+// Request is one row of what was asked, whether or not anybody has the address.
 type Request struct {
 	Asked        Asked
 	Address      naming.Address
@@ -40,8 +40,8 @@ type Request struct {
 	Language     i18n.Tag
 }
 
-// Ask keeps a request for the sweep. It is the same statement for every address,
-// known or not: nothing is found out before the answer (R-REC-01).
+// Ask stores a request for the sweep. It is the same statement for every address, known or not:
+// nothing is looked up before the answer (R-REC-01).
 func Ask(ctx context.Context, tx *db.Tx, q Request) error {
 	_, err := tx.Exec(ctx, `
 		insert into reset_requests (id, kind, email, organization, language, network, created_at)
@@ -67,8 +67,8 @@ type Reset struct {
 	ID string
 }
 
-// SendTo is Send to a user whom actor may change and who can sign in: it lets
-// nobody in whom somebody shut out. The link goes to the user alone (R-REC-07).
+// SendTo is Send to a user whom actor may change and who can sign in: it does not let in
+// anybody who was shut out. The link goes to the user alone (R-REC-07).
 func (r *Resets) SendTo(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id directory.UserID) error {
 	user, err := directory.Governed(ctx, tx, actor, org.ID, id)
 	if err == nil {
@@ -80,11 +80,10 @@ func (r *Resets) SendTo(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 	return r.Send(ctx, tx, actor, directory.Candidate{User: user, Organization: org})
 }
 
-// Send writes a link to a user and kills an earlier one. A user who has no password
-// creates one with it, and proves a second step first like everybody who has one:
-// so nobody who lost a passkey stays out. Without password and second step there is
-// nothing of ours to come in with, and the letter explains that, unless an
-// administrator sends it.
+// Send writes a link to a user and voids an earlier one. A user who has no password creates one
+// with it, and proves a second step first, like everybody who has one, so that nobody who lost
+// a passkey is locked out. A user without password and second step has nothing of ours to sign
+// in with, and the letter explains that, unless an administrator sends it.
 func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who directory.Candidate) error {
 	owner := Owner{who.User.OrgID, who.User.ID}
 	stored, err := StoredPassword(ctx, tx, owner)
@@ -140,7 +139,7 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 	return audit.Record(ctx, tx, e)
 }
 
-// replace kills the user's open links and the letters that were not sent yet.
+// replace voids the user's open links and the letters that were not sent yet.
 func (r *Resets) replace(ctx context.Context, tx *db.Tx, user directory.User) error {
 	var letters []string
 	err := tx.Rows(ctx, func(scan func(...any) error) error {
@@ -163,9 +162,9 @@ func (r *Resets) replace(ctx context.Context, tx *db.Tx, user directory.User) er
 	return nil
 }
 
-// ResetByToken finds whose password a link may create anew. The link dies with
-// the user's generation (any change of the password, a deactivation), with the
-// address that it was sent to (R-REC-02) and with its letter, if that was refused.
+// ResetByToken returns the user whose password a link may replace. The link is void once the
+// user's generation ends (by any change of the password, or a deactivation), once the user has
+// another address than the one it was sent to (R-REC-02), and if its letter was refused.
 func ResetByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Reset, error) {
 	var found Reset
 	into := append(found.User.Targets(), found.Organization.Targets()...)
@@ -184,14 +183,14 @@ func ResetByToken(ctx context.Context, r db.Reader, token secret.Token, now time
 	return found, err
 }
 
-// RefusedLetter is one that the mail server refused for good, so that its link is dead.
+// RefusedLetter is a letter that the mail server refused for good, so that its link is void.
 type RefusedLetter struct {
 	Email  string
 	Letter mail.Delivery
 }
 
-// RefusedReset is the letter with a user's last link, where it was refused; nil where
-// the link can be used, was used or has ended.
+// RefusedReset returns the letter with a user's last link, if it was refused; nil if the link
+// can be used, was used or has ended.
 func RefusedReset(ctx context.Context, r db.Reader, o Owner) (*RefusedLetter, error) {
 	var refused RefusedLetter
 	found, err := r.One(ctx, append(refused.Letter.Targets(), &refused.Email), `
@@ -206,8 +205,8 @@ func RefusedReset(ctx context.Context, r db.Reader, o Owner) (*RefusedLetter, er
 	return &refused, nil
 }
 
-// UseReset claims a link: of many browsers that send its form at once one gets
-// through, the others ErrResetDead.
+// UseReset claims a link: of many browsers that send its form at once, one gets through and the
+// others get ErrResetDead.
 func UseReset(ctx context.Context, tx *db.Tx, token secret.Token) (Reset, error) {
 	found, err := ResetByToken(ctx, tx, token, tx.Now())
 	if err != nil {
@@ -244,8 +243,8 @@ func UseResetByID(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 	return err
 }
 
-// ForgotPage is the address at which a letter of an organization says to ask for a
-// new password: the organization is filled in.
+// ForgotPage returns the address at which a letter of an organization says to ask for a new
+// password: the organization is filled in.
 func ForgotPage(base string, o directory.Organization) string {
 	return base + "/forgot-password?organization=" + url.QueryEscape(o.ShortName)
 }
@@ -254,11 +253,11 @@ const (
 	requestsAtOnce = 50             // that one sweep answers
 	mostNames      = 1000           // organizations that one letter names
 	kept           = 24 * time.Hour // of dead links
-	toldAgain      = 24 * time.Hour // how often one is told of guesses at most
+	toldAgain      = 24 * time.Hour // a person is told of guesses no more often
 )
 
-// Sweep answers what was asked: it finds the users of each address and writes
-// the letters, and deletes the request with its address in the same transaction.
+// Sweep answers the requests: it finds the users of each address and writes the letters, and
+// deletes the request with its address in the same transaction.
 func (r *Resets) Sweep(ctx context.Context, d *db.DB) error {
 	var ids []string
 	err := d.Rows(ctx, func(scan func(...any) error) error {
@@ -270,7 +269,7 @@ func (r *Resets) Sweep(ctx context.Context, d *db.DB) error {
 	if err != nil {
 		return err
 	}
-	var all error // one that fails keeps no other from its answer
+	var all error // a request that fails keeps no other from its answer
 	for _, id := range ids {
 		if err := d.Update(ctx, func(tx *db.Tx) error { return r.answer(ctx, tx, id) }); err != nil {
 			all = errors.Join(all, fmt.Errorf("answering request %s: %w", id, err))
@@ -298,7 +297,7 @@ func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {
 	if q.Organization != "" {
 		o, err := directory.OrganizationByName(ctx, tx, q.Organization)
 		if errors.Is(err, directory.ErrNotFound) {
-			return nil // it was known when the form was sent, and is not any more
+			return nil // it was known when the form was sent, and no longer is
 		}
 		if err != nil {
 			return err
@@ -328,8 +327,8 @@ func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {
 	return nil
 }
 
-// name writes one letter with every organization that knows an address. It goes
-// to the address as the first of them has it, in that user's language.
+// name writes one letter with every organization that knows an address. It goes to the address
+// as the first of them has it, in that user's language.
 func (r *Resets) name(ctx context.Context, tx *db.Tx, users []directory.Candidate) error {
 	if len(users) == 0 {
 		return nil
@@ -344,8 +343,8 @@ func (r *Resets) name(ctx context.Context, tx *db.Tx, users []directory.Candidat
 	return err
 }
 
-// explainInvited tells whoever was invited and has not accepted yet that there
-// is no password to replace.
+// explainInvited tells people who were invited and have not accepted yet that there is no
+// password to replace.
 func (r *Resets) explainInvited(ctx context.Context, tx *db.Tx, a naming.Address, org directory.OrgID) error {
 	invited, err := directory.InvitationsTo(ctx, tx, a, org)
 	if err != nil {
@@ -364,7 +363,7 @@ func (r *Resets) explainInvited(ctx context.Context, tx *db.Tx, a naming.Address
 	return nil
 }
 
-// warn tells a person once a day at most that somebody tries passwords.
+// warn tells a person, at most once a day, that somebody tries passwords.
 func (r *Resets) warn(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
 	p := mail.GuessedParameters{
 		Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(), ResetPage: ForgotPage(r.Base, who.Organization),

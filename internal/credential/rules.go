@@ -15,7 +15,7 @@ import (
 // RulesChanged is recorded with the rules before and after.
 const RulesChanged audit.Action = "password_rules.changed"
 
-// Preset is where rules start from, and what they may not leave.
+// Preset is where rules start from, and the limits that they may not leave.
 type Preset string
 
 // The presets: one as customers ask for, one as NIST SP 800-63B-4 advises.
@@ -24,9 +24,8 @@ const (
 	PresetModern  Preset = "modern"
 )
 
-// Rules say which new passwords an organization takes. Common, breached and
-// context words are refused under any rules. Stricter rules hold from the next
-// change on: no password expires.
+// Rules say which new passwords an organization accepts. Common, breached and context words are
+// refused under any rules. Stricter rules apply from the next change: no password expires.
 type Rules struct {
 	Preset        Preset
 	MinimumLength int // in code points, as MaximumLength
@@ -35,13 +34,13 @@ type Rules struct {
 	UpperCase     bool
 	LowerCase     bool
 	Special       bool          // neither letter nor digit
-	History       int           // so many last passwords, the current one counted, are refused
-	ResetLifetime time.Duration // of the link that a forgotten password is replaced with
+	History       int           // this many last passwords, including the current one, are refused
+	ResetLifetime time.Duration // of the link by which a forgotten password is replaced
 }
 
-// The two presets as they come. Modern asks for 15 where the password may be the
-// only proof; where a second step is required of everybody, an organization may
-// go down to 8 (decision 0018).
+// The two presets with their defaults. Modern asks for 15 characters where the password may be
+// the only proof; where a second step is required of everybody, an organization may go down to
+// 8 (decision 0018).
 var (
 	Classic = Rules{
 		Preset: PresetClassic, MinimumLength: 8, MaximumLength: longest,
@@ -62,11 +61,11 @@ const (
 	LongestResetLifetime  = 24 * time.Hour
 )
 
-// older is how many passwords before the current one are kept. Without a
-// history the new password must still differ from the current one.
+// older returns how many passwords before the current one are kept. Without a history the new
+// password must still differ from the current one.
 func (r Rules) older() int { return max(0, r.History-1) }
 
-// Least is the shortest minimum length under a preset. secondStep tells that the
+// Least returns the shortest minimum length under a preset. secondStep says whether the
 // organization requires a second step of everybody.
 func (p Preset) Least(secondStep bool) int {
 	if p == PresetModern && !secondStep {
@@ -75,8 +74,8 @@ func (p Preset) Least(secondStep bool) int {
 	return shortestMinimum
 }
 
-// Check names everything for which r cannot be the rules of an organization that
-// requires a second step of everybody, or does not.
+// Check names everything for which r cannot be the rules of an organization that requires a
+// second step of everybody, or does not.
 func (r Rules) Check(secondStep bool) error {
 	within := func(field, key string, value, least, most int) error {
 		if value < least || value > most {
@@ -94,7 +93,7 @@ func (r Rules) Check(secondStep bool) error {
 	if r.ResetLifetime < ShortestResetLifetime || r.ResetLifetime > LongestResetLifetime {
 		lifetime = fault.Field("reset_lifetime", "credential.rules.reset_lifetime")
 	}
-	// Against a maximum that is itself out of bounds nothing is measured.
+	// Nothing is compared with a maximum that is itself out of bounds.
 	most := r.MaximumLength
 	if most < shortestMaximum || most > longest {
 		most = longest
@@ -105,7 +104,7 @@ func (r Rules) Check(secondStep bool) error {
 		within("history", "credential.rules.history", r.History, 0, mostHistory), lifetime)
 }
 
-// Rules are the rules as the preset comes with them; false for an unknown one.
+// Rules returns the preset's default rules; false for an unknown preset.
 func (p Preset) Rules() (Rules, bool) {
 	switch p {
 	case PresetClassic:
@@ -135,9 +134,9 @@ func RulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, erro
 	return u, nil
 }
 
-// SetRules changes the rules of an organization. Hashes that a shorter history
-// has no use for are deleted with it. Whether a second step is required of
-// everybody only signin knows: call its SetPasswordRules.
+// SetRules changes the rules of an organization. Hashes that a shorter history does not need
+// are deleted. Only signin knows whether a second step is required of everybody: call its
+// SetPasswordRules.
 func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules, secondStep bool) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
@@ -171,8 +170,8 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	return audit.Record(ctx, tx, e)
 }
 
-// surplus selects, of an organization $1, the older hashes beyond $2 of each user that
-// were not in use after $3, as Rules.keeps decides for one user.
+// surplus selects, in an organization $1, the older hashes beyond $2 of each user that were not
+// in use after $3, as Rules.keeps decides for one user.
 const surplus = `
 	select id from (
 		select id, row_number() over (partition by user_id order by set_at desc) as place,
@@ -181,13 +180,13 @@ const surplus = `
 		where org_id = $1) as ranked
 	where place > $2 and ($2 = 0 or replaced_at <= $3)`
 
-// Reach is whom a change of rules would meet.
+// Reach says whom a change of rules would affect.
 type Reach struct {
 	People int // active and with a password, which stays as it is until they change it
 	Hashes int // of older passwords, which a shorter history deletes
 }
 
-// ReachOf counts whom r would meet as the rules of an organization.
+// ReachOf counts whom r would affect as the rules of an organization.
 func ReachOf(ctx context.Context, q db.Reader, org directory.OrgID, r Rules, now time.Time) (Reach, error) {
 	var reach Reach
 	_, err := q.One(ctx, db.Into(&reach.People), `
@@ -218,8 +217,8 @@ type Rule struct {
 	fault.Reason
 }
 
-// List names the rules in the order in which a page shows them. To somebody
-// without a password the last one, history, says nothing.
+// List names the rules in the order in which a page shows them. The last one, history, means
+// nothing to somebody without a password.
 func (r Rules) List() []Rule {
 	line := func(name, key string, args map[string]any) Rule {
 		return Rule{name, fault.Reason{Key: key, Args: args}}

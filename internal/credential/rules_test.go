@@ -21,7 +21,7 @@ func TestPWD1RulesKeepTheirBounds(t *testing.T) {
 	with := func(r Rules, change func(*Rules)) Rules { change(&r); return r }
 	tests := map[string]struct {
 		rules      Rules
-		field      string // of each refusal; empty: accepted
+		field      string // of each refusal; empty if accepted
 		secondStep bool   // is required of everybody
 	}{
 		"classic":                          {Classic, "", false},
@@ -64,7 +64,7 @@ func TestPWD1RulesKeepTheirBounds(t *testing.T) {
 	}
 }
 
-// fieldsOf are the fields that a refusal names, in its order.
+// fieldsOf returns the fields that a refusal names, in its order.
 func fieldsOf(t *testing.T, err error) (fields []string) {
 	t.Helper()
 	if err == nil {
@@ -89,7 +89,7 @@ func setRules(t *testing.T, d *db.DB, actor directory.Actor, org directory.OrgID
 	return d.Update(t.Context(), func(tx *db.Tx) error { return SetRules(t.Context(), tx, actor, org, r, false) })
 }
 
-// token is an actor whose right stays what it is.
+// token returns an actor whose right stays what it is.
 func token(org directory.OrgID, role directory.Role) directory.Actor {
 	a := directory.Actor{Kind: directory.KindToken, OrgID: org, ID: "tok_x", Role: role}
 	a.Again = func(context.Context, db.Reader) (directory.Actor, error) { return a, nil }
@@ -161,8 +161,8 @@ func TestOnlyAdministratorsOfTheOrganizationChangeItsRules(t *testing.T) {
 	}
 }
 
-// R-PWD-07: lowering the history deletes what it has no use for any more, of
-// this organization's users and of no others.
+// R-PWD-07: lowering the history deletes what is no longer needed, of this organization's users
+// and of no others.
 func TestPWD7LoweringTheHistoryDeletesItsSurplus(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})

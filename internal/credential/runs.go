@@ -6,19 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// runLength is how many characters the runs of a password must have on average
-// for it to be nothing but runs. Words have runs too, such as "were" and "pool".
-// With 4, of 100,000 random passwords of eight characters 63 are refused, of
-// 100,000 phrases of three words without spaces 2.
+// runLength is how many characters the runs of a password must have on average for the password
+// to be nothing but runs. Words have runs too, such as "were" and "pool". With 4, this refuses
+// 63 of 100,000 random passwords of eight characters, and 2 of 100,000 phrases of three words
+// without spaces.
 const runLength = 4
 
-// longestRun is more than one walk over all keys. What is longer, such as one
-// letter four hundred times, is in no list of guesses.
+// longestRun is longer than one walk over all keys. Longer texts, such as one letter four
+// hundred times, are in no list of guesses.
 const longestRun = 64
 
-// isRuns tells that a password, or what is left of it without the digits and
-// signs at its ends, is a chain of runs over a keyboard or through an alphabet:
-// "qwertz123", "!QAZ2wsx", "abcdefgh", "aaaa1111".
+// isRuns reports whether a password, or what is left of it without the digits and signs at its
+// ends, is a chain of runs over a keyboard or through an alphabet: "qwertz123", "!QAZ2wsx",
+// "abcdefgh", "aaaa1111".
 func isRuns(password string) bool {
 	whole := caseless(password)
 	_, word, _ := trim(whole)
@@ -30,11 +30,11 @@ func isRuns(password string) bool {
 	return false
 }
 
-// A keyboard is its four rows of keys from the top, each key as written without
-// and with shift. A space is no key.
+// A keyboard is its four rows of keys from the top, each key as written without and with shift.
+// A space is not a key.
 type keyboard [4][2]string
 
-// runs tells that a finger on k, or one that counts, makes text with few jumps.
+// runs reports whether a finger that runs over k, or that counts, types text with few jumps.
 func (k keyboard) runs(text string) bool {
 	length := utf8.RuneCountInString(text)
 	if length < runLength || length > longestRun {
@@ -53,7 +53,7 @@ func (k keyboard) runs(text string) bool {
 	return true
 }
 
-// counts tells that b is the letter or digit a again, the one before or the one after.
+// counts reports whether b is the letter or digit a again, the one before or the one after.
 func counts(a, b rune) bool {
 	return max(a-b, b-a) <= 1 && (unicode.IsLetter(b) || unicode.IsDigit(b))
 }
@@ -63,8 +63,8 @@ type key struct{ row, number int }
 
 var nowhere = key{-1, -1}
 
-// touches tells that the keys touch, or are one. Each row is half a key to the
-// right of the one above.
+// touches reports whether the keys touch, or are the same. Each row is half a key to the right
+// of the one above.
 func (k key) touches(other key) bool {
 	if k == nowhere || other == nowhere {
 		return false
@@ -92,8 +92,8 @@ func (k keyboard) find(r rune) key {
 	return nowhere
 }
 
-// keyboards are those whose runs are in every list of guesses. Keys that need
-// a third level are left out.
+// keyboards are those whose runs are in every list of guesses. Keys that need a third level are
+// left out.
 var keyboards = [...]keyboard{
 	{ // English
 		{"1234567890-=", "!@#$%^&*()_+"},

@@ -44,8 +44,8 @@ func update(t testing.TB, d *db.DB, fn func(context.Context, *db.Tx) error) {
 	}
 }
 
-// newOrg and newOwner insert rows of tables that belong to directory, which this
-// package's tests do not test.
+// newOrg and newOwner insert rows of tables that belong to directory, which this package's
+// tests do not test.
 func newOrg(t testing.TB, d *db.DB) directory.OrgID {
 	t.Helper()
 	org := secret.NewID("org")
@@ -71,7 +71,7 @@ func newOwner(t testing.TB, d *db.DB, org directory.OrgID) Owner {
 	return Owner{org, directory.UserID(user)}
 }
 
-// change walks the whole way of a new password, as a handler does.
+// change does every step for a new password, as a handler does.
 func change(t testing.TB, d *db.DB, s *Store, o Owner, text string) error {
 	ctx := t.Context()
 	var rules Rules
@@ -116,7 +116,7 @@ func signIn(t testing.TB, d *db.DB, s *Store, o Owner, text string) Outcome {
 	return out
 }
 
-// reasons are the keys of an ErrRefused.
+// reasons returns the keys of an ErrRefused.
 func reasons(t testing.TB, err error) (keys []string) {
 	t.Helper()
 	f, ok := errors.AsType[*fault.Error](err)

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// webAuthnMembers are the names that the browser's JSON may use (WebAuthn L3 §5.1.8,
-// §5.8.1). The library reads them in any case, as encoding/json does.
+// webAuthnMembers are the names that the browser's JSON may use (WebAuthn L3 §5.1.8, §5.8.1).
+// The library reads them in any case, as encoding/json does.
 var webAuthnMembers = strings.Fields(`id rawId type response authenticatorAttachment clientExtensionResults clientDataJSON
 	attestationObject authenticatorData signature userHandle transports publicKey publicKeyAlgorithm
 	challenge origin crossOrigin topOrigin tokenBinding status`)
 
-// readable refuses an answer that no browser sends, before it is parsed: too long, or
-// with a member twice or in another case, of which one reader takes the first and
-// another the last. What the browser had signed is held to the same.
+// readable refuses an answer that no browser sends, before it is parsed: one that is too long,
+// or has a member twice or in another case, because one reader takes the first and another the
+// last. The same is demanded of what the browser had signed.
 func readable(response []byte) error {
 	if len(response) > LongestResponse {
 		return refusedPasskey(fmt.Errorf("an answer of %d bytes", len(response)))

@@ -51,7 +51,7 @@ func NewAuthenticators(sealing secret.Ring) *Authenticators {
 	return &Authenticators{secret.NewBox(sealing, "totp seeds")}
 }
 
-// totp is the code of a step (RFC 6238 §4, RFC 4226 §5.3).
+// totp returns the code of a step (RFC 6238 §4, RFC 4226 §5.3).
 func totp(seed []byte, step int64, digits int) string {
 	m := hmac.New(sha1.New, seed)
 	var counter [8]byte
@@ -67,9 +67,9 @@ func totp(seed []byte, step int64, digits int) string {
 	return fmt.Sprintf("%0*d", digits, value%modulus)
 }
 
-// foldDigits makes one form of a typed code: the digits of any script, without
-// the spaces and hyphens that people and apps put between them. Anything else
-// stays, and fits no code.
+// foldDigits brings a typed code into one form: the digits of any script, without the spaces
+// and hyphens that people and apps put between them. Any other character stays, and makes the
+// code wrong.
 func foldDigits(typed string) string {
 	var b strings.Builder
 	for _, r := range typed {
@@ -87,8 +87,8 @@ func foldDigits(typed string) string {
 	return b.String()
 }
 
-// digitValue is the value of a decimal digit, a rune of unicode.Nd: Unicode keeps
-// those of a script in runs of ten, zero first (Unicode Standard §4.6).
+// digitValue returns the value of a decimal digit, a rune of unicode.Nd: Unicode keeps those of
+// a script in runs of ten, zero first (Unicode Standard §4.6).
 func digitValue(r rune) byte {
 	for _, t := range unicode.Nd.R16 {
 		if rune(t.Lo) <= r && r <= rune(t.Hi) {
@@ -103,8 +103,8 @@ func digitValue(r rune) byte {
 	return 0
 }
 
-// matchingStep is the step whose code was typed, within so many steps of now and
-// later than the last one accepted; false if there is none.
+// matchingStep returns the step whose code was typed, within so many steps of now and later
+// than the last one accepted; false if there is none.
 func matchingStep(seed []byte, typed string, last, tolerance int64, now time.Time) (int64, bool) {
 	code := foldDigits(typed)
 	if len(code) != totpDigits {
@@ -120,16 +120,16 @@ func matchingStep(seed []byte, typed string, last, tolerance int64, now time.Tim
 	return found, matched
 }
 
-// Enrolment is an app being enrolled: what its page shows.
+// Enrolment is an app that is being enrolled, as its page shows it.
 type Enrolment struct {
 	App
-	Secret string // Base32 in groups of four, to be typed
+	Secret string // Base32 in groups of four, for typing
 	URI    string // otpauth://, for the QR code and for an app on the same device
 }
 
-// BeginApp starts to enrol an app for a user, bound to the attempt or session
-// that asked for it (R-MFA-05). One that it began before gets the new name and
-// keeps its secret, which an app may have scanned in another tab.
+// BeginApp starts to enrol an app for a user, bound to the attempt or session that asked for it
+// (R-MFA-05). An app that this attempt or session began before gets the new name and keeps its
+// secret, which an app may have scanned in another tab.
 func (a *Authenticators) BeginApp(ctx context.Context, tx *db.Tx, o Owner, boundTo, name string) error {
 	n, err := tx.Exec(ctx, `
 		update totp_seeds set name = $1, created_at = $2
@@ -149,13 +149,13 @@ func (a *Authenticators) BeginApp(ctx context.Context, tx *db.Tx, o Owner, bound
 	return nil
 }
 
-// seedRow is what a seed is sealed for: moved to another user it does not open.
+// seedRow is what a seed is sealed for: moved to another user it cannot be opened.
 func seedRow(o Owner, id string) string {
 	return "totp_seeds " + string(o.OrgID) + " " + string(o.UserID) + " " + id
 }
 
-// PendingApp is the app that was begun, for the page that shows its secret: the
-// same one however often the page is loaded or a wrong code is typed.
+// PendingApp returns the app that was begun, for the page that shows its secret: it stays the
+// same however often the page is loaded or a wrong code is typed.
 func (a *Authenticators) PendingApp(ctx context.Context, r db.Reader, o Owner, boundTo, issuer, account string, now time.Time) (Enrolment, error) {
 	apps, err := a.apps(ctx, r, o, `and bound_to = $3 and confirmed_at is null and created_at > $4`, boundTo, db.Time(now.Add(-EnrolmentLifetime)))
 	if err != nil {
@@ -176,20 +176,19 @@ func (a *Authenticators) PendingApp(ctx context.Context, r db.Reader, o Owner, b
 	return e, nil
 }
 
-// A QR code is shown as large as a page has room for, so what it holds decides how
-// large its modules are: 362 bytes are version 14 at level M, 73 modules (ISO/IEC
-// 18004 table 7). A letter of another script than Latin takes six or nine of them,
-// and the issuer stands there twice.
+// A QR code is shown as large as a page has room for, so its content decides how large its
+// modules are: 362 bytes are version 14 at level M, 73 modules (ISO/IEC 18004 table 7). A
+// letter of another script than Latin takes six or nine bytes, and the issuer is in it twice.
 const (
 	maxURI    = 362
 	maxIssuer = 90
 )
 
-// otpauth is the address that apps read from the QR code (the key URI format of
-// Google Authenticator, which all of them follow). Names that are too long for it
-// are shortened: an app only shows them.
+// otpauth returns the address that apps read from the QR code (the key URI format of Google
+// Authenticator, which all of them follow). Names that are too long for it are shortened: an
+// app only shows them.
 func otpauth(issuer, account, seed string) string {
-	// A colon parts the two in the label, and neither may hold one.
+	// A colon separates the two in the label, and neither may contain one.
 	issuer, account = strings.ReplaceAll(issuer, ":", " "), strings.ReplaceAll(account, ":", " ")
 	issuer = shorten(issuer, maxIssuer)
 	write := func(account string) string {
@@ -199,12 +198,12 @@ func otpauth(issuer, account, seed string) string {
 	return write(shorten(account, maxURI-len(write(""))))
 }
 
-// escape writes a text so that every app reads it the same: some take a plus for a
-// space wherever it stands.
+// escape writes a text so that every app reads it the same: some read a plus as a space
+// wherever it stands.
 func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
-// shorten leaves out the middle of a text which would be longer than so many bytes
-// when escaped. The ends stay, since branches of one company differ in the last word.
+// shorten leaves out the middle of a text that would be longer than so many bytes when escaped.
+// The ends stay, since branches of one company differ in the last word.
 func shorten(text string, most int) string {
 	all := []rune(text)
 	short := text
@@ -215,8 +214,8 @@ func shorten(text string, most int) string {
 	return short
 }
 
-// ConfirmApp turns the app that was begun on, if the code is right. That code
-// cannot be used again, to sign in either.
+// ConfirmApp turns on the app that was begun, if the code is right. That code cannot be used
+// again, not to sign in either.
 func (a *Authenticators) ConfirmApp(ctx context.Context, tx *db.Tx, o Owner, boundTo, typed string, tolerance int64) (App, error) {
 	apps, err := a.apps(ctx, tx, o, `and bound_to = $3 and confirmed_at is null and created_at > $4`, boundTo, db.Time(tx.Now().Add(-EnrolmentLifetime)))
 	if err != nil {
@@ -245,8 +244,8 @@ func (a *Authenticators) ConfirmApp(ctx context.Context, tx *db.Tx, o Owner, bou
 	return apps[0], err
 }
 
-// VerifyCode finds the user's app whose code was typed and uses the code up: of
-// many that send one code at once one is right. A wrong code is no error.
+// VerifyCode finds the user's app whose code was typed and uses the code up: of many requests
+// that send one code at once, one is right. A wrong code is no error.
 func (a *Authenticators) VerifyCode(ctx context.Context, tx *db.Tx, o Owner, typed string, tolerance int64) (App, bool, error) {
 	apps, err := a.apps(ctx, tx, o, `and confirmed_at is not null`)
 	if err != nil {
@@ -269,8 +268,8 @@ func (a *Authenticators) VerifyCode(ctx context.Context, tx *db.Tx, o Owner, typ
 	return App{}, false, nil
 }
 
-// RepeatsCode tells that a code is the one by which an app of the user was confirmed or
-// used last, at that time or since: the same form, sent twice.
+// RepeatsCode reports whether a code is the one by which an app of the user was confirmed or
+// last used, at that time or later: the same form, sent twice.
 func (a *Authenticators) RepeatsCode(ctx context.Context, r db.Reader, o Owner, typed string, since time.Time) (bool, error) {
 	apps, err := a.apps(ctx, r, o, `and (confirmed_at >= $3 or confirmed_at is not null and used_at >= $3)`, db.Time(since))
 	if err != nil {

@@ -50,7 +50,7 @@ func newApps(t testing.TB) *apps {
 	return &apps{NewAuthenticators(testPepper("k_one")), t, d, clock, newOwner(t, d, newOrg(t, d))}
 }
 
-// another is another user of the same organization.
+// another returns another user of the same organization.
 func (a apps) another() *apps {
 	a.owner = newOwner(a.t, a.d, a.owner.OrgID)
 	return &a
@@ -88,7 +88,7 @@ func (a *apps) confirm(boundTo, typed string) error {
 	})
 }
 
-// verify is what a sign-in does with a typed code.
+// verify does what a sign-in does with a typed code.
 func (a *apps) verify(typed string, tolerance int64) bool {
 	a.t.Helper()
 	var right bool
@@ -99,7 +99,7 @@ func (a *apps) verify(typed string, tolerance int64) bool {
 	return right
 }
 
-// enrol turns an app on and returns its seed. The step of its first code is over.
+// enrol turns an app on and returns its seed. The step of its first code is over afterwards.
 func (a *apps) enrol() []byte {
 	a.t.Helper()
 	a.begin("ses_1")
@@ -111,7 +111,7 @@ func (a *apps) enrol() []byte {
 	return seed
 }
 
-// code is what an app shows whose clock is off.
+// code returns what an app shows whose clock is off.
 func (a *apps) code(seed []byte, off time.Duration) string {
 	return totp(seed, a.d.Now().Add(off).Unix()/30, totpDigits)
 }
@@ -153,7 +153,7 @@ func TestMFA5CodesAreThoseOfRFC6238(t *testing.T) {
 
 func TestMFA5OneCanonicalFormDecides(t *testing.T) {
 	seed := []byte("12345678901234567890")
-	var step int64 = 1 // until a code begins with a zero, to drop it
+	var step int64 = 1 // find a code that begins with a zero, to drop the zero
 	for totp(seed, step, 6)[0] != '0' {
 		step++
 	}
@@ -214,7 +214,7 @@ func TestMFA5DigitsOfEveryScriptCount(t *testing.T) {
 		if !unicode.Is(unicode.Nd, r) {
 			continue
 		}
-		// Runs of ten, whose first is a zero: so Unicode promises.
+		// Runs of ten, whose first is a zero, as Unicode promises.
 		for value := range 10 {
 			if got := foldDigits(string(r)); got != string(rune('0'+value)) {
 				t.Errorf("%U is %q, want %d", r, got, value)
@@ -342,8 +342,7 @@ func TestMFA2OneOfManyAtOnceIsRight(t *testing.T) {
 	}
 }
 
-// atOnce wants exactly one of n calls at once to succeed, and none to fail
-// otherwise.
+// atOnce wants exactly one of n calls at once to succeed, and none to fail with an error.
 func atOnce(t *testing.T, n int, try func() (bool, error)) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -411,7 +410,7 @@ func TestMFA6PendingAppBelongsToWhatBeganIt(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// What another attempt begins leaves this one alone.
+	// What another attempt begins does not change this one.
 	a.begin("att_2")
 	if got := a.code(a.seedOf("att_1"), 0); got != code {
 		t.Error("another attempt changed the secret")
@@ -461,7 +460,8 @@ func TestMFA6SecretIsSealedForItsOwnerAndShownNoMore(t *testing.T) {
 		}
 	}
 
-	// A copy of the row under another user, of a stolen seed under one's own row: neither opens.
+	// A copy of the row under another user, or a stolen seed in one's own row, cannot be
+	// opened.
 	thief := a.another()
 	update(t, a.d, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
@@ -509,7 +509,7 @@ func TestAppsReadTheAddressInTheQRCode(t *testing.T) {
 	}
 }
 
-// What a QR code holds decides how large its modules can be shown.
+// The content of a QR code decides how large its modules can be shown.
 func TestAQRCodeHoldsNoMoreThanCanBeRead(t *testing.T) {
 	const seed = "AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH"
 	longAddress := strings.Repeat("l", 64) + "@" + strings.Repeat("d", 63) + "." + strings.Repeat("d", 63) + ".example"

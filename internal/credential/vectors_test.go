@@ -64,9 +64,9 @@ func answerOf(t *testing.T, id hexBytes, response map[string]any) []byte {
 	return text
 }
 
-// The vectors of the specification: what uses an algorithm that we offer and an
-// attestation without a manufacturer's root passes, everything else is refused, and
-// so is each with one bit changed.
+// The vectors of the specification: those that use an algorithm which we offer, and an
+// attestation without a manufacturer's root, pass. Everything else is refused, and so is each
+// with one bit changed.
 func TestPSK4VectorsOfTheSpecification(t *testing.T) {
 	refused := map[string]string{
 		"none.ES256.crossOrigin": "framed", "none.ES256.topOrigin": "framed",
@@ -162,8 +162,8 @@ func eachBroken(v vector, field func(*vector) *hexBytes) []vector {
 	return all
 }
 
-// Whatever is sent, the answer is a refusal: no panic, no error of ours. A database
-// would only slow the fuzzer down, so its one passkey is held in the hand.
+// Whatever is sent is refused without a panic or an internal error. A database would only slow
+// the fuzzer down, so its one passkey is passed by hand.
 func FuzzFinishRegistration(f *testing.F) {
 	p, o, answer := beginForFuzz(f)
 	f.Add(answer)
@@ -210,7 +210,7 @@ func FuzzFinishAssertion(f *testing.F) {
 // fuzzed is the authenticator of the fuzz targets.
 var fuzzed = newAuthenticator()
 
-// beginForFuzz is a registration with its right answer.
+// beginForFuzz returns a registration with its right answer.
 func beginForFuzz(f *testing.F) (*Passkeys, Opened, []byte) {
 	f.Helper()
 	p, err := NewPasskeys(testPepper("k_one"), testParty, "Parvis", testOrigin)

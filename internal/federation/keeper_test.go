@@ -130,7 +130,7 @@ func TestARenewalThatIsRefusedChangesNothing(t *testing.T) {
 			t.Errorf("%s: the connection changed", name)
 		}
 	}
-	if !w.wrote(owner, "was not taken") {
+	if !w.wrote(owner, "was not accepted") {
 		t.Error("nobody was told")
 	}
 	if p := w.enter(w.Browser(t), idp, c, person(ada)); p.URL.Path != "/o/alpha/home" {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// Browser keeps cookies, follows redirects, says where its requests come from
-// as real ones do, and reads pages.
+// Browser keeps cookies, follows redirects, says where its requests come from as real ones do,
+// and reads pages.
 type Browser struct {
 	t      testing.TB
 	server *Server
@@ -32,7 +32,7 @@ func (s *Server) Browser(t testing.TB) *Browser {
 	return &Browser{t: t, server: s, Client: &http.Client{Transport: s.http.Client().Transport, Jar: jar}, Header: http.Header{}}
 }
 
-// Copy is another browser with the same cookies at this moment: a thief's.
+// Copy returns another browser with the same cookies at this moment, such as a thief's.
 func (b *Browser) Copy() *Browser {
 	c := b.server.Browser(b.t)
 	u := b.parse("/")
@@ -40,7 +40,7 @@ func (b *Browser) Copy() *Browser {
 	return c
 }
 
-// Cookie is the value of a cookie, or empty.
+// Cookie returns the value of a cookie, or empty.
 func (b *Browser) Cookie(name string) string {
 	for _, c := range b.Client.Jar.Cookies(b.parse("/")) {
 		if c.Name == name {
@@ -88,8 +88,8 @@ func (b *Browser) Post(path string, values url.Values) *Page {
 	return b.send(r)
 }
 
-// CrossPost sends a form from another site's page: without our cookies, which are Lax,
-// but with those of the answer from then on.
+// CrossPost sends a form from another site's page: without our cookies, which are Lax, but with
+// those that its answer sets.
 func (b *Browser) CrossPost(path string, values url.Values) *Page {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.parse(path).String(), strings.NewReader(values.Encode()))
@@ -120,7 +120,7 @@ func (b *Browser) send(r *http.Request) *Page {
 	return b.Do(r)
 }
 
-// Upload sends a form with a file in a field of that name.
+// Upload sends a form with a file in the field of that name.
 func (b *Browser) Upload(path, field string, file []byte, values url.Values) *Page {
 	b.t.Helper()
 	var body bytes.Buffer
@@ -145,7 +145,7 @@ func (b *Browser) Upload(path, field string, file []byte, values url.Values) *Pa
 	return b.PostBody(path, parts.FormDataContentType(), body.Bytes())
 }
 
-// PostBody sends any body to a path as if a form of the server had it.
+// PostBody sends any body to a path as if a form of the server contained it.
 func (b *Browser) PostBody(path, media string, body []byte) *Page {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.parse(path).String(), bytes.NewReader(body))
@@ -191,7 +191,7 @@ type Page struct {
 	doc *html.Node
 }
 
-// Text is what a person reads, with single spaces.
+// Text returns what a person reads, with single spaces.
 func (p *Page) Text() string {
 	var b strings.Builder
 	for n := range p.doc.Descendants() {
@@ -202,10 +202,10 @@ func (p *Page) Text() string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// Says tells whether a person reads this.
+// Says reports whether a person reads this text.
 func (p *Page) Says(text string) bool { return strings.Contains(p.Text(), text) }
 
-// Lang is the language that the page declares.
+// Lang returns the language that the page declares.
 func (p *Page) Lang() string {
 	for n := range p.doc.Descendants() {
 		if n.Type == html.ElementNode && n.Data == "html" {
@@ -215,12 +215,12 @@ func (p *Page) Lang() string {
 	return ""
 }
 
-// Has tells whether the page has an element with an attribute of that value.
+// Has reports whether the page has an element with an attribute of that value.
 func (p *Page) Has(element, name, value string) bool {
 	return p.find(func(n *html.Node) bool { return n.Data == element && attribute(n, name) == value }) != nil
 }
 
-// Links are the addresses that the page links to.
+// Links returns the addresses that the page links to.
 func (p *Page) Links() []string {
 	var all []string
 	for n := range p.doc.Descendants() {
@@ -240,8 +240,8 @@ func (p *Page) find(is func(*html.Node) bool) *html.Node {
 	return nil
 }
 
-// Form is the form of that id, or the one whose action ends so, as the page
-// filled it in.
+// Form returns the form with that id, or the one whose action ends with it, filled in as the
+// page filled it in.
 func (p *Page) Form(id string) *Form {
 	p.b.t.Helper()
 	form := p.find(func(n *html.Node) bool {
@@ -327,7 +327,7 @@ func (f *Form) Fill(name, value string) *Form {
 	return f
 }
 
-// Check ticks a checkbox, one more of those whose name ends in [].
+// Check ticks a checkbox; of those whose name ends in [] one more.
 func (f *Form) Check(name, value string) *Form {
 	if strings.HasSuffix(name, "[]") {
 		f.Values.Add(name, value)
@@ -347,7 +347,7 @@ func (f *Form) Choose(file []byte) *Form {
 	return f
 }
 
-// Submit presses a button, by its value of do; empty presses the plain one.
+// Submit presses the button with this value of do; empty presses the plain one.
 func (f *Form) Submit(do string) *Page {
 	f.page.b.t.Helper()
 	if do != "" {
@@ -359,8 +359,8 @@ func (f *Form) Submit(do string) *Page {
 	return f.page.b.Post(f.Path(), f.Values)
 }
 
-// Lost presses the button, and the answer never arrives: its cookies are dropped, and
-// nobody follows where it leads. The page can be sent again.
+// Lost presses the button, and the answer never arrives: its cookies are dropped, and its
+// redirect is not followed. The page can be sent again.
 func (f *Form) Lost(do string) *Page {
 	f.page.b.t.Helper()
 	lost, page := *f, *f.page
@@ -369,7 +369,7 @@ func (f *Form) Lost(do string) *Page {
 	return lost.Submit(do)
 }
 
-// Cut is Lost, but the answer's cookies arrived before the next click came.
+// Cut is Lost, except that the answer's cookies arrived before the next click.
 func (f *Form) Cut(do string) *Page {
 	f.page.b.t.Helper()
 	p := f.Lost(do)
@@ -377,7 +377,7 @@ func (f *Form) Cut(do string) *Page {
 	return p
 }
 
-// Path is where the form goes.
+// Path returns where the form is sent.
 func (f *Form) Path() string {
 	f.page.b.t.Helper()
 	if f.action == "" {

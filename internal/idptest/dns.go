@@ -20,7 +20,7 @@ type DNS struct {
 	asked   []string
 }
 
-// StartDNS runs one on loopback.
+// StartDNS runs a name server on loopback.
 func StartDNS(t testing.TB) *DNS {
 	t.Helper()
 	conn, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", "127.0.0.1:0")
@@ -33,28 +33,28 @@ func StartDNS(t testing.TB) *DNS {
 	return s
 }
 
-// Set gives a name its TXT records; without any the name is there and has none.
+// Set gives a name its TXT records; without values the name exists and has none.
 func (s *DNS) Set(name string, values ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.records[strings.ToLower(name)+"."] = values
 }
 
-// Remove makes a name one that does not exist.
+// Remove makes a name not exist.
 func (s *DNS) Remove(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.records, strings.ToLower(name)+".")
 }
 
-// Fail makes every answer a failure of the server, or no longer.
+// Fail makes every answer a failure of the server, until it is called with false.
 func (s *DNS) Fail(failing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failing = failing
 }
 
-// Asked are the names that were asked for since the last call.
+// Asked returns the names that were asked for since the last call.
 func (s *DNS) Asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +63,7 @@ func (s *DNS) Asked() []string {
 	return asked
 }
 
-// Resolver asks this server and no other.
+// Resolver returns a resolver that asks this server and no other.
 func (s *DNS) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, s.Address)

@@ -14,9 +14,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// keepPage writes a page to the folder that PARVIS_PAGES names, where e2e/pages.mjs
-// has it judged by programs of others. Of the pages that consist of the same elements
-// one is kept.
+// keepPage writes a page to the folder that PARVIS_PAGES names, where e2e/pages.mjs lets other
+// programs judge it. Of the pages that consist of the same elements, one is kept.
 func keepPage(t testing.TB, p *Page) {
 	t.Helper()
 	folder := os.Getenv("PARVIS_PAGES")
@@ -40,7 +39,7 @@ func keepPage(t testing.TB, p *Page) {
 	name := fmt.Sprintf("%s-%s-%d.html", key, strings.Join(place, "-"), p.Status)
 	folder = filepath.Join(folder, "journeys", p.Lang())
 	if known, err := filepath.Glob(filepath.Join(folder, key+"-*")); err != nil || len(known) > 0 {
-		return // the same state, of another test
+		return // another test kept the same state
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"parvis/internal/authenticator"
 )
 
-// Options are what the page hands to the browser's dialogue for passkeys; none
-// where it offers no dialogue.
+// Options returns what the page hands to the browser's dialogue for passkeys; nothing if it
+// offers no dialogue.
 func (p *Page) Options() []byte {
 	if n := p.find(func(n *html.Node) bool { return has(n, "data-options") }); n != nil {
 		return []byte(attribute(n, "data-options"))
@@ -17,7 +17,7 @@ func (p *Page) Options() []byte {
 	return nil
 }
 
-// PasskeyOptions asks for the options of a sign-in page, as its script does.
+// PasskeyOptions fetches the options of a sign-in page, as its script does.
 func (b *Browser) PasskeyOptions() []byte {
 	b.t.Helper()
 	p := b.Post("/sign-in/passkey", nil)
@@ -27,8 +27,8 @@ func (b *Browser) PasskeyOptions() []byte {
 	return []byte(p.Body)
 }
 
-// EnrolPasskey goes from the page that asks for a first second step through a
-// passkey, to the page that follows.
+// EnrolPasskey enrols a passkey on the page that asks for a first second step, and returns the
+// page that follows.
 func (s *Server) EnrolPasskey(t testing.TB, p *Page, device string, a *authenticator.Authenticator) *Page {
 	t.Helper()
 	p = p.Form("main").Fill("device", device).Fill("kind", "passkey").Submit("")
@@ -38,8 +38,7 @@ func (s *Server) EnrolPasskey(t testing.TB, p *Page, device string, a *authentic
 	return p.Form("main").Fill("response", string(a.Register(t, p.Options()))).Submit("").Later()
 }
 
-// Answer sends what an authenticator answers to the page that asks for a passkey
-// as a second step.
+// Answer sends an authenticator's answer to the page that asks for a passkey as a second step.
 func (p *Page) Answer(a *authenticator.Authenticator) *Page {
 	p.b.t.Helper()
 	return p.Form("main").Fill("response", string(a.Assert(p.b.t, p.Options()))).Submit("")

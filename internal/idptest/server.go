@@ -1,6 +1,6 @@
-// Package idptest runs the whole server in one process, on a real database with
-// a clock moved by hand, with a real mail server to receive its letters and
-// browsers that read its pages: journeys without a screen.
+// Package idptest runs the whole server in one process, on a real database with a clock that is
+// moved by hand, with a real mail server that receives its letters and browsers that read its
+// pages: journeys without a screen.
 package idptest
 
 import (
@@ -50,16 +50,16 @@ type Server struct {
 	http *httptest.Server
 }
 
-// NoReply is where letters come from.
+// NoReply is the address that letters come from.
 const NoReply = "no-reply@parvis.example"
 
-// Named gives the server a name in place of its number, which passkeys need: the
+// Named gives the server a host name in place of its IP address, because passkeys need one: the
 // clients of net/http/httptest find every example.com at their own server.
 func Named(s *app.Settings) {
 	s.Base = &url.URL{Scheme: "https", Host: "example.com"}
 }
 
-// Authenticator is a browser with an authenticator, on the server's own pages.
+// Authenticator returns a browser with an authenticator, on the server's own pages.
 func (s *Server) Authenticator() *authenticator.Authenticator {
 	return authenticator.New(s.URL, s.Site.Base.Hostname())
 }
@@ -196,8 +196,8 @@ func (s *Server) Update(t testing.TB, fn func(ctx context.Context, tx *db.Tx) er
 	}
 }
 
-// Organization makes an organization as the operator does, and leaves the second
-// step to each of its people: tests of who needs one say so by SecondStep.
+// Organization makes an organization as the operator does, and leaves the second step to each
+// of its people: tests that need one required call SecondStep.
 func (s *Server) Organization(t testing.TB, name, shortName string) directory.Organization {
 	t.Helper()
 	var o directory.Organization
@@ -235,8 +235,8 @@ func (s *Server) Invite(t testing.TB, org directory.Organization, email, name st
 	return s.LinkTo(t, email, before)
 }
 
-// LinkTo sweeps and returns the path of the invitation link in the newest letter
-// to an address, of which there must be more than before.
+// LinkTo sweeps and returns the path of the invitation link in the newest letter to an address,
+// of which there must be more than before.
 func (s *Server) LinkTo(t testing.TB, email string, before int) string {
 	t.Helper()
 	if err := s.Outbox.Sweep(t.Context(), s.DB); err != nil {
@@ -255,8 +255,8 @@ func (s *Server) LinkTo(t testing.TB, email string, before int) string {
 	return ""
 }
 
-// Link is the path of the newest link to an address that begins so, such as
-// /reset/, after what was asked for has been answered.
+// Link sweeps and returns the path of the newest link in a letter to an address that begins
+// with prefix, such as /reset/.
 func (s *Server) Link(t testing.TB, email, prefix string) string {
 	t.Helper()
 	for _, l := range s.LettersTo(t, email) {
@@ -270,8 +270,7 @@ func (s *Server) Link(t testing.TB, email, prefix string) string {
 	return ""
 }
 
-// LettersTo are the letters that an address got, newest first, after what was
-// asked for has been answered.
+// LettersTo sweeps and returns the letters that an address got, newest first.
 func (s *Server) LettersTo(t testing.TB, email string) []mailbox.Received {
 	t.Helper()
 	if err := s.Resets.Sweep(t.Context(), s.DB); err != nil {
@@ -293,7 +292,8 @@ func (s *Server) lettersTo(email string) []mailbox.Received {
 	return all
 }
 
-// Join invites a person, accepts in a browser of its own and returns it at home.
+// Join invites a person, accepts in a browser of its own and returns that browser on the home
+// page.
 func (s *Server) Join(t testing.TB, org directory.Organization, email, name string, role directory.Role) *Browser {
 	t.Helper()
 	b := s.Browser(t)

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Code is what an authenticator app shows for a secret at an instant (RFC 6238),
-// by code that shares nothing with the server's. The secret is that of the page,
-// with or without its spaces.
+// Code returns what an authenticator app shows for a secret at an instant (RFC 6238), by code
+// that shares nothing with the server's. The secret is the one on the page, with or without its
+// spaces.
 func Code(secret string, at time.Time) string {
 	seed, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(secret, " ", ""))
 	if err != nil {
@@ -22,15 +22,15 @@ func Code(secret string, at time.Time) string {
 	}
 	m := hmac.New(sha1.New, seed)
 	if err := binary.Write(m, binary.BigEndian, at.Unix()/30); err != nil {
-		panic(err) // a hash takes everything
+		panic(err) // a hash accepts everything
 	}
 	sum := m.Sum(nil)
 	at4 := sum[sum[len(sum)-1]&15:]
 	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(at4)&0x7fffffff)%1_000_000)
 }
 
-// SecretIn is that of the authenticator app which a page shows; empty where it
-// shows none.
+// SecretIn returns the secret of the authenticator app that a page shows; empty if it shows
+// none.
 func SecretIn(body string) string {
 	if m := spelled.FindStringSubmatch(body); m != nil {
 		return tags.ReplaceAllString(m[1], "")
@@ -46,8 +46,8 @@ var (
 // Secret is SecretIn of this page.
 func (p *Page) Secret() string { return SecretIn(p.Body) }
 
-// Later goes on from the page that offers recovery codes after a first device, without
-// any; another page it leaves alone.
+// Later continues from the page that offers recovery codes after a first device, without making
+// any; it leaves any other page alone.
 func (p *Page) Later() *Page {
 	if next := p.URL.Query().Get("next"); strings.HasSuffix(p.URL.Path, "/account/security/codes") && next != "" {
 		return p.b.Get(next)
@@ -55,9 +55,9 @@ func (p *Page) Later() *Page {
 	return p
 }
 
-// EnrolApp goes from the page that asks for a first second step through an
-// authenticator app, to the page that follows, and returns the app's secret. Its
-// code of this moment is then used up. Recovery codes are made later.
+// EnrolApp enrols an authenticator app on the page that asks for a first second step, and
+// returns the page that follows and the app's secret. The app's current code is then used up.
+// Recovery codes are not made.
 func (s *Server) EnrolApp(t testing.TB, p *Page, device string) (next *Page, secret string) {
 	t.Helper()
 	p = p.Form("main").Fill("device", device).Fill("kind", "app").Submit("")

@@ -13,8 +13,8 @@ import (
 // Check is one fact about a page. It returns what is wrong, or nothing.
 type Check func(*Page) string
 
-// Want checks each fact on its own, so that a failure names the one that does
-// not hold. It ends the test, with the text of the page, if any does not.
+// Want checks each fact on its own, so that a failure names the fact that is not true. It ends
+// the test, with the text of the page, if any is not.
 func Want(t testing.TB, p *Page, checks ...Check) *Page {
 	t.Helper()
 	failed := false
@@ -50,8 +50,8 @@ func Path(path string) Check {
 	}
 }
 
-// Says wants the sentence of a catalogue key in the page's own language. The
-// pairs of name and value fill its placeholders, as those of i18n.Localizer.Text do.
+// Says wants the sentence of a catalogue key in the page's own language. The pairs of name and
+// value fill its placeholders, as those of i18n.Localizer.Text do.
 func Says(key string, pairs ...any) Check {
 	return func(p *Page) string {
 		if text, wrong := p.sentence(key, pairs); wrong != "" {
@@ -75,8 +75,8 @@ func SaysNot(key string, pairs ...any) Check {
 	}
 }
 
-// sentence returns a catalogue's sentence with single spaces, as Page.Text has
-// them. A key or placeholder without a text is what is wrong.
+// sentence returns a catalogue's sentence with single spaces, as Page.Text has them. wrong
+// names a key or placeholder that has no text.
 func (p *Page) sentence(key string, pairs []any) (text, wrong string) {
 	catalogue, err := i18n.Load()
 	if err != nil {

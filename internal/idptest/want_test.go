@@ -8,8 +8,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// Each check returns a message about the page that lacks the fact, and none about
-// the page that has it.
+// Each check returns a message about a page that lacks the fact, and nothing about a page that
+// has it.
 func TestChecksNameTheFactThatDoesNotHold(t *testing.T) {
 	s := idptest.Start(t)
 	p := s.Browser(t).Get("/sign-in")

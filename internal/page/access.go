@@ -17,17 +17,17 @@ import (
 	"parvis/internal/signin"
 )
 
-// What is asked of a session beyond being open (decision 0009).
+// What a page demands of a session beyond its being open (decision 0009).
 const (
-	consoleProof = 12 * time.Hour // to read the administration: a factor proved within, and no session.Pause since
-	// ChangeProof is for changing anything there, or what leads into an account: a factor
-	// proved within (R-SES-10).
+	consoleProof = 12 * time.Hour // to read the administration: a factor was proved within this time, and no session.Pause since
+	// ChangeProof is for changing anything there, or an address or factor that gives access to
+	// an account: a factor was proved within this time (R-SES-10).
 	ChangeProof = 10 * time.Minute
 )
 
 var errNotForRole = fault.New(fault.Denied, "page.denied")
 
-// Anyone mounts a page that needs nobody.
+// Anyone mounts a page for which nobody has to be signed in.
 func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
 	s.Protocol(pattern, func(v *Visitor) error {
 		if err := v.oneEach(); err != nil {
@@ -37,15 +37,15 @@ func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
 	})
 }
 
-// Protocol mounts a page that needs nobody, at an address that another program writes:
-// what comes twice in it is judged by whoever reads it, by the rules of that protocol.
+// Protocol mounts a page for which nobody has to be signed in, at an address that another
+// program writes: its handler judges a parameter that comes twice, by the rules of that
+// protocol.
 func (s *Site) Protocol(pattern string, h func(*Visitor) error) {
 	s.handle(pattern, "anyone", s.serve(h))
 }
 
-// AnyoneForm mounts a form that needs nobody: show answers GET and shows a
-// refused form again; submit answers POST. Other fields than those named are
-// refused.
+// AnyoneForm mounts a form for which nobody has to be signed in: show answers GET and shows a
+// refused form again; submit answers POST. Fields other than the named ones are refused.
 func (s *Site) AnyoneForm(path string, fields Fields, show, submit func(*Visitor) error) {
 	s.Anyone("GET "+path, func(v *Visitor) error {
 		v.hasForm = true
@@ -60,12 +60,12 @@ func (s *Site) AnyoneForm(path string, fields Fields, show, submit func(*Visitor
 	})
 }
 
-// SignedIn mounts a page for whoever is signed in to the organization in its path.
+// SignedIn mounts a page for people who are signed in to the organization in its path.
 func (s *Site) SignedIn(pattern string, h func(*Viewer) error) {
 	s.handle(pattern, "signed in", s.serve(func(v *Visitor) error { return s.withViewer(v, h) }))
 }
 
-// SignedInForm mounts a form for whoever is signed in.
+// SignedInForm mounts a form for people who are signed in.
 func (s *Site) SignedInForm(path string, fields Fields, show, submit func(*Viewer) error) {
 	s.SignedIn("GET "+path, s.showTyped(show))
 	s.handle("POST "+path, "signed in", s.serve(func(v *Visitor) error {
@@ -75,9 +75,9 @@ func (s *Site) SignedInForm(path string, fields Fields, show, submit func(*Viewe
 	}))
 }
 
-// withForm reads what was sent before anybody asks who sent it, so that an ended
-// session loses none of it. With a file it is the other way about: nobody unknown
-// makes us keep a megabyte, and no file outlives a sign-in anyway.
+// withForm reads what was sent before it asks who sent it, so that nothing typed is lost when a
+// session has ended. A form with a file is read after asking: nobody unknown makes us keep a
+// megabyte, and a file is not kept over a sign-in anyway.
 func (v *Visitor) withForm(fields Fields, ask func(*Visitor, func(*Viewer) error) error, then func(*Viewer) error) error {
 	if fields.file() == "" {
 		if err := v.readForm(fields); err != nil {
@@ -93,14 +93,14 @@ func (v *Visitor) withForm(fields Fields, ask func(*Visitor, func(*Viewer) error
 	})
 }
 
-// ProvedForm is SignedInForm for what nobody may change at a door left open, such
-// as an address that links go to. Sending it needs a proof within ten minutes;
-// an older session proves itself again and comes back to the filled form.
+// ProvedForm is SignedInForm for what nobody may change in a browser that was left open, such
+// as an address that links are sent to. Sending it needs a proof within ten minutes; an older
+// session asks for proof and returns to the filled-in form.
 func (s *Site) ProvedForm(path string, fields Fields, show, submit func(*Viewer) error) {
 	s.SignedInForm(path, fields, show, s.proved(submit))
 }
 
-// proved asks for fresh proof before a form does what it was sent for.
+// proved asks for fresh proof before it calls submit.
 func (s *Site) proved(submit func(*Viewer) error) func(*Viewer) error {
 	return func(v *Viewer) error {
 		fresh, err := v.Fresh()
@@ -114,8 +114,8 @@ func (s *Site) proved(submit func(*Viewer) error) func(*Viewer) error {
 	}
 }
 
-// Fresh tells that a factor was proved within ten minutes, and a second one where
-// the person has one: a session from before it was enrolled, or elsewhere, proves
+// Fresh reports whether a factor was proved within ten minutes, and a second one where the
+// person has one: a session from before it was enrolled, or enrolled in another browser, proves
 // it first (R-MFA-05).
 func (v *Viewer) Fresh() (bool, error) { return v.FreshIn(v.Visit) }
 
@@ -129,18 +129,17 @@ func (v *Visitor) FreshIn(visit session.Visit) (bool, error) {
 	return !owns, err
 }
 
-// ProveAgain asks for that proof, and comes back.
+// ProveAgain asks for that proof, and returns to this page.
 func (v *Viewer) ProveAgain() error { return v.stepUp(ChangeProof) }
 
-// Console mounts a page of the administration for the roles that may read it. A
-// session that was not proved for long proves itself again first.
+// Console mounts a page of the administration for the roles that may read it. A session that
+// was not proved for long proves a factor again first.
 func (s *Site) Console(may func(directory.Role) bool, pattern string, h func(*Viewer) error) {
 	s.handle(pattern, "console", s.serve(func(v *Visitor) error { return s.withReader(v, may, h) }))
 }
 
-// ConsoleForm mounts a form of the administration. Sending it needs a proof
-// within ten minutes; an older session proves itself again and comes back to
-// the filled form.
+// ConsoleForm mounts a form of the administration. Sending it needs a proof within ten minutes;
+// an older session asks for proof and returns to the filled-in form.
 func (s *Site) ConsoleForm(read, change func(directory.Role) bool, path string, fields Fields, show, submit func(*Viewer) error) {
 	s.Console(read, "GET "+path, s.showTyped(show))
 	s.handle("POST "+path, "console", s.serve(func(v *Visitor) error {
@@ -156,8 +155,8 @@ func (s *Site) ConsoleForm(read, change func(directory.Role) bool, path string, 
 	}))
 }
 
-// withReader lets through who may read the administration and has proved a
-// factor lately enough.
+// withReader calls h for people who may read the administration and proved a factor recently
+// enough.
 func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Viewer) error) error {
 	return s.withViewer(v, func(v *Viewer) error {
 		if !may(v.User.Role) {
@@ -170,8 +169,8 @@ func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Vie
 	})
 }
 
-// withViewer finds who is signed in to the organization in the path, with this
-// browser's session for it and no other (decision 0001).
+// withViewer finds the person who is signed in to the organization in the path, by this
+// browser's session there and no other (decision 0001).
 func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	if err := v.oneEach(); err != nil {
 		return err
@@ -200,7 +199,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	v.syncLanguage(visit.User.Language)
 	err = h(w)
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Denied {
-		// A refusal is audited here, for every page alike (decision 0012).
+		// Every page's refusals are audited here (decision 0012).
 		if err := s.Administration.Refused(ctx, visit.User.AsActor(), v.R.Method+" "+v.R.URL.Path); err != nil {
 			return err
 		}
@@ -208,8 +207,8 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	return err
 }
 
-// oneEach refuses an address with a parameter that comes twice, of which one reader
-// takes the first and another the last.
+// oneEach refuses an address with a parameter that comes twice, because one reader would take
+// the first value and another the last.
 func (v *Visitor) oneEach() error {
 	for _, values := range v.R.URL.Query() {
 		if len(values) > 1 {
@@ -219,9 +218,9 @@ func (v *Visitor) oneEach() error {
 	return nil
 }
 
-// personActs tells a page that somebody opened or a form that somebody sent
-// from what a browser fetches by itself (R-SES-03). A browser that tells
-// nothing is believed to be used by a person.
+// personActs reports whether somebody opened a page or sent a form, as opposed to what a
+// browser fetches by itself (R-SES-03). A browser that does not say is taken to be used by a
+// person.
 func (v *Visitor) personActs() bool {
 	h := v.R.Header
 	if h.Get("Sec-Purpose") != "" || h.Get("Purpose") == "prefetch" {
@@ -231,9 +230,9 @@ func (v *Visitor) personActs() bool {
 	return mode == "" || mode == "navigate"
 }
 
-// signInFirst leads to the organization's way in and from there back to the
-// very page, with what was typed (journeys 4.2). Where there is nothing to come
-// back to, the plain home page or a button alone, the way in is enough.
+// signInFirst leads to the organization's sign-in page and from there back to this page, with
+// what was typed (journeys 4.2). Where there is nothing to return to, only the home page or a
+// lone button, it leads to the sign-in page without an attempt.
 func (v *Visitor) signInFirst() error {
 	ctx := v.R.Context()
 	org, err := v.OrganizationInPath()
@@ -260,16 +259,16 @@ func (v *Visitor) signInFirst() error {
 	return v.begin(a, door)
 }
 
-// movedTo answers a path under another name of its organization, such as a short name
-// that it gave up: the same page under its short name. The status keeps method and form, so that an old tab's
-// form arrives, and no browser remembers it for good.
+// movedTo answers a path under another name of its organization, such as a short name that it
+// gave up: with the same page under its short name. The status keeps method and form, so that
+// an old tab's form arrives, and no browser remembers the redirect for good.
 type movedTo string
 
 func (movedTo) Error() string { return "the organization has another short name" }
 
-// OrganizationInPath finds the organization that the path names; ErrNotFound where
-// there is none. A handler returns its error: for a name that was given up, or a
-// display name, it is what leads to the short name.
+// OrganizationInPath returns the organization that the path names, or ErrNotFound. A handler
+// returns its error: for a name that was given up, and for a display name, the error redirects
+// to the short name.
 func (v *Visitor) OrganizationInPath() (directory.Organization, error) {
 	typed := v.R.PathValue("org")
 	ctx := v.R.Context()
@@ -299,8 +298,8 @@ func (v *Viewer) stepUp(within time.Duration) error {
 	return v.begin(a, v.Path("home"))
 }
 
-// here is the address of this page, written so that no byte of it surprises a
-// database or a browser.
+// here returns the address of this page, encoded so that no byte of it surprises a database or
+// a browser.
 func (v *Visitor) here() string {
 	at := v.R.URL.EscapedPath()
 	if q := v.R.URL.Query().Encode(); q != "" {
@@ -309,8 +308,8 @@ func (v *Visitor) here() string {
 	return at
 }
 
-// begin stores an attempt with what was typed and leads to its page; a network
-// that begins too many goes to the plain page instead.
+// begin stores an attempt with what was typed and leads to its page; for a network that begins
+// too many it leads to otherwise instead.
 func (v *Visitor) begin(a signin.Attempt, otherwise string) error {
 	var form url.Values
 	if v.R.Method == http.MethodPost {
@@ -327,7 +326,7 @@ func (v *Visitor) begin(a signin.Attempt, otherwise string) error {
 	return v.Redirect("/sign-in/" + begun.ID)
 }
 
-// Begin stores an attempt for this browser, which becomes known where it was not.
+// Begin stores an attempt for this browser, and gives a browser without a token one.
 func (v *Visitor) Begin(a signin.Attempt, form url.Values) (signin.Attempt, error) {
 	cookie, begun, err := v.site.SignIn.BeginFor(v.R.Context(), v.cookieToken(), a, form)
 	if err == nil && !cookie.IsZero() {
@@ -336,13 +335,14 @@ func (v *Visitor) Begin(a signin.Attempt, form url.Values) (signin.Attempt, erro
 	return begun, err
 }
 
-// known lets the browser keep its token, and the rest of this request know it.
+// known lets the browser keep its token, and uses it in the rest of this request.
 func (v *Visitor) known(token secret.Token) {
 	v.token = token
 	v.setCookie(browserCookie, token.Reveal(), browserCookieAge)
 }
 
-// BrowserOrNew is Browser for what needs one, though nobody signs in.
+// BrowserOrNew returns this browser, and makes one if there is none, for what needs a browser
+// though nobody signs in.
 func (v *Visitor) BrowserOrNew(ctx context.Context) (session.Browser, error) {
 	b, err := v.Browser(ctx)
 	if err != nil || b.ID != "" {
@@ -379,8 +379,8 @@ func (s *Site) showTyped(show func(*Viewer) error) func(*Viewer) error {
 	}
 }
 
-// cookieToken is the browser's token: one that this request made, or the cookie's as
-// far as that holds one.
+// cookieToken returns the browser's token: one that this request made, or the cookie's if that
+// holds one.
 func (v *Visitor) cookieToken() secret.Token {
 	if !v.token.IsZero() {
 		return v.token
@@ -388,8 +388,8 @@ func (v *Visitor) cookieToken() secret.Token {
 	return secret.ParseToken(v.cookie(browserCookie))
 }
 
-// Browser is the browser behind the cookie; one without an id where there is none yet,
-// or the cookie was superseded too long ago.
+// Browser returns the browser behind the cookie; one without an id where there is none yet, or
+// where the cookie was superseded too long ago.
 func (v *Visitor) Browser(ctx context.Context) (session.Browser, error) {
 	if v.cookieToken().IsZero() {
 		return session.Unknown(v.probe()), nil
@@ -407,15 +407,15 @@ func (v *Visitor) Visits(ctx context.Context) ([]session.Visit, error) {
 	return open, err
 }
 
-// endCopied answers a cookie that was superseded long ago: every session of that
-// browser ends, and its users get a letter.
+// endCopied answers a cookie that was superseded long ago: every session of that browser ends,
+// and its users get a letter.
 func (v *Visitor) endCopied(ctx context.Context, visit session.Visit) error {
 	v.clearCookie(browserCookie)
-	v.setCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge) // so that the next form is not taken for one without cookies
+	v.setCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge) // so that the next form is not mistaken for one from a browser without cookies
 	return v.site.DB.Update(ctx, func(tx *db.Tx) error { return v.site.Sessions.EndCopied(ctx, tx, visit) })
 }
 
-// Path is a path of the viewer's organization, below /o/SHORT-NAME/.
+// Path returns a path of the viewer's organization, below /o/SHORT-NAME/.
 func (v *Viewer) Path(parts ...string) string {
 	return v.Organization.Path(parts...)
 }

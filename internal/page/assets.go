@@ -18,7 +18,7 @@ import (
 //go:embed assets
 var embeddedAssets embed.FS
 
-// asset is one file of ours, compressed once at start.
+// asset is one of our files, compressed once at start.
 type asset struct {
 	media  string
 	plain  []byte
@@ -27,8 +27,8 @@ type asset struct {
 
 var assetTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
-// loadAssets reads the embedded files. Each is served under a name that holds a
-// hash of its content, so that it may be kept for ever.
+// loadAssets reads the embedded files. Each is served under a name that contains a hash of its
+// content, so that browsers may keep it for ever.
 func loadAssets() (byPath map[string]asset, names map[string]string, err error) {
 	byPath, names = map[string]asset{}, map[string]string{}
 	err = fs.WalkDir(embeddedAssets, "assets", func(p string, e fs.DirEntry, err error) error {
@@ -42,7 +42,7 @@ func loadAssets() (byPath map[string]asset, names map[string]string, err error) 
 		content, err := embeddedAssets.ReadFile(p)
 		switch e.Name() {
 		case "passkey.js":
-			return err // is in the page's script
+			return err // is part of the page's script
 		case "parvis.js":
 			content, err = pageScript()
 		}
@@ -72,9 +72,9 @@ func loadAssets() (byPath map[string]asset, names map[string]string, err error) 
 
 var commentLines = regexp.MustCompile(`(?m)^\s*//.*\n`)
 
-// pageScript is the one script of every page, so that the sign-in page loads one. Its
-// parts are files, each in a block of its own that keeps their names apart. Lines that
-// only explain are left out, which takes a quarter off what travels.
+// pageScript returns the one script of every page, so that the sign-in page loads only one. Its
+// parts are files, each in a block of its own that keeps their names apart. Lines that only
+// explain are left out, which saves a quarter of the bytes sent.
 func pageScript() (script []byte, err error) {
 	for _, name := range []string{"parvis.js", "passkey.js"} {
 		part, err := embeddedAssets.ReadFile("assets/" + name)
@@ -86,7 +86,7 @@ func pageScript() (script []byte, err error) {
 	return script, nil
 }
 
-// takesGzip reports whether a client reads what is compressed.
+// takesGzip reports whether a client accepts compressed answers.
 func takesGzip(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
 }

@@ -7,24 +7,24 @@ import (
 	"parvis/internal/directory"
 )
 
-// Help is whom an organization's people ask, in the organization's own words. The
+// Help says whom an organization's people can ask, in the organization's own words. It is the
 // dot of the template "help".
 type Help struct {
 	Label string
 	Parts []Part
 }
 
-// Part is a piece of text, and where it leads if it leads anywhere.
+// Part is a piece of text, and its link if it has one.
 type Part struct{ Text, Link string }
 
-// What in a contact leads somewhere: addresses that are written out, in letters
-// that cannot pass for others, so that everybody sees where they lead.
+// Which parts of a contact become links: addresses that are written out, in letters that cannot
+// be mistaken for others, so that everybody sees where they lead.
 var (
 	plainAddress = regexp.MustCompile(`^[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
 	plainLink    = regexp.MustCompile(`^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]+)?(/[A-Za-z0-9._~/?#=&%+-]*)?$`)
 )
 
-// Help is what an organization says of whom to ask; nil where it says nothing.
+// Help returns what an organization says about whom to ask; nil where it says nothing.
 func (f Frame) Help(o directory.Organization) *Help {
 	if o.Contact == "" {
 		return nil
@@ -52,7 +52,7 @@ func (f Frame) Help(o directory.Organization) *Help {
 	return h
 }
 
-// add appends a piece; what leads nowhere stays one text.
+// add appends a piece; pieces without a link are joined to one text.
 func (h *Help) add(text, link string) {
 	last := len(h.Parts) - 1
 	switch {

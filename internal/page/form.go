@@ -11,37 +11,37 @@ import (
 	"parvis/internal/fault"
 )
 
-// maxForm is how many bytes a form may have: refused before anything is parsed,
+// maxForm is how many bytes a form may have. A longer one is refused before anything is parsed,
 // so that a password of 100 MB costs nothing (R-RES-01).
 const maxForm = 64 << 10
 
-// The faults of a form as such.
+// The faults of a form as a whole.
 var (
 	errTooLarge  = fault.New(fault.TooLarge, "page.form_too_large")
 	errMalformed = fault.New(fault.Malformed, "page.form_malformed")
 	errNoCookies = fault.New(fault.Invalid, "page.cookies_off")
 )
 
-// Fields names what a form may send; anything else is refused, not ignored
-// (R-TEN-03). A name that ends in [] may come many times, every other once.
+// Fields names what a form may send; anything else is refused, not ignored (R-TEN-03). A field
+// whose name ends in [] may come many times, every other once.
 type Fields []string
 
-// tickMark begins the name of a field that is ticked or not; no name on a form has it.
+// tickMark begins the name of a checkbox in Fields; no name on a form begins with it.
 const tickMark = "tick:"
 
-// ticked is what such a field sends. Empty it is not ticked, and anything else is none
-// of ours: a script that sends no must not have meant yes.
+// ticked is what a checkbox sends. Empty means not ticked, and anything else is refused: a
+// script that sends "no" must not be read as yes.
 const ticked = "yes"
 
-// Tick names a field that is ticked or not.
+// Tick names a checkbox.
 func Tick(name string) string { return tickMark + name }
 
-// What every form of ours may send besides its own fields: the language list at
-// the foot of the page belongs to the same form (decision 0005).
+// Every form of ours may send these besides its own fields: the language list at the foot of
+// the page belongs to the same form (decision 0005).
 const (
 	doField       = "do"
 	languageField = "language"
-	pageField     = "page" // where a button goes on from here, on our origin
+	pageField     = "page" // the page on our origin to which a button leads
 )
 
 // Form is what somebody typed, with what is wrong with it.
@@ -52,25 +52,25 @@ type Form struct {
 	file     upload
 }
 
-// Get is the value of a field, as typed.
+// Get returns the value of a field, as typed.
 func (f *Form) Get(name string) string { return f.values.Get(name) }
 
-// All are the values of a field whose name ends in [].
+// All returns the values of a field whose name ends in [].
 func (f *Form) All(name string) []string { return f.values[name] }
 
-// Refused tells that the form is shown again because something is wrong with it.
+// Refused reports whether the form is shown again because something is wrong with it.
 func (f *Form) Refused() bool { return len(f.faults) > 0 }
 
-// Has tells that a field came with the form, empty or not.
+// Has reports whether a field came with the form, empty or not.
 func (f *Form) Has(name string) bool { return f.values.Has(name) }
 
 // Ticked reports whether a field made by Tick is ticked.
 func (f *Form) Ticked(name string) bool { return f.values.Get(name) == ticked }
 
-// Do is the button that was pressed, where the form has several.
+// Do returns the button that was pressed, where the form has several.
 func (f *Form) Do() string { return f.values.Get(doField) }
 
-// Detail is what a fault of the form names so; empty where none does.
+// Detail returns the detail of this name in a fault of the form; empty where no fault has it.
 func (f *Form) Detail(name string) string {
 	for _, fa := range f.faults {
 		if text, ok := fa.Args[name].(string); ok {
@@ -80,8 +80,8 @@ func (f *Form) Detail(name string) string {
 	return ""
 }
 
-// Filled tells that there is something typed to show, empty or not: the form was
-// sent and is shown again, or was brought back after fresh proof.
+// Filled reports whether there is something typed to show, empty or not: the form was sent and
+// is shown again, or was brought back after fresh proof.
 func (f *Form) Filled() bool { return len(f.values) > 0 }
 
 // Refuse shows a field with a value and what is wrong with it, as if it had been
@@ -91,10 +91,10 @@ func (f *Form) Refuse(name, value string, fa *fault.Error) {
 	f.faults = append(f.faults, fa)
 }
 
-// secretFields are secret, beside those with password in their names.
+// secretFields are secret too, besides those with password in their names.
 var secretFields = []string{"repetition", "code", "recovery_code", "response", "client_secret"}
 
-// isSecret tells a field that is never shown again, kept or logged.
+// isSecret reports whether a field is never shown again, kept or logged.
 func isSecret(name string) bool {
 	return strings.Contains(name, "password") || slices.Contains(secretFields, name)
 }
@@ -107,9 +107,9 @@ func (f *Form) withoutSecrets() url.Values {
 	return kept
 }
 
-// post answers a form that was read. A choice of language comes before
-// validation, limits and claims: cookie set, same page, typed values kept. So does
-// a choice of another region, which leads there. A refused form is shown again with what is wrong.
+// post answers a form that was read. A choice of language is handled before validation, limits
+// and claims: the cookie is set and the same page is shown, with what was typed. So is a choice
+// of another region, which leads there. A refused form is shown again with what is wrong.
 func (v *Visitor) post(show, submit func() error) error {
 	v.hasForm = true
 	if v.Form.Do() == languageField {
@@ -134,8 +134,8 @@ func (v *Visitor) post(show, submit func() error) error {
 	return show()
 }
 
-// readForm is the one form reader. It parses strictly: one value per field but those named name[],
-// no field that the form has not, valid UTF-8 without a zero byte.
+// readForm is the only reader of forms. It parses strictly: one value per field except those
+// named name[], no field that the form does not have, valid UTF-8 without a zero byte.
 func (v *Visitor) readForm(fields Fields) error {
 	media, _, _ := strings.Cut(v.R.Header.Get("Content-Type"), ";")
 	switch media = strings.TrimSpace(strings.ToLower(media)); {
@@ -157,7 +157,7 @@ func (v *Visitor) readForm(fields Fields) error {
 	return nil
 }
 
-// check refuses a field that the form has not, and what no field may hold.
+// check refuses a field that the form does not have, and values that no field may have.
 func (f Fields) check(name string, values []string) error {
 	ours, tick := name == doField || name == languageField, slices.Contains(f, tickMark+name)
 	if !ours && !tick && (!slices.Contains(f, name) || strings.HasPrefix(name, fileMark) || strings.HasPrefix(name, tickMark)) {
@@ -177,9 +177,8 @@ func (f Fields) check(name string, values []string) error {
 	return nil
 }
 
-// RequireCookies refuses a form whose answer must set one, to a browser that
-// shows none although the page set one: better now than a sign-in that leads
-// back to the sign-in page.
+// RequireCookies refuses a form whose answer must set a cookie, to a browser that shows none
+// although the page set one: that is better than a sign-in that leads back to the sign-in page.
 func (v *Visitor) RequireCookies() error {
 	if len(v.R.Cookies()) == 0 {
 		return errNoCookies
@@ -187,8 +186,8 @@ func (v *Visitor) RequireCookies() error {
 	return nil
 }
 
-// faultsIn collects the faults of an error, joined ones included; none where a
-// part of it is no fault.
+// faultsIn collects the faults of an error, joined ones included; it returns none where any
+// part of the error is not a fault.
 func faultsIn(err error) []*fault.Error {
 	// The tree is walked here by hand, because every fault in it counts.
 	if f, ok := err.(*fault.Error); ok { //nolint:errorlint // See above.

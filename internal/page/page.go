@@ -1,10 +1,9 @@
-// Package page is the kit that every page of ours is made with: who may pass,
-// handlers that may fail, one form reader, rendering, assets and the headers
-// around them. It knows no page but the one that says what went wrong.
+// Package page is the kit that every page of ours is made with: who may pass, handlers that may
+// fail, the form reader, rendering, assets and the headers around them. It knows no page except
+// the one that says what went wrong.
 //
-// A handler takes a *Visitor or, where somebody must be signed in, a *Viewer;
-// one that needs a user cannot be mounted where anyone may come, because that
-// does not compile.
+// A handler takes a *Visitor or, where somebody must be signed in, a *Viewer; one that needs a
+// user cannot be mounted where anyone may come, because that does not compile.
 package page
 
 import (
@@ -27,7 +26,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// Links are the operator's own pages in the footer; one that is empty is not shown.
+// Links are the operator's own pages in the footer; an empty one is not shown.
 type Links struct{ Help, Privacy, Status string }
 
 // Site is what all pages share.
@@ -41,8 +40,8 @@ type Site struct {
 	Links          Links
 	Regions        Regions
 	NoReply        string         // the address that letters come from
-	Proxies        []netip.Prefix // peers whose X-Forwarded-* headers are believed
-	Warnings       []string       // catalogue keys of what administrators should know of this installation
+	Proxies        []netip.Prefix // peers whose X-Forwarded-* headers are trusted
+	Warnings       []string       // catalogue keys of what administrators should know about this installation
 	Log            *slog.Logger
 
 	templates *template.Template
@@ -51,24 +50,24 @@ type Site struct {
 	mux       *http.ServeMux
 	routes    []Route
 	foreign   map[string]bool // patterns that other sites may post to
-	reported  *atomic.Int64   // second of the last policy report that was logged
+	reported  *atomic.Int64   // the second in which the last policy report was logged
 	packers   *sync.Pool      // of gzip writers, each of which is large
 	seen      *seenSources
-	drawing   chan struct{} // holds one place: whoever draws a picture takes it
+	drawing   chan struct{} // holds one place, for the request that draws a picture
 }
 
-// seenSources is what was seen of forwarding headers, for the log.
+// seenSources remembers which forwarding headers were seen, for the log.
 type seenSources struct {
 	ignored    atomic.Bool
 	unreadable atomic.Int64 // requests
 	minute     atomic.Int64 // of the last line about them
 }
 
-// Route is one line of the route table, for the inventory test and for people.
+// Route is one line of the route table, for the inventory test and for readers.
 type Route struct{ Pattern, Access string }
 
-// New builds a site from its settings and the templates of its surfaces, each a
-// file system with *.html at its top.
+// New builds a site from its settings and the templates of its surfaces, each a file system
+// with *.html at its root.
 func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	var err error
 	s.mux, s.reported, s.packers, s.seen = http.NewServeMux(), new(atomic.Int64), new(sync.Pool), new(seenSources)
@@ -98,13 +97,12 @@ func (s *Site) handle(pattern, access string, h http.Handler) {
 	s.mux.Handle(pattern, h)
 }
 
-// secure tells that cookies carry Secure and the __Host- prefix. Only a public
-// address that is plain http on loopback goes without, because Safari refuses
-// them there.
+// secure reports whether cookies carry Secure and the __Host- prefix. Only a public address
+// that is plain http on loopback goes without, because Safari refuses them there.
 func (s *Site) secure() bool { return s.Base.Scheme == "https" }
 
 var errNoPage = errors.New("no page here")
 
-// ErrQuery answers an address that no page of ours links to: an unknown filter,
-// or a place in a list that is none.
+// ErrQuery answers an address that no page of ours links to: an unknown filter, or something
+// that is no place in a list.
 var ErrQuery = fault.New(fault.Malformed, "page.query_malformed")

@@ -15,8 +15,8 @@ import (
 	"parvis/internal/i18n"
 )
 
-// Pitfall 29: nginx and HAProxy append to a forged header, so trusted proxies
-// are counted from the right.
+// Pitfall 29: nginx and HAProxy append to a forged header, so trusted proxies are counted from
+// the right.
 func TestClientAddressIsTheLastThatNoTrustedProxyWrote(t *testing.T) {
 	s := &Site{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}
 	tests := map[string]struct {
@@ -95,7 +95,7 @@ func TestWhatBecomesOfForwardingHeadersIsSaid(t *testing.T) {
 	}
 }
 
-// One line a minute at most, with how many there were, whoever sends how many.
+// At most one line is logged a minute, with how many there were, whoever sends how many.
 func TestUnreadableSourcesAreCountedInTheLog(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	catalogue, err := i18n.Load()
@@ -179,8 +179,8 @@ func FuzzForm(f *testing.F) {
 	})
 }
 
-// A database that goes away in the middle of a request is answered 503 with a
-// reference, and the process lives on (R-RES-04).
+// A database that goes away in the middle of a request is answered with 503 and a reference,
+// and the process lives on (R-RES-04).
 func TestDatabaseThatGoesAwayIsAnsweredWithAReference(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	catalogue, err := i18n.Load()

@@ -9,19 +9,19 @@ import (
 	"parvis/internal/number"
 )
 
-// validID is the form of every id that secret.NewID makes, and of a request's, which is
-// the beginning of one: people read it aloud.
+// validID matches every id that secret.NewID makes, and that of a request, which is the
+// beginning of one, because people read it aloud.
 var validID = regexp.MustCompile(`^([a-z]{3}_[a-z2-7]{26}|req_[a-z2-7]{10})$`)
 
-// IsID tells whether a text can be one of our ids. What cannot is not looked up,
-// so that no strange byte reaches a database.
+// IsID reports whether a text can be one of our ids. Other texts are not looked up, so that no
+// strange byte reaches a database.
 func IsID(s string) bool { return validID.MatchString(s) }
 
 // Place is where a page of a list begins: after the line of this instant and id.
 //
-// It is not signed. The organization comes from the session and stands in every
-// statement, and search and filter stand in the address beside it: an edited
-// place only moves the reader within what the reader may see anyway (R-API-07).
+// It is not signed. The organization comes from the session and stands in every statement, and
+// search and filter stand in the address beside it: an edited place only moves readers within
+// what they may see anyway (R-API-07).
 type Place struct {
 	At time.Time
 	ID string

@@ -7,44 +7,45 @@ import (
 	"time"
 )
 
-// CrossSite mounts what other sites' pages, frames and servers send to us: an identity
-// provider's answers, and its word that somebody signed out there. No cookie comes
-// with it, and whoever handles it believes nothing but what it says itself.
+// CrossSite mounts a page for what other sites' pages, frames and servers send to us: an
+// identity provider's answers, and its messages that somebody signed out there. No cookie comes
+// with them, and the handler trusts nothing but what the message itself proves.
 func (s *Site) CrossSite(pattern string, h func(*Visitor) error) {
 	s.foreign[pattern] = true
 	s.handle(pattern, "another site", s.serve(h))
 }
 
-// fromElsewhere tells that a request goes where other sites may post to.
+// fromElsewhere reports whether a request is for a page that other sites may post to.
 func (s *Site) fromElsewhere(r *http.Request) bool {
 	_, pattern := s.mux.Handler(r)
 	return s.foreign[pattern]
 }
 
-// Reference is what log, error page and explanation of this request share.
+// Reference returns the reference that the log, the error page and the explanation of this
+// request share.
 func (v *Visitor) Reference() string { return v.ref }
 
 // going is the page that leads to an identity provider.
 type going struct{ Provider, Address string }
 
-// GoTo answers a form with a page that leads to an identity provider, because no
-// redirect that follows a form leaves our origin (decision 0003). Who calls made the
-// address of a connection's settings.
+// GoTo answers a form with a page that leads to an identity provider, because a redirect that
+// follows a form may not leave our origin (decision 0003). The caller made the address from a
+// connection's settings.
 func (v *Visitor) GoTo(provider, address string) error {
 	v.NoForm()
 	return v.Render("going", going{provider, address})
 }
 
-// Posted is a form that the browser carries to an identity provider or an application.
+// Posted is a form that the browser takes to an identity provider or an application.
 type Posted struct {
-	To, Address string // what it is called, and where the form goes
+	To, Address string // the receiver's name, and where the form is sent
 	Fields      url.Values
 }
 
-// PostOut answers with a page whose form goes to another origin, by script at once and by
-// its button without. That page holds this one form, and may send it anywhere that is
-// encrypted: Chromium judges by form-action where the receiver redirects on to as well,
-// which nobody here knows. An address on loopback is named beside (R-WEB-01).
+// PostOut answers with a page whose form is sent to another origin, by script at once and by
+// its button without script. That page has this one form, and may send it to any encrypted
+// address: Chromium also applies form-action to where the receiver redirects, which nobody here
+// knows. An address on loopback is named in addition (R-WEB-01).
 func (v *Visitor) PostOut(p Posted) error {
 	to, err := url.Parse(p.Address)
 	if err != nil {
@@ -54,15 +55,15 @@ func (v *Visitor) PostOut(p Posted) error {
 	if to.Scheme != "https" {
 		may += " " + to.Scheme + "://" + to.Host
 	}
-	now := v.W.Header().Get("Content-Security-Policy") // frames may stand in it
+	now := v.W.Header().Get("Content-Security-Policy") // it may already allow frames
 	v.W.Header().Set("Content-Security-Policy", strings.Replace(now, "form-action 'self'", may, 1))
 	v.NoForm()
 	return v.Render("post-out", p)
 }
 
-// Load has the page to come load addresses of applications in frames that nobody sees:
-// so a browser tells them that it signed out (OIDC Front-Channel Logout §3). That page
-// alone may frame, and those origins alone.
+// Load makes the next page load addresses of applications in invisible frames: so a browser
+// tells them that it signed out (OIDC Front-Channel Logout §3). Only that page may have frames,
+// and only of those origins.
 func (v *Visitor) Load(frames []string) {
 	var origins []string
 	for _, address := range frames {
@@ -76,15 +77,14 @@ func (v *Visitor) Load(frames []string) {
 	}
 }
 
-// ResponseLasts is how long what a provider's page had posted waits for the browser
-// to come back with its cookies (decision 0031).
+// ResponseLasts is how long something posted by a provider's page waits for the browser to come
+// back with its cookies (decision 0031).
 const ResponseLasts = 2 * time.Minute
 
-// KeepResponse lets the browser find what was posted from another site, for which it
-// brought no cookies.
+// KeepResponse lets the browser find what was posted from another site without its cookies.
 func (v *Visitor) KeepResponse(token string) { v.setCookie(responseCookie, token, ResponseLasts) }
 
-// Response is what KeepResponse kept; it is given once.
+// Response returns what KeepResponse kept, once.
 func (v *Visitor) Response() string {
 	token := v.cookie(responseCookie)
 	if token != "" {

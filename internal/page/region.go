@@ -9,16 +9,15 @@ import (
 	"parvis/internal/i18n"
 )
 
-// Region is one installation of a deployment, with a database, keys and an
-// address of its own. Nothing passes from one to another but what the person's
-// browser carries (decision 0025).
+// Region is one installation of a deployment, with a database, keys and an address of its own.
+// Nothing passes from one to another except what the person's browser carries (decision 0025).
 type Region struct {
 	ID      string
 	Address string              // scheme and host, no path
-	Names   map[i18n.Tag]string // English always, the other languages where given
+	Names   map[i18n.Tag]string // English always, other languages where given
 }
 
-// name is what people call the region in a language.
+// name returns what people call the region in a language.
 func (r Region) name(tag i18n.Tag) string {
 	if name := r.Names[tag]; name != "" {
 		return name
@@ -26,14 +25,14 @@ func (r Region) name(tag i18n.Tag) string {
 	return r.Names["en"]
 }
 
-// Regions are those of a deployment. The zero value is a deployment that has
-// only one and names none.
+// Regions are the regions of a deployment. The zero value is a deployment that has only one,
+// and does not name it.
 type Regions struct {
 	Here string // the ID of this one
 	All  []Region
 }
 
-// Words are the names of all regions in every language, which are no passwords.
+// Words returns the names of all regions in every language, which may not be passwords.
 func (r Regions) Words() []string {
 	var all []string
 	for _, one := range r.All {
@@ -44,19 +43,19 @@ func (r Regions) Words() []string {
 	return all
 }
 
-// What a form that asks for the region has besides its own fields. What the
-// browser carries from one region to the other has the same names.
+// Fields that a form which asks for the region has besides its own. What the browser carries
+// from one region to the other has the same names.
 const (
 	regionField       = "region"
 	organizationField = "organization"
 	emailField        = "email"
 )
 
-// OrganizationPath is the page that asks which organization is meant. With its name in
-// the query it leads there.
+// OrganizationPath is the page that asks which organization is meant. With a name in the query
+// it leads to that organization.
 const OrganizationPath = "/organization"
 
-// OrganizationLink is that page's address, with a name where there is one.
+// OrganizationLink returns the address of that page, with a name where there is one.
 func OrganizationLink(named string) string {
 	if named == "" {
 		return OrganizationPath
@@ -64,12 +63,12 @@ func OrganizationLink(named string) string {
 	return OrganizationPath + "?" + url.Values{organizationField: {named}}.Encode()
 }
 
-// mostCarried is how many bytes of a typed text go along to another region.
+// mostCarried is how many bytes of a typed text are taken along to another region.
 const mostCarried = 500
 
-// chooseRegion answers a form that chooses another region with the way to the
-// same page there, and tells that it did. It looks at nothing else of the form:
-// nothing is counted, and of a password nothing is read (R-TEN-10).
+// chooseRegion answers a form that chooses another region with the way to the same page there,
+// and reports whether it did. It looks at nothing else in the form: nothing is counted, and no
+// password is read (R-TEN-10).
 func (v *Visitor) chooseRegion() (answered bool, err error) {
 	id, regions := v.Form.Get(regionField), v.site.Regions
 	if id == regions.Here {
@@ -80,7 +79,7 @@ func (v *Visitor) chooseRegion() (answered bool, err error) {
 		return true, errMalformed.With("Field", regionField)
 	}
 	path := v.R.URL.Path
-	if strings.Contains(v.R.Pattern, "{") { // of an attempt, which the other region does not know
+	if strings.Contains(v.R.Pattern, "{") { // the path of an attempt, which the other region does not know
 		path = OrganizationPath
 	}
 	return true, v.Leave(regions.All[i], path, v.Form.Get(organizationField), v.Form.Get(emailField))
@@ -89,11 +88,10 @@ func (v *Visitor) chooseRegion() (answered bool, err error) {
 // leaving is the page that leads to another region.
 type leaving struct{ Region, Address string }
 
-// Leave answers with a page that leads to a path of another region, because no
-// redirect that follows a form may leave our origin (decision 0003). Who has a
-// Region has it from the configuration, so it leads nowhere else. The name of the
-// organization is public and stands in the query; the e-mail address stands
-// behind the #, which reaches no server.
+// Leave answers with a page that leads to a path of another region, because a redirect that
+// follows a form may not leave our origin (decision 0003). Every Region comes from the
+// configuration, so it leads nowhere else. The name of the organization is public and stands in
+// the query; the e-mail address stands behind the #, which reaches no server.
 func (v *Visitor) Leave(to Region, path, organization, email string) error {
 	address := to.Address + path + "?" + url.Values{organizationField: {carried(organization)}}.Encode()
 	if email = carried(email); email != "" {
@@ -103,15 +101,15 @@ func (v *Visitor) Leave(to Region, path, organization, email string) error {
 	return v.Render("leave", leaving{to.name(v.Language()), address})
 }
 
-// arrive fills in the organization with which another region led here.
+// arrive fills in the organization that another region sent along.
 func (v *Visitor) arrive(fields Fields) {
 	if query := v.R.URL.Query(); slices.Contains(fields, regionField) && query.Has(organizationField) {
 		v.Form.values.Set(organizationField, carried(query.Get(organizationField)))
 	}
 }
 
-// carried is a text as it goes from one region to another: one that no form
-// would take is left behind.
+// carried returns a text as it is taken from one region to another: empty if no form would take
+// it.
 func carried(text string) string {
 	if len(text) > mostCarried || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return ""
@@ -141,7 +139,7 @@ func (f Frame) Regions() []Choice {
 	return all
 }
 
-// Region is the name of this region, where the deployment has several.
+// Region returns the name of this region, where the deployment has several.
 func (f Frame) Region() string {
 	all := f.Regions()
 	i := slices.IndexFunc(all, func(c Choice) bool { return c.Here })

@@ -30,15 +30,15 @@ func templateFiles() fs.FS {
 	return files
 }
 
-// Frame is what a template sees: the page's own struct, and what every page
-// has. A template calls its methods on $.
+// Frame is what a template sees: the page's own struct, and what every page has. A template
+// calls its methods on $.
 type Frame struct {
 	Page       any
 	v          *Visitor
 	Neighbours []session.Neighbour // who is signed in to this browser, for the switcher
 }
 
-// Render writes a page: to memory first, so that a broken one is an error page
+// Render writes a page. It is made in memory first, so that a broken page becomes an error page
 // and not half a page.
 func (v *Visitor) Render(name string, page any) error {
 	neighbours, err := v.neighbours()
@@ -55,7 +55,7 @@ func (v *Visitor) Render(name string, page any) error {
 	return v.write(b.Bytes())
 }
 
-// write sends what was made whole.
+// write sends a finished page.
 func (v *Visitor) write(content []byte) error {
 	h := v.W.Header()
 	if v.forAnybody() && takesGzip(v.R) {
@@ -75,10 +75,10 @@ func (v *Visitor) write(content []byte) error {
 	return nil
 }
 
-// forAnybody reports whether anybody may get this page by the same request: nothing
-// in it belongs to a browser, because no cookie came, or to a form. Only such pages are
-// compressed. In the others, where something of the request stands beside a secret,
-// the length would tell a network's listener whether the two are alike (BREACH).
+// forAnybody reports whether anybody would get this page by the same request: nothing in it
+// belongs to a browser, because no cookie came, or to a form. Only such pages are compressed.
+// In the others, where something from the request stands beside a secret, the length would tell
+// somebody who listens on the network whether the two are alike (BREACH).
 func (v *Visitor) forAnybody() bool {
 	return v.R.Method == http.MethodGet && v.R.Header.Get("Cookie") == "" && v.R.Header.Get("Authorization") == ""
 }
@@ -104,19 +104,19 @@ func (s *Site) pack(content []byte) ([]byte, error) {
 // Status sets the status of the page about to be rendered.
 func (v *Visitor) Status(k fault.Kind) { v.status = k.Status() }
 
-// NoForm tells that this page, though a form's, shows no form.
+// NoForm suppresses the form of a page that is mounted as one.
 func (v *Visitor) NoForm() { v.noForm = true }
 
-// With is the same frame for a part of a page that has a struct of its own.
+// With returns the same frame for a part of a page that has a struct of its own.
 func (f Frame) With(part any) Frame { return Frame{part, f.v, f.Neighbours} }
 
-// T is a sentence in the page's language.
+// T returns a sentence in the page's language.
 func (f Frame) T(key string, pairs ...any) string { return f.v.lang.Text(key, pairs...) }
 
-// Lang is the page's language and Dir the direction of its script.
+// Lang returns the page's language.
 func (f Frame) Lang() string { return string(f.v.Language()) }
 
-// Dir is the direction of the page's script.
+// Dir returns the direction of the page's script.
 func (f Frame) Dir() string {
 	if f.v.lang.RightToLeft() {
 		return "rtl"
@@ -130,7 +130,7 @@ func (f Frame) Languages() []i18n.Language { return f.v.site.Catalogue.Languages
 // TimeZones lists what can be chosen, by area.
 func (f Frame) TimeZones() []i18n.ZoneArea { return i18n.Zones() }
 
-// Asset is the path of one of our files, with a hash of its content.
+// Asset returns the path of one of our files, with a hash of its content.
 func (f Frame) Asset(name string) (string, error) {
 	path, ok := f.v.site.names[name]
 	if !ok {
@@ -139,21 +139,21 @@ func (f Frame) Asset(name string) (string, error) {
 	return path, nil
 }
 
-// Viewer is who is signed in, or nil.
+// Viewer returns the person who is signed in, or nil.
 func (f Frame) Viewer() *Viewer { return f.v.viewer }
 
-// shortIdle is how long a rest may be for a page to warn of its end: whoever
-// comes back after longer begins anew anyway.
+// shortIdle is the longest idle time of which a page warns: somebody who comes back after
+// longer signs in again anyway.
 const shortIdle = time.Hour
 
-// Idle is how a session ends that nobody uses.
+// Idle says when a session ends that nobody uses.
 type Idle struct {
-	Lasts time.Duration // without use
-	Left  time.Duration // of that
-	Rest  time.Duration // of the session, whatever anybody does
+	Lasts time.Duration // the time without use after which it ends
+	Left  time.Duration // what is left of it
+	Rest  time.Duration // what is left of the session, whatever anybody does
 }
 
-// Idle is nil where no page warns of it.
+// Idle returns nil where the page does not warn of the end.
 func (f Frame) Idle() *Idle {
 	v, now := f.v.viewer, f.v.site.DB.Now()
 	if v.Rules.Idle > shortIdle {
@@ -162,14 +162,13 @@ func (f Frame) Idle() *Idle {
 	return &Idle{v.Rules.Idle, v.IdleEnd().Sub(now), v.AbsoluteEnd().Sub(now)}
 }
 
-// Reference is what log and page share.
+// Reference returns the reference that log and page share.
 func (f Frame) Reference() string { return f.v.ref }
 
-// Frames are addresses of applications that the page loads, unseen.
+// Frames lists addresses of applications that the page loads, invisibly.
 func (f Frame) Frames() []string { return f.v.frames }
 
-// Pause is how many seconds a page waits before it goes on by itself: long enough for
-// its frames.
+// Pause returns how many seconds a page waits before it continues: long enough for its frames.
 func (f Frame) Pause() int {
 	if len(f.v.frames) > 0 {
 		return 2
@@ -177,22 +176,22 @@ func (f Frame) Pause() int {
 	return 0
 }
 
-// Links are the operator's pages in the footer.
+// Links returns the operator's pages in the footer.
 func (f Frame) Links() Links { return f.v.site.Links }
 
-// Warnings are what administrators should know of this installation.
+// Warnings returns what administrators should know about this installation.
 func (f Frame) Warnings() []string { return f.v.site.Warnings }
 
-// NoReply is the address that letters come from.
+// NoReply returns the address that letters come from.
 func (f Frame) NoReply() string { return f.v.site.NoReply }
 
-// HasForm tells that the language list belongs to the page's own form.
+// HasForm reports whether the language list belongs to the page's own form.
 func (f Frame) HasForm() bool { return f.v.hasForm && !f.v.noForm }
 
-// Here is the address of this page on our origin.
+// Here returns the address of this page on our origin.
 func (f Frame) Here() string { return f.v.R.URL.RequestURI() }
 
-// LanguageAction is where the small form of a page without a form goes.
+// LanguageAction says where the small language form of a page without a form is sent.
 func (f Frame) LanguageAction() string {
 	if f.v.viewer != nil {
 		return f.v.viewer.Path("language")
@@ -200,16 +199,16 @@ func (f Frame) LanguageAction() string {
 	return "/language"
 }
 
-// At tells whether this page is at a path of the viewer's organization.
+// At reports whether this page is at a path of the viewer's organization.
 func (f Frame) At(path string) bool { return f.v.R.URL.EscapedPath() == f.v.viewer.Path(path) }
 
-// Under tells whether this page is, or is below, a path of the viewer's organization.
+// Under reports whether this page is at, or below, a path of the viewer's organization.
 func (f Frame) Under(path string) bool {
 	return f.At(path) || strings.HasPrefix(f.v.R.URL.EscapedPath(), f.v.viewer.Path(path)+"/")
 }
 
-// TimeZone is what whoever is signed in chose, or empty: a script then writes
-// instants in the browser's own.
+// TimeZone returns the time zone that the signed-in person chose, or empty: a script then
+// writes instants in the browser's own.
 func (f Frame) TimeZone() string {
 	if f.v.viewer == nil {
 		return ""
@@ -217,15 +216,14 @@ func (f Frame) TimeZone() string {
 	return f.v.viewer.User.TimeZone
 }
 
-// Date and its kin write an instant the way the language does, in the time zone of
-// whoever is signed in.
+// Date writes an instant the way the language does, in the time zone of the signed-in person.
 func (f Frame) Date(t time.Time) string { return f.v.local().Date(t) }
 
 // DateTime is Date with the time of day and the zone's name.
 func (f Frame) DateTime(t time.Time) string { return f.v.local().DateTime(t) }
 
-// local writes instants in the time zone of whoever is signed in; it is looked up
-// once for a page, and only where the page has an instant.
+// local returns a writer of instants in the time zone of the person who is signed in. The zone
+// is looked up once for a page, and only if the page has an instant.
 func (v *Visitor) local() i18n.Localizer {
 	if v.zone == nil {
 		zone, known := i18n.Zone(Frame{v: v}.TimeZone())
@@ -237,17 +235,17 @@ func (v *Visitor) local() i18n.Localizer {
 	return v.lang.In(v.zone)
 }
 
-// Machine is an instant for a time element's datetime attribute.
+// Machine writes an instant for a time element's datetime attribute.
 func (f Frame) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// Duration is a length of time in words.
+// Duration writes a length of time in words.
 func (f Frame) Duration(d time.Duration) string { return f.v.Duration(d) }
 
-// Portrait is what stands for a person: a picture or, where there is none, the
-// initials of the first and the last word of the name.
+// Portrait stands for a person: a picture or, where there is none, the initials of the first
+// and the last word of the name.
 type Portrait struct{ Path, Initials string }
 
-// Portrait is that of a user of the viewer's organization.
+// Portrait returns that of a user of the viewer's organization.
 func (f Frame) Portrait(u directory.User) Portrait {
 	return Portrait{f.v.viewer.Organization.PicturePath(u), initials(u.Name)}
 }
@@ -263,15 +261,16 @@ func initials(name string) string {
 	return string(initials)
 }
 
-// Address is the public address of one of our paths.
+// Address returns the public address of one of our paths.
 func (f Frame) Address(path string) string {
 	return f.v.site.Base.Scheme + "://" + f.v.site.Base.Host + path
 }
 
-// Do is the button that was pressed to get this page, where its form has several.
+// Do returns the button that was pressed to get this page, where its form has several.
 func (f Frame) Do() string { return f.v.Form.Do() }
 
-// BrowserAndSystem are the names of the visitor's, each empty where it is not known.
+// BrowserAndSystem returns the names of the visitor's browser and system, each empty where it
+// is unknown.
 func (v *Visitor) BrowserAndSystem() (browser, system string) {
 	return i18n.BrowserAndSystem(v.R.UserAgent())
 }
@@ -279,7 +278,7 @@ func (v *Visitor) BrowserAndSystem() (browser, system string) {
 // Browser names browser and system of a User-Agent header.
 func (f Frame) Browser(agent string) string { return f.v.lang.Browser(agent) }
 
-// Reason is the sentence of a rule or of a reason.
+// Reason returns the sentence of a rule or of a reason.
 func (f Frame) Reason(r fault.Reason) string {
 	pairs := make([]any, 0, 2*len(r.Args))
 	for k, v := range r.Args {
@@ -295,7 +294,7 @@ type Field struct {
 	Hint                            string
 	Error                           string
 	Reasons                         []string
-	Choices                         []directory.Organization // which of them is meant, where what was typed names several
+	Choices                         []directory.Organization // where the typed text could mean several, the ones to choose from
 	Digits                          bool                     // a keyboard of digits is enough
 	Focus                           bool
 	Required                        bool
@@ -305,7 +304,7 @@ type Field struct {
 	frame     Frame
 }
 
-// T is a sentence in the page's language.
+// T returns a sentence in the page's language.
 func (f Field) T(key string, pairs ...any) string { return f.frame.T(key, pairs...) }
 
 // WithHint adds a sentence that helps to fill the field in.
@@ -320,13 +319,13 @@ func (f Field) OfDigits() Field {
 	return f
 }
 
-// With names an element of the page that describes the field too.
+// With names another element of the page that describes the field.
 func (f Field) With(id string) Field {
 	f.described = id
 	return f
 }
 
-// First is where the person begins to type, unless the page says what is wrong.
+// First puts the cursor into this field, unless the page says what is wrong.
 func (f Field) First() Field {
 	if len(f.frame.v.Form.faults) == 0 && !f.frame.Returned() {
 		f.Focus = true
@@ -340,7 +339,7 @@ func (f Field) Fixed() Field {
 	return f
 }
 
-// DescribedBy lists the ids of what describes the input.
+// DescribedBy lists the ids of the elements that describe the input.
 func (f Field) DescribedBy() string {
 	var ids []string
 	if f.Hint != "" {
@@ -355,8 +354,8 @@ func (f Field) DescribedBy() string {
 	return strings.Join(ids, " ")
 }
 
-// Field collects what an input shows: what was typed, unless it is secret, and
-// what is wrong with it. otherwise is shown where nothing was typed yet.
+// Field returns what an input shows: what was typed, unless it is secret, and what is wrong
+// with it; otherwise if nothing was typed yet.
 func (f Frame) Field(name, label, kind, autocomplete, otherwise string) Field {
 	field := Field{Name: name, Label: f.T(label), Type: kind, Autocomplete: autocomplete, Value: otherwise, Required: true, frame: f}
 	form := f.v.Form
@@ -391,7 +390,7 @@ func (f Frame) firstFieldFault() int {
 	return -1
 }
 
-// Typed is what was typed into a field, or otherwise where nothing was.
+// Typed returns what was typed into a field, or otherwise if nothing was.
 func (f Frame) Typed(name, otherwise string) string {
 	if _, sent := f.v.Form.values[name]; sent && !isSecret(name) {
 		return f.v.Form.Get(name)
@@ -399,7 +398,7 @@ func (f Frame) Typed(name, otherwise string) string {
 	return otherwise
 }
 
-// Faulty tells whether a field has a fault, for inputs that are no Field.
+// Faulty reports whether a field has a fault, for inputs that are no Field.
 func (f Frame) Faulty(name string) string {
 	for _, fa := range f.v.Form.faults {
 		if fa.Field == name {
@@ -409,7 +408,7 @@ func (f Frame) Faulty(name string) string {
 	return ""
 }
 
-// Notices are the sentences of what is wrong with the form as a whole.
+// Notices returns the sentences about what is wrong with the form as a whole.
 func (f Frame) Notices() []string {
 	var all []string
 	for _, fa := range f.v.Form.faults {
@@ -420,8 +419,8 @@ func (f Frame) Notices() []string {
 	return all
 }
 
-// Returned tells that the form was brought back after fresh proof and waits to
-// be sent again.
+// Returned reports whether the form was brought back after fresh proof and waits to be sent
+// again.
 func (f Frame) Returned() bool { return f.v.Form.returned }
 
 func (f Frame) sentence(fa *fault.Error) string {

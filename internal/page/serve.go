@@ -20,9 +20,9 @@ import (
 	"parvis/internal/secret"
 )
 
-// ServeHTTP is the edge: it names the request, learns where it came from, sets
-// the headers that every answer carries, refuses what other sites send, and
-// logs one line.
+// ServeHTTP is the edge of the site: it gives the request a reference, finds out where it came
+// from, sets the headers that every answer carries, refuses what other sites send, and logs one
+// line.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.DB.Now()
 	network, forwarding := s.Source(r)
@@ -79,8 +79,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// policy lets a page load its own files and nothing else; no script and no
-// style stands in a page, so it needs no nonce (R-WEB-01).
+// policy lets a page load its own files and nothing else. No page contains a script or a style,
+// so it needs no nonce (R-WEB-01).
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; report-uri /csp-report"
 
@@ -103,8 +103,8 @@ var (
 	errOtherHost = fault.New(fault.Malformed, "page.other_host")
 )
 
-// misdirected gives the address at our public name for a page that was asked
-// for under another, such as 127.0.0.1 for localhost: cookies belong to the name.
+// misdirected returns the address at our public name of a page that was requested under
+// another, such as 127.0.0.1 for localhost: cookies belong to the name.
 func (s *Site) misdirected(r *http.Request) string {
 	if r.Host == s.Base.Host || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
 		return ""
@@ -112,13 +112,13 @@ func (s *Site) misdirected(r *http.Request) string {
 	return s.Base.Scheme + "://" + s.Base.Host + LocalPath(r.URL.RequestURI())
 }
 
-// admit refuses what another site sends (decision 0004). A browser says where a
-// request comes from in Sec-Fetch-Site; an older one in Origin; a request that
-// carries a cookie of ours and says neither is refused.
+// admit refuses what another site sends (decision 0004). A browser says where a request comes
+// from in Sec-Fetch-Site, an older one in Origin; a request that carries a cookie of ours and
+// has neither is refused.
 func (s *Site) admit(r *http.Request) error {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		// Another site may lead a person here, and nothing else: what its images
-		// and frames ask for would only count against the person's network.
+		// Another site may lead a person here, and nothing else: requests of its images and
+		// frames would only count against the person's network.
 		h := r.Header
 		if h.Get("Sec-Fetch-Site") == "cross-site" && (h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document") && !s.fromElsewhere(r) {
 			return errCrossSite
@@ -163,17 +163,17 @@ func (s *Site) serve(h func(*Visitor) error) http.Handler {
 	})
 }
 
-// ComeBack is when to try again where the database cannot work.
+// ComeBack is when to try again if the database does not work.
 const ComeBack = 10 * time.Second
 
-// problem is what the page says that tells what went wrong.
+// problem is what the error page shows.
 type problem struct {
 	Title, Sentence, Reference, Next string
 }
 
-// fail is the one place where an error becomes an answer. A fault's sentence is
-// shown; anything else is ours: it is logged under the reference that the
-// person sees, and nothing of it is shown (R-LOG-06).
+// fail is the one place where an error becomes an answer. A fault's sentence is shown; any
+// other error is a mistake of ours: it is logged under the reference that the person sees, and
+// nothing of it is shown (R-LOG-06).
 func (v *Visitor) fail(err error) {
 	if to, moved := errors.AsType[movedTo](err); moved {
 		http.Redirect(v.W, v.R, string(to), http.StatusTemporaryRedirect)
@@ -229,7 +229,7 @@ const maxReport = 8 << 10
 // cspReport logs that a page tried to load what the policy forbids.
 func (s *Site) cspReport(w http.ResponseWriter, r *http.Request) {
 	second := s.DB.Now().Unix()
-	if s.reported.Swap(second) == second { // one a second is enough to notice, and fills no disk
+	if s.reported.Swap(second) == second { // one a second is enough to notice, and does not fill a disk
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}

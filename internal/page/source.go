@@ -8,25 +8,25 @@ import (
 	"strings"
 )
 
-// Forwarding is what became of the forwarding headers of a request.
+// Forwarding says what became of the forwarding headers of a request.
 type Forwarding string
 
-// What can become of them.
+// What can become of forwarding headers.
 const (
-	NotForwarded Forwarding = "absent"     // it came directly, or through something that adds none
+	NotForwarded Forwarding = "absent"     // the request came directly, or through something that adds none
 	Believed     Forwarding = "believed"   // from a trusted proxy
 	Ignored      Forwarding = "ignored"    // from somebody who is not trusted
 	Silent       Forwarding = "missing"    // from a trusted proxy that does not say in X-Forwarded-For for whom it asks
-	Unreadable   Forwarding = "unreadable" // from a trusted proxy that says something that is no address
+	Unreadable   Forwarding = "unreadable" // from a trusted proxy that says something that is not an address
 )
 
-// Source is who sent the request, and what became of its forwarding headers: the direct
-// peer or, where that is a configured proxy, the last address in X-Forwarded-For that is
-// no such proxy, counted from the right because proxies append.
+// Source returns who sent the request, and what became of its forwarding headers: the direct
+// peer or, if that is a configured proxy, the last address in X-Forwarded-For that is not such
+// a proxy, counted from the right because proxies append.
 //
-// What cannot be read relaxes nothing: the proxy that wrote it, the last whose address
-// is known, stands for it. Its text is never counted instead, since a proxy may pass on
-// what a client made up anew for each request.
+// What cannot be read relaxes nothing: the proxy that wrote it, the last one with a known
+// address, is taken for the sender. The unreadable text is never counted instead, since a proxy
+// may pass on what a client makes up for each request.
 func (s *Site) Source(r *http.Request) (string, Forwarding) {
 	said := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -54,9 +54,9 @@ func (s *Site) Source(r *http.Request) (string, Forwarding) {
 	return at.String(), Believed
 }
 
-// parseHop reads an address as proxies write it: alone, with a port (IIS, Azure, AWS),
-// in brackets, or in quotes (RFC 7239 §6). 'unknown', names that begin with an underscore
-// (RFC 7239 §6.3) and sockets are no addresses.
+// parseHop reads an address as proxies write it: alone, with a port (IIS, Azure, AWS), in
+// brackets, or in quotes (RFC 7239 §6). 'unknown', names that begin with an underscore (RFC
+// 7239 §6.3) and sockets are not addresses.
 func parseHop(hop string) (netip.Addr, bool) {
 	hop = strings.TrimSpace(hop)
 	if len(hop) > 1 && hop[0] == '"' && hop[len(hop)-1] == '"' {
@@ -69,7 +69,7 @@ func parseHop(hop string) (netip.Addr, bool) {
 		}
 		hop = address
 	} else if i := strings.LastIndexByte(hop, ':'); i >= 0 && isPort(hop[i:]) {
-		// An IPv6 address has colons of its own: what is one as a whole has no port.
+		// An IPv6 address has colons of its own: a text that is one as a whole has no port.
 		if _, err := netip.ParseAddr(hop); err != nil {
 			hop = hop[:i]
 		}
@@ -88,9 +88,9 @@ func (s *Site) isProxy(ip netip.Addr) bool {
 	return slices.ContainsFunc(s.Proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// noteSource logs forwarding headers that decide otherwise than somebody may have
-// meant: once where a peer is not trusted, and at most one line a minute, with how
-// many there were, where a client's address cannot be read.
+// noteSource logs forwarding headers that may not do what somebody meant: once where a peer is
+// not trusted and, where a client's address cannot be read, at most one line a minute, with how
+// many there were.
 func (s *Site) noteSource(r *http.Request, address string, f Forwarding) {
 	switch f {
 	case NotForwarded, Believed, Silent:
@@ -108,5 +108,5 @@ func (s *Site) noteSource(r *http.Request, address string, f Forwarding) {
 	}
 }
 
-// cut shortens what others sent to at most so many bytes.
+// cut shortens a text from outside to at most so many bytes.
 func cut(s string, most int) string { return s[:min(len(s), most)] }

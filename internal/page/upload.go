@@ -14,20 +14,20 @@ import (
 	"parvis/internal/picture"
 )
 
-// What a form with a file may have. A file that is longer than it may be is read
-// past, and its sender told so on the page; what is longer still is cut off.
+// What a form with a file may have. A file that is too long is read to its end, so that its
+// sender can be told on the page; one that is far too long is cut off.
 const (
 	maxFile   = 1 << 20
 	maxUpload = 16 << 20
 )
 
-// fileMark begins the name of a field that takes a file; no name on a form has it.
+// fileMark begins the name of a field for a file; no name on a form begins with it.
 const fileMark = "file:"
 
-// File names a field of a form that takes a file. A form has one at most.
+// File names the field of a form that takes a file. A form has at most one.
 func File(name string) string { return fileMark + name }
 
-// file is the name of the field that takes a file, or empty.
+// file returns the name of the field that takes a file, or empty.
 func (f Fields) file() string {
 	for _, name := range f {
 		if name, ok := strings.CutPrefix(name, fileMark); ok {
@@ -37,15 +37,15 @@ func (f Fields) file() string {
 	return ""
 }
 
-// upload is a file that came with a form. Nothing of it is shown again, kept or
-// logged, its name included.
+// upload is a file that came with a form. Nothing of it is shown again, kept or logged, not
+// even its name.
 type upload struct {
 	field   string
-	content []byte // one byte more than maxFile of what is longer
+	content []byte // cut off at one byte more than maxFile
 }
 
-// readUpload reads a form that came with a file, as strictly as any other: one
-// part per field, a file where one belongs and nowhere else.
+// readUpload reads a form that came with a file, as strictly as any other: one part per field,
+// and a file only where one belongs.
 func (v *Visitor) readUpload(fields Fields) error {
 	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxUpload)
 	parts, err := v.R.MultipartReader()
@@ -54,7 +54,7 @@ func (v *Visitor) readUpload(fields Fields) error {
 	}
 	form, room := &Form{values: url.Values{}, file: upload{field: fields.file()}}, maxForm
 	for {
-		part, err := parts.NextRawPart() // NextPart would decode what browsers do not encode
+		part, err := parts.NextRawPart() // NextPart would decode an encoding that browsers do not use
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -65,7 +65,7 @@ func (v *Visitor) readUpload(fields Fields) error {
 		if isFile != (name == form.file.field) || isFile && form.file.content != nil {
 			return errMalformed.With("Field", name)
 		}
-		// What is pasted in place of a file may be as long as the file.
+		// Text that is pasted in place of a file may be as long as the file.
 		most, pasted := room, name+"_file" == form.file.field
 		if isFile || pasted {
 			most = maxFile
@@ -92,11 +92,11 @@ func (v *Visitor) readUpload(fields Fields) error {
 	return nil
 }
 
-// File is the file that came with the form, with one byte more than may be where it is
-// longer.
+// File returns the file that came with the form. One that is too long is cut off at one byte
+// more than the limit.
 func (f *Form) File() []byte { return f.file.content }
 
-// partName is the field that a part belongs to, and whether it is a file.
+// partName returns the field that a part belongs to, and whether it is a file.
 func partName(part *multipart.Part) (name string, isFile bool) {
 	disposition := part.Header.Values("Content-Disposition")
 	if len(disposition) != 1 {
@@ -118,9 +118,9 @@ func unread(err error) error {
 	return errMalformed
 }
 
-// Picture draws the picture that came with the form so that it fits into a box, or
-// says in a fault of its field why it cannot. On a node one is drawn at a time: it
-// takes half a second and a hundred megabytes at worst.
+// Picture draws the picture that came with the form so that it fits into a box, or says in a
+// fault of its field why it cannot. A node draws one at a time: that takes half a second and a
+// hundred megabytes at worst.
 func (v *Visitor) Picture(into picture.Box) (picture.PNG, error) {
 	file := v.Form.file
 	switch {
@@ -148,14 +148,14 @@ func (v *Visitor) Picture(into picture.Box) (picture.PNG, error) {
 // Kept is how long a browser may keep a picture.
 type Kept string
 
-// For ever is for what anybody may see and whose address changes with it.
+// For ever is for pictures that anybody may see and whose address changes with them.
 const (
 	KeptForEver Kept = "private, max-age=31536000, immutable"
 	KeptNowhere Kept = "no-store"
 )
 
-// ShowPicture answers with a PNG that we drew. Opened by itself it stands in a box
-// where nothing runs.
+// ShowPicture answers with a PNG that we drew. Opened by itself it stands in a sandbox in which
+// nothing runs.
 func (v *Visitor) ShowPicture(png []byte, kept Kept) error {
 	h := v.W.Header()
 	h.Set("Content-Type", "image/png")

@@ -18,7 +18,7 @@ import (
 
 const boundary = "----boundary"
 
-// part is one part of a form with a file, as its sender writes it.
+// part returns one part of a form with a file, as its sender writes it.
 func part(disposition, content string) string {
 	return "--" + boundary + "\r\nContent-Disposition: " + disposition + "\r\n\r\n" + content + "\r\n"
 }
@@ -90,7 +90,7 @@ func TestWEB6AFormWithAFileIsReadAsStrictlyAsAnyOther(t *testing.T) {
 	}
 }
 
-// What is encoded as a letter's parts are is not decoded.
+// A part in an encoding of letters is not decoded.
 func TestWEB6AnEncodedPartIsTakenAsItIs(t *testing.T) {
 	body := part("form-data; name=\"name\"\r\nContent-Transfer-Encoding: quoted-printable", "=41na") + end
 	form, err := read("multipart/form-data; boundary="+boundary, body, takesPicture)

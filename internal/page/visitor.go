@@ -19,19 +19,19 @@ import (
 // The cookies, without the prefix that secure ones carry.
 const (
 	browserCookie  = "parvis"          // the browser's token
-	languageCookie = "parvis-language" // a language that was chosen here
+	languageCookie = "parvis-language" // the language that was chosen here
 	zoneCookie     = "parvis-zone"     // the browser's time zone, which the script writes
-	probeCookie    = "parvis-on"       // tells that the browser takes cookies, and one without a token from others
-	deviceCookie   = "parvis-device"   // which organization goes with which address here, sealed
-	responseCookie = "parvis-answer"   // what an identity provider had this browser post
+	probeCookie    = "parvis-on"       // shows that the browser accepts cookies, and tells browsers without a token apart
+	deviceCookie   = "parvis-device"   // which organization belongs to which address here, sealed
+	responseCookie = "parvis-answer"   // what an identity provider made this browser post
 	ceremonyCookie = "parvis-passkey"  // the passkey dialogue that a page waits for, sealed
 )
 
-// browserCookieAge outlives every session: the server decides when one ends,
-// not the cookie (SES-4).
+// browserCookieAge outlives every session: the server decides when a session ends, not the
+// cookie (SES-4).
 const browserCookieAge = 400 * 24 * time.Hour
 
-// Visitor is one request of anybody.
+// Visitor is one request, by anybody.
 type Visitor struct {
 	W    http.ResponseWriter
 	R    *http.Request
@@ -41,25 +41,25 @@ type Visitor struct {
 	lang    i18n.Localizer
 	status  int
 	viewer  *Viewer
-	zone    *time.Location // for local
+	zone    *time.Location // used by local
 	ref     string         // the reference that log and error page share
-	token   secret.Token   // of the browser, where this request made it known
-	frames  []string       // of applications, that the page to come loads
+	token   secret.Token   // the browser's, where this request made it known
+	frames  []string       // addresses of applications that the next page loads
 	hasForm bool           // mounted as a form
 	noForm  bool           // but shows none this time
 }
 
-// Viewer is one request of somebody who is signed in to the organization in its path.
+// Viewer is one request by somebody who is signed in to the organization in its path.
 type Viewer struct {
 	*Visitor
 	session.Visit
 }
 
-// Language is the language of this page.
+// Language returns the language of this page.
 func (v *Visitor) Language() i18n.Tag { return v.lang.Tag() }
 
-// TimeZone is the browser's own, where its script said one of our list; new people
-// begin with it.
+// TimeZone returns the browser's own time zone, where its script named one of our list; new
+// people begin with it.
 func (v *Visitor) TimeZone() string {
 	named := v.cookie(zoneCookie)
 	if _, known := i18n.Zone(named); !known {
@@ -68,22 +68,22 @@ func (v *Visitor) TimeZone() string {
 	return named
 }
 
-// Text is a sentence in the language of this page.
+// Text returns a sentence in the language of this page.
 func (v *Visitor) Text(key string, pairs ...any) string { return v.lang.Text(key, pairs...) }
 
-// Duration is a length of time in words of the language of this page.
+// Duration writes a length of time in words, in the language of this page.
 func (v *Visitor) Duration(d time.Duration) string { return v.lang.Duration(d) }
 
-// Just tells that this page follows a deed of that name, which redirected here;
-// not a form that was sent from here since.
+// Just reports whether this page follows a deed of that name, which redirected here, and no
+// form was sent from here since.
 func (v *Visitor) Just(deed string) bool {
 	return v.R.Method != http.MethodPost && v.R.URL.Query().Has(deed)
 }
 
-// Prefer makes this page speak the first known of the given languages, each a list of
-// tags parted by spaces, unless a language was chosen in this browser. It is remembered
-// nowhere: what one application asks for by ui_locales (OIDC Core §3.1.2.1) must not
-// change the pages that another one leads to.
+// Prefer makes this page speak the first known of the given languages, each a list of tags
+// separated by spaces, unless a language was chosen in this browser. It is not remembered: what
+// one application asks for by ui_locales (OIDC Core §3.1.2.1) must not change the pages that
+// another one leads to.
 func (v *Visitor) Prefer(languages ...string) {
 	if _, chosen := v.site.Catalogue.Known(v.cookie(languageCookie)); chosen {
 		return
@@ -99,8 +99,8 @@ func (v *Visitor) Prefer(languages ...string) {
 	}
 }
 
-// Used notes that the person did something as whom a visit is, where they did: an
-// application's sign-in is a use (journeys 3.2).
+// Used notes that the user of a visit did something, if a person made this request: an
+// application's sign-in counts as use (journeys 3.2).
 func (v *Visitor) Used(visit session.Visit) (session.Visit, error) {
 	if !v.personActs() {
 		return visit, nil
@@ -108,8 +108,8 @@ func (v *Visitor) Used(visit session.Visit) (session.Visit, error) {
 	return v.site.Sessions.Touch(v.R.Context(), v.site.DB, visit)
 }
 
-// Ahead tells a request that no person made: one that a browser sends before anybody
-// goes there, or that only asks for headers.
+// Ahead reports whether no person made this request: a browser sent it before anybody went
+// there, or it only asks for headers.
 func (v *Visitor) Ahead() bool {
 	h := v.R.Header
 	return v.R.Method == http.MethodHead || h.Get("Sec-Purpose") != "" || h.Get("Purpose") == "prefetch"
@@ -121,11 +121,11 @@ func (v *Visitor) Redirect(path string) error {
 	return nil
 }
 
-// Device is what this browser remembers of who signed in with it.
+// Device returns what this browser remembers about who signed in with it.
 func (v *Visitor) Device() signin.Device { return v.site.SignIn.OpenDevice(v.cookie(deviceCookie)) }
 
-// Enter hands the browser what an attempt opened and goes where it leads. A
-// language that was chosen before is the user's from now on (journeys 1.3).
+// Enter gives the browser what an attempt opened and leads where the attempt leads. A language
+// that was chosen before becomes the user's (journeys 1.3).
 func (v *Visitor) Enter(opened signin.Opened) error {
 	if !opened.Cookie.IsZero() {
 		v.setCookie(browserCookie, opened.Cookie.Reveal(), browserCookieAge)
@@ -164,17 +164,17 @@ func (v *Visitor) neighbours() ([]session.Neighbour, error) {
 	}
 }
 
-// KeepCeremony lets the browser keep the passkey dialogue that this page offers,
-// until its answer comes: the page itself writes nothing (decision 0028).
+// KeepCeremony makes the browser keep the passkey dialogue that this page offers until its
+// answer comes: the page itself stores nothing (decision 0028).
 func (v *Visitor) KeepCeremony(sealed string, age time.Duration) {
 	v.setCookie(ceremonyCookie, sealed, age)
 }
 
-// Ceremony is the dialogue that the latest page of this browser offered.
+// Ceremony returns the dialogue that the latest page of this browser offered.
 func (v *Visitor) Ceremony() string { return v.cookie(ceremonyCookie) }
 
-// Forget clears what this browser keeps of our pages and, where nobody is signed
-// in to it any more, the cookie.
+// Forget clears what this browser keeps of our pages and, if nobody is signed in any longer,
+// the cookie.
 func (v *Visitor) Forget(nobodyLeft bool) {
 	v.W.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	if nobodyLeft {
@@ -206,13 +206,13 @@ func (v *Visitor) setCookie(name, value string, age time.Duration) {
 
 func (v *Visitor) clearCookie(name string) { v.setCookie(name, "", -time.Second) }
 
-// probeCookieAge is how long a page with a form may stay open in a browser that has no
-// token yet: as long as where it leads is kept.
+// probeCookieAge is how long a page with a form may stay open in a browser that has no token
+// yet: as long as we keep where an attempt leads.
 const probeCookieAge = 24 * time.Hour
 
-// ProbeCookies gives a browser without a token a cookie that opens nothing and is kept
-// nowhere, so that the form which follows can tell a browser that refuses cookies, and
-// the same form, sent twice, from the same one of another browser.
+// ProbeCookies gives a browser without a token a cookie that opens nothing and is stored
+// nowhere. By it the form that follows shows whether the browser refuses cookies, and a form
+// sent twice can be told from the same form of another browser.
 func (v *Visitor) ProbeCookies() {
 	if v.cookieToken().IsZero() && v.probe().IsZero() {
 		v.setCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge)
@@ -229,7 +229,7 @@ func (v *Visitor) retryAfter(f *fault.Error) {
 
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// Choose is a language that was chosen for good: this browser remembers it too.
+// Choose returns a language that was chosen for good, and makes this browser remember it.
 func (v *Visitor) Choose(typed string) (i18n.Tag, error) {
 	tag, ok := v.site.Catalogue.Known(typed)
 	if !ok {
@@ -258,8 +258,8 @@ func (v *Visitor) chooseLanguage(typed string) error {
 	})
 }
 
-// chooseLanguageAndReturn answers the small form of pages that have no form of
-// their own: it goes back to the page, which is on our origin or nowhere.
+// chooseLanguageAndReturn answers the small language form of pages without a form of their own:
+// it returns to the page, if that is on our origin.
 func (v *Visitor) chooseLanguageAndReturn() error {
 	if err := v.readForm(Fields{pageField}); err != nil {
 		return err
@@ -270,7 +270,7 @@ func (v *Visitor) chooseLanguageAndReturn() error {
 	return v.GoOn("")
 }
 
-// GoOn leads to the page that a form names, or to another where it names none.
+// GoOn leads to the page that a form names, or to otherwise if it names none.
 func (v *Visitor) GoOn(otherwise string) error {
 	if named := v.Form.Get(pageField); named != "" || otherwise == "" {
 		otherwise = LocalPath(named)
@@ -278,14 +278,14 @@ func (v *Visitor) GoOn(otherwise string) error {
 	return v.Redirect(otherwise)
 }
 
-// LocalPath is the path of an address on our own origin, or the front page for
-// anything that a browser might read as leading elsewhere (WEB-3).
+// LocalPath returns the path of an address on our own origin, or the front page for anything
+// that a browser might read as leading elsewhere (WEB-3).
 func LocalPath(p string) string {
 	u, err := url.Parse(p)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(p, "/") {
 		return "/"
 	}
-	// The decoded path too: writing it again may decode what was typed.
+	// The decoded path is checked too: writing it again may decode what was typed.
 	for _, form := range []string{p, u.Path} {
 		if strings.HasPrefix(form, "//") || strings.ContainsAny(form, "\\\t\r\n\x00") {
 			return "/"
@@ -294,8 +294,8 @@ func LocalPath(p string) string {
 	return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).String()
 }
 
-// syncLanguage makes a page behind a session speak its user's language, and the
-// browser remember it.
+// syncLanguage makes a page behind a session speak its user's language, and the browser
+// remember it.
 func (v *Visitor) syncLanguage(users i18n.Tag) {
 	if _, ok := v.site.Catalogue.Known(string(users)); !ok {
 		return

@@ -9,22 +9,22 @@ import (
 	"parvis/internal/secret"
 )
 
-// SentTwice is how long the same form counts as one: two clicks, or an answer that was
-// lost on its way and asked for again.
+// SentTwice is how long a repeated form counts as the same: two clicks, or a request that was
+// sent again because its answer was lost.
 const SentTwice = 10 * time.Second
 
-// Came is what came of a deed in a browser a moment ago.
+// Came is what resulted from a deed in a browser a moment ago.
 type Came struct {
-	Browser Browser      // as who shows its token of now
-	Token   secret.Token // that one
+	Browser Browser      // as if it showed its current token
+	Token   secret.Token // its current token
 	Gained  string       // id of a session or an attempt
 	At      time.Time
 }
 
-// Again finds what came of a deed that was done a moment ago by who showed the very token
-// that b shows, or who shows what they got for it. It gives nobody anything else: whoever
-// calls has had the deed's secret proved anew. The browser's token must be the one that
-// the deed brought; whatever happened in it since leaves nothing to answer again.
+// Again returns what resulted from a deed that was done a moment ago with the same token that b
+// shows, or with the token that b got for it. It gives nobody anything else: every caller has
+// had the deed's secret proved again. The browser's token must be the one that the deed
+// brought; if anything happened in the browser since, there is nothing to answer again.
 func (d *Door) Again(ctx context.Context, r db.Reader, b Browser, done string, now time.Time) (Came, bool, error) {
 	if b.Shown() == "" || done == "" {
 		return Came{}, false, nil
@@ -49,7 +49,7 @@ func (d *Door) Again(ctx context.Context, r db.Reader, b Browser, done string, n
 	return c, hash == c.Browser.Shown(), nil
 }
 
-// Open is the session that came of a deed, unless that is over.
+// Open returns the session that resulted from a deed, unless that is over.
 func (c Came) Open(ctx context.Context, r db.Reader, d *Door, now time.Time) (Visit, bool, error) {
 	open, _, err := d.Visits(ctx, r, c.Token, now)
 	for _, v := range open {

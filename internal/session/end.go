@@ -12,7 +12,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// ErrOver says that a session is not open, or not the person's: nobody else learns which.
+// ErrOver says that a session is not open, or belongs to somebody else: the answer does not say
+// which.
 var ErrOver = fault.New(fault.Conflict, "session.over")
 
 // End closes one session. Its row keeps the end and the reason (decision 0011).
@@ -28,7 +29,7 @@ func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
 		return nil // it had ended already
 	}
 	e := v.event("session.ended", audit.Fields{"reason": why})
-	if why == Copied { // nobody did that: it was done to the user
+	if why == Copied { // nobody did that: it happened to the user
 		e.Actor, e.ActorName = audit.System, audit.System
 		e.Target, e.TargetName = string(v.User.ID), v.User.Name
 		e.After["session"] = v.Session.ID
@@ -36,8 +37,8 @@ func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
 	return audit.Record(ctx, tx, e)
 }
 
-// EndOne closes one of the sessions of the visit's user, in whichever browser it
-// is; ErrOver where the user has no such session open.
+// EndOne closes one of the sessions of the visit's user, in whichever browser it is; ErrOver if
+// the user has no such session open.
 func (d *Door) EndOne(ctx context.Context, tx *db.Tx, v Visit, id string) error {
 	n, err := tx.Exec(ctx, `
 		update sessions set ended_at = $1, end_reason = $2
@@ -54,8 +55,8 @@ func (d *Door) EndOne(ctx context.Context, tx *db.Tx, v Visit, id string) error 
 	return audit.Record(ctx, tx, e)
 }
 
-// EndAll closes every session of a user, in every browser, and makes void what
-// else the user has open: attempts and links.
+// EndAll closes every session of a user, in every browser, and voids what else the user has
+// open: attempts and links.
 func (d *Door) EndAll(ctx context.Context, tx *db.Tx, actor directory.Actor, user directory.User, why Reason) (directory.User, error) {
 	return d.endAllBut(ctx, tx, actor, user, "", why)
 }
@@ -88,14 +89,14 @@ func (d *Door) endAllBut(ctx context.Context, tx *db.Tx, actor directory.Actor, 
 	return user, audit.Record(ctx, tx, e)
 }
 
-// EndNative closes the sessions of an organization that no identity provider vouched
-// for, but those of kept users: single sign-on became the only way in.
+// EndNative closes the sessions of an organization that no identity provider vouched for,
+// except those of kept users, when single sign-on becomes the only way in.
 func (d *Door) EndNative(ctx context.Context, tx *db.Tx, org directory.OrgID, kept func(directory.User) bool) (int, error) {
 	return d.endThose(ctx, tx, OnlyFederated, func(v Visit) bool { return !kept(v.User) }, `s.connection_id is null`, string(org))
 }
 
-// Vouched names sessions that an identity provider vouched for: of one user where one
-// is named, and but one session where one is kept.
+// Vouched selects sessions that an identity provider vouched for: of one user if one is named,
+// and all except one session if one is kept.
 type Vouched struct {
 	OrgID        directory.OrgID
 	ConnectionID string
@@ -103,15 +104,14 @@ type Vouched struct {
 	Kept         string
 }
 
-// EndVouched closes them: the organization no longer believes what they rest on.
+// EndVouched closes them, because the organization no longer trusts what they rest on.
 func (d *Door) EndVouched(ctx context.Context, tx *db.Tx, w Vouched) (int, error) {
 	return d.endThose(ctx, tx, ProviderLeft, func(v Visit) bool {
 		return v.Session.ID != w.Kept && (w.UserID == "" || v.User.ID == w.UserID)
 	}, `s.connection_id = $2`, string(w.OrgID), w.ConnectionID)
 }
 
-// endThose closes the open sessions of an organization that a condition and a choice
-// name.
+// endThose closes the open sessions of an organization that match a condition and a choice.
 func (d *Door) endThose(ctx context.Context, tx *db.Tx, why Reason, ends func(Visit) bool, which string, args ...any) (int, error) {
 	var those []Visit
 	err := tx.Rows(ctx, func(scan func(...any) error) error {
@@ -139,8 +139,8 @@ func (d *Door) endThose(ctx context.Context, tx *db.Tx, why Reason, ends func(Vi
 	return len(those), nil
 }
 
-// EndCopied closes every session of a browser whose superseded token was shown,
-// and writes to the person: somebody holds a copy of the cookie (R-SES-06).
+// EndCopied closes every session of a browser whose superseded token was shown, and writes to
+// the person, because somebody holds a copy of the cookie (R-SES-06).
 func (d *Door) EndCopied(ctx context.Context, tx *db.Tx, v Visit) error {
 	visits, err := openIn(ctx, tx, v.Browser)
 	if err != nil {
@@ -158,16 +158,16 @@ func (d *Door) EndCopied(ctx context.Context, tx *db.Tx, v Visit) error {
 			return err
 		}
 	}
-	// Neither token finds this browser again, so that one theft writes one
-	// letter. The row stays for its ended sessions.
+	// Neither token finds this browser again, so that one theft sends one letter. The row stays
+	// because its ended sessions refer to it.
 	_, err = tx.Exec(ctx, `
 		update browsers set token_hash = $1, previous_hash = null, previous_until = null
 		where id = $2`, secret.NewToken().Hash(secret.Browser), v.Browser.ID)
 	return err
 }
 
-// openIn lists the sessions that are not written down as ended in a browser, the
-// one used last first, whoever they belong to.
+// openIn lists the sessions in a browser that are not recorded as ended, the one used last
+// first, whichever user they belong to.
 func openIn(ctx context.Context, tx *db.Tx, b Browser) ([]Visit, error) {
 	var open []Visit
 	err := tx.Rows(ctx, func(scan func(...any) error) error {

@@ -12,13 +12,13 @@ import (
 	"parvis/internal/secret"
 )
 
-// Found tells what a cookie opens.
+// Found says what a cookie opens.
 type Found int
 
 // What Find answers.
 const (
 	Nothing Found = iota // no session here, or one that is over
-	Open                 // the door is open
+	Open                 // the session is open
 	Stolen               // a token superseded long ago: call EndCopied
 )
 
@@ -43,21 +43,21 @@ func (b *browserRow) browser(token secret.Token, now time.Time) Browser {
 	}
 }
 
-// visitColumns are what visitRow scans; visitJoins find who a session belongs to
-// and leave out what is nothing any more: a deactivated user, one who made all
-// void since (decision 0024), a suspended organization. They are joined, so that
-// this holds on every node and at once.
+// visitColumns are what visitRow scans. visitJoins find the user of a session and leave out
+// sessions that are void: the user was deactivated, or voided everything since (decision 0024),
+// or the organization was suspended. Because they are joins, this is true on every node at
+// once.
 const (
 	sessionColumns = `s.org_id, s.id, s.user_id, s.browser_id, s.generation, s.methods,
 		s.started_at, s.proved_at, s.second_at, s.seen_at, s.resumed_at, s.switched_at, s.network, s.agent, s.connection_id, s.until`
 	visitColumns = browserColumns + `, ` + sessionColumns + `, q.idle, q.absolute, ` + directory.UserColumns + `, ` + directory.OrganizationColumns
-	// VisitColumns are what a Row scans, of a session as s and of what VisitJoins joins
-	// to it, for statements that begin at something a session holds. They are no more
-	// than applications are told and Alive asks: what a statement costs goes with them.
+	// VisitColumns are what a Row scans, of a session as s and of what VisitJoins joins to it,
+	// for statements that begin at something a session holds. They contain only what
+	// applications are told and Alive needs, because every column makes the statement dearer.
 	VisitColumns = `s.started_at, s.seen_at, s.until, q.idle, q.absolute,
 		u.id, u.email, u.display_name, u.role, u.language, u.time_zone, u.created_at, u.email_since, u.profile_since, o.id, o.short_name, o.display_name`
 	visitJoins = VisitJoins
-	// VisitJoins leave out sessions that are nothing any more.
+	// VisitJoins leave out sessions that are void.
 	VisitJoins = `
 	join organizations o on o.id = s.org_id and o.suspended_at is null
 	join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
@@ -87,21 +87,21 @@ func (s *Session) targets() []any {
 // Row scans VisitColumns.
 type Row struct{ visitRow }
 
-// Targets are where VisitColumns go.
+// Targets returns where VisitColumns are scanned to.
 func (w *Row) Targets() []any {
 	s, u, o := &w.Session, &w.User, &w.Organization
 	return db.Into((*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.Until), &w.idle, &w.absolute,
 		&u.ID, &u.Email, &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Time)(&u.CreatedAt), (*db.Time)(&u.EmailSince), (*db.Time)(&u.ProfileSince), &o.ID, &o.ShortName, &o.DisplayName)
 }
 
-// Alive is the visit that a row holds, as far as VisitColumns go, unless time has ended
-// the session. No browser showed a token for it, so it proves nothing fresh.
+// Alive returns the visit that a row holds, as far as VisitColumns go, and reports whether time
+// has not ended the session. No browser showed a token for it, so it proves nothing fresh.
 func (d *Door) Alive(w Row, now time.Time) (Visit, bool) {
 	w.Rules = d.rulesIn(w.idle, w.absolute)
 	return w.Visit, !w.over(now)
 }
 
-// rulesIn are the lifetimes that two columns hold; null is the default.
+// rulesIn returns the lifetimes that two columns hold; null means the default.
 func (d *Door) rulesIn(idle, absolute *int64) Rules {
 	var set Rules
 	if idle != nil {
@@ -110,15 +110,15 @@ func (d *Door) rulesIn(idle, absolute *int64) Rules {
 	return d.effective(set)
 }
 
-// judge says what a token opens that found this row's browser.
+// judge says what a token opens, given the row that was found for it.
 func (d *Door) judge(w *visitRow, now time.Time) Found {
 	w.Rules = d.rulesIn(w.idle, w.absolute)
 	switch {
 	case w.Browser.copied:
 		return Stolen
 	case w.Browser.Superseded && !w.Session.StartedAt.Before(w.Browser.RotatedAt):
-		// Issued together with the token that superseded this one: whoever
-		// planted this one must not get what came after (SES-1).
+		// Issued together with the token that superseded this one: somebody who planted this
+		// one must not get what came later (SES-1).
 		return Nothing
 	case w.over(now):
 		return Nothing
@@ -126,7 +126,7 @@ func (d *Door) judge(w *visitRow, now time.Time) Found {
 	return Open
 }
 
-// Find asks, in one statement, whose door a cookie opens in an organization.
+// Find returns, with one statement, the visit that a cookie opens in an organization.
 // shortNameKey is folded (directory.OrganizationKey).
 func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortNameKey string, now time.Time) (Visit, Found, error) {
 	if token.IsZero() {
@@ -151,9 +151,9 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 	return w.Visit, what, nil
 }
 
-// Visits lists every open session of a browser, the one used last first: who
-// is signed in here. A token superseded long ago opens none and gives one of
-// them as stolen, for EndCopied.
+// Visits lists every open session of a browser, the one used last first: the users who are
+// signed in there. A token superseded long ago opens none, and one of them is returned as
+// stolen, for EndCopied.
 func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (open []Visit, stolen *Visit, err error) {
 	if token.IsZero() {
 		return nil, nil, nil
@@ -184,16 +184,16 @@ func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now 
 	return open, stolen, nil
 }
 
-// A Neighbour is an open session of a browser as its others may see it: who is
-// signed in where, and nothing else.
+// A Neighbour is an open session of a browser as the browser's other users may see it: who is
+// signed in to which organization, and nothing else.
 type Neighbour struct {
 	Organization, ShortName, User string
-	Here                          bool // the visit's own
+	Here                          bool // the visit's own session
 }
 
-// Neighbours lists the open sessions of the visit's browser for the top of a page,
-// by the organizations' names. It reads no more than it shows, because it is read
-// with every page where several are open.
+// Neighbours lists the open sessions of the visit's browser for the top of a page, by the
+// organizations' names. It reads no more than it shows, because it is read with every page when
+// several are open.
 func (d *Door) Neighbours(ctx context.Context, r db.Reader, v Visit, now time.Time) ([]Neighbour, error) {
 	var open []Neighbour
 	err := r.Rows(ctx, func(scan func(...any) error) error {
@@ -242,7 +242,7 @@ func (d *Door) Own(ctx context.Context, r db.Reader, v Visit, now time.Time) ([]
 	return open, nil
 }
 
-// OpenOf counts the sessions that a user has open, for whoever looks after it.
+// OpenOf counts the open sessions of a user, for administrators.
 func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now time.Time) (int, error) {
 	set, err := RulesOf(ctx, r, user.OrgID)
 	if err != nil {
@@ -252,9 +252,9 @@ func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now
 	return len(open), err
 }
 
-// BrowserOf finds the browser behind a cookie, whoever is signed in to it. A
-// token superseded for too long finds none; one that is nobody's is kept in a Browser
-// without an id.
+// BrowserOf returns the browser behind a cookie, whoever is signed in to it. A token superseded
+// for too long finds none; a token that belongs to no browser is kept in a Browser without an
+// id.
 func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Browser, bool, error) {
 	if token.IsZero() {
 		return Browser{}, false, nil
@@ -277,8 +277,8 @@ func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, n
 	return browser, true, nil
 }
 
-// LastUser is who was last signed in to an organization in a browser, whether
-// still or not; empty where nobody was.
+// LastUser returns the user who was last signed in to an organization in a browser, still
+// signed in or not; empty where nobody was.
 func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directory.OrgID) (directory.UserID, error) {
 	var id directory.UserID
 	_, err := r.One(ctx, db.Into(&id), `
@@ -289,16 +289,16 @@ func (d *Door) LastUser(ctx context.Context, r db.Reader, b Browser, org directo
 	return id, err
 }
 
-// Away is who was signed in to an organization in a browser until nobody used that
-// session for as long as the organization allows.
+// Away is somebody who was signed in to an organization in a browser until nobody used the
+// session for longer than the organization allows.
 type Away struct {
-	Email string // empty where that user may not come back so
+	Email string // empty if that user may not come back this way
 	Idle  time.Duration
 }
 
-// LeftIdle finds who was away for too long, where a browser's last session in an
-// organization ended so: who sits there now is asked anew, by an identity provider too,
-// which would otherwise let anybody in.
+// LeftIdle returns who was away for too long, if a browser's last session in an organization
+// ended that way. The person in front of it is asked for proof again, by an identity provider
+// too, which would otherwise let anybody in.
 func (d *Door) LeftIdle(ctx context.Context, r db.Reader, browserID string, org directory.OrgID, now time.Time) (Away, bool, error) {
 	var s Session
 	var why, email db.Text
@@ -319,8 +319,8 @@ func (d *Door) LeftIdle(ctx context.Context, r db.Reader, browserID string, org 
 	return Away{string(email), v.Rules.Idle}, left, nil
 }
 
-// LastIn is the organization that a browser used last, whether somebody is signed in to
-// it still or not; empty where none is known.
+// LastIn returns the organization that a browser used last, whether or not somebody is still
+// signed in to it; empty if none is known.
 func (d *Door) LastIn(ctx context.Context, r db.Reader, b Browser) (directory.OrgID, error) {
 	var org directory.OrgID
 	_, err := r.One(ctx, db.Into(&org), `

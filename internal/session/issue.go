@@ -14,8 +14,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// A Deed is what a browser's token changes for: what was done, and the session or the
-// attempt that came of it. The zero Deed is none that could be done twice.
+// A Deed is the reason for which a browser's token changes: what was done, and the session or
+// attempt that resulted. The zero Deed stands for one that cannot be done twice.
 type Deed struct{ Done, Gained string }
 
 // NewBrowser makes a browser for an attempt that begins without one.
@@ -37,8 +37,8 @@ func (d *Door) newBrowser(ctx context.Context, tx *db.Tx, b Browser, deed Deed) 
 	return Browser{ID: id, RotatedAt: tx.Now(), token: token}, token, nil
 }
 
-// next is the token that follows the one which b shows, for a deed done in the browser
-// of that id: derived, so that it can be given again to whoever shows the same token
+// next returns the token that follows the one that b shows, for a deed done in the browser with
+// that id. It is derived, so that it can be given again to somebody who shows the same token
 // and proves the same deed (Again), and random where there is nothing to derive it from.
 func (d *Door) next(b Browser, id string, deed Deed, now time.Time) secret.Token {
 	if b.token.IsZero() || deed.Done == "" {
@@ -47,10 +47,10 @@ func (d *Door) next(b Browser, id string, deed Deed, now time.Time) secret.Token
 	return secret.DeriveToken(d.Key, b.token.Reveal(), id, deed.Done, deed.Gained, strconv.FormatInt(now.UnixMicro(), 10))
 }
 
-// rotate gives the browser a new token because a session in it gained authority.
-// It reports false, and does nothing, unless the token that was shown is the
-// current one: else whoever holds a superseded token would exchange it for the
-// current one, and everybody's sessions with it, by signing in as themselves.
+// rotate gives the browser a new token because a session in it gained authority. It reports
+// false, and does nothing, unless the token that was shown is the current one: otherwise
+// somebody who holds a superseded token could sign in as themselves and so exchange it for the
+// current one, and with it everybody's sessions.
 func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (secret.Token, bool, error) {
 	token := d.next(b, b.ID, deed, tx.Now())
 	n, err := tx.Exec(ctx, `
@@ -64,9 +64,9 @@ func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (sec
 	return token, n == 1, nil
 }
 
-// Renew gives a browser a new token because something in it gained authority, a
-// sign-in that is half done included (R-SES-02). known is false where another
-// browser was made in its place: b was no browser yet, or its token superseded.
+// Renew gives a browser a new token because something in it gained authority, which includes a
+// half-finished sign-in (R-SES-02). known is false if another browser was made in its place,
+// because b was not a browser yet or its token was superseded.
 func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (renewed Browser, token secret.Token, known bool, err error) {
 	if b.ID != "" {
 		token, known, err = d.rotate(ctx, tx, b, deed)
@@ -77,10 +77,10 @@ func (d *Door) Renew(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (rene
 	return b, token, known, err
 }
 
-// Issue opens the door: the only place where a session is made. signin calls it
-// once Next says Done. b may be the zero Browser; the token is the new cookie.
-// An earlier session of this browser in the organization ends. A superseded
-// token brings nothing along: its holder gets a browser of their own.
+// Issue is the only place where a session is made. signin calls it once Next returns Done. b
+// may be the zero Browser; the token is the new cookie. An earlier session of this browser in
+// the organization ends. A superseded token brings nothing along: its holder gets a browser of
+// their own.
 func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.User, p Proof) (Session, secret.Token, error) {
 	id := secret.NewID("ses")
 	b, token, known, err := d.Renew(ctx, tx, b, Deed{p.Deed, id})
@@ -114,8 +114,8 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	return s, token, directory.SignedIn(ctx, tx, user)
 }
 
-// makeRoom ends the browser's earlier session in the organization and, where it
-// holds PerBrowser others, the ones unused longest.
+// makeRoom ends the browser's earlier session in the organization and, if it holds PerBrowser
+// others, the ones unused longest.
 func (d *Door) makeRoom(ctx context.Context, tx *db.Tx, b Browser, org directory.OrgID) error {
 	open, err := openIn(ctx, tx, b)
 	if err != nil {
@@ -137,7 +137,7 @@ func (d *Door) makeRoom(ctx context.Context, tx *db.Tx, b Browser, org directory
 	return nil
 }
 
-// thinOut leaves room for one more session of a user.
+// thinOut makes room for one more session of a user.
 func (d *Door) thinOut(ctx context.Context, tx *db.Tx, user directory.User) error {
 	n, err := tx.Exec(ctx, `
 		update sessions set ended_at = $1, end_reason = $2
@@ -159,10 +159,9 @@ func (d *Door) thinOut(ctx context.Context, tx *db.Tx, user directory.User) erro
 	})
 }
 
-// Raise notes that a factor was proved again in the browser's open session of
-// that user: what step-up asked for. The browser's token changes. It reports
-// false, and does nothing, where no such session is open any more or the token
-// that was shown is not the current one.
+// Raise notes that a factor was proved again in the browser's open session of that user, as a
+// step-up demanded. The browser's token changes. It reports false, and does nothing, if no such
+// session is open any longer or the token that was shown is not the current one.
 func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.User, p Proof) (secret.Token, bool, error) {
 	var v Visit
 	var idle, absolute *int64
@@ -177,7 +176,7 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 		return secret.Token{}, false, err
 	}
 	if v.Rules = d.rulesIn(idle, absolute); v.over(tx.Now()) {
-		return secret.Token{}, false, nil // a proof revives no session that time ended
+		return secret.Token{}, false, nil // a proof does not revive a session that time ended
 	}
 	var secondAt time.Time
 	if p.Second {
@@ -192,8 +191,8 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	return d.rotate(ctx, tx, b, Deed{p.Deed, v.Session.ID})
 }
 
-// together are the methods of a session that more were used in: with a second
-// step beside a first it is mfa (RFC 8176 §2).
+// together returns the methods of a session in which further ones were used: mfa if there is a
+// second step beside a first (RFC 8176 §2).
 func together(before string, more []string, second bool) string {
 	all := strings.Fields(before)
 	if second && !slices.Contains(all, "mfa") {
@@ -207,9 +206,9 @@ func together(before string, more []string, second bool) string {
 	return strings.Join(all, " ")
 }
 
-// Touch notes that the person did something, unless that was noted just now, and
-// returns the visit as it is from then on. A background request, a prefetch or a
-// refresh is nothing that a person does. Coming back after a Pause is noted too.
+// Touch notes that the person did something, unless that was noted just now, and returns the
+// visit with the change. A background request, a prefetch or a refresh is not something a
+// person does. Coming back after a Pause is noted too.
 func (d *Door) Touch(ctx context.Context, database *db.DB, v Visit) (Visit, error) {
 	if !v.stale(database.Now()) {
 		return v, nil
@@ -217,8 +216,8 @@ func (d *Door) Touch(ctx context.Context, database *db.DB, v Visit) (Visit, erro
 	return d.Stay(ctx, database, v)
 }
 
-// Stay is Touch for somebody who says that they are still there: it is noted
-// however lately something was.
+// Stay is Touch for people who say that they are still there: it is noted however recently
+// something else was.
 func (d *Door) Stay(ctx context.Context, database *db.DB, v Visit) (Visit, error) {
 	var seen Visit
 	err := database.Update(ctx, func(tx *db.Tx) error {
@@ -237,9 +236,9 @@ func (d *Door) Stay(ctx context.Context, database *db.DB, v Visit) (Visit, error
 	return seen, err
 }
 
-// Switch notes that the person chose this session among those of its browser: it is
-// the one that applications which name no organization get from now on, and what the
-// others opened there is closed (decision 0036).
+// Switch notes that the person chose this session among those of its browser. Applications that
+// name no organization get it from now on, and what the other sessions opened there is closed
+// (decision 0036).
 func (d *Door) Switch(ctx context.Context, tx *db.Tx, v Visit) error {
 	n, err := tx.Exec(ctx, `
 		update sessions set switched_at = $1, seen_at = $1

@@ -18,7 +18,7 @@ var (
 	ErrAbsolute = fault.Field("absolute", "session.absolute_bounds")
 )
 
-// Check tells what is out of bounds.
+// Check says which value is out of bounds.
 func (r Rules) Check() error {
 	var all []error
 	if r.Idle < ShortestIdle || r.Idle > LongestIdle {
@@ -30,8 +30,8 @@ func (r Rules) Check() error {
 	return errors.Join(all...)
 }
 
-// SetRules sets an organization's lifetimes, within their bounds. They hold for
-// open sessions at once.
+// SetRules sets an organization's lifetimes, within their bounds. They apply to open sessions
+// at once.
 func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r Rules) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
@@ -43,7 +43,7 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	if err != nil || before == r {
 		return err
 	}
-	// What was over by the old rules stays so by longer ones, swept or not.
+	// What was over by the old rules stays over under longer ones, swept or not.
 	if _, err := tx.Exec(ctx, `
 		update sessions set ended_at = $1, end_reason = case when started_at <= $2 then $3 else $4 end
 		where org_id = $5 and ended_at is null and (started_at <= $2 or seen_at <= $6)`,
@@ -63,7 +63,7 @@ func SetRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directo
 	return audit.Record(ctx, tx, e)
 }
 
-// RulesOf are an organization's lifetimes; no row means the defaults.
+// RulesOf returns an organization's lifetimes; no row means the defaults.
 func RulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (Rules, error) {
 	var idle, absolute int64
 	set, err := r.One(ctx, db.Into(&idle, &absolute), `select idle, absolute from session_rules where org_id = $1`, string(org))
@@ -77,15 +77,15 @@ func (r Rules) fields() audit.Fields {
 	return audit.Fields{"idle": r.Idle.String(), "absolute": r.Absolute.String()}
 }
 
-// Ends is whom new rules would meet: the sessions that end the moment they hold.
+// Ends says which sessions new rules would end at once.
 type Ends struct {
 	Sessions int
 	People   int
-	Own      bool // the one that asks is among them
+	Own      bool // the session that asks is among them
 }
 
-// WouldEnd counts what new rules of an organization would end at once. asking is the id
-// of the session that asks, if one does.
+// WouldEnd counts what new rules of an organization would end at once. asking is the id of the
+// session that asks, if one does.
 func (d *Door) WouldEnd(ctx context.Context, reader db.Reader, org directory.OrgID, r Rules, asking string) (Ends, error) {
 	inForce, err := RulesOf(ctx, reader, org)
 	if err != nil {

@@ -119,8 +119,8 @@ func TestSweepRemovesWhatWasKeptLongEnough(t *testing.T) {
 	}
 }
 
-// What nobody finds any more is written down by the sweep that comes often, and
-// by the thorough one where the other never came.
+// Void sessions are recorded as ended by the frequent sweep, and by the thorough one where the
+// frequent one never ran.
 func TestSweepsWriteDownWhatIsVoid(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -154,7 +154,7 @@ func TestSweepsWriteDownWhatIsVoid(t *testing.T) {
 		if got := reason(email); got != string(session.Voided) {
 			t.Errorf("%s is written down as %q", email, got)
 		}
-		s.Clock.Advance(time.Hour) // the one that comes often does not look back so far
+		s.Clock.Advance(time.Hour) // the frequent sweep does not look back so far
 	}
 	if got := reason("stays@alpha.example"); got != "" {
 		t.Errorf("an open session is written down as %q", got)
@@ -183,7 +183,7 @@ func TestEndOfASessionHoldsOnEveryNode(t *testing.T) {
 func TestAssuranceIsWhatWasProvedAndDecaysUnderTheModernRules(t *testing.T) {
 	proved := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
-		second, after, idle time.Duration // second: from the start of the session, below zero for never
+		second, after, idle time.Duration // second: since the start of the session, below zero for never
 		resumed             time.Duration // after the second factor, above zero if ever
 		classic, modern     string
 	}{
@@ -212,8 +212,8 @@ func TestAssuranceIsWhatWasProvedAndDecaysUnderTheModernRules(t *testing.T) {
 	}
 }
 
-// What the person proved lately opens what needs fresh proof, unless the token that was shown
-// is superseded: it may be a copy.
+// What the person proved recently allows what needs fresh proof, unless the token that was
+// shown is superseded: it may be a copy.
 func TestSES1ProofIsFreshWithinItsTimeAndForTheCurrentTokenOnly(t *testing.T) {
 	proved := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	const within = 10 * time.Minute

@@ -9,14 +9,13 @@ import (
 	"parvis/internal/directory"
 )
 
-// justVoided is how far back SweepVoid looks, some times further than the last
-// one was; Sweep looks at everybody.
+// justVoided is how far back SweepVoid looks, several times its own interval; Sweep looks at
+// everybody.
 const justVoided = 2 * time.Minute
 
-// SweepVoid writes down the end of sessions that nobody finds any more
-// (find.go), because of users who made all void just now or were deactivated. It
-// comes often, for whatever waits for an end that is written down; mostly there is
-// none, so it reads before it takes the writer.
+// SweepVoid records the end of sessions that are void (find.go) because their users just voided
+// everything or were deactivated. It runs often, for whatever waits for an end to be recorded;
+// mostly there is none, so it reads before it takes the writer.
 func (d *Door) SweepVoid(ctx context.Context, database *db.DB) error {
 	var org directory.OrgID
 	found, err := database.One(ctx, db.Into(&org), `
@@ -33,7 +32,7 @@ func (d *Door) SweepVoid(ctx context.Context, database *db.DB) error {
 	return database.Update(ctx, func(tx *db.Tx) error { return endVoid(ctx, tx) })
 }
 
-// endVoid writes down the end of every session that is void.
+// endVoid records the end of every void session.
 func endVoid(ctx context.Context, tx *db.Tx) error {
 	if _, err := tx.Exec(ctx, `
 		update sessions set ended_at = $1, end_reason = $2
@@ -47,8 +46,8 @@ func endVoid(ctx context.Context, tx *db.Tx) error {
 	return nil
 }
 
-// Sweep writes down the ends that time brought, and removes what was kept long
-// enough: ended sessions, and browsers that hold nothing any more.
+// Sweep records the ends that time brought, and removes what was kept long enough: ended
+// sessions, and browsers that hold nothing.
 func (d *Door) Sweep(ctx context.Context, database *db.DB) error {
 	byDefault := d.effective(Rules{})
 	return database.Update(ctx, func(tx *db.Tx) error {

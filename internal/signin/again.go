@@ -15,14 +15,14 @@ import (
 	"parvis/internal/session"
 )
 
-// A form that is sent twice within ten seconds, by two clicks or because the first
-// answer was lost, ends where one ends (decision 0041). The second request proves its
-// secret as the first did, for the same step, and shows the token that the first one
-// showed; it does nothing, and is answered with what came of the first.
+// A form that is sent twice within ten seconds, by two clicks or because the first answer was
+// lost, leads where one leads (decision 0041). The second request proves its secret as the
+// first did, for the same step, and shows the token that the first one showed; it does nothing,
+// and is answered with the result of the first.
 
-// done names what this request does: the link or the page that it uses up, or the step
-// of an attempt, or whose factor is proved where there is no attempt. The method is part
-// of it, so that a password never stands for the code that came after it.
+// done names what this request does: the link or page that it uses up, or the step of an
+// attempt, or the user whose factor is proved where there is no attempt. The method is part of
+// the name, so that a password never stands for the code that came after it.
 func (a Attempt) done() string {
 	what := a.deed
 	switch {
@@ -38,22 +38,22 @@ func (a Attempt) done() string {
 	return what
 }
 
-// doneFor is done of a factor that a user proves without a stored attempt.
+// doneFor is done for a factor that a user proves without a stored attempt.
 func doneFor(u directory.User, m Method) string {
 	return Attempt{OrgID: u.OrgID, UserID: u.ID, Evidence: []Evidence{{Method: m}}}.done()
 }
 
-// cameOf is what came of a deed, as far as it still holds: an attempt that goes on, an
-// open session, or a proof for a link; and whose it is.
+// cameOf is the result of a deed, as far as it still holds: an attempt that goes on, an open
+// session, or a proof for a link; and the user it belongs to.
 type cameOf struct {
 	session.Came
 	who     directory.Candidate
-	attempt string // id; empty where the door is open, or
-	link    bool   // where it was proved who a provider's new subject is
+	attempt string // id; empty where a session is open, or
+	link    bool   // where the person proved who a provider's new subject is
 }
 
-// cameOf finds that. Nothing comes back that ended since, or that a later generation
-// of its user made void: the joins that find it leave it out.
+// cameOf finds the result of a deed. A result that ended since, or that a later generation of
+// its user voided, is not found: the joins leave it out.
 func (s *Service) cameOf(ctx context.Context, r db.Reader, b session.Browser, done string, now time.Time) (c cameOf, found bool, err error) {
 	if c.Came, found, err = s.Sessions.Again(ctx, r, b, done, now); err != nil || !found {
 		return cameOf{}, false, err
@@ -82,7 +82,7 @@ func (s *Service) cameOf(ctx context.Context, r db.Reader, b session.Browser, do
 	return c, err == nil, err
 }
 
-// again answers a deed that was done a moment ago, and proved anew in this transaction.
+// again answers a deed that was done a moment ago, and was proved again in this transaction.
 func (s *Service) again(ctx context.Context, tx *db.Tx, b session.Browser, d Device, done string) (Opened, bool, error) {
 	c, found, err := s.cameOf(ctx, tx, b, done, tx.Now())
 	if err != nil || !found {
@@ -95,8 +95,8 @@ func (s *Service) again(ctx context.Context, tx *db.Tx, b session.Browser, d Dev
 	return opened, true, err
 }
 
-// provedOnce goes on with what somebody proved to be who, unless that is what the same
-// browser did a moment ago.
+// provedOnce goes on with a new piece of evidence for user who, unless the same browser proved
+// the same a moment ago.
 func (s *Service) provedOnce(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate, m Method) (Opened, error) {
 	if a.ID == "" {
 		opened, found, err := s.again(ctx, tx, b, d, doneFor(who.User, m))
@@ -112,7 +112,7 @@ func (s *Service) provedOnce(ctx context.Context, tx *db.Tx, b session.Browser, 
 	return s.goOn(ctx, tx, b, d, a, who)
 }
 
-// Repetition is a form whose deed is done already: all that it may have sent.
+// Repetition is a form whose deed is done already, with everything that it may have sent.
 type Repetition struct {
 	Browser  session.Browser
 	Device   Device
@@ -124,15 +124,15 @@ type Repetition struct {
 	Response []byte // what the authenticator answered
 }
 
-// RepeatHere answers a form of somebody who is signed in that proved something in their
-// session; ErrAttemptGone as RepeatStep.
+// RepeatHere answers a form by which a signed-in person proved something in their session;
+// ErrAttemptGone as for RepeatStep.
 func (s *Service) RepeatHere(ctx context.Context, v session.Visit, p Repetition) (Opened, error) {
 	p.Browser = v.Browser
 	return s.repeat(ctx, v.Session.ID, p, ErrAttemptGone)
 }
 
-// RepeatStep answers a form of an attempt that was sent twice; ErrAttemptGone where it
-// was not, or proves something else.
+// RepeatStep answers a form of an attempt that was sent twice; ErrAttemptGone if it was not, or
+// proves something else.
 func (s *Service) RepeatStep(ctx context.Context, id string, p Repetition) (Opened, error) {
 	if !attemptID.MatchString(id) {
 		return Opened{}, ErrAttemptGone
@@ -144,8 +144,8 @@ func (s *Service) RepeatStep(ctx context.Context, id string, p Repetition) (Open
 	return opened, err
 }
 
-// repeat answers a form that was sent twice, or with gone. what is its deed without the
-// method; a link's deed has none.
+// repeat answers a form that was sent twice, or else returns gone. what is its deed without the
+// method; the deed of a link has no method.
 func (s *Service) repeat(ctx context.Context, what string, p Repetition, gone error) (Opened, error) {
 	for _, m := range p.methods() {
 		for _, enrolled := range []bool{false, true} {
@@ -172,7 +172,7 @@ func enrolledOr(what string, enrolled bool) string {
 	return what
 }
 
-// methods are what the form may have proved.
+// methods returns what the form may have proved.
 func (p Repetition) methods() []Method {
 	switch {
 	case len(p.Response) > 0:
@@ -187,7 +187,7 @@ func (p Repetition) methods() []Method {
 	return nil
 }
 
-// proveAgain proves what a deed was done with once more, counted as ever.
+// proveAgain proves again what a deed was done with, and counts it like any other proof.
 func (s *Service) proveAgain(ctx context.Context, done string, c cameOf, p Repetition, gone error) (Opened, error) {
 	address, err := naming.ParseAddress(c.who.User.Email)
 	if err != nil {
@@ -236,9 +236,9 @@ func (s *Service) proveAgain(ctx context.Context, done string, c cameOf, p Repet
 	return opened, nil
 }
 
-// sameProof does what belongs outside a transaction. What it returns says whether that is
-// the proof which the deed was done with: the password against the hash that is stored
-// now, the code that was used last, a passkey's answer to the same challenge.
+// sameProof does the part that belongs outside a transaction. The function that it returns says
+// whether this is the proof by which the deed was done: the password against the hash stored
+// now, the code used last, a passkey's answer to the same challenge.
 func (s *Service) sameProof(ctx context.Context, done string, c cameOf, p Repetition) (func(*db.Tx) (credential.Outcome, error), error) {
 	owner := credential.Owner{OrgID: c.who.User.OrgID, UserID: c.who.User.ID}
 	yes := func(ok bool, err error) (credential.Outcome, error) { return credential.Outcome{OK: ok}, err }

@@ -19,23 +19,24 @@ import (
 	"parvis/internal/session"
 )
 
-// AttemptLifetime ends an attempt, whatever it has proved (R-AUT-05).
+// AttemptLifetime is when an attempt ends, whatever it has proved (R-AUT-05).
 const AttemptLifetime = 15 * time.Minute
 
-// WhereToLasts is how long is kept where a browser was going, a path of ours or what an
-// application asked, and MostWhereTo of how many ways (decision 0042). It proves nothing.
+// WhereToLasts is how long we keep where a browser was going, a path of ours or an
+// application's request, and MostWhereTo how many of them a browser has (decision 0042). It
+// proves nothing.
 const (
 	WhereToLasts = 24 * time.Hour
 	MostWhereTo  = 20
 )
 
-// ErrAttemptGone is the answer for an attempt that ended, expired, never was, or
-// belongs to another browser: all look the same.
+// ErrAttemptGone answers for an attempt that ended, expired, never existed, or belongs to
+// another browser: all look the same.
 var ErrAttemptGone = fault.New(fault.Gone, "signin.attempt_gone")
 
-// Begin stores an attempt that needs another request. form is what was typed
-// into the page that asked for fresh proof; it is sealed, secrets left out by
-// the caller, for who typed it, and given back by Typed to nobody else.
+// Begin stores an attempt that needs another request. form is what was typed into the page that
+// asked for fresh proof, without secrets, which the caller leaves out; it is sealed for the
+// person who typed it, and Typed returns it to nobody else.
 func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt, form url.Values) (Attempt, error) {
 	a.ID, a.BrowserID, a.CreatedAt = cmp.Or(a.ID, newAttemptID()), b.ID, tx.Now()
 	if !isLocalPath(a.Return) {
@@ -50,7 +51,7 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		return Attempt{}, err
 	}
 	if owner != "" && form != nil {
-		a.Return += "?typed=" + a.ID // the form's page asks for it there
+		a.Return += "?typed=" + a.ID // the form's page asks for it by this parameter
 		sealed = s.forms.Seal([]byte(form.Encode()), formOf(a.ID, owner))
 	}
 	if err := makeRoom(ctx, tx, b); err != nil {
@@ -68,7 +69,7 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 	return a, nil
 }
 
-// makeRoom leaves room for one more attempt in a browser.
+// makeRoom makes room for one more attempt in a browser.
 func makeRoom(ctx context.Context, tx *db.Tx, b session.Browser) error {
 	_, err := tx.Exec(ctx, `
 		delete from attempts
@@ -83,15 +84,14 @@ func makeRoom(ctx context.Context, tx *db.Tx, b session.Browser) error {
 	return nil
 }
 
-// BeginFor stores an attempt for the browser behind a cookie, and makes the
-// browser known where it is not: cookie is then its new token. A network that
-// begins too many gets ErrTooOften.
+// BeginFor stores an attempt for the browser behind a cookie, and makes a browser where there
+// is none: cookie is then its new token. A network that begins too many gets ErrTooOften.
 func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, form url.Values) (cookie secret.Token, begun Attempt, err error) {
 	counted := s.Limits.Key(PerNetworkBegun, network(ctx))
 	if a.ConnectionID != "" {
 		counted = s.Limits.Key(PerNetworkUpstream, network(ctx))
 	}
-	if a.UserID != "" && a.LinkRequest == "" { // who is signed in is not slowed by the neighbours
+	if a.UserID != "" && a.LinkRequest == "" { // people who are signed in are not slowed by their neighbours
 		counted = s.Limits.Key(PerUserBegun, limit.Of(a.OrgID), limit.Of(a.UserID))
 	}
 	if _, err := s.take(ctx, counted); err != nil {
@@ -112,13 +112,13 @@ func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, f
 	return cookie, begun, err
 }
 
-// isLocalPath tells that a path stays on our origin however a browser reads it
-// (WEB-3): it begins with exactly one slash and holds nothing that is folded away.
+// isLocalPath reports whether a path stays on our origin however a browser reads it (WEB-3): it
+// begins with exactly one slash and contains nothing that is folded away.
 func isLocalPath(p string) bool {
 	return strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "//") && !strings.ContainsAny(p, "\\\t\r\n\x00")
 }
 
-// Load finds an open attempt of this browser.
+// Load returns an open attempt of this browser.
 func (s *Service) Load(ctx context.Context, r db.Reader, b session.Browser, id string, now time.Time) (Attempt, error) {
 	a, _, err := s.load(ctx, r, b, id)
 	if err != nil {
@@ -134,10 +134,10 @@ func (s *Service) goesOn(a Attempt, now time.Time) bool {
 	return a.EndedAt.IsZero() && now.Before(a.CreatedAt.Add(s.attemptLifetime()))
 }
 
-// WhereTo is where a browser was going by an attempt that cannot go on: expired, or ended.
-// It proves nothing and knows nobody but whom a step-up was for; ErrAttemptGone once that
-// is a day old, and where a first link began it, which is to be opened again. Nobody
-// knows who holds an expired link.
+// WhereTo returns where a browser was going by an attempt that cannot continue because it
+// expired or ended. The result proves nothing, and names nobody except the user a step-up was
+// for. It is ErrAttemptGone after a day, and where a first link began the attempt: that link is
+// to be opened again, and nobody knows who holds an expired one.
 func (s *Service) WhereTo(ctx context.Context, r db.Reader, b session.Browser, id string, now time.Time) (Attempt, error) {
 	a, _, err := s.loadAny(ctx, r, b, id)
 	if err == nil && (!now.Before(a.CreatedAt.Add(WhereToLasts)) || a.InvitationID != "" || a.ResetID != "") {
@@ -154,7 +154,7 @@ func (s *Service) WhereTo(ctx context.Context, r db.Reader, b session.Browser, i
 	case a.Fresh > 0:
 		to.UserID, to.Generation, to.Fresh = a.UserID, a.Generation, a.Fresh
 	case a.UserID != "" && !a.older:
-		// Typed in this browser: it fills the field.
+		// This was typed in this browser, so it fills in the field.
 		user, err := directory.UserByID(ctx, r, a.OrgID, a.UserID)
 		if err != nil {
 			return Attempt{}, err
@@ -164,8 +164,8 @@ func (s *Service) WhereTo(ctx context.Context, r db.Reader, b session.Browser, i
 	return to, nil
 }
 
-// Typed gives back what was typed before fresh proof was asked for, to the same
-// user in the same browser and on the same page, until the attempt's end.
+// Typed returns what was typed before fresh proof was asked for, to the same user in the same
+// browser and on the same page, until the attempt ends.
 func (s *Service) Typed(ctx context.Context, r db.Reader, v session.Visit, id, path string, now time.Time) (url.Values, error) {
 	a, sealed, err := s.load(ctx, r, v.Browser, id)
 	if err != nil {
@@ -185,12 +185,12 @@ func (s *Service) Typed(ctx context.Context, r db.Reader, v session.Visit, id, p
 	return url.ParseQuery(string(text))
 }
 
-// formOf is what a form is sealed for: its attempt and who typed it.
+// formOf names what a form is sealed for: its attempt and the person who typed it.
 func formOf(id string, owner directory.UserID) string { return "attempts " + id + " " + string(owner) }
 
 func newAttemptID() string { return secret.NewID("att") }
 
-// attemptID is the form of our ids; nothing else reaches the database.
+// attemptID matches the ids of attempts; nothing else reaches the database.
 var attemptID = regexp.MustCompile(`^att_[a-z2-7]{26}$`)
 
 // path is Return without its query.
@@ -199,7 +199,7 @@ func (a Attempt) path() string {
 	return p
 }
 
-// query is that of Return.
+// query returns the query of Return.
 func (a Attempt) query() url.Values {
 	_, q, _ := strings.Cut(a.Return, "?")
 	values, err := url.ParseQuery(q)
@@ -209,13 +209,14 @@ func (a Attempt) query() url.Values {
 	return values
 }
 
-// load finds an attempt whose evidence, if it has any, is of who shows the current token.
+// load returns an attempt, with any evidence in it only for somebody who shows the current
+// token.
 func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id string) (Attempt, string, error) {
 	a, sealed, err := s.loadAny(ctx, r, b, id)
 	if err == nil && a.older && len(a.Evidence) > 0 {
-		// What was proved came with a newer token: whoever planted or kept this
-		// one must not go on with it (SES-1). It was asked in one statement, since
-		// the token may have changed after the request's browser was read.
+		// What was proved came with a newer token: somebody who planted or kept this one must
+		// not continue with it (SES-1). One statement asks for both, since the token may have
+		// changed after the request's browser was read.
 		err = ErrAttemptGone
 	}
 	if err != nil {
@@ -257,8 +258,8 @@ func (s *Service) loadAny(ctx context.Context, r db.Reader, b session.Browser, i
 	return a, string(sealed), nil
 }
 
-// proved adds what somebody proved to be who to an attempt: to a stored one as it is
-// in this transaction, since what it had gathered may be void by now.
+// proved returns a with one more piece of evidence for user who. A stored attempt is reloaded
+// inside the transaction, because its earlier evidence may have been voided.
 func (s *Service) proved(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt, who directory.User, m Method) (Attempt, error) {
 	if a.ID != "" {
 		var err error
@@ -266,7 +267,7 @@ func (s *Service) proved(ctx context.Context, tx *db.Tx, b session.Browser, a At
 			return Attempt{}, err
 		}
 		if a.OrgID != "" && a.OrgID != who.OrgID || a.UserID != "" && a.UserID != who.ID {
-			return Attempt{}, ErrAttemptGone // it became somebody else's
+			return Attempt{}, ErrAttemptGone // it has become somebody else's
 		}
 	}
 	a.OrgID, a.UserID, a.Generation = who.OrgID, who.ID, who.Generation
@@ -274,8 +275,8 @@ func (s *Service) proved(ctx context.Context, tx *db.Tx, b session.Browser, a At
 	return a, nil
 }
 
-// finish claims the attempt's end: of two requests that complete it at once one
-// gets ErrAttemptGone. An attempt that was never stored has nothing to claim.
+// finish claims the end of an attempt: of two requests that complete it at once, one gets
+// ErrAttemptGone. An attempt that was never stored has nothing to claim.
 func finish(ctx context.Context, tx *db.Tx, a Attempt) error {
 	if a.ID == "" {
 		return nil
@@ -290,8 +291,7 @@ func finish(ctx context.Context, tx *db.Tx, a Attempt) error {
 	return err
 }
 
-// advance keeps what a stored attempt has gathered, in the browser that goes on
-// with it.
+// advance stores what an attempt has gathered, in the browser that goes on with it.
 func advance(ctx context.Context, tx *db.Tx, a Attempt, b session.Browser) error {
 	n, err := tx.Exec(ctx, `
 		update attempts set evidence = $1, user_id = $2, org_id = $3, generation = $4, browser_id = $5
@@ -303,8 +303,8 @@ func advance(ctx context.Context, tx *db.Tx, a Attempt, b session.Browser) error
 	return err
 }
 
-// Sweep erases what was proved and typed in attempts that nobody can go on with, and
-// removes those whose way nobody can find any more.
+// Sweep erases what was proved and typed in attempts that nobody can continue, and removes
+// those of which even the destination is no longer kept.
 func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		if _, err := tx.Exec(ctx, `

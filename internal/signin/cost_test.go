@@ -29,8 +29,8 @@ func durableWrites(t *testing.T, d *db.DB) func() int {
 	return func() int { return commits(t, d) - before }
 }
 
-// commits counts the durable writes in SQLite's log: each transaction ends with a
-// frame that says how large the database then is (sqlite.org/fileformat2.html §4).
+// commits counts the durable writes in SQLite's log: the last frame of each transaction says
+// how large the database is after it (sqlite.org/fileformat2.html §4).
 func commits(t *testing.T, d *db.DB) (n int) {
 	t.Helper()
 	log, err := os.ReadFile(d.Path() + "-wal")
@@ -47,9 +47,9 @@ func commits(t *testing.T, d *db.DB) (n int) {
 	return n
 }
 
-// writers are the transactions that rows of a PostgreSQL database stem from: only one
-// that writes has a number (postgresql.org/docs/current/ddl-system-columns.html). A test's
-// database is its own, which the server's counters of transactions are not.
+// writers returns the transactions that wrote the rows of a PostgreSQL database: only a
+// transaction that writes has a number (postgresql.org/docs/current/ddl-system-columns.html). A
+// test has a database of its own, while the server's counters of transactions are shared.
 func writers(t *testing.T, d *db.DB) map[string]bool {
 	t.Helper()
 	read := func(statement string) (all []string) {
@@ -75,7 +75,7 @@ func writers(t *testing.T, d *db.DB) map[string]bool {
 func TestPasskeyAloneIsOneDurableWriteAndARefusalTwo(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)
-	p.must(p.elsewhere().alone("")) // what the first of a kind costs beside
+	p.must(p.elsewhere().alone("")) // what only the first of a kind costs
 
 	written := durableWrites(t, s.DB)
 	options, kept, err := s.Site.SignIn.Passkeys.BeginAlone(s.DB.Now())

@@ -11,19 +11,18 @@ import (
 	"parvis/internal/secret"
 )
 
-// mostRemembered is how many users one browser remembers, the last ones.
+// mostRemembered is how many users one browser remembers, the latest ones.
 const mostRemembered = 10
 
-// Device is what a browser remembers in a sealed cookie, over signing out: which
-// organization goes with which address (journeys 2.5), and that it is no stranger
-// to their users. It proves nothing and opens nothing. The zero Device remembers
-// nobody.
+// Device is what a browser remembers in a sealed cookie even after signing out: which
+// organization belongs to which address (journeys 2.5), and that it is no stranger to their
+// users. It proves nothing and opens nothing. The zero Device remembers nobody.
 type Device struct {
-	ID      string  `json:"id"` // counts tries in place of the network
+	ID      string  `json:"id"` // tries are counted by this in place of the network
 	Entries []entry `json:"entries"`
 }
 
-// An entry is one user who signed in with the browser, the last one first.
+// An entry is one user who signed in with the browser, the latest first.
 type entry struct {
 	Address string           `json:"address"` // keyed hash
 	OrgID   directory.OrgID  `json:"org"`
@@ -34,7 +33,7 @@ type entry struct {
 // deviceRow is what the cookie is sealed for.
 const deviceRow = "device"
 
-// OpenDevice reads the cookie; anything that is not one of ours is no device.
+// OpenDevice reads the cookie; a cookie that we did not seal gives the zero Device.
 func (s *Service) OpenDevice(sealed string) Device {
 	plain, err := s.devices.Open(sealed, deviceRow)
 	if err != nil {
@@ -47,16 +46,15 @@ func (s *Service) OpenDevice(sealed string) Device {
 	return d
 }
 
-// knows tells whether the user signed in with the browser, and did not disown it
-// since.
+// knows reports whether the user signed in with the browser, and has not disowned it since.
 func (d Device) knows(u directory.User) bool {
 	return slices.ContainsFunc(d.Entries, func(e entry) bool {
 		return e.OrgID == u.OrgID && e.UserID == u.ID && e.At.After(u.DisownedAt)
 	})
 }
 
-// remembered is the organization that goes with an address here; empty where the
-// browser does not know the address.
+// remembered returns the organization that belongs to an address in this browser; empty where
+// the browser does not know the address.
 func (s *Service) remembered(d Device, a naming.Address) directory.OrgID {
 	key := s.addressMark(a)
 	i := slices.IndexFunc(d.Entries, func(e entry) bool { return e.Address == key })
@@ -66,7 +64,7 @@ func (s *Service) remembered(d Device, a naming.Address) directory.OrgID {
 	return d.Entries[i].OrgID
 }
 
-// remember adds a user to the device, first, and seals it.
+// remember puts a user first in the device's list, and seals it.
 func (s *Service) remember(d Device, u directory.User, now time.Time) (string, error) {
 	address, err := naming.ParseAddress(u.Email)
 	if err != nil {

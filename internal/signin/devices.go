@@ -13,8 +13,8 @@ import (
 	"parvis/internal/session"
 )
 
-// OwnsSecondStep tells whether somebody who is signed in has a second step, which
-// a fresh proof must then be of.
+// OwnsSecondStep reports whether a signed-in person has a second step, which a fresh proof must
+// then include.
 func (s *Service) OwnsSecondStep(ctx context.Context, v session.Visit) (bool, error) {
 	return ownsSecondStep(ctx, s.DB, v)
 }
@@ -27,8 +27,8 @@ func ownsSecondStep(ctx context.Context, r db.Reader, v session.Visit) (bool, er
 	return owns, err
 }
 
-// Assurance is what applications are told of a session as acr. Under the modern rules it
-// decays (R-SES-04).
+// Assurance returns what applications are told about a session as acr. Under the modern rules
+// it decays (R-SES-04).
 func (s *Service) Assurance(ctx context.Context, v session.Visit) (string, error) {
 	if v.Session.SecondAt.IsZero() {
 		return session.OneFactor, nil
@@ -37,8 +37,8 @@ func (s *Service) Assurance(ctx context.Context, v session.Visit) (string, error
 	return v.Session.ACR(rules.Preset == credential.PresetModern, s.DB.Now()), err
 }
 
-// left says what would be wrong with a user who has only these factors: nothing, or
-// why the last of them cannot go.
+// left says what would be wrong with a user who had only these factors: nothing, or why the
+// last of the others cannot be removed.
 func (s *Service) left(ctx context.Context, r db.Reader, v session.Visit, f credential.Factors, now time.Time) error {
 	rules, err := SecondStepRulesOf(ctx, r, v.User.OrgID)
 	if err != nil {
@@ -60,14 +60,14 @@ func (s *Service) left(ctx context.Context, r db.Reader, v session.Visit, f cred
 	return nil
 }
 
-// MayRemove tells why a device cannot go, if it cannot.
+// MayRemove says why a device cannot be removed, if it cannot.
 func (s *Service) MayRemove(ctx context.Context, v session.Visit, f credential.Factors, id string) error {
 	return s.left(ctx, s.DB, v, f.Without(id), s.DB.Now())
 }
 
-// RemoveDevice removes one of the person's own devices, unless it is the last
-// and one is required, or nothing else signs the person in. Every other session
-// ends: somebody may have the device (journeys 3.3).
+// RemoveDevice removes one of the person's own devices, unless it is the last and one is
+// required, or nothing else signs the person in. Every other session ends, because somebody
+// else may have the device (journeys 3.3).
 func (s *Service) RemoveDevice(ctx context.Context, v session.Visit, id string) error {
 	e := EnrollerHere(v)
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
@@ -119,10 +119,9 @@ func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device 
 	})
 }
 
-// NewRecoveryCodes makes ten codes in place of earlier ones and returns them, to
-// be shown once, to somebody who has a device that they stand in for. seen names the
-// set that the page knew of: sent twice, by a reload or from two tabs, it makes one
-// set, and ErrCodesMade.
+// NewRecoveryCodes makes ten codes in place of earlier ones and returns them, to be shown once,
+// to somebody who has a device that they stand in for. seen names the set that the page knew: a
+// form sent twice, by a reload or from two tabs, makes one set, and gets ErrCodesMade.
 func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Device, seen string) ([]string, error) {
 	e := EnrollerHere(v)
 	if err := mayMakeCodes(ctx, s.DB, v, seen); err != nil {
@@ -165,8 +164,8 @@ func mayMakeCodes(ctx context.Context, r db.Reader, v session.Visit, seen string
 	return err
 }
 
-// Resettable finds whose second step actor may reset, with what would go:
-// somebody who may sign in, has one, and whom actor governs.
+// Resettable returns the user whose second step actor wants to reset, with what would be
+// removed: somebody who may sign in, has a second step, and whom actor may administer.
 func (s *Service) Resettable(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) (directory.User, credential.Factors, error) {
 	user, err := directory.Governed(ctx, tx, actor, org, id)
 	if err == nil {
@@ -182,9 +181,9 @@ func (s *Service) Resettable(ctx context.Context, tx *db.Tx, actor directory.Act
 	return user, factors, err
 }
 
-// ResetSecondStep removes every second step of a person, for an administrator who
-// has made sure of who asks (R-REC-08): with a reason, and a letter to the person.
-// What the person has open ends.
+// ResetSecondStep removes every second step of a person, for an administrator who has made sure
+// who is asking (R-REC-08): with a reason, and a letter to the person. Everything that the
+// person has open ends.
 func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id directory.UserID, reason string) error {
 	user, factors, err := s.Resettable(ctx, tx, actor, org.ID, id)
 	if err != nil {
@@ -216,7 +215,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	if err != nil {
 		return err
 	}
-	// Where single sign-on is the only way in no password counts, and none is created.
+	// Where single sign-on is the only way in, no password counts, and none is created.
 	federated := org.FederatedOnly()
 	letter := mail.SecondStepResetParameters{Deed: deed, NoPassword: !password.Exists() && !federated, Federated: federated}
 	if actor.Kind != directory.KindOperator {
@@ -225,7 +224,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	if err := s.tell(ctx, tx, user, letter); err != nil || !letter.NoPassword {
 		return err
 	}
-	// Who signed in with passkeys alone has nothing left to come in with.
+	// Somebody who signed in with passkeys alone has nothing left to sign in with.
 	return s.Resets.Send(ctx, tx, actor, directory.Candidate{User: user, Organization: org})
 }
 

@@ -13,10 +13,9 @@ import (
 	"parvis/internal/session"
 )
 
-// Disown does what a person asks who says 'this was not me': every session ends,
-// the password is of no use any more, since somebody else may know it, an address
-// that was changed is changed back, and the administrators are told (decision
-// 0023).
+// Disown does what a person asks for by 'this was not me': every session ends, the password no
+// longer signs in, since somebody else may know it, a changed address is changed back, and the
+// administrators are told (decision 0023).
 func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Candidate, error) {
 	if err := s.TakeLink(ctx); err != nil {
 		return directory.Candidate{}, err
@@ -37,9 +36,9 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 	return who, err
 }
 
-// takeBack removes the device that a letter told of, if it is still there: else
-// whoever enrolled it would come in by it alone. Recovery codes go with the last
-// device, or when the letter told of them.
+// takeBack removes the device that a letter was about, if it still exists: otherwise the person
+// who enrolled it would sign in by it alone. Recovery codes are removed with the last device,
+// or when the letter was about them.
 func (s *Service) takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) error {
 	owner := credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}
 	var err error
@@ -57,7 +56,7 @@ func (s *Service) takeBack(ctx context.Context, tx *db.Tx, who directory.Candida
 	})
 }
 
-// recoveryCodes stands for them where a device's id would stand.
+// recoveryCodes stands for them in place of a device's id.
 const recoveryCodes = "recovery_codes"
 
 func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
@@ -81,8 +80,8 @@ func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate
 	})
 }
 
-// DisownHere is Disown for somebody who is signed in and has seen in their own
-// activity what they did not do.
+// DisownHere is Disown for somebody who is signed in and saw in their own activity something
+// that they did not do.
 func (s *Service) DisownHere(ctx context.Context, v session.Visit) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		if err := directory.Disown(ctx, tx, v.User); err != nil {

@@ -25,7 +25,7 @@ func (s *Service) CountEmailChange(ctx context.Context, actor directory.Actor, u
 	return err
 }
 
-// ProveEmail makes a new address the user's, for whoever holds the link that went
+// ProveEmail makes a new address the user's, for anybody who holds the link that was sent
 // there. It signs nobody in.
 func (s *Service) ProveEmail(ctx context.Context, b session.Browser, token secret.Token) (directory.Candidate, error) {
 	if err := s.TakeLink(ctx); err != nil {

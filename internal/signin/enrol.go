@@ -14,23 +14,23 @@ import (
 	"parvis/internal/session"
 )
 
-// A second step is enrolled in two places: as a step of an attempt that lacks
-// one, and under one's own account after fresh proof. Both are bound to what
-// began them, an attempt or a session, and tell the person by mail.
+// A second step is enrolled in two places: as a step of an attempt that lacks one, and in the
+// user's own account after fresh proof. Both are bound to what began them, an attempt or a
+// session, and tell the person by mail.
 
 // The faults of changing one's own devices.
 var (
-	// ErrLastDevice says that the last second step cannot go while one is required.
+	// ErrLastDevice says that the last second step cannot be removed while one is required.
 	ErrLastDevice = fault.New(fault.Conflict, "signin.last_device")
 	// ErrLastWayIn says that without this passkey its user could not sign in at all.
 	ErrLastWayIn = fault.New(fault.Conflict, "signin.last_way_in")
-	// ErrCodesMade says that the codes of a page that was sent twice are made.
+	// ErrCodesMade says that the codes were made already, by a page that was sent twice.
 	ErrCodesMade = fault.New(fault.Conflict, "signin.codes_made")
 	// ErrNoDevice says that there is no device that recovery codes could stand in for.
 	ErrNoDevice = fault.New(fault.Conflict, "signin.no_device")
-	// ErrNotPasswordless says that a password cannot be done without yet.
+	// ErrNotPasswordless says that the user cannot do without a password yet.
 	ErrNotPasswordless = fault.New(fault.Conflict, "signin.not_passwordless")
-	// ErrHasPassword says that there is a password, and so none to create.
+	// ErrHasPassword says that there is a password, so none can be created.
 	ErrHasPassword = fault.New(fault.Conflict, "signin.has_password")
 )
 
@@ -40,14 +40,14 @@ var ErrNothingToReset = fault.New(fault.Conflict, "signin.nothing_to_reset")
 // PerEnrolment limits wrong codes while an app is enrolled.
 var PerEnrolment = limit.Policy{Name: "enrolment", Free: 10, First: time.Second, Most: 15 * time.Minute, Forget: 24 * time.Hour}
 
-// Enroller is who enrols: an attempt at the step EnrolFactor, or a session.
+// Enroller is what enrols: an attempt at the step EnrolFactor, or a session.
 type Enroller struct {
 	directory.Candidate
 	BoundTo string
 }
 
-// EnrollerOf is the enroller of an attempt; ErrAttemptGone where it is not at
-// that step.
+// EnrollerOf returns the enroller of an attempt; ErrAttemptGone if the attempt is not at that
+// step.
 func (s *Service) EnrollerOf(ctx context.Context, a Attempt) (Enroller, error) {
 	if Next(a, s.DB.Now()) != EnrolFactor {
 		return Enroller{}, ErrAttemptGone
@@ -56,7 +56,7 @@ func (s *Service) EnrollerOf(ctx context.Context, a Attempt) (Enroller, error) {
 	return Enroller{who, a.ID}, err
 }
 
-// EnrollerHere is the enroller of somebody who is signed in.
+// EnrollerHere returns the enroller for somebody who is signed in.
 func EnrollerHere(v session.Visit) Enroller {
 	return Enroller{directory.Candidate{User: v.User, Organization: v.Organization}, v.Session.ID}
 }
@@ -76,13 +76,13 @@ func (s *Service) BeginApp(ctx context.Context, e Enroller, device string) error
 	})
 }
 
-// PendingApp is what the page with the QR code shows.
+// PendingApp returns what the page with the QR code shows.
 func (s *Service) PendingApp(ctx context.Context, e Enroller) (credential.Enrolment, error) {
 	return s.Authenticators.PendingApp(ctx, s.DB, e.owner(), e.BoundTo, e.Organization.DisplayName, e.User.Email, s.DB.Now())
 }
 
-// ConfirmAppHere turns an app on for somebody who is signed in. Its code proves a
-// second step too, so the session is raised.
+// ConfirmAppHere turns an app on for somebody who is signed in. Its code also proves a second
+// step, so the session is raised.
 func (s *Service) ConfirmAppHere(ctx context.Context, v session.Visit, d Device, code string) (Opened, error) {
 	if err := s.takeEnrolment(ctx, EnrollerHere(v)); err != nil {
 		return Opened{}, err
@@ -90,7 +90,7 @@ func (s *Service) ConfirmAppHere(ctx context.Context, v session.Visit, d Device,
 	return s.enrolledHere(ctx, v, d, App, func(tx *db.Tx, e Enroller) error { return s.confirmApp(ctx, tx, e, code) })
 }
 
-// ConfirmApp turns the app of an attempt on and goes on with it.
+// ConfirmApp turns the app of an attempt on and continues the attempt.
 func (s *Service) ConfirmApp(ctx context.Context, a Attempt, b session.Browser, d Device, code string) (Opened, error) {
 	e, err := s.EnrollerOf(ctx, a)
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *Service) AddPasskeyHere(ctx context.Context, v session.Visit, d Device,
 	return s.enrolledHere(ctx, v, d, m, add)
 }
 
-// AddPasskey stores the passkey of an attempt and goes on with it.
+// AddPasskey stores the passkey of an attempt and continues the attempt.
 func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, d Device, ceremony, device string, response []byte) (Opened, error) {
 	e, err := s.EnrollerOf(ctx, a)
 	if err != nil {
@@ -141,8 +141,9 @@ func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, 
 	return s.enrolled(ctx, a, b, d, m, add)
 }
 
-// finishPasskey judges a new passkey. What it returns stores it, in the transaction that
-// goes on: there the answer is used up too, so that a second one finds what came of it.
+// finishPasskey judges a new passkey. The function that it returns stores it, in the
+// transaction that goes on: the answer is used up there too, so that a second request finds the
+// result of the first.
 func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, device string, response []byte) (Method, func(*db.Tx, Enroller) error, error) {
 	name, err := naming.CleanName(device, "device")
 	if err != nil {
@@ -176,7 +177,7 @@ func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, devic
 	}, nil
 }
 
-// enrolled stores the first device of an attempt, which thereby is proved too.
+// enrolled stores the first device of an attempt, which is proved by that too.
 func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d Device, m Method, store func(*db.Tx, Enroller) error) (Opened, error) {
 	var opened Opened
 	err := s.DB.Update(ctx, func(tx *db.Tx) error {
@@ -201,7 +202,7 @@ func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d 
 	return opened, err
 }
 
-// enrolledHere stores a device of somebody who is signed in, who thereby proved it.
+// enrolledHere stores a device of somebody who is signed in, and who proved it by that.
 func (s *Service) enrolledHere(ctx context.Context, v session.Visit, d Device, m Method, store func(*db.Tx, Enroller) error) (Opened, error) {
 	var opened Opened
 	err := s.DB.Update(ctx, func(tx *db.Tx) error {
@@ -215,8 +216,8 @@ func (s *Service) enrolledHere(ctx context.Context, v session.Visit, d Device, m
 	return opened, err
 }
 
-// raise notes what was proved in the session of somebody who is signed in, under a
-// new token; ErrAttemptGone where that session is gone.
+// raise notes what was proved in the session of somebody who is signed in, under a new token;
+// ErrAttemptGone if that session has ended.
 func (s *Service) raise(ctx context.Context, tx *db.Tx, v session.Visit, d Device, a Attempt) (Opened, error) {
 	opened := Opened{Organization: v.Organization, User: v.User}
 	var raised bool

@@ -25,8 +25,8 @@ func (s *Service) Choose(ctx context.Context, b session.Browser, a Attempt, conn
 	})
 }
 
-// ChooseOrganization makes a stored attempt, in which nobody proved anything yet, one
-// of an organization.
+// ChooseOrganization makes a stored attempt, in which nobody has proved anything yet, belong to
+// an organization.
 func (s *Service) ChooseOrganization(ctx context.Context, b session.Browser, a Attempt, org directory.Organization) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		loaded, err := s.Load(ctx, tx, b, a.ID, tx.Now())
@@ -46,24 +46,23 @@ func (s *Service) ChooseOrganization(ctx context.Context, b session.Browser, a A
 	})
 }
 
-// OpenTo reports whether an attempt may still become another organization's: it leads
-// to an application, and nobody proved anything in it.
+// OpenTo reports whether another organization may still be chosen for an attempt: it leads to
+// an application, and nobody has proved anything in it.
 func (a Attempt) OpenTo() bool {
 	return a.ClientID != "" && a.UserID == "" && a.ConnectionID == "" && len(a.Evidence) == 0
 }
 
-// Vouched is what an identity provider said that was believed, for an attempt that
-// led to it.
+// Vouched is what an identity provider said, and we accepted, for an attempt that led to it.
 type Vouched struct {
 	Browser session.Browser
 	Device  Device
-	Attempt string // id
+	Attempt string // id of the attempt
 	Who     directory.Candidate
 	Proof   session.Proof
 }
 
-// Vouch ends an attempt with what a provider vouched for: whoever calls has judged
-// that, found whom it is about, and does all else of the sign-in in tx.
+// Vouch ends an attempt with what a provider vouched for. The caller has judged the answer,
+// found its user, and does the rest of the sign-in in tx.
 func (s *Service) Vouch(ctx context.Context, tx *db.Tx, v Vouched) (Opened, error) {
 	a, err := s.Load(ctx, tx, v.Browser, v.Attempt, tx.Now())
 	if err == nil && (a.ConnectionID == "" || a.ConnectionID != v.Proof.ConnectionID || !v.Who.Organization.SuspendedAt.IsZero() || v.Who.User.Closed() != nil) {

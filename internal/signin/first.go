@@ -16,8 +16,8 @@ import (
 	"parvis/internal/session"
 )
 
-// PerLinkNetwork limits what a network may do with links of any kind: guesses
-// are hopeless at 256 bits, but each costs a hash or a letter.
+// PerLinkNetwork limits what a network may do with links of any kind: guessing is hopeless at
+// 256 bits, but each attempt costs a hash or a letter.
 var PerLinkNetwork = limit.Policy{Name: "link-network", Free: 60, First: time.Second, Most: time.Minute, Forget: time.Hour}
 
 // FirstCredential is what the page behind a first link sends.
@@ -25,16 +25,16 @@ type FirstCredential struct {
 	Browser    session.Browser
 	Device     Device
 	Token      secret.Token
-	Language   i18n.Tag // of the page on which it was sent: the user's from now on
-	TimeZone   string   // of the browser, as far as it said one
+	Language   i18n.Tag // language of the page on which it was sent; it becomes the user's
+	TimeZone   string   // time zone of the browser, if it named one
 	Name       string
 	Password   string
 	Repetition string
 }
 
-// PerNetworkUpstream limits how often a network may begin at identity providers and have
-// them answer here: each costs a signature. A whole company may be one network, and
-// come in the same quarter of an hour.
+// PerNetworkUpstream limits how often a network may begin at identity providers and how often
+// their answers are taken: each costs a signature. A whole company may be one network, and
+// arrive in the same quarter of an hour.
 var PerNetworkUpstream = limit.Policy{Name: "upstream-network", Free: 6000, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
 
 // TakeUpstream counts an answer or a message of a provider before it is read.
@@ -43,9 +43,9 @@ func (s *Service) TakeUpstream(ctx context.Context) error {
 	return err
 }
 
-// Accept turns an invitation into a user with a password, and signs it in: the
-// link is claimed in the transaction that stores the credential (decision 0007).
-// Whoever else is signed in to this browser stays so (decision 0007).
+// Accept turns an invitation into a user with a password, and signs that user in. The link is
+// claimed in the transaction that stores the credential, and other people who are signed in to
+// this browser stay signed in (decision 0007).
 func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error) {
 	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
@@ -72,7 +72,7 @@ func (s *Service) accept(ctx context.Context, f FirstCredential, inv directory.I
 	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: inv.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
 	hashed, err := s.firstPassword(ctx, f, org, user)
 	if err != nil {
-		// 'Opened' means that the form was sent, a refused password included.
+		// 'Opened' means here that the form was sent, a refused password included.
 		return Opened{}, errors.Join(err, s.DB.Update(ctx, func(tx *db.Tx) error {
 			return directory.OpenInvitation(ctx, tx, inv)
 		}))
@@ -99,7 +99,7 @@ func (f FirstCredential) repetition() Repetition {
 	return Repetition{Browser: f.Browser, Device: f.Device, Password: f.Password}
 }
 
-// recordDeadLink keeps that a link was used that does not work any more.
+// recordDeadLink records that a link was used that no longer works.
 func (s *Service) recordDeadLink(ctx context.Context, inv directory.Invitation) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		return audit.Record(ctx, tx, audit.Event{
@@ -117,8 +117,8 @@ type Founding struct {
 	Email        string
 }
 
-// Found makes the first organization and its owner from a bootstrap link, which
-// is dead afterwards (R-AUT-03).
+// Found makes the first organization and its owner from a bootstrap link, which no longer works
+// afterwards (R-AUT-03).
 func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
 	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
@@ -170,7 +170,7 @@ func (s *Service) found(ctx context.Context, f Founding) (Opened, error) {
 	return opened, err
 }
 
-// Renew sends a fresh letter for an expired invitation.
+// Renew sends a new letter for an expired invitation.
 func (s *Service) Renew(ctx context.Context, token secret.Token) (directory.Invitation, error) {
 	if err := s.TakeLink(ctx); err != nil {
 		return directory.Invitation{}, err
@@ -183,8 +183,8 @@ func (s *Service) Renew(ctx context.Context, token secret.Token) (directory.Invi
 	return inv, err
 }
 
-// firstPassword checks name and password by the organization's rules, names all
-// that is wrong at once, and hashes, outside any transaction.
+// firstPassword checks name and password by the organization's rules, names everything that is
+// wrong at once, and hashes, outside any transaction.
 func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org directory.Organization, user directory.User) (credential.Hashed, error) {
 	rules, err := credential.RulesOf(ctx, s.DB, org.ID)
 	if err != nil {
@@ -205,7 +205,7 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 	return s.Passwords.Hash(ctx, source(ctx, f.Device), credential.History{Owner: owner}, password)
 }
 
-// TakeLink counts what is done with a link, whoever does it.
+// TakeLink counts every use of a link, whoever uses it.
 func (s *Service) TakeLink(ctx context.Context) error {
 	_, err := s.take(ctx, s.Limits.Key(PerLinkNetwork, network(ctx)))
 	return err

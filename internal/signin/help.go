@@ -13,17 +13,17 @@ import (
 	"parvis/internal/session"
 )
 
-// The limiters of letters to administrators that somebody asks for who can use none of
-// their second steps: two, then one an hour, and later one a day. Somebody who knows a
-// few passwords of a company cannot bury its administrators in letters.
+// The limits of letters to administrators, which people ask for who can use none of their
+// second steps: two, then one an hour, and later one a day. Somebody who knows a few passwords
+// of a company cannot bury its administrators in letters.
 var (
 	PerUserHelp    = limit.Policy{Name: "help-user", Free: 2, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
 	PerNetworkHelp = limit.Policy{Name: "help-network", Free: 20, First: time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
 )
 
-// AskForHelp writes to those who may reset the second step of a user who has proved the
-// first factor and can use none of their second steps (journeys 5.7). The answer does not
-// depend on the limit, of which only the log tells.
+// AskForHelp writes to those who may reset the second step of a user who has proved the first
+// factor and can use none of their second steps (journeys 5.7). The answer does not depend on
+// the limit, which appears only in the log.
 func (s *Service) AskForHelp(ctx context.Context, b session.Browser, a Attempt) error {
 	if Next(a, s.DB.Now()) != ProveSecond {
 		return ErrAttemptGone
@@ -55,7 +55,7 @@ func (s *Service) AskForHelp(ctx context.Context, b session.Browser, a Attempt) 
 	})
 }
 
-// askForHelp is recorded as done by nobody in particular: a first factor alone does not
+// askForHelp is recorded as done by nobody in particular, because a first factor alone does not
 // say who it was.
 func (s *Service) askForHelp(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
 	helpers, err := directory.AdministratorsFor(ctx, tx, who.User)

@@ -11,8 +11,8 @@ import (
 	"parvis/internal/session"
 )
 
-// keepProof gives the browser that proved who a provider's new subject is a new token, as
-// whatever proves something does. The attempt that just ended is the proof.
+// keepProof gives the browser in which somebody proved who a provider's new subject is a new
+// token, as every proof does. The attempt that just ended is the proof.
 func (s *Service) keepProof(ctx context.Context, tx *db.Tx, b session.Browser, a Attempt) (secret.Token, error) {
 	_, cookie, known, err := s.Sessions.Renew(ctx, tx, b, session.Deed{Done: a.done(), Gained: a.ID})
 	if err == nil && !known {
@@ -21,9 +21,9 @@ func (s *Service) keepProof(ctx context.Context, tx *db.Tx, b session.Browser, a
 	return cookie, err
 }
 
-// ProvedToLink returns the users of an organization that this browser proved to be since
-// then, for the answer to one request at a provider. What a later generation of a user made
-// void is left out, and a superseded token proves nothing.
+// ProvedToLink returns the users of an organization that this browser proved to be since a
+// given time, for the answer to one request at a provider. What a later generation of a user
+// voided is left out, and a superseded token proves nothing.
 func (s *Service) ProvedToLink(ctx context.Context, b session.Browser, org directory.OrgID, request string, since time.Time) ([]directory.UserID, error) {
 	var proved []directory.UserID
 	err := s.DB.Rows(ctx, func(scan func(...any) error) error {

@@ -11,7 +11,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// What applications will read of a session is what was really done for it.
+// What applications read about a session is what was really done for it.
 func TestSessionTellsTheMethodsThatWereUsed(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -82,9 +82,8 @@ func TestSessionTellsTheMethodsThatWereUsed(t *testing.T) {
 
 var people int
 
-// owning is somebody who owns a device of each kind, and recovery codes, made in
-// another browser: where a second step is not required, the session here was
-// opened by a password alone.
+// owning returns somebody who owns a device of each kind, and recovery codes, made in another
+// browser: where a second step is not required, a password alone opened the session here.
 func owning(t *testing.T, s *idptest.Server, org directory.Organization, role directory.Role) *person {
 	t.Helper()
 	people++
@@ -150,7 +149,7 @@ func TestEnrollingIsProofToo(t *testing.T) {
 			if v := p.here(); v.Session.Methods != w.methods || v.Session.SecondAt.IsZero() {
 				t.Errorf("methods %q, second at %v", v.Session.Methods, v.Session.SecondAt)
 			}
-			// The person is told of it.
+			// The person is told about it.
 			if letters := s.LettersTo(t, p.email); len(letters) < 2 {
 				t.Errorf("%d letters", len(letters))
 			}
@@ -183,7 +182,7 @@ func TestStepUpMergesWhatWasProved(t *testing.T) {
 		"alone": {func(p *person) error { return p.alone("alpha") }, "pwd hwk user mfa", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := owning(t, s, org, directory.Member) // signed in by password before it had any
+			p := owning(t, s, org, directory.Member) // signed in by password before having any
 			before := p.here()
 			s.Clock.Advance(11 * time.Minute)
 			p.stepUp()
@@ -227,7 +226,7 @@ func TestStepUpMergesWhatWasProved(t *testing.T) {
 	})
 }
 
-// MFA-2, MFA-7: a code raises a session that is there, and opens none.
+// MFA-2, MFA-7: a code raises a session that exists, and opens none.
 func TestMFA7StepUpByACodeOpensNoSession(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -255,7 +254,7 @@ func TestMFA7StepUpByACodeOpensNoSession(t *testing.T) {
 			if _, open := p.visit(); open {
 				t.Error("a second step alone opened a session")
 			}
-			// It is used up all the same: else the answer would tell right from wrong.
+			// It is used up all the same: otherwise the answer would tell right from wrong.
 			b := p.elsewhere()
 			b.must(b.password(idptest.Password))
 			if err := prove(b); err == nil {
@@ -292,7 +291,7 @@ func TestNewPasswordThatWasAskedForComesAfterTheSecondStep(t *testing.T) {
 	if v := b.here(); v.Session.Methods != "pwd otp mfa" {
 		t.Errorf("methods %q", v.Session.Methods)
 	}
-	// A passkey alone proves no password, and is not stopped for one.
+	// A passkey alone proves no password, and is not held up for one.
 	p.must(s.DB.Update(t.Context(), demandOf(t, s, p)))
 	other := p.elsewhere()
 	other.must(other.alone(""))

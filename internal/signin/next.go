@@ -1,8 +1,8 @@
-// Package signin decides. An attempt is one walk towards a session: it gathers
-// evidence, and Next says what is missing. No other line of the program decides
-// whether somebody may sign in.
+// Package signin decides who may sign in. An attempt is one walk towards a session: it gathers
+// evidence, and Next says what is missing. No other line of the program decides whether
+// somebody may sign in.
 //
-// It owns attempts and second_step_rules.
+// The package owns attempts and second_step_rules.
 package signin
 
 import (
@@ -16,7 +16,7 @@ import (
 // Method is one way to prove something.
 type Method string
 
-// The methods so far.
+// The methods.
 const (
 	Invitation      Method = "invitation"       // holds an invitation's link
 	Reset           Method = "reset"            // holds the link that a forgotten password is replaced with
@@ -28,7 +28,7 @@ const (
 	Federated       Method = "federated"        // an identity provider of the organization vouched
 )
 
-// Evidence is one proof made now.
+// Evidence is one proof, made now.
 type Evidence struct {
 	Method Method
 	At     time.Time
@@ -40,22 +40,22 @@ type Attempt struct {
 	BrowserID string
 	OrgID     directory.OrgID
 	UserID    directory.UserID // empty until somebody is identified
-	// Generation is that user's when the attempt began: once it is an earlier
-	// one, the attempt is void.
+	// Generation is that user's when the attempt began: once the user has a later one, the
+	// attempt is void.
 	Generation int
-	ResetID    string // of the link that is held, where one is
-	// ConnectionID is of the identity provider that was chosen, where one was, and
-	// InvitationID of the invitation that its answer will accept.
+	ResetID    string // the link that is held, if one is
+	// ConnectionID is the identity provider that was chosen, if any, and InvitationID the
+	// invitation that its answer will accept.
 	ConnectionID string
 	InvitationID string
-	// LinkRequest is of the request at a provider whose answer waits for this proof, where
-	// one does: such an attempt opens no session, and proves who a new subject is.
+	// LinkRequest is the request at a provider whose answer waits for this proof, if any. Such
+	// an attempt opens no session; it proves who a new subject is.
 	LinkRequest string
-	// ClientID is of the application that it leads to, where one does, and LoginHint what
-	// that said of who signs in: it fills the field and proves nothing.
+	// ClientID is the application that the attempt leads to, if any, and LoginHint what the
+	// application said about who signs in: it fills in the field and proves nothing.
 	ClientID  string
 	LoginHint string
-	Anew      bool // an identity provider must ask the person again, however lately it did
+	Anew      bool // an identity provider must ask the person again, however recently it did
 	Evidence  []Evidence
 	Fresh     time.Duration // above zero for step-up: proofs older than this do not count
 	Return    string        // path on our own origin to go to afterwards
@@ -63,24 +63,24 @@ type Attempt struct {
 	EndedAt   time.Time
 
 	// What is true of the user and of the organization's rules, read each time.
-	MustChange   bool // a new password was asked for and is not there yet
+	MustChange   bool // a new password was demanded and does not exist yet
 	Owns         Owned
 	Required     bool // a second step is required of this user
 	Passwordless bool // a passkey that verified its user is enough
 
 	SingleSignOnOnly bool // the organization has no native way in
-	BreakGlass       bool // but this user's passkeys open nevertheless
+	BreakGlass       bool // but this user's passkeys sign in nevertheless
 
-	vouched session.Proof // by the provider, in the request that ends the attempt
+	vouched session.Proof // said by the provider, in the request that ends the attempt
 	older   bool          // loaded by a token that is not the current one
-	deed    string        // what is being done, where that is no step of a stored attempt
+	deed    string        // what is being done, if it is no step of a stored attempt
 }
 
-// Owned tells which second steps a user has.
+// Owned says which second steps a user has.
 type Owned struct{ App, Passkey, Recovery bool }
 
-// Any tells that the user has a device. Recovery codes stand in for one, and are
-// none themselves.
+// Any reports whether the user has a device. Recovery codes stand in for a device, and are not
+// one.
 func (o Owned) Any() bool { return o.App || o.Passkey }
 
 // Step is what an attempt needs next.
@@ -93,20 +93,20 @@ const (
 	CreateFirst                // an invitation is held: create the first credential
 	ProveFirst                 // somebody is named: prove a first factor
 	ProveSecond                // prove the second step that the user has
-	EnrolFactor                // a second step is required and there is none yet
-	CreatePassword             // a reset is held, or a new password was asked for: create it
+	EnrolFactor                // a second step is required, and the user has none yet
+	CreatePassword             // a reset is held, or a new password was demanded: create it
 	Done                       // issue the session, or raise it
 )
 
-// Next decides what a still lacks. It is the only place that decides.
+// Next returns what a still lacks. It is the only place that decides.
 func Next(a Attempt, now time.Time) Step {
 	proved := func(methods ...Method) bool {
 		return slices.ContainsFunc(a.Evidence, func(e Evidence) bool {
 			return slices.Contains(methods, e.Method) && !e.At.After(now) && (a.Fresh == 0 || now.Sub(e.At) <= a.Fresh)
 		})
 	}
-	// Where single sign-on is the only way in, a password is worth nothing and the
-	// passkeys of a break-glass owner alone are worth something (R-AUT-07).
+	// Where single sign-on is the only way in, a password counts for nothing, and only the
+	// passkeys of a break-glass owner count (R-AUT-07).
 	ours := !a.SingleSignOnOnly || a.BreakGlass
 	password, reset := proved(Password) && !a.SingleSignOnOnly, proved(Reset) && !a.SingleSignOnOnly
 	owns := ours && a.Owns.Any()
@@ -120,10 +120,9 @@ func Next(a Attempt, now time.Time) Step {
 	case a.UserID == "":
 		return Identify
 	case a.Fresh > 0 && owns:
-		// Step-up asks for the strongest factor that the user has; the session
-		// that it raises has the first already. A passkey that did not verify its
-		// user shows only that somebody is near it (R-PSK-03): it needs the
-		// password beside it.
+		// Step-up asks for the strongest factor that the user has; the session that it raises
+		// has the first already. A passkey that did not verify its user shows only that
+		// somebody is near it (R-PSK-03): the password must be proved beside it.
 		switch {
 		case !second:
 			return ProveSecond

@@ -8,12 +8,12 @@ import (
 	"parvis/internal/directory"
 )
 
-// The walk visits every state that an attempt can be in and asserts what must
-// hold in each (decision 0006). It was written before Next, and extended before it.
+// The walk visits every state that an attempt can be in and checks what must be true in each
+// (decision 0006). It was written before Next, and is extended before Next is.
 func TestWalkOverEveryState(t *testing.T) {
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	methods := []Method{Invitation, Reset, Password, App, Passkey, VerifiedPasskey, Recovery, Federated}
-	// Per method: not proved, proved at the edge of what is fresh, or just beyond it.
+	// Per method: not proved, proved just within what is fresh, or just beyond it.
 	ages := []time.Duration{10 * time.Minute, 10*time.Minute + time.Microsecond}
 	var states int
 	steps := map[Step]int{}
@@ -40,8 +40,8 @@ func TestWalkOverEveryState(t *testing.T) {
 			}
 			t.Errorf("%s: %s", what, fmt.Sprintf("step %d of %+v", step, a))
 		}
-		// Where single sign-on is the only way in, no factor of ours counts for
-		// anybody but a break-glass owner, and a password for nobody (R-AUT-07).
+		// Where single sign-on is the only way in, none of our factors counts for anybody
+		// except a break-glass owner, and a password for nobody (R-AUT-07).
 		ours := !a.SingleSignOnOnly || a.BreakGlass
 		password = password && !a.SingleSignOnOnly
 		reset = reset && !a.SingleSignOnOnly

@@ -15,10 +15,10 @@ import (
 	"parvis/internal/session"
 )
 
-// Ask keeps what somebody asks for an address without any proof: a new password,
-// or the names of its organizations. It answers the same for every address, in
-// the same statements, and says nothing of a limit either (R-REC-01). Only that
-// nobody knows the organization, or that two have its name, is said plainly.
+// Ask stores what somebody asks for an address without any proof: a new password, or the names
+// of its organizations. It answers the same for every address, with the same statements, and
+// does not mention a limit either (R-REC-01). It says plainly only that nobody knows the
+// organization, or that two have its name.
 func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, email, organization string, language i18n.Tag) error {
 	address, wrong := naming.ParseAddress(email)
 	if organization != "" {
@@ -44,20 +44,20 @@ func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, ema
 	})
 }
 
-// NewPassword is what the page of a new password sends.
+// NewPassword is what the page for a new password sends.
 type NewPassword struct {
 	Browser    session.Browser
 	Device     Device
 	Password   string
 	Repetition string
 
-	voluntary bool // nobody asked for it, so it may have to wait (credential.ErrChangedOften)
+	voluntary bool // nobody demanded it, so it may have to wait (credential.ErrChangedOften)
 }
 
-// ResetPassword creates a new password for whoever holds a link, and signs in:
-// the link is claimed, the password set, every other session ended and the new
-// one issued in one transaction (decision 0023). Whoever has a second step proves
-// it first: an attempt then goes on with the link (R-REC-04).
+// ResetPassword creates a new password for somebody who holds a link, and signs them in: in one
+// transaction the link is claimed, the password set, every other session ended and the new one
+// issued (decision 0023). A person with a second step proves it first: an attempt then
+// continues with the link (R-REC-04).
 func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPassword) (Opened, error) {
 	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
@@ -104,8 +104,8 @@ func (s *Service) resetPassword(ctx context.Context, token secret.Token, p NewPa
 	return opened, err
 }
 
-// beginReset begins the attempt of somebody who holds a link and has a second step
-// to prove before the new password holds. The link stays unused until then.
+// beginReset begins the attempt of somebody who holds a link and must prove a second step
+// before the new password takes effect. The link stays unused until then.
 func (s *Service) beginReset(ctx context.Context, token secret.Token, b session.Browser) (Opened, error) {
 	var opened Opened
 	err := s.DB.Update(ctx, func(tx *db.Tx) error {
@@ -117,7 +117,7 @@ func (s *Service) beginReset(ctx context.Context, token secret.Token, b session.
 			OrgID: found.User.OrgID, UserID: found.User.ID, Generation: found.User.Generation,
 			ResetID: found.ID, Evidence: []Evidence{{Reset, tx.Now()}}, deed: token.Hash(secret.Reset),
 		}
-		// The link is all that was proved, and is proved again: it works still.
+		// The link is all that was proved, and it is proved again, because it still works.
 		var again bool
 		if opened, again, err = s.again(ctx, tx, b, Device{}, a.done()); err == nil && !again {
 			opened, err = s.goOn(ctx, tx, b, Device{}, a, found.Candidate)
@@ -127,7 +127,7 @@ func (s *Service) beginReset(ctx context.Context, token secret.Token, b session.
 	return opened, err
 }
 
-// NeedsSecondStep tells whether the holder of a link has one to prove first.
+// NeedsSecondStep reports whether the holder of a link has a second step to prove first.
 func (s *Service) NeedsSecondStep(ctx context.Context, found credential.Reset) (bool, error) {
 	now := s.DB.Now()
 	a := Attempt{OrgID: found.User.OrgID, UserID: found.User.ID, Evidence: []Evidence{{Reset, now}}}
@@ -164,7 +164,7 @@ func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassw
 	return opened, err
 }
 
-// Whose is whom an attempt has identified.
+// Whose returns the user whom an attempt has identified.
 func (s *Service) Whose(ctx context.Context, r db.Reader, a Attempt) (directory.Candidate, error) {
 	user, err := directory.UserByID(ctx, r, a.OrgID, a.UserID)
 	if err != nil {
@@ -177,8 +177,8 @@ func (s *Service) Whose(ctx context.Context, r db.Reader, a Attempt) (directory.
 	return directory.Candidate{User: user, Organization: org}, err
 }
 
-// replacePassword sets the password of an attempt that Next stopped for one, and
-// goes on with it.
+// replacePassword sets the password of an attempt that Next stopped for one, and continues the
+// attempt.
 func (s *Service) replacePassword(ctx context.Context, tx *db.Tx, p NewPassword, a Attempt, who directory.Candidate, hashed credential.Hashed) (Opened, error) {
 	if Next(a, tx.Now()) != CreatePassword {
 		return Opened{}, ErrAttemptGone
@@ -207,8 +207,8 @@ func (s *Service) replacePassword(ctx context.Context, tx *db.Tx, p NewPassword,
 	return s.goOn(ctx, tx, p.Browser, p.Device, a, who)
 }
 
-// newPassword checks a password by the rules that hold for somebody and hashes
-// it, outside any transaction.
+// newPassword checks a password by the rules that apply to somebody and hashes it, outside any
+// transaction.
 func (s *Service) newPassword(ctx context.Context, who directory.Candidate, p NewPassword) (credential.Hashed, error) {
 	var rules credential.Rules
 	var past credential.History
@@ -250,9 +250,9 @@ func (s *Service) tellPasswordChanged(ctx context.Context, tx *db.Tx, who direct
 	return s.tell(ctx, tx, who.User, mail.PasswordChangedParameters{Deed: deed})
 }
 
-// ChangePassword changes the password of somebody who is signed in and gives the
-// current one, counted as a sign-in is (R-PWD-08). Every other session ends. Who
-// has a second step proved it lately: the page asks for it (R-SES-10).
+// ChangePassword changes the password of a signed-in person who gives the current one, which is
+// counted as in a sign-in (R-PWD-08). Every other session ends. A person with a second step has
+// proved it recently, because the page asks for it (R-SES-10).
 func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current string, p NewPassword) (Opened, error) {
 	who := directory.Candidate{User: v.User, Organization: v.Organization}
 	address, err := naming.ParseAddress(v.User.Email)
@@ -274,7 +274,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	}
 	p.voluntary = true
 	var hashed credential.Hashed
-	if verdict.OK { // only then may the history be asked
+	if verdict.OK { // only then may the history be compared
 		if hashed, err = s.newPassword(ctx, who, p); err != nil {
 			s.release(ctx, count.shared, count.own)
 			return Opened{}, err
@@ -300,7 +300,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 		if err := s.tellPasswordChanged(ctx, tx, directory.Candidate{User: now.User, Organization: v.Organization}, "change"); err != nil {
 			return err
 		}
-		// The session goes on, under a new token.
+		// The session continues, under a new token.
 		opened, err = s.raise(ctx, tx, now, p.Device, Attempt{Evidence: []Evidence{{Password, tx.Now()}}, deed: v.Session.ID})
 		return err
 	})

@@ -11,9 +11,9 @@ import (
 	"parvis/internal/session"
 )
 
-// Passwordless tells what stands between somebody who is signed in and a life
-// without a password: nothing, or ErrNotPasswordless. Losing one device must leave a
-// way: another passkey, or a recovery code after a reset's link.
+// Passwordless says why somebody who is signed in cannot do without a password: nothing, or
+// ErrNotPasswordless. Losing one device must leave a way in: another passkey, or a recovery
+// code after a reset's link.
 func (s *Service) Passwordless(ctx context.Context, r db.Reader, v session.Visit) error {
 	rules, err := SecondStepRulesOf(ctx, r, v.User.OrgID)
 	if err != nil {
@@ -26,9 +26,8 @@ func (s *Service) Passwordless(ctx context.Context, r db.Reader, v session.Visit
 	return err
 }
 
-// RemovePassword removes the password of somebody whose passkeys sign in alone: from
-// then on it is one of nobody, and fails like any other. Every other session ends,
-// as with a changed one.
+// RemovePassword removes the password of somebody whose passkeys sign in alone: from then on
+// every password is a wrong one. Every other session ends, as with a changed password.
 func (s *Service) RemovePassword(ctx context.Context, v session.Visit) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		if err := s.Passwordless(ctx, tx, v); err != nil {
@@ -58,8 +57,8 @@ func (s *Service) RemovePassword(ctx context.Context, v session.Visit) error {
 	})
 }
 
-// CreatePassword creates a password for somebody who is signed in and has none. A
-// fresh proof stands in for the current one: the page asks for it.
+// CreatePassword creates a password for somebody who is signed in and has none. A fresh proof,
+// which the page asks for, stands in for the current one.
 func (s *Service) CreatePassword(ctx context.Context, v session.Visit, p NewPassword) error {
 	who := directory.Candidate{User: v.User, Organization: v.Organization}
 	owner := credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID}

@@ -14,8 +14,8 @@ import (
 	"parvis/internal/signin"
 )
 
-// person signs in without pages: what their browser keeps, and the devices that
-// they own.
+// person signs in without pages. It holds what their browser keeps, and the devices that they
+// own.
 type person struct {
 	t     testing.TB
 	s     *idptest.Server
@@ -25,7 +25,7 @@ type person struct {
 
 	cookie  secret.Token
 	device  string
-	attempt string // that waits for its next step
+	attempt string // the one that waits for its next step
 	begun   time.Time
 
 	app   string // secret of the authenticator app
@@ -47,7 +47,7 @@ func join(t testing.TB, s *idptest.Server, org directory.Organization, name stri
 	return p
 }
 
-// elsewhere is the same person at an empty browser, with all their devices.
+// elsewhere returns the same person at an empty browser, with all their devices.
 func (p person) elsewhere() *person {
 	p.cookie, p.device, p.attempt = secret.Token{}, "", ""
 	return &p
@@ -83,7 +83,7 @@ func (p *person) browser() session.Browser {
 
 func (p *person) remembered() signin.Device { return p.s.Site.SignIn.OpenDevice(p.device) }
 
-// open is the attempt that waits; the zero one where none does.
+// open returns the attempt that waits; the zero one where none does.
 func (p *person) open() signin.Attempt {
 	p.t.Helper()
 	if p.attempt == "" {
@@ -94,7 +94,7 @@ func (p *person) open() signin.Attempt {
 	return a
 }
 
-// step is what the attempt that waits needs next.
+// step returns what the waiting attempt needs next.
 func (p *person) step() signin.Step {
 	p.t.Helper()
 	return signin.Next(p.open(), p.s.DB.Now())
@@ -118,7 +118,7 @@ func (p *person) code(typed string) error {
 	return p.second(signin.SecondProof{Code: typed})
 }
 
-// shown is what the app shows now.
+// shown returns the code that the app shows now.
 func (p *person) shown() string { return idptest.Code(p.app, p.s.Clock.Now()) }
 
 func (p *person) recovery(typed string) error {
@@ -137,8 +137,8 @@ func (p *person) passkey() error {
 	return p.second(signin.SecondProof{Ceremony: kept, Response: p.key.Assert(p.t, options)})
 }
 
-// alone answers before anybody is named, on the page of an organization or, where
-// it is empty, on the one without.
+// alone signs in with a passkey before anybody is named, on the page of an organization or, if
+// it is empty, on the page without one.
 func (p *person) alone(organization string) error {
 	p.t.Helper()
 	options, kept, err := p.s.Site.SignIn.Passkeys.BeginAlone(p.s.DB.Now())
@@ -149,7 +149,7 @@ func (p *person) alone(organization string) error {
 	}))
 }
 
-// visit is the session that is open here.
+// visit returns the session that is open here.
 func (p *person) visit() (session.Visit, bool) {
 	p.t.Helper()
 	v, found, err := p.s.Site.Sessions.Find(p.t.Context(), p.s.DB, p.cookie, p.org.ShortName, p.s.DB.Now())
@@ -173,7 +173,8 @@ func (p *person) user() directory.User {
 	return u
 }
 
-// addApp turns an app on under My account. Its first code is used up, and over.
+// addApp turns an app on in the user's account. Its first code is used up and has expired
+// afterwards.
 func (p *person) addApp() {
 	p.t.Helper()
 	e := signin.EnrollerHere(p.here())
@@ -185,7 +186,7 @@ func (p *person) addApp() {
 	p.s.Clock.Advance(time.Minute)
 }
 
-// addKey makes a passkey under My account.
+// addKey makes a passkey in the user's account.
 func (p *person) addKey() {
 	p.t.Helper()
 	v := p.here()
@@ -194,7 +195,7 @@ func (p *person) addKey() {
 	p.must(p.take(p.s.Site.SignIn.AddPasskeyHere(p.t.Context(), v, p.remembered(), kept, "Key", p.key.Register(p.t, options))))
 }
 
-// addCodes makes recovery codes under My account.
+// addCodes makes recovery codes in the user's account.
 func (p *person) addCodes() {
 	p.t.Helper()
 	seen, err := credential.RecoverySetID(p.t.Context(), p.s.DB, credential.Owner{OrgID: p.org.ID, UserID: p.id})
@@ -217,7 +218,7 @@ func (p *person) stepUp() {
 	p.attempt = a.ID
 }
 
-// devices are what the person owns.
+// devices returns the devices that the person owns.
 func (p *person) devices() credential.Factors {
 	p.t.Helper()
 	u := p.user()
@@ -231,7 +232,7 @@ func endOf(t testing.TB, s *idptest.Server, v session.Visit) func(*db.Tx) error 
 	return func(tx *db.Tx) error { return s.Site.Sessions.End(t.Context(), tx, v, session.SignedOut) }
 }
 
-// demandOf asks somebody for a new password, as the operator does.
+// demandOf demands a new password of somebody, as the operator does.
 func demandOf(t testing.TB, s *idptest.Server, p *person) func(*db.Tx) error {
 	user := p.user()
 	return func(tx *db.Tx) error {

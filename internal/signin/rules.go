@@ -14,34 +14,33 @@ import (
 
 // SecondStepRules say who needs a second step in an organization.
 type SecondStepRules struct {
-	// RequiredFrom is when everybody who signs in natively needs one; zero leaves
-	// it to each.
+	// RequiredFrom is when everybody who signs in natively needs one; zero leaves the choice to
+	// each person.
 	RequiredFrom time.Time
 	Privileged   bool // owners and administrators need one already
 	Tolerance    int  // steps of 30 seconds that an app's clock may differ by: 0 or 1
 	Passwordless bool // a passkey that verified its user is enough, without a password
 }
 
-// DefaultSecondStep holds where an organization never chose (R-AUT-04).
+// DefaultSecondStep applies where an organization never chose (R-AUT-04).
 var DefaultSecondStep = SecondStepRules{Privileged: true, Tolerance: 1, Passwordless: true}
 
 // The faults of rules.
 var (
-	// ErrTolerance says that a clock may differ by no more than a step.
+	// ErrTolerance says that a clock may differ by one step at most.
 	ErrTolerance = fault.Field("tolerance", "signin.tolerance")
 
-	// ErrShortPasswords says that passwords are allowed to be short because a second
-	// step is required of everybody, so that the one cannot go without the other.
+	// ErrShortPasswords says that passwords are allowed to be short because everybody is
+	// required to have a second step, so that this cannot be dropped without the other.
 	ErrShortPasswords = fault.Field("required_from", "signin.short_passwords")
 )
 
-// OfEveryone tells whether everybody who signs in natively needs a second step at
-// an instant.
+// OfEveryone reports whether everybody who signs in natively needs a second step at an instant.
 func (r SecondStepRules) OfEveryone(now time.Time) bool {
 	return !r.RequiredFrom.IsZero() && !now.Before(r.RequiredFrom)
 }
 
-// RequiredOf tells whether a role needs a second step at an instant.
+// RequiredOf reports whether a role needs a second step at an instant.
 func (r SecondStepRules) RequiredOf(role directory.Role, now time.Time) bool {
 	return r.Privileged && (role == directory.Owner || role == directory.Administrator) || r.OfEveryone(now)
 }
@@ -59,8 +58,8 @@ func SecondStepRulesOf(ctx context.Context, r db.Reader, org directory.OrgID) (S
 	return s, nil
 }
 
-// SetSecondStepRules changes them. They hold from the next step of every attempt
-// on; open sessions go on (decision 0028).
+// SetSecondStepRules changes an organization's rules. They apply from the next step of every
+// attempt; open sessions continue (decision 0028).
 func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, s SecondStepRules) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
@@ -75,7 +74,7 @@ func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 	if least := passwords.Preset.Least(s.OfEveryone(tx.Now())); passwords.MinimumLength < least {
 		return ErrShortPasswords.With("Minimum", passwords.MinimumLength, "Least", least)
 	}
-	s.RequiredFrom = s.RequiredFrom.Truncate(time.Microsecond).UTC() // as it is stored, to compare
+	s.RequiredFrom = s.RequiredFrom.Truncate(time.Microsecond).UTC() // as it is stored, for comparing
 	before, err := SecondStepRulesOf(ctx, tx, org)
 	if err != nil || before == s {
 		return err
@@ -94,8 +93,8 @@ func SetSecondStepRules(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 	return audit.Record(ctx, tx, e)
 }
 
-// SetPasswordRules changes the rules for passwords. Modern ones may be short only
-// while a second step is required of everybody (R-PWD-01).
+// SetPasswordRules changes the rules for passwords. Modern ones may be short only while
+// everybody is required to have a second step (R-PWD-01).
 func SetPasswordRules(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, r credential.Rules) error {
 	second, err := SecondStepRulesOf(ctx, tx, org)
 	if err != nil {
@@ -112,12 +111,12 @@ func (r SecondStepRules) fields() audit.Fields {
 	return f
 }
 
-// Meets counts whom a rule would meet: active people whose password opens and who have no
-// second step, and how many of them own or administer. Who comes in by a provider alone
-// is not met: the provider answers for its own factors.
+// Meets counts whom a rule would affect: active people whose password signs in and who have no
+// second step, and how many of them are owners or administrators. People who sign in by a
+// provider alone are not affected: the provider answers for its own factors.
 type Meets struct{ People, Privileged int }
 
-// WithoutSecondStep counts them in an organization.
+// WithoutSecondStep counts these people in an organization.
 func WithoutSecondStep(ctx context.Context, r db.Reader, org directory.OrgID) (Meets, error) {
 	var m Meets
 	_, err := r.One(ctx, db.Into(&m.People, &m.Privileged), `
@@ -128,7 +127,7 @@ func WithoutSecondStep(ctx context.Context, r db.Reader, org directory.OrgID) (M
 	return m, err
 }
 
-// Lacking is true of an active user u whose password opens and who has no second step.
+// Lacking is true of an active user u whose password signs in and who has no second step.
 const Lacking = `u.deactivated_at is null
 			and exists (
 				select 1 from passwords p
@@ -148,8 +147,9 @@ func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {
 	}
 	var role directory.Role
 	var breakGlass db.Time
-	// What was done with the password may have been done with a passkey too, so none
-	// signs in alone until its user chose anew: a password, or to do without one.
+	// What was done with the password may have been done with a passkey too, so no passkey
+	// signs in alone until its user has decided again: for a new password, or to do without
+	// one.
 	var disowned bool
 	_, err = r.One(ctx, db.Into(&role, &a.MustChange, &disowned, &a.SingleSignOnOnly, &breakGlass, &a.Owns.App, &a.Owns.Passkey, &a.Owns.Recovery), `
 		select u.role, p.change_at is not null,
@@ -163,16 +163,16 @@ func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {
 		left join passwords p on p.org_id = u.org_id and p.user_id = u.id
 		where u.org_id = $1 and u.id = $2`, string(a.OrgID), string(a.UserID))
 	a.BreakGlass = directory.User{Role: role, BreakGlassSince: time.Time(breakGlass)}.BreaksGlass()
-	// The passkey of last resort opens whether or not others' do.
+	// The passkey of last resort signs in whether or not other people's do.
 	a.Passwordless = (rules.Passwordless || a.SingleSignOnOnly && a.BreakGlass) && !disowned
 	a.Required = rules.RequiredOf(role, s.DB.Now())
 	if a.LinkRequest != "" {
-		// What opens no session is proved by credentials of ours, though single sign-on is
-		// the only way in, and nothing is enrolled on the way (decision 0044).
+		// A proof that opens no session is made with credentials of ours, although single
+		// sign-on is the only way in, and nothing is enrolled on the way (decision 0044).
 		a.SingleSignOnOnly, a.Required = false, false
 	}
 	return err
 }
 
-// owner is whose credentials the attempt is about.
+// owner returns the owner of the credentials that the attempt is about.
 func (a Attempt) owner() credential.Owner { return credential.Owner{OrgID: a.OrgID, UserID: a.UserID} }

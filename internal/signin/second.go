@@ -15,23 +15,22 @@ import (
 	"parvis/internal/session"
 )
 
-// The limiters of second steps: one count per user across factors, attempts and
-// networks, which proving the first factor again does not clear (R-MFA-04). Its
-// longest wait leaves a guesser fewer than 30 codes a day, of which three in a
-// million are right at once: less than 1 in 10,000 (MFA-4).
+// The limits of second steps: one count per user across factors, attempts and networks, which
+// proving the first factor again does not clear (R-MFA-04). The longest wait leaves a guesser
+// fewer than 30 codes a day, and three in a million codes are right at any time: a chance of
+// less than 1 in 10,000 (MFA-4).
 var (
 	PerSecondStep = limit.Policy{Name: "second-step", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
-	// PerSecondStepHere counts in its place in a browser that remembers the user: who
-	// guesses elsewhere does not slow the owner, and the owner's successes do not
-	// clear what was guessed elsewhere.
+	// PerSecondStepHere counts in its place in a browser that remembers the user: guesses made
+	// elsewhere do not slow the owner, and the owner's successes do not clear them.
 	PerSecondStepHere = limit.Policy{Name: "second-step-browser", Free: 5, First: time.Second, Most: 2 * time.Hour, Forget: 24 * time.Hour}
 	PerNetworkPasskey = limit.Policy{Name: "passkey-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
-// TellGuessedAt is which wrong second step in a row the person is told of.
+// TellGuessedAt is the number of wrong second steps in a row at which the person is told.
 const TellGuessedAt = 10
 
-// The faults of a second step that was not right, for the field of its kind.
+// The faults of a wrong second step, for the field of its kind.
 var (
 	ErrCodeFailed     = fault.Field("code", "signin.code_failed")
 	ErrRecoveryFailed = fault.Field("recovery_code", "signin.recovery_failed")
@@ -50,8 +49,8 @@ type SecondProof struct {
 	Response []byte // what the authenticator answered
 }
 
-// Second proves the second step of an attempt whose first factor is proved, and
-// goes on.
+// Second proves the second step of an attempt whose first factor is proved, and continues the
+// attempt.
 func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if Next(p.Attempt, s.DB.Now()) != ProveSecond {
 		return Opened{}, ErrAttemptGone
@@ -72,7 +71,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		return Opened{}, err
 	}
 	var opened Opened
-	var refusal error // returned after the commit: it keeps its count, and ends its ceremony
+	var refusal error // returned after the commit, so that its count stays and its ceremony ends
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
 		refusal = nil
 		a, err := s.Load(ctx, tx, p.Browser, p.Attempt.ID, tx.Now())
@@ -107,8 +106,8 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	// A success gives its own take back and clears no more than this browser counted:
-	// else each sign-in of the owner would hand a guesser new tries.
+	// A success gives its own try back and clears no more than this browser counted:
+	// otherwise each sign-in of the owner would give a guesser new tries.
 	if known {
 		s.release(ctx, limit.Key{}, []limit.Key{counted})
 	} else {
@@ -117,7 +116,8 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	return opened, nil
 }
 
-// secondTries is the count of a user's second step, and whether it is this browser's own.
+// secondTries returns the key by which a user's second steps are counted, and whether it is
+// this browser's own.
 func (s *Service) secondTries(d Device, u directory.User) (limit.Key, bool) {
 	if d.knows(u) {
 		return s.Limits.Key(PerSecondStepHere, limit.Of(u.OrgID), limit.Of(u.ID), limit.Of(d.ID)), true
@@ -125,9 +125,9 @@ func (s *Service) secondTries(d Device, u directory.User) (limit.Key, bool) {
 	return s.Limits.Key(PerSecondStep, limit.Of(u.OrgID), limit.Of(u.ID)), false
 }
 
-// secondProof does what belongs outside a transaction: hashes, and signatures. What
-// it returns is for the transaction that goes on: it uses the proof up, or answers
-// with the fault that refuses it.
+// secondProof does the part that belongs outside a transaction: hashes, and signatures. The
+// function that it returns is for the transaction that goes on: it uses the proof up, or
+// returns the fault that refuses it.
 func (s *Service) secondProof(ctx context.Context, p SecondProof) (Method, func(*db.Tx, directory.Candidate) error, error) {
 	switch {
 	case p.Ceremony != "":
@@ -223,14 +223,14 @@ type PasskeyProof struct {
 	Browser      session.Browser
 	Device       Device
 	Attempt      Attempt // zero where this is the first request
-	Organization string  // the one whose page it is; empty on the page without
+	Organization string  // organization of the page; empty on the page without one
 	Ceremony     string
 	Response     []byte
 }
 
-// PasskeyAlone signs in with a passkey that verified its user: sign-in and second
-// step in one (journeys 5.8). A passkey is no guess, so only those count that are
-// refused, before the refusal is written down: one that opens is one durable write.
+// PasskeyAlone signs in with a passkey that verified its user: sign-in and second step in one
+// (journeys 5.8). A passkey is no guess, so only refused ones are counted, before the refusal
+// is recorded: one that signs in is one durable write.
 func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, error) {
 	opened, err := s.passkeyAlone(ctx, p)
 	if errors.Is(err, credential.ErrCeremonyOver) && p.Attempt.ID == "" {
@@ -239,8 +239,8 @@ func (s *Service) PasskeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 	return opened, err
 }
 
-// passkeyAgain answers for a challenge that was answered before, where that was the same
-// form; else with gone.
+// passkeyAgain answers a challenge that was answered before, if that was the same form;
+// otherwise it returns gone.
 func (s *Service) passkeyAgain(ctx context.Context, p PasskeyProof, gone error) (Opened, error) {
 	owner, err := s.Passkeys.OwnerOf(ctx, s.DB, p.Response)
 	if err != nil {
@@ -274,7 +274,7 @@ func (s *Service) passkeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 		}
 	}
 	var opened Opened
-	var refusal error // returned after the commit: it ends its ceremony
+	var refusal error // returned after the commit, so that its ceremony ends
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
 		refusal = nil
 		if err := ceremony.End(ctx, tx); err != nil {
@@ -306,7 +306,7 @@ func (s *Service) passkeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 	return opened, nil
 }
 
-// isFault tells a refusal from an error of ours.
+// isFault reports whether an error is a refusal and not a mistake of ours.
 func isFault(err error) bool {
 	_, is := errors.AsType[*fault.Error](err)
 	return is
@@ -321,7 +321,7 @@ func usePasskey(ctx context.Context, tx *db.Tx, a credential.Assertion) error {
 	return err
 }
 
-// holder is who owns a passkey; zero where nobody does any more.
+// holder returns the user who owns a passkey; zero if nobody does any longer.
 func holder(ctx context.Context, r db.Reader, o credential.Owner) (directory.Candidate, error) {
 	user, err := directory.UserByID(ctx, r, o.OrgID, o.UserID)
 	if errors.Is(err, directory.ErrNotFound) {
@@ -334,8 +334,9 @@ func holder(ctx context.Context, r db.Reader, o credential.Owner) (directory.Can
 	return directory.Candidate{User: user, Organization: org}, err
 }
 
-// opensAlone refuses a passkey unless it opens where it was shown: that of an active
-// user of an open organization, of the one that the page and the attempt are of.
+// opensAlone refuses a passkey unless it may sign in where it was shown: it must belong to an
+// active user of an open organization, and this must be the organization of the page and of the
+// attempt.
 func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.Assertion, who directory.Candidate) error {
 	refuse := func(why string) error { return &credential.PasskeyRefusal{Why: errors.New(why)} }
 	meant := p.Organization == ""
@@ -362,7 +363,7 @@ func opensAlone(ctx context.Context, r db.Reader, p PasskeyProof, a credential.A
 	return nil
 }
 
-// refusedEvent is what the audit log keeps of a proof that was refused.
+// refusedEvent returns what the audit log keeps about a refused proof.
 func refusedEvent(who directory.Candidate, m Method, why error) audit.Event {
 	e := audit.Event{
 		OrgID: string(who.User.OrgID), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,

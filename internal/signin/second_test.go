@@ -20,7 +20,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// wait is how long a fault asks to wait.
+// wait returns how long a fault asks to wait.
 func wait(err error) time.Duration {
 	if f, ok := errors.AsType[*fault.Error](err); ok && errors.Is(err, signin.ErrTooOften) {
 		return f.RetryAfter
@@ -39,7 +39,7 @@ func (p *person) guess() error {
 	return p.code("000 000")
 }
 
-// fails makes the app of a person show no code that guess types.
+// fails makes a person's app show none of the codes that guess types.
 func (p *person) fails() {
 	for p.shown() == "000000" {
 		p.s.Clock.Advance(time.Minute)
@@ -105,7 +105,7 @@ func TestMFA4ThePersonIsToldOnceAtTheTenth(t *testing.T) {
 	for wrong := 1; wrong <= 14; {
 		err := p.guess()
 		if w := wait(err); w > 0 {
-			for range 20 { // whoever hammers meanwhile loses the letter no count
+			for range 20 { // however many are tried meanwhile, no count is lost and the letter is sent
 				if wait(p.guess()) == 0 {
 					t.Fatal("a wait is no wait")
 				}
@@ -123,8 +123,8 @@ func TestMFA4ThePersonIsToldOnceAtTheTenth(t *testing.T) {
 	}
 }
 
-// A code is right by chance three times in a million: the steps before, of and
-// after now.
+// A guess is right by chance three times in a million: there are the steps before, of and after
+// now.
 func TestMFA4AGuesserOfADayIsBelowOneInTenThousand(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)
@@ -190,7 +190,7 @@ func TestMFA2OneCodeFromEightBrowsersOpensOneDoor(t *testing.T) {
 	}
 }
 
-// MFA-1: a later step out of order, or for somebody else, leads nowhere.
+// MFA-1: a later step out of order, or for another person, leads nowhere.
 func TestMFA1StepsAreTakenInOrder(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -231,8 +231,8 @@ func TestMFA1StepsAreTakenInOrder(t *testing.T) {
 	}
 }
 
-// PSK-5, ENU-1: a right passkey that opens nothing is refused as a wrong one is, and
-// the organization's log says why.
+// PSK-5, ENU-1: a right passkey that may not sign in is refused as a wrong one is, and the
+// organization's log says why.
 func TestPSK5PasskeysThatOpenNothingLookAlike(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -301,7 +301,7 @@ func TestPSK5PasskeyOfSomebodyElseProvesNobody(t *testing.T) {
 	if a := b.open(); a.UserID != p.user().ID || signin.Next(a, s.Clock.Now()) != signin.ProveSecond {
 		t.Errorf("the attempt is %+v now", a)
 	}
-	// PSK-2: what was begun for one attempt ends no other.
+	// PSK-2: what was begun for one attempt does not end another.
 	options, kept, err := s.Site.SignIn.Passkeys.BeginSecondStep(t.Context(), s.DB, p.user(), b.attempt, s.DB.Now())
 	b.must(err)
 	other := p.elsewhere()
@@ -312,8 +312,8 @@ func TestPSK5PasskeyOfSomebodyElseProvesNobody(t *testing.T) {
 	}
 }
 
-// A hundred refused passkeys slow their network's next refusals, and nobody who has
-// a right one.
+// A hundred refused passkeys slow down their network's next refusals, but nobody who has a
+// right one.
 func TestPSK4RefusedPasskeysAreCountedAndRightOnesAreNot(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -384,7 +384,7 @@ func TestUsingARecoveryCodeSaysHowManyAreLeft(t *testing.T) {
 	}
 }
 
-// R-REC-08: the four traces of a reset, and what follows.
+// R-REC-08: the four traces of a reset, and what follows from it.
 func TestResetOfASecondStepEndsEverythingAndIsTold(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -440,7 +440,7 @@ func TestResetOfASecondStepEndsEverythingAndIsTold(t *testing.T) {
 	b.here()
 }
 
-// RST-7: who reads the mail alone gets no further than the second step.
+// RST-7: somebody who has only the mailbox gets no further than the second step.
 func TestRST7AResetProvesTheSecondStepFirst(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)

@@ -21,9 +21,9 @@ import (
 	"parvis/internal/session"
 )
 
-// The faults of signing in. ErrFailed is the one sentence for unknown address,
-// wrong password, ambiguous address, and every state of a user in which the
-// right password does not open (R-AUT-01).
+// The faults of signing in. ErrFailed is the one sentence for an unknown address, a wrong
+// password, an ambiguous address, and every state of a user in which the right password does
+// not sign in (R-AUT-01).
 var (
 	ErrFailed              = fault.New(fault.Invalid, "signin.failed")
 	ErrOrganizationUnknown = fault.Field("organization", "signin.organization_unknown")
@@ -33,8 +33,8 @@ var (
 	ErrCurrentWrong        = fault.Field("current_password", "signin.current_wrong")
 )
 
-// The limiters of a password (docs/limits.md is compared with them by a test).
-// Free tries, then waits that double; a success starts the first three anew.
+// The limits of passwords (a test compares docs/limits.md with them). A few tries are free,
+// then each wait is twice the last; a success resets the first three.
 var (
 	PerAddressAndNetwork = limit.Policy{Name: "password-address-network", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
 	PerAddress           = limit.Policy{Name: "password-address", Free: 20, First: time.Second, Most: 5 * time.Minute, Forget: time.Hour}
@@ -73,16 +73,16 @@ type Service struct {
 	Base           string // the configured public address, without a slash at its end
 	Log            *slog.Logger
 
-	// AttemptLifetime overrides the constant where set: [lifetimes] of a
-	// configuration on a loopback address.
+	// AttemptLifetime overrides the constant where set: [lifetimes] of a configuration on a
+	// loopback address.
 	AttemptLifetime time.Duration
 
 	forms   secret.Box
 	devices secret.Box
-	lookup  []byte // makes addresses in a remembered device tell nothing
+	lookup  []byte // hides the addresses in a remembered device
 }
 
-// NewService seals what was typed, and what browsers remember, under the keys.
+// NewService makes a service that seals, under keys, what was typed and what browsers remember.
 func NewService(s Service, keys secret.Keys) *Service {
 	s.forms = secret.NewBox(keys.Sealing, "signin forms")
 	s.devices = secret.NewBox(keys.Sealing, "signin devices")
@@ -92,11 +92,11 @@ func NewService(s Service, keys secret.Keys) *Service {
 
 func (s *Service) attemptLifetime() time.Duration { return cmp.Or(s.AttemptLifetime, AttemptLifetime) }
 
-// Opened is what a completed attempt hands to the edge.
+// Opened is what a completed attempt gives to the page.
 type Opened struct {
 	Cookie       secret.Token // the browser's new token
 	Device       string       // what the browser remembers from now on, sealed
-	Attempt      string       // id of the attempt that goes on; empty where the door is open
+	Attempt      string       // id of the attempt that goes on; empty where a session is open
 	Organization directory.Organization
 	User         directory.User
 	Return       string // path on our own origin
@@ -114,10 +114,10 @@ type PasswordProof struct {
 	Password     string
 }
 
-// Password proves a first factor and, when Next then says Done, opens the door.
+// Password proves a first factor and, if Next then says Done, opens a session.
 //
-// Its work is the same whether the address is unknown, known, ambiguous or
-// closed: one read, one count, one hash, one write.
+// Its work is the same whether the address is unknown, known, ambiguous or closed: one read,
+// one count, one hash, one write.
 func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error) {
 	address, err := naming.ParseAddress(p.Email)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	return opened, nil
 }
 
-// identified is whom an address and an organization name, as far as anybody.
+// identified is the user whom an address and an organization name, as far as they name anybody.
 type identified struct {
 	directory.Candidate                   // zero where nobody, or more than one, is meant
 	stored              credential.Stored // zero where there is no password to compare
@@ -171,8 +171,8 @@ type identified struct {
 	unclear             error             // asks which organization is meant, where two have the name
 }
 
-// identify finds who is meant: the organization named, else the one that this
-// browser remembers for the address, else the only one that knows it (decision
+// identify finds the user who is meant: in the organization that was named, else in the one
+// that this browser remembers for the address, else in the only one that knows it (decision
 // 0022).
 func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.Address) (identified, error) {
 	remembered := s.remembered(p.Device, address)
@@ -180,7 +180,7 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.
 	if named == "" && p.Organization != "" {
 		o, err := s.Named(ctx, p.Organization)
 		if errors.Is(err, ErrOrganizationUnclear) {
-			// Asked after the same work as any other answer, and whoever has the address.
+			// Asked after the same work as any other answer, no matter who has the address.
 			return identified{unclear: err}, nil
 		}
 		if err != nil {
@@ -200,8 +200,8 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.
 		}
 		if len(candidates) == 1 && (p.Attempt.UserID == "" || p.Attempt.UserID == candidates[0].User.ID) {
 			who.Candidate = candidates[0]
-			// Of this very user, not of the address: whoever makes a user with
-			// somebody's address elsewhere is a stranger here.
+			// The browser knows this user, not the address: somebody who makes a user with
+			// another person's address elsewhere is a stranger here.
 			who.known = p.Device.knows(who.User)
 		}
 		read := credential.StoredPassword
@@ -218,9 +218,9 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.
 	return who, err
 }
 
-// Named finds the organization that somebody named. A name that nobody has is said
-// plainly; where two organizations have it, the fault asks which is meant. Both say
-// nothing of people: an organization's existence is public.
+// Named returns the organization that somebody named. A name that nobody has is said plainly;
+// where two organizations have it, the fault asks which is meant. Neither reveals anything
+// about people: it is public which organizations exist.
 func (s *Service) Named(ctx context.Context, typed string) (directory.Organization, error) {
 	all, err := directory.OrganizationsNamed(ctx, s.DB, typed)
 	switch {
@@ -234,8 +234,8 @@ func (s *Service) Named(ctx context.Context, typed string) (directory.Organizati
 	return all[0], nil
 }
 
-// MayMean reports whether a name that somebody typed may mean an organization of
-// which the page, or the address beside it, is already.
+// MayMean reports whether a name that somebody typed may mean the organization that the page,
+// or the address beside it, already belongs to.
 func (s *Service) MayMean(ctx context.Context, typed string, id directory.OrgID) (bool, error) {
 	return mayMean(ctx, s.DB, typed, id)
 }
@@ -245,13 +245,13 @@ func mayMean(ctx context.Context, r db.Reader, typed string, id directory.OrgID)
 	return slices.ContainsFunc(all, func(o directory.Organization) bool { return o.ID == id }), err
 }
 
-// mostCandidates is how many organizations of one address a browser's memory is
-// compared with; it remembers fewer.
+// mostCandidates is how many organizations of one address are compared with a browser's memory;
+// it remembers fewer.
 const mostCandidates = 50
 
-// UnknownOrganization says plainly that nobody knows the name: an organization's
-// existence is public. It counts, in forms and in addresses alike, so that names
-// are not listed fast; apart from passwords, so that names slow no sign-in.
+// UnknownOrganization says plainly that nobody knows the name: it is public which organizations
+// exist. It is counted, in forms and in addresses alike, so that names cannot be listed fast,
+// and apart from passwords, so that names slow no sign-in.
 func (s *Service) UnknownOrganization(ctx context.Context) error {
 	if _, err := s.take(ctx, s.Limits.Key(PerNetworkName, network(ctx))); err != nil {
 		return err
@@ -259,8 +259,8 @@ func (s *Service) UnknownOrganization(ctx context.Context) error {
 	return ErrOrganizationUnknown
 }
 
-// recordRefusal keeps a failed proof. What was typed as an address is not kept:
-// it may be a password in the wrong field.
+// recordRefusal records a failed proof. What was typed as an address is not kept: it may be a
+// password in the wrong field.
 func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, address naming.Address, taken limit.Taken, o credential.Outcome) error {
 	e := audit.Event{
 		OrgID: string(cmp.Or(who.User.OrgID, who.named)), Actor: audit.Anonymous, Action: "signin.refused", Result: audit.Refused,
@@ -271,7 +271,7 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 		e.After["slowed"] = taken.Crossed
 	}
 	if slices.Contains(taken.Crossed, PerAddress.Name) {
-		// For every address alike: a sweep finds out whether somebody has it.
+		// This is done for every address alike: a sweep finds out whether somebody has it.
 		if err := credential.Ask(ctx, tx, credential.Request{Asked: credential.AskedGuessed, Address: address}); err != nil {
 			return err
 		}
@@ -287,8 +287,7 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 	return audit.Record(ctx, tx, e)
 }
 
-// goOn takes an attempt one step on: to its end, or to the page where it needs
-// another request.
+// goOn takes an attempt one step further: to its end, or to the page that it needs next.
 func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
 	if err := s.describe(ctx, tx, &a); err != nil {
 		return Opened{}, err
@@ -316,9 +315,9 @@ func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Devi
 	return opened, err
 }
 
-// complete ends an attempt that Next calls Done: a session is issued or, where
-// the browser is already signed in as this user and fresh proof was wanted,
-// raised. There is no other way to a session. A proof for a link opens none.
+// complete ends an attempt for which Next says Done: a session is issued or, if the browser is
+// already signed in as this user and fresh proof was wanted, raised. There is no other way to a
+// session. A proof for a link opens none.
 func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
 	if step := Next(a, tx.Now()); step != Done {
 		return Opened{}, fmt.Errorf("attempt %s is not done but at step %d", a.ID, step)
@@ -337,7 +336,7 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 		opened.Cookie, raised, err = s.Sessions.Raise(ctx, tx, b, who.User, a.proof())
 		e.Action = "signin.proved_again"
 		if a.Fresh = 0; err == nil && !raised && Next(a, tx.Now()) != Done {
-			// The session to raise is gone, and what was proved opens none.
+			// The session to raise has ended, and what was proved opens none.
 			return Opened{}, ErrAttemptGone
 		}
 	}
@@ -371,8 +370,8 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 	return opened, audit.Record(ctx, tx, e)
 }
 
-// proof is what a session carries away of the attempt. What a provider vouched for
-// says nothing of factors that it did not name (R-RPO-06).
+// proof returns what a session keeps of the attempt. What a provider vouched for says nothing
+// about factors that it did not name (R-RPO-06).
 func (a Attempt) proof() session.Proof {
 	p := session.Proof{Methods: amr(a), Second: a.second()}
 	if a.has(Federated) {
@@ -382,19 +381,19 @@ func (a Attempt) proof() session.Proof {
 	return p
 }
 
-// has tells whether a method was used, however long ago.
+// has reports whether a method was used, however long ago.
 func (a Attempt) has(m Method) bool {
 	return slices.ContainsFunc(a.Evidence, func(e Evidence) bool { return e.Method == m })
 }
 
-// second tells that the attempt proved a second factor, in whatever order.
+// second reports whether the attempt proved a second factor, in whatever order.
 func (a Attempt) second() bool {
 	return a.has(App) || a.has(Passkey) || a.has(VerifiedPasskey) || a.has(Recovery)
 }
 
-// amr names the methods that were really used (RFC 8176 §2): a password is pwd, a
-// code or a recovery code otp, a passkey hwk, with user where its authenticator
-// verified its user; two factors are mfa.
+// amr names the methods that were really used (RFC 8176 §2): a password is pwd, a code or a
+// recovery code otp, a passkey hwk, with user if its authenticator verified its user; two
+// factors are mfa.
 func amr(a Attempt) []string {
 	var all []string
 	add := func(m string, used bool) {

@@ -10,14 +10,14 @@ import (
 	"parvis/internal/secret"
 )
 
-// tell puts a letter to a user.
+// tell queues a letter to a user.
 func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.Parameters) error {
 	_, err := s.Outbox.Put(ctx, tx, u.Letter(p))
 	return err
 }
 
-// deed is what a letter tells of that was done just now, with a link to object.
-// device is what that link takes back too, where the letter tells of a new one.
+// deed returns what a letter says about something that was done just now, with a link to
+// object. device is what that link takes back too, if the letter is about a new one.
 func (s *Service) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) (mail.Deed, error) {
 	letter := mail.NewLetterID()
 	var notMe secret.Token
@@ -43,7 +43,7 @@ func (s *Service) tellAdministrators(ctx context.Context, tx *db.Tx, org directo
 	return s.tellEach(ctx, tx, administrators, letter)
 }
 
-// tellEach writes to each of several users a letter of their own.
+// tellEach writes a letter of their own to each of several users.
 func (s *Service) tellEach(ctx context.Context, tx *db.Tx, users []directory.User, letter func(directory.User) mail.Parameters) error {
 	for _, u := range users {
 		if err := s.tell(ctx, tx, u, letter(u)); err != nil {

@@ -9,8 +9,8 @@ import (
 	"parvis/internal/naming"
 )
 
-// take counts a try before the work that it pays for, or is ErrTooOften with
-// the time to wait.
+// take counts a try before the work that it pays for, or returns ErrTooOften with the time
+// to wait.
 func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, error) {
 	taken, err := limit.Take(ctx, s.DB, keys...)
 	if err == nil && !taken.Allowed {
@@ -19,8 +19,8 @@ func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, err
 	return taken, err
 }
 
-// takeInTurn takes narrow counts before wide ones, and these only if those allow
-// it: else whoever is refused already would use up what others count on too.
+// takeInTurn takes narrow counts before wide ones, and wide ones only if the narrow ones allow
+// it: otherwise somebody who is already refused would use up what others count on too.
 func (s *Service) takeInTurn(ctx context.Context, turns ...[]limit.Key) (limit.Taken, error) {
 	all := limit.Taken{Allowed: true}
 	for _, keys := range turns {
@@ -33,15 +33,15 @@ func (s *Service) takeInTurn(ctx context.Context, turns ...[]limit.Key) (limit.T
 	return all, nil
 }
 
-// tries are what a password that is offered counts on.
+// tries are the keys by which an offered password is counted.
 type tries struct {
 	turns  [][]limit.Key
 	own    []limit.Key // cleared by a success
 	shared limit.Key   // the network, which others share
 }
 
-// passwordTries are the counts for an address. In a known browser the address is
-// counted with the browser alone, so strangers cannot slow its owner.
+// passwordTries returns the keys for an address. In a known browser the address is counted
+// together with the browser, so that strangers cannot slow its owner.
 func (s *Service) passwordTries(ctx context.Context, d Device, a naming.Address, known bool) tries {
 	shared := s.Limits.Key(PerNetwork, network(ctx))
 	if known {
@@ -52,9 +52,9 @@ func (s *Service) passwordTries(ctx context.Context, d Device, a naming.Address,
 	return tries{[][]limit.Key{{narrow, shared}, {wide}}, []limit.Key{narrow, wide}, shared}
 }
 
-// askedTries are the counts for what is asked for an address, narrow ones first. A
-// browser that remembers the address counts alone: strangers who ask and ask
-// cannot keep its owner from a letter.
+// askedTries returns the keys for what is asked for an address, narrow ones first. A browser
+// that remembers the address is counted by itself: strangers who ask again and again cannot
+// keep its owner from a letter.
 func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a naming.Address) [][]limit.Key {
 	turns := [][]limit.Key{{s.Limits.Key(PerNetworkAsked, network(ctx))}}
 	if s.remembered(d, a) != "" {
@@ -66,19 +66,19 @@ func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Ask
 	return append(turns, []limit.Key{s.Limits.Key(InTotalAsked)})
 }
 
-// release gives tries back that proved to be no guesses. What was done is done:
-// a count that stays too high is no reason to say otherwise.
+// release gives back tries that proved to be no guesses. An error is only logged, because
+// the deed is done whether or not a count stays too high.
 func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) {
 	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
 		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
 	}
 }
 
-// network is the network that a request came from, as limits count it.
+// network returns the network that a request came from, as limits count it.
 func network(ctx context.Context) limit.Part { return limit.From(audit.OriginOf(ctx)) }
 
-// source is whose work a hash is: a browser that remembers somebody does not
-// stand in line with strangers.
+// source returns for whom a hash is computed: a browser that remembers somebody does not wait
+// in line with strangers.
 func source(ctx context.Context, d Device) credential.Source {
 	if len(d.Entries) > 0 {
 		return credential.Source{Name: d.ID, Known: true}

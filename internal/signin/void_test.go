@@ -13,7 +13,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// voided ends everything that a person has open, as another browser does.
+// voided ends everything that a person has open, as another browser would.
 func (p *person) voided() {
 	p.t.Helper()
 	user := p.user()
@@ -23,8 +23,8 @@ func (p *person) voided() {
 	}))
 }
 
-// A request that was on the way when its session was made void changes nothing: else
-// it would carry its session into the new generation.
+// A request that was under way when its session was voided changes nothing: otherwise it would
+// carry its session into the new generation.
 func TestINV6ARequestOfAVoidSessionChangesNothing(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)
@@ -69,8 +69,8 @@ func TestINV6ARequestOfAVoidSessionChangesNothing(t *testing.T) {
 	}
 }
 
-// What an attempt had gathered when a page read it is no proof once it was made void:
-// a first factor that comes after does not carry it into the new generation.
+// What an attempt had gathered when a page read it is no proof once it was voided: a first
+// factor that comes later does not carry it into the new generation.
 func TestINV6AVoidAttemptIsNotCarriedOn(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)
@@ -110,8 +110,8 @@ func TestINV6AVoidAttemptIsNotCarriedOn(t *testing.T) {
 	}
 }
 
-// SES-1: what was proved under a newer token does not answer to an older one, whether
-// that was the newer when the request arrived or not.
+// SES-1: what was proved under a newer token is not given to an older one, whether or not the
+// older was the newest when the request arrived.
 func TestSES1TheTokenIsComparedWhereTheProofIsRead(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)
@@ -119,7 +119,7 @@ func TestSES1TheTokenIsComparedWhereTheProofIsRead(t *testing.T) {
 	b.must(b.password(idptest.Password))
 	arrived, attempt := b.browser(), b.attempt
 	b.attempt = ""
-	s.Clock.Advance(session.SentTwice)   // sooner it would be the same form, sent twice
+	s.Clock.Advance(session.SentTwice)   // sent sooner, it would be the same form sent twice
 	b.must(b.password(idptest.Password)) // another tab; the browser has another token now
 	if arrived.Superseded || b.browser().ID != arrived.ID {
 		t.Fatal("the browser or its token is not what this test is about")

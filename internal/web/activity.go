@@ -11,15 +11,14 @@ type activityPage struct {
 	Pages page.Pages
 }
 
-// activityRow is an event as the person sees it whom it concerns. Where it was
-// done from is shown only of the person's own deeds and of strangers' tries, not
-// of administrators.
+// activityRow is an event as it is shown to the person it concerns. The place it was done from
+// is shown for the person's own deeds and for strangers' attempts, not for administrators.
 type activityRow struct {
 	audit.Stored
 	Refused bool
 	Shown   bool
-	By      string // who did it, where somebody else did
-	Whom    string // to whom, where to somebody else
+	By      string // who did it, if somebody else did
+	Whom    string // to whom, if to somebody else
 }
 
 func (s *Server) showActivity(v *page.Viewer) error {
@@ -52,10 +51,10 @@ func (s *Server) showActivity(v *page.Viewer) error {
 	return v.Render("account-activity", p)
 }
 
-// showNotMe asks before it ends everything.
+// showNotMe asks for confirmation before everything is ended.
 func (s *Server) showNotMe(v *page.Viewer) error { return v.Render("account-not-me", nil) }
 
-// notMe ends everything that the user has open; a new password is the way back.
+// notMe ends everything that the user has open; after it, a new password is the only way back.
 func (s *Server) notMe(v *page.Viewer) error {
 	ctx := v.R.Context()
 	if err := s.signIn.DisownHere(ctx, v.Visit); err != nil {

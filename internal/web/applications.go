@@ -8,7 +8,7 @@ import (
 
 var applicationsFields = page.Fields{"client"}
 
-// applicationsPage lists what the user let which application know.
+// applicationsPage lists what the user has let each application know.
 type applicationsPage struct {
 	Given     []given
 	Withdrawn bool
@@ -16,10 +16,10 @@ type applicationsPage struct {
 
 type given struct{ op.Given }
 
-// Title is what the application is called in the language of the page.
+// Title returns the application's name in the language of the page.
 func (g given) Title(f page.Frame) string { return g.Client.Title(f.Viewer().Language()) }
 
-// ScopeKey is the sentence of what it knows.
+// ScopeKey returns the catalogue key of the sentence that describes a scope.
 func (given) ScopeKey(scope string) string { return op.ScopeKey(scope) }
 
 func (s *Server) showApplications(v *page.Viewer) error {
@@ -37,7 +37,7 @@ func (s *Server) showApplications(v *page.Viewer) error {
 	return v.Render("account-applications", p)
 }
 
-// withdraw takes back what one was given.
+// withdraw takes back what the user let one application know.
 func (s *Server) withdraw(v *page.Viewer) error {
 	ctx := v.R.Context()
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
@@ -48,7 +48,7 @@ func (s *Server) withdraw(v *page.Viewer) error {
 	return v.Redirect(v.Path("account/applications") + "?withdrawn")
 }
 
-// switchTo goes over to this organization, from the top of a page.
+// switchTo switches the browser to this organization, from the menu at the top of a page.
 func (s *Server) switchTo(v *page.Viewer) error {
 	if err := s.op.Switch(v); err != nil {
 		return err

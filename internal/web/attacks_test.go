@@ -28,8 +28,8 @@ import (
 	"parvis/internal/signin"
 )
 
-// volatile is what differs between two answers without telling anything: the
-// request's own reference and time.
+// volatile matches what differs between any two answers and so reveals nothing: the reference
+// and the time of the request.
 var volatile = regexp.MustCompile(`req_[a-z2-7]+`)
 
 func answer(p *idptest.Page) string {
@@ -67,7 +67,7 @@ func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
 	for _, c := range []struct{ email, password string }{
 		{"unknown@alpha.example", "wrong"},
 		{"user-a@alpha.example", "wrong"},
-		{"multi@alpha.example", idptest.Password}, // ambiguous, though right in both
+		{"multi@alpha.example", idptest.Password}, // ambiguous, though the password is right in both
 		{"gone@alpha.example", "wrong"},
 		{"gone@alpha.example", idptest.Password},
 		{"deleted@alpha.example", "wrong"},
@@ -81,7 +81,8 @@ func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
 				t.Fatalf("%s: %d %s", c.email, p.Status, p.Text())
 			}
 			got := strings.ReplaceAll(answer(p), c.email, mark)
-			// The address that was typed is shown again, so lengths differ by it alone.
+			// The typed address is shown again, so two answers may differ in length by it, and
+			// by nothing else.
 			got = regexp.MustCompile(`Content-Length:\[[0-9]+\]`).ReplaceAllString(got, "")
 			if want == "" {
 				want = got
@@ -151,7 +152,7 @@ func TestBRU4KnownBrowserIsNotSlowedByStrangers(t *testing.T) {
 	org := s.Organization(t, "Alpha Works", "alpha")
 	owner := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
 	owner.Get("/o/alpha/home").Form("sign-out").Submit("")
-	// Signing out forgets the cookie; a browser that is signed in elsewhere keeps it.
+	// Signing out forgets the cookie; a browser that is signed in elsewhere keeps its own.
 	known := s.Join(t, s.Organization(t, "Beta Labs", "beta"), "other@beta.example", "O", directory.Member)
 	if p := signIn(known, "/o/alpha", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
 		t.Fatalf("%d %s", p.Status, p.URL)
@@ -236,7 +237,8 @@ func TestINV2NothingInTheBrowserDecidesOrganizationAddressOrRole(t *testing.T) {
 			t.Errorf("with a field %s: %d", field, p.Status)
 		}
 	}
-	// A secret of another purpose is no invitation, nor an invitation a session.
+	// A secret of another purpose is not accepted as an invitation, nor an invitation as a
+	// session.
 	b := s.Browser(t)
 	token := strings.TrimPrefix(link, "/invitation/")
 	b.SetCookie("__Host-parvis", token)
@@ -406,11 +408,12 @@ func TestSES1PlantedValuesAreNeverAdopted(t *testing.T) {
 			t.Errorf("the planted value opens %s", p.URL)
 		}
 	}
-	// The attacker's attempt, completed by nobody, is worth nothing in the victim's hands elsewhere.
+	// The attacker's attempt, which nobody completed, is worth nothing in the victim's other
+	// browsers.
 	if p := s.Browser(t).Get(attempt.URL.Path); p.Status != 410 {
 		t.Errorf("a foreign attempt in another browser: %d", p.Status)
 	}
-	// A value that we never gave is not adopted either.
+	// A value that we never issued is not adopted as a token either.
 	made := s.Browser(t)
 	made.SetCookie("__Host-parvis", strings.Repeat("A", 43))
 	signIn(made, "/o/alpha", "user-a@alpha.example", idptest.Password)
@@ -466,7 +469,7 @@ func TestSES3WhatMustDieDiesAtOnce(t *testing.T) {
 	two := s.Browser(t)
 	signIn(two, "/o/alpha", "user-a@alpha.example", idptest.Password)
 	thief := one.Copy()
-	// Sign out here: the copied cookie is dead too, the other browser is not.
+	// Sign out here: the copied cookie is dead too, the other browser's is not.
 	one.Get("/o/alpha/home").Form("sign-out").Submit("")
 	if p := thief.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
 		t.Errorf("a copied cookie outlives the sign-out: %s", p.URL)
@@ -481,7 +484,7 @@ func TestSES3WhatMustDieDiesAtOnce(t *testing.T) {
 	if p := two.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {
 		t.Errorf("the other browser lives on: %s", p.URL)
 	}
-	// Deactivated: by the join, at the next request.
+	// Deactivated: the join with the user's row refuses the session at the next request.
 	signIn(two, "/o/alpha", "user-a@alpha.example", idptest.Password)
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update users set deactivated_at = $1 where org_id = $2`, db.Time(tx.Now()), string(org.ID))
@@ -644,7 +647,8 @@ func TestWEB3EveryWayBackStaysHere(t *testing.T) {
 			t.Errorf("%q leads to %d %q", to, p.Status, at)
 		}
 	}
-	// Another host's name leads to ours, with the path and nothing else of theirs.
+	// A request for another host's name is redirected to ours, and keeps nothing of theirs but
+	// the path.
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"//evil.example/x", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -894,8 +898,8 @@ func TestSEC2TheDatabaseHoldsOnlyHashesAndSealedValues(t *testing.T) {
 	}
 }
 
-// A full disk on SQLite, lost connections on PostgreSQL: an honest answer with a
-// reference while it lasts, and everything as before once it is over (R-RES-04).
+// A full disk on SQLite or lost connections on PostgreSQL give an honest answer with a
+// reference while they last, and everything works as before once they are over (R-RES-04).
 func TestSEC5DatabaseThatFailsIsToldHonestlyAndRecovers(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -933,8 +937,8 @@ func TestSEC5DatabaseThatFailsIsToldHonestlyAndRecovers(t *testing.T) {
 	t.Error("it did not recover")
 }
 
-// A superseded token, however old, is worth nothing to whoever signs in with it
-// as themselves: not the current token, nor anybody else's session.
+// A superseded token, however old, gives nothing to an attacker who signs in with it as
+// themselves: neither the current token nor anybody else's session.
 func TestSES1SupersededTokenIsNotExchangedForTheCurrentOne(t *testing.T) {
 	for _, wait := range []time.Duration{5 * time.Second, 3 * time.Hour} {
 		for _, door := range []string{"sign-in", "invitation"} {
@@ -944,7 +948,7 @@ func TestSES1SupersededTokenIsNotExchangedForTheCurrentOne(t *testing.T) {
 				s.Join(t, evil, "mallory@evil.example", "Mallory", directory.Member)
 				s.Join(t, alpha, "victim@alpha.example", "Victim", directory.Owner)
 				mallory := s.Browser(t)
-				mallory.Get("/o/alpha/account") // begins an attempt: the token that is planted
+				mallory.Get("/o/alpha/account") // begins an attempt with the token that is to be planted
 				victim := mallory.Copy()
 				s.Clock.Advance(time.Second)
 				if p := signIn(victim, "/o/alpha", "victim@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
@@ -965,7 +969,8 @@ func TestSES1SupersededTokenIsNotExchangedForTheCurrentOne(t *testing.T) {
 						t.Errorf("mallory is in at %s", path)
 					}
 				}
-				// Shown later than half a minute it counts as copied: the victim signs in anew.
+				// Shown later than half a minute it counts as copied: the victim has to sign in
+				// again.
 				alarmed := wait > session.Superseded
 				if p := victim.Get("/o/alpha/home"); (p.URL.Path != "/o/alpha/home") != alarmed {
 					t.Errorf("after %v the victim is at %s", wait, p.URL)
@@ -984,7 +989,7 @@ func TestSES6SupersededTokenAlarmsAtTheFrontToo(t *testing.T) {
 		b := s.Join(t, org, "a@alpha.example", "A", directory.Member)
 		thief := b.Copy()
 		s.Clock.Advance(time.Second)
-		signIn(b, "/sign-in", "a@alpha.example", idptest.Password) // gains authority anew: the token changes
+		signIn(b, "/sign-in", "a@alpha.example", idptest.Password) // gains authority again: the token changes
 		s.Clock.Advance(time.Minute)
 		thief.Get(path)
 		if p := b.Get("/o/alpha/home"); p.URL.Path == "/o/alpha/home" {
@@ -1092,9 +1097,8 @@ func TestFormOfAnEndedSessionComesBackToWhoTypedItAlone(t *testing.T) {
 	}
 }
 
-// Somebody who made a user with the victim's address in an organization of their
-// own is a stranger to the victim's other users: their browser gets no tries of
-// its own there.
+// Somebody who made a user with the victim's address in an organization of their own is a
+// stranger to the victim's other users: their browser gets no extra tries there.
 func TestBRU4BrowserThatKnowsTheAddressElsewhereIsAStranger(t *testing.T) {
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "victim@alpha.example", "V", directory.Member)
@@ -1108,7 +1112,7 @@ func TestBRU4BrowserThatKnowsTheAddressElsewhereIsAStranger(t *testing.T) {
 	}
 }
 
-// TEN-5: one address, a password of its own in each of two organizations.
+// TEN-5: one address with a different password in each of two organizations.
 func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
 	s := idptest.Start(t)
 	const email = "multi@alpha.example"
@@ -1132,9 +1136,9 @@ func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
 	opens := func(b *idptest.Browser, org, password string) bool {
 		return signIn(b, "/o/"+org, email, password).URL.Path == "/o/"+org+"/home"
 	}
-	rest := func() { s.Clock.Advance(2 * time.Hour) } // whatever was counted for the address is forgotten
+	rest := func() { s.Clock.Advance(2 * time.Hour) } // everything counted for the address is forgotten
 
-	known := map[string]*idptest.Browser{} // remember an organization, and are not signed in
+	known := map[string]*idptest.Browser{} // browsers that remember an organization and are not signed in
 	for org := range other {
 		known[org] = s.Browser(t)
 		signIn(known[org], "/o/"+org, email, password[org]).Form("sign-out").Submit("")
@@ -1143,7 +1147,7 @@ func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
 		for _, path := range []string{"/o/" + org, "/sign-in"} {
 			b := s.Browser(t)
 			p := signIn(b, path, email, password[foreign])
-			if path == "/sign-in" { // ambiguous: not compared with either, and the right one is asked where it belongs
+			if path == "/sign-in" { // ambiguous: compared with neither, and the right one is asked for where it belongs
 				if q := signIn(s.Browser(t), path, email, password[org]); q.Status != 422 || answer(q) != answer(p) {
 					t.Errorf("no organization named: %d, then %d", p.Status, q.Status)
 				}
@@ -1157,7 +1161,7 @@ func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
 			}
 			rest()
 		}
-		// A browser that remembers one organization goes there, and nowhere else.
+		// A browser that remembers one organization is led there, and nowhere else.
 		if p := signIn(known[org], "/sign-in", email, password[foreign]); p.Status != 422 || at(known[org], foreign) {
 			t.Errorf("%s's password in a browser that remembers %s: %d %s", foreign, org, p.Status, p.URL)
 		}
@@ -1168,8 +1172,8 @@ func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
 		opens(s.Browser(t), org, password[org])
 	}
 
-	// Wrong ones count for the user who was meant, and a success of the other clears
-	// nothing. The waits are the address's (docs/limits.md), but not in a browser that
+	// Wrong passwords count for the user who was meant, and a success of the other user clears
+	// nothing. The waits belong to the address (docs/limits.md), except in a browser that
 	// remembers the user who is meant.
 	for range signin.PerAddressAndNetwork.Free {
 		opens(s.Browser(t), "alpha", "guess")
@@ -1221,8 +1225,8 @@ func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
 	}
 }
 
-// Proxies that write a port name a client all the same: a hundred of them do not lock
-// out who comes through the same proxy.
+// Proxies that write a port still name a client: a hundred of its clients do not lock out the
+// people who come through the same proxy.
 func TestBRU4ClientsOfAProxyThatWritesPortsAreTold(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -1237,8 +1241,8 @@ func TestBRU4ClientsOfAProxyThatWritesPortsAreTold(t *testing.T) {
 	idptest.Want(t, signIn(from("[2001:db8::1]:443"), "/o/alpha", "user-a@alpha.example", idptest.Password), idptest.Path("/o/alpha/home"))
 }
 
-// BRU-3: one common password over many addresses in two organizations, from one
-// network: no address is tried twice, so only the network's own count stops it.
+// BRU-3: one common password over many addresses in two organizations, from one network: no
+// address is tried twice, so only the count of the network stops it.
 func TestBRU3ASprayIsStoppedByItsNetworkAndRecorded(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	names := []string{"alpha", "beta"}

@@ -13,13 +13,12 @@ import (
 	"parvis/internal/signin"
 )
 
-// attemptFields are those of every step; each step reads its own.
+// attemptFields are the fields of all steps; each step reads its own.
 var attemptFields = page.Fields{
 	"email", "password", "organization", "region", "repetition", "code", "recovery_code", "response", "device", "kind", "connection",
 }
 
-// showAttempt is the page of a stored attempt: that of the step which is next,
-// and never another's.
+// showAttempt shows the page of a stored attempt's next step, and never that of another step.
 func (s *Server) showAttempt(v *page.Visitor) error {
 	a, err := s.attempt(v)
 	if errors.Is(err, signin.ErrAttemptGone) {
@@ -42,8 +41,8 @@ func (s *Server) showAttempt(v *page.Visitor) error {
 	}
 }
 
-// submitAttempt takes what the page of the next step sends. What another step's
-// page sent, in another tab or by hand, does nothing.
+// submitAttempt takes what the page of the next step sends. Anything that another step's page
+// sent, from another tab or by hand, does nothing.
 func (s *Server) submitAttempt(v *page.Visitor) error {
 	a, err := s.attempt(v)
 	if err == nil {
@@ -75,8 +74,8 @@ func (s *Server) submitStep(v *page.Visitor, a signin.Attempt) error {
 	}
 }
 
-// repeatStep answers a form that was sent twice: where the first one led (decision 0041).
-// Any other is answered with why.
+// repeatStep answers a form that was sent twice with the place where the first one led
+// (decision 0041). Any other form is answered with why.
 func (s *Server) repeatStep(v *page.Visitor, why error) error {
 	ctx := v.R.Context()
 	browser, err := v.Browser(ctx)
@@ -95,7 +94,7 @@ func (s *Server) repeatStep(v *page.Visitor, why error) error {
 	return s.enterAgain(v, opened)
 }
 
-// repetition is what a form sent that may have been sent before.
+// repetition returns the form that was sent, as something that may have been sent before.
 func repetition(v *page.Visitor) signin.Repetition {
 	return signin.Repetition{
 		Device: v.Device(), Email: v.Form.Get("email"), Password: v.Form.Get("password"), Code: v.Form.Get("code"),
@@ -110,7 +109,8 @@ func (s *Server) enterAgain(v *page.Visitor, opened signin.Opened) error {
 	return v.Enter(opened)
 }
 
-// otherStep answers what the next step's page does not send: that page.
+// otherStep answers a form that does not belong to the next step with the page of the next
+// step.
 func (s *Server) otherStep(v *page.Visitor, _ signin.Attempt) error {
 	return v.Redirect(v.R.URL.Path)
 }
@@ -128,7 +128,7 @@ func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
 	return a, err
 }
 
-// whereTo is where the browser was going by an attempt that cannot go on any more.
+// whereTo returns the page that the browser was going to by an attempt that cannot continue.
 func (s *Server) whereTo(v *page.Visitor) (signin.Attempt, error) {
 	ctx := v.R.Context()
 	browser, err := v.Browser(ctx)
@@ -138,9 +138,9 @@ func (s *Server) whereTo(v *page.Visitor) (signin.Attempt, error) {
 	return s.signIn.WhereTo(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
 }
 
-// showWhereTo goes on where an attempt cannot, which expired or ended in another tab: to
-// where that leads, if somebody is signed in for it or proves it again there, else to the
-// page that asks for a first factor (decision 0042).
+// showWhereTo continues for an attempt that expired or ended in another tab. If somebody is
+// signed in for the page it was going to, or can prove it again there, the browser goes to that
+// page, else to the page that asks for a first factor (decision 0042).
 func (s *Server) showWhereTo(v *page.Visitor) error {
 	a, err := s.whereTo(v)
 	if err != nil {
@@ -159,8 +159,8 @@ func (s *Server) showWhereTo(v *page.Visitor) error {
 	return s.showFirst(v, a)
 }
 
-// submitWhereTo takes what a page sends whose attempt cannot go on: a first factor, which
-// begins anew, or nothing that counts any more.
+// submitWhereTo takes what the page of an attempt sends that cannot continue: a first factor
+// begins a new attempt, and nothing else counts.
 func (s *Server) submitWhereTo(v *page.Visitor) error {
 	a, err := s.whereTo(v)
 	switch {
@@ -176,8 +176,8 @@ func (s *Server) submitWhereTo(v *page.Visitor) error {
 	return v.Redirect(v.R.URL.Path)
 }
 
-// attemptGone goes on where not even that is known: the attempt is older than a day, or
-// was begun in another browser. The sign-in page is the next step for all.
+// attemptGone answers where nothing is known of an attempt, because it is older than a day or
+// was begun in another browser: with the sign-in page for everybody.
 func (s *Server) attemptGone(v *page.Visitor, err error) error {
 	if !errors.Is(err, signin.ErrAttemptGone) {
 		return err
@@ -191,8 +191,8 @@ func (s *Server) attemptGone(v *page.Visitor, err error) error {
 	return v.Render("attempt-gone", signInPage{SignedIn: visits})
 }
 
-// showFirst asks for a first factor: to get back to a page, or to prove again
-// for one that it is still the same person.
+// showFirst asks for a first factor: to return to a page, or to prove for a page that it is
+// still the same person.
 func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	p := signInPage{
@@ -207,7 +207,7 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 	if p.Elsewhere && (v.R.URL.Query().Has("more") || v.Form.Do() == doOrganization) {
 		return v.Render("organization-which", whichPage{Back: v.R.URL.Path, Toward: p.Toward})
 	}
-	if a.OrgID == "" { // an application leads here that has no organization of its own
+	if a.OrgID == "" { // an application that belongs to no organization led here
 		return s.renderSignIn(v, p)
 	}
 	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
@@ -249,30 +249,31 @@ func (s *Server) proveFirst(v *page.Visitor, a signin.Attempt) error {
 			return err
 		}
 		if !meant {
-			a = signin.Attempt{} // whoever names another organization has nothing to go back to
+			a = signin.Attempt{} // somebody who names another organization has nothing to return to
 		}
 	}
 	return s.prove(v, a, named)
 }
 
-// secondPage asks for one of the second steps that a user has.
+// secondPage asks for one of the second steps that the user has.
 type secondPage struct {
 	directory.Candidate
 	StepUp   bool
-	Reset    bool   // before a new password holds
-	With     string // which is asked for; "help" where none can be used
-	Path     string // of the attempt, for the links to the others
+	Reset    bool   // before a new password takes effect
+	With     string // the step that is asked for; "help" where none can be used
+	Path     string // path of the attempt, for the links to the other steps
 	Factors  credential.Factors
-	Passkeys bool   // the user has some, and this installation takes them
+	Passkeys bool   // the user has some, and this installation accepts them
 	Options  string // for the browser's dialogue
 
-	// Helpers are who may reset the second step, where none can be used, and Told says
-	// that they were written to. Only who proved the first factor sees their names.
+	// Helpers are the people who may reset the second step, where no step can be used, and Told
+	// says that letters were sent to them. Only a person who proved the first factor sees their
+	// names.
 	Helpers []directory.User
 	Told    bool
 }
 
-// Names are the devices of the kind that is asked for.
+// Names returns the names of the user's devices of the kind that is asked for.
 func (p secondPage) Names() string {
 	var all []string
 	if p.With == withPasskey {
@@ -287,12 +288,12 @@ func (p secondPage) Names() string {
 	return strings.Join(all, ", ")
 }
 
-// Others tells that there is another way than the one that is asked for.
+// Others reports whether there is another way than the one that is asked for.
 func (p secondPage) Others() bool {
 	return slices.ContainsFunc([]string{withApp, withPasskey, withRecovery}, func(with string) bool { return with != p.With && p.has(with) })
 }
 
-// The values of ?with=, which of several is asked for.
+// The values of ?with=, which choose among several second steps.
 const (
 	withApp      = "app"
 	withPasskey  = "passkey"
@@ -300,7 +301,7 @@ const (
 	withHelp     = "help"
 )
 
-// has tells that the page can ask for it.
+// has reports whether the page can ask for this kind of second step.
 func (p secondPage) has(with string) bool {
 	switch with {
 	case withApp:
@@ -313,8 +314,7 @@ func (p secondPage) has(with string) bool {
 	return with == withHelp
 }
 
-// showSecond asks for the factor that was used last, or for the one that the
-// address names.
+// showSecond asks for the factor that was used last, or for the one named in the address.
 func (s *Server) showSecond(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	who, err := s.signIn.Whose(ctx, s.site.DB, a)
@@ -336,7 +336,7 @@ func (s *Server) showSecond(v *page.Visitor, a signin.Attempt) error {
 		case len(factors.Apps) > 0:
 			p.With = withApp
 		default:
-			p.With = withHelp // passkeys that this installation no longer takes
+			p.With = withHelp // passkeys that this installation no longer accepts
 		}
 	}
 	if p.With == withPasskey {

@@ -13,13 +13,13 @@ import (
 	"parvis/internal/idptest"
 )
 
-// BenchmarkPage is a signed-in page and BenchmarkCheck one that is only checked,
-// without the network, for a profile; ./bench measures them with one.
+// BenchmarkPage requests a signed-in page and BenchmarkCheck one that is only checked, both
+// without the network, for a profile; ./bench measures them over the network.
 func BenchmarkPage(b *testing.B)  { benchmark(b, "/o/alpha/home", http.StatusOK) }
 func BenchmarkCheck(b *testing.B) { benchmark(b, "/o/alpha/admin", http.StatusSeeOther) }
 
-// The same with five users in one browser: the switcher costs a page one
-// statement more, and a check nothing.
+// The same with five users in one browser: the switcher costs a page one more statement, and a
+// check nothing.
 func BenchmarkPageAmongFive(b *testing.B) {
 	benchmark(b, "/o/alpha/home", http.StatusOK, "beta", "gamma", "delta", "epsilon")
 }
@@ -45,8 +45,9 @@ func benchmark(b *testing.B, path string, status int, others ...string) {
 	}
 }
 
-// BenchmarkSignIn is a password sign-in at the real cost of a hash, and
-// BenchmarkSignInBesideTheHash one whose hash costs next to nothing: what is ours.
+// BenchmarkSignIn signs in with a password at the real cost of a hash.
+// BenchmarkSignInBesideTheHash does so with a hash that costs next to nothing, which leaves the
+// cost of our own code.
 func BenchmarkSignIn(b *testing.B)              { signInBenchmark(b, credential.DefaultCost) }
 func BenchmarkSignInBesideTheHash(b *testing.B) { signInBenchmark(b, idptest.CheapHash) }
 

@@ -9,7 +9,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// Whoever has the password alone must not plant a second step for the day on
+// Somebody who has only the password must not be able to plant a second step for the day on
 // which the owner enrols one.
 func TestNoRecoveryCodesAreMadeWithoutADevice(t *testing.T) {
 	s, org := free(t)
@@ -45,8 +45,8 @@ func TestRecoveryCodesGoWithTheLastDevice(t *testing.T) {
 	idptest.Want(t, p.Post(attempt.URL.Path+"?with=recovery", url.Values{"recovery_code": {left[0]}}), idptest.Status(422))
 }
 
-// Codes that are there without a device, however they came, end with the first one:
-// the page after it offers new ones.
+// Codes that exist without a device, however they came about, end when the first device is
+// enrolled: the page after it offers new ones.
 func TestFirstDeviceVoidsEarlierRecoveryCodes(t *testing.T) {
 	for name, add := range map[string]func(*idptest.Server, *idptest.Browser) *idptest.Page{
 		"an app": func(s *idptest.Server, b *idptest.Browser) *idptest.Page {

@@ -8,20 +8,20 @@ import (
 	"parvis/internal/secret"
 )
 
-// disownPage says what 'this was not me' does, or has done.
+// disownPage says what 'this was not me' will do, or has done.
 type disownPage struct {
 	directory.Candidate
 	Done bool
 }
 
-// showDisown changes nothing: mail scanners fetch links.
+// showDisown changes nothing, because mail scanners fetch links.
 func (s *Server) showDisown(v *page.Visitor) error {
 	who, err := directory.DisavowalByToken(v.R.Context(), s.site.DB, secret.ParseToken(v.R.PathValue("token")), s.site.DB.Now())
 	return s.renderDisown(v, disownPage{Candidate: who}, err)
 }
 
-// disown needs no sign-in: whoever reads the person's mail may close the door,
-// and only the person's next reset opens it.
+// disown needs no sign-in: anybody who reads the person's mail may close the door, and only the
+// person's next reset opens it again.
 func (s *Server) disown(v *page.Visitor) error {
 	who, err := s.signIn.Disown(v.R.Context(), secret.ParseToken(v.R.PathValue("token")))
 	if err == nil {

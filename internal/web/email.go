@@ -11,13 +11,13 @@ import (
 
 var emailFields = page.Fields{"email"}
 
-// emailPage is one's own address, and the one that waits for its proof.
+// emailPage shows the user's address, and a new one that waits to be proved.
 type emailPage struct {
 	User      directory.User
 	Pending   *directory.EmailChange // nil where none waits
-	Own       bool                   // asked by the person, not by an administrator
-	Sent      bool                   // comes right after asking
-	Withdrawn bool                   // comes right after withdrawing
+	Own       bool                   // asked for by the person, not by an administrator
+	Sent      bool                   // shown right after asking
+	Withdrawn bool                   // shown right after withdrawing
 }
 
 func (s *Server) showEmail(v *page.Viewer) error {
@@ -54,14 +54,14 @@ func (s *Server) changeEmail(v *page.Viewer) error {
 	return v.Redirect(v.Path("account/email") + "?sent")
 }
 
-// emailProofPage is the page behind the link that went to a new address.
+// emailProofPage is the page behind the link that was sent to a new address.
 type emailProofPage struct {
 	Organization directory.Organization
 	Email        string
 	Proved       bool // by this form
 }
 
-// showEmailProof changes nothing: mail scanners fetch links.
+// showEmailProof changes nothing, because mail scanners fetch links.
 func (s *Server) showEmailProof(v *page.Visitor) error {
 	who, change, err := directory.EmailChangeByToken(v.R.Context(), s.site.DB, secret.ParseToken(v.R.PathValue("token")), s.site.DB.Now())
 	if errors.Is(err, directory.ErrEmailChangeDead) {
@@ -74,7 +74,7 @@ func (s *Server) showEmailProof(v *page.Visitor) error {
 	return v.Render("email-proof", emailProofPage{Organization: who.Organization, Email: change.Email})
 }
 
-// proveEmail works in any browser: whoever reads the letter has the address.
+// proveEmail works in any browser: a person who reads the letter has the address.
 func (s *Server) proveEmail(v *page.Visitor) error {
 	browser, err := v.Browser(v.R.Context())
 	if err != nil {

@@ -16,18 +16,18 @@ import (
 	"parvis/internal/session"
 )
 
-// askEmail asks for another address on one's own page.
+// askEmail asks for another address on the user's own page.
 func askEmail(b *idptest.Browser, org, email string) *idptest.Page {
 	return b.Get("/o/"+org+"/account/email").Form("main").Fill("email", email).Submit("")
 }
 
-// opens tells whether address and password sign in to an organization.
+// opens reports whether address and password sign in to an organization.
 func opens(t *testing.T, s *idptest.Server, org, email string) bool {
 	t.Helper()
 	return signIn(s.Browser(t), "/o/"+org, email, idptest.Password).URL.Path == "/o/"+org+"/home"
 }
 
-// got counts the letters to an address whose subject has these words.
+// got counts the letters to an address whose subject contains words.
 func got(t *testing.T, s *idptest.Server, email, words string) (n int) {
 	t.Helper()
 	for _, l := range s.LettersTo(t, email) {
@@ -38,8 +38,8 @@ func got(t *testing.T, s *idptest.Server, email, words string) (n int) {
 	return n
 }
 
-// Journeys 8.1, R-REC-09: a proof from the new address, a notice to the old one,
-// and the old one in force until the proof.
+// Journeys 8.1, R-REC-09: the new address is proved, the old one gets a notice, and stays in
+// force until the proof.
 func TestREC9AnAddressIsChangedWithAProofAndANotice(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -94,7 +94,7 @@ func TestREC9AnAddressIsChangedWithAProofAndANotice(t *testing.T) {
 	if got(t, s, "ana@meridian.example", "was changed") != 1 {
 		t.Error("the old address is not told of the change")
 	}
-	s.Clock.Advance(session.SentTwice) // until then the same form ends where one ends
+	s.Clock.Advance(session.SentTwice) // until then a repeated form is answered like the first one
 	for what, p := range map[string]*idptest.Page{
 		"the link": elsewhere.Get(link), "its form": elsewhere.Post(link, nil), "a reset's link of the old address": s.Browser(t).Get(reset),
 	} {
@@ -117,7 +117,7 @@ func lastEvent(t *testing.T, s *idptest.Server, org directory.OrgID, action audi
 	return page.Events[0]
 }
 
-// R-REC-09: the value proved is the one stored at that moment.
+// R-REC-09: the address that is proved is the one stored at that moment.
 func TestREC9OfTwoRequestsOnlyTheLastIsProved(t *testing.T) {
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -188,7 +188,8 @@ func TestREC9EightBrowsersProveOneAddressAndOneGetsThrough(t *testing.T) {
 	}
 }
 
-// R-SES-10: an address that links go to is not changed at a door left open.
+// R-SES-10: the address that links are sent to cannot be changed in a browser that somebody
+// left open.
 func TestREC9AskingNeedsAFreshProof(t *testing.T) {
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -213,7 +214,7 @@ func TestREC9AskingNeedsAFreshProof(t *testing.T) {
 	}
 }
 
-// UNI-1: one canonical form, whatever is typed.
+// UNI-1: an address has one canonical form, whatever spelling is typed.
 func TestUNI1TheAddressInForceInAnotherSpellingIsNoChange(t *testing.T) {
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@xn--caf-dma.example", "A", directory.Member)
@@ -234,8 +235,8 @@ func TestUNI1TheAddressInForceInAnotherSpellingIsNoChange(t *testing.T) {
 	}
 }
 
-// ENU-5: to a member an address that somebody has looks like any other, in this
-// organization and in another; whoever has it is told.
+// ENU-5: to a member, an address that somebody has looks like any other, in this organization
+// and in another; the person who has it is told.
 func TestENU5AMemberLearnsNothingOfAddressesInUse(t *testing.T) {
 	s := idptest.Start(t)
 	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
@@ -275,8 +276,7 @@ func TestENU5AMemberLearnsNothingOfAddressesInUse(t *testing.T) {
 	}
 }
 
-// An address that somebody got in the meantime is not given away; its link is as
-// dead as any.
+// An address that somebody took in the meantime is not given away; its link is as dead as any.
 func TestREC9AnAddressTakenMeanwhileIsNotProved(t *testing.T) {
 	s := idptest.Start(t)
 	alpha := s.Organization(t, "Alpha Works", "alpha")
@@ -308,8 +308,8 @@ func TestTEN4AnotherOrganizationKeepsItsAddress(t *testing.T) {
 	}
 }
 
-// INV-6: what somebody began in another's name is void once that person, or an
-// administrator, puts an end to it.
+// INV-6: what somebody began in another's name is void once that person, or an administrator,
+// ends it.
 func TestINV6APendingChangeIsVoidAfterward(t *testing.T) {
 	for name, end := range map[string]func(s *idptest.Server, u directory.User){
 		"'this was not me', from the letter": func(s *idptest.Server, _ directory.User) {
@@ -368,8 +368,8 @@ func userOf(t *testing.T, s *idptest.Server, org directory.OrgID, email string) 
 	return u
 }
 
-// Whoever lost the address to somebody else's change takes it back with the link
-// in the letter that told of it, without a password and without an administrator.
+// A person who lost the address to somebody else's change takes it back with the link in the
+// letter about the change, without a password and without an administrator.
 func TestREC9NotMeBringsTheOldAddressBack(t *testing.T) {
 	s := idptest.Start(t)
 	alpha := s.Organization(t, "Alpha Works", "alpha")
@@ -398,7 +398,7 @@ func TestREC9NotMeBringsTheOldAddressBack(t *testing.T) {
 	}
 }
 
-// A second node, and a restart between asking and proving.
+// The address is proved on a second node, after a restart between asking and proving.
 func TestREC9AnAddressIsProvedOnAnotherNodeAfterARestart(t *testing.T) {
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)

@@ -16,17 +16,17 @@ import (
 	"parvis/internal/signin"
 )
 
-// enrolment is where a device is enrolled: a step of signing in, for somebody who
-// needs one and has none, or one's own account.
+// enrolment says where a device is enrolled: in a step of signing in, for somebody who needs a
+// device and has none, or in the user's own account.
 type enrolment struct {
 	signin.Enroller
 	path    string // of its pages
-	own     bool   // under one's own account
+	own     bool   // in the user's own account
 	confirm func(code string) (signin.Opened, error)
 	add     func(ceremony, device string, response []byte) (signin.Opened, error)
 }
 
-// ofAttempt is the enrolment that an attempt is stopped for.
+// ofAttempt returns the enrolment that an attempt waits for.
 func (s *Server) ofAttempt(v *page.Visitor, a signin.Attempt) (enrolment, error) {
 	ctx := v.R.Context()
 	e, err := s.signIn.EnrollerOf(ctx, a)
@@ -45,13 +45,13 @@ func (s *Server) ofAttempt(v *page.Visitor, a signin.Attempt) (enrolment, error)
 	}, err
 }
 
-// here is the enrolment under one's own account.
+// here returns the enrolment in the user's own account.
 func (s *Server) here(v *page.Viewer) enrolment {
 	ctx := v.R.Context()
 	back := func(o signin.Opened, err error) (signin.Opened, error) {
 		if errors.Is(err, credential.ErrNoPendingApp) || errors.Is(err, credential.ErrCeremonyOver) {
 			if again, gone := s.signIn.RepeatHere(ctx, v.Visit, repetition(v.Visitor)); gone == nil {
-				o, err = again, nil // the same form was a moment faster
+				o, err = again, nil // the same form, sent a moment earlier, came first
 			}
 		}
 		o.Return = v.Path("account/security") + "?added"
@@ -68,7 +68,7 @@ func (s *Server) here(v *page.Viewer) enrolment {
 	}
 }
 
-// showEnrolmentStep and enrolStep are the step of an attempt.
+// showEnrolmentStep and enrolStep are a step of an attempt.
 func (s *Server) showEnrolmentStep(v *page.Visitor, a signin.Attempt) error {
 	e, err := s.ofAttempt(v, a)
 	if err != nil {
@@ -85,11 +85,11 @@ func (s *Server) enrolStep(v *page.Visitor, a signin.Attempt) error {
 	return s.enrol(v, e)
 }
 
-// showAdd and add are the same under one's own account.
+// showAdd and add are the same in the user's own account.
 func (s *Server) showAdd(v *page.Viewer) error { return s.showEnrolment(v.Visitor, s.here(v)) }
 
-// add asks for fresh proof as a ProvedForm does, but not of who sends the form a second
-// time: the browser's answer to the first was lost, and with it the token that is fresh.
+// add asks for fresh proof as a ProvedForm does, but not when the form is sent a second time:
+// the browser lost the answer to the first, and with it the token that is fresh.
 func (s *Server) add(v *page.Viewer) error {
 	fresh, err := v.Fresh()
 	if err != nil {
@@ -109,8 +109,8 @@ func (s *Server) add(v *page.Viewer) error {
 // enrolPage is a page of an enrolment.
 type enrolPage struct {
 	directory.Candidate
-	Own      bool   // under one's own account
-	Passkeys bool   // this installation takes them
+	Own      bool   // in the user's own account
+	Passkeys bool   // this installation accepts them
 	Path     string // of the enrolment
 	Device   string // the name that was chosen before
 	App      appPage
@@ -122,19 +122,19 @@ func (s *Server) enrolPage(e enrolment) enrolPage {
 	return enrolPage{Candidate: e.Candidate, Own: e.own, Passkeys: s.signIn.Passkeys != nil, Path: e.path}
 }
 
-// appPage shows the secret of an authenticator app: for a camera, for an app on the
-// same device, and for a keyboard.
+// appPage shows the secret of an authenticator app in three forms: for a camera, for an app on
+// the same device, and for a keyboard.
 type appPage struct {
 	Name   string
 	QR     qrCode
 	URI    template.URL //nolint:forbidigo // See newAppPage.
-	Groups []string     // of the secret's letters
+	Groups []string     // the letters of the secret
 }
 
-// showEnrolment shows the choice or what was chosen: the secret of the app that
-// was begun, which a reload, a wrong code and a second tab leave as it is, or the
-// way to the browser's dialogue in another language. Whatever goes wrong with a
-// passkey comes back to the choice, with the name that was given.
+// showEnrolment shows the choice of a device, or what was chosen: the secret of the app that
+// was begun, which a reload, a wrong code and a second tab leave as it is, or, in another
+// language, the way to the browser's dialogue. Whatever goes wrong with a passkey leads back to
+// the choice, with the name that was given.
 func (s *Server) showEnrolment(v *page.Visitor, e enrolment) error {
 	p := s.enrolPage(e)
 	pending, err := s.signIn.PendingApp(v.R.Context(), e.Enroller)
@@ -154,8 +154,8 @@ func (s *Server) showEnrolment(v *page.Visitor, e enrolment) error {
 	return v.Render("enrol", p)
 }
 
-// showDialogue leads to the browser's dialogue for a new passkey. It answers the
-// form that named the device, so the name is in the page and nowhere else.
+// showDialogue leads to the browser's dialogue for a new passkey. It answers the form that
+// named the device, so the name is kept in the page and nowhere else.
 func (s *Server) showDialogue(v *page.Visitor, e enrolment) error {
 	options, ceremony, err := s.signIn.Passkeys.BeginRegistration(v.R.Context(), s.site.DB, e.User, e.BoundTo, s.site.DB.Now())
 	if err != nil {
@@ -210,8 +210,8 @@ func (s *Server) enrolPasskey(v *page.Visitor, e enrolment) error {
 	return s.enrolled(v, opened, err)
 }
 
-// enrolled goes on from a new device: where the person has no recovery codes, to the
-// page that makes them, and from there to where signing in led.
+// enrolled continues after a device was added: to the page that makes recovery codes, where the
+// person has none, and from there to where signing in led.
 func (s *Server) enrolled(v *page.Visitor, opened signin.Opened, err error) error {
 	if err != nil {
 		return err
@@ -234,13 +234,13 @@ func (s *Server) goOnToCodes(v *page.Visitor, opened signin.Opened) error {
 
 func newAppPage(e credential.Enrolment) (appPage, error) {
 	code, err := newQR(e.URI)
-	// html/template lets only http, https and mailto through. This address is ours: what
-	// people typed stands in it escaped.
+	// html/template lets only http, https and mailto through. We made this address ourselves,
+	// and what people typed is escaped in it.
 	return appPage{e.Name, code, template.URL(e.URI), strings.Fields(e.Secret)}, err //nolint:forbidigo // As said above.
 }
 
-// qrCode is a QR code as one path of an SVG, in modules, with the quiet zone
-// around it that readers need (ISO/IEC 18004 §9.1).
+// qrCode is a QR code as one path of an SVG, measured in modules, with the quiet zone around it
+// that readers need (ISO/IEC 18004 §9.1).
 type qrCode struct {
 	Size int
 	Path string
@@ -248,12 +248,12 @@ type qrCode struct {
 
 const (
 	quietZone = 4
-	// modulePixels is whole, so that every module is as large as its neighbour, and large
-	// enough for a camera in front of an ordinary screen.
+	// modulePixels is a whole number, so that every module is as large as its neighbour, and
+	// large enough for a camera in front of an ordinary screen.
 	modulePixels = 4
 )
 
-// Width is how wide the code is shown, in pixels.
+// Width returns how wide the code is shown, in pixels.
 func (c qrCode) Width() int { return c.Size * modulePixels }
 
 func newQR(text string) (qrCode, error) {

@@ -16,13 +16,13 @@ import (
 	"parvis/internal/signin"
 )
 
-// ways are the buttons of identity providers on a page.
+// ways are the buttons for identity providers on a page.
 type ways struct {
 	Ways []federation.Way
 	Only bool // there is no other way in
 }
 
-// waysInto are an organization's ways as its page shows them, and the one that a
+// waysInto returns an organization's providers for its sign-in page, and the one that a
 // provider's portal named.
 func (s *Server) waysInto(v *page.Visitor, org directory.Organization) (ways, error) {
 	all, err := federation.WaysInto(v.R.Context(), s.site.DB, org.ID)
@@ -41,10 +41,10 @@ func (s *Server) waysInto(v *page.Visitor, org directory.Organization) (ways, er
 	return shown, nil
 }
 
-// waysOf are the ways that an attempt's page shows. Who is signed in here and proves it
-// again is shown their own providers, and a password if they have one; whoever holds the
-// attempt without being signed in learns of neither. Who proves a new link is shown every
-// way but the provider that it is of.
+// waysOf returns the providers that an attempt's page shows. A person who is signed in here and
+// proves it again is shown their own providers, and a password if they have one; somebody who
+// holds the attempt without being signed in learns of neither. A person who proves a new link
+// is shown every provider except the one that the link is with.
 func (s *Server) waysOf(v *page.Visitor, org directory.Organization, a signin.Attempt) (ways, error) {
 	if a.LinkRequest != "" {
 		shown, err := s.waysInto(v, org)
@@ -76,8 +76,7 @@ func (s *Server) waysOf(v *page.Visitor, org directory.Organization, a signin.At
 	return ways{theirs, org.FederatedOnly() || len(theirs) > 0 && !password.Exists()}, err
 }
 
-// goTo begins an attempt that leads to the provider which the form names, or takes a
-// stored one there.
+// goTo begins an attempt at the provider that the form names, or sends a stored attempt there.
 func (s *Server) goTo(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	if err := v.RequireCookies(); err != nil {
@@ -85,7 +84,7 @@ func (s *Server) goTo(v *page.Visitor, a signin.Attempt) error {
 	}
 	c, err := federation.ConnectionOf(ctx, s.site.DB, directory.System(a.OrgID), a.OrgID, v.Form.Get("connection"))
 	if errors.Is(err, directory.ErrNotFound) || err == nil && c.State != federation.On {
-		err = federation.ErrOff // nobody comes in by one that is not there either
+		err = federation.ErrOff // nobody signs in by a provider that does not exist either
 	}
 	if err != nil {
 		return err
@@ -113,9 +112,8 @@ func (s *Server) leadTo(v *page.Visitor, a signin.Attempt, connection string) er
 	return s.hub.Lead(v, a)
 }
 
-// route leads an address of a proven domain to its organization's providers: the
-// domain alone says so, whoever has the address (journeys 2.6). It reports whether it
-// answered.
+// route leads an address of a proven domain to its organization's providers. It looks at the
+// domain only, not at who has the address (journeys 2.6). It reports whether it answered.
 func (s *Server) route(v *page.Visitor, a signin.Attempt, named string) (bool, error) {
 	address, err := naming.ParseAddress(v.Form.Get("email"))
 	if err != nil {
@@ -136,7 +134,7 @@ func (s *Server) route(v *page.Visitor, a signin.Attempt, named string) (bool, e
 		}
 	}
 	if !org.FederatedOnly() && v.Form.Get("password") != "" {
-		return false, nil // whoever typed a password means to use it
+		return false, nil // somebody who typed a password means to use it
 	}
 	all, err := federation.WaysInto(ctx, s.site.DB, org.ID)
 	if err != nil || len(all) == 0 {
@@ -155,8 +153,8 @@ func (s *Server) route(v *page.Visitor, a signin.Attempt, named string) (bool, e
 	return true, s.leadTo(v, a, all[0].ID)
 }
 
-// showGoing is the page of an attempt that chose a provider and has not been there, or
-// came back without an answer.
+// showGoing is the page of an attempt that chose a provider and has not been there yet, or came
+// back without an answer.
 func (s *Server) showGoing(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	org, err := directory.OrganizationByID(ctx, s.site.DB, a.OrgID)
@@ -189,8 +187,8 @@ type goingPage struct {
 	ways
 }
 
-// acceptFederated begins the attempt of somebody who was invited and comes by a
-// provider: its answer accepts the invitation (decision 0032).
+// acceptFederated begins the attempt of an invited person who signs in by a provider; the
+// provider's answer accepts the invitation (decision 0032).
 func (s *Server) acceptFederated(v *page.Visitor) error {
 	ctx := v.R.Context()
 	inv, org, err := directory.InvitationByToken(ctx, s.site.DB, secret.ParseToken(v.R.PathValue("token")))
@@ -200,15 +198,15 @@ func (s *Server) acceptFederated(v *page.Visitor) error {
 	if err != nil {
 		return s.showInvitation(v) // which says why, and what to do
 	}
-	// 'Opened' means that the form was sent.
+	// 'Opened' means here that the form was sent.
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error { return directory.OpenInvitation(ctx, tx, inv) }); err != nil {
 		return err
 	}
 	return s.goTo(v, signin.Attempt{OrgID: org.ID, InvitationID: inv.ID, Return: org.Path("home")})
 }
 
-// leaveProvider signs out of the provider too that vouched for a session which just
-// ended. It reports whether it answered.
+// leaveProvider also signs out of the provider that vouched for a session that just ended. It
+// reports whether it answered.
 func (s *Server) leaveProvider(v *page.Viewer) (bool, error) {
 	return s.hub.SignOut(v.Visitor, v.Session, "")
 }

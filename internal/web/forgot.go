@@ -13,15 +13,15 @@ var (
 	forgotOrganizationFields = page.Fields{"email"}
 )
 
-// forgotPage asks for an address to which a letter may go and, once it was sent,
-// says the same to everybody.
+// forgotPage asks for the address to which a letter may be sent and, once asked, says the same
+// to everybody.
 type forgotPage struct {
-	Organization string // its name, as the page's own address has it
+	Organization string // its name, as in the page's own address
 	Sent         bool
-	Question     string // the path that asks
+	Question     string // path of the page that asks
 }
 
-// Again is where the question is asked once more, with the organization kept.
+// Again returns where the question is asked once more, with the organization kept.
 func (p forgotPage) Again() string {
 	if p.Organization == "" {
 		return p.Question
@@ -29,7 +29,7 @@ func (p forgotPage) Again() string {
 	return p.Question + "?organization=" + url.QueryEscape(p.Organization)
 }
 
-// SignIn is the sign-in page to go on to.
+// SignIn returns the sign-in page to continue with.
 func (p forgotPage) SignIn() string {
 	if p.Organization == "" {
 		return "/sign-in"
@@ -53,8 +53,8 @@ func (s *Server) showForgot(v *page.Visitor, template, question string) error {
 	return v.Render(template, p)
 }
 
-// askForPassword answers with a redirect that holds no address: what is told is
-// the same for everybody, and reloading it asks for nothing again.
+// askForPassword answers with a redirect that contains no address: everybody is told the same,
+// and reloading the page asks for nothing again.
 func (s *Server) askForPassword(v *page.Visitor) error {
 	organization := v.Form.Get("organization")
 	if err := s.signIn.Ask(v.R.Context(), v.Device(), credential.AskedPassword, v.Form.Get("email"), organization, v.Language()); err != nil {

@@ -15,8 +15,8 @@ import (
 	"parvis/internal/signin"
 )
 
-// helped is an organization with an owner, Olga, an administrator, Adam, and a helpdesk
-// of one, Hedy, where a second step is required by now.
+// helped returns an organization with an owner, Olga, an administrator, Adam, and one person on
+// the helpdesk, Hedy, in which a second step is required by now.
 func helped(t *testing.T) (*idptest.Server, directory.Organization) {
 	t.Helper()
 	s := idptest.Start(t, idptest.Named)
@@ -121,8 +121,8 @@ func TestNobodyIsToldBeforeTheFirstFactor(t *testing.T) {
 	}
 }
 
-// Who could not reset it is not asked: an owner's is another owner's to reset, and the
-// only owner's the operator's.
+// People who could not reset the second step are not asked: only another owner may reset an
+// owner's, and only the operator that of the only owner.
 func TestOnlyThoseAreAskedWhoMayResetIt(t *testing.T) {
 	s, org := helped(t)
 	const olaf = "olaf@meridian.example"

@@ -9,7 +9,7 @@ import (
 	"parvis/internal/page"
 )
 
-// searchFrom is from how many tiles on the home page has a field to search them.
+// searchFrom is the number of tiles from which the home page has a search field.
 const searchFrom = 9
 
 // homePage is where everybody arrives.

@@ -12,7 +12,7 @@ import (
 	"parvis/internal/session"
 )
 
-// The idle end says so, fills in the address, and leads on to the page that was wanted.
+// The end by idleness says so, fills in the address, and leads on to the page that was wanted.
 func TestIdleEndSaysSoAndLeadsOn(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -61,8 +61,8 @@ func TestIdleEndNamesTheOrganizationsOwnTime(t *testing.T) {
 	idptest.Want(t, b.Get("/o/meridian/home"), idptest.Says("web.sign_in.away", "Wait", "30 minutes"), idptest.Input("email", "ana@meridian.example"))
 }
 
-// Only the idle end says so. Who signed out, whose session was ended, and whose password
-// changed since, is shown no address: somebody else may sit there.
+// Only the end by idleness says so. People who signed out, whose session was ended or whose
+// password has changed since are not shown their address: somebody else may sit there.
 func TestOtherEndsOfASessionShowNoAddress(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")

@@ -18,26 +18,26 @@ var (
 	foundingFields   = page.Fields{"organization", "short_name", "name", "email", "password", "repetition"}
 )
 
-// invitationPage is the page behind an invitation's link, alive or dead.
+// invitationPage is the page behind an invitation's link, whether it works or not.
 type invitationPage struct {
 	Invitation   directory.Invitation
 	Organization directory.Organization
 	Others       []session.Visit // who is signed in to this browser: joining leaves them as they are
 	Dead         string          // catalogue key that says why the link is dead; empty while it works
-	Renewable    bool            // a fresh letter can be asked for
-	Renewed      bool            // and was
+	Renewable    bool            // a new letter can be asked for
+	Renewed      bool            // a new letter was asked for
 	shownRules
 	ways
 }
 
-// deadInvitation are the answers for a link that does not work (any more). Only
-// the holder of the right token learns which; everybody else gets the first.
+// deadInvitation lists the answers for a link that does not work, or no longer does. Only the
+// holder of the right token learns which it is; everybody else gets the first.
 var deadInvitation = []*fault.Error{
 	directory.ErrInvitationUnknown, directory.ErrInvitationUsed, directory.ErrInvitationExpired,
 	directory.ErrInvitationWithdrawn, directory.ErrInvitationRefused, directory.ErrInvitationReplaced, directory.ErrInvitationTaken,
 }
 
-// showInvitation changes nothing: mail scanners fetch links (R-INV-04).
+// showInvitation changes nothing, because mail scanners fetch links (R-INV-04).
 func (s *Server) showInvitation(v *page.Visitor) error {
 	ctx := v.R.Context()
 	inv, org, err := directory.InvitationByToken(ctx, s.site.DB, secret.ParseToken(v.R.PathValue("token")))
@@ -103,8 +103,8 @@ func (s *Server) acceptInvitation(v *page.Visitor) error {
 	return v.Enter(opened)
 }
 
-// renewInvitation sends a fresh letter to the invited address, whoever asks: the
-// address is the record's, so the link's holder gains nothing (decision 0007).
+// renewInvitation sends a new letter to the invited address, whoever asks for it: the address
+// is taken from the record, so the holder of the link gains nothing (decision 0007).
 func (s *Server) renewInvitation(v *page.Visitor, token secret.Token) error {
 	inv, err := s.signIn.Renew(v.R.Context(), token)
 	if slices.ContainsFunc(deadInvitation, func(dead *fault.Error) bool { return errors.Is(err, dead) }) {

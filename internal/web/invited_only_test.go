@@ -13,8 +13,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// An invitation says how its reader will sign in: where single sign-on is the only way in
-// there is nothing to choose. A fresh letter says what is true by then.
+// An invitation says how its reader will sign in: where single sign-on is the only way, there
+// is nothing to choose. A later letter says what is true when it is sent.
 func TestAnInvitationSaysWhatIsTrueOfTheOnlyWayIn(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")

@@ -17,8 +17,8 @@ import (
 
 const day = 24 * time.Hour
 
-// The whole of the first journey: invited, password, home, and the door open the
-// next day (journeys 1.1 to 1.4, 2.1, 3.1, 4.1).
+// The whole first journey: invited, password, home, and still signed in the next day (journeys
+// 1.1 to 1.4, 2.1, 3.1, 4.1).
 func TestInvitedPersonComesHomeAndFindsTheDoorOpenTheNextDay(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -89,7 +89,7 @@ func TestSignOutAndInAgain(t *testing.T) {
 	}
 }
 
-// Journeys 1.3: any form, language changed in the middle, nothing typed is lost.
+// Journeys 1.3: the language is changed in the middle of a form, and nothing typed is lost.
 func TestLanguageChangesOnTheFormAndKeepsWhatWasTyped(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -106,12 +106,13 @@ func TestLanguageChangesOnTheFormAndKeepsWhatWasTyped(t *testing.T) {
 	if page.Lang() != "fr" || !strings.HasSuffix(page.URL.Path, "/home") {
 		t.Fatalf("home: lang %q at %s", page.Lang(), page.URL)
 	}
-	// The user's from now on: another browser speaks French once signed in.
+	// The language is the user's from now on: another browser speaks French once signed in.
 	other := s.Browser(t)
 	if page := signIn(other, "/sign-in", "ana@meridian.example", idptest.Password); page.Lang() != "fr" {
 		t.Errorf("another browser shows %q", page.Lang())
 	}
-	// A page without a form has a small one; an unknown language is refused clearly.
+	// A page without a form has a small one for the language; an unknown language is refused
+	// clearly.
 	if page := other.Get("/o/meridian/home").Form("language").Fill("language", "en").Submit(""); page.Lang() != "en" || page.URL.Path != "/o/meridian/home" {
 		t.Errorf("home in English: %q at %s", page.Lang(), page.URL)
 	}
@@ -135,7 +136,7 @@ func TestDeepLinkLeadsThroughSignInToTheVeryPage(t *testing.T) {
 	}
 }
 
-// A form sent after the session ended comes back filled after signing in.
+// A form sent after the session ended comes back filled in after signing in.
 func TestExpiredSessionLosesNothingOfAForm(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -173,12 +174,12 @@ func TestAttemptPageThatCannotGoOnLeadsOn(t *testing.T) {
 		if p := form.Submit(""); p.URL.Path != "/o/meridian/account" {
 			t.Fatalf("first: %d %s", p.Status, p.URL)
 		}
-		s.Clock.Advance(session.SentTwice) // sooner it is the same form, sent twice
+		s.Clock.Advance(session.SentTwice) // sent sooner, it counts as the same form sent twice
 		if p := form.Submit(""); p.Status != 200 || p.URL.Path != "/o/meridian/account" {
 			t.Errorf("second: %d %s", p.Status, p.URL)
 		}
 	})
-	t.Run("after a day", func(t *testing.T) { // TestASignInPageGoesOn says what comes before
+	t.Run("after a day", func(t *testing.T) { // TestASignInPageGoesOn shows what comes before
 		b := s.Browser(t)
 		p := b.Get("/o/meridian/account")
 		s.Clock.Advance(signin.WhereToLasts)
@@ -269,7 +270,7 @@ func TestDeadInvitationSaysWhyOnlyToItsHolderAndLeadsOn(t *testing.T) {
 	if expired.Status != 410 {
 		t.Fatalf("expired: %d", expired.Status)
 	}
-	// Decision 0007: the button sends a fresh letter to the invited address.
+	// Decision 0007: the button sends a new letter to the invited address.
 	if p := expired.Form("main").Submit("renew"); p.Status != 200 || !p.Says(idptest.NoReply) {
 		t.Errorf("renewing: %d %s", p.Status, p.Text())
 	}
@@ -280,7 +281,7 @@ func TestDeadInvitationSaysWhyOnlyToItsHolderAndLeadsOn(t *testing.T) {
 	if p := b.Get(fresh); p.Status != 200 {
 		t.Errorf("the fresh link: %d", p.Status)
 	}
-	// One letter wrong, a foreign purpose, nothing at all: one neutral answer.
+	// One wrong letter, another purpose, nothing at all: the same neutral answer.
 	wrong := []string{fresh[:len(fresh)-1] + "_", fresh + "A", "/invitation/x", strings.ToUpper(fresh[:12]) + fresh[12:]}
 	first := b.Get(wrong[0])
 	for _, path := range wrong[:3] {
@@ -318,7 +319,7 @@ func TestSetupLinkMakesTheFirstOwnerAndIsDead(t *testing.T) {
 		t.Fatalf("%d %v", page.Status, page.Form("main").Values)
 	}
 	page = page.Form("main").Fill("email", "ana@meridian.example").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
-	// An owner needs a second step, the first one too.
+	// An owner needs a second step, the very first owner too.
 	if page, _ = s.EnrolApp(t, page, "Phone"); page.URL.Path != "/o/Meridian/home" || page.Status != 200 {
 		t.Fatalf("%d %s %s", page.Status, page.URL, page.Text())
 	}

@@ -10,10 +10,10 @@ import (
 	"parvis/internal/signin"
 )
 
-// organizationFields are those of the question which organization is meant.
+// organizationFields are the fields of the page that asks which organization is meant.
 var organizationFields = page.Fields{"organization", "region"}
 
-// doOrganization is the button of that question among those of an attempt.
+// doOrganization is the button of that page among the buttons of an attempt.
 const doOrganization = "organization"
 
 var errOrganizationMissing = fault.Field("organization", "web.organization_missing")
@@ -24,8 +24,8 @@ type whichPage struct {
 	Toward string // the application that the sign-in leads to; empty for a page of ours
 }
 
-// showOrganization asks which organization is meant, and leads there at once where a
-// link says it, such as that of another region.
+// showOrganization asks which organization is meant, or leads there at once where a link says
+// it, such as a link from another region.
 func (s *Server) showOrganization(v *page.Visitor) error {
 	if named := v.Form.Get("organization"); named != "" && v.R.Method != http.MethodPost {
 		org, err := s.signIn.Named(v.R.Context(), named)
@@ -42,8 +42,7 @@ func (s *Server) showOrganization(v *page.Visitor) error {
 	return v.Render("organization-which", whichPage{Back: "/sign-in"})
 }
 
-// findOrganization leads to the page of the organization that was named, with its
-// ways in.
+// findOrganization leads to the sign-in page of the organization that was named.
 func (s *Server) findOrganization(v *page.Visitor) error {
 	org, err := s.named(v)
 	if err != nil {
@@ -60,7 +59,7 @@ func (s *Server) named(v *page.Visitor) (directory.Organization, error) {
 	return s.signIn.Named(v.R.Context(), named)
 }
 
-// chooseOrganization goes on with an attempt in the organization that was named.
+// chooseOrganization continues an attempt in the organization that was named.
 func (s *Server) chooseOrganization(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	org, err := s.named(v)

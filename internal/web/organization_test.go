@@ -11,7 +11,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// Decision 0038: a name is a name, wherever one is asked for.
+// Decision 0038: wherever an organization is asked for, its display name is accepted too.
 func TestOrganizationIsNamedByItsDisplayNameToo(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -42,7 +42,7 @@ func TestOrganizationIsNamedByItsDisplayNameToo(t *testing.T) {
 				idptest.Want(t, b.Get(link), idptest.Status(200), idptest.Shows("Meridian Freight"))
 			}
 		}
-		s.Clock.Advance(49 * time.Hour) // more than are free in a day are not asked for
+		s.Clock.Advance(49 * time.Hour) // only a limited number is free in a day
 	}
 	// A page behind the session is reached by the display name too.
 	idptest.Want(t, signIn(s.Browser(t), "/o/Meridian%20Freight/account", "ana@meridian.example", idptest.Password), idptest.Path("/o/meridian/account"))
@@ -63,7 +63,7 @@ func TestWhereTwoOrganizationsHaveANameOneQuestionAsksWhich(t *testing.T) {
 		idptest.Status(422), idptest.Says("signin.organization_unclear"), idptest.Shows("meridian-air"),
 		idptest.Element("input", "value", one.Distinct()), idptest.Element("input", "value", two.Distinct()),
 	}
-	// The same for everybody, the right password of somebody included.
+	// Everybody gets the same answer, even somebody with the right password.
 	var answers []string
 	for _, who := range [][2]string{{"ana@meridian.example", idptest.Password}, {"bo@meridian.example", "wrong"}, {"nobody@meridian.example", "wrong"}} {
 		p := signIn(s.Browser(t), "/sign-in", "x@meridian.example", "wrong").Form("main").
@@ -74,7 +74,7 @@ func TestWhereTwoOrganizationsHaveANameOneQuestionAsksWhich(t *testing.T) {
 	if len(slices.Compact(answers)) != 1 {
 		t.Error("the question depends on the person")
 	}
-	// The answer goes in, after a wrong password too.
+	// The organization that was named is entered, after a wrong password too.
 	for short, org := range map[string]directory.Organization{"meridian": one, "meridian-air": two} {
 		email := map[string]string{"meridian": "ana@meridian.example", "meridian-air": "bo@meridian.example"}[short]
 		b := s.Browser(t)
@@ -89,17 +89,18 @@ func TestWhereTwoOrganizationsHaveANameOneQuestionAsksWhich(t *testing.T) {
 	p = idptest.Want(t, b.Get("/forgot-password").Form("main").Fill("email", "ana@meridian.example").Fill("organization", "Meridian").Submit(""), asks...)
 	idptest.Want(t, p.Form("main").Check("organization", one.Distinct()).Submit(""), idptest.Says("web.forgot.sent"))
 	resetLink(t, s, "ana@meridian.example")
-	// The page of one of them asks nothing: its path says which. What it fills in names it alone.
+	// The page of one organization asks nothing, because its path says which. The field is
+	// filled in with that one alone.
 	p = signIn(s.Browser(t), "/o/meridian", "ana@meridian.example", "wrong")
 	idptest.Want(t, p, idptest.Status(422), idptest.Input("organization", one.Distinct()))
 	idptest.Want(t, p.Form("main").Fill("password", idptest.Password).Submit(""), idptest.Path("/o/meridian/home"))
-	// Nor does a page on the way back to one of its pages.
+	// Nor does a page on the way back to one of its pages ask.
 	p = signIn(s.Browser(t), "/o/meridian/account", "ana@meridian.example", "wrong")
 	idptest.Want(t, p.Form("main").Fill("organization", "Meridian").Fill("password", idptest.Password).Submit(""), idptest.Path("/o/meridian/account"))
 }
 
-// The question comes after the same work as any other answer: it is counted, and takes a
-// hash, so that nothing is tried faster by it.
+// The question comes after the same work as any other answer: it is counted, and costs a hash,
+// so that nothing can be tried faster by it.
 func TestBRU2TheQuestionWhichIsCounted(t *testing.T) {
 	s := idptest.Start(t)
 	s.Organization(t, "Meridian Freight", "meridian")
@@ -112,8 +113,8 @@ func TestBRU2TheQuestionWhichIsCounted(t *testing.T) {
 	idptest.Want(t, p, idptest.Status(429))
 }
 
-// An organization takes no name that would make another's people be asked: only the
-// operator, who answers for both, gives it (decision 0038).
+// An organization may not take a name by which another organization's people would be asked:
+// only the operator, who answers for both, gives such a name (decision 0038).
 func TestINP6OrganizationTakesNoNameOfAnotherInEitherField(t *testing.T) {
 	s := idptest.Start(t)
 	s.Organization(t, "Meridian", "meridian-air")
@@ -125,11 +126,12 @@ func TestINP6OrganizationTakesNoNameOfAnotherInEitherField(t *testing.T) {
 	}
 	idptest.Want(t, save("Meridian-Air", "lumen"), idptest.Status(422), idptest.Says("directory.organization_taken"), idptest.Input("organization", "Meridian-Air"))
 	idptest.Want(t, save("Lumen Health", "meridian"), idptest.Status(422), idptest.Says("directory.short_name_taken"))
-	// What it is called already stays, though the operator gave another the like.
+	// The name that an organization has already stays, although the operator gave another one
+	// the like.
 	idptest.Want(t, save("Lumen Health and Care", "lumen"), idptest.Status(200))
 }
 
-// Journeys 2.2: one question, then the organization's ways in.
+// Journeys 2.2: one question, then the organization's sign-in page.
 func TestMoreSignInOptionsAskOneQuestion(t *testing.T) {
 	s := idptest.Start(t)
 	s.Organization(t, "Alpha Works", "alpha")
@@ -140,5 +142,5 @@ func TestMoreSignInOptionsAskOneQuestion(t *testing.T) {
 		idptest.Field("organization"), idptest.NoField("email"), idptest.NoField("password"), idptest.NoField("region"))
 	idptest.Want(t, p.Form("main").Submit("organization"), idptest.Status(422), idptest.Says("web.organization_missing"), idptest.SaysNot("signin.organization_unknown"))
 	idptest.Want(t, p.Form("main").Fill("organization", "alpha").Submit("organization"), idptest.Path("/o/alpha"), idptest.Link("/organization"))
-	idptest.Want(t, b.Get("/sign-in?more"), idptest.Path("/organization")) // bookmarks of before
+	idptest.Want(t, b.Get("/sign-in?more"), idptest.Path("/organization")) // older bookmarks
 }

@@ -7,20 +7,19 @@ import (
 	"parvis/internal/signin"
 )
 
-// errNoScript says that the browser's dialogue was never opened.
+// errNoScript says that the browser's dialogue never opened.
 var errNoScript = fault.New(fault.Invalid, "web.passkey.no_script")
 
-// unanswered is what the script reports of a dialogue for a new passkey that ended
-// without an answer.
+// unanswered maps what the script reports of a dialogue for a new passkey that ended without an
+// answer.
 var unanswered = map[string]*fault.Error{
 	"cancelled": fault.New(fault.Invalid, "web.passkey.cancelled"),
 	"known":     credential.ErrPasskeyKnown,
 	"unable":    fault.New(fault.Invalid, "web.passkey.unable"),
 }
 
-// passkeyOptions gives the script of a sign-in page what the browser's dialogue
-// wants. It is the same for everybody and keeps nothing but the challenge, sealed
-// in a cookie (decision 0028).
+// passkeyOptions gives the script of a sign-in page what the browser's dialogue needs. It is
+// the same for everybody, and only the challenge is kept, sealed in a cookie (decision 0028).
 func (s *Server) passkeyOptions(v *page.Visitor) error {
 	if s.signIn.Passkeys == nil {
 		return credential.ErrPasskeyRefused
@@ -35,7 +34,7 @@ func (s *Server) passkeyOptions(v *page.Visitor) error {
 	return nil
 }
 
-// answer is what the browser's dialogue answered, and to what.
+// answer returns the answer of the browser's dialogue, and the ceremony it belongs to.
 func (s *Server) answer(v *page.Visitor) (ceremony string, response []byte, err error) {
 	ceremony, response = v.Ceremony(), []byte(v.Form.Get("response"))
 	switch {
@@ -49,7 +48,7 @@ func (s *Server) answer(v *page.Visitor) (ceremony string, response []byte, err 
 	return ceremony, response, err
 }
 
-// provePasskey offers a passkey alone, in place of address and password.
+// provePasskey proves with a passkey alone, in place of address and password.
 func (s *Server) provePasskey(v *page.Visitor, a signin.Attempt, organization string) error {
 	ctx := v.R.Context()
 	browser, err := v.Browser(ctx)

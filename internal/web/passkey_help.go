@@ -6,7 +6,7 @@ import (
 	"parvis/internal/page"
 )
 
-// passkeyHelp says who keeps passkeys on a kind of device, and where they are managed.
+// passkeyHelp says where a kind of device keeps passkeys, and where they are managed.
 type passkeyHelp struct {
 	Picture             string
 	Title, Text, Manage string // catalogue keys
@@ -29,9 +29,9 @@ var (
 	}
 )
 
-// passkeyHelpFor is the help for a browser on a system. The browser counts first, because
-// Chrome brings a password manager of its own and Firefox on Linux has none. A security
-// key works everywhere.
+// passkeyHelpFor returns the help for a browser on a system. The browser comes first, because
+// Chrome has a password manager of its own and Firefox on Linux has none. A security key works
+// everywhere.
 func passkeyHelpFor(browser, system string) passkeyHelp {
 	switch {
 	case browser == "Chrome":
@@ -60,7 +60,7 @@ func passkeyHelpFor(browser, system string) passkeyHelp {
 	return helpKey
 }
 
-// passkeyHelpPage explains passkeys on every kind of device, the reader's first.
+// passkeyHelpPage explains passkeys on every kind of device, beginning with the reader's.
 type passkeyHelpPage struct {
 	Here   passkeyHelp
 	Others []passkeyHelp
@@ -71,7 +71,7 @@ func newPasskeyHelpPage(here passkeyHelp) passkeyHelpPage {
 	return passkeyHelpPage{here, others}
 }
 
-// helpPasskeys is for anybody.
+// helpPasskeys shows the help to everybody, signed in or not.
 func (s *Server) helpPasskeys(v *page.Visitor) error {
 	return v.Render("help-passkeys", newPasskeyHelpPage(passkeyHelpFor(v.BrowserAndSystem())))
 }

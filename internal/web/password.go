@@ -20,10 +20,10 @@ var (
 	changePasswordFields = page.Fields{"current_password", "password", "repetition"}
 )
 
-// shownRules are an organization's rules on a page with a new password.
+// shownRules are an organization's password rules as a page for a new password shows them.
 type shownRules struct {
 	Rules   []credential.Rule
-	Minimum int // code points, as Maximum, for the page's script
+	Minimum int // in code points, as is Maximum, for the page's script
 	Maximum int
 }
 
@@ -31,18 +31,18 @@ func allRules(r credential.Rules) shownRules {
 	return shownRules{r.List(), r.MinimumLength, r.MaximumLength}
 }
 
-// firstRules leaves out the history, which somebody without a password has not.
+// firstRules leaves out the history, which somebody without a password does not have.
 func firstRules(r credential.Rules) shownRules {
 	shown := allRules(r)
 	shown.Rules = slices.DeleteFunc(shown.Rules, func(l credential.Rule) bool { return l.Name == "history" })
 	return shown
 }
 
-// newPasswordPage replaces the password of somebody who has one.
+// newPasswordPage creates the password of somebody, or replaces it.
 type newPasswordPage struct {
 	directory.Candidate
 	shownRules
-	Replaces *session.Visit // whose session in this browser and organization ends with it
+	Replaces *session.Visit // somebody else's session in this browser and organization, which ends by it
 }
 
 func (s *Server) newPasswordPage(ctx context.Context, v *page.Visitor, who directory.Candidate) (newPasswordPage, error) {
@@ -64,7 +64,7 @@ func (s *Server) newPasswordPage(ctx context.Context, v *page.Visitor, who direc
 	return p, nil
 }
 
-// newPassword is what the form of a new password sent.
+// newPassword returns what the form for a new password sent.
 func (s *Server) newPassword(v *page.Visitor) (signin.NewPassword, error) {
 	if err := v.RequireCookies(); err != nil {
 		return signin.NewPassword{}, err
@@ -75,7 +75,7 @@ func (s *Server) newPassword(v *page.Visitor) (signin.NewPassword, error) {
 	}, err
 }
 
-// showReset changes nothing: mail scanners fetch links.
+// showReset changes nothing, because mail scanners fetch links.
 func (s *Server) showReset(v *page.Visitor) error {
 	ctx := v.R.Context()
 	found, err := credential.ResetByToken(ctx, s.site.DB, secret.ParseToken(v.R.PathValue("token")), s.site.DB.Now())
@@ -99,8 +99,8 @@ func (s *Server) showReset(v *page.Visitor) error {
 	return v.Render("reset", p)
 }
 
-// resetPassword creates the new password or, where the person has a second step,
-// leads to it first.
+// resetPassword creates the new password or, where the person has a second step, leads to that
+// first.
 func (s *Server) resetPassword(v *page.Visitor) error {
 	p, err := s.newPassword(v)
 	if err != nil {
@@ -111,14 +111,14 @@ func (s *Server) resetPassword(v *page.Visitor) error {
 	case errors.Is(err, credential.ErrResetDead):
 		return s.linkDead(v, credential.ErrResetDead)
 	case errors.Is(err, signin.ErrAttemptGone):
-		return s.showReset(v) // a second step was added this moment
+		return s.showReset(v) // a second step was added a moment ago
 	case err != nil:
 		return err
 	}
 	return v.Enter(opened)
 }
 
-// deadLinkPage is the one page for links of a letter that do nothing any more.
+// deadLinkPage is the one page for all links of letters that no longer work.
 type deadLinkPage struct {
 	Why      string // catalogue key
 	SignedIn []session.Visit
@@ -134,8 +134,8 @@ func (s *Server) linkDead(v *page.Visitor, why *fault.Error) error {
 	return v.Render("link-dead", deadLinkPage{why.Key, visits})
 }
 
-// showAsked is the step that creates a new password: after the second step of a
-// reset, or because an administrator asked for another than the right one.
+// showAsked is the step that creates a new password: after the second step of a reset, or
+// because an administrator demanded a new one.
 func (s *Server) showAsked(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	who, err := s.signIn.Whose(ctx, s.site.DB, a)
@@ -170,7 +170,7 @@ func (s *Server) createAsked(v *page.Visitor, a signin.Attempt) error {
 	return v.Enter(opened)
 }
 
-// passwordPage is one's own password under one's own account.
+// passwordPage is the user's password in their own account.
 type passwordPage struct {
 	User         directory.User
 	Organization directory.Organization
@@ -180,14 +180,14 @@ type passwordPage struct {
 	shownRules
 }
 
-// Usable tells that there is a password that opens, and so may be changed.
+// Usable reports whether there is a password that signs in, and so may be changed.
 func (p passwordPage) Usable() bool { return !p.SetAt.IsZero() && !p.Disabled }
 
-// None tells that there is no password, so that one may be created.
+// None reports whether there is no password, so that one may be created.
 func (p passwordPage) None() bool { return p.SetAt.IsZero() }
 
-// showPassword asks for fresh proof before anything is typed that a proof asked for
-// later would lose.
+// showPassword asks for fresh proof before anything is typed, because typed text would be lost
+// if the proof were asked for later.
 func (s *Server) showPassword(v *page.Viewer) error {
 	if v.Organization.FederatedOnly() {
 		return directory.ErrFederatedOnly
@@ -216,9 +216,9 @@ func (s *Server) showPassword(v *page.Viewer) error {
 	return v.Render("account-password", p)
 }
 
-// provedForPassword tells whether a password may be changed or created now. The
-// current one is proof enough for whoever has nothing else; a second step or, where
-// there is no current one, any factor must have been proved lately (R-PWD-08).
+// provedForPassword reports whether a password may be changed or created now. The current one
+// is proof enough for people who have nothing else; otherwise a second step or, where there is
+// no current one, any factor must have been proved recently (R-PWD-08).
 func (s *Server) provedForPassword(v *page.Viewer, stored credential.Stored) (bool, error) {
 	if stored.Exists() {
 		owns, err := s.signIn.OwnsSecondStep(v.R.Context(), v.Visit)
@@ -273,8 +273,8 @@ func (s *Server) saved(v *page.Viewer, opened signin.Opened) error {
 	return v.Enter(opened)
 }
 
-// passwordChanged answers the form that changed the password a moment ago, sent twice. It
-// reports whether it answered.
+// passwordChanged answers a form that was sent twice, if it changed the password a moment ago.
+// It reports whether it answered.
 func (s *Server) passwordChanged(v *page.Viewer, d signin.Device) (bool, error) {
 	opened, err := s.signIn.RepeatHere(v.R.Context(), v.Visit, signin.Repetition{Device: d, Password: v.Form.Get("password")})
 	if errors.Is(err, signin.ErrAttemptGone) {
@@ -286,7 +286,8 @@ func (s *Server) passwordChanged(v *page.Viewer, d signin.Device) (bool, error) 
 	return true, err
 }
 
-// showRemovePassword says what doing without a password means, or what it takes.
+// showRemovePassword says what it means to have no password, or what has to be done before it
+// can be removed.
 func (s *Server) showRemovePassword(v *page.Viewer) error {
 	stored, err := credential.StoredPassword(v.R.Context(), s.site.DB, owner(v))
 	if err != nil {
@@ -312,8 +313,8 @@ func (s *Server) removePassword(v *page.Viewer) error {
 	return v.Redirect(v.Path("account/security") + "?password-removed")
 }
 
-// findPassword is where password managers look for the page that changes one
-// (W3C, A Well-Known URL for Changing Passwords).
+// findPassword answers at the address where password managers look for the page that changes a
+// password (W3C, A Well-Known URL for Changing Passwords).
 func (s *Server) findPassword(v *page.Visitor) error {
 	return s.lastVisited(v, "account/password")
 }

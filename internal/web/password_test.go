@@ -22,13 +22,13 @@ import (
 	"parvis/internal/signin"
 )
 
-// change changes a password under one's own account.
+// change changes a password in the user's own account.
 func change(b *idptest.Browser, org, current, password string) *idptest.Page {
 	return b.Get("/o/"+org+"/account/password").Form("main").
 		Fill("current_password", current).Fill("password", password).Fill("repetition", password).Submit("")
 }
 
-// subjects are those of the letters to an address, the newest first.
+// subjects returns the subjects of the letters to an address, the newest first.
 func subjects(t *testing.T, s *idptest.Server, email string) string {
 	t.Helper()
 	var all []string
@@ -69,14 +69,15 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 			t.Errorf("the page does not say %q: %s", want, page.Text())
 		}
 	}
-	thief := two.Copy() // a session and no password
+	thief := two.Copy() // has a session and no password
 	const path = "/o/alpha/account/password"
 	for what, v := range map[string]url.Values{
 		"without":     {"password": {another}, "repetition": {another}},
 		"with empty":  {"current_password": {""}, "password": {another}, "repetition": {another}},
 		"with wrong":  {"current_password": {"wrong"}, "password": {another}, "repetition": {another}},
 		"with itself": {"current_password": {another}, "password": {another}, "repetition": {another}},
-		// What it breaks is told only to whoever gives the current one: not even the history may be asked.
+		// What is wrong with a new password is told only to somebody who gives the current one:
+		// not even the history can be asked.
 		"to the old": {"current_password": {"wrong"}, "password": {idptest.Password}, "repetition": {idptest.Password}},
 	} {
 		if p := thief.Post(path, v); p.Status != 422 || !p.Says("This is not your current password.") || p.Says("Choose one that differs") {
@@ -136,8 +137,7 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 	}
 }
 
-// The same passwords are refused with the same reasons by every door that there
-// is, and nothing is stored.
+// Every door refuses the same passwords for the same reasons, and stores nothing.
 func TestPWD3EveryDoorRefusesTheSame(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -169,7 +169,7 @@ func TestPWD3EveryDoorRefusesTheSame(t *testing.T) {
 			}
 		}
 	}
-	for door, through := range doors { // one's own last passwords, by every door that has some
+	for door, through := range doors { // one's own last passwords, at every door that compares with them
 		if door == "invitation" {
 			continue
 		}
@@ -192,8 +192,8 @@ func TestPWD3EveryDoorRefusesTheSame(t *testing.T) {
 	}
 }
 
-// Eleven changes, then walked back: the last ten are refused by either door, the
-// one before is taken (R-PWD-07).
+// Eleven changes, then the passwords again in reverse order: each door refuses the last ten and
+// accepts the one before them (R-PWD-07).
 func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
@@ -207,7 +207,7 @@ func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
 		case 0:
 			p = change(b, "alpha", current, next)
 		case 1:
-			s.Clock.Advance(25 * time.Hour) // so many letters are asked for in a day at most
+			s.Clock.Advance(25 * time.Hour) // only this many letters are sent in a day
 			p = create(b.Get(resetLink(t, s, email)), next)
 		case 2:
 			demand(t, s, email)
@@ -234,8 +234,8 @@ func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
 	}
 }
 
-// Whoever changes a password often enough must not have the first one back within a
-// day; who is asked for another, or resets it, is not kept waiting.
+// Somebody who changes a password often enough must not get the first one back within a day;
+// people who reset it, or have to create another, are not kept waiting.
 func TestAVoluntaryChangeWaitsWhereTheHistoryIsFull(t *testing.T) {
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
@@ -258,7 +258,7 @@ func TestAVoluntaryChangeWaitsWhereTheHistoryIsFull(t *testing.T) {
 	typed := next()
 	idptest.Want(t, create(signIn(b, "/o/alpha", email, current), typed), idptest.Status(200), idptest.Path("/o/alpha/home"))
 	for range 2 {
-		s.LettersTo(t, email) // more wait than one sweep sends
+		s.LettersTo(t, email) // one sweep does not send them all
 	}
 	idptest.Want(t, create(s.Browser(t).Get(resetLink(t, s, email)), next()), idptest.Status(200), idptest.Path("/o/alpha/home"))
 }
@@ -281,9 +281,9 @@ func TestRepetitionIsComparedAsThePasswordIs(t *testing.T) {
 	idptest.Want(t, form(s.Browser(t).Get(resetLink(t, s, email)), "E"+decomposed, "F"+composed), idptest.Status(422), idptest.Says("signin.repetition"))
 }
 
-// Whoever guesses addresses learns nothing from what their answers cost, also where
-// everybody's password still has another cost than a new one has. One hash here is 32
-// MiB, so what was allocated tells which cost was spent.
+// Somebody who guesses addresses learns nothing from what the answers cost, not even while
+// every stored password still has an older cost than a new one. One hash costs 32 MiB here, so
+// the memory allocated shows which cost was spent.
 func TestENU1NobodyCostsWhatTheStoredPasswordsCost(t *testing.T) {
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -309,8 +309,8 @@ func TestENU1NobodyCostsWhatTheStoredPasswordsCost(t *testing.T) {
 	}
 }
 
-// Twelve times eight browsers change one password at once: one each time does,
-// and the history holds exactly what was in force, in order.
+// Eight browsers change one password at once, twelve times over: each time one of them
+// succeeds, and the history holds exactly the passwords that were in force, in order.
 func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
@@ -322,7 +322,7 @@ func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
 	current := idptest.Password
 	set := []string{current}
 	for round := range 12 {
-		s.Clock.Advance(2 * time.Hour) // losers are slowed, and forgotten
+		s.Clock.Advance(2 * time.Hour) // those who lost are slowed down, and that is forgotten by now
 		forms, pages := make([]*idptest.Form, len(browsers)), make([]*idptest.Page, len(browsers))
 		next := func(i int) string { return fmt.Sprintf("%s %d of %d", another, i, round) }
 		for i, b := range browsers {
@@ -342,8 +342,8 @@ func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
 			switch {
 			case p.URL.RawQuery == "saved" && winner < 0:
 				winner = i
-			case p.Status == 422 || p.Status == 409 || p.Status == 200 && strings.HasPrefix(p.URL.Path, "/sign-in/"): // told so, or signed out meanwhile
-			case p.Status == 200 && p.URL.Path == "/o/alpha": // there was nothing typed but secrets to come back to
+			case p.Status == 422 || p.Status == 409 || p.Status == 200 && strings.HasPrefix(p.URL.Path, "/sign-in/"): // was told so, or was signed out meanwhile
+			case p.Status == 200 && p.URL.Path == "/o/alpha": // only secrets had been typed, so there is no form to return to
 			default:
 				t.Fatalf("round %d: %d %s: %s", round, p.Status, p.URL, p.Text())
 			}
@@ -367,7 +367,7 @@ func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
 	}
 }
 
-// Each change loses races on PostgreSQL against those of the others, and is run again.
+// Each change loses races on PostgreSQL against the others, and is run again.
 func TestTwelvePeopleChangeTheirPasswordsAtOnce(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -389,8 +389,8 @@ func TestTwelvePeopleChangeTheirPasswordsAtOnce(t *testing.T) {
 	}
 }
 
-// An administrator asked for a new password: the old one is proved, and opens
-// nothing but the page that replaces it (journeys 9.2, R-PWD-09, RST-7).
+// An administrator demanded a new password: the old one is proved, and opens only the page that
+// replaces it (journeys 9.2, R-PWD-09, RST-7).
 func TestAskedPasswordIsCreatedAtTheNextSignIn(t *testing.T) {
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
@@ -414,7 +414,8 @@ func TestAskedPasswordIsCreatedAtTheNextSignIn(t *testing.T) {
 			t.Errorf("%s is open before the new password", path)
 		}
 	}
-	// Forms of other steps, of no step, and half of this one lead back to it.
+	// Forms of other steps, of no step, and a half-filled form of this step lead back to this
+	// step.
 	for what, v := range map[string]url.Values{
 		"signing in":  {"email": {email}, "password": {idptest.Password}},
 		"both":        {"email": {email}, "password": {another}, "repetition": {another}},
@@ -468,13 +469,14 @@ func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t 
 	if at(b, "alpha") {
 		t.Error("an attempt that waited for a quarter of an hour opened the door")
 	}
-	// All that the user had open ended, so does the attempt.
+	// Everything that the user had open has ended, and the attempt too.
 	b, page = begin()
 	in.Get("/o/alpha/account/sessions").Form("everywhere").Submit("everywhere")
 	if p := create(page, another); p.Status != 410 || at(b, "alpha") {
 		t.Errorf("after everything was ended: %d", p.Status)
 	}
-	// Of eight tabs that create one at once, one does; the others end where it leads.
+	// Of eight tabs that create one at once, one succeeds; the others are led to the same
+	// place.
 	b, page = begin()
 	changed := func() int { return strings.Count(subjects(t, s, email), "Your password at Alpha Works was changed") }
 	before := changed()
@@ -490,8 +492,8 @@ func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t 
 	if !at(b, "alpha") {
 		t.Error("nobody is in")
 	}
-	s.Clock.Advance(time.Hour) // what the losers typed counted as guesses
-	// A reset answers the demand too.
+	s.Clock.Advance(time.Hour) // what the losers typed counted as wrong guesses
+	// A reset fulfils the demand too.
 	demand(t, s, email)
 	if p := create(s.Browser(t).Get(resetLink(t, s, email)), another); p.URL.Path != "/o/alpha/home" {
 		t.Fatalf("%d %s", p.Status, p.URL)
@@ -499,7 +501,7 @@ func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t 
 	if p := signIn(s.Browser(t), "/o/alpha", email, another); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("asked for again after a reset: %s", p.URL)
 	}
-	// The second node goes on where the first one stopped.
+	// The second node continues where the first one stopped.
 	demand(t, s, email)
 	b = s.Browser(t)
 	page = signIn(b, "/o/alpha", email, another)
@@ -511,8 +513,8 @@ func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t 
 	}
 }
 
-// A hundred wrong passwords in a row turn the password off, and nothing tells:
-// sessions stay, one letter goes out, and a reset brings a new one.
+// A hundred wrong passwords in a row turn the password off, and no page shows it: sessions
+// stay, one letter is sent, and a reset gives a new password.
 func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) {
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
@@ -606,9 +608,8 @@ func TestOneLetterADayTellsOfGuesses(t *testing.T) {
 	}
 }
 
-// 'This was not me', from the letter about a new browser: sessions end, the
-// password opens nothing, administrators are told, and every browser is a
-// stranger again.
+// 'This was not me', from the letter about a new browser: sessions end, the password no longer
+// signs in, administrators are told, and every browser is a stranger again.
 func TestDisowningClosesTheDoor(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -679,7 +680,7 @@ func TestDisowningClosesTheDoor(t *testing.T) {
 	}
 }
 
-// The link lives for 60 days, works without a session and once of eight times.
+// The link works for 60 days, without a session, and only once when eight browsers open it.
 func TestDisavowalWorksOnceAndForSixtyDays(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -726,7 +727,7 @@ func TestDisavowalWorksOnceAndForSixtyDays(t *testing.T) {
 	}
 }
 
-// Where password managers look.
+// The address where password managers look.
 func TestWellKnownPageLeadsToThePasswordOfTheOrganizationUsedLast(t *testing.T) {
 	s := idptest.Start(t)
 	b := s.Browser(t)
@@ -743,12 +744,13 @@ func TestWellKnownPageLeadsToThePasswordOfTheOrganizationUsedLast(t *testing.T) 
 		}
 	}
 	s.Clock.Advance(session.Idle)
-	// After the idle end the organization's sign-in says so, and leads on to that page.
+	// After the end by idleness the organization's sign-in page says so, and leads on to that
+	// page.
 	idptest.Want(t, b.Get("/.well-known/change-password"), idptest.Says("web.sign_in.away", "Wait", "20 days"), idptest.Input("email", "user-a@alpha.example"))
 }
 
-// The letter that told of a new address brings the old one back, unless somebody
-// else has it by now; the rest happens either way.
+// The letter about a new address brings the old one back, unless somebody else has it by now;
+// the rest happens either way.
 func TestDisowningBringsAChangedAddressBack(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -773,7 +775,7 @@ func TestDisowningBringsAChangedAddressBack(t *testing.T) {
 	}
 }
 
-// moveEmail changes the address of who is signed in to alpha in a browser, proof
+// moveEmail changes the address of the person who is signed in to alpha in a browser, proof
 // included.
 func moveEmail(t *testing.T, s *idptest.Server, b *idptest.Browser, email string) {
 	t.Helper()
@@ -783,8 +785,8 @@ func moveEmail(t *testing.T, s *idptest.Server, b *idptest.Browser, email string
 	}
 }
 
-// A thief who moved an address cannot take it again: neither with a link that told
-// his mailbox of a further change, nor after an administrator moved it back.
+// A thief who moved an address cannot take it again: neither with a link sent to his mailbox
+// about a further change, nor after an administrator moved it back.
 func TestINV6AThiefsMailboxBringsNothingBack(t *testing.T) {
 	const alice, evil = "alice@alpha.example", "evil@evil.example"
 	for name, repair := range map[string]func(t *testing.T, s *idptest.Server, org directory.OrgID, owner, thief *idptest.Browser){
@@ -846,7 +848,7 @@ func TestINV6AThiefsMailboxBringsNothingBack(t *testing.T) {
 	}
 }
 
-// Whoever is refused already uses up nothing that others count on.
+// Somebody who is already refused uses up nothing that others count on.
 func TestBRU4RefusedTriesDoNotCountForOthers(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -869,7 +871,7 @@ func TestBRU4RefusedTriesDoNotCountForOthers(t *testing.T) {
 	}
 }
 
-// Strangers who ask for letter after letter do not keep the owner from one, in the
+// Strangers who ask for letter after letter cannot keep the owner from getting one in the
 // browser that remembers the address.
 func TestBRU4TheOwnersBrowserStillGetsALetter(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
@@ -886,8 +888,8 @@ func TestBRU4TheOwnersBrowserStillGetsALetter(t *testing.T) {
 	}
 }
 
-// A token that was planted or kept opens no attempt in which something was proved
-// since: else its holder would create the password that the owner was asked for.
+// A token that was planted or kept does not open an attempt in which something was proved
+// since: otherwise its holder would create the password that the owner was asked for.
 func TestSES1SupersededTokenDoesNotGoOnWithAnAttempt(t *testing.T) {
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -899,7 +901,7 @@ func TestSES1SupersededTokenDoesNotGoOnWithAnAttempt(t *testing.T) {
 	if !step.Has("input", "name", "repetition") {
 		t.Fatalf("the owner is at %s (%d): %s", step.URL, step.Status, step.Text())
 	}
-	// It sees where the way leads, as it did before; not the step, and not who goes it.
+	// It shows where the attempt leads, as before, but neither the step nor the person.
 	idptest.Want(t, attacker.Get(step.URL.Path), idptest.NoField("repetition"), idptest.Input("email", ""))
 	idptest.Want(t, attacker.Post(step.URL.Path, url.Values{"password": {another}, "repetition": {another}}),
 		idptest.NoField("repetition"), idptest.Input("email", ""))

@@ -12,7 +12,7 @@ var (
 	pictureFields = page.Fields{page.File("picture")}
 )
 
-// profilePage is what a user says of itself.
+// profilePage is the page on which users describe themselves.
 type profilePage struct {
 	User         directory.User
 	Organization directory.Organization
@@ -39,7 +39,7 @@ func (s *Server) saveProfile(v *page.Viewer) error {
 	return v.Redirect(v.Path("account") + "?saved")
 }
 
-// savePicture takes a picture, or takes it away.
+// savePicture stores a picture, or removes it.
 func (s *Server) savePicture(v *page.Viewer) error {
 	var portrait picture.PNG
 	if v.Form.Do() != "remove" {
@@ -57,8 +57,7 @@ func (s *Server) savePicture(v *page.Viewer) error {
 	return v.Redirect(v.Path("account") + "?saved")
 }
 
-// picture shows somebody's picture to whoever is signed in to the same
-// organization.
+// picture shows a person's picture to everybody who is signed in to the same organization.
 func (s *Server) picture(v *page.Viewer) error {
 	png, err := directory.Image(v.R.Context(), s.site.DB, v.User.OrgID, v.R.PathValue("id"))
 	if err != nil {
@@ -67,8 +66,8 @@ func (s *Server) picture(v *page.Viewer) error {
 	return v.ShowPicture(png, page.KeptNowhere)
 }
 
-// logo shows an organization's logo to anybody, as its sign-in page does, and none
-// of its pictures.
+// logo shows an organization's logo to anybody, as its sign-in page does. It shows none of the
+// organization's pictures.
 func (s *Server) logo(v *page.Visitor) error {
 	org, err := v.OrganizationInPath()
 	if err != nil {

@@ -27,7 +27,7 @@ func drawing(t *testing.T, w, h int) []byte {
 
 var picturePath = regexp.MustCompile(`/o/alpha/picture/img_[a-z2-7]{26}`)
 
-// Journeys 8.1: what a person chooses is what its pages use.
+// Journeys 8.1: the pages use what the person chose.
 func TestProfileKeepsTheTimeZoneAndPagesUseIt(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -61,7 +61,7 @@ func TestProfileKeepsTheTimeZoneAndPagesUseIt(t *testing.T) {
 			t.Errorf("%s: %q", zone, got)
 		}
 	}
-	// A refused value is told, and nothing else that was typed is lost.
+	// A refused value is named, and nothing else that was typed is lost.
 	for _, zone := range []string{"Local", "Mars/Olympus", "../etc/passwd", "europe/paris"} {
 		p := b.Post("/o/alpha/account", url.Values{"name": {"Ana D."}, "preferred_language": {"en"}, "time_zone": {zone}})
 		if p.Status != 422 || !p.Has("select", "aria-invalid", "true") || p.Form("main").Values.Get("name") != "Ana D." {
@@ -79,7 +79,7 @@ func TestProfileKeepsTheTimeZoneAndPagesUseIt(t *testing.T) {
 	}
 }
 
-// Journeys 1.3: who chooses a language before signing in keeps it, in every browser.
+// Journeys 1.3: a language chosen before signing in is kept, in every browser.
 func TestLanguageChosenAtSignInIsKept(t *testing.T) {
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "Ana", directory.Member)
@@ -129,7 +129,8 @@ func TestPictureStandsForThePersonUntilItIsTakenAway(t *testing.T) {
 	if i < 0 || !owner.Get(person[i]).Has("img", "src", path) {
 		t.Error("an administrator does not see the picture")
 	}
-	// Without a file, or with one that is none, the page says so and the picture stays.
+	// Without a file, or with a file that is no picture, the page says so and the picture
+	// stays.
 	for _, file := range [][]byte{nil, []byte("<svg/>")} {
 		if p := upload(file); p.Status != 422 || !p.Has("input", "aria-invalid", "true") || picturePath.FindString(p.Body) != path {
 			t.Errorf("%q: %d: %s", file, p.Status, p.Text())
@@ -151,14 +152,14 @@ func TestPictureStandsForThePersonUntilItIsTakenAway(t *testing.T) {
 	if events != 3 {
 		t.Errorf("%d of three changes are recorded", events)
 	}
-	// Nothing of a file, its name included, is kept or logged.
+	// Nothing of a file is kept or logged, not even its name.
 	if strings.Contains(s.Log.String(), "picture.png") {
 		t.Error("the name of a file is in the log")
 	}
 }
 
-// A picture is fetched by a page and not by the person: it is no use of the session,
-// and without one it begins no attempt.
+// A picture is fetched by a page and not by the person: it does not count as use of the
+// session, and without a session it begins no attempt.
 func TestFetchingAPictureIsNoUse(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -183,8 +184,8 @@ func TestFetchingAPictureIsNoUse(t *testing.T) {
 	}
 }
 
-// New people begin with the browser's time zone, where its script said one that we know;
-// without one it stays UTC, as the list of zones says.
+// New people begin with their browser's time zone, if its script named one that we know;
+// otherwise it stays UTC, as the list of zones says.
 func TestNewPeopleBeginWithTheirBrowsersTimeZone(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")

@@ -9,9 +9,9 @@ import (
 	"parvis/internal/secret"
 )
 
-// A parameter that comes twice is read one way by us and another by who stands before us.
-// Every page refuses it, but those whose address another program writes: there the
-// protocol has its own answer.
+// A parameter that comes twice may be read one way by us and another way by a proxy before us.
+// Every page refuses it, except those whose address another program writes: there the protocol
+// has an answer of its own.
 func TestEveryPageRefusesAParameterThatComesTwice(t *testing.T) {
 	s := idptest.Start(t)
 	s.Organization(t, "Alpha Works", "alpha")
@@ -38,7 +38,7 @@ func TestEveryPageRefusesAParameterThatComesTwice(t *testing.T) {
 		}
 		idptest.Want(t, p, idptest.Says("page.query_malformed"))
 	}
-	// Once is no fault, whether or not the page knows it.
+	// Once is no mistake, whether or not the page knows the parameter.
 	for _, path := range []string{"/sign-in?colour=red", "/o/alpha?colour=red&shape=round", "/help/passkeys?colour=red"} {
 		idptest.Want(t, b.Get(path), idptest.Status(200))
 	}

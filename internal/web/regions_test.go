@@ -11,8 +11,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// crossing is where the page that leads to another region leads: the same
-// address by itself and by its link.
+// crossing returns the address to which the page about another region leads: it leads there by
+// itself and by its link, to the same one.
 func crossing(t *testing.T, p *idptest.Page) *url.URL {
 	t.Helper()
 	to := p.Links()[1] // after the brand
@@ -26,7 +26,7 @@ func crossing(t *testing.T, p *idptest.Page) *url.URL {
 	return u
 }
 
-// handedOver is the e-mail address behind the #, as the page's script reads it.
+// handedOver returns the e-mail address behind the #, as the page's script reads it.
 func handedOver(t *testing.T, u *url.URL) string {
 	t.Helper()
 	values, err := url.ParseQuery(u.EscapedFragment())
@@ -51,7 +51,7 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 			t.Errorf("%s: leads to %s", path, to)
 		}
 		there := us.Browser(t).Get(to.RequestURI())
-		if path == "/organization" { // the question is answered, so nobody is asked again
+		if path == "/organization" { // the question is answered already, so nobody is asked again
 			idptest.Want(t, there, idptest.Path("/o/omega"))
 			continue
 		}
@@ -60,13 +60,14 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 			t.Errorf("%s hands over %q", path, got)
 		}
 	}
-	// A name that the other region does not know either stands there to be corrected.
+	// A name that the other region does not know either is in the field there, to be corrected.
 	to := crossing(t, eu.Browser(t).Get("/organization").Form("main").Fill("organization", "omicron").Fill("region", "us").Submit(""))
 	idptest.Want(t, us.Browser(t).Get(to.RequestURI()), idptest.Status(422), idptest.Says("signin.organization_unknown"), idptest.Input("organization", "omicron"))
 	// Without a name the region's page asks for it.
 	to = crossing(t, eu.Browser(t).Get("/organization").Form("main").Fill("region", "us").Submit(""))
 	idptest.Want(t, us.Browser(t).Get(to.RequestURI()), idptest.Status(200), idptest.Path("/organization"), idptest.Input("region", "us"))
-	// The page of one organization is in its own region: it lists none (decision 0038).
+	// The page of one organization is in that organization's region: it lists no regions
+	// (decision 0038).
 	idptest.Want(t, eu.Browser(t).Get("/o/alpha"), idptest.NoField("region"))
 	idptest.Want(t, signIn(eu.Browser(t), "/o/alpha", "x@alpha.example", "wrong"), idptest.Status(422), idptest.NoField("region"))
 	// The names of organizations are asked for in each region.
@@ -75,7 +76,7 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 			t.Errorf("%s leads to %v", path, p.Links())
 		}
 	}
-	// After a failure the way to the list is there for everybody; it is in the reader's language.
+	// After a failure everybody is offered the list, in their own language.
 	b := eu.Browser(t)
 	b.Header.Set("Accept-Language", "fr")
 	idptest.Want(t, signIn(b, "/sign-in", "nobody@alpha.example", "wrong"), idptest.Status(422), idptest.Link("/organization"), idptest.NoField("region"))
@@ -120,7 +121,8 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 			t.Errorf("%s with two regions: %d", path, p.Status)
 		}
 	}
-	// What goes along cannot make the address lead elsewhere, and nothing is carried that no form takes.
+	// What is handed over cannot make the address lead elsewhere, and nothing is handed over
+	// that no form takes.
 	for _, typed := range []string{`"><script>`, "a&organization=b#email=c", "//evil.test", "a b", "é", "'; url=https://evil.test"} {
 		p := eu.Browser(t).Get("/forgot-password").Form("main").Fill("organization", typed).Fill("email", typed).Fill("region", "us").Submit("")
 		to := crossing(t, p)
@@ -168,8 +170,8 @@ func TestTEN11AChoiceOfRegionCarriesNoSecretAndCountsNothing(t *testing.T) {
 	}
 }
 
-// The same organization and address exist in both regions, and the browser sends
-// both the same cookies, as it would to two ports of one name.
+// The same organization and address exist in both regions, and the browser sends both the same
+// cookies, as it does to two ports of one host.
 func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 	eu, us := idptest.StartRegions(t)
 	alpha := eu.Organization(t, "Alpha Works", "alpha")
@@ -187,7 +189,7 @@ func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 			t.Errorf("%s opens %s: %s", path, p.URL, p.Text())
 		}
 	}
-	// The right password of the other region is a wrong one, and known here nobody is.
+	// The other region's right password is a wrong one here, and nobody is known here.
 	if p := signIn(there, "/o/alpha", "user-a@alpha.example", idptest.Password); p.Status != 422 {
 		t.Errorf("eu's password in us: %d %s", p.Status, p.URL)
 	}
@@ -212,7 +214,7 @@ func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 	if p := b.Post(reset, url.Values{"password": {another}, "repetition": {another}}); p.Status != 410 {
 		t.Errorf("eu's link for a new password sent in us: %d", p.Status)
 	}
-	// An attempt, which remembers a page, is of its own region too.
+	// An attempt, which remembers a page, belongs to its own region too.
 	p := eu.Browser(t).Get("/o/alpha/account")
 	if !strings.HasPrefix(p.URL.Path, "/sign-in/") {
 		t.Fatal(p.URL)
@@ -225,8 +227,8 @@ func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 	}
 }
 
-// What a device cookie is for, the letter about a new browser: another region's
-// makes no browser known.
+// A device cookie decides about the letter for a new browser: another region's cookie makes no
+// browser known.
 func TestTEN11ADeviceOfOneRegionIsAStrangerInAnother(t *testing.T) {
 	eu, us := idptest.StartRegions(t)
 	in := eu.Join(t, eu.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)

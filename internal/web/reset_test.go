@@ -22,7 +22,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// another satisfies the rules too.
+// another is a second password that satisfies the rules.
 const another = "Eight otters cross 4 rivers?"
 
 // forgot asks for a new password, as a person does.
@@ -35,7 +35,7 @@ func create(p *idptest.Page, password string) *idptest.Page {
 	return p.Form("main").Fill("password", password).Fill("repetition", password).Submit("")
 }
 
-// resetLink asks for a new password and gives the link in the letter.
+// resetLink asks for a new password and returns the link in the letter.
 func resetLink(t *testing.T, s *idptest.Server, email string) string {
 	t.Helper()
 	if p := forgot(s.Browser(t), email, ""); p.Status != 200 {
@@ -44,7 +44,7 @@ func resetLink(t *testing.T, s *idptest.Server, email string) string {
 	return s.Link(t, email, "/reset/")
 }
 
-// at tells whether a browser is signed in to an organization.
+// at reports whether a browser is signed in to an organization.
 func at(b *idptest.Browser, org string) bool {
 	return b.Get("/o/"+org+"/home").URL.Path == "/o/"+org+"/home"
 }
@@ -138,15 +138,15 @@ func TestForgottenOrganizationIsNamedByMail(t *testing.T) {
 	if strings.Contains(letter.Text, "gamma") || len(s.LettersTo(t, "nobody@alpha.example")) != 0 {
 		t.Error("somebody is told what is not theirs")
 	}
-	// Whoever belongs to several goes on from the failure by naming one.
+	// Somebody who belongs to several continues after the failure by naming one.
 	p := failed.Form("main").Fill("organization", " ＢＥＴＡ ").Fill("password", idptest.Password).Submit("")
 	if p.URL.Path != "/o/beta/home" {
 		t.Errorf("naming another organization: %d %s", p.Status, p.URL)
 	}
 }
 
-// A page that was asked for is reached after a failure too, and whoever names
-// another organization goes there.
+// A page that was asked for is reached after a failure too, and somebody who names another
+// organization goes there.
 func TestFailureOnTheWayBackToAPageAsksForTheOrganizationToo(t *testing.T) {
 	s := idptest.Start(t)
 	for _, name := range []string{"alpha", "beta"} {
@@ -206,7 +206,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 			}
 		}
 	}
-	// An older letter that was not sent yet is withdrawn when a newer one is asked for.
+	// An older letter that has not been sent yet is withdrawn when a newer one is asked for.
 	for email, want := range map[string]struct {
 		letters int
 		link    string
@@ -257,7 +257,7 @@ func TestENU3AFloodForOneAddressStopsSilently(t *testing.T) {
 	}
 }
 
-// A network that asks for many addresses is stopped as silently.
+// A network that asks for many addresses is stopped just as silently.
 func TestENU3AFloodFromOneNetworkStopsSilently(t *testing.T) {
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -286,7 +286,7 @@ func TestENU3AFloodFromOneNetworkStopsSilently(t *testing.T) {
 	ask("user-a@alpha.example", invitation+2)
 }
 
-// And so is everybody, where the whole installation has written too many.
+// And so is everybody, once the whole installation has written too many.
 func TestENU3AFloodFromEverywhereStopsSilently(t *testing.T) {
 	s := idptest.Start(t)
 	const email, invitation = "user-a@alpha.example", 1
@@ -412,8 +412,7 @@ func TestRST1AbsoluteTargetsAndDoubledHostsAreRefused(t *testing.T) {
 	}
 }
 
-// Each way in which a link dies: the page and the form answer alike, whatever
-// killed it, and lead on.
+// However a link died, the page and the form give the same answer, and lead on.
 func TestRST2LinksDie(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -522,7 +521,7 @@ func TestRST2ALinkWorksToItsLastMicrosecondAfterARestartAndOnAnotherNode(t *test
 	if p := forgot(s.Browser(t), "user-a@alpha.example", ""); p.Status != 200 {
 		t.Fatal(p.Status)
 	}
-	node := idptest.StartOn(t, s.DB, s.Clock, s.Keys) // what was asked of one is answered by the other
+	node := idptest.StartOn(t, s.DB, s.Clock, s.Keys) // what was asked of one node is answered by the other
 	link := node.Link(t, "user-a@alpha.example", "/reset/")
 	if p := create(s.Browser(t).Get(link), another); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("a link of the second node at the first: %d %s", p.Status, p.URL)
@@ -530,8 +529,8 @@ func TestRST2ALinkWorksToItsLastMicrosecondAfterARestartAndOnAnotherNode(t *test
 	if p := node.Browser(t).Get(link); p.Status != 410 {
 		t.Errorf("a link used at the first node works at the second: %d", p.Status)
 	}
-	// Signing in with the forgotten password, remembered after all, kills no link:
-	// the next one who reads the mailbox is the same person.
+	// Signing in with the forgotten password, remembered after all, does not end the link: the
+	// next reader of the mailbox is the same person.
 	link = resetLink(t, s, "user-a@alpha.example")
 	signIn(s.Browser(t), "/o/alpha", "user-a@alpha.example", another)
 	if p := s.Browser(t).Get(link); p.Status != 200 {
@@ -641,8 +640,8 @@ func TestRST5IdentityComesFromTheSecretAlone(t *testing.T) {
 			t.Errorf("with a field %s: %d", name, p.Status)
 		}
 	}
-	// In the victim's own browser, and with everything said in address and headers:
-	// the password is Mallory's, whoever is signed in there.
+	// In the victim's own browser, and with everything repeated in address and headers: the
+	// password becomes Mallory's, whoever is signed in there.
 	thief := victim.Copy()
 	thief.Header.Set("X-User", "victim@alpha.example")
 	page := thief.Get(link + "?email=victim@alpha.example&user=victim")
@@ -657,7 +656,7 @@ func TestRST5IdentityComesFromTheSecretAlone(t *testing.T) {
 			t.Errorf("%s: %d", email, p.Status)
 		}
 	}
-	// A secret of another purpose resets nothing.
+	// A secret of another purpose does not reset a password.
 	invitation := s.Invite(t, org, "new@alpha.example", "N", directory.Member)
 	cookie := victim.Cookie("__Host-parvis")
 	for _, token := range []string{strings.TrimPrefix(invitation, "/invitation/"), cookie, "", "x", strings.Repeat("A", 43)} {
@@ -716,8 +715,8 @@ func TestRST6ScannersUseNothingUpAndTheSecretLeaksNowhere(t *testing.T) {
 	}
 }
 
-// A link opened in another browser than the one that asked, a form sent twice, and
-// a link whose page stood open while somebody else was faster.
+// A link opened in another browser than the one that asked, a form sent twice, and a link whose
+// page stood open while somebody else was faster.
 func TestResetWhereverItIsOpenedAndHoweverOftenItIsSent(t *testing.T) {
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -748,8 +747,7 @@ func TestResetWhereverItIsOpenedAndHoweverOftenItIsSent(t *testing.T) {
 	}
 }
 
-// There is no second step yet; so far: the mailbox alone opens no page, sets no
-// cookie that does, and is no way around the rules.
+// With the mailbox alone nobody opens a page, gets a cookie that does, or evades the rules.
 func TestRST7ALinkAloneOpensNothing(t *testing.T) {
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Owner)
@@ -798,7 +796,7 @@ func TestBrowserRemembersWhichOrganizationGoesWithAnAddress(t *testing.T) {
 	if strings.Contains(b.Cookie("__Host-parvis-device"), "multi") {
 		t.Error("the cookie holds the address in clear")
 	}
-	// What was remembered for another does not count, nor a cookie that somebody made.
+	// What was remembered for another address does not count, nor does a forged cookie.
 	forged := s.Browser(t)
 	forged.SetCookie("__Host-parvis-device", b.Cookie("__Host-parvis-device")+"A")
 	if p := signIn(forged, "/sign-in", "multi@alpha.example", idptest.Password); p.Status != 422 {

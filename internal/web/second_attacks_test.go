@@ -15,16 +15,16 @@ import (
 	"parvis/internal/session"
 )
 
-// Whoever knows the password of somebody who has no second step yet can enrol
-// one. The letter of it takes it back: else its holder would come in by it alone,
-// and the owner's reset would ask for it.
+// Somebody who knows the password of a person without a second step can enrol one. The link in
+// the letter about it takes it back: otherwise they would sign in by it alone, and the owner's
+// reset would ask for it.
 func TestMFA6DisowningTakesTheThiefsDeviceBack(t *testing.T) {
 	for _, kind := range []string{"app", "passkey"} {
 		t.Run(kind, func(t *testing.T) {
 			s := idptest.Start(t, idptest.Named)
 			org := s.Organization(t, "Meridian Freight", "meridian")
 			s.SecondStep(t, org, required())
-			joining(t, s, org, "ana@meridian.example", directory.Member) // and has not enrolled yet
+			joining(t, s, org, "ana@meridian.example", directory.Member) // has not enrolled yet
 			thief := s.Browser(t)
 			p := signIn(thief, "/o/meridian", "ana@meridian.example", idptest.Password)
 			device := s.Authenticator()
@@ -44,9 +44,7 @@ func TestMFA6DisowningTakesTheThiefsDeviceBack(t *testing.T) {
 			}
 			s.Clock.Advance(time.Minute)
 			page := s.Browser(t).Get(deviceLetter(t, s, "ana@meridian.example"))
-			if !page.Says("If the e-mail told of a new device") {
-				t.Error("the page does not say that it takes the device away")
-			}
+			idptest.Want(t, page, idptest.Says("web.disown.device"))
 			if p := page.Form("main").Submit(""); p.Status != 200 {
 				t.Fatalf("disowning: %d %s", p.Status, p.Text())
 			}
@@ -70,7 +68,7 @@ func TestMFA6DisowningTakesTheThiefsDeviceBack(t *testing.T) {
 	}
 }
 
-// deviceLetter is the link in the newest letter that tells of a device.
+// deviceLetter returns the link in the newest letter about a device.
 func deviceLetter(t *testing.T, s *idptest.Server, email string) string {
 	t.Helper()
 	for _, l := range s.LettersTo(t, email) {
@@ -87,8 +85,8 @@ func deviceLetter(t *testing.T, s *idptest.Server, email string) string {
 	return ""
 }
 
-// Who holds the mailbox alone strips nobody's second step: the link that takes a
-// device back lives three days.
+// Somebody who has only the mailbox cannot remove a second step: the link that takes a device
+// back works for three days.
 func TestRST7OldLettersTakeNoDeviceBack(t *testing.T) {
 	s, org := meridian(t)
 	withApp(t, s, org, "ana@meridian.example", directory.Member)
@@ -99,8 +97,8 @@ func TestRST7OldLettersTakeNoDeviceBack(t *testing.T) {
 	}
 }
 
-// The owner's sign-ins hand a guesser no new tries, and the tenth wrong code
-// writes a letter, however often the owner signs in between.
+// The owner's sign-ins give a guesser no further tries, and the tenth wrong code sends a
+// letter, however often the owner signs in between.
 func TestMFA4TheOwnersSuccessClearsNoGuesses(t *testing.T) {
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, "ana@meridian.example", directory.Member)
@@ -117,7 +115,7 @@ func TestMFA4TheOwnersSuccessClearsNoGuesses(t *testing.T) {
 		p.Form("main").Fill("code", code(s, secret)).Submit("")
 		s.Clock.Advance(time.Minute)
 	}
-	if wrong > 15 { // five, and as many as doubling waits let through in 16 minutes
+	if wrong > 15 { // five, and as many as the doubling waits allow in 16 minutes
 		t.Errorf("%d wrong codes were evaluated in minutes", wrong)
 	}
 	told := 0
@@ -131,7 +129,7 @@ func TestMFA4TheOwnersSuccessClearsNoGuesses(t *testing.T) {
 	}
 }
 
-// The owner's own browser is not slowed by who guesses elsewhere.
+// The owner's own browser is not slowed by guesses made elsewhere.
 func TestMFA4TheOwnersBrowserIsNotSlowedByGuesses(t *testing.T) {
 	s, org := meridian(t)
 	owners, secret := withApp(t, s, org, "ana@meridian.example", directory.Member)
@@ -140,14 +138,14 @@ func TestMFA4TheOwnersBrowserIsNotSlowedByGuesses(t *testing.T) {
 		p = p.Form("main").Fill("code", "000000").Submit("")
 	}
 	owners.Get("/o/meridian/home").Form("sign-out").Submit("")
-	s.Clock.Advance(31 * time.Second) // for a code that was not used yet
+	s.Clock.Advance(31 * time.Second) // for a code that is not used yet
 	p = signIn(owners, "/o/meridian", "ana@meridian.example", idptest.Password)
 	if p = p.Form("main").Fill("code", code(s, secret)).Submit(""); p.URL.Path != "/o/meridian/home" {
 		t.Errorf("the owner is answered %d %s", p.Status, p.Text())
 	}
 }
 
-// A proof revives no session that ended by idleness, swept or not.
+// A proof does not revive a session that ended by idleness, swept or not.
 func TestSES4StepUpRevivesNoIdleSession(t *testing.T) {
 	s, org := meridian(t)
 	b, secret := withApp(t, s, org, "ana@meridian.example", directory.Member)

@@ -22,12 +22,12 @@ import (
 
 const ana = "ana@meridian.example"
 
-// required asks everybody for a second step.
+// required returns rules that ask everybody for a second step.
 func required() signin.SecondStepRules {
 	return signin.SecondStepRules{RequiredFrom: dbtest.Start, Tolerance: 1, Passwordless: true}
 }
 
-// meridian is an organization that asks everybody for a second step.
+// meridian returns an organization that asks everybody for a second step.
 func meridian(t *testing.T, change ...func(*signin.SecondStepRules)) (*idptest.Server, directory.Organization) {
 	t.Helper()
 	s := idptest.Start(t, idptest.Named)
@@ -40,8 +40,8 @@ func meridian(t *testing.T, change ...func(*signin.SecondStepRules)) (*idptest.S
 	return s, org
 }
 
-// joining is the page after the password of an invitation, which asks for a first
-// second step.
+// joining returns the page after the password of an invitation, which asks the person to enrol
+// a second step.
 func joining(t *testing.T, s *idptest.Server, org directory.Organization, email string, role directory.Role) (*idptest.Browser, *idptest.Page) {
 	t.Helper()
 	b := s.Browser(t)
@@ -53,7 +53,7 @@ func joining(t *testing.T, s *idptest.Server, org directory.Organization, email 
 	return b, page
 }
 
-// withApp is somebody at home with an authenticator app, whose next code is unused.
+// withApp returns somebody at home with an authenticator app, whose next code is unused.
 func withApp(t *testing.T, s *idptest.Server, org directory.Organization, email string, role directory.Role) (b *idptest.Browser, secret string) {
 	t.Helper()
 	b, page := joining(t, s, org, email, role)
@@ -64,7 +64,7 @@ func withApp(t *testing.T, s *idptest.Server, org directory.Organization, email 
 	return b, secret
 }
 
-// withPasskey is somebody at home with a passkey.
+// withPasskey returns somebody at home with a passkey.
 func withPasskey(t *testing.T, s *idptest.Server, org directory.Organization, email string) (*idptest.Browser, *authenticator.Authenticator) {
 	t.Helper()
 	b, page := joining(t, s, org, email, directory.Member)
@@ -75,7 +75,7 @@ func withPasskey(t *testing.T, s *idptest.Server, org directory.Organization, em
 	return b, a
 }
 
-// asked is the page after the first factor, in a new browser.
+// asked returns the page after the first factor, in a new browser.
 func asked(t *testing.T, s *idptest.Server, email string) (*idptest.Browser, *idptest.Page) {
 	t.Helper()
 	b := s.Browser(t)
@@ -90,7 +90,7 @@ func code(s *idptest.Server, secret string) string { return idptest.Code(secret,
 
 func owner(u directory.User) credential.Owner { return credential.Owner{OrgID: u.OrgID, UserID: u.ID} }
 
-// recoveryCodes gives somebody ten, as their own page does.
+// recoveryCodes makes ten codes for a user, as their own page does.
 func recoveryCodes(t *testing.T, s *idptest.Server, u directory.User) []string {
 	t.Helper()
 	set, err := s.Site.SignIn.Passwords.NewRecoveryCodes(t.Context(), credential.Source{Name: "test"}, owner(u))
@@ -118,8 +118,8 @@ func TestSecondStepIsEnrolledAndAskedFor(t *testing.T) {
 	}
 }
 
-// Journeys 5.2, 5.3: a wrong code, a reload, a second tab and Back lead on, and the
-// secret stays what an app may have scanned.
+// Journeys 5.2, 5.3: after a wrong code, a reload, a second tab and Back the person can
+// continue, and the secret that an app may have scanned stays the same.
 func TestEnrollingAnAppLeadsOnWhateverHappens(t *testing.T) {
 	s, org := meridian(t)
 	b, choice := joining(t, s, org, ana, directory.Member)
@@ -154,7 +154,7 @@ func TestEnrollingAnAppLeadsOnWhateverHappens(t *testing.T) {
 	if again := b.Get(page.URL.RequestURI()); again.Secret() != secret {
 		t.Error("a reload makes another secret")
 	}
-	// Back, another name, forth; and the choice in a second tab.
+	// Back, another name, forward again; and the choice in a second tab.
 	back := b.Get(path)
 	if back.Form("main").Values.Get("device") != "<b>Phone</b>" {
 		t.Errorf("back at the choice with %v", back.Form("main").Values)
@@ -197,7 +197,7 @@ func TestEnrolmentEndsWithItsAttempt(t *testing.T) {
 	}
 }
 
-// Journeys 5.3: how a code may be typed, and which are refused.
+// Journeys 5.3: the ways in which a code may be typed, and the ones that are refused.
 func TestCodesAreReadAsPeopleTypeThem(t *testing.T) {
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Member)
@@ -274,8 +274,8 @@ func TestMFA1NothingButTheSecondStepAnswersAfterTheFirstFactor(t *testing.T) {
 			t.Errorf("%v leads to another step: %d %s: %s", v, p.Status, p.URL, p.Text())
 		}
 	}
-	// Once more from the front: a new attempt asks the same, and so does one for a page
-	// of lower demand.
+	// Once more from the beginning: a new attempt asks the same, and so does one for a page
+	// that demands less.
 	_, again := asked(t, s, ana)
 	closed(again, "the sign-in again")
 	deep := b.Get("/o/meridian/account/sessions")
@@ -289,7 +289,7 @@ func TestMFA1NothingButTheSecondStepAnswersAfterTheFirstFactor(t *testing.T) {
 	}
 }
 
-// MFA-2: a code is used up wherever it was used, enrolment included.
+// MFA-2: a code is used up by any use, enrolment included.
 func TestMFA2ACodeWorksOnceWhereverItIsUsed(t *testing.T) {
 	s, org := meridian(t)
 	_, choice := joining(t, s, org, ana, directory.Owner)
@@ -316,7 +316,7 @@ func TestMFA2ACodeWorksOnceWhereverItIsUsed(t *testing.T) {
 	}
 }
 
-// MFA-4: wrong codes of every kind count for the user, whatever the attempt.
+// MFA-4: wrong codes of every kind count for the user, whichever attempt they come from.
 func TestMFA4WrongCodesAreCountedAcrossAttempts(t *testing.T) {
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Member)
@@ -330,7 +330,7 @@ func TestMFA4WrongCodesAreCountedAcrossAttempts(t *testing.T) {
 		return n
 	}
 	wrong := func(i int) *idptest.Page {
-		b, page := asked(t, s, ana) // the password again, which must not begin anew
+		b, page := asked(t, s, ana) // the password again, which must not reset the count
 		if i%2 == 1 {
 			return b.Get(page.URL.Path+"?with=recovery").Form("main").Fill("recovery_code", "AAAA-BBBB-CCCC-DDDD").Submit("")
 		}
@@ -364,7 +364,7 @@ func TestMFA4WrongCodesAreCountedAcrossAttempts(t *testing.T) {
 	}
 }
 
-// MFA-6: who knows the password of somebody without a second step yet.
+// MFA-6: somebody knows the password of a person without a second step.
 func TestMFA6EnrolmentIsBoundToTheAttemptAndItsBrowser(t *testing.T) {
 	s, org := meridian(t)
 	b, choice := joining(t, s, org, ana, directory.Member)
@@ -388,8 +388,8 @@ func TestMFA6EnrolmentIsBoundToTheAttemptAndItsBrowser(t *testing.T) {
 			t.Errorf("%v: %d", v, p.Status)
 		}
 	}
-	// A second attempt with the password has a secret of its own; the first to finish is
-	// the factor that the other must then prove.
+	// A second attempt with the password has a secret of its own; the one that finishes first
+	// sets the factor that the other must then prove.
 	other := s.Browser(t)
 	theirs := signIn(other, "/o/meridian", ana, idptest.Password).Form("main").Fill("device", "Stolen").Fill("kind", "app").Submit("")
 	if theirs.Secret() == page.Secret() || theirs.Secret() == "" {
@@ -443,7 +443,7 @@ func TestRecoveryCodeStandsInForTheDevice(t *testing.T) {
 	}
 }
 
-// Journeys 5.4, 5.5: a passkey as second step, and the factor used last first.
+// Journeys 5.4, 5.5: a passkey as second step, and the factor used last is asked for first.
 func TestPasskeyIsEnrolledAndTheFactorUsedLastIsAskedForFirst(t *testing.T) {
 	s, org := meridian(t)
 	_, a := withPasskey(t, s, org, ana)
@@ -457,7 +457,8 @@ func TestPasskeyIsEnrolledAndTheFactorUsedLastIsAskedForFirst(t *testing.T) {
 	if p := page.Answer(a); p.Status != 422 { // another answer to the same challenge
 		t.Errorf("the same page again: %d", p.Status)
 	}
-	// An app beside it, added later, is asked for first; used last, the passkey is.
+	// An app beside it, added later, is asked for first; once the passkey was used last, the
+	// passkey is.
 	s.Clock.Advance(time.Minute)
 	u := userOf(t, s, org.ID, ana)
 	var secret string
@@ -491,8 +492,8 @@ func TestPasskeyIsEnrolledAndTheFactorUsedLastIsAskedForFirst(t *testing.T) {
 	}
 }
 
-// Journeys 5.4: cancelled, too late, without script, and garbage come back to the
-// choice, with the name that was given.
+// Journeys 5.4: a dialogue that was cancelled, came too late, had no script or sent garbage
+// leads back to the choice, with the name that was given.
 func TestPasskeyThatIsNotMadeComesBackToTheChoice(t *testing.T) {
 	s, org := meridian(t)
 	_, choice := joining(t, s, org, ana, directory.Member)
@@ -532,7 +533,7 @@ func TestPasskeyThatIsNotMadeComesBackToTheChoice(t *testing.T) {
 	}
 }
 
-// Journeys 2.1, 5.8: a passkey that verified its user is sign-in and second step.
+// Journeys 2.1, 5.8: a passkey that verified its user is both the sign-in and the second step.
 func TestPasskeyAloneOpensEveryDoorOfItsOrganization(t *testing.T) {
 	s, org := meridian(t)
 	s.Organization(t, "Lumen Health", "lumen")
@@ -556,8 +557,8 @@ func TestPasskeyAloneOpensEveryDoorOfItsOrganization(t *testing.T) {
 	if p.Status != 422 || at(b, "meridian") || p.URL.Path != "/o/lumen" || len(p.Links()) == 0 {
 		t.Errorf("at another organization: %d %s", p.Status, p.URL)
 	}
-	// Without verification it is one factor and opens nothing alone; beside a password
-	// it is the second.
+	// Without verification it is one factor and signs in nobody alone; beside a password it is
+	// the second.
 	a.Flags = authenticator.Present
 	b = s.Browser(t)
 	if p := b.EnterWithPasskey("/sign-in", a); p.Status != 422 || at(b, "meridian") {
@@ -568,7 +569,7 @@ func TestPasskeyAloneOpensEveryDoorOfItsOrganization(t *testing.T) {
 	}
 }
 
-// A morning of a large office, behind one address.
+// A morning in a large office, behind one address.
 func TestManyPeopleOfOneNetworkEnterWithPasskeys(t *testing.T) {
 	s, org := meridian(t)
 	_, a := withPasskey(t, s, org, ana)
@@ -579,8 +580,8 @@ func TestManyPeopleOfOneNetworkEnterWithPasskeys(t *testing.T) {
 	}
 }
 
-// Journeys 5.8: where the organization wants the password too, a passkey comes first
-// and is not asked for again.
+// Journeys 5.8: where the organization wants the password too, a passkey used first is not
+// asked for again.
 func TestPasskeyIsNoPasswordWhereTheRulesSaySo(t *testing.T) {
 	s, org := meridian(t, func(r *signin.SecondStepRules) { r.Passwordless = false })
 	_, a := withPasskey(t, s, org, ana)
@@ -594,7 +595,7 @@ func TestPasskeyIsNoPasswordWhereTheRulesSaySo(t *testing.T) {
 	}
 }
 
-// R-PSK-08 and decision 0028: asking for options says nothing and keeps nothing.
+// R-PSK-08 and decision 0028: asking for options reveals nothing and stores nothing.
 func TestOptionsOfAPasskeyAloneAreTheSameForEverybody(t *testing.T) {
 	s, org := meridian(t)
 	own, _ := withPasskey(t, s, org, ana)
@@ -636,7 +637,7 @@ func TestOptionsOfAPasskeyAloneAreTheSameForEverybody(t *testing.T) {
 	}
 }
 
-// A passkey that nobody has here is told to the browser, so that it is offered no more.
+// The browser is told of a passkey that nobody has here, so that it no longer offers it.
 func TestBrowserIsToldOfAPasskeyThatNobodyHas(t *testing.T) {
 	s, org := meridian(t)
 	_, a := withPasskey(t, s, org, ana)
@@ -678,7 +679,7 @@ func TestStepUpAsksForTheSecondStep(t *testing.T) {
 	}
 }
 
-// A touch of a key that verifies nobody raises nothing alone (R-PSK-03).
+// A touch of a key that verifies nobody is not enough alone for a step-up (R-PSK-03).
 func TestStepUpByAKeyThatVerifiesNobodyAsksForThePasswordToo(t *testing.T) {
 	s, org := meridian(t)
 	b, a := withPasskey(t, s, org, ana)
@@ -693,7 +694,7 @@ func TestStepUpByAKeyThatVerifiesNobodyAsksForThePasswordToo(t *testing.T) {
 	}
 }
 
-// RST-7: who holds only the mailbox changes nothing of somebody with a second step.
+// RST-7: somebody who has only the mailbox changes nothing of a person with a second step.
 func TestRST7SecondStepComesBeforeTheNewPassword(t *testing.T) {
 	s, org := meridian(t)
 	own, secret := withApp(t, s, org, ana, directory.Member)
@@ -752,8 +753,8 @@ func TestRST7SecondStepComesBeforeTheNewPassword(t *testing.T) {
 	}
 }
 
-// MFA-7: a rule reaches a session that was opened before it at its next step-up, and a
-// rule that is dropped lets an attempt go on.
+// MFA-7: a new rule reaches an older session at its next step-up, and an attempt continues when
+// a rule is dropped.
 func TestMFA7RuleThatChangesReachesWhoIsOnTheWay(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -786,8 +787,8 @@ func TestMFA7RuleThatChangesReachesWhoIsOnTheWay(t *testing.T) {
 	}
 }
 
-// Journeys 5.4: the help is that of the browser, then of the system, and all other
-// devices stand below.
+// Journeys 5.4: the help begins with the browser, then the system; all other devices follow
+// below.
 func TestHelpAboutPasskeysBeginsWithOnesOwnDevice(t *testing.T) {
 	s := idptest.Start(t)
 	const gecko, blink = "Mozilla/5.0 (%s; rv:146.0) Gecko/20100101 Firefox/146.0", "Mozilla/5.0 (%s) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 %s"

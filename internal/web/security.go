@@ -21,18 +21,18 @@ var (
 	linkFields          = page.Fields{"link"}
 )
 
-// device is an authenticator app or a passkey as its owner sees it.
+// device is an authenticator app or a passkey, as its owner sees it.
 type device struct {
 	ID        string
 	Name      string
 	Passkey   bool
-	Model     string // of a passkey's authenticator, where it is known
+	Model     string // model of a passkey's authenticator, where it is known
 	Synced    bool   // a passkey that may live on several devices
 	CreatedAt time.Time
 	UsedAt    time.Time // zero before the first use
 }
 
-// devices are those that a user owns, the oldest of each kind first.
+// devices returns the devices of a user, the oldest of each kind first.
 func devices(f credential.Factors) []device {
 	var all []device
 	for _, a := range f.Apps {
@@ -46,10 +46,10 @@ func devices(f credential.Factors) []device {
 	return all
 }
 
-// few is how many recovery codes are so few that the person is told.
+// few is the number of recovery codes at which the person is reminded.
 const few = 2
 
-// reminder says that recovery codes are missing or few; the zero one says nothing.
+// reminder says that recovery codes are missing or few; the zero value says nothing.
 type reminder struct {
 	Due  bool
 	Left int
@@ -66,24 +66,24 @@ func owner(v *page.Viewer) credential.Owner {
 	return credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID}
 }
 
-// securityPage is what signs a person in: devices, recovery codes and password.
+// securityPage shows what a person signs in with: devices, recovery codes and password.
 type securityPage struct {
 	Devices      []device
-	Required     bool // a second step is
-	Passkeys     bool // this installation takes them
+	Required     bool // a second step is required
+	Passkeys     bool // this installation accepts them
 	Codes        int  // recovery codes that still work
 	Reminder     reminder
 	PasswordAt   time.Time // when the password was set; zero where there is none
 	Alone        bool      // a passkey alone signs in
-	Passwordless bool      // and the password may go
+	Passwordless bool      // the password may be removed
 	Did          string    // what was just done; empty where nothing was
-	Accepted     string    // tells the browser which passkeys are of use
-	Removed      string    // and which is not any more
+	Accepted     string    // for the browser: the passkeys that are of use
+	Removed      string    // for the browser: one that no longer is
 	Links        []federation.Link
-	There        bool // only a provider signs in, which answers for its own factors
+	There        bool // people sign in only by a provider, which answers for its own factors
 }
 
-// deeds are what may just have been done, as the address says it.
+// deeds are what may just have been done, as the page's address names it.
 var deeds = []string{"added", "renamed", "removed", "password-removed", "password-created", "unlinked"}
 
 func (s *Server) showSecurity(v *page.Viewer) error {
@@ -125,7 +125,7 @@ func (s *Server) showSecurity(v *page.Viewer) error {
 	return v.Render("account-security", p)
 }
 
-// undoLink undoes one of the viewer's own links.
+// undoLink removes one of the viewer's own links to a provider.
 func (s *Server) undoLink(v *page.Viewer) error {
 	ctx := v.R.Context()
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
@@ -136,11 +136,11 @@ func (s *Server) undoLink(v *page.Viewer) error {
 	return v.Redirect(v.Path("account/security") + "?unlinked")
 }
 
-// credentialID is the form of the ids that browsers know passkeys by.
+// credentialID matches the ids by which browsers know passkeys.
 var credentialID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// removedPasskey tells the browser of the passkey that the address says was just
-// removed, unless somebody has it: nobody makes it forget one by a link.
+// removedPasskey returns the passkey that the address names as just removed, for the browser to
+// forget, unless somebody has it: no link can make a browser forget a passkey in use.
 func (s *Server) removedPasskey(v *page.Viewer) (string, error) {
 	id := v.R.URL.Query().Get("removed")
 	if !credentialID.MatchString(id) {
@@ -153,15 +153,15 @@ func (s *Server) removedPasskey(v *page.Viewer) (string, error) {
 	return s.signIn.Passkeys.Removed(id), nil
 }
 
-// devicePage is one device, to rename and to remove.
+// devicePage shows one device, to rename and to remove.
 type devicePage struct {
 	device
-	Stays *fault.Error // why it cannot go, if it cannot
-	Codes bool         // the recovery codes go with it
+	Stays *fault.Error // why it cannot be removed, if so
+	Codes bool         // the recovery codes are removed with it
 }
 
-// theDevice finds the device that the path names among the viewer's own: anybody
-// else's is not there.
+// theDevice returns the device that the path names, if it is the viewer's own: other people's
+// devices are not found.
 func (s *Server) theDevice(v *page.Viewer) (device, credential.Factors, error) {
 	factors, err := s.signIn.Authenticators.FactorsOf(v.R.Context(), s.site.DB, owner(v))
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *Server) changeDevice(v *page.Viewer) error {
 	return v.Redirect(security + "?" + url.Values{"removed": {credentialOf(factors, d.ID)}}.Encode())
 }
 
-// credentialOf is how the browser knows a passkey; empty for an app.
+// credentialOf returns the id by which the browser knows a passkey; empty for an app.
 func credentialOf(f credential.Factors, id string) string {
 	for _, k := range f.Passkeys {
 		if k.ID == id {
@@ -219,10 +219,10 @@ func credentialOf(f credential.Factors, id string) string {
 // recoveryCodesPage makes recovery codes and shows them, once.
 type recoveryCodesPage struct {
 	Left  int
-	Set   string   // names the set that there is
-	Codes []string // right after they were made
-	Next  string   // where to go on
-	First bool     // comes from signing in
+	Set   string   // names the current set
+	Codes []string // set right after they were made
+	Next  string   // where to continue
+	First bool     // shown as a step of signing in
 	File  string   // name of the file to keep them in
 }
 
@@ -252,7 +252,7 @@ func (s *Server) showRecoveryCodes(v *page.Viewer) error {
 	switch {
 	case !owns && v.Form.Refused():
 		return signin.ErrNoDevice
-	case !owns: // they stand in for a device, and there is none
+	case !owns: // codes stand in for a device, and there is none
 		return v.Redirect(v.Path("account/security"))
 	}
 	p, err := s.recoveryCodesPage(v)
@@ -262,8 +262,8 @@ func (s *Server) showRecoveryCodes(v *page.Viewer) error {
 	return v.Render("account-codes", p)
 }
 
-// makeRecoveryCodes answers with the codes themselves: no other page ever shows
-// them. Sent again, by a reload, it makes no others.
+// makeRecoveryCodes answers with the codes themselves: no other page ever shows them. A form
+// sent again, by a reload, makes no others.
 func (s *Server) makeRecoveryCodes(v *page.Viewer) error {
 	codes, err := s.signIn.NewRecoveryCodes(v.R.Context(), v.Visit, v.Device(), v.Form.Get("set"))
 	if err != nil {

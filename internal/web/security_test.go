@@ -19,14 +19,14 @@ import (
 
 const security = "/o/meridian/account/security"
 
-// free is an organization that leaves the second step to its people.
+// free returns an organization that leaves the second step to its people.
 func free(t *testing.T) (*idptest.Server, directory.Organization) {
 	t.Helper()
 	s := idptest.Start(t, idptest.Named)
 	return s, s.Organization(t, "Meridian Freight", "meridian")
 }
 
-// addApp adds an authenticator app under one's own account.
+// addApp adds an authenticator app in the user's own account.
 func addApp(t *testing.T, s *idptest.Server, b *idptest.Browser, name string) (secret string) {
 	t.Helper()
 	page, secret := s.EnrolApp(t, b.Get(security+"/add"), name)
@@ -36,7 +36,7 @@ func addApp(t *testing.T, s *idptest.Server, b *idptest.Browser, name string) (s
 	return secret
 }
 
-// addPasskey adds a passkey under one's own account.
+// addPasskey adds a passkey in the user's own account.
 func addPasskey(t *testing.T, s *idptest.Server, b *idptest.Browser, name string, a *authenticator.Authenticator) {
 	t.Helper()
 	page := s.EnrolPasskey(t, b.Get(security+"/add"), name, a)
@@ -45,7 +45,7 @@ func addPasskey(t *testing.T, s *idptest.Server, b *idptest.Browser, name string
 	}
 }
 
-// deviceLink is the page of a device, by its name.
+// deviceLink returns the page of a device, by its name.
 func deviceLink(t *testing.T, b *idptest.Browser, name string) string {
 	t.Helper()
 	page := b.Get(security)
@@ -56,7 +56,7 @@ func deviceLink(t *testing.T, b *idptest.Browser, name string) string {
 	return m[1]
 }
 
-// shownCodes are the recovery codes on a page.
+// shownCodes returns the recovery codes on a page.
 func shownCodes(p *idptest.Page) []string {
 	var all []string
 	for _, m := range regexp.MustCompile(`<li><code>([A-Z2-7-]+)</code>`).FindAllStringSubmatch(p.Body, -1) {
@@ -65,7 +65,7 @@ func shownCodes(p *idptest.Page) []string {
 	return all
 }
 
-// makeCodes makes recovery codes on one's own page.
+// makeCodes makes recovery codes on the user's own page.
 func makeCodes(t *testing.T, b *idptest.Browser) []string {
 	t.Helper()
 	page := b.Get(security + "/codes").Form("main").Submit("")
@@ -76,7 +76,7 @@ func makeCodes(t *testing.T, b *idptest.Browser) []string {
 	return codes
 }
 
-// stepsUp tells that a page asks for fresh proof.
+// stepsUp reports whether a page asks for fresh proof.
 func stepsUp(p *idptest.Page) bool {
 	return strings.HasPrefix(p.URL.Path, "/sign-in/att_") && p.Status == 200
 }
@@ -163,8 +163,8 @@ func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
 	}
 }
 
-// The browser is told to forget a passkey only if nobody has it: no link makes it
-// forget one that is of use.
+// The browser is told to forget a passkey only if nobody has it: no link can make it forget one
+// that is of use.
 func TestBrowserForgetsNoPasskeyByALink(t *testing.T) {
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
@@ -181,7 +181,7 @@ func TestBrowserForgetsNoPasskeyByALink(t *testing.T) {
 	}
 }
 
-// R-MFA-07: nobody gets below what the organization asks for.
+// R-MFA-07: nobody can get below what the organization requires.
 func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	s, org := meridian(t)
 	b, _ := withApp(t, s, org, ana, directory.Member)
@@ -195,7 +195,7 @@ func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	}
 	addApp(t, s, b, "Tablet")
 	links := []string{link, deviceLink(t, b, "Tablet")}
-	// Of two that are removed at once one stays.
+	// Of two that are removed at once, one stays.
 	var both sync.WaitGroup
 	for _, l := range links {
 		c := b.Copy()
@@ -211,7 +211,7 @@ func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	if left != 1 {
 		t.Errorf("%d devices are left", left)
 	}
-	// Once nobody asks for one it may go.
+	// Once none is required, the last may be removed.
 	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1, Passwordless: true})
 	for _, l := range links {
 		b.Post(l, url.Values{"do": {"remove"}})
@@ -221,8 +221,8 @@ func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	}
 }
 
-// R-MFA-05, R-SES-10: what changes a factor asks for the strongest that the person
-// has, and comes back to the filled form.
+// R-MFA-05, R-SES-10: changing a factor asks for the strongest factor that the person has, and
+// returns to the filled-in form.
 func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
@@ -260,7 +260,7 @@ func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
 	if state() != before {
 		t.Fatal("something was changed without proof")
 	}
-	// It comes back to what was typed.
+	// The page shows again what was typed.
 	p := b.Post(phone, url.Values{"device": {"Ana’s phone"}}).Form("main").Fill("code", code(s, secret)).Submit("")
 	if p.URL.Path != phone || p.Form("main").Values.Get("device") != "Ana’s phone" || !p.Says("Phone") {
 		t.Fatalf("after the proof: %d %s: %s", p.Status, p.URL, p.Text())
@@ -270,7 +270,7 @@ func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
 	}
 }
 
-// Adding a device proves it: what follows does not ask for a code that is used up.
+// Adding a device proves it: the next page does not ask for a code that is used up.
 func TestAddingADeviceProvesASecondStep(t *testing.T) {
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
@@ -288,7 +288,7 @@ func TestAddingADeviceProvesASecondStep(t *testing.T) {
 	}
 }
 
-// TEN-1 for devices: another user's and another organization's look absent.
+// TEN-1 for devices: another user's and another organization's are not found.
 func TestTEN1DevicesOfOthersAreNotThere(t *testing.T) {
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Owner)
@@ -359,7 +359,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 	if page.Status != 200 || len(distinct) != 10 || page.Header.Get("Cache-Control") != "no-store" || !page.Has("div", "data-codes", "codes") {
 		t.Fatalf("%d codes: %d %s", len(distinct), page.Status, page.Text())
 	}
-	// Sent again, by a reload, and asked for again, it shows none and makes none.
+	// Sent again by a reload, or asked for again, the page shows no codes and makes none.
 	hashes := dbtest.Dump(t, s.DB, "recovery_codes")
 	if p := form.Submit(""); p.Status != 409 || len(shownCodes(p)) > 0 || !p.Says("made in the meantime") {
 		t.Errorf("sent twice: %d %s", p.Status, p.Text())
@@ -372,7 +372,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 	if dbtest.Dump(t, s.DB, "recovery_codes") != hashes {
 		t.Error("sending twice changed the codes")
 	}
-	// No code stands anywhere but on that page.
+	// Codes appear nowhere but on that page.
 	letters := subjects(t, s, ana)
 	if strings.Count(letters, "New recovery codes at Meridian Freight") != 1 {
 		t.Errorf("letters: %s", letters)
@@ -410,7 +410,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 	}
 }
 
-// Of eight that make codes at once one gets a set, and it is the one that works.
+// Of eight browsers that make codes at once, one gets a set, and that set works.
 func TestOfEightSetsMadeAtOnceOneIsShownAndHolds(t *testing.T) {
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
@@ -438,8 +438,8 @@ func TestOfEightSetsMadeAtOnceOneIsShownAndHolds(t *testing.T) {
 	}
 }
 
-// After a first device as a step of signing in the codes come once, and then the page
-// that was asked for.
+// After a first device, added as a step of signing in, the codes are shown once, and then the
+// page that was asked for.
 func TestFirstDeviceLeadsThroughTheRecoveryCodes(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -460,13 +460,13 @@ func TestFirstDeviceLeadsThroughTheRecoveryCodes(t *testing.T) {
 	if len(shownCodes(made)) != 10 || !strings.Contains(strings.Join(made.Links(), " "), wanted) || !made.Says("Continue") {
 		t.Fatalf("%d %s: %v", made.Status, made.Text(), made.Links())
 	}
-	// Where there are codes, a further device leads on at once.
+	// A person who has codes goes straight on after a further device.
 	s.Clock.Advance(30 * time.Second)
 	page = b.Get(security+"/add").Form("main").Fill("device", "Tablet").Fill("kind", "app").Submit("")
 	if page = page.Form("main").Fill("code", code(s, page.Secret())).Submit(""); page.URL.RequestURI() != security+"?added" {
 		t.Errorf("a further device: %d %s", page.Status, page.URL)
 	}
-	// WEB-3: no address leads elsewhere.
+	// WEB-3: no address leads to another site.
 	for _, next := range []string{"https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/%2f/evil.example"} {
 		if p := b.Get(security + "/codes?" + url.Values{"next": {next}}.Encode()); strings.Contains(strings.Join(p.Links(), " "), "evil") || strings.Contains(strings.Join(p.Links(), " "), "javascript") {
 			t.Errorf("next=%s: %v", next, p.Links())
@@ -501,7 +501,7 @@ func TestPWD5ChangingThePasswordAsksForTheSecondStepFirst(t *testing.T) {
 	}
 }
 
-// passwordless is somebody with two passkeys who removed the password.
+// passwordless returns somebody with two passkeys who removed the password.
 func passwordless(t *testing.T, s *idptest.Server, org directory.Organization) (*idptest.Browser, [2]*authenticator.Authenticator) {
 	t.Helper()
 	b := s.Join(t, org, ana, "Ana", directory.Member)
@@ -533,7 +533,7 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 	if log := dbtest.Dump(t, s.DB, "audit_events"); !strings.Contains(log, "password.removed") {
 		t.Error("the audit log does not say it")
 	}
-	// The sign-in page fails as for anybody.
+	// The sign-in page fails as for anybody else.
 	wrong := signIn(s.Browser(t), "/o/meridian", "nobody@meridian.example", idptest.Password)
 	p := signIn(elsewhere, "/o/meridian", ana, idptest.Password)
 	if p.Status != 422 || strings.ReplaceAll(p.Text(), ana, "") != strings.ReplaceAll(wrong.Text(), "nobody@meridian.example", "") {
@@ -542,7 +542,7 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 	if p := elsewhere.EnterWithPasskey("/o/meridian", keys[1]); p.URL.Path != "/o/meridian/home" {
 		t.Errorf("a passkey: %d %s", p.Status, p.Text())
 	}
-	// Without a fresh proof none is created.
+	// Without fresh proof no password is created.
 	s.Clock.Advance(11 * time.Minute)
 	const path = "/o/meridian/account/password"
 	page := b.Get(path)
@@ -561,7 +561,7 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 	if p := page.Form("main").Fill("password", "short").Fill("repetition", "short").Submit(""); p.Status != 422 || !p.Says("Add a digit.") {
 		t.Errorf("a short one: %d %s", p.Status, p.Text())
 	}
-	// R-PWD-07: the history outlives the password.
+	// R-PWD-07: the history is kept when the password is removed.
 	if p := page.Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit(""); p.Status != 422 || !p.Says("Choose one that differs") {
 		t.Errorf("the one from before: %d %s", p.Status, p.Text())
 	}
@@ -577,7 +577,7 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 	}
 }
 
-// What would lock somebody out is refused, by hand too.
+// What would lock somebody out is refused, also when the form is made by hand.
 func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
@@ -620,8 +620,8 @@ func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
 	}
 }
 
-// Whoever lost the passkeys comes back by mail and a recovery code, and by mail alone
-// not at all (R-REC-04).
+// Somebody who lost their passkeys gets back in by mail and a recovery code, and not by mail
+// alone (R-REC-04).
 func TestWhoLostThePasskeysComesBackByMailAndARecoveryCode(t *testing.T) {
 	s, org := free(t)
 	b, _ := passwordless(t, s, org)
@@ -645,7 +645,7 @@ func TestWhoLostThePasskeysComesBackByMailAndARecoveryCode(t *testing.T) {
 	}
 }
 
-// R-REC-08: an administrator's reset leaves whoever has no password a way back.
+// R-REC-08: after an administrator's reset, a person without a password still has a way back.
 func TestResetOfSomebodyWithoutAPasswordBringsALink(t *testing.T) {
 	s, org := free(t)
 	b, _ := passwordless(t, s, org)
@@ -666,7 +666,7 @@ func TestResetOfSomebodyWithoutAPasswordBringsALink(t *testing.T) {
 	}
 }
 
-// The same of somebody who has no password to turn off, until they chose anew.
+// The same for somebody who has no password to turn off, until they chose a new one.
 func TestDisowningShutsPasskeysAloneOutWithoutAPassword(t *testing.T) {
 	s, org := free(t)
 	b, keys := passwordless(t, s, org)
@@ -693,8 +693,8 @@ func TestDisowningShutsPasskeysAloneOutWithoutAPassword(t *testing.T) {
 	}
 }
 
-// A thief's passkey opens nothing alone once its owner said 'this was not me', until a
-// new password came by mail and with a second step.
+// A thief's passkey signs in nobody alone once its owner said 'this was not me', until a new
+// password was created by mail and with a second step.
 func TestDisowningShutsPasskeysAloneOut(t *testing.T) {
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
@@ -728,8 +728,8 @@ func TestDisowningShutsPasskeysAloneOut(t *testing.T) {
 	}
 }
 
-// An installation whose address is a number offers no passkeys, and no life with
-// nothing else.
+// An installation whose address is an IP address offers no passkeys, and no account without a
+// password.
 func TestSecurityWithoutAName(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")

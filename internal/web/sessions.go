@@ -14,8 +14,7 @@ var (
 	signOutFields  = page.Fields{"page"}
 )
 
-// methodKeys are the sentences of the methods that a session was entered with
-// (RFC 8176).
+// methodKeys are the catalogue keys of the methods by which a session was opened (RFC 8176).
 var methodKeys = map[string]string{
 	"pwd": "web.method.pwd",
 	"otp": "web.method.otp",
@@ -114,8 +113,8 @@ func (s *Server) showOrganizations(v *page.Viewer) error {
 	return v.Render("account-organizations", p)
 }
 
-// stay keeps a session open whose page warned of its end. The page stays as it
-// is, with all that was typed.
+// stay keeps a session open after its page warned of the end. The page stays as it is, with
+// everything typed.
 func (s *Server) stay(v *page.Viewer) error {
 	if _, err := s.site.Sessions.Stay(v.R.Context(), s.site.DB, v.Visit); err != nil {
 		return err
@@ -124,11 +123,11 @@ func (s *Server) stay(v *page.Viewer) error {
 	return nil
 }
 
-// showSignOut is for a browser whose form was sent by hand or reloaded: it asks.
+// showSignOut asks first. It is for a form that was made by hand, or reloaded.
 func (s *Server) showSignOut(v *page.Viewer) error { return v.Render("sign-out", nil) }
 
-// signOut ends this session and leaves others alone, or ends all of this
-// browser, or all of this user wherever they are.
+// signOut ends this session and leaves others alone, or ends all sessions in this browser, or
+// all of this user everywhere.
 func (s *Server) signOut(v *page.Viewer) error {
 	ctx := v.R.Context()
 	switch v.Form.Do() {
@@ -159,9 +158,9 @@ func (s *Server) signOut(v *page.Viewer) error {
 	}
 }
 
-// leave ends what the viewer has open and goes on to where the form leads, if
-// somebody is left in this browser, else to the organization's way in. Applications that
-// listen in this browser are told by the page in between.
+// leave ends what the viewer has open and continues where the form leads, if somebody is still
+// signed in to this browser, else at the organization's sign-in page. A page in between tells
+// applications that listen in this browser.
 func (s *Server) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx) error) error {
 	ctx := v.R.Context()
 	frames, err := s.op.Frames(ctx, ended...)

@@ -20,10 +20,10 @@ import (
 
 const token = "__Host-parvis"
 
-// shows tells whether a page of an organization is open to a browser.
+// shows reports whether a page of an organization is open to a browser.
 func shows(b *idptest.Browser, path string) bool { return b.Get(path).URL.Path == path }
 
-// on is the same browser, seen by another node.
+// on returns the same browser, as another node sees it.
 func on(t *testing.T, node *idptest.Server, b *idptest.Browser) *idptest.Browser {
 	t.Helper()
 	c := node.Browser(t)
@@ -48,7 +48,7 @@ func enter(t *testing.T, b *idptest.Browser, org, email string) {
 	}
 }
 
-// sessionIDs are what the page of one's sessions offers to end.
+// sessionIDs returns the sessions that the page offers to end.
 func sessionIDs(p *idptest.Page) (ids []string) {
 	for id := range strings.SplitSeq(p.Body, `name="id" value="`) {
 		if id, _, ok := strings.Cut(id, `"`); ok && strings.HasPrefix(id, "ses_") {
@@ -58,7 +58,7 @@ func sessionIDs(p *idptest.Page) (ids []string) {
 	return ids
 }
 
-// R-SES-09: thirty sessions of one person; one ends, all others, all.
+// R-SES-09: thirty sessions of one person: one is ended, then all others, then all.
 func TestSES9ThirtySessionsEndOneAllOthersAndAll(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -94,7 +94,7 @@ func TestSES9ThirtySessionsEndOneAllOthersAndAll(t *testing.T) {
 	if p = b.Post("/o/alpha/account/sessions", url.Values{"do": {"end"}, "id": {one}}); p.Status != 409 || len(sessionIDs(p)) != 28 {
 		t.Errorf("ending it twice: %d %s", p.Status, p.Text())
 	}
-	// An older proof is not enough to end others, and enough to leave.
+	// An older proof is not enough to end others, but enough to sign out.
 	s.Clock.Advance(11 * time.Minute)
 	p = proveAgain(t, p.Form("main").Submit("others"))
 	if count() != 29 || !p.Says("Nothing has been changed yet") {
@@ -115,7 +115,7 @@ func TestSES9ThirtySessionsEndOneAllOthersAndAll(t *testing.T) {
 	}
 }
 
-// What rested too long is not listed, swept or not; nothing can be ended there.
+// A session that was idle too long is not listed, swept or not, and cannot be ended there.
 func TestSES9SessionsThatAreOverAreNotListed(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) { a.Lifetimes.SessionIdle = 5 * time.Minute })
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -129,7 +129,7 @@ func TestSES9SessionsThatAreOverAreNotListed(t *testing.T) {
 	}
 }
 
-// Nobody ends, or learns of, a session of somebody else, in their organization or another.
+// Nobody ends, or learns of, another person's session, in their organization or another.
 func TestSES9NobodyEndsTheSessionOfAnother(t *testing.T) {
 	s := idptest.Start(t)
 	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
@@ -170,7 +170,8 @@ func TestSES9NobodyEndsTheSessionOfAnother(t *testing.T) {
 	}
 }
 
-// R-SES-09: one more than a user may have ends the one unused longest, nobody else's.
+// R-SES-09: one session more than a user may have ends the one unused longest, and nobody
+// else's.
 func TestSES9OneSessionTooManyEndsTheOneUnusedLongest(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -191,8 +192,8 @@ func TestSES9OneSessionTooManyEndsTheOneUnusedLongest(t *testing.T) {
 	}
 }
 
-// SES-3: what ends a session ends it on every node at the next request, a half
-// finished sign-in and a link included, and nothing brings it back.
+// SES-3: what ends a session ends it on every node at the next request, including a
+// half-finished sign-in and a link, and nothing brings it back.
 func TestSES3WhatMustDieDiesAtOnceOnEveryNode(t *testing.T) {
 	one := idptest.Start(t)
 	two := idptest.StartOn(t, one.DB, one.Clock, one.Keys)
@@ -247,8 +248,8 @@ func standing(t *testing.T, s *idptest.Server, org directory.OrgID, email string
 	})
 }
 
-// A deactivated person is out on both nodes at once, and does not come back in
-// by being reactivated, whether or not a sweep came between.
+// A deactivated person is signed out on both nodes at once, and is not signed in again by being
+// reactivated, whether or not a sweep came between.
 func TestSES3ReactivatedPersonSignsInAgain(t *testing.T) {
 	one := idptest.Start(t)
 	two := idptest.StartOn(t, one.DB, one.Clock, one.Keys)
@@ -280,9 +281,9 @@ func TestSES3ReactivatedPersonSignsInAgain(t *testing.T) {
 	}
 }
 
-// SES-4: just under the idle time opens and starts it anew, just over does not;
-// the end that is fixed comes whatever the person does, and asks for credentials
-// on the way to the very page.
+// SES-4: a request just before the idle time ends restarts it, one just after does not; the
+// fixed end comes whatever the person does, and asks for credentials on the way to the same
+// page.
 func TestSES4IdleAndAbsoluteEnds(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) {
 		a.Lifetimes = app.Lifetimes{SessionIdle: 20 * time.Second, SessionAbsolute: 90 * time.Second}
@@ -313,7 +314,7 @@ func TestSES4IdleAndAbsoluteEnds(t *testing.T) {
 	}
 }
 
-// SES-4: only what the person does is use: no polling, no prefetch, no frame.
+// SES-4: only what the person does counts as use: not polling, prefetching or a frame.
 func TestSES4PollingKeepsNothingOpen(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) { a.Lifetimes.SessionIdle = time.Minute })
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -337,8 +338,8 @@ func TestSES4PollingKeepsNothingOpen(t *testing.T) {
 	}
 }
 
-// The button of the warning is use by the person, however lately there was some,
-// and moves the fixed end nowhere.
+// The button in the warning counts as use by the person, however recent the last use was, and
+// does not move the fixed end.
 func TestStayingIsUse(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) {
 		a.Lifetimes = app.Lifetimes{SessionIdle: 30 * time.Second, SessionAbsolute: 100 * time.Second}
@@ -394,7 +395,7 @@ func TestWhatWasTypedOutlivesTheIdleEnd(t *testing.T) {
 	}
 }
 
-// company is one browser with two users, of organizations with rules of their own.
+// company returns one browser with two users, in organizations with rules of their own.
 func company(t *testing.T) (s *idptest.Server, b *idptest.Browser) {
 	t.Helper()
 	s = idptest.Start(t)
@@ -406,8 +407,8 @@ func company(t *testing.T) (s *idptest.Server, b *idptest.Browser) {
 	return s, b
 }
 
-// TEN-5, journeys 3.4: the switcher names who is in beside, and nothing else of
-// one organization is in a page of the other.
+// TEN-5, journeys 3.4: the switcher names the other users, and a page of one organization
+// contains nothing else of the other.
 func TestTEN5OneBrowserTwoOrganizationsShareNothingButTheSwitcher(t *testing.T) {
 	s, b := company(t)
 	pages := []string{"home", "account", "account/sessions", "account/activity", "account/organizations", "sign-out", "nowhere"}
@@ -420,7 +421,7 @@ func TestTEN5OneBrowserTwoOrganizationsShareNothingButTheSwitcher(t *testing.T) 
 			p := b.Get("/o/" + org + "/" + path)
 			leads := p.Has("form", "action", "/o/"+other+"/switch") && p.Says("Ana of Alpha") && p.Says("Bea of Beta")
 			if path == "nowhere" {
-				leads = p.Status == 404 // a page of nobody, without a switcher
+				leads = p.Status == 404 // a page for nobody in particular, without a switcher
 			}
 			if !leads {
 				t.Errorf("%s of %s does not lead over: %s", path, org, p.Text())
@@ -437,7 +438,7 @@ func TestTEN5OneBrowserTwoOrganizationsShareNothingButTheSwitcher(t *testing.T) 
 	if p := form.Submit(""); p.Status != 422 || strings.Contains(p.Body, "bea@beta.example") {
 		t.Errorf("a refused form: %d", p.Status)
 	}
-	// A session of one opens nothing of the other, even with the other's paths.
+	// A session in one opens nothing in the other, even with the other's paths.
 	alone := s.Browser(t)
 	enter(t, alone, "alpha", "ana@alpha.example")
 	for _, path := range []string{"home", "account", "account/sessions", "account/organizations", "account/activity", "admin/people", "admin/rules/sessions"} {
@@ -456,7 +457,7 @@ func TestTEN5OneBrowserTwoOrganizationsShareNothingButTheSwitcher(t *testing.T) 
 	}
 }
 
-// Each user of a browser keeps the rules, the rest and the end of its own.
+// Each user of a browser has their own rules, idle time and end.
 func TestTEN5EachUserOfABrowserKeepsItsOwnClock(t *testing.T) {
 	s, b := company(t)
 	alpha, err := directory.OrganizationByName(t.Context(), s.DB, "alpha")
@@ -466,7 +467,7 @@ func TestTEN5EachUserOfABrowserKeepsItsOwnClock(t *testing.T) {
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return session.SetRules(ctx, tx, directory.Operator(), alpha.ID, session.Rules{Idle: 5 * time.Minute, Absolute: session.Absolute})
 	})
-	for range 3 { // busy in beta, at rest in alpha
+	for range 3 { // busy in beta, idle in alpha
 		s.Clock.Advance(2 * time.Minute)
 		if !shows(b, "/o/beta/home") {
 			t.Fatal("beta ended")
@@ -491,7 +492,7 @@ func TestTEN5EachUserOfABrowserKeepsItsOwnClock(t *testing.T) {
 	}
 }
 
-// Journeys 8.5: leaving one leaves the others; then all of this browser at once.
+// Journeys 8.5: signing out of one leaves the others; then out of all of this browser at once.
 func TestLeavingOneOrganizationAndThenAll(t *testing.T) {
 	s, b := company(t)
 	elsewhere := s.Browser(t)
@@ -511,7 +512,7 @@ func TestLeavingOneOrganizationAndThenAll(t *testing.T) {
 	if shows(b, "/o/beta/home") || !shows(b, "/o/alpha/home") {
 		t.Error("leaving one ended the wrong one")
 	}
-	// Twice, as from a second tab: nobody is asked to sign in just to leave.
+	// Twice, as from a second tab: nobody is asked to sign in only to sign out.
 	if p = b.Post("/o/beta/sign-out", url.Values{"page": {"/o/alpha/account/organizations?left"}}); p.URL.Path != "/o/beta" {
 		t.Errorf("leaving twice leads to %s", p.URL)
 	}
@@ -543,7 +544,7 @@ func TestLeavingOneOrganizationAndThenAll(t *testing.T) {
 	}
 }
 
-// A token superseded a moment ago signs out what it opens, and nothing newer.
+// A token superseded a moment ago signs out what it opens, and nothing opened later.
 func TestSES1SupersededTokenSeesAndEndsOnlyWhatItOpens(t *testing.T) {
 	s, b := company(t)
 	gamma := s.Organization(t, "Gamma Mills", "gamma")
@@ -560,8 +561,8 @@ func TestSES1SupersededTokenSeesAndEndsOnlyWhatItOpens(t *testing.T) {
 	}
 }
 
-// Journeys 8.6: one's own sign-ins and changes, those of strangers against one,
-// and of administrators to one; nobody else's.
+// Journeys 8.6: the page shows one's own sign-ins and changes, strangers' attempts and
+// administrators' changes; nobody else's.
 func TestActivityShowsWhatConcernsOneself(t *testing.T) {
 	s, b := company(t)
 	stranger := s.Browser(t)
@@ -630,8 +631,8 @@ func TestDisowningEndsEverythingAndLeadsToANewPassword(t *testing.T) {
 	}
 }
 
-// A clock that is wrong for a while ends at most what it says is over; set right
-// again, it leaves no proof fresh and no session longer than its end.
+// A clock that is wrong for a while ends at most what it says is over; once set right, no proof
+// stays fresh and no session outlives its end.
 func TestSES4ClockThatJumpsBackAndForth(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -642,7 +643,7 @@ func TestSES4ClockThatJumpsBackAndForth(t *testing.T) {
 			t.Fatalf("after %v: %d %s", jump, p.Status, p.URL)
 		}
 	}
-	// Proved while the clock was ahead: not fresh once it is right.
+	// Proved while the clock was ahead: not fresh once the clock is right.
 	s.Clock.Advance(5 * day)
 	p := b.Post("/o/alpha/account/sessions", url.Values{"do": {"others"}, "id": {""}})
 	proveAgain(t, p)
@@ -650,7 +651,7 @@ func TestSES4ClockThatJumpsBackAndForth(t *testing.T) {
 	if p := b.Post("/o/alpha/account/sessions", url.Values{"do": {"others"}, "id": {""}}); !strings.HasPrefix(p.URL.Path, "/sign-in/") {
 		t.Errorf("a proof from five days ahead is fresh: %s", p.URL)
 	}
-	// Swept while the clock was ahead: over for good.
+	// Swept while the clock was ahead: gone for good.
 	s.Clock.Advance(100 * day)
 	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
@@ -661,7 +662,8 @@ func TestSES4ClockThatJumpsBackAndForth(t *testing.T) {
 	}
 }
 
-// A restart in the middle of everything: warned, switched, half through a proof.
+// A restart in the middle of everything: after a warning, after switching, halfway through a
+// proof.
 func TestRestartInTheMiddleLosesNothing(t *testing.T) {
 	s, b := company(t)
 	s.Clock.Advance(11 * time.Minute)

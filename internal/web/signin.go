@@ -19,26 +19,26 @@ type signInPage struct {
 	Organization    *directory.Organization // the one that is meant; nil while none is named
 	Closed          bool                    // that organization is suspended
 	AskOrganization bool                    // show the field for it
-	Named           string                  // what the field holds at first, and links say
-	Known           *directory.User         // who is meant already; nil where anybody may sign in
+	Named           string                  // what the field holds at first, and what links carry
+	Known           *directory.User         // the user who is meant already; nil where anybody may sign in
 	StepUp          bool                    // that user is signed in and proves it again
-	WasAway         bool                    // and was open for longer than an attempt lasts
+	WasAway         bool                    // was away longer than an attempt lasts
 	Returning       bool                    // leads back to a page that was asked for
-	Elsewhere       bool                    // that may be in another organization too
-	ToLink          bool                    // proves who a provider's new subject is, and opens nothing
+	Elsewhere       bool                    // may have a user in another organization too
+	ToLink          bool                    // proves whose a provider's new subject is, and opens nothing
 	Toward          string                  // the application that it leads to; empty for a page of ours
-	LoginHint       string                  // who probably signs in: what that application said, or who was here
+	LoginHint       string                  // who probably signs in: named by the application, or here before
 	SignedIn        []session.Visit         // who is signed in to this browser already
-	SignedOut       bool                    // comes right after signing out
-	Disowned        bool                    // comes right after 'this was not me'
-	Away            *session.Away           // whose session here ended because nobody used it
-	Passkeys        bool                    // this installation takes them
-	Removed         string                  // tells the browser of a passkey that nobody has here
+	SignedOut       bool                    // shown right after signing out
+	Disowned        bool                    // shown right after 'this was not me'
+	Away            *session.Away           // the user whose session here ended because nobody used it
+	Passkeys        bool                    // this installation accepts them
+	Removed         string                  // for the browser: a passkey that nobody has here
 	ways
 }
 
-// Autofill is what the browser may offer in the field of the address: passkeys
-// too, where there are any.
+// Autofill says what the browser may offer in the address field: passkeys too, where there are
+// any.
 func (p signInPage) Autofill() string {
 	if p.Passkeys {
 		return "username webauthn"
@@ -46,8 +46,8 @@ func (p signInPage) Autofill() string {
 	return "username"
 }
 
-// Action is where the form goes; empty for the address of the page. Where the
-// organization can be named, that name counts and not the address.
+// Action says where the form is sent; empty for the address of the page. Where the organization
+// can be named in the form, that name counts and not the address.
 func (p signInPage) Action() string {
 	switch {
 	case p.Returning:
@@ -79,8 +79,8 @@ func (s *Server) lastVisited(v *page.Visitor, path string) error {
 	return v.Redirect("/sign-in")
 }
 
-// leftIdle finds the organization that this browser used last, where that session ended
-// because nobody used it.
+// leftIdle returns the organization that this browser used last, if its session ended because
+// nobody used it.
 func (s *Server) leftIdle(v *page.Visitor) (directory.Organization, bool, error) {
 	ctx := v.R.Context()
 	browser, err := v.Browser(ctx)
@@ -99,9 +99,9 @@ func (s *Server) leftIdle(v *page.Visitor) (directory.Organization, bool, error)
 	return org, err == nil, err
 }
 
-// away finds who was signed in to an organization in this browser until nobody used that
-// session for too long. Only the browser that shows its newest token learns it: a copy
-// of an older one does not.
+// away returns who was signed in to an organization in this browser until that session was not
+// used for too long. Only the browser that shows its newest token learns it: a copy of an older
+// one does not.
 func (s *Server) away(v *page.Visitor, org directory.OrgID) (*session.Away, error) {
 	ctx := v.R.Context()
 	browser, err := v.Browser(ctx)
@@ -115,9 +115,9 @@ func (s *Server) away(v *page.Visitor, org directory.OrgID) (*session.Away, erro
 	return &away, nil
 }
 
-// showSignIn is the page without an organization. After a failure it always
-// asks for one too, whoever was meant (journeys 2.4). A link that names one, or asks
-// for more ways in, leads on to where that is answered.
+// showSignIn is the page without an organization. After a failure it always asks for an
+// organization too, whoever was meant (journeys 2.4). A link that names one, or asks for more
+// ways to sign in, leads on to the page that answers it.
 func (s *Server) showSignIn(v *page.Visitor) error {
 	if query := v.R.URL.Query(); v.R.Method != http.MethodPost && (query.Has("more") || query.Has("organization")) {
 		return v.Redirect(page.OrganizationLink(query.Get("organization")))
@@ -141,7 +141,8 @@ func (s *Server) showDoor(v *page.Visitor) error {
 	ctx := v.R.Context()
 	org, err := v.OrganizationInPath()
 	if errors.Is(err, directory.ErrNotFound) {
-		// An organization's existence is public; the page goes on with the name to correct.
+		// It is public which organizations exist; the page continues with the name, to be
+		// corrected.
 		unknown := s.signIn.UnknownOrganization(ctx)
 		if !errors.Is(unknown, signin.ErrOrganizationUnknown) {
 			return unknown
@@ -174,8 +175,8 @@ func (s *Server) showDoor(v *page.Visitor) error {
 }
 
 func (s *Server) proveAtDoor(v *page.Visitor) error {
-	// A form that waited while the short name changed goes on to the new one's page,
-	// before its password is tried.
+	// A form sent after the short name changed leads to the page of the new name, before its
+	// password is tried.
 	org, err := v.OrganizationInPath()
 	if errors.Is(err, directory.ErrNotFound) {
 		return s.signIn.UnknownOrganization(v.R.Context())
@@ -189,7 +190,7 @@ func (s *Server) proveAtDoor(v *page.Visitor) error {
 	return s.prove(v, signin.Attempt{OrgID: org.ID}, "")
 }
 
-// prove offers what was typed and, if that opens the door, goes in.
+// prove tries what was typed and, if that is enough, signs in.
 func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) error {
 	if err := v.RequireCookies(); err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// The target is in docs/performance.md: at most 15 kB in at most 3 requests for a
-// browser that comes for the first time, headers and the script of passkeys included.
+// The target is in docs/performance.md: at most 15 kB in at most 3 requests for a browser that
+// comes for the first time, including headers and the script for passkeys.
 func TestTheSignInPageIsSmall(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	page, content := travelled(t, s, http.MethodGet, "/sign-in", nil)
@@ -33,8 +33,8 @@ func TestTheSignInPageIsSmall(t *testing.T) {
 	}
 }
 
-// BREACH: where a request brings a secret of its browser, or a form, the length of the
-// answer follows from its content alone.
+// BREACH: where a request carries a secret of its browser, or a form, the length of the answer
+// must follow from its content alone.
 func TestNothingOfABrowserIsCompressed(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -66,7 +66,7 @@ func TestNothingOfABrowserIsCompressed(t *testing.T) {
 	}
 }
 
-// travelled is how many bytes an answer has on the wire, and what it holds.
+// travelled returns how many bytes of an answer went over the wire, and what it contains.
 func travelled(t *testing.T, s *idptest.Server, method, path string, header http.Header) (bytes int, content []byte) {
 	t.Helper()
 	transport := s.Browser(t).Client.Transport
@@ -108,7 +108,7 @@ func request(t *testing.T, s *idptest.Server, method, path string, header http.H
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Set by hand, so that net/http leaves the answer as it came.
+	// Set by hand, so that net/http does not decompress the answer.
 	r.Header.Set("Accept-Encoding", "gzip, deflate, br")
 	r.Header.Set("Accept-Language", "fr")
 	if method == http.MethodPost {

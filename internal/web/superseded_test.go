@@ -11,7 +11,8 @@ import (
 )
 
 // A cookie that was copied just before its browser's token changed still reads pages for half a
-// minute. It must not share in what the person proved lately: it would change their address.
+// minute. It must not benefit from what the person proved recently: it would change their
+// address.
 func TestSES1SupersededTokenProvesNothingFresh(t *testing.T) {
 	s, b := company(t)
 	copied := b.Copy()
@@ -25,7 +26,7 @@ func TestSES1SupersededTokenProvesNothingFresh(t *testing.T) {
 		"/o/alpha/admin/organization":  {"organization": {"Evil Inc"}, "people_language": {"en"}},
 		"/o/alpha/admin/people/invite": {"email": {"mallory@evil.example"}, "name": {"Mallory"}, "role": {"owner"}, "invited_language": {"en"}},
 	} {
-		idptest.Want(t, b.Get(path), idptest.Path(path)) // which the current token may open
+		idptest.Want(t, b.Get(path), idptest.Path(path)) // the current token may open it
 		if p := copied.Post(path, form); !strings.HasPrefix(p.URL.Path, "/sign-in/") {
 			t.Errorf("the superseded token, which proves nothing, is at %s (%d): %s", p.URL, p.Status, p.Text())
 		}
@@ -35,8 +36,8 @@ func TestSES1SupersededTokenProvesNothingFresh(t *testing.T) {
 	}
 }
 
-// Once a copied cookie was noticed, no token finds its browser again, the current one
-// included: the thief may hold that one, and with it an attempt that is half done.
+// Once a copied cookie was noticed, no token finds its browser again, not even the current one:
+// the thief may hold that one, and with it an attempt that is half done.
 func TestSES6NoTokenFindsABrowserWhoseCookieWasCopied(t *testing.T) {
 	s, b := company(t)
 	demand(t, s, "bea@beta.example") // so that signing in has a second step

@@ -34,7 +34,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// What the samples hold that no catalogue does.
+// Texts of the samples that are in no catalogue.
 var (
 	sampleOrg   = directory.Organization{ID: "org_1", ShortName: "meridian", DisplayName: "Meridian Freight"}
 	otherOrg    = directory.Organization{ID: "org_2", ShortName: "lumen", DisplayName: "Lumen Health"}
@@ -141,7 +141,7 @@ func samples() []sample {
 	either, invitedThere, invitedEither := byProvider, invited, invited
 	either.Only, invitedThere.ways, invitedEither.ways = false, ways{company, true}, ways{company, false}
 	linked := securityPage{There: true, Required: true, Links: []federation.Link{{User: sampleUser, Connection: "con_1", Provider: "Lumen Health", Email: sampleUser.Email, LinkedAt: dbtest.Start, UsedAt: dbtest.Start}}}
-	// As federation fills it in, whose type this is.
+	// A copy of the type by which federation fills in the page.
 	type confirmPage struct {
 		Organization           directory.Organization
 		Connection             federation.Connection
@@ -301,7 +301,7 @@ func samples() []sample {
 	}
 }
 
-// render shows every sample in a language, through the real site.
+// render shows every sample in one language, through the real site.
 func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map[string]string, asset func(string) []byte) {
 	t.Helper()
 	d, _ := dbtest.Open(t)
@@ -408,7 +408,7 @@ func TestEveryPageIsSoundInEveryLanguage(t *testing.T) {
 	}
 }
 
-// keep writes the pages to a folder, to be looked at.
+// keep writes the pages to a folder, for people to look at.
 func keep(t *testing.T, folder string, pages map[string]string, asset func(string) []byte) {
 	t.Helper()
 	write := func(name string, content []byte) {
@@ -428,8 +428,8 @@ func keep(t *testing.T, folder string, pages map[string]string, asset func(strin
 	}
 }
 
-// In the pseudo-language every sentence of a catalogue stands in brackets; what
-// else has letters must be the sample's own.
+// In the pseudo-language every sentence of a catalogue stands in brackets; any other text with
+// letters must be the sample's own.
 func TestNoSentenceStandsInATemplate(t *testing.T) {
 	bracketed := regexp.MustCompile(`\[!! [^\[\]]* !!\]`)
 	pages, _ := render(t, i18n.Pseudo(), "en")
@@ -444,7 +444,7 @@ func TestNoSentenceStandsInATemplate(t *testing.T) {
 				rest = strings.ReplaceAll(rest, own, "")
 			}
 			if slices.Contains(zones, strings.TrimSpace(rest)) {
-				continue // IANA's names, which are the same in every language
+				continue // IANA's names, the same in every language
 			}
 			rest = regexp.MustCompile(`\breq_[a-z0-9]+`).ReplaceAllString(rest, "")
 			if strings.ContainsFunc(rest, unicode.IsLetter) {
@@ -464,7 +464,7 @@ func zoneNames() (all []string) {
 	return all
 }
 
-// readable are the texts and attributes of a page that a person reads or hears.
+// readable returns the texts and attributes of a page that a person reads or hears.
 func readable(text string) []string {
 	var all []string
 	z := html.NewTokenizer(strings.NewReader(text))

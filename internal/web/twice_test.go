@@ -15,16 +15,17 @@ import (
 	"parvis/internal/session"
 )
 
-// sentTwice is a form that is about to be sent: by a click, and by the one that follows it.
+// sentTwice is a form that is about to be sent: by a click, and by a second click that follows
+// it.
 type sentTwice struct {
 	s    *idptest.Server
 	form *idptest.Form
-	home string // where one click ends; a prefix
-	open int    // sessions that are open then
-	link string // that another browser may open too; empty for a step of an attempt
+	home string // prefix of the path where one click leads
+	open int    // sessions that are open afterwards
+	link string // a link that another browser may open too; empty for a step of an attempt
 }
 
-// twice are the forms that prove something or use something up.
+// twice lists the forms that prove something or use something up.
 var twice = map[string]func(*testing.T) sentTwice{
 	"an invitation": func(t *testing.T) sentTwice {
 		s := idptest.Start(t)
@@ -175,7 +176,7 @@ var twice = map[string]func(*testing.T) sentTwice{
 	},
 }
 
-// sessions counts those that are open.
+// sessions counts the open sessions.
 func sessions(t *testing.T, s *idptest.Server) (n int) {
 	t.Helper()
 	if _, err := s.DB.One(t.Context(), db.Into(&n), `
@@ -187,7 +188,7 @@ func sessions(t *testing.T, s *idptest.Server) (n int) {
 	return n
 }
 
-// ends wants a page to be where one click ends, with as many sessions as one click makes.
+// ends checks that a page is where one click leads, with as many sessions as one click opens.
 func (c sentTwice) ends(t *testing.T, page *idptest.Page) {
 	t.Helper()
 	if page.Status != 200 || !strings.HasPrefix(page.URL.Path, c.home) {
@@ -198,7 +199,7 @@ func (c sentTwice) ends(t *testing.T, page *idptest.Page) {
 	}
 }
 
-// Decision 0041: the second of two clicks ends where one ends, with one session.
+// Decision 0041: two clicks lead where one leads, with one session.
 func TestAFormSentTwiceEndsWhereOneEnds(t *testing.T) {
 	for name, begin := range twice {
 		t.Run(name, func(t *testing.T) {
@@ -228,8 +229,7 @@ func both(one, two func(string) *idptest.Page) {
 	all.Wait()
 }
 
-// MFA-2, RST-2, INV-1: whoever shows another token, proves something else, or comes later
-// gets nothing of it.
+// MFA-2, RST-2, INV-1: another token, another proof or a later request gets nothing of it.
 func TestAFormSentTwiceGivesNobodyElseAnything(t *testing.T) {
 	for name, begin := range twice {
 		t.Run(name, func(t *testing.T) {
@@ -302,8 +302,8 @@ func TestAFormSentTwiceGivesNobodyElseAnything(t *testing.T) {
 	}
 }
 
-// A password never stands for the code that came after it: who planted a cookie and knows
-// the password gets the page that asks for the code, and nothing that the code opened.
+// A password never stands for the code that came after it: somebody who planted a cookie and
+// knows the password gets the page that asks for the code, and nothing that the code opened.
 func TestSES1ARepeatedPasswordOpensNoSecondStep(t *testing.T) {
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Member)
@@ -311,7 +311,7 @@ func TestSES1ARepeatedPasswordOpensNoSecondStep(t *testing.T) {
 	form := b.Get("/o/meridian").Form("main").Fill("email", ana).Fill("password", idptest.Password)
 	thief := b.Copy()
 	page := form.Submit("")
-	half := b.Copy() // shows what the password brought
+	half := b.Copy() // holds what the password gave
 	page.Form("main").Fill("code", code(s, secret)).Submit("")
 	for name, other := range map[string]*idptest.Browser{"planted before": thief, "copied between": half} {
 		for _, path := range []string{form.Path(), page.URL.Path} {
@@ -327,8 +327,8 @@ func TestSES1ARepeatedPasswordOpensNoSecondStep(t *testing.T) {
 	}
 }
 
-// What a superseded token shows signs in to nobody else's browser (decision 0002): a person's
-// own sign-in is no repetition of another's.
+// What a superseded token proves opens nothing in somebody else's browser (decision 0002):
+// one person's sign-in is no repetition of another's.
 func TestSES1AnotherPersonsSignInIsNoRepetition(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -346,8 +346,8 @@ func TestSES1AnotherPersonsSignInIsNoRepetition(t *testing.T) {
 	}
 }
 
-// An address is confirmed once, and the second click is told the same; another browser
-// is told that the link is dead.
+// An address is confirmed once, and the second click gets the same answer; another browser is
+// told that the link is dead.
 func TestAnAddressConfirmedTwiceIsConfirmed(t *testing.T) {
 	for how, first := range map[string]func(*idptest.Form){
 		"lost": func(f *idptest.Form) { f.Lost("") },

@@ -1,6 +1,6 @@
-// Package web has the pages of whoever wants in and of whoever is in: the first
-// link, the invitation, sign-in, a forgotten password or organization, the links of
-// letters, home and one's own account.
+// Package web has the pages for people who sign in and for people who are signed in: the first
+// link, the invitation, sign-in, a forgotten password or organization, the links in letters,
+// home and a user's own account.
 package web
 
 import (
@@ -16,7 +16,7 @@ import (
 //go:embed templates/*.html
 var templates embed.FS
 
-// Templates are this surface's pages, for page.New.
+// Templates returns the pages of this package, for page.New.
 func Templates() fs.FS {
 	files, err := fs.Sub(templates, "templates")
 	if err != nil {
@@ -25,7 +25,7 @@ func Templates() fs.FS {
 	return files
 }
 
-// Server answers these pages.
+// Server answers the requests for these pages.
 type Server struct {
 	site   *page.Site
 	signIn *signin.Service
@@ -33,7 +33,7 @@ type Server struct {
 	op     *op.Provider
 }
 
-// Mount adds the pages to the site. Who may pass is the first word of each line.
+// Mount adds the pages to the site. The first word of each line says who may pass.
 func Mount(site *page.Site, hub *federation.Hub, provider *op.Provider) {
 	s := &Server{site, site.SignIn, hub, provider}
 

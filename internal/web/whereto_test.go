@@ -13,8 +13,8 @@ import (
 	"parvis/internal/signin"
 )
 
-// Decision 0042: a sign-in page that is older than its attempt goes on, with where the
-// person was going and the address that they typed.
+// Decision 0042: a sign-in page that is older than its attempt continues to where the person
+// was going, with the address that they typed.
 func TestASignInPageGoesOn(t *testing.T) {
 	const path = "/o/meridian/account/sessions"
 	for name, after := range map[string]time.Duration{"in time": time.Minute, "after lunch": time.Hour, "the next morning": 23 * time.Hour} {
@@ -59,8 +59,8 @@ func TestASignInPageGoesOn(t *testing.T) {
 	}
 }
 
-// What was proved does not last: the page of a second step asks for the first again, with
-// the address filled in, and the code that waited opens nothing.
+// What was proved does not last: the page of a second step asks for the first again, with the
+// address filled in, and an old code signs in nobody.
 func TestASecondStepThatWaitedBeginsAnew(t *testing.T) {
 	const path = "/o/meridian/account/sessions"
 	s, org := meridian(t)
@@ -80,8 +80,8 @@ func TestASecondStepThatWaitedBeginsAnew(t *testing.T) {
 	idptest.Want(t, page.Form("main").Fill("code", code(s, secret)).Submit(""), idptest.Status(200), idptest.Path(path))
 }
 
-// A step-up that waited leads to its page, where the form is sent again; what was typed is
-// not kept so long.
+// A step-up that waited too long leads to its page, where the form is sent again; what was
+// typed is not kept so long.
 func TestAStepUpThatWaitedLeadsToItsPage(t *testing.T) {
 	const path = "/o/meridian/admin/people/invite"
 	s := idptest.Start(t)
@@ -99,8 +99,8 @@ func TestAStepUpThatWaitedLeadsToItsPage(t *testing.T) {
 	}
 }
 
-// What lives a day is where to go: twenty of them in a browser, and neither what was proved
-// nor what was typed.
+// What is kept for a day is where to go: twenty of them in a browser, and neither what was
+// proved nor what was typed.
 func TestOnlyWhereToGoIsKept(t *testing.T) {
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Meridian Freight", "meridian"), ana, "Ana", directory.Owner)

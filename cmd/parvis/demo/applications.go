@@ -13,23 +13,24 @@ import (
 	"parvis/internal/op"
 )
 
-// application is one that the demo runs beside Parvis, on an origin of its own.
+// application is a sample application that the demo runs beside Parvis, on an origin of its
+// own.
 type application struct {
 	kind, name string
-	id         op.ClientID // of one that comes with every installation; empty for another
+	id         op.ClientID // of one that every installation has; empty for another
 	of         string      // short name of the organization that registered it; empty for the installation's
 	about      map[i18n.Tag]string
 	listener   net.Listener
 }
 
-// address is its own origin: a name below localhost, since browsers send the cookies of
-// a name to all of its ports.
+// address returns the application's own origin: a name below localhost, since browsers send the
+// cookies of a name to all of its ports.
 func (a application) address() string {
 	return "http://" + a.kind + ".localhost:" + port(a.listener)
 }
 
-// applications are the two that every installation comes with, and one of another
-// company that Meridian Freight added itself: it asks people what it may know.
+// applications lists the two that every installation has, and one of another company that
+// Meridian Freight added itself: it asks people what it may know.
 func applications() []application {
 	return []application{
 		{kind: "collaborate", name: "Collaborate / Communicate", id: "collaborate"},
@@ -38,7 +39,7 @@ func applications() []application {
 	}
 }
 
-// settings are what such an application registers.
+// settings returns what such an application registers.
 func (a application) settings(before op.Settings) op.Settings {
 	s, at := before, a.address()
 	s.Name, s.Auth, s.Refreshes = a.name, op.Secret, true
@@ -53,7 +54,7 @@ func (a application) settings(before op.Settings) op.Settings {
 	return s
 }
 
-// connect registers an application and gives it the secret that it is told.
+// connect registers an application and returns the secret that it is given.
 func (i *installation) connect(ctx context.Context, a application) (id op.ClientID, secret string, err error) {
 	err = i.db.Update(ctx, func(tx *db.Tx) error {
 		operator := directory.Operator()
@@ -80,8 +81,8 @@ func (i *installation) connect(ctx context.Context, a application) (id op.Client
 	return id, secret, err
 }
 
-// serveApplications runs the applications of a region, each told what an integrator is
-// told and no more.
+// serveApplications runs the applications of a region. Each is told what an integrator is told
+// and no more.
 func (s *show) serveApplications(ctx context.Context, i *installation) error {
 	for _, a := range s.applications {
 		id, secret, err := i.connect(ctx, a)

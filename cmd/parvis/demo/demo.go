@@ -1,7 +1,6 @@
-// Package demo shows Parvis to somebody who has nothing but the program: two
-// regions on loopback, sample organizations and a mailbox, all in one process and
-// a temporary folder. It builds everything through the ordinary functions,
-// and no password is known before somebody creates one.
+// Package demo shows Parvis to somebody who has only the program: two regions on loopback,
+// sample organizations and a mailbox, all in one process and a temporary folder. It builds
+// everything through the ordinary functions, and no password exists until somebody makes one.
 package demo
 
 import (
@@ -39,13 +38,13 @@ import (
 
 // Options are what the command line says.
 type Options struct {
-	Port        int // of the first region's pages; a free one where 0
-	OtherPort   int // of the other region's pages; a free one where 0
-	MailboxPort int // of the mailbox; a free one where 0
-	// ApplicationPort is of the first sample application; the others have the next ones.
-	// Free ones where 0.
+	Port        int // of the first region's pages; any free one if 0
+	OtherPort   int // of the other region's pages; any free one if 0
+	MailboxPort int // of the mailbox; any free one if 0
+	// ApplicationPort is the port of the first sample application; the others get the following
+	// ones. Any free ones if 0.
 	ApplicationPort int
-	CompanyPort     int // of the company's sign-in server; a free one where 0
+	CompanyPort     int // of the company's sign-in server; any free one if 0
 	JSON            bool
 	Out             io.Writer
 	Log             *slog.Logger
@@ -58,11 +57,11 @@ type customer struct {
 	owner, email string
 	password     credential.Rules
 	session      session.Rules
-	second       bool // everybody needs a second step; else it is left to each
+	second       bool // everybody needs a second step; otherwise each person chooses
 }
 
-// customers are three in one region, one as customers ask for, one as NIST advises and
-// one whose people sign in at their company, and one in the other region.
+// customers are three in one region, one with the rules that customers ask for, one with those
+// that NIST advises and one whose people sign in at their company, and one in the other region.
 func customers() []customer {
 	const day = 24 * time.Hour
 	return []customer{{
@@ -93,7 +92,7 @@ func customers() []customer {
 	}}
 }
 
-// Addresses is what a browser test wants to know, and the form of --json.
+// Addresses is what a browser test needs to know; --json prints it.
 type Addresses struct {
 	Address string            `json:"address"`
 	Other   string            `json:"other"` // of the other region
@@ -140,7 +139,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if s.box, err = mailbox.Start(ctx, "127.0.0.1:0", mailbox.Options{}); err != nil {
 		return err
 	}
-	// Each region has a name of its own: browsers send cookies to every port.
+	// Each region has a host name of its own, because cookies go to every port of one.
 	regions := []page.Region{
 		{ID: "eu", Address: "http://localhost:" + port(first), Names: map[i18n.Tag]string{"en": "Europe", "fr": "Europe"}},
 		{ID: "us", Address: "http://us.localhost:" + port(other), Names: map[i18n.Tag]string{"en": "Americas", "fr": "Amériques"}},
@@ -153,7 +152,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	return s.run(ctx)
 }
 
-// show is a demo with its doors open.
+// show is a demo with its ports open.
 type show struct {
 	o             Options
 	folder        string
@@ -165,7 +164,7 @@ type show struct {
 	applications  []application
 	employer      employer
 	names         names
-	servers       []serving.Server // of the applications and the company
+	servers       []serving.Server // those of the applications and the company
 }
 
 // installation is one region, with a database and keys of its own.
@@ -177,7 +176,7 @@ type installation struct {
 	db      *db.DB
 }
 
-// close leaves nothing behind of what was opened so far.
+// close removes everything that was opened so far.
 func (s *show) close() error {
 	var all error
 	for _, l := range s.listeners {
@@ -225,7 +224,7 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 		}
 	}
 	if len(s.installations) > 1 {
-		return nil // the applications and the company are the first region's
+		return nil // the applications and the company belong to the first region
 	}
 	if err := s.serveApplications(ctx, i); err != nil {
 		return err
@@ -233,7 +232,7 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 	return s.serveEmployer(ctx, i)
 }
 
-// outbound may reach the applications and the company, which are on this machine.
+// outbound returns a client that may reach the applications and the company, on this machine.
 func (s *show) outbound() *outbound.Client {
 	own := []string{s.employer.host()}
 	for _, a := range s.applications {
@@ -351,17 +350,17 @@ const script = `Parvis is running, on this machine only. Try this:
     %s/organization
 
  6  Open an application from a tile on Meridian's home page: you are signed in. This page of
-    one leads there too, through sign-in where that is needed, and back to the very page:
+    an application signs you in too, asks you only if it must, and leads back to itself:
     %s/documents/7
 
-    Ledger is another company's, so it asks first. Sign out, and all of them let go.
+    Ledger is another company's, so it asks first. Sign out, and all of them sign you out.
 
  7  Halden Rail has a sign-in server of its own, where its people choose who they are: no
     password is asked for. You are Ingrid, its owner, who is invited:
     %s
 
     Sign out, or use a private window, and enter jonas@halden.example here: you are led to
-    the company, and who comes for the first time becomes a member on arrival.
+    the company, and a person who signs in for the first time becomes a member.
     %s/sign-in
 
     As Ingrid, see what the company said of each under Administration, Single sign-on,
@@ -375,7 +374,7 @@ Close the browser and come back: you are still signed in. This is the front page
 Ctrl-C ends the demo and removes everything.
 `
 
-// linkTo takes the link out of the letter that arrived.
+// linkTo returns the link from the letter that arrived.
 func (s *show) linkTo(ctx context.Context, to customer) (string, error) {
 	letters, err := s.box.Wait(ctx, to.email, 1)
 	if err != nil {
@@ -391,8 +390,8 @@ func (s *show) linkTo(ctx context.Context, to customer) (string, error) {
 	return "", fmt.Errorf("the letter to %s has no link into its region", to.email)
 }
 
-// onlyUnder answers under one name: a page elsewhere whose name was made to
-// point to this machine cannot read letters.
+// onlyUnder answers under one name only: a page elsewhere whose name was made to point to this
+// machine cannot read letters.
 func (s *show) onlyUnder(host string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != host {

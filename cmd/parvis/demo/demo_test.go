@@ -21,8 +21,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// start runs the demo with its temporary files in a folder of their own, and
-// returns what it told, its log and a function that ends it.
+// start runs the demo with its temporary files in a folder of their own, and returns what it
+// printed, its log and a function that ends it.
 func start(t *testing.T) (told Addresses, log *lockedText, temporary string, end func()) {
 	t.Helper()
 	temporary = t.TempDir()
@@ -52,7 +52,7 @@ func start(t *testing.T) (told Addresses, log *lockedText, temporary string, end
 	}
 }
 
-// lockedText is read while the demo may write.
+// lockedText can be read while the demo writes to it.
 type lockedText struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -118,7 +118,7 @@ func TestEveryOwnerGetsInWithTheLinkThatIsTold(t *testing.T) {
 	defer end()
 	for short, password := range map[string]string{
 		"meridian": "Seven zebras ride 9 trams!",   // classic rules want every kind of character
-		"lumen":    "seven zebras ride nine trams", // modern rules want length alone
+		"lumen":    "seven zebras ride nine trams", // modern rules want only length
 		"cobalt":   "Seven zebras ride 9 trams!",
 	} {
 		c, link, region := newBrowser(t), told.Links[short], told.Address
@@ -133,7 +133,7 @@ func TestEveryOwnerGetsInWithTheLinkThatIsTold(t *testing.T) {
 		}
 		home := "/home"
 		status, at, body := do(t, c, request(t, link, url.Values{"name": {"Owner"}, "password": {password}, "repetition": {password}}))
-		if short == "lumen" { // which wants a second step of everybody
+		if short == "lumen" { // it requires a second step of everybody
 			if _, _, body = do(t, c, request(t, at, url.Values{"device": {"Phone"}, "kind": {"app"}})); idptest.SecretIn(body) == "" {
 				t.Fatalf("%s: no secret at %s\n%s", short, at, body)
 			}
@@ -163,7 +163,7 @@ func TestTheMailboxShowsLettersUnderItsOwnNameOnly(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(body, "Meridian Freight") || !strings.Contains(body, "Lumen Health") {
 		t.Errorf("status %d\n%s", status, body)
 	}
-	// A page elsewhere whose name was made to point here is led away.
+	// A page elsewhere whose name was made to point here is redirected away.
 	rebound := request(t, "http://127.0.0.1:"+mailbox.Port()+"/", nil)
 	rebound.Host = "evil.test:" + mailbox.Port()
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -189,7 +189,7 @@ func TestTheOtherRegionIsReachedAndSharesNothing(t *testing.T) {
 			t.Fatalf("%s: arrived at %s (%d)", short, at, status)
 		}
 	}
-	// One browser, two doors open, and neither shows what is behind the other.
+	// One browser is signed in at two doors, and neither shows what is behind the other.
 	for region, short := range map[string]string{told.Address: "meridian", told.Other: "cobalt"} {
 		_, at, _ := do(t, c, request(t, region, nil))
 		if at != region+"/o/"+short+"/home" {
@@ -200,7 +200,7 @@ func TestTheOtherRegionIsReachedAndSharesNothing(t *testing.T) {
 			t.Errorf("%s knows %s: %d", region, other, status)
 		}
 	}
-	// Who is not known in the first region is led to the other one.
+	// Somebody who is not known in the first region is led to the other one.
 	_, _, body := do(t, c, request(t, told.Address+"/organization", url.Values{"organization": {"cobalt"}, "region": {"us"}}))
 	if !strings.Contains(body, `href="`+told.Other+`/organization?organization=cobalt"`) {
 		t.Errorf("no way to the other region:\n%s", body)

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// newClient is how the sample applications ask their provider. The demo's names are
-// below localhost, which browsers take for this machine; Go asks the resolver, and
-// that knows none of them.
+// newClient returns the client by which the sample applications reach their provider. The
+// demo's names are below localhost, which browsers take for this machine; Go asks the resolver,
+// which knows none of them.
 func newClient() *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 }

@@ -24,7 +24,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// What the company of the demo that has a sign-in server of its own is called.
+// The demo's company that has a sign-in server of its own.
 const (
 	employerOrganization = "halden"
 	employerDomain       = "halden.example"
@@ -33,7 +33,7 @@ const (
 )
 
 // employees are the people whom the company's sign-in server knows. The first is the
-// organization's owner, who is invited; nobody here has heard of the others.
+// organization's owner, who is invited; Parvis has not heard of the others.
 func employees() []company.Person {
 	return []company.Person{
 		{Subject: "1001", Name: "Ingrid Halvorsen", Email: "ingrid@" + employerDomain, Groups: []string{"Managers"}},
@@ -42,7 +42,7 @@ func employees() []company.Person {
 	}
 }
 
-// employer is the company's sign-in server, and the connection by which its people come in.
+// employer is the company's sign-in server, and the connection by which its people sign in.
 type employer struct {
 	listener   net.Listener
 	org        directory.Organization
@@ -53,8 +53,8 @@ type employer struct {
 func (e employer) host() string    { return "company.localhost:" + port(e.listener) }
 func (e employer) address() string { return "http://" + e.host() }
 
-// serveEmployer proves the company's domain, makes its connection and prepares its
-// sign-in server, which is told what its administrator would be told and no more.
+// serveEmployer proves the company's domain, makes its connection and prepares its sign-in
+// server, which is told what its administrator would be told and no more.
 func (s *show) serveEmployer(ctx context.Context, i *installation) error {
 	e, operator := &s.employer, directory.Operator()
 	var own domain.Domain
@@ -91,9 +91,9 @@ func (s *show) serveEmployer(ctx context.Context, i *installation) error {
 	return nil
 }
 
-// connectEmployer sets the connection up as the company's IT does: client, test, on.
-// Only a connection by which somebody really signed in can be turned on, so both
-// servers have to be running.
+// connectEmployer sets the connection up as the company's IT does: client, test, on. Only a
+// connection by which somebody really signed in can be turned on, so both servers must be
+// running.
 func (s *show) connectEmployer(ctx context.Context, i *installation) error {
 	e, operator := s.employer, directory.Operator()
 	client, err := i.Hub.Discover(ctx, e.connection, federation.Client{
@@ -132,11 +132,11 @@ func (s *show) connectEmployer(ctx context.Context, i *installation) error {
 	})
 }
 
-// outside finds the address on a page that leads to the company's sign-in server.
+// outside matches the address on a page that leads to the company's sign-in server.
 var outside = regexp.MustCompile(`http://company\.localhost:[^"<> ]+`)
 
-// testAsIT signs in by the connection once, as the company's first person, in a browser
-// that has nothing but the setup link.
+// testAsIT signs in by the connection once, as the company's first person, in a browser that
+// has only the setup link.
 func (s *show) testAsIT(ctx context.Context, link string) error {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -160,7 +160,7 @@ func (s *show) testAsIT(ctx context.Context, link string) error {
 	return err
 }
 
-// visit opens a page, or sends a form where there is one, and returns what it shows.
+// visit opens a page, or sends a form if there is one, and returns what it shows.
 func visit(ctx context.Context, browser *http.Client, address string, form url.Values) (string, error) {
 	method, body := http.MethodGet, io.Reader(nil)
 	if form != nil {
@@ -186,8 +186,8 @@ func visit(ctx context.Context, browser *http.Client, address string, form url.V
 	return string(text), err
 }
 
-// names is the DNS of the demo, which knows the record of the company's domain. Other
-// names are this machine's to find.
+// names is the DNS of the demo, which knows the record of the company's domain. Other names are
+// looked up as this machine does.
 type names struct {
 	mu      sync.Mutex
 	records map[string]string

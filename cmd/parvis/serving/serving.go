@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// The limits of a listener. Pages are small and forms are short, so what needs
-// longer is no person waiting.
+// The limits of a listener. Pages are small and forms are short, so a request that takes longer
+// is not a person waiting.
 const (
 	maxHeader      = 32 << 10
 	headerTimeout  = 10 * time.Second
@@ -25,14 +25,14 @@ const (
 	maxConnections = 4000
 	maxStreams     = 100 // at once in one HTTP/2 connection
 
-	// goodbye is how long requests may take to end when the server is told to.
+	// goodbye is how long requests may take to finish when the server is told to end.
 	goodbye = 15 * time.Second
 )
 
-// A Server answers one listener.
+// A Server answers the connections of one listener.
 type Server struct {
 	Listener net.Listener
-	TLS      *tls.Config // nil where the connections are plain
+	TLS      *tls.Config // nil if the connections are plain
 	Handler  http.Handler
 }
 
@@ -50,7 +50,7 @@ func Run(ctx context.Context, log *slog.Logger, servers ...Server) error {
 				return
 			}
 			server.TLSConfig = s.TLS
-			failed <- server.ServeTLS(l, "", "") // which speaks HTTP/2 too
+			failed <- server.ServeTLS(l, "", "") // this speaks HTTP/2 too
 		}()
 	}
 	var err error
@@ -82,8 +82,8 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// connectionLog gives what net/http says about its connections a constant
-// message. Clients that do not finish a handshake are everyday and no warning.
+// connectionLog gives what net/http says about its connections a constant message. Clients that
+// do not finish a handshake are common, and no reason for a warning.
 type connectionLog struct{ slog.Handler }
 
 // Handle implements slog.Handler.
@@ -137,7 +137,7 @@ type place struct {
 	free func()
 }
 
-// Close gives the place to the next one.
+// Close gives the place to the next connection.
 func (p *place) Close() error {
 	defer p.free()
 	return p.Conn.Close()

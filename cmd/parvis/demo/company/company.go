@@ -1,8 +1,8 @@
-// Package company is the sign-in server of a made-up company, as a customer of Parvis
-// runs one: an OpenID Provider and a SAML identity provider for three people, without
-// passwords. It is written as by somebody who knows Parvis by its documentation alone,
-// imports nothing of it, and is of use in the demo only: whoever reaches it may sign in
-// as anybody it knows.
+// Package company is the sign-in server of a made-up company, as a customer of Parvis runs one:
+// an OpenID Provider and a SAML identity provider for three people, without passwords. It is
+// written as if by somebody who knows Parvis only from its documentation, imports nothing of
+// it, and is useful only in the demo: anybody who reaches it may sign in as any of the people
+// it knows.
 package company
 
 import (
@@ -18,7 +18,7 @@ import (
 
 // Person is somebody who works at the company.
 type Person struct {
-	Subject string // never changes and is never given to anybody else
+	Subject string // never changes, and never belongs to anybody else
 	Name    string
 	Email   string
 	Groups  []string
@@ -26,18 +26,18 @@ type Person struct {
 
 // Options are what the company's administrator sets up.
 type Options struct {
-	Name    string // the company's, as its pages say it
+	Name    string // the company's name, as its pages show it
 	Address string // its own origin, such as http://company.localhost:8040
 	People  []Person
 
-	// ClientID and ClientSecret are those of the one OpenID Connect client, RedirectURI
-	// where answers go, PostLogoutURI where browsers go after signing out.
+	// ClientID and ClientSecret belong to the one OpenID Connect client. RedirectURI is where
+	// answers are sent, PostLogoutURI where browsers go after signing out.
 	ClientID, ClientSecret, RedirectURI, PostLogoutURI string
 
-	// Trusted is the origin whose SAML service providers are believed, each named by the
+	// Trusted is the origin whose SAML service providers are accepted, each named by the
 	// address of its metadata.
 	Trusted string
-	Client  *http.Client // fetches that metadata; it wants a limit of time
+	Client  *http.Client // fetches that metadata; it needs a time limit
 	Log     *slog.Logger // what was refused, and why
 }
 
@@ -47,10 +47,10 @@ const (
 	codeLife    = time.Minute
 	tokenLife   = 5 * time.Minute
 	longestBody = 64 << 10
-	mostKept    = 1000 // of what strangers can have it remember
+	mostKept    = 1000 // how much strangers can make it remember
 )
 
-// server is one that runs. It keeps everything in memory.
+// server is a running server. It keeps everything in memory.
 type server struct {
 	Options
 	secure    bool
@@ -68,14 +68,14 @@ type session struct {
 	since  time.Time
 }
 
-// ticket says that somebody chose who they are for the one request at next, which may
-// ask for more than the session that is there.
+// ticket says that somebody chose who they are for the one request at next, which may ask for
+// more than the existing session gives.
 type ticket struct {
 	session session
 	next    string
 }
 
-// New makes the server. It asks nobody anything before somebody comes.
+// New makes the server. It asks other hosts nothing until a request comes.
 func New(o Options) (http.Handler, error) {
 	own, err := url.Parse(o.Address)
 	if err != nil {
@@ -106,17 +106,17 @@ func New(o Options) (http.Handler, error) {
 	provider := sync.OnceValues(s.samlProvider) // its key takes a while to make
 	mux.HandleFunc("GET /saml/metadata", saml(provider, (*samlServer).metadata))
 	mux.HandleFunc("GET /saml/sso", saml(provider, (*samlServer).signIn))
-	// Another site's page must not choose who somebody is. The token endpoint is asked by
+	// Another site's page must not choose who somebody is. The token endpoint is called by
 	// servers, which send none of the headers that this looks at.
 	s.protected = http.NewCrossOriginProtection().Handler(mux)
 	return s, nil
 }
 
-// ServeHTTP sets what every answer has.
+// ServeHTTP sets the headers that every answer has.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, longestBody)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Referrer-Policy", "same-origin") // the address of an answer holds a code
+	w.Header().Set("Referrer-Policy", "same-origin") // the address of an answer contains a code
 	w.Header().Set("Cache-Control", "no-store")
 	s.protected.ServeHTTP(w, r)
 }
@@ -130,8 +130,9 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, v)
 }
 
-// who is whom a request of the page at r is answered for: who chose for it, or who is
-// signed in and need not say again. It answers with the choice where it is nobody.
+// who returns the person for whom a request of the page at r is answered: the one who chose
+// themselves for it, or who is signed in and need not say so again. If there is nobody, it
+// answers with the choice.
 func (s *server) who(w http.ResponseWriter, r *http.Request, anew bool, hint string) (session, bool) {
 	next := *r.URL
 	q := next.Query()
@@ -148,7 +149,7 @@ func (s *server) who(w http.ResponseWriter, r *http.Request, anew bool, hint str
 	return session{}, false
 }
 
-// choose takes who somebody says they are: no password is asked for.
+// choose stores who somebody says they are: no password is asked for.
 func (s *server) choose(w http.ResponseWriter, r *http.Request) {
 	for _, p := range s.People {
 		if p.Subject != r.PostFormValue("person") {
@@ -214,7 +215,7 @@ func now() time.Time {
 	return time.Now() //nolint:forbidigo // This is a program of its own, with its own clock.
 }
 
-// store keeps things under names that cannot be guessed, each for the same time.
+// store keeps things under names that cannot be guessed, all for the same time.
 type store[V any] struct {
 	life time.Duration
 	mu   sync.Mutex
@@ -230,7 +231,8 @@ func newStore[V any](life time.Duration) *store[V] {
 	return &store[V]{life: life, kept: map[string]entry[V]{}}
 }
 
-// add keeps a thing. Where there are too many, any other one has to begin again.
+// add keeps a thing. If there are too many, an arbitrary other one is dropped and has to begin
+// again.
 func (s *store[V]) add(name string, value V) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,7 +254,7 @@ func (s *store[V]) get(name string) (value V, ok bool) {
 	return e.value, true
 }
 
-// take gets a thing and forgets it: of two callers, one has it.
+// take returns a thing and forgets it: of two callers, one gets it.
 func (s *store[V]) take(name string) (value V, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 
 const callback = "http://localhost:8080/federation/con_1/callback"
 
-// start runs a company, and returns its address and a browser that stops where it would
-// leave it.
+// start runs a company, and returns its address and a browser that stops where a redirect would
+// lead away from it.
 func start(t *testing.T) (string, *http.Client) {
 	t.Helper()
 	var h http.Handler

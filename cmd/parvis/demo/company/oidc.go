@@ -38,7 +38,7 @@ func newKeys() (keys, error) {
 type grant struct {
 	session   session
 	nonce     string
-	challenge string // of PKCE; empty where none was sent
+	challenge string // PKCE's challenge; empty if none was sent
 }
 
 func answer(w http.ResponseWriter, status int, value any) {
@@ -47,7 +47,7 @@ func answer(w http.ResponseWriter, status int, value any) {
 	json.NewEncoder(w).Encode(value) //nolint:errcheck,errchkjson // The reader has gone.
 }
 
-// discovery is what OpenID Connect Discovery 1.0 §4 asks for.
+// discovery answers what OpenID Connect Discovery 1.0 §4 asks for.
 func (s *server) discovery(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{
 		"issuer": s.Address, "authorization_endpoint": s.Address + "/authorize", "token_endpoint": s.Address + "/token",

@@ -21,8 +21,8 @@ var (
 	matcher   = language.NewMatcher(languages)
 )
 
-// readWords gives all that the pages say, in English and in French. It is in no
-// catalogue of Parvis, of which this server knows nothing.
+// readWords returns everything that the pages say, in English and in French. It is in no
+// catalogue of Parvis, about which this server knows nothing.
 func readWords() (all map[string][2]string) {
 	text, err := files.ReadFile("words.json")
 	if err := errors.Join(err, json.Unmarshal(text, &all)); err != nil {
@@ -43,7 +43,7 @@ type view struct {
 	column      int // of words
 }
 
-// T is a word in the language of the page.
+// T returns a word in the language of the page.
 func (v view) T(key string) (string, error) {
 	word, ok := words[key]
 	if !ok {
@@ -62,7 +62,7 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, v vi
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
-	// Browsers apply form-action to what a form is redirected to as well.
+	// Browsers also apply form-action to where a form is redirected.
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+s.Trusted)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)

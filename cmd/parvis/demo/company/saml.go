@@ -22,7 +22,7 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
-// samlServer is the same people by SAML 2.0, by a library.
+// samlServer serves the same people by SAML 2.0, with a library.
 type samlServer struct {
 	*server
 	idp crewjam.IdentityProvider
@@ -58,7 +58,7 @@ func (s *server) samlProvider() (*samlServer, error) {
 	return p, nil
 }
 
-// saml serves with a provider that is made when it is first wanted.
+// saml serves with a provider that is made when it is first needed.
 func saml(provider func() (*samlServer, error), serve func(*samlServer, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := provider()
@@ -89,7 +89,7 @@ func (p *samlServer) metadata(w http.ResponseWriter, r *http.Request) {
 
 func (p *samlServer) signIn(w http.ResponseWriter, r *http.Request) { p.idp.ServeSSO(w, r) }
 
-// GetSession is asked by the library for whom it answers.
+// GetSession is called by the library to learn for whom it answers.
 func (p *samlServer) GetSession(w http.ResponseWriter, r *http.Request, request *crewjam.IdpAuthnRequest) *crewjam.Session {
 	anew := request.Request.ForceAuthn
 	here, ok := p.who(w, r, anew != nil && *anew, "")
@@ -112,8 +112,8 @@ func (p *samlServer) GetSession(w http.ResponseWriter, r *http.Request, request 
 	}
 }
 
-// GetServiceProvider is asked by the library who a request is from: a name is believed
-// where it is an address of the trusted origin, and what is there says the rest.
+// GetServiceProvider is called by the library to learn who sent a request: a name is accepted
+// if it is an address of the trusted origin, and the metadata there says the rest.
 func (p *samlServer) GetServiceProvider(r *http.Request, id string) (*crewjam.EntityDescriptor, error) {
 	if !strings.HasPrefix(id, p.Trusted+"/") {
 		return nil, os.ErrNotExist
@@ -138,8 +138,8 @@ func (p *samlServer) GetServiceProvider(r *http.Request, id string) (*crewjam.En
 		return nil, err
 	}
 	for i := range m.SPSSODescriptors {
-		// The library encrypts with CBC alone, which is off at service providers that know
-		// better; so it does not encrypt.
+		// The library encrypts only with CBC, which careful service providers have turned off;
+		// so it does not encrypt.
 		m.SPSSODescriptors[i].KeyDescriptors = nil
 	}
 	return &m, nil

@@ -29,7 +29,7 @@ type forger struct {
 	issuer  string
 	key     *ecdsa.PrivateKey
 	nonce   string
-	change  object       // claims of the next ID token; nil takes one away
+	change  object       // claims of the next ID token; nil removes one
 	subject string       // in UserInfo
 	refresh atomic.Int64 // the number of the one refresh token that is good
 	down    bool         // no token is given
@@ -65,7 +65,7 @@ func sign(t *testing.T, key any, algorithm jose.SignatureAlgorithm, typ string, 
 	return token
 }
 
-// unsigned is what a library that believes alg none takes for a token.
+// unsigned returns what a library that accepts alg none takes for a token.
 func unsigned(t *testing.T, claims object) string {
 	t.Helper()
 	text, err := json.Marshal(claims)
@@ -75,7 +75,7 @@ func unsigned(t *testing.T, claims object) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"logout+jwt"}`)) + "." + base64.RawURLEncoding.EncodeToString(text) + "."
 }
 
-// with are claims with some changed, and without those that are nil.
+// with returns claims with some changed, and without those that are nil.
 func with(claims, change object) object {
 	all := maps.Clone(claims)
 	maps.Copy(all, change)
@@ -111,7 +111,7 @@ func (f *forger) handler(t *testing.T) http.Handler {
 			return object{"error": "temporarily_unavailable"}
 		}
 		if old := r.PostFormValue("refresh_token"); old != "" && old != fmt.Sprint("r", f.refresh.Load()) {
-			f.refresh.Add(1) // it was stolen: the other is no good either
+			f.refresh.Add(1) // a stolen token was used: the other is no longer good either
 			return object{"error": "invalid_grant"}
 		}
 		id := object{"iss": f.issuer, "sub": "ana", "aud": "collaborate", "sid": "s1", "nonce": f.nonce, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()}
@@ -169,7 +169,7 @@ func TestRPO3OnlyAnIDTokenForThisApplicationSignsIn(t *testing.T) {
 			}
 		})
 	}
-	// What was not signed does not stand above what was.
+	// What was not signed does not override what was.
 	f.change = object{"acr": "aal1"}
 	f.enter(t, newBrowser(t, ""), app).wants(t, http.StatusOK, app+"/calendar", "<dd><code>aal1</code></dd>")
 }
@@ -282,7 +282,7 @@ func TestARefreshTokenIsUsedOnce(t *testing.T) {
 	}
 	tabs.Wait()
 	b.do(t, app+"/tokens", nil).wants(t, http.StatusOK, "", "It worked", "Refresh now")
-	f.down = true // and so it is kept
+	f.down = true // so the token is kept
 	b.do(t, app+"/tokens", url.Values{}).wants(t, http.StatusServiceUnavailable, "", "does not answer")
 	f.down = false
 	b.visit(t, app+"/tokens", url.Values{}).wants(t, http.StatusOK, app+"/tokens", "It worked")
@@ -345,7 +345,7 @@ func TestTheProviderMayStartLater(t *testing.T) {
 	f.enter(t, b, app).wants(t, http.StatusOK, app+"/calendar")
 }
 
-// Templates and Go name words that are there, in both languages, and no others.
+// Templates and Go use words that exist, in both languages, and every word is used.
 func TestEveryWordIsThereAndUsed(t *testing.T) {
 	var words map[string][]string
 	text, err := os.ReadFile("words.json")

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// longestLogout is how long a logout token may live: so long its jti is remembered.
+// longestLogout is how long a logout token may live, and so how long its jti is remembered.
 const longestLogout = 15 * time.Minute
 
-// signOut ends the session here and goes to the provider, so that it ends there and
+// signOut ends the session here and leads to the provider, so that the session ends there and
 // in the person's other applications too (OIDC RP-Initiated Logout §2).
 func (a *application) signOut(w http.ResponseWriter, r *http.Request) {
 	s, ok := a.session(r)
@@ -33,7 +33,8 @@ func (a *application) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, p.EndSession+"?"+q.Encode(), http.StatusSeeOther)
 }
 
-// showSignedOut says that the provider was left too only to whom it sent back.
+// showSignedOut says that the person was signed out at the provider too, only if the provider
+// sent them back.
 func (a *application) showSignedOut(w http.ResponseWriter, r *http.Request) {
 	if _, ok := a.session(r); ok {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
@@ -46,7 +47,7 @@ func (a *application) showSignedOut(w http.ResponseWriter, r *http.Request) {
 	a.render(w, r, http.StatusOK, v)
 }
 
-// backChannelLogout is told by the provider, without a browser, whose session ended.
+// backChannelLogout is called by the provider, without a browser, to say whose session ended.
 func (a *application) backChannelLogout(w http.ResponseWriter, r *http.Request) {
 	p, err := a.discover(r.Context())
 	if err != nil {
@@ -65,9 +66,8 @@ func (a *application) backChannelLogout(w http.ResponseWriter, r *http.Request) 
 	a.sessions.drop(func(s session) bool { return (sub == "" || s.Subject == sub) && (sid == "" || s.SID == sid) })
 }
 
-// judgeLogout tells whom a logout token is about (OIDC Back-Channel Logout §2.6). The
-// library sees to signature, issuer, audience, end and nonce, and that it has a jti
-// and a sub or a sid.
+// judgeLogout returns whom a logout token is about (OIDC Back-Channel Logout §2.6). The library
+// checks signature, issuer, audience, end and nonce, and that it has a jti and a sub or a sid.
 func (a *application) judgeLogout(ctx context.Context, p *provider, raw string) (sub, sid string, err error) {
 	token, err := p.verifier.VerifyLogout(ctx, raw)
 	if err != nil {
@@ -86,7 +86,7 @@ func (a *application) judgeLogout(ctx context.Context, p *provider, raw string) 
 		return "", "", err
 	case more.Events["http://schemas.openid.net/event/backchannel-logout"] == nil:
 		return "", "", errors.New("its event is no object")
-	case strings.TrimPrefix(strings.ToLower(header.Type), "application/") != "logout+jwt": // no other token of the provider's is one (RFC 8725 §3.11)
+	case strings.TrimPrefix(strings.ToLower(header.Type), "application/") != "logout+jwt": // none of the provider's other tokens may be taken for one (RFC 8725 §3.11)
 		return "", "", errors.New("it is of another type")
 	case token.IssuedAt.After(now().Add(time.Minute)) || token.Expiry.After(token.IssuedAt.Add(longestLogout)):
 		return "", "", errors.New("it was made later than now, or lives too long")
@@ -96,8 +96,8 @@ func (a *application) judgeLogout(ctx context.Context, p *provider, raw string) 
 	return token.Subject, token.SessionID, nil
 }
 
-// frontChannelLogout is loaded in a frame of the provider's page. Browsers give it no
-// cookie there, so sid tells which session ended (OIDC Front-Channel Logout §2).
+// frontChannelLogout is loaded in a frame of the provider's page. Browsers send it no cookie
+// there, so sid says which session ended (OIDC Front-Channel Logout §2).
 func (a *application) frontChannelLogout(w http.ResponseWriter, r *http.Request) {
 	a.setPolicy(w, a.origin)
 	q := r.URL.Query()

@@ -21,8 +21,8 @@ var (
 	matcher   = language.NewMatcher(languages)
 )
 
-// readWords gives all that the pages say, in English and in French. It is in no
-// catalogue of Parvis, of which this application knows nothing.
+// readWords returns everything that the pages say, in English and in French. It is in no
+// catalogue of Parvis, about which this application knows nothing.
 func readWords() (all map[string][2]string) {
 	text, err := files.ReadFile("words.json")
 	if err := errors.Join(err, json.Unmarshal(text, &all)); err != nil {
@@ -40,12 +40,12 @@ type view struct {
 	Notice      string // a word, or nothing
 	Session     *session
 	Problem     *refusal
-	Again       string // where a sign-in begins anew
+	Again       string // where a new sign-in begins
 	Language    language.Tag
 	column      int // of words
 }
 
-// T is a word in the language of the page.
+// T returns a word in the language of the page.
 func (v view) T(key string) (string, error) {
 	word, ok := words[key]
 	if !ok {

@@ -1,7 +1,7 @@
-// Package sample is a small application whose people sign in at an OpenID Provider,
-// written as by somebody who knows that provider by its documentation alone: it
-// imports nothing of Parvis, and may be copied. The demo runs it twice, as
-// Collaborate / Communicate and as Architect.
+// Package sample is a small application whose people sign in at an OpenID Provider. It is
+// written as if by somebody who knows that provider only from its documentation: it imports
+// nothing of Parvis, and may be copied. The demo runs it twice, as Collaborate / Communicate
+// and as Architect.
 package sample
 
 import (
@@ -16,24 +16,24 @@ import (
 
 // Options are what an application is told when it is set up.
 type Options struct {
-	Kind         string // of its look and its cookies, such as architect
-	Name         string // as its pages say it
+	Kind         string // names its look and its cookies, such as architect
+	Name         string // as its pages show it
 	Address      string // its own origin, such as http://architect.localhost:8083
 	Issuer       string // the provider
 	ClientID     string
 	ClientSecret string
-	Scopes       []string     // asked for beside openid, profile and email
-	Client       *http.Client // asks the provider; it wants a limit of time
+	Scopes       []string     // requested in addition to openid, profile and email
+	Client       *http.Client // asks the provider; it needs a time limit
 	Log          *slog.Logger // what was refused, and why
 }
 
 const (
 	flowLife    = 10 * time.Minute // from leaving for the provider to coming back
-	sessionLife = 12 * time.Hour   // where the provider's is longer, nobody notices
+	sessionLife = 12 * time.Hour   // nobody notices if the provider's is longer
 	longestBody = 64 << 10
 )
 
-// application is one that runs. What it keeps is in memory: after a restart people
+// application is a running application. It keeps everything in memory: after a restart people
 // are led to the provider and back.
 type application struct {
 	Options
@@ -42,7 +42,7 @@ type application struct {
 	provider  atomic.Pointer[provider]
 	flows     *store[flow]     // by state
 	sessions  *store[session]  // by what the cookie says
-	logouts   *store[struct{}] // logout tokens that were heard, by jti
+	logouts   *store[struct{}] // logout tokens that were received, by jti
 	protected http.Handler
 }
 
@@ -51,7 +51,7 @@ type place struct{ Path, Word string }
 // places are made up, so that there are addresses to open directly.
 var places = []place{{"/", "home"}, {"/documents/7", "document"}, {"/boards/plan", "board"}, {"/calendar", "calendar"}}
 
-// New makes an application. It asks its provider nothing before somebody comes.
+// New makes an application. It asks its provider nothing until a request comes.
 func New(o Options) (http.Handler, error) {
 	issuer, err1 := url.Parse(o.Issuer)
 	own, err2 := url.Parse(o.Address)
@@ -84,31 +84,31 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /frontchannel-logout", a.frontChannelLogout)
 	mux.Handle("GET /sample.css", http.FileServerFS(files))
 	protection := http.NewCrossOriginProtection()
-	// Others send people there, by POST too (OIDC Registration §2, initiate_login_uri).
+	// Others send people there, also by POST (OIDC Registration §2, initiate_login_uri).
 	protection.AddInsecureBypassPattern("POST /login")
 	a.protected = protection.Handler(mux)
 	return a, nil
 }
 
-// ServeHTTP sets what every answer has.
+// ServeHTTP sets the headers that every answer has.
 func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, longestBody)
 	a.setPolicy(w, "'none'")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Referrer-Policy", "same-origin") // the callback's address holds a code
+	w.Header().Set("Referrer-Policy", "same-origin") // the callback's address contains a code
 	w.Header().Set("Cache-Control", "no-store")
 	a.protected.ServeHTTP(w, r)
 }
 
-// setPolicy lets forms lead to the provider, where signing out goes: browsers apply
-// form-action to what a form is redirected to as well.
+// setPolicy lets forms lead to the provider, where signing out leads: browsers also apply
+// form-action to where a form is redirected.
 func (a *application) setPolicy(w http.ResponseWriter, ancestors string) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'self' "+
 		a.origin+"; frame-ancestors "+ancestors)
 }
 
-// signedIn serves whoever has a session, and leads all others to the provider and
-// back to that very page.
+// signedIn serves people who have a session, and leads all others to the provider and back to
+// the same page.
 func (a *application) signedIn(serve func(http.ResponseWriter, *http.Request, session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s, ok := a.session(r); ok {
@@ -137,7 +137,7 @@ func (a *application) session(r *http.Request) (session, bool) {
 	return a.sessions.get(c.Value)
 }
 
-// cookieName has the application's kind, as cookies are sent to every port of a host,
+// cookieName contains the application's kind, because cookies are sent to every port of a host,
 // and with https the prefix that keeps other hosts of the domain from setting it.
 func (a *application) cookieName(name string) string {
 	if a.secure {
@@ -146,8 +146,8 @@ func (a *application) cookieName(name string) string {
 	return a.Kind + "_" + name
 }
 
-// setCookie sets one until the browser closes where life is 0, and removes it where
-// that is negative.
+// setCookie sets a cookie, until the browser closes if life is 0, and removes it if life is
+// negative.
 func (a *application) setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
 	http.SetCookie(w, &http.Cookie{
 		Name: a.cookieName(name), Value: value, Path: "/", MaxAge: int(life.Seconds()),

@@ -19,8 +19,8 @@ import (
 
 // --- Applications, and a browser ----------------------------------------------
 
-// open listens before it is known what answers: a provider wants to know the
-// addresses of applications, and they its own.
+// open listens before the handler is known: a provider must know the addresses of applications,
+// and they must know its own.
 func open(t *testing.T) (address string, answer func(http.Handler)) {
 	t.Helper()
 	var h http.Handler
@@ -41,7 +41,7 @@ func newSample(t *testing.T, kind, address, issuer string) http.Handler {
 	return h
 }
 
-// foreign runs both applications behind a provider that we did not write.
+// foreign runs both applications with a provider that we did not write.
 func foreign(t *testing.T) (collaborate, architect string) {
 	t.Helper()
 	var clients []map[string]any
@@ -68,7 +68,8 @@ func foreign(t *testing.T) (collaborate, architect string) {
 	return addresses["collaborate"], addresses["architect"]
 }
 
-// browser keeps cookies, follows redirects itself, and is account where a provider asks.
+// browser keeps cookies, follows redirects itself, and signs in as account when a provider
+// asks.
 type browser struct {
 	http.Client
 	account string
@@ -96,7 +97,7 @@ func (b *browser) do(t *testing.T, address string, form url.Values) answered {
 	return b.from(t, "", address, form)
 }
 
-// from asks as a page of another site does, where site is cross-site.
+// from sends a request as a page of another site does, if site is cross-site.
 func (b *browser) from(t *testing.T, site, address string, form url.Values) answered {
 	t.Helper()
 	method := http.MethodGet
@@ -144,11 +145,11 @@ func (b *browser) keep(t *testing.T, address string, cookies []*http.Cookie) {
 	b.Jar.SetCookies(u, cookies)
 }
 
-// leaving is the provider's form of somebody who signs out, or comes as somebody else.
+// leaving matches the provider's form for somebody who signs out, or signs in as somebody else.
 var leaving = regexp.MustCompile(`(?s)action="([^"]+)">.*?name="xsrf" value="([^"]+)"`)
 
-// visit goes where an address leads, through the provider's forms, to a page, or until
-// it is led to an address that begins with one of before, where it does not go.
+// visit follows an address, through the provider's forms, to a page, or until it is redirected
+// to an address that begins with one of before, which it does not open.
 func (b *browser) visit(t *testing.T, address string, form url.Values, before ...string) answered {
 	t.Helper()
 	for range 20 {
@@ -194,13 +195,13 @@ func (a answered) wants(t *testing.T, status int, at string, said ...string) {
 	}
 }
 
-// leadsAway tells that somebody has no session here: the page leads to the provider.
+// leadsAway reports whether somebody has no session here: the page leads to the provider.
 func (b *browser) leadsAway(t *testing.T, address string) bool {
 	t.Helper()
 	return b.do(t, address, nil).status == http.StatusSeeOther
 }
 
-// edited is an address with one parameter set, or without it where value is empty.
+// edited returns an address with one parameter set, or without it if value is empty.
 func edited(t *testing.T, address, name, value string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -229,7 +230,7 @@ func TestALinkIntoTheApplicationComesBackToItsVeryPage(t *testing.T) {
 		a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers are %v", a.header)
 	}
-	b.account = "" // the provider asks nothing any more, for the second application either
+	b.account = "" // the provider no longer asks anything, not even for the second application
 	b.visit(t, other+"/boards/plan", nil).wants(t, http.StatusOK, other+"/boards/plan", "Sample architect")
 	b.visit(t, app+"/check", nil).wants(t, http.StatusOK, app+"/", "toujours ouverte")
 }
@@ -296,7 +297,7 @@ func TestRPO1AnAnswerNamesTheProviderThatWasAsked(t *testing.T) {
 
 func TestARefusalLeavesAWayOn(t *testing.T) {
 	app, _ := foreign(t)
-	b := newBrowser(t, "") // which the provider takes for a refusal, told with HTML
+	b := newBrowser(t, "") // the provider takes that for a refusal, and answers with HTML
 	a := b.visit(t, app+"/documents/7", nil)
 	a.wants(t, http.StatusForbidden, "", "access_denied", "&lt;b&gt;nobody&lt;/b&gt;", "Try again", "somebody else")
 	links := regexp.MustCompile(`href="(/login[^"]*)"`).FindAllStringSubmatch(a.body, -1)
@@ -315,7 +316,7 @@ func TestASilentCheckThatFailsEndsTheSession(t *testing.T) {
 	newBrowser(t, "ana").visit(t, app+"/check", nil).wants(t, http.StatusForbidden, "", "login_required")
 	b.visit(t, app+"/", nil).wants(t, http.StatusOK, app+"/")
 	b.visit(t, other+"/", nil).wants(t, http.StatusOK, other+"/")
-	// Gone at the provider, and nobody told this application.
+	// The session has ended at the provider, and nobody told this application.
 	for _, c := range b.cookies(t, app) { // the provider has the same host
 		if strings.HasPrefix(c.Name, "_") {
 			b.keep(t, app, []*http.Cookie{{Name: c.Name, Path: "/", MaxAge: -1}})
@@ -344,14 +345,14 @@ func TestSigningOutEndsTheSessionHereThereAndInTheOther(t *testing.T) {
 	if !strings.HasPrefix(a.at, app+"/signed-out?") {
 		t.Errorf("it ended at %s", a.at)
 	}
-	b.visit(t, a.at, nil).wants(t, http.StatusOK, "", "no session in this application") // its state was for once
+	b.visit(t, a.at, nil).wants(t, http.StatusOK, "", "no session in this application") // its state could be used once
 	if !b.leadsAway(t, app+"/") || !b.leadsAway(t, other+"/") {
 		t.Error("the session lives on")
 	}
 	if elsewhere.leadsAway(t, other+"/") {
 		t.Error("another browser's session ended")
 	}
-	b.account = "bo" // who is asked for, so the provider has forgotten Ana
+	b.account = "bo" // the provider is to ask, because it has forgotten Ana
 	b.visit(t, app+"/", nil).wants(t, http.StatusOK, app+"/", "bo@meridian.example")
 }
 
@@ -379,7 +380,7 @@ func TestOnlyTheProviderItNamesAndPagesOfItsOwnCanBeAskedForFromElsewhere(t *tes
 	}
 	b.visit(t, to, nil).wants(t, http.StatusOK, app+"/boards/plan")
 	b.from(t, "cross-site", app+"/login", url.Values{"iss": {issuer}}).wants(t, http.StatusSeeOther, "")
-	// A path that a browser would take for a host stays one.
+	// A path that a browser would take for a host stays a path.
 	if back := b.visit(t, login(issuer, app+"//evil.example/"), nil, app+"//"); !strings.HasPrefix(back.at, app+"//evil.example/") {
 		t.Errorf("it ends at %s", back.at)
 	}

@@ -10,17 +10,17 @@ import (
 type session struct {
 	person
 	id           string
-	idToken      string    // goes back to the provider, as a hint of whom it is about
+	idToken      string    // sent back to the provider, as a hint of whom it is about
 	refreshToken string    // empty where there is none
-	Expires      time.Time // of the access token
+	Expires      time.Time // end of the access token
 	Refreshed    int       // how often
 	notice       string    // a word that the next page shows once
 }
 
-// person is who came in and how that was proven, as the ID token and UserInfo tell.
+// person says who signed in and how that was proved, as the ID token and UserInfo say.
 type person struct {
 	Subject       string   `json:"sub"`
-	SID           string   `json:"sid"` // the provider's name of its session, which logout tokens have
+	SID           string   `json:"sid"` // the provider's name for its session, which logout tokens contain
 	Name          string   `json:"name"`
 	Email         string   `json:"email"`
 	EmailVerified bool     `json:"email_verified"`
@@ -41,17 +41,17 @@ type person struct {
 // ProvedAt is when the person last proved who they are.
 func (p person) ProvedAt() time.Time { return time.Unix(p.AuthTime, 0) }
 
-// Refreshable tells that there is a refresh token.
+// Refreshable reports whether there is a refresh token.
 func (s session) Refreshable() bool { return s.refreshToken != "" }
 
 func now() time.Time {
 	return time.Now() //nolint:forbidigo // This is a program of its own, with its own clock.
 }
 
-// mostKept bounds what strangers can make an application remember.
+// mostKept limits what strangers can make an application remember.
 const mostKept = 1000
 
-// store keeps things under names that cannot be guessed, each for the same time.
+// store keeps things under names that cannot be guessed, all for the same time.
 type store[V any] struct {
 	life time.Duration
 	mu   sync.Mutex
@@ -78,7 +78,7 @@ func (s *store[V]) lock() (unlock func()) {
 	return s.mu.Unlock
 }
 
-// add keeps a thing, and tells whether its name was free.
+// add keeps a thing, and reports whether its name was free.
 func (s *store[V]) add(name string, value V) bool {
 	defer s.lock()()
 	if s.kept[name] != nil {
@@ -88,7 +88,7 @@ func (s *store[V]) add(name string, value V) bool {
 		if len(s.kept) < mostKept {
 			break
 		}
-		delete(s.kept, other) // whichever: that one begins again
+		delete(s.kept, other) // whichever it is, it has to begin again
 	}
 	s.kept[name] = &entry[V]{value, now().Add(s.life)}
 	return true
@@ -99,7 +99,7 @@ func (s *store[V]) get(name string) (value V, ok bool) {
 	return value, ok
 }
 
-// take gets a thing and forgets it: of two callers, one has it.
+// take returns a thing and forgets it: of two callers, one gets it.
 func (s *store[V]) take(name string) (value V, ok bool) {
 	defer s.lock()()
 	if e := s.kept[name]; e != nil {
@@ -109,7 +109,7 @@ func (s *store[V]) take(name string) (value V, ok bool) {
 	return value, ok
 }
 
-// change works on a thing that is still there: what ended meanwhile stays ended.
+// change works on a thing that still exists: what ended meanwhile stays ended.
 func (s *store[V]) change(name string, f func(*V)) bool {
 	defer s.lock()()
 	e := s.kept[name]
@@ -120,7 +120,7 @@ func (s *store[V]) change(name string, f func(*V)) bool {
 	return true
 }
 
-// drop forgets whatever matches.
+// drop forgets everything that matches.
 func (s *store[V]) drop(match func(V) bool) {
 	defer s.lock()()
 	for name, e := range s.kept {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// provider is what discovery told.
+// provider is what discovery returned.
 type provider struct {
 	*oidc.Provider
 	oauth      oauth2.Config
@@ -32,23 +32,23 @@ type flow struct {
 	silent          bool   // the provider may ask nothing
 }
 
-// refusal is a sign-in that did not come about, as a page shows it.
+// refusal is a sign-in that failed, as a page shows it.
 type refusal struct {
 	status   int
 	Sentence string // a word
 	Code     string
-	Said     string // by the provider
+	Said     string // what the provider said
 	err      error  // for the log
 }
 
 func (f *refusal) Error() string { return fmt.Sprintf("%s: %v", f.Code, f.err) }
 
-// unbelieved is an answer of the provider, or in its name, that does not hold.
+// unbelieved is for an answer from the provider, or in its name, that is not valid.
 func unbelieved(code string, err error) *refusal {
 	return &refusal{http.StatusBadRequest, "problem.answer", code, "", err}
 }
 
-// fail shows why nobody came in, with ways on.
+// fail shows why nobody was signed in, with ways to continue.
 func (a *application) fail(w http.ResponseWriter, r *http.Request, err error, target string) {
 	var why *refusal
 	if !errors.As(err, &why) {
@@ -59,13 +59,13 @@ func (a *application) fail(w http.ResponseWriter, r *http.Request, err error, ta
 	a.render(w, r, why.status, view{Page: "problem", Title: "problem", Problem: why, Again: again})
 }
 
-// ask is the context of what is asked of the provider.
+// ask returns the context for requests to the provider.
 func (a *application) ask(ctx context.Context) context.Context {
 	return oidc.ClientContext(ctx, a.Client)
 }
 
-// discover reads where the provider does what, when that is first wanted: it may
-// start after this application. Two who come first both ask, which does no harm.
+// discover reads the provider's endpoints when they are first needed, because the provider may
+// start after this application. If two requests come first, both ask, which does no harm.
 func (a *application) discover(ctx context.Context) (*provider, error) {
 	if p := a.provider.Load(); p != nil {
 		return p, nil
@@ -87,7 +87,7 @@ func (a *application) discover(ctx context.Context) (*provider, error) {
 		ClientID: a.ClientID, ClientSecret: a.ClientSecret, RedirectURL: a.Address + "/callback",
 		Endpoint: found.Endpoint(), Scopes: append([]string{oidc.ScopeOpenID, "profile", "email"}, a.Scopes...),
 	}
-	// Left to guess, the library sends each code twice where the guess is wrong.
+	// If the library has to guess, it sends each code twice whenever the guess is wrong.
 	if p.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInHeader; a.ClientSecret == "" {
 		p.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	}
@@ -98,8 +98,8 @@ func (a *application) discover(ctx context.Context) (*provider, error) {
 	return p, nil
 }
 
-// leave gives this browser the state that it takes to the provider, in a cookie of
-// its own: several tabs may be on their way at once.
+// leave gives this browser the state that it takes to the provider, in a cookie of its own:
+// several tabs may be on their way at once.
 func (a *application) leave(w http.ResponseWriter, f flow) (state string) {
 	state = rand.Text()
 	a.flows.add(state, f)
@@ -107,8 +107,8 @@ func (a *application) leave(w http.ResponseWriter, f flow) (state string) {
 	return state
 }
 
-// returned takes what was kept for a state. It can be had once, where it belongs, and
-// only by the browser that left with it (RFC 9700 §4.7.1).
+// returned takes what was kept for a state. It can be taken once, where it belongs, and only by
+// the browser that left with it (RFC 9700 §4.7.1).
 func (a *application) returned(w http.ResponseWriter, r *http.Request) (flow, bool) {
 	state := r.URL.Query().Get("state")
 	if _, err := r.Cookie(a.cookieName("state_" + state)); err != nil {
@@ -119,7 +119,7 @@ func (a *application) returned(w http.ResponseWriter, r *http.Request) (flow, bo
 	return f, ok && f.back == r.URL.Path
 }
 
-// begin leads to the provider, from where the way leads back to target.
+// begin leads to the provider, which leads back to target.
 func (a *application) begin(w http.ResponseWriter, r *http.Request, target string, parameters map[string]string) {
 	p, err := a.discover(r.Context())
 	if err != nil {
@@ -139,11 +139,11 @@ func (a *application) begin(w http.ResponseWriter, r *http.Request, target strin
 	http.Redirect(w, r, p.oauth.AuthCodeURL(a.leave(w, f), options...), http.StatusSeeOther)
 }
 
-// another is the prompt for whoever comes as somebody else, where the provider has it.
+// another is the prompt for people who sign in as somebody else, if the provider supports it.
 const another = "select_account"
 
-// login is where others send people to sign in here, the provider's home page and the
-// links of our own problem page (OIDC Core §4).
+// login is where others send people to sign in here: the provider's home page and the links of
+// our own problem page (OIDC Core §4).
 func (a *application) login(w http.ResponseWriter, r *http.Request) {
 	target, wish := a.Address+"/", r.FormValue("target_link_uri")
 	if r.FormValue("iss") != a.Issuer {
@@ -165,11 +165,11 @@ func (a *application) login(w http.ResponseWriter, r *http.Request) {
 	a.begin(w, r, target, parameters)
 }
 
-// check asks the provider whether this person is still signed in there, without a
-// page of it (OIDC Core §3.1.2.1). The browser goes there itself: in a hidden frame
-// the provider would not get its cookies.
+// check asks the provider whether this person is still signed in there, without showing a page
+// (OIDC Core §3.1.2.1). The browser goes there itself: in a hidden frame the provider would not
+// get its cookies.
 func (a *application) check(w http.ResponseWriter, r *http.Request) {
-	s, _ := a.session(r) // whoever has none may come in silently too
+	s, _ := a.session(r) // people without a session may sign in silently too
 	a.begin(w, r, a.Address+"/", map[string]string{"prompt": "none", "id_token_hint": s.idToken})
 }
 
@@ -185,7 +185,7 @@ func (a *application) callback(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		var why *refusal
 		if f.silent && errors.As(err, &why) && why.Code == "login_required" {
-			a.sessions.take(before.id) // who has left the provider has left here
+			a.sessions.take(before.id) // somebody who was signed out at the provider is signed out here
 		}
 		a.fail(w, r, err, f.target)
 		return
@@ -200,7 +200,7 @@ func (a *application) callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, f.target, http.StatusSeeOther)
 }
 
-// finish makes a session of the provider's answer.
+// finish makes a session from the provider's answer.
 func (a *application) finish(r *http.Request, f flow) (session, error) {
 	ctx := a.ask(r.Context())
 	p, err := a.discover(ctx)
@@ -213,7 +213,7 @@ func (a *application) finish(r *http.Request, f flow) (session, error) {
 			return session{}, unbelieved("doubled_parameter", errors.New(name))
 		}
 	}
-	// Whose answer this is, before anything of it is used (RFC 9207 §2.4).
+	// This checks whose answer it is, before anything in it is used (RFC 9207 §2.4).
 	if iss := q.Get("iss"); iss != a.Issuer && (p.NamesSelf || q.Has("iss")) {
 		return session{}, unbelieved("foreign_answer", fmt.Errorf("it comes from %q", iss))
 	}
@@ -243,15 +243,15 @@ func (a *application) finish(r *http.Request, f flow) (session, error) {
 	if err != nil {
 		return session{}, unbelieved("userinfo", err)
 	}
-	// What was signed comes last, so that it stands where both say something.
+	// What was signed comes last, so that it wins where both say something.
 	if err := errors.Join(told.Claims(&s.person), id.Claims(&s.person), told.Claims(&s.All), id.Claims(&s.All)); err != nil {
 		return session{}, unbelieved("claims", err)
 	}
 	return s, nil
 }
 
-// identify judges the ID token that came with others, and keeps it. The library sees
-// to signature, issuer and end, and that we are among its audience.
+// identify judges the ID token that came with others, and keeps it. The library checks
+// signature, issuer and end, and that we are among its audience.
 func (p *provider) identify(ctx context.Context, token *oauth2.Token, s *session) (*oidc.IDToken, error) {
 	s.idToken, _ = token.Extra("id_token").(string)
 	id, err := p.verifier.Verify(ctx, s.idToken)
@@ -264,9 +264,8 @@ func (p *provider) identify(ctx context.Context, token *oauth2.Token, s *session
 	return id, err
 }
 
-// refresh trades the refresh token for new tokens. One that is used twice counts as
-// stolen (RFC 9700 §4.14.2), so it is taken out of the session first: of two tabs,
-// one has it.
+// refresh exchanges the refresh token for new tokens. A token that is used twice counts as
+// stolen (RFC 9700 §4.14.2), so it is taken out of the session first: of two tabs, one gets it.
 func (a *application) refresh(w http.ResponseWriter, r *http.Request, s session) {
 	p, err := a.discover(r.Context())
 	if err != nil {
@@ -279,7 +278,7 @@ func (a *application) refresh(w http.ResponseWriter, r *http.Request, s session)
 		http.Redirect(w, r, "/tokens", http.StatusSeeOther)
 		return
 	}
-	// Whoever does not wait for the answer must not lose the only token that there is.
+	// If the browser does not wait for the answer, the only token must not be lost.
 	ctx := a.ask(context.WithoutCancel(r.Context()))
 	token, err := p.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: mine}).Token()
 	if err == nil && token.Extra("id_token") != nil {
@@ -299,7 +298,7 @@ func (a *application) refresh(w http.ResponseWriter, r *http.Request, s session)
 	case token == nil && !(errors.As(err, &answered) && answered.ErrorCode == "invalid_grant"):
 		a.sessions.change(s.id, func(s *session) { s.refreshToken = mine }) // it may still be good
 		a.fail(w, r, err, a.Address+"/tokens")
-	default: // the provider ended what this session rests on, or what it says does not hold
+	default: // the provider ended what this session rests on, or its answer is not valid
 		a.sessions.take(s.id)
 		a.fail(w, r, &refusal{http.StatusForbidden, "problem.ended", "refresh_refused", "", err}, a.Address+"/tokens")
 	}
