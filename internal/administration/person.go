@@ -2,6 +2,7 @@ package administration
 
 import (
 	"context"
+	"errors"
 
 	"parvis/internal/credential"
 	"parvis/internal/db"
@@ -30,10 +31,10 @@ type Person struct {
 // Person reads a user of an organization, or returns ErrNotFound if it has none with that id.
 func (s *Service) Person(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id directory.UserID) (Person, error) {
 	actor, err := actor.In(ctx, r, org)
-	if err != nil {
-		return Person{}, err
+	if err == nil && !actor.Role.ReadsConsole() {
+		err = directory.ErrDenied
 	}
-	if err := actor.MayRead(ctx, r, org); err != nil {
+	if err != nil {
 		return Person{}, err
 	}
 	var p Person
@@ -66,7 +67,11 @@ func (s *Service) Person(ctx context.Context, r db.Reader, actor directory.Actor
 	}
 	p.Required = rules.RequiredOf(p.User.Role, r.Now()) && !o.FederatedOnly()
 	if active(p.User) {
-		p.MayChangeEmail = actor.MayChangeEmail(ctx, r, p.User) == nil
+		err := actor.MayChangeEmail(ctx, r, p.User)
+		if err != nil && !errors.Is(err, directory.ErrDenied) {
+			return Person{}, err
+		}
+		p.MayChangeEmail = err == nil
 	}
 	if p.Yourself = id == actor.UserID; p.Yourself {
 		return p, nil

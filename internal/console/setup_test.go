@@ -316,15 +316,37 @@ func TestASetupLinkEnds(t *testing.T) {
 		})
 	}
 	third := send()
-	form := seen(t, it.Get(third), 200)
+	metadata := strings.Replace(third, "/connection-setup/", "/connection-setup/metadata/", 1)
+	if p := it.Post(metadata, url.Values{"metadata_address": {"no address"}}); p.Status != 422 {
+		t.Fatalf("a form of a link that works: %d %s", p.Status, p.Text())
+	}
 	as(directory.Helpdesk)
 	dead(third)
-	if p := it.Post(third+"/metadata", url.Values{"url": {"https://idp.example/"}}); p.Status != 404 {
-		t.Errorf("a form of a lapsed link: %d, after %s", p.Status, form.Text())
+	if p := it.Post(metadata, url.Values{"metadata_address": {"no address"}}); p.Status != 404 {
+		t.Errorf("a form of a lapsed link: %d", p.Status)
 	}
 	idptest.Want(t, w.alpha.browsers[directory.Owner].Get(path), idptest.Status(200), idptest.Says("console.setup.lapsed"))
 	as(directory.Administrator)
 	seen(t, it.Get(third), 200)
+	// What no person sent ends with the right it was sent by.
+	machine := directory.Actor{Kind: directory.KindMachine, OrgID: w.alpha.ID, ID: "app_setup", Name: "Setup", Role: directory.Administrator}
+	machine.Again = func(context.Context, db.Reader) (directory.Actor, error) { return machine, nil }
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return w.Hub.SendSetupLink(ctx, tx, machine, w.alpha.Organization, path[strings.LastIndex(path, "/")+1:], "machine@alpha.example", "en")
+	})
+	sent := w.Link(t, "machine@alpha.example", "/connection-setup/")
+	seen(t, it.Get(sent), 200)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		if err := federation.EndRight(ctx, tx, w.alpha.ID, "app_other"); err != nil {
+			return err
+		}
+		return federation.EndRight(ctx, tx, w.beta.ID, machine.ID)
+	})
+	seen(t, it.Get(sent), 200)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return federation.EndRight(ctx, tx, w.alpha.ID, machine.ID)
+	})
+	dead(sent)
 	fourth := send()
 	w.Clock.Advance(federation.SetupLinkLifetime)
 	dead(fourth)

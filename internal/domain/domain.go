@@ -115,7 +115,7 @@ func (d Domain) State() State {
 	return Proven
 }
 
-// Held tells that the organization holds d.
+// Held reports whether the organization holds d.
 func (d Domain) Held() bool { return !d.ProvenAt.IsZero() && d.LapsedAt.IsZero() }
 
 // LapsesAt is when d lapses unless its record comes back.
@@ -275,7 +275,7 @@ func Holder(ctx context.Context, r db.Reader, address naming.Address) (directory
 	return org, found, err
 }
 
-// Holds tells whether an organization holds the domain of an address.
+// Holds reports whether an organization holds the domain of an address.
 func Holds(ctx context.Context, r db.Reader, org directory.OrgID, address naming.Address) (bool, error) {
 	var id string
 	return r.One(ctx, db.Into(&id), `

@@ -141,7 +141,7 @@ func (p *Prover) settle(ctx context.Context, tx *db.Tx, actor directory.Actor, a
 	return now, p.tell(ctx, tx, actor, was, now)
 }
 
-// free tells that no other organization holds d.
+// free reports whether no other organization holds d.
 func (d Domain) free(ctx context.Context, tx *db.Tx) (bool, error) {
 	var holder directory.OrgID
 	held, err := tx.One(ctx, db.Into(&holder), `

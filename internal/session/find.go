@@ -252,7 +252,7 @@ func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now
 	return len(open), err
 }
 
-// BrowserOf returns the browser behind a cookie, whoever is signed in to it. A token superseded
+// BrowserOf returns the browser behind a cookie, no matter who is signed in to it. A token superseded
 // for too long finds none; a token that belongs to no browser is kept in a Browser without an
 // id.
 func (d *Door) BrowserOf(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Browser, bool, error) {

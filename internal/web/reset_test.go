@@ -641,7 +641,7 @@ func TestRST5IdentityComesFromTheSecretAlone(t *testing.T) {
 		}
 	}
 	// In the victim's own browser, and with everything repeated in address and headers: the
-	// password becomes Mallory's, whoever is signed in there.
+	// password becomes Mallory's, no matter who is signed in there.
 	thief := victim.Copy()
 	thief.Header.Set("X-User", "victim@alpha.example")
 	page := thief.Get(link + "?email=victim@alpha.example&user=victim")

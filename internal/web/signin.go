@@ -116,7 +116,7 @@ func (s *Server) away(v *page.Visitor, org directory.OrgID) (*session.Away, erro
 }
 
 // showSignIn is the page without an organization. After a failure it always asks for an
-// organization too, whoever was meant (journeys 2.4). A link that names one, or asks for more
+// organization too, no matter who was meant (journeys 2.4). A link that names one, or asks for more
 // ways to sign in, leads on to the page that answers it.
 func (s *Server) showSignIn(v *page.Visitor) error {
 	if query := v.R.URL.Query(); v.R.Method != http.MethodPost && (query.Has("more") || query.Has("organization")) {
