@@ -3,11 +3,12 @@ package dbtest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,35 +128,41 @@ func inDatabase(address, name string) string {
 	return u.String()
 }
 
-// Dump returns the content of a table as text: everything that somebody with a copy of the
-// database could read.
+// Dump returns what a table holds as text, for tests that compare it or look for something in
+// it: a line for each row, sorted, since a database returns rows in any order (PostgreSQL in
+// another one after it vacuumed).
 func Dump(t testing.TB, d *db.DB, table string) string {
 	t.Helper()
-	columns := `select name from pragma_table_info($1)`
+	columns := `select name from pragma_table_info($1) order by name`
 	if d.Path() == "" {
-		columns = `select column_name from information_schema.columns where table_schema = current_schema() and table_name = $1`
+		columns = `select column_name from information_schema.columns where table_schema = current_schema() and table_name = $1
+			order by column_name`
 	}
 	var names []string
-	text := func(into *[]string) func(scan func(...any) error) error {
-		return func(scan func(...any) error) error {
-			var s *string
-			if err := scan(&s); err != nil {
-				return err
-			}
-			if s != nil {
-				*into = append(*into, *s)
-			}
-			return nil
-		}
-	}
-	if err := d.Rows(t.Context(), text(&names), columns, table); err != nil || len(names) == 0 {
+	if err := d.Rows(t.Context(), func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		names = append(names, "cast("+name+" as text)")
+		return err
+	}, columns, table); err != nil || len(names) == 0 {
 		t.Fatalf("table %s has columns %v (%v)", table, names, err)
 	}
-	var values []string
-	for _, name := range names {
-		if err := d.Rows(t.Context(), text(&values), fmt.Sprintf(`select cast(%s as text) from %s`, name, table)); err != nil {
-			t.Fatal(err)
+	var rows []string
+	if err := d.Rows(t.Context(), func(scan func(...any) error) error {
+		values, into := make([]sql.NullString, len(names)), make([]any, len(names))
+		for i := range values {
+			into[i] = &values[i]
 		}
+		err := scan(into...)
+		row := make([]string, len(names))
+		for i, v := range values {
+			row[i] = v.String
+		}
+		rows = append(rows, strings.Join(row, "\t"))
+		return err
+	}, "select "+strings.Join(names, ", ")+" from "+table); err != nil {
+		t.Fatal(err)
 	}
-	return strings.Join(values, "\n")
+	slices.Sort(rows)
+	return strings.Join(rows, "\n")
 }
