@@ -58,13 +58,14 @@ var packages = []struct{ name, imports, tables string }{
 	{"page", "db fault secret i18n picture number audit directory naming session signin administration", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
-	{"op", "db fault secret i18n number jose audit limit outbound directory naming session signin application application/redirect application/proof page",
+	{"op", "db fault secret number jose audit limit outbound directory naming session signin application application/redirect application/proof page",
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
-	{"web", "db fault secret picture audit directory domain naming credential session signin application page federation op", ""},
+	{"op/ask", "db fault secret i18n audit directory naming session signin application page op", ""},
+	{"web", "db fault secret picture audit directory domain naming credential session signin application page federation op op/ask", ""},
 	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration application page op federation federation/saml federation/oidc upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application page op federation web console", ""},
+	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},

@@ -28,6 +28,7 @@ import (
 	"parvis/internal/limit"
 	"parvis/internal/mail"
 	"parvis/internal/op"
+	"parvis/internal/op/ask"
 	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/secret"
@@ -135,7 +136,7 @@ func New(s Settings) (*App, error) {
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
 	provider := op.NewProvider(op.Provider{
-		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, SignOut: hub.SignOut, Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
+		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
 		Lifetimes: op.Lifetimes{
 			Code: s.Lifetimes.Code, Access: s.Lifetimes.AccessToken, IDToken: s.Lifetimes.IDToken, Refresh: s.Lifetimes.RefreshToken,
 			Retry: s.Lifetimes.RefreshRetry, Key: s.Lifetimes.SigningKey, Device: s.Lifetimes.DeviceCode,
@@ -144,13 +145,13 @@ func New(s Settings) (*App, error) {
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue, Base: s.Base,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
-	}, op.Templates(), federation.Templates(), web.Templates(), console.Templates())
+	}, ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
 	if err != nil {
 		return nil, err
 	}
 	hub.Mount(site)
 	provider.Mount(site)
-	web.Mount(site, hub, provider)
+	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
 	console.Mount(site, invitations, domains, resets, hub, provider)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),

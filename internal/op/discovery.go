@@ -23,8 +23,8 @@ type Endpoint struct{ Name, Address string }
 func Endpoints(base string) []Endpoint {
 	return []Endpoint{
 		{"issuer", base}, {"discovery", base + configurationPath},
-		{"authorization_endpoint", base + authorizePath}, {"token_endpoint", base + tokenPath}, {"userinfo_endpoint", base + userInfoPath},
-		{"jwks_uri", base + keySetPath}, {"end_session_endpoint", base + endSessionPath},
+		{"authorization_endpoint", base + AuthorizePath}, {"token_endpoint", base + tokenPath}, {"userinfo_endpoint", base + userInfoPath},
+		{"jwks_uri", base + keySetPath}, {"end_session_endpoint", base + EndSessionPath},
 	}
 }
 
@@ -48,18 +48,18 @@ func (p *Provider) makeDocument() (published, error) {
 	}
 	return publish(map[string]any{
 		"issuer":                                p.Base,
-		"authorization_endpoint":                p.Base + authorizePath,
+		"authorization_endpoint":                p.Base + AuthorizePath,
 		"token_endpoint":                        p.Base + tokenPath,
 		"userinfo_endpoint":                     p.Base + userInfoPath,
 		"jwks_uri":                              p.Base + keySetPath,
-		"end_session_endpoint":                  p.Base + endSessionPath,
+		"end_session_endpoint":                  p.Base + EndSessionPath,
 		"introspection_endpoint":                p.Base + introspectPath,
 		"revocation_endpoint":                   p.Base + revokePath,
 		"pushed_authorization_request_endpoint": p.Base + pushPath,
 		"device_authorization_endpoint":         p.Base + deviceAskPath,
 
 		"response_types_supported":                                 []string{"code"},
-		"response_modes_supported":                                 []string{"query", formPost},
+		"response_modes_supported":                                 []string{"query", FormPost},
 		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantMachine, grantDevice},
 		"subject_types_supported":                                  []string{"public", "pairwise"},
 		"scopes_supported":                                         application.Scopes,

@@ -14,18 +14,18 @@ func (p *Provider) bound(v *page.Visitor, c application.Application, token strin
 	headers := v.R.Header.Values("DPoP")
 	if len(headers) == 0 {
 		if c.Settings.BoundOnly {
-			return "", wrong(errInvalidDPoP, "this client must prove a key (DPoP)")
+			return "", Wrong(InvalidDPoP, "this client must prove a key (DPoP)")
 		}
 		return "", nil
 	}
 	now := p.DB.Now()
 	shown, err := proof.DPoP(headers, proof.DPoPExpectation{Method: v.R.Method, URL: p.Base + v.R.URL.Path, AccessToken: token, Now: now})
 	if err != nil {
-		return "", wrong(errInvalidDPoP, "the DPoP proof was refused: "+err.Error())
+		return "", Wrong(InvalidDPoP, "the DPoP proof was refused: "+err.Error())
 	}
 	first, err := p.useOnce(v.R.Context(), "dpop", shown.Thumbprint, shown.ID, now.Add(proof.Lasts))
 	if err == nil && !first {
-		err = wrong(errInvalidDPoP, "the DPoP proof was used before (jti)")
+		err = Wrong(InvalidDPoP, "the DPoP proof was used before (jti)")
 	}
 	return shown.Thumbprint, err
 }

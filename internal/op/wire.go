@@ -19,8 +19,8 @@ import (
 	"parvis/internal/page"
 )
 
-// maxBody is how many bytes an application may send: refused before anything is parsed.
-const maxBody = 64 << 10
+// MaxBody is how many bytes an application may send: refused before anything is parsed.
+const MaxBody = 64 << 10
 
 // call is one request of an application's server, or of its script.
 type call struct {
@@ -45,7 +45,7 @@ func (p *Provider) endpoint(path string, h func(*call) (answer, error)) {
 		out, err := func() (answer, error) {
 			if v.R.Method != http.MethodPost {
 				v.W.Header().Set("Allow", "POST, OPTIONS")
-				return nil, &Error{errInvalidRequest, "this endpoint takes POST", http.StatusMethodNotAllowed}
+				return nil, &Error{InvalidRequest, "this endpoint takes POST", http.StatusMethodNotAllowed}
 			}
 			if err := c.read(); err != nil {
 				return nil, err
@@ -64,18 +64,18 @@ func (p *Provider) endpoint(path string, h func(*call) (answer, error)) {
 // nothing twice (RFC 6749 §3.2).
 func (c *call) read() error {
 	if c.R.URL.RawQuery != "" {
-		return wrong(errInvalidRequest, "parameters belong into the body, not into the address")
+		return Wrong(InvalidRequest, "parameters belong into the body, not into the address")
 	}
 	media, _, _ := strings.Cut(c.R.Header.Get("Content-Type"), ";")
 	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" {
-		return wrong(errInvalidRequest, "the body must be application/x-www-form-urlencoded")
+		return Wrong(InvalidRequest, "the body must be application/x-www-form-urlencoded")
 	}
-	c.R.Body = http.MaxBytesReader(c.W, c.R.Body, maxBody)
+	c.R.Body = http.MaxBytesReader(c.W, c.R.Body, MaxBody)
 	if err := c.R.ParseForm(); err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return &Error{errInvalidRequest, "the request is larger than 64 kB", http.StatusRequestEntityTooLarge}
+			return &Error{InvalidRequest, "the request is larger than 64 kB", http.StatusRequestEntityTooLarge}
 		}
-		return wrong(errInvalidRequest, "the body cannot be read as a form")
+		return Wrong(InvalidRequest, "the body cannot be read as a form")
 	}
 	c.form = c.R.PostForm
 	return once(c.form)
@@ -85,10 +85,10 @@ func (c *call) read() error {
 func once(form url.Values) error {
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if len(form[name]) > 1 {
-			return wrong(errInvalidRequest, "a parameter was sent twice")
+			return Wrong(InvalidRequest, "a parameter was sent twice")
 		}
 		if !utf8.ValidString(form.Get(name)) || strings.ContainsRune(form.Get(name), 0) {
-			return wrong(errInvalidRequest, "a parameter is not text")
+			return Wrong(InvalidRequest, "a parameter is not text")
 		}
 	}
 	return nil
@@ -111,7 +111,7 @@ func tell(v *page.Visitor, status int, out any) error {
 
 // refusal is an error on the wire (RFC 6749 §5.2).
 type refusal struct {
-	Code        code   `json:"error"`
+	Code        Code   `json:"error"`
 	Description string `json:"error_description,omitempty"`
 	Reference   string `json:"reference,omitempty"` // under which our log knows more
 }
@@ -120,7 +120,7 @@ type refusal struct {
 func (p *Provider) refuseCall(v *page.Visitor, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Throttled {
 		v.W.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())+1))
-		return tell(v, http.StatusTooManyRequests, refusal{errSlowDown, "too many tries; wait", v.Reference()})
+		return tell(v, http.StatusTooManyRequests, refusal{SlowDown, "too many tries; wait", v.Reference()})
 	}
 	e, known := onWire(err)
 	if !known {
@@ -129,7 +129,7 @@ func (p *Provider) refuseCall(v *page.Visitor, err error) error {
 	if e.Status() == http.StatusServiceUnavailable {
 		v.W.Header().Set("Retry-After", strconv.Itoa(int(page.ComeBack.Seconds())))
 	}
-	if e.Status() == http.StatusUnauthorized && e.Code == errInvalidClient {
+	if e.Status() == http.StatusUnauthorized && e.Code == InvalidClient {
 		v.W.Header().Set("WWW-Authenticate", `Basic realm="parvis"`)
 	}
 	return tell(v, e.Status(), refusal{e.Code, e.Description, v.Reference()})
@@ -142,7 +142,7 @@ func (p *Provider) refuseToken(v *page.Visitor, scheme string, err error) error 
 	if !known {
 		return p.refuseCall(v, err)
 	}
-	if e.Code == errInvalidDPoP {
+	if e.Code == InvalidDPoP {
 		e = &Error{e.Code, e.Description, http.StatusUnauthorized}
 	}
 	challenge := scheme + ` realm="parvis"`

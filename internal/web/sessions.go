@@ -163,7 +163,7 @@ func (s *Server) signOut(v *page.Viewer) error {
 // applications that listen in this browser.
 func (s *Server) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx) error) error {
 	ctx := v.R.Context()
-	frames, err := s.op.Frames(ctx, ended...)
+	frames, err := s.ask.Frames(ctx, ended...)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (s *Server) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx)
 	}
 	door := v.Organization.Path() + "?signed-out"
 	if len(frames) > 0 {
-		return s.op.SignedOut(v.Visitor, door)
+		return s.ask.SignedOut(v.Visitor, door)
 	}
 	if len(left) == 0 {
 		return v.Redirect(door)

@@ -27,7 +27,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
-	"parvis/internal/op"
+	"parvis/internal/op/ask"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -600,7 +600,7 @@ func unsound(text string) (faults []string) {
 	return faults
 }
 
-var sampleTiles = []op.Tile{
+var sampleTiles = []ask.Tile{
 	{ID: "collaborate", Title: "Collaborate / Communicate", Description: "Messages, documents and meetings", Connected: true},
 	{ID: "architect", Title: "Architect", Description: "Plans", Connected: false},
 	{ID: "app_wiki", Title: "Wiki", Address: "wiki.example", Connected: true, Link: true},
