@@ -45,8 +45,7 @@ type Site struct {
 	Log            *slog.Logger
 
 	templates *template.Template
-	assets    map[string]asset
-	names     map[string]string // asset as named in templates → path with its hash
+	assets    assets
 	mux       *http.ServeMux
 	routes    []Route
 	foreign   map[string]bool // patterns that other sites may post to
@@ -66,20 +65,26 @@ type seenSources struct {
 // Route is one line of the route table, for the inventory test and for readers.
 type Route struct{ Pattern, Access string }
 
-// New builds a site from its settings and the templates of its surfaces, each a file system
-// with *.html at its root.
-func New(s Site, surfaces ...fs.FS) (*Site, error) {
+// Templates parses the kit's templates and those of the surfaces, each a file system with *.html
+// at its root.
+func Templates(surfaces ...fs.FS) (*template.Template, error) {
+	all, err := template.New("").Option("missingkey=error"), error(nil)
+	for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
+		if all, err = all.ParseFS(files, "*.html"); err != nil {
+			return nil, fmt.Errorf("parsing templates: %w", err)
+		}
+	}
+	return all, nil
+}
+
+// New builds a site from its settings and its templates, which several sites may share.
+func New(s Site, templates *template.Template) (*Site, error) {
 	var err error
 	s.mux, s.reported, s.packers, s.seen = http.NewServeMux(), new(atomic.Int64), new(sync.Pool), new(seenSources)
 	s.drawing, s.foreign = make(chan struct{}, 1), map[string]bool{}
-	if s.assets, s.names, err = loadAssets(); err != nil {
+	s.templates = templates
+	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
-	}
-	s.templates = template.New("").Option("missingkey=error")
-	for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
-		if s.templates, err = s.templates.ParseFS(files, "*.html"); err != nil {
-			return nil, fmt.Errorf("parsing templates: %w", err)
-		}
 	}
 	s.handle("GET /assets/{name}", "anyone", http.HandlerFunc(s.serveAsset))
 	s.handle("POST /csp-report", "anyone", http.HandlerFunc(s.cspReport))
