@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -94,11 +93,7 @@ type App struct {
 	sweeps []sweep
 }
 
-// templates are parsed once for all that a process runs: it takes as long as many a test of a
-// whole journey.
-var templates = sync.OnceValues(func() (*template.Template, error) {
-	return page.Templates(op.Templates(), federation.Templates(), web.Templates(), console.Templates())
-})
+var templates = page.Templates(op.Templates(), federation.Templates(), web.Templates(), console.Templates())
 
 // New wires the packages together.
 func New(s Settings) (*App, error) {
@@ -147,14 +142,10 @@ func New(s Settings) (*App, error) {
 			Retry: s.Lifetimes.RefreshRetry, Key: s.Lifetimes.SigningKey, Device: s.Lifetimes.DeviceCode,
 		},
 	}, s.Keys)
-	parsed, err := templates()
-	if err != nil {
-		return nil, err
-	}
 	site, err := page.New(page.Site{
 		DB: s.DB, Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue, Base: s.Base,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
-	}, parsed)
+	}, templates)
 	if err != nil {
 		return nil, err
 	}

@@ -65,24 +65,28 @@ type seenSources struct {
 // Route is one line of the route table, for the inventory test and for readers.
 type Route struct{ Pattern, Access string }
 
-// Templates parses the kit's templates and those of the surfaces, each a file system with *.html
-// at its root.
-func Templates(surfaces ...fs.FS) (*template.Template, error) {
-	all, err := template.New("").Option("missingkey=error"), error(nil)
-	for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
-		if all, err = all.ParseFS(files, "*.html"); err != nil {
-			return nil, fmt.Errorf("parsing templates: %w", err)
+// Templates are those of the kit and of its surfaces, each a file system with *.html at its root.
+// They are parsed once for all sites of a process, which takes as long as many a test.
+func Templates(surfaces ...fs.FS) func() (*template.Template, error) {
+	return sync.OnceValues(func() (*template.Template, error) {
+		all, err := template.New("").Option("missingkey=error"), error(nil)
+		for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
+			if all, err = all.ParseFS(files, "*.html"); err != nil {
+				return nil, fmt.Errorf("parsing templates: %w", err)
+			}
 		}
-	}
-	return all, nil
+		return all, nil
+	})
 }
 
-// New builds a site from its settings and its templates, which several sites may share.
-func New(s Site, templates *template.Template) (*Site, error) {
+// New builds a site from its settings and its templates.
+func New(s Site, templates func() (*template.Template, error)) (*Site, error) {
 	var err error
 	s.mux, s.reported, s.packers, s.seen = http.NewServeMux(), new(atomic.Int64), new(sync.Pool), new(seenSources)
 	s.drawing, s.foreign = make(chan struct{}, 1), map[string]bool{}
-	s.templates = templates
+	if s.templates, err = templates(); err != nil {
+		return nil, err
+	}
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package page
 
 import (
 	"context"
-	"html/template"
 	"log/slog"
 	"net/http/httptest"
 	"net/netip"
@@ -105,7 +104,7 @@ func TestUnreadableSourcesAreCountedInTheLog(t *testing.T) {
 	}
 	var log strings.Builder
 	s, err := New(Site{DB: d, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, kit(t))
+		Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, Templates())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +188,7 @@ func TestDatabaseThatGoesAwayIsAnsweredWithAReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	s, err := New(Site{DB: d, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil))}, kit(t))
+	s, err := New(Site{DB: d, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil))}, Templates())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,14 +211,4 @@ func TestDatabaseThatGoesAwayIsAnsweredWithAReference(t *testing.T) {
 			t.Errorf("%s shows what is inside: %s", path, body)
 		}
 	}
-}
-
-// kit is the templates of this package alone.
-func kit(t *testing.T) *template.Template {
-	t.Helper()
-	templates, err := Templates()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return templates
 }

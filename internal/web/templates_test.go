@@ -306,15 +306,11 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map
 	t.Helper()
 	d, _ := dbtest.Open(t)
 	door := &session.Door{}
-	templates, err := page.Templates(federation.Templates(), Templates())
-	if err != nil {
-		t.Fatal(err)
-	}
 	site, err := page.New(page.Site{
 		DB: d, Sessions: door, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, NoReply: noReply,
 		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"}, Regions: sampleRegions,
 		Log: slog.New(slog.DiscardHandler),
-	}, templates)
+	}, page.Templates(federation.Templates(), Templates()))
 	if err != nil {
 		t.Fatal(err)
 	}
