@@ -96,6 +96,8 @@ type App struct {
 	sweeps []sweep
 }
 
+var templates = page.Templates(ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
+
 // New wires the packages together.
 func New(s Settings) (*App, error) {
 	catalogue, err := i18n.Load()
@@ -146,7 +148,7 @@ func New(s Settings) (*App, error) {
 		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
 		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Warnings: s.warnings(),
-	}, ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
+	}, templates)
 	if err != nil {
 		return nil, err
 	}
