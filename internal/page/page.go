@@ -29,8 +29,8 @@ import (
 // Links are the operator's own pages in the footer; an empty one is not shown.
 type Links struct{ Help, Privacy, Status string }
 
-// Site is what all pages share.
-type Site struct {
+// Settings are what a site is made from.
+type Settings struct {
 	DB             *db.DB
 	Sessions       *session.Door
 	SignIn         *signin.Service
@@ -43,6 +43,11 @@ type Site struct {
 	Proxies        []netip.Prefix // peers whose X-Forwarded-* headers are trusted
 	Warnings       []string       // catalogue keys of what administrators should know about this installation
 	Log            *slog.Logger
+}
+
+// Site is what all pages share.
+type Site struct {
+	Settings
 
 	templates *template.Template
 	assets    map[string]asset
@@ -50,9 +55,9 @@ type Site struct {
 	mux       *http.ServeMux
 	routes    []Route
 	foreign   map[string]bool // patterns that other sites may post to
-	reported  *atomic.Int64   // the second in which the last policy report was logged
-	packers   *sync.Pool      // of gzip writers, each of which is large
-	seen      *seenSources
+	reported  atomic.Int64    // the second in which the last policy report was logged
+	packers   sync.Pool       // of gzip writers, each of which is large
+	seen      seenSources
 	drawing   chan struct{} // holds one place, for the request that draws a picture
 }
 
@@ -68,10 +73,9 @@ type Route struct{ Pattern, Access string }
 
 // New builds a site from its settings and the templates of its surfaces, each a file system
 // with *.html at its root.
-func New(s Site, surfaces ...fs.FS) (*Site, error) {
+func New(settings Settings, surfaces ...fs.FS) (*Site, error) {
 	var err error
-	s.mux, s.reported, s.packers, s.seen = http.NewServeMux(), new(atomic.Int64), new(sync.Pool), new(seenSources)
-	s.drawing, s.foreign = make(chan struct{}, 1), map[string]bool{}
+	s := &Site{Settings: settings, mux: http.NewServeMux(), drawing: make(chan struct{}, 1), foreign: map[string]bool{}}
 	if s.assets, s.names, err = loadAssets(); err != nil {
 		return nil, err
 	}
@@ -86,7 +90,7 @@ func New(s Site, surfaces ...fs.FS) (*Site, error) {
 	s.Protocol("/", func(*Visitor) error { return errNoPage })
 	s.Anyone("POST /language", func(v *Visitor) error { return v.chooseLanguageAndReturn() })
 	s.SignedIn("POST /o/{org}/language", func(v *Viewer) error { return v.chooseLanguageAndReturn() })
-	return &s, nil
+	return s, nil
 }
 
 // Routes lists what is mounted, in the order of mounting.

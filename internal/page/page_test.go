@@ -18,7 +18,7 @@ import (
 // Pitfall 29: nginx and HAProxy append to a forged header, so trusted proxies are counted from
 // the right.
 func TestClientAddressIsTheLastThatNoTrustedProxyWrote(t *testing.T) {
-	s := &Site{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}
+	s := &Site{Settings: Settings{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}}
 	tests := map[string]struct {
 		peer    string
 		forward []string
@@ -72,7 +72,7 @@ func TestClientAddressIsTheLastThatNoTrustedProxyWrote(t *testing.T) {
 }
 
 func TestWhatBecomesOfForwardingHeadersIsSaid(t *testing.T) {
-	s := &Site{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	s := &Site{Settings: Settings{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
 	tests := map[string]struct {
 		peer, header, value string
 		want                Forwarding
@@ -103,7 +103,7 @@ func TestUnreadableSourcesAreCountedInTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	s, err := New(Site{DB: d, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	s, err := New(Settings{DB: d, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestDatabaseThatGoesAwayIsAnsweredWithAReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	s, err := New(Site{DB: d, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, err := New(Settings{DB: d, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,15 @@ var validID = regexp.MustCompile(`^([a-z]{3}_[a-z2-7]{26}|req_[a-z2-7]{10})$`)
 // strange byte reaches a database.
 func IsID(s string) bool { return validID.MatchString(s) }
 
+// ID returns the id in the path. A text that can be none of ours becomes empty, which is not
+// found.
+func (v *Visitor) ID() string {
+	if id := v.R.PathValue("id"); IsID(id) {
+		return id
+	}
+	return ""
+}
+
 // Place is where a page of a list begins: after the line of this instant and id.
 //
 // It is not signed. The organization comes from the session and stands in every statement, and
