@@ -56,7 +56,6 @@ var ceilings = []ceiling{
 		"internal/federation/answer.go":   {436, "the way of one answer from the browser to a session, in the order in which it goes"},
 		"cmd/parvis/demo/demo.go":         {424, "builds and tells the demo, one step after the other"},
 		"internal/credential/ceremony.go": {420, "both dialogues of a passkey share their seal, their options and their end"},
-		"internal/page/access.go":         {421, "who may pass, in one file; it is to move to edge"},
 		"internal/console/connection.go":  {424, "one page with all settings of a connection, for the console and for the set-up link"},
 		"internal/signin/service.go":      {411, "the way from a password to a session: the part of sign-in that is read most, and as one"},
 		"internal/idptest/browser.go":     {409, "a browser for tests: one thing with many small methods"},

@@ -23,6 +23,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
+	"parvis/internal/edge"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
@@ -128,8 +129,7 @@ func New(s Settings) (*App, error) {
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
 	signIn := signin.NewService(signin.Service{
-		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits,
-		Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
+		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
 	}, s.Keys)
 	hub := federation.NewHub(federation.Hub{
@@ -143,14 +143,15 @@ func New(s Settings) (*App, error) {
 		},
 	}, s.Keys)
 	site, err := page.New(page.Site{
-		DB: s.DB, Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue, Base: s.Base,
-		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
+		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
+		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue,
+		Links: s.Links, Regions: s.Regions, NoReply: s.From, Warnings: s.warnings(),
 	}, ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
 	if err != nil {
 		return nil, err
 	}
 	hub.Mount(site)
-	provider.Mount(site)
+	provider.Mount(site.Edge, catalogue)
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
 	console.Mount(site, invitations, domains, resets, hub, provider)
 	a := &App{

@@ -1,11 +1,10 @@
 package op
 
 import (
-	"errors"
 	"net/http"
 
 	"parvis/internal/application"
-	"parvis/internal/db"
+	"parvis/internal/edge"
 )
 
 // Code is an error of the wire: what applications' libraries compare.
@@ -65,16 +64,15 @@ func (e *Error) Status() int {
 	return http.StatusBadRequest
 }
 
-// onWire is the one place where an error becomes one of the wire; known reports whether
-// it was one already. Anything else is ours, and nothing of it is told.
-func onWire(err error) (e *Error, known bool) {
-	if w, ok := errors.AsType[*Error](err); ok {
-		return w, true
+// onWire writes on the wire what an error of ours means. Nothing of the error is told.
+func onWire(a edge.Answer) *Error {
+	switch a.Status {
+	case http.StatusTooManyRequests:
+		return &Error{SlowDown, "too many tries; wait", a.Status}
+	case http.StatusServiceUnavailable:
+		return &Error{Unavailable, "the service is not available now; try again", a.Status}
 	}
-	if db.IsUnavailable(err) {
-		return &Error{Unavailable, "the service is not available now; try again", http.StatusServiceUnavailable}, false
-	}
-	return &Error{ServerError, "the service could not answer; its log knows why", http.StatusInternalServerError}, false
+	return &Error{ServerError, "the service could not answer; its log knows why", http.StatusInternalServerError}
 }
 
 // WireError translates why an application gets nothing into the error that it gets.

@@ -25,7 +25,9 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
+	"parvis/internal/i18n"
 	"parvis/internal/limit"
 	"parvis/internal/page"
 	"parvis/internal/secret"
@@ -61,7 +63,6 @@ type Provider struct {
 	Lifetimes Lifetimes
 	Log       *slog.Logger
 
-	site         *page.Site
 	document     func() (published, error) // of discovery, made once
 	keys         *atomic.Pointer[ring]
 	reading      *sync.Mutex // of keys
@@ -107,19 +108,18 @@ const (
 )
 
 // Mount adds the addresses that applications call themselves.
-func (p *Provider) Mount(site *page.Site) {
-	p.site = site
-	p.document = sync.OnceValues(p.makeDocument)
+func (p *Provider) Mount(e *edge.Edge, catalogue *i18n.Catalogue) {
+	p.document = sync.OnceValues(func() (published, error) { return p.makeDocument(catalogue) })
 
-	site.CrossSite("GET "+configurationPath, p.configuration)
-	site.CrossSite("GET "+metadataPath, p.configuration)
-	site.CrossSite("GET "+keySetPath, p.keySet)
-	site.CrossSite(userInfoPath, p.userInfo)
-	p.endpoint(tokenPath, p.token)
-	p.endpoint(introspectPath, p.introspect)
-	p.endpoint(revokePath, p.revoke)
-	p.endpoint(pushPath, p.push)
-	p.endpoint(deviceAskPath, p.askDevice)
+	e.HandleForeign("GET "+configurationPath, e.Serve(p.configuration))
+	e.HandleForeign("GET "+metadataPath, e.Serve(p.configuration))
+	e.HandleForeign("GET "+keySetPath, e.Serve(p.keySet))
+	e.HandleForeign(userInfoPath, e.Serve(p.userInfo))
+	p.endpoint(e, tokenPath, p.token)
+	p.endpoint(e, introspectPath, p.introspect)
+	p.endpoint(e, revokePath, p.revoke)
+	p.endpoint(e, pushPath, p.push)
+	p.endpoint(e, deviceAskPath, p.askDevice)
 }
 
 func (p *Provider) codeLasts() time.Duration  { return cmp.Or(p.Lifetimes.Code, CodeLasts) }
@@ -178,7 +178,7 @@ func isFault(err error) bool {
 
 // OrganizationNamed finds an organization by its id or its short name.
 func OrganizationNamed(ctx context.Context, r db.Reader, named string) (directory.Organization, error) {
-	if page.IsID(named) {
+	if secret.IsID(named) {
 		return directory.OrganizationByID(ctx, r, directory.OrgID(named))
 	}
 	return directory.OrganizationByName(ctx, r, named)

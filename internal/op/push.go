@@ -35,7 +35,7 @@ func (p *Provider) push(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if thumbprint, err := p.bound(c.Visitor, application.Application{}, ""); err != nil {
+	if thumbprint, err := p.bound(c.Request, application.Application{}, ""); err != nil {
 		return nil, err
 	} else if thumbprint != "" {
 		if r.Thumbprint != "" && r.Thumbprint != thumbprint {

@@ -62,7 +62,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	if c.key, err = p.signingKey(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
 		return nil, err
 	}
-	thumbprint, err := p.bound(c.Visitor, c.client, "")
+	thumbprint, err := p.bound(c.Request, c.client, "")
 	if err != nil {
 		return nil, err
 	}

@@ -8,11 +8,11 @@ import (
 
 	"parvis/internal/application"
 	"parvis/internal/db"
-	"parvis/internal/page"
+	"parvis/internal/edge"
 )
 
 // userInfo says who a person is now, to who holds an access token (OIDC Core §5.3).
-func (p *Provider) userInfo(v *page.Visitor) error {
+func (p *Provider) userInfo(v *edge.Request) error {
 	switch v.R.Method {
 	case http.MethodOptions:
 		return preflight(v)
@@ -37,7 +37,7 @@ func (p *Provider) userInfo(v *page.Visitor) error {
 	case err == nil:
 		err = p.holds(v, b, scheme, token)
 	}
-	c := call{Visitor: v, client: b.client}
+	c := call{Request: v, client: b.client}
 	c.share()
 	if err != nil {
 		return p.refuseToken(v, scheme, err)
@@ -74,7 +74,7 @@ func (p *Provider) info(ctx context.Context, r db.Reader, h holder) (map[string]
 
 // carried is the access token that a call brings, by one way only, and never in the
 // address (RFC 6750 §2).
-func (p *Provider) carried(v *page.Visitor) (scheme, token string, err error) {
+func (p *Provider) carried(v *edge.Request) (scheme, token string, err error) {
 	head := v.R.Header.Values("Authorization")
 	if v.R.URL.Query().Has("access_token") {
 		return "Bearer", "", Wrong(InvalidRequest, "an access token in the address is in every log; it belongs into the Authorization header")
@@ -87,7 +87,7 @@ func (p *Provider) carried(v *page.Visitor) (scheme, token string, err error) {
 		}
 	}
 	if len(head) == 0 && v.R.Method == http.MethodPost {
-		c := call{Visitor: v}
+		c := call{Request: v}
 		if err := c.read(); err == nil && c.form.Get("access_token") != "" {
 			return "Bearer", c.form.Get("access_token"), nil
 		}
@@ -97,7 +97,7 @@ func (p *Provider) carried(v *page.Visitor) (scheme, token string, err error) {
 
 // holds reports whether the sender of a token may use it: one that is bound to a key
 // comes with a proof by that key, and is worth nothing without (RFC 9449 §7).
-func (p *Provider) holds(v *page.Visitor, b bearer, scheme, token string) error {
+func (p *Provider) holds(v *edge.Request, b bearer, scheme, token string) error {
 	if b.claims.Confirmation == nil {
 		if scheme == dpopScheme {
 			return Wrong(InvalidToken, "the access token is bound to no key")

@@ -12,7 +12,6 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
-	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -73,7 +72,7 @@ func (p *Provider) Rewrite(ctx context.Context, q Pending) error {
 
 // Kept finds a request that waits, in the browser that brought it.
 func (p *Provider) Kept(ctx context.Context, r db.Reader, b session.Browser, id string) (Pending, bool, error) {
-	if b.ID == "" || !page.IsID(id) {
+	if b.ID == "" || !secret.IsID(id) {
 		return Pending{}, false, nil
 	}
 	q := Pending{ID: id}
@@ -129,7 +128,7 @@ type AnsweredRequest struct {
 
 // Answered finds a request that this browser brought and that was answered.
 func (p *Provider) Answered(ctx context.Context, r db.Reader, b session.Browser, id string) (AnsweredRequest, bool, error) {
-	if b.ID == "" || !page.IsID(id) {
+	if b.ID == "" || !secret.IsID(id) {
 		return AnsweredRequest{}, false, nil
 	}
 	a := AnsweredRequest{Pending: Pending{ID: id}}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -15,8 +14,8 @@ import (
 	"parvis/internal/application/proof"
 	"parvis/internal/application/redirect"
 	"parvis/internal/audit"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
-	"parvis/internal/page"
 )
 
 // MaxBody is how many bytes an application may send: refused before anything is parsed.
@@ -24,7 +23,7 @@ const MaxBody = 64 << 10
 
 // call is one request of an application's server, or of its script.
 type call struct {
-	*page.Visitor
+	*edge.Request
 	form   url.Values
 	client application.Application // who proved to be it; zero before
 	status int                     // of the answer, where all is well
@@ -36,12 +35,12 @@ type answer any
 
 // endpoint mounts what applications call server to server: a POST of a form, answered
 // in JSON. Browsers of an application's own origins may read the answer.
-func (p *Provider) endpoint(path string, h func(*call) (answer, error)) {
-	p.site.CrossSite(path, func(v *page.Visitor) error {
+func (p *Provider) endpoint(e *edge.Edge, path string, h func(*call) (answer, error)) {
+	e.HandleForeign(path, e.Serve(func(v *edge.Request) error {
 		if v.R.Method == http.MethodOptions {
 			return preflight(v)
 		}
-		c := &call{Visitor: v, status: http.StatusOK}
+		c := &call{Request: v, status: http.StatusOK}
 		out, err := func() (answer, error) {
 			if v.R.Method != http.MethodPost {
 				v.W.Header().Set("Allow", "POST, OPTIONS")
@@ -57,7 +56,7 @@ func (p *Provider) endpoint(path string, h func(*call) (answer, error)) {
 			return p.refuseCall(v, err)
 		}
 		return tell(v, c.status, out)
-	})
+	}))
 }
 
 // read takes the form strictly: nothing in the address, where logs would keep it, and
@@ -95,7 +94,7 @@ func once(form url.Values) error {
 }
 
 // tell answers in JSON that nobody keeps (RFC 6749 §5.1).
-func tell(v *page.Visitor, status int, out any) error {
+func tell(v *edge.Request, status int, out any) error {
 	text, err := json.Marshal(out)
 	if err != nil {
 		return err
@@ -117,17 +116,13 @@ type refusal struct {
 }
 
 // refuseCall is the one place where an application's call is refused.
-func (p *Provider) refuseCall(v *page.Visitor, err error) error {
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Throttled {
-		v.W.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())+1))
-		return tell(v, http.StatusTooManyRequests, refusal{SlowDown, "too many tries; wait", v.Reference()})
-	}
-	e, known := onWire(err)
-	if !known {
-		p.Log.ErrorContext(v.R.Context(), "call failed", "reference", v.Reference(), "pattern", v.R.Pattern, "error", err.Error())
-	}
-	if e.Status() == http.StatusServiceUnavailable {
-		v.W.Header().Set("Retry-After", strconv.Itoa(int(page.ComeBack.Seconds())))
+func (p *Provider) refuseCall(v *edge.Request, err error) error {
+	e, ours := errors.AsType[*Error](err)
+	if !ours {
+		if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Throttled {
+			err = errors.New(f.Error()) // a sentence for people: no endpoint means to say one, so it is a mistake of ours
+		}
+		e = onWire(v.Answer(err))
 	}
 	if e.Status() == http.StatusUnauthorized && e.Code == InvalidClient {
 		v.W.Header().Set("WWW-Authenticate", `Basic realm="parvis"`)
@@ -137,9 +132,9 @@ func (p *Provider) refuseCall(v *page.Visitor, err error) error {
 
 // refuseToken answers who came with an access token that does not do (RFC 6750 §3,
 // RFC 9449 §7.1).
-func (p *Provider) refuseToken(v *page.Visitor, scheme string, err error) error {
-	e, known := onWire(err)
-	if !known {
+func (p *Provider) refuseToken(v *edge.Request, scheme string, err error) error {
+	e, ours := errors.AsType[*Error](err)
+	if !ours {
 		return p.refuseCall(v, err)
 	}
 	if e.Code == InvalidDPoP {
@@ -158,7 +153,7 @@ func (p *Provider) refuseToken(v *page.Visitor, scheme string, err error) error 
 
 // preflight lets a script ask. Nothing here trusts a cookie, and whether the script may
 // read the answer is decided once it is known whose it is.
-func preflight(v *page.Visitor) error {
+func preflight(v *edge.Request) error {
 	h := v.W.Header()
 	if origin := v.R.Header.Get("Origin"); origin != "" {
 		h.Set("Access-Control-Allow-Origin", origin)

@@ -6,6 +6,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 	"parvis/internal/session"
 )
 
@@ -75,7 +76,7 @@ func (s *Server) endSessions(v *page.Viewer) error {
 		return v.Redirect(v.Path("account/sessions") + "?ended-others")
 	case v.Form.Do() != "end":
 		return s.showSessions(v)
-	case !page.IsID(id):
+	case !secret.IsID(id):
 		return session.ErrOver
 	case id == v.Session.ID:
 		return s.leave(v, []session.Session{v.Session}, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
