@@ -6,6 +6,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 )
 
 var linksFields = page.Fields{"person", "link"}
@@ -48,7 +49,7 @@ func (s *Server) undoLinkAtConnection(v *page.Viewer) error {
 }
 
 func (s *Server) unlink(v *page.Viewer, person, next string) error {
-	if !page.IsID(person) {
+	if !secret.IsID(person) {
 		return directory.ErrNotFound
 	}
 	return v.Do(func(ctx context.Context, tx *db.Tx) error {

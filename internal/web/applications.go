@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/op"
 	"parvis/internal/page"
@@ -21,10 +23,10 @@ type given struct{ op.Given }
 func (g given) Title(f page.Frame) string { return g.Client.Title(f.Viewer().Language()) }
 
 // ScopeKey returns the catalogue key of the sentence that describes a scope.
-func (given) ScopeKey(scope string) string { return op.ScopeKey(scope) }
+func (given) ScopeKey(scope string) string { return application.ScopeKey(scope) }
 
 func (s account) showApplications(v *page.Viewer) error {
-	all, err := s.op.GivenBy(v.R.Context(), s.site.DB, v.Visit)
+	all, err := s.ask.GivenBy(v.R.Context(), s.site.DB, v.Visit)
 	if err != nil {
 		return err
 	}
@@ -39,11 +41,11 @@ func (s account) showApplications(v *page.Viewer) error {
 // withdraw takes back what the user let one application know.
 func (s account) withdraw(v *page.Viewer) error {
 	return v.Do(func(ctx context.Context, tx *db.Tx) error {
-		return op.Withdraw(ctx, tx, v.Visit, op.ClientID(v.Form.Get("client")))
+		return op.Withdraw(ctx, tx, v.Visit, application.ID(v.Form.Get("client")))
 	}, v.Path("account/applications")+"?withdrawn")
 }
 
 // switchTo switches the browser to this organization, from the menu at the top of a page.
 func (s account) switchTo(v *page.Viewer) error {
-	return v.Done(s.op.Switch(v), v.Path("home"))
+	return v.Done(s.ask.Switch(v.R.Context(), v.Visit), v.Path("home"))
 }

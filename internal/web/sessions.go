@@ -7,6 +7,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 	"parvis/internal/session"
 )
 
@@ -71,7 +72,7 @@ func (s account) endSessions(v *page.Viewer) error {
 		}, v.Path("account/sessions")+"?ended-others")
 	case v.Form.Do() != "end":
 		return s.showSessions(v)
-	case !page.IsID(id):
+	case !secret.IsID(id):
 		return session.ErrOver
 	case id == v.Session.ID:
 		return s.leave(v, []session.Session{v.Session}, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
@@ -156,7 +157,7 @@ func (s account) signOut(v *page.Viewer) error {
 // applications that listen in this browser.
 func (s account) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx) error) error {
 	ctx := v.R.Context()
-	frames, err := s.op.Frames(ctx, ended...)
+	frames, err := s.ask.Frames(ctx, ended...)
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (s account) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx)
 	}
 	door := v.Organization.Path() + "?signed-out"
 	if len(frames) > 0 {
-		return s.op.SignedOut(v.Visitor, door)
+		return s.ask.SignedOut(v.Visitor, door)
 	}
 	if len(left) == 0 {
 		return v.Redirect(door)

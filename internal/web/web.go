@@ -8,7 +8,7 @@ import (
 	"io/fs"
 
 	"parvis/internal/federation"
-	"parvis/internal/op"
+	"parvis/internal/op/ask"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -30,15 +30,15 @@ type Server struct {
 	site   *page.Site
 	signIn *signin.Service
 	hub    *federation.Hub
-	op     *op.Provider
+	ask    *ask.Pages
 }
 
 // account has the pages of somebody who is signed in: home, and the user's own account.
 type account struct{ *Server }
 
 // Mount adds the pages to the site. The first word of each line says who may pass.
-func Mount(site *page.Site, hub *federation.Hub, provider *op.Provider) {
-	s := &Server{site, site.SignIn, hub, provider}
+func Mount(site *page.Site, hub *federation.Hub, pages *ask.Pages) {
+	s := &Server{site, site.SignIn, hub, pages}
 	own := account{s}
 
 	site.Anyone("GET /{$}", s.front)
