@@ -24,8 +24,8 @@ import (
 // Links are the operator's own pages in the footer; an empty one is not shown.
 type Links struct{ Help, Privacy, Status string }
 
-// Site is what all pages share.
-type Site struct {
+// Settings are what a site is made from.
+type Settings struct {
 	*edge.Edge
 	Sessions       *session.Door
 	SignIn         *signin.Service
@@ -35,10 +35,15 @@ type Site struct {
 	Regions        Regions
 	NoReply        string   // the address that letters come from
 	Warnings       []string // catalogue keys of what administrators should know about this installation
+}
+
+// Site is what all pages share.
+type Site struct {
+	Settings
 
 	templates *template.Template
 	assets    assets
-	packers   *sync.Pool    // of gzip writers, each of which is large
+	packers   sync.Pool     // of gzip writers, each of which is large
 	drawing   chan struct{} // holds one place, for the request that draws a picture
 }
 
@@ -57,9 +62,9 @@ func Templates(surfaces ...fs.FS) func() (*template.Template, error) {
 }
 
 // New builds a site from its settings and its templates.
-func New(s Site, templates func() (*template.Template, error)) (*Site, error) {
+func New(settings Settings, templates func() (*template.Template, error)) (*Site, error) {
 	var err error
-	s.packers, s.drawing = new(sync.Pool), make(chan struct{}, 1)
+	s := &Site{drawing: make(chan struct{}, 1), Settings: settings}
 	s.Fail = func(w http.ResponseWriter, r *http.Request, err error) { s.visitor(w, r).fail(err) }
 	if s.templates, err = templates(); err != nil {
 		return nil, err
@@ -71,7 +76,7 @@ func New(s Site, templates func() (*template.Template, error)) (*Site, error) {
 	s.Protocol("/", func(*Visitor) error { return errNoPage })
 	s.Anyone("POST /language", func(v *Visitor) error { return v.chooseLanguageAndReturn() })
 	s.SignedIn("POST /o/{org}/language", func(v *Viewer) error { return v.chooseLanguageAndReturn() })
-	return &s, nil
+	return s, nil
 }
 
 var errNoPage = fault.New(fault.NotFound, "page.not_found")

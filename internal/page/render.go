@@ -107,6 +107,9 @@ func (v *Visitor) Status(k fault.Kind) { v.status = k.Status() }
 // NoForm suppresses the form of a page that is mounted as one.
 func (v *Visitor) NoForm() { v.noForm = true }
 
+// FormIf suppresses it unless there is something to send.
+func (v *Visitor) FormIf(sends bool) { v.noForm = v.noForm || !sends }
+
 // With returns the same frame for a part of a page that has a struct of its own.
 func (f Frame) With(part any) Frame { return Frame{part, f.v, f.Neighbours} }
 
