@@ -1,10 +1,12 @@
 package idptest_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"parvis/internal/directory"
 	"parvis/internal/idptest"
 )
 
@@ -17,17 +19,25 @@ func TestChecksNameTheFactThatDoesNotHold(t *testing.T) {
 		holds, fails idptest.Check
 		message      string
 	}{
-		"status":  {idptest.Status(http.StatusOK), idptest.Status(http.StatusTeapot), "status 200, want 418"},
-		"path":    {idptest.Path("/sign-in"), idptest.Path("/home"), "path /sign-in, want /home"},
-		"says":    {idptest.Says("web.sign_in.title"), idptest.Says("console.group.added"), "does not say console.group.added"},
-		"no key":  {idptest.SaysNot("console.group.added"), idptest.Says("web.no_such_key"), "no key web.no_such_key"},
-		"silent":  {idptest.SaysNot("console.group.added"), idptest.SaysNot("web.sign_in.title"), "says web.sign_in.title"},
-		"shows":   {idptest.ShowsNot("Meridian"), idptest.Shows("Meridian"), `does not show "Meridian"`},
-		"input":   {idptest.Input("email", ""), idptest.Input("email", "ana@meridian.example"), `input[name=email] holds ""`},
-		"field":   {idptest.Field("password"), idptest.Field("nothing"), "[name=nothing]: false, want true"},
-		"unfield": {idptest.NoField("nothing"), idptest.NoField("password"), "[name=password]: true, want false"},
-		"link":    {idptest.Link("/forgot-password"), idptest.Link("/elsewhere"), "a[href=/elsewhere]: false, want true"},
-		"element": {idptest.Element("input", "name", "email"), idptest.Element("input", "name", "other"), "has input[name=other]: false, want true"},
+		"status":   {idptest.Status(http.StatusOK), idptest.Status(http.StatusTeapot), "status 200, want 418"},
+		"path":     {idptest.Path("/sign-in"), idptest.Path("/home"), "path /sign-in, want /home"},
+		"says":     {idptest.Says("web.sign_in.title"), idptest.Says("console.group.added"), "does not say console.group.added"},
+		"no key":   {idptest.SaysNot("console.group.added"), idptest.Says("web.no_such_key"), "no key web.no_such_key"},
+		"no value": {idptest.Says("web.sign_in.title"), idptest.Says("web.sign_in.away"), "has a placeholder without a value"},
+		"in full":  {idptest.SaysNot("page.signed_in_as"), idptest.Says("page.signed_in_as", "Name", "Ana"), "does not say page.signed_in_as"},
+		"silent":   {idptest.SaysNot("console.group.added"), idptest.SaysNot("web.sign_in.title"), "says web.sign_in.title"},
+		"source":   {idptest.Source("<form"), idptest.Source("<applet"), `has "<applet" in its source: false, want true`},
+		"hidden":   {idptest.SourceNot("<applet"), idptest.SourceNot("<form"), `has "<form" in its source: true, want false`},
+		"uri":      {idptest.URI("/sign-in"), idptest.URI("/sign-in?more"), "address /sign-in, want /sign-in?more"},
+		"begins":   {idptest.PathBegins("/sign"), idptest.PathBegins("/home"), "path /sign-in, want /home…"},
+		"header":   {idptest.Header("Cache-Control", "no-store"), idptest.Header("Cache-Control", "public"), `header Cache-Control is "no-store", want "public"`},
+		"lang":     {idptest.Lang("en"), idptest.Lang("fr"), "language en, want fr"},
+		"shows":    {idptest.ShowsNot("Meridian"), idptest.Shows("Meridian"), `does not show "Meridian"`},
+		"input":    {idptest.Input("email", ""), idptest.Input("email", "ana@meridian.example"), `input[name=email] holds ""`},
+		"field":    {idptest.Field("password"), idptest.Field("nothing"), "[name=nothing]: false, want true"},
+		"unfield":  {idptest.NoField("nothing"), idptest.NoField("password"), "[name=password]: true, want false"},
+		"link":     {idptest.Link("/forgot-password"), idptest.Link("/elsewhere"), "a[href=/elsewhere]: false, want true"},
+		"element":  {idptest.Element("input", "name", "email"), idptest.Element("input", "name", "other"), "has input[name=other]: false, want true"},
 	} {
 		if wrong := c.holds(p); wrong != "" {
 			t.Errorf("%s: a fact that holds: %s", name, wrong)
@@ -36,4 +46,32 @@ func TestChecksNameTheFactThatDoesNotHold(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, wrong, c.message)
 		}
 	}
+}
+
+// What is absent is absent with any value, and a case's failures begin with its name.
+func TestSentencesAreAbsentWithAnyValue(t *testing.T) {
+	s := idptest.Start(t)
+	org := s.Organization(t, "Meridian Freight", "meridian")
+	p := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member).Get("/o/meridian/home")
+	idptest.Want(t, p, idptest.Says("page.signed_in_as", "Name", "Ana"), idptest.SaysNot("page.signed_in_as", "Name", "Bo"))
+	if wrong := idptest.SaysNot("page.signed_in_as")(p); !strings.Contains(wrong, `says page.signed_in_as: "Signed in as `) {
+		t.Errorf("without a value: %q", wrong)
+	}
+	failed := &failures{TB: t}
+	idptest.Want(idptest.Case(failed, "case %d", 7), p, idptest.Status(200), idptest.Status(201), idptest.Path("/other"))
+	for i, want := range []string{"status 200, want 201", "want /other", "reads: "} {
+		if len(failed.said) != 3 || !strings.HasPrefix(failed.said[i], "case 7: ") || !strings.Contains(failed.said[i], want) {
+			t.Errorf("failed with %q, want 3 messages of case 7, with %q", failed.said, want)
+		}
+	}
+}
+
+// failures is a test that keeps what it is told.
+type failures struct {
+	testing.TB
+	said []string
+}
+
+func (f *failures) Errorf(format string, args ...any) {
+	f.said = append(f.said, fmt.Sprintf(format, args...))
 }
