@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -272,6 +273,22 @@ func link(href string, want bool) Check {
 	return func(p *Page) string {
 		if found := p.Has("a", "href", href); found != want {
 			return fmt.Sprintf("has a[href=%s]: %t, want %t, among %v", href, found, want, p.Links())
+		}
+		return ""
+	}
+}
+
+// LinkWith wants a link whose address has this text in it.
+func LinkWith(text string) Check { return linkWith(text, true) }
+
+// NoLinkWith wants no link whose address has this text in it.
+func NoLinkWith(text string) Check { return linkWith(text, false) }
+
+func linkWith(text string, want bool) Check {
+	return func(p *Page) string {
+		has := func(href string) bool { return strings.Contains(href, text) }
+		if found := slices.ContainsFunc(p.Links(), has); found != want {
+			return fmt.Sprintf("has a[href*=%s]: %t, want %t, among %v", text, found, want, p.Links())
 		}
 		return ""
 	}

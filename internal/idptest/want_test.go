@@ -37,6 +37,8 @@ func TestChecksNameTheFactThatDoesNotHold(t *testing.T) {
 		"field":    {idptest.Field("password"), idptest.Field("nothing"), "[name=nothing]: false, want true"},
 		"unfield":  {idptest.NoField("nothing"), idptest.NoField("password"), "[name=password]: true, want false"},
 		"link":     {idptest.Link("/forgot-password"), idptest.Link("/elsewhere"), "a[href=/elsewhere]: false, want true"},
+		"part":     {idptest.LinkWith("forgot-pass"), idptest.LinkWith("elsewhere"), "a[href*=elsewhere]: false, want true"},
+		"no part":  {idptest.NoLinkWith("elsewhere"), idptest.NoLinkWith("forgot-pass"), "a[href*=forgot-pass]: true, want false"},
 		"element":  {idptest.Element("input", "name", "email"), idptest.Element("input", "name", "other"), "has input[name=other]: false, want true"},
 	} {
 		if wrong := c.holds(p); wrong != "" {
