@@ -131,15 +131,11 @@ func Says(key string, pairs ...any) Check {
 // placeholders that pairs leave out.
 func SaysNot(key string, pairs ...any) Check {
 	return func(p *Page) string {
-		text, err := sentence(p.Lang(), key, pairs)
-		if err != nil && !errors.Is(err, errUnfilled) {
+		pattern, err := pattern(p.Lang(), key, pairs)
+		if err != nil {
 			return err.Error()
 		}
-		var parts []string
-		for _, part := range unfilled.Split(text, -1) {
-			parts = append(parts, regexp.QuoteMeta(part))
-		}
-		if found := regexp.MustCompile(strings.Join(parts, ".+?")).FindString(p.Text()); found != "" {
+		if found := pattern.FindString(p.Text()); found != "" {
 			return fmt.Sprintf("says %s: %q", key, found)
 		}
 		return ""
@@ -156,6 +152,32 @@ func Sentence(t testing.TB, key string, pairs ...any) string {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// Contains reports whether a text has the English sentence of a catalogue key in it, whatever
+// the values of the placeholders that pairs leave out: for letters that are told apart by what
+// they are about. A test fails that names a key that the catalogue does not have.
+func Contains(t testing.TB, text, key string, pairs ...any) bool {
+	t.Helper()
+	pattern, err := pattern("en", key, pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pattern.MatchString(strings.Join(strings.Fields(text), " "))
+}
+
+// pattern matches a catalogue's sentence with any values of the placeholders that pairs leave
+// out.
+func pattern(lang, key string, pairs []any) (*regexp.Regexp, error) {
+	text, err := sentence(lang, key, pairs)
+	if err != nil && !errors.Is(err, errUnfilled) {
+		return nil, err
+	}
+	var parts []string
+	for _, part := range unfilled.Split(text, -1) {
+		parts = append(parts, regexp.QuoteMeta(part))
+	}
+	return regexp.Compile(strings.Join(parts, ".+?"))
 }
 
 var (

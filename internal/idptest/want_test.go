@@ -59,6 +59,11 @@ func TestSentencesAreAbsentWithAnyValue(t *testing.T) {
 	if wrong := idptest.SaysNot("page.signed_in_as")(p); !strings.Contains(wrong, `says page.signed_in_as: "Signed in as `) {
 		t.Errorf("without a value: %q", wrong)
 	}
+	for text, want := range map[string]bool{"Signed  in as\nBo.": true, "Signed in as ": false, "signed in as Bo": false} {
+		if got := idptest.Contains(t, text, "page.signed_in_as"); got != want {
+			t.Errorf("%q contains the sentence: %t, want %t", text, got, want)
+		}
+	}
 	failed := &failures{TB: t}
 	idptest.Want(idptest.Case(failed, "case %d", 7), p, idptest.Status(200), idptest.Status(201), idptest.Path("/other"))
 	for i, want := range []string{"status 200, want 201", "want /other", "reads: "} {
