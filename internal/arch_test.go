@@ -63,6 +63,7 @@ var packages = []struct{ name, imports, tables string }{
 	// The whole, and what stands beside it.
 	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration page op federation web console", ""},
 	{"mailbox", "", ""},
+	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},

@@ -18,6 +18,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
 )
@@ -161,7 +162,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		t.Errorf("registered as %+v", a.Settings)
 	}
 	// Sent once more, by a reload, the form makes no other application.
-	idptest.Want(idptest.Case(t, "a second one of that name"), addApplication(t, b, op.Web, "name", "NEW", "redirect_uris", "https://new.example/cb"),
+	idptest.Want(expect.Case(t, "a second one of that name"), addApplication(t, b, op.Web, "name", "NEW", "redirect_uris", "https://new.example/cb"),
 		idptest.Status(409), idptest.Says("op.field.name_taken"))
 	if list := seen(t, b.Get(applications), 200); !list.Says("New " + idptest.Sentence(t, "console.application.kind.web") + " Everyone Allowed never") {
 		t.Errorf("the list: %s", list.Text())
@@ -215,15 +216,15 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	}
 	p = seen(t, p.Form("place").Fill("standing", "approved").Submit(""), 200)
 	got := opens(owner, id, "https://new.example/cb", "openid books:read", "")
-	idptest.Want(idptest.Case(t, "approved, and still %v", got), p, idptest.Says("console.application.approved"))
+	idptest.Want(expect.Case(t, "approved, and still %v", got), p, idptest.Says("console.application.approved"))
 	if got.Get("code") == "" {
 		t.Errorf("approved, and still %v: %s", got, p.Text())
 	}
-	if p := idptest.Want(idptest.Case(t, "who used it"), seen(t, b.Get(path), 200), idptest.Says("console.application.by", "Count", 1)); !p.Says("openid books:read " + idptest.Sentence(t, "console.application.open", "Count", 1)) {
+	if p := idptest.Want(expect.Case(t, "who used it"), seen(t, b.Get(path), 200), idptest.Says("console.application.by", "Count", 1)); !p.Says("openid books:read " + idptest.Sentence(t, "console.application.open", "Count", 1)) {
 		t.Errorf("who used it: %s", p.Text())
 	}
 
-	idptest.Want(idptest.Case(t, "removed without a tick"), seen(t, p.Form("remove").Submit("remove"), 422),
+	idptest.Want(expect.Case(t, "removed without a tick"), seen(t, p.Form("remove").Submit("remove"), 422),
 		idptest.Says("console.application.remove_not_confirmed"))
 	p = seen(t, p.Form("remove").Check("confirmed", "yes").Submit("remove"), 200)
 	idptest.Want(t, p, idptest.Path(applications), idptest.Says("console.application.removed"), idptest.ShowsNot("Newer"))
@@ -276,7 +277,7 @@ func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
 			if kind != op.Link && kind != op.Machine {
 				want = 200
 			}
-			if test := idptest.Want(idptest.Case(t, "the test of %s", kind), auditor.Get(path+"/test"), idptest.Status(want)); want == 200 && (!test.Says("auth_time") || seen(t, test, 200).Lang() != language) {
+			if test := idptest.Want(expect.Case(t, "the test of %s", kind), auditor.Get(path+"/test"), idptest.Status(want)); want == 200 && (!test.Says("auth_time") || seen(t, test, 200).Lang() != language) {
 				t.Errorf("the test of %s: %d", kind, test.Status)
 			}
 		}
@@ -517,14 +518,14 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 	if first == second || !w.proves(t, id, first) || !w.proves(t, id, second) {
 		t.Error("two secrets do not both live")
 	}
-	idptest.Want(idptest.Case(t, "a third one"), b.Post(path+"/secrets", url.Values{"do": {"add"}}),
+	idptest.Want(expect.Case(t, "a third one"), b.Post(path+"/secrets", url.Values{"do": {"add"}}),
 		idptest.Status(409), idptest.Says("op.too_many_secrets"), idptest.SourceNot("pcs_"))
 	p = seen(t, b.Get(path), 200)
 	idptest.Want(t, p,
 		idptest.NoElement("form", "id", "add-secret"),
 		idptest.Says("console.application.secret_used", "When", "22 November 2026, 09:00 UTC"))
 	older := p.Form("secrets") // the first on the page
-	if p := idptest.Want(idptest.Case(t, "removed without a tick"), seen(t, older.Submit("remove"), 422),
+	if p := idptest.Want(expect.Case(t, "removed without a tick"), seen(t, older.Submit("remove"), 422),
 		idptest.Says("console.application.secret_not_confirmed")); !w.proves(t, id, first) {
 		t.Errorf("removed without a tick: %s", p.Text())
 	}
@@ -601,7 +602,7 @@ func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 	}
 	// Somebody for whom it is not is told so, and may still see what it would say.
 	seen(t, b.Post(path+"/place", url.Values{"audience": {"groups"}, "group[]": {w.alpha.group}, "standing": {""}}), 200)
-	idptest.Want(idptest.Case(t, "the auditor's test"), seen(t, w.alpha.browsers[directory.Auditor].Get(path+"/test"), 200),
+	idptest.Want(expect.Case(t, "the auditor's test"), seen(t, w.alpha.browsers[directory.Auditor].Get(path+"/test"), 200),
 		idptest.Says("console.application.test_not_yours"), idptest.NoLink("/o/alpha/open/"+id), idptest.Shows("auditor@alpha.example"))
 	grants := func() (n int) {
 		if _, err := w.DB.One(t.Context(), db.Into(&n), `select count(*) from grants`); err != nil {

@@ -14,6 +14,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 )
@@ -44,7 +45,7 @@ func TestAuditLog(t *testing.T) {
 		t.Fatalf("the way to a person's entries: %v", entries)
 	}
 	p = seen(t, b.Get(entries[0]), 200)
-	idptest.Want(idptest.Case(t, "one person's entries"), p,
+	idptest.Want(expect.Case(t, "one person's entries"), p,
 		idptest.Says("audit.action.signin.done"), idptest.Says("audit.action.user.profile_changed"),
 		idptest.ShowsNot("Person owner of alpha"))
 }
@@ -73,7 +74,7 @@ func TestAuditEntry(t *testing.T) {
 	if err := w.Seals.Sweep(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
 	}
-	idptest.Want(idptest.Case(t, "once it is sealed"), seen(t, b.Get(path), 200), idptest.Says("console.entry.sealed"))
+	idptest.Want(expect.Case(t, "once it is sealed"), seen(t, b.Get(path), 200), idptest.Says("console.entry.sealed"))
 }
 
 // Whatever an event recorded is shown as text, under its recorded name if it has no other.

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -74,7 +75,7 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 		}
 		before := w.rows(t, w.alpha.ID)
 		preview := seen(t, page.Form("deeds").Check("deed", step.deed).Submit(""), 200)
-		idptest.Want(idptest.Case(t, "%s: the preview says", step.deed), preview,
+		idptest.Want(expect.Case(t, "%s: the preview says", step.deed), preview,
 			idptest.Shows(step.warns), idptest.Says("console.change.ready", "Count", 1), idptest.Says("console.change.will_be_done"))
 		if after := w.rows(t, w.alpha.ID); after != before {
 			t.Errorf("the preview of %s changed something:\n%s\n--- before:\n%s", step.deed, after, before)
@@ -88,12 +89,12 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 	if got := page.Form("role").Values.Get("deed"); got != "role-member" {
 		t.Errorf("the role form begins with %s", got)
 	}
-	idptest.Want(idptest.Case(t, "the same role"), seen(t, page.Form("role").Submit(""), 409),
+	idptest.Want(expect.Case(t, "the same role"), seen(t, page.Form("role").Submit(""), 409),
 		idptest.Says("directory.role_held"), idptest.NoElement("form", "id", "main"))
 	page = seen(t, page.Form("role").Fill("deed", "role-auditor").Submit(""), 200)
-	idptest.Want(idptest.Case(t, "the preview of a role"), page, idptest.Says("console.deed.role_what", "Role", "Auditor"))
+	idptest.Want(expect.Case(t, "the preview of a role"), page, idptest.Says("console.deed.role_what", "Role", "Auditor"))
 	page = seen(t, page.Form("main").Submit(""), 200)
-	idptest.Want(idptest.Case(t, "after the change of role"), page, idptest.Says("console.deed.role_done", "Count", 1), idptest.Shows("Role Auditor"))
+	idptest.Want(expect.Case(t, "after the change of role"), page, idptest.Says("console.deed.role_done", "Count", 1), idptest.Shows("Role Auditor"))
 	for action, want := range map[audit.Action]int{
 		"reset.sent": 1, "password.change_demanded": 1, "session.all_ended": 2, "user.deactivated": 1, "user.reactivated": 1,
 		"user.deleted": 1, "user.restored": 1, "user.role_changed": 1,
@@ -416,7 +417,7 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	if n := len(w.events(t, w.alpha.ID, "request.refused")); n != 1 {
 		t.Errorf("%d refusals are in the audit log", n)
 	}
-	idptest.Want(idptest.Case(t, "a second time"), seen(t, confirm.Submit(""), 409),
+	idptest.Want(expect.Case(t, "a second time"), seen(t, confirm.Submit(""), 409),
 		idptest.Says("directory.user_deactivated"), idptest.NoElement("form", "id", "main"))
 	for name, form := range map[string]url.Values{
 		"nobody":              {"deed": {"deactivate"}},
@@ -445,7 +446,7 @@ func TestStaleProofLeadsBackToThePreview(t *testing.T) {
 	if w.userOf(t, w.alpha.ID, id).Closed() != nil {
 		t.Fatalf("after the proof: %s: %s", p.URL, p.Text())
 	}
-	idptest.Want(idptest.Case(t, "confirmed once more"), seen(t, p.Form("main").Submit(""), 200), idptest.Says("console.deed.delete_done", "Count", 1))
+	idptest.Want(expect.Case(t, "confirmed once more"), seen(t, p.Form("main").Submit(""), 200), idptest.Says("console.deed.delete_done", "Count", 1))
 }
 
 func TestEveryoneIsAskedForANewPassword(t *testing.T) {
@@ -582,7 +583,7 @@ func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 	if p := owner.Get("/o/alpha/admin/people/" + id); p.Status != 404 {
 		t.Errorf("an erased person's page: %d", p.Status)
 	}
-	idptest.Want(idptest.Case(t, "the audit log"), seen(t, owner.Get("/o/alpha/admin/audit?q="+id), 200),
+	idptest.Want(expect.Case(t, "the audit log"), seen(t, owner.Get("/o/alpha/admin/audit?q="+id), 200),
 		idptest.Says("audit.action.user.erased"), idptest.Shows("Person member of alpha"))
 	if _, p := w.signIn(t, email, password); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("erasing took the new person along: %s", p.URL)

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/federation/samltest"
 	"parvis/internal/idptest"
@@ -111,7 +112,7 @@ func TestMetadataByTextFileAndAddress(t *testing.T) {
 		}
 		p := seen(t, send(path), 200)
 		c := w.connection(t, path)
-		idptest.Want(idptest.Case(t, "%s: %+v", name, c.SAML), p, idptest.Says("console.sso.saved"))
+		idptest.Want(expect.Case(t, "%s: %+v", name, c.SAML), p, idptest.Says("console.sso.saved"))
 		if c.SAML.EntityID != "https://idp.example/metadata" || len(c.SAML.Certificates) != 1 || c.SAML.SSO.Location != "https://idp.example/sso" {
 			t.Errorf("%s: %+v: %s", name, c.SAML, p.Text())
 		}
@@ -236,7 +237,7 @@ func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
 		if w.connection(t, path).Tested() {
 			t.Errorf("after %s it still counts as tested", name)
 		}
-		idptest.Want(idptest.Case(t, "after %s", name), on(409), idptest.Says("federation.untested"))
+		idptest.Want(expect.Case(t, "after %s", name), on(409), idptest.Says("federation.untested"))
 		seen(t, b.Post(path+name, form), 200) // changes nothing
 	}
 	w.passed(t, path)

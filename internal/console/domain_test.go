@@ -9,6 +9,7 @@ import (
 
 	"parvis/internal/directory"
 	"parvis/internal/domain"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -28,7 +29,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 		"co.uk": idptest.Sentence(t, "directory.domain_public"), "Gmail.com": idptest.Sentence(t, "directory.domain_provider"), "ALPHA.example": idptest.Sentence(t, "directory.domain_listed"), "<b>x</b>.com": idptest.Sentence(t, "directory.domain_invalid"),
 	} {
 		p := form.Fill("domain", typed).Submit("")
-		idptest.Want(idptest.Case(t, "%q", typed), p,
+		idptest.Want(expect.Case(t, "%q", typed), p,
 			idptest.Status(422), idptest.Shows(says), idptest.Element("input", "aria-invalid", "true"), idptest.Input("domain", typed))
 	}
 	p := seen(t, form.Fill("domain", " BÜCHER.example.com ").Submit(""), 200)
@@ -45,10 +46,10 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	idptest.Want(idptest.Case(t, "without the record"), p.Form("check").Submit("check"),
+	idptest.Want(expect.Case(t, "without the record"), p.Form("check").Submit("check"),
 		idptest.Status(409), idptest.Says("directory.proof_missing"), idptest.Says("console.domain.waiting"))
 	w.dns.Fail(true)
-	idptest.Want(idptest.Case(t, "without an answer"), p.Form("check").Submit("check"),
+	idptest.Want(expect.Case(t, "without an answer"), p.Form("check").Submit("check"),
 		idptest.Status(409), idptest.Says("directory.proof_unanswered"),
 		idptest.Says("console.domain.silent_what", "When", "22 November 2026, 09:00 UTC"))
 	idptest.Want(t, seen(t, b.Get(domains), 200), idptest.Says("console.domain.silent"))
@@ -58,7 +59,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	idptest.Want(t, p,
 		idptest.Says("console.domain.checked", "Organization", "Alpha Freight"), idptest.Says("console.domain.proven_at"),
 		idptest.ShowsNot("Waiting"))
-	idptest.Want(idptest.Case(t, "the notice stays"), seen(t, b.Get(p.URL.Path), 200), idptest.SaysNot("console.domain.checked"))
+	idptest.Want(expect.Case(t, "the notice stays"), seen(t, b.Get(p.URL.Path), 200), idptest.SaysNot("console.domain.checked"))
 
 	// The record disappears: the page and a letter warn, and after a week the domain lapses.
 	w.dns.Remove(d.Record())
@@ -93,7 +94,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	}
 
 	// Removing asks first.
-	idptest.Want(idptest.Case(t, "removed without a tick"), p.Form("main").Submit("remove"),
+	idptest.Want(expect.Case(t, "removed without a tick"), p.Form("main").Submit("remove"),
 		idptest.Status(422), idptest.Says("console.domain.not_confirmed"))
 	p = seen(t, p.Form("main").Check("confirmed", "yes").Submit("remove"), 200)
 	idptest.Want(t, p, idptest.Path(domains), idptest.Says("console.domain.removed"), idptest.ShowsNot("bücher"))
@@ -134,7 +135,7 @@ func TestTEN1HeldDomainTellsNothingBeforeItIsProven(t *testing.T) {
 	}
 	w.dns.Set(d.Record(), d.Value())
 	p := held.Form("check").Submit("check")
-	idptest.Want(idptest.Case(t, "proven by two"), p, idptest.Status(409), idptest.Says("directory.domain_held"), idptest.SourceNot("Beta Shipping"))
+	idptest.Want(expect.Case(t, "proven by two"), p, idptest.Status(409), idptest.Says("directory.domain_held"), idptest.SourceNot("Beta Shipping"))
 	if after := w.rows(t, w.beta.ID); after != before {
 		t.Errorf("beta changed:\n%s\n--- before:\n%s", after, before)
 	}
@@ -166,7 +167,7 @@ func TestDomainComesBackFromTheProof(t *testing.T) {
 	}
 	w.Clock.Advance(11 * time.Minute)
 	p = proveAgain(t, check.Submit("check"))
-	idptest.Want(idptest.Case(t, "came back to"), p, idptest.Path(domains+"/"+w.alpha.domain), idptest.Says("console.domain.waiting"))
+	idptest.Want(expect.Case(t, "came back to"), p, idptest.Path(domains+"/"+w.alpha.domain), idptest.Says("console.domain.waiting"))
 	idptest.Want(t, seen(t, p.Form("check").Submit("check"), 200), idptest.Says("console.domain.proven_at"))
 }
 

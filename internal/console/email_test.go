@@ -10,6 +10,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -40,7 +41,7 @@ func TestAnAdministratorChangesAnAddress(t *testing.T) {
 		t.Error("the person's page does not lead there")
 	}
 	form := b.Get(emailOf(id)).Form("main")
-	idptest.Want(idptest.Case(t, "an address that is taken"), form.Fill("email", "Helpdesk@alpha.example").Submit(""),
+	idptest.Want(expect.Case(t, "an address that is taken"), form.Fill("email", "Helpdesk@alpha.example").Submit(""),
 		idptest.Status(422), idptest.Says("directory.address_taken"))
 	if p := form.Fill("email", "nonsense").Submit(""); p.Status != 422 || p.Form("main").Values.Get("email") != "nonsense" {
 		t.Errorf("no address: %d", p.Status)
@@ -56,7 +57,7 @@ func TestAnAdministratorChangesAnAddress(t *testing.T) {
 		t.Errorf("the person is told:\n%s", told.Text)
 	}
 	own := w.alpha.browsers[directory.Member]
-	idptest.Want(idptest.Case(t, "the person does not see what waits"), own.Get("/o/alpha/account/email"),
+	idptest.Want(expect.Case(t, "the person does not see what waits"), own.Get("/o/alpha/account/email"),
 		idptest.Says("web.email_change.by_administrator"), idptest.Shows("moved@alpha.example"))
 	if !w.signsIn(t, "alpha", "member@alpha.example") {
 		t.Error("the old address is out of force before the proof")

@@ -12,6 +12,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -56,12 +57,12 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 	}
 	for search, found := range map[string]bool{"MEMBER@alpha.example": true, "pérson member": true, "waiting@alpha.example": false, "nobody": false, "%": false} {
 		p := seen(t, b.Get(path+"/add?"+url.Values{"q": {search}}.Encode()), 200)
-		idptest.Want(idptest.Case(t, "%q", search), p, idptest.NoElement("input", "value", auditor))
+		idptest.Want(expect.Case(t, "%q", search), p, idptest.NoElement("input", "value", auditor))
 		if p.Has("input", "value", member) != found || !found && !p.Says(idptest.Sentence(t, "console.group.no_match")) {
 			t.Errorf("%q: %s", search, p.Text())
 		}
 	}
-	idptest.Want(idptest.Case(t, "nobody was added"), seen(t, p.Form("main").Submit(""), 422), idptest.Says("console.group.nobody"))
+	idptest.Want(expect.Case(t, "nobody was added"), seen(t, p.Form("main").Submit(""), 422), idptest.Says("console.group.nobody"))
 	p = seen(t, p.Form("main").Check("person[]", member).Check("person[]", auditor).Submit(""), 200)
 	idptest.Want(t, p, idptest.Says("console.group.added"))
 	idptest.Want(t, p,
@@ -81,14 +82,14 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 		t.Errorf("the owner's page: %s", p.Text())
 	}
 
-	idptest.Want(idptest.Case(t, "nobody was removed"), seen(t, p.Form("selection").Submit("remove"), 422),
+	idptest.Want(expect.Case(t, "nobody was removed"), seen(t, p.Form("selection").Submit("remove"), 422),
 		idptest.Says("console.group.nobody"), idptest.Shows("2 members"))
 	p = seen(t, p.Form("selection").Check("person[]", auditor).Submit("remove"), 200)
 	idptest.Want(t, p, idptest.Says("console.group.removed"))
 	if !p.Says("1 member ") || p.Has("input", "value", auditor) {
 		t.Errorf("removed: %s", p.Text())
 	}
-	idptest.Want(idptest.Case(t, "renamed to another's name"), seen(t, p.Form("main").Fill("name", "people of ALPHA").Submit("rename"), 422),
+	idptest.Want(expect.Case(t, "renamed to another's name"), seen(t, p.Form("main").Fill("name", "people of ALPHA").Submit("rename"), 422),
 		idptest.Says("directory.group_taken"), idptest.Input("name", "people of ALPHA"), idptest.Shows("Finance & Tax"))
 	p = seen(t, p.Form("main").Fill("name", "Money").Submit("rename"), 200)
 	idptest.Want(t, p, idptest.Says("console.group.renamed"), idptest.Shows("Money 1 member"))
@@ -96,7 +97,7 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 		t.Errorf("the list: %s", p.Text())
 	}
 
-	idptest.Want(idptest.Case(t, "deleted without a tick"), seen(t, p.Form("delete").Submit("delete"), 422),
+	idptest.Want(expect.Case(t, "deleted without a tick"), seen(t, p.Form("delete").Submit("delete"), 422),
 		idptest.Says("console.group.not_confirmed"), idptest.Input("name", "Money"))
 	p = seen(t, p.Form("delete").Check("confirmed", "yes").Submit("delete"), 200)
 	idptest.Want(t, p, idptest.Path(groups), idptest.Says("console.group.deleted"), idptest.ShowsNot("Money"))
@@ -117,7 +118,7 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 	if p := seen(t, b.Get("/o/alpha/admin/audit/"+w.events(t, w.alpha.ID, "group.member_removed")[0].ID), 200); !p.Says("Group Finance & Tax —") {
 		t.Errorf("the entry: %s", p.Text())
 	}
-	idptest.Want(idptest.Case(t, "the person's own activity"), seen(t, w.alpha.browsers[directory.Member].Get("/o/alpha/account/activity"), 200),
+	idptest.Want(expect.Case(t, "the person's own activity"), seen(t, w.alpha.browsers[directory.Member].Get("/o/alpha/account/activity"), 200),
 		idptest.Says("audit.action.group.member_added"))
 }
 
@@ -129,8 +130,8 @@ func TestGroupsForWhoMayOnlyRead(t *testing.T) {
 			t.Errorf("%s sees %s", role, p.Text())
 		}
 		p := seen(t, b.Get(groups+"/"+w.alpha.group), 200)
-		idptest.Want(idptest.Case(t, "%s sees", role), p, idptest.Shows("owner@alpha.example"), idptest.NoLink(groups+"/"+w.alpha.group+"/add"))
-		idptest.Want(idptest.Case(t, "%s", role), p, idptest.NoElement("form", "id", "main"), idptest.NoElement("form", "id", "selection"),
+		idptest.Want(expect.Case(t, "%s sees", role), p, idptest.Shows("owner@alpha.example"), idptest.NoLink(groups+"/"+w.alpha.group+"/add"))
+		idptest.Want(expect.Case(t, "%s", role), p, idptest.NoElement("form", "id", "main"), idptest.NoElement("form", "id", "selection"),
 			idptest.NoElement("form", "id", "delete"), idptest.NoField("person[]"))
 		before := w.rows(t, w.alpha.ID)
 		for _, form := range []url.Values{{"do": {"rename"}, "name": {"Mine"}}, {"do": {"remove"}, "person[]": {w.alpha.user}}, {"do": {"delete"}, "confirmed": {"yes"}}} {
@@ -349,7 +350,7 @@ func TestTwoBrowsersChangeOneGroup(t *testing.T) {
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return directory.Delete(ctx, tx, directory.Operator(), w.alpha.ID, directory.UserID(auditor))
 	})
-	idptest.Want(idptest.Case(t, "adding whoever was deleted"), seen(t, late.Submit(""), 409),
+	idptest.Want(expect.Case(t, "adding whoever was deleted"), seen(t, late.Submit(""), 409),
 		idptest.Says("directory.user_deleted"), idptest.Shows("auditor@alpha.example"))
 	seen(t, two.Get(path).Form("delete").Check("confirmed", "yes").Submit("delete"), 200)
 	for _, p := range []*idptest.Page{late.Submit(""), stale.Submit("rename")} {

@@ -17,6 +17,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -298,7 +299,7 @@ func TestSuspendedOrganizationIsClosedUnderBothItsNames(t *testing.T) {
 	member := w.alpha.browsers[directory.Member]
 	for _, name := range []string{"alpha", "north-star"} {
 		p := member.Get("/o/" + name + "/home")
-		idptest.Want(idptest.Case(t, "%s", name), p, idptest.Path("/o/north-star"), idptest.Says("web.sign_in.closed"))
+		idptest.Want(expect.Case(t, "%s", name), p, idptest.Path("/o/north-star"), idptest.Says("web.sign_in.closed"))
 	}
 }
 
@@ -515,7 +516,7 @@ func TestLogoNeedsAFreshProof(t *testing.T) {
 	form := b.Get(organizationPath).Form("upload").Choose(drawing(t, 8, 8))
 	w.Clock.Advance(11 * time.Minute)
 	p := proveAgain(t, form.Submit(""))
-	idptest.Want(idptest.Case(t, "after the proof"), p, idptest.Status(200), idptest.Path(organizationPath+"/logo"), idptest.Says("page.returned"))
+	idptest.Want(expect.Case(t, "after the proof"), p, idptest.Status(200), idptest.Path(organizationPath+"/logo"), idptest.Says("page.returned"))
 	if w.images(t) != 0 {
 		t.Errorf("after the proof: %d at %s: %s", p.Status, p.URL, p.Text())
 	}

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/mail"
 	"parvis/internal/mailbox"
@@ -49,13 +50,13 @@ func TestInvite(t *testing.T) {
 	if strings.Contains(w.Log.String(), token) {
 		t.Error("the log has the link")
 	}
-	idptest.Want(idptest.Case(t, "once it is sent"), seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200),
+	idptest.Want(expect.Case(t, "once it is sent"), seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200),
 		idptest.Says("console.state.sent"), idptest.SaysNot("console.invitation.sent_to"))
 	if p := seen(t, b.Get("/o/alpha/admin/people?q=LIN&state=invited"), 200); !p.Says("Lin Wei lin@alpha.example Member " + idptest.Sentence(t, "console.state.sent")) {
 		t.Errorf("in the list: %s", p.Text())
 	}
 	w.Browser(t).Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
-	idptest.Want(idptest.Case(t, "once it is accepted"), seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200),
+	idptest.Want(expect.Case(t, "once it is accepted"), seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200),
 		idptest.Says("console.state.accepted"), idptest.NoElement("button", "value", "resend"))
 	p = seen(t, b.Get("/o/alpha/admin/people?q=lin&state=active"), 200)
 	if !p.Says("Lin Wei lin@alpha.example Member active 22 November 2026") || p.Says("invitation") {
@@ -147,7 +148,7 @@ func TestResendAndWithdraw(t *testing.T) {
 	if p := w.Browser(t).Get(fresh); p.Status != 200 {
 		t.Errorf("the new link: %d", p.Status)
 	}
-	idptest.Want(idptest.Case(t, "the old invitation"), seen(t, b.Get(path), 200),
+	idptest.Want(expect.Case(t, "the old invitation"), seen(t, b.Get(path), 200),
 		idptest.Says("console.state.replaced"), idptest.NoElement("button", "value", "resend"),
 		idptest.Link("/o/alpha/admin/people?q=waiting%40alpha.example"))
 
@@ -164,7 +165,7 @@ func TestResendAndWithdraw(t *testing.T) {
 	// From another tab, too late.
 	for _, do := range []string{"resend", "withdraw"} {
 		p := seen(t, b.Post(p.URL.Path, url.Values{"do": {do}, "confirmed": {"yes"}}), 409)
-		idptest.Want(idptest.Case(t, "%s of a withdrawn one", do), p, idptest.Says("console.invitation.over"), idptest.Says("console.state.withdrawn"))
+		idptest.Want(expect.Case(t, "%s of a withdrawn one", do), p, idptest.Says("console.invitation.over"), idptest.Says("console.state.withdrawn"))
 	}
 	if p := seen(t, b.Get("/o/alpha/admin/people?q=waiting@alpha.example"), 200); !p.Says("No match") {
 		t.Errorf("a withdrawn invitation is in the list: %s", p.Text())

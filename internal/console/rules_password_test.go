@@ -11,6 +11,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/secret"
 )
@@ -65,7 +66,7 @@ func TestPWD1PasswordsAreMeasuredByTheRulesOfTheOrganization(t *testing.T) {
 	}
 	measure("classic", map[string]bool{"xQ7#vLm": false, "xQ7#vLmK": true, "xq7#vlmk": false, long(400): true, long(401): false})
 	p := save(t, b.Get(passwordRules).Form("main").Fill("minimum_length", "12").Fill("maximum_length", "64").Submit("review"))
-	idptest.Want(idptest.Case(t, "not said to be saved"), p, idptest.Says("console.password.saved"))
+	idptest.Want(expect.Case(t, "not said to be saved"), p, idptest.Says("console.password.saved"))
 	measure("classic of 12 to 64", map[string]bool{long(11): false, long(12): true, long(64): true, long(65): false})
 	save(t, b.Get(passwordRules+"?preset=modern").Form("main").Submit("review"))
 	measure("modern", map[string]bool{"plumsixtigerwa": false, "plumsixtigerway": true, long(400): true, long(401): false})
@@ -104,7 +105,7 @@ func TestPWD1SettingsOutOfBoundsAreRefused(t *testing.T) {
 		}
 	}
 	typed := url.Values{"preset": {"modern"}, "minimum_length": {"15"}, "maximum_length": {"400"}, "history": {"0"}, "reset_lifetime": {"30m0s"}, "do": {"save"}}
-	idptest.Want(idptest.Case(t, "modern with a digit"), b.Post(passwordRules, with(typed, "digit", "yes")),
+	idptest.Want(expect.Case(t, "modern with a digit"), b.Post(passwordRules, with(typed, "digit", "yes")),
 		idptest.Status(422), idptest.Says("credential.rules.modern_classes"))
 	for name, form := range map[string]url.Values{
 		"an unknown preset": {"preset": {"none"}, "do": {"save"}}, "an expiry": with(typed, "expires", "90"), "no preset": {"do": {"save"}},
@@ -178,7 +179,7 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 		t.Errorf("one click saved %+v, with %d hashes", got, hashes(w.alpha))
 	}
 	idptest.Want(t, p, idptest.Says("console.password.beside_invitations"))
-	idptest.Want(idptest.Case(t, "the page under modern rules"), p,
+	idptest.Want(expect.Case(t, "the page under modern rules"), p,
 		idptest.SaysNot("console.password.to_modern"), idptest.NoElement("input", "name", "digit"))
 	if n := len(w.events(t, w.alpha.ID, credential.RulesChanged)); n != 2 {
 		t.Errorf("%d changes are in the audit log, want 2", n)
@@ -197,7 +198,7 @@ func TestPasswordRulesForWhoMayOnlyRead(t *testing.T) {
 	w := start(t)
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
 		b := w.alpha.browsers[role]
-		idptest.Want(idptest.Case(t, "%s sees", role), seen(t, b.Get(passwordRules), 200),
+		idptest.Want(expect.Case(t, "%s sees", role), seen(t, b.Get(passwordRules), 200),
 			idptest.NoElement("form", "id", "main"), idptest.Shows("Classic"), idptest.Says("credential.rule.special"))
 		if p := b.Post(passwordRules, url.Values{"do": {"save"}}); p.Status != 403 {
 			t.Errorf("%s saves: %d", role, p.Status)

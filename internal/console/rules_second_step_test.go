@@ -11,6 +11,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
 )
@@ -73,7 +74,7 @@ func TestAUT4ARequirementBitesFromItsInstant(t *testing.T) {
 	w.setZone(t, directory.Owner, "America/New_York")
 	b := w.alpha.browsers[directory.Owner]
 	p := seen(t, b.Get(secondStepRules), 200)
-	idptest.Want(idptest.Case(t, "the page does not say which midnight"), p, idptest.Says("console.second.from_hint", "Zone", "America/New_York"))
+	idptest.Want(expect.Case(t, "the page does not say which midnight"), p, idptest.Says("console.second.from_hint", "Zone", "America/New_York"))
 	form := p.Form("main").Fill("everyone", "yes").Fill("required_from", "2026-11-24")
 	p = seen(t, form.Submit(""), 200)
 	if !p.Says("From 24 November 2026, 00:00 EST:") || !w.secondStepRules(t, w.alpha.ID).RequiredFrom.IsZero() {
@@ -141,7 +142,7 @@ func TestAUT4OwnersAndAdministratorsNeedOneByDefault(t *testing.T) {
 	if form := p.Form("main").Values; form.Get("everyone") != "no" || !form.Has("privileged") || !form.Has("tolerance") || !form.Has("passwordless") {
 		t.Errorf("the rules by default are shown as %v", form)
 	}
-	idptest.Want(idptest.Case(t, "the page says"), p, idptest.Says("console.second.now_privileged"))
+	idptest.Want(expect.Case(t, "the page says"), p, idptest.Says("console.second.now_privileged"))
 	if !p.Says(idptest.Sentence(t, "console.second.without", "Count", 4) + " " + idptest.Sentence(t, "console.second.without_privileged", "Count", 1)) {
 		t.Errorf("the page says %s", p.Text())
 	}
@@ -164,7 +165,7 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 		t.Errorf("the page says %s", p.Text())
 	}
 	p = seen(t, p.Form("main").Check("privileged", "yes").Submit(""), 200)
-	idptest.Want(idptest.Case(t, "for owners and administrators"), p, idptest.SaysNot("console.second.own"))
+	idptest.Want(expect.Case(t, "for owners and administrators"), p, idptest.SaysNot("console.second.own"))
 	if !p.Says(idptest.Sentence(t, "console.second.at_once")+" "+idptest.Sentence(t, "console.second.meets_privileged", "Count", 1)) || w.secondStepRules(t, w.alpha.ID).Privileged {
 		t.Errorf("for owners and administrators: %s", p.Text())
 	}
@@ -198,7 +199,7 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 	owner := w.alpha.browsers[directory.Owner]
 	w.SecondStep(t, w.alpha.Organization, signin.SecondStepRules{Tolerance: 1})
 	p = seen(t, owner.Get(secondStepRules).Form("main").Check("privileged", "yes").Submit(""), 200)
-	idptest.Want(idptest.Case(t, "the owner is told"), p, idptest.Says("console.second.own"))
+	idptest.Want(expect.Case(t, "the owner is told"), p, idptest.Says("console.second.own"))
 	// Looser rules affect nobody, nor do stricter ones for which nobody has to set anything up.
 	w.Clock.Advance(time.Second) // the log is read newest first
 	form := owner.Get(secondStepRules).Form("main")
@@ -225,7 +226,7 @@ func TestSecondStepRulesKeepWhatWasTyped(t *testing.T) {
 		if back.Get("required_from") != day || back.Get("everyone") != "yes" || !back.Has("privileged") || back.Has("tolerance") || !back.Has("passwordless") {
 			t.Errorf("%q came back as %v", day, back)
 		}
-		idptest.Want(idptest.Case(t, "%q", day), p, idptest.Element("input", "aria-invalid", "true"), idptest.Says("console.second.day"))
+		idptest.Want(expect.Case(t, "%q", day), p, idptest.Element("input", "aria-invalid", "true"), idptest.Says("console.second.day"))
 	}
 	idptest.Want(t, seen(t, b.Post(secondStepRules, url.Values{"do": {"save"}}), 422), idptest.Says("console.second.choose"))
 	if got := w.secondStepRules(t, w.alpha.ID); got != (signin.SecondStepRules{Tolerance: 1, Passwordless: true}) {
@@ -296,7 +297,7 @@ func TestSecondStepRulesForWhoMayOnlyRead(t *testing.T) {
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
 		b := w.alpha.browsers[role]
 		p := seen(t, b.Get(secondStepRules), 200)
-		idptest.Want(idptest.Case(t, "%s sees", role), p,
+		idptest.Want(expect.Case(t, "%s sees", role), p,
 			idptest.NoElement("form", "id", "main"), idptest.Says("console.second.now_privileged"),
 			idptest.Says("console.second.passwordless"))
 		for _, do := range []string{"", "save"} {
@@ -352,7 +353,7 @@ func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 	w.SecondStep(t, w.alpha.Organization, tomorrow)
 	eight(422) // not yet
 	w.SecondStep(t, w.alpha.Organization, signin.SecondStepRules{RequiredFrom: w.Clock.Now()})
-	idptest.Want(idptest.Case(t, "beside a second step"), eight(200), idptest.Says("console.password.modern_second"))
+	idptest.Want(expect.Case(t, "beside a second step"), eight(200), idptest.Says("console.password.modern_second"))
 	if got := w.passwordRules(t, w.alpha.ID); got.Preset != credential.PresetModern || got.MinimumLength != 8 {
 		t.Fatalf("saved as %+v", got)
 	}
@@ -374,7 +375,7 @@ func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 		"put off":  {"everyone": {"yes"}, "required_from": {"2026-12-24"}},
 	} {
 		p := seen(t, b.Post(secondStepRules, form), 422)
-		idptest.Want(idptest.Case(t, "%s", name), p, idptest.Says("signin.short_passwords", "Minimum", "8", "Least", "15"))
+		idptest.Want(expect.Case(t, "%s", name), p, idptest.Says("signin.short_passwords", "Minimum", "8", "Least", "15"))
 		if back := p.Form("main").Values; back.Get("everyone") != form.Get("everyone") || back.Get("required_from") != form.Get("required_from") {
 			t.Errorf("%s: came back as %v", name, back)
 		}

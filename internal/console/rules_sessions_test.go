@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/session"
 )
@@ -33,7 +34,7 @@ func TestSessionRulesKeepTheirBounds(t *testing.T) {
 		for _, value := range bad {
 			good := form.Values.Get(field)
 			p := seen(t, form.Fill(field, value).Submit("save"), 422)
-			idptest.Want(idptest.Case(t, "%s %q", field, value), p, idptest.Element("select", "aria-invalid", "true"), idptest.Says(map[string]string{"idle": "session.idle_bounds", "absolute": "session.absolute_bounds"}[field]))
+			idptest.Want(expect.Case(t, "%s %q", field, value), p, idptest.Element("select", "aria-invalid", "true"), idptest.Says(map[string]string{"idle": "session.idle_bounds", "absolute": "session.absolute_bounds"}[field]))
 			form.Fill(field, good)
 		}
 	}
@@ -104,7 +105,7 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 		p = proveAgain(t, p)
 	}
 	p = seen(t, p.Form("main").Fill("absolute", "1h0m0s").Submit(""), 200)
-	idptest.Want(idptest.Case(t, "the own session is not named"), p, idptest.Says("console.sessions.own"))
+	idptest.Want(expect.Case(t, "the own session is not named"), p, idptest.Says("console.sessions.own"))
 }
 
 func TestSessionRulesForWhoMayOnlyRead(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 	"parvis/internal/naming"
@@ -62,7 +63,7 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 	b := w.alpha.browsers[directory.Administrator]
 	person := strings.TrimSuffix(w.secondStepOf(t, directory.Member), "/second-step")
 	p := seen(t, b.Get(person), 200)
-	idptest.Want(idptest.Case(t, "the person's page says"), p,
+	idptest.Want(expect.Case(t, "the person's page says"), p,
 		idptest.Says("console.second.recovery", "Count", 10), idptest.ShowsNot("A telephone with a name"))
 	if !p.Says(idptest.Sentence(t, "console.second.apps", "Count", 1) + ", " + idptest.Sentence(t, "console.second.unused")) {
 		t.Errorf("the person's page says %s", p.Text())
@@ -71,7 +72,7 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 		t.Fatalf("no way to reset on %v", p.Links())
 	}
 	p = seen(t, b.Get(w.secondStepOf(t, directory.Member)), 200)
-	idptest.Want(idptest.Case(t, "the page says"), p,
+	idptest.Want(expect.Case(t, "the page says"), p,
 		idptest.Says("console.second.reset_check", "Name", "Person member of alpha"), idptest.Says("console.second.reset_enrols"))
 	const reason = "Lost her phone; known by sight, ticket 4711 <b>"
 	form := p.Form("main").Fill("reason", reason)
@@ -109,7 +110,7 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 		e[0].Before["apps"] != 1.0 || e[0].Before["recovery_codes"] != 10.0 || e[0].Before["passkeys"] != 0.0 || e[0].Origin.Network == "" {
 		t.Errorf("recorded as %+v", e)
 	}
-	idptest.Want(idptest.Case(t, "the log shows"), seen(t, b.Get("/o/alpha/admin/audit/"+e[0].ID), 200),
+	idptest.Want(expect.Case(t, "the log shows"), seen(t, b.Get("/o/alpha/admin/audit/"+e[0].ID), 200),
 		idptest.Says("audit.action.second_step.reset"), idptest.Shows(reason), idptest.Says("audit.field.apps"))
 
 	again := w.Browser(t)
@@ -220,7 +221,7 @@ func TestREC8AResetWantsAReason(t *testing.T) {
 	b, path := w.alpha.browsers[directory.Owner], w.secondStepOf(t, directory.Member)
 	for _, reason := range []string{"", "   ", strings.Repeat("é", 301), "...", "turned \u202e around", "a\u0007b"} {
 		p := seen(t, b.Get(path).Form("main").Fill("reason", reason).Submit(""), 422)
-		idptest.Want(idptest.Case(t, "%q", reason), p,
+		idptest.Want(expect.Case(t, "%q", reason), p,
 			idptest.Says("directory.reason", "Most", "300"), idptest.Element("input", "aria-invalid", "true"), idptest.Input("reason", reason))
 	}
 	if f := w.factors(t, email); len(f.Apps) != 1 || len(w.events(t, w.alpha.ID, "second_step.reset")) != 0 {

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
@@ -85,7 +86,7 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 		"https://idp.example/?x=1": idptest.Sentence(t, "federation.fix.issuer_address"),
 	} {
 		p := seen(t, b.Post(path+"/client", client(issuer)), 422)
-		idptest.Want(idptest.Case(t, "%s", issuer), p, idptest.Shows(says), idptest.ShowsNot("a secret of theirs"))
+		idptest.Want(expect.Case(t, "%s", issuer), p, idptest.Shows(says), idptest.ShowsNot("a secret of theirs"))
 		if issuer != "" && !strings.Contains(p.Body, issuer) {
 			t.Errorf("%s: %s", issuer, p.Text())
 		}
@@ -131,7 +132,7 @@ func TestTEN6AMappingGivesNothingAboveItsAuthor(t *testing.T) {
 		path := w.add(t, b, "okta", "saml", "Roles")
 		for _, role := range []string{"owner", "member", "root", ""} {
 			p := seen(t, b.Post(path+"/people", url.Values{"people": {"yes"}, "group[]": {"Staff"}, "role[]": {role}}), 422)
-			idptest.Want(idptest.Case(t, "%s gives %q", by, role), p, idptest.Says("federation.group_role"))
+			idptest.Want(expect.Case(t, "%s gives %q", by, role), p, idptest.Says("federation.group_role"))
 			if len(w.connection(t, path).Mapping.Roles) != 0 {
 				t.Errorf("%s gives %q: %s", by, role, p.Text())
 			}
@@ -163,7 +164,7 @@ func TestCertificatesOverlap(t *testing.T) {
 		t.Fatalf("%d certificates", n)
 	}
 	w.Clock.Advance(990 * time.Hour)
-	idptest.Want(idptest.Case(t, "near the end"), seen(t, w.fresh(t, b, path), 200), idptest.Says("console.sso.certificate_ends"))
+	idptest.Want(expect.Case(t, "near the end"), seen(t, w.fresh(t, b, path), 200), idptest.Says("console.sso.certificate_ends"))
 	b.Post(path+"/certificates", url.Values{"do": {"remove"}, "fingerprint": {first}})
 	if got := fingerprints(w.connection(t, path)); len(got) != 1 || got[0] == first {
 		t.Errorf("left: %v", got)
@@ -215,7 +216,7 @@ func TestASetupLinkOpensOneConnection(t *testing.T) {
 	it := w.Browser(t)
 	p = seen(t, it.Get(link), 200)
 	idptest.Want(t, p, idptest.SaysNot("console.sso.people"))
-	idptest.Want(idptest.Case(t, "behind the link"), p,
+	idptest.Want(expect.Case(t, "behind the link"), p,
 		idptest.Says("federation.label.okta.saml.entity_id"), idptest.ShowsNot("@alpha.example"),
 		idptest.NoElement("button", "value", "on"))
 	if len(w.events(t, w.alpha.ID, "connection.link_opened")) != 0 {
@@ -361,7 +362,7 @@ func TestAttemptsAreExplained(t *testing.T) {
 	for _, role := range []directory.Role{directory.Owner, directory.Helpdesk} {
 		b := w.alpha.browsers[role]
 		p := seen(t, b.Get(singleSignOn+"/attempts?q="+w.alpha.attempt), 200)
-		idptest.Want(idptest.Case(t, "%s", role), p, idptest.Shows("lin@wei.example"), idptest.Says("federation.check.audience"))
+		idptest.Want(expect.Case(t, "%s", role), p, idptest.Shows("lin@wei.example"), idptest.Says("federation.check.audience"))
 		p = seen(t, b.Get(singleSignOn+"/attempts/"+w.alpha.attempt), 200)
 		for _, says := range []string{"Expected: us. Found: them.", idptest.Sentence(t, "federation.fix.audience"), idptest.Sentence(t, "federation.check.issuer"), w.alpha.attempt, idptest.Sentence(t, "console.attempts.is_email"), idptest.Sentence(t, "console.attempts.is_unused")} {
 			if !p.Says(says) {
@@ -427,7 +428,7 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 	if p := w.alpha.browsers[directory.Owner].Get("/o/alpha/home"); !isHome(p) {
 		t.Errorf("the break-glass owner is out, at %s", p.URL)
 	}
-	idptest.Want(idptest.Case(t, "the last way in is turned off"), b.Post(path, url.Values{"do": {"off"}}),
+	idptest.Want(expect.Case(t, "the last way in is turned off"), b.Post(path, url.Values{"do": {"off"}}),
 		idptest.Status(409), idptest.Says("federation.only_way"))
 	p = seen(t, b.Post(only, url.Values{"do": {"off"}}), 200)
 	if org, err := directory.OrganizationByID(t.Context(), w.DB, w.alpha.ID); err != nil || org.FederatedOnly() || !p.Says("open again") {

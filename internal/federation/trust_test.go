@@ -135,7 +135,7 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	x.tested(x.anton, "take", "test-change", x.rogue, anton)
 	w.Clock.Advance(time.Second)
 	asOwner("tested")
-	if n := w.lettersAbout(owner, "waits for an owner"); n != 1 {
+	if n := w.lettersAbout(owner, "mail.federation.change_waits.subject"); n != 1 {
 		t.Errorf("the owner got %d letters that something waits, want 1", n)
 	}
 	p := x.anton.Get(x.path)
@@ -173,7 +173,7 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	idptest.Want(t, seen.Form("turn").Submit("confirm"), idptest.Status(409), idptest.Says("federation.changed_meanwhile"))
 	idptest.Want(t, x.olga.Get(x.path).Form("turn").Submit("confirm"), idptest.Status(200), idptest.SaysNot("console.trust.unconfirmed"))
 	w.inside(w.enter(w.Browser(t), x.rogue, x.c, person(mia)), w.org, "Mia")
-	if !w.wrote(owner, "was confirmed by an owner") || !w.wrote(mia, "was confirmed by an owner") {
+	if !w.wrote(owner, "mail.federation.confirmed.subject") || !w.wrote(mia, "mail.federation.confirmed.subject") {
 		t.Error("not all owners got a letter")
 	}
 }
@@ -207,7 +207,7 @@ func TestAnOwnerTakesWhatWaitsBesideALiveConnection(t *testing.T) {
 		t.Errorf("taken: %+v", now)
 	}
 	for _, email := range []string{owner, anton} {
-		if !w.wrote(email, "was changed") {
+		if !w.wrote(email, "mail.federation.change_taken.subject") {
 			t.Errorf("%s got no letter", email)
 		}
 	}

@@ -33,27 +33,6 @@ func Want(t testing.TB, p *Page, checks ...Check) *Page {
 	return p
 }
 
-// Case returns t for one of several cases: what fails by it begins with the case's name, and
-// does not end the test, so that the other cases are tried too.
-func Case(t testing.TB, format string, args ...any) testing.TB {
-	return named{t, fmt.Sprintf(format, args...)}
-}
-
-type named struct {
-	testing.TB
-	name string
-}
-
-func (n named) Errorf(format string, args ...any) {
-	n.Helper()
-	n.TB.Errorf("%s: "+format, append([]any{n.name}, args...)...)
-}
-
-func (n named) Fatalf(format string, args ...any) {
-	n.Helper()
-	n.Errorf(format, args...)
-}
-
 // Status wants this status code.
 func Status(code int) Check {
 	return func(p *Page) string {

@@ -1,7 +1,6 @@
 package idptest_test
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -50,7 +49,7 @@ func TestChecksNameTheFactThatDoesNotHold(t *testing.T) {
 	}
 }
 
-// What is absent is absent with any value, and a case's failures begin with its name.
+// What is absent is absent with any value.
 func TestSentencesAreAbsentWithAnyValue(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
@@ -64,21 +63,4 @@ func TestSentencesAreAbsentWithAnyValue(t *testing.T) {
 			t.Errorf("%q contains the sentence: %t, want %t", text, got, want)
 		}
 	}
-	failed := &failures{TB: t}
-	idptest.Want(idptest.Case(failed, "case %d", 7), p, idptest.Status(200), idptest.Status(201), idptest.Path("/other"))
-	for i, want := range []string{"status 200, want 201", "want /other", "reads: "} {
-		if len(failed.said) != 3 || !strings.HasPrefix(failed.said[i], "case 7: ") || !strings.Contains(failed.said[i], want) {
-			t.Errorf("failed with %q, want 3 messages of case 7, with %q", failed.said, want)
-		}
-	}
-}
-
-// failures is a test that keeps what it is told.
-type failures struct {
-	testing.TB
-	said []string
-}
-
-func (f *failures) Errorf(format string, args ...any) {
-	f.said = append(f.said, fmt.Sprintf(format, args...))
 }

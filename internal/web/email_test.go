@@ -12,6 +12,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/session"
 )
@@ -217,7 +218,7 @@ func TestUNI1TheAddressInForceInAnotherSpellingIsNoChange(t *testing.T) {
 	for _, same := range []string{
 		"user-a@café.example", "USER-A@CAFÉ.EXAMPLE", "User-A@xn--caf-dma.example", "user-a@cafe\u0301.example", " user-a@café.example ",
 	} {
-		idptest.Want(idptest.Case(t, "%q", same), askEmail(b, "alpha", same),
+		idptest.Want(expect.Case(t, "%q", same), askEmail(b, "alpha", same),
 			idptest.Status(422), idptest.Says("directory.address_same"), idptest.Input("email", same))
 	}
 	for _, odd := range []string{"", "a@b@c", `"quoted"@alpha.example`, "user-a@ＣＡＦÉ.example", "ｕｓｅｒ@alpha.example", "a,b@alpha.example", "a@[127.0.0.1]", "new@alpha.example\r\nBcc: x@y.example", strings.Repeat("a", 65) + "@alpha.example"} {
@@ -260,7 +261,7 @@ func TestENU5AMemberLearnsNothingOfAddressesInUse(t *testing.T) {
 	}
 	for role, status := range map[directory.Role]int{directory.Auditor: 422, directory.Administrator: 422} {
 		b := s.Join(t, alpha, string(role)+"@alpha.example", "R", role)
-		idptest.Want(idptest.Case(t, "%s sees the list of people and is told", role), askEmail(b, "alpha", "Taken@alpha.example"),
+		idptest.Want(expect.Case(t, "%s sees the list of people and is told", role), askEmail(b, "alpha", "Taken@alpha.example"),
 			idptest.Status(status), idptest.Says("directory.address_taken"))
 		if p := askEmail(b, "alpha", "taken@betas.example"); p.Status != 200 {
 			t.Errorf("%s learns of another organization: %d", role, p.Status)

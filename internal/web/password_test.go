@@ -17,6 +17,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -80,7 +81,7 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 		// not even the history can be asked.
 		"to the old": {"current_password": {"wrong"}, "password": {idptest.Password}, "repetition": {idptest.Password}},
 	} {
-		idptest.Want(idptest.Case(t, "%s the current one", what), thief.Post(path, v),
+		idptest.Want(expect.Case(t, "%s the current one", what), thief.Post(path, v),
 			idptest.Status(422), idptest.Says("signin.current_wrong"),
 			idptest.SaysNot("credential.reason.current"), idptest.SaysNot("credential.reason.history"))
 	}
@@ -98,7 +99,7 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 	// The owner's own browser is not slowed by the thief's guesses.
 	form := b.Get(path).Form("main")
 	p := form.Fill("current_password", idptest.Password).Fill("password", "short").Fill("repetition", "short").Submit("")
-	idptest.Want(idptest.Case(t, "a bad new one"), p,
+	idptest.Want(expect.Case(t, "a bad new one"), p,
 		idptest.Status(422), idptest.Says("credential.reason.digit"), idptest.SourceNot(idptest.Password), idptest.SourceNot(`"short"`))
 	p = p.Form("main").Fill("current_password", idptest.Password).Fill("password", another).Fill("repetition", idptest.Password).Submit("")
 	idptest.Want(t, p, idptest.Status(422), idptest.Says("signin.repetition"))
@@ -219,7 +220,7 @@ func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
 	link := resetLink(t, s, email)
 	for back, old := range set[2:] {
 		for door, p := range map[string]*idptest.Page{"change": change(b, "alpha", current, old), "reset": create(s.Browser(t).Get(link), old)} {
-			idptest.Want(idptest.Case(t, "%s takes the password number %d of the last ten", door, back), p,
+			idptest.Want(expect.Case(t, "%s takes the password number %d of the last ten", door, back), p,
 				idptest.Status(422), idptest.Says("credential.reason.history", "Count", 10))
 		}
 	}
@@ -352,7 +353,7 @@ func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
 	b := s.Browser(t)
 	signIn(b, "/o/alpha", email, current)
 	for _, old := range set[len(set)-10:] {
-		idptest.Want(idptest.Case(t, "%q is taken again", old), change(b, "alpha", current, old),
+		idptest.Want(expect.Case(t, "%q is taken again", old), change(b, "alpha", current, old),
 			idptest.Status(422), idptest.Says("credential.reason.history", "Count", 10))
 	}
 	if p := change(b, "alpha", current, set[len(set)-11]); p.URL.RawQuery != "saved" {
@@ -418,14 +419,14 @@ func TestAskedPasswordIsCreatedAtTheNextSignIn(t *testing.T) {
 	} {
 		p := b.Post(step, v)
 		want := map[bool]int{true: 422, false: 200}[what == "no password"]
-		idptest.Want(idptest.Case(t, "%s", what), p,
+		idptest.Want(expect.Case(t, "%s", what), p,
 			idptest.Status(want), idptest.Path(step), idptest.Says("web.asked.why", "Organization", "Alpha Works"),
 			idptest.NoElement("input", "name", "email"))
 	}
 	if p := s.Browser(t).Get(step); p.Status != 410 {
 		t.Errorf("in another browser: %d", p.Status)
 	}
-	idptest.Want(idptest.Case(t, "the same password again"), create(page, idptest.Password),
+	idptest.Want(expect.Case(t, "the same password again"), create(page, idptest.Password),
 		idptest.Status(422), idptest.Says("credential.reason.history", "Count", 10))
 	if !at(elsewhere, "alpha") {
 		t.Error("an open session ended before anything was changed")
@@ -535,7 +536,7 @@ func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) 
 	}
 	s.Clock.Advance(time.Hour)
 	page := open.Get("/o/alpha/account/password")
-	idptest.Want(idptest.Case(t, "the account"), page,
+	idptest.Want(expect.Case(t, "the account"), page,
 		idptest.Says("web.change.disabled"), idptest.LinkWith("/forgot-password?organization=alpha"))
 	if p := open.Post("/o/alpha/account/password", url.Values{"current_password": {idptest.Password}, "password": {another}, "repetition": {another}}); p.Status != 422 {
 		t.Errorf("a closed password changes itself: %d", p.Status)

@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -185,7 +186,7 @@ func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 		there.SetCookie(name, in.Cookie(name))
 	}
 	for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/admin/people"} {
-		if p := idptest.Want(idptest.Case(t, "%s opens", path), there.Get(path), idptest.Status(200), idptest.SaysNot("web.home.greeting")); !strings.HasPrefix(p.URL.Path, "/sign-in/") && p.URL.Path != "/o/alpha" {
+		if p := idptest.Want(expect.Case(t, "%s opens", path), there.Get(path), idptest.Status(200), idptest.SaysNot("web.home.greeting")); !strings.HasPrefix(p.URL.Path, "/sign-in/") && p.URL.Path != "/o/alpha" {
 			t.Errorf("%s opens %s: %s", path, p.URL, p.Text())
 		}
 	}

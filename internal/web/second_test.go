@@ -15,6 +15,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
@@ -143,7 +144,7 @@ func TestEnrollingAnAppLeadsOnWhateverHappens(t *testing.T) {
 		t.Errorf("the secret is not shown in groups of four: %d", n)
 	}
 	wrong := page.Form("main").Fill("code", "000000").Submit("")
-	idptest.Want(idptest.Case(t, "a wrong code"), wrong, idptest.Status(422), idptest.Input("code", ""), idptest.Element("input", "aria-invalid", "true"))
+	idptest.Want(expect.Case(t, "a wrong code"), wrong, idptest.Status(422), idptest.Input("code", ""), idptest.Element("input", "aria-invalid", "true"))
 	if wrong.Secret() != secret {
 		t.Errorf("a wrong code: %d, secret kept: %v", wrong.Status, wrong.Secret() == secret)
 	}
@@ -227,7 +228,7 @@ func TestCodesAreReadAsPeopleTypeThem(t *testing.T) {
 	} {
 		_, page := asked(t, s, ana)
 		p := page.Form("main").Fill("code", typed).Submit("")
-		idptest.Want(idptest.Case(t, "%s", name), p, idptest.Status(422), idptest.Element("input", "aria-invalid", "true"))
+		idptest.Want(expect.Case(t, "%s", name), p, idptest.Status(422), idptest.Element("input", "aria-invalid", "true"))
 		if strings.Contains(p.Body, `value="`+typed) && typed != "" {
 			t.Errorf("%s: %d %s", name, p.Status, p.Text())
 		}
@@ -555,7 +556,7 @@ func TestPasskeyAloneOpensEveryDoorOfItsOrganization(t *testing.T) {
 	}
 	b = s.Browser(t)
 	p := b.EnterWithPasskey("/o/lumen", a)
-	idptest.Want(idptest.Case(t, "at another organization"), p, idptest.Status(422), idptest.Path("/o/lumen"))
+	idptest.Want(expect.Case(t, "at another organization"), p, idptest.Status(422), idptest.Path("/o/lumen"))
 	if at(b, "meridian") || len(p.Links()) == 0 {
 		t.Errorf("at another organization: %d %s", p.Status, p.URL)
 	}

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
 )
@@ -144,9 +145,9 @@ func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
 		t.Errorf("the passkey that is left: %d %s", p.Status, p.Text())
 	}
 	for _, name := range []string{"Everywhere", "Phone"} {
-		idptest.Want(idptest.Case(t, "%s", name), b.Get(deviceLink(t, b, name)).Form("remove").Submit("remove"), idptest.Says("web.security.did_removed"))
+		idptest.Want(expect.Case(t, "%s", name), b.Get(deviceLink(t, b, name)).Form("remove").Submit("remove"), idptest.Says("web.security.did_removed"))
 	}
-	idptest.Want(idptest.Case(t, "without a device again"), b.Get(security), idptest.Says("web.security.none"))
+	idptest.Want(expect.Case(t, "without a device again"), b.Get(security), idptest.Says("web.security.none"))
 	activity := b.Get("/o/meridian/account/activity")
 	for _, want := range []string{idptest.Sentence(t, "audit.action.device.added"), idptest.Sentence(t, "audit.action.device.renamed"), idptest.Sentence(t, "audit.action.device.removed")} {
 		if !activity.Says(want) {
@@ -180,7 +181,7 @@ func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	link := deviceLink(t, b, "Ana’s phone")
 	page := b.Get(link)
 	idptest.Want(t, page, idptest.Says("signin.last_device"), idptest.NoElement("button", "value", "remove"))
-	idptest.Want(idptest.Case(t, "sent by hand"), b.Post(link, url.Values{"do": {"remove"}}), idptest.Status(409), idptest.Says("signin.last_device"))
+	idptest.Want(expect.Case(t, "sent by hand"), b.Post(link, url.Values{"do": {"remove"}}), idptest.Status(409), idptest.Says("signin.last_device"))
 	addApp(t, s, b, "Tablet")
 	links := []string{link, deviceLink(t, b, "Tablet")}
 	// Of two that are removed at once, one stays.
@@ -204,7 +205,7 @@ func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	for _, l := range links {
 		b.Post(l, url.Values{"do": {"remove"}})
 	}
-	idptest.Want(idptest.Case(t, "where none is required"), b.Get(security), idptest.Says("web.security.none"))
+	idptest.Want(expect.Case(t, "where none is required"), b.Get(security), idptest.Says("web.security.none"))
 }
 
 // R-MFA-05, R-SES-10: changing a factor asks for the strongest factor that the person has, and
@@ -329,7 +330,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 	}
 	addApp(t, s, b, "Phone")
 	for _, path := range []string{"/o/meridian/home", security} {
-		idptest.Want(idptest.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.missing"))
+		idptest.Want(expect.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.missing"))
 	}
 	form := b.Get(security + "/codes").Form("main")
 	page := form.Submit("")
@@ -348,7 +349,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 		t.Errorf("sent twice: %d %s", p.Status, p.Text())
 	}
 	for _, path := range []string{security + "/codes", security} {
-		if p := idptest.Want(idptest.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.left", "Count", 10), idptest.SaysNot("web.codes.missing")); len(shownCodes(p)) > 0 {
+		if p := idptest.Want(expect.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.left", "Count", 10), idptest.SaysNot("web.codes.missing")); len(shownCodes(p)) > 0 {
 			t.Errorf("%s: %s", path, p.Text())
 		}
 	}
@@ -387,7 +388,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/o/meridian/home", security} {
-		idptest.Want(idptest.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.few", "Count", 2))
+		idptest.Want(expect.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.few", "Count", 2))
 	}
 }
 
@@ -535,10 +536,10 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 	if page.Form("main").Values.Has("current_password") {
 		t.Error("it asks for a current password")
 	}
-	idptest.Want(idptest.Case(t, "a short one"), page.Form("main").Fill("password", "short").Fill("repetition", "short").Submit(""),
+	idptest.Want(expect.Case(t, "a short one"), page.Form("main").Fill("password", "short").Fill("repetition", "short").Submit(""),
 		idptest.Status(422), idptest.Says("credential.reason.digit"))
 	// R-PWD-07: the history is kept when the password is removed.
-	idptest.Want(idptest.Case(t, "the one from before"), page.Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit(""),
+	idptest.Want(expect.Case(t, "the one from before"), page.Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit(""),
 		idptest.Status(422), idptest.Says("credential.reason.history", "Count", 10))
 	form := page.Form("main").Fill("password", another).Fill("repetition", another)
 	if p := idptest.Want(t, form.Submit(""), idptest.URI(security+"?password-created"), idptest.Says("web.security.did_password_created")); !at(b, "meridian") || at(elsewhere, "meridian") {
@@ -562,7 +563,7 @@ func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
 		if p := idptest.Want(t, b.Get(path), idptest.Says("signin.not_passwordless")); len(p.Links()) == 0 {
 			t.Errorf("%s: %s", why, p.Text())
 		}
-		idptest.Want(idptest.Case(t, "%s, sent by hand", why), b.Post(path, nil), idptest.Status(409), idptest.Says("signin.not_passwordless"))
+		idptest.Want(expect.Case(t, "%s, sent by hand", why), b.Post(path, nil), idptest.Status(409), idptest.Says("signin.not_passwordless"))
 	}
 	refused("no device")
 	addApp(t, s, b, "Phone")
@@ -576,13 +577,13 @@ func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
 	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1})
 	refused("an organization that does not allow it")
 	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1, Passwordless: true})
-	idptest.Want(idptest.Case(t, "one passkey and recovery codes"), b.Get(path).Form("main").Submit(""),
+	idptest.Want(expect.Case(t, "one passkey and recovery codes"), b.Get(path).Form("main").Submit(""),
 		idptest.Says("web.security.did_password_removed"))
 	link := deviceLink(t, b, "Touch too")
 	idptest.Want(t, b.Get(link), idptest.Says("signin.last_way_in"))
-	idptest.Want(idptest.Case(t, "the last passkey"), b.Post(link, url.Values{"do": {"remove"}}), idptest.Status(409), idptest.Says("signin.last_way_in"))
+	idptest.Want(expect.Case(t, "the last passkey"), b.Post(link, url.Values{"do": {"remove"}}), idptest.Status(409), idptest.Says("signin.last_way_in"))
 	for _, name := range []string{"Phone", "Touch"} {
-		idptest.Want(idptest.Case(t, "%s", name), b.Post(deviceLink(t, b, name), url.Values{"do": {"remove"}}), idptest.Says("web.security.did_removed"))
+		idptest.Want(expect.Case(t, "%s", name), b.Post(deviceLink(t, b, name), url.Values{"do": {"remove"}}), idptest.Says("web.security.did_removed"))
 	}
 }
 

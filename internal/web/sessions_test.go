@@ -14,6 +14,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/session"
 )
@@ -450,7 +451,7 @@ func TestTEN5OneBrowserTwoOrganizationsShareNothingButTheSwitcher(t *testing.T) 
 			t.Errorf("alpha's session opens %s", p.URL)
 		}
 	}
-	idptest.Want(idptest.Case(t, "a browser with one session"), alone.Get("/o/alpha/home"),
+	idptest.Want(expect.Case(t, "a browser with one session"), alone.Get("/o/alpha/home"),
 		idptest.ShowsNot("Beta Labs"), idptest.SaysNot("page.sign_out_of_all"))
 	if p := alone.Post("/o/beta/sign-out", url.Values{"do": {"everywhere"}}); p.URL.Path != "/o/beta" {
 		t.Errorf("%d %s", p.Status, p.URL)
@@ -510,7 +511,7 @@ func TestLeavingOneOrganizationAndThenAll(t *testing.T) {
 		t.Error("it does not lead to another organization")
 	}
 	p = b.Post("/o/beta/sign-out", url.Values{"page": {"/o/alpha/account/organizations?left"}})
-	idptest.Want(idptest.Case(t, "leaving"), p,
+	idptest.Want(expect.Case(t, "leaving"), p,
 		idptest.Path("/o/alpha/account/organizations"), idptest.Says("web.organizations.left"), idptest.ShowsNot("Beta Labs"))
 	if shows(b, "/o/beta/home") || !shows(b, "/o/alpha/home") {
 		t.Error("leaving one ended the wrong one")
@@ -677,5 +678,5 @@ func TestRestartInTheMiddleLosesNothing(t *testing.T) {
 		t.Errorf("the switcher after a restart: %s", p.Text())
 	}
 	p := proveAgain(t, c.Get(asked.URL.Path))
-	idptest.Want(idptest.Case(t, "the proof"), p, idptest.Path("/o/alpha/account/sessions"), idptest.Says("page.returned"))
+	idptest.Want(expect.Case(t, "the proof"), p, idptest.Path("/o/alpha/account/sessions"), idptest.Says("page.returned"))
 }
