@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"parvis/internal/administration"
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/console"
 	"parvis/internal/credential"
@@ -134,7 +135,7 @@ func New(s Settings) (*App, error) {
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
 	provider := op.NewProvider(op.Provider{
-		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Outbound: s.Outbound, Base: base, Log: s.Log, SignOut: hub.SignOut,
+		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, SignOut: hub.SignOut, Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
 		Lifetimes: op.Lifetimes{
 			Code: s.Lifetimes.Code, Access: s.Lifetimes.AccessToken, IDToken: s.Lifetimes.IDToken, Refresh: s.Lifetimes.RefreshToken,
 			Retry: s.Lifetimes.RefreshRetry, Key: s.Lifetimes.SigningKey, Device: s.Lifetimes.DeviceCode,
@@ -163,7 +164,7 @@ func New(s Settings) (*App, error) {
 		{"applications told", time.Second, provider.Sweep},
 		{"keys", time.Hour, provider.SweepKeys},
 		{"grants", 10 * time.Minute, provider.SweepGrants},
-		{"tiles", time.Minute, provider.SweepReach},
+		{"tiles", time.Minute, provider.Reach.Sweep},
 		{"sessions", time.Minute, door.Sweep},
 		{"directory", time.Hour, directory.Sweep},
 		{"setup links", time.Hour, federation.SweepSetupLinks},

@@ -3,7 +3,6 @@ package dbtest
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"net/url"
 	"os"
@@ -149,14 +148,16 @@ func Dump(t testing.TB, d *db.DB, table string) string {
 	}
 	var rows []string
 	if err := d.Rows(t.Context(), func(scan func(...any) error) error {
-		values, into := make([]sql.NullString, len(names)), make([]any, len(names))
+		values, into := make([]*string, len(names)), make([]any, len(names))
 		for i := range values {
 			into[i] = &values[i]
 		}
 		err := scan(into...)
 		row := make([]string, len(names))
 		for i, v := range values {
-			row[i] = v.String
+			if v != nil {
+				row[i] = *v
+			}
 		}
 		rows = append(rows, strings.Join(row, "\t"))
 		return err

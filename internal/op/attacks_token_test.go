@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"parvis/internal/application"
 	"parvis/internal/op"
 	"parvis/internal/secret"
 )
@@ -19,8 +20,8 @@ import (
 func TestOPR10NoTokenPassesForAnotherKind(t *testing.T) {
 	w := newWorld(t)
 	heard := w.receiver(http.StatusOK)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = heard.URL }))
-	opaque := w.register("", op.Web, settings(func(s *op.Settings) { s.Opaque = true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = heard.URL }))
+	opaque := w.register("", application.Web, settings(func(s *application.Settings) { s.Opaque = true }))
 	sealed := w.enter(w.bo, opaque)
 	gone := w.enter(w.ana, c)
 	w.signOut(w.ana)

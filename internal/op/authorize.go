@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/naming"
@@ -73,7 +74,7 @@ func (p *Provider) resume(v *page.Visitor) error {
 }
 
 // goOn decides what a request gets, and gives it.
-func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
+func (p *Provider) goOn(v *page.Visitor, c application.Application, q pending) error {
 	direct, readAt := q.id == "", p.DB.Now()
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
@@ -83,21 +84,21 @@ func (p *Provider) goOn(v *page.Visitor, c Client, q pending) error {
 	if err != nil {
 		return err
 	}
-	asked.stale = p.stale(q) && c.target() != ""
-	d := decide(asked)
-	p.speak(v, q, d.session)
-	switch d.step {
-	case refuse:
-		return p.turnAway(v, q, d.cause.wire(), direct)
-	case anew:
-		return p.startAnew(v, c, q, d.session.Organization)
-	case signIn:
+	asked.Stale = p.stale(q) && c.Target() != ""
+	d := application.Decide(asked)
+	p.speak(v, q, d.Session)
+	switch d.Step {
+	case application.Refuse:
+		return p.turnAway(v, q, told(d.Cause), direct)
+	case application.Anew:
+		return p.startAnew(v, c, q, d.Session.Organization)
+	case application.SignIn:
 		return p.leadToSignIn(v, c, q, d)
-	case choose:
+	case application.Choose:
 		return p.leadTo(v, q, choosePath)
-	case consent:
+	case application.Consent:
 		return p.leadTo(v, q, consentPath)
-	case deny:
+	case application.Deny:
 		return p.showDenied(v, c, q, d)
 	default:
 		code, err := p.issueCode(v, c, q, d, false)
@@ -165,79 +166,79 @@ func (p *Provider) turnAway(v *page.Visitor, q pending, e *Error, direct bool) e
 	return p.respond(v, q.Request, e, "", direct)
 }
 
-// wire is what an application is told.
-func (why cause) wire() *Error {
+// told translates why an application gets nothing into the error that it gets.
+func told(why application.Cause) *Error {
 	switch why {
-	case nobodyFits:
+	case application.NobodyFits:
 		return wrong(errLoginRequired, "nobody is signed in here who fits, or not lately enough")
-	case somebodyElse:
+	case application.SomebodyElse:
 		return wrong(errLoginRequired, "somebody else signed in than id_token_hint names")
-	case mustChoose:
+	case application.MustChoose:
 		return wrong(errAccountSelectionRequired, "the person would have to choose who they are")
-	case notForThem:
+	case application.NotForThem:
 		return wrong(errAccessDenied, "the application is not for this person")
-	case mustProve:
+	case application.MustProve:
 		return wrong(errInteractionRequired, "the person would have to prove a second factor")
-	case cannotProve:
+	case application.CannotProve:
 		return wrong(errUnmetAuthentication, "the person has no second factor that would reach this acr")
-	case mustConsent:
+	case application.MustConsent:
 		return wrong(errConsentRequired, "the person would have to be asked")
-	case notRefused:
+	case application.NotRefused:
 	}
 	return wrong(errServerError, "refused without a reason")
 }
 
 // ask collects what decide looks at: the request's wishes, who is signed in here, and what
 // has to be read about the session that is meant.
-func (p *Provider) ask(ctx context.Context, c Client, q pending, visits []session.Visit, readAt time.Time) (question, error) {
+func (p *Provider) ask(ctx context.Context, c application.Application, q pending, visits []session.Visit, readAt time.Time) (application.Question, error) {
 	wants := func(prompt string) bool { return slices.Contains(q.Prompt, prompt) }
-	asked := question{
-		asked: q.AskedAt, readAt: readAt, waited: q.id != "", hints: p.hints(c, q), open: visits, lacks: map[directory.OrgID]bool{},
-		none: wants("none"), login: wants("login"), select_: wants("select_account"), consent: wants("consent"), two: q.twoFactors(),
+	asked := application.Question{
+		Asked: q.AskedAt, ReadAt: readAt, Waited: q.id != "", Hints: p.hints(c, q), Open: visits, Lacks: map[directory.OrgID]bool{},
+		None: wants("none"), Login: wants("login"), Select: wants("select_account"), Consent: wants("consent"), Two: q.twoFactors(),
 	}
 	if q.MaxAge != nil {
 		age := time.Duration(*q.MaxAge) * time.Second
-		asked.maxAge = &age
+		asked.MaxAge = &age
 	}
-	places, possible := map[directory.OrgID]Placement{}, asked.hints.choices()
+	places, possible := map[directory.OrgID]application.Placement{}, asked.Hints.Choices()
 	for _, v := range visits {
-		if _, read := places[v.Session.OrgID]; read || !possible.fit(v) {
+		if _, read := places[v.Session.OrgID]; read || !possible.Fit(v) {
 			continue
 		}
-		place, err := placementOf(ctx, p.DB, v.Session.OrgID, c)
+		place, err := application.PlacementOf(ctx, p.DB, v.Session.OrgID, c)
 		if err != nil {
-			return question{}, err
+			return application.Question{}, err
 		}
-		places[v.Session.OrgID], asked.lacks[v.Session.OrgID] = place, place.Standing == Forbidden
+		places[v.Session.OrgID], asked.Lacks[v.Session.OrgID] = place, place.Standing == application.Forbidden
 	}
-	v, found, _ := asked.meant()
+	v, found, _ := asked.Meant()
 	if !found {
 		return asked, nil
 	}
 	var err error
-	asked.known, err = p.known(ctx, c, q, v, places[v.Session.OrgID])
+	asked.Known, err = p.known(ctx, c, q, v, places[v.Session.OrgID])
 	return asked, err
 }
 
 // known reads what decide has to know about a session.
-func (p *Provider) known(ctx context.Context, c Client, q pending, v session.Visit, place Placement) (k known, err error) {
+func (p *Provider) known(ctx context.Context, c application.Application, q pending, v session.Visit, place application.Placement) (k application.Known, err error) {
 	var groups []string
-	if place.Audience == SomeGroups {
-		if groups, err = groupsOf(ctx, p.DB, v.Session.OrgID, v.User.ID); err != nil {
-			return known{}, err
+	if place.Audience == application.SomeGroups {
+		if groups, err = application.GroupIDs(ctx, p.DB, v.Session.OrgID, v.User.ID); err != nil {
+			return application.Known{}, err
 		}
 	}
-	k.access = place.admits(groups)
-	if k.acr, err = p.SignIn.Assurance(ctx, v); err != nil {
-		return known{}, err
+	k.Access = place.Admits(groups)
+	if k.ACR, err = p.SignIn.Assurance(ctx, v); err != nil {
+		return application.Known{}, err
 	}
-	if q.twoFactors() && k.acr != session.TwoFactors {
-		if k.provable, err = p.SignIn.OwnsSecondStep(ctx, v); err != nil {
-			return known{}, err
+	if q.twoFactors() && k.ACR != session.TwoFactors {
+		if k.Provable, err = p.SignIn.OwnsSecondStep(ctx, v); err != nil {
+			return application.Known{}, err
 		}
-		k.provable = k.provable || v.Session.ConnectionID != ""
+		k.Provable = k.Provable || v.Session.ConnectionID != ""
 	}
-	k.consented, err = p.consented(ctx, p.DB, c, place, v, q.Request)
+	k.Consented, err = application.Consented(ctx, p.DB, application.Placed{Application: c, Place: place}, v, q.RedirectURI, q.Scope)
 	return k, err
 }
 
@@ -252,12 +253,12 @@ func (p *Provider) leadTo(v *page.Visitor, q pending, path string) error {
 
 // leadToSignIn begins an attempt that comes back to the request: of the user whose
 // session is there, or of the person whom the hints mean.
-func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, d decision) error {
+func (p *Provider) leadToSignIn(v *page.Visitor, c application.Application, q pending, d application.Decision) error {
 	ctx := v.R.Context()
 	a := signin.Attempt{ClientID: string(c.ID)}
-	if d.open {
-		user := d.session.User
-		a.OrgID, a.UserID, a.Generation, a.Fresh = user.OrgID, user.ID, user.Generation, provedWithin
+	if d.Open {
+		user := d.Session.User
+		a.OrgID, a.UserID, a.Generation, a.Fresh = user.OrgID, user.ID, user.Generation, application.ProvedWithin
 	} else {
 		org, err := p.meant(ctx, c, q)
 		if e, ok := errors.AsType[*Error](err); ok {
@@ -289,7 +290,7 @@ func (p *Provider) leadToSignIn(v *page.Visitor, c Client, q pending, d decision
 }
 
 // meant is the organization to sign in to, where the request names one.
-func (p *Provider) meant(ctx context.Context, c Client, q pending) (directory.OrgID, error) {
+func (p *Provider) meant(ctx context.Context, c application.Application, q pending) (directory.OrgID, error) {
 	switch {
 	case q.Organization != "":
 		org, err := organizationNamed(ctx, p.DB, q.Organization)

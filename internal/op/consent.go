@@ -1,12 +1,11 @@
 package op
 
 import (
-	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -20,58 +19,10 @@ var (
 	chooseFields  = page.Fields{"session"}
 )
 
-// consented reports whether the person need not be asked: it is the organization's own or the
-// installation's, an administrator approved it for everybody, or the person did before,
-// and nobody else can pass for the application.
-func (p *Provider) consented(ctx context.Context, r db.Reader, c Client, place Placement, v session.Visit, q Request) (bool, error) {
-	if place.Standing == Approved {
-		return true, nil
-	}
-	if !c.Assured(q.RedirectURI) {
-		return false, nil
-	}
-	if !c.Settings.Asks {
-		return true, nil
-	}
-	var given string
-	_, err := r.One(ctx, db.Into(&given), `
-		select scope from consents
-		where org_id = $1 and user_id = $2 and client_id = $3`, string(v.Session.OrgID), string(v.User.ID), string(c.ID))
-	had := strings.Fields(given)
-	return given != "" && !slices.ContainsFunc(q.Scope, func(s string) bool { return !slices.Contains(had, s) }), err
-}
-
-// remember keeps what the person agreed to, beside what they had before.
-func remember(ctx context.Context, tx *db.Tx, c Client, v session.Visit, scope []string) error {
-	var before string
-	if _, err := tx.One(ctx, db.Into(&before), `
-		select scope from consents
-		where org_id = $1 and user_id = $2 and client_id = $3`, string(v.Session.OrgID), string(v.User.ID), string(c.ID)); err != nil {
-		return err
-	}
-	all := strings.Fields(before)
-	for _, s := range scope {
-		if !slices.Contains(all, s) {
-			all = append(all, s) // in the order in which it was asked, as pages list it
-		}
-	}
-	_, err := tx.Exec(ctx, `
-		insert into consents (org_id, user_id, client_id, scope, given_at) values ($1, $2, $3, $4, $5)
-		on conflict (org_id, user_id, client_id) do update set scope = excluded.scope, given_at = excluded.given_at`,
-		string(v.Session.OrgID), string(v.User.ID), string(c.ID), strings.Join(all, " "), db.Time(tx.Now()))
-	if err != nil {
-		return err
-	}
-	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(v.Session.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name, Action: "consent.given",
-		Target: string(c.ID), TargetName: c.Settings.Name, Before: audit.Fields{"scope": before}, After: audit.Fields{"scope": strings.Join(all, " ")},
-	})
-}
-
 // asking is what the pages that ask the person show.
 type asking struct {
 	Request string
-	Client  Client
+	Client  application.Application
 	Title   string
 	Scopes  []string
 	Lasts   time.Duration // how long it goes on being told, where it refreshes
@@ -83,7 +34,7 @@ type asking struct {
 // ScopeKey is the catalogue key of what a scope lets an application know; its sentence
 // may name the Scope.
 func ScopeKey(scope string) string {
-	if slices.Contains(Scopes, scope) {
+	if slices.Contains(application.Scopes, scope) {
 		return "op.scope." + scope
 	}
 	return "op.scope.other"
@@ -93,7 +44,7 @@ func ScopeKey(scope string) string {
 func (asking) ScopeKey(scope string) string { return ScopeKey(scope) }
 
 // asked is a request that waits, and what it gets by now.
-func (p *Provider) asked(v *page.Visitor) (q pending, c Client, asked question, d decision, err error) {
+func (p *Provider) asked(v *page.Visitor) (q pending, c application.Application, asked application.Question, d application.Decision, err error) {
 	if q, c, err = p.waiting(v); err != nil {
 		return q, c, asked, d, err
 	}
@@ -105,8 +56,8 @@ func (p *Provider) asked(v *page.Visitor) (q pending, c Client, asked question, 
 	if asked, err = p.ask(v.R.Context(), c, q, visits, readAt); err != nil {
 		return q, c, asked, d, err
 	}
-	d = decide(asked)
-	p.speak(v, q, d.session)
+	d = application.Decide(asked)
+	p.speak(v, q, d.Session)
 	return q, c, asked, d, nil
 }
 
@@ -116,10 +67,10 @@ func (p *Provider) showConsent(v *page.Visitor) error {
 	if err != nil {
 		return p.gone(v, err)
 	}
-	if d.step != consent {
+	if d.Step != application.Consent {
 		return v.Redirect(resumePath + "?request=" + q.id)
 	}
-	page := asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Scopes: q.Scope, Visit: d.session, Host: hostOf(q.RedirectURI)}
+	page := asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Scopes: q.Scope, Visit: d.Session, Host: hostOf(q.RedirectURI)}
 	if c.Settings.Refreshes {
 		page.Lasts = p.refreshLasts(c.Settings)
 	}
@@ -133,17 +84,17 @@ func (p *Provider) answerConsent(v *page.Visitor) error {
 	if err != nil {
 		return p.gone(v, err)
 	}
-	if d.session.Session.ID != v.Form.Get("session") {
+	if d.Session.Session.ID != v.Form.Get("session") {
 		return p.showGone(v, "") // somebody else is signed in than the page showed
 	}
-	if d.step != consent {
+	if d.Step != application.Consent {
 		return v.Redirect(resumePath + "?request=" + q.id)
 	}
 	if v.Form.Do() != "allow" {
 		return p.turnAway(v, q, wrong(errAccessDenied, "the person said no"), false)
 	}
-	asked.answered = true
-	if d = decide(asked); d.step != issue {
+	asked.Answered = true
+	if d = application.Decide(asked); d.Step != application.Issue {
 		return v.Redirect(resumePath + "?request=" + q.id)
 	}
 	code, err := p.issueCode(v, c, q, d, c.Settings.Asks && c.Assured(q.RedirectURI))
@@ -151,13 +102,6 @@ func (p *Provider) answerConsent(v *page.Visitor) error {
 		return p.gone(v, err)
 	}
 	return p.respond(v, q.Request, nil, code, false)
-}
-
-// choices are whom a person may go on as, where they are asked: what the application
-// merely hinted at binds nobody.
-func (h hints) choices() hints {
-	h.Organization, h.Address, h.Session, h.Since = "", "", "", time.Time{}
-	return h
 }
 
 // chosenLast is the session that was chosen last in this browser, the zero Visit where
@@ -180,10 +124,10 @@ func (p *Provider) showChoice(v *page.Visitor) error {
 		return err
 	}
 	p.speak(v, q, chosenLast(visits))
-	h := p.hints(c, q).choices()
+	h := p.hints(c, q).Choices()
 	return v.Render("op-choose", asking{
 		Request: q.id, Client: c, Title: c.Title(v.Language()),
-		Visits: slices.DeleteFunc(visits, func(w session.Visit) bool { return !h.fit(w) }),
+		Visits: slices.DeleteFunc(visits, func(w session.Visit) bool { return !h.Fit(w) }),
 	})
 }
 
@@ -196,7 +140,7 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 	}
 	switch v.Form.Do() {
 	case "cancel":
-		return p.turnAway(v, q, notForThem.wire(), false)
+		return p.turnAway(v, q, told(application.NotForThem), false)
 	case "other":
 		return p.leadToOther(v, c, q)
 	}
@@ -204,8 +148,8 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
-	h := p.hints(c, q).choices()
-	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") && h.fit(w) })
+	h := p.hints(c, q).Choices()
+	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") && h.Fit(w) })
 	if i < 0 {
 		return v.Redirect(choosePath + "?request=" + q.id)
 	}
@@ -228,7 +172,7 @@ func (p *Provider) answerChoice(v *page.Visitor) error {
 
 // leadToOther has somebody sign in beside those who are, and takes them: whoever signed
 // in last is the one chosen last.
-func (p *Provider) leadToOther(v *page.Visitor, c Client, q pending) error {
+func (p *Provider) leadToOther(v *page.Visitor, c application.Application, q pending) error {
 	ctx := v.R.Context()
 	q.Prompt = slices.DeleteFunc(q.Prompt, func(s string) bool { return s == "select_account" })
 	q.Since, q.sessionID = p.DB.Now(), ""
@@ -244,7 +188,7 @@ func (p *Provider) leadToOther(v *page.Visitor, c Client, q pending) error {
 	}); err != nil {
 		return err
 	}
-	return p.leadToSignIn(v, c, q, decision{})
+	return p.leadToSignIn(v, c, q, application.Decision{})
 }
 
 // denied is the page of who may not open an application.
@@ -256,7 +200,7 @@ type denied struct {
 }
 
 // showDenied says that an application is not for this person, and what now.
-func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, d decision) error {
+func (p *Provider) showDenied(v *page.Visitor, c application.Application, q pending, d application.Decision) error {
 	q, err := p.waitingFor(v, q)
 	if err != nil {
 		return err
@@ -265,11 +209,11 @@ func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, d decision) 
 	if err != nil {
 		return err
 	}
-	h := p.hints(c, q).choices()
-	here := d.session.Session.ID
+	h := p.hints(c, q).Choices()
+	here := d.Session.Session.ID
 	if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
 		return audit.Record(v.R.Context(), tx, audit.Event{
-			OrgID: string(d.session.Session.OrgID), Actor: string(d.session.User.ID), ActorName: d.session.User.Name,
+			OrgID: string(d.Session.Session.OrgID), Actor: string(d.Session.User.ID), ActorName: d.Session.User.Name,
 			Action: "application.opened", Result: audit.Refused, Target: string(c.ID), TargetName: c.Settings.Name,
 		})
 	}); err != nil {
@@ -277,8 +221,8 @@ func (p *Provider) showDenied(v *page.Visitor, c Client, q pending, d decision) 
 	}
 	v.Status(fault.Denied)
 	return v.Render("op-denied", denied{
-		asking:    asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Visit: d.session},
-		Forbidden: d.access == forbidden, Organization: d.session.Organization,
-		Others: slices.DeleteFunc(visits, func(w session.Visit) bool { return w.Session.ID == here || !h.fit(w) }),
+		asking:    asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Visit: d.Session},
+		Forbidden: d.Access == application.Absent, Organization: d.Session.Organization,
+		Others: slices.DeleteFunc(visits, func(w session.Visit) bool { return w.Session.ID == here || !h.Fit(w) }),
 	})
 }

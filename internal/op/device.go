@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -115,16 +116,16 @@ type deviceRow struct {
 	scope []string
 }
 
-func (p *Provider) deviceByCode(ctx context.Context, r db.Reader, typed string) (deviceRow, Client, error) {
+func (p *Provider) deviceByCode(ctx context.Context, r db.Reader, typed string) (deviceRow, application.Application, error) {
 	code := cleanUserCode(typed)
 	if code == "" {
-		return deviceRow{}, Client{}, errDeviceCode
+		return deviceRow{}, application.Application{}, errDeviceCode
 	}
 	var d deviceRow
 	var scope string
-	var c clientRow
-	found, err := r.One(ctx, append(c.targets(), &d.id, &scope), `
-		select `+clientColumns+`, d.id, d.scope
+	var c application.Row
+	found, err := r.One(ctx, append(c.Targets(), &d.id, &scope), `
+		select `+application.Columns+`, d.id, d.scope
 		from device_codes d
 		join clients c on c.id = d.client_id
 		where d.user_code_hash = $1 and d.answered_at is null and d.ended_at is null and d.created_at > $2`,
@@ -133,10 +134,10 @@ func (p *Provider) deviceByCode(ctx context.Context, r db.Reader, typed string) 
 		err = errDeviceCode
 	}
 	if err != nil {
-		return deviceRow{}, Client{}, err
+		return deviceRow{}, application.Application{}, err
 	}
 	d.scope = strings.Fields(scope)
-	client, err := c.client()
+	client, err := c.Read()
 	return d, client, err
 }
 
@@ -213,35 +214,22 @@ func (p *Provider) askAboutDevice(v *page.Visitor, typed string) error {
 }
 
 // whoMay are those who are signed in here and may open an application.
-func (p *Provider) whoMay(v *page.Visitor, c Client) ([]session.Visit, error) {
+func (p *Provider) whoMay(v *page.Visitor, c application.Application) ([]session.Visit, error) {
 	all, err := v.Visits(v.R.Context())
 	if err != nil {
 		return nil, err
 	}
 	var may []session.Visit
 	for _, w := range all {
-		ok, err := p.may(v.R.Context(), p.DB, c, w)
+		ok, err := application.May(v.R.Context(), p.DB, c, w)
 		if err != nil {
 			return nil, err
 		}
-		if ok == allowed {
+		if ok == application.Allowed {
 			may = append(may, w)
 		}
 	}
 	return may, nil
-}
-
-// may says whether an application is there for who a visit is.
-func (p *Provider) may(ctx context.Context, r db.Reader, c Client, v session.Visit) (access, error) {
-	place, err := placementOf(ctx, r, v.Session.OrgID, c)
-	if err != nil {
-		return forbidden, err
-	}
-	var groups []string
-	if place.Audience == SomeGroups {
-		groups, err = groupsOf(ctx, r, v.Session.OrgID, v.User.ID)
-	}
-	return place.admits(groups), err
 }
 
 // answerDevice lets a device in as somebody, or not.
@@ -283,7 +271,7 @@ func (p *Provider) answerDevice(v *page.Visitor) error {
 }
 
 // keepAnswer claims the question, and keeps what the device gets.
-func (p *Provider) keepAnswer(ctx context.Context, tx *db.Tx, d deviceRow, c Client, w session.Visit, acr string, yes bool) error {
+func (p *Provider) keepAnswer(ctx context.Context, tx *db.Tx, d deviceRow, c application.Application, w session.Visit, acr string, yes bool) error {
 	n, err := tx.Exec(ctx, `
 		update device_codes set answered_at = $1, org_id = $2
 		where id = $3 and answered_at is null`, db.Time(tx.Now()), string(w.Session.OrgID), d.id)
@@ -310,7 +298,7 @@ func (p *Provider) keepAnswer(ctx context.Context, tx *db.Tx, d deviceRow, c Cli
 	if _, err := tx.Exec(ctx, `update device_codes set grant_id = $1 where id = $2`, g.ID, d.id); err != nil {
 		return err
 	}
-	if err := use(ctx, tx, c, w); err != nil {
+	if err := application.CountUse(ctx, tx, c, w); err != nil {
 		return err
 	}
 	return audit.Record(ctx, tx, e)

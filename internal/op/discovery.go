@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"strings"
 
-	"parvis/internal/op/proof"
+	"parvis/internal/application"
+	"parvis/internal/application/proof"
 	"parvis/internal/page"
 )
 
@@ -61,18 +62,18 @@ func (p *Provider) makeDocument() (published, error) {
 		"response_modes_supported":                                 []string{"query", formPost},
 		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantMachine, grantDevice},
 		"subject_types_supported":                                  []string{"public", "pairwise"},
-		"scopes_supported":                                         Scopes,
+		"scopes_supported":                                         application.Scopes,
 		"claims_supported":                                         strings.Fields("iss sub aud exp iat auth_time nonce acr amr sid org name locale zoneinfo updated_at email email_verified preferred_username groups roles"),
 		"acr_values_supported":                                     []string{"aal1", "aal2"},
 		"prompt_values_supported":                                  prompts,
 		"ui_locales_supported":                                     locales,
 		"code_challenge_methods_supported":                         []string{"S256"},
-		"id_token_signing_alg_values_supported":                    Algorithms,
-		"userinfo_signing_alg_values_supported":                    Algorithms,
+		"id_token_signing_alg_values_supported":                    application.Algorithms,
+		"userinfo_signing_alg_values_supported":                    application.Algorithms,
 		"dpop_signing_alg_values_supported":                        proof.Algorithms,
-		"token_endpoint_auth_methods_supported":                    onWireAll(AuthMethods...),
-		"introspection_endpoint_auth_methods_supported":            onWireAll(Secret, PrivateKey),
-		"revocation_endpoint_auth_methods_supported":               onWireAll(AuthMethods...),
+		"token_endpoint_auth_methods_supported":                    onWireAll(application.AuthMethods...),
+		"introspection_endpoint_auth_methods_supported":            onWireAll(application.Secret, application.PrivateKey),
+		"revocation_endpoint_auth_methods_supported":               onWireAll(application.AuthMethods...),
 		"introspection_endpoint_auth_signing_alg_values_supported": proof.Algorithms,
 		"revocation_endpoint_auth_signing_alg_values_supported":    proof.Algorithms,
 		"token_endpoint_auth_signing_alg_values_supported":         proof.Algorithms,
@@ -89,16 +90,16 @@ func (p *Provider) makeDocument() (published, error) {
 	})
 }
 
-func onWireAll(methods ...AuthMethod) (names []string) {
+func onWireAll(methods ...application.AuthMethod) (names []string) {
 	for _, m := range methods {
-		names = append(names, m.onWire()...)
+		names = append(names, methodNames(m)...)
 	}
 	return names
 }
 
 // keySet is the public part of our keys (RFC 7517 §5).
 func (p *Provider) keySet(v *page.Visitor) error {
-	if _, err := p.signingKey(v.R.Context(), ES256); err != nil {
+	if _, err := p.signingKey(v.R.Context(), application.ES256); err != nil {
 		return p.refuseCall(v, err)
 	}
 	r, err := p.ring(v.R.Context())

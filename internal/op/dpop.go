@@ -1,7 +1,8 @@
 package op
 
 import (
-	"parvis/internal/op/proof"
+	"parvis/internal/application"
+	"parvis/internal/application/proof"
 	"parvis/internal/page"
 )
 
@@ -9,7 +10,7 @@ const dpopScheme = "DPoP"
 
 // bound tells by which key a call is proved (RFC 9449): its thumbprint, or nothing where
 // no proof came along and none is needed. token is the access token that comes with it.
-func (p *Provider) bound(v *page.Visitor, c Client, token string) (thumbprint string, err error) {
+func (p *Provider) bound(v *page.Visitor, c application.Application, token string) (thumbprint string, err error) {
 	headers := v.R.Header.Values("DPoP")
 	if len(headers) == 0 {
 		if c.Settings.BoundOnly {

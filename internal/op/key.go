@@ -8,24 +8,12 @@ import (
 	"slices"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/jose"
 	"parvis/internal/secret"
 )
-
-// Algorithm is how a token is signed.
-type Algorithm string
-
-// The algorithms. RS256 is there because the specification wants it (OIDC Core §15.1)
-// and some applications know nothing else.
-const (
-	ES256 Algorithm = "ES256"
-	RS256 Algorithm = "RS256"
-)
-
-// Algorithms lists all, the one for everything new first.
-var Algorithms = []Algorithm{ES256, RS256}
 
 const (
 	// KeyLasts is how long a key signs before the schedule replaces it.
@@ -34,7 +22,7 @@ const (
 	// anybody keeps a copy of the key set.
 	KeyAhead = 24 * time.Hour
 	// KeyOverlap is how long the one before stays published: its last token has ended.
-	KeyOverlap = LongestIDToken + keySetLasts
+	KeyOverlap = application.LongestIDToken + keySetLasts
 	// keySetLasts is how long a copy of the key set may be kept.
 	keySetLasts = 15 * time.Minute
 	// ringLasts is how long a node uses the keys that it read: another may have made one.
@@ -44,7 +32,7 @@ const (
 // key is one of ours.
 type key struct {
 	id        string
-	algorithm Algorithm
+	algorithm application.Algorithm
 	private   any
 	signsAt   time.Time
 }
@@ -58,7 +46,7 @@ func (k key) jwk() jose.Key {
 
 // ring is every key that is published, as this node read them.
 type ring struct {
-	keys   map[Algorithm][]key // newest first
+	keys   map[application.Algorithm][]key // newest first
 	set    published
 	public jose.KeySet
 	readAt time.Time
@@ -91,7 +79,7 @@ func (p *Provider) readRing(ctx context.Context) (*ring, error) {
 		return nil, err
 	}
 	var all []jose.Key
-	for _, a := range Algorithms {
+	for _, a := range application.Algorithms {
 		for _, k := range r.keys[a] {
 			all = append(all, k.jwk())
 		}
@@ -104,8 +92,8 @@ func (p *Provider) readRing(ctx context.Context) (*ring, error) {
 	return r, nil
 }
 
-func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) (map[Algorithm][]key, error) {
-	all := map[Algorithm][]key{}
+func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) (map[application.Algorithm][]key, error) {
+	all := map[application.Algorithm][]key{}
 	err := tx.Rows(ctx, func(scan func(...any) error) error {
 		var k key
 		var sealed string
@@ -127,10 +115,10 @@ func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) (map[Algorithm][]k
 
 // signingKey is the key that signs now. The first of all is made here; one of RSA takes
 // long and is made by SweepKeys alone, so that nobody waits for it.
-func (p *Provider) signingKey(ctx context.Context, a Algorithm) (key, error) {
+func (p *Provider) signingKey(ctx context.Context, a application.Algorithm) (key, error) {
 	r, err := p.ring(ctx)
 	if err == nil && len(r.keys[a]) == 0 {
-		if a != ES256 {
+		if a != application.ES256 {
 			return key{}, &Error{errUnavailable, "the key for " + string(a) + " is being made; try again", 503}
 		}
 		if err = p.addKey(ctx, a, newKey(a), first); err == nil {
@@ -143,8 +131,8 @@ func (p *Provider) signingKey(ctx context.Context, a Algorithm) (key, error) {
 	return r.keys[a][jose.Signing(r.keys[a], r.readAt)], nil
 }
 
-func newKey(a Algorithm) any {
-	if a == RS256 {
+func newKey(a application.Algorithm) any {
+	if a == application.RS256 {
 		return secret.NewRSAKey()
 	}
 	return secret.NewECKey()
@@ -161,7 +149,7 @@ const (
 )
 
 // addKey keeps a new key. Of two nodes that make the first at once one wins.
-func (p *Provider) addKey(ctx context.Context, a Algorithm, private any, why occasion) error {
+func (p *Provider) addKey(ctx context.Context, a application.Algorithm, private any, why occasion) error {
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return err
@@ -204,7 +192,7 @@ func (p *Provider) RotateKeys(ctx context.Context, leak bool) error {
 	if leak {
 		why = leaked
 	}
-	for _, a := range Algorithms {
+	for _, a := range application.Algorithms {
 		if err := p.addKey(ctx, a, newKey(a), why); err != nil {
 			return err
 		}
@@ -221,7 +209,7 @@ func (p *Provider) SweepKeys(ctx context.Context, d *db.DB) error {
 		return err
 	}
 	now := d.Now()
-	for _, a := range Algorithms {
+	for _, a := range application.Algorithms {
 		own, why := r.keys[a], scheduled
 		if len(own) == 0 {
 			why = first
@@ -265,7 +253,7 @@ const mostOwn = 16 << 10 // bytes of a token that we signed
 
 // verify opens a token that we signed, of one type.
 func (p *Provider) verify(ctx context.Context, token, typ string) ([]byte, error) {
-	rules := jose.Rules{Longest: mostOwn, Algorithms: []string{string(ES256), string(RS256)}, Type: func(said string) bool { return said == typ }}
+	rules := jose.Rules{Longest: mostOwn, Algorithms: []string{string(application.ES256), string(application.RS256)}, Type: func(said string) bool { return said == typ }}
 	t, err := rules.Read(token)
 	if err != nil || t.KeyID == nil {
 		return nil, errNotOurs

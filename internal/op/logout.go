@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/jose"
 	"parvis/internal/page"
@@ -17,9 +18,9 @@ var confirmFields = page.Fields{"session"}
 
 // leaving is a request to sign out, understood (OIDC RP-Initiated Logout §2).
 type leaving struct {
-	client  Client // zero where none is named
-	hint    hinted // zero where there was none
-	address string // to go to afterwards; empty where none was asked for
+	client  application.Application // zero where none is named
+	hint    hinted                  // zero where there was none
+	address string                  // to go to afterwards; empty where none was asked for
 }
 
 // readLeaving understands it. The address is one that this very client registered;
@@ -52,8 +53,8 @@ func (p *Provider) readLeaving(ctx context.Context, form url.Values) (leaving, e
 	}
 	if id != "" {
 		var err error
-		l.client, err = clientByID(ctx, p.DB, id)
-		if errors.Is(err, ErrNoClient) {
+		l.client, err = application.Registered(ctx, p.DB, id)
+		if errors.Is(err, application.ErrUnknown) {
 			return leaving{}, &Mismatch{Key: "op.mismatch.unknown_client"}
 		}
 		if err != nil {
@@ -63,7 +64,7 @@ func (p *Provider) readLeaving(ctx context.Context, form url.Values) (leaving, e
 			// The hint was made for an application that was removed, so it does not name the one
 			// that has its ID now; only client_id can do that. The person is asked.
 			if l.hint = (hinted{}); form.Get("client_id") == "" {
-				l.client = Client{}
+				l.client = application.Application{}
 			}
 		}
 	}
@@ -225,17 +226,17 @@ func (p *Provider) Frames(ctx context.Context, ended ...session.Session) ([]stri
 	var all []string
 	for _, s := range ended {
 		err := p.DB.Rows(ctx, func(scan func(...any) error) error {
-			var w clientRow
-			if err := scan(w.targets()...); err != nil {
+			var w application.Row
+			if err := scan(w.Targets()...); err != nil {
 				return err
 			}
-			c, err := w.client()
+			c, err := w.Read()
 			if err == nil && c.Settings.FrontChannel != "" {
 				all = append(all, withQuery(c.Settings.FrontChannel, url.Values{"iss": {p.Base}, "sid": {p.sid(c, s.ID)}}))
 			}
 			return err
 		}, `
-			select `+clientColumns+`
+			select `+application.Columns+`
 			from clients c
 			where c.id in (select g.client_id from grants g where g.org_id = $1 and g.session_id = $2)`, string(s.OrgID), s.ID)
 		if err != nil {

@@ -2,14 +2,13 @@
 // answers who came in, for which organization and how that was proved, and tells
 // applications when it is over.
 //
-// An authorization request is parsed, a session of the browser is picked for it, and
-// decide says what it gets; nothing else does. What an application then holds, a code, a
+// An authorization request is parsed, and application.Decide says which session of the
+// browser it means and what it gets; nothing else does. What an application then holds, a code, a
 // rotating refresh token, access tokens, hangs on one row, the grant, and every use of it
 // joins session, user, organization and application as they are now. So an end is data,
 // and is felt at once on every node; Sweep only tells it to applications.
 //
-// It owns clients, client_secrets, client_organizations, client_uses, keys,
-// authorization_requests, pushed_requests, grants, device_codes, consents, logouts and
+// It owns keys, authorization_requests, pushed_requests, grants, device_codes, logouts and
 // used_proofs.
 package op
 
@@ -24,16 +23,27 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/limit"
-	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
+)
+
+// Lifetimes of what an application gets here. Those that each application sets for itself
+// are in package application.
+const (
+	CodeLasts        = time.Minute // RFC 6749 §4.1.2 allows ten, R-OPR-02 one
+	PushedLasts      = time.Minute
+	RetryGrace       = 30 * time.Second // a refresh token that was just replaced may come once more: the answer was lost
+	DeviceLasts      = 10 * time.Minute
+	DevicePollsEvery = 5 * time.Second
+	RequestLasts     = signin.WhereToLasts // of what an application asked, while the person signs in
 )
 
 // Lifetimes override the constants where set: [lifetimes] of a configuration on a
@@ -48,8 +58,8 @@ type Provider struct {
 	SignIn    *signin.Service
 	Sessions  *session.Door
 	Limits    *limit.Limiter
-	Outbound  *outbound.Client
-	Base      string // the configured public address, without a slash at its end: the issuer
+	Reach     application.Reach // by which applications are called
+	Base      string            // the configured public address, without a slash at its end: the issuer
 	Lifetimes Lifetimes
 	Log       *slog.Logger
 
@@ -157,16 +167,16 @@ func (p *Provider) deviceLasts() time.Duration {
 	return cmp.Or(p.Lifetimes.Device, DeviceLasts)
 }
 
-func (p *Provider) accessLasts(s Settings) time.Duration {
-	return cmp.Or(p.Lifetimes.Access, s.AccessFor, AccessLasts)
+func (p *Provider) accessLasts(s application.Settings) time.Duration {
+	return cmp.Or(p.Lifetimes.Access, s.AccessFor, application.AccessLasts)
 }
 
-func (p *Provider) idTokenLasts(s Settings) time.Duration {
-	return cmp.Or(p.Lifetimes.IDToken, s.IDTokenFor, IDTokenLasts)
+func (p *Provider) idTokenLasts(s application.Settings) time.Duration {
+	return cmp.Or(p.Lifetimes.IDToken, s.IDTokenFor, application.IDTokenLasts)
 }
 
-func (p *Provider) refreshLasts(s Settings) time.Duration {
-	return cmp.Or(p.Lifetimes.Refresh, s.RefreshFor, RefreshLasts)
+func (p *Provider) refreshLasts(s application.Settings) time.Duration {
+	return cmp.Or(p.Lifetimes.Refresh, s.RefreshFor, application.RefreshLasts)
 }
 
 // The limiters of what anybody may try here.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/secret"
 )
@@ -34,7 +35,7 @@ func (p *Provider) push(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if thumbprint, err := p.bound(c.Visitor, Client{}, ""); err != nil {
+	if thumbprint, err := p.bound(c.Visitor, application.Application{}, ""); err != nil {
 		return nil, err
 	} else if thumbprint != "" {
 		if r.Thumbprint != "" && r.Thumbprint != thumbprint {
@@ -48,7 +49,7 @@ func (p *Provider) push(c *call) (answer, error) {
 }
 
 // store keeps a request until its browser comes. What anybody may send is counted.
-func (p *Provider) store(ctx context.Context, c Client, r Request, anybody bool) (secret.Token, error) {
+func (p *Provider) store(ctx context.Context, c application.Application, r Request, anybody bool) (secret.Token, error) {
 	if anybody {
 		if err := p.countBegun(ctx); err != nil {
 			return secret.Token{}, err
@@ -68,7 +69,7 @@ func (p *Provider) store(ctx context.Context, c Client, r Request, anybody bool)
 }
 
 // pushed finds a request that was stored before, once, for its own client (RFC 9126 §4).
-func (p *Provider) pushed(ctx context.Context, c Client, text string) (Client, Request, error) {
+func (p *Provider) pushed(ctx context.Context, c application.Application, text string) (application.Application, Request, error) {
 	token := secret.ParseToken(text)
 	var asked string
 	var found bool
@@ -81,7 +82,7 @@ func (p *Provider) pushed(ctx context.Context, c Client, text string) (Client, R
 		return err
 	})
 	if err != nil {
-		return Client{}, Request{}, err
+		return application.Application{}, Request{}, err
 	}
 	var r Request
 	if found {

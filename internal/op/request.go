@@ -11,16 +11,17 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
+	"parvis/internal/application/redirect"
 	"parvis/internal/directory"
 	"parvis/internal/naming"
 	"parvis/internal/number"
-	"parvis/internal/op/redirect"
 	"parvis/internal/session"
 )
 
 // Request is an authorization request that was understood.
 type Request struct {
-	ClientID     ClientID        `json:"client_id"`
+	ClientID     application.ID  `json:"client_id"`
 	RedirectURI  string          `json:"redirect_uri"`
 	Mode         string          `json:"mode,omitempty"` // formPost, or empty for the query
 	State        string          `json:"state,omitempty"`
@@ -69,14 +70,14 @@ const (
 // parse understands an authorization request, from the address or pushed before. What
 // comes twice, or is not known to us and could change what is meant, is refused; what is
 // merely unknown is ignored (OIDC Core §3.1.2.1).
-func (p *Provider) parse(ctx context.Context, form url.Values) (Client, Request, error) {
+func (p *Provider) parse(ctx context.Context, form url.Values) (application.Application, Request, error) {
 	c, err := p.clientOf(ctx, form)
 	if err != nil {
-		return Client{}, Request{}, err
+		return application.Application{}, Request{}, err
 	}
 	if text, ours := strings.CutPrefix(form.Get("request_uri"), requestURI); ours {
 		if len(form["request_uri"]) > 1 {
-			return Client{}, Request{}, &Mismatch{Key: "op.mismatch.twice", Client: c.Settings.Name}
+			return application.Application{}, Request{}, &Mismatch{Key: "op.mismatch.twice", Client: c.Settings.Name}
 		}
 		return p.pushed(ctx, c, text)
 	}
@@ -96,33 +97,33 @@ func refused(r Request, err error) error {
 }
 
 // clientOf finds the application, to whom alone anything can be answered.
-func (p *Provider) clientOf(ctx context.Context, form url.Values) (Client, error) {
+func (p *Provider) clientOf(ctx context.Context, form url.Values) (application.Application, error) {
 	switch ids := form["client_id"]; {
 	case len(ids) == 0 || ids[0] == "":
-		return Client{}, &Mismatch{Key: "op.mismatch.no_client_id"}
+		return application.Application{}, &Mismatch{Key: "op.mismatch.no_client_id"}
 	case len(ids) > 1:
-		return Client{}, &Mismatch{Key: "op.mismatch.two_client_ids"}
+		return application.Application{}, &Mismatch{Key: "op.mismatch.two_client_ids"}
 	}
-	c, err := clientByID(ctx, p.DB, form.Get("client_id"))
-	if errors.Is(err, ErrNoClient) || err == nil && c.Kind == Link {
-		return Client{}, &Mismatch{Key: "op.mismatch.unknown_client"}
+	c, err := application.Registered(ctx, p.DB, form.Get("client_id"))
+	if errors.Is(err, application.ErrUnknown) || err == nil && c.Kind == application.Link {
+		return application.Application{}, &Mismatch{Key: "op.mismatch.unknown_client"}
 	}
 	if err == nil && !c.Code() {
-		return Client{}, &Mismatch{Key: "op.mismatch.no_people", Client: c.Settings.Name}
+		return application.Application{}, &Mismatch{Key: "op.mismatch.no_people", Client: c.Settings.Name}
 	}
 	return c, err
 }
 
 // understand reads the parameters of a request of c. With an *Error the Request holds
 // as much as is needed to tell it.
-func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (Request, error) {
+func (p *Provider) understand(ctx context.Context, c application.Application, form url.Values) (Request, error) {
 	r := Request{ClientID: c.ID, AskedAt: p.DB.Now()}
 	switch sent := form["redirect_uri"]; {
 	case len(sent) == 0 || sent[0] == "":
 		return r, &Mismatch{Key: "op.mismatch.no_redirect_uri", Client: c.Settings.Name}
 	case len(sent) > 1:
 		return r, &Mismatch{Key: "op.mismatch.two_redirect_uris", Client: c.Settings.Name}
-	case !redirect.Match(c.Settings.RedirectURIs, sent[0], c.Kind == Native):
+	case !redirect.Match(c.Settings.RedirectURIs, sent[0], c.Kind == application.Native):
 		return r, mismatch(c, sent[0])
 	}
 	r.RedirectURI = form.Get("redirect_uri")
@@ -135,7 +136,7 @@ func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (R
 	if err := once(form); err != nil {
 		return r, err
 	}
-	for _, check := range []func(Client, url.Values) error{r.shape, r.scope, r.proofKey, r.wishes, p.cannot} {
+	for _, check := range []func(application.Application, url.Values) error{r.shape, r.scope, r.proofKey, r.wishes, p.cannot} {
 		if err := check(c, form); err != nil {
 			return r, err
 		}
@@ -145,7 +146,7 @@ func (p *Provider) understand(ctx context.Context, c Client, form url.Values) (R
 
 // mismatch names what an address differs in from the nearest that is registered,
 // without showing that one to a stranger.
-func mismatch(c Client, sent string) *Mismatch {
+func mismatch(c application.Application, sent string) *Mismatch {
 	d := redirect.Difference(c.Settings.RedirectURIs, sent)
 	if len(sent) > mostText {
 		sent = sent[:mostText]
@@ -154,7 +155,7 @@ func mismatch(c Client, sent string) *Mismatch {
 }
 
 // shape checks what kind of request it is.
-func (r *Request) shape(_ Client, form url.Values) error {
+func (r *Request) shape(_ application.Application, form url.Values) error {
 	switch {
 	case form.Has("request"):
 		return wrong(errRequestNotSupported, "request objects are not supported")
@@ -185,10 +186,10 @@ func (r *Request) shape(_ Client, form url.Values) error {
 
 // scope takes what the client is registered for. What it is not is left out, as the
 // answer says (OIDC Core §3.1.2.1, RFC 6749 §3.3).
-func (r *Request) scope(c Client, form url.Values) error {
+func (r *Request) scope(c application.Application, form url.Values) error {
 	for s := range strings.FieldsSeq(form.Get("scope")) {
 		switch {
-		case !c.has(s):
+		case !c.Has(s):
 			r.LeftOut = append(r.LeftOut, s)
 		case !slices.Contains(r.Scope, s):
 			r.Scope = append(r.Scope, s)
@@ -202,7 +203,7 @@ func (r *Request) scope(c Client, form url.Values) error {
 
 // proofKey reads what binds the code to its sender: a PKCE challenge, of S256 only (RFC
 // 7636 §4.2), and the thumbprint of a DPoP key.
-func (r *Request) proofKey(c Client, form url.Values) error {
+func (r *Request) proofKey(c application.Application, form url.Values) error {
 	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
 	switch {
 	case challenge == "" && method != "":
@@ -221,16 +222,16 @@ func (r *Request) proofKey(c Client, form url.Values) error {
 
 // protected demands the protection that is registered (RFC 9700 §2.1.1): PKCE, unless the
 // client authenticates, is registered for less, and asks for an ID token.
-func (r *Request) protected(c Client) error {
-	protection := cmp.Or(c.Settings.Protection, PKCE)
+func (r *Request) protected(c application.Application) error {
+	protection := cmp.Or(c.Settings.Protection, application.PKCE)
 	switch {
 	case r.Challenge != "":
 		return nil
-	case protection == PKCE || !c.Confidential():
+	case protection == application.PKCE || !c.Confidential():
 		return wrong(errInvalidRequest, "code_challenge is missing: PKCE is required of this client")
-	case !slices.Contains(r.Scope, OpenID):
+	case !slices.Contains(r.Scope, application.OpenID):
 		return wrong(errInvalidRequest, "code_challenge is missing: without the scope openid PKCE is required")
-	case protection == PKCEOrNonce && r.Nonce == "":
+	case protection == application.PKCEOrNonce && r.Nonce == "":
 		return wrong(errInvalidRequest, "code_challenge and nonce are missing: one of them is required of this client")
 	}
 	return nil
@@ -240,7 +241,7 @@ func (r *Request) protected(c Client) error {
 var prompts = []string{"none", "login", "consent", "select_account"}
 
 // wishes reads how the person is to be met.
-func (r *Request) wishes(_ Client, form url.Values) error {
+func (r *Request) wishes(_ application.Application, form url.Values) error {
 	r.Prompt = strings.Fields(form.Get("prompt"))
 	for _, w := range r.Prompt {
 		if !slices.Contains(prompts, w) {
@@ -265,7 +266,7 @@ func (r *Request) wishes(_ Client, form url.Values) error {
 
 // hint reads the ID token that says who is expected: one of ours, for this client, also
 // when it has expired (OIDC Core §3.1.2.1).
-func (p *Provider) hint(ctx context.Context, c Client, r *Request, form url.Values) error {
+func (p *Provider) hint(ctx context.Context, c application.Application, r *Request, form url.Values) error {
 	text := form.Get("id_token_hint")
 	if text == "" {
 		return nil
@@ -304,8 +305,8 @@ type hinted struct {
 
 // of reports whether the hint was made for this registration of a client, and not for an
 // application that had the same ID and was removed.
-func (h hinted) of(c Client) bool {
-	return h.Audience == string(c.ID) && registrationOf(h.SID) == c.registration
+func (h hinted) of(c application.Application) bool {
+	return h.Audience == string(c.ID) && registrationOf(h.SID) == c.Registration
 }
 
 func (p *Provider) readHint(ctx context.Context, text string) (hinted, error) {
@@ -321,11 +322,11 @@ func (p *Provider) readHint(ctx context.Context, text string) (hinted, error) {
 	return h, nil
 }
 
-// hints say which session the request means.
-func (p *Provider) hints(c Client, q pending) hints {
-	h := hints{
+// Hints say which session the request means.
+func (p *Provider) hints(c application.Application, q pending) application.Hints {
+	h := application.Hints{
 		Organization: q.Organization, Subject: q.Subject, SubjectOrg: q.SubjectOrg, ClientOrg: c.OrgID, Session: q.sessionID, Since: q.Since,
-		subjectOf: func(v session.Visit) string { return p.subjectOf(c, v.Session.OrgID, v.User.ID) },
+		SubjectOf: func(v session.Visit) string { return p.subjectOf(c, v.Session.OrgID, v.User.ID) },
 	}
 	if a, err := naming.ParseAddress(q.LoginHint); err == nil {
 		h.Address = a.Key // what is no address is a name that only the application knows

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"parvis/internal/application"
 	"parvis/internal/fault"
 	"parvis/internal/page"
 )
@@ -72,7 +73,7 @@ func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, di
 		http.Redirect(v.W, v.R, to, http.StatusSeeOther)
 		return nil
 	}
-	c, err := clientByID(v.R.Context(), p.DB, string(r.ClientID))
+	c, err := application.Registered(v.R.Context(), p.DB, string(r.ClientID))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -26,7 +27,7 @@ const (
 // answeredRequest is a request that was answered, and what became of that.
 type answeredRequest struct {
 	pending
-	client   Client
+	client   application.Application
 	endedAt  time.Time
 	grantOrg directory.OrgID
 	grant    string // id; empty where the application got none
@@ -40,9 +41,9 @@ func (p *Provider) answered(ctx context.Context, r db.Reader, b session.Browser,
 	}
 	a := answeredRequest{pending: pending{id: id}}
 	var asked string
-	var c clientRow
-	found, err := r.One(ctx, append(c.targets(), &asked, (*db.Time)(&a.endedAt), (*db.Text)(&a.grantOrg), (*db.Text)(&a.grant), &a.unused), `
-		select `+clientColumns+`, a.asked, a.ended_at, a.grant_org, a.grant_id, s.id is not null
+	var c application.Row
+	found, err := r.One(ctx, append(c.Targets(), &asked, (*db.Time)(&a.endedAt), (*db.Text)(&a.grantOrg), (*db.Text)(&a.grant), &a.unused), `
+		select `+application.Columns+`, a.asked, a.ended_at, a.grant_org, a.grant_id, s.id is not null
 		from authorization_requests a
 		join clients c on c.id = a.client_id
 		left join grants g on g.org_id = a.grant_org and g.id = a.grant_id and g.code_used_at is null and g.ended_at is null
@@ -51,7 +52,7 @@ func (p *Provider) answered(ctx context.Context, r db.Reader, b session.Browser,
 	if err != nil || !found {
 		return answeredRequest{}, false, err
 	}
-	if a.client, err = c.client(); err == nil {
+	if a.client, err = c.Read(); err == nil {
 		err = readRequest(asked, &a.Request)
 	}
 	return a, err == nil, err
@@ -118,8 +119,8 @@ func (p *Provider) codeAgain(ctx context.Context, a answeredRequest) (string, bo
 // startOf leads to the start address of the application, which makes a new request. Where
 // there is none, a page says that the request is gone.
 func (p *Provider) startOf(v *page.Visitor, a answeredRequest) error {
-	if a.client.target() == "" || a.grantOrg == "" {
-		return p.showGone(v, a.client.target())
+	if a.client.Target() == "" || a.grantOrg == "" {
+		return p.showGone(v, a.client.Target())
 	}
 	org, err := directory.OrganizationByID(v.R.Context(), p.DB, a.grantOrg)
 	if err != nil {
@@ -128,7 +129,7 @@ func (p *Provider) startOf(v *page.Visitor, a answeredRequest) error {
 	return p.leadToStart(v, a.client, org)
 }
 
-func (p *Provider) leadToStart(v *page.Visitor, c Client, org directory.Organization) error {
+func (p *Provider) leadToStart(v *page.Visitor, c application.Application, org directory.Organization) error {
 	v.NoForm()
 	return v.Render("op-going", leadingTo(c.Title(v.Language()), p.way(c, org)))
 }
@@ -141,7 +142,7 @@ func (p *Provider) stale(q pending) bool {
 
 // startAnew ends a request that is stale and leads to the application's own start, which
 // finds the person signed in.
-func (p *Provider) startAnew(v *page.Visitor, c Client, q pending, org directory.Organization) error {
+func (p *Provider) startAnew(v *page.Visitor, c application.Application, q pending, org directory.Organization) error {
 	ctx := v.R.Context()
 	if err := p.DB.Update(ctx, func(tx *db.Tx) error {
 		_, err := q.finish(ctx, tx)

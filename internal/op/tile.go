@@ -4,25 +4,23 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
-	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/session"
 )
 
 // Tile is an application as somebody's home page shows it.
 type Tile struct {
-	ID          ClientID
+	ID          application.ID
 	Title       string
 	Description string
 	Address     string // its own, to be shown
@@ -44,27 +42,26 @@ func (p *Provider) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]
 	var all []Tile
 	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
 		all = nil
-		if groups, err = groupsOf(ctx, tx, v.User.OrgID, v.User.ID); err != nil {
+		if groups, err = application.GroupIDs(ctx, tx, v.User.OrgID, v.User.ID); err != nil {
 			return err
 		}
 		return tx.Rows(ctx, func(scan func(...any) error) error {
-			var w clientRow
-			var standing, audience, ids db.Text
+			var w application.Row
+			var place application.PlaceRow
 			var uses int
-			if err := scan(append(w.targets(), &standing, &audience, &ids, &uses)...); err != nil {
+			if err := scan(slices.Concat(w.Targets(), place.Targets(), []any{&uses})...); err != nil {
 				return err
 			}
-			c, err := w.client()
+			c, err := w.Read()
 			if err != nil {
 				return err
 			}
-			place := Placement{Standing(standing), Audience(orText(audience, string(Everyone))), strings.Fields(string(ids))}
-			if c.shows(place, groups, v.User) {
-				all = append(all, c.tile(tag, uses, tx.Now()))
+			if shows(application.Placed{Application: c, Place: place.Read()}, groups, v.User) {
+				all = append(all, tileOf(c, tag, uses, tx.Now()))
 			}
 			return nil
 		}, `
-			select `+clientColumns+`, co.standing, co.audience, co.groups, coalesce(cu.uses, 0)
+			select `+application.Columns+`, `+application.PlaceColumns+`, coalesce(cu.uses, 0)
 			from clients c
 			left join client_organizations co on co.org_id = $1 and co.client_id = c.id
 			left join client_uses cu on cu.org_id = $1 and cu.client_id = c.id and cu.user_id = $2
@@ -77,24 +74,21 @@ func (p *Provider) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]
 }
 
 // shows reports whether somebody sees the tile.
-func (c Client) shows(place Placement, groups []string, u directory.User) bool {
-	if !c.Code() && c.Kind != Link || place.Audience == Nobody || place.admits(groups) != allowed {
+func shows(c application.Placed, groups []string, u directory.User) bool {
+	if !c.Code() && c.Kind != application.Link || c.Place.Audience == application.Nobody || c.Place.Admits(groups) != application.Allowed {
 		return false
 	}
-	return c.target() != "" || u.Role.ReadsConsole()
+	return c.Target() != "" || u.Role.ReadsConsole()
 }
 
-// tile shows a failure only once a second look has failed too.
-func (c Client) tile(tag i18n.Tag, uses int, now time.Time) Tile {
+// tileOf shows a failure only once a second look has failed too.
+func tileOf(c application.Application, tag i18n.Tag, uses int, now time.Time) Tile {
 	return Tile{
-		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.target()), Link: c.Kind == Link,
-		Connected: c.Connected(), Failed: !c.FailedAt.IsZero() && now.Sub(c.FailedAt) >= checkEvery, HasLogo: c.HasLogo,
+		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.Target()), Link: c.Kind == application.Link,
+		Connected: c.Connected(), Failed: !c.FailedAt.IsZero() && now.Sub(c.FailedAt) >= application.LooksEvery, HasLogo: c.HasLogo,
 		Version: c.Version(), Uses: uses,
 	}
 }
-
-// target is where the tile leads.
-func (c Client) target() string { return cmp.Or(c.Settings.InitiateURI, c.Settings.Address) }
 
 func hostOf(address string) string {
 	u, err := url.Parse(address)
@@ -106,7 +100,7 @@ func hostOf(address string) string {
 
 // way is where a tile leads as somebody of an organization: an application that takes it
 // is told who sends and for which (OIDC Core §4).
-func (p *Provider) way(c Client, o directory.Organization) string {
+func (p *Provider) way(c application.Application, o directory.Organization) string {
 	if c.Settings.InitiateURI == "" {
 		return c.Settings.Address
 	}
@@ -125,15 +119,15 @@ type switchPage struct {
 }
 
 // mine is the application that a path names, where the viewer may open it.
-func (p *Provider) mine(v *page.Viewer) (Client, error) {
+func (p *Provider) mine(v *page.Viewer) (application.Application, error) {
 	ctx := v.R.Context()
-	c, err := clientByID(ctx, p.DB, v.R.PathValue("client"))
+	c, err := application.Registered(ctx, p.DB, v.R.PathValue("client"))
 	if err != nil {
-		return Client{}, err
+		return application.Application{}, err
 	}
-	may, err := p.may(ctx, p.DB, c, v.Visit)
-	if err == nil && (may != allowed || c.target() == "") {
-		err = ErrNoClient
+	may, err := application.May(ctx, p.DB, c, v.Visit)
+	if err == nil && (may != application.Allowed || c.Target() == "") {
+		err = application.ErrUnknown
 	}
 	return c, err
 }
@@ -150,12 +144,12 @@ func (p *Provider) open(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	if other && c.Kind != Link {
+	if other && c.Kind != application.Link {
 		v.NoForm()
 		return v.Render("op-switch", switchPage{c.Title(v.Language()), v.R.URL.EscapedPath(), v.Path("home")})
 	}
-	if c.Kind == Link {
-		if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error { return use(v.R.Context(), tx, c, v.Visit) }); err != nil {
+	if c.Kind == application.Link {
+		if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error { return application.CountUse(v.R.Context(), tx, c, v.Visit) }); err != nil {
 			return err
 		}
 	}
@@ -227,9 +221,9 @@ func (p *Provider) elsewhere(v *page.Viewer) (bool, error) {
 // showLogo is an application's picture, for whoever may open it.
 func (p *Provider) showLogo(v *page.Viewer) error {
 	ctx := v.R.Context()
-	c, err := clientByID(ctx, p.DB, v.R.PathValue("client"))
+	c, err := application.Registered(ctx, p.DB, v.R.PathValue("client"))
 	if err == nil && c.OrgID != "" && c.OrgID != v.User.OrgID {
-		err = ErrNoClient
+		err = application.ErrUnknown
 	}
 	if err != nil {
 		return err
@@ -240,81 +234,10 @@ func (p *Provider) showLogo(v *page.Viewer) error {
 	}
 	content, err := base64.StdEncoding.DecodeString(string(text))
 	if err == nil && len(content) == 0 {
-		err = ErrNoClient
+		err = application.ErrUnknown
 	}
 	if err != nil {
 		return err
 	}
 	return v.ShowPicture(content, page.KeptForEver)
-}
-
-const (
-	checkEvery  = 5 * time.Minute // how often it is looked whether somebody answers behind a tile
-	checkAtOnce = 8
-	mostPage    = 1 << 20
-)
-
-// SweepReach looks whether somebody answers at the addresses of tiles. What an
-// organization registered in a network that we may not reach is not judged.
-func (p *Provider) SweepReach(ctx context.Context, d *db.DB) error {
-	var all []Client
-	err := d.Rows(ctx, func(scan func(...any) error) error {
-		var w clientRow
-		if err := scan(w.targets()...); err != nil {
-			return err
-		}
-		c, err := w.client()
-		all = append(all, c)
-		return err
-	}, `
-		select `+clientColumns+`
-		from clients c
-		where c.checked_at is null or c.checked_at <= $1
-		order by coalesce(c.checked_at, 0)
-		limit 100`, db.Time(d.Now().Add(-checkEvery)))
-	if err != nil {
-		return err
-	}
-	var looking sync.WaitGroup
-	places, failed := make(chan struct{}, checkAtOnce), make(chan error, len(all))
-	for _, c := range all {
-		places <- struct{}{}
-		looking.Go(func() {
-			defer func() { <-places }()
-			failed <- p.reach(ctx, d, c)
-		})
-	}
-	looking.Wait()
-	close(failed)
-	for f := range failed {
-		err = errors.Join(err, f)
-	}
-	return err
-}
-
-func (p *Provider) reach(ctx context.Context, d *db.DB, c Client) error {
-	since := c.FailedAt
-	answers := c.Settings.Address == "" || p.answersAt(ctx, c)
-	switch {
-	case answers:
-		since = time.Time{}
-	case since.IsZero():
-		since = d.Now()
-	}
-	return d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `update clients set checked_at = $1, failed_since = $2 where id = $3 and changed_at = $4`,
-			db.Time(tx.Now()), db.Time(since), string(c.ID), db.Time(c.ChangedAt))
-		return err
-	})
-}
-
-// answersAt reports whether somebody answers behind the tile, whatever they say, or that we may
-// not look.
-func (p *Provider) answersAt(ctx context.Context, c Client) bool {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Settings.Address, nil)
-	if err != nil {
-		return false
-	}
-	_, err = p.reaching(c, c.Settings.Address).Do(r, mostPage)
-	return !errors.Is(err, outbound.Timeout) && !errors.Is(err, outbound.Unreachable) && !errors.Is(err, outbound.TLS)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/secret"
@@ -46,7 +47,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	switch {
 	case by == nil:
 		return nil, wrong(errUnsupportedGrantType, "grant_type is not one that discovery lists")
-	case !slices.Contains(c.client.grantTypes(), grant):
+	case !slices.Contains(grantTypes(c.client), grant):
 		return nil, wrong(errUnauthorizedClient, "the client is not registered for this grant_type")
 	}
 	if what := map[string]string{grantCode: "code", grantRefresh: "refresh_token", grantDevice: "device_code"}[grant]; what != "" && c.form.Get(what) == "" {
@@ -58,7 +59,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	// Before anything is used up, and outside of a transaction, in which a missing key
 	// could not be made.
 	var err error
-	if c.key, err = p.signingKey(c.R.Context(), c.client.Settings.algorithm()); err != nil {
+	if c.key, err = p.signingKey(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
 		return nil, err
 	}
 	thumbprint, err := p.bound(c.Visitor, c.client, "")
@@ -69,7 +70,7 @@ func (p *Provider) token(c *call) (answer, error) {
 }
 
 // grantTypes are those that a client may use.
-func (c Client) grantTypes() []string {
+func grantTypes(c application.Application) []string {
 	var all []string
 	if c.Code() {
 		all = append(all, grantCode)
@@ -163,7 +164,7 @@ func narrowed(scope string, h holder) ([]string, error) {
 		switch {
 		case slices.Contains(h.Scope, s):
 			asked = append(asked, s)
-		case h.client.has(s) && !slices.Contains(h.Details.LeftOut, s):
+		case h.client.Has(s) && !slices.Contains(h.Details.LeftOut, s):
 			return nil, wrong(errInvalidScope, "scope can only shrink")
 		}
 	}
@@ -176,7 +177,7 @@ func narrowed(scope string, h holder) ([]string, error) {
 // cannot refuses parameters that our tokens cannot express: another resource than the one
 // that is registered (RFC 8707 §2), and authorization details (RFC 9396 §5). If they were
 // ignored, the token would be good for something else than was asked for.
-func (p *Provider) cannot(c Client, form url.Values) error {
+func (p *Provider) cannot(c application.Application, form url.Values) error {
 	switch resource := form.Get("resource"); {
 	case resource != "" && resource != cmp.Or(c.Settings.Audience, p.Base):
 		return wrong(errInvalidTarget, "resource is not the audience that the client is registered for")
@@ -199,7 +200,7 @@ func (p *Provider) tokensFor(c *call, h holder, scope []string, thumbprint, refr
 		AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second),
 		Scope: strings.Join(scope, " "), RefreshToken: refresh,
 	}
-	if slices.Contains(scope, OpenID) {
+	if slices.Contains(scope, application.OpenID) {
 		out.IDToken, err = p.idToken(c.R.Context(), c.key, h, access, now)
 	}
 	return out, err
@@ -218,7 +219,7 @@ func tokenType(thumbprint string) string {
 func (p *Provider) byItself(c *call, thumbprint string) (tokens, error) {
 	ctx, scope := c.R.Context(), strings.Fields(c.form.Get("scope"))
 	for _, s := range scope {
-		if !c.client.has(s) || slices.Contains(Scopes, s) {
+		if !c.client.Has(s) || slices.Contains(application.Scopes, s) {
 			return tokens{}, wrong(errInvalidScope, "the client is not registered for this scope, or it tells of a person and nobody is here")
 		}
 	}
@@ -257,11 +258,11 @@ func (p *Provider) machinesOrganization(ctx context.Context, c *call) (directory
 	if err != nil {
 		return directory.Organization{}, err
 	}
-	if named != "" && !(hints{Organization: named}).names(org) {
+	if named != "" && !(application.Hints{Organization: named}).Names(org) {
 		return directory.Organization{}, wrong(errInvalidRequest, "the client belongs to another organization")
 	}
-	place, err := placementOf(ctx, p.DB, org.ID, c.client)
-	if err == nil && place.Standing == Forbidden {
+	place, err := application.PlacementOf(ctx, p.DB, org.ID, c.client)
+	if err == nil && place.Standing == application.Forbidden {
 		err = wrong(errUnauthorizedClient, "the organization does not allow this client")
 	}
 	return org, err

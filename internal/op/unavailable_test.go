@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 )
@@ -31,7 +31,7 @@ type surfaces struct {
 func newSurfaces(w *world) *surfaces {
 	s := &surfaces{world: w, books: w.books(), visitor: w.Browser(w.t)}
 	s.visitor.Get("/o/meridian") // where the browser gets the cookie without which no form is taken
-	s.machine = w.register(w.org.ID, op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true})
+	s.machine = w.register(w.org.ID, application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true})
 	s.tokens = w.enter(w.bo, s.books)
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/page"
 )
@@ -31,7 +32,7 @@ func (p *Provider) userInfo(v *page.Visitor) error {
 		err = wrong(errInvalidToken, "the access token is unknown, has ended, or is none")
 	case err == nil && (b.UserID == "" || !slices.Contains(b.claims.Audience, p.Base)):
 		err = wrong(errInvalidToken, "the access token is for something else")
-	case err == nil && !slices.Contains(b.Scope, OpenID):
+	case err == nil && !slices.Contains(b.Scope, application.OpenID):
 		err = &Error{errInsufficientScope, "the access token lacks the scope openid", http.StatusForbidden}
 	case err == nil:
 		err = p.holds(v, b, scheme, token)
@@ -49,7 +50,7 @@ func (p *Provider) userInfo(v *page.Visitor) error {
 		return tell(v, http.StatusOK, said)
 	}
 	said["iss"], said["aud"] = p.Base, string(b.ClientID)
-	k, err := p.signingKey(ctx, b.client.Settings.algorithm())
+	k, err := p.signingKey(ctx, b.client.Settings.SigningAlgorithm())
 	var signed string
 	if err == nil {
 		signed, err = k.sign(userInfoType, said)
@@ -106,7 +107,7 @@ func (p *Provider) holds(v *page.Visitor, b bearer, scheme, token string) error 
 	if scheme != dpopScheme {
 		return wrong(errInvalidToken, "the access token is bound to a key, which must be proved (DPoP)")
 	}
-	thumbprint, err := p.bound(v, Client{Settings: Settings{BoundOnly: true}}, token)
+	thumbprint, err := p.bound(v, application.Application{Settings: application.Settings{BoundOnly: true}}, token)
 	if err == nil && thumbprint != b.claims.Confirmation.Thumbprint {
 		err = wrong(errInvalidToken, "the access token is bound to another key")
 	}

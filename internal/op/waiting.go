@@ -8,9 +8,10 @@ import (
 	"net/url"
 	"slices"
 
+	"parvis/internal/application"
+	"parvis/internal/application/redirect"
 	"parvis/internal/db"
 	"parvis/internal/fault"
-	"parvis/internal/op/redirect"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -69,26 +70,26 @@ func (p *Provider) keep(ctx context.Context, browserID string, q pending) error 
 }
 
 // kept finds a request that waits, in the browser that brought it.
-func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id string) (pending, Client, bool, error) {
+func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id string) (pending, application.Application, bool, error) {
 	if b.ID == "" || !page.IsID(id) {
-		return pending{}, Client{}, false, nil
+		return pending{}, application.Application{}, false, nil
 	}
 	q := pending{id: id}
 	var asked string
-	var c clientRow
-	found, err := r.One(ctx, append(c.targets(), &asked, (*db.Text)(&q.sessionID)), `
-		select `+clientColumns+`, a.asked, a.session_id
+	var c application.Row
+	found, err := r.One(ctx, append(c.Targets(), &asked, (*db.Text)(&q.sessionID)), `
+		select `+application.Columns+`, a.asked, a.session_id
 		from authorization_requests a
 		join clients c on c.id = a.client_id
 		where a.id = $1 and a.browser_id = $2 and a.ended_at is null and a.created_at > $3`,
 		id, b.ID, db.Time(p.DB.Now().Add(-RequestLasts)))
 	if err != nil || !found {
-		return pending{}, Client{}, false, err
+		return pending{}, application.Application{}, false, err
 	}
 	if err := readRequest(asked, &q.Request); err != nil {
-		return pending{}, Client{}, false, err
+		return pending{}, application.Application{}, false, err
 	}
-	client, err := c.client()
+	client, err := c.Read()
 	return q, client, err == nil && q.holds(client), err
 }
 
@@ -101,17 +102,17 @@ func readRequest(asked string, r *Request) error {
 
 // holds reports whether what was asked is registered still, and leaves out scopes that
 // are not.
-func (r *Request) holds(c Client) bool {
-	r.Scope = slices.DeleteFunc(r.Scope, func(s string) bool { return !c.has(s) })
-	return len(r.Scope) > 0 && r.protected(c) == nil && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == Native)
+func (r *Request) holds(c application.Application) bool {
+	r.Scope = slices.DeleteFunc(r.Scope, func(s string) bool { return !c.Has(s) })
+	return len(r.Scope) > 0 && r.protected(c) == nil && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == application.Native)
 }
 
 // waiting is the request that this browser's address names.
-func (p *Provider) waiting(v *page.Visitor) (pending, Client, error) {
+func (p *Provider) waiting(v *page.Visitor) (pending, application.Application, error) {
 	ctx := v.R.Context()
 	b, err := v.Browser(ctx)
 	if err != nil {
-		return pending{}, Client{}, err
+		return pending{}, application.Application{}, err
 	}
 	q, c, found, err := p.kept(ctx, p.DB, b, v.R.URL.Query().Get("request"))
 	if err == nil && !found {

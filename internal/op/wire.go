@@ -11,10 +11,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"parvis/internal/application"
+	"parvis/internal/application/proof"
+	"parvis/internal/application/redirect"
 	"parvis/internal/audit"
 	"parvis/internal/fault"
-	"parvis/internal/op/proof"
-	"parvis/internal/op/redirect"
 	"parvis/internal/page"
 )
 
@@ -25,9 +26,9 @@ const maxBody = 64 << 10
 type call struct {
 	*page.Visitor
 	form   url.Values
-	client Client // who proved to be it; zero before
-	status int    // of the answer, where all is well
-	key    key    // that signs for the client, once it is known
+	client application.Application // who proved to be it; zero before
+	status int                     // of the answer, where all is well
+	key    key                     // that signs for the client, once it is known
 }
 
 // answer is what a call gets: JSON, or what a writer of its own makes.
@@ -173,21 +174,29 @@ func preflight(v *page.Visitor) error {
 // share lets scripts of the client's own origins read the answer.
 func (c *call) share() {
 	c.W.Header().Set("Vary", "Origin")
-	if origin := c.R.Header.Get("Origin"); origin != "" && c.client.at(origin) {
+	if origin := c.R.Header.Get("Origin"); origin != "" && answersAt(c.client, origin) {
 		c.W.Header().Set("Access-Control-Allow-Origin", origin)
 		c.W.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate")
 	}
 }
 
-// at reports whether one of the client's redirect addresses has this origin.
-func (c Client) at(origin string) bool {
+// answersAt reports whether one of the client's redirect addresses has this origin.
+func answersAt(c application.Application, origin string) bool {
 	return slices.ContainsFunc(c.Settings.RedirectURIs, func(address string) bool {
 		own, ok := redirect.Origin(address)
 		return ok && own == origin
 	})
 }
 
-// actor names a client in the audit log.
-func (c Client) actor(action audit.Action) audit.Event {
+// methodNames returns the names of a method in discovery and in errors.
+func methodNames(m application.AuthMethod) []string {
+	if m == application.Secret {
+		return []string{"client_secret_basic", "client_secret_post"}
+	}
+	return []string{string(m)}
+}
+
+// byClient is what a client did, for the audit log.
+func byClient(c application.Application, action audit.Action) audit.Event {
 	return audit.Event{OrgID: string(c.OrgID), Actor: string(c.ID), ActorName: c.Settings.Name, Action: action, Target: string(c.ID), TargetName: c.Settings.Name}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/op"
 	"parvis/internal/page"
@@ -41,7 +42,7 @@ func (s *Server) showApplications(v *page.Viewer) error {
 func (s *Server) withdraw(v *page.Viewer) error {
 	ctx := v.R.Context()
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		return op.Withdraw(ctx, tx, v.Visit, op.ClientID(v.Form.Get("client")))
+		return op.Withdraw(ctx, tx, v.Visit, application.ID(v.Form.Get("client")))
 	}); err != nil {
 		return err
 	}
