@@ -189,8 +189,13 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		Fill("post_logout_uris", "https://new.example/bye").Fill("back_channel", "https://new.example/out").Fill("code_protection", "pkce_or_nonce").Submit(""), 200)
 	idptest.Want(t, p, idptest.Says("console.application.code_protection_hint"), idptest.Says("console.application.code_protection.pkce_or_nonce"), idptest.Input("code_protection", "pkce_or_nonce"))
 	a = w.applicationAt(t, path)
-	if s := a.Settings; !slices.Equal(s.Scopes, []string{"openid", "email", "roles", "books:read", "books:write"}) || !slices.Equal(s.PostLogoutURIs, []string{"https://new.example/bye"}) ||
-		s.BackChannel != "https://new.example/out" || len(s.RedirectURIs) != 1 || s.Name != "Newer" || s.Auth != application.Secret || s.Protection != application.PKCEOrNonce {
+	s := a.Settings
+	expect.Equal(t, "BackChannel", s.BackChannel, "https://new.example/out")
+	expect.Equal(t, "number of RedirectURIs", len(s.RedirectURIs), 1)
+	expect.Equal(t, "Name", s.Name, "Newer")
+	expect.Equal(t, "Auth", s.Auth, application.Secret)
+	expect.Equal(t, "Protection", s.Protection, application.PKCEOrNonce)
+	if !slices.Equal(s.Scopes, []string{"openid", "email", "roles", "books:read", "books:write"}) || !slices.Equal(s.PostLogoutURIs, []string{"https://new.example/bye"}) {
 		t.Errorf("sign-in: %+v", s)
 	}
 	// Claims and roles.
@@ -205,7 +210,11 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	// Tokens.
 	p = seen(t, p.Form("tokens").Fill("access_for", "10m0s").Fill("algorithm", "RS256").Check("refreshes", "yes").Check("in_id_token", "yes").Submit(""), 200)
 	a = w.applicationAt(t, path)
-	if s := a.Settings; s.AccessFor != application.LongestAccess || s.Algorithm != application.RS256 || !s.Refreshes || !s.InIDToken || s.Opaque || len(s.Claims) != 2 {
+	s = a.Settings
+	expect.Equal(t, "AccessFor", s.AccessFor, application.LongestAccess)
+	expect.Equal(t, "Algorithm", s.Algorithm, application.RS256)
+	expect.Equal(t, "number of Claims", len(s.Claims), 2)
+	if !s.Refreshes || !s.InIDToken || s.Opaque {
 		t.Errorf("tokens: %+v", s)
 	}
 	// Consent: approved for everybody, where the person would be asked.
@@ -429,9 +438,11 @@ func TestWhoMayOpenAnApplication(t *testing.T) {
 		if got := p.Form("place").Values; got.Get("audience") != test.audience || got.Get("standing") != test.standing || got.Get("group[]") != test.ofTheGroup {
 			t.Errorf("%s %s came back as %v", test.audience, test.standing, got)
 		}
-		if tile(owner) != test.ownerSees || code(owner) != test.ownerOpens || tile(member) != test.memberSees || code(member) != test.memberOpens {
-			t.Errorf("%s %s: the owner sees %v and opens %v, the member %v and %v", test.audience, test.standing, tile(owner), code(owner), tile(member), code(member))
-		}
+		of := expect.Case(t, "%s", test.audience)
+		expect.Equal(of, "tile(owner)", tile(owner), test.ownerSees)
+		expect.Equal(of, "code(owner)", code(owner), test.ownerOpens)
+		expect.Equal(of, "tile(member)", tile(member), test.memberSees)
+		expect.Equal(of, "code(member)", code(member), test.memberOpens)
 		idptest.Want(t, seen(t, b.Get(applications), 200),
 			idptest.Shows("Books of alpha "+idptest.Sentence(t, "console.application.kind.web")+" "+test.listed+" "+test.marked))
 	}

@@ -173,7 +173,8 @@ func TestSES3DeactivationEndsEverythingAndReactivationRevivesNothing(t *testing.
 			invitation := w.invitationBy(t, id, "friend@alpha.example")
 			w.Clock.Advance(11 * time.Minute)
 			proof := here.Post("/o/alpha/admin/people/invite", url.Values{"email": {"x@alpha.example"}, "role": {"member"}}).Form("main")
-			if !at(here, "alpha") || !at(there, "alpha") || !at(other, "alpha") || w.Browser(t).Get(link).Status != 200 {
+			expect.Equal(t, "Status", w.Browser(t).Get(link).Status, 200)
+			if !at(here, "alpha") || !at(there, "alpha") || !at(other, "alpha") {
 				t.Fatal("not everything is open to begin with")
 			}
 			owner = w.freshly(t, directory.Owner)

@@ -242,7 +242,11 @@ func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
 	}
 	w.passed(t, path)
 	on(200)
-	if c := w.connection(t, path); c.State != federation.On || c.SAML.Tolerance != 90*time.Second || !c.Vouches || c.Mapping.Email != "mail" {
+	c := w.connection(t, path)
+	expect.Equal(t, "State", c.State, federation.On)
+	expect.Equal(t, "Tolerance", c.SAML.Tolerance, 90*time.Second)
+	expect.Equal(t, "Email", c.Mapping.Email, "mail")
+	if !c.Vouches {
 		t.Errorf("turned on: %+v", c)
 	}
 	for _, role := range []string{"owner", "administrator"} {

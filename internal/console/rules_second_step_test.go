@@ -139,7 +139,9 @@ func TestAUT4OwnersAndAdministratorsNeedOneByDefault(t *testing.T) {
 		t.Fatalf("enrolled and at %s", p.URL)
 	}
 	p := seen(t, b.Get("/o/gamma/admin/rules/second-step"), 200)
-	if form := p.Form("main").Values; form.Get("everyone") != "no" || !form.Has("privileged") || !form.Has("tolerance") || !form.Has("passwordless") {
+	form := p.Form("main").Values
+	expect.Equal(t, "everyone", form.Get("everyone"), "no")
+	if !form.Has("privileged") || !form.Has("tolerance") || !form.Has("passwordless") {
 		t.Errorf("the rules by default are shown as %v", form)
 	}
 	idptest.Want(expect.Case(t, "the page says"), p, idptest.Says("console.second.now_privileged"))
@@ -223,7 +225,10 @@ func TestSecondStepRulesKeepWhatWasTyped(t *testing.T) {
 		form.Values.Del("tolerance")
 		p := seen(t, form.Submit("save"), 422)
 		back := p.Form("main").Values
-		if back.Get("required_from") != day || back.Get("everyone") != "yes" || !back.Has("privileged") || back.Has("tolerance") || !back.Has("passwordless") {
+		of := expect.Case(t, "%q", day)
+		expect.Equal(of, "required_from", back.Get("required_from"), day)
+		expect.Equal(of, "everyone", back.Get("everyone"), "yes")
+		if !back.Has("privileged") || back.Has("tolerance") || !back.Has("passwordless") {
 			t.Errorf("%q came back as %v", day, back)
 		}
 		idptest.Want(expect.Case(t, "%q", day), p, idptest.Element("input", "aria-invalid", "true"), idptest.Says("console.second.day"))
@@ -323,7 +328,9 @@ func TestSecondStepRulesComeBackFromTheProof(t *testing.T) {
 	w.Clock.Advance(11 * time.Minute)
 	p := proveAgain(t, form.Submit("save"))
 	back := p.Form("main").Values
-	if back.Get("everyone") != "yes" || back.Get("required_from") != "2026-12-24" || back.Has("passwordless") || !back.Has("tolerance") {
+	expect.Equal(t, "everyone", back.Get("everyone"), "yes")
+	expect.Equal(t, "required_from", back.Get("required_from"), "2026-12-24")
+	if back.Has("passwordless") || !back.Has("tolerance") {
 		t.Errorf("came back as %v", back)
 	}
 	if got := w.secondStepRules(t, w.alpha.ID); !got.RequiredFrom.IsZero() {

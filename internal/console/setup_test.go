@@ -50,7 +50,9 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 	p := seen(t, b.Post(path+"/client", client(host.URL)), 200)
 	c := w.connection(t, path)
 	idptest.Want(t, p, idptest.Says("console.sso.saved"))
-	if !c.Complete() || !c.HasSecret || c.OIDC.ClientID != "parvis" || c.Found.Provider.Token != host.URL+"/token" {
+	expect.Equal(t, "ClientID", c.OIDC.ClientID, "parvis")
+	expect.Equal(t, "Token", c.Found.Provider.Token, host.URL+"/token")
+	if !c.Complete() || !c.HasSecret {
 		t.Fatalf("%+v: %s", c, p.Text())
 	}
 	if all := w.rows(t, w.alpha.ID) + p.Body + w.Log.String(); strings.Contains(all, "a secret of theirs") {

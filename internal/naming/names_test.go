@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"parvis/internal/expect"
 	"parvis/internal/fault"
 )
 
@@ -287,7 +288,9 @@ func TestNamesAreShownCleanOrRefused(t *testing.T) {
 				return
 			}
 			f, ok := errors.AsType[*fault.Error](err)
-			if got != "" || !errors.Is(err, tt.err) || !ok || f.Field != "organization" {
+			expect.Equal(t, "got", got, "")
+			expect.Equal(t, "Field", f.Field, "organization")
+			if !errors.Is(err, tt.err) || !ok {
 				t.Errorf("got %+q, %+v, want %v of the field organization", got, err, tt.err)
 			}
 		})

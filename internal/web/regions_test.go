@@ -127,10 +127,11 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 	for _, typed := range []string{`"><script>`, "a&organization=b#email=c", "//evil.test", "a b", "é", "'; url=https://evil.test"} {
 		p := eu.Browser(t).Get("/forgot-password").Form("main").Fill("organization", typed).Fill("email", typed).Fill("region", "us").Submit("")
 		to := crossing(t, p)
-		if to.Scheme+"://"+to.Host+to.Path != us.URL+"/forgot-password" || to.Query().Get("organization") != typed || len(to.Query()) != 1 ||
-			handedOver(t, to) != typed {
-			t.Errorf("%q leads to %s", typed, to)
-		}
+		of := expect.Case(t, "%q", typed)
+		expect.Equal(of, `to.Scheme+"://"+to.Host+to.Path`, to.Scheme+"://"+to.Host+to.Path, us.URL+"/forgot-password")
+		expect.Equal(of, "organization", to.Query().Get("organization"), typed)
+		expect.Equal(of, "number of Query", len(to.Query()), 1)
+		expect.Equal(of, "handedOver(t, to)", handedOver(t, to), typed)
 		if got := us.Browser(t).Get(to.RequestURI()).Form("main").Values.Get("organization"); got != typed {
 			t.Errorf("%q arrives as %q", typed, got)
 		}
