@@ -94,13 +94,14 @@ func TestPWD1SettingsOutOfBoundsAreRefused(t *testing.T) {
 			if tt.field == "reset_lifetime" {
 				element = "select"
 			}
-			if p.Status != 422 || !p.Has(element, "aria-invalid", "true") || !p.Has("p", "id", tt.field+"-error") && !p.Has("div", "id", tt.field+"-error") {
-				t.Errorf("%s: %s of %q: %d: %s", tt.preset, tt.field, tt.value, p.Status, p.Text())
-				continue
-			}
+			of := expect.Case(t, "%s: %s of %q", tt.preset, tt.field, tt.value)
+			idptest.Want(of, p, idptest.Status(422), idptest.Element(element, "aria-invalid", "true"), idptest.Source(`id="`+tt.field+`-error"`))
 			back := p.Form("main").Values
-			if element == "input" && back.Get(tt.field) != tt.value || tt.field != "history" && back.Get("history") != "3" {
-				t.Errorf("%s of %q: what was typed is lost: %v", tt.field, tt.value, back)
+			if element == "input" {
+				expect.Equal(of, "what was typed", back.Get(tt.field), tt.value)
+			}
+			if tt.field != "history" {
+				expect.Equal(of, "history", back.Get("history"), "3")
 			}
 		}
 	}

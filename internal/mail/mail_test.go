@@ -176,7 +176,7 @@ func TestALetterIsSentOnceAndForgotten(t *testing.T) {
 	r := b.received(1)[0]
 	expect.Equal(t, "From", r.From, sender)
 	expect.Equal(t, "To", r.To, "ada@example.org")
-	expect.Equal(t, "Subject", r.Subject, "Your invitation to Acme & Söhne")
+	expect.Equal(t, "Subject", r.Subject, b.outbox.catalogue.In("en").Text("mail.invitation.subject", "Organization", "Acme & Söhne"))
 	if !r.Date.Equal(dbtest.Start) {
 		t.Errorf("got %+v", r)
 	}

@@ -133,7 +133,11 @@ func FuzzForwardedHop(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, hop string) {
-		if ip, ok := parseHop(hop); ok && (!ip.IsValid() || ip.Zone() != "" || ip.Is4In6()) {
+		ip, ok := parseHop(hop)
+		if ok && !ip.IsValid() {
+			t.Errorf("%q is no address", hop)
+		}
+		if ok && (ip.Zone() != "" || ip.Is4In6()) {
 			t.Errorf("%q is read as %v", hop, ip)
 		}
 	})
