@@ -55,16 +55,18 @@ var packages = []struct{ name, imports, tables string }{
 	{"federation/saml", "secret jose upstream", ""},
 
 	// Surfaces: own routes and templates; never a table.
-	{"page", "db fault secret i18n picture number audit directory naming session signin administration", ""},
+	{"edge", "db fault secret audit", ""},
+	{"page", "db fault secret i18n picture number directory naming session signin administration edge", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
-	{"op", "db fault secret i18n number jose audit limit outbound directory naming session signin application application/redirect application/proof page",
+	{"op", "db fault secret i18n number jose audit limit outbound directory naming session signin application application/redirect application/proof edge",
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
-	{"web", "db fault secret picture audit directory domain naming credential session signin application page federation op", ""},
+	{"op/ask", "db fault secret i18n audit directory naming session signin application page op", ""},
+	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page federation op op/ask", ""},
 	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration application page op federation federation/saml federation/oidc upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application page op federation web console", ""},
+	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application edge page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
@@ -78,7 +80,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
 	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
-	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential application page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
+	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential application edge page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.

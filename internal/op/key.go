@@ -119,7 +119,7 @@ func (p *Provider) signingKey(ctx context.Context, a application.Algorithm) (key
 	r, err := p.ring(ctx)
 	if err == nil && len(r.keys[a]) == 0 {
 		if a != application.ES256 {
-			return key{}, &Error{errUnavailable, "the key for " + string(a) + " is being made; try again", 503}
+			return key{}, &Error{Unavailable, "the key for " + string(a) + " is being made; try again", 503}
 		}
 		if err = p.addKey(ctx, a, newKey(a), first); err == nil {
 			r, err = p.readRing(ctx)

@@ -124,7 +124,7 @@ func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
 	}
 	a, err := s.signIn.Load(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
 	if err == nil {
-		err = s.op.Speak(v, a)
+		err = s.ask.Speak(v, a)
 	}
 	return a, err
 }
