@@ -20,9 +20,9 @@ import (
 const (
 	// Sentences in English. Those that are left only have words in common with one: names of
 	// cases, what the command prints, and the tests of Says itself.
-	nailedSentences = 13
+	nailedSentences = 12
 	// Conditions of four clauses or more that fail a test.
-	longConditions = 37
+	longConditions = 0
 )
 
 // examples are names that a hint of a form gives as an example, and that tests use too.
