@@ -40,6 +40,13 @@ var packages = []struct{ name, imports, tables string }{
 	{"credential", "db fault secret i18n jose audit mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
 	{"signin", "db fault secret i18n audit limit mail directory naming credential session", "attempts second_step_rules"},
+	// Applications, without a word of OAuth's. What they send is judged in rooms that see
+	// neither a table nor a page.
+	{"application/redirect", "", ""},
+	{"application/proof", "jose", ""},
+	{"application", "db fault secret i18n picture audit limit outbound directory naming session application/redirect application/proof",
+		"clients client_secrets client_organizations client_uses consents"},
+
 	{"administration", "db fault audit directory naming credential session signin", ""},
 
 	// Customers' providers: what they say is judged in rooms that see neither a table
@@ -47,21 +54,19 @@ var packages = []struct{ name, imports, tables string }{
 	{"federation/oidc", "secret jose outbound upstream", ""},
 	{"federation/saml", "secret jose upstream", ""},
 
-	// Applications: what they send is judged in rooms of the same kind.
-	{"op/redirect", "", ""},
-	{"op/proof", "jose", ""},
-
 	// Surfaces: own routes and templates; never a table.
-	{"page", "db fault secret i18n picture number audit directory naming session signin administration", ""},
+	{"edge", "db fault secret audit", ""},
+	{"page", "db fault secret i18n picture number directory naming session signin administration edge", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
-	{"op", "db fault secret i18n picture number jose audit limit outbound directory naming session signin page op/redirect op/proof",
-		"clients client_secrets client_organizations client_uses keys authorization_requests pushed_requests grants device_codes consents logouts used_proofs"},
-	{"web", "db fault secret picture audit directory domain naming credential session signin page federation op", ""},
-	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration page op federation federation/saml federation/oidc upstream", ""},
+	{"op", "db fault secret i18n number jose audit limit outbound directory naming session signin application application/redirect application/proof edge",
+		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
+	{"op/ask", "db fault secret i18n audit directory naming session signin application page op", ""},
+	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page federation op op/ask", ""},
+	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration application page op federation federation/saml federation/oidc upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration page op federation web console", ""},
+	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application edge page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
@@ -73,8 +78,8 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/serving", "", ""},
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
-	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc page federation op app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
-	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
+	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
+	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential application edge page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.

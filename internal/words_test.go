@@ -32,7 +32,7 @@ var phrases = []phrase{
 	{"tells whether", words(`tells? (?:whether|who|whose)\b`), "reports whether, returns who", 18, 0},
 	{"tells of", words(`(?:tells?|told|telling) (?:nothing |not )?of\b`), "says nothing about, describes", 18, 2},
 	{"is none of", words(`(?:is|are|was|were) none of\b`), "is not one of", 2, 0},
-	{"whoever", words(`who(?:ever|mever)\b`), "people who, somebody who, the one who", 77, 0},
+	{"whoever", words(`who(?:ever|mever)\b`), "people who, somebody who, the one who", 74, 0},
 	{"that it is", words(`that (?:it|they) (?:is|are|was|were)\b`), "the thing itself, by its name", 36, 18},
 	{"is that.", words(`(?:is|are) (?:that|those)\.(?:\s|$)`), "the thing itself, by its name", 1, 0},
 	{"to who", words(`(?:to|for|by|from) who\b|to be who\b`), "to the person who", 9, 0},

@@ -15,9 +15,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
@@ -27,7 +27,7 @@ const (
 )
 
 // application is one that is registered for the measurement.
-type application struct{ id, secret string }
+type relyingParty struct{ id, secret string }
 
 // tokens are what an application holds of a person.
 type tokens struct {
@@ -72,7 +72,7 @@ func (b *bench) applications() error {
 
 // exchanges measures what writes: a code for a session that is there and its exchange,
 // and a refresh, beside the signature and the durable write without which neither can be.
-func (b *bench) exchanges(s *server, a application, people []person) error {
+func (b *bench) exchanges(s *server, a relyingParty, people []person) error {
 	held := make(chan tokens, len(people))
 	for _, p := range people {
 		t, err := a.enter(redirectless(), s, p)
@@ -117,9 +117,9 @@ func (b *bench) exchanges(s *server, a application, people []person) error {
 }
 
 // questions compares what only reads with a bare handler.
-func (b *bench) questions(s, bare *server, signed, opaque application, people []person) error {
-	held := map[application][]string{}
-	for _, a := range []application{signed, opaque} {
+func (b *bench) questions(s, bare *server, signed, opaque relyingParty, people []person) error {
+	held := map[relyingParty][]string{}
+	for _, a := range []relyingParty{signed, opaque} {
 		for _, p := range people {
 			t, err := a.enter(redirectless(), s, p)
 			if err != nil {
@@ -129,7 +129,7 @@ func (b *bench) questions(s, bare *server, signed, opaque application, people []
 		}
 	}
 	var next atomic.Int64
-	one := func(a application) string { return held[a][int(next.Add(1))%len(people)] }
+	one := func(a relyingParty) string { return held[a][int(next.Add(1))%len(people)] }
 	get := func(path string) func(*http.Client) error {
 		return func(c *http.Client) error { return visit(c, s.url+path, "", http.StatusOK) }
 	}
@@ -159,7 +159,7 @@ func (b *bench) questions(s, bare *server, signed, opaque application, people []
 }
 
 // enter is the whole exchange: the browser with its session, then the application.
-func (a application) enter(c *http.Client, s *server, p person) (tokens, error) {
+func (a relyingParty) enter(c *http.Client, s *server, p person) (tokens, error) {
 	sum := sha256.Sum256([]byte(verifier))
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+"/authorize?"+url.Values{
 		"client_id": {a.id}, "redirect_uri": {callback}, "response_type": {"code"}, "scope": {"openid profile email"}, "state": {"state"}, "nonce": {"nonce"},
@@ -184,13 +184,13 @@ func (a application) enter(c *http.Client, s *server, p person) (tokens, error) 
 	})
 }
 
-func (a application) token(c *http.Client, s *server, form url.Values) (tokens, error) {
+func (a relyingParty) token(c *http.Client, s *server, form url.Values) (tokens, error) {
 	var t tokens
 	err := a.call(c, s, "/token", form, &t)
 	return t, err
 }
 
-func (a application) introspect(c *http.Client, s *server, token string) error {
+func (a relyingParty) introspect(c *http.Client, s *server, token string) error {
 	var said struct{ Active bool }
 	err := a.call(c, s, "/introspect", url.Values{"token": {token}}, &said)
 	if err == nil && !said.Active {
@@ -200,7 +200,7 @@ func (a application) introspect(c *http.Client, s *server, token string) error {
 }
 
 // call posts a form as the application, by client_secret_basic.
-func (a application) call(c *http.Client, s *server, path string, form url.Values, into any) error {
+func (a relyingParty) call(c *http.Client, s *server, path string, form url.Values, into any) error {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, s.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return err
@@ -233,7 +233,7 @@ func userInfo(c *http.Client, s *server, token string) error {
 
 // register makes two applications, and gives everybody a session and a grant of the
 // first: by plain rows, as in seed.
-func register(data string) (signed, opaque application, err error) {
+func register(data string) (signed, opaque relyingParty, err error) {
 	ctx := context.Background()
 	d, err := db.Open(ctx, data+"/parvis.db")
 	if err != nil {
@@ -241,15 +241,15 @@ func register(data string) (signed, opaque application, err error) {
 	}
 	defer d.Close()
 	return signed, opaque, d.Update(ctx, func(tx *db.Tx) error {
-		for _, a := range []*application{&signed, &opaque} {
-			c, shown, err := op.Register(ctx, tx, directory.Operator(), "", op.Client{Kind: op.Web, Settings: op.Settings{
-				Name: "Books", Auth: op.Secret, RedirectURIs: []string{callback}, Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo},
-				Refreshes: true, Opaque: a == &opaque, AccessFor: op.LongestAccess,
+		for _, a := range []*relyingParty{&signed, &opaque} {
+			c, shown, err := application.Register(ctx, tx, directory.Operator(), "", application.Application{Kind: application.Web, Settings: application.Settings{
+				Name: "Books", Auth: application.Secret, RedirectURIs: []string{callback}, Scopes: []string{application.OpenID, application.ProfileInfo, application.EmailInfo},
+				Refreshes: true, Opaque: a == &opaque, AccessFor: application.LongestAccess,
 			}})
 			if err != nil {
 				return err
 			}
-			*a = application{string(c.ID), shown}
+			*a = relyingParty{string(c.ID), shown}
 		}
 		for _, statement := range []string{
 			`insert into browsers (id, token_hash, rotated_at, created_at)

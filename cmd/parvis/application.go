@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -57,7 +58,7 @@ func (f ownerFlags) owner(ctx context.Context, tx *db.Tx) (directory.Organizatio
 }
 
 // checkReach refuses an address of an organization's application that would never be called.
-func (f ownerFlags) checkReach(p *program, st *storage, s op.Settings) error {
+func (f ownerFlags) checkReach(p *program, st *storage, s application.Settings) error {
 	var org directory.Organization
 	if err := st.db.View(p.ctx, func(tx *db.Tx) (err error) {
 		org, err = f.owner(p.ctx, tx)
@@ -65,7 +66,7 @@ func (f ownerFlags) checkReach(p *program, st *storage, s op.Settings) error {
 	}); err != nil {
 		return err
 	}
-	return op.CheckReach(p.ctx, outbound.New(st.plan.allow), org.ID, s)
+	return application.CheckReach(p.ctx, outbound.New(st.plan.allow), org.ID, s)
 }
 
 // applicationFlags name one application.
@@ -75,13 +76,13 @@ type applicationFlags struct {
 }
 
 // find finds the application, as its organization has it if one was named.
-func (f applicationFlags) find(ctx context.Context, tx *db.Tx) (op.Application, directory.Organization, error) {
+func (f applicationFlags) find(ctx context.Context, tx *db.Tx) (application.Placed, directory.Organization, error) {
 	org, err := f.owner(ctx, tx)
 	if err != nil {
-		return op.Application{}, org, err
+		return application.Placed{}, org, err
 	}
-	a, err := op.ApplicationOf(ctx, tx, directory.Operator(), org.ID, op.ClientID(f.ID))
-	if errors.Is(err, op.ErrNoClient) {
+	a, err := application.ByID(ctx, tx, directory.Operator(), org.ID, application.ID(f.ID))
+	if errors.Is(err, application.ErrUnknown) {
 		err = fmt.Errorf("there is no application %q here: 'parvis application list' shows those of the installation, "+
 			"with --organization NAME those of an organization too", f.ID)
 	}
@@ -90,7 +91,7 @@ func (f applicationFlags) find(ctx context.Context, tx *db.Tx) (op.Application, 
 
 // update changes an application in one transaction. If an organization is named, the
 // application must be its own, so that nobody else's is changed by mistake.
-func (f applicationFlags) update(p *program, do func(*db.Tx, op.Client) error) error {
+func (f applicationFlags) update(p *program, do func(*db.Tx, application.Application) error) error {
 	return f.with(p, func(s *storage) error {
 		return s.db.Update(p.ctx, func(tx *db.Tx) error {
 			a, org, err := f.find(p.ctx, tx)
@@ -101,7 +102,7 @@ func (f applicationFlags) update(p *program, do func(*db.Tx, op.Client) error) e
 			if err != nil {
 				return err
 			}
-			return do(tx, a.Client)
+			return do(tx, a.Application)
 		})
 	})
 }
@@ -109,36 +110,36 @@ func (f applicationFlags) update(p *program, do func(*db.Tx, op.Client) error) e
 // settingFlags are what can be registered. A flag that is not given changes nothing; for a
 // list, an empty text removes everything.
 type settingFlags struct {
-	Name               *string           `placeholder:"NAME" help:"Name by which people know it."`
-	Title              map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Title of its tile in a language, where the name will not do. Repeatable."`
-	Description        map[string]string `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Description under the title, in a language. Repeatable."`
-	Address            *string           `placeholder:"URL" help:"Where its tile leads."`
-	InitiateURI        *string           `placeholder:"URL" help:"Where a sign-in that begins here is sent (initiate_login_uri), if it has that."`
-	RedirectURI        []string          `placeholder:"URL" sep:"none" help:"Where people come back with a code. Repeatable."`
-	PostLogoutURI      []string          `placeholder:"URL" sep:"none" help:"Where they may come back after signing out. Repeatable."`
-	BackChannelLogout  *string           `placeholder:"URL" help:"Where it is told, server to server, that a session ended."`
-	FrontChannelLogout *string           `placeholder:"URL" help:"Where it is told so through the browser."`
-	Auth               *op.AuthMethod    `placeholder:"METHOD" enum:"secret,private_key_jwt,none" help:"How it proves who it is: ${enum}. A secret comes in the header or in the form. Unless set, its kind decides."`
-	CodeProtection     *op.Protection    `placeholder:"PROTECTION" enum:"pkce,pkce_or_nonce,none" help:"What its requests must bring so that nobody else can use its codes: ${enum}. Less than pkce is for libraries that send no PKCE, with a secret or key."`
-	Keys               []byte            `placeholder:"FILE" type:"filecontent" help:"Its public keys, as a JSON key set, for private_key_jwt."`
-	KeysURL            *string           `placeholder:"URL" help:"Or where that key set is."`
-	Scope              []string          `placeholder:"SCOPE" help:"What it may ask for: openid, profile, email, groups, roles, or names of its own. Unless set: the first three."`
-	Audience           *string           `placeholder:"NAME" help:"Audience of its access tokens."`
-	Refresh            *bool             `negatable:"" help:"It gets refresh tokens."`
-	Device             *bool             `negatable:"" help:"People may sign in to it on a device without a browser."`
-	OwnBehalf          *bool             `negatable:"" help:"It may ask for tokens of its own (client credentials), as each machine does."`
-	RS256              *bool             `name:"rs256" negatable:"" help:"Its ID tokens are signed with RS256, not ES256."`
-	SignedUserinfo     *bool             `negatable:"" help:"Its answers about a person (UserInfo) come as signed tokens."`
-	Opaque             *bool             `negatable:"" help:"Only Parvis can read its access tokens."`
-	InIDToken          *bool             `name:"in-id-token" negatable:"" help:"The ID token also contains what the scopes give."`
-	Pairwise           *bool             `negatable:"" help:"It gets a name for each person that no other application gets (pairwise)."`
-	PushedOnly         *bool             `negatable:"" help:"It must push its requests (PAR)."`
-	DPoPOnly           *bool             `name:"dpop-only" negatable:"" help:"Its access tokens are bound to a key (DPoP)."`
-	Asks               *bool             `negatable:"" help:"People are asked first, because the application is somebody else's."`
-	AccessFor          *time.Duration    `placeholder:"TIME" help:"How long its access tokens are valid, such as 5m."`
-	IDTokenFor         *time.Duration    `name:"id-token-for" placeholder:"TIME" help:"How long its ID tokens are valid."`
-	RefreshFor         *time.Duration    `placeholder:"TIME" help:"How long it may refresh, such as 720h."`
-	Claim              []string          `placeholder:"NAME=SOURCE" sep:"none" help:"One more thing that it is told: name, email, role, language, groups, user_id or organization under another name, or NAME=fixed:TEXT. Repeatable."`
+	Name               *string                 `placeholder:"NAME" help:"Name by which people know it."`
+	Title              map[string]string       `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Title of its tile in a language, where the name will not do. Repeatable."`
+	Description        map[string]string       `placeholder:"LANGUAGE=TEXT" mapsep:"none" help:"Description under the title, in a language. Repeatable."`
+	Address            *string                 `placeholder:"URL" help:"Where its tile leads."`
+	InitiateURI        *string                 `placeholder:"URL" help:"Where a sign-in that begins here is sent (initiate_login_uri), if it has that."`
+	RedirectURI        []string                `placeholder:"URL" sep:"none" help:"Where people come back with a code. Repeatable."`
+	PostLogoutURI      []string                `placeholder:"URL" sep:"none" help:"Where they may come back after signing out. Repeatable."`
+	BackChannelLogout  *string                 `placeholder:"URL" help:"Where it is told, server to server, that a session ended."`
+	FrontChannelLogout *string                 `placeholder:"URL" help:"Where it is told so through the browser."`
+	Auth               *application.AuthMethod `placeholder:"METHOD" enum:"secret,private_key_jwt,none" help:"How it proves who it is: ${enum}. A secret comes in the header or in the form. Unless set, its kind decides."`
+	CodeProtection     *application.Protection `placeholder:"PROTECTION" enum:"pkce,pkce_or_nonce,none" help:"What its requests must bring so that nobody else can use its codes: ${enum}. Less than pkce is for libraries that send no PKCE, with a secret or key."`
+	Keys               []byte                  `placeholder:"FILE" type:"filecontent" help:"Its public keys, as a JSON key set, for private_key_jwt."`
+	KeysURL            *string                 `placeholder:"URL" help:"Or where that key set is."`
+	Scope              []string                `placeholder:"SCOPE" help:"What it may ask for: openid, profile, email, groups, roles, or names of its own. Unless set: the first three."`
+	Audience           *string                 `placeholder:"NAME" help:"Audience of its access tokens."`
+	Refresh            *bool                   `negatable:"" help:"It gets refresh tokens."`
+	Device             *bool                   `negatable:"" help:"People may sign in to it on a device without a browser."`
+	OwnBehalf          *bool                   `negatable:"" help:"It may ask for tokens of its own (client credentials), as each machine does."`
+	RS256              *bool                   `name:"rs256" negatable:"" help:"Its ID tokens are signed with RS256, not ES256."`
+	SignedUserinfo     *bool                   `negatable:"" help:"Its answers about a person (UserInfo) come as signed tokens."`
+	Opaque             *bool                   `negatable:"" help:"Only Parvis can read its access tokens."`
+	InIDToken          *bool                   `name:"in-id-token" negatable:"" help:"The ID token also contains what the scopes give."`
+	Pairwise           *bool                   `negatable:"" help:"It gets a name for each person that no other application gets (pairwise)."`
+	PushedOnly         *bool                   `negatable:"" help:"It must push its requests (PAR)."`
+	DPoPOnly           *bool                   `name:"dpop-only" negatable:"" help:"Its access tokens are bound to a key (DPoP)."`
+	Asks               *bool                   `negatable:"" help:"People are asked first, because the application is somebody else's."`
+	AccessFor          *time.Duration          `placeholder:"TIME" help:"How long its access tokens are valid, such as 5m."`
+	IDTokenFor         *time.Duration          `name:"id-token-for" placeholder:"TIME" help:"How long its ID tokens are valid."`
+	RefreshFor         *time.Duration          `placeholder:"TIME" help:"How long it may refresh, such as 720h."`
+	Claim              []string                `placeholder:"NAME=SOURCE" sep:"none" help:"One more thing that it is told: name, email, role, language, groups, user_id or organization under another name, or NAME=fixed:TEXT. Repeatable."`
 }
 
 // fieldFlags are the flags of fields whose fault alone does not say which flag is meant.
@@ -156,7 +157,7 @@ type choice struct {
 }
 
 // choices puts what was given into s, and lists everything that s has.
-func (f settingFlags) choices(s *op.Settings) ([]choice, error) {
+func (f settingFlags) choices(s *application.Settings) ([]choice, error) {
 	titles, err := texts("title", f.Title, &s.Titles)
 	if err != nil {
 		return nil, err
@@ -171,7 +172,7 @@ func (f settingFlags) choices(s *op.Settings) ([]choice, error) {
 	case f.KeysURL != nil:
 		s.Keys = nil
 	}
-	rs256 := s.Algorithm == op.RS256
+	rs256 := s.Algorithm == application.RS256
 	all := []choice{
 		one("name", f.Name, &s.Name), titles, descriptions, one("address", f.Address, &s.Address), one("initiate-uri", f.InitiateURI, &s.InitiateURI),
 		many("redirect-uri", f.RedirectURI, &s.RedirectURIs), many("post-logout-uri", f.PostLogoutURI, &s.PostLogoutURIs),
@@ -184,8 +185,8 @@ func (f settingFlags) choices(s *op.Settings) ([]choice, error) {
 		one("access-for", f.AccessFor, &s.AccessFor), one("id-token-for", f.IDTokenFor, &s.IDTokenFor), one("refresh-for", f.RefreshFor, &s.RefreshFor),
 		claims(f.Claim, &s.Claims),
 	}
-	if s.Algorithm = op.ES256; rs256 {
-		s.Algorithm = op.RS256
+	if s.Algorithm = application.ES256; rs256 {
+		s.Algorithm = application.RS256
 	}
 	return all, nil
 }
@@ -231,7 +232,7 @@ func texts(flag string, given map[string]string, into *map[i18n.Tag]string) (cho
 	return c, nil
 }
 
-func keys(given []byte, s *op.Settings) choice {
+func keys(given []byte, s *application.Settings) choice {
 	if given != nil {
 		s.Keys = json.RawMessage(given)
 	}
@@ -242,14 +243,14 @@ func keys(given []byte, s *op.Settings) choice {
 	return c
 }
 
-func claims(given []string, into *[]op.Claim) choice {
+func claims(given []string, into *[]application.Claim) choice {
 	c := choice{flag: "claim", given: given != nil}
 	if c.given {
 		*into = nil
 		for _, text := range given {
 			if name, from, _ := strings.Cut(text, "="); text != "" {
 				source, value, _ := strings.Cut(from, ":")
-				*into = append(*into, op.Claim{Name: name, Source: source, Value: value})
+				*into = append(*into, application.Claim{Name: name, Source: source, Value: value})
 			}
 		}
 	}
@@ -262,15 +263,15 @@ func claims(given []string, into *[]op.Claim) choice {
 type addApplicationCommand struct {
 	ownerFlags
 	settingFlags
-	Kind op.Kind `default:"web" enum:"web,single_page,native,machine,link" help:"What it runs on: ${enum}; a link is a tile and nothing else."`
-	ID   string  `placeholder:"ID" help:"Client ID of your choice: small letters, digits, _ and -. Unless set, a new one is made."`
+	Kind application.Kind `default:"web" enum:"web,single_page,native,machine,link" help:"What it runs on: ${enum}; a link is a tile and nothing else."`
+	ID   string           `placeholder:"ID" help:"Client ID of your choice: small letters, digits, _ and -. Unless set, a new one is made."`
 }
 
 // Run registers an application with what its kind is usually given.
 func (c *addApplicationCommand) Run(p *program) error {
-	s := op.Defaults(c.Kind)
+	s := application.Defaults(c.Kind)
 	if c.Keys != nil || c.KeysURL != nil {
-		s.Auth = op.PrivateKey
+		s.Auth = application.PrivateKey
 	}
 	if _, err := c.choices(&s); err != nil {
 		return err
@@ -279,7 +280,7 @@ func (c *addApplicationCommand) Run(p *program) error {
 		if err := c.checkReach(p, st, s); err != nil {
 			return err
 		}
-		var client op.Client
+		var client application.Application
 		var shown, whose string
 		if err := st.db.Update(p.ctx, func(tx *db.Tx) error {
 			org, err := c.owner(p.ctx, tx)
@@ -287,7 +288,7 @@ func (c *addApplicationCommand) Run(p *program) error {
 				return err
 			}
 			whose = ownerOf(org)
-			client, shown, err = op.Register(p.ctx, tx, directory.Operator(), st.plan.issuer, op.Client{ID: op.ClientID(c.ID), OrgID: org.ID, Kind: c.Kind, Settings: s})
+			client, shown, err = application.Register(p.ctx, tx, directory.Operator(), st.plan.issuer, application.Application{ID: application.ID(c.ID), OrgID: org.ID, Kind: c.Kind, Settings: s})
 			return err
 		}); err != nil {
 			return err
@@ -302,8 +303,8 @@ func (c *addApplicationCommand) Run(p *program) error {
 }
 
 // tellDeveloper prints what to enter in the application, and what is missing here.
-func tellDeveloper(w io.Writer, c op.Client, issuer string) {
-	if c.Kind == op.Link {
+func tellDeveloper(w io.Writer, c application.Application, issuer string) {
+	if c.Kind == application.Link {
 		return
 	}
 	fmt.Fprintln(w, "Enter in the application, where it does not find the others by the first two:")
@@ -335,7 +336,7 @@ func (c *listApplicationsCommand) Run(p *program) error {
 			if err != nil {
 				return err
 			}
-			all, err := op.Applications(p.ctx, tx, directory.Operator(), org.ID)
+			all, err := application.Of(p.ctx, tx, directory.Operator(), org.ID)
 			if err != nil {
 				return err
 			}
@@ -348,7 +349,7 @@ func (c *listApplicationsCommand) Run(p *program) error {
 	})
 }
 
-func listApplications(ctx context.Context, w io.Writer, r db.Reader, org directory.Organization, all []op.Application) error {
+func listApplications(ctx context.Context, w io.Writer, r db.Reader, org directory.Organization, all []application.Placed) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if org.ID == "" {
 		fmt.Fprintln(table, "ID\tNAME\tKIND\tSTATE")
@@ -356,7 +357,7 @@ func listApplications(ctx context.Context, w io.Writer, r db.Reader, org directo
 		fmt.Fprintln(table, "ID\tNAME\tKIND\tSTATE\tFOR\tPEOPLE ARE ASKED")
 	}
 	for _, a := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s", a.ID, a.Settings.Name, a.Kind, stateOf(a.Client))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s", a.ID, a.Settings.Name, a.Kind, stateOf(a.Application))
 		if org.ID != "" {
 			audience, err := audienceOf(ctx, r, org, a.Place)
 			if err != nil {
@@ -370,9 +371,9 @@ func listApplications(ctx context.Context, w io.Writer, r db.Reader, org directo
 }
 
 // stateOf returns the state of an application's tile.
-func stateOf(c op.Client) string {
+func stateOf(c application.Application) string {
 	switch {
-	case c.Kind == op.Machine:
+	case c.Kind == application.Machine:
 		return "no tile"
 	case tileOf(c) == "":
 		return "no address yet"
@@ -382,11 +383,13 @@ func stateOf(c op.Client) string {
 	return tileOf(c)
 }
 
-func tileOf(c op.Client) string { return cmp.Or(c.Settings.InitiateURI, c.Settings.Address) }
+func tileOf(c application.Application) string {
+	return cmp.Or(c.Settings.InitiateURI, c.Settings.Address)
+}
 
 // audienceOf returns who sees an application, with groups by name.
-func audienceOf(ctx context.Context, r db.Reader, org directory.Organization, place op.Placement) (string, error) {
-	if place.Audience != op.SomeGroups {
+func audienceOf(ctx context.Context, r db.Reader, org directory.Organization, place application.Placement) (string, error) {
+	if place.Audience != application.SomeGroups {
 		return string(place.Audience), nil
 	}
 	known, err := directory.Groups(ctx, r, directory.Operator(), org.ID)
@@ -402,11 +405,11 @@ func audienceOf(ctx context.Context, r db.Reader, org directory.Organization, pl
 	return cmp.Or(strings.Join(names, ", "), "groups that no longer exist"), nil
 }
 
-func asksOf(a op.Application) string {
+func asksOf(a application.Placed) string {
 	switch {
-	case a.Place.Standing == op.Forbidden:
+	case a.Place.Standing == application.Forbidden:
 		return "forbidden"
-	case a.Place.Standing == op.Approved:
+	case a.Place.Standing == application.Approved:
 		return "no, approved"
 	case a.Settings.Asks:
 		return "yes"
@@ -432,7 +435,7 @@ func (c *showApplicationCommand) Run(p *program) error {
 				org = directory.Organization{}
 			}
 			table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintf(table, "client ID\t%s\nof\t%s\nkind\t%s\nstate\t%s\n", a.ID, ownerOf(org), a.Kind, stateOf(a.Client))
+			fmt.Fprintf(table, "client ID\t%s\nof\t%s\nkind\t%s\nstate\t%s\n", a.ID, ownerOf(org), a.Kind, stateOf(a.Application))
 			for _, setting := range own {
 				for _, value := range setting.values {
 					fmt.Fprintf(table, "--%s\t%s\n", setting.flag, value)
@@ -484,7 +487,7 @@ func (c *setApplicationCommand) Run(p *program) error {
 		return err
 	}
 	if err := c.with(p, func(st *storage) error {
-		var named op.Settings
+		var named application.Settings
 		if c.BackChannelLogout != nil {
 			named.BackChannel = *c.BackChannelLogout
 		}
@@ -495,20 +498,20 @@ func (c *setApplicationCommand) Run(p *program) error {
 	}); err != nil {
 		return err
 	}
-	var changed op.Client
-	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
+	var changed application.Application
+	if err := c.update(p, func(tx *db.Tx, client application.Application) error {
 		s := client.Settings
 		all, err := c.choices(&s)
 		if err != nil {
 			return err
 		}
-		if s.Auth != op.PrivateKey && (len(c.Keys) > 0 || c.KeysURL != nil && *c.KeysURL != "") {
-			return fmt.Errorf("--keys and --keys-url are for an application that proves itself with a key of its own: add --auth %s", op.PrivateKey)
+		if s.Auth != application.PrivateKey && (len(c.Keys) > 0 || c.KeysURL != nil && *c.KeysURL != "") {
+			return fmt.Errorf("--keys and --keys-url are for an application that proves itself with a key of its own: add --auth %s", application.PrivateKey)
 		}
 		if !slices.ContainsFunc(all, func(one choice) bool { return one.given }) {
 			return errors.New("no setting was named: 'parvis application set --help' lists those that can be changed")
 		}
-		changed, err = op.Change(p.ctx, tx, directory.Operator(), plan.issuer, client, s)
+		changed, err = application.Change(p.ctx, tx, directory.Operator(), plan.issuer, client, s)
 		return err
 	}); err != nil {
 		return err
@@ -522,8 +525,8 @@ type addSecretCommand struct{ applicationFlags }
 // Run makes a second secret beside the one in use.
 func (c *addSecretCommand) Run(p *program) error {
 	var shown string
-	if err := c.update(p, func(tx *db.Tx, client op.Client) (err error) {
-		shown, err = op.AddSecret(p.ctx, tx, directory.Operator(), client)
+	if err := c.update(p, func(tx *db.Tx, client application.Application) (err error) {
+		shown, err = application.AddSecret(p.ctx, tx, directory.Operator(), client)
 		return err
 	}); err != nil {
 		return err
@@ -542,7 +545,7 @@ func (c *listSecretsCommand) Run(p *program) error {
 			if err != nil {
 				return err
 			}
-			all, err := op.Secrets(p.ctx, tx, directory.Operator(), a.Client)
+			all, err := application.Secrets(p.ctx, tx, directory.Operator(), a.Application)
 			if err != nil {
 				return err
 			}
@@ -571,8 +574,8 @@ type removeSecretCommand struct {
 
 // Run removes a secret; the last one cannot be removed.
 func (c *removeSecretCommand) Run(p *program) error {
-	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
-		return op.RemoveSecret(p.ctx, tx, directory.Operator(), client, c.Secret)
+	if err := c.update(p, func(tx *db.Tx, client application.Application) error {
+		return application.RemoveSecret(p.ctx, tx, directory.Operator(), client, c.Secret)
 	}); err != nil {
 		return err
 	}
@@ -609,7 +612,7 @@ func (c *placeApplicationCommand) Run(p *program) error {
 			if err != nil {
 				return err
 			}
-			return op.Place(p.ctx, tx, directory.Operator(), org.ID, a.Client, place)
+			return application.Place(p.ctx, tx, directory.Operator(), org.ID, a.Application, place)
 		}); err != nil {
 			return err
 		}
@@ -618,22 +621,22 @@ func (c *placeApplicationCommand) Run(p *program) error {
 	})
 }
 
-func (c *placeApplicationCommand) placement(ctx context.Context, r db.Reader, org directory.Organization, place op.Placement) (op.Placement, error) {
+func (c *placeApplicationCommand) placement(ctx context.Context, r db.Reader, org directory.Organization, place application.Placement) (application.Placement, error) {
 	switch {
 	case c.Approve:
-		place.Standing = op.Approved
+		place.Standing = application.Approved
 	case c.Forbid:
-		place.Standing = op.Forbidden
+		place.Standing = application.Forbidden
 	case c.AsRegistered:
-		place.Standing = op.AsRegistered
+		place.Standing = application.AsRegistered
 	}
 	switch {
 	case c.Everyone:
-		place.Audience, place.Groups = op.Everyone, nil
+		place.Audience, place.Groups = application.Everyone, nil
 	case c.Nobody:
-		place.Audience, place.Groups = op.Nobody, nil
+		place.Audience, place.Groups = application.Nobody, nil
 	case len(c.Group) > 0:
-		place.Audience, place.Groups = op.SomeGroups, nil
+		place.Audience, place.Groups = application.SomeGroups, nil
 	}
 	known, err := directory.Groups(ctx, r, directory.Operator(), org.ID)
 	if err != nil {
@@ -654,9 +657,9 @@ type removeApplicationCommand struct{ applicationFlags }
 // Run removes an application and everything that it was given.
 func (c *removeApplicationCommand) Run(p *program) error {
 	var name string
-	if err := c.update(p, func(tx *db.Tx, client op.Client) error {
+	if err := c.update(p, func(tx *db.Tx, client application.Application) error {
 		name = client.Settings.Name
-		return op.Remove(p.ctx, tx, directory.Operator(), client)
+		return application.Remove(p.ctx, tx, directory.Operator(), client)
 	}); err != nil {
 		return err
 	}

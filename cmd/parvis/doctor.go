@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
@@ -310,20 +311,20 @@ func (d *doctor) applications(open *db.DB) {
 	if open == nil {
 		return
 	}
-	all, err := op.Applications(d.ctx, open, directory.Operator(), "")
+	all, err := application.Of(d.ctx, open, directory.Operator(), "")
 	if err != nil {
 		d.fail(check, "they cannot be read: %v.", err)
 		return
 	}
 	for _, a := range all {
 		switch {
-		case a.Kind != op.Machine && tileOf(a.Client) == "" && len(a.Settings.RedirectURIs) > 0:
+		case a.Kind != application.Machine && tileOf(a.Application) == "" && len(a.Settings.RedirectURIs) > 0:
 			d.note(check, "%s has no tile, since it has no address yet: parvis application set %s --address URL", a.Settings.Name, a.ID)
-		case a.Kind != op.Machine && tileOf(a.Client) == "":
+		case a.Kind != application.Machine && tileOf(a.Application) == "":
 			d.note(check, "%s has no address yet: parvis application set %s --redirect-uri URL --address URL", a.Settings.Name, a.ID)
 		case !a.FailedAt.IsZero():
 			d.fail(check, "nobody answers at %s, the address of %s, since %s. Is it running, and reached from this machine?",
-				tileOf(a.Client), a.Settings.Name, a.FailedAt.Format(time.DateTime))
+				tileOf(a.Application), a.Settings.Name, a.FailedAt.Format(time.DateTime))
 		}
 	}
 	channels, err := op.Channels(d.ctx, open)
@@ -336,7 +337,7 @@ func (d *doctor) applications(open *db.DB) {
 			d.fail(check, "%s does not accept messages about ended sessions: %s. 'parvis application show %s' has its address.", id, channelOf(t), id)
 		}
 	}
-	old, err := op.FindOutdated(d.ctx, open, d.plan.issuer)
+	old, err := application.FindOutdated(d.ctx, open, d.plan.issuer)
 	if err != nil {
 		d.fail(check, "they cannot be read: %v.", err)
 		return

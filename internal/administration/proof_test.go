@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"parvis/internal/administration"
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
@@ -16,7 +17,6 @@ import (
 	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
@@ -360,7 +360,7 @@ func (w *world) lists() map[string]func(context.Context, directory.Actor, direct
 			return err
 		},
 		"applications": func(ctx context.Context, a directory.Actor, org directory.OrgID) error {
-			_, err := op.Applications(ctx, w.DB, a, org)
+			_, err := application.Of(ctx, w.DB, a, org)
 			return err
 		},
 		"whom password rules meet": func(ctx context.Context, a directory.Actor, org directory.OrgID) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -40,10 +41,10 @@ var (
 // applicationPage shows one application as the organization has it: its own in full, the
 // installation's with what the organization decides about it.
 type applicationPage struct {
-	op.Application
+	application.Placed
 	Chips     []chip
 	Groups    []directory.Group
-	Secrets   []op.KeptSecret
+	Secrets   []application.KeptSecret
 	Asked     op.Asked
 	Channel   op.Channel // how the application answers when it is told that a session ended here
 	MayChange bool       // what was registered
@@ -59,13 +60,13 @@ func (s *Server) showApplication(v *page.Viewer) error {
 	ctx, now := v.R.Context(), s.site.DB.Now()
 	p := applicationPage{MayPlace: rules(v.User.Role), Issuer: s.base(), Discovery: s.provider.Configuration(), frame: v.Form}
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
-		if p.Application, err = op.ApplicationOf(ctx, tx, v.User.AsActor(), v.User.OrgID, applicationIn(v)); err != nil {
+		if p.Placed, err = application.ByID(ctx, tx, v.User.AsActor(), v.User.OrgID, applicationIn(v)); err != nil {
 			return err
 		}
 		if p.Groups, err = directory.Groups(ctx, tx, v.User.AsActor(), v.User.OrgID); err != nil {
 			return err
 		}
-		if p.Secrets, err = op.Secrets(ctx, tx, v.User.AsActor(), p.Client); err != nil {
+		if p.Secrets, err = application.Secrets(ctx, tx, v.User.AsActor(), p.Application); err != nil {
 			return err
 		}
 		if p.Asked, err = op.LastAsked(ctx, tx, v.User.OrgID, p.ID, now); err != nil {
@@ -76,7 +77,7 @@ func (s *Server) showApplication(v *page.Viewer) error {
 	}); err != nil {
 		return err
 	}
-	p.Chips, p.MayChange = applicationChips(p.Application), p.MayPlace && p.Own()
+	p.Chips, p.MayChange = applicationChips(p.Placed), p.MayPlace && p.Own()
 	for deed, key := range map[string]string{"added": "console.application.added", "saved": "console.sso.saved"} {
 		if v.Just(deed) {
 			p.Done = key
@@ -89,16 +90,16 @@ func (s *Server) showApplication(v *page.Viewer) error {
 }
 
 // applicationIn returns the id of the application that the path names.
-func applicationIn(v *page.Viewer) op.ClientID { return op.ClientID(v.R.PathValue("id")) }
+func applicationIn(v *page.Viewer) application.ID { return application.ID(v.R.PathValue("id")) }
 
 // Own reports whether the organization registered the application.
 func (p applicationPage) Own() bool { return p.OrgID != "" }
 
 // People reports whether people use the application.
-func (p applicationPage) People() bool { return p.Kind != op.Machine }
+func (p applicationPage) People() bool { return p.Kind != application.Machine }
 
 // Answers reports whether the application is told who somebody is, and is not only a link.
-func (p applicationPage) Answers() bool { return p.Kind != op.Link }
+func (p applicationPage) Answers() bool { return p.Kind != application.Link }
 
 // Unfold reports whether a folded part of the page must be open: a fault is in one of its
 // fields, or what was typed was brought back after fresh proof.
@@ -163,18 +164,18 @@ func (p applicationPage) PlaceGroups() (names []string) {
 }
 
 // Audiences lists the audiences to choose from.
-func (applicationPage) Audiences() []op.Audience { return op.Audiences }
-func (p applicationPage) Standings() []op.Standing {
+func (applicationPage) Audiences() []application.Audience { return application.Audiences }
+func (p applicationPage) Standings() []application.Standing {
 	if !p.Code() {
-		return []op.Standing{op.AsRegistered, op.Forbidden} // nobody signs in, so nobody is asked
+		return []application.Standing{application.AsRegistered, application.Forbidden} // nobody signs in, so nobody is asked
 	}
-	return []op.Standing{op.AsRegistered, op.Approved, op.Forbidden}
+	return []application.Standing{application.AsRegistered, application.Approved, application.Forbidden}
 }
 
 // StandingKey returns the catalogue key of a standing.
-func (p applicationPage) StandingKey(s op.Standing) string {
+func (p applicationPage) StandingKey(s application.Standing) string {
 	switch {
-	case s != op.AsRegistered:
+	case s != application.AsRegistered:
 		return "console.application.standing." + string(s)
 	case !p.Code():
 		return "console.application.standing.yes"
@@ -185,7 +186,7 @@ func (p applicationPage) StandingKey(s op.Standing) string {
 }
 
 // PersonScopes lists what an application can be told about a person, apart from who it is.
-func (applicationPage) PersonScopes() []string { return op.Scopes[1:] }
+func (applicationPage) PersonScopes() []string { return application.Scopes[1:] }
 
 // Scoped reports whether the application may ask for a scope.
 func (p applicationPage) Scoped(scope string) bool {
@@ -197,7 +198,7 @@ func (p applicationPage) Scoped(scope string) bool {
 
 // OtherScopes returns the application's own permissions.
 func (p applicationPage) OtherScopes() string {
-	own := slices.DeleteFunc(slices.Clone(p.Settings.Scopes), func(s string) bool { return slices.Contains(op.Scopes, s) })
+	own := slices.DeleteFunc(slices.Clone(p.Settings.Scopes), func(s string) bool { return slices.Contains(application.Scopes, s) })
 	return strings.Join(own, " ")
 }
 
@@ -219,8 +220,8 @@ type selectField struct {
 // Ways lists how the application can prove who it is.
 func (p applicationPage) Ways(f page.Frame) selectField {
 	field := selectField{Field: f.Field("auth", "console.application.auth", "", "", string(p.Settings.Auth))}
-	for _, m := range op.AuthMethods {
-		if m != op.NoAuth || p.Settings.Auth == op.NoAuth {
+	for _, m := range application.AuthMethods {
+		if m != application.NoAuth || p.Settings.Auth == application.NoAuth {
 			field.Options = append(field.Options, option{Value: string(m), Key: "console.application.auth." + string(m)})
 		}
 	}
@@ -230,19 +231,21 @@ func (p applicationPage) Ways(f page.Frame) selectField {
 // Protections lists what the application's requests can be made to include.
 func (p applicationPage) Protections(f page.Frame) selectField {
 	field := selectField{Field: f.Field("code_protection", "console.application.code_protection", "", "", string(p.Protection())).WithHint(f.T("console.application.code_protection_hint"))}
-	for _, m := range op.Protections {
+	for _, m := range application.Protections {
 		field.Options = append(field.Options, option{Value: string(m), Key: "console.application.code_protection." + string(m)})
 	}
 	return field
 }
 
 // Protection returns the one in force.
-func (p applicationPage) Protection() op.Protection { return cmp.Or(p.Settings.Protection, op.PKCE) }
+func (p applicationPage) Protection() application.Protection {
+	return cmp.Or(p.Settings.Protection, application.PKCE)
+}
 
 // Algorithms lists the algorithms to sign with.
 func (p applicationPage) Algorithms(f page.Frame) selectField {
 	field := selectField{Field: f.Field("algorithm", "console.application.algorithm", "", "", string(p.Settings.Algorithm)).WithHint(f.T("console.application.algorithm_hint"))}
-	for _, a := range op.Algorithms {
+	for _, a := range application.Algorithms {
 		field.Options = append(field.Options, option{Value: string(a), Text: string(a)})
 	}
 	return field
@@ -251,7 +254,7 @@ func (p applicationPage) Algorithms(f page.Frame) selectField {
 // lasting is a lifetime that an application can have a value of its own for.
 type lasting struct {
 	name, label, hint string
-	of                func(*op.Settings) *time.Duration
+	of                func(*application.Settings) *time.Duration
 	usual             time.Duration
 	offered           []time.Duration
 }
@@ -259,19 +262,21 @@ type lasting struct {
 const day = 24 * time.Hour
 
 var lastings = []lasting{
-	{"access_for", "console.application.access_for", "console.application.access_for_hint", func(s *op.Settings) *time.Duration { return &s.AccessFor }, op.AccessLasts,
-		[]time.Duration{op.ShortestAccess, 2 * time.Minute, op.AccessLasts, op.LongestAccess}},
-	{"id_token_for", "console.application.id_token_for", "console.application.id_token_for_hint", func(s *op.Settings) *time.Duration { return &s.IDTokenFor }, op.IDTokenLasts,
-		[]time.Duration{op.ShortestIDToken, 5 * time.Minute, op.IDTokenLasts, 30 * time.Minute, op.LongestIDToken}},
-	{"refresh_for", "console.application.refresh_for", "console.application.refresh_for_hint", func(s *op.Settings) *time.Duration { return &s.RefreshFor }, op.RefreshLasts,
-		[]time.Duration{op.ShortestRefresh, 8 * time.Hour, day, 7 * day, op.RefreshLasts, op.LongestRefresh}},
+	{"access_for", "console.application.access_for", "console.application.access_for_hint", func(s *application.Settings) *time.Duration { return &s.AccessFor }, application.AccessLasts,
+		[]time.Duration{application.ShortestAccess, 2 * time.Minute, application.AccessLasts, application.LongestAccess}},
+	{"id_token_for", "console.application.id_token_for", "console.application.id_token_for_hint", func(s *application.Settings) *time.Duration { return &s.IDTokenFor }, application.IDTokenLasts,
+		[]time.Duration{application.ShortestIDToken, 5 * time.Minute, application.IDTokenLasts, 30 * time.Minute, application.LongestIDToken}},
+	{"refresh_for", "console.application.refresh_for", "console.application.refresh_for_hint", func(s *application.Settings) *time.Duration { return &s.RefreshFor }, application.RefreshLasts,
+		[]time.Duration{application.ShortestRefresh, 8 * time.Hour, day, 7 * day, application.RefreshLasts, application.LongestRefresh}},
 }
 
 // fits reports whether an application of a kind has such a lifetime.
-func (l lasting) fits(k op.Kind) bool { return l.name == "access_for" || k != op.Machine }
+func (l lasting) fits(k application.Kind) bool {
+	return l.name == "access_for" || k != application.Machine
+}
 
 // now returns the lifetime in force: the application's own, or the usual one.
-func (l lasting) now(s op.Settings) time.Duration {
+func (l lasting) now(s application.Settings) time.Duration {
 	if d := *l.of(&s); d != 0 {
 		return d
 	}
@@ -297,23 +302,23 @@ func (p applicationPage) Lifetimes(f page.Frame) (all []selectField) {
 // flag is a setting that is on or off.
 type flag struct {
 	name string
-	of   func(*op.Settings) *bool
-	fits func(op.Client) bool
+	of   func(*application.Settings) *bool
+	fits func(application.Application) bool
 }
 
 var flags = []flag{
-	{"refreshes", func(s *op.Settings) *bool { return &s.Refreshes }, op.Client.Code},
-	{"in_id_token", func(s *op.Settings) *bool { return &s.InIDToken }, op.Client.Code},
-	{"pairwise", func(s *op.Settings) *bool { return &s.Pairwise }, op.Client.Code},
-	{"signs_info", func(s *op.Settings) *bool { return &s.SignsInfo }, op.Client.Code},
-	{"devices", func(s *op.Settings) *bool { return &s.Devices }, op.Client.Code},
-	{"own_behalf", func(s *op.Settings) *bool { return &s.OwnBehalf }, func(c op.Client) bool { return c.Kind == op.Web }},
-	{"opaque", func(s *op.Settings) *bool { return &s.Opaque }, always},
-	{"bound_only", func(s *op.Settings) *bool { return &s.BoundOnly }, always},
-	{"pushed_only", func(s *op.Settings) *bool { return &s.PushedOnly }, op.Client.Code},
+	{"refreshes", func(s *application.Settings) *bool { return &s.Refreshes }, application.Application.Code},
+	{"in_id_token", func(s *application.Settings) *bool { return &s.InIDToken }, application.Application.Code},
+	{"pairwise", func(s *application.Settings) *bool { return &s.Pairwise }, application.Application.Code},
+	{"signs_info", func(s *application.Settings) *bool { return &s.SignsInfo }, application.Application.Code},
+	{"devices", func(s *application.Settings) *bool { return &s.Devices }, application.Application.Code},
+	{"own_behalf", func(s *application.Settings) *bool { return &s.OwnBehalf }, func(c application.Application) bool { return c.Kind == application.Web }},
+	{"opaque", func(s *application.Settings) *bool { return &s.Opaque }, always},
+	{"bound_only", func(s *application.Settings) *bool { return &s.BoundOnly }, always},
+	{"pushed_only", func(s *application.Settings) *bool { return &s.PushedOnly }, application.Application.Code},
 }
 
-func always(op.Client) bool { return true }
+func always(application.Application) bool { return true }
 
 // shownFlag is a flag as a box to tick.
 type shownFlag struct {
@@ -325,7 +330,7 @@ type shownFlag struct {
 // Flags returns the flags of this kind of application.
 func (p applicationPage) Flags(f page.Frame) (all []shownFlag) {
 	for _, b := range flags {
-		if b.fits(p.Client) {
+		if b.fits(p.Application) {
 			all = append(all, shownFlag{b.name, p.Ticked(b.name, "access_for", *b.of(&p.Settings)), f.Faulty(b.name)})
 		}
 	}
@@ -337,24 +342,24 @@ const spare = 2
 
 // Claims returns the lines of what the application is told besides its scopes: as they were
 // sent or as they are stored.
-func (p applicationPage) Claims() []op.Claim {
+func (p applicationPage) Claims() []application.Claim {
 	all := p.Settings.Claims
 	if p.frame.Has("claim[]") {
 		all = claimsIn(p.frame)
 	}
-	return append(slices.Clone(all), make([]op.Claim, spare)...)
+	return append(slices.Clone(all), make([]application.Claim, spare)...)
 }
 
 // Sources lists where a claim can come from.
-func (applicationPage) Sources() []string { return op.Sources }
+func (applicationPage) Sources() []string { return application.Sources }
 
 // Roles returns the lines that say who has which role in the application.
-func (p applicationPage) Roles() []op.RoleOf {
+func (p applicationPage) Roles() []application.RoleOf {
 	all := p.Settings.Roles
 	if p.frame.Has("role[]") {
 		all = rolesIn(p.frame)
 	}
-	return append(slices.Clone(all), make([]op.RoleOf, spare)...)
+	return append(slices.Clone(all), make([]application.RoleOf, spare)...)
 }
 
 // GroupName returns the name of a group, or its id if the group no longer exists.
@@ -369,10 +374,10 @@ func (p applicationPage) GroupName(id string) string {
 
 // claimsIn returns the lines that were filled in. A line without a name was not: its source is
 // only what the list shows first.
-func claimsIn(f *page.Form) (all []op.Claim) {
+func claimsIn(f *page.Form) (all []application.Claim) {
 	sources, values := f.All("source[]"), f.All("value[]")
 	for i, name := range f.All("claim[]") {
-		c := op.Claim{Name: strings.TrimSpace(name)}
+		c := application.Claim{Name: strings.TrimSpace(name)}
 		if i < len(sources) {
 			c.Source = sources[i]
 		}
@@ -386,14 +391,14 @@ func claimsIn(f *page.Form) (all []op.Claim) {
 	return all
 }
 
-func rolesIn(f *page.Form) (all []op.RoleOf) {
+func rolesIn(f *page.Form) (all []application.RoleOf) {
 	groups := f.All("role_group[]")
 	for i, role := range f.All("role[]") {
-		r := op.RoleOf{Role: strings.TrimSpace(role)}
+		r := application.RoleOf{Role: strings.TrimSpace(role)}
 		if i < len(groups) {
 			r.Group = groups[i]
 		}
-		if r != (op.RoleOf{}) {
+		if r != (application.RoleOf{}) {
 			all = append(all, r)
 		}
 	}
@@ -406,25 +411,25 @@ func back(v *page.Viewer, done string) error {
 }
 
 // withApplication does something to the application in the path, as it is in that transaction.
-func (s *Server) withApplication(v *page.Viewer, do func(*db.Tx, op.Client) error) error {
+func (s *Server) withApplication(v *page.Viewer, do func(*db.Tx, application.Application) error) error {
 	ctx := v.R.Context()
 	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		a, err := op.ApplicationOf(ctx, tx, v.User.AsActor(), v.User.OrgID, applicationIn(v))
+		a, err := application.ByID(ctx, tx, v.User.AsActor(), v.User.OrgID, applicationIn(v))
 		if err != nil {
 			return err
 		}
-		return do(tx, a.Client)
+		return do(tx, a.Application)
 	})
 }
 
 // resettle changes what was registered of the application, and keeps what somebody else changed
 // meanwhile on another part of the page.
-func (s *Server) resettle(v *page.Viewer, change func(op.Client, *op.Settings)) error {
+func (s *Server) resettle(v *page.Viewer, change func(application.Application, *application.Settings)) error {
 	ctx := v.R.Context()
-	if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error {
+	if err := s.withApplication(v, func(tx *db.Tx, c application.Application) error {
 		settings := c.Settings
 		change(c, &settings)
-		_, err := op.Change(ctx, tx, v.User.AsActor(), s.base(), c, settings)
+		_, err := application.Change(ctx, tx, v.User.AsActor(), s.base(), c, settings)
 		return err
 	}); err != nil {
 		return err
@@ -438,14 +443,16 @@ func (s *Server) changeApplication(v *page.Viewer) error {
 		if !f.Ticked("confirmed") {
 			return errApplicationNotConfirmed
 		}
-		if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error { return op.Remove(ctx, tx, v.User.AsActor(), c) }); err != nil {
+		if err := s.withApplication(v, func(tx *db.Tx, c application.Application) error {
+			return application.Remove(ctx, tx, v.User.AsActor(), c)
+		}); err != nil {
 			return err
 		}
 		return v.Redirect(v.Path("admin/applications") + "?removed")
 	}
-	return s.resettle(v, func(c op.Client, settings *op.Settings) {
+	return s.resettle(v, func(c application.Application, settings *application.Settings) {
 		settings.Name, settings.Address = f.Get("name"), strings.TrimSpace(f.Get("address"))
-		if c.Kind == op.Machine {
+		if c.Kind == application.Machine {
 			return
 		}
 		settings.Titles, settings.Descriptions = s.known(textsIn(f, "title[]")), s.known(textsIn(f, "description[]"))
@@ -471,7 +478,9 @@ func (s *Server) saveApplicationLogo(v *page.Viewer) error {
 		}
 	}
 	ctx := v.R.Context()
-	if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error { return op.SetLogo(ctx, tx, v.User.AsActor(), c, logo) }); err != nil {
+	if err := s.withApplication(v, func(tx *db.Tx, c application.Application) error {
+		return application.SetLogo(ctx, tx, v.User.AsActor(), c, logo)
+	}); err != nil {
 		return err
 	}
 	return back(v, "saved")
@@ -480,13 +489,13 @@ func (s *Server) saveApplicationLogo(v *page.Viewer) error {
 // placeApplication says who sees an application of the installation and whether anybody may
 // open it: this is all that an organization decides about it.
 func (s *Server) placeApplication(v *page.Viewer) error {
-	place := op.Placement{Standing: op.Standing(v.Form.Get("standing")), Audience: op.Audience(v.Form.Get("audience"))}
-	if place.Audience == op.SomeGroups {
+	place := application.Placement{Standing: application.Standing(v.Form.Get("standing")), Audience: application.Audience(v.Form.Get("audience"))}
+	if place.Audience == application.SomeGroups {
 		place.Groups = v.Form.All("group[]")
 	}
 	ctx := v.R.Context()
-	if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error {
-		return op.Place(ctx, tx, v.User.AsActor(), v.User.OrgID, c, place)
+	if err := s.withApplication(v, func(tx *db.Tx, c application.Application) error {
+		return application.Place(ctx, tx, v.User.AsActor(), v.User.OrgID, c, place)
 	}); err != nil {
 		return err
 	}
@@ -495,37 +504,37 @@ func (s *Server) placeApplication(v *page.Viewer) error {
 
 func (s *Server) saveApplicationSignIn(v *page.Viewer) error {
 	ctx, f := v.R.Context(), v.Form
-	a, err := op.ApplicationOf(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, applicationIn(v))
+	a, err := application.ByID(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, applicationIn(v))
 	if err != nil {
 		return err
 	}
-	if err := s.provider.CheckReach(ctx, a.Client, op.Settings{
+	if err := s.provider.Reach.Check(ctx, a.Application, application.Settings{
 		BackChannel: strings.TrimSpace(f.Get("back_channel")), KeysURL: strings.TrimSpace(f.Get("keys_url")),
 	}); err != nil {
 		return err
 	}
-	return s.resettle(v, func(c op.Client, settings *op.Settings) {
+	return s.resettle(v, func(c application.Application, settings *application.Settings) {
 		if f.Has("auth") {
-			settings.Auth = op.AuthMethod(f.Get("auth"))
+			settings.Auth = application.AuthMethod(f.Get("auth"))
 			settings.Keys, settings.KeysURL = json.RawMessage(strings.TrimSpace(f.Get("keys"))), strings.TrimSpace(f.Get("keys_url"))
 		}
 		settings.Scopes = slices.Concat(f.All("scope[]"), strings.Fields(f.Get("scopes")))
 		if !c.Code() {
 			return
 		}
-		settings.Scopes = append([]string{op.OpenID}, settings.Scopes...)
+		settings.Scopes = append([]string{application.OpenID}, settings.Scopes...)
 		settings.RedirectURIs, settings.PostLogoutURIs = linesOf(f.Get("redirect_uris")), linesOf(f.Get("post_logout_uris"))
 		settings.BackChannel, settings.FrontChannel = strings.TrimSpace(f.Get("back_channel")), strings.TrimSpace(f.Get("front_channel"))
 		settings.Asks = f.Ticked("asks")
 		if f.Has("code_protection") {
-			settings.Protection = op.Protection(f.Get("code_protection"))
+			settings.Protection = application.Protection(f.Get("code_protection"))
 		}
 	})
 }
 
 func (s *Server) saveTokens(v *page.Viewer) error {
 	f := v.Form
-	return s.resettle(v, func(c op.Client, settings *op.Settings) {
+	return s.resettle(v, func(c application.Application, settings *application.Settings) {
 		for _, l := range lastings {
 			if !l.fits(c.Kind) {
 				continue
@@ -541,12 +550,12 @@ func (s *Server) saveTokens(v *page.Viewer) error {
 				*b.of(settings) = f.Ticked(b.name)
 			}
 		}
-		settings.Algorithm, settings.Audience = op.Algorithm(f.Get("algorithm")), strings.TrimSpace(f.Get("audience_claim"))
+		settings.Algorithm, settings.Audience = application.Algorithm(f.Get("algorithm")), strings.TrimSpace(f.Get("audience_claim"))
 	})
 }
 
 func (s *Server) saveClaims(v *page.Viewer) error {
-	return s.resettle(v, func(_ op.Client, settings *op.Settings) {
+	return s.resettle(v, func(_ application.Application, settings *application.Settings) {
 		settings.Claims, settings.Roles = claimsIn(v.Form), rolesIn(v.Form)
 	})
 }
@@ -559,16 +568,18 @@ func (s *Server) changeSecrets(v *page.Viewer) error {
 		if !v.Form.Ticked("sure") {
 			return errSecretNotConfirmed
 		}
-		if err := s.withApplication(v, func(tx *db.Tx, c op.Client) error { return op.RemoveSecret(ctx, tx, actor, c, v.Form.Get("secret")) }); err != nil {
+		if err := s.withApplication(v, func(tx *db.Tx, c application.Application) error {
+			return application.RemoveSecret(ctx, tx, actor, c, v.Form.Get("secret"))
+		}); err != nil {
 			return err
 		}
 		return back(v, "saved")
 	case "add":
-		var client op.Client
+		var client application.Application
 		var secret string
-		if err := s.withApplication(v, func(tx *db.Tx, c op.Client) (err error) {
+		if err := s.withApplication(v, func(tx *db.Tx, c application.Application) (err error) {
 			client = c
-			secret, err = op.AddSecret(ctx, tx, actor, c)
+			secret, err = application.AddSecret(ctx, tx, actor, c)
 			return err
 		}); err != nil {
 			return err
@@ -580,14 +591,14 @@ func (s *Server) changeSecrets(v *page.Viewer) error {
 
 // testPage shows what an application would be told about the viewer.
 type testPage struct {
-	op.Application
+	application.Placed
 	op.Preview
 	Start bool // the application has a tile to start from
 }
 
 func (s *Server) testApplication(v *page.Viewer) error {
 	ctx := v.R.Context()
-	a, err := op.ApplicationOf(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, applicationIn(v))
+	a, err := application.ByID(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, applicationIn(v))
 	if err != nil {
 		return err
 	}

@@ -15,18 +15,18 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 const applications = "/o/alpha/admin/applications"
 
 // addApplication adds an application by the pages and returns the answer, which has what its
 // developer needs.
-func addApplication(t *testing.T, b *idptest.Browser, kind op.Kind, fields ...string) *idptest.Page {
+func addApplication(t *testing.T, b *idptest.Browser, kind application.Kind, fields ...string) *idptest.Page {
 	t.Helper()
 	f := seen(t, b.Get(applications+"/add?kind="+string(kind)), 200).Form("main")
 	for i := 0; i < len(fields); i += 2 {
@@ -47,9 +47,9 @@ func pageOf(t *testing.T, p *idptest.Page) string {
 	return ""
 }
 
-func (w *world) applicationAt(t *testing.T, path string) op.Application {
+func (w *world) applicationAt(t *testing.T, path string) application.Placed {
 	t.Helper()
-	a, err := op.ApplicationOf(t.Context(), w.DB, directory.Operator(), w.alpha.ID, op.ClientID(path[strings.LastIndex(path, "/")+1:]))
+	a, err := application.ByID(t.Context(), w.DB, directory.Operator(), w.alpha.ID, application.ID(path[strings.LastIndex(path, "/")+1:]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		t.Errorf("the list: %s", list.Text())
 	}
 	kinds := seen(t, b.Get(applications+"/add"), 200)
-	for _, k := range op.Kinds {
+	for _, k := range application.Kinds {
 		if !slices.Contains(kinds.Links(), applications+"/add?kind="+string(k)) {
 			t.Errorf("%s is not offered", k)
 		}
@@ -147,7 +147,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	if !kinds.Says("Nothing signs in there: it only opens an address.") {
 		t.Errorf("the kinds: %s", kinds.Text())
 	}
-	p := seen(t, addApplication(t, b, op.Web, "name", "New", "redirect_uris", " https://new.example/cb \r\n\r\nhttps://new.example/cb2\r\n", "address", "https://new.example/"), 200)
+	p := seen(t, addApplication(t, b, application.Web, "name", "New", "redirect_uris", " https://new.example/cb \r\n\r\nhttps://new.example/cb2\r\n", "address", "https://new.example/"), 200)
 	secret, path := secretIn(t, p), pageOf(t, p)
 	id := path[len(applications)+1:]
 	for _, says := range []string{id, w.URL + " ", w.URL + "/.well-known/openid-configuration", "shown once"} {
@@ -163,7 +163,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		t.Errorf("registered as %+v", a.Settings)
 	}
 	// Sent once more, by a reload, the form makes no other application.
-	if p := addApplication(t, b, op.Web, "name", "NEW", "redirect_uris", "https://new.example/cb"); p.Status != 409 || !p.Says("has this name already") {
+	if p := addApplication(t, b, application.Web, "name", "NEW", "redirect_uris", "https://new.example/cb"); p.Status != 409 || !p.Says("has this name already") {
 		t.Errorf("a second one of that name: %d %s", p.Status, p.Text())
 	}
 	if list := seen(t, b.Get(applications), 200); !list.Says("New Web application Everyone Allowed never") {
@@ -192,7 +192,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	idptest.Want(t, p, idptest.Says("console.application.code_protection_hint"), idptest.Says("console.application.code_protection.pkce_or_nonce"), idptest.Input("code_protection", "pkce_or_nonce"))
 	a = w.applicationAt(t, path)
 	if s := a.Settings; !slices.Equal(s.Scopes, []string{"openid", "email", "roles", "books:read", "books:write"}) || !slices.Equal(s.PostLogoutURIs, []string{"https://new.example/bye"}) ||
-		s.BackChannel != "https://new.example/out" || len(s.RedirectURIs) != 1 || s.Name != "Newer" || s.Auth != op.Secret || s.Protection != op.PKCEOrNonce {
+		s.BackChannel != "https://new.example/out" || len(s.RedirectURIs) != 1 || s.Name != "Newer" || s.Auth != application.Secret || s.Protection != application.PKCEOrNonce {
 		t.Errorf("sign-in: %+v", s)
 	}
 	// Claims and roles.
@@ -207,7 +207,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	// Tokens.
 	p = seen(t, p.Form("tokens").Fill("access_for", "10m0s").Fill("algorithm", "RS256").Check("refreshes", "yes").Check("in_id_token", "yes").Submit(""), 200)
 	a = w.applicationAt(t, path)
-	if s := a.Settings; s.AccessFor != op.LongestAccess || s.Algorithm != op.RS256 || !s.Refreshes || !s.InIDToken || s.Opaque || len(s.Claims) != 2 {
+	if s := a.Settings; s.AccessFor != application.LongestAccess || s.Algorithm != application.RS256 || !s.Refreshes || !s.InIDToken || s.Opaque || len(s.Claims) != 2 {
 		t.Errorf("tokens: %+v", s)
 	}
 	// Consent: approved for everybody, where the person would be asked.
@@ -243,22 +243,22 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
 	w := start(t)
 	owner, auditor := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Auditor]
-	addresses := map[op.Kind][]string{
-		op.Web: {"redirect_uris", "https://a.example/cb"}, op.SinglePage: {"redirect_uris", "https://a.example/"}, op.Native: {"redirect_uris", "com.example.app:/cb"},
-		op.Link: {"address", "https://wiki.example/#start"},
+	addresses := map[application.Kind][]string{
+		application.Web: {"redirect_uris", "https://a.example/cb"}, application.SinglePage: {"redirect_uris", "https://a.example/"}, application.Native: {"redirect_uris", "com.example.app:/cb"},
+		application.Link: {"address", "https://wiki.example/#start"},
 	}
 	for _, language := range []string{"en", "fr"} {
 		for _, b := range []*idptest.Browser{owner, auditor} {
 			b.Post("/o/alpha/language", url.Values{"do": {"language"}, "language": {language}})
 		}
-		for _, kind := range op.Kinds {
+		for _, kind := range application.Kinds {
 			p := seen(t, addApplication(t, owner, kind, append([]string{"name", string(kind) + language}, addresses[kind]...)...), 200)
 			path := pageOf(t, p)
-			if keeps := strings.Contains(p.Body, "pcs_"); keeps != (kind == op.Web || kind == op.Machine) || p.Lang() != language {
+			if keeps := strings.Contains(p.Body, "pcs_"); keeps != (kind == application.Web || kind == application.Machine) || p.Lang() != language {
 				t.Errorf("%s in %s gets a secret: %v", kind, p.Lang(), keeps)
 			}
 			p = seen(t, owner.Get(path), 200)
-			for form, want := range map[string]bool{"place": true, "sign-in": kind != op.Link, "tokens": kind != op.Link, "claims": kind != op.Link && kind != op.Machine, "logo": kind != op.Machine, "remove": true} {
+			for form, want := range map[string]bool{"place": true, "sign-in": kind != application.Link, "tokens": kind != application.Link, "claims": kind != application.Link && kind != application.Machine, "logo": kind != application.Machine, "remove": true} {
 				if got := p.Has("form", "action", path+"/"+form) || p.Has("form", "id", form); got != want {
 					t.Errorf("%s has a form %s: %v", kind, form, got)
 				}
@@ -274,7 +274,7 @@ func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
 				t.Errorf("who reads %s may send something: %s", kind, read.Text())
 			}
 			want := 404
-			if kind != op.Link && kind != op.Machine {
+			if kind != application.Link && kind != application.Machine {
 				want = 200
 			}
 			if test := auditor.Get(path + "/test"); test.Status != want || want == 200 && (!test.Says("auth_time") || seen(t, test, 200).Lang() != language) {
@@ -283,7 +283,7 @@ func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
 		}
 		seen(t, auditor.Get(applications), 200)
 	}
-	if machine := w.applicationAt(t, pageOf(t, addApplication(t, owner, op.Machine, "name", "Nightly"))); !machine.Settings.OwnBehalf || len(machine.Settings.Scopes) != 0 {
+	if machine := w.applicationAt(t, pageOf(t, addApplication(t, owner, application.Machine, "name", "Nightly"))); !machine.Settings.OwnBehalf || len(machine.Settings.Scopes) != 0 {
 		t.Errorf("a machine begins with %+v", machine.Settings)
 	}
 }
@@ -450,7 +450,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 	b := w.alpha.browsers[directory.Owner]
 	id, _ := w.application(t, "", "Common")
 	path := applications + "/" + id
-	before, err := op.ApplicationOf(t.Context(), w.DB, directory.Operator(), w.beta.ID, op.ClientID(id))
+	before, err := application.ByID(t.Context(), w.DB, directory.Operator(), w.beta.ID, application.ID(id))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -469,7 +469,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 			t.Errorf("changed at %q: %d %s", part, p.Status, p.Text())
 		}
 	}
-	secrets, err := op.Secrets(t.Context(), w.DB, directory.Operator(), before.Client)
+	secrets, err := application.Secrets(t.Context(), w.DB, directory.Operator(), before.Application)
 	if err != nil || len(secrets) != 1 {
 		t.Fatal(secrets, err)
 	}
@@ -491,8 +491,8 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 	if got := opens(w.beta.browsers[directory.Owner], id, "https://books.example/callback", "openid"); got.Get("code") == "" {
 		t.Errorf("beta allows it, and it does not open: %v", got)
 	}
-	after, err := op.ApplicationOf(t.Context(), w.DB, directory.Operator(), w.beta.ID, op.ClientID(id))
-	if err != nil || fmt.Sprint(after.Client) != fmt.Sprint(before.Client) || after.Place.Standing != op.AsRegistered {
+	after, err := application.ByID(t.Context(), w.DB, directory.Operator(), w.beta.ID, application.ID(id))
+	if err != nil || fmt.Sprint(after.Application) != fmt.Sprint(before.Application) || after.Place.Standing != application.AsRegistered {
 		t.Errorf("beta has it as %+v, %v", after, err)
 	}
 }
@@ -502,7 +502,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 func TestAClientSecretIsShownOnce(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
-	p := seen(t, addApplication(t, b, op.Web, "name", "New", "redirect_uris", "https://new.example/cb"), 200)
+	p := seen(t, addApplication(t, b, application.Web, "name", "New", "redirect_uris", "https://new.example/cb"), 200)
 	path, first := pageOf(t, p), secretIn(t, p)
 	id := path[len(applications)+1:]
 	if got := p.Header.Get("Cache-Control"); got != "no-store" {
@@ -532,7 +532,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 	if w.proves(t, id, first) || !w.proves(t, id, second) {
 		t.Error("the older one is not the one that ended")
 	}
-	secrets, err := op.Secrets(t.Context(), w.DB, directory.Operator(), op.Client{ID: op.ClientID(id)})
+	secrets, err := application.Secrets(t.Context(), w.DB, directory.Operator(), application.Application{ID: application.ID(id)})
 	if err != nil || len(secrets) != 1 {
 		t.Fatal(secrets, err)
 	}
@@ -562,7 +562,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
-	p := seen(t, addApplication(t, b, op.Web, "name", "New", "redirect_uris", "https://new.example/cb", "address", "https://new.example/"), 200)
+	p := seen(t, addApplication(t, b, application.Web, "name", "New", "redirect_uris", "https://new.example/cb", "address", "https://new.example/"), 200)
 	path, secret := pageOf(t, p), secretIn(t, p)
 	id := path[len(applications)+1:]
 	seen(t, b.Post(path+"/sign-in", url.Values{"redirect_uris": {"https://new.example/cb"}, "scope[]": {"profile", "email", "groups", "roles"}, "scopes": {""}}), 200)
@@ -660,7 +660,7 @@ func TestTwoAdministratorsChangeOneApplication(t *testing.T) {
 	if got := together(a.Form("main").Fill("name", "Renamed"), b.Form("tokens").Fill("access_for", "1m0s")); !slices.Equal(got, []int{200, 200}) {
 		t.Errorf("two parts: %v", got)
 	}
-	if s := w.applicationAt(t, path).Settings; s.Name != "Renamed" || s.AccessFor != op.ShortestAccess {
+	if s := w.applicationAt(t, path).Settings; s.Name != "Renamed" || s.AccessFor != application.ShortestAccess {
 		t.Errorf("one undid the other: %+v", s)
 	}
 	if got := together(a.Form("add-secret").Check("do", "add"), b.Form("add-secret").Check("do", "add")); !slices.Equal(got, []int{200, 409}) {

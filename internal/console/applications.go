@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
-	"parvis/internal/op"
 	"parvis/internal/page"
 )
 
@@ -19,30 +19,30 @@ type applicationsPage struct {
 }
 
 type applicationRow struct {
-	op.Application
+	application.Placed
 	Chips []chip
 }
 
-var standingChips = map[op.Standing]chip{
-	op.AsRegistered: {"console.application.allowed", "ok"},
-	op.Approved:     {"console.application.approved", "ok"},
-	op.Forbidden:    {"console.application.forbidden", "bad"},
+var standingChips = map[application.Standing]chip{
+	application.AsRegistered: {"console.application.allowed", "ok"},
+	application.Approved:     {"console.application.approved", "ok"},
+	application.Forbidden:    {"console.application.forbidden", "bad"},
 }
 
 // applicationChips say whether people may open it, and whether it can be opened.
-func applicationChips(a op.Application) []chip {
+func applicationChips(a application.Placed) []chip {
 	chips := []chip{standingChips[a.Place.Standing]}
 	switch {
 	case !a.FailedAt.IsZero():
 		chips = append(chips, chip{"console.application.silent", "bad"})
-	case a.Kind != op.Machine && !a.Connected() && len(a.Settings.RedirectURIs) == 0:
+	case a.Kind != application.Machine && !a.Connected() && len(a.Settings.RedirectURIs) == 0:
 		chips = append(chips, chip{"console.application.not_connected", "warn"})
 	}
 	return chips
 }
 
 func (s *Server) applications(v *page.Viewer) error {
-	all, err := op.Applications(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
+	all, err := application.Of(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
 	if err != nil {
 		return err
 	}
@@ -55,19 +55,19 @@ func (s *Server) applications(v *page.Viewer) error {
 
 // addApplicationPage asks for the kind of application, and then for its name and address.
 type addApplicationPage struct {
-	Kinds []op.Kind
-	Kind  op.Kind // empty until it was chosen
+	Kinds []application.Kind
+	Kind  application.Kind // empty until it was chosen
 }
 
 // ComesBack reports whether people return to this kind of application with an answer.
-func (p addApplicationPage) ComesBack() bool { return op.Client{Kind: p.Kind}.Code() }
+func (p addApplicationPage) ComesBack() bool { return application.Application{Kind: p.Kind}.Code() }
 
 func (s *Server) showAddApplication(v *page.Viewer) error {
-	p := addApplicationPage{Kinds: op.Kinds, Kind: op.Kind(v.Form.Get("kind"))}
+	p := addApplicationPage{Kinds: application.Kinds, Kind: application.Kind(v.Form.Get("kind"))}
 	if p.Kind == "" {
-		p.Kind = op.Kind(v.R.URL.Query().Get("kind"))
+		p.Kind = application.Kind(v.R.URL.Query().Get("kind"))
 	}
-	if !slices.Contains(op.Kinds, p.Kind) {
+	if !slices.Contains(application.Kinds, p.Kind) {
 		p.Kind = ""
 		v.NoForm()
 	}
@@ -75,20 +75,20 @@ func (s *Server) showAddApplication(v *page.Viewer) error {
 }
 
 func (s *Server) addApplication(v *page.Viewer) error {
-	kind := op.Kind(v.Form.Get("kind"))
-	settings := op.Defaults(kind)
+	kind := application.Kind(v.Form.Get("kind"))
+	settings := application.Defaults(kind)
 	settings.Name, settings.Address = v.Form.Get("name"), strings.TrimSpace(v.Form.Get("address"))
 	settings.RedirectURIs = linesOf(v.Form.Get("redirect_uris"))
 	ctx := v.R.Context()
-	var c op.Client
+	var c application.Application
 	var secret string
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		c, secret, err = op.Register(ctx, tx, v.User.AsActor(), s.base(), op.Client{OrgID: v.User.OrgID, Kind: kind, Settings: settings})
+		c, secret, err = application.Register(ctx, tx, v.User.AsActor(), s.base(), application.Application{OrgID: v.User.OrgID, Kind: kind, Settings: settings})
 		return err
 	}); err != nil {
 		return err
 	}
-	if kind == op.Link {
+	if kind == application.Link {
 		return v.Redirect(v.Path("admin/applications", string(c.ID)) + "?added")
 	}
 	return s.handOver(v, c, secret, true)
@@ -106,14 +106,14 @@ func linesOf(text string) (all []string) {
 
 // handOverPage shows what a developer needs, with a secret that no other page ever shows.
 type handOverPage struct {
-	op.Client
+	application.Application
 	Secret    string
 	Issuer    string
 	Discovery string
 	Added     bool // the application is new too
 }
 
-func (s *Server) handOver(v *page.Viewer, c op.Client, secret string, added bool) error {
+func (s *Server) handOver(v *page.Viewer, c application.Application, secret string, added bool) error {
 	v.NoForm()
 	return v.Render("console-application-secret", handOverPage{c, secret, s.base(), s.provider.Configuration(), added})
 }

@@ -9,6 +9,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/directory"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 )
 
 // auditPage lists what was done, newest first.
@@ -103,7 +104,7 @@ func (s *Server) auditEntry(v *page.Viewer) error {
 // pathOf returns the page of what an id names, if it has one.
 func pathOf(v *page.Viewer, id string) string {
 	switch {
-	case !page.IsID(id):
+	case !secret.IsID(id):
 	case strings.HasPrefix(id, "usr_"):
 		return v.Path("admin/people", id)
 	case strings.HasPrefix(id, "inv_"):

@@ -412,7 +412,7 @@ func (s *Server) changeLink(v *page.Viewer) error {
 // connectionLogo shows a connection's logo to anybody, as the sign-in page does.
 func (s *Server) connectionLogo(v *page.Visitor) error {
 	id := v.R.PathValue("connection")
-	if !page.IsID(id) {
+	if !secret.IsID(id) {
 		return directory.ErrNotFound
 	}
 	png, err := s.hub.LogoOf(v.R.Context(), id, v.R.PathValue("id"))

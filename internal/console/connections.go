@@ -10,6 +10,7 @@ import (
 	"parvis/internal/federation"
 	"parvis/internal/number"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 	"parvis/internal/session"
 )
 
@@ -85,7 +86,7 @@ func (s *Server) showConnections(v *page.Viewer) error {
 
 func (s *Server) arrangeConnections(v *page.Viewer) error {
 	id := v.Form.Get("connection")
-	if !page.IsID(id) {
+	if !secret.IsID(id) {
 		return directory.ErrNotFound
 	}
 	ctx := v.R.Context()

@@ -5,6 +5,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 )
 
 var linksFields = page.Fields{"person", "link"}
@@ -61,7 +62,7 @@ func (s *Server) undoLinkAtConnection(v *page.Viewer) error {
 }
 
 func (s *Server) unlink(v *page.Viewer, person string) error {
-	if !page.IsID(person) {
+	if !secret.IsID(person) {
 		return directory.ErrNotFound
 	}
 	ctx := v.R.Context()

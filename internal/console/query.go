@@ -9,6 +9,7 @@ import (
 	"parvis/internal/administration"
 	"parvis/internal/directory"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 )
 
 // longestSearch is how many characters somebody may search for.
@@ -18,7 +19,7 @@ const longestSearch = 200
 // organization does not have.
 func idIn(v *page.Viewer) (string, error) {
 	id := v.R.PathValue("id")
-	if !page.IsID(id) {
+	if !secret.IsID(id) {
 		return "", directory.ErrNotFound
 	}
 	return id, nil

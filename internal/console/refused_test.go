@@ -12,11 +12,11 @@ import (
 
 	"golang.org/x/net/html"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // A form is one POST of the server and the fields that it takes, as the list of inputs has
@@ -241,9 +241,9 @@ func (w *world) refusals(t *testing.T) []refusal {
 		if err := directory.Delete(ctx, tx, operator, org, directory.UserID(id("deleted@alpha.example"))); err != nil {
 			return err
 		}
-		s := op.Defaults(op.Web)
+		s := application.Defaults(application.Web)
 		s.Name, s.RedirectURIs, s.Address = "Installed", []string{"https://installed.example/callback"}, "https://installed.example/"
-		c, _, err := op.Register(ctx, tx, operator, w.URL, op.Client{Kind: op.Web, Settings: s})
+		c, _, err := application.Register(ctx, tx, operator, w.URL, application.Application{Kind: application.Web, Settings: s})
 		installed = string(c.ID)
 		return err
 	})

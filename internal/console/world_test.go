@@ -9,13 +9,13 @@ import (
 	"testing"
 
 	"parvis/internal/app"
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
@@ -144,9 +144,9 @@ func (w *world) group(t *testing.T, org directory.OrgID, name string, members ..
 func (w *world) application(t *testing.T, org directory.OrgID, name string) (id, secret string) {
 	t.Helper()
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		s := op.Defaults(op.Web)
+		s := application.Defaults(application.Web)
 		s.Name, s.RedirectURIs, s.Address = name, []string{"https://books.example/callback"}, "https://books.example/"
-		c, shown, err := op.Register(ctx, tx, directory.Operator(), "", op.Client{OrgID: org, Kind: op.Web, Settings: s})
+		c, shown, err := application.Register(ctx, tx, directory.Operator(), "", application.Application{OrgID: org, Kind: application.Web, Settings: s})
 		id, secret = string(c.ID), shown
 		return err
 	})

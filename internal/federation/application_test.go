@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/op"
 )
 
 // An application that wants the person to prove themselves anew gets that from the provider
@@ -22,10 +22,10 @@ func TestAnApplicationThatWantsFreshProofAsksTheProviderAnew(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
 	c := w.samlConnection(w.org, idp, creates)
-	var books op.Client
+	var books application.Application
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		books, _, err = op.Register(ctx, tx, directory.Operator(), "", op.Client{Kind: op.Web, Settings: op.Settings{
-			Name: "Books", Auth: op.Secret, Scopes: []string{op.OpenID}, RedirectURIs: []string{"https://books.example/callback"},
+		books, _, err = application.Register(ctx, tx, directory.Operator(), "", application.Application{Kind: application.Web, Settings: application.Settings{
+			Name: "Books", Auth: application.Secret, Scopes: []string{application.OpenID}, RedirectURIs: []string{"https://books.example/callback"},
 		}})
 		return err
 	})
@@ -59,11 +59,11 @@ func TestSigningOutInAnApplicationLeadsOverTheProviderAndBack(t *testing.T) {
 		}
 		return nil
 	}
-	var books op.Client
+	var books application.Application
 	var secret string
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		books, secret, err = op.Register(ctx, tx, directory.Operator(), "", op.Client{Kind: op.Web, Settings: op.Settings{
-			Name: "Books", Auth: op.Secret, Scopes: []string{op.OpenID},
+		books, secret, err = application.Register(ctx, tx, directory.Operator(), "", application.Application{Kind: application.Web, Settings: application.Settings{
+			Name: "Books", Auth: application.Secret, Scopes: []string{application.OpenID},
 			RedirectURIs: []string{"https://books.example/callback"}, PostLogoutURIs: []string{"https://books.example/bye"},
 		}})
 		return err

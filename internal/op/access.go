@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/secret"
@@ -38,7 +39,7 @@ type accessClaims struct {
 	Expires      int64              `json:"exp"`
 	IssuedAt     int64              `json:"iat"`
 	ID           string             `json:"jti"` // begins with the id of its grant
-	ClientID     ClientID           `json:"client_id"`
+	ClientID     application.ID     `json:"client_id"`
 	Scope        string             `json:"scope,omitempty"`
 	AuthTime     int64              `json:"auth_time,omitempty"`
 	ACR          string             `json:"acr,omitempty"`
@@ -83,11 +84,11 @@ func (p *Provider) accessToken(k key, h holder, now time.Time, thumbprint string
 
 // audience is for whom a token is: what the application was registered for and, where
 // it may ask who somebody is, us.
-func (p *Provider) audience(s Settings, scope []string) []string {
+func (p *Provider) audience(s application.Settings, scope []string) []string {
 	if s.Audience == "" || s.Audience == p.Base {
 		return []string{p.Base}
 	}
-	if slices.Contains(scope, OpenID) {
+	if slices.Contains(scope, application.OpenID) {
 		return []string{s.Audience, p.Base}
 	}
 	return []string{s.Audience}
@@ -96,7 +97,7 @@ func (p *Provider) audience(s Settings, scope []string) []string {
 // openAccess reads an access token of ours in either form, and tells nothing of whether
 // its grant still holds.
 func (p *Provider) openAccess(ctx context.Context, token string) (accessClaims, error) {
-	r, err := p.ring(ctx)
+	r, err := p.Keys.ring(ctx)
 	if err != nil {
 		return accessClaims{}, err
 	}
@@ -123,7 +124,7 @@ func (p *Provider) readAccess(ctx context.Context, token string) (c accessClaims
 			err = errNotOurs
 		}
 	} else {
-		text, err = p.verify(ctx, token, accessTokenType)
+		text, err = p.Keys.verify(ctx, token, accessTokenType)
 	}
 	if err == nil && json.Unmarshal(text, &c) != nil {
 		err = errNotOurs

@@ -13,8 +13,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
-	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
@@ -25,7 +25,7 @@ var endpoints = []string{"/token", "/introspect", "/revoke", "/par", "/device_au
 // is refused in JSON, and uses nothing up.
 func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth, s.Devices = op.Secret, true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Auth, s.Devices = application.Secret, true }))
 	code := w.code(w.bo, c)
 	form := func(more ...string) url.Values {
 		return with(url.Values{
@@ -84,9 +84,9 @@ func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
 func TestOPR6OnlyTheRegisteredMethodAndTheOwnSecret(t *testing.T) {
 	w := newWorld(t)
 	basic, other := w.books(), w.books()
-	spa := w.register("", op.SinglePage, settings(func(s *op.Settings) { s.Auth = op.NoAuth }))
+	spa := w.register("", application.SinglePage, settings(func(s *application.Settings) { s.Auth = application.NoAuth }))
 	key := secret.NewECKey()
-	signed := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth, s.Keys = op.PrivateKey, keySet(t, key) }))
+	signed := w.register("", application.Web, settings(func(s *application.Settings) { s.Auth, s.Keys = application.PrivateKey, keySet(t, key) }))
 	base := func(c client, more ...string) url.Values {
 		return with(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x.y"}, "token": {"x"}, "client_id": {string(c.ID)}}, more...)
 	}
@@ -204,7 +204,7 @@ func TestOPR6AnAssertionWorksOnce(t *testing.T) {
 	w := newWorld(t, named)
 	nodes := []*world{w, w.node()}
 	key := secret.NewECKey()
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth, s.Keys = op.PrivateKey, keySet(t, key) }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Auth, s.Keys = application.PrivateKey, keySet(t, key) }))
 	for _, audience := range []string{w.URL, w.URL + "/token"} {
 		assertion := assert(t, key, audience, claims{"iss": string(c.ID), "sub": string(c.ID)})
 		form := url.Values{"token": {"x"}, "client_assertion": {assertion}, "client_assertion_type": {assertionType}}
@@ -234,7 +234,7 @@ func TestOPR6AKeySetAtAnAddressIsAskedForAgainOnTime(t *testing.T) {
 		_, _ = answer.Write(set.Load().([]byte))
 	}))
 	t.Cleanup(address.Close)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Auth, s.KeysURL = op.PrivateKey, address.URL }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Auth, s.KeysURL = application.PrivateKey, address.URL }))
 	step := func(name string, after time.Duration, key any, status int, times int32) {
 		t.Helper()
 		w.Clock.Advance(after)

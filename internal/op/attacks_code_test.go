@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
@@ -20,7 +21,7 @@ import (
 func TestOPR3ACodeIsBoundToItsRequest(t *testing.T) {
 	w := newWorld(t)
 	c, other := w.books(), w.books()
-	second := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs = append(s.RedirectURIs, "https://books.example/second") }))
+	second := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = append(s.RedirectURIs, "https://books.example/second") }))
 	wrong := func(what, code string) {
 		t.Helper()
 		for name, more := range map[string][]string{
@@ -177,7 +178,7 @@ func TestOPR3ARefreshTokenOfTwoGenerationsAgoEndsAll(t *testing.T) {
 // rotates, and half of it is nothing. Wrong attempts use nothing up.
 func TestOPR3RefreshTokensAreBound(t *testing.T) {
 	w := newWorld(t)
-	c, other := w.register("", op.Web, settings(func(s *op.Settings) { s.RefreshFor = 2 * time.Hour })), w.books()
+	c, other := w.register("", application.Web, settings(func(s *application.Settings) { s.RefreshFor = 2 * time.Hour })), w.books()
 	first := w.enter(w.bo, c)
 	token := first.text("refresh_token")
 	family, own, _ := strings.Cut(token, ".")
@@ -201,7 +202,7 @@ func TestOPR3RefreshTokensAreBound(t *testing.T) {
 // OPR-5: never more than was granted, and a token of less opens less.
 func TestOPR5ScopesOnlyShrink(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.InIDToken = true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.InIDToken = true }))
 	narrow := w.enter(w.bo, c, "scope", "openid groups admin openid * email:write")
 	if narrow.text("scope") != "openid" {
 		t.Errorf("granted %q", narrow.text("scope"))
@@ -215,7 +216,7 @@ func TestOPR5ScopesOnlyShrink(t *testing.T) {
 	if again.text("scope") != "openid" {
 		t.Errorf("asked again, got %d %s", again.Status, again.Body)
 	}
-	w.change(c, func(s *op.Settings) { s.Scopes = append(s.Scopes, op.GroupsInfo) }) // it may ask for it by now, and this grant has it not
+	w.change(c, func(s *application.Settings) { s.Scopes = append(s.Scopes, application.GroupsInfo) }) // it may ask for it by now, and this grant has it not
 	if more := w.refresh(c, again.text("refresh_token"), "scope", "openid groups"); more.text("scope") != "openid" {
 		t.Errorf("asked again, after it was registered, got %d %s", more.Status, more.Body)
 	}
@@ -248,7 +249,7 @@ func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
 	tokens := w.enter(w.bo, c)
 	code := w.code(w.bo, c)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		_, err := op.Change(ctx, tx, directory.Operator(), w.URL, c.Client, settings(func(s *op.Settings) { s.Scopes = []string{op.OpenID} }))
+		_, err := application.Change(ctx, tx, directory.Operator(), w.URL, c.Application, settings(func(s *application.Settings) { s.Scopes = []string{application.OpenID} }))
 		return err
 	})
 	for name, r := range map[string]reply{"refresh": w.refresh(c, tokens.text("refresh_token")), "code": w.redeem(c, code)} {
@@ -264,7 +265,7 @@ func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
 // OPR-5: a machine speaks for itself, in its own scopes and its own organization.
 func TestOPR5AMachineGetsItsOwnScopesAlone(t *testing.T) {
 	w := newWorld(t)
-	machine := w.register(w.org.ID, op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true, Scopes: []string{"orders:read"}, Audience: "https://orders.example"})
+	machine := w.register(w.org.ID, application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true, Scopes: []string{"orders:read"}, Audience: "https://orders.example"})
 	ask := func(c client, more ...string) reply {
 		return w.call(c, "/token", with(url.Values{"grant_type": {"client_credentials"}}, more...))
 	}

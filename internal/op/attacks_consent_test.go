@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
@@ -31,7 +32,7 @@ func asks(t testing.TB, b *idptest.Browser, c client, more ...string) *idptest.P
 func TestOPR7ConsentCannotBeForged(t *testing.T) {
 	w := newWorld(t, named)
 	nodes := []*world{w, w.node()}
-	app := w.register("", op.Native, native())
+	app := w.register("", application.Native, native())
 	page := asks(t, w.bo, app, "scope", "openid")
 	if page.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(page.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
 		t.Error("the question can be framed")
@@ -114,7 +115,7 @@ func TestOPR7ConsentCannotBeForged(t *testing.T) {
 // it, so the person is asked each time.
 func TestOPR7ANativeApplicationIsAskedAboutEachTime(t *testing.T) {
 	w := newWorld(t)
-	app := w.register("", op.Native, native())
+	app := w.register("", application.Native, native())
 	for range 3 {
 		got := answer(asks(t, w.bo, app).Form("main").Submit("allow"))
 		if r := w.redeem(app, got.Get("code")); r.Status != http.StatusOK {
@@ -140,8 +141,8 @@ func TestOPR7ANativeApplicationIsAskedAboutEachTime(t *testing.T) {
 // person takes it back with effect.
 func TestOPR7ConsentIsForWhatWasAsked(t *testing.T) {
 	w := newWorld(t)
-	s := settings(func(s *op.Settings) { s.Asks = true })
-	c, other := w.register("", op.Web, s), w.register("", op.Web, s)
+	s := settings(func(s *application.Settings) { s.Asks = true })
+	c, other := w.register("", application.Web, s), w.register("", application.Web, s)
 	allow := func(more ...string) reply {
 		t.Helper()
 		return w.redeem(c, answer(asks(t, w.bo, c, more...).Form("main").Submit("allow")).Get("code"))
@@ -176,8 +177,8 @@ func TestOPR7ConsentIsForWhatWasAsked(t *testing.T) {
 func TestOPR8NoneShowsNoPage(t *testing.T) {
 	w := newWorld(t)
 	c := w.books()
-	asking := w.register("", op.Web, settings(func(s *op.Settings) { s.Asks = true }))
-	lumens := w.register(w.other.ID, op.Web, web())
+	asking := w.register("", application.Web, settings(func(s *application.Settings) { s.Asks = true }))
+	lumens := w.register(w.other.ID, application.Web, web())
 	anas, elsewhere := w.enter(w.ana, c).text("id_token"), w.enter(w.bo, w.books()).text("id_token")
 	stranger := stopping(w.Browser(t))
 	w.Clock.Advance(2 * time.Second)
@@ -285,7 +286,7 @@ func TestOPR7WhoMayNotOpenItGetsNothing(t *testing.T) {
 	w := newWorld(t)
 	c := w.books()
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		return op.Place(ctx, tx, directory.Operator(), w.org.ID, c.Client, op.Placement{Standing: op.Forbidden, Audience: op.Everyone})
+		return application.Place(ctx, tx, directory.Operator(), w.org.ID, c.Application, application.Placement{Standing: application.Forbidden, Audience: application.Everyone})
 	})
 	w.wantTold("silently", authorize(w.bo, c.request("prompt", "none")).Header.Get("Location"), "st/ate &+1", "access_denied")
 	p := authorize(w.bo, c.request())

@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"parvis/internal/op"
+	"parvis/internal/application"
 	"parvis/internal/secret"
 )
 
@@ -111,7 +111,7 @@ func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 // RFC 9449 §5: what keeps no secret has nothing but its key.
 func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
 	w := newWorld(t)
-	spa := w.register("", op.SinglePage, settings(func(s *op.Settings) { s.Auth, s.BoundOnly = op.NoAuth, true }))
+	spa := w.register("", application.SinglePage, settings(func(s *application.Settings) { s.Auth, s.BoundOnly = application.NoAuth, true }))
 	key, other := secret.NewECKey(), secret.NewECKey()
 	code := w.code(w.bo, spa)
 	w.wantError("no proof", w.redeem(spa, code), http.StatusBadRequest, "invalid_dpop_proof")

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 	"parvis/internal/session"
 )
 
@@ -137,7 +137,7 @@ var ends = []struct {
 		return directory.Suspend(ctx, tx, directory.Operator(), w.org.ID)
 	}},
 	{name: "forbidden", do: func(ctx context.Context, w *world, tx *db.Tx, c client, _ directory.Group) error {
-		return op.Place(ctx, tx, directory.Operator(), w.org.ID, c.Client, op.Placement{Standing: op.Forbidden, Audience: op.Everyone})
+		return application.Place(ctx, tx, directory.Operator(), w.org.ID, c.Application, application.Placement{Standing: application.Forbidden, Audience: application.Everyone})
 	}},
 	{name: "withdrawn", again: true, by: func(w *world) {
 		var id string
@@ -162,7 +162,7 @@ func TestOPR9AnEndIsFeltAtOnceAndEverywhere(t *testing.T) {
 		t.Run(end.name, func(t *testing.T) {
 			w := newWorld(t, named)
 			other, heard := w.node(), w.receiver(http.StatusOK)
-			c := w.register("", op.Web, settings(func(s *op.Settings) { s.Devices, s.BackChannel = true, heard.URL }))
+			c := w.register("", application.Web, settings(func(s *application.Settings) { s.Devices, s.BackChannel = true, heard.URL }))
 			var g directory.Group
 			w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
 				if g, err = directory.CreateGroup(ctx, tx, directory.Operator(), w.org.ID, "Readers"); err != nil {
@@ -171,7 +171,7 @@ func TestOPR9AnEndIsFeltAtOnceAndEverywhere(t *testing.T) {
 				if _, err = directory.AddMembers(ctx, tx, directory.Operator(), w.org.ID, g.ID, []directory.UserID{w.userOf(w.org, "bo@meridian.example")}); err != nil {
 					return err
 				}
-				return op.Place(ctx, tx, directory.Operator(), w.org.ID, c.Client, op.Placement{Audience: op.SomeGroups, Groups: []string{g.ID}})
+				return application.Place(ctx, tx, directory.Operator(), w.org.ID, c.Application, application.Placement{Audience: application.SomeGroups, Groups: []string{g.ID}})
 			})
 			tokens, code, device := w.enter(w.bo, c), w.code(w.bo, c), w.device(w.bo, c)
 			other.wantAlive("before", c, tokens)
@@ -222,7 +222,9 @@ func TestOPR9ARemovedApplicationHoldsNothing(t *testing.T) {
 	other := w.node()
 	c := w.books()
 	tokens, code := w.enter(w.bo, c), w.code(w.bo, c)
-	w.Update(t, func(ctx context.Context, tx *db.Tx) error { return op.Remove(ctx, tx, directory.Operator(), c.Client) })
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return application.Remove(ctx, tx, directory.Operator(), c.Application)
+	})
 	other.wantError("UserInfo", other.userInfo(tokens.text("access_token")), http.StatusUnauthorized, "invalid_token")
 	other.wantError("the code", other.redeem(c, code), http.StatusUnauthorized, "invalid_client")
 	other.wantError("a refresh", other.refresh(c, tokens.text("refresh_token")), http.StatusUnauthorized, "invalid_client")

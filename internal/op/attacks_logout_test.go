@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
@@ -23,7 +23,7 @@ func in(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == 
 func TestOPR9EndSession(t *testing.T) {
 	w := newWorld(t)
 	c := w.books()
-	other := w.register("", op.Web, settings(func(s *op.Settings) { s.PostLogoutURIs = []string{"https://other.example/bye"} }))
+	other := w.register("", application.Web, settings(func(s *application.Settings) { s.PostLogoutURIs = []string{"https://other.example/bye"} }))
 	hint, hers, others := w.enter(w.bo, c).text("id_token"), w.enter(w.ana, c).text("id_token"), w.enter(w.bo, other).text("id_token")
 	end := func(b *idptest.Browser, more ...string) *idptest.Page {
 		return b.Get("/end-session?" + with(url.Values{}, more...).Encode())
@@ -88,9 +88,9 @@ func sidOf(w *world, idToken string) string {
 // OPR-9: the page that tells applications by frames frames them alone, and none frames it.
 func TestOPR9FrontChannel(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.FrontChannel = "https://books.example/out?a=b" }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.FrontChannel = "https://books.example/out?a=b" }))
 	id := w.enter(w.bo, c).text("id_token")
-	w.enter(w.ana, w.register("", op.Web, settings(func(s *op.Settings) { s.FrontChannel = "https://other.example/out" })))
+	w.enter(w.ana, w.register("", application.Web, settings(func(s *application.Settings) { s.FrontChannel = "https://other.example/out" })))
 	p := w.bo.Get("/end-session?" + url.Values{"id_token_hint": {id}}.Encode())
 	sid, _ := w.claims(id, "JWT")["sid"].(string)
 	policy := p.Header.Get("Content-Security-Policy")
@@ -106,9 +106,9 @@ func TestOPR9LogoutTokens(t *testing.T) {
 	w := newWorld(t, named)
 	other := w.node()
 	heard, pairwise, never := w.receiver(http.StatusOK), w.receiver(http.StatusNoContent), w.receiver(http.StatusOK)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = heard.URL }))
-	d := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel, s.Pairwise = pairwise.URL, true }))
-	w.enter(w.ana, w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = never.URL })))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = heard.URL }))
+	d := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel, s.Pairwise = pairwise.URL, true }))
+	w.enter(w.ana, w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = never.URL })))
 	w.enter(w.bo, c)
 	ids := []map[string]any{w.claims(w.enter(w.bo, c).text("id_token"), "JWT"), w.claims(w.enter(w.bo, d).text("id_token"), "JWT")}
 	w.signOut(w.bo)
@@ -143,7 +143,7 @@ func TestOPR9TellingIsRetriedAndWaitsForNobody(t *testing.T) {
 	slow.wait = make(chan struct{})
 	all := []client{}
 	for _, r := range []*receiver{slow, down, quick} {
-		c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = r.URL }))
+		c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = r.URL }))
 		w.enter(w.bo, c)
 		all = append(all, c)
 	}
@@ -192,19 +192,19 @@ func TestOPR9NoCallsInside(t *testing.T) {
 	inside, beyond := w.receiver(http.StatusOK), w.receiver(http.StatusOK)
 	leads := w.receiver(http.StatusOK)
 	leads.Config.Handler = http.RedirectHandler(beyond.URL, http.StatusTemporaryRedirect)
-	own := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.BackChannel, s.Address = inside.URL, inside.URL }))
-	far := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = leads.URL }))
+	own := w.register(w.org.ID, application.Web, settings(func(s *application.Settings) { s.BackChannel, s.Address = inside.URL, inside.URL }))
+	far := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = leads.URL }))
 	w.enter(w.bo, own)
 	w.enter(w.bo, far)
 	w.signOut(w.bo)
 	w.sweep()
-	if err := w.Provider.SweepReach(t.Context(), w.DB); err != nil {
+	if err := w.Provider.Reach.Sweep(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
 	}
 	if inside.times()+beyond.times() != 0 || w.countWhere("logouts", "told_at is not null") != 0 {
 		t.Errorf("inside was called %d times, beyond %d", inside.times(), beyond.times())
 	}
-	keys := w.register(w.org.ID, op.Web, settings(func(s *op.Settings) { s.Name, s.Auth, s.KeysURL = "Keys", op.PrivateKey, inside.URL }))
+	keys := w.register(w.org.ID, application.Web, settings(func(s *application.Settings) { s.Name, s.Auth, s.KeysURL = "Keys", application.PrivateKey, inside.URL }))
 	form := url.Values{"token": {"x"}, "client_assertion": {assert(t, secret.NewECKey(), w.URL, claims{"iss": string(keys.ID), "sub": string(keys.ID)})}, "client_assertion_type": {assertionType}}
 	w.wantError("keys inside", w.do(w.post("/introspect", form)), http.StatusUnauthorized, "invalid_client")
 	if inside.times() != 0 {

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // both signs Bo in to Lumen too, in the browser where he is at Meridian.
@@ -46,7 +46,7 @@ func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 	var codes []string
 	for range 3 {
 		heard = append(heard, w.receiver(http.StatusOK))
-		c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = heard[len(heard)-1].URL }))
+		c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = heard[len(heard)-1].URL }))
 		apps = append(apps, c)
 		open = append(open, w.enter(w.bo, c))
 		codes = append(codes, w.code(w.bo, c))
@@ -54,7 +54,7 @@ func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 			t.Fatalf("it opened at %s", at)
 		}
 	}
-	television := w.register("", op.Web, settings(func(s *op.Settings) { s.Devices = true }))
+	television := w.register("", application.Web, settings(func(s *application.Settings) { s.Devices = true }))
 	device := w.call(television, "/device_authorization", url.Values{"scope": {"openid"}})
 	asked := w.bo.Get("/device?user_code=" + device.text("user_code")).Form("main")
 	asked.Values.Set("session", sidOf(w, open[0].text("id_token")))
@@ -118,12 +118,12 @@ func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	w := newWorld(t)
 	w.both()
-	lumens := w.register(w.other.ID, op.Web, settings(func(s *op.Settings) { s.Devices = true }))
-	api := settings(func(s *op.Settings) { s.Audience = "https://api.example" })
-	suite, resource := w.register("", op.Web, api), w.register("", op.Web, settings(func(s *op.Settings) { s.Name, s.Audience = "API", api.Audience }))
+	lumens := w.register(w.other.ID, application.Web, settings(func(s *application.Settings) { s.Devices = true }))
+	api := settings(func(s *application.Settings) { s.Audience = "https://api.example" })
+	suite, resource := w.register("", application.Web, api), w.register("", application.Web, settings(func(s *application.Settings) { s.Name, s.Audience = "API", api.Audience }))
 	if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
 		api.Name = "Impostor"
-		_, _, err := op.Register(t.Context(), tx, directory.Operator(), w.URL, op.Client{OrgID: w.other.ID, Kind: op.Web, Settings: api})
+		_, _, err := application.Register(t.Context(), tx, directory.Operator(), w.URL, application.Application{OrgID: w.other.ID, Kind: application.Web, Settings: api})
 		return err
 	}); err == nil {
 		t.Error("Lumen registered an audience of the suite") // its tokens would open what is not Lumen's
@@ -177,7 +177,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	w.wantAlive("after Lumen's application revoked it", suite, own)
 	// And its administrators place no application of another.
 	if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
-		return op.Place(t.Context(), tx, directory.System(w.org.ID), w.org.ID, lumens.Client, op.Placement{Standing: op.Approved, Audience: op.Everyone})
+		return application.Place(t.Context(), tx, directory.System(w.org.ID), w.org.ID, lumens.Application, application.Placement{Standing: application.Approved, Audience: application.Everyone})
 	}); err == nil {
 		t.Error("Meridian placed Lumen's application")
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"parvis/internal/app"
+	"parvis/internal/application"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
 )
@@ -202,7 +203,7 @@ func TestOPR1OneCharacterIsAnotherAddress(t *testing.T) {
 		}
 	}
 	// And another application's address is no more its own than a stranger's.
-	other := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs = []string{"https://other.example/callback"} }))
+	other := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = []string{"https://other.example/callback"} }))
 	wantPage(t, "another application's", authorize(w.bo, c.request("redirect_uri", other.Settings.RedirectURIs[0])), http.StatusBadRequest)
 }
 
@@ -211,8 +212,8 @@ func TestOPR1LoopbackPortsAreForNativeApplications(t *testing.T) {
 	w := newWorld(t)
 	s := native()
 	s.Asks = false
-	app := w.register("", op.Native, s)
-	webs := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs = []string{"http://127.0.0.1/callback"} }))
+	app := w.register("", application.Native, s)
+	webs := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = []string{"http://127.0.0.1/callback"} }))
 	// Anybody may listen there, so the person is asked, though it is the installation's own
 	// (RFC 8252 §8.6).
 	if p := authorize(w.bo, app.request("redirect_uri", "http://127.0.0.1:51004/callback")); p.URL.Path != "/authorize/consent" {
@@ -231,7 +232,7 @@ func TestOPR1LoopbackPortsAreForNativeApplications(t *testing.T) {
 // OPR-1: what may not be registered is not, whoever asks.
 func TestOPR1AnApplicationAnswersAtItsOwnAddressWithItsQuery(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs = []string{"https://books.example/cb?keep=a%20b"} }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = []string{"https://books.example/cb?keep=a%20b"} }))
 	to := authorize(w.bo, c.request("state", "a&code=evil#<\"")).Header.Get("Location")
 	u, err := url.Parse(to)
 	if err != nil || !strings.HasPrefix(to, "https://books.example/cb?keep=a%20b&") || len(u.Query()["code"]) != 1 || u.Query().Get("state") != "a&code=evil#<\"" || u.Fragment != "" {
@@ -263,7 +264,7 @@ func TestOPR12AMegabyteIsRefused(t *testing.T) {
 func TestOPR12PushedRequests(t *testing.T) {
 	w := newWorld(t, idptest.Named)
 	nodes := []*world{w, w.node()}
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.PushedOnly = true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.PushedOnly = true }))
 	other := w.books()
 	push := func() string {
 		r := w.call(c, "/par", c.request())
@@ -272,7 +273,7 @@ func TestOPR12PushedRequests(t *testing.T) {
 		}
 		return r.text("request_uri")
 	}
-	by := func(id op.ClientID, uri string, more ...string) *idptest.Page {
+	by := func(id application.ID, uri string, more ...string) *idptest.Page {
 		return authorize(w.bo, with(url.Values{"client_id": {string(id)}, "request_uri": {uri}}, more...))
 	}
 	uri := push()

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // together does the same n times at once, and counts how often it went as wished.
@@ -100,16 +100,16 @@ func (w *world) wantAlive(what string, c client, tokens reply) {
 }
 
 // settings are those of web, changed.
-func settings(change func(*op.Settings)) op.Settings {
+func settings(change func(*application.Settings)) application.Settings {
 	s := web()
 	change(&s)
 	return s
 }
 
 // native is an app on a phone, which the person is asked about.
-func native() op.Settings {
-	return settings(func(s *op.Settings) {
-		s.Name, s.Auth, s.Asks = "Pocket", op.NoAuth, true
+func native() application.Settings {
+	return settings(func(s *application.Settings) {
+		s.Name, s.Auth, s.Asks = "Pocket", application.NoAuth, true
 		s.RedirectURIs, s.PostLogoutURIs = []string{"com.example.pocket:/callback", "http://127.0.0.1/callback"}, nil
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"parvis/internal/application"
 	"parvis/internal/op"
 	"parvis/internal/secret"
 )
@@ -19,8 +20,8 @@ import (
 func TestOPR10NoTokenPassesForAnotherKind(t *testing.T) {
 	w := newWorld(t)
 	heard := w.receiver(http.StatusOK)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = heard.URL }))
-	opaque := w.register("", op.Web, settings(func(s *op.Settings) { s.Opaque = true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = heard.URL }))
+	opaque := w.register("", application.Web, settings(func(s *application.Settings) { s.Opaque = true }))
 	sealed := w.enter(w.bo, opaque)
 	gone := w.enter(w.ana, c)
 	w.signOut(w.ana)
@@ -167,7 +168,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 	before := w.enter(w.bo, c)
 	first := kid(before.text("id_token"))
 	w.Clock.Advance(time.Minute)
-	if err := w.Provider.RotateKeys(t.Context(), false); err != nil {
+	if err := w.Provider.Keys.Rotate(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(time.Minute)
@@ -183,7 +184,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 		t.Errorf("what the old key signed is refused in the overlap: %v", got)
 	}
 	w.Clock.Advance(op.KeyOverlap)
-	if err := w.Provider.SweepKeys(t.Context(), w.DB); err != nil {
+	if err := w.Provider.Keys.Sweep(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(time.Minute)
@@ -194,7 +195,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 
 	live := w.enter(w.bo, c)
 	w.wantAlive("before the leak", c, live)
-	if err := w.Provider.RotateKeys(t.Context(), true); err != nil {
+	if err := w.Provider.Keys.Rotate(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(10 * time.Second) // as long as another node goes by what it read

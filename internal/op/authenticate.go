@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
+	"parvis/internal/application/proof"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/jose"
-	"parvis/internal/op/proof"
 	"parvis/internal/secret"
 )
 
@@ -20,7 +21,7 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 // credentials are what a call shows of its client, by the one method that it used.
 type credentials struct {
 	id     string
-	method AuthMethod
+	method application.AuthMethod
 	secret string // or the assertion
 }
 
@@ -35,35 +36,35 @@ func (c *call) shown() (credentials, error) {
 		raw, err := base64.StdEncoding.DecodeString(text)
 		id, password, colon := strings.Cut(string(raw), ":")
 		if !basic || err != nil || !colon || len(head) > 1 {
-			return credentials{}, wrong(errInvalidClient, "the Authorization header cannot be read as Basic")
+			return credentials{}, Wrong(InvalidClient, "the Authorization header cannot be read as Basic")
 		}
 		// RFC 6749 §2.3.1: both are form-encoded first.
 		plainID, err1 := url.QueryUnescape(id)
 		plainSecret, err2 := url.QueryUnescape(password)
 		if err1 != nil || err2 != nil {
-			return credentials{}, wrong(errInvalidClient, "client id and secret must be form-encoded in the Authorization header")
+			return credentials{}, Wrong(InvalidClient, "client id and secret must be form-encoded in the Authorization header")
 		}
-		got = credentials{plainID, Secret, plainSecret}
+		got = credentials{plainID, application.Secret, plainSecret}
 	}
 	if form.Get("client_secret") != "" { // an empty one counts as absent (RFC 6749 §3.2)
 		used++
-		got = credentials{form.Get("client_id"), Secret, form.Get("client_secret")}
+		got = credentials{form.Get("client_id"), application.Secret, form.Get("client_secret")}
 	}
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
 		used++
 		if form.Get("client_assertion_type") != assertionType {
-			return credentials{}, wrong(errInvalidClient, "client_assertion_type is not "+assertionType)
+			return credentials{}, Wrong(InvalidClient, "client_assertion_type is not "+assertionType)
 		}
-		got = credentials{proof.ClientOf(form.Get("client_assertion")), PrivateKey, form.Get("client_assertion")}
+		got = credentials{proof.ClientOf(form.Get("client_assertion")), application.PrivateKey, form.Get("client_assertion")}
 	}
 	if used == 0 {
-		got = credentials{form.Get("client_id"), NoAuth, ""}
+		got = credentials{form.Get("client_id"), application.NoAuth, ""}
 	}
 	if used > 1 {
-		return credentials{}, wrong(errInvalidRequest, "the client authenticates in more than one way")
+		return credentials{}, Wrong(InvalidRequest, "the client authenticates in more than one way")
 	}
 	if id := form.Get("client_id"); id != "" && id != got.id {
-		return credentials{}, wrong(errInvalidClient, "client_id is not the client that authenticates")
+		return credentials{}, Wrong(InvalidClient, "client_id is not the client that authenticates")
 	}
 	return got, nil
 }
@@ -82,24 +83,27 @@ func (p *Provider) authenticate(c *call) error {
 		return err
 	}
 	ctx := c.R.Context()
-	client, err := clientByID(ctx, p.DB, got.id)
-	if errors.Is(err, ErrNoClient) {
-		return wrong(errInvalidClient, "no such client")
+	client, err := application.Registered(ctx, p.DB, got.id)
+	if errors.Is(err, application.ErrUnknown) {
+		return Wrong(InvalidClient, "no such client")
 	}
 	if err != nil {
 		return err
 	}
 	switch {
-	case client.Kind == Link:
-		return wrong(errInvalidClient, "no such client")
+	case client.Kind == application.Link:
+		return Wrong(InvalidClient, "no such client")
 	case got.method != client.Settings.Auth:
-		err = wrong(errInvalidClient, "the client is registered for "+strings.Join(client.Settings.Auth.onWire(), " or ")+", and used "+strings.Join(got.method.onWire(), " or "))
-	case got.method == PrivateKey:
+		err = Wrong(InvalidClient, "the client is registered for "+strings.Join(methodNames(client.Settings.Auth), " or ")+", and used "+strings.Join(methodNames(got.method), " or "))
+	case got.method == application.PrivateKey:
 		err = p.assertion(ctx, client, got.secret)
-	case got.method != NoAuth:
-		err = p.checkSecret(ctx, client, got.secret)
+	case got.method != application.NoAuth:
+		var fits bool
+		if fits, err = application.SecretFits(ctx, p.DB, client, got.secret); err == nil && !fits {
+			err = Wrong(InvalidClient, "the client secret is wrong, or was removed")
+		}
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Code == errInvalidClient {
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == InvalidClient {
 		if kept := p.refusedClient(ctx, client, got.method); kept != nil {
 			return kept
 		}
@@ -113,52 +117,20 @@ func (p *Provider) authenticate(c *call) error {
 
 // refusedClient keeps that somebody called as a client and was not it; not more often
 // than a disk bears.
-func (p *Provider) refusedClient(ctx context.Context, c Client, method AuthMethod) error {
-	if err := p.takeFromNetwork(ctx, PerNetworkClient); err != nil {
+func (p *Provider) refusedClient(ctx context.Context, c application.Application, method application.AuthMethod) error {
+	if err := p.CountTry(ctx, PerNetworkClient); err != nil {
 		return err
 	}
 	return p.DB.Update(ctx, func(tx *db.Tx) error {
-		e := c.actor("client.refused")
+		e := byClient(c, "client.refused")
 		e.Actor, e.ActorName, e.Result = audit.Anonymous, audit.Anonymous, audit.Refused
 		e.After = audit.Fields{"method": method}
 		return audit.Record(ctx, tx, e)
 	})
 }
 
-// usedEvery is how exactly the last use of a secret is kept.
-const usedEvery = time.Hour
-
-// checkSecret compares a secret with the live ones: by its hash, since it has 256 random
-// bits, so that nothing is learned from how long it takes.
-func (p *Provider) checkSecret(ctx context.Context, c Client, text string) error {
-	token := secret.ParseToken(strings.TrimPrefix(text, secretPrefix))
-	if token.IsZero() {
-		return wrong(errInvalidClient, "the client secret is wrong")
-	}
-	var id string
-	var used time.Time
-	now := p.DB.Now()
-	found, err := p.DB.One(ctx, db.Into(&id, (*db.Time)(&used)), `
-		select id, used_at from client_secrets
-		where client_id = $1 and hash = $2`,
-		string(c.ID), token.Hash(secret.ClientSecret))
-	if err != nil {
-		return err
-	}
-	if !found {
-		return wrong(errInvalidClient, "the client secret is wrong, or was removed")
-	}
-	if now.Sub(used) < usedEvery {
-		return nil
-	}
-	return p.DB.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `update client_secrets set used_at = $1 where id = $2`, db.Time(tx.Now()), id)
-		return err
-	})
-}
-
 // assertion checks what a client signed (RFC 7523 §3). Each works once, on all nodes.
-func (p *Provider) assertion(ctx context.Context, c Client, text string) error {
+func (p *Provider) assertion(ctx context.Context, c application.Application, text string) error {
 	keys, err := p.keysOf(ctx, c, false)
 	if err != nil {
 		return err
@@ -178,11 +150,11 @@ func (p *Provider) assertion(ctx context.Context, c Client, text string) error {
 		id, expires, err = check(fresh)
 	}
 	if err != nil {
-		return wrong(errInvalidClient, "the client assertion was refused: "+err.Error())
+		return Wrong(InvalidClient, "the client assertion was refused: "+err.Error())
 	}
 	first, err := p.useOnce(ctx, "assertion", string(c.ID), id, expires)
 	if err == nil && !first {
-		err = wrong(errInvalidClient, "the client assertion was used before (jti)")
+		err = Wrong(InvalidClient, "the client assertion was used before (jti)")
 	}
 	return err
 }

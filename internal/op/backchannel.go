@@ -9,10 +9,12 @@ import (
 	"sync"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/outbound"
 	"parvis/internal/secret"
+	"parvis/internal/session"
 )
 
 const (
@@ -41,7 +43,7 @@ var again = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * 
 type ending struct {
 	org     directory.OrgID
 	id      string
-	client  ClientID
+	client  application.ID
 	user    directory.UserID
 	session string
 }
@@ -106,6 +108,13 @@ var lateReasons = []reason{
 		cross join grants g
 		where o.suspended_at > $1 and g.org_id = o.id and g.ended_at is null
 		limit 500`},
+	{forbidden, `
+		select ` + endingColumns + `
+		from client_organizations co
+		cross join grants g
+		where co.forbidden_at > $1 and g.org_id = co.org_id and g.client_id = co.client_id and g.ended_at is null
+			and g.created_at <= co.forbidden_at
+		limit 500`},
 	{switchedAway, `
 		select ` + endingColumns + `
 		from sessions x
@@ -154,6 +163,11 @@ var allReasons = []reason{{sessionEnded, `
 	from grants g
 	cross join sessions s
 	where g.ended_at is null and g.ends_at > $1 and s.org_id = g.org_id and s.id = g.session_id and s.ended_at is not null
+	limit 500`}, {forbidden, `
+	select ` + endingColumns + `
+	from grants g
+	cross join client_organizations co
+	where g.ended_at is null and g.ends_at > $1 and co.org_id = g.org_id and co.client_id = g.client_id and co.forbidden_at >= g.created_at
 	limit 500`}, {switchedAway, `
 	select ` + endingColumns + `
 	from grants g
@@ -200,7 +214,7 @@ type notice struct {
 	session string
 	created time.Time
 	tries   int
-	client  Client
+	client  application.Application
 }
 
 // tellAll tells the applications that are due, and waits for those that answer soon.
@@ -237,17 +251,17 @@ func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 	room := p.busy.room()
 	err := d.Rows(ctx, func(scan func(...any) error) error {
 		var n notice
-		var w clientRow
-		if err := scan(append(w.targets(), &n.org, &n.id, &n.user, &n.session, (*db.Time)(&n.created), &n.tries)...); err != nil {
+		var w application.Row
+		if err := scan(append(w.Targets(), &n.org, &n.id, &n.user, &n.session, (*db.Time)(&n.created), &n.tries)...); err != nil {
 			return err
 		}
 		var err error
-		if n.client, err = w.client(); err == nil && room.take(n.client) {
+		if n.client, err = w.Read(); err == nil && room.take(n.client) {
 			all = append(all, n)
 		}
 		return err
 	}, `
-		select `+clientColumns+`, l.org_id, l.id, l.user_id, l.session_id, l.created_at, l.tries
+		select `+application.Columns+`, l.org_id, l.id, l.user_id, l.session_id, l.created_at, l.tries
 		from (
 			select l.*, row_number() over (partition by l.client_id order by l.next_try_at, l.id) as place
 			from logouts l
@@ -310,7 +324,7 @@ func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 // send posts the token (Back-Channel Logout §2.5); 200 and 204 say that it was taken.
 func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool) {
 	now := p.DB.Now()
-	k, err := p.signingKey(ctx, n.client.Settings.algorithm())
+	k, err := p.Keys.signing(ctx, n.client.Settings.SigningAlgorithm())
 	if err != nil {
 		p.Log.ErrorContext(ctx, "reading the signing key", "application", string(n.client.ID), "error", err.Error())
 		return "signing failed", false
@@ -330,27 +344,55 @@ func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool)
 		return "address", false
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	w, err := p.reaching(n.client, address).Do(r, 64<<10)
+	w, err := p.Reach.Client(n.client, address).Do(r, 64<<10)
 	if err != nil {
 		return err.Error(), false
 	}
 	return w.StatusText(), w.Status == http.StatusOK || w.Status == http.StatusNoContent
 }
 
-// endOf ends every grant of a user, an application or both in an organization, and lets
-// applications know: consent was withdrawn, or the application forbidden.
-func endOf(ctx context.Context, tx *db.Tx, org directory.OrgID, user directory.UserID, c ClientID, why string) (int, error) {
-	more, args := ``, []any{string(org), string(c)}
-	if user != "" {
-		more, args = ` and g.user_id = $3`, append(args, string(user))
-	}
+// endOf ends every grant of one person to one application, and lets the application know.
+func endOf(ctx context.Context, tx *db.Tx, v session.Visit, c application.ID) (int, error) {
 	var all []ending
 	err := tx.Rows(ctx, scanEnding(&all), `
 		select `+endingColumns+`
 		from grants g
-		where g.org_id = $1 and g.client_id = $2 and g.ended_at is null`+more, args...)
+		where g.org_id = $1 and g.client_id = $2 and g.user_id = $3 and g.ended_at is null`,
+		string(v.User.OrgID), string(c), string(v.User.ID))
 	if err == nil {
-		err = closeGrants(ctx, tx, all, why)
+		err = closeGrants(ctx, tx, all, withdrawn)
 	}
 	return len(all), err
+}
+
+// Switch makes a session's organization the one that applications in this browser get;
+// what they had of another ends, and they are told (decision 0036).
+func (p *Provider) Switch(ctx context.Context, v session.Visit) error {
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := p.Sessions.Switch(ctx, tx, v); err != nil {
+			return err
+		}
+		var all []ending
+		err := tx.Rows(ctx, scanEnding(&all), `
+			select `+endingColumns+`
+			from sessions s
+			join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null
+			where s.browser_id = $1 and s.id <> $2`, v.Session.BrowserID, v.Session.ID)
+		if err != nil {
+			return err
+		}
+		return closeGrants(ctx, tx, all, switchedAway)
+	})
+}
+
+// HoldsElsewhere reports whether an application has something of another session of the
+// same browser.
+func (p *Provider) HoldsElsewhere(ctx context.Context, s session.Session) (bool, error) {
+	var id string
+	return p.DB.One(ctx, db.Into(&id), `
+		select g.id
+		from sessions s
+		join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.ends_at > $1
+		where s.browser_id = $2 and s.id <> $3 and s.ended_at is null
+		limit 1`, db.Time(p.DB.Now()), s.BrowserID, s.ID)
 }

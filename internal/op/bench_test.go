@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"parvis/internal/op"
+	"parvis/internal/application"
 )
 
 // Each is what applications call, without the network, for a profile; ./bench measures
@@ -87,7 +87,7 @@ func holding(b *testing.B, opaque bool) (*world, client, string) {
 	w := newWorld(b)
 	s := web()
 	s.Opaque = opaque
-	c := w.register("", op.Web, s)
+	c := w.register("", application.Web, s)
 	return w, c, w.enter(w.bo, c).text("access_token")
 }
 

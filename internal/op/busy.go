@@ -3,6 +3,7 @@ package op
 import (
 	"sync"
 
+	"parvis/internal/application"
 	"parvis/internal/directory"
 )
 
@@ -11,18 +12,18 @@ type busy struct {
 	mu     sync.Mutex
 	all    int
 	owners map[directory.OrgID]int
-	one    map[ClientID]int
+	one    map[application.ID]int
 }
 
-func newBusy() *busy { return &busy{owners: map[directory.OrgID]int{}, one: map[ClientID]int{}} }
+func newBusy() *busy { return &busy{owners: map[directory.OrgID]int{}, one: map[application.ID]int{}} }
 
-func (b *busy) add(c Client, by int) {
+func (b *busy) add(c application.Application, by int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count(c, by)
 }
 
-func (b *busy) count(c Client, by int) {
+func (b *busy) count(c application.Application, by int) {
 	b.all += by
 	b.owners[c.OrgID] += by
 	b.one[c.ID] += by
@@ -51,7 +52,7 @@ func (b *busy) room() *busy {
 
 // take reports whether there is room for one more call, and plans it. The installation's
 // own applications are not counted as one owner's.
-func (b *busy) take(c Client) bool {
+func (b *busy) take(c application.Application) bool {
 	if b.all >= mostAtOnce || b.one[c.ID] >= mostOfOne || c.OrgID != "" && b.owners[c.OrgID] >= mostOfOwner {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
@@ -15,11 +16,11 @@ import (
 func TestHowAnApplicationAnswersIsFoundByAnIndex(t *testing.T) {
 	address := dbtest.Address(t)
 	d := dbtest.OpenAt(t, address)
-	var c Client
+	var c application.Application
 	if err := d.Update(t.Context(), func(tx *db.Tx) (err error) {
-		s := Defaults(Web)
+		s := application.Defaults(application.Web)
 		s.Name, s.RedirectURIs = "Books", []string{"https://books.example/callback"}
-		if c, _, err = Register(t.Context(), tx, directory.Operator(), "https://id.example", Client{Kind: Web, Settings: s}); err != nil {
+		if c, _, err = application.Register(t.Context(), tx, directory.Operator(), "https://id.example", application.Application{Kind: application.Web, Settings: s}); err != nil {
 			return err
 		}
 		// Of five thousand sign-outs in fifty organizations, each a second after the other,

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
@@ -16,7 +17,7 @@ import (
 func TestAFailingBackChannelShows(t *testing.T) {
 	w := newWorld(t)
 	heard := w.receiver(http.StatusServiceUnavailable)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = heard.URL }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = heard.URL }))
 	w.enter(w.bo, c)
 	w.signOut(w.bo)
 	w.sweep()
@@ -60,7 +61,7 @@ func TestAFailingBackChannelShows(t *testing.T) {
 // where it is entered.
 func TestAnAddressThatIsNeverCalledIsRefused(t *testing.T) {
 	w := newWorld(t)
-	c := w.register(w.org.ID, op.Web, web())
+	c := w.register(w.org.ID, application.Web, web())
 	for address, key := range map[string]string{
 		"http://127.0.0.1/out":         "op.unreachable.scheme",
 		"https://10.1.2.3/out":         "op.unreachable.address",
@@ -82,7 +83,7 @@ func TestAddressesThatAreLookedUpAreLimited(t *testing.T) {
 	w := newWorld(t)
 	s := web()
 	s.BackChannel = "https://1.1.1.1/out"
-	c := w.register(w.org.ID, op.Web, s)
+	c := w.register(w.org.ID, application.Web, s)
 	path := "/o/meridian/admin/applications/" + string(c.ID)
 	form := w.ana.Get(path).Form("sign-in")
 	idptest.Want(t, form.Submit(""), idptest.Status(200)) // as it was
@@ -99,7 +100,7 @@ func TestAddressesThatAreLookedUpAreLimited(t *testing.T) {
 	idptest.Want(t, form.Fill("back_channel", s.BackChannel).Submit(""), idptest.Status(200))
 
 	eva := stopping(w.Join(t, w.other, "eva@lumen.example", "Eva Roy", directory.Owner))
-	theirs := w.register(w.other.ID, op.Web, web())
+	theirs := w.register(w.other.ID, application.Web, web())
 	neighbour := eva.Get("/o/lumen/admin/applications/"+string(theirs.ID)).Form("sign-in").Fill("back_channel", "https://10.1.2.3/out")
 	idptest.Want(t, neighbour.Submit(""), idptest.Status(422), idptest.Says("op.unreachable.address"))
 }

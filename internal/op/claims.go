@@ -5,11 +5,11 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/secret"
@@ -24,21 +24,21 @@ func (p *Provider) subject(h holder) string {
 	return p.subjectOf(h.client, h.OrgID, h.UserID)
 }
 
-func (p *Provider) subjectOf(c Client, org directory.OrgID, user directory.UserID) string {
+func (p *Provider) subjectOf(c application.Application, org directory.OrgID, user directory.UserID) string {
 	if !c.Settings.Pairwise {
 		return string(user)
 	}
-	return p.pseudonym("subject", c.sector(), string(org), string(user))
+	return p.pseudonym("subject", c.Sector(), string(org), string(user))
 }
 
 // sid returns the name of a session for one client. It differs between clients, and between
 // two registrations of one ID: the registration stands behind the dot (registrationOf).
-func (p *Provider) sid(c Client, session string) string {
+func (p *Provider) sid(c application.Application, session string) string {
 	sid := p.pseudonym("session", string(c.ID), session)
-	if c.registration == "" {
+	if c.Registration == "" {
 		return sid
 	}
-	return sid + "." + c.registration
+	return sid + "." + c.Registration
 }
 
 // registrationOf returns the registration for which a sid was made.
@@ -52,21 +52,10 @@ func (p *Provider) pseudonym(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(secret.MAC(p.pairwise, parts...)[:20])
 }
 
-// sector is the host that a pairwise subject is for; registration sees to it that
-// there is one only. On loopback, or at a scheme of its own, it is the client itself.
-func (c Client) sector() string {
-	for _, address := range c.Settings.RedirectURIs {
-		if u, err := url.Parse(address); err == nil && u.Scheme == "https" {
-			return strings.ToLower(u.Hostname())
-		}
-	}
-	return string(c.ID) + c.registration
-}
-
 // needsGroups reports whether the claims of a grant depend on groups.
 func (h holder) needsGroups() bool {
-	return slices.Contains(h.Scope, GroupsInfo) || len(h.client.Settings.Roles) > 0 ||
-		slices.ContainsFunc(h.client.Settings.Claims, func(c Claim) bool { return c.Source == "groups" })
+	return slices.Contains(h.Scope, application.GroupsInfo) || len(h.client.Settings.Roles) > 0 ||
+		slices.ContainsFunc(h.client.Settings.Claims, func(c application.Claim) bool { return c.Source == "groups" })
 }
 
 // about is what a scope lets an application know of a person, as it is now.
@@ -75,35 +64,35 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 	all := map[string]any{}
 	asked := func(scope string) bool { return slices.Contains(h.Scope, scope) }
 	var groups []string
-	if asked(GroupsInfo) || slices.ContainsFunc(s.Claims, func(c Claim) bool { return c.Source == "groups" }) {
+	if asked(application.GroupsInfo) || slices.ContainsFunc(s.Claims, func(c application.Claim) bool { return c.Source == "groups" }) {
 		var err error
 		if groups, err = p.groupNames(ctx, r, h); err != nil {
 			return nil, err
 		}
 	}
-	if asked(ProfileInfo) {
+	if asked(application.ProfileInfo) {
 		all["name"], all["locale"], all["updated_at"] = u.Name, string(u.Language), u.UpdatedAt().Unix()
 		if u.TimeZone != "" {
 			all["zoneinfo"] = u.TimeZone
 		}
 	}
-	if asked(EmailInfo) {
+	if asked(application.EmailInfo) {
 		// An address is a user's only once a letter to it was opened, or a provider of its
 		// proven domain vouched for it.
 		// preferred_username is the address, with which people sign in, so it is told only to
 		// applications that may know the address.
 		all["email"], all["email_verified"], all["preferred_username"] = u.Email, true, u.Email
 	}
-	if asked(GroupsInfo) {
+	if asked(application.GroupsInfo) {
 		all["groups"] = groups
 	}
-	if asked(RolesInfo) {
+	if asked(application.RolesInfo) {
 		all["roles"] = h.roles()
 	}
 	for _, c := range s.Claims {
 		// None is reserved that was registered; an older registration must not say who somebody
 		// is either. And none tells more than the person was asked for (R-OPR-09).
-		if Reserved(c.Name) || !asked(scopeOf(c.Source)) {
+		if application.Reserved(c.Name) || !asked(scopeOf(c.Source)) {
 			continue
 		}
 		switch c.Source {
@@ -132,15 +121,15 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 func scopeOf(source string) string {
 	switch source {
 	case "name", "language":
-		return ProfileInfo
+		return application.ProfileInfo
 	case "email":
-		return EmailInfo
+		return application.EmailInfo
 	case "role":
-		return RolesInfo
+		return application.RolesInfo
 	case "groups":
-		return GroupsInfo
+		return application.GroupsInfo
 	}
-	return OpenID // which everybody has
+	return application.OpenID // which everybody has
 }
 
 // roles are those that a person's groups give in this application and in no other.
@@ -160,21 +149,11 @@ func (p *Provider) groupNames(ctx context.Context, r db.Reader, h holder) ([]str
 	names := []string{}
 	all, err := directory.GroupsOf(ctx, r, h.OrgID, h.UserID)
 	for _, g := range all {
-		if h.place.Audience != SomeGroups || slices.Contains(h.place.Groups, string(g.ID)) {
+		if h.place.Audience != application.SomeGroups || slices.Contains(h.place.Groups, string(g.ID)) {
 			names = append(names, g.Name)
 		}
 	}
 	return names, err
-}
-
-// groupsOf are the ids of a person's groups.
-func groupsOf(ctx context.Context, r db.Reader, org directory.OrgID, user directory.UserID) ([]string, error) {
-	all, err := directory.GroupsOf(ctx, r, org, user)
-	ids := make([]string, len(all))
-	for i, g := range all {
-		ids[i] = string(g.ID)
-	}
-	return ids, err
 }
 
 // idToken tells an application who came in, how that was proved, and from where.
@@ -228,11 +207,4 @@ func verifies(verifier, challenge string) bool {
 func isVerifier(s string) bool {
 	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 	return len(s) >= 43 && len(s) <= 128 && strings.Trim(s, unreserved) == ""
-}
-
-func (s Settings) algorithm() Algorithm {
-	if s.Algorithm == "" {
-		return ES256
-	}
-	return s.Algorithm
 }

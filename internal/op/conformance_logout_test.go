@@ -11,8 +11,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"parvis/internal/application"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
@@ -152,8 +152,8 @@ func backChannel(m *module) {
 	s := web()
 	there := m.receiver(http.StatusOK)
 	s.BackChannel = there.URL
-	s.Protection = op.NoProtection
-	m.c = m.register("", op.Web, s)
+	s.Protection = application.NoProtection
+	m.c = m.register("", application.Web, s)
 	e := m.enters()
 	m.goesBack(m.leave(e, "state", "-"), bye)
 	m.sweep()
@@ -186,8 +186,8 @@ func TestFrontChannelPlanOfTheConformanceSuite(t *testing.T) {
 func frontChannel(m *module) {
 	s := web()
 	s.FrontChannel = "https://books.example/frontchannel_logout"
-	s.Protection = op.NoProtection
-	m.c = m.register("", op.Web, s)
+	s.Protection = application.NoProtection
+	m.c = m.register("", application.Web, s)
 	e := m.enters()
 	p := m.leave(e)
 	frame := regexp.MustCompile(`<iframe[^>]* src="([^"]+)"`).FindStringSubmatch(p.Body)

@@ -13,10 +13,10 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // The certification plans of the OpenID Foundation, as tables: each row is a module of
@@ -139,15 +139,15 @@ func (w *world) module(t *testing.T) *module {
 	here := *w
 	here.t = t
 	m := &module{world: &here, b: w.bo}
-	m.c = m.registers(func(*op.Settings) {})
+	m.c = m.registers(func(*application.Settings) {})
 	return m
 }
 
 // registers registers a client for the suite, which sends no PKCE.
-func (m *module) registers(change func(*op.Settings)) client {
+func (m *module) registers(change func(*application.Settings)) client {
 	m.t.Helper()
-	return m.register("", op.Web, settings(func(s *op.Settings) {
-		s.Protection = op.NoProtection
+	return m.register("", application.Web, settings(func(s *application.Settings) {
+		s.Protection = application.NoProtection
 		change(s)
 	}))
 }
@@ -301,7 +301,7 @@ func (m *module) tells(scope, claims string) {
 		}
 	}
 	for s := range strings.FieldsSeq(scope) {
-		supported := slices.Contains(op.Scopes, s)
+		supported := slices.Contains(application.Scopes, s)
 		if granted := slices.Contains(strings.Fields(e.text("scope")), s); granted != supported {
 			m.t.Errorf("of %q was granted %q", scope, e.text("scope"))
 		}
@@ -377,7 +377,7 @@ func server(m *module) {
 // not ours (OIDC Core §2).
 func idTokenSignature(m *module) {
 	m.sweepKeys()
-	m.c = m.registers(func(s *op.Settings) { s.Algorithm = op.RS256 })
+	m.c = m.registers(func(s *application.Settings) { s.Algorithm = application.RS256 })
 	signed, err := jose.ParseSignedCompact(m.enters().text("id_token"), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || signed.Signatures[0].Header.KeyID == "" {
 		m.t.Errorf("no RS256 with a kid: %v", err)
@@ -392,7 +392,7 @@ func idTokenUnsigned(m *module) {
 	s := web()
 	s.Algorithm = "none"
 	err := m.DB.Update(m.t.Context(), func(tx *db.Tx) error {
-		_, _, err := op.Register(m.t.Context(), tx, directory.Operator(), m.URL, op.Client{Kind: op.Web, Settings: s})
+		_, _, err := application.Register(m.t.Context(), tx, directory.Operator(), m.URL, application.Application{Kind: application.Web, Settings: s})
 		return err
 	})
 	if err == nil {
@@ -443,7 +443,7 @@ func refreshToken(m *module) {
 	}
 
 	one := m.c
-	m.c = m.registers(func(*op.Settings) {})
+	m.c = m.registers(func(*application.Settings) {})
 	other := m.refresh(m.c, m.enters().text("refresh_token"))
 	m.failed(m.refresh(one, other.text("refresh_token")), "invalid_grant")
 }

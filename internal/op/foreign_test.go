@@ -14,8 +14,8 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"parvis/internal/application"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // relying is an application as others write it, on coreos/go-oidc and x/oauth2: what
@@ -37,11 +37,11 @@ func (w *world) relying(c client) *relying {
 		w.t.Fatal(err)
 	}
 	r := &relying{w: w, Provider: p, ctx: ctx, Config: oauth2.Config{ClientID: string(c.ID), ClientSecret: c.secret, Endpoint: p.Endpoint(), Scopes: c.Settings.Scopes}}
-	r.bare = c.Settings.Protection == op.PKCEOrNonce
+	r.bare = c.Settings.Protection == application.PKCEOrNonce
 	if len(c.Settings.RedirectURIs) > 0 {
 		r.RedirectURL = c.Settings.RedirectURIs[0]
 	}
-	if c.Settings.Auth == op.NoAuth {
+	if c.Settings.Auth == application.NoAuth {
 		r.Config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	}
 	return r
@@ -101,23 +101,23 @@ func (r *relying) refreshes(t *oauth2.Token) (*oauth2.Token, error) {
 }
 
 func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
-	for name, change := range map[string]func(*op.Settings){
-		"ES256":                    func(*op.Settings) {},
-		"RS256":                    func(s *op.Settings) { s.Algorithm = op.RS256 },
-		"opaque":                   func(s *op.Settings) { s.Opaque = true },
-		"less than PKCE":           func(s *op.Settings) { s.Protection = op.PKCEOrNonce },
-		"for an API too":           func(s *op.Settings) { s.Audience = "https://api.books.example" },
-		"signed UserInfo":          func(s *op.Settings) { s.SignsInfo = true },
-		"signed UserInfo by RS256": func(s *op.Settings) { s.SignsInfo, s.Algorithm = true, op.RS256 },
-		"public":                   func(s *op.Settings) { s.Auth = op.NoAuth },
+	for name, change := range map[string]func(*application.Settings){
+		"ES256":                    func(*application.Settings) {},
+		"RS256":                    func(s *application.Settings) { s.Algorithm = application.RS256 },
+		"opaque":                   func(s *application.Settings) { s.Opaque = true },
+		"less than PKCE":           func(s *application.Settings) { s.Protection = application.PKCEOrNonce },
+		"for an API too":           func(s *application.Settings) { s.Audience = "https://api.books.example" },
+		"signed UserInfo":          func(s *application.Settings) { s.SignsInfo = true },
+		"signed UserInfo by RS256": func(s *application.Settings) { s.SignsInfo, s.Algorithm = true, application.RS256 },
+		"public":                   func(s *application.Settings) { s.Auth = application.NoAuth },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			s, kind := web(), op.Web
-			if change(&s); s.Auth == op.NoAuth {
-				kind = op.SinglePage
+			s, kind := web(), application.Web
+			if change(&s); s.Auth == application.NoAuth {
+				kind = application.SinglePage
 			}
-			if s.Algorithm == op.RS256 {
+			if s.Algorithm == application.RS256 {
 				w.sweepKeys() // nobody waits for that key
 			}
 			r := w.relying(w.register("", kind, s))
@@ -150,8 +150,8 @@ func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
 // A machine has no person: its token names itself, for the organization that it asks for.
 func TestAForeignMachineGetsATokenForItself(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Machine, op.Settings{
-		Name: "Nightly", Auth: op.Secret, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: "https://api.books.example",
+	c := w.register("", application.Machine, application.Settings{
+		Name: "Nightly", Auth: application.Secret, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: "https://api.books.example",
 	})
 	r := w.relying(c)
 	machine := clientcredentials.Config{
@@ -191,8 +191,8 @@ func TestAForeignMachineGetsATokenForItself(t *testing.T) {
 
 func TestAForeignDeviceSignsIn(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Native, op.Settings{
-		Name: "Wall screen", Auth: op.NoAuth, Devices: true, Refreshes: true, Scopes: []string{op.OpenID, op.ProfileInfo},
+	c := w.register("", application.Native, application.Settings{
+		Name: "Wall screen", Auth: application.NoAuth, Devices: true, Refreshes: true, Scopes: []string{application.OpenID, application.ProfileInfo},
 	})
 	r := w.relying(c)
 	asked, err := r.DeviceAuth(r.ctx)
@@ -236,7 +236,7 @@ func TestAForeignApplicationIsToldOfALogout(t *testing.T) {
 	s := web()
 	there := w.receiver(http.StatusOK)
 	s.BackChannel = there.URL
-	r := w.relying(w.register("", op.Web, s))
+	r := w.relying(w.register("", application.Web, s))
 	token, id := r.enters(w.bo)
 	var says struct{ SID string }
 	if err := id.Claims(&says); err != nil || says.SID == "" {

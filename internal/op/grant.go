@@ -9,10 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application"
+	"parvis/internal/application/redirect"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/op/redirect"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -21,7 +22,7 @@ import (
 type Grant struct {
 	OrgID     directory.OrgID
 	ID        string
-	ClientID  ClientID
+	ClientID  application.ID
 	UserID    directory.UserID // empty for a machine
 	SessionID string
 	Scope     []string
@@ -53,6 +54,7 @@ const (
 	refreshReused = "refresh token used twice"
 	revoked       = "revoked by the application"
 	withdrawn     = "withdrawn"
+	forbidden     = "forbidden"
 	sessionEnded  = "session ended"
 	switchedAway  = "another organization was chosen"
 )
@@ -128,21 +130,21 @@ func end(ctx context.Context, tx *db.Tx, g Grant, why string, result audit.Resul
 // holder is a grant with who and what stands behind it now.
 type holder struct {
 	Grant
-	client Client
+	client application.Application
 	visit  session.Visit // zero for a machine
-	place  Placement
+	place  application.Placement
 	groups []string
 }
 
 // heldJoins find what stands behind a person's grant, and leave out what is nothing any
-// more: an ended session, a deactivated user, a suspended organization, and a session whose browser went over to another organization
-// since. They are joined, so that this holds at once and on every node (decision 0011).
+// more: an ended session, a deactivated user, a suspended organization, an application that
+// was forbidden since, and a session whose browser went over to another organization since. They are joined, so that this holds at once and on every node (decision 0011).
 const heldJoins = `
 	from grants g
 	join clients c on c.id = g.client_id
 	join sessions s on s.org_id = g.org_id and s.id = g.session_id and s.ended_at is null` + session.VisitJoins + `
 	left join client_organizations co on co.org_id = g.org_id and co.client_id = g.client_id
-	where not exists (
+	where (co.forbidden_at is null or co.forbidden_at < g.created_at) and not exists (
 		select 1 from sessions x
 		where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at >= g.created_at)`
 
@@ -150,63 +152,55 @@ const heldJoins = `
 // more. Whether it ended is for the caller to see.
 func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...any) (h holder, found bool, err error) {
 	var g grantRow
-	var c clientRow
+	var c application.Row
 	var v session.Row
-	var standing, audience, groups db.Text
-	into := append(g.targets(), c.targets()...)
-	into = append(into, v.Targets()...)
-	into = append(into, &standing, &audience, &groups)
-	found, err = r.One(ctx, into, `
-		select `+grantColumns+`, `+clientColumns+`, `+session.VisitColumns+`, co.standing, co.audience, co.groups`+heldJoins+` and `+where, args...)
+	var place application.PlaceRow
+	found, err = r.One(ctx, slices.Concat(g.targets(), c.Targets(), v.Targets(), place.Targets()), `
+		select `+grantColumns+`, `+application.Columns+`, `+session.VisitColumns+`, `+application.PlaceColumns+heldJoins+` and `+where, args...)
 	if err != nil || !found {
 		return holder{}, false, err
 	}
 	if h.Grant, err = g.grant(); err != nil {
 		return holder{}, false, err
 	}
-	if h.client, err = c.client(); err != nil {
+	if h.client, err = c.Read(); err != nil {
 		return holder{}, false, err
 	}
 	visit, alive := p.Sessions.Alive(v, p.DB.Now())
 	h.visit = visit
-	h.place = Placement{Standing(standing), Audience(orText(audience, string(Everyone))), strings.Fields(string(groups))}
+	h.place = place.Read()
 	if !alive {
 		return holder{}, false, nil
 	}
 	// What the application is registered for no more, it is not told any more.
-	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.has(s) })
-	if h.place.Audience == SomeGroups || h.needsGroups() {
-		if h.groups, err = groupsOf(ctx, r, h.OrgID, h.UserID); err != nil {
+	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.Has(s) })
+	if h.place.Audience == application.SomeGroups || h.needsGroups() {
+		if h.groups, err = application.GroupIDs(ctx, r, h.OrgID, h.UserID); err != nil {
 			return holder{}, false, err
 		}
 	}
-	return h, h.place.admits(h.groups) == allowed, nil
-}
-
-func orText(t db.Text, otherwise string) string {
-	if t == "" {
-		return otherwise
-	}
-	return string(t)
+	return h, h.place.Admits(h.groups) == application.Allowed, nil
 }
 
 // machine finds a grant that nobody sits behind.
 func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID, id string) (h holder, found bool, err error) {
 	var g grantRow
-	var c clientRow
-	found, err = r.One(ctx, append(g.targets(), c.targets()...), `
-		select `+grantColumns+`, `+clientColumns+`
+	var c application.Row
+	found, err = r.One(ctx, append(g.targets(), c.Targets()...), `
+		select `+grantColumns+`, `+application.Columns+`
 		from grants g
 		join clients c on c.id = g.client_id
 		left join organizations o on o.id = g.org_id
-		where g.org_id = $1 and g.id = $2 and g.user_id is null and o.suspended_at is null`, string(org), id)
+		left join client_organizations co on co.org_id = g.org_id and co.client_id = g.client_id
+		where g.org_id = $1 and g.id = $2 and g.user_id is null and o.suspended_at is null
+			and (co.forbidden_at is null or co.forbidden_at < g.created_at)`, string(org), id)
 	if err != nil || !found {
 		return holder{}, false, err
 	}
 	if h.Grant, err = g.grant(); err != nil {
 		return holder{}, false, err
 	}
-	h.client, err = c.client()
+	h.client, err = c.Read()
 	return h, err == nil, err
 }
 
@@ -222,7 +216,7 @@ var (
 // spend exchanges a code for its grant, once. A second valid attempt ends all that the
 // first one got (RFC 6749 §4.1.2): that is returned as an outcome, since an error would
 // roll it back.
-func (p *Provider) spend(ctx context.Context, tx *db.Tx, c Client, s spending) (h holder, refused *Error, err error) {
+func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Application, s spending) (h holder, refused *Error, err error) {
 	h, found, err := p.held(ctx, tx, `g.code_hash = $1`, s.code.Hash(secret.Code))
 	if err != nil {
 		return holder{}, nil, err
@@ -231,27 +225,27 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c Client, s spending) (
 	d := h.Details
 	switch {
 	case s.code.IsZero() || !found || h.ClientID != c.ID:
-		return holder{}, wrong(errInvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
-	case d.RedirectURI != s.redirectURI || !redirect.Match(h.client.Settings.RedirectURIs, s.redirectURI, h.client.Kind == Native):
-		return holder{}, wrong(errInvalidGrant, "redirect_uri is not the one of the authorization request"), nil
+		return holder{}, Wrong(InvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
+	case d.RedirectURI != s.redirectURI || !redirect.Match(h.client.Settings.RedirectURIs, s.redirectURI, h.client.Kind == application.Native):
+		return holder{}, Wrong(InvalidGrant, "redirect_uri is not the one of the authorization request"), nil
 	case d.Challenge == "" && s.verifier != "":
 		// The application sent a challenge, or it would not have a verifier: an attacker removed
 		// it from the request, or made the request (PKCE downgrade, RFC 9700 §2.1.1, §4.8.2).
-		return holder{}, wrong(errInvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
+		return holder{}, Wrong(InvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
 	case d.Challenge != "" && s.verifier == "":
-		return holder{}, wrong(errInvalidGrant, "code_verifier is missing"), nil
+		return holder{}, Wrong(InvalidGrant, "code_verifier is missing"), nil
 	case d.Challenge != "" && !verifies(s.verifier, d.Challenge):
-		return holder{}, wrong(errInvalidGrant, "code_verifier does not fit the code_challenge"), nil
+		return holder{}, Wrong(InvalidGrant, "code_verifier does not fit the code_challenge"), nil
 	case d.Thumbprint != "" && d.Thumbprint != s.thumbprint:
-		return holder{}, wrong(errInvalidGrant, "the DPoP proof is by another key than dpop_jkt named"), nil
+		return holder{}, Wrong(InvalidGrant, "the DPoP proof is by another key than dpop_jkt named"), nil
 	case !h.CodeUsed.IsZero():
-		return holder{}, wrong(errInvalidGrant, "the code was used before; all that it gave has ended"), end(ctx, tx, h.Grant, codeReused, audit.Refused)
+		return holder{}, Wrong(InvalidGrant, "the code was used before; all that it gave has ended"), end(ctx, tx, h.Grant, codeReused, audit.Refused)
 	case !h.EndedAt.IsZero() || !now.Before(h.CreatedAt.Add(p.codeLasts())):
-		return holder{}, wrong(errInvalidGrant, "the code has expired"), nil
+		return holder{}, Wrong(InvalidGrant, "the code has expired"), nil
 	}
 	h.EndsAt = now.Add(p.accessLasts(h.client.Settings))
 	if h.client.Settings.Refreshes {
-		h.EndsAt = h.CreatedAt.Add(p.refreshLasts(h.client.Settings))
+		h.EndsAt = h.CreatedAt.Add(p.RefreshLasts(h.client.Settings))
 	}
 	n, err := tx.Exec(ctx, `
 		update grants set code_used_at = $1, ends_at = $2
@@ -296,7 +290,7 @@ func (p *Provider) firstRefresh(ctx context.Context, tx *db.Tx, g Grant) (string
 // rotate exchanges a refresh token for the next one. One that was replaced before, and
 // not just now, is held by two: everything ends (RFC 9700 §4.14.2). The refusal is an
 // outcome, as of spend.
-func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c Client, family, own secret.Token, thumbprint string) (h holder, next string, refused *Error, err error) {
+func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c application.Application, family, own secret.Token, thumbprint string) (h holder, next string, refused *Error, err error) {
 	h, found, err := p.held(ctx, tx, `g.family_hash = $1`, family.Hash(secret.RefreshFamily))
 	if err != nil {
 		return holder{}, "", nil, err
@@ -304,19 +298,19 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c Client, family, own 
 	now, shown := tx.Now(), own.Hash(secret.Refresh)
 	switch {
 	case family.IsZero() || own.IsZero() || !found || h.ClientID != c.ID || h.over(now) || !c.Settings.Refreshes:
-		return holder{}, "", wrong(errInvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
+		return holder{}, "", Wrong(InvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
 	case h.Details.Thumbprint != "" && h.Details.Thumbprint != thumbprint && (thumbprint == "" || !c.Confidential()):
 		// RFC 9449 §5: a public client's refresh token is bound to the key. What proves
 		// itself may change the key, and may not do without (R-OPR-15).
-		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to a key, which must be proved (DPoP)"), nil
+		return holder{}, "", Wrong(InvalidDPoP, "the refresh token is bound to a key, which must be proved (DPoP)"), nil
 	case shown != h.refresh && (shown != h.previous || !now.Before(h.previousUntil)):
-		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before; all that came of it has ended"),
+		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before; all that came of it has ended"),
 			end(ctx, tx, h.Grant, refreshReused, audit.Refused)
 	}
 	after := p.successor(family, own)
 	if shown != h.refresh && after.Hash(secret.Refresh) != h.refresh {
 		// Our key changed in between: what would be given now is not what was given then.
-		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before"), nil
+		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before"), nil
 	}
 	if shown == h.refresh {
 		_, err = tx.Exec(ctx, `

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/secret"
@@ -30,10 +31,10 @@ func (p *Provider) introspect(c *call) (answer, error) {
 		return nil, err
 	}
 	if !c.client.Confidential() {
-		return nil, wrong(errInvalidClient, "only a client that can prove who it is may introspect")
+		return nil, Wrong(InvalidClient, "only a client that can prove who it is may introspect")
 	}
 	if !c.form.Has("token") {
-		return nil, wrong(errInvalidRequest, "token is missing")
+		return nil, Wrong(InvalidRequest, "token is missing")
 	}
 	ctx, token := c.R.Context(), c.form.Get("token")
 	if family, own := parseRefresh(token); !own.IsZero() {
@@ -56,12 +57,12 @@ func (p *Provider) introspect(c *call) (answer, error) {
 // mayKnow reports whether a token was issued to the client or has it as audience. Every
 // token has us as audience, so a client whose audience is under our own address, as could
 // be registered once, learns nothing by it.
-func (p *Provider) mayKnow(c Client, b bearer) bool {
+func (p *Provider) mayKnow(c application.Application, b bearer) bool {
 	if c.OrgID != "" && c.OrgID != b.OrgID {
 		return false
 	}
 	audience := c.Settings.Audience
-	return b.ClientID == c.ID || audience != "" && !ofIssuer(p.Base, audience) && slices.Contains(b.claims.Audience, audience)
+	return b.ClientID == c.ID || audience != "" && !application.OfIssuer(p.Base, audience) && slices.Contains(b.claims.Audience, audience)
 }
 
 func (p *Provider) introspectRefresh(c *call, family, own secret.Token) (answer, error) {
@@ -88,7 +89,7 @@ func (p *Provider) revoke(c *call) (answer, error) {
 		return nil, err
 	}
 	if !c.form.Has("token") {
-		return nil, wrong(errInvalidRequest, "token is missing")
+		return nil, Wrong(InvalidRequest, "token is missing")
 	}
 	ctx, token := c.R.Context(), c.form.Get("token")
 	find := func(tx *db.Tx) (Grant, bool, error) {

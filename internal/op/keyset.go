@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"parvis/internal/application"
+	"parvis/internal/application/proof"
 	"parvis/internal/jose"
-	"parvis/internal/op/proof"
-	"parvis/internal/outbound"
 )
 
 // theirKeys is how long a client's key set is used.
@@ -25,11 +25,11 @@ type fetchedSet struct {
 
 // keysOf are the keys that a client may sign with: registered, or fetched from its
 // address, again where that is wanted and long enough ago.
-func (p *Provider) keysOf(ctx context.Context, c Client, again bool) ([]jose.Key, error) {
+func (p *Provider) keysOf(ctx context.Context, c application.Application, again bool) ([]jose.Key, error) {
 	if c.Settings.KeysURL == "" {
 		set, err := proof.ParseKeySet(string(c.Settings.Keys))
 		if err != nil {
-			return set, wrong(errInvalidClient, "the registered key set cannot be read: "+err.Error())
+			return set, Wrong(InvalidClient, "the registered key set cannot be read: "+err.Error())
 		}
 		return set, nil
 	}
@@ -41,8 +41,8 @@ func (p *Provider) keysOf(ctx context.Context, c Client, again bool) ([]jose.Key
 		return f.keys, f.failed
 	}
 	// What was wrong there is nobody's business who only says to be the client.
-	f.at, f.failed = p.DB.Now(), wrong(errInvalidClient, "the client's key set cannot be fetched")
-	w, err := p.reaching(c, c.Settings.KeysURL).Get(ctx, c.Settings.KeysURL, mostKeySet)
+	f.at, f.failed = p.DB.Now(), Wrong(InvalidClient, "the client's key set cannot be fetched")
+	w, err := p.Reach.Client(c, c.Settings.KeysURL).Get(ctx, c.Settings.KeysURL, mostKeySet)
 	if err == nil {
 		var set []jose.Key
 		if set, err = proof.ParseKeySet(string(w.Body)); err == nil {
@@ -53,13 +53,4 @@ func (p *Provider) keysOf(ctx context.Context, c Client, again bool) ([]jose.Key
 		p.Log.WarnContext(ctx, "key set of an application", "application", string(c.ID), "error", err.Error())
 	}
 	return f.keys, f.failed
-}
-
-// reaching is the client for an address of an application: what the operator registered
-// may be anywhere, as that act said (decision 0036); an organization's is on the Internet.
-func (p *Provider) reaching(c Client, address string) *outbound.Client {
-	if c.OrgID != "" {
-		return p.Outbound
-	}
-	return p.Outbound.And(address)
 }

@@ -5,14 +5,14 @@ import (
 	"net/url"
 	"testing"
 
-	"parvis/internal/op"
+	"parvis/internal/application"
 )
 
 // The first token of an installation may be asked for before any key was made, and the
 // one writer of SQLite must not wait for itself.
 func TestTheFirstTokenOfAllIsAMachines(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true})
+	c := w.register("", application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true})
 	r := w.call(c, "/token", url.Values{"grant_type": {"client_credentials"}})
 	if r.Status != http.StatusOK {
 		t.Fatalf("answered %d %s", r.Status, r.Body)

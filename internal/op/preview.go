@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/session"
 )
@@ -25,10 +26,10 @@ type Preview struct {
 type Told struct{ Name, Value string }
 
 // Preview is that, for whoever visits.
-func (p *Provider) Preview(ctx context.Context, r db.Reader, v session.Visit, a Application) (Preview, error) {
-	c := a.Client
+func (p *Provider) Preview(ctx context.Context, r db.Reader, v session.Visit, a application.Placed) (Preview, error) {
+	c := a.Application
 	if !c.Code() {
-		return Preview{}, ErrNoClient // nobody signs in to it
+		return Preview{}, application.ErrUnknown // nobody signs in to it
 	}
 	h := holder{client: c, visit: v, place: a.Place}
 	h.Grant = Grant{
@@ -36,17 +37,17 @@ func (p *Provider) Preview(ctx context.Context, r db.Reader, v session.Visit, a 
 		Details: Details{AuthTime: v.Session.ProvedAt.Unix(), AMR: strings.Fields(v.Session.Methods)},
 	}
 	var err error
-	if h.groups, err = groupsOf(ctx, r, h.OrgID, h.UserID); err != nil {
+	if h.groups, err = application.GroupIDs(ctx, r, h.OrgID, h.UserID); err != nil {
 		return Preview{}, err
 	}
 	if h.Details.ACR, err = p.SignIn.Assurance(ctx, v); err != nil {
 		return Preview{}, err
 	}
-	asked := Request{Scope: c.Settings.Scopes}
+	redirectURI := ""
 	if len(c.Settings.RedirectURIs) > 0 {
-		asked.RedirectURI = c.Settings.RedirectURIs[0]
+		redirectURI = c.Settings.RedirectURIs[0]
 	}
-	consented, err := p.consented(ctx, r, c, a.Place, v, asked)
+	consented, err := application.Consented(ctx, r, a, v, redirectURI, c.Settings.Scopes)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -58,16 +59,16 @@ func (p *Provider) Preview(ctx context.Context, r db.Reader, v session.Visit, a 
 	if err != nil {
 		return Preview{}, err
 	}
-	may := a.Place.admits(h.groups)
-	all := Preview{Forbidden: may == forbidden, NotYours: may == notYours, Asks: !consented}
-	if all.IDToken, err = told(id); err != nil {
+	may := a.Place.Admits(h.groups)
+	all := Preview{Forbidden: may == application.Absent, NotYours: may == application.NotYours, Asks: !consented}
+	if all.IDToken, err = asText(id); err != nil {
 		return Preview{}, err
 	}
-	all.UserInfo, err = told(info)
+	all.UserInfo, err = asText(info)
 	return all, err
 }
 
-func told(claims map[string]any) ([]Told, error) {
+func asText(claims map[string]any) ([]Told, error) {
 	var all []Told
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
 		text, plain := claims[name].(string)

@@ -6,15 +6,15 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/application"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // less is an application that was registered for less than PKCE.
-func (w *world) less(p op.Protection) client {
+func (w *world) less(p application.Protection) client {
 	w.t.Helper()
-	return w.register("", op.Web, settings(func(s *op.Settings) { s.Protection = p }))
+	return w.register("", application.Web, settings(func(s *application.Settings) { s.Protection = p }))
 }
 
 // OPR-2, R-OPR-03: what an application was registered for is demanded, for a request that
@@ -24,25 +24,25 @@ func TestOPR2LessThanPKCE(t *testing.T) {
 	w := newWorld(t)
 	for _, row := range []struct {
 		what       string
-		protection op.Protection
+		protection application.Protection
 		with       []string
 		told       string // the error; empty for a code
 	}{
-		{"pkce, with it", op.PKCE, nil, ""},
-		{"pkce, without", op.PKCE, []string{"code_challenge", "-", "code_challenge_method", "-"}, "invalid_request"},
-		{"pkce, an empty one", op.PKCE, []string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
-		{"pkce or nonce, with a nonce", op.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-"}, ""},
-		{"pkce or nonce, with neither", op.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}, "invalid_request"},
-		{"pkce or nonce, with an empty nonce", op.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", ""}, "invalid_request"},
-		{"pkce or nonce, with PKCE", op.PKCEOrNonce, []string{"nonce", "-"}, ""},
-		{"pkce or nonce, without openid", op.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "scope", "profile"}, "invalid_request"},
-		{"none, with neither", op.NoProtection, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}, ""},
-		{"none, without openid", op.NoProtection, []string{"code_challenge", "-", "code_challenge_method", "-", "scope", "profile email"}, "invalid_request"},
-		{"none, without openid but with PKCE", op.NoProtection, []string{"scope", "profile email"}, ""},
-		{"none, plain", op.NoProtection, []string{"code_challenge", verifier, "code_challenge_method", "plain"}, "invalid_request"},
-		{"none, plain unsaid", op.NoProtection, []string{"code_challenge_method", "-"}, "invalid_request"},
-		{"none, a method alone", op.NoProtection, []string{"code_challenge", "-"}, "invalid_request"},
-		{"none, no hash", op.NoProtection, []string{"code_challenge", "short"}, "invalid_request"},
+		{"pkce, with it", application.PKCE, nil, ""},
+		{"pkce, without", application.PKCE, []string{"code_challenge", "-", "code_challenge_method", "-"}, "invalid_request"},
+		{"pkce, an empty one", application.PKCE, []string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
+		{"pkce or nonce, with a nonce", application.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-"}, ""},
+		{"pkce or nonce, with neither", application.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}, "invalid_request"},
+		{"pkce or nonce, with an empty nonce", application.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", ""}, "invalid_request"},
+		{"pkce or nonce, with PKCE", application.PKCEOrNonce, []string{"nonce", "-"}, ""},
+		{"pkce or nonce, without openid", application.PKCEOrNonce, []string{"code_challenge", "-", "code_challenge_method", "-", "scope", "profile"}, "invalid_request"},
+		{"none, with neither", application.NoProtection, []string{"code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}, ""},
+		{"none, without openid", application.NoProtection, []string{"code_challenge", "-", "code_challenge_method", "-", "scope", "profile email"}, "invalid_request"},
+		{"none, without openid but with PKCE", application.NoProtection, []string{"scope", "profile email"}, ""},
+		{"none, plain", application.NoProtection, []string{"code_challenge", verifier, "code_challenge_method", "plain"}, "invalid_request"},
+		{"none, plain unsaid", application.NoProtection, []string{"code_challenge_method", "-"}, "invalid_request"},
+		{"none, a method alone", application.NoProtection, []string{"code_challenge", "-"}, "invalid_request"},
+		{"none, no hash", application.NoProtection, []string{"code_challenge", "short"}, "invalid_request"},
 	} {
 		c := w.less(row.protection)
 		q := c.request(row.with...)
@@ -76,26 +76,26 @@ func TestOPR2LessThanPKCE(t *testing.T) {
 // and a request that waited is judged by what is registered when it is answered.
 func TestOPR2LessThanPKCEIsForClientsThatProveThemselves(t *testing.T) {
 	w := newWorld(t)
-	for _, p := range []op.Protection{op.PKCEOrNonce, op.NoProtection} {
-		public := settings(func(s *op.Settings) { s.Auth, s.Protection = op.NoAuth, p })
-		w.refuses("a page's "+string(p), "", op.SinglePage, public, "op.field.code_protection_public")
-		w.refuses("a native application's "+string(p), "", op.Native, public, "op.field.code_protection_public")
-		w.refuses("a web application's without a secret "+string(p), "", op.Web, public, "op.field.code_protection_public")
-		w.refuses("a machine's "+string(p), "", op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true, Protection: p}, "op.field.code_protection_public")
+	for _, p := range []application.Protection{application.PKCEOrNonce, application.NoProtection} {
+		public := settings(func(s *application.Settings) { s.Auth, s.Protection = application.NoAuth, p })
+		w.refuses("a page's "+string(p), "", application.SinglePage, public, "op.field.code_protection_public")
+		w.refuses("a native application's "+string(p), "", application.Native, public, "op.field.code_protection_public")
+		w.refuses("a web application's without a secret "+string(p), "", application.Web, public, "op.field.code_protection_public")
+		w.refuses("a machine's "+string(p), "", application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true, Protection: p}, "op.field.code_protection_public")
 	}
-	w.refuses("no such protection", "", op.Web, settings(func(s *op.Settings) { s.Protection = "plain" }), "op.field.code_protection")
+	w.refuses("no such protection", "", application.Web, settings(func(s *application.Settings) { s.Protection = "plain" }), "op.field.code_protection")
 	bare := []string{"code_challenge", "-", "code_challenge_method", "-"}
 
-	page := w.register("", op.SinglePage, settings(func(s *op.Settings) { s.Auth = op.NoAuth }))
-	w.stored(page, func(s *op.Settings) { s.Protection = op.NoProtection })
+	page := w.register("", application.SinglePage, settings(func(s *application.Settings) { s.Auth = application.NoAuth }))
+	w.stored(page, func(s *application.Settings) { s.Protection = application.NoProtection })
 	if got := answer(authorize(w.bo, page.request(bare...))); got.Get("error") != "invalid_request" {
 		t.Errorf("a page without PKCE gets %v", got)
 	}
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Protection, s.Asks = op.NoProtection, true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Protection, s.Asks = application.NoProtection, true }))
 	pushed := w.call(c, "/par", c.request(bare...)).text("request_uri")
 	asking := authorize(w.bo, c.request(bare...))
 	idptest.Want(t, asking, idptest.Path("/authorize/consent"))
-	w.change(c, func(s *op.Settings) { s.Protection = op.PKCE })
+	w.change(c, func(s *application.Settings) { s.Protection = application.PKCE })
 	if p := asking.Form("main").Submit("allow"); answer(p) != nil || p.Status != http.StatusGone {
 		t.Errorf("a code went to %q (%d)", p.Links(), p.Status)
 	}
@@ -106,7 +106,7 @@ func TestOPR2LessThanPKCEIsForClientsThatProveThemselves(t *testing.T) {
 // who would be there.
 func TestOPR8NoneWhereNobodyIs(t *testing.T) {
 	w := newWorld(t)
-	c := w.less(op.NoProtection)
+	c := w.less(application.NoProtection)
 	bare := []string{"prompt", "none", "code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}
 	for name, more := range map[string][]string{
 		"nothing": nil, "two factors": {"acr_values", "aal2"}, "an age": {"max_age", "0"}, "a name": {"login_hint", "ana@meridian.example"}, "an organization": {"organization", "lumen"},
@@ -154,12 +154,12 @@ func TestOPR6ASecretComesOneWay(t *testing.T) {
 // What was registered for one of the two ways before they were one goes on.
 func TestApplicationsFromBeforeHaveOneMethodForSecrets(t *testing.T) {
 	w := newWorld(t)
-	for _, id := range []op.ClientID{"collaborate", "architect"} { // as 00001 made them
-		a, err := op.ApplicationOf(t.Context(), w.DB, directory.Operator(), "", id)
+	for _, id := range []application.ID{"collaborate", "architect"} { // as 00001 made them
+		a, err := application.ByID(t.Context(), w.DB, directory.Operator(), "", id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.Settings.Auth != op.Secret {
+		if a.Settings.Auth != application.Secret {
 			t.Errorf("%s proves itself by %s", id, a.Settings.Auth)
 		}
 	}
@@ -207,12 +207,14 @@ func TestOPR12FormPost(t *testing.T) {
 	}
 
 	// After a form of ours too, and to this machine; an app's own scheme takes no form.
-	local := w.register("", op.Web, settings(func(s *op.Settings) { s.RedirectURIs, s.Asks = []string{"http://localhost:9000/callback"}, true }))
+	local := w.register("", application.Web, settings(func(s *application.Settings) {
+		s.RedirectURIs, s.Asks = []string{"http://localhost:9000/callback"}, true
+	}))
 	p := authorize(w.bo, local.request("response_mode", "form_post")).Form("main").Submit("deny")
 	if got := posted(p); got.Get("error") != "access_denied" || !strings.Contains(p.Header.Get("Content-Security-Policy"), "; form-action https: http://localhost:9000; ") {
 		t.Errorf("after a form: %v %v", got, p.Header)
 	}
-	app := w.register("", op.Native, native())
+	app := w.register("", application.Native, native())
 	if got := answer(authorize(w.bo, app.request("response_mode", "form_post"))); got.Get("error") != "invalid_request" {
 		t.Errorf("an app's own scheme: %v", got)
 	}

@@ -10,20 +10,20 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
 // change registers something else for an application that is in use.
-func (w *world) change(c client, change func(*op.Settings)) {
+func (w *world) change(c client, change func(*application.Settings)) {
 	w.t.Helper()
 	s := c.Settings
 	change(&s)
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
-		_, err := op.Change(ctx, tx, directory.Operator(), w.URL, c.Client, s)
+		_, err := application.Change(ctx, tx, directory.Operator(), w.URL, c.Application, s)
 		return err
 	})
 }
@@ -32,7 +32,7 @@ func (w *world) change(c client, change func(*op.Settings)) {
 // was taken before: on the page that asks, pushed, or with a code on its way.
 func TestOPR1AnAddressThatIsRegisteredNoMoreGetsNothing(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Asks = true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Asks = true }))
 	own := w.books()
 	pushed := w.call(own, "/par", own.request()).text("request_uri")
 	code := w.code(w.bo, own)
@@ -40,7 +40,7 @@ func TestOPR1AnAddressThatIsRegisteredNoMoreGetsNothing(t *testing.T) {
 	if asking.URL.Path != "/authorize/consent" || pushed == "" {
 		t.Fatalf("nothing waits: %s %q", asking.URL, pushed)
 	}
-	moved := func(s *op.Settings) { s.RedirectURIs = []string{"https://books.example/new"} }
+	moved := func(s *application.Settings) { s.RedirectURIs = []string{"https://books.example/new"} }
 	w.change(c, moved)
 	w.change(own, moved)
 	if p := asking.Form("main").Submit("allow"); answer(p) != nil || p.Status != http.StatusGone {
@@ -53,9 +53,9 @@ func TestOPR1AnAddressThatIsRegisteredNoMoreGetsNothing(t *testing.T) {
 // The claims of a registration tell no more than the scopes that the person was asked for.
 func TestOPR5ACustomClaimNeedsItsScope(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) {
-		s.Scopes, s.InIDToken = []string{op.OpenID, op.ProfileInfo}, true
-		s.Claims = []op.Claim{{Name: "mail", Source: "email"}, {Name: "rank", Source: "role"}, {Name: "called", Source: "name"}}
+	c := w.register("", application.Web, settings(func(s *application.Settings) {
+		s.Scopes, s.InIDToken = []string{application.OpenID, application.ProfileInfo}, true
+		s.Claims = []application.Claim{{Name: "mail", Source: "email"}, {Name: "rank", Source: "role"}, {Name: "called", Source: "name"}}
 	}))
 	r := w.enter(w.bo, c)
 	for what, said := range map[string]map[string]any{"UserInfo": w.userInfo(r.text("access_token")).JSON, "the ID token": w.claims(r.text("id_token"), "JWT")} {
@@ -69,7 +69,7 @@ func TestOPR5ACustomClaimNeedsItsScope(t *testing.T) {
 // and on no others, and it becomes nobody's choice.
 func TestAnApplicationsLanguageHoldsForItsRequest(t *testing.T) {
 	w := newWorld(t)
-	books, desk := w.books(), w.register("", op.Web, web())
+	books, desk := w.books(), w.register("", application.Web, web())
 	speaks := func(p *idptest.Page, lang string) *idptest.Page {
 		t.Helper()
 		return idptest.Want(t, p, idptest.Element("html", "lang", lang))
@@ -89,7 +89,7 @@ func TestAnApplicationsLanguageHoldsForItsRequest(t *testing.T) {
 // A signed-in person is spoken to in their own language, whatever an application asks for.
 func TestAnApplicationsLanguageDoesNotReplaceAPersons(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, web())
+	c := w.register("", application.Web, web())
 	w.Clock.Advance(time.Minute) // so that the session is older than the requests
 	for name, page := range map[string]*idptest.Page{
 		"the choice":      authorize(w.bo, c.request("ui_locales", "fr", "prompt", "select_account")),
@@ -109,7 +109,7 @@ func TestOPR9AHintOlderThanOurKeysAsks(t *testing.T) {
 	w := newWorld(t)
 	c := w.books()
 	hint := w.enter(w.bo, c).text("id_token")
-	if err := w.Provider.RotateKeys(t.Context(), true); err != nil {
+	if err := w.Provider.Keys.Rotate(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	if p := w.bo.Get("/end-session?" + with(url.Values{}, "id_token_hint", hint, "post_logout_redirect_uri", bye).Encode()); p.URL.Path != "/end-session/confirm" || !in(w.bo) {
@@ -126,7 +126,7 @@ func TestOPR9AForgedHintIsNoOldOne(t *testing.T) {
 	w := newWorld(t)
 	c := w.books()
 	w.enter(w.bo, c)
-	kid := w.published(op.ES256)[0]
+	kid := w.published(application.ES256)[0]
 	evil, says := secret.NewECKey(), claims{"iss": w.URL, "aud": string(c.ID), "sub": "x", "sid": "y"}
 	typ := func() *jose.SignerOptions { return (&jose.SignerOptions{}).WithType("JWT") }
 	for name, forged := range map[string]struct{ hint, want string }{
@@ -150,8 +150,8 @@ func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
 	silent, quick := w.receiver(http.StatusOK), w.receiver(http.StatusOK)
 	silent.wait = make(chan struct{})
 	defer close(silent.wait)
-	dead := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = silent.URL }))
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.BackChannel = quick.URL }))
+	dead := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = silent.URL }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = quick.URL }))
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error { // as if 600 had signed out of it
 		_, err := tx.Exec(ctx, `
 			with recursive n(i) as (select 1 union all select i + 1 from n where i < 600)
@@ -174,10 +174,10 @@ func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
 // Who may not use what a device asks for is told so, and led round in no circle.
 func TestADeviceOfAForbiddenApplicationSaysSo(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Devices = true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Devices = true }))
 	code := w.call(c, "/device_authorization", with(url.Values{}, "scope", "openid")).text("user_code")
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		return op.Place(ctx, tx, directory.Operator(), w.org.ID, c.Client, op.Placement{Standing: op.Forbidden, Audience: op.Everyone})
+		return application.Place(ctx, tx, directory.Operator(), w.org.ID, c.Application, application.Placement{Standing: application.Forbidden, Audience: application.Everyone})
 	})
 	p := w.bo.Get("/device?user_code=" + code)
 	if p.Status != http.StatusForbidden || !p.Says("Books") {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/oauth2"
 
+	"parvis/internal/application"
 	"parvis/internal/op"
 )
 
@@ -23,13 +24,13 @@ type signer struct {
 	c client
 }
 
-func (w *world) signer(a op.Algorithm) signer {
+func (w *world) signer(a application.Algorithm) signer {
 	w.t.Helper()
-	if a == op.RS256 {
+	if a == application.RS256 {
 		w.sweepKeys()
 	}
-	c := w.register("", op.Machine, op.Settings{
-		Name: "Nightly " + string(a), Auth: op.Secret, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: api, Algorithm: a,
+	c := w.register("", application.Machine, application.Settings{
+		Name: "Nightly " + string(a), Auth: application.Secret, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: api, Algorithm: a,
 	})
 	s := signer{w.relying(c), c}
 	s.takes(s.signs())
@@ -60,13 +61,13 @@ func (s signer) newcomer() signer { return signer{s.w.relying(s.c), s.c} }
 
 func (w *world) sweepKeys() {
 	w.t.Helper()
-	if err := w.Provider.SweepKeys(w.t.Context(), w.DB); err != nil {
+	if err := w.Provider.Keys.Sweep(w.t.Context(), w.DB); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 // published are the names of the keys of an algorithm.
-func (w *world) published(a op.Algorithm) []string {
+func (w *world) published(a application.Algorithm) []string {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.URL+"/jwks", nil)
 	if err != nil {
@@ -88,13 +89,13 @@ func (w *world) published(a op.Algorithm) []string {
 // A key is replaced without anybody noticing: the next one is published a day before it
 // signs, and the one before stays until its last token has ended.
 func TestKeysRotateWithoutAnOutage(t *testing.T) {
-	for _, a := range op.Algorithms {
+	for _, a := range application.Algorithms {
 		t.Run(string(a), func(t *testing.T) {
 			w := newWorld(t)
 			s := w.signer(a)
 			_, before := s.signs()
 			w.Clock.Advance(time.Minute)
-			if err := w.Provider.RotateKeys(t.Context(), false); err != nil {
+			if err := w.Provider.Keys.Rotate(t.Context(), false); err != nil {
 				t.Fatal(err)
 			}
 			known := w.published(a)
@@ -125,17 +126,17 @@ func TestKeysRotateWithoutAnOutage(t *testing.T) {
 // A key that leaked is nobody's from that moment: who holds it can sign nothing, and
 // honest applications go on with the next.
 func TestALeakedKeyIsRefusedAtOnce(t *testing.T) {
-	for _, a := range op.Algorithms {
+	for _, a := range application.Algorithms {
 		t.Run(string(a), func(t *testing.T) {
 			w := newWorld(t)
 			s := w.signer(a)
 			settings := web()
 			settings.Algorithm = a
-			r := w.relying(w.register("", op.Web, settings))
+			r := w.relying(w.register("", application.Web, settings))
 			tokens, id := r.enters(w.bo)
 			token, before := s.signs()
 			w.Clock.Advance(time.Minute)
-			if err := w.Provider.RotateKeys(t.Context(), true); err != nil {
+			if err := w.Provider.Keys.Rotate(t.Context(), true); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := s.newcomer().judge(api).Verify(s.ctx, token); err == nil || slices.Contains(w.published(a), before) {
@@ -160,11 +161,11 @@ func TestALeakedKeyIsRefusedAtOnce(t *testing.T) {
 // at which a token is not verified, by whoever has known the keys long or not at all.
 func TestKeysAreReplacedOnSchedule(t *testing.T) {
 	w := newWorld(t)
-	all := map[op.Algorithm]signer{}
-	for _, a := range op.Algorithms {
+	all := map[application.Algorithm]signer{}
+	for _, a := range application.Algorithms {
 		all[a] = w.signer(a)
 	}
-	signed, published := map[op.Algorithm][]string{}, map[op.Algorithm][]string{}
+	signed, published := map[application.Algorithm][]string{}, map[application.Algorithm][]string{}
 	for range 2 * 200 {
 		for a, s := range all {
 			token, kid := s.signs()

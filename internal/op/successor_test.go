@@ -6,18 +6,18 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // named registers an application under an ID of its owner's choice.
-func (w *world) named(id op.ClientID, kind op.Kind, s op.Settings) client {
+func (w *world) named(id application.ID, kind application.Kind, s application.Settings) client {
 	w.t.Helper()
 	var c client
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
-		c.Client, c.secret, err = op.Register(ctx, tx, directory.Operator(), w.URL, op.Client{ID: id, Kind: kind, Settings: s})
+		c.Application, c.secret, err = application.Register(ctx, tx, directory.Operator(), w.URL, application.Application{ID: id, Kind: kind, Settings: s})
 		return err
 	})
 	return c
@@ -26,17 +26,19 @@ func (w *world) named(id op.ClientID, kind op.Kind, s op.Settings) client {
 // remove removes an application.
 func (w *world) remove(c client) {
 	w.t.Helper()
-	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error { return op.Remove(ctx, tx, directory.Operator(), c.Client) })
+	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
+		return application.Remove(ctx, tx, directory.Operator(), c.Application)
+	})
 }
 
 // OPR-9: what was given to an application that was removed means nothing to another that
 // has its ID now, in the same second or later: no hint signs anybody out of it or in.
 func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
 	w := newWorld(t)
-	first := w.named("books", op.Web, web())
+	first := w.named("books", application.Web, web())
 	old := w.enter(w.bo, first)
 	w.remove(first)
-	second := w.named("books", op.Web, settings(func(s *op.Settings) { s.Name, s.Pairwise = "Other books", false }))
+	second := w.named("books", application.Web, settings(func(s *application.Settings) { s.Name, s.Pairwise = "Other books", false }))
 	own := w.enter(w.bo, second)
 	if was, is := w.claims(old.text("id_token"), "JWT")["sid"], w.claims(own.text("id_token"), "JWT")["sid"]; was == is {
 		t.Errorf("one session has one sid, %v, for both", is)
@@ -82,7 +84,7 @@ func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
 // that it has; its successor does not.
 func TestOPR9HintsFromBeforeGoOn(t *testing.T) {
 	w := newWorld(t)
-	c := w.named("books", op.Web, web())
+	c := w.named("books", application.Web, web())
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update clients set registration = '' where id = 'books'`)
 		return err
@@ -95,7 +97,7 @@ func TestOPR9HintsFromBeforeGoOn(t *testing.T) {
 		t.Errorf("its hint: %v", got)
 	}
 	w.remove(c)
-	next := w.named("books", op.Web, web())
+	next := w.named("books", application.Web, web())
 	idptest.Want(t, w.bo.Get("/end-session?client_id=books&id_token_hint="+old), idptest.Path("/end-session/confirm"))
 	w.enter(w.bo, next)
 	w.remove(next)
@@ -109,15 +111,17 @@ func TestOPR9HintsFromBeforeGoOn(t *testing.T) {
 // its ID before.
 func TestOPR9APairwiseNameIsOfOneRegistration(t *testing.T) {
 	w := newWorld(t)
-	s := settings(func(s *op.Settings) { s.RedirectURIs, s.Pairwise = []string{"http://localhost:9000/callback"}, true })
-	first := w.named("books", op.Web, s)
+	s := settings(func(s *application.Settings) {
+		s.RedirectURIs, s.Pairwise = []string{"http://localhost:9000/callback"}, true
+	})
+	first := w.named("books", application.Web, s)
 	was := w.claims(w.enter(w.bo, first).text("id_token"), "JWT")["sub"]
-	w.change(first, func(s *op.Settings) { s.Name = "Books again" })
+	w.change(first, func(s *application.Settings) { s.Name = "Books again" })
 	if is := w.claims(w.enter(w.bo, first).text("id_token"), "JWT")["sub"]; is != was {
 		t.Errorf("a change of the name made %v of %v", is, was)
 	}
 	w.remove(first)
-	if is := w.claims(w.enter(w.bo, w.named("books", op.Web, s)).text("id_token"), "JWT")["sub"]; is == was {
+	if is := w.claims(w.enter(w.bo, w.named("books", application.Web, s)).text("id_token"), "JWT")["sub"]; is == was {
 		t.Errorf("the successor knows him by the same name, %v", is)
 	}
 }

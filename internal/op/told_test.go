@@ -7,9 +7,9 @@ import (
 	"reflect"
 	"testing"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/op"
 )
 
 // group makes a group at Meridian, with these people.
@@ -58,9 +58,9 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 	drivers, clerks := w.group("Drivers", bo), w.group("Clerks", bo)
 	board := w.group("Board")
 	s := web()
-	s.Scopes = []string{op.OpenID, op.GroupsInfo, op.RolesInfo}
-	s.Roles = []op.RoleOf{{Group: clerks, Role: "approver"}, {Group: drivers, Role: "approver"}, {Group: board, Role: "admin"}}
-	c := w.register("", op.Web, s)
+	s.Scopes = []string{application.OpenID, application.GroupsInfo, application.RolesInfo}
+	s.Roles = []application.RoleOf{{Group: clerks, Role: "approver"}, {Group: drivers, Role: "approver"}, {Group: board, Role: "admin"}}
+	c := w.register("", application.Web, s)
 	w.equals("all scopes", w.told(c), `{"groups": ["Clerks", "Drivers"], "roles": ["approver"]}`)
 	w.equals("groups", w.told(c, "scope", "openid groups"), `{"groups": ["Clerks", "Drivers"]}`)
 	w.equals("roles", w.told(c, "scope", "openid roles"), `{"roles": ["approver"]}`)
@@ -74,14 +74,14 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 		}
 	}
 
-	s.InIDToken, s.Scopes = true, append(s.Scopes, op.EmailInfo)
-	id := w.claims(w.enter(w.bo, w.register("", op.Web, s)).text("id_token"), "JWT")
+	s.InIDToken, s.Scopes = true, append(s.Scopes, application.EmailInfo)
+	id := w.claims(w.enter(w.bo, w.register("", application.Web, s)).text("id_token"), "JWT")
 	w.equals("in the ID token", []any{id["groups"], id["roles"], id["email"]}, `[["Clerks", "Drivers"], ["approver"], "bo@meridian.example"]`)
 
 	// One that is for some groups learns of those alone.
 	token := w.enter(w.bo, c).text("access_token")
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		return op.Place(ctx, tx, directory.Operator(), w.org.ID, c.Client, op.Placement{Audience: op.SomeGroups, Groups: []string{drivers, board}})
+		return application.Place(ctx, tx, directory.Operator(), w.org.ID, c.Application, application.Placement{Audience: application.SomeGroups, Groups: []string{drivers, board}})
 	})
 	w.equals("for some groups", w.userInfo(token).JSON["groups"], `["Drivers"]`)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -89,7 +89,7 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 		return err
 	})
 	s.InIDToken = false
-	w.equals("after leaving", w.told(w.register("", op.Web, s)), `{"groups": ["Drivers"], "roles": ["approver"], "email": "bo@meridian.example", "email_verified": true, "preferred_username": "bo@meridian.example"}`)
+	w.equals("after leaving", w.told(w.register("", application.Web, s)), `{"groups": ["Drivers"], "roles": ["approver"], "email": "bo@meridian.example", "email_verified": true, "preferred_username": "bo@meridian.example"}`)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := directory.RemoveMembers(ctx, tx, directory.Operator(), w.org.ID, drivers, []directory.UserID{bo})
 		return err
@@ -105,16 +105,16 @@ func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 	w := newWorld(t)
 	w.group("Drivers", w.userOf(w.org, "bo@meridian.example"))
 	s := web()
-	s.Scopes, s.InIDToken = op.Scopes, true
-	for _, source := range op.Sources {
-		s.Claims = append(s.Claims, op.Claim{Name: "https://books.example/" + source, Source: source, Value: "of " + source})
+	s.Scopes, s.InIDToken = application.Scopes, true
+	for _, source := range application.Sources {
+		s.Claims = append(s.Claims, application.Claim{Name: "https://books.example/" + source, Source: source, Value: "of " + source})
 	}
-	c := w.register("", op.Web, s)
+	c := w.register("", application.Web, s)
 	want := `{"name": "Bo Lind", "email": "bo@meridian.example", "role": "member", "language": "en", "groups": ["Drivers"], "organization": "meridian", "fixed": "of fixed"}`
 	r := w.enter(w.bo, c)
 	for kind, says := range map[string]map[string]any{"UserInfo": w.userInfo(r.text("access_token")).JSON, "the ID token": w.claims(r.text("id_token"), "JWT")} {
 		own := map[string]any{}
-		for _, source := range op.Sources {
+		for _, source := range application.Sources {
 			own[source] = says["https://books.example/"+source]
 		}
 		if own["user_id"] != says["sub"] {
@@ -127,9 +127,9 @@ func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 		t.Errorf("with openid alone UserInfo says %v", says)
 	}
 	for _, taken := range []string{"sub", "iss", "aud", "org", "acr", "email_verified", "roles", "at_hash", "cnf"} {
-		s.Claims = []op.Claim{{Name: taken, Source: "fixed", Value: "x"}}
+		s.Claims = []application.Claim{{Name: taken, Source: "fixed", Value: "x"}}
 		if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
-			_, _, err := op.Register(t.Context(), tx, directory.Operator(), w.URL, op.Client{Kind: op.Web, Settings: s})
+			_, _, err := application.Register(t.Context(), tx, directory.Operator(), w.URL, application.Application{Kind: application.Web, Settings: s})
 			return err
 		}); err == nil {
 			t.Errorf("%s may be anything", taken)
@@ -143,7 +143,7 @@ func TestPairwiseSubjectsDifferByHost(t *testing.T) {
 	at := func(address string, pairwise bool) client {
 		s := web()
 		s.RedirectURIs, s.Pairwise, s.PostLogoutURIs = []string{address}, pairwise, nil
-		return w.register("", op.Web, s)
+		return w.register("", application.Web, s)
 	}
 	subject := func(c client) string {
 		t.Helper()
@@ -178,7 +178,7 @@ func TestUserInfoIsSignedWhereThatWasRegistered(t *testing.T) {
 	w := newWorld(t)
 	s := web()
 	s.SignsInfo = true
-	c := w.register("", op.Web, s)
+	c := w.register("", application.Web, s)
 	r := w.userInfo(w.enter(w.bo, c).text("access_token"))
 	says := w.claims(r.Body, "userinfo+jwt")
 	if r.Header.Get("Content-Type") != "application/jwt" || says["iss"] != w.URL || says["aud"] != string(c.ID) || says["email"] != "bo@meridian.example" {

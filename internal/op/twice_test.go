@@ -5,17 +5,17 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // Decision 0041: somebody who signs in for an application and clicks twice ends in the
 // application, which gets one redirect that works.
 func TestTwoClicksForAnApplicationGiveOneRedirectThatWorks(t *testing.T) {
-	begin := func(t *testing.T, s op.Settings) (*world, client, *idptest.Browser, *idptest.Form) {
+	begin := func(t *testing.T, s application.Settings) (*world, client, *idptest.Browser, *idptest.Form) {
 		w := newWorld(t)
-		app := w.register("", op.Web, s)
+		app := w.register("", application.Web, s)
 		b := stopping(w.Browser(t))
 		return w, app, b, authorize(b, app.request()).Form("main").Fill("email", "bo@meridian.example").Fill("password", idptest.Password)
 	}
@@ -109,7 +109,7 @@ func TestARequestThatWaitedLeadsToTheStartOfItsApplication(t *testing.T) {
 			s := web()
 			s.Address = c.address
 			w := newWorld(t)
-			app := w.register("", op.Web, s)
+			app := w.register("", application.Web, s)
 			b := stopping(w.Browser(t))
 			page := authorize(b, app.request(c.request...))
 			w.Clock.Advance(c.after)
@@ -129,7 +129,7 @@ func TestARequestThatWaitedLeadsToTheStartOfItsApplication(t *testing.T) {
 func TestOPR8AProofIsNotKeptWithTheRequest(t *testing.T) {
 	for _, prompt := range [][]string{{"prompt", "login"}, {"max_age", "300"}} {
 		w := newWorld(t)
-		app := w.register(w.org.ID, op.Web, asking())
+		app := w.register(w.org.ID, application.Web, asking())
 		b := stopping(w.Browser(t))
 		page := authorize(b, app.request(prompt...)).Form("main").Fill("email", "bo@meridian.example").Fill("password", idptest.Password).Submit("")
 		idptest.Want(t, page, idptest.Path("/authorize/consent")) // asked at 09:00, proved at 09:00
@@ -141,7 +141,7 @@ func TestOPR8AProofIsNotKeptWithTheRequest(t *testing.T) {
 	}
 }
 
-func asking() op.Settings {
+func asking() application.Settings {
 	s := web()
 	s.Asks = true
 	return s

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/edge"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
-	"parvis/internal/page"
 	"parvis/internal/secret"
 )
 
@@ -31,7 +31,7 @@ type surfaces struct {
 func newSurfaces(w *world) *surfaces {
 	s := &surfaces{world: w, books: w.books(), visitor: w.Browser(w.t)}
 	s.visitor.Get("/o/meridian") // where the browser gets the cookie without which no form is taken
-	s.machine = w.register(w.org.ID, op.Machine, op.Settings{Name: "Robot", Auth: op.Secret, OwnBehalf: true})
+	s.machine = w.register(w.org.ID, application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true})
 	s.tokens = w.enter(w.bo, s.books)
 	return s
 }
@@ -91,7 +91,7 @@ func (s *surfaces) wantUnavailable(what string, a answered) {
 		s.t.Errorf("%s: answered %d, want 503: %.300s", what, a.Status, a.Body)
 		return
 	}
-	if want := strconv.Itoa(int(page.ComeBack.Seconds())); a.Header.Get("Retry-After") != want {
+	if want := strconv.Itoa(int(edge.ComeBack.Seconds())); a.Header.Get("Retry-After") != want {
 		s.t.Errorf("%s: Retry-After is %q, want %s", what, a.Header.Get("Retry-After"), want)
 	}
 	if a.page != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // RFC 8414 §3: OAuth's clients look elsewhere for the same document.
@@ -32,7 +32,7 @@ func TestOAuthFindsTheSameDocument(t *testing.T) {
 // RFC 6749 §5.2: what is missing is another thing than what is wrong.
 func TestAGrantWithoutItsParameterIsNoRequest(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.Devices = true }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Devices = true }))
 	for grant, name := range map[string]string{
 		"authorization_code": "code", "refresh_token": "refresh_token", "urn:ietf:params:oauth:grant-type:device_code": "device_code",
 	} {
@@ -46,7 +46,7 @@ func TestAGrantWithoutItsParameterIsNoRequest(t *testing.T) {
 // no door, and nothing is used up by asking.
 func TestWhatATokenCannotSayIsRefused(t *testing.T) {
 	w := newWorld(t)
-	plain, api := w.books(), w.register("", op.Web, settings(func(s *op.Settings) {
+	plain, api := w.books(), w.register("", application.Web, settings(func(s *application.Settings) {
 		s.Audience, s.Devices, s.OwnBehalf = "https://api.books.example/v1", true, true
 	}))
 	for what, row := range map[string]struct {
@@ -103,7 +103,7 @@ func TestWhatATokenCannotSayIsRefused(t *testing.T) {
 // headers are on the way; one that is longer comes back with the error that says so.
 func TestALongStateComesBack(t *testing.T) {
 	w := newWorld(t)
-	c := w.register("", op.Web, settings(func(s *op.Settings) { s.PostLogoutURIs = []string{"https://books.example/bye"} }))
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.PostLogoutURIs = []string{"https://books.example/bye"} }))
 	for length, told := range map[int]string{1500: "", 2001: "", 4096: "", 4097: "invalid_request", 20000: "invalid_request"} {
 		state := strings.Repeat("s", length)
 		for door, p := range map[string]*idptest.Page{
@@ -160,7 +160,9 @@ func TestPreferredUsernameAndUpdatedAt(t *testing.T) {
 		t.Errorf("first %v, then %v", profile, later)
 	}
 	// What was registered under that name goes before.
-	own := w.register("", op.Web, settings(func(s *op.Settings) { s.Claims = []op.Claim{{Name: "preferred_username", Source: "name"}} }))
+	own := w.register("", application.Web, settings(func(s *application.Settings) {
+		s.Claims = []application.Claim{{Name: "preferred_username", Source: "name"}}
+	}))
 	if says := w.told(own); says["preferred_username"] != "Bo Lindqvist" {
 		t.Errorf("it is told %v", says["preferred_username"])
 	}
@@ -171,7 +173,7 @@ func TestASchemeWithTwoSlashes(t *testing.T) {
 	w := newWorld(t)
 	s := native()
 	s.RedirectURIs, s.Asks = []string{"com.example.pocket://callback"}, false
-	c := w.register("", op.Native, s)
+	c := w.register("", application.Native, s)
 	for _, sent := range []string{"com.example.pocket:/callback", "com.example.pocket://Callback", "com.example.pocket://callback/", "com.example.pocket://callback2"} {
 		wantPage(t, sent, authorize(w.bo, c.request("redirect_uri", sent)), http.StatusBadRequest)
 	}
@@ -180,5 +182,5 @@ func TestASchemeWithTwoSlashes(t *testing.T) {
 	if r := w.redeem(c, got.Get("code")); r.Status != http.StatusOK {
 		t.Errorf("%v gives %d %s", got, r.Status, r.Body)
 	}
-	w.refuses("a web application", "", op.Web, settings(func(s *op.Settings) { s.RedirectURIs = c.Settings.RedirectURIs }), "op.address.private_scheme")
+	w.refuses("a web application", "", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = c.Settings.RedirectURIs }), "op.address.private_scheme")
 }

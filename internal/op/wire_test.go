@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"parvis/internal/op"
+	"parvis/internal/application"
 )
 
 const elsewhere = "https://evil.example"
@@ -41,8 +41,8 @@ func (r reply) readable(origin string) bool {
 func TestScriptsReadAnswersAtTheirOwnOriginAlone(t *testing.T) {
 	w := newWorld(t)
 	s := web()
-	s.Auth, s.RedirectURIs = op.NoAuth, []string{callback, "http://localhost:5173/callback"}
-	c := w.register("", op.SinglePage, s)
+	s.Auth, s.RedirectURIs = application.NoAuth, []string{callback, "http://localhost:5173/callback"}
+	c := w.register("", application.SinglePage, s)
 	for _, origin := range []string{"https://books.example", "http://localhost:5173", elsewhere, "https://books.example:444", "http://books.example", "null", "https://books.example.evil.example"} {
 		own := origin == "https://books.example" || origin == "http://localhost:5173"
 		for _, path := range []string{"/token", "/userinfo", "/revoke", "/par", "/device_authorization"} {
@@ -103,7 +103,7 @@ func TestDocumentsAreCachedUntilTheyChange(t *testing.T) {
 			t.Errorf("%s with another tag: %d", path, other.Status)
 		}
 	}
-	if err := w.Provider.RotateKeys(t.Context(), false); err != nil {
+	if err := w.Provider.Keys.Rotate(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if r := get("/jwks", "If-None-Match", tags["/jwks"]); r.Status != http.StatusOK || r.Header.Get("ETag") == tags["/jwks"] {
@@ -120,7 +120,7 @@ func TestWhatIsSecretIsNotCached(t *testing.T) {
 	w := newWorld(t)
 	s := web()
 	s.SignsInfo, s.Devices = true, true
-	plain, signed := w.books(), w.register("", op.Web, s)
+	plain, signed := w.books(), w.register("", application.Web, s)
 	token := w.enter(w.bo, plain)
 	for what, r := range map[string]reply{
 		"tokens":          token,

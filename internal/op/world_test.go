@@ -16,10 +16,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/app"
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
-	"parvis/internal/op"
 )
 
 // callback is where the applications of these tests take their answers. Nobody listens
@@ -66,33 +66,33 @@ func stopping(b *idptest.Browser) *idptest.Browser {
 
 // client is a registered application with what it knows.
 type client struct {
-	op.Client
+	application.Application
 	secret string
 	form   bool // the secret is sent in the form, not in the header
 }
 
 // web is what a web application registers, unless a test wants otherwise.
-func web() op.Settings {
-	return op.Settings{
-		Name: "Books", Auth: op.Secret, RedirectURIs: []string{callback}, PostLogoutURIs: []string{"https://books.example/bye"},
-		Scopes: []string{op.OpenID, op.ProfileInfo, op.EmailInfo}, Refreshes: true,
+func web() application.Settings {
+	return application.Settings{
+		Name: "Books", Auth: application.Secret, RedirectURIs: []string{callback}, PostLogoutURIs: []string{"https://books.example/bye"},
+		Scopes: []string{application.OpenID, application.ProfileInfo, application.EmailInfo}, Refreshes: true,
 	}
 }
 
 // register makes an application of an organization, or of the installation.
-func (w *world) register(org directory.OrgID, kind op.Kind, s op.Settings) client {
+func (w *world) register(org directory.OrgID, kind application.Kind, s application.Settings) client {
 	w.t.Helper()
 	s = w.distinct(s)
 	var c client
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) (err error) {
-		c.Client, c.secret, err = op.Register(ctx, tx, directory.Operator(), w.URL, op.Client{OrgID: org, Kind: kind, Settings: s})
+		c.Application, c.secret, err = application.Register(ctx, tx, directory.Operator(), w.URL, application.Application{OrgID: org, Kind: kind, Settings: s})
 		return err
 	})
 	return c
 }
 
 // distinct gives an application of a test a name of its own: no two look alike.
-func (w *world) distinct(s op.Settings) op.Settings {
+func (w *world) distinct(s application.Settings) application.Settings {
 	if *w.registered++; s.Name == "Books" && *w.registered > 1 {
 		s.Name = fmt.Sprintf("Books %d", *w.registered)
 	}
@@ -100,7 +100,7 @@ func (w *world) distinct(s op.Settings) op.Settings {
 }
 
 // books is a web application of the installation.
-func (w *world) books() client { return w.register("", op.Web, web()) }
+func (w *world) books() client { return w.register("", application.Web, web()) }
 
 const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk-and-more"
 
@@ -185,12 +185,12 @@ func (w *world) call(c client, path string, form url.Values) reply {
 func (w *world) as(c client, path string, form url.Values) *http.Request {
 	w.t.Helper()
 	form = maps.Clone(form)
-	if c.Settings.Auth == op.Secret && !c.form {
+	if c.Settings.Auth == application.Secret && !c.form {
 		r := w.post(path, form)
 		r.SetBasicAuth(url.QueryEscape(string(c.ID)), url.QueryEscape(c.secret))
 		return r
 	}
-	if c.Settings.Auth == op.Secret {
+	if c.Settings.Auth == application.Secret {
 		form.Set("client_secret", c.secret)
 	}
 	form.Set("client_id", string(c.ID))

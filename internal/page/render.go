@@ -163,7 +163,7 @@ func (f Frame) Idle() *Idle {
 }
 
 // Reference returns the reference that log and page share.
-func (f Frame) Reference() string { return f.v.ref }
+func (f Frame) Reference() string { return f.v.Reference() }
 
 // Frames lists addresses of applications that the page loads, invisibly.
 func (f Frame) Frames() []string { return f.v.frames }

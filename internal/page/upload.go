@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/picture"
 )
@@ -160,6 +161,6 @@ func (v *Visitor) ShowPicture(png []byte, kept Kept) error {
 	h := v.W.Header()
 	h.Set("Content-Type", "image/png")
 	h.Set("Cache-Control", string(kept))
-	h.Set("Content-Security-Policy", policy+"; sandbox")
+	h.Set("Content-Security-Policy", edge.Policy+"; sandbox")
 	return v.write(png)
 }

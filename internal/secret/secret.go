@@ -13,6 +13,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"log/slog"
+	"regexp"
 	"strings"
 )
 
@@ -141,3 +142,11 @@ func NewRSAKey() *rsa.PrivateKey {
 	}
 	return key
 }
+
+// validID matches every id that secret.NewID makes, and that of a request, which is the
+// beginning of one, because people read it aloud.
+var validID = regexp.MustCompile(`^([a-z]{3}_[a-z2-7]{26}|req_[a-z2-7]{10})$`)
+
+// IsID reports whether a text can be one of our ids. Other texts are not looked up, so that no
+// strange byte reaches a database.
+func IsID(s string) bool { return validID.MatchString(s) }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/op"
 	"parvis/internal/page"
@@ -20,10 +21,10 @@ type given struct{ op.Given }
 func (g given) Title(f page.Frame) string { return g.Client.Title(f.Viewer().Language()) }
 
 // ScopeKey returns the catalogue key of the sentence that describes a scope.
-func (given) ScopeKey(scope string) string { return op.ScopeKey(scope) }
+func (given) ScopeKey(scope string) string { return application.ScopeKey(scope) }
 
 func (s *Server) showApplications(v *page.Viewer) error {
-	all, err := s.op.GivenBy(v.R.Context(), s.site.DB, v.Visit)
+	all, err := s.ask.GivenBy(v.R.Context(), s.site.DB, v.Visit)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (s *Server) showApplications(v *page.Viewer) error {
 func (s *Server) withdraw(v *page.Viewer) error {
 	ctx := v.R.Context()
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		return op.Withdraw(ctx, tx, v.Visit, op.ClientID(v.Form.Get("client")))
+		return op.Withdraw(ctx, tx, v.Visit, application.ID(v.Form.Get("client")))
 	}); err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (s *Server) withdraw(v *page.Viewer) error {
 
 // switchTo switches the browser to this organization, from the menu at the top of a page.
 func (s *Server) switchTo(v *page.Viewer) error {
-	if err := s.op.Switch(v); err != nil {
+	if err := s.ask.Switch(v.R.Context(), v.Visit); err != nil {
 		return err
 	}
 	return v.Redirect(v.Path("home"))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"parvis/internal/application"
 	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -123,7 +124,7 @@ func (s *Server) attempt(v *page.Visitor) (signin.Attempt, error) {
 	}
 	a, err := s.signIn.Load(ctx, s.site.DB, browser, v.R.PathValue("attempt"), s.site.DB.Now())
 	if err == nil {
-		err = s.op.Speak(v, a)
+		err = s.ask.Speak(v, a)
 	}
 	return a, err
 }
@@ -201,7 +202,7 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 		Elsewhere:       a.OpenTo(), ToLink: a.LinkRequest != "",
 	}
 	var err error
-	if p.Toward, err = s.op.TitleOf(ctx, a.ClientID, v.Language()); err != nil {
+	if p.Toward, err = application.Title(ctx, s.site.DB, a.ClientID, v.Language()); err != nil {
 		return err
 	}
 	if p.Elsewhere && (v.R.URL.Query().Has("more") || v.Form.Do() == doOrganization) {

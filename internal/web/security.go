@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/page"
@@ -234,7 +235,7 @@ func (s *Server) recoveryCodesPage(v *page.Viewer) (recoveryCodesPage, error) {
 		next = v.Form.Get("next")
 	}
 	if next != "" {
-		p.Next, p.First = page.LocalPath(next), true
+		p.Next, p.First = edge.LocalPath(next), true
 	}
 	var err error
 	if p.Left, err = credential.RecoveryCodesLeft(ctx, s.site.DB, owner(v)); err != nil {

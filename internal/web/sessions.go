@@ -6,6 +6,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 	"parvis/internal/session"
 )
 
@@ -75,7 +76,7 @@ func (s *Server) endSessions(v *page.Viewer) error {
 		return v.Redirect(v.Path("account/sessions") + "?ended-others")
 	case v.Form.Do() != "end":
 		return s.showSessions(v)
-	case !page.IsID(id):
+	case !secret.IsID(id):
 		return session.ErrOver
 	case id == v.Session.ID:
 		return s.leave(v, []session.Session{v.Session}, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
@@ -163,7 +164,7 @@ func (s *Server) signOut(v *page.Viewer) error {
 // applications that listen in this browser.
 func (s *Server) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx) error) error {
 	ctx := v.R.Context()
-	frames, err := s.op.Frames(ctx, ended...)
+	frames, err := s.ask.Frames(ctx, ended...)
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ func (s *Server) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx)
 	}
 	door := v.Organization.Path() + "?signed-out"
 	if len(frames) > 0 {
-		return s.op.SignedOut(v.Visitor, door)
+		return s.ask.SignedOut(v.Visitor, door)
 	}
 	if len(left) == 0 {
 		return v.Redirect(door)

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 
 	"parvis/internal/federation"
-	"parvis/internal/op"
+	"parvis/internal/op/ask"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -30,12 +30,12 @@ type Server struct {
 	site   *page.Site
 	signIn *signin.Service
 	hub    *federation.Hub
-	op     *op.Provider
+	ask    *ask.Pages
 }
 
 // Mount adds the pages to the site. The first word of each line says who may pass.
-func Mount(site *page.Site, hub *federation.Hub, provider *op.Provider) {
-	s := &Server{site, site.SignIn, hub, provider}
+func Mount(site *page.Site, hub *federation.Hub, pages *ask.Pages) {
+	s := &Server{site, site.SignIn, hub, pages}
 
 	site.Anyone("GET /{$}", s.front)
 	site.AnyoneForm("/setup/{token}", foundingFields, s.showSetup, s.setup)

@@ -7,32 +7,32 @@ import (
 
 	"parvis/cmd/parvis/demo/sample"
 	"parvis/cmd/parvis/serving"
+	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
-	"parvis/internal/op"
 )
 
 // application is a sample application that the demo runs beside Parvis, on an origin of its
 // own.
-type application struct {
+type sampleApp struct {
 	kind, name string
-	id         op.ClientID // of one that every installation has; empty for another
-	of         string      // short name of the organization that registered it; empty for the installation's
+	id         application.ID // of one that every installation has; empty for another
+	of         string         // short name of the organization that registered it; empty for the installation's
 	about      map[i18n.Tag]string
 	listener   net.Listener
 }
 
 // address returns the application's own origin: a name below localhost, since browsers send the
 // cookies of a name to all of its ports.
-func (a application) address() string {
+func (a sampleApp) address() string {
 	return "http://" + a.kind + ".localhost:" + port(a.listener)
 }
 
 // applications lists the two that every installation has, and one of another company that
 // Meridian Freight added itself: it asks people what it may know.
-func applications() []application {
-	return []application{
+func applications() []sampleApp {
+	return []sampleApp{
 		{kind: "collaborate", name: "Collaborate / Communicate", id: "collaborate"},
 		{kind: "architect", name: "Architect", id: "architect"},
 		{kind: "ledger", name: "Ledger", of: "meridian", about: map[i18n.Tag]string{"en": "Freight invoices, by another company", "fr": "Factures de fret, d’une autre société"}},
@@ -40,13 +40,13 @@ func applications() []application {
 }
 
 // settings returns what such an application registers.
-func (a application) settings(before op.Settings) op.Settings {
+func (a sampleApp) settings(before application.Settings) application.Settings {
 	s, at := before, a.address()
-	s.Name, s.Auth, s.Refreshes = a.name, op.Secret, true
+	s.Name, s.Auth, s.Refreshes = a.name, application.Secret, true
 	if a.about != nil {
 		s.Descriptions = a.about
 	}
-	s.Scopes = op.Scopes
+	s.Scopes = application.Scopes
 	s.Address, s.InitiateURI = at+"/", at+"/login"
 	s.RedirectURIs, s.PostLogoutURIs = []string{at + "/callback"}, []string{at + "/signed-out"}
 	s.BackChannel, s.FrontChannel = at+"/backchannel-logout", at+"/frontchannel-logout"
@@ -55,7 +55,7 @@ func (a application) settings(before op.Settings) op.Settings {
 }
 
 // connect registers an application and returns the secret that it is given.
-func (i *installation) connect(ctx context.Context, a application) (id op.ClientID, secret string, err error) {
+func (i *installation) connect(ctx context.Context, a sampleApp) (id application.ID, secret string, err error) {
 	err = i.db.Update(ctx, func(tx *db.Tx) error {
 		operator := directory.Operator()
 		if a.id == "" {
@@ -63,19 +63,19 @@ func (i *installation) connect(ctx context.Context, a application) (id op.Client
 			if err != nil {
 				return err
 			}
-			c, shown, err := op.Register(ctx, tx, operator, i.address, op.Client{OrgID: org.ID, Kind: op.Web, Settings: a.settings(op.Settings{})})
+			c, shown, err := application.Register(ctx, tx, operator, i.address, application.Application{OrgID: org.ID, Kind: application.Web, Settings: a.settings(application.Settings{})})
 			id, secret = c.ID, shown
 			return err
 		}
-		known, err := op.ApplicationOf(ctx, tx, directory.Operator(), "", a.id)
+		known, err := application.ByID(ctx, tx, directory.Operator(), "", a.id)
 		if err != nil {
 			return err
 		}
-		if _, err := op.Change(ctx, tx, operator, i.address, known.Client, a.settings(known.Settings)); err != nil {
+		if _, err := application.Change(ctx, tx, operator, i.address, known.Application, a.settings(known.Settings)); err != nil {
 			return err
 		}
 		id = a.id
-		secret, err = op.AddSecret(ctx, tx, operator, known.Client)
+		secret, err = application.AddSecret(ctx, tx, operator, known.Application)
 		return err
 	})
 	return id, secret, err

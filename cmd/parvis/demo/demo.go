@@ -161,7 +161,7 @@ type show struct {
 	box           *mailbox.Mailbox
 	mailbox       string // host and port
 	installations []installation
-	applications  []application
+	applications  []sampleApp
 	employer      employer
 	names         names
 	servers       []serving.Server // those of the applications and the company

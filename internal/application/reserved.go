@@ -1,4 +1,4 @@
-package op
+package application
 
 import (
 	"context"
@@ -44,10 +44,10 @@ func claimKey(claim string) string {
 	}, strings.ToLower(claim))
 }
 
-// ofIssuer reports whether a registered name is the issuer's address, however it is written,
+// OfIssuer reports whether a registered name is the issuer's address, however it is written,
 // or something under it. Every token has the issuer as audience, so an application with
 // that audience could introspect all of them.
-func ofIssuer(issuer, name string) bool { return issuer != "" && hostIn(name) == hostIn(issuer) }
+func OfIssuer(issuer, name string) bool { return issuer != "" && hostIn(name) == hostIn(issuer) }
 
 // hostIn returns host and port of an address, without a default port. An address without a
 // scheme is read as if it had one.
@@ -70,16 +70,16 @@ func hostIn(address string) string {
 // use them later. A command that knows no issuer refuses nothing; introspection refuses
 // such an audience even then (mayKnow).
 func (s Settings) checkIssuer(issuer string) error {
-	if s.Audience != "" && ofIssuer(issuer, s.Audience) {
+	if s.Audience != "" && OfIssuer(issuer, s.Audience) {
 		return fault.Field("audience_claim", "op.field.of_issuer").With("Name", s.Audience)
 	}
 	for _, name := range s.Scopes {
-		if ofIssuer(issuer, name) {
+		if OfIssuer(issuer, name) {
 			return fault.Field("scopes", "op.field.of_issuer").With("Name", name)
 		}
 	}
 	for _, c := range s.Claims {
-		if ofIssuer(issuer, c.Name) {
+		if OfIssuer(issuer, c.Name) {
 			return fault.Field("claims", "op.field.of_issuer").With("Name", c.Name)
 		}
 	}
@@ -91,7 +91,7 @@ func (s Settings) checkIssuer(issuer string) error {
 // by one of its permissions. Two organizations may use the same names: tokens name the
 // organization, and a refusal would tell one what the other registered. A name or title
 // that looks like another's is refused too.
-func (c Client) checkOthers(ctx context.Context, r db.Reader, before, s Settings) error {
+func (c Application) checkOthers(ctx context.Context, r db.Reader, before, s Settings) error {
 	if s.Audience == "" && len(s.own()) == 0 && slices.Equal(before.shown(), s.shown()) {
 		return nil
 	}
@@ -103,13 +103,13 @@ func (c Client) checkOthers(ctx context.Context, r db.Reader, before, s Settings
 }
 
 // clash returns a fault if settings of c use a name that belongs to one of the others.
-func (c Client) clash(s Settings, others []Client) error {
+func (c Application) clash(s Settings, others []Application) error {
 	for _, other := range others {
 		switch {
 		case (c.OrgID == "") == (other.OrgID == ""):
 		case s.Audience != "" && (s.Audience == other.Settings.Audience || s.Audience == string(other.ID)):
 			return fault.Field("audience_claim", "op.field.audience_taken").With("Application", other.Settings.Name)
-		case slices.ContainsFunc(s.own(), other.has):
+		case slices.ContainsFunc(s.own(), other.Has):
 			return fault.Field("scopes", "op.field.scopes_taken").With("Application", other.Settings.Name)
 		}
 	}
@@ -120,7 +120,7 @@ func (c Client) clash(s Settings, others []Client) error {
 // application which the same people use: one of the organization, or one of the
 // installation. An application of the installation is not compared with those of
 // organizations, because a refusal would tell the operator about them; doctor lists both.
-func (c Client) lookalike(before, s Settings, others []Client) error {
+func (c Application) lookalike(before, s Settings, others []Application) error {
 	known := before.shown()
 	for _, mine := range s.shown() {
 		if slices.Contains(known, mine) {
@@ -154,18 +154,18 @@ func (s Settings) own() []string {
 	return slices.DeleteFunc(slices.Clone(s.Scopes), func(n string) bool { return slices.Contains(Scopes, n) })
 }
 
-func allClients(ctx context.Context, r db.Reader) ([]Client, error) {
-	var all []Client
+func allClients(ctx context.Context, r db.Reader) ([]Application, error) {
+	var all []Application
 	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var w clientRow
-		if err := scan(w.targets()...); err != nil {
+		var w Row
+		if err := scan(w.Targets()...); err != nil {
 			return err
 		}
-		c, err := w.client()
+		c, err := w.Read()
 		all = append(all, c)
 		return err
 	}, `
-		select `+clientColumns+`
+		select `+Columns+`
 		from clients c
 		order by c.created_at, c.id`)
 	return all, err
@@ -174,7 +174,7 @@ func allClients(ctx context.Context, r db.Reader) ([]Client, error) {
 // Outdated is an application whose settings would be refused today. It goes on working, but
 // the settings that would be refused have no effect.
 type Outdated struct {
-	Client
+	Application
 	Fault error // why it would not be registered today
 }
 

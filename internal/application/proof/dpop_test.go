@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application/proof"
 	"parvis/internal/jose"
-	"parvis/internal/op/proof"
 )
 
 func atToken() proof.DPoPExpectation {

@@ -1,4 +1,4 @@
-package op
+package application
 
 import (
 	"encoding/json"
@@ -8,12 +8,29 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/application/proof"
+	"parvis/internal/application/redirect"
 	"parvis/internal/audit"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/naming"
-	"parvis/internal/op/proof"
-	"parvis/internal/op/redirect"
+)
+
+// Bounds of what is registered. Each application sets its own lifetimes within these.
+const (
+	AccessLasts         = 5 * time.Minute
+	ShortestAccess      = time.Minute
+	LongestAccess       = 10 * time.Minute // R-OPR-06
+	IDTokenLasts        = 10 * time.Minute
+	ShortestIDToken     = time.Minute
+	LongestIDToken      = time.Hour
+	RefreshLasts        = 30 * 24 * time.Hour // since the authorization, however often it rotates
+	ShortestRefresh     = time.Hour
+	LongestRefresh      = 90 * 24 * time.Hour
+	MostRedirectURIs    = 20
+	MostLines           = 50 // of scopes, of claims, of roles
+	MostSecrets         = 2
+	MostPerOrganization = 200
 )
 
 // fields is what the audit log keeps of settings.
@@ -131,7 +148,7 @@ func (s Settings) checkAddresses(k Kind) error {
 		if err := redirect.Check(a, k == Native); err != nil {
 			return bad("redirect_uris", a, err)
 		}
-		sectors[Client{Settings: Settings{RedirectURIs: []string{a}}}.sector()] = true
+		sectors[Application{Settings: Settings{RedirectURIs: []string{a}}}.Sector()] = true
 	}
 	if s.Pairwise && len(sectors) > 1 {
 		return fault.Field("pairwise", "op.field.pairwise")
@@ -245,4 +262,24 @@ func (s Settings) checkClaims() error {
 		}
 	}
 	return nil
+}
+
+// Algorithm is how a token is signed.
+type Algorithm string
+
+// The algorithms. RS256 is there because the specification wants it (OIDC Core §15.1)
+// and some applications know nothing else.
+const (
+	ES256 Algorithm = "ES256"
+	RS256 Algorithm = "RS256"
+)
+
+// Algorithms lists all, the one for everything new first.
+var Algorithms = []Algorithm{ES256, RS256}
+
+func (s Settings) SigningAlgorithm() Algorithm {
+	if s.Algorithm == "" {
+		return ES256
+	}
+	return s.Algorithm
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/application/proof"
 	"parvis/internal/jose"
-	"parvis/internal/op/proof"
 )
 
 const (

@@ -1,9 +1,17 @@
-package op
+// Package application keeps the applications of the suite: what was registered, their
+// secrets, how each organization has them, what people agreed to and how often they open
+// them; and it decides what an application's request for a person gets (Decide). It knows
+// no word of OAuth's wire: package op speaks that.
+//
+// It owns clients, client_secrets, client_organizations, client_uses and consents.
+package application
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,12 +21,11 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
-	"parvis/internal/signin"
 )
 
-// ClientID identifies an application: app_ and 26 characters, or one of the two names
+// ID identifies an application: app_ and 26 characters, or one of the two names
 // that every installation comes with.
-type ClientID string
+type ID string
 
 // Kind is what an application runs on, which decides how far it can keep a secret and
 // where its answers may go (RFC 6749 §2.1, RFC 8252).
@@ -50,14 +57,6 @@ const (
 // AuthMethods lists all.
 var AuthMethods = []AuthMethod{Secret, PrivateKey, NoAuth}
 
-// onWire returns the names of a method in discovery and in errors.
-func (m AuthMethod) onWire() []string {
-	if m == Secret {
-		return []string{"client_secret_basic", "client_secret_post"}
-	}
-	return []string{string(m)}
-}
-
 // Protection keeps somebody who intercepts a code from using it (RFC 9700 §2.1.1).
 // A challenge that is sent is enforced whatever is registered.
 type Protection string
@@ -85,29 +84,6 @@ const (
 
 // Scopes lists all that say something of a person.
 var Scopes = []string{OpenID, ProfileInfo, EmailInfo, GroupsInfo, RolesInfo}
-
-// Lifetimes of what an application gets; each application sets its own within these.
-const (
-	CodeLasts           = time.Minute // RFC 6749 §4.1.2 allows ten, R-OPR-02 one
-	PushedLasts         = time.Minute
-	AccessLasts         = 5 * time.Minute
-	ShortestAccess      = time.Minute
-	LongestAccess       = 10 * time.Minute // R-OPR-06
-	IDTokenLasts        = 10 * time.Minute
-	ShortestIDToken     = time.Minute
-	LongestIDToken      = time.Hour
-	RefreshLasts        = 30 * 24 * time.Hour // since the authorization, however often it rotates
-	ShortestRefresh     = time.Hour
-	LongestRefresh      = 90 * 24 * time.Hour
-	RetryGrace          = 30 * time.Second // a refresh token that was just replaced may come once more: the answer was lost
-	DeviceLasts         = 10 * time.Minute
-	DevicePollsEvery    = 5 * time.Second
-	RequestLasts        = signin.WhereToLasts // of what an application asked, while the person signs in
-	MostRedirectURIs    = 20
-	MostLines           = 50 // of scopes, of claims, of roles
-	MostSecrets         = 2
-	MostPerOrganization = 200
-)
 
 // Claim is one more thing that an application is told of a person.
 type Claim struct {
@@ -162,9 +138,9 @@ type Settings struct {
 	Roles      []RoleOf        `json:"roles,omitempty"`
 }
 
-// Client is a registered application.
-type Client struct {
-	ID        ClientID
+// Application is a registered application.
+type Application struct {
+	ID        ID
 	OrgID     directory.OrgID // whose it is; empty is of the installation
 	Kind      Kind
 	Settings  Settings
@@ -173,29 +149,29 @@ type Client struct {
 	ChangedAt time.Time
 	FailedAt  time.Time // since when nobody answers at its tile's address; zero where all is well
 
-	// registration tells two applications apart that had the same ID one after the other.
+	// Registration tells two applications apart that had the same ID one after the other.
 	// It is empty for applications from before this was stored.
-	registration string
+	Registration string
 }
 
-// ErrNoClient says that there is no such application, or none for whoever asks.
-var ErrNoClient = fault.New(fault.NotFound, "op.no_client")
+// ErrUnknown says that there is no such application, or none for the one who asks.
+var ErrUnknown = fault.New(fault.NotFound, "op.no_client")
 
 // Confidential reports whether the client can prove who it is.
-func (c Client) Confidential() bool { return c.Settings.Auth != NoAuth }
+func (c Application) Confidential() bool { return c.Settings.Auth != NoAuth }
 
 // Assured reports whether an answer sent to an address can reach this application only.
 // On loopback, and at a scheme that any app can claim, another program may take it, so
 // consent is asked each time (RFC 8252 §8.6).
-func (c Client) Assured(redirectURI string) bool {
+func (c Application) Assured(redirectURI string) bool {
 	return c.Confidential() || strings.HasPrefix(redirectURI, "https://")
 }
 
 // Code reports whether people sign in to the application in a browser.
-func (c Client) Code() bool { return c.Kind == Web || c.Kind == SinglePage || c.Kind == Native }
+func (c Application) Code() bool { return c.Kind == Web || c.Kind == SinglePage || c.Kind == Native }
 
 // Title is what its tile is called in a language.
-func (c Client) Title(tag i18n.Tag) string {
+func (c Application) Title(tag i18n.Tag) string {
 	if t := c.Settings.Titles[tag]; t != "" {
 		return t
 	}
@@ -203,7 +179,7 @@ func (c Client) Title(tag i18n.Tag) string {
 }
 
 // Description is what stands under that; the English one where there is none.
-func (c Client) Description(tag i18n.Tag) string {
+func (c Application) Description(tag i18n.Tag) string {
 	if d := c.Settings.Descriptions[tag]; d != "" {
 		return d
 	}
@@ -211,112 +187,71 @@ func (c Client) Description(tag i18n.Tag) string {
 }
 
 // Connected reports whether a tile has somewhere to lead.
-func (c Client) Connected() bool { return c.target() != "" }
+func (c Application) Connected() bool { return c.Target() != "" }
 
 // Version changes with the logo, which a browser keeps.
-func (c Client) Version() string { return strconv.FormatInt(c.ChangedAt.UnixMicro(), 36) }
+func (c Application) Version() string { return strconv.FormatInt(c.ChangedAt.UnixMicro(), 36) }
 
 // HasSecrets reports whether the client authenticates with a secret that we made.
-func (c Client) HasSecrets() bool { return c.Settings.Auth == Secret }
+func (c Application) HasSecrets() bool { return c.Settings.Auth == Secret }
 
-// has reports whether a scope was registered.
-func (c Client) has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
+// Has reports whether a scope was registered.
+func (c Application) Has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
 
-const clientColumns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.registration`
+const Columns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.registration`
 
-// clientRow scans clientColumns.
-type clientRow struct {
-	Client
+// Row scans clientColumns.
+type Row struct {
+	Application
 	settings string
 }
 
-func (w *clientRow) targets() []any {
+func (w *Row) Targets() []any {
 	return db.Into(&w.ID, (*db.Text)(&w.OrgID), &w.Kind, &w.settings, &w.HasLogo,
-		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt), &w.registration)
+		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt), &w.Registration)
 }
 
-func (w *clientRow) client() (Client, error) {
+func (w *Row) Read() (Application, error) {
 	if err := json.Unmarshal([]byte(w.settings), &w.Settings); err != nil {
-		return Client{}, fmt.Errorf("reading the settings of %s: %w", w.ID, err)
+		return Application{}, fmt.Errorf("reading the settings of %s: %w", w.ID, err)
 	}
-	return w.Client, nil
+	return w.Application, nil
 }
 
-// clientByID finds an application, whoever's it is.
-func clientByID(ctx context.Context, r db.Reader, id string) (Client, error) {
-	if !isClientID(id) {
-		return Client{}, ErrNoClient
+// Registered finds an application, whoever's it is.
+func Registered(ctx context.Context, r db.Reader, id string) (Application, error) {
+	if !isID(id) {
+		return Application{}, ErrUnknown
 	}
-	var w clientRow
-	found, err := r.One(ctx, w.targets(), `
-		select `+clientColumns+`
+	var w Row
+	found, err := r.One(ctx, w.Targets(), `
+		select `+Columns+`
 		from clients c
 		where c.id = $1`, id)
 	if err == nil && !found {
-		err = ErrNoClient
+		err = ErrUnknown
 	}
 	if err != nil {
-		return Client{}, err
+		return Application{}, err
 	}
-	return w.client()
+	return w.Read()
 }
 
-// isClientID reports whether s has the form of a client ID; nothing else reaches the database.
-func isClientID(s string) bool {
+// isID reports whether s has the form of a client ID; nothing else reaches the database.
+func isID(s string) bool {
 	return len(s) > 0 && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }
 
-// Standing is what an organization decided about an application.
-type Standing string
-
-// The standings.
-const (
-	AsRegistered Standing = ""          // nothing: people are asked where the registration says so
-	Approved     Standing = "approved"  // for everybody: nobody is asked
-	Forbidden    Standing = "forbidden" // nobody here can sign in to it
-)
-
-// Audience is who sees an application's tile.
-type Audience string
-
-// The audiences.
-const (
-	Everyone   Audience = "everyone"
-	SomeGroups Audience = "groups" // and nobody else can sign in to it
-	Nobody     Audience = "nobody" // its own address works for everybody
-)
-
-// Audiences lists all.
-var Audiences = []Audience{Everyone, SomeGroups, Nobody}
-
-// Placement is an application as one organization has it.
-type Placement struct {
-	Standing Standing
-	Audience Audience
-	Groups   []string // ids, of SomeGroups
-}
-
-// placementOf reads what an organization decided about a client.
-func placementOf(ctx context.Context, r db.Reader, org directory.OrgID, c Client) (Placement, error) {
-	p := Placement{Audience: Everyone}
-	if c.OrgID != "" && c.OrgID != org {
-		return Placement{Standing: Forbidden, Audience: Nobody}, nil
+// Sector is the host that a pairwise subject is for; registration sees to it that
+// there is one only. On loopback, or at a scheme of its own, it is the client itself.
+func (c Application) Sector() string {
+	for _, address := range c.Settings.RedirectURIs {
+		if u, err := url.Parse(address); err == nil && u.Scheme == "https" {
+			return strings.ToLower(u.Hostname())
+		}
 	}
-	var groups string
-	_, err := r.One(ctx, db.Into(&p.Standing, &p.Audience, &groups), `
-		select standing, audience, groups from client_organizations
-		where org_id = $1 and client_id = $2`, string(org), string(c.ID))
-	p.Groups = strings.Fields(groups)
-	return p, err
+	return string(c.ID) + c.Registration
 }
 
-// admits says whether somebody of these groups may sign in.
-func (p Placement) admits(groups []string) access {
-	switch {
-	case p.Standing == Forbidden:
-		return forbidden
-	case p.Audience == SomeGroups && !slices.ContainsFunc(p.Groups, func(g string) bool { return slices.Contains(groups, g) }):
-		return notYours
-	}
-	return allowed
-}
+// Target is where the tile leads.
+func (c Application) Target() string { return cmp.Or(c.Settings.InitiateURI, c.Settings.Address) }

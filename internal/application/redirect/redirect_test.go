@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"parvis/internal/op/redirect"
+	"parvis/internal/application/redirect"
 )
 
 func TestAddressesThatApplicationsHave(t *testing.T) {

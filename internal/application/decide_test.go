@@ -1,4 +1,4 @@
-package op
+package application
 
 import (
 	"testing"
@@ -15,81 +15,81 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 	hour, zero := time.Hour, time.Duration(0)
 	proofs := []time.Duration{-2 * time.Hour, -30 * time.Minute, -time.Microsecond, 0, time.Minute, 26*time.Hour - time.Minute}
 	nows := []time.Duration{0, 30 * time.Second, 2 * time.Minute, 11 * time.Minute, 70 * time.Minute, 26 * time.Hour} // a request waits for a day
-	states, steps := 0, map[step]int{}
+	states, steps := 0, map[Step]int{}
 	yes := []bool{false, true}
-	check := func(q question, proved time.Duration) {
-		d := decide(q)
+	check := func(q Question, proved time.Duration) {
+		d := Decide(q)
 		states++
-		open, picked := len(q.open) > 0, len(q.open) > 0 && q.hints.Session != ""
+		open, picked := len(q.Open) > 0, len(q.Open) > 0 && q.Hints.Session != ""
 		if open { // somebody who signed in for this request picked an account by that
-			picked = picked || !q.open[0].Session.StartedAt.Before(asked) && !q.open[0].Session.StartedAt.Before(q.readAt.Add(-10*time.Minute))
+			picked = picked || !q.Open[0].Session.StartedAt.Before(asked) && !q.Open[0].Session.StartedAt.Before(q.ReadAt.Add(-10*time.Minute))
 		}
-		if d.open != open || open && d.session.Session.ID != q.open[0].Session.ID {
-			t.Fatalf("means %v %q of %+v", d.open, d.session.Session.ID, q)
+		if d.Open != open || open && d.Session.Session.ID != q.Open[0].Session.ID {
+			t.Fatalf("means %v %q of %+v", d.Open, d.Session.Session.ID, q)
 		}
-		steps[d.step]++
+		steps[d.Step]++
 		wrong := func(what string) {
 			if !t.Failed() { // one is enough to read
 				t.Errorf("%s: %+v for %+v", what, d, q)
 			}
 		}
-		since, now := proved, q.readAt.Sub(asked)
-		if open && q.open[0].Browser.Superseded && since >= 0 {
+		since, now := proved, q.ReadAt.Sub(asked)
+		if open && q.Open[0].Browser.Superseded && since >= 0 {
 			since = -1
 		}
 		// Decision 0042: after the later of the request and ten minutes ago; and younger
 		// than that now, but for the minute in which the application gets its answer.
 		made := since >= max(0, now-10*time.Minute)
-		fresh := (!q.login || made) && (q.maxAge == nil || now-since <= *q.maxAge || made && now-since <= time.Minute)
-		sure := !q.two || q.known.acr == session.TwoFactors
-		agreed := q.answered || q.known.consented && !q.consent
-		one := !q.select_ || picked
-		if (d.step == issue || d.step == anew && agreed) != (open && one && q.known.access == allowed && fresh && sure && agreed) {
+		fresh := (!q.Login || made) && (q.MaxAge == nil || now-since <= *q.MaxAge || made && now-since <= time.Minute)
+		sure := !q.Two || q.Known.ACR == session.TwoFactors
+		agreed := q.Answered || q.Known.Consented && !q.Consent
+		one := !q.Select || picked
+		if (d.Step == Issue || d.Step == Anew && agreed) != (open && one && q.Known.Access == Allowed && fresh && sure && agreed) {
 			wrong("a code is issued exactly where nothing is missing")
 		}
-		if d.step == issue && q.stale || d.step == anew && !q.stale {
+		if d.Step == Issue && q.Stale || d.Step == Anew && !q.Stale {
 			wrong("a request that its application forgot begins anew, and no other")
 		}
-		if q.none && d.step != issue && d.step != refuse && !(d.step == anew && agreed) {
+		if q.None && d.Step != Issue && d.Step != Refuse && !(d.Step == Anew && agreed) {
 			wrong("prompt=none shows no page")
 		}
-		if (d.step == refuse) != (d.cause != notRefused) {
+		if (d.Step == Refuse) != (d.Cause != NotRefused) {
 			wrong("a refusal has a cause, and nothing else has")
 		}
-		if d.step == issue && open && (q.login || q.maxAge != nil) && now-since > max(10*time.Minute, hour) {
+		if d.Step == Issue && open && (q.Login || q.MaxAge != nil) && now-since > max(10*time.Minute, hour) {
 			wrong("what was proved long ago counts for a request that was resumed")
 		}
-		switch d.step {
-		case refuse:
-			if !q.none && (d.cause != cannotProve || sure || q.known.provable && !made) {
+		switch d.Step {
+		case Refuse:
+			if !q.None && (d.Cause != CannotProve || sure || q.Known.Provable && !made) {
 				wrong("without prompt=none only what nobody here can prove is refused")
 			}
-			if d.cause == nobodyFits && open && fresh || d.cause == mustConsent && agreed || d.cause == notForThem && q.known.access == allowed {
+			if d.Cause == NobodyFits && open && fresh || d.Cause == MustConsent && agreed || d.Cause == NotForThem && q.Known.Access == Allowed {
 				wrong("refused for what is not missing")
 			}
-			if d.cause == cannotProve && (!open || q.known.access != allowed || !fresh) {
+			if d.Cause == CannotProve && (!open || q.Known.Access != Allowed || !fresh) {
 				wrong("says of somebody's factors what is not this application's to know")
 			}
-		case signIn:
-			if open && fresh && (sure || !q.known.provable || made) {
+		case SignIn:
+			if open && fresh && (sure || !q.Known.Provable || made) {
 				wrong("asks for a proof that is there, or that would change nothing")
 			}
-			if open && q.known.access != allowed {
+			if open && q.Known.Access != Allowed {
 				wrong("asks for a proof in vain")
 			}
-		case choose:
-			if !open || picked || !q.select_ {
+		case Choose:
+			if !open || picked || !q.Select {
 				wrong("asks to choose among nobody, or again")
 			}
-		case deny:
-			if !open || q.known.access == allowed {
+		case Deny:
+			if !open || q.Known.Access == Allowed {
 				wrong("denies what is allowed")
 			}
-		case consent:
-			if agreed || !open || q.known.access != allowed || !fresh || !sure {
+		case Consent:
+			if agreed || !open || q.Known.Access != Allowed || !fresh || !sure {
 				wrong("asks for consent before all else is there, or again")
 			}
-		case issue, anew:
+		case Issue, Anew:
 		}
 	}
 	for _, at := range pairs(proofs, nows) {
@@ -97,23 +97,23 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 		for bits := range 1 << 12 {
 			bit := func(n int) bool { return bits>>n&1 == 1 }
 			for _, maxAge := range []*time.Duration{nil, &zero, &hour} {
-				for _, a := range []access{allowed, forbidden, notYours} {
+				for _, a := range []Access{Allowed, Absent, NotYours} {
 					for _, superseded := range yes {
-						q := question{
-							asked: asked, readAt: asked.Add(at[1]), none: bit(0), login: bit(1), select_: bit(2), consent: bit(3), two: bit(4),
-							answered: bit(9), stale: bit(11), maxAge: maxAge,
-							known: known{access: a, acr: session.OneFactor, provable: bit(6), consented: bit(8)},
+						q := Question{
+							Asked: asked, ReadAt: asked.Add(at[1]), None: bit(0), Login: bit(1), Select: bit(2), Consent: bit(3), Two: bit(4),
+							Answered: bit(9), Stale: bit(11), MaxAge: maxAge,
+							Known: Known{Access: a, ACR: session.OneFactor, Provable: bit(6), Consented: bit(8)},
 						}
 						if bit(10) {
-							q.known.acr = session.TwoFactors
+							q.Known.ACR = session.TwoFactors
 						}
 						if bit(5) {
 							v := session.Visit{Session: session.Session{ID: "ses_a", ProvedAt: asked.Add(proved), StartedAt: asked.Add(-24 * time.Hour)}}
 							v.Browser.Superseded = superseded
-							q.open = []session.Visit{v}
+							q.Open = []session.Visit{v}
 						}
 						if bit(7) && bit(5) {
-							q.hints.Session = "ses_a"
+							q.Hints.Session = "ses_a"
 						}
 						check(q, proved)
 					}
@@ -122,7 +122,7 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 		}
 	}
 	t.Logf("%d states: %v", states, steps)
-	for _, s := range []step{refuse, signIn, choose, deny, consent, issue, anew} {
+	for _, s := range []Step{Refuse, SignIn, Choose, Deny, Consent, Issue, Anew} {
 		if steps[s] == 0 {
 			t.Errorf("no state leads to step %d", s)
 		}
@@ -160,68 +160,68 @@ func TestWalkOverWhoIsMeant(t *testing.T) {
 		}
 		proved := map[bool]time.Duration{false: -time.Hour, true: time.Second}
 		ada, ben := person("ada", "alpha", "ada@x.example", -2*time.Hour, proved[bit(0)]), person("ben", "beta", "ben@x.example", -3*time.Hour, proved[bit(1)])
-		q := question{asked: asked, readAt: asked.Add(now), waited: bit(2), select_: bit(12), lacks: map[directory.OrgID]bool{"alpha": bit(3)}, hints: hints{subjectOf: subjectOf}}
+		q := Question{Asked: asked, ReadAt: asked.Add(now), Waited: bit(2), Select: bit(12), Lacks: map[directory.OrgID]bool{"alpha": bit(3)}, Hints: Hints{SubjectOf: subjectOf}}
 		if bit(4) {
-			q.open = append(q.open, ada)
+			q.Open = append(q.Open, ada)
 		}
 		if bit(5) {
-			q.open = append(q.open, ben)
+			q.Open = append(q.Open, ben)
 		}
 		if bit(6) {
-			q.hints.Session = "ses_ben"
+			q.Hints.Session = "ses_ben"
 		}
 		if bit(7) {
-			q.hints.Address = "ben@x.example"
+			q.Hints.Address = "ben@x.example"
 		}
 		if bit(8) {
-			q.hints.ClientOrg = "alpha"
+			q.Hints.ClientOrg = "alpha"
 		}
 		if bit(9) {
-			q.hints.Organization = "beta"
+			q.Hints.Organization = "beta"
 		}
 		if bit(10) {
-			q.hints.Subject, q.hints.SubjectOrg = "sub_usr_ben", "beta"
+			q.Hints.Subject, q.Hints.SubjectOrg = "sub_usr_ben", "beta"
 		}
-		q.known = known{access: allowed, acr: session.OneFactor, consented: true}
-		d := decide(q)
+		q.Known = Known{Access: Allowed, ACR: session.OneFactor, Consented: true}
+		d := Decide(q)
 		states++
-		means[d.session.Session.ID]++
+		means[d.Session.Session.ID]++
 		wrong := func(what string) {
 			t.Helper()
 			if !t.Failed() { // one is enough to read
-				t.Errorf("%s: means %q, step %d, for %+v", what, d.session.Session.ID, d.step, q)
+				t.Errorf("%s: means %q, step %d, for %+v", what, d.Session.Session.ID, d.Step, q)
 			}
 		}
 		// What the request demands binds, whatever is hinted at.
-		if d.open && (q.hints.ClientOrg != "" && d.session.Session.OrgID != q.hints.ClientOrg ||
-			q.hints.Organization != "" && string(d.session.Session.OrgID) != q.hints.Organization ||
-			q.hints.Subject != "" && d.session.User.ID != "usr_ben") {
+		if d.Open && (q.Hints.ClientOrg != "" && d.Session.Session.OrgID != q.Hints.ClientOrg ||
+			q.Hints.Organization != "" && string(d.Session.Session.OrgID) != q.Hints.Organization ||
+			q.Hints.Subject != "" && d.Session.User.ID != "usr_ben") {
 			wrong("means somebody whom the request excludes")
 		}
 		demanded := func(v session.Visit) bool {
-			return (q.hints.ClientOrg == "" || v.Session.OrgID == "alpha") && (q.hints.Organization == "" || v.Session.OrgID == "beta") && (q.hints.Subject == "" || v.User.ID == "usr_ben")
+			return (q.Hints.ClientOrg == "" || v.Session.OrgID == "alpha") && (q.Hints.Organization == "" || v.Session.OrgID == "beta") && (q.Hints.Subject == "" || v.User.ID == "usr_ben")
 		}
-		ended := q.hints.Session != "" && !(bit(5) && demanded(ben)) // the picked session is not there any more, or does not fit
-		if q.hints.Session != "" && !ended && d.session.Session.ID != "ses_ben" {
+		ended := q.Hints.Session != "" && !(bit(5) && demanded(ben)) // the picked session is not there any more, or does not fit
+		if q.Hints.Session != "" && !ended && d.Session.Session.ID != "ses_ben" {
 			wrong("what the person picked is not what is meant")
 		}
-		if d.open && q.hints.Address != "" && d.session.User.ID == "usr_ada" && !(q.waited && bit(0) && now <= 10*time.Minute) {
+		if d.Open && q.Hints.Address != "" && d.Session.User.ID == "usr_ada" && !(q.Waited && bit(0) && now <= 10*time.Minute) {
 			wrong("another address than the one hinted at counts, though nobody signed in under it for this request")
 		}
-		if d.open && d.session.User.ID == "usr_ada" && q.lacks["alpha"] && bit(5) && demanded(ben) && q.hints.Address == "" {
+		if d.Open && d.Session.User.ID == "usr_ada" && q.Lacks["alpha"] && bit(5) && demanded(ben) && q.Hints.Address == "" {
 			wrong("an organization without the application goes before one that has it")
 		}
-		if ended && !d.open && q.hints.Address == "" && (bit(4) && demanded(ada) || bit(5) && demanded(ben)) {
+		if ended && !d.Open && q.Hints.Address == "" && (bit(4) && demanded(ada) || bit(5) && demanded(ben)) {
 			wrong("the choice of a session that has ended keeps out everybody")
 		}
-		if d.step == choose && !ended && q.hints.Session != "" {
+		if d.Step == Choose && !ended && q.Hints.Session != "" {
 			wrong("asks again to choose")
 		}
-		expected := q.waited && q.hints.Subject != "" && (bit(4) && bit(0) || bit(5) && bit(1)) && now <= 10*time.Minute
-		if (d.cause == somebodyElse) != (expected && !d.open) {
+		expected := q.Waited && q.Hints.Subject != "" && (bit(4) && bit(0) || bit(5) && bit(1)) && now <= 10*time.Minute
+		if (d.Cause == SomebodyElse) != (expected && !d.Open) {
 			wrong("says that somebody else signed in exactly where that is so")
 		}
-		if d.step == signIn && d.open {
+		if d.Step == SignIn && d.Open {
 			wrong("asks for a proof of somebody who is meant, though none was wanted")
 		}
 	}

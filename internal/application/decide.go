@@ -1,0 +1,229 @@
+package application
+
+import (
+	"slices"
+	"time"
+
+	"parvis/internal/directory"
+	"parvis/internal/session"
+)
+
+// Step is what an authorization request gets next.
+type Step int
+
+const (
+	Refuse  Step = iota // the application is told why not
+	SignIn              // somebody proves who they are, at all or afresh
+	Choose              // the person picks one of who is signed in here
+	Deny                // the person is told that this application is not for them
+	Consent             // the person is asked what it may know
+	Issue               // the application gets a code
+	Anew                // the application's own start makes a new request
+)
+
+// Question is all that decide looks at.
+type Question struct {
+	Asked  time.Time // when the request was made
+	ReadAt time.Time // when what follows was read: now
+	Waited bool      // the request is stored, and the person may have done something for it
+	Stale  bool      // the application has forgotten it, and has a start of its own
+
+	None, Login, Select, Consent bool // values of prompt
+
+	MaxAge *time.Duration // of the proof, now
+	Two    bool           // of acr_values, none is satisfied by one factor
+
+	Hints Hints
+	Open  []session.Visit          // in this browser
+	Lacks map[directory.OrgID]bool // organizations that do not have the application
+
+	Known    Known // of the session that is meant
+	Answered bool  // consent was given for this very request
+}
+
+// Known is what has to be read about the session that is meant.
+type Known struct {
+	Access    Access
+	ACR       string // its assurance now
+	Provable  bool   // its user has a second step, or a provider that may have one
+	Consented bool   // consent was given before, or is not needed
+}
+
+// Cause is why an application gets nothing.
+type Cause int
+
+const (
+	NotRefused   Cause = iota
+	NobodyFits         // nobody is signed in who fits, or not lately enough
+	SomebodyElse       // another person signed in than the one the application expects
+	MustChoose         // a page would have to ask who is meant
+	NotForThem         // the application is not for this person
+	MustProve          // a page would have to ask for a second factor
+	CannotProve        // the person has no second factor to show
+	MustConsent        // a page would have to ask for consent
+)
+
+// Decision is what decide answers.
+type Decision struct {
+	Step    Step
+	Cause   Cause         // of refuse
+	Open    bool          // a session fits the request
+	Session session.Visit // that one,
+	Access  Access        // whether the application is there for it,
+	ACR     string        // its assurance,
+	ReadAt  time.Time     // and when that was read
+}
+
+// Meant finds the session that a request means, and says whether the person picked it for
+// this request. What is only hinted at gives way: the choice of a session that has ended,
+// and the address of login_hint where somebody signed in for this very request under
+// another one.
+func (q Question) Meant() (v session.Visit, found, picked bool) {
+	h := q.Hints
+	picked = h.Session != ""
+	v, found = pick(h, q.Open, q.Lacks)
+	if !found && picked {
+		h.Session, picked = "", false
+		v, found = pick(h, q.Open, q.Lacks)
+	}
+	if !found && q.Waited && h.Address != "" {
+		h.Address = ""
+		v, found = pick(h, q.Open, q.Lacks)
+		found = found && q.provedFor(v)
+	}
+	// Who signed in for this request need not pick an account too.
+	return v, found, found && (picked || provedFor(q.Asked, v.Session.StartedAt, q.ReadAt))
+}
+
+// provedFor reports whether the person of a session proved something for this request.
+func (q Question) provedFor(v session.Visit) bool {
+	return provedFor(q.Asked, v.Session.ProvedAt, q.ReadAt)
+}
+
+// Decide says what an authorization request gets, and whose session is meant. It is the
+// only place that does.
+func Decide(q Question) Decision {
+	v, found, picked := q.Meant()
+	d := Decision{Session: v, Open: found, Access: q.Known.Access, ACR: q.Known.ACR, ReadAt: q.ReadAt}
+	to := func(s Step) Decision {
+		d.Step = s
+		return d
+	}
+	refused := func(why Cause) Decision {
+		d.Step, d.Cause = Refuse, why
+		return d
+	}
+	// Under prompt=none no page is shown, whatever is missing (OIDC Core §3.1.2.1).
+	page := func(s Step, none Cause) Decision {
+		switch {
+		case q.None:
+			return refused(none)
+		case s == SignIn && q.Waited && q.Hints.Subject != "" && slices.ContainsFunc(q.Open, q.provedFor):
+			return refused(SomebodyElse) // than the one who is expected (OIDC Core §3.1.2.1)
+		case s == Consent && q.Stale:
+			return to(Anew)
+		}
+		return to(s)
+	}
+	proved := v.Session.ProvedAt
+	if v.Browser.Superseded && !proved.Before(q.Asked) {
+		proved = q.Asked.Add(-1) // the proof belongs to the newer token, not to the old one that was shown
+	}
+	forThis, age := provedFor(q.Asked, proved, q.ReadAt), q.ReadAt.Sub(proved)
+	switch {
+	case q.Select && !picked && found:
+		return page(Choose, MustChoose)
+	case !found:
+		return page(SignIn, NobodyFits)
+	case q.Known.Access != Allowed:
+		return page(Deny, NotForThem)
+	case q.Login && !forThis, q.MaxAge != nil && age > *q.MaxAge && !(forThis && age <= handOver):
+		return page(SignIn, NobodyFits)
+	case q.Two && q.Known.ACR != session.TwoFactors:
+		// Who proved something for this very request and has no more to show, or has
+		// nothing more at all, would be asked for ever (OIDC Core §3.1.2.6, RFC 9470 §5).
+		if forThis || !q.Known.Provable {
+			return refused(CannotProve)
+		}
+		return page(SignIn, MustProve)
+	case q.Consent && !q.Answered, !q.Known.Consented && !q.Answered:
+		return page(Consent, MustConsent)
+	case q.Stale:
+		return to(Anew)
+	}
+	return to(Issue)
+}
+
+// ProvedWithin is how old a proof may be that was made for a request. handOver is how long
+// a person who proved who they are for max_age has until the application gets its answer;
+// without it max_age=0 could never be satisfied.
+const (
+	ProvedWithin = 10 * time.Minute
+	handOver     = time.Minute
+)
+
+// provedFor reports whether a proof was made for a request: after it came and lately, since a
+// request may wait for a day (decision 0042).
+func provedFor(asked, proved, now time.Time) bool {
+	return !proved.Before(asked) && !proved.Before(now.Add(-ProvedWithin))
+}
+
+// Hints say which session a request means; what is empty says nothing.
+type Hints struct {
+	Organization string // short name or id
+	Subject      string // of the ID token that was sent along
+	SubjectOrg   directory.OrgID
+	Address      string          // key of the e-mail address in login_hint
+	ClientOrg    directory.OrgID // the only organization that the application has
+	Session      string          // that the person picked
+	Since        time.Time       // only who proved something since then
+
+	SubjectOf func(session.Visit) string // what the client knows somebody by
+}
+
+// pick finds the session that hints mean among those open in a browser: the one chosen
+// last of all that fit. One whose organization has the application goes before one whose
+// organization lacks it.
+func pick(h Hints, open []session.Visit, lacks map[directory.OrgID]bool) (session.Visit, bool) {
+	fits := slices.Collect(func(yield func(session.Visit) bool) {
+		for _, v := range open {
+			if h.Fit(v) && !yield(v) {
+				return
+			}
+		}
+	})
+	slices.SortStableFunc(fits, func(a, b session.Visit) int {
+		return b.Session.ChosenAt().Compare(a.Session.ChosenAt())
+	})
+	if i := slices.IndexFunc(fits, func(v session.Visit) bool { return !lacks[v.Session.OrgID] }); i >= 0 {
+		return fits[i], true
+	}
+	if len(fits) == 0 {
+		return session.Visit{}, false
+	}
+	return fits[0], true
+}
+
+func (h Hints) Fit(v session.Visit) bool {
+	switch {
+	case h.Session != "" && v.Session.ID != h.Session,
+		h.ClientOrg != "" && v.Session.OrgID != h.ClientOrg,
+		h.Organization != "" && !h.Names(v.Organization),
+		h.Subject != "" && (v.Session.OrgID != h.SubjectOrg || h.SubjectOf(v) != h.Subject),
+		v.Session.ProvedAt.Before(h.Since),
+		h.Address != "" && v.User.AddressKey() != h.Address:
+		return false
+	}
+	return true
+}
+
+func (h Hints) Names(o directory.Organization) bool {
+	return h.Organization == string(o.ID) || o.Called(h.Organization)
+}
+
+// Choices are whom a person may go on as, where they are asked: what the application
+// merely hinted at binds nobody.
+func (h Hints) Choices() Hints {
+	h.Organization, h.Address, h.Session, h.Since = "", "", "", time.Time{}
+	return h
+}

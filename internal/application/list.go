@@ -1,0 +1,84 @@
+package application
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+)
+
+// Placed is an application as an organization's administrators see it.
+type Placed struct {
+	Application
+	Place  Placement
+	Users  int       // who ever opened it
+	UsedAt time.Time // by anybody; zero before
+}
+
+// Of lists the applications of an organization and of the installation, as the
+// organization has them. Of the installation alone where org is empty.
+func Of(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]Placed, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return nil, err
+	}
+	return placed(ctx, r, org, "")
+}
+
+// ByID is one of them; ErrUnknown for a neighbour's too.
+func ByID(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id ID) (Placed, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return Placed{}, err
+	}
+	if !isID(string(id)) {
+		return Placed{}, ErrUnknown
+	}
+	all, err := placed(ctx, r, org, id)
+	if err == nil && len(all) == 0 {
+		err = ErrUnknown
+	}
+	if err != nil {
+		return Placed{}, err
+	}
+	return all[0], nil
+}
+
+func placed(ctx context.Context, r db.Reader, org directory.OrgID, id ID) ([]Placed, error) {
+	var all []Placed
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var w Row
+		var a Placed
+		var place PlaceRow
+		if err := scan(slices.Concat(w.Targets(), place.Targets(), []any{&a.Users, (*db.Time)(&a.UsedAt)})...); err != nil {
+			return err
+		}
+		var err error
+		a.Application, err = w.Read()
+		a.Place = place.Read()
+		all = append(all, a)
+		return err
+	}, `
+		select `+Columns+`, `+PlaceColumns+`,
+			(select count(*) from client_uses cu where cu.org_id = $1 and cu.client_id = c.id),
+			(select max(cu.used_at) from client_uses cu where cu.org_id = $1 and cu.client_id = c.id)
+		from clients c
+		left join client_organizations co on co.org_id = $1 and co.client_id = c.id
+		where (c.org_id = $1 or c.org_id is null) and ($2 = '' or c.id = $2)
+		order by c.org_id is null, c.created_at, c.id`, string(org), string(id))
+	return all, err
+}
+
+// Title is what an application is called that a sign-in leads to; empty for none.
+func Title(ctx context.Context, r db.Reader, id string, tag i18n.Tag) (string, error) {
+	if id == "" {
+		return "", nil
+	}
+	c, err := Registered(ctx, r, id)
+	if errors.Is(err, ErrUnknown) {
+		return "", nil
+	}
+	return c.Title(tag), err
+}

@@ -1,0 +1,181 @@
+package application
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/fault"
+	"parvis/internal/session"
+)
+
+// GroupIDs are the ids of a person's groups.
+func GroupIDs(ctx context.Context, r db.Reader, org directory.OrgID, user directory.UserID) ([]string, error) {
+	all, err := directory.GroupsOf(ctx, r, org, user)
+	ids := make([]string, len(all))
+	for i, g := range all {
+		ids[i] = string(g.ID)
+	}
+	return ids, err
+}
+
+// Standing is what an organization decided about an application.
+type Standing string
+
+// The standings.
+const (
+	AsRegistered Standing = ""          // nothing: people are asked where the registration says so
+	Approved     Standing = "approved"  // for everybody: nobody is asked
+	Forbidden    Standing = "forbidden" // nobody here can sign in to it
+)
+
+// Audience is who sees an application's tile.
+type Audience string
+
+// The audiences.
+const (
+	Everyone   Audience = "everyone"
+	SomeGroups Audience = "groups" // and nobody else can sign in to it
+	Nobody     Audience = "nobody" // its own address works for everybody
+)
+
+// Audiences lists all.
+var Audiences = []Audience{Everyone, SomeGroups, Nobody}
+
+// Placement is an application as one organization has it.
+type Placement struct {
+	Standing Standing
+	Audience Audience
+	Groups   []string // ids, of SomeGroups
+}
+
+// PlaceColumns are those of client_organizations, joined as co; PlaceRow scans them.
+const PlaceColumns = `co.standing, co.audience, co.groups`
+
+// PlaceRow scans PlaceColumns.
+type PlaceRow struct{ standing, audience, groups db.Text }
+
+// Targets are where a row is scanned to.
+func (w *PlaceRow) Targets() []any { return []any{&w.standing, &w.audience, &w.groups} }
+
+// Read makes a Placement of the row. An organization that decided nothing has none.
+func (w *PlaceRow) Read() Placement {
+	return Placement{Standing(w.standing), cmp.Or(Audience(w.audience), Everyone), strings.Fields(string(w.groups))}
+}
+
+// PlacementOf reads what an organization decided about a client.
+func PlacementOf(ctx context.Context, r db.Reader, org directory.OrgID, c Application) (Placement, error) {
+	if c.OrgID != "" && c.OrgID != org {
+		return Placement{Standing: Forbidden, Audience: Nobody}, nil
+	}
+	var w PlaceRow
+	_, err := r.One(ctx, w.Targets(), `
+		select `+PlaceColumns+` from client_organizations co
+		where co.org_id = $1 and co.client_id = $2`, string(org), string(c.ID))
+	return w.Read(), err
+}
+
+// Admits says whether somebody of these groups may sign in.
+func (p Placement) Admits(groups []string) Access {
+	switch {
+	case p.Standing == Forbidden:
+		return Absent
+	case p.Audience == SomeGroups && !slices.ContainsFunc(p.Groups, func(g string) bool { return slices.Contains(groups, g) }):
+		return NotYours
+	}
+	return Allowed
+}
+
+// Access says whether an application is there for somebody.
+type Access int
+
+const (
+	Allowed  Access = iota
+	Absent          // the organization does not have it, or turned it off
+	NotYours        // it is for groups that the person is in none of
+)
+
+// ownGroups refuses the id of a group that the organization has not.
+func ownGroups(ctx context.Context, r db.Reader, org directory.OrgID, field string, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	known, err := directory.Groups(ctx, r, directory.System(org), org)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(known, func(g directory.Group) bool { return g.ID == id }) {
+			return fault.Field(field, "op.field.groups_unknown")
+		}
+	}
+	return nil
+}
+
+// Place decides how an organization has an application, its own or the installation's.
+// What a forbidden one holds ends for everybody there, at once: statements compare
+// forbidden_at, which stays when the application is allowed again.
+func Place(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, c Application, pl Placement) error {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
+		return err
+	}
+	if c.OrgID != "" && c.OrgID != org {
+		return ErrUnknown
+	}
+	before, err := PlacementOf(ctx, tx, org, c)
+	if err != nil {
+		return err
+	}
+	if err := pl.check(ctx, tx, org); err != nil {
+		return err
+	}
+	var forbidden time.Time
+	if pl.Standing == Forbidden && before.Standing != Forbidden {
+		forbidden = tx.Now()
+	}
+	if _, err = tx.Exec(ctx, `
+		insert into client_organizations (org_id, client_id, standing, audience, groups, forbidden_at) values ($1, $2, $3, $4, $5, $6)
+		on conflict (org_id, client_id) do update set standing = excluded.standing, audience = excluded.audience, groups = excluded.groups,
+			forbidden_at = coalesce(excluded.forbidden_at, client_organizations.forbidden_at)`,
+		string(org), string(c.ID), string(pl.Standing), string(pl.Audience), strings.Join(pl.Groups, " "), db.Time(forbidden)); err != nil {
+		return err
+	}
+	e := c.by(actor, "application.placed", before.fields(), pl.fields())
+	e.OrgID = string(org)
+	return audit.Record(ctx, tx, e)
+}
+
+func (p Placement) check(ctx context.Context, r db.Reader, org directory.OrgID) error {
+	if !slices.Contains([]Standing{AsRegistered, Approved, Forbidden}, p.Standing) {
+		return fault.Field("standing", "op.field.standing")
+	}
+	if !slices.Contains(Audiences, p.Audience) {
+		return fault.Field("audience", "op.field.audience")
+	}
+	if p.Audience == SomeGroups && len(p.Groups) == 0 {
+		return fault.Field("groups", "op.field.groups")
+	}
+	return ownGroups(ctx, r, org, "groups", p.Groups)
+}
+
+func (p Placement) fields() audit.Fields {
+	return audit.Fields{"standing": p.Standing, "audience": p.Audience, "groups": p.Groups}
+}
+
+// May says whether an application is there for the person of a visit.
+func May(ctx context.Context, r db.Reader, c Application, v session.Visit) (Access, error) {
+	place, err := PlacementOf(ctx, r, v.Session.OrgID, c)
+	if err != nil {
+		return Absent, err
+	}
+	var groups []string
+	if place.Audience == SomeGroups {
+		groups, err = GroupIDs(ctx, r, v.Session.OrgID, v.User.ID)
+	}
+	return place.Admits(groups), err
+}

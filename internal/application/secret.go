@@ -1,0 +1,125 @@
+package application
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+)
+
+// secretPrefix makes a client's secret recognizable where one was left lying.
+const secretPrefix = "pcs_"
+
+// KeptSecret describes a secret of a client. Its text is not stored.
+type KeptSecret struct {
+	ID        string
+	CreatedAt time.Time
+	UsedAt    time.Time // coarsely; zero before
+}
+
+// Secrets lists those that are live, oldest first. Every organization sees the
+// installation's applications, so theirs too.
+func Secrets(ctx context.Context, r db.Reader, actor directory.Actor, c Application) ([]KeptSecret, error) {
+	if err := actor.MayRead(ctx, r, cmp.Or(c.OrgID, actor.OrgID)); err != nil {
+		return nil, err
+	}
+	return secretsOf(ctx, r, c)
+}
+
+func secretsOf(ctx context.Context, r db.Reader, c Application) ([]KeptSecret, error) {
+	var all []KeptSecret
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var s KeptSecret
+		err := scan(&s.ID, (*db.Time)(&s.CreatedAt), (*db.Time)(&s.UsedAt))
+		all = append(all, s)
+		return err
+	}, `
+		select id, created_at, used_at from client_secrets
+		where client_id = $1
+		order by created_at, id`, string(c.ID))
+	return all, err
+}
+
+// AddSecret makes another secret, beside the one in use: two live while an application
+// goes over. The text is shown once.
+func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application) (string, error) {
+	if err := c.mine(ctx, tx, actor); err != nil {
+		return "", err
+	}
+	if !c.HasSecrets() {
+		return "", ErrKeepsNoSecret
+	}
+	live, err := secretsOf(ctx, tx, c)
+	if err == nil && len(live) >= MostSecrets {
+		err = ErrTooManySecrets
+	}
+	if err != nil {
+		return "", err
+	}
+	shown, err := addSecret(ctx, tx, c)
+	if err != nil {
+		return "", err
+	}
+	return shown, audit.Record(ctx, tx, c.by(actor, "application.secret_added", nil, nil))
+}
+
+func addSecret(ctx context.Context, tx *db.Tx, c Application) (string, error) {
+	token := secret.NewToken()
+	_, err := tx.Exec(ctx, `
+		insert into client_secrets (client_id, id, hash, created_at) values ($1, $2, $3, $4)`,
+		string(c.ID), secret.NewID("sec"), token.Hash(secret.ClientSecret), db.Time(tx.Now()))
+	return secretPrefix + token.Reveal(), err
+}
+
+// RemoveSecret ends one of two secrets at once; the last one stays.
+func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application, id string) error {
+	if err := c.mine(ctx, tx, actor); err != nil {
+		return err
+	}
+	live, err := secretsOf(ctx, tx, c)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(live, func(s KeptSecret) bool { return s.ID == id }) {
+		return ErrNoSecret
+	}
+	if len(live) == 1 {
+		return ErrLastSecret
+	}
+	if _, err := tx.Exec(ctx, `delete from client_secrets where client_id = $1 and id = $2`, string(c.ID), id); err != nil {
+		return err
+	}
+	return audit.Record(ctx, tx, c.by(actor, "application.secret_removed", audit.Fields{"secret": id}, nil))
+}
+
+// usedEvery is how exactly the last use of a secret is kept.
+const usedEvery = time.Hour
+
+// SecretFits reports whether a secret is one of an application's live ones: by its hash,
+// since it has 256 random bits, so that nothing is learned from how long it takes.
+func SecretFits(ctx context.Context, d *db.DB, c Application, text string) (bool, error) {
+	token := secret.ParseToken(strings.TrimPrefix(text, secretPrefix))
+	if token.IsZero() {
+		return false, nil
+	}
+	var id string
+	var used time.Time
+	now := d.Now()
+	found, err := d.One(ctx, db.Into(&id, (*db.Time)(&used)), `
+		select id, used_at from client_secrets
+		where client_id = $1 and hash = $2`,
+		string(c.ID), token.Hash(secret.ClientSecret))
+	if err != nil || !found || now.Sub(used) < usedEvery {
+		return found, err
+	}
+	return true, d.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update client_secrets set used_at = $1 where id = $2`, db.Time(tx.Now()), id)
+		return err
+	})
+}

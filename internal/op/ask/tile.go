@@ -1,0 +1,217 @@
+package ask
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/application"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/i18n"
+	"parvis/internal/op"
+	"parvis/internal/page"
+	"parvis/internal/session"
+)
+
+// Tile is an application as somebody's home page shows it.
+type Tile struct {
+	ID          application.ID
+	Title       string
+	Description string
+	Address     string // its own, to be shown
+	Link        bool   // nothing behind it trusts us
+	Connected   bool   // it has an address
+	Failed      bool   // nobody answers there
+	HasLogo     bool
+	Version     string // changes with the logo, which a browser keeps
+	Uses        int
+}
+
+// Mark names the drawing of a tile without a logo, where it has one of its own.
+func (t Tile) Mark() string { return string(t.ID) }
+
+// Tiles are the applications of a person, the one used most first. One that is not
+// connected yet is shown to those alone who could do something about it.
+func (p *Pages) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Tile, error) {
+	var groups []string
+	var all []Tile
+	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
+		all = nil
+		if groups, err = application.GroupIDs(ctx, tx, v.User.OrgID, v.User.ID); err != nil {
+			return err
+		}
+		return tx.Rows(ctx, func(scan func(...any) error) error {
+			var w application.Row
+			var place application.PlaceRow
+			var uses int
+			if err := scan(slices.Concat(w.Targets(), place.Targets(), []any{&uses})...); err != nil {
+				return err
+			}
+			c, err := w.Read()
+			if err != nil {
+				return err
+			}
+			if shows(application.Placed{Application: c, Place: place.Read()}, groups, v.User) {
+				all = append(all, tileOf(c, tag, uses, tx.Now()))
+			}
+			return nil
+		}, `
+			select `+application.Columns+`, `+application.PlaceColumns+`, coalesce(cu.uses, 0)
+			from clients c
+			left join client_organizations co on co.org_id = $1 and co.client_id = c.id
+			left join client_uses cu on cu.org_id = $1 and cu.client_id = c.id and cu.user_id = $2
+			where (c.org_id = $1 or c.org_id is null)`, string(v.User.OrgID), string(v.User.ID))
+	})
+	slices.SortFunc(all, func(a, b Tile) int {
+		return cmp.Or(b.Uses-a.Uses, strings.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)), strings.Compare(string(a.ID), string(b.ID)))
+	})
+	return all, err
+}
+
+// shows reports whether somebody sees the tile.
+func shows(c application.Placed, groups []string, u directory.User) bool {
+	if !c.Code() && c.Kind != application.Link || c.Place.Audience == application.Nobody || c.Place.Admits(groups) != application.Allowed {
+		return false
+	}
+	return c.Target() != "" || u.Role.ReadsConsole()
+}
+
+// tileOf shows a failure only once a second look has failed too.
+func tileOf(c application.Application, tag i18n.Tag, uses int, now time.Time) Tile {
+	return Tile{
+		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.Target()), Link: c.Kind == application.Link,
+		Connected: c.Connected(), Failed: !c.FailedAt.IsZero() && now.Sub(c.FailedAt) >= application.LooksEvery, HasLogo: c.HasLogo,
+		Version: c.Version(), Uses: uses,
+	}
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(u.Host, u.Scheme)
+}
+
+// way is where a tile leads as somebody of an organization: an application that takes it
+// is told who sends and for which (OIDC Core §4).
+func (p *Pages) way(c application.Application, o directory.Organization) string {
+	if c.Settings.InitiateURI == "" {
+		return c.Settings.Address
+	}
+	more := url.Values{"iss": {p.Base}, "organization": {o.ShortName}}
+	if c.Settings.Address != "" {
+		more.Set("target_link_uri", c.Settings.Address)
+	}
+	return op.WithQuery(c.Settings.InitiateURI, more)
+}
+
+// switchPage says that opening an application here closes what is open elsewhere.
+type switchPage struct {
+	Title string
+	Path  string
+	Back  string
+}
+
+// mine is the application that a path names, where the viewer may open it.
+func (p *Pages) mine(v *page.Viewer) (application.Application, error) {
+	ctx := v.R.Context()
+	c, err := application.Registered(ctx, p.DB, v.R.PathValue("client"))
+	if err != nil {
+		return application.Application{}, err
+	}
+	may, err := application.May(ctx, p.DB, c, v.Visit)
+	if err == nil && (may != application.Allowed || c.Target() == "") {
+		err = application.ErrUnknown
+	}
+	return c, err
+}
+
+// open leads from a tile into its application, as who the tile was shown to. Where
+// another organization was chosen last in this browser, or has something open there, the
+// application would come back with that one: the person is asked first.
+func (p *Pages) open(v *page.Viewer) error {
+	c, err := p.mine(v)
+	if err != nil {
+		return err
+	}
+	other, err := p.elsewhere(v)
+	if err != nil {
+		return err
+	}
+	if other && c.Kind != application.Link {
+		v.NoForm()
+		return v.Render("op-switch", switchPage{c.Title(v.Language()), v.R.URL.EscapedPath(), v.Path("home")})
+	}
+	if c.Kind == application.Link {
+		if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error { return application.CountUse(v.R.Context(), tx, c, v.Visit) }); err != nil {
+			return err
+		}
+	}
+	to := p.way(c, v.Organization)
+	if len(to) > mostLocation {
+		v.NoForm()
+		return v.Render("op-going", leadingTo(c.Title(v.Language()), to))
+	}
+	http.Redirect(v.W, v.R, to, http.StatusSeeOther)
+	return nil
+}
+
+// switchAndOpen goes over to this organization, and on.
+func (p *Pages) switchAndOpen(v *page.Viewer) error {
+	c, err := p.mine(v)
+	if err == nil {
+		err = p.Switch(v.R.Context(), v.Visit)
+	}
+	if err != nil {
+		return err
+	}
+	v.NoForm()
+	return v.Render("op-going", leadingTo(c.Title(v.Language()), p.way(c, v.Organization)))
+}
+
+// elsewhere reports whether another organization of this browser was chosen later, or an
+// application has something of it.
+func (p *Pages) elsewhere(v *page.Viewer) (bool, error) {
+	if !v.Company {
+		return false, nil
+	}
+	visits, err := v.Visits(v.R.Context())
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(visits, func(w session.Visit) bool { return w.Session.ChosenAt().After(v.Session.ChosenAt()) }) {
+		return true, nil
+	}
+	return p.HoldsElsewhere(v.R.Context(), v.Session)
+}
+
+// showLogo is an application's picture, for whoever may open it.
+func (p *Pages) showLogo(v *page.Viewer) error {
+	ctx := v.R.Context()
+	c, err := application.Registered(ctx, p.DB, v.R.PathValue("client"))
+	if err == nil && c.OrgID != "" && c.OrgID != v.User.OrgID {
+		err = application.ErrUnknown
+	}
+	if err != nil {
+		return err
+	}
+	var text db.Text
+	if _, err := p.DB.One(ctx, db.Into(&text), `select logo from clients where id = $1`, string(c.ID)); err != nil {
+		return err
+	}
+	content, err := base64.StdEncoding.DecodeString(string(text))
+	if err == nil && len(content) == 0 {
+		err = application.ErrUnknown
+	}
+	if err != nil {
+		return err
+	}
+	return v.ShowPicture(content, page.KeptForEver)
+}
