@@ -24,6 +24,7 @@ func mustChange(t *testing.T, d *db.DB, s *Store, o Owner, text string) {
 }
 
 func TestAFirstPasswordSignsIn(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -45,6 +46,7 @@ func TestAFirstPasswordSignsIn(t *testing.T) {
 
 // R-PWD-07: the last ten, including the current one, are refused, and the eleventh is accepted.
 func TestPWD7ElevenPasswordsBack(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t) // its clock stands still, because the order must not depend on it
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -70,6 +72,7 @@ func TestPWD7ElevenPasswordsBack(t *testing.T) {
 // Ten changes and a return to the first take seconds: a password that was in use within a day
 // is refused too, however many came after it.
 func TestPWD7TheHistoryHoldsADay(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -90,6 +93,7 @@ func TestPWD7TheHistoryHoldsADay(t *testing.T) {
 }
 
 func TestPWD7TheHistoryOfADayIsBounded(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -123,6 +127,7 @@ func TestPWD7TheHistoryOfADayIsBounded(t *testing.T) {
 }
 
 func TestWithoutHistoryOnlyTheCurrentPasswordIsRefused(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -141,6 +146,7 @@ func TestWithoutHistoryOnlyTheCurrentPasswordIsRefused(t *testing.T) {
 }
 
 func TestAClockThatJumpsBackKeepsTheHistoryInOrder(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -158,6 +164,7 @@ func TestAClockThatJumpsBackKeepsTheHistoryInOrder(t *testing.T) {
 // Eight changes to the same new password pass the history together, and each would put the
 // password there once more: all but one must notice.
 func TestPWD7ConcurrentChangesDoNotSlipPastTheHistory(t *testing.T) {
+	t.Parallel()
 	for name, first := range map[string]bool{"the first password": true, "a change": false} {
 		t.Run(name, func(t *testing.T) {
 			d, _ := dbtest.Open(t)
@@ -210,6 +217,7 @@ func TestPWD7ConcurrentChangesDoNotSlipPastTheHistory(t *testing.T) {
 // the password off, not the user; from then on each attempt is an ordinary failure that is not
 // counted, until a new password is set.
 func TestAHundredFailuresTurnThePasswordOff(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -259,6 +267,7 @@ func TestAHundredFailuresTurnThePasswordOff(t *testing.T) {
 }
 
 func TestBRU2EightWrongPasswordsAtOnceCountEight(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -274,6 +283,7 @@ func TestBRU2EightWrongPasswordsAtOnceCountEight(t *testing.T) {
 }
 
 func TestOneUsersFailuresAreNobodyElses(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	org := newOrg(t, d)
@@ -294,6 +304,7 @@ func TestOneUsersFailuresAreNobodyElses(t *testing.T) {
 // A verdict is about the password that was read, not about the one that is stored when it is
 // recorded.
 func TestAVerdictOnAPasswordChangedMeanwhileIsVoid(t *testing.T) {
+	t.Parallel()
 	for name, text := range map[string]string{"right": good, "wrong": "wrong"} {
 		t.Run(name, func(t *testing.T) {
 			d, _ := dbtest.Open(t)
@@ -317,6 +328,7 @@ func TestAVerdictOnAPasswordChangedMeanwhileIsVoid(t *testing.T) {
 }
 
 func TestPWD11SigningInStoresTheRaisedHash(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	o := newOwner(t, d, newOrg(t, d))
 	mustChange(t, d, testStore(t, Options{}), o, good)
@@ -339,6 +351,7 @@ func TestPWD11SigningInStoresTheRaisedHash(t *testing.T) {
 
 // A row copied to another user by somebody who can write to the database is of no use to them.
 func TestPWD11ARowMovedToAnotherUserVerifiesNothing(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	org := newOrg(t, d)

@@ -19,6 +19,7 @@ import (
 // OPR-2, OPR-3: a code is good for its client, address and verifier alone. Whoever tries
 // without them uses nothing up, neither before the application comes nor after.
 func TestOPR3ACodeIsBoundToItsRequest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, other := w.books(), w.books()
 	second := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = append(s.RedirectURIs, "https://books.example/second") }))
@@ -57,6 +58,7 @@ func TestOPR3ACodeIsBoundToItsRequest(t *testing.T) {
 
 // OPR-2: a verifier has 43 to 128 characters, whatever its challenge (RFC 7636 §4.1).
 func TestOPR2VerifiersOfTheWrongLength(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for length, status := range map[int]int{42: 400, 43: 200, 128: 200, 129: 400} {
@@ -70,6 +72,7 @@ func TestOPR2VerifiersOfTheWrongLength(t *testing.T) {
 // OPR-3: the second valid attempt ends what the first one got, also when it comes late,
 // and the log says so.
 func TestOPR3ACodeUsedTwiceEndsWhatItGave(t *testing.T) {
+	t.Parallel()
 	for name, later := range map[string]time.Duration{"at once": 0, "after the code's end": 2 * op.CodeLasts} {
 		w := newWorld(t)
 		c := w.books()
@@ -86,6 +89,7 @@ func TestOPR3ACodeUsedTwiceEndsWhatItGave(t *testing.T) {
 }
 
 func TestOPR3ACodeLivesAMinute(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	code, late := w.code(w.bo, c), w.code(w.bo, c)
@@ -100,6 +104,7 @@ func TestOPR3ACodeLivesAMinute(t *testing.T) {
 // OPR-3: of eight callers at once one gets tokens, whichever node they ask; the others
 // were second attempts, so what that one got has ended.
 func TestOPR3EightCallersWithOneCode(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, idptest.Named)
 	nodes := []*world{w, w.node()}
 	c := w.books()
@@ -126,6 +131,7 @@ func TestOPR3EightCallersWithOneCode(t *testing.T) {
 // R-OPR-05: eight callers with one refresh token are one application whose answers were
 // lost: all get the same successor and go on. After the grace it is a thief's.
 func TestOPR3EightCallersWithOneRefreshToken(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, idptest.Named)
 	nodes := []*world{w, w.node()}
 	c := w.books()
@@ -165,6 +171,7 @@ func TestOPR3EightCallersWithOneRefreshToken(t *testing.T) {
 
 // One that was replaced twice is a thief's even within the grace.
 func TestOPR3ARefreshTokenOfTwoGenerationsAgoEndsAll(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	first := w.enter(w.bo, c)
@@ -177,6 +184,7 @@ func TestOPR3ARefreshTokenOfTwoGenerationsAgoEndsAll(t *testing.T) {
 // R-OPR-05: a refresh token is its client's, ends at a fixed time however often it
 // rotates, and half of it is nothing. Wrong attempts use nothing up.
 func TestOPR3RefreshTokensAreBound(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, other := w.register("", application.Web, settings(func(s *application.Settings) { s.RefreshFor = 2 * time.Hour })), w.books()
 	first := w.enter(w.bo, c)
@@ -201,6 +209,7 @@ func TestOPR3RefreshTokensAreBound(t *testing.T) {
 
 // OPR-5: never more than was granted, and a token of less opens less.
 func TestOPR5ScopesOnlyShrink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.InIDToken = true }))
 	narrow := w.enter(w.bo, c, "scope", "openid groups admin openid * email:write")
@@ -244,6 +253,7 @@ func TestOPR5ScopesOnlyShrink(t *testing.T) {
 
 // OPR-5, R-OPR-08: what a client is registered for no more, no token of it tells any more.
 func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	tokens := w.enter(w.bo, c)
@@ -264,6 +274,7 @@ func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
 
 // OPR-5: a machine speaks for itself, in its own scopes and its own organization.
 func TestOPR5AMachineGetsItsOwnScopesAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	machine := w.register(w.org.ID, application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true, Scopes: []string{"orders:read"}, Audience: "https://orders.example"})
 	ask := func(c client, more ...string) reply {

@@ -51,6 +51,7 @@ func at(b *idptest.Browser, org string) bool {
 
 // Journeys 6.1 to 6.5.
 func TestForgottenPasswordIsReplacedByMail(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	elsewhere := s.Join(t, org, "ana@meridian.example", "Ana Duarte", directory.Member)
@@ -109,6 +110,7 @@ func TestForgottenPasswordIsReplacedByMail(t *testing.T) {
 }
 
 func TestForgottenOrganizationIsNamedByMail(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	for _, name := range []string{"alpha", "beta"} {
 		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)
@@ -148,6 +150,7 @@ func TestForgottenOrganizationIsNamedByMail(t *testing.T) {
 // A page that was asked for is reached after a failure too, and somebody who names another
 // organization goes there.
 func TestFailureOnTheWayBackToAPageAsksForTheOrganizationToo(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	for _, name := range []string{"alpha", "beta"} {
 		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)
@@ -165,6 +168,7 @@ func TestFailureOnTheWayBackToAPageAsksForTheOrganizationToo(t *testing.T) {
 }
 
 func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
 	for _, email := range []string{"user-a@alpha.example", "gone@alpha.example", "dead@alpha.example", "sso@alpha.example", "multi@alpha.example"} {
@@ -233,6 +237,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 }
 
 func TestENU3AFloodForOneAddressStopsSilently(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	b := s.Browser(t)
@@ -259,6 +264,7 @@ func TestENU3AFloodForOneAddressStopsSilently(t *testing.T) {
 
 // A network that asks for many addresses is stopped just as silently.
 func TestENU3AFloodFromOneNetworkStopsSilently(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	b := s.Browser(t)
@@ -288,6 +294,7 @@ func TestENU3AFloodFromOneNetworkStopsSilently(t *testing.T) {
 
 // And so is everybody, once the whole installation has written too many.
 func TestENU3AFloodFromEverywhereStopsSilently(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email, invitation = "user-a@alpha.example", 1
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
@@ -317,6 +324,7 @@ func TestENU3AFloodFromEverywhereStopsSilently(t *testing.T) {
 }
 
 func TestRST1ResetLinksAreBuiltFromTheConfiguredAddressAlone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	b := s.Browser(t)
@@ -388,6 +396,7 @@ func rawly(t *testing.T, s *idptest.Server, request string) int {
 }
 
 func TestRST1AbsoluteTargetsAndDoubledHostsAreRefused(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	host := strings.TrimPrefix(s.URL, "https://")
@@ -414,6 +423,7 @@ func TestRST1AbsoluteTargetsAndDoubledHostsAreRefused(t *testing.T) {
 
 // However a link died, the page and the form give the same answer, and lead on.
 func TestRST2LinksDie(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	sql := func(statement string) func(string) {
@@ -466,6 +476,7 @@ func TestRST2LinksDie(t *testing.T) {
 }
 
 func TestRST2OfTwentyAtOnceOneSucceeds(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	link := resetLink(t, s, "user-a@alpha.example")
@@ -501,6 +512,7 @@ func TestRST2OfTwentyAtOnceOneSucceeds(t *testing.T) {
 }
 
 func TestRST2ALinkWorksToItsLastMicrosecondAfterARestartAndOnAnotherNode(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	for _, c := range []struct {
@@ -539,6 +551,7 @@ func TestRST2ALinkWorksToItsLastMicrosecondAfterARestartAndOnAnotherNode(t *test
 }
 
 func TestRST2LifetimeIsTheOrganizationsOrTheConfigurations(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -561,6 +574,7 @@ func TestRST2LifetimeIsTheOrganizationsOrTheConfigurations(t *testing.T) {
 }
 
 func TestRST3AddressesThatSmuggleAreRefused(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	for _, name := range []string{"victim", "mallory"} {
@@ -628,6 +642,7 @@ func TestRST3AddressesThatSmuggleAreRefused(t *testing.T) {
 }
 
 func TestRST5IdentityComesFromTheSecretAlone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	victim := s.Join(t, org, "victim@alpha.example", "Victim", directory.Owner)
@@ -671,6 +686,7 @@ func TestRST5IdentityComesFromTheSecretAlone(t *testing.T) {
 }
 
 func TestRST6ScannersUseNothingUpAndTheSecretLeaksNowhere(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	link := resetLink(t, s, "user-a@alpha.example")
@@ -718,6 +734,7 @@ func TestRST6ScannersUseNothingUpAndTheSecretLeaksNowhere(t *testing.T) {
 // A link opened in another browser than the one that asked, a form sent twice, and a link whose
 // page stood open while somebody else was faster.
 func TestResetWhereverItIsOpenedAndHoweverOftenItIsSent(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	link := resetLink(t, s, "user-a@alpha.example")
@@ -749,6 +766,7 @@ func TestResetWhereverItIsOpenedAndHoweverOftenItIsSent(t *testing.T) {
 
 // With the mailbox alone nobody opens a page, gets a cookie that does, or evades the rules.
 func TestRST7ALinkAloneOpensNothing(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Owner)
 	link := resetLink(t, s, "user-a@alpha.example")
@@ -775,6 +793,7 @@ func TestRST7ALinkAloneOpensNothing(t *testing.T) {
 
 // Journeys 2.5, with an address that two organizations know.
 func TestBrowserRemembersWhichOrganizationGoesWithAnAddress(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	for _, name := range []string{"alpha", "beta"} {
 		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)
