@@ -20,6 +20,7 @@ const day = 24 * time.Hour
 // The whole first journey: invited, password, home, and still signed in the next day (journeys
 // 1.1 to 1.4, 2.1, 3.1, 4.1).
 func TestInvitedPersonComesHomeAndFindsTheDoorOpenTheNextDay(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	link := s.Invite(t, org, "ana@meridian.example", "Ana Duarte", directory.Owner)
@@ -71,6 +72,7 @@ func signIn(b *idptest.Browser, path, email, password string) *idptest.Page {
 }
 
 func TestSignOutAndInAgain(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -91,6 +93,7 @@ func TestSignOutAndInAgain(t *testing.T) {
 
 // Journeys 1.3: the language is changed in the middle of a form, and nothing typed is lost.
 func TestLanguageChangesOnTheFormAndKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Browser(t)
@@ -122,6 +125,7 @@ func TestLanguageChangesOnTheFormAndKeepsWhatWasTyped(t *testing.T) {
 }
 
 func TestDeepLinkLeadsThroughSignInToTheVeryPage(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -138,6 +142,7 @@ func TestDeepLinkLeadsThroughSignInToTheVeryPage(t *testing.T) {
 
 // A form sent after the session ended comes back filled in after signing in.
 func TestExpiredSessionLosesNothingOfAForm(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -157,6 +162,7 @@ func TestExpiredSessionLosesNothingOfAForm(t *testing.T) {
 }
 
 func TestAttemptPageThatCannotGoOnLeadsOn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -190,6 +196,7 @@ func TestAttemptPageThatCannotGoOnLeadsOn(t *testing.T) {
 }
 
 func TestBrowserWithoutCookiesIsToldSo(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -204,6 +211,7 @@ func TestBrowserWithoutCookiesIsToldSo(t *testing.T) {
 }
 
 func TestEightBrowsersAcceptOneInvitationAndOneGetsIn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	link := s.Invite(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -238,6 +246,7 @@ func TestEightBrowsersAcceptOneInvitationAndOneGetsIn(t *testing.T) {
 }
 
 func TestInvitationOfAnotherPersonLeavesWhoIsSignedInAlone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	meridian := s.Organization(t, "Meridian Freight", "meridian")
 	lumen := s.Organization(t, "Lumen Health", "lumen")
@@ -256,6 +265,7 @@ func TestInvitationOfAnotherPersonLeavesWhoIsSignedInAlone(t *testing.T) {
 }
 
 func TestDeadInvitationSaysWhyOnlyToItsHolderAndLeadsOn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Browser(t)
@@ -292,6 +302,7 @@ func TestDeadInvitationSaysWhyOnlyToItsHolderAndLeadsOn(t *testing.T) {
 }
 
 func TestSetupLinkMakesTheFirstOwnerAndIsDead(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	var path string
 	makeLink := func() error {
@@ -332,6 +343,7 @@ func TestSetupLinkMakesTheFirstOwnerAndIsDead(t *testing.T) {
 }
 
 func TestSessionEndsByIdlenessAndAbsolutely(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	home := func(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == "/o/meridian/home" }
@@ -367,6 +379,7 @@ func TestSessionEndsByIdlenessAndAbsolutely(t *testing.T) {
 }
 
 func TestBackgroundRequestsAreNoUse(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -383,6 +396,7 @@ func TestBackgroundRequestsAreNoUse(t *testing.T) {
 }
 
 func TestRestartOfTheServerKeepsTheDoorOpen(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -395,6 +409,7 @@ func TestRestartOfTheServerKeepsTheDoorOpen(t *testing.T) {
 }
 
 func TestSuspendedOrganizationIsClosedAtOnceAndOpensAgain(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -417,6 +432,7 @@ func TestSuspendedOrganizationIsClosedAtOnceAndOpensAgain(t *testing.T) {
 }
 
 func TestLifetimesCanBeSetDownToSeconds(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) {
 		a.Lifetimes = app.Lifetimes{SessionIdle: 2 * time.Second, Invitation: 2 * time.Second, Attempt: 2 * time.Second}
 	})
