@@ -6,6 +6,14 @@
 // A connection belongs to one organization and reaches nobody else's people, whatever
 // it asserts: every look-up of an identity names both.
 //
+//	/federation/CONNECTION/start     a button leads here ── to the provider
+//	              …/callback         back from OpenID Connect ─┐
+//	              …/acs              posted by SAML, parked ───┴─ the attempt goes on: /sign-in/ATTEMPT,
+//	                                 or /…/confirm/REQUEST where the provider began it
+//	              …/slo, …/logout    the provider says that somebody signed out there
+//	              …/signed-out       back from signing out there ── where the application wanted
+//	              …/metadata, /federation/keys   what a provider has to know of us
+//
 // It owns connections, identities, setup_links, federation_keys and the tables whose
 // names begin with upstream.
 package federation
