@@ -189,7 +189,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	f.Values["scope[]"] = []string{"email", "roles"}
 	p = seen(t, f.Fill("scopes", "books:read  books:write").Fill("redirect_uris", "https://new.example/cb").
 		Fill("post_logout_uris", "https://new.example/bye").Fill("back_channel", "https://new.example/out").Fill("code_protection", "pkce_or_nonce").Submit(""), 200)
-	idptest.Want(t, p, idptest.Says("console.application.code_protection_hint"), idptest.Says("console.application.code_protection.pkce_or_nonce"), idptest.Input("code_protection", "pkce_or_nonce"))
+	idptest.Want(t, p, idptest.Says("console.setting.code_protection_hint"), idptest.Says("console.setting.code_protection.pkce_or_nonce"), idptest.Input("code_protection", "pkce_or_nonce"))
 	a = w.applicationAt(t, path)
 	if s := a.Settings; !slices.Equal(s.Scopes, []string{"openid", "email", "roles", "books:read", "books:write"}) || !slices.Equal(s.PostLogoutURIs, []string{"https://new.example/bye"}) ||
 		s.BackChannel != "https://new.example/out" || len(s.RedirectURIs) != 1 || s.Name != "Newer" || s.Auth != application.Secret || s.Protection != application.PKCEOrNonce {
@@ -330,7 +330,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"a script":           {"add", "redirect_uris", "javascript:alert(1)", good, "begins with something that cannot be used"},
 		"an at":              {"add", "redirect_uris", "https://good.example@evil.example/", good, "has an @ before its path"},
 		"an app's scheme":    {"add", "redirect_uris", "com.example.app:/cb", good, "a scheme of an app's own"},
-		"many addresses":     {"add", "redirect_uris", many, good, "There can be 20 addresses"},
+		"many addresses":     {"add", "redirect_uris", many, good, "There can be 20 at most"},
 		"none, but a tile":   {"add", "redirect_uris", "", good, "Nobody can sign in without an address to come back to"},
 		"a tile of script":   {"add", "address", "javascript:alert(1)", good, "begins with something that cannot be used"},
 		"no such kind":       {"add", "kind", "oven", good, "choose from the list"},
@@ -341,7 +341,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"logout by file":     {"/sign-in", "back_channel", "file:///etc/passwd", signIn, "begins with something that cannot be used"},
 		"a frame by http":    {"/sign-in", "front_channel", "http://good.example/", signIn, "is not encrypted"},
 		"a bye with a star":  {"/sign-in", "post_logout_uris", "https://*/", signIn, "has a *"},
-		"many byes":          {"/sign-in", "post_logout_uris", many, signIn, "There can be 20 addresses"},
+		"many byes":          {"/sign-in", "post_logout_uris", many, signIn, "There can be 20 at most"},
 		"a shouted scope":    {"/sign-in", "scopes", "Books", signIn, "“Books” cannot be a permission"},
 		"many scopes":        {"/sign-in", "scopes", strings.Join(lines, " "), signIn, "There can be 50 at most"},
 		"no such proof":      {"/sign-in", "auth", "none at all", signIn, "cannot prove itself that way"},
@@ -351,7 +351,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"no JSON":            {"/sign-in", "keys", "{", but(signIn, "auth", "private_key_jwt"), "The key set cannot be used"},
 		"no JSON, and where": {"/sign-in", "keys", "{", but(but(signIn, "auth", "private_key_jwt"), "keys_url", "https://good.example/keys"), "The key set cannot be used"},
 		"a long life":        {"/tokens", "access_for", "11m0s", tokens, "Please choose from 1 minute to 10 minutes."},
-		"no life":            {"/tokens", "refresh_for", "0s", tokens, "Please choose from 1 hour to 90 days."},
+		"a short life":       {"/tokens", "refresh_for", "1s", tokens, "Please choose from 1 hour to 90 days."},
 		"no time":            {"/tokens", "id_token_for", "soon", tokens, "Please choose from 1 minute to 1 hour."},
 		"no signature":       {"/tokens", "algorithm", "none", tokens, "choose from the list"},
 		"an audience of two": {"/tokens", "audience_claim", "a b", tokens, "At most 200 characters, without spaces."},
