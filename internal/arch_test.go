@@ -55,17 +55,20 @@ var packages = []struct{ name, imports, tables string }{
 	{"federation/saml", "secret jose upstream", ""},
 
 	// Surfaces: own routes and templates; never a table.
-	{"page", "db fault secret i18n picture number audit directory naming session signin administration", ""},
+	{"edge", "db fault secret audit", ""},
+	{"page", "db fault secret i18n picture number directory naming session signin administration edge", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
-	{"op", "db fault secret i18n number jose audit limit outbound directory naming session signin application application/redirect application/proof page",
+	{"op", "db fault secret i18n number jose audit limit outbound directory naming session signin application application/redirect application/proof edge",
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
-	{"web", "db fault secret picture audit directory domain naming credential session signin application page federation op", ""},
+	{"op/ask", "db fault secret i18n audit directory naming session signin application page op", ""},
+	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page federation op op/ask", ""},
 	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration application page op federation federation/saml federation/oidc upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application page op federation web console", ""},
+	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application edge page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
+	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
@@ -77,7 +80,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
 	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
-	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential application page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
+	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential application edge page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -272,6 +275,28 @@ func TestOnlyOutboundAsksOtherHosts(t *testing.T) {
 	}
 }
 
+// Keys that share primes are for tests. idptest makes them so, and no program of ours imports it.
+func TestOnlyTestsReplaceWhatMakesRSAKeys(t *testing.T) {
+	for _, p := range packages {
+		if p.name == "idptest" {
+			continue
+		}
+		for path, file := range goFiles(t, p.name, false) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "GenerateRSA" {
+					t.Errorf("%s uses secret.GenerateRSA; only idptest may", path)
+				}
+				return true
+			})
+			for _, spec := range file.Imports {
+				if strings.HasSuffix(spec.Path.Value, `/idptest"`) {
+					t.Errorf("%s imports idptest, which only tests may", path)
+				}
+			}
+		}
+	}
+}
+
 func TestNobodyReadsTheWallClock(t *testing.T) {
 	for _, p := range packages {
 		if p.name == "db" || p.name == "mailbox" || strings.HasPrefix(p.name, "cmd/") { // the clock itself; a server for the demo; programs
@@ -280,7 +305,7 @@ func TestNobodyReadsTheWallClock(t *testing.T) {
 		for path, file := range goFiles(t, p.name, false) {
 			ast.Inspect(file, func(n ast.Node) bool {
 				if s, ok := n.(*ast.SelectorExpr); ok {
-					if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && (s.Sel.Name == "Now" || s.Sel.Name == "Since" || s.Sel.Name == "Until") {
+					if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains([]string{"Now", "Since", "Until"}, s.Sel.Name) {
 						t.Errorf("%s: use tx.Now, db.Now or a parameter, not time.%s", path, s.Sel.Name)
 					}
 				}

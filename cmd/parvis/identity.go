@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"parvis/internal/edge"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 )
@@ -19,7 +20,7 @@ type identity struct {
 	Parvis    bool            `json:"parvis"`
 	Proof     string          `json:"proof,omitempty"` // shows somebody who has the keys that it is this installation
 	SeenAs    string          `json:"seen_as"`
-	Forwarded page.Forwarding `json:"forwarded"`
+	Forwarded edge.Forwarding `json:"forwarded"`
 }
 
 // longestNonce is more than doctor sends.

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"parvis/internal/page"
+	"parvis/internal/edge"
 	"parvis/internal/secret"
 )
 
@@ -76,18 +76,18 @@ func (d *doctor) regions(keys secret.Keys) {
 func (d *doctor) proxy(a answer) {
 	const check = "proxy"
 	switch a.Forwarded {
-	case page.Ignored:
+	case edge.Ignored:
 		d.fail(check, "a proxy forwards requests and is not trusted, so everybody seems to come from it (%s): write trusted_proxies = [%q].", a.SeenAs, a.SeenAs)
-	case page.Silent:
+	case edge.Silent:
 		if isLoopback(d.plan.base.Hostname()) {
 			d.note(check, "asked from a trusted proxy's address, without a proxy")
 			return
 		}
 		d.fail(check, "%s is trusted as a proxy and does not say for whom it asks: let it set X-Forwarded-For.", a.SeenAs)
-	case page.Unreadable:
+	case edge.Unreadable:
 		d.fail(check, "%s is trusted as a proxy, but the client address that it writes cannot be read, so everybody who comes through it counts as one: "+
 			"let it write one IP address, with or without a port, at the end of X-Forwarded-For.", a.SeenAs)
-	case page.Believed:
+	case edge.Believed:
 		d.ok(check, "trusted, and says for whom it asks")
 	default:
 		d.ok(check, "none in between")

@@ -23,11 +23,13 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
+	"parvis/internal/edge"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
 	"parvis/internal/op"
+	"parvis/internal/op/ask"
 	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/secret"
@@ -94,6 +96,8 @@ type App struct {
 	sweeps []sweep
 }
 
+var templates = page.Templates(ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
+
 // New wires the packages together.
 func New(s Settings) (*App, error) {
 	catalogue, err := i18n.Load()
@@ -126,31 +130,31 @@ func New(s Settings) (*App, error) {
 	}
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
-	signIn := signin.NewService(signin.Service{
-		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits,
-		Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
+	signIn := signin.NewService(signin.Parts{
+		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
 	}, s.Keys)
-	hub := federation.NewHub(federation.Hub{
+	hub := federation.NewHub(federation.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
 	provider := op.NewProvider(op.Provider{
-		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, SignOut: hub.SignOut, Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
+		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
 		Lifetimes: op.Lifetimes{
 			Code: s.Lifetimes.Code, Access: s.Lifetimes.AccessToken, IDToken: s.Lifetimes.IDToken, Refresh: s.Lifetimes.RefreshToken,
 			Retry: s.Lifetimes.RefreshRetry, Key: s.Lifetimes.SigningKey, Device: s.Lifetimes.DeviceCode,
 		},
 	}, s.Keys)
-	site, err := page.New(page.Site{
-		DB: s.DB, Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue, Base: s.Base,
-		Links: s.Links, Regions: s.Regions, NoReply: s.From, Proxies: s.Proxies, Warnings: s.warnings(), Log: s.Log,
-	}, op.Templates(), federation.Templates(), web.Templates(), console.Templates())
+	site, err := page.New(page.Settings{
+		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
+		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue,
+		Links: s.Links, Regions: s.Regions, NoReply: s.From, Warnings: s.warnings(),
+	}, templates)
 	if err != nil {
 		return nil, err
 	}
 	hub.Mount(site)
-	provider.Mount(site)
-	web.Mount(site, hub, provider)
+	provider.Mount(site.Edge, catalogue)
+	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
 	console.Mount(site, invitations, domains, resets, hub, provider)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
@@ -162,7 +166,7 @@ func New(s Settings) (*App, error) {
 		{"audit seals", time.Second, a.Seals.Sweep},
 		{"void sessions", time.Second, door.SweepVoid},
 		{"applications told", time.Second, provider.Sweep},
-		{"keys", time.Hour, provider.SweepKeys},
+		{"keys", time.Hour, provider.Keys.Sweep},
 		{"grants", 10 * time.Minute, provider.SweepGrants},
 		{"tiles", time.Minute, provider.Reach.Sweep},
 		{"sessions", time.Minute, door.Sweep},

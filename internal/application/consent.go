@@ -74,3 +74,12 @@ func CountUse(ctx context.Context, tx *db.Tx, c Application, v session.Visit) er
 		string(v.Session.OrgID), string(c.ID), string(v.User.ID), db.Time(tx.Now()))
 	return err
 }
+
+// ScopeKey is the catalogue key of what a scope lets an application know; its sentence
+// may name the Scope.
+func ScopeKey(scope string) string {
+	if slices.Contains(Scopes, scope) {
+		return "op.scope." + scope
+	}
+	return "op.scope.other"
+}

@@ -72,9 +72,7 @@ func (s *Server) showApplication(v *page.Viewer) error {
 			p.Done = key
 		}
 	}
-	if !p.MayPlace {
-		v.NoForm()
-	}
+	v.FormIf(p.MayPlace)
 	return v.Render("console-application", p)
 }
 
@@ -168,12 +166,9 @@ func (s *Server) changeApplication(v *page.Viewer) error {
 		if !f.Ticked("confirmed") {
 			return errApplicationNotConfirmed
 		}
-		if err := s.withApplication(v, func(tx *db.Tx, c application.Application) error {
+		return v.Done(s.withApplication(v, func(tx *db.Tx, c application.Application) error {
 			return application.Remove(ctx, tx, v.User.AsActor(), c)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("admin/applications") + "?removed")
+		}), v.Path("admin/applications")+"?removed")
 	}
 	return s.changeSettings(application.TilePart)(v)
 }

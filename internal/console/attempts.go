@@ -7,6 +7,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 	"parvis/internal/upstream"
 )
 
@@ -123,7 +124,7 @@ func (s *Server) attempts(v *page.Viewer) error {
 // reference, by person, address and connection.
 func (s *Server) searched(v *page.Viewer, q query) ([]federation.Trace, error) {
 	ctx := v.R.Context()
-	if page.IsID(q.Search) {
+	if secret.IsID(q.Search) {
 		t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, q.Search)
 		if !errors.Is(err, directory.ErrNotFound) {
 			return []federation.Trace{t}, err
@@ -135,12 +136,8 @@ func (s *Server) searched(v *page.Viewer, q query) ([]federation.Trace, error) {
 }
 
 func (s *Server) attempt(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
 	ctx := v.R.Context()
-	t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, id)
+	t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, v.ID())
 	if err != nil {
 		return err
 	}
@@ -149,7 +146,7 @@ func (s *Server) attempt(v *page.Viewer) error {
 		return err
 	}
 	p := attemptPage{attempt: attemptOf(t, c, v.Path("admin/connections", c.ID)), Approved: v.Just("approved")}
-	l, wanted, err := federation.Wanted(ctx, s.site.DB, v.User.OrgID, id)
+	l, wanted, err := federation.Wanted(ctx, s.site.DB, v.User.OrgID, t.ID)
 	if err != nil {
 		return err
 	}
@@ -158,9 +155,7 @@ func (s *Server) attempt(v *page.Viewer) error {
 			Link: l, Path: v.Path("admin/people", string(l.User.ID)), MayUndo: rules(v.User.Role) && v.User.Role.Governs(l.User.Role),
 		}
 	}
-	if !wanted || !p.Wanted.MayUndo {
-		v.NoForm()
-	}
+	v.FormIf(wanted && p.Wanted.MayUndo)
 	return v.Render("console-attempt", p)
 }
 
@@ -185,7 +180,7 @@ func (s *Server) ownTests(b bench) (own []attempt, err error) {
 // setupTested is where a test returns to that was begun behind a setup link. Its address does
 // not contain the link's token, so it says only that the test is over.
 func (s *Server) setupTested(v *page.Visitor) error {
-	if !page.IsID(v.R.PathValue("reference")) {
+	if !secret.IsID(v.R.PathValue("reference")) {
 		return directory.ErrNotFound
 	}
 	return v.Render("connection-tested", nil)

@@ -9,6 +9,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/directory"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 )
 
 // auditPage lists what was done, newest first.
@@ -83,11 +84,7 @@ type change struct {
 }
 
 func (s *Server) auditEntry(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	e, found, err := audit.ByID(v.R.Context(), s.site.DB, string(v.Organization.ID), id)
+	e, found, err := audit.ByID(v.R.Context(), s.site.DB, string(v.Organization.ID), v.ID())
 	if err != nil {
 		return err
 	}
@@ -103,7 +100,7 @@ func (s *Server) auditEntry(v *page.Viewer) error {
 // pathOf returns the page of what an id names, if it has one.
 func pathOf(v *page.Viewer, id string) string {
 	switch {
-	case !page.IsID(id):
+	case !secret.IsID(id):
 	case strings.HasPrefix(id, "usr_"):
 		return v.Path("admin/people", id)
 	case strings.HasPrefix(id, "inv_"):

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/page"
+	"parvis/internal/secret"
 )
 
 // peopleAtOnce is how many people one form names and one page shows.
@@ -85,7 +86,7 @@ func tickedIn(v *page.Viewer) ([]directory.UserID, error) {
 	}
 	var ids []directory.UserID
 	for _, id := range named {
-		if !page.IsID(id) || !strings.HasPrefix(id, "usr_") {
+		if !secret.IsID(id) || !strings.HasPrefix(id, "usr_") {
 			return nil, directory.ErrNotFound
 		}
 		if !slices.Contains(ids, directory.UserID(id)) {
@@ -168,9 +169,7 @@ func (s *Server) renderChange(v *page.Viewer, p changePage) error {
 	if p.Back == "" {
 		p.Back = v.Path("admin/people")
 	}
-	if p.Over || p.Ready == 0 {
-		v.NoForm()
-	}
+	v.FormIf(!p.Over && p.Ready > 0)
 	if p.Ready == 0 {
 		v.Status(fault.Conflict)
 	}

@@ -36,13 +36,13 @@ func (c *call) shown() (credentials, error) {
 		raw, err := base64.StdEncoding.DecodeString(text)
 		id, password, colon := strings.Cut(string(raw), ":")
 		if !basic || err != nil || !colon || len(head) > 1 {
-			return credentials{}, wrong(errInvalidClient, "the Authorization header cannot be read as Basic")
+			return credentials{}, Wrong(InvalidClient, "the Authorization header cannot be read as Basic")
 		}
 		// RFC 6749 §2.3.1: both are form-encoded first.
 		plainID, err1 := url.QueryUnescape(id)
 		plainSecret, err2 := url.QueryUnescape(password)
 		if err1 != nil || err2 != nil {
-			return credentials{}, wrong(errInvalidClient, "client id and secret must be form-encoded in the Authorization header")
+			return credentials{}, Wrong(InvalidClient, "client id and secret must be form-encoded in the Authorization header")
 		}
 		got = credentials{plainID, application.Secret, plainSecret}
 	}
@@ -53,7 +53,7 @@ func (c *call) shown() (credentials, error) {
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
 		used++
 		if form.Get("client_assertion_type") != assertionType {
-			return credentials{}, wrong(errInvalidClient, "client_assertion_type is not "+assertionType)
+			return credentials{}, Wrong(InvalidClient, "client_assertion_type is not "+assertionType)
 		}
 		got = credentials{proof.ClientOf(form.Get("client_assertion")), application.PrivateKey, form.Get("client_assertion")}
 	}
@@ -61,10 +61,10 @@ func (c *call) shown() (credentials, error) {
 		got = credentials{form.Get("client_id"), application.NoAuth, ""}
 	}
 	if used > 1 {
-		return credentials{}, wrong(errInvalidRequest, "the client authenticates in more than one way")
+		return credentials{}, Wrong(InvalidRequest, "the client authenticates in more than one way")
 	}
 	if id := form.Get("client_id"); id != "" && id != got.id {
-		return credentials{}, wrong(errInvalidClient, "client_id is not the client that authenticates")
+		return credentials{}, Wrong(InvalidClient, "client_id is not the client that authenticates")
 	}
 	return got, nil
 }
@@ -85,25 +85,25 @@ func (p *Provider) authenticate(c *call) error {
 	ctx := c.R.Context()
 	client, err := application.Registered(ctx, p.DB, got.id)
 	if errors.Is(err, application.ErrUnknown) {
-		return wrong(errInvalidClient, "no such client")
+		return Wrong(InvalidClient, "no such client")
 	}
 	if err != nil {
 		return err
 	}
 	switch {
 	case client.Kind == application.Link:
-		return wrong(errInvalidClient, "no such client")
+		return Wrong(InvalidClient, "no such client")
 	case got.method != client.Settings.Auth:
-		err = wrong(errInvalidClient, "the client is registered for "+strings.Join(methodNames(client.Settings.Auth), " or ")+", and used "+strings.Join(methodNames(got.method), " or "))
+		err = Wrong(InvalidClient, "the client is registered for "+strings.Join(methodNames(client.Settings.Auth), " or ")+", and used "+strings.Join(methodNames(got.method), " or "))
 	case got.method == application.PrivateKey:
 		err = p.assertion(ctx, client, got.secret)
 	case got.method != application.NoAuth:
 		var fits bool
 		if fits, err = application.SecretFits(ctx, p.DB, client, got.secret); err == nil && !fits {
-			err = wrong(errInvalidClient, "the client secret is wrong, or was removed")
+			err = Wrong(InvalidClient, "the client secret is wrong, or was removed")
 		}
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Code == errInvalidClient {
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == InvalidClient {
 		if kept := p.refusedClient(ctx, client, got.method); kept != nil {
 			return kept
 		}
@@ -118,7 +118,7 @@ func (p *Provider) authenticate(c *call) error {
 // refusedClient keeps that somebody called as a client and was not it; not more often
 // than a disk bears.
 func (p *Provider) refusedClient(ctx context.Context, c application.Application, method application.AuthMethod) error {
-	if err := p.takeFromNetwork(ctx, PerNetworkClient); err != nil {
+	if err := p.CountTry(ctx, PerNetworkClient); err != nil {
 		return err
 	}
 	return p.DB.Update(ctx, func(tx *db.Tx) error {
@@ -150,11 +150,11 @@ func (p *Provider) assertion(ctx context.Context, c application.Application, tex
 		id, expires, err = check(fresh)
 	}
 	if err != nil {
-		return wrong(errInvalidClient, "the client assertion was refused: "+err.Error())
+		return Wrong(InvalidClient, "the client assertion was refused: "+err.Error())
 	}
 	first, err := p.useOnce(ctx, "assertion", string(c.ID), id, expires)
 	if err == nil && !first {
-		err = wrong(errInvalidClient, "the client assertion was used before (jti)")
+		err = Wrong(InvalidClient, "the client assertion was used before (jti)")
 	}
 	return err
 }

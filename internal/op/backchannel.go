@@ -324,7 +324,7 @@ func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 // send posts the token (Back-Channel Logout §2.5); 200 and 204 say that it was taken.
 func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool) {
 	now := p.DB.Now()
-	k, err := p.signingKey(ctx, n.client.Settings.SigningAlgorithm())
+	k, err := p.Keys.signing(ctx, n.client.Settings.SigningAlgorithm())
 	if err != nil {
 		p.Log.ErrorContext(ctx, "reading the signing key", "application", string(n.client.ID), "error", err.Error())
 		return "signing failed", false
@@ -363,4 +363,36 @@ func endOf(ctx context.Context, tx *db.Tx, v session.Visit, c application.ID) (i
 		err = closeGrants(ctx, tx, all, withdrawn)
 	}
 	return len(all), err
+}
+
+// Switch makes a session's organization the one that applications in this browser get;
+// what they had of another ends, and they are told (decision 0036).
+func (p *Provider) Switch(ctx context.Context, v session.Visit) error {
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := p.Sessions.Switch(ctx, tx, v); err != nil {
+			return err
+		}
+		var all []ending
+		err := tx.Rows(ctx, scanEnding(&all), `
+			select `+endingColumns+`
+			from sessions s
+			join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null
+			where s.browser_id = $1 and s.id <> $2`, v.Session.BrowserID, v.Session.ID)
+		if err != nil {
+			return err
+		}
+		return closeGrants(ctx, tx, all, switchedAway)
+	})
+}
+
+// HoldsElsewhere reports whether an application has something of another session of the
+// same browser.
+func (p *Provider) HoldsElsewhere(ctx context.Context, s session.Session) (bool, error) {
+	var id string
+	return p.DB.One(ctx, db.Into(&id), `
+		select g.id
+		from sessions s
+		join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.ends_at > $1
+		where s.browser_id = $2 and s.id <> $3 and s.ended_at is null
+		limit 1`, db.Time(p.DB.Now()), s.BrowserID, s.ID)
 }

@@ -9,7 +9,8 @@ import (
 
 	"parvis/internal/application"
 	"parvis/internal/application/proof"
-	"parvis/internal/page"
+	"parvis/internal/edge"
+	"parvis/internal/i18n"
 )
 
 // Configuration is the address of the document that applications read of us first.
@@ -23,15 +24,15 @@ type Endpoint struct{ Name, Address string }
 func Endpoints(base string) []Endpoint {
 	return []Endpoint{
 		{"issuer", base}, {"discovery", base + configurationPath},
-		{"authorization_endpoint", base + authorizePath}, {"token_endpoint", base + tokenPath}, {"userinfo_endpoint", base + userInfoPath},
-		{"jwks_uri", base + keySetPath}, {"end_session_endpoint", base + endSessionPath},
+		{"authorization_endpoint", base + AuthorizePath}, {"token_endpoint", base + tokenPath}, {"userinfo_endpoint", base + userInfoPath},
+		{"jwks_uri", base + keySetPath}, {"end_session_endpoint", base + EndSessionPath},
 	}
 }
 
 // configuration serves the document that applications read first. It is the same where
 // OpenID Connect looks for it (OIDC Discovery §4) and where OAuth does (RFC 8414 §3), and
 // lists only what works.
-func (p *Provider) configuration(v *page.Visitor) error {
+func (p *Provider) configuration(v *edge.Request) error {
 	document, err := p.document()
 	if err != nil {
 		return err
@@ -41,25 +42,25 @@ func (p *Provider) configuration(v *page.Visitor) error {
 }
 
 // makeDocument writes the document, which depends on nothing that changes while we run.
-func (p *Provider) makeDocument() (published, error) {
+func (p *Provider) makeDocument(catalogue *i18n.Catalogue) (published, error) {
 	var locales []string
-	for _, l := range p.site.Catalogue.Languages() {
+	for _, l := range catalogue.Languages() {
 		locales = append(locales, string(l.Tag))
 	}
 	return publish(map[string]any{
 		"issuer":                                p.Base,
-		"authorization_endpoint":                p.Base + authorizePath,
+		"authorization_endpoint":                p.Base + AuthorizePath,
 		"token_endpoint":                        p.Base + tokenPath,
 		"userinfo_endpoint":                     p.Base + userInfoPath,
 		"jwks_uri":                              p.Base + keySetPath,
-		"end_session_endpoint":                  p.Base + endSessionPath,
+		"end_session_endpoint":                  p.Base + EndSessionPath,
 		"introspection_endpoint":                p.Base + introspectPath,
 		"revocation_endpoint":                   p.Base + revokePath,
 		"pushed_authorization_request_endpoint": p.Base + pushPath,
 		"device_authorization_endpoint":         p.Base + deviceAskPath,
 
 		"response_types_supported":                                 []string{"code"},
-		"response_modes_supported":                                 []string{"query", formPost},
+		"response_modes_supported":                                 []string{"query", FormPost},
 		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantMachine, grantDevice},
 		"subject_types_supported":                                  []string{"public", "pairwise"},
 		"scopes_supported":                                         application.Scopes,
@@ -98,11 +99,11 @@ func onWireAll(methods ...application.AuthMethod) (names []string) {
 }
 
 // keySet is the public part of our keys (RFC 7517 §5).
-func (p *Provider) keySet(v *page.Visitor) error {
-	if _, err := p.signingKey(v.R.Context(), application.ES256); err != nil {
+func (p *Provider) keySet(v *edge.Request) error {
+	if _, err := p.Keys.signing(v.R.Context(), application.ES256); err != nil {
 		return p.refuseCall(v, err)
 	}
-	r, err := p.ring(v.R.Context())
+	r, err := p.Keys.ring(v.R.Context())
 	if err != nil {
 		return p.refuseCall(v, err)
 	}
@@ -122,7 +123,7 @@ func publish(document any) (published, error) {
 	return published{text, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}, err
 }
 
-func (d published) serve(v *page.Visitor) {
+func (d published) serve(v *edge.Request) {
 	h := v.W.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")

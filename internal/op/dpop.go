@@ -3,29 +3,29 @@ package op
 import (
 	"parvis/internal/application"
 	"parvis/internal/application/proof"
-	"parvis/internal/page"
+	"parvis/internal/edge"
 )
 
 const dpopScheme = "DPoP"
 
 // bound tells by which key a call is proved (RFC 9449): its thumbprint, or nothing where
 // no proof came along and none is needed. token is the access token that comes with it.
-func (p *Provider) bound(v *page.Visitor, c application.Application, token string) (thumbprint string, err error) {
+func (p *Provider) bound(v *edge.Request, c application.Application, token string) (thumbprint string, err error) {
 	headers := v.R.Header.Values("DPoP")
 	if len(headers) == 0 {
 		if c.Settings.BoundOnly {
-			return "", wrong(errInvalidDPoP, "this client must prove a key (DPoP)")
+			return "", Wrong(InvalidDPoP, "this client must prove a key (DPoP)")
 		}
 		return "", nil
 	}
 	now := p.DB.Now()
 	shown, err := proof.DPoP(headers, proof.DPoPExpectation{Method: v.R.Method, URL: p.Base + v.R.URL.Path, AccessToken: token, Now: now})
 	if err != nil {
-		return "", wrong(errInvalidDPoP, "the DPoP proof was refused: "+err.Error())
+		return "", Wrong(InvalidDPoP, "the DPoP proof was refused: "+err.Error())
 	}
 	first, err := p.useOnce(v.R.Context(), "dpop", shown.Thumbprint, shown.ID, now.Add(proof.Lasts))
 	if err == nil && !first {
-		err = wrong(errInvalidDPoP, "the DPoP proof was used before (jti)")
+		err = Wrong(InvalidDPoP, "the DPoP proof was used before (jti)")
 	}
 	return shown.Thumbprint, err
 }

@@ -1,77 +1,98 @@
 package op
 
 import (
-	"errors"
 	"net/http"
 
-	"parvis/internal/db"
+	"parvis/internal/application"
+	"parvis/internal/edge"
 )
 
-// code is an error of the wire: what applications' libraries compare.
-type code string
+// Code is an error of the wire: what applications' libraries compare.
+type Code string
 
 // The codes (RFC 6749 §4.1.2.1 and §5.2, OIDC Core §3.1.2.6, RFC 8628 §3.5, RFC 9449 §5,
 // RFC 8707 §2, RFC 9396 §5).
 const (
-	errInvalidRequest           code = "invalid_request"
-	errInvalidClient            code = "invalid_client"
-	errInvalidGrant             code = "invalid_grant"
-	errUnauthorizedClient       code = "unauthorized_client"
-	errUnsupportedGrantType     code = "unsupported_grant_type"
-	errUnsupportedResponseType  code = "unsupported_response_type"
-	errInvalidScope             code = "invalid_scope"
-	errAccessDenied             code = "access_denied"
-	errServerError              code = "server_error"
-	errUnavailable              code = "temporarily_unavailable"
-	errLoginRequired            code = "login_required"
-	errInteractionRequired      code = "interaction_required"
-	errConsentRequired          code = "consent_required"
-	errAccountSelectionRequired code = "account_selection_required"
-	errUnmetAuthentication      code = "unmet_authentication_requirements"
-	errRequestNotSupported      code = "request_not_supported"
-	errRequestURINotSupported   code = "request_uri_not_supported"
-	errRegistrationNotSupported code = "registration_not_supported"
-	errInvalidToken             code = "invalid_token"
-	errInsufficientScope        code = "insufficient_scope"
-	errInvalidDPoP              code = "invalid_dpop_proof"
-	errAuthorizationPending     code = "authorization_pending"
-	errSlowDown                 code = "slow_down"
-	errExpiredToken             code = "expired_token"
-	errInvalidTarget            code = "invalid_target"
-	errInvalidDetails           code = "invalid_authorization_details"
+	InvalidRequest           Code = "invalid_request"
+	InvalidClient            Code = "invalid_client"
+	InvalidGrant             Code = "invalid_grant"
+	UnauthorizedClient       Code = "unauthorized_client"
+	UnsupportedGrantType     Code = "unsupported_grant_type"
+	UnsupportedResponseType  Code = "unsupported_response_type"
+	InvalidScope             Code = "invalid_scope"
+	AccessDenied             Code = "access_denied"
+	ServerError              Code = "server_error"
+	Unavailable              Code = "temporarily_unavailable"
+	LoginRequired            Code = "login_required"
+	InteractionRequired      Code = "interaction_required"
+	ConsentRequired          Code = "consent_required"
+	AccountSelectionRequired Code = "account_selection_required"
+	UnmetAuthentication      Code = "unmet_authentication_requirements"
+	RequestNotSupported      Code = "request_not_supported"
+	RequestURINotSupported   Code = "request_uri_not_supported"
+	RegistrationNotSupported Code = "registration_not_supported"
+	InvalidToken             Code = "invalid_token"
+	InsufficientScope        Code = "insufficient_scope"
+	InvalidDPoP              Code = "invalid_dpop_proof"
+	AuthorizationPending     Code = "authorization_pending"
+	SlowDown                 Code = "slow_down"
+	ExpiredToken             Code = "expired_token"
+	InvalidTarget            Code = "invalid_target"
+	InvalidDetails           Code = "invalid_authorization_details"
 )
 
 // Error is what an application is told. The description is for its developer, in
 // English as on every wire, and holds no value that was sent.
 type Error struct {
-	Code        code
+	Code        Code
 	Description string
 	status      int // 400 where zero
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Description }
 
-func wrong(c code, description string) *Error { return &Error{Code: c, Description: description} }
+func Wrong(c Code, description string) *Error { return &Error{Code: c, Description: description} }
 
 // Status is the status of an answer server to server.
 func (e *Error) Status() int {
 	switch {
 	case e.status != 0:
 		return e.status
-	case e.Code == errInvalidClient, e.Code == errInvalidToken:
+	case e.Code == InvalidClient, e.Code == InvalidToken:
 		return http.StatusUnauthorized
 	}
 	return http.StatusBadRequest
 }
 
-// onWire is the one place where an error becomes one of the wire; known reports whether
-// it was one already. Anything else is ours, and nothing of it is told.
-func onWire(err error) (e *Error, known bool) {
-	if w, ok := errors.AsType[*Error](err); ok {
-		return w, true
+// onWire writes on the wire what an error of ours means. Nothing of the error is told.
+func onWire(a edge.Answer) *Error {
+	switch a.Status {
+	case http.StatusTooManyRequests:
+		return &Error{SlowDown, "too many tries; wait", a.Status}
+	case http.StatusServiceUnavailable:
+		return &Error{Unavailable, "the service is not available now; try again", a.Status}
 	}
-	if db.IsUnavailable(err) {
-		return &Error{errUnavailable, "the service is not available now; try again", http.StatusServiceUnavailable}, false
+	return &Error{ServerError, "the service could not answer; its log knows why", http.StatusInternalServerError}
+}
+
+// WireError translates why an application gets nothing into the error that it gets.
+func WireError(why application.Cause) *Error {
+	switch why {
+	case application.NobodyFits:
+		return Wrong(LoginRequired, "nobody is signed in here who fits, or not lately enough")
+	case application.SomebodyElse:
+		return Wrong(LoginRequired, "somebody else signed in than id_token_hint names")
+	case application.MustChoose:
+		return Wrong(AccountSelectionRequired, "the person would have to choose who they are")
+	case application.NotForThem:
+		return Wrong(AccessDenied, "the application is not for this person")
+	case application.MustProve:
+		return Wrong(InteractionRequired, "the person would have to prove a second factor")
+	case application.CannotProve:
+		return Wrong(UnmetAuthentication, "the person has no second factor that would reach this acr")
+	case application.MustConsent:
+		return Wrong(ConsentRequired, "the person would have to be asked")
+	case application.NotRefused:
 	}
-	return &Error{errServerError, "the service could not answer; its log knows why", http.StatusInternalServerError}, false
+	return Wrong(ServerError, "refused without a reason")
 }

@@ -225,27 +225,27 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Applicati
 	d := h.Details
 	switch {
 	case s.code.IsZero() || !found || h.ClientID != c.ID:
-		return holder{}, wrong(errInvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
+		return holder{}, Wrong(InvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
 	case d.RedirectURI != s.redirectURI || !redirect.Match(h.client.Settings.RedirectURIs, s.redirectURI, h.client.Kind == application.Native):
-		return holder{}, wrong(errInvalidGrant, "redirect_uri is not the one of the authorization request"), nil
+		return holder{}, Wrong(InvalidGrant, "redirect_uri is not the one of the authorization request"), nil
 	case d.Challenge == "" && s.verifier != "":
 		// The application sent a challenge, or it would not have a verifier: an attacker removed
 		// it from the request, or made the request (PKCE downgrade, RFC 9700 §2.1.1, §4.8.2).
-		return holder{}, wrong(errInvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
+		return holder{}, Wrong(InvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
 	case d.Challenge != "" && s.verifier == "":
-		return holder{}, wrong(errInvalidGrant, "code_verifier is missing"), nil
+		return holder{}, Wrong(InvalidGrant, "code_verifier is missing"), nil
 	case d.Challenge != "" && !verifies(s.verifier, d.Challenge):
-		return holder{}, wrong(errInvalidGrant, "code_verifier does not fit the code_challenge"), nil
+		return holder{}, Wrong(InvalidGrant, "code_verifier does not fit the code_challenge"), nil
 	case d.Thumbprint != "" && d.Thumbprint != s.thumbprint:
-		return holder{}, wrong(errInvalidGrant, "the DPoP proof is by another key than dpop_jkt named"), nil
+		return holder{}, Wrong(InvalidGrant, "the DPoP proof is by another key than dpop_jkt named"), nil
 	case !h.CodeUsed.IsZero():
-		return holder{}, wrong(errInvalidGrant, "the code was used before; all that it gave has ended"), end(ctx, tx, h.Grant, codeReused, audit.Refused)
+		return holder{}, Wrong(InvalidGrant, "the code was used before; all that it gave has ended"), end(ctx, tx, h.Grant, codeReused, audit.Refused)
 	case !h.EndedAt.IsZero() || !now.Before(h.CreatedAt.Add(p.codeLasts())):
-		return holder{}, wrong(errInvalidGrant, "the code has expired"), nil
+		return holder{}, Wrong(InvalidGrant, "the code has expired"), nil
 	}
 	h.EndsAt = now.Add(p.accessLasts(h.client.Settings))
 	if h.client.Settings.Refreshes {
-		h.EndsAt = h.CreatedAt.Add(p.refreshLasts(h.client.Settings))
+		h.EndsAt = h.CreatedAt.Add(p.RefreshLasts(h.client.Settings))
 	}
 	n, err := tx.Exec(ctx, `
 		update grants set code_used_at = $1, ends_at = $2
@@ -298,19 +298,19 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c application.Applicat
 	now, shown := tx.Now(), own.Hash(secret.Refresh)
 	switch {
 	case family.IsZero() || own.IsZero() || !found || h.ClientID != c.ID || h.over(now) || !c.Settings.Refreshes:
-		return holder{}, "", wrong(errInvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
+		return holder{}, "", Wrong(InvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
 	case h.Details.Thumbprint != "" && h.Details.Thumbprint != thumbprint && (thumbprint == "" || !c.Confidential()):
 		// RFC 9449 §5: a public client's refresh token is bound to the key. What proves
 		// itself may change the key, and may not do without (R-OPR-15).
-		return holder{}, "", wrong(errInvalidDPoP, "the refresh token is bound to a key, which must be proved (DPoP)"), nil
+		return holder{}, "", Wrong(InvalidDPoP, "the refresh token is bound to a key, which must be proved (DPoP)"), nil
 	case shown != h.refresh && (shown != h.previous || !now.Before(h.previousUntil)):
-		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before; all that came of it has ended"),
+		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before; all that came of it has ended"),
 			end(ctx, tx, h.Grant, refreshReused, audit.Refused)
 	}
 	after := p.successor(family, own)
 	if shown != h.refresh && after.Hash(secret.Refresh) != h.refresh {
 		// Our key changed in between: what would be given now is not what was given then.
-		return holder{}, "", wrong(errInvalidGrant, "the refresh token was used before"), nil
+		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before"), nil
 	}
 	if shown == h.refresh {
 		_, err = tx.Exec(ctx, `

@@ -31,10 +31,10 @@ func (p *Provider) introspect(c *call) (answer, error) {
 		return nil, err
 	}
 	if !c.client.Confidential() {
-		return nil, wrong(errInvalidClient, "only a client that can prove who it is may introspect")
+		return nil, Wrong(InvalidClient, "only a client that can prove who it is may introspect")
 	}
 	if !c.form.Has("token") {
-		return nil, wrong(errInvalidRequest, "token is missing")
+		return nil, Wrong(InvalidRequest, "token is missing")
 	}
 	ctx, token := c.R.Context(), c.form.Get("token")
 	if family, own := parseRefresh(token); !own.IsZero() {
@@ -89,7 +89,7 @@ func (p *Provider) revoke(c *call) (answer, error) {
 		return nil, err
 	}
 	if !c.form.Has("token") {
-		return nil, wrong(errInvalidRequest, "token is missing")
+		return nil, Wrong(InvalidRequest, "token is missing")
 	}
 	ctx, token := c.R.Context(), c.form.Get("token")
 	find := func(tx *db.Tx) (Grant, bool, error) {

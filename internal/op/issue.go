@@ -8,39 +8,30 @@ import (
 	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
-	"parvis/internal/page"
 	"parvis/internal/secret"
-	"parvis/internal/session"
 )
 
-// issueCode keeps the grant, and returns its code. remembers means that the person
+// IssueCode keeps the grant, and returns its code. remembers means that the person
 // agreed just now, for later requests too.
-func (p *Provider) issueCode(v *page.Visitor, c application.Application, q pending, d application.Decision, remembers bool) (string, error) {
-	ctx, visit := v.R.Context(), d.Session
-	if !slices.Contains(q.Prompt, "none") {
-		var err error
-		if visit, err = v.Used(visit); err != nil {
-			return "", err
-		}
-	}
+func (p *Provider) IssueCode(ctx context.Context, q Pending, d application.Decision, remembers bool) (string, error) {
 	code := secret.NewToken()
 	err := p.DB.Update(ctx, func(tx *db.Tx) error {
-		mine, err := q.finish(ctx, tx)
+		mine, err := q.Finish(ctx, tx)
 		if err == nil && mine {
-			mine, err = still(ctx, tx, c, d)
+			mine, err = still(ctx, tx, q.Client.ID, d)
 		}
 		if err == nil && !mine {
-			err = errRequestGone
+			err = ErrRequestGone
 		}
 		if err != nil {
 			return err
 		}
 		if remembers {
-			if err := application.Agree(ctx, tx, c, visit, q.Scope); err != nil {
+			if err := application.Agree(ctx, tx, q.Client, d.Session, q.Scope); err != nil {
 				return err
 			}
 		}
-		g, err := p.grantTo(ctx, tx, c, q.Request, visit, d.ACR, code)
+		g, err := p.grantTo(ctx, tx, q, d, code)
 		if err != nil {
 			return err
 		}
@@ -52,7 +43,7 @@ func (p *Provider) issueCode(v *page.Visitor, c application.Application, q pendi
 // still reports whether what was read for a request holds in the transaction that answers it:
 // the session is open, nobody chose another in this browser meanwhile, and the application
 // was not forbidden.
-func still(ctx context.Context, tx *db.Tx, c application.Application, d application.Decision) (bool, error) {
+func still(ctx context.Context, tx *db.Tx, c application.ID, d application.Decision) (bool, error) {
 	s := d.Session.Session
 	var id string
 	return tx.One(ctx, db.Into(&id), `
@@ -61,11 +52,12 @@ func still(ctx context.Context, tx *db.Tx, c application.Application, d applicat
 		left join client_organizations co on co.org_id = s.org_id and co.client_id = $1
 		where s.org_id = $2 and s.id = $3 and s.ended_at is null and coalesce(co.standing, '') <> $4
 			and not exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at > $5)`,
-		string(c.ID), string(s.OrgID), s.ID, string(application.Forbidden), db.Time(d.ReadAt))
+		string(c), string(s.OrgID), s.ID, string(application.Forbidden), db.Time(d.ReadAt))
 }
 
 // grantTo keeps what an application gets of a session.
-func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c application.Application, r Request, visit session.Visit, acr string, code secret.Token) (Grant, error) {
+func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, q Pending, d application.Decision, code secret.Token) (Grant, error) {
+	c, r, visit := q.Client, q.Request, d.Session
 	var before string
 	opened, err := tx.One(ctx, db.Into(&before), `
 		select id from grants
@@ -79,7 +71,7 @@ func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c application.Applica
 		EndsAt: tx.Now().Add(p.codeLasts()), // until the code is used
 		Details: Details{
 			RedirectURI: r.RedirectURI, LeftOut: r.LeftOut, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
-			AuthTime: visit.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(visit.Session.Methods),
+			AuthTime: visit.Session.ProvedAt.Unix(), ACR: d.ACR, AMR: strings.Fields(visit.Session.Methods),
 		},
 	}
 	if g, err = newGrant(ctx, tx, g, code.Hash(secret.Code)); err != nil {
@@ -95,6 +87,6 @@ func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, c application.Applica
 	}
 	return g, audit.Record(ctx, tx, audit.Event{
 		OrgID: string(g.OrgID), Actor: string(visit.User.ID), ActorName: visit.User.Name, Action: "application.opened",
-		Target: string(c.ID), TargetName: c.Settings.Name, After: audit.Fields{"scope": strings.Join(r.Scope, " "), "acr": acr},
+		Target: string(c.ID), TargetName: c.Settings.Name, After: audit.Fields{"scope": strings.Join(r.Scope, " "), "acr": d.ACR},
 	})
 }

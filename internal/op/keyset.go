@@ -29,7 +29,7 @@ func (p *Provider) keysOf(ctx context.Context, c application.Application, again 
 	if c.Settings.KeysURL == "" {
 		set, err := proof.ParseKeySet(string(c.Settings.Keys))
 		if err != nil {
-			return set, wrong(errInvalidClient, "the registered key set cannot be read: "+err.Error())
+			return set, Wrong(InvalidClient, "the registered key set cannot be read: "+err.Error())
 		}
 		return set, nil
 	}
@@ -41,7 +41,7 @@ func (p *Provider) keysOf(ctx context.Context, c application.Application, again 
 		return f.keys, f.failed
 	}
 	// What was wrong there is nobody's business who only says to be the client.
-	f.at, f.failed = p.DB.Now(), wrong(errInvalidClient, "the client's key set cannot be fetched")
+	f.at, f.failed = p.DB.Now(), Wrong(InvalidClient, "the client's key set cannot be fetched")
 	w, err := p.Reach.Client(c, c.Settings.KeysURL).Get(ctx, c.Settings.KeysURL, mostKeySet)
 	if err == nil {
 		var set []jose.Key

@@ -15,21 +15,19 @@ package op
 import (
 	"cmp"
 	"context"
-	"embed"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
+	"parvis/internal/i18n"
 	"parvis/internal/limit"
-	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -62,18 +60,10 @@ type Provider struct {
 	Base      string            // the configured public address, without a slash at its end: the issuer
 	Lifetimes Lifetimes
 	Log       *slog.Logger
+	Keys      *Keys // made by NewProvider
 
-	// SignOut goes on, after a session ended here, to the identity provider that had
-	// vouched for it and from there to an address, where one is wanted; it reports whether
-	// it answered. Protocols do not know each other.
-	SignOut func(v *page.Visitor, ended session.Session, then string) (bool, error)
-
-	site         *page.Site
 	document     func() (published, error) // of discovery, made once
-	keys         *atomic.Pointer[ring]
-	reading      *sync.Mutex // of keys
-	keySets      *sync.Map   // of clients, by their address
-	sealedKeys   secret.Box
+	keySets      *sync.Map                 // of clients, by their address
 	sealedTokens secret.Box
 	refreshKey   []byte
 	pairwise     []byte
@@ -83,10 +73,8 @@ type Provider struct {
 
 // NewProvider seals and derives what it keeps from the keys.
 func NewProvider(p Provider, keys secret.Keys) *Provider {
-	p.reading = &sync.Mutex{}
-	p.keys, p.keySets = &atomic.Pointer[ring]{}, &sync.Map{}
-	p.busy = newBusy()
-	p.sealedKeys = secret.NewBox(keys.Sealing, "op keys")
+	p.Keys = &Keys{db: p.DB, issuer: p.Base, lasts: cmp.Or(p.Lifetimes.Key, KeyLasts), box: secret.NewBox(keys.Sealing, "op keys")}
+	p.keySets, p.busy = &sync.Map{}, newBusy()
 	p.sealedTokens = secret.NewBox(keys.Sealing, "op access tokens")
 	p.refreshKey = keys.Lookup.For("op refresh tokens").Current().Bytes
 	p.onceKey = keys.Lookup.For("op once").Current().Bytes
@@ -97,72 +85,39 @@ func NewProvider(p Provider, keys secret.Keys) *Provider {
 
 func oldest(r secret.Ring) []byte { return r[len(r)-1].Bytes }
 
-//go:embed templates/*.html
-var templates embed.FS
-
-// Templates are the pages of this protocol, for page.New.
-func Templates() fs.FS {
-	files, err := fs.Sub(templates, "templates")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return files
-}
-
 // Where applications find us.
 const (
-	authorizePath     = "/authorize"
-	resumePath        = "/authorize/resume"
-	consentPath       = "/authorize/consent"
-	choosePath        = "/authorize/choose"
+	AuthorizePath     = "/authorize"
 	tokenPath         = "/token"
 	userInfoPath      = "/userinfo"
 	introspectPath    = "/introspect"
 	revokePath        = "/revoke"
 	pushPath          = "/par"
 	deviceAskPath     = "/device_authorization"
-	devicePath        = "/device"
-	endSessionPath    = "/end-session"
+	DevicePath        = "/device"
+	EndSessionPath    = "/end-session"
 	keySetPath        = "/jwks"
 	configurationPath = "/.well-known/openid-configuration"
 	metadataPath      = "/.well-known/oauth-authorization-server"
 )
 
-// Mount adds the addresses that applications and the browsers they send know.
-func (p *Provider) Mount(site *page.Site) {
-	p.site = site
-	p.document = sync.OnceValues(p.makeDocument)
+// Mount adds the addresses that applications call themselves.
+func (p *Provider) Mount(e *edge.Edge, catalogue *i18n.Catalogue) {
+	p.document = sync.OnceValues(func() (published, error) { return p.makeDocument(catalogue) })
 
-	site.Protocol("GET "+authorizePath, p.authorize)
-	site.CrossSite("POST "+authorizePath, p.postAuthorize)
-	site.Anyone("GET "+resumePath, p.resume)
-	site.AnyoneForm(consentPath, consentFields, p.showConsent, p.answerConsent)
-	site.AnyoneForm(choosePath, chooseFields, p.showChoice, p.answerChoice)
-	site.AnyoneForm(devicePath, deviceFields, p.showDevice, p.answerDevice)
-	site.Protocol("GET "+endSessionPath, p.endSession)
-	site.CrossSite("POST "+endSessionPath, p.postEndSession)
-	site.AnyoneForm(endSessionPath+"/confirm", confirmFields, p.showConfirm, p.confirm)
-
-	site.SignedIn("GET /o/{org}/open/{client}", p.open)
-	site.SignedIn("POST /o/{org}/open/{client}", p.switchAndOpen)
-	site.SignedIn("GET /o/{org}/application/{client}/logo/{version}", p.showLogo)
-
-	site.CrossSite("GET "+configurationPath, p.configuration)
-	site.CrossSite("GET "+metadataPath, p.configuration)
-	site.CrossSite("GET "+keySetPath, p.keySet)
-	site.CrossSite(userInfoPath, p.userInfo)
-	p.endpoint(tokenPath, p.token)
-	p.endpoint(introspectPath, p.introspect)
-	p.endpoint(revokePath, p.revoke)
-	p.endpoint(pushPath, p.push)
-	p.endpoint(deviceAskPath, p.askDevice)
+	e.HandleForeign("GET "+configurationPath, e.Serve(p.configuration))
+	e.HandleForeign("GET "+metadataPath, e.Serve(p.configuration))
+	e.HandleForeign("GET "+keySetPath, e.Serve(p.keySet))
+	e.HandleForeign(userInfoPath, e.Serve(p.userInfo))
+	p.endpoint(e, tokenPath, p.token)
+	p.endpoint(e, introspectPath, p.introspect)
+	p.endpoint(e, revokePath, p.revoke)
+	p.endpoint(e, pushPath, p.push)
+	p.endpoint(e, deviceAskPath, p.askDevice)
 }
 
 func (p *Provider) codeLasts() time.Duration  { return cmp.Or(p.Lifetimes.Code, CodeLasts) }
 func (p *Provider) retryGrace() time.Duration { return cmp.Or(p.Lifetimes.Retry, RetryGrace) }
-func (p *Provider) keyLasts() time.Duration   { return cmp.Or(p.Lifetimes.Key, KeyLasts) }
-func (p *Provider) keyAhead() time.Duration   { return min(KeyAhead, p.keyLasts()/2) }
-func (p *Provider) keyOverlap() time.Duration { return min(KeyOverlap, p.keyLasts()) }
 func (p *Provider) deviceLasts() time.Duration {
 	return cmp.Or(p.Lifetimes.Device, DeviceLasts)
 }
@@ -175,7 +130,7 @@ func (p *Provider) idTokenLasts(s application.Settings) time.Duration {
 	return cmp.Or(p.Lifetimes.IDToken, s.IDTokenFor, application.IDTokenLasts)
 }
 
-func (p *Provider) refreshLasts(s application.Settings) time.Duration {
+func (p *Provider) RefreshLasts(s application.Settings) time.Duration {
 	return cmp.Or(p.Lifetimes.Refresh, s.RefreshFor, application.RefreshLasts)
 }
 
@@ -197,14 +152,14 @@ func (p *Provider) take(ctx context.Context, keys ...limit.Key) error {
 	return err
 }
 
-// takeFromNetwork counts a try of the client's network.
-func (p *Provider) takeFromNetwork(ctx context.Context, policy limit.Policy) error {
+// CountTry counts a try of the client's network.
+func (p *Provider) CountTry(ctx context.Context, policy limit.Policy) error {
 	return p.take(ctx, p.Limits.Key(policy, limit.From(audit.OriginOf(ctx))))
 }
 
 // countBegun counts what anybody can make us keep.
 func (p *Provider) countBegun(ctx context.Context) error {
-	return p.takeFromNetwork(ctx, signin.PerNetworkBegun)
+	return p.CountTry(ctx, signin.PerNetworkBegun)
 }
 
 func isFault(err error) bool {
@@ -212,9 +167,9 @@ func isFault(err error) bool {
 	return ok
 }
 
-// organizationNamed finds an organization by its id or its short name.
-func organizationNamed(ctx context.Context, r db.Reader, named string) (directory.Organization, error) {
-	if page.IsID(named) {
+// OrganizationNamed finds an organization by its id or its short name.
+func OrganizationNamed(ctx context.Context, r db.Reader, named string) (directory.Organization, error) {
+	if secret.IsID(named) {
 		return directory.OrganizationByID(ctx, r, directory.OrgID(named))
 	}
 	return directory.OrganizationByName(ctx, r, named)

@@ -25,31 +25,31 @@ func (p *Provider) push(c *call) (answer, error) {
 		return nil, err
 	}
 	if !c.client.Code() {
-		return nil, wrong(errUnauthorizedClient, "nobody signs in to this client in a browser")
+		return nil, Wrong(UnauthorizedClient, "nobody signs in to this client in a browser")
 	}
 	ctx := c.R.Context()
 	r, err := p.understand(ctx, c.client, c.form)
 	if _, ok := errors.AsType[*Mismatch](err); ok {
-		return nil, wrong(errInvalidRequest, "redirect_uri is missing, doubled, or not one that is registered")
+		return nil, Wrong(InvalidRequest, "redirect_uri is missing, doubled, or not one that is registered")
 	}
 	if err != nil {
 		return nil, err
 	}
-	if thumbprint, err := p.bound(c.Visitor, application.Application{}, ""); err != nil {
+	if thumbprint, err := p.bound(c.Request, application.Application{}, ""); err != nil {
 		return nil, err
 	} else if thumbprint != "" {
 		if r.Thumbprint != "" && r.Thumbprint != thumbprint {
-			return nil, wrong(errInvalidDPoP, "the DPoP proof is by another key than dpop_jkt names")
+			return nil, Wrong(InvalidDPoP, "the DPoP proof is by another key than dpop_jkt names")
 		}
 		r.Thumbprint = thumbprint
 	}
-	token, err := p.store(ctx, c.client, r, !c.client.Confidential())
+	token, err := p.Store(ctx, c.client, r, !c.client.Confidential())
 	c.status = http.StatusCreated
-	return pushedAnswer{requestURI + token.Reveal(), int(PushedLasts / time.Second)}, err
+	return pushedAnswer{RequestURI + token.Reveal(), int(PushedLasts / time.Second)}, err
 }
 
-// store keeps a request until its browser comes. What anybody may send is counted.
-func (p *Provider) store(ctx context.Context, c application.Application, r Request, anybody bool) (secret.Token, error) {
+// Store keeps a request until its browser comes. What anybody may send is counted.
+func (p *Provider) Store(ctx context.Context, c application.Application, r Request, anybody bool) (secret.Token, error) {
 	if anybody {
 		if err := p.countBegun(ctx); err != nil {
 			return secret.Token{}, err
@@ -69,7 +69,7 @@ func (p *Provider) store(ctx context.Context, c application.Application, r Reque
 }
 
 // pushed finds a request that was stored before, once, for its own client (RFC 9126 §4).
-func (p *Provider) pushed(ctx context.Context, c application.Application, text string) (application.Application, Request, error) {
+func (p *Provider) pushed(ctx context.Context, c application.Application, text string) (Request, error) {
 	token := secret.ParseToken(text)
 	var asked string
 	var found bool
@@ -82,7 +82,7 @@ func (p *Provider) pushed(ctx context.Context, c application.Application, text s
 		return err
 	})
 	if err != nil {
-		return application.Application{}, Request{}, err
+		return Request{}, err
 	}
 	var r Request
 	if found {
@@ -91,5 +91,5 @@ func (p *Provider) pushed(ctx context.Context, c application.Application, text s
 	if err == nil && (!found || token.IsZero() || !r.holds(c)) {
 		err = &Mismatch{Key: "op.mismatch.request_uri", Client: c.Settings.Name}
 	}
-	return c, r, err
+	return r, err
 }

@@ -55,45 +55,40 @@ func (m *Mismatch) Error() string { return "authorization request: " + m.Key }
 
 // Refusal is what is wrong with a request whose application can be told.
 type Refusal struct {
-	told    *Error
-	request Request
+	Told *Error
+	Pending
 }
 
-func (r *Refusal) Error() string { return r.told.Error() }
+func (r *Refusal) Error() string { return r.Told.Error() }
 
 const (
-	requestURI = "urn:ietf:params:oauth:request_uri:"
+	RequestURI = "urn:ietf:params:oauth:request_uri:"
 	mostText   = 2000    // bytes of a parameter that is carried along
 	mostState  = 4 << 10 // bytes of a state, in which some libraries keep all that they know
 )
 
-// parse understands an authorization request, from the address or pushed before. What
+// Parse understands an authorization request, from the address or pushed before. What
 // comes twice, or is not known to us and could change what is meant, is refused; what is
 // merely unknown is ignored (OIDC Core §3.1.2.1).
-func (p *Provider) parse(ctx context.Context, form url.Values) (application.Application, Request, error) {
-	c, err := p.clientOf(ctx, form)
-	if err != nil {
-		return application.Application{}, Request{}, err
+func (p *Provider) Parse(ctx context.Context, form url.Values) (q Pending, err error) {
+	if q.Client, err = p.clientOf(ctx, form); err != nil {
+		return Pending{}, err
 	}
-	if text, ours := strings.CutPrefix(form.Get("request_uri"), requestURI); ours {
+	if text, ours := strings.CutPrefix(form.Get("request_uri"), RequestURI); ours {
 		if len(form["request_uri"]) > 1 {
-			return application.Application{}, Request{}, &Mismatch{Key: "op.mismatch.twice", Client: c.Settings.Name}
+			return Pending{}, &Mismatch{Key: "op.mismatch.twice", Client: q.Client.Settings.Name}
 		}
-		return p.pushed(ctx, c, text)
+		q.Request, err = p.pushed(ctx, q.Client, text)
+		return q, err
 	}
-	r, err := p.understand(ctx, c, form)
-	if err == nil && c.Settings.PushedOnly {
-		err = wrong(errInvalidRequest, "this client must push its requests (RFC 9126)")
+	q.Request, err = p.understand(ctx, q.Client, form)
+	if err == nil && q.Client.Settings.PushedOnly {
+		err = Wrong(InvalidRequest, "this client must push its requests (RFC 9126)")
 	}
-	return c, r, refused(r, err)
-}
-
-// refused lets an error be told to the application, whose address is known by then.
-func refused(r Request, err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return &Refusal{e, r}
+		err = &Refusal{e, q} // the address is known to be the application's
 	}
-	return err
+	return q, err
 }
 
 // clientOf finds the application, to whom alone anything can be answered.
@@ -127,8 +122,8 @@ func (p *Provider) understand(ctx context.Context, c application.Application, fo
 		return r, mismatch(c, sent[0])
 	}
 	r.RedirectURI = form.Get("redirect_uri")
-	if modes := form["response_mode"]; len(modes) == 1 && modes[0] == formPost && postable(r.RedirectURI) {
-		r.Mode = formPost // errors come that way too
+	if modes := form["response_mode"]; len(modes) == 1 && modes[0] == FormPost && postable(r.RedirectURI) {
+		r.Mode = FormPost // errors come that way too
 	}
 	if states := form["state"]; len(states) == 1 {
 		r.State = states[0] // every error gives it back, even one about the state itself (RFC 6749 §4.1.2.1)
@@ -158,26 +153,26 @@ func mismatch(c application.Application, sent string) *Mismatch {
 func (r *Request) shape(_ application.Application, form url.Values) error {
 	switch {
 	case form.Has("request"):
-		return wrong(errRequestNotSupported, "request objects are not supported")
+		return Wrong(RequestNotSupported, "request objects are not supported")
 	case form.Has("request_uri"):
-		return wrong(errRequestURINotSupported, "request_uri must be one that was pushed here")
+		return Wrong(RequestURINotSupported, "request_uri must be one that was pushed here")
 	case form.Has("registration"):
-		return wrong(errRegistrationNotSupported, "clients are registered by administrators")
+		return Wrong(RegistrationNotSupported, "clients are registered by administrators")
 	case form.Get("response_type") == "":
-		return wrong(errInvalidRequest, "response_type is missing")
+		return Wrong(InvalidRequest, "response_type is missing")
 	case form.Get("response_type") != "code":
-		return wrong(errUnsupportedResponseType, "response_type must be code")
-	case !slices.Contains([]string{"", "query", formPost}, form.Get("response_mode")):
-		return wrong(errInvalidRequest, "response_mode must be query or form_post")
-	case form.Get("response_mode") == formPost && r.Mode != formPost:
-		return wrong(errInvalidRequest, "response_mode form_post needs a redirect_uri of http or https")
+		return Wrong(UnsupportedResponseType, "response_type must be code")
+	case !slices.Contains([]string{"", "query", FormPost}, form.Get("response_mode")):
+		return Wrong(InvalidRequest, "response_mode must be query or form_post")
+	case form.Get("response_mode") == FormPost && r.Mode != FormPost:
+		return Wrong(InvalidRequest, "response_mode form_post needs a redirect_uri of http or https")
 	}
 	if len(form.Get("state")) > mostState {
-		return wrong(errInvalidRequest, "state is longer than 4096 bytes")
+		return Wrong(InvalidRequest, "state is longer than 4096 bytes")
 	}
 	for _, name := range []string{"nonce", "scope", "login_hint", "acr_values", "ui_locales", "organization"} {
 		if len(form.Get(name)) > mostText {
-			return wrong(errInvalidRequest, name+" is longer than 2000 bytes")
+			return Wrong(InvalidRequest, name+" is longer than 2000 bytes")
 		}
 	}
 	r.Nonce = form.Get("nonce")
@@ -196,7 +191,7 @@ func (r *Request) scope(c application.Application, form url.Values) error {
 		}
 	}
 	if len(r.Scope) == 0 {
-		return wrong(errInvalidScope, "scope names nothing that the client is registered for")
+		return Wrong(InvalidScope, "scope names nothing that the client is registered for")
 	}
 	return nil
 }
@@ -207,15 +202,15 @@ func (r *Request) proofKey(c application.Application, form url.Values) error {
 	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
 	switch {
 	case challenge == "" && method != "":
-		return wrong(errInvalidRequest, "code_challenge_method came without code_challenge")
+		return Wrong(InvalidRequest, "code_challenge_method came without code_challenge")
 	case challenge != "" && method != "S256":
-		return wrong(errInvalidRequest, "code_challenge_method must be S256")
+		return Wrong(InvalidRequest, "code_challenge_method must be S256")
 	case challenge != "" && (len(challenge) != 43 || !isVerifier(challenge)):
-		return wrong(errInvalidRequest, "code_challenge is not a SHA-256 in base64url")
+		return Wrong(InvalidRequest, "code_challenge is not a SHA-256 in base64url")
 	}
 	r.Challenge, r.Thumbprint = challenge, form.Get("dpop_jkt")
 	if r.Thumbprint != "" && (len(r.Thumbprint) != 43 || !isVerifier(r.Thumbprint)) {
-		return wrong(errInvalidRequest, "dpop_jkt is not a SHA-256 in base64url")
+		return Wrong(InvalidRequest, "dpop_jkt is not a SHA-256 in base64url")
 	}
 	return r.protected(c)
 }
@@ -228,11 +223,11 @@ func (r *Request) protected(c application.Application) error {
 	case r.Challenge != "":
 		return nil
 	case protection == application.PKCE || !c.Confidential():
-		return wrong(errInvalidRequest, "code_challenge is missing: PKCE is required of this client")
+		return Wrong(InvalidRequest, "code_challenge is missing: PKCE is required of this client")
 	case !slices.Contains(r.Scope, application.OpenID):
-		return wrong(errInvalidRequest, "code_challenge is missing: without the scope openid PKCE is required")
+		return Wrong(InvalidRequest, "code_challenge is missing: without the scope openid PKCE is required")
 	case protection == application.PKCEOrNonce && r.Nonce == "":
-		return wrong(errInvalidRequest, "code_challenge and nonce are missing: one of them is required of this client")
+		return Wrong(InvalidRequest, "code_challenge and nonce are missing: one of them is required of this client")
 	}
 	return nil
 }
@@ -245,16 +240,16 @@ func (r *Request) wishes(_ application.Application, form url.Values) error {
 	r.Prompt = strings.Fields(form.Get("prompt"))
 	for _, w := range r.Prompt {
 		if !slices.Contains(prompts, w) {
-			return wrong(errInvalidRequest, "prompt has a value that discovery does not list")
+			return Wrong(InvalidRequest, "prompt has a value that discovery does not list")
 		}
 	}
 	if slices.Contains(r.Prompt, "none") && len(r.Prompt) > 1 {
-		return wrong(errInvalidRequest, "prompt=none stands alone")
+		return Wrong(InvalidRequest, "prompt=none stands alone")
 	}
 	if text := form.Get("max_age"); text != "" {
 		n, ok := number.Parse(text)
 		if !ok || n < 0 || n > math.MaxInt32 {
-			return wrong(errInvalidRequest, "max_age is not a number of seconds")
+			return Wrong(InvalidRequest, "max_age is not a number of seconds")
 		}
 		seconds := int64(n)
 		r.MaxAge = &seconds
@@ -276,17 +271,17 @@ func (p *Provider) hint(ctx context.Context, c application.Application, r *Reque
 	case errors.Is(err, errRetired):
 		// Its key is gone: it says nothing any more. Nobody is let in silently for it.
 		if slices.Contains(r.Prompt, "none") {
-			return wrong(errLoginRequired, "id_token_hint is older than our keys")
+			return Wrong(LoginRequired, "id_token_hint is older than our keys")
 		}
 		return nil
 	case errors.Is(err, errNotOurs) || err == nil && h.Audience != string(c.ID):
-		return wrong(errInvalidRequest, "id_token_hint is not an ID token of this client")
+		return Wrong(InvalidRequest, "id_token_hint is not an ID token of this client")
 	case err != nil:
 		return err
 	case !h.of(c):
 		// It was made for an application that had this ID and was removed: it counts for nothing.
 		if slices.Contains(r.Prompt, "none") {
-			return wrong(errLoginRequired, "id_token_hint is older than this registration of the client")
+			return Wrong(LoginRequired, "id_token_hint is older than this registration of the client")
 		}
 		return nil
 	}
@@ -294,8 +289,8 @@ func (p *Provider) hint(ctx context.Context, c application.Application, r *Reque
 	return nil
 }
 
-// hinted is what an ID token that comes back to us says.
-type hinted struct {
+// Hinted is what an ID token that comes back to us says.
+type Hinted struct {
 	Issuer       string            `json:"iss"`
 	Audience     string            `json:"aud"`
 	Subject      string            `json:"sub"`
@@ -305,28 +300,28 @@ type hinted struct {
 
 // of reports whether the hint was made for this registration of a client, and not for an
 // application that had the same ID and was removed.
-func (h hinted) of(c application.Application) bool {
+func (h Hinted) of(c application.Application) bool {
 	return h.Audience == string(c.ID) && registrationOf(h.SID) == c.Registration
 }
 
-func (p *Provider) readHint(ctx context.Context, text string) (hinted, error) {
-	payload, err := p.verify(ctx, text, idTokenType)
+func (p *Provider) readHint(ctx context.Context, text string) (Hinted, error) {
+	payload, err := p.Keys.verify(ctx, text, idTokenType)
 	if err != nil {
-		return hinted{}, err
+		return Hinted{}, err
 	}
-	var h hinted
+	var h Hinted
 	// Of what we sign with this type, ID tokens alone name a session.
 	if json.Unmarshal(payload, &h) != nil || h.Issuer != p.Base || h.SID == "" {
-		return hinted{}, errNotOurs
+		return Hinted{}, errNotOurs
 	}
 	return h, nil
 }
 
 // Hints say which session the request means.
-func (p *Provider) hints(c application.Application, q pending) application.Hints {
+func (p *Provider) Hints(q Pending) application.Hints {
 	h := application.Hints{
-		Organization: q.Organization, Subject: q.Subject, SubjectOrg: q.SubjectOrg, ClientOrg: c.OrgID, Session: q.sessionID, Since: q.Since,
-		SubjectOf: func(v session.Visit) string { return p.subjectOf(c, v.Session.OrgID, v.User.ID) },
+		Organization: q.Organization, Subject: q.Subject, SubjectOrg: q.SubjectOrg, ClientOrg: q.Client.OrgID, Session: q.SessionID, Since: q.Since,
+		SubjectOf: func(v session.Visit) string { return p.subjectOf(q.Client, v.Session.OrgID, v.User.ID) },
 	}
 	if a, err := naming.ParseAddress(q.LoginHint); err == nil {
 		h.Address = a.Key // what is no address is a name that only the application knows
@@ -334,8 +329,47 @@ func (p *Provider) hints(c application.Application, q pending) application.Hints
 	return h
 }
 
-// twoFactors reports whether one factor is too little for every level that was asked for.
+// TwoFactors reports whether one factor is too little for every level that was asked for.
 // Levels that we do not know are ignored (OIDC Core §3.1.2.1).
-func (r Request) twoFactors() bool {
+func (r Request) TwoFactors() bool {
 	return slices.Contains(r.ACR, session.TwoFactors) && !slices.Contains(r.ACR, session.OneFactor)
+}
+
+// FormPost is the response mode in which the browser posts the answer to the application
+// (OAuth 2.0 Form Post Response Mode §2).
+const FormPost = "form_post"
+
+// postable reports whether a form can go to an address: not to an app's own scheme.
+func postable(address string) bool {
+	return strings.HasPrefix(address, "https://") || strings.HasPrefix(address, "http://")
+}
+
+// WithQuery adds to an address, leaving what was registered as it is, byte for byte.
+func WithQuery(address string, more url.Values) string {
+	if strings.Contains(address, "?") {
+		return address + "&" + more.Encode()
+	}
+	return address + "?" + more.Encode()
+}
+
+// OrganizationOf is the organization to sign in to, where the request names one.
+func (p *Provider) OrganizationOf(ctx context.Context, q Pending) (directory.OrgID, error) {
+	switch {
+	case q.Organization != "":
+		org, err := OrganizationNamed(ctx, p.DB, q.Organization)
+		if isFault(err) {
+			return "", Wrong(InvalidRequest, "organization names none that is here")
+		}
+		if err == nil && q.Client.OrgID != "" && q.Client.OrgID != org.ID {
+			return "", Wrong(InvalidRequest, "organization names one that does not have this application")
+		}
+		return org.ID, err
+	case q.Client.OrgID != "":
+		return q.Client.OrgID, nil
+	case q.SubjectOrg != "":
+		if _, err := directory.OrganizationByID(ctx, p.DB, q.SubjectOrg); isFault(err) {
+			return "", nil
+		}
+	}
+	return q.SubjectOrg, nil
 }

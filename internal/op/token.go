@@ -36,7 +36,7 @@ const (
 func (p *Provider) token(c *call) (answer, error) {
 	grant := c.form.Get("grant_type")
 	if grant == "" {
-		return nil, wrong(errInvalidRequest, "grant_type is missing")
+		return nil, Wrong(InvalidRequest, "grant_type is missing")
 	}
 	if err := p.authenticate(c); err != nil {
 		return nil, err
@@ -46,12 +46,12 @@ func (p *Provider) token(c *call) (answer, error) {
 	}[grant]
 	switch {
 	case by == nil:
-		return nil, wrong(errUnsupportedGrantType, "grant_type is not one that discovery lists")
+		return nil, Wrong(UnsupportedGrantType, "grant_type is not one that discovery lists")
 	case !slices.Contains(grantTypes(c.client), grant):
-		return nil, wrong(errUnauthorizedClient, "the client is not registered for this grant_type")
+		return nil, Wrong(UnauthorizedClient, "the client is not registered for this grant_type")
 	}
 	if what := map[string]string{grantCode: "code", grantRefresh: "refresh_token", grantDevice: "device_code"}[grant]; what != "" && c.form.Get(what) == "" {
-		return nil, wrong(errInvalidRequest, what+" is missing") // RFC 6749 §5.2
+		return nil, Wrong(InvalidRequest, what+" is missing") // RFC 6749 §5.2
 	}
 	if err := p.cannot(c.client, c.form); err != nil {
 		return nil, err
@@ -59,10 +59,10 @@ func (p *Provider) token(c *call) (answer, error) {
 	// Before anything is used up, and outside of a transaction, in which a missing key
 	// could not be made.
 	var err error
-	if c.key, err = p.signingKey(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
+	if c.key, err = p.Keys.signing(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
 		return nil, err
 	}
-	thumbprint, err := p.bound(c.Visitor, c.client, "")
+	thumbprint, err := p.bound(c.Request, c.client, "")
 	if err != nil {
 		return nil, err
 	}
@@ -165,11 +165,11 @@ func narrowed(scope string, h holder) ([]string, error) {
 		case slices.Contains(h.Scope, s):
 			asked = append(asked, s)
 		case h.client.Has(s) && !slices.Contains(h.Details.LeftOut, s):
-			return nil, wrong(errInvalidScope, "scope can only shrink")
+			return nil, Wrong(InvalidScope, "scope can only shrink")
 		}
 	}
 	if len(asked) == 0 {
-		return nil, wrong(errInvalidScope, "scope names nothing that was granted")
+		return nil, Wrong(InvalidScope, "scope names nothing that was granted")
 	}
 	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
 }
@@ -180,9 +180,9 @@ func narrowed(scope string, h holder) ([]string, error) {
 func (p *Provider) cannot(c application.Application, form url.Values) error {
 	switch resource := form.Get("resource"); {
 	case resource != "" && resource != cmp.Or(c.Settings.Audience, p.Base):
-		return wrong(errInvalidTarget, "resource is not the audience that the client is registered for")
+		return Wrong(InvalidTarget, "resource is not the audience that the client is registered for")
 	case form.Get("authorization_details") != "":
-		return wrong(errInvalidDetails, "authorization_details are not supported")
+		return Wrong(InvalidDetails, "authorization_details are not supported")
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func (p *Provider) byItself(c *call, thumbprint string) (tokens, error) {
 	ctx, scope := c.R.Context(), strings.Fields(c.form.Get("scope"))
 	for _, s := range scope {
 		if !c.client.Has(s) || slices.Contains(application.Scopes, s) {
-			return tokens{}, wrong(errInvalidScope, "the client is not registered for this scope, or it tells of a person and nobody is here")
+			return tokens{}, Wrong(InvalidScope, "the client is not registered for this scope, or it tells of a person and nobody is here")
 		}
 	}
 	org, err := p.machinesOrganization(ctx, c)
@@ -250,20 +250,20 @@ func (p *Provider) machinesOrganization(ctx context.Context, c *call) (directory
 	if c.client.OrgID != "" {
 		org, err = directory.OrganizationByID(ctx, p.DB, c.client.OrgID)
 	} else {
-		org, err = organizationNamed(ctx, p.DB, named)
+		org, err = OrganizationNamed(ctx, p.DB, named)
 	}
 	if f := isFault(err); f || err == nil && !org.SuspendedAt.IsZero() {
-		return directory.Organization{}, wrong(errInvalidRequest, "there is no such organization, or it is closed")
+		return directory.Organization{}, Wrong(InvalidRequest, "there is no such organization, or it is closed")
 	}
 	if err != nil {
 		return directory.Organization{}, err
 	}
 	if named != "" && !(application.Hints{Organization: named}).Names(org) {
-		return directory.Organization{}, wrong(errInvalidRequest, "the client belongs to another organization")
+		return directory.Organization{}, Wrong(InvalidRequest, "the client belongs to another organization")
 	}
 	place, err := application.PlacementOf(ctx, p.DB, org.ID, c.client)
 	if err == nil && place.Standing == application.Forbidden {
-		err = wrong(errUnauthorizedClient, "the organization does not allow this client")
+		err = Wrong(UnauthorizedClient, "the organization does not allow this client")
 	}
 	return org, err
 }

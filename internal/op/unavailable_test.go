@@ -13,8 +13,8 @@ import (
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/edge"
 	"parvis/internal/idptest"
-	"parvis/internal/page"
 	"parvis/internal/secret"
 )
 
@@ -91,7 +91,7 @@ func (s *surfaces) wantUnavailable(what string, a answered) {
 		s.t.Errorf("%s: answered %d, want 503: %.300s", what, a.Status, a.Body)
 		return
 	}
-	if want := strconv.Itoa(int(page.ComeBack.Seconds())); a.Header.Get("Retry-After") != want {
+	if want := strconv.Itoa(int(edge.ComeBack.Seconds())); a.Header.Get("Retry-After") != want {
 		s.t.Errorf("%s: Retry-After is %q, want %s", what, a.Header.Get("Retry-After"), want)
 	}
 	if a.page != nil {

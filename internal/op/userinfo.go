@@ -8,18 +8,18 @@ import (
 
 	"parvis/internal/application"
 	"parvis/internal/db"
-	"parvis/internal/page"
+	"parvis/internal/edge"
 )
 
 // userInfo says who a person is now, to who holds an access token (OIDC Core §5.3).
-func (p *Provider) userInfo(v *page.Visitor) error {
+func (p *Provider) userInfo(v *edge.Request) error {
 	switch v.R.Method {
 	case http.MethodOptions:
 		return preflight(v)
 	case http.MethodGet, http.MethodHead, http.MethodPost:
 	default:
 		v.W.Header().Set("Allow", "GET, POST, OPTIONS")
-		return p.refuseCall(v, &Error{errInvalidRequest, "this endpoint takes GET and POST", http.StatusMethodNotAllowed})
+		return p.refuseCall(v, &Error{InvalidRequest, "this endpoint takes GET and POST", http.StatusMethodNotAllowed})
 	}
 	scheme, token, err := p.carried(v)
 	if err != nil {
@@ -29,15 +29,15 @@ func (p *Provider) userInfo(v *page.Visitor) error {
 	b, err := p.access(ctx, p.DB, token)
 	switch {
 	case errors.Is(err, errNotOurs):
-		err = wrong(errInvalidToken, "the access token is unknown, has ended, or is none")
+		err = Wrong(InvalidToken, "the access token is unknown, has ended, or is none")
 	case err == nil && (b.UserID == "" || !slices.Contains(b.claims.Audience, p.Base)):
-		err = wrong(errInvalidToken, "the access token is for something else")
+		err = Wrong(InvalidToken, "the access token is for something else")
 	case err == nil && !slices.Contains(b.Scope, application.OpenID):
-		err = &Error{errInsufficientScope, "the access token lacks the scope openid", http.StatusForbidden}
+		err = &Error{InsufficientScope, "the access token lacks the scope openid", http.StatusForbidden}
 	case err == nil:
 		err = p.holds(v, b, scheme, token)
 	}
-	c := call{Visitor: v, client: b.client}
+	c := call{Request: v, client: b.client}
 	c.share()
 	if err != nil {
 		return p.refuseToken(v, scheme, err)
@@ -50,7 +50,7 @@ func (p *Provider) userInfo(v *page.Visitor) error {
 		return tell(v, http.StatusOK, said)
 	}
 	said["iss"], said["aud"] = p.Base, string(b.ClientID)
-	k, err := p.signingKey(ctx, b.client.Settings.SigningAlgorithm())
+	k, err := p.Keys.signing(ctx, b.client.Settings.SigningAlgorithm())
 	var signed string
 	if err == nil {
 		signed, err = k.sign(userInfoType, said)
@@ -74,10 +74,10 @@ func (p *Provider) info(ctx context.Context, r db.Reader, h holder) (map[string]
 
 // carried is the access token that a call brings, by one way only, and never in the
 // address (RFC 6750 §2).
-func (p *Provider) carried(v *page.Visitor) (scheme, token string, err error) {
+func (p *Provider) carried(v *edge.Request) (scheme, token string, err error) {
 	head := v.R.Header.Values("Authorization")
 	if v.R.URL.Query().Has("access_token") {
-		return "Bearer", "", wrong(errInvalidRequest, "an access token in the address is in every log; it belongs into the Authorization header")
+		return "Bearer", "", Wrong(InvalidRequest, "an access token in the address is in every log; it belongs into the Authorization header")
 	}
 	if len(head) == 1 {
 		for _, scheme := range []string{"Bearer", dpopScheme} {
@@ -87,7 +87,7 @@ func (p *Provider) carried(v *page.Visitor) (scheme, token string, err error) {
 		}
 	}
 	if len(head) == 0 && v.R.Method == http.MethodPost {
-		c := call{Visitor: v}
+		c := call{Request: v}
 		if err := c.read(); err == nil && c.form.Get("access_token") != "" {
 			return "Bearer", c.form.Get("access_token"), nil
 		}
@@ -97,19 +97,19 @@ func (p *Provider) carried(v *page.Visitor) (scheme, token string, err error) {
 
 // holds reports whether the sender of a token may use it: one that is bound to a key
 // comes with a proof by that key, and is worth nothing without (RFC 9449 §7).
-func (p *Provider) holds(v *page.Visitor, b bearer, scheme, token string) error {
+func (p *Provider) holds(v *edge.Request, b bearer, scheme, token string) error {
 	if b.claims.Confirmation == nil {
 		if scheme == dpopScheme {
-			return wrong(errInvalidToken, "the access token is bound to no key")
+			return Wrong(InvalidToken, "the access token is bound to no key")
 		}
 		return nil
 	}
 	if scheme != dpopScheme {
-		return wrong(errInvalidToken, "the access token is bound to a key, which must be proved (DPoP)")
+		return Wrong(InvalidToken, "the access token is bound to a key, which must be proved (DPoP)")
 	}
 	thumbprint, err := p.bound(v, application.Application{Settings: application.Settings{BoundOnly: true}}, token)
 	if err == nil && thumbprint != b.claims.Confirmation.Thumbprint {
-		err = wrong(errInvalidToken, "the access token is bound to another key")
+		err = Wrong(InvalidToken, "the access token is bound to another key")
 	}
 	return err
 }

@@ -3,47 +3,34 @@ package op
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/url"
 	"slices"
+	"time"
 
 	"parvis/internal/application"
 	"parvis/internal/application/redirect"
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/fault"
-	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
 
-// pending is a request that waits for the person, in one browser.
-type pending struct {
+// Pending is a request with its application, and where it is stored, because it waits for
+// the person.
+type Pending struct {
 	Request
-	id        string
-	sessionID string // that the person picked
+	Client    application.Application
+	ID        string // empty where it is not stored
+	SessionID string // that the person picked
 }
 
-// errRequestGone says that what an application asked waits no more.
-var errRequestGone = fault.New(fault.Gone, "op.request_gone")
+// ErrRequestGone says that what an application asked waits no more.
+var ErrRequestGone = fault.New(fault.Gone, "op.request_gone")
 
-// waitingFor stores a request for this browser, where it is not stored yet.
-func (p *Provider) waitingFor(v *page.Visitor, q pending) (pending, error) {
-	if q.id != "" {
-		return q, nil
-	}
-	ctx := v.R.Context()
-	b, err := v.BrowserOrNew(ctx)
-	if err != nil {
-		return pending{}, err
-	}
-	q.id = secret.NewID("req")
-	return q, p.keep(ctx, b.ID, q)
-}
-
-// keep stores a request for a browser.
-func (p *Provider) keep(ctx context.Context, browserID string, q pending) error {
+// Keep stores a request for a browser.
+func (p *Provider) Keep(ctx context.Context, browserID string, q Pending) error {
 	asked, err := json.Marshal(q.Request)
 	if err != nil {
 		return err
@@ -61,7 +48,7 @@ func (p *Provider) keep(ctx context.Context, browserID string, q pending) error 
 		}
 		_, err = tx.Exec(ctx, `
 			insert into authorization_requests (id, browser_id, client_id, asked, created_at)
-			values ($1, $2, $3, $4, $5)`, q.id, browserID, string(q.ClientID), string(asked), db.Time(tx.Now()))
+			values ($1, $2, $3, $4, $5)`, q.ID, browserID, string(q.ClientID), string(asked), db.Time(tx.Now()))
 		if err != nil {
 			return fmt.Errorf("keeping a request of %s: %w", q.ClientID, err)
 		}
@@ -69,28 +56,42 @@ func (p *Provider) keep(ctx context.Context, browserID string, q pending) error 
 	})
 }
 
-// kept finds a request that waits, in the browser that brought it.
-func (p *Provider) kept(ctx context.Context, r db.Reader, b session.Browser, id string) (pending, application.Application, bool, error) {
-	if b.ID == "" || !page.IsID(id) {
-		return pending{}, application.Application{}, false, nil
+// Rewrite stores a request again whose person chose something.
+func (p *Provider) Rewrite(ctx context.Context, q Pending) error {
+	asked, err := json.Marshal(q.Request)
+	if err != nil {
+		return err
 	}
-	q := pending{id: id}
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `
+			update authorization_requests set session_id = $1, asked = $2
+			where id = $3 and ended_at is null`, db.Text(q.SessionID), string(asked), q.ID)
+		return err
+	})
+}
+
+// Kept finds a request that waits, in the browser that brought it.
+func (p *Provider) Kept(ctx context.Context, r db.Reader, b session.Browser, id string) (Pending, bool, error) {
+	if b.ID == "" || !secret.IsID(id) {
+		return Pending{}, false, nil
+	}
+	q := Pending{ID: id}
 	var asked string
 	var c application.Row
-	found, err := r.One(ctx, append(c.Targets(), &asked, (*db.Text)(&q.sessionID)), `
+	found, err := r.One(ctx, append(c.Targets(), &asked, (*db.Text)(&q.SessionID)), `
 		select `+application.Columns+`, a.asked, a.session_id
 		from authorization_requests a
 		join clients c on c.id = a.client_id
 		where a.id = $1 and a.browser_id = $2 and a.ended_at is null and a.created_at > $3`,
 		id, b.ID, db.Time(p.DB.Now().Add(-RequestLasts)))
 	if err != nil || !found {
-		return pending{}, application.Application{}, false, err
+		return Pending{}, false, err
 	}
 	if err := readRequest(asked, &q.Request); err != nil {
-		return pending{}, application.Application{}, false, err
+		return Pending{}, false, err
 	}
-	client, err := c.Read()
-	return q, client, err == nil && q.holds(client), err
+	q.Client, err = c.Read()
+	return q, err == nil && q.holds(q.Client), err
 }
 
 func readRequest(asked string, r *Request) error {
@@ -107,33 +108,71 @@ func (r *Request) holds(c application.Application) bool {
 	return len(r.Scope) > 0 && r.protected(c) == nil && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == application.Native)
 }
 
-// waiting is the request that this browser's address names.
-func (p *Provider) waiting(v *page.Visitor) (pending, application.Application, error) {
-	ctx := v.R.Context()
-	b, err := v.Browser(ctx)
-	if err != nil {
-		return pending{}, application.Application{}, err
-	}
-	q, c, found, err := p.kept(ctx, p.DB, b, v.R.URL.Query().Get("request"))
-	if err == nil && !found {
-		err = errRequestGone
-	}
-	return q, c, err
-}
-
-// gone sends the browser on if the error is that its request no longer waits.
-func (p *Provider) gone(v *page.Visitor, err error) error {
-	if !errors.Is(err, errRequestGone) {
-		return err
-	}
-	return v.Redirect(resumePath + "?" + url.Values{"request": {v.R.URL.Query().Get("request")}}.Encode())
-}
-
-// finish claims the end of a request that waits: of two tabs that answer it one does.
-func (q pending) finish(ctx context.Context, tx *db.Tx) (bool, error) {
-	if q.id == "" {
+// Finish claims the end of a request that waits: of two tabs that answer it one does.
+func (q Pending) Finish(ctx context.Context, tx *db.Tx) (bool, error) {
+	if q.ID == "" {
 		return true, nil
 	}
-	n, err := tx.Exec(ctx, `update authorization_requests set ended_at = $1 where id = $2 and ended_at is null`, db.Time(tx.Now()), q.id)
+	n, err := tx.Exec(ctx, `update authorization_requests set ended_at = $1 where id = $2 and ended_at is null`, db.Time(tx.Now()), q.ID)
 	return n == 1, err
+}
+
+// AnsweredRequest is a request that was answered, and what became of that.
+type AnsweredRequest struct {
+	Pending
+	EndedAt  time.Time
+	GrantOrg directory.OrgID
+	grant    string // id; empty where the application got none
+	Unused   bool   // the code was not used, and the session is open
+}
+
+// Answered finds a request that this browser brought and that was answered.
+func (p *Provider) Answered(ctx context.Context, r db.Reader, b session.Browser, id string) (AnsweredRequest, bool, error) {
+	if b.ID == "" || !secret.IsID(id) {
+		return AnsweredRequest{}, false, nil
+	}
+	a := AnsweredRequest{Pending: Pending{ID: id}}
+	var asked string
+	var c application.Row
+	found, err := r.One(ctx, append(c.Targets(), &asked, (*db.Time)(&a.EndedAt), (*db.Text)(&a.GrantOrg), (*db.Text)(&a.grant), &a.Unused), `
+		select `+application.Columns+`, a.asked, a.ended_at, a.grant_org, a.grant_id, s.id is not null
+		from authorization_requests a
+		join clients c on c.id = a.client_id
+		left join grants g on g.org_id = a.grant_org and g.id = a.grant_id and g.code_used_at is null and g.ended_at is null
+		left join sessions s on s.org_id = g.org_id and s.id = g.session_id and s.browser_id = a.browser_id and s.ended_at is null
+		where a.id = $1 and a.browser_id = $2 and a.ended_at is not null`, id, b.ID)
+	if err != nil || !found {
+		return AnsweredRequest{}, false, err
+	}
+	if a.Client, err = c.Read(); err == nil {
+		err = readRequest(asked, &a.Request)
+	}
+	return a, err == nil, err
+}
+
+// CodeAgain replaces a code that nobody used by a fresh one, which voids the first. It
+// reports false if the first was used in the meantime.
+func (p *Provider) CodeAgain(ctx context.Context, a AnsweredRequest) (string, bool, error) {
+	code := secret.NewToken()
+	var done bool
+	err := p.DB.Update(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(ctx, `
+			update grants set code_hash = $1
+			where org_id = $2 and id = $3 and code_used_at is null and ended_at is null`,
+			code.Hash(secret.Code), string(a.GrantOrg), a.grant)
+		done = n == 1
+		return err
+	})
+	return code.Reveal(), done, err
+}
+
+// gave notes what a request was answered with.
+func (q Pending) gave(ctx context.Context, tx *db.Tx, g Grant) error {
+	if q.ID == "" {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		update authorization_requests set grant_org = $1, grant_id = $2
+		where id = $3`, string(g.OrgID), g.ID, q.ID)
+	return err
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -15,16 +14,16 @@ import (
 	"parvis/internal/application/proof"
 	"parvis/internal/application/redirect"
 	"parvis/internal/audit"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
-	"parvis/internal/page"
 )
 
-// maxBody is how many bytes an application may send: refused before anything is parsed.
-const maxBody = 64 << 10
+// MaxBody is how many bytes an application may send: refused before anything is parsed.
+const MaxBody = 64 << 10
 
 // call is one request of an application's server, or of its script.
 type call struct {
-	*page.Visitor
+	*edge.Request
 	form   url.Values
 	client application.Application // who proved to be it; zero before
 	status int                     // of the answer, where all is well
@@ -36,16 +35,16 @@ type answer any
 
 // endpoint mounts what applications call server to server: a POST of a form, answered
 // in JSON. Browsers of an application's own origins may read the answer.
-func (p *Provider) endpoint(path string, h func(*call) (answer, error)) {
-	p.site.CrossSite(path, func(v *page.Visitor) error {
+func (p *Provider) endpoint(e *edge.Edge, path string, h func(*call) (answer, error)) {
+	e.HandleForeign(path, e.Serve(func(v *edge.Request) error {
 		if v.R.Method == http.MethodOptions {
 			return preflight(v)
 		}
-		c := &call{Visitor: v, status: http.StatusOK}
+		c := &call{Request: v, status: http.StatusOK}
 		out, err := func() (answer, error) {
 			if v.R.Method != http.MethodPost {
 				v.W.Header().Set("Allow", "POST, OPTIONS")
-				return nil, &Error{errInvalidRequest, "this endpoint takes POST", http.StatusMethodNotAllowed}
+				return nil, &Error{InvalidRequest, "this endpoint takes POST", http.StatusMethodNotAllowed}
 			}
 			if err := c.read(); err != nil {
 				return nil, err
@@ -57,25 +56,25 @@ func (p *Provider) endpoint(path string, h func(*call) (answer, error)) {
 			return p.refuseCall(v, err)
 		}
 		return tell(v, c.status, out)
-	})
+	}))
 }
 
 // read takes the form strictly: nothing in the address, where logs would keep it, and
 // nothing twice (RFC 6749 §3.2).
 func (c *call) read() error {
 	if c.R.URL.RawQuery != "" {
-		return wrong(errInvalidRequest, "parameters belong into the body, not into the address")
+		return Wrong(InvalidRequest, "parameters belong into the body, not into the address")
 	}
 	media, _, _ := strings.Cut(c.R.Header.Get("Content-Type"), ";")
 	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" {
-		return wrong(errInvalidRequest, "the body must be application/x-www-form-urlencoded")
+		return Wrong(InvalidRequest, "the body must be application/x-www-form-urlencoded")
 	}
-	c.R.Body = http.MaxBytesReader(c.W, c.R.Body, maxBody)
+	c.R.Body = http.MaxBytesReader(c.W, c.R.Body, MaxBody)
 	if err := c.R.ParseForm(); err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return &Error{errInvalidRequest, "the request is larger than 64 kB", http.StatusRequestEntityTooLarge}
+			return &Error{InvalidRequest, "the request is larger than 64 kB", http.StatusRequestEntityTooLarge}
 		}
-		return wrong(errInvalidRequest, "the body cannot be read as a form")
+		return Wrong(InvalidRequest, "the body cannot be read as a form")
 	}
 	c.form = c.R.PostForm
 	return once(c.form)
@@ -85,17 +84,17 @@ func (c *call) read() error {
 func once(form url.Values) error {
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if len(form[name]) > 1 {
-			return wrong(errInvalidRequest, "a parameter was sent twice")
+			return Wrong(InvalidRequest, "a parameter was sent twice")
 		}
 		if !utf8.ValidString(form.Get(name)) || strings.ContainsRune(form.Get(name), 0) {
-			return wrong(errInvalidRequest, "a parameter is not text")
+			return Wrong(InvalidRequest, "a parameter is not text")
 		}
 	}
 	return nil
 }
 
 // tell answers in JSON that nobody keeps (RFC 6749 §5.1).
-func tell(v *page.Visitor, status int, out any) error {
+func tell(v *edge.Request, status int, out any) error {
 	text, err := json.Marshal(out)
 	if err != nil {
 		return err
@@ -111,25 +110,21 @@ func tell(v *page.Visitor, status int, out any) error {
 
 // refusal is an error on the wire (RFC 6749 §5.2).
 type refusal struct {
-	Code        code   `json:"error"`
+	Code        Code   `json:"error"`
 	Description string `json:"error_description,omitempty"`
 	Reference   string `json:"reference,omitempty"` // under which our log knows more
 }
 
 // refuseCall is the one place where an application's call is refused.
-func (p *Provider) refuseCall(v *page.Visitor, err error) error {
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Throttled {
-		v.W.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())+1))
-		return tell(v, http.StatusTooManyRequests, refusal{errSlowDown, "too many tries; wait", v.Reference()})
+func (p *Provider) refuseCall(v *edge.Request, err error) error {
+	e, ours := errors.AsType[*Error](err)
+	if !ours {
+		if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Throttled {
+			err = errors.New(f.Error()) // a sentence for people: no endpoint means to say one, so it is a mistake of ours
+		}
+		e = onWire(v.Answer(err))
 	}
-	e, known := onWire(err)
-	if !known {
-		p.Log.ErrorContext(v.R.Context(), "call failed", "reference", v.Reference(), "pattern", v.R.Pattern, "error", err.Error())
-	}
-	if e.Status() == http.StatusServiceUnavailable {
-		v.W.Header().Set("Retry-After", strconv.Itoa(int(page.ComeBack.Seconds())))
-	}
-	if e.Status() == http.StatusUnauthorized && e.Code == errInvalidClient {
+	if e.Status() == http.StatusUnauthorized && e.Code == InvalidClient {
 		v.W.Header().Set("WWW-Authenticate", `Basic realm="parvis"`)
 	}
 	return tell(v, e.Status(), refusal{e.Code, e.Description, v.Reference()})
@@ -137,12 +132,12 @@ func (p *Provider) refuseCall(v *page.Visitor, err error) error {
 
 // refuseToken answers who came with an access token that does not do (RFC 6750 §3,
 // RFC 9449 §7.1).
-func (p *Provider) refuseToken(v *page.Visitor, scheme string, err error) error {
-	e, known := onWire(err)
-	if !known {
+func (p *Provider) refuseToken(v *edge.Request, scheme string, err error) error {
+	e, ours := errors.AsType[*Error](err)
+	if !ours {
 		return p.refuseCall(v, err)
 	}
-	if e.Code == errInvalidDPoP {
+	if e.Code == InvalidDPoP {
 		e = &Error{e.Code, e.Description, http.StatusUnauthorized}
 	}
 	challenge := scheme + ` realm="parvis"`
@@ -158,7 +153,7 @@ func (p *Provider) refuseToken(v *page.Visitor, scheme string, err error) error 
 
 // preflight lets a script ask. Nothing here trusts a cookie, and whether the script may
 // read the answer is decided once it is known whose it is.
-func preflight(v *page.Visitor) error {
+func preflight(v *edge.Request) error {
 	h := v.W.Header()
 	if origin := v.R.Header.Get("Origin"); origin != "" {
 		h.Set("Access-Control-Allow-Origin", origin)

@@ -10,6 +10,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/naming"
 	"parvis/internal/secret"
@@ -41,7 +42,7 @@ func (s *Site) Anyone(pattern string, h func(*Visitor) error) {
 // program writes: its handler judges a parameter that comes twice, by the rules of that
 // protocol.
 func (s *Site) Protocol(pattern string, h func(*Visitor) error) {
-	s.handle(pattern, "anyone", s.serve(h))
+	s.Handle(pattern, "anyone", s.serve(h))
 }
 
 // AnyoneForm mounts a form for which nobody has to be signed in: show answers GET and shows a
@@ -62,13 +63,13 @@ func (s *Site) AnyoneForm(path string, fields Fields, show, submit func(*Visitor
 
 // SignedIn mounts a page for people who are signed in to the organization in its path.
 func (s *Site) SignedIn(pattern string, h func(*Viewer) error) {
-	s.handle(pattern, "signed in", s.serve(func(v *Visitor) error { return s.withViewer(v, h) }))
+	s.Handle(pattern, "signed in", s.serve(func(v *Visitor) error { return s.withViewer(v, h) }))
 }
 
 // SignedInForm mounts a form for people who are signed in.
 func (s *Site) SignedInForm(path string, fields Fields, show, submit func(*Viewer) error) {
 	s.SignedIn("GET "+path, s.showTyped(show))
-	s.handle("POST "+path, "signed in", s.serve(func(v *Visitor) error {
+	s.Handle("POST "+path, "signed in", s.serve(func(v *Visitor) error {
 		return v.withForm(fields, s.withViewer, func(v *Viewer) error {
 			return v.post(func() error { return show(v) }, func() error { return submit(v) })
 		})
@@ -135,14 +136,14 @@ func (v *Viewer) ProveAgain() error { return v.stepUp(ChangeProof) }
 // Console mounts a page of the administration for the roles that may read it. A session that
 // was not proved for long proves a factor again first.
 func (s *Site) Console(may func(directory.Role) bool, pattern string, h func(*Viewer) error) {
-	s.handle(pattern, "console", s.serve(func(v *Visitor) error { return s.withReader(v, may, h) }))
+	s.Handle(pattern, "console", s.serve(func(v *Visitor) error { return s.withReader(v, may, h) }))
 }
 
 // ConsoleForm mounts a form of the administration. Sending it needs a proof within ten minutes;
 // an older session asks for proof and returns to the filled-in form.
 func (s *Site) ConsoleForm(read, change func(directory.Role) bool, path string, fields Fields, show, submit func(*Viewer) error) {
 	s.Console(read, "GET "+path, s.showTyped(show))
-	s.handle("POST "+path, "console", s.serve(func(v *Visitor) error {
+	s.Handle("POST "+path, "console", s.serve(func(v *Visitor) error {
 		reader := func(v *Visitor, h func(*Viewer) error) error { return s.withReader(v, read, h) }
 		return v.withForm(fields, reader, func(v *Viewer) error {
 			return v.post(func() error { return show(v) }, func() error {
@@ -189,7 +190,7 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	case found == session.Nothing:
 		return v.signInFirst()
 	}
-	if v.personActs() {
+	if v.PersonActs() {
 		if visit, err = s.Sessions.Touch(ctx, s.DB, visit); err != nil {
 			return err
 		}
@@ -218,18 +219,6 @@ func (v *Visitor) oneEach() error {
 	return nil
 }
 
-// personActs reports whether somebody opened a page or sent a form, as opposed to what a
-// browser fetches by itself (R-SES-03). A browser that does not say is taken to be used by a
-// person.
-func (v *Visitor) personActs() bool {
-	h := v.R.Header
-	if h.Get("Sec-Purpose") != "" || h.Get("Purpose") == "prefetch" {
-		return false
-	}
-	mode := h.Get("Sec-Fetch-Mode")
-	return mode == "" || mode == "navigate"
-}
-
 // signInFirst leads to the organization's sign-in page and from there back to this page, with
 // what was typed (journeys 4.2). Where there is nothing to return to, only the home page or a
 // lone button, it leads to the sign-in page without an attempt.
@@ -250,12 +239,12 @@ func (v *Visitor) signInFirst() error {
 	}
 	nothing := len(v.Form.withoutSecrets()) == 0
 	if v.R.Method != http.MethodPost {
-		nothing = v.R.URL.Path == door+"/home" || !v.personActs()
+		nothing = v.R.URL.Path == door+"/home" || !v.PersonActs()
 	}
 	if nothing {
 		return v.Redirect(door)
 	}
-	a := signin.Attempt{OrgID: org.ID, Return: v.here()}
+	a := signin.Attempt{OrgID: org.ID, Return: v.Here()}
 	return v.begin(a, door)
 }
 
@@ -285,7 +274,7 @@ func (v *Visitor) OrganizationInPath() (directory.Organization, error) {
 	if err != nil || org.Called(typed) {
 		return org, err
 	}
-	here := strings.TrimPrefix(v.here(), "/o/")
+	here := strings.TrimPrefix(v.Here(), "/o/")
 	if end := strings.IndexAny(here, "/?"); end >= 0 {
 		return org, movedTo(org.Path() + here[end:])
 	}
@@ -294,18 +283,8 @@ func (v *Visitor) OrganizationInPath() (directory.Organization, error) {
 
 // stepUp asks a person who is signed in to prove a factor again.
 func (v *Viewer) stepUp(within time.Duration) error {
-	a := signin.Attempt{OrgID: v.User.OrgID, UserID: v.User.ID, Generation: v.User.Generation, Fresh: within, Return: v.here()}
+	a := signin.Attempt{OrgID: v.User.OrgID, UserID: v.User.ID, Generation: v.User.Generation, Fresh: within, Return: v.Here()}
 	return v.begin(a, v.Path("home"))
-}
-
-// here returns the address of this page, encoded so that no byte of it surprises a database or
-// a browser.
-func (v *Visitor) here() string {
-	at := v.R.URL.EscapedPath()
-	if q := v.R.URL.Query().Encode(); q != "" {
-		at += "?" + q
-	}
-	return at
 }
 
 // begin stores an attempt with what was typed and leads to its page; for a network that begins
@@ -338,7 +317,7 @@ func (v *Visitor) Begin(a signin.Attempt, form url.Values) (signin.Attempt, erro
 // known lets the browser keep its token, and uses it in the rest of this request.
 func (v *Visitor) known(token secret.Token) {
 	v.token = token
-	v.setCookie(browserCookie, token.Reveal(), browserCookieAge)
+	v.SetCookie(edge.BrowserCookie, token.Reveal(), browserCookieAge)
 }
 
 // BrowserOrNew returns this browser, and makes one if there is none, for what needs a browser
@@ -385,7 +364,7 @@ func (v *Visitor) cookieToken() secret.Token {
 	if !v.token.IsZero() {
 		return v.token
 	}
-	return secret.ParseToken(v.cookie(browserCookie))
+	return secret.ParseToken(v.Cookie(edge.BrowserCookie))
 }
 
 // Browser returns the browser behind the cookie; one without an id where there is none yet, or
@@ -410,8 +389,8 @@ func (v *Visitor) Visits(ctx context.Context) ([]session.Visit, error) {
 // endCopied answers a cookie that was superseded long ago: every session of that browser ends,
 // and its users get a letter.
 func (v *Visitor) endCopied(ctx context.Context, visit session.Visit) error {
-	v.clearCookie(browserCookie)
-	v.setCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge) // so that the next form is not mistaken for one from a browser without cookies
+	v.ClearCookie(edge.BrowserCookie)
+	v.SetCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge) // so that the next form is not mistaken for one from a browser without cookies
 	return v.site.DB.Update(ctx, func(tx *db.Tx) error { return v.site.Sessions.EndCopied(ctx, tx, visit) })
 }
 

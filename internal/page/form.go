@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"parvis/internal/edge"
 	"parvis/internal/fault"
 )
 
@@ -124,13 +125,13 @@ func (v *Visitor) post(show, submit func() error) error {
 		}
 	}
 	err := submit()
-	faults := faultsIn(err)
+	faults := edge.Faults(err)
 	if len(faults) == 0 || slices.ContainsFunc(faults, func(f *fault.Error) bool { return !f.BelongsToForm() }) {
 		return err
 	}
 	v.Form.faults = faults
 	v.status = faults[0].Kind.Status()
-	v.retryAfter(faults[0])
+	v.RetryAfter(faults[0].RetryAfter)
 	return show()
 }
 
@@ -182,30 +183,6 @@ func (f Fields) check(name string, values []string) error {
 func (v *Visitor) RequireCookies() error {
 	if len(v.R.Cookies()) == 0 {
 		return errNoCookies
-	}
-	return nil
-}
-
-// faultsIn collects the faults of an error, joined ones included; it returns none where any
-// part of the error is not a fault.
-func faultsIn(err error) []*fault.Error {
-	// The tree is walked here by hand, because every fault in it counts.
-	if f, ok := err.(*fault.Error); ok { //nolint:errorlint // See above.
-		return []*fault.Error{f}
-	}
-	switch u := err.(type) { //nolint:errorlint // See above.
-	case interface{ Unwrap() []error }:
-		var all []*fault.Error
-		for _, e := range u.Unwrap() {
-			some := faultsIn(e)
-			if some == nil {
-				return nil
-			}
-			all = append(all, some...)
-		}
-		return all
-	case interface{ Unwrap() error }:
-		return faultsIn(u.Unwrap())
 	}
 	return nil
 }

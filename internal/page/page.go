@@ -7,19 +7,14 @@
 package page
 
 import (
-	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
-	"log/slog"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"sync"
-	"sync/atomic"
 
 	"parvis/internal/administration"
-	"parvis/internal/db"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/session"
@@ -29,79 +24,62 @@ import (
 // Links are the operator's own pages in the footer; an empty one is not shown.
 type Links struct{ Help, Privacy, Status string }
 
-// Site is what all pages share.
-type Site struct {
-	DB             *db.DB
+// Settings are what a site is made from.
+type Settings struct {
+	*edge.Edge
 	Sessions       *session.Door
 	SignIn         *signin.Service
 	Administration *administration.Service
 	Catalogue      *i18n.Catalogue
-	Base           *url.URL // the configured public address; nothing is built from a request's host
 	Links          Links
 	Regions        Regions
-	NoReply        string         // the address that letters come from
-	Proxies        []netip.Prefix // peers whose X-Forwarded-* headers are trusted
-	Warnings       []string       // catalogue keys of what administrators should know about this installation
-	Log            *slog.Logger
+	NoReply        string   // the address that letters come from
+	Warnings       []string // catalogue keys of what administrators should know about this installation
+}
+
+// Site is what all pages share.
+type Site struct {
+	Settings
 
 	templates *template.Template
-	assets    map[string]asset
-	names     map[string]string // asset as named in templates → path with its hash
-	mux       *http.ServeMux
-	routes    []Route
-	foreign   map[string]bool // patterns that other sites may post to
-	reported  *atomic.Int64   // the second in which the last policy report was logged
-	packers   *sync.Pool      // of gzip writers, each of which is large
-	seen      *seenSources
+	assets    assets
+	packers   sync.Pool     // of gzip writers, each of which is large
 	drawing   chan struct{} // holds one place, for the request that draws a picture
 }
 
-// seenSources remembers which forwarding headers were seen, for the log.
-type seenSources struct {
-	ignored    atomic.Bool
-	unreadable atomic.Int64 // requests
-	minute     atomic.Int64 // of the last line about them
+// Templates are those of the kit and of its surfaces, each a file system with *.html at its root.
+// They are parsed once for all sites of a process, which takes as long as many a test.
+func Templates(surfaces ...fs.FS) func() (*template.Template, error) {
+	return sync.OnceValues(func() (*template.Template, error) {
+		all, err := template.New("").Option("missingkey=error"), error(nil)
+		for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
+			if all, err = all.ParseFS(files, "*.html"); err != nil {
+				return nil, fmt.Errorf("parsing templates: %w", err)
+			}
+		}
+		return all, nil
+	})
 }
 
-// Route is one line of the route table, for the inventory test and for readers.
-type Route struct{ Pattern, Access string }
-
-// New builds a site from its settings and the templates of its surfaces, each a file system
-// with *.html at its root.
-func New(s Site, surfaces ...fs.FS) (*Site, error) {
+// New builds a site from its settings and its templates.
+func New(settings Settings, templates func() (*template.Template, error)) (*Site, error) {
 	var err error
-	s.mux, s.reported, s.packers, s.seen = http.NewServeMux(), new(atomic.Int64), new(sync.Pool), new(seenSources)
-	s.drawing, s.foreign = make(chan struct{}, 1), map[string]bool{}
-	if s.assets, s.names, err = loadAssets(); err != nil {
+	s := &Site{drawing: make(chan struct{}, 1), Settings: settings}
+	s.Fail = func(w http.ResponseWriter, r *http.Request, err error) { s.visitor(w, r).fail(err) }
+	if s.templates, err = templates(); err != nil {
 		return nil, err
 	}
-	s.templates = template.New("").Option("missingkey=error")
-	for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
-		if s.templates, err = s.templates.ParseFS(files, "*.html"); err != nil {
-			return nil, fmt.Errorf("parsing templates: %w", err)
-		}
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
 	}
-	s.handle("GET /assets/{name}", "anyone", http.HandlerFunc(s.serveAsset))
-	s.handle("POST /csp-report", "anyone", http.HandlerFunc(s.cspReport))
+	s.Handle("GET /assets/{name}", "anyone", http.HandlerFunc(s.serveAsset))
 	s.Protocol("/", func(*Visitor) error { return errNoPage })
 	s.Anyone("POST /language", func(v *Visitor) error { return v.chooseLanguageAndReturn() })
 	s.SignedIn("POST /o/{org}/language", func(v *Viewer) error { return v.chooseLanguageAndReturn() })
-	return &s, nil
+	return s, nil
 }
 
-// Routes lists what is mounted, in the order of mounting.
-func (s *Site) Routes() []Route { return s.routes }
-
-func (s *Site) handle(pattern, access string, h http.Handler) {
-	s.routes = append(s.routes, Route{pattern, access})
-	s.mux.Handle(pattern, h)
-}
-
-// secure reports whether cookies carry Secure and the __Host- prefix. Only a public address
-// that is plain http on loopback goes without, because Safari refuses them there.
-func (s *Site) secure() bool { return s.Base.Scheme == "https" }
-
-var errNoPage = errors.New("no page here")
+var errNoPage = fault.New(fault.NotFound, "page.not_found")
 
 // ErrQuery answers an address that no page of ours links to: an unknown filter, or something
 // that is no place in a list.

@@ -1,21 +1,22 @@
 package page
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"parvis/internal/number"
+	"parvis/internal/secret"
 )
 
-// validID matches every id that secret.NewID makes, and that of a request, which is the
-// beginning of one, because people read it aloud.
-var validID = regexp.MustCompile(`^([a-z]{3}_[a-z2-7]{26}|req_[a-z2-7]{10})$`)
-
-// IsID reports whether a text can be one of our ids. Other texts are not looked up, so that no
-// strange byte reaches a database.
-func IsID(s string) bool { return validID.MatchString(s) }
+// ID returns the id in the path. A text that can be none of ours becomes empty, which is not
+// found.
+func (v *Visitor) ID() string {
+	if id := v.R.PathValue("id"); secret.IsID(id) {
+		return id
+	}
+	return ""
+}
 
 // Place is where a page of a list begins: after the line of this instant and id.
 //
@@ -41,7 +42,7 @@ func ParsePlace(s string) (Place, error) {
 	}
 	at, id, _ := strings.Cut(s, ".")
 	us, ok := number.Parse(at)
-	if !ok || us <= 0 || !IsID(id) {
+	if !ok || us <= 0 || !secret.IsID(id) {
 		return Place{}, ErrQuery
 	}
 	return Place{time.UnixMicro(int64(us)).UTC(), id}, nil

@@ -1,29 +1,19 @@
 package page
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"parvis/internal/edge"
 )
 
 // CrossSite mounts a page for what other sites' pages, frames and servers send to us: an
 // identity provider's answers, and its messages that somebody signed out there. No cookie comes
 // with them, and the handler trusts nothing but what the message itself proves.
 func (s *Site) CrossSite(pattern string, h func(*Visitor) error) {
-	s.foreign[pattern] = true
-	s.handle(pattern, "another site", s.serve(h))
+	s.HandleForeign(pattern, s.serve(h))
 }
-
-// fromElsewhere reports whether a request is for a page that other sites may post to.
-func (s *Site) fromElsewhere(r *http.Request) bool {
-	_, pattern := s.mux.Handler(r)
-	return s.foreign[pattern]
-}
-
-// Reference returns the reference that the log, the error page and the explanation of this
-// request share.
-func (v *Visitor) Reference() string { return v.ref }
 
 // going is the page that leads to an identity provider.
 type going struct{ Provider, Address string }
@@ -73,7 +63,7 @@ func (v *Visitor) Load(frames []string) {
 		}
 	}
 	if len(v.frames) > 0 {
-		v.W.Header().Set("Content-Security-Policy", policy+"; frame-src "+strings.Join(origins, " "))
+		v.W.Header().Set("Content-Security-Policy", edge.Policy+"; frame-src "+strings.Join(origins, " "))
 	}
 }
 
@@ -82,13 +72,13 @@ func (v *Visitor) Load(frames []string) {
 const ResponseLasts = 2 * time.Minute
 
 // KeepResponse lets the browser find what was posted from another site without its cookies.
-func (v *Visitor) KeepResponse(token string) { v.setCookie(responseCookie, token, ResponseLasts) }
+func (v *Visitor) KeepResponse(token string) { v.SetCookie(responseCookie, token, ResponseLasts) }
 
 // Response returns what KeepResponse kept, once.
 func (v *Visitor) Response() string {
-	token := v.cookie(responseCookie)
+	token := v.Cookie(responseCookie)
 	if token != "" {
-		v.clearCookie(responseCookie)
+		v.ClearCookie(responseCookie)
 	}
 	return token
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/picture"
 )
@@ -118,6 +119,15 @@ func unread(err error) error {
 	return errMalformed
 }
 
+// PictureOrNone returns the picture that came with the form, or none if its button removes the
+// one that is there.
+func (v *Visitor) PictureOrNone(into picture.Box) (picture.PNG, error) {
+	if v.Form.Do() == "remove" {
+		return picture.PNG{}, nil
+	}
+	return v.Picture(into)
+}
+
 // Picture draws the picture that came with the form so that it fits into a box, or says in a
 // fault of its field why it cannot. A node draws one at a time: that takes half a second and a
 // hundred megabytes at worst.
@@ -160,6 +170,6 @@ func (v *Visitor) ShowPicture(png []byte, kept Kept) error {
 	h := v.W.Header()
 	h.Set("Content-Type", "image/png")
 	h.Set("Cache-Control", string(kept))
-	h.Set("Content-Security-Policy", policy+"; sandbox")
+	h.Set("Content-Security-Policy", edge.Policy+"; sandbox")
 	return v.write(png)
 }

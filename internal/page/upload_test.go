@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/picture"
@@ -29,7 +30,7 @@ const end = "--" + boundary + "--\r\n"
 func read(media, body string, fields Fields) (*Form, error) {
 	r := httptest.NewRequest("POST", "/upload", strings.NewReader(body))
 	r.Header.Set("Content-Type", media)
-	v := &Visitor{W: httptest.NewRecorder(), R: r, site: &Site{drawing: make(chan struct{}, 1)}, Form: &Form{}}
+	v := &Visitor{Request: &edge.Request{W: httptest.NewRecorder(), R: r}, site: &Site{drawing: make(chan struct{}, 1)}, Form: &Form{}}
 	err := v.readForm(fields)
 	return v.Form, err
 }
@@ -112,7 +113,7 @@ func TestAFileThatIsTooLongIsToldAndNotKept(t *testing.T) {
 		}
 		r := httptest.NewRequest("POST", "/upload", &body)
 		r.Header.Set("Content-Type", w.FormDataContentType())
-		v := &Visitor{W: httptest.NewRecorder(), R: r, site: &Site{drawing: make(chan struct{}, 1)}, Form: &Form{}}
+		v := &Visitor{Request: &edge.Request{W: httptest.NewRecorder(), R: r}, site: &Site{drawing: make(chan struct{}, 1)}, Form: &Form{}}
 		if err := v.readForm(takesPicture); err != nil {
 			t.Fatal(err)
 		}

@@ -1,24 +1,23 @@
 package page
 
 import (
+	"cmp"
+	"context"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/fault"
+	"parvis/internal/edge"
 	"parvis/internal/i18n"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
 
-// The cookies, without the prefix that secure ones carry.
+// The cookies beside the browser's token.
 const (
-	browserCookie  = "parvis"          // the browser's token
 	languageCookie = "parvis-language" // the language that was chosen here
 	zoneCookie     = "parvis-zone"     // the browser's time zone, which the script writes
 	probeCookie    = "parvis-on"       // shows that the browser accepts cookies, and tells browsers without a token apart
@@ -33,8 +32,7 @@ const browserCookieAge = 400 * 24 * time.Hour
 
 // Visitor is one request, by anybody.
 type Visitor struct {
-	W    http.ResponseWriter
-	R    *http.Request
+	*edge.Request
 	Form *Form // never nil
 
 	site    *Site
@@ -42,7 +40,6 @@ type Visitor struct {
 	status  int
 	viewer  *Viewer
 	zone    *time.Location // used by local
-	ref     string         // the reference that log and error page share
 	token   secret.Token   // the browser's, where this request made it known
 	frames  []string       // addresses of applications that the next page loads
 	hasForm bool           // mounted as a form
@@ -61,7 +58,7 @@ func (v *Visitor) Language() i18n.Tag { return v.lang.Tag() }
 // TimeZone returns the browser's own time zone, where its script named one of our list; new
 // people begin with it.
 func (v *Visitor) TimeZone() string {
-	named := v.cookie(zoneCookie)
+	named := v.Cookie(zoneCookie)
 	if _, known := i18n.Zone(named); !known {
 		return ""
 	}
@@ -85,7 +82,7 @@ func (v *Visitor) Just(deed string) bool {
 // one application asks for by ui_locales (OIDC Core §3.1.2.1) must not change the pages that
 // another one leads to.
 func (v *Visitor) Prefer(languages ...string) {
-	if _, chosen := v.site.Catalogue.Known(v.cookie(languageCookie)); chosen {
+	if _, chosen := v.site.Catalogue.Known(v.Cookie(languageCookie)); chosen {
 		return
 	}
 	for _, locale := range strings.Fields(strings.Join(languages, " ")) {
@@ -102,17 +99,10 @@ func (v *Visitor) Prefer(languages ...string) {
 // Used notes that the user of a visit did something, if a person made this request: an
 // application's sign-in counts as use (journeys 3.2).
 func (v *Visitor) Used(visit session.Visit) (session.Visit, error) {
-	if !v.personActs() {
+	if !v.PersonActs() {
 		return visit, nil
 	}
 	return v.site.Sessions.Touch(v.R.Context(), v.site.DB, visit)
-}
-
-// Ahead reports whether no person made this request: a browser sent it before anybody went
-// there, or it only asks for headers.
-func (v *Visitor) Ahead() bool {
-	h := v.R.Header
-	return v.R.Method == http.MethodHead || h.Get("Sec-Purpose") != "" || h.Get("Purpose") == "prefetch"
 }
 
 // Redirect sends the browser to another page of ours.
@@ -121,34 +111,39 @@ func (v *Visitor) Redirect(path string) error {
 	return nil
 }
 
-// Device returns what this browser remembers about who signed in with it.
-func (v *Visitor) Device() signin.Device { return v.site.SignIn.OpenDevice(v.cookie(deviceCookie)) }
+// Do does what a form asks for in one transaction and leads to another page. What is refused is
+// shown with the form.
+func (v *Visitor) Do(deed func(context.Context, *db.Tx) error, next string) error {
+	ctx := v.R.Context()
+	return v.Done(v.site.DB.Update(ctx, func(tx *db.Tx) error { return deed(ctx, tx) }), next)
+}
 
-// Enter gives the browser what an attempt opened and leads where the attempt leads. A language
-// that was chosen before becomes the user's (journeys 1.3).
+// Done leads to another page after a deed that has its own transactions, unless it was refused.
+func (v *Visitor) Done(err error, next string) error {
+	if err != nil {
+		return err
+	}
+	return v.Redirect(next)
+}
+
+// Device returns what this browser remembers about who signed in with it, and the language
+// that was chosen here.
+func (v *Visitor) Device() signin.Device {
+	d := v.site.SignIn.OpenDevice(v.Cookie(deviceCookie))
+	d.Language, _ = v.site.Catalogue.Known(v.Cookie(languageCookie))
+	return d
+}
+
+// Enter gives the browser what an attempt opened and leads where the attempt leads.
 func (v *Visitor) Enter(opened signin.Opened) error {
 	if !opened.Cookie.IsZero() {
-		v.setCookie(browserCookie, opened.Cookie.Reveal(), browserCookieAge)
+		v.SetCookie(edge.BrowserCookie, opened.Cookie.Reveal(), browserCookieAge)
 	}
 	if opened.Attempt != "" {
 		return v.Redirect("/sign-in/" + opened.Attempt)
 	}
-	v.setCookie(deviceCookie, opened.Device, browserCookieAge)
-	user, path := opened.User, opened.Return
-	if path == "" {
-		path = opened.Organization.Path("home")
-	}
-	if chosen, ok := v.site.Catalogue.Known(v.cookie(languageCookie)); ok && chosen != user.Language {
-		ctx := v.R.Context()
-		if err := v.site.DB.Update(ctx, func(tx *db.Tx) error {
-			profile := user.Profile()
-			profile.Language = chosen
-			return directory.UpdateProfile(ctx, tx, user, profile)
-		}); err != nil {
-			return err
-		}
-	}
-	return v.Redirect(path)
+	v.SetCookie(deviceCookie, opened.Device, browserCookieAge)
+	return v.Redirect(cmp.Or(opened.Return, opened.Organization.Path("home")))
 }
 
 // neighbours reads who is signed in to this browser, before a page is rendered: one
@@ -167,44 +162,20 @@ func (v *Visitor) neighbours() ([]session.Neighbour, error) {
 // KeepCeremony makes the browser keep the passkey dialogue that this page offers until its
 // answer comes: the page itself stores nothing (decision 0028).
 func (v *Visitor) KeepCeremony(sealed string, age time.Duration) {
-	v.setCookie(ceremonyCookie, sealed, age)
+	v.SetCookie(ceremonyCookie, sealed, age)
 }
 
 // Ceremony returns the dialogue that the latest page of this browser offered.
-func (v *Visitor) Ceremony() string { return v.cookie(ceremonyCookie) }
+func (v *Visitor) Ceremony() string { return v.Cookie(ceremonyCookie) }
 
 // Forget clears what this browser keeps of our pages and, if nobody is signed in any longer,
 // the cookie.
 func (v *Visitor) Forget(nobodyLeft bool) {
 	v.W.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	if nobodyLeft {
-		v.clearCookie(browserCookie)
+		v.ClearCookie(edge.BrowserCookie)
 	}
 }
-
-func (v *Visitor) cookieName(name string) string {
-	if v.site.secure() {
-		return "__Host-" + name
-	}
-	return name
-}
-
-func (v *Visitor) cookie(name string) string {
-	c, err := v.R.Cookie(v.cookieName(name))
-	if err != nil {
-		return ""
-	}
-	return c.Value
-}
-
-func (v *Visitor) setCookie(name, value string, age time.Duration) {
-	http.SetCookie(v.W, &http.Cookie{
-		Name: v.cookieName(name), Value: value, Path: "/", MaxAge: int(age.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.site.secure(),
-	})
-}
-
-func (v *Visitor) clearCookie(name string) { v.setCookie(name, "", -time.Second) }
 
 // probeCookieAge is how long a page with a form may stay open in a browser that has no token
 // yet: as long as we keep where an attempt leads.
@@ -215,19 +186,11 @@ const probeCookieAge = 24 * time.Hour
 // sent twice can be told from the same form of another browser.
 func (v *Visitor) ProbeCookies() {
 	if v.cookieToken().IsZero() && v.probe().IsZero() {
-		v.setCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge)
+		v.SetCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge)
 	}
 }
 
-func (v *Visitor) probe() secret.Token { return secret.ParseToken(v.cookie(probeCookie)) }
-
-func (v *Visitor) retryAfter(f *fault.Error) {
-	if f.RetryAfter > 0 {
-		v.W.Header().Set("Retry-After", strconv.Itoa(seconds(f.RetryAfter)))
-	}
-}
-
-func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+func (v *Visitor) probe() secret.Token { return secret.ParseToken(v.Cookie(probeCookie)) }
 
 // Choose returns a language that was chosen for good, and makes this browser remember it.
 func (v *Visitor) Choose(typed string) (i18n.Tag, error) {
@@ -235,7 +198,7 @@ func (v *Visitor) Choose(typed string) (i18n.Tag, error) {
 	if !ok {
 		return "", errMalformed.With("Field", languageField)
 	}
-	v.setCookie(languageCookie, string(tag), browserCookieAge)
+	v.SetCookie(languageCookie, string(tag), browserCookieAge)
 	return tag, nil
 }
 
@@ -251,11 +214,7 @@ func (v *Visitor) chooseLanguage(typed string) error {
 		return nil
 	}
 	ctx := v.R.Context()
-	return v.site.DB.Update(ctx, func(tx *db.Tx) error {
-		profile := v.viewer.User.Profile()
-		profile.Language = tag
-		return directory.UpdateProfile(ctx, tx, v.viewer.User, profile)
-	})
+	return v.site.DB.Update(ctx, func(tx *db.Tx) error { return directory.ChooseLanguage(ctx, tx, v.viewer.User, tag) })
 }
 
 // chooseLanguageAndReturn answers the small language form of pages without a form of their own:
@@ -273,25 +232,9 @@ func (v *Visitor) chooseLanguageAndReturn() error {
 // GoOn leads to the page that a form names, or to otherwise if it names none.
 func (v *Visitor) GoOn(otherwise string) error {
 	if named := v.Form.Get(pageField); named != "" || otherwise == "" {
-		otherwise = LocalPath(named)
+		otherwise = edge.LocalPath(named)
 	}
 	return v.Redirect(otherwise)
-}
-
-// LocalPath returns the path of an address on our own origin, or the front page for anything
-// that a browser might read as leading elsewhere (WEB-3).
-func LocalPath(p string) string {
-	u, err := url.Parse(p)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(p, "/") {
-		return "/"
-	}
-	// The decoded path is checked too: writing it again may decode what was typed.
-	for _, form := range []string{p, u.Path} {
-		if strings.HasPrefix(form, "//") || strings.ContainsAny(form, "\\\t\r\n\x00") {
-			return "/"
-		}
-	}
-	return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).String()
 }
 
 // syncLanguage makes a page behind a session speak its user's language, and the browser
@@ -301,7 +244,7 @@ func (v *Visitor) syncLanguage(users i18n.Tag) {
 		return
 	}
 	v.lang = v.site.Catalogue.In(users)
-	if c := v.cookie(languageCookie); c != "" && c != string(users) {
-		v.setCookie(languageCookie, string(users), browserCookieAge)
+	if c := v.Cookie(languageCookie); c != "" && c != string(users) {
+		v.SetCookie(languageCookie, string(users), browserCookieAge)
 	}
 }

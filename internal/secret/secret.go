@@ -13,6 +13,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"log/slog"
+	"regexp"
 	"strings"
 )
 
@@ -130,11 +131,22 @@ func NewECKey() *ecdsa.PrivateKey {
 	return key
 }
 
+// GenerateRSA makes the keys of NewRSAKey. Only idptest replaces it.
+var GenerateRSA = rsa.GenerateKey
+
 // NewRSAKey makes a key of 3072 bits, as strong as 128 bits of a symmetric one (R-CRY-02).
 func NewRSAKey() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 3072)
+	key, err := GenerateRSA(rand.Reader, 3072)
 	if err != nil {
 		panic(err) // cannot happen: the library allows this size
 	}
 	return key
 }
+
+// validID matches every id that secret.NewID makes, and that of a request, which is the
+// beginning of one, because people read it aloud.
+var validID = regexp.MustCompile(`^([a-z]{3}_[a-z2-7]{26}|req_[a-z2-7]{10})$`)
+
+// IsID reports whether a text can be one of our ids. Other texts are not looked up, so that no
+// strange byte reaches a database.
+func IsID(s string) bool { return validID.MatchString(s) }

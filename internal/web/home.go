@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"parvis/internal/naming"
-	"parvis/internal/op"
+	"parvis/internal/op/ask"
 	"parvis/internal/page"
 )
 
@@ -17,23 +17,23 @@ type homePage struct {
 	Name           string
 	Administration bool
 	Reminder       reminder
-	Tiles          []op.Tile
+	Tiles          []ask.Tile
 	Search         bool
 	Query          string
 }
 
-func (s *Server) home(v *page.Viewer) error {
+func (s account) home(v *page.Viewer) error {
 	due, err := s.reminder(v)
 	if err != nil {
 		return err
 	}
-	tiles, err := s.op.Tiles(v.R.Context(), v.Visit, v.Language())
+	tiles, err := s.ask.Tiles(v.R.Context(), v.Visit, v.Language())
 	if err != nil {
 		return err
 	}
 	p := homePage{v.User.Name, v.User.Role.ReadsConsole(), due, tiles, len(tiles) >= searchFrom, strings.TrimSpace(v.R.URL.Query().Get("q"))}
 	if key := naming.SearchKey(p.Query, ""); p.Query != "" && p.Search {
-		p.Tiles = slices.DeleteFunc(p.Tiles, func(t op.Tile) bool {
+		p.Tiles = slices.DeleteFunc(p.Tiles, func(t ask.Tile) bool {
 			return !strings.Contains(naming.SearchKey(t.Title, t.Description), strings.TrimSpace(key))
 		})
 	}

@@ -24,10 +24,11 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
-	"parvis/internal/op"
+	"parvis/internal/op/ask"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -306,11 +307,11 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map
 	t.Helper()
 	d, _ := dbtest.Open(t)
 	door := &session.Door{}
-	site, err := page.New(page.Site{
-		DB: d, Sessions: door, Catalogue: catalogue, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, NoReply: noReply,
+	site, err := page.New(page.Settings{
+		Edge:     edge.New(edge.Settings{DB: d, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.DiscardHandler)}),
+		Sessions: door, Catalogue: catalogue, NoReply: noReply,
 		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"}, Regions: sampleRegions,
-		Log: slog.New(slog.DiscardHandler),
-	}, federation.Templates(), Templates())
+	}, page.Templates(federation.Templates(), Templates()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -600,7 +601,7 @@ func unsound(text string) (faults []string) {
 	return faults
 }
 
-var sampleTiles = []op.Tile{
+var sampleTiles = []ask.Tile{
 	{ID: "collaborate", Title: "Collaborate / Communicate", Description: "Messages, documents and meetings", Connected: true},
 	{ID: "architect", Title: "Architect", Description: "Plans", Connected: false},
 	{ID: "app_wiki", Title: "Wiki", Address: "wiki.example", Connected: true, Link: true},

@@ -1,7 +1,6 @@
-package op
+package ask
 
 import (
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/session"
 )
@@ -31,56 +31,47 @@ type asking struct {
 	Host    string // where the answer goes
 }
 
-// ScopeKey is the catalogue key of what a scope lets an application know; its sentence
-// may name the Scope.
-func ScopeKey(scope string) string {
-	if slices.Contains(application.Scopes, scope) {
-		return "op.scope." + scope
-	}
-	return "op.scope.other"
-}
-
 // ScopeKey is that, for a template.
-func (asking) ScopeKey(scope string) string { return ScopeKey(scope) }
+func (asking) ScopeKey(scope string) string { return application.ScopeKey(scope) }
 
 // asked is a request that waits, and what it gets by now.
-func (p *Provider) asked(v *page.Visitor) (q pending, c application.Application, asked application.Question, d application.Decision, err error) {
-	if q, c, err = p.waiting(v); err != nil {
-		return q, c, asked, d, err
+func (p *Pages) asked(v *page.Visitor) (q op.Pending, asked application.Question, d application.Decision, err error) {
+	if q, err = p.waiting(v); err != nil {
+		return q, asked, d, err
 	}
 	readAt := p.DB.Now()
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
-		return q, c, asked, d, err
+		return q, asked, d, err
 	}
-	if asked, err = p.ask(v.R.Context(), c, q, visits, readAt); err != nil {
-		return q, c, asked, d, err
+	if asked, err = p.ask(v.R.Context(), q, visits, readAt); err != nil {
+		return q, asked, d, err
 	}
 	d = application.Decide(asked)
 	p.speak(v, q, d.Session)
-	return q, c, asked, d, nil
+	return q, asked, d, nil
 }
 
 // showConsent asks whether an application may know what it asks for.
-func (p *Provider) showConsent(v *page.Visitor) error {
-	q, c, _, d, err := p.asked(v)
+func (p *Pages) showConsent(v *page.Visitor) error {
+	q, _, d, err := p.asked(v)
 	if err != nil {
 		return p.gone(v, err)
 	}
 	if d.Step != application.Consent {
-		return v.Redirect(resumePath + "?request=" + q.id)
+		return v.Redirect(resumePath + "?request=" + q.ID)
 	}
-	page := asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Scopes: q.Scope, Visit: d.Session, Host: hostOf(q.RedirectURI)}
-	if c.Settings.Refreshes {
-		page.Lasts = p.refreshLasts(c.Settings)
+	page := asking{Request: q.ID, Client: q.Client, Title: q.Client.Title(v.Language()), Scopes: q.Scope, Visit: d.Session, Host: hostOf(q.RedirectURI)}
+	if q.Client.Settings.Refreshes {
+		page.Lasts = p.RefreshLasts(q.Client.Settings)
 	}
 	return v.Render("op-consent", page)
 }
 
 // answerConsent takes the answer: of the person whom the page showed, in the browser
 // that brought the request, for this very request, once (R-OPR-09).
-func (p *Provider) answerConsent(v *page.Visitor) error {
-	q, c, asked, d, err := p.asked(v)
+func (p *Pages) answerConsent(v *page.Visitor) error {
+	q, asked, d, err := p.asked(v)
 	if err != nil {
 		return p.gone(v, err)
 	}
@@ -88,20 +79,20 @@ func (p *Provider) answerConsent(v *page.Visitor) error {
 		return p.showGone(v, "") // somebody else is signed in than the page showed
 	}
 	if d.Step != application.Consent {
-		return v.Redirect(resumePath + "?request=" + q.id)
+		return v.Redirect(resumePath + "?request=" + q.ID)
 	}
 	if v.Form.Do() != "allow" {
-		return p.turnAway(v, q, wrong(errAccessDenied, "the person said no"), false)
+		return p.turnAway(v, q, op.Wrong(op.AccessDenied, "the person said no"))
 	}
 	asked.Answered = true
 	if d = application.Decide(asked); d.Step != application.Issue {
-		return v.Redirect(resumePath + "?request=" + q.id)
+		return v.Redirect(resumePath + "?request=" + q.ID)
 	}
-	code, err := p.issueCode(v, c, q, d, c.Settings.Asks && c.Assured(q.RedirectURI))
+	code, err := p.issue(v, q, d, q.Client.Settings.Asks && q.Client.Assured(q.RedirectURI))
 	if err != nil {
 		return p.gone(v, err)
 	}
-	return p.respond(v, q.Request, nil, code, false)
+	return p.respond(v, q, nil, code)
 }
 
 // chosenLast is the session that was chosen last in this browser, the zero Visit where
@@ -114,8 +105,8 @@ func chosenLast(visits []session.Visit) session.Visit {
 }
 
 // showChoice lists who is signed in here, for an application that asked to choose.
-func (p *Provider) showChoice(v *page.Visitor) error {
-	q, c, err := p.waiting(v)
+func (p *Pages) showChoice(v *page.Visitor) error {
+	q, err := p.waiting(v)
 	if err != nil {
 		return p.gone(v, err)
 	}
@@ -124,71 +115,53 @@ func (p *Provider) showChoice(v *page.Visitor) error {
 		return err
 	}
 	p.speak(v, q, chosenLast(visits))
-	h := p.hints(c, q).Choices()
+	h := p.Hints(q).Choices()
 	return v.Render("op-choose", asking{
-		Request: q.id, Client: c, Title: c.Title(v.Language()),
+		Request: q.ID, Client: q.Client, Title: q.Client.Title(v.Language()),
 		Visits: slices.DeleteFunc(visits, func(w session.Visit) bool { return !h.Fit(w) }),
 	})
 }
 
 // answerChoice goes on as one of them, or leads to sign in as somebody else.
-func (p *Provider) answerChoice(v *page.Visitor) error {
+func (p *Pages) answerChoice(v *page.Visitor) error {
 	ctx := v.R.Context()
-	q, c, err := p.waiting(v)
+	q, err := p.waiting(v)
 	if err != nil {
 		return p.gone(v, err)
 	}
 	switch v.Form.Do() {
 	case "cancel":
-		return p.turnAway(v, q, told(application.NotForThem), false)
+		return p.turnAway(v, q, op.WireError(application.NotForThem))
 	case "other":
-		return p.leadToOther(v, c, q)
+		return p.leadToOther(v, q)
 	}
 	visits, err := v.Visits(ctx)
 	if err != nil {
 		return err
 	}
-	h := p.hints(c, q).Choices()
+	h := p.Hints(q).Choices()
 	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") && h.Fit(w) })
 	if i < 0 {
-		return v.Redirect(choosePath + "?request=" + q.id)
+		return v.Redirect(choosePath + "?request=" + q.ID)
 	}
-	if err := p.DB.Update(ctx, func(tx *db.Tx) error {
-		// Whom the person chose goes before what the application hinted at.
-		q.Organization, q.LoginHint, q.Since = "", "", time.Time{}
-		asked, err := json.Marshal(q.Request)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `
-			update authorization_requests set session_id = $1, asked = $2
-			where id = $3 and ended_at is null`, visits[i].Session.ID, string(asked), q.id)
-		return err
-	}); err != nil {
+	// Whom the person chose goes before what the application hinted at.
+	q.Organization, q.LoginHint, q.Since, q.SessionID = "", "", time.Time{}, visits[i].Session.ID
+	if err := p.Rewrite(ctx, q); err != nil {
 		return err
 	}
-	return v.Redirect(resumePath + "?request=" + q.id)
+	return v.Redirect(resumePath + "?request=" + q.ID)
 }
 
 // leadToOther has somebody sign in beside those who are, and takes them: whoever signed
 // in last is the one chosen last.
-func (p *Provider) leadToOther(v *page.Visitor, c application.Application, q pending) error {
+func (p *Pages) leadToOther(v *page.Visitor, q op.Pending) error {
 	ctx := v.R.Context()
 	q.Prompt = slices.DeleteFunc(q.Prompt, func(s string) bool { return s == "select_account" })
-	q.Since, q.sessionID = p.DB.Now(), ""
-	asked, err := json.Marshal(q.Request)
-	if err != nil {
+	q.Since, q.SessionID = p.DB.Now(), ""
+	if err := p.Rewrite(ctx, q); err != nil {
 		return err
 	}
-	if err := p.DB.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `
-			update authorization_requests set asked = $1, session_id = null
-			where id = $2 and ended_at is null`, string(asked), q.id)
-		return err
-	}); err != nil {
-		return err
-	}
-	return p.leadToSignIn(v, c, q, application.Decision{})
+	return p.leadToSignIn(v, q, application.Decision{})
 }
 
 // denied is the page of who may not open an application.
@@ -200,7 +173,7 @@ type denied struct {
 }
 
 // showDenied says that an application is not for this person, and what now.
-func (p *Provider) showDenied(v *page.Visitor, c application.Application, q pending, d application.Decision) error {
+func (p *Pages) showDenied(v *page.Visitor, q op.Pending, d application.Decision) error {
 	q, err := p.waitingFor(v, q)
 	if err != nil {
 		return err
@@ -209,19 +182,19 @@ func (p *Provider) showDenied(v *page.Visitor, c application.Application, q pend
 	if err != nil {
 		return err
 	}
-	h := p.hints(c, q).Choices()
+	h := p.Hints(q).Choices()
 	here := d.Session.Session.ID
 	if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
 		return audit.Record(v.R.Context(), tx, audit.Event{
 			OrgID: string(d.Session.Session.OrgID), Actor: string(d.Session.User.ID), ActorName: d.Session.User.Name,
-			Action: "application.opened", Result: audit.Refused, Target: string(c.ID), TargetName: c.Settings.Name,
+			Action: "application.opened", Result: audit.Refused, Target: string(q.Client.ID), TargetName: q.Client.Settings.Name,
 		})
 	}); err != nil {
 		return err
 	}
 	v.Status(fault.Denied)
 	return v.Render("op-denied", denied{
-		asking:    asking{Request: q.id, Client: c, Title: c.Title(v.Language()), Visit: d.Session},
+		asking:    asking{Request: q.ID, Client: q.Client, Title: q.Client.Title(v.Language()), Visit: d.Session},
 		Forbidden: d.Access == application.Absent, Organization: d.Session.Organization,
 		Others: slices.DeleteFunc(visits, func(w session.Visit) bool { return w.Session.ID == here || !h.Fit(w) }),
 	})

@@ -1,4 +1,4 @@
-package op
+package ask
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/naming"
+	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -20,110 +21,122 @@ import (
 )
 
 // authorize is where an application sends a browser to learn who sits there.
-func (p *Provider) authorize(v *page.Visitor) error {
+func (p *Pages) authorize(v *page.Visitor) error {
 	if v.Ahead() {
 		v.W.WriteHeader(http.StatusServiceUnavailable) // a code is for a browser that means to go there
 		return nil
 	}
 	form, err := url.ParseQuery(v.R.URL.RawQuery)
 	if err != nil {
-		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
+		return p.answerBad(v, &op.Mismatch{Key: "op.mismatch.query"})
 	}
-	c, r, err := p.parse(v.R.Context(), form)
+	q, err := p.Parse(v.R.Context(), form)
 	if err != nil {
 		return p.answerBad(v, err)
 	}
-	return p.goOn(v, c, pending{Request: r})
+	return p.goOn(v, q)
 }
 
 // postAuthorize takes the same by a form of the application's (OIDC Core §3.1.2.1). A
 // form from another site brings no cookie, so it is kept, and the browser comes back
 // with a GET.
-func (p *Provider) postAuthorize(v *page.Visitor) error {
+func (p *Pages) postAuthorize(v *page.Visitor) error {
 	ctx := v.R.Context()
-	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxBody)
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, op.MaxBody)
 	if err := v.R.ParseForm(); err != nil {
-		return p.answerBad(v, &Mismatch{Key: "op.mismatch.query"})
+		return p.answerBad(v, &op.Mismatch{Key: "op.mismatch.query"})
 	}
 	form := v.R.PostForm
 	again := url.Values{"client_id": form["client_id"], "request_uri": form["request_uri"]}
-	if !strings.HasPrefix(form.Get("request_uri"), requestURI) {
-		c, r, err := p.parse(ctx, form)
+	if !strings.HasPrefix(form.Get("request_uri"), op.RequestURI) {
+		q, err := p.Parse(ctx, form)
 		if err != nil {
 			return p.answerBad(v, err)
 		}
-		token, err := p.store(ctx, c, r, true)
+		token, err := p.Store(ctx, q.Client, q.Request, true)
 		if err != nil {
 			return err
 		}
-		again.Set("request_uri", requestURI+token.Reveal())
+		again.Set("request_uri", op.RequestURI+token.Reveal())
 	}
-	return v.Redirect(authorizePath + "?" + again.Encode())
+	return v.Redirect(op.AuthorizePath + "?" + again.Encode())
 }
 
 // resume goes on with a request that waited for the person.
-func (p *Provider) resume(v *page.Visitor) error {
-	q, c, err := p.waiting(v)
-	if errors.Is(err, errRequestGone) {
+func (p *Pages) resume(v *page.Visitor) error {
+	q, err := p.waiting(v)
+	if errors.Is(err, op.ErrRequestGone) {
 		return p.resumeAnswered(v)
 	}
 	if err != nil {
 		return err
 	}
-	return p.goOn(v, c, q)
+	return p.goOn(v, q)
 }
 
 // goOn decides what a request gets, and gives it.
-func (p *Provider) goOn(v *page.Visitor, c application.Application, q pending) error {
-	direct, readAt := q.id == "", p.DB.Now()
+func (p *Pages) goOn(v *page.Visitor, q op.Pending) error {
+	readAt := p.DB.Now()
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
 		return err
 	}
-	asked, err := p.ask(v.R.Context(), c, q, visits, readAt)
+	asked, err := p.ask(v.R.Context(), q, visits, readAt)
 	if err != nil {
 		return err
 	}
-	asked.Stale = p.stale(q) && c.Target() != ""
+	asked.Stale = p.stale(q) && q.Client.Target() != ""
 	d := application.Decide(asked)
 	p.speak(v, q, d.Session)
 	switch d.Step {
 	case application.Refuse:
-		return p.turnAway(v, q, told(d.Cause), direct)
+		return p.turnAway(v, q, op.WireError(d.Cause))
 	case application.Anew:
-		return p.startAnew(v, c, q, d.Session.Organization)
+		return p.startAnew(v, q, d.Session.Organization)
 	case application.SignIn:
-		return p.leadToSignIn(v, c, q, d)
+		return p.leadToSignIn(v, q, d)
 	case application.Choose:
 		return p.leadTo(v, q, choosePath)
 	case application.Consent:
 		return p.leadTo(v, q, consentPath)
 	case application.Deny:
-		return p.showDenied(v, c, q, d)
+		return p.showDenied(v, q, d)
 	default:
-		code, err := p.issueCode(v, c, q, d, false)
-		if errors.Is(err, errRequestGone) && direct {
+		code, err := p.issue(v, q, d, false)
+		if errors.Is(err, op.ErrRequestGone) && q.ID == "" {
 			return v.Redirect(v.R.URL.RequestURI()) // something changed in between: it is asked anew
 		}
-		if errors.Is(err, errRequestGone) {
+		if errors.Is(err, op.ErrRequestGone) {
 			return p.resumeAnswered(v) // another request of this browser was faster
 		}
 		if err != nil {
 			return err
 		}
-		return p.respond(v, q.Request, nil, code, direct)
+		return p.respond(v, q, nil, code)
 	}
+}
+
+// issue gives the application its code. Where somebody sits before the browser, that counts
+// as a visit.
+func (p *Pages) issue(v *page.Visitor, q op.Pending, d application.Decision, remembers bool) (string, error) {
+	if !slices.Contains(q.Prompt, "none") {
+		var err error
+		if d.Session, err = v.Used(d.Session); err != nil {
+			return "", err
+		}
+	}
+	return p.IssueCode(v.R.Context(), q, d, remembers)
 }
 
 // speak makes a page of a request speak the language of the person who is signed in,
 // else the one that the application asked for.
-func (p *Provider) speak(v *page.Visitor, q pending, w session.Visit) {
+func (p *Pages) speak(v *page.Visitor, q op.Pending, w session.Visit) {
 	v.Prefer(string(w.User.Language), q.Locales)
 }
 
 // Speak makes a page of an attempt that an application began speak the language of its
 // user, where one is known, else the one that the application asked for.
-func (p *Provider) Speak(v *page.Visitor, a signin.Attempt) error {
+func (p *Pages) Speak(v *page.Visitor, a signin.Attempt) error {
 	if a.ClientID == "" {
 		return nil
 	}
@@ -145,7 +158,7 @@ func (p *Provider) Speak(v *page.Visitor, a signin.Attempt) error {
 	if err != nil {
 		return err
 	}
-	q, _, _, err := p.kept(ctx, p.DB, b, back.Get("request"))
+	q, _, err := p.Kept(ctx, p.DB, b, back.Get("request"))
 	if err != nil {
 		return err
 	}
@@ -154,47 +167,25 @@ func (p *Provider) Speak(v *page.Visitor, a signin.Attempt) error {
 }
 
 // turnAway tells the application that it gets nothing.
-func (p *Provider) turnAway(v *page.Visitor, q pending, e *Error, direct bool) error {
-	if q.id != "" {
+func (p *Pages) turnAway(v *page.Visitor, q op.Pending, e *op.Error) error {
+	if q.ID != "" {
 		if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
-			_, err := q.finish(v.R.Context(), tx)
+			_, err := q.Finish(v.R.Context(), tx)
 			return err
 		}); err != nil {
 			return err
 		}
 	}
-	return p.respond(v, q.Request, e, "", direct)
-}
-
-// told translates why an application gets nothing into the error that it gets.
-func told(why application.Cause) *Error {
-	switch why {
-	case application.NobodyFits:
-		return wrong(errLoginRequired, "nobody is signed in here who fits, or not lately enough")
-	case application.SomebodyElse:
-		return wrong(errLoginRequired, "somebody else signed in than id_token_hint names")
-	case application.MustChoose:
-		return wrong(errAccountSelectionRequired, "the person would have to choose who they are")
-	case application.NotForThem:
-		return wrong(errAccessDenied, "the application is not for this person")
-	case application.MustProve:
-		return wrong(errInteractionRequired, "the person would have to prove a second factor")
-	case application.CannotProve:
-		return wrong(errUnmetAuthentication, "the person has no second factor that would reach this acr")
-	case application.MustConsent:
-		return wrong(errConsentRequired, "the person would have to be asked")
-	case application.NotRefused:
-	}
-	return wrong(errServerError, "refused without a reason")
+	return p.respond(v, q, e, "")
 }
 
 // ask collects what decide looks at: the request's wishes, who is signed in here, and what
 // has to be read about the session that is meant.
-func (p *Provider) ask(ctx context.Context, c application.Application, q pending, visits []session.Visit, readAt time.Time) (application.Question, error) {
+func (p *Pages) ask(ctx context.Context, q op.Pending, visits []session.Visit, readAt time.Time) (application.Question, error) {
 	wants := func(prompt string) bool { return slices.Contains(q.Prompt, prompt) }
 	asked := application.Question{
-		Asked: q.AskedAt, ReadAt: readAt, Waited: q.id != "", Hints: p.hints(c, q), Open: visits, Lacks: map[directory.OrgID]bool{},
-		None: wants("none"), Login: wants("login"), Select: wants("select_account"), Consent: wants("consent"), Two: q.twoFactors(),
+		Asked: q.AskedAt, ReadAt: readAt, Waited: q.ID != "", Hints: p.Hints(q), Open: visits, Lacks: map[directory.OrgID]bool{},
+		None: wants("none"), Login: wants("login"), Select: wants("select_account"), Consent: wants("consent"), Two: q.TwoFactors(),
 	}
 	if q.MaxAge != nil {
 		age := time.Duration(*q.MaxAge) * time.Second
@@ -205,7 +196,7 @@ func (p *Provider) ask(ctx context.Context, c application.Application, q pending
 		if _, read := places[v.Session.OrgID]; read || !possible.Fit(v) {
 			continue
 		}
-		place, err := application.PlacementOf(ctx, p.DB, v.Session.OrgID, c)
+		place, err := application.PlacementOf(ctx, p.DB, v.Session.OrgID, q.Client)
 		if err != nil {
 			return application.Question{}, err
 		}
@@ -216,12 +207,12 @@ func (p *Provider) ask(ctx context.Context, c application.Application, q pending
 		return asked, nil
 	}
 	var err error
-	asked.Known, err = p.known(ctx, c, q, v, places[v.Session.OrgID])
+	asked.Known, err = p.known(ctx, q, v, places[v.Session.OrgID])
 	return asked, err
 }
 
 // known reads what decide has to know about a session.
-func (p *Provider) known(ctx context.Context, c application.Application, q pending, v session.Visit, place application.Placement) (k application.Known, err error) {
+func (p *Pages) known(ctx context.Context, q op.Pending, v session.Visit, place application.Placement) (k application.Known, err error) {
 	var groups []string
 	if place.Audience == application.SomeGroups {
 		if groups, err = application.GroupIDs(ctx, p.DB, v.Session.OrgID, v.User.ID); err != nil {
@@ -232,37 +223,37 @@ func (p *Provider) known(ctx context.Context, c application.Application, q pendi
 	if k.ACR, err = p.SignIn.Assurance(ctx, v); err != nil {
 		return application.Known{}, err
 	}
-	if q.twoFactors() && k.ACR != session.TwoFactors {
+	if q.TwoFactors() && k.ACR != session.TwoFactors {
 		if k.Provable, err = p.SignIn.OwnsSecondStep(ctx, v); err != nil {
 			return application.Known{}, err
 		}
 		k.Provable = k.Provable || v.Session.ConnectionID != ""
 	}
-	k.Consented, err = application.Consented(ctx, p.DB, application.Placed{Application: c, Place: place}, v, q.RedirectURI, q.Scope)
+	k.Consented, err = application.Consented(ctx, p.DB, application.Placed{Application: q.Client, Place: place}, v, q.RedirectURI, q.Scope)
 	return k, err
 }
 
 // leadTo goes on at a page that asks the person.
-func (p *Provider) leadTo(v *page.Visitor, q pending, path string) error {
+func (p *Pages) leadTo(v *page.Visitor, q op.Pending, path string) error {
 	q, err := p.waitingFor(v, q)
 	if err != nil {
 		return err
 	}
-	return v.Redirect(path + "?request=" + q.id)
+	return v.Redirect(path + "?request=" + q.ID)
 }
 
 // leadToSignIn begins an attempt that comes back to the request: of the user whose
 // session is there, or of the person whom the hints mean.
-func (p *Provider) leadToSignIn(v *page.Visitor, c application.Application, q pending, d application.Decision) error {
+func (p *Pages) leadToSignIn(v *page.Visitor, q op.Pending, d application.Decision) error {
 	ctx := v.R.Context()
-	a := signin.Attempt{ClientID: string(c.ID)}
+	a := signin.Attempt{ClientID: string(q.Client.ID)}
 	if d.Open {
 		user := d.Session.User
 		a.OrgID, a.UserID, a.Generation, a.Fresh = user.OrgID, user.ID, user.Generation, application.ProvedWithin
 	} else {
-		org, err := p.meant(ctx, c, q)
-		if e, ok := errors.AsType[*Error](err); ok {
-			return p.turnAway(v, q, e, q.id == "")
+		org, err := p.OrganizationOf(ctx, q)
+		if e, ok := errors.AsType[*op.Error](err); ok {
+			return p.turnAway(v, q, e)
 		}
 		if err != nil {
 			return err
@@ -274,39 +265,17 @@ func (p *Provider) leadToSignIn(v *page.Visitor, c application.Application, q pe
 		}
 	}
 	// The attempt comes first: it is what is counted, where nobody is signed in.
-	waits := q.id != ""
+	waits := q.ID != ""
 	if !waits {
-		q.id = secret.NewID("req")
+		q.ID = secret.NewID("req")
 	}
-	a.Return = resumePath + "?request=" + q.id
+	a.Return = resumePath + "?request=" + q.ID
 	begun, err := v.Begin(a, nil)
 	if err == nil && !waits {
-		err = p.keep(ctx, begun.BrowserID, q)
+		err = p.Keep(ctx, begun.BrowserID, q)
 	}
 	if err != nil {
 		return err
 	}
 	return v.Redirect("/sign-in/" + begun.ID)
-}
-
-// meant is the organization to sign in to, where the request names one.
-func (p *Provider) meant(ctx context.Context, c application.Application, q pending) (directory.OrgID, error) {
-	switch {
-	case q.Organization != "":
-		org, err := organizationNamed(ctx, p.DB, q.Organization)
-		if isFault(err) {
-			return "", wrong(errInvalidRequest, "organization names none that is here")
-		}
-		if err == nil && c.OrgID != "" && c.OrgID != org.ID {
-			return "", wrong(errInvalidRequest, "organization names one that does not have this application")
-		}
-		return org.ID, err
-	case c.OrgID != "":
-		return c.OrgID, nil
-	case q.SubjectOrg != "":
-		if _, err := directory.OrganizationByID(ctx, p.DB, q.SubjectOrg); isFault(err) {
-			return "", nil
-		}
-	}
-	return q.SubjectOrg, nil
 }

@@ -1,4 +1,4 @@
-package page
+package edge
 
 import (
 	"net/http"
@@ -27,16 +27,16 @@ const (
 // What cannot be read relaxes nothing: the proxy that wrote it, the last one with a known
 // address, is taken for the sender. The unreadable text is never counted instead, since a proxy
 // may pass on what a client makes up for each request.
-func (s *Site) Source(r *http.Request) (string, Forwarding) {
+func (e *Edge) Source(r *http.Request) (string, Forwarding) {
 	said := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	at := peer.Addr().Unmap().WithZone("")
 	switch {
 	case err != nil:
 		return r.RemoteAddr, NotForwarded
-	case !s.isProxy(at) && (said != "" || r.Header.Get("Forwarded") != ""):
+	case !e.isProxy(at) && (said != "" || r.Header.Get("Forwarded") != ""):
 		return at.String(), Ignored
-	case !s.isProxy(at):
+	case !e.isProxy(at):
 		return at.String(), NotForwarded
 	case strings.TrimSpace(said) == "":
 		return at.String(), Silent
@@ -47,7 +47,7 @@ func (s *Site) Source(r *http.Request) (string, Forwarding) {
 			return at.String(), Unreadable
 		}
 		at = ip
-		if !s.isProxy(at) {
+		if !e.isProxy(at) {
 			break
 		}
 	}
@@ -84,25 +84,25 @@ func isPort(s string) bool {
 	return s[0] == ':' && err == nil
 }
 
-func (s *Site) isProxy(ip netip.Addr) bool {
-	return slices.ContainsFunc(s.Proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+func (e *Edge) isProxy(ip netip.Addr) bool {
+	return slices.ContainsFunc(e.Proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // noteSource logs forwarding headers that may not do what somebody meant: once where a peer is
 // not trusted and, where a client's address cannot be read, at most one line a minute, with how
 // many there were.
-func (s *Site) noteSource(r *http.Request, address string, f Forwarding) {
+func (e *Edge) noteSource(r *http.Request, address string, f Forwarding) {
 	switch f {
 	case NotForwarded, Believed, Silent:
 	case Ignored:
-		if !s.seen.ignored.Swap(true) {
-			s.Log.WarnContext(r.Context(), "forwarding headers of an untrusted peer are ignored", "peer", r.RemoteAddr,
+		if !e.seen.ignored.Swap(true) {
+			e.Log.WarnContext(r.Context(), "forwarding headers of an untrusted peer are ignored", "peer", r.RemoteAddr,
 				"do", "if the peer is your proxy, add its address to trusted_proxies")
 		}
 	case Unreadable:
-		n, minute := s.seen.unreadable.Add(1), s.DB.Now().Unix()/60
-		if s.seen.minute.Swap(minute) != minute {
-			s.Log.WarnContext(r.Context(), "the client's address that a proxy names cannot be read, so the proxy's own counts", "requests", n, "counted_as", address,
+		n, minute := e.seen.unreadable.Add(1), e.DB.Now().Unix()/60
+		if e.seen.minute.Swap(minute) != minute {
+			e.Log.WarnContext(r.Context(), "the client's address that a proxy names cannot be read, so the proxy's own counts", "requests", n, "counted_as", address,
 				"header", cut(strings.Join(r.Header.Values("X-Forwarded-For"), ", "), 100), "do", "let the proxy write one IP address, with or without a port, at the end of X-Forwarded-For")
 		}
 	}

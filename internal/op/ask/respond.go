@@ -1,19 +1,18 @@
-package op
+package ask
 
 import (
 	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
-	"strings"
 
-	"parvis/internal/application"
 	"parvis/internal/fault"
+	"parvis/internal/op"
 	"parvis/internal/page"
 )
 
 // mismatchPage tells a developer what is wrong.
-type mismatchPage struct{ *Mismatch }
+type mismatchPage struct{ *op.Mismatch }
 
 // Sentence says what it is.
 func (m mismatchPage) Sentence(f page.Frame) string {
@@ -29,25 +28,16 @@ func (m mismatchPage) Sent() any { return m.Args["Sent"] }
 
 // answerBad answers a request that was not understood: to the application where its
 // address is known, else by a page, and never by a redirect.
-func (p *Provider) answerBad(v *page.Visitor, err error) error {
-	if r, ok := errors.AsType[*Refusal](err); ok {
-		return p.respond(v, r.request, r.told, "", true)
+func (p *Pages) answerBad(v *page.Visitor, err error) error {
+	if r, ok := errors.AsType[*op.Refusal](err); ok {
+		return p.respond(v, r.Pending, r.Told, "")
 	}
-	m, ok := errors.AsType[*Mismatch](err)
+	m, ok := errors.AsType[*op.Mismatch](err)
 	if !ok {
 		return err
 	}
 	v.Status(fault.Malformed)
 	return v.Render("op-mismatch", mismatchPage{m})
-}
-
-// formPost is the response mode in which the browser posts the answer to the application
-// (OAuth 2.0 Form Post Response Mode §2).
-const formPost = "form_post"
-
-// postable reports whether a form can go to an address: not to an app's own scheme.
-func postable(address string) bool {
-	return strings.HasPrefix(address, "https://") || strings.HasPrefix(address, "http://")
 }
 
 // mostLocation is how many bytes the address of a redirect may have. Proxies may refuse or
@@ -56,8 +46,9 @@ const mostLocation = 2 << 10
 
 // respond answers the application: with a code, or with what was wrong. The answer says
 // who gives it (RFC 9207 §2) and gives the state back. A redirect may leave our origin
-// only where the browser came with a GET; else a page leads on (decision 0003).
-func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, direct bool) error {
+// only while the browser still is where the application sent it: after a form of ours a
+// page leads on (decision 0003).
+func (p *Pages) respond(v *page.Visitor, q op.Pending, e *op.Error, code string) error {
 	answer := url.Values{"iss": {p.Base}}
 	if e != nil {
 		answer.Set("error", string(e.Code))
@@ -65,21 +56,17 @@ func (p *Provider) respond(v *page.Visitor, r Request, e *Error, code string, di
 	} else {
 		answer.Set("code", code)
 	}
-	if r.State != "" {
-		answer.Set("state", r.State)
+	if q.State != "" {
+		answer.Set("state", q.State)
 	}
-	to := withQuery(r.RedirectURI, answer)
-	if direct && r.Mode != formPost && len(to) <= mostLocation {
+	to := op.WithQuery(q.RedirectURI, answer)
+	if q.ID == "" && q.Mode != op.FormPost && len(to) <= mostLocation {
 		http.Redirect(v.W, v.R, to, http.StatusSeeOther)
 		return nil
 	}
-	c, err := application.Registered(v.R.Context(), p.DB, string(r.ClientID))
-	if err != nil {
-		return err
-	}
-	title := c.Title(v.Language())
-	if r.Mode == formPost {
-		return v.PostOut(page.Posted{To: title, Address: r.RedirectURI, Fields: answer})
+	title := q.Client.Title(v.Language())
+	if q.Mode == op.FormPost {
+		return v.PostOut(page.Posted{To: title, Address: q.RedirectURI, Fields: answer})
 	}
 	v.NoForm()
 	return v.Render("op-going", leadingTo(title, to))
@@ -104,12 +91,4 @@ type goingPage struct {
 // templates refuse unless it is marked as a URL.
 func leadingTo(title, address string) goingPage {
 	return goingPage{title, template.URL(address)} //nolint:forbidigo // See above.
-}
-
-// withQuery adds to an address, leaving what was registered as it is, byte for byte.
-func withQuery(address string, more url.Values) string {
-	if strings.Contains(address, "?") {
-		return address + "&" + more.Encode()
-	}
-	return address + "?" + more.Encode()
 }

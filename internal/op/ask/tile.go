@@ -1,4 +1,4 @@
-package op
+package ask
 
 import (
 	"cmp"
@@ -14,6 +14,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
+	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/session"
 )
@@ -37,7 +38,7 @@ func (t Tile) Mark() string { return string(t.ID) }
 
 // Tiles are the applications of a person, the one used most first. One that is not
 // connected yet is shown to those alone who could do something about it.
-func (p *Provider) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Tile, error) {
+func (p *Pages) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Tile, error) {
 	var groups []string
 	var all []Tile
 	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
@@ -100,7 +101,7 @@ func hostOf(address string) string {
 
 // way is where a tile leads as somebody of an organization: an application that takes it
 // is told who sends and for which (OIDC Core §4).
-func (p *Provider) way(c application.Application, o directory.Organization) string {
+func (p *Pages) way(c application.Application, o directory.Organization) string {
 	if c.Settings.InitiateURI == "" {
 		return c.Settings.Address
 	}
@@ -108,7 +109,7 @@ func (p *Provider) way(c application.Application, o directory.Organization) stri
 	if c.Settings.Address != "" {
 		more.Set("target_link_uri", c.Settings.Address)
 	}
-	return withQuery(c.Settings.InitiateURI, more)
+	return op.WithQuery(c.Settings.InitiateURI, more)
 }
 
 // switchPage says that opening an application here closes what is open elsewhere.
@@ -119,7 +120,7 @@ type switchPage struct {
 }
 
 // mine is the application that a path names, where the viewer may open it.
-func (p *Provider) mine(v *page.Viewer) (application.Application, error) {
+func (p *Pages) mine(v *page.Viewer) (application.Application, error) {
 	ctx := v.R.Context()
 	c, err := application.Registered(ctx, p.DB, v.R.PathValue("client"))
 	if err != nil {
@@ -135,7 +136,7 @@ func (p *Provider) mine(v *page.Viewer) (application.Application, error) {
 // open leads from a tile into its application, as who the tile was shown to. Where
 // another organization was chosen last in this browser, or has something open there, the
 // application would come back with that one: the person is asked first.
-func (p *Provider) open(v *page.Viewer) error {
+func (p *Pages) open(v *page.Viewer) error {
 	c, err := p.mine(v)
 	if err != nil {
 		return err
@@ -163,10 +164,10 @@ func (p *Provider) open(v *page.Viewer) error {
 }
 
 // switchAndOpen goes over to this organization, and on.
-func (p *Provider) switchAndOpen(v *page.Viewer) error {
+func (p *Pages) switchAndOpen(v *page.Viewer) error {
 	c, err := p.mine(v)
 	if err == nil {
-		err = p.Switch(v)
+		err = p.Switch(v.R.Context(), v.Visit)
 	}
 	if err != nil {
 		return err
@@ -175,30 +176,9 @@ func (p *Provider) switchAndOpen(v *page.Viewer) error {
 	return v.Render("op-going", leadingTo(c.Title(v.Language()), p.way(c, v.Organization)))
 }
 
-// Switch makes the viewer's organization the one that applications in this browser get;
-// what they had of another ends, and they are told (decision 0036).
-func (p *Provider) Switch(v *page.Viewer) error {
-	ctx := v.R.Context()
-	return p.DB.Update(ctx, func(tx *db.Tx) error {
-		if err := p.Sessions.Switch(ctx, tx, v.Visit); err != nil {
-			return err
-		}
-		var all []ending
-		err := tx.Rows(ctx, scanEnding(&all), `
-			select `+endingColumns+`
-			from sessions s
-			join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null
-			where s.browser_id = $1 and s.id <> $2`, v.Session.BrowserID, v.Session.ID)
-		if err != nil {
-			return err
-		}
-		return closeGrants(ctx, tx, all, switchedAway)
-	})
-}
-
-// elsewhere reports whether another organization of this browser was chosen later, or that an
+// elsewhere reports whether another organization of this browser was chosen later, or an
 // application has something of it.
-func (p *Provider) elsewhere(v *page.Viewer) (bool, error) {
+func (p *Pages) elsewhere(v *page.Viewer) (bool, error) {
 	if !v.Company {
 		return false, nil
 	}
@@ -209,17 +189,11 @@ func (p *Provider) elsewhere(v *page.Viewer) (bool, error) {
 	if slices.ContainsFunc(visits, func(w session.Visit) bool { return w.Session.ChosenAt().After(v.Session.ChosenAt()) }) {
 		return true, nil
 	}
-	var id string
-	return p.DB.One(v.R.Context(), db.Into(&id), `
-		select g.id
-		from sessions s
-		join grants g on g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.ends_at > $1
-		where s.browser_id = $2 and s.id <> $3 and s.ended_at is null
-		limit 1`, db.Time(p.DB.Now()), v.Session.BrowserID, v.Session.ID)
+	return p.HoldsElsewhere(v.R.Context(), v.Session)
 }
 
 // showLogo is an application's picture, for whoever may open it.
-func (p *Provider) showLogo(v *page.Viewer) error {
+func (p *Pages) showLogo(v *page.Viewer) error {
 	ctx := v.R.Context()
 	c, err := application.Registered(ctx, p.DB, v.R.PathValue("client"))
 	if err == nil && c.OrgID != "" && c.OrgID != v.User.OrgID {

@@ -1,0 +1,73 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/fault"
+)
+
+// ComeBack is when to try again if the database does not work.
+const ComeBack = 10 * time.Second
+
+// Answer is what an error means to the one who asked, in whatever format the answer is
+// written. Only a fault says anything of itself: any other error is ours, and is logged under
+// the reference that the answer names (R-LOG-06).
+type Answer struct {
+	Status int          // 0: nobody waits for an answer
+	Fault  *fault.Error // nil where the error is none
+}
+
+// Answer is the one place where an error becomes an answer: it judges and logs the error, and
+// says in a header when to come back.
+func (q *Request) Answer(err error) Answer {
+	if all := Faults(err); len(all) > 0 {
+		q.RetryAfter(all[0].RetryAfter)
+		return Answer{all[0].Kind.Status(), all[0]}
+	}
+	a := Answer{Status: http.StatusInternalServerError}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return Answer{}
+	case db.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded):
+		a.Status = http.StatusServiceUnavailable
+		q.RetryAfter(ComeBack)
+	}
+	q.edge.Log.ErrorContext(q.R.Context(), "request failed", "reference", q.reference, "pattern", q.R.Pattern, "error", err.Error())
+	return a
+}
+
+// RetryAfter says in a header when to come back, where there is such a time.
+func (q *Request) RetryAfter(d time.Duration) {
+	if d > 0 {
+		q.W.Header().Set("Retry-After", strconv.Itoa(int((d+time.Second-1)/time.Second)))
+	}
+}
+
+// Faults collects the faults of an error, joined ones included; it returns none where any
+// part of the error is not a fault.
+func Faults(err error) []*fault.Error {
+	// The tree is walked here by hand, because every fault in it counts.
+	if f, ok := err.(*fault.Error); ok { //nolint:errorlint // See above.
+		return []*fault.Error{f}
+	}
+	switch u := err.(type) { //nolint:errorlint // See above.
+	case interface{ Unwrap() []error }:
+		var all []*fault.Error
+		for _, e := range u.Unwrap() {
+			some := Faults(e)
+			if some == nil {
+				return nil
+			}
+			all = append(all, some...)
+		}
+		return all
+	case interface{ Unwrap() error }:
+		return Faults(u.Unwrap())
+	}
+	return nil
+}

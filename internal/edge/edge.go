@@ -1,0 +1,232 @@
+// Package edge is what every request meets first, whatever format it speaks: where it came
+// from, its reference, the headers of every answer, what other sites may send, cookies, and
+// what an error means to the one who asked. It knows no page and no protocol; those mount
+// their handlers here.
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/secret"
+)
+
+// Settings are what an Edge is made from.
+type Settings struct {
+	DB      *db.DB         // whose clock is used
+	Base    *url.URL       // the configured public address; nothing is built from a request's host
+	Proxies []netip.Prefix // peers whose X-Forwarded-* headers are trusted
+	Log     *slog.Logger
+}
+
+// Edge is an http.Handler.
+type Edge struct {
+	Settings
+	// Fail answers a request whose handler returned an error, or that reached none.
+	Fail func(http.ResponseWriter, *http.Request, error)
+
+	mux      *http.ServeMux
+	routes   []Route
+	foreign  map[string]bool // patterns that other sites may post to
+	reported atomic.Int64    // the second in which the last policy report was logged
+	seen     seenSources
+}
+
+// seenSources remembers which forwarding headers were seen, for the log.
+type seenSources struct {
+	ignored    atomic.Bool
+	unreadable atomic.Int64 // requests
+	minute     atomic.Int64 // of the last line about them
+}
+
+// Route is one line of the route table, for the inventory test and for readers.
+type Route struct{ Pattern, Access string }
+
+// New returns an Edge that answers nothing yet but policy reports.
+func New(s Settings) *Edge {
+	e := &Edge{Settings: s, mux: http.NewServeMux(), foreign: map[string]bool{}}
+	e.Handle("POST /csp-report", "anyone", http.HandlerFunc(e.cspReport))
+	return e
+}
+
+// ServeHTTP is the edge of the site: it gives the request a reference, finds out where it came
+// from, sets the headers that every answer carries, refuses what other sites send, and logs one
+// line.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := e.DB.Now()
+	network, forwarding := e.Source(r)
+	origin := audit.Origin{Network: network, Agent: r.UserAgent(), Request: secret.NewID("req")[:14]}
+	r = r.WithContext(audit.WithOrigin(r.Context(), origin))
+	e.noteSource(r, network, forwarding)
+	rec := &recorder{ResponseWriter: w}
+	e.setHeaders(rec.Header())
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler { //nolint:errorlint // net/http panics with this very value.
+				panic(p)
+			}
+			e.Log.ErrorContext(r.Context(), "handler panicked", "reference", origin.Request, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if rec.status == 0 {
+				e.Fail(rec, r, errors.New("panic"))
+			}
+		}
+		e.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("pattern", r.Pattern),
+			slog.Int("status", rec.status), slog.String("reference", origin.Request), slog.String("network", origin.Network),
+			slog.Duration("took", e.DB.Now().Sub(began)))
+	}()
+	if err := e.admit(r); err != nil {
+		e.Fail(rec, r, err)
+		return
+	}
+	if to := e.misdirected(r); to != "" {
+		http.Redirect(rec, r, to, http.StatusTemporaryRedirect)
+		return
+	}
+	e.mux.ServeHTTP(rec, r)
+}
+
+// recorder remembers the status for the log line.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Policy lets a page load its own files and nothing else. No page contains a script or a style,
+// so it needs no nonce (R-WEB-01).
+const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; report-uri /csp-report"
+
+func (e *Edge) setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", Policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+	h.Set("Cache-Control", "no-store")
+	if e.Secure() {
+		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	}
+}
+
+var (
+	errCrossSite = fault.New(fault.Denied, "page.cross_site")
+	errOtherHost = fault.New(fault.Malformed, "page.other_host")
+)
+
+// misdirected returns the address at our public name of a page that was requested under
+// another, such as 127.0.0.1 for localhost: cookies belong to the name.
+func (e *Edge) misdirected(r *http.Request) string {
+	if r.Host == e.Base.Host || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
+		return ""
+	}
+	return e.Base.Scheme + "://" + e.Base.Host + LocalPath(r.URL.RequestURI())
+}
+
+// admit refuses what another site sends (decision 0004). A browser says where a request comes
+// from in Sec-Fetch-Site, an older one in Origin; a request that carries a cookie of ours and
+// has neither is refused.
+func (e *Edge) admit(r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		// Another site may lead a person here, and nothing else: requests of its images and
+		// frames would only count against the person's network.
+		h := r.Header
+		if h.Get("Sec-Fetch-Site") == "cross-site" && (h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document") && !e.fromElsewhere(r) {
+			return errCrossSite
+		}
+		return nil
+	}
+	if r.Host != e.Base.Host {
+		return errOtherHost
+	}
+	if e.fromElsewhere(r) {
+		return nil
+	}
+	site, origin := r.Header.Values("Sec-Fetch-Site"), r.Header.Values("Origin")
+	switch {
+	case len(site) > 0:
+		if len(site) > 1 || (site[0] != "same-origin" && site[0] != "none") {
+			return errCrossSite
+		}
+	case len(origin) > 0:
+		if len(origin) > 1 || origin[0] != e.Base.Scheme+"://"+e.Base.Host {
+			return errCrossSite
+		}
+	case slices.ContainsFunc(r.Cookies(), func(c *http.Cookie) bool { return strings.Contains(c.Name, BrowserCookie) }):
+		return errCrossSite
+	}
+	return nil
+}
+
+// maxReport is how many bytes of a browser's policy report are looked at.
+const maxReport = 8 << 10
+
+// cspReport logs that a page tried to load what the policy forbids.
+func (e *Edge) cspReport(w http.ResponseWriter, r *http.Request) {
+	second := e.DB.Now().Unix()
+	if e.reported.Swap(second) == second { // one a second is enough to notice, and does not fill a disk
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReport))
+	if err == nil {
+		e.Log.WarnContext(r.Context(), "content security policy report", "reference", audit.OriginOf(r.Context()).Request, "report", fmt.Sprintf("%q", body))
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// HandleForeign mounts a handler for what other sites' pages, frames and servers send. No
+// cookie comes with that, and the handler trusts nothing but what the message itself proves.
+func (e *Edge) HandleForeign(pattern string, h http.Handler) {
+	e.foreign[pattern] = true
+	e.Handle(pattern, "another site", h)
+}
+
+// fromElsewhere reports whether a request is for a page that other sites may post to.
+func (e *Edge) fromElsewhere(r *http.Request) bool {
+	_, pattern := e.mux.Handler(r)
+	return e.foreign[pattern]
+}
+
+// Routes lists what is mounted, in the order of mounting.
+func (e *Edge) Routes() []Route { return e.routes }
+
+// Handle mounts a handler; access says who may pass, for the list of routes.
+func (e *Edge) Handle(pattern, access string, h http.Handler) {
+	e.routes = append(e.routes, Route{pattern, access})
+	e.mux.Handle(pattern, h)
+}
+
+// Secure reports whether cookies carry Secure and the __Host- prefix. Only a public address
+// that is plain http on loopback goes without, because Safari refuses them there.
+func (e *Edge) Secure() bool { return e.Base.Scheme == "https" }
