@@ -49,8 +49,6 @@ var ceilings = []ceiling{
 		"cmd/bench.seed":         {63, "fills a database from top to bottom, for measuring only"},
 	}},
 	{fileLines, 400, map[string]excuse{
-		"cmd/parvis/application.go":       {668, "every command about applications with its flags; one table of settings is to replace flags, defaults and columns"},
-		"internal/console/application.go": {610, "one form with all settings of an application; one table of settings is to drive it"},
 		"internal/federation/manage.go":   {469, "every change of a connection is kept, recorded and told of by the same few functions"},
 		"internal/page/render.go":         {452, "a list of one-line methods that templates call; what asks who is there is to move to edge"},
 		"internal/federation/answer.go":   {433, "the way of one answer from the browser to a session, in the order in which it goes"},

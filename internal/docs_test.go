@@ -28,6 +28,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"parvis/internal/app"
+	"parvis/internal/application"
 	"parvis/internal/dbtest"
 	"parvis/internal/secret"
 )
@@ -259,6 +260,9 @@ func TestInventoryHasEveryField(t *testing.T) {
 					if list, ok := v.Values[0].(*ast.CompositeLit); ok {
 						fields[v.Names[0].Name] = strings.Join(stringsIn(list), " ")
 					}
+					if call, ok := v.Values[0].(*ast.CallExpr); ok && fmt.Sprint(call.Fun) == "settingFields" {
+						fields[v.Names[0].Name] = strings.Join(append(fieldsOfPart(t, call.Args[0].(*ast.SelectorExpr).Sel.Name), stringsIn(call)...), " ")
+					}
 				}
 				return true
 			})
@@ -290,6 +294,22 @@ func TestInventoryHasEveryField(t *testing.T) {
 		}
 	}
 	differ(t, "form", got, want)
+}
+
+// fieldsOfPart are the fields of the settings of an application in one part, by its name in Go.
+func fieldsOfPart(t *testing.T, name string) (all []string) {
+	parts := map[string]application.Part{
+		"TilePart": application.TilePart, "SignInPart": application.SignInPart, "ClaimsPart": application.ClaimsPart, "TokensPart": application.TokensPart,
+	}
+	for _, s := range application.Table {
+		if s.Part == parts[name] {
+			all = append(all, slices.DeleteFunc(slices.Clone(s.Fields()), func(f string) bool { return slices.Contains(all, f) })...)
+		}
+	}
+	if all == nil {
+		t.Errorf("there is no part %s", name)
+	}
+	return all
 }
 
 // What only tests or measurements use is no part of the program.

@@ -318,13 +318,13 @@ func (d *doctor) applications(open *db.DB) {
 	}
 	for _, a := range all {
 		switch {
-		case a.Kind != application.Machine && tileOf(a.Application) == "" && len(a.Settings.RedirectURIs) > 0:
+		case a.Kind != application.Machine && a.Target() == "" && len(a.Settings.RedirectURIs) > 0:
 			d.note(check, "%s has no tile, since it has no address yet: parvis application set %s --address URL", a.Settings.Name, a.ID)
-		case a.Kind != application.Machine && tileOf(a.Application) == "":
+		case a.Kind != application.Machine && a.Target() == "":
 			d.note(check, "%s has no address yet: parvis application set %s --redirect-uri URL --address URL", a.Settings.Name, a.ID)
 		case !a.FailedAt.IsZero():
 			d.fail(check, "nobody answers at %s, the address of %s, since %s. Is it running, and reached from this machine?",
-				tileOf(a.Application), a.Settings.Name, a.FailedAt.Format(time.DateTime))
+				a.Target(), a.Settings.Name, a.FailedAt.Format(time.DateTime))
 		}
 	}
 	channels, err := op.Channels(d.ctx, open)

@@ -99,11 +99,12 @@ func run(args, environ []string, out, errors io.Writer) int {
 	context.AfterFunc(ctx, func() { time.Sleep(time.Second); stop() })
 
 	var c commands
+	c.Application.Add.settingFlags, c.Application.Set.settingFlags = newSettingFlags(), newSettingFlags()
 	code := -1
 	parser, err := kong.New(&c, kong.Name("parvis"), kong.Writers(out, errors), kong.Exit(func(n int) { code = n }),
 		kong.Description("Identity front door. Each setting can also be set in a TOML file or in the environment: "+
 			"'parvis config' shows them, and where each comes from."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ValueFormatter(settingHelp))
 	if err != nil {
 		panic(err) // commands is wrong, whatever the arguments
 	}
@@ -141,7 +142,7 @@ func inEnglish(err error) string {
 	}
 	english := catalogue.In("en")
 	text := english.Text(f.Key, pairs(english, f.Args)...)
-	if which := fieldFlags[f.Field]; which != "" {
+	if which := flagOf(f.Field); which != "" && strings.HasPrefix(f.Key, "op.") {
 		text = which + ": " + text
 	}
 	for _, reason := range f.Reasons {

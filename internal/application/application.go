@@ -70,9 +70,6 @@ const (
 	NoProtection Protection = "none"
 )
 
-// Protections lists all, the one for everything new first.
-var Protections = []Protection{PKCE, PKCEOrNonce, NoProtection}
-
 // Scopes that applications can be registered for.
 const (
 	OpenID      = "openid"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,19 +125,16 @@ func (h Reach) Check(ctx context.Context, c Application, to Settings) error {
 	return reach(ctx, h.Outbound, all)
 }
 
-// CheckReach does what Reach.Check does for the operator, uncounted. What the operator registers for
-// the whole installation may be anywhere.
-func CheckReach(ctx context.Context, client *outbound.Client, org directory.OrgID, to Settings) error {
-	if org == "" {
-		return nil
-	}
+// CheckReach does what Reach.Check does, uncounted, for what the operator registers for an
+// organization. What is for the whole installation may be anywhere.
+func CheckReach(ctx context.Context, client *outbound.Client, to Settings) error {
 	return reach(ctx, client, calledAddresses(to))
 }
 
 // calledAddresses returns the addresses at which we call an application, by field. What is
 // not a web address is left out: registration refuses it with a reason of its own.
 func calledAddresses(s Settings) map[string]string {
-	all := map[string]string{"back_channel": s.BackChannel, "keys_url": s.KeysURL}
+	all := map[string]string{"back_channel": strings.TrimSpace(s.BackChannel), "keys_url": strings.TrimSpace(s.KeysURL)}
 	maps.DeleteFunc(all, func(_, address string) bool { return redirect.CheckWeb(address) != nil })
 	return all
 }

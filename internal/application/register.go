@@ -32,17 +32,11 @@ var (
 // Defaults are what an application of a kind begins with, beside its name and its
 // addresses: what most of that kind need, and no more.
 func Defaults(k Kind) Settings {
-	people := []string{OpenID, ProfileInfo, EmailInfo}
-	switch k {
-	case Web:
-		return Settings{Auth: Secret, Scopes: people}
-	case SinglePage, Native:
-		return Settings{Auth: NoAuth, Scopes: people, Refreshes: true} // nothing else renews what it was given
-	case Machine:
-		return Settings{Auth: Secret, OwnBehalf: true}
-	case Link:
+	s := Settings{OwnBehalf: k == Machine, Refreshes: k == SinglePage || k == Native} // nothing else renews what these were given
+	if slices.Contains(people, k) {
+		s.Scopes = []string{OpenID, ProfileInfo, EmailInfo}
 	}
-	return Settings{Auth: NoAuth}
+	return s
 }
 
 // mine returns an error unless an actor may change the application: administrators those of
@@ -130,7 +124,7 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string
 	if err != nil {
 		return Application{}, err
 	}
-	before := c.Settings.fields()
+	before := c.Settings.tidied(c.Kind).fields()
 	c.Settings, c.ChangedAt = s, tx.Now()
 	n, err := tx.Exec(ctx, `
 		update clients set settings = $1, listens = $2, changed_at = $3, failed_since = null, checked_at = null

@@ -189,7 +189,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	f.Values["scope[]"] = []string{"email", "roles"}
 	p = seen(t, f.Fill("scopes", "books:read  books:write").Fill("redirect_uris", "https://new.example/cb").
 		Fill("post_logout_uris", "https://new.example/bye").Fill("back_channel", "https://new.example/out").Fill("code_protection", "pkce_or_nonce").Submit(""), 200)
-	idptest.Want(t, p, idptest.Says("console.application.code_protection_hint"), idptest.Says("console.application.code_protection.pkce_or_nonce"), idptest.Input("code_protection", "pkce_or_nonce"))
+	idptest.Want(t, p, idptest.Says("console.setting.code_protection_hint"), idptest.Says("console.setting.code_protection.pkce_or_nonce"), idptest.Input("code_protection", "pkce_or_nonce"))
 	a = w.applicationAt(t, path)
 	s := a.Settings
 	expect.Equal(t, "BackChannel", s.BackChannel, "https://new.example/out")
@@ -343,7 +343,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"a script":           {"add", "redirect_uris", "javascript:alert(1)", good, idptest.Sentence(t, "op.address.scheme", "Address", "javascript:alert(1)")},
 		"an at":              {"add", "redirect_uris", "https://good.example@evil.example/", good, idptest.Sentence(t, "op.address.user_info", "Address", "https://good.example@evil.example/")},
 		"an app's scheme":    {"add", "redirect_uris", "com.example.app:/cb", good, idptest.Sentence(t, "op.address.private_scheme", "Address", "com.example.app:/cb")},
-		"many addresses":     {"add", "redirect_uris", many, good, idptest.Sentence(t, "op.field.redirect_uris_many", "Most", "20")},
+		"many addresses":     {"add", "redirect_uris", many, good, idptest.Sentence(t, "op.field.too_many", "Most", "20")},
 		"none, but a tile":   {"add", "redirect_uris", "", good, idptest.Sentence(t, "op.field.redirect_uris_missing")},
 		"a tile of script":   {"add", "address", "javascript:alert(1)", good, idptest.Sentence(t, "op.address.scheme", "Address", "javascript:alert(1)")},
 		"no such kind":       {"add", "kind", "oven", good, idptest.Sentence(t, "op.field.kind")},
@@ -354,7 +354,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"logout by file":     {"/sign-in", "back_channel", "file:///etc/passwd", signIn, idptest.Sentence(t, "op.address.scheme", "Address", "file:///etc/passwd")},
 		"a frame by http":    {"/sign-in", "front_channel", "http://good.example/", signIn, idptest.Sentence(t, "op.address.insecure", "Address", "http://good.example/")},
 		"a bye with a star":  {"/sign-in", "post_logout_uris", "https://*/", signIn, "has a *"},
-		"many byes":          {"/sign-in", "post_logout_uris", many, signIn, idptest.Sentence(t, "op.field.redirect_uris_many", "Most", "20")},
+		"many byes":          {"/sign-in", "post_logout_uris", many, signIn, idptest.Sentence(t, "op.field.too_many", "Most", "20")},
 		"a shouted scope":    {"/sign-in", "scopes", "Books", signIn, idptest.Sentence(t, "op.field.scopes", "Scope", "Books")},
 		"many scopes":        {"/sign-in", "scopes", strings.Join(lines, " "), signIn, idptest.Sentence(t, "op.field.too_many", "Most", "50")},
 		"no such proof":      {"/sign-in", "auth", "none at all", signIn, idptest.Sentence(t, "op.field.auth")},
@@ -364,7 +364,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		"no JSON":            {"/sign-in", "keys", "{", but(signIn, "auth", "private_key_jwt"), idptest.Sentence(t, "op.field.keys", "Reason", "refused by check key_set_form")},
 		"no JSON, and where": {"/sign-in", "keys", "{", but(but(signIn, "auth", "private_key_jwt"), "keys_url", "https://good.example/keys"), idptest.Sentence(t, "op.field.keys", "Reason", "refused by check key_set_form")},
 		"a long life":        {"/tokens", "access_for", "11m0s", tokens, idptest.Sentence(t, "op.field.lifetime", "Least", "1 minute", "Most", "10 minutes")},
-		"no life":            {"/tokens", "refresh_for", "0s", tokens, idptest.Sentence(t, "op.field.lifetime", "Most", "90 days", "Least", "1 hour")},
+		"a short life":       {"/tokens", "refresh_for", "1s", tokens, idptest.Sentence(t, "op.field.lifetime", "Most", "90 days", "Least", "1 hour")},
 		"no time":            {"/tokens", "id_token_for", "soon", tokens, idptest.Sentence(t, "op.field.lifetime", "Least", "1 minute", "Most", "1 hour")},
 		"no signature":       {"/tokens", "algorithm", "none", tokens, idptest.Sentence(t, "op.field.algorithm")},
 		"an audience of two": {"/tokens", "audience_claim", "a b", tokens, idptest.Sentence(t, "op.field.audience_claim")},

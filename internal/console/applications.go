@@ -2,7 +2,6 @@ package console
 
 import (
 	"slices"
-	"strings"
 
 	"parvis/internal/application"
 	"parvis/internal/db"
@@ -57,13 +56,21 @@ func (s *Server) applications(v *page.Viewer) error {
 type addApplicationPage struct {
 	Kinds []application.Kind
 	Kind  application.Kind // empty until it was chosen
+
+	frame *page.Form
 }
 
-// ComesBack reports whether people return to this kind of application with an answer.
-func (p addApplicationPage) ComesBack() bool { return application.Application{Kind: p.Kind}.Code() }
+// Settings returns what is asked of this kind of application at once.
+func (p addApplicationPage) Settings(f page.Frame) (all []setting) {
+	a := applicationPage{Placed: application.Placed{Application: application.Application{Kind: p.Kind}}, frame: p.frame}
+	for _, name := range addApplicationFields {
+		all = append(all, a.settings(f, func(t application.Setting) bool { return t.Name == name })...)
+	}
+	return all
+}
 
 func (s *Server) showAddApplication(v *page.Viewer) error {
-	p := addApplicationPage{Kinds: application.Kinds, Kind: application.Kind(v.Form.Get("kind"))}
+	p := addApplicationPage{Kinds: application.Kinds, Kind: application.Kind(v.Form.Get("kind")), frame: v.Form}
 	if p.Kind == "" {
 		p.Kind = application.Kind(v.R.URL.Query().Get("kind"))
 	}
@@ -77,8 +84,7 @@ func (s *Server) showAddApplication(v *page.Viewer) error {
 func (s *Server) addApplication(v *page.Viewer) error {
 	kind := application.Kind(v.Form.Get("kind"))
 	settings := application.Defaults(kind)
-	settings.Name, settings.Address = v.Form.Get("name"), strings.TrimSpace(v.Form.Get("address"))
-	settings.RedirectURIs = linesOf(v.Form.Get("redirect_uris"))
+	keep(v.Form, kind, &settings, func(application.Setting) bool { return true })
 	ctx := v.R.Context()
 	var c application.Application
 	var secret string
@@ -92,16 +98,6 @@ func (s *Server) addApplication(v *page.Viewer) error {
 		return v.Redirect(v.Path("admin/applications", string(c.ID)) + "?added")
 	}
 	return s.handOver(v, c, secret, true)
-}
-
-// linesOf returns the lines that were filled in, each once.
-func linesOf(text string) (all []string) {
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" && !slices.Contains(all, line) {
-			all = append(all, line)
-		}
-	}
-	return all
 }
 
 // handOverPage shows what a developer needs, with a secret that no other page ever shows.

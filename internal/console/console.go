@@ -11,6 +11,7 @@ import (
 	"embed"
 	"io/fs"
 
+	"parvis/internal/application"
 	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
@@ -95,12 +96,12 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/sessions", sessionRulesFields, s.showSessionRules, s.changeSessionRules)
 	site.Console(reads, "GET /o/{org}/admin/applications", s.applications)
 	site.ConsoleForm(rules, rules, "/o/{org}/admin/applications/add", addApplicationFields, s.showAddApplication, s.addApplication)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}", applicationFields, s.showApplication, s.changeApplication)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}", tileFields, s.showApplication, s.changeApplication)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/logo", logoFields, s.showApplication, s.saveApplicationLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/place", placeFields, s.showApplication, s.placeApplication)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/sign-in", applicationSignInFields, s.showApplication, s.saveApplicationSignIn)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/tokens", tokensFields, s.showApplication, s.saveTokens)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/claims", claimsFields, s.showApplication, s.saveClaims)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/sign-in", signInFields, s.showApplication, s.changeSettings(application.SignInPart))
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/tokens", tokensFields, s.showApplication, s.changeSettings(application.TokensPart))
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/claims", claimsFields, s.showApplication, s.changeSettings(application.ClaimsPart))
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/secrets", secretsFields, s.showApplication, s.changeSecrets)
 	site.Console(reads, "GET /o/{org}/admin/applications/{id}/test", s.testApplication)
 	site.Console(readsAudit, "GET /o/{org}/admin/audit", s.auditLog)
