@@ -15,6 +15,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/lifetime"
 	"parvis/internal/session"
 )
 
@@ -286,7 +287,7 @@ func TestSES3ReactivatedPersonSignsInAgain(t *testing.T) {
 // page.
 func TestSES4IdleAndAbsoluteEnds(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) {
-		a.Lifetimes = app.Lifetimes{SessionIdle: 20 * time.Second, SessionAbsolute: 90 * time.Second}
+		a.Lifetimes = lifetime.Overrides{SessionIdle: 20 * time.Second, SessionAbsolute: 90 * time.Second}
 	})
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
@@ -342,7 +343,7 @@ func TestSES4PollingKeepsNothingOpen(t *testing.T) {
 // does not move the fixed end.
 func TestStayingIsUse(t *testing.T) {
 	s := idptest.Start(t, func(a *app.Settings) {
-		a.Lifetimes = app.Lifetimes{SessionIdle: 30 * time.Second, SessionAbsolute: 100 * time.Second}
+		a.Lifetimes = lifetime.Overrides{SessionIdle: 30 * time.Second, SessionAbsolute: 100 * time.Second}
 	})
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
