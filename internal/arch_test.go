@@ -69,6 +69,7 @@ var packages = []struct{ name, imports, tables string }{
 	// The whole, and what stands beside it.
 	{"app", "db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration application edge page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
+	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
@@ -275,6 +276,28 @@ func TestOnlyOutboundAsksOtherHosts(t *testing.T) {
 	}
 }
 
+// Keys that share primes are for tests. idptest makes them so, and no program of ours imports it.
+func TestOnlyTestsReplaceWhatMakesRSAKeys(t *testing.T) {
+	for _, p := range packages {
+		if p.name == "idptest" {
+			continue
+		}
+		for path, file := range goFiles(t, p.name, false) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "GenerateRSA" {
+					t.Errorf("%s uses secret.GenerateRSA; only idptest may", path)
+				}
+				return true
+			})
+			for _, spec := range file.Imports {
+				if strings.HasSuffix(spec.Path.Value, `/idptest"`) {
+					t.Errorf("%s imports idptest, which only tests may", path)
+				}
+			}
+		}
+	}
+}
+
 func TestNobodyReadsTheWallClock(t *testing.T) {
 	for _, p := range packages {
 		if p.name == "db" || p.name == "mailbox" || strings.HasPrefix(p.name, "cmd/") { // the clock itself; a server for the demo; programs
@@ -283,7 +306,7 @@ func TestNobodyReadsTheWallClock(t *testing.T) {
 		for path, file := range goFiles(t, p.name, false) {
 			ast.Inspect(file, func(n ast.Node) bool {
 				if s, ok := n.(*ast.SelectorExpr); ok {
-					if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && (s.Sel.Name == "Now" || s.Sel.Name == "Since" || s.Sel.Name == "Until") {
+					if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains([]string{"Now", "Since", "Until"}, s.Sel.Name) {
 						t.Errorf("%s: use tx.Now, db.Now or a parameter, not time.%s", path, s.Sel.Name)
 					}
 				}

@@ -16,6 +16,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 	"parvis/internal/mailbox"
 )
 
@@ -258,7 +259,10 @@ func TestServeSpeaksTLSAndTakesUpARenewedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Body.Close()
-	if w.StatusCode != http.StatusOK || w.ProtoMajor != 2 || w.TLS.Version != tls.VersionTLS13 || w.Header.Get("Strict-Transport-Security") == "" {
+	expect.Equal(t, "StatusCode", w.StatusCode, http.StatusOK)
+	expect.Equal(t, "ProtoMajor", w.ProtoMajor, 2)
+	expect.Equal(t, "Version", w.TLS.Version, tls.VersionTLS13)
+	if w.Header.Get("Strict-Transport-Security") == "" {
 		t.Errorf("status %d over HTTP/%d, TLS %x, %v", w.StatusCode, w.ProtoMajor, w.TLS.Version, w.Header)
 	}
 	for what, weak := range map[string]*tls.Config{

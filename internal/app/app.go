@@ -77,6 +77,8 @@ type App struct {
 	sweeps []sweep
 }
 
+var templates = page.Templates(ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
+
 // New wires the packages together.
 func New(s Settings) (*App, error) {
 	catalogue, err := i18n.Load()
@@ -124,7 +126,7 @@ func New(s Settings) (*App, error) {
 		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
 		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Warnings: s.warnings(),
-	}, ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
+	}, templates)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +144,7 @@ func New(s Settings) (*App, error) {
 		{"audit seals", time.Second, a.Seals.Sweep},
 		{"void sessions", time.Second, door.SweepVoid},
 		{"applications told", time.Second, provider.Sweep},
-		{"keys", time.Hour, provider.SweepKeys},
+		{"keys", time.Hour, provider.Keys.Sweep},
 		{"grants", 10 * time.Minute, provider.SweepGrants},
 		{"tiles", time.Minute, provider.Reach.Sweep},
 		{"sessions", time.Minute, door.Sweep},

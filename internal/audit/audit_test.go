@@ -11,6 +11,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 	"parvis/internal/secret"
 )
 
@@ -34,7 +35,10 @@ func TestINJ3EventComesBackWholeOnOneLine(t *testing.T) {
 	if err != nil || !found {
 		t.Fatalf("%v %v", found, err)
 	}
-	if e.Before["name"] != "Benn" || e.After["name"] != "Ben" || e.Result != audit.Done || !e.At.Equal(dbtest.Start) {
+	expect.Equal(t, `e.Before["name"]`, e.Before["name"], "Benn")
+	expect.Equal(t, `e.After["name"]`, e.After["name"], "Ben")
+	expect.Equal(t, "Result", e.Result, audit.Done)
+	if !e.At.Equal(dbtest.Start) {
 		t.Errorf("came back as %+v", e)
 	}
 	// INJ-3: what a browser sent can neither break a line nor drive a terminal.

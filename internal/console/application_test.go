@@ -19,6 +19,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -135,18 +136,16 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		t.Error("the administration does not lead there")
 	}
 	list := seen(t, b.Get(applications), 200)
-	if !list.Says("Collaborate / Communicate Web application · of the installation Everyone Allowed Not connected yet never") || !slices.Contains(list.Links(), applications+"/add") {
-		t.Errorf("the list: %s", list.Text())
-	}
+	idptest.Want(t, list, idptest.Link(applications+"/add"))
+	idptest.Want(t, list, idptest.Shows("Collaborate / Communicate "+idptest.Sentence(t, "console.application.kind.web")+" · "+
+		idptest.Sentence(t, "console.application.installation")+" Everyone Allowed "+idptest.Sentence(t, "console.application.not_connected")+" never"))
 	kinds := seen(t, b.Get(applications+"/add"), 200)
 	for _, k := range application.Kinds {
 		if !slices.Contains(kinds.Links(), applications+"/add?kind="+string(k)) {
 			t.Errorf("%s is not offered", k)
 		}
 	}
-	if !kinds.Says("Nothing signs in there: it only opens an address.") {
-		t.Errorf("the kinds: %s", kinds.Text())
-	}
+	idptest.Want(t, kinds, idptest.Says("console.application.kind_what.link"))
 	p := seen(t, addApplication(t, b, application.Web, "name", "New", "redirect_uris", " https://new.example/cb \r\n\r\nhttps://new.example/cb2\r\n", "address", "https://new.example/"), 200)
 	secret, path := secretIn(t, p), pageOf(t, p)
 	id := path[len(applications)+1:]
@@ -159,14 +158,14 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		t.Errorf("what was handed over does not work: %s", p.Text())
 	}
 	a := w.applicationAt(t, path)
-	if !slices.Equal(a.Settings.RedirectURIs, []string{"https://new.example/cb", "https://new.example/cb2"}) || a.Settings.Refreshes || a.Settings.Asks || !slices.Equal(a.Settings.Scopes, []string{"openid", "profile", "email"}) {
-		t.Errorf("registered as %+v", a.Settings)
-	}
+	expect.Equal(t, "addresses", strings.Join(a.Settings.RedirectURIs, " "), "https://new.example/cb https://new.example/cb2")
+	expect.Equal(t, "scopes", strings.Join(a.Settings.Scopes, " "), "openid profile email")
+	expect.Equal(t, "refreshes", a.Settings.Refreshes, false)
+	expect.Equal(t, "asks", a.Settings.Asks, false)
 	// Sent once more, by a reload, the form makes no other application.
-	if p := addApplication(t, b, application.Web, "name", "NEW", "redirect_uris", "https://new.example/cb"); p.Status != 409 || !p.Says("has this name already") {
-		t.Errorf("a second one of that name: %d %s", p.Status, p.Text())
-	}
-	if list := seen(t, b.Get(applications), 200); !list.Says("New Web application Everyone Allowed never") {
+	idptest.Want(expect.Case(t, "a second one of that name"), addApplication(t, b, application.Web, "name", "NEW", "redirect_uris", "https://new.example/cb"),
+		idptest.Status(409), idptest.Says("op.field.name_taken"))
+	if list := seen(t, b.Get(applications), 200); !list.Says("New " + idptest.Sentence(t, "console.application.kind.web") + " Everyone Allowed never") {
 		t.Errorf("the list: %s", list.Text())
 	}
 
@@ -191,8 +190,13 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		Fill("post_logout_uris", "https://new.example/bye").Fill("back_channel", "https://new.example/out").Fill("code_protection", "pkce_or_nonce").Submit(""), 200)
 	idptest.Want(t, p, idptest.Says("console.application.code_protection_hint"), idptest.Says("console.application.code_protection.pkce_or_nonce"), idptest.Input("code_protection", "pkce_or_nonce"))
 	a = w.applicationAt(t, path)
-	if s := a.Settings; !slices.Equal(s.Scopes, []string{"openid", "email", "roles", "books:read", "books:write"}) || !slices.Equal(s.PostLogoutURIs, []string{"https://new.example/bye"}) ||
-		s.BackChannel != "https://new.example/out" || len(s.RedirectURIs) != 1 || s.Name != "Newer" || s.Auth != application.Secret || s.Protection != application.PKCEOrNonce {
+	s := a.Settings
+	expect.Equal(t, "BackChannel", s.BackChannel, "https://new.example/out")
+	expect.Equal(t, "number of RedirectURIs", len(s.RedirectURIs), 1)
+	expect.Equal(t, "Name", s.Name, "Newer")
+	expect.Equal(t, "Auth", s.Auth, application.Secret)
+	expect.Equal(t, "Protection", s.Protection, application.PKCEOrNonce)
+	if !slices.Equal(s.Scopes, []string{"openid", "email", "roles", "books:read", "books:write"}) || !slices.Equal(s.PostLogoutURIs, []string{"https://new.example/bye"}) {
 		t.Errorf("sign-in: %+v", s)
 	}
 	// Claims and roles.
@@ -207,7 +211,11 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	// Tokens.
 	p = seen(t, p.Form("tokens").Fill("access_for", "10m0s").Fill("algorithm", "RS256").Check("refreshes", "yes").Check("in_id_token", "yes").Submit(""), 200)
 	a = w.applicationAt(t, path)
-	if s := a.Settings; s.AccessFor != application.LongestAccess || s.Algorithm != application.RS256 || !s.Refreshes || !s.InIDToken || s.Opaque || len(s.Claims) != 2 {
+	s = a.Settings
+	expect.Equal(t, "AccessFor", s.AccessFor, application.LongestAccess)
+	expect.Equal(t, "Algorithm", s.Algorithm, application.RS256)
+	expect.Equal(t, "number of Claims", len(s.Claims), 2)
+	if !s.Refreshes || !s.InIDToken || s.Opaque {
 		t.Errorf("tokens: %+v", s)
 	}
 	// Consent: approved for everybody, where the person would be asked.
@@ -217,18 +225,20 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		t.Errorf("nobody is asked: %v", got)
 	}
 	p = seen(t, p.Form("place").Fill("standing", "approved").Submit(""), 200)
-	if got := opens(owner, id, "https://new.example/cb", "openid books:read", ""); got.Get("code") == "" || !p.Says("Approved for everybody") {
+	got := opens(owner, id, "https://new.example/cb", "openid books:read", "")
+	idptest.Want(expect.Case(t, "approved, and still %v", got), p, idptest.Says("console.application.approved"))
+	if got.Get("code") == "" {
 		t.Errorf("approved, and still %v: %s", got, p.Text())
 	}
-	if p := seen(t, b.Get(path), 200); !p.Says("opened by 1 person") || !p.Says("openid books:read 1 sign-in is open there.") {
+	if p := idptest.Want(expect.Case(t, "who used it"), seen(t, b.Get(path), 200), idptest.Says("console.application.by", "Count", 1)); !p.Says("openid books:read " + idptest.Sentence(t, "console.application.open", "Count", 1)) {
 		t.Errorf("who used it: %s", p.Text())
 	}
 
-	if p := seen(t, p.Form("remove").Submit("remove"), 422); !p.Says("Please tick this to remove the application.") {
-		t.Errorf("removed without a tick: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "removed without a tick"), seen(t, p.Form("remove").Submit("remove"), 422),
+		idptest.Says("console.application.remove_not_confirmed"))
 	p = seen(t, p.Form("remove").Check("confirmed", "yes").Submit("remove"), 200)
-	if p.URL.Path != applications || !p.Says("The application is removed.") || p.Says("Newer") || b.Get(path).Status != 404 || w.proves(t, id, secret) {
+	idptest.Want(t, p, idptest.Path(applications), idptest.Says("console.application.removed"), idptest.ShowsNot("Newer"))
+	if b.Get(path).Status != 404 || w.proves(t, id, secret) {
 		t.Errorf("removed: %s %s", p.URL, p.Text())
 	}
 	for _, action := range []audit.Action{"application.registered", "application.changed", "application.placed", "application.removed"} {
@@ -277,7 +287,7 @@ func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
 			if kind != application.Link && kind != application.Machine {
 				want = 200
 			}
-			if test := auditor.Get(path + "/test"); test.Status != want || want == 200 && (!test.Says("auth_time") || seen(t, test, 200).Lang() != language) {
+			if test := idptest.Want(expect.Case(t, "the test of %s", kind), auditor.Get(path+"/test"), idptest.Status(want)); want == 200 && (!test.Says("auth_time") || seen(t, test, 200).Lang() != language) {
 				t.Errorf("the test of %s: %d", kind, test.Status)
 			}
 		}
@@ -321,51 +331,51 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 		form             url.Values
 		says             string
 	}{
-		"no name":            {"add", "name", " ", good, "enter a name"},
-		"a hidden name":      {"add", "name", "a\u202eb", good, "cannot be shown safely"},
-		"a taken name":       {"add", "name", "BOOKS of alpha", good, "has this name already"},
-		"a second line":      {"add", "redirect_uris", "https://good.example/cb\nhttps://*.good.example/cb", good, "“https://*.good.example/cb” has a *."},
-		"http":               {"add", "redirect_uris", "http://good.example/cb", good, "“http://good.example/cb” is not encrypted"},
-		"a fragment":         {"add", "redirect_uris", "https://good.example/#cb", good, "has a # and something behind it"},
-		"a script":           {"add", "redirect_uris", "javascript:alert(1)", good, "begins with something that cannot be used"},
-		"an at":              {"add", "redirect_uris", "https://good.example@evil.example/", good, "has an @ before its path"},
-		"an app's scheme":    {"add", "redirect_uris", "com.example.app:/cb", good, "a scheme of an app's own"},
-		"many addresses":     {"add", "redirect_uris", many, good, "There can be 20 addresses"},
-		"none, but a tile":   {"add", "redirect_uris", "", good, "Nobody can sign in without an address to come back to"},
-		"a tile of script":   {"add", "address", "javascript:alert(1)", good, "begins with something that cannot be used"},
-		"no such kind":       {"add", "kind", "oven", good, "choose from the list"},
-		"a long title":       {"", "title[]", strings.Repeat("x", 61), is, "A title has at most 60 characters"},
-		"a hidden text":      {"", "description[]", "a\u202eb", is, "A description has at most 200 characters"},
-		"another's name":     {"", "name", "Rival", is, "has this name already"},
-		"a login by http":    {"", "initiate_uri", "http://good.example/", is, "is not encrypted"},
-		"logout by file":     {"/sign-in", "back_channel", "file:///etc/passwd", signIn, "begins with something that cannot be used"},
-		"a frame by http":    {"/sign-in", "front_channel", "http://good.example/", signIn, "is not encrypted"},
+		"no name":            {"add", "name", " ", good, idptest.Sentence(t, "directory.name_missing")},
+		"a hidden name":      {"add", "name", "a\u202eb", good, idptest.Sentence(t, "directory.name_invalid")},
+		"a taken name":       {"add", "name", "BOOKS of alpha", good, idptest.Sentence(t, "op.field.name_taken")},
+		"a second line":      {"add", "redirect_uris", "https://good.example/cb\nhttps://*.good.example/cb", good, idptest.Sentence(t, "op.address.wildcard", "Address", "https://*.good.example/cb")},
+		"http":               {"add", "redirect_uris", "http://good.example/cb", good, idptest.Sentence(t, "op.address.insecure", "Address", "http://good.example/cb")},
+		"a fragment":         {"add", "redirect_uris", "https://good.example/#cb", good, idptest.Sentence(t, "op.address.fragment", "Address", "https://good.example/#cb")},
+		"a script":           {"add", "redirect_uris", "javascript:alert(1)", good, idptest.Sentence(t, "op.address.scheme", "Address", "javascript:alert(1)")},
+		"an at":              {"add", "redirect_uris", "https://good.example@evil.example/", good, idptest.Sentence(t, "op.address.user_info", "Address", "https://good.example@evil.example/")},
+		"an app's scheme":    {"add", "redirect_uris", "com.example.app:/cb", good, idptest.Sentence(t, "op.address.private_scheme", "Address", "com.example.app:/cb")},
+		"many addresses":     {"add", "redirect_uris", many, good, idptest.Sentence(t, "op.field.redirect_uris_many", "Most", "20")},
+		"none, but a tile":   {"add", "redirect_uris", "", good, idptest.Sentence(t, "op.field.redirect_uris_missing")},
+		"a tile of script":   {"add", "address", "javascript:alert(1)", good, idptest.Sentence(t, "op.address.scheme", "Address", "javascript:alert(1)")},
+		"no such kind":       {"add", "kind", "oven", good, idptest.Sentence(t, "op.field.kind")},
+		"a long title":       {"", "title[]", strings.Repeat("x", 61), is, idptest.Sentence(t, "op.field.title", "Most", "60")},
+		"a hidden text":      {"", "description[]", "a\u202eb", is, idptest.Sentence(t, "op.field.description", "Most", "200")},
+		"another's name":     {"", "name", "Rival", is, idptest.Sentence(t, "op.field.name_taken")},
+		"a login by http":    {"", "initiate_uri", "http://good.example/", is, idptest.Sentence(t, "op.address.insecure", "Address", "http://good.example/")},
+		"logout by file":     {"/sign-in", "back_channel", "file:///etc/passwd", signIn, idptest.Sentence(t, "op.address.scheme", "Address", "file:///etc/passwd")},
+		"a frame by http":    {"/sign-in", "front_channel", "http://good.example/", signIn, idptest.Sentence(t, "op.address.insecure", "Address", "http://good.example/")},
 		"a bye with a star":  {"/sign-in", "post_logout_uris", "https://*/", signIn, "has a *"},
-		"many byes":          {"/sign-in", "post_logout_uris", many, signIn, "There can be 20 addresses"},
-		"a shouted scope":    {"/sign-in", "scopes", "Books", signIn, "“Books” cannot be a permission"},
-		"many scopes":        {"/sign-in", "scopes", strings.Join(lines, " "), signIn, "There can be 50 at most"},
-		"no such proof":      {"/sign-in", "auth", "none at all", signIn, "cannot prove itself that way"},
-		"no such way":        {"/sign-in", "auth", "client_secret_basic", signIn, "cannot prove itself that way"},
-		"no protection":      {"/sign-in", "code_protection", "plain", signIn, "choose from the list"},
-		"no key":             {"/sign-in", "auth", "private_key_jwt", signIn, "Give the key set"},
-		"no JSON":            {"/sign-in", "keys", "{", but(signIn, "auth", "private_key_jwt"), "The key set cannot be used"},
-		"no JSON, and where": {"/sign-in", "keys", "{", but(but(signIn, "auth", "private_key_jwt"), "keys_url", "https://good.example/keys"), "The key set cannot be used"},
-		"a long life":        {"/tokens", "access_for", "11m0s", tokens, "Please choose from 1 minute to 10 minutes."},
-		"no life":            {"/tokens", "refresh_for", "0s", tokens, "Please choose from 1 hour to 90 days."},
-		"no time":            {"/tokens", "id_token_for", "soon", tokens, "Please choose from 1 minute to 1 hour."},
-		"no signature":       {"/tokens", "algorithm", "none", tokens, "choose from the list"},
-		"an audience of two": {"/tokens", "audience_claim", "a b", tokens, "At most 200 characters, without spaces."},
-		"a reserved claim":   {"/claims", "claim[]", "sub", claims, "“sub” says who somebody is"},
-		"another reserved":   {"/claims", "claim[]", "email_verified", claims, "“email_verified” says who somebody is"},
-		"a claim with space": {"/claims", "claim[]", "my shoe", claims, "“my shoe” cannot be a claim"},
-		"no source":          {"/claims", "source[]", "password", claims, "choose where “shoe” comes from"},
-		"many claims":        {"/claims", "claim[]", strings.Join(lines, "\n"), claims, "There can be 50 at most"},
-		"a role for nobody":  {"/claims", "role[]", "editor", claims, "belongs to a group"},
-		"another's group":    {"/claims", "role_group[]", w.beta.group, but(claims, "role[]", "editor"), "no longer exists"},
-		"no audience":        {"/place", "audience", "friends", place, "choose from the list"},
-		"no standing":        {"/place", "standing", "loved", place, "choose from the list"},
-		"no group":           {"/place", "audience", "groups", place, "choose at least one group"},
-		"beta's group":       {"/place", "group[]", w.beta.group, but(place, "audience", "groups"), "no longer exists"},
+		"many byes":          {"/sign-in", "post_logout_uris", many, signIn, idptest.Sentence(t, "op.field.redirect_uris_many", "Most", "20")},
+		"a shouted scope":    {"/sign-in", "scopes", "Books", signIn, idptest.Sentence(t, "op.field.scopes", "Scope", "Books")},
+		"many scopes":        {"/sign-in", "scopes", strings.Join(lines, " "), signIn, idptest.Sentence(t, "op.field.too_many", "Most", "50")},
+		"no such proof":      {"/sign-in", "auth", "none at all", signIn, idptest.Sentence(t, "op.field.auth")},
+		"no such way":        {"/sign-in", "auth", "client_secret_basic", signIn, idptest.Sentence(t, "op.field.auth")},
+		"no protection":      {"/sign-in", "code_protection", "plain", signIn, idptest.Sentence(t, "op.field.code_protection")},
+		"no key":             {"/sign-in", "auth", "private_key_jwt", signIn, idptest.Sentence(t, "op.field.keys_missing")},
+		"no JSON":            {"/sign-in", "keys", "{", but(signIn, "auth", "private_key_jwt"), idptest.Sentence(t, "op.field.keys", "Reason", "refused by check key_set_form")},
+		"no JSON, and where": {"/sign-in", "keys", "{", but(but(signIn, "auth", "private_key_jwt"), "keys_url", "https://good.example/keys"), idptest.Sentence(t, "op.field.keys", "Reason", "refused by check key_set_form")},
+		"a long life":        {"/tokens", "access_for", "11m0s", tokens, idptest.Sentence(t, "op.field.lifetime", "Least", "1 minute", "Most", "10 minutes")},
+		"no life":            {"/tokens", "refresh_for", "0s", tokens, idptest.Sentence(t, "op.field.lifetime", "Most", "90 days", "Least", "1 hour")},
+		"no time":            {"/tokens", "id_token_for", "soon", tokens, idptest.Sentence(t, "op.field.lifetime", "Least", "1 minute", "Most", "1 hour")},
+		"no signature":       {"/tokens", "algorithm", "none", tokens, idptest.Sentence(t, "op.field.algorithm")},
+		"an audience of two": {"/tokens", "audience_claim", "a b", tokens, idptest.Sentence(t, "op.field.audience_claim")},
+		"a reserved claim":   {"/claims", "claim[]", "sub", claims, idptest.Sentence(t, "op.field.claims_reserved", "Claim", "sub")},
+		"another reserved":   {"/claims", "claim[]", "email_verified", claims, idptest.Sentence(t, "op.field.claims_reserved", "Claim", "email_verified")},
+		"a claim with space": {"/claims", "claim[]", "my shoe", claims, idptest.Sentence(t, "op.field.claims", "Claim", "my shoe")},
+		"no source":          {"/claims", "source[]", "password", claims, idptest.Sentence(t, "op.field.claims_source", "Claim", "shoe")},
+		"many claims":        {"/claims", "claim[]", strings.Join(lines, "\n"), claims, idptest.Sentence(t, "op.field.too_many", "Most", "50")},
+		"a role for nobody":  {"/claims", "role[]", "editor", claims, idptest.Sentence(t, "op.field.roles", "Most", "100")},
+		"another's group":    {"/claims", "role_group[]", w.beta.group, but(claims, "role[]", "editor"), idptest.Sentence(t, "op.field.groups_unknown")},
+		"no audience":        {"/place", "audience", "friends", place, idptest.Sentence(t, "op.field.audience")},
+		"no standing":        {"/place", "standing", "loved", place, idptest.Sentence(t, "op.field.standing")},
+		"no group":           {"/place", "audience", "groups", place, idptest.Sentence(t, "op.field.groups")},
+		"beta's group":       {"/place", "group[]", w.beta.group, but(place, "audience", "groups"), idptest.Sentence(t, "op.field.groups_unknown")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "another's name" {
@@ -380,13 +390,21 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 				to = applications + "/add"
 			}
 			p := b.Post(to, form)
-			if p.Status != 422 && (p.Status != 409 || !strings.Contains(test.says, "name already")) || !p.Says(test.says) || gap.MatchString(p.Text()) {
-				t.Errorf("%d: %s", p.Status, p.Text())
+			status := 422
+			if test.says == idptest.Sentence(t, "op.field.name_taken") {
+				status = 409
+			}
+			idptest.Want(t, p, idptest.Status(status), idptest.Shows(test.says))
+			if gap.MatchString(p.Text()) {
+				t.Errorf("%s", p.Text())
 			}
 			if test.field == "group[]" || test.field == "role_group[]" || test.field == "source[]" || test.field == "kind" || test.field == "code_protection" || slices.Contains([]string{"/tokens", "/place"}, test.at) && test.field != "audience_claim" {
 				return // a value that no list offers is not offered now
 			}
-			if typed := html.UnescapeString(p.Body); name != "no name" && test.value != "" && test.field != "auth" && !strings.Contains(typed, strings.Split(test.value, "\n")[0]) {
+			if name == "no name" || test.value == "" || test.field == "auth" {
+				return // nothing to show again
+			}
+			if typed := html.UnescapeString(p.Body); !strings.Contains(typed, strings.Split(test.value, "\n")[0]) {
 				t.Errorf("what was typed is lost: %s", typed)
 			}
 		})
@@ -415,7 +433,7 @@ func TestWhoMayOpenAnApplication(t *testing.T) {
 	}{
 		{"everyone", "", true, true, true, true, "Everyone", "", "Allowed"},
 		{"groups", "", true, true, false, false, "1 group", w.alpha.group, "Allowed"},
-		{"nobody", "approved", false, true, false, true, "Nobody", "", "Approved for everybody"},
+		{"nobody", "approved", false, true, false, true, "Nobody", "", idptest.Sentence(t, "console.application.approved")},
 		{"everyone", "forbidden", false, false, false, false, "Everyone", "", "Forbidden"},
 	} {
 		f := seen(t, b.Get(path), 200).Form("place").Fill("audience", test.audience)
@@ -428,12 +446,13 @@ func TestWhoMayOpenAnApplication(t *testing.T) {
 		if got := p.Form("place").Values; got.Get("audience") != test.audience || got.Get("standing") != test.standing || got.Get("group[]") != test.ofTheGroup {
 			t.Errorf("%s %s came back as %v", test.audience, test.standing, got)
 		}
-		if tile(owner) != test.ownerSees || code(owner) != test.ownerOpens || tile(member) != test.memberSees || code(member) != test.memberOpens {
-			t.Errorf("%s %s: the owner sees %v and opens %v, the member %v and %v", test.audience, test.standing, tile(owner), code(owner), tile(member), code(member))
-		}
-		if list := seen(t, b.Get(applications), 200); !list.Says("Books of alpha Web application " + test.listed + " " + test.marked) {
-			t.Errorf("the list: %s", list.Text())
-		}
+		of := expect.Case(t, "%s", test.audience)
+		expect.Equal(of, "tile(owner)", tile(owner), test.ownerSees)
+		expect.Equal(of, "code(owner)", code(owner), test.ownerOpens)
+		expect.Equal(of, "tile(member)", tile(member), test.memberSees)
+		expect.Equal(of, "code(member)", code(member), test.memberOpens)
+		idptest.Want(t, seen(t, b.Get(applications), 200),
+			idptest.Shows("Books of alpha "+idptest.Sentence(t, "console.application.kind.web")+" "+test.listed+" "+test.marked))
 	}
 	// A deleted group does not prevent other changes.
 	seen(t, b.Post(path+"/claims", url.Values{"claim[]": {""}, "source[]": {"name"}, "value[]": {""}, "role_group[]": {w.alpha.group}, "role[]": {"editor"}}), 200)
@@ -455,9 +474,10 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := seen(t, b.Get(path), 200)
-	if !p.Says("of the installation") || !p.Says("https://books.example/callback") || p.Has("form", "action", path+"/sign-in") || p.Has("form", "id", "remove") || p.Has("form", "id", "add-secret") {
-		t.Errorf("its page: %s", p.Text())
-	}
+	idptest.Want(t, p,
+		idptest.Says("console.application.installation"), idptest.Shows("https://books.example/callback"),
+		idptest.NoElement("form", "action", path+"/sign-in"), idptest.NoElement("form", "id", "remove"),
+		idptest.NoElement("form", "id", "add-secret"))
 	for part, form := range map[string]url.Values{
 		"":         {"name": {"Mine"}, "address": {"https://evil.example/"}},
 		"/sign-in": {"redirect_uris": {"https://evil.example/"}, "scope[]": {"email"}, "scopes": {""}},
@@ -517,15 +537,15 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 	if first == second || !w.proves(t, id, first) || !w.proves(t, id, second) {
 		t.Error("two secrets do not both live")
 	}
-	if p := b.Post(path+"/secrets", url.Values{"do": {"add"}}); p.Status != 409 || !p.Says("There are two secrets already.") || strings.Contains(p.Body, "pcs_") {
-		t.Errorf("a third one: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "a third one"), b.Post(path+"/secrets", url.Values{"do": {"add"}}),
+		idptest.Status(409), idptest.Says("op.too_many_secrets"), idptest.SourceNot("pcs_"))
 	p = seen(t, b.Get(path), 200)
-	if p.Has("form", "id", "add-secret") || !p.Says("last used on") {
-		t.Errorf("with two: %s", p.Text())
-	}
+	idptest.Want(t, p,
+		idptest.NoElement("form", "id", "add-secret"),
+		idptest.Says("console.application.secret_used", "When", "22 November 2026, 09:00 UTC"))
 	older := p.Form("secrets") // the first on the page
-	if p := seen(t, older.Submit("remove"), 422); !p.Says("Please tick this to remove the secret.") || !w.proves(t, id, first) {
+	if p := idptest.Want(expect.Case(t, "removed without a tick"), seen(t, older.Submit("remove"), 422),
+		idptest.Says("console.application.secret_not_confirmed")); !w.proves(t, id, first) {
 		t.Errorf("removed without a tick: %s", p.Text())
 	}
 	seen(t, older.Check("sure", "yes").Submit("remove"), 200)
@@ -568,9 +588,7 @@ func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 	seen(t, b.Post(path+"/sign-in", url.Values{"redirect_uris": {"https://new.example/cb"}, "scope[]": {"profile", "email", "groups", "roles"}, "scopes": {""}}), 200)
 	seen(t, b.Post(path+"/claims", url.Values{"claim[]": {"tier"}, "source[]": {"fixed"}, "value[]": {"gold"}, "role_group[]": {w.alpha.group}, "role[]": {"editor"}}), 200)
 	page := seen(t, b.Get(path+"/test"), 200)
-	if !page.Says("You would not be asked anything.") || !slices.Contains(page.Links(), "/o/alpha/open/"+id) {
-		t.Errorf("the test: %s", page.Text())
-	}
+	idptest.Want(t, page, idptest.Says("console.application.test_asks_not"), idptest.Link("/o/alpha/open/"+id))
 	got := opens(b, id, "https://new.example/cb", "openid profile email groups roles")
 	_, tokens := w.token(t, id, secret, url.Values{
 		"grant_type": {"authorization_code"}, "code": {got.Get("code")}, "redirect_uri": {"https://new.example/cb"}, "code_verifier": {"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"},
@@ -584,7 +602,7 @@ func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 	if status != 200 || len(info) < 9 {
 		t.Fatalf("UserInfo: %d %v", status, info)
 	}
-	_, shown, _ := strings.Cut(page.Text(), "From the UserInfo endpoint")
+	_, shown, _ := strings.Cut(page.Text(), idptest.Sentence(t, "console.application.test_user_info"))
 	for name, value := range info {
 		text, plain := value.(string)
 		if !plain {
@@ -603,9 +621,8 @@ func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 	}
 	// Somebody for whom it is not is told so, and may still see what it would say.
 	seen(t, b.Post(path+"/place", url.Values{"audience": {"groups"}, "group[]": {w.alpha.group}, "standing": {""}}), 200)
-	if p := seen(t, w.alpha.browsers[directory.Auditor].Get(path+"/test"), 200); !p.Says("you are in none of them") || slices.Contains(p.Links(), "/o/alpha/open/"+id) || !p.Says("auditor@alpha.example") {
-		t.Errorf("the auditor's test: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the auditor's test"), seen(t, w.alpha.browsers[directory.Auditor].Get(path+"/test"), 200),
+		idptest.Says("console.application.test_not_yours"), idptest.NoLink("/o/alpha/open/"+id), idptest.Shows("auditor@alpha.example"))
 	grants := func() (n int) {
 		if _, err := w.DB.One(t.Context(), db.Into(&n), `select count(*) from grants`); err != nil {
 			t.Fatal(err)
@@ -628,7 +645,8 @@ func TestApplicationsPartsComeBackFromTheProof(t *testing.T) {
 	w.Clock.Advance(11 * time.Minute)
 	p := proveAgain(t, f.Submit(""))
 	back := p.Form("claims").Values
-	if p.URL.Path != path+"/claims" || back["claim[]"][0] != "shoe" || back["role_group[]"][0] != w.alpha.group || back["role[]"][0] != "editor" || !strings.Contains(p.Body, "<details open>") {
+	idptest.Want(t, p, idptest.Path(path+"/claims"), idptest.Source("<details open>"))
+	if back["claim[]"][0] != "shoe" || back["role_group[]"][0] != w.alpha.group || back["role[]"][0] != "editor" {
 		t.Errorf("at %s came back %v", p.URL, back)
 	}
 	if s := w.applicationAt(t, path).Settings; len(s.Claims) != 0 {

@@ -14,6 +14,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 )
@@ -27,18 +28,16 @@ func TestAuditLog(t *testing.T) {
 	seen(t, member.Get("/o/alpha/admin"), 403)
 
 	p := seen(t, b.Get("/o/alpha/admin/audit"), 200)
-	for _, line := range []string{"Profile changed 22 November 2026, 09:00 UTC Person member of alpha Mia Renamed done",
-		"Request refused 22 November 2026, 09:00 UTC Mia Renamed GET /o/alpha/admin refused",
-		"Invitation sent 22 November 2026, 09:00 UTC operator of the installation",
+	for _, line := range []string{idptest.Sentence(t, "audit.action.user.profile_changed") + " 22 November 2026, 09:00 UTC Person member of alpha Mia Renamed done",
+		idptest.Sentence(t, "audit.action.request.refused") + " 22 November 2026, 09:00 UTC Mia Renamed GET /o/alpha/admin refused",
+		idptest.Sentence(t, "audit.action.invitation.sent") + " 22 November 2026, 09:00 UTC " + idptest.Sentence(t, "audit.actor.operator"),
 	} {
 		if !p.Says(line) {
 			t.Errorf("the log does not say %q: %s", line, p.Text())
 		}
 	}
 	p = seen(t, b.Get("/o/alpha/admin/audit?result=refused"), 200)
-	if !p.Says("Request refused") || p.Says("Profile changed") {
-		t.Errorf("only refusals: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("audit.action.request.refused"), idptest.SaysNot("audit.action.user.profile_changed"))
 	id := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
 	person := seen(t, b.Get("/o/alpha/admin/people/"+id), 200)
 	entries := slices.DeleteFunc(person.Links(), func(l string) bool { return !strings.Contains(l, "audit?q=") })
@@ -46,9 +45,9 @@ func TestAuditLog(t *testing.T) {
 		t.Fatalf("the way to a person's entries: %v", entries)
 	}
 	p = seen(t, b.Get(entries[0]), 200)
-	if !p.Says("Signed in") || !p.Says("Profile changed") || p.Says("Person owner of alpha") {
-		t.Errorf("one person's entries: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "one person's entries"), p,
+		idptest.Says("audit.action.signin.done"), idptest.Says("audit.action.user.profile_changed"),
+		idptest.ShowsNot("Person owner of alpha"))
 }
 
 func TestAuditEntry(t *testing.T) {
@@ -63,7 +62,7 @@ func TestAuditEntry(t *testing.T) {
 	p := seen(t, b.Get(path), 200)
 	for _, what := range []string{
 		"Name Person member of alpha Mia Renamed", // before and after, side by side
-		"user.profile_changed", "Lynx/2.9", "127.0.0.1", event.Origin.Request, event.ID, "2026-11-22T09:00:00Z", "not sealed yet",
+		"user.profile_changed", "Lynx/2.9", "127.0.0.1", event.Origin.Request, event.ID, "2026-11-22T09:00:00Z", idptest.Sentence(t, "console.entry.unsealed"),
 	} {
 		if !p.Says(what) {
 			t.Errorf("the entry does not say %q: %s", what, p.Text())
@@ -75,9 +74,7 @@ func TestAuditEntry(t *testing.T) {
 	if err := w.Seals.Sweep(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
 	}
-	if p := seen(t, b.Get(path), 200); !p.Says("sealed: a later change") {
-		t.Errorf("once it is sealed: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "once it is sealed"), seen(t, b.Get(path), 200), idptest.Says("console.entry.sealed"))
 }
 
 // Whatever an event recorded is shown as text, under its recorded name if it has no other.
@@ -93,7 +90,7 @@ func TestAuditEntryOfAnyShape(t *testing.T) {
 	})
 	id := w.events(t, w.alpha.ID, "signin.refused")[0].ID
 	p := seen(t, w.alpha.browsers[directory.Owner].Get("/o/alpha/admin/audit/"+id), 200)
-	for _, what := range []string{`novel ["<b>","&amp;"] —`, "Digit required false true", "Passwords remembered — 10", "unheard — null", "Parvis itself", "<i>x</i> dom_x", "Network address —"} {
+	for _, what := range []string{`novel ["<b>","&amp;"] —`, idptest.Sentence(t, "audit.field.digit") + " false true", idptest.Sentence(t, "audit.field.history") + " — 10", "unheard — null", idptest.Sentence(t, "audit.actor.system"), "<i>x</i> dom_x", idptest.Sentence(t, "console.entry.network") + " —"} {
 		if !p.Says(what) {
 			t.Errorf("the entry does not say %q: %s", what, p.Text())
 		}

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -60,13 +61,13 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 		t.Errorf("the person's page: %s", p.Text())
 	}
 	for _, step := range []struct{ deed, warns, says string }{
-		{"reset", "You see neither the link nor the password.", "The e-mail is on its way."},
-		{"new-password", "only to create a new one", "new one asked for on"},
-		{"end-sessions", "Signing in again stays possible.", "All sessions of this person have ended."},
-		{"deactivate", "cannot sign in, whatever else happens", "This person is deactivated"},
-		{"reactivate", "Sessions and links from before stay ended.", "This person is active again."},
-		{"delete", "Restoring is possible for 30 days", "This person is deleted."},
-		{"restore", "comes back deactivated", "This person is restored and still deactivated."},
+		{"reset", idptest.Sentence(t, "console.deed.reset_what"), idptest.Sentence(t, "console.deed.reset_done", "Count", 1)},
+		{"new-password", idptest.Sentence(t, "console.deed.password_what"), idptest.Sentence(t, "console.person.password_asked", "When", "22 November 2026, 09:00 UTC")},
+		{"end-sessions", idptest.Sentence(t, "console.deed.sessions_what"), idptest.Sentence(t, "console.deed.sessions_done", "Count", 1)},
+		{"deactivate", idptest.Sentence(t, "console.deed.deactivate_what"), idptest.Sentence(t, "console.deed.deactivate_done", "Count", 1)},
+		{"reactivate", idptest.Sentence(t, "console.deed.reactivate_what"), idptest.Sentence(t, "console.deed.reactivate_done", "Count", 1)},
+		{"delete", idptest.Sentence(t, "console.deed.delete_what", "Time", "30 days"), idptest.Sentence(t, "console.deed.delete_done", "Count", 1)},
+		{"restore", idptest.Sentence(t, "console.deed.restore_what"), idptest.Sentence(t, "console.deed.restore_done", "Count", 1)},
 	} {
 		page := seen(t, owner.Get(path), 200)
 		if !page.Has("button", "value", step.deed) {
@@ -74,9 +75,8 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 		}
 		before := w.rows(t, w.alpha.ID)
 		preview := seen(t, page.Form("deeds").Check("deed", step.deed).Submit(""), 200)
-		if !preview.Says(step.warns) || !preview.Says("It will be done to 1 person.") || !preview.Says("will be done") {
-			t.Errorf("%s: the preview says %s", step.deed, preview.Text())
-		}
+		idptest.Want(expect.Case(t, "%s: the preview says", step.deed), preview,
+			idptest.Shows(step.warns), idptest.Says("console.change.ready", "Count", 1), idptest.Says("console.change.will_be_done"))
 		if after := w.rows(t, w.alpha.ID); after != before {
 			t.Errorf("the preview of %s changed something:\n%s\n--- before:\n%s", step.deed, after, before)
 		}
@@ -89,16 +89,12 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 	if got := page.Form("role").Values.Get("deed"); got != "role-member" {
 		t.Errorf("the role form begins with %s", got)
 	}
-	if p := seen(t, page.Form("role").Submit(""), 409); !p.Says("This person has this role already.") || p.Has("form", "id", "main") {
-		t.Errorf("the same role: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the same role"), seen(t, page.Form("role").Submit(""), 409),
+		idptest.Says("directory.role_held"), idptest.NoElement("form", "id", "main"))
 	page = seen(t, page.Form("role").Fill("deed", "role-auditor").Submit(""), 200)
-	if !page.Says("New role: Auditor. It takes effect at once") {
-		t.Errorf("the preview of a role: %s", page.Text())
-	}
-	if page = seen(t, page.Form("main").Submit(""), 200); !page.Says("The role has changed.") || !page.Says("Role Auditor") {
-		t.Errorf("after the change of role: %s", page.Text())
-	}
+	idptest.Want(expect.Case(t, "the preview of a role"), page, idptest.Says("console.deed.role_what", "Role", "Auditor"))
+	page = seen(t, page.Form("main").Submit(""), 200)
+	idptest.Want(expect.Case(t, "after the change of role"), page, idptest.Says("console.deed.role_done", "Count", 1), idptest.Shows("Role Auditor"))
 	for action, want := range map[audit.Action]int{
 		"reset.sent": 1, "password.change_demanded": 1, "session.all_ended": 2, "user.deactivated": 1, "user.reactivated": 1,
 		"user.deleted": 1, "user.restored": 1, "user.role_changed": 1,
@@ -147,7 +143,7 @@ func TestButtonsAreThoseThatTheFunctionsAllow(t *testing.T) {
 			if p.Has("option", "value", "role-owner") != (may && role == directory.Owner) {
 				t.Errorf("%s is offered to make %s an owner", role, target)
 			}
-			if p.Says("This is you.") != (role == target) {
+			if p.Says(idptest.Sentence(t, "directory.yourself")) != (role == target) {
 				t.Errorf("%s looks at %s: %s", role, target, p.Text())
 			}
 		}
@@ -177,7 +173,8 @@ func TestSES3DeactivationEndsEverythingAndReactivationRevivesNothing(t *testing.
 			invitation := w.invitationBy(t, id, "friend@alpha.example")
 			w.Clock.Advance(11 * time.Minute)
 			proof := here.Post("/o/alpha/admin/people/invite", url.Values{"email": {"x@alpha.example"}, "role": {"member"}}).Form("main")
-			if !at(here, "alpha") || !at(there, "alpha") || !at(other, "alpha") || w.Browser(t).Get(link).Status != 200 {
+			expect.Equal(t, "Status", w.Browser(t).Get(link).Status, 200)
+			if !at(here, "alpha") || !at(there, "alpha") || !at(other, "alpha") {
 				t.Fatal("not everything is open to begin with")
 			}
 			owner = w.freshly(t, directory.Owner)
@@ -389,8 +386,9 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	}
 	preview := seen(t, list.Submit(""), 200)
 	for _, says := range []string{
-		"It will be done to 2 people. 3 are left out", "left out This is you.", "left out Your role does not allow this.", "left out This person is deactivated.",
-		"Person member of alpha member@alpha.example Member will be done", "Person helpdesk of alpha helpdesk@alpha.example Helpdesk will be done",
+		idptest.Sentence(t, "console.change.ready", "Count", 2) + " " + idptest.Sentence(t, "console.change.leaves_out", "Count", 3),
+		"left out " + idptest.Sentence(t, "directory.yourself"), "left out Your role does not allow this.", "left out " + idptest.Sentence(t, "directory.user_deactivated"),
+		"Person member of alpha member@alpha.example Member " + idptest.Sentence(t, "console.change.will_be_done"), "Person helpdesk of alpha helpdesk@alpha.example Helpdesk " + idptest.Sentence(t, "console.change.will_be_done"),
 	} {
 		if !preview.Says(says) {
 			t.Errorf("the preview does not say %q: %s", says, preview.Text())
@@ -409,7 +407,7 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	// Meanwhile one of the two became an owner.
 	does(w.alpha.browsers[directory.Owner], "role-owner", w.idIn(t, directory.Helpdesk))
 	done := seen(t, confirm.Submit(""), 200)
-	for _, says := range []string{"This person is deactivated, and all sessions have ended. 1 person was left out", "Person helpdesk of alpha helpdesk@alpha.example Owner left out Your role does not allow this.", "Member done"} {
+	for _, says := range []string{idptest.Sentence(t, "console.deed.deactivate_done", "Count", 1) + " " + idptest.Sentence(t, "console.change.left_out", "Count", 1), "Person helpdesk of alpha helpdesk@alpha.example Owner left out Your role does not allow this.", "Member done"} {
 		if !done.Says(says) {
 			t.Errorf("afterwards the page does not say %q: %s", says, done.Text())
 		}
@@ -420,9 +418,8 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	if n := len(w.events(t, w.alpha.ID, "request.refused")); n != 1 {
 		t.Errorf("%d refusals are in the audit log", n)
 	}
-	if p := seen(t, confirm.Submit(""), 409); !p.Says("This person is deactivated.") || p.Has("form", "id", "main") {
-		t.Errorf("a second time: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "a second time"), seen(t, confirm.Submit(""), 409),
+		idptest.Says("directory.user_deactivated"), idptest.NoElement("form", "id", "main"))
 	for name, form := range map[string]url.Values{
 		"nobody":              {"deed": {"deactivate"}},
 		"nobody, confirmed":   {"deed": {"deactivate"}, "confirmed": {"yes"}},
@@ -433,7 +430,7 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	} {
 		want := map[bool]int{true: 409, false: 400}[strings.HasPrefix(name, "nobody")]
 		p := seen(t, b.Post(changes, form), want)
-		if want == 409 && !p.Says("Nobody is ticked.") {
+		if want == 409 && !p.Says(idptest.Sentence(t, "console.change.nobody")) {
 			t.Errorf("%s: %s", name, p.Text())
 		}
 	}
@@ -446,12 +443,11 @@ func TestStaleProofLeadsBackToThePreview(t *testing.T) {
 	preview := seen(t, b.Get("/o/alpha/admin/people/"+id).Form("deeds").Check("deed", "delete").Submit(""), 200)
 	w.Clock.Advance(11 * time.Minute)
 	p := seen(t, proveAgain(t, preview.Form("main").Submit("")), 200)
-	if p.URL.Path != changes || !p.Says("Restoring is possible for 30 days") || !p.Has("div", "role", "status") || w.userOf(t, w.alpha.ID, id).Closed() != nil {
+	idptest.Want(t, p, idptest.Path(changes), idptest.Says("console.deed.delete_what", "Time", "30 days"), idptest.Element("div", "role", "status"))
+	if w.userOf(t, w.alpha.ID, id).Closed() != nil {
 		t.Fatalf("after the proof: %s: %s", p.URL, p.Text())
 	}
-	if p := seen(t, p.Form("main").Submit(""), 200); !p.Says("This person is deleted.") {
-		t.Errorf("confirmed once more: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "confirmed once more"), seen(t, p.Form("main").Submit(""), 200), idptest.Says("console.deed.delete_done", "Count", 1))
 }
 
 func TestEveryoneIsAskedForANewPassword(t *testing.T) {
@@ -481,16 +477,13 @@ func TestEveryoneIsAskedForANewPassword(t *testing.T) {
 	}
 	preview := seen(t, b.Get("/o/alpha/admin/people").Form("everyone").Check("deed", "new-password").Submit(""), 200)
 	// The owner, the administrator and the 102 people without a password are left out.
-	if !preview.Says("It will be done to 106 people. 104 are left out") || !preview.Says("10 more are not shown here.") {
-		t.Errorf("the preview: %s", preview.Text()[:1200])
-	}
+	idptest.Want(t, preview, idptest.Says("console.change.ready", "Count", 106), idptest.Says("console.change.leaves_out", "Count", 104),
+		idptest.Says("console.change.more", "Count", 10))
 	if !at(w.alpha.browsers[directory.Member], "alpha") {
 		t.Fatal("the preview ended a session")
 	}
 	done := seen(t, preview.Form("main").Submit(""), 200)
-	if !done.Says("All sessions of 106 people have ended.") || !done.Says("104 people were left out") {
-		t.Errorf("afterwards: %s", done.Text()[:1200])
-	}
+	idptest.Want(t, done, idptest.Says("console.deed.password_done", "Count", 106), idptest.Says("console.change.left_out", "Count", 104))
 	for role, browser := range w.alpha.browsers {
 		want := role == directory.Owner || role == directory.Administrator
 		if at(browser, "alpha") != want {
@@ -582,9 +575,7 @@ func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 	if _, p := w.signIn(t, email, idptest.Password); p.Status != 422 {
 		t.Errorf("the deleted person's password opens: %d at %s", p.Status, p.URL)
 	}
-	if p := does(owner, "restore", id); p.Status != 409 || !p.Says("belongs to somebody else by now") {
-		t.Errorf("restoring: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(t, does(owner, "restore", id), idptest.Status(409), idptest.Says("directory.address_gotten"))
 	w.Clock.Advance(directory.RestorableFor)
 	if err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
@@ -593,9 +584,8 @@ func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 	if p := owner.Get("/o/alpha/admin/people/" + id); p.Status != 404 {
 		t.Errorf("an erased person's page: %d", p.Status)
 	}
-	if p := seen(t, owner.Get("/o/alpha/admin/audit?q="+id), 200); !p.Says("User erased") || !p.Says("Person member of alpha") {
-		t.Errorf("the audit log: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the audit log"), seen(t, owner.Get("/o/alpha/admin/audit?q="+id), 200),
+		idptest.Says("audit.action.user.erased"), idptest.Shows("Person member of alpha"))
 	if _, p := w.signIn(t, email, password); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("erasing took the new person along: %s", p.URL)
 	}

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/federation/samltest"
 	"parvis/internal/idptest"
@@ -111,13 +112,14 @@ func TestMetadataByTextFileAndAddress(t *testing.T) {
 		}
 		p := seen(t, send(path), 200)
 		c := w.connection(t, path)
-		if !p.Says("Saved.") || c.SAML.EntityID != "https://idp.example/metadata" || len(c.SAML.Certificates) != 1 || c.SAML.SSO.Location != "https://idp.example/sso" {
+		idptest.Want(expect.Case(t, "%s: %+v", name, c.SAML), p, idptest.Says("console.sso.saved"))
+		if c.SAML.EntityID != "https://idp.example/metadata" || len(c.SAML.Certificates) != 1 || c.SAML.SSO.Location != "https://idp.example/sso" {
 			t.Errorf("%s: %+v: %s", name, c.SAML, p.Text())
 		}
 		if (c.MetadataURL != "") != (name == "address") {
 			t.Errorf("%s: renews itself from %q", name, c.MetadataURL)
 		}
-		for _, value := range []string{c.EntityID(w.URL), c.ACS(w.URL), "Audience URI (SP Entity ID)"} {
+		for _, value := range []string{c.EntityID(w.URL), c.ACS(w.URL), idptest.Sentence(t, "federation.label.okta.saml.entity_id")} {
 			if !p.Says(value) {
 				t.Errorf("%s: the page does not say %s", name, value)
 			}
@@ -127,9 +129,7 @@ func TestMetadataByTextFileAndAddress(t *testing.T) {
 		t.Errorf("%d changes are in the audit log, want 3", n)
 	}
 	list := seen(t, b.Get(singleSignOn), 200)
-	if !list.Says("By text") || !list.Says("Not tested yet") {
-		t.Errorf("the list: %s", list.Text())
-	}
+	idptest.Want(t, list, idptest.Shows("By text"), idptest.Says("console.sso.untested"))
 }
 
 // Every product's page is complete, in both protocols and both languages.
@@ -170,21 +170,21 @@ func TestSML11BadMetadataIsRefusedByName(t *testing.T) {
 		form url.Values
 		says string
 	}{
-		"nothing":        {url.Values{}, "Please give the metadata"},
-		"two ways":       {url.Values{"metadata": {good}, "metadata_address": {host.URL + "/metadata"}}, "in one way only"},
-		"two entities":   {url.Values{"metadata": {entities}}, "of several providers"},
-		"no XML":         {url.Values{"metadata": {"hello"}}, "not metadata in XML"},
+		"nothing":        {url.Values{}, idptest.Sentence(t, "federation.no_metadata")},
+		"two ways":       {url.Values{"metadata": {good}, "metadata_address": {host.URL + "/metadata"}}, idptest.Sentence(t, "federation.both_metadata")},
+		"two entities":   {url.Values{"metadata": {entities}}, idptest.Sentence(t, "federation.fix.metadata_two_entities")},
+		"no XML":         {url.Values{"metadata": {"hello"}}, idptest.Sentence(t, "federation.fix.metadata_not_xml")},
 		"a web page":     {url.Values{"metadata": {"<!DOCTYPE html><html></html>"}}, "DOCTYPE"},
-		"a service":      {url.Values{"metadata": {strings.ReplaceAll(good, "IDPSSODescriptor", "SPSSODescriptor")}}, "no SAML 2.0 identity provider"},
-		"no certificate": {url.Values{"metadata": {strings.ReplaceAll(good, `use="signing"`, `use="encryption"`)}}, "no certificate"},
-		"http":           {url.Values{"metadata": {strings.ReplaceAll(good, "https://idp.example/sso", "http://idp.example/sso")}}, "is not https"},
-		"plain address":  {url.Values{"metadata_address": {"http://idp.example/metadata"}}, "begins with https://"},
-		"file address":   {url.Values{"metadata_address": {"file:///etc/passwd"}}, "begins with https://"},
+		"a service":      {url.Values{"metadata": {strings.ReplaceAll(good, "IDPSSODescriptor", "SPSSODescriptor")}}, idptest.Sentence(t, "federation.fix.metadata_no_provider")},
+		"no certificate": {url.Values{"metadata": {strings.ReplaceAll(good, `use="signing"`, `use="encryption"`)}}, idptest.Sentence(t, "federation.fix.metadata_no_certificate")},
+		"http":           {url.Values{"metadata": {strings.ReplaceAll(good, "https://idp.example/sso", "http://idp.example/sso")}}, idptest.Sentence(t, "federation.fix.metadata_address")},
+		"plain address":  {url.Values{"metadata_address": {"http://idp.example/metadata"}}, idptest.Sentence(t, "federation.outbound.scheme")},
+		"file address":   {url.Values{"metadata_address": {"file:///etc/passwd"}}, idptest.Sentence(t, "federation.outbound.scheme")},
 		"private":        {url.Values{"metadata_address": {"https://127.0.0.1/metadata"}}, "not public"},
 		"decimal":        {url.Values{"metadata_address": {"https://[::ffff:10.0.0.1]/metadata"}}, "not public"},
 		"redirect":       {url.Values{"metadata_address": {host.URL + "/redirect"}}, "leads on"},
 		"large":          {url.Values{"metadata_address": {host.URL + "/large"}}, "too long"},
-		"absent":         {url.Values{"metadata_address": {host.URL + "/absent"}}, "not with what was asked for"},
+		"absent":         {url.Values{"metadata_address": {host.URL + "/absent"}}, idptest.Sentence(t, "federation.outbound.status")},
 	} {
 		p := seen(t, b.Post(path+"/metadata", test.form), 422)
 		if !p.Says(test.says) {
@@ -196,9 +196,8 @@ func TestSML11BadMetadataIsRefusedByName(t *testing.T) {
 			}
 		}
 	}
-	if p := b.Upload(path+"/metadata", "metadata_file", []byte(good+strings.Repeat(" ", 2<<20)), nil); p.Status != 422 || !p.Says("longer than 1 MiB") {
-		t.Errorf("2 MiB: %d: %s", p.Status, p.Text())
-	}
+	idptest.Want(t, b.Upload(path+"/metadata", "metadata_file", []byte(good+strings.Repeat(" ", 2<<20)), nil),
+		idptest.Status(422), idptest.Says("federation.fix.metadata_too_large"))
 	if p := b.Upload(path+"/metadata", "metadata_file", make([]byte, 50<<20), nil); p.Status != 413 {
 		t.Errorf("50 MB: %d", p.Status)
 	}
@@ -238,19 +237,21 @@ func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
 		if w.connection(t, path).Tested() {
 			t.Errorf("after %s it still counts as tested", name)
 		}
-		if p := on(409); !p.Says("Test it first") {
-			t.Errorf("after %s: %s", name, p.Text())
-		}
+		idptest.Want(expect.Case(t, "after %s", name), on(409), idptest.Says("federation.untested"))
 		seen(t, b.Post(path+name, form), 200) // changes nothing
 	}
 	w.passed(t, path)
 	on(200)
-	if c := w.connection(t, path); c.State != federation.On || c.SAML.Tolerance != 90*time.Second || !c.Vouches || c.Mapping.Email != "mail" {
+	c := w.connection(t, path)
+	expect.Equal(t, "State", c.State, federation.On)
+	expect.Equal(t, "Tolerance", c.SAML.Tolerance, 90*time.Second)
+	expect.Equal(t, "Email", c.Mapping.Email, "mail")
+	if !c.Vouches {
 		t.Errorf("turned on: %+v", c)
 	}
 	for _, role := range []string{"owner", "administrator"} {
 		letters := w.LettersTo(t, role+"@alpha.example")
-		if len(letters) == 0 || !strings.Contains(letters[0].Subject, "Company account was turned on") {
+		if len(letters) == 0 || !strings.Contains(letters[0].Subject, idptest.Sentence(t, "mail.federation.turned_on.subject", "Organization", "Alpha Freight", "Connection", "Company account")) {
 			t.Errorf("%s got no letter: %v", role, letters)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -227,12 +229,21 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 			continue
 		}
 		for role, b := range w.alpha.browsers {
+			refused := map[string]bool{}
 			for _, form := range forms {
 				want := call(b, route, "alpha", "usr_bbbbbbbbbbbbbbbbbbbbbbbbbb", form)
 				if want.Status != 404 && want.Status != 403 && want.Status != 400 { // 400: a field that the form does not have
 					t.Fatalf("%s as %s for an id that nobody has: %d", route, role, want.Status)
 				}
-				for _, ids := range []map[string]string{foreign, absent} {
+				// Nearly all forms are refused because of a field or of the role. Once each id met
+				// such a refusal, only beta's own id of this kind is tried with the other forms.
+				tried := []map[string]string{foreign, absent}
+				if answer := strconv.Itoa(want.Status) + readable(want); want.Status != 404 && refused[answer] {
+					tried = []map[string]string{{"beta's own": w.beta.idFor(route)}}
+				} else {
+					refused[answer] = true
+				}
+				for _, ids := range tried {
 					for kind, id := range ids {
 						got := call(b, route, "alpha", id, form)
 						if got.Status != want.Status || readable(got) != readable(want) {
@@ -262,10 +273,13 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 						id = plain
 					}
 					got := b.Post("/o/alpha/admin/people/change", with(form, "person[]", id))
-					malformed := kind == "zero byte" || kind == "not UTF-8"
-					if !malformed && (got.Status != 404 || readable(got) != readable(want)) || malformed && got.Status != 400 {
-						t.Errorf("%v as %s with %s (%s): %d %q", form, role, id, kind, got.Status, readable(got))
+					of := expect.Case(t, "%v as %s with %s (%s)", form, role, id, kind)
+					if kind == "zero byte" || kind == "not UTF-8" {
+						expect.Equal(of, "status", got.Status, 400)
+						continue
 					}
+					expect.Equal(of, "status", got.Status, 404)
+					expect.Equal(of, "page", readable(got), readable(want))
 				}
 			}
 		}
@@ -490,9 +504,7 @@ func testStaleProof(t *testing.T, after time.Duration) {
 	if back := p.Form("main"); back.Values.Get("confirmed") != "yes" {
 		t.Errorf("the tick is lost: %v", back.Values)
 	}
-	if p := p.Form("main").Submit("withdraw"); !p.Says("invitation withdrawn") {
-		t.Errorf("not withdrawn: %s", p.Text())
-	}
+	idptest.Want(t, p.Form("main").Submit("withdraw"), idptest.Says("console.state.withdrawn"))
 
 	resend := b.Get("/o/alpha/admin/invitations/" + w.alpha.invitation).Form("resend")
 	w.Clock.Advance(11 * time.Minute)

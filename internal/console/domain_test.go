@@ -9,6 +9,8 @@ import (
 
 	"parvis/internal/directory"
 	"parvis/internal/domain"
+	"parvis/internal/expect"
+	"parvis/internal/idptest"
 )
 
 const domains = "/o/alpha/admin/domains"
@@ -23,16 +25,15 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	}
 	form := seen(t, b.Get(domains), 200).Form("main")
 	for typed, says := range map[string]string{
-		"": "enter a domain", "https://north.example.com/": "such as example.com", "localhost": "such as example.com", "10.0.0.1": "such as example.com",
-		"co.uk": "does not belong to one organization", "Gmail.com": "mail provider", "ALPHA.example": "on the list already", "<b>x</b>.com": "such as example.com",
+		"": idptest.Sentence(t, "directory.domain_missing"), "https://north.example.com/": idptest.Sentence(t, "directory.domain_invalid"), "localhost": idptest.Sentence(t, "directory.domain_invalid"), "10.0.0.1": idptest.Sentence(t, "directory.domain_invalid"),
+		"co.uk": idptest.Sentence(t, "directory.domain_public"), "Gmail.com": idptest.Sentence(t, "directory.domain_provider"), "ALPHA.example": idptest.Sentence(t, "directory.domain_listed"), "<b>x</b>.com": idptest.Sentence(t, "directory.domain_invalid"),
 	} {
 		p := form.Fill("domain", typed).Submit("")
-		if p.Status != 422 || !p.Says(says) || !p.Has("input", "aria-invalid", "true") || p.Form("main").Values.Get("domain") != typed {
-			t.Errorf("%q: %d %v: %s", typed, p.Status, p.Form("main").Values, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%q", typed), p,
+			idptest.Status(422), idptest.Shows(says), idptest.Element("input", "aria-invalid", "true"), idptest.Input("domain", typed))
 	}
 	p := seen(t, form.Fill("domain", " BÜCHER.example.com ").Submit(""), 200)
-	for _, text := range []string{"bücher.example.com", "xn--bcher-kva.example.com", "Waiting for its record", "_parvis-challenge.xn--bcher-kva.example.com", "parvis-domain="} {
+	for _, text := range []string{"bücher.example.com", "xn--bcher-kva.example.com", idptest.Sentence(t, "console.domain.waiting"), "_parvis-challenge.xn--bcher-kva.example.com", "parvis-domain="} {
 		if !p.Says(text) {
 			t.Errorf("the page of a new domain lacks %q: %s", text, p.Text())
 		}
@@ -45,25 +46,20 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := p.Form("check").Submit("check"); p.Status != 409 || !p.Says("The DNS has no such record, or not yet.") || !p.Says("Waiting for its record") {
-		t.Errorf("without the record: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "without the record"), p.Form("check").Submit("check"),
+		idptest.Status(409), idptest.Says("directory.proof_missing"), idptest.Says("console.domain.waiting"))
 	w.dns.Fail(true)
-	if p := p.Form("check").Submit("check"); p.Status != 409 || !p.Says("The DNS gave no answer") || !p.Says("the DNS has given no answer") {
-		t.Errorf("without an answer: %d %s", p.Status, p.Text())
-	}
-	if p := seen(t, b.Get(domains), 200); !p.Says("The DNS gives no answer") {
-		t.Errorf("the list: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "without an answer"), p.Form("check").Submit("check"),
+		idptest.Status(409), idptest.Says("directory.proof_unanswered"),
+		idptest.Says("console.domain.silent_what", "When", "22 November 2026, 09:00 UTC"))
+	idptest.Want(t, seen(t, b.Get(domains), 200), idptest.Says("console.domain.silent"))
 	w.dns.Fail(false)
 	w.dns.Set(d.Record(), d.Value())
 	p = seen(t, p.Form("check").Submit("check"), 200)
-	if !p.Says("the domain is proven to be that of Alpha Freight") || !p.Says("Proven since") || p.Says("Waiting") {
-		t.Errorf("proven: %s", p.Text())
-	}
-	if p := seen(t, b.Get(p.URL.Path), 200); p.Says("is proven to be that of") {
-		t.Error("the notice stays")
-	}
+	idptest.Want(t, p,
+		idptest.Says("console.domain.checked", "Organization", "Alpha Freight"), idptest.Says("console.domain.proven_at"),
+		idptest.ShowsNot("Waiting"))
+	idptest.Want(expect.Case(t, "the notice stays"), seen(t, b.Get(p.URL.Path), 200), idptest.SaysNot("console.domain.checked"))
 
 	// The record disappears: the page and a letter warn, and after a week the domain lapses.
 	w.dns.Remove(d.Record())
@@ -73,9 +69,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	}
 	proveAgain(t, b.Get(p.URL.Path))
 	p = seen(t, b.Get(p.URL.Path), 200)
-	if !p.Says("Record missing") || !p.Says("The record is no longer there.") {
-		t.Errorf("missing: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("console.domain.missing"), idptest.Says("console.domain.missing_what", "When", "30 November 2026, 09:00 UTC"))
 	for _, to := range []string{"owner@alpha.example", "administrator@alpha.example"} {
 		l := w.LettersTo(t, to)[0]
 		if !strings.Contains(l.Subject, "bücher.example.com") || !strings.Contains(l.Text, d.Value()) || !slices.Contains(l.Links, w.URL+p.URL.Path) {
@@ -93,20 +87,19 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	}
 	proveAgain(t, b.Get(p.URL.Path))
 	p = seen(t, b.Get(p.URL.Path), 200)
-	if l := w.LettersTo(t, "administrator@alpha.example")[0]; !p.Says("Lapsed") || !p.Says("missing for more than 7 days") || !strings.Contains(l.Subject, "has lapsed") {
-		t.Errorf("lapsed: %q %s", l.Subject, p.Text())
+	l := w.LettersTo(t, "administrator@alpha.example")[0]
+	idptest.Want(t, p, idptest.Shows("Lapsed"), idptest.Says("console.domain.lapsed_what", "Count", 7))
+	if !strings.Contains(l.Subject, idptest.Sentence(t, "mail.domain.lapsed_subject", "Domain", "bücher.example.com", "Organization", "Alpha Freight")) {
+		t.Errorf("lapsed: %q", l.Subject)
 	}
 
 	// Removing asks first.
-	if p := p.Form("main").Submit("remove"); p.Status != 422 || !p.Says("Please tick this") {
-		t.Errorf("removed without a tick: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "removed without a tick"), p.Form("main").Submit("remove"),
+		idptest.Status(422), idptest.Says("console.domain.not_confirmed"))
 	p = seen(t, p.Form("main").Check("confirmed", "yes").Submit("remove"), 200)
-	if p.URL.Path != domains || !p.Says("The domain is removed.") || p.Says("bücher") {
-		t.Errorf("removed: %s %s", p.URL, p.Text())
-	}
+	idptest.Want(t, p, idptest.Path(domains), idptest.Says("console.domain.removed"), idptest.ShowsNot("bücher"))
 	log := b.Get("/o/alpha/admin/audit?" + url.Values{"q": {"xn--bcher-kva"}}.Encode())
-	for _, action := range []string{"Domain added", "Domain proven", "Record of a domain missing", "Domain lapsed", "Domain removed"} {
+	for _, action := range []string{idptest.Sentence(t, "audit.action.domain.added"), idptest.Sentence(t, "audit.action.domain.proven"), idptest.Sentence(t, "audit.action.domain.missing"), idptest.Sentence(t, "audit.action.domain.lapsed"), idptest.Sentence(t, "audit.action.domain.removed")} {
 		if !log.Says(action) {
 			t.Errorf("the log lacks %q: %s", action, log.Text())
 		}
@@ -142,9 +135,7 @@ func TestTEN1HeldDomainTellsNothingBeforeItIsProven(t *testing.T) {
 	}
 	w.dns.Set(d.Record(), d.Value())
 	p := held.Form("check").Submit("check")
-	if p.Status != 409 || !p.Says("another organization of this installation has proven this domain") || strings.Contains(p.Body, "Beta Shipping") {
-		t.Errorf("proven by two: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "proven by two"), p, idptest.Status(409), idptest.Says("directory.domain_held"), idptest.SourceNot("Beta Shipping"))
 	if after := w.rows(t, w.beta.ID); after != before {
 		t.Errorf("beta changed:\n%s\n--- before:\n%s", after, before)
 	}
@@ -176,12 +167,8 @@ func TestDomainComesBackFromTheProof(t *testing.T) {
 	}
 	w.Clock.Advance(11 * time.Minute)
 	p = proveAgain(t, check.Submit("check"))
-	if p.URL.Path != domains+"/"+w.alpha.domain || !p.Says("Waiting for its record") {
-		t.Errorf("came back to %s: %s", p.URL, p.Text())
-	}
-	if p := seen(t, p.Form("check").Submit("check"), 200); !p.Says("Proven since") {
-		t.Errorf("checked: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "came back to"), p, idptest.Path(domains+"/"+w.alpha.domain), idptest.Says("console.domain.waiting"))
+	idptest.Want(t, seen(t, p.Form("check").Submit("check"), 200), idptest.Says("console.domain.proven_at"))
 }
 
 func TestDomainsInFrench(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -27,8 +28,8 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 	}
 	form := seen(t, b.Get(groups), 200).Form("main")
 	for typed, says := range map[string]string{
-		"": "enter a name", " ": "enter a name", "PEOPLE  of Alpha": "has this name already", "a\u202eb": "cannot be shown safely",
-		strings.Repeat("🦊x", 41): "shorten the name to 80 characters", "<b>\u200b</b>": "cannot be shown safely",
+		"": idptest.Sentence(t, "directory.name_missing"), " ": idptest.Sentence(t, "directory.name_missing"), "PEOPLE  of Alpha": idptest.Sentence(t, "directory.group_taken"), "a\u202eb": idptest.Sentence(t, "directory.name_invalid"),
+		strings.Repeat("🦊x", 41): idptest.Sentence(t, "directory.group_name_long", "Most", "80"), "<b>\u200b</b>": idptest.Sentence(t, "directory.name_invalid"),
 	} {
 		p := seen(t, form.Fill("name", typed).Submit(""), 422)
 		if !p.Says(says) || !p.Has("input", "aria-invalid", "true") || p.Form("main").Values.Get("name") != typed {
@@ -37,7 +38,8 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 	}
 	p := seen(t, form.Fill("name", " Finance  & Tax ").Submit(""), 200)
 	path := p.URL.Path
-	if !strings.HasPrefix(path, groups+"/grp_") || !p.Says("The group is created. Now add its members.") || !p.Says("Finance & Tax 0 members") || !p.Says("No members yet.") {
+	idptest.Want(t, p, idptest.Says("console.group.is_created"), idptest.Shows("Finance & Tax 0 members"), idptest.Says("console.group.empty"))
+	if !strings.HasPrefix(path, groups+"/grp_") {
 		t.Fatalf("created: %s %s", p.URL, p.Text())
 	}
 	if p := seen(t, b.Get(path), 200); p.Says("is created") || !slices.Contains(p.Links(), path+"/add") || !slices.Contains(p.Links(), groups) {
@@ -55,18 +57,17 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 	}
 	for search, found := range map[string]bool{"MEMBER@alpha.example": true, "pérson member": true, "waiting@alpha.example": false, "nobody": false, "%": false} {
 		p := seen(t, b.Get(path+"/add?"+url.Values{"q": {search}}.Encode()), 200)
-		if p.Has("input", "value", member) != found || p.Has("input", "value", auditor) || !found && !p.Says("No match. Try another word.") {
+		idptest.Want(expect.Case(t, "%q", search), p, idptest.NoElement("input", "value", auditor))
+		if p.Has("input", "value", member) != found || !found && !p.Says(idptest.Sentence(t, "console.group.no_match")) {
 			t.Errorf("%q: %s", search, p.Text())
 		}
 	}
-	if p := seen(t, p.Form("main").Submit(""), 422); !p.Says("Nobody is ticked.") {
-		t.Errorf("nobody was added: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "nobody was added"), seen(t, p.Form("main").Submit(""), 422), idptest.Says("console.group.nobody"))
 	p = seen(t, p.Form("main").Check("person[]", member).Check("person[]", auditor).Submit(""), 200)
 	idptest.Want(t, p, idptest.Says("console.group.added"))
-	if p.URL.Path != path || !p.Says("2 members") || !p.Says("member@alpha.example") || !p.Says("auditor@alpha.example") || p.Says("owner@alpha.example") {
-		t.Errorf("added: %s %s", p.URL, p.Text())
-	}
+	idptest.Want(t, p,
+		idptest.Path(path), idptest.Shows("2 members"), idptest.Shows("member@alpha.example"), idptest.Shows("auditor@alpha.example"),
+		idptest.ShowsNot("owner@alpha.example"))
 	if p := seen(t, b.Get(path+"?q=auditor"), 200); !p.Has("input", "value", auditor) || p.Has("input", "value", member) {
 		t.Errorf("searched among the members: %s", p.Text())
 	}
@@ -81,32 +82,25 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 		t.Errorf("the owner's page: %s", p.Text())
 	}
 
-	if p := seen(t, p.Form("selection").Submit("remove"), 422); !p.Says("Nobody is ticked.") || !p.Says("2 members") {
-		t.Errorf("nobody was removed: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "nobody was removed"), seen(t, p.Form("selection").Submit("remove"), 422),
+		idptest.Says("console.group.nobody"), idptest.Shows("2 members"))
 	p = seen(t, p.Form("selection").Check("person[]", auditor).Submit("remove"), 200)
 	idptest.Want(t, p, idptest.Says("console.group.removed"))
 	if !p.Says("1 member ") || p.Has("input", "value", auditor) {
 		t.Errorf("removed: %s", p.Text())
 	}
-	if p := seen(t, p.Form("main").Fill("name", "people of ALPHA").Submit("rename"), 422); !p.Says("has this name already") || p.Form("main").Values.Get("name") != "people of ALPHA" || !p.Says("Finance & Tax") {
-		t.Errorf("renamed to another's name: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "renamed to another's name"), seen(t, p.Form("main").Fill("name", "people of ALPHA").Submit("rename"), 422),
+		idptest.Says("directory.group_taken"), idptest.Input("name", "people of ALPHA"), idptest.Shows("Finance & Tax"))
 	p = seen(t, p.Form("main").Fill("name", "Money").Submit("rename"), 200)
-	if !p.Says("The group has its new name.") || !p.Says("Money 1 member") {
-		t.Errorf("renamed: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("console.group.renamed"), idptest.Shows("Money 1 member"))
 	if p := seen(t, b.Get(groups), 200); !p.Says("Money 1 22 November") || p.Says("Finance & Tax") {
 		t.Errorf("the list: %s", p.Text())
 	}
 
-	if p := seen(t, p.Form("delete").Submit("delete"), 422); !p.Says("Please tick this to delete the group.") || p.Form("main").Values.Get("name") != "Money" {
-		t.Errorf("deleted without a tick: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "deleted without a tick"), seen(t, p.Form("delete").Submit("delete"), 422),
+		idptest.Says("console.group.not_confirmed"), idptest.Input("name", "Money"))
 	p = seen(t, p.Form("delete").Check("confirmed", "yes").Submit("delete"), 200)
-	if p.URL.Path != groups || !p.Says("The group is deleted.") || p.Says("Money") {
-		t.Errorf("deleted: %s %s", p.URL, p.Text())
-	}
+	idptest.Want(t, p, idptest.Path(groups), idptest.Says("console.group.deleted"), idptest.ShowsNot("Money"))
 	for _, gone := range []string{path, path + "/add"} {
 		if p := b.Get(gone); p.Status != 404 {
 			t.Errorf("%s of a deleted group: %d", gone, p.Status)
@@ -116,7 +110,7 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 		t.Errorf("the person's page: %s", p.Text())
 	}
 	log := seen(t, b.Get("/o/alpha/admin/audit?q=group."), 200)
-	for _, action := range []string{"Group created", "Group renamed", "Group deleted", "Added to a group", "Removed from a group"} {
+	for _, action := range []string{idptest.Sentence(t, "audit.action.group.created"), idptest.Sentence(t, "audit.action.group.renamed"), idptest.Sentence(t, "audit.action.group.deleted"), idptest.Sentence(t, "audit.action.group.member_added"), idptest.Sentence(t, "audit.action.group.member_removed")} {
 		if !log.Says(action) {
 			t.Errorf("the log lacks %q: %s", action, log.Text())
 		}
@@ -124,9 +118,8 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 	if p := seen(t, b.Get("/o/alpha/admin/audit/"+w.events(t, w.alpha.ID, "group.member_removed")[0].ID), 200); !p.Says("Group Finance & Tax —") {
 		t.Errorf("the entry: %s", p.Text())
 	}
-	if p := seen(t, w.alpha.browsers[directory.Member].Get("/o/alpha/account/activity"), 200); !p.Says("Added to a group") {
-		t.Errorf("the person's own activity: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the person's own activity"), seen(t, w.alpha.browsers[directory.Member].Get("/o/alpha/account/activity"), 200),
+		idptest.Says("audit.action.group.member_added"))
 }
 
 func TestGroupsForWhoMayOnlyRead(t *testing.T) {
@@ -137,10 +130,9 @@ func TestGroupsForWhoMayOnlyRead(t *testing.T) {
 			t.Errorf("%s sees %s", role, p.Text())
 		}
 		p := seen(t, b.Get(groups+"/"+w.alpha.group), 200)
-		if p.Has("form", "method", "post") && (p.Has("form", "id", "main") || p.Has("form", "id", "selection") || p.Has("form", "id", "delete") || p.Has("input", "name", "person[]")) ||
-			!p.Says("owner@alpha.example") || slices.Contains(p.Links(), groups+"/"+w.alpha.group+"/add") {
-			t.Errorf("%s sees %s", role, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s sees", role), p, idptest.Shows("owner@alpha.example"), idptest.NoLink(groups+"/"+w.alpha.group+"/add"))
+		idptest.Want(expect.Case(t, "%s", role), p, idptest.NoElement("form", "id", "main"), idptest.NoElement("form", "id", "selection"),
+			idptest.NoElement("form", "id", "delete"), idptest.NoField("person[]"))
 		before := w.rows(t, w.alpha.ID)
 		for _, form := range []url.Values{{"do": {"rename"}, "name": {"Mine"}}, {"do": {"remove"}, "person[]": {w.alpha.user}}, {"do": {"delete"}, "confirmed": {"yes"}}} {
 			if p := b.Post(groups+"/"+w.alpha.group, form); p.Status != 403 {
@@ -358,9 +350,8 @@ func TestTwoBrowsersChangeOneGroup(t *testing.T) {
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return directory.Delete(ctx, tx, directory.Operator(), w.alpha.ID, directory.UserID(auditor))
 	})
-	if p := seen(t, late.Submit(""), 409); !p.Says("This person was deleted.") || !p.Says("auditor@alpha.example") {
-		t.Errorf("adding whoever was deleted: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "adding whoever was deleted"), seen(t, late.Submit(""), 409),
+		idptest.Says("directory.user_deleted"), idptest.Shows("auditor@alpha.example"))
 	seen(t, two.Get(path).Form("delete").Check("confirmed", "yes").Submit("delete"), 200)
 	for _, p := range []*idptest.Page{late.Submit(""), stale.Submit("rename")} {
 		if p.Status != 404 {

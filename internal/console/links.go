@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"

@@ -29,7 +29,7 @@ func TestAnotherNodeAndARestartInTheMiddleOfAJourney(t *testing.T) {
 			w.LettersTo(t, email) // the first node sweeps too
 			names := 0
 			for _, l := range slices.Concat(w.Mail.Letters(), second.Mail.Letters()) {
-				if l.To == email && strings.Contains(l.Subject, "Your organizations") {
+				if l.To == email && strings.Contains(l.Subject, idptest.Sentence(t, "mail.names.subject")) {
 					names++
 				}
 			}

@@ -17,6 +17,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -144,16 +145,16 @@ func TestOrganizationNamesEveryFaultAndKeepsWhatWasTyped(t *testing.T) {
 		"in another case":                   {"short_name", "BETA", "is taken"},
 		"with a homoglyph":                  {"short_name", "ветa", "one script"},
 		"all in homoglyphs":                 {"short_name", "ВЕТА", "is taken"},
-		"a neighbour's name":                {"organization", "beta  shipping", "another organization"},
-		"with a Cyrillic letter":            {"organization", "Bеta Shipping", "another organization"},
+		"a neighbour's name":                {"organization", "beta  shipping", idptest.Sentence(t, "directory.organization_taken")},
+		"with a Cyrillic letter":            {"organization", "Bеta Shipping", idptest.Sentence(t, "directory.organization_taken")},
 		"with a zero-width space":           {"organization", "Beta\u200b Shipping", "hidden"},
 		"turned about":                      {"organization", "Beta \u202egnippihS", "hidden"},
-		"a reserved short name":             {"short_name", "admin", "kept for Parvis"},
-		"no name":                           {"organization", " ", "enter a name"},
-		"no short name":                     {"short_name", "", "enter a short name"},
+		"a reserved short name":             {"short_name", "admin", idptest.Sentence(t, "directory.short_name_reserved")},
+		"no name":                           {"organization", " ", idptest.Sentence(t, "directory.name_missing")},
+		"no short name":                     {"short_name", "", idptest.Sentence(t, "directory.short_name_missing")},
 		"a contact that turns the writing":  {"contact", "help \u202e moc.elpmaxe", "hidden"},
 		"a contact of signs":                {"contact", "!!!", "hidden"},
-		"a contact longer than it may be":   {"contact", strings.Repeat("é", 301), "300 characters"},
+		"a contact longer than it may be":   {"contact", strings.Repeat("é", 301), idptest.Sentence(t, "directory.contact_long")},
 		"a contact with another line in it": {"contact", "help\nBcc: x@evil.example", "one line"},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -298,9 +299,7 @@ func TestSuspendedOrganizationIsClosedUnderBothItsNames(t *testing.T) {
 	member := w.alpha.browsers[directory.Member]
 	for _, name := range []string{"alpha", "north-star"} {
 		p := member.Get("/o/" + name + "/home")
-		if p.URL.Path != "/o/north-star" || !p.Says("closed at the moment") {
-			t.Errorf("%s: at %s: %s", name, p.URL, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s", name), p, idptest.Path("/o/north-star"), idptest.Says("web.sign_in.closed"))
 	}
 }
 
@@ -370,7 +369,8 @@ func TestLogoIsShownReplacedAndTakenAway(t *testing.T) {
 	path := logoPath.FindString(door.Body)
 	logo := w.Browser(t).Get(path)
 	shown, err := png.DecodeConfig(strings.NewReader(logo.Body))
-	if err != nil || shown.Width != 512 || shown.Height != 128 || logo.Status != 200 {
+	idptest.Want(t, logo, idptest.Status(200))
+	if err != nil || shown.Width != 512 || shown.Height != 128 {
 		t.Errorf("the logo: %d, %+v (%v)", logo.Status, shown, err)
 	}
 	for name, want := range map[string]string{
@@ -516,7 +516,8 @@ func TestLogoNeedsAFreshProof(t *testing.T) {
 	form := b.Get(organizationPath).Form("upload").Choose(drawing(t, 8, 8))
 	w.Clock.Advance(11 * time.Minute)
 	p := proveAgain(t, form.Submit(""))
-	if p.Status != 200 || p.URL.Path != organizationPath+"/logo" || !p.Says("Nothing has been changed yet") || w.images(t) != 0 {
+	idptest.Want(expect.Case(t, "after the proof"), p, idptest.Status(200), idptest.Path(organizationPath+"/logo"), idptest.Says("page.returned"))
+	if w.images(t) != 0 {
 		t.Errorf("after the proof: %d at %s: %s", p.Status, p.URL, p.Text())
 	}
 	seen(t, p.Form("upload").Choose(drawing(t, 8, 8)).Submit(""), 200)

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/mail"
 	"parvis/internal/mailbox"
@@ -31,10 +32,9 @@ func TestInvite(t *testing.T) {
 		t.Errorf("offered first: %v", form.Values)
 	}
 	p = seen(t, form.Fill("email", "lin@alpha.example").Fill("name", "Lin Wei").Fill("invited_language", "fr").Submit(""), 200)
-	if !p.Says("The invitation to lin@alpha.example is on its way. No mail? Ask the person to look in the junk folder for "+idptest.NoReply) ||
-		!p.Says("invitation waiting") || !p.Says("Person administrator of alpha") {
-		t.Errorf("after sending: %s", p.Text())
-	}
+	idptest.Want(t, p,
+		idptest.Says("console.invitation.sent_to", "Email", "lin@alpha.example"), idptest.Says("console.invitation.no_mail", "Address", idptest.NoReply),
+		idptest.Says("console.state.waiting"), idptest.Shows("Person administrator of alpha"))
 	id := w.idOf(t, w.alpha.ID, "invitations", "lin@alpha.example")
 	link := w.LinkTo(t, "lin@alpha.example", 0)
 	if letter := w.LettersTo(t, "lin@alpha.example")[0]; letter.Subject != "Votre invitation à rejoindre Alpha Freight" {
@@ -50,16 +50,14 @@ func TestInvite(t *testing.T) {
 	if strings.Contains(w.Log.String(), token) {
 		t.Error("the log has the link")
 	}
-	if p := seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200); !p.Says("invitation sent") || p.Says("on its way") {
-		t.Errorf("once it is sent: %s", p.Text())
-	}
-	if p := seen(t, b.Get("/o/alpha/admin/people?q=LIN&state=invited"), 200); !p.Says("Lin Wei lin@alpha.example Member invitation sent") {
+	idptest.Want(expect.Case(t, "once it is sent"), seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200),
+		idptest.Says("console.state.sent"), idptest.SaysNot("console.invitation.sent_to"))
+	if p := seen(t, b.Get("/o/alpha/admin/people?q=LIN&state=invited"), 200); !p.Says("Lin Wei lin@alpha.example Member " + idptest.Sentence(t, "console.state.sent")) {
 		t.Errorf("in the list: %s", p.Text())
 	}
 	w.Browser(t).Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
-	if p := seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200); !p.Says("invitation accepted") || p.Has("button", "value", "resend") {
-		t.Errorf("once it is accepted: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "once it is accepted"), seen(t, b.Get("/o/alpha/admin/invitations/"+id), 200),
+		idptest.Says("console.state.accepted"), idptest.NoElement("button", "value", "resend"))
 	p = seen(t, b.Get("/o/alpha/admin/people?q=lin&state=active"), 200)
 	if !p.Says("Lin Wei lin@alpha.example Member active 22 November 2026") || p.Says("invitation") {
 		t.Errorf("in the list after joining: %s", p.Text())
@@ -123,7 +121,8 @@ func TestChangeOfLanguageKeepsTheForm(t *testing.T) {
 	form := b.Get("/o/alpha/admin/people/invite").Form("main").Fill("email", "not yet").Fill("role", "helpdesk").Fill("language", "fr")
 	p := seen(t, form.Submit("language"), 200)
 	back := p.Form("main").Values
-	if p.Lang() != "fr" || back.Get("email") != "not yet" || back.Get("role") != "helpdesk" || !p.Says("Inviter une personne") {
+	idptest.Want(t, p, idptest.Lang("fr"), idptest.Shows("Inviter une personne"))
+	if back.Get("email") != "not yet" || back.Get("role") != "helpdesk" {
 		t.Errorf("%s: %v: %s", p.Lang(), back, p.Text())
 	}
 	form = b.Get("/o/alpha/admin/invitations/"+w.alpha.invitation).Form("main").Check("confirmed", "yes").Fill("language", "en")
@@ -149,9 +148,9 @@ func TestResendAndWithdraw(t *testing.T) {
 	if p := w.Browser(t).Get(fresh); p.Status != 200 {
 		t.Errorf("the new link: %d", p.Status)
 	}
-	if p := seen(t, b.Get(path), 200); !p.Says("invitation replaced") || p.Has("button", "value", "resend") || !slices.Contains(p.Links(), "/o/alpha/admin/people?q=waiting%40alpha.example") {
-		t.Errorf("the old invitation: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the old invitation"), seen(t, b.Get(path), 200),
+		idptest.Says("console.state.replaced"), idptest.NoElement("button", "value", "resend"),
+		idptest.Link("/o/alpha/admin/people?q=waiting%40alpha.example"))
 
 	p = seen(t, p.Form("main").Submit("withdraw"), 422)
 	if !p.Has("p", "id", "confirmed-error") || w.Browser(t).Get(fresh).Status != 200 {
@@ -159,18 +158,14 @@ func TestResendAndWithdraw(t *testing.T) {
 	}
 	withdraw := p.Form("main").Check("confirmed", "yes")
 	p = seen(t, withdraw.Submit("withdraw"), 200)
-	if !p.Says("invitation withdrawn") || p.Has("button", "value", "withdraw") {
-		t.Errorf("after withdrawing: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("console.state.withdrawn"), idptest.NoElement("button", "value", "withdraw"))
 	if p := w.Browser(t).Get(fresh); p.Status != 410 {
 		t.Errorf("the withdrawn link: %d", p.Status)
 	}
 	// From another tab, too late.
 	for _, do := range []string{"resend", "withdraw"} {
 		p := seen(t, b.Post(p.URL.Path, url.Values{"do": {do}, "confirmed": {"yes"}}), 409)
-		if !p.Says("in the meantime") || !p.Says("invitation withdrawn") {
-			t.Errorf("%s of a withdrawn one: %s", do, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s of a withdrawn one", do), p, idptest.Says("console.invitation.over"), idptest.Says("console.state.withdrawn"))
 	}
 	if p := seen(t, b.Get("/o/alpha/admin/people?q=waiting@alpha.example"), 200); !p.Says("No match") {
 		t.Errorf("a withdrawn invitation is in the list: %s", p.Text())
@@ -188,9 +183,7 @@ func TestExpiredInvitationCanBeSentAgain(t *testing.T) {
 	w.Clock.Advance(directory.InvitationLifetime)
 	path := "/o/alpha/admin/invitations/" + w.alpha.invitation
 	p := seen(t, proveAgain(t, b.Get(path)), 200)
-	if !p.Says("invitation expired") {
-		t.Errorf("expired: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("console.state.expired"))
 	if p := seen(t, p.Form("resend").Submit("resend"), 200); !p.Says("on its way") {
 		t.Errorf("sent again: %s", p.Text())
 	}
@@ -324,9 +317,7 @@ func TestLapsedInvitationIsSentAgainBySomebodyWhoMay(t *testing.T) {
 	}
 	path := "/o/alpha/admin/invitations/" + w.idOf(t, w.alpha.ID, "invitations", "late@alpha.example")
 	p := seen(t, w.alpha.browsers[directory.Owner].Get(path), 200)
-	if !p.Says("invitation lapsed") || p.Says("withdrawn") {
-		t.Errorf("its page: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("console.state.lapsed"), idptest.ShowsNot("withdrawn"))
 	seen(t, p.Form("resend").Submit("resend"), 200)
 	if p := w.Browser(t).Get(w.LinkTo(t, "late@alpha.example", 1)); p.Status != 200 {
 		t.Errorf("the link sent by the owner: %d", p.Status)

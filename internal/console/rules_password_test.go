@@ -11,6 +11,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/secret"
 )
@@ -39,9 +40,7 @@ func (w *world) joins(t *testing.T, password string) bool {
 func save(t *testing.T, p *idptest.Page) *idptest.Page {
 	t.Helper()
 	p = seen(t, p, 200)
-	if !p.Says("What would change") {
-		t.Fatalf("nothing is said before saving: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("console.password.review_title"))
 	return seen(t, p.Form("save").Submit("save"), 200)
 }
 
@@ -67,9 +66,7 @@ func TestPWD1PasswordsAreMeasuredByTheRulesOfTheOrganization(t *testing.T) {
 	}
 	measure("classic", map[string]bool{"xQ7#vLm": false, "xQ7#vLmK": true, "xq7#vlmk": false, long(400): true, long(401): false})
 	p := save(t, b.Get(passwordRules).Form("main").Fill("minimum_length", "12").Fill("maximum_length", "64").Submit("review"))
-	if !p.Says("The password rules are saved") {
-		t.Errorf("not said to be saved: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "not said to be saved"), p, idptest.Says("console.password.saved"))
 	measure("classic of 12 to 64", map[string]bool{long(11): false, long(12): true, long(64): true, long(65): false})
 	save(t, b.Get(passwordRules+"?preset=modern").Form("main").Submit("review"))
 	measure("modern", map[string]bool{"plumsixtigerwa": false, "plumsixtigerway": true, long(400): true, long(401): false})
@@ -97,20 +94,20 @@ func TestPWD1SettingsOutOfBoundsAreRefused(t *testing.T) {
 			if tt.field == "reset_lifetime" {
 				element = "select"
 			}
-			if p.Status != 422 || !p.Has(element, "aria-invalid", "true") || !p.Has("p", "id", tt.field+"-error") && !p.Has("div", "id", tt.field+"-error") {
-				t.Errorf("%s: %s of %q: %d: %s", tt.preset, tt.field, tt.value, p.Status, p.Text())
-				continue
-			}
+			of := expect.Case(t, "%s: %s of %q", tt.preset, tt.field, tt.value)
+			idptest.Want(of, p, idptest.Status(422), idptest.Element(element, "aria-invalid", "true"), idptest.Source(`id="`+tt.field+`-error"`))
 			back := p.Form("main").Values
-			if element == "input" && back.Get(tt.field) != tt.value || tt.field != "history" && back.Get("history") != "3" {
-				t.Errorf("%s of %q: what was typed is lost: %v", tt.field, tt.value, back)
+			if element == "input" {
+				expect.Equal(of, "what was typed", back.Get(tt.field), tt.value)
+			}
+			if tt.field != "history" {
+				expect.Equal(of, "history", back.Get("history"), "3")
 			}
 		}
 	}
 	typed := url.Values{"preset": {"modern"}, "minimum_length": {"15"}, "maximum_length": {"400"}, "history": {"0"}, "reset_lifetime": {"30m0s"}, "do": {"save"}}
-	if p := b.Post(passwordRules, with(typed, "digit", "yes")); p.Status != 422 || !p.Says("Switch these off") {
-		t.Errorf("modern with a digit: %d: %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "modern with a digit"), b.Post(passwordRules, with(typed, "digit", "yes")),
+		idptest.Status(422), idptest.Says("credential.rules.modern_classes"))
 	for name, form := range map[string]url.Values{
 		"an unknown preset": {"preset": {"none"}, "do": {"save"}}, "an expiry": with(typed, "expires", "90"), "no preset": {"do": {"save"}},
 	} {
@@ -149,7 +146,7 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 		return n
 	}
 	p := seen(t, b.Get(passwordRules), 200)
-	for _, said := range []string{"5 people have a password", "do not meet NIST SP 800-63B-4 and ASVS 6.2.5", "Move to the modern rules", "6 hashes of older passwords are deleted"} {
+	for _, said := range []string{idptest.Sentence(t, "console.password.meets", "Count", 5), idptest.Sentence(t, "console.password.effect.classic"), idptest.Sentence(t, "console.password.to_modern"), idptest.Sentence(t, "console.password.reach_hashes", "Count", 6)} {
 		if !p.Says(said) {
 			t.Errorf("the page does not say %q: %s", said, p.Text())
 		}
@@ -157,7 +154,7 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 	form := p.Form("main").Fill("history", "4").Fill("reset_lifetime", "1h0m0s")
 	form.Values.Del("special")
 	p = seen(t, form.Submit("review"), 200)
-	for _, said := range []string{"10 → 4", "30 minutes → 1 hour", "Special character required No longer asked for", "3 hashes of older passwords are deleted", "This affects 5 people"} {
+	for _, said := range []string{"10 → 4", "30 minutes → 1 hour", idptest.Sentence(t, "audit.field.special") + " " + idptest.Sentence(t, "console.password.effect.class_dropped"), idptest.Sentence(t, "console.password.reach_hashes", "Count", 3), idptest.Sentence(t, "console.password.reach", "Count", 5)} {
 		if !p.Says(said) {
 			t.Errorf("before saving it is not said that %q: %s", said, p.Text())
 		}
@@ -174,9 +171,7 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 	if hashes(w.beta) != 6 {
 		t.Errorf("beta has %d hashes left", hashes(w.beta))
 	}
-	if p := b.Get(passwordRules).Form("main").Submit("review"); !p.Says("nothing to save") {
-		t.Errorf("unchanged rules: %s", p.Text())
-	}
+	idptest.Want(t, b.Get(passwordRules).Form("main").Submit("review"), idptest.Says("console.password.unchanged"))
 	// One click saves it, from the page that says everything about it.
 	p = seen(t, b.Get(passwordRules).Form("to-modern").Submit("save"), 200)
 	want = credential.Modern
@@ -185,9 +180,8 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 		t.Errorf("one click saved %+v, with %d hashes", got, hashes(w.alpha))
 	}
 	idptest.Want(t, p, idptest.Says("console.password.beside_invitations"))
-	if p.Says("Move to the modern rules") || p.Has("input", "name", "digit") {
-		t.Errorf("the page under modern rules: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the page under modern rules"), p,
+		idptest.SaysNot("console.password.to_modern"), idptest.NoElement("input", "name", "digit"))
 	if n := len(w.events(t, w.alpha.ID, credential.RulesChanged)); n != 2 {
 		t.Errorf("%d changes are in the audit log, want 2", n)
 	}
@@ -205,9 +199,8 @@ func TestPasswordRulesForWhoMayOnlyRead(t *testing.T) {
 	w := start(t)
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
 		b := w.alpha.browsers[role]
-		if p := seen(t, b.Get(passwordRules), 200); p.Has("form", "id", "main") || !p.Says("Classic") || !p.Says("a special character") {
-			t.Errorf("%s sees %s", role, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s sees", role), seen(t, b.Get(passwordRules), 200),
+			idptest.NoElement("form", "id", "main"), idptest.Shows("Classic"), idptest.Says("credential.rule.special"))
 		if p := b.Post(passwordRules, url.Values{"do": {"save"}}); p.Status != 403 {
 			t.Errorf("%s saves: %d", role, p.Status)
 		}

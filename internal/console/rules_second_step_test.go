@@ -11,6 +11,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
 )
@@ -73,9 +74,7 @@ func TestAUT4ARequirementBitesFromItsInstant(t *testing.T) {
 	w.setZone(t, directory.Owner, "America/New_York")
 	b := w.alpha.browsers[directory.Owner]
 	p := seen(t, b.Get(secondStepRules), 200)
-	if !p.Says("midnight in your own time zone, America/New_York") {
-		t.Errorf("the page does not say which midnight: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the page does not say which midnight"), p, idptest.Says("console.second.from_hint", "Zone", "America/New_York"))
 	form := p.Form("main").Fill("everyone", "yes").Fill("required_from", "2026-11-24")
 	p = seen(t, form.Submit(""), 200)
 	if !p.Says("From 24 November 2026, 00:00 EST:") || !w.secondStepRules(t, w.alpha.ID).RequiredFrom.IsZero() {
@@ -83,7 +82,9 @@ func TestAUT4ARequirementBitesFromItsInstant(t *testing.T) {
 	}
 	p = seen(t, p.Form("save").Submit("save"), 200)
 	midnight := time.Date(2026, 11, 24, 5, 0, 0, 0, time.UTC)
-	if got := w.secondStepRules(t, w.alpha.ID).RequiredFrom; !got.Equal(midnight) || !p.Says("From 24 November 2026, 00:00 EST: required of everyone") {
+	got := w.secondStepRules(t, w.alpha.ID).RequiredFrom
+	idptest.Want(t, p, idptest.Says("console.second.now_later", "When", "24 November 2026, 00:00 EST"))
+	if !got.Equal(midnight) {
 		t.Fatalf("saved as %v: %s", got, p.Text())
 	}
 
@@ -138,10 +139,13 @@ func TestAUT4OwnersAndAdministratorsNeedOneByDefault(t *testing.T) {
 		t.Fatalf("enrolled and at %s", p.URL)
 	}
 	p := seen(t, b.Get("/o/gamma/admin/rules/second-step"), 200)
-	if form := p.Form("main").Values; form.Get("everyone") != "no" || !form.Has("privileged") || !form.Has("tolerance") || !form.Has("passwordless") {
+	form := p.Form("main").Values
+	expect.Equal(t, "everyone", form.Get("everyone"), "no")
+	if !form.Has("privileged") || !form.Has("tolerance") || !form.Has("passwordless") {
 		t.Errorf("the rules by default are shown as %v", form)
 	}
-	if !p.Says("required of owners and administrators, left to everybody else") || !p.Says("4 people who sign in with a password have no second step. 1 of them owns") {
+	idptest.Want(expect.Case(t, "the page says"), p, idptest.Says("console.second.now_privileged"))
+	if !p.Says(idptest.Sentence(t, "console.second.without", "Count", 4) + " " + idptest.Sentence(t, "console.second.without_privileged", "Count", 1)) {
 		t.Errorf("the page says %s", p.Text())
 	}
 }
@@ -159,16 +163,18 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 	p := seen(t, b.Get(secondStepRules), 200)
 	// The owner, helpdesk, auditor and member; neither the deactivated person nor the invited
 	// one.
-	if !p.Says("4 people who sign in with a password have no second step. 1 of them owns or administers") {
+	if !p.Says(idptest.Sentence(t, "console.second.without", "Count", 4) + " " + idptest.Sentence(t, "console.second.without_privileged", "Count", 1)) {
 		t.Errorf("the page says %s", p.Text())
 	}
 	p = seen(t, p.Form("main").Check("privileged", "yes").Submit(""), 200)
-	if !p.Says("At once: 1 person who owns or administers the organization needs a second step") || p.Says("You are one of them") || w.secondStepRules(t, w.alpha.ID).Privileged {
+	idptest.Want(expect.Case(t, "for owners and administrators"), p, idptest.SaysNot("console.second.own"))
+	if !p.Says(idptest.Sentence(t, "console.second.at_once")+" "+idptest.Sentence(t, "console.second.meets_privileged", "Count", 1)) || w.secondStepRules(t, w.alpha.ID).Privileged {
 		t.Errorf("for owners and administrators: %s", p.Text())
 	}
 	today := w.Clock.Now().Format(time.DateOnly)
 	p = seen(t, p.Form("main").Fill("everyone", "yes").Fill("required_from", today).Submit(""), 200)
-	if !p.Says("At once: 4 people with a password and without a second step need one. 1 of them owns") || !p.Says("Nobody is locked out") {
+	idptest.Want(t, p, idptest.Says("console.second.nobody_out"))
+	if !p.Says(idptest.Sentence(t, "console.second.at_once") + " " + idptest.Sentence(t, "console.second.meets", "Count", 4) + " " + idptest.Sentence(t, "console.second.without_privileged", "Count", 1)) {
 		t.Errorf("for everybody: %s", p.Text())
 	}
 	list := seen(t, b.Get(secondStepRules), 200)
@@ -195,9 +201,7 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 	owner := w.alpha.browsers[directory.Owner]
 	w.SecondStep(t, w.alpha.Organization, signin.SecondStepRules{Tolerance: 1})
 	p = seen(t, owner.Get(secondStepRules).Form("main").Check("privileged", "yes").Submit(""), 200)
-	if !p.Says("You are one of them") {
-		t.Errorf("the owner is told %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the owner is told"), p, idptest.Says("console.second.own"))
 	// Looser rules affect nobody, nor do stricter ones for which nobody has to set anything up.
 	w.Clock.Advance(time.Second) // the log is read newest first
 	form := owner.Get(secondStepRules).Form("main")
@@ -221,16 +225,15 @@ func TestSecondStepRulesKeepWhatWasTyped(t *testing.T) {
 		form.Values.Del("tolerance")
 		p := seen(t, form.Submit("save"), 422)
 		back := p.Form("main").Values
-		if back.Get("required_from") != day || back.Get("everyone") != "yes" || !back.Has("privileged") || back.Has("tolerance") || !back.Has("passwordless") {
+		of := expect.Case(t, "%q", day)
+		expect.Equal(of, "required_from", back.Get("required_from"), day)
+		expect.Equal(of, "everyone", back.Get("everyone"), "yes")
+		if !back.Has("privileged") || back.Has("tolerance") || !back.Has("passwordless") {
 			t.Errorf("%q came back as %v", day, back)
 		}
-		if !p.Has("input", "aria-invalid", "true") || !p.Says("Type a day as year, month and day") {
-			t.Errorf("%q: %s", day, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%q", day), p, idptest.Element("input", "aria-invalid", "true"), idptest.Says("console.second.day"))
 	}
-	if p := seen(t, b.Post(secondStepRules, url.Values{"do": {"save"}}), 422); !p.Says("Choose whether everyone") {
-		t.Errorf("nothing chosen: %s", p.Text())
-	}
+	idptest.Want(t, seen(t, b.Post(secondStepRules, url.Values{"do": {"save"}}), 422), idptest.Says("console.second.choose"))
 	if got := w.secondStepRules(t, w.alpha.ID); got != (signin.SecondStepRules{Tolerance: 1, Passwordless: true}) {
 		t.Errorf("saved as %+v", got)
 	}
@@ -299,9 +302,9 @@ func TestSecondStepRulesForWhoMayOnlyRead(t *testing.T) {
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
 		b := w.alpha.browsers[role]
 		p := seen(t, b.Get(secondStepRules), 200)
-		if p.Has("form", "id", "main") || !p.Says("required of owners and administrators") || !p.Says("A passkey alone is enough") {
-			t.Errorf("%s sees %s", role, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s sees", role), p,
+			idptest.NoElement("form", "id", "main"), idptest.Says("console.second.now_privileged"),
+			idptest.Says("console.second.passwordless"))
 		for _, do := range []string{"", "save"} {
 			if p := b.Post(secondStepRules, url.Values{"do": {do}, "everyone": {"no"}}); p.Status != 403 {
 				t.Errorf("%s sends %q: %d", role, do, p.Status)
@@ -325,7 +328,9 @@ func TestSecondStepRulesComeBackFromTheProof(t *testing.T) {
 	w.Clock.Advance(11 * time.Minute)
 	p := proveAgain(t, form.Submit("save"))
 	back := p.Form("main").Values
-	if back.Get("everyone") != "yes" || back.Get("required_from") != "2026-12-24" || back.Has("passwordless") || !back.Has("tolerance") {
+	expect.Equal(t, "everyone", back.Get("everyone"), "yes")
+	expect.Equal(t, "required_from", back.Get("required_from"), "2026-12-24")
+	if back.Has("passwordless") || !back.Has("tolerance") {
 		t.Errorf("came back as %v", back)
 	}
 	if got := w.secondStepRules(t, w.alpha.ID); !got.RequiredFrom.IsZero() {
@@ -350,16 +355,12 @@ func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 		}
 		return p
 	}
-	if p := eight(422); !p.Says("15") || !p.Says("Where a second step is required of everyone, 8 are enough") {
-		t.Errorf("alone: %s", p.Text())
-	}
+	idptest.Want(t, eight(422), idptest.Shows("15"), idptest.Says("console.password.modern_alone"))
 	tomorrow := signin.SecondStepRules{RequiredFrom: w.Clock.Now().Add(time.Hour), Privileged: true}
 	w.SecondStep(t, w.alpha.Organization, tomorrow)
 	eight(422) // not yet
 	w.SecondStep(t, w.alpha.Organization, signin.SecondStepRules{RequiredFrom: w.Clock.Now()})
-	if p := eight(200); !p.Says("so 8 characters may be enough") {
-		t.Errorf("beside a second step: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "beside a second step"), eight(200), idptest.Says("console.password.modern_second"))
 	if got := w.passwordRules(t, w.alpha.ID); got.Preset != credential.PresetModern || got.MinimumLength != 8 {
 		t.Fatalf("saved as %+v", got)
 	}
@@ -381,9 +382,7 @@ func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 		"put off":  {"everyone": {"yes"}, "required_from": {"2026-12-24"}},
 	} {
 		p := seen(t, b.Post(secondStepRules, form), 422)
-		if !p.Says("allow 8 characters because a second step is required of everyone. First raise the minimum length to 15") {
-			t.Errorf("%s: %s", name, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s", name), p, idptest.Says("signin.short_passwords", "Minimum", "8", "Least", "15"))
 		if back := p.Form("main").Values; back.Get("everyone") != form.Get("everyone") || back.Get("required_from") != form.Get("required_from") {
 			t.Errorf("%s: came back as %v", name, back)
 		}

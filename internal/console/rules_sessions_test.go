@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/expect"
+	"parvis/internal/idptest"
 	"parvis/internal/session"
 )
 
@@ -32,9 +34,7 @@ func TestSessionRulesKeepTheirBounds(t *testing.T) {
 		for _, value := range bad {
 			good := form.Values.Get(field)
 			p := seen(t, form.Fill(field, value).Submit("save"), 422)
-			if !p.Has("select", "aria-invalid", "true") || !p.Says("Choose a time from") {
-				t.Errorf("%s %q: %s", field, value, p.Text())
-			}
+			idptest.Want(expect.Case(t, "%s %q", field, value), p, idptest.Element("select", "aria-invalid", "true"), idptest.Says(map[string]string{"idle": "session.idle_bounds", "absolute": "session.absolute_bounds"}[field]))
 			form.Fill(field, good)
 		}
 	}
@@ -68,9 +68,7 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 	proveAgain(t, b.Get(sessionRules))
 	p := seen(t, b.Get(sessionRules).Form("main").Fill("idle", "1h0m0s").Submit(""), 200)
 	// Everybody who signed in to the first minute, except the owner, who just came back.
-	if !p.Says("4 open sessions end") || !p.Says("4 people") || p.Says("The one that you use now") {
-		t.Fatalf("the preview says %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("console.sessions.ends", "Count", 4), idptest.Shows("4 people"), idptest.SaysNot("console.sessions.own"))
 	if got := w.sessionRules(t, w.alpha.ID); got.Idle != session.Idle {
 		t.Fatalf("the preview saved %v", got)
 	}
@@ -107,9 +105,7 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 		p = proveAgain(t, p)
 	}
 	p = seen(t, p.Form("main").Fill("absolute", "1h0m0s").Submit(""), 200)
-	if !p.Says("The one that you use now is among them") {
-		t.Errorf("the own session is not named: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the own session is not named"), p, idptest.Says("console.sessions.own"))
 }
 
 func TestSessionRulesForWhoMayOnlyRead(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 	"parvis/internal/naming"
@@ -62,16 +63,17 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 	b := w.alpha.browsers[directory.Administrator]
 	person := strings.TrimSuffix(w.secondStepOf(t, directory.Member), "/second-step")
 	p := seen(t, b.Get(person), 200)
-	if !p.Says("1 authenticator app, not used yet") || !p.Says("10 recovery codes left") || p.Says("A telephone with a name") {
+	idptest.Want(expect.Case(t, "the person's page says"), p,
+		idptest.Says("console.second.recovery", "Count", 10), idptest.ShowsNot("A telephone with a name"))
+	if !p.Says(idptest.Sentence(t, "console.second.apps", "Count", 1) + ", " + idptest.Sentence(t, "console.second.unused")) {
 		t.Errorf("the person's page says %s", p.Text())
 	}
 	if !slices.Contains(p.Links(), w.secondStepOf(t, directory.Member)) {
 		t.Fatalf("no way to reset on %v", p.Links())
 	}
 	p = seen(t, b.Get(w.secondStepOf(t, directory.Member)), 200)
-	if !p.Says("First make sure that it is Person member of alpha who asks") || !p.Says("The next sign-in sets up a new second step") {
-		t.Errorf("the page says %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the page says"), p,
+		idptest.Says("console.second.reset_check", "Name", "Person member of alpha"), idptest.Says("console.second.reset_enrols"))
 	const reason = "Lost her phone; known by sight, ticket 4711 <b>"
 	form := p.Form("main").Fill("reason", reason)
 	w.Clock.Advance(11 * time.Minute)
@@ -82,9 +84,9 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 	}
 	w.Clock.Advance(time.Second)
 	p = seen(t, p.Form("main").Submit(""), 200)
-	if p.URL.Path != person || !p.Says("The second step of Person member of alpha is reset") || !p.Says("The next sign-in sets one up") || p.Says("recovery code") {
-		t.Errorf("afterwards at %s: %s", p.URL, p.Text())
-	}
+	idptest.Want(t, p,
+		idptest.Path(person), idptest.Says("console.second.reset_done", "Name", "Person member of alpha"),
+		idptest.Says("console.person.enrols"), idptest.SaysNot("console.second.recovery"), idptest.ShowsNot("recovery code"))
 	if slices.Contains(p.Links(), w.secondStepOf(t, directory.Member)) {
 		t.Error("what is gone is offered to be reset")
 	}
@@ -99,17 +101,25 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 		t.Errorf("the attempt from before goes on: %s: %s", p.URL, p.Text())
 	}
 	got := w.LettersTo(t, email)
-	if len(got) != letters+1 || !strings.Contains(got[0].Text, "Person administrator of alpha removed the second steps") || strings.Contains(got[0].Text, "4711") {
+	if len(got) != letters+1 || !strings.Contains(got[0].Text, idptest.Sentence(t, "mail.second_step_reset.what",
+		"When", "22 November 2026, 09:11 UTC", "Administrator", "Person administrator of alpha", "Organization", "Alpha Freight")) || strings.Contains(got[0].Text, "4711") {
 		t.Errorf("%d letters: %s", len(got)-letters, got[0].Text)
 	}
 	e := w.events(t, w.alpha.ID, "second_step.reset")
-	if len(e) != 1 || e[0].After["reason"] != reason || e[0].ActorName != "Person administrator of alpha" || e[0].TargetName != "Person member of alpha" ||
-		e[0].Before["apps"] != 1.0 || e[0].Before["recovery_codes"] != 10.0 || e[0].Before["passkeys"] != 0.0 || e[0].Origin.Network == "" {
+	if len(e) != 1 {
+		t.Fatalf("recorded as %+v", e)
+	}
+	expect.Equal(t, "reason", e[0].After["reason"], reason)
+	expect.Equal(t, "ActorName", e[0].ActorName, "Person administrator of alpha")
+	expect.Equal(t, "TargetName", e[0].TargetName, "Person member of alpha")
+	expect.Equal(t, "apps", e[0].Before["apps"], 1.0)
+	expect.Equal(t, "recovery_codes", e[0].Before["recovery_codes"], 10.0)
+	expect.Equal(t, "passkeys", e[0].Before["passkeys"], 0.0)
+	if e[0].Origin.Network == "" {
 		t.Errorf("recorded as %+v", e)
 	}
-	if p := seen(t, b.Get("/o/alpha/admin/audit/"+e[0].ID), 200); !p.Says("Second step reset") || !p.Says(reason) || !p.Says("Authenticator apps") {
-		t.Errorf("the log shows %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "the log shows"), seen(t, b.Get("/o/alpha/admin/audit/"+e[0].ID), 200),
+		idptest.Says("audit.action.second_step.reset"), idptest.Shows(reason), idptest.Says("audit.field.apps"))
 
 	again := w.Browser(t)
 	p = signIn(again, "alpha", email)
@@ -219,9 +229,8 @@ func TestREC8AResetWantsAReason(t *testing.T) {
 	b, path := w.alpha.browsers[directory.Owner], w.secondStepOf(t, directory.Member)
 	for _, reason := range []string{"", "   ", strings.Repeat("é", 301), "...", "turned \u202e around", "a\u0007b"} {
 		p := seen(t, b.Get(path).Form("main").Fill("reason", reason).Submit(""), 422)
-		if !p.Says("Say why, in one line of up to 300 characters") || !p.Has("input", "aria-invalid", "true") || p.Form("main").Values.Get("reason") != reason {
-			t.Errorf("%q: %s", reason, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%q", reason), p,
+			idptest.Says("directory.reason", "Most", "300"), idptest.Element("input", "aria-invalid", "true"), idptest.Input("reason", reason))
 	}
 	if f := w.factors(t, email); len(f.Apps) != 1 || len(w.events(t, w.alpha.ID, "second_step.reset")) != 0 {
 		t.Fatalf("something was reset: %+v", f)
@@ -248,7 +257,7 @@ func TestREC8AResetHappensOnce(t *testing.T) {
 			t.Errorf("the form says %s", p.Text())
 		}
 	}
-	refused("This person has no second step")
+	refused(idptest.Sentence(t, "signin.nothing_to_reset"))
 	id := directory.UserID(w.idOf(t, w.alpha.ID, "users", email))
 	w.withApp(t, email)
 	for i, done := range []func(context.Context, *db.Tx, directory.Actor, directory.OrgID, directory.UserID) error{directory.Deactivate, directory.Delete} {

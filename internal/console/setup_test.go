@@ -13,6 +13,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
@@ -48,7 +49,10 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 	path := w.add(t, b, "generic", "oidc", "OpenID")
 	p := seen(t, b.Post(path+"/client", client(host.URL)), 200)
 	c := w.connection(t, path)
-	if !p.Says("Saved.") || !c.Complete() || !c.HasSecret || c.OIDC.ClientID != "parvis" || c.Found.Provider.Token != host.URL+"/token" {
+	idptest.Want(t, p, idptest.Says("console.sso.saved"))
+	expect.Equal(t, "ClientID", c.OIDC.ClientID, "parvis")
+	expect.Equal(t, "Token", c.Found.Provider.Token, host.URL+"/token")
+	if !c.Complete() || !c.HasSecret {
 		t.Fatalf("%+v: %s", c, p.Text())
 	}
 	if all := w.rows(t, w.alpha.ID) + p.Body + w.Log.String(); strings.Contains(all, "a secret of theirs") {
@@ -60,9 +64,8 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 	if c := w.connection(t, path); !c.Tested() || !c.HasSecret {
 		t.Errorf("nothing changed and yet: %+v", c)
 	}
-	if p := seen(t, b.Post(path+"/client", client(host.URL, "client_secret", "", "client_id", "another")), 422); !p.Says("enter the client secret") {
-		t.Errorf("another client: %s", p.Text())
-	}
+	idptest.Want(t, seen(t, b.Post(path+"/client", client(host.URL, "client_secret", "", "client_id", "another")), 422),
+		idptest.Says("federation.no_secret"))
 	w.Clock.Advance(time.Second)
 	seen(t, b.Post(path+"/client", client(host.URL, "client_secret", "another secret")), 200)
 	if w.connection(t, path).Tested() {
@@ -80,12 +83,13 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 	host.text("/liar/.well-known/openid-configuration", `{"issuer":"https://another.example"}`)
 	host.text("/page/.well-known/openid-configuration", `<html>`)
 	for issuer, says := range map[string]string{
-		"": "enter the issuer", "http://idp.example": "with https://", "https://127.0.0.1": "not public", "https://169.254.169.254": "not public",
-		other.URL: "with https://", host.URL + "/inside": "leads on", host.URL + "/liar": "Found: https://another.example", host.URL + "/page": "not the expected document",
-		"https://idp.example/?x=1": "without a question mark",
+		"": idptest.Sentence(t, "federation.no_issuer"), "http://idp.example": idptest.Sentence(t, "federation.fix.issuer_address"), "https://127.0.0.1": "not public", "https://169.254.169.254": "not public",
+		other.URL: idptest.Sentence(t, "federation.fix.issuer_address"), host.URL + "/inside": "leads on", host.URL + "/liar": "Found: https://another.example", host.URL + "/page": idptest.Sentence(t, "federation.fix.discovery"),
+		"https://idp.example/?x=1": idptest.Sentence(t, "federation.fix.issuer_address"),
 	} {
 		p := seen(t, b.Post(path+"/client", client(issuer)), 422)
-		if !p.Says(says) || p.Says("a secret of theirs") || issuer != "" && !strings.Contains(p.Body, issuer) {
+		idptest.Want(expect.Case(t, "%s", issuer), p, idptest.Shows(says), idptest.ShowsNot("a secret of theirs"))
+		if issuer != "" && !strings.Contains(p.Body, issuer) {
 			t.Errorf("%s: %s", issuer, p.Text())
 		}
 	}
@@ -130,7 +134,8 @@ func TestTEN6AMappingGivesNothingAboveItsAuthor(t *testing.T) {
 		path := w.add(t, b, "okta", "saml", "Roles")
 		for _, role := range []string{"owner", "member", "root", ""} {
 			p := seen(t, b.Post(path+"/people", url.Values{"people": {"yes"}, "group[]": {"Staff"}, "role[]": {role}}), 422)
-			if !p.Says("a role that you may give") || len(w.connection(t, path).Mapping.Roles) != 0 {
+			idptest.Want(expect.Case(t, "%s gives %q", by, role), p, idptest.Says("federation.group_role"))
+			if len(w.connection(t, path).Mapping.Roles) != 0 {
 				t.Errorf("%s gives %q: %s", by, role, p.Text())
 			}
 		}
@@ -148,25 +153,20 @@ func TestCertificatesOverlap(t *testing.T) {
 	path := w.add(t, b, "adfs", "saml", "AD FS")
 	seen(t, b.Post(path+"/metadata", url.Values{"metadata": {w.metadata("https://idp.example")}}), 200)
 	first := fingerprints(w.connection(t, path))[0]
-	if p := seen(t, b.Post(path+"/certificates", url.Values{"do": {"remove"}, "fingerprint": {first}}), 409); !p.Says("only certificate") {
-		t.Error(p.Text())
-	}
+	idptest.Want(t, seen(t, b.Post(path+"/certificates", url.Values{"do": {"remove"}, "fingerprint": {first}}), 409),
+		idptest.Says("federation.last_certificate"))
 	w.Clock.Advance(time.Minute) // another certificate of the same key
 	_, after, _ := strings.Cut(w.metadata("https://idp.example"), "X509Certificate")
 	_, after, _ = strings.Cut(after, ">")
 	second, _, _ := strings.Cut(after, "<")
 	seen(t, b.Post(path+"/certificates", url.Values{"certificate": {second}}), 200)
-	if p := seen(t, b.Post(path+"/certificates", url.Values{"certificate": {second}}), 422); !p.Says("there already") {
-		t.Error(p.Text())
-	}
+	idptest.Want(t, seen(t, b.Post(path+"/certificates", url.Values{"certificate": {second}}), 422), idptest.Says("federation.has_certificate"))
 	seen(t, b.Post(path+"/certificates", url.Values{"certificate": {"hello"}}), 422)
 	if n := len(w.connection(t, path).SAML.Certificates); n != 2 {
 		t.Fatalf("%d certificates", n)
 	}
 	w.Clock.Advance(990 * time.Hour)
-	if p := seen(t, w.fresh(t, b, path), 200); !p.Says("Ends soon") {
-		t.Errorf("near the end: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "near the end"), seen(t, w.fresh(t, b, path), 200), idptest.Says("console.sso.certificate_ends"))
 	b.Post(path+"/certificates", url.Values{"do": {"remove"}, "fingerprint": {first}})
 	if got := fingerprints(w.connection(t, path)); len(got) != 1 || got[0] == first {
 		t.Errorf("left: %v", got)
@@ -218,9 +218,9 @@ func TestASetupLinkOpensOneConnection(t *testing.T) {
 	it := w.Browser(t)
 	p = seen(t, it.Get(link), 200)
 	idptest.Want(t, p, idptest.SaysNot("console.sso.people"))
-	if !p.Says("Audience URI") || p.Says("@alpha.example") || p.Has("button", "value", "on") {
-		t.Errorf("behind the link: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "behind the link"), p,
+		idptest.Says("federation.label.okta.saml.entity_id"), idptest.ShowsNot("@alpha.example"),
+		idptest.NoElement("button", "value", "on"))
 	if len(w.events(t, w.alpha.ID, "connection.link_opened")) != 0 {
 		t.Error("opening the page counts as using the link")
 	}
@@ -266,9 +266,7 @@ func TestASetupLinkOpensOneConnection(t *testing.T) {
 		return w.trace(ctx, tx, w.alpha.ID, c.ID, own, "audience", id)
 	})
 	p = seen(t, it.Get(link), 200)
-	if !p.Says("enter our entity ID") || !p.Says("lin@wei.example") || p.Says("ACS address as the recipient") {
-		t.Errorf("its tests: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("federation.fix.audience"), idptest.Shows("lin@wei.example"), idptest.SaysNot("federation.fix.recipient"))
 	seen(t, it.Get("/connection-setup/tested/"+own), 200)
 	// Once the connection is on, nobody changes it from outside: the link ends.
 	w.Clock.Advance(time.Second)
@@ -366,11 +364,9 @@ func TestAttemptsAreExplained(t *testing.T) {
 	for _, role := range []directory.Role{directory.Owner, directory.Helpdesk} {
 		b := w.alpha.browsers[role]
 		p := seen(t, b.Get(singleSignOn+"/attempts?q="+w.alpha.attempt), 200)
-		if !p.Says("lin@wei.example") || !p.Says("Is the answer meant for us?") {
-			t.Errorf("%s: %s", role, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s", role), p, idptest.Shows("lin@wei.example"), idptest.Says("federation.check.audience"))
 		p = seen(t, b.Get(singleSignOn+"/attempts/"+w.alpha.attempt), 200)
-		for _, says := range []string{"Expected: us. Found: them.", "At the provider: enter our entity ID", "Is the sender the provider", w.alpha.attempt, "the e-mail address", "not used"} {
+		for _, says := range []string{"Expected: us. Found: them.", idptest.Sentence(t, "federation.fix.audience"), idptest.Sentence(t, "federation.check.issuer"), w.alpha.attempt, idptest.Sentence(t, "console.attempts.is_email"), idptest.Sentence(t, "console.attempts.is_unused")} {
 			if !p.Says(says) {
 				t.Errorf("%s does not read %q: %s", role, says, p.Text())
 			}
@@ -397,9 +393,7 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 	owner, member := directory.UserID(w.alpha.user), w.alpha.browsers[directory.Member]
 	confirmed := url.Values{"do": {"on"}, "confirmed": {"yes"}, "break_glass[]": {string(owner)}}
 	p := seen(t, b.Get(only), 200)
-	if !p.Says("5 people would lose access") || !p.Says("within the last 15 minutes") {
-		t.Errorf("before: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Says("console.only.outside", "Count", 5), idptest.Says("console.only.not_recent"))
 	seen(t, b.Post(only, confirmed), 409) // without a success
 	success := func() {
 		w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -407,9 +401,7 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 		})
 	}
 	success()
-	if p := seen(t, b.Post(only, confirmed), 422); !p.Says("who has a passkey") { // the owner has none
-		t.Error(p.Text())
-	}
+	idptest.Want(t, seen(t, b.Post(only, confirmed), 422), idptest.Says("federation.no_break_glass"))
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, passkeyRow, string(w.alpha.ID), "psk_aaaaaaaaaaaaaaaaaaaaaaaaaa", string(owner), db.Time(tx.Now()))
 		return err
@@ -428,7 +420,8 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 	}
 	seen(t, p, 200)
 	org, err := directory.OrganizationByID(t.Context(), w.DB, w.alpha.ID)
-	if err != nil || !org.FederatedOnly() || !p.Says("the only way in now") {
+	idptest.Want(t, p, idptest.Says("console.only.turned_on"))
+	if err != nil || !org.FederatedOnly() {
 		t.Fatalf("not the only way in: %v %s", err, p.Text())
 	}
 	if p := member.Get("/o/alpha/home"); isHome(p) {
@@ -437,9 +430,8 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 	if p := w.alpha.browsers[directory.Owner].Get("/o/alpha/home"); !isHome(p) {
 		t.Errorf("the break-glass owner is out, at %s", p.URL)
 	}
-	if p := b.Post(path, url.Values{"do": {"off"}}); p.Status != 409 || !p.Says("last provider that is on") {
-		t.Errorf("the last way in is turned off: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "the last way in is turned off"), b.Post(path, url.Values{"do": {"off"}}),
+		idptest.Status(409), idptest.Says("federation.only_way"))
 	p = seen(t, b.Post(only, url.Values{"do": {"off"}}), 200)
 	if org, err := directory.OrganizationByID(t.Context(), w.DB, w.alpha.ID); err != nil || org.FederatedOnly() || !p.Says("open again") {
 		t.Errorf("still the only way in: %v %s", err, p.Text())

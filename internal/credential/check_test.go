@@ -293,7 +293,11 @@ func TestPWD2NaughtyStringsAreWholeOrRefused(t *testing.T) {
 		text += " zebra quilt mango"
 		p, err := s.Check(Modern, Context{}, text)
 		if err != nil {
-			if got := reasons(t, err); len(got) != 1 || got[0] != "control" && got[0] != "unreadable" && got[0] != "too_long" {
+			got := reasons(t, err)
+			if len(got) != 1 {
+				t.Fatalf("%q is refused: %q", text, got)
+			}
+			if got[0] != "control" && got[0] != "unreadable" && got[0] != "too_long" {
 				t.Errorf("%q is refused: %q", text, got)
 			}
 			continue

@@ -20,6 +20,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/secret"
 )
 
@@ -182,7 +183,9 @@ func TestAPasskeyIsMadeAndOpensInBothCeremonies(t *testing.T) {
 				t.Fatalf("%d passkeys, %v", len(keys), err)
 			}
 			k := keys[0]
-			if k.Name != "Key" || !k.CreatedAt.Equal(c.d.Now()) || !k.UsedAt.IsZero() || k.Synced() || string(k.AAGUID()) != string(a.AAGUID[:]) {
+			expect.Equal(t, "Name", k.Name, "Key")
+			expect.Equal(t, "AAGUID", string(k.AAGUID()), string(a.AAGUID[:]))
+			if !k.CreatedAt.Equal(c.d.Now()) || !k.UsedAt.IsZero() || k.Synced() {
 				t.Errorf("stored %+v", k)
 			}
 			if got, err := base64.RawURLEncoding.DecodeString(k.CredentialID()); err != nil || string(got) != string(a.Passkeys[0].ID) {

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/fault"
 )
 
@@ -32,7 +33,11 @@ func TestAFirstPasswordSignsIn(t *testing.T) {
 	}
 	mustChange(t, d, s, o, good)
 	stored, err := StoredPassword(t.Context(), d, o)
-	if err != nil || !stored.Exists() || !stored.SetAt.Equal(clock.Now()) || stored.Owner != o {
+	if err != nil {
+		t.Fatalf("after: %+v, %v", stored, err)
+	}
+	expect.Equal(t, "Owner", stored.Owner, o)
+	if !stored.Exists() || !stored.SetAt.Equal(clock.Now()) {
 		t.Errorf("after: %+v, %v", stored, err)
 	}
 	if out := signIn(t, d, s, o, good); !out.OK {

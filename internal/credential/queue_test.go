@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"parvis/internal/expect"
 )
 
 // work is what each test gives to the queue: it takes a second and records for whom it ran. In
@@ -58,7 +60,9 @@ func finish() {
 // idle checks that nothing in the queue is held any longer.
 func (w *work) idle(t *testing.T, parallel, waiting int) {
 	t.Helper()
-	if w.q.free != parallel || w.q.places != waiting || len(w.q.lines) > 0 || len(w.q.order[true])+len(w.q.order[false]) > 0 {
+	expect.Equal(t, "free", w.q.free, parallel)
+	expect.Equal(t, "places", w.q.places, waiting)
+	if len(w.q.lines) > 0 || len(w.q.order[true])+len(w.q.order[false]) > 0 {
 		t.Errorf("after all work the queue holds %d free, %d places, lines %v, order %v", w.q.free, w.q.places, w.q.lines, w.q.order)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/fault"
 	"parvis/internal/secret"
 )
@@ -120,7 +121,11 @@ func signIn(t testing.TB, d *db.DB, s *Store, o Owner, text string) Outcome {
 func reasons(t testing.TB, err error) (keys []string) {
 	t.Helper()
 	f, ok := errors.AsType[*fault.Error](err)
-	if !ok || !errors.Is(err, ErrRefused) || f.Field != "password" || len(f.Reasons) == 0 {
+	if !ok {
+		t.Fatalf("%v is not ErrRefused with reasons", err)
+	}
+	expect.Equal(t, "Field", f.Field, "password")
+	if !errors.Is(err, ErrRefused) || len(f.Reasons) == 0 {
 		t.Fatalf("%v is not ErrRefused with reasons", err)
 	}
 	for _, r := range f.Reasons {

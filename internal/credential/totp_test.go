@@ -19,6 +19,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 )
 
 // sharedData reads a file of the test data that lies beside the checkout.
@@ -385,9 +386,12 @@ func TestMFA6WrongCodeKeepsTheSecret(t *testing.T) {
 		}
 	}
 	after, err := a.pending("att_1")
-	if err != nil || after.Secret != before.Secret || after.URI != before.URI || after.ID != before.ID {
-		t.Errorf("after wrong codes: %+v, %v, want %+v", after, err, before)
+	if err != nil {
+		t.Fatalf("after wrong codes: %+v, %v, want %+v", after, err, before)
 	}
+	expect.Equal(t, "Secret", after.Secret, before.Secret)
+	expect.Equal(t, "URI", after.URI, before.URI)
+	expect.Equal(t, "ID", after.ID, before.ID)
 	if err := a.confirm("att_1", a.code(a.seedOf("att_1"), 0)); err != nil {
 		t.Errorf("the right code after wrong ones: %v", err)
 	}
@@ -499,10 +503,12 @@ func TestAppsReadTheAddressInTheQRCode(t *testing.T) {
 		if u.Scheme != "otpauth" || u.Host != "totp" || u.Path != "/"+shown+":ada+test@example.com" {
 			t.Errorf("address %s", e.URI)
 		}
-		if q.Get("secret") != strings.ReplaceAll(e.Secret, " ", "") || q.Get("issuer") != shown ||
-			q.Get("algorithm") != "SHA1" || q.Get("digits") != "6" || q.Get("period") != "30" {
-			t.Errorf("parameters %v", q)
-		}
+		of := expect.Case(t, "parameters %v", q)
+		expect.Equal(of, "secret", q.Get("secret"), strings.ReplaceAll(e.Secret, " ", ""))
+		expect.Equal(of, "issuer", q.Get("issuer"), shown)
+		expect.Equal(of, "algorithm", q.Get("algorithm"), "SHA1")
+		expect.Equal(of, "digits", q.Get("digits"), "6")
+		expect.Equal(of, "period", q.Get("period"), "30")
 		if strings.Contains(e.URI, "+") {
 			t.Errorf("some apps show a space for a plus, others a plus for a space: %s", e.URI)
 		}

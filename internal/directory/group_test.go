@@ -15,6 +15,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/naming"
 )
 
@@ -409,9 +410,13 @@ func TestGroupsChangedAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if page, err := audit.List(t.Context(), h.DB, audit.Query{OrgID: string(o.ID), Search: "group.member_added"}); err != nil || added != 1 || len(page.Events) != 1 || h.of(ana) != "Tax" {
-		t.Errorf("added %d times, recorded %d, in %s (%v)", added, len(page.Events), h.of(ana), err)
+	page, err := audit.List(t.Context(), h.DB, audit.Query{OrgID: string(o.ID), Search: "group.member_added"})
+	if err != nil {
+		t.Fatalf("added %d times, recorded %d, in %s (%v)", added, len(page.Events), h.of(ana), err)
 	}
+	expect.Equal(t, "added", added, 1)
+	expect.Equal(t, "number of Events", len(page.Events), 1)
+	expect.Equal(t, "h.of(ana)", h.of(ana), "Tax")
 
 	for range 4 {
 		wg.Go(func() {

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
+	"parvis/internal/expect"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 	"parvis/internal/limit"
@@ -207,9 +208,12 @@ func TestDomainsAreThoseOfAddresses(t *testing.T) {
 	} {
 		key, err := domain.Parse(typed)
 		address, wrong := naming.ParseAddress("ada@" + strings.TrimSpace(typed))
-		if err != nil || wrong != nil || key != want || address.Domain != want {
-			t.Errorf("%q: %q %v, of an address %q %v, want %q", typed, key, err, address.Domain, wrong, want)
+		if err != nil || wrong != nil {
+			t.Fatalf("%q: %q %v, of an address %q %v, want %q", typed, key, err, address.Domain, wrong, want)
 		}
+		of := expect.Case(t, "%q", typed)
+		expect.Equal(of, "key", key, want)
+		expect.Equal(of, "Domain", address.Domain, want)
 		if again, err := domain.Parse((domain.Domain{Key: key}).String()); err != nil || again != key {
 			t.Errorf("%q is shown as %q, which is %q: %v", key, domain.Domain{Key: key}, again, err)
 		}
@@ -250,8 +254,11 @@ func TestDomainLeadsOnlyWhereItIsProven(t *testing.T) {
 	if err := c.check(u, d); err != nil {
 		t.Fatal(err)
 	}
-	if d = c.stored(d); !d.Held() || !d.ProvenAt.Equal(c.clock.Now()) || !d.MissingSince.IsZero() || !d.UnansweredSince.IsZero() {
+	if d = c.stored(d); !d.Held() || !d.ProvenAt.Equal(c.clock.Now()) {
 		t.Errorf("proven as %+v", d)
+	}
+	if !d.MissingSince.IsZero() || !d.UnansweredSince.IsZero() {
+		t.Errorf("proven, and still %+v", d)
 	}
 	if c.holder("Ada@ALPHA.Example.com") != o.ID || !c.holds(o.ID, "ada@alpha.example.com") || c.holds(other.ID, "ada@alpha.example.com") {
 		t.Error("the domain does not lead there, or not only there")
@@ -485,7 +492,10 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 	c.clock.Advance(24 * time.Hour)
 	c.sweep()
 	missing := c.stored(d)
-	if missing.State() != domain.Missing || !missing.MissingSince.Equal(c.clock.Now()) || c.letters() != 2 || c.holder("a@example.com") != o.ID {
+	expect.Equal(t, "State", missing.State(), domain.Missing)
+	expect.Equal(t, "letters", c.letters(), 2)
+	expect.Equal(t, "a@example.com", c.holder("a@example.com"), o.ID)
+	if !missing.MissingSince.Equal(c.clock.Now()) {
 		t.Fatalf("missing: %+v, %d letters", missing, c.letters())
 	}
 	c.clock.Advance(6 * 24 * time.Hour)
@@ -514,7 +524,11 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 	c.dns.Fail(false)
 	c.clock.Advance(24 * time.Hour)
 	c.sweep()
-	if now := c.stored(d); now.State() != domain.Lapsed || c.letters() != 6 || c.holder("a@example.com") != "" || c.holds(o.ID, "a@example.com") {
+	now := c.stored(d)
+	expect.Equal(t, "State", now.State(), domain.Lapsed)
+	expect.Equal(t, "letters", c.letters(), 6)
+	expect.Equal(t, "a@example.com", c.holder("a@example.com"), "")
+	if c.holds(o.ID, "a@example.com") {
 		t.Fatalf("missing for nine days: %+v, %d letters", now, c.letters())
 	}
 	c.dns.Asked()

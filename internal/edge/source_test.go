@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 )
 
 // Pitfall 29: nginx and HAProxy append to a forged header, so trusted proxies are counted from
@@ -122,7 +123,11 @@ func FuzzForwardedHop(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, hop string) {
-		if ip, ok := parseHop(hop); ok && (!ip.IsValid() || ip.Zone() != "" || ip.Is4In6()) {
+		ip, ok := parseHop(hop)
+		if ok && !ip.IsValid() {
+			t.Errorf("%q is no address", hop)
+		}
+		if ok && (ip.Zone() != "" || ip.Is4In6()) {
 			t.Errorf("%q is read as %v", hop, ip)
 		}
 	})
@@ -139,7 +144,12 @@ func FuzzLocalPath(f *testing.F) {
 			t.Fatal(err)
 		}
 		to, err := u.Parse(p)
-		if err != nil || to.Host != "parvis.example" || to.Scheme != "https" || !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t") {
+		if err != nil {
+			t.Fatalf("%q leads to %q", s, p)
+		}
+		expect.Equal(t, "Host", to.Host, "parvis.example")
+		expect.Equal(t, "Scheme", to.Scheme, "https")
+		if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t") {
 			t.Errorf("%q leads to %q", s, p)
 		}
 	})

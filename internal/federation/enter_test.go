@@ -158,7 +158,8 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 	// Another address: both are shown, and only a form goes on.
 	b = w.Browser(t)
 	p := w.answer(b, idp, c, lead(b, invite("work@elsewhere.example", directory.Member)), person("home@private.example"))
-	if p.Status != 200 || !strings.Contains(p.URL.Path, "/confirm/") || !p.Says("work@elsewhere.example") || !p.Says("home@private.example") {
+	idptest.Want(t, p, idptest.Status(200), idptest.Shows("work@elsewhere.example"), idptest.Shows("home@private.example"))
+	if !strings.Contains(p.URL.Path, "/confirm/") {
 		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
 	}
 	w.outside(b, w.org)

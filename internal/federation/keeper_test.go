@@ -84,7 +84,7 @@ func TestMetadataRenewsItselfOverARollover(t *testing.T) {
 	if p := w.enter(w.Browser(t), idp, c, person(ada)); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("by the new key: %d %s: %s\n%s", p.Status, p.URL, p.Text(), w.traces())
 	}
-	if !w.wrote(owner, "new certificate") {
+	if !w.wrote(owner, "mail.federation.metadata_renewed.subject") {
 		t.Error("nobody was told of the new certificate")
 	}
 	if c := w.again(c); !c.Tested() || c.State != federation.On {
@@ -130,7 +130,7 @@ func TestARenewalThatIsRefusedChangesNothing(t *testing.T) {
 			t.Errorf("%s: the connection changed", name)
 		}
 	}
-	if !w.wrote(owner, "was not accepted") {
+	if !w.wrote(owner, "mail.federation.metadata_refused.subject") {
 		t.Error("nobody was told")
 	}
 	if p := w.enter(w.Browser(t), idp, c, person(ada)); p.URL.Path != "/o/alpha/home" {
@@ -139,18 +139,14 @@ func TestARenewalThatIsRefusedChangesNothing(t *testing.T) {
 }
 
 // told says whether a letter with a word in its subject went out.
-func (w *world) wrote(email, word string) bool {
-	for _, l := range w.LettersTo(w.t, email) {
-		if strings.Contains(l.Subject, word) {
-			return true
-		}
-	}
-	return false
+// wrote reports whether a letter to an address has the subject of this catalogue key.
+func (w *world) wrote(email, key string) bool {
+	return w.lettersAbout(email, key) > 0
 }
 
-func (w *world) lettersAbout(email, word string) (n int) {
+func (w *world) lettersAbout(email, key string) (n int) {
 	for _, l := range w.LettersTo(w.t, email) {
-		if strings.Contains(l.Subject, word) {
+		if idptest.Contains(w.t, l.Subject, key) {
 			n++
 		}
 	}
@@ -161,7 +157,6 @@ func TestCertificatesWarnThreeTimes(t *testing.T) {
 	w := start(t)
 	w.Join(t, w.org, owner, "Olga", directory.Owner)
 	w.samlConnection(w.org, w.idp()) // ends after a thousand hours
-	const word = "ends soon"
 	day := 24 * time.Hour
 	left := 1000 * time.Hour
 	for _, step := range []struct {
@@ -172,7 +167,7 @@ func TestCertificatesWarnThreeTimes(t *testing.T) {
 		left = step.left
 		w.swept()
 		w.swept()
-		if n := w.lettersAbout(owner, word); n != step.want {
+		if n := w.lettersAbout(owner, "mail.federation.certificate.subject"); n != step.want {
 			t.Errorf("%s before the end: %d letters, want %d", step.left, n, step.want)
 		}
 	}
@@ -310,17 +305,17 @@ func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
 			w.Clock.Advance(6 * time.Minute)
 			w.swept()
 			w.swept()
-			if !w.isOnly() || w.wrote(owner, "fails for your people") == tt.only {
-				t.Fatalf("only %t, warned %t", w.isOnly(), w.wrote(owner, "fails for your people"))
+			if !w.isOnly() || w.wrote(owner, "mail.federation.fails.subject") == tt.only {
+				t.Fatalf("only %t, warned %t", w.isOnly(), w.wrote(owner, "mail.federation.fails.subject"))
 			}
 			w.Clock.Advance(federation.RevertAfter)
 			w.swept()
-			if w.isOnly() != tt.only || w.wrote(owner, "no longer the only way") == tt.only {
-				t.Errorf("only %t, a letter %t", w.isOnly(), w.wrote(owner, "no longer the only way"))
+			if w.isOnly() != tt.only || w.wrote(owner, "mail.federation.reverted.subject") == tt.only {
+				t.Errorf("only %t, a letter %t", w.isOnly(), w.wrote(owner, "mail.federation.reverted.subject"))
 			}
 			if !tt.only {
 				password(b, "/o/alpha", owner, idptest.Password)
-				link := strings.TrimPrefix(w.linkIn(owner, "no longer the only way"), w.URL)
+				link := strings.TrimPrefix(w.linkIn(owner, "mail.federation.reverted.subject"), w.URL)
 				if p := b.Get(link); p.Status != 200 || link != "/o/alpha/admin/single-sign-on/attempts" {
 					t.Errorf("the letter leads to %s: %d %s: %s", link, p.Status, p.URL, p.Text())
 				}
@@ -372,15 +367,15 @@ func TestExplanationsAreForgotten(t *testing.T) {
 }
 
 // linkIn is the address that a letter with a word in its subject leads to.
-func (w *world) linkIn(email, word string) string {
+func (w *world) linkIn(email, key string) string {
 	w.t.Helper()
 	for _, l := range w.LettersTo(w.t, email) {
-		if strings.Contains(l.Subject, word) {
+		if idptest.Contains(w.t, l.Subject, key) {
 			if m := regexp.MustCompile(regexp.QuoteMeta(w.URL) + `\S+`).FindString(l.Text); m != "" {
 				return m
 			}
 		}
 	}
-	w.t.Fatalf("no letter about %q with a link", word)
+	w.t.Fatalf("no letter with the subject %s has a link", key)
 	return ""
 }

@@ -36,12 +36,12 @@ func TestASecondSubjectOfAConnectionWaitsForApproval(t *testing.T) {
 	admin := w.Join(t, w.org, anton, "Anton", directory.Administrator)
 	helper := w.Join(t, w.org, "helper@alpha.example", "Hal", directory.Helpdesk)
 	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada")
-	if n := w.lettersAbout(ada, "sign in with"); n != 1 {
+	if n := w.lettersAbout(ada, "mail.federation.linked.subject"); n != 1 {
 		t.Errorf("%d letters about the first link, want 1", n)
 	}
 	b := w.Browser(t)
 	trace := w.refused(b, w.enter(b, idp, c, named("somebody else", ada)), c, "second_subject")
-	if n := w.lettersAbout(ada, "sign in with"); n != 1 {
+	if n := w.lettersAbout(ada, "mail.federation.linked.subject"); n != 1 {
 		t.Errorf("a letter about a link that is none")
 	}
 	page := "/o/alpha/admin/single-sign-on/attempts/" + trace.ID
@@ -56,7 +56,7 @@ func TestASecondSubjectOfAConnectionWaitsForApproval(t *testing.T) {
 	idptest.Want(t, admin.Get(page).Form("main").Submit(""), idptest.Status(200), idptest.Says("console.links.approved"), idptest.SaysNot("console.links.wanted"))
 	w.inside(w.enter(w.Browser(t), idp, c, named("somebody else", ada)), w.org, "Ada")
 	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada")
-	if n := w.lettersAbout(ada, "sign in with"); n != 2 {
+	if n := w.lettersAbout(ada, "mail.federation.linked.subject"); n != 2 {
 		t.Errorf("%d letters after the approval, want 2", n)
 	}
 	idptest.Want(t, w.approve(admin, trace), idptest.Status(404))
@@ -97,7 +97,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 	idptest.Want(t, p, idptest.Says("federation.link_what", "Name", "Olga", "Connection", c.Name), idptest.Says("federation.link_owner", "Connection", c.Name, "Issuer", idp.EntityID()))
 	w.inside(p.Form("main").Submit(""), w.org, "Olga")
 	w.inside(w.enter(w.Browser(t), idp, c, person(owner)), w.org, "Olga")
-	if n := w.lettersAbout(owner, "sign in with"); n != 1 {
+	if n := w.lettersAbout(owner, "mail.federation.linked.subject"); n != 1 {
 		t.Errorf("%d letters, want 1", n)
 	}
 
@@ -151,7 +151,7 @@ func TestAProviderAcceptsNoOwnersInvitation(t *testing.T) {
 	w.inside(w.answer(b, idp, c, address, person(owner)), w.org, "Ada Lovelace")
 	w.Invite(t, w.org, ada, "", directory.Member)
 	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada Lovelace")
-	if n := w.lettersAbout(ada, "sign in with"); n != 0 {
+	if n := w.lettersAbout(ada, "mail.federation.linked.subject"); n != 0 {
 		t.Error("somebody who was just created got a letter about a link")
 	}
 }
@@ -198,7 +198,7 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 	if w.signedIn(federated) || !w.signedIn(adas) {
 		t.Error("not the sessions of that provider alone ended")
 	}
-	if !w.wrote(ada, "was undone") {
+	if !w.wrote(ada, "mail.federation.unlinked.subject") {
 		t.Error("no letter about it")
 	}
 	idptest.Want(t, only.Get("/o/alpha/account/security").Form("account/security/links").Submit(""), idptest.Status(409), idptest.Says("federation.last_way"))
@@ -250,7 +250,7 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	old := b.Copy()
 	done := proof.Form("main").Fill("email", owner).Fill("password", idptest.Password).Submit("")
 	idptest.Want(t, done, idptest.Says("federation.link_what", "Name", "Olga", "Connection", c.Name))
-	if w.wrote(owner, "break-glass passkey") {
+	if w.wrote(owner, "mail.federation.break_glass.subject") {
 		t.Error("a proof for a link is told as a way in")
 	}
 	w.outside(b, w.org) // it opened no session

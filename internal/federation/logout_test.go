@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/federation/providertest"
 	"parvis/internal/federation/saml"
@@ -74,9 +75,10 @@ func TestSingleLogoutFromTheProviderEndsTheNamedSessionAlone(t *testing.T) {
 	if !strings.HasPrefix(answer, "https://idp.example/slo?SAMLResponse=") {
 		t.Errorf("answered to %s", answer)
 	}
-	if w.signedIn(one) || !w.signedIn(two) || !w.signedIn(bob) || !w.signedIn(elsewhere) {
-		t.Error("not the named session alone ended")
-	}
+	expect.Equal(t, "the named session is open", w.signedIn(one), false)
+	expect.Equal(t, "another session is open", w.signedIn(two), true)
+	expect.Equal(t, "another person's session is open", w.signedIn(bob), true)
+	expect.Equal(t, "a session elsewhere is open", w.signedIn(elsewhere), true)
 	// The same again, and what names somebody of another connection, end nothing.
 	again := logoutRequest(w, idp, c, "_l1", "id of "+ada, "second")
 	if p := one.Get(again); p.Status != 403 || w.traceOf(w.org, p).Refused != "replay" {
@@ -249,9 +251,10 @@ func TestRPO8BackChannelLogoutEndsTheNamedSessionAlone(t *testing.T) {
 	if p := tell(c, good); p.Status != 200 {
 		t.Errorf("%d %s", p.Status, p.Body)
 	}
-	if w.signedIn(one) || !w.signedIn(two) || !w.signedIn(bob) || !w.signedIn(elsewhere) {
-		t.Error("not the named session alone ended")
-	}
+	expect.Equal(t, "the named session is open", w.signedIn(one), false)
+	expect.Equal(t, "another session is open", w.signedIn(two), true)
+	expect.Equal(t, "another person's session is open", w.signedIn(bob), true)
+	expect.Equal(t, "a session elsewhere is open", w.signedIn(elsewhere), true)
 	if p := tell(c, good); p.Status != 400 {
 		t.Errorf("replayed: %d", p.Status)
 	}

@@ -3,6 +3,7 @@ package federation_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ func TestATestFailsWhereNobodyCouldComeIn(t *testing.T) {
 				m.change(&m.user)
 			}
 			p := idptest.Want(t, w.try(b, idp, c, m.user), idptest.Status(200), idptest.Says("console.attempts.test_refused"),
-				idptest.Says("federation.check."+m.check), idptest.Says("federation.fix."+m.check), idptest.ShowsNot("Would be signed in"), idptest.Shows("id of "))
+				idptest.Says("federation.check."+m.check), idptest.Says("federation.fix."+m.check), idptest.SaysNot("console.attempts.would"), idptest.Shows("id of "))
 			if trace := w.traceOf(w.org, p); trace.Refused != m.check || trace.Rehearsal.Subject != m.user.NameID {
 				t.Errorf("%+v", trace)
 			}
@@ -122,7 +123,7 @@ func TestATestRehearsesTheAdmission(t *testing.T) {
 		email := m.user.Attributes["email"][0]
 		p := w.try(b, idp, c, m.user)
 		idptest.Want(t, p, idptest.Status(200), idptest.Says("console.attempts.passed"), idptest.Says(m.role), idptest.Says(m.how),
-			idptest.Shows("Would be signed in as "+m.name+" ("+email+")"), idptest.Shows(m.user.NameID), idptest.Says("console.attempts.is_identity"))
+			idptest.Says("console.attempts.would", "Name", m.name, "Email", email, "Role", idptest.Sentence(t, m.role), "How", idptest.Sentence(t, m.how)), idptest.Shows(m.user.NameID), idptest.Says("console.attempts.is_identity"))
 		if now := dump(); now != was {
 			t.Fatalf("the test of %s left something behind:\n%s\nbefore:\n%s", email, now, was)
 		}
@@ -154,7 +155,7 @@ func TestAnotherProductIsReadByTheUsualNames(t *testing.T) {
 		"mail": "cn",
 	} {
 		u := samltest.User{NameID: "id of " + name, Format: persistent, Attributes: map[string][]string{name: {"new@alpha.example"}, display: {"Lin Wei"}}}
-		idptest.Want(t, w.try(b, idp, c, u), idptest.Says("console.attempts.passed"), idptest.Shows("Would be signed in as Lin Wei (new@alpha.example)"))
+		idptest.Want(t, w.try(b, idp, c, u), idptest.Says("console.attempts.passed"), idptest.Says("console.attempts.would", "Name", "Lin Wei", "Email", "new@alpha.example", "Role", idptest.Sentence(t, "console.role.member"), "How", idptest.Sentence(t, "console.attempts.new")))
 	}
 	// The NameID can be the address as well.
 	u := samltest.User{NameID: "new@alpha.example", Format: saml.FormatEmailAddress}
@@ -189,7 +190,7 @@ func TestRowsOfATraceAreReadable(t *testing.T) {
 			} else {
 				seen[key] = true
 			}
-			if !c.OK || c.Found == "none" || c.Found == "draft" || c.Found == "crit" {
+			if !c.OK || slices.Contains([]string{"none", "draft", "crit"}, c.Found) {
 				t.Errorf("reads oddly: %+v", c)
 			}
 		}

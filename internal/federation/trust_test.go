@@ -10,6 +10,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/federation/saml"
 	"parvis/internal/federation/samltest"
@@ -101,7 +102,16 @@ func TestALiveConnectionTrustsNothingNewBeforeAnOwnerTookIt(t *testing.T) {
 	} {
 		before := w.again(x.c)
 		idptest.Want(t, enter(), idptest.Status(200), idptest.Says("console.trust.title"), idptest.Says("console.trust.owner"))
-		if now := w.again(x.c); now.ChangedAt != before.ChangedAt || len(now.SAML.Certificates) != 1 || now.SAML.EntityID != before.SAML.EntityID || now.MetadataURL != "" || now.Vouches || now.Mapping.Email != before.Mapping.Email || now.SAML.NameIDFormat != "" || now.SAML.WantSigned != before.SAML.WantSigned {
+		now := w.again(x.c)
+		of := expect.Case(t, "%s", name)
+		expect.Equal(of, "ChangedAt", now.ChangedAt, before.ChangedAt)
+		expect.Equal(of, "number of Certificates", len(now.SAML.Certificates), 1)
+		expect.Equal(of, "EntityID", now.SAML.EntityID, before.SAML.EntityID)
+		expect.Equal(of, "MetadataURL", now.MetadataURL, "")
+		expect.Equal(of, "Email", now.Mapping.Email, before.Mapping.Email)
+		expect.Equal(of, "NameIDFormat", now.SAML.NameIDFormat, "")
+		expect.Equal(of, "WantSigned", now.SAML.WantSigned, before.SAML.WantSigned)
+		if now.Vouches {
 			t.Errorf("%s: it is in force: %+v", name, now)
 		}
 		p := x.anton.Get(x.path)
@@ -135,7 +145,7 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	x.tested(x.anton, "take", "test-change", x.rogue, anton)
 	w.Clock.Advance(time.Second)
 	asOwner("tested")
-	if n := w.lettersAbout(owner, "waits for an owner"); n != 1 {
+	if n := w.lettersAbout(owner, "mail.federation.change_waits.subject"); n != 1 {
 		t.Errorf("the owner got %d letters that something waits, want 1", n)
 	}
 	p := x.anton.Get(x.path)
@@ -173,7 +183,7 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	idptest.Want(t, seen.Form("turn").Submit("confirm"), idptest.Status(409), idptest.Says("federation.changed_meanwhile"))
 	idptest.Want(t, x.olga.Get(x.path).Form("turn").Submit("confirm"), idptest.Status(200), idptest.SaysNot("console.trust.unconfirmed"))
 	w.inside(w.enter(w.Browser(t), x.rogue, x.c, person(mia)), w.org, "Mia")
-	if !w.wrote(owner, "was confirmed by an owner") || !w.wrote(mia, "was confirmed by an owner") {
+	if !w.wrote(owner, "mail.federation.confirmed.subject") || !w.wrote(mia, "mail.federation.confirmed.subject") {
 		t.Error("not all owners got a letter")
 	}
 }
@@ -207,7 +217,7 @@ func TestAnOwnerTakesWhatWaitsBesideALiveConnection(t *testing.T) {
 		t.Errorf("taken: %+v", now)
 	}
 	for _, email := range []string{owner, anton} {
-		if !w.wrote(email, "was changed") {
+		if !w.wrote(email, "mail.federation.change_taken.subject") {
 			t.Errorf("%s got no letter", email)
 		}
 	}

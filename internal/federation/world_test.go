@@ -22,6 +22,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/providertest"
@@ -441,9 +442,8 @@ func (w *world) refused(b *idptest.Browser, p *idptest.Page, c federation.Connec
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if p.Status != 403 || !p.Says("could not let you in") || !p.Has("a", "href", org.Path()) {
-		w.t.Fatalf("want refused by %s: %d %s: %s\n%s", check, p.Status, p.URL, p.Text(), w.traces())
-	}
+	idptest.Want(expect.Case(w.t, "refused by %s", check), p, idptest.Status(403),
+		idptest.Says("federation.refused", "Connection", c.Name, "Organization", org.DisplayName), idptest.Link(org.Path()))
 	trace := w.traceOf(org, p)
 	if last := trace.Checks[len(trace.Checks)-1]; trace.Refused != check || last.Name != check || last.OK {
 		w.t.Errorf("refused by %q (%+v), want %q\n%+v", trace.Refused, last, check, trace)

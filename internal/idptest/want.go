@@ -1,7 +1,10 @@
 package idptest
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,12 +53,52 @@ func Path(path string) Check {
 	}
 }
 
+// URI wants the redirects to end at this path and query.
+func URI(uri string) Check {
+	return func(p *Page) string {
+		if p.URL.RequestURI() != uri {
+			return fmt.Sprintf("address %s, want %s", p.URL.RequestURI(), uri)
+		}
+		return ""
+	}
+}
+
+// PathBegins wants the redirects to end at a path that begins so.
+func PathBegins(prefix string) Check {
+	return func(p *Page) string {
+		if !strings.HasPrefix(p.URL.Path, prefix) {
+			return fmt.Sprintf("path %s, want %s…", p.URL.Path, prefix)
+		}
+		return ""
+	}
+}
+
+// Header wants a header of the answer to have this value.
+func Header(name, value string) Check {
+	return func(p *Page) string {
+		if got := p.Header.Get(name); got != value {
+			return fmt.Sprintf("header %s is %q, want %q", name, got, value)
+		}
+		return ""
+	}
+}
+
+// Lang wants the page to declare this language.
+func Lang(tag string) Check {
+	return func(p *Page) string {
+		if p.Lang() != tag {
+			return fmt.Sprintf("language %s, want %s", p.Lang(), tag)
+		}
+		return ""
+	}
+}
+
 // Says wants the sentence of a catalogue key in the page's own language. The pairs of name and
 // value fill its placeholders, as those of i18n.Localizer.Text do.
 func Says(key string, pairs ...any) Check {
 	return func(p *Page) string {
-		if text, wrong := p.sentence(key, pairs); wrong != "" {
-			return wrong
+		if text, err := sentence(p.Lang(), key, pairs); err != nil {
+			return err.Error()
 		} else if !p.Says(text) {
 			return fmt.Sprintf("does not say %s: %q", key, text)
 		}
@@ -63,30 +106,93 @@ func Says(key string, pairs ...any) Check {
 	}
 }
 
-// SaysNot wants the sentence of a catalogue key to be absent.
+// SaysNot wants the sentence of a catalogue key to be absent, whatever the values of the
+// placeholders that pairs leave out.
 func SaysNot(key string, pairs ...any) Check {
 	return func(p *Page) string {
-		if text, wrong := p.sentence(key, pairs); wrong != "" {
-			return wrong
-		} else if p.Says(text) {
-			return fmt.Sprintf("says %s: %q", key, text)
+		pattern, err := pattern(p.Lang(), key, pairs)
+		if err != nil {
+			return err.Error()
+		}
+		if found := pattern.FindString(p.Text()); found != "" {
+			return fmt.Sprintf("says %s: %q", key, found)
 		}
 		return ""
 	}
 }
 
-// sentence returns a catalogue's sentence with single spaces, as Page.Text has them. wrong
-// names a key or placeholder that has no text.
-func (p *Page) sentence(key string, pairs []any) (text, wrong string) {
+// Sentence returns the English sentence of a catalogue key, for what is no page: a letter, an
+// event, the output of a command. A test fails that names a key or leaves out a value that
+// the catalogue does not have.
+func Sentence(t testing.TB, key string, pairs ...any) string {
+	t.Helper()
+	text, err := sentence("en", key, pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// Contains reports whether a text has the English sentence of a catalogue key in it, whatever
+// the values of the placeholders that pairs leave out: for letters that are told apart by what
+// they are about. A test fails that names a key that the catalogue does not have.
+func Contains(t testing.TB, text, key string, pairs ...any) bool {
+	t.Helper()
+	pattern, err := pattern("en", key, pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pattern.MatchString(strings.Join(strings.Fields(text), " "))
+}
+
+// pattern matches a catalogue's sentence with any values of the placeholders that pairs leave
+// out.
+func pattern(lang, key string, pairs []any) (*regexp.Regexp, error) {
+	text, err := sentence(lang, key, pairs)
+	if err != nil && !errors.Is(err, errUnfilled) {
+		return nil, err
+	}
+	var parts []string
+	for _, part := range unfilled.Split(text, -1) {
+		parts = append(parts, regexp.QuoteMeta(part))
+	}
+	return regexp.Compile(strings.Join(parts, ".+?"))
+}
+
+var (
+	unfilled    = regexp.MustCompile(`\[[A-Z][A-Za-z]*\]`) // as i18n writes a placeholder without a value
+	errUnfilled = errors.New("has a placeholder without a value")
+)
+
+// sentence returns a catalogue's sentence with single spaces, as Page.Text has them.
+func sentence(lang, key string, pairs []any) (string, error) {
 	catalogue, err := i18n.Load()
 	if err != nil {
-		return "", err.Error()
+		return "", err
 	}
-	text = strings.Join(strings.Fields(catalogue.In(i18n.Tag(p.Lang())).Text(key, pairs...)), " ")
-	if text == "["+key+"]" {
-		return "", fmt.Sprintf("the catalogue has no key %s", key)
+	text := strings.Join(strings.Fields(catalogue.In(i18n.Tag(lang)).Text(key, pairs...)), " ")
+	switch {
+	case text == "["+key+"]":
+		return "", fmt.Errorf("the catalogue has no key %s", key)
+	case unfilled.MatchString(text):
+		return text, fmt.Errorf("%s %w: %q", key, errUnfilled, text)
 	}
-	return text, ""
+	return text, nil
+}
+
+// Source wants a text in the page's source, where a person need not see it.
+func Source(text string) Check { return source(text, true) }
+
+// SourceNot wants a text to be absent from the page's source too.
+func SourceNot(text string) Check { return source(text, false) }
+
+func source(text string, want bool) Check {
+	return func(p *Page) string {
+		if found := strings.Contains(p.Body, text); found != want {
+			return fmt.Sprintf("has %q in its source: %t, want %t", text, found, want)
+		}
+		return ""
+	}
 }
 
 // Shows wants a text that stands in no catalogue, such as a person's name.
@@ -168,6 +274,22 @@ func link(href string, want bool) Check {
 	return func(p *Page) string {
 		if found := p.Has("a", "href", href); found != want {
 			return fmt.Sprintf("has a[href=%s]: %t, want %t, among %v", href, found, want, p.Links())
+		}
+		return ""
+	}
+}
+
+// LinkWith wants a link whose address has this text in it.
+func LinkWith(text string) Check { return linkWith(text, true) }
+
+// NoLinkWith wants no link whose address has this text in it.
+func NoLinkWith(text string) Check { return linkWith(text, false) }
+
+func linkWith(text string, want bool) Check {
+	return func(p *Page) string {
+		has := func(href string) bool { return strings.Contains(href, text) }
+		if found := slices.ContainsFunc(p.Links(), has); found != want {
+			return fmt.Sprintf("has a[href*=%s]: %t, want %t, among %v", text, found, want, p.Links())
 		}
 		return ""
 	}

@@ -11,6 +11,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 	"parvis/internal/mailbox"
 )
 
@@ -49,9 +50,10 @@ func TestINJ1NoNameReachesTheHeadOfAMessage(t *testing.T) {
 			if want := []string{"Auto-Submitted", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}; !slices.Equal(fields, want) {
 				t.Errorf("the head has %q, want %q", fields, want)
 			}
-			if r.To != "ada@example.org" || r.From != sender || head.Get("To") != "<ada@example.org>" || head.Get("From") != "<"+sender+">" {
-				t.Errorf("from %s (%s) to %s (%s)", r.From, head.Get("From"), r.To, head.Get("To"))
-			}
+			expect.Equal(t, "r.To", r.To, "ada@example.org")
+			expect.Equal(t, "r.From", r.From, sender)
+			expect.Equal(t, `head.Get("To")`, head.Get("To"), "<ada@example.org>")
+			expect.Equal(t, `head.Get("From")`, head.Get("From"), "<"+sender+">")
 			if !strings.HasPrefix(r.Subject, "Votre invitation à rejoindre ") || len([]rune(r.Subject)) > 150 ||
 				strings.ContainsAny(r.Subject, "\r\n\x00\u2028\u0085\u200b\u200f\u202e\u2066\ufffd") {
 				t.Errorf("the subject is %q", r.Subject)

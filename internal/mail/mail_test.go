@@ -13,6 +13,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 	"parvis/internal/i18n"
 	"parvis/internal/mailbox"
 	"parvis/internal/secret"
@@ -173,7 +174,10 @@ func TestALetterIsSentOnceAndForgotten(t *testing.T) {
 	b.sweep()
 	b.sweep()
 	r := b.received(1)[0]
-	if r.From != sender || r.To != "ada@example.org" || r.Subject != "Your invitation to Acme & Söhne" || !r.Date.Equal(dbtest.Start) {
+	expect.Equal(t, "From", r.From, sender)
+	expect.Equal(t, "To", r.To, "ada@example.org")
+	expect.Equal(t, "Subject", r.Subject, b.outbox.catalogue.In("en").Text("mail.invitation.subject", "Organization", "Acme & Söhne"))
+	if !r.Date.Equal(dbtest.Start) {
 		t.Errorf("got %+v", r)
 	}
 	if !slices.Equal(r.Links, []string{link, page}) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/expect"
 	"parvis/internal/mailbox"
 )
 
@@ -46,7 +47,9 @@ func TestLettersLeaveOnlyOverVerifiedTLS(t *testing.T) {
 				b.outbox.server = &server
 				id := b.put(Letter{})
 				b.sweep()
-				if got := b.stored(id); (got.state == Sent) != tt.works || !tt.works && (got.tries != 0 || got.next != pause) {
+				got := b.stored(id)
+				expect.Equal(t, "sent", got.state == Sent, tt.works)
+				if !tt.works && (got.tries != 0 || got.next != pause) {
 					t.Errorf("the letter is %+v", got)
 				}
 				b.withdraw(id)

@@ -14,6 +14,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 	"parvis/internal/mailbox"
 )
 
@@ -97,9 +98,10 @@ func TestARefusalForGoodBounces(t *testing.T) {
 			id := b.put(Letter{})
 			b.sweep()
 			s := b.stored(id)
-			if s.state != Bounced || s.next != -1 || s.parameters != "" || s.answer.Key() != tt.means {
-				t.Errorf("got %+v", s)
-			}
+			expect.Equal(t, "state", s.state, Bounced)
+			expect.Equal(t, "next", s.next, -1)
+			expect.Equal(t, "parameters", s.parameters, "")
+			expect.Equal(t, "Key", s.answer.Key(), tt.means)
 		})
 	}
 }
@@ -150,9 +152,13 @@ func TestAServerInTroubleBouncesNothing(t *testing.T) {
 	for _, code = range []int{421, 503, 530, 535} {
 		first, second := b.put(Letter{}), b.put(Letter{})
 		b.sweep()
-		if a, z := b.stored(first), b.stored(second); a.state != Waiting || z.state != Waiting || a.tries+z.tries != 1 || a.next != pause || z.next != pause {
-			t.Errorf("after %d the letters are %+v and %+v", code, a, z)
-		}
+		a, z := b.stored(first), b.stored(second)
+		of := expect.Case(t, "after %d", code)
+		expect.Equal(of, "a.state", a.state, Waiting)
+		expect.Equal(of, "z.state", z.state, Waiting)
+		expect.Equal(of, "a.tries+z.tries", a.tries+z.tries, 1)
+		expect.Equal(of, "a.next", a.next, pause)
+		expect.Equal(of, "z.next", z.next, pause)
 		b.withdraw(first)
 		b.withdraw(second)
 	}

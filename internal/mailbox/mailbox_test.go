@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parvis/internal/expect"
 )
 
 const sample = "From: Parvis <no-reply@parvis.example>\r\n" +
@@ -51,10 +53,12 @@ func TestALetterIsReadAsItsRecipientWouldSeeIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := letters[0]
-	if r.From != "no-reply@parvis.example" || r.To != "ada@example.org" || r.Subject != "Votre invitation à Exemple" ||
-		!r.Date.Equal(time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)) ||
-		r.Text != "Réponse : https://parvis.example/a/b. Puis (http://x.example/c)" ||
-		r.HTML != "<head></head><p>hi</p><script>alert(1)</script>" {
+	expect.Equal(t, "From", r.From, "no-reply@parvis.example")
+	expect.Equal(t, "To", r.To, "ada@example.org")
+	expect.Equal(t, "Subject", r.Subject, "Votre invitation à Exemple")
+	expect.Equal(t, "Text", r.Text, "Réponse : https://parvis.example/a/b. Puis (http://x.example/c)")
+	expect.Equal(t, "HTML", r.HTML, "<head></head><p>hi</p><script>alert(1)</script>")
+	if !r.Date.Equal(time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)) {
 		t.Errorf("got %+v", r)
 	}
 	if want := []string{"https://parvis.example/a/b", "http://x.example/c"}; !slices.Equal(r.Links, want) {
@@ -66,9 +70,13 @@ func TestEachRecipientGetsACopyAndTheNewestComesFirst(t *testing.T) {
 	m := start(t, Options{})
 	send1(t, m, sample, "a@x.example", "b@x.example")
 	send1(t, m, "Subject: second\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\n\r\nhello\r\n", "a@x.example")
-	if got := m.Letters(); len(got) != 3 || got[0].Subject != "second" || got[0].Text != "hello\n" || got[2].To != "a@x.example" {
-		t.Errorf("got %+v", got)
+	got := m.Letters()
+	if len(got) != 3 {
+		t.Fatalf("got %+v", got)
 	}
+	expect.Equal(t, "Subject", got[0].Subject, "second")
+	expect.Equal(t, "Text", got[0].Text, "hello\n")
+	expect.Equal(t, "To", got[2].To, "a@x.example")
 	if letters, err := m.Wait(t.Context(), "a@x.example", 2); err != nil || len(letters) != 2 || letters[0].Subject != "second" {
 		t.Errorf("waiting gave %v, %v", letters, err)
 	}

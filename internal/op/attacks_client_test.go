@@ -15,6 +15,7 @@ import (
 
 	"parvis/internal/application"
 	"parvis/internal/db"
+	"parvis/internal/expect"
 	"parvis/internal/secret"
 )
 
@@ -39,7 +40,10 @@ func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
 			r.Method = method
 			r.Header.Set("X-HTTP-Method-Override", "POST")
 			got := w.do(r)
-			if got.Status != http.StatusMethodNotAllowed || got.Header.Get("Allow") != "POST, OPTIONS" || method != "HEAD" && got.text("error") != "invalid_request" {
+			of := expect.Case(t, "%s", method)
+			expect.Equal(of, "Status", got.Status, http.StatusMethodNotAllowed)
+			expect.Equal(of, "Allow", got.Header.Get("Allow"), "POST, OPTIONS")
+			if method != "HEAD" && got.text("error") != "invalid_request" {
 				t.Errorf("%s %s: %d %s", method, path, got.Status, got.Body)
 			}
 		}

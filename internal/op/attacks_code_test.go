@@ -12,6 +12,7 @@ import (
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
 )
@@ -279,7 +280,11 @@ func TestOPR5AMachineGetsItsOwnScopesAlone(t *testing.T) {
 	r := ask(machine, "scope", "orders:read")
 	claims := w.claims(r.text("access_token"), "at+jwt")
 	aud, _ := claims["aud"].([]any)
-	if claims["sub"] != string(machine.ID) || claims["scope"] != "orders:read" || !slices.Equal(aud, []any{"https://orders.example"}) || r.text("refresh_token") != "" || r.text("id_token") != "" {
+	expect.Equal[any](t, "sub", claims["sub"], string(machine.ID))
+	expect.Equal[any](t, "scope", claims["scope"], "orders:read")
+	expect.Equal(t, "refresh_token", r.text("refresh_token"), "")
+	expect.Equal(t, "id_token", r.text("id_token"), "")
+	if !slices.Equal(aud, []any{"https://orders.example"}) {
 		t.Errorf("got %s: %v", r.Body, claims)
 	}
 	w.wantError("UserInfo", w.userInfo(r.text("access_token")), http.StatusUnauthorized, "invalid_token")

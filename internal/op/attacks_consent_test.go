@@ -12,6 +12,7 @@ import (
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
 	"parvis/internal/signin"
@@ -257,7 +258,10 @@ func TestOPR8TokensSayWhatHappened(t *testing.T) {
 	c := w.books()
 	id := w.claims(w.enter(w.bo, c, "acr_values", "aal3 urn:mace:incommon:iap:silver", "claims", `{"id_token":{"groups":{"essential":true},"email":null,"acr":{"value":"aal2"}}}`).text("id_token"), "JWT")
 	amr, _ := id["amr"].([]any)
-	if id["acr"] != "aal1" || !slices.Equal(amr, []any{"pwd"}) || id["groups"] != nil || id["email"] != nil {
+	expect.Equal[any](t, "acr", id["acr"], "aal1")
+	expect.Equal[any](t, "groups", id["groups"], nil)
+	expect.Equal[any](t, "email", id["email"], nil)
+	if !slices.Equal(amr, []any{"pwd"}) {
 		t.Errorf("says %v", id)
 	}
 	if got := answer(authorize(w.bo, c.request("acr_values", "aal2"))); got.Get("error") != "unmet_authentication_requirements" {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/application"
+	"parvis/internal/expect"
 	"parvis/internal/secret"
 )
 
@@ -89,7 +90,9 @@ func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 		"none": nil, "another key's": {w.proof(other, "GET", "/userinfo", token, nil)}, "of another token": {w.proof(key, "GET", "/userinfo", "another", nil)},
 		"of no token": {w.proof(key, "GET", "/userinfo", "", nil)}, "for POST": {w.proof(key, "POST", "/userinfo", token, nil)}, "for the token endpoint": {w.proof(key, "GET", "/token", token, nil)}, "used": {used},
 	} {
-		if r := w.infoBy("DPoP", token, proofs...); r.Status != http.StatusUnauthorized && r.Status != http.StatusBadRequest || r.text("sub") != "" || r.Header.Get("WWW-Authenticate") == "" {
+		r := w.infoBy("DPoP", token, proofs...)
+		expect.Equal(expect.Case(t, "a proof: %s", name), "sub", r.text("sub"), "")
+		if r.Status != http.StatusUnauthorized && r.Status != http.StatusBadRequest || r.Header.Get("WWW-Authenticate") == "" {
 			t.Errorf("a proof: %s: %d %s", name, r.Status, r.Body)
 		}
 	}

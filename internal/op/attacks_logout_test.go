@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parvis/internal/application"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/secret"
 )
@@ -62,7 +63,11 @@ func TestOPR9EndSession(t *testing.T) {
 	w.Clock.Advance(time.Hour)
 	p := end(w.bo, "id_token_hint", hint, "post_logout_redirect_uri", bye, "state", "s&t=<")
 	to, err := url.Parse(p.Header.Get("Location"))
-	if err != nil || !strings.HasPrefix(to.String(), bye+"?") || to.Query().Get("state") != "s&t=<" || in(w.bo) || !in(w.ana) {
+	if err != nil {
+		t.Fatalf("led to %s", to)
+	}
+	expect.Equal(t, "state", to.Query().Get("state"), "s&t=<")
+	if !strings.HasPrefix(to.String(), bye+"?") || in(w.bo) || !in(w.ana) {
 		t.Errorf("led to %s", to)
 	}
 	// Another site's form brings no cookie, and the browser comes back for it.
@@ -125,8 +130,17 @@ func TestOPR9LogoutTokens(t *testing.T) {
 		event, isObject := events["http://schemas.openid.net/event/backchannel-logout"].(map[string]any)
 		exp, _ := got["exp"].(float64)
 		iat, _ := got["iat"].(float64)
-		if got["iss"] != w.URL || got["aud"] != ids[i]["aud"] || got["sub"] != ids[i]["sub"] || got["sid"] != ids[i]["sid"] || got["nonce"] != nil ||
-			len(events) != 1 || !isObject || len(event) != 0 || got["jti"] == nil || iat != float64(start.Unix()) || exp-iat != 120 {
+		of := expect.Case(t, "told %v", got)
+		expect.Equal[any](of, "iss", got["iss"], w.URL)
+		expect.Equal[any](of, "aud", got["aud"], ids[i]["aud"])
+		expect.Equal[any](of, "sub", got["sub"], ids[i]["sub"])
+		expect.Equal[any](of, "sid", got["sid"], ids[i]["sid"])
+		expect.Equal[any](of, "nonce", got["nonce"], nil)
+		expect.Equal(of, "number of events", len(events), 1)
+		expect.Equal(of, "number of event", len(event), 0)
+		expect.Equal(of, "iat", iat, float64(start.Unix()))
+		expect.Equal(of, "exp-iat", exp-iat, 120)
+		if !isObject || got["jti"] == nil {
 			t.Errorf("told %v, where the ID token said %v", got, ids[i])
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -63,9 +64,11 @@ func (w *world) audited(action, result string) (n int) {
 // wantError wants a call to have been refused in JSON, with this status and code.
 func (w *world) wantError(what string, r reply, status int, code string) {
 	w.t.Helper()
-	if r.Status != status || r.text("error") != code || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Cache-Control") != "no-store" {
-		w.t.Errorf("%s: %d %s %v", what, r.Status, r.Body, r.Header)
-	}
+	of := expect.Case(w.t, "%s: %s", what, r.Body)
+	expect.Equal(of, "Status", r.Status, status)
+	expect.Equal(of, "error", r.text("error"), code)
+	expect.Equal(of, "Content-Type", r.Header.Get("Content-Type"), "application/json")
+	expect.Equal(of, "Cache-Control", r.Header.Get("Cache-Control"), "no-store")
 	if r.text("access_token") != "" || r.text("refresh_token") != "" || r.text("id_token") != "" {
 		w.t.Errorf("%s gave tokens: %s", what, r.Body)
 	}
@@ -117,7 +120,10 @@ func native() application.Settings {
 // wantPage wants a page that explains, and no way to an address that is not registered.
 func wantPage(t testing.TB, what string, p *idptest.Page, status int) {
 	t.Helper()
-	if p.Status != status || p.Header.Get("Location") != "" || answer(p) != nil || strings.Contains(strings.ToLower(p.Body), `http-equiv="refresh"`) {
+	of := expect.Case(t, "%s", what)
+	expect.Equal(of, "Status", p.Status, status)
+	expect.Equal(of, "Location", p.Header.Get("Location"), "")
+	if answer(p) != nil || strings.Contains(strings.ToLower(p.Body), `http-equiv="refresh"`) {
 		t.Errorf("%s: %d to %q, %v: %s", what, p.Status, p.Header.Get("Location"), p.Links(), p.Text())
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/application"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/op"
 )
@@ -31,7 +32,9 @@ func TestAFailingBackChannelShows(t *testing.T) {
 		return channel
 	}
 	got := of()
-	if !got.Failing() || got.Reply != "503 Service Unavailable" || got.Waiting != 1 || got.NextTry.IsZero() {
+	expect.Equal(t, "Reply", got.Reply, "503 Service Unavailable")
+	expect.Equal(t, "Waiting", got.Waiting, 1)
+	if !got.Failing() || got.NextTry.IsZero() {
 		t.Errorf("a refused call shows as %+v", got)
 	}
 	if other, err := op.ChannelOf(t.Context(), w.DB, w.other.ID, c.ID); err != nil || other != (op.Channel{}) {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"parvis/internal/application"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/secret"
 )
@@ -97,9 +98,7 @@ func (m *module) isOut() {
 // says is the page that tells of it and leads to no application.
 func (m *module) says(p *idptest.Page) {
 	m.t.Helper()
-	if p.Status != http.StatusOK || !p.Says("You are signed out") || strings.Contains(p.Body, bye) {
-		m.t.Errorf("%d at %s: %s", p.Status, p.URL, p.Text())
-	}
+	idptest.Want(m.t, p, idptest.Status(http.StatusOK), idptest.Says("op.signed_out.title"), idptest.SourceNot(bye))
 }
 
 // staysHere is a page that says what is wrong. Nobody is sent back, nor signed out.
@@ -161,8 +160,15 @@ func backChannel(m *module) {
 	events, _ := token["events"].(map[string]any)
 	event, is := events["http://schemas.openid.net/event/backchannel-logout"].(map[string]any)
 	issued, _ := token["iat"].(float64)
-	if token["iss"] != m.URL || token["aud"] != string(m.c.ID) || issued > float64(m.Clock.Now().Unix()) || token["jti"] == nil ||
-		len(events) != 1 || !is || len(event) != 0 || token["nonce"] != nil || token["sub"] != e.id["sub"] || token["sid"] != e.id["sid"] || token["sid"] == nil {
+	expect.Equal[any](m.t, "iss", token["iss"], m.URL)
+	expect.Equal[any](m.t, "aud", token["aud"], string(m.c.ID))
+	expect.Equal[any](m.t, "sub", token["sub"], e.id["sub"])
+	expect.Equal[any](m.t, "sid", token["sid"], e.id["sid"])
+	expect.Equal[any](m.t, "nonce", token["nonce"], nil)
+	if len(events) != 1 || !is || len(event) != 0 {
+		m.t.Errorf("the events are %v", events)
+	}
+	if issued > float64(m.Clock.Now().Unix()) || token["jti"] == nil || token["sid"] == nil {
 		m.t.Errorf("the logout token says %v", token)
 	}
 	m.isOut()
@@ -199,9 +205,10 @@ func frontChannel(m *module) {
 		m.t.Fatal(err)
 	}
 	q := loaded.Query()
-	if loaded.Host+loaded.Path != "books.example/frontchannel_logout" || len(q) != 2 || q.Get("iss") != m.URL || q.Get("sid") != e.id["sid"] {
-		m.t.Errorf("it loads %s", loaded)
-	}
+	expect.Equal(m.t, "address", loaded.Host+loaded.Path, "books.example/frontchannel_logout")
+	expect.Equal(m.t, "number of q", len(q), 2)
+	expect.Equal(m.t, "iss", q.Get("iss"), m.URL)
+	expect.Equal[any](m.t, "sid", q.Get("sid"), e.id["sid"])
 	if !strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-src https://books.example") {
 		m.t.Errorf("the policy is %s", p.Header.Get("Content-Security-Policy"))
 	}

@@ -16,6 +16,7 @@ import (
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -221,7 +222,9 @@ func (m *module) redeems(q, got url.Values, signedIn bool) entered {
 	m.t.Helper()
 	e := entered{reply: m.redeemed(q, got.Get("code")), code: got.Get("code"), signedIn: signedIn}
 	lasts, _ := e.JSON["expires_in"].(float64)
-	if e.Status != http.StatusOK || e.text("access_token") == "" || e.text("token_type") != "Bearer" || lasts <= 0 {
+	expect.Equal(m.t, "Status", e.Status, http.StatusOK)
+	expect.Equal(m.t, "token_type", e.text("token_type"), "Bearer")
+	if e.text("access_token") == "" || lasts <= 0 {
 		m.t.Fatalf("the code of %v gave %d %s", got, e.Status, e.Body)
 	}
 	if r := m.userInfo(e.text("access_token")); r.Status != http.StatusOK {
@@ -244,7 +247,12 @@ func (m *module) idToken(token string) map[string]any {
 	issued, _ := id["iat"].(float64)
 	ends, _ := id["exp"].(float64)
 	sub, _ := id["sub"].(string)
-	if id["iss"] != m.URL || id["aud"] != string(m.c.ID) || issued > now || ends <= now || sub == "" || len(sub) > 255 {
+	expect.Equal[any](m.t, "iss", id["iss"], m.URL)
+	expect.Equal[any](m.t, "aud", id["aud"], string(m.c.ID))
+	if sub == "" || len(sub) > 255 {
+		m.t.Errorf("sub is %q", sub)
+	}
+	if issued > now || ends <= now {
 		m.t.Errorf("the ID token says %v", id)
 	}
 	return id
@@ -262,7 +270,10 @@ func leftHalf(token string) string {
 func (m *module) refused(codes []string, more ...string) {
 	m.t.Helper()
 	got, signedIn := m.asks(m.request(more...))
-	if signedIn || got.Has("code") || !slices.Contains(codes, got.Get("error")) || !plain.MatchString(got.Get("error_description")) {
+	if signedIn || got.Has("code") {
+		m.t.Errorf("signed in by %v", got)
+	}
+	if !slices.Contains(codes, got.Get("error")) || !plain.MatchString(got.Get("error_description")) {
 		m.t.Errorf("the answer is %v", got)
 	}
 }
@@ -273,7 +284,11 @@ var plain = regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]+$`)
 // shown has the person shown a page, and nobody sent to the application.
 func (m *module) shown(q url.Values) {
 	m.t.Helper()
-	if p := authorize(m.b, q); p.Status != http.StatusBadRequest || p.Header.Get("Location") != "" || answer(p) != nil || p.URL.Path != "/authorize" {
+	p := authorize(m.b, q)
+	expect.Equal(m.t, "Status", p.Status, http.StatusBadRequest)
+	expect.Equal(m.t, "Location", p.Header.Get("Location"), "")
+	expect.Equal(m.t, "Path", p.URL.Path, "/authorize")
+	if answer(p) != nil {
 		m.t.Errorf("answered %d at %s: %s", p.Status, p.URL, p.Text())
 	}
 }
@@ -323,7 +338,9 @@ func (m *module) sameAgain(first entered, more ...string) {
 	m.t.Helper()
 	m.Clock.Advance(2 * time.Second)
 	again := m.enters(more...)
-	if again.signedIn || again.id["auth_time"] == nil || again.id["auth_time"] != first.id["auth_time"] || again.id["sub"] != first.id["sub"] {
+	expect.Equal[any](m.t, "auth_time", again.id["auth_time"], first.id["auth_time"])
+	expect.Equal[any](m.t, "sub", again.id["sub"], first.id["sub"])
+	if again.signedIn || again.id["auth_time"] == nil {
 		m.t.Errorf("first %v, then %v", first.id, again.id)
 	}
 }
@@ -337,7 +354,9 @@ func (m *module) provesAnew(more ...string) {
 	again := m.enters(more...)
 	before, _ := first.id["auth_time"].(float64)
 	after, _ := again.id["auth_time"].(float64)
-	if !again.signedIn || after <= before || after != float64(m.Clock.Now().Unix()) || again.id["sub"] != first.id["sub"] {
+	expect.Equal(m.t, "after", after, float64(m.Clock.Now().Unix()))
+	expect.Equal[any](m.t, "sub", again.id["sub"], first.id["sub"])
+	if !again.signedIn || after <= before {
 		m.t.Errorf("first %v, then %v", first.id, again.id)
 	}
 }
@@ -345,7 +364,10 @@ func (m *module) provesAnew(more ...string) {
 // failed checks a refusal of the token endpoint (RFC 6749 §5.2).
 func (m *module) failed(r reply, code string) {
 	m.t.Helper()
-	if r.Status != http.StatusBadRequest || r.Header.Get("Content-Type") != "application/json" || r.text("error") != code || !plain.MatchString(r.text("error_description")) {
+	expect.Equal(m.t, "Status", r.Status, http.StatusBadRequest)
+	expect.Equal(m.t, "Content-Type", r.Header.Get("Content-Type"), "application/json")
+	expect.Equal(m.t, "error", r.text("error"), code)
+	if !plain.MatchString(r.text("error_description")) {
 		m.t.Errorf("answered %d %s", r.Status, r.Body)
 	}
 }
@@ -425,8 +447,11 @@ func refreshToken(m *module) {
 	}
 	m.Clock.Advance(time.Second)
 	r := m.refresh(m.c, first.text("refresh_token"), "scope", "openid profile email")
-	if r.Status != http.StatusOK || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Cache-Control") != "no-store" || r.text("token_type") != "Bearer" ||
-		r.text("access_token") == first.text("access_token") {
+	expect.Equal(m.t, "Status", r.Status, http.StatusOK)
+	expect.Equal(m.t, "Content-Type", r.Header.Get("Content-Type"), "application/json")
+	expect.Equal(m.t, "Cache-Control", r.Header.Get("Cache-Control"), "no-store")
+	expect.Equal(m.t, "token_type", r.text("token_type"), "Bearer")
+	if r.text("access_token") == first.text("access_token") {
 		m.t.Fatalf("the refresh gave %d %s", r.Status, r.Body)
 	}
 	again := m.idToken(r.text("id_token"))
@@ -508,7 +533,11 @@ func (m *module) keySet() {
 				m.t.Errorf("key %s shows its %s", k["kid"], private)
 			}
 		}
-		if k["kid"] == "" || ids[k["kid"]] || k["use"] != "sig" || k["kty"] != "EC" && k["kty"] != "RSA" {
+		expect.Equal(m.t, "use", k["use"], "sig")
+		if k["kid"] == "" || ids[k["kid"]] {
+			m.t.Errorf("a key has no id of its own: %v", k)
+		}
+		if k["kty"] != "EC" && k["kty"] != "RSA" {
 			m.t.Errorf("a key is %v", k)
 		}
 		ids[k["kid"]] = true

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"parvis/internal/application"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -123,7 +124,12 @@ func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
 			r := w.relying(w.register("", kind, s))
 			token, id := r.enters(w.bo)
 			info, err := r.UserInfo(r.ctx, oauth2.StaticTokenSource(token))
-			if err != nil || info.Subject != id.Subject || info.Email != "bo@meridian.example" || !info.EmailVerified {
+			if err != nil {
+				t.Fatalf("UserInfo says %+v, %v", info, err)
+			}
+			expect.Equal(t, "Subject", info.Subject, id.Subject)
+			expect.Equal(t, "Email", info.Email, "bo@meridian.example")
+			if !info.EmailVerified {
 				t.Errorf("UserInfo says %+v, %v", info, err)
 			}
 			if _, err := r.judge(cmp.Or(s.Audience, w.URL)).Verify(r.ctx, token.AccessToken); (err == nil) == s.Opaque || strings.HasPrefix(token.AccessToken, "pat_") != s.Opaque {
@@ -176,9 +182,13 @@ func TestAForeignMachineGetsATokenForItself(t *testing.T) {
 			ShortName string `json:"short_name"`
 		}
 	}
-	if err := access.Claims(&says); err != nil || access.Subject != string(c.ID) || says.ClientID != access.Subject || says.Scope != "reports:read" || says.Org.ShortName != "meridian" {
-		t.Errorf("it says %+v, %v", says, err)
+	if err := access.Claims(&says); err != nil {
+		t.Fatalf("it says %+v, %v", says, err)
 	}
+	expect.Equal(t, "Subject", access.Subject, string(c.ID))
+	expect.Equal(t, "ClientID", says.ClientID, access.Subject)
+	expect.Equal(t, "Scope", says.Scope, "reports:read")
+	expect.Equal(t, "ShortName", says.Org.ShortName, "meridian")
 	if _, err := r.UserInfo(r.ctx, oauth2.StaticTokenSource(token)); err == nil {
 		t.Error("a machine is told who it is")
 	}

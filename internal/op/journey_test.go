@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -22,22 +23,30 @@ func TestAnApplicationOpensAlreadySignedIn(t *testing.T) {
 		t.Errorf("the answer is %v", got)
 	}
 	r := w.redeem(c, got.Get("code"))
-	if r.Status != http.StatusOK || r.Header.Get("Cache-Control") != "no-store" || r.text("token_type") != "Bearer" || r.text("refresh_token") == "" {
+	expect.Equal(t, "Status", r.Status, http.StatusOK)
+	expect.Equal(t, "Cache-Control", r.Header.Get("Cache-Control"), "no-store")
+	expect.Equal(t, "token_type", r.text("token_type"), "Bearer")
+	if r.text("refresh_token") == "" {
 		t.Fatalf("the code gave %d %s", r.Status, r.Body)
 	}
 	id := w.claims(r.text("id_token"), "JWT")
 	org, _ := id["org"].(map[string]any)
-	if id["iss"] != w.URL || id["aud"] != string(c.ID) || id["nonce"] != "non ce" || id["acr"] != "aal1" || org["short_name"] != "meridian" || org["name"] != "Meridian Freight" || org["id"] != string(w.org.ID) {
-		t.Errorf("the ID token says %v", id)
-	}
+	expect.Equal[any](t, "iss", id["iss"], w.URL)
+	expect.Equal[any](t, "aud", id["aud"], string(c.ID))
+	expect.Equal[any](t, "nonce", id["nonce"], "non ce")
+	expect.Equal[any](t, "acr", id["acr"], "aal1")
+	expect.Equal[any](t, "short_name", org["short_name"], "meridian")
+	expect.Equal[any](t, "name", org["name"], "Meridian Freight")
+	expect.Equal[any](t, "id", org["id"], string(w.org.ID))
 	access := w.claims(r.text("access_token"), "at+jwt")
 	if access["client_id"] != string(c.ID) || access["sub"] != id["sub"] || access["scope"] != "openid profile email" {
 		t.Errorf("the access token says %v", access)
 	}
 	info := w.userInfo(r.text("access_token"))
-	if info.Status != http.StatusOK || info.text("sub") != id["sub"] || info.text("email") != "bo@meridian.example" || info.text("name") != "Bo Lind" {
-		t.Errorf("UserInfo says %d %s", info.Status, info.Body)
-	}
+	expect.Equal(t, "Status", info.Status, http.StatusOK)
+	expect.Equal[any](t, "sub", info.text("sub"), id["sub"])
+	expect.Equal(t, "email", info.text("email"), "bo@meridian.example")
+	expect.Equal(t, "name", info.text("name"), "Bo Lind")
 	again := w.refresh(c, r.text("refresh_token"))
 	if again.Status != http.StatusOK || again.text("refresh_token") == "" || again.text("refresh_token") == r.text("refresh_token") {
 		t.Errorf("the refresh gave %d %s", again.Status, again.Body)

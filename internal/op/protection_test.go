@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/application"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -51,8 +52,10 @@ func TestOPR2LessThanPKCE(t *testing.T) {
 			t.Errorf("%s: %v", row.what, got)
 			continue
 		}
-		if pushed := w.call(c, "/par", q); row.told != "" && pushed.text("error") != row.told || row.told == "" && pushed.Status != http.StatusCreated {
-			t.Errorf("%s, pushed: %d %s", row.what, pushed.Status, pushed.Body)
+		pushed := w.call(c, "/par", q)
+		expect.Equal(expect.Case(t, "%s, pushed", row.what), "error", pushed.text("error"), row.told)
+		if row.told == "" {
+			expect.Equal(expect.Case(t, "%s, pushed", row.what), "status", pushed.Status, http.StatusCreated)
 		}
 		if row.told != "" {
 			continue
@@ -113,9 +116,11 @@ func TestOPR8NoneWhereNobodyIs(t *testing.T) {
 		"an organization that is none": {"organization", "nowhere"}, "posted": {"response_mode", "form_post"},
 	} {
 		p := authorize(stopping(w.Browser(t)), c.request(append(bare, more...)...))
-		if got := posted(p); got == nil && answer(p).Get("error") != "login_required" || got != nil && got.Get("error") != "login_required" {
-			t.Errorf("%s: %v %v at %s", name, answer(p), got, p.URL)
+		got := posted(p)
+		if got == nil {
+			got = answer(p)
 		}
+		expect.Equal(expect.Case(t, "%s at %s", name, p.URL), "error", got.Get("error"), "login_required")
 	}
 }
 
@@ -191,10 +196,15 @@ func TestOPR12FormPost(t *testing.T) {
 			what := name + ", " + door
 			idptest.Want(t, p, idptest.Status(http.StatusOK), idptest.Says("page.going"), idptest.Says("page.going_link", "Provider", "Books"))
 			got := posted(p)
-			if got.Get("state") != q.Get("state") || got.Get("iss") != w.URL || got.Get(row.wants) == "" || row.value != "" && got.Get(row.wants) != row.value {
+			of := expect.Case(t, "%s", what)
+			expect.Equal(of, "state", got.Get("state"), q.Get("state"))
+			expect.Equal(of, "iss", got.Get("iss"), w.URL)
+			if got.Get(row.wants) == "" || row.value != "" && got.Get(row.wants) != row.value {
 				t.Errorf("%s: %v", what, got)
 			}
-			if p.Header.Get("Location") != "" || p.Header.Get("Cache-Control") != "no-store" || !strings.Contains(p.Body, `method="post" action="`+callback+`"`) || strings.Contains(p.Body, "<script>alert") {
+			expect.Equal(of, "Location", p.Header.Get("Location"), "")
+			expect.Equal(of, "Cache-Control", p.Header.Get("Cache-Control"), "no-store")
+			if !strings.Contains(p.Body, `method="post" action="`+callback+`"`) || strings.Contains(p.Body, "<script>alert") {
 				t.Errorf("%s: %v %s", what, p.Header, p.Body)
 			}
 			if policy := p.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "; form-action https:; ") {

@@ -10,6 +10,7 @@ import (
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 )
 
 // group makes a group at Meridian, with these people.
@@ -165,7 +166,9 @@ func TestPairwiseSubjectsDifferByHost(t *testing.T) {
 		return sub
 	}
 	public, one, same, other := subject(w.books()), subject(at("https://one.example/callback", true)), subject(at("https://one.example/other", true)), subject(at("https://other.example/callback", true))
-	if one != same || one == other || one == public || other == public || subject(at("https://one.example/callback", false)) != public {
+	expect.Equal(t, "subject at the same host", one, same)
+	expect.Equal(t, "public subject at one host", subject(at("https://one.example/callback", false)), public)
+	if one == other || one == public || other == public {
 		t.Errorf("public %s, at one host %s and %s, at another %s", public, one, same, other)
 	}
 	if got := answer(authorize(w.bo, at("https://other.example/callback", true).request("prompt", "none", "id_token_hint", w.enter(w.bo, w.books()).text("id_token")))); got.Get("error") == "" {
@@ -181,9 +184,10 @@ func TestUserInfoIsSignedWhereThatWasRegistered(t *testing.T) {
 	c := w.register("", application.Web, s)
 	r := w.userInfo(w.enter(w.bo, c).text("access_token"))
 	says := w.claims(r.Body, "userinfo+jwt")
-	if r.Header.Get("Content-Type") != "application/jwt" || says["iss"] != w.URL || says["aud"] != string(c.ID) || says["email"] != "bo@meridian.example" {
-		t.Errorf("%s says %v", r.Header.Get("Content-Type"), says)
-	}
+	expect.Equal(t, "Content-Type", r.Header.Get("Content-Type"), "application/jwt")
+	expect.Equal[any](t, "iss", says["iss"], w.URL)
+	expect.Equal[any](t, "aud", says["aud"], string(c.ID))
+	expect.Equal[any](t, "email", says["email"], "bo@meridian.example")
 	if r := w.userInfo(r.Body); r.Status != 401 {
 		t.Errorf("it passes for an access token: %d %s", r.Status, r.Body)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parvis/internal/application"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -19,9 +20,11 @@ func TestOAuthFindsTheSameDocument(t *testing.T) {
 		r := w.post(path, nil)
 		r.Method = http.MethodGet
 		got := w.do(r)
-		if got.Status != http.StatusOK || got.Header.Get("Content-Type") != "application/json" || got.Header.Get("Access-Control-Allow-Origin") != "*" || got.text("issuer") != w.URL {
-			t.Errorf("%s: %d %v %s", path, got.Status, got.Header, got.Body)
-		}
+		of := expect.Case(t, "%s", path)
+		expect.Equal(of, "Status", got.Status, http.StatusOK)
+		expect.Equal(of, "Content-Type", got.Header.Get("Content-Type"), "application/json")
+		expect.Equal(of, "Access-Control-Allow-Origin", got.Header.Get("Access-Control-Allow-Origin"), "*")
+		expect.Equal(of, "issuer", got.text("issuer"), w.URL)
 		texts = append(texts, got.Body)
 	}
 	if texts[0] != texts[1] {

@@ -135,7 +135,7 @@ func (f Frame) TimeZones() []i18n.ZoneArea { return i18n.Zones() }
 
 // Asset returns the path of one of our files, with a hash of its content.
 func (f Frame) Asset(name string) (string, error) {
-	path, ok := f.v.site.names[name]
+	path, ok := f.v.site.assets.names[name]
 	if !ok {
 		return "", fmt.Errorf("no asset %s", name)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"parvis/internal/authenticator"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
 )
@@ -62,7 +63,8 @@ func TestSessionTellsTheMethodsThatWereUsed(t *testing.T) {
 			b := p.elsewhere()
 			b.must(w.sign(b))
 			v := b.here()
-			if v.Session.Methods != w.methods || v.Session.SecondAt.IsZero() == w.second || w.second && !v.Session.SecondAt.Equal(s.Clock.Now()) {
+			expect.Equal(t, "Methods", v.Session.Methods, w.methods)
+			if v.Session.SecondAt.IsZero() == w.second || w.second && !v.Session.SecondAt.Equal(s.Clock.Now()) {
 				t.Errorf("methods %q, second at %v", v.Session.Methods, v.Session.SecondAt)
 			}
 			if b.attempt != "" {
@@ -191,7 +193,10 @@ func TestStepUpMergesWhatWasProved(t *testing.T) {
 			}
 			p.must(w.prove(p))
 			v := p.here()
-			if v.Session.ID != before.Session.ID || v.Session.Methods != w.methods || !v.Session.ProvedAt.Equal(s.Clock.Now()) || v.Session.SecondAt.Equal(s.Clock.Now()) != w.second {
+			expect.Equal(t, "ID", v.Session.ID, before.Session.ID)
+			expect.Equal(t, "Methods", v.Session.Methods, w.methods)
+			expect.Equal(t, "v.Session.SecondAt.Equal(s.Clock.Now())", v.Session.SecondAt.Equal(s.Clock.Now()), w.second)
+			if !v.Session.ProvedAt.Equal(s.Clock.Now()) {
 				t.Errorf("%+v, was %+v", v.Session, before.Session)
 			}
 		})

@@ -96,7 +96,7 @@ func TestMFA4ThePersonIsToldOnceAtTheTenth(t *testing.T) {
 	p.fails()
 	told := func() (n int) {
 		for _, l := range s.LettersTo(t, p.email) {
-			if strings.Contains(l.Subject, "second step at") && strings.Contains(l.Text, "10 wrong") {
+			if idptest.Contains(t, l.Subject, "mail.second_step_guessed.subject") && idptest.Contains(t, l.Text, "mail.second_step_guessed.what", "Count", 10) {
 				n++
 			}
 		}
@@ -360,13 +360,10 @@ func TestUsingARecoveryCodeSaysHowManyAreLeft(t *testing.T) {
 	for used := 1; used <= 10; used++ {
 		b := p.elsewhere()
 		b.must(errors.Join(b.password(idptest.Password), b.recovery(b.codes[used-1])))
-		want := fmt.Sprintf("\n%d codes are left.", 10-used)
-		if used == 9 {
-			want = "\n1 code is left."
-		}
+		want := "\n" + idptest.Sentence(t, "mail.recovery_used.left", "Count", 10-used)
 		told := 0
 		for _, l := range s.LettersTo(t, p.email) {
-			if l.Subject == "A recovery code was used at Alpha Works" && strings.Contains(strings.ReplaceAll(l.Text, "\r", ""), want) {
+			if l.Subject == idptest.Sentence(t, "mail.recovery_used.subject", "Organization", "Alpha Works") && strings.Contains(strings.ReplaceAll(l.Text, "\r", ""), want) {
 				told++
 			}
 		}
@@ -425,7 +422,7 @@ func TestResetOfASecondStepEndsEverythingAndIsTold(t *testing.T) {
 		string(org.ID), string(p.user().ID)); err != nil || !strings.Contains(reason, "Lost her phone") {
 		t.Errorf("the log says %q, %v", reason, err)
 	}
-	if l := s.LettersTo(t, p.email); !strings.Contains(l[0].Subject, "second step") {
+	if l := s.LettersTo(t, p.email); l[0].Subject != idptest.Sentence(t, "mail.second_step_reset.subject", "Organization", "Alpha Works") {
 		t.Errorf("the newest letter is %q", l[0].Subject)
 	}
 	if err := p.elsewhere().alone(""); !errors.Is(err, credential.ErrPasskeyRefused) {

@@ -33,7 +33,7 @@ func lettersAbout(t *testing.T, s *idptest.Server, email string) int {
 	t.Helper()
 	n := 0
 	for _, l := range s.LettersTo(t, email) {
-		if strings.Contains(l.Subject, "cannot use a second step") {
+		if strings.Contains(l.Subject, idptest.Sentence(t, "mail.help_asked.subject", "Person", "Ana", "Organization", "Meridian Freight")) {
 			n++
 		}
 	}

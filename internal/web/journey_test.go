@@ -248,10 +248,10 @@ func TestInvitationOfAnotherPersonLeavesWhoIsSignedInAlone(t *testing.T) {
 		t.Fatalf("the page must name who is signed in here and whom the invitation is for: %s", page.Text())
 	}
 	page = page.Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
-	if page.URL.Path != "/o/lumen/home" || !page.Says("Hello, Lin") || page.Says("Hello, Ana") {
+	if page.URL.Path != "/o/lumen/home" || !page.Says(idptest.Sentence(t, "web.home.greeting", "Name", "Lin")) || page.Says(idptest.Sentence(t, "web.home.greeting", "Name", "Ana")) {
 		t.Fatalf("%s: %s", page.URL, page.Text())
 	}
-	if page := b.Get("/o/meridian/home"); page.Status != 200 || !page.Says("Hello, Ana Duarte") {
+	if page := b.Get("/o/meridian/home"); page.Status != 200 || !page.Says(idptest.Sentence(t, "web.home.greeting", "Name", "Ana Duarte")) {
 		t.Errorf("Ana is not signed in any more: %d %s", page.Status, page.URL)
 	}
 }

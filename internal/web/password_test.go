@@ -17,6 +17,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -64,7 +65,7 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 	}
 	link := resetLink(t, s, email)
 	page := b.Get("/o/alpha/account/password")
-	for _, want := range []string{"Last changed", "not one of your last 10 passwords", "Your sessions in all other browsers end"} {
+	for _, want := range []string{idptest.Sentence(t, "web.change.since"), idptest.Sentence(t, "credential.rule.history", "Count", 10), idptest.Sentence(t, "web.change.what")} {
 		if !page.Says(want) {
 			t.Errorf("the page does not say %q: %s", want, page.Text())
 		}
@@ -80,9 +81,9 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 		// not even the history can be asked.
 		"to the old": {"current_password": {"wrong"}, "password": {idptest.Password}, "repetition": {idptest.Password}},
 	} {
-		if p := thief.Post(path, v); p.Status != 422 || !p.Says("This is not your current password.") || p.Says("Choose one that differs") {
-			t.Errorf("%s the current one: %d %s", what, p.Status, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s the current one", what), thief.Post(path, v),
+			idptest.Status(422), idptest.Says("signin.current_wrong"),
+			idptest.SaysNot("credential.reason.current"), idptest.SaysNot("credential.reason.history"))
 	}
 	if p := thief.Post(path, url.Values{"current_password": {idptest.Password}, "password": {another}, "repetition": {another}}); p.Status != 429 || p.Header.Get("Retry-After") == "" {
 		t.Errorf("the sixth guess: %d", p.Status)
@@ -98,19 +99,14 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 	// The owner's own browser is not slowed by the thief's guesses.
 	form := b.Get(path).Form("main")
 	p := form.Fill("current_password", idptest.Password).Fill("password", "short").Fill("repetition", "short").Submit("")
-	if p.Status != 422 || !p.Says("Add a digit.") || strings.Contains(p.Body, idptest.Password) || strings.Contains(p.Body, `"short"`) {
-		t.Errorf("a bad new one: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "a bad new one"), p,
+		idptest.Status(422), idptest.Says("credential.reason.digit"), idptest.SourceNot(idptest.Password), idptest.SourceNot(`"short"`))
 	p = p.Form("main").Fill("current_password", idptest.Password).Fill("password", another).Fill("repetition", idptest.Password).Submit("")
-	if p.Status != 422 || !p.Says("The two passwords differ.") {
-		t.Errorf("another repetition: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(t, p, idptest.Status(422), idptest.Says("signin.repetition"))
 	before := b.Cookie("__Host-parvis")
 	form = p.Form("main").Fill("current_password", idptest.Password).Fill("password", another).Fill("repetition", another)
 	p = form.Submit("")
-	if p.URL.RequestURI() != path+"?saved" || !p.Says("Your password is changed.") {
-		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
-	}
+	idptest.Want(t, p, idptest.URI(path+"?saved"), idptest.Says("web.change.saved"))
 	if b.Cookie("__Host-parvis") == before {
 		t.Error("the cookie is still the one from before")
 	}
@@ -126,7 +122,7 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 	if p := form.Submit(""); p.Status != 422 || !at(b, "alpha") { // sent twice, too late to count as one
 		t.Errorf("sent twice: %d", p.Status)
 	}
-	if got := subjects(t, s, email); strings.Count(got, "Your password at Alpha Works was changed") != 1 {
+	if got := subjects(t, s, email); strings.Count(got, idptest.Sentence(t, "mail.password_changed.subject", "Organization", "Alpha Works")) != 1 {
 		t.Errorf("letters: %s", got)
 	}
 	if log := dbtest.Dump(t, s.DB, "audit_events"); !strings.Contains(log, "password.changed") || strings.Contains(log, another) {
@@ -224,9 +220,8 @@ func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
 	link := resetLink(t, s, email)
 	for back, old := range set[2:] {
 		for door, p := range map[string]*idptest.Page{"change": change(b, "alpha", current, old), "reset": create(s.Browser(t).Get(link), old)} {
-			if p.Status != 422 || !p.Says("Choose one that differs from your last 10 passwords.") {
-				t.Errorf("%s takes the password number %d of the last ten: %d %s", door, back, p.Status, p.Text())
-			}
+			idptest.Want(expect.Case(t, "%s takes the password number %d of the last ten", door, back), p,
+				idptest.Status(422), idptest.Says("credential.reason.history", "Count", 10))
 		}
 	}
 	if p := create(s.Browser(t).Get(link), set[1]); p.Status != 200 {
@@ -358,9 +353,8 @@ func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
 	b := s.Browser(t)
 	signIn(b, "/o/alpha", email, current)
 	for _, old := range set[len(set)-10:] {
-		if p := change(b, "alpha", current, old); p.Status != 422 || !p.Says("Choose one that differs from your last 10 passwords.") {
-			t.Errorf("%q is taken again: %d", old, p.Status)
-		}
+		idptest.Want(expect.Case(t, "%q is taken again", old), change(b, "alpha", current, old),
+			idptest.Status(422), idptest.Says("credential.reason.history", "Count", 10))
 	}
 	if p := change(b, "alpha", current, set[len(set)-11]); p.URL.RawQuery != "saved" {
 		t.Errorf("the eleventh back is refused: %d %s", p.Status, p.Text())
@@ -399,15 +393,12 @@ func TestAskedPasswordIsCreatedAtTheNextSignIn(t *testing.T) {
 
 	b := s.Browser(t)
 	page := b.Get("/o/alpha/account/sessions").Form("main").Fill("email", email).Fill("password", "wrong").Submit("")
-	if page.Status != 422 || page.Says("replace it") {
-		t.Fatalf("a wrong password learns of the demand: %d %s", page.Status, page.Text())
-	}
+	idptest.Want(t, page, idptest.Status(422), idptest.SaysNot("web.asked.why")) // a wrong password does not learn of the demand
 	sent := page.Form("main").Fill("password", idptest.Password)
 	page = sent.Submit("")
-	if page.Status != 200 || !strings.HasPrefix(page.URL.Path, "/sign-in/att_") || !page.Says("An administrator of Alpha Works asks you to replace it") ||
-		!page.Says("not one of your last 10 passwords") || page.Has("input", "autocomplete", "current-password") {
-		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
-	}
+	idptest.Want(t, page,
+		idptest.Status(200), idptest.PathBegins("/sign-in/att_"), idptest.Says("web.asked.why", "Organization", "Alpha Works"),
+		idptest.Says("credential.rule.history", "Count", 10), idptest.NoElement("input", "autocomplete", "current-password"))
 	step := page.URL.Path
 	for _, path := range []string{"/o/alpha/home", "/o/alpha/account/password"} {
 		if p := b.Get(path); p.URL.Path == path {
@@ -427,16 +418,16 @@ func TestAskedPasswordIsCreatedAtTheNextSignIn(t *testing.T) {
 		"no password": {"password": {""}, "repetition": {""}},
 	} {
 		p := b.Post(step, v)
-		if want := map[bool]int{true: 422, false: 200}[what == "no password"]; p.Status != want || p.URL.Path != step || !p.Says("asks you to replace it") || p.Has("input", "name", "email") {
-			t.Errorf("%s: %d %s %s", what, p.Status, p.URL, p.Text())
-		}
+		want := map[bool]int{true: 422, false: 200}[what == "no password"]
+		idptest.Want(expect.Case(t, "%s", what), p,
+			idptest.Status(want), idptest.Path(step), idptest.Says("web.asked.why", "Organization", "Alpha Works"),
+			idptest.NoElement("input", "name", "email"))
 	}
 	if p := s.Browser(t).Get(step); p.Status != 410 {
 		t.Errorf("in another browser: %d", p.Status)
 	}
-	if p := create(page, idptest.Password); p.Status != 422 || !p.Says("Choose one that differs from your last 10 passwords.") {
-		t.Errorf("the same password again: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "the same password again"), create(page, idptest.Password),
+		idptest.Status(422), idptest.Says("credential.reason.history", "Count", 10))
 	if !at(elsewhere, "alpha") {
 		t.Error("an open session ended before anything was changed")
 	}
@@ -478,7 +469,9 @@ func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t 
 	// Of eight tabs that create one at once, one succeeds; the others are led to the same
 	// place.
 	b, page = begin()
-	changed := func() int { return strings.Count(subjects(t, s, email), "Your password at Alpha Works was changed") }
+	changed := func() int {
+		return strings.Count(subjects(t, s, email), idptest.Sentence(t, "mail.password_changed.subject", "Organization", "Alpha Works"))
+	}
 	before := changed()
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -535,7 +528,7 @@ func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) 
 		t.Errorf("the right password is answered otherwise:\n%s\nwant\n%s", answer(p), first)
 	}
 	got := subjects(t, s, email)
-	if strings.Count(got, "was turned off") != 1 || strings.Count(got, "trying to guess") != 1 {
+	if strings.Count(got, idptest.Sentence(t, "mail.password_disabled.subject", "Organization", "Alpha Works")) != 1 || strings.Count(got, idptest.Sentence(t, "mail.guessed.subject", "Organization", "Alpha Works")) != 1 {
 		t.Errorf("letters: %s", got)
 	}
 	if !at(open, "alpha") {
@@ -543,9 +536,8 @@ func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) 
 	}
 	s.Clock.Advance(time.Hour)
 	page := open.Get("/o/alpha/account/password")
-	if !page.Says("This password was turned off") || !strings.Contains(strings.Join(page.Links(), " "), "/forgot-password?organization=alpha") {
-		t.Errorf("the account does not say so: %s", page.Text())
-	}
+	idptest.Want(expect.Case(t, "the account"), page,
+		idptest.Says("web.change.disabled"), idptest.LinkWith("/forgot-password?organization=alpha"))
 	if p := open.Post("/o/alpha/account/password", url.Values{"current_password": {idptest.Password}, "password": {another}, "repetition": {another}}); p.Status != 422 {
 		t.Errorf("a closed password changes itself: %d", p.Status)
 	}
@@ -585,7 +577,9 @@ func TestOneLetterADayTellsOfGuesses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	count := func() int { return strings.Count(subjects(t, s, "user-a@alpha.example"), "trying to guess") }
+	count := func() int {
+		return strings.Count(subjects(t, s, "user-a@alpha.example"), idptest.Sentence(t, "mail.guessed.subject", "Organization", "Alpha Works"))
+	}
 	flood()
 	if n := count(); n != 1 {
 		t.Errorf("%d letters after the first flood", n)
@@ -624,9 +618,7 @@ func TestDisowningClosesTheDoor(t *testing.T) {
 	s.Clock.Advance(time.Minute)
 	for range 3 { // a scanner
 		page := s.Browser(t).Get(link)
-		if page.Status != 200 || !page.Says("Ana") || !page.Says(email) || !page.Says("Alpha Works") {
-			t.Fatalf("%d %s", page.Status, page.Text())
-		}
+		idptest.Want(t, page, idptest.Status(200), idptest.Shows("Ana"), idptest.Shows(email), idptest.Shows("Alpha Works"))
 	}
 	if !at(own, "alpha") || !at(thief, "alpha") {
 		t.Fatal("opening the page did something")
@@ -651,7 +643,7 @@ func TestDisowningClosesTheDoor(t *testing.T) {
 		}
 	}
 	letters := s.LettersTo(t, "owner@alpha.example")
-	if !strings.Contains(letters[0].Subject, "Ana says: this was not me") || !strings.HasPrefix(letters[0].Links[0], s.URL+"/o/alpha/admin/people/usr_") {
+	if !strings.Contains(letters[0].Subject, idptest.Sentence(t, "mail.disowned.subject", "Person", "Ana", "Organization", "Alpha Works")) || !strings.HasPrefix(letters[0].Links[0], s.URL+"/o/alpha/admin/people/usr_") {
 		t.Errorf("the owner got %q %v", letters[0].Subject, letters[0].Links)
 	}
 	if got := subjects(t, s, "helpdesk@alpha.example"); strings.Contains(got, "not me") {
@@ -669,7 +661,9 @@ func TestDisowningClosesTheDoor(t *testing.T) {
 		t.Errorf("the thief's browser still counts its tries alone: %d", p.Status)
 	}
 	s.Clock.Advance(2 * time.Hour)
-	count := func() int { return strings.Count(subjects(t, s, email), "New sign-in to Alpha Works") }
+	count := func() int {
+		return strings.Count(subjects(t, s, email), idptest.Sentence(t, "mail.new_device.subject", "Organization", "Alpha Works"))
+	}
 	before := count()
 	if p := signIn(own, "/o/alpha", email, another); p.URL.Path != "/o/alpha/home" || count() != before+1 {
 		t.Errorf("signing in where one was known before: %s, %d letters more", p.URL, count()-before)
@@ -722,7 +716,7 @@ func TestDisavowalWorksOnceAndForSixtyDays(t *testing.T) {
 			t.Errorf("answered %d", status)
 		}
 	}
-	if n := strings.Count(subjects(t, s, "owner@alpha.example"), "this was not me"); done != 1 || n != 1 {
+	if n := strings.Count(subjects(t, s, "owner@alpha.example"), idptest.Sentence(t, "mail.disowned.subject", "Person", "Ana", "Organization", "Alpha Works")); done != 1 || n != 1 {
 		t.Errorf("%d of 8 worked, %d letters to the owner", done, n)
 	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/page"

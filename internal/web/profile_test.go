@@ -120,7 +120,8 @@ func TestPictureStandsForThePersonUntilItIsTakenAway(t *testing.T) {
 	for _, who := range []*idptest.Browser{b, owner} {
 		p := who.Get(path)
 		shown, err := png.DecodeConfig(strings.NewReader(p.Body))
-		if err != nil || shown.Width != 128 || shown.Height != 96 || p.Header.Get("Content-Type") != "image/png" || p.Header.Get("Cache-Control") != "no-store" {
+		idptest.Want(t, p, idptest.Header("Content-Type", "image/png"), idptest.Header("Cache-Control", "no-store"))
+		if err != nil || shown.Width != 128 || shown.Height != 96 {
 			t.Errorf("the picture: %d, %+v, %v (%v)", p.Status, shown, p.Header, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 )
 
@@ -126,10 +127,11 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 	for _, typed := range []string{`"><script>`, "a&organization=b#email=c", "//evil.test", "a b", "é", "'; url=https://evil.test"} {
 		p := eu.Browser(t).Get("/forgot-password").Form("main").Fill("organization", typed).Fill("email", typed).Fill("region", "us").Submit("")
 		to := crossing(t, p)
-		if to.Scheme+"://"+to.Host+to.Path != us.URL+"/forgot-password" || to.Query().Get("organization") != typed || len(to.Query()) != 1 ||
-			handedOver(t, to) != typed {
-			t.Errorf("%q leads to %s", typed, to)
-		}
+		of := expect.Case(t, "%q", typed)
+		expect.Equal(of, `to.Scheme+"://"+to.Host+to.Path`, to.Scheme+"://"+to.Host+to.Path, us.URL+"/forgot-password")
+		expect.Equal(of, "organization", to.Query().Get("organization"), typed)
+		expect.Equal(of, "number of Query", len(to.Query()), 1)
+		expect.Equal(of, "handedOver(t, to)", handedOver(t, to), typed)
 		if got := us.Browser(t).Get(to.RequestURI()).Form("main").Values.Get("organization"); got != typed {
 			t.Errorf("%q arrives as %q", typed, got)
 		}
@@ -185,7 +187,7 @@ func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 		there.SetCookie(name, in.Cookie(name))
 	}
 	for _, path := range []string{"/o/alpha/home", "/o/alpha/account", "/o/alpha/admin/people"} {
-		if p := there.Get(path); p.Status != 200 || !strings.HasPrefix(p.URL.Path, "/sign-in/") && p.URL.Path != "/o/alpha" || p.Says("Hello") {
+		if p := idptest.Want(expect.Case(t, "%s opens", path), there.Get(path), idptest.Status(200), idptest.SaysNot("web.home.greeting")); !strings.HasPrefix(p.URL.Path, "/sign-in/") && p.URL.Path != "/o/alpha" {
 			t.Errorf("%s opens %s: %s", path, p.URL, p.Text())
 		}
 	}
@@ -251,7 +253,7 @@ func TestNameOfARegionIsNoPassword(t *testing.T) {
 		return eu.Browser(t).Get(link).Form("main").Fill("password", password).Fill("repetition", password).Submit("")
 	}
 	for _, password := range []string{"Amériques2026!", "Europe!2026", "Americas#1"} {
-		if p := join(password); p.Status != 422 || !p.Says("of a region") {
+		if p := join(password); p.Status != 422 || !p.Says(idptest.Sentence(t, "credential.reason.service")) {
 			t.Errorf("%s: %d %s", password, p.Status, p.Text())
 		}
 	}

@@ -72,7 +72,7 @@ func TestMFA6DisowningTakesTheThiefsDeviceBack(t *testing.T) {
 func deviceLetter(t *testing.T, s *idptest.Server, email string) string {
 	t.Helper()
 	for _, l := range s.LettersTo(t, email) {
-		if !strings.Contains(l.Subject, "second step was added") {
+		if !strings.Contains(l.Subject, idptest.Sentence(t, "mail.device.added_subject", "Organization", "Meridian Freight")) {
 			continue
 		}
 		for _, link := range l.Links {

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/i18n"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
@@ -47,9 +48,7 @@ func joining(t *testing.T, s *idptest.Server, org directory.Organization, email 
 	b := s.Browser(t)
 	page := b.Get(s.Invite(t, org, email, "Ana", role)).Form("main").
 		Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
-	if !strings.HasPrefix(page.URL.Path, "/sign-in/att_") || page.Status != 200 || !page.Says("Protect your account") {
-		t.Fatalf("after the password: %d %s: %s", page.Status, page.URL, page.Text())
-	}
+	idptest.Want(t, page, idptest.PathBegins("/sign-in/att_"), idptest.Status(200), idptest.Says("web.enrol.title"))
 	return b, page
 }
 
@@ -145,7 +144,8 @@ func TestEnrollingAnAppLeadsOnWhateverHappens(t *testing.T) {
 		t.Errorf("the secret is not shown in groups of four: %d", n)
 	}
 	wrong := page.Form("main").Fill("code", "000000").Submit("")
-	if wrong.Status != 422 || wrong.Secret() != secret || wrong.Form("main").Values.Get("code") != "" || !wrong.Has("input", "aria-invalid", "true") {
+	idptest.Want(expect.Case(t, "a wrong code"), wrong, idptest.Status(422), idptest.Input("code", ""), idptest.Element("input", "aria-invalid", "true"))
+	if wrong.Secret() != secret {
 		t.Errorf("a wrong code: %d, secret kept: %v", wrong.Status, wrong.Secret() == secret)
 	}
 	if empty := page.Form("main").Fill("code", "").Submit(""); empty.Status != 422 || empty.Secret() != secret {
@@ -228,7 +228,8 @@ func TestCodesAreReadAsPeopleTypeThem(t *testing.T) {
 	} {
 		_, page := asked(t, s, ana)
 		p := page.Form("main").Fill("code", typed).Submit("")
-		if p.Status != 422 || !p.Has("input", "aria-invalid", "true") || strings.Contains(p.Body, `value="`+typed) && typed != "" {
+		idptest.Want(expect.Case(t, "%s", name), p, idptest.Status(422), idptest.Element("input", "aria-invalid", "true"))
+		if strings.Contains(p.Body, `value="`+typed) && typed != "" {
 			t.Errorf("%s: %d %s", name, p.Status, p.Text())
 		}
 		if name == "nothing" {
@@ -323,7 +324,7 @@ func TestMFA4WrongCodesAreCountedAcrossAttempts(t *testing.T) {
 	recoveryCodes(t, s, userOf(t, s, org.ID, ana))
 	letters := func() (n int) {
 		for _, l := range s.LettersTo(t, ana) {
-			if strings.Contains(l.Text, "10") && strings.Contains(strings.ToLower(l.Subject), "second step") {
+			if l.Subject == idptest.Sentence(t, "mail.second_step_guessed.subject", "Organization", "Meridian Freight") {
 				n++
 			}
 		}
@@ -510,7 +511,8 @@ func TestPasskeyThatIsNotMadeComesBackToTheChoice(t *testing.T) {
 	isChoice := func(name string, p *idptest.Page, status int) {
 		t.Helper()
 		v := p.Form("main").Values
-		if p.Status != status || v.Get("device") != "Laptop" || v.Get("kind") != "passkey" || v.Has("response") {
+		idptest.Want(t, p, idptest.Status(status))
+		if v.Get("device") != "Laptop" || v.Get("kind") != "passkey" || v.Has("response") {
 			t.Errorf("%s: %d %v", name, p.Status, v)
 		}
 	}
@@ -554,7 +556,8 @@ func TestPasskeyAloneOpensEveryDoorOfItsOrganization(t *testing.T) {
 	}
 	b = s.Browser(t)
 	p := b.EnterWithPasskey("/o/lumen", a)
-	if p.Status != 422 || at(b, "meridian") || p.URL.Path != "/o/lumen" || len(p.Links()) == 0 {
+	idptest.Want(expect.Case(t, "at another organization"), p, idptest.Status(422), idptest.Path("/o/lumen"))
+	if at(b, "meridian") || len(p.Links()) == 0 {
 		t.Errorf("at another organization: %d %s", p.Status, p.URL)
 	}
 	// Without verification it is one factor and signs in nobody alone; beside a password it is
@@ -587,7 +590,8 @@ func TestPasskeyIsNoPasswordWhereTheRulesSaySo(t *testing.T) {
 	_, a := withPasskey(t, s, org, ana)
 	b := s.Browser(t)
 	page := b.EnterWithPasskey("/o/meridian", a)
-	if !strings.HasPrefix(page.URL.Path, "/sign-in/att_") || at(b, "meridian") || !page.Says("asks for your password too") {
+	idptest.Want(t, page, idptest.PathBegins("/sign-in/att_"), idptest.Says("web.confirm.password_too", "Organization", "Meridian Freight"))
+	if at(b, "meridian") {
 		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
 	}
 	if p := page.Form("main").Fill("password", idptest.Password).Submit(""); p.URL.Path != "/o/meridian/home" {
@@ -659,8 +663,8 @@ func TestStepUpAsksForTheSecondStep(t *testing.T) {
 	b, secret := withApp(t, s, org, ana, directory.Owner)
 	s.Clock.Advance(11 * time.Minute)
 	page := b.Get("/o/meridian/admin/people/invite").Form("main").Fill("email", "bo@meridian.example").Fill("name", "Bo").Submit("")
-	if !strings.HasPrefix(page.URL.Path, "/sign-in/att_") || !page.Says("Confirm that it is you") || page.Form("main").Values.Has("password") ||
-		!slices.Contains(page.Links(), "/o/meridian/home") {
+	idptest.Want(t, page, idptest.PathBegins("/sign-in/att_"), idptest.Says("web.confirm.title"), idptest.Link("/o/meridian/home"))
+	if page.Form("main").Values.Has("password") {
 		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())
 	}
 	// A password is no answer to it.
@@ -705,7 +709,7 @@ func TestRST7SecondStepComesBeforeTheNewPassword(t *testing.T) {
 	before := state()
 	b := s.Browser(t)
 	for range 2 { // a scanner
-		if p := b.Get(link); p.Status != 200 || p.Form("main").Values.Has("password") || !p.Says("second step") {
+		if p := b.Get(link); p.Status != 200 || p.Form("main").Values.Has("password") || !p.Says(idptest.Sentence(t, "web.reset.second", "Email", ana, "Organization", "Meridian Freight")) {
 			t.Fatalf("%d %s", p.Status, p.Text())
 		}
 	}
@@ -765,9 +769,8 @@ func TestMFA7RuleThatChangesReachesWhoIsOnTheWay(t *testing.T) {
 		t.Fatal("the session ended")
 	}
 	page := b.Get("/o/meridian/admin/people/invite").Form("main").Fill("email", "bo@meridian.example").Submit("")
-	if page = proveAgain(t, page); !page.Says("Protect your account") {
-		t.Fatalf("the password alone raises the session: %s: %s", page.URL, page.Text())
-	}
+	page = proveAgain(t, page)
+	idptest.Want(t, page, idptest.Says("web.enrol.title"))
 	page, secret := s.EnrolApp(t, page, "Phone")
 	if page.URL.Path != "/o/meridian/admin/people/invite" || page.Form("main").Values.Get("email") != "bo@meridian.example" {
 		t.Fatalf("%d %s: %s", page.Status, page.URL, page.Text())

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
 )
@@ -30,9 +31,7 @@ func free(t *testing.T) (*idptest.Server, directory.Organization) {
 func addApp(t *testing.T, s *idptest.Server, b *idptest.Browser, name string) (secret string) {
 	t.Helper()
 	page, secret := s.EnrolApp(t, b.Get(security+"/add"), name)
-	if page.URL.Path != security || !page.Says("The device is added.") || !page.Says(name) {
-		t.Fatalf("adding %s: %d %s: %s", name, page.Status, page.URL, page.Text())
-	}
+	idptest.Want(t, page, idptest.Path(security), idptest.Says("web.security.did_added"), idptest.Shows(name))
 	return secret
 }
 
@@ -40,9 +39,7 @@ func addApp(t *testing.T, s *idptest.Server, b *idptest.Browser, name string) (s
 func addPasskey(t *testing.T, s *idptest.Server, b *idptest.Browser, name string, a *authenticator.Authenticator) {
 	t.Helper()
 	page := s.EnrolPasskey(t, b.Get(security+"/add"), name, a)
-	if page.URL.Path != security || !page.Says("The device is added.") || !page.Says(name) {
-		t.Fatalf("adding %s: %d %s: %s", name, page.Status, page.URL, page.Text())
-	}
+	idptest.Want(t, page, idptest.Path(security), idptest.Says("web.security.did_added"), idptest.Shows(name))
 }
 
 // deviceLink returns the page of a device, by its name.
@@ -87,9 +84,7 @@ func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	elsewhere := s.Browser(t)
 	signIn(elsewhere, "/o/meridian", ana, idptest.Password)
-	if page := b.Get(security); !page.Says("You have none yet.") || page.Says("Recovery codes") {
-		t.Errorf("without a device: %s", page.Text())
-	}
+	idptest.Want(t, b.Get(security), idptest.Says("web.security.none"), idptest.SaysNot("web.codes.title"))
 	addApp(t, s, b, "Phone")
 	hello, synced := s.Authenticator(), s.Authenticator()
 	hello.AAGUID = [16]byte{0x08, 0x98, 0x70, 0x58, 0xca, 0xdc, 0x4b, 0x81, 0xb6, 0xe1, 0x30, 0xde, 0x50, 0xdc, 0xbe, 0x96}
@@ -97,7 +92,9 @@ func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
 	addPasskey(t, s, b, "Work laptop", hello)
 	addPasskey(t, s, b, "Everywhere", synced)
 	page := b.Get(security)
-	for _, want := range []string{"Phone Authenticator app", "Work laptop Passkey · Windows Hello this device only", "Everywhere Passkey synced", "Not yet"} {
+	for _, want := range []string{"Phone " + idptest.Sentence(t, "web.enrol.app"),
+		"Work laptop " + idptest.Sentence(t, "web.enrol.passkey") + " · Windows Hello " + idptest.Sentence(t, "web.security.this_device"),
+		"Everywhere " + idptest.Sentence(t, "web.enrol.passkey") + " " + idptest.Sentence(t, "web.security.synced"), idptest.Sentence(t, "web.security.never")} {
 		if !page.Says(want) {
 			t.Errorf("the list does not say %q: %s", want, page.Text())
 		}
@@ -110,8 +107,8 @@ func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
 	for name, want := range map[string]string{
 		"": "name", " \t ": "name", strings.Repeat("x", 300): "100", "safe\u202etxt": "", "a\x00b": "",
 	} {
-		p := b.Post(laptop, url.Values{"device": {name}})
-		if p.Status != 422 && p.Status != 400 || want != "" && !p.Says(want) {
+		p := idptest.Want(expect.Case(t, "named %q", name), b.Post(laptop, url.Values{"device": {name}}), idptest.Shows(want))
+		if p.Status != 422 && p.Status != 400 {
 			t.Errorf("named %q: %d %s", name, p.Status, p.Text())
 		}
 	}
@@ -128,14 +125,14 @@ func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
 
 	before := len(s.LettersTo(t, ana))
 	p = b.Get(laptop).Form("remove").Submit("remove")
-	if p.URL.Path != security || !p.Says("The device is removed.") || p.Says("laptop") || !p.Has("span", "data-signal", "signalUnknownCredential") {
-		t.Errorf("removed: %d %s %s", p.Status, p.URL, p.Text())
-	}
+	idptest.Want(t, p,
+		idptest.Path(security), idptest.Says("web.security.did_removed"), idptest.ShowsNot("laptop"),
+		idptest.Element("span", "data-signal", "signalUnknownCredential"))
 	if at(elsewhere, "meridian") || !at(b, "meridian") {
 		t.Error("removing a device must end the other sessions, and no more")
 	}
 	letters := s.LettersTo(t, ana)
-	if len(letters) != before+1 || !strings.Contains(letters[0].Text, "laptop") || !strings.Contains(letters[0].Text, "all other browsers were ended") {
+	if len(letters) != before+1 || !strings.Contains(letters[0].Text, "laptop") || !strings.Contains(letters[0].Text, idptest.Sentence(t, "mail.device.removed_sessions")) {
 		t.Errorf("the letter: %q", letters[0].Text)
 	}
 	if p := s.Browser(t).EnterWithPasskey("/o/meridian", hello); p.Status != 422 {
@@ -148,15 +145,11 @@ func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
 		t.Errorf("the passkey that is left: %d %s", p.Status, p.Text())
 	}
 	for _, name := range []string{"Everywhere", "Phone"} {
-		if p := b.Get(deviceLink(t, b, name)).Form("remove").Submit("remove"); !p.Says("The device is removed.") {
-			t.Errorf("%s: %d %s", name, p.Status, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s", name), b.Get(deviceLink(t, b, name)).Form("remove").Submit("remove"), idptest.Says("web.security.did_removed"))
 	}
-	if page := b.Get(security); !page.Says("You have none yet.") {
-		t.Errorf("without a device again: %s", page.Text())
-	}
+	idptest.Want(expect.Case(t, "without a device again"), b.Get(security), idptest.Says("web.security.none"))
 	activity := b.Get("/o/meridian/account/activity")
-	for _, want := range []string{"Second step added", "Second step renamed", "Second step removed"} {
+	for _, want := range []string{idptest.Sentence(t, "audit.action.device.added"), idptest.Sentence(t, "audit.action.device.renamed"), idptest.Sentence(t, "audit.action.device.removed")} {
 		if !activity.Says(want) {
 			t.Errorf("the activity does not say %q", want)
 		}
@@ -187,12 +180,8 @@ func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	b, _ := withApp(t, s, org, ana, directory.Member)
 	link := deviceLink(t, b, "Ana’s phone")
 	page := b.Get(link)
-	if !page.Says("This is your last second step") || page.Has("button", "value", "remove") {
-		t.Errorf("the page: %s", page.Text())
-	}
-	if p := b.Post(link, url.Values{"do": {"remove"}}); p.Status != 409 || !p.Says("This is your last second step") {
-		t.Errorf("sent by hand: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(t, page, idptest.Says("signin.last_device"), idptest.NoElement("button", "value", "remove"))
+	idptest.Want(expect.Case(t, "sent by hand"), b.Post(link, url.Values{"do": {"remove"}}), idptest.Status(409), idptest.Says("signin.last_device"))
 	addApp(t, s, b, "Tablet")
 	links := []string{link, deviceLink(t, b, "Tablet")}
 	// Of two that are removed at once, one stays.
@@ -216,9 +205,7 @@ func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	for _, l := range links {
 		b.Post(l, url.Values{"do": {"remove"}})
 	}
-	if page := b.Get(security); !page.Says("You have none yet.") {
-		t.Errorf("where none is required: %s", page.Text())
-	}
+	idptest.Want(expect.Case(t, "where none is required"), b.Get(security), idptest.Says("web.security.none"))
 }
 
 // R-MFA-05, R-SES-10: changing a factor asks for the strongest factor that the person has, and
@@ -265,9 +252,7 @@ func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
 	if p.URL.Path != phone || p.Form("main").Values.Get("device") != "Ana’s phone" || !p.Says("Phone") {
 		t.Fatalf("after the proof: %d %s: %s", p.Status, p.URL, p.Text())
 	}
-	if p := p.Form("main").Submit(""); !p.Says("The new name is saved.") || !p.Says("Ana’s phone") {
-		t.Errorf("sent again: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(t, p.Form("main").Submit(""), idptest.Says("web.security.did_renamed"), idptest.Shows("Ana’s phone"))
 }
 
 // Adding a device proves it: the next page does not ask for a code that is used up.
@@ -319,7 +304,7 @@ func TestTEN1DevicesOfOthersAreNotThere(t *testing.T) {
 	for _, id := range theirs {
 		if p := b.Get(security + "/" + id); p.Status != 404 || p.Says("phone") {
 			t.Errorf("%s: %d %s", id, p.Status, p.Text())
-		} else if strings.Contains(absent.Text(), "removed already") != strings.Contains(p.Text(), "removed already") {
+		} else if strings.Contains(absent.Text(), idptest.Sentence(t, "credential.device_gone")) != strings.Contains(p.Text(), idptest.Sentence(t, "credential.device_gone")) {
 			t.Errorf("%s differs from an absent one: %s", id, p.Text())
 		}
 		for _, v := range []url.Values{{"device": {"Mine"}}, {"do": {"remove"}}} {
@@ -345,9 +330,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 	}
 	addApp(t, s, b, "Phone")
 	for _, path := range []string{"/o/meridian/home", security} {
-		if p := b.Get(path); !p.Says("You have no recovery codes") {
-			t.Errorf("%s does not say that there are none: %s", path, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.missing"))
 	}
 	form := b.Get(security + "/codes").Form("main")
 	page := form.Submit("")
@@ -356,16 +339,17 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 	for _, c := range codes {
 		distinct[c] = true
 	}
-	if page.Status != 200 || len(distinct) != 10 || page.Header.Get("Cache-Control") != "no-store" || !page.Has("div", "data-codes", "codes") {
+	idptest.Want(t, page, idptest.Status(200), idptest.Header("Cache-Control", "no-store"), idptest.Element("div", "data-codes", "codes"))
+	if len(distinct) != 10 {
 		t.Fatalf("%d codes: %d %s", len(distinct), page.Status, page.Text())
 	}
 	// Sent again by a reload, or asked for again, the page shows no codes and makes none.
 	hashes := dbtest.Dump(t, s.DB, "recovery_codes")
-	if p := form.Submit(""); p.Status != 409 || len(shownCodes(p)) > 0 || !p.Says("made in the meantime") {
+	if p := idptest.Want(t, form.Submit(""), idptest.Status(409), idptest.Says("signin.codes_made")); len(shownCodes(p)) > 0 {
 		t.Errorf("sent twice: %d %s", p.Status, p.Text())
 	}
 	for _, path := range []string{security + "/codes", security} {
-		if p := b.Get(path); len(shownCodes(p)) > 0 || !p.Says("10 of 10 are left") || p.Says("You have no recovery codes") {
+		if p := idptest.Want(expect.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.left", "Count", 10), idptest.SaysNot("web.codes.missing")); len(shownCodes(p)) > 0 {
 			t.Errorf("%s: %s", path, p.Text())
 		}
 	}
@@ -374,7 +358,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 	}
 	// Codes appear nowhere but on that page.
 	letters := subjects(t, s, ana)
-	if strings.Count(letters, "New recovery codes at Meridian Freight") != 1 {
+	if strings.Count(letters, idptest.Sentence(t, "mail.device.recovery_subject", "Organization", "Meridian Freight")) != 1 {
 		t.Errorf("letters: %s", letters)
 	}
 	everywhere := s.Log.String() + hashes + dbtest.Dump(t, s.DB, "audit_events") + s.LettersTo(t, ana)[0].Text
@@ -390,7 +374,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 	if p := use(codes[0]); p.URL.Path != "/o/meridian/home" {
 		t.Errorf("the first code: %d %s", p.Status, p.Text())
 	}
-	if p := b.Get(security); !p.Says("9 of 10 are left") {
+	if p := b.Get(security); !p.Says(idptest.Sentence(t, "web.codes.left", "Count", 9)) {
 		t.Errorf("after one: %s", p.Text())
 	}
 	// A new set ends the old one.
@@ -404,9 +388,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/o/meridian/home", security} {
-		if p := b.Get(path); !p.Says("You have only 2 recovery codes left") {
-			t.Errorf("%s does not say that two are left: %s", path, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s", path), b.Get(path), idptest.Says("web.codes.few", "Count", 2))
 	}
 }
 
@@ -457,7 +439,7 @@ func TestFirstDeviceLeadsThroughTheRecoveryCodes(t *testing.T) {
 		t.Errorf("no way on without codes: %v", page.Links())
 	}
 	made := page.Form("main").Submit("")
-	if len(shownCodes(made)) != 10 || !strings.Contains(strings.Join(made.Links(), " "), wanted) || !made.Says("Continue") {
+	if len(shownCodes(made)) != 10 || !strings.Contains(strings.Join(made.Links(), " "), wanted) || !made.Says(idptest.Sentence(t, "web.codes.go_on")) {
 		t.Fatalf("%d %s: %v", made.Status, made.Text(), made.Links())
 	}
 	// A person who has codes goes straight on after a further device.
@@ -509,9 +491,7 @@ func passwordless(t *testing.T, s *idptest.Server, org directory.Organization) (
 	addPasskey(t, s, b, "Laptop", keys[0])
 	addPasskey(t, s, b, "Key", keys[1])
 	p := b.Get("/o/meridian/account/password/remove").Form("main").Submit("")
-	if p.URL.Path != security || !p.Says("Your password is removed.") {
-		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
-	}
+	idptest.Want(t, p, idptest.Path(security), idptest.Says("web.security.did_password_removed"))
 	return b, keys
 }
 
@@ -521,13 +501,11 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 	elsewhere := s.Browser(t)
 	s.Clock.Advance(time.Second)
 	b, keys := passwordless(t, s, org)
-	if p := b.Get(security); !p.Says("You have none: your passkeys sign you in.") || p.Says("Sign in with passkeys only") {
-		t.Errorf("the page: %s", p.Text())
-	}
+	idptest.Want(t, b.Get(security), idptest.Says("web.security.no_password"), idptest.SaysNot("web.passwordless.title"))
 	if p := b.Get("/o/meridian/account/password/remove"); p.URL.Path != security {
 		t.Errorf("removing it again: %d %s", p.Status, p.URL)
 	}
-	if got := subjects(t, s, ana); strings.Count(got, "Your password at Meridian Freight was removed") != 1 {
+	if got := subjects(t, s, ana); strings.Count(got, idptest.Sentence(t, "mail.password_removed.subject", "Organization", "Meridian Freight")) != 1 {
 		t.Errorf("letters: %s", got)
 	}
 	if log := dbtest.Dump(t, s.DB, "audit_events"); !strings.Contains(log, "password.removed") {
@@ -558,15 +536,13 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 	if page.Form("main").Values.Has("current_password") {
 		t.Error("it asks for a current password")
 	}
-	if p := page.Form("main").Fill("password", "short").Fill("repetition", "short").Submit(""); p.Status != 422 || !p.Says("Add a digit.") {
-		t.Errorf("a short one: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "a short one"), page.Form("main").Fill("password", "short").Fill("repetition", "short").Submit(""),
+		idptest.Status(422), idptest.Says("credential.reason.digit"))
 	// R-PWD-07: the history is kept when the password is removed.
-	if p := page.Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit(""); p.Status != 422 || !p.Says("Choose one that differs") {
-		t.Errorf("the one from before: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "the one from before"), page.Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit(""),
+		idptest.Status(422), idptest.Says("credential.reason.history", "Count", 10))
 	form := page.Form("main").Fill("password", another).Fill("repetition", another)
-	if p := form.Submit(""); p.URL.RequestURI() != security+"?password-created" || !p.Says("Your password is created.") || !at(b, "meridian") || at(elsewhere, "meridian") {
+	if p := idptest.Want(t, form.Submit(""), idptest.URI(security+"?password-created"), idptest.Says("web.security.did_password_created")); !at(b, "meridian") || at(elsewhere, "meridian") {
 		t.Errorf("%d %s: %s", p.Status, p.URL, p.Text())
 	}
 	if p := form.Submit(""); p.Status != 422 { // sent twice: there is a current one now
@@ -584,12 +560,10 @@ func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
 	const path = "/o/meridian/account/password/remove"
 	refused := func(why string) {
 		t.Helper()
-		if p := b.Get(path); !p.Says("To do without a password you need") || len(p.Links()) == 0 {
+		if p := idptest.Want(t, b.Get(path), idptest.Says("signin.not_passwordless")); len(p.Links()) == 0 {
 			t.Errorf("%s: %s", why, p.Text())
 		}
-		if p := b.Post(path, nil); p.Status != 409 || !p.Says("To do without a password you need") {
-			t.Errorf("%s, sent by hand: %d %s", why, p.Status, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s, sent by hand", why), b.Post(path, nil), idptest.Status(409), idptest.Says("signin.not_passwordless"))
 	}
 	refused("no device")
 	addApp(t, s, b, "Phone")
@@ -603,20 +577,13 @@ func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
 	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1})
 	refused("an organization that does not allow it")
 	s.SecondStep(t, org, signin.SecondStepRules{Tolerance: 1, Passwordless: true})
-	if p := b.Get(path).Form("main").Submit(""); !p.Says("Your password is removed.") {
-		t.Errorf("one passkey and recovery codes: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(expect.Case(t, "one passkey and recovery codes"), b.Get(path).Form("main").Submit(""),
+		idptest.Says("web.security.did_password_removed"))
 	link := deviceLink(t, b, "Touch too")
-	if p := b.Get(link); !p.Says("the last passkey that signs you in") {
-		t.Errorf("its page: %s", p.Text())
-	}
-	if p := b.Post(link, url.Values{"do": {"remove"}}); p.Status != 409 || !p.Says("the last passkey that signs you in") {
-		t.Errorf("the last passkey: %d %s", p.Status, p.Text())
-	}
+	idptest.Want(t, b.Get(link), idptest.Says("signin.last_way_in"))
+	idptest.Want(expect.Case(t, "the last passkey"), b.Post(link, url.Values{"do": {"remove"}}), idptest.Status(409), idptest.Says("signin.last_way_in"))
 	for _, name := range []string{"Phone", "Touch"} {
-		if p := b.Post(deviceLink(t, b, name), url.Values{"do": {"remove"}}); !p.Says("The device is removed.") {
-			t.Errorf("%s: %d %s", name, p.Status, p.Text())
-		}
+		idptest.Want(expect.Case(t, "%s", name), b.Post(deviceLink(t, b, name), url.Values{"do": {"remove"}}), idptest.Says("web.security.did_removed"))
 	}
 }
 
@@ -627,7 +594,7 @@ func TestWhoLostThePasskeysComesBackByMailAndARecoveryCode(t *testing.T) {
 	b, _ := passwordless(t, s, org)
 	codes := makeCodes(t, b)
 	link := resetLink(t, s, ana)
-	if letter := s.LettersTo(t, ana)[0]; !strings.Contains(letter.Text, "You have no password at Meridian Freight") {
+	if letter := s.LettersTo(t, ana)[0]; !strings.Contains(letter.Text, idptest.Sentence(t, "mail.reset.no_password", "Organization", "Meridian Freight")) {
 		t.Errorf("the letter: %q", letter.Text)
 	}
 	c := s.Browser(t)
@@ -657,7 +624,7 @@ func TestResetOfSomebodyWithoutAPasswordBringsALink(t *testing.T) {
 		t.Error("the session lives on")
 	}
 	letters := subjects(t, s, ana)
-	if !strings.Contains(letters, "Your second step at Meridian Freight was reset") {
+	if !strings.Contains(letters, idptest.Sentence(t, "mail.second_step_reset.subject", "Organization", "Meridian Freight")) {
 		t.Errorf("letters: %s", letters)
 	}
 	link := s.Link(t, ana, "/reset/")
@@ -684,9 +651,7 @@ func TestDisowningShutsPasskeysAloneOutWithoutAPassword(t *testing.T) {
 	if p := create(page, another); p.URL.Path != "/o/meridian/home" {
 		t.Fatalf("a new password: %d %s: %s", p.Status, p.URL, p.Text())
 	}
-	if p := c.Get("/o/meridian/account/password/remove").Form("main").Submit(""); !p.Says("Your password is removed.") {
-		t.Fatalf("and none again: %d %s: %s", p.Status, p.URL, p.Text())
-	}
+	idptest.Want(t, c.Get("/o/meridian/account/password/remove").Form("main").Submit(""), idptest.Says("web.security.did_password_removed"))
 	d := s.Browser(t)
 	if p := d.EnterWithPasskey("/o/meridian", keys[1]); p.URL.Path != "/o/meridian/home" {
 		t.Errorf("a passkey alone, again: %d %s: %s", p.Status, p.URL, p.Text())
@@ -723,9 +688,7 @@ func TestDisowningShutsPasskeysAloneOut(t *testing.T) {
 	if p := create(page, another); p.URL.Path != "/o/meridian/home" {
 		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
 	}
-	if p := c.Get(deviceLink(t, c, "Thief’s")).Form("remove").Submit("remove"); !p.Says("The device is removed.") {
-		t.Errorf("%d %s", p.Status, p.Text())
-	}
+	idptest.Want(t, c.Get(deviceLink(t, c, "Thief’s")).Form("remove").Submit("remove"), idptest.Says("web.security.did_removed"))
 }
 
 // An installation whose address is an IP address offers no passkeys, and no account without a
@@ -741,7 +704,5 @@ func TestSecurityWithoutAName(t *testing.T) {
 		t.Errorf("by hand: %d", p.Status)
 	}
 	addApp(t, s, b, "Phone")
-	if p := b.Get("/o/meridian/account/password/remove"); !p.Says("To do without a password you need") {
-		t.Errorf("%s", p.Text())
-	}
+	idptest.Want(t, b.Get("/o/meridian/account/password/remove"), idptest.Says("signin.not_passwordless"))
 }

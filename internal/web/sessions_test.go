@@ -14,6 +14,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/lifetime"
 	"parvis/internal/session"
@@ -74,7 +75,9 @@ func TestSES9ThirtySessionsEndOneAllOthersAndAll(t *testing.T) {
 	}
 	b := all[29]
 	p := b.Get("/o/alpha/account/sessions")
-	if ids := sessionIDs(p); len(ids) != 29 || !p.Says("Reader 28") || !p.Says("This browser") || p.Says("Ben") {
+	ids := sessionIDs(p)
+	idptest.Want(t, p, idptest.Shows("Reader 28"), idptest.Says("web.sessions.here"), idptest.ShowsNot("Ben"))
+	if len(ids) != 29 {
 		t.Fatalf("%d others are listed: %s", len(ids), p.Text())
 	}
 	count := func() (n int) {
@@ -86,9 +89,8 @@ func TestSES9ThirtySessionsEndOneAllOthersAndAll(t *testing.T) {
 		return n
 	}
 	one := sessionIDs(p)[0] // used last: Reader 28
-	if p = b.Post("/o/alpha/account/sessions", url.Values{"do": {"end"}, "id": {one}}); !p.Says("That session has ended") {
-		t.Fatalf("ending one: %d %s", p.Status, p.Text())
-	}
+	p = b.Post("/o/alpha/account/sessions", url.Values{"do": {"end"}, "id": {one}})
+	idptest.Want(t, p, idptest.Says("web.sessions.ended"))
 	if shows(all[28], "/o/alpha/home") || count() != 29 {
 		t.Errorf("after ending one, %d are open", count())
 	}
@@ -98,10 +100,13 @@ func TestSES9ThirtySessionsEndOneAllOthersAndAll(t *testing.T) {
 	// An older proof is not enough to end others, but enough to sign out.
 	s.Clock.Advance(11 * time.Minute)
 	p = proveAgain(t, p.Form("main").Submit("others"))
-	if count() != 29 || !p.Says("Nothing has been changed yet") {
+	idptest.Want(t, p, idptest.Says("page.returned"))
+	if count() != 29 {
 		t.Fatalf("before the proof came back, %d are open: %s", count(), p.Text())
 	}
-	if p = p.Form("main").Submit("others"); !p.Says("All other sessions have ended") || len(sessionIDs(p)) != 0 {
+	p = p.Form("main").Submit("others")
+	idptest.Want(t, p, idptest.Says("web.sessions.ended_others"))
+	if len(sessionIDs(p)) != 0 {
 		t.Fatalf("ending all others: %d %s", p.Status, p.Text())
 	}
 	if !shows(b, "/o/alpha/home") || count() != 1 {
@@ -447,9 +452,8 @@ func TestTEN5OneBrowserTwoOrganizationsShareNothingButTheSwitcher(t *testing.T) 
 			t.Errorf("alpha's session opens %s", p.URL)
 		}
 	}
-	if p := alone.Get("/o/alpha/home"); p.Says("Beta Labs") || p.Says("Sign out of all") {
-		t.Errorf("a browser with one session: %s", p.Text())
-	}
+	idptest.Want(expect.Case(t, "a browser with one session"), alone.Get("/o/alpha/home"),
+		idptest.ShowsNot("Beta Labs"), idptest.SaysNot("page.sign_out_of_all"))
 	if p := alone.Post("/o/beta/sign-out", url.Values{"do": {"everywhere"}}); p.URL.Path != "/o/beta" {
 		t.Errorf("%d %s", p.Status, p.URL)
 	}
@@ -499,7 +503,7 @@ func TestLeavingOneOrganizationAndThenAll(t *testing.T) {
 	elsewhere := s.Browser(t)
 	enter(t, elsewhere, "alpha", "ana@alpha.example")
 	p := b.Get("/o/alpha/account/organizations")
-	for _, want := range []string{"Alpha Works", "Bea of Beta", "Password", "You are here"} {
+	for _, want := range []string{"Alpha Works", "Bea of Beta", "Password", idptest.Sentence(t, "web.organizations.here")} {
 		if !p.Says(want) {
 			t.Errorf("the page lacks %q: %s", want, p.Text())
 		}
@@ -507,9 +511,9 @@ func TestLeavingOneOrganizationAndThenAll(t *testing.T) {
 	if !slices.Contains(p.Links(), "/organization") {
 		t.Error("it does not lead to another organization")
 	}
-	if p = b.Post("/o/beta/sign-out", url.Values{"page": {"/o/alpha/account/organizations?left"}}); p.URL.Path != "/o/alpha/account/organizations" || !p.Says("You have left") || p.Says("Beta Labs") {
-		t.Errorf("leaving leads to %s: %s", p.URL, p.Text())
-	}
+	p = b.Post("/o/beta/sign-out", url.Values{"page": {"/o/alpha/account/organizations?left"}})
+	idptest.Want(expect.Case(t, "leaving"), p,
+		idptest.Path("/o/alpha/account/organizations"), idptest.Says("web.organizations.left"), idptest.ShowsNot("Beta Labs"))
 	if shows(b, "/o/beta/home") || !shows(b, "/o/alpha/home") {
 		t.Error("leaving one ended the wrong one")
 	}
@@ -571,7 +575,7 @@ func TestActivityShowsWhatConcernsOneself(t *testing.T) {
 	signIn(stranger, "/o/beta", "bea@beta.example", "a wrong password")
 	b.Get("/o/beta/account").Form("main").Fill("name", "Bea B.").Submit("")
 	p := b.Get("/o/beta/account/activity")
-	for _, want := range []string{"Signed in", "Sign-in refused", "Firefox on Windows", "Profile changed"} {
+	for _, want := range []string{idptest.Sentence(t, "audit.action.signin.done"), idptest.Sentence(t, "audit.action.signin.refused"), "Firefox on Windows", idptest.Sentence(t, "audit.action.user.profile_changed")} {
 		if !p.Says(want) {
 			t.Errorf("it lacks %q: %s", want, p.Text())
 		}
@@ -675,7 +679,5 @@ func TestRestartInTheMiddleLosesNothing(t *testing.T) {
 		t.Errorf("the switcher after a restart: %s", p.Text())
 	}
 	p := proveAgain(t, c.Get(asked.URL.Path))
-	if p.URL.Path != "/o/alpha/account/sessions" || !p.Says("Nothing has been changed yet") {
-		t.Errorf("the proof leads to %s: %s", p.URL, p.Text())
-	}
+	idptest.Want(expect.Case(t, "the proof"), p, idptest.Path("/o/alpha/account/sessions"), idptest.Says("page.returned"))
 }

@@ -44,9 +44,13 @@ func run(t *testing.T, h http.Handler) (address string, end func() error) {
 // DOS-2: every time and size is bounded; a field that is zero would be unbounded.
 func TestNoLimitIsLeftOpen(t *testing.T) {
 	s := newServer(nil, discard())
-	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 ||
-		s.HTTP2 == nil || s.HTTP2.MaxConcurrentStreams <= 0 {
-		t.Errorf("%+v", s)
+	for what, bound := range map[string]int{
+		"time of a header": int(s.ReadHeaderTimeout), "time of a request": int(s.ReadTimeout), "time of an answer": int(s.WriteTimeout),
+		"time of rest": int(s.IdleTimeout), "size of a header": s.MaxHeaderBytes, "number of streams": s.HTTP2.MaxConcurrentStreams,
+	} {
+		if bound <= 0 {
+			t.Errorf("the %s has no bound: %+v", what, s)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"parvis/internal/application/proof"
+	"parvis/internal/expect"
 	"parvis/internal/jose"
 )
 
@@ -381,9 +382,13 @@ func FuzzAssertion(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, token string) {
 		id, until, err := proof.Assertion(token, e)
-		if err == nil && (id != "j1" || proof.ClientOf(token) != client) || err != nil && (id != "" || !until.IsZero()) {
-			t.Errorf("%q until %s: %v", id, until, err)
+		if err != nil {
+			expect.Equal(t, "id of what is refused", id, "")
+			expect.Equal(t, "end of what is refused", until, time.Time{})
+			return
 		}
+		expect.Equal(t, "id", id, "j1")
+		expect.Equal(t, "client", proof.ClientOf(token), client)
 	})
 }
 

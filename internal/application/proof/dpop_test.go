@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parvis/internal/application/proof"
+	"parvis/internal/expect"
 	"parvis/internal/jose"
 )
 
@@ -62,7 +63,11 @@ func TestAProofOfEachAlgorithmIsBelieved(t *testing.T) {
 		header := object{"alg": name, "typ": "dpop+jwt", "jwk": public(t, key.Public()), "kid": "not looked at"}
 		got, err := proof.DPoP([]string{sign(t, header, encode(t, proofClaims()), key)}, atToken())
 		wantRefusal(t, err, "")
-		if len(got.Thumbprint) != 43 || seen[got.Thumbprint] || got.ID != "j1" || !got.IssuedAt.Equal(now) {
+		if len(got.Thumbprint) != 43 {
+			t.Fatalf("%s: %+v", name, got)
+		}
+		expect.Equal(expect.Case(t, "%s", name), "ID", got.ID, "j1")
+		if seen[got.Thumbprint] || !got.IssuedAt.Equal(now) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		seen[got.Thumbprint] = true
@@ -249,8 +254,10 @@ func FuzzDPoP(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, header string) {
 		got, err := proof.DPoP([]string{header}, atToken())
-		if err == nil && got != want || err != nil && got != (proof.Proof{}) {
-			t.Errorf("%+v: %v", got, err)
+		if err != nil {
+			expect.Equal(t, "what is read of a refused proof", got, proof.Proof{})
+			return
 		}
+		expect.Equal(t, "proof", got, want)
 	})
 }

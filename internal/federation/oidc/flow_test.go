@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"parvis/internal/expect"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/providertest"
 	"parvis/internal/outbound"
@@ -57,8 +58,11 @@ func TestOIDCProviderSignsPeopleIn(t *testing.T) {
 			c.Issuer, c.Scopes = p.Issuer, []string{"email"}
 			provider, trace, err := c.Discover(t.Context(), client)
 			wantAccepted(t, trace, err)
-			if !provider.NamesIssuer || provider.EndSession == "" || provider.UserInfo == "" || !provider.TellsLogout {
-				t.Errorf("%+v", provider)
+			if !provider.NamesIssuer || !provider.TellsLogout {
+				t.Errorf("it does not say what it can: %+v", provider)
+			}
+			if provider.EndSession == "" || provider.UserInfo == "" {
+				t.Errorf("an address is missing: %+v", provider)
 			}
 			browser := providertest.NewBrowser(t)
 			callback := func(r oidc.Request, account string) oidc.Callback {
@@ -72,7 +76,9 @@ func TestOIDCProviderSignsPeopleIn(t *testing.T) {
 			first := callback(oidc.Request{LoginHint: "ann", Locale: "fr"}, "ann")
 			said, kept, trace, err := c.Exchange(t.Context(), client, provider, first)
 			wantAccepted(t, trace, err)
-			if said.Subject != "ann" || said.Issuer != p.Issuer || !said.EmailVerified || !slices.Equal(said.Values("groups"), []string{"staff", "paris"}) {
+			expect.Equal(t, "Subject", said.Subject, "ann")
+			expect.Equal(t, "Issuer", said.Issuer, p.Issuer)
+			if !said.EmailVerified || !slices.Equal(said.Values("groups"), []string{"staff", "paris"}) {
 				t.Errorf("%+v", said)
 			}
 			if !kept.FetchedAt.Equal(now) {
@@ -290,9 +296,10 @@ func TestRPO1TheAnswerHasToNameItsIssuer(t *testing.T) {
 	b.Query.Del("iss")
 	_, _, trace, err = r.connection().Exchange(t.Context(), r.client, p, b)
 	wantAccepted(t, trace, err)
-	if r.form.Get("code") != "c0de" || r.form.Get("code_verifier") != verifier || r.form.Get("redirect_uri") != redirectURI || r.form.Get("grant_type") != "authorization_code" {
-		t.Errorf("it was sent %v", r.form)
-	}
+	expect.Equal(t, "code", r.form.Get("code"), "c0de")
+	expect.Equal(t, "code_verifier", r.form.Get("code_verifier"), verifier)
+	expect.Equal(t, "redirect_uri", r.form.Get("redirect_uri"), redirectURI)
+	expect.Equal(t, "grant_type", r.form.Get("grant_type"), "authorization_code")
 }
 
 func TestRPO2ForgedTextOfAProviderIsShownAndCutAndNeverASecret(t *testing.T) {

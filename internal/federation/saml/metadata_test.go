@@ -19,6 +19,7 @@ import (
 
 	crewjam "github.com/crewjam/saml"
 
+	"parvis/internal/expect"
 	"parvis/internal/federation/saml"
 	"parvis/internal/upstream"
 )
@@ -40,8 +41,12 @@ func TestMetadataOfAProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.EntityID != "https://idp.test/metadata" || len(m.SSO) != 2 || m.SSO[0] != (saml.Endpoint{Binding: saml.Redirect, Location: "https://idp.test/sso"}) ||
-		len(m.SLO) != 1 || len(m.Certificates) != 1 || !bytes.Equal(m.Certificates[0].Raw, idp.Certificate.Raw) || m.WantAuthnRequestsSigned || !m.ValidUntil.After(now) {
+	expect.Equal(t, "EntityID", m.EntityID, "https://idp.test/metadata")
+	expect.Equal(t, "number of SSO", len(m.SSO), 2)
+	expect.Equal(t, "m.SSO[0]", m.SSO[0], (saml.Endpoint{Binding: saml.Redirect, Location: "https://idp.test/sso"}))
+	expect.Equal(t, "number of SLO", len(m.SLO), 1)
+	expect.Equal(t, "number of Certificates", len(m.Certificates), 1)
+	if !bytes.Equal(m.Certificates[0].Raw, idp.Certificate.Raw) || m.WantAuthnRequestsSigned || !m.ValidUntil.After(now) {
 		t.Errorf("%+v", m)
 	}
 	if m, err := saml.ParseMetadata([]byte(strings.ReplaceAll(string(idp.Metadata()), ` use="signing"`, "")), now, false); err != nil || len(m.Certificates) != 1 {
@@ -112,7 +117,9 @@ func TestSML11MetadataImport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, err := saml.ParseMetadata([]byte(c.document), now, false)
 			var refusal upstream.Refusal
-			if errors.As(err, &refusal); refusal != c.refusal || err != nil && (refusal == "" || m.EntityID != "") {
+			errors.As(err, &refusal)
+			expect.Equal(t, "refusal", refusal, c.refusal)
+			if err != nil && (refusal == "" || m.EntityID != "") {
 				t.Errorf("%v %+v", err, m)
 			}
 			if err == nil && len(m.Certificates) == 0 {
@@ -154,8 +161,13 @@ func TestOurMetadataHoldsBothKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := d.SPSSODescriptors[0]
-		if d.EntityID != e.ServiceProvider.EntityID || !*s.AuthnRequestsSigned || *s.WantAssertionsSigned != (signed == saml.Either) ||
-			s.AssertionConsumerServices[0].Location != e.ServiceProvider.ACS || s.SingleLogoutServices[0].Location != e.ServiceProvider.SLO || len(s.KeyDescriptors) != 4 {
+		of := expect.Case(t, "%s", b)
+		expect.Equal(of, "EntityID", d.EntityID, e.ServiceProvider.EntityID)
+		expect.Equal(of, "*s.WantAssertionsSigned", *s.WantAssertionsSigned, (signed == saml.Either))
+		expect.Equal(of, "s.AssertionConsumerServices[0].Location", s.AssertionConsumerServices[0].Location, e.ServiceProvider.ACS)
+		expect.Equal(of, "s.SingleLogoutServices[0].Location", s.SingleLogoutServices[0].Location, e.ServiceProvider.SLO)
+		expect.Equal(of, "number of KeyDescriptors", len(s.KeyDescriptors), 4)
+		if !*s.AuthnRequestsSigned {
 			t.Errorf("%s", b)
 		}
 		for i, k := range s.KeyDescriptors {

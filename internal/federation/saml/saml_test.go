@@ -20,6 +20,7 @@ import (
 	crewjam "github.com/crewjam/saml"
 	dsig "github.com/russellhaering/goxmldsig"
 
+	"parvis/internal/expect"
 	"parvis/internal/federation/saml"
 	"parvis/internal/federation/samltest"
 	"parvis/internal/upstream"
@@ -205,8 +206,13 @@ func TestResponseIsBelieved(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v %+v", err, trace.Checks)
 			}
-			if v.Issuer != "https://idp.test/metadata" || v.NameID != "ann@alpha.test" || v.Format != saml.FormatEmailAddress || v.SessionIndex != "s-1" ||
-				!v.AuthTime.Equal(now) || v.ACR == "" || v.EmailVerified || v.AssertionID == "" || !slices.Equal(v.Values("groups"), []string{"staff", "finance"}) {
+			expect.Equal(t, "issuer", v.Issuer, "https://idp.test/metadata")
+			expect.Equal(t, "NameID", v.NameID, "ann@alpha.test")
+			expect.Equal(t, "format", v.Format, saml.FormatEmailAddress)
+			expect.Equal(t, "session", v.SessionIndex, "s-1")
+			expect.Equal(t, "groups", strings.Join(v.Values("groups"), " "), "staff finance")
+			expect.Equal(t, "verified address", v.EmailVerified, false)
+			if !v.AuthTime.Equal(now) || v.ACR == "" || v.AssertionID == "" {
 				t.Errorf("%+v", v)
 			}
 			if v.Until.Before(now) || v.Until.After(now.Add(10*time.Minute)) {
@@ -311,7 +317,10 @@ func TestCertificatesRotateAndOneThatExpiredStillCounts(t *testing.T) {
 	e.Now = late
 	_, trace, err := saml.Judge(response, e)
 	i := slices.IndexFunc(trace.Checks, func(c upstream.Check) bool { return c.Name == "certificate_ended" })
-	if err != nil || i < 0 || trace.Checks[i].Expected == "" || !trace.Checks[i].Waived {
+	if err != nil {
+		t.Fatalf("%v %+v", err, trace.Checks)
+	}
+	if i < 0 || trace.Checks[i].Expected == "" || !trace.Checks[i].Waived {
 		t.Errorf("%v %+v", err, trace.Checks)
 	}
 }
