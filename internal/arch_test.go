@@ -26,6 +26,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"i18n", "", ""},
 	{"picture", "", ""},
 	{"number", "", ""},
+	{"lifetime", "", ""},
 	{"outbound", "", ""},
 	{"upstream", "", ""},
 	{"jose", "", ""},
@@ -36,11 +37,11 @@ var packages = []struct{ name, imports, tables string }{
 	{"limit", "db secret audit", "limits"},
 	{"mail", "db secret i18n number", "letters"},
 	{"naming", "fault", ""},
-	{"directory", "db fault secret i18n picture audit limit mail naming", "organizations former_short_names users images groups members invitations email_changes disavowals bootstraps"},
+	{"directory", "db fault secret i18n picture audit lifetime limit mail naming", "organizations former_short_names users images groups members invitations email_changes disavowals bootstraps"},
 	{"domain", "db fault secret audit limit mail naming directory", "domains"},
-	{"credential", "db fault secret i18n jose audit mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
-	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
-	{"signin", "db fault secret i18n audit limit mail directory naming credential session", "attempts second_step_rules"},
+	{"credential", "db fault secret i18n jose audit lifetime mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
+	{"session", "db fault secret audit lifetime mail directory", "browsers sessions session_rules"},
+	{"signin", "db fault secret i18n audit lifetime limit mail directory naming credential session", "attempts second_step_rules"},
 	// Applications, without a word of OAuth's. What they send is judged in rooms that see
 	// neither a table nor a page.
 	{"application/redirect", "", ""},
@@ -67,7 +68,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration application page op federation federation/saml federation/oidc upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application edge page op op/ask federation web console", ""},
+	{"app", "db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration application edge page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
@@ -81,7 +82,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
 	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
-	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential application edge page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
+	{"cmd/parvis", "fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/lifetime"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
@@ -434,7 +435,7 @@ func TestSuspendedOrganizationIsClosedAtOnceAndOpensAgain(t *testing.T) {
 func TestLifetimesCanBeSetDownToSeconds(t *testing.T) {
 	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) {
-		a.Lifetimes = app.Lifetimes{SessionIdle: 2 * time.Second, Invitation: 2 * time.Second, Attempt: 2 * time.Second}
+		a.Lifetimes = lifetime.Overrides{SessionIdle: 2 * time.Second, Invitation: 2 * time.Second, Attempt: 2 * time.Second}
 	})
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)

@@ -16,6 +16,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
+	"parvis/internal/lifetime"
 	"parvis/internal/session"
 )
 
@@ -298,7 +299,7 @@ func TestSES3ReactivatedPersonSignsInAgain(t *testing.T) {
 func TestSES4IdleAndAbsoluteEnds(t *testing.T) {
 	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) {
-		a.Lifetimes = app.Lifetimes{SessionIdle: 20 * time.Second, SessionAbsolute: 90 * time.Second}
+		a.Lifetimes = lifetime.Overrides{SessionIdle: 20 * time.Second, SessionAbsolute: 90 * time.Second}
 	})
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
@@ -356,7 +357,7 @@ func TestSES4PollingKeepsNothingOpen(t *testing.T) {
 func TestStayingIsUse(t *testing.T) {
 	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) {
-		a.Lifetimes = app.Lifetimes{SessionIdle: 30 * time.Second, SessionAbsolute: 100 * time.Second}
+		a.Lifetimes = lifetime.Overrides{SessionIdle: 30 * time.Second, SessionAbsolute: 100 * time.Second}
 	})
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
