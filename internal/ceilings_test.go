@@ -109,7 +109,6 @@ var ceilings = []ceiling{
 		"cmd/bench.post":                           {5, "a request in one line of a list of requests"},
 	}},
 	{methodsOfOne, 100, map[string]excuse{
-		"op.Provider":    {161, "applications, and the pages that a request needs, are to move out of it"},
 		"web.Server":     {118, "the handlers of all pages, which share what app gives them"},
 		"signin.Service": {112, "all steps of a sign-in, which share limiters, transactions and one end"},
 		"federation.Hub": {103, "connections and the answers of both protocols, which share what app gives them"},

@@ -27,7 +27,7 @@ func (c *rotateKeysCommand) Run(p *program) error {
 		if err != nil {
 			return err
 		}
-		if err := a.Provider.RotateKeys(p.ctx, c.Leaked); err != nil {
+		if err := a.Provider.Keys.Rotate(p.ctx, c.Leaked); err != nil {
 			return err
 		}
 		if c.Leaked {

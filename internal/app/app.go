@@ -164,7 +164,7 @@ func New(s Settings) (*App, error) {
 		{"audit seals", time.Second, a.Seals.Sweep},
 		{"void sessions", time.Second, door.SweepVoid},
 		{"applications told", time.Second, provider.Sweep},
-		{"keys", time.Hour, provider.SweepKeys},
+		{"keys", time.Hour, provider.Keys.Sweep},
 		{"grants", 10 * time.Minute, provider.SweepGrants},
 		{"tiles", time.Minute, provider.Reach.Sweep},
 		{"sessions", time.Minute, door.Sweep},

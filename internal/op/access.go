@@ -97,7 +97,7 @@ func (p *Provider) audience(s application.Settings, scope []string) []string {
 // openAccess reads an access token of ours in either form, and tells nothing of whether
 // its grant still holds.
 func (p *Provider) openAccess(ctx context.Context, token string) (accessClaims, error) {
-	r, err := p.ring(ctx)
+	r, err := p.Keys.ring(ctx)
 	if err != nil {
 		return accessClaims{}, err
 	}
@@ -124,7 +124,7 @@ func (p *Provider) readAccess(ctx context.Context, token string) (c accessClaims
 			err = errNotOurs
 		}
 	} else {
-		text, err = p.verify(ctx, token, accessTokenType)
+		text, err = p.Keys.verify(ctx, token, accessTokenType)
 	}
 	if err == nil && json.Unmarshal(text, &c) != nil {
 		err = errNotOurs

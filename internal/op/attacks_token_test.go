@@ -168,7 +168,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 	before := w.enter(w.bo, c)
 	first := kid(before.text("id_token"))
 	w.Clock.Advance(time.Minute)
-	if err := w.Provider.RotateKeys(t.Context(), false); err != nil {
+	if err := w.Provider.Keys.Rotate(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(time.Minute)
@@ -184,7 +184,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 		t.Errorf("what the old key signed is refused in the overlap: %v", got)
 	}
 	w.Clock.Advance(op.KeyOverlap)
-	if err := w.Provider.SweepKeys(t.Context(), w.DB); err != nil {
+	if err := w.Provider.Keys.Sweep(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(time.Minute)
@@ -195,7 +195,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 
 	live := w.enter(w.bo, c)
 	w.wantAlive("before the leak", c, live)
-	if err := w.Provider.RotateKeys(t.Context(), true); err != nil {
+	if err := w.Provider.Keys.Rotate(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(10 * time.Second) // as long as another node goes by what it read

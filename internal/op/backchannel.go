@@ -324,7 +324,7 @@ func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 // send posts the token (Back-Channel Logout §2.5); 200 and 204 say that it was taken.
 func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool) {
 	now := p.DB.Now()
-	k, err := p.signingKey(ctx, n.client.Settings.SigningAlgorithm())
+	k, err := p.Keys.signing(ctx, n.client.Settings.SigningAlgorithm())
 	if err != nil {
 		p.Log.ErrorContext(ctx, "reading the signing key", "application", string(n.client.ID), "error", err.Error())
 		return "signing failed", false

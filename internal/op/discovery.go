@@ -100,10 +100,10 @@ func onWireAll(methods ...application.AuthMethod) (names []string) {
 
 // keySet is the public part of our keys (RFC 7517 §5).
 func (p *Provider) keySet(v *edge.Request) error {
-	if _, err := p.signingKey(v.R.Context(), application.ES256); err != nil {
+	if _, err := p.Keys.signing(v.R.Context(), application.ES256); err != nil {
 		return p.refuseCall(v, err)
 	}
-	r, err := p.ring(v.R.Context())
+	r, err := p.Keys.ring(v.R.Context())
 	if err != nil {
 		return p.refuseCall(v, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"parvis/internal/application"
@@ -44,6 +46,16 @@ func (k key) jwk() jose.Key {
 	return jose.Key{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
 }
 
+// Keys are ours, with which tokens are signed.
+type Keys struct {
+	db      *db.DB
+	issuer  string
+	lasts   time.Duration // of a key
+	box     secret.Box
+	reading sync.Mutex           // one request at a time reads the table
+	now     atomic.Pointer[ring] // as this node read them
+}
+
 // ring is every key that is published, as this node read them.
 type ring struct {
 	keys   map[application.Algorithm][]key // newest first
@@ -54,25 +66,25 @@ type ring struct {
 }
 
 // ring gives the keys, read again after a while.
-func (p *Provider) ring(ctx context.Context) (*ring, error) {
-	r := p.keys.Load()
-	if r != nil && p.DB.Now().Sub(r.readAt).Abs() < ringLasts {
+func (s *Keys) ring(ctx context.Context) (*ring, error) {
+	r := s.now.Load()
+	if r != nil && s.db.Now().Sub(r.readAt).Abs() < ringLasts {
 		return r, nil
 	}
-	if !p.reading.TryLock() {
+	if !s.reading.TryLock() {
 		if r != nil {
 			return r, nil // somebody reads them just now; these do until then
 		}
-		p.reading.Lock()
+		s.reading.Lock()
 	}
-	defer p.reading.Unlock()
-	return p.readRing(ctx)
+	defer s.reading.Unlock()
+	return s.readRing(ctx)
 }
 
-func (p *Provider) readRing(ctx context.Context) (*ring, error) {
-	r := &ring{readAt: p.DB.Now(), opened: opened{all: map[[sha256.Size]byte]accessClaims{}}}
-	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
-		r.keys, err = p.storedKeys(ctx, tx)
+func (s *Keys) readRing(ctx context.Context) (*ring, error) {
+	r := &ring{readAt: s.db.Now(), opened: opened{all: map[[sha256.Size]byte]accessClaims{}}}
+	err := s.db.View(ctx, func(tx *db.Tx) (err error) {
+		r.keys, err = s.stored(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -88,11 +100,11 @@ func (p *Provider) readRing(ctx context.Context) (*ring, error) {
 	if r.set, err = publish(r.public); err != nil {
 		return nil, err
 	}
-	p.keys.Store(r)
+	s.now.Store(r)
 	return r, nil
 }
 
-func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) (map[application.Algorithm][]key, error) {
+func (s *Keys) stored(ctx context.Context, tx *db.Tx) (map[application.Algorithm][]key, error) {
 	all := map[application.Algorithm][]key{}
 	err := tx.Rows(ctx, func(scan func(...any) error) error {
 		var k key
@@ -100,7 +112,7 @@ func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) (map[application.A
 		if err := scan(&k.id, &k.algorithm, &sealed, (*db.Time)(&k.signsAt)); err != nil {
 			return err
 		}
-		der, err := p.sealedKeys.Open(sealed, "keys "+k.id)
+		der, err := s.box.Open(sealed, "keys "+k.id)
 		if err == nil {
 			k.private, err = x509.ParsePKCS8PrivateKey(der)
 		}
@@ -113,16 +125,16 @@ func (p *Provider) storedKeys(ctx context.Context, tx *db.Tx) (map[application.A
 	return all, err
 }
 
-// signingKey is the key that signs now. The first of all is made here; one of RSA takes
-// long and is made by SweepKeys alone, so that nobody waits for it.
-func (p *Provider) signingKey(ctx context.Context, a application.Algorithm) (key, error) {
-	r, err := p.ring(ctx)
+// signing is the key that signs now. The first of all is made here; one of RSA takes
+// long and is made by Sweep alone, so that nobody waits for it.
+func (s *Keys) signing(ctx context.Context, a application.Algorithm) (key, error) {
+	r, err := s.ring(ctx)
 	if err == nil && len(r.keys[a]) == 0 {
 		if a != application.ES256 {
 			return key{}, &Error{Unavailable, "the key for " + string(a) + " is being made; try again", 503}
 		}
-		if err = p.addKey(ctx, a, newKey(a), first); err == nil {
-			r, err = p.readRing(ctx)
+		if err = s.add(ctx, a, newKey(a), first); err == nil {
+			r, err = s.readRing(ctx)
 		}
 	}
 	if err != nil {
@@ -148,14 +160,14 @@ const (
 	leaked    occasion = "leak" // the others go at once
 )
 
-// addKey keeps a new key. Of two nodes that make the first at once one wins.
-func (p *Provider) addKey(ctx context.Context, a application.Algorithm, private any, why occasion) error {
+// add keeps a new key. Of two nodes that make the first at once one wins.
+func (s *Keys) add(ctx context.Context, a application.Algorithm, private any, why occasion) error {
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return err
 	}
-	return p.DB.Update(ctx, func(tx *db.Tx) error {
-		all, err := p.storedKeys(ctx, tx)
+	return s.db.Update(ctx, func(tx *db.Tx) error {
+		all, err := s.stored(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -163,7 +175,7 @@ func (p *Provider) addKey(ctx context.Context, a application.Algorithm, private 
 		if there && why == first {
 			return nil
 		}
-		k := key{id: secret.NewID("key"), signsAt: tx.Now().Add(p.keyAhead())}
+		k := key{id: secret.NewID("key"), signsAt: tx.Now().Add(min(KeyAhead, s.lasts/2))}
 		if !there || why == leaked {
 			k.signsAt = tx.Now()
 		}
@@ -174,7 +186,7 @@ func (p *Provider) addKey(ctx context.Context, a application.Algorithm, private 
 		}
 		_, err = tx.Exec(ctx, `
 			insert into keys (id, algorithm, sealed, created_at, signs_at) values ($1, $2, $3, $4, $5)`,
-			k.id, string(a), p.sealedKeys.Seal(der, "keys "+k.id), db.Time(tx.Now()), db.Time(k.signsAt))
+			k.id, string(a), s.box.Seal(der, "keys "+k.id), db.Time(tx.Now()), db.Time(k.signsAt))
 		if err != nil {
 			return fmt.Errorf("keeping key %s: %w", k.id, err)
 		}
@@ -185,26 +197,26 @@ func (p *Provider) addKey(ctx context.Context, a application.Algorithm, private 
 	})
 }
 
-// RotateKeys makes the next key of each algorithm. It signs once everybody can know
+// Rotate makes the next key of each algorithm. It signs once everybody can know
 // it; where the present ones leaked, at once, and those are published no more.
-func (p *Provider) RotateKeys(ctx context.Context, leak bool) error {
+func (s *Keys) Rotate(ctx context.Context, leak bool) error {
 	why := commanded
 	if leak {
 		why = leaked
 	}
 	for _, a := range application.Algorithms {
-		if err := p.addKey(ctx, a, newKey(a), why); err != nil {
+		if err := s.add(ctx, a, newKey(a), why); err != nil {
 			return err
 		}
 	}
-	_, err := p.readRing(ctx)
+	_, err := s.readRing(ctx)
 	return err
 }
 
-// SweepKeys makes the keys that are missing or due, and removes those whose last token
+// Sweep makes the keys that are missing or due, and removes those whose last token
 // has ended.
-func (p *Provider) SweepKeys(ctx context.Context, d *db.DB) error {
-	r, err := p.readRing(ctx)
+func (s *Keys) Sweep(ctx context.Context, d *db.DB) error {
+	r, err := s.readRing(ctx)
 	if err != nil {
 		return err
 	}
@@ -214,12 +226,12 @@ func (p *Provider) SweepKeys(ctx context.Context, d *db.DB) error {
 		if len(own) == 0 {
 			why = first
 		}
-		if jose.Due(own, now, p.keyLasts()) {
-			if err := p.addKey(ctx, a, newKey(a), why); err != nil {
+		if jose.Due(own, now, s.lasts) {
+			if err := s.add(ctx, a, newKey(a), why); err != nil {
 				return err
 			}
 		}
-		for _, old := range jose.Retired(own, now, p.keyOverlap()) {
+		for _, old := range jose.Retired(own, now, min(KeyOverlap, s.lasts)) {
 			if err := d.Update(ctx, func(tx *db.Tx) error {
 				_, err := tx.Exec(ctx, `delete from keys where id = $1`, old.id)
 				return err
@@ -228,7 +240,7 @@ func (p *Provider) SweepKeys(ctx context.Context, d *db.DB) error {
 			}
 		}
 	}
-	_, err = p.readRing(ctx)
+	_, err = s.readRing(ctx)
 	return err
 }
 
@@ -252,13 +264,13 @@ func (k key) sign(typ string, claims any) (string, error) {
 const mostOwn = 16 << 10 // bytes of a token that we signed
 
 // verify opens a token that we signed, of one type.
-func (p *Provider) verify(ctx context.Context, token, typ string) ([]byte, error) {
+func (s *Keys) verify(ctx context.Context, token, typ string) ([]byte, error) {
 	rules := jose.Rules{Longest: mostOwn, Algorithms: []string{string(application.ES256), string(application.RS256)}, Type: func(said string) bool { return said == typ }}
 	t, err := rules.Read(token)
 	if err != nil || t.KeyID == nil {
 		return nil, errNotOurs
 	}
-	r, err := p.ring(ctx)
+	r, err := s.ring(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +282,7 @@ func (p *Provider) verify(ctx context.Context, token, typ string) ([]byte, error
 		Issuer string `json:"iss"`
 	}
 	there := slices.ContainsFunc(r.public.Keys, func(k jose.Key) bool { return k.KeyID == *t.KeyID })
-	if !there && *t.KeyID != "" && jose.Unverified(token, mostOwn, &said) == nil && said.Issuer == p.Base {
+	if !there && *t.KeyID != "" && jose.Unverified(token, mostOwn, &said) == nil && said.Issuer == s.issuer {
 		return nil, errRetired
 	}
 	return nil, errNotOurs

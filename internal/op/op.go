@@ -18,7 +18,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"parvis/internal/application"
@@ -61,12 +60,10 @@ type Provider struct {
 	Base      string            // the configured public address, without a slash at its end: the issuer
 	Lifetimes Lifetimes
 	Log       *slog.Logger
+	Keys      *Keys // made by NewProvider
 
 	document     func() (published, error) // of discovery, made once
-	keys         *atomic.Pointer[ring]
-	reading      *sync.Mutex // of keys
-	keySets      *sync.Map   // of clients, by their address
-	sealedKeys   secret.Box
+	keySets      *sync.Map                 // of clients, by their address
 	sealedTokens secret.Box
 	refreshKey   []byte
 	pairwise     []byte
@@ -76,10 +73,8 @@ type Provider struct {
 
 // NewProvider seals and derives what it keeps from the keys.
 func NewProvider(p Provider, keys secret.Keys) *Provider {
-	p.reading = &sync.Mutex{}
-	p.keys, p.keySets = &atomic.Pointer[ring]{}, &sync.Map{}
-	p.busy = newBusy()
-	p.sealedKeys = secret.NewBox(keys.Sealing, "op keys")
+	p.Keys = &Keys{db: p.DB, issuer: p.Base, lasts: cmp.Or(p.Lifetimes.Key, KeyLasts), box: secret.NewBox(keys.Sealing, "op keys")}
+	p.keySets, p.busy = &sync.Map{}, newBusy()
 	p.sealedTokens = secret.NewBox(keys.Sealing, "op access tokens")
 	p.refreshKey = keys.Lookup.For("op refresh tokens").Current().Bytes
 	p.onceKey = keys.Lookup.For("op once").Current().Bytes
@@ -123,9 +118,6 @@ func (p *Provider) Mount(e *edge.Edge, catalogue *i18n.Catalogue) {
 
 func (p *Provider) codeLasts() time.Duration  { return cmp.Or(p.Lifetimes.Code, CodeLasts) }
 func (p *Provider) retryGrace() time.Duration { return cmp.Or(p.Lifetimes.Retry, RetryGrace) }
-func (p *Provider) keyLasts() time.Duration   { return cmp.Or(p.Lifetimes.Key, KeyLasts) }
-func (p *Provider) keyAhead() time.Duration   { return min(KeyAhead, p.keyLasts()/2) }
-func (p *Provider) keyOverlap() time.Duration { return min(KeyOverlap, p.keyLasts()) }
 func (p *Provider) deviceLasts() time.Duration {
 	return cmp.Or(p.Lifetimes.Device, DeviceLasts)
 }

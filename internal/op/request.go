@@ -305,7 +305,7 @@ func (h Hinted) of(c application.Application) bool {
 }
 
 func (p *Provider) readHint(ctx context.Context, text string) (Hinted, error) {
-	payload, err := p.verify(ctx, text, idTokenType)
+	payload, err := p.Keys.verify(ctx, text, idTokenType)
 	if err != nil {
 		return Hinted{}, err
 	}

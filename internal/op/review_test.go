@@ -109,7 +109,7 @@ func TestOPR9AHintOlderThanOurKeysAsks(t *testing.T) {
 	w := newWorld(t)
 	c := w.books()
 	hint := w.enter(w.bo, c).text("id_token")
-	if err := w.Provider.RotateKeys(t.Context(), true); err != nil {
+	if err := w.Provider.Keys.Rotate(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	if p := w.bo.Get("/end-session?" + with(url.Values{}, "id_token_hint", hint, "post_logout_redirect_uri", bye).Encode()); p.URL.Path != "/end-session/confirm" || !in(w.bo) {

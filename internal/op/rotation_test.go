@@ -61,7 +61,7 @@ func (s signer) newcomer() signer { return signer{s.w.relying(s.c), s.c} }
 
 func (w *world) sweepKeys() {
 	w.t.Helper()
-	if err := w.Provider.SweepKeys(w.t.Context(), w.DB); err != nil {
+	if err := w.Provider.Keys.Sweep(w.t.Context(), w.DB); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -95,7 +95,7 @@ func TestKeysRotateWithoutAnOutage(t *testing.T) {
 			s := w.signer(a)
 			_, before := s.signs()
 			w.Clock.Advance(time.Minute)
-			if err := w.Provider.RotateKeys(t.Context(), false); err != nil {
+			if err := w.Provider.Keys.Rotate(t.Context(), false); err != nil {
 				t.Fatal(err)
 			}
 			known := w.published(a)
@@ -136,7 +136,7 @@ func TestALeakedKeyIsRefusedAtOnce(t *testing.T) {
 			tokens, id := r.enters(w.bo)
 			token, before := s.signs()
 			w.Clock.Advance(time.Minute)
-			if err := w.Provider.RotateKeys(t.Context(), true); err != nil {
+			if err := w.Provider.Keys.Rotate(t.Context(), true); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := s.newcomer().judge(api).Verify(s.ctx, token); err == nil || slices.Contains(w.published(a), before) {

@@ -59,7 +59,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	// Before anything is used up, and outside of a transaction, in which a missing key
 	// could not be made.
 	var err error
-	if c.key, err = p.signingKey(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
+	if c.key, err = p.Keys.signing(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
 		return nil, err
 	}
 	thumbprint, err := p.bound(c.Request, c.client, "")

@@ -50,7 +50,7 @@ func (p *Provider) userInfo(v *edge.Request) error {
 		return tell(v, http.StatusOK, said)
 	}
 	said["iss"], said["aud"] = p.Base, string(b.ClientID)
-	k, err := p.signingKey(ctx, b.client.Settings.SigningAlgorithm())
+	k, err := p.Keys.signing(ctx, b.client.Settings.SigningAlgorithm())
 	var signed string
 	if err == nil {
 		signed, err = k.sign(userInfoType, said)

@@ -116,7 +116,7 @@ func TestDocumentsAreCachedUntilTheyChange(t *testing.T) {
 			t.Errorf("%s with another tag: %d", path, other.Status)
 		}
 	}
-	if err := w.Provider.RotateKeys(t.Context(), false); err != nil {
+	if err := w.Provider.Keys.Rotate(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if r := get("/jwks", "If-None-Match", tags["/jwks"]); r.Status != http.StatusOK || r.Header.Get("ETag") == tags["/jwks"] {
