@@ -275,6 +275,28 @@ func TestOnlyOutboundAsksOtherHosts(t *testing.T) {
 	}
 }
 
+// Keys that share primes are for tests. idptest makes them so, and no program of ours imports it.
+func TestOnlyTestsReplaceWhatMakesRSAKeys(t *testing.T) {
+	for _, p := range packages {
+		if p.name == "idptest" {
+			continue
+		}
+		for path, file := range goFiles(t, p.name, false) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "GenerateRSA" {
+					t.Errorf("%s uses secret.GenerateRSA; only idptest may", path)
+				}
+				return true
+			})
+			for _, spec := range file.Imports {
+				if strings.HasSuffix(spec.Path.Value, `/idptest"`) {
+					t.Errorf("%s imports idptest, which only tests may", path)
+				}
+			}
+		}
+	}
+}
+
 func TestNobodyReadsTheWallClock(t *testing.T) {
 	for _, p := range packages {
 		if p.name == "db" || p.name == "mailbox" || strings.HasPrefix(p.name, "cmd/") { // the clock itself; a server for the demo; programs

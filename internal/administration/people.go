@@ -151,18 +151,8 @@ func Everyone(ctx context.Context, r db.Reader, actor directory.Actor, org direc
 	if err := actor.MaySetRules(ctx, r, org); err != nil {
 		return nil, err
 	}
-	var all []directory.UserID
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var id directory.UserID
-		err := scan(&id)
-		all = append(all, id)
-		return err
-	}, `
+	return db.List(ctx, r, db.Value[directory.UserID], `
 		select id from users
 		where org_id = $1 and deleted_at is null
 		order by created_at, id`, string(org))
-	if err != nil {
-		return nil, fmt.Errorf("listing everyone: %w", err)
-	}
-	return all, nil
 }

@@ -96,6 +96,8 @@ type App struct {
 	sweeps []sweep
 }
 
+var templates = page.Templates(ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
+
 // New wires the packages together.
 func New(s Settings) (*App, error) {
 	catalogue, err := i18n.Load()
@@ -128,11 +130,11 @@ func New(s Settings) (*App, error) {
 	}
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
-	signIn := signin.NewService(signin.Service{
+	signIn := signin.NewService(signin.Parts{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
 	}, s.Keys)
-	hub := federation.NewHub(federation.Hub{
+	hub := federation.NewHub(federation.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
 	provider := op.NewProvider(op.Provider{
@@ -142,11 +144,11 @@ func New(s Settings) (*App, error) {
 			Retry: s.Lifetimes.RefreshRetry, Key: s.Lifetimes.SigningKey, Device: s.Lifetimes.DeviceCode,
 		},
 	}, s.Keys)
-	site, err := page.New(page.Site{
+	site, err := page.New(page.Settings{
 		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
 		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Warnings: s.warnings(),
-	}, ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
+	}, templates)
 	if err != nil {
 		return nil, err
 	}

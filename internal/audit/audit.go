@@ -106,10 +106,7 @@ func Record(ctx context.Context, tx *db.Tx, e Event) error {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 		e.OrgID, secret.NewID("evt"), db.Time(tx.Now()), e.Actor, e.ActorName, string(e.Action), string(e.Result),
 		e.Target, e.TargetName, search, o.Network, o.Agent, o.Request, before, after)
-	if err != nil {
-		return fmt.Errorf("recording %s: %w", e.Action, err)
-	}
-	return nil
+	return err
 }
 
 func fieldsText(f Fields) (string, error) {

@@ -51,10 +51,7 @@ func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
 		limit $8`,
 		q.OrgID, db.Time(q.Before.At), q.Before.ID, string(q.Result),
 		pattern(q.Search, 0), pattern(q.Search, 1), pattern(q.Search, 2), pageSize+1)
-	if err != nil {
-		return Page{}, fmt.Errorf("listing audit events: %w", err)
-	}
-	return page.cut(), nil
+	return page.cut(), err
 }
 
 // Concerning returns one page of the events in which a user of an organization is the
@@ -78,10 +75,7 @@ func Concerning(ctx context.Context, r db.Reader, orgID, user string, before Cur
 			limit $5) suffered
 		order by at desc, id desc
 		limit $5`, orgID, user, db.Time(before.At), before.ID, pageSize+1)
-	if err != nil {
-		return Page{}, fmt.Errorf("listing the activity of %s: %w", user, err)
-	}
-	return page.cut(), nil
+	return page.cut(), err
 }
 
 // orNewest returns c or, where c is zero, the place before the newest event.

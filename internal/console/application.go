@@ -83,9 +83,7 @@ func (s *Server) showApplication(v *page.Viewer) error {
 			p.Done = key
 		}
 	}
-	if !p.MayPlace {
-		v.NoForm()
-	}
+	v.FormIf(p.MayPlace)
 	return v.Render("console-application", p)
 }
 
@@ -443,12 +441,9 @@ func (s *Server) changeApplication(v *page.Viewer) error {
 		if !f.Ticked("confirmed") {
 			return errApplicationNotConfirmed
 		}
-		if err := s.withApplication(v, func(tx *db.Tx, c application.Application) error {
+		return v.Done(s.withApplication(v, func(tx *db.Tx, c application.Application) error {
 			return application.Remove(ctx, tx, v.User.AsActor(), c)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("admin/applications") + "?removed")
+		}), v.Path("admin/applications")+"?removed")
 	}
 	return s.resettle(v, func(c application.Application, settings *application.Settings) {
 		settings.Name, settings.Address = f.Get("name"), strings.TrimSpace(f.Get("address"))

@@ -136,12 +136,8 @@ func (s *Server) searched(v *page.Viewer, q query) ([]federation.Trace, error) {
 }
 
 func (s *Server) attempt(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
 	ctx := v.R.Context()
-	t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, id)
+	t, err := federation.TraceOf(ctx, s.site.DB, v.User.OrgID, v.ID())
 	if err != nil {
 		return err
 	}
@@ -150,7 +146,7 @@ func (s *Server) attempt(v *page.Viewer) error {
 		return err
 	}
 	p := attemptPage{attempt: attemptOf(t, c, v.Path("admin/connections", c.ID)), Approved: v.Just("approved")}
-	l, wanted, err := federation.Wanted(ctx, s.site.DB, v.User.OrgID, id)
+	l, wanted, err := federation.Wanted(ctx, s.site.DB, v.User.OrgID, t.ID)
 	if err != nil {
 		return err
 	}
@@ -159,9 +155,7 @@ func (s *Server) attempt(v *page.Viewer) error {
 			Link: l, Path: v.Path("admin/people", string(l.User.ID)), MayUndo: rules(v.User.Role) && v.User.Role.Governs(l.User.Role),
 		}
 	}
-	if !wanted || !p.Wanted.MayUndo {
-		v.NoForm()
-	}
+	v.FormIf(wanted && p.Wanted.MayUndo)
 	return v.Render("console-attempt", p)
 }
 

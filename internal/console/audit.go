@@ -84,11 +84,7 @@ type change struct {
 }
 
 func (s *Server) auditEntry(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	e, found, err := audit.ByID(v.R.Context(), s.site.DB, string(v.Organization.ID), id)
+	e, found, err := audit.ByID(v.R.Context(), s.site.DB, string(v.Organization.ID), v.ID())
 	if err != nil {
 		return err
 	}

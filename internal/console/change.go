@@ -169,9 +169,7 @@ func (s *Server) renderChange(v *page.Viewer, p changePage) error {
 	if p.Back == "" {
 		p.Back = v.Path("admin/people")
 	}
-	if p.Over || p.Ready == 0 {
-		v.NoForm()
-	}
+	v.FormIf(!p.Over && p.Ready > 0)
 	if p.Ready == 0 {
 		v.Status(fault.Conflict)
 	}

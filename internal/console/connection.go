@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"net/url"
 	"slices"
 	"strconv"
@@ -54,11 +55,7 @@ type bench struct {
 // atConsole finds the connection that the path names, in the viewer's organization.
 func (s *Server) atConsole(do func(bench) error) func(*page.Viewer) error {
 	return func(v *page.Viewer) error {
-		id, err := idIn(v)
-		if err != nil {
-			return err
-		}
-		c, err := federation.ConnectionOf(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, id)
+		c, err := federation.ConnectionOf(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, v.ID())
 		if err != nil {
 			return err
 		}
@@ -160,9 +157,7 @@ func (s *Server) showConnection(b bench) error {
 			return err
 		}
 	}
-	if !p.MayChange {
-		b.NoForm()
-	}
+	b.FormIf(p.MayChange)
 	return b.render(p)
 }
 
@@ -259,14 +254,10 @@ func (p connectionPage) KeySet() string     { return federation.KeySet(p.Base) }
 
 // changed alters the connection and returns to its page.
 func (s *Server) changed(b bench, what federation.Change) error {
-	ctx := b.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return b.Do(func(ctx context.Context, tx *db.Tx) error {
 		_, err := s.hub.Change(ctx, tx, b.by, b.connection.OrgID, b.connection.ID, what)
 		return err
-	}); err != nil {
-		return err
-	}
-	return b.Redirect(b.path("") + "?saved")
+	}, b.path("")+"?saved")
 }
 
 func (s *Server) saveMetadata(b bench) error {
@@ -365,10 +356,7 @@ func (s *Server) changeConnection(v *page.Viewer) error {
 			if !b.Form.Ticked("confirmed") {
 				return errRemoveNotConfirmed
 			}
-			if err := s.did(v, b, s.leaving(v, s.hub.Remove)); err != nil {
-				return err
-			}
-			return v.Redirect(v.Path("admin/single-sign-on") + "?removed")
+			return s.did(v, b, s.leaving(v, s.hub.Remove), v.Path("admin/single-sign-on")+"?removed")
 		}
 		return s.changed(b, federation.Present(b.Form.Get("name"), b.Form.Ticked("shown")))
 	})(v)
@@ -376,20 +364,13 @@ func (s *Server) changeConnection(v *page.Viewer) error {
 
 func (s *Server) saveConnectionLogo(v *page.Viewer) error {
 	return s.atConsole(func(b bench) error {
-		var logo picture.PNG
-		if v.Form.Do() != "remove" {
-			var err error
-			if logo, err = v.Picture(picture.Logo); err != nil {
-				return err
-			}
-		}
-		ctx := v.R.Context()
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-			return s.hub.SetLogo(ctx, tx, v.User.AsActor(), v.User.OrgID, b.connection.ID, logo)
-		}); err != nil {
+		logo, err := v.PictureOrNone(picture.Logo)
+		if err != nil {
 			return err
 		}
-		return v.Redirect(b.path("") + "?saved")
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
+			return s.hub.SetLogo(ctx, tx, v.User.AsActor(), v.User.OrgID, b.connection.ID, logo)
+		}, b.path("")+"?saved")
 	})(v)
 }
 
@@ -399,13 +380,9 @@ func (s *Server) changeLink(v *page.Viewer) error {
 			return s.turned(v, b, s.hub.WithdrawSetupLink)
 		}
 		language := cmp.Or(i18n.Tag(b.Form.Get("letter_language")), v.Language())
-		ctx := v.R.Context()
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return s.hub.SendSetupLink(ctx, tx, v.User.AsActor(), v.Organization, b.connection.ID, b.Form.Get("email"), language)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(b.path("") + "?sent")
+		}, b.path("")+"?sent")
 	})(v)
 }
 

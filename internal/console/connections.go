@@ -78,9 +78,7 @@ func (s *Server) showConnections(v *page.Viewer) error {
 		}
 		p.Rows = append(p.Rows, row)
 	}
-	if !p.MayChange || len(all) < 2 { // a single one has no order
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange && len(all) > 1) // a single one has no order
 	return v.Render("console-connections", p)
 }
 
@@ -89,13 +87,9 @@ func (s *Server) arrangeConnections(v *page.Viewer) error {
 	if !secret.IsID(id) {
 		return directory.ErrNotFound
 	}
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return s.hub.MoveUp(ctx, tx, v.User.AsActor(), v.User.OrgID, id)
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/single-sign-on"))
+	}, v.Path("admin/single-sign-on"))
 }
 
 // addConnectionPage asks for the product, and then for the protocol.
@@ -156,17 +150,14 @@ func (s *Server) leaving(v *page.Viewer, do connectionDeed) connectionDeed {
 	}
 }
 
-func (s *Server) did(v *page.Viewer, b bench, do connectionDeed) error {
-	ctx := v.R.Context()
-	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
+// did does the deed and leads to a page.
+func (s *Server) did(v *page.Viewer, b bench, do connectionDeed, next string) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return do(ctx, tx, v.User.AsActor(), v.User.OrgID, b.connection.ID)
-	})
+	}, next)
 }
 
 // turned does the deed and returns to the connection's page.
 func (s *Server) turned(v *page.Viewer, b bench, do connectionDeed) error {
-	if err := s.did(v, b, do); err != nil {
-		return err
-	}
-	return v.Redirect(b.path("") + "?saved")
+	return s.did(v, b, do, b.path("")+"?saved")
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"time"
 
 	"parvis/internal/db"
@@ -62,9 +63,7 @@ func (s *Server) showDomains(v *page.Viewer) error {
 	for _, d := range all {
 		p.Domains = append(p.Domains, shown(d))
 	}
-	if !p.MayChange {
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange)
 	return v.Render("console-domains", p)
 }
 
@@ -89,11 +88,7 @@ type domainPage struct {
 }
 
 func (s *Server) showDomain(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	d, err := domain.ByID(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, id)
+	d, err := domain.ByID(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, v.ID())
 	if err != nil {
 		return err
 	}
@@ -101,34 +96,23 @@ func (s *Server) showDomain(v *page.Viewer) error {
 		shownDomain: shown(d), Grace: int(domain.Grace.Hours() / 24),
 		MayChange: rules(v.User.Role), Checked: v.Just("checked") && d.State() == domain.Proven,
 	}
-	if !p.MayChange {
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange)
 	return v.Render("console-domain", p)
 }
 
 func (s *Server) changeDomain(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
+	id := v.ID()
 	ctx, actor := v.R.Context(), v.User.AsActor()
 	switch v.Form.Do() {
 	case "check":
-		if err := s.domains.Check(ctx, s.site.DB, actor, v.User.OrgID, id); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("admin/domains", id) + "?checked")
+		return v.Done(s.domains.Check(ctx, s.site.DB, actor, v.User.OrgID, id), v.Path("admin/domains", id)+"?checked")
 	case "remove":
 		if !v.Form.Ticked("confirmed") {
 			return errRemovalNotConfirmed
 		}
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return domain.Remove(ctx, tx, actor, v.User.OrgID, id)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("admin/domains") + "?removed")
+		}, v.Path("admin/domains")+"?removed")
 	}
 	return s.showDomain(v)
 }

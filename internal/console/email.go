@@ -23,17 +23,12 @@ type emailPage struct {
 }
 
 func (s *Server) showEmail(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	ctx := v.R.Context()
+	ctx, id := v.R.Context(), v.ID()
 	var p emailPage
-	err = s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		p, err = s.emailOf(ctx, tx, v, directory.UserID(id))
 		return err
-	})
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	p.Sent, p.Withdrawn = p.Pending != nil && v.Just("sent"), v.Just("withdrawn")
@@ -63,32 +58,22 @@ func (s *Server) emailOf(ctx context.Context, tx *db.Tx, v *page.Viewer, id dire
 }
 
 func (s *Server) changeEmail(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	ctx := v.R.Context()
+	ctx, id := v.R.Context(), v.ID()
 	user, err := directory.UserByID(ctx, s.site.DB, v.User.OrgID, directory.UserID(id))
 	if err != nil {
 		return err
 	}
 	to := v.Path("admin/people", id, "email")
 	if v.Form.Do() == "withdraw" {
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return s.site.SignIn.Emails.Withdraw(ctx, tx, v.User.AsActor(), user)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(to + "?withdrawn")
+		}, to+"?withdrawn")
 	}
 	who := directory.Candidate{User: user, Organization: v.Organization}
 	if err := s.site.SignIn.CountEmailChange(ctx, v.User.AsActor(), who.User, v.Form.Get("email")); err != nil {
 		return err
 	}
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return s.site.SignIn.Emails.Request(ctx, tx, v.User.AsActor(), who, v.Form.Get("email"))
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(to + "?sent")
+	}, to+"?sent")
 }

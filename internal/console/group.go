@@ -37,9 +37,7 @@ func (s *Server) showGroups(v *page.Viewer) error {
 		return err
 	}
 	p := groupsPage{Groups: all, Longest: naming.MaxGroupName, MayChange: rules(v.User.Role), Deleted: v.Just("deleted")}
-	if !p.MayChange {
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange)
 	return v.Render("console-groups", p)
 }
 
@@ -76,10 +74,7 @@ func (p groupPage) Ticked(id directory.UserID) bool { return slices.Contains(p.t
 // Ticked people come first, whichever page of the list they were on, so that nobody is
 // forgotten unseen.
 func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (groupPage, error) {
-	id, err := idIn(v)
-	if err != nil {
-		return groupPage{}, err
-	}
+	id := v.ID()
 	q, err := readQuery(v, peopleFilter)
 	if err != nil {
 		return groupPage{}, err
@@ -122,9 +117,7 @@ func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (group
 		p.Rows = append(p.Rows, rowOf(v, person, now))
 	}
 	p.Pages = q.pagesOf(v.Path(append([]string{"admin/groups", id}, parts...)...), peopleFilter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
-	if !p.MayChange {
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange)
 	return p, nil
 }
 
@@ -146,31 +139,22 @@ func (s *Server) showGroup(v *page.Viewer) error {
 }
 
 func (s *Server) changeGroup(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	ctx, actor, org := v.R.Context(), v.User.AsActor(), v.User.OrgID
+	id := v.ID()
+	actor, org := v.User.AsActor(), v.User.OrgID
 	switch v.Form.Do() {
 	case "rename":
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return directory.RenameGroup(ctx, tx, actor, org, id, v.Form.Get("name"))
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("admin/groups", id) + "?renamed")
+		}, v.Path("admin/groups", id)+"?renamed")
 	case "remove":
 		return s.changeMembers(v, directory.RemoveMembers, "removed")
 	case "delete":
 		if !v.Form.Ticked("confirmed") {
 			return errDeletionNotConfirmed
 		}
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return directory.DeleteGroup(ctx, tx, actor, org, id)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("admin/groups") + "?deleted")
+		}, v.Path("admin/groups")+"?deleted")
 	}
 	return s.showGroup(v)
 }
@@ -180,9 +164,8 @@ func (s *Server) showAddMembers(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	if p.Form = "main"; len(p.Rows) == 0 {
-		v.NoForm()
-	}
+	p.Form = "main"
+	v.FormIf(len(p.Rows) > 0)
 	return v.Render("console-group-add", p)
 }
 
@@ -192,10 +175,7 @@ func (s *Server) addMembers(v *page.Viewer) error {
 
 // changeMembers adds or removes the ticked people.
 func (s *Server) changeMembers(v *page.Viewer, change func(context.Context, *db.Tx, directory.Actor, directory.OrgID, string, []directory.UserID) (int, error), done string) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
+	id := v.ID()
 	ticked, err := tickedIn(v)
 	if err != nil {
 		return err
@@ -203,12 +183,8 @@ func (s *Server) changeMembers(v *page.Viewer, change func(context.Context, *db.
 	if len(ticked) == 0 {
 		return errNoMember
 	}
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		_, err := change(ctx, tx, v.User.AsActor(), v.User.OrgID, id, ticked)
 		return err
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/groups", id) + "?" + done)
+	}, v.Path("admin/groups", id)+"?"+done)
 }

@@ -77,10 +77,7 @@ type invitationPage struct {
 }
 
 func (s *Server) showInvitation(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
+	id := v.ID()
 	var p invitationPage
 	ctx := v.R.Context()
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
@@ -104,18 +101,14 @@ func (s *Server) showInvitation(v *page.Viewer) error {
 	p.JustSent = p.Unopened && v.Just("sent")
 	p.GivenUp = state == directory.InvitationGivenUp
 	p.Open, p.Lapsed, p.Taken = p.Invitation.Open(), state == directory.InvitationLapsed, state == directory.InvitationTaken
-	if p.MayChange = p.Open && v.User.Role.Governs(p.Invitation.Role); !p.MayChange {
-		v.NoForm()
-	}
+	p.MayChange = p.Open && v.User.Role.Governs(p.Invitation.Role)
+	v.FormIf(p.MayChange)
 	return v.Render("console-invitation", p)
 }
 
 func (s *Server) changeInvitation(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	switch v.Form.Do() {
+	var err error
+	switch id := v.ID(); v.Form.Do() {
 	case "resend":
 		err = s.sending(v, func(ctx context.Context, tx *db.Tx) (directory.Invitation, error) {
 			return s.invitations.Resend(ctx, tx, v.User.AsActor(), v.Organization, id)
@@ -137,12 +130,7 @@ func (s *Server) withdraw(v *page.Viewer, id string) error {
 	if !v.Form.Ticked("confirmed") {
 		return errNotConfirmed
 	}
-	ctx := v.R.Context()
-	err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return s.invitations.Withdraw(ctx, tx, v.User.AsActor(), v.Organization.ID, id)
-	})
-	if err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/invitations", id))
+	}, v.Path("admin/invitations", id))
 }

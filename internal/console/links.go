@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
@@ -39,49 +41,27 @@ func linksShownTo(v *page.Viewer, all []federation.Link) (rows []shownLink) {
 
 // undoLink removes a link of the person whom the path names.
 func (s *Server) undoLink(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	if err := s.unlink(v, id); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/people", id) + "?unlinked")
+	return s.unlink(v, v.ID(), v.Path("admin/people", v.ID())+"?unlinked")
 }
 
 // undoLinkAtConnection removes a link that the page of a connection lists.
 func (s *Server) undoLinkAtConnection(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	if err := s.unlink(v, v.Form.Get("person")); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/connections", id) + "?saved")
+	return s.atConsole(func(b bench) error { return s.unlink(v, v.Form.Get("person"), b.path("")+"?saved") })(v)
 }
 
-func (s *Server) unlink(v *page.Viewer, person string) error {
+func (s *Server) unlink(v *page.Viewer, person, next string) error {
 	if !secret.IsID(person) {
 		return directory.ErrNotFound
 	}
-	ctx := v.R.Context()
-	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return s.hub.Unlink(ctx, tx, v.User.AsActor(), v.User.OrgID, directory.UserID(person), v.Form.Get("link"))
-	})
+	}, next)
 }
 
 // approveLink makes the link that was refused to an attempt.
 func (s *Server) approveLink(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	id := v.ID()
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return s.hub.Approve(ctx, tx, v.User.AsActor(), v.User.OrgID, id)
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/single-sign-on/attempts", id) + "?approved")
+	}, v.Path("admin/single-sign-on/attempts", id)+"?approved")
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"time"
 
 	"parvis/internal/db"
@@ -64,21 +65,16 @@ func (s *Server) showOnly(v *page.Viewer) error {
 	case v.Just("off"):
 		p.Done = "console.only.turned_off"
 	}
-	if !p.MayChange || !p.Only && (!p.Recent || len(p.Owners) == 0) {
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange && (p.Only || p.Recent && len(p.Owners) > 0))
 	return v.Render("console-only", p)
 }
 
 func (s *Server) changeOnly(v *page.Viewer) error {
-	ctx, actor, org := v.R.Context(), v.User.AsActor(), v.User.OrgID
+	actor, org := v.User.AsActor(), v.User.OrgID
 	if v.Form.Do() == "off" {
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return directory.EndFederatedOnly(ctx, tx, actor, org, "requested")
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("admin/single-sign-on/only") + "?off")
+		}, v.Path("admin/single-sign-on/only")+"?off")
 	}
 	if !v.Form.Ticked("confirmed") {
 		return errOnlyNotConfirmed
@@ -87,8 +83,7 @@ func (s *Server) changeOnly(v *page.Viewer) error {
 	for _, id := range v.Form.All("break_glass[]") {
 		owners = append(owners, directory.UserID(id))
 	}
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error { return s.hub.MakeOnly(ctx, tx, actor, org, owners) }); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/single-sign-on/only") + "?on")
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
+		return s.hub.MakeOnly(ctx, tx, actor, org, owners)
+	}, v.Path("admin/single-sign-on/only")+"?on")
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"time"
 
 	"parvis/internal/db"
@@ -34,9 +35,7 @@ type organizationPage struct {
 }
 
 func (s *Server) showOrganization(v *page.Viewer) error {
-	if !rules(v.User.Role) {
-		v.NoForm()
-	}
+	v.FormIf(rules(v.User.Role))
 	return v.Render("console-organization", organizationPage{
 		s.languageName(string(v.Organization.Language)), withOwn(offered, v.Organization.InvitationLifetime),
 		rules(v.User.Role), v.Just("saved"), directory.FormerShortName,
@@ -64,18 +63,11 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 
 // saveLogo stores a logo, or removes it.
 func (s *Server) saveLogo(v *page.Viewer) error {
-	var logo picture.PNG
-	if v.Form.Do() != "remove" {
-		var err error
-		if logo, err = v.Picture(picture.Logo); err != nil {
-			return err
-		}
-	}
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		return directory.SetLogo(ctx, tx, v.User.AsActor(), v.User.OrgID, logo)
-	}); err != nil {
+	logo, err := v.PictureOrNone(picture.Logo)
+	if err != nil {
 		return err
 	}
-	return v.Redirect(v.Path("admin/organization") + "?saved")
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
+		return directory.SetLogo(ctx, tx, v.User.AsActor(), v.User.OrgID, logo)
+	}, v.Path("admin/organization")+"?saved")
 }

@@ -138,10 +138,7 @@ type personPage struct {
 }
 
 func (s *Server) person(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
+	id := v.ID()
 	ctx := v.R.Context()
 	var p personPage
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {

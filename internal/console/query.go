@@ -7,23 +7,11 @@ import (
 	"unicode/utf8"
 
 	"parvis/internal/administration"
-	"parvis/internal/directory"
 	"parvis/internal/page"
-	"parvis/internal/secret"
 )
 
 // longestSearch is how many characters somebody may search for.
 const longestSearch = 200
-
-// idIn returns the id in the path; a text that cannot be an id is treated like an id that the
-// organization does not have.
-func idIn(v *page.Viewer) (string, error) {
-	id := v.R.PathValue("id")
-	if !secret.IsID(id) {
-		return "", directory.ErrNotFound
-	}
-	return id, nil
-}
 
 // query is what the address of a list asks for.
 type query struct {

@@ -120,9 +120,7 @@ func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
 	p.Least, p.Most = p.Shown.Preset.Least(p.SecondStep), preset.MaximumLength
 	p.Classes = classFields(p.Shown)
 	p.Lifetimes = withOwn(resetLifetimes, p.Now.ResetLifetime)
-	if !p.MayChange {
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange)
 	return v.Render("console-password-rules", p)
 }
 
@@ -182,17 +180,14 @@ func typedRules(f *page.Form) credential.Rules {
 }
 
 func (s *Server) changePasswordRules(v *page.Viewer) error {
-	ctx, r := v.R.Context(), typedRules(v.Form)
+	r := typedRules(v.Form)
 	switch v.Form.Do() {
 	case "review":
 		return s.renderPasswordRules(v, true)
 	case "save":
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return signin.SetPasswordRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("admin/rules/password") + "?saved")
+		}, v.Path("admin/rules/password")+"?saved")
 	}
 	return s.showPasswordRules(v)
 }

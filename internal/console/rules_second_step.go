@@ -69,9 +69,7 @@ func (s *Server) renderSecondStepRules(v *page.Viewer, review *administration.Se
 			p.Shown.From = dayOf(now, v)
 		}
 	}
-	if !p.MayChange {
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange)
 	return v.Render("console-second-step-rules", p)
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"time"
 
 	"parvis/internal/db"
@@ -46,9 +47,7 @@ func (s *Server) renderSessionRules(v *page.Viewer, shown session.Rules, review 
 		Now: now, Idle: withOwn(idleOffered, now.Idle), Absolute: withOwn(absoluteOffered, now.Absolute),
 		Shown: shown, Review: review, MayChange: rules(v.User.Role), Saved: v.Just("saved"),
 	}
-	if !p.MayChange {
-		v.NoForm()
-	}
+	v.FormIf(p.MayChange)
 	return v.Render("console-session-rules", p)
 }
 
@@ -71,10 +70,7 @@ func (s *Server) changeSessionRules(v *page.Viewer) error {
 			return s.renderSessionRules(v, r, &ends)
 		}
 	}
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return session.SetRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/rules/sessions") + "?saved")
+	}, v.Path("admin/rules/sessions")+"?saved")
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -63,13 +64,9 @@ type secondStepPage struct {
 }
 
 func (s *Server) showSecondStep(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	ctx := v.R.Context()
+	ctx, id := v.R.Context(), v.ID()
 	var p secondStepPage
-	err = s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+	err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		p = secondStepPage{}
 		if p.User, err = directory.UserByID(ctx, tx, v.Organization.ID, directory.UserID(id)); err != nil {
 			return err
@@ -89,22 +86,13 @@ func (s *Server) showSecondStep(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	if p.Closed != "" {
-		v.NoForm()
-	}
+	v.FormIf(p.Closed == "")
 	return v.Render("console-second-step", p)
 }
 
 func (s *Server) resetSecondStep(v *page.Viewer) error {
-	id, err := idIn(v)
-	if err != nil {
-		return err
-	}
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	id := v.ID()
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return s.site.SignIn.ResetSecondStep(ctx, tx, v.User.AsActor(), v.Organization, directory.UserID(id), v.Form.Get("reason"))
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/people", id) + "?reset")
+	}, v.Path("admin/people", id)+"?reset")
 }

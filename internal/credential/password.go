@@ -218,18 +218,13 @@ func HistoryOf(ctx context.Context, r db.Reader, rules Rules, o Owner, now time.
 
 // rememberedOf reads the newest passwords of the history, the last first.
 func rememberedOf(ctx context.Context, r db.Reader, o Owner) ([]remembered, error) {
-	var all []remembered
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var old remembered
-		err := scan(&old.hash, (*db.Time)(&old.setAt))
-		all = append(all, old)
-		return err
+	return db.List(ctx, r, func(old *remembered) []any {
+		return db.Into(&old.hash, (*db.Time)(&old.setAt))
 	}, `
 		select hash, set_at from password_history
 		where org_id = $1 and user_id = $2
 		order by set_at desc
 		limit $3`, string(o.OrgID), string(o.UserID), mostKept)
-	return all, err
 }
 
 // keeps counts how many passwords of the history the rules demand. all holds the newest of the

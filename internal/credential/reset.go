@@ -48,10 +48,7 @@ func Ask(ctx context.Context, tx *db.Tx, q Request) error {
 		values ($1, $2, $3, $4, $5, $6, $7)`,
 		secret.NewID("ask"), string(q.Asked), q.Address.Text, q.Organization, string(q.Language),
 		audit.OriginOf(ctx).Network, db.Time(tx.Now()))
-	if err != nil {
-		return fmt.Errorf("keeping a request: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Resets sends the links that create a new password.
@@ -141,13 +138,7 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 
 // replace voids the user's open links and the letters that were not sent yet.
 func (r *Resets) replace(ctx context.Context, tx *db.Tx, user directory.User) error {
-	var letters []string
-	err := tx.Rows(ctx, func(scan func(...any) error) error {
-		var id string
-		err := scan(&id)
-		letters = append(letters, id)
-		return err
-	}, `
+	letters, err := db.List(ctx, tx, db.Value[string], `
 		update resets set replaced_at = $1
 		where org_id = $2 and user_id = $3 and used_at is null and replaced_at is null
 		returning letter_id`, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
@@ -259,13 +250,7 @@ const (
 // Sweep answers the requests: it finds the users of each address and writes the letters, and
 // deletes the request with its address in the same transaction.
 func (r *Resets) Sweep(ctx context.Context, d *db.DB) error {
-	var ids []string
-	err := d.Rows(ctx, func(scan func(...any) error) error {
-		var id string
-		err := scan(&id)
-		ids = append(ids, id)
-		return err
-	}, `select id from reset_requests order by created_at limit $1`, requestsAtOnce)
+	ids, err := db.List(ctx, d, db.Value[string], `select id from reset_requests order by created_at limit $1`, requestsAtOnce)
 	if err != nil {
 		return err
 	}

@@ -143,10 +143,7 @@ func (a *Authenticators) BeginApp(ctx context.Context, tx *db.Tx, o Owner, bound
 		insert into totp_seeds (org_id, id, user_id, name, seed, bound_to, last_step, created_at)
 		values ($1, $2, $3, $4, $5, $6, 0, $7)`,
 		string(o.OrgID), id, string(o.UserID), name, a.seeds.Seal(secret.Bytes(seedBytes), seedRow(o, id)), boundTo, db.Time(tx.Now()))
-	if err != nil {
-		return fmt.Errorf("inserting app %s: %w", id, err)
-	}
-	return nil
+	return err
 }
 
 // seedRow is what a seed is sealed for: moved to another user it cannot be opened.
@@ -298,16 +295,11 @@ func (a *Authenticators) match(o Owner, app App, typed string, tolerance int64, 
 }
 
 func (a *Authenticators) apps(ctx context.Context, r db.Reader, o Owner, which string, args ...any) ([]App, error) {
-	var all []App
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var app App
-		err := scan(db.Into(&app.ID, &app.Name, &app.seed, &app.lastStep, (*db.Time)(&app.CreatedAt), (*db.Time)(&app.UsedAt))...)
-		all = append(all, app)
-		return err
+	return db.List(ctx, r, func(app *App) []any {
+		return db.Into(&app.ID, &app.Name, &app.seed, &app.lastStep, (*db.Time)(&app.CreatedAt), (*db.Time)(&app.UsedAt))
 	}, `
 		select id, name, seed, last_step, created_at, used_at
 		from totp_seeds
 		where org_id = $1 and user_id = $2 `+which+`
 		order by created_at, id`, append([]any{string(o.OrgID), string(o.UserID)}, args...)...)
-	return all, err
 }

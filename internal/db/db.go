@@ -4,11 +4,13 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"sync"
 	"time"
@@ -57,6 +59,21 @@ type Reader interface {
 // Into lists scan targets. It is the same as []any and only reads better.
 func Into(targets ...any) []any { return targets }
 
+// List runs a query and returns its rows. targets says into what of each the columns are scanned.
+func List[T any](ctx context.Context, r Reader, targets func(*T) []any, query string, args ...any) ([]T, error) {
+	var all []T
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var one T
+		err := scan(targets(&one)...)
+		all = append(all, one)
+		return err
+	}, query, args...)
+	return all, err
+}
+
+// Value is the target of a List with one column.
+func Value[T any](v *T) []any { return []any{v} }
+
 // Tx is one transaction, in which the time stands still.
 type Tx struct {
 	db     *DB
@@ -80,28 +97,29 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 		res, err = t.tx.ExecContext(ctx, query, args...)
 	}
 	if err != nil {
-		return 0, lost(err)
+		return 0, failed(query, err)
 	}
-	return res.RowsAffected()
+	n, err := res.RowsAffected()
+	return n, failed(query, err)
 }
 
 // One implements Reader.
 func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
 	if stmt := t.prepared(query); stmt != nil {
 		ctx = context.WithoutCancel(ctx)
-		return found(t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
+		return found(query, t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
 	}
-	return found(t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
+	return found(query, t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
 }
 
 // Rows implements Reader.
 func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
 	if stmt := t.prepared(query); stmt != nil {
 		rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
-		return eachRow(rows, err, each)
+		return eachRow(query, rows, err, each)
 	}
 	rows, err := t.tx.QueryContext(ctx, query, args...)
-	return eachRow(rows, err, each)
+	return eachRow(query, rows, err, each)
 }
 
 // prepared returns the prepared statement for a text. If there is none yet, it returns nil
@@ -121,7 +139,7 @@ func (t *Tx) prepared(query string) *sql.Stmt {
 // One implements Reader for a single statement outside a transaction.
 func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
 	if d.dialect != sqliteDialect {
-		return found(d.read.QueryRowContext(ctx, query, args...).Scan(into...))
+		return found(query, d.read.QueryRowContext(ctx, query, args...).Scan(into...))
 	}
 	stmt, err := d.read.prepare(ctx, query)
 	if err != nil {
@@ -129,7 +147,7 @@ func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bo
 	}
 	// For a context that can end, the driver starts a goroutine that watches it, which
 	// costs more than a look-up by key.
-	return found(stmt.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(into...))
+	return found(query, stmt.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(into...))
 }
 
 // Rows implements Reader for a single statement outside a transaction.
@@ -160,7 +178,7 @@ func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	}
 	stmt, err := p.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil, failed(query, err)
 	}
 	if s, loaded := p.stmts.LoadOrStore(query, stmt); loaded {
 		return s.(*sql.Stmt), stmt.Close()
@@ -171,34 +189,47 @@ func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 func (p *pool) rows(ctx context.Context, d dialect, each func(scan func(...any) error) error, query string, args []any) error {
 	if d != sqliteDialect {
 		rows, err := p.QueryContext(ctx, query, args...)
-		return eachRow(rows, err, each)
+		return eachRow(query, rows, err, each)
 	}
 	stmt, err := p.prepare(ctx, query)
 	if err != nil {
 		return err
 	}
 	rows, err := stmt.QueryContext(ctx, args...)
-	return eachRow(rows, err, each)
+	return eachRow(query, rows, err, each)
 }
 
-func found(err error) (bool, error) {
+func found(query string, err error) (bool, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil, lost(err)
+	return err == nil, failed(query, err)
 }
 
-func eachRow(rows *sql.Rows, err error, each func(scan func(...any) error) error) error {
+func eachRow(query string, rows *sql.Rows, err error, each func(scan func(...any) error) error) error {
 	if err != nil {
-		return lost(err)
+		return failed(query, err)
 	}
 	defer rows.Close()
+	scan := func(into ...any) error { return failed(query, rows.Scan(into...)) }
 	for rows.Next() {
-		if err := each(rows.Scan); err != nil {
+		if err := each(scan); err != nil {
 			return err
 		}
 	}
-	return lost(rows.Err())
+	return failed(query, rows.Err())
+}
+
+// subject is the verb and the table of a statement.
+var subject = regexp.MustCompile(`\b(insert into|update|delete from|from) \w+`)
+
+// failed says in which statement a driver failed. It is decided here alone, so that callers
+// return such an error as it is.
+func failed(query string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", cmp.Or(subject.FindString(query), query), lost(err))
 }
 
 // View runs fn on a snapshot: everything that fn reads is of the same moment.
@@ -249,7 +280,9 @@ func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx)
 	}
 	t := &Tx{db: d, pool: p, tx: tx, now: d.Now().UTC().Truncate(time.Microsecond)}
 	if err = fn(t); err == nil {
-		err = lost(tx.Commit())
+		if err = tx.Commit(); err != nil {
+			err = fmt.Errorf("committing: %w", lost(err))
+		}
 	} else {
 		tx.Rollback() //nolint:errcheck,gosec // The connection may be gone; the error of fn is what matters.
 	}

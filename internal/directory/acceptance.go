@@ -90,22 +90,12 @@ type InvitationQuery struct {
 // OpenInvitations lists invitations that nobody accepted, withdrew or replaced, newest
 // first.
 func OpenInvitations(ctx context.Context, r db.Reader, org OrgID, q InvitationQuery) ([]Invitation, error) {
-	var all []Invitation
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var i Invitation
-		err := scan(i.targets()...)
-		all = append(all, i)
-		return err
-	}, `select `+invitationColumns+invitationTables+`
+	return db.List(ctx, r, (*Invitation).targets, `select `+invitationColumns+invitationTables+`
 		where i.org_id = $1 and (i.created_at, i.id) < ($2, $3) and i.created_at >= $4 and i.search_key like $5 escape '\'
 			and ($6 = '' or i.role = $6)
 			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null
 		order by i.created_at desc, i.id desc
 		limit $7`, string(org), db.Time(q.Before), q.BeforeID, db.Time(q.Since), q.Pattern, string(q.Role), q.Limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing invitations: %w", err)
-	}
-	return all, nil
 }
 
 // Invited is an invitation with its organization.
@@ -117,12 +107,8 @@ type Invited struct {
 // InvitationsTo finds the open invitations of an address. An empty org asks in
 // all open organizations.
 func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org OrgID) ([]Invited, error) {
-	var all []Invited
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var i Invited
-		err := scan(append(i.Invitation.targets(), i.Organization.Targets()...)...)
-		all = append(all, i)
-		return err
+	return db.List(ctx, r, func(i *Invited) []any {
+		return append(i.Invitation.targets(), i.Organization.Targets()...)
 	}, `
 		select `+invitationColumns+`, `+OrganizationColumns+`
 		from invitations i
@@ -133,7 +119,6 @@ func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org
 			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null
 		order by o.created_at, o.id
 		limit 100`, address.Key, string(org))
-	return all, err
 }
 
 // OpenInvitation notes that the form behind a link was sent once, whatever came

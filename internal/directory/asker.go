@@ -51,11 +51,9 @@ func EndRight(ctx context.Context, tx *db.Tx, org OrgID, right string) error {
 		db.Time(tx.Now()), string(org), right); err != nil {
 		return fmt.Errorf("ending the invitations by %s: %w", right, err)
 	}
-	if _, err := tx.Exec(ctx, `
+	_, err := tx.Exec(ctx, `
 		update email_changes set replaced_at = $1
 		where org_id = $2 and asked_right = $3 and proved_at is null and replaced_at is null`,
-		db.Time(tx.Now()), string(org), right); err != nil {
-		return fmt.Errorf("ending the changes of addresses by %s: %w", right, err)
-	}
-	return nil
+		db.Time(tx.Now()), string(org), right)
+	return err
 }

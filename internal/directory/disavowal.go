@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -69,10 +68,7 @@ func newDisavowal(ctx context.Context, tx *db.Tx, user User, d disavowal) (secre
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), d.letter, user.Email, d.restores, db.Text(d.device),
 		db.Time(tx.Now()), db.Time(tx.Now().Add(d.lifetime)))
-	if err != nil {
-		return secret.Token{}, fmt.Errorf("inserting a disavowal of %s: %w", user.ID, err)
-	}
-	return token, nil
+	return token, err
 }
 
 // DisavowalByToken finds whose link somebody holds, and changes nothing.
@@ -173,18 +169,11 @@ var ErrAddressTaken = fault.Field("email", "directory.address_taken")
 
 // Administrators lists the active owners and administrators of an organization.
 func Administrators(ctx context.Context, r db.Reader, org OrgID) ([]User, error) {
-	var all []User
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var u User
-		err := scan(u.Targets()...)
-		all = append(all, u)
-		return err
-	}, `
+	return db.List(ctx, r, (*User).Targets, `
 		select `+UserColumns+`
 		from users u
 		where u.org_id = $1 and u.role in ($2, $3) and u.deactivated_at is null
 		order by u.created_at, u.id`, string(org), string(Owner), string(Administrator))
-	return all, err
 }
 
 // AdministratorsFor lists those of them who may help a user: whose role is enough for

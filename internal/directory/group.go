@@ -47,21 +47,11 @@ func Groups(ctx context.Context, r db.Reader, actor Actor, org OrgID) ([]Group, 
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return nil, err
 	}
-	var all []Group
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var g Group
-		err := scan(g.targets()...)
-		all = append(all, g)
-		return err
-	}, `
+	return db.List(ctx, r, (*Group).targets, `
 		select `+groupColumns+`
 		from groups g
 		where g.org_id = $1
 		order by g.name_key`, string(org))
-	if err != nil {
-		return nil, fmt.Errorf("listing groups: %w", err)
-	}
-	return all, nil
 }
 
 // GroupByID returns a group of an organization; ErrNotFound where it has none by
@@ -87,22 +77,14 @@ func groupByID(ctx context.Context, r db.Reader, org OrgID, id string) (Group, e
 
 // GroupsOf lists the groups that a user is in, by name.
 func GroupsOf(ctx context.Context, r db.Reader, org OrgID, user UserID) ([]Group, error) {
-	var all []Group
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var g Group
-		err := scan(db.Into(&g.OrgID, &g.ID, &g.Name, (*db.Time)(&g.CreatedAt))...)
-		all = append(all, g)
-		return err
+	return db.List(ctx, r, func(g *Group) []any {
+		return db.Into(&g.OrgID, &g.ID, &g.Name, (*db.Time)(&g.CreatedAt))
 	}, `
 		select g.org_id, g.id, g.name, g.created_at
 		from members m
 		join groups g on g.org_id = m.org_id and g.id = m.group_id
 		where m.org_id = $1 and m.user_id = $2
 		order by g.name_key`, string(org), string(user))
-	if err != nil {
-		return nil, fmt.Errorf("listing the groups of %s: %w", user, err)
-	}
-	return all, nil
 }
 
 // CreateGroup makes a group without members.

@@ -64,13 +64,11 @@ func ReplaceImage(ctx context.Context, tx *db.Tx, org OrgID, old string, p pictu
 		return "", nil
 	}
 	id := secret.NewID("img")
-	if _, err := tx.Exec(ctx, `
+	_, err := tx.Exec(ctx, `
 		insert into images (org_id, id, content, created_at)
 		values ($1, $2, $3, $4)`,
-		string(org), id, base64.StdEncoding.EncodeToString(p.Bytes()), db.Time(tx.Now())); err != nil {
-		return "", fmt.Errorf("inserting image %s: %w", id, err)
-	}
-	return id, nil
+		string(org), id, base64.StdEncoding.EncodeToString(p.Bytes()), db.Time(tx.Now()))
+	return id, err
 }
 
 // validImage keeps strange bytes of a path from the database.

@@ -338,10 +338,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, naming.SearchKey(fresh.Name, fresh.Email),
 		string(fresh.Role), string(fresh.Language), token.Hash(secret.Invitation), fresh.letterID,
 		db.Text(by.UserID), string(by.Kind), db.Text(by.Right), db.Time(fresh.CreatedAt), db.Time(fresh.ExpiresAt))
-	if err != nil {
-		return Invitation{}, fmt.Errorf("inserting invitation %s: %w", fresh.ID, err)
-	}
-	return fresh, nil
+	return fresh, err
 }
 
 func (i Invitation) event(actor Actor, action audit.Action) audit.Event {

@@ -274,14 +274,7 @@ func oneOrganization(ctx context.Context, r db.Reader, where string, args ...any
 
 // Organizations lists all of the installation, for its operator, oldest first.
 func Organizations(ctx context.Context, r db.Reader) ([]Organization, error) {
-	var all []Organization
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var o Organization
-		err := scan(o.Targets()...)
-		all = append(all, o)
-		return err
-	}, `select `+OrganizationColumns+` from organizations o order by o.created_at, o.id`)
-	return all, err
+	return db.List(ctx, r, (*Organization).Targets, `select `+OrganizationColumns+` from organizations o order by o.created_at, o.id`)
 }
 
 // Suspend closes an organization: from the next request on nobody is signed in

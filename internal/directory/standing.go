@@ -244,12 +244,8 @@ func EraseDeleted(ctx context.Context, d *db.DB) error {
 			where exists (select 1 from users u where u.org_id = images.org_id and u.picture = images.id and u.deleted_at <= $1)`, since); err != nil {
 			return fmt.Errorf("erasing pictures: %w", err)
 		}
-		var erased []User
-		err := tx.Rows(ctx, func(scan func(...any) error) error {
-			var u User
-			err := scan(db.Into(&u.OrgID, &u.ID, &u.Name)...)
-			erased = append(erased, u)
-			return err
+		erased, err := db.List(ctx, tx, func(u *User) []any {
+			return db.Into(&u.OrgID, &u.ID, &u.Name)
 		}, `
 			delete from users where deleted_at <= $1
 			returning org_id, id, display_name`, since)

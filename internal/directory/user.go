@@ -81,10 +81,7 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	if err == nil && n == 0 {
 		err = errAddressTaken
 	}
-	if err != nil {
-		return User{}, fmt.Errorf("inserting user %s: %w", u.ID, err)
-	}
-	return u, nil
+	return u, err
 }
 
 // ownerOf is who in an organization has an address. A deleted user's is free again.
@@ -126,15 +123,26 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 		return err
 	}
 	p.Name = name
+	return storeProfile(ctx, tx, user, p)
+}
+
+// ChooseLanguage gives a user another language that we speak. Nothing else of the profile is
+// judged again, so that signing in cannot fail by it.
+func ChooseLanguage(ctx context.Context, tx *db.Tx, user User, language i18n.Tag) error {
+	p := user.Profile()
+	p.Language = language
+	return storeProfile(ctx, tx, user, p)
+}
+
+func storeProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 	before := user.Profile()
 	if p == before {
 		return nil
 	}
-	_, err = tx.Exec(ctx, `
+	if _, err := tx.Exec(ctx, `
 		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4, profile_since = $5
 		where org_id = $6 and id = $7`,
-		p.Name, naming.SearchKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), string(user.OrgID), string(user.ID))
-	if err != nil {
+		p.Name, naming.SearchKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), string(user.OrgID), string(user.ID)); err != nil {
 		return fmt.Errorf("updating user %s: %w", user.ID, err)
 	}
 	e := user.AsActor().Event(user.OrgID, "user.profile_changed")
@@ -214,12 +222,8 @@ type Candidate struct {
 // Candidates finds the active users of an address in open organizations, at most
 // so many, the oldest organization first. An empty org asks in all of them.
 func Candidates(ctx context.Context, r db.Reader, address naming.Address, org OrgID, most int) ([]Candidate, error) {
-	var all []Candidate
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var c Candidate
-		err := scan(append(c.User.Targets(), c.Organization.Targets()...)...)
-		all = append(all, c)
-		return err
+	return db.List(ctx, r, func(c *Candidate) []any {
+		return append(c.User.Targets(), c.Organization.Targets()...)
 	}, `
 		select `+UserColumns+`, `+OrganizationColumns+`
 		from users u
@@ -227,8 +231,4 @@ func Candidates(ctx context.Context, r db.Reader, address naming.Address, org Or
 		where u.email_key = $1 and u.deactivated_at is null and ($2 = '' or u.org_id = $2)
 		order by o.created_at, o.id
 		limit $3`, address.Key, string(org), most)
-	if err != nil {
-		return nil, fmt.Errorf("finding users by address: %w", err)
-	}
-	return all, nil
 }

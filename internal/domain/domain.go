@@ -253,14 +253,7 @@ func of(ctx context.Context, r db.Reader, org directory.OrgID) ([]Domain, error)
 }
 
 func list(ctx context.Context, r db.Reader, query string, args ...any) ([]Domain, error) {
-	var all []Domain
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var d Domain
-		err := scan(d.targets()...)
-		all = append(all, d)
-		return err
-	}, query, args...)
-	return all, err
+	return db.List(ctx, r, (*Domain).targets, query, args...)
 }
 
 // Holder is the organization that holds the domain of an address, whoever has

@@ -77,10 +77,7 @@ func (h *Hub) park(v *page.Visitor) error {
 			insert into upstream_responses (org_id, id, connection_id, token_hash, content, state, created_at)
 			values ($1, $2, $3, $4, $5, $6, $7)`,
 			string(c.OrgID), secret.NewID("ups"), c.ID, token.Hash(secret.Parked), clean(form.Get("SAMLResponse")), clean(form.Get("RelayState")), db.Time(tx.Now()))
-		if err != nil {
-			return fmt.Errorf("parking a response: %w", err)
-		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
@@ -347,7 +344,7 @@ func (h *Hub) refuse(v *page.Visitor, a answer, why error) error {
 		return err
 	}
 	if a.Request.Tester != "" {
-		return h.showTested(v, a)
+		return showTested(v, a)
 	}
 	v.Status(fault.Denied)
 	v.NoForm()

@@ -216,18 +216,13 @@ type Way struct {
 // WaysInto are the connections that are on, in their order. Those that are not Shown
 // are reached by their domain, an invitation or their own address.
 func WaysInto(ctx context.Context, r db.Reader, org directory.OrgID) ([]Way, error) {
-	var all []Way
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var w Way
-		err := scan(&w.ID, &w.Name, (*db.Text)(&w.Logo), &w.Provider, &w.Shown)
-		all = append(all, w)
-		return err
+	return db.List(ctx, r, func(w *Way) []any {
+		return db.Into(&w.ID, &w.Name, (*db.Text)(&w.Logo), &w.Provider, &w.Shown)
 	}, `
 		select c.id, c.name, c.logo, c.provider, c.shown
 		from connections c
 		where c.org_id = $1 and c.state = $2
 		order by c.position, c.id`, string(org), string(On))
-	return all, err
 }
 
 // WaysOf are the connections that are on and know a user: the one named vouched alone,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 
 	"parvis/internal/db"
@@ -44,7 +43,7 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 		if err != nil {
 			return err
 		}
-		if err := h.keepSession(ctx, tx, a, opened); err != nil {
+		if err := keepSession(ctx, tx, a, opened); err != nil {
 			return err
 		}
 		t := a.explained(v, "")
@@ -58,7 +57,7 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 }
 
 // keepSession remembers by what the provider names the session, for single logout.
-func (h *Hub) keepSession(ctx context.Context, tx *db.Tx, a answer, opened signin.Opened) error {
+func keepSession(ctx context.Context, tx *db.Tx, a answer, opened signin.Opened) error {
 	if opened.Session == "" {
 		return nil // one was raised, and is known already
 	}
@@ -66,10 +65,7 @@ func (h *Hub) keepSession(ctx context.Context, tx *db.Tx, a answer, opened signi
 		insert into upstream_sessions (org_id, session_id, connection_id, issuer, subject, session_index)
 		values ($1, $2, $3, $4, $5, $6)`,
 		string(a.Connection.OrgID), opened.Session, a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject, a.Assertion.SessionIndex)
-	if err != nil {
-		return fmt.Errorf("keeping whose session %s is: %w", opened.Session, err)
-	}
-	return nil
+	return err
 }
 
 // errOtherAddress asks the person whether to go on: the provider says another address
@@ -188,7 +184,7 @@ func (h *Hub) waits(v *page.Visitor, r db.Reader, b session.Browser, take bool) 
 		return answer{}, err
 	}
 	var asked, sealed string
-	found, err := r.One(ctx, append(h.scanRequest(&a.Request, &asked), &sealed), `
+	found, err := r.One(ctx, append(requestTargets(&a.Request, &asked), &sealed), `
 		select `+requestColumns+`, answer
 		from upstream_requests
 		where org_id = $1 and id = $2 and connection_id = $3 and browser_id = $4 and answer is not null and created_at > $5`,

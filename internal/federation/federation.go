@@ -30,8 +30,8 @@ import (
 	"parvis/internal/signin"
 )
 
-// Hub is the installation as its customers' identity providers know it.
-type Hub struct {
+// Parts are what a hub works with.
+type Parts struct {
 	DB       *db.DB
 	SignIn   *signin.Service
 	Sessions *session.Door
@@ -40,21 +40,27 @@ type Hub struct {
 	Outbound *outbound.Client
 	Base     string // the configured public address, without a slash at its end
 	Log      *slog.Logger
+}
+
+// Hub is the installation as its customers' identity providers know it.
+type Hub struct {
+	Parts
 
 	site    *page.Site
-	opened  *sync.Map  // of our keys, by their sealed text
+	opened  sync.Map   // of our keys, by their sealed text
 	secrets secret.Box // client secrets
 	asked   secret.Box // what a request keeps until its answer
 	keys    secret.Box // our own private keys
 }
 
 // NewHub seals what it keeps under the keys.
-func NewHub(h Hub, keys secret.Keys) *Hub {
-	h.secrets = secret.NewBox(keys.Sealing, "federation client secrets")
-	h.asked = secret.NewBox(keys.Sealing, "federation requests")
-	h.opened = &sync.Map{}
-	h.keys = secret.NewBox(keys.Sealing, "federation keys")
-	return &h
+func NewHub(p Parts, keys secret.Keys) *Hub {
+	return &Hub{
+		Parts:   p,
+		secrets: secret.NewBox(keys.Sealing, "federation client secrets"),
+		asked:   secret.NewBox(keys.Sealing, "federation requests"),
+		keys:    secret.NewBox(keys.Sealing, "federation keys"),
+	}
 }
 
 //go:embed templates/*.html

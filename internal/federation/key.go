@@ -75,10 +75,7 @@ func (h *Hub) addKey(ctx context.Context, purpose, id string) error {
 		_, err := tx.Exec(ctx, `
 			insert into federation_keys (id, purpose, sealed, created_at) values ($1, $2, $3, $4)
 			on conflict (id) do nothing`, id, purpose, h.keys.Seal(text, "federation_keys "+id), db.Time(tx.Now()))
-		if err != nil {
-			return fmt.Errorf("keeping key %s: %w", id, err)
-		}
-		return nil
+		return err
 	})
 }
 

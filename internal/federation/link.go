@@ -67,7 +67,7 @@ const (
 // organization of the connection: what a provider asserts reaches nobody elsewhere.
 func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, how entrance) (directory.Candidate, error) {
 	c := a.Connection
-	user, linked, err := h.linked(ctx, tx, a)
+	user, linked, err := linkedUser(ctx, tx, a)
 	switch {
 	case err != nil:
 		return directory.Candidate{}, err
@@ -77,7 +77,7 @@ func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.At
 		if err := a.Trace.Require(checkActive, user.Closed() == nil, "", ""); err != nil {
 			return directory.Candidate{}, err
 		}
-		if user, err = h.mapRole(ctx, tx, a, user); err != nil {
+		if user, err = mapRole(ctx, tx, a, user); err != nil {
 			return directory.Candidate{}, err
 		}
 	case attempt.UserID != "":
@@ -115,9 +115,9 @@ func (a *answer) need(check string, ok, absent bool, expected, found string) err
 	return a.Trace.Require(check, ok, expected, found)
 }
 
-// linked finds the user of a subject: by connection, issuer and subject, byte by byte
+// linkedUser finds the user of a subject: by connection, issuer and subject, byte by byte
 // (R-SML-08, R-RPO-04).
-func (h *Hub) linked(ctx context.Context, tx *db.Tx, a *answer) (directory.User, bool, error) {
+func linkedUser(ctx context.Context, tx *db.Tx, a *answer) (directory.User, bool, error) {
 	var user directory.User
 	found, err := tx.One(ctx, user.Targets(), `
 		select `+directory.UserColumns+`
@@ -199,7 +199,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	if err != nil {
 		return directory.User{}, err
 	}
-	return user, h.keepIdentity(ctx, tx, a, user, said, true)
+	return user, keepIdentity(ctx, tx, a, user, said, true)
 }
 
 // joinInvited accepts an invitation with a provider in place of a password. Where the
@@ -226,10 +226,10 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 	if err != nil {
 		return directory.User{}, err
 	}
-	return user, h.keepIdentity(ctx, tx, a, user, said, false)
+	return user, keepIdentity(ctx, tx, a, user, said, false)
 }
 
-func (h *Hub) keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user directory.User, said string, created bool) error {
+func keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user directory.User, said string, created bool) error {
 	l := a.linkTo(user, said)
 	if err := keepLink(ctx, tx, l, created); err != nil {
 		return err
@@ -281,7 +281,7 @@ func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user director
 		}
 	}
 	a.wanted = wanted{}
-	if err := h.keepIdentity(ctx, tx, a, user, said, false); err != nil {
+	if err := keepIdentity(ctx, tx, a, user, said, false); err != nil {
 		return err
 	}
 	return h.tellLinked(ctx, tx, a.linkTo(user, said), mail.AccountLinked)
@@ -289,7 +289,7 @@ func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user director
 
 // mapRole gives a user whom the connection made the role that its groups have now. Who
 // was invited, or was here before, keeps the one that an administrator gave.
-func (h *Hub) mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
+func mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
 	c := a.Connection
 	role := c.role(a.Assertion)
 	if a.Assertion.Missing.Name != "" && len(a.Assertion.Values(c.Mapping.groupsName())) == 0 {

@@ -60,22 +60,14 @@ func LinksAt(ctx context.Context, r db.Reader, org directory.OrgID, connection s
 }
 
 func links(ctx context.Context, r db.Reader, which string, args ...any) ([]Link, error) {
-	var all []Link
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var l Link
-		err := scan(append(l.User.Targets(), db.Into(&l.Connection, &l.Provider, &l.protocol, &l.Issuer, &l.subject, &l.Email, (*db.Time)(&l.LinkedAt), (*db.Time)(&l.UsedAt))...)...)
-		all = append(all, l)
-		return err
+	return db.List(ctx, r, func(l *Link) []any {
+		return append(l.User.Targets(), db.Into(&l.Connection, &l.Provider, &l.protocol, &l.Issuer, &l.subject, &l.Email, (*db.Time)(&l.LinkedAt), (*db.Time)(&l.UsedAt))...)
 	}, `
 		select `+directory.UserColumns+`, c.id, c.name, c.protocol, i.issuer, i.subject, i.email, i.created_at, i.used_at
 		from identities i
 		join users u on u.org_id = i.org_id and u.id = i.user_id
 		join connections c on c.org_id = i.org_id and c.id = i.connection_id
 		where i.org_id = $1 and `+which, args...)
-	if err != nil {
-		return nil, fmt.Errorf("listing links: %w", err)
-	}
-	return all, nil
 }
 
 // Unlink takes a link from a user, whom actor governs or is, and ends the sessions that
@@ -175,10 +167,7 @@ func (a answer) keepWanted(ctx context.Context, tx *db.Tx, trace string) error {
 		insert into identity_requests (org_id, trace_id, connection_id, issuer, subject, user_id, email)
 		values ($1, $2, $3, $4, $5, $6, $7)`,
 		string(a.Connection.OrgID), trace, a.Connection.ID, a.Assertion.Issuer, a.Assertion.Subject, string(a.wanted.user.ID), a.Connection.Mapping.email(a.Assertion))
-	if err != nil {
-		return fmt.Errorf("keeping what attempt %s wants linked: %w", trace, err)
-	}
-	return nil
+	return err
 }
 
 // Wanted returns the link that an attempt was refused, where it can still be approved.
@@ -225,8 +214,5 @@ func keepLink(ctx context.Context, tx *db.Tx, l Link, created bool) error {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		on conflict do nothing`,
 		string(l.User.OrgID), l.Connection, l.Issuer, l.subject, string(l.User.ID), l.Email, created, db.Time(tx.Now()), db.Time(tx.Now()))
-	if err != nil {
-		return fmt.Errorf("linking user %s: %w", l.User.ID, err)
-	}
-	return nil
+	return err
 }

@@ -70,7 +70,7 @@ func (h *Hub) SignOut(v *page.Visitor, ended session.Session, then string) (bool
 	if err != nil {
 		return false, err
 	}
-	return true, h.carry(v, c, m)
+	return true, carry(v, c, m)
 }
 
 // signedOut is where an OpenID Connect provider leads back to. Nothing is believed of
@@ -188,7 +188,7 @@ func (h *Hub) obey(v *page.Visitor, a answer, l saml.Logout, e saml.Expectation,
 		http.Redirect(v.W, v.R, m.Address, http.StatusSeeOther)
 		return nil
 	}
-	return h.carry(v, c, m)
+	return carry(v, c, m)
 }
 
 // claimSignOut finds the request for signing out that an answer is for.

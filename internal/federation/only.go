@@ -2,7 +2,6 @@ package federation
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -68,28 +67,18 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 			join connections c on c.org_id = i.org_id and c.id = i.connection_id and c.state = $2
 			where i.org_id = u.org_id and i.user_id = u.id and (u.role <> $3 or c.confirmed_at is not null))
 		order by u.display_name, u.id`, string(org), string(On), string(directory.Owner))
-	if err != nil {
-		return nil, fmt.Errorf("listing who single sign-on leaves outside in %s: %w", org, err)
-	}
-	return outside, nil
+	return outside, err
 }
 
 // BreakGlass are the owners whose passkey could open where single sign-on is the only
 // way.
 func BreakGlass(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
-	var owners []directory.User
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var u directory.User
-		err := scan(u.Targets()...)
-		owners = append(owners, u)
-		return err
-	}, `
+	return db.List(ctx, r, (*directory.User).Targets, `
 		select `+directory.UserColumns+`
 		from users u
 		where u.org_id = $1 and u.role = $2 and u.deactivated_at is null and exists (
 			select 1 from passkeys p where p.org_id = u.org_id and p.user_id = u.id)
 		order by u.display_name, u.id`, string(org), string(directory.Owner))
-	return owners, err
 }
 
 // Succeeded tells that somebody came in by a provider that is on, or tested it, a short

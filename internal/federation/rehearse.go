@@ -56,11 +56,11 @@ func (h *Hub) passTest(v *page.Visitor, a answer) error {
 	if err != nil {
 		return err
 	}
-	return h.showTested(v, a)
+	return showTested(v, a)
 }
 
 // showTested leads whoever tested to what came of it: the console, or the setup link.
-func (h *Hub) showTested(v *page.Visitor, a answer) error {
+func showTested(v *page.Visitor, a answer) error {
 	if strings.HasPrefix(a.Request.Tester, setupPrefix) {
 		return v.Redirect("/connection-setup/tested/" + v.Reference())
 	}

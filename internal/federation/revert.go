@@ -32,13 +32,7 @@ const (
 // known, in the hour after that was turned on: else nobody could come in to mend it. The
 // owners get a letter first. What strangers send counts for nothing.
 func (h *Hub) SweepOnly(ctx context.Context, d *db.DB) error {
-	var watched []directory.Organization
-	err := d.Rows(ctx, func(scan func(...any) error) error {
-		var o directory.Organization
-		err := scan(o.Targets()...)
-		watched = append(watched, o)
-		return err
-	}, `
+	watched, err := db.List(ctx, d, (*directory.Organization).Targets, `
 		select `+directory.OrganizationColumns+`
 		from organizations o
 		where o.federated_since > $1
@@ -86,7 +80,7 @@ func (h *Hub) failsForAll(ctx context.Context, r db.Reader, o directory.Organiza
 		string(o.ID), db.Time(since), db.Time(until)); err != nil {
 		return false, err
 	}
-	answered, err := h.knownIn(ctx, r, o.ID, failed)
+	answered, err := knownIn(ctx, r, o.ID, failed)
 	if err != nil || answered >= needed {
 		return err == nil, err
 	}
@@ -102,14 +96,14 @@ func (h *Hub) failsForAll(ctx context.Context, r db.Reader, o directory.Organiza
 				broken[b] = true
 			}
 		}
-		known, err := h.knownIn(ctx, r, o.ID, met)
+		known, err := knownIn(ctx, r, o.ID, met)
 		if err != nil {
 			return false, err
 		}
 		if known < needed {
 			continue
 		}
-		if ours, err := h.knownIn(ctx, r, o.ID, broken); err != nil || ours > 0 {
+		if ours, err := knownIn(ctx, r, o.ID, broken); err != nil || ours > 0 {
 			return err == nil, err
 		}
 		if c, err := connectionOf(ctx, r, o.ID, connection); err != nil || h.isDead(ctx, c) {
@@ -145,7 +139,7 @@ func unanswered(ctx context.Context, r db.Reader, o directory.Organization) (map
 
 // knownIn counts the people who proved who they are in these browsers lately: in each
 // the one who did so last, and nobody twice. A stranger's browser has none.
-func (h *Hub) knownIn(ctx context.Context, r db.Reader, org directory.OrgID, browsers map[string]bool) (int, error) {
+func knownIn(ctx context.Context, r db.Reader, org directory.OrgID, browsers map[string]bool) (int, error) {
 	people := map[directory.UserID]bool{}
 	for b := range browsers {
 		var id directory.UserID

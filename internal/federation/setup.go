@@ -159,12 +159,10 @@ func (h *Hub) WithdrawSetupLink(ctx context.Context, tx *db.Tx, actor directory.
 // EndRight ends the setup links that were sent by a right that ended, as directory.EndRight
 // ends what else waits.
 func EndRight(ctx context.Context, tx *db.Tx, org directory.OrgID, right string) error {
-	if _, err := tx.Exec(ctx, `
+	_, err := tx.Exec(ctx, `
 		update setup_links set withdrawn_at = $1
-		where org_id = $2 and asked_right = $3 and withdrawn_at is null`, db.Time(tx.Now()), string(org), right); err != nil {
-		return fmt.Errorf("ending the setup links by %s: %w", right, err)
-	}
-	return nil
+		where org_id = $2 and asked_right = $3 and withdrawn_at is null`, db.Time(tx.Now()), string(org), right)
+	return err
 }
 
 // endSetupLink ends the open link, and its unsent letter with it.

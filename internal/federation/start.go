@@ -3,7 +3,6 @@ package federation
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"time"
 
@@ -65,17 +64,14 @@ func (h *Hub) ask(ctx context.Context, q request) (request, secret.Token, error)
 			values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 			string(q.OrgID), q.ID, q.ConnectionID, db.Text(q.BrowserID), db.Text(q.AttemptID), db.Text(q.Tester), state.Hash(secret.Upstream),
 			h.asked.Seal(sealed, requestRow(q.ID, "asked")), db.Time(q.CreatedAt))
-		if err != nil {
-			return fmt.Errorf("keeping request %s: %w", q.ID, err)
-		}
-		return nil
+		return err
 	})
 	return q, state, err
 }
 
 const requestColumns = `org_id, id, connection_id, browser_id, attempt_id, tester, created_at, asked`
 
-func (h *Hub) scanRequest(q *request, sealed *string) []any {
+func requestTargets(q *request, sealed *string) []any {
 	return db.Into(&q.OrgID, &q.ID, &q.ConnectionID, (*db.Text)(&q.BrowserID), (*db.Text)(&q.AttemptID), (*db.Text)(&q.Tester), (*db.Time)(&q.CreatedAt), sealed)
 }
 
@@ -88,7 +84,7 @@ func (h *Hub) claim(ctx context.Context, c Connection, b session.Browser, state 
 		q = request{}
 		var sealed string
 		var err error
-		found, err = tx.One(ctx, h.scanRequest(&q, &sealed), `
+		found, err = tx.One(ctx, requestTargets(&q, &sealed), `
 			update upstream_requests set ended_at = $1
 			where org_id = $2 and state_hash = $3 and connection_id = $4 and browser_id = $5 and ended_at is null and created_at > $6
 			returning `+requestColumns,
@@ -180,11 +176,11 @@ func (h *Hub) send(v *page.Visitor, c Connection, q request) error {
 	if err != nil {
 		return err
 	}
-	return h.carry(v, c, m)
+	return carry(v, c, m)
 }
 
 // carry has the browser carry a SAML message to the provider.
-func (h *Hub) carry(v *page.Visitor, c Connection, m saml.Message) error {
+func carry(v *page.Visitor, c Connection, m saml.Message) error {
 	if m.Field == "" {
 		return v.GoTo(c.Name, m.Address)
 	}

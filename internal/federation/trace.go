@@ -3,7 +3,6 @@ package federation
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"parvis/internal/audit"
@@ -71,10 +70,7 @@ func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 		string(t.OrgID), t.ID, t.ConnectionID, db.Time(tx.Now()), db.Text(t.Tester), db.Text(t.Refused), db.Text(t.UserID), t.Who,
 		string(checks), string(claims), audit.OriginOf(ctx).Network, rehearsal, db.Text(t.browser),
 		naming.SearchKey(t.Who, t.Connection, t.Rehearsal.Name))
-	if err != nil {
-		return fmt.Errorf("keeping the trace %s: %w", t.ID, err)
-	}
-	return nil
+	return err
 }
 
 const traceColumns = `t.org_id, t.id, t.connection_id, t.at, t.tester, t.refused, t.user_id, t.who, t.checks, t.claims, t.network, t.rehearsal`

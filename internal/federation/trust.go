@@ -133,10 +133,7 @@ func (c Connection) keepBeside(ctx context.Context, tx *db.Tx, by Editor) error 
 		on conflict (org_id, connection_id) do update set settings = $3, secret = $4, found = $5, metadata_url = $6,
 			vouches = $7, creates = $8, mapping = $9, changed_by = $10, changed_at = $11, tested_at = null`,
 		string(c.OrgID), c.ID, settings, db.Text(c.secret), found, db.Text(c.MetadataURL), c.Vouches, c.Creates, mapping, by.ID, db.Time(tx.Now()))
-	if err != nil {
-		return fmt.Errorf("keeping a change of connection %s: %w", c.ID, err)
-	}
-	return nil
+	return err
 }
 
 func dropBeside(ctx context.Context, tx *db.Tx, c Connection) (int64, error) {

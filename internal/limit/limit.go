@@ -128,10 +128,7 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 		}
 		return nil
 	}, takeBefore+values.String()+takeAfter, args...)
-	if err != nil {
-		return Taken{}, fmt.Errorf("counting a try: %w", err)
-	}
-	return taken, nil
+	return taken, err
 }
 
 // The inserted row is that of the very first take, so its wait begins at the time of this
@@ -187,10 +184,7 @@ func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
 			delay = case when id = $1 then delay else 0 end,
 			free_at = case when id = $1 then free_at else 0 end
 		where id in ($1`+list.String()+`)`, args...)
-	if err != nil {
-		return fmt.Errorf("giving back a try: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Sweep removes counts that have expired.

@@ -74,10 +74,7 @@ func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		l.OrgID, id, l.Parameters.kind(), l.Recipient, string(l.Language),
 		o.box.Seal(plain, row(l.OrgID, id)), db.Time(tx.Now()), db.Time(l.Parameters.endsAt()), db.Time(tx.Now()), 0)
-	if err != nil {
-		return "", fmt.Errorf("putting a letter: %w", err)
-	}
-	return id, nil
+	return id, err
 }
 
 // Told reports whether a letter of the same kind as p was stored for a recipient since a
@@ -113,8 +110,5 @@ func end(ctx context.Context, tx *db.Tx, orgID, id string, e ending) error {
 			next_try_at = null, parameters = null
 		where org_id = $5 and id = $6 and next_try_at is not null`,
 		db.Time(e.sent), db.Time(e.bounced), db.Time(e.givenUp), db.Text(e.answer), orgID, id)
-	if err != nil {
-		return fmt.Errorf("ending letter %s: %w", id, err)
-	}
-	return nil
+	return err
 }

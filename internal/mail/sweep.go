@@ -119,10 +119,7 @@ func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 			select org_id, id from letters where next_try_at <= $3 order by ends_at is null, ends_at, next_try_at limit $4)
 		returning org_id, id, kind, recipient, language, parameters, created_at, tries`,
 		db.Time(now.Add(lease)), db.Time(now), db.Time(now), batch)
-	if err != nil {
-		return nil, fmt.Errorf("claiming letters: %w", err)
-	}
-	return letters, nil
+	return letters, err
 }
 
 // retire gives up letters of all organizations that have waited for too long, and logs each.
@@ -257,9 +254,6 @@ func (o *Outbox) putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil ti
 			set next_try_at = $1, reply = coalesce($2, reply)
 			where org_id = $3 and id = $4 and next_try_at is not null`,
 			db.Time(next), db.Text(answer), l.orgID, l.id)
-		if err != nil {
-			return fmt.Errorf("putting off letter %s: %w", l.id, err)
-		}
-		return nil
+		return err
 	})
 }

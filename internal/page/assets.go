@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 //go:embed assets
@@ -27,11 +28,16 @@ type asset struct {
 
 var assetTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
-// loadAssets reads the embedded files. Each is served under a name that contains a hash of its
-// content, so that browsers may keep it for ever.
-func loadAssets() (byPath map[string]asset, names map[string]string, err error) {
-	byPath, names = map[string]asset{}, map[string]string{}
-	err = fs.WalkDir(embeddedAssets, "assets", func(p string, e fs.DirEntry, err error) error {
+type assets struct {
+	byPath map[string]asset
+	names  map[string]string // asset as named in templates → path with its hash
+}
+
+// loadAssets reads the embedded files, once. Each is served under a name that contains a hash of
+// its content, so that browsers may keep it for ever.
+var loadAssets = sync.OnceValues(func() (assets, error) {
+	all := assets{map[string]asset{}, map[string]string{}}
+	err := fs.WalkDir(embeddedAssets, "assets", func(p string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -63,12 +69,12 @@ func loadAssets() (byPath map[string]asset, names map[string]string, err error) 
 		sum := sha256.Sum256(content)
 		name, ext := path.Base(p), path.Ext(p)
 		hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		byPath[hashed] = asset{media, content, b.Bytes()}
-		names[name] = "/assets/" + hashed
+		all.byPath[hashed] = asset{media, content, b.Bytes()}
+		all.names[name] = "/assets/" + hashed
 		return nil
 	})
-	return byPath, names, err
-}
+	return all, err
+})
 
 var commentLines = regexp.MustCompile(`(?m)^\s*//.*\n`)
 
@@ -92,7 +98,7 @@ func takesGzip(r *http.Request) bool {
 }
 
 func (s *Site) serveAsset(w http.ResponseWriter, r *http.Request) {
-	a, ok := s.assets[r.PathValue("name")]
+	a, ok := s.assets.byPath[r.PathValue("name")]
 	if !ok {
 		s.visitor(w, r).fail(errNoPage)
 		return

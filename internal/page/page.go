@@ -24,8 +24,8 @@ import (
 // Links are the operator's own pages in the footer; an empty one is not shown.
 type Links struct{ Help, Privacy, Status string }
 
-// Site is what all pages share.
-type Site struct {
+// Settings are what a site is made from.
+type Settings struct {
 	*edge.Edge
 	Sessions       *session.Door
 	SignIn         *signin.Service
@@ -35,34 +35,48 @@ type Site struct {
 	Regions        Regions
 	NoReply        string   // the address that letters come from
 	Warnings       []string // catalogue keys of what administrators should know about this installation
-
-	templates *template.Template
-	assets    map[string]asset
-	names     map[string]string // asset as named in templates → path with its hash
-	packers   *sync.Pool        // of gzip writers, each of which is large
-	drawing   chan struct{}     // holds one place, for the request that draws a picture
 }
 
-// New builds a site from its settings and the templates of its surfaces, each a file system
-// with *.html at its root.
-func New(s Site, surfaces ...fs.FS) (*Site, error) {
+// Site is what all pages share.
+type Site struct {
+	Settings
+
+	templates *template.Template
+	assets    assets
+	packers   sync.Pool     // of gzip writers, each of which is large
+	drawing   chan struct{} // holds one place, for the request that draws a picture
+}
+
+// Templates are those of the kit and of its surfaces, each a file system with *.html at its root.
+// They are parsed once for all sites of a process, which takes as long as many a test.
+func Templates(surfaces ...fs.FS) func() (*template.Template, error) {
+	return sync.OnceValues(func() (*template.Template, error) {
+		all, err := template.New("").Option("missingkey=error"), error(nil)
+		for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
+			if all, err = all.ParseFS(files, "*.html"); err != nil {
+				return nil, fmt.Errorf("parsing templates: %w", err)
+			}
+		}
+		return all, nil
+	})
+}
+
+// New builds a site from its settings and its templates.
+func New(settings Settings, templates func() (*template.Template, error)) (*Site, error) {
 	var err error
-	s.packers, s.drawing = new(sync.Pool), make(chan struct{}, 1)
+	s := &Site{drawing: make(chan struct{}, 1), Settings: settings}
 	s.Fail = func(w http.ResponseWriter, r *http.Request, err error) { s.visitor(w, r).fail(err) }
-	if s.assets, s.names, err = loadAssets(); err != nil {
+	if s.templates, err = templates(); err != nil {
 		return nil, err
 	}
-	s.templates = template.New("").Option("missingkey=error")
-	for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
-		if s.templates, err = s.templates.ParseFS(files, "*.html"); err != nil {
-			return nil, fmt.Errorf("parsing templates: %w", err)
-		}
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
 	}
 	s.Handle("GET /assets/{name}", "anyone", http.HandlerFunc(s.serveAsset))
 	s.Protocol("/", func(*Visitor) error { return errNoPage })
 	s.Anyone("POST /language", func(v *Visitor) error { return v.chooseLanguageAndReturn() })
 	s.SignedIn("POST /o/{org}/language", func(v *Viewer) error { return v.chooseLanguageAndReturn() })
-	return &s, nil
+	return s, nil
 }
 
 var errNoPage = fault.New(fault.NotFound, "page.not_found")

@@ -48,7 +48,7 @@ func TestDatabaseThatGoesAwayIsAnsweredWithAReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	s, err := New(Site{Edge: edge.New(edge.Settings{DB: d, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil))}), Catalogue: catalogue})
+	s, err := New(Settings{Edge: edge.New(edge.Settings{DB: d, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewTextHandler(&log, nil))}), Catalogue: catalogue}, Templates())
 	if err != nil {
 		t.Fatal(err)
 	}

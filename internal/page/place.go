@@ -9,6 +9,15 @@ import (
 	"parvis/internal/secret"
 )
 
+// ID returns the id in the path. A text that can be none of ours becomes empty, which is not
+// found.
+func (v *Visitor) ID() string {
+	if id := v.R.PathValue("id"); secret.IsID(id) {
+		return id
+	}
+	return ""
+}
+
 // Place is where a page of a list begins: after the line of this instant and id.
 //
 // It is not signed. The organization comes from the session and stands in every statement, and

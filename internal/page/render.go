@@ -107,6 +107,9 @@ func (v *Visitor) Status(k fault.Kind) { v.status = k.Status() }
 // NoForm suppresses the form of a page that is mounted as one.
 func (v *Visitor) NoForm() { v.noForm = true }
 
+// FormIf suppresses it unless there is something to send.
+func (v *Visitor) FormIf(sends bool) { v.noForm = v.noForm || !sends }
+
 // With returns the same frame for a part of a page that has a struct of its own.
 func (f Frame) With(part any) Frame { return Frame{part, f.v, f.Neighbours} }
 
@@ -132,7 +135,7 @@ func (f Frame) TimeZones() []i18n.ZoneArea { return i18n.Zones() }
 
 // Asset returns the path of one of our files, with a hash of its content.
 func (f Frame) Asset(name string) (string, error) {
-	path, ok := f.v.site.names[name]
+	path, ok := f.v.site.assets.names[name]
 	if !ok {
 		return "", fmt.Errorf("no asset %s", name)
 	}

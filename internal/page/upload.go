@@ -119,6 +119,15 @@ func unread(err error) error {
 	return errMalformed
 }
 
+// PictureOrNone returns the picture that came with the form, or none if its button removes the
+// one that is there.
+func (v *Visitor) PictureOrNone(into picture.Box) (picture.PNG, error) {
+	if v.Form.Do() == "remove" {
+		return picture.PNG{}, nil
+	}
+	return v.Picture(into)
+}
+
 // Picture draws the picture that came with the form so that it fits into a box, or says in a
 // fault of its field why it cannot. A node draws one at a time: that takes half a second and a
 // hundred megabytes at worst.

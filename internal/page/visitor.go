@@ -1,6 +1,8 @@
 package page
 
 import (
+	"cmp"
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -109,11 +111,30 @@ func (v *Visitor) Redirect(path string) error {
 	return nil
 }
 
-// Device returns what this browser remembers about who signed in with it.
-func (v *Visitor) Device() signin.Device { return v.site.SignIn.OpenDevice(v.Cookie(deviceCookie)) }
+// Do does what a form asks for in one transaction and leads to another page. What is refused is
+// shown with the form.
+func (v *Visitor) Do(deed func(context.Context, *db.Tx) error, next string) error {
+	ctx := v.R.Context()
+	return v.Done(v.site.DB.Update(ctx, func(tx *db.Tx) error { return deed(ctx, tx) }), next)
+}
 
-// Enter gives the browser what an attempt opened and leads where the attempt leads. A language
-// that was chosen before becomes the user's (journeys 1.3).
+// Done leads to another page after a deed that has its own transactions, unless it was refused.
+func (v *Visitor) Done(err error, next string) error {
+	if err != nil {
+		return err
+	}
+	return v.Redirect(next)
+}
+
+// Device returns what this browser remembers about who signed in with it, and the language
+// that was chosen here.
+func (v *Visitor) Device() signin.Device {
+	d := v.site.SignIn.OpenDevice(v.Cookie(deviceCookie))
+	d.Language, _ = v.site.Catalogue.Known(v.Cookie(languageCookie))
+	return d
+}
+
+// Enter gives the browser what an attempt opened and leads where the attempt leads.
 func (v *Visitor) Enter(opened signin.Opened) error {
 	if !opened.Cookie.IsZero() {
 		v.SetCookie(edge.BrowserCookie, opened.Cookie.Reveal(), browserCookieAge)
@@ -122,21 +143,7 @@ func (v *Visitor) Enter(opened signin.Opened) error {
 		return v.Redirect("/sign-in/" + opened.Attempt)
 	}
 	v.SetCookie(deviceCookie, opened.Device, browserCookieAge)
-	user, path := opened.User, opened.Return
-	if path == "" {
-		path = opened.Organization.Path("home")
-	}
-	if chosen, ok := v.site.Catalogue.Known(v.Cookie(languageCookie)); ok && chosen != user.Language {
-		ctx := v.R.Context()
-		if err := v.site.DB.Update(ctx, func(tx *db.Tx) error {
-			profile := user.Profile()
-			profile.Language = chosen
-			return directory.UpdateProfile(ctx, tx, user, profile)
-		}); err != nil {
-			return err
-		}
-	}
-	return v.Redirect(path)
+	return v.Redirect(cmp.Or(opened.Return, opened.Organization.Path("home")))
 }
 
 // neighbours reads who is signed in to this browser, before a page is rendered: one
@@ -207,11 +214,7 @@ func (v *Visitor) chooseLanguage(typed string) error {
 		return nil
 	}
 	ctx := v.R.Context()
-	return v.site.DB.Update(ctx, func(tx *db.Tx) error {
-		profile := v.viewer.User.Profile()
-		profile.Language = tag
-		return directory.UpdateProfile(ctx, tx, v.viewer.User, profile)
-	})
+	return v.site.DB.Update(ctx, func(tx *db.Tx) error { return directory.ChooseLanguage(ctx, tx, v.viewer.User, tag) })
 }
 
 // chooseLanguageAndReturn answers the small language form of pages without a form of their own:

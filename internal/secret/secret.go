@@ -131,9 +131,12 @@ func NewECKey() *ecdsa.PrivateKey {
 	return key
 }
 
+// GenerateRSA makes the keys of NewRSAKey. Only idptest replaces it.
+var GenerateRSA = rsa.GenerateKey
+
 // NewRSAKey makes a key of 3072 bits, as strong as 128 bits of a symmetric one (R-CRY-02).
 func NewRSAKey() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 3072)
+	key, err := GenerateRSA(rand.Reader, 3072)
 	if err != nil {
 		panic(err) // cannot happen: the library allows this size
 	}

@@ -178,10 +178,7 @@ func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now 
 		join sessions s on s.browser_id = b.id and s.ended_at is null`+visitJoins+`
 		where b.token_hash = $1 or b.previous_hash = $1
 		order by s.seen_at desc, s.id`, token.Hash(secret.Browser)) // at most PerBrowser
-	if err != nil {
-		return nil, nil, fmt.Errorf("listing the sessions of a browser: %w", err)
-	}
-	return open, stolen, nil
+	return open, stolen, err
 }
 
 // A Neighbour is an open session of a browser as the browser's other users may see it: who is
@@ -236,10 +233,7 @@ func (d *Door) Own(ctx context.Context, r db.Reader, v Visit, now time.Time) ([]
 		join users u on u.org_id = s.org_id and u.id = s.user_id and u.generation = s.generation and u.deactivated_at is null
 		where s.org_id = $1 and s.user_id = $2 and s.ended_at is null
 		order by s.seen_at desc, s.id`, string(v.User.OrgID), string(v.User.ID))
-	if err != nil {
-		return nil, fmt.Errorf("listing the sessions of %s: %w", v.User.ID, err)
-	}
-	return open, nil
+	return open, err
 }
 
 // OpenOf counts the open sessions of a user, for administrators.

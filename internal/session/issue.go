@@ -31,10 +31,7 @@ func (d *Door) newBrowser(ctx context.Context, tx *db.Tx, b Browser, deed Deed) 
 		insert into browsers (id, token_hash, rotated_at, created_at, shown_hash, deed, gained)
 		values ($1, $2, $3, $4, $5, $6, $7)`,
 		id, token.Hash(secret.Browser), db.Time(tx.Now()), db.Time(tx.Now()), db.Text(b.Shown()), db.Text(deed.Done), db.Text(deed.Gained))
-	if err != nil {
-		return Browser{}, secret.Token{}, fmt.Errorf("inserting browser %s: %w", id, err)
-	}
-	return Browser{ID: id, RotatedAt: tx.Now(), token: token}, token, nil
+	return Browser{ID: id, RotatedAt: tx.Now(), token: token}, token, err
 }
 
 // next returns the token that follows the one that b shows, for a deed done in the browser with
@@ -58,10 +55,7 @@ func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (sec
 			shown_hash = token_hash, deed = $4, gained = $5
 		where id = $6 and token_hash = $7`,
 		db.Time(tx.Now().Add(d.superseded())), token.Hash(secret.Browser), db.Time(tx.Now()), db.Text(deed.Done), db.Text(deed.Gained), b.ID, b.Shown())
-	if err != nil {
-		return secret.Token{}, false, fmt.Errorf("rotating the token of browser %s: %w", b.ID, err)
-	}
-	return token, n == 1, nil
+	return token, n == 1, err
 }
 
 // Renew gives a browser a new token because something in it gained authority, which includes a

@@ -34,16 +34,14 @@ func (d *Door) SweepVoid(ctx context.Context, database *db.DB) error {
 
 // endVoid records the end of every void session.
 func endVoid(ctx context.Context, tx *db.Tx) error {
-	if _, err := tx.Exec(ctx, `
+	_, err := tx.Exec(ctx, `
 		update sessions set ended_at = $1, end_reason = $2
 		where ended_at is null and exists (
 			select 1 from users u
 			where u.org_id = sessions.org_id and u.id = sessions.user_id
 				and (u.generation <> sessions.generation or u.deactivated_at is not null))`,
-		db.Time(tx.Now()), string(Voided)); err != nil {
-		return fmt.Errorf("sweeping void sessions: %w", err)
-	}
-	return nil
+		db.Time(tx.Now()), string(Voided))
+	return err
 }
 
 // Sweep records the ends that time brought, and removes what was kept long enough: ended

@@ -74,7 +74,7 @@ func (s *Service) cameOf(ctx context.Context, r db.Reader, b session.Browser, do
 		err = ErrAttemptGone
 	}
 	if err == nil {
-		c.who, err = s.Whose(ctx, r, a)
+		c.who, err = Whose(ctx, r, a)
 	}
 	if errors.Is(err, ErrAttemptGone) {
 		return cameOf{}, false, nil

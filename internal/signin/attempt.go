@@ -63,10 +63,7 @@ func (s *Service) Begin(ctx context.Context, tx *db.Tx, b session.Browser, a Att
 		a.ID, a.BrowserID, db.Text(a.OrgID), db.Text(a.UserID), a.Generation, db.Text(a.ResetID), db.Text(a.ConnectionID), db.Text(a.InvitationID),
 		db.Text(a.LinkRequest), db.Text(a.ClientID), db.Text(a.LoginHint), a.Anew, evidenceText(a.Evidence), a.Fresh.Microseconds(),
 		a.Return, db.Text(sealed), db.Time(a.CreatedAt))
-	if err != nil {
-		return Attempt{}, fmt.Errorf("inserting attempt %s: %w", a.ID, err)
-	}
-	return a, nil
+	return a, err
 }
 
 // makeRoom makes room for one more attempt in a browser.
@@ -78,10 +75,7 @@ func makeRoom(ctx context.Context, tx *db.Tx, b session.Browser) error {
 			where o.browser_id = $1
 			order by o.created_at desc, o.id
 			limit 1000 offset $2)`, b.ID, MostWhereTo-1)
-	if err != nil {
-		return fmt.Errorf("making room in browser %s: %w", b.ID, err)
-	}
-	return nil
+	return err
 }
 
 // BeginFor stores an attempt for the browser behind a cookie, and makes a browser where there
@@ -139,7 +133,7 @@ func (s *Service) goesOn(a Attempt, now time.Time) bool {
 // for. It is ErrAttemptGone after a day, and where a first link began the attempt: that link is
 // to be opened again, and nobody knows who holds an expired one.
 func (s *Service) WhereTo(ctx context.Context, r db.Reader, b session.Browser, id string, now time.Time) (Attempt, error) {
-	a, _, err := s.loadAny(ctx, r, b, id)
+	a, _, err := loadAny(ctx, r, b, id)
 	if err == nil && (!now.Before(a.CreatedAt.Add(WhereToLasts)) || a.InvitationID != "" || a.ResetID != "") {
 		err = ErrAttemptGone
 	}
@@ -212,7 +206,7 @@ func (a Attempt) query() url.Values {
 // load returns an attempt, with any evidence in it only for somebody who shows the current
 // token.
 func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id string) (Attempt, string, error) {
-	a, sealed, err := s.loadAny(ctx, r, b, id)
+	a, sealed, err := loadAny(ctx, r, b, id)
 	if err == nil && a.older && len(a.Evidence) > 0 {
 		// What was proved came with a newer token: somebody who planted or kept this one must
 		// not continue with it (SES-1). One statement asks for both, since the token may have
@@ -225,7 +219,7 @@ func (s *Service) load(ctx context.Context, r db.Reader, b session.Browser, id s
 	return a, sealed, s.describe(ctx, r, &a)
 }
 
-func (s *Service) loadAny(ctx context.Context, r db.Reader, b session.Browser, id string) (Attempt, string, error) {
+func loadAny(ctx context.Context, r db.Reader, b session.Browser, id string) (Attempt, string, error) {
 	if b.ID == "" || !attemptID.MatchString(id) {
 		return Attempt{}, "", ErrAttemptGone
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/i18n"
 	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
@@ -20,6 +21,10 @@ const mostRemembered = 10
 type Device struct {
 	ID      string  `json:"id"` // tries are counted by this in place of the network
 	Entries []entry `json:"entries"`
+
+	// Language is the one that was chosen in the browser, which a cookie of its own keeps; empty
+	// where none was.
+	Language i18n.Tag `json:"-"`
 }
 
 // An entry is one user who signed in with the browser, the latest first.

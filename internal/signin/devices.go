@@ -37,9 +37,9 @@ func (s *Service) Assurance(ctx context.Context, v session.Visit) (string, error
 	return v.Session.ACR(rules.Preset == credential.PresetModern, s.DB.Now()), err
 }
 
-// left says what would be wrong with a user who had only these factors: nothing, or why the
+// mayLose says what would be wrong with a user who had only these factors: nothing, or why the
 // last of the others cannot be removed.
-func (s *Service) left(ctx context.Context, r db.Reader, v session.Visit, f credential.Factors, now time.Time) error {
+func mayLose(ctx context.Context, r db.Reader, v session.Visit, f credential.Factors, now time.Time) error {
 	rules, err := SecondStepRulesOf(ctx, r, v.User.OrgID)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *Service) left(ctx context.Context, r db.Reader, v session.Visit, f cred
 
 // MayRemove says why a device cannot be removed, if it cannot.
 func (s *Service) MayRemove(ctx context.Context, v session.Visit, f credential.Factors, id string) error {
-	return s.left(ctx, s.DB, v, f.Without(id), s.DB.Now())
+	return mayLose(ctx, s.DB, v, f.Without(id), s.DB.Now())
 }
 
 // RemoveDevice removes one of the person's own devices, unless it is the last and one is
@@ -79,7 +79,7 @@ func (s *Service) RemoveDevice(ctx context.Context, v session.Visit, id string) 
 		if name == "" {
 			return credential.ErrDeviceGone
 		}
-		if err := s.left(ctx, tx, v, factors.Without(id), tx.Now()); err != nil {
+		if err := mayLose(ctx, tx, v, factors.Without(id), tx.Now()); err != nil {
 			return err
 		}
 		if err := credential.RemoveDevice(ctx, tx, e.owner(), id); err != nil {
@@ -229,7 +229,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 }
 
 // tellDevice records what was done to somebody's devices and tells them.
-func (s *Service) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action audit.Action, id, name string, after audit.Fields) error {
+func (l letters) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action audit.Action, id, name string, after audit.Fields) error {
 	if err := audit.Record(ctx, tx, audit.Event{
 		OrgID: string(e.User.OrgID), Actor: string(e.User.ID), ActorName: e.User.Name, Action: action, Target: id, TargetName: name, After: after,
 	}); err != nil {
@@ -242,9 +242,7 @@ func (s *Service) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action 
 	case "device.removed":
 		device = ""
 	}
-	deed, err := s.deed(ctx, tx, e.Candidate, device)
-	if err != nil {
-		return err
-	}
-	return s.tell(ctx, tx, e.User, mail.DeviceParameters{Deed: deed, What: string(action), Device: name})
+	return l.tellDeed(ctx, tx, e.Candidate, device, func(d mail.Deed) mail.Parameters {
+		return mail.DeviceParameters{Deed: d, What: string(action), Device: name}
+	})
 }

@@ -27,7 +27,7 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 			return err
 		}
 		if device != "" {
-			if err := s.takeBack(ctx, tx, who, device); err != nil {
+			if err := takeBack(ctx, tx, who, device); err != nil {
 				return err
 			}
 		}
@@ -39,7 +39,7 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 // takeBack removes the device that a letter was about, if it still exists: otherwise the person
 // who enrolled it would sign in by it alone. Recovery codes are removed with the last device,
 // or when the letter was about them.
-func (s *Service) takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) error {
+func takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) error {
 	owner := credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}
 	var err error
 	if device == recoveryCodes {

@@ -52,7 +52,7 @@ func (s *Service) EnrollerOf(ctx context.Context, a Attempt) (Enroller, error) {
 	if Next(a, s.DB.Now()) != EnrolFactor {
 		return Enroller{}, ErrAttemptGone
 	}
-	who, err := s.Whose(ctx, s.DB, a)
+	who, err := Whose(ctx, s.DB, a)
 	return Enroller{who, a.ID}, err
 }
 
@@ -188,7 +188,7 @@ func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d 
 		if Next(now, tx.Now()) != EnrolFactor {
 			return ErrAttemptGone
 		}
-		who, err := s.Whose(ctx, tx, now)
+		who, err := Whose(ctx, tx, now)
 		if err != nil {
 			return err
 		}

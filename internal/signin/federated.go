@@ -79,11 +79,11 @@ func (s *Service) Vouch(ctx context.Context, tx *db.Tx, v Vouched) (Opened, erro
 }
 
 // tellBrokenGlass sounds the alarm that the last way in was used (R-AUT-07).
-func (s *Service) tellBrokenGlass(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
-	return s.tellAdministrators(ctx, tx, who.Organization, func(a directory.User) mail.Parameters {
+func (l letters) tellBrokenGlass(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
+	return l.tellAdministrators(ctx, tx, who.Organization, func(a directory.User) mail.Parameters {
 		return mail.FederationParameters{
 			Organization: who.Organization.DisplayName, Name: a.Name, What: mail.BreakGlassUsed,
-			Person: who.User.Name, Email: who.User.Email, When: tx.Now(), Link: s.Base + who.Organization.Path("admin", "audit"),
+			Person: who.User.Name, Email: who.User.Email, When: tx.Now(), Link: l.base + who.Organization.Path("admin", "audit"),
 		}
 	})
 }

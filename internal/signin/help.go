@@ -47,7 +47,7 @@ func (s *Service) AskForHelp(ctx context.Context, b session.Browser, a Attempt) 
 		if Next(now, tx.Now()) != ProveSecond {
 			return ErrAttemptGone
 		}
-		who, err := s.Whose(ctx, tx, now)
+		who, err := Whose(ctx, tx, now)
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package signin
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"parvis/internal/db"
@@ -25,21 +24,11 @@ func (s *Service) keepProof(ctx context.Context, tx *db.Tx, b session.Browser, a
 // given time, for the answer to one request at a provider. What a later generation of a user
 // voided is left out, and a superseded token proves nothing.
 func (s *Service) ProvedToLink(ctx context.Context, b session.Browser, org directory.OrgID, request string, since time.Time) ([]directory.UserID, error) {
-	var proved []directory.UserID
-	err := s.DB.Rows(ctx, func(scan func(...any) error) error {
-		var id directory.UserID
-		err := scan(&id)
-		proved = append(proved, id)
-		return err
-	}, `
+	return db.List(ctx, s.DB, db.Value[directory.UserID], `
 		select a.user_id
 		from attempts a
 		join browsers b on b.id = a.browser_id and b.token_hash = $1
 		join users u on u.org_id = a.org_id and u.id = a.user_id and u.generation = a.generation and u.deactivated_at is null
 		where a.org_id = $2 and a.browser_id = $3 and a.link_request = $4 and a.ended_at > $5`,
 		b.Shown(), string(org), b.ID, request, db.Time(since))
-	if err != nil {
-		return nil, fmt.Errorf("finding who was proved for request %s: %w", request, err)
-	}
-	return proved, nil
 }

@@ -140,7 +140,7 @@ func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassw
 	if err := s.TakeLink(ctx); err != nil {
 		return Opened{}, err
 	}
-	who, err := s.Whose(ctx, s.DB, a)
+	who, err := Whose(ctx, s.DB, a)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -154,7 +154,7 @@ func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassw
 		if err != nil {
 			return err
 		}
-		who, err := s.Whose(ctx, tx, now)
+		who, err := Whose(ctx, tx, now)
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (s *Service) CreateAskedPassword(ctx context.Context, a Attempt, p NewPassw
 }
 
 // Whose returns the user whom an attempt has identified.
-func (s *Service) Whose(ctx context.Context, r db.Reader, a Attempt) (directory.Candidate, error) {
+func Whose(ctx context.Context, r db.Reader, a Attempt) (directory.Candidate, error) {
 	user, err := directory.UserByID(ctx, r, a.OrgID, a.UserID)
 	if err != nil {
 		return directory.Candidate{}, err
@@ -236,18 +236,14 @@ func (s *Service) newPassword(ctx context.Context, who directory.Candidate, p Ne
 	return s.Passwords.Hash(ctx, source(ctx, p.Device), past, checked)
 }
 
-func (s *Service) tellPasswordChanged(ctx context.Context, tx *db.Tx, who directory.Candidate, how string) error {
+func (l letters) tellPasswordChanged(ctx context.Context, tx *db.Tx, who directory.Candidate, how string) error {
 	if err := audit.Record(ctx, tx, audit.Event{
 		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "password.changed",
 		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"by": how},
 	}); err != nil {
 		return err
 	}
-	deed, err := s.deed(ctx, tx, who, "")
-	if err != nil {
-		return err
-	}
-	return s.tell(ctx, tx, who.User, mail.PasswordChangedParameters{Deed: deed})
+	return l.tellDeed(ctx, tx, who, "", func(d mail.Deed) mail.Parameters { return mail.PasswordChangedParameters{Deed: d} })
 }
 
 // ChangePassword changes the password of a signed-in person who gives the current one, which is

@@ -49,11 +49,9 @@ func (s *Service) RemovePassword(ctx context.Context, v session.Visit) error {
 		}); err != nil {
 			return err
 		}
-		deed, err := s.deed(ctx, tx, directory.Candidate{User: user, Organization: v.Organization}, "")
-		if err != nil {
-			return err
-		}
-		return s.tell(ctx, tx, user, mail.PasswordRemovedParameters{Deed: deed})
+		return s.tellDeed(ctx, tx, directory.Candidate{User: user, Organization: v.Organization}, "", func(d mail.Deed) mail.Parameters {
+			return mail.PasswordRemovedParameters{Deed: d}
+		})
 	})
 }
 

@@ -130,7 +130,7 @@ func (p *person) recovery(typed string) error {
 func (p *person) passkey() error {
 	p.t.Helper()
 	a := p.open()
-	who, err := p.s.Site.SignIn.Whose(p.t.Context(), p.s.DB, a)
+	who, err := signin.Whose(p.t.Context(), p.s.DB, a)
 	p.must(err)
 	options, kept, err := p.s.Site.SignIn.Passkeys.BeginSecondStep(p.t.Context(), p.s.DB, who.User, a.ID, p.s.DB.Now())
 	p.must(err)

@@ -81,7 +81,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		if Next(a, tx.Now()) != ProveSecond {
 			return ErrAttemptGone
 		}
-		who, err := s.Whose(ctx, tx, a)
+		who, err := Whose(ctx, tx, a)
 		if err != nil {
 			return err
 		}
@@ -196,26 +196,20 @@ func (s *Service) recordSecondRefusal(ctx context.Context, tx *db.Tx, who direct
 	return audit.Record(ctx, tx, e)
 }
 
-func (s *Service) tellSecondGuessed(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
-	deed, err := s.deed(ctx, tx, who, "")
-	if err != nil {
-		return err
-	}
-	return s.tell(ctx, tx, who.User, mail.SecondStepGuessedParameters{Deed: deed, Count: TellGuessedAt})
+func (l letters) tellSecondGuessed(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
+	return l.tellDeed(ctx, tx, who, "", func(d mail.Deed) mail.Parameters {
+		return mail.SecondStepGuessedParameters{Deed: d, Count: TellGuessedAt}
+	})
 }
 
-func (s *Service) tellRecoveryUsed(ctx context.Context, tx *db.Tx, who directory.Candidate, left int) error {
+func (l letters) tellRecoveryUsed(ctx context.Context, tx *db.Tx, who directory.Candidate, left int) error {
 	if err := audit.Record(ctx, tx, audit.Event{
 		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "recovery_code.used",
 		Target: string(who.User.ID), TargetName: who.User.Name, After: audit.Fields{"left": left},
 	}); err != nil {
 		return err
 	}
-	deed, err := s.deed(ctx, tx, who, "")
-	if err != nil {
-		return err
-	}
-	return s.tell(ctx, tx, who.User, mail.RecoveryUsedParameters{Deed: deed, Left: left})
+	return l.tellDeed(ctx, tx, who, "", func(d mail.Deed) mail.Parameters { return mail.RecoveryUsedParameters{Deed: d, Left: left} })
 }
 
 // PasskeyProof is a passkey offered before anybody is named.

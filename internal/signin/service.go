@@ -33,33 +33,8 @@ var (
 	ErrCurrentWrong        = fault.Field("current_password", "signin.current_wrong")
 )
 
-// The limits of passwords (a test compares docs/limits.md with them). A few tries are free,
-// then each wait is twice the last; a success resets the first three.
-var (
-	PerAddressAndNetwork = limit.Policy{Name: "password-address-network", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
-	PerAddress           = limit.Policy{Name: "password-address", Free: 20, First: time.Second, Most: 5 * time.Minute, Forget: time.Hour}
-	PerKnownBrowser      = limit.Policy{Name: "password-address-browser", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
-	PerNetworkName       = limit.Policy{Name: "organization-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
-	PerNetworkBegun      = limit.Policy{Name: "attempt-network", Free: 120, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
-	PerUserBegun         = limit.Policy{Name: "attempt-user", Free: 120, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
-	PerAddressFromAsked  = limit.Policy{Name: "asked-address-network", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
-	PerAddressHereAsked  = limit.Policy{Name: "asked-address-browser", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
-	PerAddressAsked      = limit.Policy{Name: "asked-address", Free: 12, First: 10 * time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
-	PerNetworkAsked      = limit.Policy{Name: "asked-network", Free: 30, First: time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
-	InTotalAsked         = limit.Policy{Name: "asked-total", Free: 3000, First: time.Second, Most: time.Minute, Forget: time.Hour}
-	PerUserEmail         = limit.Policy{Name: "email-user", Free: 6, First: 10 * time.Minute, Most: 24 * time.Hour, Forget: 24 * time.Hour}
-	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
-)
-
-// Policies are the limiters of this package.
-var Policies = []limit.Policy{
-	PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerUserBegun, PerLinkNetwork, PerNetworkUpstream,
-	PerAddressFromAsked, PerAddressHereAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked, PerUserEmail,
-	PerSecondStep, PerSecondStepHere, PerUserHelp, PerNetworkHelp, PerEnrolment, PerNetworkPasskey,
-}
-
-// Service proves factors and ends attempts.
-type Service struct {
+// Parts are what a service works with.
+type Parts struct {
 	DB             *db.DB
 	Passwords      *credential.Store
 	Sessions       *session.Door
@@ -76,6 +51,12 @@ type Service struct {
 	// AttemptLifetime overrides the constant where set: [lifetimes] of a configuration on a
 	// loopback address.
 	AttemptLifetime time.Duration
+}
+
+// Service proves factors and ends attempts.
+type Service struct {
+	Parts
+	letters
 
 	forms   secret.Box
 	devices secret.Box
@@ -83,11 +64,14 @@ type Service struct {
 }
 
 // NewService makes a service that seals, under keys, what was typed and what browsers remember.
-func NewService(s Service, keys secret.Keys) *Service {
-	s.forms = secret.NewBox(keys.Sealing, "signin forms")
-	s.devices = secret.NewBox(keys.Sealing, "signin devices")
-	s.lookup = keys.Lookup.For("signin devices").Current().Bytes
-	return &s
+func NewService(p Parts, keys secret.Keys) *Service {
+	return &Service{
+		Parts:   p,
+		letters: letters{p.Outbox, p.Base},
+		forms:   secret.NewBox(keys.Sealing, "signin forms"),
+		devices: secret.NewBox(keys.Sealing, "signin devices"),
+		lookup:  keys.Lookup.For("signin devices").Current().Bytes,
+	}
 }
 
 func (s *Service) attemptLifetime() time.Duration { return cmp.Or(s.AttemptLifetime, AttemptLifetime) }
@@ -352,14 +336,14 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 	}
 	if err == nil && !raised && !d.knows(who.User) && !a.has(Invitation) && !a.has(Reset) && !a.has(Federated) {
 		e.After["new_device"] = true
-		var deed mail.Deed
-		if deed, err = s.deed(ctx, tx, who, ""); err == nil {
-			err = s.tell(ctx, tx, who.User, mail.NewDeviceParameters{Deed: deed})
-		}
+		err = s.tellDeed(ctx, tx, who, "", func(d mail.Deed) mail.Parameters { return mail.NewDeviceParameters{Deed: d} })
 	}
 	if err == nil && opened.Session != "" && who.Organization.FederatedOnly() && !a.has(Federated) {
 		e.After["break_glass"] = true
 		err = s.tellBrokenGlass(ctx, tx, who)
+	}
+	if err == nil && d.Language != "" { // becomes the user's (journeys 1.3)
+		err = directory.ChooseLanguage(ctx, tx, who.User, d.Language)
 	}
 	if err == nil {
 		opened.Device, err = s.remember(d, who.User, tx.Now())

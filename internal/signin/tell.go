@@ -10,15 +10,21 @@ import (
 	"parvis/internal/secret"
 )
 
+// letters tell users what was done to their accounts.
+type letters struct {
+	outbox *mail.Outbox
+	base   string
+}
+
 // tell queues a letter to a user.
-func (s *Service) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.Parameters) error {
-	_, err := s.Outbox.Put(ctx, tx, u.Letter(p))
+func (l letters) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.Parameters) error {
+	_, err := l.outbox.Put(ctx, tx, u.Letter(p))
 	return err
 }
 
 // deed returns what a letter says about something that was done just now, with a link to
 // object. device is what that link takes back too, if the letter is about a new one.
-func (s *Service) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) (mail.Deed, error) {
+func (l letters) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) (mail.Deed, error) {
 	letter := mail.NewLetterID()
 	var notMe secret.Token
 	var err error
@@ -30,23 +36,32 @@ func (s *Service) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, 
 	origin := audit.OriginOf(ctx)
 	return mail.Deed{
 		ID: letter, Organization: who.Organization.DisplayName, Name: who.User.Name, When: tx.Now(),
-		Network: origin.Network, Agent: origin.Agent, NotMe: s.Base + "/not-me/" + notMe.Reveal(),
+		Network: origin.Network, Agent: origin.Agent, NotMe: l.base + "/not-me/" + notMe.Reveal(),
 	}, err
 }
 
+// tellDeed queues the letter about what was done just now.
+func (l letters) tellDeed(ctx context.Context, tx *db.Tx, who directory.Candidate, device string, letter func(mail.Deed) mail.Parameters) error {
+	deed, err := l.deed(ctx, tx, who, device)
+	if err != nil {
+		return err
+	}
+	return l.tell(ctx, tx, who.User, letter(deed))
+}
+
 // tellAdministrators writes to the owners and administrators of an organization.
-func (s *Service) tellAdministrators(ctx context.Context, tx *db.Tx, org directory.Organization, letter func(directory.User) mail.Parameters) error {
+func (l letters) tellAdministrators(ctx context.Context, tx *db.Tx, org directory.Organization, letter func(directory.User) mail.Parameters) error {
 	administrators, err := directory.Administrators(ctx, tx, org.ID)
 	if err != nil {
 		return err
 	}
-	return s.tellEach(ctx, tx, administrators, letter)
+	return l.tellEach(ctx, tx, administrators, letter)
 }
 
 // tellEach writes a letter of their own to each of several users.
-func (s *Service) tellEach(ctx context.Context, tx *db.Tx, users []directory.User, letter func(directory.User) mail.Parameters) error {
+func (l letters) tellEach(ctx context.Context, tx *db.Tx, users []directory.User, letter func(directory.User) mail.Parameters) error {
 	for _, u := range users {
-		if err := s.tell(ctx, tx, u, letter(u)); err != nil {
+		if err := l.tell(ctx, tx, u, letter(u)); err != nil {
 			return err
 		}
 	}

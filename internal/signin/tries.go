@@ -2,12 +2,38 @@ package signin
 
 import (
 	"context"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/limit"
 	"parvis/internal/naming"
 )
+
+// The limits of passwords (a test compares docs/limits.md with them). A few tries are free,
+// then each wait is twice the last; a success resets the first three.
+var (
+	PerAddressAndNetwork = limit.Policy{Name: "password-address-network", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
+	PerAddress           = limit.Policy{Name: "password-address", Free: 20, First: time.Second, Most: 5 * time.Minute, Forget: time.Hour}
+	PerKnownBrowser      = limit.Policy{Name: "password-address-browser", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
+	PerNetworkName       = limit.Policy{Name: "organization-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+	PerNetworkBegun      = limit.Policy{Name: "attempt-network", Free: 120, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+	PerUserBegun         = limit.Policy{Name: "attempt-user", Free: 120, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
+	PerAddressFromAsked  = limit.Policy{Name: "asked-address-network", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
+	PerAddressHereAsked  = limit.Policy{Name: "asked-address-browser", Free: 4, First: time.Hour, Most: 24 * time.Hour, Forget: 24 * time.Hour}
+	PerAddressAsked      = limit.Policy{Name: "asked-address", Free: 12, First: 10 * time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
+	PerNetworkAsked      = limit.Policy{Name: "asked-network", Free: 30, First: time.Minute, Most: time.Hour, Forget: 24 * time.Hour}
+	InTotalAsked         = limit.Policy{Name: "asked-total", Free: 3000, First: time.Second, Most: time.Minute, Forget: time.Hour}
+	PerUserEmail         = limit.Policy{Name: "email-user", Free: 6, First: 10 * time.Minute, Most: 24 * time.Hour, Forget: 24 * time.Hour}
+	PerNetwork           = limit.Policy{Name: "password-network", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
+)
+
+// Policies are the limiters of this package.
+var Policies = []limit.Policy{
+	PerAddressAndNetwork, PerAddress, PerKnownBrowser, PerNetwork, PerNetworkName, PerNetworkBegun, PerUserBegun, PerLinkNetwork, PerNetworkUpstream,
+	PerAddressFromAsked, PerAddressHereAsked, PerAddressAsked, PerNetworkAsked, InTotalAsked, PerUserEmail,
+	PerSecondStep, PerSecondStepHere, PerUserHelp, PerNetworkHelp, PerEnrolment, PerNetworkPasskey,
+}
 
 // take counts a try before the work that it pays for, or returns ErrTooOften with the time
 // to wait.

@@ -21,7 +21,7 @@ type activityRow struct {
 	Whom    string // to whom, if to somebody else
 }
 
-func (s *Server) showActivity(v *page.Viewer) error {
+func (s account) showActivity(v *page.Viewer) error {
 	before, err := page.ParsePlace(v.R.URL.Query().Get("before"))
 	if err != nil {
 		return err
@@ -52,10 +52,10 @@ func (s *Server) showActivity(v *page.Viewer) error {
 }
 
 // showNotMe asks for confirmation before everything is ended.
-func (s *Server) showNotMe(v *page.Viewer) error { return v.Render("account-not-me", nil) }
+func (s account) showNotMe(v *page.Viewer) error { return v.Render("account-not-me", nil) }
 
 // notMe ends everything that the user has open; after it, a new password is the only way back.
-func (s *Server) notMe(v *page.Viewer) error {
+func (s account) notMe(v *page.Viewer) error {
 	ctx := v.R.Context()
 	if err := s.signIn.DisownHere(ctx, v.Visit); err != nil {
 		return err

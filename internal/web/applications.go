@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/op"
@@ -23,7 +25,7 @@ func (g given) Title(f page.Frame) string { return g.Client.Title(f.Viewer().Lan
 // ScopeKey returns the catalogue key of the sentence that describes a scope.
 func (given) ScopeKey(scope string) string { return application.ScopeKey(scope) }
 
-func (s *Server) showApplications(v *page.Viewer) error {
+func (s account) showApplications(v *page.Viewer) error {
 	all, err := s.ask.GivenBy(v.R.Context(), s.site.DB, v.Visit)
 	if err != nil {
 		return err
@@ -32,27 +34,18 @@ func (s *Server) showApplications(v *page.Viewer) error {
 	for _, g := range all {
 		p.Given = append(p.Given, given{g})
 	}
-	if len(all) == 0 {
-		v.NoForm()
-	}
+	v.FormIf(len(all) > 0)
 	return v.Render("account-applications", p)
 }
 
 // withdraw takes back what the user let one application know.
-func (s *Server) withdraw(v *page.Viewer) error {
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+func (s account) withdraw(v *page.Viewer) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return op.Withdraw(ctx, tx, v.Visit, application.ID(v.Form.Get("client")))
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("account/applications") + "?withdrawn")
+	}, v.Path("account/applications")+"?withdrawn")
 }
 
 // switchTo switches the browser to this organization, from the menu at the top of a page.
-func (s *Server) switchTo(v *page.Viewer) error {
-	if err := s.ask.Switch(v.R.Context(), v.Visit); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("home"))
+func (s account) switchTo(v *page.Viewer) error {
+	return v.Done(s.ask.Switch(v.R.Context(), v.Visit), v.Path("home"))
 }

@@ -236,6 +236,8 @@ func (s *Server) showFirst(v *page.Visitor, a signin.Attempt) error {
 	return s.renderSignIn(v, p)
 }
 
+// proveFirst is the door of an attempt. A person who names another organization than the
+// attempt's begins another one.
 func (s *Server) proveFirst(v *page.Visitor, a signin.Attempt) error {
 	if v.Form.Do() == doOrganization && a.OpenTo() {
 		return s.chooseOrganization(v, a)
@@ -250,7 +252,7 @@ func (s *Server) proveFirst(v *page.Visitor, a signin.Attempt) error {
 			return err
 		}
 		if !meant {
-			a = signin.Attempt{} // somebody who names another organization has nothing to return to
+			a = signin.Attempt{} // there is nothing to return to
 		}
 	}
 	return s.prove(v, a, named)
@@ -318,7 +320,7 @@ func (p secondPage) has(with string) bool {
 // showSecond asks for the factor that was used last, or for the one named in the address.
 func (s *Server) showSecond(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
-	who, err := s.signIn.Whose(ctx, s.site.DB, a)
+	who, err := signin.Whose(ctx, s.site.DB, a)
 	if err != nil {
 		return err
 	}
@@ -353,9 +355,7 @@ func (s *Server) showSecond(v *page.Visitor, a signin.Attempt) error {
 			return err
 		}
 		p.Told = v.Just("told") && len(p.Helpers) > 0
-		if p.Told || len(p.Helpers) == 0 {
-			v.NoForm()
-		}
+		v.FormIf(!p.Told && len(p.Helpers) > 0)
 	}
 	return v.Render("second-step", p)
 }
@@ -366,10 +366,7 @@ func (s *Server) proveSecond(v *page.Visitor, a signin.Attempt) error {
 		return err
 	}
 	if v.Form.Do() == withHelp {
-		if err := s.signIn.AskForHelp(v.R.Context(), browser, a); err != nil {
-			return err
-		}
-		return v.Redirect(v.R.URL.Path + "?with=" + withHelp + "&told")
+		return v.Done(s.signIn.AskForHelp(v.R.Context(), browser, a), v.R.URL.Path+"?with="+withHelp+"&told")
 	}
 	proof := signin.SecondProof{
 		Browser: browser, Device: v.Device(), Attempt: a, Code: v.Form.Get("code"), Recovery: v.Form.Get("recovery_code"),

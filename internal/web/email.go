@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 
 	"parvis/internal/db"
@@ -20,7 +21,7 @@ type emailPage struct {
 	Withdrawn bool                   // shown right after withdrawing
 }
 
-func (s *Server) showEmail(v *page.Viewer) error {
+func (s account) showEmail(v *page.Viewer) error {
 	p := emailPage{User: v.User, Withdrawn: v.Just("withdrawn")}
 	var err error
 	if p.Pending, err = directory.PendingEmail(v.R.Context(), s.site.DB, v.User, s.site.DB.Now()); err != nil {
@@ -32,26 +33,20 @@ func (s *Server) showEmail(v *page.Viewer) error {
 	return v.Render("account-email", p)
 }
 
-func (s *Server) changeEmail(v *page.Viewer) error {
+func (s account) changeEmail(v *page.Viewer) error {
 	ctx := v.R.Context()
 	if v.Form.Do() == "withdraw" {
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return s.signIn.Emails.Withdraw(ctx, tx, v.User.AsActor(), v.User)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("account/email") + "?withdrawn")
+		}, v.Path("account/email")+"?withdrawn")
 	}
 	who := directory.Candidate{User: v.User, Organization: v.Organization}
 	if err := s.signIn.CountEmailChange(ctx, v.User.AsActor(), who.User, v.Form.Get("email")); err != nil {
 		return err
 	}
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return s.signIn.Emails.Request(ctx, tx, v.User.AsActor(), who, v.Form.Get("email"))
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("account/email") + "?sent")
+	}, v.Path("account/email")+"?sent")
 }
 
 // emailProofPage is the page behind the link that was sent to a new address.

@@ -46,7 +46,7 @@ func (s *Server) ofAttempt(v *page.Visitor, a signin.Attempt) (enrolment, error)
 }
 
 // here returns the enrolment in the user's own account.
-func (s *Server) here(v *page.Viewer) enrolment {
+func (s account) here(v *page.Viewer) enrolment {
 	ctx := v.R.Context()
 	back := func(o signin.Opened, err error) (signin.Opened, error) {
 		if errors.Is(err, credential.ErrNoPendingApp) || errors.Is(err, credential.ErrCeremonyOver) {
@@ -86,11 +86,11 @@ func (s *Server) enrolStep(v *page.Visitor, a signin.Attempt) error {
 }
 
 // showAdd and add are the same in the user's own account.
-func (s *Server) showAdd(v *page.Viewer) error { return s.showEnrolment(v.Visitor, s.here(v)) }
+func (s account) showAdd(v *page.Viewer) error { return s.showEnrolment(v.Visitor, s.here(v)) }
 
 // add asks for fresh proof as a ProvedForm does, but not when the form is sent a second time:
 // the browser lost the answer to the first, and with it the token that is fresh.
-func (s *Server) add(v *page.Viewer) error {
+func (s account) add(v *page.Viewer) error {
 	fresh, err := v.Fresh()
 	if err != nil {
 		return err
@@ -182,10 +182,7 @@ func (s *Server) enrol(v *page.Visitor, e enrolment) error {
 	}
 	device := v.Form.Get("device")
 	if v.Form.Get("kind") == withApp {
-		if err := s.signIn.BeginApp(v.R.Context(), e.Enroller, device); err != nil {
-			return err
-		}
-		return v.Redirect(e.path + "?with=" + withApp)
+		return v.Done(s.signIn.BeginApp(v.R.Context(), e.Enroller, device), e.path+"?with="+withApp)
 	}
 	if _, err := naming.CleanName(device, "device"); err != nil {
 		return err

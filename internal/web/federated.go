@@ -207,6 +207,6 @@ func (s *Server) acceptFederated(v *page.Visitor) error {
 
 // leaveProvider also signs out of the provider that vouched for a session that just ended. It
 // reports whether it answered.
-func (s *Server) leaveProvider(v *page.Viewer) (bool, error) {
+func (s account) leaveProvider(v *page.Viewer) (bool, error) {
 	return s.hub.SignOut(v.Visitor, v.Session, "")
 }

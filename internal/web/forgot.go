@@ -47,9 +47,7 @@ func (s *Server) showForgotOrganization(v *page.Visitor) error {
 
 func (s *Server) showForgot(v *page.Visitor, template, question string) error {
 	p := forgotPage{Organization: v.R.URL.Query().Get("organization"), Sent: v.Just("sent"), Question: question}
-	if p.Sent {
-		v.NoForm()
-	}
+	v.FormIf(!p.Sent)
 	return v.Render(template, p)
 }
 
@@ -68,8 +66,5 @@ func (s *Server) askForPassword(v *page.Visitor) error {
 }
 
 func (s *Server) askForOrganization(v *page.Visitor) error {
-	if err := s.signIn.Ask(v.R.Context(), v.Device(), credential.AskedNames, v.Form.Get("email"), "", v.Language()); err != nil {
-		return err
-	}
-	return v.Redirect("/forgot-organization?sent")
+	return v.Done(s.signIn.Ask(v.R.Context(), v.Device(), credential.AskedNames, v.Form.Get("email"), "", v.Language()), "/forgot-organization?sent")
 }

@@ -22,7 +22,7 @@ type homePage struct {
 	Query          string
 }
 
-func (s *Server) home(v *page.Viewer) error {
+func (s account) home(v *page.Viewer) error {
 	due, err := s.reminder(v)
 	if err != nil {
 		return err

@@ -75,9 +75,7 @@ func (s *Server) showDeadInvitation(v *page.Visitor, p invitationPage, err error
 	p.Others, p.Dead = visits, deadInvitation[i].Key
 	p.Renewable = p.Invitation.Renewable(s.site.DB.Now())
 	v.Status(deadInvitation[i].Kind)
-	if !p.Renewable {
-		v.NoForm()
-	}
+	v.FormIf(p.Renewable)
 	return v.Render("invitation-dead", p)
 }
 

@@ -138,7 +138,7 @@ func (s *Server) linkDead(v *page.Visitor, why *fault.Error) error {
 // because an administrator demanded a new one.
 func (s *Server) showAsked(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
-	who, err := s.signIn.Whose(ctx, s.site.DB, a)
+	who, err := signin.Whose(ctx, s.site.DB, a)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (p passwordPage) None() bool { return p.SetAt.IsZero() }
 
 // showPassword asks for fresh proof before anything is typed, because typed text would be lost
 // if the proof were asked for later.
-func (s *Server) showPassword(v *page.Viewer) error {
+func (s account) showPassword(v *page.Viewer) error {
 	if v.Organization.FederatedOnly() {
 		return directory.ErrFederatedOnly
 	}
@@ -210,16 +210,14 @@ func (s *Server) showPassword(v *page.Viewer) error {
 		User: v.User, Organization: v.Organization, SetAt: stored.SetAt, Disabled: !stored.DisabledAt.IsZero(),
 		Saved: v.Just("saved"), shownRules: allRules(rules),
 	}
-	if p.Disabled {
-		v.NoForm()
-	}
+	v.FormIf(!p.Disabled)
 	return v.Render("account-password", p)
 }
 
 // provedForPassword reports whether a password may be changed or created now. The current one
 // is proof enough for people who have nothing else; otherwise a second step or, where there is
 // no current one, any factor must have been proved recently (R-PWD-08).
-func (s *Server) provedForPassword(v *page.Viewer, stored credential.Stored) (bool, error) {
+func (s account) provedForPassword(v *page.Viewer, stored credential.Stored) (bool, error) {
 	if stored.Exists() {
 		owns, err := s.signIn.OwnsSecondStep(v.R.Context(), v.Visit)
 		if err != nil || !owns {
@@ -229,7 +227,7 @@ func (s *Server) provedForPassword(v *page.Viewer, stored credential.Stored) (bo
 	return v.Fresh()
 }
 
-func (s *Server) changePassword(v *page.Viewer) error {
+func (s account) changePassword(v *page.Viewer) error {
 	if v.Organization.FederatedOnly() {
 		return directory.ErrFederatedOnly
 	}
@@ -251,10 +249,7 @@ func (s *Server) changePassword(v *page.Viewer) error {
 		return v.ProveAgain()
 	}
 	if !v.Form.Has("current_password") && !stored.Exists() {
-		if err := s.signIn.CreatePassword(ctx, v.Visit, p); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("account/security") + "?password-created")
+		return v.Done(s.signIn.CreatePassword(ctx, v.Visit, p), v.Path("account/security")+"?password-created")
 	}
 	opened, err := s.signIn.ChangePassword(ctx, v.Visit, v.Form.Get("current_password"), p)
 	if errors.Is(err, signin.ErrCurrentWrong) {
@@ -268,14 +263,14 @@ func (s *Server) changePassword(v *page.Viewer) error {
 	return s.saved(v, opened)
 }
 
-func (s *Server) saved(v *page.Viewer, opened signin.Opened) error {
+func (s account) saved(v *page.Viewer, opened signin.Opened) error {
 	opened.Return = v.Path("account/password") + "?saved"
 	return v.Enter(opened)
 }
 
 // passwordChanged answers a form that was sent twice, if it changed the password a moment ago.
 // It reports whether it answered.
-func (s *Server) passwordChanged(v *page.Viewer, d signin.Device) (bool, error) {
+func (s account) passwordChanged(v *page.Viewer, d signin.Device) (bool, error) {
 	opened, err := s.signIn.RepeatHere(v.R.Context(), v.Visit, signin.Repetition{Device: d, Password: v.Form.Get("password")})
 	if errors.Is(err, signin.ErrAttemptGone) {
 		return false, nil
@@ -288,7 +283,7 @@ func (s *Server) passwordChanged(v *page.Viewer, d signin.Device) (bool, error) 
 
 // showRemovePassword says what it means to have no password, or what has to be done before it
 // can be removed.
-func (s *Server) showRemovePassword(v *page.Viewer) error {
+func (s account) showRemovePassword(v *page.Viewer) error {
 	stored, err := credential.StoredPassword(v.R.Context(), s.site.DB, owner(v))
 	if err != nil {
 		return err
@@ -300,17 +295,12 @@ func (s *Server) showRemovePassword(v *page.Viewer) error {
 	if why != nil && !errors.Is(why, signin.ErrNotPasswordless) {
 		return why
 	}
-	if why != nil {
-		v.NoForm()
-	}
+	v.FormIf(why == nil)
 	return v.Render("remove-password", why == nil)
 }
 
-func (s *Server) removePassword(v *page.Viewer) error {
-	if err := s.signIn.RemovePassword(v.R.Context(), v.Visit); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("account/security") + "?password-removed")
+func (s account) removePassword(v *page.Viewer) error {
+	return v.Done(s.signIn.RemovePassword(v.R.Context(), v.Visit), v.Path("account/security")+"?password-removed")
 }
 
 // findPassword answers at the address where password managers look for the page that changes a

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/page"
@@ -19,46 +21,34 @@ type profilePage struct {
 	Saved        bool
 }
 
-func (s *Server) showProfile(v *page.Viewer) error {
+func (s account) showProfile(v *page.Viewer) error {
 	return v.Render("account-profile", profilePage{User: v.User, Organization: v.Organization, Saved: v.Just("saved")})
 }
 
-func (s *Server) saveProfile(v *page.Viewer) error {
+func (s account) saveProfile(v *page.Viewer) error {
 	language, err := v.Choose(v.Form.Get("preferred_language"))
 	if err != nil {
 		return err
 	}
 	profile := directory.Profile{Name: v.Form.Get("name"), Language: language, TimeZone: v.Form.Get("time_zone")}
-	ctx := v.R.Context()
-	err = s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return directory.UpdateProfile(ctx, tx, v.User, profile)
-	})
-	if err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("account") + "?saved")
+	}, v.Path("account")+"?saved")
 }
 
 // savePicture stores a picture, or removes it.
-func (s *Server) savePicture(v *page.Viewer) error {
-	var portrait picture.PNG
-	if v.Form.Do() != "remove" {
-		var err error
-		if portrait, err = v.Picture(picture.Portrait); err != nil {
-			return err
-		}
-	}
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		return directory.SetPicture(ctx, tx, v.User.OrgID, v.User.ID, portrait)
-	}); err != nil {
+func (s account) savePicture(v *page.Viewer) error {
+	portrait, err := v.PictureOrNone(picture.Portrait)
+	if err != nil {
 		return err
 	}
-	return v.Redirect(v.Path("account") + "?saved")
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
+		return directory.SetPicture(ctx, tx, v.User.OrgID, v.User.ID, portrait)
+	}, v.Path("account")+"?saved")
 }
 
 // picture shows a person's picture to everybody who is signed in to the same organization.
-func (s *Server) picture(v *page.Viewer) error {
+func (s account) picture(v *page.Viewer) error {
 	png, err := directory.Image(v.R.Context(), s.site.DB, v.User.OrgID, v.R.PathValue("id"))
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"regexp"
@@ -58,7 +59,7 @@ type reminder struct {
 
 func remind(owns bool, codes int) reminder { return reminder{owns && codes <= few, codes} }
 
-func (s *Server) reminder(v *page.Viewer) (reminder, error) {
+func (s account) reminder(v *page.Viewer) (reminder, error) {
 	owns, codes, err := credential.Owned(v.R.Context(), s.site.DB, owner(v))
 	return remind(owns, codes), err
 }
@@ -87,7 +88,7 @@ type securityPage struct {
 // deeds are what may just have been done, as the page's address names it.
 var deeds = []string{"added", "renamed", "removed", "password-removed", "password-created", "unlinked"}
 
-func (s *Server) showSecurity(v *page.Viewer) error {
+func (s account) showSecurity(v *page.Viewer) error {
 	ctx := v.R.Context()
 	factors, err := s.signIn.Authenticators.FactorsOf(ctx, s.site.DB, owner(v))
 	if err != nil {
@@ -127,14 +128,10 @@ func (s *Server) showSecurity(v *page.Viewer) error {
 }
 
 // undoLink removes one of the viewer's own links to a provider.
-func (s *Server) undoLink(v *page.Viewer) error {
-	ctx := v.R.Context()
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+func (s account) undoLink(v *page.Viewer) error {
+	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return s.hub.Unlink(ctx, tx, v.User.AsActor(), v.User.OrgID, v.User.ID, v.Form.Get("link"))
-	}); err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("account/security") + "?unlinked")
+	}, v.Path("account/security")+"?unlinked")
 }
 
 // credentialID matches the ids by which browsers know passkeys.
@@ -142,7 +139,7 @@ var credentialID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // removedPasskey returns the passkey that the address names as just removed, for the browser to
 // forget, unless somebody has it: no link can make a browser forget a passkey in use.
-func (s *Server) removedPasskey(v *page.Viewer) (string, error) {
+func (s account) removedPasskey(v *page.Viewer) (string, error) {
 	id := v.R.URL.Query().Get("removed")
 	if !credentialID.MatchString(id) {
 		return "", nil
@@ -163,7 +160,7 @@ type devicePage struct {
 
 // theDevice returns the device that the path names, if it is the viewer's own: other people's
 // devices are not found.
-func (s *Server) theDevice(v *page.Viewer) (device, credential.Factors, error) {
+func (s account) theDevice(v *page.Viewer) (device, credential.Factors, error) {
 	factors, err := s.signIn.Authenticators.FactorsOf(v.R.Context(), s.site.DB, owner(v))
 	if err != nil {
 		return device{}, factors, err
@@ -176,7 +173,7 @@ func (s *Server) theDevice(v *page.Viewer) (device, credential.Factors, error) {
 	return device{}, factors, credential.ErrDeviceGone
 }
 
-func (s *Server) showDevice(v *page.Viewer) error {
+func (s account) showDevice(v *page.Viewer) error {
 	d, factors, err := s.theDevice(v)
 	if err != nil {
 		return err
@@ -188,7 +185,7 @@ func (s *Server) showDevice(v *page.Viewer) error {
 	return v.Render("account-device", p)
 }
 
-func (s *Server) changeDevice(v *page.Viewer) error {
+func (s account) changeDevice(v *page.Viewer) error {
 	ctx := v.R.Context()
 	d, factors, err := s.theDevice(v)
 	if err != nil {
@@ -196,15 +193,9 @@ func (s *Server) changeDevice(v *page.Viewer) error {
 	}
 	security := v.Path("account/security")
 	if v.Form.Do() != "remove" {
-		if err := s.signIn.RenameDevice(ctx, v.Visit, d.ID, v.Form.Get("device")); err != nil {
-			return err
-		}
-		return v.Redirect(security + "?renamed")
+		return v.Done(s.signIn.RenameDevice(ctx, v.Visit, d.ID, v.Form.Get("device")), security+"?renamed")
 	}
-	if err := s.signIn.RemoveDevice(ctx, v.Visit, d.ID); err != nil {
-		return err
-	}
-	return v.Redirect(security + "?" + url.Values{"removed": {credentialOf(factors, d.ID)}}.Encode())
+	return v.Done(s.signIn.RemoveDevice(ctx, v.Visit, d.ID), security+"?"+url.Values{"removed": {credentialOf(factors, d.ID)}}.Encode())
 }
 
 // credentialOf returns the id by which the browser knows a passkey; empty for an app.
@@ -227,7 +218,7 @@ type recoveryCodesPage struct {
 	File  string   // name of the file to keep them in
 }
 
-func (s *Server) recoveryCodesPage(v *page.Viewer) (recoveryCodesPage, error) {
+func (s account) recoveryCodesPage(v *page.Viewer) (recoveryCodesPage, error) {
 	ctx := v.R.Context()
 	p := recoveryCodesPage{Next: v.Path("account/security"), File: "parvis-" + v.Organization.ShortName + ".txt"}
 	next := v.R.URL.Query().Get("next")
@@ -245,7 +236,7 @@ func (s *Server) recoveryCodesPage(v *page.Viewer) (recoveryCodesPage, error) {
 	return p, err
 }
 
-func (s *Server) showRecoveryCodes(v *page.Viewer) error {
+func (s account) showRecoveryCodes(v *page.Viewer) error {
 	owns, err := s.signIn.OwnsSecondStep(v.R.Context(), v.Visit)
 	if err != nil {
 		return err
@@ -265,7 +256,7 @@ func (s *Server) showRecoveryCodes(v *page.Viewer) error {
 
 // makeRecoveryCodes answers with the codes themselves: no other page ever shows them. A form
 // sent again, by a reload, makes no others.
-func (s *Server) makeRecoveryCodes(v *page.Viewer) error {
+func (s account) makeRecoveryCodes(v *page.Viewer) error {
 	codes, err := s.signIn.NewRecoveryCodes(v.R.Context(), v.Visit, v.Device(), v.Form.Get("set"))
 	if err != nil {
 		return err

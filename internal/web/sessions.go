@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -45,7 +46,7 @@ type openSession struct {
 	Here    bool
 }
 
-func (s *Server) showSessions(v *page.Viewer) error {
+func (s account) showSessions(v *page.Viewer) error {
 	own, err := s.site.Sessions.Own(v.R.Context(), s.site.DB, v.Visit, s.site.DB.Now())
 	if err != nil {
 		return err
@@ -56,24 +57,19 @@ func (s *Server) showSessions(v *page.Viewer) error {
 		p.Open = append(p.Open, openSession{o, methods(o), here})
 		p.Others = p.Others || !here
 	}
-	if !p.Others {
-		v.NoForm()
-	}
+	v.FormIf(p.Others)
 	return v.Render("account-sessions", p)
 }
 
 // endSessions ends another of the user's sessions, or all others.
-func (s *Server) endSessions(v *page.Viewer) error {
+func (s account) endSessions(v *page.Viewer) error {
 	ctx := v.R.Context()
 	switch id := v.Form.Get("id"); {
 	case v.Form.Do() == "others":
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			_, err := s.site.Sessions.EndOthers(ctx, tx, v.Visit, session.EndedElsewhere)
 			return err
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("account/sessions") + "?ended-others")
+		}, v.Path("account/sessions")+"?ended-others")
 	case v.Form.Do() != "end":
 		return s.showSessions(v)
 	case !secret.IsID(id):
@@ -81,12 +77,9 @@ func (s *Server) endSessions(v *page.Viewer) error {
 	case id == v.Session.ID:
 		return s.leave(v, []session.Session{v.Session}, func(tx *db.Tx) error { return s.site.Sessions.End(ctx, tx, v.Visit, session.SignedOut) })
 	default:
-		if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
+		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return s.site.Sessions.EndOne(ctx, tx, v.Visit, id)
-		}); err != nil {
-			return err
-		}
-		return v.Redirect(v.Path("account/sessions") + "?ended")
+		}, v.Path("account/sessions")+"?ended")
 	}
 }
 
@@ -102,7 +95,7 @@ type door struct {
 	Here    bool
 }
 
-func (s *Server) showOrganizations(v *page.Viewer) error {
+func (s account) showOrganizations(v *page.Viewer) error {
 	visits, err := v.Visits(v.R.Context())
 	if err != nil {
 		return err
@@ -116,7 +109,7 @@ func (s *Server) showOrganizations(v *page.Viewer) error {
 
 // stay keeps a session open after its page warned of the end. The page stays as it is, with
 // everything typed.
-func (s *Server) stay(v *page.Viewer) error {
+func (s account) stay(v *page.Viewer) error {
 	if _, err := s.site.Sessions.Stay(v.R.Context(), s.site.DB, v.Visit); err != nil {
 		return err
 	}
@@ -125,11 +118,11 @@ func (s *Server) stay(v *page.Viewer) error {
 }
 
 // showSignOut asks first. It is for a form that was made by hand, or reloaded.
-func (s *Server) showSignOut(v *page.Viewer) error { return v.Render("sign-out", nil) }
+func (s account) showSignOut(v *page.Viewer) error { return v.Render("sign-out", nil) }
 
 // signOut ends this session and leaves others alone, or ends all sessions in this browser, or
 // all of this user everywhere.
-func (s *Server) signOut(v *page.Viewer) error {
+func (s account) signOut(v *page.Viewer) error {
 	ctx := v.R.Context()
 	switch v.Form.Do() {
 	case "everywhere":
@@ -162,7 +155,7 @@ func (s *Server) signOut(v *page.Viewer) error {
 // leave ends what the viewer has open and continues where the form leads, if somebody is still
 // signed in to this browser, else at the organization's sign-in page. A page in between tells
 // applications that listen in this browser.
-func (s *Server) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx) error) error {
+func (s account) leave(v *page.Viewer, ended []session.Session, end func(*db.Tx) error) error {
 	ctx := v.R.Context()
 	frames, err := s.ask.Frames(ctx, ended...)
 	if err != nil {

@@ -132,7 +132,8 @@ func (s *Server) showSignIn(v *page.Visitor) error {
 	})
 }
 
-func (s *Server) proveIn(v *page.Visitor) error {
+// proveAnybody is the door for anybody, in the organization that the form names.
+func (s *Server) proveAnybody(v *page.Visitor) error {
 	return s.prove(v, signin.Attempt{}, v.Form.Get("organization"))
 }
 
@@ -165,15 +166,14 @@ func (s *Server) showDoor(v *page.Visitor) error {
 			}
 		}
 	}
-	if !org.SuspendedAt.IsZero() {
-		v.NoForm()
-	}
+	v.FormIf(org.SuspendedAt.IsZero())
 	return s.renderSignIn(v, signInPage{
 		Organization: &org, AskOrganization: v.Form.Refused(),
 		Closed: !org.SuspendedAt.IsZero(), SignedOut: v.Just("signed-out"), Disowned: v.Just("disowned"),
 	})
 }
 
+// proveAtDoor is the door for people of the organization that the path names.
 func (s *Server) proveAtDoor(v *page.Visitor) error {
 	// A form sent after the short name changed leads to the page of the new name, before its
 	// password is tried.
@@ -190,7 +190,8 @@ func (s *Server) proveAtDoor(v *page.Visitor) error {
 	return s.prove(v, signin.Attempt{OrgID: org.ID}, "")
 }
 
-// prove tries what was typed and, if that is enough, signs in.
+// prove tries what was typed and, if that is enough, signs in. Its three doors say for whom:
+// proveAnybody, proveAtDoor, and proveFirst for the person who began an attempt.
 func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) error {
 	if err := v.RequireCookies(); err != nil {
 		return err

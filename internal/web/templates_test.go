@@ -307,11 +307,11 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map
 	t.Helper()
 	d, _ := dbtest.Open(t)
 	door := &session.Door{}
-	site, err := page.New(page.Site{
+	site, err := page.New(page.Settings{
 		Edge:     edge.New(edge.Settings{DB: d, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.DiscardHandler)}),
 		Sessions: door, Catalogue: catalogue, NoReply: noReply,
 		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"}, Regions: sampleRegions,
-	}, federation.Templates(), Templates())
+	}, page.Templates(federation.Templates(), Templates()))
 	if err != nil {
 		t.Fatal(err)
 	}

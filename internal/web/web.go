@@ -33,14 +33,18 @@ type Server struct {
 	ask    *ask.Pages
 }
 
+// account has the pages of somebody who is signed in: home, and the user's own account.
+type account struct{ *Server }
+
 // Mount adds the pages to the site. The first word of each line says who may pass.
 func Mount(site *page.Site, hub *federation.Hub, pages *ask.Pages) {
 	s := &Server{site, site.SignIn, hub, pages}
+	own := account{s}
 
 	site.Anyone("GET /{$}", s.front)
 	site.AnyoneForm("/setup/{token}", foundingFields, s.showSetup, s.setup)
 	site.AnyoneForm("/invitation/{token}", invitationFields, s.showInvitation, s.acceptInvitation)
-	site.AnyoneForm("/sign-in", signInFields, s.showSignIn, s.proveIn)
+	site.AnyoneForm("/sign-in", signInFields, s.showSignIn, s.proveAnybody)
 	site.AnyoneForm("/organization", organizationFields, s.showOrganization, s.findOrganization)
 	site.AnyoneForm("/sign-in/{attempt}", attemptFields, s.showAttempt, s.submitAttempt)
 	site.Anyone("POST /sign-in/passkey", s.passkeyOptions)
@@ -54,24 +58,24 @@ func Mount(site *page.Site, hub *federation.Hub, pages *ask.Pages) {
 	site.AnyoneForm("/o/{org}", signInFields, s.showDoor, s.proveAtDoor)
 	site.Anyone("GET /o/{org}/logo/{id}", s.logo)
 
-	site.SignedIn("GET /o/{org}/home", s.home)
-	site.SignedIn("GET /o/{org}/picture/{id}", s.picture)
-	site.SignedInForm("/o/{org}/account", profileFields, s.showProfile, s.saveProfile)
-	site.ProvedForm("/o/{org}/account/email", emailFields, s.showEmail, s.changeEmail)
-	site.SignedInForm("/o/{org}/account/password", changePasswordFields, s.showPassword, s.changePassword)
-	site.ProvedForm("/o/{org}/account/password/remove", nil, s.showRemovePassword, s.removePassword)
-	site.SignedIn("GET /o/{org}/account/security", s.showSecurity)
-	site.SignedInForm("/o/{org}/account/security/add", addFields, s.showAdd, s.add)
-	site.ProvedForm("/o/{org}/account/security/codes", recoveryCodesFields, s.showRecoveryCodes, s.makeRecoveryCodes)
-	site.ProvedForm("/o/{org}/account/security/links", linkFields, s.showSecurity, s.undoLink)
-	site.ProvedForm("/o/{org}/account/security/{device}", deviceFields, s.showDevice, s.changeDevice)
-	site.SignedInForm("/o/{org}/account/picture", pictureFields, s.showProfile, s.savePicture)
-	site.ProvedForm("/o/{org}/account/sessions", sessionsFields, s.showSessions, s.endSessions)
-	site.SignedIn("GET /o/{org}/account/organizations", s.showOrganizations)
-	site.SignedIn("GET /o/{org}/account/activity", s.showActivity)
-	site.SignedInForm("/o/{org}/account/not-me", nil, s.showNotMe, s.notMe)
-	site.SignedInForm("/o/{org}/sign-out", signOutFields, s.showSignOut, s.signOut)
-	site.SignedIn("POST /o/{org}/stay", s.stay)
-	site.SignedIn("POST /o/{org}/switch", s.switchTo)
-	site.SignedInForm("/o/{org}/account/applications", applicationsFields, s.showApplications, s.withdraw)
+	site.SignedIn("GET /o/{org}/home", own.home)
+	site.SignedIn("GET /o/{org}/picture/{id}", own.picture)
+	site.SignedInForm("/o/{org}/account", profileFields, own.showProfile, own.saveProfile)
+	site.ProvedForm("/o/{org}/account/email", emailFields, own.showEmail, own.changeEmail)
+	site.SignedInForm("/o/{org}/account/password", changePasswordFields, own.showPassword, own.changePassword)
+	site.ProvedForm("/o/{org}/account/password/remove", nil, own.showRemovePassword, own.removePassword)
+	site.SignedIn("GET /o/{org}/account/security", own.showSecurity)
+	site.SignedInForm("/o/{org}/account/security/add", addFields, own.showAdd, own.add)
+	site.ProvedForm("/o/{org}/account/security/codes", recoveryCodesFields, own.showRecoveryCodes, own.makeRecoveryCodes)
+	site.ProvedForm("/o/{org}/account/security/links", linkFields, own.showSecurity, own.undoLink)
+	site.ProvedForm("/o/{org}/account/security/{device}", deviceFields, own.showDevice, own.changeDevice)
+	site.SignedInForm("/o/{org}/account/picture", pictureFields, own.showProfile, own.savePicture)
+	site.ProvedForm("/o/{org}/account/sessions", sessionsFields, own.showSessions, own.endSessions)
+	site.SignedIn("GET /o/{org}/account/organizations", own.showOrganizations)
+	site.SignedIn("GET /o/{org}/account/activity", own.showActivity)
+	site.SignedInForm("/o/{org}/account/not-me", nil, own.showNotMe, own.notMe)
+	site.SignedInForm("/o/{org}/sign-out", signOutFields, own.showSignOut, own.signOut)
+	site.SignedIn("POST /o/{org}/stay", own.stay)
+	site.SignedIn("POST /o/{org}/switch", own.switchTo)
+	site.SignedInForm("/o/{org}/account/applications", applicationsFields, own.showApplications, own.withdraw)
 }
