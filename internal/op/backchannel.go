@@ -145,8 +145,8 @@ func closeThose(ctx context.Context, d *db.DB, reasons []reason, since time.Time
 			if len(all) == 0 {
 				break
 			}
-			// What was read outside the transaction still holds in it: no ended session, for
-			// example, opens again.
+			// The reasons are not checked again in the transaction: an ended session stays
+			// ended, and an organization that was just resumed only loses some grants.
 			if err := d.Update(ctx, func(tx *db.Tx) error { return closeGrants(ctx, tx, all, r.why) }); err != nil {
 				return err
 			}
