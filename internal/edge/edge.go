@@ -204,8 +204,8 @@ func (e *Edge) cspReport(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// HandleForeign mounts a handler for what other sites' pages, frames and servers send. No
-// cookie comes with that, and the handler trusts nothing but what the message itself proves.
+// HandleForeign mounts a handler for what other sites' pages, frames and servers send. They send
+// no cookie, and the handler trusts only what the message itself proves.
 func (e *Edge) HandleForeign(pattern string, h http.Handler) {
 	e.foreign[pattern] = true
 	e.Handle(pattern, "another site", h)
