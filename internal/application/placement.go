@@ -97,7 +97,7 @@ type Access int
 const (
 	Allowed  Access = iota
 	Absent          // the organization does not have it, or turned it off
-	NotYours        // the person is not in any group that it is for
+	NotYours        // it is for groups, and the person is not in one of them
 )
 
 // ownGroups refuses the id of a group that is not the organization's.

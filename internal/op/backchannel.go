@@ -18,8 +18,7 @@ import (
 )
 
 const (
-	// lately is how far back Sweep looks for ended sessions. It is much longer than the second
-	// between two sweeps. SweepGrants looks at everything.
+	// lately is how far back Sweep looks: much longer than the second between two sweeps.
 	lately = 2 * time.Minute
 	// logoutLasts is how long a logout token is valid (Back-Channel Logout §2.4 advises two
 	// minutes). tellingLasts is how long we keep trying to tell an application.
@@ -188,8 +187,7 @@ func (p *Provider) SweepGrants(ctx context.Context, d *db.DB) error {
 		statement string
 		before    time.Time
 	}{
-		// An ended grant is kept longer than a code lasts, so that a code that is used a second
-		// time is recognized.
+		// Kept longer than a code lasts, so that a second use of a code is recognized.
 		{`delete from grants where ends_at <= $1`, now.Add(-24 * time.Hour)},
 		{`delete from grants where ended_at <= $1`, now.Add(-24 * time.Hour)},
 		{`delete from authorization_requests where created_at <= $1`, now.Add(-RequestLasts)},

@@ -16,7 +16,7 @@ import (
 // scope that it may have. Nothing is issued, signed or stored.
 type Preview struct {
 	Forbidden bool // nobody of the organization may open it
-	NotYours  bool // the person is not in any group that it is for
+	NotYours  bool // it is for groups, and the person is not in one of them
 	Asks      bool // the person would be asked first
 	IDToken   []Told
 	UserInfo  []Told
