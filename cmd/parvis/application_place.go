@@ -19,10 +19,10 @@ type placeApplicationCommand struct {
 	Organization string   `required:"" placeholder:"NAME" help:"Short name of the organization."`
 	Everyone     bool     `xor:"audience" help:"Everybody sees it."`
 	Group        []string `placeholder:"NAME" sep:"none" xor:"audience" help:"Members of this group see it, and nobody else can sign in to it. Repeatable."`
-	Nobody       bool     `xor:"audience" help:"Nobody sees it; its own address works for everybody."`
+	Nobody       bool     `xor:"audience" help:"Nobody sees it, but everybody can sign in at its own address."`
 	Approve      bool     `xor:"standing" help:"It is approved for everybody: nobody is asked."`
 	Forbid       bool     `xor:"standing" help:"Nobody in this organization can sign in to it."`
-	AsRegistered bool     `xor:"standing" help:"People are asked where its registration says so."`
+	AsRegistered bool     `xor:"standing" help:"People are asked if its registration says so."`
 }
 
 // Run decides for an organization, and leaves alone what no flag names.

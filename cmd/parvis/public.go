@@ -83,7 +83,7 @@ func (d *doctor) proxy(a answer) {
 			d.note(check, "asked from a trusted proxy's address, without a proxy")
 			return
 		}
-		d.fail(check, "%s is trusted as a proxy and does not say for whom it asks: let it set X-Forwarded-For.", a.SeenAs)
+		d.fail(check, "%s is trusted as a proxy, but does not say who sent the request: let it set X-Forwarded-For.", a.SeenAs)
 	case edge.Unreadable:
 		d.fail(check, "%s is trusted as a proxy, but the client address that it writes cannot be read, so everybody who comes through it counts as one: "+
 			"let it write one IP address, with or without a port, at the end of X-Forwarded-For.", a.SeenAs)

@@ -81,7 +81,7 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 	case missing && known != "":
 		if s.keys, fresh = unfinishedKeys(path, known); fresh == "" {
 			return fmt.Errorf("the database is in use, but its keys, %s, are missing. Copy the file from where this installation ran before, "+
-				"or from its backup: without it no password can be checked and no letter read", path)
+				"or from its backup: without it no password can be checked and no letter can be read", path)
 		}
 	case missing && !create:
 		return errors.New("there is nothing here yet: start 'parvis serve' once")
@@ -92,9 +92,9 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 		}
 	case known == "":
 		return fmt.Errorf("the keys are there, %s, but the database is empty. Was it lost? Then restore it from a backup. "+
-			"To begin again, move the keys away first: they are needed for what was sealed with them", path)
+			"To begin again, move the keys away first, and keep them: what was sealed with them cannot be read without them", path)
 	case !keysFit(s.keys, known):
-		return fmt.Errorf("%s are not the keys of this database: it was made with others. Restore the keys that belong to it, "+
+		return fmt.Errorf("%s are not the keys of this database: it was made with other keys. Restore the keys that belong to it, "+
 			"or name the right database", path)
 	}
 	if err := s.migrate(ctx, note); err != nil || fresh == "" {
