@@ -45,8 +45,8 @@ func claimKey(claim string) string {
 }
 
 // OfIssuer reports whether a registered name is the issuer's address, however it is written,
-// or something under it. Every token has the issuer as audience, so an application with
-// that audience could introspect all of them.
+// or something under it. Tokens of all applications can have the issuer as audience, so
+// an application with that audience could introspect them.
 func OfIssuer(issuer, name string) bool { return issuer != "" && hostIn(name) == hostIn(issuer) }
 
 // hostIn returns host and port of an address, without a default port. An address without a

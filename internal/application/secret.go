@@ -101,8 +101,8 @@ func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Appli
 // usedEvery is how precisely the last use of a secret is stored.
 const usedEvery = time.Hour
 
-// SecretFits reports whether a text is one of an application's secrets. It looks for the hash,
-// which has 256 random bits behind it, so the time that takes reveals nothing.
+// SecretFits reports whether a text is one of an application's secrets. It looks up the hash. A
+// secret has 256 random bits, so the time of that look-up reveals nothing.
 func SecretFits(ctx context.Context, d *db.DB, c Application, text string) (bool, error) {
 	token := secret.ParseToken(strings.TrimPrefix(text, secretPrefix))
 	if token.IsZero() {

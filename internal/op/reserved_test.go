@@ -97,8 +97,8 @@ func TestOPR5ReservedClaimsAreReservedHoweverTheyAreWritten(t *testing.T) {
 	}
 }
 
-// R-OPR-13: every token is for the issuer, so nothing may be registered under the issuer's address,
-// in any spelling.
+// R-OPR-13: tokens of all applications can have the issuer as audience, so nothing may be
+// registered under the issuer's address, in any spelling.
 func TestOPR5WhatIsUnderTheIssuerIsReserved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
