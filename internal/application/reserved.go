@@ -155,20 +155,10 @@ func (s Settings) own() []string {
 }
 
 func allClients(ctx context.Context, r db.Reader) ([]Application, error) {
-	var all []Application
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var w Row
-		if err := scan(w.Targets()...); err != nil {
-			return err
-		}
-		c, err := w.Read()
-		all = append(all, c)
-		return err
-	}, `
+	return db.List(ctx, r, (*Application).Targets, `
 		select `+Columns+`
 		from clients c
 		order by c.created_at, c.id`)
-	return all, err
 }
 
 // Outdated is an application whose settings would be refused today. It goes on working, but

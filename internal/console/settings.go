@@ -153,6 +153,7 @@ func (p applicationPage) setting(f page.Frame, t application.Setting, now applic
 	case application.Entries:
 		empty := make([]string, spare*len(t.Columns))
 		s.Entries = slices.Collect(slices.Chunk(append(texts, empty...), len(t.Columns)))
+	case application.Text, application.Address, application.Addresses, application.Switch, application.Document:
 	}
 	s.Field = f.Optional(t.Field(), key, kind, "off", value)
 	s.Required = slices.Contains(t.Needed, p.Kind)

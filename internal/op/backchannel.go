@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -247,19 +248,8 @@ func (p *Provider) tellAll(ctx context.Context, d *db.DB) error {
 // be on the way to it, to those of its organization, and to all at once. So one that does
 // not answer keeps nobody waiting but itself.
 func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
-	var all []notice
-	room := p.busy.room()
-	err := d.Rows(ctx, func(scan func(...any) error) error {
-		var n notice
-		var w application.Row
-		if err := scan(append(w.Targets(), &n.org, &n.id, &n.user, &n.session, (*db.Time)(&n.created), &n.tries)...); err != nil {
-			return err
-		}
-		var err error
-		if n.client, err = w.Read(); err == nil && room.take(n.client) {
-			all = append(all, n)
-		}
-		return err
+	all, err := db.List(ctx, d, func(n *notice) []any {
+		return append(n.client.Targets(), &n.org, &n.id, &n.user, &n.session, (*db.Time)(&n.created), &n.tries)
 	}, `
 		select `+application.Columns+`, l.org_id, l.id, l.user_id, l.session_id, l.created_at, l.tries
 		from (
@@ -270,7 +260,8 @@ func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 		where l.place <= $2
 		order by l.next_try_at
 		limit 500`, db.Time(d.Now()), mostOfOne)
-	return all, err
+	room := p.busy.room()
+	return slices.DeleteFunc(all, func(n notice) bool { return !room.take(n.client) }), err
 }
 
 // claimNotices puts off the next try until this one is over for sure, so that of two
