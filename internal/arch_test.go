@@ -13,11 +13,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // packages lists every package, lowest first, with what it may import from this
 // module and which tables it alone may write. It is the map of the program:
-// read it top to bottom. ARCHITECTURE.md shows the same table.
+// read it top to bottom. ARCHITECTURE.md lists the same rooms.
 var packages = []struct{ name, imports, tables string }{
 	// Ground: no word of our domain.
 	{"fault", "", ""},
@@ -25,6 +26,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"i18n", "", ""},
 	{"picture", "", ""},
 	{"number", "", ""},
+	{"lifetime", "", ""},
 	{"outbound", "", ""},
 	{"upstream", "", ""},
 	{"jose", "", ""},
@@ -35,11 +37,11 @@ var packages = []struct{ name, imports, tables string }{
 	{"limit", "db secret audit", "limits"},
 	{"mail", "db secret i18n number", "letters"},
 	{"naming", "fault", ""},
-	{"directory", "db fault secret i18n picture audit limit mail naming", "organizations former_short_names users images groups members invitations email_changes disavowals bootstraps"},
+	{"directory", "db fault secret i18n picture audit lifetime limit mail naming", "organizations former_short_names users images groups members invitations email_changes disavowals bootstraps"},
 	{"domain", "db fault secret audit limit mail naming directory", "domains"},
-	{"credential", "db fault secret i18n jose audit mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
-	{"session", "db fault secret audit mail directory", "browsers sessions session_rules"},
-	{"signin", "db fault secret i18n audit limit mail directory naming credential session", "attempts second_step_rules"},
+	{"credential", "db fault secret i18n jose audit lifetime mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
+	{"session", "db fault secret audit lifetime mail directory", "browsers sessions session_rules"},
+	{"signin", "db fault secret i18n audit lifetime limit mail directory naming credential session", "attempts second_step_rules"},
 	// Applications, without a word of OAuth's. What they send is judged in rooms that see
 	// neither a table nor a page.
 	{"application/redirect", "", ""},
@@ -66,7 +68,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration application page op federation federation/saml federation/oidc upstream", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "db secret i18n outbound audit limit mail directory domain credential session signin administration application edge page op op/ask federation web console", ""},
+	{"app", "db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration application edge page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
@@ -80,7 +82,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
 	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
-	{"cmd/parvis", "fault number secret i18n outbound db audit mail directory domain naming credential application edge page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
+	{"cmd/parvis", "fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op app cmd/parvis/serving cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -596,23 +598,51 @@ func goFiles(t *testing.T, pkg string, tests bool) map[string]*ast.File {
 	return files
 }
 
-// The map in ARCHITECTURE.md is this one.
+// ARCHITECTURE.md lists the same rooms, each with the tables that it writes, on floors from the
+// top down: what a room may import stands on its floor or below. Its lines fit a terminal.
 func TestArchitecturePageShowsThisMap(t *testing.T) {
-	page, err := os.ReadFile("../ARCHITECTURE.md")
+	text, err := os.ReadFile("../ARCHITECTURE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range packages {
-		row := fmt.Sprintf("| %s | %s | %s |", p.name, orDash(p.imports), orDash(p.tables))
-		if !strings.Contains(string(page), row) {
-			t.Errorf("ARCHITECTURE.md lacks the row\n%s", row)
+	for i, line := range strings.Split(string(text), "\n") {
+		if n := utf8.RuneCountInString(line); n > 100 {
+			t.Errorf("ARCHITECTURE.md:%d has %d columns", i+1, n)
 		}
 	}
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "–"
+	_, rooms, _ := strings.Cut(string(text), "\nPROGRAM\n")
+	rooms, _, _ = strings.Cut(rooms, "\n```\n")
+	floor, floors, writes, room := 0, map[string]int{}, map[string]string{}, ""
+	for _, line := range strings.Split(rooms, "\n") {
+		switch {
+		case line == strings.ToUpper(line):
+			floor++
+		case line[0] != ' ':
+			room, _, _ = strings.Cut(line, " ")
+			floors[room] = floor
+		default:
+			writes[room] += " " + strings.TrimPrefix(strings.TrimSpace(line), "writes:")
+		}
 	}
-	return s
+	known := map[string]bool{}
+	for _, p := range packages {
+		known[p.name] = true
+		if _, listed := floors[p.name]; !listed {
+			t.Errorf("ARCHITECTURE.md does not list %s", p.name)
+			continue
+		}
+		for _, below := range strings.Fields(p.imports) {
+			if floors[below] < floors[p.name] && floors[p.name] < floor { // what is for tests stands beside
+				t.Errorf("%s may import %s, which ARCHITECTURE.md shows on a floor above it", p.name, below)
+			}
+		}
+		if got, want := slices.Sorted(slices.Values(strings.Fields(writes[p.name]))), slices.Sorted(slices.Values(strings.Fields(p.tables))); !slices.Equal(got, want) {
+			t.Errorf("ARCHITECTURE.md says that %s writes %v, which are %v", p.name, got, want)
+		}
+	}
+	for room := range floors {
+		if !known[room] {
+			t.Errorf("ARCHITECTURE.md lists %s, which is no package", room)
+		}
+	}
 }

@@ -10,13 +10,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
-	"parvis/internal/app"
 	"parvis/internal/db"
 	"parvis/internal/domain"
+	"parvis/internal/lifetime"
 	"parvis/internal/mail"
 	"parvis/internal/number"
 	"parvis/internal/page"
@@ -37,7 +38,7 @@ type plan struct {
 	links     page.Links
 	regions   page.Regions
 	breached  string
-	lifetimes app.Lifetimes
+	lifetimes lifetime.Overrides
 	secured   bool // this program does TLS itself
 	cert, key string
 	text      bool     // logs are text, not JSON
@@ -371,34 +372,22 @@ func (c *configuration) checkFiles(p *plan) {
 	}
 }
 
-// shortestLifetime is the shortest that a test needs.
-const shortestLifetime = 2 * time.Second
-
 // checkLifetimes accepts overridden lifetimes only on a loopback address: they are shorter than
 // what organizations may choose (decision 0015).
 func (c *configuration) checkLifetimes(p *plan) {
-	l := &c.Lifetimes
 	some := false
-	for _, one := range []struct {
-		text *string
-		into *time.Duration
-	}{
-		{&l.SessionIdle, &p.lifetimes.SessionIdle}, {&l.SessionAbsolute, &p.lifetimes.SessionAbsolute},
-		{&l.SupersededToken, &p.lifetimes.SupersededToken}, {&l.Invitation, &p.lifetimes.Invitation},
-		{&l.SetupLink, &p.lifetimes.SetupLink}, {&l.Attempt, &p.lifetimes.Attempt},
-		{&l.Reset, &p.lifetimes.Reset}, {&l.EmailChange, &p.lifetimes.EmailChange},
-		{&l.Code, &p.lifetimes.Code}, {&l.AccessToken, &p.lifetimes.AccessToken}, {&l.IDToken, &p.lifetimes.IDToken},
-		{&l.RefreshToken, &p.lifetimes.RefreshToken}, {&l.RefreshRetry, &p.lifetimes.RefreshRetry},
-		{&l.SigningKey, &p.lifetimes.SigningKey}, {&l.DeviceCode, &p.lifetimes.DeviceCode},
-	} {
-		if *one.text == "" {
+	texts, times := reflect.ValueOf(&c.Lifetimes).Elem(), reflect.ValueOf(&p.lifetimes).Elem()
+	for i := range texts.NumField() {
+		text := texts.Field(i).String()
+		if text == "" {
 			continue
 		}
 		some = true
-		var err error
-		if *one.into, err = time.ParseDuration(*one.text); err != nil || strings.IndexByte("+0", (*one.text)[0]) >= 0 || *one.into < shortestLifetime {
-			c.problem(`%s is a time from 2 seconds up, such as "90s", "30m" or "12h".`, c.by(one.text).title())
+		d, err := time.ParseDuration(text)
+		if err != nil || strings.IndexByte("+0", text[0]) >= 0 || d < lifetime.Shortest {
+			c.problem(`%s is a time from 2 seconds up, such as "90s", "30m" or "12h".`, c.by(texts.Field(i).Addr().Interface()).title())
 		}
+		times.Field(i).SetInt(int64(d))
 	}
 	if some && p.base != nil && !isLoopback(p.base.Hostname()) {
 		c.problem("[lifetimes] is for trying things out, where public_address is localhost: remove the section. " +

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"parvis/internal/lifetime"
 )
 
 // Config is everything that must be known before the database is opened. It holds texts as they
@@ -52,24 +54,8 @@ type Config struct {
 		Privacy string `toml:"privacy"`
 		Status  string `toml:"status"`
 	} `toml:"links"`
-	Lifetimes struct {
-		SessionIdle     string `toml:"session_idle"`
-		SessionAbsolute string `toml:"session_absolute"`
-		SupersededToken string `toml:"superseded_token"`
-		Invitation      string `toml:"invitation"`
-		SetupLink       string `toml:"setup_link"`
-		Attempt         string `toml:"attempt"`
-		Reset           string `toml:"reset"`
-		EmailChange     string `toml:"email_change"`
-		Code            string `toml:"code"`
-		AccessToken     string `toml:"access_token"`
-		IDToken         string `toml:"id_token"`
-		RefreshToken    string `toml:"refresh_token"`
-		RefreshRetry    string `toml:"refresh_retry"`
-		SigningKey      string `toml:"signing_key"`
-		DeviceCode      string `toml:"device_code"`
-	} `toml:"lifetimes"`
-	Log struct {
+	Lifetimes lifetime.Each[string] `toml:"lifetimes"`
+	Log       struct {
 		Format string `toml:"format"`
 	} `toml:"log"`
 	Regions []regionTable `toml:"regions"`

@@ -19,6 +19,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/i18n"
+	"parvis/internal/lifetime"
 	"parvis/internal/outbound"
 	"parvis/internal/secret"
 )
@@ -108,7 +109,7 @@ func (s *storage) announce(log *slog.Logger) {
 	if info, err := os.Stat(p.data); err == nil && loose(info) {
 		log.Warn("others on this machine can look into the data folder", "folder", p.data, "do", "chmod 700 "+p.data)
 	}
-	if p.lifetimes != (app.Lifetimes{}) {
+	if p.lifetimes != (lifetime.Overrides{}) {
 		log.Warn("lifetimes are overridden by the configuration", "lifetimes", fmt.Sprintf("%+v", p.lifetimes))
 	}
 	if p.smtp == nil {

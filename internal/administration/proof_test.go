@@ -199,6 +199,7 @@ func (w *world) try(t *testing.T, a act, actor directory.Actor) error {
 }
 
 func TestAnActorOfKindTokenDoesEachDeed(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	k := newToken(w.org.ID, directory.Administrator, w.admin.ID)
 	tried := map[string]bool{"role-owner": true} // beyond an administrator, below
@@ -231,6 +232,7 @@ func TestAnActorOfKindTokenDoesEachDeed(t *testing.T) {
 }
 
 func TestAnActorOfKindTokenIsRefusedWhatIsBeyondIt(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	k := newToken(w.org.ID, directory.Administrator, w.admin.ID)
 	before := w.changed(t)
@@ -290,6 +292,7 @@ func TestAnActorOfKindTokenIsRefusedWhatIsBeyondIt(t *testing.T) {
 // An actor whose right ended after the request was admitted can do nothing, although the
 // request says otherwise; one whose right was reduced can do what the lesser right allows.
 func TestAnActorWhoseRightEndedIsRefusedEverything(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	k := newToken(w.org.ID, directory.Administrator, w.admin.ID)
 	let := k.Actor
@@ -379,6 +382,7 @@ func (w *world) lists() map[string]func(context.Context, directory.Actor, direct
 }
 
 func TestAnActorOfKindTokenReadsEachList(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	k := newToken(w.org.ID, directory.Administrator, w.admin.ID)
 	member := newToken(w.org.ID, directory.Member, w.ana.ID)
@@ -408,6 +412,7 @@ func TestAnActorOfKindTokenReadsEachList(t *testing.T) {
 
 // What a door refuses is recorded in the log of the actor's own organization (R-LOG-02).
 func TestARefusalNamesTheToken(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	k := newToken(w.org.ID, directory.Auditor, "")
 	if err := w.Site.Administration.Refused(t.Context(), k.Actor, "POST /somewhere"); err != nil {

@@ -26,6 +26,7 @@ import (
 	"parvis/internal/edge"
 	"parvis/internal/federation"
 	"parvis/internal/i18n"
+	"parvis/internal/lifetime"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
 	"parvis/internal/op"
@@ -37,26 +38,6 @@ import (
 	"parvis/internal/signin"
 	"parvis/internal/web"
 )
-
-// Lifetimes override what constants and organizations say, where set. The configuration accepts
-// them only if the public address is loopback.
-type Lifetimes struct {
-	SessionIdle     time.Duration `toml:"session_idle"`
-	SessionAbsolute time.Duration `toml:"session_absolute"`
-	SupersededToken time.Duration `toml:"superseded_token"`
-	Invitation      time.Duration `toml:"invitation"`
-	SetupLink       time.Duration `toml:"setup_link"`
-	Attempt         time.Duration `toml:"attempt"`
-	Reset           time.Duration `toml:"reset"`
-	EmailChange     time.Duration `toml:"email_change"`
-	Code            time.Duration `toml:"code"`
-	AccessToken     time.Duration `toml:"access_token"`
-	IDToken         time.Duration `toml:"id_token"`
-	RefreshToken    time.Duration `toml:"refresh_token"`
-	RefreshRetry    time.Duration `toml:"refresh_retry"`
-	SigningKey      time.Duration `toml:"signing_key"`
-	DeviceCode      time.Duration `toml:"device_code"`
-}
 
 // Policies lists the policies of every limiter; each is stated beside the work that it protects
 // (docs/limits.md).
@@ -74,7 +55,7 @@ type Settings struct {
 	Proxies   []netip.Prefix
 	Outbound  *outbound.Client // one without exceptions where nil
 	Resolver  domain.Resolver  // for DNS; this machine's where nil
-	Lifetimes Lifetimes
+	Lifetimes lifetime.Overrides
 	Passwords credential.Options
 	Log       *slog.Logger
 }
@@ -115,12 +96,9 @@ func New(s Settings) (*App, error) {
 		return nil, err
 	}
 	outbox := mail.NewOutbox(s.Keys.Sealing, catalogue, s.From, s.SMTP, s.Log)
-	door := &session.Door{
-		Outbox: outbox, Base: base, Key: s.Keys.Lookup.For("session tokens").Current().Bytes,
-		Idle: s.Lifetimes.SessionIdle, Absolute: s.Lifetimes.SessionAbsolute, Superseded: s.Lifetimes.SupersededToken,
-	}
-	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Invitation}
-	emails := &directory.EmailChanges{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.EmailChange}
+	door := &session.Door{Outbox: outbox, Base: base, Key: s.Keys.Lookup.For("session tokens").Current().Bytes, Lifetimes: s.Lifetimes}
+	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes}
+	emails := &directory.EmailChanges{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes}
 	limits := limit.NewLimiter(s.Keys.Lookup)
 	if s.Resolver == nil {
 		s.Resolver = net.DefaultResolver
@@ -129,10 +107,10 @@ func New(s Settings) (*App, error) {
 		s.Outbound = outbound.New(nil)
 	}
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
-	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetime: s.Lifetimes.Reset}
+	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes}
 	signIn := signin.NewService(signin.Parts{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
-		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, AttemptLifetime: s.Lifetimes.Attempt,
+		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 	}, s.Keys)
 	hub := federation.NewHub(federation.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
@@ -202,7 +180,7 @@ func (s Settings) warnings() []string {
 	if s.SMTP == nil {
 		all = append(all, "console.warning.no_mail")
 	}
-	if s.Lifetimes != (Lifetimes{}) {
+	if s.Lifetimes != (lifetime.Overrides{}) {
 		all = append(all, "console.warning.lifetimes")
 	}
 	return all

@@ -23,6 +23,7 @@ func record(t *testing.T, d *db.DB, ctx context.Context, e audit.Event) {
 }
 
 func TestINJ3EventComesBackWholeOnOneLine(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	ctx := audit.WithOrigin(t.Context(), audit.Origin{Network: "192.0.2.7", Agent: "Curl\r\n\x1b[31m/8", Request: "req_1"})
 	record(t, d, ctx, audit.Event{OrgID: "org_a", Actor: "usr_1", ActorName: "Ada\u202e", Action: "user.renamed", Target: "usr_2", TargetName: "Ben",
@@ -48,6 +49,7 @@ func TestINJ3EventComesBackWholeOnOneLine(t *testing.T) {
 }
 
 func TestNeighbourSeesNothing(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	record(t, d, t.Context(), audit.Event{OrgID: "org_a", Actor: "usr_1", Action: "user.renamed"})
 	mine, err := audit.List(t.Context(), d, audit.Query{OrgID: "org_a"})
@@ -64,6 +66,7 @@ func TestNeighbourSeesNothing(t *testing.T) {
 }
 
 func TestPagesAndSearch(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	for i := range 120 {
 		clock.Advance(time.Second)
@@ -101,6 +104,7 @@ func TestPagesAndSearch(t *testing.T) {
 }
 
 func TestChainShowsEveryTampering(t *testing.T) {
+	t.Parallel()
 	tampering := map[string]string{
 		"an event removed":     `delete from audit_events where target_name = 'P3'`,
 		"an event altered":     `update audit_events set actor_name = 'Mallory' where target_name = 'P3'`,
@@ -142,6 +146,7 @@ func TestChainShowsEveryTampering(t *testing.T) {
 }
 
 func TestSweepOfNothingMakesNoSeal(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	seals := audit.NewSeals(secret.NewKeys().Sealing)
 	for range 2 {
@@ -155,6 +160,7 @@ func TestSweepOfNothingMakesNoSeal(t *testing.T) {
 }
 
 func TestRefusedIsListedAlone(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	record(t, d, t.Context(), audit.Event{OrgID: "o", Action: "a.b"})
 	record(t, d, t.Context(), audit.Event{OrgID: "o", Action: "a.c", Result: audit.Refused})

@@ -130,6 +130,7 @@ func opens(b *idptest.Browser, id, redirect, scope string, prompt ...string) url
 // Journeys 9.5: an application is added, gets its secret, is set up part by part, opens for the
 // people it is for, and is removed.
 func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	if !slices.Contains(seen(t, b.Get("/o/alpha/admin/people"), 200).Links(), applications) {
@@ -251,6 +252,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 // An application of every kind is added with what suits the kind, and its pages are complete in
 // both languages, for people who may change it and for people who may read it.
 func TestEveryKindOfApplicationHasWholePages(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	owner, auditor := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Auditor]
 	addresses := map[application.Kind][]string{
@@ -308,6 +310,7 @@ func but(form url.Values, name, value string) url.Values {
 // RPO-3 and others: what cannot be registered is refused at its field, by a sentence that names
 // it; what was typed stays, and nothing of the application changes.
 func TestBadApplicationsAreRefusedByName(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	path := applications + "/" + w.alpha.application
@@ -417,6 +420,7 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 // Where an application is for groups, the people who see it are those who may open it. Hiding
 // it is a different setting, and forbidding it ends everything at once.
 func TestWhoMayOpenAnApplication(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	id, path := w.alpha.application, applications+"/"+w.alpha.application
@@ -465,6 +469,7 @@ func TestWhoMayOpenAnApplication(t *testing.T) {
 // TEN-1: of an application of the installation, an organization decides only how it appears
 // there; what one organization decides does not change another's.
 func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	id, _ := w.application(t, "", "Common")
@@ -520,6 +525,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 // A secret is on the page that makes it and nowhere else; two can be valid until the older one
 // is removed, which ends it at once; the last one cannot be removed.
 func TestAClientSecretIsShownOnce(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	p := seen(t, addApplication(t, b, application.Web, "name", "New", "redirect_uris", "https://new.example/cb"), 200)
@@ -580,6 +586,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 
 // The test shows claim by claim what a real sign-in then says.
 func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	p := seen(t, addApplication(t, b, application.Web, "name", "New", "redirect_uris", "https://new.example/cb", "address", "https://new.example/"), 200)
@@ -637,6 +644,7 @@ func TestTheTestTellsWhatTheApplicationIsTold(t *testing.T) {
 // What was typed is brought back after fresh proof, with its part open, and nothing has been
 // changed yet.
 func TestApplicationsPartsComeBackFromTheProof(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	path := applications + "/" + w.alpha.application
@@ -661,6 +669,7 @@ func TestApplicationsPartsComeBackFromTheProof(t *testing.T) {
 // Two administrators who change different parts at once do not undo each other's changes, and
 // together make no third secret and no second application of one name.
 func TestTwoAdministratorsChangeOneApplication(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	one, two := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Administrator]
 	path := applications + "/" + w.alpha.application

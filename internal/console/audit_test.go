@@ -20,6 +20,7 @@ import (
 )
 
 func TestAuditLog(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Auditor]
 	member := w.alpha.browsers[directory.Member]
@@ -51,6 +52,7 @@ func TestAuditLog(t *testing.T) {
 }
 
 func TestAuditEntry(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Auditor]
 	member := w.alpha.browsers[directory.Member]
@@ -79,6 +81,7 @@ func TestAuditEntry(t *testing.T) {
 
 // Whatever an event recorded is shown as text, under its recorded name if it has no other.
 func TestAuditEntryOfAnyShape(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return audit.Record(ctx, tx, audit.Event{
@@ -102,6 +105,7 @@ func TestAuditEntryOfAnyShape(t *testing.T) {
 }
 
 func TestAuditPaging(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const many = 130
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -192,6 +196,7 @@ func TestActionsAreThoseOfTheTable(t *testing.T) {
 // Every page is requested in every language, in each of its forms; and in the pseudo-language,
 // which shows a sentence that comes from no catalogue.
 func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	paths := []string{"people", "people?q=nobody+at+all", "people/" + w.alpha.user, "people/invite", "audit", "audit?q=nothing+at+all", "audit/" + w.alpha.event, "invitations/" + w.alpha.invitation, "invitations/" + w.alpha.invitation + "?sent",

@@ -53,6 +53,7 @@ func (w *world) signIn(t *testing.T, email, password string) (*idptest.Browser, 
 
 // Journey 9.2 for one person: each button first shows what it does.
 func TestEveryDeedFromThePersonsPage(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	owner := w.alpha.browsers[directory.Owner]
 	id := w.idIn(t, directory.Member)
@@ -113,6 +114,7 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 // Somebody who is deactivated has nothing open, so ending it would only put a deed that did
 // nothing into the audit log; among many people they are left out.
 func TestSessionsOfSomebodyDeactivatedAreNotEnded(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	owner, member, auditor := w.alpha.browsers[directory.Owner], w.idIn(t, directory.Member), w.idIn(t, directory.Auditor)
 	idptest.Want(t, does(owner, "deactivate", member), idptest.Status(200))
@@ -129,6 +131,7 @@ func TestSessionsOfSomebodyDeactivatedAreNotEnded(t *testing.T) {
 }
 
 func TestButtonsAreThoseThatTheFunctionsAllow(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	for role, b := range w.alpha.browsers {
 		if !role.ReadsConsole() {
@@ -157,6 +160,7 @@ func TestButtonsAreThoseThatTheFunctionsAllow(t *testing.T) {
 // SES-3, R-SES-08: everything that a deactivated person has open ends at once on every node, no
 // door lets the person in, and reactivating revives nothing.
 func TestSES3DeactivationEndsEverythingAndReactivationRevivesNothing(t *testing.T) {
+	t.Parallel()
 	for _, deeds := range [][]string{{"deactivate", "reactivate"}, {"delete", "restore", "reactivate"}} {
 		t.Run(deeds[0], func(t *testing.T) {
 			w := start(t)
@@ -251,6 +255,7 @@ func (w *world) invitationBy(t *testing.T, id, email string) string {
 
 // TEN-3: rights that were taken away end at the next request, on every node.
 func TestTEN3RightsTakenAwayAreGoneAtOnceOnEveryNode(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	node := idptest.StartOn(t, w.DB, w.Clock, w.Keys)
 	owner := w.alpha.browsers[directory.Owner]
@@ -290,6 +295,7 @@ func TestTEN3RightsTakenAwayAreGoneAtOnceOnEveryNode(t *testing.T) {
 
 // TEN-4: an administrator of alpha has power over the membership in alpha only.
 func TestTEN4AdministratorTouchesOneMembershipOfASharedPerson(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const email = "multi@example.org"
 	w.Join(t, w.alpha.Organization, email, "Multi", directory.Member)
@@ -330,6 +336,7 @@ func TestTEN4AdministratorTouchesOneMembershipOfASharedPerson(t *testing.T) {
 // TEN-6: no edited form, extra field or number of people gives anybody more rights than the
 // sender has.
 func TestTEN6NobodyRisesByEditsFieldsOrMany(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	ids := map[directory.Role]string{}
 	var everybody []string
@@ -376,6 +383,7 @@ func TestTEN6NobodyRisesByEditsFieldsOrMany(t *testing.T) {
 
 // Several people at once: the preview says what becomes of each, and nothing else happens.
 func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	gone := w.idIn(t, directory.Auditor)
@@ -438,6 +446,7 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 
 // A deed chosen on the list outlives fresh proof: the preview comes back.
 func TestStaleProofLeadsBackToThePreview(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b, id := w.alpha.browsers[directory.Owner], w.idIn(t, directory.Member)
 	preview := seen(t, b.Get("/o/alpha/admin/people/"+id).Form("deeds").Check("deed", "delete").Submit(""), 200)
@@ -451,6 +460,7 @@ func TestStaleProofLeadsBackToThePreview(t *testing.T) {
 }
 
 func TestEveryoneIsAskedForANewPassword(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const many = 205 // more than one transaction takes
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -510,6 +520,7 @@ func TestEveryoneIsAskedForANewPassword(t *testing.T) {
 // R-REC-07: the link goes to the person alone; the administrator who asks for it neither sees
 // nor chooses anything.
 func TestREC07AdministratorsSendResetsAndSeeNone(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	id := w.idIn(t, directory.Member)
@@ -549,6 +560,7 @@ func TestREC07AdministratorsSendResetsAndSeeNone(t *testing.T) {
 
 // R-TEN-07: somebody who gets a deleted person's address inherits nothing of that person.
 func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	owner := w.alpha.browsers[directory.Owner]
 	const email = "member@alpha.example"
@@ -594,6 +606,7 @@ func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 // A form that no page of ours sends must not do what the page's form does: least of all when a
 // script sends "no".
 func TestOnlyWhatTheFormSendsDeactivatesAnybody(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	id := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")

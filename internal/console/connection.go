@@ -385,16 +385,3 @@ func (s *Server) changeLink(v *page.Viewer) error {
 		}, b.path("")+"?sent")
 	})(v)
 }
-
-// connectionLogo shows a connection's logo to anybody, as the sign-in page does.
-func (s *Server) connectionLogo(v *page.Visitor) error {
-	id := v.R.PathValue("connection")
-	if !secret.IsID(id) {
-		return directory.ErrNotFound
-	}
-	png, err := s.hub.LogoOf(v.R.Context(), id, v.R.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	return v.ShowPicture(png, page.KeptForEver)
-}

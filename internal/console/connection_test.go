@@ -92,6 +92,7 @@ func (w *world) passed(t *testing.T, path string) {
 // Journeys 7.1: metadata as text, as a file and by its address make the same connection, and
 // each product's page says what to enter there.
 func TestMetadataByTextFileAndAddress(t *testing.T) {
+	t.Parallel()
 	host := publish(t)
 	w := start(t, host.allowed)
 	b := w.alpha.browsers[directory.Administrator]
@@ -134,6 +135,7 @@ func TestMetadataByTextFileAndAddress(t *testing.T) {
 
 // Every product's page is complete, in both protocols and both languages.
 func TestEveryGuideIsWhole(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	for _, language := range []string{"en", "fr"} {
@@ -154,6 +156,7 @@ func TestEveryGuideIsWhole(t *testing.T) {
 // SML-11, RPO-6: bad metadata is refused by name at its field, and nothing of the connection
 // changes.
 func TestSML11BadMetadataIsRefusedByName(t *testing.T) {
+	t.Parallel()
 	host := publish(t)
 	w := start(t, host.allowed)
 	b := w.alpha.browsers[directory.Owner]
@@ -209,6 +212,7 @@ func TestSML11BadMetadataIsRefusedByName(t *testing.T) {
 // Journeys 7.2: a connection is turned on only if it was tested since its last change; what a
 // test does not cover may change.
 func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	path := w.add(t, b, "okta", "saml", "Okta")

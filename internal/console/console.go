@@ -90,7 +90,6 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.
 	site.AnyoneForm("/connection-setup/details/{token}", detailsFields, s.behindLink(s.showConnection), s.sent(s.saveDetails))
 	site.AnyoneForm("/connection-setup/{token}", nil, s.behindLink(s.showConnection), s.sent(s.test))
 	site.Anyone("GET /connection-setup/tested/{reference}", s.setupTested)
-	site.Anyone("GET /federation/{connection}/logo/{id}", s.connectionLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/second-step", secondStepRulesFields, s.showSecondStepRules, s.changeSecondStepRules)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/sessions", sessionRulesFields, s.showSessionRules, s.changeSessionRules)

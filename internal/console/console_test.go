@@ -21,6 +21,7 @@ import (
 // What each role may open and send. The table contains all the console's permissions, and the
 // routes are the site's own: a new route must be added here.
 func TestEveryRouteForEveryRole(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	a := w.alpha
 	readers := []directory.Role{directory.Owner, directory.Administrator, directory.Helpdesk, directory.Auditor}
@@ -212,6 +213,7 @@ func call(b *idptest.Browser, route, org, id string, form url.Values) *idptest.P
 // TEN-1: whatever a role of alpha sends with an id of beta, it gets the answer for an id that
 // does not exist, and nothing of beta is read or changed.
 func TestForeignIdsLookAbsent(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "group": w.beta.group, "event": w.beta.event, "connection": w.beta.connection, "attempt": w.beta.attempt, "application": w.beta.application, "organization": string(w.beta.ID)}
 	absent := map[string]string{
@@ -296,6 +298,7 @@ func readable(p *idptest.Page) string { return reference.ReplaceAllString(p.Text
 // TEN-1 in every other place: beta's name in the path, its ids and addresses in filters and
 // cursors, its id in fields.
 func TestForeignIdsInQueriesAndFields(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	before := w.rows(t, w.beta.ID)
 	for role, b := range w.alpha.browsers {
@@ -354,6 +357,7 @@ func place(at time.Time, id string) string { return fmt.Sprint(at.UnixMicro(), "
 
 // INJ-4: whatever is in a list's address, the answer is the list or a 400.
 func TestHostileQueries(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	now := w.Clock.Now()
@@ -395,6 +399,7 @@ func TestHostileQueries(t *testing.T) {
 }
 
 func TestAuditorLooksAndDoesNotTouch(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Auditor]
 	before := w.stateOf(t, w.alpha.ID, w.alpha.invitation)
@@ -427,6 +432,7 @@ func TestAuditorLooksAndDoesNotTouch(t *testing.T) {
 }
 
 func TestHelpdeskLooksAfterMembersOnly(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Helpdesk]
 	p := seen(t, b.Get("/o/alpha/admin/people/invite"), 200)
@@ -470,6 +476,7 @@ func TestHelpdeskLooksAfterMembersOnly(t *testing.T) {
 // An older proof leads through fresh proof to the page that was asked for, and a form comes
 // back as it was filled in (decision 0009).
 func TestStaleProof(t *testing.T) {
+	t.Parallel()
 	t.Run("too old to change anything", func(t *testing.T) { testStaleProof(t, 11*time.Minute) })
 	t.Run("too old to read anything", func(t *testing.T) { testStaleProof(t, 13*time.Hour) })
 }
@@ -515,6 +522,7 @@ func testStaleProof(t *testing.T, after time.Duration) {
 }
 
 func TestReadingNeedsAProofWithinTwelveHoursAndAnHourOfUse(t *testing.T) {
+	t.Parallel()
 	for name, wait := range map[string]func(*world, *idptest.Browser){
 		"idle for more than an hour": func(w *world, _ *idptest.Browser) { w.Clock.Advance(61 * time.Minute) },
 		"used all day long": func(w *world, b *idptest.Browser) {
@@ -546,6 +554,7 @@ func TestReadingNeedsAProofWithinTwelveHoursAndAnHourOfUse(t *testing.T) {
 
 // The next request sees a changed role, or that the person is deactivated.
 func TestARoleChangesAtOnce(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	seen(t, b.Get("/o/alpha/admin/people/invite"), 200)

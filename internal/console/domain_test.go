@@ -18,6 +18,7 @@ const domains = "/o/alpha/admin/domains"
 // R-TEN-09, journeys 2.6: an administrator adds a domain, is shown the record, and has it
 // checked.
 func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	if !slices.Contains(seen(t, b.Get("/o/alpha/admin/single-sign-on"), 200).Links(), domains) {
@@ -109,6 +110,7 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 // TEN-1: that another organization holds a domain is told only to somebody who proves it as
 // well.
 func TestTEN1HeldDomainTellsNothingBeforeItIsProven(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	if err := w.Domains.Check(t.Context(), w.DB, directory.Operator(), w.beta.ID, w.beta.domain); err != nil {
 		t.Fatal(err)
@@ -142,6 +144,7 @@ func TestTEN1HeldDomainTellsNothingBeforeItIsProven(t *testing.T) {
 }
 
 func TestDomainsForWhoMayOnlyRead(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
 		b := w.alpha.browsers[role]
@@ -156,6 +159,7 @@ func TestDomainsForWhoMayOnlyRead(t *testing.T) {
 
 // After a stale proof the domain comes back as it was typed, with the button that was pressed.
 func TestDomainComesBackFromTheProof(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	form := b.Get(domains).Form("main").Fill("domain", "north.example.com")
@@ -172,6 +176,7 @@ func TestDomainComesBackFromTheProof(t *testing.T) {
 }
 
 func TestDomainsInFrench(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	b.Post("/o/alpha/language", url.Values{"language": {"fr"}})

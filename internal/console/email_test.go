@@ -34,6 +34,7 @@ func (w *world) signsIn(t *testing.T, org, email string) bool {
 // Journeys 8.1: an administrator can change an address too, with the same proof from the new
 // one, and the person is told and may object.
 func TestAnAdministratorChangesAnAddress(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	id := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
@@ -92,6 +93,7 @@ func TestAnAdministratorChangesAnAddress(t *testing.T) {
 // TEN-4, TEN-6: nobody changes the address of somebody above their own role, or in another
 // organization.
 func TestTEN4AddressesAreForThoseWhoGovernTheRole(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	before := w.rows(t, w.beta.ID)
 	for role, b := range w.alpha.browsers {
@@ -124,6 +126,7 @@ func TestTEN4AddressesAreForThoseWhoGovernTheRole(t *testing.T) {
 // higher role since: the link in the administrator's own mailbox would give access to an
 // owner's account.
 func TestTEN6AChangeOfAddressEndsWithTheAuthorityOfWhoAsked(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(w *world, t *testing.T, member, asker string){
 		"the person becomes an owner":      func(w *world, t *testing.T, member, _ string) { w.setRole(t, member, directory.Owner) },
 		"who asked is only a member now":   func(w *world, t *testing.T, _, asker string) { w.setRole(t, asker, directory.Member) },
@@ -156,6 +159,7 @@ func (w *world) deactivate(t *testing.T, id string) {
 }
 
 func TestAClosedUsersAddressStays(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	id := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
@@ -170,6 +174,7 @@ func TestAClosedUsersAddressStays(t *testing.T) {
 }
 
 func TestAStaleProofGivesTheNewAddressBack(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	id := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")

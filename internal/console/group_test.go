@@ -21,6 +21,7 @@ const groups = "/o/alpha/admin/groups"
 // An administrator creates a group, finds people by name and by address, adds and removes them,
 // renames the group and deletes it.
 func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	if !slices.Contains(seen(t, b.Get("/o/alpha/admin/people"), 200).Links(), groups) {
@@ -123,6 +124,7 @@ func TestGroupIsCreatedFilledRenamedAndDeleted(t *testing.T) {
 }
 
 func TestGroupsForWhoMayOnlyRead(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
 		b := w.alpha.browsers[role]
@@ -154,6 +156,7 @@ func without(rows, word string) string {
 // TEN-1: nobody of another organization can be put into a group, removed from one, or named in
 // an answer; and a form that names one is refused as a whole.
 func TestTEN1GroupsTakeOnlyTheirOwnOrganizationsPeople(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	before := w.rows(t, w.alpha.ID) + w.rows(t, w.beta.ID)
@@ -195,6 +198,7 @@ func TestTEN1GroupsTakeOnlyTheirOwnOrganizationsPeople(t *testing.T) {
 
 // WEB-6: a group's name is text wherever it stands.
 func TestWEB6NamesOfGroupsAreText(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	for _, name := range []string{`"><script>alert(1)</script>'{{7}}`, "مجموعة المالية 1", "👩🏽 équipe", `<img src=x onerror=alert(1)>`} {
@@ -222,6 +226,7 @@ func TestWEB6NamesOfGroupsAreText(t *testing.T) {
 // After a stale proof the typed text comes back, with the ticked people, on whichever page and
 // by whichever search they were found.
 func TestGroupComesBackFromTheProof(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	var last directory.UserID
@@ -273,6 +278,7 @@ func TestGroupComesBackFromTheProof(t *testing.T) {
 
 // Members are on as many pages as it takes.
 func TestMembersAreOnSeveralPages(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	var all []directory.UserID
@@ -311,6 +317,7 @@ func TestMembersAreOnSeveralPages(t *testing.T) {
 // Two browsers change one group at once: nothing is done twice, and the one that comes too late
 // is told.
 func TestTwoBrowsersChangeOneGroup(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	one, two := w.alpha.browsers[directory.Owner], w.alpha.browsers[directory.Administrator]
 	path, member := groups+"/"+w.alpha.group, w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
@@ -361,6 +368,7 @@ func TestTwoBrowsersChangeOneGroup(t *testing.T) {
 }
 
 func TestGroupsInFrench(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	b.Post("/o/alpha/language", url.Values{"language": {"fr"}})

@@ -81,6 +81,7 @@ func dead(t *testing.T, w *world, link string, status int, form url.Values, page
 }
 
 func TestARefusedInvitationIsDeadAndCanBeSentAgain(t *testing.T) {
+	t.Parallel()
 	w, q := startQuoting(t)
 	const to = "bo@alpha.example"
 	q.refuse(to, true)
@@ -98,6 +99,7 @@ func TestARefusedInvitationIsDeadAndCanBeSentAgain(t *testing.T) {
 }
 
 func TestARefusedResetIsDeadAndCanBeSentAgain(t *testing.T) {
+	t.Parallel()
 	w, q := startQuoting(t)
 	const to = "member@alpha.example"
 	q.refuse(to, true)
@@ -121,6 +123,7 @@ func TestARefusedResetIsDeadAndCanBeSentAgain(t *testing.T) {
 }
 
 func TestARefusedChangeOfAddressIsDeadAndCanBeSentAgain(t *testing.T) {
+	t.Parallel()
 	for name, by := range map[string]directory.Role{"one's own": directory.Member, "by an owner": directory.Owner} {
 		t.Run(name, func(t *testing.T) {
 			w, q := startQuoting(t)
@@ -142,6 +145,7 @@ func TestARefusedChangeOfAddressIsDeadAndCanBeSentAgain(t *testing.T) {
 }
 
 func TestARefusedSetUpLinkIsDeadAndCanBeSentAgain(t *testing.T) {
+	t.Parallel()
 	w, q := startQuoting(t)
 	const to = "it@alpha.example"
 	q.refuse(to, true)
@@ -165,6 +169,7 @@ func TestARefusedSetUpLinkIsDeadAndCanBeSentAgain(t *testing.T) {
 // 'This was not me' is such a link too: it ends sessions, and may bring an address back. There
 // is nobody to whom that letter could be offered again.
 func TestARefusedLetterTakesItsNotMeLinkWithIt(t *testing.T) {
+	t.Parallel()
 	w, q := startQuoting(t)
 	const to = "member@alpha.example"
 	q.refuse(to, true)

@@ -12,6 +12,7 @@ import (
 
 // One node begins, another continues, and a third, started after that, finishes.
 func TestAnotherNodeAndARestartInTheMiddleOfAJourney(t *testing.T) {
+	t.Parallel()
 	on := func(node *idptest.Server, b *idptest.Browser) *idptest.Browser {
 		c := node.Browser(t)
 		c.SetCookie("__Host-parvis", b.Cookie("__Host-parvis"))

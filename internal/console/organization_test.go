@@ -24,6 +24,7 @@ import (
 // Journeys 1.2: the link works for as long as the organization says, from 1 hour to 30 days;
 // another organization's setting stays.
 func TestInvitationsLiveAsLongAsTheOrganizationSays(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	form := b.Get("/o/alpha/admin/organization").Form("main")
@@ -63,6 +64,7 @@ func (w *world) saying(t *testing.T, field, value string) *idptest.Page {
 // People who may enter a contact for help are asked for one, on the first page, until one is
 // set.
 func TestConsoleAsksForAContactUntilOneIsSet(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const missing = "console.organization.contact_missing"
 	first := func(role directory.Role) *idptest.Page { return w.alpha.browsers[role].Get("/o/alpha/admin") }
@@ -80,6 +82,7 @@ func TestConsoleAsksForAContactUntilOneIsSet(t *testing.T) {
 
 // Journeys 9.8.
 func TestOrganizationSaysWhoItIs(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	form := b.Get(organizationPath).Form("main").
@@ -121,6 +124,7 @@ func TestOrganizationSaysWhoItIs(t *testing.T) {
 }
 
 func TestOrganizationNamesEveryFaultAndKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	typed := url.Values{
@@ -174,6 +178,7 @@ func TestOrganizationNamesEveryFaultAndKeepsWhatWasTyped(t *testing.T) {
 
 // WEB-6: what an organization says is text wherever it stands.
 func TestWEB6WhatAnOrganizationSaysIsText(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	payload := `Alpha <img src=x onerror=alert(1)>"'&{{.}} https://evil.example/"onclick=alert(1)`
 	w.saying(t, "contact", payload)
@@ -193,6 +198,7 @@ func TestWEB6WhatAnOrganizationSaysIsText(t *testing.T) {
 // A former short name redirects for 90 days, forms and pages alike, and people who are signed
 // in do not notice.
 func TestFormerShortNameLeadsOnFor90Days(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	member := w.alpha.browsers[directory.Member]
 	oldTab := member.Get("/o/alpha/account").Form("main").Fill("name", "Renamed Meanwhile")
@@ -265,6 +271,7 @@ func (w *world) take(short string) (o directory.Organization, err error) {
 
 // UNI-1: while a former short name redirects, nobody else gets one that looks like it.
 func TestUNI1FormerShortNameIsNobodyElses(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.saying(t, "short_name", "north-star")
 	for _, short := range []string{"alpha", "Alpha", "a1pha", "ａｌｐｈａ", "аӏрһа", "north-star", "n0rth-star"} {
@@ -291,6 +298,7 @@ func TestUNI1FormerShortNameIsNobodyElses(t *testing.T) {
 }
 
 func TestSuspendedOrganizationIsClosedUnderBothItsNames(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.saying(t, "short_name", "north-star")
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -304,6 +312,7 @@ func TestSuspendedOrganizationIsClosedUnderBothItsNames(t *testing.T) {
 }
 
 func TestSweepFreesShortNamesInTime(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.saying(t, "short_name", "north-star")
 	kept := func() (n int) {
@@ -327,6 +336,7 @@ func TestSweepFreesShortNamesInTime(t *testing.T) {
 
 // Of two organizations that want one name at once, one gets it.
 func TestTwoOrganizationsTakeAShortNameAtOnceAndOneGetsIt(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	forms := []*idptest.Form{
 		w.alpha.browsers[directory.Owner].Get(organizationPath).Form("main").Fill("short_name", "gamma"),
@@ -357,6 +367,7 @@ func drawing(t *testing.T, w, h int) []byte {
 var logoPath = regexp.MustCompile(`/o/alpha/logo/(img_[a-z2-7]{26})`)
 
 func TestLogoIsShownReplacedAndTakenAway(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	upload := func(file []byte) *idptest.Page {
@@ -416,6 +427,7 @@ func (w *world) images(t *testing.T) (n int) {
 
 // A refused file leaves the logo as it was, and the field says why.
 func TestWEB6LogosThatAreNoneAreRefused(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	for what, file := range map[string][]byte{
@@ -447,6 +459,7 @@ func TestWEB6LogosThatAreNoneAreRefused(t *testing.T) {
 // TEN-1: neither another organization nor people who may only read can change what an
 // organization says, and no address shows another organization's image.
 func TestTEN1OrganizationIsItsOwnPeoplesAlone(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	owner := w.alpha.browsers[directory.Owner]
 	logo := logoPath.FindStringSubmatch(seen(t, owner.Get(organizationPath).Form("upload").Choose(drawing(t, 8, 8)).Submit(""), 200).Body)[1]
@@ -511,6 +524,7 @@ func TestTEN1OrganizationIsItsOwnPeoplesAlone(t *testing.T) {
 
 // An upload waits for fresh proof like every change; the file is then chosen again.
 func TestLogoNeedsAFreshProof(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	form := b.Get(organizationPath).Form("upload").Choose(drawing(t, 8, 8))

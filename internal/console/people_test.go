@@ -21,6 +21,7 @@ import (
 
 // Journey 1.1, as the administrator sees it.
 func TestInvite(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	p := seen(t, b.Get("/o/alpha/admin/people"), 200)
@@ -69,6 +70,7 @@ func TestInvite(t *testing.T) {
 }
 
 func TestInviteNamesEveryFaultAndKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	for name, test := range map[string]struct {
@@ -116,6 +118,7 @@ func TestInviteNamesEveryFaultAndKeepsWhatWasTyped(t *testing.T) {
 }
 
 func TestChangeOfLanguageKeepsTheForm(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	form := b.Get("/o/alpha/admin/people/invite").Form("main").Fill("email", "not yet").Fill("role", "helpdesk").Fill("language", "fr")
@@ -132,6 +135,7 @@ func TestChangeOfLanguageKeepsTheForm(t *testing.T) {
 }
 
 func TestResendAndWithdraw(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	old := w.LinkTo(t, "waiting@alpha.example", 0)
@@ -178,6 +182,7 @@ func TestResendAndWithdraw(t *testing.T) {
 }
 
 func TestExpiredInvitationCanBeSentAgain(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	w.Clock.Advance(directory.InvitationLifetime)
@@ -190,6 +195,7 @@ func TestExpiredInvitationCanBeSentAgain(t *testing.T) {
 }
 
 func TestBouncedInvitation(t *testing.T) {
+	t.Parallel()
 	const reply = `5.1.1 no such <b>user</b> here`
 	box, err := mailbox.Start(t.Context(), "127.0.0.1:0", mailbox.Options{Recipient: func(address string) error {
 		if address == "gone@alpha.example" {
@@ -218,6 +224,7 @@ func TestBouncedInvitation(t *testing.T) {
 // Pages of the list follow each other without a gap and without a line twice, also where many
 // lines have the same instant.
 func TestPeoplePaging(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const many = 120
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -267,6 +274,7 @@ func TestPeoplePaging(t *testing.T) {
 
 // WEB-6: people's names are text, wherever they stand.
 func TestPayloadsAreText(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const payload = `"><img src=x onerror=alert(1)>'{{7}}`
 	b := w.alpha.browsers[directory.Owner]
@@ -304,6 +312,7 @@ func TestPayloadsAreText(t *testing.T) {
 // An invitation whose sender may no longer invite says so, and somebody who may sends it again
 // from its page, without anybody else.
 func TestLapsedInvitationIsSentAgainBySomebodyWhoMay(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.alpha.browsers[directory.Administrator].Get("/o/alpha/admin/people/invite").Form("main").Fill("email", "late@alpha.example").Submit("")
 	dead := w.LinkTo(t, "late@alpha.example", 0)

@@ -159,6 +159,7 @@ type refusal struct {
 // What a page does not offer cannot be done by sending its form. Every POST is tried, with
 // every button, where its GET shows no form that leads there.
 func TestNoFormDoesWhatItsPageRefuses(t *testing.T) {
+	t.Parallel()
 	w := start(t, idptest.Named)
 	all, dos := forms(t), buttons(t)
 	if len(all) < 60 || len(dos) < 15 {

@@ -47,6 +47,7 @@ func save(t *testing.T, p *idptest.Page) *idptest.Page {
 // R-PWD-01: the bounds of a new password are those that the page set, tested with one character
 // less and one more.
 func TestPWD1PasswordsAreMeasuredByTheRulesOfTheOrganization(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	long := func(n int) string {
@@ -80,6 +81,7 @@ func TestPWD1PasswordsAreMeasuredByTheRulesOfTheOrganization(t *testing.T) {
 
 // R-PWD-01: the server enforces the bounds; what was typed stays, and the field is named.
 func TestPWD1SettingsOutOfBoundsAreRefused(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	for _, tt := range []struct{ preset, field, value string }{
@@ -126,6 +128,7 @@ func TestPWD1SettingsOutOfBoundsAreRefused(t *testing.T) {
 // Before anything is saved the page says what it means and whom it affects; a shorter history
 // deletes what is no longer needed, and nothing of another organization.
 func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -196,6 +199,7 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 }
 
 func TestPasswordRulesForWhoMayOnlyRead(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
 		b := w.alpha.browsers[role]
@@ -212,6 +216,7 @@ func TestPasswordRulesForWhoMayOnlyRead(t *testing.T) {
 
 // After a stale proof the form comes back as it was filled in, including an unticked box.
 func TestPasswordRulesComeBackFromTheProof(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	form := b.Get(passwordRules).Form("main").Fill("minimum_length", "10")

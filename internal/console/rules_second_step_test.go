@@ -70,6 +70,7 @@ func (w *world) setZone(t *testing.T, role directory.Role, zone string) {
 // first instant of that day, in the time zone of the person who set it, at the next sign-in;
 // people who are signed in stay signed in.
 func TestAUT4ARequirementBitesFromItsInstant(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.setZone(t, directory.Owner, "America/New_York")
 	b := w.alpha.browsers[directory.Owner]
@@ -113,6 +114,7 @@ func TestAUT4ARequirementBitesFromItsInstant(t *testing.T) {
 
 // R-AUT-04: an organization that never chose asks its owners and administrators.
 func TestAUT4OwnersAndAdministratorsNeedOneByDefault(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	var org directory.Organization
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
@@ -153,6 +155,7 @@ func TestAUT4OwnersAndAdministratorsNeedOneByDefault(t *testing.T) {
 // Journeys 9.3: a rule that would affect somebody says whom before it is saved, and one that
 // affects nobody is saved at once.
 func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b, _ := w.withApp(t, "administrator@alpha.example")
 	w.Join(t, w.alpha.Organization, "gone@alpha.example", "Gone", directory.Member)
@@ -218,6 +221,7 @@ func TestSecondStepRulesSayWhomTheyMeet(t *testing.T) {
 
 // A text that is no day is refused beside the field, and everything typed stays.
 func TestSecondStepRulesKeepWhatWasTyped(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	for _, day := range []string{"", "tomorrow", "2026-13-01", "2026-11-31", "31.12.2026", "12026-01-01", "٢٠٢٦-١١-٢٤", "2026-11-24T00:00", "-0001-01-01"} {
@@ -250,6 +254,7 @@ func TestSecondStepRulesKeepWhatWasTyped(t *testing.T) {
 // Another administrator's midnight is at another time: changing something else does not move
 // the day.
 func TestADayStaysWhatItIsInOtherTimeZones(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.setZone(t, directory.Owner, "Pacific/Auckland")
 	w.setZone(t, directory.Administrator, "America/New_York")
@@ -297,6 +302,7 @@ func proveByEnrolling(t *testing.T, w *world, p *idptest.Page) *idptest.Page {
 }
 
 func TestSecondStepRulesForWhoMayOnlyRead(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.SecondStep(t, w.alpha.Organization, signin.DefaultSecondStep)
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
@@ -321,6 +327,7 @@ func TestSecondStepRulesForWhoMayOnlyRead(t *testing.T) {
 
 // After a stale proof the form comes back as it was filled in, including an unticked box.
 func TestSecondStepRulesComeBackFromTheProof(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	form := b.Get(secondStepRules).Form("main").Fill("everyone", "yes").Fill("required_from", "2026-12-24")
@@ -341,6 +348,7 @@ func TestSecondStepRulesComeBackFromTheProof(t *testing.T) {
 // R-PWD-01: under modern rules 8 characters are enough while a second step is required of
 // everybody, and as long as 8 are enough, the second step stays required.
 func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	eight := func(want int) *idptest.Page {
@@ -402,6 +410,7 @@ func TestPWD1ModernTakesEightOnlyBesideARequiredSecondStep(t *testing.T) {
 
 // Of two people who lower the length and drop the requirement at once, one is refused.
 func TestPWD1TheTwoRulesDoNotSlipPastEachOther(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	eight := credential.Modern
 	eight.MinimumLength = 8

@@ -24,6 +24,7 @@ func (w *world) sessionRules(t *testing.T, org directory.OrgID) session.Rules {
 }
 
 func TestSessionRulesKeepTheirBounds(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	form := b.Get(sessionRules).Form("main")
@@ -59,6 +60,7 @@ func TestSessionRulesKeepTheirBounds(t *testing.T) {
 // Journeys 9.3: the page says whom new rules would affect before they are saved, and nobody
 // else is affected.
 func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	resting := w.alpha.browsers[directory.Member]
 	neighbour := w.beta.browsers[directory.Owner]
@@ -109,6 +111,7 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 }
 
 func TestSessionRulesForWhoMayOnlyRead(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	for _, role := range []directory.Role{directory.Helpdesk, directory.Auditor} {
 		b := w.alpha.browsers[role]
@@ -123,6 +126,7 @@ func TestSessionRulesForWhoMayOnlyRead(t *testing.T) {
 
 // After a stale proof the form comes back as it was filled in.
 func TestSessionRulesComeBackFromTheProof(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	form := b.Get(sessionRules).Form("main").Fill("absolute", "720h0m0s")

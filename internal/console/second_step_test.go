@@ -54,6 +54,7 @@ func (w *world) giveCodes(t *testing.T, email string) {
 // sessions are removed, the person gets a letter, the log keeps the reason, and the next
 // sign-in enrols again before anything else.
 func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const email = "member@alpha.example"
 	member, secret := w.withApp(t, email)
@@ -134,6 +135,7 @@ func TestREC8AnAdministratorResetsALostSecondStep(t *testing.T) {
 // Where single sign-on is the only way in there is no password to write a letter about: the
 // second step is removed all the same, and the letter says how the person signs in.
 func TestREC8ASecondStepIsResetWhereSingleSignOnIsTheOnlyWayIn(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const email = "member@alpha.example"
 	w.withApp(t, email)
@@ -165,6 +167,7 @@ func TestREC8ASecondStepIsResetWhereSingleSignOnIsTheOnlyWayIn(t *testing.T) {
 // R-TEN-06: nobody resets somebody above them, or themselves; helpdesk resets members only;
 // nobody resets people of other organizations. The server refuses it whatever the page shows.
 func TestREC8WhoMayResetWhom(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	reason := url.Values{"reason": {"Asked in person"}}
 	allowed := map[directory.Role][]directory.Role{
@@ -223,6 +226,7 @@ func TestREC8WhoMayResetWhom(t *testing.T) {
 
 // A reset needs a reason of one line, which is kept in the form when it is refused.
 func TestREC8AResetWantsAReason(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const email = "member@alpha.example"
 	w.withApp(t, email)
@@ -245,6 +249,7 @@ func TestREC8AResetWantsAReason(t *testing.T) {
 // There is nothing to reset for people who have no second step, or are deactivated or deleted;
 // and of eight resets at once, one succeeds.
 func TestREC8AResetHappensOnce(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const email = "member@alpha.example"
 	b, path := w.alpha.browsers[directory.Owner], w.secondStepOf(t, directory.Member)
@@ -289,6 +294,7 @@ func TestREC8AResetHappensOnce(t *testing.T) {
 // The list of people without a second step is paged and searched like the list of all people,
 // and shows nobody else.
 func TestPeopleWithoutASecondStepAreListed(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	w.withApp(t, "helpdesk@alpha.example")
 	const many = 120

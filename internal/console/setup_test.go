@@ -41,6 +41,7 @@ func client(issuer string, pairs ...string) url.Values {
 // Journeys 7.1: an issuer and a client make a connection; the secret is sealed, shown to
 // nobody, in no log and in no other row, and never sent to another issuer.
 func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
+	t.Parallel()
 	host, other := publish(t), publish(t)
 	host.discovers()
 	other.discovers()
@@ -110,6 +111,7 @@ func TestRPO6AnIssuerIsAskedAndTheSecretKept(t *testing.T) {
 
 // Removing connections and adding them again does not allow more requests to other hosts.
 func TestAskingOtherHostsIsCountedForTheOrganization(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	statuses := map[int]int{}
@@ -128,6 +130,7 @@ func TestAskingOtherHostsIsCountedForTheOrganization(t *testing.T) {
 // TEN-6: no mapping gives a group a role that its author could not give a person, and none
 // makes owners.
 func TestTEN6AMappingGivesNothingAboveItsAuthor(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	for _, by := range []directory.Role{directory.Owner, directory.Administrator} {
 		b := w.alpha.browsers[by]
@@ -148,6 +151,7 @@ func TestTEN6AMappingGivesNothingAboveItsAuthor(t *testing.T) {
 
 // A certificate is added beside the old one, and the last one cannot be removed.
 func TestCertificatesOverlap(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	path := w.add(t, b, "adfs", "saml", "AD FS")
@@ -204,6 +208,7 @@ func (w *world) fresh(t *testing.T, b *idptest.Browser, path string) *idptest.Pa
 // Somebody who has a setup link can set up this one connection and nothing else, until it is
 // turned on, the link is withdrawn, or it expires.
 func TestASetupLinkOpensOneConnection(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	path := w.add(t, b, "okta", "saml", "Okta")
@@ -282,6 +287,7 @@ func TestASetupLinkOpensOneConnection(t *testing.T) {
 }
 
 func TestASetupLinkEnds(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	path := w.add(t, b, "okta", "saml", "Okta")
@@ -360,6 +366,7 @@ func TestASetupLinkEnds(t *testing.T) {
 // Journeys 7.7: by the reference the administrator finds what was wrong, and what to change;
 // another organization finds nothing.
 func TestAttemptsAreExplained(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	for _, role := range []directory.Role{directory.Owner, directory.Helpdesk} {
 		b := w.alpha.browsers[role]
@@ -383,6 +390,7 @@ func TestAttemptsAreExplained(t *testing.T) {
 // Journeys 7.5: single sign-on becomes the only way in only after a recent success and with an
 // owner who keeps a passkey, and after the page showed who would lose access.
 func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
+	t.Parallel()
 	w := start(t, idptest.Named)
 	b := w.alpha.browsers[directory.Administrator]
 	const only = singleSignOn + "/only"
@@ -440,6 +448,7 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 
 // Pasted metadata may be as long as a file of it.
 func TestPastedMetadataMayBeAsLongAsAFile(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	b := w.alpha.browsers[directory.Owner]
 	path := w.add(t, b, "okta", "saml", "Okta")

@@ -71,6 +71,7 @@ func sweepCosts(t *testing.T, d *db.DB) {
 // Addresses without an account must cost what those with one cost: otherwise an installation
 // whose cost was raised reveals by the time it takes who exists.
 func TestNobodyCostsWhatStoredPasswordsCost(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s, org := testStore(t, Options{}), newOrg(t, d)
 	sweepCosts(t, d)
@@ -144,6 +145,7 @@ func TestCostOfNobodyOnlyRises(t *testing.T) {
 
 // A disabled password is compared at its own cost, as before.
 func TestDisablingAPasswordDoesNotChangeItsCost(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s, org := testStore(t, Options{}), newOrg(t, d)
 	o := s.storedAt(t, d, org, older, 1)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestDevicesAreRenamedByTheirOwnerAlone(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	a.enrol()
 	f, err := a.FactorsOf(t.Context(), a.d, a.owner)
@@ -73,6 +74,7 @@ func TestDevicesAreRenamedByTheirOwnerAlone(t *testing.T) {
 }
 
 func TestTheDeviceUsedLastIsAskedForFirst(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := apps{NewAuthenticators(testPepper("k_one")), t, c.d, c.clock, c.owner()}
 	passkeyLast := func() bool {
@@ -105,6 +107,7 @@ func TestTheDeviceUsedLastIsAskedForFirst(t *testing.T) {
 }
 
 func TestRemovingAllLeavesNothing(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := apps{NewAuthenticators(testPepper("k_one")), t, c.d, c.clock, c.owner()}
 	s := testStore(t, Options{})

@@ -171,6 +171,7 @@ func why(err error) error {
 var ceremonyKinds = []Ceremony{Registration, SecondStep, Alone}
 
 func TestAPasskeyIsMadeAndOpensInBothCeremonies(t *testing.T) {
+	t.Parallel()
 	for name, algorithm := range map[string]int{"ES256": authenticator.ES256, "EdDSA": authenticator.EdDSA, "RS256": authenticator.RS256} {
 		t.Run(name, func(t *testing.T) {
 			c := newCeremonies(t)
@@ -207,6 +208,7 @@ func TestAPasskeyIsMadeAndOpensInBothCeremonies(t *testing.T) {
 
 // R-PSK-01, R-PSK-05, R-PSK-08: what the browser is given reveals nothing about anybody.
 func TestPasskeyOptionsTellNothingOfAnybody(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	var first struct {
@@ -307,6 +309,7 @@ func (c *ceremonies) each(t *testing.T, attack func(*testing.T, *authenticator.A
 }
 
 func TestPSK1WrongOriginOrPartyIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	origin := func(o string) func(*authenticator.Authenticator) {
 		return func(a *authenticator.Authenticator) { a.Origin = o }
@@ -349,6 +352,7 @@ func TestPSK1WrongOriginOrPartyIsRefused(t *testing.T) {
 }
 
 func TestPSK1AnAnswerOfOneCeremonyIsNoneOfTheOther(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	c.each(t, func(_ *testing.T, a *authenticator.Authenticator, kind Ceremony) {
 		other := "webauthn.create"
@@ -360,6 +364,7 @@ func TestPSK1AnAnswerOfOneCeremonyIsNoneOfTheOther(t *testing.T) {
 }
 
 func TestPSK2OwnChallengeIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	c.each(t, func(_ *testing.T, a *authenticator.Authenticator, _ Ceremony) {
 		a.Client = map[string]any{"challenge": base64.RawURLEncoding.EncodeToString(secret.Bytes(32))}
@@ -373,6 +378,7 @@ func TestPSK2OwnChallengeIsRefused(t *testing.T) {
 }
 
 func TestPSK2AnswerIsTakenOnce(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	a.Counter = 0 // a counter would refuse a replay too
@@ -401,6 +407,7 @@ func TestPSK2AnswerIsTakenOnce(t *testing.T) {
 }
 
 func TestPSK2ACeremonyIsOfItsKindItsOwnerAndItsTime(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	c.must(Registration, a)
@@ -439,6 +446,7 @@ func TestPSK2ACeremonyIsOfItsKindItsOwnerAndItsTime(t *testing.T) {
 }
 
 func TestPSK2OneOfTwoAnswersAtOnceIsTaken(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	a.Counter = 0
@@ -466,6 +474,7 @@ func TestPSK2OneOfTwoAnswersAtOnceIsTaken(t *testing.T) {
 }
 
 func TestPSK4NobodyPresentIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	for _, flags := range []byte{0, authenticator.Verified} {
 		c.each(t, func(_ *testing.T, a *authenticator.Authenticator, _ Ceremony) { a.Flags = flags })
@@ -473,6 +482,7 @@ func TestPSK4NobodyPresentIsRefused(t *testing.T) {
 }
 
 func TestPSK4WithoutVerificationAPasskeyIsOneFactor(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	a.Flags = authenticator.Present
@@ -531,6 +541,7 @@ func with(t testing.TB, answer []byte, name string, value any) []byte {
 }
 
 func TestPSK4CounterThatDoesNotGoOnIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	for name, next := range map[string]uint32{"equal": 7, "lower": 6, "one": 1, "zero": 0} {
 		for _, kind := range []Ceremony{SecondStep, Alone} {
@@ -569,6 +580,7 @@ func TestPSK4CounterThatDoesNotGoOnIsRefused(t *testing.T) {
 }
 
 func TestPSK4BackupFlagsAreConsistent(t *testing.T) {
+	t.Parallel()
 	const up = authenticator.Present | authenticator.Verified
 	const be, bs = authenticator.BackupEligible, authenticator.BackedUp
 	c := newCeremonies(t)
@@ -605,6 +617,7 @@ func TestPSK4BackupFlagsAreConsistent(t *testing.T) {
 }
 
 func TestPSK5UserHandleAndCredentialAgree(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	victim, mallory := newAuthenticator(), newAuthenticator()
 	c.must(Registration, victim)
@@ -657,6 +670,7 @@ func TestPSK5UserHandleAndCredentialAgree(t *testing.T) {
 
 // R-PSK-06.
 func TestPSK6OnlyWhatWasOfferedIsRegistered(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	refuse := func(name string, change func(*authenticator.Authenticator)) {
 		t.Run(name, func(t *testing.T) {
@@ -701,6 +715,7 @@ func TestPSK6OnlyWhatWasOfferedIsRegistered(t *testing.T) {
 // A passkey from before keys were judged signs nobody in, whatever signs for it, and is listed.
 // One signature in four fits this key, and anybody can make it without a private key.
 func TestPSK6AStoredKeyThatOthersSignForOpensNothing(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	a.Algorithm, a.Counter = authenticator.EdDSA, 0
@@ -733,6 +748,7 @@ func TestPSK6AStoredKeyThatOthersSignForOpensNothing(t *testing.T) {
 }
 
 func TestPSK6APasskeyThatAnybodyHasIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	b := c.begin(Registration)
@@ -771,6 +787,7 @@ func TestPSK6APasskeyThatAnybodyHasIsRefused(t *testing.T) {
 // Two tabs of a person without a passkey begin before either ends: each makes one with a handle
 // of its own.
 func TestPasskeysMadeSideBySideBothOpen(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	one, other := newAuthenticator(), newAuthenticator()
 	first, second := c.begin(Registration), c.begin(Registration)
@@ -789,6 +806,7 @@ func TestPasskeysMadeSideBySideBothOpen(t *testing.T) {
 }
 
 func TestWhatTheBrowserKeepsOfACeremonyFitsACookie(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	a.IDBytes = 1023
@@ -803,6 +821,7 @@ func TestWhatTheBrowserKeepsOfACeremonyFitsACookie(t *testing.T) {
 }
 
 func TestPasskeyRemovedOrUsedInBetweenIsNotUsed(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	c.must(Registration, a)
@@ -839,6 +858,7 @@ func TestPasskeyRemovedOrUsedInBetweenIsNotUsed(t *testing.T) {
 // R-PSK-04: each byte that is signed or compared matters, and no answer causes an internal
 // error.
 func TestPSK4EachBrokenFieldIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	a.Counter = 0
@@ -872,6 +892,7 @@ func TestPSK4EachBrokenFieldIsRefused(t *testing.T) {
 }
 
 func TestPSK4GarbageIsRefusedWithoutHarm(t *testing.T) {
+	t.Parallel()
 	c := newCeremonies(t)
 	a := newAuthenticator()
 	c.must(Registration, a)
@@ -980,6 +1001,7 @@ func perCPU(b *testing.B, call func() error) {
 // One reader takes the first of two members, another the last, and encoding/json reads them in
 // any case: what no browser writes is refused, also in what the browser had signed.
 func TestPSK4AmbiguousJSONIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(answer string) string{
 		"a member twice":           func(a string) string { return strings.Replace(a, `{`, `{"type":"public-key",`, 1) },
 		"a member in another case": func(a string) string { return strings.Replace(a, `"rawId"`, `"RAWID"`, 1) },

@@ -25,6 +25,7 @@ func mustChange(t *testing.T, d *db.DB, s *Store, o Owner, text string) {
 }
 
 func TestAFirstPasswordSignsIn(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -50,6 +51,7 @@ func TestAFirstPasswordSignsIn(t *testing.T) {
 
 // R-PWD-07: the last ten, including the current one, are refused, and the eleventh is accepted.
 func TestPWD7ElevenPasswordsBack(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t) // its clock stands still, because the order must not depend on it
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -75,6 +77,7 @@ func TestPWD7ElevenPasswordsBack(t *testing.T) {
 // Ten changes and a return to the first take seconds: a password that was in use within a day
 // is refused too, however many came after it.
 func TestPWD7TheHistoryHoldsADay(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -95,6 +98,7 @@ func TestPWD7TheHistoryHoldsADay(t *testing.T) {
 }
 
 func TestPWD7TheHistoryOfADayIsBounded(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -128,6 +132,7 @@ func TestPWD7TheHistoryOfADayIsBounded(t *testing.T) {
 }
 
 func TestWithoutHistoryOnlyTheCurrentPasswordIsRefused(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -146,6 +151,7 @@ func TestWithoutHistoryOnlyTheCurrentPasswordIsRefused(t *testing.T) {
 }
 
 func TestAClockThatJumpsBackKeepsTheHistoryInOrder(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -163,6 +169,7 @@ func TestAClockThatJumpsBackKeepsTheHistoryInOrder(t *testing.T) {
 // Eight changes to the same new password pass the history together, and each would put the
 // password there once more: all but one must notice.
 func TestPWD7ConcurrentChangesDoNotSlipPastTheHistory(t *testing.T) {
+	t.Parallel()
 	for name, first := range map[string]bool{"the first password": true, "a change": false} {
 		t.Run(name, func(t *testing.T) {
 			d, _ := dbtest.Open(t)
@@ -215,6 +222,7 @@ func TestPWD7ConcurrentChangesDoNotSlipPastTheHistory(t *testing.T) {
 // the password off, not the user; from then on each attempt is an ordinary failure that is not
 // counted, until a new password is set.
 func TestAHundredFailuresTurnThePasswordOff(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -264,6 +272,7 @@ func TestAHundredFailuresTurnThePasswordOff(t *testing.T) {
 }
 
 func TestBRU2EightWrongPasswordsAtOnceCountEight(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -279,6 +288,7 @@ func TestBRU2EightWrongPasswordsAtOnceCountEight(t *testing.T) {
 }
 
 func TestOneUsersFailuresAreNobodyElses(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	org := newOrg(t, d)
@@ -299,6 +309,7 @@ func TestOneUsersFailuresAreNobodyElses(t *testing.T) {
 // A verdict is about the password that was read, not about the one that is stored when it is
 // recorded.
 func TestAVerdictOnAPasswordChangedMeanwhileIsVoid(t *testing.T) {
+	t.Parallel()
 	for name, text := range map[string]string{"right": good, "wrong": "wrong"} {
 		t.Run(name, func(t *testing.T) {
 			d, _ := dbtest.Open(t)
@@ -322,6 +333,7 @@ func TestAVerdictOnAPasswordChangedMeanwhileIsVoid(t *testing.T) {
 }
 
 func TestPWD11SigningInStoresTheRaisedHash(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	o := newOwner(t, d, newOrg(t, d))
 	mustChange(t, d, testStore(t, Options{}), o, good)
@@ -344,6 +356,7 @@ func TestPWD11SigningInStoresTheRaisedHash(t *testing.T) {
 
 // A row copied to another user by somebody who can write to the database is of no use to them.
 func TestPWD11ARowMovedToAnotherUserVerifiesNothing(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	org := newOrg(t, d)

@@ -48,6 +48,7 @@ func mustUse(t testing.TB, d *db.DB, s *Store, o Owner, typed string, want bool)
 }
 
 func TestRecoveryCodesAreTenOf80BitsUnderOneSalt(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -86,6 +87,7 @@ func TestRecoveryCodesAreTenOf80BitsUnderOneSalt(t *testing.T) {
 }
 
 func TestRecoveryCodeWorksOnce(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -102,6 +104,7 @@ func TestRecoveryCodeWorksOnce(t *testing.T) {
 }
 
 func TestRecoveryCodeSentAtOnceWorksOnce(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -117,6 +120,7 @@ func TestRecoveryCodeSentAtOnceWorksOnce(t *testing.T) {
 }
 
 func TestRecoveryCodeOpensForItsOwnerOnly(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	org := newOrg(t, d)
@@ -139,6 +143,7 @@ func TestRecoveryCodeOpensForItsOwnerOnly(t *testing.T) {
 }
 
 func TestRecoveryCodeIsReadInEverySpelling(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -179,6 +184,7 @@ func TestRecoveryCodeIsReadInEverySpelling(t *testing.T) {
 }
 
 func TestNewRecoveryCodesEndTheOldOnes(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	s := testStore(t, Options{})
 	o := newOwner(t, d, newOrg(t, d))
@@ -203,6 +209,7 @@ func TestNewRecoveryCodesEndTheOldOnes(t *testing.T) {
 }
 
 func TestRecoveryCodesOutliveANewPepper(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	o := newOwner(t, d, newOrg(t, d))
 	codes := newCodes(t, d, testStore(t, Options{}), o)
@@ -216,6 +223,7 @@ func TestRecoveryCodesOutliveANewPepper(t *testing.T) {
 // Migration 00002 deletes codes of users without a device, and codes that were made before
 // their user ever added one.
 func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s, org := testStore(t, Options{}), newOrg(t, d)
 	migration, err := os.ReadFile("../db/migrations/00002_codes_and_costs.sql")

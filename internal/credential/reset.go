@@ -13,6 +13,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/lifetime"
 	"parvis/internal/mail"
 	"parvis/internal/naming"
 	"parvis/internal/secret"
@@ -53,9 +54,9 @@ func Ask(ctx context.Context, tx *db.Tx, q Request) error {
 
 // Resets sends the links that create a new password.
 type Resets struct {
-	Outbox   *mail.Outbox
-	Base     string        // the configured public address, without a slash at its end
-	Lifetime time.Duration // overrides the organization's where set: [lifetimes] on a loopback address
+	Outbox    *mail.Outbox
+	Base      string // the configured public address, without a slash at its end
+	Lifetimes lifetime.Overrides
 }
 
 // Reset is a link that creates a new password.
@@ -114,7 +115,7 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 	if err != nil {
 		return err
 	}
-	token, expires := secret.NewToken(), tx.Now().Add(cmp.Or(r.Lifetime, rules.ResetLifetime))
+	token, expires := secret.NewToken(), tx.Now().Add(cmp.Or(r.Lifetimes.Reset, rules.ResetLifetime))
 	letter, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetParameters{
 		Organization: who.Organization.DisplayName, Name: who.User.Name, Expires: expires,
 		ByAdministrator: !asked, NoPassword: !stored.Exists(), Link: r.Base + "/reset/" + token.Reveal(),

@@ -97,6 +97,7 @@ func token(org directory.OrgID, role directory.Role) directory.Actor {
 }
 
 func TestRulesAreClassicUntilChosenAndAudited(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	org, other := newOrg(t, d), newOrg(t, d)
 	actor := token(org, directory.Administrator)
@@ -139,6 +140,7 @@ func TestRulesAreClassicUntilChosenAndAudited(t *testing.T) {
 }
 
 func TestOnlyAdministratorsOfTheOrganizationChangeItsRules(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	org, other := newOrg(t, d), newOrg(t, d)
 	for _, role := range directory.Roles {
@@ -164,6 +166,7 @@ func TestOnlyAdministratorsOfTheOrganizationChangeItsRules(t *testing.T) {
 // R-PWD-07: lowering the history deletes what is no longer needed, of this organization's users
 // and of no others.
 func TestPWD7LoweringTheHistoryDeletesItsSurplus(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	s := testStore(t, Options{})
 	org, other := newOrg(t, d), newOrg(t, d)
@@ -240,6 +243,7 @@ func TestTheListNamesWhatIsChecked(t *testing.T) {
 }
 
 func TestRulesSurviveTheDatabase(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	for bits := range 16 {
 		org := newOrg(t, d)

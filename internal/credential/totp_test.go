@@ -231,6 +231,7 @@ func TestMFA5DigitsOfEveryScriptCount(t *testing.T) {
 }
 
 func TestMFA5ClocksMayDifferByOneStepOrNone(t *testing.T) {
+	t.Parallel()
 	a := newApps(t) // its clock stands at the beginning of a step
 	for tolerance, accepted := range map[int64]string{0: "0s 15s", 1: "-30s -15s 0s 15s 30s 45s"} {
 		var got []string
@@ -248,6 +249,7 @@ func TestMFA5ClocksMayDifferByOneStepOrNone(t *testing.T) {
 }
 
 func TestMFA2EachStepIsUsableOnce(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	seed := a.enrol()
 	now, older, newer := a.code(seed, 0), a.code(seed, -30*time.Second), a.code(seed, 30*time.Second)
@@ -288,6 +290,7 @@ func TestMFA2EachStepIsUsableOnce(t *testing.T) {
 func spaced(code string) string { return " " + code[:3] + "\u00a0" + code[3:] }
 
 func TestMFA2EnrolmentCodeSignsNobodyIn(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	a.begin("att_1")
 	seed := a.seedOf("att_1")
@@ -308,6 +311,7 @@ func TestMFA2EnrolmentCodeSignsNobodyIn(t *testing.T) {
 }
 
 func TestMFA2OneOfManyAtOnceIsRight(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	for name, try := range map[string]func() func() (bool, error){
 		"sign-in": func() func() (bool, error) {
@@ -374,6 +378,7 @@ func atOnce(t *testing.T, n int, try func() (bool, error)) {
 }
 
 func TestMFA6WrongCodeKeepsTheSecret(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	a.begin("att_1")
 	before, err := a.pending("att_1")
@@ -398,6 +403,7 @@ func TestMFA6WrongCodeKeepsTheSecret(t *testing.T) {
 }
 
 func TestMFA6PendingAppBelongsToWhatBeganIt(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	a.begin("att_1")
 	code := a.code(a.seedOf("att_1"), 0)
@@ -438,6 +444,7 @@ func TestMFA6PendingAppBelongsToWhatBeganIt(t *testing.T) {
 }
 
 func TestMFA6SecretIsSealedForItsOwnerAndShownNoMore(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	a.begin("ses_1")
 	seed := a.seedOf("ses_1")
@@ -488,6 +495,7 @@ func TestMFA6SecretIsSealedForItsOwnerAndShownNoMore(t *testing.T) {
 }
 
 func TestAppsReadTheAddressInTheQRCode(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	a.begin("ses_1")
 	for issuer, shown := range map[string]string{"Acme": "Acme", "Zürich & Söhne: 100 %?/#": "Zürich & Söhne  100 %?/#", "東京": "東京"} {
@@ -561,6 +569,7 @@ func TestAQRCodeHoldsNoMoreThanCanBeRead(t *testing.T) {
 }
 
 func TestEachAppCountsItsOwnSteps(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	phone, tablet := a.enrol(), a.enrol()
 	if !a.verify(a.code(phone, 0), 1) || !a.verify(a.code(tablet, 0), 1) {
@@ -575,6 +584,7 @@ func TestEachAppCountsItsOwnSteps(t *testing.T) {
 }
 
 func TestSweepRemovesWhatIsOver(t *testing.T) {
+	t.Parallel()
 	a := newApps(t)
 	a.enrol()
 	a.begin("att_old")

@@ -68,6 +68,7 @@ func answerOf(t *testing.T, id hexBytes, response map[string]any) []byte {
 // attestation without a manufacturer's root, pass. Everything else is refused, and so is each
 // with one bit changed.
 func TestPSK4VectorsOfTheSpecification(t *testing.T) {
+	t.Parallel()
 	refused := map[string]string{
 		"none.ES256.crossOrigin": "framed", "none.ES256.topOrigin": "framed",
 		"packed.ES384": "algorithm", "packed.ES512": "algorithm", "packed.Ed448": "algorithm",

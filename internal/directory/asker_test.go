@@ -23,6 +23,7 @@ func newRight(kind directory.Kind, org directory.OrgID, id string, role director
 // What waits for somebody else is void when the right ends by which it was asked for:
 // a token falls with its person, a machine's right is ended by whoever ends it.
 func TestWhatWaitsEndsWithTheRightItWasAskedBy(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner := h.user(o, "o@alpha.example", directory.Owner)

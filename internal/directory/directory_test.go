@@ -87,6 +87,7 @@ func (h house) user(o directory.Organization, email string, role directory.Role)
 }
 
 func TestOrganizationNamesThatLookAlikeAreRefused(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	h.organization("Alpha Works", "alpha")
 	tests := map[string]struct {
@@ -113,6 +114,7 @@ func TestOrganizationNamesThatLookAlikeAreRefused(t *testing.T) {
 }
 
 func TestNobodyGivesARightThatTheyDoNotHold(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Labs", "beta")
 	for _, role := range directory.Roles {
@@ -143,6 +145,7 @@ func TestNobodyGivesARightThatTheyDoNotHold(t *testing.T) {
 }
 
 func TestOneOpenInvitationPerAddressAndOrganization(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Labs", "beta")
 	if _, err := h.invite(directory.Operator(), o, "ana@alpha.example", directory.Member); err != nil {
@@ -165,6 +168,7 @@ func TestOneOpenInvitationPerAddressAndOrganization(t *testing.T) {
 }
 
 func TestEightInvitationsOfOneAddressMakeOne(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	var wg sync.WaitGroup
@@ -188,6 +192,7 @@ func TestEightInvitationsOfOneAddressMakeOne(t *testing.T) {
 }
 
 func TestInvitationStates(t *testing.T) {
+	t.Parallel()
 	now := dbtest.Start
 	past := now.Add(-time.Hour)
 	open := directory.Invitation{ExpiresAt: now.Add(time.Hour)}
@@ -219,6 +224,7 @@ func TestInvitationStates(t *testing.T) {
 }
 
 func TestWithdrawnAndForeignInvitationsCannotBeChanged(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Labs", "beta")
 	owner, neighbour := h.user(o, "o@alpha.example", directory.Owner), h.user(other, "o@beta.example", directory.Owner)
@@ -265,6 +271,7 @@ func TestWithdrawnAndForeignInvitationsCannotBeChanged(t *testing.T) {
 }
 
 func TestPeopleAreListedByKeyAndSearched(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Labs", "beta")
 	owner := h.user(o, "zoe@alpha.example", directory.Owner)
@@ -338,6 +345,7 @@ func TestPeopleAreListedByKeyAndSearched(t *testing.T) {
 }
 
 func TestOnlyTheOperatorMakesSuspendsAndResumes(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner := h.user(o, "o@alpha.example", directory.Owner)
@@ -370,6 +378,7 @@ func TestOnlyTheOperatorMakesSuspendsAndResumes(t *testing.T) {
 }
 
 func TestProfileChangeIsRecordedWithBeforeAndAfter(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	u := h.user(h.organization("Alpha Works", "alpha"), "o@alpha.example", directory.Owner)
 	for range 2 { // the second changes nothing and records nothing
@@ -396,6 +405,7 @@ func TestProfileChangeIsRecordedWithBeforeAndAfter(t *testing.T) {
 }
 
 func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	admin, helpdesk := h.user(o, "a@alpha.example", directory.Administrator), h.user(o, "h@alpha.example", directory.Helpdesk)
@@ -449,6 +459,7 @@ func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
 // A language that there is not is refused where it would be stored, whichever door it
 // comes by.
 func TestUnknownLanguagesAreRefused(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner := h.user(o, "o@alpha.example", directory.Owner)
@@ -481,6 +492,7 @@ func TestUnknownLanguagesAreRefused(t *testing.T) {
 
 // Every value of an invitation that is wrong is named at once.
 func TestAnInvitationNamesAllThatIsWrong(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	err := h.update(func(ctx context.Context, tx *db.Tx) error {

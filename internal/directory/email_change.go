@@ -10,6 +10,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/lifetime"
 	"parvis/internal/mail"
 	"parvis/internal/naming"
 	"parvis/internal/secret"
@@ -73,9 +74,9 @@ func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (Use
 
 // EmailChanges asks for the proof of new addresses and takes it.
 type EmailChanges struct {
-	Outbox   *mail.Outbox
-	Base     string        // the configured public address, without a slash at its end
-	Lifetime time.Duration // overrides EmailChangeLifetime where set: [lifetimes] on a loopback address
+	Outbox    *mail.Outbox
+	Base      string // the configured public address, without a slash at its end
+	Lifetimes lifetime.Overrides
 }
 
 // Request stores a new address, sends a link to it and a notice to the old one. A
@@ -114,7 +115,7 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 	if _, err := c.end(ctx, tx, user); err != nil {
 		return err
 	}
-	expires, token := tx.Now().Add(cmp.Or(c.Lifetime, EmailChangeLifetime)), secret.NewToken()
+	expires, token := tx.Now().Add(cmp.Or(c.Lifetimes.EmailChange, EmailChangeLifetime)), secret.NewToken()
 	byAdministrator, by := !actor.Is(user.OrgID, user.ID), actor.Asker()
 	recipient, letter := user, mail.Parameters(mail.EmailProofParameters{
 		Organization: who.Organization.DisplayName, ByAdministrator: byAdministrator,

@@ -46,6 +46,7 @@ func (h house) prove(token secret.Token) error {
 
 // Two people prove the same address at once: one has it, the other's link is dead.
 func TestREC9OneAddressProvedByTwoPeopleAtOnceIsOnes(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	const people = 4
@@ -84,6 +85,7 @@ func TestREC9OneAddressProvedByTwoPeopleAtOnceIsOnes(t *testing.T) {
 
 // Of requests at once one is open in the end, whoever made them.
 func TestREC9RequestsAtOnceLeaveOneOpen(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	u, admin := h.user(o, "u@alpha.example", directory.Member), h.user(o, "a@alpha.example", directory.Administrator)
@@ -113,6 +115,7 @@ func TestREC9RequestsAtOnceLeaveOneOpen(t *testing.T) {
 
 // A session that was made void while its request was on the way asks for nothing.
 func TestINV6ARequestOfAVoidSessionIsRefused(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	u := h.user(o, "u@alpha.example", directory.Owner)
@@ -136,6 +139,7 @@ func TestINV6ARequestOfAVoidSessionIsRefused(t *testing.T) {
 
 // What waits for its proof is swept a month after its end, links of letters at theirs.
 func TestSweepRemovesWhatEnded(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	u := h.user(o, "u@alpha.example", directory.Owner)

@@ -103,6 +103,7 @@ func (h house) of(u directory.User) string {
 }
 
 func TestGroupsHaveMembersAndNames(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner := h.user(o, "o@alpha.example", directory.Owner)
@@ -157,6 +158,7 @@ func TestGroupsHaveMembersAndNames(t *testing.T) {
 
 // What was done to a group is found by the group, who came and went by the person.
 func TestGroupsAreRecorded(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner, ana := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "ana@alpha.example", directory.Member)
@@ -204,6 +206,7 @@ func TestGroupsAreRecorded(t *testing.T) {
 // TEN-1, TEN-6: neither another organization's administrator nor a lesser role changes
 // a group, and nobody from elsewhere gets into one.
 func TestTEN1GroupsAreTheirAdministratorsAlone(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Works", "beta")
 	owner, stranger := h.user(o, "o@alpha.example", directory.Owner), h.user(other, "o@beta.example", directory.Owner)
@@ -261,6 +264,7 @@ func TestTEN1GroupsAreTheirAdministratorsAlone(t *testing.T) {
 // Whoever is deactivated stays a member; whoever is deleted shows nowhere, comes back
 // with the groups when restored, and is gone from them once erased.
 func TestMembersWhoLeaveTheOrganization(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner, ana := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "ana@alpha.example", directory.Member)
@@ -309,6 +313,7 @@ func TestMembersWhoLeaveTheOrganization(t *testing.T) {
 
 // Lists of a group's people join page by page, whoever is in it and whoever is not.
 func TestPeopleOfAGroupArePaged(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Works", "beta")
 	owner, stranger := h.user(o, "o@alpha.example", directory.Owner), h.user(other, "p@beta.example", directory.Owner)
@@ -349,6 +354,7 @@ func TestPeopleOfAGroupArePaged(t *testing.T) {
 }
 
 func TestGroupsAreBounded(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner := h.user(o, "o@alpha.example", directory.Owner)
@@ -370,6 +376,7 @@ func TestGroupsAreBounded(t *testing.T) {
 // Of many who give one name at once, by creating and by renaming, one does; of those
 // who add one person, one; and whoever adds to a group that is being deleted is told.
 func TestGroupsChangedAtOnce(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner, ana := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "ana@alpha.example", directory.Member)

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/lifetime"
 	"parvis/internal/mail"
 	"parvis/internal/naming"
 	"parvis/internal/secret"
@@ -135,9 +137,9 @@ func (i Invitation) Usable(now time.Time) error {
 
 // Invitations sends and withdraws them.
 type Invitations struct {
-	Outbox   *mail.Outbox
-	Base     string        // the configured public address, without a slash at its end
-	Lifetime time.Duration // overrides the organization's where set: [lifetimes] on a loopback address
+	Outbox    *mail.Outbox
+	Base      string // the configured public address, without a slash at its end
+	Lifetimes lifetime.Overrides
 }
 
 // NewInvitation is what an inviter says.
@@ -293,10 +295,7 @@ func (s *Invitations) kill(ctx context.Context, tx *db.Tx, inv Invitation, colum
 }
 
 func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Organization, inv Invitation) (Invitation, error) {
-	lifetime := org.InvitationLifetime
-	if s.Lifetime > 0 {
-		lifetime = s.Lifetime
-	}
+	lasts := cmp.Or(s.Lifetimes.Invitation, org.InvitationLifetime)
 	// One renewed by its holder still names who invited, and when.
 	by, created := actor.Asker(), tx.Now()
 	if actor.Kind == KindAnonymous {
@@ -318,7 +317,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 	token := secret.NewToken()
 	fresh := Invitation{
 		OrgID: org.ID, ID: secret.NewID("inv"), Email: inv.Email, Name: inv.Name, Role: inv.Role, Language: inv.Language,
-		By: by, CreatedAt: created, ExpiresAt: tx.Now().Add(lifetime),
+		By: by, CreatedAt: created, ExpiresAt: tx.Now().Add(lasts),
 	}
 	fresh.letterID, err = s.Outbox.Put(ctx, tx, mail.Letter{
 		OrgID: string(org.ID), Recipient: fresh.Email, Language: fresh.Language,

@@ -42,6 +42,7 @@ func (h house) now(u directory.User) directory.User {
 }
 
 func TestStandingGoesFromStateToState(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner, u := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "u@alpha.example", directory.Member)
@@ -89,6 +90,7 @@ func TestStandingGoesFromStateToState(t *testing.T) {
 }
 
 func TestTEN6NobodyChangesAboveThemselvesNorThemselves(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Labs", "beta")
 	people := map[directory.Role]directory.User{}
@@ -155,6 +157,7 @@ func TestTEN6NobodyChangesAboveThemselvesNorThemselves(t *testing.T) {
 }
 
 func TestAnOrganizationAlwaysHasAnActiveOwner(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Labs", "beta")
 	h.user(other, "o@beta.example", directory.Owner) // elsewhere does not count
@@ -174,6 +177,7 @@ func TestAnOrganizationAlwaysHasAnActiveOwner(t *testing.T) {
 
 // TEN-6, two at once: whoever comes second is no owner any more.
 func TestTEN6OwnersWhoDemoteEachOtherAtOnceLeaveOne(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	for i, name := range []string{"make a member", "deactivate", "delete"} {
 		for round := range 3 {
@@ -208,6 +212,7 @@ func TestTEN6OwnersWhoDemoteEachOtherAtOnceLeaveOne(t *testing.T) {
 }
 
 func TestDeletedAddressIsFreeAndRestoringWaitsForIt(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner, u := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "ana@alpha.example", directory.Member)
@@ -242,6 +247,7 @@ func TestDeletedAddressIsFreeAndRestoringWaitsForIt(t *testing.T) {
 }
 
 func TestDeletedUsersAreErasedAndTheAuditLogStays(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	owner, u := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "ana@alpha.example", directory.Member)
@@ -311,6 +317,7 @@ func TestDeletedUsersAreErasedAndTheAuditLogStays(t *testing.T) {
 // What else gets an address while an invitation to it waits makes the link say so,
 // and is no error.
 func TestInvitationToAnAddressThatSomebodyGotIsTaken(t *testing.T) {
+	t.Parallel()
 	h := open(t)
 	o := h.organization("Alpha Works", "alpha")
 	inv, err := h.invite(directory.Operator(), o, "ana@alpha.example", directory.Member)

@@ -223,6 +223,7 @@ func TestDomainsAreThoseOfAddresses(t *testing.T) {
 // R-TEN-09: a domain leads to the organization that proved it, from then on, and no
 // name near it does.
 func TestDomainLeadsOnlyWhereItIsProven(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	o := c.organization("Alpha Works", "alpha")
 	other := c.organization("Other Works", "other")
@@ -285,6 +286,7 @@ func TestDomainLeadsOnlyWhereItIsProven(t *testing.T) {
 }
 
 func TestDomainsListIsBounded(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	o := c.organization("Alpha Works", "alpha")
 	u := c.user(o, "o@alpha.example", directory.Owner)
@@ -301,6 +303,7 @@ func TestDomainsListIsBounded(t *testing.T) {
 
 // Of many who add one domain at once in an organization, one does.
 func TestDomainAddedAtOnceIsListedOnce(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	o := c.organization("Alpha Works", "alpha")
 	u := c.user(o, "o@alpha.example", directory.Owner)
@@ -325,6 +328,7 @@ func TestDomainAddedAtOnceIsListedOnce(t *testing.T) {
 // TEN-1: neither another organization's administrator nor a lesser role adds, checks
 // or removes.
 func TestTEN1DomainsAreTheirAdministratorsAlone(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	o, other := c.organization("Alpha Works", "alpha"), c.organization("Beta Works", "beta")
 	u, stranger := c.user(o, "o@alpha.example", directory.Owner), c.user(other, "o@beta.example", directory.Owner)
@@ -363,6 +367,7 @@ func TestTEN1DomainsAreTheirAdministratorsAlone(t *testing.T) {
 // R-TEN-09: a proof is one organization's. Who proves a held domain as well gets it
 // when the holder removes it, or when the holder's own proof has lapsed.
 func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	first, second := c.organization("Alpha Works", "alpha"), c.organization("Beta Works", "beta")
 	a, b := c.user(first, "o@alpha.example", directory.Owner), c.user(second, "o@beta.example", directory.Owner)
@@ -419,6 +424,7 @@ func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
 
 // Two organizations, and two nodes of each, prove one domain at once: one holds it.
 func TestDomainProvedAtOnceIsOnes(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	const organizations = 4
 	var users []directory.User
@@ -450,6 +456,7 @@ func TestDomainProvedAtOnceIsOnes(t *testing.T) {
 // R-TEN-09: a proof is asked for again. A missing record lapses the domain after a
 // week and two letters; a DNS that says nothing lapses none.
 func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	o := c.organization("Alpha Works", "alpha")
 	u := c.user(o, "o@alpha.example", directory.Owner)
@@ -544,6 +551,7 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 
 // The seventh day is the last, to its last microsecond.
 func TestDomainLapsesAfterAWeekAndNotBefore(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	o := c.organization("Alpha Works", "alpha")
 	u := c.user(o, "o@alpha.example", directory.Owner)
@@ -566,6 +574,7 @@ func TestDomainLapsesAfterAWeekAndNotBefore(t *testing.T) {
 // Two nodes sweep at once, more domains than one looks up at a time: each follows
 // from it once.
 func TestDomainsSweptByTwoNodesAtOnce(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	o := c.organization("Alpha Works", "alpha")
 	u := c.user(o, "o@alpha.example", directory.Owner)
@@ -603,6 +612,7 @@ func TestDomainsSweptByTwoNodesAtOnce(t *testing.T) {
 
 // Checking asks name servers of the asker's choice: not without end.
 func TestDomainChecksAreLimited(t *testing.T) {
+	t.Parallel()
 	c := openClaims(t)
 	o, other := c.organization("Alpha Works", "alpha"), c.organization("Beta Works", "beta")
 	u, neighbour := c.user(o, "o@alpha.example", directory.Owner), c.user(other, "o@beta.example", directory.Owner)

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
+	"parvis/internal/secret"
 )
 
 // Protocol is what a provider speaks.
@@ -165,6 +166,9 @@ func connectionOf(ctx context.Context, r db.Reader, org directory.OrgID, id stri
 func connectionByID(ctx context.Context, r db.Reader, id string) (Connection, directory.Organization, error) {
 	var w connectionRow
 	var o directory.Organization
+	if !secret.IsID(id) {
+		return Connection{}, o, directory.ErrNotFound
+	}
 	found, err := r.One(ctx, append(w.targets(), o.Targets()...), `
 		select `+connectionColumns+`, `+directory.OrganizationColumns+`
 		from connections c

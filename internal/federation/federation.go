@@ -6,6 +6,14 @@
 // A connection belongs to one organization and reaches nobody else's people, whatever
 // it asserts: every look-up of an identity names both.
 //
+//	/federation/CONNECTION/start     a button leads here ── to the provider
+//	              …/callback         back from OpenID Connect ─┐
+//	              …/acs              posted by SAML, parked ───┴─ the attempt goes on: /sign-in/ATTEMPT,
+//	                                 or /…/confirm/REQUEST where the provider began it
+//	              …/slo, …/logout    the provider says that somebody signed out there
+//	              …/signed-out       back from signing out there ── where the application wanted
+//	              …/metadata, /federation/keys   what a provider has to know of us
+//
 // It owns connections, identities, setup_links, federation_keys and the tables whose
 // names begin with upstream.
 package federation
@@ -81,6 +89,7 @@ func (h *Hub) Mount(site *page.Site) {
 
 	site.Anyone("GET /federation/keys", h.showKeys)
 	site.Anyone("GET /federation/{connection}/metadata", h.showMetadata)
+	site.Anyone("GET /federation/{connection}/logo/{id}", h.showLogo)
 	site.Protocol("GET /federation/{connection}/start", h.start)
 	site.Protocol("GET /federation/{connection}/callback", h.callback)
 	site.CrossSite("POST /federation/{connection}/acs", h.park)
@@ -124,4 +133,21 @@ func (h *Hub) showMetadata(v *page.Visitor) error {
 	v.W.Header().Set("Content-Disposition", `attachment; filename="parvis-metadata.xml"`)
 	_, err = v.W.Write(text)
 	return err
+}
+
+// showLogo shows a connection's logo to anybody, as the sign-in page does.
+func (h *Hub) showLogo(v *page.Visitor) error {
+	ctx := v.R.Context()
+	c, _, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
+	if err == nil && (c.Logo == "" || c.Logo != v.R.PathValue("id")) {
+		err = directory.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	png, err := directory.Image(ctx, h.DB, c.OrgID, c.Logo)
+	if err != nil {
+		return err
+	}
+	return v.ShowPicture(png, page.KeptForEver)
 }

@@ -307,19 +307,6 @@ func (h *Hub) SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, org
 	return audit.Record(ctx, tx, e)
 }
 
-// LogoOf is the picture of a connection, for whoever knows its id; directory.ErrNotFound
-// where it has none by that one.
-func (h *Hub) LogoOf(ctx context.Context, id, logo string) ([]byte, error) {
-	c, _, err := connectionByID(ctx, h.DB, id)
-	if err == nil && (c.Logo == "" || c.Logo != logo) {
-		err = directory.ErrNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	return directory.Image(ctx, h.DB, c.OrgID, c.Logo)
-}
-
 // changeable is a connection that actor may change.
 func changeable(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id string) (Connection, error) {
 	if err := actor.MaySetRules(ctx, r, org); err != nil {

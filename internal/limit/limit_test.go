@@ -28,6 +28,7 @@ func take(t *testing.T, d *db.DB, keys ...limit.Key) limit.Taken {
 }
 
 func TestWaitGrowsFromTheFifthTakeAndIsForgotten(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, limit.Of("ada@example.org"), limit.Of("192.0.2.1"))
 	for i := range 5 {
@@ -63,6 +64,7 @@ func TestWaitGrowsFromTheFifthTakeAndIsForgotten(t *testing.T) {
 }
 
 func TestASingleFreeTakeMakesTheSecondWait(t *testing.T) {
+	t.Parallel()
 	one := five
 	one.Name, one.Free = "one", 1
 	d, clock := dbtest.Open(t)
@@ -93,6 +95,7 @@ func TestASingleFreeTakeMakesTheSecondWait(t *testing.T) {
 }
 
 func TestReleaseClearsOwnCountsAndGivesBackTheSharedTake(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
 	own, net := l.Key(five, limit.Of("ada")), l.Key(shared, limit.Of("192.0.2.1"))
@@ -107,6 +110,7 @@ func TestReleaseClearsOwnCountsAndGivesBackTheSharedTake(t *testing.T) {
 }
 
 func TestOneKeyOverItsLimitRefusesTheTake(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
 	for range 5 {
@@ -122,6 +126,7 @@ func TestOneKeyOverItsLimitRefusesTheTake(t *testing.T) {
 
 // BRU-2: of 200 guesses at once, at most the free ones are looked at.
 func TestBRU2ParallelTakesAllowOnlyTheFreeOnes(t *testing.T) {
+	t.Parallel()
 	d, _ := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
 	own, net := l.Key(five, limit.Of("ada")), l.Key(shared, limit.Of("192.0.2.1"))
@@ -145,6 +150,7 @@ func TestBRU2ParallelTakesAllowOnlyTheFreeOnes(t *testing.T) {
 }
 
 func TestTakesThatOvertakeEachOtherAreNotRefused(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(five, limit.Of("ada"))
 	for range 3 {
@@ -156,6 +162,7 @@ func TestTakesThatOvertakeEachOtherAreNotRefused(t *testing.T) {
 }
 
 func TestSweepRemovesOnlyWhatIsForgotten(t *testing.T) {
+	t.Parallel()
 	d, clock := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
 	take(t, d, l.Key(five, limit.Of("old")))

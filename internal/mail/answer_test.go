@@ -56,6 +56,7 @@ func TestOnlyCodeAndStatusOfAnAnswerAreKept(t *testing.T) {
 // A server may quote the letter at any step of a later connection, and in lines that are
 // not part of an answer.
 func TestTheWordsOfAMailServerAreNeitherKeptNorLogged(t *testing.T) {
+	t.Parallel()
 	const quote = "listed URL: https://parvis.example/invitation/TOKEN"
 	tests := map[string]struct {
 		answers map[string]string
@@ -160,6 +161,7 @@ func listening(t *testing.T, answers map[string]string, hear func(string)) strin
 
 // Many servers refuse a letter whose sender greets them as 'vm' or 'localhost'.
 func TestTheServerIsGreetedByOurName(t *testing.T) {
+	t.Parallel()
 	heard := make(chan string, 1)
 	b := newBench(t, mailbox.Options{})
 	b.outbox.server.Name = "sign-in.meridian.example"
@@ -176,6 +178,7 @@ func TestTheServerIsGreetedByOurName(t *testing.T) {
 }
 
 func TestRefusalsAreCountedByAnswer(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	b.outbox.server.Address = scripted(t, map[string]string{"RCPT": "504 5.5.2 <vm>: need fully-qualified hostname"})
 	b.put(Letter{})

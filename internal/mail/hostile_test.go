@@ -18,6 +18,7 @@ import (
 // INJ-1: a field that a person can fill is encoded in the header of a message and in its
 // envelope.
 func TestINJ1NoNameReachesTheHeadOfAMessage(t *testing.T) {
+	t.Parallel()
 	names := map[string]string{
 		"line breaks":         "Acme\r\nBcc: evil@evil.example\r\n\r\nbody",
 		"bare line feeds":     "Acme\nBcc: evil@evil.example",
@@ -68,6 +69,7 @@ func TestINJ1NoNameReachesTheHeadOfAMessage(t *testing.T) {
 }
 
 func TestINJ1ALetterGoesToOnePlainAddress(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	for _, address := range []string{
 		"", "ada", "@example.org", "ada@", "ada@example.org, eve@evil.example", "<ada@example.org>,<eve@evil.example>",
@@ -91,6 +93,7 @@ func TestINJ1ALetterGoesToOnePlainAddress(t *testing.T) {
 
 // INJ-2: what a person typed is shown as text in both parts of a letter, and never becomes a link.
 func TestINJ2NoNameBecomesMarkupOrALink(t *testing.T) {
+	t.Parallel()
 	names := map[string]string{
 		"markup":             `<b>Acme</b><script>alert(1)</script>`,
 		"an image":           `<img src="https://evil.example/x.png">`,

@@ -166,6 +166,7 @@ func (b *bench) received(want int) []mailbox.Received {
 const taken = "250 2.0.0"
 
 func TestALetterIsSentOnceAndForgotten(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	id := b.put(Letter{Language: "en"})
 	if s := b.stored(id); s.state != Waiting || s.parameters == "" || strings.Contains(s.parameters, "invitation") {
@@ -191,6 +192,7 @@ const firefox = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100
 
 // The golden files show every letter as people get it. Read their diffs.
 func TestLettersReadWell(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	kinds := map[string]Parameters{
 		"disowned_federated": DisownedParameters{
@@ -284,6 +286,7 @@ func TestEverySentenceComesFromTheCatalogue(t *testing.T) {
 }
 
 func TestWithoutAMailServerLettersWait(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	server := b.outbox.server
 	b.outbox = newOutbox(t, nil)
@@ -296,6 +299,7 @@ func TestWithoutAMailServerLettersWait(t *testing.T) {
 }
 
 func TestAWithdrawnLetterIsNotSent(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	sent := b.put(Letter{Recipient: "sent@example.org"})
 	b.sweep()
@@ -317,6 +321,7 @@ func TestAWithdrawnLetterIsNotSent(t *testing.T) {
 // Somebody who can write to the database must not be able to get another person's link by
 // moving it to a letter to themselves.
 func TestParametersMovedToAnotherLetterDoNotOpen(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	victim, thief := b.put(Letter{}), b.put(Letter{Recipient: "thief@example.org"})
 	if err := b.d.Update(t.Context(), func(tx *db.Tx) error {
@@ -334,6 +339,7 @@ func TestParametersMovedToAnotherLetterDoNotOpen(t *testing.T) {
 }
 
 func TestLogsNameLettersAndNotPeople(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	var code int
 	b := newBench(t, mailbox.Options{Recipient: func(to string) error {

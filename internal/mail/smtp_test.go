@@ -15,6 +15,7 @@ import (
 // No letter is sent to a server whose certificate is not trusted or is for another name
 // (R-CFG-02).
 func TestLettersLeaveOnlyOverVerifiedTLS(t *testing.T) {
+	t.Parallel()
 	certified := httptest.NewUnstartedServer(nil)
 	certified.StartTLS()
 	defer certified.Close()

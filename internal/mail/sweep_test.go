@@ -19,6 +19,7 @@ import (
 )
 
 func TestARefusalForNowIsTriedAgainLaterAndLater(t *testing.T) {
+	t.Parallel()
 	refuse := true
 	b := newBench(t, mailbox.Options{Recipient: func(string) error {
 		if refuse {
@@ -43,6 +44,7 @@ func TestARefusalForNowIsTriedAgainLaterAndLater(t *testing.T) {
 }
 
 func TestALetterIsGivenUpWhenItIsOfNoMoreUse(t *testing.T) {
+	t.Parallel()
 	refuse := mailbox.Options{Recipient: func(string) error { return mailbox.Refuse(451, "try again later") }}
 	tests := map[string]struct {
 		ends  time.Duration // of the invitation, from the start; 0 for a letter that never ends
@@ -84,6 +86,7 @@ func TestALetterIsGivenUpWhenItIsOfNoMoreUse(t *testing.T) {
 }
 
 func TestARefusalForGoodBounces(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		options mailbox.Options
 		means   string
@@ -109,6 +112,7 @@ func TestARefusalForGoodBounces(t *testing.T) {
 // One letter that the server refuses must not keep the next from being sent
 // over the same connection.
 func TestOneRefusalLeavesTheOtherLettersAlone(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{Recipient: func(to string) error {
 		if to == "nobody@example.org" {
 			return mailbox.Refuse(550, "no such mailbox")
@@ -126,6 +130,7 @@ func TestOneRefusalLeavesTheOtherLettersAlone(t *testing.T) {
 }
 
 func TestAServerThatIsDownCostsNoLetterATry(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	id := b.put(Letter{})
 	b.box.Close()
@@ -147,6 +152,7 @@ func TestAServerThatIsDownCostsNoLetterATry(t *testing.T) {
 
 // An answer about the server itself does not end a letter.
 func TestAServerInTroubleBouncesNothing(t *testing.T) {
+	t.Parallel()
 	var code int
 	b := newBench(t, mailbox.Options{Recipient: func(string) error { return mailbox.Refuse(code, "go away") }})
 	for _, code = range []int{421, 503, 530, 535} {
@@ -201,6 +207,7 @@ func TestAHangingServerIsLeftAndLosesNothing(t *testing.T) {
 }
 
 func TestStoppingInterruptsASendThatHangs(t *testing.T) {
+	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	done := t.Context().Done()
 	b := newBench(t, mailbox.Options{Recipient: func(string) error {
@@ -217,6 +224,7 @@ func TestStoppingInterruptsASendThatHangs(t *testing.T) {
 }
 
 func TestStoppingFinishesTheLetterInHandAndReturnsTheOthers(t *testing.T) {
+	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	b := newBench(t, mailbox.Options{Accept: func(mailbox.Received) error { stop(); return nil }})
 	first, second := b.put(Letter{}), b.put(Letter{})
@@ -233,6 +241,7 @@ func TestStoppingFinishesTheLetterInHandAndReturnsTheOthers(t *testing.T) {
 // A crash while letters are claimed delays them by a minute. Then those that expire soonest
 // are sent first.
 func TestWhatACrashedSweepHadTakenIsSentWithinAMinute(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	for range batch {
 		b.put(Letter{Recipient: "many@example.org"})
@@ -248,6 +257,7 @@ func TestWhatACrashedSweepHadTakenIsSentWithinAMinute(t *testing.T) {
 }
 
 func TestWhatIsGivenUpIsLogged(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, mailbox.Options{})
 	var log bytes.Buffer
 	b.outbox.log = slog.New(slog.NewTextHandler(&log, nil))
@@ -262,6 +272,7 @@ func TestWhatIsGivenUpIsLogged(t *testing.T) {
 // No order of steps closes this gap: the server has accepted the letter, and the program
 // crashes before it stores that.
 func TestACrashAfterSendingSendsTheSameLetterOnceMore(t *testing.T) {
+	t.Parallel()
 	address := dbtest.Address(t)
 	var crashing *db.DB
 	var crash atomic.Bool
@@ -299,6 +310,7 @@ func TestACrashAfterSendingSendsTheSameLetterOnceMore(t *testing.T) {
 }
 
 func TestTwoNodesSendEachLetterOnce(t *testing.T) {
+	t.Parallel()
 	address := dbtest.Address(t)
 	b := newBench(t, mailbox.Options{})
 	nodes := []*db.DB{dbtest.OpenAt(t, address), dbtest.OpenAt(t, address)}

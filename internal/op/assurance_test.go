@@ -96,6 +96,7 @@ func (w *world) app() string {
 
 // What applications are told of a sign-in is what was proved, and when.
 func TestWhatIsToldOfASignInIsTrue(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, idptest.Named)
 	c := w.books()
 	w.says(w.proved(w.bo, c), "aal1", "pwd", w.Clock.Now())
@@ -123,6 +124,7 @@ func TestWhatIsToldOfASignInIsTrue(t *testing.T) {
 
 // Whoever asks for aal2 gets it, by one more step and not by signing in again.
 func TestAnApplicationAsksForASecondFactor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	elsewhere := w.signsIn("") // before Bo had an app
@@ -143,6 +145,7 @@ func TestAnApplicationAsksForASecondFactor(t *testing.T) {
 // Whoever has no second factor is not asked for ever: the application is told (OIDC Core
 // §3.1.2.6, RFC 9470 §5).
 func TestAnAssuranceThatNobodyReachesIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for _, more := range [][]string{{}, {"prompt", "none"}, {"max_age", "3600"}} {
@@ -162,6 +165,7 @@ func TestAnAssuranceThatNobodyReachesIsRefused(t *testing.T) {
 // Under the modern rules two factors are one again a day after the second (R-SES-04); under
 // the classic ones they stay two.
 func TestAssuranceDecaysUnderModernRules(t *testing.T) {
+	t.Parallel()
 	for preset, acr := range map[credential.Preset]string{credential.PresetModern: "aal1", credential.PresetClassic: "aal2"} {
 		t.Run(string(preset), func(t *testing.T) {
 			w := newWorld(t)
@@ -196,6 +200,7 @@ func TestAssuranceDecaysUnderModernRules(t *testing.T) {
 
 // max_age and prompt=login want a proof that is not older than that, and take it once.
 func TestAnApplicationAsksForAFreshProof(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for _, more := range [][]string{{"max_age", "0"}, {"max_age", "1"}, {"prompt", "login"}, {"prompt", "login", "max_age", "10000"}} {

@@ -25,6 +25,7 @@ var endpoints = []string{"/token", "/introspect", "/revoke", "/par", "/device_au
 // OPR-6, R-API-02, R-API-05: a call is a POST of one form, in the body. Whatever else comes
 // is refused in JSON, and uses nothing up.
 func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Auth, s.Devices = application.Secret, true }))
 	code := w.code(w.bo, c)
@@ -86,6 +87,7 @@ func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
 // OPR-6, R-OPR-07: a client proves who it is by the one method that it registered, at every
 // endpoint, and who does not is told so in JSON.
 func TestOPR6OnlyTheRegisteredMethodAndTheOwnSecret(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	basic, other := w.books(), w.books()
 	spa := w.register("", application.SinglePage, settings(func(s *application.Settings) { s.Auth = application.NoAuth }))
@@ -205,6 +207,7 @@ func assert(t testing.TB, key any, audience string, c claims) string {
 // OPR-6: an assertion works once, on whichever node, however many send it at once; for one
 // of our names, and not for another endpoint of somebody else.
 func TestOPR6AnAssertionWorksOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, named)
 	nodes := []*world{w, w.node()}
 	key := secret.NewECKey()
@@ -228,6 +231,7 @@ func TestOPR6AnAssertionWorksOnce(t *testing.T) {
 // R-OPR-07: a key set at an application's address is asked for when it lacks a key or is
 // old, and never again at once: anybody can send assertions with keys that nobody has.
 func TestOPR6AKeySetAtAnAddressIsAskedForAgainOnTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first, second := secret.NewECKey(), secret.NewECKey()
 	var set atomic.Value // the document; none where the address fails

@@ -20,6 +20,7 @@ import (
 // OPR-2, OPR-3: a code is good for its client, address and verifier alone. Whoever tries
 // without them uses nothing up, neither before the application comes nor after.
 func TestOPR3ACodeIsBoundToItsRequest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, other := w.books(), w.books()
 	second := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = append(s.RedirectURIs, "https://books.example/second") }))
@@ -58,6 +59,7 @@ func TestOPR3ACodeIsBoundToItsRequest(t *testing.T) {
 
 // OPR-2: a verifier has 43 to 128 characters, whatever its challenge (RFC 7636 §4.1).
 func TestOPR2VerifiersOfTheWrongLength(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for length, status := range map[int]int{42: 400, 43: 200, 128: 200, 129: 400} {
@@ -71,6 +73,7 @@ func TestOPR2VerifiersOfTheWrongLength(t *testing.T) {
 // OPR-3: the second valid attempt ends what the first one got, also when it comes late,
 // and the log says so.
 func TestOPR3ACodeUsedTwiceEndsWhatItGave(t *testing.T) {
+	t.Parallel()
 	for name, later := range map[string]time.Duration{"at once": 0, "after the code's end": 2 * op.CodeLasts} {
 		w := newWorld(t)
 		c := w.books()
@@ -87,6 +90,7 @@ func TestOPR3ACodeUsedTwiceEndsWhatItGave(t *testing.T) {
 }
 
 func TestOPR3ACodeLivesAMinute(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	code, late := w.code(w.bo, c), w.code(w.bo, c)
@@ -101,6 +105,7 @@ func TestOPR3ACodeLivesAMinute(t *testing.T) {
 // OPR-3: of eight callers at once one gets tokens, whichever node they ask; the others
 // were second attempts, so what that one got has ended.
 func TestOPR3EightCallersWithOneCode(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, idptest.Named)
 	nodes := []*world{w, w.node()}
 	c := w.books()
@@ -127,6 +132,7 @@ func TestOPR3EightCallersWithOneCode(t *testing.T) {
 // R-OPR-05: eight callers with one refresh token are one application whose answers were
 // lost: all get the same successor and go on. After the grace it is a thief's.
 func TestOPR3EightCallersWithOneRefreshToken(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, idptest.Named)
 	nodes := []*world{w, w.node()}
 	c := w.books()
@@ -166,6 +172,7 @@ func TestOPR3EightCallersWithOneRefreshToken(t *testing.T) {
 
 // One that was replaced twice is a thief's even within the grace.
 func TestOPR3ARefreshTokenOfTwoGenerationsAgoEndsAll(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	first := w.enter(w.bo, c)
@@ -178,6 +185,7 @@ func TestOPR3ARefreshTokenOfTwoGenerationsAgoEndsAll(t *testing.T) {
 // R-OPR-05: a refresh token is its client's, ends at a fixed time however often it
 // rotates, and half of it is nothing. Wrong attempts use nothing up.
 func TestOPR3RefreshTokensAreBound(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, other := w.register("", application.Web, settings(func(s *application.Settings) { s.RefreshFor = 2 * time.Hour })), w.books()
 	first := w.enter(w.bo, c)
@@ -202,6 +210,7 @@ func TestOPR3RefreshTokensAreBound(t *testing.T) {
 
 // OPR-5: never more than was granted, and a token of less opens less.
 func TestOPR5ScopesOnlyShrink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.InIDToken = true }))
 	narrow := w.enter(w.bo, c, "scope", "openid groups admin openid * email:write")
@@ -245,6 +254,7 @@ func TestOPR5ScopesOnlyShrink(t *testing.T) {
 
 // OPR-5, R-OPR-08: what a client is registered for no more, no token of it tells any more.
 func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	tokens := w.enter(w.bo, c)
@@ -265,6 +275,7 @@ func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
 
 // OPR-5: a machine speaks for itself, in its own scopes and its own organization.
 func TestOPR5AMachineGetsItsOwnScopesAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	machine := w.register(w.org.ID, application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true, Scopes: []string{"orders:read"}, Audience: "https://orders.example"})
 	ask := func(c client, more ...string) reply {

@@ -31,6 +31,7 @@ func asks(t testing.TB, b *idptest.Browser, c client, more ...string) *idptest.P
 // OPR-7: an approval is of the person whom the page showed, in the browser that brought
 // the request, for that request, once, and comes from our page.
 func TestOPR7ConsentCannotBeForged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, named)
 	nodes := []*world{w, w.node()}
 	app := w.register("", application.Native, native())
@@ -115,6 +116,7 @@ func TestOPR7ConsentCannotBeForged(t *testing.T) {
 // OPR-7, RFC 8252 §8.6: nobody can tell a native application from another that says it is
 // it, so the person is asked each time.
 func TestOPR7ANativeApplicationIsAskedAboutEachTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	app := w.register("", application.Native, native())
 	for range 3 {
@@ -141,6 +143,7 @@ func TestOPR7ANativeApplicationIsAskedAboutEachTime(t *testing.T) {
 // OPR-7, R-OPR-09: an answer is for one person, one application and what was asked; the
 // person takes it back with effect.
 func TestOPR7ConsentIsForWhatWasAsked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := settings(func(s *application.Settings) { s.Asks = true })
 	c, other := w.register("", application.Web, s), w.register("", application.Web, s)
@@ -176,6 +179,7 @@ func TestOPR7ConsentIsForWhatWasAsked(t *testing.T) {
 
 // OPR-8: prompt=none never shows a page, whatever is missing, and says what.
 func TestOPR8NoneShowsNoPage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	asking := w.register("", application.Web, settings(func(s *application.Settings) { s.Asks = true }))
@@ -214,6 +218,7 @@ func TestOPR8NoneShowsNoPage(t *testing.T) {
 // OPR-8: who is to prove themselves anew does, for this very request, and nobody else
 // answers in their place.
 func TestOPR8ProofsAreFresh(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	first := w.claims(w.enter(w.bo, c).text("id_token"), "JWT")
@@ -254,6 +259,7 @@ func TestOPR8ProofsAreFresh(t *testing.T) {
 
 // OPR-8: what tokens say of the sign-in is what happened, and nothing that was asked for.
 func TestOPR8TokensSayWhatHappened(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, named)
 	c := w.books()
 	id := w.claims(w.enter(w.bo, c, "acr_values", "aal3 urn:mace:incommon:iap:silver", "claims", `{"id_token":{"groups":{"essential":true},"email":null,"acr":{"value":"aal2"}}}`).text("id_token"), "JWT")
@@ -287,6 +293,7 @@ func TestOPR8TokensSayWhatHappened(t *testing.T) {
 // An application that an organization forbids, or that is for groups, is told nothing of
 // the person but that.
 func TestOPR7WhoMayNotOpenItGetsNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {

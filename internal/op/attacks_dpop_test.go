@@ -59,6 +59,7 @@ func byRefresh(token string) url.Values {
 // R-OPR-15: what is bound to a key is worth nothing without that key, for this
 // very request, once.
 func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, named)
 	nodes := []*world{w, w.node()}
 	c := w.books()
@@ -113,6 +114,7 @@ func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 
 // RFC 9449 §5: what keeps no secret has nothing but its key.
 func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	spa := w.register("", application.SinglePage, settings(func(s *application.Settings) { s.Auth, s.BoundOnly = application.NoAuth, true }))
 	key, other := secret.NewECKey(), secret.NewECKey()

@@ -158,6 +158,7 @@ var ends = []struct {
 // R-SES-08: whatever ends it, nothing that an application holds gives anything any more,
 // at once, on every node, before any sweep; and then the application is told.
 func TestOPR9AnEndIsFeltAtOnceAndEverywhere(t *testing.T) {
+	t.Parallel()
 	for _, end := range ends {
 		t.Run(end.name, func(t *testing.T) {
 			w := newWorld(t, named)
@@ -201,6 +202,7 @@ func TestOPR9AnEndIsFeltAtOnceAndEverywhere(t *testing.T) {
 
 // R-SES-03: an application that refreshes is nobody who is there.
 func TestOPR9RefreshingKeepsNoSessionOpen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	token := w.enter(w.bo, c).text("refresh_token")
@@ -218,6 +220,7 @@ func TestOPR9RefreshingKeepsNoSessionOpen(t *testing.T) {
 
 // An application that is removed takes all that it held with it.
 func TestOPR9ARemovedApplicationHoldsNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, named)
 	other := w.node()
 	c := w.books()

@@ -22,6 +22,7 @@ func in(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == 
 // OPR-9, R-OPR-11: an application ends a session by an ID token of its own for it; else the
 // person says, and nobody is led anywhere but to an address that it registered.
 func TestOPR9EndSession(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	other := w.register("", application.Web, settings(func(s *application.Settings) { s.PostLogoutURIs = []string{"https://other.example/bye"} }))
@@ -92,6 +93,7 @@ func sidOf(w *world, idToken string) string {
 
 // OPR-9: the page that tells applications by frames frames them alone, and none frames it.
 func TestOPR9FrontChannel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.FrontChannel = "https://books.example/out?a=b" }))
 	id := w.enter(w.bo, c).text("id_token")
@@ -108,6 +110,7 @@ func TestOPR9FrontChannel(t *testing.T) {
 // OPR-9, Back-Channel Logout §2.4: a logout token is typed, signed, for one application and
 // one session, short-lived, and told once, whichever node comes first.
 func TestOPR9LogoutTokens(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, named)
 	other := w.node()
 	heard, pairwise, never := w.receiver(http.StatusOK), w.receiver(http.StatusNoContent), w.receiver(http.StatusOK)
@@ -202,6 +205,7 @@ func TestOPR9TellingIsRetriedAndWaitsForNobody(t *testing.T) {
 // OPR-9: what an organization registered is not called inside our network, and a redirect
 // is followed nowhere.
 func TestOPR9NoCallsInside(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	inside, beyond := w.receiver(http.StatusOK), w.receiver(http.StatusOK)
 	leads := w.receiver(http.StatusOK)

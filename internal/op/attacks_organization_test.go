@@ -37,6 +37,7 @@ func (w *world) at(tokens reply) string {
 // Going over to another organization closes what is open of the one before, at once and on
 // every node; the applications are told, and who asks again gets the one that was chosen.
 func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, named)
 	other := w.node()
 	w.both()
@@ -116,6 +117,7 @@ func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 
 // A client of one organization never gets anybody of another, whatever it hints at.
 func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.both()
 	lumens := w.register(w.other.ID, application.Web, settings(func(s *application.Settings) { s.Devices = true }))
@@ -188,6 +190,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 
 // A suspended organization, and a person who was deactivated, come in by no hint.
 func TestOPR5TheClosedStayOut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.both()
 	c := w.books()

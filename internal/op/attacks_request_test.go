@@ -106,6 +106,7 @@ var badRequests = []struct {
 // OPR-1, OPR-2, OPR-12 and the bad input of the authorization endpoint, by every door: a
 // link, another site's form, and pushed. Nothing is lost by any of it, and nothing kept.
 func TestOPR1OPR2OPR12BadRequestsAreToldToWhomItConcerns(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for _, bad := range badRequests {
@@ -172,6 +173,7 @@ func (w *world) wantTold(what, to, state, code string) {
 
 // What is wrong with a request that is pushed is told in the answer; there is no page.
 func TestOPR12BadPushedRequestsAreToldInTheAnswer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for _, bad := range badRequests {
@@ -197,6 +199,7 @@ func TestOPR12BadPushedRequestsAreToldInTheAnswer(t *testing.T) {
 
 // OPR-1: an address that differs in any one character is not the one.
 func TestOPR1OneCharacterIsAnotherAddress(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for i := range callback {
@@ -213,6 +216,7 @@ func TestOPR1OneCharacterIsAnotherAddress(t *testing.T) {
 
 // OPR-1: the port alone may differ, for a native application on a loopback address alone.
 func TestOPR1LoopbackPortsAreForNativeApplications(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := native()
 	s.Asks = false
@@ -235,6 +239,7 @@ func TestOPR1LoopbackPortsAreForNativeApplications(t *testing.T) {
 
 // OPR-1: what may not be registered is not, whoever asks.
 func TestOPR1AnApplicationAnswersAtItsOwnAddressWithItsQuery(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = []string{"https://books.example/cb?keep=a%20b"} }))
 	to := authorize(w.bo, c.request("state", "a&code=evil#<\"")).Header.Get("Location")
@@ -252,6 +257,7 @@ func TestOPR1AnApplicationAnswersAtItsOwnAddressWithItsQuery(t *testing.T) {
 
 // A megabyte is refused before anything is parsed, in the words of who reads it.
 func TestOPR12AMegabyteIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	huge := c.request("request", strings.Repeat("A", 1<<20)).Encode()
@@ -272,6 +278,7 @@ func TestOPR12AMegabyteIsRefused(t *testing.T) {
 // OPR-12: a request that was pushed is for its client, once, and for a minute; a client
 // that must push cannot do without, by no door.
 func TestOPR12PushedRequests(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, idptest.Named)
 	nodes := []*world{w, w.node()}
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.PushedOnly = true }))
@@ -317,6 +324,7 @@ func TestOPR12PushedRequests(t *testing.T) {
 
 // Every address of an IPv6 /64 is one customer's, so they count as one network.
 func TestGuessesFromOneIPv6NetworkAreCountedTogether(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	statuses := map[int]int{}
 	guess := func(address string) int {

@@ -18,6 +18,7 @@ import (
 
 // OPR-10, R-OPR-06: each kind of token is good for one thing.
 func TestOPR10NoTokenPassesForAnotherKind(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	heard := w.receiver(http.StatusOK)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = heard.URL }))
@@ -79,6 +80,7 @@ func TestOPR10NoTokenPassesForAnotherKind(t *testing.T) {
 
 // OPR-10: what somebody else signed, or nobody, is no token of ours.
 func TestOPR10ForgedTokens(t *testing.T) {
+	t.Parallel()
 	w, foreign := newWorld(t, named), newWorld(t, named) // two installations that call themselves the same
 	c := w.books()
 	tokens := w.enter(w.bo, c)
@@ -137,6 +139,7 @@ func TestOPR10ForgedTokens(t *testing.T) {
 // OPR-10, R-OPR-12: a new key is published before it signs, the old one stays until its
 // last token has ended, and no private part leaves. A leaked one goes at once.
 func TestOPR10RotationLosesNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, named)
 	other := w.node()
 	c := w.books()
@@ -212,6 +215,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 
 // OPR-10: unknown keys are refused however many come, and disturb nobody.
 func TestOPR10AFloodOfUnknownKeys(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	tokens := w.enter(w.bo, c)

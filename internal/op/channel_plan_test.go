@@ -14,6 +14,7 @@ import (
 // What an application was told in seven days is not read to say how it answers: the
 // last call and those that wait are found by an index.
 func TestHowAnApplicationAnswersIsFoundByAnIndex(t *testing.T) {
+	t.Parallel()
 	address := dbtest.Address(t)
 	d := dbtest.OpenAt(t, address)
 	var c application.Application

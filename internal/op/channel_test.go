@@ -16,6 +16,7 @@ import (
 // How an application answers that a session ended shows until it takes it, to the
 // organization whose session it was and to no other.
 func TestAFailingBackChannelShows(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	heard := w.receiver(http.StatusServiceUnavailable)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = heard.URL }))
@@ -63,6 +64,7 @@ func TestAFailingBackChannelShows(t *testing.T) {
 // An address that Parvis calls for an organization, and never could reach, is refused
 // where it is entered.
 func TestAnAddressThatIsNeverCalledIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register(w.org.ID, application.Web, web())
 	for address, key := range map[string]string{
@@ -83,6 +85,7 @@ func TestAnAddressThatIsNeverCalledIsRefused(t *testing.T) {
 // Addresses to be called at are counted for the organization before their names are
 // looked up; what stays as it was is neither.
 func TestAddressesThatAreLookedUpAreLimited(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := web()
 	s.BackChannel = "https://1.1.1.1/out"

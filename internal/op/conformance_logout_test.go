@@ -62,6 +62,7 @@ var logoutPlan = []struct {
 }
 
 func TestLogoutPlanOfTheConformanceSuite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, row := range logoutPlan {
 		t.Run(row.module, func(t *testing.T) {
@@ -140,6 +141,7 @@ func (m *module) supports(all ...string) {
 // TestBackChannelPlanOfTheConformanceSuite is
 // oidcc-backchannel-rp-initiated-logout-certification-test-plan.
 func TestBackChannelPlanOfTheConformanceSuite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	t.Run("oidcc-backchannel-logout-discovery-endpoint-verification", func(t *testing.T) {
 		w.module(t).supports("backchannel_logout_supported", "backchannel_logout_session_supported")
@@ -182,6 +184,7 @@ func backChannel(m *module) {
 // TestFrontChannelPlanOfTheConformanceSuite is
 // oidcc-frontchannel-rp-initiated-logout-certification-test-plan.
 func TestFrontChannelPlanOfTheConformanceSuite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	t.Run("oidcc-frontchannel-logout-discovery-endpoint-verification", func(t *testing.T) {
 		w.module(t).supports("frontchannel_logout_supported", "frontchannel_logout_session_supported")

@@ -121,6 +121,7 @@ var basicPlan = []struct {
 }
 
 func TestBasicPlanOfTheConformanceSuite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, row := range basicPlan {
 		t.Run(row.module, func(t *testing.T) { row.run(w.module(t)) })
@@ -547,6 +548,7 @@ func (m *module) keySet() {
 // TestConfigPlanOfTheConformanceSuite is oidcc-config-certification-test-plan, whose one
 // module is oidcc-discovery-endpoint-verification.
 func TestConfigPlanOfTheConformanceSuite(t *testing.T) {
+	t.Parallel()
 	m := newWorld(t).module(t)
 	for name, needed := range map[string]string{
 		"response_types_supported":              "code",

@@ -102,6 +102,7 @@ func (r *relying) refreshes(t *oauth2.Token) (*oauth2.Token, error) {
 }
 
 func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*application.Settings){
 		"ES256":                    func(*application.Settings) {},
 		"RS256":                    func(s *application.Settings) { s.Algorithm = application.RS256 },
@@ -155,6 +156,7 @@ func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
 
 // A machine has no person: its token names itself, for the organization that it asks for.
 func TestAForeignMachineGetsATokenForItself(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Machine, application.Settings{
 		Name: "Nightly", Auth: application.Secret, OwnBehalf: true, Scopes: []string{"reports:read"}, Audience: "https://api.books.example",
@@ -200,6 +202,7 @@ func TestAForeignMachineGetsATokenForItself(t *testing.T) {
 }
 
 func TestAForeignDeviceSignsIn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Native, application.Settings{
 		Name: "Wall screen", Auth: application.NoAuth, Devices: true, Refreshes: true, Scopes: []string{application.OpenID, application.ProfileInfo},
@@ -242,6 +245,7 @@ func TestAForeignDeviceSignsIn(t *testing.T) {
 }
 
 func TestAForeignApplicationIsToldOfALogout(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := web()
 	there := w.receiver(http.StatusOK)

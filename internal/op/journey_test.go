@@ -12,6 +12,7 @@ import (
 // Whoever is signed in opens an application without a page in between, and it learns who
 // came in, from where and how that was proved.
 func TestAnApplicationOpensAlreadySignedIn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	p := authorize(w.bo, c.request())
@@ -55,6 +56,7 @@ func TestAnApplicationOpensAlreadySignedIn(t *testing.T) {
 
 // Whoever is not signed in does that first, and comes back to the application.
 func TestADeepLinkLeadsThroughSignInAndBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	b := stopping(w.Browser(t))

@@ -15,6 +15,7 @@ import (
 // No two applications that one person can meet look alike, and a refusal tells nothing of
 // another organization's.
 func TestApplicationsDoNotLookAlike(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := w.register(w.org.ID, application.Web, settings(func(s *application.Settings) { s.Name = "Web" }))
 	named := func(name string) application.Settings {
@@ -55,6 +56,7 @@ func TestApplicationsDoNotLookAlike(t *testing.T) {
 }
 
 func TestRolesAreCleanedAsNamesAre(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for title, role := range map[string]string{
 		"direction": "ad\u202emin", "zero width": "ad\u200bmin", "tag": "admin\U000e0041", "line": "ad\nmin", "empty": "", "space": " ",

@@ -11,6 +11,7 @@ import (
 // The first token of an installation may be asked for before any key was made, and the
 // one writer of SQLite must not wait for itself.
 func TestTheFirstTokenOfAllIsAMachines(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true})
 	r := w.call(c, "/token", url.Values{"grant_type": {"client_credentials"}})

@@ -8,6 +8,14 @@
 // joins session, user, organization and application as they are now. So an end is data,
 // and is felt at once on every node; Sweep only tells it to applications.
 //
+//	/par, /device_authorization        an application's server asks first ── op/ask takes it on
+//	/token                             what op/ask gave for what the application may hold
+//	/userinfo, /introspect, /revoke    what a token still says, and its end
+//	/jwks, /.well-known/…              what anybody may read of us
+//	back-channel logout                we call the application, when a session ended
+//
+// What a browser meets of it, /authorize first, is package op/ask.
+//
 // It owns keys, authorization_requests, pushed_requests, grants, device_codes, logouts and
 // used_proofs.
 package op

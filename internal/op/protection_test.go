@@ -22,6 +22,7 @@ func (w *world) less(p application.Protection) client {
 // brings an ID token alone; what is sent is enforced whatever is registered; and a verifier
 // whose challenge somebody took away is refused (RFC 9700 §2.1.1).
 func TestOPR2LessThanPKCE(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, row := range []struct {
 		what       string
@@ -78,6 +79,7 @@ func TestOPR2LessThanPKCE(t *testing.T) {
 // OPR-2: who proves nothing cannot do without PKCE, however it came to be registered so,
 // and a request that waited is judged by what is registered when it is answered.
 func TestOPR2LessThanPKCEIsForClientsThatProveThemselves(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, p := range []application.Protection{application.PKCEOrNonce, application.NoProtection} {
 		public := settings(func(s *application.Settings) { s.Auth, s.Protection = application.NoAuth, p })
@@ -108,6 +110,7 @@ func TestOPR2LessThanPKCEIsForClientsThatProveThemselves(t *testing.T) {
 // OIDC Core §3.1.2.1: prompt=none where nobody is says so, whatever else may be missing of
 // who would be there.
 func TestOPR8NoneWhereNobodyIs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.less(application.NoProtection)
 	bare := []string{"prompt", "none", "code_challenge", "-", "code_challenge_method", "-", "nonce", "-"}
@@ -134,6 +137,7 @@ func posted(p *idptest.Page) url.Values {
 
 // OPR-6, R-OPR-07: a secret comes in the header or in the form, and never in both.
 func TestOPR6ASecretComesOneWay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for _, form := range []bool{false, true} {
@@ -158,6 +162,7 @@ func TestOPR6ASecretComesOneWay(t *testing.T) {
 
 // What was registered for one of the two ways before they were one goes on.
 func TestApplicationsFromBeforeHaveOneMethodForSecrets(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, id := range []application.ID{"collaborate", "architect"} { // as 00001 made them
 		a, err := application.ByID(t.Context(), w.DB, directory.Operator(), "", id)
@@ -173,6 +178,7 @@ func TestApplicationsFromBeforeHaveOneMethodForSecrets(t *testing.T) {
 // OPR-12, R-OPR-14: an answer by form_post is a page with one form, which goes to the
 // application's own address without script too. Errors come the same way.
 func TestOPR12FormPost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for name, row := range map[string]struct {

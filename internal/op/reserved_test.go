@@ -59,6 +59,7 @@ func (w *world) stored(c client, change func(*application.Settings)) {
 // R-OPR-08: a name that some reader takes for a reserved one is reserved: Go's JSON ignores
 // letter case, a header has no punctuation but the hyphen, and a dot leads into an object.
 func TestOPR5ReservedClaimsAreReservedHoweverTheyAreWritten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	claim := func(name string) application.Settings {
 		return settings(func(s *application.Settings) {
@@ -99,6 +100,7 @@ func TestOPR5ReservedClaimsAreReservedHoweverTheyAreWritten(t *testing.T) {
 // R-OPR-13: a token for the issuer is every application's, so no registration has its name,
 // however it is written, nor anything under it.
 func TestOPR5WhatIsUnderTheIssuerIsReserved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	host := strings.TrimPrefix(w.URL, "https://")
 	for _, audience := range []string{w.URL, w.URL + "/", w.URL + "/userinfo", strings.ToUpper(w.URL), "https://" + host, host, "http://x@" + host + "/", w.URL + "?x", "HTTP://" + host + "/API"} {
@@ -134,6 +136,7 @@ func TestOPR5WhatIsUnderTheIssuerIsReserved(t *testing.T) {
 // Audiences and permissions are an organization's own among organizations, and taken where
 // the installation has them. A refusal tells nothing of another organization's.
 func TestOPR5AudiencesAndPermissionsOfTwoOrganizations(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	api := func(name, audience, scope string) application.Settings {
 		return settings(func(s *application.Settings) { s.Name, s.Audience, s.Scopes = name, audience, append(s.Scopes, scope) })

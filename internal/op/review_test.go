@@ -31,6 +31,7 @@ func (w *world) change(c client, change func(*application.Settings)) {
 // R-OPR-01: an address that is registered no more gets no answer, though a request for it
 // was taken before: on the page that asks, pushed, or with a code on its way.
 func TestOPR1AnAddressThatIsRegisteredNoMoreGetsNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Asks = true }))
 	own := w.books()
@@ -52,6 +53,7 @@ func TestOPR1AnAddressThatIsRegisteredNoMoreGetsNothing(t *testing.T) {
 
 // The claims of a registration tell no more than the scopes that the person was asked for.
 func TestOPR5ACustomClaimNeedsItsScope(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) {
 		s.Scopes, s.InIDToken = []string{application.OpenID, application.ProfileInfo}, true
@@ -68,6 +70,7 @@ func TestOPR5ACustomClaimNeedsItsScope(t *testing.T) {
 // The language that an application asks for is spoken on the pages of its own request
 // and on no others, and it becomes nobody's choice.
 func TestAnApplicationsLanguageHoldsForItsRequest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	books, desk := w.books(), w.register("", application.Web, web())
 	speaks := func(p *idptest.Page, lang string) *idptest.Page {
@@ -88,6 +91,7 @@ func TestAnApplicationsLanguageHoldsForItsRequest(t *testing.T) {
 
 // A signed-in person is spoken to in their own language, whatever an application asks for.
 func TestAnApplicationsLanguageDoesNotReplaceAPersons(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, web())
 	w.Clock.Advance(time.Minute) // so that the session is older than the requests
@@ -106,6 +110,7 @@ func TestAnApplicationsLanguageDoesNotReplaceAPersons(t *testing.T) {
 // A hint that is older than our keys leads to a question, not to an error; what its
 // owner never signed is refused.
 func TestOPR9AHintOlderThanOurKeysAsks(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	hint := w.enter(w.bo, c).text("id_token")
@@ -123,6 +128,7 @@ func TestOPR9AHintOlderThanOurKeysAsks(t *testing.T) {
 // A hint passes for one older than our keys only where it says to be ours and names a key
 // that is gone: nobody gets milder treatment by forging one.
 func TestOPR9AForgedHintIsNoOldOne(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	w.enter(w.bo, c)
@@ -146,6 +152,7 @@ func TestOPR9AForgedHintIsNoOldOne(t *testing.T) {
 // One application that does not answer, with many sign-outs behind it, keeps nobody
 // waiting but itself.
 func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	silent, quick := w.receiver(http.StatusOK), w.receiver(http.StatusOK)
 	silent.wait = make(chan struct{})
@@ -173,6 +180,7 @@ func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
 
 // Who may not use what a device asks for is told so, and led round in no circle.
 func TestADeviceOfAForbiddenApplicationSaysSo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Devices = true }))
 	code := w.call(c, "/device_authorization", with(url.Values{}, "scope", "openid")).text("user_code")

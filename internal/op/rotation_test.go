@@ -89,6 +89,7 @@ func (w *world) published(a application.Algorithm) []string {
 // A key is replaced without anybody noticing: the next one is published a day before it
 // signs, and the one before stays until its last token has ended.
 func TestKeysRotateWithoutAnOutage(t *testing.T) {
+	t.Parallel()
 	for _, a := range application.Algorithms {
 		t.Run(string(a), func(t *testing.T) {
 			w := newWorld(t)
@@ -126,6 +127,7 @@ func TestKeysRotateWithoutAnOutage(t *testing.T) {
 // A key that leaked is nobody's from that moment: who holds it can sign nothing, and
 // honest applications go on with the next.
 func TestALeakedKeyIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, a := range application.Algorithms {
 		t.Run(string(a), func(t *testing.T) {
 			w := newWorld(t)
@@ -160,6 +162,7 @@ func TestALeakedKeyIsRefusedAtOnce(t *testing.T) {
 // Over more than two lifetimes of a key, with a sweep every half day, there is no moment
 // at which a token is not verified, by whoever has known the keys long or not at all.
 func TestKeysAreReplacedOnSchedule(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	all := map[application.Algorithm]signer{}
 	for _, a := range application.Algorithms {

@@ -34,6 +34,7 @@ func (w *world) remove(c client) {
 // OPR-9: what was given to an application that was removed means nothing to another that
 // has its ID now, in the same second or later: no hint signs anybody out of it or in.
 func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := w.named("books", application.Web, web())
 	old := w.enter(w.bo, first)
@@ -83,6 +84,7 @@ func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
 // One that was registered before registrations were told apart goes on with the tokens
 // that it has; its successor does not.
 func TestOPR9HintsFromBeforeGoOn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.named("books", application.Web, web())
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -110,6 +112,7 @@ func TestOPR9HintsFromBeforeGoOn(t *testing.T) {
 // A person's name at an application without a host of its own is no more that of what had
 // its ID before.
 func TestOPR9APairwiseNameIsOfOneRegistration(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := settings(func(s *application.Settings) {
 		s.RedirectURIs, s.Pairwise = []string{"http://localhost:9000/callback"}, true

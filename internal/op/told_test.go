@@ -54,6 +54,7 @@ func (w *world) equals(what string, got any, want string) {
 // Groups and roles are told to an application that is registered for them and asked for
 // them, each its own, and as they are now.
 func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	bo := w.userOf(w.org, "bo@meridian.example")
 	drivers, clerks := w.group("Drivers", bo), w.group("Clerks", bo)
@@ -103,6 +104,7 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 // What an application is told under names of its own is no more than its scopes tell;
 // a name that says who somebody is cannot be one (R-OPR-08).
 func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.group("Drivers", w.userOf(w.org, "bo@meridian.example"))
 	s := web()
@@ -140,6 +142,7 @@ func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 
 // Who is somebody else for each host cannot be found again by comparing (OIDC Core §8.1).
 func TestPairwiseSubjectsDifferByHost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	at := func(address string, pairwise bool) client {
 		s := web()
@@ -178,6 +181,7 @@ func TestPairwiseSubjectsDifferByHost(t *testing.T) {
 
 // Signed UserInfo says for whom it is (OIDC Core §5.3.2).
 func TestUserInfoIsSignedWhereThatWasRegistered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := web()
 	s.SignsInfo = true

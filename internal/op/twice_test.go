@@ -13,6 +13,7 @@ import (
 // Decision 0041: somebody who signs in for an application and clicks twice ends in the
 // application, which gets one redirect that works.
 func TestTwoClicksForAnApplicationGiveOneRedirectThatWorks(t *testing.T) {
+	t.Parallel()
 	begin := func(t *testing.T, s application.Settings) (*world, client, *idptest.Browser, *idptest.Form) {
 		w := newWorld(t)
 		app := w.register("", application.Web, s)
@@ -92,6 +93,7 @@ func TestTwoClicksForAnApplicationGiveOneRedirectThatWorks(t *testing.T) {
 
 // Decision 0042: where somebody was going is kept for a day; what was proved is not.
 func TestARequestThatWaitedLeadsToTheStartOfItsApplication(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		address string
 		after   time.Duration
@@ -127,6 +129,7 @@ func TestARequestThatWaitedLeadsToTheStartOfItsApplication(t *testing.T) {
 
 // Decision 0042: a proof that was made for a request does not last as long as that.
 func TestOPR8AProofIsNotKeptWithTheRequest(t *testing.T) {
+	t.Parallel()
 	for _, prompt := range [][]string{{"prompt", "login"}, {"max_age", "300"}} {
 		w := newWorld(t)
 		app := w.register(w.org.ID, application.Web, asking())
@@ -149,6 +152,7 @@ func asking() application.Settings {
 
 // At most twenty requests wait in a browser.
 func TestTwentyRequestsWaitInABrowser(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	app := w.books()
 	b := stopping(w.Browser(t))

@@ -14,6 +14,7 @@ import (
 
 // RFC 8414 §3: OAuth's clients look elsewhere for the same document.
 func TestOAuthFindsTheSameDocument(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var texts []string
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
@@ -34,6 +35,7 @@ func TestOAuthFindsTheSameDocument(t *testing.T) {
 
 // RFC 6749 §5.2: what is missing is another thing than what is wrong.
 func TestAGrantWithoutItsParameterIsNoRequest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Devices = true }))
 	for grant, name := range map[string]string{
@@ -48,6 +50,7 @@ func TestAGrantWithoutItsParameterIsNoRequest(t *testing.T) {
 // RFC 8707 §2, RFC 9396 §5: a token that would not be what was asked for is not given, by
 // no door, and nothing is used up by asking.
 func TestWhatATokenCannotSayIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	plain, api := w.books(), w.register("", application.Web, settings(func(s *application.Settings) {
 		s.Audience, s.Devices, s.OwnBehalf = "https://api.books.example/v1", true, true
@@ -105,6 +108,7 @@ func TestWhatATokenCannotSayIsRefused(t *testing.T) {
 // A state of up to 4 KiB comes back, by a page where its address would be longer than
 // headers are on the way; one that is longer comes back with the error that says so.
 func TestALongStateComesBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.PostLogoutURIs = []string{"https://books.example/bye"} }))
 	for length, told := range map[int]string{1500: "", 2001: "", 4096: "", 4097: "invalid_request", 20000: "invalid_request"} {
@@ -147,6 +151,7 @@ func TestALongStateComesBack(t *testing.T) {
 
 // What an application calls somebody, and since when that is so.
 func TestPreferredUsernameAndUpdatedAt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	w.equals("with email", w.told(c, "scope", "openid email"), `{"email": "bo@meridian.example", "email_verified": true, "preferred_username": "bo@meridian.example"}`)
@@ -173,6 +178,7 @@ func TestPreferredUsernameAndUpdatedAt(t *testing.T) {
 
 // com.example.app://path is registered, compared byte for byte, and asked about each time.
 func TestASchemeWithTwoSlashes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := native()
 	s.RedirectURIs, s.Asks = []string{"com.example.pocket://callback"}, false

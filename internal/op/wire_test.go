@@ -40,6 +40,7 @@ func (r reply) readable(origin string) bool {
 // Scripts of an application's own origins read what they are answered, and no others
 // do.
 func TestScriptsReadAnswersAtTheirOwnOriginAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := web()
 	s.Auth, s.RedirectURIs = application.NoAuth, []string{callback, "http://localhost:5173/callback"}
@@ -88,6 +89,7 @@ func TestScriptsReadAnswersAtTheirOwnOriginAlone(t *testing.T) {
 // The key set and discovery are kept for a while, and asked for again without being sent
 // again until they change.
 func TestDocumentsAreCachedUntilTheyChange(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	get := func(path string, more ...string) reply { return w.from(elsewhere, http.MethodGet, path, nil, more...) }
 	tags := map[string]string{}
@@ -130,6 +132,7 @@ func TestDocumentsAreCachedUntilTheyChange(t *testing.T) {
 // Nothing that says who somebody is, or lets somebody in, is kept on the way (RFC 6749
 // §5.1, OIDC Core §3.1.3.3).
 func TestWhatIsSecretIsNotCached(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := web()
 	s.SignsInfo, s.Devices = true, true

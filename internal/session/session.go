@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/lifetime"
 	"parvis/internal/mail"
 	"parvis/internal/secret"
 )
@@ -177,16 +178,14 @@ type Door struct {
 	Base   string // the configured public address, without a slash at its end
 	Key    []byte // derives a browser's next token from the one that it shows
 
-	// Where set, these override what rules and constants say: [lifetimes] of a configuration on
-	// a loopback address.
-	Idle, Absolute, Superseded time.Duration
+	Lifetimes lifetime.Overrides
 }
 
-func (d *Door) superseded() time.Duration { return cmp.Or(d.Superseded, Superseded) }
+func (d *Door) superseded() time.Duration { return cmp.Or(d.Lifetimes.SupersededToken, Superseded) }
 
 // effective fills in what neither the organization nor the configuration set.
 func (d *Door) effective(r Rules) Rules {
-	return Rules{Idle: cmp.Or(d.Idle, r.Idle, Idle), Absolute: cmp.Or(d.Absolute, r.Absolute, Absolute)}
+	return Rules{Idle: cmp.Or(d.Lifetimes.SessionIdle, r.Idle, Idle), Absolute: cmp.Or(d.Lifetimes.SessionAbsolute, r.Absolute, Absolute)}
 }
 
 // IdleEnd returns when the session ends unless the person does something.

@@ -16,6 +16,7 @@ import (
 )
 
 func TestEleventhOrganizationOfABrowserEndsTheOneUnusedLongest(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Browser(t)
 	for i := range session.PerBrowser + 1 {
@@ -33,6 +34,7 @@ func TestEleventhOrganizationOfABrowserEndsTheOneUnusedLongest(t *testing.T) {
 }
 
 func TestOrganizationsRulesHoldForOpenSessionsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
@@ -74,6 +76,7 @@ func TestOrganizationsRulesHoldForOpenSessionsAtOnce(t *testing.T) {
 }
 
 func TestPageViewIsAReadMostOfTheTime(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Member)
 	seen := func() (at time.Time) {
@@ -96,6 +99,7 @@ func TestPageViewIsAReadMostOfTheTime(t *testing.T) {
 }
 
 func TestSweepRemovesWhatWasKeptLongEnough(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) { a.Lifetimes.SessionIdle = time.Hour })
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Member)
 	b.Get("/o/alpha/home").Form("sign-out").Submit("")
@@ -122,6 +126,7 @@ func TestSweepRemovesWhatWasKeptLongEnough(t *testing.T) {
 // Void sessions are recorded as ended by the frequent sweep, and by the thorough one where the
 // frequent one never ran.
 func TestSweepsWriteDownWhatIsVoid(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	reason := func(email string) (why string) {
@@ -163,6 +168,7 @@ func TestSweepsWriteDownWhatIsVoid(t *testing.T) {
 
 // A second node sees the end of a session at its next request, without a call.
 func TestEndOfASessionHoldsOnEveryNode(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
@@ -240,6 +246,7 @@ func TestSES1ProofIsFreshWithinItsTimeAndForTheCurrentTokenOnly(t *testing.T) {
 
 // The same through a server: what Touch, Issue and Raise write is what ACR reads.
 func TestAssuranceDecaysInAnOpenSession(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.SecondStep(t, org, signin.SecondStepRules{RequiredFrom: s.Clock.Now(), Tolerance: 1})

@@ -57,8 +57,8 @@ func (d *Door) Sweep(ctx context.Context, database *db.DB) error {
 			override int64
 			normal   int64
 		}{
-			{ReachedEnd, "started_at", "absolute", d.Absolute.Microseconds(), byDefault.Absolute.Microseconds()},
-			{WentIdle, "seen_at", "idle", d.Idle.Microseconds(), byDefault.Idle.Microseconds()},
+			{ReachedEnd, "started_at", "absolute", d.Lifetimes.SessionAbsolute.Microseconds(), byDefault.Absolute.Microseconds()},
+			{WentIdle, "seen_at", "idle", d.Lifetimes.SessionIdle.Microseconds(), byDefault.Idle.Microseconds()},
 		} {
 			if _, err := tx.Exec(ctx, `
 				update sessions set ended_at = $1, end_reason = $2

@@ -129,6 +129,7 @@ func enrolKey(p *person) error {
 }
 
 func TestEnrollingIsProofToo(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Beta Works", "beta")
 	s.SecondStep(t, org, signin.SecondStepRules{RequiredFrom: s.Clock.Now(), Tolerance: 1, Passwordless: true})

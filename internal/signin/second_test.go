@@ -337,6 +337,7 @@ func TestPSK4RefusedPasskeysAreCountedAndRightOnesAreNot(t *testing.T) {
 }
 
 func TestMFA6AServerWithoutANameTakesNoPasskey(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	p := join(t, s, s.Organization(t, "Alpha Works", "alpha"), "ana", directory.Member)
 	p.addApp()

@@ -14,6 +14,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/lifetime"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
 	"parvis/internal/naming"
@@ -47,10 +48,7 @@ type Parts struct {
 	Outbox         *mail.Outbox
 	Base           string // the configured public address, without a slash at its end
 	Log            *slog.Logger
-
-	// AttemptLifetime overrides the constant where set: [lifetimes] of a configuration on a
-	// loopback address.
-	AttemptLifetime time.Duration
+	Lifetimes      lifetime.Overrides
 }
 
 // Service proves factors and ends attempts.
@@ -74,7 +72,9 @@ func NewService(p Parts, keys secret.Keys) *Service {
 	}
 }
 
-func (s *Service) attemptLifetime() time.Duration { return cmp.Or(s.AttemptLifetime, AttemptLifetime) }
+func (s *Service) attemptLifetime() time.Duration {
+	return cmp.Or(s.Lifetimes.Attempt, AttemptLifetime)
+}
 
 // Opened is what a completed attempt gives to the page.
 type Opened struct {

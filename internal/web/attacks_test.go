@@ -40,6 +40,7 @@ func answer(p *idptest.Page) string {
 }
 
 func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha := s.Organization(t, "Alpha Works", "alpha")
 	beta := s.Organization(t, "Beta Labs", "beta")
@@ -96,6 +97,7 @@ func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
 }
 
 func TestAmbiguousAddressGoesOnByNamingTheOrganization(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	for _, name := range []string{"alpha", "beta"} {
 		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)
@@ -114,6 +116,7 @@ func TestAmbiguousAddressGoesOnByNamingTheOrganization(t *testing.T) {
 }
 
 func TestBRU2ParallelGuessesAreNotEvaluated(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -149,6 +152,7 @@ func TestBRU2ParallelGuessesAreNotEvaluated(t *testing.T) {
 }
 
 func TestBRU4KnownBrowserIsNotSlowedByStrangers(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	owner := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -172,6 +176,7 @@ func TestBRU4KnownBrowserIsNotSlowedByStrangers(t *testing.T) {
 }
 
 func TestBRU3SpoofedSourcesAreIgnored(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -191,6 +196,7 @@ func TestBRU3SpoofedSourcesAreIgnored(t *testing.T) {
 }
 
 func TestINV1RevokedSupersededAndUsedLinksAreDead(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	kill := map[string]func(inv directory.Invitation) error{
@@ -227,6 +233,7 @@ func TestINV1RevokedSupersededAndUsedLinksAreDead(t *testing.T) {
 }
 
 func TestINV2NothingInTheBrowserDecidesOrganizationAddressOrRole(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -256,6 +263,7 @@ func TestINV2NothingInTheBrowserDecidesOrganizationAddressOrRole(t *testing.T) {
 }
 
 func TestINV3ScannersAndStrangersDoNotUseALinkUp(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -275,6 +283,7 @@ func TestINV3ScannersAndStrangersDoNotUseALinkUp(t *testing.T) {
 }
 
 func TestINV6NothingExistsBeforeTheAddressIsProved(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Invite(t, org, "victim@alpha.example", "V", directory.Member)
@@ -345,6 +354,7 @@ func (f forever) Read(p []byte) (int, error) {
 }
 
 func TestPWD2ComposedAndDecomposedFormsAreOnePassword(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	composed, decomposed := "Caf\u00e9 d\u00e9pose 9 trams!", "Cafe\u0301 de\u0301pose 9 trams!"
@@ -361,6 +371,7 @@ func TestPWD2ComposedAndDecomposedFormsAreOnePassword(t *testing.T) {
 }
 
 func TestPWD3OnePolicyBehindEveryDoor(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	var setup string
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
@@ -386,6 +397,7 @@ func TestPWD3OnePolicyBehindEveryDoor(t *testing.T) {
 }
 
 func TestSES1PlantedValuesAreNeverAdopted(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -424,6 +436,7 @@ func TestSES1PlantedValuesAreNeverAdopted(t *testing.T) {
 }
 
 func TestSES2CookiesAreMarkedAndHoldNothing(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -464,6 +477,7 @@ func TestSES2CookiesAreMarkedAndHoldNothing(t *testing.T) {
 }
 
 func TestSES3WhatMustDieDiesAtOnce(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	one := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -497,6 +511,7 @@ func TestSES3WhatMustDieDiesAtOnce(t *testing.T) {
 }
 
 func TestSES4CookieExpiryHasNoSayAndTheClockMayJump(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -512,6 +527,7 @@ func TestSES4CookieExpiryHasNoSayAndTheClockMayJump(t *testing.T) {
 }
 
 func TestSES6OnlyExactValuesPass(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -533,6 +549,7 @@ func TestSES6OnlyExactValuesPass(t *testing.T) {
 }
 
 func TestSES6SupersededTokenEndsTheBrowserAndWritesALetter(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	beta := s.Organization(t, "Beta Labs", "beta")
@@ -564,6 +581,7 @@ func TestSES6SupersededTokenEndsTheBrowserAndWritesALetter(t *testing.T) {
 }
 
 func TestWEB1EveryChangeIsRefusedFromElsewhere(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -619,6 +637,7 @@ func TestWEB1EveryChangeIsRefusedFromElsewhere(t *testing.T) {
 }
 
 func TestWEB2NobodyIsSignedInByAnotherSite(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "mallory@alpha.example", "Mallory", directory.Member)
@@ -637,6 +656,7 @@ func TestWEB2NobodyIsSignedInByAnotherSite(t *testing.T) {
 }
 
 func TestWEB3EveryWayBackStaysHere(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Browser(t)
 	b.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -662,6 +682,7 @@ func TestWEB3EveryWayBackStaysHere(t *testing.T) {
 }
 
 func TestRST1LinksAreBuiltFromTheConfiguredAddressAlone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	link := s.Invite(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -693,6 +714,7 @@ func TestRST1LinksAreBuiltFromTheConfiguredAddressAlone(t *testing.T) {
 }
 
 func TestWEB5HeadersStandOnEveryAnswer(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Owner)
@@ -729,6 +751,7 @@ func TestWEB5HeadersStandOnEveryAnswer(t *testing.T) {
 }
 
 func TestWEB6NamesAreShownAsText(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	payload := `<img src=x onerror=alert(1)>"'&{{.}}`
 	org := s.Organization(t, payload, "alpha")
@@ -747,6 +770,7 @@ func TestWEB6NamesAreShownAsText(t *testing.T) {
 }
 
 func TestINJ4HostileInputIsRefusedClearlyOrTakenLiterally(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Owner)
@@ -816,6 +840,7 @@ func TestDOS1FloodOfHashesStaysBoundedAndFair(t *testing.T) {
 }
 
 func TestDOS2OversizedAndMisshapenRequestsAreRefused(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Browser(t)
 	many := url.Values{}
@@ -850,6 +875,7 @@ func TestDOS2OversizedAndMisshapenRequestsAreRefused(t *testing.T) {
 }
 
 func TestSEC1SecretsAreNotInTheLogsNorTheAuditTrail(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	const password, wrong, inAddress = "Mark9 of the Zebra!", "Wrong9 mark of it!", "typed-into-the-wrong-field@alpha.example"
@@ -877,6 +903,7 @@ func TestSEC1SecretsAreNotInTheLogsNorTheAuditTrail(t *testing.T) {
 }
 
 func TestSEC2TheDatabaseHoldsOnlyHashesAndSealedValues(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	waiting := "/invitation/"
@@ -903,6 +930,7 @@ func TestSEC2TheDatabaseHoldsOnlyHashesAndSealedValues(t *testing.T) {
 // A full disk on SQLite or lost connections on PostgreSQL give an honest answer with a
 // reference while they last, and everything works as before once they are over (R-RES-04).
 func TestSEC5DatabaseThatFailsIsToldHonestlyAndRecovers(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -942,6 +970,7 @@ func TestSEC5DatabaseThatFailsIsToldHonestlyAndRecovers(t *testing.T) {
 // A superseded token, however old, gives nothing to an attacker who signs in with it as
 // themselves: neither the current token nor anybody else's session.
 func TestSES1SupersededTokenIsNotExchangedForTheCurrentOne(t *testing.T) {
+	t.Parallel()
 	for _, wait := range []time.Duration{5 * time.Second, 3 * time.Hour} {
 		for _, door := range []string{"sign-in", "invitation"} {
 			t.Run(fmt.Sprint(wait, " by ", door), func(t *testing.T) {
@@ -985,6 +1014,7 @@ func TestSES1SupersededTokenIsNotExchangedForTheCurrentOne(t *testing.T) {
 // Wherever a superseded token is shown, the browser whose cookie was copied is
 // closed and its users are told.
 func TestSES6SupersededTokenAlarmsAtTheFrontToo(t *testing.T) {
+	t.Parallel()
 	for _, path := range []string{"/", "/sign-in", "/o/alpha"} {
 		s := idptest.Start(t)
 		org := s.Organization(t, "Alpha Works", "alpha")
@@ -1010,6 +1040,7 @@ func TestSES6SupersededTokenAlarmsAtTheFrontToo(t *testing.T) {
 }
 
 func TestTwoTabsThatSignInAtOnceAreNoTheft(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
 	s.Join(t, alpha, "a@alpha.example", "A", directory.Member)
@@ -1033,6 +1064,7 @@ func TestTwoTabsThatSignInAtOnceAreNoTheft(t *testing.T) {
 }
 
 func TestINJ4AddressesWithStrangeBytesAreAnsweredAlikeOnBothDatabases(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	in := s.Join(t, org, "a@alpha.example", "A", directory.Member)
@@ -1059,6 +1091,7 @@ func TestINJ4AddressesWithStrangeBytesAreAnsweredAlikeOnBothDatabases(t *testing
 }
 
 func TestWEB2OtherSitesMayLeadHereAndNothingElse(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	in := s.Join(t, org, "a@alpha.example", "A", directory.Owner)
@@ -1087,6 +1120,7 @@ func TestWEB2OtherSitesMayLeadHereAndNothingElse(t *testing.T) {
 }
 
 func TestFormOfAnEndedSessionComesBackToWhoTypedItAlone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "ben@alpha.example", "Ben", directory.Member)
@@ -1102,6 +1136,7 @@ func TestFormOfAnEndedSessionComesBackToWhoTypedItAlone(t *testing.T) {
 // Somebody who made a user with the victim's address in an organization of their own is a
 // stranger to the victim's other users: their browser gets no extra tries there.
 func TestBRU4BrowserThatKnowsTheAddressElsewhereIsAStranger(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "victim@alpha.example", "V", directory.Member)
 	mallory := s.Join(t, s.Organization(t, "Evil Corp", "evil"), "victim@alpha.example", "M", directory.Member)
@@ -1116,6 +1151,7 @@ func TestBRU4BrowserThatKnowsTheAddressElsewhereIsAStranger(t *testing.T) {
 
 // TEN-5: one address with a different password in each of two organizations.
 func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email = "multi@alpha.example"
 	orgs, open := map[string]directory.OrgID{}, map[string]*idptest.Browser{}
@@ -1230,6 +1266,7 @@ func TestTEN5OneAddressTwoPasswordsOpenEachItsOwn(t *testing.T) {
 // Proxies that write a port still name a client: a hundred of its clients do not lock out the
 // people who come through the same proxy.
 func TestBRU4ClientsOfAProxyThatWritesPortsAreTold(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	from := func(source string) *idptest.Browser {
@@ -1246,6 +1283,7 @@ func TestBRU4ClientsOfAProxyThatWritesPortsAreTold(t *testing.T) {
 // BRU-3: one common password over many addresses in two organizations, from one network: no
 // address is tried twice, so only the count of the network stops it.
 func TestBRU3ASprayIsStoppedByItsNetworkAndRecorded(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	names := []string{"alpha", "beta"}
 	for _, name := range names {

@@ -12,6 +12,7 @@ import (
 // Somebody who has only the password must not be able to plant a second step for the day on
 // which the owner enrols one.
 func TestNoRecoveryCodesAreMadeWithoutADevice(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	idptest.Want(t, b.Get(security+"/codes"), idptest.Path(security))
@@ -23,6 +24,7 @@ func TestNoRecoveryCodesAreMadeWithoutADevice(t *testing.T) {
 }
 
 func TestRecoveryCodesGoWithTheLastDevice(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	addApp(t, s, b, "Phone")
@@ -48,6 +50,7 @@ func TestRecoveryCodesGoWithTheLastDevice(t *testing.T) {
 // Codes that exist without a device, however they came about, end when the first device is
 // enrolled: the page after it offers new ones.
 func TestFirstDeviceVoidsEarlierRecoveryCodes(t *testing.T) {
+	t.Parallel()
 	for name, add := range map[string]func(*idptest.Server, *idptest.Browser) *idptest.Page{
 		"an app": func(s *idptest.Server, b *idptest.Browser) *idptest.Page {
 			page := b.Get(security+"/add").Form("main").Fill("device", "Phone").Fill("kind", "app").Submit("")

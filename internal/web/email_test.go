@@ -42,6 +42,7 @@ func got(t *testing.T, s *idptest.Server, email, words string) (n int) {
 // Journeys 8.1, R-REC-09: the new address is proved, the old one gets a notice, and stays in
 // force until the proof.
 func TestREC9AnAddressIsChangedWithAProofAndANotice(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana Duarte", directory.Member)
@@ -118,6 +119,7 @@ func lastEvent(t *testing.T, s *idptest.Server, org directory.OrgID, action audi
 
 // R-REC-09: the address that is proved is the one stored at that moment.
 func TestREC9OfTwoRequestsOnlyTheLastIsProved(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	askEmail(b, "alpha", "first@alpha.example")
@@ -161,6 +163,7 @@ func TestREC9OfTwoRequestsOnlyTheLastIsProved(t *testing.T) {
 }
 
 func TestREC9EightBrowsersProveOneAddressAndOneGetsThrough(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	askEmail(b, "alpha", "new@alpha.example")
@@ -189,6 +192,7 @@ func TestREC9EightBrowsersProveOneAddressAndOneGetsThrough(t *testing.T) {
 // R-SES-10: the address that links are sent to cannot be changed in a browser that somebody
 // left open.
 func TestREC9AskingNeedsAFreshProof(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	s.Clock.Advance(10*time.Minute + time.Second)
@@ -213,6 +217,7 @@ func TestREC9AskingNeedsAFreshProof(t *testing.T) {
 
 // UNI-1: an address has one canonical form, whatever spelling is typed.
 func TestUNI1TheAddressInForceInAnotherSpellingIsNoChange(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@xn--caf-dma.example", "A", directory.Member)
 	for _, same := range []string{
@@ -232,6 +237,7 @@ func TestUNI1TheAddressInForceInAnotherSpellingIsNoChange(t *testing.T) {
 // ENU-5: to a member, an address that somebody has looks like any other, in this organization
 // and in another; the person who has it is told.
 func TestENU5AMemberLearnsNothingOfAddressesInUse(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
 	s.Join(t, alpha, "taken@alpha.example", "T", directory.Member)
@@ -271,6 +277,7 @@ func TestENU5AMemberLearnsNothingOfAddressesInUse(t *testing.T) {
 
 // An address that somebody took in the meantime is not given away; its link is as dead as any.
 func TestREC9AnAddressTakenMeanwhileIsNotProved(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, alpha, "user-a@alpha.example", "A", directory.Member)
@@ -287,6 +294,7 @@ func TestREC9AnAddressTakenMeanwhileIsNotProved(t *testing.T) {
 
 // TEN-4: the same person in another organization is another user.
 func TestTEN4AnotherOrganizationKeepsItsAddress(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
 	b := s.Join(t, alpha, "multi@alpha.example", "M", directory.Member)
@@ -304,6 +312,7 @@ func TestTEN4AnotherOrganizationKeepsItsAddress(t *testing.T) {
 // INV-6: what somebody began in another's name is void once that person, or an administrator,
 // ends it.
 func TestINV6APendingChangeIsVoidAfterward(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(s *idptest.Server, u directory.User){
 		"'this was not me', from the letter": func(s *idptest.Server, _ directory.User) {
 			if p := s.Browser(t).Get(s.Link(t, "user-a@alpha.example", "/not-me/")).Form("main").Submit(""); p.Status != 200 {
@@ -364,6 +373,7 @@ func userOf(t *testing.T, s *idptest.Server, org directory.OrgID, email string) 
 // A person who lost the address to somebody else's change takes it back with the link in the
 // letter about the change, without a password and without an administrator.
 func TestREC9NotMeBringsTheOldAddressBack(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, alpha, "user-a@alpha.example", "A", directory.Member)
@@ -393,6 +403,7 @@ func TestREC9NotMeBringsTheOldAddressBack(t *testing.T) {
 
 // The address is proved on a second node, after a restart between asking and proving.
 func TestREC9AnAddressIsProvedOnAnotherNodeAfterARestart(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	askEmail(b, "alpha", "new@alpha.example")
@@ -416,6 +427,7 @@ func TestREC9AnAddressIsProvedOnAnotherNodeAfterARestart(t *testing.T) {
 
 // Each request writes two letters, one of them to any address in the world.
 func TestRequestsForAnAddressAreLimited(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	for n := range 6 {
@@ -431,6 +443,7 @@ func TestRequestsForAnAddressAreLimited(t *testing.T) {
 
 // Somebody who is invited finds that another member took the address meanwhile.
 func TestAnInvitationWhoseAddressWasTakenSaysSo(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha := s.Organization(t, "Alpha Works", "alpha")
 	const shared = "sales@alpha.example"

@@ -42,6 +42,7 @@ func lettersAbout(t *testing.T, s *idptest.Server, email string) int {
 
 // Journeys 5.7.
 func TestICantUseAnyOfTheseNamesWhomToAsk(t *testing.T) {
+	t.Parallel()
 	s, org := helped(t)
 	withApp(t, s, org, ana, directory.Member)
 	b, page := asked(t, s, ana)
@@ -61,6 +62,7 @@ func TestICantUseAnyOfTheseNamesWhomToAsk(t *testing.T) {
 }
 
 func TestAdministratorsAreToldThatSomebodyIsStuckAndNotAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	s, org := helped(t)
 	withApp(t, s, org, ana, directory.Member)
 	told := func(letters int, when string) {
@@ -104,6 +106,7 @@ func TestAdministratorsAreToldThatSomebodyIsStuckAndNotAgainAndAgain(t *testing.
 }
 
 func TestNobodyIsToldBeforeTheFirstFactor(t *testing.T) {
+	t.Parallel()
 	s, org := helped(t)
 	withApp(t, s, org, ana, directory.Member)
 	b := s.Browser(t)
@@ -124,6 +127,7 @@ func TestNobodyIsToldBeforeTheFirstFactor(t *testing.T) {
 // People who could not reset the second step are not asked: only another owner may reset an
 // owner's, and only the operator that of the only owner.
 func TestOnlyThoseAreAskedWhoMayResetIt(t *testing.T) {
+	t.Parallel()
 	s, org := helped(t)
 	const olaf = "olaf@meridian.example"
 	withApp(t, s, org, olaf, directory.Owner) // called Ana

@@ -14,6 +14,7 @@ import (
 
 // The end by idleness says so, fills in the address, and leads on to the page that was wanted.
 func TestIdleEndSaysSoAndLeadsOn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	for swept, sweep := range map[string]func(){
@@ -51,6 +52,7 @@ func TestIdleEndSaysSoAndLeadsOn(t *testing.T) {
 }
 
 func TestIdleEndNamesTheOrganizationsOwnTime(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -64,6 +66,7 @@ func TestIdleEndNamesTheOrganizationsOwnTime(t *testing.T) {
 // Only the end by idleness says so. People who signed out, whose session was ended or whose
 // password has changed since are not shown their address: somebody else may sit there.
 func TestOtherEndsOfASessionShowNoAddress(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	wait := []any{"Wait", "20 days"}

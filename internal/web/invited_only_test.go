@@ -16,6 +16,7 @@ import (
 // An invitation says how its reader will sign in: where single sign-on is the only way, there
 // is nothing to choose. A later letter says what is true when it is sent.
 func TestAnInvitationSaysWhatIsTrueOfTheOnlyWayIn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	owner := s.Join(t, org, "ana@alpha.example", "Ana", directory.Owner)

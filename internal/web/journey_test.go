@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/lifetime"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
@@ -20,6 +21,7 @@ const day = 24 * time.Hour
 // The whole first journey: invited, password, home, and still signed in the next day (journeys
 // 1.1 to 1.4, 2.1, 3.1, 4.1).
 func TestInvitedPersonComesHomeAndFindsTheDoorOpenTheNextDay(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	link := s.Invite(t, org, "ana@meridian.example", "Ana Duarte", directory.Owner)
@@ -71,6 +73,7 @@ func signIn(b *idptest.Browser, path, email, password string) *idptest.Page {
 }
 
 func TestSignOutAndInAgain(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -91,6 +94,7 @@ func TestSignOutAndInAgain(t *testing.T) {
 
 // Journeys 1.3: the language is changed in the middle of a form, and nothing typed is lost.
 func TestLanguageChangesOnTheFormAndKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Browser(t)
@@ -122,6 +126,7 @@ func TestLanguageChangesOnTheFormAndKeepsWhatWasTyped(t *testing.T) {
 }
 
 func TestDeepLinkLeadsThroughSignInToTheVeryPage(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -138,6 +143,7 @@ func TestDeepLinkLeadsThroughSignInToTheVeryPage(t *testing.T) {
 
 // A form sent after the session ended comes back filled in after signing in.
 func TestExpiredSessionLosesNothingOfAForm(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -157,6 +163,7 @@ func TestExpiredSessionLosesNothingOfAForm(t *testing.T) {
 }
 
 func TestAttemptPageThatCannotGoOnLeadsOn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -190,6 +197,7 @@ func TestAttemptPageThatCannotGoOnLeadsOn(t *testing.T) {
 }
 
 func TestBrowserWithoutCookiesIsToldSo(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -204,6 +212,7 @@ func TestBrowserWithoutCookiesIsToldSo(t *testing.T) {
 }
 
 func TestEightBrowsersAcceptOneInvitationAndOneGetsIn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	link := s.Invite(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -238,6 +247,7 @@ func TestEightBrowsersAcceptOneInvitationAndOneGetsIn(t *testing.T) {
 }
 
 func TestInvitationOfAnotherPersonLeavesWhoIsSignedInAlone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	meridian := s.Organization(t, "Meridian Freight", "meridian")
 	lumen := s.Organization(t, "Lumen Health", "lumen")
@@ -256,6 +266,7 @@ func TestInvitationOfAnotherPersonLeavesWhoIsSignedInAlone(t *testing.T) {
 }
 
 func TestDeadInvitationSaysWhyOnlyToItsHolderAndLeadsOn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Browser(t)
@@ -292,6 +303,7 @@ func TestDeadInvitationSaysWhyOnlyToItsHolderAndLeadsOn(t *testing.T) {
 }
 
 func TestSetupLinkMakesTheFirstOwnerAndIsDead(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	var path string
 	makeLink := func() error {
@@ -332,6 +344,7 @@ func TestSetupLinkMakesTheFirstOwnerAndIsDead(t *testing.T) {
 }
 
 func TestSessionEndsByIdlenessAndAbsolutely(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	home := func(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == "/o/meridian/home" }
@@ -367,6 +380,7 @@ func TestSessionEndsByIdlenessAndAbsolutely(t *testing.T) {
 }
 
 func TestBackgroundRequestsAreNoUse(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -383,6 +397,7 @@ func TestBackgroundRequestsAreNoUse(t *testing.T) {
 }
 
 func TestRestartOfTheServerKeepsTheDoorOpen(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -395,6 +410,7 @@ func TestRestartOfTheServerKeepsTheDoorOpen(t *testing.T) {
 }
 
 func TestSuspendedOrganizationIsClosedAtOnceAndOpensAgain(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -417,8 +433,9 @@ func TestSuspendedOrganizationIsClosedAtOnceAndOpensAgain(t *testing.T) {
 }
 
 func TestLifetimesCanBeSetDownToSeconds(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) {
-		a.Lifetimes = app.Lifetimes{SessionIdle: 2 * time.Second, Invitation: 2 * time.Second, Attempt: 2 * time.Second}
+		a.Lifetimes = lifetime.Overrides{SessionIdle: 2 * time.Second, Invitation: 2 * time.Second, Attempt: 2 * time.Second}
 	})
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)

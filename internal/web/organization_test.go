@@ -13,6 +13,7 @@ import (
 
 // Decision 0038: wherever an organization is asked for, its display name is accepted too.
 func TestOrganizationIsNamedByItsDisplayNameToo(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, "ana@meridian.example", "Ana", directory.Member)
@@ -54,6 +55,7 @@ func TestOrganizationIsNamedByItsDisplayNameToo(t *testing.T) {
 }
 
 func TestWhereTwoOrganizationsHaveANameOneQuestionAsksWhich(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	one := s.Organization(t, "Meridian Freight", "meridian")
 	two := s.Organization(t, "Meridian", "meridian-air")
@@ -102,6 +104,7 @@ func TestWhereTwoOrganizationsHaveANameOneQuestionAsksWhich(t *testing.T) {
 // The question comes after the same work as any other answer: it is counted, and costs a hash,
 // so that nothing can be tried faster by it.
 func TestBRU2TheQuestionWhichIsCounted(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Organization(t, "Meridian Freight", "meridian")
 	s.Organization(t, "Meridian", "meridian-air")
@@ -116,6 +119,7 @@ func TestBRU2TheQuestionWhichIsCounted(t *testing.T) {
 // An organization may not take a name by which another organization's people would be asked:
 // only the operator, who answers for both, gives such a name (decision 0038).
 func TestINP6OrganizationTakesNoNameOfAnotherInEitherField(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Organization(t, "Meridian", "meridian-air")
 	org := s.Organization(t, "Lumen Health", "lumen")
@@ -133,6 +137,7 @@ func TestINP6OrganizationTakesNoNameOfAnotherInEitherField(t *testing.T) {
 
 // Journeys 2.2: one question, then the organization's sign-in page.
 func TestMoreSignInOptionsAskOneQuestion(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Organization(t, "Alpha Works", "alpha")
 	b := s.Browser(t)

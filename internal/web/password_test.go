@@ -55,6 +55,7 @@ func demand(t *testing.T, s *idptest.Server, email string) {
 
 // Journeys 8.2.
 func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	const email = "user-a@alpha.example"
@@ -135,6 +136,7 @@ func TestPWD5OnlyTheProperChangeWorksAndEndsTheOthers(t *testing.T) {
 
 // Every door refuses the same passwords for the same reasons, and stores nothing.
 func TestPWD3EveryDoorRefusesTheSame(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	const email = "user-a@alpha.example"
@@ -191,6 +193,7 @@ func TestPWD3EveryDoorRefusesTheSame(t *testing.T) {
 // Eleven changes, then the passwords again in reverse order: each door refuses the last ten and
 // accepts the one before them (R-PWD-07).
 func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
@@ -232,6 +235,7 @@ func TestPWD7HistoryWalkedBackElevenChangesThroughEveryDoor(t *testing.T) {
 // Somebody who changes a password often enough must not get the first one back within a day;
 // people who reset it, or have to create another, are not kept waiting.
 func TestAVoluntaryChangeWaitsWhereTheHistoryIsFull(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
@@ -260,6 +264,7 @@ func TestAVoluntaryChangeWaitsWhereTheHistoryIsFull(t *testing.T) {
 
 // One keyboard writes é as one character, another as two: it is the same password.
 func TestRepetitionIsComparedAsThePasswordIs(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email, composed, decomposed = "user-a@alpha.example", "caf\u00e9 au lait \u00e0 7 heures!", "cafe\u0301 au lait a\u0300 7 heures!"
 	org := s.Organization(t, "Alpha Works", "alpha")
@@ -307,6 +312,7 @@ func TestENU1NobodyCostsWhatTheStoredPasswordsCost(t *testing.T) {
 // Eight browsers change one password at once, twelve times over: each time one of them
 // succeeds, and the history holds exactly the passwords that were in force, in order.
 func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
@@ -363,6 +369,7 @@ func TestPWD7HistoryUnderEightConcurrentChanges(t *testing.T) {
 
 // Each change loses races on PostgreSQL against the others, and is run again.
 func TestTwelvePeopleChangeTheirPasswordsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	forms, pages := make([]*idptest.Form, 12), make([]*idptest.Page, 12)
@@ -386,6 +393,7 @@ func TestTwelvePeopleChangeTheirPasswordsAtOnce(t *testing.T) {
 // An administrator demanded a new password: the old one is proved, and opens only the page that
 // replaces it (journeys 9.2, R-PWD-09, RST-7).
 func TestAskedPasswordIsCreatedAtTheNextSignIn(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
 	elsewhere := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
@@ -446,6 +454,7 @@ func TestAskedPasswordIsCreatedAtTheNextSignIn(t *testing.T) {
 }
 
 func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
 	in := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
@@ -509,6 +518,7 @@ func TestAskedPasswordIsCreatedOnAnotherNodeInTimeAndNotAfterTheUserBeganAnew(t 
 // A hundred wrong passwords in a row turn the password off, and no page shows it: sessions
 // stay, one letter is sent, and a reset gives a new password.
 func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email = "user-a@alpha.example"
 	open := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
@@ -558,6 +568,7 @@ func TestBRU4AHundredFailuresEndThePasswordAndAResetBringsANewOne(t *testing.T) 
 }
 
 func TestOneLetterADayTellsOfGuesses(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -605,6 +616,7 @@ func TestOneLetterADayTellsOfGuesses(t *testing.T) {
 // 'This was not me', from the letter about a new browser: sessions end, the password no longer
 // signs in, administrators are told, and every browser is a stranger again.
 func TestDisowningClosesTheDoor(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	const email = "user-a@alpha.example"
@@ -676,6 +688,7 @@ func TestDisowningClosesTheDoor(t *testing.T) {
 
 // The link works for 60 days, without a session, and only once when eight browsers open it.
 func TestDisavowalWorksOnceAndForSixtyDays(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "owner@alpha.example", "Olga", directory.Owner)
@@ -723,6 +736,7 @@ func TestDisavowalWorksOnceAndForSixtyDays(t *testing.T) {
 
 // The address where password managers look.
 func TestWellKnownPageLeadsToThePasswordOfTheOrganizationUsedLast(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	b := s.Browser(t)
 	if p := b.Get("/.well-known/change-password"); p.URL.Path != "/sign-in" || p.Status != 200 {
@@ -746,6 +760,7 @@ func TestWellKnownPageLeadsToThePasswordOfTheOrganizationUsedLast(t *testing.T) 
 // The letter about a new address brings the old one back, unless somebody else has it by now;
 // the rest happens either way.
 func TestDisowningBringsAChangedAddressBack(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	for old, taken := range map[string]bool{"free@alpha.example": false, "taken@alpha.example": true} {
@@ -782,6 +797,7 @@ func moveEmail(t *testing.T, s *idptest.Server, b *idptest.Browser, email string
 // A thief who moved an address cannot take it again: neither with a link sent to his mailbox
 // about a further change, nor after an administrator moved it back.
 func TestINV6AThiefsMailboxBringsNothingBack(t *testing.T) {
+	t.Parallel()
 	const alice, evil = "alice@alpha.example", "evil@evil.example"
 	for name, repair := range map[string]func(t *testing.T, s *idptest.Server, org directory.OrgID, owner, thief *idptest.Browser){
 		"she disowns it": func(t *testing.T, s *idptest.Server, _ directory.OrgID, _, thief *idptest.Browser) {
@@ -844,6 +860,7 @@ func TestINV6AThiefsMailboxBringsNothingBack(t *testing.T) {
 
 // Somebody who is already refused uses up nothing that others count on.
 func TestBRU4RefusedTriesDoNotCountForOthers(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	from := func(network string) *idptest.Browser {
@@ -868,6 +885,7 @@ func TestBRU4RefusedTriesDoNotCountForOthers(t *testing.T) {
 // Strangers who ask for letter after letter cannot keep the owner from getting one in the
 // browser that remembers the address.
 func TestBRU4TheOwnersBrowserStillGetsALetter(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	owner := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	for i := range 40 {
@@ -885,6 +903,7 @@ func TestBRU4TheOwnersBrowserStillGetsALetter(t *testing.T) {
 // A token that was planted or kept does not open an attempt in which something was proved
 // since: otherwise its holder would create the password that the owner was asked for.
 func TestSES1SupersededTokenDoesNotGoOnWithAnAttempt(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	demand(t, s, "user-a@alpha.example")

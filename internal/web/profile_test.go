@@ -29,6 +29,7 @@ var picturePath = regexp.MustCompile(`/o/alpha/picture/img_[a-z2-7]{26}`)
 
 // Journeys 8.1: the pages use what the person chose.
 func TestProfileKeepsTheTimeZoneAndPagesUseIt(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "Ana Duarte", directory.Owner)
@@ -81,6 +82,7 @@ func TestProfileKeepsTheTimeZoneAndPagesUseIt(t *testing.T) {
 
 // Journeys 1.3: a language chosen before signing in is kept, in every browser.
 func TestLanguageChosenAtSignInIsKept(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "Ana", directory.Member)
 	b := s.Browser(t)
@@ -99,6 +101,7 @@ func TestLanguageChosenAtSignInIsKept(t *testing.T) {
 }
 
 func TestPictureStandsForThePersonUntilItIsTakenAway(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "Ana Duarte", directory.Member)
@@ -162,6 +165,7 @@ func TestPictureStandsForThePersonUntilItIsTakenAway(t *testing.T) {
 // A picture is fetched by a page and not by the person: it does not count as use of the
 // session, and without a session it begins no attempt.
 func TestFetchingAPictureIsNoUse(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "Ana Duarte", directory.Member)
@@ -188,6 +192,7 @@ func TestFetchingAPictureIsNoUse(t *testing.T) {
 // New people begin with their browser's time zone, if its script named one that we know;
 // otherwise it stays UTC, as the list of zones says.
 func TestNewPeopleBeginWithTheirBrowsersTimeZone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	for said, want := range map[string]string{"": "", "Europe/Paris": "Europe/Paris", "Mars/Olympus": "", "../etc/passwd": ""} {

@@ -13,6 +13,7 @@ import (
 // Every page refuses it, except those whose address another program writes: there the protocol
 // has an answer of its own.
 func TestEveryPageRefusesAParameterThatComesTwice(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Organization(t, "Alpha Works", "alpha")
 	b := s.Browser(t)

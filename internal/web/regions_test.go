@@ -38,6 +38,7 @@ func handedOver(t *testing.T, u *url.URL) string {
 }
 
 func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
+	t.Parallel()
 	eu, us := idptest.StartRegions(t)
 	eu.Organization(t, "Alpha Works", "alpha")
 	us.Organization(t, "Omega Works", "omega")
@@ -85,6 +86,7 @@ func TestAnotherRegionIsReachedFromEveryWayIn(t *testing.T) {
 }
 
 func TestOneRegionShowsNoList(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Organization(t, "Alpha Works", "alpha")
 	for _, path := range []string{"/organization", "/o/alpha", "/forgot-password", "/forgot-organization"} {
@@ -101,6 +103,7 @@ func TestOneRegionShowsNoList(t *testing.T) {
 }
 
 func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
+	t.Parallel()
 	eu, us := idptest.StartRegions(t)
 	eu.Organization(t, "Alpha Works", "alpha")
 	hostile := []string{
@@ -151,6 +154,7 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 // The page that asks for the region asks for no secret, and nothing of a form that
 // chooses another is counted, carried or logged.
 func TestTEN11AChoiceOfRegionCarriesNoSecretAndCountsNothing(t *testing.T) {
+	t.Parallel()
 	eu, us := idptest.StartRegions(t)
 	org := eu.Organization(t, "Alpha Works", "alpha")
 	eu.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -175,6 +179,7 @@ func TestTEN11AChoiceOfRegionCarriesNoSecretAndCountsNothing(t *testing.T) {
 // The same organization and address exist in both regions, and the browser sends both the same
 // cookies, as it does to two ports of one host.
 func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
+	t.Parallel()
 	eu, us := idptest.StartRegions(t)
 	alpha := eu.Organization(t, "Alpha Works", "alpha")
 	us.Organization(t, "Alpha Works", "alpha")
@@ -232,6 +237,7 @@ func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 // A device cookie decides about the letter for a new browser: another region's cookie makes no
 // browser known.
 func TestTEN11ADeviceOfOneRegionIsAStrangerInAnother(t *testing.T) {
+	t.Parallel()
 	eu, us := idptest.StartRegions(t)
 	in := eu.Join(t, eu.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	us.Join(t, us.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
@@ -247,6 +253,7 @@ func TestTEN11ADeviceOfOneRegionIsAStrangerInAnother(t *testing.T) {
 }
 
 func TestNameOfARegionIsNoPassword(t *testing.T) {
+	t.Parallel()
 	eu, _ := idptest.StartRegions(t)
 	link := eu.Invite(t, eu.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	join := func(password string) *idptest.Page {

@@ -51,6 +51,7 @@ func at(b *idptest.Browser, org string) bool {
 
 // Journeys 6.1 to 6.5.
 func TestForgottenPasswordIsReplacedByMail(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	elsewhere := s.Join(t, org, "ana@meridian.example", "Ana Duarte", directory.Member)
@@ -108,6 +109,7 @@ func TestForgottenPasswordIsReplacedByMail(t *testing.T) {
 }
 
 func TestForgottenOrganizationIsNamedByMail(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	for _, name := range []string{"alpha", "beta"} {
 		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)
@@ -147,6 +149,7 @@ func TestForgottenOrganizationIsNamedByMail(t *testing.T) {
 // A page that was asked for is reached after a failure too, and somebody who names another
 // organization goes there.
 func TestFailureOnTheWayBackToAPageAsksForTheOrganizationToo(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	for _, name := range []string{"alpha", "beta"} {
 		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)
@@ -164,6 +167,7 @@ func TestFailureOnTheWayBackToAPageAsksForTheOrganizationToo(t *testing.T) {
 }
 
 func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
 	for _, email := range []string{"user-a@alpha.example", "gone@alpha.example", "dead@alpha.example", "sso@alpha.example", "multi@alpha.example"} {
@@ -232,6 +236,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 }
 
 func TestENU3AFloodForOneAddressStopsSilently(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	b := s.Browser(t)
@@ -258,6 +263,7 @@ func TestENU3AFloodForOneAddressStopsSilently(t *testing.T) {
 
 // A network that asks for many addresses is stopped just as silently.
 func TestENU3AFloodFromOneNetworkStopsSilently(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	b := s.Browser(t)
@@ -287,6 +293,7 @@ func TestENU3AFloodFromOneNetworkStopsSilently(t *testing.T) {
 
 // And so is everybody, once the whole installation has written too many.
 func TestENU3AFloodFromEverywhereStopsSilently(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const email, invitation = "user-a@alpha.example", 1
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), email, "A", directory.Member)
@@ -316,6 +323,7 @@ func TestENU3AFloodFromEverywhereStopsSilently(t *testing.T) {
 }
 
 func TestRST1ResetLinksAreBuiltFromTheConfiguredAddressAlone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	b := s.Browser(t)
@@ -387,6 +395,7 @@ func rawly(t *testing.T, s *idptest.Server, request string) int {
 }
 
 func TestRST1AbsoluteTargetsAndDoubledHostsAreRefused(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	host := strings.TrimPrefix(s.URL, "https://")
@@ -413,6 +422,7 @@ func TestRST1AbsoluteTargetsAndDoubledHostsAreRefused(t *testing.T) {
 
 // However a link died, the page and the form give the same answer, and lead on.
 func TestRST2LinksDie(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	sql := func(statement string) func(string) {
@@ -465,6 +475,7 @@ func TestRST2LinksDie(t *testing.T) {
 }
 
 func TestRST2OfTwentyAtOnceOneSucceeds(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	link := resetLink(t, s, "user-a@alpha.example")
@@ -500,6 +511,7 @@ func TestRST2OfTwentyAtOnceOneSucceeds(t *testing.T) {
 }
 
 func TestRST2ALinkWorksToItsLastMicrosecondAfterARestartAndOnAnotherNode(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	for _, c := range []struct {
@@ -538,6 +550,7 @@ func TestRST2ALinkWorksToItsLastMicrosecondAfterARestartAndOnAnotherNode(t *test
 }
 
 func TestRST2LifetimeIsTheOrganizationsOrTheConfigurations(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
@@ -560,6 +573,7 @@ func TestRST2LifetimeIsTheOrganizationsOrTheConfigurations(t *testing.T) {
 }
 
 func TestRST3AddressesThatSmuggleAreRefused(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	for _, name := range []string{"victim", "mallory"} {
@@ -627,6 +641,7 @@ func TestRST3AddressesThatSmuggleAreRefused(t *testing.T) {
 }
 
 func TestRST5IdentityComesFromTheSecretAlone(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	victim := s.Join(t, org, "victim@alpha.example", "Victim", directory.Owner)
@@ -670,6 +685,7 @@ func TestRST5IdentityComesFromTheSecretAlone(t *testing.T) {
 }
 
 func TestRST6ScannersUseNothingUpAndTheSecretLeaksNowhere(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	link := resetLink(t, s, "user-a@alpha.example")
@@ -717,6 +733,7 @@ func TestRST6ScannersUseNothingUpAndTheSecretLeaksNowhere(t *testing.T) {
 // A link opened in another browser than the one that asked, a form sent twice, and a link whose
 // page stood open while somebody else was faster.
 func TestResetWhereverItIsOpenedAndHoweverOftenItIsSent(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
 	link := resetLink(t, s, "user-a@alpha.example")
@@ -748,6 +765,7 @@ func TestResetWhereverItIsOpenedAndHoweverOftenItIsSent(t *testing.T) {
 
 // With the mailbox alone nobody opens a page, gets a cookie that does, or evades the rules.
 func TestRST7ALinkAloneOpensNothing(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Owner)
 	link := resetLink(t, s, "user-a@alpha.example")
@@ -774,6 +792,7 @@ func TestRST7ALinkAloneOpensNothing(t *testing.T) {
 
 // Journeys 2.5, with an address that two organizations know.
 func TestBrowserRemembersWhichOrganizationGoesWithAnAddress(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	for _, name := range []string{"alpha", "beta"} {
 		s.Join(t, s.Organization(t, strings.ToUpper(name)+" Works", name), "multi@alpha.example", "M", directory.Member)

@@ -19,6 +19,7 @@ import (
 // the letter about it takes it back: otherwise they would sign in by it alone, and the owner's
 // reset would ask for it.
 func TestMFA6DisowningTakesTheThiefsDeviceBack(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"app", "passkey"} {
 		t.Run(kind, func(t *testing.T) {
 			s := idptest.Start(t, idptest.Named)
@@ -88,6 +89,7 @@ func deviceLetter(t *testing.T, s *idptest.Server, email string) string {
 // Somebody who has only the mailbox cannot remove a second step: the link that takes a device
 // back works for three days.
 func TestRST7OldLettersTakeNoDeviceBack(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	withApp(t, s, org, "ana@meridian.example", directory.Member)
 	link := deviceLetter(t, s, "ana@meridian.example")
@@ -100,6 +102,7 @@ func TestRST7OldLettersTakeNoDeviceBack(t *testing.T) {
 // The owner's sign-ins give a guesser no further tries, and the tenth wrong code sends a
 // letter, however often the owner signs in between.
 func TestMFA4TheOwnersSuccessClearsNoGuesses(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, "ana@meridian.example", directory.Member)
 	wrong := 0
@@ -131,6 +134,7 @@ func TestMFA4TheOwnersSuccessClearsNoGuesses(t *testing.T) {
 
 // The owner's own browser is not slowed by guesses made elsewhere.
 func TestMFA4TheOwnersBrowserIsNotSlowedByGuesses(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	owners, secret := withApp(t, s, org, "ana@meridian.example", directory.Member)
 	p := signIn(s.Browser(t), "/o/meridian", "ana@meridian.example", idptest.Password)
@@ -147,6 +151,7 @@ func TestMFA4TheOwnersBrowserIsNotSlowedByGuesses(t *testing.T) {
 
 // A proof does not revive a session that ended by idleness, swept or not.
 func TestSES4StepUpRevivesNoIdleSession(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	b, secret := withApp(t, s, org, "ana@meridian.example", directory.Member)
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {

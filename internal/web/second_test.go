@@ -102,6 +102,7 @@ func recoveryCodes(t *testing.T, s *idptest.Server, u directory.User) []string {
 
 // Journeys 1.6, 5.2, 5.3: invited, password, app, home; and signed in again with both.
 func TestSecondStepIsEnrolledAndAskedFor(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Member)
 	if letter := s.LettersTo(t, ana)[0]; !strings.Contains(letter.Text, "Ana’s phone") {
@@ -120,6 +121,7 @@ func TestSecondStepIsEnrolledAndAskedFor(t *testing.T) {
 // Journeys 5.2, 5.3: after a wrong code, a reload, a second tab and Back the person can
 // continue, and the secret that an app may have scanned stays the same.
 func TestEnrollingAnAppLeadsOnWhateverHappens(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	b, choice := joining(t, s, org, ana, directory.Member)
 	path := choice.URL.Path
@@ -184,6 +186,7 @@ func TestEnrollingAnAppLeadsOnWhateverHappens(t *testing.T) {
 }
 
 func TestEnrolmentEndsWithItsAttempt(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	b, choice := joining(t, s, org, ana, directory.Member)
 	page := choice.Form("main").Fill("device", "Phone").Fill("kind", "app").Submit("")
@@ -199,6 +202,7 @@ func TestEnrolmentEndsWithItsAttempt(t *testing.T) {
 
 // Journeys 5.3: the ways in which a code may be typed, and the ones that are refused.
 func TestCodesAreReadAsPeopleTypeThem(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Member)
 	_, other := withApp(t, s, org, "bo@meridian.example", directory.Member)
@@ -244,6 +248,7 @@ func TestCodesAreReadAsPeopleTypeThem(t *testing.T) {
 
 // MFA-1: after the first factor nothing answers but the second step.
 func TestMFA1NothingButTheSecondStepAnswersAfterTheFirstFactor(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Owner)
 	before := dbtest.Dump(t, s.DB, "sessions")
@@ -292,6 +297,7 @@ func TestMFA1NothingButTheSecondStepAnswersAfterTheFirstFactor(t *testing.T) {
 
 // MFA-2: a code is used up by any use, enrolment included.
 func TestMFA2ACodeWorksOnceWhereverItIsUsed(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, choice := joining(t, s, org, ana, directory.Owner)
 	home, secret := s.EnrolApp(t, choice, "Phone")
@@ -319,6 +325,7 @@ func TestMFA2ACodeWorksOnceWhereverItIsUsed(t *testing.T) {
 
 // MFA-4: wrong codes of every kind count for the user, whichever attempt they come from.
 func TestMFA4WrongCodesAreCountedAcrossAttempts(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Member)
 	recoveryCodes(t, s, userOf(t, s, org.ID, ana))
@@ -367,6 +374,7 @@ func TestMFA4WrongCodesAreCountedAcrossAttempts(t *testing.T) {
 
 // MFA-6: somebody knows the password of a person without a second step.
 func TestMFA6EnrolmentIsBoundToTheAttemptAndItsBrowser(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	b, choice := joining(t, s, org, ana, directory.Member)
 	page := choice.Form("main").Fill("device", "Phone").Fill("kind", "app").Submit("")
@@ -413,6 +421,7 @@ func TestMFA6EnrolmentIsBoundToTheAttemptAndItsBrowser(t *testing.T) {
 
 // Journeys 5.6: a recovery code stands in for the device, once, and the person is told.
 func TestRecoveryCodeStandsInForTheDevice(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	withApp(t, s, org, ana, directory.Member)
 	_, none := asked(t, s, ana)
@@ -446,6 +455,7 @@ func TestRecoveryCodeStandsInForTheDevice(t *testing.T) {
 
 // Journeys 5.4, 5.5: a passkey as second step, and the factor used last is asked for first.
 func TestPasskeyIsEnrolledAndTheFactorUsedLastIsAskedForFirst(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, a := withPasskey(t, s, org, ana)
 	_, page := asked(t, s, ana)
@@ -496,6 +506,7 @@ func TestPasskeyIsEnrolledAndTheFactorUsedLastIsAskedForFirst(t *testing.T) {
 // Journeys 5.4: a dialogue that was cancelled, came too late, had no script or sent garbage
 // leads back to the choice, with the name that was given.
 func TestPasskeyThatIsNotMadeComesBackToTheChoice(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, choice := joining(t, s, org, ana, directory.Member)
 	if p := choice.Form("main").Fill("device", "").Fill("kind", "passkey").Submit(""); p.Status != 422 || p.Options() != nil {
@@ -537,6 +548,7 @@ func TestPasskeyThatIsNotMadeComesBackToTheChoice(t *testing.T) {
 
 // Journeys 2.1, 5.8: a passkey that verified its user is both the sign-in and the second step.
 func TestPasskeyAloneOpensEveryDoorOfItsOrganization(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	s.Organization(t, "Lumen Health", "lumen")
 	_, a := withPasskey(t, s, org, ana)
@@ -574,6 +586,7 @@ func TestPasskeyAloneOpensEveryDoorOfItsOrganization(t *testing.T) {
 
 // A morning in a large office, behind one address.
 func TestManyPeopleOfOneNetworkEnterWithPasskeys(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, a := withPasskey(t, s, org, ana)
 	for i := range 150 {
@@ -586,6 +599,7 @@ func TestManyPeopleOfOneNetworkEnterWithPasskeys(t *testing.T) {
 // Journeys 5.8: where the organization wants the password too, a passkey used first is not
 // asked for again.
 func TestPasskeyIsNoPasswordWhereTheRulesSaySo(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t, func(r *signin.SecondStepRules) { r.Passwordless = false })
 	_, a := withPasskey(t, s, org, ana)
 	b := s.Browser(t)
@@ -601,6 +615,7 @@ func TestPasskeyIsNoPasswordWhereTheRulesSaySo(t *testing.T) {
 
 // R-PSK-08 and decision 0028: asking for options reveals nothing and stores nothing.
 func TestOptionsOfAPasskeyAloneAreTheSameForEverybody(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	own, _ := withPasskey(t, s, org, ana)
 	tables := func() (all string) {
@@ -643,6 +658,7 @@ func TestOptionsOfAPasskeyAloneAreTheSameForEverybody(t *testing.T) {
 
 // The browser is told of a passkey that nobody has here, so that it no longer offers it.
 func TestBrowserIsToldOfAPasskeyThatNobodyHas(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, a := withPasskey(t, s, org, ana)
 	a.Flags = authenticator.Present
@@ -659,6 +675,7 @@ func TestBrowserIsToldOfAPasskeyThatNobodyHas(t *testing.T) {
 
 // R-MFA-08: step-up asks for the second step alone, and brings back what was typed.
 func TestStepUpAsksForTheSecondStep(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	b, secret := withApp(t, s, org, ana, directory.Owner)
 	s.Clock.Advance(11 * time.Minute)
@@ -685,6 +702,7 @@ func TestStepUpAsksForTheSecondStep(t *testing.T) {
 
 // A touch of a key that verifies nobody is not enough alone for a step-up (R-PSK-03).
 func TestStepUpByAKeyThatVerifiesNobodyAsksForThePasswordToo(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	b, a := withPasskey(t, s, org, ana)
 	a.Flags = authenticator.Present
@@ -700,6 +718,7 @@ func TestStepUpByAKeyThatVerifiesNobodyAsksForThePasswordToo(t *testing.T) {
 
 // RST-7: somebody who has only the mailbox changes nothing of a person with a second step.
 func TestRST7SecondStepComesBeforeTheNewPassword(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	own, secret := withApp(t, s, org, ana, directory.Member)
 	link := resetLink(t, s, ana)
@@ -760,6 +779,7 @@ func TestRST7SecondStepComesBeforeTheNewPassword(t *testing.T) {
 // MFA-7: a new rule reaches an older session at its next step-up, and an attempt continues when
 // a rule is dropped.
 func TestMFA7RuleThatChangesReachesWhoIsOnTheWay(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, ana, "Ana", directory.Administrator)
@@ -793,6 +813,7 @@ func TestMFA7RuleThatChangesReachesWhoIsOnTheWay(t *testing.T) {
 // Journeys 5.4: the help begins with the browser, then the system; all other devices follow
 // below.
 func TestHelpAboutPasskeysBeginsWithOnesOwnDevice(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	const gecko, blink = "Mozilla/5.0 (%s; rv:146.0) Gecko/20100101 Firefox/146.0", "Mozilla/5.0 (%s) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 %s"
 	const webkit = "Mozilla/5.0 (%s) AppleWebKit/605.1.15 (KHTML, like Gecko) %s Safari/604.1"

@@ -80,6 +80,7 @@ func stepsUp(p *idptest.Page) bool {
 
 // Journeys 5.5, 8.3.
 func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	elsewhere := s.Browser(t)
@@ -159,6 +160,7 @@ func TestDevicesOfEachKindAreAddedRenamedAndRemoved(t *testing.T) {
 // The browser is told to forget a passkey only if nobody has it: no link can make it forget one
 // that is of use.
 func TestBrowserForgetsNoPasskeyByALink(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	addPasskey(t, s, b, "Laptop", s.Authenticator())
@@ -176,6 +178,7 @@ func TestBrowserForgetsNoPasskeyByALink(t *testing.T) {
 
 // R-MFA-07: nobody can get below what the organization requires.
 func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	b, _ := withApp(t, s, org, ana, directory.Member)
 	link := deviceLink(t, b, "Ana’s phone")
@@ -211,6 +214,7 @@ func TestTheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 // R-MFA-05, R-SES-10: changing a factor asks for the strongest factor that the person has, and
 // returns to the filled-in form.
 func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	early := s.Browser(t) // signed in with the password, before there was a device
@@ -257,6 +261,7 @@ func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
 
 // Adding a device proves it: the next page does not ask for a code that is used up.
 func TestAddingADeviceProvesASecondStep(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	before := b.Cookie("__Host-parvis")
@@ -275,6 +280,7 @@ func TestAddingADeviceProvesASecondStep(t *testing.T) {
 
 // TEN-1 for devices: another user's and another organization's are not found.
 func TestTEN1DevicesOfOthersAreNotThere(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Owner)
 	bo := s.Join(t, org, "bo@meridian.example", "Bo", directory.Member)
@@ -323,6 +329,7 @@ func TestTEN1DevicesOfOthersAreNotThere(t *testing.T) {
 
 // Journeys 5.6, R-MFA-06.
 func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	if p := b.Get(security + "/codes"); p.URL.Path != security {
@@ -394,6 +401,7 @@ func TestRecoveryCodesAreShownOnceAndReplaced(t *testing.T) {
 
 // Of eight browsers that make codes at once, one gets a set, and that set works.
 func TestOfEightSetsMadeAtOnceOneIsShownAndHolds(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	addApp(t, s, b, "Phone")
@@ -423,6 +431,7 @@ func TestOfEightSetsMadeAtOnceOneIsShownAndHolds(t *testing.T) {
 // After a first device, added as a step of signing in, the codes are shown once, and then the
 // page that was asked for.
 func TestFirstDeviceLeadsThroughTheRecoveryCodes(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, ana, "Ana", directory.Member)
@@ -458,6 +467,7 @@ func TestFirstDeviceLeadsThroughTheRecoveryCodes(t *testing.T) {
 
 // PWD-5 with a second step: the current password alone changes nothing.
 func TestPWD5ChangingThePasswordAsksForTheSecondStepFirst(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	b, secret := withApp(t, s, org, ana, directory.Member)
 	s.Clock.Advance(11 * time.Minute)
@@ -497,6 +507,7 @@ func passwordless(t *testing.T, s *idptest.Server, org directory.Organization) (
 
 // Journeys 5.8, 8.2: a life without a password, and back.
 func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	elsewhere := s.Browser(t)
 	s.Clock.Advance(time.Second)
@@ -555,6 +566,7 @@ func TestPasswordIsRemovedAndCreatedAgain(t *testing.T) {
 
 // What would lock somebody out is refused, also when the form is made by hand.
 func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	const path = "/o/meridian/account/password/remove"
@@ -590,6 +602,7 @@ func TestPasswordStaysWithoutAnotherWayIn(t *testing.T) {
 // Somebody who lost their passkeys gets back in by mail and a recovery code, and not by mail
 // alone (R-REC-04).
 func TestWhoLostThePasskeysComesBackByMailAndARecoveryCode(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b, _ := passwordless(t, s, org)
 	codes := makeCodes(t, b)
@@ -614,6 +627,7 @@ func TestWhoLostThePasskeysComesBackByMailAndARecoveryCode(t *testing.T) {
 
 // R-REC-08: after an administrator's reset, a person without a password still has a way back.
 func TestResetOfSomebodyWithoutAPasswordBringsALink(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b, _ := passwordless(t, s, org)
 	user := userOf(t, s, org.ID, ana)
@@ -635,6 +649,7 @@ func TestResetOfSomebodyWithoutAPasswordBringsALink(t *testing.T) {
 
 // The same for somebody who has no password to turn off, until they chose a new one.
 func TestDisowningShutsPasskeysAloneOutWithoutAPassword(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b, keys := passwordless(t, s, org)
 	s.Clock.Advance(time.Second)
@@ -661,6 +676,7 @@ func TestDisowningShutsPasskeysAloneOutWithoutAPassword(t *testing.T) {
 // A thief's passkey signs in nobody alone once its owner said 'this was not me', until a new
 // password was created by mail and with a second step.
 func TestDisowningShutsPasskeysAloneOut(t *testing.T) {
+	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
 	secret := addApp(t, s, b, "Phone")
@@ -694,6 +710,7 @@ func TestDisowningShutsPasskeysAloneOut(t *testing.T) {
 // An installation whose address is an IP address offers no passkeys, and no account without a
 // password.
 func TestSecurityWithoutAName(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, ana, "Ana", directory.Member)

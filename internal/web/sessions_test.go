@@ -16,6 +16,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
+	"parvis/internal/lifetime"
 	"parvis/internal/session"
 )
 
@@ -61,6 +62,7 @@ func sessionIDs(p *idptest.Page) (ids []string) {
 
 // R-SES-09: thirty sessions of one person: one is ended, then all others, then all.
 func TestSES9ThirtySessionsEndOneAllOthersAndAll(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	s.Join(t, org, "ben@alpha.example", "Ben", directory.Member)
@@ -122,6 +124,7 @@ func TestSES9ThirtySessionsEndOneAllOthersAndAll(t *testing.T) {
 
 // A session that was idle too long is not listed, swept or not, and cannot be ended there.
 func TestSES9SessionsThatAreOverAreNotListed(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) { a.Lifetimes.SessionIdle = 5 * time.Minute })
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
@@ -136,6 +139,7 @@ func TestSES9SessionsThatAreOverAreNotListed(t *testing.T) {
 
 // Nobody ends, or learns of, another person's session, in their organization or another.
 func TestSES9NobodyEndsTheSessionOfAnother(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	alpha, beta := s.Organization(t, "Alpha Works", "alpha"), s.Organization(t, "Beta Labs", "beta")
 	mallory := s.Join(t, alpha, "mallory@alpha.example", "Mallory", directory.Owner)
@@ -178,6 +182,7 @@ func TestSES9NobodyEndsTheSessionOfAnother(t *testing.T) {
 // R-SES-09: one session more than a user may have ends the one unused longest, and nobody
 // else's.
 func TestSES9OneSessionTooManyEndsTheOneUnusedLongest(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	other := s.Join(t, org, "ben@alpha.example", "Ben", directory.Member)
@@ -200,6 +205,7 @@ func TestSES9OneSessionTooManyEndsTheOneUnusedLongest(t *testing.T) {
 // SES-3: what ends a session ends it on every node at the next request, including a
 // half-finished sign-in and a link, and nothing brings it back.
 func TestSES3WhatMustDieDiesAtOnceOnEveryNode(t *testing.T) {
+	t.Parallel()
 	one := idptest.Start(t)
 	two := idptest.StartOn(t, one.DB, one.Clock, one.Keys)
 	org := one.Organization(t, "Alpha Works", "alpha")
@@ -256,6 +262,7 @@ func standing(t *testing.T, s *idptest.Server, org directory.OrgID, email string
 // A deactivated person is signed out on both nodes at once, and is not signed in again by being
 // reactivated, whether or not a sweep came between.
 func TestSES3ReactivatedPersonSignsInAgain(t *testing.T) {
+	t.Parallel()
 	one := idptest.Start(t)
 	two := idptest.StartOn(t, one.DB, one.Clock, one.Keys)
 	org := one.Organization(t, "Alpha Works", "alpha")
@@ -290,8 +297,9 @@ func TestSES3ReactivatedPersonSignsInAgain(t *testing.T) {
 // fixed end comes whatever the person does, and asks for credentials on the way to the same
 // page.
 func TestSES4IdleAndAbsoluteEnds(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) {
-		a.Lifetimes = app.Lifetimes{SessionIdle: 20 * time.Second, SessionAbsolute: 90 * time.Second}
+		a.Lifetimes = lifetime.Overrides{SessionIdle: 20 * time.Second, SessionAbsolute: 90 * time.Second}
 	})
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
@@ -321,6 +329,7 @@ func TestSES4IdleAndAbsoluteEnds(t *testing.T) {
 
 // SES-4: only what the person does counts as use: not polling, prefetching or a frame.
 func TestSES4PollingKeepsNothingOpen(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) { a.Lifetimes.SessionIdle = time.Minute })
 	org := s.Organization(t, "Alpha Works", "alpha")
 	for name, header := range map[string][2]string{
@@ -346,8 +355,9 @@ func TestSES4PollingKeepsNothingOpen(t *testing.T) {
 // The button in the warning counts as use by the person, however recent the last use was, and
 // does not move the fixed end.
 func TestStayingIsUse(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) {
-		a.Lifetimes = app.Lifetimes{SessionIdle: 30 * time.Second, SessionAbsolute: 100 * time.Second}
+		a.Lifetimes = lifetime.Overrides{SessionIdle: 30 * time.Second, SessionAbsolute: 100 * time.Second}
 	})
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Member)
@@ -386,6 +396,7 @@ func TestStayingIsUse(t *testing.T) {
 
 // What was typed comes back after the end that the page warned of.
 func TestWhatWasTypedOutlivesTheIdleEnd(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, func(a *app.Settings) { a.Lifetimes.SessionIdle = 5 * time.Second })
 	b := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Member)
 	form := b.Get("/o/alpha/account").Form("main").Fill("name", "Ana Maria Duarte")
@@ -415,6 +426,7 @@ func company(t *testing.T) (s *idptest.Server, b *idptest.Browser) {
 // TEN-5, journeys 3.4: the switcher names the other users, and a page of one organization
 // contains nothing else of the other.
 func TestTEN5OneBrowserTwoOrganizationsShareNothingButTheSwitcher(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	pages := []string{"home", "account", "account/sessions", "account/activity", "account/organizations", "sign-out", "nowhere"}
 	own := map[string][]string{
@@ -463,6 +475,7 @@ func TestTEN5OneBrowserTwoOrganizationsShareNothingButTheSwitcher(t *testing.T) 
 
 // Each user of a browser has their own rules, idle time and end.
 func TestTEN5EachUserOfABrowserKeepsItsOwnClock(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	alpha, err := directory.OrganizationByName(t.Context(), s.DB, "alpha")
 	if err != nil {
@@ -498,6 +511,7 @@ func TestTEN5EachUserOfABrowserKeepsItsOwnClock(t *testing.T) {
 
 // Journeys 8.5: signing out of one leaves the others; then out of all of this browser at once.
 func TestLeavingOneOrganizationAndThenAll(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	elsewhere := s.Browser(t)
 	enter(t, elsewhere, "alpha", "ana@alpha.example")
@@ -550,6 +564,7 @@ func TestLeavingOneOrganizationAndThenAll(t *testing.T) {
 
 // A token superseded a moment ago signs out what it opens, and nothing opened later.
 func TestSES1SupersededTokenSeesAndEndsOnlyWhatItOpens(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	gamma := s.Organization(t, "Gamma Mills", "gamma")
 	s.Join(t, gamma, "gil@gamma.example", "Gil of Gamma", directory.Member)
@@ -568,6 +583,7 @@ func TestSES1SupersededTokenSeesAndEndsOnlyWhatItOpens(t *testing.T) {
 // Journeys 8.6: the page shows one's own sign-ins and changes, strangers' attempts and
 // administrators' changes; nobody else's.
 func TestActivityShowsWhatConcernsOneself(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	stranger := s.Browser(t)
 	stranger.Header.Set("User-Agent", "Mozilla/5.0 (Windows NT 10.0) Firefox/140.0")
@@ -608,6 +624,7 @@ func TestActivityShowsWhatConcernsOneself(t *testing.T) {
 
 // 'This was not me' ends everything, needs no proof, and leads to the way back.
 func TestDisowningEndsEverythingAndLeadsToANewPassword(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	two := s.Browser(t)
 	enter(t, two, "alpha", "ana@alpha.example")
@@ -638,6 +655,7 @@ func TestDisowningEndsEverythingAndLeadsToANewPassword(t *testing.T) {
 // A clock that is wrong for a while ends at most what it says is over; once set right, no proof
 // stays fresh and no session outlives its end.
 func TestSES4ClockThatJumpsBackAndForth(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "ana@alpha.example", "Ana", directory.Owner)
@@ -669,6 +687,7 @@ func TestSES4ClockThatJumpsBackAndForth(t *testing.T) {
 // A restart in the middle of everything: after a warning, after switching, halfway through a
 // proof.
 func TestRestartInTheMiddleLosesNothing(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	s.Clock.Advance(11 * time.Minute)
 	asked := b.Post("/o/alpha/account/sessions", url.Values{"do": {"others"}, "id": {""}})

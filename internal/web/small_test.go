@@ -15,6 +15,7 @@ import (
 // The target is in docs/performance.md: at most 15 kB in at most 3 requests for a browser that
 // comes for the first time, including headers and the script for passkeys.
 func TestTheSignInPageIsSmall(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, idptest.Named)
 	page, content := travelled(t, s, http.MethodGet, "/sign-in", nil)
 	total := page
@@ -36,6 +37,7 @@ func TestTheSignInPageIsSmall(t *testing.T) {
 // BREACH: where a request carries a secret of its browser, or a form, the length of the answer
 // must follow from its content alone.
 func TestNothingOfABrowserIsCompressed(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t, idptest.Named)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	b := s.Join(t, org, "ana@meridian.example", "Ana Duarte", directory.Member)

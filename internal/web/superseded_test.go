@@ -14,6 +14,7 @@ import (
 // minute. It must not benefit from what the person proved recently: it would change their
 // address.
 func TestSES1SupersededTokenProvesNothingFresh(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	copied := b.Copy()
 	s.Clock.Advance(session.SentTwice) // so that what follows is no second click
@@ -39,6 +40,7 @@ func TestSES1SupersededTokenProvesNothingFresh(t *testing.T) {
 // Once a copied cookie was noticed, no token finds its browser again, not even the current one:
 // the thief may hold that one, and with it an attempt that is half done.
 func TestSES6NoTokenFindsABrowserWhoseCookieWasCopied(t *testing.T) {
+	t.Parallel()
 	s, b := company(t)
 	demand(t, s, "bea@beta.example") // so that signing in has a second step
 	copied := b.Copy()

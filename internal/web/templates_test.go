@@ -386,6 +386,7 @@ func signedIn(t *testing.T, d *db.DB, door *session.Door, language i18n.Tag) str
 }
 
 func TestEveryPageIsSoundInEveryLanguage(t *testing.T) {
+	t.Parallel()
 	catalogue, err := i18n.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -432,6 +433,7 @@ func keep(t *testing.T, folder string, pages map[string]string, asset func(strin
 // In the pseudo-language every sentence of a catalogue stands in brackets; any other text with
 // letters must be the sample's own.
 func TestNoSentenceStandsInATemplate(t *testing.T) {
+	t.Parallel()
 	bracketed := regexp.MustCompile(`\[!! [^\[\]]* !!\]`)
 	pages, _ := render(t, i18n.Pseudo(), "en")
 	zones := zoneNames()

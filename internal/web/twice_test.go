@@ -305,6 +305,7 @@ func TestAFormSentTwiceGivesNobodyElseAnything(t *testing.T) {
 // A password never stands for the code that came after it: somebody who planted a cookie and
 // knows the password gets the page that asks for the code, and nothing that the code opened.
 func TestSES1ARepeatedPasswordOpensNoSecondStep(t *testing.T) {
+	t.Parallel()
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Member)
 	b := s.Browser(t)
@@ -330,6 +331,7 @@ func TestSES1ARepeatedPasswordOpensNoSecondStep(t *testing.T) {
 // What a superseded token proves opens nothing in somebody else's browser (decision 0002):
 // one person's sign-in is no repetition of another's.
 func TestSES1AnotherPersonsSignInIsNoRepetition(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Meridian Freight", "meridian")
 	s.Join(t, org, "bo@meridian.example", "Bo", directory.Member)
@@ -349,6 +351,7 @@ func TestSES1AnotherPersonsSignInIsNoRepetition(t *testing.T) {
 // An address is confirmed once, and the second click gets the same answer; another browser is
 // told that the link is dead.
 func TestAnAddressConfirmedTwiceIsConfirmed(t *testing.T) {
+	t.Parallel()
 	for how, first := range map[string]func(*idptest.Form){
 		"lost": func(f *idptest.Form) { f.Lost("") },
 		"both": func(f *idptest.Form) { both(f.Lost, f.Lost) },

@@ -16,6 +16,7 @@ import (
 // Decision 0042: a sign-in page that is older than its attempt continues to where the person
 // was going, with the address that they typed.
 func TestASignInPageGoesOn(t *testing.T) {
+	t.Parallel()
 	const path = "/o/meridian/account/sessions"
 	for name, after := range map[string]time.Duration{"in time": time.Minute, "after lunch": time.Hour, "the next morning": 23 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -62,6 +63,7 @@ func TestASignInPageGoesOn(t *testing.T) {
 // What was proved does not last: the page of a second step asks for the first again, with the
 // address filled in, and an old code signs in nobody.
 func TestASecondStepThatWaitedBeginsAnew(t *testing.T) {
+	t.Parallel()
 	const path = "/o/meridian/account/sessions"
 	s, org := meridian(t)
 	_, secret := withApp(t, s, org, ana, directory.Member)
@@ -83,6 +85,7 @@ func TestASecondStepThatWaitedBeginsAnew(t *testing.T) {
 // A step-up that waited too long leads to its page, where the form is sent again; what was
 // typed is not kept so long.
 func TestAStepUpThatWaitedLeadsToItsPage(t *testing.T) {
+	t.Parallel()
 	const path = "/o/meridian/admin/people/invite"
 	s := idptest.Start(t)
 	b := s.Join(t, s.Organization(t, "Meridian Freight", "meridian"), ana, "Ana", directory.Owner)
@@ -102,6 +105,7 @@ func TestAStepUpThatWaitedLeadsToItsPage(t *testing.T) {
 // What is kept for a day is where to go: twenty of them in a browser, and neither what was
 // proved nor what was typed.
 func TestOnlyWhereToGoIsKept(t *testing.T) {
+	t.Parallel()
 	s := idptest.Start(t)
 	s.Join(t, s.Organization(t, "Meridian Freight", "meridian"), ana, "Ana", directory.Owner)
 	demand(t, s, ana)
