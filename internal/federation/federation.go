@@ -21,7 +21,6 @@ package federation
 import (
 	"embed"
 	"encoding/json"
-	"io/fs"
 	"log/slog"
 	"sync"
 
@@ -71,17 +70,10 @@ func NewHub(p Parts, keys secret.Keys) *Hub {
 	}
 }
 
+// Templates are the pages of this package, for page.Templates.
+//
 //go:embed templates/*.html
-var templates embed.FS
-
-// Templates are the pages of this protocol, for page.New.
-func Templates() fs.FS {
-	files, err := fs.Sub(templates, "templates")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return files
-}
+var Templates embed.FS
 
 // Mount adds the addresses that providers and the browsers they send know.
 func (h *Hub) Mount(site *page.Site) {
