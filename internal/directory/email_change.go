@@ -148,7 +148,7 @@ func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, cha
 		return err
 	}
 	p := mail.EmailAskedParameters{Deed: deed, New: change.Email, ByAdministrator: byAdministrator}
-	if origin := audit.OriginOf(ctx); !byAdministrator { // the place of an administrator concerns nobody else
+	if origin := audit.OriginOf(ctx); !byAdministrator { // where an administrator sits is not revealed
 		p.Network, p.Agent = origin.Network, origin.Agent
 	}
 	_, err = c.Outbox.Put(ctx, tx, who.User.Letter(p))

@@ -83,7 +83,7 @@ func TestREC9OneAddressProvedByTwoPeopleAtOnceIsOnes(t *testing.T) {
 	}
 }
 
-// Of several requests at the same time one is open in the end, whoever made it.
+// Of several requests at the same time one is open in the end, no matter who made it.
 func TestREC9RequestsAtOnceLeaveOneOpen(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -20,7 +20,7 @@ const FormerShortName = 90 * 24 * time.Hour
 type OrganizationProfile struct {
 	DisplayName        string
 	ShortName          string
-	Language           i18n.Tag      // of letters to people whose language is unknown
+	Language           i18n.Tag      // in which new people are first addressed
 	Contact            string        // where its people ask for help; may be empty
 	InvitationLifetime time.Duration // of links sent from now on
 }

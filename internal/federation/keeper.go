@@ -187,7 +187,7 @@ func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
 
 // Sweep deletes requests that have served, parked responses, remembered messages that
 // are too old to come again, and old traces. It keeps an unanswered request as long as
-// its attempt leads somewhere, so that it is known which browser made it.
+// its attempt leads somewhere, so that we know which browser made it.
 func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		now := tx.Now()

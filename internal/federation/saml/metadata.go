@@ -23,8 +23,8 @@ const (
 // Metadata is what a provider publishes of itself, as far as a Connection needs it.
 type Metadata struct {
 	EntityID                string
-	SSO, SLO                []Endpoint          // expired ones too
-	Certificates            []*x509.Certificate // also such as are out of date
+	SSO, SLO                []Endpoint          // by the bindings we speak, redirect first
+	Certificates            []*x509.Certificate // expired ones too
 	WantAuthnRequestsSigned bool
 	NameIDFormats           []string
 	ValidUntil              time.Time // zero if not given
