@@ -109,7 +109,7 @@ func (h *Hub) unpark(ctx context.Context, c Connection, token secret.Token) (con
 	return content, state, found, err
 }
 
-// answer is what came from a provider and was judged.
+// answer is a judged answer of a provider.
 type answer struct {
 	Connection   Connection
 	Organization directory.Organization
@@ -123,7 +123,7 @@ type answer struct {
 	TimeZone     string              // of the browser, for a new user
 }
 
-// callback is where a browser comes back from a provider.
+// callback handles a browser that comes back from a provider.
 func (h *Hub) callback(v *page.Visitor) error {
 	ctx := v.R.Context()
 	c, org, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))

@@ -135,7 +135,7 @@ func linkedUser(ctx context.Context, tx *db.Tx, a *answer) (directory.User, bool
 	return user, true, err
 }
 
-// link finds or makes the user of a subject that came for the first time.
+// link finds or makes the user for a subject that comes for the first time.
 func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, how entrance) (directory.User, error) {
 	c := a.Connection
 	// A transient NameID names somebody for one session only (Core §8.3.8).

@@ -19,9 +19,9 @@ import (
 //
 // The person who chooses the keys that a connection trusts can sign in as everybody who
 // uses it. So a change to a connection that is on waits beside it, until a test with it
-// passed and somebody puts it in force; if an owner signs in by the connection, that must
-// be an owner. A connection that is off changes at once, and no owner signs in by it until
-// an owner confirmed it again.
+// passed and somebody puts it in force. If an owner signs in by the connection, that must
+// be an owner with fresh proof. A connection that is off changes at once, and no owner
+// signs in by it until an owner confirmed it again.
 
 // The faults of changing what a connection trusts.
 var (

@@ -57,7 +57,7 @@ func (o object) has(name string) bool {
 	return ok
 }
 
-// lacks reports whether no member has one of these names, in any case of their letters.
+// lacks reports whether no member has one of these names, in any case.
 func (o object) lacks(names []string) bool {
 	return !slices.ContainsFunc(o.names, func(name string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })

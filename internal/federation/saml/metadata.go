@@ -30,8 +30,8 @@ type Metadata struct {
 	ValidUntil              time.Time // zero if not given
 }
 
-// ParseMetadata reads the metadata of exactly one provider. Its addresses are https, save that
-// http is taken for this machine itself where loopback allows it. The error is an upstream.Refusal.
+// ParseMetadata reads the metadata of exactly one provider. Its addresses must be https; loopback also
+// allows http to this machine. The error is an upstream.Refusal.
 func ParseMetadata(b []byte, now time.Time, loopback bool) (Metadata, error) {
 	if len(b) > maxMetadata {
 		return Metadata{}, RefusedTooLarge
