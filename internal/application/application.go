@@ -1,7 +1,7 @@
-// Package application keeps the applications of the suite: what was registered, their
-// secrets, how each organization has them, what people agreed to and how often they open
-// them; and it decides what an application's request for a person gets (Decide). It knows
-// no word of OAuth's wire: package op speaks that.
+// Package application stores the applications of the suite: their settings and secrets, what
+// each organization decided about them, what people agreed to and how often they open them.
+// Decide says what an authorization request gets. The parameters of OAuth are read in package
+// op only.
 //
 // It owns clients, client_secrets, client_organizations, client_uses and consents.
 package application
@@ -22,8 +22,8 @@ import (
 	"parvis/internal/i18n"
 )
 
-// ID identifies an application: app_ and 26 characters, or one of the two names
-// that every installation comes with.
+// ID identifies an application: app_ and 26 characters, or a name, such as those of the two
+// applications that every installation comes with.
 type ID string
 
 // Kind is what an application runs on, which decides how far it can keep a secret and
@@ -32,11 +32,11 @@ type Kind string
 
 // The kinds.
 const (
-	Web        Kind = "web"         // on a server: keeps a secret
-	SinglePage Kind = "single_page" // in the browser: keeps none
-	Native     Kind = "native"      // on a phone or a desk: keeps none
-	Machine    Kind = "machine"     // nobody sits before it
-	Link       Kind = "link"        // an address without an application behind it
+	Web        Kind = "web"         // on a server, where it can keep a secret
+	SinglePage Kind = "single_page" // in the browser, where it cannot
+	Native     Kind = "native"      // on a phone or a computer, where it cannot
+	Machine    Kind = "machine"     // a program without a person
+	Link       Kind = "link"        // only an address to open
 )
 
 // Kinds lists all.
@@ -45,8 +45,8 @@ var Kinds = []Kind{Web, SinglePage, Native, Machine, Link}
 // AuthMethod is how a client proves who it is (OIDC Core §9).
 type AuthMethod string
 
-// The methods. A client has one, and no other works for it. A secret comes in the header
-// or in the form, as the client's library does it, and never in both (RFC 6749 §2.3).
+// The methods. A client has exactly one. A secret may come in the header or in the form, as
+// the client's library sends it, but not in both (RFC 6749 §2.3).
 const (
 	Secret     AuthMethod = "secret"
 	PrivateKey AuthMethod = "private_key_jwt"
@@ -56,8 +56,8 @@ const (
 // AuthMethods lists all.
 var AuthMethods = []AuthMethod{Secret, PrivateKey, NoAuth}
 
-// Protection keeps somebody who intercepts a code from using it (RFC 9700 §2.1.1).
-// A challenge that is sent is enforced whatever is registered.
+// Protection is what a request must bring so that a stolen code is useless (RFC 9700 §2.1.1).
+// A challenge that was sent is always enforced.
 type Protection string
 
 // The protections. We check PKCE ourselves; a nonce is checked by the application, and we
@@ -78,17 +78,17 @@ const (
 	RolesInfo   = "roles"
 )
 
-// Scopes lists all that say something of a person.
+// Scopes lists the scopes that give information about a person.
 var Scopes = []string{OpenID, ProfileInfo, EmailInfo, GroupsInfo, RolesInfo}
 
-// Claim is one more thing that an application is told of a person.
+// Claim is an additional claim about a person.
 type Claim struct {
 	Name   string `json:"name"`
-	Source string `json:"source"` // one of Sources
+	Source string `json:"source"` // of its value: one of Sources
 	Value  string `json:"value,omitempty"`
 }
 
-// Sources are what a Claim's value can be taken from; fixed is its own Value.
+// Sources are where the value of a Claim can come from; fixed means the Claim's own Value.
 var Sources = []string{"name", "email", "role", "language", "groups", "user_id", "organization", "fixed"}
 
 // RoleOf gives members of a group a role in the application.
@@ -97,13 +97,13 @@ type RoleOf struct {
 	Role  string `json:"role"`
 }
 
-// Settings are what was registered.
+// Settings are what an administrator registered for an application.
 type Settings struct {
 	Name         string              `json:"name"`
-	Titles       map[i18n.Tag]string `json:"titles,omitempty"`       // of its tile, where the name will not do
-	Descriptions map[i18n.Tag]string `json:"descriptions,omitempty"` // under it
+	Titles       map[i18n.Tag]string `json:"titles,omitempty"`       // of its tile, instead of the name
+	Descriptions map[i18n.Tag]string `json:"descriptions,omitempty"` // under the title
 	Address      string              `json:"address,omitempty"`      // where its tile leads; empty: not connected yet
-	InitiateURI  string              `json:"initiate_uri,omitempty"` // initiate_login_uri, where it has one (OIDC Core §4)
+	InitiateURI  string              `json:"initiate_uri,omitempty"` // initiate_login_uri (OIDC Core §4); may be empty
 
 	RedirectURIs   []string `json:"redirect_uris,omitempty"`
 	PostLogoutURIs []string `json:"post_logout_uris,omitempty"`
@@ -113,20 +113,20 @@ type Settings struct {
 	Auth       AuthMethod      `json:"auth"`
 	Protection Protection      `json:"code_protection,omitempty"` // PKCE where empty
 	Keys       json.RawMessage `json:"keys,omitempty"`            // its key set, for private_key_jwt
-	KeysURL    string          `json:"keys_url,omitempty"`        // or where that is
+	KeysURL    string          `json:"keys_url,omitempty"`        // or the address of that set
 	Scopes     []string        `json:"scopes,omitempty"`
-	Audience   string          `json:"audience,omitempty"` // of its access tokens, beside us
+	Audience   string          `json:"audience,omitempty"` // of its access tokens, besides Parvis
 	Refreshes  bool            `json:"refreshes,omitempty"`
 	Devices    bool            `json:"devices,omitempty"`      // device authorization (RFC 8628)
 	OwnBehalf  bool            `json:"own_behalf,omitempty"`   // client credentials
 	Algorithm  Algorithm       `json:"algorithm,omitempty"`    // of its ID tokens; ES256 where empty
 	SignsInfo  bool            `json:"signs_info,omitempty"`   // UserInfo as a signed token
 	Opaque     bool            `json:"opaque,omitempty"`       // access tokens that only we can read
-	InIDToken  bool            `json:"in_id_token,omitempty"`  // what scopes tell stands in the ID token too
-	Pairwise   bool            `json:"pairwise,omitempty"`     // another sub for each host (OIDC Core §8.1)
+	InIDToken  bool            `json:"in_id_token,omitempty"`  // the ID token has the claims of all scopes too
+	Pairwise   bool            `json:"pairwise,omitempty"`     // another sub for each sector (OIDC Core §8.1)
 	PushedOnly bool            `json:"pushed_only,omitempty"`  // RFC 9126 §5
 	BoundOnly  bool            `json:"bound_only,omitempty"`   // access tokens need DPoP (RFC 9449)
-	Asks       bool            `json:"asks,omitempty"`         // the person is asked: it is not the organization's own
+	Asks       bool            `json:"asks,omitempty"`         // people are asked, because it is not the organization's own
 	AccessFor  time.Duration   `json:"access_for,omitempty"`   // AccessLasts where zero
 	IDTokenFor time.Duration   `json:"id_token_for,omitempty"` // IDTokenLasts where zero
 	RefreshFor time.Duration   `json:"refresh_for,omitempty"`  // RefreshLasts where zero
@@ -137,23 +137,23 @@ type Settings struct {
 // Application is a registered application.
 type Application struct {
 	ID        ID
-	OrgID     directory.OrgID // whose it is; empty is of the installation
+	OrgID     directory.OrgID // that owns it; empty if the installation does
 	Kind      Kind
 	Settings  Settings
 	HasLogo   bool
 	CreatedAt time.Time
 	ChangedAt time.Time
-	FailedAt  time.Time // since when nobody answers at its tile's address; zero where all is well
+	FailedAt  time.Time // since when the address of its tile does not answer; zero if it answers
 
 	// Registration tells two applications apart that had the same ID one after the other.
 	// It is empty for applications from before this was stored.
 	Registration string
 }
 
-// ErrUnknown says that there is no such application, or none for the one who asks.
+// ErrUnknown means that there is no such application, or that the asker may not see it.
 var ErrUnknown = fault.New(fault.NotFound, "op.no_client")
 
-// Confidential reports whether the client can prove who it is.
+// Confidential reports whether the client authenticates.
 func (c Application) Confidential() bool { return c.Settings.Auth != NoAuth }
 
 // Assured reports whether an answer sent to an address can reach this application only.
@@ -166,7 +166,7 @@ func (c Application) Assured(redirectURI string) bool {
 // Code reports whether people sign in to the application in a browser.
 func (c Application) Code() bool { return c.Kind == Web || c.Kind == SinglePage || c.Kind == Native }
 
-// Title is what its tile is called in a language.
+// Title returns the title of the tile in a language.
 func (c Application) Title(tag i18n.Tag) string {
 	if t := c.Settings.Titles[tag]; t != "" {
 		return t
@@ -174,7 +174,7 @@ func (c Application) Title(tag i18n.Tag) string {
 	return c.Settings.Name
 }
 
-// Description is what stands under that; the English one where there is none.
+// Description returns the text under the title in a language, or else in English.
 func (c Application) Description(tag i18n.Tag) string {
 	if d := c.Settings.Descriptions[tag]; d != "" {
 		return d
@@ -182,10 +182,10 @@ func (c Application) Description(tag i18n.Tag) string {
 	return c.Settings.Descriptions["en"]
 }
 
-// Connected reports whether a tile has somewhere to lead.
+// Connected reports whether the tile leads anywhere.
 func (c Application) Connected() bool { return c.Target() != "" }
 
-// Version changes with the logo, which a browser keeps.
+// Version changes with the logo, which a browser caches.
 func (c Application) Version() string { return strconv.FormatInt(c.ChangedAt.UnixMicro(), 36) }
 
 // HasSecrets reports whether the client authenticates with a secret that we made.
@@ -203,7 +203,7 @@ func (c *Application) Targets() []any {
 		(*db.Time)(&c.CreatedAt), (*db.Time)(&c.ChangedAt), (*db.Time)(&c.FailedAt), &c.Registration)
 }
 
-// Registered finds an application, whoever's it is.
+// Registered finds an application by its ID, of any owner.
 func Registered(ctx context.Context, r db.Reader, id string) (Application, error) {
 	if !isID(id) {
 		return Application{}, ErrUnknown
@@ -219,13 +219,13 @@ func Registered(ctx context.Context, r db.Reader, id string) (Application, error
 	return c, err
 }
 
-// isID reports whether s has the form of a client ID; nothing else reaches the database.
+// isID reports whether s has the form of a client ID. Other texts never reach the database.
 func isID(s string) bool {
 	return len(s) > 0 && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }
 
-// Sector is the host that a pairwise subject is for; registration sees to it that
-// there is one only. On loopback, or at a scheme of its own, it is the client itself.
+// Sector returns the host that a pairwise subject is for; registration allows only one. On
+// loopback, or with a scheme of its own, it is the client itself.
 func (c Application) Sector() string {
 	for _, address := range c.Settings.RedirectURIs {
 		if u, err := url.Parse(address); err == nil && u.Scheme == "https" {
@@ -235,5 +235,5 @@ func (c Application) Sector() string {
 	return string(c.ID) + c.Registration
 }
 
-// Target is where the tile leads.
+// Target returns where the tile leads.
 func (c Application) Target() string { return cmp.Or(c.Settings.InitiateURI, c.Settings.Address) }

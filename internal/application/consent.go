@@ -10,9 +10,9 @@ import (
 	"parvis/internal/session"
 )
 
-// Consented reports whether the person need not be asked: it is the organization's own or the
-// installation's, an administrator approved it for everybody, or the person did before,
-// and nobody else can pass for the application.
+// Consented reports whether the person need not be asked: an administrator approved the
+// application for everybody; or no other program can pass for it, and either it asks nobody
+// or the person agreed before.
 func Consented(ctx context.Context, r db.Reader, c Placed, v session.Visit, redirectURI string, scope []string) (bool, error) {
 	if c.Place.Standing == Approved {
 		return true, nil
@@ -31,7 +31,7 @@ func Consented(ctx context.Context, r db.Reader, c Placed, v session.Visit, redi
 	return given != "" && !slices.ContainsFunc(scope, func(s string) bool { return !slices.Contains(had, s) }), err
 }
 
-// Agree keeps what the person agreed to, beside what they had before.
+// Agree stores the scopes that a person agreed to, in addition to earlier ones.
 func Agree(ctx context.Context, tx *db.Tx, c Application, v session.Visit, scope []string) error {
 	var before string
 	if _, err := tx.One(ctx, db.Into(&before), `
@@ -42,7 +42,7 @@ func Agree(ctx context.Context, tx *db.Tx, c Application, v session.Visit, scope
 	all := strings.Fields(before)
 	for _, s := range scope {
 		if !slices.Contains(all, s) {
-			all = append(all, s) // in the order in which it was asked, as pages list it
+			all = append(all, s) // in the order of the request, as pages list them
 		}
 	}
 	_, err := tx.Exec(ctx, `
@@ -66,7 +66,7 @@ func TakeBack(ctx context.Context, tx *db.Tx, c Application, v session.Visit) (b
 	return n > 0, err
 }
 
-// CountUse counts that somebody opened an application.
+// CountUse counts that a person opened an application.
 func CountUse(ctx context.Context, tx *db.Tx, c Application, v session.Visit) error {
 	_, err := tx.Exec(ctx, `
 		insert into client_uses (org_id, client_id, user_id, uses, used_at) values ($1, $2, $3, 1, $4)
@@ -75,8 +75,8 @@ func CountUse(ctx context.Context, tx *db.Tx, c Application, v session.Visit) er
 	return err
 }
 
-// ScopeKey is the catalogue key of what a scope lets an application know; its sentence
-// may name the Scope.
+// ScopeKey returns the catalogue key of the sentence that says what a scope gives; the
+// sentence may name the Scope.
 func ScopeKey(scope string) string {
 	if slices.Contains(Scopes, scope) {
 		return "op.scope." + scope

@@ -13,15 +13,15 @@ type Step int
 
 const (
 	Refuse  Step = iota // the application is told why not
-	SignIn              // somebody proves who they are, at all or afresh
-	Choose              // the person picks one of who is signed in here
+	SignIn              // the person signs in, or proves again who they are
+	Choose              // the person picks one of the people who are signed in here
 	Deny                // the person is told that this application is not for them
 	Consent             // the person is asked what it may know
 	Issue               // the application gets a code
 	Anew                // the application's own start makes a new request
 )
 
-// Question is all that decide looks at.
+// Question is everything that Decide looks at.
 type Question struct {
 	Asked  time.Time // when the request was made
 	ReadAt time.Time // when what follows was read: now
@@ -30,8 +30,8 @@ type Question struct {
 
 	None, Login, Select, Consent bool // values of prompt
 
-	MaxAge *time.Duration // of the proof, now
-	Two    bool           // of acr_values, none is satisfied by one factor
+	MaxAge *time.Duration // of the proof; nil if any is accepted
+	Two    bool           // one factor does not satisfy acr_values
 
 	Hints Hints
 	Open  []session.Visit          // in this browser
@@ -41,11 +41,11 @@ type Question struct {
 	Answered bool  // consent was given for this very request
 }
 
-// Known is what has to be read about the session that is meant.
+// Known are facts about the session that is meant, read from the database.
 type Known struct {
 	Access    Access
 	ACR       string // its assurance now
-	Provable  bool   // its user has a second step, or a provider that may have one
+	Provable  bool   // its user has a second step, or an identity provider that may have one
 	Consented bool   // consent was given before, or is not needed
 }
 
@@ -54,7 +54,7 @@ type Cause int
 
 const (
 	NotRefused   Cause = iota
-	NobodyFits         // nobody is signed in who fits, or not lately enough
+	NobodyFits         // nobody who fits is signed in, or the proof is too old
 	SomebodyElse       // another person signed in than the one the application expects
 	MustChoose         // a page would have to ask who is meant
 	NotForThem         // the application is not for this person
@@ -63,21 +63,20 @@ const (
 	MustConsent        // a page would have to ask for consent
 )
 
-// Decision is what decide answers.
+// Decision is the answer of Decide.
 type Decision struct {
 	Step    Step
-	Cause   Cause         // of refuse
+	Cause   Cause         // if Step is Refuse
 	Open    bool          // a session fits the request
-	Session session.Visit // that one,
-	Access  Access        // whether the application is there for it,
-	ACR     string        // its assurance,
-	ReadAt  time.Time     // and when that was read
+	Session session.Visit // the one that fits
+	Access  Access        // its person's to the application
+	ACR     string        // its assurance
+	ReadAt  time.Time     // when it was read
 }
 
-// Meant finds the session that a request means, and says whether the person picked it for
-// this request. What is only hinted at gives way: the choice of a session that has ended,
-// and the address of login_hint where somebody signed in for this very request under
-// another one.
+// Meant returns the session that a request means, and whether the person picked it for this
+// request. If no session fits, it first drops the picked session, which may have ended, and
+// then the address of login_hint, if somebody signed in for this request with another one.
 func (q Question) Meant() (v session.Visit, found, picked bool) {
 	h := q.Hints
 	picked = h.Session != ""
@@ -91,17 +90,17 @@ func (q Question) Meant() (v session.Visit, found, picked bool) {
 		v, found = pick(h, q.Open, q.Lacks)
 		found = found && q.provedFor(v)
 	}
-	// Who signed in for this request need not pick an account too.
+	// A person who signed in for this request need not pick an account too.
 	return v, found, found && (picked || provedFor(q.Asked, v.Session.StartedAt, q.ReadAt))
 }
 
-// provedFor reports whether the person of a session proved something for this request.
+// provedFor reports whether the person of a session proved who they are for this request.
 func (q Question) provedFor(v session.Visit) bool {
 	return provedFor(q.Asked, v.Session.ProvedAt, q.ReadAt)
 }
 
-// Decide says what an authorization request gets, and whose session is meant. It is the
-// only place that does.
+// Decide returns what an authorization request gets next, and whose session is meant. Nothing
+// else decides that.
 func Decide(q Question) Decision {
 	v, found, picked := q.Meant()
 	d := Decision{Session: v, Open: found, Access: q.Known.Access, ACR: q.Known.ACR, ReadAt: q.ReadAt}
@@ -119,7 +118,7 @@ func Decide(q Question) Decision {
 		case q.None:
 			return refused(none)
 		case s == SignIn && q.Waited && q.Hints.Subject != "" && slices.ContainsFunc(q.Open, q.provedFor):
-			return refused(SomebodyElse) // than the one who is expected (OIDC Core §3.1.2.1)
+			return refused(SomebodyElse) // not the expected person (OIDC Core §3.1.2.1)
 		case s == Consent && q.Stale:
 			return to(Anew)
 		}
@@ -140,8 +139,8 @@ func Decide(q Question) Decision {
 	case q.Login && !forThis, q.MaxAge != nil && age > *q.MaxAge && !(forThis && age <= handOver):
 		return page(SignIn, NobodyFits)
 	case q.Two && q.Known.ACR != session.TwoFactors:
-		// Who proved something for this very request and has no more to show, or has
-		// nothing more at all, would be asked for ever (OIDC Core §3.1.2.6, RFC 9470 §5).
+		// A person who proved all they could for this request, or has no second factor, would
+		// be asked for ever (OIDC Core §3.1.2.6, RFC 9470 §5).
 		if forThis || !q.Known.Provable {
 			return refused(CannotProve)
 		}
@@ -154,36 +153,36 @@ func Decide(q Question) Decision {
 	return to(Issue)
 }
 
-// ProvedWithin is how old a proof may be that was made for a request. handOver is how long
-// a person who proved who they are for max_age has until the application gets its answer;
-// without it max_age=0 could never be satisfied.
+// ProvedWithin is how old a proof that was made for a request may be. handOver is how long
+// after a proof for max_age the application may get its answer; without it max_age=0 could
+// never be satisfied.
 const (
 	ProvedWithin = 10 * time.Minute
 	handOver     = time.Minute
 )
 
-// provedFor reports whether a proof was made for a request: after it came and lately, since a
-// request may wait for a day (decision 0042).
+// provedFor reports whether a proof was made for a request: after the request came, and within
+// ProvedWithin, because a request may wait for a day (decision 0042).
 func provedFor(asked, proved, now time.Time) bool {
 	return !proved.Before(asked) && !proved.Before(now.Add(-ProvedWithin))
 }
 
-// Hints say which session a request means; what is empty says nothing.
+// Hints say which session a request means. Empty fields allow any session.
 type Hints struct {
 	Organization string // short name or id
-	Subject      string // of the ID token that was sent along
+	Subject      string // of id_token_hint
 	SubjectOrg   directory.OrgID
 	Address      string          // key of the e-mail address in login_hint
-	ClientOrg    directory.OrgID // the only organization that the application has
-	Session      string          // that the person picked
-	Since        time.Time       // only who proved something since then
+	ClientOrg    directory.OrgID // the organization that owns the application
+	Session      string          // id of the session that the person picked
+	Since        time.Time       // only people who proved something since then
 
-	SubjectOf func(session.Visit) string // what the client knows somebody by
+	SubjectOf func(session.Visit) string // the sub of a person for the client
 }
 
-// pick finds the session that hints mean among those open in a browser: the one chosen
-// last of all that fit. One whose organization has the application goes before one whose
-// organization lacks it.
+// pick returns the session that hints mean among the open ones of a browser: of those that
+// fit, the one chosen last. Sessions of organizations that lack the application come after all
+// others.
 func pick(h Hints, open []session.Visit, lacks map[directory.OrgID]bool) (session.Visit, bool) {
 	fits := slices.Collect(func(yield func(session.Visit) bool) {
 		for _, v := range open {
@@ -221,8 +220,8 @@ func (h Hints) Names(o directory.Organization) bool {
 	return h.Organization == string(o.ID) || o.Called(h.Organization)
 }
 
-// Choices are whom a person may go on as, where they are asked: what the application
-// merely hinted at binds nobody.
+// Choices returns what binds a person who is asked to choose: the client's organization and
+// id_token_hint, but not the other hints.
 func (h Hints) Choices() Hints {
 	h.Organization, h.Address, h.Session, h.Since = "", "", "", time.Time{}
 	return h

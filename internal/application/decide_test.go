@@ -8,8 +8,8 @@ import (
 	"parvis/internal/session"
 )
 
-// The walk visits every state that a request can be in and asserts what must hold in
-// each. It was written before decide.
+// The walk visits every state that a request can be in, and checks what must be true in each. It
+// was written before Decide.
 func TestWalkOverEveryStateOfARequest(t *testing.T) {
 	asked := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	hour, zero := time.Hour, time.Duration(0)
@@ -21,7 +21,7 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 		d := Decide(q)
 		states++
 		open, picked := len(q.Open) > 0, len(q.Open) > 0 && q.Hints.Session != ""
-		if open { // somebody who signed in for this request picked an account by that
+		if open { // a person who signed in for this request picked an account by that
 			picked = picked || !q.Open[0].Session.StartedAt.Before(asked) && !q.Open[0].Session.StartedAt.Before(q.ReadAt.Add(-10*time.Minute))
 		}
 		if d.Open != open || open && d.Session.Session.ID != q.Open[0].Session.ID {
@@ -37,8 +37,8 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 		if open && q.Open[0].Browser.Superseded && since >= 0 {
 			since = -1
 		}
-		// Decision 0042: after the later of the request and ten minutes ago; and younger
-		// than that now, but for the minute in which the application gets its answer.
+		// Decision 0042: a proof must be younger than the request and than ten minutes. It must
+		// also be younger than max_age, except for the minute until the application is answered.
 		made := since >= max(0, now-10*time.Minute)
 		fresh := (!q.Login || made) && (q.MaxAge == nil || now-since <= *q.MaxAge || made && now-since <= time.Minute)
 		sure := !q.Two || q.Known.ACR == session.TwoFactors
@@ -129,7 +129,7 @@ func TestWalkOverEveryStateOfARequest(t *testing.T) {
 	}
 }
 
-// pairs are a proof and a now that is no earlier, each since the request.
+// pairs returns each proof with each now that is not earlier, both relative to the request.
 func pairs(proofs, nows []time.Duration) (all [][2]time.Duration) {
 	for _, proved := range proofs {
 		for _, now := range nows {
@@ -141,8 +141,8 @@ func pairs(proofs, nows []time.Duration) (all [][2]time.Duration) {
 	return all
 }
 
-// The second walk visits which session a request can mean, among two people of two
-// organizations who are signed in, or not, and asserts what must hold in each.
+// The second walk checks which session a request means, when up to two people of two organizations
+// are signed in.
 func TestWalkOverWhoIsMeant(t *testing.T) {
 	asked := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	person := func(id string, org directory.OrgID, email string, chosen, proved time.Duration) session.Visit {
@@ -192,7 +192,7 @@ func TestWalkOverWhoIsMeant(t *testing.T) {
 				t.Errorf("%s: means %q, step %d, for %+v", what, d.Session.Session.ID, d.Step, q)
 			}
 		}
-		// What the request demands binds, whatever is hinted at.
+		// Requirements of the request bind, whatever its hints say.
 		if d.Open && (q.Hints.ClientOrg != "" && d.Session.Session.OrgID != q.Hints.ClientOrg ||
 			q.Hints.Organization != "" && string(d.Session.Session.OrgID) != q.Hints.Organization ||
 			q.Hints.Subject != "" && d.Session.User.ID != "usr_ben") {
@@ -201,7 +201,7 @@ func TestWalkOverWhoIsMeant(t *testing.T) {
 		demanded := func(v session.Visit) bool {
 			return (q.Hints.ClientOrg == "" || v.Session.OrgID == "alpha") && (q.Hints.Organization == "" || v.Session.OrgID == "beta") && (q.Hints.Subject == "" || v.User.ID == "usr_ben")
 		}
-		ended := q.Hints.Session != "" && !(bit(5) && demanded(ben)) // the picked session is not there any more, or does not fit
+		ended := q.Hints.Session != "" && !(bit(5) && demanded(ben)) // the picked session has ended, or does not fit
 		if q.Hints.Session != "" && !ended && d.Session.Session.ID != "ses_ben" {
 			wrong("what the person picked is not what is meant")
 		}

@@ -15,12 +15,12 @@ import (
 type Placed struct {
 	Application
 	Place  Placement
-	Users  int       // who ever opened it
-	UsedAt time.Time // by anybody; zero before
+	Users  int       // people who ever opened it
+	UsedAt time.Time // last use by anybody; zero if none
 }
 
-// Of lists the applications of an organization and of the installation, as the
-// organization has them. Of the installation alone where org is empty.
+// Of lists the applications of an organization and those of the installation, with what the
+// organization decided about them. If org is empty, it lists only those of the installation.
 func Of(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]Placed, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func Of(ctx context.Context, r db.Reader, actor directory.Actor, org directory.O
 	return placed(ctx, r, org, "")
 }
 
-// ByID is one of them; ErrUnknown for a neighbour's too.
+// ByID returns one of the applications that Of lists, or ErrUnknown.
 func ByID(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id ID) (Placed, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return Placed{}, err
@@ -87,7 +87,7 @@ func ForPerson(ctx context.Context, r db.Reader, u directory.User) ([]Openable, 
 	}), err
 }
 
-// Title is what an application is called that a sign-in leads to; empty for none.
+// Title returns the title of the application that a sign-in leads to; empty if there is none.
 func Title(ctx context.Context, r db.Reader, id string, tag i18n.Tag) (string, error) {
 	if id == "" {
 		return "", nil

@@ -13,7 +13,7 @@ import (
 	"parvis/internal/session"
 )
 
-// GroupIDs are the ids of a person's groups.
+// GroupIDs returns the ids of a person's groups.
 func GroupIDs(ctx context.Context, r db.Reader, org directory.OrgID, user directory.UserID) ([]string, error) {
 	all, err := directory.GroupsOf(ctx, r, org, user)
 	ids := make([]string, len(all))
@@ -28,9 +28,9 @@ type Standing string
 
 // The standings.
 const (
-	AsRegistered Standing = ""          // nothing: people are asked where the registration says so
-	Approved     Standing = "approved"  // for everybody: nobody is asked
-	Forbidden    Standing = "forbidden" // nobody here can sign in to it
+	AsRegistered Standing = ""          // people are asked if the registration says so
+	Approved     Standing = "approved"  // nobody is asked
+	Forbidden    Standing = "forbidden" // nobody of the organization can sign in to it
 )
 
 // Audience is who sees an application's tile.
@@ -39,14 +39,14 @@ type Audience string
 // The audiences.
 const (
 	Everyone   Audience = "everyone"
-	SomeGroups Audience = "groups" // and nobody else can sign in to it
-	Nobody     Audience = "nobody" // its own address works for everybody
+	SomeGroups Audience = "groups" // nobody else can sign in to it
+	Nobody     Audience = "nobody" // it has no tile, but everybody can sign in to it
 )
 
 // Audiences lists all.
 var Audiences = []Audience{Everyone, SomeGroups, Nobody}
 
-// Placement is an application as one organization has it.
+// Placement is what one organization decided about an application.
 type Placement struct {
 	Standing Standing
 	Audience Audience
@@ -74,7 +74,7 @@ func PlacementOf(ctx context.Context, r db.Reader, org directory.OrgID, c Applic
 	return p, err
 }
 
-// Admits says whether somebody of these groups may sign in.
+// Admits returns whether a person of these groups may sign in.
 func (p Placement) Admits(groups []string) Access {
 	switch {
 	case p.Standing == Forbidden:
@@ -85,16 +85,16 @@ func (p Placement) Admits(groups []string) Access {
 	return Allowed
 }
 
-// Access says whether an application is there for somebody.
+// Access says whether a person may sign in to an application.
 type Access int
 
 const (
 	Allowed  Access = iota
 	Absent          // the organization does not have it, or turned it off
-	NotYours        // it is for groups that the person is in none of
+	NotYours        // the person is not in any group that it is for
 )
 
-// ownGroups refuses the id of a group that the organization has not.
+// ownGroups refuses the id of a group that is not the organization's.
 func ownGroups(ctx context.Context, r db.Reader, org directory.OrgID, field string, ids []string) error {
 	if len(ids) == 0 {
 		return nil
@@ -111,9 +111,9 @@ func ownGroups(ctx context.Context, r db.Reader, org directory.OrgID, field stri
 	return nil
 }
 
-// Place decides how an organization has an application, its own or the installation's.
-// What a forbidden one holds ends for everybody there, at once: statements compare
-// forbidden_at, which stays when the application is allowed again.
+// Place stores what an organization decides about an application, its own or the
+// installation's. When it is forbidden, all of its grants in the organization end at once:
+// statements compare forbidden_at, which stays when the application is allowed again.
 func Place(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, c Application, pl Placement) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
@@ -161,7 +161,7 @@ func (p Placement) fields() audit.Fields {
 	return audit.Fields{"standing": p.Standing, "audience": p.Audience, "groups": p.Groups}
 }
 
-// May says whether an application is there for the person of a visit.
+// May returns whether the person of a visit may sign in to an application.
 func May(ctx context.Context, r db.Reader, c Application, v session.Visit) (Access, error) {
 	place, err := PlacementOf(ctx, r, v.Session.OrgID, c)
 	if err != nil {

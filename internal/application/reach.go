@@ -17,22 +17,22 @@ import (
 	"parvis/internal/outbound"
 )
 
-// Reach is how applications are called: at their tiles, to see whether somebody answers,
-// and at the addresses where they listen or publish their keys.
+// Reach calls applications: at the addresses of their tiles, to see whether they answer, and
+// where they listen for logouts or publish their keys.
 type Reach struct {
 	DB       *db.DB
 	Outbound *outbound.Client
-	Limits   *limit.Limiter // of the names that an organization has us look up
+	Limits   *limit.Limiter // of host names that an organization makes us look up
 }
 
 const (
-	LooksEvery  = 5 * time.Minute // how often Sweep looks whether somebody answers behind a tile
+	LooksEvery  = 5 * time.Minute // how often Sweep checks the address of a tile
 	checkAtOnce = 8
 	mostPage    = 1 << 20
 )
 
-// Sweep looks whether somebody answers at the addresses of tiles. What an
-// organization registered in a network that we may not reach is not judged.
+// Sweep checks whether the addresses of tiles answer. An address of an organization in a
+// network that we may not call counts as answering.
 func (h Reach) Sweep(ctx context.Context, d *db.DB) error {
 	all, err := db.List(ctx, d, (*Application).Targets, `
 		select `+Columns+`
@@ -60,7 +60,7 @@ func (h Reach) Sweep(ctx context.Context, d *db.DB) error {
 	return err
 }
 
-// look notes whether somebody answers behind a tile, and if not, since when.
+// look stores whether the address of a tile answers and, if not, since when.
 func (h Reach) look(ctx context.Context, d *db.DB, c Application) error {
 	since := c.FailedAt
 	answers := c.Settings.Address == "" || h.answers(ctx, c)
@@ -77,8 +77,7 @@ func (h Reach) look(ctx context.Context, d *db.DB, c Application) error {
 	})
 }
 
-// answers reports whether somebody answers behind the tile, whatever they say, or that we may
-// not look.
+// answers reports whether the address of a tile gives any answer, or may not be called by us.
 func (h Reach) answers(ctx context.Context, c Application) bool {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Settings.Address, nil)
 	if err != nil {
@@ -88,12 +87,12 @@ func (h Reach) answers(ctx context.Context, c Application) bool {
 	return !errors.Is(err, outbound.Timeout) && !errors.Is(err, outbound.Unreachable) && !errors.Is(err, outbound.TLS)
 }
 
-// ErrReachTooOften says that an organization entered addresses for us to call too often.
+// ErrReachTooOften means that an organization entered too many addresses for us to look up.
 var ErrReachTooOften = fault.New(fault.Throttled, "op.reach_too_often")
 
-// Check refuses an address in the settings of an organization's application that we
-// are meant to call and never could. Each address that changes is counted before its name
-// is looked up, because that asks a name server of the administrator's choice.
+// Check refuses new settings of an organization's application if we can never call an address
+// in them. Each changed address is counted before its name is looked up, because the lookup
+// asks a name server of the administrator's choice.
 func (h Reach) Check(ctx context.Context, c Application, to Settings) error {
 	all := calledAddresses(to)
 	for field, address := range calledAddresses(c.Settings) {
@@ -116,23 +115,23 @@ func (h Reach) Check(ctx context.Context, c Application, to Settings) error {
 	return reach(ctx, h.Outbound, all)
 }
 
-// CheckReach does what Reach.Check does, uncounted, for what the operator registers for an
-// organization. What is for the whole installation may be anywhere.
+// CheckReach is Reach.Check without counting, for an application that the operator registers
+// for an organization. Applications of the installation may have any address.
 func CheckReach(ctx context.Context, client *outbound.Client, to Settings) error {
 	return reach(ctx, client, calledAddresses(to))
 }
 
-// calledAddresses returns the addresses at which we call an application, by field. What is
-// not a web address is left out: registration refuses it with a reason of its own.
+// calledAddresses returns the addresses at which we call an application, by field. It leaves
+// out texts that are not web addresses: registration refuses them with its own reason.
 func calledAddresses(s Settings) map[string]string {
 	all := map[string]string{"back_channel": strings.TrimSpace(s.BackChannel), "keys_url": strings.TrimSpace(s.KeysURL)}
 	maps.DeleteFunc(all, func(_, address string) bool { return redirect.CheckWeb(address) != nil })
 	return all
 }
 
-// reach refuses addresses that are not https, or lead into a network that is not public.
-// It looks names up, so it is called outside any transaction; a name that is not found
-// may exist tomorrow.
+// reach refuses addresses that are not https, or lead into a network that is not public. It
+// accepts a name that is not found, which may exist tomorrow. It looks names up, so do not call
+// it inside a transaction.
 func reach(ctx context.Context, client *outbound.Client, addresses map[string]string) error {
 	var all []error
 	for field, address := range addresses {
@@ -143,9 +142,9 @@ func reach(ctx context.Context, client *outbound.Client, addresses map[string]st
 	return errors.Join(all...)
 }
 
-// Client returns the HTTP client for an address of an application: what the operator
-// registered may be anywhere, as that act said (decision 0036); an organization's is on
-// the Internet.
+// Client returns the HTTP client for an address of an application. It may call an address that
+// the operator registered in any network (decision 0036), and an organization's only on the
+// Internet.
 func (h Reach) Client(c Application, address string) *outbound.Client {
 	if c.OrgID != "" {
 		return h.Outbound

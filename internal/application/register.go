@@ -29,18 +29,18 @@ var (
 	ErrNameTaken      = &fault.Error{Kind: fault.Conflict, Key: "op.field.name_taken", Field: "name"}
 )
 
-// Defaults are what an application of a kind begins with, beside its name and its
-// addresses: what most of that kind need, and no more.
+// Defaults returns the settings that an application of a kind begins with, besides its name
+// and addresses: only what most applications of that kind need.
 func Defaults(k Kind) Settings {
-	s := Settings{OwnBehalf: k == Machine, Refreshes: k == SinglePage || k == Native} // nothing else renews what these were given
+	s := Settings{OwnBehalf: k == Machine, Refreshes: k == SinglePage || k == Native} // these cannot renew their tokens in another way
 	if slices.Contains(people, k) {
 		s.Scopes = []string{OpenID, ProfileInfo, EmailInfo}
 	}
 	return s
 }
 
-// mine returns an error unless an actor may change the application: administrators those of
-// their organization, the operator all.
+// mine returns an error unless an actor may change the application. Administrators may change
+// those of their organization, the operator may change all.
 func (c Application) mine(ctx context.Context, r db.Reader, actor directory.Actor) error {
 	switch {
 	case actor.Kind == directory.KindOperator:
@@ -51,9 +51,9 @@ func (c Application) mine(ctx context.Context, r db.Reader, actor directory.Acto
 	return actor.MaySetRules(ctx, r, c.OrgID)
 }
 
-// Register makes an application of an organization, or of the installation where org is
-// empty. The secret is shown once; it is zero for a kind that has none. Names under the
-// issuer are reserved.
+// Register stores an application of an organization, or of the installation if c has no OrgID.
+// It returns the client secret, which is shown once; it is empty if the client has none. Names
+// under the issuer are reserved.
 func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string, c Application) (Application, string, error) {
 	if err := c.mine(ctx, tx, actor); err != nil {
 		return Application{}, "", err
@@ -102,8 +102,8 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer stri
 	return c, shown, audit.Record(ctx, tx, c.by(actor, "application.registered", nil, s.fields()))
 }
 
-// Change puts other settings in the place of an application's. Its kind stays. What it
-// holds goes on with them: a scope or an address that is registered no more gives nothing.
+// Change replaces the settings of an application; its kind stays. Its grants go on under the
+// new settings: a scope or address that is no longer registered has no effect.
 func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string, c Application, s Settings) (Application, error) {
 	if err := c.mine(ctx, tx, actor); err != nil {
 		return Application{}, err
@@ -115,7 +115,7 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string
 	after := c
 	after.Settings = s
 	if err == nil && s.Pairwise && c.Settings.Pairwise && c.Sector() != after.Sector() {
-		err = fault.Field("redirect_uris", "op.field.sector") // everybody would get another name there
+		err = fault.Field("redirect_uris", "op.field.sector") // everybody would get another sub
 	}
 	if err != nil {
 		return Application{}, err
@@ -138,9 +138,9 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string
 	return c, audit.Record(ctx, tx, c.by(actor, "application.changed", before, s.fields()))
 }
 
-// among checks what settings newly say of other things in the organization: a name that
-// no other application has, so that a form sent twice makes one, and groups that are its
-// own. What was registered before stays, though its group may be gone.
+// among checks new settings against the rest of the organization: no other application has the
+// name, so a form that is sent twice registers only one, and the groups of new roles are the
+// organization's own. Unchanged settings stay, even if their group is gone.
 func (c Application) among(ctx context.Context, r db.Reader, before, s Settings) error {
 	if c.OrgID == "" {
 		return nil
@@ -165,7 +165,7 @@ func (c Application) among(ctx context.Context, r db.Reader, before, s Settings)
 	return ownGroups(ctx, r, c.OrgID, "roles", named)
 }
 
-// SetLogo gives an application a picture, or none.
+// SetLogo sets or removes the logo of an application.
 func SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application, logo picture.PNG) error {
 	if err := c.mine(ctx, tx, actor); err != nil {
 		return err
@@ -177,7 +177,7 @@ func SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, c Applicatio
 	return audit.Record(ctx, tx, c.by(actor, "application.changed", audit.Fields{"logo": c.HasLogo}, audit.Fields{"logo": !logo.IsZero()}))
 }
 
-// Remove deletes an application with all that it was given.
+// Remove deletes an application with all of its grants.
 func Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application) error {
 	if err := c.mine(ctx, tx, actor); err != nil {
 		return err
@@ -188,7 +188,7 @@ func Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application
 	return audit.Record(ctx, tx, c.by(actor, "application.removed", c.Settings.fields(), nil))
 }
 
-// by is what an actor did to an application, in the log of the organization that has it.
+// by returns an audit event of an actor about an application, in the log of its organization.
 func (c Application) by(actor directory.Actor, action audit.Action, before, after audit.Fields) audit.Event {
 	e := actor.Event(c.OrgID, action)
 	e.Target, e.TargetName, e.Before, e.After = string(c.ID), c.Settings.Name, before, after

@@ -12,8 +12,8 @@ import (
 	"parvis/internal/naming"
 )
 
-// reserved are the claims that say who somebody is, for whom a token is and how it was
-// proved. No registration sets them (R-OPR-08).
+// reserved are the claims that only Parvis sets: who the person is, for whom the token is and
+// how the person signed in (R-OPR-08).
 var reserved = strings.Fields(`iss sub aud exp nbf iat jti typ azp nonce auth_time acr amr sid org cnf act may_act events
 	at_hash c_hash s_hash scope client_id token_type active email email_verified name locale zoneinfo groups roles`)
 
@@ -34,7 +34,7 @@ func Reserved(claim string) bool {
 	return false
 }
 
-// claimKey returns the same text for two claims that some reader takes for one.
+// claimKey returns the same text for two claims that some reader may take for the same.
 func claimKey(claim string) string {
 	return strings.Map(func(r rune) rune {
 		if strings.ContainsRune("-.:/", r) {

@@ -13,18 +13,18 @@ import (
 	"parvis/internal/secret"
 )
 
-// secretPrefix makes a client's secret recognizable where one was left lying.
+// secretPrefix lets scanners recognize a client secret that leaked.
 const secretPrefix = "pcs_"
 
 // KeptSecret describes a secret of a client. Its text is not stored.
 type KeptSecret struct {
 	ID        string
 	CreatedAt time.Time
-	UsedAt    time.Time // coarsely; zero before
+	UsedAt    time.Time // to the hour; zero if never
 }
 
-// Secrets lists those that are live, oldest first. Every organization sees the
-// installation's applications, so theirs too.
+// Secrets lists the secrets of an application, oldest first. Every organization sees the
+// applications of the installation, so it sees their secrets too, but never a text.
 func Secrets(ctx context.Context, r db.Reader, actor directory.Actor, c Application) ([]KeptSecret, error) {
 	if err := actor.MayRead(ctx, r, cmp.Or(c.OrgID, actor.OrgID)); err != nil {
 		return nil, err
@@ -39,8 +39,8 @@ func secretsOf(ctx context.Context, r db.Reader, c Application) ([]KeptSecret, e
 		order by created_at, id`, string(c.ID))
 }
 
-// AddSecret makes another secret, beside the one in use: two live while an application
-// goes over. The text is shown once.
+// AddSecret adds a second secret, so that both work while an application changes to the new
+// one. The text is shown once.
 func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application) (string, error) {
 	if err := c.mine(ctx, tx, actor); err != nil {
 		return "", err
@@ -70,7 +70,7 @@ func addSecret(ctx context.Context, tx *db.Tx, c Application) (string, error) {
 	return secretPrefix + token.Reveal(), err
 }
 
-// RemoveSecret ends one of two secrets at once; the last one stays.
+// RemoveSecret removes one of two secrets at once. The last one cannot be removed.
 func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application, id string) error {
 	if err := c.mine(ctx, tx, actor); err != nil {
 		return err
@@ -91,11 +91,11 @@ func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Appli
 	return audit.Record(ctx, tx, c.by(actor, "application.secret_removed", audit.Fields{"secret": id}, nil))
 }
 
-// usedEvery is how exactly the last use of a secret is kept.
+// usedEvery is how precisely the last use of a secret is stored.
 const usedEvery = time.Hour
 
-// SecretFits reports whether a secret is one of an application's live ones: by its hash,
-// since it has 256 random bits, so that nothing is learned from how long it takes.
+// SecretFits reports whether a text is one of an application's secrets. It looks for the hash,
+// which has 256 random bits behind it, so the time that takes reveals nothing.
 func SecretFits(ctx context.Context, d *db.DB, c Application, text string) (bool, error) {
 	token := secret.ParseToken(strings.TrimPrefix(text, secretPrefix))
 	if token.IsZero() {

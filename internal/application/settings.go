@@ -14,7 +14,7 @@ import (
 	"parvis/internal/naming"
 )
 
-// Bounds of what is registered. Each application sets its own lifetimes within these.
+// Bounds of settings. Each application may set its own lifetimes within them.
 const (
 	AccessLasts         = 5 * time.Minute
 	ShortestAccess      = time.Minute
@@ -22,21 +22,21 @@ const (
 	IDTokenLasts        = 10 * time.Minute
 	ShortestIDToken     = time.Minute
 	LongestIDToken      = time.Hour
-	RefreshLasts        = 30 * 24 * time.Hour // since the authorization, however often it rotates
+	RefreshLasts        = 30 * 24 * time.Hour // since the authorization; rotation does not extend it
 	ShortestRefresh     = time.Hour
 	LongestRefresh      = 90 * 24 * time.Hour
 	MostRedirectURIs    = 20
-	MostLines           = 50 // of scopes, of claims, of roles
+	MostLines           = 50 // scopes, claims, or roles
 	MostSecrets         = 2
 	MostPerOrganization = 200
 	mostTitle           = 60
 	mostDescription     = 200
-	mostRole            = 100 // characters of the name of a role, which stands in tokens
+	mostRole            = 100 // characters of a role, which tokens contain
 
 	day = 24 * time.Hour
 )
 
-// fields is what the audit log keeps of settings.
+// fields returns what the audit log stores about settings.
 func (s Settings) fields() audit.Fields {
 	all := audit.Fields{}
 	for _, t := range Table {
@@ -52,7 +52,7 @@ var (
 	scopeName = regexp.MustCompile(`^[a-z][a-z0-9_:./-]{0,99}$`)
 )
 
-// clean returns s as it is stored, or says what is wrong with it.
+// clean returns s as it is stored, or an error that says what is wrong with it.
 func (s Settings) clean(k Kind, issuer string) (Settings, error) {
 	if !slices.Contains(Kinds, k) {
 		return s, fault.Field("kind", "op.field.kind")
@@ -85,7 +85,7 @@ func (s Settings) checkRedirects(k Kind) error {
 	return nil
 }
 
-// checkAuth settles how a client proves who it is: what runs in hands of others keeps no
+// checkAuth checks how a client authenticates. A client on somebody's own device cannot keep a
 // secret (RFC 6749 §2.1).
 func (s Settings) checkAuth(k Kind) error {
 	public := k == SinglePage || k == Native
@@ -158,15 +158,15 @@ func (s Settings) checkRoles() error {
 // Algorithm is how a token is signed.
 type Algorithm string
 
-// The algorithms. RS256 is there because the specification wants it (OIDC Core §15.1)
-// and some applications know nothing else.
+// The algorithms. RS256 exists because the specification requires it (OIDC Core §15.1) and
+// some applications know no other.
 const (
 	ES256 Algorithm = "ES256"
 	RS256 Algorithm = "RS256"
 )
 
-// Algorithms lists all, the one for everything new first.
+// Algorithms lists all, the default first.
 var Algorithms = []Algorithm{ES256, RS256}
 
-// SigningAlgorithm is the one in force.
+// SigningAlgorithm returns the algorithm of the application's tokens.
 func (s Settings) SigningAlgorithm() Algorithm { return cmp.Or(s.Algorithm, ES256) }

@@ -19,23 +19,23 @@ import (
 	"parvis/internal/naming"
 )
 
-// Setting is a row of the table of settings, from which come the forms of the console, the
-// flags of the command, what registration checks and what it takes for granted. Its value
-// is the field of Settings with the same name in JSON.
+// Setting is a row of the table of settings. The forms of the console, the flags of the
+// command, the checks of registration and the defaults follow from that table. The value is in
+// the field of Settings with the same name in JSON.
 type Setting struct {
 	Name     string   // in what is stored, and in the audit log
-	form     string   // in forms and faults, where that is another name
-	Columns  []string // the form's fields for each part of an entry, where a value is a list of such entries
+	form     string   // the name in forms and faults, if it differs
+	Columns  []string // if the value is a list of entries: the form's fields for the parts of an entry
 	Flag     string   // of the command; empty: it has none
-	Switches string   // the choice that the flag turns on, where it takes no value
+	Switches string   // the choice that the flag sets, if the flag takes no value
 	Type     Type
 	Part     Part
-	Seldom   bool            // few need it: forms fold it away
+	Seldom   bool            // forms fold it away, because few need it
 	Kinds    []Kind          // that have it
-	Needed   []Kind          // that cannot do without
-	Choices  []string        // of which a choice is one, and some of a list or of an entry are
-	Times    []time.Duration // from the first to the last; those between are offered too
-	Usual    any             // what a choice or a time is unless something else is stored
+	Needed   []Kind          // that must have a value
+	Choices  []string        // allowed values of a choice; offered values of a list or an entry
+	Times    []time.Duration // the shortest, some to offer, and the longest
+	Usual    any             // the value of a choice or a time if none is stored
 	Most     int             // characters of a text, or entries
 }
 
@@ -109,11 +109,11 @@ var Table = []Setting{
 	{Name: "audience", form: "audience_claim", Flag: "audience", Type: Text, Part: TokensPart, Kinds: asking},
 }
 
-// Field is its name in forms and faults.
+// Field returns the name of the setting in forms and faults.
 func (t Setting) Field() string { return cmp.Or(t.form, t.Name) }
 
-// Fields names the fields of a form that hold the value. Of scopes, those that everybody
-// knows are boxes, and the others one text.
+// Fields returns the names of the form's fields for the value. Well-known scopes are
+// checkboxes, and all others are in one text.
 func (t Setting) Fields() []string {
 	switch {
 	case t.Columns != nil:
@@ -127,7 +127,7 @@ func (t Setting) Fields() []string {
 // Fits reports whether applications of a kind have the setting.
 func (t Setting) Fits(k Kind) bool { return slices.Contains(t.Kinds, k) }
 
-// stored are the indexes of the fields of Settings, by their names in JSON.
+// stored maps names in JSON to the indexes of the fields of Settings.
 var stored = func() map[string]int {
 	all := map[string]int{}
 	for i, fields := 0, reflect.TypeFor[Settings](); i < fields.NumField(); i++ {
@@ -142,8 +142,8 @@ func (t Setting) value(s *Settings) reflect.Value {
 	return reflect.ValueOf(s).Elem().Field(stored[t.Name])
 }
 
-// Get returns the value as texts: the parts of one entry after the other, where it has
-// Columns. A switch is the text true, or nothing.
+// Get returns the value as texts. If the setting has Columns, the parts of all entries follow
+// each other. A switch is the text true, or no text.
 func (t Setting) Get(s Settings) (texts []string) {
 	value := t.value(&s)
 	if value.IsZero() {
@@ -168,7 +168,7 @@ func (t Setting) Get(s Settings) (texts []string) {
 	return texts
 }
 
-// Now returns a choice or a time as it is in force, stored or not.
+// Now returns the value in force: the stored one, or else the usual one.
 func (t Setting) Now(s Settings) any {
 	if value := t.value(&s); t.Usual == nil || !value.IsZero() {
 		return value.Interface()
@@ -176,10 +176,10 @@ func (t Setting) Now(s Settings) any {
 	return t.Usual
 }
 
-// Set puts what Get returns, or what somebody typed, in the place of the value, without
-// empty lines, repetitions and the spaces around. Of texts, it changes those whose
-// languages are named. Whether the value is allowed, registration judges: what is no time
-// is put there as one that is too short.
+// Set replaces the value by texts as Get returns them or as a person typed them, without empty
+// lines, repetitions and surrounding spaces. Texts in languages that are not named stay. It
+// does not judge the value, which registration does; a text that is not a time becomes a time
+// that is too short.
 func (t Setting) Set(s *Settings, texts ...string) {
 	texts, value, last := slices.Clone(texts), t.value(s), ""
 	for i := range texts {
@@ -187,7 +187,7 @@ func (t Setting) Set(s *Settings, texts ...string) {
 		last = texts[i]
 	}
 	old := value.Interface()
-	value.SetZero() // what is appended or copied must not be written into what others still read
+	value.SetZero() // a new value, so that nothing is written into one that others still read
 	switch old := old.(type) {
 	case bool:
 		value.SetBool(last == "true")
@@ -214,7 +214,7 @@ func (t Setting) Set(s *Settings, texts ...string) {
 		}
 	case []Claim, []RoleOf:
 		for one := range t.entries(texts) {
-			if one[0]+one[len(one)-1] == "" { // a source alone is only what a list shows first
+			if one[0]+one[len(one)-1] == "" { // only the source is there, which a list preselects
 				continue
 			}
 			entry := reflect.New(value.Type().Elem()).Elem()
@@ -243,14 +243,14 @@ func (t Setting) lines(texts []string) (all []string) {
 	return all
 }
 
-// entries cuts texts into entries of all columns.
+// entries cuts texts into entries, each with all columns.
 func (t Setting) entries(texts []string) iter.Seq[[]string] {
 	n := len(t.Columns)
 	return slices.Chunk(append(texts, make([]string, (n-len(texts)%n)%n)...), n)
 }
 
-// tidied returns s as it is stored. What is usual is not: an application that did not choose
-// it follows when the usual changes.
+// tidied returns s as it is stored. Usual values are left out, so that applications follow when
+// the usual value changes.
 func (s Settings) tidied(k Kind) Settings {
 	for _, t := range Table {
 		t.Set(&s, t.Get(s)...)
@@ -276,7 +276,7 @@ func (s Settings) tidied(k Kind) Settings {
 	return s
 }
 
-// judge returns what is wrong with the value by itself.
+// judge returns what is wrong with the value, regardless of other settings.
 func (t Setting) judge(s Settings, k Kind) error {
 	texts, all := t.Get(s), []error(nil)
 	wrong := func(key string, pairs ...any) { all = append(all, fault.Field(t.Field(), key).With(pairs...)) }

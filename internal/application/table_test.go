@@ -12,8 +12,8 @@ import (
 	"parvis/internal/i18n"
 )
 
-// Each setting has one row; what is stored, what the log may hold, and the sentences of the
-// console and of the command follow its name.
+// Each setting has one row. Its name is also the name in JSON, in the audit log, and in the
+// sentences of the console and the command.
 func TestEverySettingHasARow(t *testing.T) {
 	catalogue, err := i18n.Load()
 	if err != nil {
@@ -72,7 +72,7 @@ var full = Settings{
 	Claims: []Claim{{"mail", "email", ""}, {"site", "fixed", "Porto: north"}}, Roles: []RoleOf{{"grp_1", "editor"}},
 }
 
-// What Get returns, Set puts back, in every setting; nothing that others read is written into.
+// For every setting, Set stores what Get returned, and changes no value that is shared.
 func TestSettingsAreWrittenAndReadAsTexts(t *testing.T) {
 	before := fmt.Sprintf("%#v", full)
 	again := Settings{}
@@ -96,7 +96,7 @@ func TestSettingsAreWrittenAndReadAsTexts(t *testing.T) {
 	}
 }
 
-// Whoever registers, a value is stored in one form.
+// A value is stored in one form, however it was registered.
 func TestValuesAreTidiedWhereTheyAreStored(t *testing.T) {
 	typed := Settings{
 		Titles: map[i18n.Tag]string{"en": "  Bo\u0301oks ", "fr": " "}, Address: " https://b.example/ ", RedirectURIs: []string{" https://b.example/cb", "", "https://b.example/cb "},
@@ -133,7 +133,7 @@ func TestValuesAreTidiedWhereTheyAreStored(t *testing.T) {
 	}
 }
 
-// An address with a space before it is looked at all the same before anybody calls it.
+// An address with a space before it is checked without the space, as it will be stored.
 func TestAddressesThatAreCalledAreFoundAsTheyWillBeStored(t *testing.T) {
 	if all := calledAddresses(Settings{BackChannel: " https://10.0.0.1/out\n", KeysURL: "ftp://x"}); len(all) != 1 || all["back_channel"] != "https://10.0.0.1/out" {
 		t.Errorf("found %v", all)

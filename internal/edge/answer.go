@@ -14,12 +14,11 @@ import (
 // ComeBack is when to try again if the database does not work.
 const ComeBack = 10 * time.Second
 
-// Answer is what an error means to the one who asked, in whatever format the answer is
-// written. Only a fault says anything of itself: any other error is ours, and is logged under
-// the reference that the answer names (R-LOG-06).
+// Answer is how an error is answered, in any format. Only the text of a fault is shown; any
+// other error is our own, and is logged under the reference that the answer names (R-LOG-06).
 type Answer struct {
 	Status int          // 0: nobody waits for an answer
-	Fault  *fault.Error // nil where the error is none
+	Fault  *fault.Error // nil if the error is not a fault
 }
 
 // Answer is the one place where an error becomes an answer: it judges and logs the error, and
@@ -41,15 +40,15 @@ func (q *Request) Answer(err error) Answer {
 	return a
 }
 
-// RetryAfter says in a header when to come back, where there is such a time.
+// RetryAfter sets the header that says when to come back, unless d is zero.
 func (q *Request) RetryAfter(d time.Duration) {
 	if d > 0 {
 		q.W.Header().Set("Retry-After", strconv.Itoa(int((d+time.Second-1)/time.Second)))
 	}
 }
 
-// Faults collects the faults of an error, joined ones included; it returns none where any
-// part of the error is not a fault.
+// Faults returns the faults of an error, including joined ones, or none if any part of the
+// error is not a fault.
 func Faults(err error) []*fault.Error {
 	// The tree is walked here by hand, because every fault in it counts.
 	if f, ok := err.(*fault.Error); ok { //nolint:errorlint // See above.

@@ -1,7 +1,6 @@
-// Package edge is what every request meets first, whatever format it speaks: where it came
-// from, its reference, the headers of every answer, what other sites may send, cookies, and
-// what an error means to the one who asked. It knows no page and no protocol; those mount
-// their handlers here.
+// Package edge is the first to handle every request, for pages and endpoints alike: where it
+// came from, its reference, the headers of every answer, what other sites may send, cookies, and
+// how an error is answered. It knows no page and no protocol; those mount their handlers here.
 package edge
 
 import (
@@ -144,8 +143,8 @@ var (
 	errOtherHost = fault.New(fault.Malformed, "page.other_host")
 )
 
-// misdirected returns the address at our public name of a page that was requested under
-// another, such as 127.0.0.1 for localhost: cookies belong to the name.
+// misdirected returns the address under our public name of a page that was requested under
+// another name, such as 127.0.0.1 for localhost, because cookies belong to a name.
 func (e *Edge) misdirected(r *http.Request) string {
 	if r.Host == e.Base.Host || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
 		return ""
@@ -205,8 +204,8 @@ func (e *Edge) cspReport(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// HandleForeign mounts a handler for what other sites' pages, frames and servers send. No
-// cookie comes with that, and the handler trusts nothing but what the message itself proves.
+// HandleForeign mounts a handler for what other sites' pages, frames and servers send. They send
+// no cookie, and the handler trusts only what the message itself proves.
 func (e *Edge) HandleForeign(pattern string, h http.Handler) {
 	e.foreign[pattern] = true
 	e.Handle(pattern, "another site", h)

@@ -22,7 +22,7 @@ type Request struct {
 	reference string // that log and answer share
 }
 
-// Request gives a handler what came.
+// Request returns the Request for a handler.
 func (e *Edge) Request(w http.ResponseWriter, r *http.Request) *Request {
 	return &Request{w, r, e, audit.OriginOf(r.Context()).Request}
 }
@@ -36,8 +36,8 @@ func (e *Edge) Serve(h func(*Request) error) http.Handler {
 	})
 }
 
-// Ahead reports whether no person made this request: a browser sent it before anybody went
-// there, or it only asks for headers.
+// Ahead reports whether no person made this request: a browser loads the page in advance, or
+// asks only for headers.
 func (q *Request) Ahead() bool {
 	h := q.R.Header
 	return q.R.Method == http.MethodHead || h.Get("Sec-Purpose") != "" || h.Get("Purpose") == "prefetch"

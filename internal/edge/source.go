@@ -16,17 +16,17 @@ const (
 	NotForwarded Forwarding = "absent"     // the request came directly, or through something that adds none
 	Believed     Forwarding = "believed"   // from a trusted proxy
 	Ignored      Forwarding = "ignored"    // from somebody who is not trusted
-	Silent       Forwarding = "missing"    // from a trusted proxy that does not say in X-Forwarded-For for whom it asks
-	Unreadable   Forwarding = "unreadable" // from a trusted proxy that says something that is not an address
+	Silent       Forwarding = "missing"    // from a trusted proxy that sends no X-Forwarded-For
+	Unreadable   Forwarding = "unreadable" // from a trusted proxy that sends text that is not an address
 )
 
 // Source returns who sent the request, and what became of its forwarding headers: the direct
 // peer or, if that is a configured proxy, the last address in X-Forwarded-For that is not such
 // a proxy, counted from the right because proxies append.
 //
-// What cannot be read relaxes nothing: the proxy that wrote it, the last one with a known
-// address, is taken for the sender. The unreadable text is never counted instead, since a proxy
-// may pass on what a client makes up for each request.
+// If an address cannot be read, the proxy that wrote it counts as the sender, because it is the
+// last one with a known address. The unreadable text never counts as a sender, because a client
+// could make up another one for each request.
 func (e *Edge) Source(r *http.Request) (string, Forwarding) {
 	said := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -88,9 +88,9 @@ func (e *Edge) isProxy(ip netip.Addr) bool {
 	return slices.ContainsFunc(e.Proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// noteSource logs forwarding headers that may not do what somebody meant: once where a peer is
-// not trusted and, where a client's address cannot be read, at most one line a minute, with how
-// many there were.
+// noteSource logs forwarding headers that probably do not work as intended: once for a peer that
+// is not trusted and, if a client's address cannot be read, one line a minute at most, with how
+// many requests there were.
 func (e *Edge) noteSource(r *http.Request, address string, f Forwarding) {
 	switch f {
 	case NotForwarded, Believed, Silent:
@@ -108,5 +108,5 @@ func (e *Edge) noteSource(r *http.Request, address string, f Forwarding) {
 	}
 }
 
-// cut shortens a text from outside to at most so many bytes.
+// cut shortens a text to at most this many bytes.
 func cut(s string, most int) string { return s[:min(len(s), most)] }

@@ -93,7 +93,8 @@ func TestWhatBecomesOfForwardingHeadersIsSaid(t *testing.T) {
 	}
 }
 
-// At most one line is logged a minute, with how many there were, whoever sends how many.
+// However many requests have an unreadable source, one line a minute at most is logged, with
+// how many there were.
 func TestUnreadableSourcesAreCountedInTheLog(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	var log strings.Builder

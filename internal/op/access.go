@@ -15,7 +15,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// organizationClaim says in every token which organization it is of.
+// organizationClaim is the claim org of every token: the organization it was issued in.
 type organizationClaim struct {
 	ID        directory.OrgID `json:"id"`
 	ShortName string          `json:"short_name"`
@@ -31,7 +31,7 @@ type confirmation struct {
 	Thumbprint string `json:"jkt"`
 }
 
-// accessClaims are what an access token says (RFC 9068 §2.2), in either form.
+// accessClaims are the claims of an access token (RFC 9068 §2.2), signed or sealed.
 type accessClaims struct {
 	Issuer       string             `json:"iss"`
 	Subject      string             `json:"sub"`
@@ -48,11 +48,11 @@ type accessClaims struct {
 	Confirmation *confirmation      `json:"cnf,omitempty"`
 }
 
-// opaquePrefix makes a sealed token recognizable where one was left lying.
+// opaquePrefix lets scanners recognize a sealed token that leaked.
 const opaquePrefix = "pat_"
 
-// accessToken makes one for a grant: signed, or sealed so that only we can read it.
-// Neither is stored; both end with their grant.
+// accessToken returns an access token for a grant, signed, or sealed so that only Parvis can
+// read it. Neither is stored; both end with their grant.
 func (p *Provider) accessToken(k key, h holder, now time.Time, thumbprint string) (string, time.Duration, error) {
 	s, scope := h.client.Settings, h.Scope
 	lasts := p.accessLasts(s)
@@ -82,8 +82,8 @@ func (p *Provider) accessToken(k key, h holder, now time.Time, thumbprint string
 	return opaquePrefix + p.sealedTokens.Seal(text, accessTokenType), lasts, nil
 }
 
-// audience is for whom a token is: what the application was registered for and, where
-// it may ask who somebody is, us.
+// audience returns who may accept a token: the registered audience and, if the token may
+// ask /userinfo who the person is, Parvis.
 func (p *Provider) audience(s application.Settings, scope []string) []string {
 	if s.Audience == "" || s.Audience == p.Base {
 		return []string{p.Base}
@@ -94,8 +94,8 @@ func (p *Provider) audience(s application.Settings, scope []string) []string {
 	return []string{s.Audience}
 }
 
-// openAccess reads an access token of ours in either form, and tells nothing of whether
-// its grant still holds.
+// openAccess returns the claims of an access token that we issued and that has not expired.
+// It does not look at the grant, which may have ended.
 func (p *Provider) openAccess(ctx context.Context, token string) (accessClaims, error) {
 	r, err := p.Keys.ring(ctx)
 	if err != nil {
@@ -115,7 +115,7 @@ func (p *Provider) openAccess(ctx context.Context, token string) (accessClaims, 
 	return c, nil
 }
 
-// readAccess verifies a token, or breaks its seal.
+// readAccess verifies a signed token or opens a sealed one.
 func (p *Provider) readAccess(ctx context.Context, token string) (c accessClaims, err error) {
 	var text []byte
 	if sealed, opaque := strings.CutPrefix(token, opaquePrefix); opaque {
@@ -132,17 +132,17 @@ func (p *Provider) readAccess(ctx context.Context, token string) (c accessClaims
 	return c, err
 }
 
-// bearer is an access token that holds now, and what stands behind it.
+// bearer is a valid access token with its grant, client and person.
 type bearer struct {
 	holder
 	claims accessClaims
 }
 
-// machine reports whether nobody sits behind the token: it is of the client itself (RFC 9068
-// §2.2).
+// machine reports whether the token was issued to the client for itself, without a person
+// (RFC 9068 §2.2).
 func (c accessClaims) machine() bool { return c.Subject == string(c.ClientID) }
 
-// grant and organization name the row that the token hangs on.
+// grant and organization name the row of the token's grant.
 func (c accessClaims) grant() string {
 	id, _, _ := strings.Cut(c.ID, ".")
 	return id
@@ -155,8 +155,8 @@ func (c accessClaims) organization() directory.OrgID {
 	return c.Organization.ID
 }
 
-// access finds what stands behind an access token, with its scope and no more;
-// errNotOurs where nothing does any more.
+// access returns the grant, client and person of an access token, with the token's own scope.
+// It returns errNotOurs if the token is not ours or its grant has ended.
 func (p *Provider) access(ctx context.Context, r db.Reader, token string) (bearer, error) {
 	c, err := p.openAccess(ctx, token)
 	if err != nil {
@@ -176,8 +176,8 @@ func (p *Provider) access(ctx context.Context, r db.Reader, token string) (beare
 	if !found || h.over(p.DB.Now()) || h.ClientID != c.ClientID {
 		return bearer{}, errNotOurs
 	}
-	// The token may have been asked for with less than the grant has (RFC 6749 §6), and
-	// the grant may have less by now.
+	// The token may have been issued with less scope than its grant (RFC 6749 §6), and the
+	// grant may have lost scopes since.
 	h.Scope = slices.DeleteFunc(strings.Fields(c.Scope), func(s string) bool { return !slices.Contains(h.Scope, s) })
 	c.Scope = strings.Join(h.Scope, " ")
 	return bearer{h, c}, nil

@@ -18,13 +18,13 @@ const (
 	add  = "/o/meridian/account/security/add"
 )
 
-// proved is what an ID token says of how somebody signed in.
+// proved is what an ID token says about how a person signed in.
 type proved struct {
 	acr, amr string
 	at       time.Time
 }
 
-// proved reads it of a sign-in to c, which must meet no page.
+// proved signs in to c, without a page in between, and reads the ID token.
 func (w *world) proved(b *idptest.Browser, c client, more ...string) proved {
 	w.t.Helper()
 	return w.read(w.enter(b, c, more...))
@@ -44,7 +44,7 @@ func (w *world) read(r reply) proved {
 	return p
 }
 
-// says compares it.
+// says compares what an ID token says with what is true.
 func (w *world) says(got proved, acr, amr string, at time.Time) {
 	w.t.Helper()
 	if want := (proved{acr, amr, at.Truncate(time.Second).UTC()}); got != want {
@@ -52,7 +52,7 @@ func (w *world) says(got proved, acr, amr string, at time.Time) {
 	}
 }
 
-// asked is the page at which a request has somebody prove something.
+// asked returns the form of the page on which a request makes the person prove something.
 func (w *world) asked(b *idptest.Browser, c client, field string, more ...string) *idptest.Form {
 	w.t.Helper()
 	p := authorize(b, c.request(more...))
@@ -62,7 +62,7 @@ func (w *world) asked(b *idptest.Browser, c client, field string, more ...string
 	return p.Form("main")
 }
 
-// after takes the code of the page that leads on to the application.
+// after exchanges the code on the page that leads on to the application.
 func (w *world) after(p *idptest.Page, c client) reply {
 	w.t.Helper()
 	r := w.redeem(c, answer(p).Get("code"))
@@ -72,7 +72,7 @@ func (w *world) after(p *idptest.Page, c client) reply {
 	return r
 }
 
-// signsIn is Bo in a new browser, with a password and, where there is one, the code of an app.
+// signsIn signs Bo in, in a new browser, with a password and, if app is given, its code.
 func (w *world) signsIn(app string) *idptest.Browser {
 	w.t.Helper()
 	b := stopping(w.Browser(w.t))
@@ -86,7 +86,7 @@ func (w *world) signsIn(app string) *idptest.Browser {
 	return b
 }
 
-// app gives Bo an authenticator app, by the browser in which Bo is signed in.
+// app enrolls an authenticator app for Bo in his browser.
 func (w *world) app() string {
 	w.t.Helper()
 	_, seed := w.EnrolApp(w.t, w.bo.Get(add), "Phone")
@@ -94,7 +94,7 @@ func (w *world) app() string {
 	return seed
 }
 
-// What applications are told of a sign-in is what was proved, and when.
+// Applications learn truly what was proved at the sign-in, and when.
 func TestWhatIsToldOfASignInIsTrue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, idptest.Named)
@@ -116,13 +116,14 @@ func TestWhatIsToldOfASignInIsTrue(t *testing.T) {
 		t.Fatal(p.Text())
 	}
 	w.says(w.proved(b, c), "aal2", "hwk user mfa", w.Clock.Now())
-	// A refreshed token still speaks of the sign-in, not of now (OIDC Core §12.2).
+	// A refreshed token still has the time of the sign-in (OIDC Core §12.2).
 	r, then := w.enter(b, c), w.Clock.Now()
 	w.Clock.Advance(time.Hour)
 	w.says(w.read(w.refresh(c, r.text("refresh_token"))), "aal2", "hwk user mfa", then)
 }
 
-// Whoever asks for aal2 gets it, by one more step and not by signing in again.
+// An application that asks for aal2 gets it: the person takes one more step, and does not sign
+// in again.
 func TestAnApplicationAsksForASecondFactor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -142,8 +143,8 @@ func TestAnApplicationAsksForASecondFactor(t *testing.T) {
 	w.says(w.proved(elsewhere, c, "acr_values", "aal2", "prompt", "none"), "aal2", "pwd otp mfa", w.Clock.Now())
 }
 
-// Whoever has no second factor is not asked for ever: the application is told (OIDC Core
-// §3.1.2.6, RFC 9470 §5).
+// A person without a second factor is not asked for ever: the application gets an error (OIDC
+// Core §3.1.2.6, RFC 9470 §5).
 func TestAnAssuranceThatNobodyReachesIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -154,7 +155,7 @@ func TestAnAssuranceThatNobodyReachesIsRefused(t *testing.T) {
 			t.Errorf("with %v: %d %v", more, p.Status, got)
 		}
 	}
-	// Whoever signs in for it learns the same, once.
+	// A person who signs in for that request is asked once, with the same result.
 	b := stopping(w.Browser(t))
 	p := w.asked(b, c, "password", "acr_values", "aal2").Fill("email", "bo@meridian.example").Fill("password", idptest.Password).Submit("")
 	if got := answer(p); got.Get("error") != "unmet_authentication_requirements" {
@@ -162,8 +163,8 @@ func TestAnAssuranceThatNobodyReachesIsRefused(t *testing.T) {
 	}
 }
 
-// Under the modern rules two factors are one again a day after the second (R-SES-04); under
-// the classic ones they stay two.
+// Under the modern rules a session counts as one factor again a day after the second was proved
+// (R-SES-04); under the classic rules it keeps counting as two.
 func TestAssuranceDecaysUnderModernRules(t *testing.T) {
 	t.Parallel()
 	for preset, acr := range map[credential.Preset]string{credential.PresetModern: "aal1", credential.PresetClassic: "aal2"} {
@@ -187,7 +188,7 @@ func TestAssuranceDecaysUnderModernRules(t *testing.T) {
 			w.says(w.proved(b, c), "aal2", "pwd otp mfa", at)
 			w.Clock.Advance(31 * time.Minute)
 			w.says(w.proved(b, c), acr, "pwd otp mfa", at)
-			w.says(w.read(w.refresh(c, held.text("refresh_token"))), "aal2", "pwd otp mfa", at) // of then
+			w.says(w.read(w.refresh(c, held.text("refresh_token"))), "aal2", "pwd otp mfa", at) // as it was then
 			if acr == "aal2" {
 				w.says(w.proved(b, c, "acr_values", "aal2"), "aal2", "pwd otp mfa", at)
 				return
@@ -198,7 +199,7 @@ func TestAssuranceDecaysUnderModernRules(t *testing.T) {
 	}
 }
 
-// max_age and prompt=login want a proof that is not older than that, and take it once.
+// max_age and prompt=login require a proof that is fresh enough, and ask for it once.
 func TestAnApplicationAsksForAFreshProof(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -216,7 +217,7 @@ func TestAnApplicationAsksForAFreshProof(t *testing.T) {
 	w.Clock.Advance(time.Second)
 	w.says(w.proved(w.bo, c, "max_age", "1"), "aal1", "pwd", at)
 
-	// Whoever has a second factor shows that one.
+	// A person with a second factor proves that one.
 	seed := w.app()
 	p := w.asked(w.bo, c, "code", "prompt", "login").Fill("code", idptest.Code(seed, w.Clock.Now())).Submit("")
 	w.says(w.read(w.after(p, c)), "aal2", "pwd otp mfa", w.Clock.Now())

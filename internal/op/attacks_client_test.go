@@ -19,11 +19,11 @@ import (
 	"parvis/internal/secret"
 )
 
-// endpoints are what applications call server to server.
+// endpoints are the addresses that servers of applications call.
 var endpoints = []string{"/token", "/introspect", "/revoke", "/par", "/device_authorization"}
 
-// OPR-6, R-API-02, R-API-05: a call is a POST of one form, in the body. Whatever else comes
-// is refused in JSON, and uses nothing up.
+// OPR-6, R-API-02, R-API-05: a call is a POST with a form in its body. Anything else is refused
+// in JSON, and uses nothing up.
 func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -84,8 +84,8 @@ func TestOPR6EndpointsTakeAFormAndNothingElse(t *testing.T) {
 	w.wantError("an access token in the address", w.do(r), http.StatusBadRequest, "invalid_request")
 }
 
-// OPR-6, R-OPR-07: a client proves who it is by the one method that it registered, at every
-// endpoint, and who does not is told so in JSON.
+// OPR-6, R-OPR-07: at every endpoint a client authenticates by the one method that it registered.
+// A client that does not gets an error in JSON.
 func TestOPR6OnlyTheRegisteredMethodAndTheOwnSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -131,7 +131,7 @@ func TestOPR6OnlyTheRegisteredMethodAndTheOwnSecret(t *testing.T) {
 		"an assertion that has expired":      {form: base(signed, "client_assertion", assert(t, key, w.URL, claims{"iss": string(signed.ID), "sub": string(signed.ID), "exp": w.Clock.Now().Add(-2 * time.Minute).Unix()}), "client_assertion_type", assertionType)},
 		"an assertion without a signature":   {form: base(signed, "client_assertion", "eyJhbGciOiJub25lIn0."+strings.Split(assert(t, key, w.URL, claims{"iss": string(signed.ID), "sub": string(signed.ID)}), ".")[1]+".", "client_assertion_type", assertionType)},
 	} {
-		w.Update(t, func(ctx context.Context, tx *db.Tx) error { // so many in a row are slowed down, as they should be
+		w.Update(t, func(ctx context.Context, tx *db.Tx) error { // so many in a row would be slowed down
 			_, err := tx.Exec(ctx, `delete from limits`)
 			return err
 		})
@@ -172,7 +172,7 @@ func keySet(t testing.TB, key any) json.RawMessage {
 	return text
 }
 
-// sign makes a token of this type by a key.
+// sign makes a token with these options, signed by key.
 func sign(t testing.TB, key any, options *jose.SignerOptions, c claims) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, options)
@@ -194,7 +194,8 @@ func sign(t testing.TB, key any, options *jose.SignerOptions, c claims) string {
 	return token
 }
 
-// assert makes a client assertion at the hour when every test begins, but for what c says.
+// assert makes a client assertion that is valid when every test begins, with c's claims in
+// addition or instead.
 func assert(t testing.TB, key any, audience string, c claims) string {
 	t.Helper()
 	all := claims{"aud": audience, "exp": start.Add(time.Minute).Unix(), "iat": start.Unix(), "jti": secret.NewID("jti")}
@@ -204,8 +205,8 @@ func assert(t testing.TB, key any, audience string, c claims) string {
 	return sign(t, key, (&jose.SignerOptions{}).WithHeader("kid", "one"), all)
 }
 
-// OPR-6: an assertion works once, on whichever node, however many send it at once; for one
-// of our names, and not for another endpoint of somebody else.
+// OPR-6: an assertion works once, on whatever node and even if it is sent many times at once. Its
+// audience must be one of our names, and no other server.
 func TestOPR6AnAssertionWorksOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)
@@ -228,13 +229,13 @@ func TestOPR6AnAssertionWorksOnce(t *testing.T) {
 	}
 }
 
-// R-OPR-07: a key set at an application's address is asked for when it lacks a key or is
-// old, and never again at once: anybody can send assertions with keys that nobody has.
+// R-OPR-07: a key set is fetched again when it is old or lacks a key, but not at once: anybody can
+// send assertions that name an unknown key.
 func TestOPR6AKeySetAtAnAddressIsAskedForAgainOnTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	first, second := secret.NewECKey(), secret.NewECKey()
-	var set atomic.Value // the document; none where the address fails
+	var set atomic.Value // the document; empty if the address is to fail
 	set.Store([]byte(keySet(t, first)))
 	var asked atomic.Int32
 	address := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {

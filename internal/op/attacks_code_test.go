@@ -17,8 +17,8 @@ import (
 	"parvis/internal/op"
 )
 
-// OPR-2, OPR-3: a code is good for its client, address and verifier alone. Whoever tries
-// without them uses nothing up, neither before the application comes nor after.
+// OPR-2, OPR-3: a code works only with its own client, address and verifier. An attempt without
+// them uses nothing up, before the application redeems the code or after.
 func TestOPR3ACodeIsBoundToItsRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -70,8 +70,8 @@ func TestOPR2VerifiersOfTheWrongLength(t *testing.T) {
 	}
 }
 
-// OPR-3: the second valid attempt ends what the first one got, also when it comes late,
-// and the log says so.
+// OPR-3: a second valid attempt ends all tokens of the first, even if it comes late, and is
+// audited.
 func TestOPR3ACodeUsedTwiceEndsWhatItGave(t *testing.T) {
 	t.Parallel()
 	for name, later := range map[string]time.Duration{"at once": 0, "after the code's end": 2 * op.CodeLasts} {
@@ -102,8 +102,8 @@ func TestOPR3ACodeLivesAMinute(t *testing.T) {
 	w.wantError("after a minute", w.redeem(c, late), http.StatusBadRequest, "invalid_grant")
 }
 
-// OPR-3: of eight callers at once one gets tokens, whichever node they ask; the others
-// were second attempts, so what that one got has ended.
+// OPR-3: if eight callers send a code at once, to whatever nodes, one gets tokens. The others are
+// second attempts, so those tokens have ended.
 func TestOPR3EightCallersWithOneCode(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, idptest.Named)
@@ -129,8 +129,8 @@ func TestOPR3EightCallersWithOneCode(t *testing.T) {
 	}
 }
 
-// R-OPR-05: eight callers with one refresh token are one application whose answers were
-// lost: all get the same successor and go on. After the grace it is a thief's.
+// R-OPR-05: eight callers with one refresh token count as one application whose answers were
+// lost: all get the same next token. After the grace a caller with the old one counts as a thief.
 func TestOPR3EightCallersWithOneRefreshToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, idptest.Named)
@@ -170,7 +170,7 @@ func TestOPR3EightCallersWithOneRefreshToken(t *testing.T) {
 	}
 }
 
-// One that was replaced twice is a thief's even within the grace.
+// A refresh token that was replaced twice ends the grant even within the grace.
 func TestOPR3ARefreshTokenOfTwoGenerationsAgoEndsAll(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -182,8 +182,8 @@ func TestOPR3ARefreshTokenOfTwoGenerationsAgoEndsAll(t *testing.T) {
 	w.wantDead("after", c, last)
 }
 
-// R-OPR-05: a refresh token is its client's, ends at a fixed time however often it
-// rotates, and half of it is nothing. Wrong attempts use nothing up.
+// R-OPR-05: a refresh token works only for its client and only as a whole, and ends at a fixed
+// time however often it rotates. Wrong attempts use nothing up.
 func TestOPR3RefreshTokensAreBound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -208,7 +208,7 @@ func TestOPR3RefreshTokensAreBound(t *testing.T) {
 	w.wantError("after two hours", w.refresh(c, token), http.StatusBadRequest, "invalid_grant")
 }
 
-// OPR-5: never more than was granted, and a token of less opens less.
+// OPR-5: a refresh never gives more than was granted, and a token with less scope gives less.
 func TestOPR5ScopesOnlyShrink(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -221,12 +221,12 @@ func TestOPR5ScopesOnlyShrink(t *testing.T) {
 		w.wantError(scope, w.refresh(c, narrow.text("refresh_token"), "scope", scope), http.StatusBadRequest, "invalid_scope")
 	}
 	w.wantAlive("after wrong attempts", c, narrow)
-	// What was left out of the first request is left out of its repetition.
+	// Scopes that were left out of the first request are left out again.
 	again := w.refresh(c, narrow.text("refresh_token"), "scope", "openid groups admin * email:write")
 	if again.text("scope") != "openid" {
 		t.Errorf("asked again, got %d %s", again.Status, again.Body)
 	}
-	w.change(c, func(s *application.Settings) { s.Scopes = append(s.Scopes, application.GroupsInfo) }) // it may ask for it by now, and this grant has it not
+	w.change(c, func(s *application.Settings) { s.Scopes = append(s.Scopes, application.GroupsInfo) }) // the client may ask for it now, but this grant does not have it
 	if more := w.refresh(c, again.text("refresh_token"), "scope", "openid groups"); more.text("scope") != "openid" {
 		t.Errorf("asked again, after it was registered, got %d %s", more.Status, more.Body)
 	}
@@ -248,11 +248,11 @@ func TestOPR5ScopesOnlyShrink(t *testing.T) {
 	nobody := w.refresh(c, less.text("refresh_token"), "scope", "email")
 	w.wantError("without openid", w.userInfo(nobody.text("access_token")), http.StatusForbidden, "insufficient_scope")
 	if all := w.refresh(c, nobody.text("refresh_token")); all.text("scope") != "openid profile email" {
-		t.Errorf("the grant itself shrank to %q", all.text("scope")) // RFC 6749 §6: to leave it out is to ask for what was granted
+		t.Errorf("the grant itself shrank to %q", all.text("scope")) // RFC 6749 §6: without scope, all that was granted is asked for
 	}
 }
 
-// OPR-5, R-OPR-08: what a client is registered for no more, no token of it tells any more.
+// OPR-5, R-OPR-08: when a scope is removed from a registration, existing tokens lose it too.
 func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -273,7 +273,7 @@ func TestOPR5AScopeThatWasTakenAwayIsGone(t *testing.T) {
 	}
 }
 
-// OPR-5: a machine speaks for itself, in its own scopes and its own organization.
+// OPR-5: a machine gets tokens for itself, with its own scopes and in its own organization only.
 func TestOPR5AMachineGetsItsOwnScopesAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -18,7 +18,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// asks opens an application that asks the person, and wants its page.
+// asks opens an application, and requires the page that asks for consent.
 func asks(t testing.TB, b *idptest.Browser, c client, more ...string) *idptest.Page {
 	t.Helper()
 	p := authorize(b, c.request(more...))
@@ -28,8 +28,8 @@ func asks(t testing.TB, b *idptest.Browser, c client, more ...string) *idptest.P
 	return p
 }
 
-// OPR-7: an approval is of the person whom the page showed, in the browser that brought
-// the request, for that request, once, and comes from our page.
+// OPR-7: a consent counts only from the person whom the page showed, in the browser that brought
+// the request, for that request, once, and from our page.
 func TestOPR7ConsentCannotBeForged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)
@@ -81,7 +81,7 @@ func TestOPR7ConsentCannotBeForged(t *testing.T) {
 		t.Fatalf("%d rows came of it", n)
 	}
 
-	// He says yes eight times at once, beside parameters that nobody asked for.
+	// He says yes eight times at once, with additional parameters.
 	codes := make([]string, 8)
 	n := together(8, func(i int) bool {
 		b := stopping(w.bo.Copy())
@@ -102,7 +102,7 @@ func TestOPR7ConsentCannotBeForged(t *testing.T) {
 	}
 	wantPage(t, "once more", w.bo.Post(path, form), http.StatusGone)
 
-	// Who said no is not made to have said yes.
+	// After a no, nobody can make it a yes.
 	page = asks(t, w.bo, app)
 	if got := answer(page.Form("main").Submit("deny")); got.Get("error") != "access_denied" || got.Get("state") != "st/ate &+1" || got.Has("code") {
 		t.Errorf("a no tells %v", got)
@@ -113,8 +113,8 @@ func TestOPR7ConsentCannotBeForged(t *testing.T) {
 	wantPage(t, "yes an hour later", page.Form("main").Submit("allow"), http.StatusGone)
 }
 
-// OPR-7, RFC 8252 §8.6: nobody can tell a native application from another that says it is
-// it, so the person is asked each time.
+// OPR-7, RFC 8252 §8.6: another program can pretend to be a native application, so the person is
+// asked each time.
 func TestOPR7ANativeApplicationIsAskedAboutEachTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -131,7 +131,7 @@ func TestOPR7ANativeApplicationIsAskedAboutEachTime(t *testing.T) {
 	if n := w.count("consents"); n != 0 {
 		t.Errorf("%d consents were kept", n)
 	}
-	// Nor does one count that was given while it could prove who it is.
+	// An older consent, from when the client still authenticated, does not count either.
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `insert into consents (org_id, user_id, client_id, scope, given_at) values ($1, $2, $3, 'email openid profile', $4)`,
 			string(w.org.ID), string(w.userOf(w.org, "bo@meridian.example")), string(app.ID), db.Time(tx.Now()))
@@ -140,8 +140,8 @@ func TestOPR7ANativeApplicationIsAskedAboutEachTime(t *testing.T) {
 	asks(t, w.bo, app)
 }
 
-// OPR-7, R-OPR-09: an answer is for one person, one application and what was asked; the
-// person takes it back with effect.
+// OPR-7, R-OPR-09: a consent is for one person, one application and the scopes that were asked
+// for, and the person can withdraw it, which ends tokens.
 func TestOPR7ConsentIsForWhatWasAsked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -177,7 +177,7 @@ func TestOPR7ConsentIsForWhatWasAsked(t *testing.T) {
 	}
 }
 
-// OPR-8: prompt=none never shows a page, whatever is missing, and says what.
+// OPR-8: prompt=none never shows a page; whatever is missing, the error names it.
 func TestOPR8NoneShowsNoPage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -215,8 +215,8 @@ func TestOPR8NoneShowsNoPage(t *testing.T) {
 	}
 }
 
-// OPR-8: who is to prove themselves anew does, for this very request, and nobody else
-// answers in their place.
+// OPR-8: a person who has to prove again who they are does so for this very request, and nobody
+// else can answer instead.
 func TestOPR8ProofsAreFresh(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -257,7 +257,7 @@ func TestOPR8ProofsAreFresh(t *testing.T) {
 	}
 }
 
-// OPR-8: what tokens say of the sign-in is what happened, and nothing that was asked for.
+// OPR-8: tokens say how the person signed in, and not what the request asked for.
 func TestOPR8TokensSayWhatHappened(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)
@@ -290,8 +290,8 @@ func TestOPR8TokensSayWhatHappened(t *testing.T) {
 	}
 }
 
-// An application that an organization forbids, or that is for groups, is told nothing of
-// the person but that.
+// An application that is forbidden, or that is for groups of other people, learns nothing about
+// the person.
 func TestOPR7WhoMayNotOpenItGetsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -307,7 +307,7 @@ func TestOPR7WhoMayNotOpenItGetsNothing(t *testing.T) {
 	}
 }
 
-// requestOf is the request that a page's form goes on with.
+// requestOf returns the id of the request that a page's form continues.
 func requestOf(t testing.TB, p *idptest.Page) string {
 	t.Helper()
 	_, rest, _ := strings.Cut(p.Body, "/authorize/choose?request=")

@@ -16,7 +16,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// proof makes a DPoP proof (RFC 9449 §4.2) for a request, but for what c says.
+// proof makes a valid DPoP proof (RFC 9449 §4.2) for a request, changed by c.
 func (w *world) proof(key any, method, path, accessToken string, c claims) string {
 	w.t.Helper()
 	all := claims{"jti": secret.NewID("jti"), "htm": method, "htu": w.URL + path, "iat": w.Clock.Now().Unix()}
@@ -38,7 +38,7 @@ func (w *world) prove(c client, path string, form url.Values, proofs ...string) 
 	return w.do(r)
 }
 
-// infoBy asks UserInfo with a scheme and proofs.
+// infoBy calls UserInfo with this scheme and these proofs.
 func (w *world) infoBy(scheme, token string, proofs ...string) reply {
 	w.t.Helper()
 	r := w.post("/userinfo", nil)
@@ -56,8 +56,7 @@ func byRefresh(token string) url.Values {
 	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
 }
 
-// R-OPR-15: what is bound to a key is worth nothing without that key, for this
-// very request, once.
+// R-OPR-15: a bound token needs a proof by its key, for this very request, which works once.
 func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)
@@ -104,7 +103,7 @@ func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 	plain := w.enter(w.bo, c)
 	w.wantError("a token that is bound to nothing", w.infoBy("DPoP", plain.text("access_token"), w.proof(key, "GET", "/userinfo", plain.text("access_token"), nil)), http.StatusUnauthorized, "invalid_token")
 
-	// Nor does its application get rid of the key by leaving the proof out.
+	// The application cannot get rid of the key by leaving the proof out.
 	w.wantError("a refresh without a proof", w.refresh(c, refresh), http.StatusBadRequest, "invalid_dpop_proof")
 	next := w.prove(c, "/token", byRefresh(refresh), w.proof(key, "POST", "/token", "", nil))
 	if next.Status != http.StatusOK || next.text("token_type") != "DPoP" {
@@ -112,7 +111,7 @@ func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 	}
 }
 
-// RFC 9449 §5: what keeps no secret has nothing but its key.
+// RFC 9449 §5: a public client has no secret, so its refresh token is bound to its key.
 func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -127,7 +126,7 @@ func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
 	if r := w.prove(spa, "/token", refresh, w.proof(key, "POST", "/token", "", nil)); r.Status != http.StatusOK {
 		t.Errorf("refresh by the key: %d %s", r.Status, r.Body)
 	}
-	// A code that was asked for a key is redeemed by that key alone (RFC 9449 §10).
+	// A code whose request named a key is redeemed only with that key (RFC 9449 §10).
 	thumbprint, err := (&jose.JSONWebKey{Key: key.Public()}).Thumbprint(crypto.SHA256)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ type receiver struct {
 	wait   chan struct{}
 }
 
-// receiver starts one that answers with a status.
+// receiver starts a receiver that answers with this status.
 func (w *world) receiver(status int) *receiver {
 	w.t.Helper()
 	r := &receiver{status: status}
@@ -43,14 +43,14 @@ func (w *world) receiver(status int) *receiver {
 	return r
 }
 
-// times is how often it was told.
+// times returns how many logout tokens it received.
 func (r *receiver) times() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.heard)
 }
 
-// token is what it was told at that time.
+// token returns the logout token with this number.
 func (r *receiver) token(t testing.TB, i int) string {
 	t.Helper()
 	r.mu.Lock()
@@ -84,7 +84,7 @@ func (w *world) signOut(b *idptest.Browser) {
 	}
 }
 
-// userOf is somebody of an organization.
+// userOf returns the id of a user of an organization.
 func (w *world) userOf(org directory.Organization, email string) directory.UserID {
 	w.t.Helper()
 	var id directory.UserID
@@ -94,7 +94,7 @@ func (w *world) userOf(org directory.Organization, email string) directory.UserI
 	return id
 }
 
-// device lets a device in as whoever a browser is, and gives its code.
+// device lets a device in as the person of a browser, and returns its device code.
 func (w *world) device(b *idptest.Browser, c client) string {
 	w.t.Helper()
 	r := w.call(c, "/device_authorization", url.Values{"scope": {"openid email"}})
@@ -108,14 +108,14 @@ func byDevice(code string) url.Values {
 	return url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "device_code": {code}}
 }
 
-// ends are ways in which what an application holds of Bo comes to an end, and whether
-// it is told so beside that.
+// ends are ways in which an application loses its grant for Bo. After the quiet ones it gets no
+// logout token.
 var ends = []struct {
 	name  string
 	do    func(ctx context.Context, w *world, tx *db.Tx, c client, group directory.Group) error
 	by    func(w *world)
 	quiet bool
-	again bool // the application may ask anew: nobody is asked about it
+	again bool // the application gets a new code without a page
 }{
 	{name: "signed out", by: func(w *world) { w.signOut(w.bo) }},
 	{name: "signed out everywhere", by: func(w *world) { w.bo.Post("/o/meridian/sign-out", url.Values{"do": {"everywhere"}}) }},
@@ -155,8 +155,8 @@ var ends = []struct {
 	}},
 }
 
-// R-SES-08: whatever ends it, nothing that an application holds gives anything any more,
-// at once, on every node, before any sweep; and then the application is told.
+// R-SES-08: after each of these ends all tokens of the application are dead, at once, on every
+// node and before any sweep. The sweep then tells the application.
 func TestOPR9AnEndIsFeltAtOnceAndEverywhere(t *testing.T) {
 	t.Parallel()
 	for _, end := range ends {
@@ -200,7 +200,7 @@ func TestOPR9AnEndIsFeltAtOnceAndEverywhere(t *testing.T) {
 	}
 }
 
-// R-SES-03: an application that refreshes is nobody who is there.
+// R-SES-03: an application that refreshes its tokens does not count as use of the session.
 func TestOPR9RefreshingKeepsNoSessionOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -218,7 +218,7 @@ func TestOPR9RefreshingKeepsNoSessionOpen(t *testing.T) {
 	w.wantError("after 20 days without the person", w.refresh(c, token), http.StatusBadRequest, "invalid_grant")
 }
 
-// An application that is removed takes all that it held with it.
+// When an application is removed, all that it held ends.
 func TestOPR9ARemovedApplicationHoldsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)

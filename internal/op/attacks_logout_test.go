@@ -16,11 +16,11 @@ import (
 
 const bye = "https://books.example/bye"
 
-// in reports whether somebody is signed in to Meridian in a browser.
+// in reports whether a browser is signed in to Meridian.
 func in(b *idptest.Browser) bool { return b.Get("/o/meridian/home").URL.Path == "/o/meridian/home" }
 
-// OPR-9, R-OPR-11: an application ends a session by an ID token of its own for it; else the
-// person says, and nobody is led anywhere but to an address that it registered.
+// OPR-9, R-OPR-11: an application ends a session with its own ID token for that session; without
+// one the person is asked. A browser is led only to an address that the application registered.
 func TestOPR9EndSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -40,7 +40,7 @@ func TestOPR9EndSession(t *testing.T) {
 		wantPage(t, name, end(w.bo, more...), http.StatusBadRequest)
 	}
 	wantPage(t, "two hints", w.bo.Get("/end-session?id_token_hint="+hint+"&id_token_hint="+hint), http.StatusBadRequest)
-	// Without a hint, with one of nobody here, or of somebody else, nobody is signed out.
+	// Nobody is signed out without a hint, or by one for somebody who is not signed in here.
 	confirm := end(w.bo, "client_id", string(c.ID), "post_logout_redirect_uri", bye, "state", "s t")
 	if confirm.URL.Path != "/end-session/confirm" || confirm.Status != http.StatusOK || answer(confirm) != nil {
 		t.Errorf("without a hint: at %s", confirm.URL)
@@ -60,7 +60,7 @@ func TestOPR9EndSession(t *testing.T) {
 	if !in(w.bo) || !in(w.ana) {
 		t.Fatal("somebody was signed out")
 	}
-	// A hint that has expired says as well who is meant (§2), and what is there goes on.
+	// An expired hint still names the session (§2), and other sessions go on.
 	w.Clock.Advance(time.Hour)
 	p := end(w.bo, "id_token_hint", hint, "post_logout_redirect_uri", bye, "state", "s&t=<")
 	to, err := url.Parse(p.Header.Get("Location"))
@@ -71,7 +71,7 @@ func TestOPR9EndSession(t *testing.T) {
 	if !strings.HasPrefix(to.String(), bye+"?") || in(w.bo) || !in(w.ana) {
 		t.Errorf("led to %s", to)
 	}
-	// Another site's form brings no cookie, and the browser comes back for it.
+	// A form of another site brings no cookie, so the browser returns with a GET.
 	if p := w.ana.CrossPost("/end-session", url.Values{"id_token_hint": {hers}, "post_logout_redirect_uri": {"https://evil.example/"}}); p.Status != http.StatusBadRequest || !in(w.ana) {
 		t.Errorf("posted with a foreign address: %d", p.Status)
 	}
@@ -80,7 +80,7 @@ func TestOPR9EndSession(t *testing.T) {
 	}
 }
 
-// sidOf is the session that an ID token was made for, which its sid does not tell.
+// sidOf returns the id of the session that an ID token was made for; its sid is a pseudonym.
 func sidOf(w *world, idToken string) string {
 	w.t.Helper()
 	var id string
@@ -91,7 +91,8 @@ func sidOf(w *world, idToken string) string {
 	return id
 }
 
-// OPR-9: the page that tells applications by frames frames them alone, and none frames it.
+// OPR-9: the page that tells applications by frames may load only their frames, and no site may
+// frame it.
 func TestOPR9FrontChannel(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -107,8 +108,8 @@ func TestOPR9FrontChannel(t *testing.T) {
 	}
 }
 
-// OPR-9, Back-Channel Logout §2.4: a logout token is typed, signed, for one application and
-// one session, short-lived, and told once, whichever node comes first.
+// OPR-9, Back-Channel Logout §2.4: a logout token has a type and a signature, is for one
+// application and one session, is short-lived, and is sent once, by whichever node comes first.
 func TestOPR9LogoutTokens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)
@@ -152,8 +153,8 @@ func TestOPR9LogoutTokens(t *testing.T) {
 	}
 }
 
-// OPR-9: an application that was down is told again, with a token made anew; one that is
-// slow keeps nobody waiting.
+// OPR-9: an application that was down is told again, with a new token. A slow one delays nobody
+// else.
 func TestOPR9TellingIsRetriedAndWaitsForNobody(t *testing.T) {
 	w := newWorld(t)
 	down, slow, quick := w.receiver(http.StatusServiceUnavailable), w.receiver(http.StatusOK), w.receiver(http.StatusOK)
@@ -196,14 +197,14 @@ func TestOPR9TellingIsRetriedAndWaitsForNobody(t *testing.T) {
 	for i := range down.times() {
 		ids = append(ids, w.claims(down.token(t, i), "logout+jwt")["jti"])
 	}
-	slices.SortFunc(ids, func(a, b any) int { return strings.Compare(a.(string), b.(string)) }) //nolint:forcetypeassert // Of ours.
+	slices.SortFunc(ids, func(a, b any) int { return strings.Compare(a.(string), b.(string)) }) //nolint:forcetypeassert // All ids are texts.
 	if len(slices.Compact(ids)) != 4 {
 		t.Error("a token was sent twice")
 	}
 }
 
-// OPR-9: what an organization registered is not called inside our network, and a redirect
-// is followed nowhere.
+// OPR-9: addresses of an organization inside our network are never called, and redirects are
+// never followed.
 func TestOPR9NoCallsInside(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

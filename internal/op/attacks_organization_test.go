@@ -26,7 +26,7 @@ func (w *world) both() {
 	w.Clock.Advance(time.Second)
 }
 
-// at is the organization that an ID token is of.
+// at returns the short name of the organization in an ID token.
 func (w *world) at(tokens reply) string {
 	w.t.Helper()
 	org, _ := w.claims(tokens.text("id_token"), "JWT")["org"].(map[string]any)
@@ -34,8 +34,8 @@ func (w *world) at(tokens reply) string {
 	return name
 }
 
-// Going over to another organization closes what is open of the one before, at once and on
-// every node; the applications are told, and who asks again gets the one that was chosen.
+// Switching to another organization ends the grants of the previous one, at once and on every
+// node. The applications are told, and one that asks again gets the chosen organization.
 func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)
@@ -69,7 +69,7 @@ func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 		r.Header.Set("Sec-Fetch-Site", head)
 		wantPage(t, name, w.bo.Do(r), http.StatusForbidden)
 	}
-	w.ana.Post("/o/lumen/switch", nil) // who is not there switches nothing
+	w.ana.Post("/o/lumen/switch", nil) // a person who is not a member switches nothing
 	w.wantAlive("before", apps[0], open[0])
 
 	if p := w.bo.Post("/o/meridian/switch", nil); p.URL.Path != "/o/meridian/home" {
@@ -97,7 +97,7 @@ func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 			t.Errorf("it opens at %s", at)
 		}
 		other.wantAlive("anew", c, now)
-		// Its own hints choose: both are signed in, and each is its own.
+		// Hints choose between the two sessions, which are both open.
 		for _, hint := range [][]string{
 			{"organization", "lumen"}, {"organization", string(w.other.ID)}, {"organization", "LUMEN"}, {"id_token_hint", open[i].text("id_token")},
 		} {
@@ -115,7 +115,7 @@ func TestOPR9SwitchingOrganizationsLeavesNothingOpen(t *testing.T) {
 	}
 }
 
-// A client of one organization never gets anybody of another, whatever it hints at.
+// A client of one organization never gets people of another, whatever its hints say.
 func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -128,7 +128,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 		_, _, err := application.Register(t.Context(), tx, directory.Operator(), w.URL, application.Application{OrgID: w.other.ID, Kind: application.Web, Settings: api})
 		return err
 	}); err == nil {
-		t.Error("Lumen registered an audience of the suite") // its tokens would open what is not Lumen's
+		t.Error("Lumen registered an audience of the suite") // its tokens would open what belongs to others
 	}
 	if at := w.at(w.enter(w.bo, lumens)); at != "lumen" {
 		t.Errorf("with both open it gets %s", at)
@@ -146,7 +146,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 			}
 		}
 	}
-	// Whoever is in both is no more than in that one, and does not choose the other there.
+	// A person who is in both organizations counts only as a member of the client's own.
 	for _, more := range [][]string{{"organization", "meridian"}, {"id_token_hint", hint}, {"prompt", "select_account"}} {
 		p := authorize(w.bo, lumens.request(more...))
 		if got := answer(p); got.Has("code") || strings.Contains(p.Text(), "Meridian") {
@@ -159,7 +159,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 		t.Errorf("he chose a session that was not offered: %v at %s", got, p.URL)
 	}
 
-	// Nor by a device, nor by asking about tokens of others.
+	// A device does not get around that, nor does introspection of others' tokens.
 	r := w.call(lumens, "/device_authorization", url.Values{"scope": {"openid"}})
 	if p := w.ana.Get("/device?user_code=" + r.text("user_code")); p.Has("button", "value", "allow") {
 		t.Errorf("Ana is asked about Lumen's device at %s: %s", p.URL, p.Text())
@@ -177,7 +177,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	}
 	w.call(lumens, "/revoke", url.Values{"token": {own.text("refresh_token")}})
 	w.wantAlive("after Lumen's application revoked it", suite, own)
-	// And its administrators place no application of another.
+	// Administrators cannot place an application of another organization.
 	if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
 		return application.Place(t.Context(), tx, directory.System(w.org.ID), w.org.ID, lumens.Application, application.Placement{Standing: application.Approved, Audience: application.Everyone})
 	}); err == nil {
@@ -188,7 +188,7 @@ func TestOPR5AnOrganizationsApplicationGetsItsOwnPeopleAlone(t *testing.T) {
 	}
 }
 
-// A suspended organization, and a person who was deactivated, come in by no hint.
+// No hint lets in a suspended organization or a deactivated person.
 func TestOPR5TheClosedStayOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

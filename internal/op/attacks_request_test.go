@@ -15,9 +15,9 @@ import (
 	"parvis/internal/op"
 )
 
-// badRequests are authorization requests with one thing wrong. What is wrong with the
-// client or its address is a page; anything else is told to the application. and is
-// added to the query as it stands.
+// badRequests are authorization requests with one thing wrong. If it is the client or its
+// address, a page says so; otherwise the application gets an error. The text and is appended to
+// the query as it is.
 var badRequests = []struct {
 	name string
 	with []string
@@ -103,8 +103,8 @@ var badRequests = []struct {
 	{name: "an organization that is not here", with: []string{"organization", "nowhere"}, want: "invalid_request"},
 }
 
-// OPR-1, OPR-2, OPR-12 and the bad input of the authorization endpoint, by every door: a
-// link, another site's form, and pushed. Nothing is lost by any of it, and nothing kept.
+// OPR-1, OPR-2, OPR-12 and bad input of the authorization endpoint, in every way: by a link, by a
+// form of another site, and pushed. None of it ends or stores anything.
 func TestOPR1OPR2OPR12BadRequestsAreToldToWhomItConcerns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -139,7 +139,7 @@ func TestOPR1OPR2OPR12BadRequestsAreToldToWhomItConcerns(t *testing.T) {
 	}
 }
 
-// posted is a form of another site, as it stands.
+// posted returns a request with a form of another site.
 func (w *world) posted(path, raw string) *http.Request {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.URL+path, strings.NewReader(raw))
@@ -153,8 +153,8 @@ func (w *world) posted(path, raw string) *http.Request {
 	return r
 }
 
-// wantTold wants a redirect to the application's address that says what was wrong, who
-// says so, and the state as it came.
+// wantTold requires a redirect to the application's address with the error, our issuer and the
+// state as it was sent.
 func (w *world) wantTold(what, to, state, code string) {
 	w.t.Helper()
 	u, err := url.Parse(to)
@@ -171,14 +171,14 @@ func (w *world) wantTold(what, to, state, code string) {
 	}
 }
 
-// What is wrong with a request that is pushed is told in the answer; there is no page.
+// The answer to a bad pushed request says what is wrong; there is no page.
 func TestOPR12BadPushedRequestsAreToldInTheAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.books()
 	for _, bad := range badRequests {
 		if strings.Contains(bad.name, "client") || bad.name == "no name of a client" || strings.HasPrefix(bad.name, "an organization that is not") {
-			continue // who calls is proved, and a name that fits nothing is for the browser to find out
+			continue // the client is known from its credentials, and a wrong organization fails in the browser
 		}
 		raw := c.request(bad.with...).Encode()
 		if bad.and != "" {
@@ -197,7 +197,7 @@ func TestOPR12BadPushedRequestsAreToldInTheAnswer(t *testing.T) {
 	}
 }
 
-// OPR-1: an address that differs in any one character is not the one.
+// OPR-1: an address that differs in one character is another address.
 func TestOPR1OneCharacterIsAnotherAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -209,12 +209,12 @@ func TestOPR1OneCharacterIsAnotherAddress(t *testing.T) {
 			}
 		}
 	}
-	// And another application's address is no more its own than a stranger's.
+	// The address of another application is refused too.
 	other := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = []string{"https://other.example/callback"} }))
 	wantPage(t, "another application's", authorize(w.bo, c.request("redirect_uri", other.Settings.RedirectURIs[0])), http.StatusBadRequest)
 }
 
-// OPR-1: the port alone may differ, for a native application on a loopback address alone.
+// OPR-1: only for a native application on a loopback address the port may differ.
 func TestOPR1LoopbackPortsAreForNativeApplications(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -222,8 +222,8 @@ func TestOPR1LoopbackPortsAreForNativeApplications(t *testing.T) {
 	s.Asks = false
 	app := w.register("", application.Native, s)
 	webs := w.register("", application.Web, settings(func(s *application.Settings) { s.RedirectURIs = []string{"http://127.0.0.1/callback"} }))
-	// Anybody may listen there, so the person is asked, though it is the installation's own
-	// (RFC 8252 §8.6).
+	// Any program may listen there, so the person is asked, though the application belongs to
+	// the installation (RFC 8252 §8.6).
 	if p := authorize(w.bo, app.request("redirect_uri", "http://127.0.0.1:51004/callback")); p.URL.Path != "/authorize/consent" {
 		t.Errorf("a native application cannot listen where a port is free, or answers unasked: %s", p.URL)
 	}
@@ -237,7 +237,7 @@ func TestOPR1LoopbackPortsAreForNativeApplications(t *testing.T) {
 	wantPage(t, "a web application", authorize(w.bo, webs.request("redirect_uri", "http://127.0.0.1:51004/callback")), http.StatusBadRequest)
 }
 
-// OPR-1: what may not be registered is not, whoever asks.
+// OPR-1: an answer goes to the registered address, and keeps the query of that address.
 func TestOPR1AnApplicationAnswersAtItsOwnAddressWithItsQuery(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -255,7 +255,7 @@ func TestOPR1AnApplicationAnswersAtItsOwnAddressWithItsQuery(t *testing.T) {
 	}
 }
 
-// A megabyte is refused before anything is parsed, in the words of who reads it.
+// A megabyte is refused before anything is parsed: with a page for people, in JSON for servers.
 func TestOPR12AMegabyteIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -275,8 +275,8 @@ func TestOPR12AMegabyteIsRefused(t *testing.T) {
 	}
 }
 
-// OPR-12: a request that was pushed is for its client, once, and for a minute; a client
-// that must push cannot do without, by no door.
+// OPR-12: a pushed request works only for its client, once, and within a minute. A client that
+// must push cannot avoid it in any way.
 func TestOPR12PushedRequests(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, idptest.Named)
@@ -298,7 +298,7 @@ func TestOPR12PushedRequests(t *testing.T) {
 	wantPage(t, "no client", by("", uri), http.StatusBadRequest)
 	wantPage(t, "with one letter more", by(c.ID, uri+"a"), http.StatusBadRequest)
 	wantPage(t, "twice in one request", w.bo.Get("/authorize?"+url.Values{"client_id": {string(c.ID)}, "request_uri": {uri, push()}}.Encode()), http.StatusBadRequest)
-	// What stands beside it means nothing (RFC 9126 §4).
+	// Other parameters beside request_uri are ignored (RFC 9126 §4).
 	p := by(c.ID, uri, "redirect_uri", "https://evil.example/", "scope", "openid", "state", "evil")
 	if got := answer(p); got.Get("code") == "" || got.Get("state") != "st/ate &+1" || !strings.HasPrefix(p.Header.Get("Location"), callback+"?") {
 		t.Errorf("answered %v at %s", got, p.Header.Get("Location"))
@@ -322,7 +322,7 @@ func TestOPR12PushedRequests(t *testing.T) {
 	}
 }
 
-// Every address of an IPv6 /64 is one customer's, so they count as one network.
+// All addresses of an IPv6 /64 belong to one customer, so they count as one network.
 func TestGuessesFromOneIPv6NetworkAreCountedTogether(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(a *app.Settings) { a.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })

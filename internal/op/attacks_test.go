@@ -15,7 +15,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// together does the same n times at once, and counts how often it went as wished.
+// together calls do n times at once, and returns how often it reported true.
 func together(n int, do func(int) bool) int {
 	var group sync.WaitGroup
 	var count atomic.Int32
@@ -30,7 +30,7 @@ func together(n int, do func(int) bool) int {
 	return int(count.Load())
 }
 
-// node is another node of the same installation, for the same browsers.
+// node starts another node of the same installation, for the same browsers.
 func (w *world) node() *world {
 	w.t.Helper()
 	n := *w
@@ -40,10 +40,10 @@ func (w *world) node() *world {
 	return &n
 }
 
-// count is how many rows a table has.
+// count returns how many rows a table has.
 func (w *world) count(table string) int { w.t.Helper(); return w.countWhere(table, "1 = 1") }
 
-// countWhere is how many of them fit.
+// countWhere returns how many rows of a table fit a condition.
 func (w *world) countWhere(table, what string) (n int) {
 	w.t.Helper()
 	if _, err := w.DB.One(w.t.Context(), db.Into(&n), `select count(*) from `+table+` where `+what); err != nil {
@@ -52,7 +52,7 @@ func (w *world) countWhere(table, what string) (n int) {
 	return n
 }
 
-// audited is how often the audit log has something with this result.
+// audited returns how often the audit log has this action with this result.
 func (w *world) audited(action, result string) (n int) {
 	w.t.Helper()
 	if _, err := w.DB.One(w.t.Context(), db.Into(&n), `select count(*) from audit_events where action = $1 and result = $2`, action, result); err != nil {
@@ -61,7 +61,7 @@ func (w *world) audited(action, result string) (n int) {
 	return n
 }
 
-// wantError wants a call to have been refused in JSON, with this status and code.
+// wantError requires that a call was refused in JSON, with this status and code.
 func (w *world) wantError(what string, r reply, status int, code string) {
 	w.t.Helper()
 	of := expect.Case(w.t, "%s: %s", what, r.Body)
@@ -74,7 +74,8 @@ func (w *world) wantError(what string, r reply, status int, code string) {
 	}
 }
 
-// active tells what introspection says of a token; what is inactive says nothing else.
+// active reports whether introspection calls a token active. For an inactive token it must say
+// nothing else.
 func (w *world) active(c client, token string) bool {
 	w.t.Helper()
 	r := w.call(c, "/introspect", url.Values{"token": {token}})
@@ -84,7 +85,7 @@ func (w *world) active(c client, token string) bool {
 	return r.JSON["active"] == true
 }
 
-// wantDead wants nothing to come of tokens any more.
+// wantDead requires that these tokens no longer work anywhere.
 func (w *world) wantDead(what string, c client, tokens reply) {
 	w.t.Helper()
 	w.wantError(what+": UserInfo", w.userInfo(tokens.text("access_token")), http.StatusUnauthorized, "invalid_token")
@@ -94,7 +95,7 @@ func (w *world) wantDead(what string, c client, tokens reply) {
 	w.wantError(what+": refresh", w.refresh(c, tokens.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
 }
 
-// wantAlive wants tokens to hold; it uses none up.
+// wantAlive requires that these tokens work; it uses none up.
 func (w *world) wantAlive(what string, c client, tokens reply) {
 	w.t.Helper()
 	if r := w.userInfo(tokens.text("access_token")); r.Status != http.StatusOK || !w.active(c, tokens.text("refresh_token")) {
@@ -102,14 +103,14 @@ func (w *world) wantAlive(what string, c client, tokens reply) {
 	}
 }
 
-// settings are those of web, changed.
+// settings returns the settings of web, changed.
 func settings(change func(*application.Settings)) application.Settings {
 	s := web()
 	change(&s)
 	return s
 }
 
-// native is an app on a phone, which the person is asked about.
+// native returns the settings of an app on a phone.
 func native() application.Settings {
 	return settings(func(s *application.Settings) {
 		s.Name, s.Auth, s.Asks = "Pocket", application.NoAuth, true
@@ -117,7 +118,7 @@ func native() application.Settings {
 	})
 }
 
-// wantPage wants a page that explains, and no way to an address that is not registered.
+// wantPage requires a page that explains, and that leads to no unregistered address.
 func wantPage(t testing.TB, what string, p *idptest.Page, status int) {
 	t.Helper()
 	of := expect.Case(t, "%s", what)
@@ -131,5 +132,5 @@ func wantPage(t testing.TB, what string, p *idptest.Page, status int) {
 // start is when every test begins.
 var start = dbtest.Start
 
-// named gives every node the same name.
+// named gives every server the same public address.
 var named = idptest.Named

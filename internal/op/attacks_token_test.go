@@ -16,7 +16,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// OPR-10, R-OPR-06: each kind of token is good for one thing.
+// OPR-10, R-OPR-06: each kind of token works for one purpose only.
 func TestOPR10NoTokenPassesForAnotherKind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -57,12 +57,12 @@ func TestOPR10NoTokenPassesForAnotherKind(t *testing.T) {
 		if r := w.call(c, "/revoke", url.Values{"token": {token}}); kind != "access token" && kind != "refresh token" && r.Status != http.StatusOK {
 			t.Errorf("revoking %s: %d", kind, r.Status)
 		}
-		if kind == "access token" || kind == "refresh token" { // that revoked it, as it should
+		if kind == "access token" || kind == "refresh token" { // this call revoked it, as it should
 			tokens = w.enter(w.bo, c)
 			all["access token"], all["refresh token"] = tokens.text("access_token"), tokens.text("refresh_token")
 		}
 	}
-	// Another client's tokens are nothing to a client (R-OPR-13).
+	// A client can do nothing with another client's tokens (R-OPR-13).
 	other := w.books()
 	mine := w.enter(w.bo, c)
 	if w.active(other, mine.text("access_token")) || w.active(other, mine.text("refresh_token")) {
@@ -78,7 +78,7 @@ func TestOPR10NoTokenPassesForAnotherKind(t *testing.T) {
 	w.wantDead("after its own client revoked", c, mine)
 }
 
-// OPR-10: what somebody else signed, or nobody, is no token of ours.
+// OPR-10: a token that we did not sign is refused.
 func TestOPR10ForgedTokens(t *testing.T) {
 	t.Parallel()
 	w, foreign := newWorld(t, named), newWorld(t, named) // two installations that call themselves the same
@@ -136,8 +136,8 @@ func TestOPR10ForgedTokens(t *testing.T) {
 	w.wantError("a refresh token of another installation", w.refresh(c, theirs.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
 }
 
-// OPR-10, R-OPR-12: a new key is published before it signs, the old one stays until its
-// last token has ended, and no private part leaves. A leaked one goes at once.
+// OPR-10, R-OPR-12: a new key is published before it signs, the old key stays until its last token
+// has expired, and no private part is ever published. A leaked key is removed at once.
 func TestOPR10RotationLosesNobody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)
@@ -201,7 +201,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 	if err := w.Provider.Keys.Rotate(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	w.Clock.Advance(10 * time.Second) // as long as another node goes by what it read
+	w.Clock.Advance(10 * time.Second) // as long as another node uses the keys that it read
 	for _, node := range []*world{w, other} {
 		node.wantError("what a leaked key signed", node.userInfo(live.text("access_token")), http.StatusUnauthorized, "invalid_token")
 		if len(published(node)) != 2 || published(node)[kid(live.text("id_token"))] {
@@ -213,7 +213,7 @@ func TestOPR10RotationLosesNobody(t *testing.T) {
 	}
 }
 
-// OPR-10: unknown keys are refused however many come, and disturb nobody.
+// OPR-10: tokens with unknown keys are refused, and even many of them disturb nobody.
 func TestOPR10AFloodOfUnknownKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

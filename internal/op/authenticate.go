@@ -18,14 +18,14 @@ import (
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// credentials are what a call shows of its client, by the one method that it used.
+// credentials are what a call sent to authenticate its client, and the method it used.
 type credentials struct {
 	id     string
 	method application.AuthMethod
 	secret string // or the assertion
 }
 
-// shown reads them. Two methods at once are refused (RFC 6749 §2.3).
+// shown reads the credentials of a call. Two methods at once are refused (RFC 6749 §2.3).
 func (c *call) shown() (credentials, error) {
 	head, form := c.R.Header.Values("Authorization"), c.form
 	used := 0
@@ -69,14 +69,15 @@ func (c *call) shown() (credentials, error) {
 	return got, nil
 }
 
-// cutScheme takes the scheme off an Authorization header, whatever its case (RFC 9110 §11.1).
+// cutScheme removes the scheme from an Authorization header, ignoring case (RFC 9110 §11.1).
 func cutScheme(header, scheme string) (string, bool) {
 	said, rest, _ := strings.Cut(header, " ")
 	return strings.TrimSpace(rest), strings.EqualFold(said, scheme)
 }
 
-// authenticate proves who calls, by the one method that it registered and no other
-// (R-OPR-07). Why not is for the developer; whether a client exists is public.
+// authenticate checks the credentials of a call and sets its client. It accepts only the
+// method that the client registered (R-OPR-07). Its errors help the developer; whether a
+// client exists is public.
 func (p *Provider) authenticate(c *call) error {
 	got, err := c.shown()
 	if err != nil {
@@ -115,8 +116,8 @@ func (p *Provider) authenticate(c *call) error {
 	return nil
 }
 
-// refusedClient keeps that somebody called as a client and was not it; not more often
-// than a disk bears.
+// refusedClient records that a client failed to authenticate. A limit on each network keeps
+// the audit log from filling the disk.
 func (p *Provider) refusedClient(ctx context.Context, c application.Application, method application.AuthMethod) error {
 	if err := p.CountTry(ctx, PerNetworkClient); err != nil {
 		return err
@@ -129,7 +130,8 @@ func (p *Provider) refusedClient(ctx context.Context, c application.Application,
 	})
 }
 
-// assertion checks what a client signed (RFC 7523 §3). Each works once, on all nodes.
+// assertion checks the signed assertion of a client (RFC 7523 §3). Each is accepted once,
+// on whichever node it arrives.
 func (p *Provider) assertion(ctx context.Context, c application.Application, text string) error {
 	keys, err := p.keysOf(ctx, c, false)
 	if err != nil {
@@ -142,7 +144,7 @@ func (p *Provider) assertion(ctx context.Context, c application.Application, tex
 	}
 	id, expires, err := check(keys)
 	if err != nil && c.Settings.KeysURL != "" {
-		// It may have rotated: its address is asked again, once in a while.
+		// The client may have rotated its keys: we fetch them again, but not too often.
 		fresh, fetched := p.keysOf(ctx, c, true)
 		if fetched != nil {
 			return fetched
@@ -159,7 +161,7 @@ func (p *Provider) assertion(ctx context.Context, c application.Application, tex
 	return err
 }
 
-// useOnce stores an id that may be used once, and reports whether this is the first time.
+// useOnce stores an id that may be used once, and reports whether it was new.
 func (p *Provider) useOnce(ctx context.Context, what, whose, id string, expires time.Time) (first bool, err error) {
 	hash := base64.RawURLEncoding.EncodeToString(secret.MAC(p.onceKey, what, whose, id))
 	err = p.DB.Update(ctx, func(tx *db.Tx) error {

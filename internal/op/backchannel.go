@@ -19,28 +19,28 @@ import (
 )
 
 const (
-	// lately is how far back Sweep looks for ends, many times further than the last one
-	// did; SweepGrants looks at everything.
+	// lately is how far back Sweep looks for ended sessions. It is much longer than the second
+	// between two sweeps. SweepGrants looks at everything.
 	lately = 2 * time.Minute
-	// logoutLasts is how long a logout token is good for (Back-Channel Logout §2.4 advises
-	// two minutes), and tellingLasts how long an application is tried.
+	// logoutLasts is how long a logout token is valid (Back-Channel Logout §2.4 advises two
+	// minutes). tellingLasts is how long we keep trying to tell an application.
 	logoutLasts  = 2 * time.Minute
 	tellingLasts = 24 * time.Hour
-	// mostAtOnce is how many calls are on the way to applications at once from a node,
-	// mostOfOwner to those of one organization, and mostOfOne to one.
+	// A node makes at most mostAtOnce calls to applications at the same time, mostOfOwner to
+	// the applications of one organization, and mostOfOne to one application.
 	mostAtOnce  = 64
 	mostOfOwner = 16
 	mostOfOne   = 4
-	// patience is how long a sweep waits for answers; those that take longer go on alone.
+	// patience is how long a sweep waits for answers; slower calls go on in the background.
 	patience = 800 * time.Millisecond
-	// toldKept is how long it is kept that an application was told.
+	// toldKept is how long a finished notice stays in the table.
 	toldKept = 7 * 24 * time.Hour
 )
 
-// again is how long after each try the next comes.
+// again is the wait after each try; the last one repeats.
 var again = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute}
 
-// ending is a grant that something ended.
+// ending is a grant that is to be ended.
 type ending struct {
 	org     directory.OrgID
 	id      string
@@ -60,11 +60,11 @@ func scanEnding(all *[]ending) func(func(...any) error) error {
 
 const endingColumns = `g.org_id, g.id, g.client_id, g.user_id, g.session_id`
 
-// atATime is how many grants one transaction ends, so that nobody waits long for it.
+// atATime is how many grants one transaction ends, so that other writers do not wait long.
 const atATime = 500
 
-// closeGrants ends grants and lets the applications know that listen, each once for a
-// session.
+// closeGrants ends grants, and queues one notice for each session and application that
+// listens for logouts.
 func closeGrants(ctx context.Context, tx *db.Tx, all []ending, why string) error {
 	told := map[string]bool{}
 	for _, e := range all {
@@ -91,11 +91,11 @@ func closeGrants(ctx context.Context, tx *db.Tx, all []ending, why string) error
 	return nil
 }
 
-// reason is why grants ended, and how those are found that are open nevertheless. Each
-// statement begins at what ended lately; the joins are crossed, so that SQLite, which
-// keeps no statistics, does not begin at all grants.
+// reason is why grants have to end, with a statement that finds those still open.
 type reason struct{ why, statement string }
 
+// lateReasons find what ended lately. Each statement starts at the row that ended; its joins
+// are cross joins, so that SQLite, which keeps no statistics, does not start at all grants.
 var lateReasons = []reason{
 	{sessionEnded, `
 		select ` + endingColumns + `
@@ -126,8 +126,8 @@ var lateReasons = []reason{
 		limit 500`},
 }
 
-// Sweep notes which grants have ended with their session, and tells applications. It
-// comes each second; mostly there is nothing, so it reads before it takes the writer.
+// Sweep ends the grants whose session, organization or permission ended lately, and tells
+// applications. It runs each second and mostly finds nothing, so it reads before it writes.
 func (p *Provider) Sweep(ctx context.Context, d *db.DB) error {
 	if err := closeThose(ctx, d, lateReasons, d.Now().Add(-lately)); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (p *Provider) Sweep(ctx context.Context, d *db.DB) error {
 	return p.tellAll(ctx, d)
 }
 
-// closeThose ends what the statements find, some at a time.
+// closeThose ends the grants that the statements find, at most atATime in a transaction.
 func closeThose(ctx context.Context, d *db.DB, reasons []reason, since time.Time) error {
 	for _, r := range reasons {
 		for {
@@ -146,7 +146,8 @@ func closeThose(ctx context.Context, d *db.DB, reasons []reason, since time.Time
 			if len(all) == 0 {
 				break
 			}
-			// An ending stays one: nothing that they ended with begins again.
+			// The reasons are not checked again in the transaction: an ended session stays
+			// ended, and an organization that was just resumed only loses some grants.
 			if err := d.Update(ctx, func(tx *db.Tx) error { return closeGrants(ctx, tx, all, r.why) }); err != nil {
 				return err
 			}
@@ -158,7 +159,7 @@ func closeThose(ctx context.Context, d *db.DB, reasons []reason, since time.Time
 	return nil
 }
 
-// allReasons find what Sweep missed, because no node ran, beginning at the open grants.
+// allReasons find what Sweep missed while no node ran. They start at the open grants.
 var allReasons = []reason{{sessionEnded, `
 	select ` + endingColumns + `
 	from grants g
@@ -177,8 +178,8 @@ var allReasons = []reason{{sessionEnded, `
 		and exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at >= g.created_at)
 	limit 500`}}
 
-// SweepGrants does for all time what Sweep does for the last minutes, and removes what
-// nobody can use any more.
+// SweepGrants ends what Sweep missed, however long ago, and deletes rows that nobody can use
+// any more.
 func (p *Provider) SweepGrants(ctx context.Context, d *db.DB) error {
 	if err := closeThose(ctx, d, allReasons, d.Now()); err != nil {
 		return err
@@ -188,7 +189,8 @@ func (p *Provider) SweepGrants(ctx context.Context, d *db.DB) error {
 		statement string
 		before    time.Time
 	}{
-		// A grant that ended is kept a while longer than its code could come again.
+		// An ended grant is kept longer than a code lasts, so that a code that is used a second
+		// time is recognized.
 		{`delete from grants where ends_at <= $1`, now.Add(-24 * time.Hour)},
 		{`delete from grants where ended_at <= $1`, now.Add(-24 * time.Hour)},
 		{`delete from authorization_requests where created_at <= $1`, now.Add(-RequestLasts)},
@@ -207,7 +209,7 @@ func (p *Provider) SweepGrants(ctx context.Context, d *db.DB) error {
 	return nil
 }
 
-// notice is one application that is to be told of one session.
+// notice is one session's end that one application is to be told.
 type notice struct {
 	org     directory.OrgID
 	id      string
@@ -218,7 +220,7 @@ type notice struct {
 	client  application.Application
 }
 
-// tellAll tells the applications that are due, and waits for those that answer soon.
+// tellAll sends the notices that are due, and waits up to patience for the answers.
 func (p *Provider) tellAll(ctx context.Context, d *db.DB) error {
 	due, err := p.due(ctx, d)
 	if err == nil && len(due) > 0 {
@@ -244,9 +246,8 @@ func (p *Provider) tellAll(ctx context.Context, d *db.DB) error {
 	return nil
 }
 
-// due lists notices whose time has come: the oldest of each application, no more than may
-// be on the way to it, to those of its organization, and to all at once. So one that does
-// not answer keeps nobody waiting but itself.
+// due lists the notices to send now, the oldest first, within the limits for one application,
+// one organization and this node. So an application that does not answer delays only itself.
 func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 	all, err := db.List(ctx, d, func(n *notice) []any {
 		return append(n.client.Targets(), &n.org, &n.id, &n.user, &n.session, (*db.Time)(&n.created), &n.tries)
@@ -264,8 +265,8 @@ func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 	return slices.DeleteFunc(all, func(n notice) bool { return !room.take(n.client) }), err
 }
 
-// claimNotices puts off the next try until this one is over for sure, so that of two
-// nodes one does it, and none is sent twice at once.
+// claimNotices returns the notices that this node may send. It moves their next try past the
+// end of this one, so that no other node sends them meanwhile.
 func claimNotices(ctx context.Context, d *db.DB, due []notice) ([]notice, error) {
 	var mine []notice
 	err := d.Update(ctx, func(tx *db.Tx) error {
@@ -287,7 +288,7 @@ func claimNotices(ctx context.Context, d *db.DB, due []notice) ([]notice, error)
 	return mine, err
 }
 
-// tellOne sends a logout token, and keeps what came of it.
+// tellOne sends a logout token, and stores the reply and the time of the next try.
 func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 	reply, told := "it listens no more", true
 	if n.client.Settings.BackChannel != "" {
@@ -312,7 +313,8 @@ func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 	}
 }
 
-// send posts the token (Back-Channel Logout §2.5); 200 and 204 say that it was taken.
+// send posts a logout token (Back-Channel Logout §2.5). The status 200 or 204 means that the
+// application accepted it.
 func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool) {
 	now := p.DB.Now()
 	k, err := p.Keys.signing(ctx, n.client.Settings.SigningAlgorithm())
@@ -342,7 +344,7 @@ func (p *Provider) send(ctx context.Context, n notice) (reply string, told bool)
 	return w.StatusText(), w.Status == http.StatusOK || w.Status == http.StatusNoContent
 }
 
-// endOf ends every grant of one person to one application, and lets the application know.
+// endOf ends every grant of one person to one application, and queues its notices.
 func endOf(ctx context.Context, tx *db.Tx, v session.Visit, c application.ID) (int, error) {
 	var all []ending
 	err := tx.Rows(ctx, scanEnding(&all), `
@@ -356,8 +358,8 @@ func endOf(ctx context.Context, tx *db.Tx, v session.Visit, c application.ID) (i
 	return len(all), err
 }
 
-// Switch makes a session's organization the one that applications in this browser get;
-// what they had of another ends, and they are told (decision 0036).
+// Switch makes a session the one that applications in this browser get. Grants of the
+// browser's other sessions end, and their applications are told (decision 0036).
 func (p *Provider) Switch(ctx context.Context, v session.Visit) error {
 	return p.DB.Update(ctx, func(tx *db.Tx) error {
 		if err := p.Sessions.Switch(ctx, tx, v); err != nil {
@@ -376,7 +378,7 @@ func (p *Provider) Switch(ctx context.Context, v session.Visit) error {
 	})
 }
 
-// HoldsElsewhere reports whether an application has something of another session of the
+// HoldsElsewhere reports whether an application has an open grant of another session in the
 // same browser.
 func (p *Provider) HoldsElsewhere(ctx context.Context, s session.Session) (bool, error) {
 	var id string

@@ -11,8 +11,8 @@ import (
 	"parvis/internal/application"
 )
 
-// Each is what applications call, without the network, for a profile; ./bench measures
-// them with one.
+// These benchmarks call endpoints without a network and serve for profiles. ./bench measures
+// with a network.
 func BenchmarkCode(b *testing.B) {
 	w := newWorld(b)
 	c := w.books()
@@ -82,7 +82,7 @@ func benchmarkDocument(b *testing.B, path string) {
 	}
 }
 
-// holding is an application that has an access token of Bo's.
+// holding returns an application with an access token for Bo.
 func holding(b *testing.B, opaque bool) (*world, client, string) {
 	w := newWorld(b)
 	s := web()

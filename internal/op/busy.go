@@ -7,7 +7,7 @@ import (
 	"parvis/internal/directory"
 )
 
-// busy counts what is on the way to applications from this node.
+// busy counts the calls from this node to applications that are not answered yet.
 type busy struct {
 	mu     sync.Mutex
 	all    int
@@ -35,7 +35,7 @@ func (b *busy) count(c application.Application, by int) {
 	}
 }
 
-// room is a copy of the counts, to plan with.
+// room returns a copy of the counts, to plan with.
 func (b *busy) room() *busy {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -50,8 +50,8 @@ func (b *busy) room() *busy {
 	return planned
 }
 
-// take reports whether there is room for one more call, and plans it. The installation's
-// own applications are not counted as one owner's.
+// take reports whether one more call is allowed, and counts it. The limit of one organization
+// does not apply to the installation's own applications.
 func (b *busy) take(c application.Application) bool {
 	if b.all >= mostAtOnce || b.one[c.ID] >= mostOfOne || c.OrgID != "" && b.owners[c.OrgID] >= mostOfOwner {
 		return false

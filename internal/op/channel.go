@@ -15,15 +15,15 @@ type Channel struct {
 	TriedAt time.Time // of the last call; zero if there was none within seven days
 	Reply   string    // to that call: a status, or why there is none
 	Taken   bool      // the application accepted that call
-	Waiting int       // ended sessions that it has not been told of yet
-	NextTry time.Time // when it is told next; zero if nothing waits
+	Waiting int       // ended sessions that it does not know about yet
+	NextTry time.Time // when we call it next; zero if nothing waits
 }
 
 // Failing reports whether the application did not accept the last call.
 func (t Channel) Failing() bool { return !t.TriedAt.IsZero() && !t.Taken }
 
-// ReplyKey returns the catalogue key of the sentence that says what went wrong, or nothing
-// if the reply is a status.
+// ReplyKey returns the catalogue key of the sentence that says what went wrong, or an empty
+// text if the reply is a status.
 func (t Channel) ReplyKey() string {
 	if why, ok := strings.CutPrefix(t.Reply, "outbound: "); ok {
 		return "op.channel." + why
@@ -40,14 +40,14 @@ func ChannelOf(ctx context.Context, r db.Reader, org directory.OrgID, c applicat
 	return all[c], err
 }
 
-// Channels returns how every application answered for all organizations together; the
+// Channels returns how every application answered, all organizations taken together. The
 // operator sees it.
 func Channels(ctx context.Context, r db.Reader) (map[application.ID]Channel, error) {
 	return channels(ctx, r, channelsOfAll)
 }
 
-// Both statements begin at the applications, and find the last call and what waits by an
-// index, so their cost does not grow with the number of earlier calls.
+// Both statements start at the applications, and find the last call and the waiting notices
+// by an index, so that earlier calls cost nothing.
 const (
 	tried   = `l.client_id = c.id and l.tried_at is not null order by l.tried_at desc, l.id desc limit 1`
 	waiting = `l.client_id = c.id and l.next_try_at is not null`

@@ -11,8 +11,8 @@ import (
 	"parvis/internal/directory"
 )
 
-// What an application was told in seven days is not read to say how it answers: the
-// last call and those that wait are found by an index.
+// To say how an application answers, the calls of seven days are not read: an index finds the
+// last call and the waiting ones.
 func TestHowAnApplicationAnswersIsFoundByAnIndex(t *testing.T) {
 	t.Parallel()
 	address := dbtest.Address(t)
@@ -24,8 +24,7 @@ func TestHowAnApplicationAnswersIsFoundByAnIndex(t *testing.T) {
 		if c, _, err = application.Register(t.Context(), tx, directory.Operator(), "https://id.example", application.Application{Kind: application.Web, Settings: s}); err != nil {
 			return err
 		}
-		// Of five thousand sign-outs in fifty organizations, each a second after the other,
-		// two are not told yet.
+		// Five thousand sign-outs in fifty organizations, one a second; two wait to be told.
 		_, err = tx.Exec(t.Context(), `
 			with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < 5000)
 			insert into logouts (org_id, id, client_id, user_id, session_id, created_at, next_try_at, tries, told_at, tried_at, reply)

@@ -13,8 +13,8 @@ import (
 	"parvis/internal/op"
 )
 
-// How an application answers that a session ended shows until it takes it, to the
-// organization whose session it was and to no other.
+// A failing back channel is shown until the application accepts the notice, and only to the
+// organization whose session ended.
 func TestAFailingBackChannelShows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -61,8 +61,7 @@ func TestAFailingBackChannelShows(t *testing.T) {
 	}
 }
 
-// An address that Parvis calls for an organization, and never could reach, is refused
-// where it is entered.
+// An address that Parvis would have to call but never could is refused when it is entered.
 func TestAnAddressThatIsNeverCalledIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -82,8 +81,8 @@ func TestAnAddressThatIsNeverCalledIsRefused(t *testing.T) {
 	idptest.Want(t, form.Submit(""), idptest.Status(200), idptest.Input("back_channel", "https://1.1.1.1/out"))
 }
 
-// Addresses to be called at are counted for the organization before their names are
-// looked up; what stays as it was is neither.
+// Addresses to call are counted for the organization before their names are looked up. Unchanged
+// addresses are neither counted nor looked up.
 func TestAddressesThatAreLookedUpAreLimited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -92,7 +91,7 @@ func TestAddressesThatAreLookedUpAreLimited(t *testing.T) {
 	c := w.register(w.org.ID, application.Web, s)
 	path := "/o/meridian/admin/applications/" + string(c.ID)
 	form := w.ana.Get(path).Form("sign-in")
-	idptest.Want(t, form.Submit(""), idptest.Status(200)) // as it was
+	idptest.Want(t, form.Submit(""), idptest.Status(200)) // unchanged
 	for i := range directory.PerOrganizationHosts.Free {
 		if p := form.Fill("back_channel", fmt.Sprintf("https://10.1.2.%d/out", i)).Submit(""); p.Status != 422 {
 			t.Fatalf("address %d: %d %s", i, p.Status, p.Text())

@@ -15,8 +15,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// subject is what a client knows somebody by: the same for all, or another for each host
-// (OIDC Core §8.1). A machine is its own.
+// subject returns the sub of a grant for its client: the user's id, or a pseudonym for each
+// sector (OIDC Core §8.1). A grant without a person has the client's own id.
 func (p *Provider) subject(h holder) string {
 	if h.UserID == "" {
 		return string(h.ClientID)
@@ -47,7 +47,8 @@ func registrationOf(sid string) string {
 	return registration
 }
 
-// pseudonym is a name that tells nothing, and is always the same for the same parts.
+// pseudonym returns a name that reveals nothing about its parts; the same parts give the same
+// name.
 func (p *Provider) pseudonym(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(secret.MAC(p.pairwise, parts...)[:20])
 }
@@ -58,7 +59,7 @@ func (h holder) needsGroups() bool {
 		slices.ContainsFunc(h.client.Settings.Claims, func(c application.Claim) bool { return c.Source == "groups" })
 }
 
-// about is what a scope lets an application know of a person, as it is now.
+// about returns the claims about a person that the scope of h allows, as they are now.
 func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string]any, error) {
 	u, s := h.visit.User, h.client.Settings
 	all := map[string]any{}
@@ -77,10 +78,9 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 		}
 	}
 	if asked(application.EmailInfo) {
-		// An address is a user's only once a letter to it was opened, or a provider of its
-		// proven domain vouched for it.
-		// preferred_username is the address, with which people sign in, so it is told only to
-		// applications that may know the address.
+		// Every address is verified: a user has it only once a letter to it was opened, or an
+		// identity provider of its proven domain vouched for it. People sign in with it, so it
+		// is preferred_username too.
 		all["email"], all["email_verified"], all["preferred_username"] = u.Email, true, u.Email
 	}
 	if asked(application.GroupsInfo) {
@@ -90,8 +90,8 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 		all["roles"] = h.roles()
 	}
 	for _, c := range s.Claims {
-		// None is reserved that was registered; an older registration must not say who somebody
-		// is either. And none tells more than the person was asked for (R-OPR-09).
+		// No new registration may use a reserved name, but an old one may. And no claim reveals
+		// more than the person was asked for (R-OPR-09).
 		if application.Reserved(c.Name) || !asked(scopeOf(c.Source)) {
 			continue
 		}
@@ -117,7 +117,7 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 	return all, nil
 }
 
-// scopeOf is the scope under which a source may be told.
+// scopeOf returns the scope that an application needs for a claim from this source.
 func scopeOf(source string) string {
 	switch source {
 	case "name", "language":
@@ -129,10 +129,10 @@ func scopeOf(source string) string {
 	case "groups":
 		return application.GroupsInfo
 	}
-	return application.OpenID // which everybody has
+	return application.OpenID // which every ID token needs
 }
 
-// roles are those that a person's groups give in this application and in no other.
+// roles returns the roles that the person's groups have in this application.
 func (h holder) roles() []string {
 	roles := []string{}
 	for _, r := range h.client.Settings.Roles {
@@ -143,8 +143,8 @@ func (h holder) roles() []string {
 	return roles
 }
 
-// groupNames are the names of the groups that an application may know: those that it is
-// for, where it is for some, else all of the person's.
+// groupNames returns the names of the person's groups. An application that is only for some
+// groups learns only those.
 func (p *Provider) groupNames(ctx context.Context, r db.Reader, h holder) ([]string, error) {
 	names := []string{}
 	all, err := directory.GroupsOf(ctx, r, h.OrgID, h.UserID)
@@ -156,7 +156,7 @@ func (p *Provider) groupNames(ctx context.Context, r db.Reader, h holder) ([]str
 	return names, err
 }
 
-// idToken tells an application who came in, how that was proved, and from where.
+// idToken returns a signed ID token: who signed in, when and how, and in which organization.
 func (p *Provider) idToken(ctx context.Context, k key, h holder, accessToken string, now time.Time) (string, error) {
 	claims, err := p.idClaims(ctx, p.DB, h, now)
 	if err != nil {
@@ -169,7 +169,8 @@ func (p *Provider) idToken(ctx context.Context, k key, h holder, accessToken str
 	return k.sign(idTokenType, claims)
 }
 
-// idClaims are what an ID token says, but for what ties it to one answer.
+// idClaims returns the claims of an ID token without at_hash and nonce, which belong to one
+// answer.
 func (p *Provider) idClaims(ctx context.Context, r db.Reader, h holder, now time.Time) (map[string]any, error) {
 	s := h.client.Settings
 	claims := map[string]any{}
@@ -187,8 +188,8 @@ func (p *Provider) idClaims(ctx context.Context, r db.Reader, h holder, now time
 	return claims, nil
 }
 
-// half is the left half of a hash, by which an ID token names what came with it (OIDC
-// Core §3.1.3.6). Both of our algorithms hash with SHA-256.
+// half returns the left half of a hash, as at_hash needs it (OIDC Core §3.1.3.6). Both of our
+// signature algorithms use SHA-256.
 func half(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
@@ -203,7 +204,7 @@ func verifies(verifier, challenge string) bool {
 	return challenge != "" && subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
 }
 
-// isVerifier is RFC 7636 §4.1: 43 to 128 unreserved characters.
+// isVerifier reports whether s is 43 to 128 unreserved characters (RFC 7636 §4.1).
 func isVerifier(s string) bool {
 	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 	return len(s) >= 43 && len(s) <= 128 && strings.Trim(s, unreserved) == ""

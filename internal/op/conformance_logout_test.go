@@ -17,8 +17,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// logoutPlan is oidcc-rp-initiated-logout-certification-test-plan; its last two rows
-// are modules that the suite has and the plan leaves out.
+// logoutPlan is oidcc-rp-initiated-logout-certification-test-plan. Its last two rows are modules
+// of the suite that are not in that plan.
 var logoutPlan = []struct {
 	module string
 	run    func(*module)
@@ -82,7 +82,8 @@ func (m *module) leave(e entered, more ...string) *idptest.Page {
 	}, more...).Encode())
 }
 
-// goesBack is CheckPostLogoutState and CheckForUnexpectedParametersInPostLogoutRedirect.
+// goesBack checks what CheckPostLogoutState and
+// CheckForUnexpectedParametersInPostLogoutRedirect check.
 func (m *module) goesBack(p *idptest.Page, to string) {
 	m.t.Helper()
 	if p.Status != http.StatusSeeOther || p.Header.Get("Location") != to {
@@ -90,19 +91,19 @@ func (m *module) goesBack(p *idptest.Page, to string) {
 	}
 }
 
-// isOut is the request with prompt=none that must fail.
+// isOut requires that a request with prompt=none fails.
 func (m *module) isOut() {
 	m.t.Helper()
 	m.refused([]string{"login_required"}, "prompt", "none")
 }
 
-// says is the page that tells of it and leads to no application.
+// says requires the page that says so and leads to no application.
 func (m *module) says(p *idptest.Page) {
 	m.t.Helper()
 	idptest.Want(m.t, p, idptest.Status(http.StatusOK), idptest.Says("op.signed_out.title"), idptest.SourceNot(bye))
 }
 
-// staysHere is a page that says what is wrong. Nobody is sent back, nor signed out.
+// staysHere requires a page that says what is wrong; nobody is sent back or signed out.
 func (m *module) staysHere(p *idptest.Page) {
 	m.t.Helper()
 	if p.Status != http.StatusBadRequest || p.Header.Get("Location") != "" || strings.Contains(strings.Join(p.Links(), " "), "books.example") {
@@ -113,7 +114,7 @@ func (m *module) staysHere(p *idptest.Page) {
 	}
 }
 
-// confirms asks the person first, since anybody may send a browser here.
+// confirms requires that the person is asked first, because any site may send a browser here.
 func (m *module) confirms(p *idptest.Page) {
 	m.t.Helper()
 	mine := regexp.MustCompile(`name="session" value="([^"]+)"`).FindStringSubmatch(p.Body)
@@ -124,7 +125,7 @@ func (m *module) confirms(p *idptest.Page) {
 	m.isOut()
 }
 
-// supports is CheckDiscEndSessionEndpoint, and that discovery says of each of these yes.
+// supports checks CheckDiscEndSessionEndpoint, and that each of these is true in discovery.
 func (m *module) supports(all ...string) {
 	m.t.Helper()
 	c := m.discovery()
@@ -215,7 +216,7 @@ func frontChannel(m *module) {
 	if !strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-src https://books.example") {
 		m.t.Errorf("the policy is %s", p.Header.Get("Content-Security-Policy"))
 	}
-	// The page that loads it goes back to the application a moment later.
+	// The page with the frame leads back to the application a moment later.
 	on := regexp.MustCompile(`http-equiv="refresh" content="\d+; url=([^"]+)"`).FindStringSubmatch(p.Body)
 	back := bye + "?" + url.Values{"state": {long}}.Encode()
 	if on == nil || html.UnescapeString(on[1]) != back {

@@ -20,16 +20,15 @@ import (
 	"parvis/internal/idptest"
 )
 
-// The certification plans of the OpenID Foundation, as tables: each row is a module of
-// its conformance suite and checks what that checks. Where the suite shows a page to
-// the tester, who uploads a picture of it, the row reads the page.
+// The certification plans of the OpenID Foundation, as tables. Each row is a module of its
+// conformance suite, and checks the same. If the suite shows a page to the tester, who uploads
+// a picture of it, the row reads the page.
 //
-// They are run as the suite sends them, which is without PKCE but in one module; one sends
-// no nonce either. Here that takes an application that was registered with code_protection
-// none: one registered as all are to begin with is told invalid_request by every other
-// module (TestOPR2LessThanPKCE). So a certification is of that setting. A module for what
-// we do not have is skipped by the suite; its row says how such a request is refused, or
-// what is ignored.
+// The suite sends PKCE in one module only, and in one no nonce either. So the modules need an
+// application that was registered with code_protection none; with the default, all other modules
+// would get invalid_request (TestOPR2LessThanPKCE). A certification is therefore for that
+// setting. The suite skips modules for what we do not support; their rows check how such a
+// request is refused, or what is ignored.
 
 // basicPlan is oidcc-basic-certification-test-plan, in its order.
 var basicPlan = []struct {
@@ -58,7 +57,7 @@ var basicPlan = []struct {
 	}},
 	{"oidcc-scope-profile", func(m *module) { m.tells("openid profile", "name locale updated_at") }},
 	{"oidcc-scope-email", func(m *module) { m.tells("openid email", "email email_verified preferred_username") }},
-	// Nobody here has an address or a telephone: the suite reads that in discovery.
+	// We have no claims for addresses and telephones; the suite reads that in discovery.
 	{"oidcc-scope-address", func(m *module) { m.tells("openid address", "") }},
 	{"oidcc-scope-phone", func(m *module) { m.tells("openid phone", "") }},
 	{"oidcc-scope-all", func(m *module) {
@@ -80,7 +79,7 @@ var basicPlan = []struct {
 		first := m.enters()
 		m.sameAgain(first, "prompt", "none", "id_token_hint", first.text("id_token"))
 	}},
-	// The suite's own hint where none is configured: nobody here has that address.
+	// The hint that the suite sends if none is configured; nobody here has that address.
 	{"oidcc-login-hint", func(m *module) { m.strangerEnters("login_hint", "buffy@parvis.example") }},
 	{"oidcc-ui-locales", func(m *module) { m.strangerEnters("ui_locales", "se") }},
 	{"oidcc-claims-locales", func(m *module) { m.strangerEnters("claims_locales", "se") }},
@@ -128,15 +127,15 @@ func TestBasicPlanOfTheConformanceSuite(t *testing.T) {
 	}
 }
 
-// module is the suite in one module: its client, and the tester's browser, in which Bo
-// is signed in.
+// module is one module of the suite: its client, and the tester's browser, in which Bo is signed
+// in.
 type module struct {
 	*world
 	c client
 	b *idptest.Browser
 }
 
-// module begins one, with a client of its own.
+// module begins a module with a client of its own.
 func (w *world) module(t *testing.T) *module {
 	here := *w
 	here.t = t
@@ -154,12 +153,12 @@ func (m *module) registers(change func(*application.Settings)) client {
 	}))
 }
 
-// request is one as the suite makes it: without PKCE, unless more has it.
+// request returns a request as the suite sends it: without PKCE, unless more has it.
 func (m *module) request(more ...string) url.Values {
 	return m.c.request(append([]string{"code_challenge", "-", "code_challenge_method", "-"}, more...)...)
 }
 
-// redeemed exchanges the code that a request brought.
+// redeemed exchanges the code of a request.
 func (m *module) redeemed(q url.Values, code string) reply {
 	m.t.Helper()
 	if q.Has("code_challenge") {
@@ -171,7 +170,7 @@ func (m *module) redeemed(q url.Values, code string) reply {
 // long is a state of 128 characters, which some servers cut or change.
 var long = strings.Repeat("Ab0-_~ &", 16)
 
-// asks sends the browser with a request; the tester signs in where that is asked for.
+// asks sends the browser with a request. The tester signs in if a page asks for it.
 func (m *module) asks(q url.Values) (got url.Values, signedIn bool) {
 	m.t.Helper()
 	p := authorize(m.b, q)
@@ -188,8 +187,8 @@ func (m *module) asks(q url.Values) (got url.Values, signedIn bool) {
 	return got, signedIn
 }
 
-// answered checks what holds of every answer: the state comes back, and nothing comes
-// that the suite does not know (CheckMatchingStateParameter, CheckMatchingCallbackParameters).
+// answered checks what is true of every answer: it has the state, and nothing that the suite does
+// not know (CheckMatchingStateParameter, CheckMatchingCallbackParameters).
 func (m *module) answered(q, got url.Values) {
 	m.t.Helper()
 	if got.Get("state") != q.Get("state") || got.Get("iss") != m.URL {
@@ -202,7 +201,7 @@ func (m *module) answered(q, got url.Values) {
 	}
 }
 
-// entered is what a sign-in gave.
+// entered is the result of a sign-in.
 type entered struct {
 	reply
 	id       map[string]any
@@ -210,7 +209,7 @@ type entered struct {
 	signedIn bool
 }
 
-// enters goes the whole way, with the checks of AbstractOIDCCServerTest.
+// enters signs in and exchanges the code, with the checks of AbstractOIDCCServerTest.
 func (m *module) enters(more ...string) entered {
 	m.t.Helper()
 	q := m.request(more...)
@@ -241,7 +240,8 @@ func (m *module) redeems(q, got url.Values, signedIn bool) entered {
 	return e
 }
 
-// idToken is ValidateIdToken, ValidateIdTokenSignatureUsingKid and CheckForSubjectInIdToken.
+// idToken checks what ValidateIdToken, ValidateIdTokenSignatureUsingKid and
+// CheckForSubjectInIdToken check.
 func (m *module) idToken(token string) map[string]any {
 	m.t.Helper()
 	id, now := m.claims(token, "JWT"), float64(m.Clock.Now().Unix())
@@ -267,7 +267,8 @@ func leftHalf(token string) string {
 	return base64.RawURLEncoding.EncodeToString(whole[:16])
 }
 
-// refused has the application told why not (performGenericAuthorizationEndpointErrorResponseValidation).
+// refused requires an error for the application
+// (performGenericAuthorizationEndpointErrorResponseValidation).
 func (m *module) refused(codes []string, more ...string) {
 	m.t.Helper()
 	got, signedIn := m.asks(m.request(more...))
@@ -282,7 +283,7 @@ func (m *module) refused(codes []string, more ...string) {
 // plain is what a description may hold (RFC 6749 §4.1.2.1 and §5.2).
 var plain = regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]+$`)
 
-// shown has the person shown a page, and nobody sent to the application.
+// shown requires a page for the person, and no answer to the application.
 func (m *module) shown(q url.Values) {
 	m.t.Helper()
 	p := authorize(m.b, q)
@@ -294,7 +295,7 @@ func (m *module) shown(q url.Values) {
 	}
 }
 
-// knows is EnsureUserInfoContainsSub, of whoever signed in.
+// knows checks EnsureUserInfoContainsSub for the person who signed in.
 func (m *module) knows(r reply) {
 	m.t.Helper()
 	if r.Status != http.StatusOK || r.Header.Get("Content-Type") != "application/json" || r.text("sub") != m.enters().id["sub"] {
@@ -302,9 +303,9 @@ func (m *module) knows(r reply) {
 	}
 }
 
-// tells asks for scopes, and checks that UserInfo tells what they mean and no more
-// (VerifyScopesReturnedInUserInfoClaims). What we have no claims for is left out, which
-// the token answer says (RFC 6749 §5.1).
+// tells asks for scopes, and checks that UserInfo has their claims and no others
+// (VerifyScopesReturnedInUserInfoClaims). Scopes that we do not have are left out, as the token
+// answer says (RFC 6749 §5.1).
 func (m *module) tells(scope, claims string) {
 	m.t.Helper()
 	e := m.enters("scope", scope)
@@ -324,7 +325,7 @@ func (m *module) tells(scope, claims string) {
 	}
 }
 
-// strangerEnters signs in with a browser that has no cookie, and so shows the page of it.
+// strangerEnters signs in with a browser without cookies, which gets the sign-in page.
 func (m *module) strangerEnters(more ...string) {
 	m.t.Helper()
 	m.b = stopping(m.Browser(m.t))
@@ -333,8 +334,8 @@ func (m *module) strangerEnters(more ...string) {
 	}
 }
 
-// sameAgain asks again and meets no page (CheckIdTokenAuthTimeClaimsSameIfPresent,
-// CheckIdTokenSubConsistentForSecondAuthorization).
+// sameAgain asks again, and requires the same without a page
+// (CheckIdTokenAuthTimeClaimsSameIfPresent, CheckIdTokenSubConsistentForSecondAuthorization).
 func (m *module) sameAgain(first entered, more ...string) {
 	m.t.Helper()
 	m.Clock.Advance(2 * time.Second)
@@ -346,7 +347,7 @@ func (m *module) sameAgain(first entered, more ...string) {
 	}
 }
 
-// provesAnew asks for a sign-in though there was one, two seconds ago
+// provesAnew asks for another sign-in two seconds after the first
 // (CheckIdTokenAuthTimeClaimsDifferIfPresent, CheckIdTokenAuthTimeIsRecentIfPresent).
 func (m *module) provesAnew(more ...string) {
 	m.t.Helper()
@@ -373,7 +374,7 @@ func (m *module) failed(r reply, code string) {
 	}
 }
 
-// codeReuse sends a code again; what it gave the first time holds no more.
+// codeReuse sends a code again, which ends the tokens of the first time.
 func (m *module) codeReuse(after time.Duration) {
 	m.t.Helper()
 	e := m.enters()
@@ -396,8 +397,8 @@ func server(m *module) {
 	m.enters()
 }
 
-// idTokenSignature registers for RS256, which is the default of the specification and
-// not ours (OIDC Core §2).
+// idTokenSignature registers for RS256, which is the default of the specification (OIDC Core §2)
+// but not ours.
 func idTokenSignature(m *module) {
 	m.sweepKeys()
 	m.c = m.registers(func(s *application.Settings) { s.Algorithm = application.RS256 })
@@ -407,7 +408,8 @@ func idTokenSignature(m *module) {
 	}
 }
 
-// idTokenUnsigned is skipped where discovery does not list none; and nobody registers it.
+// idTokenUnsigned is skipped by the suite, because discovery does not list the algorithm none,
+// which cannot be registered either.
 func idTokenUnsigned(m *module) {
 	if slices.Contains(m.list("id_token_signing_alg_values_supported"), "none") {
 		m.t.Error("discovery lists none as a signature")
@@ -423,8 +425,8 @@ func idTokenUnsigned(m *module) {
 	}
 }
 
-// claimsEssential asks for a claim by the parameter that discovery says we do not have:
-// it is ignored, and the registered scopes alone say what is told.
+// claimsEssential asks for a claim by a parameter that discovery says we do not support. It is
+// ignored; only scopes say which claims are given.
 func claimsEssential(m *module) {
 	claims := `{"userinfo":{"name":{"essential":true}}}`
 	for scope, told := range map[string]bool{"openid": false, "openid profile": true} {
@@ -436,8 +438,8 @@ func claimsEssential(m *module) {
 	}
 }
 
-// refreshToken refreshes as two clients, each its own (RefreshTokenRequestSteps,
-// CompareIdTokenClaims); one client's token does nothing for the other.
+// refreshToken refreshes the tokens of two clients (RefreshTokenRequestSteps,
+// CompareIdTokenClaims). Neither can use the other's token.
 func refreshToken(m *module) {
 	first := m.enters()
 	if !regexp.MustCompile(`^[\x20-\x7E]{22,}$`).MatchString(first.text("refresh_token")) {
@@ -474,7 +476,7 @@ func refreshToken(m *module) {
 	m.failed(m.refresh(one, other.text("refresh_token")), "invalid_grant")
 }
 
-// unsigned is a request object that nobody signed.
+// unsigned returns a request object without a signature.
 func unsigned(claims map[string]any) string {
 	text, err := json.Marshal(claims)
 	if err != nil {
@@ -483,7 +485,7 @@ func unsigned(claims map[string]any) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(text) + "."
 }
 
-// discovery reads the document as everybody may.
+// discovery reads the discovery document.
 func (m *module) discovery() reply {
 	m.t.Helper()
 	r, err := http.NewRequestWithContext(m.t.Context(), http.MethodGet, m.URL+"/.well-known/openid-configuration", nil)
@@ -497,7 +499,7 @@ func (m *module) discovery() reply {
 	return c
 }
 
-// list is a member of discovery that must be a list of texts.
+// list returns a member of discovery, which must be a list of texts.
 func (m *module) list(name string) []string {
 	m.t.Helper()
 	values, ok := m.discovery().JSON[name].([]any)
@@ -515,8 +517,8 @@ func (m *module) list(name string) []string {
 	return all
 }
 
-// keySet is ValidateServerJWKs, CheckForKeyIdInServerJWKs and
-// EnsureServerJwksDoesNotContainPrivateOrSymmetricKeys.
+// keySet checks what ValidateServerJWKs, CheckForKeyIdInServerJWKs and
+// EnsureServerJwksDoesNotContainPrivateOrSymmetricKeys check.
 func (m *module) keySet() {
 	m.t.Helper()
 	r, err := http.NewRequestWithContext(m.t.Context(), http.MethodGet, m.URL+"/jwks", nil)
@@ -590,7 +592,7 @@ func TestConfigPlanOfTheConformanceSuite(t *testing.T) {
 		}
 	}
 	for _, without := range []string{"claims_parameter_supported", "request_parameter_supported", "request_uri_parameter_supported"} {
-		if c.JSON[without] != false { // the last one is true where it is missing
+		if c.JSON[without] != false { // the last one counts as true if it is missing
 			t.Errorf("%s is %v", without, c.JSON[without])
 		}
 	}

@@ -16,16 +16,16 @@ import (
 	"parvis/internal/session"
 )
 
-// ErrDeviceCode says that no device shows the code that was typed.
+// ErrDeviceCode means that no device shows the code that was typed.
 var ErrDeviceCode = fault.Field("user_code", "op.device.unknown")
 
-// userCodeLetters make no words and are told apart easily (RFC 8628 §6.1).
+// userCodeLetters form no words and are easy to tell apart (RFC 8628 §6.1).
 const (
 	userCodeLetters = "BCDFGHJKLMNPQRSTVWXZ"
 	UserCodeLength  = 8
 )
 
-// deviceAnswer is RFC 8628 §3.2.
+// deviceAnswer is the answer to a device that begins (RFC 8628 §3.2).
 type deviceAnswer struct {
 	DeviceCode string `json:"device_code"`
 	UserCode   string `json:"user_code"`
@@ -35,7 +35,7 @@ type deviceAnswer struct {
 	Interval   int    `json:"interval"`
 }
 
-// askDevice begins a sign-in for a device that has no browser.
+// askDevice begins a sign-in for a device without a browser (RFC 8628 §3.1).
 func (p *Provider) askDevice(c *call) (answer, error) {
 	if err := p.authenticate(c); err != nil {
 		return nil, err
@@ -67,12 +67,12 @@ func (p *Provider) askDevice(c *call) (answer, error) {
 	}, err
 }
 
-// newUserCode has about 34 bits: enough for ten minutes behind a limiter.
+// newUserCode returns a random code of about 34 bits: enough for ten minutes behind a limiter.
 func newUserCode() string {
 	var code strings.Builder
 	for code.Len() < UserCodeLength {
 		for _, b := range secret.Bytes(UserCodeLength) {
-			// 240 is the last multiple of 20 below 256: no letter comes more often.
+			// 240 is the last multiple of 20 below 256: so every letter is equally likely.
 			if b < 240 && code.Len() < UserCodeLength {
 				code.WriteByte(userCodeLetters[int(b)%len(userCodeLetters)])
 			}
@@ -81,13 +81,14 @@ func newUserCode() string {
 	return code.String()
 }
 
-// userCodeHash is keyed, since so few bits are found again by trying.
+// userCodeHash returns a keyed hash, because a plain hash of so few bits could be reversed by
+// trying every code.
 func (p *Provider) userCodeHash(code string) string {
 	return base64.RawURLEncoding.EncodeToString(secret.MAC(p.onceKey, "user code", code))
 }
 
-// CleanUserCode is a code as typed, in whatever case and with whatever between; empty
-// for what is none.
+// CleanUserCode returns a typed code in capitals and without spaces and hyphens, or an empty
+// text if it is not a code.
 func CleanUserCode(typed string) string {
 	if len(typed) > 100 {
 		return ""
@@ -104,7 +105,7 @@ func CleanUserCode(typed string) string {
 	return code
 }
 
-// Device is a device that waits for an answer.
+// Device is a device that waits until a person lets it in or refuses.
 type Device struct {
 	ID     string
 	Client application.Application
@@ -129,7 +130,7 @@ func (p *Provider) DeviceByCode(ctx context.Context, r db.Reader, typed string) 
 	return d, err
 }
 
-// KeepAnswer claims the question, and keeps what the device gets.
+// KeepAnswer stores the person's answer, once, and after a yes the grant that the device gets.
 func (p *Provider) KeepAnswer(ctx context.Context, tx *db.Tx, d Device, w session.Visit, acr string, yes bool) error {
 	n, err := tx.Exec(ctx, `
 		update device_codes set answered_at = $1, org_id = $2
@@ -204,7 +205,7 @@ func (p *Provider) byDevice(c *call, thumbprint string) (tokens, error) {
 	return p.tokensFor(c, h, h.Scope, thumbprint, refresh)
 }
 
-// claimDevice ends the question, and gives what stands behind its answer, once.
+// claimDevice ends a device code, and returns its grant with the first refresh token.
 func (p *Provider) claimDevice(ctx context.Context, tx *db.Tx, id string, org directory.OrgID, grant, thumbprint string) (holder, string, *Error, error) {
 	if _, err := tx.Exec(ctx, `update device_codes set ended_at = $1 where id = $2`, db.Time(tx.Now()), id); err != nil {
 		return holder{}, "", nil, err

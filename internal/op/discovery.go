@@ -13,7 +13,7 @@ import (
 	"parvis/internal/i18n"
 )
 
-// Configuration is the address of the document that applications read of us first.
+// Configuration returns the address of the discovery document.
 func (p *Provider) Configuration() string { return p.Base + configurationPath }
 
 // Endpoint is one of our addresses with its name in the discovery document.
@@ -29,9 +29,8 @@ func Endpoints(base string) []Endpoint {
 	}
 }
 
-// configuration serves the document that applications read first. It is the same where
-// OpenID Connect looks for it (OIDC Discovery §4) and where OAuth does (RFC 8414 §3), and
-// lists only what works.
+// configuration serves the discovery document. It is the same for OpenID Connect (OIDC
+// Discovery §4) and for OAuth (RFC 8414 §3), and lists only what works.
 func (p *Provider) configuration(v *edge.Request) error {
 	document, err := p.document()
 	if err != nil {
@@ -41,7 +40,7 @@ func (p *Provider) configuration(v *edge.Request) error {
 	return nil
 }
 
-// makeDocument writes the document, which depends on nothing that changes while we run.
+// makeDocument makes the discovery document, which does not change while the server runs.
 func (p *Provider) makeDocument(catalogue *i18n.Catalogue) (published, error) {
 	var locales []string
 	for _, l := range catalogue.Languages() {
@@ -98,7 +97,7 @@ func onWireAll(methods ...application.AuthMethod) (names []string) {
 	return names
 }
 
-// keySet is the public part of our keys (RFC 7517 §5).
+// keySet serves the public part of our keys (RFC 7517 §5).
 func (p *Provider) keySet(v *edge.Request) error {
 	if _, err := p.Keys.signing(v.R.Context(), application.ES256); err != nil {
 		return p.refuseCall(v, err)
@@ -111,7 +110,7 @@ func (p *Provider) keySet(v *edge.Request) error {
 	return nil
 }
 
-// published is a document that anybody may read and keep for a while.
+// published is a document that anybody may read and cache.
 type published struct {
 	text []byte
 	etag string

@@ -8,8 +8,9 @@ import (
 
 const dpopScheme = "DPoP"
 
-// bound tells by which key a call is proved (RFC 9449): its thumbprint, or nothing where
-// no proof came along and none is needed. token is the access token that comes with it.
+// bound checks the DPoP proof of a call (RFC 9449) and returns the thumbprint of its key, or
+// an empty text if there is no proof and the client needs none. token is the access token
+// that the call carries, if any.
 func (p *Provider) bound(v *edge.Request, c application.Application, token string) (thumbprint string, err error) {
 	headers := v.R.Header.Values("DPoP")
 	if len(headers) == 0 {

@@ -7,7 +7,7 @@ import (
 	"parvis/internal/edge"
 )
 
-// Code is an error of the wire: what applications' libraries compare.
+// Code is an OAuth error code, which libraries of applications compare.
 type Code string
 
 // The codes (RFC 6749 §4.1.2.1 and §5.2, OIDC Core §3.1.2.6, RFC 8628 §3.5, RFC 9449 §5,
@@ -41,8 +41,8 @@ const (
 	InvalidDetails           Code = "invalid_authorization_details"
 )
 
-// Error is what an application is told. The description is for its developer, in
-// English as on every wire, and holds no value that was sent.
+// Error is an error that an application gets. Its description is for the developer, in
+// English, and repeats nothing that was sent.
 type Error struct {
 	Code        Code
 	Description string
@@ -53,7 +53,7 @@ func (e *Error) Error() string { return string(e.Code) + ": " + e.Description }
 
 func Wrong(c Code, description string) *Error { return &Error{Code: c, Description: description} }
 
-// Status is the status of an answer server to server.
+// Status returns the HTTP status of an answer to an application's server.
 func (e *Error) Status() int {
 	switch {
 	case e.status != 0:
@@ -64,7 +64,7 @@ func (e *Error) Status() int {
 	return http.StatusBadRequest
 }
 
-// onWire writes on the wire what an error of ours means. Nothing of the error is told.
+// onWire translates an answer of ours to an OAuth error without its details.
 func onWire(a edge.Answer) *Error {
 	switch a.Status {
 	case http.StatusTooManyRequests:
@@ -75,7 +75,7 @@ func onWire(a edge.Answer) *Error {
 	return &Error{ServerError, "the service could not answer; its log knows why", http.StatusInternalServerError}
 }
 
-// WireError translates why an application gets nothing into the error that it gets.
+// WireError returns the OAuth error for the cause of a refusal.
 func WireError(why application.Cause) *Error {
 	switch why {
 	case application.NobodyFits:

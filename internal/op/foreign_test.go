@@ -19,17 +19,17 @@ import (
 	"parvis/internal/idptest"
 )
 
-// relying is an application as others write it, on coreos/go-oidc and x/oauth2: what
-// these accept, they found right by their own reading of the specifications.
+// relying is an application as others write it, with coreos/go-oidc and x/oauth2, which read the
+// specifications in their own way.
 type relying struct {
 	w *world
 	*oidc.Provider
 	oauth2.Config
 	ctx  context.Context
-	bare bool // it sends no PKCE, as some libraries do not
+	bare bool // it sends no PKCE, like some libraries
 }
 
-// relying begins with discovery.
+// relying makes an application that reads discovery first.
 func (w *world) relying(c client) *relying {
 	w.t.Helper()
 	ctx := oidc.ClientContext(w.t.Context(), &http.Client{Transport: w.ana.Client.Transport})
@@ -48,12 +48,12 @@ func (w *world) relying(c client) *relying {
 	return r
 }
 
-// judge is a verifier of tokens for one audience.
+// judge returns a verifier of tokens for one audience.
 func (r *relying) judge(audience string) *oidc.IDTokenVerifier {
 	return r.VerifierContext(r.ctx, &oidc.Config{ClientID: audience, Now: r.w.Clock.Now})
 }
 
-// enters signs in by the code flow with PKCE, and checks what came.
+// enters signs in by the code flow with PKCE, and checks the tokens.
 func (r *relying) enters(b *idptest.Browser) (*oauth2.Token, *oidc.IDToken) {
 	r.w.t.Helper()
 	verifier := oauth2.GenerateVerifier()
@@ -80,7 +80,7 @@ func (r *relying) enters(b *idptest.Browser) (*oauth2.Token, *oidc.IDToken) {
 	return t, id
 }
 
-// reads verifies the ID token that came with others, and that it came with them.
+// reads verifies an ID token, and that it belongs to the access token beside it.
 func (r *relying) reads(t *oauth2.Token) *oidc.IDToken {
 	r.w.t.Helper()
 	text, _ := t.Extra("id_token").(string)
@@ -94,7 +94,7 @@ func (r *relying) reads(t *oauth2.Token) *oidc.IDToken {
 	return id
 }
 
-// refreshes gets the next tokens in the way of a library whose access token has ended.
+// refreshes gets the next tokens as the library does after its access token has expired.
 func (r *relying) refreshes(t *oauth2.Token) (*oauth2.Token, error) {
 	ended := *t
 	ended.Expiry = time.Unix(1, 0)
@@ -120,7 +120,7 @@ func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
 				kind = application.SinglePage
 			}
 			if s.Algorithm == application.RS256 {
-				w.sweepKeys() // nobody waits for that key
+				w.sweepKeys() // no request makes that key
 			}
 			r := w.relying(w.register("", kind, s))
 			token, id := r.enters(w.bo)
@@ -154,7 +154,7 @@ func TestAForeignApplicationSignsInAndRefreshes(t *testing.T) {
 	}
 }
 
-// A machine has no person: its token names itself, for the organization that it asks for.
+// The token of a machine names no person but the client, and the organization that it asked for.
 func TestAForeignMachineGetsATokenForItself(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,16 +11,16 @@ import (
 	"parvis/internal/session"
 )
 
-// Given is what an application was given by a person.
+// Given is an application and what one person let it know.
 type Given struct {
 	Client  application.Application
-	Scope   []string  // agreed to, or told without asking
+	Scope   []string  // agreed to, or given without asking
 	GivenAt time.Time // when the person agreed; zero where nobody was asked
 	UsedAt  time.Time
-	Open    bool // holds something now
+	Open    bool // has an open grant
 }
 
-// GivenBy lists the applications that somebody opened or let know something.
+// GivenBy lists the applications that a person opened or agreed to, the last used first.
 func (p *Provider) GivenBy(ctx context.Context, r db.Reader, v session.Visit) ([]Given, error) {
 	all, err := db.List(ctx, r, func(g *Given) []any {
 		return append(g.Client.Targets(), db.Words(&g.Scope), (*db.Time)(&g.GivenAt), (*db.Time)(&g.UsedAt), &g.Open)
@@ -41,8 +41,8 @@ func (p *Provider) GivenBy(ctx context.Context, r db.Reader, v session.Visit) ([
 	return all, err
 }
 
-// Withdraw takes back what an application was given: it holds nothing any more, is told
-// so, and asks again next time.
+// Withdraw takes back what a person gave to an application: its grants end, it is told so, and
+// the person is asked again next time.
 func Withdraw(ctx context.Context, tx *db.Tx, v session.Visit, id application.ID) error {
 	c, err := application.Registered(ctx, tx, string(id))
 	if err != nil {
@@ -62,15 +62,15 @@ func Withdraw(ctx context.Context, tx *db.Tx, v session.Visit, id application.ID
 	})
 }
 
-// Asked is what an application asked for last, of anybody in an organization, and how
-// much of what it got is open. A machine asks for itself.
+// Asked is the most recent request of a client in an organization, for a person or for
+// itself, and how many of its grants are open.
 type Asked struct {
 	Scope []string
-	At    time.Time // zero where it asked nothing for long
+	At    time.Time // zero if it did not ask for a long time
 	Open  int
 }
 
-// LastAsked is that.
+// LastAsked returns the most recent request of a client in an organization.
 func LastAsked(ctx context.Context, r db.Reader, org directory.OrgID, id application.ID, now time.Time) (Asked, error) {
 	var a Asked
 	_, err := r.One(ctx, db.Into(db.Words(&a.Scope), (*db.Time)(&a.At), &a.Open), `

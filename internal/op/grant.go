@@ -36,7 +36,8 @@ type Grant struct {
 	previousUntil     time.Time
 }
 
-// Details are what tokens say of the sign-in, as it was when the code was issued.
+// Details are what tokens say about the sign-in, and what the code is bound to, as they were
+// when the code was issued.
 type Details struct {
 	RedirectURI string   `json:"redirect_uri,omitempty"`
 	LeftOut     []string `json:"left_out,omitempty"`   // scopes that were asked for and not registered
@@ -68,7 +69,7 @@ func (g *Grant) targets() []any {
 		(*db.Time)(&g.CreatedAt), (*db.Time)(&g.EndsAt), (*db.Time)(&g.EndedAt), (*db.Text)(&g.refresh), (*db.Text)(&g.previous), (*db.Time)(&g.previousUntil))
 }
 
-// newGrant keeps a grant; codeHash is empty where it begins without a code.
+// newGrant stores a grant; codeHash is empty if it begins without a code.
 func newGrant(ctx context.Context, tx *db.Tx, g Grant, codeHash string) (Grant, error) {
 	g.ID, g.CreatedAt = secret.NewID("gr"), tx.Now()
 	details, err := json.Marshal(g.Details)
@@ -86,7 +87,7 @@ func newGrant(ctx context.Context, tx *db.Tx, g Grant, codeHash string) (Grant, 
 	return g, nil
 }
 
-// bind keeps the key that a grant's refresh tokens are bound to from now on.
+// bind stores the key to which the grant's refresh tokens are bound from now on.
 func bind(ctx context.Context, tx *db.Tx, g Grant) error {
 	details, err := json.Marshal(g.Details)
 	if err != nil {
@@ -98,8 +99,7 @@ func bind(ctx context.Context, tx *db.Tx, g Grant) error {
 	return err
 }
 
-// end ends a grant and all that was made of it. What cannot be told by its rows alone
-// is audited.
+// end ends a grant, and with it all of its tokens, and records why in the audit log.
 func end(ctx context.Context, tx *db.Tx, g Grant, why string, result audit.Result) error {
 	n, err := tx.Exec(ctx, `
 		update grants set ended_at = $1, end_reason = $2
@@ -114,7 +114,7 @@ func end(ctx context.Context, tx *db.Tx, g Grant, why string, result audit.Resul
 	})
 }
 
-// holder is a grant with who and what stands behind it now.
+// holder is a grant with its client, person, placement and groups as they are now.
 type holder struct {
 	Grant
 	client application.Application
@@ -123,9 +123,10 @@ type holder struct {
 	groups []string
 }
 
-// heldJoins find what stands behind a person's grant, and leave out what is nothing any
-// more: an ended session, a deactivated user, a suspended organization, an application that
-// was forbidden since, and a session whose browser went over to another organization since. They are joined, so that this holds at once and on every node (decision 0011).
+// heldJoins find a person's grant unless it has lost what it depends on: its session ended,
+// its user was deactivated, its organization was suspended, its application was forbidden
+// since, or its browser has switched to another organization since. Because these rows are
+// joined, each such end takes effect at once on every node (decision 0011).
 const heldJoins = `
 	from grants g
 	join clients c on c.id = g.client_id
@@ -135,8 +136,8 @@ const heldJoins = `
 		select 1 from sessions x
 		where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at >= g.created_at)`
 
-// held finds a person's grant by what names it; found is false where it is nothing any
-// more. Whether it ended is for the caller to see.
+// held returns the person's grant that where selects. found is false if there is none, or if
+// it has lost what it depends on. The caller still has to look at EndedAt and EndsAt.
 func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...any) (h holder, found bool, err error) {
 	var v session.Row
 	found, err = r.One(ctx, slices.Concat(h.targets(), h.client.Targets(), v.Targets(), h.place.Targets()), `
@@ -147,7 +148,7 @@ func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...
 	if h.visit, found = p.Sessions.Alive(v, p.DB.Now()); !found {
 		return holder{}, false, nil
 	}
-	// What the application is registered for no more, it is not told any more.
+	// A scope that was removed from the registration is removed from its grants too.
 	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.Has(s) })
 	if h.place.Audience == application.SomeGroups || h.needsGroups() {
 		if h.groups, err = application.GroupIDs(ctx, r, h.OrgID, h.UserID); err != nil {
@@ -157,7 +158,7 @@ func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...
 	return h, h.place.Admits(h.groups) == application.Allowed, nil
 }
 
-// machine finds a grant that nobody sits behind.
+// machine finds a grant that a client has for itself.
 func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID, id string) (h holder, found bool, err error) {
 	found, err = r.One(ctx, append(h.targets(), h.client.Targets()...), `
 		select `+grantColumns+`, `+application.Columns+`
@@ -170,18 +171,18 @@ func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID
 	return h, found, err
 }
 
-// over reports whether a grant gives nothing any more.
+// over reports whether a grant has ended or expired.
 func (g Grant) over(now time.Time) bool { return !g.EndedAt.IsZero() || !now.Before(g.EndsAt) }
 
 var (
 	errNotOurs = errors.New("no token of ours")
-	// errRetired is errNotOurs for one whose key is published no more.
+	// errRetired is errNotOurs for a token whose key is no longer published.
 	errRetired = fmt.Errorf("%w any more", errNotOurs)
 )
 
-// spend exchanges a code for its grant, once. A second valid attempt ends all that the
-// first one got (RFC 6749 §4.1.2): that is returned as an outcome, since an error would
-// roll it back.
+// spend exchanges a code for its grant, once. A second valid attempt ends the grant and all
+// its tokens (RFC 6749 §4.1.2). The refusal is not an error, because an error would roll that
+// end back.
 func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Application, s spending) (h holder, refused *Error, err error) {
 	h, found, err := p.held(ctx, tx, `g.code_hash = $1`, s.code.Hash(secret.Code))
 	if err != nil {
@@ -195,8 +196,8 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Applicati
 	case d.RedirectURI != s.redirectURI || !redirect.Match(h.client.Settings.RedirectURIs, s.redirectURI, h.client.Kind == application.Native):
 		return holder{}, Wrong(InvalidGrant, "redirect_uri is not the one of the authorization request"), nil
 	case d.Challenge == "" && s.verifier != "":
-		// The application sent a challenge, or it would not have a verifier: an attacker removed
-		// it from the request, or made the request (PKCE downgrade, RFC 9700 §2.1.1, §4.8.2).
+		// An application with a verifier had sent a challenge. So an attacker removed it from the
+		// request, or made the request (PKCE downgrade, RFC 9700 §2.1.1, §4.8.2).
 		return holder{}, Wrong(InvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
 	case d.Challenge != "" && s.verifier == "":
 		return holder{}, Wrong(InvalidGrant, "code_verifier is missing"), nil
@@ -222,13 +223,14 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Applicati
 	return h, nil, err
 }
 
-// spending is a code with what must come along.
+// spending is a code with the parameters that must fit it.
 type spending struct {
 	code                              secret.Token
 	redirectURI, verifier, thumbprint string
 }
 
-// refreshToken is the text of one: the part that all of a grant share, and its own.
+// refreshToken returns the text of a refresh token: a part that all tokens of the grant share,
+// and a part of its own.
 func refreshToken(family, own secret.Token) string { return family.Reveal() + "." + own.Reveal() }
 
 func parseRefresh(text string) (family, own secret.Token) {
@@ -236,9 +238,9 @@ func parseRefresh(text string) (family, own secret.Token) {
 	return secret.ParseToken(a), secret.ParseToken(b)
 }
 
-// successor is the refresh token that follows one. It follows from it by our key alone,
-// so an honest retry, whose first answer was lost, is given the same one again, and
-// nothing of it is stored but its hash.
+// successor returns the own part of the next refresh token, derived from the present one by
+// our key. So an honest client whose first answer was lost gets the same token again, though
+// only its hash is stored.
 func (p *Provider) successor(family, own secret.Token) secret.Token {
 	return secret.DeriveToken(p.refreshKey, family.Reveal(), own.Reveal())
 }
@@ -253,9 +255,9 @@ func (p *Provider) firstRefresh(ctx context.Context, tx *db.Tx, g Grant) (string
 	return refreshToken(family, own), err
 }
 
-// rotate exchanges a refresh token for the next one. One that was replaced before, and
-// not just now, is held by two: everything ends (RFC 9700 §4.14.2). The refusal is an
-// outcome, as of spend.
+// rotate exchanges a refresh token for the next one. If it was replaced already, longer ago
+// than the grace for a retry, two parties have it, and the grant ends (RFC 9700 §4.14.2). The
+// refusal is not an error, as in spend.
 func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c application.Application, family, own secret.Token, thumbprint string) (h holder, next string, refused *Error, err error) {
 	h, found, err := p.held(ctx, tx, `g.family_hash = $1`, family.Hash(secret.RefreshFamily))
 	if err != nil {
@@ -266,8 +268,8 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c application.Applicat
 	case family.IsZero() || own.IsZero() || !found || h.ClientID != c.ID || h.over(now) || !c.Settings.Refreshes:
 		return holder{}, "", Wrong(InvalidGrant, "the refresh token is unknown, has ended, or belongs to another client"), nil
 	case h.Details.Thumbprint != "" && h.Details.Thumbprint != thumbprint && (thumbprint == "" || !c.Confidential()):
-		// RFC 9449 §5: a public client's refresh token is bound to the key. What proves
-		// itself may change the key, and may not do without (R-OPR-15).
+		// RFC 9449 §5: a public client's refresh token is bound to the key. A confidential client
+		// may change the key, but must still prove one (R-OPR-15).
 		return holder{}, "", Wrong(InvalidDPoP, "the refresh token is bound to a key, which must be proved (DPoP)"), nil
 	case shown != h.refresh && (shown != h.previous || !now.Before(h.previousUntil)):
 		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before; all that came of it has ended"),
@@ -275,7 +277,7 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c application.Applicat
 	}
 	after := p.successor(family, own)
 	if shown != h.refresh && after.Hash(secret.Refresh) != h.refresh {
-		// Our key changed in between: what would be given now is not what was given then.
+		// Our key has changed since, so the token that was given first cannot be derived again.
 		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before"), nil
 	}
 	if shown == h.refresh {

@@ -12,20 +12,20 @@ import (
 	"parvis/internal/secret"
 )
 
-// inactive says nothing more (RFC 7662 §2.2).
+// inactive is the answer for every token that the client may not know about (RFC 7662 §2.2).
 type inactive struct {
 	Active bool `json:"active"`
 }
 
-// active is what a token says that holds now.
+// active is the answer for a valid token.
 type active struct {
 	Active bool   `json:"active"`
 	Type   string `json:"token_type,omitempty"`
 	accessClaims
 }
 
-// introspect tells a client whether a token holds: one of its own, or one that was made
-// for it to take (R-OPR-13).
+// introspect answers a client that asks whether a token is valid: one of its own, or one of
+// which it is the audience (R-OPR-13).
 func (p *Provider) introspect(c *call) (answer, error) {
 	if err := p.authenticate(c); err != nil {
 		return nil, err
@@ -54,9 +54,9 @@ func (p *Provider) introspect(c *call) (answer, error) {
 	return said, nil
 }
 
-// mayKnow reports whether a token was issued to the client or has it as audience. Every
-// token has us as audience, so a client whose audience is under our own address, as could
-// be registered once, learns nothing by it.
+// mayKnow reports whether a token was issued to the client or has it as audience. A client
+// whose audience is under our own address, which could be registered once, learns nothing by
+// it, because our own address is an audience of many tokens.
 func (p *Provider) mayKnow(c application.Application, b bearer) bool {
 	if c.OrgID != "" && c.OrgID != b.OrgID {
 		return false
@@ -81,9 +81,9 @@ func (p *Provider) introspectRefresh(c *call, family, own secret.Token) (answer,
 	}}, nil
 }
 
-// revoke ends a grant, by any of its tokens (RFC 7009): an access token is not stored, so
-// what ends it ends the refresh token beside it too, as §2.1 allows. It does so whether or
-// not the grant gives anything just now: it might again.
+// revoke ends the grant of a token (RFC 7009). Access tokens are not stored, so revoking one
+// ends the refresh token too, as §2.1 allows. A grant that is unusable now is ended as well:
+// it could become usable again.
 func (p *Provider) revoke(c *call) (answer, error) {
 	if err := p.authenticate(c); err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (p *Provider) revoke(c *call) (answer, error) {
 	if _, own := parseRefresh(token); own.IsZero() {
 		claims, err := p.openAccess(ctx, token)
 		if errors.Is(err, errNotOurs) {
-			return struct{}{}, nil // unknown ones look like those that are gone (RFC 7009 §2.2)
+			return struct{}{}, nil // unknown tokens get the same answer as ended ones (RFC 7009 §2.2)
 		}
 		if err != nil {
 			return nil, err
@@ -117,7 +117,7 @@ func (p *Provider) revoke(c *call) (answer, error) {
 	})
 }
 
-// storedGrant is a grant as it was kept, whether or not it gives anything.
+// storedGrant returns a grant as it is stored, usable or not.
 func storedGrant(ctx context.Context, tx *db.Tx, where string, args ...any) (Grant, bool, error) {
 	var g Grant
 	found, err := tx.One(ctx, g.targets(), `

@@ -11,8 +11,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// IssueCode keeps the grant, and returns its code. remembers means that the person
-// agreed just now, for later requests too.
+// IssueCode stores a grant for a request, and returns its code. If remembers is set, the
+// person agreed just now, and the agreement is stored for later requests.
 func (p *Provider) IssueCode(ctx context.Context, q Pending, d application.Decision, remembers bool) (string, error) {
 	code := secret.NewToken()
 	err := p.DB.Update(ctx, func(tx *db.Tx) error {
@@ -40,9 +40,8 @@ func (p *Provider) IssueCode(ctx context.Context, q Pending, d application.Decis
 	return code.Reveal(), err
 }
 
-// still reports whether what was read for a request holds in the transaction that answers it:
-// the session is open, nobody chose another in this browser meanwhile, and the application
-// was not forbidden.
+// still reports whether what d was decided on still holds in this transaction: the session is
+// open, no other session of the browser was chosen since, and the application is not forbidden.
 func still(ctx context.Context, tx *db.Tx, c application.ID, d application.Decision) (bool, error) {
 	s := d.Session.Session
 	var id string
@@ -55,7 +54,7 @@ func still(ctx context.Context, tx *db.Tx, c application.ID, d application.Decis
 		string(c), string(s.OrgID), s.ID, string(application.Forbidden), db.Time(d.ReadAt))
 }
 
-// grantTo keeps what an application gets of a session.
+// grantTo stores the grant of a request, and records the first one of each session.
 func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, q Pending, d application.Decision, code secret.Token) (Grant, error) {
 	c, r, visit := q.Client, q.Request, d.Session
 	var before string
@@ -77,7 +76,7 @@ func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, q Pending, d applicat
 	if g, err = newGrant(ctx, tx, g, code.Hash(secret.Code)); err != nil {
 		return Grant{}, err
 	}
-	if !slices.Contains(r.Prompt, "none") { // nobody opened anything
+	if !slices.Contains(r.Prompt, "none") { // otherwise no person opened the application
 		if err := application.CountUse(ctx, tx, c, visit); err != nil {
 			return Grant{}, err
 		}

@@ -9,8 +9,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// Whoever is signed in opens an application without a page in between, and it learns who
-// came in, from where and how that was proved.
+// A person who is signed in opens an application without a page in between. The application
+// learns who they are, of which organization, and how they signed in.
 func TestAnApplicationOpensAlreadySignedIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -54,7 +54,7 @@ func TestAnApplicationOpensAlreadySignedIn(t *testing.T) {
 	}
 }
 
-// Whoever is not signed in does that first, and comes back to the application.
+// A person who is not signed in does that first, and returns to the application.
 func TestADeepLinkLeadsThroughSignInAndBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

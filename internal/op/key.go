@@ -20,18 +20,19 @@ import (
 const (
 	// KeyLasts is how long a key signs before the schedule replaces it.
 	KeyLasts = 90 * 24 * time.Hour
-	// KeyAhead is how long a new key is published before it signs: longer than
-	// anybody keeps a copy of the key set.
+	// KeyAhead is how long a new key is published before it signs: longer than anybody keeps
+	// a copy of the key set.
 	KeyAhead = 24 * time.Hour
-	// KeyOverlap is how long the one before stays published: its last token has ended.
+	// KeyOverlap is how long the previous key stays published: until its last token expires.
 	KeyOverlap = application.LongestIDToken + keySetLasts
 	// keySetLasts is how long a copy of the key set may be kept.
 	keySetLasts = 15 * time.Minute
-	// ringLasts is how long a node uses the keys that it read: another may have made one.
+	// ringLasts is how long a node uses the keys that it read, before it looks for a key that
+	// another node made.
 	ringLasts = 10 * time.Second
 )
 
-// key is one of ours.
+// key is a signing key.
 type key struct {
 	id        string
 	algorithm application.Algorithm
@@ -39,14 +40,14 @@ type key struct {
 	signsAt   time.Time
 }
 
-// SignsFrom is when its time comes.
+// SignsFrom returns when the key begins to sign.
 func (k key) SignsFrom() time.Time { return k.signsAt }
 
 func (k key) jwk() jose.Key {
 	return jose.Key{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
 }
 
-// Keys are ours, with which tokens are signed.
+// Keys are the keys that sign tokens.
 type Keys struct {
 	db      *db.DB
 	issuer  string
@@ -56,7 +57,7 @@ type Keys struct {
 	now     atomic.Pointer[ring] // as this node read them
 }
 
-// ring is every key that is published, as this node read them.
+// ring holds every published key, as this node read them.
 type ring struct {
 	keys   map[application.Algorithm][]key // newest first
 	set    published
@@ -65,7 +66,7 @@ type ring struct {
 	opened opened
 }
 
-// ring gives the keys, read again after a while.
+// ring returns the keys. It reads them again when ringLasts has passed.
 func (s *Keys) ring(ctx context.Context) (*ring, error) {
 	r := s.now.Load()
 	if r != nil && s.db.Now().Sub(r.readAt).Abs() < ringLasts {
@@ -73,7 +74,7 @@ func (s *Keys) ring(ctx context.Context) (*ring, error) {
 	}
 	if !s.reading.TryLock() {
 		if r != nil {
-			return r, nil // somebody reads them just now; these do until then
+			return r, nil // another request is reading them; until then the old ones do
 		}
 		s.reading.Lock()
 	}
@@ -125,8 +126,8 @@ func (s *Keys) stored(ctx context.Context, tx *db.Tx) (map[application.Algorithm
 	return all, err
 }
 
-// signing is the key that signs now. The first of all is made here; one of RSA takes
-// long and is made by Sweep alone, so that nobody waits for it.
+// signing returns the key that signs now. If there is none for ES256, it makes the first. An
+// RSA key takes long to make, so only Sweep makes it and no request waits.
 func (s *Keys) signing(ctx context.Context, a application.Algorithm) (key, error) {
 	r, err := s.ring(ctx)
 	if err == nil && len(r.keys[a]) == 0 {
@@ -160,7 +161,7 @@ const (
 	leaked    occasion = "leak" // the others go at once
 )
 
-// add keeps a new key. Of two nodes that make the first at once one wins.
+// add stores a new key. If two nodes make the first key at once, one of the two is stored.
 func (s *Keys) add(ctx context.Context, a application.Algorithm, private any, why occasion) error {
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
@@ -197,8 +198,8 @@ func (s *Keys) add(ctx context.Context, a application.Algorithm, private any, wh
 	})
 }
 
-// Rotate makes the next key of each algorithm. It signs once everybody can know
-// it; where the present ones leaked, at once, and those are published no more.
+// Rotate makes the next key of each algorithm, which begins to sign once every copy of the
+// key set has it. If the present keys leaked, they are deleted and the new one signs at once.
 func (s *Keys) Rotate(ctx context.Context, leak bool) error {
 	why := commanded
 	if leak {
@@ -213,8 +214,7 @@ func (s *Keys) Rotate(ctx context.Context, leak bool) error {
 	return err
 }
 
-// Sweep makes the keys that are missing or due, and removes those whose last token
-// has ended.
+// Sweep makes the keys that are missing or due, and deletes those whose last token expired.
 func (s *Keys) Sweep(ctx context.Context, d *db.DB) error {
 	r, err := s.readRing(ctx)
 	if err != nil {
@@ -244,7 +244,8 @@ func (s *Keys) Sweep(ctx context.Context, d *db.DB) error {
 	return err
 }
 
-// What a token is, in its header, so that none passes for another kind (RFC 8725 §3.11).
+// The types of tokens, named in the header so that one kind is not accepted as another (RFC
+// 8725 §3.11).
 const (
 	idTokenType     = "JWT"
 	accessTokenType = "at+jwt"
@@ -252,7 +253,7 @@ const (
 	userInfoType    = "userinfo+jwt"
 )
 
-// sign makes a token. Nobody does so inside a transaction, where others would wait.
+// sign returns a signed token. Do not call it inside a transaction: other writers would wait.
 func (k key) sign(typ string, claims any) (string, error) {
 	token, err := jose.Sign(k.jwk(), typ, claims)
 	if err != nil {
@@ -263,7 +264,7 @@ func (k key) sign(typ string, claims any) (string, error) {
 
 const mostOwn = 16 << 10 // bytes of a token that we signed
 
-// verify opens a token that we signed, of one type.
+// verify checks that we signed a token of this type, and returns its payload.
 func (s *Keys) verify(ctx context.Context, token, typ string) ([]byte, error) {
 	rules := jose.Rules{Longest: mostOwn, Algorithms: []string{string(application.ES256), string(application.RS256)}, Type: func(said string) bool { return said == typ }}
 	t, err := rules.Read(token)

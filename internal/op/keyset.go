@@ -10,21 +10,21 @@ import (
 	"parvis/internal/jose"
 )
 
-// theirKeys is how long a client's key set is used.
+// theirKeys says how long a fetched key set of a client is used.
 var theirKeys = jose.Shelf{Fresh: 5 * time.Minute, Least: 20 * time.Second}
 
 const mostKeySet = 64 << 10 // bytes of one
 
-// fetchedSet is a client's key set as its address last said.
+// fetchedSet is the key set of a client as it was last fetched.
 type fetchedSet struct {
 	mu     sync.Mutex
 	keys   []jose.Key
-	failed error // of the last look
+	failed error // of the last fetch
 	at     time.Time
 }
 
-// keysOf are the keys that a client may sign with: registered, or fetched from its
-// address, again where that is wanted and long enough ago.
+// keysOf returns the keys that a client may sign with: registered, or fetched from its
+// address. again asks for a new fetch, which happens only if the last one was long enough ago.
 func (p *Provider) keysOf(ctx context.Context, c application.Application, again bool) ([]jose.Key, error) {
 	if c.Settings.KeysURL == "" {
 		set, err := proof.ParseKeySet(string(c.Settings.Keys))
@@ -40,7 +40,7 @@ func (p *Provider) keysOf(ctx context.Context, c application.Application, again 
 	if !f.at.IsZero() && !theirKeys.Over(p.DB.Now().Sub(f.at).Abs(), again || f.failed != nil) {
 		return f.keys, f.failed
 	}
-	// What was wrong there is nobody's business who only says to be the client.
+	// The caller has not proved yet to be the client, so only our log says what went wrong.
 	f.at, f.failed = p.DB.Now(), Wrong(InvalidClient, "the client's key set cannot be fetched")
 	w, err := p.Reach.Client(c, c.Settings.KeysURL).Get(ctx, c.Settings.KeysURL, mostKeySet)
 	if err == nil {

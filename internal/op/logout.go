@@ -12,15 +12,15 @@ import (
 	"parvis/internal/session"
 )
 
-// Leaving is a request to sign out, understood (OIDC RP-Initiated Logout §2).
+// Leaving is a parsed request to sign out (OIDC RP-Initiated Logout §2).
 type Leaving struct {
 	Client  application.Application // zero where none is named
 	Hint    Hinted                  // zero where there was none
 	Address string                  // to go to afterwards; empty where none was asked for
 }
 
-// ReadLeaving understands it. The address is one that this very client registered;
-// whoever it was sent to by a mistake gets a page (§3).
+// ReadLeaving parses a request to sign out. Its address must be one that this very client
+// registered; otherwise the browser gets a page and no redirect (§3).
 func (p *Provider) ReadLeaving(ctx context.Context, form url.Values) (Leaving, error) {
 	for _, values := range form {
 		if len(values) > 1 {
@@ -33,10 +33,10 @@ func (p *Provider) ReadLeaving(ctx context.Context, form url.Values) (Leaving, e
 		var err error
 		l.Hint, err = p.readHint(ctx, text)
 		if errors.Is(err, errRetired) {
-			// Its key is gone: it says nothing any more, and the person is asked. A hint of ours
-			// names its client even so.
+			// Its key is gone, so it proves nothing and the person is asked. It may still name its
+			// client.
 			var said Hinted
-			_ = jose.Unverified(text, mostOwn, &said) // where that cannot be read, it names nobody
+			_ = jose.Unverified(text, mostOwn, &said) // if it cannot be read, it names no client
 			l.Hint, err = Hinted{Audience: said.Audience}, nil
 		}
 		if errors.Is(err, errNotOurs) || err == nil && id != "" && id != l.Hint.Audience {
@@ -57,8 +57,8 @@ func (p *Provider) ReadLeaving(ctx context.Context, form url.Values) (Leaving, e
 			return Leaving{}, err
 		}
 		if l.Hint.SID != "" && !l.Hint.of(l.Client) {
-			// The hint was made for an application that was removed, so it does not name the one
-			// that has its ID now; only client_id can do that. The person is asked.
+			// The hint was made for a removed application that had this ID, so only client_id can
+			// name the present one. The person is asked.
 			if l.Hint = (Hinted{}); form.Get("client_id") == "" {
 				l.Client = application.Application{}
 			}
@@ -84,14 +84,15 @@ func (p *Provider) IsOf(l Leaving, w session.Visit) bool {
 	return l.Hint.SID != "" && l.Hint.SID == p.sid(l.Client, w.Session.ID)
 }
 
-// IsSame reports whether a session belongs to the person whom the hint names. They signed
-// in again since the hint was made, so they are asked.
+// IsSame reports whether a session belongs to the person whom the hint names. If it is not
+// the session of the hint, they signed in again since, so they are asked.
 func (p *Provider) IsSame(l Leaving, w session.Visit) bool {
 	return l.Hint.Organization.ID == w.Session.OrgID && l.Hint.Subject == p.subjectOf(l.Client, w.Session.OrgID, w.User.ID)
 }
 
-// Frames are the addresses by which a browser tells applications that sessions of it end
-// (OIDC Front-Channel Logout §3): those that were opened from them and want it so.
+// Frames returns the addresses that a browser loads to tell applications that its sessions
+// ended (OIDC Front-Channel Logout §3). Only applications that were opened in those sessions
+// and registered such an address have one.
 func (p *Provider) Frames(ctx context.Context, ended ...session.Session) ([]string, error) {
 	var all []string
 	for _, s := range ended {

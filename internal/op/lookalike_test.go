@@ -12,8 +12,8 @@ import (
 	"parvis/internal/i18n"
 )
 
-// No two applications that one person can meet look alike, and a refusal tells nothing of
-// another organization's.
+// No two applications that one person can see look alike, and a refusal reveals nothing about
+// applications of other organizations.
 func TestApplicationsDoNotLookAlike(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -49,7 +49,7 @@ func TestApplicationsDoNotLookAlike(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.title, err, c.fault)
 		}
 	}
-	w.Update(t, func(ctx context.Context, tx *db.Tx) error { // what it is called already stays
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error { // the name that it has already stays
 		_, err := application.Change(ctx, tx, directory.Operator(), w.URL, first.Application, settings(func(s *application.Settings) { s.Name, s.Asks = "Web", true }))
 		return err
 	})
@@ -71,7 +71,7 @@ func TestRolesAreCleanedAsNamesAre(t *testing.T) {
 			t.Errorf("%s: %v, want op.field.roles", title, err)
 		}
 	}
-	// What can be cleaned is kept as a name would be: in one form, with single spaces.
+	// A role is cleaned like a name: one form of each character, single spaces.
 	c := w.register(w.org.ID, application.Web, settings(func(s *application.Settings) {
 		s.Roles = []application.RoleOf{{Group: w.group("Crew"), Role: " Chef  d\u2019e\u0301quipe "}}
 	}))

@@ -8,8 +8,8 @@ import (
 	"parvis/internal/application"
 )
 
-// The first token of an installation may be asked for before any key was made, and the
-// one writer of SQLite must not wait for itself.
+// The first token may be requested before any key exists; the one writer of SQLite must not wait
+// for itself then.
 func TestTheFirstTokenOfAllIsAMachines(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -1,20 +1,20 @@
-// Package op is the OpenID Provider: what the applications of the suite trust. It
-// answers who came in, for which organization and how that was proved, and tells
-// applications when it is over.
+// Package op is the OpenID Provider, which the applications of the suite trust. It answers
+// who signed in, for which organization and how they proved it, and tells applications when
+// a session has ended.
 //
-// An authorization request is parsed, and application.Decide says which session of the
-// browser it means and what it gets; nothing else does. What an application then holds, a code, a
-// rotating refresh token, access tokens, hangs on one row, the grant, and every use of it
-// joins session, user, organization and application as they are now. So an end is data,
-// and is felt at once on every node; Sweep only tells it to applications.
+// An authorization request is parsed here; application.Decide alone says which session of the
+// browser it means and what it gets. The application then holds a code, a rotating refresh
+// token and access tokens. All of them depend on one row, the grant, and every use of them
+// reads session, user, organization and application as they are now. So an end takes effect
+// at once on every node; Sweep only tells applications about it.
 //
-//	/par, /device_authorization        an application's server asks first ── op/ask takes it on
-//	/token                             what op/ask gave for what the application may hold
-//	/userinfo, /introspect, /revoke    what a token still says, and its end
-//	/jwks, /.well-known/…              what anybody may read of us
-//	back-channel logout                we call the application, when a session ended
+//	/par, /device_authorization        an application's server asks first; op/ask continues
+//	/token                             exchanges a code of op/ask for tokens
+//	/userinfo, /introspect, /revoke    what a token says now, and its end
+//	/jwks, /.well-known/…              public documents
+//	back-channel logout                we call the application after a session ended
 //
-// What a browser meets of it, /authorize first, is package op/ask.
+// The pages that a browser sees, /authorize first, are in package op/ask.
 //
 // It owns keys, authorization_requests, pushed_requests, grants, device_codes, logouts and
 // used_proofs.
@@ -42,15 +42,14 @@ import (
 	"parvis/internal/signin"
 )
 
-// Lifetimes of what an application gets here. Those that each application sets for itself
-// are in package application.
+// The lifetimes that no application can set for itself; the others are in package application.
 const (
 	CodeLasts        = time.Minute // RFC 6749 §4.1.2 allows ten, R-OPR-02 one
 	PushedLasts      = time.Minute
-	RetryGrace       = 30 * time.Second // a refresh token that was just replaced may come once more: the answer was lost
+	RetryGrace       = 30 * time.Second // a refresh token that was just replaced may be used again: the answer may be lost
 	DeviceLasts      = 10 * time.Minute
 	DevicePollsEvery = 5 * time.Second
-	RequestLasts     = signin.WhereToLasts // of what an application asked, while the person signs in
+	RequestLasts     = signin.WhereToLasts // of a request that waits while the person signs in
 )
 
 // Parts are what a Provider works with.
@@ -94,7 +93,7 @@ func NewProvider(p Parts, keys secret.Keys) *Provider {
 
 func oldest(r secret.Ring) []byte { return r[len(r)-1].Bytes }
 
-// Where applications find us.
+// The paths of the endpoints.
 const (
 	AuthorizePath     = "/authorize"
 	tokenPath         = "/token"
@@ -110,7 +109,7 @@ const (
 	metadataPath      = "/.well-known/oauth-authorization-server"
 )
 
-// Mount adds the addresses that applications call themselves.
+// Mount adds the endpoints that applications call themselves.
 func (p *Provider) Mount(e *edge.Edge, catalogue *i18n.Catalogue) {
 	p.document = sync.OnceValues(func() (published, error) { return p.makeDocument(catalogue) })
 
@@ -143,7 +142,7 @@ func (p *Provider) RefreshLasts(s application.Settings) time.Duration {
 	return cmp.Or(p.Lifetimes.RefreshToken, s.RefreshFor, application.RefreshLasts)
 }
 
-// The limiters of what anybody may try here.
+// Limits of what anybody may try here.
 var (
 	PerNetworkClient = limit.Policy{Name: "client-network", Free: 60, First: time.Second, Most: time.Minute, Forget: 15 * time.Minute}
 	PerNetworkDevice = limit.Policy{Name: "device-network", Free: 20, First: time.Second, Most: time.Minute, Forget: time.Hour}
@@ -152,7 +151,7 @@ var (
 // Policies are the limiters of this package.
 var Policies = []limit.Policy{PerNetworkClient, PerNetworkDevice}
 
-// take counts a try, or says how long to wait.
+// take counts a try, or returns an error that says how long to wait.
 func (p *Provider) take(ctx context.Context, keys ...limit.Key) error {
 	taken, err := limit.Take(ctx, p.DB, keys...)
 	if err == nil && !taken.Allowed {
@@ -161,12 +160,12 @@ func (p *Provider) take(ctx context.Context, keys ...limit.Key) error {
 	return err
 }
 
-// CountTry counts a try of the client's network.
+// CountTry counts a try from the caller's network.
 func (p *Provider) CountTry(ctx context.Context, policy limit.Policy) error {
 	return p.take(ctx, p.Limits.Key(policy, limit.From(audit.OriginOf(ctx))))
 }
 
-// countBegun counts what anybody can make us keep.
+// countBegun counts a row that anybody can make us store, against a limit of their network.
 func (p *Provider) countBegun(ctx context.Context) error {
 	return p.CountTry(ctx, signin.PerNetworkBegun)
 }

@@ -8,10 +8,9 @@ import (
 // mostOpened is how many access tokens a ring remembers: some megabytes.
 const mostOpened = 5_000
 
-// opened remembers access tokens that were read before, since verifying a signature takes
-// longer than all the rest of a call. Whether the grant still holds is asked each time.
-// It belongs to a ring, and goes with it: a key that is published no more takes along
-// what it had signed.
+// opened remembers the claims of access tokens, because verifying a signature takes longer
+// than the rest of a call. The grant is still checked on each use. Every ring has its own, so
+// that tokens of a key that is no longer published are forgotten with the ring.
 type opened struct {
 	mu  sync.RWMutex
 	all map[[sha256.Size]byte]accessClaims
@@ -27,7 +26,7 @@ func (o *opened) get(token [sha256.Size]byte) (accessClaims, bool) {
 func (o *opened) put(token [sha256.Size]byte, c accessClaims) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.all) < mostOpened { // the next ring begins anew, soon
+	if len(o.all) < mostOpened { // the next ring, which comes soon, starts empty
 		o.all[token] = c
 	}
 }

@@ -12,20 +12,20 @@ import (
 	"parvis/internal/session"
 )
 
-// Preview is what an application would get if somebody opened it now, with all that it
-// may ask for. Nothing is issued for it, signed or kept.
+// Preview is what an application would get if a person opened it now and it asked for every
+// scope that it may have. Nothing is issued, signed or stored.
 type Preview struct {
 	Forbidden bool // nobody of the organization may open it
-	NotYours  bool // it is for groups that the person is in none of
+	NotYours  bool // the person is not in any group that it is for
 	Asks      bool // the person would be asked first
 	IDToken   []Told
 	UserInfo  []Told
 }
 
-// Told is one claim; what is no text is shown as JSON.
+// Told is one claim; a value that is not text is shown as JSON.
 type Told struct{ Name, Value string }
 
-// Preview is that, for whoever visits.
+// Preview returns what an application would get from this visit.
 func (p *Provider) Preview(ctx context.Context, r db.Reader, v session.Visit, a application.Placed) (Preview, error) {
 	c := a.Application
 	if !c.Code() {

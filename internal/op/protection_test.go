@@ -12,15 +12,15 @@ import (
 	"parvis/internal/idptest"
 )
 
-// less is an application that was registered for less than PKCE.
+// less registers an application with less protection than PKCE.
 func (w *world) less(p application.Protection) client {
 	w.t.Helper()
 	return w.register("", application.Web, settings(func(s *application.Settings) { s.Protection = p }))
 }
 
-// OPR-2, R-OPR-03: what an application was registered for is demanded, for a request that
-// brings an ID token alone; what is sent is enforced whatever is registered; and a verifier
-// whose challenge somebody took away is refused (RFC 9700 §2.1.1).
+// OPR-2, R-OPR-03: less than PKCE is enough only if it is registered and the request gets an ID
+// token. A challenge that is sent is always enforced, and a verifier without a challenge, which
+// an attacker may have removed, is refused (RFC 9700 §2.1.1).
 func TestOPR2LessThanPKCE(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -76,8 +76,8 @@ func TestOPR2LessThanPKCE(t *testing.T) {
 	}
 }
 
-// OPR-2: who proves nothing cannot do without PKCE, however it came to be registered so,
-// and a request that waited is judged by what is registered when it is answered.
+// OPR-2: a client that does not authenticate needs PKCE, whatever its registration says. A request
+// that waited is judged by the registration at the time of the answer.
 func TestOPR2LessThanPKCEIsForClientsThatProveThemselves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -107,8 +107,7 @@ func TestOPR2LessThanPKCEIsForClientsThatProveThemselves(t *testing.T) {
 	wantPage(t, "pushed before", w.bo.Get("/authorize?client_id="+string(c.ID)+"&request_uri="+pushed), http.StatusBadRequest)
 }
 
-// OIDC Core §3.1.2.1: prompt=none where nobody is says so, whatever else may be missing of
-// who would be there.
+// OIDC Core §3.1.2.1: if nobody is signed in, prompt=none says so, whatever else is missing.
 func TestOPR8NoneWhereNobodyIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -127,7 +126,7 @@ func TestOPR8NoneWhereNobodyIs(t *testing.T) {
 	}
 }
 
-// posted is what a page would post to an application; nil where it posts nothing.
+// posted returns what a page would post to an application; nil if it posts nothing.
 func posted(p *idptest.Page) url.Values {
 	if !p.Has("form", "id", "out") {
 		return nil
@@ -135,7 +134,7 @@ func posted(p *idptest.Page) url.Values {
 	return p.Form("out").Values
 }
 
-// OPR-6, R-OPR-07: a secret comes in the header or in the form, and never in both.
+// OPR-6, R-OPR-07: a secret may come in the header or in the form, but not in both.
 func TestOPR6ASecretComesOneWay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -153,18 +152,18 @@ func TestOPR6ASecretComesOneWay(t *testing.T) {
 	for name, more := range map[string]string{"the same": c.secret, "another": "x"} {
 		w.wantError(name+" in both", w.do(w.as(c, "/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x.y"}, "client_secret": {more}})), http.StatusBadRequest, "invalid_request")
 	}
-	// An empty parameter is none (RFC 6749 §3.2): it neither proves anything, nor is it a second way.
+	// An empty parameter counts as absent (RFC 6749 §3.2): it is neither a proof nor a second way.
 	w.wantError("an empty secret", w.do(w.post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x.y"}, "client_id": {string(c.ID)}, "client_secret": {""}})), http.StatusUnauthorized, "invalid_client")
 	if r := w.call(c, "/introspect", url.Values{"token": {"x"}, "client_secret": {""}}); r.Status != http.StatusOK {
 		t.Errorf("an empty one beside the header: %d %s", r.Status, r.Body)
 	}
 }
 
-// What was registered for one of the two ways before they were one goes on.
+// Applications that were registered when header and form were two methods have the one for both.
 func TestApplicationsFromBeforeHaveOneMethodForSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, id := range []application.ID{"collaborate", "architect"} { // as 00001 made them
+	for _, id := range []application.ID{"collaborate", "architect"} { // as migration 00001 made them
 		a, err := application.ByID(t.Context(), w.DB, directory.Operator(), "", id)
 		if err != nil {
 			t.Fatal(err)
@@ -175,8 +174,8 @@ func TestApplicationsFromBeforeHaveOneMethodForSecrets(t *testing.T) {
 	}
 }
 
-// OPR-12, R-OPR-14: an answer by form_post is a page with one form, which goes to the
-// application's own address without script too. Errors come the same way.
+// OPR-12, R-OPR-14: an answer by form_post is a page with one form to the application's own
+// address, which works without script too. Errors come the same way.
 func TestOPR12FormPost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -197,7 +196,7 @@ func TestOPR12FormPost(t *testing.T) {
 		byPush := url.Values{"client_id": {string(c.ID)}, "request_uri": {w.call(c, "/par", q).text("request_uri")}}
 		for door, p := range map[string]*idptest.Page{"asked": authorize(w.bo, q), "posted": w.bo.CrossPost("/authorize", q), "pushed": authorize(w.bo, byPush)} {
 			if door == "pushed" && row.wants == "error" && name != "nobody" {
-				continue // told when it was pushed
+				continue // the answer to the push says so
 			}
 			what := name + ", " + door
 			idptest.Want(t, p, idptest.Status(http.StatusOK), idptest.Says("page.going"), idptest.Says("page.going_link", "Provider", "Books"))
@@ -222,7 +221,7 @@ func TestOPR12FormPost(t *testing.T) {
 		}
 	}
 
-	// After a form of ours too, and to this machine; an app's own scheme takes no form.
+	// It works after a form of ours too, and to loopback; an app's own scheme takes no form.
 	local := w.register("", application.Web, settings(func(s *application.Settings) {
 		s.RedirectURIs, s.Asks = []string{"http://localhost:9000/callback"}, true
 	}))

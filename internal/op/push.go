@@ -12,14 +12,14 @@ import (
 	"parvis/internal/secret"
 )
 
-// pushedAnswer names what was pushed (RFC 9126 §2.2).
+// pushedAnswer gives the application the name of its stored request (RFC 9126 §2.2).
 type pushedAnswer struct {
 	RequestURI string `json:"request_uri"`
 	ExpiresIn  int    `json:"expires_in"`
 }
 
-// push takes an authorization request from an application's server, before its browser
-// comes (RFC 9126).
+// push stores an authorization request that an application's server sends before the browser
+// arrives (RFC 9126).
 func (p *Provider) push(c *call) (answer, error) {
 	if err := p.authenticate(c); err != nil {
 		return nil, err
@@ -48,7 +48,8 @@ func (p *Provider) push(c *call) (answer, error) {
 	return pushedAnswer{RequestURI + token.Reveal(), int(PushedLasts / time.Second)}, err
 }
 
-// Store keeps a request until its browser comes. What anybody may send is counted.
+// Store stores a request until its browser arrives. anybody means that the sender did not
+// authenticate; such requests are limited by network.
 func (p *Provider) Store(ctx context.Context, c application.Application, r Request, anybody bool) (secret.Token, error) {
 	if anybody {
 		if err := p.countBegun(ctx); err != nil {
@@ -68,7 +69,7 @@ func (p *Provider) Store(ctx context.Context, c application.Application, r Reque
 	})
 }
 
-// pushed finds a request that was stored before, once, for its own client (RFC 9126 §4).
+// pushed returns a request that the same client stored, once (RFC 9126 §4).
 func (p *Provider) pushed(ctx context.Context, c application.Application, text string) (Request, error) {
 	token := secret.ParseToken(text)
 	var asked string

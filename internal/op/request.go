@@ -19,7 +19,7 @@ import (
 	"parvis/internal/session"
 )
 
-// Request is an authorization request that was understood.
+// Request is a parsed authorization request.
 type Request struct {
 	ClientID     application.ID  `json:"client_id"`
 	RedirectURI  string          `json:"redirect_uri"`
@@ -37,14 +37,14 @@ type Request struct {
 	LoginHint    string          `json:"login_hint,omitempty"`
 	Subject      string          `json:"subject,omitempty"` // of id_token_hint
 	SubjectOrg   directory.OrgID `json:"subject_org,omitempty"`
-	Since        time.Time       `json:"since,omitzero"` // somebody else is to sign in: only who did since then is meant
+	Since        time.Time       `json:"since,omitzero"` // set if somebody else is to sign in: only a later sign-in counts
 	Thumbprint   string          `json:"thumbprint,omitempty"`
 	AskedAt      time.Time       `json:"asked_at"`
 }
 
-// Mismatch is what is wrong with a request that may not be answered by a redirect: the
-// address to answer to is not known to be the application's (RFC 6749 §4.1.2.1). Its
-// page names it exactly, for whoever develops the application.
+// Mismatch is an error that may not be answered by a redirect, because the address is not
+// known to be the application's (RFC 6749 §4.1.2.1). A page shows it, in words for the
+// application's developer.
 type Mismatch struct {
 	Key    string // of the sentence
 	Args   map[string]any
@@ -53,7 +53,7 @@ type Mismatch struct {
 
 func (m *Mismatch) Error() string { return "authorization request: " + m.Key }
 
-// Refusal is what is wrong with a request whose application can be told.
+// Refusal is an error that can be sent to the application.
 type Refusal struct {
 	Told *Error
 	Pending
@@ -64,12 +64,12 @@ func (r *Refusal) Error() string { return r.Told.Error() }
 const (
 	RequestURI = "urn:ietf:params:oauth:request_uri:"
 	mostText   = 2000    // bytes of a parameter that is carried along
-	mostState  = 4 << 10 // bytes of a state, in which some libraries keep all that they know
+	mostState  = 4 << 10 // bytes of a state, in which some libraries store a lot
 )
 
-// Parse understands an authorization request, from the address or pushed before. What
-// comes twice, or is not known to us and could change what is meant, is refused; what is
-// merely unknown is ignored (OIDC Core §3.1.2.1).
+// Parse reads an authorization request, from the address or pushed before. It refuses
+// parameters that come twice, and those that we do not support though they would change the
+// request. It ignores other unknown parameters (OIDC Core §3.1.2.1).
 func (p *Provider) Parse(ctx context.Context, form url.Values) (q Pending, err error) {
 	if q.Client, err = p.clientOf(ctx, form); err != nil {
 		return Pending{}, err
@@ -91,7 +91,7 @@ func (p *Provider) Parse(ctx context.Context, form url.Values) (q Pending, err e
 	return q, err
 }
 
-// clientOf finds the application, to whom alone anything can be answered.
+// clientOf finds the application that a request names. Without it there is nobody to answer.
 func (p *Provider) clientOf(ctx context.Context, form url.Values) (application.Application, error) {
 	switch ids := form["client_id"]; {
 	case len(ids) == 0 || ids[0] == "":
@@ -109,8 +109,8 @@ func (p *Provider) clientOf(ctx context.Context, form url.Values) (application.A
 	return c, err
 }
 
-// understand reads the parameters of a request of c. With an *Error the Request holds
-// as much as is needed to tell it.
+// understand reads the parameters of a request of c. If it returns an *Error, the Request has
+// what is needed to send that error.
 func (p *Provider) understand(ctx context.Context, c application.Application, form url.Values) (Request, error) {
 	r := Request{ClientID: c.ID, AskedAt: p.DB.Now()}
 	switch sent := form["redirect_uri"]; {
@@ -139,8 +139,8 @@ func (p *Provider) understand(ctx context.Context, c application.Application, fo
 	return r, p.hint(ctx, c, &r, form)
 }
 
-// mismatch names what an address differs in from the nearest that is registered,
-// without showing that one to a stranger.
+// mismatch says where an address differs from the most similar registered one, without
+// showing that one to a stranger.
 func mismatch(c application.Application, sent string) *Mismatch {
 	d := redirect.Difference(c.Settings.RedirectURIs, sent)
 	if len(sent) > mostText {
@@ -149,7 +149,7 @@ func mismatch(c application.Application, sent string) *Mismatch {
 	return &Mismatch{Key: "op.mismatch.redirect_uri." + cmp.Or(string(d.Part), "none"), Args: map[string]any{"At": d.At, "Sent": sent}, Client: c.Settings.Name}
 }
 
-// shape checks what kind of request it is.
+// shape checks the response type and mode, and how long the parameters are.
 func (r *Request) shape(_ application.Application, form url.Values) error {
 	switch {
 	case form.Has("request"):
@@ -179,8 +179,8 @@ func (r *Request) shape(_ application.Application, form url.Values) error {
 	return nil
 }
 
-// scope takes what the client is registered for. What it is not is left out, as the
-// answer says (OIDC Core §3.1.2.1, RFC 6749 §3.3).
+// scope reads the scopes that the client is registered for, and leaves out the others. The
+// token answer says what was granted (OIDC Core §3.1.2.1, RFC 6749 §3.3).
 func (r *Request) scope(c application.Application, form url.Values) error {
 	for s := range strings.FieldsSeq(form.Get("scope")) {
 		switch {
@@ -235,7 +235,7 @@ func (r *Request) protected(c application.Application) error {
 // prompts are the values of prompt that we know (OIDC Core §3.1.2.1).
 var prompts = []string{"none", "login", "consent", "select_account"}
 
-// wishes reads how the person is to be met.
+// wishes reads how the person is to sign in: prompt, max_age, acr_values, languages, hints.
 func (r *Request) wishes(_ application.Application, form url.Values) error {
 	r.Prompt = strings.Fields(form.Get("prompt"))
 	for _, w := range r.Prompt {
@@ -259,8 +259,8 @@ func (r *Request) wishes(_ application.Application, form url.Values) error {
 	return nil
 }
 
-// hint reads the ID token that says who is expected: one of ours, for this client, also
-// when it has expired (OIDC Core §3.1.2.1).
+// hint reads id_token_hint, which says who is expected. It must be an ID token that we issued
+// to this client; it may have expired (OIDC Core §3.1.2.1).
 func (p *Provider) hint(ctx context.Context, c application.Application, r *Request, form url.Values) error {
 	text := form.Get("id_token_hint")
 	if text == "" {
@@ -269,7 +269,7 @@ func (p *Provider) hint(ctx context.Context, c application.Application, r *Reque
 	h, err := p.readHint(ctx, text)
 	switch {
 	case errors.Is(err, errRetired):
-		// Its key is gone: it says nothing any more. Nobody is let in silently for it.
+		// Its key is gone, so it proves nothing, and nobody is signed in silently because of it.
 		if slices.Contains(r.Prompt, "none") {
 			return Wrong(LoginRequired, "id_token_hint is older than our keys")
 		}
@@ -279,7 +279,7 @@ func (p *Provider) hint(ctx context.Context, c application.Application, r *Reque
 	case err != nil:
 		return err
 	case !h.of(c):
-		// It was made for an application that had this ID and was removed: it counts for nothing.
+		// It was made for a removed application that had this ID, so it proves nothing.
 		if slices.Contains(r.Prompt, "none") {
 			return Wrong(LoginRequired, "id_token_hint is older than this registration of the client")
 		}
@@ -289,7 +289,7 @@ func (p *Provider) hint(ctx context.Context, c application.Application, r *Reque
 	return nil
 }
 
-// Hinted is what an ID token that comes back to us says.
+// Hinted are the claims of an ID token that comes back as a hint.
 type Hinted struct {
 	Issuer       string            `json:"iss"`
 	Audience     string            `json:"aud"`
@@ -310,21 +310,21 @@ func (p *Provider) readHint(ctx context.Context, text string) (Hinted, error) {
 		return Hinted{}, err
 	}
 	var h Hinted
-	// Of what we sign with this type, ID tokens alone name a session.
+	// Of all that we sign with this type, only ID tokens have a sid.
 	if json.Unmarshal(payload, &h) != nil || h.Issuer != p.Base || h.SID == "" {
 		return Hinted{}, errNotOurs
 	}
 	return h, nil
 }
 
-// Hints say which session the request means.
+// Hints returns which session a request means.
 func (p *Provider) Hints(q Pending) application.Hints {
 	h := application.Hints{
 		Organization: q.Organization, Subject: q.Subject, SubjectOrg: q.SubjectOrg, ClientOrg: q.Client.OrgID, Session: q.SessionID, Since: q.Since,
 		SubjectOf: func(v session.Visit) string { return p.subjectOf(q.Client, v.Session.OrgID, v.User.ID) },
 	}
 	if a, err := naming.ParseAddress(q.LoginHint); err == nil {
-		h.Address = a.Key // what is no address is a name that only the application knows
+		h.Address = a.Key // otherwise it is a name that only the application knows
 	}
 	return h
 }
@@ -339,12 +339,12 @@ func (r Request) TwoFactors() bool {
 // (OAuth 2.0 Form Post Response Mode §2).
 const FormPost = "form_post"
 
-// postable reports whether a form can go to an address: not to an app's own scheme.
+// postable reports whether a form can be posted to an address: not to an app's own scheme.
 func postable(address string) bool {
 	return strings.HasPrefix(address, "https://") || strings.HasPrefix(address, "http://")
 }
 
-// WithQuery adds to an address, leaving what was registered as it is, byte for byte.
+// WithQuery appends parameters to an address and leaves its own bytes as they were registered.
 func WithQuery(address string, more url.Values) string {
 	if strings.Contains(address, "?") {
 		return address + "&" + more.Encode()
@@ -352,7 +352,8 @@ func WithQuery(address string, more url.Values) string {
 	return address + "?" + more.Encode()
 }
 
-// OrganizationOf is the organization to sign in to, where the request names one.
+// OrganizationOf returns the organization to sign in to, or an empty ID if neither the request
+// nor its client says which.
 func (p *Provider) OrganizationOf(ctx context.Context, q Pending) (directory.OrgID, error) {
 	switch {
 	case q.Organization != "":

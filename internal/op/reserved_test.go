@@ -15,14 +15,14 @@ import (
 	"parvis/internal/fault"
 )
 
-// refuses checks that an application is refused with a sentence, or registered where key
-// is empty.
+// refuses checks that an application is refused with this sentence, or registered if key is
+// empty.
 func (w *world) refuses(what string, org directory.OrgID, kind application.Kind, s application.Settings, key string) {
 	w.t.Helper()
 	_ = w.refusal(what, org, kind, s, key)
 }
 
-// refusal checks the same and gives the fault.
+// refusal does what refuses does, and returns the fault.
 func (w *world) refusal(what string, org directory.OrgID, kind application.Kind, s application.Settings, key string) *fault.Error {
 	w.t.Helper()
 	s = w.distinct(s)
@@ -40,8 +40,8 @@ func (w *world) refusal(what string, org directory.OrgID, kind application.Kind,
 	return f
 }
 
-// stored changes what is registered of an application behind everybody's back, as an
-// earlier version may have left it.
+// stored changes the settings of an application in the database, as an earlier version may have
+// left them.
 func (w *world) stored(c client, change func(*application.Settings)) {
 	w.t.Helper()
 	s := c.Settings
@@ -56,8 +56,8 @@ func (w *world) stored(c client, change func(*application.Settings)) {
 	})
 }
 
-// R-OPR-08: a name that some reader takes for a reserved one is reserved: Go's JSON ignores
-// letter case, a header has no punctuation but the hyphen, and a dot leads into an object.
+// R-OPR-08: a name that some reader may take for a reserved one is reserved too. Go's JSON ignores
+// letter case, a header has no punctuation except the hyphen, and a dot leads into an object.
 func TestOPR5ReservedClaimsAreReservedHoweverTheyAreWritten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -79,7 +79,7 @@ func TestOPR5ReservedClaimsAreReservedHoweverTheyAreWritten(t *testing.T) {
 		s.Claims = []application.Claim{{Name: "shoe_size", Source: "fixed", Value: "44"}, {Name: "Shoe-Size", Source: "fixed", Value: "45"}}
 	}), "op.field.claims_twice")
 
-	// What was registered before says nothing any more.
+	// A claim that was registered before has no effect.
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.InIDToken = true }))
 	w.stored(c, func(s *application.Settings) {
 		s.Claims = []application.Claim{{Name: "Sub", Source: "fixed", Value: "ana"}, {Name: "EMAIL", Source: "fixed", Value: "ana@meridian.example"}, {Name: "shoe", Source: "fixed", Value: "44"}}
@@ -97,8 +97,8 @@ func TestOPR5ReservedClaimsAreReservedHoweverTheyAreWritten(t *testing.T) {
 	}
 }
 
-// R-OPR-13: a token for the issuer is every application's, so no registration has its name,
-// however it is written, nor anything under it.
+// R-OPR-13: every token is for the issuer, so nothing may be registered under the issuer's address,
+// in any spelling.
 func TestOPR5WhatIsUnderTheIssuerIsReserved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -110,7 +110,7 @@ func TestOPR5WhatIsUnderTheIssuerIsReserved(t *testing.T) {
 	w.refuses("a claim", "", application.Web, settings(func(s *application.Settings) { s.Claims = []application.Claim{{Name: w.URL + "/role", Source: "role"}} }), "op.field.of_issuer")
 	w.refuses("a neighbour", "", application.Web, settings(func(s *application.Settings) { s.Audience = "https://api." + host }), "")
 
-	// One that had it before asks in vain about tokens that are not its own.
+	// An application that had it before learns nothing about tokens of others.
 	books, spy := w.books(), w.register("", application.Web, settings(func(s *application.Settings) { s.Name = "Spy" }))
 	for _, audience := range []string{w.URL, w.URL + "/"} {
 		w.stored(spy, func(s *application.Settings) { s.Audience = audience })
@@ -133,8 +133,8 @@ func TestOPR5WhatIsUnderTheIssuerIsReserved(t *testing.T) {
 	}
 }
 
-// Audiences and permissions are an organization's own among organizations, and taken where
-// the installation has them. A refusal tells nothing of another organization's.
+// Two organizations may use the same audiences and permissions, but not those of the installation.
+// A refusal reveals nothing about another organization.
 func TestOPR5AudiencesAndPermissionsOfTwoOrganizations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -154,7 +154,7 @@ func TestOPR5AudiencesAndPermissionsOfTwoOrganizations(t *testing.T) {
 	w.refuses("the installation's permission", w.org.ID, application.Web, api("Three", "https://three.example", "suite:read"), "op.field.scopes_taken")
 	w.refuses("another of the installation", "", application.Web, api("Suite's API", "https://suite.example", "suite:read"), "")
 
-	// What both have is told apart: neither asks about the other's tokens.
+	// If two have the same, neither can introspect the other's tokens.
 	lumens := w.register(w.other.ID, application.Web, api("Lumen's other", "https://api.example", "orders:read"))
 	token := w.enter(w.bo, meridians).text("access_token")
 	if r := w.call(lumens, "/introspect", url.Values{"token": {token}}); r.JSON["active"] != false {

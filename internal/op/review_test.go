@@ -17,7 +17,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// change registers something else for an application that is in use.
+// change changes the settings of an application.
 func (w *world) change(c client, change func(*application.Settings)) {
 	w.t.Helper()
 	s := c.Settings
@@ -28,8 +28,8 @@ func (w *world) change(c client, change func(*application.Settings)) {
 	})
 }
 
-// R-OPR-01: an address that is registered no more gets no answer, though a request for it
-// was taken before: on the page that asks, pushed, or with a code on its way.
+// R-OPR-01: an address that is no longer registered gets no answer, even if its request came
+// before: while a page asks, after a push, or with a code already issued.
 func TestOPR1AnAddressThatIsRegisteredNoMoreGetsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -51,7 +51,7 @@ func TestOPR1AnAddressThatIsRegisteredNoMoreGetsNothing(t *testing.T) {
 	w.wantError("a code on its way", w.redeem(own, code), http.StatusBadRequest, "invalid_grant")
 }
 
-// The claims of a registration tell no more than the scopes that the person was asked for.
+// Registered claims reveal no more than the scopes that the person was asked for.
 func TestOPR5ACustomClaimNeedsItsScope(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -67,8 +67,8 @@ func TestOPR5ACustomClaimNeedsItsScope(t *testing.T) {
 	}
 }
 
-// The language that an application asks for is spoken on the pages of its own request
-// and on no others, and it becomes nobody's choice.
+// The language that an application asks for is used on the pages of its own request only, and is
+// not stored as a choice.
 func TestAnApplicationsLanguageHoldsForItsRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -89,7 +89,7 @@ func TestAnApplicationsLanguageHoldsForItsRequest(t *testing.T) {
 	speaks(b.Get("/o/meridian/home"), "en")
 }
 
-// A signed-in person is spoken to in their own language, whatever an application asks for.
+// A signed-in person gets their own language, whatever an application asks for.
 func TestAnApplicationsLanguageDoesNotReplaceAPersons(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -107,8 +107,8 @@ func TestAnApplicationsLanguageDoesNotReplaceAPersons(t *testing.T) {
 	}
 }
 
-// A hint that is older than our keys leads to a question, not to an error; what its
-// owner never signed is refused.
+// A hint that is older than our keys leads to a question, not to an error. A hint that we never
+// signed is refused.
 func TestOPR9AHintOlderThanOurKeysAsks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -125,8 +125,8 @@ func TestOPR9AHintOlderThanOurKeysAsks(t *testing.T) {
 	}
 }
 
-// A hint passes for one older than our keys only where it says to be ours and names a key
-// that is gone: nobody gets milder treatment by forging one.
+// A hint counts as older than our keys only if it names our issuer and a key that is gone. A
+// forged hint gains nothing by that.
 func TestOPR9AForgedHintIsNoOldOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -149,8 +149,7 @@ func TestOPR9AForgedHintIsNoOldOne(t *testing.T) {
 	}
 }
 
-// One application that does not answer, with many sign-outs behind it, keeps nobody
-// waiting but itself.
+// An application that does not answer, with many waiting sign-outs, delays only itself.
 func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -159,7 +158,7 @@ func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
 	defer close(silent.wait)
 	dead := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = silent.URL }))
 	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = quick.URL }))
-	w.Update(t, func(ctx context.Context, tx *db.Tx) error { // as if 600 had signed out of it
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error { // as if 600 people had signed out
 		_, err := tx.Exec(ctx, `
 			with recursive n(i) as (select 1 union all select i + 1 from n where i < 600)
 			insert into logouts (org_id, id, client_id, user_id, session_id, created_at, next_try_at, tries)
@@ -178,7 +177,7 @@ func TestOPR9OneSilentApplicationStarvesNobody(t *testing.T) {
 	}
 }
 
-// Who may not use what a device asks for is told so, and led round in no circle.
+// A person who may not use a device's application is told so, and not led in a circle.
 func TestADeviceOfAForbiddenApplicationSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

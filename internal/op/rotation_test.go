@@ -17,8 +17,8 @@ import (
 
 const api = "https://api.books.example"
 
-// signer is a machine that gets a signed token whenever it asks, and whoever takes
-// these, who has known the keys since then.
+// signer is a client that gets signed access tokens for itself, and the API that accepts them,
+// which knows the keys since it was made.
 type signer struct {
 	*relying
 	c client
@@ -37,7 +37,7 @@ func (w *world) signer(a application.Algorithm) signer {
 	return s
 }
 
-// signs gets a token, and says which key signed it.
+// signs gets a token, and returns it with the id of the key that signed it.
 func (s signer) signs() (token, kid string) {
 	s.w.t.Helper()
 	token = s.w.call(s.c, "/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"reports:read"}}).text("access_token")
@@ -48,7 +48,7 @@ func (s signer) signs() (token, kid string) {
 	return token, signed.Signatures[0].Header.KeyID
 }
 
-// takes verifies a token with the keys that are known, or asked for then.
+// takes verifies a token with the known keys, and fetches them again if they do not fit.
 func (s signer) takes(token, kid string) {
 	s.w.t.Helper()
 	if _, err := s.judge(api).Verify(s.ctx, token); err != nil {
@@ -56,7 +56,7 @@ func (s signer) takes(token, kid string) {
 	}
 }
 
-// newcomer is somebody who reads the key set only now.
+// newcomer returns an API that fetches the key set only now.
 func (s signer) newcomer() signer { return signer{s.w.relying(s.c), s.c} }
 
 func (w *world) sweepKeys() {
@@ -66,7 +66,7 @@ func (w *world) sweepKeys() {
 	}
 }
 
-// published are the names of the keys of an algorithm.
+// published returns the ids of the published keys of an algorithm.
 func (w *world) published(a application.Algorithm) []string {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.URL+"/jwks", nil)
@@ -86,8 +86,8 @@ func (w *world) published(a application.Algorithm) []string {
 	return all
 }
 
-// A key is replaced without anybody noticing: the next one is published a day before it
-// signs, and the one before stays until its last token has ended.
+// A key is replaced without an outage: the next key is published a day before it signs, and the
+// previous one stays until its last token has expired.
 func TestKeysRotateWithoutAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, a := range application.Algorithms {
@@ -105,7 +105,7 @@ func TestKeysRotateWithoutAnOutage(t *testing.T) {
 			if kid != before {
 				t.Errorf("%s signs already, which not everybody can know", kid)
 			}
-			w.Clock.Advance(20 * time.Second) // and a node keeps what it read for a while
+			w.Clock.Advance(20 * time.Second) // because a node uses the keys that it read for a while
 			first, after := s.signs()
 			if after == before || !slices.Contains(known, after) {
 				t.Errorf("%s signs; a day ago %v were published", after, known)
@@ -124,8 +124,8 @@ func TestKeysRotateWithoutAnOutage(t *testing.T) {
 	}
 }
 
-// A key that leaked is nobody's from that moment: who holds it can sign nothing, and
-// honest applications go on with the next.
+// A leaked key is refused from that moment: nobody can use it to sign, and applications go on with
+// the next key.
 func TestALeakedKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, a := range application.Algorithms {
@@ -159,8 +159,8 @@ func TestALeakedKeyIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// Over more than two lifetimes of a key, with a sweep every half day, there is no moment
-// at which a token is not verified, by whoever has known the keys long or not at all.
+// Over more than two lifetimes of a key, with a sweep every half day, every token can be verified,
+// by an API that fetched the keys long ago and by one that fetches them now.
 func TestKeysAreReplacedOnSchedule(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -12,7 +12,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// named registers an application under an ID of its owner's choice.
+// named registers an application under a chosen ID.
 func (w *world) named(id application.ID, kind application.Kind, s application.Settings) client {
 	w.t.Helper()
 	var c client
@@ -31,8 +31,8 @@ func (w *world) remove(c client) {
 	})
 }
 
-// OPR-9: what was given to an application that was removed means nothing to another that
-// has its ID now, in the same second or later: no hint signs anybody out of it or in.
+// OPR-9: tokens of a removed application mean nothing to a new one with the same ID, in the same
+// second or later: as hints they sign nobody out or in.
 func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -47,7 +47,7 @@ func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
 	end := func(more string) *idptest.Page {
 		return w.bo.Get("/end-session?id_token_hint=" + old.text("id_token") + more)
 	}
-	// The person is asked, as where no hint came.
+	// The person is asked, as without a hint.
 	idptest.Want(t, end(""), idptest.Path("/end-session/confirm"), idptest.Status(http.StatusOK))
 	p := idptest.Want(t, end("&client_id=books&post_logout_redirect_uri=https://books.example/bye"), idptest.Path("/end-session/confirm"))
 	if !in(w.bo) || p.Header.Get("Location") != "" {
@@ -55,7 +55,7 @@ func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
 	}
 	wantPage(t, "an address of nobody", end("&post_logout_redirect_uri=https://books.example/bye"), http.StatusBadRequest)
 	w.wantAlive("after that", second, own)
-	// Nor does it say who is expected.
+	// The old hint does not say who is expected either.
 	if got := answer(authorize(w.bo, second.request("prompt", "none", "id_token_hint", old.text("id_token")))); got.Get("error") != "login_required" {
 		t.Errorf("a hint of the removed application: %v", got)
 	}
@@ -71,7 +71,7 @@ func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
 		}
 	}
 
-	// The successor's own does what a hint does.
+	// The new application's own hint works.
 	if got := answer(authorize(w.bo, second.request("prompt", "none", "id_token_hint", own.text("id_token")))); !got.Has("code") {
 		t.Errorf("its own hint: %v", got)
 	}
@@ -81,8 +81,8 @@ func TestOPR9ARemovedApplicationMeansNothingToItsSuccessor(t *testing.T) {
 	}
 }
 
-// One that was registered before registrations were told apart goes on with the tokens
-// that it has; its successor does not.
+// An application from before registrations had ids goes on with its tokens as hints. A new one
+// with its ID does not.
 func TestOPR9HintsFromBeforeGoOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -109,8 +109,8 @@ func TestOPR9HintsFromBeforeGoOn(t *testing.T) {
 	}
 }
 
-// A person's name at an application without a host of its own is no more that of what had
-// its ID before.
+// The pairwise sub at an application without a host differs from the one at an earlier application
+// with the same ID.
 func TestOPR9APairwiseNameIsOfOneRegistration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

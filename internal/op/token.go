@@ -14,7 +14,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// tokens is what the token endpoint answers (RFC 6749 §5.1, OIDC Core §3.1.3.3).
+// tokens is the answer of the token endpoint (RFC 6749 §5.1, OIDC Core §3.1.3.3).
 type tokens struct {
 	AccessToken  string `json:"access_token"`
 	Type         string `json:"token_type"`
@@ -32,7 +32,7 @@ const (
 	grantDevice  = "urn:ietf:params:oauth:grant-type:device_code"
 )
 
-// token exchanges what a client has for tokens.
+// token serves the token endpoint, for every grant type.
 func (p *Provider) token(c *call) (answer, error) {
 	grant := c.form.Get("grant_type")
 	if grant == "" {
@@ -56,8 +56,8 @@ func (p *Provider) token(c *call) (answer, error) {
 	if err := p.cannot(c.client, c.form); err != nil {
 		return nil, err
 	}
-	// Before anything is used up, and outside of a transaction, in which a missing key
-	// could not be made.
+	// The key is needed before a code is used up, and outside a transaction, where a missing
+	// key could not be made.
 	var err error
 	if c.key, err = p.Keys.signing(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	return by(c, thumbprint)
 }
 
-// grantTypes are those that a client may use.
+// grantTypes returns the grant types that a client may use.
 func grantTypes(c application.Application) []string {
 	var all []string
 	if c.Code() {
@@ -108,8 +108,8 @@ func (p *Provider) byCode(c *call, thumbprint string) (tokens, error) {
 	return p.tokensFor(c, h, h.Scope, thumbprint, refresh)
 }
 
-// begin gives a grant its first refresh token, where its client has any, and keeps the
-// key that its tokens are bound to.
+// begin binds a grant to the key that was proved, if any, and returns its first refresh token
+// if its client has refresh tokens.
 func (p *Provider) begin(ctx context.Context, tx *db.Tx, h *holder, thumbprint string) (refresh string, err error) {
 	if thumbprint != "" && h.Details.Thumbprint == "" {
 		h.Details.Thumbprint = thumbprint
@@ -123,7 +123,7 @@ func (p *Provider) begin(ctx context.Context, tx *db.Tx, h *holder, thumbprint s
 	return p.firstRefresh(ctx, tx, h.Grant)
 }
 
-// outcome makes an error of a refusal that was committed.
+// outcome returns the error, or else the refusal that was committed.
 func outcome(refused *Error, err error) error {
 	if err == nil && refused != nil {
 		return refused
@@ -152,9 +152,9 @@ func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
 	return p.tokensFor(c, h, scope, thumbprint, next)
 }
 
-// narrowed is the scope of tokens made anew: never more than was granted (RFC 6749 §6).
-// Many libraries repeat the scope of their first request, so what was left out then is left
-// out again, like what the application is not registered for.
+// narrowed returns the scope of refreshed tokens: never more than was granted (RFC 6749 §6).
+// Many libraries repeat the scope of their first request. So scopes that were left out then,
+// or that the client is not registered for, are left out again and not refused.
 func narrowed(scope string, h holder) ([]string, error) {
 	if len(strings.Fields(scope)) == 0 {
 		return h.Scope, nil
@@ -174,9 +174,9 @@ func narrowed(scope string, h holder) ([]string, error) {
 	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
 }
 
-// cannot refuses parameters that our tokens cannot express: another resource than the one
-// that is registered (RFC 8707 §2), and authorization details (RFC 9396 §5). If they were
-// ignored, the token would be good for something else than was asked for.
+// cannot refuses parameters that our tokens cannot express: a resource other than the
+// registered one (RFC 8707 §2), and authorization details (RFC 9396 §5). If we ignored them,
+// the token would be valid for something that the client did not ask for.
 func (p *Provider) cannot(c application.Application, form url.Values) error {
 	switch resource := form.Get("resource"); {
 	case resource != "" && resource != cmp.Or(c.Settings.Audience, p.Base):
@@ -187,8 +187,8 @@ func (p *Provider) cannot(c application.Application, form url.Values) error {
 	return nil
 }
 
-// tokensFor makes the tokens of a person's grant, narrowed to a scope. It comes after the
-// transaction: signing with RSA takes longer than anybody should hold the writer.
+// tokensFor makes the tokens of a person's grant for a scope. It runs after the transaction,
+// because an RSA signature takes too long to hold the writer.
 func (p *Provider) tokensFor(c *call, h holder, scope []string, thumbprint, refresh string) (tokens, error) {
 	now := p.DB.Now()
 	h.Scope = scope
@@ -213,9 +213,8 @@ func tokenType(thumbprint string) string {
 	return "Bearer"
 }
 
-// byItself gives a machine a token for itself (RFC 6749 §4.4). One of an organization
-// gets it for that; one of the installation for the organization that it names, or for
-// none.
+// byItself gives a client a token for itself (RFC 6749 §4.4). The token of an organization's
+// client is for that organization. A client of the installation may name one or none.
 func (p *Provider) byItself(c *call, thumbprint string) (tokens, error) {
 	ctx, scope := c.R.Context(), strings.Fields(c.form.Get("scope"))
 	for _, s := range scope {

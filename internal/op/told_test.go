@@ -13,7 +13,7 @@ import (
 	"parvis/internal/expect"
 )
 
-// group makes a group at Meridian, with these people.
+// group makes a group at Meridian with these members, and returns its id.
 func (w *world) group(name string, members ...directory.UserID) string {
 	w.t.Helper()
 	var g directory.Group
@@ -26,7 +26,7 @@ func (w *world) group(name string, members ...directory.UserID) string {
 	return g.ID
 }
 
-// told is what UserInfo says of Bo to an application, without what it always says.
+// told returns the claims of UserInfo about Bo for an application, without sub and org.
 func (w *world) told(c client, more ...string) map[string]any {
 	w.t.Helper()
 	says := w.userInfo(w.enter(w.bo, c, more...).text("access_token")).JSON
@@ -39,7 +39,7 @@ func (w *world) told(c client, more ...string) map[string]any {
 	return says
 }
 
-// equals compares what was told, as JSON.
+// equals compares a claim with JSON.
 func (w *world) equals(what string, got any, want string) {
 	w.t.Helper()
 	var expected any
@@ -51,8 +51,8 @@ func (w *world) equals(what string, got any, want string) {
 	}
 }
 
-// Groups and roles are told to an application that is registered for them and asked for
-// them, each its own, and as they are now.
+// An application gets groups and roles only if it is registered for them and asks for them: its
+// own ones, as they are now.
 func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -80,7 +80,7 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 	id := w.claims(w.enter(w.bo, w.register("", application.Web, s)).text("id_token"), "JWT")
 	w.equals("in the ID token", []any{id["groups"], id["roles"], id["email"]}, `[["Clerks", "Drivers"], ["approver"], "bo@meridian.example"]`)
 
-	// One that is for some groups learns of those alone.
+	// An application that is for some groups learns only about those.
 	token := w.enter(w.bo, c).text("access_token")
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return application.Place(ctx, tx, directory.Operator(), w.org.ID, c.Application, application.Placement{Audience: application.SomeGroups, Groups: []string{drivers, board}})
@@ -101,8 +101,8 @@ func TestGroupsAndRolesAreToldInTheirScopeAlone(t *testing.T) {
 	}
 }
 
-// What an application is told under names of its own is no more than its scopes tell;
-// a name that says who somebody is cannot be one (R-OPR-08).
+// Claims with names of an application's own reveal no more than its scopes do. Reserved names
+// cannot be registered (R-OPR-08).
 func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -140,7 +140,8 @@ func TestClaimsHaveTheNamesThatAnApplicationWants(t *testing.T) {
 	}
 }
 
-// Who is somebody else for each host cannot be found again by comparing (OIDC Core §8.1).
+// With pairwise subjects, applications of different hosts cannot recognize a person by comparing
+// (OIDC Core §8.1).
 func TestPairwiseSubjectsDifferByHost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -179,7 +180,7 @@ func TestPairwiseSubjectsDifferByHost(t *testing.T) {
 	}
 }
 
-// Signed UserInfo says for whom it is (OIDC Core §5.3.2).
+// Signed UserInfo names its issuer and its audience (OIDC Core §5.3.2).
 func TestUserInfoIsSignedWhereThatWasRegistered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

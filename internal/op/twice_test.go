@@ -10,7 +10,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// Decision 0041: somebody who signs in for an application and clicks twice ends in the
+// Decision 0041: a person who signs in for an application and clicks twice ends up in the
 // application, which gets one redirect that works.
 func TestTwoClicksForAnApplicationGiveOneRedirectThatWorks(t *testing.T) {
 	t.Parallel()
@@ -91,7 +91,7 @@ func TestTwoClicksForAnApplicationGiveOneRedirectThatWorks(t *testing.T) {
 	})
 }
 
-// Decision 0042: where somebody was going is kept for a day; what was proved is not.
+// Decision 0042: where a person was going is stored for a day, but not what they proved.
 func TestARequestThatWaitedLeadsToTheStartOfItsApplication(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -115,7 +115,7 @@ func TestARequestThatWaitedLeadsToTheStartOfItsApplication(t *testing.T) {
 			b := stopping(w.Browser(t))
 			page := authorize(b, app.request(c.request...))
 			w.Clock.Advance(c.after)
-			page = b.Get(page.URL.RequestURI()) // the browser comes back, or is started again
+			page = b.Get(page.URL.RequestURI()) // as if the browser were started again
 			page = page.Form("main").Fill("email", "bo@meridian.example").Fill("password", idptest.Password).Submit("")
 			if got := answer(page); got.Has("code") != c.code {
 				t.Fatalf("the application gets %v: %d %s", got, page.Status, page.Text())
@@ -127,7 +127,7 @@ func TestARequestThatWaitedLeadsToTheStartOfItsApplication(t *testing.T) {
 	}
 }
 
-// Decision 0042: a proof that was made for a request does not last as long as that.
+// Decision 0042: a proof for a request does not last as long as the request.
 func TestOPR8AProofIsNotKeptWithTheRequest(t *testing.T) {
 	t.Parallel()
 	for _, prompt := range [][]string{{"prompt", "login"}, {"max_age", "300"}} {

@@ -18,8 +18,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// surfaces are requests of every kind that the database stands behind: pages before and
-// behind a sign-in, the console, and what applications call. Each may be sent many times.
+// surfaces are requests of every kind that needs the database: pages with and without a sign-in,
+// the console, and endpoints. Each may be sent many times.
 type surfaces struct {
 	*world
 	machine, books client
@@ -30,23 +30,23 @@ type surfaces struct {
 
 func newSurfaces(w *world) *surfaces {
 	s := &surfaces{world: w, books: w.books(), visitor: w.Browser(w.t)}
-	s.visitor.Get("/o/meridian") // where the browser gets the cookie without which no form is taken
+	s.visitor.Get("/o/meridian") // sets the cookie that every form needs
 	s.machine = w.register(w.org.ID, application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true})
 	s.tokens = w.enter(w.bo, s.books)
 	return s
 }
 
-// answered is what came back: a page's status and headers, or an endpoint's.
+// answered is the answer of a page or an endpoint.
 type answered struct {
 	reply
-	page *idptest.Page // nil where an application asked
+	page *idptest.Page // nil for an endpoint
 }
 
 func ofPage(p *idptest.Page) answered {
 	return answered{reply{Status: p.Status, Header: p.Header, Body: p.Body}, p}
 }
 
-// reading are requests that are answered without a row being written.
+// reading returns requests that write no row.
 func (s *surfaces) reading() map[string]func() answered {
 	return map[string]func() answered{
 		"an organization's page": func() answered { return ofPage(s.visitor.Get("/o/meridian")) },
@@ -60,7 +60,7 @@ func (s *surfaces) reading() map[string]func() answered {
 	}
 }
 
-// writing are requests that write, if only a count.
+// writing returns requests that write, if only a count.
 func (s *surfaces) writing() map[string]func() answered {
 	call := func(c client, path string, form url.Values) func() answered {
 		return func() answered { return answered{s.call(c, path, form), nil} }
@@ -83,8 +83,8 @@ func (s *surfaces) writing() map[string]func() answered {
 	}
 }
 
-// wantUnavailable wants the answer of RFC 9110 §15.6.4, for people with the next step
-// and for applications with the error that their libraries know (RFC 6749 §5.2).
+// wantUnavailable requires the answer of RFC 9110 §15.6.4: for people with the next step, and for
+// applications with the error that their libraries know (RFC 6749 §5.2).
 func (s *surfaces) wantUnavailable(what string, a answered) {
 	s.t.Helper()
 	if a.Status != http.StatusServiceUnavailable {
@@ -106,7 +106,7 @@ func (s *surfaces) wantUnavailable(what string, a answered) {
 	}
 }
 
-// all sends every request, in turn, after forgetting how often they were sent.
+// all sends each request in turn, and deletes the counts of the limiters before.
 func (s *surfaces) all(owner *db.DB, each func(what string, ask func() answered)) {
 	for _, kind := range []map[string]func() answered{s.reading(), s.writing()} {
 		for what, ask := range kind {
@@ -116,8 +116,8 @@ func (s *surfaces) all(owner *db.DB, each func(what string, ask func() answered)
 	}
 }
 
-// A database that lets nobody in, or keeps its tables to itself, is no fault of who asks
-// (R-RES-04): each surface says so, and goes on where it was once it is over.
+// If the database refuses connections or access to tables, the asker is not to blame (R-RES-04):
+// each surface says so, and works again afterwards.
 func TestEverySurfaceSaysThatTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	address := dbtest.Address(t)
@@ -151,7 +151,7 @@ func TestEverySurfaceSaysThatTheDatabaseIsAway(t *testing.T) {
 	}
 }
 
-// wantNo500 asks every route of the program as an owner.
+// wantNo500 requests every route as an owner, and requires that none answers 500.
 func (s *surfaces) wantNo500(death string) {
 	s.t.Helper()
 	in := strings.NewReplacer("{org}", "meridian", "{client}", string(s.books.ID), "{token}", secret.NewToken().Reveal(), "{$}", "")
@@ -179,8 +179,8 @@ func (s *surfaces) wantNo500(death string) {
 	}
 }
 
-// Whatever table a request waits for when its connection is ended, it is told to come
-// back, and the next one is answered.
+// If a connection ends while a request waits for a table, whichever it is, the answer says to come
+// back, and the next request works.
 func TestAConnectionThatIsEndedInMidStatementIsToldOnEverySurface(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(dbtest.PostgresVariable) == "" {
@@ -221,8 +221,8 @@ func TestAConnectionThatIsEndedInMidStatementIsToldOnEverySurface(t *testing.T) 
 	})
 }
 
-// cutAt asks while nobody else may touch a table, and ends the connection that comes to
-// wait for it. It reports whether there was one.
+// cutAt locks a table, sends a request, and ends the connection that waits for the table. It
+// reports whether there was one.
 func cutAt(t *testing.T, owner *db.DB, table string, ask func() answered) (a answered, waited bool) {
 	t.Helper()
 	done := make(chan answered, 1)
@@ -254,8 +254,7 @@ func cutAt(t *testing.T, owner *db.DB, table string, ask func() answered) (a ans
 	return a, waited
 }
 
-// A disk that became read-only, and one that is full, refuse what writes; what only
-// reads is answered.
+// If the disk is full or read-only, requests that write are refused, and others are answered.
 func TestEverySurfaceSaysThatTheDiskTakesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,7 +11,8 @@ import (
 	"parvis/internal/edge"
 )
 
-// userInfo says who a person is now, to who holds an access token (OIDC Core §5.3).
+// userInfo returns the claims about a person, as they are now, to the bearer of an access
+// token (OIDC Core §5.3).
 func (p *Provider) userInfo(v *edge.Request) error {
 	switch v.R.Method {
 	case http.MethodOptions:
@@ -72,8 +73,8 @@ func (p *Provider) info(ctx context.Context, r db.Reader, h holder) (map[string]
 	return said, err
 }
 
-// carried is the access token that a call brings, by one way only, and never in the
-// address (RFC 6750 §2).
+// carried returns the access token of a call. The token may come in one way only, and never
+// in the address (RFC 6750 §2).
 func (p *Provider) carried(v *edge.Request) (scheme, token string, err error) {
 	head := v.R.Header.Values("Authorization")
 	if v.R.URL.Query().Has("access_token") {
@@ -95,8 +96,8 @@ func (p *Provider) carried(v *edge.Request) (scheme, token string, err error) {
 	return "Bearer", "", &Error{"", "", http.StatusUnauthorized}
 }
 
-// holds reports whether the sender of a token may use it: one that is bound to a key
-// comes with a proof by that key, and is worth nothing without (RFC 9449 §7).
+// holds returns an error unless the sender of a token may use it: a token that is bound to a
+// key needs a proof by that key (RFC 9449 §7).
 func (p *Provider) holds(v *edge.Request, b bearer, scheme, token string) error {
 	if b.claims.Confirmation == nil {
 		if scheme == dpopScheme {

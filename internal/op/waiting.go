@@ -17,19 +17,18 @@ import (
 	"parvis/internal/signin"
 )
 
-// Pending is a request with its application, and where it is stored, because it waits for
-// the person.
+// Pending is a request with its application. It is stored while it waits for the person.
 type Pending struct {
 	Request
 	Client    application.Application
-	ID        string // empty where it is not stored
+	ID        string // empty if it is not stored
 	SessionID string // that the person picked
 }
 
-// ErrRequestGone says that what an application asked waits no more.
+// ErrRequestGone means that a request no longer waits: it was answered, or expired.
 var ErrRequestGone = fault.New(fault.Gone, "op.request_gone")
 
-// Keep stores a request for a browser.
+// Keep stores a request for a browser, and deletes its oldest ones beyond the limit.
 func (p *Provider) Keep(ctx context.Context, browserID string, q Pending) error {
 	asked, err := json.Marshal(q.Request)
 	if err != nil {
@@ -56,7 +55,7 @@ func (p *Provider) Keep(ctx context.Context, browserID string, q Pending) error 
 	})
 }
 
-// Rewrite stores a request again whose person chose something.
+// Rewrite updates a stored request after the person chose something.
 func (p *Provider) Rewrite(ctx context.Context, q Pending) error {
 	asked, err := json.Marshal(q.Request)
 	if err != nil {
@@ -70,7 +69,7 @@ func (p *Provider) Rewrite(ctx context.Context, q Pending) error {
 	})
 }
 
-// Kept finds a request that waits, in the browser that brought it.
+// Kept finds a waiting request by its ID, for the browser that brought it.
 func (p *Provider) Kept(ctx context.Context, r db.Reader, b session.Browser, id string) (Pending, bool, error) {
 	if b.ID == "" || !secret.IsID(id) {
 		return Pending{}, false, nil
@@ -85,14 +84,15 @@ func (p *Provider) Kept(ctx context.Context, r db.Reader, b session.Browser, id 
 	return q, found && q.holds(q.Client), err
 }
 
-// holds reports whether what was asked is registered still, and leaves out scopes that
-// are not.
+// holds reports whether the client may still make this request. It removes scopes that are no
+// longer registered.
 func (r *Request) holds(c application.Application) bool {
 	r.Scope = slices.DeleteFunc(r.Scope, func(s string) bool { return !c.Has(s) })
 	return len(r.Scope) > 0 && r.protected(c) == nil && redirect.Match(c.Settings.RedirectURIs, r.RedirectURI, c.Kind == application.Native)
 }
 
-// Finish claims the end of a request that waits: of two tabs that answer it one does.
+// Finish ends a waiting request, and reports whether this call ended it: if two tabs answer,
+// only one does.
 func (q Pending) Finish(ctx context.Context, tx *db.Tx) (bool, error) {
 	if q.ID == "" {
 		return true, nil
@@ -101,13 +101,13 @@ func (q Pending) Finish(ctx context.Context, tx *db.Tx) (bool, error) {
 	return n == 1, err
 }
 
-// AnsweredRequest is a request that was answered, and what became of that.
+// AnsweredRequest is a request that was answered, with its grant if there is one.
 type AnsweredRequest struct {
 	Pending
 	EndedAt  time.Time
 	GrantOrg directory.OrgID
 	grant    string // id; empty where the application got none
-	Unused   bool   // the code was not used, and the session is open
+	Unused   bool   // the code was not used yet, and the session is open
 }
 
 // Answered finds a request that this browser brought and that was answered.
@@ -126,8 +126,8 @@ func (p *Provider) Answered(ctx context.Context, r db.Reader, b session.Browser,
 	return a, found, err
 }
 
-// CodeAgain replaces a code that nobody used by a fresh one, which voids the first. It
-// reports false if the first was used in the meantime.
+// CodeAgain replaces an unused code by a new one, after which the first is void. It reports
+// false if the first was used meanwhile.
 func (p *Provider) CodeAgain(ctx context.Context, a AnsweredRequest) (string, bool, error) {
 	code := secret.NewToken()
 	var done bool
@@ -142,7 +142,7 @@ func (p *Provider) CodeAgain(ctx context.Context, a AnsweredRequest) (string, bo
 	return code.Reveal(), done, err
 }
 
-// gave notes what a request was answered with.
+// gave stores with which grant a request was answered.
 func (q Pending) gave(ctx context.Context, tx *db.Tx, g Grant) error {
 	if q.ID == "" {
 		return nil

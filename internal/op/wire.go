@@ -25,16 +25,16 @@ const MaxBody = 64 << 10
 type call struct {
 	*edge.Request
 	form   url.Values
-	client application.Application // who proved to be it; zero before
-	status int                     // of the answer, where all is well
-	key    key                     // that signs for the client, once it is known
+	client application.Application // zero until it authenticated
+	status int                     // of the answer if there is no error
+	key    key                     // signs for the client; set by token
 }
 
-// answer is what a call gets: JSON, or what a writer of its own makes.
+// answer is a value that is sent as JSON.
 type answer any
 
-// endpoint mounts what applications call server to server: a POST of a form, answered
-// in JSON. Browsers of an application's own origins may read the answer.
+// endpoint mounts an address that applications call with a form by POST and that answers in
+// JSON. Scripts from an application's own origins may read the answer.
 func (p *Provider) endpoint(e *edge.Edge, path string, h func(*call) (answer, error)) {
 	e.HandleForeign(path, e.Serve(func(v *edge.Request) error {
 		if v.R.Method == http.MethodOptions {
@@ -59,8 +59,8 @@ func (p *Provider) endpoint(e *edge.Edge, path string, h func(*call) (answer, er
 	}))
 }
 
-// read takes the form strictly: nothing in the address, where logs would keep it, and
-// nothing twice (RFC 6749 §3.2).
+// read parses the form strictly: it refuses parameters in the address, where logs would keep
+// them, and parameters that come twice (RFC 6749 §3.2).
 func (c *call) read() error {
 	if c.R.URL.RawQuery != "" {
 		return Wrong(InvalidRequest, "parameters belong into the body, not into the address")
@@ -80,7 +80,7 @@ func (c *call) read() error {
 	return once(c.form)
 }
 
-// once refuses parameters that come twice, and text that no database takes.
+// once refuses parameters that come twice, and text that a database cannot store.
 func once(form url.Values) error {
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if len(form[name]) > 1 {
@@ -93,7 +93,7 @@ func once(form url.Values) error {
 	return nil
 }
 
-// tell answers in JSON that nobody keeps (RFC 6749 §5.1).
+// tell answers in JSON that may not be cached (RFC 6749 §5.1).
 func tell(v *edge.Request, status int, out any) error {
 	text, err := json.Marshal(out)
 	if err != nil {
@@ -104,23 +104,23 @@ func tell(v *edge.Request, status int, out any) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
 	v.W.WriteHeader(status)
-	_, _ = v.W.Write(text) // the caller may be gone, and then there is nobody to tell
+	_, _ = v.W.Write(text) // an error means that the caller is gone
 	return nil
 }
 
-// refusal is an error on the wire (RFC 6749 §5.2).
+// refusal is the body of an error (RFC 6749 §5.2).
 type refusal struct {
 	Code        Code   `json:"error"`
 	Description string `json:"error_description,omitempty"`
-	Reference   string `json:"reference,omitempty"` // under which our log knows more
+	Reference   string `json:"reference,omitempty"` // to the entry in our log
 }
 
-// refuseCall is the one place where an application's call is refused.
+// refuseCall answers a call with an error; every refusal but a token's goes through it.
 func (p *Provider) refuseCall(v *edge.Request, err error) error {
 	e, ours := errors.AsType[*Error](err)
 	if !ours {
 		if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Throttled {
-			err = errors.New(f.Error()) // a sentence for people: no endpoint means to say one, so it is a mistake of ours
+			err = errors.New(f.Error()) // endpoints must not return sentences for people, so this is our own mistake
 		}
 		e = onWire(v.Answer(err))
 	}
@@ -130,8 +130,8 @@ func (p *Provider) refuseCall(v *edge.Request, err error) error {
 	return tell(v, e.Status(), refusal{e.Code, e.Description, v.Reference()})
 }
 
-// refuseToken answers who came with an access token that does not do (RFC 6750 §3,
-// RFC 9449 §7.1).
+// refuseToken answers a call whose access token is missing or not accepted (RFC 6750 §3, RFC
+// 9449 §7.1).
 func (p *Provider) refuseToken(v *edge.Request, scheme string, err error) error {
 	e, ours := errors.AsType[*Error](err)
 	if !ours {
@@ -151,8 +151,8 @@ func (p *Provider) refuseToken(v *edge.Request, scheme string, err error) error 
 	return tell(v, e.Status(), refusal{e.Code, e.Description, v.Reference()})
 }
 
-// preflight lets a script ask. Nothing here trusts a cookie, and whether the script may
-// read the answer is decided once it is known whose it is.
+// preflight answers the CORS preflight of a script from any origin. That is safe, because no
+// endpoint trusts a cookie, and share decides later whether the script may read the answer.
 func preflight(v *edge.Request) error {
 	h := v.W.Header()
 	if origin := v.R.Header.Get("Origin"); origin != "" {
@@ -191,7 +191,7 @@ func methodNames(m application.AuthMethod) []string {
 	return []string{string(m)}
 }
 
-// byClient is what a client did, for the audit log.
+// byClient returns an audit event whose actor and target are the client.
 func byClient(c application.Application, action audit.Action) audit.Event {
 	return audit.Event{OrgID: string(c.OrgID), Actor: string(c.ID), ActorName: c.Settings.Name, Action: action, Target: string(c.ID), TargetName: c.Settings.Name}
 }

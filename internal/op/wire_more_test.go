@@ -12,7 +12,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// RFC 8414 §3: OAuth's clients look elsewhere for the same document.
+// RFC 8414 §3: OAuth clients look for the same document at another address.
 func TestOAuthFindsTheSameDocument(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -33,7 +33,7 @@ func TestOAuthFindsTheSameDocument(t *testing.T) {
 	}
 }
 
-// RFC 6749 §5.2: what is missing is another thing than what is wrong.
+// RFC 6749 §5.2: a missing parameter gets another error than a wrong one.
 func TestAGrantWithoutItsParameterIsNoRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -47,8 +47,8 @@ func TestAGrantWithoutItsParameterIsNoRequest(t *testing.T) {
 	}
 }
 
-// RFC 8707 §2, RFC 9396 §5: a token that would not be what was asked for is not given, by
-// no door, and nothing is used up by asking.
+// RFC 8707 §2, RFC 9396 §5: a request for something that tokens cannot express is refused at
+// every endpoint, and uses nothing up.
 func TestWhatATokenCannotSayIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -105,8 +105,8 @@ func TestWhatATokenCannotSayIsRefused(t *testing.T) {
 	}
 }
 
-// A state of up to 4 KiB comes back, by a page where its address would be longer than
-// headers are on the way; one that is longer comes back with the error that says so.
+// A state of up to 4 KiB comes back, by a page if the address is too long for a header. A longer
+// state comes back with an error.
 func TestALongStateComesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -133,7 +133,7 @@ func TestALongStateComesBack(t *testing.T) {
 		}
 	}
 
-	// Signing out carries a state too, and what a form brought on to the page that asks.
+	// Signing out returns a state too, and keeps a form's parameters for the page that asks.
 	long := strings.Repeat("s", 3000)
 	id := w.enter(w.bo, c).text("id_token")
 	q := url.Values{"client_id": {string(c.ID)}, "post_logout_redirect_uri": {"https://books.example/bye"}, "state": {long}}
@@ -149,7 +149,7 @@ func TestALongStateComesBack(t *testing.T) {
 	}
 }
 
-// What an application calls somebody, and since when that is so.
+// UserInfo has preferred_username, and updated_at says when the person's data last changed.
 func TestPreferredUsernameAndUpdatedAt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -167,7 +167,7 @@ func TestPreferredUsernameAndUpdatedAt(t *testing.T) {
 	if was == 0 || is != float64(w.Clock.Now().Unix()) || later["name"] != "Bo Lindqvist" {
 		t.Errorf("first %v, then %v", profile, later)
 	}
-	// What was registered under that name goes before.
+	// A registered claim with that name takes precedence.
 	own := w.register("", application.Web, settings(func(s *application.Settings) {
 		s.Claims = []application.Claim{{Name: "preferred_username", Source: "name"}}
 	}))
@@ -176,7 +176,8 @@ func TestPreferredUsernameAndUpdatedAt(t *testing.T) {
 	}
 }
 
-// com.example.app://path is registered, compared byte for byte, and asked about each time.
+// com.example.app://path can be registered, is compared byte for byte, and needs consent each
+// time.
 func TestASchemeWithTwoSlashes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -12,7 +12,7 @@ import (
 
 const elsewhere = "https://evil.example"
 
-// from sends a request as a script of a page at an origin does.
+// from sends a request like a script of a page at this origin.
 func (w *world) from(origin, method, path string, form url.Values, more ...string) reply {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, w.URL+path, strings.NewReader(form.Encode()))
@@ -31,14 +31,13 @@ func (w *world) from(origin, method, path string, form url.Values, more ...strin
 	return w.do(r)
 }
 
-// readable reports whether the script which asked may read the answer; nobody's cookies ever count.
+// readable reports whether the script that asked may read the answer. Cookies are never allowed.
 func (r reply) readable(origin string) bool {
 	to := r.Header.Get("Access-Control-Allow-Origin")
 	return (to == origin || to == "*") && r.Header.Get("Access-Control-Allow-Credentials") == ""
 }
 
-// Scripts of an application's own origins read what they are answered, and no others
-// do.
+// Only scripts of an application's own origins may read the answers.
 func TestScriptsReadAnswersAtTheirOwnOriginAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -48,7 +47,7 @@ func TestScriptsReadAnswersAtTheirOwnOriginAlone(t *testing.T) {
 	for _, origin := range []string{"https://books.example", "http://localhost:5173", elsewhere, "https://books.example:444", "http://books.example", "null", "https://books.example.evil.example"} {
 		own := origin == "https://books.example" || origin == "http://localhost:5173"
 		for _, path := range []string{"/token", "/userinfo", "/revoke", "/par", "/device_authorization"} {
-			// Whoever asks first only learns what the endpoint takes.
+			// A preflight only says what the endpoint accepts.
 			p := w.from(origin, http.MethodOptions, path, nil, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,dpop")
 			if p.Status != http.StatusNoContent || !p.readable(origin) || !strings.Contains(p.Header.Get("Access-Control-Allow-Methods"), "POST") {
 				t.Errorf("before %s from %s: %d %v", path, origin, p.Status, p.Header)
@@ -86,8 +85,7 @@ func TestScriptsReadAnswersAtTheirOwnOriginAlone(t *testing.T) {
 	}
 }
 
-// The key set and discovery are kept for a while, and asked for again without being sent
-// again until they change.
+// The key set and discovery are cached for a while, and are not sent again before they change.
 func TestDocumentsAreCachedUntilTheyChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -129,8 +127,8 @@ func TestDocumentsAreCachedUntilTheyChange(t *testing.T) {
 	}
 }
 
-// Nothing that says who somebody is, or lets somebody in, is kept on the way (RFC 6749
-// §5.1, OIDC Core §3.1.3.3).
+// Answers that say who a person is, or give access, are not cached (RFC 6749 §5.1, OIDC Core
+// §3.1.3.3).
 func TestWhatIsSecretIsNotCached(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

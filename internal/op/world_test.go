@@ -22,8 +22,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// callback is where the applications of these tests take their answers. Nobody listens
-// there: the browsers of these tests stop before it.
+// callback is the redirect address of the applications in these tests. Nothing listens there; the
+// browsers of these tests stop before it.
 const callback = "https://books.example/callback"
 
 // world is a server with two organizations, each with people, and applications.
@@ -34,7 +34,7 @@ type world struct {
 	other      directory.Organization // Lumen Health
 	ana        *idptest.Browser       // owner at Meridian, signed in
 	bo         *idptest.Browser       // member at Meridian, signed in
-	registered *int                   // how many applications, of all copies of this world
+	registered *int                   // how many applications, in all copies of this world
 }
 
 func newWorld(t testing.TB, change ...func(*app.Settings)) *world {
@@ -42,7 +42,7 @@ func newWorld(t testing.TB, change ...func(*app.Settings)) *world {
 	return worldOn(t, idptest.Start(t, change...))
 }
 
-// worldOn makes the same on a server that runs.
+// worldOn makes a world on a running server.
 func worldOn(t testing.TB, s *idptest.Server) *world {
 	t.Helper()
 	w := &world{Server: s, t: t, registered: new(int)}
@@ -64,14 +64,14 @@ func stopping(b *idptest.Browser) *idptest.Browser {
 	return b
 }
 
-// client is a registered application with what it knows.
+// client is a registered application with its secret.
 type client struct {
 	application.Application
 	secret string
 	form   bool // the secret is sent in the form, not in the header
 }
 
-// web is what a web application registers, unless a test wants otherwise.
+// web returns the settings of a web application in these tests.
 func web() application.Settings {
 	return application.Settings{
 		Name: "Books", Auth: application.Secret, RedirectURIs: []string{callback}, PostLogoutURIs: []string{"https://books.example/bye"},
@@ -79,7 +79,7 @@ func web() application.Settings {
 	}
 }
 
-// register makes an application of an organization, or of the installation.
+// register registers an application of an organization, or of the installation if org is empty.
 func (w *world) register(org directory.OrgID, kind application.Kind, s application.Settings) client {
 	w.t.Helper()
 	s = w.distinct(s)
@@ -91,7 +91,7 @@ func (w *world) register(org directory.OrgID, kind application.Kind, s applicati
 	return c
 }
 
-// distinct gives an application of a test a name of its own: no two look alike.
+// distinct returns the settings with a name of their own, because no two may look alike.
 func (w *world) distinct(s application.Settings) application.Settings {
 	if *w.registered++; s.Name == "Books" && *w.registered > 1 {
 		s.Name = fmt.Sprintf("Books %d", *w.registered)
@@ -99,7 +99,7 @@ func (w *world) distinct(s application.Settings) application.Settings {
 	return s
 }
 
-// books is a web application of the installation.
+// books registers a web application of the installation.
 func (w *world) books() client { return w.register("", application.Web, web()) }
 
 const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk-and-more"
@@ -109,8 +109,8 @@ func challenge(verifier string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// request is an authorization request that is right, but for what more says: name and
-// value in turn; the value "-" leaves a parameter out.
+// request returns a correct authorization request, changed by more: names and values in turn. The
+// value "-" leaves a parameter out.
 func (c client) request(more ...string) url.Values {
 	q := url.Values{
 		"client_id": {string(c.ID)}, "redirect_uri": {c.Settings.RedirectURIs[0]}, "response_type": {"code"}, "scope": {strings.Join(c.Settings.Scopes, " ")},
@@ -130,13 +130,13 @@ func with(q url.Values, more ...string) url.Values {
 	return q
 }
 
-// authorize asks with a browser, and gives the page where it ended.
+// authorize sends a browser with a request, and returns the page where it ends.
 func authorize(b *idptest.Browser, q url.Values) *idptest.Page {
 	return b.Get("/authorize?" + q.Encode())
 }
 
-// answer is what the application at the callback would get: by a redirect, or by the
-// page that leads on. It is nil where the person stays with us.
+// answer returns what the application would get at the callback, by a redirect or by the page that
+// leads on. It is nil if the browser stays with us.
 func answer(p *idptest.Page) url.Values {
 	to := p.Header.Get("Location")
 	if to == "" {
@@ -153,7 +153,7 @@ func answer(p *idptest.Page) url.Values {
 	return u.Query()
 }
 
-// code authorizes, and gives the code.
+// code authorizes, and returns the code.
 func (w *world) code(b *idptest.Browser, c client, more ...string) string {
 	w.t.Helper()
 	p := authorize(b, c.request(more...))
@@ -164,7 +164,7 @@ func (w *world) code(b *idptest.Browser, c client, more ...string) string {
 	return got.Get("code")
 }
 
-// reply is what the server answers to a call.
+// reply is the server's answer to a call.
 type reply struct {
 	Status int
 	Header http.Header
@@ -172,7 +172,7 @@ type reply struct {
 	JSON   map[string]any
 }
 
-// text is a value of the answer.
+// text returns a text of the answer's JSON.
 func (r reply) text(name string) string { s, _ := r.JSON[name].(string); return s }
 
 // call posts a form to an endpoint as c does, by its own method.
@@ -181,7 +181,7 @@ func (w *world) call(c client, path string, form url.Values) reply {
 	return w.do(w.as(c, path, form))
 }
 
-// as makes the request of such a call.
+// as makes the request of call.
 func (w *world) as(c client, path string, form url.Values) *http.Request {
 	w.t.Helper()
 	form = maps.Clone(form)
@@ -207,7 +207,7 @@ func (w *world) post(path string, form url.Values) *http.Request {
 	return r
 }
 
-// do sends a request of an application's server: no cookie, no origin.
+// do sends a request like an application's server: without cookie and origin.
 func (w *world) do(r *http.Request) reply {
 	w.t.Helper()
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -221,7 +221,7 @@ func (w *world) do(r *http.Request) reply {
 		w.t.Fatal(err)
 	}
 	out := reply{Status: answer.StatusCode, Header: answer.Header, Body: string(body)}
-	_ = json.Unmarshal(body, &out.JSON) // pages are none
+	_ = json.Unmarshal(body, &out.JSON) // pages are not JSON
 	return out
 }
 
@@ -239,7 +239,7 @@ func (w *world) refresh(c client, token string, more ...string) reply {
 	return w.call(c, "/token", with(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, more...))
 }
 
-// enter goes the whole way from the browser to tokens.
+// enter authorizes with a browser, and exchanges the code for tokens.
 func (w *world) enter(b *idptest.Browser, c client, more ...string) reply {
 	w.t.Helper()
 	r := w.redeem(c, w.code(b, c, more...))
@@ -249,7 +249,7 @@ func (w *world) enter(b *idptest.Browser, c client, more ...string) reply {
 	return r
 }
 
-// userInfo asks who somebody is.
+// userInfo calls UserInfo with an access token.
 func (w *world) userInfo(token string) reply {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.URL+"/userinfo", nil)
@@ -260,7 +260,7 @@ func (w *world) userInfo(token string) reply {
 	return w.do(r)
 }
 
-// claims opens a token with the keys that are published, which must be of this type.
+// claims verifies a token of this type with the published keys, and returns its claims.
 func (w *world) claims(token, typ string) map[string]any {
 	w.t.Helper()
 	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})

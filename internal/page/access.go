@@ -76,9 +76,9 @@ func (s *Site) SignedInForm(path string, fields Fields, show, submit func(*Viewe
 	}))
 }
 
-// withForm reads what was sent before it asks who sent it, so that nothing typed is lost when a
-// session has ended. A form with a file is read after asking: nobody unknown makes us keep a
-// megabyte, and a file is not kept over a sign-in anyway.
+// withForm reads a form before it asks who sent it, so that nothing typed is lost when a session
+// has ended. A form with a file is read after asking, so that strangers cannot make us hold a
+// megabyte; a file is not kept over a sign-in anyway.
 func (v *Visitor) withForm(fields Fields, ask func(*Visitor, func(*Viewer) error) error, then func(*Viewer) error) error {
 	if fields.file() == "" {
 		if err := v.readForm(fields); err != nil {
@@ -94,8 +94,8 @@ func (v *Visitor) withForm(fields Fields, ask func(*Visitor, func(*Viewer) error
 	})
 }
 
-// ProvedForm is SignedInForm for what nobody may change in a browser that was left open, such
-// as an address that links are sent to. Sending it needs a proof within ten minutes; an older
+// ProvedForm is SignedInForm for what must not be changed in a browser that was left open, such
+// as an address to which links are sent. Sending it needs a proof within ten minutes; an older
 // session asks for proof and returns to the filled-in form.
 func (s *Site) ProvedForm(path string, fields Fields, show, submit func(*Viewer) error) {
 	s.SignedInForm(path, fields, show, s.proved(submit))
@@ -133,8 +133,8 @@ func (v *Visitor) FreshIn(visit session.Visit) (bool, error) {
 // ProveAgain asks for that proof, and returns to this page.
 func (v *Viewer) ProveAgain() error { return v.stepUp(ChangeProof) }
 
-// Console mounts a page of the administration for the roles that may read it. A session that
-// was not proved for long proves a factor again first.
+// Console mounts a page of the administration for the roles that may read it. A session whose
+// proof is too old proves a factor again first.
 func (s *Site) Console(may func(directory.Role) bool, pattern string, h func(*Viewer) error) {
 	s.Handle(pattern, "console", s.serve(func(v *Visitor) error { return s.withReader(v, may, h) }))
 }
@@ -156,7 +156,7 @@ func (s *Site) ConsoleForm(read, change func(directory.Role) bool, path string, 
 	}))
 }
 
-// withReader calls h for people who may read the administration and proved a factor recently
+// withReader calls h for people who may read the administration and who proved a factor recently
 // enough.
 func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Viewer) error) error {
 	return s.withViewer(v, func(v *Viewer) error {
@@ -220,8 +220,8 @@ func (v *Visitor) oneEach() error {
 }
 
 // signInFirst leads to the organization's sign-in page and from there back to this page, with
-// what was typed (journeys 4.2). Where there is nothing to return to, only the home page or a
-// lone button, it leads to the sign-in page without an attempt.
+// what was typed (journeys 4.2). If there is nothing to return to, only the home page or a single
+// button, it leads to the sign-in page without an attempt.
 func (v *Visitor) signInFirst() error {
 	ctx := v.R.Context()
 	org, err := v.OrganizationInPath()
@@ -248,9 +248,9 @@ func (v *Visitor) signInFirst() error {
 	return v.begin(a, door)
 }
 
-// movedTo answers a path under another name of its organization, such as a short name that it
-// gave up: with the same page under its short name. The status keeps method and form, so that
-// an old tab's form arrives, and no browser remembers the redirect for good.
+// movedTo is an error that redirects a path under another name of its organization, such as a
+// former short name, to the same page under the present one. The status keeps method and form, so
+// that a form of an old tab arrives, and browsers do not remember the redirect for good.
 type movedTo string
 
 func (movedTo) Error() string { return "the organization has another short name" }
@@ -287,8 +287,8 @@ func (v *Viewer) stepUp(within time.Duration) error {
 	return v.begin(a, v.Path("home"))
 }
 
-// begin stores an attempt with what was typed and leads to its page; for a network that begins
-// too many it leads to otherwise instead.
+// begin stores an attempt with what was typed, and leads to its page. If the network has begun too
+// many attempts, it leads to otherwise instead.
 func (v *Visitor) begin(a signin.Attempt, otherwise string) error {
 	var form url.Values
 	if v.R.Method == http.MethodPost {
@@ -320,8 +320,8 @@ func (v *Visitor) known(token secret.Token) {
 	v.SetCookie(edge.BrowserCookie, token.Reveal(), browserCookieAge)
 }
 
-// BrowserOrNew returns this browser, and makes one if there is none, for what needs a browser
-// though nobody signs in.
+// BrowserOrNew returns this browser, or a new one if there is none, for requests that need a
+// browser although nobody has signed in.
 func (v *Visitor) BrowserOrNew(ctx context.Context) (session.Browser, error) {
 	b, err := v.Browser(ctx)
 	if err != nil || b.ID != "" {
@@ -367,8 +367,8 @@ func (v *Visitor) cookieToken() secret.Token {
 	return secret.ParseToken(v.Cookie(edge.BrowserCookie))
 }
 
-// Browser returns the browser behind the cookie; one without an id where there is none yet, or
-// where the cookie was superseded too long ago.
+// Browser returns the browser of the cookie. It has no id if there is no cookie yet, or if the
+// cookie was superseded too long ago.
 func (v *Visitor) Browser(ctx context.Context) (session.Browser, error) {
 	if v.cookieToken().IsZero() {
 		return session.Unknown(v.probe()), nil

@@ -71,7 +71,7 @@ func (f *Form) Ticked(name string) bool { return f.values.Get(name) == ticked }
 // Do returns the button that was pressed, where the form has several.
 func (f *Form) Do() string { return f.values.Get(doField) }
 
-// Detail returns the detail of this name in a fault of the form; empty where no fault has it.
+// Detail returns the detail of this name in a fault of the form, or an empty text.
 func (f *Form) Detail(name string) string {
 	for _, fa := range f.faults {
 		if text, ok := fa.Args[name].(string); ok {
@@ -92,7 +92,7 @@ func (f *Form) Refuse(name, value string, fa *fault.Error) {
 	f.faults = append(f.faults, fa)
 }
 
-// secretFields are secret too, besides those with password in their names.
+// secretFields are the secret fields without password in their names.
 var secretFields = []string{"repetition", "code", "recovery_code", "response", "client_secret"}
 
 // isSecret reports whether a field is never shown again, kept or logged.
@@ -178,8 +178,8 @@ func (f Fields) check(name string, values []string) error {
 	return nil
 }
 
-// RequireCookies refuses a form whose answer must set a cookie, to a browser that shows none
-// although the page set one: that is better than a sign-in that leads back to the sign-in page.
+// RequireCookies refuses a form whose answer must set a cookie if the browser does not send the
+// cookie of the form's page. Otherwise signing in would only lead back to the sign-in page.
 func (v *Visitor) RequireCookies() error {
 	if len(v.R.Cookies()) == 0 {
 		return errNoCookies

@@ -1,6 +1,6 @@
-// Package page is the kit that every page of ours is made with: who may pass, handlers that may
-// fail, the form reader, rendering, assets and the headers around them. It knows no page except
-// the one that says what went wrong.
+// Package page is the kit from which every page of ours is made: who may pass, handlers that may
+// fail, the form reader, rendering, assets and the headers around them. It has no pages of its own
+// except for errors and for leading to another site.
 //
 // A handler takes a *Visitor or, where somebody must be signed in, a *Viewer; one that needs a
 // user cannot be mounted where anyone may come, because that does not compile.
@@ -81,6 +81,6 @@ func New(settings Settings, templates func() (*template.Template, error)) (*Site
 
 var errNoPage = fault.New(fault.NotFound, "page.not_found")
 
-// ErrQuery answers an address that no page of ours links to: an unknown filter, or something
-// that is no place in a list.
+// ErrQuery answers an address that none of our pages links to: with an unknown filter, or a text
+// that is not a place in a list.
 var ErrQuery = fault.New(fault.Malformed, "page.query_malformed")

@@ -9,8 +9,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// ID returns the id in the path. A text that can be none of ours becomes empty, which is not
-// found.
+// ID returns the id in the path, or an empty text, which is never found, if it cannot be one of
+// ours.
 func (v *Visitor) ID() string {
 	if id := v.R.PathValue("id"); secret.IsID(id) {
 		return id
@@ -48,5 +48,5 @@ func ParsePlace(s string) (Place, error) {
 	return Place{time.UnixMicro(int64(us)).UTC(), id}, nil
 }
 
-// Pages are the links from one page of a list to others; empty where there is none.
+// Pages are the links from one page of a list to others; empty if there is no such page.
 type Pages struct{ Newest, Older string }

@@ -9,8 +9,8 @@ import (
 )
 
 // CrossSite mounts a page for what other sites' pages, frames and servers send to us: an
-// identity provider's answers, and its messages that somebody signed out there. No cookie comes
-// with them, and the handler trusts nothing but what the message itself proves.
+// identity provider's answers, and its messages that somebody signed out there. They bring no
+// cookie, and the handler trusts only what the message itself proves.
 func (s *Site) CrossSite(pattern string, h func(*Visitor) error) {
 	s.HandleForeign(pattern, s.serve(h))
 }
@@ -18,9 +18,9 @@ func (s *Site) CrossSite(pattern string, h func(*Visitor) error) {
 // going is the page that leads to an identity provider.
 type going struct{ Provider, Address string }
 
-// GoTo answers a form with a page that leads to an identity provider, because a redirect that
-// follows a form may not leave our origin (decision 0003). The caller made the address from a
-// connection's settings.
+// GoTo answers a form with a page that leads to an identity provider, because a redirect after a
+// form may not leave our origin (decision 0003). The caller has made the address from the settings
+// of a connection.
 func (v *Visitor) GoTo(provider, address string) error {
 	v.NoForm()
 	return v.Render("going", going{provider, address})
@@ -51,9 +51,9 @@ func (v *Visitor) PostOut(p Posted) error {
 	return v.Render("post-out", p)
 }
 
-// Load makes the next page load addresses of applications in invisible frames: so a browser
-// tells them that it signed out (OIDC Front-Channel Logout §3). Only that page may have frames,
-// and only of those origins.
+// Load makes the next page load addresses of applications in invisible frames, by which the
+// browser tells them that it signed out (OIDC Front-Channel Logout §3). Only that page may have
+// frames, and only from those origins.
 func (v *Visitor) Load(frames []string) {
 	var origins []string
 	for _, address := range frames {

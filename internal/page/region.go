@@ -10,11 +10,11 @@ import (
 )
 
 // Region is one installation of a deployment, with a database, keys and an address of its own.
-// Nothing passes from one to another except what the person's browser carries (decision 0025).
+// Only the person's browser carries anything from one to another (decision 0025).
 type Region struct {
 	ID      string
 	Address string              // scheme and host, no path
-	Names   map[i18n.Tag]string // English always, other languages where given
+	Names   map[i18n.Tag]string // always with English
 }
 
 // name returns what people call the region in a language.
@@ -43,8 +43,8 @@ func (r Regions) Words() []string {
 	return all
 }
 
-// Fields that a form which asks for the region has besides its own. What the browser carries
-// from one region to the other has the same names.
+// Fields that a form has in addition if it asks for the region. What the browser carries from one
+// region to another has the same names.
 const (
 	regionField       = "region"
 	organizationField = "organization"
@@ -125,7 +125,7 @@ type Choice struct {
 	Link     string // the same page there
 }
 
-// Regions lists the regions of the deployment, where it has several.
+// Regions lists the regions of the deployment if it has several.
 func (f Frame) Regions() []Choice {
 	regions := f.v.site.Regions
 	if len(regions.All) < 2 {
@@ -139,7 +139,7 @@ func (f Frame) Regions() []Choice {
 	return all
 }
 
-// Region returns the name of this region, where the deployment has several.
+// Region returns the name of this region if the deployment has several.
 func (f Frame) Region() string {
 	all := f.Regions()
 	i := slices.IndexFunc(all, func(c Choice) bool { return c.Here })

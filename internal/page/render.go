@@ -61,15 +61,15 @@ func (v *Visitor) write(content []byte) error {
 	h.Set("Content-Length", strconv.Itoa(len(content)))
 	v.W.WriteHeader(v.status)
 	if v.R.Method != http.MethodHead {
-		_, _ = v.W.Write(content) // the browser may be gone, and then there is nobody to tell
+		_, _ = v.W.Write(content) // an error means that the browser is gone
 	}
 	return nil
 }
 
-// forAnybody reports whether anybody would get this page by the same request: nothing in it
-// belongs to a browser, because no cookie came, or to a form. Only such pages are compressed.
-// In the others, where something from the request stands beside a secret, the length would tell
-// somebody who listens on the network whether the two are alike (BREACH).
+// forAnybody reports whether everybody would get the same page by this request: it has no cookie,
+// and is not a sent form. Only such pages are compressed. Other pages may contain a secret and a
+// text from the request, and a compressed length would show an eavesdropper whether the two are
+// alike (BREACH).
 func (v *Visitor) forAnybody() bool {
 	return v.R.Method == http.MethodGet && v.R.Header.Get("Cookie") == "" && v.R.Header.Get("Authorization") == ""
 }
@@ -98,7 +98,7 @@ func (v *Visitor) Status(k fault.Kind) { v.status = k.Status() }
 // NoForm suppresses the form of a page that is mounted as one.
 func (v *Visitor) NoForm() { v.noForm = true }
 
-// FormIf suppresses it unless there is something to send.
+// FormIf suppresses the form unless there is something to send.
 func (v *Visitor) FormIf(sends bool) { v.noForm = v.noForm || !sends }
 
 // With returns the same frame for a part of a page that has a struct of its own.
@@ -136,15 +136,15 @@ func (f Frame) Asset(name string) (string, error) {
 // Viewer returns the person who is signed in, or nil.
 func (f Frame) Viewer() *Viewer { return f.v.viewer }
 
-// shortIdle is the longest idle time of which a page warns: somebody who comes back after
-// longer signs in again anyway.
+// shortIdle is the longest idle time of which a page warns. People who return after a longer time
+// expect to sign in again.
 const shortIdle = time.Hour
 
-// Idle says when a session ends that nobody uses.
+// Idle says when an unused session ends.
 type Idle struct {
 	Lasts time.Duration // the time without use after which it ends
 	Left  time.Duration // what is left of it
-	Rest  time.Duration // what is left of the session, whatever anybody does
+	Rest  time.Duration // what is left of the session even if it is used
 }
 
 // Idle returns nil where the page does not warn of the end.
@@ -348,8 +348,8 @@ func (f Field) DescribedBy() string {
 	return strings.Join(ids, " ")
 }
 
-// Field returns what an input shows: what was typed, unless it is secret, and what is wrong
-// with it; otherwise if nothing was typed yet.
+// Field returns what an input shows: the typed text, unless it is secret, or the text otherwise if
+// nothing was typed yet, and what is wrong with it.
 func (f Frame) Field(name, label, kind, autocomplete, otherwise string) Field {
 	field := Field{Name: name, Label: f.T(label), Type: kind, Autocomplete: autocomplete, Value: otherwise, Required: true, frame: f}
 	form := f.v.Form

@@ -27,7 +27,7 @@ type problem struct {
 	Title, Sentence, Reference, Next string
 }
 
-// fail answers an error with a page. A fault's sentence is shown, and nothing of any other
+// fail answers an error with a page. It shows the sentence of a fault, and no text of any other
 // error.
 func (v *Visitor) fail(err error) {
 	if to, moved := errors.AsType[movedTo](err); moved {
@@ -54,7 +54,7 @@ func (v *Visitor) fail(err error) {
 	next := "/"
 	if v.viewer != nil {
 		next = v.viewer.Path("home")
-		v.viewer.Company = v.viewer.Company && a.Status < 500 // what broke may break the switcher too
+		v.viewer.Company = v.viewer.Company && a.Status < 500 // the cause of the error may break the switcher too
 	}
 	v.noForm = true
 	if err := v.Render("problem", problem{

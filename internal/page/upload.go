@@ -38,8 +38,8 @@ func (f Fields) file() string {
 	return ""
 }
 
-// upload is a file that came with a form. Nothing of it is shown again, kept or logged, not
-// even its name.
+// upload is a file that came with a form. It is never shown again, kept or logged, and neither is
+// its name.
 type upload struct {
 	field   string
 	content []byte // cut off at one byte more than maxFile

@@ -126,8 +126,8 @@ func (v *Visitor) Done(err error, next string) error {
 	return v.Redirect(next)
 }
 
-// Device returns what this browser remembers about who signed in with it, and the language
-// that was chosen here.
+// Device returns what this browser remembers about the people who signed in with it, and the
+// language that was chosen here.
 func (v *Visitor) Device() signin.Device {
 	d := v.site.SignIn.OpenDevice(v.Cookie(deviceCookie))
 	d.Language, _ = v.site.Catalogue.Known(v.Cookie(languageCookie))
@@ -146,8 +146,8 @@ func (v *Visitor) Enter(opened signin.Opened) error {
 	return v.Redirect(cmp.Or(opened.Return, opened.Organization.Path("home")))
 }
 
-// neighbours reads who is signed in to this browser, before a page is rendered: one
-// statement, and none where nobody else is.
+// neighbours returns who is signed in to this browser, before a page is rendered. It reads them in
+// one statement, and only if anybody else is signed in.
 func (v *Visitor) neighbours() ([]session.Neighbour, error) {
 	switch w := v.viewer; {
 	case w == nil:
@@ -181,9 +181,9 @@ func (v *Visitor) Forget(nobodyLeft bool) {
 // yet: as long as we keep where an attempt leads.
 const probeCookieAge = 24 * time.Hour
 
-// ProbeCookies gives a browser without a token a cookie that opens nothing and is stored
-// nowhere. By it the form that follows shows whether the browser refuses cookies, and a form
-// sent twice can be told from the same form of another browser.
+// ProbeCookies gives a browser without a token a cookie that opens nothing and is not in the
+// database. If it comes back with the form, the browser accepts cookies; it also tells a form that
+// was sent twice from the same form of another browser.
 func (v *Visitor) ProbeCookies() {
 	if v.cookieToken().IsZero() && v.probe().IsZero() {
 		v.SetCookie(probeCookie, secret.NewToken().Reveal(), probeCookieAge)
@@ -202,8 +202,7 @@ func (v *Visitor) Choose(typed string) (i18n.Tag, error) {
 	return tag, nil
 }
 
-// chooseLanguage remembers a language for this browser and, where somebody is
-// signed in, for the user.
+// chooseLanguage stores a language for this browser and, if somebody is signed in, for that user.
 func (v *Visitor) chooseLanguage(typed string) error {
 	tag, err := v.Choose(typed)
 	if err != nil {
@@ -237,7 +236,7 @@ func (v *Visitor) GoOn(otherwise string) error {
 	return v.Redirect(otherwise)
 }
 
-// syncLanguage makes a page behind a session speak its user's language, and the browser
+// syncLanguage sets the language of a page to that of the session's user, and makes the browser
 // remember it.
 func (v *Visitor) syncLanguage(users i18n.Tag) {
 	if _, ok := v.site.Catalogue.Known(string(users)); !ok {

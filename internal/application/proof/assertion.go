@@ -8,15 +8,15 @@ import (
 	"parvis/internal/jose"
 )
 
-// AssertionExpectation is what a client assertion has to fit.
+// AssertionExpectation is what a client assertion is checked against.
 type AssertionExpectation struct {
 	ClientID  string
-	Audiences []string // what we are called
+	Audiences []string // accepted for Parvis
 	Keys      []jose.Key
 	Now       time.Time
 }
 
-const mostAhead = 5 * time.Minute // that an assertion may last
+const mostAhead = 5 * time.Minute // from now to the end of an assertion
 
 type assertion struct {
 	Issuer    string          `json:"iss"`
@@ -28,11 +28,11 @@ type assertion struct {
 	ID        string          `json:"jti"`
 }
 
-// Assertion judges what a client authenticates with by private_key_jwt (RFC 7523 §3).
-// It gives the assertion's id, which is to be taken once for this client, and until
-// when that has to be remembered.
+// Assertion checks a client assertion of private_key_jwt (RFC 7523 §3). It returns the
+// assertion's id, which the caller has to accept only once for this client, and until when the
+// caller has to remember it.
 func Assertion(token string, e AssertionExpectation) (id string, until time.Time, err error) {
-	// The draft that follows RFC 7523 names a type, older clients send JWT or none.
+	// The draft that updates RFC 7523 has a type of its own; older clients send JWT or none.
 	t, err := parse(token, "", "JWT", "client-authentication+jwt")
 	if err != nil {
 		return "", time.Time{}, err
@@ -68,8 +68,8 @@ func (a assertion) judge(e AssertionExpectation) error {
 	return nil
 }
 
-// audience is the one whom an assertion is for. One that is for others too is good for
-// nobody: another server that it was sent to could show it to us (CVE-2025-27371).
+// audience returns the only audience of an assertion, or an empty text if there are several:
+// another server to which it was sent could forward it to us (CVE-2025-27371).
 func (a assertion) audience() (one string) {
 	var list []string
 	if jose.Unmarshal(a.Audience, &one) != nil && jose.Unmarshal(a.Audience, &list) == nil && len(list) == 1 {
@@ -78,8 +78,7 @@ func (a assertion) audience() (one string) {
 	return one
 }
 
-// ClientOf is whose assertion a token says to be, which nothing has proved yet; empty
-// where it says nothing.
+// ClientOf returns the client that an unverified assertion names, or an empty text.
 func ClientOf(token string) string {
 	var a assertion
 	if jose.Unverified(token, mostToken, &a) != nil || !isText(a.Subject) {

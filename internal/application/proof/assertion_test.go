@@ -43,7 +43,7 @@ func ordinaryClaims() object {
 	return object{"iss": client, "sub": client, "aud": issuer, "jti": "j1", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix()}
 }
 
-// assertion is the ordinary one with changes to its claims.
+// assertion returns a valid assertion with changed claims.
 func assertion(t testing.TB, change object) string {
 	t.Helper()
 	return sign(t, object{"alg": "ES256", "kid": "p256"}, encode(t, changed(ordinaryClaims(), change)), keys().p256)
@@ -58,7 +58,7 @@ func TestAnAssertionOfEachAlgorithmIsBelieved(t *testing.T) {
 			t.Errorf("%s is not announced", name)
 		}
 		for _, header := range []object{
-			{"alg": name, "kid": key.kid}, {"alg": name, "kid": key.kid, "typ": "JWT"}, {"alg": name, "typ": "client-authentication+jwt"}, // the only one that fits
+			{"alg": name, "kid": key.kid}, {"alg": name, "kid": key.kid, "typ": "JWT"}, {"alg": name, "typ": "client-authentication+jwt"}, // without kid: only one key fits
 		} {
 			token := sign(t, header, encode(t, ordinaryClaims()), key.key)
 			id, until, err := proof.Assertion(token, expected(t))
@@ -193,14 +193,14 @@ func TestOPR6ClaimsOfAssertionsThatDoNotFitAreRefused(t *testing.T) {
 		_, _, err := proof.Assertion(sign(t, object{"alg": "ES256", "kid": "p256"}, []byte(payload), keys().p256), expected(t))
 		wantRefusal(t, err, proof.Claims)
 	}
-	// What is compared has to be something.
+	// Empty values never match.
 	e := expected(t)
 	e.ClientID = ""
 	_, _, err := proof.Assertion(assertion(t, object{"iss": "", "sub": ""}), e)
 	wantRefusal(t, err, proof.Issuer)
 }
 
-// Once the id of an assertion may be forgotten, the assertion is good no more.
+// An assertion is no longer valid when its id may be forgotten.
 func TestOPR6AnAssertionDoesNotOutliveTheMemoryOfItsID(t *testing.T) {
 	for _, ahead := range []time.Duration{-59 * time.Second, time.Minute, 6 * time.Minute} {
 		token, e := assertion(t, object{"exp": now.Add(ahead).Unix()}), expected(t)
@@ -312,8 +312,8 @@ func TestKeySetsThatAreRegistered(t *testing.T) {
 	}
 }
 
-// The judge goes through its own reading of a header and go-jose's of the whole: what
-// Wycheproof calls invalid, it must not believe.
+// A token is read by our own parser of headers and by go-jose. What Wycheproof calls invalid must
+// be refused.
 func TestWycheproofSignatures(t *testing.T) {
 	path := filepath.Join("..", "..", "..", "..", "shared", "data", "jose", "json_web_signature_test.json")
 	text, err := os.ReadFile(path)
@@ -334,8 +334,8 @@ func TestWycheproofSignatures(t *testing.T) {
 	if err := json.Unmarshal(text, &vectors); err != nil {
 		t.Fatal(err)
 	}
-	// Equal to a valid one (defects of the vectors), salts of another length, and
-	// bits that nobody reads; none of them is another message (shared/data/README.md).
+	// Equal to a valid one (defects of the vectors), salts of another length, and unused bits;
+	// none of them is another message (shared/data/README.md).
 	harmless := []int{367, 370, 281, 282, 283, 284, 285, 286, 374}
 	signed := 0
 	for _, g := range vectors.TestGroups {
@@ -367,7 +367,7 @@ func TestWycheproofSignatures(t *testing.T) {
 	}
 }
 
-// Whatever comes, nobody but the client is believed.
+// Of any input, only assertions of the client are accepted.
 func FuzzAssertion(f *testing.F) {
 	head := object{"alg": "EdDSA", "kid": "ed"}
 	good := sign(f, head, encode(f, ordinaryClaims()), keys().ed)
@@ -392,7 +392,7 @@ func FuzzAssertion(f *testing.F) {
 	})
 }
 
-// What is taken is public, strong and few, and comes back from how it is kept.
+// Accepted key sets hold few, strong and public keys, and can be read again as they are stored.
 func FuzzParseKeySet(f *testing.F) {
 	f.Add(string(encode(f, object{"keys": []object{public(f, keys().p256.Public()), public(f, keys().ed.Public())}})))
 	f.Add(string(encode(f, object{"keys": []object{jwk(f, jose.Key{Key: keys().p256}, nil)}})))

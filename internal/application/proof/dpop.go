@@ -11,27 +11,27 @@ import (
 	"parvis/internal/jose"
 )
 
-// DPoPExpectation is the request that a proof was made for.
+// DPoPExpectation is the request against which a proof is checked.
 type DPoPExpectation struct {
 	Method      string
 	URL         string // as clients know it
-	AccessToken string // that came along; empty at the token endpoint
+	AccessToken string // of the request; empty at the token endpoint
 	Now         time.Time
 }
 
-// Proof is a DPoP proof that was believed.
+// Proof is a valid DPoP proof.
 type Proof struct {
-	Thumbprint string // of the key (RFC 7638): cnf.jkt of what is bound to it
-	ID         string // to be taken once for this key
+	Thumbprint string // of the key (RFC 7638): cnf.jkt of tokens that are bound to it
+	ID         string // to accept only once for this key
 	IssuedAt   time.Time
 }
 
-// Lasts is how long the id of a proof has to be remembered from when it came: one from
-// a fast clock is good from a minute before its own time until a minute after.
+// Lasts is how long the id of a proof has to be remembered after it arrived. A proof is valid
+// from a minute before the time in it, for clients with a fast clock, to a minute after.
 const Lasts = 2 * tolerance
 
-// DPoP judges the DPoP headers of a request (RFC 9449 §4.3). A nonce is not asked for,
-// and not looked at.
+// DPoP checks the DPoP headers of a request (RFC 9449 §4.3). It neither requires nor checks a
+// nonce.
 func DPoP(headers []string, e DPoPExpectation) (Proof, error) {
 	if len(headers) != 1 {
 		return Proof{}, OneProof
@@ -44,7 +44,7 @@ func DPoP(headers []string, e DPoPExpectation) (Proof, error) {
 	if err != nil {
 		return Proof{}, PublicKey
 	}
-	t.KeyID = nil // the key is the one that came along, whatever it is called
+	t.KeyID = nil // the key is the one in the header, under any name
 	var claims struct {
 		ID     string   `json:"jti"`
 		Method string   `json:"htm"`
@@ -79,16 +79,15 @@ func DPoP(headers []string, e DPoPExpectation) (Proof, error) {
 	}, nil
 }
 
-// hash is the claim ath of an access token.
+// hash returns the claim ath for an access token.
 func hash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// normal is the address of a request without what RFC 9449 §4.3 leaves out, query and
-// fragment, in one spelling of what may be spelled in several (RFC 3986 §6.2.2.1,
-// §6.2.3). A path with dots or needless escapes is none of ours; empty where it is no
-// address.
+// normal returns the address of a request in one spelling (RFC 3986 §6.2.2.1, §6.2.3), without
+// query and fragment (RFC 9449 §4.3). It leaves dots and escapes in a path as they are, because
+// our own paths have none. It returns an empty text if the address cannot be read.
 func normal(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.User != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {

@@ -165,7 +165,7 @@ func TestOPR15ProofsOfAnotherRequestAreRefused(t *testing.T) {
 		_, err := proof.DPoP([]string{sign(t, proofHeader(t), []byte(payload), keys().p256)}, atToken())
 		wantRefusal(t, err, proof.Claims)
 	}
-	// What is compared has to be something.
+	// Empty values never match.
 	for _, spoil := range []func(*proof.DPoPExpectation){func(e *proof.DPoPExpectation) { e.Method = "" }, func(e *proof.DPoPExpectation) { e.URL = "" }} {
 		e := atToken()
 		spoil(&e)
@@ -209,7 +209,7 @@ func TestOPR15AProofIsForTheAccessTokenBesideIt(t *testing.T) {
 	}
 }
 
-// However a key is written it has one thumbprint, so another spelling is no other key.
+// A key has the same thumbprint in every spelling.
 func TestOPR15AThumbprintIsTheKeysAndNotItsSpellings(t *testing.T) {
 	key := public(t, keys().rsa.Public())
 	n, err := base64.RawURLEncoding.DecodeString(key["n"].(string))
@@ -227,11 +227,11 @@ func TestOPR15AThumbprintIsTheKeysAndNotItsSpellings(t *testing.T) {
 	}
 }
 
-// Once the id of a proof may be forgotten, the proof is good no more, however early it came.
+// A proof is no longer valid when its id may be forgotten, however early it came.
 func TestOPR15AProofDoesNotOutliveTheMemoryOfItsID(t *testing.T) {
 	e := atToken()
 	token := []string{dpop(t, object{"iat": now.Add(59 * time.Second).Unix()})}
-	e.Now = now.Add(-time.Second + time.Microsecond) // the first moment at which it is good
+	e.Now = now.Add(-time.Second + time.Microsecond) // the first moment at which it is valid
 	_, err := proof.DPoP(token, e)
 	wantRefusal(t, err, "")
 	e.Now = e.Now.Add(proof.Lasts)
@@ -239,7 +239,7 @@ func TestOPR15AProofDoesNotOutliveTheMemoryOfItsID(t *testing.T) {
 	wantRefusal(t, err, proof.Issued)
 }
 
-// Whatever comes, only who has the key is believed.
+// Of any input, only proofs by the holder of the key are accepted.
 func FuzzDPoP(f *testing.F) {
 	head := object{"alg": "EdDSA", "typ": "dpop+jwt", "jwk": public(f, keys().ed.Public())}
 	good := sign(f, head, encode(f, proofClaims()), keys().ed)

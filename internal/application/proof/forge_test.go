@@ -22,9 +22,8 @@ import (
 // now is when every test takes place.
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// keys of an application, and weaker or foreign ones. That on Ed25519 is the same in
-// each process, and what it signs the same text, so that what one process of a fuzz
-// run signs another believes.
+// keys are those of an application, and weaker or foreign ones. The Ed25519 key is the same in each
+// process and so are its signatures, so all processes of a fuzz run accept each other's inputs.
 var keys = sync.OnceValue(func() (k struct {
 	rsa, weak, foreign     *rsa.PrivateKey
 	p256, p384, p521, evil *ecdsa.PrivateKey
@@ -54,7 +53,7 @@ func newEC(c elliptic.Curve) *ecdsa.PrivateKey {
 
 type object = map[string]any
 
-// without removes a member in the changes of a case.
+// without as the value of a change removes that member.
 type without struct{}
 
 func changed(base, change object) object {
@@ -79,7 +78,7 @@ func encode(t testing.TB, v any) []byte {
 	return text
 }
 
-// sign makes a compact token of any header, rightly or wrongly.
+// sign makes a compact token with any header, valid or not.
 func sign(t testing.TB, header object, payload []byte, key any) string {
 	t.Helper()
 	text := base64.RawURLEncoding.EncodeToString(encode(t, header)) + "." + base64.RawURLEncoding.EncodeToString(payload)
@@ -118,7 +117,7 @@ func sign(t testing.TB, header object, payload []byte, key any) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// jwk is a key as JSON has it, with changes.
+// jwk returns a key as JSON, with changes.
 func jwk(t testing.TB, key jose.Key, change object) object {
 	t.Helper()
 	var v object
@@ -133,7 +132,7 @@ func public(t testing.TB, key crypto.PublicKey) object {
 	return jwk(t, jose.Key{Key: key}, nil)
 }
 
-// wantRefusal wants a judgement to have failed by one check, or by none.
+// wantRefusal requires that this check failed, or none if want is empty.
 func wantRefusal(t *testing.T, err error, want jose.Refusal) {
 	t.Helper()
 	var refusal error // none

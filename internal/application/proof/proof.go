@@ -1,7 +1,6 @@
-// Package proof judges what an application signs to prove that it holds a key: client
-// assertions (RFC 7523) and DPoP proofs (RFC 9449). It keeps nothing and has no clock:
-// that each is taken once is up to who has a table, to whom it gives the id of what it
-// believed.
+// Package proof checks what an application signs to prove that it holds a key: client
+// assertions (RFC 7523) and DPoP proofs (RFC 9449). It stores nothing and has no clock. It
+// returns the id of each proof to the caller, which has to accept that id only once.
 package proof
 
 import (
@@ -12,9 +11,9 @@ import (
 	"parvis/internal/jose"
 )
 
-// The checks of claims, and of a DPoP proof's key; jose has those of headers, signatures
-// and key sets. They are for the log and for who registers keys. The application is told
-// invalid_client or invalid_dpop_proof.
+// Which check of the claims, or of a DPoP proof's key, has failed; package jose has those of
+// headers, signatures and key sets. The error code for the application is invalid_client or
+// invalid_dpop_proof.
 const (
 	Claims      jose.Refusal = "claims"
 	Issuer      jose.Refusal = "issuer"
@@ -32,20 +31,18 @@ const (
 )
 
 const (
-	mostToken  = 8 << 10 // bytes; one with the largest key has about three thousand
+	mostToken  = 8 << 10 // bytes; a proof with the largest key has about three thousand
 	mostText   = 255     // bytes of an id
 	mostKeySet = 16 << 10
-	mostKeys   = 10 // of a set: two are enough to change one for another
+	mostKeys   = 10 // of a set; two are enough to replace one by another
 	tolerance  = time.Minute
 )
 
-// Algorithms are those that assertions and proofs may be signed with, as discovery lists
-// them.
+// Algorithms are the signature algorithms of assertions and proofs, as discovery lists them.
 var Algorithms = []string{"ES256", "ES384", "PS256", "RS256", "EdDSA"}
 
-// ParseKeySet reads the key set that an application registers. It takes public keys
-// for signatures and refuses all else, so that nobody registers what does not work, or
-// shows us what they should keep.
+// ParseKeySet reads the key set of an application. It accepts only public keys for signatures,
+// so that nobody registers a key that does not work, or reveals a private one.
 func ParseKeySet(text string) ([]jose.Key, error) {
 	if len(text) > mostKeySet {
 		return nil, jose.KeySetLength
@@ -57,12 +54,12 @@ func ParseKeySet(text string) ([]jose.Key, error) {
 	return keys, nil
 }
 
-// parse reads the header of a token of one of some types.
+// parse reads the header of a token, which must be of one of these types.
 func parse(token string, types ...string) (jose.Token, error) {
 	return jose.Rules{Longest: mostToken, Algorithms: Algorithms, Type: func(typ string) bool { return slices.Contains(types, typ) }}.Read(token)
 }
 
-// verify reads the claims of a token that one of the keys signed.
+// verify checks that one of the keys signed a token, and reads its claims.
 func verify(t jose.Token, keys []jose.Key, claims any) error {
 	payload, err := t.Verify(keys)
 	if err == nil && jose.Unmarshal(payload, claims) != nil {
@@ -71,13 +68,13 @@ func verify(t jose.Token, keys []jose.Key, claims any) error {
 	return err
 }
 
-// seconds are a NumericDate (RFC 7519 §2). They are compared as they came: far from
-// now, other numbers and times wrap around.
+// seconds are a NumericDate (RFC 7519 §2). They are compared as floating-point numbers, because
+// dates far from now would overflow integers and times.
 type seconds float64
 
 func at(t time.Time) seconds { return seconds(t.UnixMicro()) / 1e6 }
 
-// isText reports whether s is a name or an id: printing ASCII, and not too long.
+// isText reports whether s can be a name or an id: printable ASCII, and not too long.
 func isText(s string) bool {
 	return s != "" && len(s) <= mostText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }

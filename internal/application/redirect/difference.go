@@ -5,11 +5,11 @@ import "strings"
 // Part is where two addresses differ.
 type Part string
 
-// The parts, in the order in which they are compared. Letter case and a slash at the
-// end of the path are named for what they are, being what people do not see.
+// The parts, in the order in which they are compared. Letter case and a slash at the end of the
+// path have values of their own, because people overlook them.
 const (
 	PartScheme        Part = "scheme"
-	PartHost          Part = "host" // with what stands before an @
+	PartHost          Part = "host" // with the text before an @
 	PartPort          Part = "port"
 	PartPath          Part = "path"
 	PartQuery         Part = "query"
@@ -18,17 +18,16 @@ const (
 	PartTrailingSlash Part = "trailing_slash"
 )
 
-// Mismatch is how an address that was sent differs from the nearest that is registered.
-// It shows nothing of that one.
+// Mismatch is how an address that was sent differs from the most similar registered one. It
+// contains no text of that one.
 type Mismatch struct {
 	Nearest int  // its place in the list
-	Part    Part // what differs first; empty where nothing does, or nothing is registered
-	At      int  // the first character of what was sent that differs, from 1; one more than it has where its end is missing
+	Part    Part // the first that differs; empty if none does, or nothing is registered
+	At      int  // the first character that differs, from 1; after the end if only the end is missing
 }
 
-// Difference tells the developer of an application what is wrong with an address that
-// Match refused. The nearest is the one with which most parts agree, and of several the
-// one that agrees longest.
+// Difference returns where an address that Match refused differs from the most similar one:
+// the one with most equal parts and, of several, the one with the longest common beginning.
 func Difference(registered []string, sent string) (m Mismatch) {
 	best, longest := -1, 0
 	for i, r := range registered {
@@ -43,8 +42,8 @@ func Difference(registered []string, sent string) (m Mismatch) {
 	return m
 }
 
-// common is how many bytes two addresses begin with alike. A registered one is ASCII,
-// so these are characters.
+// common returns how many bytes two addresses have in common at the beginning. These bytes are
+// characters, because a registered address is ASCII.
 func common(a, b string) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {

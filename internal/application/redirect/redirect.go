@@ -1,9 +1,8 @@
-// Package redirect judges the addresses of applications: which may be registered, and
-// whether one that was sent is one that was registered. It knows neither a client nor
-// a request.
+// Package redirect checks addresses of applications: whether an address may be registered, and
+// whether an address that was sent is a registered one. It knows neither clients nor requests.
 //
-// What may be registered has one spelling only, so that comparing bytes is comparing
-// addresses, and no browser, proxy or library reads another host into it.
+// An address may be registered in one spelling only. So it is enough to compare bytes, and no
+// browser, proxy or library finds another host in it.
 package redirect
 
 import (
@@ -13,25 +12,25 @@ import (
 	"strings"
 )
 
-// Reason is the error of an address that may not be registered.
+// Reason is an error that says why an address may not be registered.
 type Reason string
 
 // The reasons.
 const (
 	Missing       Reason = "missing"
 	TooLong       Reason = "too_long"
-	Characters    Reason = "characters"     // one that addresses do not have, or a % without its two digits
+	Characters    Reason = "characters"     // one that is not allowed in addresses, or a % without two digits
 	Wildcard      Reason = "wildcard"       // * anywhere
-	NoScheme      Reason = "no_scheme"      // there is nothing like https: before it
-	Scheme        Reason = "scheme"         // one that browsers run or open themselves
-	PrivateScheme Reason = "private_scheme" // a native application's own is com.example.app:/path
+	NoScheme      Reason = "no_scheme"      // it does not begin with https: or another scheme
+	Scheme        Reason = "scheme"         // one that browsers run or open by themselves
+	PrivateScheme Reason = "private_scheme" // the own scheme of a native application must be like com.example.app:/path
 	Insecure      Reason = "insecure"       // http, and not on the developer's machine
 	UserInfo      Reason = "user_info"      // an @ before the path
 	LetterCase    Reason = "letter_case"    // capitals in scheme or host
-	Host          Reason = "host"           // none, or not as browsers write it
-	Port          Reason = "port"           // no number from 1 to 65535, or the one that goes without saying
-	Path          Reason = "path"           // . and .. or characters in disguise
-	Fragment      Reason = "fragment"       // # and what follows
+	Host          Reason = "host"           // missing, or not as browsers write it
+	Port          Reason = "port"           // not a number from 1 to 65535, or the usual one of the scheme
+	Path          Reason = "path"           // . or .. or encoded characters that servers read in several ways
+	Fragment      Reason = "fragment"       // a # and the text after it
 )
 
 func (r Reason) Error() string { return "redirect: " + string(r) }
@@ -42,16 +41,15 @@ const (
 	mostLabel = 63
 )
 
-// Check reports whether an application may register an address to which people come back
-// with a code (R-OPR-01). Native ones may have a scheme of their own (RFC 8252 §7.1).
+// Check returns why an application may not register a redirect address, or nil if it may
+// (R-OPR-01). Native applications may have a scheme of their own (RFC 8252 §7.1).
 func Check(address string, native bool) error { return check(address, native, false) }
 
-// CheckWeb reports whether an application may register an address for anything else:
-// where it is told of a logout, where its logo lies.
+// CheckWeb is Check for addresses that are not redirect addresses, such as the one for logout
+// tokens.
 func CheckWeb(address string) error { return check(address, false, false) }
 
-// CheckTile reports whether an address may be opened from a tile, which may lead to a
-// place in a page.
+// CheckTile is CheckWeb for the address of a tile, which may have a fragment.
 func CheckTile(address string) error { return check(address, false, true) }
 
 func check(address string, native, fragment bool) error {
@@ -92,8 +90,8 @@ func check(address string, native, fragment bool) error {
 	return checkPath(p.path)
 }
 
-// checkPrivate wants a scheme that is a domain in reverse: one without a dot is
-// anybody's, or runs what follows it, as javascript does (RFC 8252 §7.1, §8.4).
+// checkPrivate requires a scheme that is a reversed domain name. A scheme without a dot belongs
+// to nobody, or runs the text after it, as javascript does (RFC 8252 §7.1, §8.4).
 func checkPrivate(p parts, native bool) error {
 	first, rest, dotted := strings.Cut(p.scheme, ".")
 	switch {
@@ -102,23 +100,23 @@ func checkPrivate(p parts, native bool) error {
 	case !native:
 		return PrivateScheme
 	case len(first) < 2 || strings.Trim(first, letters) != "" || strings.Contains(p.scheme, "+"):
-		return PrivateScheme // no top-level domain, no domain
+		return PrivateScheme // the first part is not a top-level domain
 	case slices.Contains(strings.Split(rest, "."), ""):
 		return PrivateScheme
 	case p.slashes == "" && !strings.HasPrefix(p.path, "/"):
 		return PrivateScheme
 	case p.slashes != "" && (p.host == "" || p.user != "" || p.port != "" || strings.Trim(p.host, letters+capitals+digits+"-._") != ""):
-		// com.example.app://callback does not follow RFC 8252 §7.1, but many libraries make it:
-		// the first word stands where a host does. It is compared byte for byte as the rest is.
+		// com.example.app://callback, with a word in place of the host, does not follow RFC 8252
+		// §7.1, but many libraries use it. It is compared byte for byte like the rest.
 		return PrivateScheme
 	}
 	return checkPath(p.path)
 }
 
-// parts are those of an address (RFC 3986 appendix B), cut and not decoded.
+// parts are the parts of an address (RFC 3986 appendix B), not decoded.
 type parts struct {
 	scheme   string
-	slashes  string // those before the authority
+	slashes  string // before the authority
 	user     string // with its @
 	host     string
 	port     string // with its colon
@@ -162,8 +160,8 @@ const (
 	digits   = "0123456789"
 )
 
-// spelled reports whether an address is of the characters that addresses are made of (RFC
-// 3986 §2), which leaves out a backslash, a browser's other slash.
+// spelled reports whether an address has only the characters that RFC 3986 §2 allows. A
+// backslash, which browsers read as a slash, is not one of them.
 func spelled(s string) bool {
 	if strings.Trim(s, letters+capitals+digits+"-._~:/?#[]@!$&'()*+,;=%") != "" {
 		return false
@@ -178,7 +176,7 @@ func spelled(s string) bool {
 	return true
 }
 
-// encoded is the byte that %XX at the beginning of s stands for.
+// encoded returns the byte that %XX at the beginning of s stands for.
 func encoded(s string) (byte, bool) {
 	if len(s) < 3 {
 		return 0, false
@@ -204,8 +202,8 @@ func isHost(host string) bool {
 			return false
 		}
 	}
-	// Browsers read a network address out of 0x7f.1 and of 2130706433, where others
-	// look up a name (WHATWG URL, "ends in a number").
+	// Browsers read 0x7f.1 and 2130706433 as network addresses, while other programs look up a
+	// name (WHATWG URL, "ends in a number").
 	last := list[len(list)-1]
 	if strings.Trim(last, digits) == "" || strings.HasPrefix(last, "0x") {
 		_, err := netip.ParseAddr(host)
@@ -214,7 +212,7 @@ func isHost(host string) bool {
 	return len(host) <= mostHost
 }
 
-// isLoopback reports whether a host is the machine of the browser itself.
+// isLoopback reports whether a host is the machine on which the browser runs.
 func isLoopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || isLoopbackIP(host)
 }
@@ -230,9 +228,9 @@ func isPort(p parts) bool {
 	return err == nil && n > 0 && n != usual && strconv.FormatUint(n, 10) == p.port[1:]
 }
 
-// checkPath refuses what some server or proxy takes for another path, or for a control
-// character: dot segments, also with parameters (/..;/), and encoded slashes, dots and
-// percent signs.
+// checkPath refuses a path that some server or proxy may read as another one or as a control
+// character: dot segments, also with parameters (/..;/), and encoded slashes, dots and percent
+// signs.
 func checkPath(path string) error {
 	for segment := range strings.SplitSeq(path, "/") {
 		if name, _, _ := strings.Cut(segment, ";"); name == "." || name == ".." {
@@ -249,10 +247,9 @@ func checkPath(path string) error {
 	return nil
 }
 
-// Match reports whether an address that was sent is one of those that were registered,
-// byte for byte. A native application listens on whatever port is free on a loopback
-// address, so there the port may be another (RFC 8252 §7.3); localhost is a name, and
-// §8.3 advises against it.
+// Match reports whether an address that was sent is byte for byte a registered one. On a
+// loopback address the port of a native application may differ, because it listens on any free
+// port (RFC 8252 §7.3). The name localhost does not count as one, as §8.3 advises.
 func Match(registered []string, sent string, native bool) bool {
 	if slices.Contains(registered, sent) {
 		return true
@@ -268,8 +265,8 @@ func Match(registered []string, sent string, native bool) bool {
 	})
 }
 
-// Origin is the origin of an address as browsers send it; an application's own scheme
-// has none.
+// Origin returns the origin of an address as browsers send it. An application's own scheme has
+// none.
 func Origin(address string) (string, bool) {
 	if CheckTile(address) != nil {
 		return "", false

@@ -43,8 +43,8 @@ func TestAddressesThatApplicationsHave(t *testing.T) {
 	}
 }
 
-// dangerous are refused to every kind of application and for every use; those with a
-// fragment but to a tile.
+// dangerous addresses are refused for every kind of application and every use; only a tile may have
+// a fragment.
 var dangerous = map[string]redirect.Reason{
 	"": redirect.Missing,
 	"https://a.example/" + strings.Repeat("a", 1983): redirect.TooLong,
@@ -110,7 +110,7 @@ func TestOPR1DangerousAddressesAreNotRegistered(t *testing.T) {
 			t.Errorf("%q has an origin", address)
 		}
 	}
-	// A scheme of one's own is a domain in reverse.
+	// An own scheme must be a reversed domain name.
 	for _, address := range []string{
 		"com.example.app:callback", "com.example.app://", "com.example.app:///callback", "com.example.app://me@host/callback", "com.example.app://host:80/callback", "com.example.app://a%2fb/",
 		"com.example.app:", "com..app:/a", "com.:/a", "c.example:/a", "x-apple.systempreferences:/a",
@@ -229,7 +229,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// What is accepted, another reader of addresses finds the same in, and writes the same.
+// Another parser reads every accepted address in the same way, and writes it the same.
 func FuzzCheck(f *testing.F) {
 	for address := range dangerous {
 		f.Add(address)
@@ -257,7 +257,7 @@ func FuzzCheck(f *testing.F) {
 			t.Fatalf("%q is read as %q", address, root.ResolveReference(u))
 		}
 		origin, web := redirect.Origin(address)
-		// A native application's own scheme may have a word where a host stands, and no origin.
+		// An address with an own scheme may have a word in place of the host, and has no origin.
 		private := strings.Contains(u.Scheme, ".")
 		if web {
 			expect.Equal(t, "origin", origin, u.Scheme+"://"+strings.ToLower(u.Host))

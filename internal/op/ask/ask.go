@@ -1,14 +1,15 @@
-// Package ask is what a person's browser meets of the OpenID Provider: it comes from an
-// application, is led to sign in, to choose, to agree, and back with an answer; it opens
-// applications from tiles, lets devices in, and signs out. What is asked and issued is kept
-// and judged by package op; application.Decide says what comes next.
+// Package ask serves the pages of the OpenID Provider that a person's browser visits. The
+// browser comes from an application, is led to sign in, to choose and to agree, and returns
+// with an answer; it also opens applications from tiles, lets devices in, and signs out.
+// Package op checks and stores requests and issues codes; application.Decide says what comes
+// next.
 //
 //	/authorize ── Decide ─┬─ sign-in, then /authorize/resume ── Decide again
 //	                      ├─ /authorize/choose, /authorize/consent ── resume
 //	                      ├─ a page: the application is not for this person
-//	                      └─ back to the application: a code, or why there is none
-//	/device               a code that a device shows, then who lets it in
-//	/end-session          signs out, by /end-session/confirm where it is unclear who
+//	                      └─ back to the application: with a code or an error
+//	/device               the person types a device's code, then allows or denies it
+//	/end-session          signs out, by /end-session/confirm if it is unclear who
 //	/o/ORG/open/CLIENT    from a tile to its application
 package ask
 
@@ -20,15 +21,15 @@ import (
 	"parvis/internal/session"
 )
 
-// Pages are those of the Provider.
+// Pages are the pages of the Provider.
 type Pages struct {
 	*op.Provider
 	signOutThere SignOut
 }
 
-// SignOut goes on, after a session ended here, to the identity provider that had vouched
-// for it and from there to an address, where one is wanted; it reports whether it answered.
-// Protocols do not know each other.
+// SignOut signs a person out at the identity provider that vouched for a session that has
+// ended here, and leads from there to the address then, if it is not empty. It reports whether
+// it answered the request. It is a function because protocols may not import each other.
 type SignOut func(v *page.Visitor, ended session.Session, then string) (bool, error)
 
 // Templates are the pages of this package, for page.Templates.
@@ -36,7 +37,7 @@ type SignOut func(v *page.Visitor, ended session.Session, then string) (bool, er
 //go:embed templates/*.html
 var Templates embed.FS
 
-// Where browsers come back to.
+// The paths of our own pages.
 const (
 	resumePath  = op.AuthorizePath + "/resume"
 	consentPath = op.AuthorizePath + "/consent"

@@ -20,10 +20,10 @@ import (
 	"parvis/internal/signin"
 )
 
-// authorize is where an application sends a browser to learn who sits there.
+// authorize takes an authorization request that an application sends by a browser.
 func (p *Pages) authorize(v *page.Visitor) error {
 	if v.Ahead() {
-		v.W.WriteHeader(http.StatusServiceUnavailable) // a code is for a browser that means to go there
+		v.W.WriteHeader(http.StatusServiceUnavailable) // a browser that only loads ahead gets no code
 		return nil
 	}
 	form, err := url.ParseQuery(v.R.URL.RawQuery)
@@ -37,9 +37,8 @@ func (p *Pages) authorize(v *page.Visitor) error {
 	return p.goOn(v, q)
 }
 
-// postAuthorize takes the same by a form of the application's (OIDC Core §3.1.2.1). A
-// form from another site brings no cookie, so it is kept, and the browser comes back
-// with a GET.
+// postAuthorize takes an authorization request by POST (OIDC Core §3.1.2.1). A form from
+// another site brings no cookie, so the request is stored and the browser returns with a GET.
 func (p *Pages) postAuthorize(v *page.Visitor) error {
 	ctx := v.R.Context()
 	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, op.MaxBody)
@@ -62,7 +61,7 @@ func (p *Pages) postAuthorize(v *page.Visitor) error {
 	return v.Redirect(op.AuthorizePath + "?" + again.Encode())
 }
 
-// resume goes on with a request that waited for the person.
+// resume continues a request that waited for the person.
 func (p *Pages) resume(v *page.Visitor) error {
 	q, err := p.waiting(v)
 	if errors.Is(err, op.ErrRequestGone) {
@@ -104,7 +103,7 @@ func (p *Pages) goOn(v *page.Visitor, q op.Pending) error {
 	default:
 		code, err := p.issue(v, q, d, false)
 		if errors.Is(err, op.ErrRequestGone) && q.ID == "" {
-			return v.Redirect(v.R.URL.RequestURI()) // something changed in between: it is asked anew
+			return v.Redirect(v.R.URL.RequestURI()) // something changed meanwhile: the browser asks again
 		}
 		if errors.Is(err, op.ErrRequestGone) {
 			return p.resumeAnswered(v) // another request of this browser was faster
@@ -116,8 +115,8 @@ func (p *Pages) goOn(v *page.Visitor, q op.Pending) error {
 	}
 }
 
-// issue gives the application its code. Where somebody sits before the browser, that counts
-// as a visit.
+// issue returns the code for the application. Unless prompt is none, that counts as use of the
+// session.
 func (p *Pages) issue(v *page.Visitor, q op.Pending, d application.Decision, remembers bool) (string, error) {
 	if !slices.Contains(q.Prompt, "none") {
 		var err error
@@ -128,14 +127,14 @@ func (p *Pages) issue(v *page.Visitor, q op.Pending, d application.Decision, rem
 	return p.IssueCode(v.R.Context(), q, d, remembers)
 }
 
-// speak makes a page of a request speak the language of the person who is signed in,
-// else the one that the application asked for.
+// speak sets the language of a request's page to that of the person who is signed in, or else
+// to the one that the application asked for.
 func (p *Pages) speak(v *page.Visitor, q op.Pending, w session.Visit) {
 	v.Prefer(string(w.User.Language), q.Locales)
 }
 
-// Speak makes a page of an attempt that an application began speak the language of its
-// user, where one is known, else the one that the application asked for.
+// Speak sets the language of a page during a sign-in that an application began: that of the
+// user if known, or else the one that the application asked for.
 func (p *Pages) Speak(v *page.Visitor, a signin.Attempt) error {
 	if a.ClientID == "" {
 		return nil
@@ -166,7 +165,7 @@ func (p *Pages) Speak(v *page.Visitor, a signin.Attempt) error {
 	return nil
 }
 
-// turnAway tells the application that it gets nothing.
+// turnAway ends a request, and answers the application with an error.
 func (p *Pages) turnAway(v *page.Visitor, q op.Pending, e *op.Error) error {
 	if q.ID != "" {
 		if err := p.DB.Update(v.R.Context(), func(tx *db.Tx) error {
@@ -179,8 +178,8 @@ func (p *Pages) turnAway(v *page.Visitor, q op.Pending, e *op.Error) error {
 	return p.respond(v, q, e, "")
 }
 
-// ask collects what decide looks at: the request's wishes, who is signed in here, and what
-// has to be read about the session that is meant.
+// ask collects what application.Decide needs: the parameters of the request, who is signed in
+// here, and facts about the session that is meant.
 func (p *Pages) ask(ctx context.Context, q op.Pending, visits []session.Visit, readAt time.Time) (application.Question, error) {
 	wants := func(prompt string) bool { return slices.Contains(q.Prompt, prompt) }
 	asked := application.Question{
@@ -211,7 +210,7 @@ func (p *Pages) ask(ctx context.Context, q op.Pending, visits []session.Visit, r
 	return asked, err
 }
 
-// known reads what decide has to know about a session.
+// known reads what application.Decide has to know about a session.
 func (p *Pages) known(ctx context.Context, q op.Pending, v session.Visit, place application.Placement) (k application.Known, err error) {
 	var groups []string
 	if place.Audience == application.SomeGroups {
@@ -233,7 +232,7 @@ func (p *Pages) known(ctx context.Context, q op.Pending, v session.Visit, place 
 	return k, err
 }
 
-// leadTo goes on at a page that asks the person.
+// leadTo stores a request, and redirects to a page that asks the person.
 func (p *Pages) leadTo(v *page.Visitor, q op.Pending, path string) error {
 	q, err := p.waitingFor(v, q)
 	if err != nil {
@@ -242,8 +241,8 @@ func (p *Pages) leadTo(v *page.Visitor, q op.Pending, path string) error {
 	return v.Redirect(path + "?request=" + q.ID)
 }
 
-// leadToSignIn begins an attempt that comes back to the request: of the user whose
-// session is there, or of the person whom the hints mean.
+// leadToSignIn begins a sign-in that returns to the request: for the user of the session that
+// is meant, or for anybody whom the hints allow.
 func (p *Pages) leadToSignIn(v *page.Visitor, q op.Pending, d application.Decision) error {
 	ctx := v.R.Context()
 	a := signin.Attempt{ClientID: string(q.Client.ID)}
@@ -258,13 +257,13 @@ func (p *Pages) leadToSignIn(v *page.Visitor, q op.Pending, d application.Decisi
 		if err != nil {
 			return err
 		}
-		// A provider would otherwise let in whoever proved something there hours ago.
+		// Otherwise an identity provider would accept a sign-in there from hours ago.
 		a.OrgID, a.Anew = org, slices.Contains(q.Prompt, "login") || q.MaxAge != nil
 		if address, err := naming.ParseAddress(q.LoginHint); err == nil {
 			a.LoginHint = address.Text
 		}
 	}
-	// The attempt comes first: it is what is counted, where nobody is signed in.
+	// The attempt comes first, because it is what is limited if nobody is signed in.
 	waits := q.ID != ""
 	if !waits {
 		q.ID = secret.NewID("req")

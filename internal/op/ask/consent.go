@@ -19,22 +19,22 @@ var (
 	chooseFields  = page.Fields{"session"}
 )
 
-// asking is what the pages that ask the person show.
+// asking is the data of the pages that ask the person.
 type asking struct {
 	Request string
 	Client  application.Application
 	Title   string
 	Scopes  []string
-	Lasts   time.Duration // how long it goes on being told, where it refreshes
+	Lasts   time.Duration // how long the application keeps access; zero if it does not refresh
 	Visit   session.Visit
 	Visits  []session.Visit
 	Host    string // where the answer goes
 }
 
-// ScopeKey is that, for a template.
+// ScopeKey returns the catalogue key of a scope, for a template.
 func (asking) ScopeKey(scope string) string { return application.ScopeKey(scope) }
 
-// asked is a request that waits, and what it gets by now.
+// asked returns a waiting request, and what it would get now.
 func (p *Pages) asked(v *page.Visitor) (q op.Pending, asked application.Question, d application.Decision, err error) {
 	if q, err = p.waiting(v); err != nil {
 		return q, asked, d, err
@@ -68,8 +68,8 @@ func (p *Pages) showConsent(v *page.Visitor) error {
 	return v.Render("op-consent", page)
 }
 
-// answerConsent takes the answer: of the person whom the page showed, in the browser
-// that brought the request, for this very request, once (R-OPR-09).
+// answerConsent takes the person's answer, once. It counts only from the person whom the page
+// showed, in the browser that brought the request, and only for this request (R-OPR-09).
 func (p *Pages) answerConsent(v *page.Visitor) error {
 	q, asked, d, err := p.asked(v)
 	if err != nil {
@@ -95,8 +95,8 @@ func (p *Pages) answerConsent(v *page.Visitor) error {
 	return p.respond(v, q, nil, code)
 }
 
-// chosenLast is the session that was chosen last in this browser, the zero Visit where
-// nobody is signed in.
+// chosenLast returns the session that was chosen last, or the zero Visit if nobody is signed
+// in.
 func chosenLast(visits []session.Visit) session.Visit {
 	if len(visits) == 0 {
 		return session.Visit{}
@@ -122,7 +122,7 @@ func (p *Pages) showChoice(v *page.Visitor) error {
 	})
 }
 
-// answerChoice goes on as one of them, or leads to sign in as somebody else.
+// answerChoice continues as the chosen person, or leads to sign in as somebody else.
 func (p *Pages) answerChoice(v *page.Visitor) error {
 	ctx := v.R.Context()
 	q, err := p.waiting(v)
@@ -144,7 +144,7 @@ func (p *Pages) answerChoice(v *page.Visitor) error {
 	if i < 0 {
 		return v.Redirect(choosePath + "?request=" + q.ID)
 	}
-	// Whom the person chose goes before what the application hinted at.
+	// The person's choice outranks the hints of the application.
 	q.Organization, q.LoginHint, q.Since, q.SessionID = "", "", time.Time{}, visits[i].Session.ID
 	if err := p.Rewrite(ctx, q); err != nil {
 		return err
@@ -152,8 +152,8 @@ func (p *Pages) answerChoice(v *page.Visitor) error {
 	return v.Redirect(resumePath + "?request=" + q.ID)
 }
 
-// leadToOther has somebody sign in beside those who are, and takes them: whoever signed
-// in last is the one chosen last.
+// leadToOther leads to sign in as one more person. The request then continues as that person,
+// because only a session that is proved after Since fits it.
 func (p *Pages) leadToOther(v *page.Visitor, q op.Pending) error {
 	ctx := v.R.Context()
 	q.Prompt = slices.DeleteFunc(q.Prompt, func(s string) bool { return s == "select_account" })
@@ -164,15 +164,15 @@ func (p *Pages) leadToOther(v *page.Visitor, q op.Pending) error {
 	return p.leadToSignIn(v, q, application.Decision{})
 }
 
-// denied is the page of who may not open an application.
+// denied is the data of the page for a person who may not open an application.
 type denied struct {
 	asking
 	Forbidden    bool // nobody of the organization may
 	Organization directory.Organization
-	Others       []session.Visit // as whom this browser is signed in too
+	Others       []session.Visit // other people signed in here whom the request allows
 }
 
-// showDenied says that an application is not for this person, and what now.
+// showDenied says that an application is not for this person, and what they can do.
 func (p *Pages) showDenied(v *page.Visitor, q op.Pending, d application.Decision) error {
 	q, err := p.waitingFor(v, q)
 	if err != nil {

@@ -15,17 +15,18 @@ import (
 
 var deviceFields = page.Fields{"user_code", "session"}
 
-// devicePage asks for the code that a device shows, or whether it may come in.
+// devicePage asks for the code that a device shows or, once it is known, whether the device
+// may sign in.
 type devicePage struct {
 	asking
 	Code   string
-	Device bool // the code is known: asks
-	None   bool // nobody who is signed in here may
+	Device bool // the code is known, and the page asks
+	None   bool // nobody who is signed in here may open the application
 	Done   bool
 	No     bool
 }
 
-// Shown is the code as the device shows it.
+// Shown returns the code as the device shows it, with a hyphen.
 func (d devicePage) Shown() string {
 	if len(d.Code) != op.UserCodeLength {
 		return d.Code
@@ -33,7 +34,7 @@ func (d devicePage) Shown() string {
 	return d.Code[:op.UserCodeLength/2] + "-" + d.Code[op.UserCodeLength/2:]
 }
 
-// showDevice asks for the code; with one in the address that fits, it asks at once.
+// showDevice asks for the code. If the address has one, it goes on to ask about the device.
 func (p *Pages) showDevice(v *page.Visitor) error {
 	q := v.R.URL.Query()
 	if q.Has("done") || q.Has("no") {
@@ -50,7 +51,8 @@ func (p *Pages) showDevice(v *page.Visitor) error {
 	return p.askAboutDevice(v, typed)
 }
 
-// askAboutDevice shows what asks and for whom; whoever is not signed in does that first.
+// askAboutDevice shows which application asks, and as whom the person can let it in. If nobody
+// is signed in, it leads to sign in first.
 func (p *Pages) askAboutDevice(v *page.Visitor, typed string) error {
 	ctx := v.R.Context()
 	if err := p.CountTry(ctx, op.PerNetworkDevice); err != nil {
@@ -87,7 +89,7 @@ func (p *Pages) askAboutDevice(v *page.Visitor, typed string) error {
 	})
 }
 
-// whoMay are those who are signed in here and may open an application.
+// whoMay returns the sessions of this browser whose people may open an application.
 func (p *Pages) whoMay(v *page.Visitor, c application.Application) ([]session.Visit, error) {
 	all, err := v.Visits(v.R.Context())
 	if err != nil {
@@ -106,7 +108,7 @@ func (p *Pages) whoMay(v *page.Visitor, c application.Application) ([]session.Vi
 	return may, nil
 }
 
-// answerDevice lets a device in as somebody, or not.
+// answerDevice lets a device in as the chosen person, or refuses it.
 func (p *Pages) answerDevice(v *page.Visitor) error {
 	ctx := v.R.Context()
 	if v.Form.Do() == "other" {
@@ -128,7 +130,7 @@ func (p *Pages) answerDevice(v *page.Visitor) error {
 	}
 	i := slices.IndexFunc(visits, func(w session.Visit) bool { return w.Session.ID == v.Form.Get("session") })
 	if i < 0 {
-		return op.ErrDeviceCode // who was shown is not signed in any more
+		return op.ErrDeviceCode // the chosen person is no longer signed in
 	}
 	acr, err := p.SignIn.Assurance(ctx, visits[i])
 	if err != nil {

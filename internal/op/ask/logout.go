@@ -13,8 +13,8 @@ import (
 
 var confirmFields = page.Fields{"session"}
 
-// endSession is where an application sends a browser to sign out. With an ID token of
-// its own for a session that is open here that ends at once; otherwise the person says.
+// endSession signs a person out for an application. If its id_token_hint names a session that
+// is open here, that session ends at once; otherwise a page asks the person.
 func (p *Pages) endSession(v *page.Visitor) error {
 	form, err := url.ParseQuery(v.R.URL.RawQuery)
 	if err != nil {
@@ -33,21 +33,21 @@ func (p *Pages) endSession(v *page.Visitor) error {
 	case i >= 0:
 		return p.signOut(v, visits[i], l, true)
 	case len(visits) == 0 || l.Hint.SID != "" && !slices.ContainsFunc(visits, func(w session.Visit) bool { return p.IsSame(l, w) }):
-		return p.signedOut(v, l, true) // it has ended already
+		return p.signedOut(v, l, true) // the session has ended already
 	}
 	return onward(v, op.EndSessionPath+"/confirm?"+form.Encode())
 }
 
-// leavingAs returns who is signed in here. The page gets the language of the person who
-// was chosen last, or else the one that the application asked for.
+// leavingAs returns who is signed in here, and sets the page's language: that of the person
+// who was chosen last, or else the one that the application asked for.
 func (p *Pages) leavingAs(v *page.Visitor) ([]session.Visit, error) {
 	visits, err := v.Visits(v.R.Context())
 	v.Prefer(string(chosenLast(visits).User.Language), v.R.URL.Query().Get("ui_locales"))
 	return visits, err
 }
 
-// postEndSession takes the same by a form from another site, which brings no cookie: the
-// browser comes back with a GET.
+// postEndSession takes the request by POST. A form from another site brings no cookie, so the
+// browser returns with a GET.
 func (p *Pages) postEndSession(v *page.Visitor) error {
 	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, op.MaxBody)
 	if err := v.R.ParseForm(); err != nil {
@@ -94,8 +94,8 @@ func (p *Pages) confirm(v *page.Visitor) error {
 	return p.signOut(v, visits[i], l, false)
 }
 
-// signOut ends a session that an application asked to end. Where the identity provider
-// that vouched for it has a page for that, it comes first.
+// signOut ends a session that an application asked to end. If the identity provider that
+// vouched for it has a page for signing out, the browser goes there first.
 func (p *Pages) signOut(v *page.Visitor, w session.Visit, l op.Leaving, direct bool) error {
 	ctx := v.R.Context()
 	frames, err := p.Frames(ctx, w.Session)
@@ -117,7 +117,7 @@ func (p *Pages) signOut(v *page.Visitor, w session.Visit, l op.Leaving, direct b
 	return p.signedOut(v, l, direct && len(frames) == 0)
 }
 
-// signedOut goes back to the application, or says that it is done.
+// signedOut leads back to the application, or shows that the person is signed out.
 func (p *Pages) signedOut(v *page.Visitor, l op.Leaving, direct bool) error {
 	if l.Address != "" && direct && len(l.Address) <= mostLocation {
 		http.Redirect(v.W, v.R, l.Address, http.StatusSeeOther)
@@ -130,10 +130,10 @@ func (p *Pages) signedOut(v *page.Visitor, l op.Leaving, direct bool) error {
 	return p.SignedOut(v, "")
 }
 
-// signedOutPage goes on by itself where Next says so.
+// signedOutPage leads on to Next by itself, unless it is empty.
 type signedOutPage struct{ Next string }
 
-// SignedOut is the page that tells applications by its frames, and goes on.
+// SignedOut shows the page whose frames tell applications, and which leads on to next.
 func (p *Pages) SignedOut(v *page.Visitor, next string) error {
 	v.NoForm()
 	return v.Render("op-signed-out", signedOutPage{next})

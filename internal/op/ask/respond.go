@@ -11,10 +11,10 @@ import (
 	"parvis/internal/page"
 )
 
-// mismatchPage tells a developer what is wrong.
+// mismatchPage shows an op.Mismatch to a developer.
 type mismatchPage struct{ *op.Mismatch }
 
-// Sentence says what it is.
+// Sentence returns what is wrong, in the page's language.
 func (m mismatchPage) Sentence(f page.Frame) string {
 	var pairs []any
 	for name, value := range m.Args {
@@ -23,11 +23,11 @@ func (m mismatchPage) Sentence(f page.Frame) string {
 	return f.T(m.Key, pairs...)
 }
 
-// Sent is the address that was sent, where it is what is wrong.
+// Sent returns the address that was sent, if it is what is wrong.
 func (m mismatchPage) Sent() any { return m.Args["Sent"] }
 
-// answerBad answers a request that was not understood: to the application where its
-// address is known, else by a page, and never by a redirect.
+// answerBad answers a request that could not be parsed: to the application if its address is
+// known to be the application's, and otherwise by a page, never by a redirect.
 func (p *Pages) answerBad(v *page.Visitor, err error) error {
 	if r, ok := errors.AsType[*op.Refusal](err); ok {
 		return p.respond(v, r.Pending, r.Told, "")
@@ -44,10 +44,9 @@ func (p *Pages) answerBad(v *page.Visitor, err error) error {
 // cut longer headers, so a page leads to longer addresses.
 const mostLocation = 2 << 10
 
-// respond answers the application: with a code, or with what was wrong. The answer says
-// who gives it (RFC 9207 §2) and gives the state back. A redirect may leave our origin
-// only while the browser still is where the application sent it: after a form of ours a
-// page leads on (decision 0003).
+// respond answers the application with a code or an error, beside our issuer (RFC 9207 §2)
+// and its own state. A redirect may leave our origin only if the browser has come straight
+// from the application; after a form of ours a page leads on (decision 0003).
 func (p *Pages) respond(v *page.Visitor, q op.Pending, e *op.Error, code string) error {
 	answer := url.Values{"iss": {p.Base}}
 	if e != nil {
@@ -72,7 +71,7 @@ func (p *Pages) respond(v *page.Visitor, q op.Pending, e *op.Error, code string)
 	return v.Render("op-going", leadingTo(title, to))
 }
 
-// onward leads to one of our pages with the parameters that an application sent.
+// onward leads to one of our own pages with the parameters that an application sent.
 func onward(v *page.Visitor, path string) error {
 	if len(path) > mostLocation {
 		return v.GoTo("Parvis", path)
@@ -80,14 +79,14 @@ func onward(v *page.Visitor, path string) error {
 	return v.Redirect(path)
 }
 
-// goingPage leads on to an application.
+// goingPage is the data of a page that leads on to an application.
 type goingPage struct {
 	Title   string
 	Address template.URL //nolint:forbidigo // See leadingTo.
 }
 
-// leadingTo leads to an address that was checked when it was registered (op/redirect) and
-// that the caller has compared byte for byte. It may have an app's own scheme, which
+// leadingTo leads to an address that was checked when it was registered (application/redirect)
+// and that the caller has compared byte for byte. It may have an app's own scheme, which
 // templates refuse unless it is marked as a URL.
 func leadingTo(title, address string) goingPage {
 	return goingPage{title, template.URL(address)} //nolint:forbidigo // See above.

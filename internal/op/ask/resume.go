@@ -14,15 +14,14 @@ import (
 	"parvis/internal/signin"
 )
 
-// A request that was answered already may come again: the second of two clicks, a tab that
-// was left open, the back button. The application still gets one redirect that works
+// An answered request may come again, by a second click, an old tab or the back button. The application still gets one redirect that works
 // (decision 0041).
 const (
-	answerWaits = 3 * time.Second  // after that an answer whose code is unused counts as lost
-	answerAgain = 30 * time.Second // within which it may be given again: half a code's life
+	answerWaits = 3 * time.Second  // after which an answer counts as lost if its code is unused
+	answerAgain = 30 * time.Second // within which a lost answer is given again: half a code's life
 )
 
-// waitingPage waits for an application that is being opened.
+// waitingPage reloads Address after Seconds, while an application is being opened.
 type waitingPage struct {
 	Title   string
 	Address string // a path of ours
@@ -64,8 +63,8 @@ func orRespond(err error, respond func() error) error {
 	return respond()
 }
 
-// startOf leads to the start address of the application, which makes a new request. Where
-// there is none, a page says that the request is gone.
+// startOf leads to the start address of the application, which makes a new request. If there
+// is none, or the application got no grant, a page says that the request is gone.
 func (p *Pages) startOf(v *page.Visitor, a op.AnsweredRequest) error {
 	if a.Client.Target() == "" || a.GrantOrg == "" {
 		return p.showGone(v, a.Client.Target())
@@ -106,5 +105,5 @@ func (p *Pages) startAnew(v *page.Visitor, q op.Pending, org directory.Organizat
 func (p *Pages) showGone(v *page.Visitor, start string) error {
 	v.Status(fault.Gone)
 	v.NoForm()
-	return v.Render("op-gone", template.URL(start)) //nolint:forbidigo // An address that was registered and judged then.
+	return v.Render("op-gone", template.URL(start)) //nolint:forbidigo // The address was checked when it was registered.
 }

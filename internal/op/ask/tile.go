@@ -19,21 +19,21 @@ import (
 	"parvis/internal/session"
 )
 
-// Tile is an application as somebody's home page shows it.
+// Tile is an application as a person's home page shows it.
 type Tile struct {
 	ID          application.ID
 	Title       string
 	Description string
-	Address     string // its own, to be shown
-	Link        bool   // nothing behind it trusts us
+	Address     string // host to show; empty without one
+	Link        bool   // an address that does not use our sign-in
 	Connected   bool   // it has an address
-	Failed      bool   // nobody answers there
+	Failed      bool   // that address does not answer
 	HasLogo     bool
-	Version     string // changes with the logo, which a browser keeps
+	Version     string // changes with the logo, which a browser caches
 	Uses        int
 }
 
-// Mark names the drawing of a tile without a logo, where it has one of its own.
+// Mark returns the name of the drawing for a tile without a logo; not every name has one.
 func (t Tile) Mark() string { return string(t.ID) }
 
 // Tiles are the applications of a person, the one used most first.
@@ -70,8 +70,8 @@ func hostOf(address string) string {
 	return cmp.Or(u.Host, u.Scheme)
 }
 
-// way is where a tile leads as somebody of an organization: an application that takes it
-// is told who sends and for which (OIDC Core §4).
+// way returns where a tile leads. An application with an initiate_login_uri also learns our
+// issuer and the organization (OIDC Core §4).
 func (p *Pages) way(c application.Application, o directory.Organization) string {
 	if c.Settings.InitiateURI == "" {
 		return c.Settings.Address
@@ -83,14 +83,14 @@ func (p *Pages) way(c application.Application, o directory.Organization) string 
 	return op.WithQuery(c.Settings.InitiateURI, more)
 }
 
-// switchPage says that opening an application here closes what is open elsewhere.
+// switchPage warns that opening this application closes those of another organization.
 type switchPage struct {
 	Title string
 	Path  string
 	Back  string
 }
 
-// mine is the application that a path names, where the viewer may open it.
+// mine returns the application that the path names, if the viewer may open it.
 func (p *Pages) mine(v *page.Viewer) (application.Application, error) {
 	ctx := v.R.Context()
 	c, err := application.Registered(ctx, p.DB, v.R.PathValue("client"))
@@ -104,9 +104,9 @@ func (p *Pages) mine(v *page.Viewer) (application.Application, error) {
 	return c, err
 }
 
-// open leads from a tile into its application, as who the tile was shown to. Where
-// another organization was chosen last in this browser, or has something open there, the
-// application would come back with that one: the person is asked first.
+// open leads from a tile to its application. If another organization was chosen later in this
+// browser, or has something open here, a page asks the person first, because the application
+// could open for that organization.
 func (p *Pages) open(v *page.Viewer) error {
 	c, err := p.mine(v)
 	if err != nil {
@@ -134,7 +134,7 @@ func (p *Pages) open(v *page.Viewer) error {
 	return nil
 }
 
-// switchAndOpen goes over to this organization, and on.
+// switchAndOpen switches to this organization, and leads on to the application.
 func (p *Pages) switchAndOpen(v *page.Viewer) error {
 	c, err := p.mine(v)
 	if err == nil {
@@ -147,8 +147,8 @@ func (p *Pages) switchAndOpen(v *page.Viewer) error {
 	return v.Render("op-going", leadingTo(c.Title(v.Language()), p.way(c, v.Organization)))
 }
 
-// elsewhere reports whether another organization of this browser was chosen later, or an
-// application has something of it.
+// elsewhere reports whether another session of this browser was chosen later, or an application
+// has an open grant of one.
 func (p *Pages) elsewhere(v *page.Viewer) (bool, error) {
 	if !v.Company {
 		return false, nil
@@ -163,7 +163,8 @@ func (p *Pages) elsewhere(v *page.Viewer) (bool, error) {
 	return p.HoldsElsewhere(v.R.Context(), v.Session)
 }
 
-// showLogo is an application's picture, for whoever may open it.
+// showLogo serves the logo of an application of the installation or of the viewer's own
+// organization.
 func (p *Pages) showLogo(v *page.Viewer) error {
 	ctx := v.R.Context()
 	c, err := application.Registered(ctx, p.DB, v.R.PathValue("client"))

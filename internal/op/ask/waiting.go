@@ -9,7 +9,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// waitingFor stores a request for this browser, where it is not stored yet.
+// waitingFor stores a request for this browser, unless it is stored already.
 func (p *Pages) waitingFor(v *page.Visitor, q op.Pending) (op.Pending, error) {
 	if q.ID != "" {
 		return q, nil
@@ -23,7 +23,7 @@ func (p *Pages) waitingFor(v *page.Visitor, q op.Pending) (op.Pending, error) {
 	return q, p.Keep(ctx, b.ID, q)
 }
 
-// waiting is the request that this browser's address names.
+// waiting returns the stored request that the address names.
 func (p *Pages) waiting(v *page.Visitor) (op.Pending, error) {
 	ctx := v.R.Context()
 	b, err := v.Browser(ctx)
