@@ -61,7 +61,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"page", "db fault secret i18n picture number directory naming session signin administration edge", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
-	{"op", "db fault secret i18n number jose audit limit outbound directory naming session signin application application/redirect application/proof edge",
+	{"op", "db fault secret i18n number lifetime jose audit limit outbound directory naming session signin application application/redirect application/proof edge",
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
 	{"op/ask", "db fault secret i18n audit directory naming session signin application page op", ""},
 	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page federation op op/ask", ""},

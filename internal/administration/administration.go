@@ -1,6 +1,6 @@
-// Package administration has what the administration of an organization does and shows, once
-// for every door: the console, the command, and an API. Each function takes an Actor, who
-// decides what is done or read. The package has no route, no sentence and no table of its own.
+// Package administration has everything that the administration of an organization does and
+// shows, once for the console, the command and an API. Each function takes an Actor, whose right
+// decides what it may do or read. The package has no route, no sentence and no table.
 package administration
 
 import (
@@ -12,14 +12,14 @@ import (
 	"parvis/internal/signin"
 )
 
-// Service does what needs more than the directory, because sessions end or letters are sent.
+// Service does what needs more than the directory because it ends sessions or sends letters.
 type Service struct {
 	DB     *db.DB
 	SignIn *signin.Service
 }
 
-// Refused records that a door refused something to somebody who acts in their own organization,
-// in a transaction of its own (R-LOG-02, decision 0012).
+// Refused records, in a transaction of its own, that the console, the command or an API refused
+// something to an actor in their own organization (R-LOG-02, decision 0012).
 func (s *Service) Refused(ctx context.Context, actor directory.Actor, what string) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		e := actor.Event(actor.OrgID, "request.refused")

@@ -15,14 +15,14 @@ import (
 // Deed is something that can be done to one person, or to many at once.
 type Deed struct {
 	Name     string
-	Role     directory.Role // the role that it gives; empty for a deed that gives none
+	Role     directory.Role // the role that it gives, if it gives one
 	Everyone bool           // can be done to everyone
 
-	fits func(directory.User) bool // whether there is anything for it to do
+	fits func(directory.User) bool // reports whether there is anything for it to do
 	do   do
 }
 
-// do asks the actor for authority over a person and does a deed.
+// do does a deed to a person, if the actor has the authority.
 type do func(*Service, context.Context, *db.Tx, directory.Actor, directory.OrgID, directory.UserID) error
 
 // plainly adapts a directory function to a deed.
@@ -95,8 +95,8 @@ func DeedNamed(name string) (Deed, bool) {
 	return deeds[i], true
 }
 
-// DeedsFor lists the deeds that somebody with a role may do to u, or to anybody if u is nil.
-// Those that give a role are returned apart.
+// DeedsFor lists the deeds that a user with role by may do to u, or to anybody if u is nil.
+// It returns those that give a role separately.
 func DeedsFor(by directory.Role, u *directory.User) (plain, roles []Deed) {
 	for _, d := range deeds {
 		switch {
@@ -113,28 +113,28 @@ func DeedsFor(by directory.Role, u *directory.User) (plain, roles []Deed) {
 // AtOnce is how many people one transaction changes.
 const AtOnce = 200
 
-// Fate is what becomes, or became, of one person.
+// Fate is what happens, or would happen, to one person.
 type Fate struct {
 	User   directory.User
-	Reason *fault.Error // why it is not done; nil where it is
+	Reason *fault.Error // why the deed is not done; nil if it is
 }
 
-// Done reports whether nothing stands in the way.
+// Done reports whether the deed is done.
 func (f Fate) Done() bool { return f.Reason == nil }
 
-// errPreview rolls back what a preview did.
+// errPreview rolls a preview back.
 var errPreview = errors.New("only a preview")
 
-// Task is a deed and the people to whom it is done. A dry run does the same and rolls it back,
-// so that it promises nothing that the deed then refuses.
+// Task is a deed and the people to whom it is done. A dry run does it and rolls each transaction
+// back, so that it finds what the deed would refuse.
 type Task struct {
 	Deed   Deed
 	People []directory.UserID
 	Dry    bool
 }
 
-// Do does a task, AtOnce people in each transaction, and returns what became of each person. A
-// person who is not in the organization ends it with ErrNotFound.
+// Do does a task, AtOnce people in each transaction, and returns what happened to each person. It
+// stops with ErrNotFound at a person who is not in the organization.
 func (s *Service) Do(ctx context.Context, actor directory.Actor, org directory.OrgID, task Task) ([]Fate, error) {
 	var fates []Fate
 	for some := range slices.Chunk(task.People, AtOnce) {

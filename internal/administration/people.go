@@ -19,7 +19,7 @@ const pageOfPeople = 50
 // State filters the list of people.
 type State string
 
-// The states that can be asked for; empty asks for everybody except the deleted.
+// The states to filter by; an empty state means everybody except the deleted.
 const (
 	Active      State = "active"
 	Deactivated State = "deactivated"
@@ -29,7 +29,7 @@ const (
 
 // Query selects people of one organization. An empty field excludes nobody.
 type Query struct {
-	Text              string // a piece of a name or an address
+	Text              string // a part of a name or an address
 	State             State
 	Role              directory.Role
 	Group             string    // members of the group with this id
@@ -44,7 +44,7 @@ func (q Query) invitations() bool {
 	return (q.State == "" || q.State == Invited) && q.Group == "" && q.Outside == "" && !q.WithoutSecondStep
 }
 
-// Place is where a line stands in the list, newest first.
+// Place is the position of a line in the list, newest first.
 type Place struct {
 	CreatedAt time.Time
 	ID        string
@@ -69,8 +69,8 @@ type Page struct {
 	Next  Place // zero on the last page
 }
 
-// People lists users and open invitations of an organization together, newest first, by key and
-// not by offset, so that every page costs the same.
+// People lists users and open invitations of an organization together, newest first. It pages by
+// key and not by offset, so that every page costs the same.
 func People(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, q Query) (Page, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return Page{}, err
@@ -135,7 +135,7 @@ func users(ctx context.Context, r db.Reader, org directory.OrgID, q Query) ([]Li
 	return all, err
 }
 
-// onlyIf returns the parameter of a condition that may or may not be asked for.
+// onlyIf returns the parameter of an optional condition.
 func onlyIf(asked bool) string {
 	if asked {
 		return "asked"

@@ -18,17 +18,17 @@ type Person struct {
 	Password credential.Stored
 	Factors  credential.Factors
 	Required bool                      // this user must have a second step
-	Refused  *credential.RefusedLetter // a letter with a link for a new password; nil where none was refused
+	Refused  *credential.RefusedLetter // a refused letter with a link for a new password, if there is one
 
 	Deeds              []Deed // what the actor may do to the user
 	Roles              []Deed // deeds that give the user a role
 	MayResetSecondStep bool
 	MayChangeEmail     bool
 	Yourself           bool // the user is the actor
-	Above              bool // the user has rights that the actor, who looks after people, does not have
+	Above              bool // the user has rights that the actor, who looks after people, lacks
 }
 
-// Person reads a user of an organization, or returns ErrNotFound if it has none with that id.
+// Person reads a user of an organization, or returns ErrNotFound.
 func (s *Service) Person(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id directory.UserID) (Person, error) {
 	actor, err := actor.In(ctx, r, org)
 	if err == nil && !actor.Role.ReadsConsole() {

@@ -48,8 +48,8 @@ type world struct {
 	owner, admin, helpdesk, ana, bea, stranger directory.User
 	ofOther                                    directory.Group
 	group                                      directory.Group
-	invitation                                 directory.Invitation // to somebody who will be an owner
-	again, over                                directory.Invitation // to people who will be members
+	invitation                                 directory.Invitation // to a future owner
+	again, over                                directory.Invitation // to future members
 }
 
 func start(t *testing.T) *world {
@@ -289,8 +289,8 @@ func TestAnActorOfKindTokenIsRefusedWhatIsBeyondIt(t *testing.T) {
 	}
 }
 
-// An actor whose right ended after the request was admitted can do nothing, although the
-// request says otherwise; one whose right was reduced can do what the lesser right allows.
+// An actor whose right ended after the request was admitted can do nothing, although the request says
+// otherwise. One whose right shrank can do what is left of it.
 func TestAnActorWhoseRightEndedIsRefusedEverything(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -410,7 +410,7 @@ func TestAnActorOfKindTokenReadsEachList(t *testing.T) {
 	}
 }
 
-// What a door refuses is recorded in the log of the actor's own organization (R-LOG-02).
+// A refusal is recorded in the log of the actor's own organization (R-LOG-02).
 func TestARefusalNamesTheToken(t *testing.T) {
 	t.Parallel()
 	w := start(t)

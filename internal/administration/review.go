@@ -26,12 +26,12 @@ func ReviewPasswordRules(ctx context.Context, r db.Reader, actor directory.Actor
 	return credential.ReachOf(ctx, r, org, then, r.Now())
 }
 
-// SecondStepReview says whom new rules for the second step would affect who are not affected
-// yet.
+// SecondStepReview says whom new rules for the second step would affect in addition to those
+// already affected.
 type SecondStepReview struct {
-	Everyone   bool      // they require a second step of everybody, or do so sooner,
-	From       time.Time // and from when; zero for at once
-	Privileged bool      // they require one of owners and administrators, at once
+	Everyone   bool      // they require it of everybody, or do so sooner,
+	From       time.Time // from this time on; zero for at once
+	Privileged bool      // they require it of owners and administrators, at once
 	Without    signin.Meets
 	Own        bool // the actor has no second step either
 }
@@ -39,8 +39,8 @@ type SecondStepReview struct {
 // Meets reports whether anybody is affected.
 func (r SecondStepReview) Meets() bool { return r.Everyone || r.Privileged }
 
-// ReviewSecondStepRules returns whom new rules would affect who are not affected by those in
-// force.
+// ReviewSecondStepRules returns whom new rules would affect in addition to those affected by the
+// rules in force.
 func (s *Service) ReviewSecondStepRules(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, then signin.SecondStepRules) (SecondStepReview, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return SecondStepReview{}, err
@@ -76,8 +76,8 @@ func (s *Service) ReviewSecondStepRules(ctx context.Context, r db.Reader, actor 
 	return review, err
 }
 
-// ReviewSessionRules returns which sessions would end as soon as rules are in force. asking is
-// the id of the session that asks; empty if none does.
+// ReviewSessionRules returns which sessions would end as soon as new rules are in force. asking is
+// the id of the session that asks, if there is one.
 func (s *Service) ReviewSessionRules(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, then session.Rules, asking string) (session.Ends, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return session.Ends{}, err

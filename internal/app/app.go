@@ -77,7 +77,7 @@ type App struct {
 	sweeps []sweep
 }
 
-var templates = page.Templates(ask.Templates(), federation.Templates(), web.Templates(), console.Templates())
+var templates = page.Templates(ask.Templates, federation.Templates, web.Templates, console.Templates)
 
 // New wires the packages together.
 func New(s Settings) (*App, error) {
@@ -115,12 +115,9 @@ func New(s Settings) (*App, error) {
 	hub := federation.NewHub(federation.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
-	provider := op.NewProvider(op.Provider{
-		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
-		Lifetimes: op.Lifetimes{
-			Code: s.Lifetimes.Code, Access: s.Lifetimes.AccessToken, IDToken: s.Lifetimes.IDToken, Refresh: s.Lifetimes.RefreshToken,
-			Retry: s.Lifetimes.RefreshRetry, Key: s.Lifetimes.SigningKey, Device: s.Lifetimes.DeviceCode,
-		},
+	provider := op.NewProvider(op.Parts{
+		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
+		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
 	}, s.Keys)
 	site, err := page.New(page.Settings{
 		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),

@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -195,24 +194,13 @@ func (c Application) HasSecrets() bool { return c.Settings.Auth == Secret }
 // Has reports whether a scope was registered.
 func (c Application) Has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
 
+// Columns are those of clients, as c; Application.Targets takes them.
 const Columns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.registration`
 
-// Row scans clientColumns.
-type Row struct {
-	Application
-	settings string
-}
-
-func (w *Row) Targets() []any {
-	return db.Into(&w.ID, (*db.Text)(&w.OrgID), &w.Kind, &w.settings, &w.HasLogo,
-		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt), (*db.Time)(&w.FailedAt), &w.Registration)
-}
-
-func (w *Row) Read() (Application, error) {
-	if err := json.Unmarshal([]byte(w.settings), &w.Settings); err != nil {
-		return Application{}, fmt.Errorf("reading the settings of %s: %w", w.ID, err)
-	}
-	return w.Application, nil
+// Targets are where Columns are scanned to.
+func (c *Application) Targets() []any {
+	return db.Into(&c.ID, (*db.Text)(&c.OrgID), &c.Kind, db.JSON(&c.Settings), &c.HasLogo,
+		(*db.Time)(&c.CreatedAt), (*db.Time)(&c.ChangedAt), (*db.Time)(&c.FailedAt), &c.Registration)
 }
 
 // Registered finds an application by its ID, of any owner.
@@ -220,18 +208,15 @@ func Registered(ctx context.Context, r db.Reader, id string) (Application, error
 	if !isID(id) {
 		return Application{}, ErrUnknown
 	}
-	var w Row
-	found, err := r.One(ctx, w.Targets(), `
+	var c Application
+	found, err := r.One(ctx, c.Targets(), `
 		select `+Columns+`
 		from clients c
 		where c.id = $1`, id)
 	if err == nil && !found {
 		err = ErrUnknown
 	}
-	if err != nil {
-		return Application{}, err
-	}
-	return w.Read()
+	return c, err
 }
 
 // isID reports whether s has the form of a client ID. Other texts never reach the database.

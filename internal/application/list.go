@@ -47,19 +47,8 @@ func ByID(ctx context.Context, r db.Reader, actor directory.Actor, org directory
 }
 
 func placed(ctx context.Context, r db.Reader, org directory.OrgID, id ID) ([]Placed, error) {
-	var all []Placed
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var w Row
-		var a Placed
-		var place PlaceRow
-		if err := scan(slices.Concat(w.Targets(), place.Targets(), []any{&a.Users, (*db.Time)(&a.UsedAt)})...); err != nil {
-			return err
-		}
-		var err error
-		a.Application, err = w.Read()
-		a.Place = place.Read()
-		all = append(all, a)
-		return err
+	return db.List(ctx, r, func(a *Placed) []any {
+		return slices.Concat(a.Application.Targets(), a.Place.Targets(), db.Into(&a.Users, (*db.Time)(&a.UsedAt)))
 	}, `
 		select `+Columns+`, `+PlaceColumns+`,
 			(select count(*) from client_uses cu where cu.org_id = $1 and cu.client_id = c.id),
@@ -68,7 +57,34 @@ func placed(ctx context.Context, r db.Reader, org directory.OrgID, id ID) ([]Pla
 		left join client_organizations co on co.org_id = $1 and co.client_id = c.id
 		where (c.org_id = $1 or c.org_id is null) and ($2 = '' or c.id = $2)
 		order by c.org_id is null, c.created_at, c.id`, string(org), string(id))
-	return all, err
+}
+
+// Openable is an application that somebody may open, with how often they did.
+type Openable struct {
+	Application
+	place Placement
+	Uses  int
+}
+
+// ForPerson lists the applications that have a tile for somebody. One that is not connected
+// yet is for those alone who could do something about it.
+func ForPerson(ctx context.Context, r db.Reader, u directory.User) ([]Openable, error) {
+	groups, err := GroupIDs(ctx, r, u.OrgID, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	all, err := db.List(ctx, r, func(o *Openable) []any {
+		return slices.Concat(o.Application.Targets(), o.place.Targets(), db.Into(&o.Uses))
+	}, `
+		select `+Columns+`, `+PlaceColumns+`, coalesce(cu.uses, 0)
+		from clients c
+		left join client_organizations co on co.org_id = $1 and co.client_id = c.id
+		left join client_uses cu on cu.org_id = $1 and cu.client_id = c.id and cu.user_id = $2
+		where (c.org_id = $1 or c.org_id is null)`, string(u.OrgID), string(u.ID))
+	return slices.DeleteFunc(all, func(o Openable) bool {
+		return !o.Code() && o.Kind != Link || o.place.Audience == Nobody || o.place.Admits(groups) != Allowed ||
+			!o.Connected() && !u.Role.ReadsConsole()
+	}), err
 }
 
 // Title returns the title of the application that a sign-in leads to; empty if there is none.

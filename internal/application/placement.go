@@ -1,7 +1,6 @@
 package application
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -54,18 +53,13 @@ type Placement struct {
 	Groups   []string // ids, of SomeGroups
 }
 
-// PlaceColumns are those of client_organizations, joined as co; PlaceRow scans them.
-const PlaceColumns = `co.standing, co.audience, co.groups`
+// PlaceColumns are those of client_organizations, joined as co; Placement.Targets takes them.
+const PlaceColumns = `co.standing, coalesce(co.audience, 'everyone'), co.groups`
 
-// PlaceRow scans PlaceColumns.
-type PlaceRow struct{ standing, audience, groups db.Text }
-
-// Targets are where a row is scanned to.
-func (w *PlaceRow) Targets() []any { return []any{&w.standing, &w.audience, &w.groups} }
-
-// Read makes a Placement of the row. An organization that decided nothing has none.
-func (w *PlaceRow) Read() Placement {
-	return Placement{Standing(w.standing), cmp.Or(Audience(w.audience), Everyone), strings.Fields(string(w.groups))}
+// Targets are where PlaceColumns are scanned to. An organization that decided nothing has no
+// row.
+func (p *Placement) Targets() []any {
+	return db.Into((*db.Text)(&p.Standing), &p.Audience, db.Words(&p.Groups))
 }
 
 // PlacementOf reads what an organization decided about a client.
@@ -73,11 +67,11 @@ func PlacementOf(ctx context.Context, r db.Reader, org directory.OrgID, c Applic
 	if c.OrgID != "" && c.OrgID != org {
 		return Placement{Standing: Forbidden, Audience: Nobody}, nil
 	}
-	var w PlaceRow
-	_, err := r.One(ctx, w.Targets(), `
+	p := Placement{Audience: Everyone}
+	_, err := r.One(ctx, p.Targets(), `
 		select `+PlaceColumns+` from client_organizations co
 		where co.org_id = $1 and co.client_id = $2`, string(org), string(c.ID))
-	return w.Read(), err
+	return p, err
 }
 
 // Admits returns whether a person of these groups may sign in.

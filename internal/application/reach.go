@@ -34,16 +34,7 @@ const (
 // Sweep checks whether the addresses of tiles answer. An address of an organization in a
 // network that we may not call counts as answering.
 func (h Reach) Sweep(ctx context.Context, d *db.DB) error {
-	var all []Application
-	err := d.Rows(ctx, func(scan func(...any) error) error {
-		var w Row
-		if err := scan(w.Targets()...); err != nil {
-			return err
-		}
-		c, err := w.Read()
-		all = append(all, c)
-		return err
-	}, `
+	all, err := db.List(ctx, d, (*Application).Targets, `
 		select `+Columns+`
 		from clients c
 		where c.checked_at is null or c.checked_at <= $1

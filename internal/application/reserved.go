@@ -70,17 +70,13 @@ func hostIn(address string) string {
 // use them later. A command that knows no issuer refuses nothing; introspection refuses
 // such an audience even then (mayKnow).
 func (s Settings) checkIssuer(issuer string) error {
-	if s.Audience != "" && OfIssuer(issuer, s.Audience) {
-		return fault.Field("audience_claim", "op.field.of_issuer").With("Name", s.Audience)
-	}
-	for _, name := range s.Scopes {
-		if OfIssuer(issuer, name) {
-			return fault.Field("scopes", "op.field.of_issuer").With("Name", name)
-		}
-	}
+	names := map[string][]string{"audience_claim": {s.Audience}, "scopes": s.Scopes}
 	for _, c := range s.Claims {
-		if OfIssuer(issuer, c.Name) {
-			return fault.Field("claims", "op.field.of_issuer").With("Name", c.Name)
+		names["claims"] = append(names["claims"], c.Name)
+	}
+	for field, all := range names {
+		if i := slices.IndexFunc(all, func(name string) bool { return OfIssuer(issuer, name) }); i >= 0 {
+			return fault.Field(field, "op.field.of_issuer").With("Name", all[i])
 		}
 	}
 	return nil
@@ -155,20 +151,10 @@ func (s Settings) own() []string {
 }
 
 func allClients(ctx context.Context, r db.Reader) ([]Application, error) {
-	var all []Application
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var w Row
-		if err := scan(w.Targets()...); err != nil {
-			return err
-		}
-		c, err := w.Read()
-		all = append(all, c)
-		return err
-	}, `
+	return db.List(ctx, r, (*Application).Targets, `
 		select `+Columns+`
 		from clients c
 		order by c.created_at, c.id`)
-	return all, err
 }
 
 // Outdated is an application whose settings would be refused today. It goes on working, but

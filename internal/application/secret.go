@@ -33,17 +33,10 @@ func Secrets(ctx context.Context, r db.Reader, actor directory.Actor, c Applicat
 }
 
 func secretsOf(ctx context.Context, r db.Reader, c Application) ([]KeptSecret, error) {
-	var all []KeptSecret
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var s KeptSecret
-		err := scan(&s.ID, (*db.Time)(&s.CreatedAt), (*db.Time)(&s.UsedAt))
-		all = append(all, s)
-		return err
-	}, `
+	return db.List(ctx, r, func(s *KeptSecret) []any { return db.Into(&s.ID, (*db.Time)(&s.CreatedAt), (*db.Time)(&s.UsedAt)) }, `
 		select id, created_at, used_at from client_secrets
 		where client_id = $1
 		order by created_at, id`, string(c.ID))
-	return all, err
 }
 
 // AddSecret adds a second secret, so that both work while an application changes to the new

@@ -309,6 +309,7 @@ func (t Setting) judge(s Settings, k Kind) error {
 			} else if clean, bad := naming.CleanLine(text, t.Most); i%2 == 1 && (bad != nil || clean != text) {
 				wrong("op.field."+t.Field(), "Most", t.Most)
 			}
+		case Text, Words, Switch, Document, Entries: // judged in settings.go, with what they depend on
 		}
 		if reason, bad := errors.AsType[redirect.Reason](err); bad {
 			wrong("op.address."+string(reason), "Address", text)

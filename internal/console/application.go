@@ -96,16 +96,6 @@ func (p applicationPage) InGroup(id string) bool {
 	return slices.Contains(p.Place.Groups, id)
 }
 
-// PlaceGroups returns the names of the groups that the application is for.
-func (p applicationPage) PlaceGroups() (names []string) {
-	for _, g := range p.Groups {
-		if slices.Contains(p.Place.Groups, g.ID) {
-			names = append(names, g.Name)
-		}
-	}
-	return names
-}
-
 // Audiences lists the audiences to choose from.
 func (applicationPage) Audiences() []application.Audience { return application.Audiences }
 

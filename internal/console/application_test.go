@@ -705,3 +705,24 @@ func TestTwoAdministratorsChangeOneApplication(t *testing.T) {
 		t.Errorf("changed after it was removed: %d", p.Status)
 	}
 }
+
+// A form changes what it sends and leaves the rest. Spaces around a value are not stored, and
+// what is usual is not stored as if it had been chosen.
+func TestAFormOfSettingsChangesWhatItSends(t *testing.T) {
+	w := start(t)
+	b := w.alpha.browsers[directory.Owner]
+	path := applications + "/" + w.alpha.application
+	before := w.applicationAt(t, path).Settings
+	seen(t, b.Post(path+"/sign-in", url.Values{"front_channel": {" https://books.example/bye "}}), 200)
+	seen(t, b.Post(path+"/tokens", url.Values{"access_for": {"5m0s"}, "algorithm": {"ES256"}}), 200)
+	s := w.applicationAt(t, path).Settings
+	expect.Equal(t, "FrontChannel", s.FrontChannel, "https://books.example/bye")
+	expect.Equal(t, "RedirectURIs", fmt.Sprint(s.RedirectURIs), fmt.Sprint(before.RedirectURIs))
+	expect.Equal(t, "Scopes", fmt.Sprint(s.Scopes), fmt.Sprint(before.Scopes))
+	expect.Equal(t, "AccessFor", s.AccessFor, 0)
+	expect.Equal(t, "Algorithm", s.Algorithm, "")
+	idptest.Want(t, b.Get(path), idptest.Input("access_for", "5m0s"), idptest.Input("algorithm", "ES256"))
+	if p := b.Post(path+"/tokens", url.Values{}); p.Status != 422 {
+		t.Errorf("a form without fields: %d", p.Status)
+	}
+}

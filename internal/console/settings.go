@@ -61,14 +61,14 @@ func typed(f *page.Form, t application.Setting) (texts []string, sent bool) {
 
 // keep puts what a form says into settings, as far as an application of a kind has them, and
 // reports whether it says anything.
-func keep(f *page.Form, k application.Kind, into *application.Settings, of func(application.Setting) bool) (any bool) {
+func keep(f *page.Form, k application.Kind, into *application.Settings, of func(application.Setting) bool) (said bool) {
 	for _, t := range application.Table {
 		if texts, sent := typed(f, t); sent && of(t) && t.Fits(k) {
 			t.Set(into, texts...)
-			any = true
+			said = true
 		}
 	}
-	return any
+	return said
 }
 
 // changeSettings changes what a part's form says, and keeps what somebody else changed
@@ -153,6 +153,7 @@ func (p applicationPage) setting(f page.Frame, t application.Setting, now applic
 	case application.Entries:
 		empty := make([]string, spare*len(t.Columns))
 		s.Entries = slices.Collect(slices.Chunk(append(texts, empty...), len(t.Columns)))
+	case application.Text, application.Address, application.Addresses, application.Switch, application.Document:
 	}
 	s.Field = f.Optional(t.Field(), key, kind, "off", value)
 	s.Required = slices.Contains(t.Needed, p.Kind)

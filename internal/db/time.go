@@ -2,7 +2,9 @@ package db
 
 import (
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -58,4 +60,26 @@ func (t *Text) Scan(v any) error {
 		return fmt.Errorf("a text is not stored as %T", v)
 	}
 	return nil
+}
+
+// Words is the target of a column with words between spaces.
+func Words(into *[]string) any {
+	return target(func(text string) error { *into = strings.Fields(text); return nil })
+}
+
+// JSON is the target of a column with JSON.
+func JSON(into any) any {
+	return target(func(text string) error { return json.Unmarshal([]byte(text), into) })
+}
+
+// target reads a text; NULL is the empty one.
+type target func(string) error
+
+// Scan implements sql.Scanner.
+func (t target) Scan(v any) error {
+	var text Text
+	if err := text.Scan(v); err != nil {
+		return err
+	}
+	return t(string(text))
 }

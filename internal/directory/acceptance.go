@@ -34,16 +34,15 @@ func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) 
 	return i, found, err
 }
 
-// openInvitation finds the one invitation to an address that nobody accepted,
-// withdrew or replaced.
+// openInvitation finds the one invitation to an address that nobody accepted, withdrew or
+// replaced.
 func openInvitation(ctx context.Context, r db.Reader, org OrgID, address naming.Address) (Invitation, bool, error) {
 	return oneInvitation(ctx, r, `
 		where i.org_id = $1 and i.email_key = $2
 			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null`, string(org), address.Key)
 }
 
-// InvitationByID returns an invitation of an organization; ErrNotFound where it has none
-// by that id.
+// InvitationByID returns an invitation of an organization, or ErrNotFound.
 func InvitationByID(ctx context.Context, r db.Reader, actor Actor, org OrgID, id string) (Invitation, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return Invitation{}, err
@@ -59,8 +58,8 @@ func invitationByID(ctx context.Context, r db.Reader, org OrgID, id string) (Inv
 	return i, err
 }
 
-// InvitationByToken finds the invitation whose link somebody holds, dead or
-// alive, with its organization. In a suspended organization there is none.
+// InvitationByToken finds the invitation that a link is for, whether or not it still works, with
+// its organization. It finds none of a suspended organization.
 func InvitationByToken(ctx context.Context, r db.Reader, token secret.Token) (Invitation, Organization, error) {
 	var i Invitation
 	var o Organization
@@ -79,10 +78,10 @@ func InvitationByToken(ctx context.Context, r db.Reader, token secret.Token) (In
 
 // InvitationQuery selects open invitations of one organization.
 type InvitationQuery struct {
-	Pattern  string    // that search_key is like
+	Pattern  string    // that search_key must match
 	Role     Role      // empty for any
 	Since    time.Time // made then or later
-	Before   time.Time // the line that they come after, newest first
+	Before   time.Time // the last line of the page before, newest first
 	BeforeID string
 	Limit    int
 }
@@ -104,8 +103,8 @@ type Invited struct {
 	Organization Organization
 }
 
-// InvitationsTo finds the open invitations of an address. An empty org asks in
-// all open organizations.
+// InvitationsTo finds the open invitations to an address in org or, if org is empty, in all
+// organizations that are not suspended.
 func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org OrgID) ([]Invited, error) {
 	return db.List(ctx, r, func(i *Invited) []any {
 		return append(i.Invitation.targets(), i.Organization.Targets()...)
@@ -121,8 +120,7 @@ func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org
 		limit 100`, address.Key, string(org))
 }
 
-// OpenInvitation notes that the form behind a link was sent once, whatever came
-// of it.
+// OpenInvitation records when the form behind a link was first sent, whatever came of it.
 func OpenInvitation(ctx context.Context, tx *db.Tx, inv Invitation) error {
 	_, err := tx.Exec(ctx, `
 		update invitations set opened_at = $1
@@ -130,11 +128,10 @@ func OpenInvitation(ctx context.Context, tx *db.Tx, inv Invitation) error {
 	return err
 }
 
-// AcceptInvitation turns an invitation into a user. Of two browsers that accept
-// the same link at once, one gets ErrInvitationUsed. Whoever calls stores the
-// user's first credential in the same transaction (decision 0007); its hash is bound
-// to the user's id, so id, name and language come with joining. Everything else
-// is what the invitation says.
+// AcceptInvitation turns an invitation into a user. If two browsers accept one link at the same
+// time, one gets ErrInvitationUsed. The caller stores the user's first credential in the same
+// transaction (decision 0007). Id, name and language come from joining, because the credential's
+// hash is bound to the id. Everything else comes from the invitation.
 func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joining User) (User, Organization, error) {
 	inv, org, err := InvitationByToken(ctx, tx, token)
 	if err != nil {
@@ -144,13 +141,13 @@ func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joinin
 	return u, org, err
 }
 
-// AcceptInvitationOf is AcceptInvitation for who holds the link in an attempt, or is
-// known to be the one who was invited. The invitation was read in this transaction.
+// AcceptInvitationOf is AcceptInvitation for somebody who holds the link in an attempt, or is
+// known to be the invited person. inv was read in this transaction.
 func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining User) (User, error) {
 	if err := inv.Usable(tx.Now()); err != nil {
 		return User{}, err
 	}
-	// Claim before creating: whoever changes this row is the one who joins.
+	// Claim before creating: the transaction that changes this row is the one that joins.
 	n, err := tx.Exec(ctx, `
 		update invitations set accepted_at = $1
 		where org_id = $2 and id = $3 and accepted_at is null and withdrawn_at is null and replaced_at is null`,

@@ -8,44 +8,44 @@ import (
 	"parvis/internal/fault"
 )
 
-// The faults that any directory function may answer with. What does not exist
-// and what belongs to somebody else look the same (R-TEN-02).
+// The faults that any directory function may return. Something that does not exist looks the
+// same as something that another organization has (R-TEN-02).
 var (
 	ErrDenied   = fault.New(fault.Denied, "directory.denied")
 	ErrNotFound = fault.New(fault.NotFound, "directory.not_found")
 )
 
-// Kind says what an actor is. It is stored with what waits for somebody else to act.
+// Kind says what an actor is. It is stored with a request that waits for somebody to act on it.
 type Kind string
 
 // The kinds of actors.
 const (
 	KindUser      Kind = "user"      // a person, signed in
-	KindToken     Kind = "token"     // a text that a person made, or was sent, and that acts for them
+	KindToken     Kind = "token"     // a text that a person made or was sent, and that acts for them
 	KindMachine   Kind = "machine"   // an application on its own behalf
 	KindSource    Kind = "source"    // a directory that provisions people
 	KindOperator  Kind = "operator"  // the command line
-	KindSystem    Kind = "system"    // the program itself: a sweep, or what a connection says
-	KindAnonymous Kind = "anonymous" // a browser that proved nothing yet
+	KindSystem    Kind = "system"    // the program itself: a sweep, or the rules of a connection
+	KindAnonymous Kind = "anonymous" // a browser that has proved nothing yet
 )
 
-// Actor is who asks for something, and how far their right reaches. Functions that
-// need authority ask the actor first.
+// Actor is the one who asks for something, with their right. Functions that need authority ask
+// the actor first.
 type Actor struct {
 	Kind   Kind
-	OrgID  OrgID  // the one organization in which it acts; empty for the operator
+	OrgID  OrgID  // the only organization in which it acts; empty for the operator
 	ID     string // of the user, token, machine or source; else the name of the kind
 	Name   string // for the audit log and for letters
-	Role   Role   // what the right is worth: that of a user with this role
+	Role   Role   // its right is that of a user with this role
 	UserID UserID // the person behind a user or a token; else empty
 
-	// Again reads the right as it is in a transaction: it may have ended, or have become
-	// less, since the request was let in (R-TEN-06). Nil where a right cannot end.
+	// Again reads the right again inside a transaction: it may have ended or shrunk since the
+	// request was let in (R-TEN-06). Nil for a right that cannot end.
 	Again func(context.Context, db.Reader) (Actor, error)
 }
 
-// Operator is who runs the installation, at its command line. It makes organizations
-// and their owners, and is in none.
+// Operator is the person at the installation's command line, who makes organizations and their
+// owners and is in none of them.
 func Operator() Actor {
 	return Actor{Kind: KindOperator, ID: audit.Operator, Name: audit.Operator, Role: Owner}
 }
@@ -55,17 +55,17 @@ func System(org OrgID) Actor {
 	return Actor{Kind: KindSystem, OrgID: org, ID: audit.System, Name: audit.System, Role: Owner}
 }
 
-// Anonymous is somebody who proved nothing: it may ask for letters to an address.
+// Anonymous is somebody who has proved nothing, and may only ask for letters to an address.
 func Anonymous() Actor {
 	return Actor{Kind: KindAnonymous, ID: audit.Anonymous, Name: audit.Anonymous}
 }
 
-// AsActor is u when it acts.
+// AsActor returns u as an actor.
 func (u User) AsActor() Actor {
 	return Actor{Kind: KindUser, OrgID: u.OrgID, ID: string(u.ID), Name: u.Name, Role: u.Role, UserID: u.ID, Again: u.again}
 }
 
-// again is u as an actor by now.
+// again returns u as an actor, as u is now.
 func (u User) again(ctx context.Context, r db.Reader) (Actor, error) {
 	now, err := UserByID(ctx, r, u.OrgID, u.ID)
 	if err == nil && now.Closed() != nil {
@@ -74,8 +74,8 @@ func (u User) again(ctx context.Context, r db.Reader) (Actor, error) {
 	return now.AsActor(), err
 }
 
-// In returns the actor as it is now in an organization, or an error where it does not
-// act there. What another organization has is not found (R-TEN-02).
+// In returns the actor as it is now in an organization, or an error if it does not act there.
+// Everything of another organization is ErrNotFound (R-TEN-02).
 func (a Actor) In(ctx context.Context, r db.Reader, org OrgID) (Actor, error) {
 	if a.OrgID != org && a.Kind != KindOperator {
 		return Actor{}, ErrNotFound
@@ -86,7 +86,7 @@ func (a Actor) In(ctx context.Context, r db.Reader, org OrgID) (Actor, error) {
 	case KindUser, KindToken, KindMachine, KindSource:
 	}
 	if a.Again == nil {
-		return Actor{}, ErrDenied // a right that cannot be read again is none
+		return Actor{}, ErrDenied // a right must be readable again
 	}
 	now, err := a.Again(ctx, r)
 	if err == nil && now.OrgID != org {
@@ -104,8 +104,8 @@ func (a Actor) over(ctx context.Context, r db.Reader, org OrgID, role Role) (Act
 	return now, err
 }
 
-// MayRead returns an error unless the actor may read what the administration of an
-// organization shows.
+// MayRead returns an error unless the actor may read what the administration of an organization
+// shows.
 func (a Actor) MayRead(ctx context.Context, r db.Reader, org OrgID) error {
 	now, err := a.In(ctx, r, org)
 	if err == nil && !now.Role.ReadsConsole() {
@@ -128,13 +128,13 @@ func (a Actor) mayRun() error {
 	return nil
 }
 
-// Is reports whether the actor is a user in person. A token of theirs is not: it changes
-// nothing for which the person would have to prove who they are.
+// Is reports whether the actor is a user in person. A user's token is not: it can change nothing
+// for which the person would have to prove who they are.
 func (a Actor) Is(org OrgID, id UserID) bool {
 	return a.Kind == KindUser && a.OrgID == org && a.UserID == id
 }
 
-// Event starts the audit event of what the actor does in an organization.
+// Event begins the audit event of what the actor does in an organization.
 func (a Actor) Event(org OrgID, action audit.Action) audit.Event {
 	return audit.Event{OrgID: string(org), Actor: a.ID, ActorName: a.Name, Action: action}
 }

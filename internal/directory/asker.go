@@ -8,8 +8,8 @@ import (
 	"parvis/internal/db"
 )
 
-// Asker is by whose right something waits for somebody else to act: an invitation, a
-// change of address, a setup link. What waits is void when that right ends.
+// Asker says by whose right something was asked for that waits for another person to act: an
+// invitation, a change of address or a setup link. It is void when that right ends.
 type Asker struct {
 	Kind   Kind
 	UserID UserID // the person behind the right; empty if there is none
@@ -19,7 +19,7 @@ type Asker struct {
 	goneAt time.Time
 }
 
-// Asker is a as what it asks for remembers it.
+// Asker returns what a stores with what it asks for.
 func (a Actor) Asker() Asker {
 	asker := Asker{Kind: a.Kind, UserID: a.UserID}
 	switch a.Kind {
@@ -30,20 +30,20 @@ func (a Actor) Asker() Asker {
 	return asker
 }
 
-// Targets are for: the column of the user, asked_kind, asked_right, and that user's
-// role and deactivated_at.
+// Targets scans the column of the user, asked_kind, asked_right, and that user's role and
+// deactivated_at.
 func (a *Asker) Targets() []any {
 	return []any{(*db.Text)(&a.UserID), (*db.Text)(&a.Kind), (*db.Text)(&a.Right), (*db.Text)(&a.role), (*db.Time)(&a.goneAt)}
 }
 
-// StillGoverns reports whether the person who asked still governs a role. What nobody
-// in person asked for ends by EndRight alone.
+// StillGoverns reports whether the person who asked still governs a role. What no person asked
+// for ends only by EndRight.
 func (a Asker) StillGoverns(role Role) bool {
 	return a.UserID == "" && a.Kind != KindUser || a.goneAt.IsZero() && a.role.Governs(role)
 }
 
-// EndRight makes void what was asked for by a right that ended, and that waits for its
-// proof. Whoever ends a token, a machine's right or a source calls it in that transaction.
+// EndRight voids what was asked for by a right that has ended, if it still waits. The function
+// that ends a token, a machine's right or a source calls it in the same transaction.
 func EndRight(ctx context.Context, tx *db.Tx, org OrgID, right string) error {
 	if _, err := tx.Exec(ctx, `
 		update invitations set withdrawn_at = $1

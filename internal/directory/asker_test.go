@@ -8,7 +8,7 @@ import (
 	"parvis/internal/directory"
 )
 
-// right is an actor without a person's session whose right a test ends or changes.
+// right is an actor without a session, whose right a test ends or changes.
 type right struct {
 	directory.Actor
 	ended error
@@ -20,8 +20,8 @@ func newRight(kind directory.Kind, org directory.OrgID, id string, role director
 	return r
 }
 
-// What waits for somebody else is void when the right ends by which it was asked for:
-// a token falls with its person, a machine's right is ended by whoever ends it.
+// A request that waits for another person is void when the right ends by which it was made: a token
+// falls with its person; a machine's right is ended explicitly.
 func TestWhatWaitsEndsWithTheRightItWasAskedBy(t *testing.T) {
 	t.Parallel()
 	h := open(t)

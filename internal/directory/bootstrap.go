@@ -12,18 +12,17 @@ import (
 	"parvis/internal/secret"
 )
 
-// BootstrapLifetime is how long the link lives that makes the first owner.
+// BootstrapLifetime is how long the link works that makes the first owner.
 const BootstrapLifetime = 24 * time.Hour
 
-// The faults of the first link. A dead one and an unknown one look the same.
+// The faults of that link. A dead one and an unknown one look the same.
 var (
 	ErrBootstrapDead = fault.New(fault.Gone, "directory.bootstrap_dead")
 	ErrHasOwner      = fault.New(fault.Conflict, "directory.has_owner")
 )
 
-// NewBootstrap makes the one link that creates the first organization and its
-// owner, and kills an earlier one. Once an owner exists there is none any more
-// (R-AUT-03).
+// NewBootstrap makes the one link that creates the first organization and its owner, and ends an
+// earlier one. Once an owner exists it makes none (R-AUT-03).
 func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secret.Token, error) {
 	if err := noOwner(ctx, tx); err != nil {
 		return secret.Token{}, err
@@ -42,8 +41,8 @@ func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secre
 	return token, audit.Record(ctx, tx, Operator().Event("", "bootstrap.created"))
 }
 
-// BootstrapWaits reports until when a link works that was made before; the zero time
-// where there is none. Once an owner exists no link works, and the answer is ErrHasOwner.
+// BootstrapWaits returns until when an earlier link works; the zero time if there is none. Once
+// an owner exists no link works, and it returns ErrHasOwner.
 func BootstrapWaits(ctx context.Context, r db.Reader) (until time.Time, err error) {
 	if err := noOwner(ctx, r); err != nil {
 		return until, err
@@ -52,7 +51,7 @@ func BootstrapWaits(ctx context.Context, r db.Reader) (until time.Time, err erro
 	return until, err
 }
 
-// noOwner is ErrHasOwner once anybody owns an organization of this installation.
+// noOwner returns ErrHasOwner once any organization of the installation has an owner.
 func noOwner(ctx context.Context, r db.Reader) error {
 	var id string
 	found, err := r.One(ctx, db.Into(&id), `select id from users where role = $1 limit 1`, string(Owner))
@@ -62,7 +61,7 @@ func noOwner(ctx context.Context, r db.Reader) error {
 	return nil
 }
 
-// BootstrapUsable tells whether a link would work, and changes nothing.
+// BootstrapUsable returns an error unless a link would work, and changes nothing.
 func BootstrapUsable(ctx context.Context, r db.Reader, token secret.Token, now time.Time) error {
 	if err := noOwner(ctx, r); errors.Is(err, ErrHasOwner) {
 		return ErrBootstrapDead
@@ -82,8 +81,7 @@ func BootstrapUsable(ctx context.Context, r db.Reader, token secret.Token, now t
 	return nil
 }
 
-// UseBootstrap claims a link. Of two browsers that use it at once one gets
-// ErrBootstrapDead.
+// UseBootstrap claims a link. If two browsers use it at the same time, one gets ErrBootstrapDead.
 func UseBootstrap(ctx context.Context, tx *db.Tx, token secret.Token) error {
 	if err := BootstrapUsable(ctx, tx, token, tx.Now()); err != nil {
 		return err

@@ -1,11 +1,10 @@
-// Package directory keeps who exists and who belongs: organizations, users,
-// their roles, the invitations that make them, and the one link that makes the
-// first of all.
+// Package directory keeps organizations, users and their roles, invitations, and the one link
+// that makes the first owner of all.
 //
-// It owns organizations, users, groups and their members, invitations and bootstraps,
-// pictures and logos, changes of addresses, and the links by which a person disowns what was done. Every
-// statement names its organization; the listed exceptions are look-ups by a secret's hash,
-// an address or its domain, which return it, and sweeps.
+// It owns organizations, users, groups and their members, invitations and bootstraps, pictures
+// and logos, changes of addresses, and the links by which a person disowns what was done. Every
+// statement names its organization. The listed exceptions are sweeps, and look-ups by a secret's
+// hash, an address or its domain, which return the organization.
 package directory
 
 import (
@@ -26,12 +25,12 @@ type Organization struct {
 	ShortName          string // as shown and as in paths: /o/SHORT-NAME
 	DisplayName        string
 	Language           i18n.Tag      // of letters to people whose language is not known
-	Contact            string        // whom its people ask for help; may be empty
+	Contact            string        // where its people ask for help; may be empty
 	Logo               string        // id of an image; empty for none
 	InvitationLifetime time.Duration // from 1 hour to 30 days
 	CreatedAt          time.Time
 	SuspendedAt        time.Time // zero while it is open
-	FederatedSince     time.Time // since when single sign-on is the only way in; zero where it is not
+	FederatedSince     time.Time // since when single sign-on is the only way in; zero if it is not
 }
 
 // User is one person in one organization.
@@ -39,7 +38,7 @@ type User struct {
 	OrgID         OrgID
 	ID            UserID
 	Email         string    // the canonical address
-	EmailSince    time.Time // since when it is this one; zero for the first
+	EmailSince    time.Time // since when it is the address; zero for the first
 	Name          string
 	Role          Role
 	Language      i18n.Tag
@@ -50,20 +49,20 @@ type User struct {
 	DeactivatedAt time.Time // zero while active
 	DeletedAt     time.Time // zero while not deleted; a deleted user is deactivated too
 
-	// Generation counts how often all was voided that this user had open:
-	// sessions, attempts, links. What carries an earlier number is nothing.
+	// Generation counts how often everything was voided that this user had open: sessions,
+	// attempts, links. What carries an earlier number no longer counts.
 	Generation int
-	// DisownedAt is when the person last said 'this was not me': browsers
-	// remembered until then are strangers again.
+	// DisownedAt is when the person last said 'this was not me'. Browsers remembered before
+	// that are strangers again.
 	DisownedAt time.Time
-	// BreakGlassSince is since when this user's passkeys open where single sign-on is
-	// the only way in; zero where they do not.
+	// BreakGlassSince is since when this user's passkeys work where single sign-on is the
+	// only way in; zero if they do not.
 	BreakGlassSince time.Time
-	// ProfileSince is since when the profile says what it says; zero for the first one.
+	// ProfileSince is when the profile last changed; zero for the first one.
 	ProfileSince time.Time
 }
 
-// UpdatedAt is when what others are told of a user last changed.
+// UpdatedAt returns when the address or the profile last changed, or the user was created.
 func (u User) UpdatedAt() time.Time {
 	last := u.CreatedAt
 	for _, at := range []time.Time{u.EmailSince, u.ProfileSince} {

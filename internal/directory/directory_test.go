@@ -19,7 +19,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// house is a database with the means to invite into it.
+// house is a database with what is needed to invite people.
 type house struct {
 	*db.DB
 	t     *testing.T
@@ -68,7 +68,7 @@ func (h house) invite(actor directory.Actor, o directory.Organization, email str
 	return inv, err
 }
 
-// user makes a user of any role without the ceremony.
+// user makes a user of any role directly.
 func (h house) user(o directory.Organization, email string, role directory.Role) directory.User {
 	h.t.Helper()
 	var u directory.User
@@ -132,7 +132,7 @@ func TestNobodyGivesARightThatTheyDoNotHold(t *testing.T) {
 				t.Errorf("%s of alpha invites into beta: %v", role, err)
 			}
 		}
-		// The rights of a role never exceed those of the one above.
+		// A role never has rights that the one above it lacks.
 		for _, g := range role.Grants() {
 			if g == directory.Owner && role != directory.Owner {
 				t.Errorf("%s makes owners", role)
@@ -445,7 +445,7 @@ func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
 			t.Errorf("after %v the invitation is %s, want %s", step.arg, got, step.want)
 		}
 	}
-	// What somebody with more rights sent is not helpdesk's to replace, expired or not.
+	// Helpdesk cannot replace an invitation by somebody with more rights, expired or not.
 	h.clock.Advance(directory.InvitationLifetime)
 	if _, err := h.invite(helpdesk.AsActor(), o, "outside@alpha.example", directory.Member); !errors.Is(err, directory.ErrAlreadyInvited) {
 		t.Errorf("helpdesk replaces an administrator's invitation: %v", err)
@@ -456,8 +456,7 @@ func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
 	}
 }
 
-// A language that there is not is refused where it would be stored, whichever door it
-// comes by.
+// An unknown language is refused where it would be stored, whichever function is called.
 func TestUnknownLanguagesAreRefused(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -490,7 +489,7 @@ func TestUnknownLanguagesAreRefused(t *testing.T) {
 	}
 }
 
-// Every value of an invitation that is wrong is named at once.
+// Every wrong value of an invitation is named at once.
 func TestAnInvitationNamesAllThatIsWrong(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -12,38 +12,37 @@ import (
 	"parvis/internal/secret"
 )
 
-// DisavowalLifetime is how long the link 'this was not me' works: as long as
-// somebody on a long leave needs to read a letter.
+// DisavowalLifetime is how long a link 'this was not me' works: long enough for a person on a
+// long leave to read the letter.
 const DisavowalLifetime = 60 * 24 * time.Hour
 
-// EmailDisavowalLifetime is how long a link works that brings an address back:
-// shorter, because an old mailbox may get another holder.
+// EmailDisavowalLifetime is how long a link works that restores an address. It is shorter,
+// because another person may get the old mailbox.
 const EmailDisavowalLifetime = 7 * 24 * time.Hour
 
-// ErrDisavowalDead is the answer for a link that was used, expired or never was.
+// ErrDisavowalDead answers a link that was used, has expired or never existed.
 var ErrDisavowalDead = fault.New(fault.Gone, "directory.disavowal_dead")
 
-// NewDisavowal makes the link for a letter that tells a user what was done, sent
-// to the address that user has.
+// NewDisavowal makes the link for a letter that reports what was done, to the user's present
+// address.
 func NewDisavowal(ctx context.Context, tx *db.Tx, user User, letter string) (secret.Token, error) {
 	return newDisavowal(ctx, tx, user, disavowal{letter: letter, lifetime: DisavowalLifetime})
 }
 
-// DeviceDisavowalLifetime is how long a link works that removes the device again of
-// which its letter told. It is short, because whoever has only the mailbox must
-// not strip somebody's second step (RST-7): so soon after, the device is no older
-// than the sign-in without it.
+// DeviceDisavowalLifetime is how long the letter about a new authenticator can remove it again.
+// It is short, because somebody who has only the mailbox must not remove a second step (RST-7).
+// For so short a time the authenticator is no older than a sign-in without it.
 const DeviceDisavowalLifetime = 3 * 24 * time.Hour
 
-// NewDeviceDisavowal makes the link for a letter that tells of a new device.
+// NewDeviceDisavowal makes the link for a letter that reports a new authenticator.
 func NewDeviceDisavowal(ctx context.Context, tx *db.Tx, user User, letter, device string) (secret.Token, error) {
 	return newDisavowal(ctx, tx, user, disavowal{letter: letter, device: device, lifetime: DeviceDisavowalLifetime})
 }
 
-// newRestoring makes the link for a letter that tells of a change of the address:
-// disowning brings it back. An address that was in force for less than a link
-// lives restores nothing, so that a thief who moved an address cannot take it
-// again after its owner or an administrator moved it back.
+// newRestoring makes the link for a letter that reports a change of address: using it restores
+// the address. An address that was in force for less than EmailDisavowalLifetime is not restored,
+// so that a thief who moved an address cannot get it again after its owner or an administrator
+// moved it back.
 func newRestoring(ctx context.Context, tx *db.Tx, user User, letter string) (secret.Token, error) {
 	settled := user.EmailSince.IsZero() || !tx.Now().Before(user.EmailSince.Add(EmailDisavowalLifetime))
 	lifetime := DisavowalLifetime
@@ -53,9 +52,9 @@ func newRestoring(ctx context.Context, tx *db.Tx, user User, letter string) (sec
 	return newDisavowal(ctx, tx, user, disavowal{letter: letter, restores: settled, lifetime: lifetime})
 }
 
-// disavowal is what a link is made of.
+// disavowal describes a link.
 type disavowal struct {
-	letter   string // the letter's id: the link dies with it where the mail server refuses it for good
+	letter   string // the letter's id: the link ends if the mail server refuses the letter for good
 	restores bool
 	device   string
 	lifetime time.Duration
@@ -71,15 +70,14 @@ func newDisavowal(ctx context.Context, tx *db.Tx, user User, d disavowal) (secre
 	return token, err
 }
 
-// DisavowalByToken finds whose link somebody holds, and changes nothing.
+// DisavowalByToken finds the user of a link, and changes nothing.
 func DisavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Candidate, error) {
 	who, _, _, err := disavowalByToken(ctx, r, token, now)
 	return who, err
 }
 
-// disavowalByToken finds the user behind a link, and the address that it brings
-// back, if it does. One that brings none back belongs to the mailbox that it was
-// sent to: it dies with a change of the address.
+// disavowalByToken finds the user of a link, and the address that it restores, if any. A link that
+// restores none belongs to the mailbox that it was sent to: it ends when the address changes.
 func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (who Candidate, back, device string, err error) {
 	into := append(who.User.Targets(), who.Organization.Targets()...)
 	var address string
@@ -101,11 +99,10 @@ func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now 
 	return who, back, device, err
 }
 
-// UseDisavowal claims a link, makes every browser of the user a stranger again
-// and gives back the address that a change took. Every other link of the user
-// dies, those that remove a device excepted: one of them may be in the mailbox
-// that somebody moved the address to. device is what the letter told of, to be
-// removed by the caller.
+// UseDisavowal claims a link, makes every browser of the user a stranger, and restores the address
+// that a change took. All other links of the user end, except those that remove an authenticator:
+// one of the links may be in the mailbox that an attacker moved the address to. The caller
+// removes device, the authenticator that the letter reported.
 func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (who Candidate, device string, err error) {
 	who, back, device, err := disavowalByToken(ctx, tx, token, tx.Now())
 	if err != nil {
@@ -124,7 +121,7 @@ func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (who Candi
 		return Candidate{}, "", err
 	}
 	if back != "" && back != who.User.Email {
-		// Where somebody else has the address by now, the rest still happens.
+		// If another user has the address by now, the rest still happens.
 		user, err := setEmail(ctx, tx, who.User, back)
 		if err != nil && !errors.Is(err, ErrAddressTaken) {
 			return Candidate{}, "", err
@@ -146,8 +143,8 @@ func Disown(ctx context.Context, tx *db.Tx, user User) error {
 	return err
 }
 
-// setEmail stores another address for a user; ErrAddressTaken where somebody of
-// the organization has it.
+// setEmail stores another address for a user, or returns ErrAddressTaken if another user of the
+// organization has it.
 func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, error) {
 	address, err := naming.ParseAddress(email)
 	if err != nil {
@@ -164,7 +161,7 @@ func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, er
 	return user, err
 }
 
-// ErrAddressTaken says that somebody else in the organization has the address.
+// ErrAddressTaken says that another user of the organization has the address.
 var ErrAddressTaken = fault.Field("email", "directory.address_taken")
 
 // Administrators lists the active owners and administrators of an organization.
@@ -176,8 +173,8 @@ func Administrators(ctx context.Context, r db.Reader, org OrgID) ([]User, error)
 		order by u.created_at, u.id`, string(org), string(Owner), string(Administrator))
 }
 
-// AdministratorsFor lists those of them who may help a user: whose role is enough for
-// that of the user, and nobody themselves.
+// AdministratorsFor lists the active owners and administrators whose role governs a user, without
+// that user.
 func AdministratorsFor(ctx context.Context, r db.Reader, user User) ([]User, error) {
 	all, err := Administrators(ctx, r, user.OrgID)
 	return slices.DeleteFunc(all, func(a User) bool { return a.ID == user.ID || !a.Role.Governs(user.Role) }), err

@@ -19,26 +19,25 @@ import (
 // EmailChangeLifetime is how long the link works that proves a new address.
 const EmailChangeLifetime = 24 * time.Hour
 
-// The faults of changing an address. A link that was used, replaced, withdrawn,
-// voided or has expired, and one that never was, are one.
+// The faults of changing an address. A link that was used, replaced, withdrawn, voided or never
+// existed, or that has expired, is the same fault.
 var (
 	ErrEmailChangeDead = fault.New(fault.Gone, "directory.email_change_dead")
 	ErrAddressSame     = fault.Field("email", "directory.address_same")
 )
 
-// EmailChange is a new address that waits for its proof. The old one is in force
-// until then.
+// EmailChange is a new address that waits for its proof. Until then the old one is in force.
 type EmailChange struct {
 	ID        string
 	Email     string // the canonical address to be proved
-	By        Asker  // the user, or who changes it for the user
+	By        Asker  // the user, or the one who changes it for them
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	Letter    mail.Delivery
 }
 
-// vouched reports whether who asked still may: a change must not outlive the authority
-// that it rests on, nor reach a user who has risen above it.
+// vouched reports whether the one who asked still may. A change must neither outlive the
+// authority that it rests on, nor reach a user who has risen above it.
 func (c EmailChange) vouched(user User) bool {
 	return c.asked(user) || c.By.StillGoverns(user.Role)
 }
@@ -46,9 +45,9 @@ func (c EmailChange) vouched(user User) bool {
 // asked reports whether the user asked for the change.
 func (c EmailChange) asked(user User) bool { return c.By.Kind == KindUser && c.By.UserID == user.ID }
 
-// MayChangeEmail returns an error for all but the user, and owners and administrators who
-// govern the user's role. Helpdesk may not: who moves an address to a mailbox of theirs
-// can have a new password sent there (R-REC-07).
+// MayChangeEmail returns an error unless the actor is the user, or an owner or administrator who
+// governs the user's role. Helpdesk may not change addresses: with the address in a mailbox of
+// their own, they could have a new password sent there (R-REC-07).
 func (a Actor) MayChangeEmail(ctx context.Context, r db.Reader, user User) error {
 	if a.Is(user.OrgID, user.ID) {
 		return nil
@@ -60,8 +59,8 @@ func (a Actor) MayChangeEmail(ctx context.Context, r db.Reader, user User) error
 	return err
 }
 
-// mayChangeEmail finds a user whose address actor may change, both as they are and
-// not as a page knew them.
+// mayChangeEmail returns a user whose address actor may change, both as they are now and not as
+// a page knew them.
 func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (User, error) {
 	if actor.Is(user.OrgID, user.ID) {
 		return Current(ctx, tx, user)
@@ -72,20 +71,19 @@ func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (Use
 	return Governed(ctx, tx, actor, user.OrgID, user.ID)
 }
 
-// EmailChanges asks for the proof of new addresses and takes it.
+// EmailChanges requests and takes the proof of new addresses.
 type EmailChanges struct {
 	Outbox    *mail.Outbox
 	Base      string // the configured public address, without a slash at its end
 	Lifetimes lifetime.Overrides
 }
 
-// Request stores a new address, sends a link to it and a notice to the old one. A
-// newer request replaces an older one.
+// Request stores a new address, and sends a link to it and a notice to the old one. It replaces
+// an earlier request.
 //
-// Who reads the list of people is told that somebody of the organization has the
-// address. To a member the answer is the same as for a free one, and the letter to
-// the address says it to whoever has it. What another organization knows plays no
-// part (ENU-5).
+// If the address is taken, an actor who may read the list of people learns so. A member gets the
+// same answer as for a free address, and the letter to the address tells its owner. What other
+// organizations know plays no part (ENU-5).
 func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who Candidate, typed string) error {
 	user, err := mayChangeEmail(ctx, tx, actor, who.User)
 	if err == nil {
@@ -143,22 +141,22 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 	return audit.Record(ctx, tx, change.event(actor, user, "email_change.requested"))
 }
 
-// notify tells the address in force what was asked, with a way to object.
+// notify tells the address in force what was requested, with a way to object.
 func (c *EmailChanges) notify(ctx context.Context, tx *db.Tx, who Candidate, change EmailChange, byAdministrator bool) error {
 	deed, err := c.deed(ctx, tx, who)
 	if err != nil {
 		return err
 	}
 	p := mail.EmailAskedParameters{Deed: deed, New: change.Email, ByAdministrator: byAdministrator}
-	if origin := audit.OriginOf(ctx); !byAdministrator { // where an administrator sits is nobody else's business
+	if origin := audit.OriginOf(ctx); !byAdministrator { // where an administrator sits is not revealed
 		p.Network, p.Agent = origin.Network, origin.Agent
 	}
 	_, err = c.Outbox.Put(ctx, tx, who.User.Letter(p))
 	return err
 }
 
-// deed is what a letter to the address in force tells, with the link that keeps or
-// brings it back.
+// deed returns what a letter to the address in force reports, with the link that keeps or
+// restores the address.
 func (c *EmailChanges) deed(ctx context.Context, tx *db.Tx, who Candidate) (mail.Deed, error) {
 	letter := mail.NewLetterID()
 	notMe, err := newRestoring(ctx, tx, who.User, letter)
@@ -180,8 +178,8 @@ func (c *EmailChanges) Withdraw(ctx context.Context, tx *db.Tx, actor Actor, use
 	return audit.Record(ctx, tx, EmailChange{ID: ended}.event(actor, user, "email_change.withdrawn"))
 }
 
-// end kills the open link of a user, and its letter where that was not sent yet.
-// It returns the change's id; empty where there was none.
+// end ends the open link of a user, and withdraws its unsent letter. It returns the change's id,
+// or "" if there was none.
 func (c *EmailChanges) end(ctx context.Context, tx *db.Tx, user User) (string, error) {
 	var id, letter string
 	found, err := tx.One(ctx, db.Into(&id, &letter), `
@@ -197,10 +195,10 @@ func (c *EmailChanges) end(ctx context.Context, tx *db.Tx, user User) (string, e
 	return id, c.Outbox.Withdraw(ctx, tx, string(user.OrgID), letter)
 }
 
-// Prove makes the new address the user's, for whoever holds the link that was
-// sent there. Of many browsers that send its form at once one gets through. It
-// signs nobody in and ends no session; links that create a password die, since
-// they belong to the old address. who has the new address.
+// Prove makes the new address the user's, for the one who holds the link that was sent there. Of
+// several browsers that send its form at the same time, one gets through. It signs nobody in and
+// ends no session. Links that create a password end, since they belong to the old address. The
+// returned user has the new address.
 func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token, shown string) (who Candidate, err error) {
 	before, change, err := EmailChangeByToken(ctx, tx, token, tx.Now())
 	if errors.Is(err, ErrEmailChangeDead) {
@@ -219,7 +217,7 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token,
 	who = before
 	who.User, err = setEmail(ctx, tx, before.User, change.Email)
 	if errors.Is(err, ErrAddressTaken) {
-		err = ErrEmailChangeDead // somebody was faster: the link is as dead as any
+		err = ErrEmailChangeDead // another user was faster, so the link no longer works
 	}
 	if err != nil {
 		return Candidate{}, err
@@ -234,11 +232,11 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token,
 	return who, recordEmail(ctx, tx, before.User, who.User, change.By)
 }
 
-// provedTwice is how long the form of a link counts as one (decision 0041).
+// provedTwice is how long the same form, sent twice, counts as sent once (decision 0041).
 const provedTwice = 10 * time.Second
 
-// provedAgain is whose address a link proved a moment ago, by the same form in the same
-// browser, as long as it is theirs.
+// provedAgain returns the user whose address a link proved a moment ago, by the same form in the
+// same browser, while the address is still theirs.
 func provedAgain(ctx context.Context, tx *db.Tx, token secret.Token, shown string) (who Candidate, err error) {
 	if shown == "" {
 		return Candidate{}, ErrEmailChangeDead
@@ -256,8 +254,8 @@ func provedAgain(ctx context.Context, tx *db.Tx, token secret.Token, shown strin
 	return who, err
 }
 
-// recordEmail keeps that a user, who alone reads the letter with the link, has
-// another address, and who wanted it.
+// recordEmail records that a user, who alone could read the letter with the link, has another
+// address, and who asked for it.
 func recordEmail(ctx context.Context, tx *db.Tx, before, now User, by Asker) error {
 	e := now.AsActor().Event(now.OrgID, "user.email_changed")
 	e.Target, e.TargetName = string(now.ID), now.Name
@@ -274,8 +272,7 @@ func (c EmailChange) event(actor Actor, user User, action audit.Action) audit.Ev
 	return e
 }
 
-// What a change is read with: of an active user in the generation that it was
-// asked in, and open.
+// The columns and tables of open changes of active users, asked for in the present generation.
 const (
 	emailChangeColumns = `c.id, c.email, c.created_at, c.expires_at, ` + mail.DeliveryColumns + `,
 		c.requested_by, c.asked_kind, c.asked_right, v.role, v.deactivated_at`
@@ -291,7 +288,7 @@ func (c *EmailChange) targets() []any {
 		append(c.Letter.Targets(), c.By.Targets()...)...)
 }
 
-// EmailChangeByToken finds whose new address a link proves, and changes nothing.
+// EmailChangeByToken finds the user and the new address that a link proves, and changes nothing.
 func EmailChangeByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (Candidate, EmailChange, error) {
 	var who Candidate
 	var c EmailChange
@@ -306,8 +303,7 @@ func EmailChangeByToken(ctx context.Context, r db.Reader, token secret.Token, no
 	return who, c, err
 }
 
-// PendingEmail is the change of a user that waits for its proof; nil where there
-// is none.
+// PendingEmail returns the change of a user that waits for its proof, or nil.
 func PendingEmail(ctx context.Context, r db.Reader, user User, now time.Time) (*EmailChange, error) {
 	var c EmailChange
 	found, err := r.One(ctx, c.targets(), `
@@ -322,9 +318,8 @@ func PendingEmail(ctx context.Context, r db.Reader, user User, now time.Time) (*
 
 const keptEmailChange = 30 * 24 * time.Hour // after its end
 
-// Sweep erases users who were deleted long enough ago, removes changes of
-// addresses that ended a month ago and links of letters that nobody can use any
-// more, and frees short names that led to the new one for long enough.
+// Sweep erases users who were deleted long enough ago. It deletes changes of address that ended a
+// month ago and expired links, and frees short names that led to the new one for long enough.
 func Sweep(ctx context.Context, d *db.DB) error {
 	if err := EraseDeleted(ctx, d); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// changeEmail asks for another address of u, and returns the token of the link.
+// changeEmail requests another address for u, and returns the token of the link.
 func (h house) changeEmail(actor directory.Actor, o directory.Organization, u directory.User, email string) (secret.Token, error) {
 	h.t.Helper()
 	emails := h.emails()
@@ -24,7 +24,7 @@ func (h house) changeEmail(actor directory.Actor, o directory.Organization, u di
 	if err != nil {
 		return secret.Token{}, err
 	}
-	// Only the letter has the link: the test puts one of its own in its place.
+	// Only the letter has the link, so the test replaces its token.
 	token := secret.NewToken()
 	return token, h.update(func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update email_changes set token_hash = $1 where org_id = $2 and user_id = $3 and replaced_at is null and proved_at is null`,
@@ -44,7 +44,7 @@ func (h house) prove(token secret.Token) error {
 	})
 }
 
-// Two people prove the same address at once: one has it, the other's link is dead.
+// Two people prove the same address at the same time: one gets it, and the other's link ends.
 func TestREC9OneAddressProvedByTwoPeopleAtOnceIsOnes(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -83,7 +83,7 @@ func TestREC9OneAddressProvedByTwoPeopleAtOnceIsOnes(t *testing.T) {
 	}
 }
 
-// Of requests at once one is open in the end, whoever made them.
+// Of several requests at the same time one is open in the end, no matter who made it.
 func TestREC9RequestsAtOnceLeaveOneOpen(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -113,7 +113,7 @@ func TestREC9RequestsAtOnceLeaveOneOpen(t *testing.T) {
 	}
 }
 
-// A session that was made void while its request was on the way asks for nothing.
+// A session that was voided while its request was on the way can request nothing.
 func TestINV6ARequestOfAVoidSessionIsRefused(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -137,7 +137,7 @@ func TestINV6ARequestOfAVoidSessionIsRefused(t *testing.T) {
 	}
 }
 
-// What waits for its proof is swept a month after its end, links of letters at theirs.
+// Changes are swept a month after their end, and links of letters at their end.
 func TestSweepRemovesWhatEnded(t *testing.T) {
 	t.Parallel()
 	h := open(t)

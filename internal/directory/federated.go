@@ -10,19 +10,19 @@ import (
 	"parvis/internal/naming"
 )
 
-// ErrFederatedOnly answers what needs a native way in where there is none.
+// ErrFederatedOnly answers a request that needs a native way in where there is none.
 var ErrFederatedOnly = fault.New(fault.Conflict, "directory.federated_only")
 
-// FederatedOnly tells that single sign-on is the only way in: no password is worth
-// anything, and the passkeys of break-glass owners alone open.
+// FederatedOnly reports whether single sign-on is the only way in: passwords do not work, and of
+// the passkeys only those of break-glass owners.
 func (o Organization) FederatedOnly() bool { return !o.FederatedSince.IsZero() }
 
-// BreaksGlass tells that u may come in by passkey where single sign-on is the only
-// way. An owner who became something else does not.
+// BreaksGlass reports whether u may sign in by passkey where single sign-on is the only way in. A
+// former owner may not.
 func (u User) BreaksGlass() bool { return u.Role == Owner && !u.BreakGlassSince.IsZero() }
 
-// SetFederatedOnly makes single sign-on the only way into an organization, except
-// for the passkeys of the named owners.
+// SetFederatedOnly makes single sign-on the only way into an organization, except for the passkeys
+// of the named owners.
 func SetFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, breakGlass []UserID) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
@@ -50,8 +50,8 @@ func SetFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, br
 	return audit.Record(ctx, tx, e)
 }
 
-// EndFederatedOnly opens the native ways in again. why is kept: a person's wish, or
-// that single sign-on failed for everybody.
+// EndFederatedOnly opens the native ways in again. It records why: somebody wanted it, or single
+// sign-on failed for everybody.
 func EndFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, why string) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
@@ -68,8 +68,8 @@ func EndFederatedOnly(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, wh
 	return audit.Record(ctx, tx, e)
 }
 
-// AddressTaken tells whether a user of an organization has or had an address: shut out
-// or deleted ones too, until they are erased.
+// AddressTaken reports whether any user of an organization has an address, including deactivated
+// users and deleted ones that are not yet erased.
 func AddressTaken(ctx context.Context, r db.Reader, org OrgID, address naming.Address) (bool, error) {
 	var id UserID
 	return r.One(ctx, db.Into(&id), `
@@ -78,8 +78,8 @@ func AddressTaken(ctx context.Context, r db.Reader, org OrgID, address naming.Ad
 		limit 1`, string(org), address.Key)
 }
 
-// CreateFederated makes a user who came by a connection and was not invited. It never
-// is an owner.
+// CreateFederated makes a user who came by a connection without an invitation, and who is never an
+// owner.
 func CreateFederated(ctx context.Context, tx *db.Tx, u User, connection string) (User, error) {
 	if u.Role == Owner {
 		return User{}, ErrDenied
@@ -95,8 +95,8 @@ func CreateFederated(ctx context.Context, tx *db.Tx, u User, connection string) 
 	return u, audit.Record(ctx, tx, e)
 }
 
-// SetMappedRole gives a user the role that a connection's mapping says. It makes and
-// unmakes no owner.
+// SetMappedRole gives a user the role that a connection's mapping says. It neither makes an owner
+// nor changes one.
 func SetMappedRole(ctx context.Context, tx *db.Tx, u User, role Role, connection string) (User, error) {
 	if role == Owner || u.Role == Owner || !role.Valid() {
 		return User{}, ErrDenied

@@ -12,7 +12,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// mostGroups is how many an organization may have.
+// mostGroups is how many groups an organization may have.
 const mostGroups = 500
 
 // The faults of groups.
@@ -21,18 +21,18 @@ var (
 	ErrTooManyGroups = fault.Field("name", "directory.too_many_groups")
 )
 
-// Group is some of an organization's people under a name. It gives no right in the
-// administration, so nobody rises there by being put into one (R-TEN-06).
+// Group is a named set of people of an organization. It gives no right in the administration, so
+// nobody rises there by being put into one (R-TEN-06).
 type Group struct {
 	OrgID     OrgID
 	ID        string // grp_ and 26 characters
-	Name      string // unlike the others' of the organization when folded
+	Name      string // unique in the organization when folded
 	CreatedAt time.Time
-	Members   int // the deleted apart; GroupsOf does not count them
+	Members   int // without the deleted; GroupsOf does not count them
 }
 
-// Whoever was deleted stays a member until erased, so that restoring brings the
-// groups back too, but counts and shows nowhere.
+// A deleted user stays a member until erased, so that restoring them restores their groups, but
+// is neither counted nor shown.
 const groupColumns = `g.org_id, g.id, g.name, g.created_at, (
 	select count(*) from members m
 	join users u on u.org_id = m.org_id and u.id = m.user_id and u.deleted_at is null
@@ -54,8 +54,7 @@ func Groups(ctx context.Context, r db.Reader, actor Actor, org OrgID) ([]Group, 
 		order by g.name_key`, string(org))
 }
 
-// GroupByID returns a group of an organization; ErrNotFound where it has none by
-// that id.
+// GroupByID returns a group of an organization, or ErrNotFound.
 func GroupByID(ctx context.Context, r db.Reader, actor Actor, org OrgID, id string) (Group, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return Group{}, err
@@ -112,7 +111,7 @@ func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name st
 	return g, g.record(ctx, tx, actor, "group.created", nil, audit.Fields{"name": g.Name})
 }
 
-// RenameGroup gives a group another name. Its id stays, which is what others should keep.
+// RenameGroup gives a group another name. Others should keep its id, which stays.
 func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, name string) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
@@ -133,8 +132,7 @@ func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, nam
 	return g.record(ctx, tx, actor, "group.renamed", audit.Fields{"name": before}, audit.Fields{"name": g.Name})
 }
 
-// freeGroupName cleans a name and asks whether no other group of the organization
-// has it.
+// freeGroupName cleans a name, and requires that no other group of the organization has it.
 func freeGroupName(ctx context.Context, tx *db.Tx, g Group, typed string) (string, error) {
 	name, err := naming.CleanGroupName(typed)
 	if err != nil {
@@ -165,8 +163,8 @@ func DeleteGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id stri
 	return g.record(ctx, tx, actor, "group.deleted", audit.Fields{"name": g.Name, "members": g.Members}, nil)
 }
 
-// AddMembers puts users into a group and says how many were not in it yet. Whoever
-// is deactivated can be put there, whoever is deleted not.
+// AddMembers puts users into a group, and returns how many were not in it yet. It takes deactivated
+// users, and refuses deleted ones.
 func AddMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string, ids []UserID) (added int, err error) {
 	g, users, err := groupAndUsers(ctx, tx, actor, org, id, ids)
 	if err != nil {
@@ -194,7 +192,7 @@ func AddMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id strin
 	return added, nil
 }
 
-// RemoveMembers takes users out of a group and says how many were in it.
+// RemoveMembers takes users out of a group, and returns how many were in it.
 func RemoveMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string, ids []UserID) (removed int, err error) {
 	g, users, err := groupAndUsers(ctx, tx, actor, org, id, ids)
 	if err != nil {
@@ -218,7 +216,7 @@ func RemoveMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id st
 	return removed, nil
 }
 
-// groupAndUsers finds the group that actor may change, and users of its organization.
+// groupAndUsers returns a group that actor may change, and users of its organization.
 func groupAndUsers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string, ids []UserID) (Group, []User, error) {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Group{}, nil, err
@@ -242,8 +240,8 @@ func (g Group) record(ctx context.Context, tx *db.Tx, actor Actor, action audit.
 	return audit.Record(ctx, tx, e)
 }
 
-// recordMember records that a user came into g or left it. The entry is about the
-// user, whose own activity shows it too.
+// recordMember records that a user joined or left g. The entry is about the user, whose own
+// activity shows it too.
 func (g Group) recordMember(ctx context.Context, tx *db.Tx, actor Actor, u User, action audit.Action, before, after audit.Fields) error {
 	e := actor.Event(g.OrgID, action)
 	e.Target, e.TargetName, e.Before, e.After = string(u.ID), u.Name, before, after

@@ -74,7 +74,7 @@ func ids(users []directory.User) (all []directory.UserID) {
 	return all
 }
 
-// groups are those of an organization as text, with how many members each has.
+// groups returns the groups of an organization as text, with the number of members of each.
 func (h house) groups(org directory.OrgID) string {
 	h.t.Helper()
 	all, err := directory.Groups(h.t.Context(), h.DB, directory.Operator(), org)
@@ -88,7 +88,7 @@ func (h house) groups(org directory.OrgID) string {
 	return strings.Join(text, ", ")
 }
 
-// of are the groups that a user is in.
+// of returns the groups that a user is in, as text.
 func (h house) of(u directory.User) string {
 	h.t.Helper()
 	all, err := directory.GroupsOf(h.t.Context(), h.DB, u.OrgID, u.ID)
@@ -136,7 +136,7 @@ func TestGroupsHaveMembersAndNames(t *testing.T) {
 	if _, err := h.tryGroup(owner.AsActor(), o.ID, "SS"); !errors.Is(err, directory.ErrGroupTaken) {
 		t.Errorf("ß and SS: %v", err)
 	}
-	// Its own name in another case is free.
+	// A group may take its own name in another case.
 	for _, name := range []string{"FINANCE & tax", "Money", "Money"} {
 		if err := h.rename(owner.AsActor(), finance, name); err != nil || h.of(ben) != name {
 			t.Errorf("renamed to %q: %v, ben is in %s", name, err, h.of(ben))
@@ -156,7 +156,7 @@ func TestGroupsHaveMembersAndNames(t *testing.T) {
 	}
 }
 
-// What was done to a group is found by the group, who came and went by the person.
+// Changes of a group are found by the group, joining and leaving by the person.
 func TestGroupsAreRecorded(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -203,8 +203,8 @@ func TestGroupsAreRecorded(t *testing.T) {
 	}
 }
 
-// TEN-1, TEN-6: neither another organization's administrator nor a lesser role changes
-// a group, and nobody from elsewhere gets into one.
+// TEN-1, TEN-6: neither another organization's administrator nor a lesser role changes a group, and
+// nobody of another organization gets into one.
 func TestTEN1GroupsAreTheirAdministratorsAlone(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -233,7 +233,7 @@ func TestTEN1GroupsAreTheirAdministratorsAlone(t *testing.T) {
 	}
 	for _, a := range attempts {
 		actor := a.by.AsActor()
-		if a.by.ID != stranger.ID || a.group.OrgID != other.ID { // there it may
+		if a.by.ID != stranger.ID || a.group.OrgID != other.ID { // in their own organization they may
 			if _, err := h.tryGroup(actor, a.group.OrgID, "Another"); !errors.Is(err, a.want) {
 				t.Errorf("%s of %s creates: %v", actor.Role, actor.OrgID, err)
 			}
@@ -261,8 +261,8 @@ func TestTEN1GroupsAreTheirAdministratorsAlone(t *testing.T) {
 	}
 }
 
-// Whoever is deactivated stays a member; whoever is deleted shows nowhere, comes back
-// with the groups when restored, and is gone from them once erased.
+// A deactivated user stays a member. A deleted user is not shown, comes back with their groups when
+// restored, and is gone from them once erased.
 func TestMembersWhoLeaveTheOrganization(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -311,7 +311,7 @@ func TestMembersWhoLeaveTheOrganization(t *testing.T) {
 	}
 }
 
-// Lists of a group's people join page by page, whoever is in it and whoever is not.
+// The pages of members, and those of others, join without gap or overlap.
 func TestPeopleOfAGroupArePaged(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -373,8 +373,8 @@ func TestGroupsAreBounded(t *testing.T) {
 	}
 }
 
-// Of many who give one name at once, by creating and by renaming, one does; of those
-// who add one person, one; and whoever adds to a group that is being deleted is told.
+// Of several that take one name at the same time, by creating or renaming, one succeeds; so does one of
+// those that add the same person. Adding to a group that is being deleted returns an error.
 func TestGroupsChangedAtOnce(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -12,7 +12,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// SetLogo gives an organization another logo, or none where it is zero.
+// SetLogo gives an organization another logo; a zero logo removes it.
 func SetLogo(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, logo picture.PNG) error {
 	if err := actor.MaySetRules(ctx, tx, id); err != nil {
 		return err
@@ -34,9 +34,9 @@ func SetLogo(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, logo picture
 	return audit.Record(ctx, tx, e)
 }
 
-// SetPicture gives a user another picture, or none where it is zero.
+// SetPicture gives a user another picture; a zero portrait removes it.
 func SetPicture(ctx context.Context, tx *db.Tx, org OrgID, id UserID, portrait picture.PNG) error {
-	user, err := UserByID(ctx, tx, org, id) // what a session knew may be another tab's picture ago
+	user, err := UserByID(ctx, tx, org, id) // another tab may have changed the picture since the session was read
 	if err != nil || user.Picture == "" && portrait.IsZero() {
 		return err
 	}
@@ -54,8 +54,8 @@ func SetPicture(ctx context.Context, tx *db.Tx, org OrgID, id UserID, portrait p
 	return audit.Record(ctx, tx, e)
 }
 
-// ReplaceImage stores an image in place of another, of which nothing is kept, and
-// returns its id. Each has an id of its own, so that a browser may keep it.
+// ReplaceImage stores an image in place of another, which is deleted, and returns its id. Each
+// image has its own id, so that browsers may keep it.
 func ReplaceImage(ctx context.Context, tx *db.Tx, org OrgID, old string, p picture.PNG) (string, error) {
 	if _, err := tx.Exec(ctx, `delete from images where org_id = $1 and id = $2`, string(org), old); err != nil {
 		return "", fmt.Errorf("deleting image %s: %w", old, err)
@@ -71,11 +71,10 @@ func ReplaceImage(ctx context.Context, tx *db.Tx, org OrgID, old string, p pictu
 	return id, err
 }
 
-// validImage keeps strange bytes of a path from the database.
+// validImage keeps malformed ids in paths from the database.
 var validImage = regexp.MustCompile(`^img_[a-z2-7]{26}$`)
 
-// Image is the PNG of an organization's image; ErrNotFound where it has none by
-// that id.
+// Image returns the PNG of an organization's image, or ErrNotFound.
 func Image(ctx context.Context, r db.Reader, org OrgID, id string) ([]byte, error) {
 	if !validImage.MatchString(id) {
 		return nil, ErrNotFound
@@ -91,7 +90,7 @@ func Image(ctx context.Context, r db.Reader, org OrgID, id string) ([]byte, erro
 	return base64.StdEncoding.DecodeString(content)
 }
 
-// LogoPath is where the organization's logo is shown; empty where it has none.
+// LogoPath returns where the organization's logo is shown; empty if it has none.
 func (o Organization) LogoPath() string {
 	if o.Logo == "" {
 		return ""
@@ -99,8 +98,7 @@ func (o Organization) LogoPath() string {
 	return o.Path("logo", o.Logo)
 }
 
-// PicturePath is where the picture of one of the organization's users is shown;
-// empty where the user has none.
+// PicturePath returns where a user's picture is shown; empty if the user has none.
 func (o Organization) PicturePath(u User) string {
 	if u.Picture == "" {
 		return ""

@@ -18,8 +18,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// The faults of invitations. Only who holds the right token learns why a link
-// is dead; anything else is ErrInvitationUnknown.
+// The faults of invitations. Only somebody with the right token learns why a link does not work;
+// everything else is ErrInvitationUnknown.
 var (
 	ErrInvitationUnknown   = fault.New(fault.NotFound, "directory.invitation_unknown")
 	ErrInvitationUsed      = fault.New(fault.Gone, "directory.invitation_used")
@@ -52,28 +52,28 @@ type Invitation struct {
 	Letter      mail.Delivery
 
 	letterID string
-	taken    bool // somebody in the organization has the address
+	taken    bool // another user of the organization has the address
 }
 
-// RenewableFor is how long after it was made an invitation is sent anew when the
-// holder of its expired link asks.
+// RenewableFor is how long after an invitation was made the holder of its expired link can have
+// a fresh one sent.
 const RenewableFor = 60 * 24 * time.Hour
 
-// Renewable tells whether the holder of the link may have a fresh one sent.
+// Renewable reports whether the holder of the link may have a fresh one sent.
 func (i Invitation) Renewable(now time.Time) bool {
 	return i.State(now) == InvitationExpired && now.Before(i.CreatedAt.Add(RenewableFor))
 }
 
-// InvitationState is what a list shows.
+// InvitationState is the state that a list shows.
 type InvitationState string
 
-// The states, in the order in which they hide each other.
+// The states; an earlier one hides a later one.
 const (
 	InvitationAccepted  InvitationState = "accepted"
 	InvitationWithdrawn InvitationState = "withdrawn"
 	InvitationReplaced  InvitationState = "replaced"
-	InvitationTaken     InvitationState = "taken"   // somebody has the address by now, by changing theirs
-	InvitationLapsed    InvitationState = "lapsed"  // whoever sent it may not invite any more
+	InvitationTaken     InvitationState = "taken"   // a user has changed their address to this one
+	InvitationLapsed    InvitationState = "lapsed"  // the one who sent it may no longer invite
 	InvitationBounced   InvitationState = "bounced" // the mail server refused its letter for good
 	InvitationExpired   InvitationState = "expired"
 	InvitationOpened    InvitationState = "opened"
@@ -82,7 +82,7 @@ const (
 	InvitationWaiting   InvitationState = "waiting"
 )
 
-// State is what has become of the invitation by now.
+// State returns the state of the invitation now.
 func (i Invitation) State(now time.Time) InvitationState {
 	switch {
 	case !i.AcceptedAt.IsZero():
@@ -109,18 +109,18 @@ func (i Invitation) State(now time.Time) InvitationState {
 	return InvitationWaiting
 }
 
-// Open tells that the invitation can still be sent again or withdrawn, by
-// whoever may: nobody accepted, withdrew or replaced it.
+// Open reports whether nobody accepted, withdrew or replaced the invitation, so that it can be
+// sent again or withdrawn.
 func (i Invitation) Open() bool {
 	return i.AcceptedAt.IsZero() && i.WithdrawnAt.IsZero() && i.ReplacedAt.IsZero()
 }
 
-// Usable is nil while the link works, else says to its holder why it is dead.
+// Usable returns nil while the link works, and otherwise tells its holder why it does not.
 func (i Invitation) Usable(now time.Time) error {
 	switch i.State(now) {
 	case InvitationAccepted:
 		return ErrInvitationUsed
-	case InvitationWithdrawn, InvitationLapsed: // to its holder these are one
+	case InvitationWithdrawn, InvitationLapsed: // its holder is told the same for both
 		return ErrInvitationWithdrawn
 	case InvitationReplaced:
 		return ErrInvitationReplaced
@@ -135,22 +135,22 @@ func (i Invitation) Usable(now time.Time) error {
 	}
 }
 
-// Invitations sends and withdraws them.
+// Invitations sends, renews and withdraws invitations.
 type Invitations struct {
 	Outbox    *mail.Outbox
 	Base      string // the configured public address, without a slash at its end
 	Lifetimes lifetime.Overrides
 }
 
-// NewInvitation is what an inviter says.
+// NewInvitation is what an inviter enters.
 type NewInvitation struct {
 	Email    string
-	Name     string // may be empty: the person then writes it
+	Name     string // may be empty: the invited person then enters it
 	Role     Role
 	Language i18n.Tag
 }
 
-// clean makes what is stored of what an inviter says, or names every value that is wrong.
+// clean returns what is stored of n, or a fault for every value that is wrong.
 func (n NewInvitation) clean() (NewInvitation, naming.Address, error) {
 	address, wrongAddress := naming.ParseAddress(n.Email)
 	var wrongName, wrongRole, wrongLanguage error
@@ -166,8 +166,8 @@ func (n NewInvitation) clean() (NewInvitation, naming.Address, error) {
 	return n, address, errors.Join(wrongAddress, wrongName, wrongRole, wrongLanguage)
 }
 
-// Send invites an address into an organization: the offer and its letter in one
-// transaction. An open offer that has expired is replaced.
+// Send invites an address into an organization. It stores the invitation and its letter in one
+// transaction, and replaces an open invitation that no longer works.
 func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Organization, n NewInvitation) (Invitation, error) {
 	actor, err := actor.In(ctx, tx, org.ID)
 	if err != nil {
@@ -188,7 +188,7 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 		return Invitation{}, err
 	}
 	if found {
-		// What somebody with more rights sent is theirs to replace.
+		// An actor with fewer rights does not replace an invitation.
 		if open.Usable(tx.Now()) == nil || !actor.Role.Governs(open.Role) {
 			return Invitation{}, ErrAlreadyInvited
 		}
@@ -207,7 +207,7 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 	return inv, audit.Record(ctx, tx, e)
 }
 
-// Resend replaces an open invitation by a fresh one: the older link dies.
+// Resend replaces an open invitation by a fresh one, and ends the older link.
 func (s *Invitations) Resend(ctx context.Context, tx *db.Tx, actor Actor, org Organization, id string) (Invitation, error) {
 	old, err := s.open(ctx, tx, actor, org.ID, id)
 	if err == nil && old.taken {
@@ -219,8 +219,8 @@ func (s *Invitations) Resend(ctx context.Context, tx *db.Tx, actor Actor, org Or
 	return s.replace(ctx, tx, actor, org, old)
 }
 
-// Renew sends a fresh letter to the invited address when the holder of an
-// expired link asks for one. A withdrawn or used link renews nothing.
+// Renew sends a fresh letter to the invited address when the holder of an expired link asks for
+// one. It renews no withdrawn or used link.
 func (s *Invitations) Renew(ctx context.Context, tx *db.Tx, token secret.Token) (Invitation, error) {
 	old, org, err := InvitationByToken(ctx, tx, token)
 	if err != nil {
@@ -230,7 +230,7 @@ func (s *Invitations) Renew(ctx context.Context, tx *db.Tx, token secret.Token) 
 		if err := old.Usable(tx.Now()); err != nil {
 			return Invitation{}, err
 		}
-		return Invitation{}, ErrInvitationUnknown // it works: there is nothing to renew
+		return Invitation{}, ErrInvitationUnknown // the link works: there is nothing to renew
 	}
 	holder := Anonymous()
 	holder.Name = old.Email
@@ -260,7 +260,7 @@ func (s *Invitations) Withdraw(ctx context.Context, tx *db.Tx, actor Actor, org 
 	return audit.Record(ctx, tx, inv.event(actor, "invitation.withdrawn"))
 }
 
-// open finds an invitation that actor may still change.
+// open returns an invitation that actor may still change.
 func (s *Invitations) open(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id string) (Invitation, error) {
 	inv, err := invitationByID(ctx, tx, org, id)
 	if err != nil {
@@ -275,7 +275,7 @@ func (s *Invitations) open(ctx context.Context, tx *db.Tx, actor Actor, org OrgI
 	return inv, nil
 }
 
-// kill ends an invitation by a column that says how, and its unsent letter with it.
+// kill ends an invitation by the column that says how, and withdraws its unsent letter.
 func (s *Invitations) kill(ctx context.Context, tx *db.Tx, inv Invitation, column string) error {
 	n, err := tx.Exec(ctx, `
 		update invitations set `+column+` = $1
@@ -284,7 +284,7 @@ func (s *Invitations) kill(ctx context.Context, tx *db.Tx, inv Invitation, colum
 	if err != nil {
 		return fmt.Errorf("ending invitation %s: %w", inv.ID, err)
 	}
-	if n == 0 { // somebody was faster; say what they made of it
+	if n == 0 { // another transaction was faster: return what it did
 		now, err := invitationByID(ctx, tx, inv.OrgID, inv.ID)
 		if err != nil {
 			return err
@@ -296,7 +296,7 @@ func (s *Invitations) kill(ctx context.Context, tx *db.Tx, inv Invitation, colum
 
 func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Organization, inv Invitation) (Invitation, error) {
 	lasts := cmp.Or(s.Lifetimes.Invitation, org.InvitationLifetime)
-	// One renewed by its holder still names who invited, and when.
+	// An invitation renewed by its holder still names who invited, and when.
 	by, created := actor.Asker(), tx.Now()
 	if actor.Kind == KindAnonymous {
 		by, created = inv.By, inv.CreatedAt

@@ -17,7 +17,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// How long an invitation's link lives: per organization, within these bounds.
+// How long an invitation's link works: each organization chooses, within these bounds.
 const (
 	InvitationLifetime         = 7 * 24 * time.Hour
 	ShortestInvitationLifetime = time.Hour
@@ -33,23 +33,23 @@ var (
 	ErrNotSuspended     = fault.New(fault.Conflict, "directory.not_suspended")
 )
 
-// NewOrganization is what makes one.
+// NewOrganization is what CreateOrganization needs.
 type NewOrganization struct {
-	ID                 OrgID // made where empty
+	ID                 OrgID // a new one if empty
 	DisplayName        string
 	ShortName          string
 	Language           i18n.Tag
-	InvitationLifetime time.Duration // InvitationLifetime where zero
+	InvitationLifetime time.Duration // the default InvitationLifetime if zero
 }
 
-// PerOrganizationHosts counts the hosts that an organization's administrators have asked
-// or looked up: when they type the address of an identity provider or of an application.
+// PerOrganizationHosts limits how often an organization's administrators have us ask or look up a
+// host, by typing the address of an identity provider or of an application.
 var PerOrganizationHosts = limit.Policy{Name: "host-organization", Free: 60, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
 
 // Policies are the limiters of this package.
 var Policies = []limit.Policy{PerOrganizationHosts}
 
-// ErrPeopleLanguage answers a language that there is not, for the people of an organization.
+// ErrPeopleLanguage answers an unknown language for the people of an organization.
 var ErrPeopleLanguage = fault.Field("people_language", "directory.language_unknown")
 
 func checkLanguage(tag i18n.Tag) error {
@@ -59,11 +59,11 @@ func checkLanguage(tag i18n.Tag) error {
 	return nil
 }
 
-// NewOrgID makes the id of an organization to be.
+// NewOrgID makes the id of a new organization.
 func NewOrgID() OrgID { return OrgID(secret.NewID("org")) }
 
-// CreateOrganization makes an organization without people. Names that look like
-// those of another organization are refused (R-INP-06).
+// CreateOrganization makes an organization without people. It refuses names that look like those
+// of another organization (R-INP-06).
 func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrganization) (Organization, error) {
 	if err := actor.mayRun(); err != nil {
 		return Organization{}, err
@@ -100,15 +100,14 @@ func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrgani
 	return o, audit.Record(ctx, tx, e)
 }
 
-// names are those of an organization, as they are stored.
+// names are the names of an organization, as they are stored.
 type names struct {
 	display, displaySkeleton string
 	short                    naming.ShortName
 }
 
-// freeNames reads names that an organization wants and asks whether they are
-// free: no other one has, or had within FormerShortName, a name that looks
-// like it (R-INP-06).
+// freeNames cleans the names that an organization wants, and requires that they are free: no other
+// organization has a name that looks like one of them, or had it within FormerShortName (R-INP-06).
 func freeNames(ctx context.Context, r db.Reader, id OrgID, display, short string) (names, error) {
 	var n names
 	var wrongDisplay, wrongShort error
@@ -142,7 +141,7 @@ func freeNames(ctx context.Context, r db.Reader, id OrgID, display, short string
 	return n, errors.Join(wrongDisplay, wrongShort)
 }
 
-// checkLifetime refuses what no link of an invitation may live for.
+// checkLifetime refuses a lifetime outside the bounds.
 func checkLifetime(d time.Duration) error {
 	if d < ShortestInvitationLifetime || d > LongestInvitationLifetime {
 		return ErrLifetime
@@ -157,11 +156,11 @@ func orFault(err error, f *fault.Error) error {
 	return f
 }
 
-// OrganizationColumns are the columns of organizations as o that
-// Organization.Targets scans, for packages whose reads join them.
+// OrganizationColumns are the columns of organizations, as o, that Organization.Targets scans. Other
+// packages use them in joins.
 const OrganizationColumns = `o.id, o.short_name, o.display_name, o.language, o.contact, o.logo, o.invitation_lifetime, o.created_at, o.suspended_at, o.federated_since`
 
-// Targets are where OrganizationColumns go.
+// Targets scans OrganizationColumns.
 func (o *Organization) Targets() []any {
 	return db.Into(&o.ID, &o.ShortName, &o.DisplayName, &o.Language, &o.Contact, (*db.Text)(&o.Logo), (*micros)(&o.InvitationLifetime),
 		(*db.Time)(&o.CreatedAt), (*db.Time)(&o.SuspendedAt), (*db.Time)(&o.FederatedSince))
@@ -180,10 +179,9 @@ func (m *micros) Scan(v any) error {
 	return nil
 }
 
-// OrganizationByName finds an organization by its short name, as paths and commands
-// have it, in any case and Unicode form, or by the one that it had a while ago;
-// ErrNotFound where there is none. What people type into a field may be its display
-// name as well: OrganizationsNamed.
+// OrganizationByName finds an organization by its short name, as in paths and commands, in any case
+// and Unicode form, or by a former one that is still kept for it; otherwise it returns ErrNotFound.
+// For what people type into a field, which may be a display name, see OrganizationsNamed.
 func OrganizationByName(ctx context.Context, r db.Reader, typed string) (Organization, error) {
 	return oneOrganization(ctx, r, `
 		where o.short_name_key = $1
@@ -191,11 +189,10 @@ func OrganizationByName(ctx context.Context, r db.Reader, typed string) (Organiz
 		naming.OrganizationKey(typed), db.Time(r.Now()))
 }
 
-// OrganizationsNamed finds the organizations that somebody may mean by a name: those
-// that have it as display name or short name, in any case and Unicode form, or had it
-// as short name a while ago. Two can have one: what one is called may be the short name
-// of another. Each has a Distinct name, by which it alone is found. An organization
-// is public, so that who asks learns nothing about its people.
+// OrganizationsNamed finds the organizations that somebody may mean by a name: those that have it
+// as display name or short name, in any case and Unicode form, or as a former short name. There can
+// be two, because the display name of one may be the short name of another. A Distinct name finds
+// only its own. Organizations are public, so the answer says nothing about their people.
 func OrganizationsNamed(ctx context.Context, r db.Reader, typed string) ([]Organization, error) {
 	key := naming.OrganizationKey(typed)
 	if key == "" {
@@ -214,7 +211,7 @@ func OrganizationsNamed(ctx context.Context, r db.Reader, typed string) ([]Organ
 			distinct = &o
 		case naming.OrganizationKey(o.ShortName), naming.OrganizationKey(o.DisplayName):
 			all = append(all, o)
-		default: // only looks alike
+		default: // the name only looks alike
 			if former {
 				all = append(all, o)
 			}
@@ -234,8 +231,8 @@ func OrganizationsNamed(ctx context.Context, r db.Reader, typed string) ([]Organ
 	return all, err
 }
 
-// NameFor is what a form fills in for an organization: its short name or, where that
-// could mean another too, its Distinct name.
+// NameFor returns what a form fills in for an organization: its short name or, if that could mean
+// another one too, its Distinct name.
 func NameFor(ctx context.Context, r db.Reader, o Organization) (string, error) {
 	all, err := OrganizationsNamed(ctx, r, o.ShortName)
 	if len(all) > 1 {
@@ -244,11 +241,11 @@ func NameFor(ctx context.Context, r db.Reader, o Organization) (string, error) {
 	return o.ShortName, err
 }
 
-// Distinct is a name that no other organization has: the display name with the short
-// name behind it.
+// Distinct returns a name that no other organization has: the display name followed by the short
+// name.
 func (o Organization) Distinct() string { return o.DisplayName + " (" + o.ShortName + ")" }
 
-// shortNameIn is the key of the short name in the key of a Distinct name, or empty.
+// shortNameIn returns the key of the short name in the key of a Distinct name, or "".
 func shortNameIn(key string) string {
 	inside, ends := strings.CutSuffix(key, ")")
 	begins := strings.LastIndex(inside, "(")
@@ -258,7 +255,7 @@ func shortNameIn(key string) string {
 	return inside[begins+1:]
 }
 
-// OrganizationByID returns an organization; ErrNotFound where there is none.
+// OrganizationByID returns an organization, or ErrNotFound.
 func OrganizationByID(ctx context.Context, r db.Reader, id OrgID) (Organization, error) {
 	return oneOrganization(ctx, r, `where o.id = $1`, string(id))
 }
@@ -272,13 +269,13 @@ func oneOrganization(ctx context.Context, r db.Reader, where string, args ...any
 	return o, err
 }
 
-// Organizations lists all of the installation, for its operator, oldest first.
+// Organizations lists all organizations for the operator, oldest first.
 func Organizations(ctx context.Context, r db.Reader) ([]Organization, error) {
 	return db.List(ctx, r, (*Organization).Targets, `select `+OrganizationColumns+` from organizations o order by o.created_at, o.id`)
 }
 
-// Suspend closes an organization: from the next request on nobody is signed in
-// to it, on any node, because every look-up of a session joins its row.
+// Suspend closes an organization. From the next request on nobody is signed in to it, on any node,
+// because every look-up of a session joins the organization's row.
 func Suspend(ctx context.Context, tx *db.Tx, actor Actor, id OrgID) error {
 	return setSuspended(ctx, tx, actor, id, tx.Now(), "organization.suspended", ErrSuspended)
 }
@@ -288,8 +285,8 @@ func Resume(ctx context.Context, tx *db.Tx, actor Actor, id OrgID) error {
 	return setSuspended(ctx, tx, actor, id, time.Time{}, "organization.resumed", ErrNotSuspended)
 }
 
-// setSuspended sets when an organization was suspended, or that it is not, and
-// answers already where it is so.
+// setSuspended sets or clears when an organization was suspended. If that changes nothing it
+// returns already.
 func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time.Time, action audit.Action, already *fault.Error) error {
 	if err := actor.mayRun(); err != nil {
 		return err
@@ -305,14 +302,14 @@ func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time
 	return audit.Record(ctx, tx, e)
 }
 
-// Called tells whether a name that somebody typed is the organization's own, and
-// not one that it gave up.
+// Called reports whether a typed name is the organization's present short name, and not a former
+// one.
 func (o Organization) Called(typed string) bool {
 	return naming.OrganizationKey(typed) == naming.OrganizationKey(o.ShortName)
 }
 
-// Path is where the organization's pages are: /o/SHORT-NAME is its sign-in page,
-// and the parts lead below it.
+// Path returns the path of one of the organization's pages: /o/SHORT-NAME is its sign-in page, and
+// parts lead below it.
 func (o Organization) Path(parts ...string) string {
 	return strings.Join(append([]string{"/o", url.PathEscape(o.ShortName)}, parts...), "/")
 }

@@ -13,27 +13,25 @@ import (
 	"parvis/internal/naming"
 )
 
-// FormerShortName is how long a short name that was given up leads to the new one,
-// and nobody else gets it.
+// FormerShortName is how long a former short name leads to the new one and is kept from others.
 const FormerShortName = 90 * 24 * time.Hour
 
 // OrganizationProfile is what an organization says about itself.
 type OrganizationProfile struct {
 	DisplayName        string
 	ShortName          string
-	Language           i18n.Tag      // what new people are first asked to read
-	Contact            string        // whom its people ask for help; may be empty
+	Language           i18n.Tag      // in which new people are first addressed
+	Contact            string        // where its people ask for help; may be empty
 	InvitationLifetime time.Duration // of links sent from now on
 }
 
-// Profile is what o says about itself.
+// Profile returns what o says about itself.
 func (o Organization) Profile() OrganizationProfile {
 	return OrganizationProfile{o.DisplayName, o.ShortName, o.Language, o.Contact, o.InvitationLifetime}
 }
 
-// ChangeOrganization changes what an organization says about itself, names every
-// value that is wrong, and records what changed. A short name that is given up
-// stays the organization's for a while.
+// ChangeOrganization changes what an organization says about itself and records it, or returns a
+// fault for every value that is wrong. A former short name stays the organization's for a while.
 func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p OrganizationProfile) (Organization, error) {
 	if err := actor.MaySetRules(ctx, tx, id); err != nil {
 		return Organization{}, err
@@ -76,10 +74,10 @@ func ChangeOrganization(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, p
 	return org, audit.Record(ctx, tx, e)
 }
 
-// leaveOthers keeps an organization from taking as one of its names what looks like the
-// other name of another: people who type that are asked which they mean, and could come
-// to choose the wrong one (decision 0038). The operator, who answers for both, may give
-// it; what an organization is called already it keeps.
+// leaveOthers keeps an organization from taking as one of its names what looks like the other name
+// of another organization. People who type that name are asked which one they mean, and might
+// choose the wrong one (decision 0038). The operator may still give it, and an organization keeps
+// the names that it has.
 func leaveOthers(ctx context.Context, r db.Reader, org Organization, n names) error {
 	var display, short bool
 	if _, err := r.One(ctx, db.Into(&display, &short), `
@@ -98,15 +96,15 @@ func leaveOthers(ctx context.Context, r db.Reader, org Organization, n names) er
 	return wrong
 }
 
-// mostFormerNames is how many names an organization may keep from others at once.
+// mostFormerNames is how many former names an organization may keep from others.
 const mostFormerNames = 5
 
-// ErrTooManyNames says that an organization keeps enough names.
+// ErrTooManyNames says that an organization has mostFormerNames already.
 var ErrTooManyNames = fault.Field("short_name", "directory.too_many_names")
 
-// exchangeShortName keeps the name that an organization has for as long as
-// FormerShortName says, and frees the one that it takes: its own of a while ago, or
-// one that was kept for somebody until now.
+// exchangeShortName keeps the present short name as a former one for FormerShortName. It first
+// frees the name to be taken, which may be a former name of the organization's own, or one whose
+// time is over.
 func exchangeShortName(ctx context.Context, tx *db.Tx, id OrgID, taken naming.ShortName) error {
 	if err := freeShortName(ctx, tx, taken); err != nil {
 		return err
@@ -130,14 +128,14 @@ func exchangeShortName(ctx context.Context, tx *db.Tx, id OrgID, taken naming.Sh
 	return err
 }
 
-// freeShortName takes a name out of those that were given up. freeNames has told
-// that it is kept for nobody else.
+// freeShortName deletes a name from the former ones. freeNames has checked that it is not kept for
+// another organization.
 func freeShortName(ctx context.Context, tx *db.Tx, taken naming.ShortName) error {
 	_, err := tx.Exec(ctx, `delete from former_short_names where short_name_key = $1`, taken.Key)
 	return err
 }
 
-// fields are what differs from another profile, for the audit log.
+// fields returns what differs from another profile, for the audit log.
 func (p OrganizationProfile) fields(other OrganizationProfile) audit.Fields {
 	f := audit.Fields{}
 	if p.DisplayName != other.DisplayName {

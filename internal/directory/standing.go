@@ -11,15 +11,15 @@ import (
 	"parvis/internal/naming"
 )
 
-// RestorableFor is how long a deleted user can be restored; then it is erased.
+// RestorableFor is how long a deleted user can be restored before being erased.
 const RestorableFor = 30 * 24 * time.Hour
 
-// Why somebody's standing stays what it is.
+// The faults of changing a user's standing.
 var (
 	ErrYourself  = fault.New(fault.Conflict, "directory.yourself")
 	ErrLastOwner = fault.New(fault.Conflict, "directory.last_owner")
-	// ErrLastBreakGlass keeps the last owner whose passkey opens while single sign-on
-	// is the only way in.
+	// ErrLastBreakGlass keeps the last owner whose passkey works while single sign-on is the
+	// only way in.
 	ErrLastBreakGlass = fault.New(fault.Conflict, "directory.last_break_glass")
 	ErrDeactivated    = fault.New(fault.Conflict, "directory.user_deactivated")
 	ErrDeleted        = fault.New(fault.Conflict, "directory.user_deleted")
@@ -29,7 +29,7 @@ var (
 	ErrAddressGotten  = fault.New(fault.Conflict, "directory.address_gotten")
 )
 
-// Closed is nil for a user who may sign in, else says what keeps it out.
+// Closed returns nil for a user who may sign in, and otherwise says why not.
 func (u User) Closed() error {
 	switch {
 	case !u.DeletedAt.IsZero():
@@ -40,7 +40,7 @@ func (u User) Closed() error {
 	return nil
 }
 
-// standing is how the audit log names what a user is.
+// standing returns the audit log's word for a user's standing.
 func (u User) standing() string {
 	switch {
 	case !u.DeletedAt.IsZero():
@@ -51,10 +51,9 @@ func (u User) standing() string {
 	return "active"
 }
 
-// Governed finds a user whom actor may change. Both are read here, as they are
-// and not as a page knew them: of two who lower each other at once, the second is
-// asked again what it may (R-TEN-06). Nobody changes themselves this way, so that
-// nobody locks themselves out by a slip.
+// Governed returns a user that actor may change. It reads both as they are now, not as a page knew
+// them: of two administrators who lower each other at the same time, the second is judged again
+// (R-TEN-06). Nobody changes themselves this way, so nobody locks themselves out by mistake.
 func Governed(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) (User, error) {
 	_, u, err := governed(ctx, tx, actor, org, id)
 	return u, err
@@ -76,8 +75,8 @@ func governed(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID)
 	return actor, u, err
 }
 
-// Deactivate shuts a user out: sessions, attempts and links end at once on every
-// node (decision 0024), and nothing but Reactivate lets the user in again.
+// Deactivate shuts a user out: sessions, attempts and links end at once on every node (decision
+// 0024), and only Reactivate lets the user in again.
 func Deactivate(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
 	u, err := Governed(ctx, tx, actor, org, id)
 	if err == nil {
@@ -94,8 +93,8 @@ func Deactivate(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	return setStanding(ctx, tx, actor, u, now, "user.deactivated")
 }
 
-// Reactivate lets a deactivated user sign in again. What the user had open
-// before stays closed: whatever began meanwhile becomes void here too.
+// Reactivate lets a deactivated user sign in again. What the user had open stays closed, and what
+// began since is voided too.
 func Reactivate(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
 	u, err := Governed(ctx, tx, actor, org, id)
 	switch {
@@ -111,7 +110,7 @@ func Reactivate(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	return setStanding(ctx, tx, actor, u, now, "user.reactivated")
 }
 
-// Delete shuts a user out and frees the address. The row stays for RestorableFor.
+// Delete shuts a user out and frees their address. The row stays for RestorableFor.
 func Delete(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
 	u, err := Governed(ctx, tx, actor, org, id)
 	if err == nil && !u.DeletedAt.IsZero() {
@@ -131,7 +130,7 @@ func Delete(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) e
 	return setStanding(ctx, tx, actor, u, now, "user.deleted")
 }
 
-// Restore brings a deleted user back, deactivated: letting it in is another act.
+// Restore brings a deleted user back as deactivated; Reactivate is a separate step.
 func Restore(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
 	u, err := Governed(ctx, tx, actor, org, id)
 	switch {
@@ -140,7 +139,7 @@ func Restore(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) 
 	case u.DeletedAt.IsZero():
 		return ErrNotDeleted
 	case !tx.Now().Before(u.ErasedAt()):
-		return ErrNotFound // the sweep is late
+		return ErrNotFound // only the sweep is late
 	}
 	address, err := naming.ParseAddress(u.Email)
 	if err != nil {
@@ -148,7 +147,7 @@ func Restore(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) 
 	}
 	_, taken, err := ownerOf(ctx, tx, org, address)
 	if err == nil && !taken {
-		// Else whoever was invited could not accept.
+		// Otherwise the invited person could not accept.
 		_, taken, err = openInvitation(ctx, tx, org, address)
 	}
 	if err != nil || taken {
@@ -159,10 +158,10 @@ func Restore(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) 
 	return setStanding(ctx, tx, actor, u, now, "user.restored")
 }
 
-// ErasedAt is when a deleted user is erased.
+// ErasedAt returns when a deleted user is erased.
 func (u User) ErasedAt() time.Time { return u.DeletedAt.Add(RestorableFor) }
 
-// setStanding stores what a user becomes and makes void what it has open.
+// setStanding stores a user's new standing, and voids everything that the user has open.
 func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, action audit.Action) error {
 	_, err := tx.Exec(ctx, `
 		update users set deactivated_at = $1, deleted_at = $2
@@ -179,8 +178,8 @@ func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, act
 	return audit.Record(ctx, tx, e)
 }
 
-// ChangeRole gives a user another role. It holds from the next request on, on
-// every node, because the session's look-up joins the user's row.
+// ChangeRole gives a user another role. It holds from the next request on, on every node, because
+// the look-up of a session joins the user's row.
 func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID, role Role) error {
 	if !role.Valid() {
 		return ErrRoleUnknown
@@ -208,8 +207,8 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	return audit.Record(ctx, tx, e)
 }
 
-// keepAnOwner is ErrLastOwner for the only active owner of an organization: it
-// always has one, and one who breaks the glass where single sign-on is the only way.
+// keepAnOwner returns a fault for the only active owner of an organization. Where single sign-on
+// is the only way in, it does the same for the only active break-glass owner.
 func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
 	if u.Role != Owner || !u.DeactivatedAt.IsZero() {
 		return nil
@@ -234,8 +233,8 @@ func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
 	return err
 }
 
-// EraseDeleted erases users who were deleted RestorableFor ago, their picture,
-// and by foreign keys all that is theirs. Entries of the audit log stay.
+// EraseDeleted erases users who were deleted RestorableFor ago, their pictures and, by foreign
+// keys, everything that is theirs. Entries of the audit log stay.
 func EraseDeleted(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		since := db.Time(tx.Now().Add(-RestorableFor))

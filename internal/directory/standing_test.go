@@ -16,7 +16,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// The changes of somebody's standing, by name.
+// The functions that change a user's standing, by name.
 var standings = map[string]func(context.Context, *db.Tx, directory.Actor, directory.OrgID, directory.UserID) error{
 	"deactivate": directory.Deactivate, "reactivate": directory.Reactivate, "delete": directory.Delete, "restore": directory.Restore,
 	"make an owner": func(ctx context.Context, tx *db.Tx, a directory.Actor, org directory.OrgID, id directory.UserID) error {
@@ -78,7 +78,7 @@ func TestStandingGoesFromStateToState(t *testing.T) {
 		if got := mark[now.DeactivatedAt.IsZero()] + mark[now.DeletedAt.IsZero()]; got != step.then {
 			t.Errorf("step %d, %s: the user is %q, want %q", i, step.do, got, step.then)
 		}
-		// Each change makes void what was open, a refused one does not.
+		// Each change voids what was open; a refused one does not.
 		if want := map[bool]int{true: generation + 1, false: generation}[step.want == nil]; now.Generation != want {
 			t.Errorf("step %d, %s: generation %d, want %d", i, step.do, now.Generation, want)
 		}
@@ -133,7 +133,7 @@ func TestTEN6NobodyChangesAboveThemselvesNorThemselves(t *testing.T) {
 			if err := try(name, neighbour.AsActor(), other.ID, actor.ID); !errors.Is(err, directory.ErrNotFound) {
 				t.Errorf("the neighbour: %s of our %s in its own: %v", name, role, err)
 			}
-			// Rights that a page remembers and that are gone do not count.
+			// Rights that a page remembers but that have ended do not count.
 			stale := actor.AsActor()
 			if stale.Role = directory.Owner; role != directory.Owner {
 				if err := try(name, stale, o.ID, spare[directory.Owner].ID); !errors.Is(err, directory.ErrDenied) {
@@ -160,7 +160,7 @@ func TestAnOrganizationAlwaysHasAnActiveOwner(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Labs", "beta")
-	h.user(other, "o@beta.example", directory.Owner) // elsewhere does not count
+	h.user(other, "o@beta.example", directory.Owner) // an owner of another organization does not count
 	one, two := h.user(o, "1@alpha.example", directory.Owner), h.user(o, "2@alpha.example", directory.Owner)
 	if err := h.change("deactivate", one.AsActor(), two); err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestAnOrganizationAlwaysHasAnActiveOwner(t *testing.T) {
 	}
 }
 
-// TEN-6, two at once: whoever comes second is no owner any more.
+// TEN-6, at the same time: the one whose change comes second is no longer an owner.
 func TestTEN6OwnersWhoDemoteEachOtherAtOnceLeaveOne(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -203,7 +203,7 @@ func TestTEN6OwnersWhoDemoteEachOtherAtOnceLeaveOne(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
-			// In a ring of three the first two may both be in time, never all.
+			// In a ring of three the first two may both be in time, but never all three.
 			if active != len(owners)-done || active == 0 || done == 0 {
 				t.Errorf("%s: %d were done and %d owners are left: %v", name, done, active, errs)
 			}
@@ -314,8 +314,7 @@ func TestDeletedUsersAreErasedAndTheAuditLogStays(t *testing.T) {
 	}
 }
 
-// What else gets an address while an invitation to it waits makes the link say so,
-// and is no error.
+// If a user gets an address while an invitation to it waits, the link says so, without an error.
 func TestInvitationToAnAddressThatSomebodyGotIsTaken(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -14,20 +14,19 @@ import (
 	"parvis/internal/secret"
 )
 
-// UserColumns are the columns of users as u that User.Targets scans, for
-// packages whose reads join them.
+// UserColumns are the columns of users, as u, that User.Targets scans. Other packages use them in
+// joins.
 const UserColumns = `u.org_id, u.id, u.email, u.email_since, u.display_name, u.role, u.language, u.time_zone, u.picture,
 	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at, u.break_glass_since, u.profile_since`
 
-// Targets are where UserColumns go.
+// Targets scans UserColumns.
 func (u *User) Targets() []any {
 	return db.Into(&u.OrgID, &u.ID, &u.Email, (*db.Time)(&u.EmailSince), &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Text)(&u.Picture),
 		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt),
 		&u.Generation, (*db.Time)(&u.DisownedAt), (*db.Time)(&u.BreakGlassSince), (*db.Time)(&u.ProfileSince))
 }
 
-// UserByID returns a user of an organization; ErrNotFound where it has none by
-// that id.
+// UserByID returns a user of an organization, or ErrNotFound.
 func UserByID(ctx context.Context, r db.Reader, org OrgID, id UserID) (User, error) {
 	var u User
 	found, err := r.One(ctx, u.Targets(), `
@@ -40,11 +39,11 @@ func UserByID(ctx context.Context, r db.Reader, org OrgID, id UserID) (User, err
 	return u, err
 }
 
-// NewUserID makes the id of a user to be.
+// NewUserID makes the id of a new user.
 func NewUserID() UserID { return UserID(secret.NewID("usr")) }
 
-// CreateFirstOwner makes the owner whom a bootstrap link brought. Everybody else
-// joins by an invitation.
+// CreateFirstOwner makes the owner that a bootstrap link brought. Everybody else joins by an
+// invitation or a connection.
 func CreateFirstOwner(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	u.Role = Owner
 	u, err := insertUser(ctx, tx, u)
@@ -59,8 +58,8 @@ func CreateFirstOwner(ctx context.Context, tx *db.Tx, u User) (User, error) {
 
 var errAddressTaken = errors.New("somebody of the organization has the address")
 
-// insertUser checks address and name and inserts. The address must be free in
-// the organization: whoever calls has claimed what makes it so.
+// insertUser checks address and name, and inserts the user. The address must be free in the
+// organization: the caller has claimed what makes it so.
 func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	address, err := naming.ParseAddress(u.Email)
 	if err != nil {
@@ -70,8 +69,8 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 		return User{}, err
 	}
 	u.Email, u.CreatedAt, u.Generation = address.Text, tx.Now(), 1
-	// Of two that come at once the later is tried again and finds the earlier: without
-	// 'on conflict' the unique index would speak first, and end the transaction.
+	// If two transactions insert one address at the same time, the later is tried again and finds
+	// the earlier. Without 'on conflict' the unique index would fail it first.
 	n, err := tx.Exec(ctx, `
 		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, generation)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
@@ -84,7 +83,7 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	return u, err
 }
 
-// ownerOf is who in an organization has an address. A deleted user's is free again.
+// ownerOf finds the user of an organization who has an address. A deleted user's address is free.
 func ownerOf(ctx context.Context, r db.Reader, org OrgID, address naming.Address) (User, bool, error) {
 	var u User
 	found, err := r.One(ctx, u.Targets(), `
@@ -94,23 +93,23 @@ func ownerOf(ctx context.Context, r db.Reader, org OrgID, address naming.Address
 	return u, found, err
 }
 
-// What can be wrong with what a user chooses: it is on no list of ours.
+// What a user chose is not on our lists.
 var (
 	ErrTimeZone = fault.Field("time_zone", "directory.time_zone_unknown")
 	ErrLanguage = fault.Field("language", "directory.language_unknown")
 )
 
-// Profile is what a user may change about itself at any time.
+// Profile is what users may change about themselves at any time.
 type Profile struct {
 	Name     string
 	Language i18n.Tag
 	TimeZone string // IANA name; empty is UTC
 }
 
-// Profile is what u has chosen.
+// Profile returns what u has chosen.
 func (u User) Profile() Profile { return Profile{u.Name, u.Language, u.TimeZone} }
 
-// UpdateProfile changes what a user may change about itself, and records what changed.
+// UpdateProfile changes a user's profile, and records what changed.
 func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 	name, err := naming.CleanName(p.Name, "name")
 	if _, known := i18n.Zone(p.TimeZone); !known {
@@ -126,8 +125,8 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 	return storeProfile(ctx, tx, user, p)
 }
 
-// ChooseLanguage gives a user another language that we speak. Nothing else of the profile is
-// judged again, so that signing in cannot fail by it.
+// ChooseLanguage gives a user another of our languages. It judges nothing else of the profile
+// again, so that signing in cannot fail by it.
 func ChooseLanguage(ctx context.Context, tx *db.Tx, user User, language i18n.Tag) error {
 	p := user.Profile()
 	p.Language = language
@@ -151,7 +150,7 @@ func storeProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 	return audit.Record(ctx, tx, e)
 }
 
-// fields are what differs from another profile, for the audit log.
+// fields returns what differs from another profile, for the audit log.
 func (p Profile) fields(other Profile) audit.Fields {
 	f := audit.Fields{}
 	if p.Name != other.Name {
@@ -166,18 +165,17 @@ func (p Profile) fields(other Profile) audit.Fields {
 	return f
 }
 
-// AddressKey is the key of the user's address.
+// AddressKey returns the key of the user's address.
 func (u User) AddressKey() string { return naming.LowerASCII(u.Email) }
 
-// Letter is one to the user, in the user's language.
+// Letter returns a letter to the user, in the user's language.
 func (u User) Letter(p mail.Parameters) mail.Letter {
 	return mail.Letter{OrgID: string(u.OrgID), Recipient: u.Email, Language: u.Language, Parameters: p}
 }
 
-// Void makes everything void that a user has open: sessions, attempts, links.
-// They carry the number of an earlier generation from now on, on every node. It is
-// ErrDenied for a user as a session knew it that was made void itself: else its
-// request, still on the way, would go on in the new generation.
+// Void voids everything that a user has open: sessions, attempts, links. From now on they have an
+// earlier generation, on every node. It returns ErrDenied if the generation of user is itself an
+// earlier one: otherwise a request still on its way would go on in the new generation.
 func Void(ctx context.Context, tx *db.Tx, user User) (User, error) {
 	found, err := tx.One(ctx, db.Into(&user.Generation), `
 		update users set generation = generation + 1, voided_at = $1
@@ -189,8 +187,8 @@ func Void(ctx context.Context, tx *db.Tx, user User) (User, error) {
 	return user, err
 }
 
-// Current is a user as it is now; ErrDenied where user is as a session knew it that
-// was made void while its request was on the way.
+// Current returns a user as it is now, or ErrDenied if the generation of user was voided while
+// its request was on the way.
 func Current(ctx context.Context, r db.Reader, user User) (User, error) {
 	now, err := UserByID(ctx, r, user.OrgID, user.ID)
 	if err == nil && now.Generation != user.Generation {
@@ -199,28 +197,28 @@ func Current(ctx context.Context, r db.Reader, user User) (User, error) {
 	return now, err
 }
 
-// SignedIn notes when a user last signed in.
+// SignedIn stores when a user last signed in.
 func SignedIn(ctx context.Context, tx *db.Tx, user User) error {
 	_, err := tx.Exec(ctx, `update users set last_sign_in_at = $1 where org_id = $2 and id = $3`,
 		db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	return err
 }
 
-// WithoutPassword notes when a user chose to do without a password.
+// WithoutPassword stores when a user chose to have no password.
 func WithoutPassword(ctx context.Context, tx *db.Tx, user User) error {
 	_, err := tx.Exec(ctx, `update users set passwordless_at = $1 where org_id = $2 and id = $3`,
 		db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	return err
 }
 
-// A Candidate is a user who could be meant by an address, with its organization.
+// A Candidate is a user who may be meant by an address, with their organization.
 type Candidate struct {
 	User         User
 	Organization Organization
 }
 
-// Candidates finds the active users of an address in open organizations, at most
-// so many, the oldest organization first. An empty org asks in all of them.
+// Candidates finds the active users with an address in org or, if org is empty, in all
+// organizations that are not suspended: at most so many, the oldest organization first.
 func Candidates(ctx context.Context, r db.Reader, address naming.Address, org OrgID, most int) ([]Candidate, error) {
 	return db.List(ctx, r, func(c *Candidate) []any {
 		return append(c.User.Targets(), c.Organization.Targets()...)

@@ -1,5 +1,5 @@
-// Package domain keeps the mail domains of organizations: which are listed, which are
-// proven by a record in the DNS, and who holds them.
+// Package domain keeps the mail domains of organizations: which are listed, which are proven by a
+// DNS record, and which organization holds them.
 //
 // It owns domains.
 package domain
@@ -25,15 +25,14 @@ import (
 )
 
 const (
-	// Grace is how long the record of a proven domain may be missing before
-	// the domain lapses.
+	// Grace is how long the record of a proven domain may be missing before the domain lapses.
 	Grace = 7 * 24 * time.Hour
 	// interval is how often a proven domain is looked up again.
 	interval = 24 * time.Hour
-	// most is how many an organization may list.
+	// most is how many domains an organization may list.
 	most = 50
-	// atOnce is how many look-ups of a sweep are on the way at a time, so that
-	// a name server that hangs keeps few others waiting.
+	// atOnce is how many look-ups a sweep makes at the same time, so that a name server that
+	// hangs delays few others.
 	atOnce = 20
 	// lookupLasts is how long a look-up may take.
 	lookupLasts = 10 * time.Second
@@ -43,8 +42,8 @@ const (
 	longest    = 253 - len(proofLabel) // RFC 1035 §2.3.4, for the record's name
 )
 
-// PerOrganization counts look-ups that somebody asks for: each is a question
-// to a name server of the asker's choice.
+// PerOrganization limits the look-ups that people ask for: each is a question to a name server of
+// their choice.
 var PerOrganization = limit.Policy{Name: "domain-organization", Free: 30, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
 
 // Policies are the limiters of this package.
@@ -65,8 +64,8 @@ var (
 	ErrChecksTooOften  = fault.New(fault.Throttled, "directory.checks_too_often")
 )
 
-// mailProviders are domains whose addresses anybody can have. None of them could
-// be proven either; this says so before somebody tries.
+// mailProviders are domains where anybody can have an address. None of them could be proven; the
+// list says so before somebody tries.
 var mailProviders = strings.Fields(`gmail.com googlemail.com outlook.com outlook.fr hotmail.com hotmail.fr hotmail.co.uk live.com
 	live.fr msn.com yahoo.com yahoo.fr yahoo.co.uk yahoo.co.jp ymail.com rocketmail.com icloud.com me.com mac.com aol.com gmx.com gmx.net
 	gmx.de gmx.fr web.de t-online.de freenet.de proton.me protonmail.com pm.me tutanota.com tuta.com fastmail.com hey.com zoho.com mail.com
@@ -74,35 +73,35 @@ var mailProviders = strings.Fields(`gmail.com googlemail.com outlook.com outlook
 	daum.net rediffmail.com orange.fr wanadoo.fr free.fr sfr.fr laposte.net bbox.fr libero.it virgilio.it tiscali.it comcast.net
 	verizon.net att.net sbcglobal.net btinternet.com sky.com bigpond.com uol.com.br bol.com.br terra.com.br seznam.cz wp.pl o2.pl onet.pl`)
 
-// Domain is a mail domain that an organization says is its own. Once it is proven by
-// a record in the DNS, addresses of it lead to the organization, which alone holds it;
-// it never lets anybody in (R-TEN-09). A domain below it is another one.
+// Domain is a mail domain that an organization claims. Once it is proven by a DNS record, only this
+// organization holds it, and its addresses lead there; it never lets anybody in (R-TEN-09). A domain
+// below it is a separate one.
 type Domain struct {
 	OrgID           directory.OrgID
 	ID              string
 	Key             string // A-labels in lower case, as Address.Domain
 	CreatedAt       time.Time
 	ProvenAt        time.Time // zero while it waits for its proof
-	CheckedAt       time.Time // when the DNS was last asked; zero before the first time
-	MissingSince    time.Time // since when the DNS says that the record is not there; zero while it is
-	UnansweredSince time.Time // since when the DNS says nothing at all; zero while it answers
-	LapsedAt        time.Time // when the proof was missing for too long; zero while it holds
+	CheckedAt       time.Time // when the DNS was last asked; zero if never
+	MissingSince    time.Time // since when the DNS says that there is no record; zero while there is
+	UnansweredSince time.Time // since when the DNS does not answer; zero while it does
+	LapsedAt        time.Time // when the proof had been missing for too long; zero while it holds
 
-	proof string // random, and this organization's: nobody has its record by chance or from another
+	proof string // random for each organization, so nobody else's record matches it
 }
 
-// State is how far a domain came.
+// State is how far the proof of a domain has come.
 type State string
 
 // The states. An organization holds a domain that is proven or missing.
 const (
 	Waiting State = "waiting"
 	Proven  State = "proven"
-	Missing State = "missing" // proven, and its record is gone: it lapses soon
+	Missing State = "missing" // proven, but the record is gone: it will lapse
 	Lapsed  State = "lapsed"
 )
 
-// State is how far d came.
+// State returns how far the proof of d has come.
 func (d Domain) State() State {
 	switch {
 	case d.ProvenAt.IsZero():
@@ -118,10 +117,10 @@ func (d Domain) State() State {
 // Held reports whether the organization holds d.
 func (d Domain) Held() bool { return !d.ProvenAt.IsZero() && d.LapsedAt.IsZero() }
 
-// LapsesAt is when d lapses unless its record comes back.
+// LapsesAt returns when d lapses unless its record comes back.
 func (d Domain) LapsesAt() time.Time { return d.MissingSince.Add(Grace) }
 
-// String is d as people write it, in its own script.
+// String returns d as people write it, in its own script.
 func (d Domain) String() string {
 	shown, err := idna.Display.ToUnicode(d.Key)
 	if err != nil {
@@ -130,14 +129,14 @@ func (d Domain) String() string {
 	return shown
 }
 
-// Record is the name of the TXT record that proves d.
+// Record returns the name of the TXT record that proves d.
 func (d Domain) Record() string { return proofLabel + d.Key }
 
-// Value is what that record holds.
+// Value returns what that record must hold.
 func (d Domain) Value() string { return proofValue + d.proof }
 
-// Parse makes of a domain that somebody typed what addresses of it have as
-// their Domain. It refuses what belongs to nobody or to everybody.
+// Parse turns a typed domain into the Domain of its addresses. It refuses domains that belong to
+// nobody or to everybody.
 func Parse(typed string) (string, error) {
 	typed = strings.TrimSpace(typed)
 	if typed == "" {
@@ -156,8 +155,8 @@ func Parse(typed string) (string, error) {
 	return domain, nil
 }
 
-// Add lists a domain, which waits for its proof then. Others may list it too:
-// whoever proves it first holds it.
+// Add lists a domain, which then waits for its proof. Others may list it too: the first one that
+// proves it holds it.
 func Add(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, typed string) (Domain, error) {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Domain{}, err
@@ -185,8 +184,8 @@ func Add(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Or
 	return d, d.record(ctx, tx, actor, "domain.added")
 }
 
-// Remove takes a domain off the list. From then on it leads nobody here, and
-// whoever proves it holds it.
+// Remove takes a domain off the list. From then on it leads nobody here, and another organization
+// can prove it.
 func Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
@@ -214,8 +213,7 @@ func (d *Domain) targets() []any {
 		(*db.Time)(&d.MissingSince), (*db.Time)(&d.UnansweredSince), (*db.Time)(&d.LapsedAt))
 }
 
-// ByID returns a domain of an organization; directory.ErrNotFound where it has none by
-// that id.
+// ByID returns a domain of an organization, or directory.ErrNotFound.
 func ByID(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id string) (Domain, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return Domain{}, err
@@ -235,8 +233,7 @@ func byID(ctx context.Context, r db.Reader, org directory.OrgID, id string) (Dom
 	return d, err
 }
 
-// Of lists the domains of an organization, those of a name that begins alike
-// beside each other.
+// Of lists the domains of an organization by name.
 func Of(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]Domain, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return nil, err
@@ -256,9 +253,8 @@ func list(ctx context.Context, r db.Reader, query string, args ...any) ([]Domain
 	return db.List(ctx, r, (*Domain).targets, query, args...)
 }
 
-// Holder is the organization that holds the domain of an address, whoever has
-// the address: it says where to go, never who may come in. A suspended one leads
-// nobody anywhere.
+// Holder returns the organization that holds the domain of an address, whether or not anybody has
+// the address. It says where to sign in, never who may come in. It returns no suspended one.
 func Holder(ctx context.Context, r db.Reader, address naming.Address) (directory.OrgID, bool, error) {
 	var org directory.OrgID
 	found, err := r.One(ctx, db.Into(&org), `

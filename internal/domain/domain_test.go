@@ -63,7 +63,7 @@ func (c claims) organization(name, short string) (o directory.Organization) {
 	return o
 }
 
-// user makes a user of any role without the ceremony.
+// user makes a user of any role directly.
 func (c claims) user(o directory.Organization, email string, role directory.Role) (u directory.User) {
 	c.t.Helper()
 	if err := c.update(func(ctx context.Context, tx *db.Tx) (err error) {
@@ -96,7 +96,7 @@ func (c claims) tryAdd(actor directory.Actor, org directory.OrgID, typed string)
 	return d, err
 }
 
-// proven is a domain that its owner has proven.
+// proven returns a domain that its owner has proven.
 func (c claims) proven(owner directory.User, typed string) domain.Domain {
 	c.t.Helper()
 	d := c.add(owner, typed)
@@ -108,7 +108,7 @@ func (c claims) proven(owner directory.User, typed string) domain.Domain {
 }
 
 func (c claims) check(by directory.User, d domain.Domain) error {
-	c.clock.Advance(time.Second) // so that the log has an order
+	c.clock.Advance(time.Second) // so that entries of the log have an order
 	return c.domains.Check(c.t.Context(), c.DB, by.AsActor(), d.OrgID, d.ID)
 }
 
@@ -128,7 +128,7 @@ func (c claims) stored(d domain.Domain) domain.Domain {
 	return d
 }
 
-// holder is who holds the domain of an address; empty for nobody.
+// holder returns who holds the domain of an address; empty for nobody.
 func (c claims) holder(address string) directory.OrgID {
 	c.t.Helper()
 	a, err := naming.ParseAddress(address)
@@ -179,7 +179,7 @@ func (c claims) recorded(d domain.Domain) string {
 	return strings.Join(all, ", ")
 }
 
-// R-TEN-09, UNI-3: what nobody can prove, or everybody uses, is no organization's.
+// R-TEN-09, UNI-3: a domain that nobody can prove, or that everybody uses, belongs to no organization.
 func TestUNI3DomainsThatNobodyHasAreRefused(t *testing.T) {
 	for want, all := range map[error][]string{
 		domain.ErrMissing: {"", "  ", "\t"},
@@ -200,7 +200,7 @@ func TestUNI3DomainsThatNobodyHasAreRefused(t *testing.T) {
 	}
 }
 
-// An address's domain is compared with one that was typed: both are made by the same rule.
+// An address's domain is compared with a typed one, so both are made by the same rule.
 func TestDomainsAreThoseOfAddresses(t *testing.T) {
 	for typed, want := range map[string]string{
 		" Example.COM ": "example.com", "bücher.example.com": "xn--bcher-kva.example.com", "BU\u0308CHER.example.com": "xn--bcher-kva.example.com",
@@ -220,8 +220,7 @@ func TestDomainsAreThoseOfAddresses(t *testing.T) {
 	}
 }
 
-// R-TEN-09: a domain leads to the organization that proved it, from then on, and no
-// name near it does.
+// R-TEN-09: a domain leads to the organization that proved it, from then on, and no similar name does.
 func TestDomainLeadsOnlyWhereItIsProven(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)
@@ -274,7 +273,7 @@ func TestDomainLeadsOnlyWhereItIsProven(t *testing.T) {
 	if got := c.recorded(d); got != "added by usr, proven by usr" {
 		t.Errorf("recorded: %s", got)
 	}
-	// A suspended organization leads nobody anywhere, and keeps its domain.
+	// A suspended organization keeps its domain, which leads nobody there.
 	if err := c.update(func(ctx context.Context, tx *db.Tx) error {
 		return directory.Suspend(ctx, tx, directory.Operator(), o.ID)
 	}); err != nil {
@@ -301,7 +300,7 @@ func TestDomainsListIsBounded(t *testing.T) {
 	}
 }
 
-// Of many who add one domain at once in an organization, one does.
+// If one organization adds a domain several times at once, one succeeds.
 func TestDomainAddedAtOnceIsListedOnce(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)
@@ -325,8 +324,8 @@ func TestDomainAddedAtOnceIsListedOnce(t *testing.T) {
 	}
 }
 
-// TEN-1: neither another organization's administrator nor a lesser role adds, checks
-// or removes.
+// TEN-1: neither another organization's administrator nor a lesser role adds, checks or removes a
+// domain.
 func TestTEN1DomainsAreTheirAdministratorsAlone(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)
@@ -364,8 +363,8 @@ func TestTEN1DomainsAreTheirAdministratorsAlone(t *testing.T) {
 	}
 }
 
-// R-TEN-09: a proof is one organization's. Who proves a held domain as well gets it
-// when the holder removes it, or when the holder's own proof has lapsed.
+// R-TEN-09: a proof is for one organization. Another one that proves a held domain gets it only when the
+// holder removes it, or when the holder's own proof has lapsed.
 func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)
@@ -382,7 +381,7 @@ func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
 	if err := c.check(b, wanted); !errors.Is(err, domain.ErrHeld) || c.holder("x@example.com") != first.ID {
 		t.Errorf("a held domain: %v", err)
 	}
-	c.dns.Set(held.Record(), wanted.Value()) // the new owner's alone
+	c.dns.Set(held.Record(), wanted.Value()) // only the new owner's record
 	c.clock.Advance(25 * time.Hour)
 	c.sweep()
 	if err := c.check(b, wanted); !errors.Is(err, domain.ErrHeld) || c.holder("x@example.com") != first.ID {
@@ -398,7 +397,7 @@ func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
 	if err := c.check(b, wanted); err != nil || c.holder("x@example.com") != second.ID || c.holds(first.ID, "x@example.com") {
 		t.Errorf("a lapsed domain is not taken: %v", err)
 	}
-	// The first comes back with its record, too late; then the second gives the domain up.
+	// The first one's record comes back too late; then the second gives the domain up.
 	c.dns.Set(held.Record(), held.Value(), wanted.Value())
 	if err := c.check(a, held); !errors.Is(err, domain.ErrHeld) || c.stored(held).State() != domain.Lapsed {
 		t.Errorf("back too late: %v", err)
@@ -422,7 +421,7 @@ func TestHeldDomainIsTakenOnlyWhenItsProofIsGone(t *testing.T) {
 	}
 }
 
-// Two organizations, and two nodes of each, prove one domain at once: one holds it.
+// Two organizations, with two nodes each, prove one domain at the same time: one of them holds it.
 func TestDomainProvedAtOnceIsOnes(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)
@@ -453,8 +452,8 @@ func TestDomainProvedAtOnceIsOnes(t *testing.T) {
 	}
 }
 
-// R-TEN-09: a proof is asked for again. A missing record lapses the domain after a
-// week and two letters; a DNS that says nothing lapses none.
+// R-TEN-09: a proof is checked again. A missing record lapses the domain after a week and two letters;
+// a DNS that does not answer never does.
 func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)
@@ -478,7 +477,7 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 		t.Fatalf("asked for %v after a day", asked)
 	}
 
-	// Silence, for a month.
+	// No answer for a month.
 	c.dns.Fail(true)
 	for range 30 {
 		c.clock.Advance(24 * time.Hour)
@@ -494,7 +493,7 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 		t.Error("the DNS still says nothing")
 	}
 
-	// Missing, and back before the week is over.
+	// The record is missing, and back before the week is over.
 	c.dns.Remove(d.Record())
 	c.clock.Advance(24 * time.Hour)
 	c.sweep()
@@ -518,7 +517,7 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 		t.Fatalf("back: %+v", now)
 	}
 
-	// Missing for good. A silence within does not start the week anew, and does not end it.
+	// The record is gone for good. An interval without answers neither restarts nor stops the week.
 	c.dns.Remove(d.Record())
 	c.clock.Advance(24 * time.Hour)
 	c.sweep()
@@ -549,7 +548,7 @@ func TestDomainIsLookedUpAgainAndLapses(t *testing.T) {
 	}
 }
 
-// The seventh day is the last, to its last microsecond.
+// The domain holds for seven days, to the last microsecond.
 func TestDomainLapsesAfterAWeekAndNotBefore(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)
@@ -571,8 +570,8 @@ func TestDomainLapsesAfterAWeekAndNotBefore(t *testing.T) {
 	}
 }
 
-// Two nodes sweep at once, more domains than one looks up at a time: each follows
-// from it once.
+// Two nodes sweep at the same time, more domains than one looks up at once: each consequence happens
+// once.
 func TestDomainsSweptByTwoNodesAtOnce(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)
@@ -610,7 +609,7 @@ func TestDomainsSweptByTwoNodesAtOnce(t *testing.T) {
 	}
 }
 
-// Checking asks name servers of the asker's choice: not without end.
+// Checking asks name servers of the user's choice, so it is limited.
 func TestDomainChecksAreLimited(t *testing.T) {
 	t.Parallel()
 	c := openClaims(t)

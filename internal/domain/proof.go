@@ -16,12 +16,12 @@ import (
 	"parvis/internal/mail"
 )
 
-// Resolver looks up TXT records. *net.Resolver is one.
+// Resolver looks up TXT records, as *net.Resolver does.
 type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
-// Prover proves domains by what the DNS says, and goes on asking it.
+// Prover proves domains by what the DNS says, and asks again every day.
 type Prover struct {
 	Resolver Resolver
 	Limits   *limit.Limiter
@@ -33,17 +33,17 @@ type Prover struct {
 type answer int
 
 const (
-	unanswered answer = iota // nothing: its servers fail or are not reached
+	unanswered answer = iota // its servers fail or cannot be reached
 	missing
 	found
 )
 
-// ask looks for the record of a domain. Only what the DNS says for certain makes a
-// record missing: a failure of its servers says nothing about it.
+// ask looks up the record of a domain. Only a definite answer makes a record missing; a failure of
+// the DNS says nothing about it.
 func (p *Prover) ask(ctx context.Context, d Domain) answer {
 	ctx, cancel := context.WithTimeout(ctx, lookupLasts)
 	defer cancel()
-	// The dot at the end keeps the machine's own search list out.
+	// The final dot keeps out the machine's own search list.
 	values, err := p.Resolver.LookupTXT(ctx, d.Record()+".")
 	switch no, isDNS := errors.AsType[*net.DNSError](err); {
 	case isDNS && no.IsNotFound:
@@ -62,8 +62,8 @@ type Asked struct {
 	answer answer
 }
 
-// Ask looks for the record of a domain now, for an actor who may settle what comes of it.
-// It counts how often an organization asks.
+// Ask looks up the record of a domain now, for an actor who may settle the result. It counts
+// against the organization's limit.
 func (p *Prover) Ask(ctx context.Context, d *db.DB, actor directory.Actor, org directory.OrgID, id string) (Asked, error) {
 	if err := actor.MaySetRules(ctx, d, org); err != nil {
 		return Asked{}, err
@@ -80,10 +80,10 @@ func (p *Prover) Ask(ctx context.Context, d *db.DB, actor directory.Actor, org d
 		return Asked{}, ErrChecksTooOften.After(taken.Wait)
 	}
 	a := p.ask(ctx, domain)
-	return Asked{domain, a}, ctx.Err() // where nobody waits any more, nothing is no answer of the DNS
+	return Asked{domain, a}, ctx.Err() // if the request was cancelled, no answer is not the DNS's silence
 }
 
-// Check asks and settles. Where that does not prove the domain, the fault says why.
+// Check asks and settles. If that does not prove the domain, the fault says why.
 func (p *Prover) Check(ctx context.Context, d *db.DB, actor directory.Actor, org directory.OrgID, id string) error {
 	asked, err := p.Ask(ctx, d, actor, org, id)
 	if err != nil {
@@ -97,8 +97,8 @@ func (p *Prover) Check(ctx context.Context, d *db.DB, actor directory.Actor, org
 	return cmp.Or(err, unproven)
 }
 
-// Settle writes down what the DNS said of a domain, by the actor who asked. Where that
-// does not prove the domain, unproven says why; what was found is kept all the same.
+// Settle stores what the DNS said of a domain, for the actor who asked. If that does not prove the
+// domain, unproven says why; the answer is stored all the same.
 func (p *Prover) Settle(ctx context.Context, tx *db.Tx, actor directory.Actor, asked Asked) (unproven, err error) {
 	if err := actor.MaySetRules(ctx, tx, asked.domain.OrgID); err != nil {
 		return nil, err
@@ -117,8 +117,8 @@ func (p *Prover) Settle(ctx context.Context, tx *db.Tx, actor directory.Actor, a
 	return nil, nil
 }
 
-// settle writes down what the DNS said of a domain. What follows from it happens
-// once, however many nodes asked.
+// settle stores what the DNS said of a domain. What follows from it happens once, however many
+// nodes asked.
 func (p *Prover) settle(ctx context.Context, tx *db.Tx, actor directory.Actor, asked Asked) (Domain, error) {
 	was, err := byID(ctx, tx, asked.domain.OrgID, asked.domain.ID)
 	if err != nil {
@@ -150,8 +150,7 @@ func (d Domain) free(ctx context.Context, tx *db.Tx) (bool, error) {
 	return !held, err
 }
 
-// after is what d becomes by an answer of the DNS. free says whether it may become
-// the organization's.
+// after returns d after an answer of the DNS. free says whether the organization may come to hold it.
 func (d Domain) after(a answer, free bool, now time.Time) Domain {
 	d.CheckedAt = now
 	switch a {
@@ -159,7 +158,7 @@ func (d Domain) after(a answer, free bool, now time.Time) Domain {
 		if d.UnansweredSince.IsZero() {
 			d.UnansweredSince = now
 		}
-		return d // it lapses by no silence
+		return d // silence alone never makes it lapse
 	case missing:
 		if d.MissingSince.IsZero() {
 			d.MissingSince = now
@@ -177,8 +176,7 @@ func (d Domain) after(a answer, free bool, now time.Time) Domain {
 	return d
 }
 
-// tell records what became of a domain, and writes to the administrators where they
-// have to do something.
+// tell records a change of a domain's state, and writes to the administrators if they must act.
 func (p *Prover) tell(ctx context.Context, tx *db.Tx, actor directory.Actor, was, now Domain) error {
 	before, after := was.State(), now.State()
 	switch {
@@ -200,8 +198,8 @@ func (p *Prover) tell(ctx context.Context, tx *db.Tx, actor directory.Actor, was
 	return now.record(ctx, tx, actor, "domain.proven")
 }
 
-// write writes the letter to every owner and administrator that the record of a
-// domain is missing, or that the domain lapsed.
+// write writes to every owner and administrator that the record of a domain is missing, or that
+// the domain has lapsed.
 func (p *Prover) write(ctx context.Context, tx *db.Tx, d Domain) error {
 	org, err := directory.OrganizationByID(ctx, tx, d.OrgID)
 	if err != nil {
@@ -226,7 +224,7 @@ func (p *Prover) write(ctx context.Context, tx *db.Tx, d Domain) error {
 	return nil
 }
 
-// Sweep looks up again what was proven, each domain once a day.
+// Sweep looks up the domains that organizations hold, each once a day.
 func (p *Prover) Sweep(ctx context.Context, d *db.DB) error {
 	for {
 		due, err := list(ctx, d, `

@@ -7,8 +7,8 @@ import (
 	"parvis/internal/upstream"
 )
 
-// advices are what to change where the check alone does not say it: it depends on the
-// protocol, or on how the check failed.
+// advices are the keys of advice that depends on the protocol, or on how the check
+// failed, and not on the check alone.
 var advices = []string{
 	"federation.fix.email_verified.false",
 	"federation.fix.signature.oidc", "federation.fix.issuer.oidc", "federation.fix.audience.oidc", "federation.fix.algorithm.oidc", "federation.fix.not_before.oidc",
@@ -19,7 +19,7 @@ var advices = []string{
 	"federation.fix.expires.missing", "federation.fix.issued.missing",
 }
 
-// Advice is the catalogue key of what to change so that a check which failed holds.
+// Advice returns the catalogue key of what to change so that a failed check passes.
 func Advice(p Protocol, failed upstream.Check) string {
 	key := "federation.fix." + failed.Name
 	for _, special := range []string{string(p) + "." + how(failed), how(failed), string(p)} {
@@ -30,7 +30,7 @@ func Advice(p Protocol, failed upstream.Check) string {
 	return key
 }
 
-// how a check failed: what it looks for was not there, or said no itself.
+// how says in which way a check failed: the value was missing, or it was a plain no.
 func how(failed upstream.Check) string {
 	switch {
 	case failed.Found == "" || strings.HasSuffix(failed.Found, " ×0"):

@@ -8,8 +8,8 @@ import (
 	"parvis/internal/upstream"
 )
 
-// Every special advice is in the catalogues, and is reached: a name that nothing fails
-// by would never be read.
+// Every special advice is in the catalogues and can be reached: one that no failed check leads to
+// would never be read.
 func TestAdviceFitsTheProtocolAndWhatIsMissing(t *testing.T) {
 	catalogue, err := i18n.Load()
 	if err != nil {

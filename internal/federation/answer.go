@@ -25,22 +25,22 @@ import (
 	"parvis/internal/upstream"
 )
 
-// The checks that are ours, beside those of the rooms.
+// The checks of this package, beside those of its rooms.
 const (
 	checkRequest    = "request"    // an open request of this connection and this browser
 	checkConnection = "connection" // the connection is on
-	checkFresh      = "fresh"      // proved anew, as was asked
+	checkFresh      = "fresh"      // proved again, as was asked
 	checkReplay     = "replay"     // never seen before
 )
 
-// mostPosted is how many bytes a provider may have posted: 256 kB of response, in
-// Base64 and percent encoding.
+// mostPosted is how many bytes a provider may have a browser post: 256 kB of response,
+// in Base64 and percent encoding.
 const mostPosted = 512 << 10
 
 var errPosted = fault.New(fault.TooLarge, "federation.posted_too_large")
 
-// posted reads a form that came from another site. It names its fields itself, since
-// a provider may add its own.
+// posted reads a form that another site had the browser post. Unlike our own forms it
+// may have fields that we do not know, since a provider may add its own.
 func posted(v *page.Visitor) (url.Values, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(v.W, v.R.Body, mostPosted))
 	if err != nil {
@@ -49,12 +49,12 @@ func posted(v *page.Visitor) (url.Values, error) {
 		}
 		return nil, err
 	}
-	form, _ := url.ParseQuery(string(body)) // of what is no form nothing is left, and judged
+	form, _ := url.ParseQuery(string(body)) // what cannot be parsed is missing, and refused when it is judged
 	return form, nil
 }
 
-// park keeps what a SAML provider had the browser post, for which it brought no
-// cookies, and has it come back by a GET of ours with them (decision 0031).
+// park stores a response that a SAML provider had the browser post. Such a post brings
+// no cookies, so the browser is sent back by a GET of ours, which does (decision 0031).
 func (h *Hub) park(v *page.Visitor) error {
 	ctx := v.R.Context()
 	if err := h.SignIn.TakeUpstream(ctx); err != nil {
@@ -86,7 +86,7 @@ func (h *Hub) park(v *page.Visitor) error {
 	return v.Redirect("/federation/" + c.ID + "/callback")
 }
 
-// clean leaves out what no database takes as text.
+// clean returns s, or nothing where a database would not take it as text.
 func clean(s string) string {
 	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
 		return ""
@@ -94,7 +94,7 @@ func clean(s string) string {
 	return s
 }
 
-// unpark takes a response that this browser was made to post, once.
+// unpark returns the response that this browser posted, once, and deletes it.
 func (h *Hub) unpark(ctx context.Context, c Connection, token secret.Token) (content, state string, found bool, err error) {
 	if token.IsZero() {
 		return "", "", false, nil
@@ -109,21 +109,21 @@ func (h *Hub) unpark(ctx context.Context, c Connection, token secret.Token) (con
 	return content, state, found, err
 }
 
-// answer is what came from a provider and was judged.
+// answer is a judged answer of a provider.
 type answer struct {
 	Connection   Connection
 	Organization directory.Organization
 	Request      request // zero where nothing was asked
 	Assertion    upstream.Assertion
 	Trace        upstream.Trace
-	prove        directory.UserID    // of one that waits: who it must be proved to be first
-	wanted       wanted              // the link that it was refused, where one was
-	Arrival      Arrival             // how the person is known, once they are admitted
-	Rehearsed    directory.Candidate // as whom a test would let somebody in
-	TimeZone     string              // of the browser, for who is new
+	prove        directory.UserID    // the user that the person must first prove to be
+	wanted       wanted              // the link that was refused, if one was
+	Arrival      Arrival             // how the person is known, once admitted
+	Rehearsed    directory.Candidate // the user as whom a test would let the person in
+	TimeZone     string              // of the browser, for a new user
 }
 
-// callback is where a browser comes back from a provider.
+// callback handles a browser that comes back from a provider.
 func (h *Hub) callback(v *page.Visitor) error {
 	ctx := v.R.Context()
 	c, org, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
@@ -143,7 +143,7 @@ func (h *Hub) callback(v *page.Visitor) error {
 			return parked
 		}
 		if !found {
-			// Reloaded, or another browser's: nothing to judge and nobody to tell.
+			// Reloaded, or another browser's: there is nothing to judge.
 			return v.Redirect(org.Path())
 		}
 		err = h.judgeSAML(ctx, content, state, b, &a)
@@ -162,14 +162,14 @@ func (h *Hub) callback(v *page.Visitor) error {
 	return err
 }
 
-// tooLate is the attempt of an answer that came after its request expired. Its page goes
-// on to where the person was going (decision 0042); the answer counts for nothing.
+// tooLate is the attempt whose answer came after its request expired. The answer counts
+// for nothing; the attempt's page goes on to where the person was going (decision 0042).
 type tooLate string
 
 func (tooLate) Error() string { return "the answer came after its request expired" }
 
-// markBroken keeps that an answer met an error of ours. The error itself is answered and
-// logged by the caller, so another one here changes nothing.
+// markBroken records that an answer met an error of ours. The caller answers and logs
+// that error, so a failure here is only logged.
 func (h *Hub) markBroken(ctx context.Context, q request) {
 	if q.ID == "" {
 		return
@@ -183,7 +183,7 @@ func (h *Hub) markBroken(ctx context.Context, q request) {
 	}
 }
 
-// begun finds the request that an answer is for, and whether one may come here at all.
+// begun finds the request that an answer belongs to, and requires that the answer may come.
 func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *answer) error {
 	c := a.Connection
 	q, found, err := h.claim(ctx, c, b, secret.ParseToken(state))
@@ -196,7 +196,7 @@ func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *ans
 		return cmp.Or[error](err, tooLate(attempt))
 	}
 	if q.Asked.Beside {
-		// Judged by what waits beside the connection; by nothing, if that is gone.
+		// What waits beside the connection judges it; nothing does if that is gone.
 		w, waiting, err := Waiting(ctx, h.DB, c)
 		if err != nil {
 			return err
@@ -218,7 +218,7 @@ func (h *Hub) begun(ctx context.Context, b session.Browser, state string, a *ans
 		return err
 	}
 	if a.Request.Tester != "" {
-		return nil // it is tested to be turned on
+		return nil // a connection is tested before it is turned on
 	}
 	return a.Trace.Require(checkConnection, c.State == On, string(On), string(c.State))
 }
@@ -252,7 +252,7 @@ func (h *Hub) judgeOIDC(ctx context.Context, query url.Values, b session.Browser
 	return err
 }
 
-// keepKeys remembers a provider's key set, so that not every sign-in asks for it.
+// keepKeys stores a provider's key set, so that not every sign-in fetches it.
 func (h *Hub) keepKeys(ctx context.Context, c Connection, keys oidc.Keys) error {
 	text, err := json.Marshal(Found{c.Found.Provider, keys})
 	if err != nil {
@@ -265,7 +265,7 @@ func (h *Hub) keepKeys(ctx context.Context, c Connection, keys oidc.Keys) error 
 	})
 }
 
-// credentials are what we prove with that we are the client.
+// credentials returns what proves to the provider that we are its client.
 func (h *Hub) credentials(ctx context.Context, c Connection) (oidc.Credentials, error) {
 	switch {
 	case c.OIDC.Method == oidc.PrivateKeyJWT:
@@ -317,8 +317,8 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// refuse explains to the administrators why an answer was not believed, and tells the
-// person one sentence with the reference. An error that is ours stays ours.
+// refuse stores for the administrators why an answer was not believed, and shows the
+// person one sentence with the reference. It returns an error of ours as it is.
 func (h *Hub) refuse(v *page.Visitor, a answer, why error) error {
 	name, known := errors.AsType[upstream.Refusal](why)
 	if !known {
@@ -351,14 +351,14 @@ func (h *Hub) refuse(v *page.Visitor, a answer, why error) error {
 	return v.Render("federation-refused", refusedPage{Organization: a.Organization, Connection: a.Connection, Reference: v.Reference()})
 }
 
-// refusedPage tells the person what to do.
+// refusedPage shows the person the reference and what to do.
 type refusedPage struct {
 	Organization directory.Organization
 	Connection   Connection
 	Reference    string
 }
 
-// explained is the trace of an answer under this request's reference.
+// explained returns the trace of an answer under the reference of v's request.
 func (a answer) explained(v *page.Visitor, refused string) Trace {
 	t := Trace{
 		OrgID: a.Connection.OrgID, ID: v.Reference(), ConnectionID: a.Connection.ID, Connection: a.Connection.Name, Test: a.Request.Tester != "",
@@ -374,7 +374,7 @@ func (a answer) explained(v *page.Visitor, refused string) Trace {
 	return t
 }
 
-// who names the person as the provider did.
+// who returns the person's name as the provider gave it: an address, or else a subject.
 func (a answer) who() string {
 	if email := a.Connection.Mapping.email(a.Assertion); email != "" {
 		return email
@@ -382,7 +382,7 @@ func (a answer) who() string {
 	return cmp.Or(a.Assertion.NameID, a.Assertion.Subject)
 }
 
-// conclude lets in whom a believed answer is about.
+// conclude signs in the person that a believed answer names.
 func (h *Hub) conclude(v *page.Visitor, b session.Browser, a answer) error {
 	if a.Request.Tester != "" {
 		if err := h.rehearse(v, &a); err != nil {
@@ -396,8 +396,8 @@ func (h *Hub) conclude(v *page.Visitor, b session.Browser, a answer) error {
 	return h.enterOrAsk(v, b, a, false)
 }
 
-// enterOrAsk lets in whom a believed answer is about, or shows first what the person has
-// to see or to prove.
+// enterOrAsk signs in the person that a believed answer names, or first shows a page
+// where the person has to see or prove something.
 func (h *Hub) enterOrAsk(v *page.Visitor, b session.Browser, a answer, confirmed bool) error {
 	entry, err := h.enter(v, b, a, confirmed)
 	first, prove := errors.AsType[proveFirst](err)
@@ -415,8 +415,8 @@ func (h *Hub) enterOrAsk(v *page.Visitor, b session.Browser, a answer, confirmed
 	return h.refuse(v, entry, err)
 }
 
-// remember takes a message that must not come twice, on any node, and whatever becomes
-// of it (R-SML-07).
+// remember stores a message that must not come twice, on any node. It stays stored
+// whatever happens to the sign-in (R-SML-07).
 func (h *Hub) remember(ctx context.Context, a *answer, message string, until time.Time) error {
 	var n int64
 	err := h.DB.Update(ctx, func(tx *db.Tx) (err error) {

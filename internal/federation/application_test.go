@@ -16,8 +16,8 @@ import (
 	"parvis/internal/directory"
 )
 
-// An application that wants the person to prove themselves anew gets that from the provider
-// too, though nobody is signed in here who would be asked again (OIDC Core §3.1.2.1).
+// If an application wants fresh proof, the provider is asked for it too, even if nobody is signed in
+// here who could be asked again (OIDC Core §3.1.2.1).
 func TestAnApplicationThatWantsFreshProofAsksTheProviderAnew(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -46,7 +46,7 @@ func TestAnApplicationThatWantsFreshProofAsksTheProviderAnew(t *testing.T) {
 	}
 }
 
-// Who came in by a provider and signs out in an application is signed out at the provider
+// A person who signed in by a provider and signs out in an application is signed out at the provider
 // too, and comes back to the application.
 func TestSigningOutInAnApplicationLeadsOverTheProviderAndBack(t *testing.T) {
 	w := start(t)

@@ -29,17 +29,17 @@ func (w *world) sessions() int {
 	return w.rows(`select count(*) from sessions where ended_at is null`)
 }
 
-// responseCookie finds what another site had a browser post.
+// responseCookie names the cookie that finds a parked response.
 const responseCookie = "__Host-parvis-answer"
 
-// still is a browser that goes nowhere by itself.
+// still returns a browser that follows no redirect.
 func (w *world) still() *idptest.Browser {
 	b := w.Browser(w.t)
 	b.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return b
 }
 
-// park posts a form and does not go on: what it gives is the cookie.
+// park posts a form without following the redirect, and returns the cookie.
 func (w *world) park(form samltest.Form) string {
 	w.t.Helper()
 	b := w.still()
@@ -130,7 +130,7 @@ func TestSML6AnUnaskedResponseIsTakenOnceOnEveryNode(t *testing.T) {
 	if p := w.post(browsers[0], form); p.Status != 403 {
 		t.Errorf("in another wrapper: %d %s", p.Status, p.Text())
 	}
-	// Its life over, it is refused for that.
+	// Once it has expired, it is refused for that.
 	late := w.unasked(idp, c, "", person(ada))
 	w.Clock.Advance(time.Hour)
 	w.refused(browsers[0], w.post(browsers[0], late), c, "not_on_or_after")
@@ -154,10 +154,10 @@ func TestRPO2AnAnswerIsForTheBrowserThatAsked(t *testing.T) {
 			form := w.respond(idp, c, w.begin(eve, c), person("eve@alpha.example"))
 			b := victim()
 			w.refused(b, w.post(b, form), c, "request")
-			// Eve's own use of it comes after: nobody but her could have used it up.
+			// Eve uses it only now: nobody else could have used it up.
 			w.inside(w.post(eve, form), w.org, "Eve")
 
-			// What she had posted is found by its cookie, and judged for the browser.
+			// An answer that she had posted is found by its cookie, and judged for the browser.
 			eve = w.Browser(t)
 			form = w.respond(idp, c, w.begin(eve, c), person("eve@alpha.example"))
 			b = victim()
@@ -176,7 +176,7 @@ func TestRPO2AnAnswerIsForTheBrowserThatAsked(t *testing.T) {
 			if i.asked != asked {
 				t.Error("the code was redeemed")
 			}
-			// With a state of the victim's own, the nonce tells.
+			// With a state of the victim's own, the nonce does not match.
 			mine := w.begin(b, o)
 			w.refused(b, b.Get(back(o, mine, code)), o, "nonce")
 			w.inside(w.enterOIDC(eve, i, o, claimsOf("eve", "eve@alpha.example")), w.org, "Eve")
@@ -210,7 +210,7 @@ func TestRPO2AStateIsGoodOnceAndForItsConnection(t *testing.T) {
 		t.Errorf("%d came in at once", in)
 	}
 
-	// A refusal ends what it answers, and its text is shown as text.
+	// A refusal ends the request that it answers, and its text is shown as text.
 	b = w.Browser(t)
 	address = w.begin(b, c)
 	p := b.Get(back(c, address, "", "error", "access_denied", "error_description", "<script>alert(1)</script>"))
@@ -220,7 +220,7 @@ func TestRPO2AStateIsGoodOnceAndForItsConnection(t *testing.T) {
 	}
 	w.refused(b, b.Get(back(c, address, i.code(address, claimsOf("ada", ada)))), c, "request")
 
-	// Too late: it counts for nothing, and the page that it was asked from goes on.
+	// An answer that is too late counts for nothing, and its sign-in page goes on.
 	address = w.begin(b, c)
 	w.Clock.Advance(federation.RequestLasts + time.Second)
 	late := back(c, address, i.code(address, claimsOf("ada", ada)))
@@ -228,7 +228,7 @@ func TestRPO2AStateIsGoodOnceAndForItsConnection(t *testing.T) {
 	w.outside(b, w.org)
 	stranger := w.Browser(t)
 	w.refused(stranger, stranger.Get(late), c, "request")
-	// Hours later too, when nothing is left of what was asked.
+	// So too hours later, when nothing is left of the request.
 	w.Clock.Advance(2 * time.Hour)
 	if err := w.Hub.Sweep(t.Context(), w.DB); err != nil {
 		t.Fatal(err)
@@ -250,7 +250,7 @@ func TestSML5AResponseOfAnotherConnectionIsRefused(t *testing.T) {
 		form := w.respond(idp, c, w.begin(b, c), person(ada))
 		form.Address = wrong.ACS(w.URL)
 		w.refused(b, w.post(b, form), wrong, "request")
-		// For a request of that very connection, it is addressed to the wrong one.
+		// For a request of that connection, the answer is addressed to the wrong one.
 		address, err := url.Parse(w.begin(b, wrong))
 		if err != nil {
 			t.Fatal(err)
@@ -268,7 +268,7 @@ func TestAnAnswerAfterTheConnectionWasTurnedOffOrItsAttemptEnded(t *testing.T) {
 	w.allow(i.host())
 	c, o := w.samlConnection(w.org, idp, unsolicited), w.oidcConnection(w.org, i)
 
-	// Two tabs of one attempt: the second finds it over.
+	// Of two tabs of one attempt, the second finds it over.
 	b := w.Browser(t)
 	page := b.Get("/o/alpha/account")
 	tab := func() string { return toProvider(t, page.Form("ways").Check("connection", c.ID).Submit("")) }
@@ -326,7 +326,7 @@ func TestSML10UnaskedResponsesNeedTheSwitchAndAClick(t *testing.T) {
 		w.inside(p.Form("main").Submit(""), w.org, "Ada")
 	}
 
-	// In the browser of somebody who is signed in, the page says both.
+	// In the browser of somebody who is signed in, the page shows both people.
 	b := w.Browser(t)
 	w.inside(w.enter(b, idp, on, person(ada)), w.org, "Ada")
 	p := w.post(b, w.unasked(idp, on, "", person("eve@alpha.example")))
@@ -334,12 +334,12 @@ func TestSML10UnaskedResponsesNeedTheSwitchAndAClick(t *testing.T) {
 		t.Errorf("it does not say who: %s", p.Text())
 	}
 	w.inside(b.Get("/o/alpha/home"), w.org, "Ada")
-	// What it says of the person is shown as text.
+	// What the answer says of the person is shown as text.
 	p = w.post(w.Browser(t), w.unasked(idp, on, "", person("<script>alert(1)</script>")))
 	if strings.Contains(p.Body, "<script>alert") {
 		t.Error("the address is not escaped")
 	}
-	// An answer to a request of somebody else is not one to none.
+	// An answer to another person's request does not count as unsolicited.
 	form := w.respond(idp, on, w.begin(w.Browser(t), on), person("eve@alpha.example"))
 	form.RelayState = ""
 	b = w.Browser(t)
@@ -362,7 +362,7 @@ func TestRPO1MixUpOfTwoProviders(t *testing.T) {
 	a, b := w.oidcAt(drafts[0], honest.Issuer, "parvis-0"), w.oidcAt(drafts[1], other.Issuer, "parvis-0")
 	e := w.oidcConnection(w.org, evil)
 
-	// Begun at one, answered by the other: with the state of each.
+	// Begun at one provider, answered by the other, with the state of each.
 	browser, there := w.Browser(t), providertest.NewBrowser(t)
 	first := w.begin(browser, a)
 	w.begin(browser, b)
@@ -403,7 +403,7 @@ func TestRPO1MixUpOfTwoProviders(t *testing.T) {
 	w.inside(browser.Get("/federation/"+a.ID+"/callback?"+query.Encode()), w.org, "Ada")
 }
 
-// Each answer writes down why it was refused: nobody has that written without end.
+// Every refused answer is recorded, so there is a limit: nobody can have us record without end.
 func TestAnswersOfANetworkAreCounted(t *testing.T) {
 	w := start(t)
 	i := w.issuer(nil)
@@ -413,7 +413,7 @@ func TestAnswersOfANetworkAreCounted(t *testing.T) {
 	if p := b.CrossPost("/federation/"+c.ID+"/acs", nil); p.Status != 404 {
 		t.Errorf("a SAML response for OpenID Connect: %d %s", p.Status, p.URL)
 	}
-	// The last of the free ones is written as taken: thousands of requests would say no more.
+	// The last free one is recorded as taken; thousands of further requests would add nothing.
 	for range 2 {
 		if p := b.Get("/federation/" + c.ID + "/callback?state=x"); p.Status != 403 {
 			t.Errorf("an answer of nobody: %d %s", p.Status, p.URL)

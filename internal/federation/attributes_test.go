@@ -10,7 +10,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// attribute is one more of an assertion, with one value.
+// attribute makes one more attribute of an assertion, with one value.
 func attribute(name, value string) crewjam.Attribute {
 	return crewjam.Attribute{
 		Name: name, NameFormat: "urn:oasis:names:tc:SAML:2.0:attrname-format:basic",
@@ -18,8 +18,8 @@ func attribute(name, value string) crewjam.Attribute {
 	}
 }
 
-// A common product's default: each role in an attribute of its own. Their values join;
-// an attribute that nothing is read from keeps nobody out.
+// A common product's default is one attribute for each role. Their values join, and an attribute that
+// nothing is read from keeps nobody out.
 func TestRolesThatComeOneByOneAreRead(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -38,7 +38,7 @@ func TestRolesThatComeOneByOneAreRead(t *testing.T) {
 	if role := w.user(w.org, "new@alpha.example").Role; role != directory.Helpdesk {
 		t.Errorf("the role is %s", role)
 	}
-	// What is read is still read in one way only.
+	// An attribute that we read can still be read in only one way.
 	u.Change = says(attribute("Role", "desk"), attribute("role", "other"))
 	b := w.Browser(t)
 	w.refused(b, w.enter(b, idp, c, u), c, "attributes")

@@ -13,9 +13,9 @@ import (
 	"parvis/internal/i18n"
 )
 
-// Journeys 7.7: whatever a sign-in may fail at, the administrator reads what was looked
-// at, and what to change. The names are those in the code: the texts of Require, of
-// Check, of findings and refusals, and of what makes one of these.
+// Journeys 7.7: whatever a sign-in fails at, the administrator reads what was looked at and what to
+// change. The test collects the names from the code: the arguments of Require, of Check, of findings
+// and refusals, and of the functions that make one of these.
 func TestEveryCheckIsExplained(t *testing.T) {
 	catalogue, err := i18n.Load()
 	if err != nil {
@@ -75,7 +75,7 @@ func checkNames(t *testing.T, file string, names map[string]string) {
 		}
 		return ""
 	}
-	// Which argument of a function is the name.
+	// Which argument of a function is the check's name.
 	argument := map[string]int{"Require": 0, "equal": 0, "note": 1, "fetch": 2, "notOver": 0, "requireSubject": 1}
 	ast.Inspect(parsed, func(n ast.Node) bool {
 		switch n := n.(type) {

@@ -23,18 +23,17 @@ const (
 	OIDC Protocol = "oidc"
 )
 
-// State says whether people come in by a connection.
+// State says whether people can sign in by a connection.
 type State string
 
-// The states. Draft is one that never was on; whether one may be turned on is told by
-// Tested.
+// The states. A draft was never on. Tested says whether a connection may be turned on.
 const (
 	Draft State = "draft"
 	On    State = "on"
 	Off   State = "off"
 )
 
-// MostConnections is how many an organization has.
+// MostConnections is how many connections an organization may have.
 const MostConnections = 30
 
 // Connection is one identity provider of one organization.
@@ -42,7 +41,7 @@ type Connection struct {
 	OrgID    directory.OrgID
 	ID       string
 	Protocol Protocol
-	Provider Provider // whose pages guide the administrator
+	Provider Provider // whose guide the administrator sees
 	Name     string
 	Logo     string // id of an image; empty for the provider's icon
 	Position int
@@ -52,47 +51,48 @@ type Connection struct {
 	OIDC        oidc.Connection // where it is OIDC
 	Found       Found           // of OIDC: what the provider publishes
 	HasSecret   bool
-	MetadataURL string // of SAML: where metadata renews itself from; may be empty
+	MetadataURL string // of SAML: where metadata is renewed from; may be empty
 
-	// Vouches says that its addresses are its people's, without a claim for it (Entra
-	// sends none). Creates lets in people whom nobody invited, as members.
+	// Vouches says that each address the provider sends belongs to that person, without
+	// a claim that says so (Entra sends none). Creates admits people nobody invited, as
+	// members.
 	Vouches, Creates bool
 	Mapping          Mapping
 
 	State     State
 	CreatedAt time.Time
-	ChangedAt time.Time // what a test covers
+	ChangedAt time.Time // the last change of something that a test covers
 	TestedAt  time.Time // when a test last passed; zero for never
-	// ConfirmedAt is when an owner confirmed what the connection trusts; zero where none
-	// did since that last changed. No owner comes in by it until then.
+	// ConfirmedAt is when an owner confirmed what the connection trusts; zero if none has
+	// since that last changed. Until then no owner can sign in by it.
 	ConfirmedAt time.Time
-	Beside      bool // what waits beside the connection, and is not in force
+	Beside      bool // it is a change that waits beside the connection, not in force
 	RenewedAt   time.Time
-	Renewal     string // catalogue key of why the last renewal took nothing; empty where all is well
+	Renewal     string // catalogue key of why the last renewal failed; empty if it did not
 	Warned      int
 
 	secret string // sealed
 }
 
-// Tested tells that a test passed since the last change of what it covers: only then
-// can a connection be turned on.
+// Tested reports whether a test passed since the last change of what a test covers. Only
+// a tested connection can be turned on.
 func (c Connection) Tested() bool { return !c.TestedAt.IsZero() && !c.TestedAt.Before(c.ChangedAt) }
 
-// Found is what an OpenID Connect provider publishes, as it was last read.
+// Found is what an OpenID Connect provider publishes, as last read.
 type Found struct {
 	Provider oidc.Provider `json:"provider"`
 	Keys     oidc.Keys     `json:"keys"`
 }
 
-// Mapping says which attribute is what. Empty names stand for those of the protocol.
+// Mapping says which attribute to read for what. An empty name stands for the usual ones.
 type Mapping struct {
 	Email  string      `json:"email,omitempty"`
 	Name   string      `json:"name,omitempty"`
 	Groups string      `json:"groups,omitempty"`
-	Roles  []GroupRole `json:"roles,omitempty"` // the first whose group somebody is in counts
+	Roles  []GroupRole `json:"roles,omitempty"` // the first whose group the person is in counts
 }
 
-// GroupRole gives the members of a provider's group a role. An owner it never makes.
+// GroupRole gives the members of a provider's group a role, which is never owner.
 type GroupRole struct {
 	Group string         `json:"group"`
 	Role  directory.Role `json:"role"`
@@ -115,7 +115,7 @@ func (w *connectionRow) targets() []any {
 		(*db.Time)(&c.CreatedAt), (*db.Time)(&c.ChangedAt), (*db.Time)(&c.TestedAt), (*db.Time)(&c.ConfirmedAt), (*db.Time)(&c.RenewedAt), (*db.Text)(&c.Renewal), &c.Warned)
 }
 
-// connection reads the texts of a row that was scanned.
+// connection decodes the JSON columns of a scanned row.
 func (w *connectionRow) connection() (Connection, error) {
 	c := w.Connection
 	c.HasSecret = c.secret != ""
@@ -137,8 +137,7 @@ func (w *connectionRow) connection() (Connection, error) {
 	return c, nil
 }
 
-// ConnectionOf is a connection of an organization; directory.ErrNotFound where it has
-// none by that id.
+// ConnectionOf returns a connection of an organization, or directory.ErrNotFound.
 func ConnectionOf(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id string) (Connection, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return Connection{}, err
@@ -161,8 +160,8 @@ func connectionOf(ctx context.Context, r db.Reader, org directory.OrgID, id stri
 	return w.connection()
 }
 
-// connectionByID finds a connection by what its addresses have, with its
-// organization. In a suspended one there is none.
+// connectionByID returns the connection that an address names, with its organization. It
+// finds none of a suspended organization.
 func connectionByID(ctx context.Context, r db.Reader, id string) (Connection, directory.Organization, error) {
 	var w connectionRow
 	var o directory.Organization
@@ -184,7 +183,7 @@ func connectionByID(ctx context.Context, r db.Reader, id string) (Connection, di
 	return c, o, err
 }
 
-// ConnectionsOf are all of an organization, in its order.
+// ConnectionsOf returns all connections of an organization, in its order.
 func ConnectionsOf(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]Connection, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return nil, err
@@ -217,8 +216,8 @@ type Way struct {
 	Shown          bool
 }
 
-// WaysInto are the connections that are on, in their order. Those that are not Shown
-// are reached by their domain, an invitation or their own address.
+// WaysInto returns the connections that are on, in their order. Those that are not Shown
+// are reached by a domain, an invitation or their own address.
 func WaysInto(ctx context.Context, r db.Reader, org directory.OrgID) ([]Way, error) {
 	return db.List(ctx, r, func(w *Way) []any {
 		return db.Into(&w.ID, &w.Name, (*db.Text)(&w.Logo), &w.Provider, &w.Shown)
@@ -229,8 +228,8 @@ func WaysInto(ctx context.Context, r db.Reader, org directory.OrgID) ([]Way, err
 		order by c.position, c.id`, string(org), string(On))
 }
 
-// WaysOf are the connections that are on and know a user: the one named vouched alone,
-// where it is among them, as of the session that is to be proved again.
+// WaysOf returns the connections that are on and have a link to a user. If the session
+// to be proved again was vouched for by one of them, it returns that one alone.
 func WaysOf(ctx context.Context, r db.Reader, u directory.User, vouched string) ([]Way, error) {
 	all, err := WaysInto(ctx, r, u.OrgID)
 	if err != nil {

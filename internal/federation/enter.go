@@ -14,9 +14,9 @@ import (
 	"parvis/internal/upstream"
 )
 
-// enter signs in whom a believed answer is about, and answers the browser. confirmed
-// says that the person saw whom it is about and went on. What it returns with an
-// error is the answer as it was explained.
+// enter signs in the person that a believed answer names, and answers the browser.
+// confirmed says that the person saw the confirmation page and went on. With an error,
+// enter returns the answer with the checks that led to it.
 func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed bool) (answer, error) {
 	ctx := v.R.Context()
 	how, err := h.entrance(v, judged, confirmed)
@@ -56,10 +56,10 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 	return a, v.Enter(opened)
 }
 
-// keepSession remembers by what the provider names the session, for single logout.
+// keepSession stores the provider's names for a session, for single logout.
 func keepSession(ctx context.Context, tx *db.Tx, a answer, opened signin.Opened) error {
 	if opened.Session == "" {
-		return nil // one was raised, and is known already
+		return nil // an existing session was raised, and is stored already
 	}
 	_, err := tx.Exec(ctx, `
 		insert into upstream_sessions (org_id, session_id, connection_id, issuer, subject, session_index)
@@ -68,23 +68,23 @@ func keepSession(ctx context.Context, tx *db.Tx, a answer, opened signin.Opened)
 	return err
 }
 
-// errOtherAddress asks the person whether to go on: the provider says another address
-// than the one that was invited.
+// errOtherAddress has the person asked whether to go on, because the provider gives
+// another address than the invited one.
 var errOtherAddress = errors.New("the provider says another address than was invited")
 
-// waiting is a believed answer until the person says that it is theirs.
+// waiting is a believed answer until the person confirms it.
 type waiting struct {
 	Assertion upstream.Assertion `json:"assertion"`
 	Checks    []upstream.Check   `json:"checks"`
-	Prove     directory.UserID   `json:"prove,omitempty"` // who it must be proved to be first
+	Prove     directory.UserID   `json:"prove,omitempty"` // the user that the person must first prove to be
 }
 
-// entrance finds who this browser just proved to be: in a session, as fresh proof is asked
-// elsewhere, or for this very answer.
+// entrance lists the users that this browser has just proved to be: in a session, where
+// the proof is fresh, or for this very answer.
 func (h *Hub) entrance(v *page.Visitor, a answer, confirmed bool) (entrance, error) {
 	found := entrance{language: v.Language(), confirmed: confirmed}
 	if !confirmed {
-		return found, nil // nobody is linked before they saw it
+		return found, nil // nobody is linked before they saw the page
 	}
 	ctx := v.R.Context()
 	b, err := v.Browser(ctx)
@@ -113,8 +113,8 @@ func (h *Hub) entrance(v *page.Visitor, a answer, confirmed bool) (entrance, err
 	return found, nil
 }
 
-// explainProof keeps, for those who may approve it, that somebody was asked to prove a
-// new link.
+// explainProof stores that somebody was asked to prove a new link, for the people who
+// may approve it.
 func (h *Hub) explainProof(v *page.Visitor, a answer) error {
 	ctx := v.R.Context()
 	if a.Trace.Require(checkProof, false, "", a.who()) == nil {
@@ -128,9 +128,9 @@ func (h *Hub) explainProof(v *page.Visitor, a answer) error {
 	})
 }
 
-// askFirst shows whom an answer is about before anybody enters: where nobody asked for
-// it here, it is about another address than was invited, or somebody must be proved to
-// be first (decisions 0031, 0032 and 0044).
+// askFirst stores a believed answer and shows the person what it says before they enter.
+// That is so when nobody asked for it here, when it has another address than the invited
+// one, or when the person must first prove who they are (decisions 0031, 0032 and 0044).
 func (h *Hub) askFirst(v *page.Visitor, a answer, attempt string, prove directory.User) error {
 	ctx := v.R.Context()
 	q := a.Request
@@ -163,19 +163,20 @@ func (h *Hub) askFirst(v *page.Visitor, a answer, attempt string, prove director
 
 func confirmPath(c Connection, q request) string { return "/federation/" + c.ID + "/confirm/" + q.ID }
 
-// confirmPage says who would enter where.
+// confirmPage says who would sign in, and where.
 type confirmPage struct {
 	Organization directory.Organization
 	Connection   Connection
 	Email        string // as the provider says
-	Invited      string // the address that was invited, where it is another one
+	Invited      string // the invited address, if it is another one
 	Signed       []session.Visit
-	Prove        *directory.User // who it must be proved to be first,
-	Proved       bool            // which was done
-	Issuer       string          // as which the provider is known
+	Prove        *directory.User // the user that the person must first prove to be,
+	Proved       bool            // and whether they have
+	Issuer       string          // the provider's name for itself
 }
 
-// waits finds an answer that waits for this browser's word.
+// waits returns the answer that waits for this browser's confirmation. In a transaction,
+// take removes it, so that it counts once.
 func (h *Hub) waits(v *page.Visitor, r db.Reader, b session.Browser, take bool) (answer, error) {
 	ctx := v.R.Context()
 	var a answer
@@ -213,7 +214,7 @@ func (h *Hub) waits(v *page.Visitor, r db.Reader, b session.Browser, take bool) 
 	err = json.Unmarshal(plain, &w)
 	a.Assertion, a.Trace.Checks, a.prove = w.Assertion, w.Checks, w.Prove
 	if err == nil && a.Connection.ChangedAt.After(a.Request.CreatedAt) {
-		err = signin.ErrAttemptGone // believed by what the connection no longer trusts
+		err = signin.ErrAttemptGone // it was judged by settings that have changed since
 	}
 	return a, err
 }
@@ -286,9 +287,9 @@ func (h *Hub) confirm(v *page.Visitor) error {
 	return h.enterOrAsk(v, b, a, true)
 }
 
-// proveBefore leads to where that is proved, by an earlier link, a password or a passkey,
-// and back to the answer that waits. No session comes of it, so that credentials of ours
-// count where single sign-on is the only way in too.
+// proveBefore starts a sign-in in which the person proves to be a.prove, by an earlier
+// link, a password or a passkey, and which leads back to the waiting answer. It opens no
+// session, so our own credentials count even where single sign-on is the only way in.
 func (h *Hub) proveBefore(v *page.Visitor, a answer) error {
 	user, err := directory.UserByID(v.R.Context(), h.DB, a.Connection.OrgID, a.prove)
 	if err != nil {

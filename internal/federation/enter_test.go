@@ -22,7 +22,7 @@ func TestSomebodyWhoIsHereComesInBySAML(t *testing.T) {
 	idp := w.idp()
 	c := w.samlConnection(w.org, idp)
 	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada")
-	// The second time by the subject, whatever address the provider says now.
+	// The second time they are known by the subject, whatever address the provider gives now.
 	u := person(ada)
 	u.Attributes["email"] = []string{"other@elsewhere.example"}
 	w.inside(w.enter(w.Browser(t), idp, c, u), w.org, "Ada")
@@ -63,7 +63,7 @@ func TestWhoIsMadeIsAMemberWithTheMappedRoleAndNeverAnOwner(t *testing.T) {
 		c.Mapping.Roles = []federation.GroupRole{{Group: "admins", Role: directory.Administrator}, {Group: "desk", Role: directory.Helpdesk}}
 		return nil
 	})
-	// An owner's role in a mapping, by whatever way it came into the row, makes no owner.
+	// An owner's role in a mapping makes no owner, however it got into the row.
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update connections set mapping = $1 where org_id = $2 and id = $3`,
 			`{"email":"email","name":"name","groups":"groups","roles":[{"group":"owners","role":"owner"},{"group":"admins","role":"administrator"},{"group":"desk","role":"helpdesk"}]}`,
@@ -83,7 +83,7 @@ func TestWhoIsMadeIsAMemberWithTheMappedRoleAndNeverAnOwner(t *testing.T) {
 		u := person(made.email, "name", made.name, "groups", made.groups)
 		name := made.name
 		if name == "" {
-			name = "desk" // what is before the @
+			name = "desk" // the local part
 		}
 		w.inside(w.enter(w.Browser(t), idp, c, u), w.org, name)
 		if got := w.user(w.org, made.email); got.Role != made.want || got.Name != name {
@@ -91,12 +91,12 @@ func TestWhoIsMadeIsAMemberWithTheMappedRoleAndNeverAnOwner(t *testing.T) {
 		}
 	}
 
-	// At the next sign-in the groups count again, for whom the connection made.
+	// At the next sign-in the groups count again for a person the connection created.
 	w.inside(w.enter(w.Browser(t), idp, c, person("admin@alpha.example", "groups", "desk")), w.org, "Admin")
 	if got := w.user(w.org, "admin@alpha.example"); got.Role != directory.Helpdesk {
 		t.Errorf("the role did not follow the groups: %s", got.Role)
 	}
-	// Who was here before keeps the role that an administrator gave.
+	// A person who was here before keeps the role that an administrator gave.
 	w.Join(t, w.org, ada, "Ada", directory.Auditor)
 	for range 2 {
 		w.inside(w.enter(w.Browser(t), idp, c, person(ada, "groups", "admins")), w.org, "Ada")
@@ -139,7 +139,7 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 		return toProvider(t, b.Get(path).Form("ways").Check("connection", c.ID).Submit(""))
 	}
 
-	// The same address, of a domain that nobody has proven: the invitation vouches.
+	// Even with an address of an unproven domain, the invitation vouches for the person.
 	b := w.Browser(t)
 	path := invite("guest@elsewhere.example", directory.Administrator)
 	w.inside(w.answer(b, idp, c, lead(b, path), person("Guest@elsewhere.example")), w.org, "Ada Lovelace")
@@ -150,12 +150,12 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 		t.Errorf("the used invitation: %d %s", p.Status, p.Text())
 	}
 
-	// Without a name of the provider's, it is the one that was invited.
+	// If the provider gives no name, the invited one is used.
 	path = w.Invite(t, w.org, "quiet@elsewhere.example", "Grace", directory.Member)
 	b = w.Browser(t)
 	w.inside(w.answer(b, idp, c, lead(b, path), person("quiet@elsewhere.example", "name", "")), w.org, "Grace")
 
-	// Another address: both are shown, and only a form goes on.
+	// If the address is another one, both are shown, and only a form goes on.
 	b = w.Browser(t)
 	p := w.answer(b, idp, c, lead(b, invite("work@elsewhere.example", directory.Member)), person("home@private.example"))
 	idptest.Want(t, p, idptest.Status(200), idptest.Shows("work@elsewhere.example"), idptest.Shows("home@private.example"))
@@ -177,7 +177,7 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 	}
 	w.user(w.org, "work@elsewhere.example")
 
-	// Used, withdrawn or ended between the request and the answer.
+	// The invitation is used, withdrawn or ended between the request and the answer.
 	b = w.Browser(t)
 	path = invite("late@elsewhere.example", directory.Member)
 	address := lead(b, path)
@@ -205,7 +205,7 @@ func TestAnInvitationByTwoProvidersAtOnceMakesOneUser(t *testing.T) {
 	}
 }
 
-// together does something n times at once, and counts how often it was true.
+// together does something n times at once, and counts how often it returned true.
 func (w *world) together(n int, do func(int) bool) int {
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -223,8 +223,7 @@ func (w *world) together(n int, do func(int) bool) int {
 	return count
 }
 
-// RPO-4: an address means something only where it was verified, in a proven domain,
-// and only the first time.
+// RPO-4: an address counts only if it was verified, in a proven domain, and only the first time.
 func TestRPO4AnAddressMatchesNobodyUnlessItIsVerifiedAndItsDomainProven(t *testing.T) {
 	w := start(t)
 	w.Join(t, w.org, ada, "Ada", directory.Owner)
@@ -266,7 +265,7 @@ func TestRPO4AnAddressMatchesNobodyUnlessItIsVerifiedAndItsDomainProven(t *testi
 		t.Errorf("%d links were made: %s", n, dbtest.Dump(t, w.DB, "identities"))
 	}
 
-	// A known subject stays who it is, though it says the owner's address now.
+	// A known subject stays the same person, even with the owner's address.
 	w.inside(w.enterOIDC(w.Browser(t), i, c, claimsOf("eve", "eve@alpha.example")), w.org, "Ada Lovelace")
 	claims := claimsOf("eve", ada)
 	claims["name"] = "Somebody else"
@@ -276,7 +275,7 @@ func TestRPO4AnAddressMatchesNobodyUnlessItIsVerifiedAndItsDomainProven(t *testi
 	}
 }
 
-// RPO-5: who somebody is, is told by connection, issuer and subject together, byte by byte.
+// RPO-5: a person is identified by connection, issuer and subject together, byte by byte.
 func TestRPO5TheSameSubjectElsewhereIsSomebodyElse(t *testing.T) {
 	w := start(t)
 	beta := w.organization("Beta Labs", "beta")
@@ -291,7 +290,7 @@ func TestRPO5TheSameSubjectElsewhereIsSomebodyElse(t *testing.T) {
 	owner := w.user(w.org, ada)
 
 	names := 0
-	// Each comes first with an address of its own, and is known again by the rest.
+	// Each comes first with their own address, and is then known by the subject.
 	come := func(org directory.Organization, i *issuer, c federation.Connection, sub any) {
 		t.Helper()
 		names++
@@ -341,7 +340,7 @@ func TestRPO5TheSameSubjectElsewhereIsSomebodyElse(t *testing.T) {
 	w.refused(b, w.enter(b, idp, byAddress, saml), byAddress, "name_id")
 }
 
-// RPO-8: whoever was shut out does not come back by a provider, though it makes people.
+// RPO-8: a deactivated or deleted person does not come back by a provider, though it creates people.
 func TestRPO8NobodyIsRevivedByAProvider(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -372,7 +371,7 @@ func TestRPO8NobodyIsRevivedByAProvider(t *testing.T) {
 
 	w.refused(half, w.answer(half, idp, c, address, person("linked@alpha.example")), c, "active")
 	for _, email := range []string{"linked@alpha.example", "native@alpha.example", "deleted@alpha.example", "removed@alpha.example"} {
-		for sub := range 2 { // the subject of before, and another one
+		for sub := range 2 { // the earlier subject, and another one
 			u := person(email)
 			if sub == 1 {
 				u.NameID = "another of " + email
@@ -390,13 +389,13 @@ func TestRPO8NobodyIsRevivedByAProvider(t *testing.T) {
 		t.Error("nothing of it in the audit log")
 	}
 
-	// Let in again, they are who they were.
+	// Reactivated people are who they were.
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return directory.Reactivate(ctx, tx, directory.Operator(), w.org.ID, linked)
 	})
 	w.inside(w.enter(w.Browser(t), idp, c, person("linked@alpha.example")), w.org, "Ada Lovelace")
 
-	// Erased for good, the same subject and address are somebody new.
+	// After erasure, the same subject and address are a new person.
 	was := w.rows(`select count(*) from identities where org_id = $1`, string(w.org.ID))
 	w.Clock.Advance(directory.RestorableFor + time.Hour)
 	if err := directory.EraseDeleted(t.Context(), w.DB); err != nil {
@@ -420,7 +419,7 @@ func TestRPO8NobodyIsRevivedByAProvider(t *testing.T) {
 	}
 }
 
-// A provider of one organization says the address of every other person there is.
+// A provider of one organization gives the address of every other person.
 func TestAHostileProviderReachesNobodyElsewhere(t *testing.T) {
 	w := start(t)
 	evil := w.organization("Evil Corporation", "evil")
@@ -437,7 +436,7 @@ func TestAHostileProviderReachesNobodyElsewhere(t *testing.T) {
 	theirs := w.samlConnection(w.org, honest)
 	w.inside(w.enter(w.Browser(t), honest, theirs, person("member@alpha.example")), w.org, "member")
 
-	// Of the very same name as the honest one, and with its subjects.
+	// It has the same name and subjects as the honest one.
 	hostile := w.idp()
 	hostile.Rollover()
 	i := w.issuer(map[string]any{})
@@ -463,7 +462,7 @@ func TestAHostileProviderReachesNobodyElsewhere(t *testing.T) {
 			w.outside(b, org)
 		}
 	}
-	// Its answer at the other's address, signed with its own key.
+	// Its answer at the other connection's address is signed with its own key.
 	b := w.Browser(t)
 	address := w.begin(b, theirs)
 	w.refused(b, w.answer(b, hostile, theirs, address, person("owner@alpha.example")), theirs, "signature")

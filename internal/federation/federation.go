@@ -1,12 +1,12 @@
-// Package federation lets people in by the identity providers of their organization:
-// it is their relying party (OpenID Connect) and service provider (SAML 2.0). Its
-// rooms judge documents; this package keeps the connections, sends people out, finds
-// whom an answer is about, and explains to administrators what was wrong with one.
+// Package federation lets people sign in by the identity providers of their organization:
+// it is a relying party (OpenID Connect) and a service provider (SAML 2.0). Its rooms
+// judge documents. This package keeps the connections, sends people to providers, finds
+// the user that an answer names, and explains to administrators why one was refused.
 //
-// A connection belongs to one organization and reaches nobody else's people, whatever
-// it asserts: every look-up of an identity names both.
+// A connection belongs to one organization. Whatever its provider asserts, it reaches
+// nobody elsewhere: every look-up of an identity names organization and connection.
 //
-//	/federation/CONNECTION/start     a button leads here ── to the provider
+//	/federation/CONNECTION/start     a provider's portal leads here ── to the organization's page
 //	              …/callback         back from OpenID Connect ─┐
 //	              …/acs              posted by SAML, parked ───┴─ the attempt goes on: /sign-in/ATTEMPT,
 //	                                 or /…/confirm/REQUEST where the provider began it
@@ -14,14 +14,13 @@
 //	              …/signed-out       back from signing out there ── where the application wanted
 //	              …/metadata, /federation/keys   what a provider has to know of us
 //
-// It owns connections, identities, setup_links, federation_keys and the tables whose
-// names begin with upstream.
+// It owns connections, connection_changes, identities, identity_requests, setup_links,
+// only_warnings, federation_keys and the tables whose names begin with upstream.
 package federation
 
 import (
 	"embed"
 	"encoding/json"
-	"io/fs"
 	"log/slog"
 	"sync"
 
@@ -38,7 +37,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// Parts are what a hub works with.
+// Parts are what a Hub needs.
 type Parts struct {
 	DB       *db.DB
 	SignIn   *signin.Service
@@ -50,18 +49,18 @@ type Parts struct {
 	Log      *slog.Logger
 }
 
-// Hub is the installation as its customers' identity providers know it.
+// Hub is what the installation is to its customers' identity providers.
 type Hub struct {
 	Parts
 
 	site    *page.Site
-	opened  sync.Map   // of our keys, by their sealed text
+	opened  sync.Map   // our own keys, opened, by their sealed text
 	secrets secret.Box // client secrets
-	asked   secret.Box // what a request keeps until its answer
+	asked   secret.Box // what a request keeps secret until its answer
 	keys    secret.Box // our own private keys
 }
 
-// NewHub seals what it keeps under the keys.
+// NewHub makes a Hub that seals its secrets under keys.
 func NewHub(p Parts, keys secret.Keys) *Hub {
 	return &Hub{
 		Parts:   p,
@@ -71,19 +70,12 @@ func NewHub(p Parts, keys secret.Keys) *Hub {
 	}
 }
 
+// Templates are the pages of this package, for page.Templates.
+//
 //go:embed templates/*.html
-var templates embed.FS
+var Templates embed.FS
 
-// Templates are the pages of this protocol, for page.New.
-func Templates() fs.FS {
-	files, err := fs.Sub(templates, "templates")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return files
-}
-
-// Mount adds the addresses that providers and the browsers they send know.
+// Mount adds the routes that providers, and the browsers they send, use.
 func (h *Hub) Mount(site *page.Site) {
 	h.site = site
 
@@ -100,7 +92,7 @@ func (h *Hub) Mount(site *page.Site) {
 	site.AnyoneForm("/federation/{connection}/confirm/{request}", nil, h.showConfirm, h.confirm)
 }
 
-// showKeys is the document with our keys as a client (RFC 7517 §5).
+// showKeys serves our public keys as a client (RFC 7517 §5).
 func (h *Hub) showKeys(v *page.Visitor) error {
 	keys, err := h.oidcKeys(v.R.Context())
 	if err != nil {
@@ -110,8 +102,7 @@ func (h *Hub) showKeys(v *page.Visitor) error {
 	return json.NewEncoder(v.W).Encode(jose.Public(keys))
 }
 
-// showMetadata is our SAML metadata for one connection, with every key of ours that is
-// in use or about to be.
+// showMetadata serves our SAML metadata for one connection, with every key that we keep.
 func (h *Hub) showMetadata(v *page.Visitor) error {
 	ctx := v.R.Context()
 	c, _, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
@@ -135,7 +126,7 @@ func (h *Hub) showMetadata(v *page.Visitor) error {
 	return err
 }
 
-// showLogo shows a connection's logo to anybody, as the sign-in page does.
+// showLogo serves a connection's logo to anybody, since the sign-in page shows it.
 func (h *Hub) showLogo(v *page.Visitor) error {
 	ctx := v.R.Context()
 	c, _, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))

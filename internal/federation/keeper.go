@@ -20,21 +20,21 @@ import (
 )
 
 const (
-	// RenewEvery is how often metadata is asked for at the address that it has.
+	// RenewEvery is how often a connection's metadata is fetched again.
 	RenewEvery = 24 * time.Hour
-	// renewedAtOnce is how many connections one sweep asks for: each may take as long
-	// as the outbound client has patience.
+	// renewedAtOnce is how many connections one sweep renews: each may take as long as
+	// the outbound client waits.
 	renewedAtOnce = 20
 )
 
-// fetchFailed begins the reason where a provider did not answer at all.
+// fetchFailed begins the catalogue key of a renewal whose provider did not answer.
 const fetchFailed = "federation.outbound."
 
-// warnAt are the days before a certificate's end on which a letter goes out, once each.
+// warnAt are how many days before a certificate ends a letter is sent, one for each.
 var warnAt = []int{1, 7, 30}
 
-// each calls fn for the connections that a sweep finds, one after another and outside
-// any transaction. What goes wrong with one keeps no other waiting.
+// each calls fn for the connections that a query finds, one after another and outside
+// any transaction. An error of one does not stop the others.
 func (h *Hub) each(ctx context.Context, fn func(Connection) error, where string, args ...any) error {
 	var all []Connection
 	err := h.DB.Rows(ctx, func(scan func(...any) error) error {
@@ -54,7 +54,7 @@ func (h *Hub) each(ctx context.Context, fn func(Connection) error, where string,
 	return err
 }
 
-// SweepRenewals asks for metadata at its address, once a day.
+// SweepRenewals fetches the metadata of connections that have an address for it, once a day.
 func (h *Hub) SweepRenewals(ctx context.Context, d *db.DB) error {
 	return h.each(ctx, func(c Connection) error { return h.renew(ctx, c) }, `
 		c.metadata_url is not null and (c.renewed_at is null or c.renewed_at <= $1)
@@ -62,9 +62,9 @@ func (h *Hub) SweepRenewals(ctx context.Context, d *db.DB) error {
 		limit $2`, db.Time(d.Now().Add(-RenewEvery)), renewedAtOnce)
 }
 
-// renew takes what the metadata says now. Another issuer, or metadata that the page
-// would not take either, leaves the connection as it is, and administrators are told
-// (decision 0046).
+// renew stores what the metadata at the connection's address says now. Metadata with
+// another issuer, or that the page would refuse too, changes nothing; administrators are
+// told (decision 0046).
 func (h *Hub) renew(ctx context.Context, c Connection) error {
 	read, unread := h.fetchMetadata(ctx, c)
 	if unread == "" && read.EntityID != c.SAML.EntityID {
@@ -98,9 +98,9 @@ func (h *Hub) renew(ctx context.Context, c Connection) error {
 	})
 }
 
-// together are the certificates of new metadata. What is new joins what there was, so
-// that both hold while the provider changes over; where nothing is new, what the
-// metadata no longer has is gone.
+// together returns the certificates to trust after a renewal. If the metadata has new
+// ones they join the old ones, so that both hold while the provider changes over. If it
+// has none, the old ones that it no longer lists are dropped.
 func together(before, read [][]byte) [][]byte {
 	isKnown := func(der []byte) bool {
 		return slices.ContainsFunc(before, func(b []byte) bool { return slices.Equal(b, der) })
@@ -117,8 +117,8 @@ func together(before, read [][]byte) [][]byte {
 	return all[max(0, len(all)-MostCertificates):]
 }
 
-// fetchMetadata is what the address has now, or the sentence that says why it is not
-// taken.
+// fetchMetadata returns what the address serves now, or the catalogue key that says why
+// it is refused.
 func (h *Hub) fetchMetadata(ctx context.Context, c Connection) (saml.Metadata, string) {
 	w, err := h.Outbound.Get(ctx, c.MetadataURL, mostMetadata)
 	if err != nil {
@@ -135,7 +135,7 @@ func (h *Hub) fetchMetadata(ctx context.Context, c Connection) (saml.Metadata, s
 func (h *Hub) tellRenewed(ctx context.Context, tx *db.Tx, before, now Connection, why string) error {
 	actor := directory.System(now.OrgID)
 	if why != "" {
-		// Once for each kind of trouble, and not for a provider that is down.
+		// One letter for each kind of trouble, and none for a provider that is down.
 		if !strings.HasPrefix(why, fetchFailed) && before.Renewal != why {
 			return h.tell(ctx, tx, actor, now, mail.MetadataRefused, tx.Now())
 		}
@@ -156,8 +156,8 @@ func (h *Hub) tellRenewed(ctx context.Context, tx *db.Tx, before, now Connection
 	return nil
 }
 
-// SweepCertificates warns of the end of the certificates that providers sign with, 30,
-// 7 and 1 days before the last one ends.
+// SweepCertificates sends a letter 30, 7 and 1 days before the last of a provider's
+// signing certificates ends.
 func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
 	return h.each(ctx, func(c Connection) error {
 		all, err := c.Certificates()
@@ -185,9 +185,9 @@ func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
 	}, `1 = 1`)
 }
 
-// Sweep forgets what has served: requests, what was parked, what cannot come twice any
-// more, and explanations of long ago. Of a request that nobody answered it stays known, as
-// long as where its attempt leads, which browser made it.
+// Sweep deletes requests that have served, parked responses, remembered messages that
+// are too old to come again, and old traces. It keeps an unanswered request as long as
+// its attempt leads somewhere, so that we know which browser made it.
 func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		now := tx.Now()

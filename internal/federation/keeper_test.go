@@ -19,7 +19,7 @@ import (
 	"parvis/internal/outbound"
 )
 
-// published is an address where metadata is, whatever it says at the moment.
+// published serves metadata at an address; say changes it.
 func (w *world) published(idp *samltest.IdP) (address string, say func([]byte)) {
 	w.t.Helper()
 	var now atomic.Pointer[[]byte]
@@ -33,7 +33,7 @@ func (w *world) published(idp *samltest.IdP) (address string, say func([]byte)) 
 	return s.URL, say
 }
 
-// renewing is a connection whose metadata has an address.
+// renewing makes a connection whose metadata has an address.
 func (w *world) renewing(idp *samltest.IdP, address string) federation.Connection {
 	w.t.Helper()
 	change, err := w.Hub.ReadMetadata(w.t.Context(), federation.Connection{}, federation.Metadata{Address: address})
@@ -90,8 +90,8 @@ func TestMetadataRenewsItselfOverARollover(t *testing.T) {
 	if c := w.again(c); !c.Tested() || c.State != federation.On {
 		t.Error("a renewal asks for another test")
 	}
-	// The next day the metadata has nothing new: what it no longer has is gone.
-	say(idp.Metadata()) // which is valid for two days only
+	// The next day the metadata has nothing new, so certificates that it no longer lists are dropped.
+	say(idp.Metadata()) // it is valid for two days only
 	w.Clock.Advance(federation.RenewEvery)
 	w.swept()
 	if kept := w.again(c).SAML.Certificates; len(kept) != 1 || !bytes.Equal(kept[0], idp.Certificate.Raw) {
@@ -138,7 +138,6 @@ func TestARenewalThatIsRefusedChangesNothing(t *testing.T) {
 	}
 }
 
-// told says whether a letter with a word in its subject went out.
 // wrote reports whether a letter to an address has the subject of this catalogue key.
 func (w *world) wrote(email, key string) bool {
 	return w.lettersAbout(email, key) > 0
@@ -173,7 +172,7 @@ func TestCertificatesWarnThreeTimes(t *testing.T) {
 	}
 }
 
-// shut makes single sign-on the only way in, whether or not anybody ever came in by it.
+// shut makes single sign-on the only way in, whether or not anybody ever signed in by it.
 func (w *world) shut() {
 	w.t.Helper()
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
@@ -181,7 +180,7 @@ func (w *world) shut() {
 	})
 }
 
-// answering gives the connection's provider an address at which somebody answers.
+// answering gives the connection's provider an address where something answers.
 func (w *world) answering(idp *samltest.IdP, c federation.Connection) federation.Connection {
 	w.t.Helper()
 	address, _ := w.published(idp)
@@ -192,7 +191,7 @@ func (w *world) answering(idp *samltest.IdP, c federation.Connection) federation
 	return w.again(c)
 }
 
-// breaks has a browser bring a good answer, with which we fail.
+// breaks has a browser bring a good answer, at which our own code fails.
 func (w *world) breaks(b *idptest.Browser, idp *samltest.IdP, c federation.Connection) {
 	w.t.Helper()
 	form := w.respond(idp, c, w.begin(b, c), person(ada))
@@ -216,8 +215,8 @@ func (w *world) isOnly() bool {
 	return o.FederatedOnly()
 }
 
-// Decision 0045: what people whom we know meet in browsers that we know undoes it,
-// after a letter, and what strangers send does not.
+// Decision 0045: failures of known people in known browsers undo it after a letter; those of
+// strangers do not.
 func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
 	fails := person("stranger@elsewhere.example")
 	for name, tt := range map[string]struct {
@@ -324,7 +323,7 @@ func TestAnOnlyWayInThatFailsForKnownPeopleIsOpenedAgain(t *testing.T) {
 	}
 }
 
-// ended ends every session, as the page does that makes single sign-on the only way.
+// ended ends every session, as the page does that makes single sign-on the only way in.
 func (w *world) ended() {
 	w.t.Helper()
 	w.Update(w.t, func(ctx context.Context, tx *db.Tx) error {
@@ -366,7 +365,7 @@ func TestExplanationsAreForgotten(t *testing.T) {
 	}
 }
 
-// linkIn is the address that a letter with a word in its subject leads to.
+// linkIn returns the address that a letter with the subject of this catalogue key leads to.
 func (w *world) linkIn(email, key string) string {
 	w.t.Helper()
 	for _, l := range w.LettersTo(w.t, email) {

@@ -13,10 +13,10 @@ import (
 	"parvis/internal/secret"
 )
 
-// Our own keys, of the installation: one kind signs and decrypts for SAML providers,
-// the other signs as the client of OpenID Connect providers. A new one is published
-// Ahead before it signs, and the one before stays published and decrypts at least as long
-// after, so that providers that read us once a day or are told by hand miss nothing.
+// The installation's own keys: one kind signs and decrypts for SAML providers, the other
+// signs as the client of OpenID Connect providers. A new key is published for Ahead before
+// it signs. The one before it stays published and decrypts at least as long again, so that
+// providers that read our keys once a day, or are told by hand, miss nothing.
 const (
 	samlKeys = "saml"
 	oidcKeys = "oidc"
@@ -32,14 +32,14 @@ type ownKey struct {
 	createdAt  time.Time
 }
 
-// SignsFrom is when its time comes.
+// SignsFrom returns when the key begins to sign.
 func (k ownKey) SignsFrom() time.Time { return k.createdAt.Add(Ahead) }
 
-// ownKeys lists the keys of a purpose, newest first. Where there is none yet it makes one.
+// ownKeys lists the keys for a purpose, newest first. If there is none it makes one.
 func (h *Hub) ownKeys(ctx context.Context, purpose string) ([]ownKey, error) {
 	all, err := h.storedKeys(ctx, purpose)
 	if err == nil && len(all) == 0 {
-		// Of two nodes that come first one wins, by the id.
+		// If two nodes do this at once, the id lets only one of them win.
 		if err = h.addKey(ctx, purpose, "first_"+purpose); err == nil {
 			all, err = h.storedKeys(ctx, purpose)
 		}
@@ -57,7 +57,7 @@ func (h *Hub) storedKeys(ctx context.Context, purpose string) (all []ownKey, err
 	return all, err
 }
 
-// signingFirst lists the keys of a purpose, the one that signs first.
+// signingFirst lists the keys for a purpose, beginning with the one that signs.
 func (h *Hub) signingFirst(ctx context.Context, purpose string) ([]ownKey, error) {
 	all, err := h.ownKeys(ctx, purpose)
 	if i := jose.Signing(all, h.DB.Now()); i > 0 {
@@ -90,9 +90,9 @@ func (h *Hub) newKey(purpose string) ([]byte, error) {
 	return x509.MarshalPKCS8PrivateKey(secret.NewECKey())
 }
 
-// RotateKeys makes the next key of each purpose, and removes those that another had
-// replaced. They wait for this act of the operator: what a provider was told by hand may
-// still be encrypted to an older key, which nobody here can know.
+// RotateKeys makes the next key for each purpose, and deletes those that were replaced
+// long enough ago. Only the operator does this: a provider that was told by hand may
+// still encrypt to an older key, which we cannot know.
 func (h *Hub) RotateKeys(ctx context.Context) error {
 	for _, purpose := range []string{samlKeys, oidcKeys} {
 		all, err := h.ownKeys(ctx, purpose)
@@ -118,7 +118,7 @@ func (h *Hub) openKey(k ownKey) ([]byte, error) {
 	return h.keys.Open(k.sealed, "federation_keys "+k.id)
 }
 
-// samlKeys are our key pairs for SAML, the one that signs first.
+// samlKeys returns our key pairs for SAML, beginning with the one that signs.
 func (h *Hub) samlKeys(ctx context.Context) (saml.Keys, error) {
 	stored, err := h.signingFirst(ctx, samlKeys)
 	if err != nil {
@@ -144,8 +144,8 @@ func (h *Hub) samlKeys(ctx context.Context) (saml.Keys, error) {
 	return all, nil
 }
 
-// oidcKeys are our keys as the client of OpenID Connect providers, the one that signs
-// first.
+// oidcKeys returns our keys as the client of OpenID Connect providers, beginning with
+// the one that signs.
 func (h *Hub) oidcKeys(ctx context.Context) ([]jose.Key, error) {
 	stored, err := h.signingFirst(ctx, oidcKeys)
 	if err != nil {

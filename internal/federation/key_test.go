@@ -13,7 +13,7 @@ import (
 	"parvis/internal/federation"
 )
 
-// certificates are those of our metadata, in order, without double ones.
+// certificates returns the certificates of our metadata in order, without duplicates.
 func (w *world) certificates(c federation.Connection) (all []string) {
 	w.t.Helper()
 	var m crewjam.EntityDescriptor
@@ -51,8 +51,8 @@ func (w *world) keySet() (ids []string) {
 	return ids
 }
 
-// A new key is published before it signs, the one before stays as long after, and a
-// provider that reads us at any time can always check and encrypt.
+// A new key is published before it signs, and the one before it stays as long again, so that a
+// provider that reads our keys at any time can always verify and encrypt.
 func TestOurKeysRotateWithOverlap(t *testing.T) {
 	w := start(t)
 	w.Join(t, w.org, ada, "Ada", directory.Member)
@@ -93,8 +93,8 @@ func TestOurKeysRotateWithOverlap(t *testing.T) {
 	}
 }
 
-// A key goes at the first rotation that finds it replaced for long enough, though
-// the next but one signs by then and has only just begun (decision 0050).
+// A key is deleted at the first rotation that finds it replaced for long enough, even though the key
+// after its successor signs by then and has only just begun (decision 0050).
 func TestAKeyGoesAsSoonAsItsSuccessorHasSignedForTheOverlap(t *testing.T) {
 	w := start(t)
 	rotate := func(after time.Duration) {

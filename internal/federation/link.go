@@ -18,53 +18,53 @@ import (
 	"parvis/internal/upstream"
 )
 
-// The checks of who may come in.
+// The checks that decide who may come in.
 const (
-	checkLasting    = "lasting_subject" // the subject is the same the next time
+	checkLasting    = "lasting_subject" // the subject will be the same the next time
 	checkActive     = "active"          // the user is not deactivated or deleted
-	checkConfirmed  = "owner_confirmed" // an owner comes in only where an owner confirmed what the connection trusts
-	checkSamePerson = "same_person"     // who is signed in, and nobody else, proves it again
-	checkInvitation = "invitation"      // still good
-	checkEmail      = "email"           // one address, and it is one
-	checkVouched    = "email_verified"  // the provider says, or the administrator said for it, that it is the person's
-	checkDomain     = "domain"          // and of a domain that the organization has proven
-	checkKnown      = "known"           // somebody here, or people are made as they come
-	checkSecond     = "second_subject"  // nobody whom the connection knows by another name already
-	checkProof      = "own_proof"       // an owner or administrator proved it by what they had before
-	checkLetter     = "letter"          // who is invited to more than membership opened the letter's link
+	checkConfirmed  = "owner_confirmed" // an owner comes in only after an owner confirmed what the connection trusts
+	checkSamePerson = "same_person"     // a session is proved again by its own person
+	checkInvitation = "invitation"      // the invitation is still good
+	checkEmail      = "email"           // there is one address, and it is well-formed
+	checkVouched    = "email_verified"  // the provider, or the administrator for it, says that the address is the person's
+	checkDomain     = "domain"          // the organization has proven the address's domain
+	checkKnown      = "known"           // a user has the address, or the connection creates users
+	checkSecond     = "second_subject"  // the connection does not know the user by another subject
+	checkProof      = "own_proof"       // an owner or administrator proved a new link by an earlier credential
+	checkLetter     = "letter"          // a person invited to more than membership opened the letter's link
 )
 
-// entrance is how somebody comes: in which language, and whether they saw whom the answer
-// is about and went on. proved are the users whom this browser proved to be just now.
+// entrance says how somebody comes in: in which language, whether they saw the
+// confirmation page and went on, and which users this browser has just proved to be.
 type entrance struct {
 	language  i18n.Tag
 	confirmed bool
-	rehearsed bool // it is a test: what a person would prove or have approved first is waived
+	rehearsed bool // it is a test: no proof and no approval is needed first
 	proved    []directory.UserID
 }
 
-// proveFirst asks an owner or administrator, whom a provider names for the first time,
-// to prove by what they had before that it is them.
+// proveFirst asks an owner or administrator to prove who they are by an earlier
+// credential, because a provider names them for the first time.
 type proveFirst struct{ user directory.User }
 
 func (proveFirst) Error() string {
 	return "an owner or administrator proves a new link by what they had before"
 }
 
-// Arrival is how somebody who came in is known.
+// Arrival is how a person who came in was recognized.
 type Arrival string
 
 // The arrivals.
 const (
-	ArrivedLinked  Arrival = "linked"  // by the subject, which came before
+	ArrivedLinked  Arrival = "linked"  // by a subject that was linked before
 	ArrivedKnown   Arrival = "known"   // by the address, and linked from now on
-	ArrivedInvited Arrival = "invited" // and a member from now on
-	ArrivedNew     Arrival = "new"     // made by the connection
+	ArrivedInvited Arrival = "invited" // by an invitation, and a member from now on
+	ArrivedNew     Arrival = "new"     // created by the connection
 )
 
-// admit finds whom an answer is about, makes the user or the link where the connection
-// may, or names the check that keeps the person out. Every look-up names the
-// organization of the connection: what a provider asserts reaches nobody elsewhere.
+// admit finds the user that an answer names, or makes the user or the link where the
+// connection may, or names the check that keeps the person out. Every look-up names the
+// connection's organization, so that a provider's assertion reaches nobody elsewhere.
 func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, how entrance) (directory.Candidate, error) {
 	c := a.Connection
 	user, linked, err := linkedUser(ctx, tx, a)
@@ -81,7 +81,7 @@ func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.At
 			return directory.Candidate{}, err
 		}
 	case attempt.UserID != "":
-		// Proving it again links nobody.
+		// Proving a session again makes no link.
 		return directory.Candidate{}, a.Trace.Require(checkSamePerson, false, "", a.who())
 	default:
 		if user, err = h.link(ctx, tx, a, attempt, how); err != nil {
@@ -106,8 +106,8 @@ func (h *Hub) admit(ctx context.Context, tx *db.Tx, a *answer, attempt signin.At
 	return directory.Candidate{User: user, Organization: org}, err
 }
 
-// need requires what a person cannot come in without. Where that did not come because
-// the provider did not answer, the refusal says so.
+// need requires something that a person cannot come in without. If it is absent because
+// the provider did not answer UserInfo, the refusal says so.
 func (a *answer) need(check string, ok, absent bool, expected, found string) error {
 	if missing := a.Assertion.Missing; !ok && absent && missing.Name != "" {
 		check, expected, found = missing.Name, missing.Expected, missing.Found
@@ -115,8 +115,8 @@ func (a *answer) need(check string, ok, absent bool, expected, found string) err
 	return a.Trace.Require(check, ok, expected, found)
 }
 
-// linkedUser finds the user of a subject: by connection, issuer and subject, byte by byte
-// (R-SML-08, R-RPO-04).
+// linkedUser finds the user linked to connection, issuer and subject, compared byte by
+// byte (R-SML-08, R-RPO-04).
 func linkedUser(ctx context.Context, tx *db.Tx, a *answer) (directory.User, bool, error) {
 	var user directory.User
 	found, err := tx.One(ctx, user.Targets(), `
@@ -135,7 +135,7 @@ func linkedUser(ctx context.Context, tx *db.Tx, a *answer) (directory.User, bool
 	return user, true, err
 }
 
-// link finds or makes the user of a subject that came for the first time.
+// link finds or makes the user for a subject that comes for the first time.
 func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Attempt, how entrance) (directory.User, error) {
 	c := a.Connection
 	// A transient NameID names somebody for one session only (Core §8.3.8).
@@ -174,15 +174,15 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return directory.User{}, err
 	}
 	if err := a.Trace.Require(checkActive, !closed, "", ""); err != nil {
-		return directory.User{}, err // nobody who was shut out comes back this way (R-RPO-08)
+		return directory.User{}, err // nobody who was deactivated comes back this way (R-RPO-08)
 	}
 	invited, err := directory.InvitationsTo(ctx, tx, address, c.OrgID)
 	if err != nil {
 		return directory.User{}, err
 	}
 	if len(invited) == 1 && invited[0].Invitation.Usable(tx.Now()) == nil {
-		// Whoever runs the provider can say this address. It makes nobody more than a
-		// member: that takes the link that was sent to the person.
+		// Somebody who runs the provider could claim this address. So it makes nobody
+		// more than a member; that takes the link in the letter.
 		if err := a.Trace.Require(checkLetter, how.rehearsed || invited[0].Invitation.Role == directory.Member, "", said); err != nil {
 			return directory.User{}, err
 		}
@@ -202,8 +202,8 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	return user, keepIdentity(ctx, tx, a, user, said, true)
 }
 
-// joinInvited accepts an invitation with a provider in place of a password. Where the
-// provider says another address, the person sees both first (decision 0032).
+// joinInvited accepts an invitation with a provider in place of a password. If the
+// provider gives another address, the person sees both first (decision 0032).
 func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said string, how entrance) (directory.User, error) {
 	c := a.Connection
 	inv, err := directory.InvitationByID(ctx, tx, directory.System(c.OrgID), c.OrgID, id)
@@ -244,11 +244,11 @@ func (a *answer) linkTo(user directory.User, said string) Link {
 	}
 }
 
-// linkKnown links the user who has the address that a provider says. A second subject
+// linkKnown links the user who has the address that a provider gives. A second subject
 // of the same connection waits for approval: the provider may have given the address of
-// somebody who left to somebody else. An owner or administrator proves it by what they
-// had before, or somebody who governs them approves it: whoever runs a provider could
-// name any address (decision 0044).
+// somebody who left to another person. An owner or administrator first proves who they
+// are by an earlier credential, or is approved by somebody who governs them, because the
+// people who run a provider could claim any address (decision 0044).
 func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user directory.User, how entrance) error {
 	said := a.Connection.Mapping.email(a.Assertion)
 	second, err := tx.One(ctx, db.Into(new(string)), `
@@ -273,7 +273,7 @@ func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user director
 			return proveFirst{user}
 		}
 		if user.Role == directory.Owner && a.Connection.ConfirmedAt.IsZero() {
-			// It is an owner with fresh proof who says that this provider names them.
+			// An owner with fresh proof accepts what this provider says of them.
 			if err := h.setConfirmed(ctx, tx, user.AsActor(), a.Connection); err != nil {
 				return err
 			}
@@ -287,13 +287,13 @@ func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user director
 	return h.tellLinked(ctx, tx, a.linkTo(user, said), mail.AccountLinked)
 }
 
-// mapRole gives a user whom the connection made the role that its groups have now. Who
-// was invited, or was here before, keeps the one that an administrator gave.
+// mapRole gives a user that the connection created the role of their groups now. A user
+// who was invited, or existed before, keeps the role an administrator gave.
 func mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
 	c := a.Connection
 	role := c.role(a.Assertion)
 	if a.Assertion.Missing.Name != "" && len(a.Assertion.Values(c.Mapping.groupsName())) == 0 {
-		return user, nil // the groups were not said: that is not to be in none
+		return user, nil // missing groups do not mean membership in none
 	}
 	if len(c.Mapping.Roles) == 0 || user.Role == role || user.Role == directory.Owner {
 		return user, nil
@@ -308,8 +308,8 @@ func mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (di
 	return directory.SetMappedRole(ctx, tx, user, role, c.Name)
 }
 
-// role is what the groups of somebody who came for the first time say: a member's
-// unless the mapping names more, and never an owner's.
+// role returns the role that the person's groups map to: member if they map to none, and
+// never owner.
 func (c Connection) role(a upstream.Assertion) directory.Role {
 	groups := a.Values(c.Mapping.groupsName())
 	for _, m := range c.Mapping.Roles {
@@ -320,8 +320,8 @@ func (c Connection) role(a upstream.Assertion) directory.Role {
 	return directory.Member
 }
 
-// proof is what a session carries away: what the provider said that the person did, and
-// no more (R-RPO-06).
+// proof returns what a session keeps of the answer: only what the provider said that the
+// person did (R-RPO-06).
 func (a answer) proof() session.Proof {
 	methods := methodsOf(a.Assertion)
 	return session.Proof{
@@ -329,14 +329,14 @@ func (a answer) proof() session.Proof {
 	}
 }
 
-// strong are the names of providers for authentication with several factors.
+// strong are the values by which providers name authentication with several factors.
 var strong = []string{
 	"http://schemas.microsoft.com/claims/multipleauthn", "https://refeds.org/profile/mfa",
 	"urn:oasis:names:tc:SAML:2.0:ac:classes:MobileTwoFactorContract", "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken",
 	"http://schemas.openid.net/pape/policies/2007/06/multi-factor",
 }
 
-// standard are the methods of RFC 8176 §2, of which a provider may name any.
+// standard are the methods of RFC 8176 §2; we take any of them from a provider.
 var standard = strings.Fields("face fpt geo hwk iris kba mca mfa otp pin pop pwd rba retina sc sms swk tel user vbm wia")
 
 func methodsOf(a upstream.Assertion) []string {

@@ -18,14 +18,14 @@ import (
 	"parvis/internal/session"
 )
 
-// ErrLastWay keeps the only link of somebody who has nothing else to sign in with.
+// ErrLastWay keeps the only link of a person who has nothing else to sign in with.
 var ErrLastWay = fault.New(fault.Conflict, "federation.last_way")
 
 // Link says that a subject of a provider is one of our users.
 type Link struct {
 	User       directory.User
-	Connection string // its id,
-	Provider   string // and its name
+	Connection string // its id
+	Provider   string // its name
 	Issuer     string
 	Email      string // as the provider last said it
 	LinkedAt   time.Time
@@ -35,13 +35,13 @@ type Link struct {
 	protocol Protocol
 }
 
-// ID names the link in forms. It is made of what the link is, so that it means nothing
-// else ever.
+// ID names the link in forms. It is derived from the link's content, so it can never
+// name another link.
 func (l Link) ID() string {
 	return hex.EncodeToString(secret.MAC(nil, l.Connection, l.Issuer, l.subject)[:16])
 }
 
-// Subject is how the provider names the person, for people to read.
+// Subject returns the provider's name for the person, for people to read.
 func (l Link) Subject() string {
 	if l.protocol == SAML {
 		return saml.SubjectName(l.subject)
@@ -54,7 +54,7 @@ func LinksOf(ctx context.Context, r db.Reader, org directory.OrgID, user directo
 	return links(ctx, r, `i.user_id = $2 order by i.created_at, i.connection_id, i.subject`, string(org), string(user))
 }
 
-// LinksAt lists the links of one connection, those used last first.
+// LinksAt lists the links of one connection, last used first.
 func LinksAt(ctx context.Context, r db.Reader, org directory.OrgID, connection string, most int) ([]Link, error) {
 	return links(ctx, r, `i.connection_id = $2 order by i.used_at desc, i.subject limit $3`, string(org), connection, most)
 }
@@ -70,8 +70,8 @@ func links(ctx context.Context, r db.Reader, which string, args ...any) ([]Link,
 		where i.org_id = $1 and `+which, args...)
 }
 
-// Unlink takes a link from a user, whom actor governs or is, and ends the sessions that
-// the provider vouched for. Nobody takes their own only way in away.
+// Unlink removes a link from a user that actor is or governs, and ends the sessions that
+// the provider vouched for. Nobody removes their own only way in.
 func (h *Hub) Unlink(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, user directory.UserID, link string) error {
 	own := actor.Is(org, user)
 	if !own {
@@ -115,7 +115,7 @@ func (l Link) event(actor directory.Actor, action audit.Action) audit.Event {
 	return e
 }
 
-// native reports whether a user has a password or a passkey that opens now.
+// native reports whether a user has a password or a passkey that opens a session now.
 func native(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
 	return r.One(ctx, db.Into(new(string)), `
 		select u.id from users u
@@ -126,8 +126,8 @@ func native(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
 		string(u.OrgID), string(u.ID))
 }
 
-// governs finds a user whom actor may look after, as both are now. Unlike
-// directory.Governed it lets somebody look after themselves.
+// governs returns a user that actor may manage, as both are now. Unlike
+// directory.Governed it lets people manage themselves.
 func governs(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, user directory.UserID) (directory.User, error) {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return directory.User{}, err
@@ -142,7 +142,7 @@ func governs(ctx context.Context, tx *db.Tx, actor directory.Actor, org director
 	return u, err
 }
 
-// tellLinked writes to the person whose link it is.
+// tellLinked writes a letter to the person whose link it is.
 func (h *Hub) tellLinked(ctx context.Context, tx *db.Tx, l Link, what string) error {
 	org, err := directory.OrganizationByID(ctx, tx, l.User.OrgID)
 	if err != nil {
@@ -155,10 +155,10 @@ func (h *Hub) tellLinked(ctx context.Context, tx *db.Tx, l Link, what string) er
 	return err
 }
 
-// wanted is a link that was refused until somebody says that it is right.
+// wanted is a refused link that somebody may still approve.
 type wanted struct{ user directory.User }
 
-// keepWanted keeps it with the attempt that explains it.
+// keepWanted stores a refused link with the trace that explains the attempt.
 func (a answer) keepWanted(ctx context.Context, tx *db.Tx, trace string) error {
 	if a.wanted.user.ID == "" {
 		return nil
@@ -184,8 +184,8 @@ func Wanted(ctx context.Context, r db.Reader, org directory.OrgID, trace string)
 	return l, found, err
 }
 
-// Approve links what an attempt was refused. Whoever approves it governs the person: an
-// owner's link an owner does. The person gets a letter.
+// Approve makes the link that an attempt was refused, and writes to the person. The
+// actor must govern the person, so only an owner approves an owner's link.
 func (h *Hub) Approve(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, trace string) error {
 	l, found, err := Wanted(ctx, tx, org, trace)
 	if err == nil && !found {
@@ -206,8 +206,8 @@ func (h *Hub) Approve(ctx context.Context, tx *db.Tx, actor directory.Actor, org
 	return h.tellLinked(ctx, tx, l, mail.AccountLinked)
 }
 
-// keepLink stores a link. One that comes at the same time makes PostgreSQL try the
-// transaction again, where the index alone would end it.
+// keepLink stores a link. If another transaction stores it at the same time, the
+// conflict clause lets PostgreSQL retry this one, where the index alone would fail it.
 func keepLink(ctx context.Context, tx *db.Tx, l Link, created bool) error {
 	_, err := tx.Exec(ctx, `
 		insert into identities (org_id, connection_id, issuer, subject, user_id, email, created, created_at, used_at)

@@ -13,21 +13,21 @@ import (
 	"parvis/internal/idptest"
 )
 
-// named is a person under another identifier than person gives.
+// named is a person with another identifier than person gives.
 func named(id, email string) samltest.User {
 	u := person(email)
 	u.NameID = id
 	return u
 }
 
-// approve presses the button of an attempt.
+// approve presses the approval button of an attempt.
 func (w *world) approve(b *idptest.Browser, trace federation.Trace) *idptest.Page {
 	w.t.Helper()
 	return b.Post("/o/alpha/admin/single-sign-on/attempts/"+trace.ID, nil)
 }
 
-// A second subject with an address that is linked already, as of somebody who left,
-// waits until an administrator approves it.
+// A second subject with an address that is linked already, as after a person left, waits until an
+// administrator approves it.
 func TestASecondSubjectOfAConnectionWaitsForApproval(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -62,8 +62,8 @@ func TestASecondSubjectOfAConnectionWaitsForApproval(t *testing.T) {
 	idptest.Want(t, w.approve(admin, trace), idptest.Status(404))
 }
 
-// Nobody becomes an owner or an administrator by what a provider says: they prove a new
-// link by what they had, or somebody who governs them approves it.
+// Nobody becomes an owner or an administrator by a provider's word: they prove a new link by an
+// earlier credential, or are approved by somebody who governs them.
 func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 	w := start(t)
 	idp, later := w.idp(), samltest.New("https://later.example", w.Clock.Now)
@@ -71,13 +71,13 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 	admin := w.Join(t, w.org, anton, "Anton", directory.Administrator)
 	c := w.samlConnection(w.org, idp)
 
-	// Whoever runs the provider is asked for what Olga had, and gets no further.
+	// The attacker who runs the provider is asked for Olga's credential, and gets no further.
 	b := w.Browser(t)
 	p := w.enter(b, idp, c, person(owner))
 	idptest.Want(t, p, idptest.Status(200), idptest.Says("federation.prove_title", "Name", "Olga"))
 	idptest.Want(t, p.Form("main").Submit(""), idptest.Status(200))
 	w.outside(b, w.org)
-	// With a session of somebody else neither.
+	// A session of another person does not help either.
 	mallory := w.Join(t, w.org, "mallory@alpha.example", "Mallory", directory.Member)
 	p = w.answer(mallory, idp, c, toProvider(t, mallory.Post("/o/alpha", url.Values{"connection": {c.ID}})), person(owner))
 	idptest.Want(t, p, idptest.Says("federation.prove_title", "Name", "Olga"))
@@ -85,7 +85,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 	if n := w.rows(`select count(*) from identities where user_id = $1`, string(w.user(w.org, owner).ID)); n != 0 {
 		t.Fatal("the owner is linked without proof")
 	}
-	// An administrator approves no owner's.
+	// An administrator cannot approve an owner's link.
 	trace := w.newest("own_proof")
 	idptest.Want(t, w.approve(admin, trace), idptest.Status(403))
 
@@ -101,7 +101,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 		t.Errorf("%d letters, want 1", n)
 	}
 
-	// To another provider she changes by the link that she has.
+	// She changes to another provider by the link that she has.
 	second := w.samlConnection(w.org, later)
 	b = w.Browser(t)
 	p = w.enter(b, later, second, person(owner)).Form("main").Submit("")
@@ -110,7 +110,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 	idptest.Want(t, p, idptest.Says("federation.link_what", "Name", "Olga", "Connection", second.Name))
 	w.inside(p.Form("main").Submit(""), w.org, "Olga")
 
-	// A proof of long ago is none, though the browser is signed in.
+	// An old proof does not count, even though the browser is signed in.
 	w.Clock.Advance(11 * time.Minute)
 	p = w.answer(admin, idp, c, toProvider(t, admin.Post("/o/alpha", url.Values{"connection": {c.ID}})), person(anton))
 	idptest.Want(t, p, idptest.Says("federation.prove_title", "Name", "Anton"))
@@ -121,7 +121,7 @@ func TestOwnersAndAdministratorsProveANewLink(t *testing.T) {
 	w.inside(w.enter(w.Browser(t), idp, c, person(anton)), w.org, "Anton")
 }
 
-// newest is the newest attempt that was refused for a reason.
+// newest returns the newest attempt that a check refused.
 func (w *world) newest(refused string) federation.Trace {
 	w.t.Helper()
 	all, err := federation.TracesOf(w.t.Context(), w.DB, federation.TraceQuery{OrgID: w.org.ID, Most: 50})
@@ -137,8 +137,8 @@ func (w *world) newest(refused string) federation.Trace {
 	return federation.Trace{}
 }
 
-// Somebody who was invited to more than membership becomes that by the letter's link
-// alone: a provider could name the address of anybody who was invited.
+// A person invited to more than membership accepts only by the letter's link, since a provider could
+// give the address of anybody who was invited.
 func TestAProviderAcceptsNoOwnersInvitation(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -156,7 +156,7 @@ func TestAProviderAcceptsNoOwnersInvitation(t *testing.T) {
 	}
 }
 
-// Links are seen and undone by the person, on the person's page and at the connection.
+// The person, and administrators on the person's page and at the connection, see and undo links.
 func TestLinksAreListedAndUndone(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -181,7 +181,7 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 		return "/o/alpha/admin/people/" + string(all[0].User.ID), all[0]
 	}
 	page, l := link(ada)
-	// The neighbour reaches none of it, and the member only their own.
+	// A neighbouring organization reaches none of it, and a member only their own.
 	form := url.Values{"link": {l.ID()}, "person": {string(l.User.ID)}}
 	for _, path := range []string{"/o/beta/admin/people/" + string(l.User.ID) + "/links", "/o/beta/admin/connections/" + c.ID + "/links"} {
 		idptest.Want(t, stranger.Post(path, form), idptest.Status(404))
@@ -192,7 +192,7 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 	for _, shown := range []string{page, "/o/alpha/admin/connections/" + c.ID} {
 		idptest.Want(t, admin.Get(shown), idptest.Says("console.links.title"), idptest.Shows("id of "+ada))
 	}
-	// Ada undoes her own; who has nothing else keeps it.
+	// Ada undoes her own link; a person who has nothing else keeps theirs.
 	idptest.Want(t, adas.Get("/o/alpha/account/security"), idptest.Shows("id of "+ada))
 	idptest.Want(t, adas.Get("/o/alpha/account/security").Form("account/security/links").Submit(""), idptest.Status(200), idptest.Says("console.links.undone"), idptest.ShowsNot("id of "+ada))
 	if w.signedIn(federated) || !w.signedIn(adas) {
@@ -202,7 +202,7 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 		t.Error("no letter about it")
 	}
 	idptest.Want(t, only.Get("/o/alpha/account/security").Form("account/security/links").Submit(""), idptest.Status(409), idptest.Says("federation.last_way"))
-	// An administrator undoes it, who may not undo an owner's.
+	// An administrator undoes it, but not an owner's.
 	page, l = link(bea)
 	idptest.Want(t, admin.Get(page).Form("links").Submit(""), idptest.Status(200), idptest.Says("console.links.undone"))
 	if w.signedIn(only) {
@@ -218,8 +218,8 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 	idptest.Want(t, admin.Post("/o/alpha/admin/connections/"+c.ID+"/links", url.Values{"link": {l.ID()}, "person": {string(l.User.ID)}}), idptest.Status(403))
 }
 
-// Where single sign-on is the only way in, credentials of ours open nothing, and prove a
-// new link all the same.
+// Where single sign-on is the only way in, our own credentials open no session, but they still prove
+// a new link.
 func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) {
 	w := start(t, idptest.Named) // passkeys need a name
 	idp := w.idp()
@@ -231,7 +231,7 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	w.shut()
 	w.ended()
 
-	// The page that asks for the proof, of an answer that names email.
+	// asked returns the page that asks for proof, for an answer that names email.
 	asked := func(b *idptest.Browser, email string) *idptest.Page {
 		t.Helper()
 		p := w.enter(b, idp, c, person(email))
@@ -242,7 +242,7 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	proof := asked(b, owner)
 	idptest.Want(t, proof, idptest.Status(200), idptest.Field("password"), idptest.Says("web.sign_in.to_link"), idptest.NoElement("button", "value", c.ID))
 
-	// Nobody else's password proves it, and a wrong one does not.
+	// Neither another person's password nor a wrong one proves it.
 	for _, typed := range [][2]string{{ada, idptest.Password}, {"otto@alpha.example", idptest.Password}, {owner, "wrong"}} {
 		p := proof.Form("main").Fill("email", typed[0]).Fill("password", typed[1]).Submit("")
 		idptest.Want(t, p, idptest.Status(422), idptest.Says("signin.failed"))
@@ -254,7 +254,7 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 		t.Error("a proof for a link is told as a way in")
 	}
 	w.outside(b, w.org) // it opened no session
-	// A token from before the proof links nobody.
+	// A browser token from before the proof links nobody.
 	p := old.Post(done.URL.Path, nil)
 	idptest.Want(t, p, idptest.SaysNot("federation.link_what", "Name", "Olga", "Connection", c.Name))
 	p = p.Form("main").Fill("email", owner).Fill("password", idptest.Password).Submit("")
@@ -263,8 +263,8 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	if n := w.rows(`select count(*) from identities where user_id = $1`, string(w.user(w.org, owner).ID)); n != 0 {
 		t.Fatal("linked by an old token")
 	}
-	// The same form again ends where it ended, where the first answer was lost too, and
-	// opens no session.
+	// The same form again ends where it ended before, even if the first answer was lost, and opens no
+	// session.
 	again := url.Values{"email": {owner}, "password": {idptest.Password}}
 	for _, sender := range []*idptest.Browser{b, old} {
 		idptest.Want(t, sender.Post(proof.URL.Path, again), idptest.Says("federation.link_what", "Name", "Olga", "Connection", c.Name))
@@ -272,14 +272,14 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	}
 	w.inside(done.Form("main").Submit(""), w.org, "Olga")
 
-	// Elsewhere her password is worth what it was.
+	// Elsewhere her password still opens nothing.
 	b = w.Browser(t)
 	b.Get("/o/alpha")
 	b.Post("/o/alpha", url.Values{"email": {owner}, "password": {idptest.Password}}) // leads to the provider
 	w.outside(b, w.org)
 
-	// A passkey that signs in alone elsewhere proves it alone, and not for somebody else. Who
-	// types the password proves the second step too.
+	// A passkey that signs in alone elsewhere proves it alone, and only for its owner. With a password
+	// the second step must be proved too.
 	b = w.Browser(t)
 	proof = asked(b, anton)
 	alone := url.Values{"response": {string(hers.Assert(t, b.PasskeyOptions()))}}
@@ -299,7 +299,7 @@ func TestCredentialsOfOursProveALinkWhereSingleSignOnIsTheOnlyWay(t *testing.T) 
 	w.inside(done.Form("main").Submit(""), w.org, "Anton")
 }
 
-// The proof for one answer is none for another, and none ten minutes later.
+// The proof for one answer counts neither for another nor ten minutes later.
 func TestAProofForALinkIsForThatAnswer(t *testing.T) {
 	w := start(t)
 	idp, later := w.idp(), samltest.New("https://later.example", w.Clock.Now)

@@ -19,19 +19,19 @@ import (
 	"parvis/internal/upstream"
 )
 
-// ErrLogout answers a message of single logout that was not believed. It ended nothing.
+// ErrLogout answers a single logout message that was not believed and ended nothing.
 var ErrLogout = fault.New(fault.Denied, "federation.logout_refused")
 
-// ErrLogoutNobody answers one that was believed and names nobody's session here.
+// ErrLogoutNobody answers a logout message that was believed but names no session here.
 var ErrLogoutNobody = fault.New(fault.NotFound, "federation.logout_nobody")
 
-// checkSession is that of a logout message which was believed.
-const checkSession = "logout_session" // somebody whom it names had a session here
+// checkSession is the check of a believed logout message.
+const checkSession = "logout_session" // it names somebody who had a session here
 
-// SignOut takes a browser to the provider of a session that just ended here, so that
-// it ends there too, where the provider has a page for that. It reports whether it
-// answered. It answers a form. then is where an application wants the person afterwards,
-// an address that it registered; empty for the organization's page.
+// SignOut sends the browser to the provider of a session that just ended here, to end it
+// there too, if the provider has a page for it. It answers a form, and reports whether it
+// did. then is the registered address where an application wants the person afterwards;
+// empty for the organization's page.
 func (h *Hub) SignOut(v *page.Visitor, ended session.Session, then string) (bool, error) {
 	if ended.ConnectionID == "" {
 		return false, nil
@@ -73,8 +73,8 @@ func (h *Hub) SignOut(v *page.Visitor, ended session.Session, then string) (bool
 	return true, carry(v, c, m)
 }
 
-// signedOut is where an OpenID Connect provider leads back to. Nothing is believed of
-// it: the session here ended before.
+// signedOut is where an OpenID Connect provider sends the browser back. It believes
+// nothing: the session here has ended before.
 func (h *Hub) signedOut(v *page.Visitor) error {
 	ctx := v.R.Context()
 	c, org, err := connectionByID(ctx, h.DB, v.R.PathValue("connection"))
@@ -88,8 +88,8 @@ func (h *Hub) signedOut(v *page.Visitor) error {
 	return afterSignOut(v, org, q)
 }
 
-// afterSignOut goes to where the application that asked for it wants the person, or to
-// the organization's page.
+// afterSignOut sends the person to where the application wants them, or to the
+// organization's page.
 func afterSignOut(v *page.Visitor, org directory.Organization, q request) error {
 	if q.Asked.Then == "" {
 		return v.Redirect(org.Path() + "?signed-out")
@@ -101,15 +101,15 @@ func afterSignOut(v *page.Visitor, org directory.Organization, q request) error 
 	return v.GoTo(org.DisplayName, q.Asked.Then)
 }
 
-// sloQuery takes a single logout message by the redirect binding. It is a GET that
-// ends sessions, because the protocol says so; its signature stands for the form.
+// sloQuery takes a single logout message by the redirect binding. This GET ends sessions,
+// as the protocol demands; the message's signature replaces a form's token.
 func (h *Hub) sloQuery(v *page.Visitor) error {
 	return h.slo(v, v.R.URL.Query().Get("RelayState"), func(e saml.Expectation) (saml.Logout, upstream.Trace, error) {
 		return saml.JudgeLogoutQuery(v.R.URL.RawQuery, e)
 	})
 }
 
-// sloForm takes one by the POST binding.
+// sloForm takes a single logout message by the POST binding.
 func (h *Hub) sloForm(v *page.Visitor) error {
 	form, err := posted(v)
 	if err != nil {
@@ -120,8 +120,8 @@ func (h *Hub) sloForm(v *page.Visitor) error {
 	})
 }
 
-// slo ends the sessions that a provider's signed word names, and answers it; or, where
-// it is the answer to ours, leads to the page after signing out.
+// slo ends the sessions that a provider's signed request names, and answers it. If the
+// message answers a request of ours, it leads to the page after signing out.
 func (h *Hub) slo(v *page.Visitor, relayState string, judge func(saml.Expectation) (saml.Logout, upstream.Trace, error)) error {
 	ctx := v.R.Context()
 	if err := h.SignIn.TakeUpstream(ctx); err != nil {
@@ -159,7 +159,7 @@ func (h *Hub) slo(v *page.Visitor, relayState string, judge func(saml.Expectatio
 	return h.obey(v, a, l, e, relayState)
 }
 
-// obey ends the sessions that a logout message which was believed names, and answers it.
+// obey ends the sessions that a believed logout request names, and answers it.
 func (h *Hub) obey(v *page.Visitor, a answer, l saml.Logout, e saml.Expectation, relayState string) error {
 	ctx, c := v.R.Context(), a.Connection
 	had, err := h.endUpstream(ctx, c, named{
@@ -174,7 +174,7 @@ func (h *Hub) obey(v *page.Visitor, a answer, l saml.Logout, e saml.Expectation,
 			return err
 		}
 	}
-	if c.SAML.SLO.Location == "" { // it takes no answer
+	if c.SAML.SLO.Location == "" { // the provider takes no answer
 		if !had {
 			return ErrLogoutNobody
 		}
@@ -191,7 +191,7 @@ func (h *Hub) obey(v *page.Visitor, a answer, l saml.Logout, e saml.Expectation,
 	return carry(v, c, m)
 }
 
-// claimSignOut finds the request for signing out that an answer is for.
+// claimSignOut finds the sign-out request that an answer belongs to.
 func (h *Hub) claimSignOut(ctx context.Context, c Connection, state secret.Token) (request, bool, error) {
 	if state.IsZero() {
 		return request{}, false, nil
@@ -230,16 +230,16 @@ func (h *Hub) refuseLogout(v *page.Visitor, c Connection, t upstream.Trace, why 
 	return ErrLogout
 }
 
-// named is whose sessions a provider wants ended.
+// named says whose sessions a provider wants ended.
 type named struct {
 	issuer  string
-	text    string                    // that the subject contains; empty where the indexes alone say which
-	is      func(subject string) bool // judges a subject that does
-	indexes []string                  // its own names for sessions; none for all of the subject's
+	text    string                    // a part of the subject; empty where the indexes alone say which
+	is      func(subject string) bool // judges a subject that contains text
+	indexes []string                  // the provider's names for sessions; none means all of the subject's
 }
 
-// endUpstream ends the sessions that a provider names. It reports whether there was one,
-// over already or not.
+// endUpstream ends the sessions that a provider names. It reports whether there was any,
+// ended before or not.
 func (h *Hub) endUpstream(ctx context.Context, c Connection, n named) (had bool, err error) {
 	err = h.DB.Update(ctx, func(tx *db.Tx) error {
 		had = false
@@ -282,7 +282,7 @@ func (h *Hub) endUpstream(ctx context.Context, c Connection, n named) (had bool,
 	return had, err
 }
 
-// backChannel is an OpenID Connect provider's word, server to server, that somebody
+// backChannel takes an OpenID Connect provider's message, server to server, that somebody
 // signed out there (Back-Channel Logout 1.0 §2.5 to §2.8).
 func (h *Hub) backChannel(v *page.Visitor) error {
 	ctx := v.R.Context()
@@ -315,7 +315,7 @@ func (h *Hub) backChannel(v *page.Visitor) error {
 		if l.Session != "" {
 			indexes = []string{l.Session}
 		}
-		// Who is signed out here already is what was asked for (Back-Channel Logout §2.7).
+		// No session left is what the provider wanted (Back-Channel Logout §2.7).
 		if _, err = h.endUpstream(ctx, c, named{
 			issuer: c.Found.Provider.Issuer, text: l.Subject, indexes: indexes, is: func(subject string) bool { return subject == l.Subject },
 		}); err == nil {

@@ -21,8 +21,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// logoutRequest is the path by which a provider ends a session; it names the person with
-// the format, as it did before.
+// logoutRequest returns the path by which a provider ends a session; the request names the person
+// with the same format as the sign-in.
 func logoutRequest(w *world, idp *samltest.IdP, c federation.Connection, id, nameID, index string) string {
 	document := fmt.Sprintf(`<samlp:LogoutRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="%s" Version="2.0" IssueInstant="%s" Destination="%s"><saml:Issuer>%s</saml:Issuer><saml:NameID Format="%s">%s</saml:NameID>`,
 		id, w.Clock.Now().UTC().Format(time.RFC3339), c.SLO(w.URL), idp.EntityID(), persistent, nameID)
@@ -32,13 +32,13 @@ func logoutRequest(w *world, idp *samltest.IdP, c federation.Connection, id, nam
 	return "/federation/" + c.ID + "/slo?" + idp.SignQuery("SAMLRequest", document+"</samlp:LogoutRequest>", "")
 }
 
-// logoutResponse is the provider's answer to ours.
+// logoutResponse returns the path of the provider's answer to our request.
 func logoutResponse(w *world, idp *samltest.IdP, c federation.Connection, to, relayState string) string {
 	return "/federation/" + c.ID + "/slo?" + idp.SignQuery("SAMLResponse", fmt.Sprintf(`<samlp:LogoutResponse xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_r" Version="2.0" IssueInstant="%s" Destination="%s" InResponseTo="%s"><saml:Issuer>%s</saml:Issuer><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status></samlp:LogoutResponse>`,
 		w.Clock.Now().UTC().Format(time.RFC3339), c.SLO(w.URL), to, idp.EntityID()), relayState)
 }
 
-// session signs somebody in whose session the provider calls by a name.
+// session signs a person in with a session index of the provider.
 func (w *world) session(idp *samltest.IdP, c federation.Connection, email, index string) *idptest.Browser {
 	w.t.Helper()
 	b := w.Browser(w.t)
@@ -48,7 +48,7 @@ func (w *world) session(idp *samltest.IdP, c federation.Connection, email, index
 	return b
 }
 
-// tell has some browser carry a message of the provider's, and is where it is led.
+// tell has some browser carry the provider's message, and returns where it is led.
 func (w *world) tell(path string) string {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.URL+path, nil)
@@ -79,7 +79,7 @@ func TestSingleLogoutFromTheProviderEndsTheNamedSessionAlone(t *testing.T) {
 	expect.Equal(t, "another session is open", w.signedIn(two), true)
 	expect.Equal(t, "another person's session is open", w.signedIn(bob), true)
 	expect.Equal(t, "a session elsewhere is open", w.signedIn(elsewhere), true)
-	// The same again, and what names somebody of another connection, end nothing.
+	// A repeated message, and one that names a person of another connection, end nothing.
 	again := logoutRequest(w, idp, c, "_l1", "id of "+ada, "second")
 	if p := one.Get(again); p.Status != 403 || w.traceOf(w.org, p).Refused != "replay" {
 		t.Errorf("replayed: %d %s", p.Status, p.Text())
@@ -89,7 +89,7 @@ func TestSingleLogoutFromTheProviderEndsTheNamedSessionAlone(t *testing.T) {
 	if !w.signedIn(two) || !w.signedIn(bob) || !w.signedIn(elsewhere) {
 		t.Error("another's session ended")
 	}
-	// Without a name of the session, all of that person.
+	// Without a session index, all of the person's sessions end.
 	w.tell(logoutRequest(w, idp, c, "_l4", "id of "+ada, ""))
 	if w.signedIn(two) || !w.signedIn(bob) {
 		t.Error("not the person's sessions ended")
@@ -162,7 +162,7 @@ func TestSigningOutHereLeadsToTheProviderAndBack(t *testing.T) {
 	if p := b.Get(logoutResponse(w, idp, c, id, address.Query().Get("RelayState"))); p.Status != 403 {
 		t.Errorf("the same answer again: %d %s", p.Status, p.URL)
 	}
-	// A sign-out is no sign-in: its state opens nothing.
+	// A sign-out is no sign-in: its state opens no session.
 	b = w.session(idp, c, ada, "second")
 	p = b.Get("/o/alpha/home").Form("sign-out").Submit("")
 	if address, err = url.Parse(toProvider(t, p)); err != nil {
@@ -258,7 +258,7 @@ func TestRPO8BackChannelLogoutEndsTheNamedSessionAlone(t *testing.T) {
 	if p := tell(c, good); p.Status != 400 {
 		t.Errorf("replayed: %d", p.Status)
 	}
-	// By the subject alone all of that person, of that connection.
+	// With the subject alone, all of the person's sessions of that connection end.
 	if p := tell(c, i.sign("logout+jwt", claims("sub", "ada"))); p.Status != 200 || w.signedIn(two) || !w.signedIn(bob) {
 		t.Errorf("by the subject: %d", p.Status)
 	}
@@ -267,9 +267,9 @@ func TestRPO8BackChannelLogoutEndsTheNamedSessionAlone(t *testing.T) {
 	}
 }
 
-// One person's name written two ways: a format that is left out or unspecified and white
-// space do not matter, another name or another format does. Where nothing matches the
-// answer is no success, and administrators see it.
+// One person's name can be written in two ways: a missing or unspecified format and white space do
+// not matter, another name or another format does. If nothing matches, the answer is no success, and
+// administrators see it.
 func TestSML10ANameWrittenOtherwiseEndsTheSession(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -327,7 +327,7 @@ func TestSML10ANameWrittenOtherwiseEndsTheSession(t *testing.T) {
 		t.Errorf("%d traces of what named nobody, want 4", n)
 	}
 
-	// The same session named once it is over is what was asked for.
+	// Naming a session that has ended already is a success.
 	b := w.session(idp, c, ada, "last")
 	b.Get("/o/alpha/home").Form("sign-out").Submit("")
 	if got := status(`<saml:NameID>id of ada@alpha.example</saml:NameID>`, "<samlp:SessionIndex>last</samlp:SessionIndex>"); !strings.Contains(got, success) {
@@ -335,7 +335,7 @@ func TestSML10ANameWrittenOtherwiseEndsTheSession(t *testing.T) {
 	}
 }
 
-// A provider that takes no logout messages may still send one: it gets a page.
+// A provider with no address for logout answers may still send a request; it gets a page.
 func TestALogoutRequestOfAProviderWithoutAnAddressForAnswers(t *testing.T) {
 	w := start(t)
 	idp := w.idp()

@@ -33,18 +33,18 @@ var (
 	ErrIncomplete = fault.New(fault.Conflict, "federation.incomplete")
 )
 
-// Editor is who sets a connection up: somebody who may set the organization's rules,
-// or whoever holds a setup link.
+// Editor is a person who sets a connection up: one who may set the organization's rules,
+// or one who holds a setup link.
 type Editor struct {
 	directory.Actor
-	link string // id of the setup link; empty for who is signed in
+	link string // id of the setup link; empty for a signed-in person
 }
 
-// ByActor is somebody of the organization.
+// ByActor is an Editor without a setup link.
 func ByActor(a directory.Actor) Editor { return Editor{Actor: a} }
 
-// mayChange is asked in the transaction that changes c. A link ends on every node at
-// once, and touches nothing that people come in by.
+// mayChange is asked in the transaction that changes c. So a setup link ends on every
+// node at once, and never changes a connection that is on.
 func (e Editor) mayChange(ctx context.Context, tx *db.Tx, c Connection) error {
 	if e.link == "" {
 		return e.MaySetRules(ctx, tx, c.OrgID)
@@ -67,7 +67,7 @@ func (e Editor) event(c Connection, action audit.Action) audit.Event {
 	return event
 }
 
-// New is what makes a connection. The rest is said when its addresses are known,
+// New is what Create needs. The rest is set later, once the connection has its addresses,
 // which the provider asks for first.
 type New struct {
 	Provider Provider
@@ -75,7 +75,7 @@ type New struct {
 	Name     string
 }
 
-// Create makes a draft, last in the organization's order.
+// Create makes a draft, the last in the organization's order.
 func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, n New) (Connection, error) {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Connection{}, err
@@ -121,7 +121,7 @@ func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	return c, audit.Record(ctx, tx, e)
 }
 
-// texts are what is stored as JSON.
+// texts returns the columns that are stored as JSON.
 func (c Connection) texts() (settings, mapping string, found db.Text, err error) {
 	parts := []any{c.SAML, c.Mapping, nil}
 	if c.Protocol == OIDC {
@@ -144,21 +144,21 @@ func (c Connection) texts() (settings, mapping string, found db.Text, err error)
 	return texts[0], texts[1], found, nil
 }
 
-// A Change is what becomes of a connection. It may be asked twice, and alters nothing
-// but the connection: slices are replaced, not written into.
+// A Change alters a connection and nothing else: slices are replaced, not written into.
+// It may be called twice.
 type Change func(*Connection) error
 
-// altered is what a change makes of c.
+// altered returns c with a change made.
 func (what Change) altered(c Connection) (Connection, error) {
 	err := what(&c)
 	c.HasSecret = c.secret != ""
 	return c, err
 }
 
-// Change alters a connection and records what differs. Where that is something that
-// a test covers, the connection is untested from now on. One that is on keeps what it
-// trusts: the change waits beside it, with what waits there already. It returns the
-// connection as it is in force.
+// Change alters a connection and records what differs. If a test covers what differs, the
+// connection is untested from then on. On a connection that is on, a change of what it
+// trusts waits beside it, joined with what waits there already. Change returns the
+// connection that is in force.
 func (h *Hub) Change(ctx context.Context, tx *db.Tx, by Editor, org directory.OrgID, id string, what Change) (Connection, error) {
 	c, err := connectionOf(ctx, tx, org, id)
 	if err != nil {
@@ -178,8 +178,8 @@ func (h *Hub) Change(ctx context.Context, tx *db.Tx, by Editor, org directory.Or
 	if wrong != nil && !waiting {
 		return Connection{}, wrong
 	}
-	// What is only in what waits, such as a certificate to take away, is wrong for the
-	// connection that is in force.
+	// A change may fit only what waits, such as removing a certificate that only it has,
+	// and be wrong for the connection in force.
 	atOnce := wrong == nil && (c.State != On || !next.waits(c))
 	if waiting || !atOnce {
 		if err := by.changeBeside(ctx, tx, c, w.Connection, what); err != nil || !atOnce {
@@ -190,7 +190,7 @@ func (h *Hub) Change(ctx context.Context, tx *db.Tx, by Editor, org directory.Or
 	return next, err
 }
 
-// keep stores a connection that was altered, and records it.
+// keep stores a connection after a change, and records what differs from before.
 func (e Editor) keep(ctx context.Context, tx *db.Tx, c *Connection, before Connection) error {
 	was, is := differences(before, *c)
 	if len(is) == 0 {
@@ -224,10 +224,10 @@ func (c Connection) save(ctx context.Context, tx *db.Tx) error {
 	return err
 }
 
-// uncovered are the fields that what a test shows does not depend on.
+// uncovered are the fields that a test does not depend on.
 var uncovered = []string{"name", "shown", "metadata_address"}
 
-// covered tells that c differs from before in something that a test covers.
+// covered reports whether c differs from before in something that a test covers.
 func (c Connection) covered(before Connection) bool {
 	_, is := differences(before, c)
 	for _, name := range uncovered {
@@ -236,8 +236,8 @@ func (c Connection) covered(before Connection) bool {
 	return len(is) > 0
 }
 
-// differences are the fields of two states of a connection that are not the same, for
-// the audit log. Of a secret they tell only that it was replaced.
+// differences returns the fields in which two states of a connection differ, for the
+// audit log. For a secret it says only that it was replaced.
 func differences(before, after Connection) (was, is audit.Fields) {
 	was, is = before.fields(), after.fields()
 	for name, value := range was {
@@ -280,7 +280,7 @@ func fingerprints(c saml.Connection) []string {
 	return all
 }
 
-// Present says how a connection is shown.
+// Present changes a connection's name and whether the sign-in page shows it.
 func Present(name string, shown bool) Change {
 	return func(c *Connection) (err error) {
 		c.Name, err = naming.CleanName(name, "name")
@@ -289,7 +289,7 @@ func Present(name string, shown bool) Change {
 	}
 }
 
-// SetLogo gives a connection another logo, or its provider's icon where it is zero.
+// SetLogo gives a connection another logo; a zero logo stands for the provider's icon.
 func (h *Hub) SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string, logo picture.PNG) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	if err != nil || c.Logo == "" && logo.IsZero() {
@@ -307,7 +307,7 @@ func (h *Hub) SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, org
 	return audit.Record(ctx, tx, e)
 }
 
-// changeable is a connection that actor may change.
+// changeable returns a connection if actor may change it.
 func changeable(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id string) (Connection, error) {
 	if err := actor.MaySetRules(ctx, r, org); err != nil {
 		return Connection{}, err
@@ -315,7 +315,7 @@ func changeable(ctx context.Context, r db.Reader, actor directory.Actor, org dir
 	return connectionOf(ctx, r, org, id)
 }
 
-// MoveUp puts a connection before the one that it stands after.
+// MoveUp moves a connection one place up in the organization's order.
 func (h *Hub) MoveUp(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	if err != nil {
@@ -340,8 +340,8 @@ func (h *Hub) MoveUp(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	return audit.Record(ctx, tx, e)
 }
 
-// Remove deletes a connection that is not on, and with it who its subjects are and
-// what it left behind.
+// Remove deletes a connection that is not on, with its links and everything else that
+// belongs to it.
 func (h *Hub) Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	if err != nil {
@@ -364,10 +364,10 @@ func (h *Hub) Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	return audit.Record(ctx, tx, e)
 }
 
-// TurnOn lets people come in by a connection that was tested as it is now. Its setup
-// link ends: what people come in by is not changed from outside. An owner who turns it
-// on confirms what it trusts, as the owner saw it: seen is when that last changed.
-// Where an owner is linked to it, nobody else turns it on without that.
+// TurnOn lets people sign in by a connection that was tested as it is now. Its setup link
+// ends, because a live connection is not changed from outside. An owner who turns it on
+// confirms what it trusts, as the owner saw it; seen is when that last changed. If an
+// owner is linked to an unconfirmed connection, only an owner can turn it on.
 func (h *Hub) TurnOn(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string, seen time.Time) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	switch {
@@ -389,8 +389,8 @@ func (h *Hub) TurnOn(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	return h.turn(ctx, tx, actor, c, On, "connection.turned_on", mail.ConnectionTurnedOn)
 }
 
-// TurnOff ends that, from the next request on. The last one stays on while it is the
-// only way in.
+// TurnOff stops sign-ins by a connection, from the next request on. The last connection
+// stays on while single sign-on is the only way in.
 func (h *Hub) TurnOff(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	if err != nil || c.State != On {
@@ -407,7 +407,7 @@ func (h *Hub) TurnOff(ctx context.Context, tx *db.Tx, actor directory.Actor, org
 	if o.FederatedOnly() && len(ways) == 1 {
 		return ErrOnlyWay
 	}
-	if _, err := dropBeside(ctx, tx, c); err != nil { // from now on it changes at once
+	if _, err := dropBeside(ctx, tx, c); err != nil { // a connection that is off changes at once
 		return err
 	}
 	return h.turn(ctx, tx, actor, c, Off, "connection.turned_off", mail.ConnectionTurnedOff)
@@ -425,8 +425,8 @@ func (h *Hub) turn(ctx context.Context, tx *db.Tx, actor directory.Actor, c Conn
 	return h.tell(ctx, tx, actor, c, letter, tx.Now())
 }
 
-// tell writes to the owners and administrators what happened to a connection or, where
-// it is none, to all sign-ins by providers.
+// tell writes to the owners and administrators what happened to a connection or, if c has
+// no id, to all sign-ins by providers.
 func (h *Hub) tell(ctx context.Context, tx *db.Tx, actor directory.Actor, c Connection, what string, when time.Time) error {
 	org, err := directory.OrganizationByID(ctx, tx, c.OrgID)
 	if err != nil {

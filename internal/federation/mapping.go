@@ -8,8 +8,8 @@ import (
 	"parvis/internal/upstream"
 )
 
-// What attributes are called where the mapping does not say: by OpenID Connect, by
-// LDAP's names and their OIDs, and by Microsoft's.
+// The usual names of attributes, for a mapping that gives none: those of OpenID Connect,
+// of LDAP with their OIDs, and of Microsoft.
 var (
 	emailNames = []string{
 		"email", "mail", "emailaddress", "urn:oid:0.9.2342.19200300.100.1.3",
@@ -29,17 +29,17 @@ var (
 	}
 )
 
-// verifiedNames are the claims by which a provider says itself whether the address in
-// its claim email is the person's. Entra's is about the domain of the address.
+// verifiedNames are the claims in which a provider itself says whether the address in its
+// claim email is the person's. Entra's xms_edov is about the address's domain.
 var verifiedNames = []string{"email_verified", "emailverified", "http://schemas.auth0.com/email_verified", "xms_edov"}
 
-// transientFormat is that of a NameID that means nobody the next time.
+// transientFormat is the format of a NameID that names nobody the next time.
 const transientFormat = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 
-// emailFormat is that of a NameID that is an address.
+// emailFormat is the format of a NameID that is an address.
 const emailFormat = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 
-// email is the address that the provider says; empty where it says none, or several.
+// email returns the address that the provider gives; empty if it gives none, or several.
 func (m Mapping) email(a upstream.Assertion) string {
 	if m.Email != "" {
 		return only(a.Values(m.Email))
@@ -55,10 +55,10 @@ func (m Mapping) email(a upstream.Assertion) string {
 	return ""
 }
 
-// vouchedFor reports whether an address is the person's, by the provider's word or by
-// the administrator's for it, and what the provider said. Its own no counts more than
-// their yes. What it says is about its claim email (OIDC Core §5.1), from which the
-// mapping need not take the address.
+// vouchedFor reports whether the provider, or the administrator for it, says that an
+// address is the person's, and returns what the provider said. The provider's no counts
+// more than their yes. The provider speaks of its claim email (OIDC Core §5.1), while the
+// mapping may take the address from another.
 func (c Connection) vouchedFor(a upstream.Assertion, address string) (vouched bool, said string) {
 	claimed := only(a.Values("email"))
 	same := strings.EqualFold(claimed, address)
@@ -72,7 +72,7 @@ func (c Connection) vouchedFor(a upstream.Assertion, address string) (vouched bo
 	return c.Vouches || a.EmailVerified && same, address
 }
 
-// reads are the attributes that something is read from.
+// reads returns the attributes that we read something from.
 func (c Connection) reads() (all []string) {
 	for _, names := range c.wanted(false) {
 		all = append(all, names...)
@@ -80,8 +80,8 @@ func (c Connection) reads() (all []string) {
 	return append(all, verifiedNames...)
 }
 
-// wanted are the claims that are read of a person, each with the names that it may
-// have. Groups are where they mean something, and in a test, which shows them.
+// wanted returns the claims that we read, each with the names that it may have. Groups
+// are among them if roles depend on them, and in a test, which shows them.
 func (c Connection) wanted(test bool) [][]string {
 	names := func(chosen string, usual ...string) []string {
 		if chosen != "" {
@@ -104,8 +104,8 @@ func isNo(value string) bool {
 	return slices.Contains([]string{"false", "0", "no"}, strings.ToLower(strings.TrimSpace(value)))
 }
 
-// name is what to call a person who is new here: the first that can be shown of what
-// the provider says, what was invited, what is before the @ of the address, and all of it.
+// name returns what to call a new person: the first of these that can be shown: what the
+// provider says, the invited name, the local part of the address, the whole address.
 func (m Mapping) name(a upstream.Assertion, invited, email string) string {
 	said := []string{only(a.Values(m.Name))}
 	if m.Name == "" {
@@ -143,18 +143,18 @@ func first(a upstream.Assertion, names []string) string {
 	return ""
 }
 
-// What an attribute is taken for.
+// The meanings of an attribute.
 const (
 	MeansEmail  = "email"
 	MeansName   = "name"
 	MeansGroups = "groups"
 
-	MeansIdentity      = "identity"           // by which the person is known the next time
-	MeansIdentityEmail = "identity_and_email" // and which is the address as well
-	MeansPassing       = "passing"            // which is somebody else's the next time
+	MeansIdentity      = "identity"           // it identifies the person the next time
+	MeansIdentityEmail = "identity_and_email" // it does so, and is the address as well
+	MeansPassing       = "passing"            // it names somebody else the next time
 )
 
-// MeansSubject is what the subject of a test is taken for.
+// MeansSubject returns the meaning of a test's subject.
 func (m Mapping) MeansSubject(t Trace) string {
 	switch {
 	case t.Rehearsal.Format == transientFormat:
@@ -165,8 +165,7 @@ func (m Mapping) MeansSubject(t Trace) string {
 	return MeansIdentity
 }
 
-// Means is what an attribute of that name is taken for; empty for one that nothing is
-// read from.
+// Means returns the meaning of an attribute; empty for one that nothing is read from.
 func (m Mapping) Means(attribute string) string {
 	is := func(chosen string, usual []string) bool {
 		if chosen != "" {

@@ -19,8 +19,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// explained wants a refusal that explains itself: the person has a sentence, a reference and
-// a way on, the administrators the check and no secret.
+// explained requires a refusal that explains itself: the person gets a sentence, a reference and a way
+// on, the administrators get the check, and no secret is shown.
 func (w *world) explained(b *idptest.Browser, p *idptest.Page, c federation.Connection, check string, secrets ...string) {
 	w.t.Helper()
 	trace := fmt.Sprintf("%+v", w.refused(b, p, c, check))
@@ -31,7 +31,7 @@ func (w *world) explained(b *idptest.Browser, p *idptest.Page, c federation.Conn
 	}
 }
 
-// altered changes the document of a form behind the provider's back.
+// altered changes the document in a form after the provider signed it.
 func altered(change func(string) string) func(samltest.Form) samltest.Form {
 	return func(form samltest.Form) samltest.Form {
 		document, err := base64.StdEncoding.DecodeString(form.SAMLResponse)
@@ -57,11 +57,11 @@ func TestSeededMisconfigurationsOfSAMLAreExplained(t *testing.T) {
 	const signature = `(?s)<(ds:)?Signature .*?</(ds:)?Signature>`
 	for _, m := range []struct {
 		name, check string
-		here        federation.Change                  // set up wrongly on our side,
-		user        func(*samltest.User)               // said wrongly by the provider,
-		idp         func(*samltest.IdP)                // configured wrongly there,
-		metadata    func(*samltest.IdP, string) string // as it knows us,
-		form        func(samltest.Form) samltest.Form  // or changed on the way
+		here        federation.Change                  // wrong settings on our side,
+		user        func(*samltest.User)               // wrong claims of the provider,
+		idp         func(*samltest.IdP)                // wrong settings there,
+		metadata    func(*samltest.IdP, string) string // wrong metadata of ours there,
+		form        func(samltest.Form) samltest.Form  // or a change on the way
 		wait        time.Duration
 	}{
 		{name: "the audience is another application", check: "audience", user: says(func(a *assertion) {
@@ -181,7 +181,7 @@ func TestSeededMisconfigurationsOfOpenIDConnectAreExplained(t *testing.T) {
 		announce    map[string]any
 		here        federation.Change
 		claims      map[string]any
-		token       func(*issuer, string) string // in place of the good one
+		token       func(*issuer, string) string // in place of the ordinary one
 		provider    func(*issuer)
 		query       []string
 	}{

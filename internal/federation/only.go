@@ -12,8 +12,8 @@ import (
 	"parvis/internal/naming"
 )
 
-// SuccessFresh is how long ago somebody must have come in by a provider for single
-// sign-on to become the only way.
+// SuccessFresh is how recently somebody must have signed in by a provider before single
+// sign-on can be made the only way.
 const SuccessFresh = 15 * time.Minute
 
 // The faults of making single sign-on the only way in.
@@ -22,12 +22,12 @@ var (
 	ErrNoBreakGlass = fault.New(fault.Invalid, "federation.no_break_glass")
 )
 
-// Outside are the people who could not come in if single sign-on were the only way: no
-// provider that is on knows them, and none could link them by their address. That takes
-// a proven domain and a provider that vouches for the address or, with OpenID Connect,
-// can say that it verified it. Owners and administrators prove a new link by a password
-// that opens now, and an owner comes in by a link only where an owner confirmed the
-// connection.
+// Outside returns the people who could not sign in if single sign-on were the only way:
+// no connection that is on has a link to them, and none could link them by their address.
+// To link by address takes a proven domain and a connection that vouches for addresses
+// or, with OpenID Connect, can say that it verified one. Owners and administrators prove
+// a new link by a password that works now, and an owner can use a link only if an owner
+// confirmed the connection.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
 	domains, err := domain.Of(ctx, r, directory.System(org), org)
 	if err != nil {
@@ -70,8 +70,8 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 	return outside, err
 }
 
-// BreakGlass are the owners whose passkey could open where single sign-on is the only
-// way.
+// BreakGlass returns the owners whose passkey could open a session where single sign-on
+// is the only way.
 func BreakGlass(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
 	return db.List(ctx, r, (*directory.User).Targets, `
 		select `+directory.UserColumns+`
@@ -81,8 +81,8 @@ func BreakGlass(ctx context.Context, r db.Reader, org directory.OrgID) ([]direct
 		order by u.display_name, u.id`, string(org), string(directory.Owner))
 }
 
-// Succeeded tells that somebody came in by a provider that is on, or tested it, a short
-// while ago.
+// Succeeded reports whether somebody signed in by a connection that is on, or tested one,
+// within SuccessFresh.
 func Succeeded(ctx context.Context, r db.Reader, org directory.OrgID) (bool, error) {
 	return r.One(ctx, db.Into(new(string)), `
 		select t.id from upstream_traces t
@@ -91,9 +91,9 @@ func Succeeded(ctx context.Context, r db.Reader, org directory.OrgID) (bool, err
 		limit 1`, string(On), string(org), db.Time(r.Now().Add(-SuccessFresh)))
 }
 
-// MakeOnly makes single sign-on the only way into an organization, which somebody came
-// in by just now, and keeps the passkeys of the named owners. Sessions that began
-// otherwise end, but theirs and the actor's.
+// MakeOnly makes single sign-on the only way into an organization, and lets the named
+// owners keep their passkeys. Somebody must have signed in by it just now. Sessions that
+// began otherwise end, except the named owners' and the actor's.
 func (h *Hub) MakeOnly(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, breakGlass []directory.UserID) error {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 	"parvis/internal/idptest"
 )
 
-// makeOnly makes single sign-on the only way in, as the page does. It takes a sign-in by
-// the provider just now.
+// makeOnly makes single sign-on the only way in, as the page does. Somebody must have signed in by the
+// provider just now.
 func (w *world) makeOnly(breakGlass ...string) {
 	w.t.Helper()
 	var ids []directory.UserID
@@ -28,7 +28,7 @@ func (w *world) makeOnly(breakGlass ...string) {
 	})
 }
 
-// withPasskey is somebody who added one.
+// withPasskey joins a person who has added a passkey.
 func (w *world) withPasskey(email, name string, role directory.Role) (*idptest.Browser, *authenticator.Authenticator) {
 	w.t.Helper()
 	b, a := w.Join(w.t, w.org, email, name, role), w.Authenticator()
@@ -40,7 +40,7 @@ func (w *world) withPasskey(email, name string, role directory.Role) (*idptest.B
 
 var lengths = regexp.MustCompile(`Content-Length:\[[0-9]+\]`)
 
-// answered is all of an answer but what differs between two without telling anything.
+// answered returns an answer without what differs between any two answers.
 func answered(p *idptest.Page, email string) string {
 	h := p.Header.Clone()
 	h.Del("Date")
@@ -54,7 +54,7 @@ func password(b *idptest.Browser, path, email, password string) *idptest.Page {
 
 func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 	w := start(t, idptest.Named)
-	// People of no proven domain, so that nothing leads them away before a door is tried.
+	// People of an unproven domain, whom nothing leads to a provider before they try a way in.
 	const member, owner, guest = "mia@elsewhere.example", "olga@elsewhere.example", "gus@elsewhere.example"
 	native, theirs := w.withPasskey(member, "Mia", directory.Member)
 	ownerHere, glass := w.withPasskey(owner, "Olga", directory.Owner)
@@ -70,8 +70,8 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 	forgot("anton@elsewhere.example")
 	reset := w.Link(t, "anton@elsewhere.example", "/reset/")
 
-	// Begun before: a password proved, the second step to come; a reset and an
-	// invitation on the screen; fresh proof to be given.
+	// Begun before: a sign-in whose second step is still to come, a reset and an invitation on the
+	// screen, and fresh proof still to be given.
 	half := w.Browser(t)
 	second := password(half, "/o/alpha", member, idptest.Password)
 	if !strings.HasPrefix(second.URL.Path, "/sign-in/") || second.Options() == nil {
@@ -98,9 +98,9 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 	closed("a form that waited", halfSignIn.Submit(""))
 	closed("an old reset", w.Browser(t).Get(reset))
 
-	// A right password is a wrong one: everywhere, byte by byte.
+	// A right password is answered like a wrong one: everywhere, byte by byte.
 	for _, email := range []string{member, owner, "otto@elsewhere.example"} {
-		nobody := "no-" + email // as often as the other, since failures are counted
+		nobody := "no-" + email // tried as often as the other, since failures are counted
 		for _, path := range []string{"/sign-in", "/o/alpha"} {
 			for _, typed := range []string{idptest.Password, "wrong"} {
 				b := w.Browser(t)
@@ -137,7 +137,7 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 			t.Errorf("a reset was sent: %v", letters[0].Links)
 		}
 	}
-	// Invitations offer no password, and take none that is posted nevertheless.
+	// Invitations offer no password, and ignore one that is posted.
 	b := w.Browser(t)
 	if p := b.Get(invitation); p.Has("input", "name", "password") {
 		t.Error("the invitation asks for a password")
@@ -146,7 +146,7 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 	if n := w.rows(`select count(*) from users where email_key = $1`, guest); n != 0 {
 		t.Error("a password accepted an invitation")
 	}
-	// Nobody sets one either, though signed in by the provider.
+	// Nobody sets one either, even when signed in by the provider.
 	for _, path := range []string{"/o/alpha/account/password", "/o/alpha/account/security/add"} {
 		p := federated.Post(path, url.Values{"current": {idptest.Password}, "password": {idptest.Password}, "repetition": {idptest.Password}, "device": {"Phone"}, "kind": {"app"}})
 		if p.Status >= 500 {
@@ -159,12 +159,12 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 	if got := w.sessions(); got != sessions {
 		t.Errorf("%d sessions more", got-sessions)
 	}
-	// The pages show no field for it.
+	// The pages have no password field.
 	if p := w.Browser(t).Get("/o/alpha"); p.Has("input", "name", "password") || !p.Has("form", "id", "ways") {
 		t.Errorf("the organization's page: %s", p.Text())
 	}
 
-	// The break-glass owner's passkey opens, and is heard.
+	// The break-glass owner's passkey opens a session, and the administrators hear of it.
 	b = w.Browser(t)
 	b.Get("/o/alpha")
 	p := b.Post("/o/alpha", url.Values{"response": {string(glass.Assert(t, b.PasskeyOptions()))}})
@@ -178,7 +178,7 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 		t.Error("a member got a letter of it")
 	}
 
-	// The last one stays an owner who may come in.
+	// The last break-glass owner remains.
 	id := w.user(w.org, owner).ID
 	for name, f := range map[string]func(ctx context.Context, tx *db.Tx) error{
 		"lowered": func(ctx context.Context, tx *db.Tx) error {
@@ -196,18 +196,18 @@ func TestRPO9WhereSingleSignOnIsTheOnlyWayNoOtherDoorOpens(t *testing.T) {
 		}
 	}
 
-	// An invitation leads to the provider, and its answer accepts it.
+	// An invitation leads to the provider, whose answer accepts it.
 	b = w.Browser(t)
 	w.inside(w.answer(b, idp, c, toProvider(t, b.Get(invitation).Form("ways").Check("connection", c.ID).Submit("")), person(guest)), w.org, "Ada Lovelace")
 
-	// Turned off, passwords are what they were.
+	// After it is turned off, passwords work as before.
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return directory.EndFederatedOnly(ctx, tx, directory.Operator(), w.org.ID, "requested")
 	})
 	w.inside(password(w.Browser(t), "/o/alpha", "anton@elsewhere.example", idptest.Password), w.org, "Anton")
 }
 
-// passwordPost types a password where the page may show no field for it.
+// passwordPost posts a password even if the page has no field for it.
 func passwordPost(b *idptest.Browser, path, email, password string) *idptest.Page {
 	b.Get(path)
 	return b.Post(path, url.Values{"email": {email}, "password": {password}})

@@ -15,7 +15,7 @@ import (
 	"parvis/internal/upstream"
 )
 
-// Outside is who no connection that is on could link or let in, and nobody else.
+// Outside returns exactly the people whom no connection that is on could link or let in.
 func TestOutsideIsWhoNoConnectionCouldLetIn(t *testing.T) {
 	w := start(t)
 	const mia = "mia@elsewhere.example" // of no proven domain
@@ -27,7 +27,7 @@ func TestOutsideIsWhoNoConnectionCouldLetIn(t *testing.T) {
 	w.Join(t, w.org, mia, "Mia", directory.Member)
 	const rita, otto = "rita@alpha.example", "otto@alpha.example"
 	w.Join(t, w.org, anton, "Anton", directory.Administrator) // proves a link by a password
-	w.Join(t, w.org, rita, "Rita", directory.Administrator)   // whose password has to be changed proves nothing
+	w.Join(t, w.org, rita, "Rita", directory.Administrator)   // whose password must be changed, so it proves nothing
 	w.Join(t, w.org, otto, "Otto", directory.Owner)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := credential.DemandChange(ctx, tx, directory.Operator(), w.org.ID, w.user(w.org, rita).ID)
@@ -53,8 +53,8 @@ func TestOutsideIsWhoNoConnectionCouldLetIn(t *testing.T) {
 	outside("off", mia, rita, anton, ada, otto, owner)
 }
 
-// Turning a connection off, and removing it, ends the sessions that it vouched for
-// unless somebody unticked that.
+// Turning off or removing a connection ends the sessions that it vouched for, unless the box for that
+// is unticked.
 func TestSessionsEndWithTheirConnectionUnlessUnticked(t *testing.T) {
 	w := start(t)
 	x := w.trusting()
@@ -91,7 +91,7 @@ func TestSessionsEndWithTheirConnectionUnlessUnticked(t *testing.T) {
 	}
 }
 
-// An ended certificate is accepted, since its key is what counts, and that is said.
+// An expired certificate is accepted, since only its key counts, and administrators are told.
 func TestAnEndedCertificateIsAcceptedAndNamed(t *testing.T) {
 	w := start(t)
 	idp := w.idp()

@@ -1,7 +1,6 @@
 package federation
 
-// Provider names a product whose administrators our pages guide. Generic stands for
-// any other.
+// Provider names a product that our pages have a guide for. Generic is any other.
 type Provider string
 
 // The providers.
@@ -19,8 +18,8 @@ const (
 // Providers lists them in the order of the page that asks which one it is.
 var Providers = []Provider{Okta, Entra, Google, OneLogin, PingOne, ADFS, Salesforce, Generic}
 
-// mapping is what a product calls what we ask of it, as its page here tells to set it
-// up. Empty names stand for the usual ones.
+// mapping returns a product's names for the attributes we read, as our guide says to set
+// it up. Empty names stand for the usual ones.
 func (p Provider) mapping(protocol Protocol) Mapping {
 	const (
 		soap      = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"

@@ -18,7 +18,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// drafted is a SAML connection that is not on.
+// drafted makes a SAML connection that is not on.
 func (w *world) drafted(idp *samltest.IdP, change ...federation.Change) federation.Connection {
 	w.t.Helper()
 	c := w.samlConnection(w.org, idp, change...)
@@ -30,7 +30,7 @@ func (w *world) drafted(idp *samltest.IdP, change ...federation.Change) federati
 	return c
 }
 
-// try tests a connection as an administrator does, and is what came of it.
+// try tests a connection as an administrator does, and returns the result page.
 func (w *world) try(b *idptest.Browser, idp *samltest.IdP, c federation.Connection, u samltest.User) *idptest.Page {
 	w.t.Helper()
 	p := b.Post("/o/alpha/admin/connections/"+c.ID, url.Values{"do": {"test"}})
@@ -46,7 +46,7 @@ func (w *world) isTested(c federation.Connection) bool {
 	return now.Tested()
 }
 
-// A test ends with the admission: it fails where the person could not come in.
+// A test includes the admission: it fails if the person could not come in.
 func TestATestFailsWhereNobodyCouldComeIn(t *testing.T) {
 	w := start(t)
 	b := w.Join(t, w.org, ada, "Ada", directory.Owner)
@@ -92,7 +92,7 @@ func TestATestFailsWhereNobodyCouldComeIn(t *testing.T) {
 	}
 }
 
-// A test says as whom the person would come in, and leaves nothing of that behind.
+// A test says as which user the person would come in, and leaves nothing of that behind.
 func TestATestRehearsesTheAdmission(t *testing.T) {
 	w := start(t)
 	b := w.Join(t, w.org, ada, "Ada", directory.Owner)
@@ -132,7 +132,7 @@ func TestATestRehearsesTheAdmission(t *testing.T) {
 		t.Fatal("the test does not count")
 	}
 
-	// Once somebody came in, the next test knows them by their identity.
+	// Once a person has come in, the next test knows them by their identity.
 	c = w.turnOn(c)
 	w.inside(w.enter(w.Browser(t), idp, c, person("new@alpha.example")), w.org, "Ada Lovelace")
 	u := person("moved@elsewhere.example")
@@ -140,7 +140,7 @@ func TestATestRehearsesTheAdmission(t *testing.T) {
 	idptest.Want(t, w.try(b, idp, c, u), idptest.Says("console.attempts.passed"), idptest.Says("console.attempts.linked"), idptest.Shows("new@alpha.example"))
 }
 
-// Of another product nobody knows the names, so the usual ones are tried.
+// For any other product the usual names are tried.
 func TestAnotherProductIsReadByTheUsualNames(t *testing.T) {
 	w := start(t)
 	b := w.Join(t, w.org, ada, "Ada", directory.Owner)
@@ -162,8 +162,7 @@ func TestAnotherProductIsReadByTheUsualNames(t *testing.T) {
 	idptest.Want(t, w.try(b, idp, c, u), idptest.Says("console.attempts.is_identity_and_email"), idptest.Says("console.attempts.new"))
 }
 
-// What is shown of a sign-in that went well asks nothing twice without saying of what,
-// and shows nothing that looks wrong.
+// What is shown of a successful sign-in has no unexplained repetition, and nothing that looks wrong.
 func TestRowsOfATraceAreReadable(t *testing.T) {
 	w := start(t)
 	b := w.Join(t, w.org, ada, "Ada", directory.Owner)
@@ -197,7 +196,7 @@ func TestRowsOfATraceAreReadable(t *testing.T) {
 	}
 }
 
-// What is missing is called missing, with what to add.
+// A missing value is called missing, with what to add.
 func TestWhatIsMissingIsSaid(t *testing.T) {
 	w := start(t)
 	b := w.Join(t, w.org, ada, "Ada", directory.Owner)
@@ -223,7 +222,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		}
 		idptest.Want(t, p, idptest.Says(m.advice), idptest.Shows(m.about))
 	}
-	// The response around it, as nobody signed it, can be changed on the way.
+	// The response around the assertion is not signed, so it can be changed on the way.
 	p := b.Post("/o/alpha/admin/connections/"+c.ID, url.Values{"do": {"test"}})
 	form := replaced(`(?s)<saml:Issuer[^>]*>[^<]*</saml:Issuer>(<ds:Signature|<Signature|<samlp:Status)`, `$1`)(w.respond(idp, c, toProvider(t, p), person(ada)))
 	idptest.Want(t, w.post(b, form), idptest.Says("federation.check.issuer"), idptest.Says("federation.fix.issuer.saml.missing"))

@@ -10,11 +10,11 @@ import (
 	"parvis/internal/upstream"
 )
 
-// errRehearsed undoes what a rehearsal did.
+// errRehearsed rolls a rehearsal's transaction back.
 var errRehearsed = errors.New("rehearsed")
 
-// rehearse admits whom a test is about, as a sign-in from the organization's page
-// would, and takes all of it back (decision 0043).
+// rehearse admits the person that a test's answer names, as a sign-in from the
+// organization's page would, and rolls everything back (decision 0043).
 func (h *Hub) rehearse(v *page.Visitor, judged *answer) error {
 	ctx := v.R.Context()
 	var a answer
@@ -36,11 +36,11 @@ func (h *Hub) rehearse(v *page.Visitor, judged *answer) error {
 	return err
 }
 
-// passTest notes that a test passed, with what it covered, and shows what came.
+// passTest records that a test passed, and shows what came.
 func (h *Hub) passTest(v *page.Visitor, a answer) error {
 	ctx := v.R.Context()
 	err := h.DB.Update(ctx, func(tx *db.Tx) error {
-		// Of the very settings that it was begun with: a change since asks for another.
+		// It covers the settings that it began with; after a later change another is needed.
 		if a.Connection.Beside {
 			if err := h.passBeside(ctx, tx, a); err != nil {
 				return err
@@ -59,7 +59,7 @@ func (h *Hub) passTest(v *page.Visitor, a answer) error {
 	return showTested(v, a)
 }
 
-// showTested leads whoever tested to what came of it: the console, or the setup link.
+// showTested sends the tester to the result: in the console, or behind the setup link.
 func showTested(v *page.Visitor, a answer) error {
 	if strings.HasPrefix(a.Request.Tester, setupPrefix) {
 		return v.Redirect("/connection-setup/tested/" + v.Reference())

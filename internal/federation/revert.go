@@ -12,25 +12,25 @@ import (
 	"parvis/internal/outbound"
 )
 
-// When single sign-on as the only way in is undone by itself (decision 0045).
+// The limits within which single sign-on as the only way in is undone by itself (decision 0045).
 const (
-	// Watched is how long after it became the only way in failures count.
+	// Watched is for how long failures count, from when it became the only way in.
 	Watched = time.Hour
-	// RevertAfter is how long the owners know before it is undone.
+	// RevertAfter is how long the owners are told before it is undone.
 	RevertAfter = 10 * time.Minute
-	// provedWithin is how lately a browser must have proved a person here for the
-	// person's failure to count.
+	// provedWithin is how recently a person must have signed in here in a browser for
+	// their failure in it to count.
 	provedWithin = 90 * 24 * time.Hour
-	// answersWithin is how long somebody may take at the provider before a request
+	// answersWithin is how long the person may take at the provider before a request
 	// counts as unanswered.
 	answersWithin = 5 * time.Minute
-	// manyFailed is how many people, each in a browser of their own, must have failed.
+	// manyFailed is how many people must have failed, each in their own browser.
 	manyFailed = 3
 )
 
-// SweepOnly undoes single sign-on as the only way in where it fails for people who are
-// known, in the hour after that was turned on: else nobody could come in to mend it. The
-// owners get a letter first. What strangers send counts for nothing.
+// SweepOnly ends single sign-on as the only way in where it fails for known people within
+// an hour of being made so: otherwise nobody could sign in to mend it. The owners get a
+// letter first. Failures of strangers do not count.
 func (h *Hub) SweepOnly(ctx context.Context, d *db.DB) error {
 	watched, err := db.List(ctx, d, (*directory.Organization).Targets, `
 		select `+directory.OrganizationColumns+`
@@ -52,8 +52,8 @@ func (h *Hub) SweepOnly(ctx context.Context, d *db.DB) error {
 	return err
 }
 
-// failsForAll reports whether enough known people failed since single sign-on is the
-// only way into an organization, and nobody succeeded.
+// failsForAll reports whether nobody has signed in since single sign-on became the only
+// way into an organization, and enough known people failed.
 func (h *Hub) failsForAll(ctx context.Context, r db.Reader, o directory.Organization) (bool, error) {
 	since, until := o.FederatedSince, o.FederatedSince.Add(Watched)
 	succeeded, err := r.One(ctx, db.Into(new(string)), `
@@ -113,8 +113,8 @@ func (h *Hub) failsForAll(ctx context.Context, r db.Reader, o directory.Organiza
 	return false, nil
 }
 
-// unanswered are the browsers whose requests no provider answered, or whose answer met an
-// error of ours, by connection; true where it was an error of ours.
+// unanswered returns, by connection, the browsers whose requests no provider answered, or
+// whose answer met an error of ours. The value is true for an error of ours.
 func unanswered(ctx context.Context, r db.Reader, o directory.Organization) (map[string]map[string]bool, error) {
 	all := map[string]map[string]bool{}
 	err := r.Rows(ctx, func(scan func(...any) error) error {
@@ -137,8 +137,9 @@ func unanswered(ctx context.Context, r db.Reader, o directory.Organization) (map
 	return all, err
 }
 
-// knownIn counts the people who proved who they are in these browsers lately: in each
-// the one who did so last, and nobody twice. A stranger's browser has none.
+// knownIn counts the people who recently signed in here in these browsers: for each
+// browser the person of its last session, and each person once. A stranger's browser
+// counts for nobody.
 func knownIn(ctx context.Context, r db.Reader, org directory.OrgID, browsers map[string]bool) (int, error) {
 	people := map[directory.UserID]bool{}
 	for b := range browsers {
@@ -159,8 +160,8 @@ func knownIn(ctx context.Context, r db.Reader, org directory.OrgID, browsers map
 	return len(people), nil
 }
 
-// isDead reports whether nobody answers at the address that a provider's people are sent
-// to. A provider that only its own network reaches is not known to be dead.
+// isDead reports whether nothing answers at the address that people are sent to. An
+// address that only its own network can reach does not count as dead.
 func (h *Hub) isDead(ctx context.Context, c Connection) bool {
 	address := c.SAML.SSO.Location
 	if c.Protocol == OIDC {
@@ -171,8 +172,8 @@ func (h *Hub) isDead(ctx context.Context, c Connection) bool {
 	return why == outbound.Unreachable || why == outbound.Timeout || why == outbound.TLS
 }
 
-// revert tells the owners that the other ways in will be opened and, once they knew for
-// a while, opens them.
+// revert tells the owners that the other ways in will be opened again, and opens them
+// once RevertAfter has passed.
 func (h *Hub) revert(ctx context.Context, d *db.DB, o directory.Organization) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		actor := directory.System(o.ID)

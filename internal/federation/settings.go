@@ -20,7 +20,7 @@ import (
 	"parvis/internal/upstream"
 )
 
-// Bounds of what a connection may say.
+// The bounds of a connection's settings.
 const (
 	MostCertificates = 10
 	MostGroups       = 100
@@ -49,15 +49,15 @@ var (
 	ErrFetchedTooOften  = fault.New(fault.Throttled, "federation.fetched_too_often")
 )
 
-// at is a fault of a field whose value goes by another name elsewhere.
+// at returns f as the fault of another field.
 func at(field string, f *fault.Error) *fault.Error {
 	c := *f
 	c.Field = field
 	return &c
 }
 
-// refused makes the refusal of a document or an address the fault of the field that
-// it was typed into: what was looked at, and what to change.
+// refused turns the refusal of a document or an address into a fault of the field it was
+// typed into, which says what was looked at and what to change.
 func refused(field string, t upstream.Trace, err error) error {
 	if why, ok := errors.AsType[outbound.Refused](err); ok {
 		return fault.Field(field, "federation.outbound."+string(why))
@@ -82,9 +82,9 @@ func refused(field string, t upstream.Trace, err error) error {
 	return f
 }
 
-// PerConnectionFetch counts what is asked of other hosts because somebody types the
-// address of an identity provider: each is a request to a host of their choice. The same
-// counts for the organization, since connections can be removed and made anew.
+// PerConnectionFetch limits the requests to other hosts that happen because somebody types
+// a provider's address, and so chooses the host. The organization has the same limit,
+// since connections can be removed and made again.
 var PerConnectionFetch = limit.Policy{Name: "connection-fetch", Free: 20, First: 10 * time.Second, Most: 10 * time.Minute, Forget: time.Hour}
 
 // Policies are the limiters of this package.
@@ -107,7 +107,7 @@ func (h *Hub) mayFetch(ctx context.Context, c Connection) error {
 	return nil
 }
 
-// loopback tells an installation that is for trying out: its providers may be too.
+// loopback reports whether the installation is for trying out; its providers may be local too.
 func (h *Hub) loopback() bool {
 	u, err := url.Parse(h.Base)
 	if err != nil {
@@ -117,14 +117,14 @@ func (h *Hub) loopback() bool {
 	return err == nil && ip.IsLoopback() || u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")
 }
 
-// Metadata is how a provider's is given: as text or as the address where it is.
+// Metadata is a provider's metadata as text, or the address where it is.
 type Metadata struct {
 	Text    []byte
 	Address string
 }
 
-// ReadMetadata reads a SAML provider's metadata, from its address where one is given,
-// and says what becomes of the connection. It is called outside any transaction.
+// ReadMetadata reads a SAML provider's metadata, from its address if one is given, and
+// returns the change it makes to a connection. It is called outside any transaction.
 func (h *Hub) ReadMetadata(ctx context.Context, c Connection, m Metadata) (Change, error) {
 	m.Address = strings.TrimSpace(m.Address)
 	field, text := "metadata", m.Text
@@ -157,8 +157,7 @@ func (h *Hub) ReadMetadata(ctx context.Context, c Connection, m Metadata) (Chang
 	}, nil
 }
 
-// take makes the connection what metadata says. What the administrator chose beside
-// it stays.
+// take sets what the metadata says, and keeps what the administrator chose beside it.
 func (c *Connection) take(m saml.Metadata) error {
 	if c.Protocol != SAML {
 		return directory.ErrNotFound
@@ -178,7 +177,7 @@ func (c *Connection) take(m saml.Metadata) error {
 	return nil
 }
 
-// AddCertificate takes one more certificate that the provider may sign with.
+// AddCertificate adds a certificate that the provider may sign with.
 func AddCertificate(text string) Change {
 	return func(c *Connection) error {
 		certificate, err := saml.ParseCertificate([]byte(text))
@@ -198,7 +197,7 @@ func AddCertificate(text string) Change {
 	}
 }
 
-// RemoveCertificate takes one away. Without any nobody could come in.
+// RemoveCertificate removes a certificate, except the last: without one nobody could sign in.
 func RemoveCertificate(fingerprint string) Change {
 	return func(c *Connection) error {
 		left := slices.DeleteFunc(slices.Clone(c.SAML.Certificates), func(der []byte) bool { return saml.Fingerprint(der) == fingerprint })
@@ -213,14 +212,14 @@ func RemoveCertificate(fingerprint string) Change {
 	}
 }
 
-// Certificate is one that the provider may sign with.
+// Certificate is a certificate that the provider may sign with.
 type Certificate struct {
 	Subject, Fingerprint string
 	From, Until          time.Time
 }
 
-// Certificates are those that the provider may sign with, the one that lasts longest
-// first.
+// Certificates returns the certificates that the provider may sign with, the one that
+// lasts longest first.
 func (c Connection) Certificates() ([]Certificate, error) {
 	var all []Certificate
 	for _, der := range c.SAML.Certificates {
@@ -234,15 +233,15 @@ func (c Connection) Certificates() ([]Certificate, error) {
 	return all, nil
 }
 
-// Client is what we are to an OpenID Connect provider.
+// Client is our registration at an OpenID Connect provider.
 type Client struct {
 	Issuer, Tenant, ID string
-	Secret             string // empty keeps the one there is
+	Secret             string // empty keeps the present one
 	Method             oidc.Method
 }
 
-// Discover asks an OpenID Connect provider what there is, and says what becomes of the
-// connection. It is called outside any transaction.
+// Discover reads what an OpenID Connect provider publishes, and returns the change it
+// makes to a connection. It is called outside any transaction.
 func (h *Hub) Discover(ctx context.Context, c Connection, client Client) (Change, error) {
 	client.Issuer, client.Tenant, client.ID = strings.TrimSpace(client.Issuer), strings.TrimSpace(client.Tenant), strings.TrimSpace(client.ID)
 	if err := client.check(); err != nil {
@@ -281,7 +280,7 @@ func (h *Hub) Discover(ctx context.Context, c Connection, client Client) (Change
 	}, nil
 }
 
-// row names a connection where its secret is sealed.
+// row names the connection in the seal of its secret.
 func (c Connection) row() string { return "connections " + string(c.OrgID) + " " + c.ID }
 
 func (client Client) check() error {
@@ -303,19 +302,19 @@ func (client Client) check() error {
 	return errors.Join(all...)
 }
 
-// Methods are the ways to prove that we are the client, in the order of the page.
+// Methods are the ways to prove that we are the client, in the page's order.
 var Methods = []oidc.Method{oidc.ClientSecretBasic, oidc.ClientSecretPost, oidc.PrivateKeyJWT, oidc.NoSecret}
 
-// NameIDFormats are those that a SAML provider may be asked for; the empty one leaves
-// it to the provider.
+// NameIDFormats are the formats that a SAML provider may be asked for; the empty one
+// leaves the choice to the provider.
 var NameIDFormats = []string{
 	"", "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent", "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
 	"urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
 }
 
-// Details are what providers differ in. Of the two protocols each has its own.
+// Details are the settings in which providers differ; some are of one protocol only.
 type Details struct {
-	Email, Name, Groups string   // attributes; empty for those of the protocol
+	Email, Name, Groups string   // attributes; empty for the usual ones
 	Context             []string // ways to sign in, one of which the provider is asked for
 
 	SignRequests, AllowCBC bool // SAML
@@ -326,7 +325,7 @@ type Details struct {
 	Scopes []string // OpenID Connect
 }
 
-// Change is what becomes of a connection with these details.
+// Change sets these details on a connection.
 func (d Details) Change(c *Connection) error {
 	for field, texts := range map[string][]string{
 		"attribute_email": {d.Email}, "attribute_name": {d.Name}, "attribute_groups": {d.Groups}, "context": {strings.Join(d.Context, " ")}, "scopes": {strings.Join(d.Scopes, " ")},
@@ -361,14 +360,14 @@ func (c Connection) Tolerance() time.Duration {
 	return time.Minute
 }
 
-// Admission is who may come in, and as what.
+// Admission says who may come in, and in which role.
 type Admission struct {
 	Vouches, Creates, Unsolicited bool
 	Roles                         []GroupRole
 }
 
-// Admit says who may come in. Nobody gives a group a role that they may not give to
-// a person, and nobody makes owners so (R-TEN-06).
+// Admit sets who may come in. Nobody gives a group a role that they may not give to a
+// person, and no group makes owners (R-TEN-06).
 func Admit(actor directory.Actor, a Admission) Change {
 	return func(c *Connection) error {
 		if len(a.Roles) > MostGroups {
@@ -390,7 +389,7 @@ func Admit(actor directory.Actor, a Admission) Change {
 	}
 }
 
-// Complete tells that enough is known of the provider to send somebody there.
+// Complete reports whether enough is known of the provider to send somebody there.
 func (c Connection) Complete() bool {
 	if c.Protocol == OIDC {
 		return c.Found.Provider.Authorization != ""

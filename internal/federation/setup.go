@@ -16,17 +16,17 @@ import (
 	"parvis/internal/secret"
 )
 
-// SetupLinkLifetime is how long a company's IT has.
+// SetupLinkLifetime is how long a setup link works.
 const SetupLinkLifetime = 7 * 24 * time.Hour
 
-// ErrLinkOver says that a link does not work, or not any more. Which of the two only
-// who sent it sees.
+// ErrLinkOver says that a link does not work. It does not say whether it ever did: only
+// the sender sees that.
 var ErrLinkOver = fault.New(fault.NotFound, "federation.link_over")
 
-// ErrLetterLanguage answers a language that there is not.
+// ErrLetterLanguage answers a language that does not exist.
 var ErrLetterLanguage = fault.Field("letter_language", "directory.language_unknown")
 
-// SetupLink opens one connection's pages to whoever has it, without an account here.
+// SetupLink opens one connection's pages to anybody who has it, without an account here.
 // It can neither turn the connection on nor change it while it is on.
 type SetupLink struct {
 	OrgID        directory.OrgID
@@ -36,7 +36,7 @@ type SetupLink struct {
 	Language     i18n.Tag // of its letter
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
-	OpenedAt     time.Time // when a form behind it was first sent: scanners only fetch
+	OpenedAt     time.Time // when a form behind it was first sent: mail scanners only fetch
 
 	Letter mail.Delivery
 	By     directory.Asker
@@ -52,16 +52,16 @@ func (l *SetupLink) targets() []any {
 		append(l.Letter.Targets(), l.By.Targets()...)...)
 }
 
-// Lapsed reports whether who sent the link may not change connections any more.
+// Lapsed reports whether the sender of the link may no longer change connections.
 func (l SetupLink) Lapsed() bool { return !l.By.StillGoverns(directory.Administrator) }
 
-// Editor is who holds the link.
+// Editor returns the holder of the link.
 func (l SetupLink) Editor() Editor {
 	return Editor{directory.Actor{Kind: directory.KindToken, OrgID: l.OrgID, ID: l.ID, Name: "setup link to " + l.Email}, l.ID}
 }
 
-// SetupLinkOf is the open link of a connection, if it has one. It opens nothing where
-// its letter was refused, or where it lapsed.
+// SetupLinkOf returns the open link of a connection, if it has one. A link whose letter
+// was refused, or that lapsed, is returned but opens nothing.
 func SetupLinkOf(ctx context.Context, r db.Reader, org directory.OrgID, connection string) (SetupLink, bool, error) {
 	var l SetupLink
 	found, err := r.One(ctx, l.targets(), `
@@ -74,7 +74,7 @@ func SetupLinkOf(ctx context.Context, r db.Reader, org directory.OrgID, connecti
 	return l, found, err
 }
 
-// SetupLinkByToken finds what a link opens; ErrLinkOver where that is nothing.
+// SetupLinkByToken returns what a link opens, or ErrLinkOver if it opens nothing.
 func SetupLinkByToken(ctx context.Context, r db.Reader, token secret.Token) (SetupLink, Connection, directory.Organization, error) {
 	var l SetupLink
 	found, err := r.One(ctx, l.targets(), `
@@ -94,8 +94,8 @@ func SetupLinkByToken(ctx context.Context, r db.Reader, token secret.Token) (Set
 	return l, c, org, err
 }
 
-// SendSetupLink writes to a company's IT. A connection has one open link at most: an
-// older one ends.
+// SendSetupLink sends a link to a company's IT. A connection has at most one open link,
+// so it ends an older one.
 func (h *Hub) SendSetupLink(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id, email string, language i18n.Tag) error {
 	c, err := changeable(ctx, tx, actor, org.ID, id)
 	if err != nil {
@@ -156,8 +156,8 @@ func (h *Hub) WithdrawSetupLink(ctx context.Context, tx *db.Tx, actor directory.
 	return audit.Record(ctx, tx, e)
 }
 
-// EndRight ends the setup links that were sent by a right that ended, as directory.EndRight
-// ends what else waits.
+// EndRight ends the setup links whose sender acted by a right that has ended, as
+// directory.EndRight ends what else waits.
 func EndRight(ctx context.Context, tx *db.Tx, org directory.OrgID, right string) error {
 	_, err := tx.Exec(ctx, `
 		update setup_links set withdrawn_at = $1
@@ -165,7 +165,7 @@ func EndRight(ctx context.Context, tx *db.Tx, org directory.OrgID, right string)
 	return err
 }
 
-// endSetupLink ends the open link, and its unsent letter with it.
+// endSetupLink ends the open link, and withdraws its letter if it is unsent.
 func (h *Hub) endSetupLink(ctx context.Context, tx *db.Tx, c Connection) error {
 	l, found, err := SetupLinkOf(ctx, tx, c.OrgID, c.ID)
 	if err != nil || !found {
@@ -178,7 +178,7 @@ func (h *Hub) endSetupLink(ctx context.Context, tx *db.Tx, c Connection) error {
 	return h.Outbox.Withdraw(ctx, tx, string(l.OrgID), l.letterID)
 }
 
-// open notes that the link is in use, once.
+// open records the first use of the link.
 func (l SetupLink) open(ctx context.Context, tx *db.Tx) error {
 	n, err := tx.Exec(ctx, `update setup_links set opened_at = $1 where org_id = $2 and id = $3 and opened_at is null`,
 		db.Time(tx.Now()), string(l.OrgID), l.ID)
@@ -194,8 +194,8 @@ func (l SetupLink) open(ctx context.Context, tx *db.Tx) error {
 	return audit.Record(ctx, tx, e)
 }
 
-// MayTest is the connection that somebody may try out, or what waits beside it; a link
-// that does so is in use.
+// MayTest returns the connection that an editor may test, or what waits beside it. For
+// the holder of a setup link it records that the link is in use.
 func (h *Hub) MayTest(ctx context.Context, by Editor, org directory.OrgID, id string, beside bool) (c Connection, err error) {
 	err = h.DB.Update(ctx, func(tx *db.Tx) error {
 		if c, err = connectionOf(ctx, tx, org, id); err != nil {
@@ -222,7 +222,7 @@ func (h *Hub) MayTest(ctx context.Context, by Editor, org directory.OrgID, id st
 	return c, err
 }
 
-// SweepSetupLinks forgets links that ended long ago.
+// SweepSetupLinks deletes links that ended long ago.
 func SweepSetupLinks(ctx context.Context, d *db.DB) error {
 	return d.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `delete from setup_links where expires_at < $1`, db.Time(tx.Now().Add(-SetupLinkLifetime)))

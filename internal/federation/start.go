@@ -17,10 +17,10 @@ import (
 	"parvis/internal/signin"
 )
 
-// RequestLasts is how long a provider may take to answer: as long as the attempt.
+// RequestLasts is how long a provider may take to answer: as long as the attempt lasts.
 const RequestLasts = signin.AttemptLifetime
 
-// ErrOff says that nobody comes in by this connection now.
+// ErrOff says that nobody can sign in by this connection now.
 var ErrOff = fault.New(fault.Conflict, "federation.off")
 
 // request is what was asked of a provider.
@@ -35,21 +35,21 @@ type request struct {
 	Asked        asked
 }
 
-// asked is what only the answer's judge may know until then.
+// asked is the part of a request that stays sealed until its answer is judged.
 type asked struct {
 	Nonce    string `json:"nonce,omitempty"`
 	Verifier string `json:"verifier,omitempty"`
 	Message  string `json:"message,omitempty"` // id of the SAML request
-	Fresh    bool   `json:"fresh,omitempty"`   // the person was to prove who they are anew
+	Fresh    bool   `json:"fresh,omitempty"`   // the person was to prove again who they are
 	SignOut  bool   `json:"sign_out,omitempty"`
 	Beside   bool   `json:"beside,omitempty"` // a test of what waits beside the connection
 	Then     string `json:"then,omitempty"`   // where an application wants the person after signing out
 }
 
-// requestRow is what a request is sealed for.
+// requestRow names a request in the seal of what it keeps.
 func requestRow(id, what string) string { return "upstream_requests " + id + " " + what }
 
-// ask stores a request and gives the state that its answer names it by.
+// ask stores a request, and returns it with the state that its answer will carry.
 func (h *Hub) ask(ctx context.Context, q request) (request, secret.Token, error) {
 	state := secret.NewToken()
 	q.ID = secret.NewID("upr")
@@ -75,8 +75,8 @@ func requestTargets(q *request, sealed *string) []any {
 	return db.Into(&q.OrgID, &q.ID, &q.ConnectionID, (*db.Text)(&q.BrowserID), (*db.Text)(&q.AttemptID), (*db.Text)(&q.Tester), (*db.Time)(&q.CreatedAt), sealed)
 }
 
-// claim takes the request that a state names, once: of two answers that come at once
-// one finds it. It is the connection's, and of this very browser (R-RPO-01, R-SML-07).
+// claim takes the request that a state names, once: of two answers at the same time only
+// one finds it. It must be of this connection and this browser (R-RPO-01, R-SML-07).
 func (h *Hub) claim(ctx context.Context, c Connection, b session.Browser, state secret.Token) (request, bool, error) {
 	var q request
 	var found bool
@@ -101,7 +101,7 @@ func (h *Hub) claim(ctx context.Context, c Connection, b session.Browser, state 
 	return q, found && b.ID != "", err
 }
 
-// RequestedAt returns the id of the connection that a request was made at.
+// RequestedAt returns the id of the connection that a request went to.
 func RequestedAt(ctx context.Context, r db.Reader, org directory.OrgID, request string) (connection string, err error) {
 	_, err = r.One(ctx, db.Into(&connection), `
 		select connection_id from upstream_requests
@@ -109,7 +109,7 @@ func RequestedAt(ctx context.Context, r db.Reader, org directory.OrgID, request 
 	return connection, err
 }
 
-// late finds the attempt of a request of this very browser that expired unanswered.
+// late finds the attempt of this browser whose request expired unanswered.
 func (h *Hub) late(ctx context.Context, c Connection, b session.Browser, state secret.Token) (attempt string, late bool, err error) {
 	late, err = h.DB.One(ctx, db.Into(&attempt), `
 		select attempt_id from upstream_requests
@@ -118,7 +118,7 @@ func (h *Hub) late(ctx context.Context, c Connection, b session.Browser, state s
 	return attempt, late && b.ID != "", err
 }
 
-// Lead takes an attempt to the provider that was chosen. It answers a form.
+// Lead sends the browser of an attempt to the chosen provider. It answers a form.
 func (h *Hub) Lead(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
 	c, err := connectionOf(ctx, h.DB, a.OrgID, a.ConnectionID)
@@ -132,14 +132,14 @@ func (h *Hub) Lead(v *page.Visitor, a signin.Attempt) error {
 	if err != nil {
 		return err
 	}
-	// A provider would let whoever sits there straight back in.
+	// Without fresh proof the provider would let anybody at that browser straight back in.
 	return h.send(v, c, request{
 		OrgID: c.OrgID, ConnectionID: c.ID, BrowserID: a.BrowserID, AttemptID: a.ID, Asked: asked{Fresh: a.Fresh > 0 || a.Anew || idle},
 	})
 }
 
-// start is where a provider's portal begins: the organization's page, from which the
-// person goes on with one click.
+// start is where a provider's portal sends people: to the organization's page, where one
+// click goes on.
 func (h *Hub) start(v *page.Visitor) error {
 	c, org, err := connectionByID(v.R.Context(), h.DB, v.R.PathValue("connection"))
 	if err != nil {
@@ -148,7 +148,7 @@ func (h *Hub) start(v *page.Visitor) error {
 	return v.Redirect(org.Path() + "?with=" + c.ID)
 }
 
-// send asks the provider, and leads the browser there.
+// send stores a request and sends the browser to the provider with it.
 func (h *Hub) send(v *page.Visitor, c Connection, q request) error {
 	ctx := v.R.Context()
 	if c.Protocol == OIDC {
@@ -179,7 +179,7 @@ func (h *Hub) send(v *page.Visitor, c Connection, q request) error {
 	return carry(v, c, m)
 }
 
-// carry has the browser carry a SAML message to the provider.
+// carry has the browser take a SAML message to the provider.
 func carry(v *page.Visitor, c Connection, m saml.Message) error {
 	if m.Field == "" {
 		return v.GoTo(c.Name, m.Address)
@@ -195,8 +195,8 @@ func (c Connection) serviceProvider(base string) saml.ServiceProvider {
 	return saml.ServiceProvider{EntityID: c.EntityID(base), ACS: c.ACS(base), SLO: c.SLO(base)}
 }
 
-// Test leads whoever tests a connection to its provider and back to what came of it:
-// a user by its id, or a setup link by its own. It answers a form.
+// Test sends a tester to a connection's provider, and back to the result. tester is the
+// id of a user or of a setup link. It answers a form.
 func (h *Hub) Test(v *page.Visitor, c Connection, tester string) error {
 	b, err := v.BrowserOrNew(v.R.Context())
 	if err != nil {

@@ -36,7 +36,7 @@ func inflate(t *testing.T, message string) string {
 	return string(document)
 }
 
-// asked is the AuthnRequest that an address carries.
+// asked returns the AuthnRequest that an address carries.
 func asked(t *testing.T, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -53,7 +53,7 @@ func forced(t *testing.T, address string) bool {
 
 func TestStepUpOfAFederatedSessionAsksTheProviderAnew(t *testing.T) {
 	w := start(t)
-	w.Join(t, w.org, ada, "Ada", directory.Member) // an owner would prove the first link
+	w.Join(t, w.org, ada, "Ada", directory.Member) // an owner would have to prove the first link
 	idp := w.idp()
 	c := w.samlConnection(w.org, idp, creates)
 	b := w.Browser(t)
@@ -84,7 +84,7 @@ func TestStepUpOfAFederatedSessionAsksTheProviderAnew(t *testing.T) {
 		u.Change = func(a *crewjam.Assertion) { a.AuthnStatements[0].AuthnInstant = w.Clock.Now().Add(-ago) }
 		return u
 	}
-	// Who signed in there before it was asked proved nothing now, and neither did another.
+	// A sign-in there before the request is no fresh proof, and neither is another person's.
 	address = lead()
 	if p := w.answer(b, idp, c, address, since(5*time.Minute)); p.Status != 403 || w.traceOf(w.org, p).Refused != "fresh" {
 		t.Errorf("an old proof: %d %s %s", p.Status, p.URL, p.Text())
@@ -107,7 +107,7 @@ func TestStepUpOfAFederatedSessionAsksTheProviderAnew(t *testing.T) {
 	if p := p.Form("main").Submit(""); p.Status != 200 || strings.HasPrefix(p.URL.Path, "/sign-in/") {
 		t.Errorf("asked again: %d %s", p.Status, p.URL)
 	}
-	if n := w.sessions(); n != 2 { // Ada's of the invitation, and this one
+	if n := w.sessions(); n != 2 { // Ada's from the invitation, and this one
 		t.Errorf("%d sessions", n)
 	}
 }
@@ -134,7 +134,7 @@ func TestASessionThatEndedByIdlenessAsksTheProviderAnew(t *testing.T) {
 	w.inside(w.answer(b, idp, c, w.begin(b, c), person(ada)), w.org, "Ada Lovelace")
 }
 
-// What a session says of its factors is what the provider said, and no more (R-RPO-06).
+// A session says of its factors what the provider said, and no more (R-RPO-06).
 func TestASessionCarriesWhatTheProviderSaidOfFactors(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -164,7 +164,7 @@ func TestASessionCarriesWhatTheProviderSaidOfFactors(t *testing.T) {
 	}{
 		{nil, "", "", false},
 		{[]string{"pwd"}, "", "pwd", false},
-		{[]string{"pwd", "otp"}, "", "pwd otp", false}, // two that it does not call several
+		{[]string{"pwd", "otp"}, "", "pwd otp", false}, // two methods that the provider does not call several factors
 		{[]string{"pwd", "mfa"}, "", "pwd mfa", true},
 		{[]string{"made-up", "MFA"}, "", "", false},
 		{"mfa", "", "mfa", true},

@@ -12,7 +12,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// Who has no password proves it again where they came in, and is shown no other way.
+// A person without a password proves again at their provider, and is shown no other way.
 func TestStepUpOfSomebodyWithoutAPasswordGoesToTheirProvider(t *testing.T) {
 	w := start(t)
 	idp := w.idp()
@@ -32,8 +32,8 @@ func TestStepUpOfSomebodyWithoutAPasswordGoesToTheirProvider(t *testing.T) {
 	idptest.Want(t, b.Get(proof.URL.Path), idptest.Element("button", "value", theirs.ID), idptest.NoElement("button", "value", other.ID)) // back from there
 	idptest.Want(t, w.answer(b, idp, theirs, address, person(ada)), idptest.Path(page), idptest.Input("email", "new@alpha.example"))
 
-	// Linked to both, the one that vouched for the session is asked; where no provider
-	// did, those that are linked and on, beside the password.
+	// Of a person linked to both, the provider that vouched for the session is asked. If none did,
+	// those that are linked and on are offered beside the password.
 	otto := w.Join(t, w.org, owner, "Otto", directory.Member)
 	for _, c := range []federation.Connection{theirs, other} {
 		w.inside(w.enter(w.Browser(t), idp, c, person(owner)), w.org, "Otto")
@@ -53,8 +53,8 @@ func TestStepUpOfSomebodyWithoutAPasswordGoesToTheirProvider(t *testing.T) {
 		idptest.Element("button", "value", other.ID), idptest.NoElement("button", "value", theirs.ID))
 }
 
-// What is said to people of single sign-on is true of them: nobody asks them for a
-// second step of ours or for a password, and no rule about either meets them.
+// What pages say about single sign-on is true: people who use it are asked neither for our second step
+// nor for a password, and no rule about either affects them.
 func TestPagesAreTrueForWhoComesInByAProvider(t *testing.T) {
 	w := start(t, idptest.Named)
 	w.withPasskey(owner, "Olga", directory.Owner)
@@ -85,7 +85,7 @@ func TestPagesAreTrueForWhoComesInByAProvider(t *testing.T) {
 	idptest.Want(t, b.Get("/o/alpha/admin/rules/password"), idptest.SaysNot("console.password.rest"))
 	idptest.Want(t, w.Browser(t).Get(invitation), idptest.Says("web.invitation.what_either"))
 
-	w.makeOnly(owner) // from now on no password opens
+	w.makeOnly(owner) // from now on no password opens a session
 	meets(signin.Meets{})
 	idptest.Want(t, b.Get("/o/alpha/admin/rules/second-step"), idptest.Says("console.second.rest"))
 	idptest.Want(t, b.Get("/o/alpha/admin/rules/password"), idptest.Says("console.password.rest"))

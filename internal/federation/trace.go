@@ -12,7 +12,7 @@ import (
 	"parvis/internal/upstream"
 )
 
-// TracesKept is how long a sign-in by a provider stays explained.
+// TracesKept is how long the trace of a sign-in by a provider is kept.
 const TracesKept = 30 * 24 * time.Hour
 
 // Trace explains one sign-in by a provider to the organization's administrators.
@@ -20,33 +20,33 @@ type Trace struct {
 	OrgID        directory.OrgID
 	ID           string // the reference that the person was shown
 	ConnectionID string
-	Connection   string // its name at that time, to be searched by
+	Connection   string // its name at that time, for the search
 	At           time.Time
 	Test         bool
 	Tester       string // of a test: a user's id, or a setup link's
 	Refused      string // name of the check that failed; empty where the person came in
 	UserID       directory.UserID
-	Who          string // address or subject as the provider said it
+	Who          string // address or subject, as the provider gave it
 	Checks       []upstream.Check
-	Claims       []upstream.Attribute // what arrived, of a test only: nobody else's are kept
+	Claims       []upstream.Attribute // what arrived in a test; a sign-in's claims are not kept
 	Network      string
 	Rehearsal    Rehearsal // of a test only
 
-	browser string // that it was asked for in; empty where it was not
+	browser string // the browser that made the request; empty without one
 }
 
-// Rehearsal is as whom a test would have let somebody in.
+// Rehearsal is the user as whom a test would have let the person in.
 type Rehearsal struct {
 	Subject string         `json:"subject,omitempty"` // the sub or NameID, as it came
 	Format  string         `json:"format,omitempty"`  // of a NameID
-	Name    string         `json:"name,omitempty"`    // empty, like the rest, where nobody would come in
+	Name    string         `json:"name,omitempty"`    // empty, like the rest, if the person would not come in
 	Email   string         `json:"email,omitempty"`
 	Role    directory.Role `json:"role,omitempty"`
 	Arrival Arrival        `json:"arrival,omitempty"`
 }
 
-// keepTrace writes down what was looked at. It is not undone with a sign-in that
-// failed: whoever calls does it in a transaction of its own then.
+// keepTrace stores what was looked at. For a failed sign-in the caller does so in a
+// transaction of its own, so that the trace is not rolled back with it.
 func keepTrace(ctx context.Context, tx *db.Tx, t Trace) error {
 	checks, err := json.Marshal(t.Checks)
 	if err != nil {
@@ -92,7 +92,7 @@ func scanTrace(scan func(...any) error) (Trace, error) {
 	return t, json.Unmarshal([]byte(rehearsal), &t.Rehearsal)
 }
 
-// TraceOf is one explained sign-in of an organization.
+// TraceOf returns the trace of one sign-in of an organization.
 func TraceOf(ctx context.Context, r db.Reader, org directory.OrgID, id string) (Trace, error) {
 	all, err := traces(ctx, r, `t.id = $2`, string(org), id)
 	if err == nil && len(all) == 0 {
@@ -104,7 +104,7 @@ func TraceOf(ctx context.Context, r db.Reader, org directory.OrgID, id string) (
 	return all[0], nil
 }
 
-// TraceQuery asks for an organization's sign-ins by providers.
+// TraceQuery selects an organization's sign-ins by providers.
 type TraceQuery struct {
 	OrgID      directory.OrgID
 	Connection string    // its id; empty for all
@@ -113,7 +113,7 @@ type TraceQuery struct {
 	Most       int
 }
 
-// TracesOf lists what a query asks for, the newest first.
+// TracesOf lists the traces that a query selects, the newest first.
 func TracesOf(ctx context.Context, r db.Reader, q TraceQuery) ([]Trace, error) {
 	if q.Before.IsZero() {
 		q.Before = r.Now().Add(time.Hour)

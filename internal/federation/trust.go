@@ -15,13 +15,13 @@ import (
 	"parvis/internal/mail"
 )
 
-// Who may believe what of a live connection (decision 0046).
+// How the trust of a live connection changes (decision 0046).
 //
-// Whoever chooses the keys that a connection believes can sign in as everybody who
-// comes in by it. So a connection that is on changes beside itself: what was entered
-// waits until a test passed with it and somebody takes it, and where an owner comes in
-// by the connection, that is an owner with fresh proof. A connection that is off
-// changes at once, and no owner comes in by it until an owner confirmed it again.
+// The person who chooses the keys that a connection trusts can sign in as everybody who
+// uses it. So a change to a connection that is on waits beside it, until a test with it
+// passed and somebody puts it in force. If an owner signs in by the connection, that must
+// be an owner with fresh proof. A connection that is off changes at once, and no owner
+// signs in by it until an owner confirmed it again.
 
 // The faults of changing what a connection trusts.
 var (
@@ -30,10 +30,10 @@ var (
 )
 
 // admitted are the fields that say who may come in, not what is believed of them. They
-// hold at once on a live connection too: whoever sets them could invite the same people.
+// change at once on a live connection too, since the same person could invite people.
 var admitted = []string{"name", "shown", "creates", "groups", "unsolicited"}
 
-// working are the fields by which a connection can break but not be deceived.
+// working are the fields by which a connection can break, but not be deceived.
 var working = []string{"secret", "client_method", "scopes", "context", "sign_requests", "clock_tolerance"}
 
 // waits reports whether a change of a live connection must wait beside it.
@@ -46,9 +46,9 @@ func (c Connection) trustsMore(before Connection) bool {
 	return c.differs(before, slices.Concat(admitted, working))
 }
 
-// differs reports whether c differs from before in any field but these. Believing less,
-// such as a certificate fewer, is no difference: whoever finds out that a key was
-// stolen must not wait.
+// differs reports whether c differs from before in any field except those of but. Trusting
+// less, such as one certificate fewer, is no difference: a stolen key must be removable at
+// once.
 func (c Connection) differs(before Connection, but []string) bool {
 	if !slices.ContainsFunc(fingerprints(c.SAML), func(f string) bool { return !slices.Contains(fingerprints(before.SAML), f) }) {
 		c.SAML.Certificates = before.SAML.Certificates
@@ -66,13 +66,13 @@ func (c Connection) differs(before Connection, but []string) bool {
 	return len(is) > 0
 }
 
-// WaitingChange is what was entered for a connection that is on and is not in force.
+// WaitingChange is what was entered for a connection that is on, and is not yet in force.
 type WaitingChange struct {
 	Connection              // as it would be
-	By         string       // name of who entered it last; empty for one who is gone
-	Before     audit.Fields // what differs,
+	By         string       // name of the last person who entered it; empty if that user is gone
+	Before     audit.Fields // what differs
 	After      audit.Fields
-	OwnersTurn bool // an owner takes it, since an owner comes in by the connection
+	OwnersTurn bool // only an owner may put it in force, since an owner signs in by the connection
 }
 
 // Waiting returns what waits beside a connection, if something does.
@@ -104,8 +104,8 @@ func Waiting(ctx context.Context, r db.Reader, c Connection) (WaitingChange, boo
 	return w, true, err
 }
 
-// OwnersComeIn reports whether an owner is linked to a connection, whatever the owner's
-// standing: who is shut out today may be let in again tomorrow.
+// OwnersComeIn reports whether an owner is linked to a connection. Owners who are shut out
+// count too, since they may be let in again tomorrow.
 func OwnersComeIn(ctx context.Context, r db.Reader, c Connection) (bool, error) {
 	return r.One(ctx, db.Into(new(string)), `
 		select u.id from identities i
@@ -140,8 +140,8 @@ func dropBeside(ctx context.Context, tx *db.Tx, c Connection) (int64, error) {
 	return tx.Exec(ctx, `delete from connection_changes where org_id = $1 and connection_id = $2`, string(c.OrgID), c.ID)
 }
 
-// Take puts in force what waits beside a connection, as whoever asks saw it: seen is
-// when that was entered.
+// Take puts in force what waits beside a connection, as the actor saw it: seen is when it
+// was entered.
 func (h *Hub) Take(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string, seen time.Time) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	if err != nil {
@@ -173,7 +173,7 @@ func (h *Hub) Take(ctx context.Context, tx *db.Tx, actor directory.Actor, org di
 	if err := w.save(ctx, tx); err != nil {
 		return err
 	}
-	// Its metadata address is asked at once, since it may have said more meanwhile.
+	// The metadata address is fetched at once, since the metadata may have changed meanwhile.
 	if _, err := tx.Exec(ctx, `
 		update connections set tested_at = $1, renewed_at = null, renewal = null, warned = 0
 		where org_id = $2 and id = $3`, db.Time(w.TestedAt), string(org), id); err != nil {
@@ -190,7 +190,7 @@ func (h *Hub) Take(ctx context.Context, tx *db.Tx, actor directory.Actor, org di
 	return h.tell(ctx, tx, actor, c, mail.ConnectionChanged, tx.Now())
 }
 
-// Discard forgets what waits beside a connection.
+// Discard deletes what waits beside a connection.
 func (h *Hub) Discard(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	if err != nil {
@@ -203,8 +203,8 @@ func (h *Hub) Discard(ctx context.Context, tx *db.Tx, actor directory.Actor, org
 	return audit.Record(ctx, tx, ByActor(actor).event(c, "connection.change_discarded"))
 }
 
-// Confirm notes that an owner finds right what a connection trusts, as the owner saw
-// it: owners come in by it from then on. All owners and administrators get a letter.
+// Confirm records that an owner agrees with what a connection trusts, as the owner saw
+// it; owners can sign in by it from then on. All owners and administrators get a letter.
 func (h *Hub) Confirm(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string, seen time.Time) error {
 	c, err := changeable(ctx, tx, actor, org, id)
 	if err != nil || !c.ConfirmedAt.IsZero() {
@@ -236,8 +236,8 @@ func (h *Hub) setConfirmed(ctx context.Context, tx *db.Tx, actor directory.Actor
 	return h.tell(ctx, tx, actor, c, mail.ConnectionConfirmed, tx.Now())
 }
 
-// confirmOrNobody confirms a connection that is about to be turned on where an owner
-// does that, and refuses anybody else if an owner comes in by it.
+// confirmOrNobody confirms a connection that is about to be turned on, if the actor is an
+// owner. It refuses anybody else if an owner is linked to it.
 func (h *Hub) confirmOrNobody(ctx context.Context, tx *db.Tx, actor directory.Actor, c Connection, seen time.Time) error {
 	owner, err := isOwner(ctx, tx, actor, c.OrgID)
 	if err != nil {
@@ -253,8 +253,8 @@ func (h *Hub) confirmOrNobody(ctx context.Context, tx *db.Tx, actor directory.Ac
 	return err
 }
 
-// changeBeside makes a change to what waits beside a connection that is on, or begins
-// to wait with it.
+// changeBeside applies a change to what waits beside a connection that is on, or to the
+// connection itself if nothing waits, and stores the result as what waits.
 func (e Editor) changeBeside(ctx context.Context, tx *db.Tx, c, beside Connection, what Change) error {
 	next, err := what.altered(beside)
 	if err != nil {
@@ -264,7 +264,7 @@ func (e Editor) changeBeside(ctx context.Context, tx *db.Tx, c, beside Connectio
 		return nil
 	}
 	was, is := differences(c, next)
-	if len(is) == 0 { // back to what is in force
+	if len(is) == 0 { // the change is back to what is in force
 		_, err := dropBeside(ctx, tx, c)
 		return err
 	}
@@ -276,8 +276,8 @@ func (e Editor) changeBeside(ctx context.Context, tx *db.Tx, c, beside Connectio
 	return audit.Record(ctx, tx, event)
 }
 
-// passBeside notes that a test passed of what waits beside a connection. Where an
-// owner has to take it, the owners and administrators are told, once.
+// passBeside records that a test of what waits beside a connection passed. If only an
+// owner may put it in force, it tells the owners and administrators, once.
 func (h *Hub) passBeside(ctx context.Context, tx *db.Tx, a answer) error {
 	c, err := connectionOf(ctx, tx, a.Connection.OrgID, a.Connection.ID)
 	if err != nil {

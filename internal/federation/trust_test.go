@@ -19,9 +19,8 @@ import (
 
 const anton = "anton@alpha.example"
 
-// trusting is a live connection by which an owner comes in, an owner's and an
-// administrator's browser, and a provider of the administrator's own that says it is
-// the connection's.
+// trusting has a live connection by which an owner signs in, an owner's and an administrator's browser,
+// and a provider of the administrator's own that claims to be the connection's.
 type trusting struct {
 	*world
 	idp, rogue  *samltest.IdP
@@ -45,14 +44,14 @@ func (w *world) trusting() trusting {
 	return x
 }
 
-// certificate is a provider's, as a page takes it.
+// certificate returns a provider's certificate as a page takes it.
 func certificate(idp *samltest.IdP) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate.Raw}))
 }
 
 func fingerprintOf(idp *samltest.IdP) string { return saml.Fingerprint(idp.Certificate.Raw) }
 
-// tested presses a button that leads to the provider, which answers about whom the
+// tested presses a button that leads to the provider, which answers with the person that the
 // administrator names.
 func (x trusting) tested(b *idptest.Browser, form, button string, idp *samltest.IdP, email string) *idptest.Page {
 	x.t.Helper()
@@ -60,9 +59,8 @@ func (x trusting) tested(b *idptest.Browser, form, button string, idp *samltest.
 	return x.answer(b, idp, x.c, address, person(email))
 }
 
-// Decision 0046: nothing that an administrator types, pastes or uploads changes what a live
-// connection trusts before it was tested, nor, where an owner comes in by it, before an
-// owner took it.
+// Decision 0046: nothing that an administrator types, pastes or uploads changes what a live connection
+// trusts before it was tested and, if an owner signs in by it, before an owner took it.
 func TestALiveConnectionTrustsNothingNewBeforeAnOwnerTookIt(t *testing.T) {
 	w := start(t)
 	x := w.trusting()
@@ -126,7 +124,7 @@ func TestALiveConnectionTrustsNothingNewBeforeAnOwnerTookIt(t *testing.T) {
 	}
 }
 
-// The very attack that was measured, and each way around the answer to it.
+// This is the attack as it was measured, and each way around the defence.
 func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	w := start(t)
 	x := w.trusting()
@@ -154,13 +152,14 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	idptest.Want(t, x.anton.Post(x.path, url.Values{"do": {"confirm"}, "seen": p.Form("take").Values["seen"]}), idptest.Status(200))
 	asOwner("taken by the administrator")
 
-	// Off, changed, tested, and on again is no way around, by a setup link neither.
+	// Turning it off, changing and testing it, and turning it on again is no way around, nor is a setup
+	// link.
 	idptest.Want(t, x.anton.Post(x.path, url.Values{"do": {"off"}}), idptest.Status(200))
 	x.anton.Post(x.path+"/certificates", add)
 	w.Clock.Advance(time.Second)
 	x.tested(x.anton, "turn", "test", x.rogue, anton)
 	idptest.Want(t, x.anton.Get(x.path).Form("turn").Submit("on"), idptest.Status(409), idptest.Says("federation.owners_turn"))
-	// Nor is another owner who was made of somebody that comes in by it.
+	// Nor is making an owner of a person who signs in by it.
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `delete from identities where org_id = $1`, string(w.org.ID))
 		return err
@@ -175,7 +174,7 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	b := w.Browser(t)
 	w.refused(b, w.enter(b, x.rogue, x.c, person(mia)), x.c, "owner_confirmed")
 
-	// An owner who looked at it confirms it, and not what it became meanwhile.
+	// An owner confirms what they looked at, not what it has become meanwhile.
 	seen := x.olga.Get(x.path)
 	w.Clock.Advance(time.Second)
 	x.anton.Post(x.path+"/people", url.Values{"people": {"yes"}, "vouches": {"yes"}, "creates": {"yes"}})
@@ -188,7 +187,7 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	}
 }
 
-// What waits is in force once an owner took it with fresh proof, as the owner saw it.
+// What waits is in force once an owner with fresh proof took it, as the owner saw it.
 func TestAnOwnerTakesWhatWaitsBesideALiveConnection(t *testing.T) {
 	w := start(t)
 	x := w.trusting()
@@ -197,7 +196,7 @@ func TestAnOwnerTakesWhatWaitsBesideALiveConnection(t *testing.T) {
 	x.tested(x.anton, "take", "test-change", x.rogue, anton)
 	seen := x.olga.Get(x.path)
 	idptest.Want(t, seen, idptest.Says("console.trust.by", "Name", "Anton"))
-	// Another change after the owner looked is not taken with it.
+	// A change made after the owner looked is not taken with it.
 	w.Clock.Advance(time.Second)
 	third := w.idp()
 	third.Rollover()
@@ -205,7 +204,7 @@ func TestAnOwnerTakesWhatWaitsBesideALiveConnection(t *testing.T) {
 	x.tested(x.anton, "take", "test-change", third, anton)
 	idptest.Want(t, seen.Form("take").Submit("take"), idptest.Status(409), idptest.Says("federation.changed_meanwhile"))
 
-	// A proof of long ago is none.
+	// An old proof does not count.
 	w.Clock.Advance(11 * time.Minute)
 	p := x.olga.Get(x.path).Form("take").Submit("take")
 	p.Form("main").Fill("password", idptest.Password).Submit("")
@@ -222,14 +221,14 @@ func TestAnOwnerTakesWhatWaitsBesideALiveConnection(t *testing.T) {
 		}
 	}
 	w.inside(w.enter(w.Browser(t), third, x.c, person(owner)), w.org, "Olga")
-	// Believing less waits for nobody: the stolen key is gone at once.
+	// Trusting less needs no approval: the stolen key is gone at once.
 	idptest.Want(t, x.olga.Post(x.path+"/certificates", url.Values{"do": {"remove"}, "fingerprint": {fingerprintOf(third)}}), idptest.Status(200), idptest.SaysNot("console.trust.title"))
 	b := w.Browser(t)
 	w.refused(b, w.enter(b, third, x.c, person(owner)), x.c, "signature")
 	w.inside(w.enter(w.Browser(t), x.idp, x.c, person(owner)), w.org, "Olga")
 }
 
-// Where no owner comes in by it, whoever may set rules takes what was tested.
+// If no owner signs in by it, anybody who may set rules takes what was tested.
 func TestWithoutAnOwnerAnAdministratorTakesWhatWasTested(t *testing.T) {
 	w := start(t)
 	x := w.trusting()
@@ -239,7 +238,7 @@ func TestWithoutAnOwnerAnAdministratorTakesWhatWasTested(t *testing.T) {
 	})
 	x.anton.Post(x.path+"/certificates", url.Values{"certificate": {certificate(x.rogue)}})
 	w.Clock.Advance(time.Second)
-	// A test of what is in force is none of what waits.
+	// A test of what is in force does not count for what waits.
 	x.tested(x.anton, "turn", "test", x.idp, anton)
 	idptest.Want(t, x.anton.Get(x.path).Form("take").Submit("take"), idptest.Status(409), idptest.Says("federation.untested"))
 	x.tested(x.anton, "take", "test-change", x.rogue, anton)
@@ -249,7 +248,7 @@ func TestWithoutAnOwnerAnAdministratorTakesWhatWasTested(t *testing.T) {
 	}
 }
 
-// A setup link of before and the neighbour's people reach nothing that waits.
+// An earlier setup link and people of another organization reach nothing that waits.
 func TestNobodyElseReachesWhatWaits(t *testing.T) {
 	w := start(t)
 	x := w.trusting()

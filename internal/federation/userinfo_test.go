@@ -12,13 +12,13 @@ import (
 	"parvis/internal/upstream"
 )
 
-// mapsGroups makes helpdesk of the group Desk, and lets in whom nobody invited.
+// mapsGroups maps the group Desk to helpdesk, and admits people nobody invited.
 func mapsGroups(c *federation.Connection) error {
 	c.Mapping.Roles = []federation.GroupRole{{Group: "Desk", Role: directory.Helpdesk}}
 	return creates(c)
 }
 
-// latest is the newest explained sign-in of the organization.
+// latest returns the newest trace of the organization.
 func (w *world) latest() federation.Trace {
 	w.t.Helper()
 	var id string
@@ -33,8 +33,8 @@ func (w *world) latest() federation.Trace {
 	return trace
 }
 
-// Claims in two places: UserInfo is asked for what the ID token lacks, and its failure
-// refuses only who cannot come in without.
+// UserInfo is asked for what the ID token lacks. Its failure refuses only a person who cannot come in
+// without it.
 func TestClaimsComeFromUserInfoToo(t *testing.T) {
 	w := start(t)
 	i := w.issuer(nil)
@@ -53,15 +53,15 @@ func TestClaimsComeFromUserInfoToo(t *testing.T) {
 		t.Errorf("that UserInfo was asked is not shown: %+v", trace.Checks)
 	}
 
-	// Only there is the address verified.
+	// The address is verified only in UserInfo.
 	i.userInfo = map[string]any{"sub": "eva", "email_verified": true}
 	idptest.Want(t, w.enterOIDC(w.Browser(t), i, c, map[string]any{"sub": "eva", "email": "eva@alpha.example"}), home)
 	i.userInfo = map[string]any{"sub": "tom", "email": "eva@alpha.example", "email_verified": true}
 	b := w.Browser(t)
 	w.refused(b, w.enterOIDC(b, i, c, map[string]any{"sub": "tom", "email": "tom@alpha.example"}), c, "email_verified")
 
-	// For somebody else, or not at all: who needs nothing of it comes in and keeps the
-	// role, and it is shown.
+	// UserInfo speaks of somebody else, or fails: a person who needs nothing of it comes in and keeps the
+	// role, and the failure is shown.
 	for _, answer := range []map[string]any{{"sub": "somebody else", "name": "Mallory", "groups": []string{}}, nil} {
 		w.Clock.Advance(time.Second)
 		i.userInfo = answer
@@ -74,7 +74,7 @@ func TestClaimsComeFromUserInfoToo(t *testing.T) {
 			t.Errorf("that UserInfo failed is not shown: %+v", trace)
 		}
 	}
-	// Who needs it is refused, and by that.
+	// A person who needs it is refused for that reason.
 	b = w.Browser(t)
 	w.refused(b, w.enterOIDC(b, i, c, map[string]any{"sub": "zoe", "email": "zoe@alpha.example"}), c, "userinfo")
 	b = w.Browser(t)
@@ -84,7 +84,7 @@ func TestClaimsComeFromUserInfoToo(t *testing.T) {
 	}
 }
 
-// A provider that changes its key under the same name is refused for a minute at most.
+// A provider that changes its key under the same name is refused for at most a minute.
 func TestAKeyThatChangedUnderItsNameIsAskedFor(t *testing.T) {
 	w := start(t)
 	i := w.issuer(nil)

@@ -8,7 +8,7 @@ import (
 	"parvis/internal/idptest"
 )
 
-// vouches is the administrator's word that the provider's addresses are its people's.
+// vouches sets that the administrator vouches for the provider's addresses.
 func vouches(c *federation.Connection) error {
 	c.Vouches = true
 	return nil
@@ -22,8 +22,8 @@ func emailFrom(name string) federation.Change {
 	}
 }
 
-// RPO-4: what a provider says against an address counts more than the administrator's
-// word for all of them, and what it says for its claim email is for no other.
+// RPO-4: a provider's no to an address counts more than the administrator's yes to all, and its word
+// about its claim email counts for no other claim.
 func TestRPO4TheProvidersOwnNoCountsMore(t *testing.T) {
 	w := start(t)
 	w.Join(t, w.org, ada, "Ada", directory.Member)
@@ -51,7 +51,7 @@ func TestRPO4TheProvidersOwnNoCountsMore(t *testing.T) {
 		})
 	}
 
-	// Said of email, it is not said of the address that is taken.
+	// The provider speaks of email, and not of the address that is taken.
 	byName := w.oidcConnection(w.org, i, emailFrom("preferred_username"))
 	said := claimsOf("eve", "eve@evil.example")
 	said["preferred_username"] = ada
@@ -60,7 +60,7 @@ func TestRPO4TheProvidersOwnNoCountsMore(t *testing.T) {
 	said["email"] = "Ada@alpha.example"
 	idptest.Want(t, w.enterOIDC(w.Browser(t), i, byName, said), idptest.Path("/o/alpha/home"))
 
-	// By SAML the same, and without a word the administrator's holds.
+	// With SAML it is the same; where the provider says nothing, the administrator's word counts.
 	idp := w.idp()
 	bySAML := w.samlConnection(w.org, idp)
 	b = w.Browser(t)

@@ -34,7 +34,7 @@ import (
 	"parvis/internal/secret"
 )
 
-// world is an organization with a proven domain, at a server of its own.
+// world is an organization with a proven domain, on its own server.
 type world struct {
 	*idptest.Server
 	t   *testing.T
@@ -62,7 +62,7 @@ func (w *world) organization(name, short string) directory.Organization {
 	return w.Organization(w.t, name, short)
 }
 
-// prove makes a domain an organization's.
+// prove has an organization prove a domain.
 func (w *world) prove(org directory.Organization, name string) {
 	w.t.Helper()
 	var d domain.Domain
@@ -76,7 +76,7 @@ func (w *world) prove(org directory.Organization, name string) {
 	}
 }
 
-// samlConnection is one that is on, with a provider of its own.
+// samlConnection makes a SAML connection that is on.
 func (w *world) samlConnection(org directory.Organization, idp *samltest.IdP, change ...federation.Change) federation.Connection {
 	w.t.Helper()
 	return w.connection(org, federation.SAML, append([]federation.Change{func(c *federation.Connection) error {
@@ -89,13 +89,13 @@ func (w *world) samlConnection(org directory.Organization, idp *samltest.IdP, ch
 	}}, change...)...)
 }
 
-// creates lets in whom nobody invited.
+// creates admits people nobody invited.
 func creates(c *federation.Connection) error {
 	c.Creates = true
 	return nil
 }
 
-// connection makes one, tests it by its own word, and turns it on.
+// connection makes a connection, marks it as tested, and turns it on.
 func (w *world) connection(org directory.Organization, p federation.Protocol, change ...federation.Change) federation.Connection {
 	w.t.Helper()
 	c := w.draft(org, p)
@@ -153,7 +153,7 @@ func (w *world) idp() *samltest.IdP { return samltest.New("https://idp.example",
 
 var refresh = regexp.MustCompile(`<meta http-equiv="refresh" content="0; url=([^"]+)">`)
 
-// toProvider is the address that a page leads to.
+// toProvider returns the address that a page leads to.
 func toProvider(t *testing.T, p *idptest.Page) string {
 	t.Helper()
 	m := refresh.FindStringSubmatch(p.Body)
@@ -163,7 +163,7 @@ func toProvider(t *testing.T, p *idptest.Page) string {
 	return html.UnescapeString(m[1])
 }
 
-// metadata is ours, for a connection.
+// metadata returns our metadata for a connection.
 func (w *world) metadata(c federation.Connection) []byte {
 	p := w.Browser(w.t).Get("/federation/" + c.ID + "/metadata")
 	if p.Status != 200 {
@@ -172,8 +172,8 @@ func (w *world) metadata(c federation.Connection) []byte {
 	return []byte(p.Body)
 }
 
-// begin chooses a connection on its organization's page; it is the address of the
-// provider where that leads.
+// begin chooses a connection on its organization's page, and returns the provider's address where that
+// leads.
 func (w *world) begin(b *idptest.Browser, c federation.Connection) string {
 	w.t.Helper()
 	org, err := directory.OrganizationByID(w.t.Context(), w.DB, c.OrgID)
@@ -183,7 +183,7 @@ func (w *world) begin(b *idptest.Browser, c federation.Connection) string {
 	return toProvider(w.t, b.Get(org.Path()).Form("ways").Check("connection", c.ID).Submit(""))
 }
 
-// respond is the form that a provider has posted for a user, to whatever was asked.
+// respond returns the form in which a provider answers a request with a user.
 func (w *world) respond(idp *samltest.IdP, c federation.Connection, address string, u samltest.User) samltest.Form {
 	w.t.Helper()
 	form, err := idp.Answer(w.metadata(c), saml.Message{Address: address}, u)
@@ -193,7 +193,7 @@ func (w *world) respond(idp *samltest.IdP, c federation.Connection, address stri
 	return form
 }
 
-// unasked is one that answers nothing.
+// unasked returns a form that answers no request.
 func (w *world) unasked(idp *samltest.IdP, c federation.Connection, relayState string, u samltest.User) samltest.Form {
 	w.t.Helper()
 	form, err := idp.Unasked(w.metadata(c), relayState, u)
@@ -203,13 +203,13 @@ func (w *world) unasked(idp *samltest.IdP, c federation.Connection, relayState s
 	return form
 }
 
-// post sends it to us, as a browser does that comes from another site.
+// post posts a form to us, as a browser that comes from another site.
 func (w *world) post(b *idptest.Browser, form samltest.Form) *idptest.Page {
 	w.t.Helper()
 	return b.CrossPost(strings.TrimPrefix(form.Address, w.URL), url.Values{"SAMLResponse": {form.SAMLResponse}, "RelayState": {form.RelayState}})
 }
 
-// answer posts what a provider says about a user.
+// answer posts a provider's answer to a request with a user.
 func (w *world) answer(b *idptest.Browser, idp *samltest.IdP, c federation.Connection, address string, u samltest.User) *idptest.Page {
 	w.t.Helper()
 	return w.post(b, w.respond(idp, c, address, u))
@@ -223,14 +223,13 @@ func person(email string, more ...string) samltest.User {
 	return u
 }
 
-// enter signs somebody in by SAML from the organization's page.
+// enter signs a person in by SAML from the organization's page.
 func (w *world) enter(b *idptest.Browser, idp *samltest.IdP, c federation.Connection, u samltest.User) *idptest.Page {
 	w.t.Helper()
 	return w.answer(b, idp, c, w.begin(b, c), u)
 }
 
-// issuer is an OpenID Provider that says whatever a test wants: the honest one is
-// providertest's.
+// issuer is an OpenID Provider that says whatever a test wants; providertest has the honest one.
 type issuer struct {
 	*httptest.Server
 	now func() time.Time
@@ -242,7 +241,7 @@ type issuer struct {
 	userInfo map[string]any
 	wants    string // the client secret
 	down     bool   // the token endpoint fails
-	asked    int    // how often it was asked for a token
+	asked    int    // how often a token was requested
 }
 
 func (w *world) issuer(announce map[string]any) *issuer {
@@ -255,7 +254,7 @@ func (w *world) issuer(announce map[string]any) *issuer {
 
 func (i *issuer) host() string { return strings.TrimPrefix(i.URL, "http://") }
 
-// rollover gives the provider another key in the place of the one before.
+// rollover gives the provider another key in place of its key.
 func (i *issuer) rollover(id string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -324,7 +323,7 @@ func (i *issuer) sign(kind string, claims map[string]any) string {
 	return compact
 }
 
-// code is good for one ID token with these claims beside those of the protocol.
+// code makes a code for one ID token that has these claims beside the protocol's.
 func (i *issuer) code(address string, claims map[string]any) string {
 	asked, err := url.Parse(address)
 	if err != nil {
@@ -346,7 +345,7 @@ func (i *issuer) codeFor(idToken string) string {
 	return code
 }
 
-// claimsIn are those of a token, whoever signed it.
+// claimsIn returns the claims of a token, unverified.
 func claimsIn(token string) (claims map[string]any) {
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
 	if err == nil {
@@ -358,13 +357,13 @@ func claimsIn(token string) (claims map[string]any) {
 	return claims
 }
 
-// oidcConnection is one that is on, with a provider that says what a test wants.
+// oidcConnection makes an OpenID Connect connection that is on, with a provider that says what a test wants.
 func (w *world) oidcConnection(org directory.Organization, i *issuer, change ...federation.Change) federation.Connection {
 	w.t.Helper()
 	return w.oidcAt(w.draft(org, federation.OIDC), i.URL, "parvis", change...)
 }
 
-// oidcAt sets a draft up for an issuer, and turns it on.
+// oidcAt sets up a draft for an issuer, and turns it on.
 func (w *world) oidcAt(c federation.Connection, issuer, client string, change ...federation.Change) federation.Connection {
 	w.t.Helper()
 	discovered, err := w.Hub.Discover(w.t.Context(), c, federation.Client{
@@ -379,10 +378,10 @@ func (w *world) oidcAt(c federation.Connection, issuer, client string, change ..
 	return w.turnOn(c)
 }
 
-// allow lets the server ask these hosts on loopback.
+// allow lets the server send requests to these hosts on loopback.
 func (w *world) allow(hosts ...string) { w.Hub.Outbound = outbound.New(hosts) }
 
-// back is where a provider leads a browser to with a code: the address here.
+// back returns the address here to which a provider sends a browser with a code.
 func back(c federation.Connection, address, code string, more ...string) string {
 	asked, err := url.Parse(address)
 	if err != nil {
@@ -395,19 +394,19 @@ func back(c federation.Connection, address, code string, more ...string) string 
 	return "/federation/" + c.ID + "/callback?" + query.Encode()
 }
 
-// enterOIDC signs somebody in by OpenID Connect from the organization's page.
+// enterOIDC signs a person in by OpenID Connect from the organization's page.
 func (w *world) enterOIDC(b *idptest.Browser, i *issuer, c federation.Connection, claims map[string]any) *idptest.Page {
 	w.t.Helper()
 	address := w.begin(b, c)
 	return b.Get(back(c, address, i.code(address, claims)))
 }
 
-// claimsOf is what an honest provider says of an address that it verified.
+// claimsOf returns what an honest provider says of an address that it verified.
 func claimsOf(sub, email string) map[string]any {
 	return map[string]any{"sub": sub, "email": email, "email_verified": true, "name": "Ada Lovelace"}
 }
 
-// honest is a provider that we did not write, for clients of these connections.
+// honest runs a provider that we did not write, with clients for these connections.
 func (w *world) honest(accounts map[string]map[string]any, drafts ...federation.Connection) *providertest.Provider {
 	o := providertest.Options{Accounts: accounts}
 	for n, c := range drafts {
@@ -417,14 +416,14 @@ func (w *world) honest(accounts map[string]map[string]any, drafts ...federation.
 			"backchannel_logout_uri":    c.Logout(w.URL),
 		})
 	}
-	// The provider's clock is the real one.
+	// The provider uses the real clock.
 	w.Clock.Advance(time.Since(w.Clock.Now()))
 	return providertest.Start(w.t, o)
 }
 
 var reference = regexp.MustCompile(`req_[a-z2-7]+`)
 
-// traceOf is what administrators read of the page that a person was shown.
+// traceOf returns the trace whose reference a page shows.
 func (w *world) traceOf(org directory.Organization, p *idptest.Page) federation.Trace {
 	w.t.Helper()
 	trace, err := federation.TraceOf(w.t.Context(), w.DB, org.ID, reference.FindString(p.Text()))
@@ -434,8 +433,8 @@ func (w *world) traceOf(org directory.Organization, p *idptest.Page) federation.
 	return trace
 }
 
-// refused wants an answer that let nobody in: one sentence, a way on, and a reference
-// under which the failed check stands.
+// refused requires that an answer let nobody in: the page has one sentence, a way on, and a reference
+// to a trace with the failed check.
 func (w *world) refused(b *idptest.Browser, p *idptest.Page, c federation.Connection, check string) federation.Trace {
 	w.t.Helper()
 	org, err := directory.OrganizationByID(w.t.Context(), w.DB, c.OrgID)
@@ -452,7 +451,7 @@ func (w *world) refused(b *idptest.Browser, p *idptest.Page, c federation.Connec
 	return trace
 }
 
-// inside wants a page behind somebody's session.
+// inside requires a page of a person's session.
 func (w *world) inside(p *idptest.Page, org directory.Organization, name string) {
 	w.t.Helper()
 	if p.Status != 200 || p.URL.Path != org.Path("home") || !p.Says(name) {
@@ -460,7 +459,7 @@ func (w *world) inside(p *idptest.Page, org directory.Organization, name string)
 	}
 }
 
-// outside wants a browser that is not signed in.
+// outside requires a browser that is not signed in.
 func (w *world) outside(b *idptest.Browser, org directory.Organization) {
 	w.t.Helper()
 	if p := b.Get(org.Path("home")); p.URL.Path == org.Path("home") {
@@ -468,7 +467,7 @@ func (w *world) outside(b *idptest.Browser, org directory.Organization) {
 	}
 }
 
-// user is somebody of an organization.
+// user returns a user of an organization.
 func (w *world) user(org directory.Organization, email string) directory.User {
 	w.t.Helper()
 	address, err := naming.ParseAddress(email)
@@ -482,7 +481,7 @@ func (w *world) user(org directory.Organization, email string) directory.User {
 	return all[0].User
 }
 
-// rows counts them.
+// rows returns the count that a query selects.
 func (w *world) rows(query string, args ...any) (n int) {
 	w.t.Helper()
 	if _, err := w.DB.One(w.t.Context(), db.Into(&n), query, args...); err != nil {
@@ -491,7 +490,7 @@ func (w *world) rows(query string, args ...any) (n int) {
 	return n
 }
 
-// traces are what administrators would read, for a test that failed.
+// traces returns what administrators would read, for the message of a failed test.
 func (w *world) traces() string {
 	all, err := federation.TracesOf(w.t.Context(), w.DB, federation.TraceQuery{OrgID: w.org.ID, Most: 10})
 	if err != nil {

@@ -32,9 +32,9 @@ const (
 	WeakKey      Refusal = "weak_key"
 )
 
-// ParseKeySet reads the public keys for signatures in a set of others, of at most so many
-// keys. The refusal is of the first key that is something else: an application that
-// registers a set is told, and a provider that publishes one may well have others in it.
+// ParseKeySet reads the public signature keys in a key set of others, at most so many. refused is
+// about the first key that is something else: an application that registers a set is told, while a
+// provider that publishes one may well have others in it.
 func ParseKeySet(text []byte, most int, algorithms []string) (keys []Key, refused error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -56,11 +56,11 @@ func ParseKeySet(text []byte, most int, algorithms []string) (keys []Key, refuse
 	return keys, refused
 }
 
-// private are the members of a key that only its owner has (RFC 7518 §6).
+// private are the members of a key that only its owner may have (RFC 7518 §6).
 var private = strings.Fields("d p q dp dq qi oth k priv")
 
-// ParseKey reads a public key for signatures by one of some algorithms. One whose private
-// half was published proves nothing.
+// ParseKey reads a public signature key for one of some algorithms. It refuses a key that comes with
+// its private half, which proves nothing once published.
 func ParseKey(raw []byte, algorithms []string) (Key, error) {
 	var members map[string]json.RawMessage
 	var said struct {
@@ -83,7 +83,7 @@ func ParseKey(raw []byte, algorithms []string) (Key, error) {
 	case !Strong(key.Key):
 		return Key{}, WeakKey
 	}
-	// Certificates beside the key are not looked at, so they are not kept.
+	// Certificates beside the key are neither checked nor kept.
 	return Key{Key: key.Key, KeyID: key.KeyID, Algorithm: key.Algorithm, Use: key.Use}, nil
 }
 
@@ -103,7 +103,7 @@ func isFor(k Key, algorithm string) bool {
 	return false
 }
 
-// Public is the document with the public halves of our keys.
+// Public returns the key set with the public halves of our keys.
 func Public(keys []Key) (set KeySet) {
 	for _, k := range keys {
 		set.Keys = append(set.Keys, k.Public())
@@ -111,14 +111,14 @@ func Public(keys []Key) (set KeySet) {
 	return set
 }
 
-// Shelf is how long a key set that was fetched is used.
+// Shelf says how long a fetched key set is used.
 type Shelf struct {
-	Fresh time.Duration // without asking again
-	Least time.Duration // even where it lacks a key: anybody can send tokens with keys that nobody has
+	Fresh time.Duration // this long without asking again
+	Least time.Duration // at least this long even if it lacks a key, since anybody can send tokens with unknown keys
 }
 
-// Over reports whether a set of an age is to be fetched again. It is lacking where the
-// last token did not fit it, or the last try to fetch it failed.
+// Over reports whether a key set of an age must be fetched again. lacking says that the last token
+// did not fit it, or that the last try to fetch it failed.
 func (s Shelf) Over(age time.Duration, lacking bool) bool {
 	return age >= s.Fresh || lacking && age >= s.Least
 }

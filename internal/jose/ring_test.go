@@ -20,9 +20,9 @@ func names(keys []own) (all []string) {
 	return all
 }
 
-// Three keys, made and replaced one after another, with the overlap longer than the time
-// between two of them: each signs from its time on, and goes an overlap after the next
-// one's time, not after that of the one that happens to sign.
+// Three keys are made one after another, with an overlap longer than the time between them. Each signs
+// from its own time on, and is retired an overlap after the next one's time, not after that of the one
+// that happens to sign.
 func TestEachKeyOfOursSignsAndGoesInItsTurn(t *testing.T) {
 	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	day := 24 * time.Hour
@@ -33,7 +33,7 @@ func TestEachKeyOfOursSignsAndGoesInItsTurn(t *testing.T) {
 		signs   string
 		retired []string
 	}{
-		{-day, "a", nil}, // none is known for long enough: the oldest is what anybody can know
+		{-day, "a", nil}, // none was published for long enough, so the oldest signs
 		{0, "a", nil},
 		{10*day - 1, "a", nil},
 		{10 * day, "b", nil},
@@ -66,8 +66,8 @@ func TestEachKeyOfOursSignsAndGoesInItsTurn(t *testing.T) {
 	}
 }
 
-// Whatever the times of a ring, the key that signs is never retired, and none that
-// signed within the overlap is.
+// Whatever the times of a ring, neither the key that signs is retired, nor one that signed within the
+// overlap.
 func TestNoKeyGoesThatSignedWithinTheOverlap(t *testing.T) {
 	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	hours := func(n int) time.Time { return start.Add(time.Duration(n) * time.Hour) }

@@ -1,7 +1,7 @@
-// Package jose is the one place where signed tokens and keys are read: of applications,
-// of identity providers and, for the strength of a key alone, of people's passkeys. Each
-// kind of token states its rules; the checks are the same for all. The signatures are
-// go-jose's, which nothing else of ours imports.
+// Package jose is the one place where signed tokens and keys are read: those of applications, of
+// identity providers and, only for the strength of a key, of people's passkeys. Each kind of token
+// states its rules; the checks are the same for all. go-jose verifies the signatures, and no other
+// package of ours imports it.
 package jose
 
 import (

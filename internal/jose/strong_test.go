@@ -11,7 +11,7 @@ import (
 )
 
 func TestOnlyKeysThatNobodyElseSignsForAreStrong(t *testing.T) {
-	modulus := func(bits int) *big.Int { // odd, which is all that Strong checks beside its size
+	modulus := func(bits int) *big.Int { // odd, which is all that Strong checks beside the size
 		return new(big.Int).SetBit(new(big.Int).Lsh(big.NewInt(1), uint(bits-1)), 0, 1) //nolint:gosec // A test's own size.
 	}
 	curve := elliptic.P256().Params()
@@ -45,8 +45,8 @@ func TestOnlyKeysThatNobodyElseSignsForAreStrong(t *testing.T) {
 	}
 }
 
-// For each of the refused points, with either sign, one signature fits without any
-// private half: a message out of a few, and the identity for it.
+// For each refused point one signature, the identity, fits some message without any private key.
+// Strong refuses the point with either sign.
 func TestAnybodySignsForAPointOfSmallOrder(t *testing.T) {
 	signature := make([]byte, ed25519.SignatureSize)
 	signature[0] = 1

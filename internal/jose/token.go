@@ -11,11 +11,11 @@ import (
 	strict "github.com/go-jose/go-jose/v4/json"
 )
 
-// Refusal is the error of a check that failed: its name, for logs and for people who
-// register keys or connect providers.
+// Refusal is the error of a failed check: its name, for logs and for people who register keys or
+// connect providers.
 type Refusal string
 
-// The checks of a token, in this order.
+// The checks of a token, in order.
 const (
 	Form       Refusal = "token_form"
 	Type       Refusal = "token_type"
@@ -27,11 +27,11 @@ const (
 
 func (r Refusal) Error() string { return "refused by check " + string(r) }
 
-// Algorithms are those that prove anything: none with a shared secret, for which a
-// public key could be passed off, and never none (RFC 8725 §3.1).
+// Algorithms are those that we accept. None has a shared secret, as which a public key could be
+// used, and "none" is not among them (RFC 8725 §3.1).
 var Algorithms = []string{"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"}
 
-// Known are the algorithms of a list that prove anything, each once.
+// Known returns the algorithms of a list that we accept, each once.
 func Known(algorithms []string) (list []string) {
 	for _, a := range algorithms {
 		if slices.Contains(Algorithms, a) && !slices.Contains(list, a) {
@@ -41,15 +41,15 @@ func Known(algorithms []string) (list []string) {
 	return list
 }
 
-// Rules are what the header of one kind of token has to fit.
+// Rules are what the header of one kind of token must match.
 type Rules struct {
 	Longest    int                   // bytes of the whole token
-	Type       func(typ string) bool // a token for another use is not one for this (RFC 8725 §3.11)
+	Type       func(typ string) bool // a token for another use is refused (RFC 8725 §3.11)
 	Algorithms []string
 }
 
-// Token is a compact token whose header was read (RFC 7515 §7.1). Whatever else a header
-// says, such as where a key lies, is not read.
+// Token is a compact token whose header was read (RFC 7515 §7.1). Everything else in the header,
+// such as where to find a key, is ignored.
 type Token struct {
 	Type      string          `json:"typ"`
 	Algorithm string          `json:"alg"`
@@ -60,8 +60,8 @@ type Token struct {
 	text string
 }
 
-// Read reads and judges the header of a token. A refused token is returned as far as it
-// was read, so that people can be shown what was wrong.
+// Read reads and judges the header of a token. It returns a refused token as far as it was read, to
+// show people what was wrong.
 func (r Rules) Read(text string) (Token, error) {
 	t := Token{text: text}
 	head, err := part(text, r.Longest, 0)
@@ -80,14 +80,14 @@ func (r Rules) Read(text string) (Token, error) {
 
 // part decodes one of the three parts of a token.
 func part(text string, longest, index int) ([]byte, error) {
-	// Decoders of Base64 pass over the ends of lines.
+	// Base64 decoders skip line breaks, so they are refused here.
 	if len(text) > longest || strings.Count(text, ".") != 2 || strings.ContainsAny(text, "\r\n") {
 		return nil, Form
 	}
 	return base64.RawURLEncoding.Strict().DecodeString(strings.Split(text, ".")[index])
 }
 
-// Verify returns the payload of a token that one of the keys signed.
+// Verify returns the payload of a token if one of the keys signed it.
 func (t Token) Verify(keys []Key) ([]byte, error) {
 	candidates := t.candidates(keys)
 	if len(candidates) == 0 {
@@ -97,7 +97,7 @@ func (t Token) Verify(keys []Key) ([]byte, error) {
 	if err != nil {
 		return nil, Signature
 	}
-	for _, key := range candidates { // of two with one id either may have signed
+	for _, key := range candidates { // two keys may have the same id
 		if payload, err := signed.Verify(key.Key); err == nil {
 			return payload, nil
 		}
@@ -105,8 +105,8 @@ func (t Token) Verify(keys []Key) ([]byte, error) {
 	return nil, Signature
 }
 
-// candidates are the keys that may have signed a token: those with the id in its header,
-// or the only one that fits where the header names none (OIDC Core §10.1).
+// candidates returns the keys that may have signed a token: those with the id in its header or, if
+// the header has none, the only one that fits (OIDC Core §10.1).
 func (t Token) candidates(keys []Key) (list []Key) {
 	for _, key := range keys {
 		meant := (t.KeyID == nil || key.KeyID == *t.KeyID) && (key.Use == "" || key.Use == "sig")
@@ -120,7 +120,7 @@ func (t Token) candidates(keys []Key) (list []Key) {
 	return list
 }
 
-// Unverified reads the claims of a token that nothing has proved.
+// Unverified reads the claims of a token that is not verified.
 func Unverified(text string, longest int, claims any) error {
 	payload, err := part(text, longest, 1)
 	if err != nil {
@@ -129,11 +129,11 @@ func Unverified(text string, longest int, claims any) error {
 	return Unmarshal(payload, claims)
 }
 
-// Unmarshal reads JSON by exact names, and refuses a member that comes twice: another
-// reader may see the other of the two.
+// Unmarshal reads JSON by exact names, and refuses a duplicate member, of which another reader
+// might see the other value.
 func Unmarshal(text []byte, into any) error { return strict.Unmarshal(text, into) }
 
-// Sign makes a token of a type with a key of ours, which its header names.
+// Sign makes a token of a type with one of our keys, which the header names.
 func Sign(key Key, typ string, claims any) (string, error) {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {

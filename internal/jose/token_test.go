@@ -40,7 +40,7 @@ func signed(t *testing.T, key Key) string {
 
 func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
-// The header is judged before any key: each line is one check, and what refuses it.
+// The header is judged before any key: each line is one check, and its refusal.
 func TestTheHeaderIsReadStrictly(t *testing.T) {
 	good := `{"alg":"ES256","kid":"a","typ":"at+jwt"}`
 	for name, c := range map[string]struct {
@@ -75,7 +75,7 @@ func TestTheHeaderIsReadStrictly(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
-	// A list of algorithms that proves nothing lets nothing in.
+	// An algorithm that proves nothing is refused even if it is listed.
 	for _, algorithm := range []string{"none", "None", "HS256", "RS1", "ES256K", ""} {
 		token := encode(`{"alg":"`+algorithm+`","typ":"at+jwt"}`) + ".e30."
 		if _, err := rules(algorithm).Read(token); !errors.Is(err, Algorithm) {
@@ -138,8 +138,7 @@ func TestWhatATokenSaysUnproved(t *testing.T) {
 	}
 }
 
-// A set that is registered is refused for its first bad key; of a set that a provider publishes
-// the good keys are taken.
+// A registered set is refused for its first bad key; from a provider's set the good keys are taken.
 func TestAKeySetGivesTheGoodKeysAndTheFirstRefusal(t *testing.T) {
 	a, b := newKey(t, "a"), newKey(t, "b")
 	text := func(keys ...Key) []byte {
@@ -173,7 +172,7 @@ func TestAKeySetGivesTheGoodKeysAndTheFirstRefusal(t *testing.T) {
 	}
 }
 
-// A certificate beside a key is not looked at, so nothing is to trust it later.
+// A certificate beside a key is not checked, so nothing must trust it later.
 func TestACertificateBesideAKeyIsNotKept(t *testing.T) {
 	key := newKey(t, "a")
 	template := &x509.Certificate{SerialNumber: big.NewInt(1)}

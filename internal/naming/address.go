@@ -19,25 +19,24 @@ var (
 )
 
 const (
-	maxTyped   = 1000 // bytes of anything typed before it is looked at: normalizing has its price
+	maxTyped   = 1000 // bytes of what was typed, before it is looked at: normalizing is expensive
 	maxLocal   = 64   // RFC 5321 §4.5.3.1.1
-	maxAddress = 254  // RFC 5321 §4.5.3.1.3, less the angle brackets
+	maxAddress = 254  // RFC 5321 §4.5.3.1.3, without the angle brackets
 	maxLabel   = 63   // RFC 1035 §2.3.4
 )
 
-// Address is an e-mail address in the one form that is stored, looked up,
-// counted and written to.
+// Address is an e-mail address in the one form in which it is stored, looked up, counted and
+// written to.
 type Address struct {
 	Text   string // the local part as typed, the domain as Domain
 	Key    string // Text with its ASCII letters in lower case: what is compared
 	Domain string // A-labels in lower case
 }
 
-// ParseAddress is the one function that canonicalizes e-mail addresses
-// (R-INP-07). Before the @ it takes dot-atoms of ASCII and refuses what mail
-// programs have read in two ways: quotes, comments, encoded words, and the
-// % and ! of routes. A local part beyond ASCII is refused as well: few servers
-// take one, and folding it would let one person's letters pass for another's.
+// ParseAddress is the only function that canonicalizes e-mail addresses (R-INP-07). Before the @ it
+// takes ASCII dot-atoms, and refuses what mail programs read in different ways: quotes, comments,
+// encoded words, and the % and ! of routes. It refuses other letters there too: few servers take
+// them, and folding them could turn one person's address into another's.
 func ParseAddress(s string) (Address, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -55,7 +54,7 @@ func ParseAddress(s string) (Address, error) {
 	return Address{Text: text, Key: LowerASCII(text), Domain: domain}, nil
 }
 
-// isDotAtom tells whether s is a local part that every mail program reads alike.
+// isDotAtom reports whether s is a local part that every mail program reads alike.
 func isDotAtom(s string) bool {
 	// RFC 2047 §2: an encoded word begins with =? and is made of atext alone.
 	if len(s) > maxLocal || strings.Contains(s, "=?") {
@@ -75,7 +74,7 @@ func isDotAtom(s string) bool {
 	return true
 }
 
-// ParseHost makes A-labels in lower case of a mail domain.
+// ParseHost returns a mail domain as A-labels in lower case.
 func ParseHost(typed string) (string, bool) {
 	if len(typed) > maxTyped {
 		return "", false
@@ -87,23 +86,22 @@ func ParseHost(typed string) (string, bool) {
 			return "", false
 		}
 	}
-	// A top-level domain is made of letters; what ends in a number is a network
-	// address. A name without a dot means something else on every network.
+	// A top-level domain consists of letters; a name that ends in a number is a network address.
+	// A name without a dot means something different on every network.
 	top := labels[len(labels)-1]
 	if len(labels) < 2 || strings.ContainsAny(top, "0123456789-") && !strings.HasPrefix(top, "xn--") {
 		return "", false
 	}
-	// This looks inside A-labels, typed ones too, as RFC 5891 §5.4 wants; its rule
-	// for right-to-left scripts needs all labels at once.
+	// This looks inside A-labels, typed ones too, as RFC 5891 §5.4 demands. Its rule for
+	// right-to-left scripts needs all labels at once.
 	domain := strings.Join(labels, ".")
 	again, err := idna.Lookup.ToASCII(domain)
 	return domain, err == nil && again == domain
 }
 
-// parseLabel makes an A-label in lower case. Only letter case and the choice
-// between composed and decomposed letters may get lost: IDNA's mapping for
-// look-up makes plain names of full-width letters, the Kelvin sign, other dots
-// and invisible characters too, and the plain name is somebody else's.
+// parseLabel returns an A-label in lower case. Only case, and whether letters are composed, may get
+// lost. IDNA's mapping for look-up would also turn full-width letters, the Kelvin sign, other dots
+// and invisible characters into plain names, which belong to somebody else.
 func parseLabel(typed string) (string, bool) {
 	label := LowerASCII(typed)
 	if !isASCII(typed) {
@@ -145,8 +143,8 @@ func isASCII(s string) bool {
 	return true
 }
 
-// LowerASCII folds ASCII letters only. strings.ToLower would also make a k of
-// the Kelvin sign, and of one person's address another's.
+// LowerASCII lowers ASCII letters only. strings.ToLower would also turn the Kelvin sign into k, and
+// so one person's address into another's.
 func LowerASCII(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -9,7 +9,7 @@ import (
 
 func TestAddressesAreKeptInOneForm(t *testing.T) {
 	local64 := strings.Repeat("l", 64)
-	long := local64 + "@" + strings.Repeat(strings.Repeat("d", 62)+".", 3) // and what is left of 254
+	long := local64 + "@" + strings.Repeat(strings.Repeat("d", 62)+".", 3) // which fills up the 254
 	tests := map[string]struct {
 		typed string
 		want  Address
@@ -64,7 +64,7 @@ func TestAddressesAreKeptInOneForm(t *testing.T) {
 	}
 }
 
-// Attack UNI-1: an address that a careless fold makes equal to somebody else's.
+// Attack UNI-1: an address that careless folding makes equal to another person's.
 func TestUNI1AddressesThatLookAlikeAreNeverTheSame(t *testing.T) {
 	victim := "kiss@kiss-straight.example"
 	attacks := map[string]string{
@@ -116,7 +116,7 @@ func TestUNI1AddressesThatLookAlikeAreNeverTheSame(t *testing.T) {
 	}
 }
 
-// No character beyond ASCII may become part of a plain domain, nor vanish from it.
+// No character beyond ASCII may become part of a plain domain, or vanish from it.
 func TestUNI1NoCharacterOfADomainTurnsIntoAnother(t *testing.T) {
 	for r := range everyCharacter {
 		if r < utf8.RuneSelf {
@@ -128,8 +128,7 @@ func TestUNI1NoCharacterOfADomainTurnsIntoAnother(t *testing.T) {
 	}
 }
 
-// Attacks UNI-3 and INJ-1: what some program between us and the mailbox reads in
-// another way.
+// Attacks UNI-3 and INJ-1: addresses that some program between us and the mailbox reads differently.
 func TestUNI3OddAddressesAreRefused(t *testing.T) {
 	tests := map[string]string{
 		"two ats":                     "a@b@example.org",
@@ -181,7 +180,7 @@ func TestUNI3OddAddressesAreRefused(t *testing.T) {
 	}
 }
 
-// Attack UNI-3: the domain is compared whole, so it must be given whole.
+// Attack UNI-3: the domain is compared whole, so it must be parsed whole.
 func TestUNI3ADomainIsExactlyWhatFollowsTheAt(t *testing.T) {
 	tests := map[string]string{
 		"ada@alpha.test":           "alpha.test",
@@ -204,7 +203,7 @@ func TestNaughtyStringsAreNoAddresses(t *testing.T) {
 		if err == nil && !(isASCII(a.Text) && strings.Count(a.Text, "@") == 1) {
 			t.Errorf("%q is %+v", s, a)
 		}
-		// As a part of an address too.
+		// The same holds for a part of an address.
 		if a, err := ParseAddress(s + "@example.org"); err == nil && a.Text != strings.TrimSpace(s)+"@example.org" {
 			t.Errorf("%q is %+v", s, a)
 		}

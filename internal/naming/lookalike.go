@@ -11,10 +11,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold makes equal what differs in case, width, composition and characters that
-// nobody sees (Unicode §3.13, NFKC_Casefold). It is for comparing only.
+// Fold removes differences of case, width, composition and invisible characters (Unicode §3.13,
+// NFKC_Casefold). The result is only for comparing.
 func Fold(s string) string {
-	// A folded letter may compose with the mark behind it and fold again.
+	// A folded letter may compose with the mark after it, and then fold again.
 	for range 4 {
 		next := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(strings.Map(visible, s))))
 		if next == s {
@@ -32,8 +32,8 @@ func visible(r rune) rune {
 	return r
 }
 
-// isIgnorable tells whether r may show nothing at all: format characters with the
-// controls of direction, variation selectors, and fillers that count as letters.
+// isIgnorable reports whether r may be invisible: format characters, including those that control
+// direction, variation selectors, and fillers that count as letters.
 func isIgnorable(r rune) bool {
 	return r > unicode.MaxASCII &&
 		unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
@@ -45,8 +45,8 @@ func isIgnorable(r rune) bool {
 //go:embed confusables.txt
 var confusablesText string
 
-// confusables reads the table when the first name is compared, about a
-// millisecond's work that most commands never need.
+// confusables reads the table when the first name is compared, since it takes about a millisecond
+// and most commands never need it.
 var confusables = sync.OnceValue(readConfusables)
 
 func readConfusables() map[rune]string {
@@ -59,7 +59,7 @@ func readConfusables() map[rune]string {
 		for hex := range strings.FieldsSeq(line) {
 			r, err := strconv.ParseUint(hex, 16, 21)
 			if err != nil {
-				panic("confusables.txt: " + err.Error()) // embedded: a test would have told
+				panic("confusables.txt: " + err.Error()) // the file is embedded, and a test reads it
 			}
 			chars = append(chars, rune(r))
 		}
@@ -73,12 +73,12 @@ func readConfusables() map[rune]string {
 // LookAlike reports whether people could take one name for the other.
 func LookAlike(a, b string) bool { return Skeleton(a) == Skeleton(b) }
 
-// Skeleton makes equal what looks alike (UTS #39 §4, after folding). It is for
-// comparing only: 0 becomes o, and m becomes rn. Folding comes first, so a letter
-// looks like what either of its cases looks like: the capital I passes for an l,
-// therefore i and l are one; the Cyrillic в is a b for its capital's sake.
+// Skeleton makes look-alikes equal (UTS #39 §4, after folding). The result is only for comparing: 0
+// becomes o, and m becomes rn. Because folding comes first, a letter looks like whatever either of
+// its cases looks like: i and l are equal because a capital I looks like an l, and the Cyrillic в is
+// a b because of its capital.
 func Skeleton(s string) string {
-	// What a character looks like may fold or look like something else in turn.
+	// What a character looks like may itself fold, or look like something else.
 	for range 4 {
 		next := looks(Fold(s))
 		if next == s {
@@ -97,7 +97,7 @@ func looks(s string) string {
 		if norm.NFD.PropertiesString(string(r)).CCC() == 0 {
 			dotted = unicode.Is(unicode.Soft_Dotted, r) || r == 'ı' || r == 'ȷ'
 		} else if r == '\u0307' && dotted {
-			continue // a dot upon i or j takes the place of its own
+			continue // a dot above replaces the dot that i and j have
 		}
 		if to, ok := table[r]; ok {
 			b.WriteString(to)
@@ -108,8 +108,8 @@ func looks(s string) string {
 	return norm.NFD.String(b.String())
 }
 
-// DisplaySkeleton makes equal the display names of organizations that look
-// alike, spaces aside. No two organizations may share one.
+// DisplaySkeleton makes display names equal that look alike apart from spaces. No two organizations
+// may share one.
 func DisplaySkeleton(s string) string {
 	words := strings.Fields(norm.NFD.String(s))
 	for i, word := range words {
@@ -117,23 +117,22 @@ func DisplaySkeleton(s string) string {
 			words[i] = smallGreek.Replace(word)
 		}
 	}
-	// Folding makes a space and a mark of a few signs.
+	// Folding turns a few signs into a space and a mark.
 	return Skeleton(strings.Join(strings.Fields(Fold(strings.Join(words, ""))), ""))
 }
 
-// smallGreek are the letters whose small form passes for another Latin letter
-// than their capital, which the table follows. Small ones matter among Latin
-// letters, where nobody writes Greek; in a Greek word case must not.
+// smallGreek maps Greek letters whose small form looks like a different Latin letter than their
+// capital, which the table goes by. Among Latin letters the small form counts, since nobody writes
+// Greek there; in a Greek word case must not matter.
 var smallGreek = strings.NewReplacer("ν", "v", "υ", "u")
 
-// undecomposed are letters that are typed without their stroke or ligature on a
-// keyboard that lacks them, and that Unicode does not take apart.
+// undecomposed maps letters that people type without their stroke or ligature if their keyboard
+// lacks them, and that Unicode does not decompose.
 var undecomposed = strings.NewReplacer(
 	"ı", "i", "ł", "l", "ø", "o", "đ", "d", "ð", "d", "ħ", "h", "ŧ", "t", "æ", "ae", "œ", "oe", "þ", "th",
 )
 
-// SearchKey joins what a search should find into one text without case and
-// diacritics.
+// SearchKey joins what a search should find into one text, without case and diacritics.
 func SearchKey(parts ...string) string {
 	s := Fold(strings.ToValidUTF8(strings.Join(parts, " "), " "))
 	s = strings.Map(func(r rune) rune {
@@ -150,13 +149,13 @@ func SearchKey(parts ...string) string {
 
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// maxSearch bounds in bytes what is searched for; the rest is left out.
+// maxSearch is how many bytes of a search count; the rest is ignored.
 const maxSearch = 200
 
-// SearchPattern finds what somebody typed anywhere in a SearchKey, as
-// like $n escape '\'. It is "" when there is nothing to find.
+// SearchPattern returns a pattern that finds what was typed anywhere in a SearchKey, for
+// like $n escape '\'. It is "" if there is nothing to find.
 func SearchPattern(typed string) string {
-	// SearchKey drops what the cut leaves of a letter.
+	// SearchKey drops a letter that the cut left incomplete.
 	key := SearchKey(typed[:min(len(typed), maxSearch)])
 	if key == "" {
 		return ""

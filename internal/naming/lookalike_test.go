@@ -13,7 +13,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Attack UNI-1, of names: an organization that looks like another.
+// Attack UNI-1, for names: an organization that looks like another.
 func TestUNI1NamesThatLookAlikeShareASkeleton(t *testing.T) {
 	tests := map[string][2]string{
 		"case":                     {"Alpha", "ALPHA"},
@@ -71,15 +71,15 @@ func TestNamesThatDifferKeepDifferentSkeletons(t *testing.T) {
 	}
 }
 
-// The table came out of Unicode 15 by another way than this list came out of
-// Unicode 10. What is left out here is taken apart or folded before it is looked
-// at; a capital counts where it looks like a letter or digit of ASCII.
+// The table was made from Unicode 15, and this list from Unicode 10, in different ways. The test leaves
+// out what is decomposed or folded before it is looked up; a capital counts where it looks like an ASCII
+// letter or digit.
 func TestUNI1SkeletonsAgreeWithUnicodesOwnList(t *testing.T) {
 	var list map[string]string
 	if err := json.Unmarshal(sharedStrings(t, "confusables.json"), &list); err != nil {
 		t.Fatal(err)
 	}
-	const twoLetters = "βηνυƼꞴ\u0345\U000118a4\U000118a6\U000118b5\U000118bc" // one for each case: these follow the other one
+	const twoLetters = "βηνυƼꞴ\u0345\U000118a4\U000118a6\U000118b5\U000118bc" // these look like one letter in each case, and the table follows the other case
 	compared := 0
 	for from, to := range list {
 		if norm.NFKD.String(from) != from || strings.Contains(twoLetters, from) ||
@@ -133,7 +133,7 @@ func TestEveryFormOfUnicodesListFoldsToOne(t *testing.T) {
 	}
 }
 
-// Every character, alone: what is compared must not change when compared again.
+// For every single character: a key must not change when it is made again.
 func TestFoldsAndSkeletonsAreTheirOwn(t *testing.T) {
 	for r := range everyCharacter {
 		s := string(r)

@@ -11,8 +11,7 @@ import (
 	"parvis/internal/fault"
 )
 
-// What can be wrong with a name. CleanName returns its three with the field
-// that its caller names.
+// The faults of names. CleanName returns its three with the field that its caller names.
 var (
 	ErrShortNameMissing  = fault.Field("short_name", "directory.short_name_missing")
 	ErrShortNameInvalid  = fault.Field("short_name", "directory.short_name_invalid")
@@ -28,38 +27,37 @@ var (
 	ErrReason            = fault.Field("reason", "directory.reason")
 )
 
-// MaxGroupName is how many code points the name of a group has at most.
+// MaxGroupName is how many code points a group's name may have.
 const MaxGroupName = 80
 
-// Lengths in code points, unless bytes are named.
+// Lengths in code points, except where bytes are named.
 const (
 	minShortName = 2
 	maxShortName = 40
-	maxKey       = 1000 // bytes of a folded name: one of maxName characters fits in any script that is written
+	maxKey       = 1000 // bytes of a folded name, enough for maxName characters of any script in use
 	maxName      = 100
 	maxContact   = 300
 	maxReason    = 300
-	maxNameTyped = 4000 // bytes of a name before it is looked at
-	maxMarks     = 4    // above and below one letter; no script needs more, pranks do
+	maxNameTyped = 4000 // bytes of a name, before it is looked at
+	maxMarks     = 4    // above and below one letter; no script needs more, only pranks do
 )
 
 // ShortName names an organization in paths and in what people type.
 type ShortName struct {
 	Text     string // as shown
-	Key      string // the same whatever its case and Unicode form: what is looked up
+	Key      string // the same in any case and Unicode form: what is looked up
 	Skeleton string // the same for names that look alike: what is unique
 }
 
-// reserved are short names that would pass for something of ours, or that we may
-// want in a path where a short name stands. Whatever looks like one is reserved too.
+// reserved are short names that could be taken for something of ours, or that we may want in a path
+// in place of a short name. What looks like one of them is reserved too.
 var reserved = []string{
 	"admin", "administrator", "all", "api", "me", "new", "none", "null",
 	"operator", "parvis", "root", "security", "support", "system", "www",
 }
 
-// ParseShortName takes letters, marks and digits of one script, and single
-// hyphens between them. Text is NFKC and not NFC, so that no full-width letter,
-// ligature or circled digit gets into a path.
+// ParseShortName takes letters, marks and digits of one script, with single hyphens between them.
+// Text is NFKC and not NFC, so that no full-width letter, ligature or circled digit gets into a path.
 func ParseShortName(s string) (ShortName, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -79,16 +77,16 @@ func ParseShortName(s string) (ShortName, error) {
 		return ShortName{}, ErrShortNameMixed
 	}
 	name := ShortName{Text: text, Key: Fold(text), Skeleton: Skeleton(text)}
-	// Compared by look: neither ADMİN nor admın nor аdmin gets through.
+	// They are compared by look, so that none of ADMİN, admın and аdmin gets through.
 	if slices.ContainsFunc(reserved, func(r string) bool { return Skeleton(r) == name.Skeleton }) {
 		return ShortName{}, ErrShortNameReserved
 	}
 	return name, nil
 }
 
-// OrganizationKey makes what somebody typed comparable with ShortName.Key and with
-// the key of a display name. It never fails: "" is what no organization is named. A
-// database refuses text that is not UTF-8 or holds a NUL, so such text must not reach one.
+// OrganizationKey returns a typed name in the form of ShortName.Key and of a display name's key. It
+// never fails: "" is the key of no organization. It also returns "" for text that is not UTF-8 or
+// has a NUL, which a database would refuse.
 func OrganizationKey(typed string) string {
 	if len(typed) > maxTyped || !utf8.ValidString(typed) {
 		return ""
@@ -104,8 +102,8 @@ func OrganizationKey(typed string) string {
 	return key
 }
 
-// plainHyphen makes a hyphen of every dash: keyboards and word processors put
-// others in its place unasked.
+// plainHyphen turns every dash into a hyphen, since keyboards and word processors insert other
+// dashes unasked.
 func plainHyphen(r rune) rune {
 	if unicode.Is(unicode.Pd, r) {
 		return '-'
@@ -113,8 +111,7 @@ func plainHyphen(r rune) rune {
 	return r
 }
 
-// isShortName tells whether s has only characters of a short name, each where it
-// may stand.
+// isShortName reports whether s has only characters of a short name, each where it may stand.
 func isShortName(s string) bool {
 	previous := '-'
 	marks := 0
@@ -127,7 +124,7 @@ func isShortName(s string) bool {
 				return false
 			}
 		case r == longVowel && !unicode.In(previous, unicode.Hiragana, unicode.Katakana) && previous != longVowel:
-			return false // between other letters it is a dash
+			return false // between other letters it looks like a dash
 		case unicode.IsMark(r):
 			if marks++; marks > maxMarks || r == previous || previous == '-' || unicode.IsDigit(previous) {
 				return false
@@ -142,18 +139,18 @@ func isShortName(s string) bool {
 	return previous != '-'
 }
 
-const longVowel = 'ー' // of Katakana, and of Hiragana at times
+const longVowel = 'ー' // of Katakana, and sometimes of Hiragana
 
-// together are the scripts that one name may mix: those that Chinese, Japanese
-// and Korean are written in, each with Latin (UTS #39 §5.2, highly restrictive).
+// together are the scripts that one name may mix: those of Chinese, Japanese and Korean, each with
+// Latin (UTS #39 §5.2, highly restrictive).
 var together = [][]string{
 	{"Latin", "Han", "Hiragana", "Katakana"},
 	{"Latin", "Han", "Hangul"},
 	{"Latin", "Han", "Bopomofo"},
 }
 
-// isOneScript tells whether the letters and digits of s belong together. Digits
-// of ASCII go with any script, but not beside that script's own.
+// isOneScript reports whether the letters and digits of s belong together. ASCII digits go with any
+// script, but not beside that script's own digits.
 func isOneScript(s string) bool {
 	var scripts []string
 	ascii, own := false, false // digits
@@ -182,8 +179,8 @@ func isOneScript(s string) bool {
 	})
 }
 
-// scriptOf names the script of r. Three that Unicode calls common because a few
-// scripts share them get the one that they are used with here (UAX #24 §2.2).
+// scriptOf returns the script of r. Three characters are common in Unicode because a few scripts
+// share them; they get the script that they are used with here (UAX #24 §2.2).
 func scriptOf(r rune) string {
 	switch {
 	case r == longVowel:
@@ -201,9 +198,9 @@ func scriptOf(r rune) string {
 	return "Common"
 }
 
-// CleanName makes a name that can be shown to others (R-INP-06), or says in a
-// fault of the given field why it cannot: NFC, single spaces, and nothing that is
-// invisible, turns the direction of writing or towers over the next line.
+// CleanName returns a name that can be shown to others (R-INP-06): in NFC, with single spaces. It
+// refuses, with a fault of the given field, a name with characters that are invisible, change the
+// direction of writing, or reach into the next line.
 func CleanName(s string, field string) (string, error) {
 	name, wrong := cleanLine(s, maxName)
 	if wrong != nil {
@@ -212,7 +209,7 @@ func CleanName(s string, field string) (string, error) {
 	return name, nil
 }
 
-// CleanGroupName makes the name of a group: a name, but shorter, because tokens carry it.
+// CleanGroupName cleans the name of a group: shorter than other names, because tokens carry it.
 func CleanGroupName(s string) (string, error) {
 	name, wrong := cleanLine(s, MaxGroupName)
 	switch wrong {
@@ -224,8 +221,8 @@ func CleanGroupName(s string) (string, error) {
 	return "", wrong
 }
 
-// CleanContact makes what an organization says of whom to ask for help: a line
-// like a name, but longer, or nothing.
+// CleanContact cleans what an organization says about where to ask for help: a line like a name, but
+// longer, or nothing.
 func CleanContact(s string) (string, error) {
 	contact, wrong := cleanLine(s, maxContact)
 	switch wrong {
@@ -237,8 +234,8 @@ func CleanContact(s string) (string, error) {
 	return "", ErrContactInvalid
 }
 
-// CleanReason makes the reason that an administrator gives, for the audit log: a
-// line like a name, but longer.
+// CleanReason cleans the reason that an administrator gives for the audit log: a line like a name,
+// but longer.
 func CleanReason(s string) (string, error) {
 	reason, wrong := cleanLine(s, maxReason)
 	if wrong != nil {
@@ -247,8 +244,8 @@ func CleanReason(s string) (string, error) {
 	return reason, nil
 }
 
-// CleanLine makes a line of text that is shown to people, of so many characters at most,
-// or says what is wrong as with a name.
+// CleanLine cleans a line of text that is shown to people, of at most so many characters. Its faults
+// are those of a name.
 func CleanLine(s string, most int) (string, error) {
 	line, wrong := cleanLine(s, most)
 	if wrong != nil {
@@ -286,12 +283,12 @@ func cleanLine(s string, most int) (string, *fault.Error) {
 	return name, nil
 }
 
-// isSpace tells whether r separates words. A tab does in a line that was pasted
-// from a table; a line break does not: it would begin another header of a letter.
+// isSpace reports whether r separates words. A tab does, in a line pasted from a table. A line break
+// does not, since it would begin another header of a letter.
 func isSpace(r rune) bool { return r == '\t' || unicode.Is(unicode.Zs, r) }
 
-// isShowable tells whether every character of a name may stand where it stands.
-// A name has at least one letter or digit: nobody could point at the others.
+// isShowable reports whether every character of a name may stand where it does. A name needs at
+// least one letter or digit; otherwise people could not say it.
 func isShowable(name []rune) bool {
 	named := false
 	marks := 0
@@ -324,14 +321,13 @@ func isShowable(name []rune) bool {
 	return named
 }
 
-// blank are characters of a visible category that show nothing, or that stand
-// for something which got lost.
+// blank are characters of a visible category that show nothing, or that stand for something lost.
 var blank = &unicode.RangeTable{
 	R16: []unicode.Range16{{Lo: 0x2800, Hi: 0x2800, Stride: 1}, {Lo: 0xFFFC, Hi: 0xFFFD, Stride: 1}},
 	R32: []unicode.Range32{{Lo: 0x16FE4, Hi: 0x16FE4, Stride: 1}, {Lo: 0x1D159, Hi: 0x1D159, Stride: 1}},
 }
 
-// around gives the characters on both sides of the i-th, a space for none.
+// around returns the characters before and after the i-th; a space if there is none.
 func around(s []rune, i int) (before, after rune) {
 	before, after = ' ', ' '
 	if i > 0 {
@@ -349,9 +345,9 @@ const (
 	malayalamVirama    = '\u0d4d'
 )
 
-// isJoinerNeeded tells whether a joiner changes what is seen (RFC 5892 appendices
-// A.1 and A.2): after the virama of an Indic script, or, for the one that
-// separates, between letters of Arabic. Malayalam ends words with one.
+// isJoinerNeeded reports whether a joiner changes what is seen (RFC 5892 appendices A.1 and A.2):
+// after the virama of an Indic script or, for the non-joiner, between Arabic letters. Malayalam ends
+// words with a joiner.
 func isJoinerNeeded(before, joiner, after rune) bool {
 	if virama := norm.NFC.PropertiesString(string(before)).CCC() == 9; virama {
 		return unicode.IsLetter(after) || before == malayalamVirama && joiner == zeroWidthJoiner

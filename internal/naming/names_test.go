@@ -17,7 +17,7 @@ import (
 	"parvis/internal/fault"
 )
 
-// sharedStrings reads a file of the test data that lies beside the checkout.
+// sharedStrings reads a file of the test data beside the checkout.
 func sharedStrings(t *testing.T, name string) []byte {
 	t.Helper()
 	const folder = "../../../shared/data/strings"
@@ -40,7 +40,7 @@ func naughtyStrings(t *testing.T) []string {
 	return all
 }
 
-// everyCharacter yields what Unicode has assigned, less the large blocks of
+// everyCharacter yields the characters that Unicode has assigned, without the large blocks of
 // ideographs, syllables and hieroglyphs, whose characters are all alike here.
 func everyCharacter(yield func(rune) bool) {
 	large := map[rune]rune{ // first and last
@@ -149,7 +149,7 @@ func TestShortNamesHaveATextAndAKey(t *testing.T) {
 	}
 }
 
-// Attack UNI-3: a fold of another language, or a look-alike, of a word of ours.
+// Attack UNI-3: one of our words, folded as in another language or written with look-alikes.
 func TestUNI3ReservedWordsAreReservedHoweverTheyAreWritten(t *testing.T) {
 	for _, typed := range []string{"ADMIN", "admın", "ADMİN", "admi\u0307n", "аԁmіn", "adrnin", "adm1n", "ⓐⓓⓜⓘⓝ", "АРІ", "ɑdmin", "r00t", "аll"} {
 		if got, err := ParseShortName(typed); err == nil {
@@ -320,7 +320,7 @@ func TestNaughtyStringsAreShownWholeOrRefused(t *testing.T) {
 	}
 }
 
-// checkShown asserts what R-INP-06 asks of a name.
+// checkShown asserts what R-INP-06 demands of a name.
 func checkShown(t *testing.T, name string) {
 	t.Helper()
 	runes := []rune(name)

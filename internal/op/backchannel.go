@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -246,19 +247,8 @@ func (p *Provider) tellAll(ctx context.Context, d *db.DB) error {
 // due lists the notices to send now, the oldest first, within the limits for one application,
 // one organization and this node. So an application that does not answer delays only itself.
 func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
-	var all []notice
-	room := p.busy.room()
-	err := d.Rows(ctx, func(scan func(...any) error) error {
-		var n notice
-		var w application.Row
-		if err := scan(append(w.Targets(), &n.org, &n.id, &n.user, &n.session, (*db.Time)(&n.created), &n.tries)...); err != nil {
-			return err
-		}
-		var err error
-		if n.client, err = w.Read(); err == nil && room.take(n.client) {
-			all = append(all, n)
-		}
-		return err
+	all, err := db.List(ctx, d, func(n *notice) []any {
+		return append(n.client.Targets(), &n.org, &n.id, &n.user, &n.session, (*db.Time)(&n.created), &n.tries)
 	}, `
 		select `+application.Columns+`, l.org_id, l.id, l.user_id, l.session_id, l.created_at, l.tries
 		from (
@@ -269,7 +259,8 @@ func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 		where l.place <= $2
 		order by l.next_try_at
 		limit 500`, db.Time(d.Now()), mostOfOne)
-	return all, err
+	room := p.busy.room()
+	return slices.DeleteFunc(all, func(n notice) bool { return !room.take(n.client) }), err
 }
 
 // claimNotices returns the notices that this node may send. It moves their next try past the

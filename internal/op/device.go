@@ -118,9 +118,7 @@ func (p *Provider) DeviceByCode(ctx context.Context, r db.Reader, typed string) 
 		return Device{}, ErrDeviceCode
 	}
 	var d Device
-	var scope string
-	var c application.Row
-	found, err := r.One(ctx, append(c.Targets(), &d.ID, &scope), `
+	found, err := r.One(ctx, append(d.Client.Targets(), &d.ID, db.Words(&d.Scope)), `
 		select `+application.Columns+`, d.id, d.scope
 		from device_codes d
 		join clients c on c.id = d.client_id
@@ -129,11 +127,6 @@ func (p *Provider) DeviceByCode(ctx context.Context, r db.Reader, typed string) 
 	if err == nil && !found {
 		err = ErrDeviceCode
 	}
-	if err != nil {
-		return Device{}, err
-	}
-	d.Scope = strings.Fields(scope)
-	d.Client, err = c.Read()
 	return d, err
 }
 

@@ -2,7 +2,6 @@ package op
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"parvis/internal/application"
@@ -23,21 +22,8 @@ type Given struct {
 
 // GivenBy lists the applications that a person opened or agreed to, the last used first.
 func (p *Provider) GivenBy(ctx context.Context, r db.Reader, v session.Visit) ([]Given, error) {
-	var all []Given
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var w application.Row
-		var g Given
-		var scope db.Text
-		if err := scan(append(w.Targets(), &scope, (*db.Time)(&g.GivenAt), (*db.Time)(&g.UsedAt), &g.Open)...); err != nil {
-			return err
-		}
-		var err error
-		g.Client, err = w.Read()
-		if g.Scope = strings.Fields(string(scope)); len(g.Scope) == 0 {
-			g.Scope = g.Client.Settings.Scopes
-		}
-		all = append(all, g)
-		return err
+	all, err := db.List(ctx, r, func(g *Given) []any {
+		return append(g.Client.Targets(), db.Words(&g.Scope), (*db.Time)(&g.GivenAt), (*db.Time)(&g.UsedAt), &g.Open)
 	}, `
 		select `+application.Columns+`, n.scope, n.given_at, cu.used_at, exists (
 			select 1 from grants g
@@ -47,6 +33,11 @@ func (p *Provider) GivenBy(ctx context.Context, r db.Reader, v session.Visit) ([
 		left join consents n on n.org_id = $1 and n.user_id = $2 and n.client_id = c.id
 		where (c.org_id = $1 or c.org_id is null) and (cu.used_at is not null or n.given_at is not null) and c.kind <> 'link'
 		order by cu.used_at desc, c.id`, string(v.User.OrgID), string(v.User.ID), db.Time(p.DB.Now()))
+	for i := range all {
+		if len(all[i].Scope) == 0 {
+			all[i].Scope = all[i].Client.Settings.Scopes
+		}
+	}
 	return all, err
 }
 
@@ -82,8 +73,7 @@ type Asked struct {
 // LastAsked returns the most recent request of a client in an organization.
 func LastAsked(ctx context.Context, r db.Reader, org directory.OrgID, id application.ID, now time.Time) (Asked, error) {
 	var a Asked
-	var scope string
-	_, err := r.One(ctx, db.Into(&scope, (*db.Time)(&a.At), &a.Open), `
+	_, err := r.One(ctx, db.Into(db.Words(&a.Scope), (*db.Time)(&a.At), &a.Open), `
 		select g.scope, g.created_at, (
 			select count(*) from grants o
 			where o.org_id = $1 and o.client_id = $2 and o.ended_at is null and o.ends_at > $3)
@@ -91,6 +81,5 @@ func LastAsked(ctx context.Context, r db.Reader, org directory.OrgID, id applica
 		where g.org_id = $1 and g.client_id = $2
 		order by g.created_at desc, g.id
 		limit 1`, string(org), string(id), db.Time(now))
-	a.Scope = strings.Fields(scope)
 	return a, err
 }

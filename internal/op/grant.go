@@ -63,23 +63,10 @@ const (
 const grantColumns = `g.org_id, g.id, g.client_id, g.user_id, g.session_id, g.scope, g.details, g.code_used_at, g.created_at, g.ends_at, g.ended_at,
 	g.refresh_hash, g.previous_hash, g.previous_until`
 
-// grantRow scans grantColumns.
-type grantRow struct {
-	Grant
-	scope, details string
-}
-
-func (w *grantRow) targets() []any {
-	return db.Into(&w.OrgID, &w.ID, &w.ClientID, (*db.Text)(&w.UserID), (*db.Text)(&w.SessionID), &w.scope, &w.details, (*db.Time)(&w.CodeUsed),
-		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.EndsAt), (*db.Time)(&w.EndedAt), (*db.Text)(&w.refresh), (*db.Text)(&w.previous), (*db.Time)(&w.previousUntil))
-}
-
-func (w *grantRow) grant() (Grant, error) {
-	w.Scope = strings.Fields(w.scope)
-	if err := json.Unmarshal([]byte(w.details), &w.Details); err != nil {
-		return Grant{}, fmt.Errorf("reading grant %s: %w", w.ID, err)
-	}
-	return w.Grant, nil
+// targets are where grantColumns are scanned to.
+func (g *Grant) targets() []any {
+	return db.Into(&g.OrgID, &g.ID, &g.ClientID, (*db.Text)(&g.UserID), (*db.Text)(&g.SessionID), db.Words(&g.Scope), db.JSON(&g.Details), (*db.Time)(&g.CodeUsed),
+		(*db.Time)(&g.CreatedAt), (*db.Time)(&g.EndsAt), (*db.Time)(&g.EndedAt), (*db.Text)(&g.refresh), (*db.Text)(&g.previous), (*db.Time)(&g.previousUntil))
 }
 
 // newGrant stores a grant; codeHash is empty if it begins without a code.
@@ -152,25 +139,13 @@ const heldJoins = `
 // held returns the person's grant that where selects. found is false if there is none, or if
 // it has lost what it depends on. The caller still has to look at EndedAt and EndsAt.
 func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...any) (h holder, found bool, err error) {
-	var g grantRow
-	var c application.Row
 	var v session.Row
-	var place application.PlaceRow
-	found, err = r.One(ctx, slices.Concat(g.targets(), c.Targets(), v.Targets(), place.Targets()), `
+	found, err = r.One(ctx, slices.Concat(h.targets(), h.client.Targets(), v.Targets(), h.place.Targets()), `
 		select `+grantColumns+`, `+application.Columns+`, `+session.VisitColumns+`, `+application.PlaceColumns+heldJoins+` and `+where, args...)
 	if err != nil || !found {
 		return holder{}, false, err
 	}
-	if h.Grant, err = g.grant(); err != nil {
-		return holder{}, false, err
-	}
-	if h.client, err = c.Read(); err != nil {
-		return holder{}, false, err
-	}
-	visit, alive := p.Sessions.Alive(v, p.DB.Now())
-	h.visit = visit
-	h.place = place.Read()
-	if !alive {
+	if h.visit, found = p.Sessions.Alive(v, p.DB.Now()); !found {
 		return holder{}, false, nil
 	}
 	// A scope that was removed from the registration is removed from its grants too.
@@ -185,9 +160,7 @@ func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...
 
 // machine finds a grant that a client has for itself.
 func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID, id string) (h holder, found bool, err error) {
-	var g grantRow
-	var c application.Row
-	found, err = r.One(ctx, append(g.targets(), c.Targets()...), `
+	found, err = r.One(ctx, append(h.targets(), h.client.Targets()...), `
 		select `+grantColumns+`, `+application.Columns+`
 		from grants g
 		join clients c on c.id = g.client_id
@@ -195,14 +168,7 @@ func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID
 		left join client_organizations co on co.org_id = g.org_id and co.client_id = g.client_id
 		where g.org_id = $1 and g.id = $2 and g.user_id is null and o.suspended_at is null
 			and (co.forbidden_at is null or co.forbidden_at < g.created_at)`, string(org), id)
-	if err != nil || !found {
-		return holder{}, false, err
-	}
-	if h.Grant, err = g.grant(); err != nil {
-		return holder{}, false, err
-	}
-	h.client, err = c.Read()
-	return h, err == nil, err
+	return h, found, err
 }
 
 // over reports whether a grant has ended or expired.

@@ -119,14 +119,10 @@ func (p *Provider) revoke(c *call) (answer, error) {
 
 // storedGrant returns a grant as it is stored, usable or not.
 func storedGrant(ctx context.Context, tx *db.Tx, where string, args ...any) (Grant, bool, error) {
-	var w grantRow
-	found, err := tx.One(ctx, w.targets(), `
+	var g Grant
+	found, err := tx.One(ctx, g.targets(), `
 		select `+grantColumns+`
 		from grants g
 		where `+where, args...)
-	if err != nil || !found {
-		return Grant{}, false, err
-	}
-	g, err := w.grant()
-	return g, err == nil, err
+	return g, found, err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"parvis/internal/application"
+	"parvis/internal/db"
 	"parvis/internal/jose"
 	"parvis/internal/session"
 )
@@ -95,22 +96,17 @@ func (p *Provider) IsSame(l Leaving, w session.Visit) bool {
 func (p *Provider) Frames(ctx context.Context, ended ...session.Session) ([]string, error) {
 	var all []string
 	for _, s := range ended {
-		err := p.DB.Rows(ctx, func(scan func(...any) error) error {
-			var w application.Row
-			if err := scan(w.Targets()...); err != nil {
-				return err
-			}
-			c, err := w.Read()
-			if err == nil && c.Settings.FrontChannel != "" {
-				all = append(all, WithQuery(c.Settings.FrontChannel, url.Values{"iss": {p.Base}, "sid": {p.sid(c, s.ID)}}))
-			}
-			return err
-		}, `
+		open, err := db.List(ctx, p.DB, (*application.Application).Targets, `
 			select `+application.Columns+`
 			from clients c
 			where c.id in (select g.client_id from grants g where g.org_id = $1 and g.session_id = $2)`, string(s.OrgID), s.ID)
 		if err != nil {
 			return nil, err
+		}
+		for _, c := range open {
+			if c.Settings.FrontChannel != "" {
+				all = append(all, WithQuery(c.Settings.FrontChannel, url.Values{"iss": {p.Base}, "sid": {p.sid(c, s.ID)}}))
+			}
 		}
 	}
 	return all, nil

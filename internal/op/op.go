@@ -35,6 +35,7 @@ import (
 	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/lifetime"
 	"parvis/internal/limit"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -51,26 +52,25 @@ const (
 	RequestLasts     = signin.WhereToLasts // of a request that waits while the person signs in
 )
 
-// Lifetimes replace the constants where they are not zero. They come from [lifetimes] of a
-// configuration on a loopback address.
-type Lifetimes struct {
-	Code, Access, IDToken, Refresh, Retry, Key, Device time.Duration
-}
-
-// Provider is the installation as its applications know it.
-type Provider struct {
+// Parts are what a Provider works with.
+type Parts struct {
 	DB        *db.DB
 	SignIn    *signin.Service
 	Sessions  *session.Door
 	Limits    *limit.Limiter
-	Reach     application.Reach // calls applications
-	Base      string            // the configured public address, without a slash at its end: the issuer
-	Lifetimes Lifetimes
+	Reach     application.Reach  // by which applications are called
+	Base      string             // the configured public address, without a slash at its end: the issuer
+	Lifetimes lifetime.Overrides // in the place of the constants, where set
 	Log       *slog.Logger
-	Keys      *Keys // made by NewProvider
+}
+
+// Provider is the installation as its applications know it.
+type Provider struct {
+	Parts
+	Keys *Keys
 
 	document     func() (published, error) // of discovery, made once
-	keySets      *sync.Map                 // of clients, by their address
+	keySets      sync.Map                  // of clients, by their address
 	sealedTokens secret.Box
 	refreshKey   []byte
 	pairwise     []byte
@@ -78,16 +78,17 @@ type Provider struct {
 	busy         *busy
 }
 
-// NewProvider returns a copy of p with the secrets that it derives from the keys.
-func NewProvider(p Provider, keys secret.Keys) *Provider {
-	p.Keys = &Keys{db: p.DB, issuer: p.Base, lasts: cmp.Or(p.Lifetimes.Key, KeyLasts), box: secret.NewBox(keys.Sealing, "op keys")}
-	p.keySets, p.busy = &sync.Map{}, newBusy()
-	p.sealedTokens = secret.NewBox(keys.Sealing, "op access tokens")
-	p.refreshKey = keys.Lookup.For("op refresh tokens").Current().Bytes
-	p.onceKey = keys.Lookup.For("op once").Current().Bytes
-	// The oldest key, so that a new one in the ring does not change every pseudonym.
-	p.pairwise = oldest(keys.Lookup.For("op pairwise"))
-	return &p
+// NewProvider seals and derives what it keeps from the keys.
+func NewProvider(p Parts, keys secret.Keys) *Provider {
+	return &Provider{
+		Parts: p, busy: newBusy(),
+		Keys:         &Keys{db: p.DB, issuer: p.Base, lasts: cmp.Or(p.Lifetimes.SigningKey, KeyLasts), box: secret.NewBox(keys.Sealing, "op keys")},
+		sealedTokens: secret.NewBox(keys.Sealing, "op access tokens"),
+		refreshKey:   keys.Lookup.For("op refresh tokens").Current().Bytes,
+		onceKey:      keys.Lookup.For("op once").Current().Bytes,
+		// The oldest: a new key in the ring must not give everybody another name.
+		pairwise: oldest(keys.Lookup.For("op pairwise")),
+	}
 }
 
 func oldest(r secret.Ring) []byte { return r[len(r)-1].Bytes }
@@ -124,13 +125,13 @@ func (p *Provider) Mount(e *edge.Edge, catalogue *i18n.Catalogue) {
 }
 
 func (p *Provider) codeLasts() time.Duration  { return cmp.Or(p.Lifetimes.Code, CodeLasts) }
-func (p *Provider) retryGrace() time.Duration { return cmp.Or(p.Lifetimes.Retry, RetryGrace) }
+func (p *Provider) retryGrace() time.Duration { return cmp.Or(p.Lifetimes.RefreshRetry, RetryGrace) }
 func (p *Provider) deviceLasts() time.Duration {
-	return cmp.Or(p.Lifetimes.Device, DeviceLasts)
+	return cmp.Or(p.Lifetimes.DeviceCode, DeviceLasts)
 }
 
 func (p *Provider) accessLasts(s application.Settings) time.Duration {
-	return cmp.Or(p.Lifetimes.Access, s.AccessFor, application.AccessLasts)
+	return cmp.Or(p.Lifetimes.AccessToken, s.AccessFor, application.AccessLasts)
 }
 
 func (p *Provider) idTokenLasts(s application.Settings) time.Duration {
@@ -138,7 +139,7 @@ func (p *Provider) idTokenLasts(s application.Settings) time.Duration {
 }
 
 func (p *Provider) RefreshLasts(s application.Settings) time.Duration {
-	return cmp.Or(p.Lifetimes.Refresh, s.RefreshFor, application.RefreshLasts)
+	return cmp.Or(p.Lifetimes.RefreshToken, s.RefreshFor, application.RefreshLasts)
 }
 
 // Limits of what anybody may try here.

@@ -41,7 +41,7 @@ func (w *world) signer(a application.Algorithm) signer {
 func (s signer) signs() (token, kid string) {
 	s.w.t.Helper()
 	token = s.w.call(s.c, "/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"reports:read"}}).text("access_token")
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(s.c.Settings.Algorithm)})
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(s.c.Settings.SigningAlgorithm())})
 	if err != nil {
 		s.w.t.Fatal(err)
 	}

@@ -75,29 +75,13 @@ func (p *Provider) Kept(ctx context.Context, r db.Reader, b session.Browser, id 
 		return Pending{}, false, nil
 	}
 	q := Pending{ID: id}
-	var asked string
-	var c application.Row
-	found, err := r.One(ctx, append(c.Targets(), &asked, (*db.Text)(&q.SessionID)), `
+	found, err := r.One(ctx, append(q.Client.Targets(), db.JSON(&q.Request), (*db.Text)(&q.SessionID)), `
 		select `+application.Columns+`, a.asked, a.session_id
 		from authorization_requests a
 		join clients c on c.id = a.client_id
 		where a.id = $1 and a.browser_id = $2 and a.ended_at is null and a.created_at > $3`,
 		id, b.ID, db.Time(p.DB.Now().Add(-RequestLasts)))
-	if err != nil || !found {
-		return Pending{}, false, err
-	}
-	if err := readRequest(asked, &q.Request); err != nil {
-		return Pending{}, false, err
-	}
-	q.Client, err = c.Read()
-	return q, err == nil && q.holds(q.Client), err
-}
-
-func readRequest(asked string, r *Request) error {
-	if err := json.Unmarshal([]byte(asked), r); err != nil {
-		return fmt.Errorf("reading a request: %w", err)
-	}
-	return nil
+	return q, found && q.holds(q.Client), err
 }
 
 // holds reports whether the client may still make this request. It removes scopes that are no
@@ -132,22 +116,14 @@ func (p *Provider) Answered(ctx context.Context, r db.Reader, b session.Browser,
 		return AnsweredRequest{}, false, nil
 	}
 	a := AnsweredRequest{Pending: Pending{ID: id}}
-	var asked string
-	var c application.Row
-	found, err := r.One(ctx, append(c.Targets(), &asked, (*db.Time)(&a.EndedAt), (*db.Text)(&a.GrantOrg), (*db.Text)(&a.grant), &a.Unused), `
+	found, err := r.One(ctx, append(a.Client.Targets(), db.JSON(&a.Request), (*db.Time)(&a.EndedAt), (*db.Text)(&a.GrantOrg), (*db.Text)(&a.grant), &a.Unused), `
 		select `+application.Columns+`, a.asked, a.ended_at, a.grant_org, a.grant_id, s.id is not null
 		from authorization_requests a
 		join clients c on c.id = a.client_id
 		left join grants g on g.org_id = a.grant_org and g.id = a.grant_id and g.code_used_at is null and g.ended_at is null
 		left join sessions s on s.org_id = g.org_id and s.id = g.session_id and s.browser_id = a.browser_id and s.ended_at is null
 		where a.id = $1 and a.browser_id = $2 and a.ended_at is not null`, id, b.ID)
-	if err != nil || !found {
-		return AnsweredRequest{}, false, err
-	}
-	if a.Client, err = c.Read(); err == nil {
-		err = readRequest(asked, &a.Request)
-	}
-	return a, err == nil, err
+	return a, found, err
 }
 
 // CodeAgain replaces an unused code by a new one, after which the first is void. It reports

@@ -7,9 +7,9 @@
 package page
 
 import (
+	"embed"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"net/http"
 	"sync"
 
@@ -47,13 +47,13 @@ type Site struct {
 	drawing   chan struct{} // holds one place, for the request that draws a picture
 }
 
-// Templates are those of the kit and of its surfaces, each a file system with *.html at its root.
-// They are parsed once for all sites of a process, because parsing takes as long as some tests.
-func Templates(surfaces ...fs.FS) func() (*template.Template, error) {
+// Templates are those of the kit and of its surfaces, each with its folder templates.
+// They are parsed once for all sites of a process, which takes as long as many a test.
+func Templates(surfaces ...embed.FS) func() (*template.Template, error) {
 	return sync.OnceValues(func() (*template.Template, error) {
 		all, err := template.New("").Option("missingkey=error"), error(nil)
-		for _, files := range append([]fs.FS{templateFiles()}, surfaces...) {
-			if all, err = all.ParseFS(files, "*.html"); err != nil {
+		for _, files := range append([]embed.FS{ownTemplates}, surfaces...) {
+			if all, err = all.ParseFS(files, "templates/*.html"); err != nil {
 				return nil, fmt.Errorf("parsing templates: %w", err)
 			}
 		}

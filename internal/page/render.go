@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"embed"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,15 +19,7 @@ import (
 )
 
 //go:embed templates/*.html
-var embeddedTemplates embed.FS
-
-func templateFiles() fs.FS {
-	files, err := fs.Sub(embeddedTemplates, "templates")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return files
-}
+var ownTemplates embed.FS
 
 // Frame is what a template sees: the page's own struct, and what every page has. A template
 // calls its methods on $.

@@ -311,7 +311,7 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map
 		Edge:     edge.New(edge.Settings{DB: d, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.DiscardHandler)}),
 		Sessions: door, Catalogue: catalogue, NoReply: noReply,
 		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"}, Regions: sampleRegions,
-	}, page.Templates(federation.Templates(), Templates()))
+	}, page.Templates(federation.Templates, Templates))
 	if err != nil {
 		t.Fatal(err)
 	}

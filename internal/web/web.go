@@ -5,7 +5,6 @@ package web
 
 import (
 	"embed"
-	"io/fs"
 
 	"parvis/internal/federation"
 	"parvis/internal/op/ask"
@@ -13,17 +12,10 @@ import (
 	"parvis/internal/signin"
 )
 
+// Templates are the pages of this package, for page.Templates.
+//
 //go:embed templates/*.html
-var templates embed.FS
-
-// Templates returns the pages of this package, for page.New.
-func Templates() fs.FS {
-	files, err := fs.Sub(templates, "templates")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return files
-}
+var Templates embed.FS
 
 // Server answers the requests for these pages.
 type Server struct {

@@ -42,7 +42,7 @@ func applications() []sampleApp {
 // settings returns what such an application registers.
 func (a sampleApp) settings(before application.Settings) application.Settings {
 	s, at := before, a.address()
-	s.Name, s.Auth, s.Refreshes = a.name, application.Secret, true
+	s.Name, s.Refreshes = a.name, true
 	if a.about != nil {
 		s.Descriptions = a.about
 	}
@@ -63,7 +63,7 @@ func (i *installation) connect(ctx context.Context, a sampleApp) (id application
 			if err != nil {
 				return err
 			}
-			c, shown, err := application.Register(ctx, tx, operator, i.address, application.Application{OrgID: org.ID, Kind: application.Web, Settings: a.settings(application.Settings{})})
+			c, shown, err := application.Register(ctx, tx, operator, i.address, application.Application{OrgID: org.ID, Kind: application.Web, Settings: a.settings(application.Defaults(application.Web))})
 			id, secret = c.ID, shown
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 	"parvis/internal/upstream"
 )
 
-// Provider is what discovery said of a provider (OIDC Discovery §3).
+// Provider is what a provider says of itself by discovery (OIDC Discovery §3).
 type Provider struct {
 	Issuer        string   `json:"issuer"`
 	Authorization string   `json:"authorization_endpoint"`
@@ -21,18 +21,18 @@ type Provider struct {
 	Keys          string   `json:"jwks_uri"`
 	UserInfo      string   `json:"userinfo_endpoint,omitempty"`
 	EndSession    string   `json:"end_session_endpoint,omitempty"`
-	Algorithms    []string `json:"id_token_signing_alg_values_supported"` // of which we know each
+	Algorithms    []string `json:"id_token_signing_alg_values_supported"` // only those that we know
 	Methods       []Method `json:"token_endpoint_auth_methods_supported,omitempty"`
 	NamesIssuer   bool     `json:"authorization_response_iss_parameter_supported,omitempty"`
 	TellsLogout   bool     `json:"backchannel_logout_supported,omitempty"`
 }
 
 const (
-	mostDocument = 256 << 10 // of JSON that a provider answers with
+	mostDocument = 256 << 10 // bytes of JSON that a provider answers with
 	wellKnown    = "/.well-known/openid-configuration"
 )
 
-// Discover asks the issuer of a connection what there is.
+// Discover asks a connection's issuer for what the provider supports.
 func (c Connection) Discover(ctx context.Context, client *outbound.Client) (Provider, upstream.Trace, error) {
 	var t upstream.Trace
 	p, err := c.discover(ctx, &t, client)
@@ -72,7 +72,7 @@ func (c Connection) discover(ctx context.Context, t *upstream.Trace, client *out
 	if err := t.Require("response_type", slices.Contains(announced.Responses, "code"), "code", shown(strings.Join(announced.Responses, ", "))); err != nil {
 		return p, err
 	}
-	// Entra announces no methods at all and knows S256.
+	// Entra announces no challenge methods, yet supports S256.
 	pkce := announced.Challenges == nil || slices.Contains(announced.Challenges, "S256")
 	if err := t.Require("pkce", pkce, "S256", shown(strings.Join(announced.Challenges, ", "))); err != nil {
 		return p, err
@@ -101,19 +101,19 @@ func (p Provider) requireEndpoints(t *upstream.Trace, client *outbound.Client) e
 	return nil
 }
 
-// fetch gets a document of JSON that is small.
+// fetch gets a small JSON document.
 func fetch(ctx context.Context, t *upstream.Trace, check string, client *outbound.Client, address string) (outbound.Response, error) {
 	w, err := client.Get(ctx, address, mostDocument)
 	return w, t.Require(check, err == nil, shown(address), reason(err))
 }
 
-// kind is all that is shown of a document that is not what it should be: its address
-// may lead to a host that is allowed and tells us what it tells nobody else.
+// kind is all that we show of a document that is not what it should be: its address may
+// lead to an allowed host that tells us what it tells nobody else.
 func kind(w outbound.Response) string {
 	return w.StatusText() + " " + shown(w.Header.Get("Content-Type"))
 }
 
-// reason is why outbound failed, in its own words, which are safe to show.
+// reason returns why a request failed, in outbound's own words, which are safe to show.
 func reason(err error) string {
 	if err == nil {
 		return http.StatusText(http.StatusOK)

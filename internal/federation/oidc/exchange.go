@@ -17,23 +17,23 @@ import (
 	"parvis/internal/upstream"
 )
 
-// Callback is what a browser brought back to the attempt that its state named, and
-// what that attempt knows.
+// Callback is what a browser brought back, with what the request that its state named
+// keeps.
 type Callback struct {
 	Query       url.Values
 	RedirectURI string
 	Nonce       string
 	Verifier    string
-	Since       time.Time  // when fresh proof was asked for; zero where it was not
-	Wanted      [][]string // claims that are read, each with the names that it may have
+	Since       time.Time  // when fresh proof was asked for; zero if it was not
+	Wanted      [][]string // claims that we read, each with the names that it may have
 	Credentials Credentials
-	Keys        Keys // as they were kept, if they were
+	Keys        Keys // the stored ones, if any
 	Now         time.Time
 }
 
-// Exchange makes an assertion of what came back: it redeems the code, judges the ID
-// token and, where that lacks a claim that is read, asks UserInfo for the rest. The provider's tokens end
-// here (R-RPO-08). The keys are those to keep from now on.
+// Exchange turns a callback into an assertion: it redeems the code, judges the ID token
+// and, if that lacks a claim that we read, asks UserInfo for the rest. The provider's
+// tokens are then dropped (R-RPO-08). The returned keys are the ones to store.
 func (c Connection) Exchange(ctx context.Context, client *outbound.Client, p Provider, b Callback) (upstream.Assertion, Keys, upstream.Trace, error) {
 	x := exchange{Connection: c, Callback: b, provider: p, client: client}
 	a, err := x.run(ctx)
@@ -81,9 +81,8 @@ func (x *exchange) run(ctx context.Context) (upstream.Assertion, error) {
 	return together(a, claims, more), nil
 }
 
-// together adds to what an ID token says what UserInfo says beside it. A yes to an
-// address is for the address that it stands beside; a no is kept, whatever the token
-// says.
+// together adds what UserInfo says to what the ID token says. A yes to an address counts
+// only for the address that it came with; a no always counts.
 func together(a upstream.Assertion, claims, more object) upstream.Assertion {
 	email, said := claims.text("email")
 	other, differs := more.text("email")
@@ -102,14 +101,14 @@ func together(a upstream.Assertion, claims, more object) upstream.Assertion {
 	return a
 }
 
-// code is what the provider sent, or the refusal that it sent instead.
+// code returns the code that the provider sent, or the refusal that it sent instead.
 func (x *exchange) code() (string, error) {
 	for name, values := range x.Query {
 		if len(values) != 1 { // RFC 6749 §3.1
 			return "", x.trace.Require("callback", false, "1 × "+shown(name), fmt.Sprint(len(values), " × ", shown(name)))
 		}
 	}
-	// RFC 9207 §2.4, before anything else is believed, errors included.
+	// RFC 9207 §2.4: this is checked before anything else is believed, errors included.
 	issuer := x.Query.Get("iss")
 	good := issuer == x.issuer() || !x.Query.Has("iss") && !x.provider.NamesIssuer
 	if err := x.trace.Require("callback_issuer", good, x.issuer(), shown(issuer)); err != nil {
@@ -141,7 +140,7 @@ func (x *exchange) redeem(ctx context.Context, code string) (idToken, accessToke
 		Description string `json:"error_description"`
 	}
 	isJSON := json.Unmarshal(w.Body, &answer) == nil
-	// What the provider says of its refusal is shown, unless it repeats what we sent.
+	// We show what the provider says of its refusal, without the secrets that we sent.
 	refusal := shown(strings.TrimSpace(w.StatusText() + " " + answer.Error + " " + answer.Description))
 	for _, s := range []string{code, x.Verifier, x.Credentials.Secret, r.Header.Get("Authorization")} {
 		if s != "" {
@@ -159,7 +158,7 @@ func (x *exchange) redeem(ctx context.Context, code string) (idToken, accessToke
 
 var errNoMethod = errors.New("no way to be a client is chosen")
 
-// tokenRequest is the form with the proof that it is our client who sends it.
+// tokenRequest makes a token request from a form, with the proof that we are the client.
 func (x *exchange) tokenRequest(ctx context.Context, form url.Values) (*http.Request, error) {
 	var basic bool
 	switch x.Method {
@@ -192,8 +191,8 @@ func (x *exchange) tokenRequest(ctx context.Context, form url.Values) (*http.Req
 	return r, nil
 }
 
-// clientAssertion is signed with our key and good for one request (RFC 7523 §3). Its
-// audience is the issuer alone, so that no other provider's endpoint can use it.
+// clientAssertion makes an assertion with our key, good for one request (RFC 7523 §3). Its
+// audience is the issuer alone, so no other provider can use it.
 func (x *exchange) clientAssertion() (string, error) {
 	return jose.Sign(x.Credentials.Key, "JWT", map[string]any{
 		"iss": x.ClientID, "sub": x.ClientID, "aud": x.issuer(), "jti": secret.NewID("jti"),
@@ -201,8 +200,8 @@ func (x *exchange) clientAssertion() (string, error) {
 	})
 }
 
-// userInfo asks what the ID token did not say (OIDC Core §5.3). An answer that is
-// itself a signed token is not read.
+// userInfo asks for what the ID token did not say (OIDC Core §5.3). It does not read an
+// answer that is itself a signed token.
 func (x *exchange) userInfo(ctx context.Context, t *upstream.Trace, accessToken, subject string) (object, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, x.provider.UserInfo, nil)
 	if err != nil {
@@ -218,7 +217,7 @@ func (x *exchange) userInfo(ctx context.Context, t *upstream.Trace, accessToken,
 	if err := t.Require("userinfo", w.Status == http.StatusOK && err == nil, "200 OK, JSON", kind(w)); err != nil {
 		return object{}, err
 	}
-	// OIDC Core §5.3.2: else it may be somebody else's.
+	// OIDC Core §5.3.2: otherwise the claims may be another person's.
 	said, _ := claims.text("sub")
 	return claims, t.Require("userinfo_subject", said == subject, shown(subject), claims.found("sub"))
 }

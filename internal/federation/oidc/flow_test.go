@@ -48,7 +48,7 @@ func TestOIDCProviderSignsPeopleIn(t *testing.T) {
 		},
 	})
 	client := outbound.New([]string{p.Host()})
-	// Its clock is the machine's.
+	// The provider uses the machine's clock.
 	now := time.Now().UTC()
 	for _, c := range []oidc.Connection{
 		{ClientID: "basic client", Method: oidc.ClientSecretBasic}, {ClientID: "post", Method: oidc.ClientSecretPost},
@@ -98,7 +98,7 @@ func TestOIDCProviderSignsPeopleIn(t *testing.T) {
 			_, _, trace, err = c.Exchange(t.Context(), client, provider, injected)
 			wantRefusal(t, "nonce", trace, err)
 
-			// Fresh proof asks the person again, and tells when.
+			// Fresh proof asks the person again, and says when.
 			since := time.Now().UTC()
 			fresh := callback(oidc.Request{Fresh: true}, "ann")
 			fresh.Since, fresh.Now = since, time.Now().UTC()
@@ -108,7 +108,7 @@ func TestOIDCProviderSignsPeopleIn(t *testing.T) {
 				t.Errorf("%+v", said)
 			}
 
-			// RPO-4: a text does not vouch, though it says so.
+			// RPO-4: the text "true" does not vouch.
 			browser = providertest.NewBrowser(t)
 			said, _, trace, err = c.Exchange(t.Context(), client, provider, callback(oidc.Request{}, "bob"))
 			wantAccepted(t, trace, err)
@@ -116,7 +116,7 @@ func TestOIDCProviderSignsPeopleIn(t *testing.T) {
 				t.Errorf("%+v", said)
 			}
 
-			// Whoever gives up is told so.
+			// An abandoned sign-in is refused with the provider's reason.
 			browser = providertest.NewBrowser(t)
 			_, _, trace, err = c.Exchange(t.Context(), client, provider, callback(oidc.Request{}, ""))
 			wantRefusal(t, "provider", trace, err)
@@ -136,17 +136,17 @@ func TestOIDCProviderSignsPeopleIn(t *testing.T) {
 
 // --- Against one that misbehaves ------------------------------------------------
 
-// A rogue is a provider whose every answer a test may change.
+// A rogue is a provider whose answers a test can change.
 type rogue struct {
 	*httptest.Server
 	client   *outbound.Client
 	document object
 	keys     oidc.Keys
-	claims   object // changes to the ordinary ones
+	claims   object // changes to the ordinary claims
 	header   object
 	key      any
 	status   int
-	answer   object // changes to that of the token endpoint
+	answer   object // changes to the token endpoint's answer
 	userInfo any
 	asked    []string
 	form     url.Values
@@ -286,7 +286,7 @@ func TestRPO1TheAnswerHasToNameItsIssuer(t *testing.T) {
 			}
 		})
 	}
-	// Where it is not announced it may be absent, and never another's.
+	// If not announced it may be absent, but must not be another's.
 	r := newRogue(t)
 	r.document = changed(r.document, object{"authorization_response_iss_parameter_supported": without{}})
 	p, b := r.provider(t), r.callback()
@@ -383,7 +383,7 @@ func TestUserInfoIsAskedForAnAddressAndOfThatPersonOnly(t *testing.T) {
 	}
 }
 
-// What UserInfo says of an address is of the one beside it, and a no is never lost.
+// What UserInfo says of an address is about the one beside it, and a no always counts.
 func TestUserInfoAddsWhatTheIDTokenLacks(t *testing.T) {
 	const email = "a@your-company.com"
 	for name, c := range map[string]struct {
@@ -448,7 +448,7 @@ func TestKeysAreAskedForOnceUntilOneIsNotKnown(t *testing.T) {
 		t.Errorf("asked %d times", fetched())
 	}
 	wantAccepted(t, trace, err)
-	// A new key is found; one that nobody has makes it ask, a minute later at the earliest.
+	// A new key is found. A key that nobody has causes a fetch, but not within a minute.
 	r.keys = published(t, jose.JSONWebKey{Key: keys().foreign.Public(), KeyID: "new"})
 	r.header, r.key = object{"alg": "RS256", "kid": "new"}, keys().foreign
 	kept, trace, err = exchange(kept, now.Add(time.Hour))
@@ -465,7 +465,7 @@ func TestKeysAreAskedForOnceUntilOneIsNotKnown(t *testing.T) {
 	if fetched() != 3 {
 		t.Errorf("asked %d times", fetched())
 	}
-	// Another key under the name of the one before is found as well, within the same limit.
+	// Another key under the same name is found too, within the same limit.
 	r.header, r.key = object{"alg": "RS256", "kid": "new"}, keys().rsa
 	r.keys = published(t, jose.JSONWebKey{Key: keys().rsa.Public(), KeyID: "new"})
 	before := fetched()
@@ -481,7 +481,7 @@ func TestKeysAreAskedForOnceUntilOneIsNotKnown(t *testing.T) {
 	if slices.ContainsFunc(trace.Checks, func(c upstream.Check) bool { return !c.OK }) {
 		t.Errorf("what was tried in vain is shown: %+v", trace.Checks)
 	}
-	// A key that was withdrawn is believed for a day at most.
+	// A key that was withdrawn is trusted for at most a day.
 	r.header = object{"alg": "RS256", "kid": "new"}
 	r.keys = ordinaryKeys(t)
 	_, trace, err = exchange(kept, now.Add(26*time.Hour))
@@ -543,7 +543,7 @@ func TestEndSessionURLNamesTheClientAndNoToken(t *testing.T) {
 	}
 }
 
-// An administrator may type the address of any host that is allowed.
+// An administrator may enter the address of any allowed host.
 func TestRPO6WhatIsNoKeySetIsNotShown(t *testing.T) {
 	inside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte(`{"secret":"of the inside"}`)) //nolint:errcheck // The test reads it.
@@ -584,7 +584,7 @@ func TestAConnectionWithoutAMethodSendsNothing(t *testing.T) {
 	}
 }
 
-// Entra's issuer for every tenant becomes that of the one that was named.
+// In Entra's issuer for every tenant, the tenant's id replaces the placeholder.
 func TestATenantTakesItsPlaceInTheIssuer(t *testing.T) {
 	const tenant = "9122040d-6c67-4c5b-b112-36a304b66dad"
 	r := newRogue(t)

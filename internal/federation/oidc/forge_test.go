@@ -21,7 +21,7 @@ import (
 	"parvis/internal/upstream"
 )
 
-// now is when every test takes place.
+// now is the time at which every test takes place.
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 const (
@@ -30,7 +30,7 @@ const (
 	nonce  = "n-0S6_WzA2Mj"
 )
 
-// keys of a provider, and weaker or foreign ones.
+// keys are a provider's keys, and weaker or foreign ones.
 var keys = sync.OnceValue(func() (k struct {
 	rsa, weak, foreign *rsa.PrivateKey
 	ec                 *ecdsa.PrivateKey
@@ -50,7 +50,7 @@ func newRSA(bits int) *rsa.PrivateKey {
 	return k
 }
 
-// published is a key set as a provider shows it.
+// published returns a key set as a provider publishes it.
 func published(t testing.TB, list ...jose.JSONWebKey) oidc.Keys {
 	t.Helper()
 	text, err := json.Marshal(jose.JSONWebKeySet{Keys: list})
@@ -102,7 +102,7 @@ func ordinaryClaims() object {
 	}
 }
 
-// sign makes a compact token of any header, rightly or wrongly.
+// sign makes a compact token with any header, rightly or wrongly signed.
 func sign(t testing.TB, header object, payload []byte, key any) string {
 	t.Helper()
 	head, err := json.Marshal(header)
@@ -148,13 +148,13 @@ func encode(t testing.TB, v any) []byte {
 	return text
 }
 
-// token is the ordinary ID token with changes to its claims.
+// token returns the ordinary ID token with changes to its claims.
 func token(t testing.TB, change object) string {
 	t.Helper()
 	return sign(t, object{"alg": "RS256", "kid": "rsa"}, encode(t, changed(ordinaryClaims(), change)), keys().rsa)
 }
 
-// wantRefusal wants a judgement to have failed by one check, the last of its trace.
+// wantRefusal requires that a judgement failed by one check, the last of its trace.
 func wantRefusal(t *testing.T, check string, trace upstream.Trace, err error) {
 	t.Helper()
 	failed, _ := trace.Failed()

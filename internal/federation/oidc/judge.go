@@ -16,7 +16,7 @@ import (
 	"parvis/internal/upstream"
 )
 
-// Expected is what a token has to fit.
+// Expected is what a token must match.
 type Expected struct {
 	Issuer     string
 	Tenant     string // empty where the issuer has none
@@ -25,25 +25,25 @@ type Expected struct {
 	Keys       Keys
 	Now        time.Time
 
-	// Of ID tokens only.
+	// For ID tokens only.
 	Nonce       string
-	Since       time.Time // the person was to prove who they are after this; zero where they were not
-	ACR         []string  // one of which is demanded, if there are any
-	AccessToken string    // that came beside it
+	Since       time.Time // the person must have proved who they are after this; zero if they need not
+	ACR         []string  // one of them is demanded, if there are any
+	AccessToken string    // the one that came beside the ID token
 }
 
-// expects is what c's tokens have to fit.
+// expects returns what c's tokens must match.
 func (c Connection) expects(p Provider, keys Keys, now time.Time) Expected {
 	return Expected{Issuer: c.issuer(), Tenant: c.Tenant, ClientID: c.ClientID, Algorithms: c.algorithms(p), Keys: keys, Now: now}
 }
 
 const (
 	mostToken = 64 << 10         // bytes; one with two hundred groups has about ten thousand
-	mostAge   = 10 * time.Minute // of a token that has just been made for us
+	mostAge   = 10 * time.Minute // of a token that was just made for us
 	mostText  = 255              // bytes of a subject (OIDC Core §2, sub)
 )
 
-// Judge tells what an ID token says of a person, or which check it failed (OIDC
+// Judge returns what an ID token says of a person, or the check that it failed (OIDC
 // Core §3.1.3.7).
 func Judge(idToken string, want Expected) (upstream.Assertion, upstream.Trace, error) {
 	var t upstream.Trace
@@ -74,8 +74,8 @@ func judge(t *upstream.Trace, idToken string, want Expected) (object, error) {
 	return claims, nil
 }
 
-// open checks the signature of a token of a type, which some leave out, and reads
-// its claims.
+// open checks the signature and the type of a token, and reads its claims. If optional, a
+// token may leave the type out.
 func open(t *upstream.Trace, token string, want Expected, kind string, optional bool) (claims object, algorithm string, err error) {
 	allowed := jose.Known(want.Algorithms)
 	read, refused := jose.Rules{Longest: mostToken, Algorithms: allowed, Type: func(typ string) bool {
@@ -102,7 +102,7 @@ func open(t *upstream.Trace, token string, want Expected, kind string, optional 
 	} {
 		good := !errors.Is(refused, c.check)
 		if good && c.check == jose.Critical {
-			continue // what is not there is not shown
+			continue // there is nothing to show
 		}
 		if err := t.Require(string(c.check), good, c.expected, c.found); err != nil {
 			return object{}, "", err
@@ -112,7 +112,7 @@ func open(t *upstream.Trace, token string, want Expected, kind string, optional 
 	return claims, read.Algorithm, t.Require("claims", err == nil && refused == nil, "JSON", "")
 }
 
-// lengths tell the form of a token without its text.
+// lengths shows the form of a token without its content.
 func lengths(token string) string {
 	var list []string
 	for _, p := range strings.SplitN(token[:min(len(token), mostToken+1)], ".", 11) {
@@ -160,8 +160,7 @@ func requireNow(t *upstream.Trace, claims object, now time.Time) error {
 	return nil
 }
 
-// requireNonce shows neither of the two: both are as good as secrets while the
-// attempt lasts.
+// requireNonce shows neither nonce, since both are secrets while the attempt lasts.
 func requireNonce(t *upstream.Trace, claims object, want string) error {
 	nonce, _ := claims.text("nonce")
 	return t.Require("nonce", nonce == want && want != "", "", "")
@@ -186,7 +185,7 @@ func requireAuthentication(t *upstream.Trace, claims object, want Expected) erro
 	return nil
 }
 
-// requireAccessToken binds the access token that came along (OIDC Core §3.1.3.6).
+// requireAccessToken checks that the access token belongs to the ID token (OIDC Core §3.1.3.6).
 func requireAccessToken(t *upstream.Trace, claims object, algorithm, token string) error {
 	if !claims.has("at_hash") || token == "" {
 		return nil
@@ -207,7 +206,7 @@ func requireAccessToken(t *upstream.Trace, claims object, algorithm, token strin
 	return t.Require("access_token_hash", said == base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2]), "", "")
 }
 
-// requireSubject wants the text that names a person, of ASCII and not too long.
+// requireSubject requires a subject that is ASCII, not empty and not too long.
 func requireSubject(t *upstream.Trace, check string, claims object) error {
 	subject, ok := claims.text("sub")
 	ok = ok && subject != "" && len(subject) <= mostText && !strings.ContainsFunc(subject, func(r rune) bool { return r < ' ' || r > '~' })
@@ -216,7 +215,7 @@ func requireSubject(t *upstream.Trace, check string, claims object) error {
 
 func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// when is a time as it is shown, or what stands in its place.
+// when returns a time as it is shown, or whatever stands in its place.
 func when(claims object, name string) string {
 	if t, ok := claims.time(name); ok {
 		return at(t)
@@ -224,10 +223,10 @@ func when(claims object, name string) string {
 	return claims.found(name)
 }
 
-// notAttributes are the claims that are the protocol's and say nothing of a person.
+// notAttributes are the protocol's own claims, which say nothing of a person.
 var notAttributes = strings.Fields("iss sub aud exp iat nbf jti nonce auth_time acr amr azp at_hash c_hash s_hash sid")
 
-// assertion is what claims that were judged say.
+// assertion returns what judged claims say.
 func assertion(claims object) upstream.Assertion {
 	a := upstream.Assertion{AMR: claims.texts("amr"), Attributes: attributes(claims), EmailVerified: verified(claims)}
 	a.Issuer, _ = claims.text("iss")
@@ -238,16 +237,16 @@ func assertion(claims object) upstream.Assertion {
 	return a
 }
 
-// verified tells that the provider vouches for the address: the JSON boolean beside
-// a text, and nothing that looks like it (R-RPO-05).
+// verified reports whether the provider vouches for the address: only the JSON boolean
+// true beside a text does so (R-RPO-05).
 func verified(claims object) bool {
 	_, ok := claims.text("email")
 	return ok && claims.isTrue("email_verified")
 }
 
-// attributes are the claims with plain values. A claim that differs from email by
-// its case alone is none: the provider vouches for email, and readers that do not
-// mind the case would take the other.
+// attributes returns the claims with plain values. A claim whose name differs from email
+// only by case is left out: the provider vouches for email, and readers that ignore case
+// would take the other.
 func attributes(claims object) (list []upstream.Attribute) {
 	for _, name := range claims.names {
 		_, plain := claims.text(name)
@@ -262,8 +261,8 @@ func attributes(claims object) (list []upstream.Attribute) {
 	return list
 }
 
-// values are those of a text, a number, a boolean, or a list of them; nothing of
-// what is nested.
+// values returns the values of a text, a number, a boolean or a list of them, and nothing
+// that is nested.
 func values(raw json.RawMessage) (list []string) {
 	var value any
 	d := json.NewDecoder(strings.NewReader(string(raw)))

@@ -89,7 +89,7 @@ func TestRPO3ForgedSignaturesAreRefused(t *testing.T) {
 		"alg None":                     {sign(t, object{"alg": "None", "kid": "rsa"}, claims, nil), "algorithm"},
 		"alg NONE, signed":             {sign(t, object{"alg": "NONE", "kid": "rsa"}, claims, keys().rsa), "algorithm"},
 		"no alg":                       {sign(t, object{"kid": "rsa"}, claims, keys().rsa), "algorithm"},
-		"alg a number":                 {sign(t, object{"alg": 1, "kid": "rsa"}, claims, keys().rsa), "token_form"}, // as of any token (decision 0050)
+		"alg a number":                 {sign(t, object{"alg": 1, "kid": "rsa"}, claims, keys().rsa), "token_form"}, // as for any token (decision 0050)
 		"type a number":                {sign(t, object{"alg": "RS256", "kid": "rsa", "typ": 1}, claims, keys().rsa), "token_form"},
 		"kid a number":                 {sign(t, object{"alg": "RS256", "kid": 1}, claims, keys().rsa), "token_form"},
 		"header that is not UTF-8":     {base64.RawURLEncoding.EncodeToString([]byte("{\"alg\":\"RS256\",\"kid\":\"rsa\",\"x\":\"\xff\"}")) + "." + parts[1] + "." + parts[2], "token_form"},
@@ -165,7 +165,7 @@ func TestRPO3KeysThatProveNothingAreNotTaken(t *testing.T) {
 			}
 		})
 	}
-	// Of two with one id either may have signed, and nobody else.
+	// Either of two keys with one id may have signed, and no other.
 	want := expected(t)
 	want.Keys = published(t, jose.JSONWebKey{Key: keys().foreign.Public(), KeyID: "rsa"}, jose.JSONWebKey{Key: keys().rsa.Public(), KeyID: "rsa"})
 	_, trace, err := oidc.Judge(token(t, nil), want)
@@ -272,7 +272,7 @@ func TestRPO3ClaimsThatDoNotFitAreRefused(t *testing.T) {
 		_, trace, err := oidc.Judge(sign(t, object{"alg": "RS256", "kid": "rsa"}, []byte(payload), keys().rsa), expected(t))
 		wantRefusal(t, "claims", trace, err)
 	}
-	// What is compared has to be something.
+	// An empty expectation never matches.
 	for name, spoil := range map[string]func(*oidc.Expected){
 		"issuer": func(e *oidc.Expected) { e.Issuer = "" }, "audience": func(e *oidc.Expected) { e.ClientID = "" }, "nonce": func(e *oidc.Expected) { e.Nonce = "" },
 	} {
@@ -332,7 +332,7 @@ func TestRPO4OnlyTheBooleanTrueVouchesForAnAddress(t *testing.T) {
 			t.Errorf("%s vouches", name)
 		}
 	}
-	// A claim of another case, which people may set, does not pass for the address.
+	// A claim whose name differs by case, which people may set, is not taken for the address.
 	said, _, _ := oidc.Judge(token(t, object{"EMAIL": "admin@your-company.com", "Email": []string{"admin@your-company.com"}}), expected(t))
 	if got := said.Values("email"); !slices.Equal(got, []string{"ann@your-company.com"}) {
 		t.Errorf("the address is %q", got)
@@ -399,8 +399,8 @@ func TestLogoutTokens(t *testing.T) {
 	}
 }
 
-// The judge goes through its own reading of a header and go-jose's of the whole:
-// what Wycheproof calls invalid, it must not believe.
+// The judge reads the header itself and leaves the rest to go-jose: it must not believe what Wycheproof
+// calls invalid.
 func TestWycheproofSignatures(t *testing.T) {
 	path := filepath.Join("..", "..", "..", "..", "shared", "data", "jose", "json_web_signature_test.json")
 	text, err := os.ReadFile(path)
@@ -421,8 +421,8 @@ func TestWycheproofSignatures(t *testing.T) {
 	if err := json.Unmarshal(text, &vectors); err != nil {
 		t.Fatal(err)
 	}
-	// Equal to a valid one (defects of the vectors), salts of another length, and
-	// bits that nobody reads; none of them is another message (shared/data/README.md).
+	// These equal a valid one (defects of the vectors), have salts of another length, or differ in bits
+	// that nobody reads; none is another message (shared/data/README.md).
 	harmless := []int{367, 370, 281, 282, 283, 284, 285, 286, 374}
 	signed := 0
 	for _, g := range vectors.TestGroups {
@@ -459,7 +459,7 @@ func TestWycheproofSignatures(t *testing.T) {
 	}
 }
 
-// Whatever comes, nobody but ann is signed in, and nothing breaks.
+// Whatever comes, only ann is signed in, and nothing breaks.
 func FuzzJudge(f *testing.F) {
 	good := token(f, nil)
 	f.Add(good)
@@ -481,7 +481,7 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// The two in one run tell what the judgement costs beside its signature.
+// Both in one run show what the judgement costs beside the signature.
 func BenchmarkJudge(b *testing.B) {
 	for name, token := range benchmarked(b) {
 		b.Run(name, func(b *testing.B) {

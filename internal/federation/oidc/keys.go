@@ -11,8 +11,8 @@ import (
 	"parvis/internal/upstream"
 )
 
-// Keys are the public keys that a provider signs with. They are read from its key
-// set in one way, whether that has just come or was kept.
+// Keys are the public keys that a provider signs with. They are read from its key set in
+// one way, whether it was just fetched or stored.
 type Keys struct {
 	FetchedAt time.Time
 	list      []jose.Key
@@ -20,8 +20,7 @@ type Keys struct {
 
 const mostKeys = 100 // of a set; large providers have about ten
 
-// theirKeys is how long the keys of a provider are used: for a day, after which it is
-// asked whether it still has them.
+// theirKeys says how long a provider's keys are used: after a day they are fetched again.
 var theirKeys = jose.Shelf{Fresh: 24 * time.Hour, Least: time.Minute}
 
 type keySet struct {
@@ -29,11 +28,11 @@ type keySet struct {
 	Keys      []jose.Key `json:"keys"`
 }
 
-// MarshalJSON is the form in which keys are kept.
+// MarshalJSON returns the form in which keys are stored.
 func (k Keys) MarshalJSON() ([]byte, error) { return json.Marshal(keySet{k.FetchedAt, k.list}) }
 
-// UnmarshalJSON takes what is a public key for signatures and strong enough; a
-// provider may well have others beside it.
+// UnmarshalJSON keeps the public signature keys that are strong enough, and ignores the
+// others that a provider may have.
 func (k *Keys) UnmarshalJSON(text []byte) error {
 	var s struct {
 		FetchedAt time.Time `json:"fetched_at"`
@@ -46,7 +45,7 @@ func (k *Keys) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// FetchKeys asks a provider for its keys.
+// FetchKeys fetches a provider's keys.
 func (p Provider) FetchKeys(ctx context.Context, client *outbound.Client, now time.Time) (Keys, upstream.Trace, error) {
 	var t upstream.Trace
 	k, err := p.fetchKeys(ctx, &t, client, now)
@@ -64,10 +63,10 @@ func (p Provider) fetchKeys(ctx context.Context, t *upstream.Trace, client *outb
 	return k, t.Require("keys", good, "RSA 2048–8192, P-256, P-384, Ed25519", kind(document))
 }
 
-// judged judges a token with the keys that were kept, and with new ones where these are
-// old, do not have its key, or have another under its name: providers change keys so.
-// Whoever sends tokens with keys that nobody has can make us ask once a minute. The keys
-// are those to keep from now on.
+// judged judges a token with the stored keys. It fetches new ones if those are old, lack
+// the token's key, or have another key by that name, because providers change keys so.
+// Forged tokens make us fetch once a minute at most. The returned keys are the ones to
+// store.
 func (p Provider) judged(ctx context.Context, t *upstream.Trace, client *outbound.Client, now time.Time, kept Keys, judge func(*upstream.Trace, Keys) error) (Keys, error) {
 	age := now.Sub(kept.FetchedAt)
 	if len(kept.list) > 0 && !theirKeys.Over(age, false) {
@@ -85,7 +84,7 @@ func (p Provider) judged(ctx context.Context, t *upstream.Trace, client *outboun
 	return keys, judge(t, keys)
 }
 
-// ids are the names of the keys, as they are shown.
+// ids returns the names of the keys, as they are shown.
 func (k Keys) ids() (list []string) {
 	for _, key := range k.list {
 		list = append(list, shown(key.KeyID))

@@ -8,18 +8,18 @@ import (
 	"parvis/internal/upstream"
 )
 
-// Logout is what a provider told of a session that ended there.
+// Logout is a provider's message that a session ended there.
 type Logout struct {
-	Subject string    // empty where it named the session alone
-	Session string    // its sid; empty where all of the subject's ended
-	ID      string    // of the token, which is taken once
-	Until   time.Time // when it is too old anyway
+	Subject string    // empty where it named only the session
+	Session string    // its sid; empty where all of the subject's sessions ended
+	ID      string    // of the token, which counts once
+	Until   time.Time // when the token is too old in any case
 }
 
 const loggedOut = "http://schemas.openid.net/event/backchannel-logout"
 
-// Logout judges a logout token that was posted for c. The keys are those to keep
-// from now on.
+// Logout judges a logout token that was posted for c. The returned keys are the ones to
+// store.
 func (c Connection) Logout(ctx context.Context, client *outbound.Client, p Provider, token string, kept Keys, now time.Time) (Logout, Keys, upstream.Trace, error) {
 	var t upstream.Trace
 	var l Logout
@@ -30,7 +30,7 @@ func (c Connection) Logout(ctx context.Context, client *outbound.Client, p Provi
 	return l, keys, t, err
 }
 
-// JudgeLogoutToken tells whose session ended (OIDC Back-Channel Logout §2.6).
+// JudgeLogoutToken returns whose session ended (OIDC Back-Channel Logout §2.6).
 func JudgeLogoutToken(token string, want Expected) (Logout, upstream.Trace, error) {
 	var t upstream.Trace
 	l, err := judgeLogout(&t, token, want)
@@ -55,7 +55,7 @@ func judgeLogout(t *upstream.Trace, token string, want Expected) (l Logout, err 
 	if err := t.Require("events", err == nil, loggedOut, claims.found("events")); err != nil {
 		return Logout{}, err
 	}
-	// An ID token has one and a logout token never.
+	// An ID token has a nonce, and a logout token never has.
 	if err := t.Require("no_nonce", !claims.has("nonce"), "", ""); err != nil {
 		return Logout{}, err
 	}

@@ -14,8 +14,8 @@ import (
 
 var errNoObject = errors.New("no JSON object with distinct members")
 
-// object is a JSON object whose members are told apart by their exact names, each
-// of which it has once: another reader may see the other of two.
+// object is a JSON object whose members have distinct names, compared exactly: of two
+// members with one name, another reader might see the other.
 type object struct {
 	names   []string // in the order they came
 	members map[string]json.RawMessage
@@ -57,20 +57,20 @@ func (o object) has(name string) bool {
 	return ok
 }
 
-// lacks reports whether no member has one of these names, in any case of their letters.
+// lacks reports whether no member has one of these names, in any case.
 func (o object) lacks(names []string) bool {
 	return !slices.ContainsFunc(o.names, func(name string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 	})
 }
 
-// text is a member that is a string; null and numbers are none.
+// text returns a member that is a string; null and numbers are not.
 func (o object) text(name string) (s string, ok bool) {
 	raw := o.members[name]
 	return s, len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
 }
 
-// texts are the strings of a member that is a string or a list of strings.
+// texts returns the strings of a member that is a string or a list of strings.
 func (o object) texts(name string) (list []string) {
 	if s, ok := o.text(name); ok {
 		return []string{s}
@@ -88,13 +88,13 @@ func (o object) texts(name string) (list []string) {
 	return list
 }
 
-// isTrue tells that a member is the JSON boolean true, and no text of that name.
+// isTrue reports whether a member is the JSON boolean true, not the text "true".
 func (o object) isTrue(name string) bool { return string(o.members[name]) == "true" }
 
-// latest is the last second that a time is read to; what is beyond is no time.
+// latest is the last second that counts as a time.
 const latest = 253402300799 // the end of the year 9999
 
-// time is a member that is a NumericDate (RFC 7519 §2).
+// time returns a member that is a NumericDate (RFC 7519 §2).
 func (o object) time(name string) (time.Time, bool) {
 	var seconds *float64
 	if json.Unmarshal(o.members[name], &seconds) != nil || seconds == nil || *seconds < 0 || *seconds > latest {
@@ -104,7 +104,7 @@ func (o object) time(name string) (time.Time, bool) {
 	return time.Unix(int64(whole), int64(part*1e9)).UTC(), true
 }
 
-// found is a member as it is shown.
+// found returns a member as it is shown.
 func (o object) found(name string) string {
 	if s, ok := o.text(name); ok {
 		return shown(s)

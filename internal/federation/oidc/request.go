@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// Request is what an attempt asks of a provider. State, nonce and verifier are
-// random, and kept with the attempt alone (R-RPO-01).
+// Request is what an attempt asks of a provider. State, nonce and verifier are random and
+// stored with the attempt alone (R-RPO-01).
 type Request struct {
 	RedirectURI string
 	State       string
 	Nonce       string
 	Verifier    string // PKCE's, of 43 characters at least (RFC 7636 §4.1)
-	Fresh       bool   // the person is to prove who they are, signed in there or not
+	Fresh       bool   // the person must prove who they are, even if signed in there
 	LoginHint   string
 	Locale      string // of our page
 }
 
-// AuthorizationURL is where a browser begins (OIDC Core §3.1.2.1).
+// AuthorizationURL returns the address that a browser is sent to (OIDC Core §3.1.2.1).
 func (c Connection) AuthorizationURL(p Provider, r Request) string {
 	challenge := sha256.Sum256([]byte(r.Verifier))
 	v := url.Values{
@@ -29,7 +29,7 @@ func (c Connection) AuthorizationURL(p Provider, r Request) string {
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
 	}
 	if r.Fresh {
-		// max_age alone makes auth_time mandatory, prompt alone is understood by some.
+		// Only max_age makes auth_time mandatory, and some providers know only prompt.
 		v.Set("prompt", "login")
 		v.Set("max_age", "0")
 	}
@@ -39,10 +39,10 @@ func (c Connection) AuthorizationURL(p Provider, r Request) string {
 	return with(p.Authorization, v)
 }
 
-// EndSessionURL is where a browser signs out of the provider (OIDC RP-Initiated
-// Logout §2), or empty where it has no such page. We keep no ID token to hint with,
-// so the provider knows us by the client and may ask the person; session is what it
-// named its own by, if it did.
+// EndSessionURL returns the address where a browser signs out of the provider (OIDC
+// RP-Initiated Logout §2), or "" if the provider has no such page. We keep no ID token to
+// send as a hint, so the provider knows us by the client and may ask the person. session
+// is the provider's name for its session, if it gave one.
 func (c Connection) EndSessionURL(p Provider, redirectURI, state, session, locale string) string {
 	if p.EndSession == "" {
 		return ""

@@ -1,5 +1,5 @@
-// Package providertest runs an OpenID Provider that we did not write, npm's
-// oidc-provider, and signs people in there as a browser would.
+// Package providertest runs an OpenID Provider that we did not write, npm's oidc-provider,
+// and signs people in there as a browser would.
 package providertest
 
 import (
@@ -18,23 +18,23 @@ import (
 	"testing"
 )
 
-// Options are what the provider knows, as e2e/provider.mjs reads it.
+// Options configure the provider, as e2e/provider.mjs reads them.
 type Options struct {
 	Host     string                    `json:"host,omitempty"` // of the issuer; 127.0.0.1 unless set
 	Clients  []map[string]any          `json:"clients"`        // members as in dynamic registration
-	Accounts map[string]map[string]any `json:"accounts"`       // their claims; the key is the sub
+	Accounts map[string]map[string]any `json:"accounts"`       // each account's claims, by its sub
 }
 
-// Provider is one that runs until the test ends.
+// Provider is a provider that runs until the test ends.
 type Provider struct {
 	Issuer string
 }
 
-// Host is what the outbound client has to allow.
+// Host is the host that the outbound client must allow.
 func (p *Provider) Host() string { return strings.TrimPrefix(p.Issuer, "http://") }
 
-// Start runs a provider. A machine without Node or the npm packages leaves the test
-// out and says so; ./check all installs them before any test.
+// Start runs a provider. On a machine without Node or the npm packages it skips the test;
+// ./check all installs them before any test.
 func Start(t testing.TB, o Options) *Provider {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
@@ -50,7 +50,7 @@ func Start(t testing.TB, o Options) *Provider {
 	var complaints strings.Builder
 	child := exec.CommandContext(t.Context(), node, filepath.Join(folder, "provider.mjs"), string(text))
 	child.Stderr = &complaints
-	// It ends with its input, so also when this process is killed.
+	// The provider ends when its input does, so it ends even if this process is killed.
 	input, err1 := child.StdinPipe()
 	output, err2 := child.StdoutPipe()
 	if err := errors.Join(err1, err2, child.Start()); err != nil {
@@ -75,7 +75,7 @@ type Browser struct {
 	client http.Client
 }
 
-// NewBrowser is a browser that nobody has signed in with.
+// NewBrowser returns a browser in which nobody has signed in.
 func NewBrowser(t testing.TB) *Browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -85,9 +85,9 @@ func NewBrowser(t testing.TB) *Browser {
 	return &Browser{http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// Visit goes where an address leads until that is back at one that begins with
-// home, and returns what the browser brings there. Where the provider asks who it
-// is, it is account; nobody is refused there.
+// Visit follows an address until it is back at one that begins with home, and returns the
+// query that the browser brings there. If the provider asks who it is, it signs in as
+// account; this provider refuses nobody.
 func (b *Browser) Visit(t testing.TB, address, home, account string) url.Values {
 	t.Helper()
 	for range 10 {

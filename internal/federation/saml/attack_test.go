@@ -19,7 +19,7 @@ import (
 
 const evil = "mallory@evil.test"
 
-// forged is a copy of an element that names somebody else, under a new id and unsigned.
+// forged returns an unsigned copy of an element that names somebody else, with a new id.
 func forged(el *etree.Element) *etree.Element {
 	f := el.Copy()
 	for _, s := range f.FindElements("//Signature") {
@@ -130,7 +130,7 @@ func TestSML1UnsignedSelfSignedAndDowngraded(t *testing.T) {
 			refused(t, c.check, c.response, e)
 		})
 	}
-	// What the message carries of keys is not asked, so that what is wrong with it does not matter.
+	// The keys that a message carries are ignored, so a fault in them does not matter.
 	believed(t, edited(t, assertion, func(root *etree.Element) { root.FindElement("//X509Certificate").SetText("@") }), e)
 }
 
@@ -140,7 +140,7 @@ func many(el *etree.Element, n int) {
 	}
 }
 
-// The eight wrappings of Somorovsky and others, "On Breaking SAML" (2012), and their kin.
+// The eight wrappings of Somorovsky and others, "On Breaking SAML" (2012), and variants.
 func TestSML2Wrapping(t *testing.T) {
 	idp, e := setting(t)
 	both := answer(t, idp, e, ann)
@@ -258,7 +258,7 @@ func TestSML2Wrapping(t *testing.T) {
 			if v, trace, err := saml.Judge(wrapped, e); err == nil {
 				t.Errorf("accepted as %s", v.NameID)
 			} else if failed, _ := trace.Failed(); !slices.Contains([]string{"structure", "assertion_count"}, failed.Name) {
-				t.Errorf("refused only by %+v", failed) // it was read before anybody looked at its form
+				t.Errorf("refused only by %+v", failed) // it was read before its form was checked
 			}
 		})
 	}
@@ -276,7 +276,7 @@ func TestSML4CommentsAndMixedContentInValues(t *testing.T) {
 	} {
 		for where, text := range map[string]string{"name id": "admin@alpha.test", "attribute": "fina"} {
 			t.Run(name+" in "+where, func(t *testing.T) {
-				// Canonicalization takes comments away, so that the signature still holds.
+				// Canonicalization drops comments, so the signature is still valid.
 				refused(t, "document", raw(t, response, replace(text, text+part)), e)
 			})
 		}
@@ -322,7 +322,7 @@ func TestSML4CommentsAndMixedContentInValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) { refused(t, c.check, resigned(t, idp, response, c.change, "assertion"), e) })
 	}
 
-	// What nothing is read from is judged by nobody; what came in parts is whole again.
+	// Attributes that nothing is read from are not judged; values that came in parts are joined.
 	e.Reads = []string{"groups"}
 	v := believed(t, resigned(t, idp, response, func(root *etree.Element) {
 		s := root.FindElement("//AttributeStatement")
@@ -366,7 +366,7 @@ func TestSML5Conditions(t *testing.T) {
 	at := func(seconds int) string { return now.Add(time.Duration(seconds) * time.Second).Format(time.RFC3339) }
 	const data, conditions, authn = "//SubjectConfirmationData", "//Conditions", "//AuthnStatement"
 	for name, c := range map[string]struct {
-		check  string // none: it is believed
+		check  string // empty: it is believed
 		change func(*etree.Element)
 	}{
 		"unchanged":         {"", func(*etree.Element) {}},
@@ -482,7 +482,7 @@ func TestSML5Conditions(t *testing.T) {
 	if v := believed(t, answer(t, idp, e, u), e); v.ACR != "urn:x:mfa" {
 		t.Errorf("%+v", v)
 	}
-	e.RequestID = "_2" // an answer to another's request, reused
+	e.RequestID = "_2" // an answer to another request, reused
 	refused(t, "in_response_to", response, e)
 }
 
@@ -545,7 +545,7 @@ func TestSML7BombsAndOddDocuments(t *testing.T) {
 		})
 	}
 	believed(t, before("\xEF\xBB\xBF<?xml version=\"1.0\" encoding=\"utf-8\" standalone='yes'?>\n"), e)
-	// People are in many groups.
+	// People may be in many groups.
 	u := ann
 	u.Attributes = map[string][]string{"groups": make([]string, 1200)}
 	if v := believed(t, answer(t, idp, e, u), e); len(v.Values("groups")) != 1200 {

@@ -11,8 +11,8 @@ import (
 	"parvis/internal/federation/saml"
 )
 
-// BenchmarkJudge and BenchmarkBareSignature work on the same responses: what the second takes is
-// the floor, what the first takes beyond it is our own judgement.
+// BenchmarkJudge and BenchmarkBareSignature work on the same responses: the second is the floor, and
+// the difference is the cost of our own judgement.
 func BenchmarkJudge(b *testing.B) {
 	responses, e := responsesToMeasure(b)
 	for name, response := range responses {

@@ -13,11 +13,11 @@ import (
 	"parvis/internal/secret"
 )
 
-// undecipherable is the one answer to whatever is wrong with encrypted content (R-SML-09).
+// undecipherable is the one answer to everything wrong with encrypted content (R-SML-09).
 var undecipherable = finding{check: "decryption"}
 
-// blockCiphers of XML Encryption §5.2 by their identifiers. CBC notices no change, so it needs
-// the connection's leave.
+// blockCiphers are those of XML Encryption §5.2, by identifier. CBC does not detect changes,
+// so the connection must allow it.
 var blockCiphers = map[string]struct {
 	keyBytes int
 	cbc      bool
@@ -30,8 +30,8 @@ var blockCiphers = map[string]struct {
 	"http://www.w3.org/2001/04/xmlenc#aes256-cbc": {32, true},
 }
 
-// The digests and mask functions of RSA-OAEP (XML Encryption §5.5.2). SHA-1 is no weakness
-// here, where nothing hangs on collisions, and most providers know no other.
+// The digests and mask functions of RSA-OAEP (XML Encryption §5.5.2). SHA-1 is safe here, where
+// nothing depends on collisions, and most providers know no other.
 var (
 	oaepDigests = map[string]crypto.Hash{
 		"":                                       crypto.SHA1,
@@ -51,11 +51,11 @@ const (
 	aes256GCM = "http://www.w3.org/2009/xmlenc11#aes256-gcm"
 )
 
-// decrypt opens an EncryptedAssertion, puts what was in it in its place and returns that. Only
-// what the message says openly, its algorithms, is answered with a name of its own.
+// decrypt replaces an EncryptedAssertion by the assertion in it, and returns that. Only a fault
+// that the message shows openly, of its algorithms, gets an error of its own.
 func (k Keys) decrypt(encrypted *etree.Element, allowCBC bool) (assertion *etree.Element, cbc bool, err error) {
 	data := one(encrypted, "xenc:EncryptedData")
-	// The key is inside, or beside and found by a RetrievalMethod; there is one.
+	// The one key is inside, or beside the data and found by a RetrievalMethod.
 	wrapped := append(children(one(data, "ds:KeyInfo"), "xenc:EncryptedKey"), children(encrypted, "xenc:EncryptedKey")...)
 	if len(wrapped) != 1 {
 		return nil, false, undecipherable
@@ -86,7 +86,7 @@ func (k Keys) decrypt(encrypted *etree.Element, allowCBC bool) (assertion *etree
 	return assertion, block.cbc, nil
 }
 
-// transport reads how the key was wrapped: RSA-OAEP. PKCS#1 v1.5 would make us an oracle.
+// transport reads how the key was wrapped. Only RSA-OAEP counts: PKCS#1 v1.5 would make us an oracle.
 func transport(method *etree.Element) (*rsa.OAEPOptions, error) {
 	algorithm := attr(method, "Algorithm")
 	digest, digestKnown := oaepDigests[attr(one(method, "ds:DigestMethod"), "Algorithm")]
@@ -100,8 +100,8 @@ func transport(method *etree.Element) (*rsa.OAEPOptions, error) {
 	return &rsa.OAEPOptions{Hash: digest, MGFHash: mask}, nil
 }
 
-// contentKey tries every key of ours, and where none fits goes on with one that cannot, so that
-// a wrong key takes the way of a wrong content.
+// contentKey tries each of our keys. If none fits it returns a random one, so that a wrong key
+// fails in the same way as wrong content.
 func (k Keys) contentKey(wrapped []byte, transport *rsa.OAEPOptions, size int) []byte {
 	key := secret.Bytes(size)
 	for _, pair := range k {
@@ -136,7 +136,7 @@ func openCBC(block cipher.Block, sealed []byte) ([]byte, error) {
 	}
 	plain := make([]byte, len(sealed)-n)
 	cipher.NewCBCDecrypter(block, sealed[:n]).CryptBlocks(plain, sealed[n:])
-	padding := int(plain[len(plain)-1]) // only its length is written (XML Encryption §5.2)
+	padding := int(plain[len(plain)-1]) // only the last byte is defined (XML Encryption §5.2)
 	if padding < 1 || padding > n {
 		return nil, errNotOpened
 	}

@@ -28,10 +28,10 @@ const (
 	xmlenc11 = "http://www.w3.org/2009/xmlenc11#"
 )
 
-// envelope says how a test encrypts; what it spoils, it spoils before it is signed.
+// envelope says how a test encrypts, and what it spoils before signing.
 type envelope struct {
-	content   string // algorithm; aes256-gcm where empty
-	transport string // rsa-oaep-mgf1p where empty
+	content   string // algorithm; aes256-gcm if empty
+	transport string // rsa-oaep-mgf1p if empty
 	digest    string
 	mask      string
 	to        []byte // certificate
@@ -52,7 +52,7 @@ func encryptKey(t testing.TB, public *rsa.PublicKey, v envelope, key []byte) []b
 	return encryptOAEP(digest(), map[string]func() hash.Hash{"": sha1.New, xmlenc11 + "mgf1sha1": sha1.New, xmlenc11 + "mgf1sha256": sha256.New}[v.mask](), public, key)
 }
 
-// encryptOAEP is RFC 8017 §7.1.1, by hand: the standard library's takes one hash for both uses.
+// encryptOAEP is RFC 8017 §7.1.1 by hand: the standard library uses one hash for both purposes.
 func encryptOAEP(digest, mask hash.Hash, public *rsa.PublicKey, message []byte) []byte {
 	k, h := public.Size(), digest.Size()
 	em := make([]byte, k)
@@ -85,7 +85,7 @@ func mgf1(out []byte, h hash.Hash, seed []byte) {
 	}
 }
 
-// encrypted is the response with its assertion encrypted, in place of the plain one.
+// encrypted returns the response with its assertion encrypted.
 func encrypted(t testing.TB, response string, v envelope) string {
 	t.Helper()
 	return edited(t, response, func(root *etree.Element) {
@@ -187,7 +187,7 @@ func TestEncryptedAssertionIsRead(t *testing.T) {
 			}
 		})
 	}
-	// A response's signature covers what is encrypted in it, unless the assertion's own is asked for.
+	// A response's signature covers its encrypted content, unless the assertion's own signature is demanded.
 	around := edited(t, encrypted(t, resigned(t, idp, response, func(*etree.Element) {}), envelope{}), func(root *etree.Element) {
 		sign(t, idp.Key, nil, root, dsig.RSASHA256SignatureMethod)
 	})
@@ -279,11 +279,11 @@ func TestSML9EncryptedAssertions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, "decryption", encrypted(t, response, v), e) })
 	}
-	// Well-formed and changed after it was signed: a tag would have told, CBC must not.
+	// Well-formed but changed after it was signed: GCM's tag would detect it; CBC must not reveal it.
 	changed := edited(t, response, func(root *etree.Element) { root.FindElement("//NameID").SetText(evil) })
 	refused(t, "decryption", encrypted(t, changed, envelope{content: cbc}), e)
 	refused(t, "signature", encrypted(t, changed, envelope{}), e)
-	// An oracle would be a change that is answered otherwise than its neighbour.
+	// If any change got another answer than its neighbour, it would be an oracle.
 	whole := encrypted(t, response, envelope{content: cbc})
 	for i := range 100 {
 		r := raw(t, whole, func(s string) string {

@@ -12,9 +12,9 @@ import (
 	"parvis/internal/federation/saml"
 )
 
-// FuzzJudge changes a valid response and wants that nobody else comes out of it. Each process signs
-// with a key of its own, so an input is a change and not a document: cut at a place, put in some
-// bytes and a piece of the document itself.
+// FuzzJudge changes a valid response, and requires that no other person comes out of it. Each process
+// signs with its own key, so an input is a change and not a document: where to cut, what to insert, and
+// which piece of the document to repeat.
 func FuzzJudge(f *testing.F) {
 	idp, e := setting(f)
 	document, err := base64.StdEncoding.DecodeString(answer(f, idp, e, ann))
@@ -59,7 +59,7 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// FuzzParseMessage: what passes survives being written and read again, by another's measure.
+// FuzzParseMessage requires that what passes survives being written and read again by another parser.
 func FuzzParseMessage(f *testing.F) {
 	for _, seed := range []string{"<a:b xmlns:a='u' a:c='1'>x&#13;&lt;</a:b>", "<a ::b=''/>", "<:a/>", "<a:/>", "<x :y=''/>", "<x y:=''/>", "<a b='\r\n\t&quot;'>]]</a>"} {
 		f.Add([]byte(seed))
@@ -74,7 +74,7 @@ func FuzzParseMessage(f *testing.F) {
 	})
 }
 
-// FuzzLogoutQuery: without the provider's key nothing ends.
+// FuzzLogoutQuery requires that nothing ends without the provider's key.
 func FuzzLogoutQuery(f *testing.F) {
 	idp, e := setting(f)
 	f.Add(query(f, idp.LogoutRequest(e.ServiceProvider.SLO, "_l", "ann", "s")))

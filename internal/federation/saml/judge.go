@@ -18,16 +18,16 @@ const (
 	bearer  = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 )
 
-// A Verdict is a response that was believed. Whoever acts on it remembers the assertion's id
-// until it can no longer be believed again (R-SML-07).
+// A Verdict is a response that was believed. Its caller remembers the assertion's id until the
+// assertion is too old to be believed again (R-SML-07).
 type Verdict struct {
 	upstream.Assertion
 	AssertionID string
 	Until       time.Time
 }
 
-// Judge reads the SAMLResponse of a form that a provider had a browser post to us. The trace
-// tells what was looked at, also where the error is an upstream.Refusal.
+// Judge judges the SAMLResponse that a provider had a browser post to us. The trace says what
+// was looked at, even if the error is an upstream.Refusal.
 func Judge(response string, e Expectation) (Verdict, upstream.Trace, error) {
 	return judge(response, e, allowed)
 }
@@ -56,8 +56,8 @@ func judge(response string, e Expectation, a algorithms) (Verdict, upstream.Trac
 	return v, t, nil
 }
 
-// envelope looks at the Response around the assertion. It can refuse and say why, and nothing
-// is taken from it.
+// envelope checks the Response around the assertion. It can refuse and say why, but nothing is
+// taken from it.
 func envelope(t *upstream.Trace, root *etree.Element, e Expectation) error {
 	found := name(root) + " " + attr(root, "Version")
 	good := found == "samlp:Response 2.0" && attr(root, "ID") != ""
@@ -78,7 +78,7 @@ func envelope(t *upstream.Trace, root *etree.Element, e Expectation) error {
 	)
 }
 
-// answered: a response answers what we asked, or nothing, and that only where it is allowed to.
+// answered checks that a response answers our request or, where that is allowed, none.
 func (e Expectation) answered(el *etree.Element) upstream.Check {
 	if e.RequestID != "" {
 		return equal("in_response_to", e.RequestID, attr(el, "InResponseTo"))
@@ -86,7 +86,7 @@ func (e Expectation) answered(el *etree.Element) upstream.Check {
 	return upstream.Check{Name: "unsolicited", OK: e.Connection.AllowUnsolicited && !has(el, "InResponseTo"), Found: attr(el, "InResponseTo")}
 }
 
-// status shows of a refusal the provider's every code and its message (Core §3.2.2).
+// status checks the status, and shows all of the provider's codes and its message (Core §3.2.2).
 func status(root *etree.Element) upstream.Check {
 	code := one(root, "samlp:Status", "samlp:StatusCode")
 	check := upstream.Check{Name: "status", OK: attr(code, "Value") == success, Expected: success}
@@ -98,19 +98,19 @@ func status(root *etree.Element) upstream.Check {
 	return check
 }
 
-// issued tells a provider's clock that is ahead of ours from everything else.
+// issued separates a provider's clock that is ahead of ours from every other fault.
 func issued(root *etree.Element, e Expectation) upstream.Check {
 	at, ok := when(root, "IssueInstant")
 	return upstream.Check{Name: "clock", OK: ok && !at.After(e.Now.Add(e.Connection.tolerance())), Expected: e.until(), Found: apart(root, "IssueInstant", e.Now)}
 }
 
-// until and from are the times that count as now.
+// until and from are the bounds of what counts as now.
 func (e Expectation) until() string { return "≤ " + stamp(e.Now.Add(e.Connection.tolerance())) }
 func (e Expectation) from() string  { return "> " + stamp(e.Now.Add(-e.Connection.tolerance())) }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// apart shows a time of a message with how many seconds it is after ours.
+// apart shows a time of a message, and by how many seconds it is after now.
 func apart(el *etree.Element, key string, now time.Time) string {
 	if at, ok := when(el, key); ok {
 		return fmt.Sprintf("%s (%+d s)", stamp(at), int(at.Sub(now).Seconds()))
@@ -119,7 +119,7 @@ func apart(el *etree.Element, key string, now time.Time) string {
 }
 
 // signed finds the one assertion and returns it as it was signed: by its own signature, or by
-// that of the response around it. Every signature that is there must be right.
+// that of the response around it. Every signature that is present must verify.
 func signed(t *upstream.Trace, root *etree.Element, e Expectation, a algorithms) (*etree.Element, error) {
 	pinned, err := e.Connection.pinned()
 	if err != nil {
@@ -132,14 +132,14 @@ func signed(t *upstream.Trace, root *etree.Element, e Expectation, a algorithms)
 		if around, by, err = verify(root, pinned, a); err != nil {
 			return nil, note(t, "signature", err)
 		}
-		// What was read before is read again, from what was signed.
+		// The envelope is checked again, as it was signed.
 		if err := envelope(new(upstream.Trace), around, e); err != nil {
 			return nil, note(t, "signature", err)
 		}
 	}
 
-	// Its own signature is looked for in the assertion as it was sent: canonicalization of the
-	// response may have taken away namespaces that it needs.
+	// The assertion's own signature is checked in the message as sent: canonicalization of the
+	// response may have dropped namespaces that it needs.
 	sent, read, cbc := one(root, "saml:Assertion"), one(around, "saml:Assertion"), false
 	encrypted := one(around, "saml:EncryptedAssertion")
 	if encrypted != nil {
@@ -152,7 +152,7 @@ func signed(t *upstream.Trace, root *etree.Element, e Expectation, a algorithms)
 	if assertionSigned {
 		read, by, err = verify(sent, pinned, a)
 		if err != nil && cbc && !responseSigned {
-			// Whether what came out was well-formed must not show where anybody could change it.
+			// CBC let anybody change the content, so they must not learn whether it was well-formed.
 			err = undecipherable
 		}
 		if err != nil {
@@ -182,14 +182,14 @@ func signed(t *upstream.Trace, root *etree.Element, e Expectation, a algorithms)
 	}
 	expected, found := inDate(by, e.Now)
 	if expected != "" {
-		// The key is what is trusted: it counts as long as the connection has it.
+		// We trust the key, not its dates, as long as the connection has it.
 		t.Checks = append(t.Checks, upstream.Check{Name: "certificate_ended", Expected: expected, Found: found, Waived: true})
 		return read, nil
 	}
 	return read, t.Require("certificate", true, "", found)
 }
 
-// believe reads an assertion that was signed.
+// believe judges an assertion that was signed.
 func believe(t *upstream.Trace, assertion *etree.Element, e Expectation) (Verdict, error) {
 	subject, conditions, authn := one(assertion, "saml:Subject"), one(assertion, "saml:Conditions"), one(assertion, "saml:AuthnStatement")
 	found := name(assertion) + " " + attr(assertion, "Version")
@@ -216,7 +216,7 @@ func believe(t *upstream.Trace, assertion *etree.Element, e Expectation) (Verdic
 		of(data, e.notOver("not_on_or_after", confirmation)),
 		{Name: "authn_context", OK: len(wanted) == 0 || slices.Contains(wanted, context), Expected: strings.Join(wanted, " "), Found: context},
 	}
-	// What may be left out is no question where it is.
+	// Optional values are checked only if they are present.
 	if has(confirmation, "NotBefore") {
 		checks = append(checks, of(data, e.begun(confirmation)))
 	}
@@ -249,7 +249,7 @@ func believe(t *upstream.Trace, assertion *etree.Element, e Expectation) (Verdic
 	return v, nil
 }
 
-// shaped wants the parts of an assertion that there must be, and no others.
+// shaped requires the parts that an assertion must have, and refuses any other.
 func shaped(t *upstream.Trace, assertion *etree.Element) error {
 	subject := one(assertion, "saml:Subject")
 	for _, part := range []struct {
@@ -257,7 +257,7 @@ func shaped(t *upstream.Trace, assertion *etree.Element) error {
 		el      *etree.Element
 		allowed []string
 	}{
-		// The Signature is gone from an assertion that its own signature verified.
+		// verify removes the Signature of an assertion with a signature of its own.
 		{"structure", assertion, []string{"saml:Issuer 1", "ds:Signature ?", "saml:Subject 1", "saml:Conditions 1", "saml:Advice ?", "saml:AuthnStatement 1", "saml:AttributeStatement *"}},
 		{"structure", subject, []string{"saml:NameID 1", "saml:SubjectConfirmation *"}},
 		// A condition that we do not know may forbid what we are about to do (Core §2.5.1.1).
@@ -274,7 +274,7 @@ func shaped(t *upstream.Trace, assertion *etree.Element) error {
 	return nil
 }
 
-// encryptedName tells a NameID that is encrypted from none at all.
+// encryptedName returns the name of an encrypted NameID, or "" if there is none at all.
 func encryptedName(subject *etree.Element) string {
 	for _, el := range children(subject, "saml:EncryptedID") {
 		return name(el)
@@ -282,7 +282,7 @@ func encryptedName(subject *etree.Element) string {
 	return ""
 }
 
-// confirmationOf is the data of the one bearer confirmation (Profiles §4.1.4.2).
+// confirmationOf returns the data of the one bearer confirmation (Profiles §4.1.4.2).
 func confirmationOf(subject *etree.Element) (*etree.Element, error) {
 	var data []*etree.Element
 	var methods []string
@@ -298,7 +298,7 @@ func confirmationOf(subject *etree.Element) (*etree.Element, error) {
 	return data[0], nil
 }
 
-// audience: each restriction must name us, any one name within it will do (Core §2.5.1.4).
+// audience requires that each restriction names us among its audiences (Core §2.5.1.4).
 func audience(conditions *etree.Element, e Expectation) upstream.Check {
 	restrictions := children(conditions, "saml:AudienceRestriction")
 	check := upstream.Check{Name: "audience", OK: len(restrictions) > 0, Expected: e.ServiceProvider.EntityID}
@@ -315,7 +315,7 @@ func audience(conditions *etree.Element, e Expectation) upstream.Check {
 	return check
 }
 
-// begun checks NotBefore, notOver a NotOnOrAfter.
+// begun checks a NotBefore, notOver a NotOnOrAfter.
 func (e Expectation) begun(el *etree.Element) upstream.Check {
 	from, ok := when(el, "NotBefore")
 	return upstream.Check{Name: "not_before", OK: ok && !from.After(e.Now.Add(e.Connection.tolerance())),
@@ -332,11 +332,11 @@ func (e Expectation) notOver(check string, el *etree.Element) upstream.Check {
 		Expected: e.from(), Found: apart(el, key, e.Now)}
 }
 
-// attributesOf reads what the provider says of the person. Values that came in several
-// attributes of exactly one name and format are one attribute's: common products send
-// each role so. Of an attribute that something is read from, a second of almost the same
-// name could be read in two ways, and so could a value that is not just text (R-SML-05);
-// what nothing is read from is judged by nobody.
+// attributesOf reads what the provider says of the person. It joins attributes with exactly
+// the same name and format, because common products send one for each role. For an attribute
+// that we read something from, it refuses a second one whose name differs only by case, and a
+// value that is not just text: both could be read in two ways (R-SML-05). Other attributes are
+// not judged.
 func attributesOf(assertion *etree.Element, e Expectation) ([]upstream.Attribute, error) {
 	reads := func(name string) bool {
 		return slices.ContainsFunc(e.Reads, func(r string) bool { return strings.EqualFold(r, name) })
@@ -377,7 +377,7 @@ func attributesOf(assertion *etree.Element, e Expectation) ([]upstream.Attribute
 	return all, nil
 }
 
-// attributeValue is a text, or that of the one NameID which eduPersonTargetedID is made of.
+// attributeValue returns a text, or that of the one NameID in an eduPersonTargetedID.
 func attributeValue(el *etree.Element) (string, bool) {
 	if name(el) != "saml:AttributeValue" {
 		return "", false

@@ -17,20 +17,20 @@ import (
 	"parvis/internal/upstream"
 )
 
-// A KeyPair signs what we send and opens what was encrypted to us.
+// A KeyPair signs what we send and decrypts what was encrypted to us.
 type KeyPair struct {
 	private     *rsa.PrivateKey
 	Certificate []byte // DER, for our metadata
 }
 
-// Keys are ours: the first one signs, all of them are published and decrypt. A key is rotated
-// by publishing the next one behind it, and by putting that in front once providers know it.
+// Keys are our key pairs: the first one signs; all of them are published and decrypt. To rotate,
+// the next one is published behind the first, and moved to the front once providers know it.
 type Keys []KeyPair
 
-// ownLife is how long our certificates last. Providers that take them by hand look at that.
+// ownLife is how long our certificates last, for providers that look at the dates.
 const ownLife = 10 * 365 * 24 * time.Hour
 
-// NewKeyPair makes a key with a certificate that it signs itself: what counts is the key.
+// NewKeyPair makes a key with a self-signed certificate; only the key matters.
 func NewKeyPair(now time.Time, name string) (KeyPair, error) {
 	private := secret.NewRSAKey()
 	template := &x509.Certificate{
@@ -46,7 +46,7 @@ func NewKeyPair(now time.Time, name string) (KeyPair, error) {
 	return KeyPair{private, der}, nil
 }
 
-// Text is the form in which a pair is kept, sealed; ParseKeyPair reads it.
+// Text returns the form in which a pair is stored, sealed; ParseKeyPair reads it.
 func (k KeyPair) Text() ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(k.private)
 	if err != nil {
@@ -74,12 +74,12 @@ func ParseKeyPair(text []byte) (KeyPair, error) {
 	return KeyPair{private, certificate.Bytes}, nil
 }
 
-// Format keeps the key out of whatever is printed or logged (R-CRY-06).
+// Format keeps the private key out of everything that is printed or logged (R-CRY-06).
 func (k KeyPair) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[key pair "+Fingerprint(k.Certificate)+"]")
 }
 
-// The refusals of certificates and metadata, named for the page that takes them.
+// The refusals of certificates and metadata, named for the page where they are entered.
 const (
 	RefusedTooLarge      upstream.Refusal = "metadata_too_large"
 	RefusedNotXML        upstream.Refusal = "metadata_not_xml"
@@ -94,8 +94,8 @@ const (
 	RefusedWeakKey       upstream.Refusal = "metadata_weak_key"
 )
 
-// ParseCertificate reads a provider's certificate as PEM, as bare Base64 or as DER. An RSA key of
-// at least 2048 bits it must have; whether it is out of date is for people to know, not to forbid.
+// ParseCertificate reads a provider's certificate as PEM, bare Base64 or DER. It requires an RSA key
+// of at least 2048 bits. It takes an expired one, which is for people to judge.
 func ParseCertificate(b []byte) (*x509.Certificate, error) {
 	if block, _ := pem.Decode(b); block != nil {
 		b = block.Bytes

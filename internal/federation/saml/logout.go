@@ -19,21 +19,21 @@ const (
 	unknownPrincipal = "urn:oasis:names:tc:SAML:2.0:status:UnknownPrincipal"
 )
 
-// Logout is a message of the single logout profile (Profiles §4.4) that was believed. Whoever
-// acts on a request remembers its id until it can no longer be believed again.
+// Logout is a message of the single logout profile (Profiles §4.4) that was believed. Its caller
+// remembers a request's id until the request is too old to be believed again.
 type Logout struct {
-	Answer bool // to a request of ours; else it asks, and must be answered
+	Answer bool // it answers a request of ours; else it is a request, and must be answered
 	ID     string
 	Until  time.Time
 
-	Subject        string   // of a request: joined as an Assertion's is, for SameSubject
-	Within         string   // of a request: a text that every subject it may mean contains
+	Subject        string   // of a request: encoded as an Assertion's, for SameSubject
+	Within         string   // of a request: a text that occurs in every subject it may mean
 	NameID         string   // of a request: as it came
 	SessionIndexes []string // of a request; none means every session of the subject
 	Partial        bool     // of an answer: the provider did not reach everybody
 }
 
-// LogoutRequest asks the provider to end a person's session. The subject is an Assertion's.
+// LogoutRequest asks the provider to end a person's session. subject is that of an Assertion.
 func LogoutRequest(c Connection, sp ServiceProvider, k Keys, r Request, subject, sessionIndex string) (Message, error) {
 	id, err := parseSubject(subject)
 	if err != nil {
@@ -52,8 +52,8 @@ func LogoutRequest(c Connection, sp ServiceProvider, k Keys, r Request, subject,
 	return k.send(m, true, "SAMLRequest", c.SLO.Binding, c.SLO.Location, r.RelayState)
 }
 
-// LogoutResponse answers the provider's request. done says that it named somebody here;
-// else the answer is no success, and the provider can tell its people (Core §3.2.2.2).
+// LogoutResponse answers the provider's request. If done is false the request named nobody here,
+// and the response is no success, so that the provider can tell its people (Core §3.2.2.2).
 func LogoutResponse(c Connection, sp ServiceProvider, k Keys, r Request, l Logout, done bool) (Message, error) {
 	m := message("samlp:LogoutResponse", r.ID, c.SLO.response(), sp.EntityID, r.Now)
 	m.CreateAttr("InResponseTo", l.ID)
@@ -67,7 +67,7 @@ func LogoutResponse(c Connection, sp ServiceProvider, k Keys, r Request, l Logou
 	return k.send(m, true, "SAMLResponse", c.SLO.Binding, c.SLO.response(), r.RelayState)
 }
 
-// JudgeLogoutForm reads a logout message that a browser posted, SAMLRequest or SAMLResponse.
+// JudgeLogoutForm judges the SAMLRequest or SAMLResponse of a posted logout form.
 func JudgeLogoutForm(value string, e Expectation) (Logout, upstream.Trace, error) {
 	var t upstream.Trace
 	document, err := decode(value)
@@ -90,7 +90,7 @@ func JudgeLogoutForm(value string, e Expectation) (Logout, upstream.Trace, error
 	return l, t, err
 }
 
-// JudgeLogoutQuery reads a logout message from the query of an address, as it came.
+// JudgeLogoutQuery judges a logout message in the raw query of an address.
 func JudgeLogoutQuery(rawQuery string, e Expectation) (Logout, upstream.Trace, error) {
 	var t upstream.Trace
 	q, err := readQuery(rawQuery)
@@ -124,8 +124,8 @@ func JudgeLogoutQuery(rawQuery string, e Expectation) (Logout, upstream.Trace, e
 // query is what the redirect binding carries (Bindings §3.4.4.1).
 type query struct{ value, algorithm, signature, signed string }
 
-// readQuery takes each parameter once, and puts the octets that were signed together again
-// from the query as it was written: who would encode them anew might write them otherwise.
+// readQuery takes each parameter once. It joins the octets that were signed as they were written,
+// because encoding them again might give other octets.
 func readQuery(raw string) (query, error) {
 	written, values := map[string]string{}, map[string]string{}
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -178,7 +178,7 @@ func (q query) verify(pinned []*x509.Certificate) (*x509.Certificate, error) {
 	return nil, finding{"signature", fingerprints(pinned), ""}
 }
 
-// believeLogout reads a message whose signature was right (R-SML-10).
+// believeLogout judges a message whose signature was verified (R-SML-10).
 func believeLogout(t *upstream.Trace, root *etree.Element, by *x509.Certificate, e Expectation) (Logout, error) {
 	expected, found := inDate(by, e.Now)
 	kind := name(root) + " " + attr(root, "Version")

@@ -16,7 +16,7 @@ import (
 	"parvis/internal/federation/samltest"
 )
 
-// query cuts a redirect's address down to its query, as a handler has it.
+// query returns the query of a redirect's address, as a handler has it.
 func query(t testing.TB, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -50,7 +50,7 @@ func TestProviderEndsASession(t *testing.T) {
 	if l.Answer || !slices.Equal(l.SessionIndexes, []string{v.SessionIndex}) || !l.Until.After(now) {
 		t.Fatalf("%v %+v %+v", err, l, trace.Checks)
 	}
-	// The answer goes where the provider wants answers.
+	// The answer goes to the provider's address for answers.
 	e.Connection.SLO.Response = "https://idp.test/slo/done"
 	m, err := saml.LogoutResponse(e.Connection, e.ServiceProvider, e.Keys, saml.Request{ID: "_a1", RelayState: "r", Now: now}, l, true)
 	if err != nil || !strings.HasPrefix(m.Address, "https://idp.test/slo/done?SAMLResponse=") || !strings.Contains(m.Address, "&Signature=") {
@@ -58,7 +58,7 @@ func TestProviderEndsASession(t *testing.T) {
 	}
 }
 
-// We end it, and the provider, here played with our own code and its key, answers.
+// We end a session, and the provider, played here with our own code and its key, answers.
 func TestWeEndASession(t *testing.T) {
 	idp, e := setting(t)
 	v := believed(t, answer(t, idp, e, ann), e)
@@ -140,7 +140,7 @@ func TestSML10LogoutMessages(t *testing.T) {
 		})
 	}
 
-	// Posted, the signature is in the document; one over another element is none.
+	// In a posted message the signature is in the document; one over another element does not count.
 	post := func(change func(root *etree.Element)) string {
 		return edited(t, base64.StdEncoding.EncodeToString([]byte(document)), change)
 	}

@@ -24,14 +24,14 @@ const (
 type Metadata struct {
 	EntityID                string
 	SSO, SLO                []Endpoint          // by the bindings we speak, redirect first
-	Certificates            []*x509.Certificate // also such as are out of date
+	Certificates            []*x509.Certificate // expired ones too
 	WantAuthnRequestsSigned bool
 	NameIDFormats           []string
-	ValidUntil              time.Time // zero where it was not said
+	ValidUntil              time.Time // zero if not given
 }
 
-// ParseMetadata reads the metadata of exactly one provider. Its addresses are https, save that
-// http is taken for this machine itself where loopback allows it. The error is an upstream.Refusal.
+// ParseMetadata reads the metadata of exactly one provider. Its addresses must be https; loopback also
+// allows http to this machine. The error is an upstream.Refusal.
 func ParseMetadata(b []byte, now time.Time, loopback bool) (Metadata, error) {
 	if len(b) > maxMetadata {
 		return Metadata{}, RefusedTooLarge
@@ -53,7 +53,7 @@ func ParseMetadata(b []byte, now time.Time, loopback bool) (Metadata, error) {
 	if m.EntityID == "" {
 		return Metadata{}, RefusedNoProvider
 	}
-	for el := descriptor; el != nil; el = el.Parent() { // what holds of the whole holds of its parts
+	for el := descriptor; el != nil; el = el.Parent() { // what holds for the whole holds for its parts
 		if until, ok := when(el, "validUntil"); ok && (m.ValidUntil.IsZero() || until.Before(m.ValidUntil)) {
 			m.ValidUntil = until
 		}
@@ -79,7 +79,7 @@ func ParseMetadata(b []byte, now time.Time, loopback bool) (Metadata, error) {
 	return m, nil
 }
 
-// provider finds the one entity that is an identity provider, among as many others as there are.
+// provider finds the one entity that is an identity provider, among any number of others.
 func provider(root *etree.Element) (*etree.Element, error) {
 	var found []*etree.Element
 	var walk func(el *etree.Element)
@@ -135,8 +135,8 @@ func goodAddress(text string, loopback bool) bool {
 	return u.Scheme == "https"
 }
 
-// signingCertificates: a key without a use is for every use (Metadata §2.4.1.1). What is there
-// must be good: to leave a bad one out could leave out the one that signs.
+// signingCertificates returns the certificates for signing; a key without a use is for every use
+// (Metadata §2.4.1.1). A bad one is refused, not left out: it could be the one that signs.
 func signingCertificates(descriptor *etree.Element) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for _, key := range children(descriptor, "md:KeyDescriptor") {
@@ -163,7 +163,8 @@ func signingCertificates(descriptor *etree.Element) ([]*x509.Certificate, error)
 
 func boolean(s string) bool { return s == "true" || s == "1" }
 
-// OurMetadata tells a provider what we are to one connection, which may still be a draft.
+// OurMetadata returns the metadata that describes us to the provider of one connection, which may
+// still be a draft.
 func OurMetadata(c Connection, sp ServiceProvider, k Keys) ([]byte, error) {
 	d := etree.NewDocument()
 	entity := d.CreateElement("md:EntityDescriptor")

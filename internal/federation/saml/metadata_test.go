@@ -24,7 +24,7 @@ import (
 	"parvis/internal/upstream"
 )
 
-// selfSigned is a certificate in Base64.
+// selfSigned makes a certificate in Base64.
 func selfSigned(t testing.TB, private crypto.Signer, until time.Time) string {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: now.AddDate(-1, 0, 0), NotAfter: until}
@@ -74,7 +74,7 @@ func TestSML11MetadataImport(t *testing.T) {
 	}
 	weak, curve := selfSigned(t, must(rsa.GenerateKey(rand.Reader, 1024)), now.AddDate(1, 0, 0)), selfSigned(t, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), now.AddDate(1, 0, 0))
 	for name, c := range map[string]struct {
-		refusal  upstream.Refusal // none: it is taken
+		refusal  upstream.Refusal // empty: it is taken
 		document string
 	}{
 		"as it is":                {"", good},

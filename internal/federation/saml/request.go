@@ -16,7 +16,7 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
-// maxRelayState is Bindings' (§3.4.3), and enough for an opaque reference.
+// maxRelayState is the limit of Bindings §3.4.3, and enough for a reference.
 const maxRelayState = 80
 
 var (
@@ -25,8 +25,8 @@ var (
 	errNoKey      = errors.New("no key to sign with")
 )
 
-// A Message is what a browser carries to a provider: with the redirect binding an address to go
-// to, otherwise a form to post there.
+// A Message is what a browser carries to a provider: an address to go to with the redirect
+// binding, and otherwise a form to post there.
 type Message struct {
 	Address    string
 	Field      string // SAMLRequest or SAMLResponse; empty with the redirect binding
@@ -36,13 +36,13 @@ type Message struct {
 
 // Request is what differs from one AuthnRequest to the next.
 type Request struct {
-	ID         string // an xs:ID: no digit first
+	ID         string // an xs:ID, so the first character is no digit
 	RelayState string
 	ForceAuthn bool
 	Now        time.Time
 }
 
-// AuthnRequest asks the connection's provider who is there (Core §3.4.1).
+// AuthnRequest asks the connection's provider to authenticate the person (Core §3.4.1).
 func AuthnRequest(c Connection, sp ServiceProvider, k Keys, r Request) (Message, error) {
 	m := message("samlp:AuthnRequest", r.ID, c.SSO.Location, sp.EntityID, r.Now)
 	m.CreateAttr("AssertionConsumerServiceURL", sp.ACS)
@@ -65,7 +65,7 @@ func AuthnRequest(c Connection, sp ServiceProvider, k Keys, r Request) (Message,
 	return k.send(m, c.SignRequests, "SAMLRequest", c.SSO.Binding, c.SSO.Location, r.RelayState)
 }
 
-// message begins a message of ours with what each has.
+// message begins one of our messages with what all of them have.
 func message(tag, id, destination, issuer string, now time.Time) *etree.Element {
 	m := etree.NewDocument().CreateElement(tag)
 	m.CreateAttr("xmlns:samlp", "urn:oasis:names:tc:SAML:2.0:protocol")
@@ -78,7 +78,7 @@ func message(tag, id, destination, issuer string, now time.Time) *etree.Element 
 	return m
 }
 
-// send makes of a message what the binding carries.
+// send signs a message, if asked to, and encodes it for the binding.
 func (k Keys) send(m *etree.Element, signed bool, field, binding, location, relayState string) (Message, error) {
 	switch {
 	case len(relayState) > maxRelayState:
@@ -108,8 +108,8 @@ func (k Keys) send(m *etree.Element, signed bool, field, binding, location, rela
 	return Message{Address: location + separator + query}, nil
 }
 
-// query is the redirect binding's (Bindings §3.4.4.1): the signature is over the octets of the
-// query as they are written.
+// query returns the query of the redirect binding (Bindings §3.4.4.1). Its signature covers the
+// octets as they are written.
 func (k Keys) query(signed bool, field string, document []byte, relayState string) (string, error) {
 	var deflated bytes.Buffer
 	w, err := flate.NewWriter(&deflated, flate.BestCompression)

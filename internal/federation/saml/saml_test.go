@@ -28,7 +28,7 @@ import (
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// ours are two pairs, the second for a rotation; to make them takes long.
+// ours are two key pairs, the second for a rotation; making them takes long.
 var ours = sync.OnceValue(func() saml.Keys {
 	var keys saml.Keys
 	for range 2 {
@@ -46,7 +46,7 @@ var ann = samltest.User{
 	Attributes: map[string][]string{"groups": {"staff", "finance"}, "mail": {"ann@alpha.test"}},
 }
 
-// setting is a provider, and what we expect of an answer to the request "_1".
+// setting returns a provider, and what we expect of an answer to the request "_1".
 func setting(t testing.TB) (*samltest.IdP, saml.Expectation) {
 	t.Helper()
 	idp := samltest.New("https://idp.test", func() time.Time { return now })
@@ -83,7 +83,7 @@ func answer(t testing.TB, idp *samltest.IdP, e saml.Expectation, u samltest.User
 	return form.SAMLResponse
 }
 
-// edited is a response whose document was changed after it was signed.
+// edited returns a response whose document was changed after it was signed.
 func edited(t testing.TB, response string, change func(root *etree.Element)) string {
 	t.Helper()
 	b, err := base64.StdEncoding.DecodeString(response)
@@ -101,7 +101,7 @@ func edited(t testing.TB, response string, change func(root *etree.Element)) str
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// resigned is a response that was changed and then signed by the provider: "response", "assertion" or both.
+// resigned returns a response that was changed and then signed by the provider: "response", "assertion" or both.
 func resigned(t testing.TB, idp *samltest.IdP, response string, change func(root *etree.Element), parts ...string) string {
 	t.Helper()
 	unsigned := edited(t, response, func(root *etree.Element) {
@@ -153,7 +153,7 @@ func sign(t testing.TB, key *rsa.PrivateKey, certificates [][]byte, el *etree.El
 	el.InsertChildAt(at, signature)
 }
 
-// refused wants the named check to have failed.
+// refused requires that the named check failed.
 func refused(t testing.TB, check, response string, e saml.Expectation) upstream.Check {
 	t.Helper()
 	v, trace, err := saml.Judge(response, e)
@@ -325,7 +325,7 @@ func TestCertificatesRotateAndOneThatExpiredStillCounts(t *testing.T) {
 	}
 }
 
-// answerAt is what a provider whose clock is elsewhere sends.
+// answerAt returns the answer of a provider whose clock differs.
 func answerAt(t testing.TB, idp *samltest.IdP, e saml.Expectation, at time.Time) string {
 	t.Helper()
 	crewjam.TimeNow = func() time.Time { return at }
@@ -345,7 +345,7 @@ func answerAt(t testing.TB, idp *samltest.IdP, e saml.Expectation, at time.Time)
 	return form.SAMLResponse
 }
 
-// What goes out is read with nothing of ours: the standard library checks the redirect binding's
+// Our requests are read with code that is not ours: the standard library verifies the redirect binding's
 // signature, goxmldsig that of the form.
 func TestAuthnRequest(t *testing.T) {
 	_, e := setting(t)

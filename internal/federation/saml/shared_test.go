@@ -15,7 +15,7 @@ import (
 	"parvis/internal/upstream"
 )
 
-// sharedSAML holds 107 documents of other projects, which are no part of the checkout.
+// sharedSAML holds 107 documents of other projects, outside the checkout.
 const sharedSAML = "../../../../shared/data/saml"
 
 type sample struct {
@@ -35,8 +35,8 @@ type sample struct {
 	NeverReturn   map[string]string `json:"never_return"`
 }
 
-// lenient allows SHA-1 besides, in this file alone: nearly all samples are that old, and would
-// be refused for it whatever else is wrong with them.
+// lenient also allows SHA-1, in this file alone: nearly all samples are that old, and would be refused
+// for it whatever else is wrong with them.
 var lenient = algorithms{
 	signature: map[string]crypto.Hash{"http://www.w3.org/2000/09/xmldsig#rsa-sha1": crypto.SHA1},
 	digest:    map[string]bool{"http://www.w3.org/2000/09/xmldsig#sha1": true},
@@ -102,7 +102,7 @@ func (s sample) expectation(t testing.TB) Expectation {
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
-// refusedBy are our names for the checks of the samples that are alone in being wrong.
+// refusedBy are our names for the checks of the samples with a single fault.
 var refusedBy = map[string]string{
 	"signature_algorithm": "algorithm", "confirmation_not_on_or_after": "not_on_or_after", "destination": "destination",
 	"name_id": "name_id", "assertion_issuer": "structure", "response_issuer": "issuer", "authn_statement": "structure",
@@ -147,7 +147,7 @@ func TestSharedDocuments(t *testing.T) {
 				}
 			}
 
-			// As it is in earnest, SHA-1 is refused, and nothing is taken that the lenient look refused.
+			// With the real rules SHA-1 is refused, and nothing is accepted that the lenient rules refused.
 			_, _, strictErr := Judge(document, e)
 			if strictErr == nil && (err != nil || slices.Contains(s.Needs, "sha1")) {
 				t.Error("accepted in earnest")
@@ -155,7 +155,7 @@ func TestSharedDocuments(t *testing.T) {
 			if strictErr != nil && err == nil && !slices.Contains(s.Needs, "sha1") {
 				t.Errorf("in earnest: %v", strictErr)
 			}
-			// Without their switches, neither CBC nor what nobody asked for.
+			// Without their switches, neither CBC nor unsolicited responses are accepted.
 			e.Connection.AllowCBC, e.Connection.AllowUnsolicited = false, false
 			if _, _, err := judge(document, e, lenient); err == nil && (slices.Contains(s.Needs, "cbc") || s.RequestID == "") {
 				t.Error("accepted without the switch")
@@ -167,7 +167,7 @@ func TestSharedDocuments(t *testing.T) {
 	}
 }
 
-// Parses opens the one door for XML to the fuzz target.
+// Parses exports parseMessage to the fuzz target.
 func Parses(b []byte) error {
 	_, err := parseMessage(b)
 	return err

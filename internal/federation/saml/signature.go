@@ -13,14 +13,14 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
-// algorithms are those that a signature may name (R-SML-02).
+// algorithms are those that a signature may use (R-SML-02).
 type algorithms struct {
 	signature map[string]crypto.Hash
 	digest    map[string]bool
 }
 
-// allowed is SHA-2 with RSA. goxmldsig knows no RSA-PSS, and reads ECDSA's values otherwise
-// than XML signatures write them.
+// allowed is SHA-2 with RSA. goxmldsig does not know RSA-PSS, and does not read ECDSA values as
+// XML signatures write them.
 var allowed = algorithms{
 	signature: map[string]crypto.Hash{
 		dsig.RSASHA256SignatureMethod: crypto.SHA256,
@@ -39,8 +39,8 @@ const (
 	enveloped = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 )
 
-// verify returns what one of the pinned certificates signed of el, parsed anew from the very
-// bytes whose digest was compared. Which certificate the message carries does not matter.
+// verify returns what one of the pinned certificates signed of el, parsed again from the very
+// bytes whose digest was compared. It ignores the certificate that the message carries.
 func verify(el *etree.Element, pinned []*x509.Certificate, a algorithms) (*etree.Element, *x509.Certificate, error) {
 	signature := one(el, "ds:Signature")
 	if signature == nil {
@@ -60,7 +60,7 @@ func verify(el *etree.Element, pinned []*x509.Certificate, a algorithms) (*etree
 
 	for _, certificate := range pinned {
 		context := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{certificate}})
-		// The key was pinned, however old its certificate: its dates are noted, not enforced.
+		// The key is pinned, however old its certificate: the dates are noted, not enforced.
 		context.Clock = dsig.NewFakeClockAt(certificate.NotBefore)
 		verified, err := context.Validate(copied)
 		if err != nil || name(verified) != name(el) || attr(verified, "ID") != attr(el, "ID") {
@@ -71,8 +71,8 @@ func verify(el *etree.Element, pinned []*x509.Certificate, a algorithms) (*etree
 	return nil, nil, finding{"signature", fingerprints(pinned), carried}
 }
 
-// checkSignature allows one form of signature (Core §5.4): one reference, to the parent's ID;
-// enveloped, exclusive canonicalization; nothing beside.
+// checkSignature allows one form of signature (Core §5.4): a single reference, to the parent's
+// ID, enveloped, with exclusive canonicalization.
 func checkSignature(parent, signature *etree.Element, a algorithms) error {
 	info := one(signature, "ds:SignedInfo")
 	reference := one(info, "ds:Reference")
@@ -119,8 +119,8 @@ func checkSignature(parent, signature *etree.Element, a algorithms) error {
 	return nil
 }
 
-// detach copies an element with the namespaces that are in scope where it stands. That of
-// goxmldsig would stop at a thousand elements, and people are in many groups.
+// detach copies an element with the namespaces in scope. The function of goxmldsig stops at a
+// thousand elements, which people in many groups exceed.
 func detach(el *etree.Element) *etree.Element {
 	copied := el.Copy()
 	declared := map[string]bool{}
@@ -138,7 +138,7 @@ func detach(el *etree.Element) *etree.Element {
 	return copied
 }
 
-// sign puts an enveloped signature behind the Issuer, where the schema wants it.
+// sign inserts an enveloped signature after the Issuer, where the schema wants it.
 func (k Keys) sign(message *etree.Element) error {
 	context, err := dsig.NewSigningContext(k[0].private, [][]byte{k[0].Certificate})
 	if err != nil {
@@ -153,7 +153,7 @@ func (k Keys) sign(message *etree.Element) error {
 	return nil
 }
 
-// Fingerprint is what people compare certificates by: SHA-256 over its DER.
+// Fingerprint returns the SHA-256 of a certificate's DER, by which people compare certificates.
 func Fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
@@ -167,7 +167,7 @@ func fingerprints(certificates []*x509.Certificate) string {
 	return strings.Join(all, " ")
 }
 
-// carriedFingerprint is that of the certificate a message names, which is shown and not believed.
+// carriedFingerprint returns that of the certificate in the message, which is shown, not trusted.
 func carriedFingerprint(signature *etree.Element) string {
 	for _, data := range children(one(signature, "ds:KeyInfo"), "ds:X509Data") {
 		for _, c := range children(data, "ds:X509Certificate") {
@@ -179,7 +179,7 @@ func carriedFingerprint(signature *etree.Element) string {
 	return ""
 }
 
-// pinned are the connection's certificates. Their strength was looked at when they were taken.
+// pinned returns the connection's certificates. Their strength was checked when they were entered.
 func (c Connection) pinned() ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for _, der := range c.Certificates {
@@ -192,8 +192,8 @@ func (c Connection) pinned() ([]*x509.Certificate, error) {
 	return all, nil
 }
 
-// inDate is the note about a certificate that verified: out of date it still counts, because
-// many providers never renew theirs, and says so.
+// inDate describes a certificate that verified. An expired one still counts, because many
+// providers never renew theirs; then expected is the present time.
 func inDate(certificate *x509.Certificate, now time.Time) (expected, found string) {
 	if now.Before(certificate.NotBefore) || now.After(certificate.NotAfter) {
 		expected = now.UTC().Format(time.RFC3339)

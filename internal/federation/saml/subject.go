@@ -7,7 +7,7 @@ import (
 	"github.com/beevik/etree"
 )
 
-// The formats of a NameID that mean something to us (Core §8.3).
+// The NameID formats that we know (Core §8.3).
 const (
 	FormatUnspecified  = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 	FormatEmailAddress = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
@@ -20,8 +20,8 @@ const maxNameID = 1024
 // A nameID is a provider's name for a person (Core §2.2.3).
 type nameID struct{ value, format, qualifier, spQualifier string }
 
-// readNameID takes the whole text, exactly as it stands. A qualifier that says what leaving it out
-// says too (Core §8.3.7) is left out: providers send it in one message and not in the next.
+// readNameID takes the whole text, exactly as it is. It drops a qualifier that means the same as
+// none (Core §8.3.7), because providers send it in one message and not in the next.
 func readNameID(el *etree.Element, e Expectation) (nameID, error) {
 	value, ok := text(el)
 	if !ok || squeeze(value) == "" || len(value) > maxNameID {
@@ -41,7 +41,7 @@ func readNameID(el *etree.Element, e Expectation) (nameID, error) {
 	return id, nil
 }
 
-// subject joins what names a person so that no two names join to one (R-SML-08).
+// subject encodes what names a person, so that different names differ (R-SML-08).
 func (id nameID) subject() string {
 	joined, err := json.Marshal([]string{id.format, id.qualifier, id.value})
 	if err != nil {
@@ -50,11 +50,10 @@ func (id nameID) subject() string {
 	return string(joined)
 }
 
-// SameSubject reports whether a logout message names whom a session was opened for. A
-// format that is absent or unspecified says nothing of it (Core §8.3.1), a qualifier
-// that was left out neither, and white space around a name is no part of it: a product
-// writes one person's name in one message so and in the next otherwise. Who signs in is
-// told apart by every byte.
+// SameSubject reports whether a logout message names the subject that a session was opened for.
+// It ignores an unspecified format (Core §8.3.1), a missing qualifier, and white space around
+// the name, because products write one person's name differently in different messages. A
+// sign-in, by contrast, compares every byte.
 func SameSubject(opened, named string) bool {
 	a, errA := parseSubject(opened)
 	b, errB := parseSubject(named)
@@ -63,7 +62,7 @@ func SameSubject(opened, named string) bool {
 		agree(a.format, b.format, FormatUnspecified) && agree(a.qualifier, b.qualifier, "")
 }
 
-// parseSubject undoes subject, to name the person to their provider.
+// parseSubject undoes subject, to name the person to the provider.
 func parseSubject(subject string) (nameID, error) {
 	var parts [3]string
 	if err := json.Unmarshal([]byte(subject), &parts); err != nil {
@@ -72,7 +71,7 @@ func parseSubject(subject string) (nameID, error) {
 	return nameID{format: parts[0], qualifier: parts[1], value: parts[2]}, nil
 }
 
-// SubjectName returns the NameID of a subject as the provider wrote it, for people to read.
+// SubjectName returns the NameID in a subject as the provider wrote it, for people to read.
 func SubjectName(subject string) string {
 	id, err := parseSubject(subject)
 	if err != nil {

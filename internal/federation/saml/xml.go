@@ -14,8 +14,8 @@ import (
 	"github.com/beevik/etree"
 )
 
-// What a message may hold at most: before and after Base64, inflation and decryption
-// (R-SML-04). The limits on its parts bound what canonicalization may cost.
+// The limits of a message: before and after Base64, inflation and decryption (R-SML-04). Those
+// on its parts bound the cost of canonicalization.
 const (
 	maxMessage    = 256 << 10
 	maxDepth      = 32
@@ -24,7 +24,7 @@ const (
 	maxPrefixes   = 32
 )
 
-// prefixes are the names that this package calls namespaces by, whatever a document does.
+// prefixes are this package's names for namespaces, whatever a document calls them.
 var prefixes = map[string]string{
 	"urn:oasis:names:tc:SAML:2.0:protocol":    "samlp",
 	"urn:oasis:names:tc:SAML:2.0:assertion":   "saml",
@@ -37,7 +37,7 @@ var prefixes = map[string]string{
 
 func document(expected, found string) error { return finding{"document", expected, found} }
 
-// decode reads the Base64 of a form or of a query.
+// decode decodes the Base64 of a form or a query.
 func decode(text string) ([]byte, error) {
 	if len(text) > maxMessage {
 		return nil, tooLarge(len(text), maxMessage)
@@ -68,9 +68,9 @@ var (
 	identifier    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}$`)
 )
 
-// parseMessage is the one door for XML that somebody's sign-in hangs on. Comments, CDATA
-// sections and DOCTYPEs all begin with <!, which nothing else in well-formed XML does, and
-// no honest message holds any (SML-4, SML-7).
+// parseMessage is the only way in for XML that a sign-in depends on. Comments, CDATA sections
+// and DOCTYPEs all begin with <!, which nothing else in well-formed XML does, and no honest
+// message has any (SML-4, SML-7).
 func parseMessage(b []byte) (*etree.Element, error) {
 	if len(b) > maxMessage {
 		return nil, tooLarge(len(b), maxMessage)
@@ -89,7 +89,7 @@ func parseMessage(b []byte) (*etree.Element, error) {
 	return root, outline(root)
 }
 
-// parse reads UTF-8 and nothing else: etree by itself would take any encoding for it.
+// parse reads UTF-8 only; etree alone would take any encoding for UTF-8.
 func parse(b []byte) (*etree.Element, error) {
 	if !utf8.Valid(b) {
 		return nil, document("UTF-8", "")
@@ -116,12 +116,12 @@ func parse(b []byte) (*etree.Element, error) {
 	return d.Root(), nil
 }
 
-// outline looks at every element of a message: its names, its attributes, its id, and that
-// nothing which this package reads stands where it does not look (SML-2).
+// outline checks every element of a message: its names, its attributes, its ID, and that what
+// this package reads stands only where it looks (SML-2).
 //
-// Go's parser keeps the colon of a name like :a or a: and reads what was written of it
-// otherwise than what it read first (CVE-2020-29509, CVE-2020-29511). No such name passes, so
-// that the second reading, of the canonical bytes, is the first.
+// Go's parser keeps the colon of a name like :a or a:, and reads it differently when it is
+// written and parsed again (CVE-2020-29509, CVE-2020-29511). Such names are refused, so that
+// the second reading, of the canonical bytes, is the same as the first.
 func outline(root *etree.Element) error {
 	ids, declared, elements := map[string]bool{}, map[string]bool{}, 0
 	var walk func(el *etree.Element) error
@@ -150,7 +150,7 @@ func outline(root *etree.Element) error {
 			if !strings.EqualFold(a.Key, "id") || a.Space == "xmlns" {
 				continue
 			}
-			// goxmldsig finds an ID under any prefix, so only the plain one may be there.
+			// goxmldsig finds an ID under any prefix, so only one without a prefix is allowed.
 			if a.Space != "" || !identifier.MatchString(a.Value) || ids[a.Value] {
 				return finding{"structure", "ID", a.FullKey() + "=" + a.Value}
 			}
@@ -172,8 +172,8 @@ func outline(root *etree.Element) error {
 	return walk(root)
 }
 
-// inPlace tells whether an element that this package reads stands where it reads it. The
-// local name decides: a look-alike of another namespace is no more welcome.
+// inPlace reports whether an element stands where this package reads such elements. The local
+// name decides, so that a look-alike in another namespace is refused too.
 func inPlace(el, root *etree.Element) bool {
 	parent := el.Parent()
 	switch el.Tag {
@@ -182,7 +182,7 @@ func inPlace(el, root *etree.Element) bool {
 	case "Assertion", "EncryptedAssertion":
 		return el == root || parent == root && name(root) == "samlp:Response"
 	case "Signature":
-		// It follows the Issuer, in what it signs (Core §5.4.1 and the schema).
+		// A signature follows the Issuer of what it signs (Core §5.4.1 and the schema).
 		before := el.PrevSibling()
 		return name(el) == "ds:Signature" && (before == nil || before.Tag == "Issuer") &&
 			(parent == root || name(parent) == "saml:Assertion" && parent.Parent() == root)
@@ -190,7 +190,7 @@ func inPlace(el, root *etree.Element) bool {
 	return true
 }
 
-// name is the name of an element under the prefixes of this package.
+// name returns the name of an element with this package's prefix.
 func name(el *etree.Element) string {
 	if el == nil {
 		return ""
@@ -218,7 +218,7 @@ func children(el *etree.Element, named string) []*etree.Element {
 	return found
 }
 
-// one is the only child of that name, along a path of such; nil unless there is exactly one.
+// one follows a path of names, each an only child; nil if there is not exactly one of each.
 func one(el *etree.Element, names ...string) *etree.Element {
 	for _, n := range names {
 		found := children(el, n)
@@ -230,8 +230,8 @@ func one(el *etree.Element, names ...string) *etree.Element {
 	return el
 }
 
-// shape holds the children of an element against what may be there and how often: "saml:Issuer 1"
-// exactly once, "?" at most once, "*" any number.
+// shape checks the children of an element against what is allowed and how often: "saml:Issuer 1"
+// is exactly once, "?" at most once, "*" any number.
 func shape(el *etree.Element, allowed ...string) error {
 	count := map[string]int{}
 	for _, child := range el.ChildElements() {
@@ -250,7 +250,7 @@ func shape(el *etree.Element, allowed ...string) error {
 	return nil
 }
 
-// attr is the value of an attribute without a prefix; etree by itself would take any.
+// attr returns an attribute without a prefix; etree alone would take any prefix.
 func attr(el *etree.Element, key string) string {
 	if el == nil {
 		return ""
@@ -272,7 +272,7 @@ func has(el *etree.Element, key string) bool {
 	return false
 }
 
-// text is the whole text of an element that holds nothing else (R-SML-05).
+// text returns the whole text of an element that has nothing else in it (R-SML-05).
 func text(el *etree.Element) (string, bool) {
 	if el == nil {
 		return "", false
@@ -288,7 +288,7 @@ func text(el *etree.Element) (string, bool) {
 	return whole.String(), true
 }
 
-// plain is text with the white space around it taken off, for addresses and names of formats.
+// plain returns an element's text without white space around it, for addresses and format names.
 func plain(el *etree.Element) string {
 	s, _ := text(el)
 	return strings.TrimSpace(s)
@@ -296,7 +296,7 @@ func plain(el *etree.Element) string {
 
 func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
 
-// when reads an instant (Core §1.3.3); ok is false where it is absent or is none.
+// when reads an instant (Core §1.3.3); ok is false if it is absent or malformed.
 func when(el *etree.Element, key string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339Nano, attr(el, key))
 	return t, err == nil

@@ -1,5 +1,5 @@
-// Package samltest is an identity provider that we did not write, crewjam's, in process: it
-// reads our metadata, takes a request, and answers it with the form a browser would post.
+// Package samltest runs an identity provider that we did not write, crewjam's, in process. It
+// reads our metadata, takes a request, and answers with the form a browser would post.
 package samltest
 
 import (
@@ -35,29 +35,29 @@ import (
 type IdP struct {
 	Key         *rsa.PrivateKey // for what a test signs itself
 	Certificate *x509.Certificate
-	Encrypts    bool // to the first encryption key of our metadata, with AES-128-CBC: it knows no other
+	Encrypts    bool // to the first encryption key of our metadata, with AES-128-CBC, the only one it knows
 
 	now func() time.Time
 	idp *crewjam.IdentityProvider
 }
 
-// User is whom a response speaks of.
+// User is the person that a response names.
 type User struct {
 	NameID       string
-	Format       string // crewjam makes it transient where empty
+	Format       string // empty for crewjam's default, transient
 	SessionIndex string
 	Attributes   map[string][]string
-	Change       func(*crewjam.Assertion) // the last word, before it is signed
+	Change       func(*crewjam.Assertion) // called last, before the assertion is signed
 }
 
 // Form is what the browser posts to us.
 type Form struct{ Address, SAMLResponse, RelayState string }
 
-// One key is enough for every provider of a test run: to make one takes long.
+// One key is enough for every provider of a test run, because making one takes long.
 var key = sync.OnceValue(secret.NewRSAKey)
 
-// New makes a provider whose addresses begin with address. The clock is that of every provider
-// in the process, since crewjam has but one.
+// New makes a provider whose addresses begin with address. The clock applies to every provider
+// in the process, because crewjam has only one.
 func New(address string, now func() time.Time) *IdP {
 	crewjam.TimeNow = now
 	at := func(path string) url.URL {
@@ -103,7 +103,7 @@ func (p *IdP) Metadata() []byte {
 	return b
 }
 
-// Answer signs a user in who came with a message of ours: an address, or a form.
+// Answer signs in a user who came with our message, an address or a form.
 func (p *IdP) Answer(ourMetadata []byte, m saml.Message, u User) (Form, error) {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, m.Address, nil)
 	if m.Field != "" {
@@ -129,7 +129,7 @@ func (p *IdP) Answer(ourMetadata []byte, m saml.Message, u User) (Form, error) {
 	return p.respond(request, u)
 }
 
-// Unasked sends a user whom nobody asked for.
+// Unasked signs in a user without a request of ours.
 func (p *IdP) Unasked(ourMetadata []byte, relayState string, u User) (Form, error) {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, p.idp.SSOURL.String(), nil)
 	if err != nil {
@@ -168,14 +168,14 @@ func (p *IdP) respond(r *crewjam.IdpAuthnRequest, u User) (Form, error) {
 	return Form{form.URL, form.SAMLResponse, form.RelayState}, err
 }
 
-// LogoutRequest is an address of ours to which the provider sends a browser to end a session.
+// LogoutRequest returns the address of ours where the provider sends a browser to end a session.
 func (p *IdP) LogoutRequest(slo, id, nameID, sessionIndex string) string {
 	document := fmt.Sprintf(`<samlp:LogoutRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="%s" Version="2.0" IssueInstant="%s" Destination="%s"><saml:Issuer>%s</saml:Issuer><saml:NameID>%s</saml:NameID><samlp:SessionIndex>%s</samlp:SessionIndex></samlp:LogoutRequest>`,
 		id, p.now().UTC().Format(time.RFC3339), slo, p.EntityID(), nameID, sessionIndex)
 	return slo + "?" + p.SignQuery("SAMLRequest", document, "")
 }
 
-// SignQuery is the query of the redirect binding for any document.
+// SignQuery returns the signed query of the redirect binding for a document.
 func (p *IdP) SignQuery(field, document, relayState string) string {
 	var deflated bytes.Buffer
 	w, err := flate.NewWriter(&deflated, flate.DefaultCompression)
@@ -197,7 +197,7 @@ func (p *IdP) SignQuery(field, document, relayState string) string {
 	return query + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(signature))
 }
 
-// known is a service provider that the provider was told of.
+// known is the service provider that the provider knows.
 type known struct{ crewjam.EntityDescriptor }
 
 func knows(ourMetadata []byte) (*known, error) {

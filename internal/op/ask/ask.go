@@ -15,7 +15,6 @@ package ask
 
 import (
 	"embed"
-	"io/fs"
 
 	"parvis/internal/op"
 	"parvis/internal/page"
@@ -33,17 +32,10 @@ type Pages struct {
 // it answered the request. It is a function because protocols may not import each other.
 type SignOut func(v *page.Visitor, ended session.Session, then string) (bool, error)
 
+// Templates are the pages of this package, for page.Templates.
+//
 //go:embed templates/*.html
-var templates embed.FS
-
-// Templates are the pages of this protocol, for page.New.
-func Templates() fs.FS {
-	files, err := fs.Sub(templates, "templates")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return files
-}
+var Templates embed.FS
 
 // The paths of our own pages.
 const (

@@ -36,58 +36,29 @@ type Tile struct {
 // Mark returns the name of the drawing for a tile without a logo; not every name has one.
 func (t Tile) Mark() string { return string(t.ID) }
 
-// Tiles are the applications of a person, the one used most first. One that is not
-// connected yet is shown to those alone who could do something about it.
+// Tiles are the applications of a person, the one used most first.
 func (p *Pages) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Tile, error) {
-	var groups []string
-	var all []Tile
+	var mine []application.Openable
 	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
-		all = nil
-		if groups, err = application.GroupIDs(ctx, tx, v.User.OrgID, v.User.ID); err != nil {
-			return err
-		}
-		return tx.Rows(ctx, func(scan func(...any) error) error {
-			var w application.Row
-			var place application.PlaceRow
-			var uses int
-			if err := scan(slices.Concat(w.Targets(), place.Targets(), []any{&uses})...); err != nil {
-				return err
-			}
-			c, err := w.Read()
-			if err != nil {
-				return err
-			}
-			if shows(application.Placed{Application: c, Place: place.Read()}, groups, v.User) {
-				all = append(all, tileOf(c, tag, uses, tx.Now()))
-			}
-			return nil
-		}, `
-			select `+application.Columns+`, `+application.PlaceColumns+`, coalesce(cu.uses, 0)
-			from clients c
-			left join client_organizations co on co.org_id = $1 and co.client_id = c.id
-			left join client_uses cu on cu.org_id = $1 and cu.client_id = c.id and cu.user_id = $2
-			where (c.org_id = $1 or c.org_id is null)`, string(v.User.OrgID), string(v.User.ID))
+		mine, err = application.ForPerson(ctx, tx, v.User)
+		return err
 	})
+	var all []Tile
+	for _, o := range mine {
+		all = append(all, tileOf(o, tag, p.DB.Now()))
+	}
 	slices.SortFunc(all, func(a, b Tile) int {
 		return cmp.Or(b.Uses-a.Uses, strings.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)), strings.Compare(string(a.ID), string(b.ID)))
 	})
 	return all, err
 }
 
-// shows reports whether somebody sees the tile.
-func shows(c application.Placed, groups []string, u directory.User) bool {
-	if !c.Code() && c.Kind != application.Link || c.Place.Audience == application.Nobody || c.Place.Admits(groups) != application.Allowed {
-		return false
-	}
-	return c.Target() != "" || u.Role.ReadsConsole()
-}
-
 // tileOf shows a failure only once a second look has failed too.
-func tileOf(c application.Application, tag i18n.Tag, uses int, now time.Time) Tile {
+func tileOf(c application.Openable, tag i18n.Tag, now time.Time) Tile {
 	return Tile{
 		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.Target()), Link: c.Kind == application.Link,
 		Connected: c.Connected(), Failed: !c.FailedAt.IsZero() && now.Sub(c.FailedAt) >= application.LooksEvery, HasLogo: c.HasLogo,
-		Version: c.Version(), Uses: uses,
+		Version: c.Version(), Uses: c.Uses,
 	}
 }
 
