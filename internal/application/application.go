@@ -194,10 +194,10 @@ func (c Application) HasSecrets() bool { return c.Settings.Auth == Secret }
 // Has reports whether a scope was registered.
 func (c Application) Has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
 
-// Columns are those of clients, as c; Application.Targets takes them.
+// Columns are the columns of clients, joined as c, for Application.Targets.
 const Columns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.registration`
 
-// Targets are where Columns are scanned to.
+// Targets returns where Columns are scanned to.
 func (c *Application) Targets() []any {
 	return db.Into(&c.ID, (*db.Text)(&c.OrgID), &c.Kind, db.JSON(&c.Settings), &c.HasLogo,
 		(*db.Time)(&c.CreatedAt), (*db.Time)(&c.ChangedAt), (*db.Time)(&c.FailedAt), &c.Registration)

@@ -59,15 +59,15 @@ func placed(ctx context.Context, r db.Reader, org directory.OrgID, id ID) ([]Pla
 		order by c.org_id is null, c.created_at, c.id`, string(org), string(id))
 }
 
-// Openable is an application that somebody may open, with how often they did.
+// Openable is an application that a person may open, with how often they did.
 type Openable struct {
 	Application
 	place Placement
 	Uses  int
 }
 
-// ForPerson lists the applications that have a tile for somebody. One that is not connected
-// yet is for those alone who could do something about it.
+// ForPerson lists the applications that have a tile for a person. An application without an
+// address yet is only for people who read the administration.
 func ForPerson(ctx context.Context, r db.Reader, u directory.User) ([]Openable, error) {
 	groups, err := GroupIDs(ctx, r, u.OrgID, u.ID)
 	if err != nil {

@@ -53,11 +53,11 @@ type Placement struct {
 	Groups   []string // ids, of SomeGroups
 }
 
-// PlaceColumns are those of client_organizations, joined as co; Placement.Targets takes them.
+// PlaceColumns are the columns of client_organizations, joined as co, for Placement.Targets.
 const PlaceColumns = `co.standing, coalesce(co.audience, 'everyone'), co.groups`
 
-// Targets are where PlaceColumns are scanned to. An organization that decided nothing has no
-// row.
+// Targets returns where PlaceColumns are scanned to. An organization that decided nothing has
+// no row.
 func (p *Placement) Targets() []any {
 	return db.Into((*db.Text)(&p.Standing), &p.Audience, db.Words(&p.Groups))
 }

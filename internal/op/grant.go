@@ -63,7 +63,7 @@ const (
 const grantColumns = `g.org_id, g.id, g.client_id, g.user_id, g.session_id, g.scope, g.details, g.code_used_at, g.created_at, g.ends_at, g.ended_at,
 	g.refresh_hash, g.previous_hash, g.previous_until`
 
-// targets are where grantColumns are scanned to.
+// targets returns where grantColumns are scanned to.
 func (g *Grant) targets() []any {
 	return db.Into(&g.OrgID, &g.ID, &g.ClientID, (*db.Text)(&g.UserID), (*db.Text)(&g.SessionID), db.Words(&g.Scope), db.JSON(&g.Details), (*db.Time)(&g.CodeUsed),
 		(*db.Time)(&g.CreatedAt), (*db.Time)(&g.EndsAt), (*db.Time)(&g.EndedAt), (*db.Text)(&g.refresh), (*db.Text)(&g.previous), (*db.Time)(&g.previousUntil))

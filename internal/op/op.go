@@ -58,9 +58,9 @@ type Parts struct {
 	SignIn    *signin.Service
 	Sessions  *session.Door
 	Limits    *limit.Limiter
-	Reach     application.Reach  // by which applications are called
+	Reach     application.Reach  // calls applications
 	Base      string             // the configured public address, without a slash at its end: the issuer
-	Lifetimes lifetime.Overrides // in the place of the constants, where set
+	Lifetimes lifetime.Overrides // replace the constants where they are not zero
 	Log       *slog.Logger
 }
 
@@ -78,7 +78,7 @@ type Provider struct {
 	busy         *busy
 }
 
-// NewProvider seals and derives what it keeps from the keys.
+// NewProvider returns a Provider with the secrets that it derives from the keys.
 func NewProvider(p Parts, keys secret.Keys) *Provider {
 	return &Provider{
 		Parts: p, busy: newBusy(),
@@ -86,7 +86,7 @@ func NewProvider(p Parts, keys secret.Keys) *Provider {
 		sealedTokens: secret.NewBox(keys.Sealing, "op access tokens"),
 		refreshKey:   keys.Lookup.For("op refresh tokens").Current().Bytes,
 		onceKey:      keys.Lookup.For("op once").Current().Bytes,
-		// The oldest: a new key in the ring must not give everybody another name.
+		// The oldest key, so that a new one in the ring does not change every pseudonym.
 		pairwise: oldest(keys.Lookup.For("op pairwise")),
 	}
 }

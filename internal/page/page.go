@@ -47,8 +47,9 @@ type Site struct {
 	drawing   chan struct{} // holds one place, for the request that draws a picture
 }
 
-// Templates are those of the kit and of its surfaces, each with its folder templates.
-// They are parsed once for all sites of a process, which takes as long as many a test.
+// Templates returns a function that parses the templates of the kit and of its surfaces, each
+// from its folder templates. It parses them once for all sites of a process, because parsing
+// takes as long as some tests.
 func Templates(surfaces ...embed.FS) func() (*template.Template, error) {
 	return sync.OnceValues(func() (*template.Template, error) {
 		all, err := template.New("").Option("missingkey=error"), error(nil)

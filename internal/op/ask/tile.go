@@ -36,7 +36,7 @@ type Tile struct {
 // Mark returns the name of the drawing for a tile without a logo; not every name has one.
 func (t Tile) Mark() string { return string(t.ID) }
 
-// Tiles are the applications of a person, the one used most first.
+// Tiles returns the applications of a person, the one used most first.
 func (p *Pages) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Tile, error) {
 	var mine []application.Openable
 	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
@@ -53,7 +53,8 @@ func (p *Pages) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Til
 	return all, err
 }
 
-// tileOf shows a failure only once a second look has failed too.
+// tileOf returns the tile of an application. It shows a failure only when a second look, after
+// LooksEvery, has failed too.
 func tileOf(c application.Openable, tag i18n.Tag, now time.Time) Tile {
 	return Tile{
 		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.Target()), Link: c.Kind == application.Link,
