@@ -121,8 +121,9 @@ func native(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
 		select u.id from users u
 		join organizations o on o.id = u.org_id
 		where u.org_id = $1 and u.id = $2
-			and (o.federated_since is null and exists (select 1 from passwords p where p.org_id = u.org_id and p.user_id = u.id)
-				or u.break_glass_since is not null and exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id))`,
+			and (o.federated_since is null and exists (
+					select 1 from passwords p where p.org_id = u.org_id and p.user_id = u.id and p.disabled_at is null)
+				or u.role = 'owner' and u.break_glass_since is not null and exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id))`,
 		string(u.OrgID), string(u.ID))
 }
 

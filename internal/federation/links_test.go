@@ -194,6 +194,15 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 	}
 	// Ada undoes her own link; a person who has nothing else keeps theirs.
 	idptest.Want(t, adas.Get("/o/alpha/account/security"), idptest.Shows("id of "+ada))
+	disabled := func(at string) {
+		w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, `update passwords set disabled_at = `+at+` where org_id = $1 and user_id = $2`, string(w.org.ID), string(l.User.ID))
+			return err
+		})
+	}
+	disabled("1") // a password that opens nothing is no other way in
+	idptest.Want(t, adas.Get("/o/alpha/account/security").Form("account/security/links").Submit(""), idptest.Status(409), idptest.Says("federation.last_way"))
+	disabled("null")
 	idptest.Want(t, adas.Get("/o/alpha/account/security").Form("account/security/links").Submit(""), idptest.Status(200), idptest.Says("console.links.undone"), idptest.ShowsNot("id of "+ada))
 	if w.signedIn(federated) || !w.signedIn(adas) {
 		t.Error("not the sessions of that provider alone ended")

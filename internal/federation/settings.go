@@ -336,7 +336,7 @@ func (d Details) Change(c *Connection) error {
 	}
 	c.Mapping.Email, c.Mapping.Name, c.Mapping.Groups = d.Email, d.Name, d.Groups
 	if c.Protocol == OIDC {
-		c.OIDC.ACR, c.OIDC.Scopes = d.Context, slices.DeleteFunc(d.Scopes, func(s string) bool { return s == "openid" })
+		c.OIDC.ACR, c.OIDC.Scopes = d.Context, slices.DeleteFunc(slices.Clone(d.Scopes), func(s string) bool { return s == "openid" })
 		return nil
 	}
 	switch {

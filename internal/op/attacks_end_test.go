@@ -2,6 +2,7 @@ package op_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -193,6 +194,35 @@ func TestOPR9AnEndIsFeltAtOnceAndEverywhere(t *testing.T) {
 				return
 			}
 			other.sweep()
+			if n := heard.times(); n != 1 {
+				t.Errorf("it was told %d times", n)
+			}
+		})
+	}
+}
+
+// An end that no sweep saw, because no node ran for minutes, is found and told by the next one.
+func TestOPR9AnEndThatNoSweepSawIsToldLater(t *testing.T) {
+	t.Parallel()
+	for _, end := range ends {
+		if end.quiet {
+			continue
+		}
+		t.Run(end.name, func(t *testing.T) {
+			w := newWorld(t, named)
+			heard := w.receiver(http.StatusOK)
+			c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = heard.URL }))
+			w.enter(w.bo, c)
+			if end.do != nil {
+				w.Update(t, func(ctx context.Context, tx *db.Tx) error { return end.do(ctx, w, tx, c, directory.Group{}) })
+			} else {
+				end.by(w)
+			}
+			w.Clock.Advance(3 * time.Minute)
+			if err := errors.Join(w.Site.Sessions.Sweep(t.Context(), w.DB), w.Provider.SweepGrants(t.Context(), w.DB)); err != nil {
+				t.Fatal(err)
+			}
+			w.sweep()
 			if n := heard.times(); n != 1 {
 				t.Errorf("it was told %d times", n)
 			}

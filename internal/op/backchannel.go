@@ -164,6 +164,11 @@ var allReasons = []reason{{sessionEnded, `
 	from grants g
 	cross join sessions s
 	where g.ended_at is null and g.ends_at > $1 and s.org_id = g.org_id and s.id = g.session_id and s.ended_at is not null
+	limit 500`}, {sessionEnded, `
+	select ` + endingColumns + `
+	from grants g
+	cross join organizations o
+	where g.ended_at is null and g.ends_at > $1 and g.org_id = o.id and o.suspended_at is not null
 	limit 500`}, {forbidden, `
 	select ` + endingColumns + `
 	from grants g

@@ -168,7 +168,9 @@ func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID
 		left join client_organizations co on co.org_id = g.org_id and co.client_id = g.client_id
 		where g.org_id = $1 and g.id = $2 and g.user_id is null and o.suspended_at is null
 			and (co.forbidden_at is null or co.forbidden_at < g.created_at)`, string(org), id)
-	return h, found, err
+	// As of held: what the application is registered for no more, it holds no more.
+	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.Has(s) })
+	return h, found && h.client.Settings.OwnBehalf, err
 }
 
 // over reports whether a grant has ended or expired.

@@ -85,9 +85,10 @@ func NewProvider(p Parts, keys secret.Keys) *Provider {
 		Keys:         &Keys{db: p.DB, issuer: p.Base, lasts: cmp.Or(p.Lifetimes.SigningKey, KeyLasts), box: secret.NewBox(keys.Sealing, "op keys")},
 		sealedTokens: secret.NewBox(keys.Sealing, "op access tokens"),
 		refreshKey:   keys.Lookup.For("op refresh tokens").Current().Bytes,
-		onceKey:      keys.Lookup.For("op once").Current().Bytes,
-		// The oldest key, so that a new one in the ring does not change every pseudonym.
+		// The oldest key, so that a new one in the ring does not change every pseudonym, nor let
+		// a proof that was used come again.
 		pairwise: oldest(keys.Lookup.For("op pairwise")),
+		onceKey:  oldest(keys.Lookup.For("op once")),
 	}
 }
 

@@ -131,7 +131,7 @@ func (p *Pages) answerChoice(v *page.Visitor) error {
 	}
 	switch v.Form.Do() {
 	case "cancel":
-		return p.turnAway(v, q, op.WireError(application.NotForThem))
+		return p.turnAway(v, q, op.Wrong(op.AccessDenied, "the person cancelled"))
 	case "other":
 		return p.leadToOther(v, q)
 	}
