@@ -241,9 +241,9 @@ func register(data string) (signed, opaque relyingParty, err error) {
 	}
 	defer d.Close()
 	return signed, opaque, d.Update(ctx, func(tx *db.Tx) error {
-		for _, a := range []*relyingParty{&signed, &opaque} {
+		for name, a := range map[string]*relyingParty{"Books": &signed, "Ledger": &opaque} {
 			c, shown, err := application.Register(ctx, tx, directory.Operator(), "", application.Application{Kind: application.Web, Settings: application.Settings{
-				Name: "Books", Auth: application.Secret, RedirectURIs: []string{callback}, Scopes: []string{application.OpenID, application.ProfileInfo, application.EmailInfo},
+				Name: name, Auth: application.Secret, RedirectURIs: []string{callback}, Scopes: []string{application.OpenID, application.ProfileInfo, application.EmailInfo},
 				Refreshes: true, Opaque: a == &opaque, AccessFor: application.LongestAccess,
 			}})
 			if err != nil {

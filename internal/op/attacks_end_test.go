@@ -230,6 +230,23 @@ func TestOPR9AnEndThatNoSweepSawIsToldLater(t *testing.T) {
 	}
 }
 
+// What an application held before it was forbidden stays ended when it is allowed again, even
+// before a sweep.
+func TestOPR9WhatWasForbiddenStaysEndedWhenItIsAllowedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, named)
+	c := w.register("", application.Web, web())
+	tokens := w.enter(w.bo, c)
+	for _, standing := range []application.Standing{application.Forbidden, application.AsRegistered} {
+		w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+			return application.Place(ctx, tx, directory.Operator(), w.org.ID, c.Application, application.Placement{Standing: standing, Audience: application.Everyone})
+		})
+		w.wantDead("standing "+string(standing), c, tokens)
+	}
+	w.Clock.Advance(time.Second)
+	w.wantAlive("entered again", c, w.enter(w.bo, c))
+}
+
 // R-SES-03: an application that refreshes its tokens does not count as use of the session.
 func TestOPR9RefreshingKeepsNoSessionOpen(t *testing.T) {
 	t.Parallel()
