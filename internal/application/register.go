@@ -177,6 +177,18 @@ func SetLogo(ctx context.Context, tx *db.Tx, actor directory.Actor, c Applicatio
 	return audit.Record(ctx, tx, c.by(actor, "application.changed", audit.Fields{"logo": c.HasLogo}, audit.Fields{"logo": !logo.IsZero()}))
 }
 
+// Logo returns the logo of an application, or ErrUnknown if it has none.
+func Logo(ctx context.Context, r db.Reader, c Application) ([]byte, error) {
+	var text db.Text
+	if _, err := r.One(ctx, db.Into(&text), `select logo from clients where id = $1`, string(c.ID)); err != nil {
+		return nil, err
+	}
+	if text == "" {
+		return nil, ErrUnknown
+	}
+	return base64.StdEncoding.DecodeString(string(text))
+}
+
 // Remove deletes an application with all of its grants.
 func Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application) error {
 	if err := c.mine(ctx, tx, actor); err != nil {

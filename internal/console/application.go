@@ -132,10 +132,7 @@ func (p applicationPage) GroupName(id string) string {
 
 // saved leads back to the application's page, unless err says that nothing was saved.
 func saved(v *page.Viewer, err error) error {
-	if err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/applications", string(applicationIn(v))) + "?saved")
+	return v.Done(err, v.Path("admin/applications", string(applicationIn(v)))+"?saved")
 }
 
 // withApplication does something to the application in the path, as it is in that transaction.
@@ -164,12 +161,9 @@ func (s *Server) changeApplication(v *page.Viewer) error {
 }
 
 func (s *Server) saveApplicationLogo(v *page.Viewer) error {
-	var logo picture.PNG
-	if v.Form.Do() != "remove" {
-		var err error
-		if logo, err = v.Picture(picture.Logo); err != nil {
-			return err
-		}
+	logo, err := v.PictureOrNone(picture.Logo)
+	if err != nil {
+		return err
 	}
 	ctx := v.R.Context()
 	return saved(v, s.withApplication(v, func(tx *db.Tx, c application.Application) error {

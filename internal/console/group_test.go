@@ -357,7 +357,7 @@ func TestTwoBrowsersChangeOneGroup(t *testing.T) {
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		return directory.Delete(ctx, tx, directory.Operator(), w.alpha.ID, directory.UserID(auditor))
 	})
-	idptest.Want(expect.Case(t, "adding whoever was deleted"), seen(t, late.Submit(""), 409),
+	idptest.Want(expect.Case(t, "adding somebody who was deleted"), seen(t, late.Submit(""), 409),
 		idptest.Says("directory.user_deleted"), idptest.Shows("auditor@alpha.example"))
 	seen(t, two.Get(path).Form("delete").Check("confirmed", "yes").Submit("delete"), 200)
 	for _, p := range []*idptest.Page{late.Submit(""), stale.Submit("rename")} {

@@ -67,9 +67,15 @@ func Words(into *[]string) any {
 	return target(func(text string) error { *into = strings.Fields(text); return nil })
 }
 
-// JSON is the target of a column with JSON.
-func JSON(into any) any {
-	return target(func(text string) error { return json.Unmarshal([]byte(text), into) })
+// JSON is the target of a column with JSON. Nothing stays of what into held before, which a
+// transaction that runs again may have scanned there.
+func JSON[T any](into *T) any {
+	return target(func(text string) error {
+		var fresh T
+		err := json.Unmarshal([]byte(text), &fresh)
+		*into = fresh
+		return err
+	})
 }
 
 // target reads a text; NULL is the empty one.

@@ -300,7 +300,7 @@ func TestMembersWhoLeaveTheOrganization(t *testing.T) {
 		check(step.deed, step.groups, step.isMember)
 	}
 	if _, err := h.add(owner.AsActor(), h.group(owner, "Tax"), ana); !errors.Is(err, directory.ErrDeleted) {
-		t.Errorf("adding whoever was deleted: %v", err)
+		t.Errorf("adding somebody who was deleted: %v", err)
 	}
 	h.clock.Advance(directory.RestorableFor)
 	if err := directory.EraseDeleted(t.Context(), h.DB); err != nil {

@@ -2,6 +2,7 @@ package federation_test
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"testing"
 	"time"
@@ -211,6 +212,26 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 		t.Error("no letter about it")
 	}
 	idptest.Want(t, only.Get("/o/alpha/account/security").Form("account/security/links").Submit(""), idptest.Status(409), idptest.Says("federation.last_way"))
+	// Nor is the passkey of somebody who broke the glass as an owner once, and is a member now.
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		id := string(w.user(w.org, bea).ID)
+		_, err := tx.Exec(ctx, `insert into passkeys (org_id, id, user_id, name, credential_id, user_handle, record, created_at)
+			values ($1, 'key_bea', $2, '', '', '', '{}', 1)`, string(w.org.ID), id)
+		if err == nil {
+			_, err = tx.Exec(ctx, `update users set break_glass_since = 1 where org_id = $1 and id = $2`, string(w.org.ID), id)
+		}
+		return err
+	})
+	_, l = link(bea)
+	if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
+		return w.Hub.Unlink(t.Context(), tx, w.user(w.org, bea).AsActor(), w.org.ID, l.User.ID, l.ID())
+	}); !errors.Is(err, federation.ErrLastWay) {
+		t.Errorf("undoing the only way in: %v", err)
+	}
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from passkeys where org_id = $1 and id = 'key_bea'`, string(w.org.ID))
+		return err
+	})
 	// An administrator undoes it, but not an owner's.
 	page, l = link(bea)
 	idptest.Want(t, admin.Get(page).Form("links").Submit(""), idptest.Status(200), idptest.Says("console.links.undone"))

@@ -149,7 +149,7 @@ func (p *Provider) KeepAnswer(ctx context.Context, tx *db.Tx, d Device, w sessio
 		return audit.Record(ctx, tx, e)
 	}
 	g, err := newGrant(ctx, tx, Grant{
-		OrgID: w.Session.OrgID, ClientID: d.Client.ID, UserID: w.User.ID, SessionID: w.Session.ID, Scope: d.Scope, EndsAt: tx.Now().Add(p.RefreshLasts(d.Client.Settings)),
+		OrgID: w.Session.OrgID, ClientID: d.Client.ID, UserID: w.User.ID, SessionID: w.Session.ID, Scope: d.Scope, EndsAt: tx.Now().Add(p.deviceLasts()), // until the device asks
 		Details: Details{AuthTime: w.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(w.Session.Methods)},
 	}, "")
 	if err != nil {
@@ -216,6 +216,12 @@ func (p *Provider) claimDevice(ctx context.Context, tx *db.Tx, id string, org di
 	}
 	if !found || h.over(tx.Now()) {
 		return holder{}, "", Wrong(InvalidGrant, "the session that let the device in has ended"), nil
+	}
+	h.EndsAt = p.endsAt(h, tx.Now())
+	if _, err := tx.Exec(ctx, `
+		update grants set ends_at = $1
+		where org_id = $2 and id = $3`, db.Time(h.EndsAt), string(h.OrgID), h.ID); err != nil {
+		return holder{}, "", nil, err
 	}
 	refresh, err := p.begin(ctx, tx, &h, thumbprint)
 	return h, refresh, nil, err

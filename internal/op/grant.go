@@ -212,10 +212,7 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Applicati
 	case !h.EndedAt.IsZero() || !now.Before(h.CreatedAt.Add(p.codeLasts())):
 		return holder{}, Wrong(InvalidGrant, "the code has expired"), nil
 	}
-	h.EndsAt = now.Add(p.accessLasts(h.client.Settings))
-	if h.client.Settings.Refreshes {
-		h.EndsAt = h.CreatedAt.Add(p.RefreshLasts(h.client.Settings))
-	}
+	h.EndsAt = p.endsAt(h, now)
 	n, err := tx.Exec(ctx, `
 		update grants set code_used_at = $1, ends_at = $2
 		where org_id = $3 and id = $4 and code_used_at is null`, db.Time(now), db.Time(h.EndsAt), string(h.OrgID), h.ID)
@@ -223,6 +220,14 @@ func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Applicati
 		err = errors.New("a code was claimed under a transaction that sees all others")
 	}
 	return h, nil, err
+}
+
+// endsAt returns when a grant ends whose first tokens are made now.
+func (p *Provider) endsAt(h holder, now time.Time) time.Time {
+	if h.client.Settings.Refreshes {
+		return h.CreatedAt.Add(p.RefreshLasts(h.client.Settings))
+	}
+	return now.Add(p.accessLasts(h.client.Settings))
 }
 
 // spending is a code with the parameters that must fit it.

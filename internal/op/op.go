@@ -176,8 +176,8 @@ func isFault(err error) bool {
 	return ok
 }
 
-// OrganizationNamed finds an organization by its id or its short name.
-func OrganizationNamed(ctx context.Context, r db.Reader, named string) (directory.Organization, error) {
+// organizationNamed finds an organization by its id or its short name.
+func organizationNamed(ctx context.Context, r db.Reader, named string) (directory.Organization, error) {
 	if secret.IsID(named) {
 		return directory.OrganizationByID(ctx, r, directory.OrgID(named))
 	}

@@ -357,7 +357,7 @@ func WithQuery(address string, more url.Values) string {
 func (p *Provider) OrganizationOf(ctx context.Context, q Pending) (directory.OrgID, error) {
 	switch {
 	case q.Organization != "":
-		org, err := OrganizationNamed(ctx, p.DB, q.Organization)
+		org, err := organizationNamed(ctx, p.DB, q.Organization)
 		if isFault(err) {
 			return "", Wrong(InvalidRequest, "organization names none that is here")
 		}

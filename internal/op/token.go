@@ -249,7 +249,7 @@ func (p *Provider) machinesOrganization(ctx context.Context, c *call) (directory
 	if c.client.OrgID != "" {
 		org, err = directory.OrganizationByID(ctx, p.DB, c.client.OrgID)
 	} else {
-		org, err = OrganizationNamed(ctx, p.DB, named)
+		org, err = organizationNamed(ctx, p.DB, named)
 	}
 	if f := isFault(err); f || err == nil && !org.SuspendedAt.IsZero() {
 		return directory.Organization{}, Wrong(InvalidRequest, "there is no such organization, or it is closed")

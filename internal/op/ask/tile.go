@@ -3,7 +3,6 @@ package ask
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -175,14 +174,7 @@ func (p *Pages) showLogo(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	var text db.Text
-	if _, err := p.DB.One(ctx, db.Into(&text), `select logo from clients where id = $1`, string(c.ID)); err != nil {
-		return err
-	}
-	content, err := base64.StdEncoding.DecodeString(string(text))
-	if err == nil && len(content) == 0 {
-		err = application.ErrUnknown
-	}
+	content, err := application.Logo(ctx, p.DB, c)
 	if err != nil {
 		return err
 	}
