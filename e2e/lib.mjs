@@ -110,12 +110,15 @@ export const flags = [
   ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
 ];
 
+// Chromium's own engine without what makes its windows, which would take as much time again.
+export const executablePath = '/usr/bin/chromium-headless-shell';
+
 // launch starts Chromium and returns a browser context. A profile folder keeps
 // cookies for a second launch; without one the profile ends with the context.
 export async function launch({ profile, ...options } = {}) {
   const folder = profile ?? (await mkdtemp(join(tmpdir(), 'parvis-profile-')));
   const context = await chromium.launchPersistentContext(folder, {
-    executablePath: '/usr/bin/chromium',
+    executablePath,
     headless: true,
     args: flags,
     viewport: desk,

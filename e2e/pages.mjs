@@ -13,7 +13,7 @@ import { argv, exit } from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 import { HtmlValidate } from 'html-validate';
-import { flags } from './lib.mjs';
+import { executablePath, flags } from './lib.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -83,7 +83,7 @@ const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 const tabs = 2;
 
 async function axe(pages) {
-  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: flags });
+  const browser = await chromium.launch({ executablePath, args: flags });
   try {
     const left = distinct(pages);
     const found = await Promise.all(Array.from({ length: tabs }, () => look(browser, left)));

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -116,16 +117,23 @@ func TestAKilledServerLosesNothingThatItAnswered(t *testing.T) {
 	c := owner(t, p)
 	var answered []string
 	for round := range 3 {
-		dead := time.AfterFunc(400*time.Millisecond, func() {
-			if err := p.cmd.Process.Kill(); err != nil {
-				t.Error(err)
-			}
-		})
 		for i := 0; ; i++ {
+			// Ten are answered first, however slow the machine is. The kill comes while one of the
+			// next is written.
+			if i == 10 {
+				time.AfterFunc(rand.N(100*time.Millisecond), func() {
+					if err := p.cmd.Process.Kill(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
 			address := fmt.Sprintf("p%d.%d@meridian.test", round, i)
 			status, err := send(t, c, base+"/o/meridian/admin/people/invite", url.Values{
 				"email": {address}, "name": {""}, "role": {"member"}, "invited_language": {"en"},
 			})
+			if err != nil && i < 10 {
+				t.Fatal(err)
+			}
 			if err != nil {
 				break // killed
 			}
@@ -134,7 +142,6 @@ func TestAKilledServerLosesNothingThatItAnswered(t *testing.T) {
 			}
 			answered = append(answered, address)
 		}
-		dead.Stop()
 		if err := p.wait(); err == nil {
 			t.Fatal("the server was to be killed")
 		}
@@ -145,9 +152,6 @@ func TestAKilledServerLosesNothingThatItAnswered(t *testing.T) {
 	}
 	if err := p.stop(); err != nil {
 		t.Errorf("the server ended with %v\n%s", err, p.log)
-	}
-	if len(answered) < 30 {
-		t.Errorf("only %d invitations were answered: too few to prove anything", len(answered))
 	}
 	address := filepath.Join(dir, "data", "parvis.db")
 	if onPostgres() {

@@ -230,12 +230,15 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 			continue
 		}
 		for role, b := range w.alpha.browsers {
-			for _, form := range forms {
+			for i, form := range forms {
 				want := call(b, route, "alpha", "usr_bbbbbbbbbbbbbbbbbbbbbbbbbb", form)
 				if want.Status != 404 && want.Status != 403 && want.Status != 400 { // 400: a field that the form does not have
 					t.Fatalf("%s as %s for an id that nobody has: %d", route, role, want.Status)
 				}
 				for _, ids := range []map[string]string{foreign, absent} {
+					if i > 0 && ids["no id"] != "" {
+						continue // what is no id is seen before the form is
+					}
 					for kind, id := range ids {
 						got := call(b, route, "alpha", id, form)
 						if got.Status != want.Status || readable(got) != readable(want) {
@@ -243,7 +246,7 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 						}
 					}
 				}
-				if strings.HasPrefix(route, "GET") {
+				if strings.HasPrefix(route, "GET") || want.Status == 403 { // a role that may not is refused before its form is read
 					break
 				}
 			}

@@ -2,7 +2,6 @@
 package dbtest
 
 import (
-	"context"
 	"errors"
 	"net/url"
 	"os"
@@ -51,8 +50,17 @@ func (c *Clock) Advance(by time.Duration) {
 // else on SQLite.
 func Open(t testing.TB) (*db.DB, *Clock) {
 	t.Helper()
-	d := OpenAt(t, Address(t))
 	clock := NewClock()
+	server := os.Getenv(PostgresVariable)
+	if server == "" {
+		d := OpenAt(t, Address(t))
+		d.Clock = clock.Now
+		return d, clock
+	}
+	d, err := claimed(t, server).open(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
 	d.Clock = clock.Now
 	return d, clock
 }
@@ -91,16 +99,17 @@ func Address(t testing.TB) string {
 		}
 		return path
 	}
-	n, name, err := claim(t.Context(), maintenance)
+	return inDatabase(maintenance, claimed(t, maintenance).name)
+}
+
+func claimed(t testing.TB, server string) *database {
+	t.Helper()
+	d, err := claim(t.Context(), server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := release(context.Background(), n); err != nil {
-			t.Error(err)
-		}
-	})
-	return inDatabase(maintenance, name)
+	t.Cleanup(func() { release(d) })
+	return d
 }
 
 // sqliteTemplate is the content of a migrated database without rows. Migrating takes as long

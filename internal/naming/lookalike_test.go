@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -146,12 +145,8 @@ func TestFoldsAndSkeletonsAreTheirOwn(t *testing.T) {
 	}
 }
 
-func TestLookAlikesLoadInNoTime(t *testing.T) {
-	started := time.Now()
-	table := confusables() // the first call, unless another test was first
-	if took := time.Since(started); took > 50*time.Millisecond {
-		t.Errorf("it took %s", took)
-	}
+func TestLookAlikesAreOfFoldedCharacters(t *testing.T) {
+	table := confusables()
 	if len(table) < 2000 {
 		t.Errorf("%d characters", len(table))
 	}

@@ -1,6 +1,0 @@
-//go:build !twice
-
-package db
-
-// twice makes Update run each closure twice: see twice.go.
-const twice = false
