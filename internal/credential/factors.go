@@ -19,7 +19,7 @@ type Factors struct {
 }
 
 // Any reports whether the user owns a second step. Recovery codes alone are not one: they stand
-// in for a device that was lost.
+// in for an authenticator that was lost.
 func (f Factors) Any() bool { return len(f.Apps)+len(f.Passkeys) > 0 }
 
 // PasskeyLast reports whether a passkey was used or added later than any app: then it is asked
@@ -41,7 +41,7 @@ func (f Factors) PasskeyLast() bool {
 	return key.After(app)
 }
 
-// NameOf returns the name of one of the devices; empty if the id is not one of them.
+// NameOf returns the name of one of the authenticators; empty if the id is not one of them.
 func (f Factors) NameOf(id string) string {
 	for _, a := range f.Apps {
 		if a.ID == id {
@@ -56,8 +56,8 @@ func (f Factors) NameOf(id string) string {
 	return ""
 }
 
-// Passwordless reports whether the user could do without a password and still lose a device:
-// two passkeys sign in alone, or one does and recovery codes stand in for it.
+// Passwordless reports whether the user could do without a password and still lose an
+// authenticator: two passkeys sign in alone, or one does and recovery codes stand in for it.
 func (f Factors) Passwordless() bool {
 	alone := f.alone()
 	return alone > 1 || alone == 1 && f.Recovery > 0
@@ -74,7 +74,7 @@ func (f Factors) alone() int {
 	return n
 }
 
-// Without returns what is left when a device is removed.
+// Without returns what is left when an authenticator is removed.
 func (f Factors) Without(id string) Factors {
 	f.Apps = slices.DeleteFunc(slices.Clone(f.Apps), func(a App) bool { return a.ID == id })
 	f.Passkeys = slices.DeleteFunc(slices.Clone(f.Passkeys), func(k Passkey) bool { return k.ID == id })
@@ -86,14 +86,14 @@ func (f Factors) OpenAlone() bool { return f.alone() > 0 }
 
 // Owned returns, by one statement, whether a user owns a second step, and how many of its
 // recovery codes still work.
-func Owned(ctx context.Context, r db.Reader, o Owner) (device bool, codes int, err error) {
-	_, err = r.One(ctx, db.Into(&device, &codes), `
+func Owned(ctx context.Context, r db.Reader, o Owner) (authenticator bool, codes int, err error) {
+	_, err = r.One(ctx, db.Into(&authenticator, &codes), `
 		select exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)
 				or exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id),
 			(select count(*) from recovery_codes c where c.org_id = u.org_id and c.user_id = u.id and c.used_at is null)
 		from users u
 		where u.org_id = $1 and u.id = $2`, string(o.OrgID), string(o.UserID))
-	return device, codes, err
+	return authenticator, codes, err
 }
 
 // FactorsOf lists what a user owns.
@@ -110,44 +110,44 @@ func (a *Authenticators) FactorsOf(ctx context.Context, r db.Reader, o Owner) (F
 	return f, err
 }
 
-// ErrDeviceGone says that a device was removed already, or is somebody else's.
-var ErrDeviceGone = fault.New(fault.NotFound, "credential.device_gone")
+// ErrAuthenticatorGone says that an authenticator was removed already, or is somebody else's.
+var ErrAuthenticatorGone = fault.New(fault.NotFound, "credential.device_gone")
 
-// ofDevice returns the one of two statements for the table that a device is in, by the prefix
-// of its id.
-func ofDevice(id, passkey, app string) string {
+// ofAuthenticator returns the one of two statements for the table that an authenticator is in, by
+// the prefix of its id.
+func ofAuthenticator(id, passkey, app string) string {
 	if strings.HasPrefix(id, "pk_") {
 		return passkey
 	}
 	return app
 }
 
-// RenameDevice gives one of the user's devices another name, and returns the name as it is
-// stored.
-func RenameDevice(ctx context.Context, tx *db.Tx, o Owner, id, name string) (string, error) {
+// RenameAuthenticator gives one of the user's authenticators another name, and returns the name as
+// it is stored.
+func RenameAuthenticator(ctx context.Context, tx *db.Tx, o Owner, id, name string) (string, error) {
 	name, err := naming.CleanName(name, "device")
 	if err != nil {
 		return "", err
 	}
-	n, err := tx.Exec(ctx, ofDevice(id,
+	n, err := tx.Exec(ctx, ofAuthenticator(id,
 		`update passkeys set name = $1 where org_id = $2 and user_id = $3 and id = $4`,
 		`update totp_seeds set name = $1 where org_id = $2 and user_id = $3 and id = $4`,
 	), name, string(o.OrgID), string(o.UserID), id)
 	if err == nil && n == 0 {
-		err = ErrDeviceGone
+		err = ErrAuthenticatorGone
 	}
 	return name, err
 }
 
-// RemoveDevice removes one of the user's devices, and with the last one the recovery codes that
-// stand in for it. The caller decides whether the last may be removed.
-func RemoveDevice(ctx context.Context, tx *db.Tx, o Owner, id string) error {
-	n, err := tx.Exec(ctx, ofDevice(id,
+// RemoveAuthenticator removes one of the user's authenticators, and with the last one the recovery
+// codes that stand in for it. The caller decides whether the last may be removed.
+func RemoveAuthenticator(ctx context.Context, tx *db.Tx, o Owner, id string) error {
+	n, err := tx.Exec(ctx, ofAuthenticator(id,
 		`delete from passkeys where org_id = $1 and user_id = $2 and id = $3`,
 		`delete from totp_seeds where org_id = $1 and user_id = $2 and id = $3`,
 	), string(o.OrgID), string(o.UserID), id)
 	if err == nil && n == 0 {
-		err = ErrDeviceGone
+		err = ErrAuthenticatorGone
 	}
 	if err != nil {
 		return err
@@ -155,9 +155,9 @@ func RemoveDevice(ctx context.Context, tx *db.Tx, o Owner, id string) error {
 	return removeStrayCodes(ctx, tx, o)
 }
 
-// removeStrayCodes removes the recovery codes of a user who has no device. It runs after a
-// device was removed and before one is added, so that codes never work that were made without a
-// device, by somebody who had only the password.
+// removeStrayCodes removes the recovery codes of a user who has no authenticator. It runs after an
+// authenticator was removed and before one is added, so that codes never work that were made
+// without an authenticator, by somebody who had only the password.
 func removeStrayCodes(ctx context.Context, tx *db.Tx, o Owner) error {
 	owns, codes, err := Owned(ctx, tx, o)
 	if err != nil || owns || codes == 0 {
@@ -166,8 +166,8 @@ func removeStrayCodes(ctx context.Context, tx *db.Tx, o Owner) error {
 	return RemoveRecoveryCodes(ctx, tx, o)
 }
 
-// RemoveAllDevices removes every second step of a user, for an administrator's reset.
-func RemoveAllDevices(ctx context.Context, tx *db.Tx, o Owner) error {
+// RemoveAuthenticators removes every second step of a user, for an administrator's reset.
+func RemoveAuthenticators(ctx context.Context, tx *db.Tx, o Owner) error {
 	for _, all := range []string{
 		`delete from totp_seeds where org_id = $1 and user_id = $2`,
 		`delete from passkeys where org_id = $1 and user_id = $2`,

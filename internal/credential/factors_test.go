@@ -22,7 +22,7 @@ func TestDevicesAreRenamedByTheirOwnerAlone(t *testing.T) {
 	id := f.Apps[0].ID
 	rename := func(o Owner, name string) (renamed string, err error) {
 		err = a.d.Update(t.Context(), func(tx *db.Tx) (err error) {
-			renamed, err = RenameDevice(t.Context(), tx, o, id, name)
+			renamed, err = RenameAuthenticator(t.Context(), tx, o, id, name)
 			return err
 		})
 		return renamed, err
@@ -61,10 +61,10 @@ func TestDevicesAreRenamedByTheirOwnerAlone(t *testing.T) {
 	for who, o := range map[string]Owner{
 		"a colleague": newOwner(t, a.d, a.owner.OrgID), "the same id elsewhere": {newOrg(t, a.d), a.owner.UserID}, "nobody": {},
 	} {
-		if _, err := rename(o, "Stolen"); !errors.Is(err, ErrDeviceGone) {
+		if _, err := rename(o, "Stolen"); !errors.Is(err, ErrAuthenticatorGone) {
 			t.Errorf("%s renames: %v", who, err)
 		}
-		if err := a.d.Update(t.Context(), func(tx *db.Tx) error { return RemoveDevice(t.Context(), tx, o, id) }); !errors.Is(err, ErrDeviceGone) {
+		if err := a.d.Update(t.Context(), func(tx *db.Tx) error { return RemoveAuthenticator(t.Context(), tx, o, id) }); !errors.Is(err, ErrAuthenticatorGone) {
 			t.Errorf("%s removes: %v", who, err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestRemovingAllLeavesNothing(t *testing.T) {
 		newCodes(t, c.d, s, u.owner)
 	}
 	c.must(Registration, newAuthenticator())
-	update(t, c.d, func(ctx context.Context, tx *db.Tx) error { return RemoveAllDevices(ctx, tx, c.owner()) })
+	update(t, c.d, func(ctx context.Context, tx *db.Tx) error { return RemoveAuthenticators(ctx, tx, c.owner()) })
 	for table, want := range map[string]int{"totp_seeds": 2, "passkeys": 0, "recovery_codes": 10} {
 		if n := count(t, c.d, `select count(*) from `+table); n != want {
 			t.Errorf("%d rows of %s are left, want the other user's %d", n, table, want)

@@ -662,7 +662,7 @@ func TestPSK5UserHandleAndCredentialAgree(t *testing.T) {
 		t.Errorf("a passkey of another organization is %+v", got.Owner)
 	}
 	// A passkey that nobody has any more.
-	update(t, c.d, func(ctx context.Context, tx *db.Tx) error { return RemoveAllDevices(ctx, tx, m.owner()) })
+	update(t, c.d, func(ctx context.Context, tx *db.Tx) error { return RemoveAuthenticators(ctx, tx, m.owner()) })
 	b := m.begin(Alone)
 	m.refuse(t, b, b.answer(t, mallory))
 	c.must(Alone, victim)
@@ -849,7 +849,9 @@ func TestPasskeyRemovedOrUsedInBetweenIsNotUsed(t *testing.T) {
 		t.Error("of two answers on their way the one with the lower counter is taken after the other")
 	}
 	last := answer()
-	update(t, c.d, func(ctx context.Context, tx *db.Tx) error { return RemoveDevice(ctx, tx, c.owner(), last.Passkey.ID) })
+	update(t, c.d, func(ctx context.Context, tx *db.Tx) error {
+		return RemoveAuthenticator(ctx, tx, c.owner(), last.Passkey.ID)
+	})
 	if use(last) {
 		t.Error("a passkey is used after it was removed")
 	}

@@ -220,7 +220,7 @@ func TestRecoveryCodesOutliveANewPepper(t *testing.T) {
 	mustUse(t, d, rotated, o, codes[0], true)
 }
 
-// Migration 00002 deletes codes of users without a device, and codes that were made before
+// Migration 00002 deletes codes of users without an authenticator, and codes that were made before
 // their user ever added one.
 func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
 	t.Parallel()

@@ -206,8 +206,9 @@ func built(ctx context.Context, address string) (string, error) {
 // nothing, if the shape of the database differs.
 func (d *database) emptied(ctx context.Context, address, made string) (bool, error) {
 	if made != pool.shape {
-		if current, err := migrated(address); err != nil || !current {
-			return false, nil // of another version: it is created again
+		// One that cannot be migrated is of another version too: it is created again.
+		if current, _ := migrated(address); !current {
+			return false, nil
 		}
 		pool.shape = made
 	}

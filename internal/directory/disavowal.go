@@ -29,14 +29,14 @@ func NewDisavowal(ctx context.Context, tx *db.Tx, user User, letter string) (sec
 	return newDisavowal(ctx, tx, user, disavowal{letter: letter, lifetime: DisavowalLifetime})
 }
 
-// DeviceDisavowalLifetime is how long the letter about a new authenticator can remove it again.
-// It is short, because somebody who has only the mailbox must not remove a second step (RST-7).
+// AuthenticatorDisavowalLifetime is how long the letter about a new authenticator can remove it
+// again. It is short, because somebody who has only the mailbox must not remove a second step (RST-7).
 // For so short a time the authenticator is no older than a sign-in without it.
-const DeviceDisavowalLifetime = 3 * 24 * time.Hour
+const AuthenticatorDisavowalLifetime = 3 * 24 * time.Hour
 
-// NewDeviceDisavowal makes the link for a letter that reports a new authenticator.
-func NewDeviceDisavowal(ctx context.Context, tx *db.Tx, user User, letter, device string) (secret.Token, error) {
-	return newDisavowal(ctx, tx, user, disavowal{letter: letter, device: device, lifetime: DeviceDisavowalLifetime})
+// NewAuthenticatorDisavowal makes the link for a letter that reports a new authenticator.
+func NewAuthenticatorDisavowal(ctx context.Context, tx *db.Tx, user User, letter, authenticator string) (secret.Token, error) {
+	return newDisavowal(ctx, tx, user, disavowal{letter: letter, authenticator: authenticator, lifetime: AuthenticatorDisavowalLifetime})
 }
 
 // newRestoring makes the link for a letter that reports a change of address: using it restores
@@ -54,10 +54,10 @@ func newRestoring(ctx context.Context, tx *db.Tx, user User, letter string) (sec
 
 // disavowal describes a link.
 type disavowal struct {
-	letter   string // the letter's id: the link ends if the mail server refuses the letter for good
-	restores bool
-	device   string
-	lifetime time.Duration
+	letter        string // the letter's id: the link ends if the mail server refuses the letter for good
+	restores      bool
+	authenticator string
+	lifetime      time.Duration
 }
 
 func newDisavowal(ctx context.Context, tx *db.Tx, user User, d disavowal) (secret.Token, error) {
@@ -65,7 +65,7 @@ func newDisavowal(ctx context.Context, tx *db.Tx, user User, d disavowal) (secre
 	_, err := tx.Exec(ctx, `
 		insert into disavowals (org_id, id, user_id, token_hash, letter_id, email, restores, device, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), d.letter, user.Email, d.restores, db.Text(d.device),
+		string(user.OrgID), secret.NewID("dis"), string(user.ID), token.Hash(secret.Disavowal), d.letter, user.Email, d.restores, db.Text(d.authenticator),
 		db.Time(tx.Now()), db.Time(tx.Now().Add(d.lifetime)))
 	return token, err
 }
@@ -78,11 +78,11 @@ func DisavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now 
 
 // disavowalByToken finds the user of a link, and the address that it restores, if any. A link that
 // restores none belongs to the mailbox that it was sent to: it ends when the address changes.
-func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (who Candidate, back, device string, err error) {
+func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now time.Time) (who Candidate, back, authenticator string, err error) {
 	into := append(who.User.Targets(), who.Organization.Targets()...)
 	var address string
 	var restores bool
-	found, err := r.One(ctx, append(into, &address, &restores, (*db.Text)(&device)), `
+	found, err := r.One(ctx, append(into, &address, &restores, (*db.Text)(&authenticator)), `
 		select `+UserColumns+`, `+OrganizationColumns+`, d.email, d.restores, d.device
 		from disavowals d
 		join users u on u.org_id = d.org_id and u.id = d.user_id and u.deleted_at is null
@@ -96,15 +96,15 @@ func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now 
 	if restores {
 		back = address
 	}
-	return who, back, device, err
+	return who, back, authenticator, err
 }
 
 // UseDisavowal claims a link, makes every browser of the user a stranger, and restores the address
 // that a change took. All other links of the user end, except those that remove an authenticator:
 // one of the links may be in the mailbox that an attacker moved the address to. The caller
-// removes device, the authenticator that the letter reported.
-func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (who Candidate, device string, err error) {
-	who, back, device, err := disavowalByToken(ctx, tx, token, tx.Now())
+// removes the authenticator that the letter reported.
+func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (who Candidate, authenticator string, err error) {
+	who, back, authenticator, err := disavowalByToken(ctx, tx, token, tx.Now())
 	if err != nil {
 		return Candidate{}, "", err
 	}
@@ -133,7 +133,7 @@ func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (who Candi
 			who.User = user
 		}
 	}
-	return who, device, Disown(ctx, tx, who.User)
+	return who, authenticator, Disown(ctx, tx, who.User)
 }
 
 // Disown makes every browser that remembers the user a stranger.

@@ -38,7 +38,7 @@ func (h *Hub) enter(v *page.Visitor, b session.Browser, judged answer, confirmed
 			return err
 		}
 		opened, err = h.SignIn.Vouch(ctx, tx, signin.Vouched{
-			Browser: b, Device: v.Device(), Attempt: attempt.ID, Who: who, Proof: a.proof(),
+			Browser: b, Remembered: v.Remembered(), Attempt: attempt.ID, Who: who, Proof: a.proof(),
 		})
 		if err != nil {
 			return err

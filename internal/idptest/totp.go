@@ -46,7 +46,7 @@ var (
 // Secret is SecretIn of this page.
 func (p *Page) Secret() string { return SecretIn(p.Body) }
 
-// Later continues from the page that offers recovery codes after a first device, without making
+// Later continues from the page that offers recovery codes after a first authenticator, without making
 // any; it leaves any other page alone.
 func (p *Page) Later() *Page {
 	if next := p.URL.Query().Get("next"); strings.HasSuffix(p.URL.Path, "/account/security/codes") && next != "" {

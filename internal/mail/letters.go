@@ -56,8 +56,8 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[PasswordRemovedParameters](raw)
 	case NewDeviceParameters{}.kind():
 		return parseAs[NewDeviceParameters](raw)
-	case DeviceParameters{}.kind():
-		return parseAs[DeviceParameters](raw)
+	case AuthenticatorParameters{}.kind():
+		return parseAs[AuthenticatorParameters](raw)
 	case RecoveryUsedParameters{}.kind():
 		return parseAs[RecoveryUsedParameters](raw)
 	case SecondStepGuessedParameters{}.kind():

@@ -84,17 +84,17 @@ func (p NewDeviceParameters) write(w writer) content {
 	return p.letter(w, "mail.new_device.subject", p.say(w, "mail.new_device.what"), w.mine())
 }
 
-// DeviceParameters write the letter saying that a second step was added or removed, or that
+// AuthenticatorParameters write the letter saying that a second step was added or removed, or that
 // recovery codes were replaced.
-type DeviceParameters struct {
+type AuthenticatorParameters struct {
 	Deed
 	What   string // device.added, device.removed or recovery_codes.made
 	Device string // its name; empty for recovery codes
 }
 
-func (DeviceParameters) kind() string { return "device" }
+func (AuthenticatorParameters) kind() string { return "device" }
 
-func (p DeviceParameters) write(w writer) content {
+func (p AuthenticatorParameters) write(w writer) content {
 	switch p.What {
 	case "device.removed":
 		return p.letter(w, "mail.device.removed_subject", p.say(w, "mail.device.removed", "Device", p.Device),

@@ -223,7 +223,7 @@ func TestLettersReadWell(t *testing.T) {
 		PasswordChangedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}},
 		PasswordRemovedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}},
 		NewDeviceParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}},
-		DeviceParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, What: "device.added", Device: "Ada’s phone"},
+		AuthenticatorParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, What: "device.added", Device: "Ada’s phone"},
 		RecoveryUsedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, Left: 2},
 		SecondStepGuessedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, Network: "203.0.113.7", Agent: firefox, NotMe: link}, Count: 10},
 		SecondStepResetParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, NotMe: link}, Administrator: "Grace O’Malley"},

@@ -18,12 +18,12 @@ import (
 
 // The cookies beside the browser's token.
 const (
-	languageCookie = "parvis-language" // the language that was chosen here
-	zoneCookie     = "parvis-zone"     // the browser's time zone, which the script writes
-	probeCookie    = "parvis-on"       // shows that the browser accepts cookies, and tells browsers without a token apart
-	deviceCookie   = "parvis-device"   // which organization belongs to which address here, sealed
-	responseCookie = "parvis-answer"   // what an identity provider made this browser post
-	ceremonyCookie = "parvis-passkey"  // the passkey dialogue that a page waits for, sealed
+	languageCookie   = "parvis-language" // the language that was chosen here
+	zoneCookie       = "parvis-zone"     // the browser's time zone, which the script writes
+	probeCookie      = "parvis-on"       // shows that the browser accepts cookies, and tells browsers without a token apart
+	rememberedCookie = "parvis-device"   // which organization belongs to which address here, sealed
+	responseCookie   = "parvis-answer"   // what an identity provider made this browser post
+	ceremonyCookie   = "parvis-passkey"  // the passkey dialogue that a page waits for, sealed
 )
 
 // browserCookieAge outlives every session: the server decides when a session ends, not the
@@ -126,10 +126,10 @@ func (v *Visitor) Done(err error, next string) error {
 	return v.Redirect(next)
 }
 
-// Device returns what this browser remembers about the people who signed in with it, and the
+// RememberedBrowser returns what this browser remembers about the people who signed in with it, and the
 // language that was chosen here.
-func (v *Visitor) Device() signin.Device {
-	d := v.site.SignIn.OpenDevice(v.Cookie(deviceCookie))
+func (v *Visitor) Remembered() signin.RememberedBrowser {
+	d := v.site.SignIn.OpenRemembered(v.Cookie(rememberedCookie))
 	d.Language, _ = v.site.Catalogue.Known(v.Cookie(languageCookie))
 	return d
 }
@@ -142,7 +142,7 @@ func (v *Visitor) Enter(opened signin.Opened) error {
 	if opened.Attempt != "" {
 		return v.Redirect("/sign-in/" + opened.Attempt)
 	}
-	v.SetCookie(deviceCookie, opened.Device, browserCookieAge)
+	v.SetCookie(rememberedCookie, opened.Remembered, browserCookieAge)
 	return v.Redirect(cmp.Or(opened.Return, opened.Organization.Path("home")))
 }
 

@@ -47,18 +47,18 @@ type Reason string
 
 // The reasons.
 const (
-	SignedOut       Reason = "signed out"
-	EndedElsewhere  Reason = "ended elsewhere" // the person ended it from another session, or ended all
-	Replaced        Reason = "replaced"        // signed in again in the same browser and organization
-	WentIdle        Reason = "idle"
-	ReachedEnd      Reason = "absolute end"
-	Copied          Reason = "cookie copied"
-	PasswordChanged Reason = "password changed"
-	DeviceRemoved   Reason = "second step removed"
-	Disowned        Reason = "disowned" // the person said 'this was not me'
-	Voided          Reason = "voided"   // the user was deactivated, deleted, or had everything voided
-	Crowded         Reason = "too many organizations in one browser"
-	TooMany         Reason = "too many sessions of one user"
+	SignedOut            Reason = "signed out"
+	EndedElsewhere       Reason = "ended elsewhere" // the person ended it from another session, or ended all
+	Replaced             Reason = "replaced"        // signed in again in the same browser and organization
+	WentIdle             Reason = "idle"
+	ReachedEnd           Reason = "absolute end"
+	Copied               Reason = "cookie copied"
+	PasswordChanged      Reason = "password changed"
+	AuthenticatorRemoved Reason = "second step removed"
+	Disowned             Reason = "disowned" // the person said 'this was not me'
+	Voided               Reason = "voided"   // the user was deactivated, deleted, or had everything voided
+	Crowded              Reason = "too many organizations in one browser"
+	TooMany              Reason = "too many sessions of one user"
 
 	EndedByAdministrator Reason = "ended by an administrator"
 	EndedByProvider      Reason = "ended by the identity provider"

@@ -83,21 +83,21 @@ func (s *Service) cameOf(ctx context.Context, r db.Reader, b session.Browser, do
 }
 
 // again answers a deed that was done a moment ago, and was proved again in this transaction.
-func (s *Service) again(ctx context.Context, tx *db.Tx, b session.Browser, d Device, done string) (Opened, bool, error) {
+func (s *Service) again(ctx context.Context, tx *db.Tx, b session.Browser, d RememberedBrowser, done string) (Opened, bool, error) {
 	c, found, err := s.cameOf(ctx, tx, b, done, tx.Now())
 	if err != nil || !found {
 		return Opened{}, false, err
 	}
 	opened := Opened{Cookie: c.Token, Attempt: c.attempt, Organization: c.who.Organization, User: c.who.User}
 	if c.attempt == "" {
-		opened.Device, err = s.remember(d, c.who.User, tx.Now())
+		opened.Remembered, err = s.remember(d, c.who.User, tx.Now())
 	}
 	return opened, true, err
 }
 
 // provedOnce goes on with a new piece of evidence for user who, unless the same browser proved
 // the same a moment ago.
-func (s *Service) provedOnce(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate, m Method) (Opened, error) {
+func (s *Service) provedOnce(ctx context.Context, tx *db.Tx, b session.Browser, d RememberedBrowser, a Attempt, who directory.Candidate, m Method) (Opened, error) {
 	if a.ID == "" {
 		opened, found, err := s.again(ctx, tx, b, d, doneFor(who.User, m))
 		if err != nil || found {
@@ -114,14 +114,14 @@ func (s *Service) provedOnce(ctx context.Context, tx *db.Tx, b session.Browser, 
 
 // Repetition is a form whose deed is done already, with everything that it may have sent.
 type Repetition struct {
-	Browser  session.Browser
-	Device   Device
-	Email    string // with Password, where the form asked for it
-	Password string
-	Code     string
-	Recovery string
-	Ceremony string // sealed, with
-	Response []byte // what the authenticator answered
+	Browser    session.Browser
+	Remembered RememberedBrowser
+	Email      string // with Password, where the form asked for it
+	Password   string
+	Code       string
+	Recovery   string
+	Ceremony   string // sealed, with
+	Response   []byte // what the authenticator answered
 }
 
 // RepeatHere answers a form by which a signed-in person proved something in their session;
@@ -164,7 +164,7 @@ func (s *Service) repeat(ctx context.Context, what string, p Repetition, gone er
 	return Opened{}, gone
 }
 
-// enrolledOr names a deed that proves a device by enrolling it.
+// enrolledOr names a deed that proves an authenticator by enrolling it.
 func enrolledOr(what string, enrolled bool) string {
 	if enrolled {
 		return what + " enrolled"
@@ -196,9 +196,9 @@ func (s *Service) proveAgain(ctx context.Context, done string, c cameOf, p Repet
 	if typed, err := naming.ParseAddress(p.Email); p.Email != "" && (err != nil || typed.Key != address.Key) {
 		return Opened{}, gone
 	}
-	count := s.passwordTries(ctx, p.Device, address, p.Device.knows(c.who.User))
+	count := s.passwordTries(ctx, p.Remembered, address, p.Remembered.knows(c.who.User))
 	if p.Password == "" {
-		own, _ := s.secondTries(p.Device, c.who.User)
+		own, _ := s.secondTries(p.Remembered, c.who.User)
 		count = tries{turns: [][]limit.Key{{own}}, shared: own}
 	}
 	taken, err := s.takeInTurn(ctx, count.turns...)
@@ -223,7 +223,7 @@ func (s *Service) proveAgain(ctx context.Context, done string, c cameOf, p Repet
 		case !outcome.OK:
 			return audit.Record(ctx, tx, refusedEvent(c.who, p.methods()[0], gone))
 		}
-		opened, found, err = s.again(ctx, tx, p.Browser, p.Device, done)
+		opened, found, err = s.again(ctx, tx, p.Browser, p.Remembered, done)
 		return err
 	})
 	if err == nil && !found {
@@ -248,7 +248,7 @@ func (s *Service) sameProof(ctx context.Context, done string, c cameOf, p Repeti
 		ok, err := s.Passkeys.Repeats(ctx, s.DB, owner, p.Ceremony, bound, p.Response, s.DB.Now())
 		return func(*db.Tx) (credential.Outcome, error) { return yes(ok, nil) }, err
 	case p.Recovery != "":
-		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Device), owner, p.Recovery)
+		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Remembered), owner, p.Recovery)
 		return func(tx *db.Tx) (credential.Outcome, error) {
 			return yes(credential.RepeatsRecoveryCode(ctx, tx, verdict, c.At))
 		}, err
@@ -265,6 +265,6 @@ func (s *Service) sameProof(ctx context.Context, done string, c cameOf, p Repeti
 	if err != nil {
 		return nil, err
 	}
-	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Device), stored, p.Password)
+	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered), stored, p.Password)
 	return func(tx *db.Tx) (credential.Outcome, error) { return credential.Confirm(ctx, tx, verdict) }, err
 }

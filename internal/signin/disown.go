@@ -22,12 +22,12 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 	}
 	var who directory.Candidate
 	err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		var device string
-		if who, device, err = directory.UseDisavowal(ctx, tx, token); err != nil {
+		var authenticator string
+		if who, authenticator, err = directory.UseDisavowal(ctx, tx, token); err != nil {
 			return err
 		}
-		if device != "" {
-			if err := takeBack(ctx, tx, who, device); err != nil {
+		if authenticator != "" {
+			if err := takeBack(ctx, tx, who, authenticator); err != nil {
 				return err
 			}
 		}
@@ -36,27 +36,27 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 	return who, err
 }
 
-// takeBack removes the device that a letter was about, if it still exists: otherwise the person
-// who enrolled it would sign in by it alone. Recovery codes are removed with the last device,
-// or when the letter was about them.
-func takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) error {
+// takeBack removes the authenticator that a letter was about, if it still exists: otherwise the
+// person who enrolled it would sign in by it alone. Recovery codes are removed with the last
+// authenticator, or when the letter was about them.
+func takeBack(ctx context.Context, tx *db.Tx, who directory.Candidate, authenticator string) error {
 	owner := credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID}
 	var err error
-	if device == recoveryCodes {
+	if authenticator == recoveryCodes {
 		err = credential.RemoveRecoveryCodes(ctx, tx, owner)
 	} else {
-		err = credential.RemoveDevice(ctx, tx, owner, device)
+		err = credential.RemoveAuthenticator(ctx, tx, owner, authenticator)
 	}
-	if err != nil && !errors.Is(err, credential.ErrDeviceGone) {
+	if err != nil && !errors.Is(err, credential.ErrAuthenticatorGone) {
 		return err
 	}
 	return audit.Record(ctx, tx, audit.Event{
-		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "device.removed", Target: device,
+		OrgID: string(who.User.OrgID), Actor: string(who.User.ID), ActorName: who.User.Name, Action: "device.removed", Target: authenticator,
 		After: audit.Fields{"by": "not me"},
 	})
 }
 
-// recoveryCodes stands for them in place of a device's id.
+// recoveryCodes stands for them in place of an authenticator's id.
 const recoveryCodes = "recovery_codes"
 
 func (s *Service) disown(ctx context.Context, tx *db.Tx, who directory.Candidate) error {

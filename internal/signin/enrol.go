@@ -18,16 +18,16 @@ import (
 // user's own account after fresh proof. Both are bound to what began them, an attempt or a
 // session, and tell the person by mail.
 
-// The faults of changing one's own devices.
+// The faults of changing one's own authenticators.
 var (
-	// ErrLastDevice says that the last second step cannot be removed while one is required.
-	ErrLastDevice = fault.New(fault.Conflict, "signin.last_device")
+	// ErrLastAuthenticator says that the last second step cannot be removed while one is required.
+	ErrLastAuthenticator = fault.New(fault.Conflict, "signin.last_device")
 	// ErrLastWayIn says that without this passkey its user could not sign in at all.
 	ErrLastWayIn = fault.New(fault.Conflict, "signin.last_way_in")
 	// ErrCodesMade says that the codes were made already, by a page that was sent twice.
 	ErrCodesMade = fault.New(fault.Conflict, "signin.codes_made")
-	// ErrNoDevice says that there is no device that recovery codes could stand in for.
-	ErrNoDevice = fault.New(fault.Conflict, "signin.no_device")
+	// ErrNoAuthenticator says that there is no authenticator that recovery codes could stand in for.
+	ErrNoAuthenticator = fault.New(fault.Conflict, "signin.no_device")
 	// ErrNotPasswordless says that the user cannot do without a password yet.
 	ErrNotPasswordless = fault.New(fault.Conflict, "signin.not_passwordless")
 	// ErrHasPassword says that there is a password, so none can be created.
@@ -66,8 +66,8 @@ func (e Enroller) owner() credential.Owner {
 }
 
 // BeginApp makes the secret of an authenticator app.
-func (s *Service) BeginApp(ctx context.Context, e Enroller, device string) error {
-	name, err := naming.CleanName(device, "device")
+func (s *Service) BeginApp(ctx context.Context, e Enroller, name string) error {
+	name, err := naming.CleanName(name, "device")
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *Service) PendingApp(ctx context.Context, e Enroller) (credential.Enrolm
 
 // ConfirmAppHere turns an app on for somebody who is signed in. Its code also proves a second
 // step, so the session is raised.
-func (s *Service) ConfirmAppHere(ctx context.Context, v session.Visit, d Device, code string) (Opened, error) {
+func (s *Service) ConfirmAppHere(ctx context.Context, v session.Visit, d RememberedBrowser, code string) (Opened, error) {
 	if err := s.takeEnrolment(ctx, EnrollerHere(v)); err != nil {
 		return Opened{}, err
 	}
@@ -91,7 +91,7 @@ func (s *Service) ConfirmAppHere(ctx context.Context, v session.Visit, d Device,
 }
 
 // ConfirmApp turns the app of an attempt on and continues the attempt.
-func (s *Service) ConfirmApp(ctx context.Context, a Attempt, b session.Browser, d Device, code string) (Opened, error) {
+func (s *Service) ConfirmApp(ctx context.Context, a Attempt, b session.Browser, d RememberedBrowser, code string) (Opened, error) {
 	e, err := s.EnrollerOf(ctx, a)
 	if err != nil {
 		return Opened{}, err
@@ -116,12 +116,12 @@ func (s *Service) confirmApp(ctx context.Context, tx *db.Tx, e Enroller, code st
 	if err != nil {
 		return err
 	}
-	return s.tellDevice(ctx, tx, e, "device.added", app.ID, app.Name, audit.Fields{"kind": "app"})
+	return s.tellAuthenticator(ctx, tx, e, "device.added", app.ID, app.Name, audit.Fields{"kind": "app"})
 }
 
 // AddPasskeyHere stores a passkey for somebody who is signed in.
-func (s *Service) AddPasskeyHere(ctx context.Context, v session.Visit, d Device, ceremony, device string, response []byte) (Opened, error) {
-	m, add, err := s.finishPasskey(ctx, EnrollerHere(v), ceremony, device, response)
+func (s *Service) AddPasskeyHere(ctx context.Context, v session.Visit, d RememberedBrowser, ceremony, name string, response []byte) (Opened, error) {
+	m, add, err := s.finishPasskey(ctx, EnrollerHere(v), ceremony, name, response)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -129,12 +129,12 @@ func (s *Service) AddPasskeyHere(ctx context.Context, v session.Visit, d Device,
 }
 
 // AddPasskey stores the passkey of an attempt and continues the attempt.
-func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, d Device, ceremony, device string, response []byte) (Opened, error) {
+func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, d RememberedBrowser, ceremony, name string, response []byte) (Opened, error) {
 	e, err := s.EnrollerOf(ctx, a)
 	if err != nil {
 		return Opened{}, err
 	}
-	m, add, err := s.finishPasskey(ctx, e, ceremony, device, response)
+	m, add, err := s.finishPasskey(ctx, e, ceremony, name, response)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -144,8 +144,8 @@ func (s *Service) AddPasskey(ctx context.Context, a Attempt, b session.Browser, 
 // finishPasskey judges a new passkey. The function that it returns stores it, in the
 // transaction that goes on: the answer is used up there too, so that a second request finds the
 // result of the first.
-func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, device string, response []byte) (Method, func(*db.Tx, Enroller) error, error) {
-	name, err := naming.CleanName(device, "device")
+func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, name string, response []byte) (Method, func(*db.Tx, Enroller) error, error) {
+	name, err := naming.CleanName(name, "device")
 	if err != nil {
 		return "", nil, err
 	}
@@ -173,12 +173,12 @@ func (s *Service) finishPasskey(ctx context.Context, e Enroller, ceremony, devic
 		if err != nil {
 			return err
 		}
-		return s.tellDevice(ctx, tx, e, "device.added", key.ID, key.Name, audit.Fields{"kind": "passkey"})
+		return s.tellAuthenticator(ctx, tx, e, "device.added", key.ID, key.Name, audit.Fields{"kind": "passkey"})
 	}, nil
 }
 
-// enrolled stores the first device of an attempt, which is proved by that too.
-func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d Device, m Method, store func(*db.Tx, Enroller) error) (Opened, error) {
+// enrolled stores the first authenticator of an attempt, which is proved by that too.
+func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d RememberedBrowser, m Method, store func(*db.Tx, Enroller) error) (Opened, error) {
 	var opened Opened
 	err := s.DB.Update(ctx, func(tx *db.Tx) error {
 		now, err := s.Load(ctx, tx, b, a.ID, tx.Now())
@@ -202,8 +202,8 @@ func (s *Service) enrolled(ctx context.Context, a Attempt, b session.Browser, d 
 	return opened, err
 }
 
-// enrolledHere stores a device of somebody who is signed in, and who proved it by that.
-func (s *Service) enrolledHere(ctx context.Context, v session.Visit, d Device, m Method, store func(*db.Tx, Enroller) error) (Opened, error) {
+// enrolledHere stores an authenticator of somebody who is signed in, and who proved it by that.
+func (s *Service) enrolledHere(ctx context.Context, v session.Visit, d RememberedBrowser, m Method, store func(*db.Tx, Enroller) error) (Opened, error) {
 	var opened Opened
 	err := s.DB.Update(ctx, func(tx *db.Tx) error {
 		if err := store(tx, EnrollerHere(v)); err != nil {
@@ -218,7 +218,7 @@ func (s *Service) enrolledHere(ctx context.Context, v session.Visit, d Device, m
 
 // raise notes what was proved in the session of somebody who is signed in, under a new token;
 // ErrAttemptGone if that session has ended.
-func (s *Service) raise(ctx context.Context, tx *db.Tx, v session.Visit, d Device, a Attempt) (Opened, error) {
+func (s *Service) raise(ctx context.Context, tx *db.Tx, v session.Visit, d RememberedBrowser, a Attempt) (Opened, error) {
 	opened := Opened{Organization: v.Organization, User: v.User}
 	var raised bool
 	var err error
@@ -226,7 +226,7 @@ func (s *Service) raise(ctx context.Context, tx *db.Tx, v session.Visit, d Devic
 		err = ErrAttemptGone
 	}
 	if err == nil {
-		opened.Device, err = s.remember(d, v.User, tx.Now())
+		opened.Remembered, err = s.remember(d, v.User, tx.Now())
 	}
 	return opened, err
 }

@@ -54,11 +54,11 @@ func (a Attempt) OpenTo() bool {
 
 // Vouched is what an identity provider said, and we accepted, for an attempt that led to it.
 type Vouched struct {
-	Browser session.Browser
-	Device  Device
-	Attempt string // id of the attempt
-	Who     directory.Candidate
-	Proof   session.Proof
+	Browser    session.Browser
+	Remembered RememberedBrowser
+	Attempt    string // id of the attempt
+	Who        directory.Candidate
+	Proof      session.Proof
 }
 
 // Vouch ends an attempt with what a provider vouched for. The caller has judged the answer,
@@ -75,7 +75,7 @@ func (s *Service) Vouch(ctx context.Context, tx *db.Tx, v Vouched) (Opened, erro
 		return Opened{}, err
 	}
 	a.vouched = v.Proof
-	return s.goOn(ctx, tx, v.Browser, v.Device, a, v.Who)
+	return s.goOn(ctx, tx, v.Browser, v.Remembered, a, v.Who)
 }
 
 // tellBrokenGlass sounds the alarm that the last way in was used (R-AUT-07).

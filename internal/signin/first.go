@@ -23,7 +23,7 @@ var PerLinkNetwork = limit.Policy{Name: "link-network", Free: 60, First: time.Se
 // FirstCredential is what the page behind a first link sends.
 type FirstCredential struct {
 	Browser    session.Browser
-	Device     Device
+	Remembered RememberedBrowser
 	Token      secret.Token
 	Language   i18n.Tag // language of the page on which it was sent; it becomes the user's
 	TimeZone   string   // time zone of the browser, if it named one
@@ -86,7 +86,7 @@ func (s *Service) accept(ctx context.Context, f FirstCredential, inv directory.I
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		opened, err = s.goOn(ctx, tx, f.Browser, f.Device, Attempt{
+		opened, err = s.goOn(ctx, tx, f.Browser, f.Remembered, Attempt{
 			OrgID: u.OrgID, UserID: u.ID, Generation: u.Generation, deed: f.Token.Hash(secret.Invitation),
 			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
 		}, directory.Candidate{User: u, Organization: org})
@@ -96,7 +96,7 @@ func (s *Service) accept(ctx context.Context, f FirstCredential, inv directory.I
 }
 
 func (f FirstCredential) repetition() Repetition {
-	return Repetition{Browser: f.Browser, Device: f.Device, Password: f.Password}
+	return Repetition{Browser: f.Browser, Remembered: f.Remembered, Password: f.Password}
 }
 
 // recordDeadLink records that a link was used that no longer works.
@@ -161,7 +161,7 @@ func (s *Service) found(ctx context.Context, f Founding) (Opened, error) {
 		if err := credential.Set(ctx, tx, hashed); err != nil {
 			return err
 		}
-		opened, err = s.goOn(ctx, tx, f.Browser, f.Device, Attempt{
+		opened, err = s.goOn(ctx, tx, f.Browser, f.Remembered, Attempt{
 			OrgID: u.OrgID, UserID: u.ID, Generation: u.Generation, deed: f.Token.Hash(secret.Bootstrap),
 			Evidence: []Evidence{{Invitation, tx.Now()}, {Password, tx.Now()}},
 		}, directory.Candidate{User: u, Organization: org})
@@ -202,7 +202,7 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 		return credential.Hashed{}, err
 	}
 	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}
-	return s.Passwords.Hash(ctx, source(ctx, f.Device), credential.History{Owner: owner}, password)
+	return s.Passwords.Hash(ctx, source(ctx, f.Remembered), credential.History{Owner: owner}, password)
 }
 
 // TakeLink counts every use of a link, whoever uses it.

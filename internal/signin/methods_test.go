@@ -23,7 +23,7 @@ func TestSessionTellsTheMethodsThatWereUsed(t *testing.T) {
 	type way struct {
 		name    string
 		org     directory.Organization
-		sign    func(p *person) error // in an empty browser, with all devices
+		sign    func(p *person) error // in an empty browser, with all authenticators
 		methods string
 		second  bool
 	}
@@ -84,8 +84,8 @@ func TestSessionTellsTheMethodsThatWereUsed(t *testing.T) {
 
 var people int
 
-// owning returns somebody who owns a device of each kind, and recovery codes, made in another
-// browser: where a second step is not required, a password alone opened the session here.
+// owning returns somebody who owns an authenticator of each kind, and recovery codes, made in
+// another browser: where a second step is not required, a password alone opened the session here.
 func owning(t *testing.T, s *idptest.Server, org directory.Organization, role directory.Role) *person {
 	t.Helper()
 	people++
@@ -219,7 +219,7 @@ func TestStepUpMergesWhatWasProved(t *testing.T) {
 		s.Clock.Advance(11 * time.Minute)
 		f := b.devices()
 		for _, id := range []string{f.Apps[0].ID, f.Passkeys[0].ID} {
-			b.must(s.Site.SignIn.RemoveDevice(t.Context(), b.here(), id))
+			b.must(s.Site.SignIn.RemoveAuthenticator(t.Context(), b.here(), id))
 		}
 		if _, open := p.visit(); open {
 			t.Error("a session of another browser outlives the device")
@@ -283,7 +283,7 @@ func TestNewPasswordThatWasAskedForComesAfterTheSecondStep(t *testing.T) {
 	fresh := signin.NewPassword{Password: "Nine otters glide 4 miles!", Repetition: "Nine otters glide 4 miles!"}
 	create := func() error {
 		n := fresh
-		n.Browser, n.Device = b.browser(), b.remembered()
+		n.Browser, n.Remembered = b.browser(), b.remembered()
 		return b.take(s.Site.SignIn.CreateAskedPassword(t.Context(), b.open(), n))
 	}
 	if err := create(); !errors.Is(err, signin.ErrAttemptGone) {

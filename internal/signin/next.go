@@ -24,7 +24,7 @@ const (
 	App             Method = "app"              // a code of an authenticator app
 	Passkey         Method = "passkey"          // an assertion without user verification: one factor
 	VerifiedPasskey Method = "verified_passkey" // an assertion whose authenticator verified its user: two in one
-	Recovery        Method = "recovery"         // a recovery code, in place of a device
+	Recovery        Method = "recovery"         // a recovery code, in place of an authenticator
 	Federated       Method = "federated"        // an identity provider of the organization vouched
 )
 
@@ -79,8 +79,8 @@ type Attempt struct {
 // Owned says which second steps a user has.
 type Owned struct{ App, Passkey, Recovery bool }
 
-// Any reports whether the user has a device. Recovery codes stand in for a device, and are not
-// one.
+// Any reports whether the user has an authenticator. Recovery codes stand in for an authenticator,
+// and are not one.
 func (o Owned) Any() bool { return o.App || o.Passkey }
 
 // Step is what an attempt needs next.

@@ -19,7 +19,7 @@ import (
 // of its organizations. It answers the same for every address, with the same statements, and
 // does not mention a limit either (R-REC-01). It says plainly only that nobody knows the
 // organization, or that two have its name.
-func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, email, organization string, language i18n.Tag) error {
+func (s *Service) Ask(ctx context.Context, d RememberedBrowser, asked credential.Asked, email, organization string, language i18n.Tag) error {
 	address, wrong := naming.ParseAddress(email)
 	if organization != "" {
 		named, err := s.Named(ctx, organization)
@@ -47,7 +47,7 @@ func (s *Service) Ask(ctx context.Context, d Device, asked credential.Asked, ema
 // NewPassword is what the page for a new password sends.
 type NewPassword struct {
 	Browser    session.Browser
-	Device     Device
+	Remembered RememberedBrowser
 	Password   string
 	Repetition string
 
@@ -64,7 +64,7 @@ func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPa
 	}
 	opened, err := s.resetPassword(ctx, token, p)
 	if errors.Is(err, credential.ErrResetDead) {
-		return s.repeat(ctx, token.Hash(secret.Reset), Repetition{Browser: p.Browser, Device: p.Device, Password: p.Password}, err)
+		return s.repeat(ctx, token.Hash(secret.Reset), Repetition{Browser: p.Browser, Remembered: p.Remembered, Password: p.Password}, err)
 	}
 	return opened, err
 }
@@ -119,8 +119,8 @@ func (s *Service) beginReset(ctx context.Context, token secret.Token, b session.
 		}
 		// The link is all that was proved, and it is proved again, because it still works.
 		var again bool
-		if opened, again, err = s.again(ctx, tx, b, Device{}, a.done()); err == nil && !again {
-			opened, err = s.goOn(ctx, tx, b, Device{}, a, found.Candidate)
+		if opened, again, err = s.again(ctx, tx, b, RememberedBrowser{}, a.done()); err == nil && !again {
+			opened, err = s.goOn(ctx, tx, b, RememberedBrowser{}, a, found.Candidate)
 		}
 		return err
 	})
@@ -204,7 +204,7 @@ func (s *Service) replacePassword(ctx context.Context, tx *db.Tx, p NewPassword,
 	if err := s.tellPasswordChanged(ctx, tx, who, how); err != nil {
 		return Opened{}, err
 	}
-	return s.goOn(ctx, tx, p.Browser, p.Device, a, who)
+	return s.goOn(ctx, tx, p.Browser, p.Remembered, a, who)
 }
 
 // newPassword checks a password by the rules that apply to somebody and hashes it, outside any
@@ -233,7 +233,7 @@ func (s *Service) newPassword(ctx context.Context, who directory.Candidate, p Ne
 	if err != nil {
 		return credential.Hashed{}, err
 	}
-	return s.Passwords.Hash(ctx, source(ctx, p.Device), past, checked)
+	return s.Passwords.Hash(ctx, source(ctx, p.Remembered), past, checked)
 }
 
 func (l letters) tellPasswordChanged(ctx context.Context, tx *db.Tx, who directory.Candidate, how string) error {
@@ -255,7 +255,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if err != nil {
 		return Opened{}, err
 	}
-	count := s.passwordTries(ctx, p.Device, address, p.Device.knows(v.User))
+	count := s.passwordTries(ctx, p.Remembered, address, p.Remembered.knows(v.User))
 	taken, err := s.takeInTurn(ctx, count.turns...)
 	if err != nil {
 		return Opened{}, err
@@ -264,7 +264,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if err != nil {
 		return Opened{}, err
 	}
-	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Device), stored, current)
+	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered), stored, current)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -297,7 +297,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 			return err
 		}
 		// The session continues, under a new token.
-		opened, err = s.raise(ctx, tx, now, p.Device, Attempt{Evidence: []Evidence{{Password, tx.Now()}}, deed: v.Session.ID})
+		opened, err = s.raise(ctx, tx, now, p.Remembered, Attempt{Evidence: []Evidence{{Password, tx.Now()}}, deed: v.Session.ID})
 		return err
 	})
 	if err != nil {

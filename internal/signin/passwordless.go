@@ -12,7 +12,7 @@ import (
 )
 
 // Passwordless says why somebody who is signed in cannot do without a password: nothing, or
-// ErrNotPasswordless. Losing one device must leave a way in: another passkey, or a recovery
+// ErrNotPasswordless. Losing one authenticator must leave a way in: another passkey, or a recovery
 // code after a reset's link.
 func (s *Service) Passwordless(ctx context.Context, r db.Reader, v session.Visit) error {
 	rules, err := SecondStepRulesOf(ctx, r, v.User.OrgID)

@@ -14,7 +14,7 @@ import (
 	"parvis/internal/signin"
 )
 
-// person signs in without pages. It holds what their browser keeps, and the devices that they
+// person signs in without pages. It holds what their browser keeps, and the authenticators that they
 // own.
 type person struct {
 	t     testing.TB
@@ -47,7 +47,7 @@ func join(t testing.TB, s *idptest.Server, org directory.Organization, name stri
 	return p
 }
 
-// elsewhere returns the same person at an empty browser, with all their devices.
+// elsewhere returns the same person at an empty browser, with all their authenticators.
 func (p person) elsewhere() *person {
 	p.cookie, p.device, p.attempt = secret.Token{}, "", ""
 	return &p
@@ -61,8 +61,8 @@ func (p *person) take(o signin.Opened, err error) error {
 		p.cookie = o.Cookie
 	}
 	p.attempt = o.Attempt
-	if o.Device != "" {
-		p.device = o.Device
+	if o.Remembered != "" {
+		p.device = o.Remembered
 	}
 	return nil
 }
@@ -81,7 +81,9 @@ func (p *person) browser() session.Browser {
 	return b
 }
 
-func (p *person) remembered() signin.Device { return p.s.Site.SignIn.OpenDevice(p.device) }
+func (p *person) remembered() signin.RememberedBrowser {
+	return p.s.Site.SignIn.OpenRemembered(p.device)
+}
 
 // open returns the attempt that waits; the zero one where none does.
 func (p *person) open() signin.Attempt {
@@ -103,13 +105,13 @@ func (p *person) step() signin.Step {
 func (p *person) password(text string) error {
 	p.t.Helper()
 	return p.take(p.s.Site.SignIn.Password(p.t.Context(), signin.PasswordProof{
-		Browser: p.browser(), Device: p.remembered(), Attempt: p.open(), Email: p.email, Password: text,
+		Browser: p.browser(), Remembered: p.remembered(), Attempt: p.open(), Email: p.email, Password: text,
 	}))
 }
 
 func (p *person) second(proof signin.SecondProof) error {
 	p.t.Helper()
-	proof.Browser, proof.Device, proof.Attempt = p.browser(), p.remembered(), p.open()
+	proof.Browser, proof.Remembered, proof.Attempt = p.browser(), p.remembered(), p.open()
 	return p.take(p.s.Site.SignIn.Second(p.t.Context(), proof))
 }
 
@@ -144,7 +146,7 @@ func (p *person) alone(organization string) error {
 	options, kept, err := p.s.Site.SignIn.Passkeys.BeginAlone(p.s.DB.Now())
 	p.must(err)
 	return p.take(p.s.Site.SignIn.PasskeyAlone(p.t.Context(), signin.PasskeyProof{
-		Browser: p.browser(), Device: p.remembered(), Attempt: p.open(), Organization: organization,
+		Browser: p.browser(), Remembered: p.remembered(), Attempt: p.open(), Organization: organization,
 		Ceremony: kept, Response: p.key.Assert(p.t, options),
 	}))
 }
@@ -218,7 +220,7 @@ func (p *person) stepUp() {
 	p.attempt = a.ID
 }
 
-// devices returns the devices that the person owns.
+// authenticators returns the authenticators that the person owns.
 func (p *person) devices() credential.Factors {
 	p.t.Helper()
 	u := p.user()

@@ -38,9 +38,9 @@ var (
 
 // SecondProof is a second step offered for an attempt.
 type SecondProof struct {
-	Browser session.Browser
-	Device  Device
-	Attempt Attempt // as loaded
+	Browser    session.Browser
+	Remembered RememberedBrowser
+	Attempt    Attempt // as loaded
 
 	// One of these is set.
 	Code     string
@@ -59,7 +59,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	counted, known := s.secondTries(p.Device, user)
+	counted, known := s.secondTries(p.Remembered, user)
 	taken, err := s.take(ctx, counted)
 	if err != nil {
 		return Opened{}, err
@@ -94,7 +94,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 			return err
 		}
 		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{method, tx.Now()})
-		opened, err = s.goOn(ctx, tx, p.Browser, p.Device, a, who)
+		opened, err = s.goOn(ctx, tx, p.Browser, p.Remembered, a, who)
 		if errors.Is(err, ErrAttemptGone) {
 			refusal, err = err, nil // the proof is used up all the same
 		}
@@ -118,7 +118,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 
 // secondTries returns the key by which a user's second steps are counted, and whether it is
 // this browser's own.
-func (s *Service) secondTries(d Device, u directory.User) (limit.Key, bool) {
+func (s *Service) secondTries(d RememberedBrowser, u directory.User) (limit.Key, bool) {
 	if d.knows(u) {
 		return s.Limits.Key(PerSecondStepHere, limit.Of(u.OrgID), limit.Of(u.ID), limit.Of(d.ID)), true
 	}
@@ -133,7 +133,7 @@ func (s *Service) secondProof(ctx context.Context, p SecondProof) (Method, func(
 	case p.Ceremony != "":
 		return s.passkeyProof(ctx, p)
 	case p.Recovery != "":
-		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Device), p.Attempt.owner(), p.Recovery)
+		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Remembered), p.Attempt.owner(), p.Recovery)
 		return Recovery, func(tx *db.Tx, who directory.Candidate) error {
 			left, right, err := credential.UseRecoveryCode(ctx, tx, verdict)
 			if err == nil && !right {
@@ -215,7 +215,7 @@ func (l letters) tellRecoveryUsed(ctx context.Context, tx *db.Tx, who directory.
 // PasskeyProof is a passkey offered before anybody is named.
 type PasskeyProof struct {
 	Browser      session.Browser
-	Device       Device
+	Remembered   RememberedBrowser
 	Attempt      Attempt // zero where this is the first request
 	Organization string  // organization of the page; empty on the page without one
 	Ceremony     string
@@ -241,7 +241,7 @@ func (s *Service) passkeyAgain(ctx context.Context, p PasskeyProof, gone error) 
 		return Opened{}, gone
 	}
 	what := string(owner.OrgID) + " " + string(owner.UserID)
-	opened, err := s.repeat(ctx, what, Repetition{Browser: p.Browser, Device: p.Device, Ceremony: p.Ceremony, Response: p.Response}, gone)
+	opened, err := s.repeat(ctx, what, Repetition{Browser: p.Browser, Remembered: p.Remembered, Ceremony: p.Ceremony, Response: p.Response}, gone)
 	opened.Return = p.Attempt.Return
 	return opened, err
 }
@@ -285,7 +285,7 @@ func (s *Service) passkeyAlone(ctx context.Context, p PasskeyProof) (Opened, err
 		if err != nil {
 			return err
 		}
-		opened, err = s.provedOnce(ctx, tx, p.Browser, p.Device, p.Attempt, who, VerifiedPasskey)
+		opened, err = s.provedOnce(ctx, tx, p.Browser, p.Remembered, p.Attempt, who, VerifiedPasskey)
 		if errors.Is(err, ErrAttemptGone) {
 			refusal, err = err, nil // the passkey is used up all the same
 		}

@@ -155,7 +155,7 @@ func TestMFA2OneCodeFromEightBrowsersOpensOneDoor(t *testing.T) {
 			for range 8 {
 				b := p.elsewhere()
 				b.must(b.password(idptest.Password))
-				proof := signin.SecondProof{Browser: b.browser(), Device: b.remembered(), Attempt: b.open(), Code: b.shown()}
+				proof := signin.SecondProof{Browser: b.browser(), Remembered: b.remembered(), Attempt: b.open(), Code: b.shown()}
 				if kind != "code" {
 					proof.Code, proof.Recovery = "", b.codes[0]
 				}
@@ -443,11 +443,11 @@ func TestRST7AResetProvesTheSecondStepFirst(t *testing.T) {
 	s := idptest.Start(t, idptest.Named)
 	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)
 	sign := s.Site.SignIn
-	p.must(sign.Ask(t.Context(), signin.Device{}, credential.AskedPassword, p.email, "", "en"))
+	p.must(sign.Ask(t.Context(), signin.RememberedBrowser{}, credential.AskedPassword, p.email, "", "en"))
 	token := secret.ParseToken(strings.TrimPrefix(s.Link(t, p.email, "/reset/"), "/reset/"))
 	const text = "Nine otters glide 4 miles!"
 	fresh := func(b *person) signin.NewPassword {
-		return signin.NewPassword{Browser: b.browser(), Device: b.remembered(), Password: text, Repetition: text}
+		return signin.NewPassword{Browser: b.browser(), Remembered: b.remembered(), Password: text, Repetition: text}
 	}
 	b := p.elsewhere()
 	b.must(b.take(sign.ResetPassword(t.Context(), token, fresh(b))))
@@ -490,14 +490,14 @@ func TestMFA7TheLastDeviceStaysWhileOneIsRequired(t *testing.T) {
 	p := owning(t, s, org, directory.Member)
 	s.SecondStep(t, org, signin.SecondStepRules{RequiredFrom: s.Clock.Now(), Tolerance: 1})
 	f := p.devices()
-	remove := func(id string) error { return s.Site.SignIn.RemoveDevice(t.Context(), p.here(), id) }
+	remove := func(id string) error { return s.Site.SignIn.RemoveAuthenticator(t.Context(), p.here(), id) }
 	p.must(remove(f.Apps[0].ID))
-	if err := remove(f.Passkeys[0].ID); !errors.Is(err, signin.ErrLastDevice) {
+	if err := remove(f.Passkeys[0].ID); !errors.Is(err, signin.ErrLastAuthenticator) {
 		t.Errorf("the last one: %v", err)
 	}
 	s.SecondStep(t, org, signin.SecondStepRules{RequiredFrom: s.Clock.Now().Add(time.Hour), Tolerance: 1})
 	p.must(remove(f.Passkeys[0].ID))
-	if err := remove(f.Passkeys[0].ID); !errors.Is(err, credential.ErrDeviceGone) {
+	if err := remove(f.Passkeys[0].ID); !errors.Is(err, credential.ErrAuthenticatorGone) {
 		t.Errorf("removed twice: %v", err)
 	}
 	s.Clock.Advance(time.Hour)

@@ -56,19 +56,19 @@ type Service struct {
 	Parts
 	letters
 
-	forms   secret.Box
-	devices secret.Box
-	lookup  []byte // hides the addresses in a remembered device
+	forms    secret.Box
+	browsers secret.Box
+	lookup   []byte // hides the addresses in a remembered browser
 }
 
 // NewService makes a service that seals, under keys, what was typed and what browsers remember.
 func NewService(p Parts, keys secret.Keys) *Service {
 	return &Service{
-		Parts:   p,
-		letters: letters{p.Outbox, p.Base},
-		forms:   secret.NewBox(keys.Sealing, "signin forms"),
-		devices: secret.NewBox(keys.Sealing, "signin devices"),
-		lookup:  keys.Lookup.For("signin devices").Current().Bytes,
+		Parts:    p,
+		letters:  letters{p.Outbox, p.Base},
+		forms:    secret.NewBox(keys.Sealing, "signin forms"),
+		browsers: secret.NewBox(keys.Sealing, "signin devices"),
+		lookup:   keys.Lookup.For("signin devices").Current().Bytes,
 	}
 }
 
@@ -79,22 +79,22 @@ func (s *Service) attemptLifetime() time.Duration {
 // Opened is what a completed attempt gives to the page.
 type Opened struct {
 	Cookie       secret.Token // the browser's new token
-	Device       string       // what the browser remembers from now on, sealed
+	Remembered   string       // what the browser remembers from now on, sealed
 	Attempt      string       // id of the attempt that goes on; empty where a session is open
 	Organization directory.Organization
 	User         directory.User
 	Return       string // path on our own origin
 	Session      string // id of the session that was issued; empty where one was raised, or the attempt goes on
-	Enrolled     bool   // a form that enrolled a device, sent twice
+	Enrolled     bool   // a form that enrolled an authenticator, sent twice
 }
 
 // PasswordProof is a password offered for an address.
 type PasswordProof struct {
-	Browser      session.Browser // zero where the browser is new
-	Device       Device          // what the browser remembers
-	Attempt      Attempt         // zero where this is the first request
-	Email        string          // as typed
-	Organization string          // as typed; empty where none was named
+	Browser      session.Browser   // zero where the browser is new
+	Remembered   RememberedBrowser // what the browser remembers
+	Attempt      Attempt           // zero where this is the first request
+	Email        string            // as typed
+	Organization string            // as typed; empty where none was named
 	Password     string
 }
 
@@ -111,12 +111,12 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if err != nil {
 		return Opened{}, err
 	}
-	count := s.passwordTries(ctx, p.Device, address, who.known)
+	count := s.passwordTries(ctx, p.Remembered, address, who.known)
 	taken, err := s.takeInTurn(ctx, count.turns...)
 	if err != nil {
 		return Opened{}, err
 	}
-	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Device), who.stored, p.Password)
+	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered), who.stored, p.Password)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -130,7 +130,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 		if refused = !outcome.OK; refused {
 			return s.recordRefusal(ctx, tx, who, address, taken, outcome)
 		}
-		opened, err = s.provedOnce(ctx, tx, p.Browser, p.Device, p.Attempt, who.Candidate, Password)
+		opened, err = s.provedOnce(ctx, tx, p.Browser, p.Remembered, p.Attempt, who.Candidate, Password)
 		return err
 	})
 	if err != nil {
@@ -159,7 +159,7 @@ type identified struct {
 // that this browser remembers for the address, else in the only one that knows it (decision
 // 0022).
 func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.Address) (identified, error) {
-	remembered := s.remembered(p.Device, address)
+	remembered := s.remembered(p.Remembered, address)
 	named := p.Attempt.OrgID
 	if named == "" && p.Organization != "" {
 		o, err := s.Named(ctx, p.Organization)
@@ -186,7 +186,7 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.
 			who.Candidate = candidates[0]
 			// The browser knows this user, not the address: somebody who makes a user with
 			// another person's address elsewhere is a stranger here.
-			who.known = p.Device.knows(who.User)
+			who.known = p.Remembered.knows(who.User)
 		}
 		read := credential.StoredPassword
 		if p.Attempt.LinkRequest != "" {
@@ -272,7 +272,7 @@ func (s *Service) recordRefusal(ctx context.Context, tx *db.Tx, who identified, 
 }
 
 // goOn takes an attempt one step further: to its end, or to the page that it needs next.
-func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
+func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d RememberedBrowser, a Attempt, who directory.Candidate) (Opened, error) {
 	if err := s.describe(ctx, tx, &a); err != nil {
 		return Opened{}, err
 	}
@@ -302,7 +302,7 @@ func (s *Service) goOn(ctx context.Context, tx *db.Tx, b session.Browser, d Devi
 // complete ends an attempt for which Next says Done: a session is issued or, if the browser is
 // already signed in as this user and fresh proof was wanted, raised. There is no other way to a
 // session. A proof for a link opens none.
-func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d Device, a Attempt, who directory.Candidate) (Opened, error) {
+func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d RememberedBrowser, a Attempt, who directory.Candidate) (Opened, error) {
 	if step := Next(a, tx.Now()); step != Done {
 		return Opened{}, fmt.Errorf("attempt %s is not done but at step %d", a.ID, step)
 	}
@@ -346,7 +346,7 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 		err = directory.ChooseLanguage(ctx, tx, who.User, d.Language)
 	}
 	if err == nil {
-		opened.Device, err = s.remember(d, who.User, tx.Now())
+		opened.Remembered, err = s.remember(d, who.User, tx.Now())
 	}
 	if err != nil {
 		return Opened{}, err

@@ -23,15 +23,15 @@ func (l letters) tell(ctx context.Context, tx *db.Tx, u directory.User, p mail.P
 }
 
 // deed returns what a letter says about something that was done just now, with a link to
-// object. device is what that link takes back too, if the letter is about a new one.
-func (l letters) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, device string) (mail.Deed, error) {
+// object. authenticator is what that link takes back too, if the letter is about a new one.
+func (l letters) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, authenticator string) (mail.Deed, error) {
 	letter := mail.NewLetterID()
 	var notMe secret.Token
 	var err error
-	if device == "" {
+	if authenticator == "" {
 		notMe, err = directory.NewDisavowal(ctx, tx, who.User, letter)
 	} else {
-		notMe, err = directory.NewDeviceDisavowal(ctx, tx, who.User, letter, device)
+		notMe, err = directory.NewAuthenticatorDisavowal(ctx, tx, who.User, letter, authenticator)
 	}
 	origin := audit.OriginOf(ctx)
 	return mail.Deed{
@@ -41,8 +41,8 @@ func (l letters) deed(ctx context.Context, tx *db.Tx, who directory.Candidate, d
 }
 
 // tellDeed queues the letter about what was done just now.
-func (l letters) tellDeed(ctx context.Context, tx *db.Tx, who directory.Candidate, device string, letter func(mail.Deed) mail.Parameters) error {
-	deed, err := l.deed(ctx, tx, who, device)
+func (l letters) tellDeed(ctx context.Context, tx *db.Tx, who directory.Candidate, authenticator string, letter func(mail.Deed) mail.Parameters) error {
+	deed, err := l.deed(ctx, tx, who, authenticator)
 	if err != nil {
 		return err
 	}

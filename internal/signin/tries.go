@@ -68,7 +68,7 @@ type tries struct {
 
 // passwordTries returns the keys for an address. In a known browser the address is counted
 // together with the browser, so that strangers cannot slow its owner.
-func (s *Service) passwordTries(ctx context.Context, d Device, a naming.Address, known bool) tries {
+func (s *Service) passwordTries(ctx context.Context, d RememberedBrowser, a naming.Address, known bool) tries {
 	shared := s.Limits.Key(PerNetwork, network(ctx))
 	if known {
 		own := s.Limits.Key(PerKnownBrowser, limit.Of(a.Key), limit.Of(d.ID))
@@ -81,7 +81,7 @@ func (s *Service) passwordTries(ctx context.Context, d Device, a naming.Address,
 // askedTries returns the keys for what is asked for an address, narrow ones first. A browser
 // that remembers the address is counted by itself: strangers who ask again and again cannot
 // keep its owner from a letter.
-func (s *Service) askedTries(ctx context.Context, d Device, asked credential.Asked, a naming.Address) [][]limit.Key {
+func (s *Service) askedTries(ctx context.Context, d RememberedBrowser, asked credential.Asked, a naming.Address) [][]limit.Key {
 	turns := [][]limit.Key{{s.Limits.Key(PerNetworkAsked, network(ctx))}}
 	if s.remembered(d, a) != "" {
 		turns = append(turns, []limit.Key{s.Limits.Key(PerAddressHereAsked, limit.Of(asked), limit.Of(a.Key), limit.Of(d.ID))})
@@ -105,7 +105,7 @@ func network(ctx context.Context) limit.Part { return limit.From(audit.OriginOf(
 
 // source returns for whom a hash is computed: a browser that remembers somebody does not wait
 // in line with strangers.
-func source(ctx context.Context, d Device) credential.Source {
+func source(ctx context.Context, d RememberedBrowser) credential.Source {
 	if len(d.Entries) > 0 {
 		return credential.Source{Name: d.ID, Known: true}
 	}

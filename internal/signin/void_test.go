@@ -41,10 +41,10 @@ func TestINV6ARequestOfAVoidSessionChangesNothing(t *testing.T) {
 		return all
 	}
 	for name, deed := range map[string]func() error{
-		"removing a device":  func() error { return sign.RemoveDevice(t.Context(), v, p.devices().Apps[0].ID) },
+		"removing a device":  func() error { return sign.RemoveAuthenticator(t.Context(), v, p.devices().Apps[0].ID) },
 		"new recovery codes": func() error { _, err := sign.NewRecoveryCodes(t.Context(), v, d, seen); return err },
 		"another password": func() error {
-			_, err := sign.ChangePassword(t.Context(), v, idptest.Password, signin.NewPassword{Browser: v.Browser, Device: d, Password: text, Repetition: text})
+			_, err := sign.ChangePassword(t.Context(), v, idptest.Password, signin.NewPassword{Browser: v.Browser, Remembered: d, Password: text, Repetition: text})
 			return err
 		},
 		"no password": func() error { return sign.RemovePassword(t.Context(), v) },
@@ -85,7 +85,7 @@ func TestINV6AVoidAttemptIsNotCarriedOn(t *testing.T) {
 	read := b.open()
 	p.voided()
 	if _, err := sign.Password(t.Context(), signin.PasswordProof{
-		Browser: b.browser(), Device: b.remembered(), Attempt: read, Email: p.email, Password: idptest.Password,
+		Browser: b.browser(), Remembered: b.remembered(), Attempt: read, Email: p.email, Password: idptest.Password,
 	}); !errors.Is(err, signin.ErrAttemptGone) {
 		t.Errorf("the password: %v", err)
 	}
@@ -97,7 +97,7 @@ func TestINV6AVoidAttemptIsNotCarriedOn(t *testing.T) {
 	p.voided()
 	options, kept, err := sign.Passkeys.BeginAlone(s.DB.Now())
 	p.must(err)
-	proof := signin.PasskeyProof{Browser: b.browser(), Device: b.remembered(), Attempt: read, Ceremony: kept, Response: b.key.Assert(t, options)}
+	proof := signin.PasskeyProof{Browser: b.browser(), Remembered: b.remembered(), Attempt: read, Ceremony: kept, Response: b.key.Assert(t, options)}
 	if _, err := sign.PasskeyAlone(t.Context(), proof); !errors.Is(err, signin.ErrAttemptGone) {
 		t.Errorf("the passkey: %v", err)
 	}

@@ -98,7 +98,7 @@ func (s *Server) repeatStep(v *page.Visitor, why error) error {
 // repetition returns the form that was sent, as something that may have been sent before.
 func repetition(v *page.Visitor) signin.Repetition {
 	return signin.Repetition{
-		Device: v.Device(), Email: v.Form.Get("email"), Password: v.Form.Get("password"), Code: v.Form.Get("code"),
+		Remembered: v.Remembered(), Email: v.Form.Get("email"), Password: v.Form.Get("password"), Code: v.Form.Get("code"),
 		Recovery: v.Form.Get("recovery_code"), Ceremony: v.Ceremony(), Response: []byte(v.Form.Get("response")),
 	}
 }
@@ -276,7 +276,7 @@ type secondPage struct {
 	Told    bool
 }
 
-// Names returns the names of the user's devices of the kind that is asked for.
+// Names returns the names of the user's authenticators of the kind that is asked for.
 func (p secondPage) Names() string {
 	var all []string
 	if p.With == withPasskey {
@@ -369,7 +369,7 @@ func (s *Server) proveSecond(v *page.Visitor, a signin.Attempt) error {
 		return v.Done(s.signIn.AskForHelp(v.R.Context(), browser, a), v.R.URL.Path+"?with="+withHelp+"&told")
 	}
 	proof := signin.SecondProof{
-		Browser: browser, Device: v.Device(), Attempt: a, Code: v.Form.Get("code"), Recovery: v.Form.Get("recovery_code"),
+		Browser: browser, Remembered: v.Remembered(), Attempt: a, Code: v.Form.Get("code"), Recovery: v.Form.Get("recovery_code"),
 	}
 	switch {
 	case v.Form.Has("response"):

@@ -47,8 +47,8 @@ func TestRecoveryCodesGoWithTheLastDevice(t *testing.T) {
 	idptest.Want(t, p.Post(attempt.URL.Path+"?with=recovery", url.Values{"recovery_code": {left[0]}}), idptest.Status(422))
 }
 
-// Codes that exist without a device, however they came about, end when the first device is
-// enrolled: the page after it offers new ones.
+// Codes that exist without an authenticator, however they came about, end when the first
+// authenticator is enrolled: the page after it offers new ones.
 func TestFirstDeviceVoidsEarlierRecoveryCodes(t *testing.T) {
 	t.Parallel()
 	for name, add := range map[string]func(*idptest.Server, *idptest.Browser) *idptest.Page{

@@ -16,14 +16,14 @@ import (
 	"parvis/internal/signin"
 )
 
-// enrolment says where a device is enrolled: in a step of signing in, for somebody who needs a
-// device and has none, or in the user's own account.
+// enrolment says where an authenticator is enrolled: in a step of signing in, for somebody who needs an
+// authenticator and has none, or in the user's own account.
 type enrolment struct {
 	signin.Enroller
 	path    string // of its pages
 	own     bool   // in the user's own account
 	confirm func(code string) (signin.Opened, error)
-	add     func(ceremony, device string, response []byte) (signin.Opened, error)
+	add     func(ceremony, name string, response []byte) (signin.Opened, error)
 }
 
 // ofAttempt returns the enrolment that an attempt waits for.
@@ -37,10 +37,10 @@ func (s *Server) ofAttempt(v *page.Visitor, a signin.Attempt) (enrolment, error)
 	return enrolment{
 		Enroller: e, path: "/sign-in/" + a.ID,
 		confirm: func(code string) (signin.Opened, error) {
-			return s.signIn.ConfirmApp(ctx, a, browser, v.Device(), code)
+			return s.signIn.ConfirmApp(ctx, a, browser, v.Remembered(), code)
 		},
-		add: func(ceremony, device string, response []byte) (signin.Opened, error) {
-			return s.signIn.AddPasskey(ctx, a, browser, v.Device(), ceremony, device, response)
+		add: func(ceremony, name string, response []byte) (signin.Opened, error) {
+			return s.signIn.AddPasskey(ctx, a, browser, v.Remembered(), ceremony, name, response)
 		},
 	}, err
 }
@@ -60,10 +60,10 @@ func (s account) here(v *page.Viewer) enrolment {
 	return enrolment{
 		Enroller: signin.EnrollerHere(v.Visit), path: v.Path("account/security/add"), own: true,
 		confirm: func(code string) (signin.Opened, error) {
-			return back(s.signIn.ConfirmAppHere(ctx, v.Visit, v.Device(), code))
+			return back(s.signIn.ConfirmAppHere(ctx, v.Visit, v.Remembered(), code))
 		},
-		add: func(ceremony, device string, response []byte) (signin.Opened, error) {
-			return back(s.signIn.AddPasskeyHere(ctx, v.Visit, v.Device(), ceremony, device, response))
+		add: func(ceremony, name string, response []byte) (signin.Opened, error) {
+			return back(s.signIn.AddPasskeyHere(ctx, v.Visit, v.Remembered(), ceremony, name, response))
 		},
 	}
 }
@@ -131,7 +131,7 @@ type appPage struct {
 	Groups []string     // the letters of the secret
 }
 
-// showEnrolment shows the choice of a device, or what was chosen: the secret of the app that
+// showEnrolment shows the choice of an authenticator, or what was chosen: the secret of the app that
 // was begun, which a reload, a wrong code and a second tab leave as it is, or, in another
 // language, the way to the browser's dialogue. Whatever goes wrong with a passkey leads back to
 // the choice, with the name that was given.
@@ -155,7 +155,7 @@ func (s *Server) showEnrolment(v *page.Visitor, e enrolment) error {
 }
 
 // showDialogue leads to the browser's dialogue for a new passkey. It answers the form that
-// named the device, so the name is kept in the page and nowhere else.
+// named the authenticator, so the name is kept in the page and nowhere else.
 func (s *Server) showDialogue(v *page.Visitor, e enrolment) error {
 	options, ceremony, err := s.signIn.Passkeys.BeginRegistration(v.R.Context(), s.site.DB, e.User, e.BoundTo, s.site.DB.Now())
 	if err != nil {
@@ -180,11 +180,11 @@ func (s *Server) enrol(v *page.Visitor, e enrolment) error {
 	case v.Form.Has("response"):
 		return s.enrolPasskey(v, e)
 	}
-	device := v.Form.Get("device")
+	name := v.Form.Get("device")
 	if v.Form.Get("kind") == withApp {
-		return v.Done(s.signIn.BeginApp(v.R.Context(), e.Enroller, device), e.path+"?with="+withApp)
+		return v.Done(s.signIn.BeginApp(v.R.Context(), e.Enroller, name), e.path+"?with="+withApp)
 	}
-	if _, err := naming.CleanName(device, "device"); err != nil {
+	if _, err := naming.CleanName(name, "device"); err != nil {
 		return err
 	}
 	return s.showDialogue(v, e)
@@ -207,7 +207,7 @@ func (s *Server) enrolPasskey(v *page.Visitor, e enrolment) error {
 	return s.enrolled(v, opened, err)
 }
 
-// enrolled continues after a device was added: to the page that makes recovery codes, where the
+// enrolled continues after an authenticator was added: to the page that makes recovery codes, where the
 // person has none, and from there to where signing in led.
 func (s *Server) enrolled(v *page.Visitor, opened signin.Opened, err error) error {
 	if err != nil {

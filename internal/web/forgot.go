@@ -55,7 +55,7 @@ func (s *Server) showForgot(v *page.Visitor, template, question string) error {
 // and reloading the page asks for nothing again.
 func (s *Server) askForPassword(v *page.Visitor) error {
 	organization := v.Form.Get("organization")
-	if err := s.signIn.Ask(v.R.Context(), v.Device(), credential.AskedPassword, v.Form.Get("email"), organization, v.Language()); err != nil {
+	if err := s.signIn.Ask(v.R.Context(), v.Remembered(), credential.AskedPassword, v.Form.Get("email"), organization, v.Language()); err != nil {
 		return err
 	}
 	to := "/forgot-password?sent"
@@ -66,5 +66,5 @@ func (s *Server) askForPassword(v *page.Visitor) error {
 }
 
 func (s *Server) askForOrganization(v *page.Visitor) error {
-	return v.Done(s.signIn.Ask(v.R.Context(), v.Device(), credential.AskedNames, v.Form.Get("email"), "", v.Language()), "/forgot-organization?sent")
+	return v.Done(s.signIn.Ask(v.R.Context(), v.Remembered(), credential.AskedNames, v.Form.Get("email"), "", v.Language()), "/forgot-organization?sent")
 }

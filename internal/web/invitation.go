@@ -121,7 +121,7 @@ func (s *Server) firstCredential(v *page.Visitor, token secret.Token) (signin.Fi
 	}
 	browser, err := v.Browser(v.R.Context())
 	return signin.FirstCredential{
-		Browser: browser, Device: v.Device(), Token: token, Language: v.Language(), TimeZone: v.TimeZone(),
+		Browser: browser, Remembered: v.Remembered(), Token: token, Language: v.Language(), TimeZone: v.TimeZone(),
 		Name: v.Form.Get("name"), Password: v.Form.Get("password"), Repetition: v.Form.Get("repetition"),
 	}, err
 }

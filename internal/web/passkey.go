@@ -60,7 +60,7 @@ func (s *Server) provePasskey(v *page.Visitor, a signin.Attempt, organization st
 		return err
 	}
 	opened, err := s.signIn.PasskeyAlone(ctx, signin.PasskeyProof{
-		Browser: browser, Device: v.Device(), Attempt: a, Organization: organization, Ceremony: ceremony, Response: response,
+		Browser: browser, Remembered: v.Remembered(), Attempt: a, Organization: organization, Ceremony: ceremony, Response: response,
 	})
 	if err != nil {
 		return err

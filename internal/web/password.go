@@ -71,7 +71,7 @@ func (s *Server) newPassword(v *page.Visitor) (signin.NewPassword, error) {
 	}
 	browser, err := v.Browser(v.R.Context())
 	return signin.NewPassword{
-		Browser: browser, Device: v.Device(), Password: v.Form.Get("password"), Repetition: v.Form.Get("repetition"),
+		Browser: browser, Remembered: v.Remembered(), Password: v.Form.Get("password"), Repetition: v.Form.Get("repetition"),
 	}, err
 }
 
@@ -240,7 +240,7 @@ func (s account) changePassword(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	if answered, err := s.passwordChanged(v, p.Device); answered || err != nil {
+	if answered, err := s.passwordChanged(v, p.Remembered); answered || err != nil {
 		return err
 	}
 	if proved, err := s.provedForPassword(v, stored); err != nil {
@@ -253,7 +253,7 @@ func (s account) changePassword(v *page.Viewer) error {
 	}
 	opened, err := s.signIn.ChangePassword(ctx, v.Visit, v.Form.Get("current_password"), p)
 	if errors.Is(err, signin.ErrCurrentWrong) {
-		if answered, err := s.passwordChanged(v, p.Device); answered || err != nil {
+		if answered, err := s.passwordChanged(v, p.Remembered); answered || err != nil {
 			return err
 		}
 	}
@@ -270,8 +270,8 @@ func (s account) saved(v *page.Viewer, opened signin.Opened) error {
 
 // passwordChanged answers a form that was sent twice, if it changed the password a moment ago.
 // It reports whether it answered.
-func (s account) passwordChanged(v *page.Viewer, d signin.Device) (bool, error) {
-	opened, err := s.signIn.RepeatHere(v.R.Context(), v.Visit, signin.Repetition{Device: d, Password: v.Form.Get("password")})
+func (s account) passwordChanged(v *page.Viewer, d signin.RememberedBrowser) (bool, error) {
+	opened, err := s.signIn.RepeatHere(v.R.Context(), v.Visit, signin.Repetition{Remembered: d, Password: v.Form.Get("password")})
 	if errors.Is(err, signin.ErrAttemptGone) {
 		return false, nil
 	}

@@ -234,7 +234,7 @@ func TestTEN11NothingOfOneRegionIsWorthAnythingInAnother(t *testing.T) {
 	}
 }
 
-// A device cookie decides about the letter for a new browser: another region's cookie makes no
+// An authenticator cookie decides about the letter for a new browser: another region's cookie makes no
 // browser known.
 func TestTEN11ADeviceOfOneRegionIsAStrangerInAnother(t *testing.T) {
 	t.Parallel()

@@ -69,7 +69,7 @@ func TestMFA6DisowningTakesTheThiefsDeviceBack(t *testing.T) {
 	}
 }
 
-// deviceLetter returns the link in the newest letter about a device.
+// deviceLetter returns the link in the newest letter about an authenticator.
 func deviceLetter(t *testing.T, s *idptest.Server, email string) string {
 	t.Helper()
 	for _, l := range s.LettersTo(t, email) {
@@ -86,14 +86,14 @@ func deviceLetter(t *testing.T, s *idptest.Server, email string) string {
 	return ""
 }
 
-// Somebody who has only the mailbox cannot remove a second step: the link that takes a device
+// Somebody who has only the mailbox cannot remove a second step: the link that takes an authenticator
 // back works for three days.
 func TestRST7OldLettersTakeNoDeviceBack(t *testing.T) {
 	t.Parallel()
 	s, org := meridian(t)
 	withApp(t, s, org, "ana@meridian.example", directory.Member)
 	link := deviceLetter(t, s, "ana@meridian.example")
-	s.Clock.Advance(directory.DeviceDisavowalLifetime)
+	s.Clock.Advance(directory.AuthenticatorDisavowalLifetime)
 	if p := s.Browser(t).Get(link); p.Status != 410 {
 		t.Errorf("after three days: %d", p.Status)
 	}

@@ -419,7 +419,7 @@ func TestMFA6EnrolmentIsBoundToTheAttemptAndItsBrowser(t *testing.T) {
 	}
 }
 
-// Journeys 5.6: a recovery code stands in for the device, once, and the person is told.
+// Journeys 5.6: a recovery code stands in for the authenticator, once, and the person is told.
 func TestRecoveryCodeStandsInForTheDevice(t *testing.T) {
 	t.Parallel()
 	s, org := meridian(t)
@@ -666,7 +666,7 @@ func TestBrowserIsToldOfAPasskeyThatNobodyHas(t *testing.T) {
 		t.Error("the browser is told to forget a passkey that somebody has")
 	}
 	u := userOf(t, s, org.ID, ana)
-	s.Update(t, func(ctx context.Context, tx *db.Tx) error { return credential.RemoveAllDevices(ctx, tx, owner(u)) })
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error { return credential.RemoveAuthenticators(ctx, tx, owner(u)) })
 	p := s.Browser(t).EnterWithPasskey("/sign-in", a)
 	if p.Status != 422 || !p.Has("span", "data-signal", "signalUnknownCredential") || !strings.Contains(p.Body, "example.com") {
 		t.Errorf("%d: %s", p.Status, p.Body)
@@ -810,7 +810,7 @@ func TestMFA7RuleThatChangesReachesWhoIsOnTheWay(t *testing.T) {
 	}
 }
 
-// Journeys 5.4: the help begins with the browser, then the system; all other devices follow
+// Journeys 5.4: the help begins with the browser, then the system; all other authenticators follow
 // below.
 func TestHelpAboutPasskeysBeginsWithOnesOwnDevice(t *testing.T) {
 	t.Parallel()

@@ -18,13 +18,13 @@ import (
 
 var (
 	addFields           = page.Fields{"device", "kind", "code", "response"}
-	deviceFields        = page.Fields{"device"}
+	authenticatorFields = page.Fields{"device"}
 	recoveryCodesFields = page.Fields{"set", "next"}
 	linkFields          = page.Fields{"link"}
 )
 
-// device is an authenticator app or a passkey, as its owner sees it.
-type device struct {
+// authenticator is an authenticator app or a passkey, as its owner sees it.
+type authenticator struct {
 	ID        string
 	Name      string
 	Passkey   bool
@@ -34,14 +34,14 @@ type device struct {
 	UsedAt    time.Time // zero before the first use
 }
 
-// devices returns the devices of a user, the oldest of each kind first.
-func devices(f credential.Factors) []device {
-	var all []device
+// authenticators returns the authenticators of a user, the oldest of each kind first.
+func authenticators(f credential.Factors) []authenticator {
+	var all []authenticator
 	for _, a := range f.Apps {
-		all = append(all, device{ID: a.ID, Name: a.Name, CreatedAt: a.CreatedAt, UsedAt: a.UsedAt})
+		all = append(all, authenticator{ID: a.ID, Name: a.Name, CreatedAt: a.CreatedAt, UsedAt: a.UsedAt})
 	}
 	for _, k := range f.Passkeys {
-		all = append(all, device{
+		all = append(all, authenticator{
 			ID: k.ID, Name: k.Name, Passkey: true, Model: k.Model(), Synced: k.Synced(), CreatedAt: k.CreatedAt, UsedAt: k.UsedAt,
 		})
 	}
@@ -68,9 +68,9 @@ func owner(v *page.Viewer) credential.Owner {
 	return credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID}
 }
 
-// securityPage shows what a person signs in with: devices, recovery codes and password.
+// securityPage shows what a person signs in with: authenticators, recovery codes and password.
 type securityPage struct {
-	Devices      []device
+	Devices      []authenticator
 	Required     bool // a second step is required
 	Passkeys     bool // this installation accepts them
 	Codes        int  // recovery codes that still work
@@ -103,7 +103,7 @@ func (s account) showSecurity(v *page.Viewer) error {
 		return err
 	}
 	p := securityPage{
-		Devices: devices(factors), Required: rules.RequiredOf(v.User.Role, s.site.DB.Now()), Passkeys: s.signIn.Passkeys != nil,
+		Devices: authenticators(factors), Required: rules.RequiredOf(v.User.Role, s.site.DB.Now()), Passkeys: s.signIn.Passkeys != nil,
 		Codes: factors.Recovery, Reminder: remind(factors.Any(), factors.Recovery), PasswordAt: password.SetAt,
 		Alone: s.signIn.Passkeys != nil && rules.Passwordless && factors.OpenAlone(),
 	}
@@ -151,51 +151,51 @@ func (s account) removedPasskey(v *page.Viewer) (string, error) {
 	return s.signIn.Passkeys.Removed(id), nil
 }
 
-// devicePage shows one device, to rename and to remove.
-type devicePage struct {
-	device
+// authenticatorPage shows one authenticator, to rename and to remove.
+type authenticatorPage struct {
+	authenticator
 	Stays *fault.Error // why it cannot be removed, if so
 	Codes bool         // the recovery codes are removed with it
 }
 
-// theDevice returns the device that the path names, if it is the viewer's own: other people's
-// devices are not found.
-func (s account) theDevice(v *page.Viewer) (device, credential.Factors, error) {
+// theAuthenticator returns the authenticator that the path names, if it is the viewer's own: other
+// people's authenticators are not found.
+func (s account) theAuthenticator(v *page.Viewer) (authenticator, credential.Factors, error) {
 	factors, err := s.signIn.Authenticators.FactorsOf(v.R.Context(), s.site.DB, owner(v))
 	if err != nil {
-		return device{}, factors, err
+		return authenticator{}, factors, err
 	}
-	for _, d := range devices(factors) {
+	for _, d := range authenticators(factors) {
 		if d.ID == v.R.PathValue("device") {
 			return d, factors, nil
 		}
 	}
-	return device{}, factors, credential.ErrDeviceGone
+	return authenticator{}, factors, credential.ErrAuthenticatorGone
 }
 
-func (s account) showDevice(v *page.Viewer) error {
-	d, factors, err := s.theDevice(v)
+func (s account) showAuthenticator(v *page.Viewer) error {
+	d, factors, err := s.theAuthenticator(v)
 	if err != nil {
 		return err
 	}
-	p := devicePage{device: d, Codes: factors.Recovery > 0 && !factors.Without(d.ID).Any()}
+	p := authenticatorPage{authenticator: d, Codes: factors.Recovery > 0 && !factors.Without(d.ID).Any()}
 	if err := s.signIn.MayRemove(v.R.Context(), v.Visit, factors, d.ID); err != nil && !errors.As(err, &p.Stays) {
 		return err
 	}
 	return v.Render("account-device", p)
 }
 
-func (s account) changeDevice(v *page.Viewer) error {
+func (s account) changeAuthenticator(v *page.Viewer) error {
 	ctx := v.R.Context()
-	d, factors, err := s.theDevice(v)
+	d, factors, err := s.theAuthenticator(v)
 	if err != nil {
 		return err
 	}
 	security := v.Path("account/security")
 	if v.Form.Do() != "remove" {
-		return v.Done(s.signIn.RenameDevice(ctx, v.Visit, d.ID, v.Form.Get("device")), security+"?renamed")
+		return v.Done(s.signIn.RenameAuthenticator(ctx, v.Visit, d.ID, v.Form.Get("device")), security+"?renamed")
 	}
-	return v.Done(s.signIn.RemoveDevice(ctx, v.Visit, d.ID), security+"?"+url.Values{"removed": {credentialOf(factors, d.ID)}}.Encode())
+	return v.Done(s.signIn.RemoveAuthenticator(ctx, v.Visit, d.ID), security+"?"+url.Values{"removed": {credentialOf(factors, d.ID)}}.Encode())
 }
 
 // credentialOf returns the id by which the browser knows a passkey; empty for an app.
@@ -243,8 +243,8 @@ func (s account) showRecoveryCodes(v *page.Viewer) error {
 	}
 	switch {
 	case !owns && v.Form.Refused():
-		return signin.ErrNoDevice
-	case !owns: // codes stand in for a device, and there is none
+		return signin.ErrNoAuthenticator
+	case !owns: // codes stand in for an authenticator, and there is none
 		return v.Redirect(v.Path("account/security"))
 	}
 	p, err := s.recoveryCodesPage(v)
@@ -257,7 +257,7 @@ func (s account) showRecoveryCodes(v *page.Viewer) error {
 // makeRecoveryCodes answers with the codes themselves: no other page ever shows them. A form
 // sent again, by a reload, makes no others.
 func (s account) makeRecoveryCodes(v *page.Viewer) error {
-	codes, err := s.signIn.NewRecoveryCodes(v.R.Context(), v.Visit, v.Device(), v.Form.Get("set"))
+	codes, err := s.signIn.NewRecoveryCodes(v.R.Context(), v.Visit, v.Remembered(), v.Form.Get("set"))
 	if err != nil {
 		return err
 	}

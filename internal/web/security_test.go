@@ -44,7 +44,7 @@ func addPasskey(t *testing.T, s *idptest.Server, b *idptest.Browser, name string
 	idptest.Want(t, page, idptest.Path(security), idptest.Says("web.security.did_added"), idptest.Shows(name))
 }
 
-// deviceLink returns the page of a device, by its name.
+// deviceLink returns the page of an authenticator, by its name.
 func deviceLink(t *testing.T, b *idptest.Browser, name string) string {
 	t.Helper()
 	page := b.Get(security)
@@ -219,7 +219,7 @@ func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
 	t.Parallel()
 	s, org := free(t)
 	b := s.Join(t, org, ana, "Ana", directory.Member)
-	early := s.Browser(t) // signed in with the password, before there was a device
+	early := s.Browser(t) // signed in with the password, before there was an authenticator
 	signIn(early, "/o/meridian", ana, idptest.Password)
 	secret := addApp(t, s, b, "Phone")
 	phone := deviceLink(t, b, "Phone")
@@ -261,7 +261,7 @@ func TestChangingADeviceAsksForTheSecondStep(t *testing.T) {
 	idptest.Want(t, p.Form("main").Submit(""), idptest.Says("web.security.did_renamed"), idptest.Shows("Ana’s phone"))
 }
 
-// Adding a device proves it: the next page does not ask for a code that is used up.
+// Adding an authenticator proves it: the next page does not ask for a code that is used up.
 func TestAddingADeviceProvesASecondStep(t *testing.T) {
 	t.Parallel()
 	s, org := free(t)
@@ -280,7 +280,7 @@ func TestAddingADeviceProvesASecondStep(t *testing.T) {
 	}
 }
 
-// TEN-1 for devices: another user's and another organization's are not found.
+// TEN-1 for authenticators: another user's and another organization's are not found.
 func TestTEN1DevicesOfOthersAreNotThere(t *testing.T) {
 	t.Parallel()
 	s, org := free(t)
@@ -430,7 +430,7 @@ func TestOfEightSetsMadeAtOnceOneIsShownAndHolds(t *testing.T) {
 	}
 }
 
-// After a first device, added as a step of signing in, the codes are shown once, and then the
+// After a first authenticator, added as a step of signing in, the codes are shown once, and then the
 // page that was asked for.
 func TestFirstDeviceLeadsThroughTheRecoveryCodes(t *testing.T) {
 	t.Parallel()
@@ -453,7 +453,7 @@ func TestFirstDeviceLeadsThroughTheRecoveryCodes(t *testing.T) {
 	if len(shownCodes(made)) != 10 || !strings.Contains(strings.Join(made.Links(), " "), wanted) || !made.Says(idptest.Sentence(t, "web.codes.go_on")) {
 		t.Fatalf("%d %s: %v", made.Status, made.Text(), made.Links())
 	}
-	// A person who has codes goes straight on after a further device.
+	// A person who has codes goes straight on after a further authenticator.
 	s.Clock.Advance(30 * time.Second)
 	page = b.Get(security+"/add").Form("main").Fill("device", "Tablet").Fill("kind", "app").Submit("")
 	if page = page.Form("main").Fill("code", code(s, page.Secret())).Submit(""); page.URL.RequestURI() != security+"?added" {

@@ -208,7 +208,7 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 		return err
 	}
 	proof := signin.PasswordProof{
-		Browser: browser, Device: v.Device(), Attempt: a, Organization: organization,
+		Browser: browser, Remembered: v.Remembered(), Attempt: a, Organization: organization,
 		Email: v.Form.Get("email"), Password: v.Form.Get("password"),
 	}
 	opened, err := s.signIn.Password(ctx, proof)

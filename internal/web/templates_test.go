@@ -117,7 +117,7 @@ func samples() []sample {
 		Candidate: who, Passkeys: true, Path: "/sign-in/att_1", Device: "Ana Duarte", Options: `{"challenge":"AAAA"}`, Help: helpChrome,
 		App: appPage{"Ana Duarte", qrCode{29, "M4 4h1v1h-1z"}, "otpauth://totp/a", []string{"AAAA", "BBBB"}},
 	}
-	owned := []device{
+	owned := []authenticator{
 		{ID: "app_1", Name: "Ana Duarte", CreatedAt: dbtest.Start, UsedAt: dbtest.Start},
 		{ID: "pk_1", Name: "Ana Duarte", Passkey: true, Model: "Windows Hello", CreatedAt: dbtest.Start},
 		{ID: "pk_2", Name: "Ana Duarte", Passkey: true, Synced: true, CreatedAt: dbtest.Start},
@@ -267,10 +267,10 @@ func samples() []sample {
 		{name: "security-none", template: "account-security", page: securityPage{PasswordAt: dbtest.Start}, inside: true, plain: true},
 		{name: "security-required", template: "account-security", page: securityPage{Required: true, PasswordAt: dbtest.Start}, inside: true, plain: true},
 		{name: "security-add", template: "enrol", page: addingHere, inside: true},
-		{name: "device-app", template: "account-device", page: devicePage{device: owned[0]}, inside: true},
-		{name: "device-passkey", template: "account-device", page: devicePage{device: owned[1]}, inside: true},
-		{name: "device-last", template: "account-device", page: devicePage{device: owned[2], Stays: signin.ErrLastDevice}, inside: true},
-		{name: "device-only-way", template: "account-device", page: devicePage{device: owned[2], Stays: signin.ErrLastWayIn}, inside: true},
+		{name: "device-app", template: "account-device", page: authenticatorPage{authenticator: owned[0]}, inside: true},
+		{name: "device-passkey", template: "account-device", page: authenticatorPage{authenticator: owned[1]}, inside: true},
+		{name: "device-last", template: "account-device", page: authenticatorPage{authenticator: owned[2], Stays: signin.ErrLastAuthenticator}, inside: true},
+		{name: "device-only-way", template: "account-device", page: authenticatorPage{authenticator: owned[2], Stays: signin.ErrLastWayIn}, inside: true},
 		{name: "codes-none", template: "account-codes", page: recoveryCodesPage{Next: "/o/meridian", First: true}, inside: true},
 		{name: "codes-some", template: "account-codes", page: recoveryCodesPage{Left: 1, Set: "rec_1", Next: "/o/meridian"}, inside: true},
 		{name: "codes-made-twice", template: "account-codes", page: recoveryCodesPage{Left: 10, Set: "rec_1", Next: "/o/meridian"}, inside: true, faults: []*fault.Error{signin.ErrCodesMade}},

@@ -60,7 +60,7 @@ func Mount(site *page.Site, hub *federation.Hub, pages *ask.Pages) {
 	site.SignedInForm("/o/{org}/account/security/add", addFields, own.showAdd, own.add)
 	site.ProvedForm("/o/{org}/account/security/codes", recoveryCodesFields, own.showRecoveryCodes, own.makeRecoveryCodes)
 	site.ProvedForm("/o/{org}/account/security/links", linkFields, own.showSecurity, own.undoLink)
-	site.ProvedForm("/o/{org}/account/security/{device}", deviceFields, own.showDevice, own.changeDevice)
+	site.ProvedForm("/o/{org}/account/security/{device}", authenticatorFields, own.showAuthenticator, own.changeAuthenticator)
 	site.SignedInForm("/o/{org}/account/picture", pictureFields, own.showProfile, own.savePicture)
 	site.ProvedForm("/o/{org}/account/sessions", sessionsFields, own.showSessions, own.endSessions)
 	site.SignedIn("GET /o/{org}/account/organizations", own.showOrganizations)

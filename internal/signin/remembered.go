@@ -15,10 +15,10 @@ import (
 // mostRemembered is how many users one browser remembers, the latest ones.
 const mostRemembered = 10
 
-// Device is what a browser remembers in a sealed cookie even after signing out: which
+// RememberedBrowser is what a browser remembers in a sealed cookie even after signing out: which
 // organization belongs to which address (journeys 2.5), and that it is no stranger to their
-// users. It proves nothing and opens nothing. The zero Device remembers nobody.
-type Device struct {
+// users. It proves nothing and opens nothing. The zero RememberedBrowser remembers nobody.
+type RememberedBrowser struct {
 	ID      string  `json:"id"` // tries are counted by this in place of the network
 	Entries []entry `json:"entries"`
 
@@ -35,24 +35,24 @@ type entry struct {
 	At      time.Time        `json:"at"`
 }
 
-// deviceRow is what the cookie is sealed for.
-const deviceRow = "device"
+// rememberedRow is what the cookie is sealed for.
+const rememberedRow = "device"
 
-// OpenDevice reads the cookie; a cookie that we did not seal gives the zero Device.
-func (s *Service) OpenDevice(sealed string) Device {
-	plain, err := s.devices.Open(sealed, deviceRow)
+// OpenRemembered reads the cookie; a cookie that we did not seal gives the zero RememberedBrowser.
+func (s *Service) OpenRemembered(sealed string) RememberedBrowser {
+	plain, err := s.browsers.Open(sealed, rememberedRow)
 	if err != nil {
-		return Device{}
+		return RememberedBrowser{}
 	}
-	var d Device
+	var d RememberedBrowser
 	if json.Unmarshal(plain, &d) != nil {
-		return Device{}
+		return RememberedBrowser{}
 	}
 	return d
 }
 
 // knows reports whether the user signed in with the browser, and has not disowned it since.
-func (d Device) knows(u directory.User) bool {
+func (d RememberedBrowser) knows(u directory.User) bool {
 	return slices.ContainsFunc(d.Entries, func(e entry) bool {
 		return e.OrgID == u.OrgID && e.UserID == u.ID && e.At.After(u.DisownedAt)
 	})
@@ -60,7 +60,7 @@ func (d Device) knows(u directory.User) bool {
 
 // remembered returns the organization that belongs to an address in this browser; empty where
 // the browser does not know the address.
-func (s *Service) remembered(d Device, a naming.Address) directory.OrgID {
+func (s *Service) remembered(d RememberedBrowser, a naming.Address) directory.OrgID {
 	key := s.addressMark(a)
 	i := slices.IndexFunc(d.Entries, func(e entry) bool { return e.Address == key })
 	if i < 0 {
@@ -69,8 +69,8 @@ func (s *Service) remembered(d Device, a naming.Address) directory.OrgID {
 	return d.Entries[i].OrgID
 }
 
-// remember puts a user first in the device's list, and seals it.
-func (s *Service) remember(d Device, u directory.User, now time.Time) (string, error) {
+// remember puts a user first in the browser's list, and seals it.
+func (s *Service) remember(d RememberedBrowser, u directory.User, now time.Time) (string, error) {
 	address, err := naming.ParseAddress(u.Email)
 	if err != nil {
 		return "", err
@@ -85,7 +85,7 @@ func (s *Service) remember(d Device, u directory.User, now time.Time) (string, e
 	if err != nil {
 		return "", err
 	}
-	return s.devices.Seal(plain, deviceRow), nil
+	return s.browsers.Seal(plain, rememberedRow), nil
 }
 
 func (s *Service) addressMark(a naming.Address) string {

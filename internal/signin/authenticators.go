@@ -55,20 +55,20 @@ func mayLose(ctx context.Context, r db.Reader, v session.Visit, f credential.Fac
 	case !password.Exists() && !f.OpenAlone() && v.Session.ConnectionID == "":
 		return ErrLastWayIn
 	case !f.Any() && rules.RequiredOf(v.User.Role, now):
-		return ErrLastDevice
+		return ErrLastAuthenticator
 	}
 	return nil
 }
 
-// MayRemove says why a device cannot be removed, if it cannot.
+// MayRemove says why an authenticator cannot be removed, if it cannot.
 func (s *Service) MayRemove(ctx context.Context, v session.Visit, f credential.Factors, id string) error {
 	return mayLose(ctx, s.DB, v, f.Without(id), s.DB.Now())
 }
 
-// RemoveDevice removes one of the person's own devices, unless it is the last and one is
-// required, or nothing else signs the person in. Every other session ends, because somebody
-// else may have the device (journeys 3.3).
-func (s *Service) RemoveDevice(ctx context.Context, v session.Visit, id string) error {
+// RemoveAuthenticator removes one of the person's own authenticators, unless it is the last and one
+// is required, or nothing else signs the person in. Every other session ends, because somebody else
+// may have the authenticator (journeys 3.3).
+func (s *Service) RemoveAuthenticator(ctx context.Context, v session.Visit, id string) error {
 	e := EnrollerHere(v)
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		factors, err := s.Authenticators.FactorsOf(ctx, tx, e.owner())
@@ -77,27 +77,27 @@ func (s *Service) RemoveDevice(ctx context.Context, v session.Visit, id string) 
 		}
 		name := factors.NameOf(id)
 		if name == "" {
-			return credential.ErrDeviceGone
+			return credential.ErrAuthenticatorGone
 		}
 		if err := mayLose(ctx, tx, v, factors.Without(id), tx.Now()); err != nil {
 			return err
 		}
-		if err := credential.RemoveDevice(ctx, tx, e.owner(), id); err != nil {
+		if err := credential.RemoveAuthenticator(ctx, tx, e.owner(), id); err != nil {
 			return err
 		}
-		if _, err := s.Sessions.EndOthers(ctx, tx, v, session.DeviceRemoved); err != nil {
+		if _, err := s.Sessions.EndOthers(ctx, tx, v, session.AuthenticatorRemoved); err != nil {
 			return err
 		}
 		after := audit.Fields{}
 		if factors.Recovery > 0 && !factors.Without(id).Any() {
-			after["recovery_codes"] = 0 // they went with the last device
+			after["recovery_codes"] = 0 // they went with the last authenticator
 		}
-		return s.tellDevice(ctx, tx, e, "device.removed", id, name, after)
+		return s.tellAuthenticator(ctx, tx, e, "device.removed", id, name, after)
 	})
 }
 
-// RenameDevice gives one of the person's own devices another name.
-func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device string) error {
+// RenameAuthenticator gives one of the person's own authenticators another name.
+func (s *Service) RenameAuthenticator(ctx context.Context, v session.Visit, id, name string) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		e := EnrollerHere(v)
 		factors, err := s.Authenticators.FactorsOf(ctx, tx, e.owner())
@@ -106,9 +106,9 @@ func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device 
 		}
 		before := factors.NameOf(id)
 		if before == "" {
-			return credential.ErrDeviceGone
+			return credential.ErrAuthenticatorGone
 		}
-		after, err := credential.RenameDevice(ctx, tx, e.owner(), id, device)
+		after, err := credential.RenameAuthenticator(ctx, tx, e.owner(), id, name)
 		if err != nil || after == before {
 			return err
 		}
@@ -119,10 +119,10 @@ func (s *Service) RenameDevice(ctx context.Context, v session.Visit, id, device 
 	})
 }
 
-// NewRecoveryCodes makes ten codes in place of earlier ones and returns them, to be shown once,
-// to somebody who has a device that they stand in for. seen names the set that the page knew: a
-// form sent twice, by a reload or from two tabs, makes one set, and gets ErrCodesMade.
-func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Device, seen string) ([]string, error) {
+// NewRecoveryCodes makes ten codes in place of earlier ones and returns them, to be shown once, to
+// somebody who has an authenticator that they stand in for. seen names the set that the page knew:
+// a form sent twice, by a reload or from two tabs, makes one set, and gets ErrCodesMade.
+func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d RememberedBrowser, seen string) ([]string, error) {
 	e := EnrollerHere(v)
 	if err := mayMakeCodes(ctx, s.DB, v, seen); err != nil {
 		return nil, err // before ten hashes are spent
@@ -141,7 +141,7 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Devic
 		if err := credential.SetRecoveryCodes(ctx, tx, set); err != nil {
 			return err
 		}
-		return s.tellDevice(ctx, tx, e, "recovery_codes.made", string(e.User.ID), "", audit.Fields{"kind": "recovery"})
+		return s.tellAuthenticator(ctx, tx, e, "recovery_codes.made", string(e.User.ID), "", audit.Fields{"kind": "recovery"})
 	})
 	if err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func mayMakeCodes(ctx context.Context, r db.Reader, v session.Visit, seen string
 		return err
 	}
 	if !owns {
-		return ErrNoDevice
+		return ErrNoAuthenticator
 	}
 	now, err := credential.RecoverySetID(ctx, r, EnrollerHere(v).owner())
 	if err == nil && now != seen {
@@ -193,7 +193,7 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 		return err
 	}
 	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}
-	if err := credential.RemoveAllDevices(ctx, tx, owner); err != nil {
+	if err := credential.RemoveAuthenticators(ctx, tx, owner); err != nil {
 		return err
 	}
 	if user, err = s.Sessions.EndAll(ctx, tx, actor, user, session.EndedByAdministrator); err != nil {
@@ -228,21 +228,21 @@ func (s *Service) ResetSecondStep(ctx context.Context, tx *db.Tx, actor director
 	return s.Resets.Send(ctx, tx, actor, directory.Candidate{User: user, Organization: org})
 }
 
-// tellDevice records what was done to somebody's devices and tells them.
-func (l letters) tellDevice(ctx context.Context, tx *db.Tx, e Enroller, action audit.Action, id, name string, after audit.Fields) error {
+// tellAuthenticator records what was done to somebody's authenticators and tells them.
+func (l letters) tellAuthenticator(ctx context.Context, tx *db.Tx, e Enroller, action audit.Action, id, name string, after audit.Fields) error {
 	if err := audit.Record(ctx, tx, audit.Event{
 		OrgID: string(e.User.OrgID), Actor: string(e.User.ID), ActorName: e.User.Name, Action: action, Target: id, TargetName: name, After: after,
 	}); err != nil {
 		return err
 	}
-	device := id // what disowning takes back
+	authenticator := id // what disowning takes back
 	switch action {
 	case "recovery_codes.made":
-		device = recoveryCodes
+		authenticator = recoveryCodes
 	case "device.removed":
-		device = ""
+		authenticator = ""
 	}
-	return l.tellDeed(ctx, tx, e.Candidate, device, func(d mail.Deed) mail.Parameters {
-		return mail.DeviceParameters{Deed: d, What: string(action), Device: name}
+	return l.tellDeed(ctx, tx, e.Candidate, authenticator, func(d mail.Deed) mail.Parameters {
+		return mail.AuthenticatorParameters{Deed: d, What: string(action), Device: name}
 	})
 }
