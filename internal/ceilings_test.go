@@ -80,7 +80,7 @@ var ceilings = []ceiling{
 		"signin.Service.enrolled":                  {5, "what both enrolments have in common, and what each stores as a function"},
 		"signin.Service.provedOnce":                {5, "the attempt, who sent it, who is meant, and what was proved"},
 		"signin.Service.Ask":                       {5, "the fields of the form for forgotten passwords"},
-		"signin.letters.tellAuthenticator":                {5, "an event of the audit log and its letter: whose, what, which, before and after"},
+		"signin.letters.tellAuthenticator":         {5, "an event of the audit log and its letter: whose, what, which, before and after"},
 		"federation.answer.need":                   {5, "as Trace.Require, with whether anything was said at all"},
 		"federation.Hub.SendSetupLink":             {5, "organization, connection, address and language of the form"},
 		"federation.Hub.obey":                      {5, "what was sent, what was expected, and what is sent back"},

@@ -18,7 +18,7 @@ import (
 // better. So a test names a sentence by its catalogue key, and states one fact in one message.
 // What is left of the old ways is counted here: the numbers only go down.
 const (
-	// Sentences in English. Those that are left only have words in common with one: names of
+	// Sentences in English or French. Those that are left only have words in common with one: names of
 	// cases, what the command prints, and the tests of Says itself.
 	nailedSentences = 12
 	// Conditions of four clauses or more that fail a test.
@@ -184,11 +184,11 @@ func TestTestsNameSentencesByKeyAndOneFactAMessage(t *testing.T) {
 			tests[name] = read(t, name)
 		}
 	}
-	for _, name := range repositoryFiles(t, ".en.json") {
+	for _, name := range slices.Concat(repositoryFiles(t, ".en.json"), repositoryFiles(t, ".fr.json")) {
 		catalogues[name] = read(t, name)
 	}
 	nailed, long, found := oldWays(t, tests, pieces(t, catalogues))
-	only(t, "sentences in English, to be named as idptest.Says or idptest.Sentence do", nailed, nailedSentences)
+	only(t, "sentences in English or French, to be named as idptest.Says or idptest.Sentence do", nailed, nailedSentences)
 	if t.Failed() {
 		t.Log(strings.Join(found, "\n"))
 	}

@@ -181,12 +181,8 @@ func TestDomainsInFrench(t *testing.T) {
 	b := w.alpha.browsers[directory.Owner]
 	b.Post("/o/alpha/language", url.Values{"language": {"fr"}})
 	p := seen(t, b.Get(domains), 200)
-	if p.Lang() != "fr" || !p.Says("Authentification unique") || !p.Says("Attend son enregistrement") {
-		t.Errorf("the list: %s", p.Text())
-	}
-	if p := p.Form("main").Fill("domain", "co.uk").Submit(""); p.Status != 422 || !p.Says("n’est pas celui d’une seule organisation") {
-		t.Errorf("refused: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Lang("fr"), idptest.Says("console.sso.title"), idptest.Says("console.domain.waiting"))
+	idptest.Want(t, p.Form("main").Fill("domain", "co.uk").Submit(""), idptest.Status(422), idptest.Says("directory.domain_public"))
 	p = seen(t, b.Get(domains+"/"+w.alpha.domain), 200)
 	if p := seen(t, p.Form("check").Submit("check"), 200); !p.Says("le domaine est prouvé pour Alpha Freight") {
 		t.Errorf("checked: %s", p.Text())

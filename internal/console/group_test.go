@@ -373,18 +373,11 @@ func TestGroupsInFrench(t *testing.T) {
 	b := w.alpha.browsers[directory.Owner]
 	b.Post("/o/alpha/language", url.Values{"language": {"fr"}})
 	p := seen(t, b.Get(groups), 200)
-	if p.Lang() != "fr" || !p.Says("Groupes") || !p.Says("People of alpha 1 22 novembre") {
-		t.Errorf("the list: %s", p.Text())
-	}
-	if p := p.Form("main").Fill("name", "people of alpha").Submit(""); p.Status != 422 || !p.Says("porte déjà ce nom") {
-		t.Errorf("refused: %s", p.Text())
-	}
+	idptest.Want(t, p, idptest.Lang("fr"), idptest.Shows("Groupes"), idptest.Shows("People of alpha 1 22 novembre"))
+	idptest.Want(t, p.Form("main").Fill("name", "people of alpha").Submit(""), idptest.Status(422), idptest.Says("directory.group_taken"))
 	p = seen(t, b.Get(groups+"/"+w.alpha.group+"/add"), 200)
-	if p := seen(t, p.Form("main").Submit(""), 422); !p.Says("Personne n’est coché.") {
-		t.Errorf("nobody: %s", p.Text())
-	}
+	idptest.Want(t, seen(t, p.Form("main").Submit(""), 422), idptest.Says("console.group.nobody"))
 	member := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
-	if p := seen(t, p.Form("main").Check("person[]", member).Submit(""), 200); !p.Says("ont été ajoutées au groupe") || !p.Says("2 membres") || !p.Says("Supprimer le groupe") {
-		t.Errorf("added: %s", p.Text())
-	}
+	idptest.Want(t, seen(t, p.Form("main").Check("person[]", member).Submit(""), 200),
+		idptest.Says("console.group.added"), idptest.Shows("2 membres"), idptest.Says("console.group.delete"))
 }

@@ -38,7 +38,7 @@ func TestInvite(t *testing.T) {
 		idptest.Says("console.state.waiting"), idptest.Shows("Person administrator of alpha"))
 	id := w.idOf(t, w.alpha.ID, "invitations", "lin@alpha.example")
 	link := w.LinkTo(t, "lin@alpha.example", 0)
-	if letter := w.LettersTo(t, "lin@alpha.example")[0]; letter.Subject != "Votre invitation à rejoindre Alpha Freight" {
+	if letter := w.LettersTo(t, "lin@alpha.example")[0]; letter.Subject != idptest.SentenceIn(t, "fr", "mail.invitation.subject", "Organization", "Alpha Freight") {
 		t.Errorf("the letter is about %q", letter.Subject)
 	}
 	// The link is the person's alone (R-INV-03).
@@ -124,7 +124,7 @@ func TestChangeOfLanguageKeepsTheForm(t *testing.T) {
 	form := b.Get("/o/alpha/admin/people/invite").Form("main").Fill("email", "not yet").Fill("role", "helpdesk").Fill("language", "fr")
 	p := seen(t, form.Submit("language"), 200)
 	back := p.Form("main").Values
-	idptest.Want(t, p, idptest.Lang("fr"), idptest.Shows("Inviter une personne"))
+	idptest.Want(t, p, idptest.Lang("fr"), idptest.Says("console.invite.title"))
 	if back.Get("email") != "not yet" || back.Get("role") != "helpdesk" {
 		t.Errorf("%s: %v: %s", p.Lang(), back, p.Text())
 	}

@@ -126,7 +126,13 @@ func SaysNot(key string, pairs ...any) Check {
 // the catalogue does not have.
 func Sentence(t testing.TB, key string, pairs ...any) string {
 	t.Helper()
-	text, err := sentence("en", key, pairs)
+	return SentenceIn(t, "en", key, pairs...)
+}
+
+// SentenceIn returns the sentence of a catalogue key in another language.
+func SentenceIn(t testing.TB, language i18n.Tag, key string, pairs ...any) string {
+	t.Helper()
+	text, err := sentence(string(language), key, pairs)
 	if err != nil {
 		t.Fatal(err)
 	}
