@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -102,19 +103,20 @@ func (h *Hub) renew(ctx context.Context, c Connection) error {
 // ones they join the old ones, so that both hold while the provider changes over. If it
 // has none, the old ones that it no longer lists are dropped.
 func together(before, read [][]byte) [][]byte {
-	isKnown := func(der []byte) bool {
-		return slices.ContainsFunc(before, func(b []byte) bool { return slices.Equal(b, der) })
-	}
-	if !slices.ContainsFunc(read, func(der []byte) bool { return !isKnown(der) }) {
-		return read
-	}
 	all := slices.Clone(before)
 	for _, der := range read {
-		if !isKnown(der) {
+		if !contains(before, der) {
 			all = append(all, der)
 		}
 	}
+	if len(all) == len(before) {
+		return read
+	}
 	return all[max(0, len(all)-MostCertificates):]
+}
+
+func contains(certificates [][]byte, der []byte) bool {
+	return slices.ContainsFunc(certificates, func(c []byte) bool { return bytes.Equal(c, der) })
 }
 
 // fetchMetadata returns what the address serves now, or the catalogue key that says why
@@ -150,7 +152,8 @@ func (h *Hub) tellRenewed(ctx context.Context, tx *db.Tx, before, now Connection
 	if err := audit.Record(ctx, tx, e); err != nil {
 		return err
 	}
-	if len(now.SAML.Certificates) > len(before.SAML.Certificates) {
+	isNew := func(der []byte) bool { return !contains(before.SAML.Certificates, der) }
+	if slices.ContainsFunc(now.SAML.Certificates, isNew) {
 		return h.tell(ctx, tx, actor, now, mail.MetadataRenewed, tx.Now())
 	}
 	return nil

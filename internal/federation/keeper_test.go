@@ -13,6 +13,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/federation/samltest"
 	"parvis/internal/idptest"
@@ -170,6 +171,53 @@ func TestCertificatesWarnThreeTimes(t *testing.T) {
 			t.Errorf("%s before the end: %d letters, want %d", step.left, n, step.want)
 		}
 	}
+}
+
+// Somebody who replaces a certificate in its last week is warned of the new one too.
+func TestAReplacedCertificateWarnsAnew(t *testing.T) {
+	w := start(t)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	day := 24 * time.Hour
+	first := w.idp() // each ends after a thousand hours
+	w.Clock.Advance(18 * day)
+	second := w.idp()
+	c := w.samlConnection(w.org, first)
+	letters := func(when string, want int) {
+		t.Helper()
+		w.swept()
+		w.swept()
+		expect.Equal(expect.Case(t, "%s", when), "letters", w.lettersAbout(owner, "mail.federation.certificate.subject"), want)
+	}
+	w.Clock.Advance(1000*time.Hour - 24*day)
+	letters("six days before the first ends", 1)
+	w.turnOff(c)
+	w.turnOn(w.change(c, func(c *federation.Connection) error {
+		change, err := w.Hub.ReadMetadata(t.Context(), *c, federation.Metadata{Text: second.Metadata()})
+		if err != nil {
+			return err
+		}
+		return change(c)
+	}))
+	letters("24 days before the second ends", 2)
+	w.Clock.Advance(18 * day)
+	letters("six days before the second ends", 3)
+}
+
+// A connection trusts ten certificates at most, and an eleventh takes the place of the oldest.
+func TestANewCertificateAtTheLimitIsTold(t *testing.T) {
+	w := start(t)
+	w.Join(t, w.org, owner, "Olga", directory.Owner)
+	idp := w.idp()
+	address, say := w.published(idp)
+	c := w.renewing(idp, address)
+	for range federation.MostCertificates {
+		idp.Rollover()
+		say(idp.Metadata())
+		w.Clock.Advance(federation.RenewEvery)
+		w.swept()
+	}
+	expect.Equal(t, "certificates", len(w.again(c).SAML.Certificates), federation.MostCertificates)
+	expect.Equal(t, "letters", w.lettersAbout(owner, "mail.federation.metadata_renewed.subject"), federation.MostCertificates)
 }
 
 // shut makes single sign-on the only way in, whether or not anybody ever signed in by it.

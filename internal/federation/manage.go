@@ -217,7 +217,9 @@ func (c Connection) save(ctx context.Context, tx *db.Tx) error {
 	}
 	_, err = tx.Exec(ctx, `
 		update connections set name = $1, shown = $2, settings = $3, secret = $4, found = $5, metadata_url = $6,
-			vouches = $7, creates = $8, mapping = $9, changed_at = $10, confirmed_at = $11
+			vouches = $7, creates = $8, mapping = $9, changed_at = $10, confirmed_at = $11,
+			-- Other certificates are warned of anew.
+			warned = case when settings = $3 then warned else 0 end
 		where org_id = $12 and id = $13`,
 		c.Name, c.Shown, settings, db.Text(c.secret), found, db.Text(c.MetadataURL),
 		c.Vouches, c.Creates, mapping, db.Time(c.ChangedAt), db.Time(c.ConfirmedAt), string(c.OrgID), c.ID)

@@ -70,7 +70,7 @@ func (p *Provider) ReadLeaving(ctx context.Context, form url.Values) (Leaving, e
 	case l.Client.ID == "":
 		return Leaving{}, &Mismatch{Key: "op.mismatch.post_logout_client"}
 	case !slices.Contains(l.Client.Settings.PostLogoutURIs, to):
-		return Leaving{}, &Mismatch{Key: "op.mismatch.post_logout", Args: map[string]any{"Sent": to[:min(len(to), mostText)]}, Client: l.Client.Settings.Name}
+		return Leaving{}, &Mismatch{Key: "op.mismatch.post_logout", Args: map[string]any{"Sent": shown(to)}, Client: l.Client.Settings.Name}
 	case form.Get("state") != "":
 		l.Address = WithQuery(to, url.Values{"state": {form.Get("state")}})
 	default:

@@ -139,14 +139,14 @@ func (p *Provider) understand(ctx context.Context, c application.Application, fo
 	return r, p.hint(ctx, c, &r, form)
 }
 
+// shown cuts a long parameter for a page, and no character of it in two.
+func shown(sent string) string { return strings.ToValidUTF8(sent[:min(len(sent), mostText)], "") }
+
 // mismatch says where an address differs from the most similar registered one, without
 // showing that one to a stranger.
 func mismatch(c application.Application, sent string) *Mismatch {
 	d := redirect.Difference(c.Settings.RedirectURIs, sent)
-	if len(sent) > mostText {
-		sent = sent[:mostText]
-	}
-	return &Mismatch{Key: "op.mismatch.redirect_uri." + cmp.Or(string(d.Part), "none"), Args: map[string]any{"At": d.At, "Sent": sent}, Client: c.Settings.Name}
+	return &Mismatch{Key: "op.mismatch.redirect_uri." + cmp.Or(string(d.Part), "none"), Args: map[string]any{"At": d.At, "Sent": shown(sent)}, Client: c.Settings.Name}
 }
 
 // shape checks the response type and mode, and how long the parameters are.
