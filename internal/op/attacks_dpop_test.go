@@ -112,6 +112,20 @@ func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 }
 
 // RFC 9449 §5: a public client has no secret, so its refresh token is bound to its key.
+// A proof that nothing was given for is not stored: anybody can make more of them.
+func TestOPR15AProofOfARefusedCallLeavesNoRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	spa := w.register("", application.SinglePage, settings(func(s *application.Settings) { s.Auth, s.BoundOnly = application.NoAuth, true }))
+	key := secret.NewECKey()
+	w.wantError("no code of ours", w.prove(spa, "/token", byCode("x"), w.proof(key, "POST", "/token", "", nil)), http.StatusBadRequest, "invalid_grant")
+	w.wantError("no refresh token of ours", w.prove(spa, "/token", byRefresh("x.y"), w.proof(key, "POST", "/token", "", nil)), http.StatusBadRequest, "invalid_grant")
+	expect.Equal(t, "proofs", w.countWhere("used_proofs", "1 = 1"), 0)
+	tokens := w.prove(spa, "/token", byCode(w.code(w.bo, spa)), w.proof(key, "POST", "/token", "", nil))
+	expect.Equal(t, "status", tokens.Status, http.StatusOK)
+	expect.Equal(t, "proofs", w.countWhere("used_proofs", "1 = 1"), 1)
+}
+
 func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -154,22 +154,20 @@ func (p *Provider) assertion(ctx context.Context, c application.Application, tex
 	if err != nil {
 		return Wrong(InvalidClient, "the client assertion was refused: "+err.Error())
 	}
-	first, err := p.useOnce(ctx, "assertion", string(c.ID), id, expires)
-	if err == nil && !first {
-		err = Wrong(InvalidClient, "the client assertion was used before (jti)")
-	}
-	return err
+	return p.DB.Update(ctx, func(tx *db.Tx) error {
+		first, err := p.useOnce(ctx, tx, "assertion", string(c.ID), id, expires)
+		if err == nil && !first {
+			err = Wrong(InvalidClient, "the client assertion was used before (jti)")
+		}
+		return err
+	})
 }
 
 // useOnce stores an id that may be used once, and reports whether it was new.
-func (p *Provider) useOnce(ctx context.Context, what, whose, id string, expires time.Time) (first bool, err error) {
-	hash := base64.RawURLEncoding.EncodeToString(secret.MAC(p.onceKey, what, whose, id))
-	err = p.DB.Update(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(ctx, `
-			insert into used_proofs (id, expires_at) values ($1, $2)
-			on conflict (id) do nothing`, hash, db.Time(expires))
-		first = n == 1
-		return err
-	})
-	return first, err
+func (p *Provider) useOnce(ctx context.Context, tx *db.Tx, what, whose, id string, expires time.Time) (first bool, err error) {
+	n, err := tx.Exec(ctx, `
+		insert into used_proofs (id, expires_at) values ($1, $2)
+		on conflict (id) do nothing`,
+		base64.RawURLEncoding.EncodeToString(secret.MAC(p.onceKey, what, whose, id)), db.Time(expires))
+	return n == 1, err
 }

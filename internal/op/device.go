@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parvis/internal/application"
+	"parvis/internal/application/proof"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -165,7 +166,7 @@ func (p *Provider) KeepAnswer(ctx context.Context, tx *db.Tx, d Device, w sessio
 }
 
 // byDevice answers a device that asks whether the person has answered (RFC 8628 §3.5).
-func (p *Provider) byDevice(c *call, thumbprint string) (tokens, error) {
+func (p *Provider) byDevice(c *call) (tokens, error) {
 	ctx, code := c.R.Context(), secret.ParseToken(c.form.Get("device_code"))
 	var h holder
 	var refresh string
@@ -193,7 +194,7 @@ func (p *Provider) byDevice(c *call, thumbprint string) (tokens, error) {
 		case grant == "":
 			refused = Wrong(AccessDenied, "the person said no")
 		default:
-			h, refresh, refused, err = p.claimDevice(ctx, tx, id, directory.OrgID(org), string(grant), thumbprint)
+			h, refresh, refused, err = p.claimDevice(ctx, tx, id, directory.OrgID(org), string(grant), c.proof)
 			return err
 		}
 		_, err = tx.Exec(ctx, `update device_codes set asked_at = $1 where id = $2`, db.Time(now), id)
@@ -202,11 +203,11 @@ func (p *Provider) byDevice(c *call, thumbprint string) (tokens, error) {
 	if err := outcome(refused, err); err != nil {
 		return tokens{}, err
 	}
-	return p.tokensFor(c, h, h.Scope, thumbprint, refresh)
+	return p.tokensFor(c, h, h.Scope, refresh)
 }
 
 // claimDevice ends a device code, and returns its grant with the first refresh token.
-func (p *Provider) claimDevice(ctx context.Context, tx *db.Tx, id string, org directory.OrgID, grant, thumbprint string) (holder, string, *Error, error) {
+func (p *Provider) claimDevice(ctx context.Context, tx *db.Tx, id string, org directory.OrgID, grant string, by proof.Proof) (holder, string, *Error, error) {
 	if _, err := tx.Exec(ctx, `update device_codes set ended_at = $1 where id = $2`, db.Time(tx.Now()), id); err != nil {
 		return holder{}, "", nil, err
 	}
@@ -223,6 +224,6 @@ func (p *Provider) claimDevice(ctx context.Context, tx *db.Tx, id string, org di
 		where org_id = $2 and id = $3`, db.Time(h.EndsAt), string(h.OrgID), h.ID); err != nil {
 		return holder{}, "", nil, err
 	}
-	refresh, err := p.begin(ctx, tx, &h, thumbprint)
+	refresh, err := p.begin(ctx, tx, &h, by)
 	return h, refresh, nil, err
 }

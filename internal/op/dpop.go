@@ -1,32 +1,52 @@
 package op
 
 import (
+	"context"
+
 	"parvis/internal/application"
 	"parvis/internal/application/proof"
+	"parvis/internal/db"
 	"parvis/internal/edge"
 )
 
 const dpopScheme = "DPoP"
 
-// bound checks the DPoP proof of a call (RFC 9449) and returns the thumbprint of its key, or
-// an empty text if there is no proof and the client needs none. token is the access token
-// that the call carries, if any.
-func (p *Provider) bound(v *edge.Request, c application.Application, token string) (thumbprint string, err error) {
+// proved checks the DPoP proof of a call (RFC 9449), which is the zero Proof if there is none and
+// the client needs none. token is the access token that the call carries, if any. Whoever acts on
+// the proof uses it once, by useProof.
+func (p *Provider) proved(v *edge.Request, c application.Application, token string) (proof.Proof, error) {
 	headers := v.R.Header.Values("DPoP")
 	if len(headers) == 0 {
 		if c.Settings.BoundOnly {
-			return "", Wrong(InvalidDPoP, "this client must prove a key (DPoP)")
+			return proof.Proof{}, Wrong(InvalidDPoP, "this client must prove a key (DPoP)")
 		}
-		return "", nil
+		return proof.Proof{}, nil
 	}
-	now := p.DB.Now()
-	shown, err := proof.DPoP(headers, proof.DPoPExpectation{Method: v.R.Method, URL: p.Base + v.R.URL.Path, AccessToken: token, Now: now})
+	shown, err := proof.DPoP(headers, proof.DPoPExpectation{Method: v.R.Method, URL: p.Base + v.R.URL.Path, AccessToken: token, Now: p.DB.Now()})
 	if err != nil {
-		return "", Wrong(InvalidDPoP, "the DPoP proof was refused: "+err.Error())
+		err = Wrong(InvalidDPoP, "the DPoP proof was refused: "+err.Error())
 	}
-	first, err := p.useOnce(v.R.Context(), "dpop", shown.Thumbprint, shown.ID, now.Add(proof.Lasts))
+	return shown, err
+}
+
+// useProof stores that a proof was used. A call that gives nothing uses none, or strangers could
+// fill the table with proofs by keys of their own.
+func (p *Provider) useProof(ctx context.Context, tx *db.Tx, shown proof.Proof) error {
+	if shown.Thumbprint == "" {
+		return nil
+	}
+	first, err := p.useOnce(ctx, tx, "dpop", shown.Thumbprint, shown.ID, tx.Now().Add(proof.Lasts))
 	if err == nil && !first {
 		err = Wrong(InvalidDPoP, "the DPoP proof was used before (jti)")
 	}
-	return shown.Thumbprint, err
+	return err
+}
+
+// bound checks the DPoP proof of a call, uses it, and returns the thumbprint of its key.
+func (p *Provider) bound(v *edge.Request, c application.Application, token string) (thumbprint string, err error) {
+	shown, err := p.proved(v, c, token)
+	if err != nil || shown.Thumbprint == "" {
+		return "", err
+	}
+	return shown.Thumbprint, p.DB.Update(v.R.Context(), func(tx *db.Tx) error { return p.useProof(v.R.Context(), tx, shown) })
 }

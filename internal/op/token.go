@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parvis/internal/application"
+	"parvis/internal/application/proof"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/secret"
@@ -41,7 +42,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	if err := p.authenticate(c); err != nil {
 		return nil, err
 	}
-	by := map[string]func(*call, string) (tokens, error){
+	by := map[string]func(*call) (tokens, error){
 		grantCode: p.byCode, grantRefresh: p.byRefresh, grantMachine: p.byItself, grantDevice: p.byDevice,
 	}[grant]
 	switch {
@@ -62,11 +63,10 @@ func (p *Provider) token(c *call) (answer, error) {
 	if c.key, err = p.Keys.signing(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
 		return nil, err
 	}
-	thumbprint, err := p.bound(c.Request, c.client, "")
-	if err != nil {
+	if c.proof, err = p.proved(c.Request, c.client, ""); err != nil {
 		return nil, err
 	}
-	return by(c, thumbprint)
+	return by(c)
 }
 
 // grantTypes returns the grant types that a client may use.
@@ -88,31 +88,34 @@ func grantTypes(c application.Application) []string {
 }
 
 // byCode exchanges an authorization code.
-func (p *Provider) byCode(c *call, thumbprint string) (tokens, error) {
+func (p *Provider) byCode(c *call) (tokens, error) {
 	ctx := c.R.Context()
 	var h holder
 	var refresh string
 	var refused *Error
 	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
 		h, refused, err = p.spend(ctx, tx, c.client, spending{
-			code: secret.ParseToken(c.form.Get("code")), redirectURI: c.form.Get("redirect_uri"), verifier: c.form.Get("code_verifier"), thumbprint: thumbprint,
+			code: secret.ParseToken(c.form.Get("code")), redirectURI: c.form.Get("redirect_uri"), verifier: c.form.Get("code_verifier"), thumbprint: c.proof.Thumbprint,
 		})
 		if err == nil && refused == nil {
-			refresh, err = p.begin(ctx, tx, &h, thumbprint)
+			refresh, err = p.begin(ctx, tx, &h, c.proof)
 		}
 		return err
 	})
 	if err := outcome(refused, err); err != nil {
 		return tokens{}, err
 	}
-	return p.tokensFor(c, h, h.Scope, thumbprint, refresh)
+	return p.tokensFor(c, h, h.Scope, refresh)
 }
 
 // begin binds a grant to the key that was proved, if any, and returns its first refresh token
 // if its client has refresh tokens.
-func (p *Provider) begin(ctx context.Context, tx *db.Tx, h *holder, thumbprint string) (refresh string, err error) {
-	if thumbprint != "" && h.Details.Thumbprint == "" {
-		h.Details.Thumbprint = thumbprint
+func (p *Provider) begin(ctx context.Context, tx *db.Tx, h *holder, by proof.Proof) (refresh string, err error) {
+	if err := p.useProof(ctx, tx, by); err != nil {
+		return "", err
+	}
+	if by.Thumbprint != "" && h.Details.Thumbprint == "" {
+		h.Details.Thumbprint = by.Thumbprint
 		if err := bind(ctx, tx, h.Grant); err != nil {
 			return "", err
 		}
@@ -132,7 +135,7 @@ func outcome(refused *Error, err error) error {
 }
 
 // byRefresh exchanges a refresh token.
-func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
+func (p *Provider) byRefresh(c *call) (tokens, error) {
 	ctx := c.R.Context()
 	family, own := parseRefresh(c.form.Get("refresh_token"))
 	var h holder
@@ -140,7 +143,10 @@ func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
 	var scope []string
 	var refused *Error
 	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		h, next, refused, err = p.rotate(ctx, tx, c.client, family, own, thumbprint)
+		h, next, refused, err = p.rotate(ctx, tx, c.client, family, own, c.proof.Thumbprint)
+		if err == nil && refused == nil {
+			err = p.useProof(ctx, tx, c.proof)
+		}
 		if err == nil && refused == nil {
 			scope, err = narrowed(c.form.Get("scope"), h) // an error rolls the rotation back: nothing was spent
 		}
@@ -149,7 +155,7 @@ func (p *Provider) byRefresh(c *call, thumbprint string) (tokens, error) {
 	if err := outcome(refused, err); err != nil {
 		return tokens{}, err
 	}
-	return p.tokensFor(c, h, scope, thumbprint, next)
+	return p.tokensFor(c, h, scope, next)
 }
 
 // narrowed returns the scope of refreshed tokens: never more than was granted (RFC 6749 §6).
@@ -189,15 +195,15 @@ func (p *Provider) cannot(c application.Application, form url.Values) error {
 
 // tokensFor makes the tokens of a person's grant for a scope. It runs after the transaction,
 // because an RSA signature takes too long to hold the writer.
-func (p *Provider) tokensFor(c *call, h holder, scope []string, thumbprint, refresh string) (tokens, error) {
+func (p *Provider) tokensFor(c *call, h holder, scope []string, refresh string) (tokens, error) {
 	now := p.DB.Now()
 	h.Scope = scope
-	access, lasts, err := p.accessToken(c.key, h, now, thumbprint)
+	access, lasts, err := p.accessToken(c.key, h, now, c.proof.Thumbprint)
 	if err != nil {
 		return tokens{}, err
 	}
 	out := tokens{
-		AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second),
+		AccessToken: access, Type: tokenType(c.proof.Thumbprint), ExpiresIn: int(lasts / time.Second),
 		Scope: strings.Join(scope, " "), RefreshToken: refresh,
 	}
 	if slices.Contains(scope, application.OpenID) {
@@ -215,7 +221,7 @@ func tokenType(thumbprint string) string {
 
 // byItself gives a client a token for itself (RFC 6749 §4.4). The token of an organization's
 // client is for that organization. A client of the installation may name one or none.
-func (p *Provider) byItself(c *call, thumbprint string) (tokens, error) {
+func (p *Provider) byItself(c *call) (tokens, error) {
 	ctx, scope := c.R.Context(), strings.Fields(c.form.Get("scope"))
 	for _, s := range scope {
 		if !c.client.Has(s) || slices.Contains(application.Scopes, s) {
@@ -229,14 +235,17 @@ func (p *Provider) byItself(c *call, thumbprint string) (tokens, error) {
 	h := holder{client: c.client}
 	h.visit.Organization = org
 	err = p.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		if err := p.useProof(ctx, tx, c.proof); err != nil {
+			return err
+		}
 		h.Grant, err = newGrant(ctx, tx, Grant{OrgID: org.ID, ClientID: c.client.ID, Scope: scope, EndsAt: tx.Now().Add(p.accessLasts(c.client.Settings))}, "")
 		return err
 	})
 	if err != nil {
 		return tokens{}, err
 	}
-	access, lasts, err := p.accessToken(c.key, h, p.DB.Now(), thumbprint)
-	return tokens{AccessToken: access, Type: tokenType(thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(scope, " ")}, err
+	access, lasts, err := p.accessToken(c.key, h, p.DB.Now(), c.proof.Thumbprint)
+	return tokens{AccessToken: access, Type: tokenType(c.proof.Thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(scope, " ")}, err
 }
 
 func (p *Provider) machinesOrganization(ctx context.Context, c *call) (directory.Organization, error) {

@@ -28,6 +28,7 @@ type call struct {
 	client application.Application // zero until it authenticated
 	status int                     // of the answer if there is no error
 	key    key                     // signs for the client; set by token
+	proof  proof.Proof             // by the client's key, if any; set by token
 }
 
 // answer is a value that is sent as JSON.
