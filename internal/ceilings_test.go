@@ -93,7 +93,6 @@ var ceilings = []ceiling{
 		"federation/saml.LogoutResponse":           {6, "as LogoutRequest"},
 		"federation/saml.Keys.send":                {6, "the bindings differ in these, and both messages of both protocols go through it"},
 		"federation/saml.message":                  {5, "the attributes that each message has (Core §3.2)"},
-		"op.Provider.tokensFor":                    {5, "what tokens say of a grant, and what binds them; nobody else makes tokens"},
 		"idptest.Server.Invite":                    {5, "testing.TB stands first, as in every helper of tests"},
 		"idptest.Server.Join":                      {5, "testing.TB stands first, as in every helper of tests"},
 		"cmd/parvis/demo/company.server.refuse":    {5, "the two of net/http, and what the page says"},

@@ -12,8 +12,8 @@ import (
 const dpopScheme = "DPoP"
 
 // proved checks the DPoP proof of a call (RFC 9449), which is the zero Proof if there is none and
-// the client needs none. token is the access token that the call carries, if any. Whoever acts on
-// the proof uses it once, by useProof.
+// the client needs none. token is the access token that the call carries, if any. The caller that
+// acts on the proof uses it, by useProof.
 func (p *Provider) proved(v *edge.Request, c application.Application, token string) (proof.Proof, error) {
 	headers := v.R.Header.Values("DPoP")
 	if len(headers) == 0 {
