@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -246,12 +247,22 @@ func (s *Server) LinkTo(t testing.TB, email string, before int) string {
 	if len(letters) <= before {
 		t.Fatalf("no letter to %s arrived", email)
 	}
-	for _, link := range letters[0].Links {
-		if path, ok := strings.CutPrefix(link, s.URL); ok && strings.HasPrefix(path, "/invitation/") {
-			return path
+	path := s.linkIn(letters[:len(letters)-before], "/invitation/")
+	if path == "" {
+		t.Fatalf("no invitation link of %s in the letters to %s", s.URL, email)
+	}
+	return path
+}
+
+// linkIn returns the path of the first link in letters that begins with prefix; empty if none does.
+func (s *Server) linkIn(letters []mailbox.Received, prefix string) string {
+	for _, l := range letters {
+		for _, link := range l.Links {
+			if path, ok := strings.CutPrefix(link, s.URL); ok && strings.HasPrefix(path, prefix) {
+				return path
+			}
 		}
 	}
-	t.Fatalf("no invitation link of %s in the letter to %s: %v", s.URL, email, letters[0].Links)
 	return ""
 }
 
@@ -259,15 +270,23 @@ func (s *Server) LinkTo(t testing.TB, email string, before int) string {
 // with prefix, such as /reset/.
 func (s *Server) Link(t testing.TB, email, prefix string) string {
 	t.Helper()
-	for _, l := range s.LettersTo(t, email) {
-		for _, link := range l.Links {
-			if path, ok := strings.CutPrefix(link, s.URL); ok && strings.HasPrefix(path, prefix) {
-				return path
-			}
-		}
+	path := s.linkIn(s.LettersTo(t, email), prefix)
+	if path == "" {
+		t.Fatalf("no link %s… of %s in a letter to %s", prefix, s.URL, email)
 	}
-	t.Fatalf("no link %s… of %s in a letter to %s", prefix, s.URL, email)
-	return ""
+	return path
+}
+
+// NotMe sweeps and returns the path of the link 'this was not me' in the letter to an address that
+// says a text. Letters of one moment leave in any order, so the newest may be about something else.
+func (s *Server) NotMe(t testing.TB, email, says string) string {
+	t.Helper()
+	letters := slices.DeleteFunc(s.LettersTo(t, email), func(l mailbox.Received) bool { return !strings.Contains(l.Subject+l.Text, says) })
+	path := s.linkIn(letters, "/not-me/")
+	if path == "" {
+		t.Fatalf("no letter to %s says %q and has the link", email, says)
+	}
+	return path
 }
 
 // LettersTo sweeps and returns the letters that an address got, newest first.

@@ -1,6 +1,8 @@
 package mail
 
 import (
+	"slices"
+
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +121,8 @@ func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 			select org_id, id from letters where next_try_at <= $3 order by ends_at is null, ends_at, next_try_at limit $4)
 		returning org_id, id, kind, recipient, language, parameters, created_at, tries`,
 		db.Time(now.Add(lease)), db.Time(now), db.Time(now), batch)
+	// PostgreSQL returns them in any order. People read what happened first, first.
+	slices.SortStableFunc(letters, func(a, b waiting) int { return a.createdAt.Compare(b.createdAt) })
 	return letters, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/mailbox"
 	"parvis/internal/signin"
 )
 
@@ -103,8 +105,9 @@ func TestForgottenPasswordIsReplacedByMail(t *testing.T) {
 	}
 	letters := s.LettersTo(t, "ana@meridian.example")
 	s.Link(t, "ana@meridian.example", "/not-me/")
-	if letters[len(letters)-3].Subject != idptest.Sentence(t, "mail.password_changed.subject", "Organization", "Meridian Freight") {
-		t.Errorf("no letter says that the password was changed: %q", letters[len(letters)-3].Subject)
+	changed := idptest.Sentence(t, "mail.password_changed.subject", "Organization", "Meridian Freight")
+	if !slices.ContainsFunc(letters, func(l mailbox.Received) bool { return l.Subject == changed }) {
+		t.Errorf("no letter of %d says that the password was changed", len(letters))
 	}
 }
 

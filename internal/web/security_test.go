@@ -657,7 +657,7 @@ func TestDisowningShutsPasskeysAloneOutWithoutAPassword(t *testing.T) {
 	s, org := free(t)
 	b, keys := passwordless(t, s, org)
 	s.Clock.Advance(time.Second)
-	s.Browser(t).Get(s.Link(t, ana, "/not-me/")).Form("main").Submit("")
+	s.Browser(t).Get(s.NotMe(t, ana, idptest.Sentence(t, "mail.password_removed.subject", "Organization", "Meridian Freight"))).Form("main").Submit("")
 	if at(b, "meridian") {
 		t.Error("the session lives on")
 	}
@@ -690,7 +690,7 @@ func TestDisowningShutsPasskeysAloneOut(t *testing.T) {
 	if p := thief.EnterWithPasskey("/o/meridian", thiefs); p.URL.Path != "/o/meridian/home" {
 		t.Fatalf("before: %d %s", p.Status, p.Text())
 	}
-	s.Browser(t).Get(s.Link(t, ana, "/not-me/")).Form("main").Submit("")
+	s.Browser(t).Get(s.NotMe(t, ana, idptest.Sentence(t, "mail.new_device.subject", "Organization", "Meridian Freight"))).Form("main").Submit("")
 	if at(thief, "meridian") {
 		t.Error("the thief's session lives on")
 	}
