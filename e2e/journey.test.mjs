@@ -131,7 +131,8 @@ describe('the front door opens', () => {
   test('account, sessions and audit log can be read', async () => {
     const page = await browser.newPage();
     for (const [name, path] of Object.entries({
-      account: 'account', sessions: 'account/sessions', audit: 'admin/audit', organization: 'admin/organization', 'sign-out': 'sign-out', 'not-found': 'nowhere',
+      account: 'account', sessions: 'account/sessions', audit: 'admin/audit', 'audit-filtered': 'admin/audit?by=user&action=signin.done&from=2026-01-01',
+      organization: 'admin/organization', 'sign-out': 'sign-out', 'not-found': 'nowhere',
     })) {
       await page.goto(`${demo.address}/o/meridian/${path}`);
       await shot(page, name);

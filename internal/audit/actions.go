@@ -24,6 +24,9 @@ const (
 	Key          Object = "key"
 )
 
+// Objects are the kinds in the order in which people are asked about them.
+var Objects = []Object{User, Invitation, Group, Session, Device, Organization, Domain, Connection, Application, Key, Nothing}
+
 // Meaning is what the log keeps of an action: what it is done to, and which fields its
 // events may have. Personal fields hold what is known of a person; the names of actors and
 // targets, networks and user agents are personal in every event.

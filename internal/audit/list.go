@@ -20,9 +20,17 @@ type Query struct {
 	// word must occur.
 	Search string
 	Result Result
+	Action Action
+	// Actor is a user's id, Operator, System, Anonymous, or AnyUser.
+	Actor string
+	// From and Until bound the time; the moment of Until is outside.
+	From, Until time.Time
 	// Before is the cursor of the page before: Page.Next of it.
 	Before Cursor
 }
+
+// AnyUser selects the events of all users.
+const AnyUser = "user"
 
 // Cursor is the place of an event in the list, newest first.
 type Cursor struct {
@@ -41,15 +49,23 @@ const columns = `id, at, actor, actor_name, action, result, target, target_name,
 // List returns one page of an organization's events.
 func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
 	q.Before = q.Before.orNewest()
+	if !q.Until.IsZero() && q.Until.Before(q.Before.At) {
+		q.Before = Cursor{At: q.Until}
+	}
+	var from int64
+	if !q.From.IsZero() {
+		from = q.From.UnixMicro()
+	}
 	page := Page{}
 	err := r.Rows(ctx, page.add(q.OrgID), `
 		select `+columns+`
 		from audit_events
-		where org_id = $1 and (at, id) < ($2, $3) and ($4 = '' or result = $4)
-			and search_key like $5 escape '\' and search_key like $6 escape '\' and search_key like $7 escape '\'
+		where org_id = $1 and (at, id) < ($2, $3) and at >= $4 and ($5 = '' or result = $5) and ($6 = '' or action = $6)
+			and ($7 = '' or actor = $7 or $7 = '`+AnyUser+`' and actor like 'usr\_%' escape '\')
+			and search_key like $8 escape '\' and search_key like $9 escape '\' and search_key like $10 escape '\'
 		order by at desc, id desc
-		limit $8`,
-		q.OrgID, db.Time(q.Before.At), q.Before.ID, string(q.Result),
+		limit $11`,
+		q.OrgID, db.Time(q.Before.At), q.Before.ID, from, string(q.Result), string(q.Action), q.Actor,
 		pattern(q.Search, 0), pattern(q.Search, 1), pattern(q.Search, 2), pageSize+1)
 	return page.cut(), err
 }

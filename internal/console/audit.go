@@ -1,27 +1,59 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/directory"
+	"parvis/internal/fault"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 )
 
 // auditPage lists what was done, newest first.
 type auditPage struct {
-	Query query
+	Query auditQuery
+	Kinds []actionKind
+	Spans []span
 	Rows  []auditRow
 	Pages page.Pages
+}
+
+// auditQuery is what the address of the log asks for. A link to it can be sent to somebody: it
+// has no more in it than what was chosen.
+type auditQuery struct {
+	query
+	Action, By string
+	From, To   string          // days, both included, as 2026-11-22 in the reader's time zone
+	NoDay      map[string]bool // the fields whose text is no day
+	from       time.Time
+	until      time.Time // the day after To
+}
+
+// Narrow reports whether one of the rarer filters is used.
+func (q auditQuery) Narrow() bool { return q.By != "" || q.From != "" || q.To != "" }
+
+// actionKind is a part of the list of actions.
+type actionKind struct {
+	About   string // the end of a catalogue key
+	Actions []audit.Action
+}
+
+// A span is a link to the entries since some day.
+type span struct {
+	Key, Path string
+	Current   bool
 }
 
 // auditRow is an event with the names by which a reader knows the people in it.
 type auditRow struct {
 	audit.Stored
+	Changed []string // catalogue keys of the fields that had another value before
 	Outcome chip
 	Who     string // the actor's name, as it was then
 	As      string // catalogue key of what an actor is who is not a user
@@ -39,30 +71,107 @@ var otherActors = map[string]string{
 	audit.Anonymous: "audit.actor.anonymous",
 }
 
+const auditFilter = "result"
+
+// readAuditQuery reads the address of the log. A day that is none may have been typed, and is said
+// beside its field; nobody types an action.
+func readAuditQuery(v *page.Viewer) (auditQuery, error) {
+	q, err := readQuery(v, auditFilter, string(audit.Done), string(audit.Refused))
+	if err != nil {
+		return auditQuery{}, err
+	}
+	values := v.R.URL.Query()
+	a := auditQuery{query: q, Action: values.Get("action"), By: values.Get("by"), From: values.Get("from"), To: values.Get("to")}
+	if _, known := audit.Actions[audit.Action(a.Action)]; !known && a.Action != "" {
+		return auditQuery{}, page.ErrQuery
+	}
+	if a.By != "" && a.By != audit.AnyUser && otherActors[a.By] == "" {
+		return auditQuery{}, page.ErrQuery
+	}
+	var isDay, wasDay bool
+	a.from, wasDay = beginning(v, a.From)
+	a.until, isDay = beginning(v, a.To)
+	if a.To != "" {
+		a.until = a.until.AddDate(0, 0, 1)
+	}
+	a.NoDay = map[string]bool{"from": !wasDay, "to": !isDay}
+	return a, nil
+}
+
+// beginning returns when a day begins for the reader; the zero time for an empty text.
+func beginning(v *page.Viewer, text string) (time.Time, bool) {
+	if text == "" {
+		return time.Time{}, true
+	}
+	day, err := time.ParseInLocation(time.DateOnly, text, v.Zone())
+	return day, err == nil && day.Year() > 0
+}
+
 func (s *Server) auditLog(v *page.Viewer) error {
-	const filter = "result"
-	q, err := readQuery(v, filter, string(audit.Done), string(audit.Refused))
+	q, err := readAuditQuery(v)
 	if err != nil {
 		return err
 	}
+	p := auditPage{Query: q, Kinds: actionKinds(v), Spans: q.spans(v, s.site.DB.Now())}
+	if q.NoDay["from"] || q.NoDay["to"] {
+		v.Status(fault.Invalid)
+		return v.Render("console-audit", p)
+	}
 	found, err := audit.List(v.R.Context(), s.site.DB, audit.Query{
 		OrgID: string(v.Organization.ID), Search: q.Search, Result: audit.Result(q.Filter),
+		Action: audit.Action(q.Action), Actor: q.By, From: q.from, Until: q.until,
 		Before: audit.Cursor{At: q.Before.At, ID: q.Before.ID},
 	})
 	if err != nil {
 		return err
 	}
-	p := auditPage{Query: q, Pages: q.pagesOf(v.Path("admin/audit"), filter, page.Place{At: found.Next.At, ID: found.Next.ID})}
+	kept := parameters("q", q.Search, auditFilter, q.Filter, "action", q.Action, "by", q.By, "from", q.From, "to", q.To)
+	p.Pages = pagesOf(v.Path("admin/audit"), kept, q.query.Before, page.Place{At: found.Next.At, ID: found.Next.ID})
 	for _, e := range found.Events {
 		p.Rows = append(p.Rows, auditRowOf(v, e))
 	}
 	return v.Render("console-audit", p)
 }
 
+// actionKinds lists all actions by what they are about, each kind in the order of its sentences.
+func actionKinds(v *page.Viewer) []actionKind {
+	about := map[audit.Object][]audit.Action{}
+	for action, meaning := range audit.Actions {
+		about[meaning.Object] = append(about[meaning.Object], action)
+	}
+	var kinds []actionKind
+	for _, object := range audit.Objects {
+		slices.SortFunc(about[object], func(a, b audit.Action) int {
+			return strings.Compare(v.Text("audit.action."+string(a)), v.Text("audit.action."+string(b)))
+		})
+		kinds = append(kinds, actionKind{cmp.Or(string(object), "nothing"), about[object]})
+	}
+	return kinds
+}
+
+// spans links to the entries of today, of seven and of thirty days, with the other choices kept.
+func (q auditQuery) spans(v *page.Viewer, now time.Time) []span {
+	var all []span
+	for _, s := range []struct {
+		key  string
+		days int
+	}{{"console.audit.today", 1}, {"console.audit.week", 7}, {"console.audit.month", 30}} {
+		since := dayOf(now.AddDate(0, 0, 1-s.days), v)
+		kept := parameters("q", q.Search, auditFilter, q.Filter, "action", q.Action, "by", q.By, "from", since)
+		all = append(all, span{s.key, v.Path("admin/audit") + "?" + kept.Encode(), q.From == since && q.To == ""})
+	}
+	return all
+}
+
 func auditRowOf(v *page.Viewer, e audit.Stored) auditRow {
 	row := auditRow{Stored: e, Outcome: resultChips[e.Result], Who: e.ActorName, As: otherActors[e.Actor], Path: v.Path("admin/audit", e.ID)}
 	if row.Who == e.Actor {
 		row.Who = "" // the operator has no name apart from this
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Before)) {
+		if slices.Contains(fieldNames, name) {
+			row.Changed = append(row.Changed, "audit.field."+name)
+		}
 	}
 	return row
 }

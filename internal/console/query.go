@@ -42,16 +42,30 @@ func (q query) people() administration.Query {
 	return administration.Query{Text: q.Search, After: administration.Place{CreatedAt: q.Before.At, ID: q.Before.ID}}
 }
 
-// pagesOf links to the next page and, from any page except the first, back to the first.
-func (q query) pagesOf(path, filter string, next page.Place) page.Pages {
-	var p page.Pages
+// kept returns the parameters that the pages of a list have in common.
+func (q query) kept(filter string) url.Values {
+	return parameters("q", q.Search, filter, q.Filter)
+}
+
+// parameters are pairs of a name and a value, of which the empty ones are left out.
+func parameters(pairs ...string) url.Values {
 	kept := url.Values{}
-	for name, value := range map[string]string{"q": q.Search, filter: q.Filter} {
-		if value != "" {
-			kept.Set(name, value)
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			kept.Set(pairs[i], pairs[i+1])
 		}
 	}
-	if q.Before.ID != "" {
+	return kept
+}
+
+func (q query) pagesOf(path, filter string, next page.Place) page.Pages {
+	return pagesOf(path, q.kept(filter), q.Before, next)
+}
+
+// pagesOf links to the next page and, from any page except the first, back to the first.
+func pagesOf(path string, kept url.Values, here, next page.Place) page.Pages {
+	var p page.Pages
+	if here.ID != "" {
 		p.Newest = strings.TrimSuffix(path+"?"+kept.Encode(), "?")
 	}
 	if next.ID != "" {

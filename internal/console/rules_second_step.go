@@ -8,7 +8,6 @@ import (
 	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/fault"
-	"parvis/internal/i18n"
 	"parvis/internal/page"
 	"parvis/internal/signin"
 )
@@ -80,15 +79,7 @@ func typedSecondStep(f *page.Form) secondStepForm {
 	}
 }
 
-// zoneOf returns the time zone in which the viewer's days begin; UTC if they chose none.
-func zoneOf(v *page.Viewer) *time.Location {
-	if zone, known := i18n.Zone(v.User.TimeZone); known {
-		return zone
-	}
-	return time.UTC
-}
-
-func dayOf(t time.Time, v *page.Viewer) string { return t.In(zoneOf(v)).Format(time.DateOnly) }
+func dayOf(t time.Time, v *page.Viewer) string { return t.In(v.Zone()).Format(time.DateOnly) }
 
 // rulesIn returns the rules that a form means in place of those in force. Today and any earlier
 // day mean at once. A day that nobody changed stays the instant that it was, because another
@@ -104,7 +95,7 @@ func (f secondStepForm) rulesIn(v *page.Viewer, before signin.SecondStepRules, n
 	if !f.Everyone {
 		return r, nil
 	}
-	day, err := time.ParseInLocation(time.DateOnly, f.From, zoneOf(v))
+	day, err := time.ParseInLocation(time.DateOnly, f.From, v.Zone())
 	switch {
 	case err != nil:
 		return r, errDay

@@ -15,6 +15,7 @@ import (
 var dynamic = []string{
 	"audit.action.",
 	"audit.field.",
+	"audit.object.",
 	"console.role.",
 	"language.month.",
 	"mail.federation.",

@@ -218,7 +218,10 @@ func (f Frame) DateTime(t time.Time) string { return f.v.local().DateTime(t) }
 
 // local returns a writer of instants in the time zone of the person who is signed in. The zone
 // is looked up once for a page, and only if the page has an instant.
-func (v *Visitor) local() i18n.Localizer {
+func (v *Visitor) local() i18n.Localizer { return v.lang.In(v.Zone()) }
+
+// Zone returns the time zone of the person who is signed in; UTC for anybody else.
+func (v *Visitor) Zone() *time.Location {
 	if v.zone == nil {
 		zone, known := i18n.Zone(Frame{v: v}.TimeZone())
 		if !known {
@@ -226,7 +229,7 @@ func (v *Visitor) local() i18n.Localizer {
 		}
 		v.zone = zone
 	}
-	return v.lang.In(v.zone)
+	return v.zone
 }
 
 // Machine writes an instant for a time element's datetime attribute.
