@@ -268,6 +268,9 @@ func TestActionsAreThoseOfTheTable(t *testing.T) {
 		if !used[action] {
 			t.Errorf("nobody records %s", action)
 		}
+		if !slices.Contains(audit.Objects, meaning.Object) {
+			t.Errorf("the filter does not offer %s, since audit.Objects has no %q", action, meaning.Object)
+		}
 		if !has("audit.action." + string(action)) {
 			t.Errorf("the catalogue does not name %s", action)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -86,7 +87,7 @@ func (d *database) open(ctx context.Context, server string) (*db.DB, error) {
 	defer pool.Unlock()
 	if d.kept == nil {
 		var err error
-		if d.kept, err = db.Open(ctx, inDatabase(server, d.name)+"&application_name="+keeper); err != nil {
+		if d.kept, err = db.Open(ctx, keeping(inDatabase(server, d.name))); err != nil {
 			return nil, err
 		}
 	}
@@ -124,6 +125,18 @@ func (d *database) close(ctx context.Context) {
 
 // keeper is what the connections that outlive a test are called.
 var keeper = fmt.Sprintf("dbtest_%d", os.Getpid())
+
+// keeping adds that name to the address of a database.
+func keeping(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		panic(err) // inDatabase made it
+	}
+	q := u.Query()
+	q.Set("application_name", keeper)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
 
 // asNew empties a database. It creates the database again if there is none, or if a test or
 // another version of the program changed more than rows, which shows when its shape differs
@@ -214,7 +227,7 @@ func (d *database) emptied(ctx context.Context, address, made string) (bool, err
 	}
 	if d.empties == nil {
 		var err error
-		if d.empties, err = pgx.Connect(ctx, address+"&application_name="+keeper); err != nil {
+		if d.empties, err = pgx.Connect(ctx, keeping(address)); err != nil {
 			return false, err
 		}
 	}
