@@ -38,6 +38,9 @@ type auditQuery struct {
 // Narrow reports whether one of the rarer filters is used.
 func (q auditQuery) Narrow() bool { return q.By != "" || q.From != "" || q.To != "" }
 
+// Unread reports whether a day could not be read, so that there is no list.
+func (q auditQuery) Unread() bool { return q.NoDay["from"] || q.NoDay["to"] }
+
 // actionKind is a part of the list of actions.
 type actionKind struct {
 	About   string // the end of a catalogue key
@@ -113,7 +116,7 @@ func (s *Server) auditLog(v *page.Viewer) error {
 		return err
 	}
 	p := auditPage{Query: q, Kinds: actionKinds(v), Spans: q.spans(v, s.site.DB.Now())}
-	if q.NoDay["from"] || q.NoDay["to"] {
+	if q.Unread() {
 		v.Status(fault.Invalid)
 		return v.Render("console-audit", p)
 	}
@@ -126,7 +129,7 @@ func (s *Server) auditLog(v *page.Viewer) error {
 		return err
 	}
 	kept := parameters("q", q.Search, auditFilter, q.Filter, "action", q.Action, "by", q.By, "from", q.From, "to", q.To)
-	p.Pages = pagesOf(v.Path("admin/audit"), kept, q.query.Before, page.Place{At: found.Next.At, ID: found.Next.ID})
+	p.Pages = pagesOf(v.Path("admin/audit"), kept, q.Before, page.Place{At: found.Next.At, ID: found.Next.ID})
 	for _, e := range found.Events {
 		p.Rows = append(p.Rows, auditRowOf(v, e))
 	}

@@ -175,7 +175,7 @@ func (h *Hub) Take(ctx context.Context, tx *db.Tx, actor directory.Actor, org di
 	}
 	// The metadata address is fetched at once, since the metadata may have changed meanwhile.
 	if _, err := tx.Exec(ctx, `
-		update connections set tested_at = $1, renewed_at = null, renewal = null, warned = 0
+		update connections set tested_at = $1, renewed_at = null, renewal = null
 		where org_id = $2 and id = $3`, db.Time(w.TestedAt), string(org), id); err != nil {
 		return fmt.Errorf("changing connection %s: %w", id, err)
 	}

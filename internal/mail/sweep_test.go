@@ -341,3 +341,17 @@ func TestTwoNodesSendEachLetterOnce(t *testing.T) {
 		t.Errorf("%d different letters came, want %d", len(ids), letters)
 	}
 }
+
+// A node whose clock is behind wrote the second letter: people get what happened first, first.
+func TestLettersOfOneSweepLeaveInTheOrderOfWhatHappened(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	b.clock.Advance(10 * time.Second)
+	b.put(Letter{Recipient: "later@example.org"})
+	b.clock.Advance(-5 * time.Second)
+	b.put(Letter{Recipient: "earlier@example.org"})
+	b.clock.Advance(time.Minute)
+	b.sweep()
+	letters := b.received(2) // the newest first
+	expect.Equal(t, "last", letters[0].To, "later@example.org")
+	expect.Equal(t, "first", letters[1].To, "earlier@example.org")
+}

@@ -126,6 +126,24 @@ func TestOPR15AProofOfARefusedCallLeavesNoRow(t *testing.T) {
 	expect.Equal(t, "proofs", w.countWhere("used_proofs", "1 = 1"), 1)
 }
 
+// A proof works once, at whichever grant, and a call with a used one uses nothing else up.
+func TestOPR15AProofWorksOnceAtEveryGrant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.Devices, s.OwnBehalf = true, true }))
+	key := secret.NewECKey()
+	fresh := func() string { return w.proof(key, "POST", "/token", "", nil) }
+	used := fresh()
+	machine := url.Values{"grant_type": {"client_credentials"}}
+	expect.Equal(t, "first", w.prove(c, "/token", machine, used).Status, http.StatusOK)
+	for name, grant := range map[string]url.Values{
+		"a machine": machine, "a code": byCode(w.code(w.bo, c)), "a refresh": byRefresh(w.enter(w.bo, c).text("refresh_token")), "a device": byDevice(w.device(w.bo, c)),
+	} {
+		w.wantError(name, w.prove(c, "/token", grant, used), http.StatusBadRequest, "invalid_dpop_proof")
+		expect.Equal(expect.Case(t, "%s with a fresh proof", name), "status", w.prove(c, "/token", grant, fresh()).Status, http.StatusOK)
+	}
+}
+
 func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

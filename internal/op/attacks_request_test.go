@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"parvis/internal/app"
 	"parvis/internal/application"
@@ -340,5 +341,22 @@ func TestGuessesFromOneIPv6NetworkAreCountedTogether(t *testing.T) {
 	}
 	if status := guess("2001:db8:1:3::1"); status != 422 {
 		t.Errorf("another /64 is answered %d, want 422", status)
+	}
+}
+
+// The page for developers cuts a long address, and no character of it in two.
+func TestALongAddressIsCutBetweenCharacters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.books()
+	for name, at := range map[string]string{"authorization": "/authorize?redirect_uri=", "sign-out": "/end-session?post_logout_redirect_uri="} {
+		for odd := range 2 { // the cut is between two bytes of é in one of them
+			long := "https://evil.example/" + strings.Repeat("a", odd) + strings.Repeat("é", 1500)
+			p := w.bo.Get(at + url.QueryEscape(long) + "&client_id=" + string(c.ID) + "&response_type=code&scope=openid")
+			of := expect.Case(t, "%s, %d", name, odd)
+			expect.Equal(of, "shown", strings.Contains(p.Body, strings.Repeat("é", 900)), true)
+			expect.Equal(of, "whole", strings.Contains(p.Body, strings.Repeat("é", 1500)), false)
+			expect.Equal(of, "valid text", utf8.ValidString(p.Body), true)
+		}
 	}
 }
