@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { accept, authenticator, codeOf, enrolApp, follow, heading, look, password, platform, press, shot, startDemo, text, until, watched } from './lib.mjs';
+import { accept, authenticator, codeOf, confirm, enrolApp, follow, heading, look, password, platform, press, shot, startDemo, text, until, watched } from './lib.mjs';
 
 let demo;
 let browser;
@@ -280,7 +280,8 @@ describe('two organizations in one browser, and three applications', { concurren
       await page.goto(at('/o/meridian/admin/applications/architect'));
       await page.getByLabel(standing).check();
       await page.locator('#place').getByRole('button', { name: 'Save' }).click();
-      await page.locator('.notice.ok').waitFor();
+      if (standing === 'No, forbidden.') await confirm(page, 'Forbid it');
+      await page.locator('h1.did').waitFor();
     };
     await allow('No, forbidden.');
     await letGo([architect]);
@@ -353,9 +354,9 @@ test('a device is signed in by the code that it shows', async () => {
   scanner = await page.locator('#client-id').innerText();
   await follow(page, 'Go on to the application');
   await page.locator('#tokens summary').click();
-  await page.getByLabel('Sign-in of devices').check();
+  await page.getByRole('checkbox', { name: 'Sign-in of devices' }).check();
   await page.locator('#tokens').getByRole('button', { name: 'Save' }).click();
-  await page.locator('.notice.ok').waitFor();
+  await page.locator('h1.did').waitFor();
 
   const shown = await post('/device_authorization', { client_id: scanner, scope: 'openid profile email' });
   await page.goto(at('/device'));

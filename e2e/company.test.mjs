@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { accept, follow, heading, look, press, startDemo, text, watched } from './lib.mjs';
+import { accept, follow, greeted, heading, look, press, startDemo, text, watched } from './lib.mjs';
 
 const complaints = []; // what the pages wrote to the console, policy violations among it
 const cleanUp = [];
@@ -53,7 +53,7 @@ describe('the company’s own sign-in server', { concurrency: false }, () => {
     await look(page, 'company-choose');
     await choose(page, 'Mei Tanaka');
     await page.waitForURL(home);
-    await heading(page, 'Hello, Mei Tanaka');
+    await greeted(page, 'Mei Tanaka');
   });
 
   test('who is signed in at the company is in without credentials', async () => {
@@ -64,7 +64,7 @@ describe('the company’s own sign-in server', { concurrency: false }, () => {
     await look(page, 'company-home');
     await enter(page, 'jonas@halden.example');
     await page.waitForURL(home);
-    await heading(page, 'Hello, Jonas Berg');
+    await greeted(page, 'Jonas Berg');
   });
 
   test('the owner accepts the invitation and finds every attempt', async () => {
@@ -85,10 +85,10 @@ describe('the company’s own sign-in server', { concurrency: false }, () => {
     await press(ingrid, 'Continue');
     await ingrid.locator('input[name=metadata_address]').fill(`${demo.company}/saml/metadata`);
     await ingrid.locator('form:has(input[name=metadata_address])').getByRole('button').last().click();
-    await ingrid.getByText('Saved.').waitFor();
+    await ingrid.getByText('The provider was saved').waitFor();
     await ingrid.locator('#people input[name=vouches]').check();
     await ingrid.locator('#people').getByRole('button', { name: 'Save' }).click();
-    await ingrid.getByText('Saved.').waitFor();
+    await ingrid.getByText('The provider was saved').waitFor();
     await ingrid.locator('button[value=test]').click();
     await heading(ingrid, 'Who are you?');
     await choose(ingrid, 'Ingrid Halvorsen');
@@ -104,7 +104,7 @@ describe('the company’s own sign-in server', { concurrency: false }, () => {
     await choose(page, 'Halden Rail by SAML');
     await choose(page, 'Jonas Berg');
     await page.waitForURL(home);
-    await heading(page, 'Hello, Jonas Berg');
+    await greeted(page, 'Jonas Berg');
   });
 
   test('nobody was warned of a violated policy', () => assert.deepEqual(complaints, []));

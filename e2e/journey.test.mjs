@@ -73,6 +73,9 @@ describe('the front door opens', () => {
     const page = await browser.newPage();
     await page.goto(`${demo.address}/o/meridian/home`);
     await page.getByRole('link', { name: 'Administration', exact: true }).click();
+    await shot(page, 'overview');
+    await axe(page);
+    await page.goto(`${demo.address}/o/meridian/admin/people`);
     await shot(page, 'people');
     await axe(page);
     await page.getByRole('link', { name: /Invite/ }).first().click();
@@ -111,7 +114,7 @@ describe('the front door opens', () => {
     await axe(page);
     await page.locator('input[name=password]').fill(password);
     await page.locator('input[name=repetition]').fill(password);
-    await page.locator('#main button').last().click();
+    await page.locator('#main button:not([type=button])').last().click();
     await page.waitForURL('**/o/meridian/home');
     assert.equal(await page.locator('html').getAttribute('lang'), 'fr');
     await shot(page, 'home-fr');

@@ -144,9 +144,14 @@ export async function watched(complaints, options) {
 export const password = 'Seven zebras ride 9 trams!';
 
 export const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
+// confirm presses the button of the page that asks first.
+export const confirm = (page, name) => page.locator('.confirm').getByRole('button', { name, exact: true }).click();
 export const follow = (page, name) => page.getByRole('link', { name, exact: true }).click();
 export const text = (page) => page.locator('main').innerText();
 export const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
+
+// greeted waits for the home page of a person, who is greeted by the time of day.
+export const greeted = (page, name) => page.getByRole('heading', { level: 1, name: new RegExp(`, ${name}$`) }).waitFor();
 
 // until asks again until what it asks is so.
 export async function until(what, asked, seconds = 15) {
@@ -162,7 +167,7 @@ export async function accept(page, link, name) {
   if (name) await page.locator('input[name=name]').fill(name);
   await page.locator('input[name=password]').fill(password);
   await page.locator('input[name=repetition]').fill(password);
-  await page.locator('#main button').last().click();
+  await page.locator('#main button:not([type=button])').last().click();
 }
 
 // setUp makes the first organization by its link: Meridian, whose owner Ada keeps the
@@ -172,7 +177,7 @@ export async function setUp(page, link) {
   for (const [name, value] of Object.entries({
     organization: 'Meridian Freight', short_name: 'meridian', name: 'Ada Lovelace', email: 'ada@meridian.example', password, repetition: password,
   })) await page.locator(`input[name=${name}]`).fill(value);
-  await page.locator('#main button').last().click();
+  await page.locator('#main button:not([type=button])').last().click();
   await heading(page, 'Protect your account');
   await page.locator('input[name=device]').fill('Laptop');
   await page.getByLabel('Passkey').check();
@@ -193,7 +198,7 @@ export async function signIn(page, organization, email) {
 
 export async function signOut(page, organization) {
   await page.goto(`${organization}/sign-out`);
-  await page.locator('#main button').first().click();
+  await page.locator('#main button:not([type=button])').first().click();
   await page.waitForURL(`${organization}?signed-out`);
 }
 
@@ -319,10 +324,10 @@ export const platform = { transport: 'internal', hasResidentKey: true, hasUserVe
 // returns the secret. It leaves the page that offers recovery codes by Later.
 export async function enrolApp(page) {
   await page.locator('input[name=device]').fill('Phone');
-  await page.locator('#main button').first().click();
+  await page.locator('#main button:not([type=button])').first().click();
   const secret = await page.locator('.spell').innerText();
   await page.locator('input[name=code]').fill(await codeOf(secret, -1));
-  await page.locator('#main button').first().click();
+  await page.locator('#main button:not([type=button])').first().click();
   await page.waitForURL('**/account/security/codes?**');
   await page.locator('#main .second').click();
   return secret;

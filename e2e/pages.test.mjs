@@ -15,6 +15,9 @@ const page = (style, main) => `<!doctype html>
 </html>
 `;
 
+// phone is a page with the link by which a page of ours is known; its style sheet comes after ours.
+const phone = (style, main) => page('', main).replace('</head>', `<link rel="stylesheet" href="/assets/parvis.css"></head>`).replace('<main>', `<style>body { display: block } ${style}</style><main>`);
+
 const bad = {
   'twice-the-same-id': [page('', '<p id="a">One</p><p id="a">Two</p>'), /nu: Duplicate ID/, /html-validate: no-dup-id/],
   'pale-in-the-dark': [page('p { color: #595959; background: #fff } @media (prefers-color-scheme: dark) { p { background: #666 } }', '<p>Forgotten?</p>'),
@@ -22,6 +25,11 @@ const bad = {
   'pale-in-the-light': [page('p { color: light-dark(#bbb, #fff) }', '<p class="pale">Forgotten?</p>'), /axe \(light\): color-contrast/],
   'too-small-to-hit': [page('button { font-size: 8px; padding: 0; border: 0; display: block; height: 10px }', '<form><button class="one">A</button><button class="two">B</button></form>'),
     /axe \(light\): target-size/],
+  'too-wide-for-a-phone': [phone('p { margin: 2rem } div { width: 380px; margin: 1rem }', '<div><button>Wide</button><p>A line that fits no phone of 320 pixels, however it is held.</p></div>'),
+    /phone \(320\): the page scrolls sideways/, /phone \(320\): it stands beyond the screen: <p>/],
+  'a-strip-cut-off': [phone('nav { margin: 1rem; white-space: nowrap; overflow-x: auto }', '<nav><a href="/">People</a> <a href="/">Groups</a> <a href="/">Sign-in rules</a> <a href="/">Single sign-on</a> <a href="/">Audit log</a></nav>'),
+    /phone \(390\): it is cut off: <nav>/],
+  'at-the-edge': [phone('main { margin: 0 } p { margin: 1rem 0 }', '<p>Nothing keeps this line away from the edge.</p>'), /phone \(390\): it touches the edge: <p>/],
   'without-a-label': [page('', '<form><input name="email"></form>'), /axe \(light\): label/],
 };
 

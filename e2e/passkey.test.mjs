@@ -142,7 +142,7 @@ describe('a passkey of this device', { concurrency: false }, () => {
     await page.locator('input[name=device]').fill('Kim’s <b>laptop</b>');
     await press(page, 'Save the name');
     await page.waitForURL('**/account/security?renamed');
-    assert.match(await text(page), /The new name is saved\.[^]*Kim’s <b>laptop<\/b>/);
+    assert.match(await text(page), /The device has its new name[^]*Kim’s <b>laptop<\/b>/);
 
     await follow(page, 'Change Kim’s <b>laptop</b>');
     assert.match(await text(page), /This is your last second step/);
@@ -162,7 +162,7 @@ describe('a passkey of this device', { concurrency: false }, () => {
     await page.waitForURL('**/account/security/codes?**');
     await follow(page, 'Later');
     await page.waitForURL('**/account/security?added');
-    assert.match(await text(page), /The device is added\.[^]*Phone/);
+    assert.match(await text(page), /The device was added[^]*Phone/);
   });
 
   test('removed, it opens nothing, and the browser is told', async () => {
@@ -170,7 +170,7 @@ describe('a passkey of this device', { concurrency: false }, () => {
     await follow(page, 'Change Kim’s <b>laptop</b>');
     await press(page, 'Remove this device');
     await page.waitForURL('**/account/security?removed**');
-    assert.match(await text(page), /The device is removed/);
+    assert.match(await text(page), /The device was removed/);
     await look(page, 'device-removed');
     const forgotten = () => until('the browser forgot it', async () => (await device.credentials()).length === 0);
     await forgotten();

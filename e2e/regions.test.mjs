@@ -42,7 +42,7 @@ describe('between two regions', () => {
     await page.goto(demo.links.cobalt);
     await page.locator('input[name=password]').fill(password);
     await page.locator('input[name=repetition]').fill(password);
-    await page.locator('#main button').last().click();
+    await page.locator('#main button:not([type=button])').last().click();
     await page.waitForURL(`${demo.other}/o/cobalt/home`);
     assert.match(await page.locator('header .chip').first().innerText(), /Americas/);
   });

@@ -126,7 +126,7 @@ describe('an authenticator app, required', { concurrency: false }, () => {
       await page.goto(at('/o/lumen/admin/organization'));
       await page.locator('input[name=organization]').fill(name);
       await press(page, 'Save');
-      await page.locator('.notice.ok').waitFor();
+      await page.locator('h1.did').waitFor();
       await page.goto(at('/o/lumen/account/security/add'));
       await page.locator('input[name=device]').fill('Spare phone');
       await press(page, 'Next');

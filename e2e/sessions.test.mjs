@@ -19,7 +19,7 @@ describe('one browser, several users', () => {
     await page.goto(link);
     await page.locator('input[name=password]').fill(password);
     await page.locator('input[name=repetition]').fill(password);
-    await page.locator('#main button').last().click();
+    await page.locator('#main button:not([type=button])').last().click();
   };
   const signIn = async (page, email) => {
     await page.locator('input[name=email]').fill(email);
@@ -95,7 +95,7 @@ describe('one browser, several users', () => {
     const rules = await browser.newPage();
     await rules.goto(at('/o/meridian/admin/rules/sessions'));
     await rules.locator('select[name=idle]').selectOption('5m0s');
-    await rules.locator('#main button').last().click();
+    await rules.locator('#main button:not([type=button])').last().click();
     await rules.waitForURL('**?saved');
     await rules.close();
 
@@ -168,7 +168,7 @@ describe('one browser, several users', () => {
     await page.locator('input[name=name]').fill('Ana Maria Duarte');
     const elsewhere = await browser.newPage();
     await elsewhere.goto(at('/o/meridian/sign-out'));
-    await elsewhere.locator('#main button').first().click();
+    await elsewhere.locator('#main button:not([type=button])').first().click();
     await elsewhere.waitForURL('**/o/meridian?signed-out');
     await elsewhere.close();
     await page.locator('#main > .button').click();
@@ -185,7 +185,7 @@ describe('one browser, several users', () => {
     await page.goto(at('/o/lumen'));
     await signIn(page, 'lin@lumen.example');
     await page.locator('input[name=code]').fill(await codeOf(secret));
-    await page.locator('#main button').click();
+    await page.locator('#main button:not([type=button])').click();
     await page.waitForURL('**/o/lumen/home');
     await page.goto(at('/o/meridian'));
     await signIn(page, 'ana@meridian.example');

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
-import { authenticator, follow, freePort, heading, look, password, platform, press, setUp, signOut, startServer, text, watched } from './lib.mjs';
+import { authenticator, confirm, follow, freePort, heading, look, password, platform, press, setUp, signOut, startServer, text, watched } from './lib.mjs';
 import { startProvider } from './provider.mjs';
 import { startSAMLProvider } from './simplesamlphp.mjs';
 
@@ -85,7 +85,7 @@ const known = (page, name) => page.locator(`#value-${name}`).innerText();
 async function welcome(page) {
   await page.getByLabel('Let in people whom nobody invited').check();
   await page.locator('#people').getByRole('button', { name: 'Save' }).click();
-  await page.getByText('Saved.').waitFor();
+  await page.getByText('The provider was saved').waitFor();
 }
 
 // fresh is the browser of somebody who was never here.
@@ -148,7 +148,7 @@ describe('OpenID Connect', { concurrency: false }, () => {
     await page.locator('input[name=issuer]').fill(provider.issuer);
     await page.locator('input[name=client_secret]').fill('a secret of the client, long enough');
     await press(page, 'Ask the provider and save');
-    await page.getByText('Saved.').waitFor();
+    await page.getByText('The provider was saved').waitFor();
     await welcome(page);
     await look(page, 'sso-oidc-complete');
     assert.equal(await page.getByRole('button', { name: 'Turn on' }).count(), 0);
@@ -225,7 +225,7 @@ describe('OpenID Connect', { concurrency: false }, () => {
   test('signing out here signs out there', async () => {
     const { page } = eve;
     await page.goto(`${meridian()}/sign-out`);
-    await page.locator('#main button').first().click();
+    await page.locator('#main button:not([type=button])').first().click();
     await page.waitForURL(`${provider.issuer}/session/end?**`);
     await press(page, 'Yes, sign me out');
     await page.waitForURL(`${meridian()}?signed-out`);
@@ -248,6 +248,8 @@ describe('OpenID Connect', { concurrency: false }, () => {
     await page.goto(admin('single-sign-on'));
     await follow(page, 'Meridian ID');
     await press(page, 'Turn off');
+    await look(page, 'sso-off-confirm');
+    await confirm(page, 'Turn off');
     await page.getByRole('button', { name: 'Turn on' }).waitFor();
     await eve.page.goto(meridian());
     assert.equal(await eve.page.getByRole('button', { name: 'Continue with Meridian ID' }).count(), 0);
@@ -273,15 +275,15 @@ describe('SAML', { concurrency: false }, () => {
   };
   const pasteMetadata = async () => {
     await page.locator('textarea[name=metadata]').fill(await saml.published());
-    await press(page, 'Read the metadata');
-    await page.getByText('Saved.').waitFor();
+    await press(page, 'Read the description');
+    await page.getByText('The provider was saved').waitFor();
   };
 
   test('it is set up from metadata, on both sides', async () => {
     await add(page, 'SAML 2.0', 'Meridian SAML');
     await look(page, 'sso-saml-draft');
     await page.locator('textarea[name=metadata]').fill((await saml.published()).replaceAll('IDPSSODescriptor', 'SPSSODescriptor'));
-    await press(page, 'Read the metadata');
+    await press(page, 'Read the description');
     await page.locator('#metadata-error').waitFor();
     await look(page, 'sso-saml-wrong-metadata');
     await pasteMetadata();
@@ -304,7 +306,7 @@ describe('SAML', { concurrency: false }, () => {
     await follow(page, 'Meridian SAML');
     await page.getByLabel('Accept encryption that does not detect changes (CBC)').check();
     await page.locator('#details').getByRole('button', { name: 'Save' }).click();
-    await page.getByText('Saved.').waitFor();
+    await page.getByText('The provider was saved').waitFor();
     await press(page, 'Test');
     await page.waitForURL('**/single-sign-on/attempts/*'); // the provider knows her by now
     await look(page, 'sso-saml-tested');
@@ -361,6 +363,7 @@ describe('SAML', { concurrency: false }, () => {
     await page.waitForURL('**/single-sign-on/attempts/*');
     await open();
     await page.locator('button[value=take]').click();
+    await confirm(page, 'Accept the change');
     await page.locator('#waiting').waitFor({ state: 'detached' });
     assert.match(await page.locator('#certificates').innerText(), /first[^]*second|second[^]*first/);
     await look(page, 'sso-saml-certificates');
@@ -378,7 +381,7 @@ describe('SAML', { concurrency: false }, () => {
     await visit(first, comesIn);
     await visit(second, comesIn);
     await page.locator('#certificates li').filter({ hasText: 'first' }).getByRole('button', { name: 'Remove' }).click();
-    await page.getByText('Saved.').waitFor();
+    await page.getByText('The provider was saved').waitFor();
     await visit(first, (page) => heading(page, 'Single sign-on did not work'));
     await visit(second, comesIn);
   });
@@ -387,12 +390,13 @@ describe('SAML', { concurrency: false }, () => {
     await page.goto(admin('single-sign-on/only'));
     await look(page, 'sso-only-before');
     await press(page, 'Make it the only way in');
-    await page.locator('#confirmed-error').waitFor();
+    await page.locator('.notice.bad').waitFor();
     await page.getByLabel('Ada Lovelace').check();
-    await page.getByLabel('I have read this.').check();
-    await look(page, 'sso-only-confirm');
     await press(page, 'Make it the only way in');
-    await page.getByText('Single sign-on is the only way in now.').waitFor();
+    await page.locator('.confirm').waitFor();
+    await look(page, 'sso-only-confirm');
+    await confirm(page, 'Make it the only way in');
+    await page.getByText('Single sign-on is the only way in now').waitFor();
     await look(page, 'sso-only');
   });
 
@@ -422,7 +426,8 @@ describe('SAML', { concurrency: false }, () => {
     await page.waitForURL(home);
     await page.goto(admin('single-sign-on/only'));
     await press(page, 'Open the other ways in again');
-    await page.getByText('The other ways in are open again.').waitFor();
+    await confirm(page, 'Open the other ways in again');
+    await page.getByText('The other ways in are open again').waitFor();
     await device.touch(false);
     await signOut(page, meridian());
     await page.locator('input[name=password]').waitFor();

@@ -35,7 +35,7 @@ describe('two clicks instead of one', () => {
     const page = await visit(javaScriptEnabled, link);
     await page.locator('input[name=password]').fill(password);
     await page.locator('input[name=repetition]').fill(password);
-    await twice(page, page.locator('#main button').last(), pause);
+    await twice(page, page.locator('#main button:not([type=button])').last(), pause);
     return page;
   };
 

@@ -33,7 +33,7 @@ var phrases = []phrase{
 	{"tells of", words(`(?:tells?|told|telling) (?:nothing |not )?of\b`), "says nothing about, describes", 2, 2},
 	{"is none of", words(`(?:is|are|was|were) none of\b`), "is not one of", 0, 0},
 	{"whoever", words(`who(?:ever|mever)\b`), "people who, somebody who, the one who", 4, 0},
-	{"that it is", words(`that (?:it|they) (?:is|are|was|were)\b`), "the thing itself, by its name", 20, 18},
+	{"that it is", words(`that (?:it|they) (?:is|are|was|were)\b`), "the thing itself, by its name", 20, 17},
 	{"is that.", words(`(?:is|are) (?:that|those)\.(?:\s|$)`), "the thing itself, by its name", 0, 0},
 	{"to who", words(`(?:to|for|by|from) who\b|to be who\b`), "to the person who", 1, 0},
 	{"nothing any more", words(`nothing any ?more\b`), "no longer exists, has ended", 0, 0},

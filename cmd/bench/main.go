@@ -19,7 +19,7 @@ func main() {
 	work := flag.String("work", "", "a folder for its data")
 	quick := flag.Bool("quick", false, "one round of short runs")
 	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
-	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications or parity")
+	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console or api")
 	flag.Parse()
 	if *bare != "" {
 		log.Fatal(serveBare(*bare))
@@ -55,7 +55,7 @@ func run(binary, work, only string, quick bool) error {
 	for _, part := range []struct {
 		name string
 		run  func() error
-	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}} {
+	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}, {"console", b.console}, {"api", b.api}} {
 		if only != "" && only != part.name {
 			continue
 		}
@@ -172,7 +172,7 @@ func (b *bench) pages(title string, s, bare *server, people []person) error {
 			path       string
 			status     int
 			ratio, cpu *[]float64
-		}{{"/o/bench/admin", http.StatusSeeOther, &check, &checkCPU}, {"/o/bench/home", http.StatusOK, &page, &pageCPU}} {
+		}{{"/o/bench/admin/people/change", http.StatusSeeOther, &check, &checkCPU}, {"/o/bench/home", http.StatusOK, &page, &pageCPU}} {
 			ours := s.load(b.length, 4, func(c *http.Client) error {
 				return visit(c, s.url+of.path, people[int(next.Add(1))%len(people)].cookie, of.status)
 			})

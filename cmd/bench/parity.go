@@ -289,7 +289,7 @@ func deactivate(data string, people []person) ([]person, error) {
 	defer d.Close()
 	return people, d.Update(ctx, func(tx *db.Tx) error {
 		for _, p := range people {
-			if _, err := tx.Exec(ctx, `update users set deactivated_at = $1 where email_key = $2`, db.Time(tx.Now()), p.email); err != nil {
+			if _, err := tx.Exec(ctx, `update users set deactivated_at = $1, state = 'deactivated' where email_key = $2`, db.Time(tx.Now()), p.email); err != nil {
 				return err
 			}
 		}

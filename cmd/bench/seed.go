@@ -70,7 +70,7 @@ func seed(data string, users int) ([]person, error) {
 	}
 	// The history of making them is sealed before anything is measured.
 	for range users/1000 + 1 {
-		if err := a.Seals.Sweep(ctx, d); err != nil {
+		if err := a.Audit.Sweep(ctx, d); err != nil {
 			return nil, err
 		}
 	}

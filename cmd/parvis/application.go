@@ -331,7 +331,7 @@ type addSecretCommand struct{ applicationFlags }
 func (c *addSecretCommand) Run(p *program) error {
 	var shown string
 	if err := c.update(p, func(tx *db.Tx, client application.Application) (err error) {
-		shown, err = application.AddSecret(p.ctx, tx, directory.Operator(), client)
+		_, shown, err = application.AddSecret(p.ctx, tx, directory.Operator(), client)
 		return err
 	}); err != nil {
 		return err

@@ -33,12 +33,14 @@ type plan struct {
 	resolver  domain.Resolver // nil for this machine's
 	smtp      *mail.SMTP
 	from      string
+	operator  string
 	proxies   []netip.Prefix
 	allow     []string // hosts that outbound may ask although they are not public
 	links     page.Links
 	regions   page.Regions
 	breached  string
 	lifetimes lifetime.Overrides
+	kept      kept
 	secured   bool // this program does TLS itself
 	cert, key string
 	text      bool     // logs are text, not JSON
@@ -104,6 +106,7 @@ func (c *configuration) check() plan {
 	c.checkDNS(&p)
 	c.checkFiles(&p)
 	c.checkLifetimes(&p)
+	c.checkRetention(&p)
 	p.strangers = c.strangers()
 	return p
 }
@@ -278,6 +281,10 @@ func (c *configuration) checkMail(p *plan) {
 		m.From = "no-reply@" + noReplyHost(p.base.Hostname())
 	}
 	p.from = m.From
+	p.operator = m.Operator
+	if a, err := netmail.ParseAddress(m.Operator); m.Operator != "" && (err != nil || a.Address != m.Operator) {
+		c.problem("[mail] operator is one plain address without a name, as in operator = \"operations@your-company.com\".")
+	}
 	a, err := netmail.ParseAddress(m.From)
 	switch {
 	case m.From == "" && m.Address == "":
@@ -289,15 +296,6 @@ func (c *configuration) checkMail(p *plan) {
 	case isPlaceholder(m.From[strings.LastIndex(m.From, "@")+1:]):
 		c.problem("[mail] from is only an example: write an address of your own.")
 	}
-}
-
-// noReplyHost returns the domain of the sender before a mail server is configured: no letter is
-// sent then, but pages name the address.
-func noReplyHost(host string) string {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return "localhost"
-	}
-	return host
 }
 
 // greeting returns the name for EHLO: that of the public address, which is in the DNS, because

@@ -38,6 +38,7 @@ type Config struct {
 		Password     string `toml:"password" secret:"whole"`
 		PasswordFile string `toml:"password_file"`
 		From         string `toml:"from"`
+		Operator     string `toml:"operator"`
 	} `toml:"mail"`
 	TLS struct {
 		Certificate string `toml:"certificate"`
@@ -58,6 +59,10 @@ type Config struct {
 	Log       struct {
 		Format string `toml:"format"`
 	} `toml:"log"`
+	Retention struct {
+		Audit   string `toml:"audit"`
+		Letters string `toml:"letters"`
+	} `toml:"retention"`
 	Regions []regionTable `toml:"regions"`
 }
 

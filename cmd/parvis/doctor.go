@@ -218,14 +218,14 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 		return
 	}
 	d.ok("keys", "%s belong to this database", d.plan.keysPath())
-	seals, err := audit.NewSeals(keys.Sealing).Verify(d.ctx, open)
+	checked, err := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: d.plan.host(), File: d.plan.rootsPath()}).Check(d.ctx, open)
 	switch {
-	case errors.Is(err, audit.ErrChainBroken):
-		d.fail("audit log", "%v. Compare it with a backup: somebody changed the database by hand.", err)
+	case errors.Is(err, audit.ErrAltered):
+		d.fail("audit log", "%v. Compare it with a backup: somebody changed the database by hand, or restored an older one (docs/operations.md).", err)
 	case err != nil:
 		d.fail("audit log", "it cannot be read: %v.", err)
 	default:
-		d.ok("audit log", "%d seals are intact", seals)
+		d.ok("audit log", "%d logs with %d sealed events are intact", checked.Logs, checked.Events)
 	}
 }
 

@@ -350,18 +350,18 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 	server := p.start(t)
 	owner(t, server)
 	for range 100 { // until a sweep has sealed something
-		if lines, _ = p.doctor(t); !strings.HasPrefix(lines["audit log"], "ok 0 ") {
+		if lines, _ = p.doctor(t); !strings.Contains(lines["audit log"], " 0 sealed") {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	wantLine(t, lines, "audit log", "ok", "seals are intact")
+	wantLine(t, lines, "audit log", "ok", "sealed events are intact")
 	if err := os.Chmod(filepath.Join(p.dir, "data"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	execAll(t, p.database, `update audit_events set actor_name = 'Eve' where seal = 1`)
+	execAll(t, p.database, `update audit_events set actor_name = 'Eve' where leaf = 0`)
 	lines, _ = p.doctor(t)
-	wantLine(t, lines, "audit log", "FAIL", "the audit log was altered: seal 1")
+	wantLine(t, lines, "audit log", "FAIL", "the audit log was altered: event 0 ")
 	wantLine(t, lines, "data folder", "FAIL", "chmod 700 data")
 	execAll(t, p.database, `update clients set settings = replace(settings, '"algorithm"', '"audience":"`+p.base+`/","algorithm"') where id = 'architect'`)
 	lines, _ = p.doctor(t)

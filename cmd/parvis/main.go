@@ -17,6 +17,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"parvis/cmd/parvis/admin"
 	"parvis/cmd/parvis/demo"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
@@ -39,11 +40,13 @@ type commands struct {
 	Organization organizationCommands `cmd:"" help:"Create, list, suspend and resume organizations."`
 	User         userCommands         `cmd:"" help:"Help a person whom no administrator can help."`
 	Application  applicationCommands  `cmd:"" help:"Register, connect and place applications."`
+	Operator     operatorCommands     `cmd:"" help:"Let machines act for the operator by the API."`
 	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards applications and identity providers."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
 	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets."`
 	Backup       backupCommand        `cmd:"" help:"Copy an SQLite database while the server runs."`
 	Version      versionCommand       `cmd:"" help:"Print this program's version."`
+	Admin        admin.Commands       `cmd:"" help:"Run an organization from anywhere, through the API of its installation."`
 }
 
 // storageFlags are the flags of every command that opens the database.
@@ -119,11 +122,23 @@ func run(args, environ []string, out, errors io.Writer) int {
 		fmt.Fprintf(errors, "parvis: %v\nTry 'parvis --help'.\n", err)
 		return exitUsage
 	}
-	if err := command.Run(&program{ctx, environ, out, errors}); err != nil {
+	err = command.Run(&program{ctx, environ, out, errors}, &admin.Terminal{Context: ctx, In: os.Stdin, Out: out, Err: errors})
+	if err != nil {
 		explain(errors, err)
-		return exitFailed
+		return codeOf(err)
 	}
 	return 0
+}
+
+// codeOf returns the exit code of an error.
+func codeOf(err error) int {
+	if own, ok := errors.AsType[interface {
+		error
+		ExitCode() int
+	}](err); ok {
+		return own.ExitCode()
+	}
+	return exitFailed
 }
 
 // explain prints an error for the person who typed the command.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -36,7 +37,8 @@ import (
 // The test binary is also the program: scripts and tests run it as 'parvis'.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"parvis": func() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) },
+		"parvis":  func() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) },
+		"visitor": visitor,
 	})
 }
 
@@ -48,6 +50,11 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
+			commands := admins(t)
+			maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
+				"serve": scriptServe, "end": scriptEnd, "visit": scriptVisit, "link": scriptLink, "newer": scriptNewer,
+				"certificate": scriptCertificate, "enrol": scriptEnrol, "secret": scriptSecret,
+			})
 			testscript.Run(t, testscript.Params{
 				Files:               []string{file},
 				RequireExplicitExec: true,
@@ -61,10 +68,7 @@ func TestScripts(t *testing.T) {
 					}
 					return false, fmt.Errorf("no condition %q", name)
 				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"serve": scriptServe, "end": scriptEnd, "visit": scriptVisit, "link": scriptLink, "newer": scriptNewer,
-					"certificate": scriptCertificate, "enrol": scriptEnrol, "secret": scriptSecret,
-				},
+				Cmds: commands,
 			})
 		})
 	}

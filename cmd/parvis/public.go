@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"strings"
 	"syscall"
 	"time"
@@ -175,4 +176,13 @@ func isOwn(a net.Addr) bool {
 		}
 	}
 	return false
+}
+
+// noReplyHost returns the domain of the sender before a mail server is configured: no letter is
+// sent then, but pages name the address.
+func noReplyHost(host string) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return "localhost"
+	}
+	return host
 }

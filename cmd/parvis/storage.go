@@ -35,6 +35,17 @@ func open(ctx context.Context, p plan, create bool, note func(db.Migration)) (*s
 	return s, nil
 }
 
+// rootsPath is the file of what this node knows of the audit log.
+func (p plan) rootsPath() string { return filepath.Join(p.data, "audit-roots") }
+
+// host is that of the public address; empty where that cannot be used.
+func (p plan) host() string {
+	if p.base == nil {
+		return ""
+	}
+	return p.base.Host
+}
+
 // openDatabase opens the database alone. It makes a new one only if create is true.
 func openDatabase(ctx context.Context, p plan, create bool) (*db.DB, error) {
 	if create {

@@ -16,6 +16,7 @@ import (
 type Service struct {
 	DB     *db.DB
 	SignIn *signin.Service
+	Audit  *audit.Logs
 }
 
 // Refused records, in a transaction of its own, that the console, the command or an API refused

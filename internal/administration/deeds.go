@@ -17,6 +17,7 @@ type Deed struct {
 	Name     string
 	Role     directory.Role // the role that it gives, if it gives one
 	Everyone bool           // can be done to everyone
+	Grave    bool           // closes somebody's way in or gives every right, so that its button is red
 
 	fits func(directory.User) bool // reports whether there is anything for it to do
 	do   do
@@ -42,16 +43,16 @@ var deeds = slices.Concat([]Deed{
 	{Name: "reset", fits: active, do: sendReset},
 	{Name: "new-password", Everyone: true, fits: present, do: demandPassword},
 	{Name: "end-sessions", Everyone: true, fits: active, do: endSessions},
-	{Name: "deactivate", fits: active, do: plainly(directory.Deactivate)},
+	{Name: "deactivate", Grave: true, fits: active, do: plainly(directory.Deactivate)},
 	{Name: "reactivate", fits: deactivated, do: plainly(directory.Reactivate)},
-	{Name: "delete", fits: present, do: plainly(directory.Delete)},
+	{Name: "delete", Grave: true, fits: present, do: plainly(directory.Delete)},
 	{Name: "restore", fits: deleted, do: plainly(directory.Restore)},
 }, roleDeeds())
 
 func roleDeeds() []Deed {
 	var all []Deed
 	for _, role := range directory.Roles {
-		all = append(all, Deed{Name: "role-" + string(role), Role: role, fits: present, do: plainly(
+		all = append(all, Deed{Name: "role-" + string(role), Role: role, Grave: role == directory.Owner, fits: present, do: plainly(
 			func(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) error {
 				return directory.ChangeRole(ctx, tx, actor, org, id, role)
 			})})
@@ -128,14 +129,52 @@ var errPreview = errors.New("only a preview")
 // Task is a deed and the people to whom it is done. A dry run does it and rolls each transaction
 // back, so that it finds what the deed would refuse.
 type Task struct {
-	Deed   Deed
-	People []directory.UserID
-	Dry    bool
+	Deed     Deed
+	People   []directory.UserID
+	Everyone bool // to everyone in the organization in place of People
+	Number   int  // to how many of everyone, as the person who asks for it typed it
+	Dry      bool
 }
 
+// ErrNumber refuses a task for everyone whose number is missing or wrong: it names the right one.
+var ErrNumber = fault.Field("number", "directory.people_number")
+
 // Do does a task, AtOnce people in each transaction, and returns what happened to each person. It
-// stops with ErrNotFound at a person who is not in the organization.
+// stops with ErrNotFound at a person who is not in the organization. A task for everyone is judged
+// as a whole before anything is done: unless it states to how many people it would be done now, it
+// is done to nobody.
 func (s *Service) Do(ctx context.Context, actor directory.Actor, org directory.OrgID, task Task) ([]Fate, error) {
+	if !task.Everyone {
+		return s.each(ctx, actor, org, task)
+	}
+	var err error
+	if task.People, err = everyone(ctx, s.DB, actor, org); err != nil {
+		return nil, err
+	}
+	really := !task.Dry
+	task.Dry = true
+	fates, err := s.each(ctx, actor, org, task)
+	if err != nil || !really {
+		return fates, err
+	}
+	if n := Ready(fates); n == 0 || n != task.Number {
+		return nil, ErrNumber.With("Count", n)
+	}
+	task.Dry = false
+	return s.each(ctx, actor, org, task)
+}
+
+// Ready counts the people to whom a deed is done.
+func Ready(fates []Fate) (n int) {
+	for _, f := range fates {
+		if f.Done() {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Service) each(ctx context.Context, actor directory.Actor, org directory.OrgID, task Task) ([]Fate, error) {
 	var fates []Fate
 	for some := range slices.Chunk(task.People, AtOnce) {
 		var these []Fate
@@ -159,6 +198,11 @@ func (s *Service) Do(ctx context.Context, actor directory.Actor, org directory.O
 		fates = append(fates, these...)
 	}
 	return fates, nil
+}
+
+// DoTo does a deed to one person, in the caller's transaction.
+func (s *Service) DoTo(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, d Deed, id directory.UserID) error {
+	return d.do(s, ctx, tx, actor, org, id)
 }
 
 func (s *Service) doTo(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, d Deed, id directory.UserID) (Fate, error) {

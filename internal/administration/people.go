@@ -3,18 +3,22 @@ package administration
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/naming"
-	"parvis/internal/signin"
 )
 
-// pageOfPeople is how many people a page of the list has.
-const pageOfPeople = 50
+const (
+	// PageOfPeople is how many people a page of the list has.
+	PageOfPeople = 100
+	// MostOnPage is how many people a page may have where somebody asks for more or fewer.
+	MostOnPage = 200
+	// MostCounted is up to where people are counted; MostCounted+1 stands for more.
+	MostCounted = 10_000
+)
 
 // State filters the list of people.
 type State string
@@ -27,27 +31,72 @@ const (
 	Deleted     State = "deleted"
 )
 
-// Query selects people of one organization. An empty field excludes nobody.
+// WayIn filters the list by how people sign in.
+type WayIn string
+
+// The ways in. ByPasskey are those who have no password, and ByNothing those who cannot sign in
+// by themselves until somebody helps them.
+const (
+	ByPassword WayIn = "password"
+	ByPasskey  WayIn = "passkey"
+	ByProvider WayIn = "provider"
+	ByNothing  WayIn = "none"
+)
+
+// Sort is what the list is sorted by.
+type Sort string
+
+// The orders of the list. By role and by state, people follow one another by name within each.
+const (
+	ByName   Sort = "name"
+	BySignIn Sort = "last"
+	ByRole   Sort = "role"
+	ByState  Sort = "state"
+	ByJoined Sort = "joined"
+)
+
+// Filter selects people of one organization. An empty field excludes nobody.
+type Filter struct {
+	Text           string // a part of a name or an address
+	State          State
+	Role           directory.Role
+	Group          string // members of the group with this id
+	Outside        string // people outside the group with this id
+	SecondStep     directory.SecondStep
+	WayIn          WayIn
+	OnlyUsers      bool      // nobody who is only invited
+	SignedInBefore time.Time // who last signed in before that, or never did
+	Since          time.Time // joined or invited at that time or later
+	ChangedAfter   time.Time // users who changed after that time
+}
+
+// Query is a page of the people that a filter selects.
 type Query struct {
-	Text              string // a part of a name or an address
-	State             State
-	Role              directory.Role
-	Group             string    // members of the group with this id
-	Outside           string    // people outside the group with this id
-	WithoutSecondStep bool      // those whom signin.WithoutSecondStep counts
-	Since             time.Time // joined or invited at that time or later
-	After             Place     // the last line of the page before
+	Filter
+	Sort  Sort // empty is by name
+	Down  bool // the last first
+	After Place
+	Most  int // of a page, up to MostOnPage; PageOfPeople where zero
+
+	Uncounted bool // how many there are is not asked, or known
 }
 
-// invitations reports whether invitations can be among the lines.
-func (q Query) invitations() bool {
-	return (q.State == "" || q.State == Invited) && q.Group == "" && q.Outside == "" && !q.WithoutSecondStep
+// Known reports whether the query names only states, roles, second steps, ways and sorts that there are.
+func (q Query) Known() bool {
+	return (q.State == "" || slices.Contains([]State{Active, Invited, Deactivated, Deleted}, q.State)) &&
+		(q.Role == "" || q.Role.Valid()) &&
+		(q.SecondStep == "" || slices.Contains(directory.SecondSteps, q.SecondStep)) &&
+		(q.WayIn == "" || slices.Contains([]WayIn{ByPassword, ByPasskey, ByProvider, ByNothing}, q.WayIn)) &&
+		(q.Sort == "" || slices.Contains([]Sort{ByName, BySignIn, ByRole, ByState, ByJoined}, q.Sort))
 }
 
-// Place is the position of a line in the list, newest first.
+// Place is the position of a line in the list. Where the list is sorted by names it holds one, so
+// it leaves the server only sealed.
 type Place struct {
-	CreatedAt time.Time
-	ID        string
+	Part   int    `json:"p,omitempty"` // which role or state it is in
+	Text   string `json:"t,omitempty"`
+	Number int64  `json:"n,omitempty"`
+	ID     string `json:"i"`
 }
 
 // Line is a user, or an invitation to somebody who is not a user yet.
@@ -56,98 +105,131 @@ type Line struct {
 	Invitation *directory.Invitation
 }
 
-func (l Line) place() Place {
-	if l.User != nil {
-		return Place{l.User.CreatedAt, string(l.User.ID)}
-	}
-	return Place{l.Invitation.CreatedAt, l.Invitation.ID}
-}
-
 // Page is one page of the list.
 type Page struct {
 	Lines []Line
 	Next  Place // zero on the last page
+	Found int   // how many people there are, up to MostCounted+1
 }
 
-// People lists users and open invitations of an organization together, newest first. It pages by
-// key and not by offset, so that every page costs the same.
+// People lists users and open invitations of an organization together. It pages by key and not by
+// offset, so that every page costs the same.
 func People(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, q Query) (Page, error) {
 	if err := actor.MayRead(ctx, r, org); err != nil {
 		return Page{}, err
 	}
-	if q.After.ID == "" {
-		q.After.CreatedAt = time.UnixMicro(1 << 60)
-	}
-	if q.Since.IsZero() {
-		q.Since = time.UnixMicro(0)
-	}
-	all, err := users(ctx, r, org, q)
+	l := lister{r, org, q}
+	found, n, err := l.list(ctx, q.After)
 	if err != nil {
-		return Page{}, fmt.Errorf("listing users: %w", err)
+		return Page{}, err
 	}
-	if q.invitations() {
-		open, err := directory.OpenInvitations(ctx, r, org, directory.InvitationQuery{
-			Pattern: pattern(q.Text), Role: q.Role, Since: q.Since, Before: q.After.CreatedAt, BeforeID: q.After.ID, Limit: pageOfPeople + 1,
-		})
-		if err != nil {
-			return Page{}, err
+	page := Page{Found: n}
+	if most := q.most(); len(found) > most {
+		found = found[:most]
+		page.Next = found[most-1].place
+	}
+	page.Lines, err = l.lines(ctx, found)
+	return page, err
+}
+
+// most returns how many people a page has.
+func (q Query) most() int { return min(cmp.Or(q.Most, PageOfPeople), MostOnPage) }
+
+// CountPeople counts the people that a filter selects, up to most.
+func CountPeople(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, f Filter, most int) (int, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return 0, err
+	}
+	return lister{r, org, Query{Filter: f}}.count(ctx, most)
+}
+
+// part is a run of the list that is in one order: all of it, or one role or state.
+type part struct {
+	states []State
+	roles  []directory.Role
+}
+
+// everybody reports whether the filter leaves out nobody but the deleted, and perhaps the invited.
+func (f Filter) everybody() bool {
+	f.OnlyUsers = false
+	return f == Filter{}
+}
+
+// states returns which states the filter selects. Nobody who is only invited has a second step, a
+// way in or a group.
+func (f Filter) states() []State {
+	if f.State != "" && f.State != Invited {
+		return []State{f.State}
+	}
+	states := []State{Active, Invited, Deactivated}
+	if f.State == Invited {
+		states = []State{Invited}
+	}
+	if f.OnlyUsers || f.Group != "" || f.Outside != "" || f.SecondStep != "" || f.WayIn != "" || !f.SignedInBefore.IsZero() || !f.ChangedAfter.IsZero() {
+		states = slices.DeleteFunc(states, func(s State) bool { return s == Invited })
+	}
+	return states
+}
+
+func (f Filter) roles() []directory.Role {
+	if f.Role != "" {
+		return []directory.Role{f.Role}
+	}
+	return directory.Roles
+}
+
+// parts returns the runs of the list, in order.
+func (q Query) parts() []part {
+	states, roles := q.states(), q.roles()
+	parts := []part{{states, roles}}
+	switch q.Sort {
+	case ByName, BySignIn, ByJoined:
+	case ByState:
+		parts = nil
+		for _, s := range states {
+			parts = append(parts, part{[]State{s}, roles})
 		}
-		for i := range open {
-			all = append(all, Line{Invitation: &open[i]})
+	case ByRole:
+		parts = nil
+		for _, role := range roles {
+			parts = append(parts, part{states, []directory.Role{role}})
 		}
 	}
-	slices.SortFunc(all, func(a, b Line) int {
-		x, y := a.place(), b.place()
-		return cmp.Or(y.CreatedAt.Compare(x.CreatedAt), cmp.Compare(y.ID, x.ID))
-	})
-	page := Page{Lines: all}
-	if len(all) > pageOfPeople {
-		page.Lines = all[:pageOfPeople]
-		page.Next = page.Lines[pageOfPeople-1].place()
+	if q.Down {
+		slices.Reverse(parts)
 	}
-	return page, nil
+	return parts
 }
 
-func users(ctx context.Context, r db.Reader, org directory.OrgID, q Query) ([]Line, error) {
-	if q.State == Invited {
-		return nil, nil
+// ways returns which values of second_step, has_password and linked the filter selects.
+func (f Filter) ways() (steps []directory.SecondStep, password, linked []bool) {
+	steps, password, linked = directory.SecondSteps, []bool{true, false}, []bool{true, false}
+	switch f.WayIn {
+	case ByPassword:
+		password = []bool{true}
+	case ByProvider:
+		linked = []bool{true}
+	case ByPasskey:
+		steps, password = []directory.SecondStep{directory.StepByKey, directory.StepByBoth}, []bool{false}
+	case ByNothing:
+		steps, password, linked = []directory.SecondStep{directory.NoSecondStep, directory.StepByApp}, []bool{false}, []bool{false}
 	}
-	var all []Line
-	err := r.Rows(ctx, func(scan func(...any) error) error {
-		var u directory.User
-		err := scan(u.Targets()...)
-		all = append(all, Line{User: &u})
-		return err
-	}, `
-		select `+directory.UserColumns+`
-		from users u
-		where u.org_id = $1 and (u.created_at, u.id) < ($2, $3) and u.created_at >= $4 and u.search_key like $5 escape '\'
-			and (u.deleted_at is not null) = ($6 = 'deleted')
-			and ($6 in ('', 'deleted') or (u.deactivated_at is not null) = ($6 = 'deactivated'))
-			and ($7 = '' or u.role = $7)
-			and ($8 = '' or exists (select 1 from members m where m.org_id = u.org_id and m.group_id = $8 and m.user_id = u.id))
-			and ($9 = '' or not exists (select 1 from members m where m.org_id = u.org_id and m.group_id = $9 and m.user_id = u.id))
-			and ($10 = '' or `+signin.Lacking+`)
-		order by u.created_at desc, u.id desc
-		limit $11`,
-		string(org), db.Time(q.After.CreatedAt), q.After.ID, db.Time(q.Since), pattern(q.Text), string(q.State),
-		string(q.Role), q.Group, q.Outside, onlyIf(q.WithoutSecondStep), pageOfPeople+1)
-	return all, err
+	if f.SecondStep != "" {
+		steps = slices.DeleteFunc(slices.Clone(steps), func(s directory.SecondStep) bool { return s != f.SecondStep })
+	}
+	return steps, password, linked
 }
 
-// onlyIf returns the parameter of an optional condition.
-func onlyIf(asked bool) string {
-	if asked {
-		return "asked"
+// before returns signed_in_at of whom the filter selects, exclusively.
+func (f Filter) before() int64 {
+	if f.SignedInBefore.IsZero() {
+		return math.MaxInt64
 	}
-	return ""
+	return f.SignedInBefore.UnixMicro()
 }
 
-// pattern returns the pattern that search_key must match.
-func pattern(text string) string { return cmp.Or(naming.SearchPattern(text), "%") }
-
-// Everyone lists the users of an organization except the deleted, oldest first.
-func Everyone(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]directory.UserID, error) {
+// everyone lists the users of an organization except the deleted, oldest first.
+func everyone(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]directory.UserID, error) {
 	if err := actor.MaySetRules(ctx, r, org); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/session"
 	"parvis/internal/signin"
 )
 
@@ -44,9 +45,11 @@ func (s *Service) Person(ctx context.Context, r db.Reader, actor directory.Actor
 	if p.Groups, err = directory.GroupsOf(ctx, r, org, id); err != nil {
 		return Person{}, err
 	}
-	if p.Sessions, err = s.SignIn.Sessions.OpenOf(ctx, r, p.User, r.Now()); err != nil {
+	open, err := s.SignIn.Sessions.OpenOf(ctx, r, p.User, r.Now())
+	if err != nil {
 		return Person{}, err
 	}
+	p.Sessions = len(open)
 	owner := credential.Owner{OrgID: org, UserID: id}
 	if p.Password, err = credential.StoredPassword(ctx, r, owner); err != nil {
 		return Person{}, err
@@ -81,4 +84,25 @@ func (s *Service) Person(ctx context.Context, r db.Reader, actor directory.Actor
 	p.Above = actor.Role.LooksAfterPeople() && !governs
 	p.MayResetSecondStep = governs && active(p.User) && p.Factors.Any()
 	return p, nil
+}
+
+// Sessions lists where a user is signed in, the session used last first.
+func (s *Service) Sessions(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID, id directory.UserID) ([]session.Session, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return nil, err
+	}
+	u, err := directory.UserByID(ctx, r, org, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.SignIn.Sessions.OpenOf(ctx, r, u, r.Now())
+}
+
+// EndSession ends one of a user's sessions, or returns session.ErrOver if it is not open.
+func (s *Service) EndSession(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID, session string) error {
+	u, err := directory.Governed(ctx, tx, actor, org, id)
+	if err == nil {
+		err = s.SignIn.Sessions.EndOf(ctx, tx, actor, u, session)
+	}
+	return err
 }

@@ -100,7 +100,7 @@ func (w *world) user(t *testing.T, org directory.Organization, email string, rol
 
 func (w *world) named(t *testing.T, org directory.Organization, email string) directory.User {
 	t.Helper()
-	page, err := administration.People(t.Context(), w.DB, directory.System(org.ID), org.ID, administration.Query{Text: email})
+	page, err := administration.People(t.Context(), w.DB, directory.System(org.ID), org.ID, administration.Query{Filter: administration.Filter{Text: email}})
 	if err != nil || len(page.Lines) != 1 || page.Lines[0].User == nil {
 		t.Fatalf("%s: %+v, %v", email, page, err)
 	}
@@ -335,7 +335,8 @@ func (w *world) lists() map[string]func(context.Context, directory.Actor, direct
 			return err
 		},
 		"everyone": func(ctx context.Context, a directory.Actor, org directory.OrgID) error {
-			_, err := administration.Everyone(ctx, w.DB, a, org)
+			d, _ := administration.DeedNamed("end-sessions")
+			_, err := s.Do(ctx, a, org, administration.Task{Deed: d, Everyone: true, Dry: true})
 			return err
 		},
 		"a person": func(ctx context.Context, a directory.Actor, org directory.OrgID) error {

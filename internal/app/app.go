@@ -15,7 +15,9 @@ import (
 	"sync"
 	"time"
 
+	"parvis/internal/access"
 	"parvis/internal/administration"
+	"parvis/internal/api"
 	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/console"
@@ -29,6 +31,7 @@ import (
 	"parvis/internal/lifetime"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
+	"parvis/internal/once"
 	"parvis/internal/op"
 	"parvis/internal/op/ask"
 	"parvis/internal/outbound"
@@ -41,7 +44,7 @@ import (
 
 // Policies lists the policies of every limiter; each is stated beside the work that it protects
 // (docs/limits.md).
-var Policies = slices.Concat(directory.Policies, domain.Policies, signin.Policies, federation.Policies, op.Policies)
+var Policies = slices.Concat(directory.Policies, domain.Policies, signin.Policies, administration.Policies, federation.Policies, op.Policies)
 
 // Settings are what an installation is made from.
 type Settings struct {
@@ -49,6 +52,7 @@ type Settings struct {
 	Keys      secret.Keys
 	Base      *url.URL   // public address: scheme and host, no path
 	From      string     // address that letters come from
+	Operator  string     // address of who runs the installation; empty for nobody
 	SMTP      *mail.SMTP // nil where none is configured: letters wait
 	Links     page.Links
 	Regions   page.Regions
@@ -57,7 +61,11 @@ type Settings struct {
 	Resolver  domain.Resolver  // for DNS; this machine's where nil
 	Lifetimes lifetime.Overrides
 	Passwords credential.Options
+	Roots     string // file for the roots of the audit log that this node knows; empty for memory alone
 	Log       *slog.Logger
+
+	AuditDays  int // for which an organization may have its events kept at most
+	LetterDays int // for which letters are kept once they have ended
 }
 
 // App is a program that is ready to serve.
@@ -69,7 +77,7 @@ type App struct {
 	Hub         *federation.Hub
 	Provider    *op.Provider
 	Outbox      *mail.Outbox
-	Seals       *audit.Seals
+	Audit       *audit.Logs
 
 	db     *db.DB
 	log    *slog.Logger
@@ -77,7 +85,7 @@ type App struct {
 	sweeps []sweep
 }
 
-var templates = page.Templates(ask.Templates, federation.Templates, web.Templates, console.Templates)
+var templates = page.Templates(api.Templates, ask.Templates, federation.Templates, web.Templates, console.Templates)
 
 // New wires the packages together.
 func New(s Settings) (*App, error) {
@@ -95,7 +103,9 @@ func New(s Settings) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	outbox := mail.NewOutbox(s.Keys.Sealing, catalogue, s.From, s.SMTP, s.Log)
+	outbox := mail.NewOutbox(mail.Settings{
+		Sealing: s.Keys.Sealing, Catalogue: catalogue, From: s.From, Server: s.SMTP, Letterhead: directory.Letterhead, Days: s.LetterDays, Log: s.Log,
+	})
 	door := &session.Door{Outbox: outbox, Base: base, Key: s.Keys.Lookup.For("session tokens").Current().Bytes, Lifetimes: s.Lifetimes}
 	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes}
 	emails := &directory.EmailChanges{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes}
@@ -119,10 +129,11 @@ func New(s Settings) (*App, error) {
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
 	}, s.Keys)
+	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Log: s.Log, Alarm: s.alarm(outbox)})
 	site, err := page.New(page.Settings{
 		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
-		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn}, Catalogue: catalogue,
-		Links: s.Links, Regions: s.Regions, NoReply: s.From, Warnings: s.warnings(),
+		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn, Audit: logs}, Catalogue: catalogue,
+		Links: s.Links, Regions: s.Regions, NoReply: s.From, Places: secret.NewBox(s.Keys.Sealing, "places in lists"), Warnings: s.warnings(),
 	}, templates)
 	if err != nil {
 		return nil, err
@@ -131,23 +142,28 @@ func New(s Settings) (*App, error) {
 	provider.Mount(site.Edge, catalogue)
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
 	console.Mount(site, invitations, domains, resets, hub, provider)
+	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Provider: provider, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
-		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Outbox: outbox, Seals: audit.NewSeals(s.Keys.Sealing),
-		db: s.DB, log: s.Log, node: secret.NewID("node"),
+		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Outbox: outbox,
+		Audit: logs,
+		db:    s.DB, log: s.Log, node: secret.NewID("node"),
 	}
 	a.sweeps = []sweep{
 		{"resets", time.Second, resets.Sweep},
 		{"letters", time.Second, outbox.Sweep},
-		{"audit seals", time.Second, a.Seals.Sweep},
+		{"audit log", time.Second, a.Audit.Sweep},
+		{"audit checkpoints", time.Hour, a.Audit.SweepCheckpoints},
 		{"void sessions", time.Second, door.SweepVoid},
 		{"applications told", time.Second, provider.Sweep},
 		{"keys", time.Hour, provider.Keys.Sweep},
 		{"grants", 10 * time.Minute, provider.SweepGrants},
 		{"tiles", time.Minute, provider.Reach.Sweep},
 		{"sessions", time.Minute, door.Sweep},
+		{"active people", time.Minute, session.SweepActive},
 		{"directory", time.Hour, directory.Sweep},
 		{"setup links", time.Hour, federation.SweepSetupLinks},
 		{"domains", time.Hour, domains.Sweep},
+		{"API access", 10 * time.Second, access.Sweeper{Outbox: outbox, Base: base}.Sweep},
 		{"attempts", 5 * time.Minute, signIn.Sweep},
 		{"federation", 5 * time.Minute, hub.Sweep},
 		{"single sign-on only", time.Minute, hub.SweepOnly},
@@ -156,6 +172,11 @@ func New(s Settings) (*App, error) {
 		{"password costs", time.Hour, credential.SweepCosts},
 		{"ceremonies", 5 * time.Minute, credential.SweepOnce},
 		{"limits", 5 * time.Minute, limit.Sweep},
+		{"answers", time.Hour, once.Sweep},
+		{"counts by day", time.Hour, audit.SweepDays},
+		{"audit erasure", time.Hour, audit.SweepErased},
+		{"audit retention", time.Hour, logs.SweepKept},
+		{"letters retention", time.Hour, outbox.SweepKept},
 	}
 	return a, nil
 }

@@ -26,6 +26,18 @@ import (
 // applications that every installation comes with.
 type ID string
 
+// Shipped lists the applications that every installation comes with. People see the first of
+// them before all others.
+var Shipped = []ID{"collaborate", "architect"}
+
+// CommandLine is the command of people who run an organization, as an application. Every
+// installation comes with it too, but it is in no list: nobody opens, places or changes it.
+const CommandLine ID = "parvis-cli"
+
+// ReservedScopes begins the scopes of the administration's API. No application is registered for
+// them: people agree to them for the command line, and administrators give them to machines.
+const ReservedScopes = "parvis."
+
 // Kind is what an application runs on, which decides how far it can keep a secret and
 // where its answers may go (RFC 6749 §2.1, RFC 8252).
 type Kind string
@@ -191,8 +203,11 @@ func (c Application) Version() string { return strconv.FormatInt(c.ChangedAt.Uni
 // HasSecrets reports whether the client authenticates with a secret that we made.
 func (c Application) HasSecrets() bool { return c.Settings.Auth == Secret }
 
-// Has reports whether a scope was registered.
-func (c Application) Has(scope string) bool { return slices.Contains(c.Settings.Scopes, scope) }
+// Has reports whether a scope was registered. A reserved one that was registered before it was
+// reserved has no effect.
+func (c Application) Has(scope string) bool {
+	return slices.Contains(c.Settings.Scopes, scope) && (c.ID == CommandLine || !strings.HasPrefix(scope, ReservedScopes))
+}
 
 // Columns are the columns of clients, joined as c, for Application.Targets.
 const Columns = `c.id, c.org_id, c.kind, c.settings, c.logo is not null, c.created_at, c.changed_at, c.failed_since, c.registration`

@@ -81,5 +81,8 @@ func ScopeKey(scope string) string {
 	if slices.Contains(Scopes, scope) {
 		return "op.scope." + scope
 	}
+	if name, ours := strings.CutPrefix(scope, ReservedScopes); ours {
+		return "access.scope." + name
+	}
 	return "op.scope.other"
 }

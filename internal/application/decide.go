@@ -91,12 +91,21 @@ func (q Question) Meant() (v session.Visit, found, picked bool) {
 		found = found && q.provedFor(v)
 	}
 	// A person who signed in for this request need not pick an account too.
-	return v, found, found && (picked || provedFor(q.Asked, v.Session.StartedAt, q.ReadAt))
+	return v, found, found && (picked || provedFor(q.Asked, q.shown(v, v.Session.StartedAt), q.ReadAt))
 }
 
 // provedFor reports whether the person of a session proved who they are for this request.
 func (q Question) provedFor(v session.Visit) bool {
-	return provedFor(q.Asked, v.Session.ProvedAt, q.ReadAt)
+	return provedFor(q.Asked, q.shown(v, v.Session.ProvedAt), q.ReadAt)
+}
+
+// shown returns when the browser that asks proved something, of which its session says at. If
+// it showed its old token, a proof since the request belongs to the browser with the newer one.
+func (q Question) shown(v session.Visit, at time.Time) time.Time {
+	if v.Browser.Superseded && !at.Before(q.Asked) {
+		return q.Asked.Add(-1)
+	}
+	return at
 }
 
 // Decide returns what an authorization request gets next, and whose session is meant. Nothing
@@ -124,11 +133,7 @@ func Decide(q Question) Decision {
 		}
 		return to(s)
 	}
-	proved := v.Session.ProvedAt
-	if v.Browser.Superseded && !proved.Before(q.Asked) {
-		proved = q.Asked.Add(-1) // the proof belongs to the newer token, not to the old one that was shown
-	}
-	forThis, age := provedFor(q.Asked, proved, q.ReadAt), q.ReadAt.Sub(proved)
+	forThis, age := q.provedFor(v), q.ReadAt.Sub(q.shown(v, v.Session.ProvedAt))
 	switch {
 	case q.Select && !picked && found:
 		return page(Choose, MustChoose)

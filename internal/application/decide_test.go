@@ -152,7 +152,7 @@ func TestWalkOverWhoIsMeant(t *testing.T) {
 	}
 	subjectOf := func(v session.Visit) string { return "sub_" + string(v.User.ID) }
 	states, means := 0, map[string]int{}
-	for bits := range 1 << 13 {
+	for bits := range 1 << 14 {
 		bit := func(n int) bool { return bits>>n&1 == 1 }
 		now := time.Minute
 		if bit(11) {
@@ -182,6 +182,9 @@ func TestWalkOverWhoIsMeant(t *testing.T) {
 		if bit(10) {
 			q.Hints.Subject, q.Hints.SubjectOrg = "sub_usr_ben", "beta"
 		}
+		for i := range q.Open {
+			q.Open[i].Browser.Superseded = bit(13)
+		}
 		q.Known = Known{Access: Allowed, ACR: session.OneFactor, Consented: true}
 		d := Decide(q)
 		states++
@@ -205,7 +208,7 @@ func TestWalkOverWhoIsMeant(t *testing.T) {
 		if q.Hints.Session != "" && !ended && d.Session.Session.ID != "ses_ben" {
 			wrong("what the person picked is not what is meant")
 		}
-		if d.Open && q.Hints.Address != "" && d.Session.User.ID == "usr_ada" && !(q.Waited && bit(0) && now <= 10*time.Minute) {
+		if d.Open && q.Hints.Address != "" && d.Session.User.ID == "usr_ada" && !(q.Waited && bit(0) && !bit(13) && now <= 10*time.Minute) {
 			wrong("another address than the one hinted at counts, though nobody signed in under it for this request")
 		}
 		if d.Open && d.Session.User.ID == "usr_ada" && q.Lacks["alpha"] && bit(5) && demanded(ben) && q.Hints.Address == "" {
@@ -217,7 +220,7 @@ func TestWalkOverWhoIsMeant(t *testing.T) {
 		if d.Step == Choose && !ended && q.Hints.Session != "" {
 			wrong("asks again to choose")
 		}
-		expected := q.Waited && q.Hints.Subject != "" && (bit(4) && bit(0) || bit(5) && bit(1)) && now <= 10*time.Minute
+		expected := q.Waited && q.Hints.Subject != "" && (bit(4) && bit(0) || bit(5) && bit(1)) && !bit(13) && now <= 10*time.Minute
 		if (d.Cause == SomebodyElse) != (expected && !d.Open) {
 			wrong("says that somebody else signed in exactly where that is so")
 		}

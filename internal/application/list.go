@@ -46,6 +46,19 @@ func ByID(ctx context.Context, r db.Reader, actor directory.Actor, org directory
 	return all[0], nil
 }
 
+// Within lists the same applications as Of, without what was decided about them and who opened
+// them.
+func Within(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) ([]Application, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return nil, err
+	}
+	return db.List(ctx, r, (*Application).Targets, `
+		select `+Columns+`
+		from clients c
+		where (c.org_id = $1 or c.org_id is null) and c.id <> '`+string(CommandLine)+`'
+		order by c.org_id is null, c.created_at, c.id`, string(org))
+}
+
 func placed(ctx context.Context, r db.Reader, org directory.OrgID, id ID) ([]Placed, error) {
 	return db.List(ctx, r, func(a *Placed) []any {
 		return slices.Concat(a.Application.Targets(), a.Place.Targets(), db.Into(&a.Users, (*db.Time)(&a.UsedAt)))
@@ -55,15 +68,16 @@ func placed(ctx context.Context, r db.Reader, org directory.OrgID, id ID) ([]Pla
 			(select max(cu.used_at) from client_uses cu where cu.org_id = $1 and cu.client_id = c.id)
 		from clients c
 		left join client_organizations co on co.org_id = $1 and co.client_id = c.id
-		where (c.org_id = $1 or c.org_id is null) and ($2 = '' or c.id = $2)
+		where (c.org_id = $1 or c.org_id is null) and ($2 = '' or c.id = $2) and c.id <> '`+string(CommandLine)+`'
 		order by c.org_id is null, c.created_at, c.id`, string(org), string(id))
 }
 
 // Openable is an application that a person may open, with how often they did.
 type Openable struct {
 	Application
-	place Placement
-	Uses  int
+	place  Placement
+	Uses   int
+	UsedAt time.Time // zero before the first time
 }
 
 // ForPerson lists the applications that have a tile for a person. An application without an
@@ -74,13 +88,13 @@ func ForPerson(ctx context.Context, r db.Reader, u directory.User) ([]Openable, 
 		return nil, err
 	}
 	all, err := db.List(ctx, r, func(o *Openable) []any {
-		return slices.Concat(o.Application.Targets(), o.place.Targets(), db.Into(&o.Uses))
+		return slices.Concat(o.Application.Targets(), o.place.Targets(), db.Into(&o.Uses, (*db.Time)(&o.UsedAt)))
 	}, `
-		select `+Columns+`, `+PlaceColumns+`, coalesce(cu.uses, 0)
+		select `+Columns+`, `+PlaceColumns+`, coalesce(cu.uses, 0), cu.used_at
 		from clients c
 		left join client_organizations co on co.org_id = $1 and co.client_id = c.id
 		left join client_uses cu on cu.org_id = $1 and cu.client_id = c.id and cu.user_id = $2
-		where (c.org_id = $1 or c.org_id is null)`, string(u.OrgID), string(u.ID))
+		where (c.org_id = $1 or c.org_id is null) and c.id <> '`+string(CommandLine)+`'`, string(u.OrgID), string(u.ID))
 	return slices.DeleteFunc(all, func(o Openable) bool {
 		return !o.Code() && o.Kind != Link || o.place.Audience == Nobody || o.place.Admits(groups) != Allowed ||
 			!o.Connected() && !u.Role.ReadsConsole()

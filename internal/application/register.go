@@ -51,6 +51,18 @@ func (c Application) mine(ctx context.Context, r db.Reader, actor directory.Acto
 	return actor.MaySetRules(ctx, r, c.OrgID)
 }
 
+// inPerson returns an error if a token or a machine would change with what an application proves
+// itself that acts on its own behalf: the one who knows that has its rights in the administration, and
+// no token makes a stronger one.
+func (c Application) inPerson(actor directory.Actor, then Settings) error {
+	now := c.Settings
+	same := now.OwnBehalf == then.OwnBehalf && now.Auth == then.Auth && now.KeysURL == then.KeysURL && string(now.Keys) == string(then.Keys) && now.BoundOnly == then.BoundOnly
+	if (now.OwnBehalf || then.OwnBehalf) && !same && (actor.Kind == directory.KindToken || actor.Kind == directory.KindMachine) {
+		return directory.ErrDenied
+	}
+	return nil
+}
+
 // Register stores an application of an organization, or of the installation if c has no OrgID.
 // It returns the client secret, which is shown once; it is empty if the client has none. Names
 // under the issuer are reserved.
@@ -95,7 +107,7 @@ func Register(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer stri
 	}
 	var shown string
 	if c.HasSecrets() {
-		if shown, err = addSecret(ctx, tx, c); err != nil {
+		if _, shown, err = addSecret(ctx, tx, c); err != nil {
 			return Application{}, "", err
 		}
 	}
@@ -110,7 +122,7 @@ func Change(ctx context.Context, tx *db.Tx, actor directory.Actor, issuer string
 	}
 	s, err := s.clean(c.Kind, issuer)
 	if err == nil {
-		err = errors.Join(c.among(ctx, tx, c.Settings, s), c.checkOthers(ctx, tx, c.Settings, s))
+		err = errors.Join(c.among(ctx, tx, c.Settings, s), c.checkOthers(ctx, tx, c.Settings, s), c.inPerson(actor, s))
 	}
 	after := c
 	after.Settings = s

@@ -154,6 +154,7 @@ func allClients(ctx context.Context, r db.Reader) ([]Application, error) {
 	return db.List(ctx, r, (*Application).Targets, `
 		select `+Columns+`
 		from clients c
+		where c.id <> '`+string(CommandLine)+`'
 		order by c.created_at, c.id`)
 }
 

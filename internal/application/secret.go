@@ -41,33 +41,37 @@ func secretsOf(ctx context.Context, r db.Reader, c Application) ([]KeptSecret, e
 
 // AddSecret adds a second secret, so that both work while an application changes to the new
 // one. The text is shown once.
-func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application) (string, error) {
-	if err := c.mine(ctx, tx, actor); err != nil {
-		return "", err
+func AddSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Application) (KeptSecret, string, error) {
+	err := c.mine(ctx, tx, actor)
+	if err == nil {
+		err = c.inPerson(actor, Settings{}) // as if it were another
+	}
+	if err != nil {
+		return KeptSecret{}, "", err
 	}
 	if !c.HasSecrets() {
-		return "", ErrKeepsNoSecret
+		return KeptSecret{}, "", ErrKeepsNoSecret
 	}
 	live, err := secretsOf(ctx, tx, c)
 	if err == nil && len(live) >= MostSecrets {
 		err = ErrTooManySecrets
 	}
 	if err != nil {
-		return "", err
+		return KeptSecret{}, "", err
 	}
-	shown, err := addSecret(ctx, tx, c)
+	kept, shown, err := addSecret(ctx, tx, c)
 	if err != nil {
-		return "", err
+		return KeptSecret{}, "", err
 	}
-	return shown, audit.Record(ctx, tx, c.by(actor, "application.secret_added", nil, nil))
+	return kept, shown, audit.Record(ctx, tx, c.by(actor, "application.secret_added", nil, nil))
 }
 
-func addSecret(ctx context.Context, tx *db.Tx, c Application) (string, error) {
-	token := secret.NewToken()
+func addSecret(ctx context.Context, tx *db.Tx, c Application) (KeptSecret, string, error) {
+	token, kept := secret.NewToken(), KeptSecret{ID: secret.NewID("sec"), CreatedAt: tx.Now()}
 	_, err := tx.Exec(ctx, `
 		insert into client_secrets (client_id, id, hash, created_at) values ($1, $2, $3, $4)`,
-		string(c.ID), secret.NewID("sec"), token.Hash(secret.ClientSecret), db.Time(tx.Now()))
-	return secretPrefix + token.Reveal(), err
+		string(c.ID), kept.ID, token.Hash(secret.ClientSecret), db.Time(kept.CreatedAt))
+	return kept, secretPrefix + token.Reveal(), err
 }
 
 // RemoveSecret removes one of two secrets at once. The last one cannot be removed.

@@ -117,6 +117,9 @@ func (s Settings) checkScopes(k Kind) error {
 		if name == "offline_access" {
 			return fault.Field("scopes", "op.field.scopes_offline")
 		}
+		if strings.HasPrefix(name, ReservedScopes) {
+			return fault.Field("scopes", "op.field.scopes_reserved").With("Scope", name)
+		}
 		if !scopeName.MatchString(name) || k == Machine && slices.Contains(Scopes, name) {
 			return fault.Field("scopes", "op.field.scopes").With("Scope", name)
 		}

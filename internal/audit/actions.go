@@ -22,10 +22,11 @@ const (
 	Connection   Object = "connection"
 	Application  Object = "application"
 	Key          Object = "key"
+	Token        Object = "token" // with which a person calls the API
 )
 
 // Objects are the kinds in the order in which people are asked about them.
-var Objects = []Object{User, Invitation, Group, Session, Device, Organization, Domain, Connection, Application, Key, Nothing}
+var Objects = []Object{User, Invitation, Group, Session, Device, Organization, Domain, Connection, Application, Token, Key, Nothing}
 
 // Meaning is what the log keeps of an action: what it is done to, and which fields its
 // events may have. Personal fields hold what is known of a person; the names of actors and
@@ -48,6 +49,7 @@ const (
 // Actions are all that the log knows. The catalogue has a sentence for each under
 // "audit.action.", and for each field under "audit.field.".
 var Actions = map[Action]Meaning{
+	"access_rules.changed":        {Organization, "devices", ""},
 	"application.changed":         {Application, applicationFields, ""},
 	"application.opened":          {Application, "acr scope", ""},
 	"application.placed":          {Application, "audience groups standing", ""},
@@ -55,6 +57,11 @@ var Actions = map[Action]Meaning{
 	"application.removed":         {Application, applicationFields, ""},
 	"application.secret_added":    {Application, "", ""},
 	"application.secret_removed":  {Application, "secret", ""},
+	"audit.chain_ended":           {Nothing, "reason seals", ""},
+	"audit.erased":                {User, "events kept_actor", ""},
+	"audit.removed":               {Organization, "before events", ""},
+	"audit.keeping_changed":       {Organization, "days held", ""},
+	"audit.exported":              {Organization, "filter format search", "search"},
 	"bootstrap.created":           {Nothing, "", ""},
 	"client.refused":              {Application, "method", ""},
 	"connection.change_discarded": {Connection, "", ""},
@@ -101,6 +108,13 @@ var Actions = map[Action]Meaning{
 	"invitation.sent":             {Invitation, "email language name role", "email name"},
 	"invitation.withdrawn":        {Invitation, "email language name role", "email name"},
 	"key.created":                 {Key, "algorithm signs_at why", ""},
+	"machine.confirmed":           {Application, "ends_at role scopes", ""},
+	"machine.ended":               {Application, "ends_at role scopes", ""},
+	"machine.granted":             {Application, "ends_at role scopes", ""},
+	"machine.rests":               {Application, "", ""},
+	"operator.called":             {Organization, "operation path reason", "reason"},
+	"operator.ended":              {Application, "ends_at role scopes", ""},
+	"operator.granted":            {Application, "ends_at role scopes", ""},
 	"organization.changed":        {Organization, "contact invitation_lifetime language name short_name", "contact"},
 	"organization.created":        {Organization, "language name short_name", ""},
 	"organization.logo_changed":   {Organization, "logo", ""},
@@ -110,6 +124,7 @@ var Actions = map[Action]Meaning{
 	"password.changed":            {User, "by", ""},
 	"password.removed":            {User, "", ""},
 	"password_rules.changed":      {Organization, "digit history lower_case maximum_length minimum_length preset reset_lifetime special upper_case", ""},
+	"people.exported":             {Organization, "filter rows search", "search"},
 	"recovery_code.used":          {User, "left", ""},
 	"recovery_codes.made":         {User, "kind", ""},
 	"request.refused":             {Nothing, "", ""},
@@ -120,12 +135,14 @@ var Actions = map[Action]Meaning{
 	"session.all_ended":           {User, "reason sessions", ""},
 	"session.ended":               {Session, "reason session sessions", ""},
 	"session_rules.changed":       {Organization, "absolute idle", ""},
-	"signin.done":                 {Session, "break_glass methods new_device", ""},
+	"signin.done":                 {Session, "break_glass method methods new_device", ""},
 	"signin.proved_again":         {Nothing, "methods new_device", ""},
 	"signin.refused":              {Nothing, "check method password reason reference slowed", ""},
 	"single_logout.refused":       {Connection, "check reference", ""},
 	"single_sign_on.not_only":     {Organization, "why", ""},
 	"single_sign_on.only":         {Organization, "break_glass", ""},
+	"token.issued":                {Token, "ends_at scopes", ""},
+	"token.revoked":               {Token, "user", ""},
 	"user.created":                {User, "connection email role", "email"},
 	"user.deactivated":            {User, "state", ""},
 	"user.deleted":                {User, "state", ""},

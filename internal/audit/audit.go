@@ -1,12 +1,15 @@
 // Package audit records who did what to whom, when and from where, with the values
 // before and after. An event is inserted in the transaction that it describes. A sweep
-// seals events into a chain, so that a removed or altered event is detected.
+// seals events into the tree of their log, so that a removed or altered event is detected, and
+// counts some of them by day. Each organization has a log, and so has the installation.
 //
-// It owns audit_events and audit_seals.
+// It owns audit_events, audit_logs, audit_tiles, audit_checkpoints, audit_keys, audit_days, and
+// audit_seals, where an older version left something.
 package audit
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -81,7 +84,14 @@ type Stored struct {
 	ID     string
 	At     time.Time
 	Origin Origin
-	Sealed bool // part of the chain
+	Sealed bool  // part of its log's tree
+	Leaf   int64 // its place there, from 0
+
+	// What an erasure took: who the actor was and where from, and what the target and the values were.
+	ErasedBy, ErasedOf bool
+
+	before, after                  string // as they are stored
+	bySalt, byHash, ofSalt, ofHash string
 }
 
 // Record inserts e in the transaction that e describes.
@@ -100,13 +110,21 @@ func Record(ctx context.Context, tx *db.Tx, e Event) error {
 	}
 	e.ActorName, e.TargetName = clean(e.ActorName, 300), clean(e.TargetName, 300)
 	search := strings.ToLower(strings.Join([]string{string(e.Action), e.ActorName, e.Actor, e.TargetName, e.Target, o.Request, o.Network}, " "))
+	bySalt, ofSalt := salts()
 	_, err = tx.Exec(ctx, `
 		insert into audit_events (org_id, id, at, actor, actor_name, action, result, target, target_name,
-			search_key, network, agent, request, before, after)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+			search_key, network, agent, request, before, after, by_salt, by_hash, of_salt, of_hash)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		e.OrgID, secret.NewID("evt"), db.Time(tx.Now()), e.Actor, e.ActorName, string(e.Action), string(e.Result),
-		e.Target, e.TargetName, search, o.Network, o.Agent, o.Request, before, after)
+		e.Target, e.TargetName, search, o.Network, o.Agent, o.Request, before, after,
+		bySalt, half(bySalt, e.ActorName, o.Network, o.Agent), ofSalt, half(ofSalt, e.TargetName, before, after))
 	return err
+}
+
+// salts returns two salts of 128 bits. Without its salt, what a hash is of cannot be guessed.
+func salts() (by, of string) {
+	b := secret.Bytes(32)
+	return base64.RawStdEncoding.EncodeToString(b[:16]), base64.RawStdEncoding.EncodeToString(b[16:])
 }
 
 func fieldsText(f Fields) (string, error) {

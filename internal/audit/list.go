@@ -10,6 +10,9 @@ import (
 	"parvis/internal/db"
 )
 
+// perRead is how many events are read at once where all are.
+const perRead = 1000
+
 // pageSize is how many events a list shows at once.
 const pageSize = 50
 
@@ -21,8 +24,12 @@ type Query struct {
 	Search string
 	Result Result
 	Action Action
+	// Way is that of a sign-in.
+	Way Way
 	// Actor is a user's id, Operator, System, Anonymous, or AnyUser.
 	Actor string
+	// Target is the id of what was acted on.
+	Target string
 	// From and Until bound the time; the moment of Until is outside.
 	From, Until time.Time
 	// Before is the cursor of the page before: Page.Next of it.
@@ -44,7 +51,8 @@ type Page struct {
 	Next   Cursor // zero on the last page
 }
 
-const columns = `id, at, actor, actor_name, action, result, target, target_name, network, agent, request, before, after, seal`
+const columns = `id, at, actor, actor_name, action, result, target, target_name, network, agent, request, before, after, leaf,
+	by_salt, by_hash, of_salt, of_hash`
 
 // List returns one page of an organization's events.
 func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
@@ -63,10 +71,11 @@ func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
 		where org_id = $1 and (at, id) < ($2, $3) and at >= $4 and ($5 = '' or result = $5) and ($6 = '' or action = $6)
 			and ($7 = '' or actor = $7 or $7 = '`+AnyUser+`' and actor like 'usr\_%' escape '\')
 			and search_key like $8 escape '\' and search_key like $9 escape '\' and search_key like $10 escape '\'
+			and (after like $11 escape '\' or after like $12 escape '\') and ($13 = '' or target = $13)
 		order by at desc, id desc
-		limit $11`,
+		limit $14`,
 		q.OrgID, db.Time(q.Before.At), q.Before.ID, from, string(q.Result), string(q.Action), q.Actor,
-		pattern(q.Search, 0), pattern(q.Search, 1), pattern(q.Search, 2), pageSize+1)
+		pattern(q.Search, 0), pattern(q.Search, 1), pattern(q.Search, 2), q.Way.pattern(0), q.Way.pattern(1), q.Target, pageSize+1)
 	return page.cut(), err
 }
 
@@ -97,7 +106,7 @@ func Concerning(ctx context.Context, r db.Reader, orgID, user string, before Cur
 // orNewest returns c or, where c is zero, the place before the newest event.
 func (c Cursor) orNewest() Cursor {
 	if c.ID == "" {
-		c.At = time.UnixMicro(1 << 60)
+		c.At = Everything
 	}
 	return c
 }
@@ -150,21 +159,57 @@ func ByID(ctx context.Context, r db.Reader, orgID, id string) (Stored, bool, err
 
 func scanStored(scan func(...any) error) (Stored, error) {
 	var e Stored
-	var before, after string
-	var seal *int64
-	err := scan(&e.ID, (*db.Time)(&e.At), &e.Actor, &e.ActorName, &e.Action, &e.Result, &e.Target, &e.TargetName,
-		&e.Origin.Network, &e.Origin.Agent, &e.Origin.Request, &before, &after, &seal)
-	if err != nil {
+	if err := scan(e.targets()...); err != nil {
 		return Stored{}, err
 	}
-	e.Sealed = seal != nil
-	for text, into := range map[string]*Fields{before: &e.Before, after: &e.After} {
-		if text == "" {
+	return e, e.read()
+}
+
+// targets are what columns are scanned into.
+func (e *Stored) targets() []any {
+	return db.Into(&e.ID, (*db.Time)(&e.At), &e.Actor, &e.ActorName, &e.Action, &e.Result, &e.Target, &e.TargetName,
+		&e.Origin.Network, &e.Origin.Agent, &e.Origin.Request, &e.before, &e.after, (*place)(e), &e.bySalt, &e.byHash, &e.ofSalt, &e.ofHash)
+}
+
+// place scans the place of an event in its tree.
+type place Stored
+
+func (p *place) Scan(v any) error {
+	p.Leaf, p.Sealed = v.(int64)
+	return nil
+}
+
+// read reads what was scanned as text.
+func (e *Stored) read() error {
+	e.ErasedBy, e.ErasedOf = e.Sealed && e.bySalt == "", e.Sealed && e.ofSalt == ""
+	for _, f := range []struct {
+		text string
+		into *Fields
+	}{{e.before, &e.Before}, {e.after, &e.After}} {
+		if f.text == "" {
 			continue
 		}
-		if err := json.Unmarshal([]byte(text), into); err != nil {
-			return Stored{}, fmt.Errorf("reading the fields of %s: %w", e.ID, err)
+		if err := json.Unmarshal([]byte(f.text), f.into); err != nil {
+			return fmt.Errorf("reading the fields of %s: %w", e.ID, err)
 		}
 	}
-	return e, nil
+	return nil
+}
+
+// After returns an organization's sealed events after a place of its log, oldest first: -1 is
+// before the first. Nobody who asks again after the last of them misses one.
+func After(ctx context.Context, r db.Reader, orgID string, place int64, limit int) ([]Stored, error) {
+	var all []Stored
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		e, err := scanStored(scan)
+		e.OrgID = orgID
+		all = append(all, e)
+		return err
+	}, `
+		select `+columns+`
+		from audit_events
+		where org_id = $1 and leaf > $2
+		order by leaf
+		limit $3`, orgID, place, limit)
+	return all, err
 }

@@ -1,146 +1,257 @@
 package audit
 
 import (
+	"cmp"
 	"context"
-	"crypto/hmac"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"parvis/internal/db"
 	"parvis/internal/secret"
 )
 
-// ErrChainBroken is returned when a sealed event, or a seal, was removed or altered.
-var ErrChainBroken = errors.New("the audit log was altered")
-
-// Seals protects the audit log with a chain of seals. Each seal is a keyed hash over the
-// events committed since the previous seal and over the hash of that seal. The key is kept
-// outside the database, so write access to the database is not enough to make a seal.
+// Logs seals the audit log: one Merkle tree for each organization, and one for the installation,
+// whose org_id is empty (RFC 6962, decision 0060).
 //
-// Events of about the last second, which have no seal, are not protected yet. Nor does the
-// chain show that its newest seals were removed together with their events.
-type Seals struct{ keys secret.Ring }
+// Events of about the last second have no place in a tree yet, and are not protected.
+type Logs struct {
+	host string // of the public address: keys are named after it
+	keys secret.Box
+	old  secret.Ring // of the chain that was before the trees
+	log  *slog.Logger
+	most int // days that events may be kept
 
-// NewSeals derives its keys from a ring that is kept outside the database.
-func NewSeals(sealing secret.Ring) *Seals { return &Seals{sealing.For("audit seals")} }
+	mu      sync.Mutex // one sweep at a time
+	known   *memory
+	stopped map[string]bool
+	alarm   func(ctx context.Context, org string) error
+}
 
-// perSeal is the most events that one sweep seals in a transaction.
-const perSeal = 5000
+// Settings are what Logs are made from.
+type Settings struct {
+	Sealing secret.Ring // kept outside the database
+	Host    string
+	File    string // in which this node keeps the roots that it knows; empty for memory alone
+	Days    int    // that an organization may have events kept at most; LongestKept where 0
+	Log     *slog.Logger
 
-// Sweep seals the events committed since the last sweep. Extending the chain inside each
-// recording transaction would make all of them wait for each other (decision 0012).
-func (s *Seals) Sweep(ctx context.Context, d *db.DB) error {
+	// Alarm, unless nil, is called for each log that is stopped because it was altered, once in a process.
+	Alarm func(ctx context.Context, org string) error
+}
+
+// NewLogs derives its keys from a ring that is kept outside the database.
+func NewLogs(s Settings) *Logs {
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Logs{
+		host: s.Host, keys: secret.NewBox(s.Sealing, "audit keys"), old: s.Sealing.For("audit seals"), log: s.Log,
+		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File}, stopped: map[string]bool{}, alarm: s.Alarm,
+	}
+}
+
+// Longest returns for how many days an organization may have its events kept.
+func (l *Logs) Longest() int { return l.most }
+
+// perSweep is the most events that one sweep seals in a transaction.
+const perSweep = 5000
+
+// Sweep seals the events committed since the last sweep, and counts them by day. Growing a tree
+// inside each recording transaction would make all of an organization's wait for each other
+// (decision 0012).
+//
+// A log whose tree is not the one that this node knows is stopped: nothing more is sealed in it,
+// and each sweep that could have returns ErrAltered.
+func (l *Logs) Sweep(ctx context.Context, d *db.DB) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var id string
-	if some, err := d.One(ctx, db.Into(&id), `select id from audit_events where seal is null limit 1`); err != nil || !some {
+	if some, err := d.One(ctx, db.Into(&id), `select id from audit_events where leaf is null limit 1`); err != nil || !some {
 		return err
 	}
-	return d.Update(ctx, func(tx *db.Tx) error {
-		last, err := lastSeal(ctx, tx)
-		if err != nil {
-			return err
-		}
-		seq := last.seq + 1
-		n, err := tx.Exec(ctx, `
-			update audit_events set seal = $1
-			where (org_id, id) in (select org_id, id from audit_events where seal is null order by at limit $2)`, seq, perSeal)
-		if err != nil || n == 0 {
-			return err
-		}
-		link, err := s.hash(ctx, tx, seq, s.keys.Current(), last.hash)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `
-			insert into audit_seals (seq, first, last, events, hash, previous_hash, sealed_at)
-			values ($1, $2, $3, $4, $5, $6, $7)`,
-			seq, link.first, link.last, link.events, link.hash, last.hash, db.Time(tx.Now()))
+	if err := errors.Join(l.known.load(), l.adopt(ctx, d)); err != nil {
 		return err
-	})
-}
-
-// Verify checks the whole chain. It returns how many seals are right, or ErrChainBroken
-// with the number of the first seal that is not.
-func (s *Seals) Verify(ctx context.Context, d *db.DB) (seals int64, err error) {
-	previous := ""
-	for seq := int64(1); ; seq++ {
-		done := false
-		err := d.View(ctx, func(tx *db.Tx) error {
-			var stored link
-			var before string
-			found, err := tx.One(ctx, db.Into(&stored.first, &stored.last, &stored.events, &stored.hash, &before),
-				`select first, last, events, hash, previous_hash from audit_seals where seq = $1`, seq)
-			if err != nil {
-				return err
-			}
-			if !found {
-				done = true
-				last, err := lastSeal(ctx, tx)
-				if err == nil && last.seq >= seq {
-					err = fmt.Errorf("%w: seal %d is missing", ErrChainBroken, seq)
-				}
-				return err
-			}
-			for _, key := range s.keys {
-				again, err := s.hash(ctx, tx, seq, key, previous)
-				if err != nil {
-					return err
-				}
-				if before == previous && again.events == stored.events && hmac.Equal([]byte(again.hash), []byte(stored.hash)) {
-					previous = stored.hash
-					return nil
-				}
-			}
-			return fmt.Errorf("%w: seal %d (events %s to %s) does not fit", ErrChainBroken, seq, stored.first, stored.last)
+	}
+	for {
+		var sealed, broken []tree
+		var why error
+		err := d.Update(ctx, func(tx *db.Tx) (err error) {
+			sealed, broken, why, err = l.seal(ctx, tx)
+			return err
 		})
-		if err != nil || done {
-			return seq - 1, err
+		if err != nil {
+			return err
+		}
+		if len(broken) == 0 {
+			return errors.Join(l.known.keep(sealed), l.stillStopped())
+		}
+		for _, t := range broken {
+			l.stop(ctx, t.org, why)
 		}
 	}
 }
 
-type link struct {
-	seq         int64
-	first, last string
-	events      int64
-	hash        string
+// stop seals nothing more in a log, and raises the alarm.
+func (l *Logs) stop(ctx context.Context, org string, why error) {
+	if !l.stopped[org] {
+		l.log.ErrorContext(ctx, "the audit log was altered, and is stopped", "organization", org, "error", why.Error())
+		if l.alarm != nil {
+			if err := l.alarm(ctx, org); err != nil {
+				l.log.ErrorContext(ctx, "no letter says that the audit log was altered", "organization", org, "error", err.Error())
+			}
+		}
+	}
+	l.stopped[org] = true
 }
 
-func lastSeal(ctx context.Context, tx *db.Tx) (link, error) {
-	var l link
-	_, err := tx.One(ctx, db.Into(&l.seq, &l.hash), `select seq, hash from audit_seals order by seq desc limit 1`)
-	return l, err
+// stillStopped returns ErrAltered with the names of what is stopped.
+func (l *Logs) stillStopped() error {
+	if len(l.stopped) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: stopped for %s", ErrAltered, strings.Join(slices.Sorted(maps.Keys(l.stopped)), ", "))
 }
 
-// hash computes a seal from the events that carry its number. They are sorted in Go by
-// organization and id, because the two databases sort text differently.
-func (s *Seals) hash(ctx context.Context, tx *db.Tx, seq int64, key secret.Key, previous string) (link, error) {
-	l := link{seq: seq}
-	running := secret.MAC(key.Bytes, "audit", fmt.Sprint(seq), previous)
-	var rows [][]string
-	err := tx.Rows(ctx, func(scan func(...any) error) error {
-		c := make([]string, 15)
-		var at int64
-		if err := scan(&c[0], &c[1], &at, &c[3], &c[4], &c[5], &c[6], &c[7], &c[8], &c[9], &c[10], &c[11], &c[12], &c[13], &c[14]); err != nil {
+// seal gives the oldest events that have none their places, and writes what grew. If a tree is not
+// the one that this node knows, nothing is written, and broken has it.
+func (l *Logs) seal(ctx context.Context, tx *db.Tx) (sealed, broken []tree, why, err error) {
+	trees, broken, why, err := l.trees(ctx, tx)
+	if err != nil || len(broken) > 0 {
+		return nil, broken, why, err
+	}
+	events, err := l.number(ctx, tx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	grown := map[tileAt][]tlog.Hash{}
+	for i := range events {
+		e := &events[i]
+		t := trees[e.Org]
+		if t == nil {
+			t = &tree{org: e.Org}
+			trees[e.Org] = t
+		}
+		if e.number != t.size || e.ByHash == "" {
+			return nil, nil, nil, fmt.Errorf("event %s of %q got place %d of %d, or has no hashes yet", e.ID, e.Org, e.number, t.size)
+		}
+		t.add(e.hash(), func(level int, n int64, h tlog.Hash) {
+			at := tileAt{e.Org, level, n >> tileHeight}
+			grown[at] = append(grown[at], h)
+		})
+	}
+	for _, t := range trees {
+		sealed = append(sealed, *t)
+	}
+	return sealed, nil, nil, errors.Join(write(ctx, tx, sealed, grown), count(ctx, tx, events))
+}
+
+// trees reads the trees in which something is to be sealed, and compares them with what this node
+// knows of them.
+func (l *Logs) trees(ctx context.Context, tx *db.Tx) (all map[string]*tree, broken []tree, why, err error) {
+	all = map[string]*tree{}
+	except, args := l.exceptStopped()
+	err = tx.Rows(ctx, func(scan func(...any) error) error {
+		var org string
+		var size, first *int64
+		var root, roots *string
+		if err := scan(&org, &size, &root, &roots, &first); err != nil {
 			return err
 		}
-		c[2] = fmt.Sprint(at)
-		rows = append(rows, c)
+		t := &tree{org: org}
+		if size != nil {
+			t.size, t.first = *size, *first
+			if altered := t.read(*root, *roots); altered != nil {
+				broken, why = append(broken, *t), errors.Join(why, altered)
+			}
+		}
+		all[org] = t
 		return nil
 	}, `
-		select org_id, id, at, actor, actor_name, action, result, target, target_name, search_key, network, agent, request, before, after
-		from audit_events
-		where seal = $1
-		order by at, id`, seq)
+		select e.org_id, l.size, l.root, l.edge, l.first
+		from (select distinct org_id from (
+			select org_id from audit_events where leaf is null `+except+` order by at, org_id, id limit $1) waiting) e
+		left join audit_logs l on l.org_id = e.org_id`, append([]any{perSweep}, args...)...)
 	if err != nil {
-		return link{}, fmt.Errorf("reading the events of seal %d: %w", seq, err)
+		return nil, nil, nil, err
 	}
-	for _, c := range rows {
-		running = secret.MAC(key.Bytes, append([]string{string(running)}, c...)...)
+	for _, t := range all {
+		altered := l.known.compare(*t, newTiles(ctx, tx, t.org))
+		if altered != nil && !errors.Is(altered, ErrAltered) {
+			return nil, nil, nil, altered
+		}
+		if altered != nil {
+			broken, why = append(broken, *t), errors.Join(why, altered)
+		}
 	}
-	if l.events = int64(len(rows)); l.events > 0 {
-		l.first, l.last = rows[0][1], rows[len(rows)-1][1]
+	return all, broken, why, nil
+}
+
+// number gives the oldest events without a place the next ones of their logs, and returns them in
+// their order.
+func (l *Logs) number(ctx context.Context, tx *db.Tx) ([]leaf, error) {
+	var all []leaf
+	except, args := l.exceptStopped()
+	err := tx.Rows(ctx, func(scan func(...any) error) error {
+		var e leaf
+		err := scan(&e.Org, &e.ID, (*db.Time)(&e.At), &e.Actor, &e.Action, &e.Result, &e.Target, &e.Request, &e.ByHash, &e.OfHash, &e.after, &e.number)
+		all = append(all, e)
+		return err
+	}, `
+		update audit_events set leaf = numbered.leaf
+		from (
+			select w.org_id, w.id, coalesce(l.size, 0) + row_number() over (partition by w.org_id order by w.at, w.id) - 1 as leaf
+			from (select org_id, id, at from audit_events where leaf is null `+except+` order by at, org_id, id limit $1) w
+			left join audit_logs l on l.org_id = w.org_id) numbered
+		where audit_events.org_id = numbered.org_id and audit_events.id = numbered.id
+		returning audit_events.org_id, audit_events.id, audit_events.at, audit_events.actor, audit_events.action, audit_events.result,
+			audit_events.target, audit_events.request, audit_events.by_hash, audit_events.of_hash, audit_events.after, audit_events.leaf`,
+		append([]any{perSweep}, args...)...)
+	slices.SortFunc(all, func(a, b leaf) int {
+		if a.Org != b.Org {
+			return strings.Compare(a.Org, b.Org)
+		}
+		return int(a.number - b.number)
+	})
+	return all, err
+}
+
+// exceptStopped returns a condition that leaves out what is stopped.
+func (l *Logs) exceptStopped() (condition string, args []any) {
+	if len(l.stopped) == 0 {
+		return "", nil
 	}
-	l.hash = base64.RawURLEncoding.EncodeToString(running)
-	return l, nil
+	for _, org := range slices.Sorted(maps.Keys(l.stopped)) {
+		args = append(args, org)
+	}
+	return "and org_id not in (" + db.Places(2, len(args)) + ")", args
+}
+
+// tileAt is the place of a tile.
+type tileAt struct {
+	org   string
+	level int
+	n     int64
+}
+
+// write writes trees that grew, and the hashes by which their tiles did.
+func write(ctx context.Context, tx *db.Tx, trees []tree, grown map[tileAt][]tlog.Hash) error {
+	var logs, tiles [][]any
+	for _, t := range trees {
+		logs = append(logs, []any{t.org, t.size, textOf(t.root()), textOf(t.roots...), 0})
+	}
+	for at, hashes := range grown {
+		tiles = append(tiles, []any{at.org, at.level, at.n, textOf(hashes...)})
+	}
+	return errors.Join(
+		rows(ctx, tx, `insert into audit_logs (org_id, size, root, edge, first) values `, logs,
+			` on conflict (org_id) do update set size = excluded.size, root = excluded.root, edge = excluded.edge`),
+		rows(ctx, tx, `insert into audit_tiles (org_id, level, n, hashes) values `, tiles,
+			` on conflict (org_id, level, n) do update set hashes = audit_tiles.hashes || excluded.hashes`))
 }

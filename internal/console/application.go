@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"slices"
 
 	"parvis/internal/application"
@@ -13,19 +14,15 @@ import (
 )
 
 var (
-	tileFields    = settingFields(application.TilePart, page.Tick("confirmed"))
+	tileFields    = settingFields(application.TilePart)
 	signInFields  = settingFields(application.SignInPart)
 	claimsFields  = settingFields(application.ClaimsPart)
 	tokensFields  = settingFields(application.TokensPart)
 	placeFields   = page.Fields{"audience", "group[]", "standing"}
-	secretsFields = page.Fields{"secret", page.Tick("sure")}
+	secretsFields = page.Fields{"secret"}
 )
 
-var (
-	errNothingSent             = fault.New(fault.Invalid, "page.form_malformed")
-	errApplicationNotConfirmed = fault.Field("confirmed", "console.application.remove_not_confirmed")
-	errSecretNotConfirmed      = fault.Field("sure", "console.application.secret_not_confirmed")
-)
+var errNothingSent = fault.New(fault.Invalid, "page.form_malformed")
 
 // applicationPage shows one application as the organization has it: its own in full, the
 // installation's with what the organization decides about it.
@@ -67,7 +64,7 @@ func (s *Server) showApplication(v *page.Viewer) error {
 		return err
 	}
 	p.Chips, p.MayChange = applicationChips(p.Placed), p.MayPlace && p.Own()
-	for deed, key := range map[string]string{"added": "console.application.added", "saved": "console.sso.saved"} {
+	for deed, key := range map[string]string{"added": "console.application.added", "saved": "console.application.saved"} {
 		if v.Just(deed) {
 			p.Done = key
 		}
@@ -137,25 +134,23 @@ func saved(v *page.Viewer, err error) error {
 
 // withApplication does something to the application in the path, as it is in that transaction.
 func (s *Server) withApplication(v *page.Viewer, do func(*db.Tx, application.Application) error) error {
-	ctx := v.R.Context()
-	return s.site.DB.Update(ctx, func(tx *db.Tx) error {
+	ctx, to := v.R.Context(), toApplication(v, do)
+	return s.site.DB.Update(ctx, func(tx *db.Tx) error { return to(ctx, tx) })
+}
+
+func toApplication(v *page.Viewer, do func(*db.Tx, application.Application) error) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
 		a, err := application.ByID(ctx, tx, v.User.AsActor(), v.User.OrgID, applicationIn(v))
 		if err != nil {
 			return err
 		}
 		return do(tx, a.Application)
-	})
+	}
 }
 
 func (s *Server) changeApplication(v *page.Viewer) error {
-	ctx, f := v.R.Context(), v.Form
-	if f.Do() == "remove" {
-		if !f.Ticked("confirmed") {
-			return errApplicationNotConfirmed
-		}
-		return v.Done(s.withApplication(v, func(tx *db.Tx, c application.Application) error {
-			return application.Remove(ctx, tx, v.User.AsActor(), c)
-		}), v.Path("admin/applications")+"?removed")
+	if v.Form.Asked() == "remove" {
+		return v.Do(removesApplication(v), v.Path("admin/applications")+"?removed")
 	}
 	return s.changeSettings(application.TilePart)(v)
 }
@@ -174,33 +169,23 @@ func (s *Server) saveApplicationLogo(v *page.Viewer) error {
 // placeApplication says who sees an application of the installation and whether anybody may
 // open it: this is all that an organization decides about it.
 func (s *Server) placeApplication(v *page.Viewer) error {
-	place := application.Placement{Standing: application.Standing(v.Form.Get("standing")), Audience: application.Audience(v.Form.Get("audience"))}
-	if place.Audience == application.SomeGroups {
-		place.Groups = v.Form.All("group[]")
-	}
-	ctx := v.R.Context()
-	return saved(v, s.withApplication(v, func(tx *db.Tx, c application.Application) error {
-		return application.Place(ctx, tx, v.User.AsActor(), v.User.OrgID, c, place)
-	}))
+	ctx, places := v.R.Context(), places(v)
+	return saved(v, s.site.DB.Update(ctx, func(tx *db.Tx) error { return places(ctx, tx) }))
 }
 
 // changeSecrets makes a secret, and answers with it, or removes one.
 func (s *Server) changeSecrets(v *page.Viewer) error {
 	ctx, actor := v.R.Context(), v.User.AsActor()
-	switch v.Form.Do() {
+	switch v.Form.Asked() {
 	case "remove":
-		if !v.Form.Ticked("sure") {
-			return errSecretNotConfirmed
-		}
-		return saved(v, s.withApplication(v, func(tx *db.Tx, c application.Application) error {
-			return application.RemoveSecret(ctx, tx, actor, c, v.Form.Get("secret"))
-		}))
+		removes := removesSecret(v)
+		return saved(v, s.site.DB.Update(ctx, func(tx *db.Tx) error { return removes(ctx, tx) }))
 	case "add":
 		var client application.Application
 		var secret string
 		if err := s.withApplication(v, func(tx *db.Tx, c application.Application) (err error) {
 			client = c
-			secret, err = application.AddSecret(ctx, tx, actor, c)
+			_, secret, err = application.AddSecret(ctx, tx, actor, c)
 			return err
 		}); err != nil {
 			return err

@@ -174,7 +174,7 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 	f := seen(t, b.Get(path), 200).Form("main")
 	f.Values["title[]"], f.Values["description[]"] = []string{"", "Neuf"}, []string{"Something <new>", ""}
 	p = seen(t, f.Fill("name", "Newer").Fill("initiate_uri", "https://new.example/start").Submit(""), 200)
-	if !p.Says("Saved.") || p.Form("main").Values["title[]"][1] != "Neuf" || p.Form("main").Values["description[]"][0] != "Something <new>" {
+	if !p.Says(idptest.Sentence(t, "console.application.saved")) || p.Form("main").Values["title[]"][1] != "Neuf" || p.Form("main").Values["description[]"][0] != "Something <new>" {
 		t.Errorf("what it is: %v", p.Form("main").Values)
 	}
 	// A logo.
@@ -235,9 +235,12 @@ func TestApplicationIsAddedSetUpAndRemoved(t *testing.T) {
 		t.Errorf("who used it: %s", p.Text())
 	}
 
-	idptest.Want(expect.Case(t, "removed without a tick"), seen(t, p.Form("remove").Submit("remove"), 422),
-		idptest.Says("console.application.remove_not_confirmed"))
-	p = seen(t, p.Form("remove").Check("confirmed", "yes").Submit("remove"), 200)
+	asked := p.Form("remove").Submit("remove")
+	idptest.Want(t, asked, idptest.Says("console.confirm.users", "Count", 1), idptest.Says("console.application.remove_what"))
+	if b.Get(path).Status != 200 {
+		t.Error("removed before anybody was asked")
+	}
+	p = presses(t, asked)
 	idptest.Want(t, p, idptest.Path(applications), idptest.Says("console.application.removed"), idptest.ShowsNot("Newer"))
 	if b.Get(path).Status != 404 || w.proves(t, id, secret) {
 		t.Errorf("removed: %s %s", p.URL, p.Text())
@@ -447,6 +450,9 @@ func TestWhoMayOpenAnApplication(t *testing.T) {
 			f.Check("group[]", test.ofTheGroup)
 		}
 		p := seen(t, f.Submit(""), 200)
+		if test.standing == "forbidden" {
+			p = presses(t, p)
+		}
 		if got := p.Form("place").Values; got.Get("audience") != test.audience || got.Get("standing") != test.standing || got.Get("group[]") != test.ofTheGroup {
 			t.Errorf("%s %s came back as %v", test.audience, test.standing, got)
 		}
@@ -498,7 +504,7 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 	if err != nil || len(secrets) != 1 {
 		t.Fatal(secrets, err)
 	}
-	if p := b.Post(path+"/secrets", url.Values{"do": {"remove"}, "secret": {secrets[0].ID}, "sure": {"yes"}}); p.Status != 403 {
+	if p := b.Post(path+"/secrets", url.Values{"do": {"remove"}, "secret": {secrets[0].ID}}); p.Status != 403 {
 		t.Errorf("its secret removed: %d", p.Status)
 	}
 	if p := b.Post(path, url.Values{"do": {"remove"}, "confirmed": {"yes"}}); p.Status != 403 {
@@ -507,7 +513,9 @@ func TestTEN1AnInstallationsApplicationIsOnlyPlaced(t *testing.T) {
 	if p := b.Upload(path+"/logo", "logo", drawing(t, 9, 9), nil); p.Status != 403 {
 		t.Errorf("its logo: %d", p.Status)
 	}
-	if p := seen(t, p.Form("main").Fill("standing", "forbidden").Submit(""), 200); !p.Says("Saved. ") || !p.Says("Forbidden") {
+	asked := p.Form("main").Fill("standing", "forbidden").Submit("")
+	idptest.Want(t, asked, idptest.Says("console.confirm.forbid_what"))
+	if p := seen(t, presses(t, asked), 200); !p.Says(idptest.Sentence(t, "console.application.saved")) || !p.Says("Forbidden") {
 		t.Errorf("forbidden: %s", p.Text())
 	}
 	if got := opens(b, id, "https://books.example/callback", "openid"); got.Get("error") != "access_denied" {
@@ -535,7 +543,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 		t.Errorf("the page may be kept: %q", got)
 	}
 	p = seen(t, b.Get(path), 200)
-	if p.Has("input", "name", "sure") {
+	if p.Has("button", "value", "remove") && p.Has("input", "name", "secret") {
 		t.Error("the only secret can be removed")
 	}
 	w.Clock.Advance(time.Second)
@@ -550,11 +558,11 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 		idptest.NoElement("form", "id", "add-secret"),
 		idptest.Says("console.application.secret_used", "When", "22 November 2026, 09:00 UTC"))
 	older := p.Form("secrets") // the first on the page
-	if p := idptest.Want(expect.Case(t, "removed without a tick"), seen(t, older.Submit("remove"), 422),
-		idptest.Says("console.application.secret_not_confirmed")); !w.proves(t, id, first) {
-		t.Errorf("removed without a tick: %s", p.Text())
+	asked := older.Submit("remove")
+	if idptest.Want(t, asked, idptest.Says("console.confirm.secret_what")); !w.proves(t, id, first) {
+		t.Error("removed before anybody was asked")
 	}
-	seen(t, older.Check("sure", "yes").Submit("remove"), 200)
+	presses(t, asked)
 	if w.proves(t, id, first) || !w.proves(t, id, second) {
 		t.Error("the older one is not the one that ended")
 	}
@@ -562,7 +570,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 	if err != nil || len(secrets) != 1 {
 		t.Fatal(secrets, err)
 	}
-	if p := b.Post(path+"/secrets", url.Values{"do": {"remove"}, "secret": {secrets[0].ID}, "sure": {"yes"}}); p.Status != 409 || !w.proves(t, id, second) {
+	if p := b.Post(path+"/secrets", url.Values{"do": {"remove"}, "secret": {secrets[0].ID}, "confirmed": {"yes"}}); p.Status != 409 || !w.proves(t, id, second) {
 		t.Errorf("the last one: %d", p.Status)
 	}
 	places := map[string]string{"log": w.Log.String(), "rows": w.rows(t, w.alpha.ID)}
@@ -572,7 +580,7 @@ func TestAClientSecretIsShownOnce(t *testing.T) {
 	for _, e := range slices.Concat(w.events(t, w.alpha.ID, "application.registered"), w.events(t, w.alpha.ID, "application.secret_added"), w.events(t, w.alpha.ID, "application.secret_removed")) {
 		places[e.ID] = b.Get("/o/alpha/admin/audit/"+e.ID).Body + fmt.Sprint(e)
 	}
-	if len(places) != 6+4 { // alpha's own application was registered too
+	if len(places) != 6+5 { // alpha's own application and its machine were registered too
 		t.Errorf("%d entries", len(places)-6)
 	}
 	for place, text := range places {

@@ -99,7 +99,7 @@ func (s *Server) attempts(v *page.Viewer) error {
 	for _, c := range connections {
 		byID[c.ID], ids = c, append(ids, c.ID)
 	}
-	q, err := readQuery(v, attemptsFilter, ids...)
+	q, err := readQuery(v.R.URL.Query(), attemptsFilter, ids...)
 	if err != nil {
 		return err
 	}

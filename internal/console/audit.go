@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -17,11 +18,12 @@ import (
 
 // auditPage lists what was done, newest first.
 type auditPage struct {
-	Query auditQuery
-	Kinds []actionKind
-	Spans []span
-	Rows  []auditRow
-	Pages page.Pages
+	Query  auditQuery
+	Kinds  []actionKind
+	Spans  []span
+	Rows   []auditRow
+	Pages  page.Pages
+	Export string // address of the page that exports what is listed
 }
 
 // auditQuery is what the address of the log asks for. A link to it can be sent to somebody: it
@@ -29,6 +31,8 @@ type auditPage struct {
 type auditQuery struct {
 	query
 	Action, By string
+	Way        audit.Way       // of sign-ins; the overview links with it
+	UTC        bool            // the days are those of UTC, as the overview counts them
 	From, To   string          // days, both included, as 2026-11-22 in the reader's time zone
 	NoDay      map[string]bool // the fields whose text is no day
 	from       time.Time
@@ -37,6 +41,14 @@ type auditQuery struct {
 
 // Narrow reports whether one of the rarer filters is used.
 func (q auditQuery) Narrow() bool { return q.By != "" || q.From != "" || q.To != "" }
+
+// zone returns the parameter of UTC.
+func (q auditQuery) zone() string {
+	if q.UTC {
+		return "utc"
+	}
+	return ""
+}
 
 // Unread reports whether a day could not be read, so that there is no list.
 func (q auditQuery) Unread() bool { return q.NoDay["from"] || q.NoDay["to"] }
@@ -78,13 +90,18 @@ const auditFilter = "result"
 
 // readAuditQuery reads the address of the log. A day that is none may have been typed, and is said
 // beside its field; nobody types an action.
-func readAuditQuery(v *page.Viewer) (auditQuery, error) {
-	q, err := readQuery(v, auditFilter, string(audit.Done), string(audit.Refused))
+func readAuditQuery(v *page.Viewer, values url.Values) (auditQuery, error) {
+	q, err := readQuery(values, auditFilter, string(audit.Done), string(audit.Refused))
 	if err != nil {
 		return auditQuery{}, err
 	}
-	values := v.R.URL.Query()
-	a := auditQuery{query: q, Action: values.Get("action"), By: values.Get("by"), From: values.Get("from"), To: values.Get("to")}
+	a := auditQuery{
+		query: q, Action: values.Get("action"), By: values.Get("by"), From: values.Get("from"), To: values.Get("to"),
+		Way: audit.Way(values.Get("way")), UTC: values.Get("zone") == "utc",
+	}
+	if a.Way != "" && !a.Way.Known() {
+		return auditQuery{}, page.ErrQuery
+	}
 	if _, known := audit.Actions[audit.Action(a.Action)]; !known && a.Action != "" {
 		return auditQuery{}, page.ErrQuery
 	}
@@ -92,8 +109,12 @@ func readAuditQuery(v *page.Viewer) (auditQuery, error) {
 		return auditQuery{}, page.ErrQuery
 	}
 	var isDay, wasDay bool
-	a.from, wasDay = beginning(v, a.From)
-	a.until, isDay = beginning(v, a.To)
+	begins := beginning
+	if a.UTC {
+		begins = func(_ *page.Viewer, text string) (time.Time, bool) { return dayIn(time.UTC, text) }
+	}
+	a.from, wasDay = begins(v, a.From)
+	a.until, isDay = begins(v, a.To)
 	if a.To != "" {
 		a.until = a.until.AddDate(0, 0, 1)
 	}
@@ -102,16 +123,18 @@ func readAuditQuery(v *page.Viewer) (auditQuery, error) {
 }
 
 // beginning returns when a day begins for the reader; the zero time for an empty text.
-func beginning(v *page.Viewer, text string) (time.Time, bool) {
+func beginning(v *page.Viewer, text string) (time.Time, bool) { return dayIn(v.Zone(), text) }
+
+func dayIn(zone *time.Location, text string) (time.Time, bool) {
 	if text == "" {
 		return time.Time{}, true
 	}
-	day, err := time.ParseInLocation(time.DateOnly, text, v.Zone())
+	day, err := time.ParseInLocation(time.DateOnly, text, zone)
 	return day, err == nil && day.Year() > 0
 }
 
 func (s *Server) auditLog(v *page.Viewer) error {
-	q, err := readAuditQuery(v)
+	q, err := readAuditQuery(v, v.R.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -120,20 +143,30 @@ func (s *Server) auditLog(v *page.Viewer) error {
 		v.Status(fault.Invalid)
 		return v.Render("console-audit", p)
 	}
-	found, err := audit.List(v.R.Context(), s.site.DB, audit.Query{
-		OrgID: string(v.Organization.ID), Search: q.Search, Result: audit.Result(q.Filter),
-		Action: audit.Action(q.Action), Actor: q.By, From: q.from, Until: q.until,
-		Before: audit.Cursor{At: q.Before.At, ID: q.Before.ID},
-	})
+	found, err := audit.List(v.R.Context(), s.site.DB, q.events(v))
 	if err != nil {
 		return err
 	}
-	kept := parameters("q", q.Search, auditFilter, q.Filter, "action", q.Action, "by", q.By, "from", q.From, "to", q.To)
-	p.Pages = pagesOf(v.Path("admin/audit"), kept, q.Before, page.Place{At: found.Next.At, ID: found.Next.ID})
+	p.Export = withQuery(v.Path("admin/audit/export"), q.kept())
+	p.Pages = pagesOf(v.Path("admin/audit"), q.kept(), q.Before, page.Place{At: found.Next.At, ID: found.Next.ID})
 	for _, e := range found.Events {
 		p.Rows = append(p.Rows, auditRowOf(v, e))
 	}
 	return v.Render("console-audit", p)
+}
+
+// kept are the parameters that the pages of a list have in common.
+func (q auditQuery) kept() url.Values {
+	return parameters("q", q.Search, auditFilter, q.Filter, "action", q.Action, "by", q.By, "from", q.From, "to", q.To, "way", string(q.Way), "zone", q.zone())
+}
+
+// events returns the query for what the address asks for.
+func (q auditQuery) events(v *page.Viewer) audit.Query {
+	return audit.Query{
+		OrgID: string(v.Organization.ID), Search: q.Search, Result: audit.Result(q.Filter),
+		Action: audit.Action(q.Action), Way: q.Way, Actor: q.By, From: q.from, Until: q.until,
+		Before: audit.Cursor{At: q.Before.At, ID: q.Before.ID},
+	}
 }
 
 // actionKinds lists all actions by what they are about, each kind in the order of its sentences.
@@ -160,7 +193,7 @@ func (q auditQuery) spans(v *page.Viewer, now time.Time) []span {
 		days int
 	}{{"console.audit.today", 1}, {"console.audit.week", 7}, {"console.audit.month", 30}} {
 		since := dayOf(now.AddDate(0, 0, 1-s.days), v)
-		kept := parameters("q", q.Search, auditFilter, q.Filter, "action", q.Action, "by", q.By, "from", since)
+		kept := parameters("q", q.Search, auditFilter, q.Filter, "action", q.Action, "by", q.By, "from", since, "way", string(q.Way))
 		all = append(all, span{s.key, v.Path("admin/audit") + "?" + kept.Encode(), q.From == since && q.To == ""})
 	}
 	return all
@@ -185,6 +218,8 @@ type entryPage struct {
 	ActorPath  string // empty where the actor has no page
 	TargetPath string
 	Changes    []change
+	MayErase   bool // what the log has of the person of the entry, who was erased
+	Erased     bool // just now
 }
 
 // change is one field before and after. Values are shown as they were recorded, in no language.
@@ -203,9 +238,11 @@ func (s *Server) auditEntry(v *page.Viewer) error {
 	if !found {
 		return directory.ErrNotFound
 	}
+	may := owns(v.User.Role) && erasable(e) != "" && !e.ErasedOf
+	v.FormIf(may)
 	return v.Render("console-entry", entryPage{
 		auditRow: auditRowOf(v, e), ActorPath: pathOf(v, e.Actor), TargetPath: pathOf(v, e.Target),
-		Changes: changesOf(e.Before, e.After),
+		Changes: changesOf(e.Before, e.After), MayErase: may, Erased: v.Just("erased"),
 	})
 }
 

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
+	"unicode"
 
 	"parvis/internal/administration"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/secret"
 )
@@ -18,71 +19,75 @@ import (
 const peopleAtOnce = administration.AtOnce
 
 // The people to change are in person[], or everyone stands for all of them.
-var changeFields = page.Fields{"deed", "person[]", page.Tick("everyone"), page.Tick("confirmed")}
+var changeFields = page.Fields{"deed", "person[]", page.Tick("everyone"), "number"}
 
 var (
-	errNobody = fault.New(fault.Invalid, "console.change.nobody")
-	errDeed   = fault.New(fault.Malformed, "console.change.unknown")
+	errNobody  = fault.New(fault.Invalid, "console.change.nobody")
+	errTooMany = fault.New(fault.Invalid, "console.change.too_many")
+	errDeed    = fault.New(fault.Malformed, "console.change.unknown")
 )
 
-// changePage shows what would become of people before a deed is done, and what became of them
-// afterwards. Nothing happens to anybody who is not on it.
+// changePage shows what became of people, or that a deed can be done to none of them.
 type changePage struct {
-	Deed     deed
-	Over     bool // it was done
-	Everyone bool
-	Fates    []administration.Fate // people who are left out come first
-	More     int                   // not shown
-	Ready    int                   // to how many it is done
-	LeftOut  int
-	Back     string // address of the page where the person came from
+	Deed    deed
+	Over    bool                  // it was done
+	Fates   []administration.Fate // people who are left out come first
+	More    int                   // not shown
+	Ready   int                   // to how many it was done
+	LeftOut int
+	Whom    string // the one person to whom it was done; used where it is one
 }
-
-// Names returns the ids that the confirmed form sends: of the people to whom it is done.
-func (p changePage) Names() (ids []directory.UserID) {
-	for _, f := range p.Fates {
-		if f.Done() && !p.Everyone {
-			ids = append(ids, f.User.ID)
-		}
-	}
-	return ids
-}
-
-// RestorableFor returns how long deleting can be undone.
-func (changePage) RestorableFor() time.Duration { return directory.RestorableFor }
 
 // request is what a form asks for.
 type request struct {
-	deed     deed
-	everyone bool
-	ids      []directory.UserID
+	deed deed
+	administration.Task
+}
+
+// back returns where the person came from.
+func (q request) back(v *page.Viewer) string {
+	if len(q.People) == 1 {
+		return v.Path("admin/people", string(q.People[0]))
+	}
+	return v.Path("admin/people")
 }
 
 // requested reads a form. A form that no page of ours sends is refused as a whole.
-func (s *Server) requested(v *page.Viewer) (request, error) {
+func requested(v *page.Viewer) (request, error) {
 	d, known := administration.DeedNamed(v.Form.Get("deed"))
-	q := request{deed: shownDeed(d), everyone: v.Form.Ticked("everyone")}
+	q := request{shownDeed(d), administration.Task{Deed: d, Everyone: v.Form.Ticked("everyone")}}
 	named := len(v.Form.All("person[]"))
 	switch {
-	case !known || q.everyone && (!d.Everyone || named > 0):
+	case !known || q.Everyone && (!d.Everyone || named > 0):
 		return request{}, errDeed
-	case q.everyone:
-		var err error
-		q.ids, err = administration.Everyone(v.R.Context(), s.site.DB, v.User.AsActor(), v.Organization.ID)
-		return q, err
+	case q.Everyone:
+		q.Number = numberIn(v.Form.Get(numberField))
+		return q, nil
 	case named == 0:
 		return q, errNobody
 	}
 	var err error
-	q.ids, err = tickedIn(v)
+	q.People, err = tickedIn(v)
 	return q, err
+}
+
+// numberIn reads a number that a person copied from a page, with what separates its thousands
+// there; zero is none.
+func numberIn(typed string) int {
+	n, _ := number.Parse(strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || strings.ContainsRune(",.'’", r) {
+			return -1
+		}
+		return r
+	}, typed))
+	return n
 }
 
 // tickedIn returns the people whom a form names, each once.
 func tickedIn(v *page.Viewer) ([]directory.UserID, error) {
 	named := v.Form.All("person[]")
 	if len(named) > peopleAtOnce {
-		return nil, errDeed
+		return nil, errTooMany.With("Most", peopleAtOnce)
 	}
 	var ids []directory.UserID
 	for _, id := range named {
@@ -96,66 +101,101 @@ func tickedIn(v *page.Viewer) ([]directory.UserID, error) {
 	return ids, nil
 }
 
-// showChange shows the preview.
+// showChange leads to the list: what is done to people is asked for there, or on a person's page.
 func (s *Server) showChange(v *page.Viewer) error {
-	if !v.Form.Filled() {
-		return v.Redirect(v.Path("admin/people"))
+	q, err := requested(v)
+	if v.Form.Filled() && (errors.Is(err, errNobody) || errors.Is(err, errTooMany)) {
+		v.NoForm()
+		v.Status(fault.Conflict)
+		return v.Render("console-change", changePage{Deed: q.deed})
 	}
-	q, err := s.requested(v)
-	if errors.Is(err, errNobody) {
-		if !v.Form.Refused() {
-			return err
-		}
-		return s.renderChange(v, changePage{Deed: q.deed})
-	}
-	if err != nil {
-		return err
-	}
-	return s.change(v, q, false)
+	return v.Redirect(v.Path("admin/people"))
 }
 
-func (s *Server) changePeople(v *page.Viewer) error {
-	q, err := s.requested(v)
+// change shows what would become of everybody.
+func (s asks) change(v *page.Viewer) (bool, error) {
+	q, err := requested(v)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return s.change(v, q, v.Form.Ticked("confirmed"))
-}
-
-// change does a deed, or a dry run of it, and shows what became of everybody. A person to whom
-// it no longer can be done is shown afterwards as left out.
-func (s *Server) change(v *page.Viewer, q request, really bool) error {
-	ctx := v.R.Context()
-	fates, err := s.site.Administration.Do(ctx, v.User.AsActor(), v.User.OrgID, administration.Task{Deed: q.deed.Deed, People: q.ids, Dry: !really})
+	q.Dry = true
+	fates, err := s.done(v, q)
 	if err != nil {
-		return err
+		return false, err
 	}
-	p := changePage{Deed: q.deed, Over: really, Everyone: q.everyone}
+	ready := administration.Ready(fates)
+	if ready == 0 {
+		return true, renderChange(v, q, fates)
+	}
+	c := confirmation{
+		Title: v.Text("console.confirm.deed", "Deed", v.Text(q.deed.Button), "Whom", v.Text("console.confirm.people", "Count", ready)),
+		Grave: q.deed.Grave || q.Everyone, Back: q.back(v), Button: v.Text(q.deed.Button),
+	}
+	if len(q.People) == 1 {
+		c.Title = v.Text("console.confirm.deed", "Deed", v.Text(q.deed.Button), "Whom", fates[0].User.Name)
+	}
+	if left := len(fates) - ready; left > 0 {
+		c.Affects = append(c.Affects, v.Text("console.change.leaves_out", "Count", left))
+	}
+	role := ""
+	if q.deed.Role != "" {
+		role = v.Text(roleKey(q.deed.Role))
+	}
+	c.Follows = []string{v.Text(q.deed.What, "Role", role, "Time", v.Duration(directory.RestorableFor))}
+	c.Send = []page.Pair{{Name: "deed", Value: q.deed.Name}}
+	if q.Everyone {
+		c.Number, c.Send = ready, append(c.Send, page.Pair{Name: "everyone", Value: "yes"})
+	}
 	for _, f := range fates {
-		if f.Done() {
-			p.Ready++
+		if f.Done() && !q.Everyone { // people who are left out now stay so
+			c.Send = append(c.Send, page.Pair{Name: "person[]", Value: string(f.User.ID)})
 		}
 	}
-	p.LeftOut = len(fates) - p.Ready
-	if len(q.ids) == 1 && !q.everyone {
-		p.Back = v.Path("admin/people", string(q.ids[0]))
+	c.Fates, c.More = shownFates(fates)
+	return s.confirm(v, c)
+}
+
+// done does a deed, or a dry run of it. What an actor is refused is recorded.
+func (s *Server) done(v *page.Viewer, q request) ([]administration.Fate, error) {
+	ctx := v.R.Context()
+	fates, err := s.site.Administration.Do(ctx, v.User.AsActor(), v.User.OrgID, q.Task)
+	if err != nil {
+		return nil, err
 	}
 	denied := slices.ContainsFunc(fates, func(f administration.Fate) bool { return !f.Done() && errors.Is(f.Reason, directory.ErrDenied) })
 	switch {
 	case len(fates) == 1 && denied:
-		return fates[0].Reason
-	case really && denied:
+		return nil, fates[0].Reason
+	case !q.Dry && denied:
 		// No page of ours sends this, unless somebody got a higher role in the meantime.
-		if err := s.site.Administration.Refused(ctx, v.User.AsActor(), v.R.Method+" "+v.R.URL.Path); err != nil {
-			return err
-		}
-	case really && p.Back != "" && p.Ready == 1:
-		return v.Redirect(p.Back + "?done=" + q.deed.Name)
+		err = s.site.Administration.Refused(ctx, v.User.AsActor(), v.R.Method+" "+v.R.URL.Path)
 	}
+	return fates, err
+}
+
+// changePeople does a deed and shows what became of everybody. A person to whom it no longer can
+// be done is shown as left out.
+func (s *Server) changePeople(v *page.Viewer) error {
+	q, err := requested(v)
+	if err != nil {
+		return err
+	}
+	fates, err := s.done(v, q)
+	if err != nil {
+		return err
+	}
+	if len(q.People) == 1 && administration.Ready(fates) == 1 {
+		return v.Redirect(q.back(v) + "?done=" + q.deed.Name)
+	}
+	return renderChange(v, q, fates)
+}
+
+// shownFates returns the fates that a page shows, people who are left out first, and how many it
+// does not show.
+func shownFates(fates []administration.Fate) (some []administration.Fate, more int) {
 	slices.SortStableFunc(fates, func(a, b administration.Fate) int { return cmp.Compare(rank(a), rank(b)) })
-	p.Fates = fates[:min(len(fates), peopleAtOnce)]
-	p.More = len(fates) - len(p.Fates)
-	return s.renderChange(v, p)
+	some = fates[:min(len(fates), peopleAtOnce)]
+	return some, len(fates) - len(some)
 }
 
 func rank(f administration.Fate) int {
@@ -165,11 +205,14 @@ func rank(f administration.Fate) int {
 	return 0
 }
 
-func (s *Server) renderChange(v *page.Viewer, p changePage) error {
-	if p.Back == "" {
-		p.Back = v.Path("admin/people")
+func renderChange(v *page.Viewer, q request, fates []administration.Fate) error {
+	p := changePage{Deed: q.deed, Over: !q.Dry, Ready: administration.Ready(fates)}
+	p.LeftOut = len(fates) - p.Ready
+	p.Fates, p.More = shownFates(fates)
+	if i := slices.IndexFunc(fates, administration.Fate.Done); i >= 0 {
+		p.Whom = fates[i].User.Name
 	}
-	v.FormIf(!p.Over && p.Ready > 0)
+	v.NoForm()
 	if p.Ready == 0 {
 		v.Status(fault.Conflict)
 	}

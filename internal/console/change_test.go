@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
@@ -62,13 +64,13 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 		t.Errorf("the person's page: %s", p.Text())
 	}
 	for _, step := range []struct{ deed, warns, says string }{
-		{"reset", idptest.Sentence(t, "console.deed.reset_what"), idptest.Sentence(t, "console.deed.reset_done", "Count", 1)},
+		{"reset", idptest.Sentence(t, "console.deed.reset_what"), idptest.Sentence(t, "console.deed.reset_done", "Count", 1, "Name", "Person member of alpha")},
 		{"new-password", idptest.Sentence(t, "console.deed.password_what"), idptest.Sentence(t, "console.person.password_asked", "When", "22 November 2026, 09:00 UTC")},
-		{"end-sessions", idptest.Sentence(t, "console.deed.sessions_what"), idptest.Sentence(t, "console.deed.sessions_done", "Count", 1)},
-		{"deactivate", idptest.Sentence(t, "console.deed.deactivate_what"), idptest.Sentence(t, "console.deed.deactivate_done", "Count", 1)},
-		{"reactivate", idptest.Sentence(t, "console.deed.reactivate_what"), idptest.Sentence(t, "console.deed.reactivate_done", "Count", 1)},
-		{"delete", idptest.Sentence(t, "console.deed.delete_what", "Time", "30 days"), idptest.Sentence(t, "console.deed.delete_done", "Count", 1)},
-		{"restore", idptest.Sentence(t, "console.deed.restore_what"), idptest.Sentence(t, "console.deed.restore_done", "Count", 1)},
+		{"end-sessions", idptest.Sentence(t, "console.deed.sessions_what"), idptest.Sentence(t, "console.deed.sessions_done", "Count", 1, "Name", "Person member of alpha")},
+		{"deactivate", idptest.Sentence(t, "console.deed.deactivate_what"), idptest.Sentence(t, "console.deed.deactivate_done", "Count", 1, "Name", "Person member of alpha")},
+		{"reactivate", idptest.Sentence(t, "console.deed.reactivate_what"), idptest.Sentence(t, "console.deed.reactivate_done", "Count", 1, "Name", "Person member of alpha")},
+		{"delete", idptest.Sentence(t, "console.deed.delete_what", "Time", "30 days"), idptest.Sentence(t, "console.deed.delete_done", "Count", 1, "Name", "Person member of alpha")},
+		{"restore", idptest.Sentence(t, "console.deed.restore_what"), idptest.Sentence(t, "console.deed.restore_done", "Count", 1, "Name", "Person member of alpha")},
 	} {
 		page := seen(t, owner.Get(path), 200)
 		if !page.Has("button", "value", step.deed) {
@@ -77,7 +79,10 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 		before := w.rows(t, w.alpha.ID)
 		preview := seen(t, page.Form("deeds").Check("deed", step.deed).Submit(""), 200)
 		idptest.Want(expect.Case(t, "%s: the preview says", step.deed), preview,
-			idptest.Shows(step.warns), idptest.Says("console.change.ready", "Count", 1), idptest.Says("console.change.will_be_done"))
+			idptest.Shows(step.warns), idptest.Shows("Person member of alpha"), idptest.Says("console.change.will_be_done"))
+		if d, _ := administration.DeedNamed(step.deed); preview.Has("button", "class", "button bad") != d.Grave {
+			t.Errorf("%s is red: %v", step.deed, !d.Grave)
+		}
 		if after := w.rows(t, w.alpha.ID); after != before {
 			t.Errorf("the preview of %s changed something:\n%s\n--- before:\n%s", step.deed, after, before)
 		}
@@ -95,7 +100,7 @@ func TestEveryDeedFromThePersonsPage(t *testing.T) {
 	page = seen(t, page.Form("role").Fill("deed", "role-auditor").Submit(""), 200)
 	idptest.Want(expect.Case(t, "the preview of a role"), page, idptest.Says("console.deed.role_what", "Role", "Auditor"))
 	page = seen(t, page.Form("main").Submit(""), 200)
-	idptest.Want(expect.Case(t, "after the change of role"), page, idptest.Says("console.deed.role_done", "Count", 1), idptest.Shows("Role Auditor"))
+	idptest.Want(expect.Case(t, "after the change of role"), page, idptest.Says("console.deed.role_done", "Count", 1, "Name", "Person member of alpha"), idptest.Shows("Role Auditor"))
 	for action, want := range map[audit.Action]int{
 		"reset.sent": 1, "password.change_demanded": 1, "session.all_ended": 2, "user.deactivated": 1, "user.reactivated": 1,
 		"user.deleted": 1, "user.restored": 1, "user.role_changed": 1,
@@ -388,13 +393,13 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	b := w.alpha.browsers[directory.Administrator]
 	gone := w.idIn(t, directory.Auditor)
 	does(w.alpha.browsers[directory.Owner], "deactivate", gone)
-	list := seen(t, b.Get("/o/alpha/admin/people"), 200).Form("selection").Fill("deed", "deactivate")
+	list := seen(t, b.Get("/o/alpha/admin/people"), 200).Form("selection").Check("deed", "deactivate")
 	for _, role := range directory.Roles {
 		list.Check("person[]", w.idIn(t, role))
 	}
 	preview := seen(t, list.Submit(""), 200)
 	for _, says := range []string{
-		idptest.Sentence(t, "console.change.ready", "Count", 2) + " " + idptest.Sentence(t, "console.change.leaves_out", "Count", 3),
+		"Deactivate: 2 people", idptest.Sentence(t, "console.change.leaves_out", "Count", 3),
 		"left out " + idptest.Sentence(t, "directory.yourself"), "left out Your role does not allow this.", "left out " + idptest.Sentence(t, "directory.user_deactivated"),
 		"Person member of alpha member@alpha.example Member " + idptest.Sentence(t, "console.change.will_be_done"), "Person helpdesk of alpha helpdesk@alpha.example Helpdesk " + idptest.Sentence(t, "console.change.will_be_done"),
 	} {
@@ -415,7 +420,7 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 	// Meanwhile one of the two became an owner.
 	does(w.alpha.browsers[directory.Owner], "role-owner", w.idIn(t, directory.Helpdesk))
 	done := seen(t, confirm.Submit(""), 200)
-	for _, says := range []string{idptest.Sentence(t, "console.deed.deactivate_done", "Count", 1) + " " + idptest.Sentence(t, "console.change.left_out", "Count", 1), "Person helpdesk of alpha helpdesk@alpha.example Owner left out Your role does not allow this.", "Member done"} {
+	for _, says := range []string{idptest.Sentence(t, "console.deed.deactivate_done", "Count", 1, "Name", "Person member of alpha"), idptest.Sentence(t, "console.change.left_out", "Count", 1), "Person helpdesk of alpha helpdesk@alpha.example Owner left out Your role does not allow this.", "Member done"} {
 		if !done.Says(says) {
 			t.Errorf("afterwards the page does not say %q: %s", says, done.Text())
 		}
@@ -436,9 +441,14 @@ func TestSeveralPeopleAtOnceGetTheFateThatThePreviewShows(t *testing.T) {
 		"everyone is deleted": {"deed": {"delete"}, "everyone": {"yes"}, "confirmed": {"yes"}},
 		"too many":            {"deed": {"end-sessions"}, "person[]": slices.Repeat([]string{gone}, 201)},
 	} {
-		want := map[bool]int{true: 409, false: 400}[strings.HasPrefix(name, "nobody")]
-		p := seen(t, b.Post(changes, form), want)
-		if want == 409 && !p.Says(idptest.Sentence(t, "console.change.nobody")) {
+		want, says := 400, ""
+		switch {
+		case strings.HasPrefix(name, "nobody"):
+			want, says = 409, idptest.Sentence(t, "console.change.nobody")
+		case name == "too many":
+			want, says = 409, idptest.Sentence(t, "console.change.too_many", "Most", 200)
+		}
+		if p := seen(t, b.Post(changes, form), want); says != "" && !p.Says(says) {
 			t.Errorf("%s: %s", name, p.Text())
 		}
 	}
@@ -456,7 +466,7 @@ func TestStaleProofLeadsBackToThePreview(t *testing.T) {
 	if w.userOf(t, w.alpha.ID, id).Closed() != nil {
 		t.Fatalf("after the proof: %s: %s", p.URL, p.Text())
 	}
-	idptest.Want(expect.Case(t, "confirmed once more"), seen(t, p.Form("main").Submit(""), 200), idptest.Says("console.deed.delete_done", "Count", 1))
+	idptest.Want(expect.Case(t, "confirmed once more"), seen(t, p.Form("main").Submit(""), 200), idptest.Says("console.deed.delete_done", "Count", 1, "Name", "Person member of alpha"))
 }
 
 func TestEveryoneIsAskedForANewPassword(t *testing.T) {
@@ -480,6 +490,7 @@ func TestEveryoneIsAskedForANewPassword(t *testing.T) {
 		}
 		return nil
 	})
+	dbtest.ByHand(t, w.DB)
 	does(w.alpha.browsers[directory.Owner], "deactivate", w.idIn(t, directory.Auditor))
 	b, beta := w.alpha.browsers[directory.Administrator], w.rows(t, w.beta.ID)
 	if p := w.alpha.browsers[directory.Helpdesk].Post(changes, url.Values{"deed": {"end-sessions"}, "everyone": {"yes"}, "confirmed": {"yes"}}); p.Status != 403 {
@@ -487,12 +498,34 @@ func TestEveryoneIsAskedForANewPassword(t *testing.T) {
 	}
 	preview := seen(t, b.Get("/o/alpha/admin/people").Form("everyone").Check("deed", "new-password").Submit(""), 200)
 	// The owner, the administrator and the 102 people without a password are left out.
-	idptest.Want(t, preview, idptest.Says("console.change.ready", "Count", 106), idptest.Says("console.change.leaves_out", "Count", 104),
+	idptest.Want(t, preview, idptest.Says("console.confirm.number_hint", "Count", 106), idptest.Says("console.change.leaves_out", "Count", 104),
 		idptest.Says("console.change.more", "Count", 10))
 	if !at(w.alpha.browsers[directory.Member], "alpha") {
 		t.Fatal("the preview ended a session")
 	}
-	done := seen(t, preview.Form("main").Submit(""), 200)
+	idptest.Want(t, preview, idptest.Field("number"), idptest.Element("button", "class", "button bad"))
+	for _, typed := range []string{"", "105", "107", "-106", "all", "0", "1e2", "106x"} {
+		p := seen(t, preview.Form("main").Fill("number", typed).Submit(""), 422)
+		idptest.Want(expect.Case(t, "%q", typed), p, idptest.Says("directory.people_number", "Count", 106), idptest.Input("number", typed), idptest.Element("input", "aria-invalid", "true"))
+	}
+	if p := seen(t, b.Post(changes, url.Values{"deed": {"new-password"}, "everyone": {"yes"}, "confirmed": {"yes"}}), 422); !p.Has("input", "name", "number") {
+		t.Errorf("without a number: %s", p.Text())
+	}
+	// Meanwhile one more person has a password: the new number is said and asked for.
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `insert into passwords (org_id, user_id, hash, set_at, failures) select org_id, id, 'x', 1, 0 from users where org_id = $1 and email = 'm001@alpha.example'`, string(w.alpha.ID))
+		return err
+	})
+	again := seen(t, preview.Form("main").Fill("number", "106").Submit(""), 422)
+	idptest.Want(t, again, idptest.Says("directory.people_number", "Count", 107), idptest.Shows("107 people"))
+	if !at(w.alpha.browsers[directory.Member], "alpha") {
+		t.Fatal("a wrong number ended a session")
+	}
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from passwords where org_id = $1 and hash = 'x' and user_id in (select id from users where org_id = $1 and email = 'm001@alpha.example')`, string(w.alpha.ID))
+		return err
+	})
+	done := seen(t, preview.Form("main").Fill("number", " 106 ").Submit(""), 200)
 	idptest.Want(t, done, idptest.Says("console.deed.password_done", "Count", 106), idptest.Says("console.change.left_out", "Count", 104))
 	for role, browser := range w.alpha.browsers {
 		want := role == directory.Owner || role == directory.Administrator
@@ -571,7 +604,7 @@ func TestNewPersonWithADeletedOnesAddressInheritsNothing(t *testing.T) {
 	if p := seen(t, owner.Get("/o/alpha/admin/people?q=member"), 200); p.Says("Person member of alpha") {
 		t.Errorf("a deleted person is in the list: %s", p.Text())
 	}
-	if p := seen(t, owner.Get("/o/alpha/admin/people?q=member&state=deleted"), 200); !p.Says("Person member of alpha " + email + " Member deleted") {
+	if p := seen(t, owner.Get("/o/alpha/admin/people?q=member&state=deleted"), 200); !p.Says("Person member of alpha " + email + " Member None deleted") {
 		t.Errorf("and not in the list of the deleted: %s", p.Text())
 	}
 	const password = "Nine badgers dig 7 holes!"

@@ -12,7 +12,6 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
-	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
@@ -24,7 +23,7 @@ import (
 )
 
 var (
-	presentFields     = page.Fields{"name", page.Tick("shown"), page.Tick("confirmed"), "seen", page.Tick("sessions")}
+	presentFields     = page.Fields{"name", page.Tick("shown"), "seen", page.Tick("sessions")}
 	metadataFields    = page.Fields{"metadata", page.File("metadata_file"), "metadata_address"}
 	clientFields      = page.Fields{"issuer", "tenant", "client_id", "client_secret", "method"}
 	certificateFields = page.Fields{"certificate", "fingerprint"}
@@ -35,8 +34,6 @@ var (
 	admissionFields = page.Fields{"people", page.Tick("vouches"), page.Tick("creates"), page.Tick("unsolicited"), "group[]", "role[]"}
 	linkFields      = page.Fields{"email", "letter_language"}
 )
-
-var errRemoveNotConfirmed = fault.Field("confirmed", "console.sso.remove_not_confirmed")
 
 // A bench is where a connection is set up: its page in the console, or the page behind a setup
 // link, which shows less and may do less.
@@ -284,7 +281,7 @@ func (s *Server) saveClient(b bench) error {
 }
 
 func (s *Server) saveCertificates(b bench) error {
-	if b.Form.Do() == "remove" {
+	if b.Form.Asked() == "remove" {
 		return s.changed(b, federation.RemoveCertificate(b.Form.Get("fingerprint")))
 	}
 	return s.changed(b, federation.AddCertificate(b.Form.Get("certificate")))
@@ -328,7 +325,7 @@ func (s *Server) saveAdmission(b bench) error {
 
 // test leads to the provider, with the connection or with the change that waits beside it.
 func (s *Server) test(b bench) error {
-	c, err := s.hub.MayTest(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, b.Form.Do() == "test-change")
+	c, err := s.hub.MayTest(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, b.Form.Asked() == "test-change")
 	if err != nil {
 		return err
 	}
@@ -339,7 +336,7 @@ func (s *Server) test(b bench) error {
 // page, and how the connection is shown.
 func (s *Server) changeConnection(v *page.Viewer) error {
 	return s.atConsole(func(b bench) error {
-		switch b.Form.Do() {
+		switch b.Form.Asked() {
 		case "test", "test-change":
 			return s.test(b)
 		case "on":
@@ -353,9 +350,6 @@ func (s *Server) changeConnection(v *page.Viewer) error {
 		case "off":
 			return s.turned(v, b, s.leaving(v, s.hub.TurnOff))
 		case "remove":
-			if !b.Form.Ticked("confirmed") {
-				return errRemoveNotConfirmed
-			}
 			return s.did(v, b, s.leaving(v, s.hub.Remove), v.Path("admin/single-sign-on")+"?removed")
 		}
 		return s.changed(b, federation.Present(b.Form.Get("name"), b.Form.Ticked("shown")))
@@ -376,10 +370,13 @@ func (s *Server) saveConnectionLogo(v *page.Viewer) error {
 
 func (s *Server) changeLink(v *page.Viewer) error {
 	return s.atConsole(func(b bench) error {
-		if b.Form.Do() == "withdraw" {
+		if b.Form.Asked() == "withdraw" {
 			return s.turned(v, b, s.hub.WithdrawSetupLink)
 		}
 		language := cmp.Or(i18n.Tag(b.Form.Get("letter_language")), v.Language())
+		if err := s.site.Administration.CountInvitation(v.R.Context(), v.User.AsActor(), v.User.OrgID, b.Form.Get("email")); err != nil {
+			return err
+		}
 		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return s.hub.SendSetupLink(ctx, tx, v.User.AsActor(), v.Organization, b.connection.ID, b.Form.Get("email"), language)
 		}, b.path("")+"?sent")

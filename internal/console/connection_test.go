@@ -264,10 +264,15 @@ func TestOnlyWhatWasTestedIsTurnedOn(t *testing.T) {
 	if p := b.Post(path, url.Values{"do": {"remove"}, "confirmed": {"yes"}}); p.Status != 409 {
 		t.Errorf("removed while on: %d", p.Status)
 	}
-	seen(t, b.Post(path, url.Values{"do": {"off"}}), 200)
-	seen(t, b.Post(path, url.Values{"do": {"remove"}}), 422)
-	p := seen(t, b.Post(path, url.Values{"do": {"remove"}, "confirmed": {"yes"}}), 200)
-	if p.URL.Path != singleSignOn || !p.Says("is removed") {
+	seen(t, b.Post(path, url.Values{"do": {"remove"}}), 409) // what would be refused is not asked about
+	asked := b.Post(path, url.Values{"do": {"off"}})
+	idptest.Want(t, asked, idptest.Says("console.confirm.turn_off", "Name", "Company account"), idptest.Says("console.confirm.linked", "Count", 0))
+	if w.connection(t, path).State != federation.On {
+		t.Error("turned off before anybody was asked")
+	}
+	seen(t, presses(t, asked), 200)
+	p := seen(t, presses(t, b.Post(path, url.Values{"do": {"remove"}})), 200)
+	if p.URL.Path != singleSignOn || !p.Says(idptest.Sentence(t, "console.sso.removed")) {
 		t.Errorf("removed, and at %s: %s", p.URL, p.Text())
 	}
 	for _, action := range []string{"created", "changed", "turned_on", "turned_off", "removed"} {

@@ -11,7 +11,6 @@ type deed struct {
 	Button string // catalogue keys: what it is called,
 	What   string // what it does, said before it is done,
 	Done   string // and what was done
-	Grave  bool
 }
 
 // saidOf is what pages say about the deeds that give no role.
@@ -19,9 +18,9 @@ var saidOf = map[string]deed{
 	"reset":        {Button: "console.deed.reset", What: "console.deed.reset_what", Done: "console.deed.reset_done"},
 	"new-password": {Button: "console.deed.password", What: "console.deed.password_what", Done: "console.deed.password_done"},
 	"end-sessions": {Button: "console.deed.sessions", What: "console.deed.sessions_what", Done: "console.deed.sessions_done"},
-	"deactivate":   {Button: "console.deed.deactivate", What: "console.deed.deactivate_what", Done: "console.deed.deactivate_done", Grave: true},
+	"deactivate":   {Button: "console.deed.deactivate", What: "console.deed.deactivate_what", Done: "console.deed.deactivate_done"},
 	"reactivate":   {Button: "console.deed.reactivate", What: "console.deed.reactivate_what", Done: "console.deed.reactivate_done"},
-	"delete":       {Button: "console.deed.delete", What: "console.deed.delete_what", Done: "console.deed.delete_done", Grave: true},
+	"delete":       {Button: "console.deed.delete", What: "console.deed.delete_what", Done: "console.deed.delete_done"},
 	"restore":      {Button: "console.deed.restore", What: "console.deed.restore_what", Done: "console.deed.restore_done"},
 }
 
@@ -47,3 +46,6 @@ func deedsFor(by directory.Role) (plain, roles []deed) {
 	p, r := administration.DeedsFor(by, nil)
 	return shownDeeds(p), shownDeeds(r)
 }
+
+// roleKey returns the catalogue key of a role.
+func roleKey(r directory.Role) string { return "console.role." + string(r) }

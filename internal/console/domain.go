@@ -6,16 +6,10 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/domain"
-	"parvis/internal/fault"
 	"parvis/internal/page"
 )
 
-var (
-	domainsFields = page.Fields{"domain"}
-	domainFields  = page.Fields{page.Tick("confirmed")}
-)
-
-var errRemovalNotConfirmed = fault.Field("confirmed", "console.domain.not_confirmed")
+var domainsFields = page.Fields{"domain"}
 
 // domainChips are what a list shows for each state.
 var domainChips = map[domain.State]chip{
@@ -100,19 +94,39 @@ func (s *Server) showDomain(v *page.Viewer) error {
 	return v.Render("console-domain", p)
 }
 
+// domain asks before a domain is removed.
+func (s asks) domain(v *page.Viewer) (bool, error) {
+	d, err := domain.ByID(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID, v.ID())
+	if err != nil {
+		return false, err
+	}
+	c := confirmation{Back: v.Path("admin/domains", d.ID)}
+	switch v.Form.Asked() {
+	case "remove":
+		c.Title, c.Button, c.Grave = v.Text("console.confirm.domain", "Domain", d.String()), v.Text("console.domain.remove"), true
+		c.Follows = []string{v.Text("console.domain.remove_what")}
+		return s.confirm(v, c, removeDomain(v))
+	case "check":
+		c.Light, c.Title, c.Button = true, v.Text("console.confirm.check", "Domain", d.String()), v.Text("console.domain.check")
+		return s.confirm(v, c)
+	}
+	return false, nil
+}
+
+func removeDomain(v *page.Viewer) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
+		return domain.Remove(ctx, tx, v.User.AsActor(), v.User.OrgID, v.ID())
+	}
+}
+
 func (s *Server) changeDomain(v *page.Viewer) error {
 	id := v.ID()
 	ctx, actor := v.R.Context(), v.User.AsActor()
-	switch v.Form.Do() {
+	switch v.Form.Asked() {
 	case "check":
 		return v.Done(s.domains.Check(ctx, s.site.DB, actor, v.User.OrgID, id), v.Path("admin/domains", id)+"?checked")
 	case "remove":
-		if !v.Form.Ticked("confirmed") {
-			return errRemovalNotConfirmed
-		}
-		return v.Do(func(ctx context.Context, tx *db.Tx) error {
-			return domain.Remove(ctx, tx, actor, v.User.OrgID, id)
-		}, v.Path("admin/domains")+"?removed")
+		return v.Do(removeDomain(v), v.Path("admin/domains")+"?removed")
 	}
 	return s.showDomain(v)
 }

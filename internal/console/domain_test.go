@@ -95,9 +95,9 @@ func TestDomainIsAddedProvenAndRemoved(t *testing.T) {
 	}
 
 	// Removing asks first.
-	idptest.Want(expect.Case(t, "removed without a tick"), p.Form("main").Submit("remove"),
-		idptest.Status(422), idptest.Says("console.domain.not_confirmed"))
-	p = seen(t, p.Form("main").Check("confirmed", "yes").Submit("remove"), 200)
+	asked := p.Form("main").Submit("remove")
+	idptest.Want(t, asked, idptest.Says("console.confirm.domain", "Domain", "bücher.example.com"), idptest.Says("console.domain.remove_what"))
+	p = presses(t, asked)
 	idptest.Want(t, p, idptest.Path(domains), idptest.Says("console.domain.removed"), idptest.ShowsNot("bücher"))
 	log := b.Get("/o/alpha/admin/audit?" + url.Values{"q": {"xn--bcher-kva"}}.Encode())
 	for _, action := range []string{idptest.Sentence(t, "audit.action.domain.added"), idptest.Sentence(t, "audit.action.domain.proven"), idptest.Sentence(t, "audit.action.domain.missing"), idptest.Sentence(t, "audit.action.domain.lapsed"), idptest.Sentence(t, "audit.action.domain.removed")} {
@@ -171,8 +171,8 @@ func TestDomainComesBackFromTheProof(t *testing.T) {
 	}
 	w.Clock.Advance(11 * time.Minute)
 	p = proveAgain(t, check.Submit("check"))
-	idptest.Want(expect.Case(t, "came back to"), p, idptest.Path(domains+"/"+w.alpha.domain), idptest.Says("console.domain.waiting"))
-	idptest.Want(t, seen(t, p.Form("check").Submit("check"), 200), idptest.Says("console.domain.proven_at"))
+	idptest.Want(expect.Case(t, "came back to"), p, idptest.Path(domains+"/"+w.alpha.domain), idptest.Says("console.confirm.check", "Domain", "alpha.example"))
+	idptest.Want(t, presses(t, p), idptest.Says("console.domain.proven_at"))
 }
 
 func TestDomainsInFrench(t *testing.T) {
@@ -184,7 +184,7 @@ func TestDomainsInFrench(t *testing.T) {
 	idptest.Want(t, p, idptest.Lang("fr"), idptest.Says("console.sso.title"), idptest.Says("console.domain.waiting"))
 	idptest.Want(t, p.Form("main").Fill("domain", "co.uk").Submit(""), idptest.Status(422), idptest.Says("directory.domain_public"))
 	p = seen(t, b.Get(domains+"/"+w.alpha.domain), 200)
-	if p := seen(t, p.Form("check").Submit("check"), 200); !p.Says("le domaine est prouvé pour Alpha Freight") {
+	if p := seen(t, p.Form("check").Submit("check"), 200); !p.Says("le domaine appartient à Alpha Freight") {
 		t.Errorf("checked: %s", p.Text())
 	}
 }

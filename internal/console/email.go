@@ -57,6 +57,32 @@ func (s *Server) emailOf(ctx context.Context, tx *db.Tx, v *page.Viewer, id dire
 	return p, err
 }
 
+// email asks before a change is withdrawn.
+func (s asks) email(v *page.Viewer) (bool, error) {
+	if v.Form.Asked() != "withdraw" {
+		return false, nil
+	}
+	ctx, id := v.R.Context(), directory.UserID(v.ID())
+	var p emailPage
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		p, err = s.emailOf(ctx, tx, v, id)
+		return err
+	}); err != nil || p.Pending == nil {
+		return false, err // there is nothing to withdraw, as the page then says
+	}
+	return s.confirm(v, confirmation{
+		Title: v.Text("console.confirm.withdraw_email", "Name", p.User.Name), Button: v.Text("console.email.withdraw"),
+		Follows: []string{v.Text("console.confirm.withdraw_email_what", "Email", p.Pending.Email, "Now", p.User.Email)},
+		Back:    v.Path("admin/people", string(id), "email"),
+	}, s.withdrawEmail(v, p.User))
+}
+
+func (s *Server) withdrawEmail(v *page.Viewer, user directory.User) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
+		return s.site.SignIn.Emails.Withdraw(ctx, tx, v.User.AsActor(), user)
+	}
+}
+
 func (s *Server) changeEmail(v *page.Viewer) error {
 	ctx, id := v.R.Context(), v.ID()
 	user, err := directory.UserByID(ctx, s.site.DB, v.User.OrgID, directory.UserID(id))
@@ -64,10 +90,8 @@ func (s *Server) changeEmail(v *page.Viewer) error {
 		return err
 	}
 	to := v.Path("admin/people", id, "email")
-	if v.Form.Do() == "withdraw" {
-		return v.Do(func(ctx context.Context, tx *db.Tx) error {
-			return s.site.SignIn.Emails.Withdraw(ctx, tx, v.User.AsActor(), user)
-		}, to+"?withdrawn")
+	if v.Form.Asked() == "withdraw" {
+		return v.Do(s.withdrawEmail(v, user), to+"?withdrawn")
 	}
 	who := directory.Candidate{User: user, Organization: v.Organization}
 	if err := s.site.SignIn.CountEmailChange(ctx, v.User.AsActor(), who.User, v.Form.Get("email")); err != nil {

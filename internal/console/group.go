@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"slices"
+	"time"
 
 	"parvis/internal/administration"
 	"parvis/internal/db"
@@ -14,14 +15,11 @@ import (
 
 var (
 	groupsFields     = page.Fields{"name"}
-	groupFields      = page.Fields{"name", "person[]", page.Tick("confirmed")}
+	groupFields      = page.Fields{"name", "person[]"}
 	addMembersFields = page.Fields{"person[]"}
 )
 
-var (
-	errDeletionNotConfirmed = fault.Field("confirmed", "console.group.not_confirmed")
-	errNoMember             = fault.New(fault.Invalid, "console.group.nobody")
-)
+var errNoMember = fault.New(fault.Invalid, "console.group.nobody")
 
 // groupsPage lists an organization's groups.
 type groupsPage struct {
@@ -75,7 +73,7 @@ func (p groupPage) Ticked(id directory.UserID) bool { return slices.Contains(p.t
 // forgotten unseen.
 func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (groupPage, error) {
 	id := v.ID()
-	q, err := readQuery(v, peopleFilter)
+	q, err := readQuery(v.R.URL.Query(), peopleFilter)
 	if err != nil {
 		return groupPage{}, err
 	}
@@ -116,7 +114,7 @@ func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (group
 	for _, person := range people {
 		p.Rows = append(p.Rows, rowOf(v, person, now))
 	}
-	p.Pages = q.pagesOf(v.Path(append([]string{"admin/groups", id}, parts...)...), peopleFilter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
+	p.Pages = q.pagesOf(v.Path(append([]string{"admin/groups", id}, parts...)...), "state", page.Place{At: time.UnixMicro(found.Next.Number), ID: found.Next.ID})
 	v.FormIf(p.MayChange)
 	return p, nil
 }
@@ -138,10 +136,59 @@ func (s *Server) showGroup(v *page.Viewer) error {
 	return v.Render("console-group", p)
 }
 
+// group asks before a group is deleted or loses members.
+func (s asks) group(v *page.Viewer) (bool, error) {
+	ctx, actor := v.R.Context(), v.User.AsActor()
+	g, err := directory.GroupByID(ctx, s.site.DB, actor, v.User.OrgID, v.ID())
+	if err != nil {
+		return false, err
+	}
+	c := confirmation{Back: v.Path("admin/groups", g.ID)}
+	switch v.Form.Asked() {
+	case "delete":
+		c.Title, c.Button, c.Grave = v.Text("console.confirm.group", "Group", g.Name), v.Text("console.group.delete"), true
+		c.Affects, c.Follows = []string{v.Text("console.confirm.members", "Count", g.Members)}, []string{v.Text("console.group.delete_what")}
+		return s.confirm(v, c, deleteGroup(v))
+	case "remove":
+		ticked, err := tickedIn(v)
+		if err == nil && len(ticked) == 0 {
+			err = errNoMember
+		}
+		if err != nil {
+			return false, err
+		}
+		if c.Fates, err = s.named(ctx, v, ticked); err != nil {
+			return false, err
+		}
+		c.Title, c.Button = v.Text("console.confirm.leave_group", "Count", len(ticked), "Group", g.Name), v.Text("console.confirm.leave_group_do")
+		c.Follows = []string{v.Text("console.confirm.leave_group_what")}
+		return s.confirm(v, c)
+	}
+	return false, nil
+}
+
+// named returns people whom a form names, for the list of those affected.
+func (s asks) named(ctx context.Context, v *page.Viewer, ids []directory.UserID) (all []administration.Fate, err error) {
+	for _, id := range ids {
+		u, err := directory.UserByID(ctx, s.site.DB, v.User.OrgID, id)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, administration.Fate{User: u})
+	}
+	return all, nil
+}
+
+func deleteGroup(v *page.Viewer) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
+		return directory.DeleteGroup(ctx, tx, v.User.AsActor(), v.User.OrgID, v.ID())
+	}
+}
+
 func (s *Server) changeGroup(v *page.Viewer) error {
 	id := v.ID()
 	actor, org := v.User.AsActor(), v.User.OrgID
-	switch v.Form.Do() {
+	switch v.Form.Asked() {
 	case "rename":
 		return v.Do(func(ctx context.Context, tx *db.Tx) error {
 			return directory.RenameGroup(ctx, tx, actor, org, id, v.Form.Get("name"))
@@ -149,12 +196,7 @@ func (s *Server) changeGroup(v *page.Viewer) error {
 	case "remove":
 		return s.changeMembers(v, directory.RemoveMembers, "removed")
 	case "delete":
-		if !v.Form.Ticked("confirmed") {
-			return errDeletionNotConfirmed
-		}
-		return v.Do(func(ctx context.Context, tx *db.Tx) error {
-			return directory.DeleteGroup(ctx, tx, actor, org, id)
-		}, v.Path("admin/groups")+"?deleted")
+		return v.Do(deleteGroup(v), v.Path("admin/groups")+"?deleted")
 	}
 	return s.showGroup(v)
 }

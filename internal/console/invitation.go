@@ -12,17 +12,11 @@ import (
 	"parvis/internal/page"
 )
 
-var (
-	// The field for the invited person's language is not called language: that field is the
-	// footer's, on every form.
-	inviteFields     = page.Fields{"email", "name", "role", "invited_language"}
-	invitationFields = page.Fields{page.Tick("confirmed")}
-)
+// The field for the invited person's language is not called language: that field is the footer's,
+// on every form.
+var inviteFields = page.Fields{"email", "name", "role", "invited_language"}
 
-var (
-	errNotConfirmed = fault.Field("confirmed", "console.invitation.not_confirmed")
-	errOver         = fault.New(fault.Conflict, "console.invitation.over")
-)
+var errOver = fault.New(fault.Conflict, "console.invitation.over")
 
 // invitePage is the form that invites somebody.
 type invitePage struct {
@@ -39,23 +33,13 @@ func (s *Server) invite(v *page.Viewer) error {
 	n := directory.NewInvitation{
 		Email: v.Form.Get("email"), Name: v.Form.Get("name"), Role: directory.Role(v.Form.Get("role")), Language: i18n.Tag(v.Form.Get("invited_language")),
 	}
-	return s.sending(v, func(ctx context.Context, tx *db.Tx) (directory.Invitation, error) {
-		return s.invitations.Send(ctx, tx, v.User.AsActor(), v.Organization, n)
-	})
+	inv, err := s.site.Administration.Invite(v.R.Context(), v.User.AsActor(), v.Organization, n)
+	return sent(v, inv, err)
 }
 
-// sending runs what makes an invitation and leads to its page.
-func (s *Server) sending(v *page.Viewer, send func(context.Context, *db.Tx) (directory.Invitation, error)) error {
-	ctx := v.R.Context()
-	var inv directory.Invitation
-	err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		inv, err = send(ctx, tx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return v.Redirect(v.Path("admin/invitations", inv.ID) + "?sent")
+// sent leads to the page of an invitation that was sent just now.
+func sent(v *page.Viewer, inv directory.Invitation, err error) error {
+	return v.Done(err, v.Path("admin/invitations", inv.ID)+"?sent")
 }
 
 // invitationPage shows one invitation, open or over. Its link is nowhere on the page: only the
@@ -106,31 +90,51 @@ func (s *Server) showInvitation(v *page.Viewer) error {
 	return v.Render("console-invitation", p)
 }
 
-func (s *Server) changeInvitation(v *page.Viewer) error {
-	var err error
-	switch id := v.ID(); v.Form.Do() {
-	case "resend":
-		err = s.sending(v, func(ctx context.Context, tx *db.Tx) (directory.Invitation, error) {
-			return s.invitations.Resend(ctx, tx, v.User.AsActor(), v.Organization, id)
-		})
-	case "withdraw":
-		err = s.withdraw(v, id)
-	default:
-		return s.showInvitation(v)
+// invitation asks before an invitation is withdrawn.
+func (s asks) invitation(v *page.Viewer) (bool, error) {
+	i, err := directory.InvitationByID(v.R.Context(), s.site.DB, v.User.AsActor(), v.Organization.ID, v.ID())
+	if err != nil {
+		return false, err
 	}
+	c := confirmation{Back: v.Path("admin/invitations", i.ID)}
+	switch v.Form.Asked() {
+	case "withdraw":
+		c.Title, c.Button = v.Text("console.confirm.withdraw", "Email", i.Email), v.Text("console.invitation.withdraw")
+		c.Follows = []string{v.Text("console.confirm.withdraw_what", "Email", i.Email)}
+		asked, err := s.confirm(v, c, s.withdraw(v))
+		return asked, over(err)
+	case "resend":
+		c.Light, c.Title, c.Button = true, v.Text("console.confirm.resend", "Email", i.Email), v.Text("console.invitation.resend")
+		c.Follows = []string{v.Text("console.invitation.resend_what")}
+		return s.confirm(v, c)
+	}
+	return false, nil
+}
+
+func (s *Server) changeInvitation(v *page.Viewer) error {
+	switch id := v.ID(); v.Form.Asked() {
+	case "resend":
+		inv, err := s.site.Administration.InviteAgain(v.R.Context(), v.User.AsActor(), v.Organization, id)
+		return over(sent(v, inv, err))
+	case "withdraw":
+		return over(v.Do(s.withdraw(v), v.Path("admin/invitations", id)))
+	}
+	return s.showInvitation(v)
+}
+
+// over answers that an invitation is over as its page does: the directory's sentences are for the
+// link's holder.
+func over(err error) error {
 	for _, over := range []error{directory.ErrInvitationUsed, directory.ErrInvitationWithdrawn, directory.ErrInvitationReplaced, directory.ErrInvitationTaken} {
 		if errors.Is(err, over) {
-			return errOver // those sentences are for the link's holder; this page shows what happened
+			return errOver
 		}
 	}
 	return err
 }
 
-func (s *Server) withdraw(v *page.Viewer, id string) error {
-	if !v.Form.Ticked("confirmed") {
-		return errNotConfirmed
+func (s *Server) withdraw(v *page.Viewer) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
+		return s.invitations.Withdraw(ctx, tx, v.User.AsActor(), v.Organization.ID, v.ID())
 	}
-	return v.Do(func(ctx context.Context, tx *db.Tx) error {
-		return s.invitations.Withdraw(ctx, tx, v.User.AsActor(), v.Organization.ID, id)
-	}, v.Path("admin/invitations", id))
 }

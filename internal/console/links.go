@@ -2,6 +2,8 @@ package console
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -39,6 +41,30 @@ func linksShownTo(v *page.Viewer, all []federation.Link) (rows []shownLink) {
 	return rows
 }
 
+// unlink asks before a link is removed, of whichever page.
+func (s asks) unlink(person func(*page.Viewer) string) page.Ask {
+	return func(v *page.Viewer) (bool, error) {
+		id := person(v)
+		links, err := federation.LinksOf(v.R.Context(), s.site.DB, v.User.OrgID, directory.UserID(id))
+		if err != nil {
+			return false, err
+		}
+		i := slices.IndexFunc(links, func(l federation.Link) bool { return l.ID() == v.Form.Get("link") })
+		if i < 0 {
+			return false, nil // the deed says why it cannot be done
+		}
+		l := links[i]
+		return s.confirm(v, confirmation{
+			Title: v.Text("console.confirm.unlink", "Name", l.User.Name, "Connection", l.Provider), Button: v.Text("console.links.undo"), Grave: true,
+			Follows: []string{v.Text("console.confirm.unlink_what", "Name", l.User.Name, "Connection", l.Provider, "Subject", l.Subject())},
+			Back:    strings.TrimSuffix(v.R.URL.EscapedPath(), "/links"),
+		}, s.unlinks(v, id))
+	}
+}
+
+func personInPath(v *page.Viewer) string { return v.ID() }
+func personInForm(v *page.Viewer) string { return v.Form.Get("person") }
+
 // undoLink removes a link of the person whom the path names.
 func (s *Server) undoLink(v *page.Viewer) error {
 	return s.unlink(v, v.ID(), v.Path("admin/people", v.ID())+"?unlinked")
@@ -53,15 +79,35 @@ func (s *Server) unlink(v *page.Viewer, person, next string) error {
 	if !secret.IsID(person) {
 		return directory.ErrNotFound
 	}
-	return v.Do(func(ctx context.Context, tx *db.Tx) error {
+	return v.Do(s.unlinks(v, person), next)
+}
+
+func (s *Server) unlinks(v *page.Viewer, person string) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
 		return s.hub.Unlink(ctx, tx, v.User.AsActor(), v.User.OrgID, directory.UserID(person), v.Form.Get("link"))
-	}, next)
+	}
+}
+
+// approve asks before a link is made.
+func (s asks) approve(v *page.Viewer) (bool, error) {
+	l, wanted, err := federation.Wanted(v.R.Context(), s.site.DB, v.User.OrgID, v.ID())
+	if err != nil || !wanted {
+		return false, err
+	}
+	return s.confirm(v, confirmation{
+		Title: v.Text("console.links.wanted"), Button: v.Text("console.links.approve"), First: v.Text("console.confirm.approve_first", "Name", l.User.Name),
+		Follows: []string{v.Text("console.confirm.approve_what", "Name", l.User.Name, "Email", l.User.Email, "Connection", l.Provider, "Subject", l.Subject())},
+		Back:    v.Path("admin/single-sign-on/attempts", v.ID()),
+	}, s.approves(v))
+}
+
+func (s *Server) approves(v *page.Viewer) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
+		return s.hub.Approve(ctx, tx, v.User.AsActor(), v.User.OrgID, v.ID())
+	}
 }
 
 // approveLink makes the link that was refused to an attempt.
 func (s *Server) approveLink(v *page.Viewer) error {
-	id := v.ID()
-	return v.Do(func(ctx context.Context, tx *db.Tx) error {
-		return s.hub.Approve(ctx, tx, v.User.AsActor(), v.User.OrgID, id)
-	}, v.Path("admin/single-sign-on/attempts", id)+"?approved")
+	return v.Do(s.approves(v), v.Path("admin/single-sign-on/attempts", v.ID())+"?approved")
 }

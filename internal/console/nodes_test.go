@@ -67,8 +67,7 @@ func TestAnotherNodeAndARestartInTheMiddleOfAJourney(t *testing.T) {
 			if w.passwordRules(t, w.alpha.ID).History != 10 {
 				t.Fatal("looking saved it")
 			}
-			form := review.Form("save").Values
-			form.Set("do", "save")
+			form := review.Form("main").Values
 			last := restart()
 			seen(t, on(last, b).Post(passwordRules, form), 200)
 			for _, node := range []*idptest.Server{w.Server, second, last} {

@@ -8,6 +8,7 @@ import (
 	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/page"
 )
@@ -33,28 +34,45 @@ var (
 	}
 )
 
-// What the list of people can be filtered by, besides the states of the directory.
-const (
-	peopleFilter      = "state"
-	withoutSecondStep = "no-second-step"
-)
+// withoutSecondStep selects in the list whom signin.WithoutSecondStep counts.
+const withoutSecondStep = "second=none&state=active&way=password"
+
+// peopleFilter filters lists of people by state.
+const peopleFilter = "state"
 
 // peoplePage lists users and open invitations.
 type peoplePage struct {
-	Query     query
+	Query     peopleQuery
 	Rows      []personRow
+	Heads     []head
 	Pages     page.Pages
+	Found     count // of the filter
+	All       count // in the organization
+	Groups    []directory.Group
 	MayInvite bool
 	Deeds     []deed // what may be done to people
 	Roles     []deed // that may be given to them
 	Everyone  []deed // what may be done to everyone
-	NoContact bool   // nobody has entered one yet, and the viewer may
+	Export    string // address of the page that exports them
 }
+
+// count is a number of people; from administration.MostCounted on, nobody counts.
+type count int
+
+// Many reports whether there are more than are counted.
+func (c count) Many() bool { return c > administration.MostCounted }
+
+// Int returns the number.
+func (c count) Int() int { return int(c) }
+
+// Most is how many people are counted.
+func (peoplePage) Most() int { return administration.MostCounted }
 
 // personRow is a user, or an invitation to somebody who is not one yet.
 type personRow struct {
 	Name, Email string
 	Role        directory.Role
+	Second      string // catalogue key; empty for an invitation
 	State       chip
 	Refused     string    // catalogue key: why the mail server refused the letter
 	LastSignIn  time.Time // zero before the first
@@ -62,29 +80,49 @@ type personRow struct {
 	UserID      directory.UserID // empty for an invitation
 }
 
+// Plain reports whether the state needs no attention: most people are active.
+func (r personRow) Plain() bool { return r.State == activeChip }
+
+// stepKeys name the kinds of second steps.
+var stepKeys = map[directory.SecondStep]string{
+	directory.NoSecondStep: "console.people.step.none",
+	directory.StepByApp:    "console.people.step.app",
+	directory.StepByKey:    "console.people.step.passkey",
+	directory.StepByBoth:   "console.people.step.both",
+}
+
 func (s *Server) people(v *page.Viewer) error {
-	q, err := readQuery(v, peopleFilter, withoutSecondStep, string(administration.Active), string(administration.Deactivated), string(administration.Invited), string(administration.Deleted))
+	q, err := readPeopleQuery(v, v.R.URL.Query())
 	if err != nil {
 		return err
 	}
 	ctx, now := v.R.Context(), s.site.DB.Now()
-	wanted := q.people()
-	if wanted.WithoutSecondStep = q.Filter == withoutSecondStep; !wanted.WithoutSecondStep {
-		wanted.State = administration.State(q.Filter)
+	p := peoplePage{Query: q, MayInvite: invites(v.User.Role), Heads: q.heads()}
+	if q.NoDay {
+		v.Status(fault.Invalid)
 	}
 	var found administration.Page
-	err = s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
-		found, err = administration.People(ctx, tx, v.User.AsActor(), v.User.OrgID, wanted)
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		actor, org := v.User.AsActor(), v.User.OrgID
+		if found, err = administration.People(ctx, tx, actor, org, q.asked); err != nil {
+			return err
+		}
+		p.Found, p.All = count(found.Found), count(found.Found)
+		if q.Filtered() {
+			n, err := administration.CountPeople(ctx, tx, actor, org, administration.Filter{}, administration.MostCounted+1)
+			if err != nil {
+				return err
+			}
+			p.All = count(n)
+		}
+		p.Groups, err = directory.GroupNames(ctx, tx, org, mostGroups)
 		return err
-	})
-	if err != nil {
+	}); err != nil {
 		return err
 	}
-	p := peoplePage{Query: q, MayInvite: invites(v.User.Role)}
-	p.Pages = q.pagesOf(v.Path("admin/people"), peopleFilter, page.Place{At: found.Next.CreatedAt, ID: found.Next.ID})
+	p.Pages, p.Export = q.pages(v, found.Next), withQuery(v.Path("admin/people/export"), q.kept())
 	p.Deeds, p.Roles = deedsFor(v.User.Role)
-	if rules(v.User.Role) && q == (query{}) {
-		p.NoContact = v.Organization.Contact == ""
+	if rules(v.User.Role) && !q.Filtered() && !q.later {
 		p.Everyone = slices.DeleteFunc(slices.Clone(p.Deeds), func(d deed) bool { return !d.Deed.Everyone })
 	}
 	for _, person := range found.Lines {
@@ -97,7 +135,7 @@ func rowOf(v *page.Viewer, p administration.Line, now time.Time) personRow {
 	if u := p.User; u != nil {
 		return personRow{
 			Name: u.Name, Email: u.Email, Role: u.Role, State: stateOf(*u),
-			LastSignIn: u.LastSignInAt, Path: v.Path("admin/people", string(u.ID)), UserID: u.ID,
+			Second: stepKeys[u.SecondStep], LastSignIn: u.LastSignInAt, Path: v.Path("admin/people", string(u.ID)), UserID: u.ID,
 		}
 	}
 	i := p.Invitation

@@ -23,23 +23,33 @@ type query struct {
 // Longest is the limit for the search field.
 func (query) Longest() int { return longestSearch }
 
-// readQuery reads the address of a list. filter is the name of the parameter that filters it,
-// and allowed are its values.
-func readQuery(v *page.Viewer, filter string, allowed ...string) (query, error) {
-	values := v.R.URL.Query()
-	q := query{Search: strings.TrimSpace(values.Get("q")), Filter: values.Get(filter)}
-	if utf8.RuneCountInString(q.Search) > longestSearch || !utf8.ValidString(q.Search) || strings.ContainsRune(q.Search, 0) ||
-		(q.Filter != "" && !slices.Contains(allowed, q.Filter)) {
+// readQuery reads the query of a list's address. filter is the name of the parameter that filters
+// it, and allowed are its values.
+func readQuery(values url.Values, filter string, allowed ...string) (query, error) {
+	search, err := readSearch(values)
+	q := query{Search: search, Filter: values.Get(filter)}
+	if err != nil || q.Filter != "" && !slices.Contains(allowed, q.Filter) {
 		return query{}, page.ErrQuery
 	}
-	var err error
 	q.Before, err = page.ParsePlace(values.Get("before"))
 	return q, err
 }
 
-// people returns what the address asks for, as a query for people.
+func readSearch(values url.Values) (string, error) {
+	text := strings.TrimSpace(values.Get("q"))
+	if utf8.RuneCountInString(text) > longestSearch || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return "", page.ErrQuery
+	}
+	return text, nil
+}
+
+// people returns what the address asks for, as a query for people, newest first.
 func (q query) people() administration.Query {
-	return administration.Query{Text: q.Search, After: administration.Place{CreatedAt: q.Before.At, ID: q.Before.ID}}
+	p := administration.Query{Filter: administration.Filter{Text: q.Search}, Sort: administration.ByJoined, Down: true}
+	if q.Before.ID != "" {
+		p.After = administration.Place{Number: q.Before.At.UnixMicro(), ID: q.Before.ID}
+	}
+	return p
 }
 
 // kept returns the parameters that the pages of a list have in common.
@@ -62,11 +72,16 @@ func (q query) pagesOf(path, filter string, next page.Place) page.Pages {
 	return pagesOf(path, q.kept(filter), q.Before, next)
 }
 
+// withQuery returns an address with a query, or without one if that is empty.
+func withQuery(path string, query url.Values) string {
+	return strings.TrimSuffix(path+"?"+query.Encode(), "?")
+}
+
 // pagesOf links to the next page and, from any page except the first, back to the first.
 func pagesOf(path string, kept url.Values, here, next page.Place) page.Pages {
 	var p page.Pages
 	if here.ID != "" {
-		p.Newest = strings.TrimSuffix(path+"?"+kept.Encode(), "?")
+		p.Newest = withQuery(path, kept)
 	}
 	if next.ID != "" {
 		kept.Set("before", next.String())

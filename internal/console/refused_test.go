@@ -78,7 +78,7 @@ func plausible(name string, person string) string {
 		return "moved@alpha.example"
 	case "person[]", "break_glass[]":
 		return person
-	case "confirmed", "sure", "enabled":
+	case "confirmed", "enabled":
 		return "yes"
 	case "kind":
 		return "app"
@@ -139,7 +139,7 @@ func (w *world) stored(t *testing.T) map[string]string {
 	all := map[string]string{}
 	for _, name := range names {
 		switch name {
-		case "audit_events", "audit_seals", "limits", "leases", "attempts", "browsers", "replays", "upstream_traces":
+		case "audit_events", "audit_seals", "audit_logs", "audit_tiles", "audit_checkpoints", "audit_keys", "limits", "leases", "attempts", "browsers", "replays", "upstream_traces":
 		default:
 			all[name] = dbtest.Dump(t, w.DB, name)
 		}

@@ -30,8 +30,7 @@ type passwordRulesPage struct {
 	Classes     []classField
 	People      int     // how many have a password
 	ToModern    *review // what changing to the modern preset would do; nil if it is in force
-	Review      *review // of what was typed; nil until it was asked for
-	Unchanged   bool    // a review was asked for, and nothing would change
+	Unchanged   bool    // it was asked what would change, and nothing would
 	MayChange   bool
 	Saved       bool
 }
@@ -67,7 +66,8 @@ type review struct {
 
 // ruleChange is one setting that would change.
 type ruleChange struct {
-	Setting       string // catalogue key
+	Setting       string // catalogue key; empty for one without, which Name names
+	Name          string
 	Before, After string // empty for a setting that is only switched
 	Effect        string // catalogue key: what it means for security
 	Strength      chip   // without a key if it is neither stronger nor weaker
@@ -78,11 +78,8 @@ var (
 	weaker   = chip{"console.rules.weaker", "warn"}
 )
 
-func (s *Server) showPasswordRules(v *page.Viewer) error { return s.renderPasswordRules(v, false) }
-
-// renderPasswordRules shows the rules, or what was typed, and on request what saving it would
-// do.
-func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
+// showPasswordRules shows the rules, or what was typed.
+func (s *Server) showPasswordRules(v *page.Viewer) error {
 	ctx := v.R.Context()
 	var p passwordRulesPage
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
@@ -108,10 +105,8 @@ func (s *Server) renderPasswordRules(v *page.Viewer, reviewing bool) error {
 				return err
 			}
 		}
-		if p.Unchanged = reviewing && p.Shown == p.Now; reviewing && !p.Unchanged {
-			p.Review, err = reviewOf(ctx, tx, v, p.Now, p.Shown)
-		}
-		return err
+		p.Unchanged = v.Form.Has("preset") && v.Form.Asked() == "review" && !v.Form.Refused() && p.Shown == p.Now
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -179,17 +174,41 @@ func typedRules(f *page.Form) credential.Rules {
 	return r
 }
 
-func (s *Server) changePasswordRules(v *page.Viewer) error {
-	r := typedRules(v.Form)
-	switch v.Form.Do() {
-	case "review":
-		return s.renderPasswordRules(v, true)
-	case "save":
-		return v.Do(func(ctx context.Context, tx *db.Tx) error {
-			return signin.SetPasswordRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
-		}, v.Path("admin/rules/password")+"?saved")
+// passwordRules says what a change of rules would do.
+func (s asks) passwordRules(v *page.Viewer) (bool, error) {
+	ctx, then := v.R.Context(), typedRules(v.Form)
+	var now credential.Rules
+	var r *review
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		if now, err = credential.RulesOf(ctx, tx, v.User.OrgID); err != nil {
+			return err
+		}
+		r, err = reviewOf(ctx, tx, v, now, then)
+		return err
+	}); err != nil || now == then {
+		return false, err
 	}
-	return s.showPasswordRules(v)
+	c := confirmation{
+		Title: v.Text("console.password.review_title"), Changes: r.Changes, Button: v.Text("console.password.save"), Back: v.Path("admin/rules/password"),
+		Affects: []string{v.Text("console.password.reach", "Count", r.Reach.People)},
+	}
+	if r.Reach.Hashes > 0 {
+		c.Affects = append(c.Affects, v.Text("console.password.reach_hashes", "Count", r.Reach.Hashes))
+	}
+	return s.confirm(v, c, setsPasswordRules(v, then))
+}
+
+func setsPasswordRules(v *page.Viewer, r credential.Rules) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
+		return signin.SetPasswordRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
+	}
+}
+
+func (s *Server) changePasswordRules(v *page.Viewer) error {
+	if !v.Form.Confirmed() {
+		return s.showPasswordRules(v) // nothing would change
+	}
+	return v.Do(setsPasswordRules(v, typedRules(v.Form)), v.Path("admin/rules/password")+"?saved")
 }
 
 // reviewOf compares rules that could be saved with those in force.
@@ -229,9 +248,9 @@ func reviewOf(ctx context.Context, tx *db.Tx, v *page.Viewer, now, then credenti
 	longer, shorter := "console.password.effect.reset_longer", "console.password.effect.reset_shorter"
 	switch before, after := v.Duration(now.ResetLifetime), v.Duration(then.ResetLifetime); {
 	case then.ResetLifetime > now.ResetLifetime:
-		r.Changes = append(r.Changes, ruleChange{"audit.field.reset_lifetime", before, after, longer, weaker})
+		r.Changes = append(r.Changes, ruleChange{Setting: "audit.field.reset_lifetime", Before: before, After: after, Effect: longer, Strength: weaker})
 	case then.ResetLifetime < now.ResetLifetime:
-		r.Changes = append(r.Changes, ruleChange{"audit.field.reset_lifetime", before, after, shorter, stronger})
+		r.Changes = append(r.Changes, ruleChange{Setting: "audit.field.reset_lifetime", Before: before, After: after, Effect: shorter, Strength: stronger})
 	}
 	return r, nil
 }

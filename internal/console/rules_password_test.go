@@ -41,7 +41,7 @@ func save(t *testing.T, p *idptest.Page) *idptest.Page {
 	t.Helper()
 	p = seen(t, p, 200)
 	idptest.Want(t, p, idptest.Says("console.password.review_title"))
-	return seen(t, p.Form("save").Submit("save"), 200)
+	return seen(t, presses(t, p), 200)
 }
 
 // R-PWD-01: the bounds of a new password are those that the page set, tested with one character
@@ -175,12 +175,11 @@ func TestPWD7LoweringTheHistoryIsSaidAndDone(t *testing.T) {
 		t.Errorf("beta has %d hashes left", hashes(w.beta))
 	}
 	idptest.Want(t, b.Get(passwordRules).Form("main").Submit("review"), idptest.Says("console.password.unchanged"))
-	// One click saves it, from the page that says everything about it.
-	p = seen(t, b.Get(passwordRules).Form("to-modern").Submit("save"), 200)
+	p = save(t, b.Get(passwordRules).Form("to-modern").Submit("review"))
 	want = credential.Modern
 	want.ResetLifetime = time.Hour
 	if got := w.passwordRules(t, w.alpha.ID); got != want || hashes(w.alpha) != 0 {
-		t.Errorf("one click saved %+v, with %d hashes", got, hashes(w.alpha))
+		t.Errorf("saved %+v, with %d hashes", got, hashes(w.alpha))
 	}
 	idptest.Want(t, p, idptest.Says("console.password.beside_invitations"))
 	idptest.Want(expect.Case(t, "the page under modern rules"), p,
@@ -227,7 +226,7 @@ func TestPasswordRulesComeBackFromTheProof(t *testing.T) {
 	if back.Get("minimum_length") != "10" || back.Has("digit") || back.Get("special") != "yes" {
 		t.Errorf("came back as %v", back)
 	}
-	save(t, p.Form("main").Submit("review"))
+	save(t, p)
 	if got := w.passwordRules(t, w.alpha.ID); got.MinimumLength != 10 || got.Digit || !got.Special {
 		t.Errorf("saved as %+v", got)
 	}

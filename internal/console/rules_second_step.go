@@ -1,7 +1,7 @@
 package console
 
 import (
-	"net/url"
+	"context"
 	"strings"
 	"time"
 
@@ -28,7 +28,6 @@ type secondStepRulesPage struct {
 	Zone      string // time zone in which a day begins; empty where the viewer chose none
 	Without   signin.Meets
 	List      string // address of the list of these people
-	Review    *administration.SecondStepReview
 	MayChange bool
 	Saved     bool
 }
@@ -40,13 +39,11 @@ type secondStepForm struct {
 	Privileged, Tolerance, Passwordless bool
 }
 
-func (s *Server) showSecondStepRules(v *page.Viewer) error { return s.renderSecondStepRules(v, nil) }
-
-func (s *Server) renderSecondStepRules(v *page.Viewer, review *administration.SecondStepReview) error {
+func (s *Server) showSecondStepRules(v *page.Viewer) error {
 	ctx, now := v.R.Context(), s.site.DB.Now()
 	p := secondStepRulesPage{
-		Zone: v.User.TimeZone, Review: review, MayChange: rules(v.User.Role), Saved: v.Just("saved"),
-		List: v.Path("admin/people") + "?" + url.Values{peopleFilter: {withoutSecondStep}}.Encode(),
+		Zone: v.User.TimeZone, MayChange: rules(v.User.Role), Saved: v.Just("saved"),
+		List: withoutSecondStepList(v),
 	}
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		if p.Now, err = signin.SecondStepRulesOf(ctx, tx, v.User.OrgID); err != nil {
@@ -109,13 +106,16 @@ func (f secondStepForm) rulesIn(v *page.Viewer, before signin.SecondStepRules, n
 	return r, nil
 }
 
-// changeSecondStepRules saves rules that affect nobody who is not affected yet. Other rules are
-// shown with the people they affect, and saved by the button there.
-func (s *Server) changeSecondStepRules(v *page.Viewer) error {
+// withoutSecondStepList returns the address of the list of these people.
+func withoutSecondStepList(v *page.Viewer) string {
+	return v.Path("admin/people") + "?" + withoutSecondStep
+}
+
+// secondStepRules asks before rules affect anybody who is not affected yet.
+func (s asks) secondStepRules(v *page.Viewer) (bool, error) {
 	ctx := v.R.Context()
-	var review *administration.SecondStepReview
-	if err := s.site.DB.Update(ctx, func(tx *db.Tx) error {
-		review = nil
+	var r administration.SecondStepReview
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) error {
 		before, err := signin.SecondStepRulesOf(ctx, tx, v.User.OrgID)
 		if err != nil {
 			return err
@@ -124,22 +124,46 @@ func (s *Server) changeSecondStepRules(v *page.Viewer) error {
 		if err != nil {
 			return err
 		}
-		if v.Form.Do() != "save" {
-			meets, err := s.site.Administration.ReviewSecondStepRules(ctx, tx, v.User.AsActor(), v.User.OrgID, then)
-			if err != nil {
-				return err
-			}
-			if meets.Meets() {
-				review = &meets
-				return nil
-			}
+		r, err = s.site.Administration.ReviewSecondStepRules(ctx, tx, v.User.AsActor(), v.User.OrgID, then)
+		return err
+	}); err != nil || !r.Meets() {
+		return false, err
+	}
+	c := confirmation{
+		Title: v.Text("console.second.review_title"), Button: v.Text("console.second.require"), Back: v.Path("admin/rules/second-step"), List: withoutSecondStepList(v),
+		Follows: []string{v.Text("console.second.nobody_out")},
+	}
+	atOnce := v.Text("console.second.at_once") + " "
+	if r.Privileged {
+		c.Affects = append(c.Affects, atOnce+v.Text("console.second.meets_privileged", "Count", r.Without.Privileged))
+	}
+	if r.Everyone {
+		when := atOnce
+		if !r.From.IsZero() {
+			when = v.Text("console.second.from_then", "When", v.DateTime(r.From)) + " "
+		}
+		c.Affects = append(c.Affects, when+v.Text("console.second.meets", "Count", r.Without.People), v.Text("console.second.without_privileged", "Count", r.Without.Privileged))
+	}
+	if r.Own {
+		c.Affects = append(c.Affects, v.Text("console.second.own"))
+	}
+	return s.confirm(v, c, setsSecondStepRules(v))
+}
+
+func setsSecondStepRules(v *page.Viewer) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
+		before, err := signin.SecondStepRulesOf(ctx, tx, v.User.OrgID)
+		if err != nil {
+			return err
+		}
+		then, err := typedSecondStep(v.Form).rulesIn(v, before, tx.Now())
+		if err != nil {
+			return err
 		}
 		return signin.SetSecondStepRules(ctx, tx, v.User.AsActor(), v.User.OrgID, then)
-	}); err != nil {
-		return err
 	}
-	if review != nil {
-		return s.renderSecondStepRules(v, review)
-	}
-	return v.Redirect(v.Path("admin/rules/second-step") + "?saved")
+}
+
+func (s *Server) changeSecondStepRules(v *page.Viewer) error {
+	return v.Do(setsSecondStepRules(v), v.Path("admin/rules/second-step")+"?saved")
 }

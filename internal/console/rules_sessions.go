@@ -28,49 +28,63 @@ var (
 type sessionRulesPage struct {
 	Now            session.Rules // in force
 	Idle, Absolute []time.Duration
-	Shown          session.Rules // the rules that the review is about
-	Review         *session.Ends // whom they would affect; nil if nobody
 	MayChange      bool
 	Saved          bool
 }
 
 func (s *Server) showSessionRules(v *page.Viewer) error {
-	return s.renderSessionRules(v, session.Rules{}, nil)
-}
-
-func (s *Server) renderSessionRules(v *page.Viewer, shown session.Rules, review *session.Ends) error {
 	now, err := session.RulesOf(v.R.Context(), s.site.DB, v.User.OrgID)
 	if err != nil {
 		return err
 	}
 	p := sessionRulesPage{
 		Now: now, Idle: withOwn(idleOffered, now.Idle), Absolute: withOwn(absoluteOffered, now.Absolute),
-		Shown: shown, Review: review, MayChange: rules(v.User.Role), Saved: v.Just("saved"),
+		MayChange: rules(v.User.Role), Saved: v.Just("saved"),
 	}
 	v.FormIf(p.MayChange)
 	return v.Render("console-session-rules", p)
 }
 
-// changeSessionRules saves rules that end nobody's session at once. Other rules are shown with
-// the people they affect, and saved by the button there.
-func (s *Server) changeSessionRules(v *page.Viewer) error {
-	ctx := v.R.Context()
-	var r session.Rules
+func typedSessionRules(f *page.Form) (r session.Rules) {
 	for field, into := range map[string]*time.Duration{"idle": &r.Idle, "absolute": &r.Absolute} {
-		if d, ok := number.Duration(v.Form.Get(field)); ok {
+		if d, ok := number.Duration(f.Get(field)); ok {
 			*into = d // a text that is no duration is out of bounds
 		}
 	}
-	if v.Form.Do() != "save" {
-		ends, err := s.site.Administration.ReviewSessionRules(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, r, v.Session.ID)
-		if err != nil {
-			return err
-		}
-		if ends.Sessions > 0 {
-			return s.renderSessionRules(v, r, &ends)
-		}
+	return r
+}
+
+// sessionRules asks before rules end anybody's session at once.
+func (s asks) sessionRules(v *page.Viewer) (bool, error) {
+	ctx, then := v.R.Context(), typedSessionRules(v.Form)
+	ends, err := s.site.Administration.ReviewSessionRules(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, then, v.Session.ID)
+	if err != nil || ends.Sessions == 0 {
+		return false, err
 	}
-	return v.Do(func(ctx context.Context, tx *db.Tx) error {
+	now, err := session.RulesOf(ctx, s.site.DB, v.User.OrgID)
+	if err != nil {
+		return false, err
+	}
+	c := confirmation{
+		Title: v.Text("console.sessions.review_title"), Button: v.Text("console.sessions.save_anyway"), Back: v.Path("admin/rules/sessions"),
+		Affects: []string{v.Text("console.sessions.ends", "Count", ends.Sessions), v.Text("console.sessions.meets", "Count", ends.People)},
+		Changes: []ruleChange{
+			{Setting: "audit.field.idle", Before: v.Duration(now.Idle), After: v.Duration(then.Idle)},
+			{Setting: "audit.field.absolute", Before: v.Duration(now.Absolute), After: v.Duration(then.Absolute)},
+		},
+	}
+	if ends.Own {
+		c.Affects = append(c.Affects, v.Text("console.sessions.own"))
+	}
+	return s.confirm(v, c, setsSessionRules(v, then))
+}
+
+func setsSessionRules(v *page.Viewer, r session.Rules) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
 		return session.SetRules(ctx, tx, v.User.AsActor(), v.User.OrgID, r)
-	}, v.Path("admin/rules/sessions")+"?saved")
+	}
+}
+
+func (s *Server) changeSessionRules(v *page.Viewer) error {
+	return v.Do(setsSessionRules(v, typedSessionRules(v.Form)), v.Path("admin/rules/sessions")+"?saved")
 }

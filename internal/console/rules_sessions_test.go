@@ -44,7 +44,7 @@ func TestSessionRulesKeepTheirBounds(t *testing.T) {
 	} {
 		w.Clock.Advance(time.Second) // the log is read newest first
 		p := seen(t, b.Post(sessionRules, url.Values{"idle": {r.Idle.String()}, "absolute": {r.Absolute.String()}}), 200)
-		if got := w.sessionRules(t, w.alpha.ID); got != r || !p.Says("are saved") {
+		if got := w.sessionRules(t, w.alpha.ID); got != r || !p.Says(idptest.Sentence(t, "console.sessions.saved")) {
 			t.Errorf("%v was saved as %v: %s", r, got, p.Text())
 		}
 	}
@@ -78,8 +78,8 @@ func TestSessionRulesSayWhomTheyEnd(t *testing.T) {
 		t.Fatal("the preview ended a session")
 	}
 	w.Clock.Advance(time.Second)
-	p = seen(t, p.Form("save").Submit("save"), 200)
-	if !p.Says("are saved") {
+	p = seen(t, presses(t, p), 200)
+	if !p.Says(idptest.Sentence(t, "console.sessions.saved")) {
 		t.Fatalf("saving: %s", p.Text())
 	}
 	for name, open := range map[string]bool{

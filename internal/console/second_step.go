@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"parvis/internal/credential"
@@ -55,39 +56,73 @@ func (k *ownedKind) use(at time.Time) {
 	}
 }
 
-// secondStepPage asks before the second steps of a person are removed.
+// secondStepPage says why a person's second step cannot be reset.
 type secondStepPage struct {
-	User     directory.User
-	Own      ownedSteps
-	Required bool   // the next sign-in sets one up again
-	Closed   string // catalogue key: why there is nothing to reset
+	User   directory.User
+	Closed string // catalogue key
 }
 
+// showSecondStep asks at once: the page has nothing else to show.
 func (s *Server) showSecondStep(v *page.Viewer) error {
-	ctx, id := v.R.Context(), v.ID()
-	var p secondStepPage
-	err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
-		p = secondStepPage{}
-		if p.User, err = directory.UserByID(ctx, tx, v.Organization.ID, directory.UserID(id)); err != nil {
-			return err
-		}
-		_, factors, err := s.site.SignIn.Resettable(ctx, tx, v.User.AsActor(), p.User.OrgID, p.User.ID)
-		if f, isFault := errors.AsType[*fault.Error](err); isFault && f.Kind == fault.Conflict {
-			p.Closed, err = f.Key, nil
-		}
-		if err != nil {
-			return err
-		}
-		p.Own = ownedBy(factors)
-		rules, err := signin.SecondStepRulesOf(ctx, tx, p.User.OrgID)
-		p.Required = rules.RequiredOf(p.User.Role, tx.Now()) && !v.Organization.FederatedOnly()
-		return err
-	})
+	user, c, err := s.resetting(v)
+	if f, isFault := errors.AsType[*fault.Error](err); isFault && f.Kind == fault.Conflict {
+		v.NoForm()
+		return v.Render("console-second-step", secondStepPage{user, f.Key})
+	}
 	if err != nil {
 		return err
 	}
-	v.FormIf(p.Closed == "")
-	return v.Render("console-second-step", p)
+	return v.Render("console-confirm", c.at(v, reasonField))
+}
+
+func (s asks) secondStep(v *page.Viewer) (bool, error) {
+	_, c, err := s.resetting(v)
+	if err != nil {
+		return false, err
+	}
+	return s.confirm(v, c)
+}
+
+// resetting asks before the second steps of a person are removed. A fault of kind Conflict says why
+// they cannot be.
+func (s *Server) resetting(v *page.Viewer) (user directory.User, c confirmation, err error) {
+	ctx, id := v.R.Context(), v.ID()
+	then := "console.second.reset_password_only"
+	var own ownedSteps
+	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
+		if user, err = directory.UserByID(ctx, tx, v.Organization.ID, directory.UserID(id)); err != nil {
+			return err
+		}
+		_, factors, err := s.site.SignIn.Resettable(ctx, tx, v.User.AsActor(), user.OrgID, user.ID)
+		if err != nil {
+			return err
+		}
+		own = ownedBy(factors)
+		rules, err := signin.SecondStepRulesOf(ctx, tx, user.OrgID)
+		if rules.RequiredOf(user.Role, tx.Now()) && !v.Organization.FederatedOnly() {
+			then = "console.second.reset_enrols"
+		}
+		return err
+	}); err != nil {
+		return user, confirmation{}, err
+	}
+	return user, confirmation{
+		Title: v.Text("console.confirm.deed", "Deed", v.Text("console.second.reset"), "Whom", user.Name), First: v.Text("console.second.reset_check", "Name", user.Name),
+		Affects: []string{own.said(v)}, Follows: []string{v.Text("console.second.reset_what", "Name", user.Name), v.Text(then)},
+		Button: v.Text("console.second.reset"), Grave: true, Reason: true, Back: v.Path("admin/people", id),
+	}, nil
+}
+
+// said lists what somebody has, for a sentence.
+func (o ownedSteps) said(v *page.Viewer) string {
+	var all []string
+	for _, k := range o.Kinds {
+		all = append(all, v.Text(k.Key, "Count", k.Count))
+	}
+	if o.Recovery > 0 {
+		all = append(all, v.Text("console.second.recovery", "Count", o.Recovery))
+	}
+	return strings.Join(all, ", ") + "."
 }
 
 func (s *Server) resetSecondStep(v *page.Viewer) error {

@@ -157,13 +157,27 @@ func (p applicationPage) setting(f page.Frame, t application.Setting, now applic
 	}
 	s.Field = f.Optional(t.Field(), key, kind, "off", value)
 	s.Required = slices.Contains(t.Needed, p.Kind)
-	if t.Type != application.Texts {
-		s.Hint = f.T(key + "_hint")
-	}
+	s.explain(f, key)
 	if p.Kind == application.Native && t.Name == "redirect_uris" {
 		s.Hint += " " + f.T("console.setting.redirect_uris_native")
 	}
 	return s
+}
+
+// explain says what a setting means: below it where what is typed has a form, or a tick does
+// harm, and behind a question mark otherwise.
+func (s *setting) explain(f page.Frame, key string) {
+	switch s.Of.Type {
+	case application.Texts:
+	case application.Addresses, application.Words, application.Document, application.Entries:
+		s.Hint = f.T(key + "_hint")
+	default:
+		if s.Of.Name == "pairwise" {
+			s.Hint = f.T(key + "_hint")
+			return
+		}
+		s.Field = s.Explained(f.T(key + "_hint"))
+	}
 }
 
 // options returns what can be chosen in the place of what holds now.

@@ -12,6 +12,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/federation"
@@ -308,7 +309,10 @@ func TestASetupLinkEnds(t *testing.T) {
 	}
 	dead(first) // one at a time
 	seen(t, it.Get(second), 200)
-	seen(t, b.Post(path+"/link", url.Values{"do": {"withdraw"}}), 200)
+	asked := b.Post(path+"/link", url.Values{"do": {"withdraw"}})
+	idptest.Want(t, asked, idptest.Says("console.confirm.withdraw_link", "Email", "it@alpha.example"))
+	seen(t, it.Get(second), 200)
+	presses(t, asked)
 	dead(second)
 	// A link does not outlive the rights of its sender.
 	b = w.alpha.browsers[directory.Administrator]
@@ -331,6 +335,16 @@ func TestASetupLinkEnds(t *testing.T) {
 	}
 	idptest.Want(t, w.alpha.browsers[directory.Owner].Get(path), idptest.Status(200), idptest.Says("console.setup.lapsed"))
 	as(directory.Administrator)
+	seen(t, it.Get(third), 200)
+	// Nothing of a suspended organization can be changed until it is resumed.
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.Suspend(ctx, tx, directory.Operator(), w.alpha.ID)
+	})
+	idptest.Want(t, it.Get(third), idptest.Status(404))
+	idptest.Want(t, it.Post(third, nil), idptest.Status(404))
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.Resume(ctx, tx, directory.Operator(), w.alpha.ID)
+	})
 	seen(t, it.Get(third), 200)
 	// What no person sent ends with the right it was sent by.
 	machine := directory.Actor{Kind: directory.KindMachine, OrgID: w.alpha.ID, ID: "app_setup", Name: "Setup", Role: directory.Administrator}
@@ -414,7 +428,8 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 		_, err := tx.Exec(ctx, passkeyRow, string(w.alpha.ID), "psk_aaaaaaaaaaaaaaaaaaaaaaaaaa", string(owner), db.Time(tx.Now()))
 		return err
 	})
-	seen(t, b.Post(only, url.Values{"do": {"on"}, "break_glass[]": {string(owner)}}), 422)                     // not confirmed
+	dbtest.ByHand(t, w.DB)
+	seen(t, b.Post(only, url.Values{"do": {"on"}}), 422)                                                       // what would be refused is not asked about
 	seen(t, b.Post(only, url.Values{"do": {"on"}, "confirmed": {"yes"}}), 422)                                 // nobody named
 	seen(t, b.Post(only, url.Values{"do": {"on"}, "confirmed": {"yes"}, "break_glass[]": {w.beta.user}}), 422) // a neighbour
 	w.Clock.Advance(federation.SuccessFresh)
@@ -422,11 +437,12 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 		t.Errorf("a quarter of an hour later: %s", p.Text())
 	}
 	success()
-	p = b.Post(only, confirmed)
-	if strings.HasPrefix(p.URL.Path, "/sign-in/") {
-		p = proveAgain(t, p).Form("main").Submit("on")
+	asked := b.Post(only, url.Values{"do": {"on"}, "break_glass[]": {string(owner)}})
+	if strings.HasPrefix(asked.URL.Path, "/sign-in/") {
+		asked = proveAgain(t, asked)
 	}
-	seen(t, p, 200)
+	idptest.Want(t, asked, idptest.Says("console.confirm.only_on"), idptest.Says("console.only.outside", "Count", 5), idptest.Says("console.confirm.only_kept", "Names", "Person owner of alpha"))
+	p = seen(t, presses(t, asked), 200)
 	org, err := directory.OrganizationByID(t.Context(), w.DB, w.alpha.ID)
 	idptest.Want(t, p, idptest.Says("console.only.turned_on"))
 	if err != nil || !org.FederatedOnly() {
@@ -440,7 +456,7 @@ func TestOnlyWayInWantsASuccessAndABreakGlassOwner(t *testing.T) {
 	}
 	idptest.Want(expect.Case(t, "the last way in is turned off"), b.Post(path, url.Values{"do": {"off"}}),
 		idptest.Status(409), idptest.Says("federation.only_way"))
-	p = seen(t, b.Post(only, url.Values{"do": {"off"}}), 200)
+	p = presses(t, b.Post(only, url.Values{"do": {"off"}}))
 	if org, err := directory.OrganizationByID(t.Context(), w.DB, w.alpha.ID); err != nil || org.FederatedOnly() || !p.Says("open again") {
 		t.Errorf("still the only way in: %v %s", err, p.Text())
 	}

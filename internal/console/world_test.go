@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/access"
 	"parvis/internal/app"
 	"parvis/internal/application"
 	"parvis/internal/audit"
@@ -31,7 +32,8 @@ type organization struct {
 	directory.Organization
 	browsers map[directory.Role]*idptest.Browser
 	// One id of each kind that the console's paths name.
-	user, invitation, event, domain, group, connection, attempt, application string
+	user, invitation, event, domain, group, connection, attempt, application, token, machine string
+	others                                                                                   []string // further users, of an organization that freight made
 }
 
 func start(t *testing.T, change ...func(*app.Settings)) *world {
@@ -58,8 +60,34 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	o.group = w.group(t, o.ID, "People of "+short, directory.UserID(o.user)).ID
 	o.connection, o.attempt = w.provider(t, o.ID, "Provider of "+short)
 	o.application, _ = w.application(t, o.ID, "Books of "+short)
+	o.token, o.machine = w.callers(t, o.ID, directory.UserID(o.user), "Payroll of "+short)
 	o.event = w.events(t, o.ID, "organization.created")[0].ID
 	return o
+}
+
+// callers makes a token of a user, and a machine with a right that the user gave.
+func (w *world) callers(t *testing.T, org directory.OrgID, id directory.UserID, name string) (token, machine string) {
+	t.Helper()
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		u, err := directory.UserByID(ctx, tx, org, id)
+		if err != nil {
+			return err
+		}
+		made, _, err := access.Issue(ctx, tx, u.AsActor(), org, access.New{Name: "Nightly export", Scopes: []access.Scope{access.ReadPeople}})
+		if err != nil {
+			return err
+		}
+		c, _, err := application.Register(ctx, tx, directory.Operator(), "", application.Application{OrgID: org, Kind: application.Machine, Settings: application.Settings{
+			Name: name, Auth: application.Secret, OwnBehalf: true,
+		}})
+		if err != nil {
+			return err
+		}
+		token, machine = made.ID, string(c.ID)
+		_, err = access.GrantMachine(ctx, tx, u.AsActor(), org, c.ID, access.Right{Scopes: []access.Scope{access.ReadPeople, access.WritePeople}, Role: directory.Administrator})
+		return err
+	})
+	return token, machine
 }
 
 // provider makes a connection that is a draft, with an attempt to sign in by it.
@@ -211,6 +239,14 @@ func proveAgain(t *testing.T, p *idptest.Page) *idptest.Page {
 		t.Fatalf("no proof was asked for at %s (%d): %s", p.URL, p.Status, p.Text())
 	}
 	return p.Form("main").Fill("password", idptest.Password).Submit("")
+}
+
+// presses presses the button of a page that asks first, which says what it is about.
+func presses(t *testing.T, p *idptest.Page) *idptest.Page {
+	t.Helper()
+	idptest.Want(t, p, idptest.Status(200), idptest.Input("confirmed", "yes"), idptest.Says("console.confirm.cancel"))
+	form := p.Form("main")
+	return form.Submit(form.Values.Get("asked"))
 }
 
 // gap matches what a page shows for a key, or a placeholder, that the catalogue lacks.

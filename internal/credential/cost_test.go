@@ -29,6 +29,7 @@ func (s *Store) storedAt(t *testing.T, d *db.DB, org directory.OrgID, c Cost, n 
 			return err
 		})
 	}
+	dbtest.ByHand(t, d)
 	return last
 }
 
@@ -104,6 +105,7 @@ func TestNobodyCostsWhatStoredPasswordsCost(t *testing.T) {
 		_, err := tx.Exec(ctx, `delete from passwords where org_id = $1 and hash like '%m=32,%'`, string(org))
 		return err
 	})
+	dbtest.ByHand(t, d)
 	clock.Advance(costsFor - time.Second)
 	sweepCosts(t, d)
 	if n := shareOf(t, d, s, older); n < 2863 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/naming"
 )
@@ -152,7 +153,31 @@ func RemoveAuthenticator(ctx context.Context, tx *db.Tx, o Owner, id string) err
 	if err != nil {
 		return err
 	}
+	if err := keepSecondStep(ctx, tx, o); err != nil {
+		return err
+	}
 	return removeStrayCodes(ctx, tx, o)
+}
+
+// keepSecondStep stores in the user's row which kind of second step it owns now. It runs after
+// each change of the tables of authenticators.
+func keepSecondStep(ctx context.Context, tx *db.Tx, o Owner) error {
+	var app, passkey bool
+	if _, err := tx.One(ctx, db.Into(&app, &passkey), `
+		select exists (select 1 from totp_seeds t where t.org_id = $1 and t.user_id = $2 and t.confirmed_at is not null),
+			exists (select 1 from passkeys k where k.org_id = $1 and k.user_id = $2)`, string(o.OrgID), string(o.UserID)); err != nil {
+		return err
+	}
+	owns := directory.NoSecondStep
+	switch {
+	case app && passkey:
+		owns = directory.StepByBoth
+	case app:
+		owns = directory.StepByApp
+	case passkey:
+		owns = directory.StepByKey
+	}
+	return directory.KeepSecondStep(ctx, tx, o.OrgID, o.UserID, owns)
 }
 
 // removeStrayCodes removes the recovery codes of a user who has no authenticator. It runs after an
@@ -177,7 +202,7 @@ func RemoveAuthenticators(ctx context.Context, tx *db.Tx, o Owner) error {
 			return err
 		}
 	}
-	return nil
+	return keepSecondStep(ctx, tx, o)
 }
 
 // SweepOnce removes the records of single use that are old enough, and apps that were begun and

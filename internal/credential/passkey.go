@@ -103,7 +103,7 @@ func AddPasskey(ctx context.Context, tx *db.Tx, o Owner, n NewPasskey, name stri
 	if added == 0 {
 		return Passkey{}, ErrPasskeyKnown
 	}
-	return k, nil
+	return k, keepSecondStep(ctx, tx, o)
 }
 
 // UsePasskey notes that a passkey was used; false if it was removed, or used with a later

@@ -152,10 +152,12 @@ func Remove(ctx context.Context, tx *db.Tx, o Owner) error {
 	if err := remember(ctx, tx, History{Owner: o, current: now.hash, setAt: now.SetAt}); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `
+	if _, err = tx.Exec(ctx, `
 		delete from passwords
-		where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID))
-	return err
+		where org_id = $1 and user_id = $2`, string(o.OrgID), string(o.UserID)); err != nil {
+		return err
+	}
+	return directory.KeepPassword(ctx, tx, o.OrgID, o.UserID, false)
 }
 
 // The history contains as many passwords as the rules demand, and all that were in use within a
@@ -292,7 +294,7 @@ func Set(ctx context.Context, tx *db.Tx, n Hashed) error {
 	case set == 0:
 		return ErrChanged
 	case n.past.current == "":
-		return nil
+		return directory.KeepPassword(ctx, tx, n.past.OrgID, n.past.UserID, true)
 	}
 	return remember(ctx, tx, n.past)
 }

@@ -239,6 +239,7 @@ func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
 			}
 			return audit.Record(ctx, tx, audit.Event{OrgID: string(o.OrgID), Actor: string(o.UserID), Action: "device.added"})
 		})
+		dbtest.ByHand(t, d)
 		clock.Advance(time.Hour)
 	}
 	codes := func(o Owner) { newCodes(t, d, s, o); clock.Advance(time.Hour) }

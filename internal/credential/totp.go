@@ -238,6 +238,9 @@ func (a *Authenticators) ConfirmApp(ctx context.Context, tx *db.Tx, o Owner, bou
 	if err == nil && n == 0 {
 		err = ErrNoPendingApp // another tab was faster
 	}
+	if err == nil {
+		err = keepSecondStep(ctx, tx, o)
+	}
 	return apps[0], err
 }
 

@@ -481,6 +481,7 @@ func TestMFA6SecretIsSealedForItsOwnerAndShownNoMore(t *testing.T) {
 			where org_id = $2 and user_id = $3`, string(thief.owner.UserID), string(a.owner.OrgID), string(a.owner.UserID))
 		return err
 	})
+	dbtest.ByHand(t, a.d)
 	a.clock.Advance(time.Minute)
 	err = a.d.Update(t.Context(), func(tx *db.Tx) error {
 		_, right, err := a.VerifyCode(t.Context(), tx, thief.owner, a.code(seed, 0), 1)

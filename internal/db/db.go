@@ -12,6 +12,8 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,6 +71,18 @@ func List[T any](ctx context.Context, r Reader, targets func(*T) []any, query st
 		return err
 	}, query, args...)
 	return all, err
+}
+
+// Places are n placeholders from the first on, for 'in (…)'.
+func Places(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(first+i))
+	}
+	return b.String()
 }
 
 // Value is the target of a List with one column.
@@ -251,33 +265,44 @@ var twice string
 // fn returns nil, and rolls back otherwise.
 //
 // Update may run fn more than once, so fn must touch nothing but tx and its own
-// variables: no mail, no HTTP, no channel sends, no password hash.
+// variables: no mail, no HTTP, no channel sends, no password hash. It gives up after patience:
+// while another serializable transaction goes on for long, PostgreSQL keeps what the later ones
+// read, and once it has kept 10 for each connection that it allows, it fails transactions that
+// lost no race, until the long one ends (src/backend/storage/lmgr/README-SSI, "summarize").
 func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	opts := &sql.TxOptions{}
 	if d.dialect == postgresDialect {
 		opts.Isolation = sql.LevelSerializable // SQLite always is, because it has one writer
 	}
-	const attempts = 10
 	if twice != "" {
 		lost := errors.New("the first of two runs")
 		if err := d.run(ctx, &d.write, opts, func(tx *Tx) error { return errors.Join(lost, fn(tx)) }); !errors.Is(err, lost) {
 			return err
 		}
 	}
-	var err error
-	for i := range attempts {
-		err = d.run(ctx, &d.write, opts, fn)
-		if !isSerializationFailure(err) {
+	until := time.Now().Add(patience)
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, longestWait) {
+		err := d.run(ctx, &d.write, opts, fn)
+		if !lostRace(err) {
 			return err
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("gave up after %s: %w", patience, err)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(rand.N(time.Duration(2<<i) * time.Millisecond)):
+		case <-time.After(rand.N(wait)):
 		}
 	}
-	return fmt.Errorf("gave up after %d attempts: %w", attempts, err)
 }
+
+// For how long Update runs a transaction again that lost a race, and the most that it waits in
+// between. A person waits that long rather than reading that the service cannot answer.
+const (
+	patience    = 5 * time.Second
+	longestWait = 256 * time.Millisecond
+)
 
 func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx) error) error {
 	tx, err := p.BeginTx(ctx, opts)
@@ -300,11 +325,15 @@ func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx)
 	return err
 }
 
-// isSerializationFailure reports whether the transaction lost a race and can succeed if it
-// is run again.
-func isSerializationFailure(err error) bool {
+// lostRace reports whether the transaction lost a race and can succeed if it is run again.
+//
+// A broken unique index is such a race too: the transaction looked first, found the value free,
+// and another one stored it before this one did. PostgreSQL calls that a serialization failure
+// only if the transaction looked by the same unique index, which its planner decides
+// (PostgreSQL 13.2.3). When the transaction runs again it finds the other's row, and answers.
+func lostRace(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code == "40001" || pg.Code == "40P01" // serialization failure, deadlock
+		return pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "23505" // serialization failure, deadlock, unique violation
 	}
 	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
 		return lite.Code()&0xff == sqlite3.SQLITE_BUSY

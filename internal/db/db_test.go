@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 )
@@ -60,6 +62,86 @@ func TestUpdateLosesNoIncrementOfEightWriters(t *testing.T) {
 	var text string
 	if _, err := d.One(ctx, db.Into(&text), `select holder from leases where name = $1`, "counter"); err != nil || text != "80" {
 		t.Errorf("counter is %q (%v), want 80", text, err)
+	}
+}
+
+// Each of eight transactions stores a name that it found free, and looks by another index than
+// the unique one. PostgreSQL then reports a broken unique index, not a serialization failure.
+func TestEightThatFindANameFreeStoreItOnce(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	ctx := t.Context()
+	for _, statement := range []string{
+		`create table names (place text not null, name text not null, constraint names_uq unique (name))`,
+		`create index names_place on names (place)`,
+	} {
+		if err := d.Exec(ctx, nil, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken := errors.New("taken")
+	store := func(name string) error {
+		return d.Update(ctx, func(tx *db.Tx) error {
+			var n int
+			if _, err := tx.One(ctx, db.Into(&n), `select count(*) from names where place = $1`, "of "+name); err != nil {
+				return err
+			}
+			if n > 0 {
+				return taken
+			}
+			_, err := tx.Exec(ctx, `insert into names (place, name) values ($1, $2)`, "of "+name, name)
+			return err
+		})
+	}
+	for round := range 20 {
+		var wg sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			wg.Go(func() { errs[i] = store(fmt.Sprint(round)) })
+		}
+		wg.Wait()
+		stored := 0
+		for _, err := range errs {
+			if err == nil {
+				stored++
+			} else if !errors.Is(err, taken) {
+				t.Fatalf("a transaction that came later: %v", err)
+			}
+		}
+		if stored != 1 {
+			t.Fatalf("the name was stored %d times, want once", stored)
+		}
+	}
+}
+
+// Transactions may lose races for a while that they did not run, so Update goes on for longer
+// than a burst takes, and then reports the database as unavailable.
+func TestUpdateGoesOnForFiveSeconds(t *testing.T) {
+	t.Parallel()
+	for _, tried := range []struct {
+		name  string
+		loses time.Duration
+		gives bool
+	}{
+		{"races are lost for three seconds", 3 * time.Second, true},
+		{"every race is lost", time.Hour, false},
+	} {
+		t.Run(tried.name, func(t *testing.T) {
+			t.Parallel()
+			d, _ := dbtest.Open(t)
+			began := time.Now()
+			err := d.Update(t.Context(), func(*db.Tx) error {
+				if time.Since(began) < tried.loses {
+					return &pgconn.PgError{Code: "40001"}
+				}
+				return nil
+			})
+			if tried.gives && err != nil {
+				t.Error(err)
+			}
+			if !tried.gives && !db.IsUnavailable(err) {
+				t.Errorf("Update returns %v", err)
+			}
+		})
 	}
 }
 

@@ -63,8 +63,14 @@ func (t *Text) Scan(v any) error {
 }
 
 // Words is the target of a column with words between spaces.
-func Words(into *[]string) any {
-	return target(func(text string) error { *into = strings.Fields(text); return nil })
+func Words[T ~string](into *[]T) any {
+	return target(func(text string) error {
+		*into = nil
+		for word := range strings.FieldsSeq(text) {
+			*into = append(*into, T(word))
+		}
+		return nil
+	})
 }
 
 // JSON is the target of a column with JSON. Nothing stays of what into held before, which a
@@ -89,3 +95,6 @@ func (t target) Scan(v any) error {
 	}
 	return t(string(text))
 }
+
+// Day returns the beginning of the day of t in UTC.
+func Day(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }

@@ -62,6 +62,7 @@ func Open(t testing.TB) (*db.DB, *Clock) {
 		t.Fatal(err)
 	}
 	d.Clock = clock.Now
+	keptRight(t, d)
 	return d, clock
 }
 
@@ -81,6 +82,7 @@ func OpenAt(t testing.TB, address string) *db.DB {
 	if _, err := d.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	keptRight(t, d)
 	return d
 }
 

@@ -65,11 +65,13 @@ func (r *Role) do(format string) {
 	Do(r.t, r.owner, fmt.Sprintf(format, r.name))
 }
 
-// Do runs one statement that the program itself would not run.
-func Do(t testing.TB, d *db.DB, statement string) {
+// Do runs one statement that the program itself would not run, at the database's default
+// isolation. Tests that store thousands of rows do it here: while a serializable transaction
+// goes on for long, PostgreSQL fails other tests' transactions (see db.Update).
+func Do(t testing.TB, d *db.DB, statement string, args ...any) {
 	t.Helper()
 	// The clean-up calls this too, when the context of the test has already ended.
-	if err := d.Exec(context.WithoutCancel(t.Context()), func(func(...any) error) error { return nil }, statement); err != nil {
+	if err := d.Exec(context.WithoutCancel(t.Context()), func(func(...any) error) error { return nil }, statement, args...); err != nil {
 		t.Fatal(err)
 	}
 }

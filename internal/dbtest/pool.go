@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -26,6 +27,7 @@ var pool struct {
 	server *pgx.Conn // holds the locks
 	all    []*database
 	shape  string // of a database of this version
+	socket string // the folder of the server's Unix socket, if it can be reached
 }
 
 type database struct {
@@ -59,6 +61,9 @@ func claim(ctx context.Context, server string) (*database, error) {
 func unused(ctx context.Context, server string) (_ *database, err error) {
 	if pool.server == nil {
 		if pool.server, err = pgx.Connect(ctx, server); err != nil {
+			return nil, err
+		}
+		if pool.socket, err = socket(ctx, pool.server); err != nil {
 			return nil, err
 		}
 	}
@@ -126,7 +131,8 @@ func (d *database) close(ctx context.Context) {
 // keeper is what the connections that outlive a test are called.
 var keeper = fmt.Sprintf("dbtest_%d", os.Getpid())
 
-// keeping adds that name to the address of a database.
+// keeping adds that name to the address of a database, and leads to the server's Unix socket if it
+// has one on this machine: PostgreSQL answers there with a fifth less work than by TCP.
 func keeping(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -134,8 +140,26 @@ func keeping(address string) string {
 	}
 	q := u.Query()
 	q.Set("application_name", keeper)
+	if pool.socket != "" {
+		q.Set("host", pool.socket)
+		q.Set("port", u.Port())
+		u.Host = ""
+	}
 	u.RawQuery = q.Encode()
 	return u.String()
+}
+
+// socket returns the folder of the Unix socket of a server, or nothing if it cannot be reached.
+func socket(ctx context.Context, server *pgx.Conn) (folder string, err error) {
+	if err := server.QueryRow(ctx, `show unix_socket_directories`).Scan(&folder); err != nil {
+		return "", err
+	}
+	folder, _, _ = strings.Cut(folder, ",")
+	c, err := net.Dial("unix", fmt.Sprintf("%s/.s.PGSQL.%d", folder, server.Config().Port))
+	if err != nil {
+		return "", nil //nolint:nilerr // The server is on another machine, or lets nobody in there.
+	}
+	return folder, c.Close()
 }
 
 // asNew empties a database. It creates the database again if there is none, or if a test or

@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -76,25 +75,17 @@ func InvitationByToken(ctx context.Context, r db.Reader, token secret.Token) (In
 	return i, o, err
 }
 
-// InvitationQuery selects open invitations of one organization.
-type InvitationQuery struct {
-	Pattern  string    // that search_key must match
-	Role     Role      // empty for any
-	Since    time.Time // made then or later
-	Before   time.Time // the last line of the page before, newest first
-	BeforeID string
-	Limit    int
-}
-
-// OpenInvitations lists invitations that nobody accepted, withdrew or replaced, newest
-// first.
-func OpenInvitations(ctx context.Context, r db.Reader, org OrgID, q InvitationQuery) ([]Invitation, error) {
+// InvitationsByID reads invitations of an organization, in any order.
+func InvitationsByID(ctx context.Context, r db.Reader, org OrgID, ids []string) ([]Invitation, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	args := []any{string(org)}
+	for _, id := range ids {
+		args = append(args, id)
+	}
 	return db.List(ctx, r, (*Invitation).targets, `select `+invitationColumns+invitationTables+`
-		where i.org_id = $1 and (i.created_at, i.id) < ($2, $3) and i.created_at >= $4 and i.search_key like $5 escape '\'
-			and ($6 = '' or i.role = $6)
-			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null
-		order by i.created_at desc, i.id desc
-		limit $7`, string(org), db.Time(q.Before), q.BeforeID, db.Time(q.Since), q.Pattern, string(q.Role), q.Limit)
+		where i.org_id = $1 and i.id in (`+db.Places(2, len(ids))+`)`, args...)
 }
 
 // Invited is an invitation with its organization.

@@ -24,7 +24,7 @@ const (
 	KindToken     Kind = "token"     // a text that a person made or was sent, and that acts for them
 	KindMachine   Kind = "machine"   // an application on its own behalf
 	KindSource    Kind = "source"    // a directory that provisions people
-	KindOperator  Kind = "operator"  // the command line
+	KindOperator  Kind = "operator"  // who runs the installation, at its command line or by a machine
 	KindSystem    Kind = "system"    // the program itself: a sweep, or the rules of a connection
 	KindAnonymous Kind = "anonymous" // a browser that has proved nothing yet
 )
@@ -40,7 +40,8 @@ type Actor struct {
 	UserID UserID // the person behind a user or a token; else empty
 
 	// Again reads the right again inside a transaction: it may have ended or shrunk since the
-	// request was let in (R-TEN-06). Nil for a right that cannot end.
+	// request was let in (R-TEN-06). Nil for a right that cannot end, as that of the operator at the
+	// command line.
 	Again func(context.Context, db.Reader) (Actor, error)
 }
 
@@ -81,8 +82,10 @@ func (a Actor) In(ctx context.Context, r db.Reader, org OrgID) (Actor, error) {
 		return Actor{}, ErrNotFound
 	}
 	switch a.Kind {
-	case KindOperator, KindSystem, KindAnonymous:
+	case KindSystem, KindAnonymous:
 		return a, nil
+	case KindOperator:
+		return a, a.MayRun(ctx, r)
 	case KindUser, KindToken, KindMachine, KindSource:
 	}
 	if a.Again == nil {
@@ -114,18 +117,45 @@ func (a Actor) MayRead(ctx context.Context, r db.Reader, org OrgID) error {
 	return err
 }
 
+// MayReadAudit returns an error unless the actor may read the audit log of an organization.
+func (a Actor) MayReadAudit(ctx context.Context, r db.Reader, org OrgID) error {
+	now, err := a.In(ctx, r, org)
+	if err == nil && !now.Role.ReadsAudit() {
+		err = ErrDenied
+	}
+	return err
+}
+
+// MayErase returns an error unless the actor is an owner in person, or runs the installation: what
+// somebody takes from the audit log is gone for good.
+func (a Actor) MayErase(ctx context.Context, r db.Reader, org OrgID) error {
+	now, err := a.In(ctx, r, org)
+	if err == nil && a.Kind != KindOperator && (a.Kind != KindUser || now.Role != Owner) {
+		err = ErrDenied
+	}
+	return err
+}
+
 // MaySetRules returns an error unless the actor may change the rules of an organization.
 func (a Actor) MaySetRules(ctx context.Context, r db.Reader, org OrgID) error {
 	_, err := a.over(ctx, r, org, Administrator)
 	return err
 }
 
-// mayRun returns an error unless the actor runs the installation.
-func (a Actor) mayRun() error {
+// MayRun returns an error unless the actor runs the installation: the operator at the command
+// line, or a machine for as long as its right holds.
+func (a Actor) MayRun(ctx context.Context, r db.Reader) error {
 	if a.Kind != KindOperator {
 		return ErrDenied
 	}
-	return nil
+	if a.Again == nil {
+		return nil
+	}
+	now, err := a.Again(ctx, r)
+	if err == nil && now.Kind != KindOperator {
+		err = ErrDenied
+	}
+	return err
 }
 
 // Is reports whether the actor is a user in person. A user's token is not: it can change nothing

@@ -60,6 +60,13 @@ type User struct {
 	BreakGlassSince time.Time
 	// ProfileSince is when the profile last changed; zero for the first one.
 	ProfileSince time.Time
+
+	SecondStep  SecondStep // which kind the user owns
+	HasPassword bool
+	Linked      bool // signs in by some provider
+
+	// ChangedAt is when anything that the administration's API shows last changed, sign-ins aside.
+	ChangedAt time.Time
 }
 
 // UpdatedAt returns when the address or the profile last changed, or the user was created.

@@ -34,7 +34,7 @@ func open(t *testing.T) house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outbox := mail.NewOutbox(secret.NewKeys().Sealing, catalogue, "no-reply@parvis.example", nil, slog.New(slog.DiscardHandler))
+	outbox := mail.NewOutbox(mail.Settings{Sealing: secret.NewKeys().Sealing, Catalogue: catalogue, From: "no-reply@parvis.example", Log: slog.New(slog.DiscardHandler)})
 	return house{d, t, clock, &directory.Invitations{Outbox: outbox, Base: "https://parvis.example"}}
 }
 
@@ -318,18 +318,18 @@ func TestPeopleAreListedByKeyAndSearched(t *testing.T) {
 		want int
 	}{
 		{administration.Query{}, 91},
-		{administration.Query{State: administration.Invited}, 30},
-		{administration.Query{State: administration.Active}, 61},
-		{administration.Query{State: administration.Deactivated}, 0},
-		{administration.Query{Role: directory.Owner}, 1},
-		{administration.Query{Role: directory.Member, State: administration.Active}, 60},
-		{administration.Query{Role: directory.Member}, 90},
-		{administration.Query{Since: began.Add(31 * time.Second)}, 45},
-		{administration.Query{Since: began.Add(31 * time.Second), Text: "asked"}, 15},
-		{administration.Query{Text: "PERSON1"}, 11},
-		{administration.Query{Text: "person%"}, 0},
-		{administration.Query{Text: "secret"}, 0},
-		{administration.Query{Text: `\`}, 0},
+		{administration.Query{Filter: administration.Filter{State: administration.Invited}}, 30},
+		{administration.Query{Filter: administration.Filter{State: administration.Active}}, 61},
+		{administration.Query{Filter: administration.Filter{State: administration.Deactivated}}, 0},
+		{administration.Query{Filter: administration.Filter{Role: directory.Owner}}, 1},
+		{administration.Query{Filter: administration.Filter{Role: directory.Member, State: administration.Active}}, 60},
+		{administration.Query{Filter: administration.Filter{Role: directory.Member}}, 90},
+		{administration.Query{Filter: administration.Filter{Since: began.Add(31 * time.Second)}}, 45},
+		{administration.Query{Filter: administration.Filter{Since: began.Add(31 * time.Second), Text: "asked"}}, 15},
+		{administration.Query{Filter: administration.Filter{Text: "PERSON1"}}, 11},
+		{administration.Query{Filter: administration.Filter{Text: "person%"}}, 0},
+		{administration.Query{Filter: administration.Filter{Text: "secret"}}, 0},
+		{administration.Query{Filter: administration.Filter{Text: `\`}}, 0},
 	} {
 		if got, _ := count(tt.q); got != tt.want {
 			t.Errorf("%+v finds %d, want %d", tt.q, got, tt.want)
@@ -445,6 +445,7 @@ func TestInvitationDoesNotOutliveTheAuthorityOfWhoInvited(t *testing.T) {
 			t.Errorf("after %v the invitation is %s, want %s", step.arg, got, step.want)
 		}
 	}
+	dbtest.ByHand(t, h.DB)
 	// Helpdesk cannot replace an invitation by somebody with more rights, expired or not.
 	h.clock.Advance(directory.InvitationLifetime)
 	if _, err := h.invite(helpdesk.AsActor(), o, "outside@alpha.example", directory.Member); !errors.Is(err, directory.ErrAlreadyInvited) {

@@ -154,9 +154,9 @@ func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, er
 		return User{}, orFault(err, ErrAddressTaken)
 	}
 	_, err = tx.Exec(ctx, `
-		update users set email = $1, email_key = $2, search_key = $3, email_since = $4
+		update users set email = $1, email_key = $2, search_key = $3, email_since = $4, changed_at = $4
 		where org_id = $5 and id = $6`,
-		address.Text, address.Key, naming.SearchKey(user.Name, address.Text), db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+		address.Text, address.Key, listKey(user.Name, address.Text), db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	user.Email, user.EmailSince = address.Text, tx.Now()
 	return user, err
 }

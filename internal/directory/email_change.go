@@ -119,7 +119,8 @@ func (c *EmailChanges) Request(ctx context.Context, tx *db.Tx, actor Actor, who 
 		Organization: who.Organization.DisplayName, ByAdministrator: byAdministrator,
 		Link: c.Base + "/email/" + token.Reveal(), Expires: expires,
 	})
-	recipient.Email = address.Text
+	// Nobody has proved yet whose address it is, so the letter says neither who asked nor where they live.
+	recipient.Email, recipient.TimeZone = address.Text, ""
 	if taken {
 		recipient, letter = owner, mail.EmailTakenParameters{Organization: who.Organization.DisplayName, Name: owner.Name}
 	}

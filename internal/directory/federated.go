@@ -101,7 +101,7 @@ func SetMappedRole(ctx context.Context, tx *db.Tx, u User, role Role, connection
 	if role == Owner || u.Role == Owner || !role.Valid() {
 		return User{}, ErrDenied
 	}
-	if _, err := tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(u.OrgID), string(u.ID)); err != nil {
+	if _, err := tx.Exec(ctx, `update users set role = $1, changed_at = $2 where org_id = $3 and id = $4`, string(role), db.Time(tx.Now()), string(u.OrgID), string(u.ID)); err != nil {
 		return User{}, fmt.Errorf("changing the role of %s: %w", u.ID, err)
 	}
 	e := System(u.OrgID).Event(u.OrgID, "user.role_changed")

@@ -74,6 +74,15 @@ func groupByID(ctx context.Context, r db.Reader, org OrgID, id string) (Group, e
 	return g, err
 }
 
+// GroupNames lists groups of an organization by name, at most so many, without their sizes.
+func GroupNames(ctx context.Context, r db.Reader, org OrgID, most int) ([]Group, error) {
+	return db.List(ctx, r, func(g *Group) []any { return db.Into(&g.ID, &g.Name) }, `
+		select id, name from groups
+		where org_id = $1
+		order by name_key
+		limit $2`, string(org), most)
+}
+
 // GroupsOf lists the groups that a user is in, by name.
 func GroupsOf(ctx context.Context, r db.Reader, org OrgID, user UserID) ([]Group, error) {
 	return db.List(ctx, r, func(g *Group) []any {

@@ -269,7 +269,7 @@ func TestMembersWhoLeaveTheOrganization(t *testing.T) {
 	o := h.organization("Alpha Works", "alpha")
 	owner, ana := h.user(o, "o@alpha.example", directory.Owner), h.user(o, "ana@alpha.example", directory.Member)
 	g := h.group(owner, "Finance", owner, ana)
-	members, others := administration.Query{Group: g.ID}, administration.Query{Outside: g.ID}
+	members, others := administration.Query{Filter: administration.Filter{Group: g.ID}}, administration.Query{Filter: administration.Filter{Outside: g.ID}}
 	listed := func(q administration.Query) (found []directory.UserID) {
 		t.Helper()
 		page, err := administration.People(t.Context(), h.DB, owner.AsActor(), o.ID, q)
@@ -318,15 +318,16 @@ func TestPeopleOfAGroupArePaged(t *testing.T) {
 	o, other := h.organization("Alpha Works", "alpha"), h.organization("Beta Works", "beta")
 	owner, stranger := h.user(o, "o@alpha.example", directory.Owner), h.user(other, "p@beta.example", directory.Owner)
 	var in, out []directory.User
-	for i := range 60 {
+	for i := range 110 {
 		in = append(in, h.user(o, fmt.Sprintf("p%d@alpha.example", i), directory.Member))
 		out = append(out, h.user(o, fmt.Sprintf("q%d@alpha.example", i), directory.Member))
 	}
 	g := h.group(owner, "Finance", in...)
 	h.group(owner, "Others", out[:30]...)
 	h.group(stranger, "Finance", stranger)
-	for search, want := range map[string][2]int{"": {60, 61}, "P1": {11, 0}, "p1@alpha": {1, 0}, "Q": {0, 60}, "%": {0, 0}, "nobody": {0, 0}} {
-		for i, q := range []administration.Query{{Text: search, Group: g.ID}, {Text: search, Outside: g.ID}} {
+	for search, want := range map[string][2]int{"": {110, 111}, "P1": {21, 0}, "p1@alpha": {1, 0}, "Q": {0, 110}, "%": {0, 0}, "nobody": {0, 0}} {
+		for i, q := range []administration.Filter{{Text: search, Group: g.ID}, {Text: search, Outside: g.ID}} {
+			q := administration.Query{Filter: q}
 			seen := map[directory.UserID]bool{}
 			for more := true; more; more = q.After.ID != "" {
 				page, err := administration.People(t.Context(), h.DB, owner.AsActor(), o.ID, q)
@@ -347,7 +348,7 @@ func TestPeopleOfAGroupArePaged(t *testing.T) {
 		}
 	}
 	for _, who := range []directory.User{stranger, in[0]} {
-		if _, err := administration.People(t.Context(), h.DB, who.AsActor(), o.ID, administration.Query{Group: g.ID}); err == nil {
+		if _, err := administration.People(t.Context(), h.DB, who.AsActor(), o.ID, administration.Query{Filter: administration.Filter{Group: g.ID}}); err == nil {
 			t.Errorf("a %s of %s reads who is in a group", who.Role, who.OrgID)
 		}
 	}

@@ -3,11 +3,13 @@ package directory
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"regexp"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/mail"
 	"parvis/internal/picture"
 	"parvis/internal/secret"
 )
@@ -88,6 +90,23 @@ func Image(ctx context.Context, r db.Reader, org OrgID, id string) ([]byte, erro
 		return nil, err
 	}
 	return base64.StdEncoding.DecodeString(content)
+}
+
+// Letterhead returns what the letters of an organization have in common.
+func Letterhead(ctx context.Context, r db.Reader, id string) (mail.Letterhead, error) {
+	org, err := OrganizationByID(ctx, r, OrgID(id))
+	if err != nil {
+		return mail.Letterhead{}, err
+	}
+	l := mail.Letterhead{Organization: org.DisplayName, Contact: org.Contact}
+	if org.Logo == "" {
+		return l, nil
+	}
+	l.Logo, err = Image(ctx, r, org.ID, org.Logo)
+	if errors.Is(err, ErrNotFound) {
+		return l, nil // it was replaced a moment ago, and a letter can do without
+	}
+	return l, err
 }
 
 // LogoPath returns where the organization's logo is shown; empty if it has none.

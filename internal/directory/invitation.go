@@ -166,43 +166,66 @@ func (n NewInvitation) clean() (NewInvitation, naming.Address, error) {
 	return n, address, errors.Join(wrongAddress, wrongName, wrongRole, wrongLanguage)
 }
 
-// Send invites an address into an organization. It stores the invitation and its letter in one
-// transaction, and replaces an open invitation that no longer works.
-func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Organization, n NewInvitation) (Invitation, error) {
-	actor, err := actor.In(ctx, tx, org.ID)
+// judged is an invitation that may be sent.
+type judged struct {
+	actor   Actor // as it is now
+	new     NewInvitation
+	address naming.Address
+	open    Invitation // is replaced, because it no longer works; without an id if there is none
+}
+
+// judge decides whether an actor may invite somebody, for Send and for MayInvite.
+func judge(ctx context.Context, r db.Reader, actor Actor, org OrgID, n NewInvitation) (judged, error) {
+	actor, err := actor.In(ctx, r, org)
 	if err != nil {
-		return Invitation{}, err
+		return judged{}, err
 	}
 	n, address, wrong := n.clean()
 	switch {
 	case n.Role.Valid() && !actor.Role.Governs(n.Role):
-		return Invitation{}, ErrDenied
+		return judged{}, ErrDenied
 	case wrong != nil:
-		return Invitation{}, wrong
+		return judged{}, wrong
 	}
-	if _, taken, err := ownerOf(ctx, tx, org.ID, address); err != nil || taken {
-		return Invitation{}, orFault(err, ErrAlreadyMember)
+	if _, taken, err := ownerOf(ctx, r, org, address); err != nil || taken {
+		return judged{}, orFault(err, ErrAlreadyMember)
 	}
-	open, found, err := openInvitation(ctx, tx, org.ID, address)
+	open, found, err := openInvitation(ctx, r, org, address)
+	if err != nil {
+		return judged{}, err
+	}
+	// An actor with fewer rights does not replace an invitation.
+	if found && (open.Usable(r.Now()) == nil || !actor.Role.Governs(open.Role)) {
+		return judged{}, ErrAlreadyInvited
+	}
+	return judged{actor, n, address, open}, nil
+}
+
+// MayInvite returns nil if Send would invite, and otherwise every fault that keeps it from that.
+func MayInvite(ctx context.Context, r db.Reader, actor Actor, org OrgID, n NewInvitation) error {
+	_, err := judge(ctx, r, actor, org, n)
+	return err
+}
+
+// Send invites an address into an organization. It stores the invitation and its letter in one
+// transaction, and replaces an open invitation that no longer works.
+func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Organization, n NewInvitation) (Invitation, error) {
+	j, err := judge(ctx, tx, actor, org.ID, n)
 	if err != nil {
 		return Invitation{}, err
 	}
-	if found {
-		// An actor with fewer rights does not replace an invitation.
-		if open.Usable(tx.Now()) == nil || !actor.Role.Governs(open.Role) {
-			return Invitation{}, ErrAlreadyInvited
-		}
-		if err := s.kill(ctx, tx, open, "replaced_at"); err != nil {
+	if j.open.ID != "" {
+		if err := s.kill(ctx, tx, j.open, "replaced_at"); err != nil {
 			return Invitation{}, err
 		}
 	}
-	inv, err := s.insert(ctx, tx, actor, org, Invitation{OrgID: org.ID, Email: address.Text, Name: n.Name, Role: n.Role, Language: n.Language})
+	inv, err := s.insert(ctx, tx, j.actor, org, Invitation{OrgID: org.ID, Email: j.address.Text, Name: j.new.Name, Role: j.new.Role, Language: j.new.Language})
 	if err != nil {
 		return Invitation{}, err
 	}
-	e := inv.event(actor, "invitation.sent")
-	if found {
-		e.Before = audit.Fields{"email": open.Email, "name": open.Name, "role": open.Role, "language": open.Language}
+	e := inv.event(j.actor, "invitation.sent")
+	if j.open.ID != "" {
+		e.Before = audit.Fields{"email": j.open.Email, "name": j.open.Name, "role": j.open.Role, "language": j.open.Language}
 	}
 	return inv, audit.Record(ctx, tx, e)
 }
@@ -334,7 +357,7 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 		insert into invitations (org_id, id, email, email_key, display_name, search_key, role, language,
 			token_hash, letter_id, invited_by, asked_kind, asked_right, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, naming.SearchKey(fresh.Name, fresh.Email),
+		string(fresh.OrgID), fresh.ID, fresh.Email, address.Key, fresh.Name, listKey(fresh.Name, fresh.Email),
 		string(fresh.Role), string(fresh.Language), token.Hash(secret.Invitation), fresh.letterID,
 		db.Text(by.UserID), string(by.Kind), db.Text(by.Right), db.Time(fresh.CreatedAt), db.Time(fresh.ExpiresAt))
 	return fresh, err

@@ -65,7 +65,7 @@ func NewOrgID() OrgID { return OrgID(secret.NewID("org")) }
 // CreateOrganization makes an organization without people. It refuses names that look like those
 // of another organization (R-INP-06).
 func CreateOrganization(ctx context.Context, tx *db.Tx, actor Actor, n NewOrganization) (Organization, error) {
-	if err := actor.mayRun(); err != nil {
+	if err := actor.MayRun(ctx, tx); err != nil {
 		return Organization{}, err
 	}
 	if n.InvitationLifetime == 0 {
@@ -274,6 +274,11 @@ func Organizations(ctx context.Context, r db.Reader) ([]Organization, error) {
 	return db.List(ctx, r, (*Organization).Targets, `select `+OrganizationColumns+` from organizations o order by o.created_at, o.id`)
 }
 
+// OrganizationsAfter lists some of all organizations for the operator, in the order of their ids.
+func OrganizationsAfter(ctx context.Context, r db.Reader, after OrgID, most int) ([]Organization, error) {
+	return db.List(ctx, r, (*Organization).Targets, `select `+OrganizationColumns+` from organizations o where o.id > $1 order by o.id limit $2`, string(after), most)
+}
+
 // Suspend closes an organization. From the next request on nobody is signed in to it, on any node,
 // because every look-up of a session joins the organization's row.
 func Suspend(ctx context.Context, tx *db.Tx, actor Actor, id OrgID) error {
@@ -288,7 +293,7 @@ func Resume(ctx context.Context, tx *db.Tx, actor Actor, id OrgID) error {
 // setSuspended sets or clears when an organization was suspended. If that changes nothing it
 // returns already.
 func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time.Time, action audit.Action, already *fault.Error) error {
-	if err := actor.mayRun(); err != nil {
+	if err := actor.MayRun(ctx, tx); err != nil {
 		return err
 	}
 	n, err := tx.Exec(ctx, `

@@ -40,7 +40,7 @@ func (u User) Closed() error {
 	return nil
 }
 
-// standing returns the audit log's word for a user's standing.
+// standing returns the word for a user's standing, in the audit log and in the column state.
 func (u User) standing() string {
 	switch {
 	case !u.DeletedAt.IsZero():
@@ -164,8 +164,8 @@ func (u User) ErasedAt() time.Time { return u.DeletedAt.Add(RestorableFor) }
 // setStanding stores a user's new standing, and voids everything that the user has open.
 func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, action audit.Action) error {
 	_, err := tx.Exec(ctx, `
-		update users set deactivated_at = $1, deleted_at = $2
-		where org_id = $3 and id = $4`, db.Time(now.DeactivatedAt), db.Time(now.DeletedAt), string(was.OrgID), string(was.ID))
+		update users set deactivated_at = $1, deleted_at = $2, state = $3, changed_at = $4
+		where org_id = $5 and id = $6`, db.Time(now.DeactivatedAt), db.Time(now.DeletedAt), now.standing(), db.Time(tx.Now()), string(was.OrgID), string(was.ID))
 	if err == nil {
 		_, err = Void(ctx, tx, was)
 	}
@@ -198,7 +198,7 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	if err := keepAnOwner(ctx, tx, u); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(org), string(id)); err != nil {
+	if _, err := tx.Exec(ctx, `update users set role = $1, changed_at = $2 where org_id = $3 and id = $4`, string(role), db.Time(tx.Now()), string(org), string(id)); err != nil {
 		return fmt.Errorf("changing the role of %s: %w", id, err)
 	}
 	e := actor.Event(org, "user.role_changed")

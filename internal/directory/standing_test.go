@@ -272,6 +272,7 @@ func TestDeletedUsersAreErasedAndTheAuditLogStays(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	dbtest.ByHand(t, h.DB)
 	h.clock.Advance(time.Second)
 	if err := h.change("delete", owner.AsActor(), u); err != nil {
 		t.Fatal(err)

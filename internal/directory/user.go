@@ -1,9 +1,11 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -17,13 +19,15 @@ import (
 // UserColumns are the columns of users, as u, that User.Targets scans. Other packages use them in
 // joins.
 const UserColumns = `u.org_id, u.id, u.email, u.email_since, u.display_name, u.role, u.language, u.time_zone, u.picture,
-	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at, u.break_glass_since, u.profile_since`
+	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at, u.break_glass_since, u.profile_since,
+	u.second_step, u.has_password, u.linked, u.changed_at`
 
 // Targets scans UserColumns.
 func (u *User) Targets() []any {
 	return db.Into(&u.OrgID, &u.ID, &u.Email, (*db.Time)(&u.EmailSince), &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Text)(&u.Picture),
 		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt),
-		&u.Generation, (*db.Time)(&u.DisownedAt), (*db.Time)(&u.BreakGlassSince), (*db.Time)(&u.ProfileSince))
+		&u.Generation, (*db.Time)(&u.DisownedAt), (*db.Time)(&u.BreakGlassSince), (*db.Time)(&u.ProfileSince),
+		&u.SecondStep, &u.HasPassword, &u.Linked, (*db.Time)(&u.ChangedAt))
 }
 
 // UserByID returns a user of an organization, or ErrNotFound.
@@ -56,8 +60,6 @@ func CreateFirstOwner(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	return u, audit.Record(ctx, tx, e)
 }
 
-var errAddressTaken = errors.New("somebody of the organization has the address")
-
 // insertUser checks address and name, and inserts the user. The address must be free in the
 // organization: the caller has claimed what makes it so.
 func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
@@ -68,18 +70,12 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	if u.Name, err = naming.CleanName(u.Name, "name"); err != nil {
 		return User{}, err
 	}
-	u.Email, u.CreatedAt, u.Generation = address.Text, tx.Now(), 1
-	// If two transactions insert one address at the same time, the later is tried again and finds
-	// the earlier. Without 'on conflict' the unique index would fail it first.
-	n, err := tx.Exec(ctx, `
-		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, generation)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
-		on conflict do nothing`,
-		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, naming.SearchKey(u.Name, u.Email),
+	u.Email, u.CreatedAt, u.ChangedAt, u.Generation = address.Text, tx.Now(), tx.Now(), 1
+	_, err = tx.Exec(ctx, `
+		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, changed_at, generation)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1)`,
+		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, listKey(u.Name, u.Email),
 		string(u.Role), string(u.Language), u.TimeZone, db.Time(u.CreatedAt))
-	if err == nil && n == 0 {
-		err = errAddressTaken
-	}
 	return u, err
 }
 
@@ -91,6 +87,30 @@ func ownerOf(ctx context.Context, r db.Reader, org OrgID, address naming.Address
 		from users u
 		where u.org_id = $1 and u.email_key = $2 and u.deleted_at is null`, string(org), address.Key)
 	return u, found, err
+}
+
+// Addressed returns the users of an organization who have one of some addresses, in the order of
+// the addresses.
+func Addressed(ctx context.Context, r db.Reader, org OrgID, addresses []string) ([]User, error) {
+	keys, args := []string(nil), []any{string(org)}
+	for _, text := range addresses {
+		if address, err := naming.ParseAddress(text); err == nil { // nobody has another
+			keys, args = append(keys, address.Key), append(args, address.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	all, err := db.List(ctx, r, func(u *User) []any { return u.Targets() }, `
+		select `+UserColumns+`
+		from users u
+		where u.org_id = $1 and u.email_key in (`+db.Places(2, len(keys))+`) and u.deleted_at is null`, args...)
+	at := func(u User) int {
+		address, _ := naming.ParseAddress(u.Email)
+		return slices.Index(keys, address.Key)
+	}
+	slices.SortFunc(all, func(a, b User) int { return cmp.Compare(at(a), at(b)) })
+	return all, err
 }
 
 // What a user chose is not on our lists.
@@ -109,8 +129,24 @@ type Profile struct {
 // Profile returns what u has chosen.
 func (u User) Profile() Profile { return Profile{u.Name, u.Language, u.TimeZone} }
 
-// UpdateProfile changes a user's profile, and records what changed.
+// UpdateProfile changes a user's own profile, and records what changed.
 func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
+	return changeProfile(ctx, tx, user.AsActor(), user, p)
+}
+
+// ChangeProfile changes the profile of a user whom the actor governs.
+func ChangeProfile(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID, p Profile) error {
+	actor, user, err := governed(ctx, tx, actor, org, id)
+	if err == nil && !user.DeletedAt.IsZero() {
+		err = ErrDeleted
+	}
+	if err != nil {
+		return err
+	}
+	return changeProfile(ctx, tx, actor, user, p)
+}
+
+func changeProfile(ctx context.Context, tx *db.Tx, actor Actor, user User, p Profile) error {
 	name, err := naming.CleanName(p.Name, "name")
 	if _, known := i18n.Zone(p.TimeZone); !known {
 		err = errors.Join(err, ErrTimeZone)
@@ -122,7 +158,7 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 		return err
 	}
 	p.Name = name
-	return storeProfile(ctx, tx, user, p)
+	return storeProfile(ctx, tx, actor, user, p)
 }
 
 // ChooseLanguage gives a user another of our languages. It judges nothing else of the profile
@@ -130,21 +166,21 @@ func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
 func ChooseLanguage(ctx context.Context, tx *db.Tx, user User, language i18n.Tag) error {
 	p := user.Profile()
 	p.Language = language
-	return storeProfile(ctx, tx, user, p)
+	return storeProfile(ctx, tx, user.AsActor(), user, p)
 }
 
-func storeProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
+func storeProfile(ctx context.Context, tx *db.Tx, actor Actor, user User, p Profile) error {
 	before := user.Profile()
 	if p == before {
 		return nil
 	}
 	if _, err := tx.Exec(ctx, `
-		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4, profile_since = $5
+		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4, profile_since = $5, changed_at = $5
 		where org_id = $6 and id = $7`,
-		p.Name, naming.SearchKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), string(user.OrgID), string(user.ID)); err != nil {
+		p.Name, listKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), string(user.OrgID), string(user.ID)); err != nil {
 		return fmt.Errorf("updating user %s: %w", user.ID, err)
 	}
-	e := user.AsActor().Event(user.OrgID, "user.profile_changed")
+	e := actor.Event(user.OrgID, "user.profile_changed")
 	e.Target, e.TargetName = string(user.ID), p.Name
 	e.Before, e.After = before.fields(p), p.fields(before)
 	return audit.Record(ctx, tx, e)
@@ -168,9 +204,9 @@ func (p Profile) fields(other Profile) audit.Fields {
 // AddressKey returns the key of the user's address.
 func (u User) AddressKey() string { return naming.LowerASCII(u.Email) }
 
-// Letter returns a letter to the user, in the user's language.
+// Letter returns a letter to the user, in the user's language and time zone.
 func (u User) Letter(p mail.Parameters) mail.Letter {
-	return mail.Letter{OrgID: string(u.OrgID), Recipient: u.Email, Language: u.Language, Parameters: p}
+	return mail.Letter{OrgID: string(u.OrgID), Recipient: u.Email, Language: u.Language, TimeZone: u.TimeZone, Parameters: p}
 }
 
 // Void voids everything that a user has open: sessions, attempts, links. From now on they have an
@@ -199,7 +235,7 @@ func Current(ctx context.Context, r db.Reader, user User) (User, error) {
 
 // SignedIn stores when a user last signed in.
 func SignedIn(ctx context.Context, tx *db.Tx, user User) error {
-	_, err := tx.Exec(ctx, `update users set last_sign_in_at = $1 where org_id = $2 and id = $3`,
+	_, err := tx.Exec(ctx, `update users set last_sign_in_at = $1, signed_in_at = $1 where org_id = $2 and id = $3`,
 		db.Time(tx.Now()), string(user.OrgID), string(user.ID))
 	return err
 }

@@ -43,7 +43,7 @@ func openClaims(t *testing.T) claims {
 	keys, dns := secret.NewKeys(), idptest.StartDNS(t)
 	return claims{d, t, clock, dns, &domain.Prover{
 		Resolver: dns.Resolver(), Limits: limit.NewLimiter(keys.Lookup), Base: "https://parvis.example",
-		Outbox: mail.NewOutbox(keys.Sealing, catalogue, "no-reply@parvis.example", nil, slog.New(slog.DiscardHandler)),
+		Outbox: mail.NewOutbox(mail.Settings{Sealing: keys.Sealing, Catalogue: catalogue, From: "no-reply@parvis.example", Log: slog.New(slog.DiscardHandler)}),
 	}}
 }
 

@@ -24,7 +24,7 @@ type Answer struct {
 // Answer is the one place where an error becomes an answer: it judges and logs the error, and
 // says in a header when to come back.
 func (q *Request) Answer(err error) Answer {
-	if all := Faults(err); len(all) > 0 {
+	if all := fault.All(err); len(all) > 0 {
 		q.RetryAfter(all[0].RetryAfter)
 		return Answer{all[0].Kind.Status(), all[0]}
 	}
@@ -45,28 +45,4 @@ func (q *Request) RetryAfter(d time.Duration) {
 	if d > 0 {
 		q.W.Header().Set("Retry-After", strconv.Itoa(int((d+time.Second-1)/time.Second)))
 	}
-}
-
-// Faults returns the faults of an error, including joined ones, or none if any part of the
-// error is not a fault.
-func Faults(err error) []*fault.Error {
-	// The tree is walked here by hand, because every fault in it counts.
-	if f, ok := err.(*fault.Error); ok { //nolint:errorlint // See above.
-		return []*fault.Error{f}
-	}
-	switch u := err.(type) { //nolint:errorlint // See above.
-	case interface{ Unwrap() []error }:
-		var all []*fault.Error
-		for _, e := range u.Unwrap() {
-			some := Faults(e)
-			if some == nil {
-				return nil
-			}
-			all = append(all, some...)
-		}
-		return all
-	case interface{ Unwrap() error }:
-		return Faults(u.Unwrap())
-	}
-	return nil
 }

@@ -39,6 +39,7 @@ type Edge struct {
 	mux      *http.ServeMux
 	routes   []Route
 	foreign  map[string]bool // patterns that other sites may post to
+	programs map[string]bool // those of them that programs call with a token
 	reported atomic.Int64    // the second in which the last policy report was logged
 	seen     seenSources
 }
@@ -55,7 +56,7 @@ type Route struct{ Pattern, Access string }
 
 // New returns an Edge that answers nothing yet but policy reports.
 func New(s Settings) *Edge {
-	e := &Edge{Settings: s, mux: http.NewServeMux(), foreign: map[string]bool{}}
+	e := &Edge{Settings: s, mux: http.NewServeMux(), foreign: map[string]bool{}, programs: map[string]bool{}}
 	e.Handle("POST /csp-report", "anyone", http.HandlerFunc(e.cspReport))
 	return e
 }
@@ -85,11 +86,15 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			slog.Int("status", rec.status), slog.String("reference", origin.Request), slog.String("network", origin.Network),
 			slog.Duration("took", e.DB.Now().Sub(began)))
 	}()
-	if err := e.admit(r); err != nil {
+	err, to := e.admit(r), e.misdirected(r)
+	if (err != nil || to != "") && e.ofPrograms(r) {
+		err, to = nil, ""
+	}
+	if err != nil {
 		e.Fail(rec, r, err)
 		return
 	}
-	if to := e.misdirected(r); to != "" {
+	if to != "" {
 		http.Redirect(rec, r, to, http.StatusTemporaryRedirect)
 		return
 	}
@@ -209,6 +214,19 @@ func (e *Edge) cspReport(w http.ResponseWriter, r *http.Request) {
 func (e *Edge) HandleForeign(pattern string, h http.Handler) {
 	e.foreign[pattern] = true
 	e.Handle(pattern, "another site", h)
+}
+
+// HandleProgram mounts a handler of what programs call with a token and without a cookie. It judges
+// the name that a call was sent to by itself: a program that is led to the right one has
+// already sent its token to the wrong one.
+func (e *Edge) HandleProgram(pattern string, h http.Handler) {
+	e.programs[pattern] = true
+	e.Handle(pattern, "a token", h)
+}
+
+func (e *Edge) ofPrograms(r *http.Request) bool {
+	_, pattern := e.mux.Handler(r)
+	return e.programs[pattern]
 }
 
 // fromElsewhere reports whether a request is for a page that other sites may post to.

@@ -15,15 +15,21 @@ type Kind int
 
 // The kinds, each with the status it is answered with.
 const (
-	Invalid     Kind = iota // 422: a field needs another value
-	Malformed               // 400: no page of ours sends such a request
-	Denied                  // 403: this person may not do this
-	NotFound                // 404: it does not exist, or belongs to another organization
-	Conflict                // 409: the state has changed, or does not allow this
-	Gone                    // 410: it worked once, and no longer does
-	TooLarge                // 413: more bytes than the endpoint takes
-	Throttled               // 429: too often; RetryAfter says how long to wait
-	Unavailable             // 503: not now; RetryAfter says when to try again
+	Invalid       Kind = iota // 422: a field needs another value
+	Malformed                 // 400: no page of ours sends such a request
+	Denied                    // 403: this person may not do this
+	NotFound                  // 404: it does not exist, or belongs to another organization
+	Conflict                  // 409: the state has changed, or does not allow this
+	Gone                      // 410: it worked once, and no longer does
+	TooLarge                  // 413: more bytes than the endpoint takes
+	Throttled                 // 429: too often; RetryAfter says how long to wait
+	Unavailable               // 503: not now; RetryAfter says when to try again
+	Unproven                  // 401: nothing says who calls, or not lately enough
+	Changed                   // 412: the object is no longer as the caller knows it
+	Unconditional             // 428: the caller must say as what it knows the object
+	MediaType                 // 415: the body is of a kind that is not read here
+	Method                    // 405: another method would do something here
+	Misdirected               // 421: sent under another name than the public address has
 )
 
 // Status is the HTTP status code of k.
@@ -47,6 +53,18 @@ func (k Kind) Status() int {
 		return http.StatusTooManyRequests
 	case Unavailable:
 		return http.StatusServiceUnavailable
+	case Unproven:
+		return http.StatusUnauthorized
+	case Changed:
+		return http.StatusPreconditionFailed
+	case Unconditional:
+		return http.StatusPreconditionRequired
+	case MediaType:
+		return http.StatusUnsupportedMediaType
+	case Method:
+		return http.StatusMethodNotAllowed
+	case Misdirected:
+		return http.StatusMisdirectedRequest
 	}
 	return http.StatusInternalServerError
 }
@@ -112,4 +130,28 @@ func (e *Error) After(d time.Duration) *Error {
 // value, or the same one a little later, can succeed.
 func (e *Error) BelongsToForm() bool {
 	return e.Kind == Invalid || e.Kind == Conflict || e.Kind == Throttled || e.Kind == Unavailable
+}
+
+// All returns the faults of an error, including joined ones, or none if any part of the
+// error is not a fault.
+func All(err error) []*Error {
+	// The tree is walked here by hand, because every fault in it counts.
+	if f, ok := err.(*Error); ok { //nolint:errorlint // See above.
+		return []*Error{f}
+	}
+	switch u := err.(type) { //nolint:errorlint // See above.
+	case interface{ Unwrap() []error }:
+		var all []*Error
+		for _, e := range u.Unwrap() {
+			some := All(e)
+			if some == nil {
+				return nil
+			}
+			all = append(all, some...)
+		}
+		return all
+	case interface{ Unwrap() error }:
+		return All(u.Unwrap())
+	}
+	return nil
 }

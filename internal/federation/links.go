@@ -59,6 +59,12 @@ func LinksAt(ctx context.Context, r db.Reader, org directory.OrgID, connection s
 	return links(ctx, r, `i.connection_id = $2 order by i.used_at desc, i.subject limit $3`, string(org), connection, most)
 }
 
+// PeopleAt counts the people who are linked to a connection.
+func PeopleAt(ctx context.Context, r db.Reader, org directory.OrgID, connection string) (n int, err error) {
+	_, err = r.One(ctx, db.Into(&n), `select count(distinct user_id) from identities where org_id = $1 and connection_id = $2`, string(org), connection)
+	return n, err
+}
+
 func links(ctx context.Context, r db.Reader, which string, args ...any) ([]Link, error) {
 	return db.List(ctx, r, func(l *Link) []any {
 		return append(l.User.Targets(), db.Into(&l.Connection, &l.Provider, &l.protocol, &l.Issuer, &l.subject, &l.Email, (*db.Time)(&l.LinkedAt), (*db.Time)(&l.UsedAt))...)
@@ -98,6 +104,9 @@ func (h *Hub) Unlink(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 		delete from identities
 		where org_id = $1 and connection_id = $2 and issuer = $3 and subject = $4`, string(org), l.Connection, l.Issuer, l.subject); err != nil {
 		return fmt.Errorf("undoing a link of %s: %w", user, err)
+	}
+	if err := directory.KeepLinked(ctx, tx, org, user, len(all) > 1); err != nil {
+		return err
 	}
 	if _, err := h.Sessions.EndVouched(ctx, tx, session.Vouched{OrgID: org, ConnectionID: l.Connection, UserID: user}); err != nil {
 		return err
@@ -207,13 +216,29 @@ func (h *Hub) Approve(ctx context.Context, tx *db.Tx, actor directory.Actor, org
 	return h.tellLinked(ctx, tx, l, mail.AccountLinked)
 }
 
-// keepLink stores a link. If another transaction stores it at the same time, the
-// conflict clause lets PostgreSQL retry this one, where the index alone would fail it.
+// keepLink stores a link, which the caller has found to be new.
 func keepLink(ctx context.Context, tx *db.Tx, l Link, created bool) error {
 	_, err := tx.Exec(ctx, `
 		insert into identities (org_id, connection_id, issuer, subject, user_id, email, created, created_at, used_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		on conflict do nothing`,
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		string(l.User.OrgID), l.Connection, l.Issuer, l.subject, string(l.User.ID), l.Email, created, db.Time(tx.Now()), db.Time(tx.Now()))
+	if err != nil {
+		return err
+	}
+	return directory.KeepLinked(ctx, tx, l.User.OrgID, l.User.ID, true)
+}
+
+// unlinkAll tells the rows of users whose last link goes with a connection that is removed.
+func unlinkAll(ctx context.Context, tx *db.Tx, org directory.OrgID, connection string) error {
+	users, err := db.List(ctx, tx, db.Value[directory.UserID], `
+		select distinct i.user_id from identities i
+		where i.org_id = $1 and i.connection_id = $2 and not exists (
+			select 1 from identities o
+			where o.org_id = i.org_id and o.user_id = i.user_id and o.connection_id <> i.connection_id)`, string(org), connection)
+	for _, user := range users {
+		if err == nil {
+			err = directory.KeepLinked(ctx, tx, org, user, false)
+		}
+	}
 	return err
 }

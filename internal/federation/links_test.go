@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/federation"
 	"parvis/internal/federation/samltest"
@@ -24,7 +25,7 @@ func named(id, email string) samltest.User {
 // approve presses the approval button of an attempt.
 func (w *world) approve(b *idptest.Browser, trace federation.Trace) *idptest.Page {
 	w.t.Helper()
-	return b.Post("/o/alpha/admin/single-sign-on/attempts/"+trace.ID, nil)
+	return b.Post("/o/alpha/admin/single-sign-on/attempts/"+trace.ID, url.Values{"confirmed": {"yes"}})
 }
 
 // A second subject with an address that is linked already, as after a person left, waits until an
@@ -54,7 +55,7 @@ func TestASecondSubjectOfAConnectionWaitsForApproval(t *testing.T) {
 	b = w.Browser(t)
 	w.refused(b, w.enter(b, idp, c, named("somebody else", ada)), c, "second_subject")
 
-	idptest.Want(t, admin.Get(page).Form("main").Submit(""), idptest.Status(200), idptest.Says("console.links.approved"), idptest.SaysNot("console.links.wanted"))
+	idptest.Want(t, admin.Get(page).Form("main").Submit("").Form("main").Submit(""), idptest.Status(200), idptest.Says("console.links.approved"), idptest.SaysNot("console.links.wanted"))
 	w.inside(w.enter(w.Browser(t), idp, c, named("somebody else", ada)), w.org, "Ada")
 	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada")
 	if n := w.lettersAbout(ada, "mail.federation.linked.subject"); n != 2 {
@@ -222,6 +223,7 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 		}
 		return err
 	})
+	dbtest.ByHand(t, w.DB)
 	_, l = link(bea)
 	if err := w.DB.Update(t.Context(), func(tx *db.Tx) error {
 		return w.Hub.Unlink(t.Context(), tx, w.user(w.org, bea).AsActor(), w.org.ID, l.User.ID, l.ID())
@@ -232,9 +234,10 @@ func TestLinksAreListedAndUndone(t *testing.T) {
 		_, err := tx.Exec(ctx, `delete from passkeys where org_id = $1 and id = 'key_bea'`, string(w.org.ID))
 		return err
 	})
+	dbtest.ByHand(t, w.DB)
 	// An administrator undoes it, but not an owner's.
 	page, l = link(bea)
-	idptest.Want(t, admin.Get(page).Form("links").Submit(""), idptest.Status(200), idptest.Says("console.links.undone"))
+	idptest.Want(t, admin.Get(page).Form("links").Submit("").Form("main").Submit(""), idptest.Status(200), idptest.Says("console.links.undone"))
 	if w.signedIn(only) {
 		t.Error("the session of the link goes on")
 	}

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,8 @@ var (
 // or one who holds a setup link.
 type Editor struct {
 	directory.Actor
-	link string // id of the setup link; empty for a signed-in person
+	link  string // id of the setup link; empty for a signed-in person
+	token bool   // it is a program with a token
 }
 
 // ByActor is an Editor without a setup link.
@@ -75,6 +77,14 @@ type New struct {
 	Name     string
 }
 
+// Draft is a new connection before anything else is entered.
+func (n New) Draft() Connection {
+	return Connection{
+		Protocol: n.Protocol, Provider: n.Provider, Name: n.Name, Shown: true, State: Draft, Mapping: n.Provider.mapping(n.Protocol),
+		SAML: saml.Connection{SignRequests: true, WantSigned: saml.Either}, OIDC: oidc.Connection{Method: oidc.ClientSecretBasic, Scopes: []string{"email", "profile"}},
+	}
+}
+
 // Create makes a draft, the last in the organization's order.
 func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, n New) (Connection, error) {
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
@@ -96,11 +106,8 @@ func (h *Hub) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 	if len(all) >= MostConnections {
 		return Connection{}, ErrTooMany.With("Most", MostConnections)
 	}
-	c := Connection{
-		OrgID: org, ID: secret.NewID("con"), Protocol: n.Protocol, Provider: n.Provider, Name: name, Shown: true,
-		SAML: saml.Connection{SignRequests: true, WantSigned: saml.Either}, OIDC: oidc.Connection{Method: oidc.ClientSecretBasic, Scopes: []string{"email", "profile"}},
-		Mapping: n.Provider.mapping(n.Protocol), State: Draft, CreatedAt: tx.Now(), ChangedAt: tx.Now(),
-	}
+	c := n.Draft()
+	c.OrgID, c.ID, c.Name, c.CreatedAt, c.ChangedAt = org, secret.NewID("con"), name, tx.Now(), tx.Now()
 	for _, other := range all {
 		c.Position = max(c.Position, other.Position+1)
 	}
@@ -181,6 +188,9 @@ func (h *Hub) Change(ctx context.Context, tx *db.Tx, by Editor, org directory.Or
 	// A change may fit only what waits, such as removing a certificate that only it has,
 	// and be wrong for the connection in force.
 	atOnce := wrong == nil && (c.State != On || !next.waits(c))
+	if by.token && !atOnce {
+		return Connection{}, cmp.Or(wrong, error(ErrByHand))
+	}
 	if waiting || !atOnce {
 		if err := by.changeBeside(ctx, tx, c, w.Connection, what); err != nil || !atOnce {
 			return c, err
@@ -317,31 +327,6 @@ func changeable(ctx context.Context, r db.Reader, actor directory.Actor, org dir
 	return connectionOf(ctx, r, org, id)
 }
 
-// MoveUp moves a connection one place up in the organization's order.
-func (h *Hub) MoveUp(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
-	c, err := changeable(ctx, tx, actor, org, id)
-	if err != nil {
-		return err
-	}
-	all, err := connectionsOf(ctx, tx, org)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(all, func(other Connection) bool { return other.ID == id })
-	if i == 0 {
-		return nil
-	}
-	all[i-1], all[i] = all[i], all[i-1]
-	for position, one := range all {
-		if _, err := tx.Exec(ctx, `update connections set position = $1 where org_id = $2 and id = $3`, position, string(org), one.ID); err != nil {
-			return fmt.Errorf("arranging the connections of %s: %w", org, err)
-		}
-	}
-	e := ByActor(actor).event(c, "connection.moved")
-	e.Before, e.After = audit.Fields{"position": i + 1}, audit.Fields{"position": i}
-	return audit.Record(ctx, tx, e)
-}
-
 // Remove deletes a connection that is not on, with its links and everything else that
 // belongs to it.
 func (h *Hub) Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) error {
@@ -356,6 +341,9 @@ func (h *Hub) Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, org 
 		return err
 	}
 	if _, err := directory.ReplaceImage(ctx, tx, org, c.Logo, picture.PNG{}); err != nil {
+		return err
+	}
+	if err := unlinkAll(ctx, tx, org, id); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `delete from connections where org_id = $1 and id = $2`, string(org), id); err != nil {

@@ -62,19 +62,19 @@ func TestSessionsEndWithTheirConnectionUnlessUnticked(t *testing.T) {
 	path := w.org.Path("admin", "connections", other.ID)
 	theirs := w.Browser(t)
 	w.inside(w.enter(theirs, x.idp, x.c, person(owner)), w.org, "Olga")
-	form := x.anton.Get(x.path).Form("turn-off")
+	form := x.anton.Get(x.path).Form("turn-off").Submit("off").Form("main")
 	if !slices.Equal(form.Values["sessions"], []string{"yes"}) {
 		t.Errorf("the page does not offer to end the sessions: %v", form.Values)
 	}
-	idptest.Want(t, x.anton.Post(x.path, url.Values{"do": {"off"}}), idptest.Status(200))
+	idptest.Want(t, x.anton.Post(x.path, url.Values{"do": {"off"}, "confirmed": {"yes"}}), idptest.Status(200))
 	if !w.signedIn(theirs) {
 		t.Error("unticked, the session ended")
 	}
-	x.anton.Post(path, url.Values{"do": {"off"}, "sessions": {"yes"}})
+	x.anton.Post(path, url.Values{"do": {"off"}, "confirmed": {"yes"}, "sessions": {"yes"}})
 	if !w.signedIn(theirs) {
 		t.Error("the session ended with another connection")
 	}
-	idptest.Want(t, x.anton.Get(x.path).Form("remove").Check("confirmed", "yes").Submit("remove"), idptest.Status(200))
+	idptest.Want(t, x.anton.Get(x.path).Form("remove").Submit("remove").Form("main").Submit("remove"), idptest.Status(200))
 	if w.signedIn(theirs) {
 		t.Error("the session of a connection that was removed goes on")
 	}
@@ -85,7 +85,7 @@ func TestSessionsEndWithTheirConnectionUnlessUnticked(t *testing.T) {
 	idp := w.idp()
 	again := w.samlConnection(w.org, idp, creates)
 	theirs = w.session(idp, again, ada, "two")
-	x.anton.Get(w.org.Path("admin", "connections", again.ID)).Form("turn-off").Submit("off")
+	x.anton.Get(w.org.Path("admin", "connections", again.ID)).Form("turn-off").Submit("off").Form("main").Submit("off")
 	if w.signedIn(theirs) {
 		t.Error("the session of a connection that was turned off goes on")
 	}

@@ -3,7 +3,6 @@ package federation
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"net/netip"
 	"net/url"
@@ -177,62 +176,6 @@ func (c *Connection) take(m saml.Metadata) error {
 	return nil
 }
 
-// AddCertificate adds a certificate that the provider may sign with.
-func AddCertificate(text string) Change {
-	return func(c *Connection) error {
-		certificate, err := saml.ParseCertificate([]byte(text))
-		if err != nil {
-			return refused("certificate", upstream.Trace{}, err)
-		}
-		switch {
-		case c.Protocol != SAML:
-			return directory.ErrNotFound
-		case slices.Contains(fingerprints(c.SAML), saml.Fingerprint(certificate.Raw)):
-			return ErrHasCertificate
-		case len(c.SAML.Certificates) >= MostCertificates:
-			return ErrManyCertificates.With("Most", MostCertificates)
-		}
-		c.SAML.Certificates = append(slices.Clone(c.SAML.Certificates), certificate.Raw)
-		return nil
-	}
-}
-
-// RemoveCertificate removes a certificate, except the last: without one nobody could sign in.
-func RemoveCertificate(fingerprint string) Change {
-	return func(c *Connection) error {
-		left := slices.DeleteFunc(slices.Clone(c.SAML.Certificates), func(der []byte) bool { return saml.Fingerprint(der) == fingerprint })
-		switch len(left) {
-		case len(c.SAML.Certificates):
-			return directory.ErrNotFound
-		case 0:
-			return ErrLastCertificate
-		}
-		c.SAML.Certificates = left
-		return nil
-	}
-}
-
-// Certificate is a certificate that the provider may sign with.
-type Certificate struct {
-	Subject, Fingerprint string
-	From, Until          time.Time
-}
-
-// Certificates returns the certificates that the provider may sign with, the one that
-// lasts longest first.
-func (c Connection) Certificates() ([]Certificate, error) {
-	var all []Certificate
-	for _, der := range c.SAML.Certificates {
-		one, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, Certificate{one.Subject.CommonName, saml.Fingerprint(der), one.NotBefore, one.NotAfter})
-	}
-	slices.SortFunc(all, func(a, b Certificate) int { return b.Until.Compare(a.Until) })
-	return all, nil
-}
-
 // Client is our registration at an OpenID Connect provider.
 type Client struct {
 	Issuer, Tenant, ID string
@@ -243,7 +186,7 @@ type Client struct {
 // Discover reads what an OpenID Connect provider publishes, and returns the change it
 // makes to a connection. It is called outside any transaction.
 func (h *Hub) Discover(ctx context.Context, c Connection, client Client) (Change, error) {
-	client.Issuer, client.Tenant, client.ID = strings.TrimSpace(client.Issuer), strings.TrimSpace(client.Tenant), strings.TrimSpace(client.ID)
+	client = client.trimmed()
 	if err := client.check(); err != nil {
 		return nil, err
 	}
@@ -259,29 +202,17 @@ func (h *Hub) Discover(ctx context.Context, c Connection, client Client) (Change
 	if err != nil {
 		return nil, refused("issuer", t, err)
 	}
-	return func(c *Connection) error {
-		if c.Protocol != OIDC {
-			return directory.ErrNotFound
-		}
-		// A secret that was typed for one provider is never sent to another.
-		same := c.OIDC.Issuer == client.Issuer && c.OIDC.Tenant == client.Tenant && c.OIDC.ClientID == client.ID
-		wanted := client.Method == oidc.ClientSecretBasic || client.Method == oidc.ClientSecretPost
-		switch {
-		case !wanted:
-			c.secret = ""
-		case client.Secret != "":
-			c.secret = h.secrets.Seal([]byte(client.Secret), c.row())
-		case c.secret == "" || !same:
-			return ErrNoSecret
-		}
-		c.OIDC.Issuer, c.OIDC.Tenant, c.OIDC.ClientID, c.OIDC.Method = client.Issuer, client.Tenant, client.ID, client.Method
-		c.Found = Found{Provider: provider, Keys: keys}
-		return nil
-	}, nil
+	return h.registered(client, Found{Provider: provider, Keys: keys}), nil
 }
 
 // row names the connection in the seal of its secret.
 func (c Connection) row() string { return "connections " + string(c.OrgID) + " " + c.ID }
+
+// trimmed returns client without the spaces around what was typed.
+func (client Client) trimmed() Client {
+	client.Issuer, client.Tenant, client.ID = strings.TrimSpace(client.Issuer), strings.TrimSpace(client.Tenant), strings.TrimSpace(client.ID)
+	return client
+}
 
 func (client Client) check() error {
 	var all []error

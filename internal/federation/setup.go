@@ -57,7 +57,7 @@ func (l SetupLink) Lapsed() bool { return !l.By.StillGoverns(directory.Administr
 
 // Editor returns the holder of the link.
 func (l SetupLink) Editor() Editor {
-	return Editor{directory.Actor{Kind: directory.KindToken, OrgID: l.OrgID, ID: l.ID, Name: "setup link to " + l.Email}, l.ID}
+	return Editor{Actor: directory.Actor{Kind: directory.KindToken, OrgID: l.OrgID, ID: l.ID, Name: "setup link to " + l.Email}, link: l.ID}
 }
 
 // SetupLinkOf returns the open link of a connection, if it has one. A link whose letter

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/federation"
@@ -120,7 +121,7 @@ func TestALiveConnectionTrustsNothingNewBeforeAnOwnerTookIt(t *testing.T) {
 		}
 		b := w.Browser(t)
 		w.refused(b, w.enter(b, x.rogue, x.c, person(owner)), x.c, "signature")
-		idptest.Want(t, x.anton.Get(x.path).Form("take").Submit("discard"), idptest.Status(200), idptest.SaysNot("console.trust.title"))
+		idptest.Want(t, x.anton.Get(x.path).Form("take").Submit("discard").Form("main").Submit("discard"), idptest.Status(200), idptest.SaysNot("console.trust.title"))
 	}
 }
 
@@ -149,12 +150,12 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	p := x.anton.Get(x.path)
 	idptest.Want(t, p, idptest.Says("federation.owners_turn"))
 	idptest.Want(t, p.Form("take").Submit("take"), idptest.Status(409), idptest.Says("federation.owners_turn"))
-	idptest.Want(t, x.anton.Post(x.path, url.Values{"do": {"confirm"}, "seen": p.Form("take").Values["seen"]}), idptest.Status(200))
+	idptest.Want(t, x.anton.Post(x.path, url.Values{"do": {"confirm"}, "confirmed": {"yes"}, "seen": p.Form("take").Values["seen"]}), idptest.Status(200))
 	asOwner("taken by the administrator")
 
 	// Turning it off, changing and testing it, and turning it on again is no way around, nor is a setup
 	// link.
-	idptest.Want(t, x.anton.Post(x.path, url.Values{"do": {"off"}}), idptest.Status(200))
+	idptest.Want(t, x.anton.Post(x.path, url.Values{"do": {"off"}, "confirmed": {"yes"}}), idptest.Status(200))
 	x.anton.Post(x.path+"/certificates", add)
 	w.Clock.Advance(time.Second)
 	x.tested(x.anton, "turn", "test", x.rogue, anton)
@@ -164,6 +165,7 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 		_, err := tx.Exec(ctx, `delete from identities where org_id = $1`, string(w.org.ID))
 		return err
 	})
+	dbtest.ByHand(t, w.DB)
 	idptest.Want(t, x.anton.Get(x.path).Form("turn").Submit("on"), idptest.Status(200), idptest.Says("console.trust.unconfirmed"))
 	const mia = "mia@alpha.example"
 	w.Join(t, w.org, mia, "Mia", directory.Member)
@@ -180,7 +182,7 @@ func TestAnAdministratorBecomesNoOwnerByTheKeysOfALiveConnection(t *testing.T) {
 	x.anton.Post(x.path+"/people", url.Values{"people": {"yes"}, "vouches": {"yes"}, "creates": {"yes"}})
 	x.tested(x.anton, "turn", "test", x.rogue, anton)
 	idptest.Want(t, seen.Form("turn").Submit("confirm"), idptest.Status(409), idptest.Says("federation.changed_meanwhile"))
-	idptest.Want(t, x.olga.Get(x.path).Form("turn").Submit("confirm"), idptest.Status(200), idptest.SaysNot("console.trust.unconfirmed"))
+	idptest.Want(t, x.olga.Get(x.path).Form("turn").Submit("confirm").Form("main").Submit("confirm"), idptest.Status(200), idptest.SaysNot("console.trust.unconfirmed"))
 	w.inside(w.enter(w.Browser(t), x.rogue, x.c, person(mia)), w.org, "Mia")
 	if !w.wrote(owner, "mail.federation.confirmed.subject") || !w.wrote(mia, "mail.federation.confirmed.subject") {
 		t.Error("not all owners got a letter")
@@ -211,7 +213,7 @@ func TestAnOwnerTakesWhatWaitsBesideALiveConnection(t *testing.T) {
 	if len(w.again(x.c).SAML.Certificates) != 1 {
 		t.Error("taken without fresh proof")
 	}
-	idptest.Want(t, x.olga.Get(x.path).Form("take").Submit("take"), idptest.Status(200), idptest.SaysNot("console.trust.title"))
+	idptest.Want(t, x.olga.Get(x.path).Form("take").Submit("take").Form("main").Submit("take"), idptest.Status(200), idptest.SaysNot("console.trust.title"))
 	if now := w.again(x.c); len(now.SAML.Certificates) != 3 || !now.Tested() || now.ConfirmedAt.IsZero() {
 		t.Errorf("taken: %+v", now)
 	}
@@ -236,13 +238,14 @@ func TestWithoutAnOwnerAnAdministratorTakesWhatWasTested(t *testing.T) {
 		_, err := tx.Exec(ctx, `delete from identities where org_id = $1`, string(w.org.ID))
 		return err
 	})
+	dbtest.ByHand(t, w.DB)
 	x.anton.Post(x.path+"/certificates", url.Values{"certificate": {certificate(x.rogue)}})
 	w.Clock.Advance(time.Second)
 	// A test of what is in force does not count for what waits.
 	x.tested(x.anton, "turn", "test", x.idp, anton)
 	idptest.Want(t, x.anton.Get(x.path).Form("take").Submit("take"), idptest.Status(409), idptest.Says("federation.untested"))
 	x.tested(x.anton, "take", "test-change", x.rogue, anton)
-	idptest.Want(t, x.anton.Get(x.path).Form("take").Submit("take"), idptest.Status(200), idptest.Says("console.trust.unconfirmed"))
+	idptest.Want(t, x.anton.Get(x.path).Form("take").Submit("take").Form("main").Submit("take"), idptest.Status(200), idptest.Says("console.trust.unconfirmed"))
 	if now := w.again(x.c); !bytes.Equal(now.SAML.Certificates[1], x.rogue.Certificate.Raw) || !now.ConfirmedAt.IsZero() {
 		t.Errorf("taken: %+v", now)
 	}

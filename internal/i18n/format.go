@@ -1,7 +1,9 @@
 package i18n
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -10,6 +12,20 @@ import (
 func (l Localizer) In(zone *time.Location) Localizer {
 	l.zone = zone
 	return l
+}
+
+// Number writes n with its thousands apart: 12,345 in English. Every number that a person reads
+// comes from here; Text calls it for the numbers that it fills in.
+func (l Localizer) Number(n int) string {
+	digits := strconv.Itoa(n)
+	sign := ""
+	if n < 0 {
+		sign, digits = "-", digits[1:]
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + l.Text("language.thousands") + digits[i:]
+	}
+	return sign + digits
 }
 
 // local returns t in the zone.
@@ -28,7 +44,17 @@ func (l Localizer) Date(t time.Time) string {
 		day = l.Text("language.first_of_month") // French: 1er
 	}
 	month := l.Text("language.month." + strconv.Itoa(int(t.Month())))
-	return l.Text("language.date", "Day", day, "Month", month, "Year", t.Year())
+	return l.Text("language.date", "Day", day, "Month", month, "Year", strconv.Itoa(t.Year()))
+}
+
+// DayOfYear writes the day of t without its year: 22 November.
+func (l Localizer) DayOfYear(t time.Time) string {
+	t = l.local(t)
+	day := strconv.Itoa(t.Day())
+	if t.Day() == 1 {
+		day = l.Text("language.first_of_month")
+	}
+	return l.Text("language.day_of_year", "Day", day, "Month", l.Text("language.month."+strconv.Itoa(int(t.Month()))))
 }
 
 // DateTime writes t to the minute and names the zone: 22 November 2026, 10:00 CET.
@@ -48,6 +74,51 @@ func zoneAt(t time.Time) string {
 		name = name[:hours] + ":" + name[hours:]
 	}
 	return "UTC" + name
+}
+
+// Moment is DateTime for somebody who reads it elsewhere, later, without our clock: with the
+// day of the week, the place that the zone is named after, and its offset from UTC. A line
+// breaks between its parts only: Sunday, 22 November 2026, 11:00 (Paris, UTC+1).
+func (l Localizer) Moment(t time.Time) string {
+	at := l.local(t)
+	whole := strings.NewReplacer(" ", nonBreaking)
+	return l.Text("language.moment", "Weekday", l.Text("language.weekday."+strconv.Itoa(int(at.Weekday()))),
+		"Date", whole.Replace(l.Date(t)), "Time", at.Format("15:04"), "Zone", whole.Replace(l.placeAt(at)))
+}
+
+// nonBreaking is a space at which no line breaks.
+const nonBreaking = "\u00a0"
+
+// placeAt returns the place that the zone is named after, and its offset at a time: Paris,
+// UTC+1. The minus sign is the one at which no line breaks.
+func (l Localizer) placeAt(t time.Time) string {
+	_, seconds := t.Zone()
+	sign := "+"
+	if seconds < 0 {
+		sign, seconds = "−", -seconds
+	}
+	offset := "UTC"
+	if seconds != 0 {
+		offset += sign + strconv.Itoa(seconds/3600)
+	}
+	if minutes := seconds / 60 % 60; minutes != 0 {
+		offset += fmt.Sprintf(":%02d", minutes)
+	}
+	zone := t.Location().String()
+	if zone == "UTC" {
+		return offset
+	}
+	return l.place(zone) + ", " + offset
+}
+
+// place returns the name of the place that a zone is named after. Most have the same name in
+// all languages, and IANA's name is that in ASCII; the others are in the catalogue.
+func (l Localizer) place(zone string) string {
+	place := zone[strings.LastIndex(zone, "/")+1:]
+	if m, ok := l.messages["language.place."+strings.ToLower(place)]; ok {
+		return l.fill(m[other], nil)
+	}
+	return strings.ReplaceAll(place, "_", " ")
 }
 
 var units = []struct {

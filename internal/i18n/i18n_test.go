@@ -72,8 +72,8 @@ func TestTextFillsPlaceholdersAndChoosesThePlural(t *testing.T) {
 		"several":                      {"en", "language.days", []any{"Count", int64(2)}, "2 days"},
 		"none is plural in English":    {"en", "language.days", []any{"Count", 0}, "0 days"},
 		"none is singular in French":   {"fr", "language.days", []any{"Count", 0}, "0 jour"},
-		"a form that nobody wrote":     {"fr", "language.days", []any{"Count", 1000000}, "1000000 jours"},
-		"less than none":               {"en", "language.days", []any{"Count", -1 << 63}, "-9223372036854775808 days"},
+		"a form that nobody wrote":     {"fr", "language.days", []any{"Count", 1000000}, "1\u202f000\u202f000 jours"},
+		"less than none":               {"en", "language.days", []any{"Count", -1 << 63}, "-9,223,372,036,854,775,808 days"},
 		"a language that is not known": {"xx", "language.name", nil, "English"},
 		"a missing key shows":          {"fr", "web.missing", nil, "[web.missing]"},
 		"a missing value shows":        {"en", "language.date_time", []any{"Date", "today"}, "today, [Time] [Zone]"},
@@ -103,8 +103,16 @@ func TestDatesAreWrittenInTheLanguagesWay(t *testing.T) {
 		"22 November 2026, 14:45 UTC+05:45": c.In("en").In(zone(t, "Asia/Kathmandu")).DateTime(at),
 		"2 février 2027 à 02:59 UTC+03":     c.In("fr").In(zone(t, "Europe/Istanbul")).DateTime(first),
 		"2 February 2027":                   c.In("en").In(zone(t, "Asia/Tokyo")).Date(first),
+
+		"Sunday, 22~November~2026, 09:00 (UTC)":                   c.In("en").Moment(at),
+		"Sunday, 22~November~2026, 14:45 (Kathmandu,~UTC+5:45)":   c.In("en").In(zone(t, "Asia/Kathmandu")).Moment(at),
+		"dimanche 22~novembre~2026 à~06:00 (Buenos~Aires,~UTC−3)": c.In("fr").In(zone(t, "America/Argentina/Buenos_Aires")).Moment(at),
+		"mardi 2~février~2027 à~13:59 (Kiritimati,~UTC+14)":       c.In("fr").In(zone(t, "Pacific/Kiritimati")).Moment(first),
+		"Monday, 1~February~2027, 20:29 (St~John’s,~UTC−3:30)":    c.In("en").In(zone(t, "America/St_Johns")).Moment(first),
+		"dimanche 22~novembre~2026 à~09:00 (Londres,~UTC)":        c.In("fr").In(zone(t, "Europe/London")).Moment(at),
+		"lundi 1er~février~2027 à~23:59 (UTC)":                    c.In("fr").Moment(first),
 	} {
-		if got != want {
+		if want = strings.ReplaceAll(want, "~", nonBreaking); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -196,4 +204,19 @@ func BenchmarkText(b *testing.B) {
 			l.Text("language.days", "Count", 2)
 		}
 	})
+}
+
+// A place whose zone nobody can choose would be a name for nothing.
+func TestPlacesAreThoseOfZones(t *testing.T) {
+	known := map[string]bool{}
+	for _, area := range Zones() {
+		for _, zone := range area.Zones {
+			known["language.place."+strings.ToLower(zone.Name[strings.LastIndex(zone.Name, "/")+1:])] = true
+		}
+	}
+	for key := range load(t).texts["en"].messages {
+		if strings.HasPrefix(key, "language.place.") && !known[key] {
+			t.Errorf("%s is in no zone's name", key)
+		}
+	}
 }

@@ -101,10 +101,10 @@ func (l Localizer) Text(key string, pairs ...any) string {
 	}
 	if len(m) > 1 {
 		if t := m[l.form(value(pairs, "Count"))]; t != nil {
-			return t.fill(pairs)
+			return l.fill(t, pairs)
 		}
 	}
-	return m[other].fill(pairs)
+	return l.fill(m[other], pairs)
 }
 
 // form returns the plural form for a count, or an empty text if count is not a number.
@@ -123,19 +123,27 @@ func (l Localizer) form(count any) string {
 	return form
 }
 
-func (t text) fill(pairs []any) string {
+// fill puts the values into a text. What is an integer is a number to read; a year or another name
+// made of digits has to be passed as a string.
+func (l Localizer) fill(t text, pairs []any) string {
 	if len(t) == 1 {
 		return t[0]
 	}
 	var b strings.Builder
 	for i, s := range t {
-		switch {
-		case i%2 == 0:
+		if i%2 == 0 {
 			b.WriteString(s)
-		case value(pairs, s) == nil:
+			continue
+		}
+		switch v := value(pairs, s).(type) {
+		case nil:
 			b.WriteString("[" + s + "]")
+		case int:
+			b.WriteString(l.Number(v))
+		case int64:
+			b.WriteString(l.Number(int(v)))
 		default:
-			fmt.Fprint(&b, value(pairs, s))
+			fmt.Fprint(&b, v)
 		}
 	}
 	return b.String()

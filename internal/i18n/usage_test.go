@@ -13,11 +13,21 @@ import (
 // dynamic lists the beginnings of keys that the code puts together. If such a beginning is
 // used, every key of the catalogue that begins with it counts as used.
 var dynamic = []string{
+	"api.area.",
+	"api.operation.",
 	"audit.action.",
 	"audit.field.",
 	"audit.object.",
+	"audit.result.",
 	"console.role.",
+	"console.people.state.",
+	"console.people.steps.",
+	"console.people.way.",
+	"console.overview.way.",
+	"console.overview.invitation.",
 	"language.month.",
+	"language.weekday.",
+	"language.place.",
 	"mail.federation.",
 	"federation.check.",
 	"federation.fix.",
@@ -28,6 +38,8 @@ var dynamic = []string{
 	"federation.method.",
 	"federation.signed.",
 	"federation.outbound.",
+	"access.scope.",
+	"access.area.",
 	"console.application.kind.",
 	"console.application.kind_what.",
 	"console.application.audience.",
@@ -47,7 +59,7 @@ var dynamic = []string{
 var (
 	// Keys are quoted in Go, and in templates: .T "web.home.title". The keys of an area
 	// that is missing here would not be checked.
-	usedKey = regexp.MustCompile("[\"`]((?:audit|console|credential|directory|fault|federation|language|mail|op|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
+	usedKey = regexp.MustCompile("[\"`]((?:access|administration|api|audit|console|credential|directory|fault|federation|language|mail|op|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
 	// "page.css" names a file and "web.go" another.
 	fileName = regexp.MustCompile(`\.(css|go|html|ico|js|json|mjs|png|sql|svg|txt|woff2)$`)
 )

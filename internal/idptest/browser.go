@@ -171,7 +171,7 @@ func (b *Browser) Do(r *http.Request) *Page {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	doc, err := html.Parse(strings.NewReader(string(body)))
+	doc, err := html.Parse(strings.NewReader(strings.ReplaceAll(string(body), "<wbr>", "")))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -48,3 +48,28 @@ func keepPage(t testing.TB, p *Page) {
 		t.Fatal(err)
 	}
 }
+
+// Keep writes a page under a name to the folder that PARVIS_PAGES names, where ./pictures takes
+// it into the picture book.
+func (p *Page) Keep(t testing.TB, name string) {
+	t.Helper()
+	folder := os.Getenv("PARVIS_PAGES")
+	if folder == "" {
+		return
+	}
+	file := filepath.Join(folder, p.Lang(), filepath.FromSlash(name)+".html")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(p.Body), 0o644); err != nil { //nolint:gosec // Read by another user's programs.
+		t.Fatal(err)
+	}
+}
+
+// Title returns the title of the page.
+func (p *Page) Title() string {
+	if title := p.find(func(n *html.Node) bool { return n.Data == "title" }); title != nil && title.FirstChild != nil {
+		return title.FirstChild.Data
+	}
+	return ""
+}

@@ -29,9 +29,9 @@ type Policy struct {
 	Forget time.Duration // the count starts again after this long without a take
 }
 
-// afterOne returns how long the very first take makes the next one wait.
-func (p Policy) afterOne() time.Duration {
-	if p.Free > 1 {
+// after returns how long a first try that counts as n takes makes the next one wait.
+func (p Policy) after(n int) time.Duration {
+	if n < p.Free {
 		return 0
 	}
 	return p.First
@@ -41,6 +41,14 @@ func (p Policy) afterOne() time.Duration {
 type Key struct {
 	policy Policy
 	id     string
+	takes  int // how many takes one try counts as
+}
+
+// Times returns the key for a try that counts as n takes, such as a list of n letters. It is
+// allowed or refused as a whole, and makes the next one wait as a single take does.
+func (k Key) Times(n int) Key {
+	k.takes = n
+	return k
 }
 
 // Limiter makes keys from which nobody can find out what they count.
@@ -77,7 +85,7 @@ func (l *Limiter) Key(p Policy, parts ...Part) Key {
 	for _, part := range parts {
 		texts = append(texts, part.kind, part.text)
 	}
-	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup, texts...)[:18])}
+	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup, texts...)[:18]), 1}
 }
 
 // Taken is the result of a take.
@@ -96,16 +104,16 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 	keys = slices.SortedFunc(slices.Values(keys), func(a, b Key) int { return strings.Compare(a.id, b.id) })
 	now := d.Now()
 	var values strings.Builder
-	args := make([]any, 0, 7*len(keys))
+	args := make([]any, 0, 8*len(keys))
 	for i, k := range keys {
 		if i > 0 {
 			values.WriteString(", ")
 		}
 		n := len(args)
 		p := func(i int) string { return "$" + strconv.Itoa(n+i) }
-		fmt.Fprintf(&values, "(%s, 1, %s, %s, %s, %s, %s, true, %s)", p(1), p(2), p(3), p(4), p(5), p(6), p(7))
-		wait := k.policy.afterOne()
-		args = append(args, k.id, k.policy.Free, k.policy.First.Microseconds(), k.policy.Most.Microseconds(), wait.Microseconds(),
+		fmt.Fprintf(&values, "(%s, %s, %s, %s, %s, %s, %s, true, %s)", p(1), p(2), p(3), p(4), p(5), p(6), p(7), p(8))
+		wait := k.policy.after(k.takes)
+		args = append(args, k.id, k.takes, k.policy.Free, k.policy.First.Microseconds(), k.policy.Most.Microseconds(), wait.Microseconds(),
 			db.Time(now.Add(wait)), db.Time(now.Add(k.policy.Forget)))
 	}
 	taken := Taken{Allowed: true, Counts: map[string]int{}}
@@ -117,14 +125,14 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 		if err := scan(&id, &count, &allowed, (*db.Time)(&freeAt)); err != nil {
 			return err
 		}
-		i := slices.IndexFunc(keys, func(k Key) bool { return k.id == id })
-		taken.Counts[keys[i].policy.Name] = count
+		k := keys[slices.IndexFunc(keys, func(k Key) bool { return k.id == id })]
+		taken.Counts[k.policy.Name] = count
 		switch {
 		case !allowed:
 			taken.Allowed = false
 			taken.Wait = max(taken.Wait, freeAt.Sub(now))
-		case count == keys[i].policy.Free:
-			taken.Crossed = append(taken.Crossed, keys[i].policy.Name)
+		case count >= k.policy.Free && count-k.takes < k.policy.Free:
+			taken.Crossed = append(taken.Crossed, k.policy.Name)
 		}
 		return nil
 	}, takeBefore+values.String()+takeAfter, args...)
@@ -144,20 +152,20 @@ const (
 	takeAfter = `
 		on conflict (id) do update set
 			taken = case
-				when ` + expired + ` then 1
+				when ` + expired + ` then excluded.taken
 				when ` + refused + ` then limits.taken
-				else limits.taken + 1 end,
+				else limits.taken + excluded.taken end,
 			delay = case
 				when ` + expired + ` then excluded.delay
 				when ` + refused + ` then limits.delay
-				when limits.taken + 1 < excluded.free then 0
+				when limits.taken + excluded.taken < excluded.free then 0
 				when limits.delay = 0 then excluded.first
 				when limits.delay * 2 > excluded.most then excluded.most
 				else limits.delay * 2 end,
 			free_at = case
 				when ` + expired + ` then excluded.free_at
 				when ` + refused + ` then limits.free_at
-				when limits.taken + 1 < excluded.free then ` + instant + `
+				when limits.taken + excluded.taken < excluded.free then ` + instant + `
 				when limits.delay = 0 then ` + instant + ` + excluded.first
 				when limits.delay * 2 > excluded.most then ` + instant + ` + excluded.most
 				else ` + instant + ` + limits.delay * 2 end,

@@ -9,6 +9,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 	"parvis/internal/limit"
 	"parvis/internal/secret"
 )
@@ -92,6 +93,29 @@ func TestASingleFreeTakeMakesTheSecondWait(t *testing.T) {
 			clock.Advance(one.Forget)
 		}
 	}
+}
+
+func TestATryThatCountsAsManyIsAllowedOrRefusedAsAWhole(t *testing.T) {
+	t.Parallel()
+	d, clock := dbtest.Open(t)
+	k := limit.NewLimiter(secret.NewKeys().Lookup).Key(shared, limit.Of("a list of letters"))
+	for _, c := range []struct {
+		takes   int
+		allowed bool
+		crossed int
+		count   int
+	}{{60, true, 0, 60}, {39, true, 0, 99}, {50, true, 1, 149}, {1, false, 0, 149}} {
+		got := take(t, d, k.Times(c.takes))
+		of := expect.Case(t, "%d more", c.takes)
+		expect.Equal(of, "allowed", got.Allowed, c.allowed)
+		expect.Equal(of, "crossed", len(got.Crossed), c.crossed)
+		expect.Equal(of, "count", got.Counts[shared.Name], c.count)
+	}
+	clock.Advance(shared.First)
+	expect.Equal(t, "after the wait", take(t, d, k).Allowed, true)
+	other := limit.NewLimiter(secret.NewKeys().Lookup).Key(shared, limit.Of("another"))
+	expect.Equal(t, "a first try that uses up all", take(t, d, other.Times(shared.Free)).Allowed, true)
+	expect.Equal(t, "the next waits", take(t, d, other).Wait, shared.First)
 }
 
 func TestReleaseClearsOwnCountsAndGivesBackTheSharedTake(t *testing.T) {

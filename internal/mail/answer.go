@@ -122,6 +122,37 @@ func Refusals(ctx context.Context, r db.Reader, since time.Time) (map[Answer]int
 	return all, err
 }
 
+// Backlog is what an organization's letters wait for.
+type Backlog struct {
+	Letters int       // that no mail server has accepted
+	Since   time.Time // of the oldest
+}
+
+// BacklogOf returns the letters of an organization that wait for a mail server since before a
+// time.
+func BacklogOf(ctx context.Context, r db.Reader, orgID string, before time.Time) (Backlog, error) {
+	var b Backlog
+	_, err := r.One(ctx, db.Into(&b.Letters, (*db.Time)(&b.Since)), `
+		select count(*), min(created_at)
+		from letters
+		where org_id = $1 and next_try_at is not null and created_at < $2`, orgID, db.Time(before))
+	return b, err
+}
+
+// RefusedTo returns the addresses to which a letter was refused for good since a time and none
+// was sent later, the last refused first.
+func RefusedTo(ctx context.Context, r db.Reader, orgID string, since time.Time) ([]string, error) {
+	return db.List(ctx, r, db.Value[string], `
+		select l.recipient
+		from letters l
+		where l.org_id = $1 and l.bounced_at is not null and l.bounced_at > $2 and not exists (
+			select 1 from letters s
+			where s.org_id = l.org_id and s.recipient = l.recipient and s.created_at > l.created_at and s.sent_at is not null)
+		group by l.recipient
+		order by max(l.bounced_at) desc, l.recipient
+		limit 100`, orgID, db.Time(since))
+}
+
 // A Delivery says what became of a letter. It is for packages that keep the letter's id in
 // their own rows: they join letters as l and read DeliveryColumns. The link in a letter that
 // was refused for good is dead, so a look-up of a link must also require that l.bounced_at

@@ -3,6 +3,7 @@ package mail
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"parvis/internal/i18n"
@@ -22,22 +23,44 @@ type Parameters interface {
 type content struct {
 	Subject  string
 	Greeting string
-	Before   []string // paragraphs above the button
+	Before   []string // what the letter is about
+	Facts    []fact
+	Then     []string // what follows from it
 	Button   string
 	Link     string  // where the button leads; empty if the links are in Rows
 	Rows     []place // several links, in place of the button
 	After    []string
-	Footer   []string // small print
+	Object   objection
+	Footer   []string // small print, before what every letter says there
+	Why      string   // why the recipient gets the letter
+
+	ToAdministrators bool // and not to the people of the organization
+	ToStranger       bool // who does not belong to the organization, or not yet
 }
+
+// A fact is a line that is looked up rather than read, such as when something was done.
+type fact struct{ Label, Value string }
 
 // A place is one of several links of a letter.
 type place struct{ Text, Address string }
+
+// Pieces returns the address in pieces between which a line may break.
+func (p place) Pieces() []string { return strings.SplitAfter(p.Address, "/") }
+
+// An objection is the way to say that something was not done by oneself. It never looks like
+// the button of a letter, because nobody is to press it by habit.
+type objection struct {
+	Button, Link string
+	What         []string
+}
 
 // parse reads what Put stored.
 func parse(kind string, raw []byte) (Parameters, error) {
 	switch kind {
 	case InvitationParameters{}.kind():
 		return parseAs[InvitationParameters](raw)
+	case LogAlteredParameters{}.kind():
+		return parseAs[LogAlteredParameters](raw)
 	case BrowserCopiedParameters{}.kind():
 		return parseAs[BrowserCopiedParameters](raw)
 	case ResetParameters{}.kind():
@@ -80,6 +103,8 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[EmailAskedParameters](raw)
 	case EmailChangedParameters{}.kind():
 		return parseAs[EmailChangedParameters](raw)
+	case MachineRestsParameters{}.kind():
+		return parseAs[MachineRestsParameters](raw)
 	case DomainParameters{}.kind():
 		return parseAs[DomainParameters](raw)
 	}
@@ -92,8 +117,11 @@ func parseAs[P Parameters](raw []byte) (Parameters, error) {
 	return p, err
 }
 
-// A writer writes in the recipient's language.
-type writer struct{ i18n.Localizer }
+// A writer writes to one person, in that person's language.
+type writer struct {
+	i18n.Localizer
+	recipient string
+}
 
 // own is a text that this program made, such as a web address or a date. say inserts it
 // unchanged.
@@ -110,12 +138,27 @@ func (w writer) say(key string, pairs ...any) string {
 	return w.Text(key, pairs...)
 }
 
+// longestAddress is how long the address of a mailbox may be (RFC 5321 §4.5.3.1.3).
+const longestAddress = 254
+
+// address is an address that somebody typed, which is never cut: its end says whose it is.
+func (w writer) address(s string) own { return own(unlinked(clean(s, longestAddress))) }
+
 func (w writer) greeting(name string) string {
 	if plain(name) == "" {
 		return w.say("mail.greeting_nameless")
 	}
 	return w.say("mail.greeting", "Name", name)
 }
+
+// why says why the recipient gets a letter. The address is shown, since many people read
+// several mailboxes in one place.
+func (w writer) why(key, organization string) string {
+	return w.say(key, "Organization", organization, "Recipient", own(w.recipient))
+}
+
+// when is the fact of when something was done.
+func (w writer) when(t time.Time) fact { return fact{w.say("mail.fact.when"), w.Moment(t)} }
 
 // InvitationParameters write the letter that invites somebody. It says what it is for, who
 // invites, when it ends and what to bookmark, and has one link (journey 1.1).
@@ -148,10 +191,12 @@ func (p InvitationParameters) write(w writer) content {
 		Button:   w.say("mail.invitation.button"),
 		Link:     p.Link,
 		After: []string{
-			w.say("mail.invitation.ends", "Expires", own(w.DateTime(p.Expires))),
+			w.say("mail.invitation.ends", "Expires", own(w.Moment(p.Expires))),
 			w.say("mail.invitation.bookmark", "Page", own(p.SignInPage)),
 		},
-		Footer: []string{w.say("mail.invitation.unexpected"), w.say("mail.footer")},
+		Footer:     []string{w.say("mail.invitation.unexpected")},
+		Why:        w.why("mail.why.invited", p.Organization),
+		ToStranger: true,
 	}
 }
 
@@ -170,15 +215,15 @@ func (BrowserCopiedParameters) kind() string      { return "browser_copied" }
 func (BrowserCopiedParameters) endsAt() time.Time { return time.Time{} }
 
 func (p BrowserCopiedParameters) write(w writer) content {
-	c := content{
+	return content{
 		Subject:  w.say("mail.browser_copied.subject", "Organization", p.Organization),
 		Greeting: w.greeting(p.Name),
-		Before:   []string{w.say("mail.browser_copied.what", "Organization", p.Organization, "When", own(w.DateTime(p.When)))},
-		Button:   w.say("mail.browser_copied.button"),
-		Link:     p.SignInPage,
-		Footer:   []string{w.say("mail.footer")},
+		Before:   []string{w.say("mail.browser_copied.what", "Organization", p.Organization)},
+		Facts: append([]fact{w.when(p.When)},
+			w.where("mail.browser_copied.browser", "mail.browser_copied.network", p.Network, p.Agent)...),
+		Then:   []string{w.say("mail.browser_copied.why"), w.say("mail.browser_copied.then")},
+		Button: w.say("mail.browser_copied.button"),
+		Link:   p.SignInPage,
+		Why:    w.why("mail.why.member", p.Organization),
 	}
-	c.Before = append(c.Before, w.where("mail.browser_copied.where", p.Network, p.Agent)...)
-	c.Before = append(c.Before, w.say("mail.browser_copied.why"), w.say("mail.browser_copied.then"))
-	return c
 }

@@ -21,33 +21,33 @@ func (d Deed) letterID() string { return d.ID }
 
 func (Deed) endsAt() time.Time { return time.Time{} }
 
-// say fills in a message that may name the organization and the time of d.
+// say fills in a message that may name the organization of d.
 func (d Deed) say(w writer, key string, pairs ...any) string {
-	return w.say(key, append([]any{"Organization", d.Organization, "When", own(w.DateTime(d.When))}, pairs...)...)
+	return w.say(key, append([]any{"Organization", d.Organization}, pairs...)...)
 }
 
-// letter says what was done, from where, and what follows from it, and then how to
+// letter says what was done, when and from where, and what follows from it, and then how to
 // object.
 func (d Deed) letter(w writer, subject, what string, then ...string) content {
 	return content{
 		Subject:  w.say(subject, "Organization", d.Organization),
 		Greeting: w.greeting(d.Name),
-		Before:   append(append([]string{what}, w.where("mail.where", d.Network, d.Agent)...), then...),
-		Button:   w.say("mail.not_me.button"),
-		Link:     d.NotMe,
-		After:    []string{w.say("mail.not_me.what")},
-		Footer:   []string{w.say("mail.footer")},
+		Before:   []string{what},
+		Facts:    append([]fact{w.when(d.When)}, w.where("mail.fact.browser", "mail.fact.network", d.Network, d.Agent)...),
+		Then:     then,
+		Object:   objection{Button: w.say("mail.not_me.button"), Link: d.NotMe, What: []string{w.say("mail.not_me.what")}},
+		Why:      w.why("mail.why.member", d.Organization),
 	}
 }
 
-// where returns the sentence of a key about where something was done from, as far as that
-// is known.
-func (w writer) where(key, network, agent string) []string {
+// where returns the facts of where something was done from, under the labels of two keys, as
+// far as they are known.
+func (w writer) where(browserKey, networkKey, network, agent string) []fact {
 	at, err := netip.ParseAddr(network)
 	if err != nil || agent == "" {
 		return nil
 	}
-	return []string{w.say(key, "Network", own(at.String()), "Agent", w.Browser(agent))}
+	return []fact{{w.say(browserKey), plain(w.Browser(agent))}, {w.say(networkKey), at.String()}}
 }
 
 // mine says that a person who did it themselves need do nothing.
@@ -101,11 +101,11 @@ func (p AuthenticatorParameters) write(w writer) content {
 			w.say("mail.device.removed_sessions"), w.mine())
 	case "recovery_codes.made":
 		c := p.letter(w, "mail.device.recovery_subject", p.say(w, "mail.device.recovery"), w.mine())
-		c.After = append(c.After, w.say("mail.device.recovery_back"))
+		c.Object.What = append(c.Object.What, w.say("mail.device.recovery_back"))
 		return c
 	}
 	c := p.letter(w, "mail.device.added_subject", p.say(w, "mail.device.added", "Device", p.Device), w.mine())
-	c.After = append(c.After, w.say("mail.device.back"))
+	c.Object.What = append(c.Object.What, w.say("mail.device.back"))
 	return c
 }
 
@@ -157,5 +157,5 @@ func (p SecondStepResetParameters) write(w writer) content {
 	case p.NoPassword:
 		then = w.say("mail.second_step_reset.no_password")
 	}
-	return p.letter(w, "mail.second_step_reset.subject", what, then, w.mine())
+	return p.letter(w, "mail.second_step_reset.subject", what, then, w.say("mail.email_asked.mine"))
 }

@@ -24,16 +24,21 @@ func (p DomainParameters) write(w writer) content {
 			w.say("mail.domain.lapsed", "Domain", own(p.Domain), "Organization", p.Organization),
 			w.say("mail.domain.lapsed_then"),
 		},
+		Facts: []fact{
+			{w.say("mail.domain.record"), p.Record},
+			{w.say("mail.domain.value"), p.Value},
+		},
 		Button: w.say("mail.domain.button"),
 		Link:   p.Link,
-		After:  []string{w.say("mail.domain.record", "Record", own(p.Record), "Value", own(p.Value))},
-		Footer: []string{w.say("mail.footer")},
+		Why:    w.why("mail.why.administrator", p.Organization),
+
+		ToAdministrators: true,
 	}
 	if !p.Lapses.IsZero() {
 		c.Subject = w.say("mail.domain.missing_subject", "Domain", own(p.Domain), "Organization", p.Organization)
 		c.Before = []string{
 			w.say("mail.domain.missing", "Domain", own(p.Domain), "Organization", p.Organization),
-			w.say("mail.domain.missing_then", "When", own(w.DateTime(p.Lapses))),
+			w.say("mail.domain.missing_then", "When", own(w.Moment(p.Lapses))),
 		}
 	}
 	return c

@@ -26,8 +26,11 @@ func (p EmailProofParameters) write(w writer) content {
 		Before:   []string{what, w.say("mail.email_proof.until")},
 		Button:   w.say("mail.email_proof.button"),
 		Link:     p.Link,
-		After:    []string{w.say("mail.email_proof.ends", "Expires", own(w.DateTime(p.Expires)))},
-		Footer:   []string{w.say("mail.email_proof.unexpected"), w.say("mail.footer")},
+		After:    []string{w.say("mail.email_proof.ends", "Expires", own(w.Moment(p.Expires)))},
+		Footer:   []string{w.say("mail.email_proof.unexpected")},
+		Why:      w.why("mail.why.new_address", p.Organization),
+
+		ToStranger: true, // until it is proved
 	}
 }
 
@@ -49,7 +52,7 @@ func (p EmailTakenParameters) write(w writer) content {
 			w.say("mail.email_taken.what", "Organization", p.Organization),
 			w.say("mail.email_taken.then"),
 		},
-		Footer: []string{w.say("mail.footer")},
+		Why: w.why("mail.why.member", p.Organization),
 	}
 }
 
@@ -68,8 +71,8 @@ func (p EmailAskedParameters) write(w writer) content {
 	if p.ByAdministrator {
 		key = "mail.email_asked.by_administrator"
 	}
-	c := p.letter(w, "mail.email_asked.subject", p.say(w, key, "New", p.New), w.say("mail.email_asked.until"), w.say("mail.email_asked.mine"))
-	c.After = append(c.After, w.say("mail.email_asked.objected"))
+	c := p.letter(w, "mail.email_asked.subject", p.say(w, key, "New", w.address(p.New)), w.say("mail.email_asked.until"), w.say("mail.email_asked.mine"))
+	c.Object.What = append(c.Object.What, w.say("mail.email_asked.objected"))
 	return c
 }
 
@@ -83,7 +86,8 @@ type EmailChangedParameters struct {
 func (EmailChangedParameters) kind() string { return "email_changed" }
 
 func (p EmailChangedParameters) write(w writer) content {
-	c := p.letter(w, "mail.email_changed.subject", p.say(w, "mail.email_changed.what", "New", p.New), w.say("mail.email_asked.mine"))
-	c.After = append(c.After, w.say("mail.email_changed.objected"))
+	c := p.letter(w, "mail.email_changed.subject", p.say(w, "mail.email_changed.what", "New", w.address(p.New)), w.say("mail.email_asked.mine"))
+	c.Object.What = append(c.Object.What, w.say("mail.email_changed.objected"))
+	c.Why = w.why("mail.why.old_address", p.Organization)
 	return c
 }

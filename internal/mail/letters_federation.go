@@ -38,16 +38,27 @@ func (FederationParameters) endsAt() time.Time { return time.Time{} }
 func (p FederationParameters) write(w writer) content {
 	say := func(key string) string {
 		return w.say("mail.federation."+p.What+key, "Organization", p.Organization, "Connection", p.Connection,
-			"Person", p.Person, "Email", p.Email, "When", own(w.DateTime(p.When)))
+			"Person", p.Person, "Email", w.address(p.Email), "When", own(w.Moment(p.When)))
 	}
-	return content{
-		Subject:  say(".subject"),
-		Greeting: w.greeting(p.Name),
-		Before:   []string{say(".what"), say(".then")},
-		Button:   w.say("mail.federation_button"),
-		Link:     p.Link,
-		Footer:   []string{w.say("mail.footer")},
+	c := content{
+		Subject:          say(".subject"),
+		Greeting:         w.greeting(p.Name),
+		Before:           []string{say(".what")},
+		Then:             []string{say(".then")},
+		Button:           w.say("mail.federation_button"),
+		Link:             p.Link,
+		Why:              w.why("mail.why.administrator", p.Organization),
+		ToAdministrators: true,
 	}
+	switch p.What {
+	case FederationFails, CertificateEnding: // their sentences say until when
+	case AccountLinked, AccountUnlinked:
+		c.Why, c.ToAdministrators = w.why("mail.why.member", p.Organization), false
+		fallthrough
+	default:
+		c.Facts = []fact{w.when(p.When)}
+	}
+	return c
 }
 
 // ConnectionSetupParameters write the letter with the link that a company's IT department
@@ -73,7 +84,10 @@ func (p ConnectionSetupParameters) write(w writer) content {
 		},
 		Button: w.say("mail.connection_setup.button"),
 		Link:   p.Link,
-		After:  []string{w.say("mail.connection_setup.ends", "Expires", own(w.DateTime(p.Expires)))},
-		Footer: []string{w.say("mail.connection_setup.unexpected"), w.say("mail.footer")},
+		After:  []string{w.say("mail.connection_setup.ends", "Expires", own(w.Moment(p.Expires)))},
+		Footer: []string{w.say("mail.connection_setup.unexpected")},
+		Why:    w.why("mail.why.setup", p.Organization),
+
+		ToStranger: true,
 	}
 }

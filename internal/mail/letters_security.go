@@ -16,7 +16,10 @@ func (ResetParameters) kind() string        { return "reset" }
 func (p ResetParameters) endsAt() time.Time { return p.Expires }
 
 func (p ResetParameters) write(w writer) content {
-	what := w.say("mail.reset.what", "Organization", p.Organization)
+	what, why := w.say("mail.reset.what", "Organization", p.Organization), w.why("mail.why.asked", p.Organization)
+	if p.ByAdministrator {
+		why = w.why("mail.why.asked_by_administrator", p.Organization)
+	}
 	if p.ByAdministrator && !p.NoPassword {
 		what = w.say("mail.reset.by_administrator", "Organization", p.Organization)
 	}
@@ -30,8 +33,9 @@ func (p ResetParameters) write(w writer) content {
 		Before:   before,
 		Button:   w.say("mail.reset.button"),
 		Link:     p.Link,
-		After:    []string{w.say("mail.reset.ends", "Expires", own(w.DateTime(p.Expires)))},
-		Footer:   []string{w.say("mail.reset.unexpected"), w.say("mail.footer")},
+		After:    []string{w.say("mail.reset.ends", "Expires", own(w.Moment(p.Expires)))},
+		Footer:   []string{w.say("mail.reset.unexpected")},
+		Why:      why,
 	}
 }
 
@@ -58,7 +62,10 @@ func (p ResetExplainedParameters) write(w writer) content {
 		Before:   []string{w.say("mail.reset_explained.asked", "Organization", p.Organization), why},
 		Button:   w.say("mail.reset_explained.button"),
 		Link:     p.SignInPage,
-		Footer:   []string{w.say("mail.reset.unexpected"), w.say("mail.footer")},
+		Footer:   []string{w.say("mail.reset.unexpected")},
+		Why:      w.why("mail.why.asked", p.Organization),
+
+		ToStranger: p.Invited,
 	}
 }
 
@@ -81,7 +88,8 @@ func (p NamesParameters) write(w writer) content {
 		Greeting: w.say("mail.greeting_nameless"),
 		Before:   []string{w.say("mail.names.what", "Count", len(p.Organizations))},
 		After:    []string{w.say("mail.names.bookmark")},
-		Footer:   []string{w.say("mail.names.unexpected"), w.say("mail.footer")},
+		Footer:   []string{w.say("mail.names.unexpected")},
+		Why:      w.why("mail.why.asked", ""),
 	}
 	for _, o := range p.Organizations {
 		c.Rows = append(c.Rows, place{w.say("mail.names.row", "Name", o.Name, "ShortName", o.ShortName), o.SignInPage})
@@ -104,14 +112,12 @@ func (p GuessedParameters) write(w writer) content {
 	return content{
 		Subject:  w.say("mail.guessed.subject", "Organization", p.Organization),
 		Greeting: w.greeting(p.Name),
-		Before: []string{
-			w.say("mail.guessed.what", "Organization", p.Organization, "When", own(w.DateTime(p.When))),
-			w.say("mail.guessed.slowed"),
-		},
-		Button: w.say("mail.guessed.button"),
-		Link:   p.ResetPage,
-		After:  []string{w.say("mail.guessed.yours")},
-		Footer: []string{w.say("mail.footer")},
+		Before:   []string{w.say("mail.guessed.what", "Organization", p.Organization)},
+		Facts:    []fact{{w.say("mail.guessed.last"), w.Moment(p.When)}},
+		Then:     []string{w.say("mail.guessed.slowed"), w.say("mail.guessed.yours")},
+		Button:   w.say("mail.guessed.button"),
+		Link:     p.ResetPage,
+		Why:      w.why("mail.why.member", p.Organization),
 	}
 }
 
@@ -137,7 +143,7 @@ func (p PasswordDisabledParameters) write(w writer) content {
 		},
 		Button: w.say("mail.password_disabled.button"),
 		Link:   p.ResetPage,
-		Footer: []string{w.say("mail.footer")},
+		Why:    w.why("mail.why.member", p.Organization),
 	}
 }
 
@@ -164,11 +170,14 @@ func (p DisownedParameters) write(w writer) content {
 	return content{
 		Subject:  w.say("mail.disowned.subject", "Person", p.Person, "Organization", p.Organization),
 		Greeting: w.greeting(p.Name),
-		Before:   []string{w.say("mail.disowned.what", "Person", p.Person, "Email", p.Email, "When", own(w.DateTime(p.When))), done},
+		Before:   []string{w.say("mail.disowned.what", "Person", p.Person, "Email", w.address(p.Email))},
+		Facts:    []fact{w.when(p.When)},
+		Then:     []string{done, w.say("mail.disowned.then")},
 		Button:   w.say("mail.disowned.button"),
 		Link:     p.Link,
-		After:    []string{w.say("mail.disowned.then")},
-		Footer:   []string{w.say("mail.footer")},
+		Why:      w.why("mail.why.administrator", p.Organization),
+
+		ToAdministrators: true,
 	}
 }
 
@@ -189,16 +198,17 @@ func (HelpAskedParameters) kind() string      { return "help_asked" }
 func (HelpAskedParameters) endsAt() time.Time { return time.Time{} }
 
 func (p HelpAskedParameters) write(w writer) content {
-	c := content{
+	return content{
 		Subject:  w.say("mail.help_asked.subject", "Person", p.Person, "Organization", p.Organization),
 		Greeting: w.greeting(p.Name),
-		Before:   []string{w.say("mail.help_asked.what", "Person", p.Person, "Email", p.Email, "When", own(w.DateTime(p.When)))},
+		Before:   []string{w.say("mail.help_asked.what", "Person", p.Person, "Email", w.address(p.Email))},
+		Facts:    append([]fact{w.when(p.When)}, w.where("mail.fact.browser", "mail.fact.network", p.Network, p.Agent)...),
+		Then:     []string{w.say("mail.help_asked.check", "Person", p.Person)},
 		Button:   w.say("mail.help_asked.button"),
 		Link:     p.Link,
 		After:    []string{w.say("mail.help_asked.then"), w.say("mail.help_asked.not_them")},
-		Footer:   []string{w.say("mail.footer")},
+		Why:      w.why("mail.why.administrator", p.Organization),
+
+		ToAdministrators: true,
 	}
-	c.Before = append(c.Before, w.where("mail.where", p.Network, p.Agent)...)
-	c.Before = append(c.Before, w.say("mail.help_asked.check", "Person", p.Person))
-	return c
 }

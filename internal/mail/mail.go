@@ -30,6 +30,7 @@ type Letter struct {
 	OrgID      string // empty for a letter of the whole installation
 	Recipient  string // the canonical address, without a name
 	Language   i18n.Tag
+	TimeZone   string // the recipient's, by its IANA name; empty is UTC
 	Parameters Parameters
 }
 
@@ -39,18 +40,35 @@ var ErrRecipient = errors.New("a letter goes to one plain address")
 
 // Outbox stores letters and sends them. Build it once; it never changes.
 type Outbox struct {
-	box       secret.Box
-	catalogue *i18n.Catalogue
-	from      string
-	server    *SMTP
-	log       *slog.Logger
-	grace     time.Duration
+	box        secret.Box
+	catalogue  *i18n.Catalogue
+	from       string
+	server     *SMTP
+	letterhead func(context.Context, db.Reader, string) (Letterhead, error)
+	log        *slog.Logger
+	grace      time.Duration
+	days       int // see Settings
 }
 
-// NewOutbox makes an outbox that sends from an address, which may have a name before it.
-// If server is nil, letters are stored and wait until there is one.
-func NewOutbox(sealing secret.Ring, catalogue *i18n.Catalogue, from string, server *SMTP, log *slog.Logger) *Outbox {
-	return &Outbox{box: secret.NewBox(sealing, "letters"), catalogue: catalogue, from: from, server: server, log: log, grace: grace}
+// Settings are what an Outbox needs.
+type Settings struct {
+	Sealing   secret.Ring
+	Catalogue *i18n.Catalogue
+	From      string // the plain address that letters come from
+	Server    *SMTP  // if nil, letters are stored and wait until there is one
+	// Letterhead reads what the letters of an organization have in common. It is asked when
+	// a letter is sent.
+	Letterhead func(ctx context.Context, r db.Reader, orgID string) (Letterhead, error)
+	Days       int // for which letters are kept once they have ended; KeptByDefault where 0
+	Log        *slog.Logger
+}
+
+// NewOutbox makes an outbox.
+func NewOutbox(s Settings) *Outbox {
+	return &Outbox{
+		box: secret.NewBox(s.Sealing, "letters"), catalogue: s.Catalogue, from: s.From, server: s.Server,
+		letterhead: s.Letterhead, log: s.Log, grace: grace, days: cmp.Or(s.Days, KeptByDefault),
+	}
 }
 
 // NewLetterID makes the id of a letter whose link has to be stored before Put is called.
@@ -70,9 +88,9 @@ func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 		id = cmp.Or(own.letterID(), id)
 	}
 	_, err = tx.Exec(ctx, `
-		insert into letters (org_id, id, kind, recipient, language, parameters, created_at, ends_at, next_try_at, tries)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		l.OrgID, id, l.Parameters.kind(), l.Recipient, string(l.Language),
+		insert into letters (org_id, id, kind, recipient, language, time_zone, parameters, created_at, ends_at, next_try_at, tries)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		l.OrgID, id, l.Parameters.kind(), l.Recipient, string(l.Language), l.TimeZone,
 		o.box.Seal(plain, row(l.OrgID, id)), db.Time(tx.Now()), db.Time(l.Parameters.endsAt()), db.Time(tx.Now()), 0)
 	return id, err
 }

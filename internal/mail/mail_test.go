@@ -2,8 +2,15 @@ package mail
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"flag"
+	"image"
+	"image/color"
+	"image/png"
 	"log/slog"
+	"math"
+	"mime"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,7 +72,46 @@ func newOutbox(t testing.TB, server *SMTP) *Outbox {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewOutbox(keys.Sealing, catalogue, sender, server, slog.New(slog.DiscardHandler))
+	return NewOutbox(Settings{
+		Sealing: keys.Sealing, Catalogue: catalogue, From: sender, Server: server, Letterhead: letterhead, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// The organizations of letters in tests. What is not org has its own reason to look odd.
+const (
+	bare = "org_bare" // has neither logo nor contact
+	wide = "org_wide" // has as much of everything as there may be
+)
+
+var wideName = strings.Repeat("株式会社アクメ運輸倉庫", 10)[:300]
+
+func letterhead(_ context.Context, _ db.Reader, orgID string) (Letterhead, error) {
+	switch orgID {
+	case bare:
+		return Letterhead{Organization: "Acme & Söhne"}, nil
+	case wide:
+		contact := strings.Repeat("Ask the service desk of your site, or write to help@acme.example. ", 4)
+		return Letterhead{Organization: wideName, Contact: contact, Logo: sampleLogo(512, 60)}, nil
+	}
+	return Letterhead{Organization: "Acme & Söhne", Contact: "Service desk, help@acme.example, ext. 4711", Logo: sampleLogo(200, 200)}, nil
+}
+
+// sampleLogo is a ring in ink that was chosen for paper, on nothing, in as many copies as fit.
+func sampleLogo(width, height int) []byte {
+	m := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			dx, dy := float64(x%height)-float64(height)/2, float64(y)-float64(height)/2
+			if r := 2 * math.Hypot(dx, dy) / float64(height); r > .55 && r < .95 {
+				m.SetNRGBA(x, y, color.NRGBA{26, 60, 94, 255})
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		panic(err) // cannot happen: it is written to memory
+	}
+	return b.Bytes()
 }
 
 func (b *bench) invitation() InvitationParameters {
@@ -83,13 +129,19 @@ func (b *bench) federatedInvitation() InvitationParameters {
 
 func (b *bench) put(l Letter) (id string) {
 	b.Helper()
+	l.OrgID = org
+	return b.putOf(l)
+}
+
+// putOf puts a letter of any organization, or of the installation.
+func (b *bench) putOf(l Letter) (id string) {
+	b.Helper()
 	if l.Recipient == "" {
 		l.Recipient = "ada@example.org"
 	}
 	if l.Parameters == nil {
 		l.Parameters = b.invitation()
 	}
-	l.OrgID = org
 	err := b.d.Update(b.Context(), func(tx *db.Tx) (err error) {
 		id, err = b.outbox.Put(b.Context(), tx, l)
 		return err
@@ -204,6 +256,9 @@ func TestLettersReadWell(t *testing.T) {
 			Organization: "Acme & Söhne", Name: "", When: dbtest.Start,
 			Network: "203.0.113.7", Agent: firefox, SignInPage: page,
 		},
+		"log_altered":              LogAlteredParameters{Organization: "Acme & Söhne", ID: "org_aaaaaaaaaaaaaaaaaaaaaaaaaa", Host: "id.example.org"},
+		"log_altered_installation": LogAlteredParameters{Host: "id.example.org"},
+		"machine_rests_erased":     MachineRestsParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Machine: "Payroll", Link: page},
 		"domain_lapsed": DomainParameters{
 			Organization: "Acme & Söhne", Name: "Ada Lovelace", Domain: "acme.example", Record: "_parvis-challenge.acme.example",
 			Value: "parvis-domain=00112233445566778899aabbccddeeff", Link: page,
@@ -233,6 +288,7 @@ func TestLettersReadWell(t *testing.T) {
 		EmailChangedParameters{Deed: Deed{Organization: "Acme & Söhne", Name: "Ada Lovelace", When: when, NotMe: link}, New: "ada@new.example"},
 		DisownedParameters{Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page},
 		HelpAskedParameters{Organization: "Acme & Söhne", Name: "Grace O’Malley", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Network: "203.0.113.7", Agent: firefox, Link: page},
+		MachineRestsParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Machine: "Payroll", Giver: "Grace O’Malley", Link: page},
 		ConnectionSetupParameters{Organization: "Acme & Söhne", Inviter: "Grace O’Malley", Connection: "Okta", Link: link, Expires: when.Add(7 * 24 * time.Hour)},
 		DomainParameters{Organization: "Acme & Söhne", Name: "Ada Lovelace", Domain: "acme.example", Record: "_parvis-challenge.acme.example", Value: "parvis-domain=00112233445566778899aabbccddeeff", Lapses: when, Link: page},
 	} {
@@ -244,14 +300,86 @@ func TestLettersReadWell(t *testing.T) {
 		}
 	}
 	for kind, p := range kinds {
-		for _, language := range []i18n.Tag{"en", "fr"} {
-			b.put(Letter{Language: language, Parameters: p})
-			b.sweep()
-			r := b.box.Letters()[0]
-			golden(t, kind+"."+string(language)+".txt", "Subject: "+r.Subject+"\n\n"+r.Text)
-			golden(t, kind+"."+string(language)+".html", r.HTML)
+		letter := Letter{OrgID: org, Parameters: p}
+		if _, installation := p.(NamesParameters); installation {
+			letter.OrgID = ""
+		}
+		for language, zone := range map[i18n.Tag]string{"en": "America/New_York", "fr": "Europe/Paris"} {
+			letter.Language, letter.TimeZone = language, zone
+			if p.write(writer{b.outbox.catalogue.In("en"), ""}).ToStranger {
+				letter.TimeZone = ""
+			}
+			b.golden(kind, letter)
 		}
 	}
+	for name, letter := range b.odd() {
+		letter.Language = "fr"
+		b.golden("odd_"+name, letter)
+	}
+	if *update { // a picture book shows these beside the letters
+		for name, orgID := range map[string]string{"logo.png": org, "odd_wide.png": wide} {
+			if err := os.WriteFile(filepath.Join("testdata", name), sampleHead(t, orgID).logo.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// odd are letters that nobody drew the pages for.
+func (b *bench) odd() map[string]Letter {
+	longest := (strings.Repeat("prenom.nom.", 6)[:64] + "@" + strings.Repeat("transport-international-et-logistique-du-nord-de-la-france.", 5))[:longestAddress-1] + "x"
+	return map[string]Letter{
+		"no_logo": {OrgID: bare, Parameters: b.invitation()},
+		"wide": {OrgID: wide, Recipient: longest, TimeZone: "Pacific/Kiritimati", Parameters: EmailAskedParameters{
+			Deed: Deed{Organization: wideName, Name: strings.Repeat("W", 100), When: dbtest.Start, Network: "2001:db8:1234:5678:9abc:def0:1234:5678", Agent: firefox, NotMe: link},
+			New:  longest,
+		}},
+		"hostile": {OrgID: bare, Parameters: InvitationParameters{
+			Organization: `<b>PayPal</b> Support <service@paypal.example>`, Name: "https://evil.example/win", Inviter: "\u202eevil.example\r\nBcc: eve@evil.example",
+			Link: link, Expires: dbtest.Start.Add(time.Hour), SignInPage: page,
+		}},
+		"no_zone": {OrgID: org, TimeZone: "Mars/Olympus_Mons", Parameters: PasswordChangedParameters{Deed: Deed{Organization: "Acme & Söhne", When: dbtest.Start, NotMe: link}}},
+	}
+}
+
+func sampleHead(t testing.TB, orgID string) head {
+	t.Helper()
+	l, err := letterhead(t.Context(), nil, orgID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHead(l, sender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// golden sends a letter and compares what came with what is written down. With PARVIS_PAGES
+// it is also written as a file that a mail program could open.
+func (b *bench) golden(kind string, l Letter) {
+	b.Helper()
+	before := len(b.box.Letters())
+	b.putOf(l)
+	b.sweep()
+	r, name := b.received(before + 1)[0], kind+"."+string(l.Language)
+	from, err := b.header(r, "From")
+	if err != nil {
+		b.Fatal(err)
+	}
+	golden(b.T, name+".txt", "From: "+from+"\nSubject: "+r.Subject+"\n\n"+r.Text)
+	golden(b.T, name+".html", r.HTML)
+	if folder := os.Getenv("PARVIS_PAGES"); folder != "" {
+		folder = filepath.Join(folder, "letters")
+		if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, name+".eml"), r.Raw, 0o644)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// header returns a decoded field of a letter's head.
+func (b *bench) header(r mailbox.Received, field string) (string, error) {
+	return new(mime.WordDecoder).DecodeHeader(r.Header.Get(field))
 }
 
 func golden(t *testing.T, name, got string) {
@@ -276,9 +404,11 @@ func TestEverySentenceComesFromTheCatalogue(t *testing.T) {
 	o.catalogue = i18n.Pseudo()
 	for _, p := range []Parameters{InvitationParameters{Link: link}, BrowserCopiedParameters{SignInPage: link, Network: "x", Agent: "y"},
 		EmailProofParameters{Link: link}, EmailTakenParameters{}, EmailAskedParameters{Deed: Deed{NotMe: link}}, EmailChangedParameters{Deed: Deed{NotMe: link}}} {
-		c := p.write(writer{o.catalogue.In("en")})
-		for line := range strings.SplitSeq(c.Subject+"\n"+c.text(), "\n") {
-			if line != "" && line != link && !strings.HasPrefix(line, "[!! ") {
+		w := writer{o.catalogue.In("en"), "ada@example.org"}
+		c := p.write(w)
+		text := sheet{content: c, w: w, Ask: head{}.ask(w, c), Last: w.say("mail.footer")}.text()
+		for line := range strings.SplitSeq(c.Subject+"\n"+c.Why+"\n"+text, "\n") {
+			if !slices.Contains([]string{"", link, product, "--"}, line) && !strings.HasPrefix(line, "[!! ") {
 				t.Errorf("%s says %q on its own", p.kind(), line)
 			}
 		}

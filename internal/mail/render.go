@@ -12,12 +12,27 @@ import (
 	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
+
+	"parvis/internal/i18n"
+	"parvis/internal/naming"
 )
 
 //go:embed letter.html
 var letterHTML string
 
 var htmlTemplate = template.Must(template.New("letter").Option("missingkey=error").Parse(letterHTML))
+
+// Comments that Outlook for Windows reads, which lays out letters with Word: a table of a
+// fixed width, since Word knows no greatest one, fonts that it has, and the room around the
+// text of a button, which it wants from the cell. Templates drop comments.
+const (
+	outlookStyle = template.HTML(`<!--[if mso]><style>table{border-collapse:collapse}p,h1,td,a{font-family:'Segoe UI',Arial,sans-serif!important}td.button{padding:12px 24px}td.second{padding:9px 16px}.preview{mso-hide:all}</style><![endif]-->`)
+	outlookOpen  = template.HTML(`<!--[if mso]><table role="presentation" width="560" align="center" cellpadding="0" cellspacing="0"><tr><td><![endif]-->`)
+	outlookClose = template.HTML(`<!--[if mso]></td></tr></table><![endif]-->`)
+)
+
+// logoID names the picture of a logo within its message.
+const logoID = "logo"
 
 // A message is a letter in the form that a mail server accepts.
 type message struct {
@@ -27,26 +42,31 @@ type message struct {
 
 // render writes the letter in its recipient's language. The Message-ID is derived from the
 // letter's id, so that many mail programs show a letter that was sent twice only once.
-func (o *Outbox) render(l waiting, p Parameters, now time.Time) (message, error) {
-	w := writer{o.catalogue.In(l.language)}
+func (o *Outbox) render(l waiting, p Parameters, h head, now time.Time) (message, error) {
+	zone, known := i18n.Zone(l.timeZone)
+	if !known {
+		zone = time.UTC
+	}
+	w := writer{o.catalogue.In(l.language).In(zone), l.recipient}
 	c := p.write(w)
-	html, err := c.html(w)
+	c.Footer = append(c.Footer, c.Why)
+	s := sheet{content: c, head: h, Ask: h.ask(w, c), Last: w.say("mail.footer"), w: w}
+	html, err := s.html()
 	if err != nil {
 		return message{}, err
 	}
-	from, err := netmail.ParseAddress(o.from)
-	if err != nil {
-		return message{}, fmt.Errorf("reading the address that letters come from: %w", err)
-	}
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	m.FromMailAddress(from)
+	m.FromMailAddress(&h.sender)
 	m.ToMailAddress(&netmail.Address{Address: l.recipient})
 	m.Subject(strings.ReplaceAll(c.Subject, breaker, ""))
 	m.SetDateWithValue(now)
-	m.SetMessageIDWithValue(l.id + from.Address[strings.LastIndex(from.Address, "@"):])
+	m.SetMessageIDWithValue(l.id + h.sender.Address[strings.LastIndex(h.sender.Address, "@"):])
 	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834 §5: no holiday notice comes back
-	m.SetBodyString(gomail.TypeTextPlain, c.text())
+	m.SetBodyString(gomail.TypeTextPlain, s.text())
 	m.AddAlternativeString(gomail.TypeTextHTML, html)
+	if !h.logo.IsZero() {
+		m.EmbedReadSeeker("logo.png", bytes.NewReader(h.logo.Bytes()), gomail.WithFileContentID(logoID), gomail.WithFileContentType("image/png"))
+	}
 	sender, err := m.GetSender(false)
 	if err != nil {
 		return message{}, err
@@ -60,29 +80,95 @@ func (o *Outbox) render(l waiting, p Parameters, now time.Time) (message, error)
 	return message{from: sender, to: recipients[0], raw: raw.Bytes()}, err
 }
 
-func (c content) html(w writer) (string, error) {
-	direction := "ltr"
-	if w.RightToLeft() {
-		direction = "rtl"
+// A sheet is a letter's content with what stands above and below it. It is the dot of the
+// template.
+type sheet struct {
+	content
+	head
+	Ask  []naming.Part // whom to ask
+	Last string        // the last line
+	w    writer
+}
+
+// What the template asks for.
+func (s sheet) Name() string      { return s.name() }
+func (s sheet) Language() string  { return string(s.w.Tag()) }
+func (s sheet) Direction() string { return direction[s.w.RightToLeft()] }
+
+// Preview is what a list of letters shows beside the subject: what the letter is about or, where
+// the subject says that, when and from where something was done.
+func (s sheet) Preview() string {
+	if s.Object.Link == "" {
+		return s.Before[0]
 	}
+	var known []string
+	for _, f := range s.Facts {
+		known = append(known, f.Value)
+	}
+	return strings.Join(known, " · ")
+}
+
+func (sheet) OutlookStyle() template.HTML { return outlookStyle }
+func (sheet) OutlookOpen() template.HTML  { return outlookOpen }
+func (sheet) OutlookClose() template.HTML { return outlookClose }
+
+var direction = map[bool]string{false: "ltr", true: "rtl"}
+
+// A logo is drawn for dense screens, at twice its size on the screen. Only Outlook for
+// Windows reads the size itself. All others get a bound, so that no empty frame stands where no
+// picture is shown.
+type logo struct{ Width, Height int }
+
+// Outlook is the logo for Outlook, up to where what Outlook leaves out begins.
+func (l logo) Outlook() template.HTML {
+	return template.HTML(fmt.Sprintf(`<!--[if mso]><img src="cid:logo" width="%d" height="%d" alt=""><![endif]--><!--[if !mso]><!-->`, l.Width, l.Height))
+}
+
+// OutlookEnd is where that ends.
+func (logo) OutlookEnd() template.HTML { return `<!--<![endif]-->` }
+
+// LogoSize returns the size that the logo is shown in; nil if there is none.
+func (s sheet) LogoSize() *logo {
+	if s.logo.IsZero() {
+		return nil
+	}
+	width, height := s.logo.Size()
+	return &logo{width / 2, height / 2}
+}
+
+func (s sheet) html() (string, error) {
 	var b strings.Builder
-	err := htmlTemplate.Execute(&b, struct {
-		content
-		Language, Direction string
-	}{c, string(w.Tag()), direction})
+	err := htmlTemplate.Execute(&b, s)
 	return b.String(), err
 }
 
-func (c content) text() string {
-	paragraphs := slices.Concat([]string{c.Greeting}, c.Before)
-	for _, row := range c.Rows {
+// text returns the letter as plain text, which says the same in the same order.
+func (s sheet) text() string {
+	paragraphs := append([]string{s.name(), s.Greeting}, s.Before...)
+	var facts []string
+	for _, f := range s.Facts {
+		facts = append(facts, s.w.say("mail.fact.line", "Label", own(f.Label), "Value", own(f.Value)))
+	}
+	if facts != nil {
+		paragraphs = append(paragraphs, strings.Join(facts, "\n"))
+	}
+	paragraphs = append(paragraphs, s.Then...)
+	for _, row := range s.Rows {
 		paragraphs = append(paragraphs, row.Text+"\n"+row.Address)
 	}
-	if c.Link != "" {
-		paragraphs = append(paragraphs, c.Button+"\n"+c.Link)
+	if s.Link != "" {
+		paragraphs = append(paragraphs, s.Button+"\n"+s.Link)
 	}
-	paragraphs = append(paragraphs, c.After...)
-	return strings.Join(paragraphs, "\n\n") + "\n\n\n" + strings.Join(c.Footer, "\n") + "\n"
+	paragraphs = append(paragraphs, s.After...)
+	if s.Object.Link != "" {
+		paragraphs = append(append(paragraphs, s.Object.Button+"\n"+s.Object.Link), s.Object.What...)
+	}
+	var ask strings.Builder
+	for _, p := range s.Ask {
+		ask.WriteString(p.Text)
+	}
+	footer := append(slices.Clone(s.Footer), ask.String(), s.Last)
+	return strings.Join(paragraphs, "\n\n") + "\n\n--\n" + strings.Join(footer, "\n") + "\n"
 }
 
 // breaker is an invisible character that allows a line break (U+200B). Between the parts of
@@ -95,7 +181,12 @@ const longestName = 100
 // plain makes a short text on one line from what a person typed, which no mail program turns
 // into a link (INJ-2): 'Win at evil.example' remains just a strange name.
 func plain(s string) string {
-	runes := []rune(clean(s, longestName))
+	return unlinked(clean(s, longestName))
+}
+
+// unlinked puts a breaker into whatever a mail program could make a link of.
+func unlinked(s string) string {
+	runes := []rune(s)
 	var b strings.Builder
 	for i, r := range runes {
 		b.WriteRune(r)

@@ -1,11 +1,10 @@
 package mail
 
 import (
-	"slices"
-
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"parvis/internal/db"
@@ -42,6 +41,7 @@ func delay(tries int) time.Duration {
 type waiting struct {
 	orgID, id, kind, recipient string
 	language                   i18n.Tag
+	timeZone                   string
 	parameters                 string
 	createdAt                  time.Time
 	tries                      int
@@ -81,11 +81,12 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 	if err != nil {
 		return err
 	}
+	heads := map[string]head{} // of these letters, by organization: a logo is drawn once for all
 	for i, l := range letters {
 		if beginning.Err() != nil {
 			return release(ctx, d, letters[i:], 0)
 		}
-		usable, err := o.try(ctx, d, c, l)
+		usable, err := o.try(ctx, d, c, l, heads)
 		if err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 	now := d.Now()
 	err := d.Exec(ctx, func(scan func(...any) error) error {
 		var l waiting
-		err := scan(&l.orgID, &l.id, &l.kind, &l.recipient, &l.language, (*db.Text)(&l.parameters),
+		err := scan(&l.orgID, &l.id, &l.kind, &l.recipient, &l.language, &l.timeZone, (*db.Text)(&l.parameters),
 			(*db.Time)(&l.createdAt), &l.tries)
 		letters = append(letters, l)
 		return err
@@ -119,7 +120,7 @@ func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 		set next_try_at = $1, tries = tries + 1
 		where next_try_at <= $2 and (org_id, id) in (
 			select org_id, id from letters where next_try_at <= $3 order by ends_at is null, ends_at, next_try_at limit $4)
-		returning org_id, id, kind, recipient, language, parameters, created_at, tries`,
+		returning org_id, id, kind, recipient, language, time_zone, parameters, created_at, tries`,
 		db.Time(now.Add(lease)), db.Time(now), db.Time(now), batch)
 	// PostgreSQL returns them in any order. People read what happened first, first.
 	slices.SortStableFunc(letters, func(a, b waiting) int { return a.createdAt.Compare(b.createdAt) })
@@ -187,7 +188,7 @@ func keep(ctx context.Context, d *db.DB, fn func(context.Context, *db.Tx) error)
 
 // try sends one letter and stores the outcome. It reports whether the connection can be used
 // for the next one.
-func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (usable bool, err error) {
+func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting, heads map[string]head) (usable bool, err error) {
 	usefulUntil := l.createdAt.Add(usefulness)
 	p, problem := o.open(l)
 	if problem == nil && !p.endsAt().IsZero() && p.endsAt().Before(usefulUntil) {
@@ -200,7 +201,7 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (u
 	}
 	var m message
 	if problem == nil {
-		m, problem = o.render(l, p, now)
+		m, problem = o.write(ctx, d, l, p, heads)
 	}
 	if problem != nil {
 		o.log.ErrorContext(ctx, "letter not written", "letter", l.id, "error", problem)
@@ -221,6 +222,33 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting) (u
 	default:
 		return true, o.putOff(ctx, d, l, usefulUntil, refused.answer)
 	}
+}
+
+// write renders a letter under its organization's head, which heads keeps for the next one. It
+// does so even if the program is stopping, because the letter in hand is still sent.
+func (o *Outbox) write(ctx context.Context, d *db.DB, l waiting, p Parameters, heads map[string]head) (message, error) {
+	h, known := heads[l.orgID]
+	if !known {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), marking)
+		defer cancel()
+		var err error
+		if h, err = o.head(ctx, d, l.orgID); err != nil {
+			return message{}, err
+		}
+		heads[l.orgID] = h
+	}
+	return o.render(l, p, h, d.Now())
+}
+
+func (o *Outbox) head(ctx context.Context, r db.Reader, orgID string) (head, error) {
+	var of Letterhead
+	if orgID != "" {
+		var err error
+		if of, err = o.letterhead(ctx, r, orgID); err != nil {
+			return head{}, fmt.Errorf("reading the letterhead of %s: %w", orgID, err)
+		}
+	}
+	return newHead(of, o.from)
 }
 
 // means returns what an answer means, in English for the log.

@@ -164,6 +164,18 @@ func TestPagesShowLettersAndRunNothing(t *testing.T) {
 	}
 }
 
+// A logo that came with a letter is shown; what would have to be fetched is not.
+func TestAPictureInsideALetterIsShown(t *testing.T) {
+	m := start(t, Options{})
+	send1(t, m, "Subject: x\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n"+
+		"--b\r\nContent-Type: text/html\r\n\r\n<img src=\"cid:logo\"><img src=\"cid:other\">\r\n"+
+		"--b\r\nContent-Type: image/png\r\nContent-ID: <logo>\r\nContent-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--b--\r\n", "ada@example.org")
+	expect.Equal(t, "the picture", string(m.Letters()[0].Inside["logo"]), "\x00\x01\x02")
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/letters/1/html", nil))
+	expect.Equal(t, "what is shown", strings.TrimSpace(w.Body.String()), `<img src="data:image/png;base64,AAEC"><img src="cid:other">`)
+}
+
 // keep writes a page to a folder, where e2e/pages.mjs has it judged.
 func keep(t *testing.T, folder, path string, page []byte) {
 	t.Helper()

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"bytes"
 	_ "embed"
+	"encoding/base64"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -21,9 +22,9 @@ var (
 
 const (
 	pagePolicy = "default-src 'none'; style-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	// letterPolicy shows a letter as a careful mail program does: no script, no
-	// picture, nothing from elsewhere; a link opens in place of the mailbox.
-	letterPolicy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation"
+	// letterPolicy shows a letter as a careful mail program does: no script, no picture
+	// but those that came with it, nothing from elsewhere; a link opens in place of the mailbox.
+	letterPolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation"
 )
 
 // Handler shows the letters as pages, for the demo. They are in English only:
@@ -56,6 +57,9 @@ func (m *Mailbox) showHTML(w http.ResponseWriter, r *http.Request) {
 	}
 	const head, target = "<head>", `<base target="_top">`
 	html := strings.Replace(letter.HTML, head, head+target, 1)
+	for id, picture := range letter.Inside {
+		html = strings.ReplaceAll(html, `src="cid:`+id+`"`, `src="data:image/png;base64,`+base64.StdEncoding.EncodeToString(picture)+`"`)
+	}
 	send(w, "text/html; charset=utf-8", letterPolicy, []byte(html))
 }
 

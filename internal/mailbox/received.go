@@ -20,10 +20,11 @@ type Received struct {
 	From, To string // of the envelope
 	Subject  string // decoded
 	Date     time.Time
-	Header   netmail.Header // as sent
-	Text     string         // the text/plain part
-	HTML     string         // the text/html part
-	Links    []string       // web addresses in Text, in order
+	Header   netmail.Header    // as sent
+	Text     string            // the text/plain part
+	HTML     string            // the text/html part
+	Links    []string          // web addresses in Text, in order
+	Inside   map[string][]byte // pictures that come with HTML, by their Content-ID
 	Raw      []byte
 }
 
@@ -90,6 +91,12 @@ func (r *Received) read(header func(string) string, body io.Reader, depth int) e
 	content, err := io.ReadAll(body)
 	if err != nil {
 		return err
+	}
+	if id := strings.Trim(header("Content-Id"), "<>"); id != "" && kind == "image/png" {
+		if r.Inside == nil {
+			r.Inside = map[string][]byte{}
+		}
+		r.Inside[id] = content
 	}
 	text := strings.ReplaceAll(string(content), "\r\n", "\n")
 	switch {

@@ -56,11 +56,14 @@ const opaquePrefix = "pat_"
 func (p *Provider) accessToken(k key, h holder, now time.Time, thumbprint string) (string, time.Duration, error) {
 	s, scope := h.client.Settings, h.Scope
 	lasts := p.accessLasts(s)
+	if h.Details.API {
+		lasts = p.apiLasts()
+	}
 	if left := h.EndsAt.Sub(now); left < lasts {
 		lasts = left
 	}
 	c := accessClaims{
-		Issuer: p.Base, Subject: p.subject(h), Audience: p.audience(s, scope), ClientID: h.ClientID, Scope: strings.Join(scope, " "),
+		Issuer: p.Base, Subject: p.subject(h), Audience: p.audience(h), ClientID: h.ClientID, Scope: strings.Join(scope, " "),
 		Expires: now.Add(lasts).Unix(), IssuedAt: now.Unix(), ID: h.ID + "." + secret.NewToken().Reveal()[:12],
 		AuthTime: h.Details.AuthTime, ACR: h.Details.ACR, AMR: h.Details.AMR,
 	}
@@ -82,16 +85,19 @@ func (p *Provider) accessToken(k key, h holder, now time.Time, thumbprint string
 	return opaquePrefix + p.sealedTokens.Seal(text, accessTokenType), lasts, nil
 }
 
-// audience returns who may accept a token: the registered audience and, if the token may
-// ask /userinfo who the person is, Parvis.
-func (p *Provider) audience(s application.Settings, scope []string) []string {
-	if s.Audience == "" || s.Audience == p.Base {
+// audience returns who may accept a token: the administration's API alone, or the registered
+// audience and, if the token may ask /userinfo who the person is, Parvis.
+func (p *Provider) audience(h holder) []string {
+	registered := h.client.Settings.Audience
+	switch {
+	case h.Details.API:
+		return []string{p.API()}
+	case registered == "" || registered == p.Base:
 		return []string{p.Base}
+	case slices.Contains(h.Scope, application.OpenID):
+		return []string{registered, p.Base}
 	}
-	if slices.Contains(scope, application.OpenID) {
-		return []string{s.Audience, p.Base}
-	}
-	return []string{s.Audience}
+	return []string{registered}
 }
 
 // openAccess returns the claims of an access token that we issued and that has not expired.

@@ -111,7 +111,6 @@ func TestOPR15BoundTokensNeedTheirKey(t *testing.T) {
 	}
 }
 
-// RFC 9449 §5: a public client has no secret, so its refresh token is bound to its key.
 // A proof that nothing was given for is not stored: anybody can make more of them.
 func TestOPR15AProofOfARefusedCallLeavesNoRow(t *testing.T) {
 	t.Parallel()
@@ -124,6 +123,18 @@ func TestOPR15AProofOfARefusedCallLeavesNoRow(t *testing.T) {
 	tokens := w.prove(spa, "/token", byCode(w.code(w.bo, spa)), w.proof(key, "POST", "/token", "", nil))
 	expect.Equal(t, "status", tokens.Status, http.StatusOK)
 	expect.Equal(t, "proofs", w.countWhere("used_proofs", "1 = 1"), 1)
+	token := tokens.text("access_token")
+	w.wantError("another key", w.infoBy("DPoP", token, w.proof(secret.NewECKey(), "GET", "/userinfo", token, nil)), http.StatusUnauthorized, "invalid_token")
+	expect.Equal(t, "proofs after another key's", w.countWhere("used_proofs", "1 = 1"), 1)
+	pushed := func() reply { return w.prove(spa, "/par", spa.request(), w.proof(key, "POST", "/par", "", nil)) }
+	stored := 1
+	for pushed().Status == http.StatusCreated {
+		stored++
+		if stored > 1000 {
+			t.Fatal("requests of a stranger are not limited")
+		}
+	}
+	expect.Equal(t, "proofs of pushed requests", w.countWhere("used_proofs", "1 = 1"), stored)
 }
 
 // A proof works once, at whichever grant, and a call with a used one uses nothing else up.
@@ -144,6 +155,7 @@ func TestOPR15AProofWorksOnceAtEveryGrant(t *testing.T) {
 	}
 }
 
+// RFC 9449 §5: a public client has no secret, so its refresh token is bound to its key.
 func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

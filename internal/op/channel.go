@@ -40,26 +40,32 @@ func ChannelOf(ctx context.Context, r db.Reader, org directory.OrgID, c applicat
 	return all[c], err
 }
 
+// ChannelsOf is ChannelOf for every application to which an end was reported.
+func ChannelsOf(ctx context.Context, r db.Reader, org directory.OrgID) (map[application.ID]Channel, error) {
+	return channels(ctx, r, channelsOfOne, string(org))
+}
+
 // Channels returns how every application answered, all organizations taken together. The
 // operator sees it.
 func Channels(ctx context.Context, r db.Reader) (map[application.ID]Channel, error) {
 	return channels(ctx, r, channelsOfAll)
 }
 
-// Both statements start at the applications, and find the last call and the waiting notices
+// The statements start at the applications, and find the last call and the waiting notices
 // by an index, so that earlier calls cost nothing.
 const (
 	tried   = `l.client_id = c.id and l.tried_at is not null order by l.tried_at desc, l.id desc limit 1`
 	waiting = `l.client_id = c.id and l.next_try_at is not null`
 
-	channelOf = `
+	channelsOfOne = `
 		select c.id,
 			(select l.tried_at from logouts l where l.org_id = $1 and ` + tried + `),
 			(select l.reply from logouts l where l.org_id = $1 and ` + tried + `),
 			(select l.told_at from logouts l where l.org_id = $1 and ` + tried + `),
 			(select count(*) from logouts l where l.org_id = $1 and ` + waiting + `),
 			(select min(l.next_try_at) from logouts l where l.org_id = $1 and ` + waiting + `)
-		from clients c
+		from clients c`
+	channelOf = channelsOfOne + `
 		where c.id = $2`
 	channelsOfAll = `
 		select c.id,

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
+	"parvis/internal/access"
 	"parvis/internal/application"
 	"parvis/internal/application/proof"
 	"parvis/internal/audit"
@@ -48,6 +50,9 @@ func (p *Provider) askDevice(c *call) (answer, error) {
 	if err := errors.Join(r.scope(c.client, c.form), p.cannot(c.client, c.form)); err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(r.Scope, func(s string) bool { return access.Scope(s).Writes() }) {
+		return nil, Wrong(InvalidScope, "a device may only read: sign in by a browser to write")
+	}
 	ctx, device, code := c.R.Context(), secret.NewToken(), newUserCode()
 	if !c.client.Confidential() {
 		if err := p.countBegun(ctx); err != nil {
@@ -56,9 +61,10 @@ func (p *Provider) askDevice(c *call) (answer, error) {
 	}
 	err := p.DB.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
-			insert into device_codes (id, device_hash, user_code_hash, client_id, scope, created_at)
-			values ($1, $2, $3, $4, $5, $6)`,
-			secret.NewID("dev"), device.Hash(secret.DeviceCode), p.userCodeHash(code), string(c.client.ID), strings.Join(r.Scope, " "), db.Time(tx.Now()))
+			insert into device_codes (id, device_hash, user_code_hash, client_id, scope, created_at, network)
+			values ($1, $2, $3, $4, $5, $6, $7)`,
+			secret.NewID("dev"), device.Hash(secret.DeviceCode), p.userCodeHash(code), string(c.client.ID), strings.Join(r.Scope, " "), db.Time(tx.Now()),
+			audit.OriginOf(ctx).Network)
 		return err
 	})
 	shown := code[:UserCodeLength/2] + "-" + code[UserCodeLength/2:]
@@ -108,9 +114,10 @@ func CleanUserCode(typed string) string {
 
 // Device is a device that waits until a person lets it in or refuses.
 type Device struct {
-	ID     string
-	Client application.Application
-	Scope  []string
+	ID      string
+	Client  application.Application
+	Scope   []string
+	Network string // from where it asked; empty for one that asked before this was stored
 }
 
 func (p *Provider) DeviceByCode(ctx context.Context, r db.Reader, typed string) (Device, error) {
@@ -119,8 +126,8 @@ func (p *Provider) DeviceByCode(ctx context.Context, r db.Reader, typed string) 
 		return Device{}, ErrDeviceCode
 	}
 	var d Device
-	found, err := r.One(ctx, append(d.Client.Targets(), &d.ID, db.Words(&d.Scope)), `
-		select `+application.Columns+`, d.id, d.scope
+	found, err := r.One(ctx, append(d.Client.Targets(), &d.ID, db.Words(&d.Scope), &d.Network), `
+		select `+application.Columns+`, d.id, d.scope, d.network
 		from device_codes d
 		join clients c on c.id = d.client_id
 		where d.user_code_hash = $1 and d.answered_at is null and d.ended_at is null and d.created_at > $2`,
@@ -150,8 +157,8 @@ func (p *Provider) KeepAnswer(ctx context.Context, tx *db.Tx, d Device, w sessio
 		return audit.Record(ctx, tx, e)
 	}
 	g, err := newGrant(ctx, tx, Grant{
-		OrgID: w.Session.OrgID, ClientID: d.Client.ID, UserID: w.User.ID, SessionID: w.Session.ID, Scope: d.Scope, EndsAt: tx.Now().Add(p.deviceLasts()), // until the device asks
-		Details: Details{AuthTime: w.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(w.Session.Methods)},
+		OrgID: w.Session.OrgID, ClientID: d.Client.ID, UserID: w.User.ID, SessionID: w.Session.ID, Scope: Within(d.Client, w, d.Scope), EndsAt: tx.Now().Add(p.deviceLasts()), // until the device asks
+		Details: Details{AuthTime: w.Session.ProvedAt.Unix(), ACR: acr, AMR: strings.Fields(w.Session.Methods), API: d.Client.ID == application.CommandLine, Device: true},
 	}, "")
 	if err != nil {
 		return err

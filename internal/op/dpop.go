@@ -2,11 +2,11 @@ package op
 
 import (
 	"context"
+	"net/http"
 
 	"parvis/internal/application"
 	"parvis/internal/application/proof"
 	"parvis/internal/db"
-	"parvis/internal/edge"
 )
 
 const dpopScheme = "DPoP"
@@ -14,15 +14,15 @@ const dpopScheme = "DPoP"
 // proved checks the DPoP proof of a call (RFC 9449), which is the zero Proof if there is none and
 // the client needs none. token is the access token that the call carries, if any. The caller that
 // acts on the proof uses it, by useProof.
-func (p *Provider) proved(v *edge.Request, c application.Application, token string) (proof.Proof, error) {
-	headers := v.R.Header.Values("DPoP")
+func (p *Provider) proved(r *http.Request, c application.Application, token string) (proof.Proof, error) {
+	headers := r.Header.Values("DPoP")
 	if len(headers) == 0 {
 		if c.Settings.BoundOnly {
 			return proof.Proof{}, Wrong(InvalidDPoP, "this client must prove a key (DPoP)")
 		}
 		return proof.Proof{}, nil
 	}
-	shown, err := proof.DPoP(headers, proof.DPoPExpectation{Method: v.R.Method, URL: p.Base + v.R.URL.Path, AccessToken: token, Now: p.DB.Now()})
+	shown, err := proof.DPoP(headers, proof.DPoPExpectation{Method: r.Method, URL: p.Base + r.URL.Path, AccessToken: token, Now: p.DB.Now()})
 	if err != nil {
 		err = Wrong(InvalidDPoP, "the DPoP proof was refused: "+err.Error())
 	}
@@ -40,13 +40,4 @@ func (p *Provider) useProof(ctx context.Context, tx *db.Tx, shown proof.Proof) e
 		err = Wrong(InvalidDPoP, "the DPoP proof was used before (jti)")
 	}
 	return err
-}
-
-// bound checks the DPoP proof of a call, uses it, and returns the thumbprint of its key.
-func (p *Provider) bound(v *edge.Request, c application.Application, token string) (thumbprint string, err error) {
-	shown, err := p.proved(v, c, token)
-	if err != nil || shown.Thumbprint == "" {
-		return "", err
-	}
-	return shown.Thumbprint, p.DB.Update(v.R.Context(), func(tx *db.Tx) error { return p.useProof(v.R.Context(), tx, shown) })
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/access"
 	"parvis/internal/application"
 	"parvis/internal/application/redirect"
 	"parvis/internal/audit"
@@ -47,6 +48,8 @@ type Details struct {
 	ACR         string   `json:"acr,omitempty"`        //
 	AMR         []string `json:"amr,omitempty"`        //
 	Thumbprint  string   `json:"thumbprint,omitempty"` // of the key that its tokens are bound to
+	API         bool     `json:"api,omitempty"`        // its tokens are for the administration's API
+	Device      bool     `json:"device,omitempty"`     // it began with a device's code
 }
 
 // Why a grant ended.
@@ -121,6 +124,7 @@ type holder struct {
 	visit  session.Visit // zero for a machine
 	place  application.Placement
 	groups []string
+	right  access.Caller // of a machine's grant for the administration's API
 }
 
 // heldJoins find a person's grant unless it has lost what it depends on: its session ended,
@@ -168,9 +172,20 @@ func (p *Provider) machine(ctx context.Context, r db.Reader, org directory.OrgID
 		left join client_organizations co on co.org_id = g.org_id and co.client_id = g.client_id
 		where g.org_id = $1 and g.id = $2 and g.user_id is null and o.suspended_at is null
 			and (co.forbidden_at is null or co.forbidden_at < g.created_at)`, string(org), id)
-	// As of held: what the application is registered for no more, it holds no more.
-	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.Has(s) })
-	return h, found && h.client.Settings.OwnBehalf, err
+	if err != nil || !found || !h.client.Settings.OwnBehalf {
+		return h, false, err
+	}
+	may := h.client.Has
+	if h.Details.API {
+		h.right, err = access.RightOf(ctx, r, org, h.ClientID)
+		may = func(s string) bool { return h.right.May(access.Scope(s)) }
+	}
+	// As of held: what the application may no more, it holds no more.
+	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !may(s) })
+	if errors.Is(err, access.ErrUnknown) {
+		return h, false, nil
+	}
+	return h, err == nil, err
 }
 
 // over reports whether a grant has ended or expired.

@@ -57,6 +57,7 @@ func still(ctx context.Context, tx *db.Tx, c application.ID, d application.Decis
 // grantTo stores the grant of a request, and records the first one of each session.
 func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, q Pending, d application.Decision, code secret.Token) (Grant, error) {
 	c, r, visit := q.Client, q.Request, d.Session
+	r.Scope = Within(c, visit, r.Scope)
 	var before string
 	opened, err := tx.One(ctx, db.Into(&before), `
 		select id from grants
@@ -70,7 +71,7 @@ func (p *Provider) grantTo(ctx context.Context, tx *db.Tx, q Pending, d applicat
 		EndsAt: tx.Now().Add(p.codeLasts()), // until the code is used
 		Details: Details{
 			RedirectURI: r.RedirectURI, LeftOut: r.LeftOut, Challenge: r.Challenge, Nonce: r.Nonce, Thumbprint: r.Thumbprint,
-			AuthTime: visit.Session.ProvedAt.Unix(), ACR: d.ACR, AMR: strings.Fields(visit.Session.Methods),
+			AuthTime: visit.Session.ProvedAt.Unix(), ACR: d.ACR, AMR: strings.Fields(visit.Session.Methods), API: c.ID == application.CommandLine,
 		},
 	}
 	if g, err = newGrant(ctx, tx, g, code.Hash(secret.Code)); err != nil {

@@ -106,6 +106,7 @@ const (
 	DevicePath        = "/device"
 	EndSessionPath    = "/end-session"
 	keySetPath        = "/jwks"
+	apiPath           = "/api" // of the administration, in package api: our only interest is in its name
 	configurationPath = "/.well-known/openid-configuration"
 	metadataPath      = "/.well-known/oauth-authorization-server"
 )
@@ -133,6 +134,14 @@ func (p *Provider) deviceLasts() time.Duration {
 
 func (p *Provider) accessLasts(s application.Settings) time.Duration {
 	return cmp.Or(p.Lifetimes.AccessToken, s.AccessFor, application.AccessLasts)
+}
+
+// API returns the name of the administration's API, as resource and as audience (RFC 8707).
+func (p *Provider) API() string { return p.Base + apiPath }
+
+// apiLasts is how long a token for the administration's API lasts.
+func (p Parts) apiLasts() time.Duration {
+	return cmp.Or(p.Lifetimes.AccessToken, application.LongestAccess)
 }
 
 func (p *Provider) idTokenLasts(s application.Settings) time.Duration {

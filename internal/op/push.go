@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parvis/internal/application"
+	"parvis/internal/application/proof"
 	"parvis/internal/db"
 	"parvis/internal/secret"
 )
@@ -35,15 +36,17 @@ func (p *Provider) push(c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if thumbprint, err := p.bound(c.Request, application.Application{}, ""); err != nil {
+	shown, err := p.proved(c.R, application.Application{}, "")
+	if err != nil {
 		return nil, err
-	} else if thumbprint != "" {
-		if r.Thumbprint != "" && r.Thumbprint != thumbprint {
+	}
+	if shown.Thumbprint != "" {
+		if r.Thumbprint != "" && r.Thumbprint != shown.Thumbprint {
 			return nil, Wrong(InvalidDPoP, "the DPoP proof is by another key than dpop_jkt names")
 		}
-		r.Thumbprint = thumbprint
+		r.Thumbprint = shown.Thumbprint
 	}
-	token, err := p.Store(ctx, c.client, r, !c.client.Confidential())
+	token, err := p.store(ctx, c.client, r, !c.client.Confidential(), shown)
 	c.status = http.StatusCreated
 	return pushedAnswer{RequestURI + token.Reveal(), int(PushedLasts / time.Second)}, err
 }
@@ -51,6 +54,11 @@ func (p *Provider) push(c *call) (answer, error) {
 // Store stores a request until its browser arrives. anybody means that the sender did not
 // authenticate; such requests are limited by network.
 func (p *Provider) Store(ctx context.Context, c application.Application, r Request, anybody bool) (secret.Token, error) {
+	return p.store(ctx, c, r, anybody, proof.Proof{})
+}
+
+// store does that, and uses the DPoP proof that the request came with.
+func (p *Provider) store(ctx context.Context, c application.Application, r Request, anybody bool, shown proof.Proof) (secret.Token, error) {
 	if anybody {
 		if err := p.countBegun(ctx); err != nil {
 			return secret.Token{}, err
@@ -62,6 +70,9 @@ func (p *Provider) Store(ctx context.Context, c application.Application, r Reque
 		return secret.Token{}, err
 	}
 	return token, p.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := p.useProof(ctx, tx, shown); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, `
 			insert into pushed_requests (hash, client_id, asked, created_at) values ($1, $2, $3, $4)`,
 			token.Hash(secret.Pushed), string(c.ID), string(asked), db.Time(tx.Now()))

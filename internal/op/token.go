@@ -3,11 +3,13 @@ package op
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"parvis/internal/access"
 	"parvis/internal/application"
 	"parvis/internal/application/proof"
 	"parvis/internal/db"
@@ -63,7 +65,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	if c.key, err = p.Keys.signing(c.R.Context(), c.client.Settings.SigningAlgorithm()); err != nil {
 		return nil, err
 	}
-	if c.proof, err = p.proved(c.Request, c.client, ""); err != nil {
+	if c.proof, err = p.proved(c.R, c.client, ""); err != nil {
 		return nil, err
 	}
 	return by(c)
@@ -184,8 +186,13 @@ func narrowed(scope string, h holder) ([]string, error) {
 // registered one (RFC 8707 §2), and authorization details (RFC 9396 §5). If we ignored them,
 // the token would be valid for something that the client did not ask for.
 func (p *Provider) cannot(c application.Application, form url.Values) error {
+	registered := cmp.Or(c.Settings.Audience, p.Base)
+	if c.ID == application.CommandLine {
+		registered = p.API()
+	}
 	switch resource := form.Get("resource"); {
-	case resource != "" && resource != cmp.Or(c.Settings.Audience, p.Base):
+	case resource == p.API() && form.Get("grant_type") == grantMachine: // by its right, not by its registration
+	case resource != "" && resource != registered:
 		return Wrong(InvalidTarget, "resource is not the audience that the client is registered for")
 	case form.Get("authorization_details") != "":
 		return Wrong(InvalidDetails, "authorization_details are not supported")
@@ -222,30 +229,72 @@ func tokenType(thumbprint string) string {
 // byItself gives a client a token for itself (RFC 6749 §4.4). The token of an organization's
 // client is for that organization. A client of the installation may name one or none.
 func (p *Provider) byItself(c *call) (tokens, error) {
-	ctx, scope := c.R.Context(), strings.Fields(c.form.Get("scope"))
-	for _, s := range scope {
-		if !c.client.Has(s) || slices.Contains(application.Scopes, s) {
-			return tokens{}, Wrong(InvalidScope, "the client is not registered for this scope, or it tells of a person and nobody is here")
-		}
-	}
+	ctx := c.R.Context()
 	org, err := p.machinesOrganization(ctx, c)
 	if err != nil {
 		return tokens{}, err
 	}
+	g, err := c.ofItself(p, org.ID)
+	if err != nil {
+		return tokens{}, err
+	}
+	g.OrgID, g.ClientID = org.ID, c.client.ID
 	h := holder{client: c.client}
 	h.visit.Organization = org
 	err = p.DB.Update(ctx, func(tx *db.Tx) (err error) {
 		if err := p.useProof(ctx, tx, c.proof); err != nil {
 			return err
 		}
-		h.Grant, err = newGrant(ctx, tx, Grant{OrgID: org.ID, ClientID: c.client.ID, Scope: scope, EndsAt: tx.Now().Add(p.accessLasts(c.client.Settings))}, "")
+		h.Grant, err = newGrant(ctx, tx, g, "")
 		return err
 	})
 	if err != nil {
 		return tokens{}, err
 	}
 	access, lasts, err := p.accessToken(c.key, h, p.DB.Now(), c.proof.Thumbprint)
-	return tokens{AccessToken: access, Type: tokenType(c.proof.Thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(scope, " ")}, err
+	return tokens{AccessToken: access, Type: tokenType(c.proof.Thumbprint), ExpiresIn: int(lasts / time.Second), Scope: strings.Join(h.Scope, " ")}, err
+}
+
+// ofItself returns the scope of a token that a client asks for itself, and its end: what it is
+// registered for or, for the administration's API, what an administrator or the operator let it do
+// there.
+func (c *call) ofItself(p *Provider, org directory.OrgID) (Grant, error) {
+	asked := strings.Fields(c.form.Get("scope"))
+	g := Grant{Scope: asked, EndsAt: p.DB.Now().Add(p.accessLasts(c.client.Settings))}
+	if c.form.Get("resource") == p.API() {
+		return c.ofItsRight(p, org, asked)
+	}
+	for _, s := range asked {
+		if !c.client.Has(s) || slices.Contains(application.Scopes, s) {
+			return Grant{}, Wrong(InvalidScope, "the client is not registered for this scope, or it tells of a person and nobody is here")
+		}
+	}
+	return g, nil
+}
+
+func (c *call) ofItsRight(p *Provider, org directory.OrgID, asked []string) (Grant, error) {
+	right, err := access.RightOf(c.R.Context(), p.DB, org, c.client.ID)
+	if errors.Is(err, access.ErrUnknown) {
+		err = Wrong(UnauthorizedClient, "nobody gave this client a right in the administration")
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	g := Grant{Scope: asked, EndsAt: p.DB.Now().Add(p.apiLasts()), Details: Details{API: true}}
+	if right.Until.Before(g.EndsAt) {
+		g.EndsAt = right.Until
+	}
+	for _, s := range asked {
+		if !right.May(access.Scope(s)) {
+			return Grant{}, Wrong(InvalidScope, "nobody gave this client a right for this scope here")
+		}
+	}
+	if len(asked) == 0 { // then everything (RFC 6749 §3.3)
+		for _, s := range right.Scopes {
+			g.Scope = append(g.Scope, string(s))
+		}
+	}
+	return g, nil
 }
 
 func (p *Provider) machinesOrganization(ctx context.Context, c *call) (directory.Organization, error) {

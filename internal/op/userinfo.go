@@ -36,7 +36,7 @@ func (p *Provider) userInfo(v *edge.Request) error {
 	case err == nil && !slices.Contains(b.Scope, application.OpenID):
 		err = &Error{InsufficientScope, "the access token lacks the scope openid", http.StatusForbidden}
 	case err == nil:
-		err = p.holds(v, b, scheme, token)
+		err = p.holds(v.R, b, scheme, token)
 	}
 	c := call{Request: v, client: b.client}
 	c.share()
@@ -98,7 +98,7 @@ func (p *Provider) carried(v *edge.Request) (scheme, token string, err error) {
 
 // holds returns an error unless the sender of a token may use it: a token that is bound to a
 // key needs a proof by that key (RFC 9449 §7).
-func (p *Provider) holds(v *edge.Request, b bearer, scheme, token string) error {
+func (p *Provider) holds(r *http.Request, b bearer, scheme, token string) error {
 	if b.claims.Confirmation == nil {
 		if scheme == dpopScheme {
 			return Wrong(InvalidToken, "the access token is bound to no key")
@@ -108,9 +108,12 @@ func (p *Provider) holds(v *edge.Request, b bearer, scheme, token string) error 
 	if scheme != dpopScheme {
 		return Wrong(InvalidToken, "the access token is bound to a key, which must be proved (DPoP)")
 	}
-	thumbprint, err := p.bound(v, application.Application{Settings: application.Settings{BoundOnly: true}}, token)
-	if err == nil && thumbprint != b.claims.Confirmation.Thumbprint {
-		err = Wrong(InvalidToken, "the access token is bound to another key")
+	shown, err := p.proved(r, application.Application{Settings: application.Settings{BoundOnly: true}}, token)
+	if err != nil {
+		return err
 	}
-	return err
+	if shown.Thumbprint != b.claims.Confirmation.Thumbprint {
+		return Wrong(InvalidToken, "the access token is bound to another key")
+	}
+	return p.DB.Update(r.Context(), func(tx *db.Tx) error { return p.useProof(r.Context(), tx, shown) })
 }

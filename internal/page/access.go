@@ -133,43 +133,6 @@ func (v *Visitor) FreshIn(visit session.Visit) (bool, error) {
 // ProveAgain asks for that proof, and returns to this page.
 func (v *Viewer) ProveAgain() error { return v.stepUp(ChangeProof) }
 
-// Console mounts a page of the administration for the roles that may read it. A session whose
-// proof is too old proves a factor again first.
-func (s *Site) Console(may func(directory.Role) bool, pattern string, h func(*Viewer) error) {
-	s.Handle(pattern, "console", s.serve(func(v *Visitor) error { return s.withReader(v, may, h) }))
-}
-
-// ConsoleForm mounts a form of the administration. Sending it needs a proof within ten minutes;
-// an older session asks for proof and returns to the filled-in form.
-func (s *Site) ConsoleForm(read, change func(directory.Role) bool, path string, fields Fields, show, submit func(*Viewer) error) {
-	s.Console(read, "GET "+path, s.showTyped(show))
-	s.Handle("POST "+path, "console", s.serve(func(v *Visitor) error {
-		reader := func(v *Visitor, h func(*Viewer) error) error { return s.withReader(v, read, h) }
-		return v.withForm(fields, reader, func(v *Viewer) error {
-			return v.post(func() error { return show(v) }, func() error {
-				if !change(v.User.Role) {
-					return errNotForRole
-				}
-				return s.proved(submit)(v)
-			})
-		})
-	}))
-}
-
-// withReader calls h for people who may read the administration and who proved a factor recently
-// enough.
-func (s *Site) withReader(v *Visitor, may func(directory.Role) bool, h func(*Viewer) error) error {
-	return s.withViewer(v, func(v *Viewer) error {
-		if !may(v.User.Role) {
-			return errNotForRole
-		}
-		if !v.Proved(consoleProof, s.DB.Now()) || v.Rested(s.DB.Now()) {
-			return v.stepUp(consoleProof)
-		}
-		return h(v)
-	})
-}
-
 // withViewer finds the person who is signed in to the organization in the path, by this
 // browser's session there and no other (decision 0001).
 func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
@@ -294,6 +257,9 @@ func (v *Visitor) begin(a signin.Attempt, otherwise string) error {
 	if v.R.Method == http.MethodPost {
 		a.Return = v.R.URL.EscapedPath()
 		form = v.Form.withoutSecrets()
+		if do := v.Form.Asked(); do != "" {
+			form.Set(askedField, do)
+		}
 	}
 	begun, err := v.Begin(a, form)
 	if errors.Is(err, signin.ErrTooOften) {

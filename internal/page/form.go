@@ -8,7 +8,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"parvis/internal/edge"
 	"parvis/internal/fault"
 )
 
@@ -42,8 +41,12 @@ func Tick(name string) string { return tickMark + name }
 const (
 	doField       = "do"
 	languageField = "language"
-	pageField     = "page" // the page on our origin to which a button leads
+	pageField     = "page"  // the page on our origin to which a button leads
+	askedField    = "asked" // the button that a page asks about, since its own may be the language list's
 )
+
+// confirmedField is sent by the button of a page that asks.
+const confirmedField = "confirmed"
 
 // Form is what somebody typed, with what is wrong with it.
 type Form struct {
@@ -70,6 +73,43 @@ func (f *Form) Ticked(name string) bool { return f.values.Get(name) == ticked }
 
 // Do returns the button that was pressed, where the form has several.
 func (f *Form) Do() string { return f.values.Get(doField) }
+
+// Asked returns the button that this form is about: the one that was pressed, unless that chose a
+// language, or the one pressed before a page asked about it or before fresh proof.
+func (f *Form) Asked() string {
+	if do := f.Do(); do != "" && do != languageField {
+		return do
+	}
+	return f.values.Get(askedField)
+}
+
+// Confirmed reports whether the form came from a page that asked first.
+func (f *Form) Confirmed() bool { return f.Ticked(confirmedField) }
+
+// Returned reports whether the form was brought back after fresh proof and was not sent since.
+func (f *Form) Returned() bool { return f.returned }
+
+// FaultIn reports whether something is wrong with a field.
+func (f *Form) FaultIn(name string) bool {
+	return slices.ContainsFunc(f.faults, func(fa *fault.Error) bool { return fa.Field == name })
+}
+
+// Pair is one value of a field.
+type Pair struct{ Name, Value string }
+
+// Again returns what was sent, for a page that asks before it is sent again, without secrets and
+// without the fields that the page has itself.
+func (f *Form) Again(except ...string) (all []Pair) {
+	kept := f.withoutSecrets()
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
+		if name != languageField && name != askedField && name != confirmedField && !slices.Contains(except, name) {
+			for _, value := range kept[name] {
+				all = append(all, Pair{name, value})
+			}
+		}
+	}
+	return all
+}
 
 // Detail returns the detail of this name in a fault of the form, or an empty text.
 func (f *Form) Detail(name string) string {
@@ -124,8 +164,13 @@ func (v *Visitor) post(show, submit func() error) error {
 			return err
 		}
 	}
-	err := submit()
-	faults := edge.Faults(err)
+	return v.refused(submit(), show)
+}
+
+// refused shows a form again with what is wrong with it, or returns an error that belongs to no
+// form.
+func (v *Visitor) refused(err error, show func() error) error {
+	faults := fault.All(err)
 	if len(faults) == 0 || slices.ContainsFunc(faults, func(f *fault.Error) bool { return !f.BelongsToForm() }) {
 		return err
 	}
@@ -160,7 +205,7 @@ func (v *Visitor) readForm(fields Fields) error {
 
 // check refuses a field that the form does not have, and values that no field may have.
 func (f Fields) check(name string, values []string) error {
-	ours, tick := name == doField || name == languageField, slices.Contains(f, tickMark+name)
+	ours, tick := name == doField || name == languageField || name == askedField, slices.Contains(f, tickMark+name)
 	if !ours && !tick && (!slices.Contains(f, name) || strings.HasPrefix(name, fileMark) || strings.HasPrefix(name, tickMark)) {
 		return errMalformed.With("Field", name)
 	}

@@ -17,6 +17,7 @@ import (
 	"parvis/internal/edge"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
+	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 )
@@ -33,8 +34,9 @@ type Settings struct {
 	Catalogue      *i18n.Catalogue
 	Links          Links
 	Regions        Regions
-	NoReply        string   // the address that letters come from
-	Warnings       []string // catalogue keys of what administrators should know about this installation
+	NoReply        string     // the address that letters come from
+	Places         secret.Box // seals where pages of lists begin
+	Warnings       []string   // catalogue keys of what administrators should know about this installation
 }
 
 // Site is what all pages share.

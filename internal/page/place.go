@@ -1,6 +1,7 @@
 package page
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,28 @@ func ParsePlace(s string) (Place, error) {
 		return Place{}, ErrQuery
 	}
 	return Place{time.UnixMicro(int64(us)).UTC(), id}, nil
+}
+
+// SealPlace seals the place where a page of a list begins, if it says more than an address may,
+// such as a name. It opens only for the same list of the same organization.
+func (v *Viewer) SealPlace(list string, place any) string {
+	plain, err := json.Marshal(place)
+	if err != nil {
+		panic(err) // a place has texts and numbers
+	}
+	return v.site.Places.Seal(plain, string(v.Organization.ID)+" "+list)
+}
+
+// OpenPlace reads what SealPlace wrote; the empty text is the beginning.
+func (v *Viewer) OpenPlace(list, sealed string, place any) error {
+	if sealed == "" {
+		return nil
+	}
+	plain, err := v.site.Places.Open(sealed, string(v.Organization.ID)+" "+list)
+	if err != nil || json.Unmarshal(plain, place) != nil {
+		return ErrQuery
+	}
+	return nil
 }
 
 // Pages are the links from one page of a list to others; empty if there is no such page.

@@ -27,6 +27,11 @@ type Frame struct {
 	Page       any
 	v          *Visitor
 	Neighbours []session.Neighbour // who is signed in to this browser, for the switcher
+
+	room   Room
+	trail  []Crumb
+	nested bool
+	did    string
 }
 
 // Render writes a page. It is made in memory first, so that a broken page becomes an error page
@@ -37,7 +42,7 @@ func (v *Visitor) Render(name string, page any) error {
 		return err
 	}
 	var b bytes.Buffer
-	if err := v.site.templates.ExecuteTemplate(&b, name, Frame{page, v, neighbours}); err != nil {
+	if err := v.site.templates.ExecuteTemplate(&b, name, Frame{Page: page, v: v, Neighbours: neighbours}); err != nil {
 		return fmt.Errorf("rendering %s: %w", name, err)
 	}
 	h := v.W.Header()
@@ -102,7 +107,7 @@ func (v *Visitor) NoForm() { v.noForm = true }
 func (v *Visitor) FormIf(sends bool) { v.noForm = v.noForm || !sends }
 
 // With returns the same frame for a part of a page that has a struct of its own.
-func (f Frame) With(part any) Frame { return Frame{part, f.v, f.Neighbours} }
+func (f Frame) With(part any) Frame { return Frame{Page: part, v: f.v, Neighbours: f.Neighbours} }
 
 // T returns a sentence in the page's language.
 func (f Frame) T(key string, pairs ...any) string { return f.v.lang.Text(key, pairs...) }
@@ -258,6 +263,9 @@ func initials(name string) string {
 	return string(initials)
 }
 
+// Initials returns what stands for something without a picture.
+func (f Frame) Initials(name string) string { return initials(name) }
+
 // Address returns the public address of one of our paths.
 func (f Frame) Address(path string) string {
 	return f.v.site.Base.Scheme + "://" + f.v.site.Base.Host + path
@@ -288,7 +296,8 @@ func (f Frame) Reason(r fault.Reason) string {
 type Field struct {
 	Name, Label, Type, Autocomplete string
 	Value                           string
-	Hint                            string
+	Hint                            string // stands below the input, for what people would get wrong without it
+	Why                             Why    // stands behind a question mark
 	Error                           string
 	Reasons                         []string
 	Choices                         []directory.Organization // where the typed text could mean several, the ones to choose from
@@ -336,21 +345,6 @@ func (f Field) Fixed() Field {
 	return f
 }
 
-// DescribedBy lists the ids of the elements that describe the input.
-func (f Field) DescribedBy() string {
-	var ids []string
-	if f.Hint != "" {
-		ids = append(ids, f.Name+"-hint")
-	}
-	if f.Error != "" {
-		ids = append(ids, f.Name+"-error")
-	}
-	if f.described != "" {
-		ids = append(ids, f.described)
-	}
-	return strings.Join(ids, " ")
-}
-
 // Field returns what an input shows: the typed text, unless it is secret, or the text otherwise if
 // nothing was typed yet, and what is wrong with it.
 func (f Frame) Field(name, label, kind, autocomplete, otherwise string) Field {
@@ -364,7 +358,7 @@ func (f Frame) Field(name, label, kind, autocomplete, otherwise string) Field {
 	}
 	for i, fa := range form.faults {
 		if fa.Field == name && field.Error == "" {
-			field.Error, field.Reasons, field.Focus = f.sentence(fa), f.reasons(fa), i == f.firstFieldFault()
+			field.Error, field.Reasons, field.Focus = f.Sentence(fa), f.reasons(fa), i == f.firstFieldFault()
 			field.Choices, _ = fa.Args[fault.Choices].([]directory.Organization)
 		}
 	}
@@ -399,7 +393,7 @@ func (f Frame) Typed(name, otherwise string) string {
 func (f Frame) Faulty(name string) string {
 	for _, fa := range f.v.Form.faults {
 		if fa.Field == name {
-			return f.sentence(fa)
+			return f.Sentence(fa)
 		}
 	}
 	return ""
@@ -410,17 +404,21 @@ func (f Frame) Notices() []string {
 	var all []string
 	for _, fa := range f.v.Form.faults {
 		if fa.Field == "" {
-			all = append(all, f.sentence(fa))
+			all = append(all, f.Sentence(fa))
 		}
 	}
 	return all
 }
 
+// Confirmed reports whether the form came from a page that asked first.
+func (f Frame) Confirmed() bool { return f.v.Form.Confirmed() }
+
 // Returned reports whether the form was brought back after fresh proof and waits to be sent
 // again.
 func (f Frame) Returned() bool { return f.v.Form.returned }
 
-func (f Frame) sentence(fa *fault.Error) string {
+// Sentence returns what a person reads of a fault.
+func (f Frame) Sentence(fa *fault.Error) string {
 	pairs := make([]any, 0, 2*len(fa.Args)+2)
 	for k, v := range fa.Args {
 		if d, ok := v.(time.Duration); ok {

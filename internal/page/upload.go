@@ -1,6 +1,7 @@
 package page
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"parvis/internal/edge"
 	"parvis/internal/fault"
@@ -39,7 +41,7 @@ func (f Fields) file() string {
 }
 
 // upload is a file that came with a form. It is never shown again, kept or logged, and neither is
-// its name.
+// its name; keepText says what becomes of text.
 type upload struct {
 	field   string
 	content []byte // cut off at one byte more than maxFile
@@ -89,8 +91,20 @@ func (v *Visitor) readUpload(fields Fields) error {
 			}
 		}
 	}
+	form.keepText()
 	v.Form = form
 	return nil
+}
+
+// keepText puts a file that is text into the field for the same text pasted, if the form has one:
+// there it is shown again, can be corrected, and is kept while the person proves who they are. A
+// file never is.
+func (f *Form) keepText() {
+	pasted, ok := strings.CutSuffix(f.file.field, "_file")
+	content := bytes.TrimPrefix(f.file.content, []byte("\uFEFF"))
+	if ok && len(content) > 0 && len(content) <= maxFile && utf8.Valid(content) && bytes.IndexByte(content, 0) < 0 {
+		f.values.Set(pasted, string(content))
+	}
 }
 
 // File returns the file that came with the form. One that is too long is cut off at one byte
@@ -129,28 +143,33 @@ func (v *Visitor) PictureOrNone(into picture.Box) (picture.PNG, error) {
 }
 
 // Picture draws the picture that came with the form so that it fits into a box, or says in a
-// fault of its field why it cannot. A node draws one at a time: that takes half a second and a
-// hundred megabytes at worst.
+// fault of its field why it cannot.
 func (v *Visitor) Picture(into picture.Box) (picture.PNG, error) {
-	file := v.Form.file
+	return v.site.Draw(v.R.Context(), v.Form.file.field, v.Form.file.content, into)
+}
+
+// Draw draws a picture that somebody sent so that it fits into a box, or says in a fault of a
+// field why it cannot. A node draws one at a time: that takes half a second and a hundred
+// megabytes at worst.
+func (s *Site) Draw(ctx context.Context, field string, content []byte, into picture.Box) (picture.PNG, error) {
 	switch {
-	case len(file.content) == 0:
-		return picture.PNG{}, fault.Field(file.field, "page.picture_missing")
-	case len(file.content) > maxFile:
-		return picture.PNG{}, fault.Field(file.field, "page.picture_large")
+	case len(content) == 0:
+		return picture.PNG{}, fault.Field(field, "page.picture_missing")
+	case len(content) > maxFile:
+		return picture.PNG{}, fault.Field(field, "page.picture_large")
 	}
 	select {
-	case v.site.drawing <- struct{}{}:
-		defer func() { <-v.site.drawing }()
-	case <-v.R.Context().Done():
-		return picture.PNG{}, context.Cause(v.R.Context())
+	case s.drawing <- struct{}{}:
+		defer func() { <-s.drawing }()
+	case <-ctx.Done():
+		return picture.PNG{}, context.Cause(ctx)
 	}
-	drawn, err := picture.Draw(file.content, into)
+	drawn, err := picture.Draw(content, into)
 	switch {
 	case errors.Is(err, picture.ErrTooLarge):
-		err = fault.Field(file.field, "page.picture_pixels")
+		err = fault.Field(field, "page.picture_pixels")
 	case errors.Is(err, picture.ErrUnreadable):
-		err = fault.Field(file.field, "page.picture_unreadable")
+		err = fault.Field(field, "page.picture_unreadable")
 	}
 	return drawn, err
 }

@@ -65,11 +65,31 @@ func (v *Visitor) TimeZone() string {
 	return named
 }
 
+// Clock returns what the clock of the viewer shows at an instant, by the time zone that the
+// person chose or else the browser's, and whether there is any.
+func (v *Viewer) Clock(at time.Time) (time.Time, bool) {
+	name := cmp.Or(v.User.TimeZone, v.TimeZone())
+	zone, known := i18n.Zone(name)
+	if !known || name == "" {
+		return at, false
+	}
+	return at.In(zone), true
+}
+
 // Text returns a sentence in the language of this page.
 func (v *Visitor) Text(key string, pairs ...any) string { return v.lang.Text(key, pairs...) }
 
 // Duration writes a length of time in words, in the language of this page.
 func (v *Visitor) Duration(d time.Duration) string { return v.lang.Duration(d) }
+
+// DateTime writes an instant as Frame.DateTime does.
+func (v *Visitor) DateTime(t time.Time) string { return v.local().DateTime(t) }
+
+// Date writes an instant like Frame.Date.
+func (v *Visitor) Date(t time.Time) string { return v.local().Date(t) }
+
+// DayOfYear writes the day in UTC that begins at t, without its year.
+func (v *Visitor) DayOfYear(t time.Time) string { return v.lang.In(time.UTC).DayOfYear(t) }
 
 // Just reports whether this page follows a deed of that name, which redirected here, and no
 // form was sent from here since.

@@ -37,6 +37,8 @@ type Box struct{ Width, Height int }
 var (
 	Logo     = Box{512, 256}
 	Portrait = Box{128, 128}
+	// Letterhead is the size of a logo on top of a letter.
+	Letterhead = Box{400, 80}
 )
 
 // PNG is a picture that Draw made. The zero PNG means no picture.
@@ -47,6 +49,15 @@ func (p PNG) Bytes() []byte { return p.content }
 
 // IsZero reports whether there is no picture.
 func (p PNG) IsZero() bool { return len(p.content) == 0 }
+
+// Size returns how wide and how high a picture is.
+func (p PNG) Size() (width, height int) {
+	size, err := png.DecodeConfig(bytes.NewReader(p.content))
+	if err != nil {
+		return 0, 0 // the zero PNG
+	}
+	return size.Width, size.Height
+}
 
 // formats are recognized by the first bytes of a file. Its name and its declared type are
 // ignored. Of an animation the first picture is used.
@@ -87,6 +98,28 @@ func Draw(file []byte, into Box) (PNG, error) {
 		return PNG{b.Bytes()}, nil
 	}
 	return PNG{}, ErrUnreadable
+}
+
+// margin is what OnPaper leaves around a picture.
+const margin = 8
+
+// OnPaper draws a PNG that Draw made on white paper with a narrow margin. So a logo that was
+// drawn for paper can be seen on any colour that a mail program chooses.
+func OnPaper(file []byte, into Box) (PNG, error) {
+	seen, err := png.Decode(bytes.NewReader(file))
+	if err != nil {
+		return PNG{}, ErrUnreadable
+	}
+	small := scaled(seen, upright, into)
+	size := small.Bounds()
+	paper := image.NewRGBA(image.Rect(0, 0, size.Dx()+2*margin, size.Dy()+2*margin))
+	draw.Draw(paper, paper.Bounds(), image.White, image.Point{}, draw.Src)
+	draw.Draw(paper, size.Add(image.Pt(margin, margin)), small, size.Min, draw.Over)
+	var b bytes.Buffer
+	if err := png.Encode(&b, paper); err != nil {
+		return PNG{}, err
+	}
+	return PNG{b.Bytes()}, nil
 }
 
 func begins(file []byte, magic string) bool {

@@ -300,3 +300,31 @@ func BenchmarkDraw(b *testing.B) {
 		})
 	}
 }
+
+func TestALogoOnPaperIsSeenOnAnyColour(t *testing.T) {
+	seen := image.NewNRGBA(image.Rect(0, 0, 1000, 100)) // all of it is transparent but one half
+	for x := range 500 {
+		for y := range 100 {
+			seen.SetNRGBA(x, y, color.NRGBA{A: 255})
+		}
+	}
+	paper, err := OnPaper(encoded(t, seen, "png"), Letterhead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, h := paper.Size(); w != Letterhead.Width+2*margin || h != 40+2*margin {
+		t.Errorf("it is %d×%d", w, h)
+	}
+	got, err := png.Decode(bytes.NewReader(paper.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[image.Point]color.Gray{{0, 0}: {255}, {100, 28}: {0}, {300, 28}: {255}} {
+		if c := got.At(at.X, at.Y); color.RGBAModel.Convert(c) != color.RGBAModel.Convert(want) {
+			t.Errorf("at %v it is %v", at, c)
+		}
+	}
+	if _, err := OnPaper([]byte("no picture"), Letterhead); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("no picture is answered with %v", err)
+	}
+}

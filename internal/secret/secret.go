@@ -46,6 +46,7 @@ const (
 	ClientSecret  Purpose = "client secret"
 	DeviceCode    Purpose = "device code"
 	UserCode      Purpose = "user code"
+	APIToken      Purpose = "API token"
 )
 
 // Token is a random value that proves something about its holder. It cannot be logged or

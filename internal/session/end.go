@@ -40,19 +40,38 @@ func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
 // EndOne closes one of the sessions of the visit's user, in whichever browser it is; ErrOver if
 // the user has no such session open.
 func (d *Door) EndOne(ctx context.Context, tx *db.Tx, v Visit, id string) error {
+	if err := endOne(ctx, tx, v.User, id, EndedElsewhere); err != nil {
+		return err
+	}
+	e := v.event("session.ended", audit.Fields{"reason": EndedElsewhere})
+	e.Target = id
+	return audit.Record(ctx, tx, e)
+}
+
+// EndOf closes one of a user's sessions for an administrator; ErrOver if the user has no such
+// session open. The caller has asked whether the actor may.
+func (d *Door) EndOf(ctx context.Context, tx *db.Tx, actor directory.Actor, user directory.User, id string) error {
+	if err := endOne(ctx, tx, user, id, EndedByAdministrator); err != nil {
+		return err
+	}
+	e := actor.Event(user.OrgID, "session.ended")
+	e.Target, e.TargetName = string(user.ID), user.Name
+	e.After = audit.Fields{"reason": EndedByAdministrator, "session": id}
+	return audit.Record(ctx, tx, e)
+}
+
+func endOne(ctx context.Context, tx *db.Tx, user directory.User, id string, why Reason) error {
 	n, err := tx.Exec(ctx, `
 		update sessions set ended_at = $1, end_reason = $2
 		where org_id = $3 and user_id = $4 and id = $5 and ended_at is null`,
-		db.Time(tx.Now()), string(EndedElsewhere), string(v.User.OrgID), string(v.User.ID), id)
+		db.Time(tx.Now()), string(why), string(user.OrgID), string(user.ID), id)
 	if err != nil {
 		return fmt.Errorf("ending session %s: %w", id, err)
 	}
 	if n == 0 {
 		return ErrOver
 	}
-	e := v.event("session.ended", audit.Fields{"reason": EndedElsewhere})
-	e.Target = id
-	return audit.Record(ctx, tx, e)
+	return nil
 }
 
 // EndAll closes every session of a user, in every browser, and voids what else the user has

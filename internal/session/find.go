@@ -236,14 +236,13 @@ func (d *Door) Own(ctx context.Context, r db.Reader, v Visit, now time.Time) ([]
 	return open, err
 }
 
-// OpenOf counts the open sessions of a user, for administrators.
-func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now time.Time) (int, error) {
+// OpenOf lists the open sessions of a user, for administrators, the one used last first.
+func (d *Door) OpenOf(ctx context.Context, r db.Reader, user directory.User, now time.Time) ([]Session, error) {
 	set, err := RulesOf(ctx, r, user.OrgID)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	open, err := d.Own(ctx, r, Visit{User: user, Rules: d.effective(set)}, now)
-	return len(open), err
+	return d.Own(ctx, r, Visit{User: user, Rules: d.effective(set)}, now)
 }
 
 // BrowserOf returns the browser behind a cookie, no matter who is signed in to it. A token superseded

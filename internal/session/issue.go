@@ -105,6 +105,9 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	if err != nil {
 		return Session{}, secret.Token{}, fmt.Errorf("inserting session %s: %w", s.ID, err)
 	}
+	if err := wasActive(ctx, tx, user.OrgID, user.ID, user.LastSignInAt); err != nil {
+		return Session{}, secret.Token{}, err
+	}
 	return s, token, directory.SignedIn(ctx, tx, user)
 }
 
@@ -182,6 +185,9 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 		db.Time(tx.Now()), together(v.Session.Methods, p.Methods, p.Second), db.Time(secondAt), string(user.OrgID), v.Session.ID); err != nil {
 		return secret.Token{}, false, err
 	}
+	if err := wasActive(ctx, tx, user.OrgID, user.ID, v.Session.SeenAt); err != nil {
+		return secret.Token{}, false, err
+	}
 	return d.rotate(ctx, tx, b, Deed{p.Deed, v.Session.ID})
 }
 
@@ -225,7 +231,10 @@ func (d *Door) Stay(ctx context.Context, database *db.DB, v Visit) (Visit, error
 			update sessions set resumed_at = case when seen_at < $1 then $2 else resumed_at end, seen_at = $2
 			where org_id = $3 and id = $4 and ended_at is null`,
 			db.Time(pause), db.Time(tx.Now()), string(v.Session.OrgID), v.Session.ID)
-		return err
+		if err != nil {
+			return err
+		}
+		return wasActive(ctx, tx, v.User.OrgID, v.User.ID, v.Session.SeenAt)
 	})
 	return seen, err
 }
@@ -241,5 +250,8 @@ func (d *Door) Switch(ctx context.Context, tx *db.Tx, v Visit) error {
 	if err == nil && n == 0 {
 		err = ErrOver
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return wasActive(ctx, tx, v.User.OrgID, v.User.ID, v.Session.SeenAt)
 }

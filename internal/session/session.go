@@ -5,7 +5,8 @@
 // superseded token still opens what it opened before, for parallel tabs and lost answers;
 // anybody who shows it after that has copied the cookie.
 //
-// The package owns browsers, sessions and session_rules, and never sees a request.
+// The package owns browsers, sessions, session_rules, active_people and active_days, and never
+// sees a request.
 package session
 
 import (

@@ -241,6 +241,7 @@ func (l letters) tellAuthenticator(ctx context.Context, tx *db.Tx, e Enroller, a
 		authenticator = recoveryCodes
 	case "device.removed":
 		authenticator = ""
+	default: // the authenticator itself
 	}
 	return l.tellDeed(ctx, tx, e.Candidate, authenticator, func(d mail.Deed) mail.Parameters {
 		return mail.AuthenticatorParameters{Deed: d, What: string(action), Device: name}

@@ -76,6 +76,17 @@ type Attempt struct {
 	deed    string        // what is being done, if it is no step of a stored attempt
 }
 
+// way returns by which method somebody came in. A link makes the credential that is proved
+// with it, so it is the way even then; a second step is none.
+func (a Attempt) way() Method {
+	for _, m := range []Method{Federated, Invitation, Reset, Password} {
+		if a.has(m) {
+			return m
+		}
+	}
+	return Passkey
+}
+
 // Owned says which second steps a user has.
 type Owned struct{ App, Passkey, Recovery bool }
 

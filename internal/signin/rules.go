@@ -128,13 +128,8 @@ func WithoutSecondStep(ctx context.Context, r db.Reader, org directory.OrgID) (M
 }
 
 // Lacking is true of an active user u whose password signs in and who has no second step.
-const Lacking = `u.deactivated_at is null
-			and exists (
-				select 1 from passwords p
-				join organizations o on o.id = p.org_id and o.federated_since is null
-				where p.org_id = u.org_id and p.user_id = u.id)
-			and not exists (select 1 from passkeys k where k.org_id = u.org_id and k.user_id = u.id)
-			and not exists (select 1 from totp_seeds t where t.org_id = u.org_id and t.user_id = u.id and t.confirmed_at is not null)`
+const Lacking = `u.state = 'active' and u.second_step = 'none' and u.has_password
+			and exists (select 1 from organizations o where o.id = u.org_id and o.federated_since is null)`
 
 // describe fills in what is true of the attempt's user and of the rules now.
 func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {

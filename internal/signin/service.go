@@ -333,6 +333,7 @@ func (s *Service) complete(ctx context.Context, tx *db.Tx, b session.Browser, d 
 		var made session.Session
 		made, opened.Cookie, err = s.Sessions.Issue(ctx, tx, b, who.User, a.proof())
 		e.Action, e.Target, opened.Session = "signin.done", made.ID, made.ID
+		e.After["method"] = a.way()
 	}
 	if err == nil && !raised && !d.knows(who.User) && !a.has(Invitation) && !a.has(Reset) && !a.has(Federated) {
 		e.After["new_device"] = true

@@ -52,11 +52,11 @@ func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
 	s.Join(t, alpha, "deleted@alpha.example", "E", directory.Member)
 	s.Invite(t, alpha, "asked@alpha.example", "I", directory.Member)
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		if _, err := tx.Exec(ctx, `update users set deactivated_at = $1 where org_id = $2 and email_key = $3`,
+		if _, err := tx.Exec(ctx, `update users set deactivated_at = $1, state = 'deactivated' where org_id = $2 and email_key = $3`,
 			db.Time(tx.Now()), string(alpha.ID), "gone@alpha.example"); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `update users set deactivated_at = $1, deleted_at = $1 where org_id = $2 and email_key = $3`,
+		if _, err := tx.Exec(ctx, `update users set deactivated_at = $1, deleted_at = $1, state = 'deleted' where org_id = $2 and email_key = $3`,
 			db.Time(tx.Now()), string(alpha.ID), "deleted@alpha.example"); err != nil {
 			return err
 		}
@@ -216,7 +216,7 @@ func TestINV1RevokedSupersededAndUsedLinksAreDead(t *testing.T) {
 		email := strings.ReplaceAll(name, " ", "-") + "@alpha.example"
 		link := s.Invite(t, org, email, "X", directory.Member)
 		form := s.Browser(t).Get(link).Form("main").Fill("password", idptest.Password).Fill("repetition", idptest.Password)
-		people, err := administration.People(t.Context(), s.DB, directory.System(org.ID), org.ID, administration.Query{Text: email})
+		people, err := administration.People(t.Context(), s.DB, directory.System(org.ID), org.ID, administration.Query{Filter: administration.Filter{Text: email}})
 		if err != nil || len(people.Lines) != 1 {
 			t.Fatalf("%s: %v, %v", name, people, err)
 		}
@@ -502,7 +502,7 @@ func TestSES3WhatMustDieDiesAtOnce(t *testing.T) {
 	// Deactivated: the join with the user's row refuses the session at the next request.
 	signIn(two, "/o/alpha", "user-a@alpha.example", idptest.Password)
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `update users set deactivated_at = $1 where org_id = $2`, db.Time(tx.Now()), string(org.ID))
+		_, err := tx.Exec(ctx, `update users set deactivated_at = $1, state = 'deactivated' where org_id = $2`, db.Time(tx.Now()), string(org.ID))
 		return err
 	})
 	if p := two.Get("/o/alpha/home"); p.URL.Path != "/o/alpha" {

@@ -54,8 +54,9 @@ func TestREC9AnAddressIsChangedWithAProofAndANotice(t *testing.T) {
 		idptest.Status(200), idptest.Says("web.email_change.sent", "Email", now),
 		idptest.Says("web.email_change.junk", "Sender", idptest.NoReply), idptest.Says("web.email_change.until", "Email", "ana@meridian.example"))
 	link := s.Link(t, now, "/email/")
-	if proof := s.LettersTo(t, now)[0]; strings.Contains(proof.Text, "Ana") || strings.Contains(proof.Text, "ana@") {
-		t.Errorf("the letter tells whoever has the new address who asked:\n%s", proof.Text)
+	// It names the address that it goes to, and nobody else's.
+	if proof := strings.ReplaceAll(s.LettersTo(t, now)[0].Text, now, ""); strings.Contains(proof, "Ana") || strings.Contains(proof, "ana@") {
+		t.Errorf("the letter tells whoever has the new address who asked:\n%s", proof)
 	}
 	if got(t, s, "ana@meridian.example", idptest.Sentence(t, "mail.email_asked.subject", "Organization", "Meridian Freight")) != 1 {
 		t.Error("the old address is not told")
@@ -247,7 +248,7 @@ func TestENU5AMemberLearnsNothingOfAddressesInUse(t *testing.T) {
 	for _, email := range []string{"nobod@alpha.example", "taken@alpha.example", "taken@betas.example"} {
 		b := s.Join(t, alpha, "asks-"+email, "A", directory.Member)
 		p := askEmail(b, "alpha", email)
-		read := strings.ReplaceAll(answer(p)+answer(b.Get("/o/alpha/account/email")), email, "ADDRESS")
+		read := strings.ReplaceAll(strings.ReplaceAll(answer(p)+answer(b.Get("/o/alpha/account/email")), "<wbr>", ""), email, "ADDRESS")
 		read = strings.ReplaceAll(read, "asks-ADDRESS", "OWN")
 		if want == "" {
 			want = read
@@ -334,7 +335,7 @@ func TestINV6APendingChangeIsVoidAfterward(t *testing.T) {
 		},
 		"deactivated": func(s *idptest.Server, u directory.User) {
 			if err := s.DB.Update(t.Context(), func(tx *db.Tx) error {
-				_, err := tx.Exec(t.Context(), `update users set deactivated_at = $1 where org_id = $2 and id = $3`, db.Time(tx.Now()), string(u.OrgID), string(u.ID))
+				_, err := tx.Exec(t.Context(), `update users set deactivated_at = $1, state = 'deactivated' where org_id = $2 and id = $3`, db.Time(tx.Now()), string(u.OrgID), string(u.ID))
 				return err
 			}); err != nil {
 				t.Fatal(err)

@@ -78,7 +78,7 @@ func TestOtherEndsOfASessionShowNoAddress(t *testing.T) {
 	link := resetLink(t, s, "cy@meridian.example")
 	idptest.Want(t, s.Browser(t).Get(link).Form("main").Fill("password", another).Fill("repetition", another).Submit(""), idptest.Path("/o/meridian/home"))
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `update users set deactivated_at = $1 where org_id = $2 and email_key = $3`, db.Time(tx.Now()), string(org.ID), "bo@meridian.example")
+		_, err := tx.Exec(ctx, `update users set deactivated_at = $1, state = 'deactivated' where org_id = $2 and email_key = $3`, db.Time(tx.Now()), string(org.ID), "bo@meridian.example")
 		return err
 	})
 	for email, b := range map[string]*idptest.Browser{"ana@meridian.example": out, "bo@meridian.example": gone, "cy@meridian.example": left} {

@@ -180,7 +180,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 	s.Invite(t, alpha, "asked@alpha.example", "I", directory.Member)
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		for statement, email := range map[string]string{
-			`update users set deactivated_at = $1 where org_id = $2 and email_key = $3`:                                                         "gone@alpha.example",
+			`update users set deactivated_at = $1, state = 'deactivated' where org_id = $2 and email_key = $3`:                                  "gone@alpha.example",
 			`update passwords set disabled_at = $1 where org_id = $2 and user_id = (select id from users where org_id = $2 and email_key = $3)`: "dead@alpha.example",
 		} {
 			if _, err := tx.Exec(ctx, statement, db.Time(tx.Now()), string(alpha.ID), email); err != nil {
@@ -191,6 +191,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 			string(alpha.ID), "sso@alpha.example")
 		return err
 	})
+	dbtest.ByHand(t, s.DB)
 	before := map[string]int{}
 	for _, l := range s.Mail.Letters() {
 		before[l.To]++
@@ -449,7 +450,7 @@ func TestRST2LinksDie(t *testing.T) {
 			people[email].Get("/o/alpha/account/sessions").Form("everywhere").Submit("everywhere")
 		},
 		"expired":       func(string) { s.Clock.Advance(credential.ResetLifetime) },
-		"deactivated":   sql(`update users set deactivated_at = $1 where org_id = $2 and email_key = $3`),
+		"deactivated":   sql(`update users set deactivated_at = $1, state = 'deactivated' where org_id = $2 and email_key = $3`),
 		"a changed one": func(email string) { change(people[email], "alpha", idptest.Password, another) },
 		"another address": func(email string) {
 			s.Update(t, func(ctx context.Context, tx *db.Tx) error {

@@ -59,11 +59,6 @@ type reminder struct {
 
 func remind(owns bool, codes int) reminder { return reminder{owns && codes <= few, codes} }
 
-func (s account) reminder(v *page.Viewer) (reminder, error) {
-	owns, codes, err := credential.Owned(v.R.Context(), s.site.DB, owner(v))
-	return remind(owns, codes), err
-}
-
 func owner(v *page.Viewer) credential.Owner {
 	return credential.Owner{OrgID: v.User.OrgID, UserID: v.User.ID}
 }
@@ -85,8 +80,21 @@ type securityPage struct {
 	There        bool // people sign in only by a provider, which answers for its own factors
 }
 
-// deeds are what may just have been done, as the page's address names it.
-var deeds = []string{"added", "renamed", "removed", "password-removed", "password-created", "unlinked"}
+// did says what each deed did that the page's address may name, and what it brought with it.
+var did = map[string][2]string{
+	"added":            {"web.security.did_added", ""},
+	"renamed":          {"web.security.did_renamed", ""},
+	"removed":          {"web.security.did_removed", "web.change.ended"},
+	"unlinked":         {"console.links.undone", ""},
+	"password-removed": {"web.security.did_password_removed", "web.security.did_passkeys"},
+	"password-created": {"web.security.did_password_created", "web.change.ended"},
+}
+
+// DidKey returns the key of what was just done.
+func (p securityPage) DidKey() string { return did[p.Did][0] }
+
+// DidToo returns the key of what that brought with it; empty where it brought nothing.
+func (p securityPage) DidToo() string { return did[p.Did][1] }
 
 func (s account) showSecurity(v *page.Viewer) error {
 	ctx := v.R.Context()
@@ -112,7 +120,7 @@ func (s account) showSecurity(v *page.Viewer) error {
 		return err
 	}
 	p.There = v.Organization.FederatedOnly() || len(p.Links) > 0 && !password.Exists() && !p.Alone
-	for _, deed := range deeds {
+	for deed := range did {
 		if v.Just(deed) {
 			p.Did = deed
 		}

@@ -75,7 +75,7 @@ func (i *installation) connect(ctx context.Context, a sampleApp) (id application
 			return err
 		}
 		id = a.id
-		secret, err = application.AddSecret(ctx, tx, operator, known.Application)
+		_, secret, err = application.AddSecret(ctx, tx, operator, known.Application)
 		return err
 	})
 	return id, secret, err

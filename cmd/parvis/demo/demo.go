@@ -322,7 +322,7 @@ func (s *show) tell(ctx context.Context) error {
 	}
 	_, err := fmt.Fprintf(s.o.Out, script, told.Links["meridian"], told.Mailbox, told.Links["lumen"],
 		told.Links["cobalt"], told.Address, told.Applications["collaborate"],
-		told.Links[employerOrganization], told.Address, told.Company+"/saml/metadata", told.Address)
+		told.Links[employerOrganization], told.Address, told.Company+"/saml/metadata", told.Address, told.Address)
 	return err
 }
 
@@ -367,6 +367,10 @@ const script = `Parvis is running, on this machine only. Try this:
     Attempts. The same server speaks SAML: add a connection there with this metadata address,
     and say that it vouches for its addresses, which SAML itself does not.
     %s
+
+ 8  As Ana, at a command line (the page asks first what it may do):
+    parvis admin login %s --organization meridian
+    parvis admin people
 
 Close the browser and come back: you are still signed in. This is the front page:
     %s

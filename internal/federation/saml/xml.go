@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/beevik/etree"
@@ -116,6 +117,14 @@ func parse(b []byte) (*etree.Element, error) {
 	return d.Root(), nil
 }
 
+// isLocal reports whether what follows a prefix is a name by itself (Namespaces in XML, NCName): it
+// has no colon and begins as names do. Go's parser checks only the name as a whole, and so takes
+// a:9. It has checked the other letters.
+func isLocal(name string) bool {
+	first, _ := utf8.DecodeRuneInString(name)
+	return !strings.Contains(name, ":") && (first == '_' || unicode.In(first, unicode.Lu, unicode.Ll, unicode.Lt, unicode.Lo))
+}
+
 // outline checks every element of a message: its names, its attributes, its ID, and that what
 // this package reads stands only where it looks (SML-2).
 //
@@ -132,12 +141,12 @@ func outline(root *etree.Element) error {
 		if len(el.Attr) > maxAttributes {
 			return tooLarge(len(el.Attr), maxAttributes)
 		}
-		if strings.Contains(el.Tag, ":") {
+		if !isLocal(el.Tag) {
 			return document("", el.Tag)
 		}
 		seen := make(map[string]bool, len(el.Attr))
 		for _, a := range el.Attr {
-			if strings.Contains(a.Key, ":") {
+			if !isLocal(a.Key) {
 				return document("", a.FullKey())
 			}
 			if seen[a.FullKey()] {

@@ -182,6 +182,10 @@ func (p *Pages) turnAway(v *page.Visitor, q op.Pending, e *op.Error) error {
 // here, and facts about the session that is meant.
 func (p *Pages) ask(ctx context.Context, q op.Pending, visits []session.Visit, readAt time.Time) (application.Question, error) {
 	wants := func(prompt string) bool { return slices.Contains(q.Prompt, prompt) }
+	visits, err := p.proofsFor(ctx, q.Client, visits)
+	if err != nil {
+		return application.Question{}, err
+	}
 	asked := application.Question{
 		Asked: q.AskedAt, ReadAt: readAt, Waited: q.ID != "", Hints: p.Hints(q), Open: visits, Lacks: map[directory.OrgID]bool{},
 		None: wants("none"), Login: wants("login"), Select: wants("select_account"), Consent: wants("consent"), Two: q.TwoFactors(),
@@ -205,9 +209,29 @@ func (p *Pages) ask(ctx context.Context, q op.Pending, visits []session.Visit, r
 	if !found {
 		return asked, nil
 	}
-	var err error
 	asked.Known, err = p.known(ctx, q, v, places[v.Session.OrgID])
 	return asked, err
+}
+
+// proofsFor returns sessions as an application sees them. To the command line, which acts for the
+// person, people who own a second step have proved who they are only when they last proved that
+// step too: as for the same deeds in the console.
+func (p *Pages) proofsFor(ctx context.Context, c application.Application, visits []session.Visit) ([]session.Visit, error) {
+	if c.ID != application.CommandLine {
+		return visits, nil
+	}
+	visits = slices.Clone(visits)
+	for i := range visits {
+		s := &visits[i].Session
+		owns, err := p.SignIn.OwnsSecondStep(ctx, visits[i])
+		if err != nil {
+			return nil, err
+		}
+		if owns && s.SecondAt.Before(s.ProvedAt) {
+			s.ProvedAt = s.SecondAt
+		}
+	}
+	return visits, nil
 }
 
 // known reads what application.Decide has to know about a session.

@@ -31,6 +31,9 @@ type asking struct {
 	Host    string // where the answer goes
 }
 
+// Acts reports whether the application acts for the person in the administration.
+func (a asking) Acts() bool { return a.Client.ID == application.CommandLine }
+
 // ScopeKey returns the catalogue key of a scope, for a template.
 func (asking) ScopeKey(scope string) string { return application.ScopeKey(scope) }
 
@@ -61,7 +64,7 @@ func (p *Pages) showConsent(v *page.Visitor) error {
 	if d.Step != application.Consent {
 		return v.Redirect(resumePath + "?request=" + q.ID)
 	}
-	page := asking{Request: q.ID, Client: q.Client, Title: q.Client.Title(v.Language()), Scopes: q.Scope, Visit: d.Session, Host: hostOf(q.RedirectURI)}
+	page := asking{Request: q.ID, Client: q.Client, Title: q.Client.Title(v.Language()), Scopes: op.Within(q.Client, d.Session, q.Scope), Visit: d.Session, Host: hostOf(q.RedirectURI)}
 	if q.Client.Settings.Refreshes {
 		page.Lasts = p.RefreshLasts(q.Client.Settings)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"parvis/internal/access"
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/fault"
@@ -19,11 +20,12 @@ var deviceFields = page.Fields{"user_code", "session"}
 // may sign in.
 type devicePage struct {
 	asking
-	Code   string
-	Device bool // the code is known, and the page asks
-	None   bool // nobody who is signed in here may open the application
-	Done   bool
-	No     bool
+	Code    string
+	Device  bool   // the code is known, and the page asks
+	Network string // from where the device asked
+	None    bool   // nobody who is signed in here may open the application
+	Done    bool
+	No      bool
 }
 
 // Shown returns the code as the device shows it, with a hyphen.
@@ -85,7 +87,7 @@ func (p *Pages) askAboutDevice(v *page.Visitor, typed string) error {
 		return v.Redirect("/sign-in/" + begun.ID)
 	}
 	return v.Render("op-device", devicePage{
-		asking: asking{Client: d.Client, Title: d.Client.Title(v.Language()), Scopes: d.Scope, Visits: visits}, Code: op.CleanUserCode(typed), Device: true,
+		asking: asking{Client: d.Client, Title: d.Client.Title(v.Language()), Scopes: d.Scope, Visits: visits}, Code: op.CleanUserCode(typed), Device: true, Network: d.Network,
 	})
 }
 
@@ -100,6 +102,15 @@ func (p *Pages) whoMay(v *page.Visitor, c application.Application) ([]session.Vi
 		ok, err := application.May(v.R.Context(), p.DB, c, w)
 		if err != nil {
 			return nil, err
+		}
+		if ok == application.Allowed && c.ID == application.CommandLine {
+			rules, err := access.RulesOf(v.R.Context(), p.DB, w.Session.OrgID)
+			if err != nil {
+				return nil, err
+			}
+			if !rules.Devices {
+				continue
+			}
 		}
 		if ok == application.Allowed {
 			may = append(may, w)

@@ -30,12 +30,27 @@ type Tile struct {
 	HasLogo     bool
 	Version     string // changes with the logo, which a browser caches
 	Uses        int
+	UsedAt      time.Time // zero before the first time
 }
 
-// Mark returns the name of the drawing for a tile without a logo; not every name has one.
+// Mark returns the name of the drawing for a tile without a logo. Where it has none, initials
+// stand.
 func (t Tile) Mark() string { return string(t.ID) }
 
-// Tiles returns the applications of a person, the one used most first.
+// tints is how many the style sheet has.
+const tints = 5
+
+// Tint returns the number of the colour behind the initials, which the title never changes.
+func (t Tile) Tint() int {
+	sum := 0
+	for _, b := range []byte(t.ID) {
+		sum += int(b)
+	}
+	return sum % tints
+}
+
+// Tiles returns the applications of a person: the first that is shipped, then the one that they
+// used most (decision 0058).
 func (p *Pages) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Tile, error) {
 	var mine []application.Openable
 	err := p.DB.View(ctx, func(tx *db.Tx) (err error) {
@@ -47,9 +62,20 @@ func (p *Pages) Tiles(ctx context.Context, v session.Visit, tag i18n.Tag) ([]Til
 		all = append(all, tileOf(o, tag, p.DB.Now()))
 	}
 	slices.SortFunc(all, func(a, b Tile) int {
-		return cmp.Or(b.Uses-a.Uses, strings.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)), strings.Compare(string(a.ID), string(b.ID)))
+		return cmp.Or(first(a)-first(b), b.Uses-a.Uses, shipped(a)-shipped(b), strings.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)), strings.Compare(string(a.ID), string(b.ID)))
 	})
 	return all, err
+}
+
+// first ranks the application that stands before all others.
+func first(t Tile) int { return min(shipped(t), 1) }
+
+// shipped ranks the applications that are shipped, in their order, before all others.
+func shipped(t Tile) int {
+	if i := slices.Index(application.Shipped, t.ID); i >= 0 {
+		return i
+	}
+	return len(application.Shipped)
 }
 
 // tileOf returns the tile of an application. It shows a failure only when a second look, after
@@ -58,7 +84,7 @@ func tileOf(c application.Openable, tag i18n.Tag, now time.Time) Tile {
 	return Tile{
 		ID: c.ID, Title: c.Title(tag), Description: c.Description(tag), Address: hostOf(c.Target()), Link: c.Kind == application.Link,
 		Connected: c.Connected(), Failed: !c.FailedAt.IsZero() && now.Sub(c.FailedAt) >= application.LooksEvery, HasLogo: c.HasLogo,
-		Version: c.Version(), Uses: c.Uses,
+		Version: c.Version(), Uses: c.Uses, UsedAt: c.UsedAt,
 	}
 }
 

@@ -71,12 +71,64 @@ for (const list of all('[data-rules-of]')) {
   check();
 }
 
-// One tick ticks all of that name.
-for (const every of all('[data-all]')) {
-  every.addEventListener('change', () => {
-    for (const box of all(`[name="${every.dataset.all}"]`)) box.checked = every.checked;
+// One tick ticks all of that name. What is ticked is counted where a page says how many.
+const prepareTicks = () => {
+  for (const every of all('[data-all]')) every.hidden = false;
+  for (const said of all('[data-ticked]')) {
+    const boxes = [...said.closest('form').querySelectorAll('td [type=checkbox]')];
+    const ticked = boxes.filter((box) => box.checked).length;
+    const text = said.dataset.ticked.replace('{0}', ticked);
+    if (said.textContent !== text) said.textContent = text;
+    const every = document.querySelector('[data-all]');
+    if (every) [every.checked, every.indeterminate] = [ticked > 0 && ticked === boxes.length, ticked > 0 && ticked < boxes.length];
+  }
+};
+
+document.addEventListener('change', ({ target }) => {
+  if (target.dataset.all) for (const box of all(`[name="${target.dataset.all}"]`)) box.checked = target.checked;
+  if (target.type === 'checkbox') prepareTicks();
+});
+prepareTicks();
+addEventListener('pageshow', prepareTicks); // the browser may bring ticks back
+
+// A list is searched while one types: its part of the page is replaced by that of the answer, and
+// the address says what is shown. Where anything else comes back, the browser goes there.
+for (const form of all('[data-live]')) {
+  const id = form.dataset.live;
+  let waits;
+  let asked;
+  const search = async () => {
+    const filled = [...new FormData(form)].filter(([, value]) => value !== '');
+    const address = `${location.pathname}?${new URLSearchParams(filled)}`.replace(/\?$/, '');
+    asked?.abort();
+    asked = new AbortController();
+    const { signal } = asked;
+    try {
+      const answer = await fetch(address, { signal });
+      const fresh = answer.redirected || !answer.ok ? null : new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById(id);
+      if (signal.aborted) return;
+      if (!fresh) {
+        location.assign(address);
+        return;
+      }
+      byID(id).replaceWith(document.adoptNode(fresh));
+      history.replaceState(null, '', address);
+      prepareTicks();
+      writeTimes(byID(id));
+    } catch (error) {
+      if (error.name !== 'AbortError') location.assign(address);
+    }
+  };
+  for (const button of form.querySelectorAll('button')) button.hidden = true; // Enter searches at once
+  form.addEventListener('input', ({ target }) => {
+    clearTimeout(waits);
+    waits = setTimeout(search, target.type === 'search' ? 250 : 0);
   });
-  every.hidden = false;
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    clearTimeout(waits);
+    search();
+  });
 }
 
 // Recovery codes are copied, printed, or kept in a file that is made here: they are
@@ -154,24 +206,33 @@ for (const input of all('[aria-invalid=true]')) {
 const { lang, dataset: { timeZone: chosen } } = document.documentElement;
 const locale = navigator.languages.find((tag) => tag.split('-')[0] === lang) ?? lang;
 
-for (const time of chosen ? [] : all('time[datetime]')) {
-  const at = new Date(time.dateTime);
-  if (Number.isNaN(at.valueOf())) continue;
-  const style = { dateStyle: time.closest('table') ? 'medium' : 'long', timeStyle: 'short' };
-  time.title = time.textContent;
-  const zone = new Intl.DateTimeFormat(locale, { timeZoneName: 'short' }).formatToParts(at).find(({ type }) => type === 'timeZoneName');
-  time.textContent = `${new Intl.DateTimeFormat(locale, style).format(at)} ${zone.value}`;
+function writeTimes(within) {
+  for (const time of chosen ? [] : within.querySelectorAll('time[datetime]')) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.valueOf())) continue;
+    time.title = time.textContent;
+    if (time.closest('.people')) {
+      time.textContent = new Intl.DateTimeFormat(locale, { dateStyle: 'medium' }).format(at); // the day is enough
+      continue;
+    }
+    const style = { dateStyle: time.closest('table') ? 'medium' : 'long', timeStyle: 'short' };
+    const zone = new Intl.DateTimeFormat(locale, { timeZoneName: 'short' }).formatToParts(at).find(({ type }) => type === 'timeZoneName');
+    time.textContent = `${new Intl.DateTimeFormat(locale, style).format(at)} ${zone.value}`;
+  }
 }
+writeTimes(document);
 
-// The switcher closes like a menu.
-for (const details of all('.switcher')) {
-  document.addEventListener('click', ({ target }) => { details.open &&= details.contains(target); });
-  details.addEventListener('keydown', ({ key }) => {
-    if (key !== 'Escape' || !details.open) return;
-    details.open = false;
-    details.querySelector('summary').focus();
-  });
-}
+// The switcher and the deeds close like menus.
+const menus = '.switcher, .deeds';
+document.addEventListener('click', ({ target }) => {
+  for (const details of all(menus)) details.open &&= details.contains(target);
+});
+document.addEventListener('keydown', ({ key, target }) => {
+  const details = target.closest?.(menus);
+  if (key !== 'Escape' || !details?.open) return;
+  details.open = false;
+  details.querySelector('summary').focus();
+});
 
 // A session that ends after a short rest says so a while before, and can be kept
 // open with all that was typed. Its other tabs hear of it. Time is counted from when

@@ -1,0 +1,129 @@
+package audit
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// memory is what this node knows of every log: its newest root, in a file that no database
+// reaches. Somebody who can write the database could make a whole new tree, but not this.
+//
+// The file has a line for each root that was sealed, and is written again when most of its lines
+// are of the past.
+type memory struct {
+	path  string // empty to keep nothing
+	roots map[string]point
+	lines int
+}
+
+// point is a tree at a size.
+type point struct {
+	size int64
+	root tlog.Hash
+}
+
+// line returns the line of a log in the file.
+func (p point) line(org string) string { return fmt.Sprintf("%q %d %s\n", org, p.size, p.root) }
+
+// load reads the file once.
+func (m *memory) load() error {
+	if m.roots != nil {
+		return nil
+	}
+	roots := map[string]point{}
+	if m.path != "" {
+		file, err := os.Open(m.path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("reading the roots that this node knows: %w", err)
+		}
+		if err == nil {
+			defer file.Close() //nolint:errcheck // Closing what was only read loses nothing.
+			for lines := bufio.NewScanner(file); lines.Scan(); m.lines++ {
+				var org, root string
+				var p point
+				if _, err := fmt.Sscanf(lines.Text(), "%q %d %s", &org, &p.size, &root); err != nil {
+					continue // the last line, of a node that died while it wrote: an older root serves as well
+				}
+				if p.root, err = tlog.ParseHash(root); err == nil {
+					roots[org] = p
+				}
+			}
+		}
+	}
+	m.roots = roots
+	return nil
+}
+
+// compare returns ErrAltered unless a tree is the one that this node knows, or has grown out of it:
+// another node may have sealed since.
+func (m *memory) compare(t tree, read *tiles) error {
+	known, some := m.roots[t.org]
+	if !some || known.size == 0 {
+		return nil
+	}
+	if t.size < known.size {
+		return fmt.Errorf("%w: this node knows %d sealed events of %q, and the database has %d", ErrAltered, known.size, t.org, t.size)
+	}
+	root := t.root()
+	if t.size > known.size {
+		var err error
+		if root, err = read.rootAt(known.size); err != nil {
+			return err
+		}
+	}
+	if root != known.root {
+		return fmt.Errorf("%w: the first %d events of %q are not the ones that this node knows", ErrAltered, known.size, t.org)
+	}
+	return nil
+}
+
+// keep remembers trees. Those that are on disk already cost one append.
+func (m *memory) keep(trees []tree) error {
+	var news strings.Builder
+	for _, t := range trees {
+		p := point{t.size, t.root()}
+		if p != m.roots[t.org] {
+			m.roots[t.org] = p
+			news.WriteString(p.line(t.org))
+			m.lines++
+		}
+	}
+	if m.path == "" || news.Len() == 0 {
+		return nil
+	}
+	if m.lines > 2*len(m.roots)+1000 {
+		return m.rewrite()
+	}
+	file, err := os.OpenFile(m.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = file.WriteString(news.String())
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the roots that this node knows: %w", err)
+	}
+	return nil
+}
+
+// rewrite writes the file again, with a line for each log.
+func (m *memory) rewrite() error {
+	var all strings.Builder
+	for org, p := range m.roots {
+		all.WriteString(p.line(org))
+	}
+	err := os.WriteFile(m.path+".new", []byte(all.String()), 0o600)
+	if err == nil {
+		err = os.Rename(m.path+".new", m.path)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the roots that this node knows: %w", err)
+	}
+	m.lines = len(m.roots)
+	return nil
+}
