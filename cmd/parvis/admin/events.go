@@ -180,7 +180,7 @@ func (e *eventsCommand) follow(c *client, last int64) error {
 		last = next
 		switch {
 		case c.t.Context.Err() != nil:
-			return err
+			return nil // Ctrl-C came while the server was asked
 		case err == nil && told:
 			told = false
 			fmt.Fprintln(c.t.Err, "The server is back.")
