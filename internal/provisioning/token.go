@@ -64,6 +64,9 @@ func tokensOf(ctx context.Context, r db.Reader, org directory.OrgID, source stri
 // proof (R-SES-10).
 func (s *Service) Issue(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string) (Token, string, error) {
 	source, err := changeable(ctx, tx, actor, org, id)
+	if err == nil && actor.Kind != directory.KindUser && actor.Kind != directory.KindOperator {
+		err = directory.ErrDenied // no token makes another
+	}
 	if err != nil {
 		return Token{}, "", err
 	}

@@ -128,7 +128,7 @@ func union(a, b []string) []string {
 	return all
 }
 
-const waitingColumns = `w.id, w.source_id, w.kind, w.subject, w.name, w.details, w.asked_at, w.last_at, w.times`
+const waitingColumns = `id, source_id, kind, subject, name, details, asked_at, last_at, times`
 
 func (w *Waiting) targets() []any {
 	return db.Into(&w.ID, &w.Source, &w.Kind, &w.Subject, &w.Name, db.JSON(&w.Details), (*db.Time)(&w.AskedAt), (*db.Time)(&w.LastAt), &w.Times)
@@ -141,9 +141,9 @@ func WaitingFor(ctx context.Context, r db.Reader, actor directory.Actor, source 
 	}
 	return db.List(ctx, r, (*Waiting).targets, `
 		select `+waitingColumns+`
-		from source_waiting w
-		where w.org_id = $1 and w.source_id = $2 and w.settled_at is null
-		order by w.last_at desc, w.id
+		from source_waiting
+		where org_id = $1 and source_id = $2 and settled_at is null
+		order by last_at desc, id
 		limit $3`, string(source.OrgID), source.ID, most)
 }
 
@@ -177,7 +177,7 @@ func (s *Service) Settle(ctx context.Context, tx *db.Tx, actor directory.Actor, 
 	}
 	var w Waiting
 	found, err := tx.One(ctx, w.targets(), `
-		update source_waiting as w set settled_at = $1, settled_by = $2
+		update source_waiting set settled_at = $1, settled_by = $2
 		where org_id = $3 and id = $4 and settled_at is null
 		returning `+waitingColumns, db.Time(tx.Now()), actor.ID, string(org), id)
 	if err == nil && !found {
@@ -278,11 +278,11 @@ func (s *Service) AdoptMembers(ctx context.Context, tx *db.Tx, actor directory.A
 	}
 	all, err := db.List(ctx, tx, (*Waiting).targets, `
 		select `+waitingColumns+`
-		from source_waiting w
-		join users u on u.org_id = w.org_id and u.id = w.subject and u.role = $1 and u.deleted_at is null
-		where w.org_id = $2 and w.source_id = $3 and w.kind = $4 and w.settled_at is null
-		order by w.asked_at, w.id
-		limit 1000`, string(directory.Member), string(org), source.ID, string(adoptPerson))
+		from source_waiting
+		where org_id = $1 and source_id = $2 and kind = $3 and settled_at is null
+			and exists (select 1 from users u where u.org_id = source_waiting.org_id and u.id = source_waiting.subject and u.role = $4 and u.deleted_at is null)
+		order by asked_at, id
+		limit 1000`, string(org), source.ID, string(adoptPerson), string(directory.Member))
 	if err != nil {
 		return 0, err
 	}
