@@ -22,8 +22,10 @@ var (
 	ErrAddressHeld = fault.Field("email", "directory.address_held")
 )
 
-// hasWayIn is HasWayIn for a row of users.
-const hasWayIn = `(has_password or linked or second_step in ('passkey', 'both'))`
+// wayIn is HasWayIn for a row of users by its alias.
+func wayIn(user string) string {
+	return fmt.Sprintf(`(%[1]s.has_password or %[1]s.linked or %[1]s.second_step in ('passkey', 'both'))`, user)
+}
 
 // HasWayIn reports whether u has a credential of their own or a provider's subject. Who was
 // provisioned has neither before an invitation or a connection let them in (decision 0066).
@@ -106,11 +108,18 @@ func ProvisionGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name
 	return insertGroup(ctx, tx, actor, Group{OrgID: org, SourceID: actor.ID, ExternalID: external}, name)
 }
 
-// mayRename reports whether an actor may give u the names of p. Those of a provisioned user come
-// from their source, which would write them again; those of an owner are nobody else's.
+// keptFrom reports whether names and address of u are not the actor's to change: those of a
+// provisioned user come from their source, which would write them again.
+func (u User) keptFrom(actor Actor) bool {
+	return u.Provisioned() && (actor.Kind != KindSource || actor.ID != u.SourceID)
+}
+
+// Provisioned reports whether a source keeps names and address of u. It keeps none of an owner.
+func (u User) Provisioned() bool { return u.SourceID != "" && u.Role != Owner }
+
+// mayRename reports whether an actor may give u the names of p.
 func (u User) mayRename(actor Actor, p Profile) bool {
-	return u.SourceID == "" || u.Role == Owner || actor.Kind == KindSource && actor.ID == u.SourceID ||
-		p.Name == u.Name && p.GivenName == u.GivenName && p.FamilyName == u.FamilyName
+	return !u.keptFrom(actor) || p.Name == u.Name && p.GivenName == u.GivenName && p.FamilyName == u.FamilyName
 }
 
 // shutOutBy returns the source that keeps a user out, who from now on stands as u: only it may let
