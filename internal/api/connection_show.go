@@ -83,12 +83,6 @@ func listAttempts(ctx context.Context, r db.Reader, x *call, in listedAttempts) 
 }
 
 func (x *call) ofAttempt(c federation.Connection, t federation.Trace) form.SignInAttempt {
-	some := func(text string) *string {
-		if text == "" {
-			return nil
-		}
-		return &text
-	}
 	out := form.SignInAttempt{
 		ID: t.ID, At: t.At.UTC(), Test: t.Test, Passed: t.Refused == "", UserID: some(string(t.UserID)), Who: t.Who, Network: t.Network, Check: some(t.Refused),
 	}

@@ -17,7 +17,7 @@ var invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.lang
 	i.invited_by, i.asked_kind, i.asked_right, v.role, v.deactivated_at,
 	(select t.id` + addressee + ` and ` + invitable + `), exists (select 1` + addressee + ` and not ` + invitable + `)`
 
-// addressee finds the user t who has the address of an invitation i, and invitable says that the
+// addressee finds the user t who has the address of an invitation i, and invitable says whether the
 // invitation is to that user: they have no way in yet, and the role that they were invited with.
 const addressee = ` from users t where t.org_id = i.org_id and t.email_key = i.email_key and t.deleted_at is null`
 
@@ -181,7 +181,8 @@ func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining 
 func invited(ctx context.Context, tx *db.Tx, inv Invitation, joining User) (User, error) {
 	if inv.UserID == "" {
 		return insertUser(ctx, tx, User{
-			OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language, TimeZone: joining.TimeZone,
+			OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, GivenName: joining.GivenName, FamilyName: joining.FamilyName,
+			Role: inv.Role, Language: joining.Language, TimeZone: joining.TimeZone,
 		})
 	}
 	u, err := UserByID(ctx, tx, inv.OrgID, inv.UserID)

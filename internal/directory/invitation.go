@@ -241,30 +241,6 @@ func (s *Invitations) Send(ctx context.Context, tx *db.Tx, actor Actor, org Orga
 	return inv, audit.Record(ctx, tx, e)
 }
 
-// SendTo invites a user who has no way in to make one. It is to them what a link for a new password
-// is to others, so the newest link alone works. The caller has judged the actor; one who has proved
-// nothing may ask for it, because it goes to the user alone.
-func (s *Invitations) SendTo(ctx context.Context, tx *db.Tx, actor Actor, who Candidate) (Invitation, error) {
-	u := who.User
-	address, err := naming.ParseAddress(u.Email)
-	if err != nil {
-		return Invitation{}, err
-	}
-	open, found, err := openInvitation(ctx, tx, u.OrgID, address)
-	if err == nil && found {
-		err = s.kill(ctx, tx, open, "replaced_at")
-	}
-	if err != nil {
-		return Invitation{}, err
-	}
-	fresh := Invitation{Email: u.Email, Name: u.Name, Role: u.Role, Language: u.Language, By: actor.Asker(), CreatedAt: tx.Now()}
-	inv, err := s.insert(ctx, tx, actor, who.Organization, fresh)
-	if err != nil {
-		return Invitation{}, err
-	}
-	return inv, audit.Record(ctx, tx, inv.event(actor, "invitation.sent"))
-}
-
 // Resend replaces an open invitation by a fresh one, and ends the older link.
 func (s *Invitations) Resend(ctx context.Context, tx *db.Tx, actor Actor, org Organization, id string) (Invitation, error) {
 	old, err := s.open(ctx, tx, actor, org.ID, id)

@@ -121,7 +121,7 @@ func TestWhatASourceKeepsIsChangedThereAlone(t *testing.T) {
 	if err := rename(src, func(p *directory.Profile) { p.Name = "Augusta Ada King" }); err != nil {
 		t.Errorf("its source: %v", err)
 	}
-	// An owner's are nobody's but theirs: who becomes one leaves the source.
+	// No directory keeps an owner: who becomes one leaves the source.
 	if err := h.update(func(ctx context.Context, tx *db.Tx) error {
 		return directory.ChangeRole(ctx, tx, owner.AsActor(), o.ID, u.ID, directory.Owner)
 	}); err != nil {

@@ -194,13 +194,21 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return directory.User{}, err
 	}
 	a.Arrival = ArrivedNew
-	user, err := directory.CreateFederated(ctx, tx, directory.User{
-		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: how.language, TimeZone: a.TimeZone,
-	}, c.Name)
+	user, err := directory.CreateFederated(ctx, tx, a.newcomer("", said, how), c.Name)
 	if err != nil {
 		return directory.User{}, err
 	}
 	return user, keepIdentity(ctx, tx, a, user, said, true)
+}
+
+// newcomer is a person who comes for the first time, as far as the provider describes them.
+func (a *answer) newcomer(invited, email string, how entrance) directory.User {
+	m := a.Connection.Mapping
+	given, family := parts(a.Assertion)
+	return directory.User{
+		OrgID: a.Connection.OrgID, Email: email, Name: m.name(a.Assertion, invited, email), GivenName: given, FamilyName: family,
+		Role: a.Connection.role(a.Assertion), Language: how.language, TimeZone: a.TimeZone,
+	}
 }
 
 // joinInvited accepts an invitation with a provider in place of a password. If the
@@ -218,9 +226,9 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 		return directory.User{}, errOtherAddress
 	}
 	a.Arrival = ArrivedInvited
-	user, err := directory.AcceptInvitationOf(ctx, tx, inv, directory.User{
-		ID: cmp.Or(inv.UserID, directory.NewUserID()), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: how.language, TimeZone: a.TimeZone,
-	})
+	joining := a.newcomer(inv.Name, inv.Email, how)
+	joining.ID = cmp.Or(inv.UserID, directory.NewUserID())
+	user, err := directory.AcceptInvitationOf(ctx, tx, inv, joining)
 	if errors.Is(err, directory.ErrInvitationUsed) {
 		return directory.User{}, a.Trace.Require(checkInvitation, false, "", "")
 	}
@@ -233,8 +241,8 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 	return user, keepIdentity(ctx, tx, a, user, said, false)
 }
 
-// linkFirst links a user who had no way in. Whoever arrives for the first time gets the role of
-// their groups as if the connection had created them, because until now no administrator knew them.
+// linkFirst links a user who had no way in. At their first arrival they get the role of their groups
+// as if the connection had created them, because until now no administrator knew them.
 func linkFirst(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
 	first := user.LastSignInAt.IsZero()
 	if err := keepIdentity(ctx, tx, a, user, a.Connection.Mapping.email(a.Assertion), first); err != nil {

@@ -2,12 +2,14 @@ package federation_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
 )
@@ -23,9 +25,8 @@ func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
 	b := w.Browser(t)
 	w.inside(w.enter(b, idp, c, person(ada)), w.org, "Ada of the Directory")
 	got := w.user(w.org, ada)
-	if got.ID != made.ID || !got.Linked || got.LastSignInAt.IsZero() || got.SourceID != "src_1" || got.Role != directory.Member {
-		t.Errorf("who came in: %+v", got)
-	}
+	expect.Equal(t, "who came in", fmt.Sprint(got.ID, got.Linked, got.LastSignInAt.IsZero(), got.SourceID, got.Role),
+		fmt.Sprint(made.ID, true, false, "src_1", directory.Member))
 	if n := len(w.LettersTo(t, ada)); n != 0 {
 		t.Errorf("%d letters to somebody who came in by single sign-on for the first time", n)
 	}
@@ -44,7 +45,7 @@ func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
 	w.refused(w.Browser(t), w.enter(w.Browser(t), idp, c, person(ada)), c, "active")
 }
 
-// Outside the proven domains an address says nothing, whoever the directory named.
+// Outside the proven domains an address says nothing, even of somebody whom the directory named.
 func TestADirectoryProvesNoAddress(t *testing.T) {
 	w := start(t)
 	idp := w.idp()

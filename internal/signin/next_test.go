@@ -195,7 +195,8 @@ func TestWalkOfAUserWithoutAnyCredential(t *testing.T) {
 			t.Fatalf("step %d of %+v", step, a)
 		}
 		a.Evidence = append(a.Evidence, Evidence{Password, now}) // which the link has just made
-		if made := Next(a, now); made == Done && !federated && (a.SingleSignOnOnly || a.Required || a.MustChange) {
+		held := a.SingleSignOnOnly || a.Required || a.MustChange
+		if made := Next(a, now); made == Done && !federated && held {
 			t.Fatalf("with a password, step %d of %+v", made, a)
 		}
 	}

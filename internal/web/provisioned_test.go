@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/signin"
 )
@@ -57,9 +59,7 @@ func TestAForgottenPasswordInvitesWhoNeverHadOne(t *testing.T) {
 		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
 	}
 	now, err := directory.UserByID(t.Context(), s.DB, org.ID, u.ID)
-	if err != nil || !now.HasPassword || now.SourceID != "src_1" || now.LastSignInAt.IsZero() {
-		t.Errorf("who came in: %+v %v", now, err)
-	}
+	expect.Equal(t, "who came in", fmt.Sprint(err, now.HasPassword, now.SourceID, now.LastSignInAt.IsZero()), "<nil> true src_1 false")
 	idptest.Want(t, s.Browser(t).Get(path), idptest.Status(410))
 	if p := signIn(s.Browser(t), "/sign-in", named, idptest.Password); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("the password does not sign in: %d %s", p.Status, p.URL)
@@ -109,7 +109,7 @@ func TestWhoIsShutOutIsInvitedByNobody(t *testing.T) {
 	}
 }
 
-// The rules of whoever comes in by an invitation hold for them too.
+// The rules for invited people hold for them too.
 func TestARequiredSecondStepFollowsTheInvitation(t *testing.T) {
 	t.Parallel()
 	s := idptest.Start(t)
