@@ -42,6 +42,9 @@ var packages = []struct{ name, imports, tables string }{
 	{"credential", "db fault secret i18n jose audit lifetime mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit lifetime mail directory", "browsers sessions session_rules active_people active_days"},
 	{"signin", "db fault secret i18n audit lifetime limit mail directory naming credential session", "attempts second_step_rules"},
+	// What a customer's directory says by SCIM is judged in a room that sees neither a table nor a request.
+	{"scim/document", "fault", ""},
+
 	// Applications, without a word of OAuth's. What they send is judged in rooms that see
 	// neither a table nor a page.
 	{"application/redirect", "", ""},
