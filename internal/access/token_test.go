@@ -79,7 +79,8 @@ func (h house) user(org string, role directory.Role) (u directory.User) {
 		}
 		return err
 	})
-	u.Role = role
+	dbtest.GivePassword(h.t, h.DB, string(u.OrgID), string(u.ID))
+	u.Role, u.HasPassword = role, true
 	return u
 }
 

@@ -99,6 +99,7 @@ var Actions = map[Action]Meaning{
 	"group.member_added":          {User, "group group_id", ""},
 	"group.member_removed":        {User, "group group_id", ""},
 	"group.renamed":               {Group, "name", ""},
+	"group.source_changed":        {Group, "source", ""},
 	"identity.approved":           {Connection, "email user", "email"},
 	"identity.linked":             {Connection, "email user", "email"},
 	"identity.unlinked":           {Connection, "email user", "email"},
@@ -143,17 +144,18 @@ var Actions = map[Action]Meaning{
 	"single_sign_on.only":         {Organization, "break_glass", ""},
 	"token.issued":                {Token, "ends_at scopes", ""},
 	"token.revoked":               {Token, "user", ""},
-	"user.created":                {User, "connection email role", "email"},
+	"user.created":                {User, "connection email role source", "email"},
 	"user.deactivated":            {User, "state", ""},
 	"user.deleted":                {User, "state", ""},
 	"user.disowned":               {User, "", ""},
 	"user.email_changed":          {User, "email requested_by", "email"},
 	"user.erased":                 {User, "", ""},
 	"user.picture_changed":        {User, "picture", ""},
-	"user.profile_changed":        {User, "language name time_zone", "name time_zone"},
+	"user.profile_changed":        {User, "family_name given_name language name time_zone", "family_name given_name name time_zone"},
 	"user.reactivated":            {User, "state", ""},
 	"user.restored":               {User, "state", ""},
 	"user.role_changed":           {User, "connection role", ""},
+	"user.source_changed":         {User, "source", ""},
 }
 
 // FieldNames lists the fields of all actions, each once.

@@ -51,3 +51,10 @@ func ByHand(t testing.TB, d *db.DB) {
 	t.Helper()
 	Do(t, d, `update users as u set state = `+state+`, second_step = `+second+`, has_password = `+has+`, linked = `+linked+`, signed_in_at = `+signed)
 }
+
+// GivePassword stores a password that nothing matches, for a user who must have a way in.
+func GivePassword(t testing.TB, d *db.DB, org, user string) {
+	t.Helper()
+	Do(t, d, `insert into passwords (org_id, user_id, hash, set_at, failures) values ($1, $2, '', 0, 0)`, org, user)
+	Do(t, d, `update users set has_password = $1 where org_id = $2 and id = $3`, true, org, user)
+}

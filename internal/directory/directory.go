@@ -40,6 +40,8 @@ type User struct {
 	Email         string    // the canonical address
 	EmailSince    time.Time // since when it is the address; zero for the first
 	Name          string
+	GivenName     string // may be empty
+	FamilyName    string // may be empty
 	Role          Role
 	Language      i18n.Tag
 	TimeZone      string // IANA name; empty is UTC
@@ -67,6 +69,10 @@ type User struct {
 
 	// ChangedAt is when anything that the administration's API shows last changed, sign-ins aside.
 	ChangedAt time.Time
+
+	SourceID   string // the customer's directory that keeps this user here; empty for none
+	ExternalID string // the id by which that directory knows the user; may be empty
+	ShutOutBy  string // the source that deactivated the user; empty if somebody here did
 }
 
 // UpdatedAt returns when the address or the profile last changed, or the user was created.

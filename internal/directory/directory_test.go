@@ -77,12 +77,13 @@ func (h house) user(o directory.Organization, email string, role directory.Role)
 			return err
 		}
 		_, err = tx.Exec(ctx, `update users set role = $1 where org_id = $2 and id = $3`, string(role), string(o.ID), string(u.ID))
-		u.Role = role
 		return err
 	})
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	dbtest.GivePassword(h.t, h.DB, string(o.ID), string(u.ID))
+	u.Role, u.HasPassword = role, true
 	return u
 }
 

@@ -29,18 +29,29 @@ type Group struct {
 	Name      string // unique in the organization when folded
 	CreatedAt time.Time
 	Members   int // without the deleted; GroupsOf does not count them
+
+	SourceID   string    // the customer's directory that keeps this group here; empty for none
+	ExternalID string    // the id by which that directory knows the group; may be empty
+	ChangedAt  time.Time // when its name or its members last changed
 }
 
 // A deleted user stays a member until erased, so that restoring them restores their groups, but
 // is neither counted nor shown.
-const groupColumns = `g.org_id, g.id, g.name, g.created_at, (
+const groupColumns = GroupColumns + `, (
 	select count(*) from members m
 	join users u on u.org_id = m.org_id and u.id = m.user_id and u.deleted_at is null
 	where m.org_id = g.org_id and m.group_id = g.id)`
 
-func (g *Group) targets() []any {
-	return db.Into(&g.OrgID, &g.ID, &g.Name, (*db.Time)(&g.CreatedAt), &g.Members)
+// GroupColumns are the columns of groups, as g, that Group.Targets scans. Other packages use them
+// in joins.
+const GroupColumns = `g.org_id, g.id, g.name, g.created_at, g.source_id, g.external_id, g.changed_at`
+
+// Targets scans GroupColumns.
+func (g *Group) Targets() []any {
+	return db.Into(&g.OrgID, &g.ID, &g.Name, (*db.Time)(&g.CreatedAt), (*db.Text)(&g.SourceID), (*db.Text)(&g.ExternalID), (*db.Time)(&g.ChangedAt))
 }
+
+func (g *Group) targets() []any { return append(g.Targets(), &g.Members) }
 
 // Groups lists the groups of an organization by name.
 func Groups(ctx context.Context, r db.Reader, actor Actor, org OrgID) ([]Group, error) {
@@ -85,10 +96,8 @@ func GroupNames(ctx context.Context, r db.Reader, org OrgID, most int) ([]Group,
 
 // GroupsOf lists the groups that a user is in, by name.
 func GroupsOf(ctx context.Context, r db.Reader, org OrgID, user UserID) ([]Group, error) {
-	return db.List(ctx, r, func(g *Group) []any {
-		return db.Into(&g.OrgID, &g.ID, &g.Name, (*db.Time)(&g.CreatedAt))
-	}, `
-		select g.org_id, g.id, g.name, g.created_at
+	return db.List(ctx, r, (*Group).Targets, `
+		select `+GroupColumns+`
 		from members m
 		join groups g on g.org_id = m.org_id and g.id = m.group_id
 		where m.org_id = $1 and m.user_id = $2
@@ -100,21 +109,26 @@ func CreateGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name st
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Group{}, err
 	}
-	g := Group{OrgID: org, ID: secret.NewID("grp"), CreatedAt: tx.Now()}
+	return insertGroup(ctx, tx, actor, Group{OrgID: org}, name)
+}
+
+func insertGroup(ctx context.Context, tx *db.Tx, actor Actor, g Group, name string) (Group, error) {
+	g.ID, g.CreatedAt, g.ChangedAt = secret.NewID("grp"), tx.Now(), tx.Now()
 	var err error
 	if g.Name, err = freeGroupName(ctx, tx, g, name); err != nil {
 		return Group{}, err
 	}
 	var count int
-	if _, err := tx.One(ctx, db.Into(&count), `select count(*) from groups where org_id = $1`, string(org)); err != nil {
+	if _, err := tx.One(ctx, db.Into(&count), `select count(*) from groups where org_id = $1`, string(g.OrgID)); err != nil {
 		return Group{}, err
 	}
 	if count >= mostGroups {
 		return Group{}, ErrTooManyGroups.With("Most", mostGroups)
 	}
 	if _, err := tx.Exec(ctx, `
-		insert into groups (org_id, id, name, name_key, created_at)
-		values ($1, $2, $3, $4, $5)`, string(org), g.ID, g.Name, naming.Fold(g.Name), db.Time(g.CreatedAt)); err != nil {
+		insert into groups (org_id, id, name, name_key, created_at, changed_at, source_id, external_id)
+		values ($1, $2, $3, $4, $5, $5, $6, $7)`, string(g.OrgID), g.ID, g.Name, naming.Fold(g.Name), db.Time(g.CreatedAt),
+		db.Text(g.SourceID), db.Text(g.ExternalID)); err != nil {
 		return Group{}, fmt.Errorf("inserting group %s: %w", g.ID, err)
 	}
 	return g, g.record(ctx, tx, actor, "group.created", nil, audit.Fields{"name": g.Name})
@@ -125,7 +139,7 @@ func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, nam
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
-	g, err := groupByID(ctx, tx, org, id)
+	g, err := changeableGroup(ctx, tx, actor, org, id)
 	if err != nil {
 		return err
 	}
@@ -134,8 +148,8 @@ func RenameGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id, nam
 		return err
 	}
 	if _, err := tx.Exec(ctx, `
-		update groups set name = $1, name_key = $2
-		where org_id = $3 and id = $4`, g.Name, naming.Fold(g.Name), string(org), id); err != nil {
+		update groups set name = $1, name_key = $2, changed_at = $3
+		where org_id = $4 and id = $5`, g.Name, naming.Fold(g.Name), db.Time(tx.Now()), string(org), id); err != nil {
 		return fmt.Errorf("renaming group %s: %w", id, err)
 	}
 	return g.record(ctx, tx, actor, "group.renamed", audit.Fields{"name": before}, audit.Fields{"name": g.Name})
@@ -162,7 +176,7 @@ func DeleteGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id stri
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return err
 	}
-	g, err := groupByID(ctx, tx, org, id)
+	g, err := changeableGroup(ctx, tx, actor, org, id)
 	if err != nil {
 		return err
 	}
@@ -198,7 +212,7 @@ func AddMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id strin
 			return 0, err
 		}
 	}
-	return added, nil
+	return added, g.touch(ctx, tx, added)
 }
 
 // RemoveMembers takes users out of a group, and returns how many were in it.
@@ -222,7 +236,7 @@ func RemoveMembers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id st
 			return 0, err
 		}
 	}
-	return removed, nil
+	return removed, g.touch(ctx, tx, removed)
 }
 
 // groupAndUsers returns a group that actor may change, and users of its organization.
@@ -230,7 +244,7 @@ func groupAndUsers(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id st
 	if err := actor.MaySetRules(ctx, tx, org); err != nil {
 		return Group{}, nil, err
 	}
-	g, err := groupByID(ctx, tx, org, id)
+	g, err := changeableGroup(ctx, tx, actor, org, id)
 	if err != nil {
 		return Group{}, nil, err
 	}

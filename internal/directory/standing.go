@@ -104,6 +104,8 @@ func Reactivate(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 		return ErrDeleted
 	case u.DeactivatedAt.IsZero():
 		return ErrActive
+	case actor.Kind == KindSource && u.ShutOutBy != actor.ID:
+		return ErrShutOutHere
 	}
 	now := u
 	now.DeactivatedAt = time.Time{}
@@ -164,8 +166,9 @@ func (u User) ErasedAt() time.Time { return u.DeletedAt.Add(RestorableFor) }
 // setStanding stores a user's new standing, and voids everything that the user has open.
 func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, action audit.Action) error {
 	_, err := tx.Exec(ctx, `
-		update users set deactivated_at = $1, deleted_at = $2, state = $3, changed_at = $4
-		where org_id = $5 and id = $6`, db.Time(now.DeactivatedAt), db.Time(now.DeletedAt), now.standing(), db.Time(tx.Now()), string(was.OrgID), string(was.ID))
+		update users set deactivated_at = $1, deleted_at = $2, state = $3, changed_at = $4, shut_out_by = $5
+		where org_id = $6 and id = $7`, db.Time(now.DeactivatedAt), db.Time(now.DeletedAt), now.standing(), db.Time(tx.Now()),
+		db.Text(shutOutBy(actor, now)), string(was.OrgID), string(was.ID))
 	if err == nil {
 		_, err = Void(ctx, tx, was)
 	}
@@ -194,6 +197,8 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 		return ErrDeleted
 	case u.Role == role:
 		return ErrRoleHeld
+	case (role == Owner || role == Administrator) && !u.HasWayIn():
+		return ErrNoWayIn
 	}
 	if err := keepAnOwner(ctx, tx, u); err != nil {
 		return err
@@ -207,7 +212,7 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	return audit.Record(ctx, tx, e)
 }
 
-// keepAnOwner returns a fault for the only active owner of an organization. Where single sign-on
+// keepAnOwner returns a fault for the only active owner of an organization who can sign in. Where single sign-on
 // is the only way in, it does the same for the only active break-glass owner.
 func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
 	if u.Role != Owner || !u.DeactivatedAt.IsZero() {
@@ -217,7 +222,7 @@ func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
 	if u.BreaksGlass() {
 		found, err := tx.One(ctx, db.Into(&other), `
 			select id from users
-			where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null and break_glass_since is not null
+			where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null and break_glass_since is not null and `+hasWayIn+`
 			limit 1`, string(u.OrgID), string(Owner), string(u.ID))
 		if err != nil || !found {
 			return orFault(err, ErrLastBreakGlass)
@@ -225,7 +230,7 @@ func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
 	}
 	found, err := tx.One(ctx, db.Into(&other), `
 		select id from users
-		where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null
+		where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null and `+hasWayIn+`
 		limit 1`, string(u.OrgID), string(Owner), string(u.ID))
 	if err == nil && !found {
 		err = ErrLastOwner

@@ -261,9 +261,6 @@ func TestDeletedUsersAreErasedAndTheAuditLogStays(t *testing.T) {
 			if _, err := tx.Exec(ctx, `update users set picture = $1 where org_id = $2 and id = $3`, picture, string(o.ID), string(id)); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `insert into passwords (org_id, user_id, hash, set_at, failures) values ($1, $2, 'x', 1, 0)`, string(o.ID), string(id)); err != nil {
-				return err
-			}
 			if _, err := directory.NewDisavowal(ctx, tx, directory.User{OrgID: o.ID, ID: id}, ""); err != nil {
 				return err
 			}

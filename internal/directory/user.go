@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -20,14 +21,15 @@ import (
 // joins.
 const UserColumns = `u.org_id, u.id, u.email, u.email_since, u.display_name, u.role, u.language, u.time_zone, u.picture,
 	u.created_at, u.last_sign_in_at, u.deactivated_at, u.deleted_at, u.generation, u.disowned_at, u.break_glass_since, u.profile_since,
-	u.second_step, u.has_password, u.linked, u.changed_at`
+	u.second_step, u.has_password, u.linked, u.changed_at, u.given_name, u.family_name, u.source_id, u.external_id, u.shut_out_by`
 
 // Targets scans UserColumns.
 func (u *User) Targets() []any {
 	return db.Into(&u.OrgID, &u.ID, &u.Email, (*db.Time)(&u.EmailSince), &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Text)(&u.Picture),
 		(*db.Time)(&u.CreatedAt), (*db.Time)(&u.LastSignInAt), (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt),
 		&u.Generation, (*db.Time)(&u.DisownedAt), (*db.Time)(&u.BreakGlassSince), (*db.Time)(&u.ProfileSince),
-		&u.SecondStep, &u.HasPassword, &u.Linked, (*db.Time)(&u.ChangedAt))
+		&u.SecondStep, &u.HasPassword, &u.Linked, (*db.Time)(&u.ChangedAt),
+		&u.GivenName, &u.FamilyName, (*db.Text)(&u.SourceID), (*db.Text)(&u.ExternalID), (*db.Text)(&u.ShutOutBy))
 }
 
 // UserByID returns a user of an organization, or ErrNotFound.
@@ -67,15 +69,19 @@ func insertUser(ctx context.Context, tx *db.Tx, u User) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	if u.Name, err = naming.CleanName(u.Name, "name"); err != nil {
+	p, err := u.Profile().clean()
+	if err != nil {
 		return User{}, err
 	}
+	u.Name, u.GivenName, u.FamilyName = p.Name, p.GivenName, p.FamilyName
 	u.Email, u.CreatedAt, u.ChangedAt, u.Generation = address.Text, tx.Now(), tx.Now(), 1
 	_, err = tx.Exec(ctx, `
-		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, changed_at, generation)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1)`,
+		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, changed_at, generation,
+			given_name, family_name, source_id, external_id)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1, $11, $12, $13, $14)`,
 		string(u.OrgID), string(u.ID), u.Email, address.Key, u.Name, listKey(u.Name, u.Email),
-		string(u.Role), string(u.Language), u.TimeZone, db.Time(u.CreatedAt))
+		string(u.Role), string(u.Language), u.TimeZone, db.Time(u.CreatedAt),
+		u.GivenName, u.FamilyName, db.Text(u.SourceID), db.Text(u.ExternalID))
 	return u, err
 }
 
@@ -121,13 +127,34 @@ var (
 
 // Profile is what users may change about themselves at any time.
 type Profile struct {
-	Name     string
-	Language i18n.Tag
-	TimeZone string // IANA name; empty is UTC
+	Name       string
+	GivenName  string // may be empty
+	FamilyName string // may be empty
+	Language   i18n.Tag
+	TimeZone   string // IANA name; empty is UTC
 }
 
 // Profile returns what u has chosen.
-func (u User) Profile() Profile { return Profile{u.Name, u.Language, u.TimeZone} }
+func (u User) Profile() Profile {
+	return Profile{u.Name, u.GivenName, u.FamilyName, u.Language, u.TimeZone}
+}
+
+// clean returns a profile with its names as they are stored, or a fault for every name that is
+// wrong.
+func (p Profile) clean() (Profile, error) {
+	name, wrong := naming.CleanName(p.Name, "name")
+	given, wrongGiven := cleanOptional(p.GivenName, "given_name")
+	family, wrongFamily := cleanOptional(p.FamilyName, "family_name")
+	p.Name, p.GivenName, p.FamilyName = name, given, family
+	return p, errors.Join(wrong, wrongGiven, wrongFamily)
+}
+
+func cleanOptional(name, field string) (string, error) {
+	if name = strings.TrimSpace(name); name == "" {
+		return "", nil
+	}
+	return naming.CleanName(name, field)
+}
 
 // UpdateProfile changes a user's own profile, and records what changed.
 func UpdateProfile(ctx context.Context, tx *db.Tx, user User, p Profile) error {
@@ -147,7 +174,7 @@ func ChangeProfile(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id Us
 }
 
 func changeProfile(ctx context.Context, tx *db.Tx, actor Actor, user User, p Profile) error {
-	name, err := naming.CleanName(p.Name, "name")
+	p, err := p.clean()
 	if _, known := i18n.Zone(p.TimeZone); !known {
 		err = errors.Join(err, ErrTimeZone)
 	}
@@ -157,7 +184,9 @@ func changeProfile(ctx context.Context, tx *db.Tx, actor Actor, user User, p Pro
 	if err != nil {
 		return err
 	}
-	p.Name = name
+	if !user.mayRename(actor, p) {
+		return ErrProvisioned
+	}
 	return storeProfile(ctx, tx, actor, user, p)
 }
 
@@ -175,9 +204,11 @@ func storeProfile(ctx context.Context, tx *db.Tx, actor Actor, user User, p Prof
 		return nil
 	}
 	if _, err := tx.Exec(ctx, `
-		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4, profile_since = $5, changed_at = $5
-		where org_id = $6 and id = $7`,
-		p.Name, listKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), string(user.OrgID), string(user.ID)); err != nil {
+		update users set display_name = $1, search_key = $2, language = $3, time_zone = $4, profile_since = $5, changed_at = $5,
+			given_name = $6, family_name = $7
+		where org_id = $8 and id = $9`,
+		p.Name, listKey(p.Name, user.Email), string(p.Language), p.TimeZone, db.Time(tx.Now()), p.GivenName, p.FamilyName,
+		string(user.OrgID), string(user.ID)); err != nil {
 		return fmt.Errorf("updating user %s: %w", user.ID, err)
 	}
 	e := actor.Event(user.OrgID, "user.profile_changed")
@@ -191,6 +222,12 @@ func (p Profile) fields(other Profile) audit.Fields {
 	f := audit.Fields{}
 	if p.Name != other.Name {
 		f["name"] = p.Name
+	}
+	if p.GivenName != other.GivenName {
+		f["given_name"] = p.GivenName
+	}
+	if p.FamilyName != other.FamilyName {
+		f["family_name"] = p.FamilyName
 	}
 	if p.Language != other.Language {
 		f["language"] = p.Language

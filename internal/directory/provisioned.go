@@ -1,0 +1,141 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/fault"
+	"parvis/internal/naming"
+)
+
+// The faults of people and groups that a customer's directory keeps here.
+var (
+	// ErrProvisioned answers somebody here who changes what the directory of the customer says.
+	ErrProvisioned = fault.New(fault.Conflict, "directory.provisioned")
+	// ErrShutOutHere answers a source that would let in whom somebody here shut out.
+	ErrShutOutHere = fault.New(fault.Conflict, "directory.shut_out_here")
+	// ErrNoWayIn keeps the administration from somebody who cannot sign in yet.
+	ErrNoWayIn = fault.New(fault.Conflict, "directory.no_way_in")
+	// ErrAddressHeld answers a source that names an address which some user has.
+	ErrAddressHeld = fault.Field("email", "directory.address_held")
+)
+
+// hasWayIn is HasWayIn for a row of users.
+const hasWayIn = `(has_password or linked or second_step in ('passkey', 'both'))`
+
+// HasWayIn reports whether u has a credential of their own or a provider's subject. Who was
+// provisioned has neither before an invitation or a connection let them in (decision 0066).
+func (u User) HasWayIn() bool {
+	return u.HasPassword || u.Linked || u.SecondStep == StepByKey || u.SecondStep == StepByBoth
+}
+
+// Provision makes a user whom a source names, without a credential.
+func Provision(ctx context.Context, tx *db.Tx, actor Actor, u User) (User, error) {
+	actor, err := actor.over(ctx, tx, u.OrgID, Member)
+	if err == nil && actor.Kind != KindSource {
+		err = ErrDenied
+	}
+	if err != nil {
+		return User{}, err
+	}
+	address, err := naming.ParseAddress(u.Email)
+	if err != nil {
+		return User{}, err
+	}
+	if _, taken, err := ownerOf(ctx, tx, u.OrgID, address); err != nil || taken {
+		return User{}, orFault(err, ErrAddressHeld)
+	}
+	u.ID, u.Role, u.SourceID = NewUserID(), Member, actor.ID
+	if u, err = insertUser(ctx, tx, u); err != nil {
+		return User{}, err
+	}
+	e := actor.Event(u.OrgID, "user.created")
+	e.Target, e.TargetName = string(u.ID), u.Name
+	e.After = audit.Fields{"email": u.Email, "role": u.Role, "source": actor.ID}
+	return u, audit.Record(ctx, tx, e)
+}
+
+// SetSource hands a user to a source, with the id by which the source knows the user, or to none.
+// The caller has judged whether it may.
+func SetSource(ctx context.Context, tx *db.Tx, actor Actor, u User, source, external string) error {
+	if u.SourceID == source && u.ExternalID == external {
+		return nil
+	}
+	// Whom a source shut out stays shut out when it lets go of them.
+	if _, err := tx.Exec(ctx, `
+		update users set source_id = $1, external_id = $2, changed_at = $3, shut_out_by = case when source_id = $1 then shut_out_by end
+		where org_id = $4 and id = $5`, db.Text(source), db.Text(external), db.Time(tx.Now()), string(u.OrgID), string(u.ID)); err != nil {
+		return fmt.Errorf("handing %s to source %q: %w", u.ID, source, err)
+	}
+	if u.SourceID == source {
+		return nil // only the source's own id of the user, which is nothing to people here
+	}
+	e := actor.Event(u.OrgID, "user.source_changed")
+	e.Target, e.TargetName = string(u.ID), u.Name
+	e.Before, e.After = audit.Fields{"source": u.SourceID}, audit.Fields{"source": source}
+	return audit.Record(ctx, tx, e)
+}
+
+// SetGroupSource is SetSource for a group.
+func SetGroupSource(ctx context.Context, tx *db.Tx, actor Actor, g Group, source, external string) error {
+	if g.SourceID == source && g.ExternalID == external {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `
+		update groups set source_id = $1, external_id = $2, changed_at = $3
+		where org_id = $4 and id = $5`, db.Text(source), db.Text(external), db.Time(tx.Now()), string(g.OrgID), g.ID); err != nil {
+		return fmt.Errorf("handing group %s to source %q: %w", g.ID, source, err)
+	}
+	if g.SourceID == source {
+		return nil
+	}
+	return g.record(ctx, tx, actor, "group.source_changed", audit.Fields{"source": g.SourceID}, audit.Fields{"source": source})
+}
+
+// ProvisionGroup makes a group that a source names, without members.
+func ProvisionGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name, external string) (Group, error) {
+	actor, err := actor.over(ctx, tx, org, Administrator)
+	if err == nil && actor.Kind != KindSource {
+		err = ErrDenied
+	}
+	if err != nil {
+		return Group{}, err
+	}
+	return insertGroup(ctx, tx, actor, Group{OrgID: org, SourceID: actor.ID, ExternalID: external}, name)
+}
+
+// mayRename reports whether an actor may give u the names of p. Those of a provisioned user come
+// from their source, which would write them again; those of an owner are nobody else's.
+func (u User) mayRename(actor Actor, p Profile) bool {
+	return u.SourceID == "" || u.Role == Owner || actor.Kind == KindSource && actor.ID == u.SourceID ||
+		p.Name == u.Name && p.GivenName == u.GivenName && p.FamilyName == u.FamilyName
+}
+
+// shutOutBy returns the source that keeps a user out, who from now on stands as u: only it may let
+// them in again.
+func shutOutBy(actor Actor, u User) string {
+	if actor.Kind != KindSource || u.DeactivatedAt.IsZero() {
+		return ""
+	}
+	return actor.ID
+}
+
+// changeableGroup returns a group that an actor may change: one of a source is the source's alone.
+func changeableGroup(ctx context.Context, r db.Reader, actor Actor, org OrgID, id string) (Group, error) {
+	g, err := groupByID(ctx, r, org, id)
+	if err == nil && g.SourceID != "" && (actor.Kind != KindSource || actor.ID != g.SourceID) {
+		err = ErrProvisioned
+	}
+	return g, err
+}
+
+// touch stores that so many members of a group changed.
+func (g Group) touch(ctx context.Context, tx *db.Tx, changed int) error {
+	if changed == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `update groups set changed_at = $1 where org_id = $2 and id = $3`, db.Time(tx.Now()), string(g.OrgID), g.ID)
+	return err
+}
