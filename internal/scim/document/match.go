@@ -197,3 +197,11 @@ func (f *Filter) Equals() (all []Equal, whole bool) {
 	}
 	return nil, false
 }
+
+// Names reports whether a filter looks at an attribute.
+func (f *Filter) Names(name string) bool {
+	if f == nil {
+		return false
+	}
+	return f.left.Names(name) || f.right.Names(name) || f.ref.attr != nil && f.ref.ext == "" && f.ref.attr.Name == name
+}

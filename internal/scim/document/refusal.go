@@ -17,6 +17,9 @@ func (r Refusal) Error() string { return r.Type + ": " + r.Why.Error() }
 // Unwrap returns what people are told.
 func (r Refusal) Unwrap() error { return r.Why }
 
+// With returns a copy with values for the placeholders of its sentence.
+func (r Refusal) With(pairs ...any) Refusal { return Refusal{r.Type, r.Why.With(pairs...)} }
+
 // The words of RFC 7644 §3.12 and RFC 9865 §3.4.
 const (
 	InvalidFilter = "invalidFilter"
