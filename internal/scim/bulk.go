@@ -7,8 +7,10 @@ import (
 	"strconv"
 	"strings"
 
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/scim/document"
+	"parvis/internal/secret"
 )
 
 const mostBulk = 200 // operations of one request
@@ -201,6 +203,9 @@ func (b *batch) one(ctx context.Context, c *change) (answer, error) {
 	kind := document.KindAt("/" + endpoint)
 	if kind == nil || strings.Contains(id, "/") || (c.method == http.MethodPost) != (id == "") {
 		return answer{}, errBulkPath
+	}
+	if id != "" && !secret.IsID(id) {
+		return answer{}, directory.ErrNotFound
 	}
 	d := b.server.userDeeds()
 	if kind == document.Group() {

@@ -86,6 +86,8 @@ func (x *call) logged() provisioning.Call {
 }
 
 func (x *call) loggedAs(method, path string) provisioning.Call {
+	// A path from outside may have what no database takes as text.
+	path = strings.Map(func(r rune) rune { return max(r, ' ') }, strings.ToValidUTF8(path, "?"))
 	c := provisioning.Call{Method: method, Path: path}
 	for _, n := range x.notes.All {
 		c.Notes = append(c.Notes, fault.Reason{Key: n.Key, Args: map[string]any{"At": n.At}})

@@ -96,6 +96,9 @@ func (x *call) wholeGroup(in input) (provisioning.GroupChange, error) {
 		return provisioning.GroupChange{}, err
 	}
 	c, err := document.GroupOf(o)
+	if body, _ := in.sent.(document.Object); document.Has(body, "members") && c.Members == nil {
+		c.Members = &[]string{} // none, said in so many words
+	}
 	return provisioning.GroupChange(c), err
 }
 

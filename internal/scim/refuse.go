@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/provisioning"
 	"parvis/internal/scim/document"
@@ -52,6 +53,9 @@ func (x *call) refusal(err error) (int, document.Object) {
 	switch {
 	case a.Fault != nil:
 		body["detail"] = x.sentence(a.Fault)
+		if errors.Is(a.Fault, directory.ErrNotFound) {
+			body["detail"] = x.lang.Text("scim.not_found")
+		}
 		word := words[a.Fault.Key]
 		if r, ok := errors.AsType[document.Refusal](err); ok {
 			word = r.Type

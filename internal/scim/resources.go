@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"strings"
 
+	"parvis/internal/directory"
 	"parvis/internal/scim/document"
+	"parvis/internal/secret"
 )
 
 // deeds are what can be done to resources of a kind. What is changed is kept as a call of its own,
@@ -51,6 +53,9 @@ func (r resources) routes() []route {
 // input reads what every deed may be told beside its body.
 func (r resources) input(x *call) (input, error) {
 	q := x.R.URL.Query()
+	if id := x.R.PathValue("id"); id != "" && !secret.IsID(id) {
+		return input{}, directory.ErrNotFound
+	}
 	show, err := r.kind.ParseShow(names(q["attributes"]), names(q["excludedAttributes"]))
 	return input{
 		method: x.R.Method, path: strings.TrimPrefix(x.R.URL.Path, Root+x.id), id: x.R.PathValue("id"),

@@ -88,6 +88,16 @@ func Get(o Object, name string) any {
 	return nil
 }
 
+// Has reports whether an object has a value that was sent, null included.
+func Has(o Object, name string) bool {
+	for key := range o {
+		if strings.EqualFold(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
 func hasFold(all []string, one string) bool {
 	return slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, one) })
 }
