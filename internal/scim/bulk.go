@@ -204,9 +204,6 @@ func (b *batch) one(ctx context.Context, c *change) (answer, error) {
 	if kind == nil || strings.Contains(id, "/") || (c.method == http.MethodPost) != (id == "") {
 		return answer{}, errBulkPath
 	}
-	if id != "" && !secret.IsID(id) {
-		return answer{}, directory.ErrNotFound
-	}
 	d := b.server.userDeeds()
 	if kind == document.Group() {
 		d = b.server.groupDeeds()
@@ -214,6 +211,9 @@ func (b *batch) one(ctx context.Context, c *change) (answer, error) {
 	deed := map[string]func(context.Context, *call, input) (answer, error){"POST": d.create, "PUT": d.put, "PATCH": d.patch, "DELETE": d.delete}[c.method]
 	if deed == nil {
 		return answer{}, errBulkMethod
+	}
+	if id != "" && !secret.IsID(id) {
+		return answer{}, directory.ErrNotFound
 	}
 	// The answer is not sent along, so nothing of it has to be found.
 	show, err := kind.ParseShow([]string{"id"}, nil)

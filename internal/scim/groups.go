@@ -44,7 +44,7 @@ func (x *call) group(g provisioning.Group) (document.Object, string) {
 	version := x.server.version("group", g.Name, g.ExternalID, g.ChangedAt.UTC().Format(time.RFC3339Nano))
 	o := document.Object{
 		"schemas": []any{document.GroupURI}, "id": g.ID, "displayName": g.Name,
-		"meta": x.meta("Group", "/Groups/"+g.ID, version, g.CreatedAt, g.ChangedAt),
+		"meta": x.meta(meta{"Group", "/Groups/" + g.ID, version, g.CreatedAt, g.ChangedAt}),
 	}
 	if g.ExternalID != "" {
 		o["externalId"] = g.ExternalID

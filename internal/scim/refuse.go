@@ -16,8 +16,8 @@ import (
 var words = map[string]string{
 	provisioning.ErrUniqueness.Key:      document.Uniqueness,
 	provisioning.ErrGroupUniqueness.Key: document.Uniqueness,
-	"directory.address_held":            document.Uniqueness,
-	"directory.group_taken":             document.Uniqueness,
+	directory.ErrAddressTaken.Key:       document.Uniqueness,
+	directory.ErrGroupTaken.Key:         document.Uniqueness,
 }
 
 // refuse answers a call that is refused, or does nothing if err is nil. What was refused to a source

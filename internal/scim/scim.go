@@ -58,8 +58,8 @@ type route struct {
 	open         bool // asked by anybody, without a token
 }
 
-// routes are all that sources may ask for. A handler that reads keeps that it was asked; one that
-// writes does so in its transaction.
+// routes are all that sources may ask for. A handler that reads keeps the call; one that writes
+// does so in its transaction.
 func (s *Server) routes() []route {
 	users, groups := resources{s.userDeeds(), document.User()}, resources{s.groupDeeds(), document.Group()}
 	all := []route{
@@ -109,7 +109,7 @@ var (
 func nobody(context.Context, *call) (answer, error) { return answer{}, errMe }
 
 // nowhere says why nothing fits: there is nothing at the address, or nothing by the method. Some
-// programs put an address that they were given after the one that they know, and mean the former.
+// programs put an address from an answer after the one they were set up with, and mean the former.
 func (s *Server) nowhere(x *call) error {
 	source, rest, _ := strings.Cut(strings.TrimPrefix(x.R.URL.Path, Root), "/")
 	if i := strings.Index(rest, Root+source+"/"); i >= 0 {

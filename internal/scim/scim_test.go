@@ -56,6 +56,11 @@ func TestQuirksOfProviders(t *testing.T) {
 	}
 	s.refused(t, 400, "invalidPath", "PATCH", at, patch(`{"op":"Replace","path":"nope","value":"x"}`))
 	s.refused(t, 400, "invalidValue", "POST", "/Users", user("noaddress"))
+	other := s.hire(t, "other@alpha.example").id()
+	s.refused(t, 409, "uniqueness", "PUT", "/Users/"+other, user("jyoung@alpha.example"))
+	s.refused(t, 409, "uniqueness", "POST", "/Users", user("JYOUNG@alpha.example"))
+	moved := s.must(t, 200, "PUT", "/Users/"+other, user("moved@alpha.example"))
+	expect.Equal(t, "moved", moved.get("userName"), any("moved@alpha.example"))
 	plain := s.must(t, 201, "POST", "/Users", user("jdoe", `"emails":[{"value":"jdoe@alpha.example"}]`))
 	expect.Equal(t, "a name beside an address", s.must(t, 200, "GET", "/Users?filter="+url.QueryEscape(`userName eq "JDOE"`), "").resources()[0]["id"], any(plain.id()))
 }

@@ -230,13 +230,19 @@ func (x *call) user(p provisioning.Provisioned) (document.Object, string, error)
 	if groups != nil {
 		o["groups"] = groups
 	}
-	o["meta"] = x.meta("User", "/Users/"+string(p.User.ID), version, p.User.CreatedAt, p.User.ChangedAt)
+	o["meta"] = x.meta(meta{"User", "/Users/" + string(p.User.ID), version, p.User.CreatedAt, p.User.ChangedAt})
 	return o, version, nil
 }
 
-func (x *call) meta(kind, path, version string, created, changed time.Time) document.Object {
+// meta is what is known about a resource.
+type meta struct {
+	kind, path, version string
+	created, changed    time.Time
+}
+
+func (x *call) meta(m meta) document.Object {
 	return document.Object{
-		"resourceType": kind, "location": x.at(path), "version": version,
-		"created": created.UTC().Format(time.RFC3339Nano), "lastModified": changed.UTC().Format(time.RFC3339Nano),
+		"resourceType": m.kind, "location": x.at(m.path), "version": m.version,
+		"created": m.created.UTC().Format(time.RFC3339Nano), "lastModified": m.changed.UTC().Format(time.RFC3339Nano),
 	}
 }
