@@ -382,3 +382,20 @@ func TestHostileInput(t *testing.T) {
 	s.must(t, 201, "POST", "/Users", user("ben@alpha.example", `"externalId":"`+strings.TrimPrefix(at, "/Users/")+`"`))
 	expect.Equal(t, "still her", s.must(t, 200, "GET", at, "").get("userName"), any("ana@alpha.example"))
 }
+
+// R-SCM-03: a password is ignored, and refused where single sign-on is the only way in.
+func TestPasswordsOpenNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t).alpha
+	at := "/Users/" + s.hire(t, "ana@alpha.example", `"password":"correct horse battery"`).id()
+	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"password","value":"correct horse battery"}`))
+	found, err := directory.Addressed(t.Context(), s.w.DB, s.org.ID, []string{"ana@alpha.example"})
+	if err != nil || len(found) != 1 || found[0].HasWayIn() {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	dbtest.Do(t, s.w.DB, `update organizations set federated_since = $1 where id = $2`, db.Time(s.w.Clock.Now()), string(s.org.ID))
+	s.refused(t, 400, "invalidValue", "POST", "/Users", user("ben@alpha.example", `"password":"x"`))
+	s.refused(t, 400, "invalidValue", "PUT", at, user("ana@alpha.example", `"password":"x"`))
+	s.refused(t, 400, "invalidValue", "PATCH", at, patch(`{"op":"replace","value":{"password":"x"}}`))
+	s.hire(t, "ben@alpha.example")
+}

@@ -8,13 +8,17 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/provisioning"
 	"parvis/internal/scim/document"
 )
 
-var errNoAddress = document.Refusal{Type: document.InvalidValue, Why: fault.New(fault.Malformed, "scim.no_address")}
+var (
+	errNoAddress = document.Refusal{Type: document.InvalidValue, Why: fault.New(fault.Malformed, "scim.no_address")}
+	errPassword  = document.Refusal{Type: document.InvalidValue, Why: fault.New(fault.Malformed, "scim.password")}
+)
 
 func (s *Server) userDeeds() deeds {
 	return deeds{get: s.getUser, create: s.createUser, put: s.putUser, patch: s.patchUser, delete: s.deleteUser, find: findPeople}
@@ -34,6 +38,9 @@ func (s *Server) createUser(ctx context.Context, x *call, in input) (answer, err
 		return answer{}, err
 	}
 	p, err := x.person(o, true)
+	if err == nil {
+		err = x.noPassword(ctx)
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -49,6 +56,9 @@ func (s *Server) createUser(ctx context.Context, x *call, in input) (answer, err
 
 func (s *Server) putUser(ctx context.Context, x *call, in input) (answer, error) {
 	sent, err := document.User().Judge(in.sent, &x.notes)
+	if err == nil {
+		err = x.noPassword(ctx)
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -71,9 +81,25 @@ func (s *Server) patchUser(ctx context.Context, x *call, in input) (answer, erro
 	// What is noted depends on what was sent alone, and is kept with the call. Whether the operations
 	// fit is found in the transaction.
 	_ = document.User().Patch(document.Object{"userName": "-"}, operations, &x.notes)
+	if err := x.noPassword(ctx); err != nil {
+		return answer{}, err
+	}
 	return x.changeUser(ctx, in, func(o document.Object) (document.Object, error) {
 		return o, document.User().Patch(o, operations, &document.Notes{})
 	})
+}
+
+// noPassword refuses a password where single sign-on is the only way in. Elsewhere it is ignored
+// with a note (R-SCM-03).
+func (x *call) noPassword(ctx context.Context) error {
+	if !x.notes.Password() {
+		return nil
+	}
+	org, err := directory.OrganizationByID(ctx, x.server.DB, x.source.OrgID)
+	if err == nil && org.FederatedOnly() {
+		err = errPassword
+	}
+	return err
 }
 
 // changeUser gives a person what change makes of them, in one transaction. What changes nothing is

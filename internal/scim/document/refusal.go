@@ -1,6 +1,7 @@
 package document
 
 import (
+	"slices"
 	"strings"
 
 	"parvis/internal/fault"
@@ -101,6 +102,11 @@ func (n *Notes) add(key, at string) {
 	if len(n.All) < mostNotes {
 		n.All = append(n.All, note)
 	}
+}
+
+// Password reports whether a password was sent, which is ignored.
+func (n *Notes) Password() bool {
+	return slices.ContainsFunc(n.All, func(note Note) bool { return note.Key == notePassword })
 }
 
 // The keys of notes.
