@@ -46,7 +46,6 @@ var ceilings = []ceiling{
 		"federation/saml.signed": {68, "which signature covers what is one argument; cut in two, each half would trust something that the other one checks"},
 		"federation.Hub.link":    {65, "the order of its checks is the rule of who comes in by a provider, and is read as one"},
 		"signin.Service.Second":  {64, "counts, looks, decides and gives back in one order, which keeps guesses from being free"},
-		"cmd/bench.seed":         {63, "fills a database from top to bottom, for measuring only"},
 	}},
 	{fileLines, 400, map[string]excuse{
 		"internal/federation/manage.go":   {469, "every change of a connection is kept, recorded and told of by the same few functions"},
