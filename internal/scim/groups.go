@@ -77,7 +77,8 @@ func (s *Server) createGroup(ctx context.Context, x *call, in input) (answer, er
 	}
 	var a answer
 	err = x.write(ctx, x.loggedAs(in.method, in.path), func(tx *db.Tx, source provisioning.Source) error {
-		if err := leaveOut(ctx, tx, source, &c); err != nil {
+		c, err := leaveOut(ctx, tx, source, c)
+		if err != nil {
 			return err
 		}
 		g, err := s.Sources.CreateGroup(ctx, tx, source, c)
@@ -144,7 +145,8 @@ func (x *call) changeGroup(ctx context.Context, in input, c provisioning.GroupCh
 		if err := x.unchanged(ctx, tx, source, in); err != nil {
 			return err
 		}
-		if err := leaveOut(ctx, tx, source, &c); err != nil {
+		c, err := leaveOut(ctx, tx, source, c)
+		if err != nil {
 			return err
 		}
 		waits, err := x.server.Sources.ChangeGroup(ctx, tx, source, in.id, c)
@@ -183,9 +185,9 @@ func (s *Server) deleteGroup(ctx context.Context, x *call, in input) (answer, er
 
 // leaveOut leaves people out of a change whom the source does not keep, for a source without a
 // brake: test suites make members up. For every other source they are refused, by provisioning.
-func leaveOut(ctx context.Context, r db.Reader, source provisioning.Source, c *provisioning.GroupChange) error {
+func leaveOut(ctx context.Context, r db.Reader, source provisioning.Source, c provisioning.GroupChange) (provisioning.GroupChange, error) {
 	if source.Brake {
-		return nil
+		return c, nil
 	}
 	keep := func(ids []string) (kept []string, err error) {
 		for _, id := range ids {
@@ -207,5 +209,5 @@ func leaveOut(ctx context.Context, r db.Reader, source provisioning.Source, c *p
 	if err == nil {
 		c.Add, err = keep(c.Add)
 	}
-	return err
+	return c, err
 }

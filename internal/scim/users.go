@@ -3,6 +3,7 @@ package scim
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -64,12 +65,13 @@ func (s *Server) putUser(ctx context.Context, x *call, in input) (answer, error)
 	}
 	return x.changeUser(ctx, in, func(o document.Object) (document.Object, error) {
 		// What a provider may leave out stays (Okta leaves out active).
+		now := maps.Clone(sent)
 		for _, name := range []string{"active", "externalId"} {
 			if _, said := sent[name]; !said && o[name] != nil {
-				sent[name] = o[name]
+				now[name] = o[name]
 			}
 		}
-		return sent, nil
+		return now, nil
 	})
 }
 
