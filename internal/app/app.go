@@ -37,6 +37,7 @@ import (
 	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
+	"parvis/internal/scim"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -146,6 +147,7 @@ func New(s Settings) (*App, error) {
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
 	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources})
 	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Base: base, Catalogue: catalogue}, s.Keys)
+	scim.Mount(site.Edge, scim.Parts{DB: s.DB, Sources: sources, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox,
 		Audit: logs,
