@@ -112,7 +112,7 @@ func (s *Sender) move(ctx context.Context, tx *db.Tx, w Webhook, to int64, o out
 		parkedAt = tx.Now()
 	}
 	n, err := tx.Exec(ctx, `
-		update webhooks set cursor = $1, failures = $2, parked_at = $3, told_at = case when $2 = 0 then null else told_at end, next_try_at = $4, taken_at = $5
+		update webhooks set cursor = $1, failures = $2, parked_at = $3, told_at = case when cast($2 as bigint) = 0 then null else told_at end, next_try_at = $4, taken_at = $5
 		where org_id = $6 and id = $7 and cursor = $8 and state = 'on'`,
 		to, o.failures, db.Time(parkedAt), db.Time(o.nextTry(w, tx.Now())), db.Time(o.takenAt), string(w.OrgID), w.ID, w.Cursor)
 	if err != nil || n == 0 {

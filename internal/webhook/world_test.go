@@ -70,7 +70,7 @@ func (h *house) node(allowed ...string) *webhook.Sender {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
+	log := slog.New(slog.NewTextHandler(h.t.Output(), nil))
 	return webhook.NewSender(webhook.Parts{
 		DB: h.DB, Limits: limit.NewLimiter(h.keys.Lookup), Base: "https://parvis.example", Log: log, Outbound: outbound.New(allowed), Strict: outbound.New(allowed),
 		Outbox: mail.NewOutbox(mail.Settings{Sealing: h.keys.Sealing, Catalogue: catalogue, From: "no-reply@parvis.example", Log: log}),
