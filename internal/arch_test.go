@@ -77,7 +77,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access application page op federation federation/saml federation/oidc upstream", ""},
 
 	{"api/form", "", ""},
-	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet application access once edge page op federation federation/saml federation/oidc upstream api/form", ""},
+	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet application access once edge page op webhook federation federation/saml federation/oidc upstream api/form", ""},
 
 	// The whole, and what stands beside it.
 	{"app", "api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation webhook web console", ""},

@@ -24,6 +24,7 @@ import (
 	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/secret"
+	"parvis/internal/webhook"
 )
 
 // Root is where the operations stand, under the public address.
@@ -36,7 +37,8 @@ type Parts struct {
 	Domains        *domain.Prover
 	Hub            *federation.Hub
 	Provider       *op.Provider // judges the tokens that it issued
-	Base           string       // the configured public address, without a slash at its end
+	Webhooks       *webhook.Sender
+	Base           string // the configured public address, without a slash at its end
 	Catalogue      *i18n.Catalogue
 }
 
@@ -70,7 +72,7 @@ func Mount(site *page.Site, p Parts, keys secret.Keys) {
 }
 
 // operations are all that the API does.
-var operations = slices.Concat(meOperations, organizationOperations, peopleOperations, personOperations, linkOperations, invitationOperations, invitationBatchOperations, groupOperations, rulesOperations, domainOperations, connectionOperations, applicationOperations, logoOperations, accessOperations, eventOperations, configurationOperations, organizationsOperations)
+var operations = slices.Concat(meOperations, organizationOperations, peopleOperations, personOperations, linkOperations, invitationOperations, invitationBatchOperations, groupOperations, rulesOperations, domainOperations, connectionOperations, applicationOperations, logoOperations, webhookOperations, accessOperations, eventOperations, configurationOperations, organizationsOperations)
 
 var (
 	errNowhere = fault.New(fault.NotFound, "api.nowhere")

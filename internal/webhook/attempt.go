@@ -150,10 +150,23 @@ func (s *Sender) callNow(ctx context.Context, w Webhook, e audit.Stored) (Attemp
 		m.media, m.body = "application/x-ndjson", append(m.body, '\n')
 	}
 	got := s.post(ctx, w, k, m)
+	if ctx.Err() != nil {
+		return Attempt{}, ctx.Err()
+	}
 	a := Attempt{At: s.DB.Now(), EventID: e.ID, Action: e.Action, Events: 1, Took: got.took, Status: got.status, Why: got.why}
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
-		if err := keepAttempt(ctx, tx, w, a); err != nil || !a.Taken() {
+		if err := keepAttempt(ctx, tx, w, a); err != nil {
 			return err
+		}
+		if e.Action == Test {
+			if _, err := tx.Exec(ctx, `
+				update webhooks set tested_at = $1
+				where org_id = $2 and id = $3 and address = $4`, db.Time(a.At), string(w.OrgID), w.ID, w.Address); err != nil {
+				return err
+			}
+		}
+		if !a.Taken() {
+			return nil
 		}
 		if _, err := tx.Exec(ctx, `
 			update webhooks set taken_at = $1, next_try_at = null

@@ -12,7 +12,9 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/delivery"
+	"parvis/internal/directory"
 	"parvis/internal/outbound"
+	"parvis/internal/secret"
 )
 
 const (
@@ -65,7 +67,8 @@ func (s *Sender) Sweep(ctx context.Context, d *db.DB) error {
 	}
 	var work sync.WaitGroup
 	for _, w := range all {
-		if !w.Parked() && !w.retries && s.readTo(w.Webhook) >= w.size-1 || !s.begin(w.ID) {
+		idle := !w.TestedAt.IsZero() && !w.Parked() && !w.retries && s.readTo(w.Webhook) >= w.size-1
+		if idle || !s.begin(w.ID) {
 			continue
 		}
 		work.Go(func() {
@@ -114,6 +117,11 @@ func (s *Sender) note(w Webhook, to int64) {
 }
 
 func (s *Sender) send(ctx context.Context, d *db.DB, w Webhook) error {
+	if w.TestedAt.IsZero() { // the address is new
+		if _, err := s.callNow(ctx, w, testOf(w, secret.NewID("evt"), d.Now(), directory.System(w.OrgID).Event(w.OrgID, Test))); err != nil {
+			return err
+		}
+	}
 	k, err := s.signerOf(ctx, d, w)
 	if err != nil {
 		return err

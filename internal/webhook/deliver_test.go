@@ -357,7 +357,7 @@ func TestIdleWebhooksWriteNothing(t *testing.T) {
 		h.sweep()
 	}
 	expect.Equal(t, "cursors that moved", h.count(`select coalesce(sum(cursor), 0) from webhooks where org_id = $1`, string(h.org["alpha"]))-before, 0)
-	expect.Equal(t, "attempts", h.count(`select count(*) from webhook_attempts where org_id = $1`, string(h.org["alpha"])), 0)
+	expect.Equal(t, "attempts", h.count(`select count(*) from webhook_attempts where org_id = $1`, string(h.org["alpha"])), webhook.Most) // the tests
 	// What is for them comes all the same, to this node and to one that knows nothing yet.
 	h.record("alpha", "domain.added", 1)
 	h.sweepOf(h.node(r.name()))
@@ -439,7 +439,7 @@ func TestReceiversThatLieAreTakenAtTheirStatus(t *testing.T) {
 			t.Errorf("%s: %s, %v, want %s", what, shown, err, one.shown)
 		}
 	}
-	for _, got := range r.take() {
+	for _, got := range append(r.take(), r.tests...) {
 		expect.Equal(t, "path", got.path, "/")
 	}
 }
@@ -487,4 +487,30 @@ func TestTheOperatorsWebhookReadsTheInstallationsLogAlone(t *testing.T) {
 		expect.Equal[any](t, "organization", got.event(t)["organization"], nil)
 	}
 	expect.Equal(t, "cursor", h.count(`select cursor from webhooks where org_id = ''`), h.count(`select size from audit_logs where org_id = ''`)-1)
+}
+
+// A new address is tried at once, signed, whether or not something happens.
+func TestANewAddressIsTried(t *testing.T) {
+	t.Parallel()
+	r, other := newReceiver(t), newReceiver(t)
+	h := open(t, r.name(), other.name())
+	w, text := h.add("alpha", r.URL, func(n *webhook.New) { n.Events = []string{"domain.*"} })
+	h.sweep()
+	h.sweep()
+	expect.Equal(t, "tests", len(r.tests), 1)
+	lib, err := standardwebhooks.NewWebhook(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lib.VerifyIgnoringTimestamp(r.tests[0].body, r.tests[0].header); err != nil {
+		t.Error(err)
+	}
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		to := w.Settings
+		to.Address = other.URL
+		_, err := h.sender.Change(ctx, tx, h.owner["alpha"], h.now(w), to, nil)
+		return err
+	})
+	h.sweep()
+	expect.Equal(t, "tests of the other address", len(other.tests), 1)
 }

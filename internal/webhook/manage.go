@@ -118,6 +118,9 @@ func (s *Sender) Change(ctx context.Context, tx *db.Tx, actor directory.Actor, w
 	}
 	now := was
 	now.Settings, now.ChangedAt = to, tx.Now()
+	if now.Address != was.Address {
+		now.TestedAt = time.Time{} // the sweep tries it
+	}
 	if headers != nil {
 		cleaned, err := cleanHeaders(to.Kind, headers)
 		if err == nil {
@@ -131,9 +134,9 @@ func (s *Sender) Change(ctx context.Context, tx *db.Tx, actor directory.Actor, w
 		return was, nil
 	}
 	if _, err := tx.Exec(ctx, `
-		update webhooks set name = $1, form = $2, address = $3, events = $4, with_values = $5, headers = $6, headers_sealed = $7, changed_at = $8
-		where org_id = $9 and id = $10`,
-		now.Name, string(now.Form), now.Address, strings.Join(now.Events, " "), now.Values, strings.Join(now.Headers, " "), now.sealed, db.Time(tx.Now()),
+		update webhooks set name = $1, form = $2, address = $3, events = $4, with_values = $5, headers = $6, headers_sealed = $7, changed_at = $8, tested_at = $9
+		where org_id = $10 and id = $11`,
+		now.Name, string(now.Form), now.Address, strings.Join(now.Events, " "), now.Values, strings.Join(now.Headers, " "), now.sealed, db.Time(tx.Now()), db.Time(now.TestedAt),
 		string(was.OrgID), was.ID); err != nil {
 		return Webhook{}, fmt.Errorf("changing webhook %s: %w", was.ID, err)
 	}

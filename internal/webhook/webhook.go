@@ -107,6 +107,7 @@ type Webhook struct {
 	ParkedAt  time.Time
 	NextTryAt time.Time
 	TakenAt   time.Time
+	TestedAt  time.Time // zero for an address that was not tried yet
 	CreatedAt time.Time
 	ChangedAt time.Time
 
@@ -116,6 +117,27 @@ type Webhook struct {
 
 // Parked reports whether only the oldest event is tried, until the receiver takes it.
 func (w Webhook) Parked() bool { return w.On && !w.ParkedAt.IsZero() }
+
+// State is what a webhook does now, in one word.
+type State string
+
+// The states.
+const (
+	IsOn     State = "on"
+	IsParked State = "parked"
+	IsOff    State = "off"
+)
+
+// State returns what the webhook does now.
+func (w Webhook) State() State {
+	switch {
+	case !w.On:
+		return IsOff
+	case w.Parked():
+		return IsParked
+	}
+	return IsOn
+}
 
 // EndsAt returns when a parked webhook is turned off.
 func (w Webhook) EndsAt() time.Time { return w.ParkedAt.Add(EndsAfter) }
@@ -195,11 +217,11 @@ func (s *Sender) client(org directory.OrgID) *outbound.Client {
 }
 
 const columns = `w.org_id, w.id, w.name, w.kind, w.form, w.address, w.events, w.with_values, w.headers, w.headers_sealed, w.state = 'on', w.why,
-	w.cursor, w.failures, w.parked_at, w.told_at, w.next_try_at, w.taken_at, w.created_at, w.changed_at`
+	w.cursor, w.failures, w.parked_at, w.told_at, w.next_try_at, w.taken_at, w.tested_at, w.created_at, w.changed_at`
 
 func (w *Webhook) targets() []any {
 	return db.Into(&w.OrgID, &w.ID, &w.Name, &w.Kind, &w.Form, &w.Address, db.Words(&w.Events), &w.Values, db.Words(&w.Headers), &w.sealed, &w.On, &w.Why,
-		&w.Cursor, &w.Failures, (*db.Time)(&w.ParkedAt), (*db.Time)(&w.toldAt), (*db.Time)(&w.NextTryAt), (*db.Time)(&w.TakenAt),
+		&w.Cursor, &w.Failures, (*db.Time)(&w.ParkedAt), (*db.Time)(&w.toldAt), (*db.Time)(&w.NextTryAt), (*db.Time)(&w.TakenAt), (*db.Time)(&w.TestedAt),
 		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt))
 }
 

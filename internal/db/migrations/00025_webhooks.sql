@@ -21,6 +21,7 @@ create table webhooks (
   told_at       bigint,            -- when a letter said so
   next_try_at   bigint,            -- nothing is sent before: the receiver asked for it, or it is parked
   taken_at      bigint,            -- when the receiver last took something
+  tested_at     bigint,            -- when the address was first tried; null for a new one
   created_at    bigint  not null,
   changed_at    bigint  not null,
   constraint webhooks_pk primary key (org_id, id)
