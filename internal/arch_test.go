@@ -74,7 +74,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"webhook", "db fault secret audit delivery limit mail outbound directory naming", "webhooks webhook_secrets webhook_retries webhook_attempts"},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
 	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page federation op op/ask", ""},
-	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access application page op federation federation/saml federation/oidc upstream", ""},
+	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access application page op webhook federation federation/saml federation/oidc upstream", ""},
 
 	{"api/form", "", ""},
 	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet application access once edge page op webhook federation federation/saml federation/oidc upstream api/form", ""},

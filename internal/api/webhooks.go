@@ -99,7 +99,7 @@ var webhookSettings = document[form.WebhookSettings, form.Webhook]{
 		if now.Address == was.Address {
 			return nil
 		}
-		return x.server.Webhooks.Check(ctx, x.Actor, x.org(), now.Address)
+		return x.server.Webhooks.Check(ctx, x.Actor, x.org(), webhook.New{Settings: webhookSettingsOf(now)})
 	},
 	read: func(ctx context.Context, r db.Reader, x *call, at at) (form.WebhookSettings, error) {
 		w, err := x.webhookAt(ctx, r, at.ID)
@@ -110,9 +110,7 @@ var webhookSettings = document[form.WebhookSettings, form.Webhook]{
 		if err != nil {
 			return err
 		}
-		_, err = x.server.Webhooks.Change(ctx, tx, x.Actor, w, webhook.Settings{
-			Name: now.Name, Form: webhook.Form(now.Form), Address: now.Address, Events: now.Events, Values: now.Values,
-		}, nil)
+		_, err = x.server.Webhooks.Change(ctx, tx, x.Actor, w, webhookSettingsOf(now), nil)
 		return err
 	},
 	show: func(ctx context.Context, r db.Reader, x *call, at at) (form.Webhook, error) {
@@ -121,15 +119,22 @@ var webhookSettings = document[form.WebhookSettings, form.Webhook]{
 }
 
 func checkNewWebhook(ctx context.Context, x *call, in struct{ Body form.NewWebhook }) error {
-	return x.server.Webhooks.Check(ctx, x.Actor, x.org(), in.Body.Address)
+	return x.server.Webhooks.Check(ctx, x.Actor, x.org(), newWebhookOf(in.Body))
+}
+
+func webhookSettingsOf(s form.WebhookSettings) webhook.Settings {
+	return webhook.Settings{Name: s.Name, Form: webhook.Form(s.Form), Address: s.Address, Events: s.Events, Values: s.Values}
+}
+
+func newWebhookOf(n form.NewWebhook) webhook.New {
+	return webhook.New{
+		Settings: webhook.Settings{Name: n.Name, Kind: webhook.Kind(n.Kind), Form: webhook.Form(n.Form), Address: n.Address, Events: n.Events, Values: n.Values},
+		Headers:  headersIn(n.Headers), Scheme: webhook.Scheme(n.Scheme),
+	}
 }
 
 func createWebhook(ctx context.Context, tx *db.Tx, x *call, in struct{ Body form.NewWebhook }) (string, error) {
-	n := in.Body
-	w, text, err := x.server.Webhooks.Create(ctx, tx, x.Actor, x.org(), webhook.New{
-		Settings: webhook.Settings{Name: n.Name, Kind: webhook.Kind(n.Kind), Form: webhook.Form(n.Form), Address: n.Address, Events: n.Events, Values: n.Values},
-		Headers:  headersIn(n.Headers), Scheme: webhook.Scheme(n.Scheme),
-	})
+	w, text, err := x.server.Webhooks.Create(ctx, tx, x.Actor, x.org(), newWebhookOf(in.Body))
 	x.made(text)
 	return w.ID, err
 }

@@ -150,7 +150,7 @@ func New(s Settings) (*App, error) {
 	hub.Mount(site)
 	provider.Mount(site.Edge, catalogue)
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
-	console.Mount(site, invitations, domains, resets, hub, provider)
+	console.Mount(site, invitations, domains, resets, hub, provider, webhooks)
 	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Provider: provider, Webhooks: webhooks, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Outbox: outbox,

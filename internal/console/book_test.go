@@ -104,6 +104,20 @@ func administrationStates(o organization, language string) []state {
 		{name: "access-machine", path: "/access/machines/" + o.machine},
 		{name: "access-machine-refused", path: "/access/machines/" + o.machine, form: url.Values{"do": {"grant"}, "role": {"auditor"}, "lasts": {"720h0m0s"}, "scope[]": {"parvis.people.write"}}, status: 422},
 		{name: "access-machine-end", path: "/access/machines/" + o.machine, form: url.Values{"do": {"end"}}},
+		{name: "webhooks", path: "/webhooks"},
+		{name: "webhooks-add", path: "/webhooks/add"},
+		{name: "webhooks-add-events", path: "/webhooks/add?kind=events"},
+		{name: "webhooks-add-log", path: "/webhooks/add?kind=log"},
+		{name: "webhooks-add-refused", path: "/webhooks/add", form: url.Values{"kind": {"log"}, "name": {""}, "address": {"http://hooks"}, "events": {"user.sneezed"}, "header[]": {"Host"}, "header_value[]": {"a"}}, status: 422},
+		{name: "webhook", path: "/webhooks/" + o.webhook},
+		{name: "webhook-failed", path: "/webhooks/" + o.webhook + "?failed"},
+		{name: "webhook-parked", path: "/webhooks/" + o.hooks["parked"]},
+		{name: "webhook-off", path: "/webhooks/" + o.hooks["off"]},
+		{name: "webhook-log", path: "/webhooks/" + o.hooks["log"]},
+		{name: "webhook-remove", path: "/webhooks/" + o.webhook, form: url.Values{"do": {"remove"}}},
+		{name: "webhook-replay", path: "/webhooks/" + o.webhook, form: url.Values{"do": {"replay"}, "since": {"day"}}},
+		{name: "webhook-rotate", path: "/webhooks/" + o.webhook + "/secret", form: url.Values{"scheme": {"v1"}}},
+		{name: "webhook-rotated", path: "/webhooks/" + o.hooks["log"] + "/secret", form: url.Values{"scheme": {"v1a"}, "confirmed": {"yes"}}},
 		{name: "audit", path: "/audit"},
 		{name: "audit-nothing-found", path: "/audit?q=nothing"},
 		{name: "audit-entry", path: "/audit/" + o.event},
@@ -165,6 +179,7 @@ func (w *world) freight(t *testing.T) organization {
 		o.others = append(o.others, w.idOf(t, o.ID, "users", p.email))
 	}
 	w.crew(t, o.ID)
+	o.hooks = w.receivers(t, o)
 	return o
 }
 

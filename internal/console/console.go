@@ -18,6 +18,7 @@ import (
 	"parvis/internal/federation"
 	"parvis/internal/op"
 	"parvis/internal/page"
+	"parvis/internal/webhook"
 )
 
 // Templates are the pages of this package, for page.Templates.
@@ -48,7 +49,7 @@ var (
 func owns(r directory.Role) bool { return r == directory.Owner }
 
 // Mount adds the pages to the site. The first word of each line says who may pass.
-func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.Prover, resets *credential.Resets, hub *federation.Hub, provider *op.Provider) {
+func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.Prover, resets *credential.Resets, hub *federation.Hub, provider *op.Provider, webhooks *webhook.Sender) {
 	s := &Server{site, invitations, domains, resets, hub, provider, wordsOf(site.Catalogue)}
 	ask := asks{s}
 	site.Console(reads, "GET /o/{org}/admin", s.overview)
@@ -105,6 +106,7 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/secrets", secretsFields, s.showApplication, s.changeSecrets, ask.secrets)
 	site.Console(reads, "GET /o/{org}/admin/applications/{id}/test", s.testApplication)
 	callers{s}.mount()
+	hooks{s, webhooks}.mount()
 	journal{s}.mount(ask)
 }
 

@@ -26,6 +26,9 @@ type Attempt struct {
 // Taken reports whether the receiver took it.
 func (a Attempt) Taken() bool { return a.Status >= 200 && a.Status < 300 }
 
+// Milliseconds returns how long the answer took.
+func (a Attempt) Milliseconds() int { return int(a.Took.Milliseconds()) }
+
 func (a *Attempt) targets(took *int64) []any {
 	return db.Into(&a.ID, (*db.Time)(&a.At), &a.EventID, &a.Action, &a.Events, took, &a.Status, &a.Why)
 }

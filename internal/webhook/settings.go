@@ -146,20 +146,22 @@ func canonical(name string) string {
 	return strings.Join(parts, "-")
 }
 
-// Check refuses an address that we would never call: one that is not https, or leads into a network
-// that is not public. It looks a name up, so it is counted, and not called inside a transaction.
-func (s *Sender) Check(ctx context.Context, actor directory.Actor, org directory.OrgID, address string) error {
+// Check refuses settings that Create and Change would refuse, and an address that we would never
+// call, because its name leads into a network that is not public. It looks the name up, so it is
+// counted, and not called inside a transaction.
+func (s *Sender) Check(ctx context.Context, actor directory.Actor, org directory.OrgID, n New) error {
 	if err := actor.MaySetRules(ctx, s.DB, org); err != nil {
 		return err
 	}
-	address, err := cleanAddress(s.client(org), address)
-	if err == nil {
+	settings, err := n.clean(s.client(org))
+	_, wrongHeaders := cleanHeaders(settings.Kind, n.Headers)
+	if err = errors.Join(err, wrongHeaders); err == nil {
 		err = s.counted(ctx, org)
 	}
 	if err != nil {
 		return err
 	}
-	if why, never := errors.AsType[outbound.Refused](s.client(org).Reaches(ctx, address)); never {
+	if why, never := errors.AsType[outbound.Refused](s.client(org).Reaches(ctx, settings.Address)); never {
 		return fault.Field("address", "webhook.unreachable."+string(why))
 	}
 	return nil

@@ -51,7 +51,7 @@ func TestAddressesThatLeadInside(t *testing.T) {
 		"https://127.0.0.1/", "https://10.1.2.3/", "https://169.254.169.254/latest/", "https://192.168.0.1:8443/", "https://[::1]/", "https://[::ffff:127.0.0.1]/",
 		"https://[::ffff:a9fe:a9fe]/", "https://[64:ff9b::7f00:1]/", "https://[fd00::1]/", "https://localhost/", "https://app.localhost/", "https://168.63.129.16/",
 	} {
-		err := h.sender.Check(t.Context(), h.owner["alpha"], h.org["alpha"], address)
+		err := h.sender.Check(t.Context(), h.owner["alpha"], h.org["alpha"], webhook.New{Settings: webhook.Settings{Name: "A", Address: address, Events: []string{"*"}}})
 		if err == nil || !strings.HasPrefix(err.Error(), "webhook.unreachable.") {
 			t.Errorf("%s: %v", address, err)
 		}
@@ -225,9 +225,11 @@ func TestWhoKeepsWebhooks(t *testing.T) {
 			continue
 		}
 		for what, call := range map[string]func() error{
-			"test":  func() error { _, err := h.sender.Try(t.Context(), one.actor, w.OrgID, w.ID); return err },
-			"send":  func() error { _, err := h.sender.SendAgain(t.Context(), one.actor, w.OrgID, w.ID, "evt_1"); return err },
-			"check": func() error { return h.sender.Check(t.Context(), one.actor, w.OrgID, good) },
+			"test": func() error { _, err := h.sender.Try(t.Context(), one.actor, w.OrgID, w.ID); return err },
+			"send": func() error { _, err := h.sender.SendAgain(t.Context(), one.actor, w.OrgID, w.ID, "evt_1"); return err },
+			"check": func() error {
+				return h.sender.Check(t.Context(), one.actor, w.OrgID, webhook.New{Settings: w.Settings})
+			},
 		} {
 			if err := call(); !errors.Is(err, one.writes) {
 				t.Errorf("%s may %s: %v", who, what, err)
