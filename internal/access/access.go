@@ -28,6 +28,8 @@ const (
 	WriteConnections  Scope = "parvis.connections.write"
 	ReadApplications  Scope = "parvis.applications.read"
 	WriteApplications Scope = "parvis.applications.write"
+	ReadWebhooks      Scope = "parvis.webhooks.read"
+	WriteWebhooks     Scope = "parvis.webhooks.write"
 	ReadAccess        Scope = "parvis.access.read"
 	WriteAccess       Scope = "parvis.access.write"
 	ReadAudit         Scope = "parvis.audit.read"
@@ -36,7 +38,7 @@ const (
 // Scopes lists every scope, in the order in which people are asked about them.
 var Scopes = []Scope{
 	ReadPeople, WritePeople, ReadGroups, WriteGroups, ReadSettings, WriteSettings, ReadConnections, WriteConnections,
-	ReadApplications, WriteApplications, ReadAccess, WriteAccess, ReadAudit,
+	ReadApplications, WriteApplications, ReadWebhooks, WriteWebhooks, ReadAccess, WriteAccess, ReadAudit,
 }
 
 // The faults of callers and their rights. A token that is unknown, has ended or was revoked is
@@ -73,7 +75,7 @@ func (c Caller) May(s Scope) bool { return slices.Contains(c.Scopes, s) }
 // Writes reports whether a scope changes something.
 func (s Scope) Writes() bool { return slices.Contains(writing, s) }
 
-var writing = []Scope{WritePeople, WriteGroups, WriteSettings, WriteConnections, WriteApplications, WriteAccess}
+var writing = []Scope{WritePeople, WriteGroups, WriteSettings, WriteConnections, WriteApplications, WriteWebhooks, WriteAccess}
 
 // Reach lists the scopes in which a role can do something at all. Each deed asks for the role
 // again.
@@ -84,11 +86,11 @@ func Reach(role directory.Role) []Scope {
 		switch s {
 		case WritePeople:
 			can = role.LooksAfterPeople()
-		case WriteGroups, WriteSettings, WriteConnections, WriteApplications:
+		case WriteGroups, WriteSettings, WriteConnections, WriteApplications, WriteWebhooks:
 			can = role.SetsRules()
 		case ReadAudit:
 			can = role.ReadsAudit()
-		case ReadPeople, ReadGroups, ReadSettings, ReadConnections, ReadApplications, ReadAccess, WriteAccess:
+		case ReadPeople, ReadGroups, ReadSettings, ReadConnections, ReadApplications, ReadWebhooks, ReadAccess, WriteAccess:
 			// Everybody who sees the administration reads it, and has tokens of their own.
 		case ReadInstallation, WriteInstallation: // not among Scopes
 		}

@@ -25,6 +25,7 @@ import (
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
 	"parvis/internal/secret"
+	"parvis/internal/webhook"
 )
 
 // Root is where the operations stand, under the public address.
@@ -38,7 +39,8 @@ type Parts struct {
 	Hub            *federation.Hub
 	Sources        *provisioning.Service
 	Provider       *op.Provider // judges the tokens that it issued
-	Base           string       // the configured public address, without a slash at its end
+	Webhooks       *webhook.Sender
+	Base           string // the configured public address, without a slash at its end
 	Catalogue      *i18n.Catalogue
 }
 
@@ -72,7 +74,7 @@ func Mount(site *page.Site, p Parts, keys secret.Keys) {
 }
 
 // operations are all that the API does.
-var operations = slices.Concat(meOperations, organizationOperations, peopleOperations, personOperations, linkOperations, invitationOperations, invitationBatchOperations, groupOperations, rulesOperations, domainOperations, connectionOperations, sourceOperations, applicationOperations, logoOperations, accessOperations, eventOperations, configurationOperations, organizationsOperations)
+var operations = slices.Concat(meOperations, organizationOperations, peopleOperations, personOperations, linkOperations, invitationOperations, invitationBatchOperations, groupOperations, rulesOperations, domainOperations, connectionOperations, sourceOperations, applicationOperations, logoOperations, accessOperations, webhookOperations, eventOperations, configurationOperations, organizationsOperations)
 
 var (
 	errNowhere = fault.New(fault.NotFound, "api.nowhere")

@@ -173,7 +173,7 @@ func (s *Server) example(o *operation, body reflect.Type) string {
 		case "{link}":
 			return "…"
 		}
-		return map[string]string{"applications": "app_…", "users": "usr_…", "invitations": "inv_…", "groups": "grp_…", "domains": "dom_…", "connections": "con_…", "sources": "src_…", "api_tokens": "tok_…", "machines": "app_…", "events": "evt_…"}[o.area()]
+		return map[string]string{"applications": "app_…", "users": "usr_…", "invitations": "inv_…", "groups": "grp_…", "domains": "dom_…", "connections": "con_…", "sources": "src_…", "api_tokens": "tok_…", "machines": "app_…", "events": "evt_…", "webhooks": "whk_…"}[o.area()]
 	})
 	lines := []string{`curl -H "Authorization: Bearer $TOKEN"`}
 	if o.Method != http.MethodGet {

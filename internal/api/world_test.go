@@ -19,6 +19,7 @@ import (
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
 	"parvis/internal/provisioning"
+	"parvis/internal/webhook"
 )
 
 // world is a server with two organizations, a token of each role with all that the role may have,
@@ -121,6 +122,13 @@ func (w *world) organization(t testing.TB, name, short string, roles ...director
 		t.Fatalf("%d events, %v", len(events.Events), err)
 	}
 	o.ids["events"] = events.Events[0].ID
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		hook, _, err := w.Webhooks.Create(ctx, tx, directory.System(o.ID), o.ID, webhook.New{Settings: webhook.Settings{
+			Name: "Warehouse of " + short, Address: "https://127.0.0.1/parvis", Events: []string{"user.*"},
+		}})
+		o.ids["webhooks"] = hook.ID
+		return err
+	})
 	return o
 }
 

@@ -42,6 +42,7 @@ import (
 	"parvis/internal/session"
 	"parvis/internal/signin"
 	"parvis/internal/web"
+	"parvis/internal/webhook"
 )
 
 // Policies lists the policies of every limiter; each is stated beside the work that it protects
@@ -60,6 +61,7 @@ type Settings struct {
 	Regions   page.Regions
 	Proxies   []netip.Prefix
 	Outbound  *outbound.Client // one without exceptions where nil
+	Webhooks  *outbound.Client // for the webhooks of organizations; one without exceptions where nil, which only tests replace
 	Resolver  domain.Resolver  // for DNS; this machine's where nil
 	Lifetimes lifetime.Overrides
 	Passwords credential.Options
@@ -81,6 +83,7 @@ type App struct {
 	Sources     *provisioning.Service
 	Outbox      *mail.Outbox
 	Audit       *audit.Logs
+	Webhooks    *webhook.Sender
 
 	db     *db.DB
 	log    *slog.Logger
@@ -119,6 +122,9 @@ func New(s Settings) (*App, error) {
 	if s.Outbound == nil {
 		s.Outbound = outbound.New(nil)
 	}
+	if s.Webhooks == nil {
+		s.Webhooks = outbound.New(nil)
+	}
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations, Enters: federation.Enters}
 	signIn := signin.NewService(signin.Parts{
@@ -133,6 +139,9 @@ func New(s Settings) (*App, error) {
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
 	}, s.Keys)
+	webhooks := webhook.NewSender(webhook.Parts{
+		DB: s.DB, Outbox: outbox, Limits: limits, Base: base, Log: s.Log, Outbound: s.Outbound, Strict: s.Webhooks,
+	}, s.Keys)
 	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Log: s.Log, Alarm: s.alarm(outbox)})
 	site, err := page.New(page.Settings{
 		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
@@ -145,18 +154,20 @@ func New(s Settings) (*App, error) {
 	hub.Mount(site)
 	provider.Mount(site.Edge, catalogue)
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
-	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources})
-	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Base: base, Catalogue: catalogue}, s.Keys)
+	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Webhooks: webhooks})
+	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Webhooks: webhooks, Base: base, Catalogue: catalogue}, s.Keys)
 	scim.Mount(site.Edge, scim.Parts{DB: s.DB, Sources: sources, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox,
-		Audit: logs,
-		db:    s.DB, log: s.Log, node: secret.NewID("node"),
+		Audit: logs, Webhooks: webhooks,
+		db: s.DB, log: s.Log, node: secret.NewID("node"),
 	}
 	a.sweeps = []sweep{
 		{"resets", time.Second, resets.Sweep},
 		{"letters", time.Second, outbox.Sweep},
 		{"audit log", time.Second, a.Audit.Sweep},
+		{"webhooks", time.Second, webhooks.Sweep},
+		{"webhooks kept", time.Hour, webhook.SweepKept},
 		{"audit checkpoints", time.Hour, a.Audit.SweepCheckpoints},
 		{"void sessions", time.Second, door.SweepVoid},
 		{"applications told", time.Second, provider.Sweep},

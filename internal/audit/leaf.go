@@ -33,7 +33,7 @@ const instantFormat = "2006-01-02T15:04:05.000000Z"
 // members appends the members of a leaf's text, sorted by name.
 func (l *leaf) members(b []byte) []byte {
 	for i, m := range [...]struct{ name, value string }{
-		{"action", string(l.Action)}, {"actor", l.Actor}, {"at", l.At.UTC().Format(instantFormat)}, {"by", l.ByHash}, {"id", l.ID}, {"kind", kindOf(l.Actor)},
+		{"action", string(l.Action)}, {"actor", l.Actor}, {"at", l.At.UTC().Format(instantFormat)}, {"by", l.ByHash}, {"id", l.ID}, {"kind", KindOf(l.Actor)},
 		{"of", l.OfHash}, {"organization", l.Org}, {"request", l.Request}, {"result", string(l.Result)}, {"target", l.Target}, {"version", leafVersion},
 	} {
 		if i > 0 {
@@ -50,8 +50,8 @@ func (l *leaf) hash() tlog.Hash {
 	return tlog.RecordHash(append(l.members(append(b, '{')), '}'))
 }
 
-// kindOf returns what an actor is, which its id says.
-func kindOf(actor string) string {
+// KindOf returns what an actor is, which its id says.
+func KindOf(actor string) string {
 	switch prefix, _, isID := strings.Cut(actor, "_"); {
 	case actor == Operator, actor == System, actor == Anonymous, actor == "":
 		return actor

@@ -213,3 +213,28 @@ func After(ctx context.Context, r db.Reader, orgID string, place int64, limit in
 		limit $3`, orgID, place, limit)
 	return all, err
 }
+
+// SizeOf returns how many events of an organization were sealed: the next one gets this place.
+func SizeOf(ctx context.Context, r db.Reader, orgID string) (int64, error) {
+	var size int64
+	_, err := r.One(ctx, db.Into(&size), `select size from audit_logs where org_id = $1`, orgID)
+	return size, err
+}
+
+// PlaceAt returns the place of the first of an organization's sealed events since a time, or that
+// of the next one to come.
+func PlaceAt(ctx context.Context, r db.Reader, orgID string, since time.Time) (int64, error) {
+	// Neighbours in time may have been sealed a second apart, in another order.
+	var first *int64
+	_, err := r.One(ctx, db.Into(&first), `
+		select min(leaf) from (
+			select leaf from audit_events where org_id = $1 and at >= $2 and leaf is not null order by at, id limit $3) near`,
+		orgID, db.Time(since), perRead)
+	switch {
+	case err != nil:
+		return 0, err
+	case first != nil:
+		return *first, nil
+	}
+	return SizeOf(ctx, r, orgID)
+}

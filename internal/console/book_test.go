@@ -111,6 +111,20 @@ func administrationStates(o organization, language string) []state {
 		{name: "provisioning-stop", path: "/provisioning/" + o.source, form: url.Values{"do": {"stop"}}},
 		{name: "provisioning-delete", path: "/provisioning/" + o.source, form: url.Values{"do": {"delete"}}},
 		{name: "provisioning-calls", path: "/provisioning/" + o.source + "/calls"},
+		{name: "webhooks", path: "/webhooks"},
+		{name: "webhooks-add", path: "/webhooks/add"},
+		{name: "webhooks-add-events", path: "/webhooks/add?kind=events"},
+		{name: "webhooks-add-log", path: "/webhooks/add?kind=log"},
+		{name: "webhooks-add-refused", path: "/webhooks/add", form: url.Values{"kind": {"log"}, "name": {""}, "address": {"http://hooks"}, "events": {"user.sneezed"}, "header[]": {"Host"}, "header_value[]": {"a"}}, status: 422},
+		{name: "webhook", path: "/webhooks/" + o.webhook},
+		{name: "webhook-failed", path: "/webhooks/" + o.webhook + "?failed"},
+		{name: "webhook-parked", path: "/webhooks/" + o.hooks["parked"]},
+		{name: "webhook-off", path: "/webhooks/" + o.hooks["off"]},
+		{name: "webhook-log", path: "/webhooks/" + o.hooks["log"]},
+		{name: "webhook-remove", path: "/webhooks/" + o.webhook, form: url.Values{"do": {"remove"}}},
+		{name: "webhook-replay", path: "/webhooks/" + o.webhook, form: url.Values{"do": {"replay"}, "since": {"day"}}},
+		{name: "webhook-rotate", path: "/webhooks/" + o.webhook + "/secret", form: url.Values{"scheme": {"v1"}}},
+		{name: "webhook-rotated", path: "/webhooks/" + o.hooks["log"] + "/secret", form: url.Values{"scheme": {"v1a"}, "confirmed": {"yes"}}},
 		{name: "audit", path: "/audit"},
 		{name: "audit-nothing-found", path: "/audit?q=nothing"},
 		{name: "audit-entry", path: "/audit/" + o.event},
@@ -172,6 +186,7 @@ func (w *world) freight(t *testing.T) organization {
 		o.others = append(o.others, w.idOf(t, o.ID, "users", p.email))
 	}
 	w.crew(t, o.ID)
+	o.hooks = w.receivers(t, o)
 	return o
 }
 

@@ -19,6 +19,7 @@ import (
 	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
+	"parvis/internal/webhook"
 )
 
 // Templates are the pages of this package, for page.Templates.
@@ -34,6 +35,7 @@ type Parts struct {
 	Hub         *federation.Hub
 	Provider    *op.Provider
 	Sources     *provisioning.Service
+	Webhooks    *webhook.Sender
 }
 
 // Server answers the requests for these pages.
@@ -94,6 +96,7 @@ func Mount(site *page.Site, parts Parts) {
 	site.Console(reads, "GET /o/{org}/admin/applications/{id}/test", s.testApplication)
 	callers{s}.mount()
 	sources{s}.mount()
+	hooks{s}.mount()
 	journal{s}.mount(ask)
 }
 

@@ -134,6 +134,15 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"GET /o/{org}/admin/provisioning/{id}/token":        readers,
 		"POST /o/{org}/admin/provisioning/{id}/token":       administrators,
 		"GET /o/{org}/admin/provisioning/{id}/calls":        auditors,
+		"GET /o/{org}/admin/webhooks":                       readers,
+		"GET /o/{org}/admin/webhooks/add":                   administrators,
+		"POST /o/{org}/admin/webhooks/add":                  administrators,
+		"GET /o/{org}/admin/webhooks/{id}":                  readers,
+		"POST /o/{org}/admin/webhooks/{id}":                 administrators,
+		"GET /o/{org}/admin/webhooks/{id}/secret":           readers,
+		"POST /o/{org}/admin/webhooks/{id}/secret":          administrators,
+		"GET /o/{org}/admin/webhooks/{id}/headers":          readers,
+		"POST /o/{org}/admin/webhooks/{id}/headers":         administrators,
 		"GET /o/{org}/admin/audit":                          auditors,
 		"GET /o/{org}/admin/audit/{id}":                     auditors,
 		"GET /o/{org}/admin/audit/export":                   auditors,
@@ -163,6 +172,9 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 				}
 				if route == "POST /o/{org}/admin/access/add" {
 					want = 422
+				}
+				if strings.HasPrefix(route, "POST /o/{org}/admin/webhooks/") && !strings.HasSuffix(route, "/secret") && !strings.HasSuffix(route, "/headers") {
+					want = 422 // no button was pressed, or nothing was typed
 				}
 				if route == "POST /o/{org}/admin/people/change" {
 					want = 400 // no page sends it empty
@@ -248,6 +260,8 @@ func (o organization) idFor(route string) string {
 		return o.machine
 	case strings.Contains(route, "/provisioning/"):
 		return o.source
+	case strings.Contains(route, "/webhooks/"):
+		return o.webhook
 	case strings.Contains(route, "/applications/"):
 		return o.application
 	}
@@ -268,13 +282,13 @@ func call(b *idptest.Browser, route, org, id string, form url.Values) *idptest.P
 func TestForeignIdsLookAbsent(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "group": w.beta.group, "event": w.beta.event, "connection": w.beta.connection, "attempt": w.beta.attempt, "application": w.beta.application, "token": w.beta.token, "machine": w.beta.machine, "organization": string(w.beta.ID)}
+	foreign := map[string]string{"user": w.beta.user, "invitation": w.beta.invitation, "domain": w.beta.domain, "group": w.beta.group, "event": w.beta.event, "connection": w.beta.connection, "attempt": w.beta.attempt, "application": w.beta.application, "token": w.beta.token, "machine": w.beta.machine, "webhook": w.beta.webhook, "organization": string(w.beta.ID)}
 	absent := map[string]string{
 		"well formed": "usr_aaaaaaaaaaaaaaaaaaaaaaaaaa", "an invitation": "inv_aaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"no id": "x", "zero byte": "usr_%00", "not UTF-8": "%ff", "a quote": "'%20or%201=1--", "a folder": "..%2faudit", "of another kind": w.alpha.event[:4] + "aaaaaaaaaaaaaaaaaaaaaaaaaa",
 	}
 	forms := []url.Values{{}, {"do": {"resend"}}, {"do": {"withdraw"}}, {"do": {"withdraw"}, "confirmed": {"yes"}}, {"do": {"check"}}, {"do": {"remove"}, "confirmed": {"yes"}}, {"do": {"delete"}, "confirmed": {"yes"}}, {"do": {"rename"}, "name": {"Stolen"}}, {"do": {"remove"}, "person[]": {w.alpha.user}}, {"person[]": {w.alpha.user}},
-		{"do": {"add"}}, {"do": {"remove"}, "secret": {"sec_aaaaaaaaaaaaaaaaaaaaaaaaaa"}, "confirmed": {"yes"}}, {"audience": {"everyone"}, "standing": {"forbidden"}},
+		{"do": {"add"}}, {"do": {"remove"}, "secret": {"sec_aaaaaaaaaaaaaaaaaaaaaaaaaa"}, "confirmed": {"yes"}}, {"audience": {"everyone"}, "standing": {"forbidden"}}, {"do": {"replay"}, "since": {"all"}, "confirmed": {"yes"}}, {"header[]": {"X-A"}, "header_value[]": {"1"}},
 		{"redirect_uris": {"https://evil.example/"}, "scope[]": {"email"}, "scopes": {""}}, {"access_for": {"5m0s"}, "id_token_for": {"10m0s"}, "refresh_for": {"720h0m0s"}, "algorithm": {"ES256"}},
 		{"do": {"revoke"}, "confirmed": {"yes"}}, {"do": {"end"}, "confirmed": {"yes"}}, {"do": {"confirm"}}, {"do": {"grant"}, "scope[]": {"parvis.people.read"}, "role": {"auditor"}, "lasts": {"720h0m0s"}},
 		{"claim[]": {"shoe"}, "source[]": {"email"}, "value[]": {""}}, {"name": {"Stolen"}, "address": {"https://evil.example/"}},

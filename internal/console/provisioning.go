@@ -91,7 +91,7 @@ func chosenOf(v *page.Viewer, now provisioning.Settings) addSourcePage {
 	return addSourcePage{provisioning.Providers, now}
 }
 
-func settingsIn(f *page.Form) provisioning.Settings {
+func sourceSettingsIn(f *page.Form) provisioning.Settings {
 	return provisioning.Settings{Name: f.Get("name"), Provider: provisioning.Provider(f.Get("provider")), Invites: f.Ticked("invites")}
 }
 
@@ -99,7 +99,7 @@ func (s sources) addSource(v *page.Viewer) error {
 	ctx := v.R.Context()
 	var source provisioning.Source
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		source, err = s.Sources.Create(ctx, tx, v.User.AsActor(), v.User.OrgID, settingsIn(v.Form), true)
+		source, err = s.Sources.Create(ctx, tx, v.User.AsActor(), v.User.OrgID, sourceSettingsIn(v.Form), true)
 		return err
 	}); err != nil {
 		return err
@@ -314,7 +314,7 @@ func (s sources) changeSource(v *page.Viewer) error {
 
 func (s sources) saveSource(v *page.Viewer) error {
 	return v.Do(func(ctx context.Context, tx *db.Tx) error {
-		_, err := s.Sources.Change(ctx, tx, v.User.AsActor(), v.User.OrgID, v.ID(), settingsIn(v.Form))
+		_, err := s.Sources.Change(ctx, tx, v.User.AsActor(), v.User.OrgID, v.ID(), sourceSettingsIn(v.Form))
 		return err
 	}, v.Path("admin/provisioning", v.ID())+"?saved")
 }

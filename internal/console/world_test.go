@@ -19,6 +19,7 @@ import (
 	"parvis/internal/idptest"
 	"parvis/internal/provisioning"
 	"parvis/internal/secret"
+	"parvis/internal/webhook"
 )
 
 // world is a server with two organizations: alpha with a person in each role,
@@ -33,8 +34,9 @@ type organization struct {
 	directory.Organization
 	browsers map[directory.Role]*idptest.Browser
 	// One id of each kind that the console's paths name.
-	user, invitation, event, domain, group, connection, attempt, application, token, machine, source string
-	others                                                                                           []string // further users, of an organization that freight made
+	user, invitation, event, domain, group, connection, attempt, application, token, machine, webhook, source string
+	hooks                                                                                                     map[string]string // further webhooks, by their state, of an organization that freight made
+	others                                                                                                    []string          // further users, of an organization that freight made
 }
 
 func start(t *testing.T, change ...func(*app.Settings)) *world {
@@ -63,6 +65,7 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	o.application, _ = w.application(t, o.ID, "Books of "+short)
 	o.token, o.machine = w.callers(t, o.ID, directory.UserID(o.user), "Payroll of "+short)
 	o.source = w.source(t, o.ID, "Directory of "+short)
+	o.webhook = w.webhook(t, o.ID, "Warehouse of "+short)
 	o.event = w.events(t, o.ID, "organization.created")[0].ID
 	return o
 }
@@ -125,6 +128,19 @@ func (w *world) callers(t *testing.T, org directory.OrgID, id directory.UserID, 
 		return err
 	})
 	return token, machine
+}
+
+// webhook makes a webhook of an organization, which the sweep may try in vain.
+func (w *world) webhook(t *testing.T, org directory.OrgID, name string) (id string) {
+	t.Helper()
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		hook, _, err := w.Webhooks.Create(ctx, tx, directory.System(org), org, webhook.New{Settings: webhook.Settings{
+			Name: name, Address: "https://127.0.0.1/parvis", Events: []string{"user.*", "group.created"},
+		}})
+		id = hook.ID
+		return err
+	})
+	return id
 }
 
 // provider makes a connection that is a draft, with an attempt to sign in by it.
@@ -245,6 +261,8 @@ func (w *world) rows(t *testing.T, org directory.OrgID) string {
 		`select 'secret', s.id, s.client_id, s.hash, '', s.created_at from client_secrets s join clients c on c.id = s.client_id where c.org_id = $1 order by s.id`,
 		`select 'placement', client_id, standing, audience, groups, 0 from client_organizations where org_id = $1 order by client_id`,
 		`select 'link', id, connection_id, email, letter_id, coalesce(withdrawn_at, opened_at, 0) from setup_links where org_id = $1 order by id`,
+		`select 'webhook', id, name, address, events || state || why, cursor from webhooks where org_id = $1 order by id`,
+		`select 'signature', id, webhook_id, sealed, '', coalesce(ends_at, 0) from webhook_secrets where org_id = $1 order by id`,
 		`select 'event', id, action, actor, target, at from audit_events where org_id = $1 order by id`,
 	} {
 		if err := w.DB.Rows(t.Context(), func(scan func(...any) error) error {

@@ -19,7 +19,7 @@ var named = []string{
 	"console.application.", "console.setting.", "op.mismatch.", "op.setting.", "op.field.", "op.address.", "op.channel.", "op.unreachable.", "op.client_taken",
 	"mail.federation.", "mail.domain.", "mail.connection_setup.",
 	"api.", "scim.", "console.audit.format.", "console.check.", "access.", "console.access.", "audit.action.token.", "audit.object.token", "audit.field.token", "audit.action.source.",
-	"provisioning.", "console.provisioning.", "mail.source.",
+	"provisioning.", "console.provisioning.", "mail.source.", "webhook.", "console.webhook.",
 }
 
 // Sentences that may say such a word elsewhere, with the reason.

@@ -20,6 +20,14 @@ var dynamic = []string{
 	"audit.object.",
 	"audit.result.",
 	"console.role.",
+	"console.webhook.area.",
+	"console.webhook.kind.",
+	"console.webhook.kind_what.",
+	"console.webhook.form.",
+	"console.webhook.scheme.",
+	"console.webhook.why.",
+	"console.webhook.span.",
+	"console.webhook.off_why.",
 	"console.people.state.",
 	"console.people.steps.",
 	"console.people.way.",
@@ -32,6 +40,8 @@ var dynamic = []string{
 	"mail.source.",
 	"provisioning.did.",
 	"provisioning.did.waits.",
+	"mail.webhook.",
+	"webhook.unreachable.",
 	"federation.check.",
 	"federation.fix.",
 	"federation.provider.",
@@ -68,7 +78,7 @@ var dynamic = []string{
 var (
 	// Keys are quoted in Go, and in templates: .T "web.home.title". The keys of an area
 	// that is missing here would not be checked.
-	usedKey = regexp.MustCompile("[\"`]((?:access|administration|api|audit|console|credential|directory|fault|federation|language|mail|op|page|provisioning|scim|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
+	usedKey = regexp.MustCompile("[\"`]((?:access|administration|api|audit|console|credential|directory|fault|federation|language|mail|op|page|provisioning|scim|session|signin|web|webhook)\\.[a-z0-9_.]+)[\"`]")
 	// "page.css" names a file and "web.go" another.
 	fileName = regexp.MustCompile(`\.(css|go|html|ico|js|json|mjs|png|sql|svg|txt|woff2)$`)
 )

@@ -107,6 +107,8 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[MachineRestsParameters](raw)
 	case SourceParameters{}.kind():
 		return parseAs[SourceParameters](raw)
+	case WebhookParameters{}.kind():
+		return parseAs[WebhookParameters](raw)
 	case DomainParameters{}.kind():
 		return parseAs[DomainParameters](raw)
 	}

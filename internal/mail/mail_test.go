@@ -304,6 +304,11 @@ func TestLettersReadWell(t *testing.T) {
 			Organization: "Acme & Söhne", Name: "Grace O’Malley", What: what, Connection: "Okta", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page,
 		}
 	}
+	for _, what := range []string{WebhookParked, WebhookGone, WebhookFailing} {
+		kinds["webhook_"+what] = WebhookParameters{
+			Organization: "Acme & Söhne", Name: "Grace O’Malley", Webhook: "Warehouse", What: what, Since: when, Ends: when.Add(3 * 24 * time.Hour), Link: page,
+		}
+	}
 	for kind, p := range kinds {
 		letter := Letter{OrgID: org, Parameters: p}
 		if _, installation := p.(NamesParameters); installation {

@@ -12,6 +12,7 @@ import (
 
 	"parvis/internal/application"
 	"parvis/internal/db"
+	"parvis/internal/delivery"
 	"parvis/internal/directory"
 	"parvis/internal/outbound"
 	"parvis/internal/secret"
@@ -37,7 +38,7 @@ const (
 )
 
 // again is the wait after each try; the last one repeats.
-var again = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute}
+var again = delivery.Schedule{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute}
 
 // ending is a grant that is to be ended.
 type ending struct {
@@ -234,18 +235,13 @@ func (p *Provider) tellAll(ctx context.Context, d *db.DB) error {
 	}
 	var telling sync.WaitGroup
 	for _, n := range due {
-		p.busy.add(n.client, 1)
+		p.busy.Add(string(n.client.OrgID), string(n.client.ID), 1)
 		telling.Go(func() {
-			defer p.busy.add(n.client, -1)
+			defer p.busy.Add(string(n.client.OrgID), string(n.client.ID), -1)
 			p.tellOne(context.WithoutCancel(ctx), d, n)
 		})
 	}
-	done := make(chan struct{})
-	go func() { telling.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(patience):
-	}
+	delivery.Await(&telling, patience)
 	return nil
 }
 
@@ -264,8 +260,8 @@ func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 		where l.place <= $2
 		order by l.next_try_at
 		limit 500`, db.Time(d.Now()), mostOfOne)
-	room := p.busy.room()
-	return slices.DeleteFunc(all, func(n notice) bool { return !room.take(n.client) }), err
+	room := p.busy.Plan()
+	return slices.DeleteFunc(all, func(n notice) bool { return !room.Take(string(n.client.OrgID), string(n.client.ID)) }), err
 }
 
 // claimNotices returns the notices that this node may send. It moves their next try past the
@@ -278,7 +274,7 @@ func claimNotices(ctx context.Context, d *db.DB, due []notice) ([]notice, error)
 			changed, err := tx.Exec(ctx, `
 				update logouts set next_try_at = $1, tries = $2
 				where org_id = $3 and id = $4 and tries = $5 and next_try_at is not null`,
-				db.Time(tx.Now().Add(outbound.Patience+again[0])), n.tries+1, string(n.org), n.id, n.tries)
+				db.Time(tx.Now().Add(outbound.Patience+again.Forever(1))), n.tries+1, string(n.org), n.id, n.tries)
 			if err != nil {
 				return err
 			}
@@ -298,7 +294,7 @@ func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 		reply, told = p.send(ctx, n)
 	}
 	err := d.Update(ctx, func(tx *db.Tx) error {
-		next := tx.Now().Add(again[min(n.tries, len(again)-1)])
+		next := tx.Now().Add(again.Forever(n.tries + 1))
 		if told || next.Sub(n.created) > tellingLasts {
 			next = time.Time{}
 		}

@@ -31,6 +31,7 @@ import (
 	"parvis/internal/application"
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/delivery"
 	"parvis/internal/directory"
 	"parvis/internal/edge"
 	"parvis/internal/fault"
@@ -75,13 +76,13 @@ type Provider struct {
 	refreshKey   []byte
 	pairwise     []byte
 	onceKey      []byte
-	busy         *busy
+	busy         *delivery.Room // calls to applications
 }
 
 // NewProvider returns a Provider with the secrets that it derives from the keys.
 func NewProvider(p Parts, keys secret.Keys) *Provider {
 	return &Provider{
-		Parts: p, busy: newBusy(),
+		Parts: p, busy: delivery.NewRoom(delivery.Limits{All: mostAtOnce, Owner: mostOfOwner, One: mostOfOne}),
 		Keys:         &Keys{db: p.DB, issuer: p.Base, lasts: cmp.Or(p.Lifetimes.SigningKey, KeyLasts), box: secret.NewBox(keys.Sealing, "op keys")},
 		sealedTokens: secret.NewBox(keys.Sealing, "op access tokens"),
 		refreshKey:   keys.Lookup.For("op refresh tokens").Current().Bytes,

@@ -111,15 +111,11 @@ func (c *Client) Get(ctx context.Context, address string, most int64) (Response,
 
 // Do sends a request and reads the answer. It accepts any status but a redirect.
 func (c *Client) Do(r *http.Request, most int64) (Response, error) {
-	if !c.admits(r.URL) {
-		return Response{}, Scheme
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), c.patience)
 	defer cancel()
-	// A Transport, unlike an http.Client, follows no redirect and keeps no cookie.
-	w, err := c.transport.RoundTrip(r.WithContext(ctx))
+	w, err := c.send(ctx, r)
 	if err != nil {
-		return Response{}, reason(ctx, err)
+		return Response{}, err
 	}
 	defer w.Body.Close()
 	if w.StatusCode >= 300 && w.StatusCode < 400 {
@@ -134,6 +130,35 @@ func (c *Client) Do(r *http.Request, most int64) (Response, error) {
 		return Response{}, TooLarge
 	}
 	return Response{Status: w.StatusCode, Header: w.Header, Body: body}, nil
+}
+
+// Tell sends a request of which only the status and the header of the answer matter. It accepts any
+// status, follows no redirect, and reads so many bytes of the body at most, for a receiver that
+// would take a connection closed too early for a failure.
+func (c *Client) Tell(r *http.Request, most int64) (Response, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), c.patience)
+	defer cancel()
+	w, err := c.send(ctx, r)
+	if err != nil {
+		return Response{}, err
+	}
+	defer w.Body.Close()
+	// The status says all: what fails after it changes nothing.
+	_, _ = io.CopyN(io.Discard, w.Body, min(most, mostBytes))
+	return Response{Status: w.StatusCode, Header: w.Header}, nil
+}
+
+// send sends a request to an address that this client admits. A Transport, unlike an http.Client,
+// follows no redirect and keeps no cookie.
+func (c *Client) send(ctx context.Context, r *http.Request) (*http.Response, error) {
+	if !c.admits(r.URL) {
+		return nil, Scheme
+	}
+	w, err := c.transport.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		return nil, reason(ctx, err)
+	}
+	return w, nil
 }
 
 // Admits reports whether people may be sent to an address and this client may ask it: an

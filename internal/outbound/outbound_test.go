@@ -292,3 +292,39 @@ func TestReachesSaysWhatIsNeverAsked(t *testing.T) {
 		t.Errorf("a name that leads to this machine: %v, want %v", got, Address)
 	}
 }
+
+// Where only the status matters, a redirect is one, and a long answer is not read to its end.
+func TestTellingSeesTheStatusAndNothingElse(t *testing.T) {
+	elsewhere := newHost(t, false, hello)
+	h := newHost(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/redirect" {
+			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+			return
+		}
+		for range 64 {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+	})
+	c := New([]string{h.name(), elsewhere.name()})
+	for path, want := range map[string]int{"/redirect": http.StatusFound, "/long": http.StatusOK} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.URL+path, strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := c.Tell(r, 1000)
+		if err != nil || w.Status != want {
+			t.Errorf("%s: %d, %v", path, w.Status, err)
+		}
+	}
+	if n := elsewhere.reached.Load(); n != 0 {
+		t.Errorf("a redirect was followed %d times", n)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, elsewhere.URL, strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = New(nil).Tell(r, 1000)
+	wantRefused(t, err, Scheme)
+}

@@ -133,7 +133,7 @@ func (f *Form) Refuse(name, value string, fa *fault.Error) {
 }
 
 // secretFields are the secret fields without password in their names.
-var secretFields = []string{"repetition", "code", "recovery_code", "response", "client_secret"}
+var secretFields = []string{"repetition", "code", "recovery_code", "response", "client_secret", "header_value[]"}
 
 // isSecret reports whether a field is never shown again, kept or logged.
 func isSecret(name string) bool {

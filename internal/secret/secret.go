@@ -124,6 +124,14 @@ func MAC(key []byte, parts ...string) []byte {
 	return m.Sum(nil)
 }
 
+// HMAC returns the HMAC-SHA-256 of a text as other programs compute it. For what only we verify,
+// use MAC.
+func HMAC(key, text []byte) []byte {
+	m := hmac.New(sha256.New, key)
+	m.Write(text)
+	return m.Sum(nil)
+}
+
 // NewECKey makes a key on P-256, for ES256.
 func NewECKey() *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -150,7 +150,7 @@ func (c *client) discover() (metadata, error) {
 const clientID = "parvis-cli"
 
 // The parts of the administration, and the audit log, which is only read.
-var parts = []string{"people", "groups", "settings", "connections", "applications", "access"}
+var parts = []string{"people", "groups", "settings", "connections", "applications", "webhooks", "access"}
 
 // Scopes lists what is asked for. The server takes out what the person's role cannot do.
 func Scopes(readOnly bool) []string {

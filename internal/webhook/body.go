@@ -1,0 +1,128 @@
+package webhook
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+)
+
+// bodyVersion is the shape of bodies. It only grows; another shape would be another version.
+const bodyVersion = 1
+
+// timeFormat is RFC 3339 in UTC with microseconds.
+const timeFormat = "2006-01-02T15:04:05.000000Z"
+
+// Test is the type of what is sent to try an address. It is in no log.
+const Test = "webhook.test"
+
+// body is an event as it is sent: ids and the names of fields. What is known of people is in values
+// alone.
+type body struct {
+	Type         string   `json:"type"`
+	ID           string   `json:"id"`
+	Timestamp    string   `json:"timestamp"`
+	Version      int      `json:"version"`
+	Sequence     *int64   `json:"sequence"`     // place in the log; null for a test
+	Organization *string  `json:"organization"` // null for the installation
+	Actor        actor    `json:"actor"`
+	Object       *object  `json:"object"`
+	Changed      []string `json:"changed"`
+	Result       string   `json:"result"`
+	Reference    *string  `json:"reference"` // of the request
+	Values       *values  `json:"values,omitempty"`
+}
+
+type actor struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+}
+
+type object struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+}
+
+// values is what somebody asked for after a fresh proof.
+type values struct {
+	ActorName  string       `json:"actor_name"`
+	ObjectName string       `json:"object_name"`
+	Network    string       `json:"network"`
+	Agent      string       `json:"agent"`
+	Before     audit.Fields `json:"before"`
+	After      audit.Fields `json:"after"`
+}
+
+// bodyOf returns an event as it is sent.
+func bodyOf(e audit.Stored, withValues bool) body {
+	b := body{
+		Type: string(e.Action), ID: e.ID, Timestamp: e.At.UTC().Format(timeFormat), Version: bodyVersion,
+		Organization: orNull(e.OrgID), Actor: actor{audit.KindOf(e.Actor), e.Actor}, Changed: changedBy(e), Result: string(e.Result),
+		Reference: orNull(e.Origin.Request),
+	}
+	if e.Sealed {
+		b.Sequence = &e.Leaf
+	}
+	// A target of no kind may be a text that somebody typed.
+	if kind := audit.Actions[e.Action].Object; kind != audit.Nothing && e.Target != "" {
+		b.Object = &object{string(kind), e.Target}
+	}
+	if withValues {
+		b.Values = &values{e.ActorName, e.TargetName, e.Origin.Network, e.Origin.Agent, orEmpty(e.Before), orEmpty(e.After)}
+	}
+	return b
+}
+
+// changedBy lists the names of the fields that an event has.
+func changedBy(e audit.Stored) []string {
+	names := maps.Clone(orEmpty(e.Before))
+	maps.Copy(names, e.After)
+	return slices.AppendSeq(make([]string, 0, len(names)), slices.Values(slices.Sorted(maps.Keys(names))))
+}
+
+func orEmpty(f audit.Fields) audit.Fields {
+	if f == nil {
+		return audit.Fields{}
+	}
+	return f
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// line returns an event in the form of a webhook, without a line break.
+func line(e audit.Stored, form Form, withValues bool) ([]byte, error) {
+	var what any = bodyOf(e, withValues)
+	if form == OCSF {
+		what = ocsf(e, withValues)
+	}
+	text, err := json.Marshal(what)
+	if err != nil {
+		return nil, fmt.Errorf("writing event %s: %w", e.ID, err)
+	}
+	return text, nil
+}
+
+// Line returns an event as the operator's program prints it, with everything that the log has.
+func Line(e audit.Stored) ([]byte, error) { return line(e, Own, true) }
+
+// testOf is what tries an address.
+func testOf(w Webhook, id string, at time.Time, by audit.Event) audit.Stored {
+	e := audit.Stored{Event: by, ID: id, At: at}
+	e.OrgID, e.Action, e.Result, e.Target, e.TargetName = string(w.OrgID), Test, audit.Done, w.ID, w.Name
+	return e
+}
+
+// verbOf returns what an action does in its area.
+func verbOf(a audit.Action) string {
+	_, verb, _ := strings.Cut(string(a), ".")
+	return verb
+}

@@ -1,0 +1,250 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/secret"
+)
+
+// New is a webhook that is to be made. What its receiver verifies signatures with is made with it.
+type New struct {
+	Settings
+
+	Headers []Header
+	Scheme  Scheme // Symmetric if empty
+}
+
+// Create makes a webhook, which gets what happens from now on. It returns the text that the receiver
+// verifies signatures with: a secret that is shown this once, or a public key. The caller asked for
+// a fresh proof, and has checked the address outside of the transaction.
+func (s *Sender) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, n New) (Webhook, string, error) {
+	if err := actor.MaySetRules(ctx, tx, org); err != nil {
+		return Webhook{}, "", err
+	}
+	settings, err := n.clean(s.client(org))
+	if err != nil {
+		return Webhook{}, "", err
+	}
+	headers, err := cleanHeaders(settings.Kind, n.Headers)
+	if err != nil {
+		return Webhook{}, "", err
+	}
+	var has int
+	if _, err := tx.One(ctx, db.Into(&has), `select count(*) from webhooks where org_id = $1`, string(org)); err != nil {
+		return Webhook{}, "", err
+	}
+	if has >= Most {
+		return Webhook{}, "", ErrTooMany.With("Most", Most)
+	}
+	size, err := audit.SizeOf(ctx, tx, string(org))
+	if err != nil {
+		return Webhook{}, "", err
+	}
+	w := Webhook{Settings: settings, OrgID: org, ID: secret.NewID("whk"), On: true, Cursor: size - 1, CreatedAt: tx.Now(), ChangedAt: tx.Now()}
+	if err := s.keep(&w, headers); err != nil {
+		return Webhook{}, "", err
+	}
+	if _, err := tx.Exec(ctx, `
+		insert into webhooks (org_id, id, name, kind, form, address, events, with_values, headers, headers_sealed, state, why, cursor, failures, created_at, changed_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'on', '', $11, 0, $12, $12)`,
+		string(org), w.ID, w.Name, string(w.Kind), string(w.Form), w.Address, strings.Join(w.Events, " "), w.Values, strings.Join(w.Headers, " "), w.sealed,
+		w.Cursor, db.Time(tx.Now())); err != nil {
+		return Webhook{}, "", fmt.Errorf("keeping webhook %s: %w", w.ID, err)
+	}
+	text, err := s.newSecret(ctx, tx, w, n.Scheme)
+	if err != nil {
+		return Webhook{}, "", err
+	}
+	e := w.event(actor, "webhook.created")
+	e.After = w.fields(w.Headers)
+	return w, text, audit.Record(ctx, tx, e)
+}
+
+// keep puts headers into a webhook: their names, and all of them sealed.
+func (s *Sender) keep(w *Webhook, headers []Header) error {
+	w.Headers, w.sealed = nil, ""
+	for _, h := range headers {
+		w.Headers = append(w.Headers, h.Name)
+	}
+	if len(headers) == 0 {
+		return nil
+	}
+	plain, err := json.Marshal(headers)
+	if err != nil {
+		return fmt.Errorf("keeping headers of %s: %w", w.ID, err)
+	}
+	w.sealed = s.headers.Seal(plain, w.ID)
+	return nil
+}
+
+// headersOf returns the headers of a webhook with their values.
+func (s *Sender) headersOf(w Webhook) ([]Header, error) {
+	if w.sealed == "" {
+		return nil, nil
+	}
+	plain, err := s.headers.Open(w.sealed, w.ID)
+	if err != nil {
+		return nil, fmt.Errorf("opening headers of %s: %w", w.ID, err)
+	}
+	var all []Header
+	if err := json.Unmarshal(plain, &all); err != nil {
+		return nil, fmt.Errorf("reading headers of %s: %w", w.ID, err)
+	}
+	return all, nil
+}
+
+// Change gives a webhook other settings, and other headers unless these are nil. Events that lie
+// before its cursor stay as they are. The caller asked for a fresh proof.
+func (s *Sender) Change(ctx context.Context, tx *db.Tx, actor directory.Actor, was Webhook, to Settings, headers []Header) (Webhook, error) {
+	if err := actor.MaySetRules(ctx, tx, was.OrgID); err != nil {
+		return Webhook{}, err
+	}
+	if to.Kind != "" && to.Kind != was.Kind {
+		return Webhook{}, ErrKind
+	}
+	to.Kind = was.Kind
+	to, err := to.clean(s.client(was.OrgID))
+	if err != nil {
+		return Webhook{}, err
+	}
+	now := was
+	now.Settings, now.ChangedAt = to, tx.Now()
+	if now.Address != was.Address {
+		now.TestedAt = time.Time{} // the sweep tries it
+	}
+	if headers != nil {
+		cleaned, err := cleanHeaders(to.Kind, headers)
+		if err == nil {
+			err = s.keep(&now, cleaned)
+		}
+		if err != nil {
+			return Webhook{}, err
+		}
+	}
+	if reflect.DeepEqual(now.Settings, was.Settings) && headers == nil {
+		return was, nil
+	}
+	if _, err := tx.Exec(ctx, `
+		update webhooks set name = $1, form = $2, address = $3, events = $4, with_values = $5, headers = $6, headers_sealed = $7, changed_at = $8, tested_at = $9
+		where org_id = $10 and id = $11`,
+		now.Name, string(now.Form), now.Address, strings.Join(now.Events, " "), now.Values, strings.Join(now.Headers, " "), now.sealed, db.Time(tx.Now()), db.Time(now.TestedAt),
+		string(was.OrgID), was.ID); err != nil {
+		return Webhook{}, fmt.Errorf("changing webhook %s: %w", was.ID, err)
+	}
+	e := now.event(actor, "webhook.changed")
+	e.Before, e.After = was.fields(was.Headers), now.fields(now.Headers)
+	maps.DeleteFunc(e.Before, func(name string, v any) bool {
+		same := reflect.DeepEqual(v, e.After[name])
+		if same {
+			delete(e.After, name)
+		}
+		return same
+	})
+	return now, audit.Record(ctx, tx, e)
+}
+
+// Remove removes a webhook with everything that is kept of it.
+func Remove(ctx context.Context, tx *db.Tx, actor directory.Actor, w Webhook) error {
+	if err := actor.MaySetRules(ctx, tx, w.OrgID); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `delete from webhooks where org_id = $1 and id = $2`, string(w.OrgID), w.ID); err != nil {
+		return fmt.Errorf("removing webhook %s: %w", w.ID, err)
+	}
+	e := w.event(actor, "webhook.removed")
+	e.Before = w.fields(w.Headers)
+	return audit.Record(ctx, tx, e)
+}
+
+// TurnOn sends on from the cursor, which stayed where it was. It also ends a pause at once.
+func TurnOn(ctx context.Context, tx *db.Tx, actor directory.Actor, w Webhook) error {
+	if err := actor.MaySetRules(ctx, tx, w.OrgID); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		update webhooks set state = 'on', why = '', failures = 0, parked_at = null, told_at = null, next_try_at = null
+		where org_id = $1 and id = $2`, string(w.OrgID), w.ID); err != nil {
+		return err
+	}
+	if err := dueAgain(ctx, tx, w); err != nil || w.On {
+		return err
+	}
+	return audit.Record(ctx, tx, w.event(actor, "webhook.turned_on"))
+}
+
+// TurnOff sends nothing until a person turns the webhook on again.
+func TurnOff(ctx context.Context, tx *db.Tx, actor directory.Actor, w Webhook) error {
+	if err := actor.MaySetRules(ctx, tx, w.OrgID); err != nil {
+		return err
+	}
+	if !w.On {
+		return nil
+	}
+	return w.off(ctx, tx, actor, ByHand)
+}
+
+// off turns a webhook off.
+func (w Webhook) off(ctx context.Context, tx *db.Tx, actor directory.Actor, why Why) error {
+	if _, err := tx.Exec(ctx, `
+		update webhooks set state = 'off', why = $1, parked_at = null, told_at = null, next_try_at = null
+		where org_id = $2 and id = $3`, string(why), string(w.OrgID), w.ID); err != nil {
+		return err
+	}
+	e := w.event(actor, "webhook.turned_off")
+	e.After = audit.Fields{"reason": string(why)}
+	return audit.Record(ctx, tx, e)
+}
+
+// dueAgain makes everything due that was not taken, what was given up too.
+func dueAgain(ctx context.Context, tx *db.Tx, w Webhook) error {
+	_, err := tx.Exec(ctx, `
+		update webhook_retries set next_try_at = $1
+		where org_id = $2 and webhook_id = $3`, db.Time(tx.Now()), string(w.OrgID), w.ID)
+	return err
+}
+
+// Replay sets the cursor back, so that everything after a place of the log is sent once more; -1 is
+// before the first. What waits to be sent again and comes after it is sent in this way.
+func Replay(ctx context.Context, tx *db.Tx, actor directory.Actor, w Webhook, after int64) error {
+	if err := actor.MaySetRules(ctx, tx, w.OrgID); err != nil {
+		return err
+	}
+	if after < -1 || after > w.Cursor {
+		return ErrReplay
+	}
+	if _, err := tx.Exec(ctx, `update webhooks set cursor = $1 where org_id = $2 and id = $3`, after, string(w.OrgID), w.ID); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		delete from webhook_retries
+		where org_id = $1 and webhook_id = $2 and leaf > $3`, string(w.OrgID), w.ID, after); err != nil {
+		return err
+	}
+	e := w.event(actor, "webhook.replayed")
+	e.Before, e.After = audit.Fields{"sequence": w.Cursor}, audit.Fields{"sequence": after}
+	return audit.Record(ctx, tx, e)
+}
+
+// ReplaySince is Replay from the first event since a time.
+func ReplaySince(ctx context.Context, tx *db.Tx, actor directory.Actor, w Webhook, since time.Time) error {
+	first, err := audit.PlaceAt(ctx, tx, string(w.OrgID), since)
+	if err != nil {
+		return err
+	}
+	return Replay(ctx, tx, actor, w, min(first-1, w.Cursor))
+}
+
+func (w Webhook) event(actor directory.Actor, action audit.Action) audit.Event {
+	e := actor.Event(w.OrgID, action)
+	e.Target, e.TargetName = w.ID, w.Name
+	return e
+}
