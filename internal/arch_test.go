@@ -77,10 +77,10 @@ var packages = []struct{ name, imports, tables string }{
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
 	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page federation op op/ask", ""},
-	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access application page op federation federation/saml federation/oidc upstream", ""},
+	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access provisioning application page op federation federation/saml federation/oidc upstream", ""},
 
 	{"api/form", "", ""},
-	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet application access once edge page op federation federation/saml federation/oidc upstream api/form", ""},
+	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet provisioning application access once edge page op federation federation/saml federation/oidc upstream api/form", ""},
 
 	// The whole, and what stands beside it.
 	{"app", "provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation web console", ""},

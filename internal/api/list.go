@@ -104,3 +104,11 @@ func moment(t time.Time) *time.Time {
 	t = t.UTC()
 	return &t
 }
+
+// optional returns a text as it is sent, or nothing for the empty one.
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}

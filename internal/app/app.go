@@ -145,8 +145,8 @@ func New(s Settings) (*App, error) {
 	hub.Mount(site)
 	provider.Mount(site.Edge, catalogue)
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
-	console.Mount(site, invitations, domains, resets, hub, provider)
-	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Provider: provider, Base: base, Catalogue: catalogue}, s.Keys)
+	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources})
+	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Base: base, Catalogue: catalogue}, s.Keys)
 	scim.Mount(site.Edge, scim.Parts{DB: s.DB, Sources: sources, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox,

@@ -53,7 +53,7 @@ func (s Source) beyondMeasure(ctx context.Context, tx *db.Tx, more int) (bool, e
 	var id string
 	if told, err := tx.One(ctx, db.Into(&id), `
 		select id from source_waiting
-		where org_id = $1 and source_id = $2 and kind = $3 and settled_at is null`, string(s.OrgID), s.ID, string(wholeBatch)); err != nil || told {
+		where org_id = $1 and source_id = $2 and kind = $3 and settled_at is null`, string(s.OrgID), s.ID, string(WholeBatch)); err != nil || told {
 		return told, err
 	}
 	taken, err := s.shutOut(ctx, tx)
@@ -71,7 +71,7 @@ func (s *Service) brake(ctx context.Context, tx *db.Tx, source Source) error {
 	if err != nil || !over {
 		return err
 	}
-	source.waitFor(wholeBatch, source.ID, source.Name, Details{Since: tx.Now().Add(-within)})
+	source.waitFor(WholeBatch, source.ID, source.Name, Details{Since: tx.Now().Add(-within)})
 	return nil
 }
 

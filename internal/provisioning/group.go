@@ -163,7 +163,7 @@ func (s Source) groupTaken(ctx context.Context, tx *db.Tx, name, external string
 		return err
 	}
 	if found && g.SourceID != s.ID {
-		s.waitFor(adoptGroup, g.ID, g.Name, Details{ExternalID: external})
+		s.waitFor(AdoptGroup, g.ID, g.Name, Details{ExternalID: external})
 	}
 	return ErrGroupUniqueness.With("Name", name)
 }
@@ -239,7 +239,7 @@ func (s *Service) DeleteGroup(ctx context.Context, tx *db.Tx, source Source, id 
 		return false, err
 	}
 	if held {
-		source.waitFor(deleteGroup, g.ID, g.Name, Details{})
+		source.waitFor(DeleteGroup, g.ID, g.Name, Details{})
 		source.held()
 		return true, nil
 	}
@@ -312,7 +312,7 @@ func (s Source) remove(ctx context.Context, tx *db.Tx, g directory.Group, ids []
 		for i, id := range users {
 			names[i] = string(id)
 		}
-		s.waitFor(removeMembers, g.ID, g.Name, Details{Members: names})
+		s.waitFor(RemoveMembers, g.ID, g.Name, Details{Members: names})
 		s.held()
 		return true, nil
 	}

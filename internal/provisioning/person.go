@@ -22,6 +22,8 @@ var (
 	ErrUniqueness = fault.New(fault.Conflict, "provisioning.uniqueness")
 	// ErrOwner answers a source that would shut out an owner.
 	ErrOwner = fault.New(fault.Denied, "provisioning.owner")
+	// ErrOwnerStays answers an administrator who would hand an owner to a source.
+	ErrOwnerStays = fault.New(fault.Conflict, "provisioning.owner_stays")
 	// ErrAddressOutside answers a source that gives somebody who signs in an address of a domain
 	// that the organization has not proven.
 	ErrAddressOutside = fault.Field("email", "provisioning.address_outside")
@@ -67,8 +69,8 @@ func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p 
 		return Provisioned{}, err
 	}
 	if len(there) > 0 {
-		if u := there[0]; u.SourceID != source.ID {
-			source.waitFor(adoptPerson, string(u.ID), u.Name, Details{Email: u.Email, ExternalID: p.ExternalID})
+		if u := there[0]; u.SourceID != source.ID && u.Role != directory.Owner {
+			source.waitFor(AdoptPerson, string(u.ID), u.Name, Details{Email: u.Email, ExternalID: p.ExternalID})
 		}
 		return Provisioned{}, ErrUniqueness.With("Email", p.Email)
 	}
@@ -181,7 +183,7 @@ func (s *Service) putOwner(ctx context.Context, tx *db.Tx, source Source, was Pr
 }
 
 func (s Source) refuseOwner(u directory.User) error {
-	s.waitFor(shutOutOwner, string(u.ID), u.Name, Details{Email: u.Email})
+	s.waitFor(ShutOutOwner, string(u.ID), u.Name, Details{Email: u.Email})
 	return ErrOwner.With("Name", u.Name)
 }
 
@@ -200,7 +202,7 @@ func (s *Service) setAddress(ctx context.Context, tx *db.Tx, source Source, u di
 		case !held:
 			return u, ErrAddressOutside
 		case u.Role != directory.Member:
-			source.waitFor(changeAddress, string(u.ID), u.Name, Details{Email: address.Text})
+			source.waitFor(ChangeAddress, string(u.ID), u.Name, Details{Email: address.Text})
 			return u, nil
 		}
 	}
@@ -238,7 +240,7 @@ func (s *Service) setActive(ctx context.Context, tx *db.Tx, source Source, u dir
 	}
 	err := directory.Reactivate(ctx, tx, source.Actor(), source.OrgID, u.ID)
 	if errors.Is(err, directory.ErrShutOutHere) {
-		source.waitFor(letInAgain, string(u.ID), u.Name, Details{Email: u.Email})
+		source.waitFor(LetInAgain, string(u.ID), u.Name, Details{Email: u.Email})
 		return nil // the person stays out, and the answer says so
 	}
 	if err == nil {
@@ -266,7 +268,7 @@ func (s *Service) DeletePerson(ctx context.Context, tx *db.Tx, source Source, id
 		if err := s.setActive(ctx, tx, source, u, false); err != nil {
 			return false, err
 		}
-		source.waitFor(deletePerson, string(u.ID), u.Name, Details{Email: u.Email})
+		source.waitFor(DeletePerson, string(u.ID), u.Name, Details{Email: u.Email})
 		source.held()
 		return true, nil
 	}

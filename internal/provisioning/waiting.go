@@ -22,15 +22,15 @@ type Kind string
 
 // The kinds.
 const (
-	adoptPerson   Kind = "adopt_person"   // the source named who is there already
-	adoptGroup    Kind = "adopt_group"    // the same for a group
-	changeAddress Kind = "change_address" // of somebody with a role in the administration
-	letInAgain    Kind = "let_in_again"   // somebody here shut the person out
-	deletePerson  Kind = "delete_person"  // beyond the measure
-	removeMembers Kind = "remove_members" // beyond the measure
-	deleteGroup   Kind = "delete_group"   // beyond the measure
-	shutOutOwner  Kind = "shut_out_owner" // was refused; there is only something to be read
-	wholeBatch    Kind = "whole_batch"    // too many were shut out; agreeing brings them back
+	AdoptPerson   Kind = "adopt_person"   // the source named who is there already
+	AdoptGroup    Kind = "adopt_group"    // the same for a group
+	ChangeAddress Kind = "change_address" // of somebody with a role in the administration
+	LetInAgain    Kind = "let_in_again"   // somebody here shut the person out
+	DeletePerson  Kind = "delete_person"  // beyond the measure
+	RemoveMembers Kind = "remove_members" // beyond the measure
+	DeleteGroup   Kind = "delete_group"   // beyond the measure
+	ShutOutOwner  Kind = "shut_out_owner" // was refused; there is only something to be read
+	WholeBatch    Kind = "whole_batch"    // too many were shut out; agreeing brings them back
 )
 
 // Details are what is known beside the subject.
@@ -55,7 +55,7 @@ type Waiting struct {
 }
 
 // Grants reports whether agreeing does something; else there is only something to be read.
-func (w Waiting) Grants() bool { return w.Kind != shutOutOwner }
+func (w Waiting) Grants() bool { return w.Kind != ShutOutOwner }
 
 type waits struct {
 	kind          Kind
@@ -86,7 +86,7 @@ func (s *Service) wait(ctx context.Context, tx *db.Tx, source Source, w waits) e
 		where org_id = $1 and source_id = $2 and kind = $3 and subject = $4 and settled_at is null`, args...); err != nil {
 		return err
 	}
-	if w.kind == wholeBatch && times > 0 {
+	if w.kind == WholeBatch && times > 0 {
 		w.details = before // it began when it began
 	}
 	w.details.Members = union(before.Members, w.details.Members)
@@ -106,11 +106,11 @@ func (s *Service) wait(ctx context.Context, tx *db.Tx, source Source, w waits) e
 		return nil
 	}
 	switch w.kind {
-	case shutOutOwner:
+	case ShutOutOwner:
 		return s.tell(ctx, tx, source, mail.SourceParameters{What: mail.SourceShutsOutOwner, Person: w.name, Email: w.details.Email}, true)
-	case wholeBatch:
+	case WholeBatch:
 		return s.alarm(ctx, tx, source)
-	case adoptPerson, adoptGroup, changeAddress, letInAgain, deletePerson, removeMembers, deleteGroup:
+	case AdoptPerson, AdoptGroup, ChangeAddress, LetInAgain, DeletePerson, RemoveMembers, DeleteGroup:
 	}
 	return nil
 }
@@ -217,32 +217,32 @@ func (s *Service) settled(ctx context.Context, tx *db.Tx, org directory.OrgID, i
 // what was only held, in the source's.
 func (s *Service) agree(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, w Waiting) error {
 	switch w.Kind {
-	case adoptPerson:
+	case AdoptPerson:
 		return s.adopt(ctx, tx, actor, source, w)
-	case adoptGroup:
+	case AdoptGroup:
 		g, err := directory.GroupByID(ctx, tx, actor, source.OrgID, w.Subject)
 		if err != nil {
 			return err
 		}
 		return directory.SetGroupSource(ctx, tx, actor, g, source.ID, w.Details.ExternalID)
-	case changeAddress:
+	case ChangeAddress:
 		u, err := directory.Governed(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
 		if err != nil {
 			return err
 		}
 		_, err = s.replaceAddress(ctx, tx, source, source.acting(), directory.Candidate{User: u}, w.Details.Email)
 		return err
-	case letInAgain:
+	case LetInAgain:
 		return directory.Reactivate(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
-	case deletePerson:
+	case DeletePerson:
 		return directory.Delete(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
-	case removeMembers:
+	case RemoveMembers:
 		return source.removeHeld(ctx, tx, w)
-	case deleteGroup:
+	case DeleteGroup:
 		return directory.DeleteGroup(ctx, tx, source.acting(), source.OrgID, w.Subject)
-	case wholeBatch:
+	case WholeBatch:
 		return s.bringBack(ctx, tx, actor, source, w.Details.Since)
-	case shutOutOwner:
+	case ShutOutOwner:
 	}
 	return nil
 }
@@ -257,7 +257,7 @@ func (s *Service) adopt(ctx context.Context, tx *db.Tx, actor directory.Actor, s
 	case !u.DeletedAt.IsZero():
 		return directory.ErrDeleted
 	case u.Role == directory.Owner:
-		return ErrOwner.With("Name", u.Name)
+		return ErrOwnerStays
 	}
 	now, err := actor.In(ctx, tx, source.OrgID)
 	if err == nil && !now.Role.Governs(u.Role) {
@@ -282,7 +282,7 @@ func (s *Service) AdoptMembers(ctx context.Context, tx *db.Tx, actor directory.A
 		where org_id = $1 and source_id = $2 and kind = $3 and settled_at is null
 			and exists (select 1 from users u where u.org_id = source_waiting.org_id and u.id = source_waiting.subject and u.role = $4 and u.deleted_at is null)
 		order by asked_at, id
-		limit 1000`, string(org), source.ID, string(adoptPerson), string(directory.Member))
+		limit 1000`, string(org), source.ID, string(AdoptPerson), string(directory.Member))
 	if err != nil {
 		return 0, err
 	}
