@@ -14,10 +14,11 @@ type people struct {
 	*call
 
 	query provisioning.PeopleQuery
+	guess string // an address that the filter demands in emails, which most people sign in by
 }
 
 func findPeople(x *call, show document.Show) finder {
-	return &people{x, provisioning.PeopleQuery{Groups: show.Has("groups")}}
+	return &people{call: x, query: provisioning.PeopleQuery{Groups: show.Has("groups")}}
 }
 
 func (f *people) narrow(equals []document.Equal) bool {
@@ -40,11 +41,23 @@ func (f *people) narrow(equals []document.Equal) bool {
 			case !f.source.Brake:
 				f.query.Email = invented(s)
 			}
+		case "emails.value":
+			f.guess, exact = s, false
 		default:
 			exact = false
 		}
 	}
 	return exact
+}
+
+// first looks for who signs in by the address that is asked for.
+func (f *people) first(ctx context.Context, r db.Reader) ([]document.Object, error) {
+	if f.guess == "" || f.query.Email != "" {
+		return nil, nil
+	}
+	guess := *f
+	guess.query.Email = f.guess
+	return guess.page(ctx, r, place{}, mostOfPage)
 }
 
 // otherwise keeps an empty text from asking for everybody: nobody has this one.
@@ -113,6 +126,8 @@ func (f *groups) narrow(equals []document.Equal) bool {
 	}
 	return exact
 }
+
+func (f *groups) first(context.Context, db.Reader) ([]document.Object, error) { return nil, nil }
 
 func (f *groups) need(name string) { f.needed = f.needed || name == "members" }
 

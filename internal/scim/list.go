@@ -160,6 +160,8 @@ type finder interface {
 	// narrow takes what it can look up of the equalities that a filter demands, and reports whether
 	// nothing else is to be judged.
 	narrow([]document.Equal) bool
+	// first returns a few resources that a filter probably asks for, before all are looked at.
+	first(context.Context, db.Reader) ([]document.Object, error)
 	// need says that the filter or the order looks at an attribute.
 	need(name string)
 	count(context.Context, db.Reader) (int, error)
@@ -269,19 +271,26 @@ func judged(ctx context.Context, x *call, f finder, filter *document.Filter) (so
 			f.need(name)
 		}
 	}
-	all, err := f.page(ctx, x.server.DB, place{}, mostJudged+1)
-	if err != nil {
+	all, err := f.first(ctx, x.server.DB)
+	if some = matching(all, filter); err != nil || len(some) > 0 {
+		return some, err
+	}
+	if all, err = f.page(ctx, x.server.DB, place{}, mostJudged+1); err != nil {
 		return nil, err
 	}
 	if len(all) > mostJudged {
 		return nil, errTooMany.With("Most", mostJudged)
 	}
+	return matching(all, filter), nil
+}
+
+func matching(all []document.Object, filter *document.Filter) (some []document.Object) {
 	for _, o := range all {
 		if filter == nil || filter.Match(o) {
 			some = append(some, o)
 		}
 	}
-	return some, nil
+	return some
 }
 
 // sorted puts resources in the order that is asked for.
