@@ -50,7 +50,7 @@ func (f *people) narrow(equals []document.Equal) bool {
 	return exact
 }
 
-// first looks for who signs in by the address that is asked for.
+// first looks for the person who signs in by the address that is asked for.
 func (f *people) first(ctx context.Context, r db.Reader) ([]document.Object, error) {
 	if f.guess == "" || f.query.Email != "" {
 		return nil, nil
