@@ -121,9 +121,9 @@ type place struct {
 	Until time.Time `json:"u"`
 }
 
-// bound is what a cursor is good for: one source, one list and one query.
+// bound is what a cursor is good for: one source, which the path names, one list and one query.
 func (x *call) bound(q query) string {
-	return strings.Join(append([]string{x.source.ID, strings.TrimSuffix(x.R.URL.Path, "/.search"), q.filter, q.sortBy, q.sortOrder}, slices.Concat(q.attributes, q.excluded)...), "\n")
+	return strings.Join(append([]string{strings.TrimSuffix(x.R.URL.Path, "/.search"), q.filter, q.sortBy, q.sortOrder}, slices.Concat(q.attributes, q.excluded)...), "\n")
 }
 
 // begin returns where a page begins.

@@ -3,6 +3,7 @@ package scim_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -302,6 +303,17 @@ func TestSCM2WhatIsNoCall(t *testing.T) {
 			t.Errorf("%s: %d", name, r.status)
 		}
 	}
+	two, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two.Header["Authorization"] = []string{"Bearer " + s.token, "Bearer " + s.token}
+	got, err := w.wire.RoundTrip(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Body.Close()
+	expect.Equal(t, "the header twice", got.StatusCode, 401)
 	for _, c := range []string{
 		"GET ", "GET /", "POST /.search", "POST /Bulk", "GET /Me", "PATCH /Me", "GET /Users", "POST /Users", "POST /Users/.search", "GET /Users/x", "PUT /Users/x", "PATCH /Users/x", "DELETE /Users/x",
 		"GET /Groups", "POST /Groups", "POST /Groups/.search", "GET /Groups/x", "PUT /Groups/x", "PATCH /Groups/x", "DELETE /Groups/x",
