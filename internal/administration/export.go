@@ -16,7 +16,7 @@ const ExportedFreely = 500
 
 // exportedColumns are the same in every language, so that two files can be compared and a script
 // can read them. Invitations read the first three and the language from such a file.
-var exportedColumns = []string{"email", "name", "role", "state", "language", "created_utc", "last_sign_in_utc"}
+var exportedColumns = []string{"email", "name", "role", "state", "language", "created_utc", "last_sign_in_utc", "given_name", "family_name", "external_id"}
 
 // Export is the beginning of the list of people, as so many rows of a table.
 type Export struct {
@@ -93,7 +93,7 @@ func (q Query) filter() string {
 func (l Line) cells(now time.Time) []string {
 	if i := l.Invitation; i != nil {
 		state := "invitation " + strings.ReplaceAll(string(i.State(now)), "_", " ")
-		return []string{i.Email, i.Name, string(i.Role), state, string(i.Language), instant(i.CreatedAt), ""}
+		return []string{i.Email, i.Name, string(i.Role), state, string(i.Language), instant(i.CreatedAt), "", "", "", ""}
 	}
 	u, state := l.User, Active
 	switch {
@@ -102,7 +102,7 @@ func (l Line) cells(now time.Time) []string {
 	case !active(*u):
 		state = Deactivated
 	}
-	return []string{u.Email, u.Name, string(u.Role), string(state), string(u.Language), instant(u.CreatedAt), instant(u.LastSignInAt)}
+	return []string{u.Email, u.Name, string(u.Role), string(state), string(u.Language), instant(u.CreatedAt), instant(u.LastSignInAt), u.GivenName, u.FamilyName, u.ExternalID}
 }
 
 // instant writes an instant as spreadsheets read it.

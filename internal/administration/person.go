@@ -71,7 +71,7 @@ func (s *Service) Person(ctx context.Context, r db.Reader, actor directory.Actor
 	p.Required = rules.RequiredOf(p.User.Role, r.Now()) && !o.FederatedOnly()
 	if active(p.User) {
 		err := actor.MayChangeEmail(ctx, r, p.User)
-		if err != nil && !errors.Is(err, directory.ErrDenied) {
+		if err != nil && !errors.Is(err, directory.ErrDenied) && !errors.Is(err, directory.ErrProvisioned) {
 			return Person{}, err
 		}
 		p.MayChangeEmail = err == nil

@@ -109,9 +109,12 @@ func (x *call) people(ctx context.Context, r db.Reader, l listing, q administrat
 
 func ofUser(u directory.User) form.User {
 	out := form.User{
-		ID: string(u.ID), Email: u.Email, UserProfile: form.UserProfile{Name: u.Name, Language: string(u.Language), TimeZone: u.TimeZone},
+		ID: string(u.ID), Email: u.Email, UserProfile: form.UserProfile{
+			Name: u.Name, GivenName: u.GivenName, FamilyName: u.FamilyName, Language: string(u.Language), TimeZone: u.TimeZone,
+		},
 		Role: string(u.Role), State: "active", SecondStep: string(u.SecondStep), HasPassword: u.HasPassword, Linked: u.Linked,
 		CreatedAt: u.CreatedAt.UTC(), ChangedAt: u.ChangedAt.UTC(), LastSignInAt: moment(u.LastSignInAt), DeactivatedAt: moment(u.DeactivatedAt), DeletedAt: moment(u.DeletedAt),
+		SourceID: some(u.SourceID), ExternalID: some(u.ExternalID),
 	}
 	switch {
 	case !u.DeletedAt.IsZero():
@@ -137,7 +140,7 @@ var user = document[form.UserProfile, form.User]{
 	},
 	write: func(ctx context.Context, tx *db.Tx, x *call, at at, _, now form.UserProfile) error {
 		return directory.ChangeProfile(ctx, tx, x.Actor, x.org(), directory.UserID(at.ID),
-			directory.Profile{Name: now.Name, Language: i18n.Tag(now.Language), TimeZone: now.TimeZone})
+			directory.Profile{Name: now.Name, GivenName: now.GivenName, FamilyName: now.FamilyName, Language: i18n.Tag(now.Language), TimeZone: now.TimeZone})
 	},
 	show: func(ctx context.Context, r db.Reader, x *call, at at) (form.User, error) {
 		return showUser(ctx, r, x, at.ID)

@@ -120,7 +120,7 @@ func New(s Settings) (*App, error) {
 		s.Outbound = outbound.New(nil)
 	}
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
-	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes}
+	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations, Enters: federation.Enters}
 	signIn := signin.NewService(signin.Parts{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,

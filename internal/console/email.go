@@ -34,8 +34,8 @@ func (s *Server) showEmail(v *page.Viewer) error {
 	p.Sent, p.Withdrawn = p.Pending != nil && v.Just("sent"), v.Just("withdrawn")
 	if f, closed := errors.AsType[*fault.Error](p.User.Closed()); closed {
 		p.Closed = f.Key
-		v.NoForm()
 	}
+	v.FormIf(p.Closed == "")
 	return v.Render("console-email", p)
 }
 
@@ -43,7 +43,11 @@ func (s *Server) emailOf(ctx context.Context, tx *db.Tx, v *page.Viewer, id dire
 	if p.User, err = directory.UserByID(ctx, tx, v.User.OrgID, id); err != nil {
 		return emailPage{}, err
 	}
-	if err := v.User.AsActor().MayChangeEmail(ctx, tx, p.User); err != nil {
+	switch err := v.User.AsActor().MayChangeEmail(ctx, tx, p.User); {
+	case errors.Is(err, directory.ErrProvisioned):
+		p.Closed = directory.ErrProvisioned.Key
+		return p, nil
+	case err != nil:
 		return emailPage{}, err
 	}
 	if p.Pending, err = directory.PendingEmail(ctx, tx, p.User, tx.Now()); err != nil || p.Pending == nil {

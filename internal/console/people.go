@@ -18,6 +18,7 @@ var (
 	activeChip      = chip{"console.state.active", "ok"}
 	deactivatedChip = chip{"console.state.deactivated", "bad"}
 	deletedChip     = chip{"console.state.deleted", "bad"}
+	noWayInChip     = chip{"console.state.no_way_in", "warn"}
 
 	invitationChips = map[directory.InvitationState]chip{
 		directory.InvitationWaiting:   {"console.state.waiting", "warn"},
@@ -155,6 +156,8 @@ func stateOf(u directory.User) chip {
 		return deletedChip
 	case u.Closed() != nil:
 		return deactivatedChip
+	case !u.HasWayIn():
+		return noWayInChip
 	}
 	return activeChip
 }
@@ -174,6 +177,9 @@ type personPage struct {
 	Roles     []deed // roles that the viewer may give to the person
 	Done      *deed  // what was just done
 }
+
+// NoWayIn reports whether the person may sign in and has nothing to do it with.
+func (p personPage) NoWayIn() bool { return p.State == noWayInChip }
 
 func (s *Server) person(v *page.Viewer) error {
 	id := v.ID()
@@ -204,6 +210,9 @@ func (s *Server) person(v *page.Viewer) error {
 	p.Reset, p.Unlinked = v.Just("reset"), v.Just("unlinked")
 	if d, known := administration.DeedNamed(v.R.URL.Query().Get("done")); known {
 		done := shownDeed(d)
+		if d.Name == "reset" && p.NoWayIn() {
+			done.Done = "console.deed.reset_invited"
+		}
 		p.Done = &done
 	}
 	if readsAudit(v.User.Role) {

@@ -57,6 +57,10 @@ type Resets struct {
 	Outbox    *mail.Outbox
 	Base      string // the configured public address, without a slash at its end
 	Lifetimes lifetime.Overrides
+	Invites   *directory.Invitations // for those who have no way in yet
+
+	// Enters reports whether some provider would let a user in who has no way in yet.
+	Enters func(context.Context, db.Reader, directory.User) (bool, error)
 }
 
 // Reset is a link that creates a new password.
@@ -65,8 +69,9 @@ type Reset struct {
 	ID string
 }
 
-// SendTo is Send to a user whom actor may change and who can sign in: it does not let in
-// anybody who was shut out. The link goes to the user alone (R-REC-07).
+// SendTo is Send to a user whom actor may change and who may sign in: it does not let in
+// anybody who was shut out. The link goes to the user alone (R-REC-07). Who has no way in yet gets
+// an invitation (decision 0066).
 func (r *Resets) SendTo(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id directory.UserID) error {
 	user, err := directory.Governed(ctx, tx, actor, org.ID, id)
 	if err == nil {
@@ -75,7 +80,12 @@ func (r *Resets) SendTo(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 	if err != nil {
 		return err
 	}
-	return r.Send(ctx, tx, actor, directory.Candidate{User: user, Organization: org})
+	who := directory.Candidate{User: user, Organization: org}
+	if !user.HasWayIn() {
+		_, err := r.Invites.SendTo(ctx, tx, actor, who)
+		return err
+	}
+	return r.Send(ctx, tx, actor, who)
 }
 
 // Send writes a link to a user and voids an earlier one. A user who has no password creates one
@@ -98,10 +108,7 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 			return err
 		}
 		if !second || who.Organization.FederatedOnly() {
-			_, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetExplainedParameters{
-				Organization: who.Organization.DisplayName, Name: who.User.Name, SignInPage: r.Base + who.Organization.Path(),
-			}))
-			return err
+			return r.explain(ctx, tx, who)
 		}
 	}
 	rules, err := RulesOf(ctx, tx, who.User.OrgID)
@@ -135,6 +142,23 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 	e := actor.Event(who.User.OrgID, "reset.sent")
 	e.Target, e.TargetName = string(who.User.ID), who.User.Name
 	return audit.Record(ctx, tx, e)
+}
+
+// explain tells a user without password why there is none to replace. Who has no way in at all, and
+// whom no provider would let in, is invited to make one.
+func (r *Resets) explain(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
+	if !who.User.HasWayIn() {
+		if enters, err := r.Enters(ctx, tx, who.User); err != nil {
+			return err
+		} else if !enters {
+			_, err := r.Invites.SendTo(ctx, tx, directory.Anonymous(), who)
+			return err
+		}
+	}
+	_, err := r.Outbox.Put(ctx, tx, who.User.Letter(mail.ResetExplainedParameters{
+		Organization: who.Organization.DisplayName, Name: who.User.Name, SignInPage: r.Base + who.Organization.Path(),
+	}))
+	return err
 }
 
 // replace voids the user's open links and the letters that were not sent yet.
@@ -302,6 +326,9 @@ func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {
 	}
 	for _, who := range users {
 		if q.Asked == AskedGuessed {
+			if !who.User.HasWayIn() {
+				continue // there is nothing to guess
+			}
 			err = r.warn(ctx, tx, who)
 		} else {
 			err = r.Send(ctx, tx, directory.Anonymous(), who)

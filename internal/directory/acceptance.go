@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -11,10 +12,16 @@ import (
 	"parvis/internal/secret"
 )
 
-const invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.language, i.created_at, i.expires_at,
+var invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.language, i.created_at, i.expires_at,
 	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, ` + mail.DeliveryColumns + `,
 	i.invited_by, i.asked_kind, i.asked_right, v.role, v.deactivated_at,
-	exists (select 1 from users t where t.org_id = i.org_id and t.email_key = i.email_key and t.deleted_at is null)`
+	(select t.id` + addressee + ` and ` + invitable + `), exists (select 1` + addressee + ` and not ` + invitable + `)`
+
+// addressee finds the user t who has the address of an invitation i, and invitable says whether the
+// invitation is to that user: they have no way in yet, and the role that they were invited with.
+const addressee = ` from users t where t.org_id = i.org_id and t.email_key = i.email_key and t.deleted_at is null`
+
+var invitable = `(t.deactivated_at is null and t.role = i.role and not ` + wayIn(`t`) + `)`
 
 const invitationTables = ` from invitations i
 	left join letters l on l.org_id = i.org_id and l.id = i.letter_id
@@ -24,7 +31,7 @@ func (i *Invitation) targets() []any {
 	return append(db.Into(&i.OrgID, &i.ID, &i.Email, &i.Name, &i.Role, &i.Language,
 		(*db.Time)(&i.CreatedAt), (*db.Time)(&i.ExpiresAt), (*db.Time)(&i.OpenedAt), (*db.Time)(&i.AcceptedAt),
 		(*db.Time)(&i.WithdrawnAt), (*db.Time)(&i.ReplacedAt), &i.letterID),
-		append(append(i.Letter.Targets(), i.By.Targets()...), &i.taken)...)
+		append(append(i.Letter.Targets(), i.By.Targets()...), (*db.Text)(&i.UserID), &i.taken)...)
 }
 
 func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) (Invitation, bool, error) {
@@ -123,6 +130,9 @@ func OpenInvitation(ctx context.Context, tx *db.Tx, inv Invitation) error {
 // time, one gets ErrInvitationUsed. The caller stores the user's first credential in the same
 // transaction (decision 0007). Id, name and language come from joining, because the credential's
 // hash is bound to the id. Everything else comes from the invitation.
+//
+// If a user without a way in has the address, the invitation is to them: the credential becomes
+// theirs, and joining has their id. Of what they are it changes only language and time zone.
 func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joining User) (User, Organization, error) {
 	inv, org, err := InvitationByToken(ctx, tx, token)
 	if err != nil {
@@ -138,6 +148,9 @@ func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining 
 	if err := inv.Usable(tx.Now()); err != nil {
 		return User{}, err
 	}
+	if inv.UserID != "" && inv.UserID != joining.ID {
+		return User{}, ErrInvitationTaken // a directory named the address since the form was sent
+	}
 	// Claim before creating: the transaction that changes this row is the one that joins.
 	n, err := tx.Exec(ctx, `
 		update invitations set accepted_at = $1
@@ -149,9 +162,7 @@ func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining 
 	if n == 0 {
 		return User{}, ErrInvitationUsed
 	}
-	u, err := insertUser(ctx, tx, User{
-		OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, Role: inv.Role, Language: joining.Language, TimeZone: joining.TimeZone,
-	})
+	u, err := invited(ctx, tx, inv, joining)
 	if err != nil {
 		return User{}, err
 	}
@@ -164,4 +175,39 @@ func AcceptInvitationOf(ctx context.Context, tx *db.Tx, inv Invitation, joining 
 	e.Target, e.TargetName = inv.ID, inv.Email
 	e.After = audit.Fields{"user": u.ID, "name": u.Name, "role": u.Role}
 	return u, audit.Record(ctx, tx, e)
+}
+
+// invited makes the user of an invitation, or returns the one whom it is to.
+func invited(ctx context.Context, tx *db.Tx, inv Invitation, joining User) (User, error) {
+	if inv.UserID == "" {
+		return insertUser(ctx, tx, User{
+			OrgID: inv.OrgID, ID: joining.ID, Email: inv.Email, Name: joining.Name, GivenName: joining.GivenName, FamilyName: joining.FamilyName,
+			Role: inv.Role, Language: joining.Language, TimeZone: joining.TimeZone,
+		})
+	}
+	u, err := UserByID(ctx, tx, inv.OrgID, inv.UserID)
+	if err != nil {
+		return User{}, err
+	}
+	p := u.Profile()
+	p.Language, p.TimeZone = joining.Language, cmp.Or(joining.TimeZone, p.TimeZone)
+	if err := storeProfile(ctx, tx, u.AsActor(), u, p); err != nil {
+		return User{}, err
+	}
+	u.Language, u.TimeZone = p.Language, p.TimeZone
+	return u, nil
+}
+
+// EndInvitations withdraws the open invitation to a user's address, because they are shut out, have
+// another address now, or came in otherwise. A letter that was not sent yet goes out with a dead
+// link.
+func EndInvitations(ctx context.Context, tx *db.Tx, user User) error {
+	_, err := tx.Exec(ctx, `
+		update invitations set withdrawn_at = $1
+		where org_id = $2 and email_key = $3 and accepted_at is null and withdrawn_at is null and replaced_at is null`,
+		db.Time(tx.Now()), string(user.OrgID), user.AddressKey())
+	if err != nil {
+		err = fmt.Errorf("ending the invitations to %s: %w", user.ID, err)
+	}
+	return err
 }

@@ -120,8 +120,8 @@ func UseDisavowal(ctx context.Context, tx *db.Tx, token secret.Token) (who Candi
 		where org_id = $2 and user_id = $3 and device is null and used_at is null`, db.Time(tx.Now()), string(who.User.OrgID), string(who.User.ID)); err != nil {
 		return Candidate{}, "", err
 	}
-	if back != "" && back != who.User.Email {
-		// If another user has the address by now, the rest still happens.
+	if back != "" && back != who.User.Email && !who.User.Provisioned() {
+		// If another user has the address by now, or a source keeps it, the rest still happens.
 		user, err := setEmail(ctx, tx, who.User, back)
 		if err != nil && !errors.Is(err, ErrAddressTaken) {
 			return Candidate{}, "", err
@@ -157,6 +157,9 @@ func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, er
 		update users set email = $1, email_key = $2, search_key = $3, email_since = $4, changed_at = $4
 		where org_id = $5 and id = $6`,
 		address.Text, address.Key, listKey(user.Name, address.Text), db.Time(tx.Now()), string(user.OrgID), string(user.ID))
+	if err == nil && !user.HasWayIn() {
+		err = EndInvitations(ctx, tx, user) // nobody comes in by what was sent to the former address
+	}
 	user.Email, user.EmailSince = address.Text, tx.Now()
 	return user, err
 }

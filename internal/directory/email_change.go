@@ -37,9 +37,10 @@ type EmailChange struct {
 }
 
 // vouched reports whether the one who asked still may. A change must neither outlive the
-// authority that it rests on, nor reach a user who has risen above it.
+// authority that it rests on, nor reach a user who has risen above it, or whom a source keeps now.
 func (c EmailChange) vouched(user User) bool {
-	return c.asked(user) || c.By.StillGoverns(user.Role)
+	by := Actor{Kind: c.By.Kind, ID: c.By.Right}
+	return !user.keptFrom(by) && (c.asked(user) || c.By.StillGoverns(user.Role))
 }
 
 // asked reports whether the user asked for the change.
@@ -48,25 +49,36 @@ func (c EmailChange) asked(user User) bool { return c.By.Kind == KindUser && c.B
 // MayChangeEmail returns an error unless the actor is the user, or an owner or administrator who
 // governs the user's role. Helpdesk may not change addresses: with the address in a mailbox of
 // their own, they could have a new password sent there (R-REC-07).
+//
+// The address of a provisioned user is ErrProvisioned for everybody but their source.
 func (a Actor) MayChangeEmail(ctx context.Context, r db.Reader, user User) error {
-	if a.Is(user.OrgID, user.ID) {
-		return nil
+	if !a.Is(user.OrgID, user.ID) {
+		now, err := a.over(ctx, r, user.OrgID, Administrator)
+		if err == nil && !now.Role.Governs(user.Role) {
+			err = ErrDenied
+		}
+		if err != nil {
+			return err
+		}
 	}
-	now, err := a.over(ctx, r, user.OrgID, Administrator)
-	if err == nil && !now.Role.Governs(user.Role) {
-		err = ErrDenied
+	if user.keptFrom(a) {
+		return ErrProvisioned
 	}
-	return err
+	return nil
 }
 
 // mayChangeEmail returns a user whose address actor may change, both as they are now and not as
 // a page knew them.
 func mayChangeEmail(ctx context.Context, tx *db.Tx, actor Actor, user User) (User, error) {
-	if actor.Is(user.OrgID, user.ID) {
-		return Current(ctx, tx, user)
+	now, err := UserByID(ctx, tx, user.OrgID, user.ID)
+	if err == nil {
+		err = actor.MayChangeEmail(ctx, tx, now)
 	}
-	if err := actor.MayChangeEmail(ctx, tx, user); err != nil {
+	switch {
+	case err != nil:
 		return User{}, err
+	case actor.Is(user.OrgID, user.ID):
+		return Current(ctx, tx, user)
 	}
 	return Governed(ctx, tx, actor, user.OrgID, user.ID)
 }

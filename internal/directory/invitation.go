@@ -31,6 +31,7 @@ var (
 	ErrAlreadyMember       = fault.Field("email", "directory.already_member")
 	ErrAlreadyInvited      = fault.Field("email", "directory.already_invited")
 	ErrRoleUnknown         = fault.Field("role", "directory.role_unknown")
+	ErrRoleIsAnother       = fault.Field("role", "directory.role_is_another")
 	ErrInvitedLanguage     = fault.Field("invited_language", "directory.language_unknown")
 )
 
@@ -51,8 +52,12 @@ type Invitation struct {
 	ReplacedAt  time.Time
 	Letter      mail.Delivery
 
+	// UserID is the user whom the invitation is to: one who has no way in and whom a customer's
+	// directory named (decision 0066). Empty where it makes a user.
+	UserID UserID
+
 	letterID string
-	taken    bool // another user of the organization has the address
+	taken    bool // a user has the address whom the invitation is not to
 }
 
 // RenewableFor is how long after an invitation was made the holder of its expired link can have
@@ -187,8 +192,14 @@ func judge(ctx context.Context, r db.Reader, actor Actor, org OrgID, n NewInvita
 	case wrong != nil:
 		return judged{}, wrong
 	}
-	if _, taken, err := ownerOf(ctx, r, org, address); err != nil || taken {
-		return judged{}, orFault(err, ErrAlreadyMember)
+	user, known, err := ownerOf(ctx, r, org, address)
+	switch {
+	case err != nil:
+		return judged{}, err
+	case known && (user.HasWayIn() || user.Closed() != nil):
+		return judged{}, ErrAlreadyMember
+	case known && user.Role != n.Role:
+		return judged{}, ErrRoleIsAnother // an invitation makes a way in, and changes nobody's rights
 	}
 	open, found, err := openInvitation(ctx, r, org, address)
 	if err != nil {

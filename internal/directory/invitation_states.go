@@ -12,7 +12,7 @@ import (
 // is the present time. A subquery with one value is answered by an index for each invitation; for
 // a join, PostgreSQL may read all letters and all users.
 var openState = `case
-	when (select t.id from users t where t.org_id = i.org_id and t.email_key = i.email_key and t.deleted_at is null) is not null then 'taken'
+	when (select t.id` + addressee + ` and not ` + invitable + `) is not null then 'taken'
 	when not (i.invited_by is null and coalesce(i.asked_kind, '') <> '` + string(KindUser) + `' or coalesce((
 		select v.role || ' ' || i.role
 		from users v

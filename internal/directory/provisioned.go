@@ -21,8 +21,10 @@ var (
 	ErrNoWayIn = fault.New(fault.Conflict, "directory.no_way_in")
 )
 
-// hasWayIn is HasWayIn for a row of users.
-const hasWayIn = `(has_password or linked or second_step in ('passkey', 'both'))`
+// wayIn is HasWayIn for a row of users by its alias.
+func wayIn(user string) string {
+	return fmt.Sprintf(`(%[1]s.has_password or %[1]s.linked or %[1]s.second_step in ('passkey', 'both'))`, user)
+}
 
 // HasWayIn reports whether u has a credential of their own or a provider's subject. Who was
 // provisioned has neither before an invitation or a connection let them in (decision 0066).
@@ -54,6 +56,30 @@ func Provision(ctx context.Context, tx *db.Tx, actor Actor, u User) (User, error
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.After = audit.Fields{"email": u.Email, "role": u.Role, "source": actor.ID}
 	return u, audit.Record(ctx, tx, e)
+}
+
+// SendTo invites a user who has no way in to make one. It is to them what a link for a new password
+// is to others, so the newest link alone works. The caller has judged the actor; one who has proved
+// nothing may ask for it, because it goes to the user alone.
+func (s *Invitations) SendTo(ctx context.Context, tx *db.Tx, actor Actor, who Candidate) (Invitation, error) {
+	u := who.User
+	address, err := naming.ParseAddress(u.Email)
+	if err != nil {
+		return Invitation{}, err
+	}
+	open, found, err := openInvitation(ctx, tx, u.OrgID, address)
+	if err == nil && found {
+		err = s.kill(ctx, tx, open, "replaced_at")
+	}
+	if err != nil {
+		return Invitation{}, err
+	}
+	fresh := Invitation{Email: u.Email, Name: u.Name, Role: u.Role, Language: u.Language, By: actor.Asker(), CreatedAt: tx.Now()}
+	inv, err := s.insert(ctx, tx, actor, who.Organization, fresh)
+	if err != nil {
+		return Invitation{}, err
+	}
+	return inv, audit.Record(ctx, tx, inv.event(actor, "invitation.sent"))
 }
 
 // SetSource hands a user to a source, with the id by which the source knows the user, or to none.
@@ -154,11 +180,18 @@ func ProvisionGroup(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name
 	return insertGroup(ctx, tx, actor, Group{OrgID: org, SourceID: actor.ID, ExternalID: external}, name)
 }
 
-// mayRename reports whether an actor may give u the names of p. Those of a provisioned user come
-// from their source, which would write them again; those of an owner are nobody else's.
+// keptFrom reports whether names and address of u are not the actor's to change: those of a
+// provisioned user come from their source, which would write them again.
+func (u User) keptFrom(actor Actor) bool {
+	return u.Provisioned() && (actor.Kind != KindSource || actor.ID != u.SourceID)
+}
+
+// Provisioned reports whether a source keeps names and address of u. It keeps none of an owner.
+func (u User) Provisioned() bool { return u.SourceID != "" && u.Role != Owner }
+
+// mayRename reports whether an actor may give u the names of p.
 func (u User) mayRename(actor Actor, p Profile) bool {
-	return u.SourceID == "" || u.Role == Owner || actor.Kind == KindSource && actor.ID == u.SourceID ||
-		p.Name == u.Name && p.GivenName == u.GivenName && p.FamilyName == u.FamilyName
+	return !u.keptFrom(actor) || p.Name == u.Name && p.GivenName == u.GivenName && p.FamilyName == u.FamilyName
 }
 
 // shutOutBy returns the source that keeps a user out, who from now on stands as u: only it may let

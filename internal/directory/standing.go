@@ -67,6 +67,8 @@ func governed(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID)
 	u, err := UserByID(ctx, tx, org, id)
 	switch {
 	case err != nil:
+	case actor.Kind == KindSource && u.SourceID != actor.ID:
+		err = ErrNotFound // a source sees nobody but those it keeps
 	case !actor.Role.Governs(u.Role):
 		err = ErrDenied
 	case u.ID == actor.UserID:
@@ -172,6 +174,9 @@ func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, act
 	if err == nil {
 		_, err = Void(ctx, tx, was)
 	}
+	if err == nil && !was.HasWayIn() && now.Closed() != nil {
+		err = EndInvitations(ctx, tx, was)
+	}
 	if err != nil {
 		return fmt.Errorf("making user %s %s: %w", was.ID, now.standing(), err)
 	}
@@ -191,7 +196,7 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	switch {
 	case err != nil:
 		return err
-	case !current.Role.Governs(role):
+	case !current.Role.Governs(role), current.Kind == KindSource: // a directory gives nobody rights
 		return ErrDenied
 	case !u.DeletedAt.IsZero():
 		return ErrDeleted
@@ -209,11 +214,14 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	e := actor.Event(org, "user.role_changed")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.Before, e.After = audit.Fields{"role": u.Role}, audit.Fields{"role": role}
-	return audit.Record(ctx, tx, e)
+	if err := audit.Record(ctx, tx, e); err != nil || role != Owner {
+		return err
+	}
+	return SetSource(ctx, tx, actor, u, "", "") // no directory keeps an owner
 }
 
-// keepAnOwner returns a fault for the only active owner of an organization who can sign in. Where single sign-on
-// is the only way in, it does the same for the only active break-glass owner.
+// keepAnOwner returns a fault for the only active owner of an organization who can sign in. Where
+// single sign-on is the only way in, it does the same for the only active break-glass owner.
 func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
 	if u.Role != Owner || !u.DeactivatedAt.IsZero() {
 		return nil
@@ -221,16 +229,16 @@ func keepAnOwner(ctx context.Context, tx *db.Tx, u User) error {
 	var other UserID
 	if u.BreaksGlass() {
 		found, err := tx.One(ctx, db.Into(&other), `
-			select id from users
-			where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null and break_glass_since is not null and `+hasWayIn+`
+			select id from users u
+			where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null and break_glass_since is not null and `+wayIn(`u`)+`
 			limit 1`, string(u.OrgID), string(Owner), string(u.ID))
 		if err != nil || !found {
 			return orFault(err, ErrLastBreakGlass)
 		}
 	}
 	found, err := tx.One(ctx, db.Into(&other), `
-		select id from users
-		where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null and `+hasWayIn+`
+		select id from users u
+		where org_id = $1 and role = $2 and id <> $3 and deactivated_at is null and `+wayIn(`u`)+`
 		limit 1`, string(u.OrgID), string(Owner), string(u.ID))
 	if err == nil && !found {
 		err = ErrLastOwner

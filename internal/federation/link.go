@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -167,7 +168,7 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 	}
 	if len(known) == 1 {
 		a.Arrival = ArrivedKnown
-		return known[0].User, h.linkKnown(ctx, tx, a, known[0].User, how)
+		return h.linkKnown(ctx, tx, a, known[0].User, how)
 	}
 	closed, err := directory.AddressTaken(ctx, tx, c.OrgID, address)
 	if err != nil {
@@ -193,13 +194,21 @@ func (h *Hub) link(ctx context.Context, tx *db.Tx, a *answer, attempt signin.Att
 		return directory.User{}, err
 	}
 	a.Arrival = ArrivedNew
-	user, err := directory.CreateFederated(ctx, tx, directory.User{
-		OrgID: c.OrgID, Email: said, Name: c.Mapping.name(a.Assertion, "", said), Role: c.role(a.Assertion), Language: how.language, TimeZone: a.TimeZone,
-	}, c.Name)
+	user, err := directory.CreateFederated(ctx, tx, a.newcomer("", said, how), c.Name)
 	if err != nil {
 		return directory.User{}, err
 	}
 	return user, keepIdentity(ctx, tx, a, user, said, true)
+}
+
+// newcomer is a person who comes for the first time, as far as the provider describes them.
+func (a *answer) newcomer(invited, email string, how entrance) directory.User {
+	m := a.Connection.Mapping
+	given, family := parts(a.Assertion)
+	return directory.User{
+		OrgID: a.Connection.OrgID, Email: email, Name: m.name(a.Assertion, invited, email), GivenName: given, FamilyName: family,
+		Role: a.Connection.role(a.Assertion), Language: how.language, TimeZone: a.TimeZone,
+	}
 }
 
 // joinInvited accepts an invitation with a provider in place of a password. If the
@@ -217,16 +226,33 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 		return directory.User{}, errOtherAddress
 	}
 	a.Arrival = ArrivedInvited
-	user, err := directory.AcceptInvitationOf(ctx, tx, inv, directory.User{
-		ID: directory.NewUserID(), Name: c.Mapping.name(a.Assertion, inv.Name, inv.Email), Language: how.language, TimeZone: a.TimeZone,
-	})
+	joining := a.newcomer(inv.Name, inv.Email, how)
+	joining.ID = cmp.Or(inv.UserID, directory.NewUserID())
+	user, err := directory.AcceptInvitationOf(ctx, tx, inv, joining)
 	if errors.Is(err, directory.ErrInvitationUsed) {
 		return directory.User{}, a.Trace.Require(checkInvitation, false, "", "")
 	}
 	if err != nil {
 		return directory.User{}, err
 	}
+	if inv.UserID != "" {
+		return linkFirst(ctx, tx, a, user)
+	}
 	return user, keepIdentity(ctx, tx, a, user, said, false)
+}
+
+// linkFirst links a user who had no way in. At their first arrival they get the role of their groups
+// as if the connection had created them, because until now no administrator knew them.
+func linkFirst(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
+	first := user.LastSignInAt.IsZero()
+	if err := keepIdentity(ctx, tx, a, user, a.Connection.Mapping.email(a.Assertion), first); err != nil {
+		return directory.User{}, err
+	}
+	role, another := a.role(user)
+	if !first || !another {
+		return user, nil
+	}
+	return directory.SetMappedRole(ctx, tx, user, role, a.Connection.Name)
 }
 
 func keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user directory.User, said string, created bool) error {
@@ -249,53 +275,53 @@ func (a *answer) linkTo(user directory.User, said string) Link {
 // somebody who left to another person. An owner or administrator first proves who they
 // are by an earlier credential, or is approved by somebody who governs them, because the
 // people who run a provider could claim any address (decision 0044).
-func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user directory.User, how entrance) error {
+func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user directory.User, how entrance) (directory.User, error) {
 	said := a.Connection.Mapping.email(a.Assertion)
 	second, err := tx.One(ctx, db.Into(new(string)), `
 		select user_id from identities
 		where org_id = $1 and connection_id = $2 and user_id = $3
 		limit 1`, string(user.OrgID), a.Connection.ID, string(user.ID))
 	if err != nil {
-		return err
+		return directory.User{}, err
 	}
 	if how.rehearsed {
 		if second {
 			a.Trace.Checks = append(a.Trace.Checks, upstream.Check{Name: checkSecond, Found: said, Waived: true})
 		}
-		return nil
+		return user, nil
 	}
 	a.wanted = wanted{user}
 	if err := a.Trace.Require(checkSecond, !second, "", said); err != nil {
-		return err
+		return directory.User{}, err
 	}
 	if user.Role == directory.Owner || user.Role == directory.Administrator {
 		if !slices.Contains(how.proved, user.ID) {
-			return proveFirst{user}
+			return directory.User{}, proveFirst{user}
 		}
 		if user.Role == directory.Owner && a.Connection.ConfirmedAt.IsZero() {
 			// An owner with fresh proof accepts what this provider says of them.
 			if err := h.setConfirmed(ctx, tx, user.AsActor(), a.Connection); err != nil {
-				return err
+				return directory.User{}, err
 			}
 			a.Connection.ConfirmedAt = tx.Now()
 		}
 	}
 	a.wanted = wanted{}
-	if err := keepIdentity(ctx, tx, a, user, said, false); err != nil {
-		return err
+	if !user.HasWayIn() {
+		return linkFirst(ctx, tx, a, user)
 	}
-	return h.tellLinked(ctx, tx, a.linkTo(user, said), mail.AccountLinked)
+	if err := keepIdentity(ctx, tx, a, user, said, false); err != nil {
+		return directory.User{}, err
+	}
+	return user, h.tellLinked(ctx, tx, a.linkTo(user, said), mail.AccountLinked)
 }
 
 // mapRole gives a user that the connection created the role of their groups now. A user
 // who was invited, or existed before, keeps the role an administrator gave.
 func mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (directory.User, error) {
 	c := a.Connection
-	role := c.role(a.Assertion)
-	if a.Assertion.Missing.Name != "" && len(a.Assertion.Values(c.Mapping.groupsName())) == 0 {
-		return user, nil // missing groups do not mean membership in none
-	}
-	if len(c.Mapping.Roles) == 0 || user.Role == role || user.Role == directory.Owner {
+	role, another := a.role(user)
+	if !another {
 		return user, nil
 	}
 	var created bool
@@ -306,6 +332,15 @@ func mapRole(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (di
 		return user, err
 	}
 	return directory.SetMappedRole(ctx, tx, user, role, c.Name)
+}
+
+// role returns the role that a user's groups map to, and whether it is another than the user has.
+// Missing groups do not mean membership in none.
+func (a *answer) role(user directory.User) (role directory.Role, another bool) {
+	c := a.Connection
+	missing := a.Assertion.Missing.Name != "" && len(a.Assertion.Values(c.Mapping.groupsName())) == 0
+	role = c.role(a.Assertion)
+	return role, !missing && len(c.Mapping.Roles) > 0 && user.Role != role && user.Role != directory.Owner
 }
 
 // role returns the role that the person's groups map to: member if they map to none, and

@@ -213,15 +213,22 @@ func (h *Hub) Approve(ctx context.Context, tx *db.Tx, actor directory.Actor, org
 	if err := audit.Record(ctx, tx, l.event(actor, "identity.approved")); err != nil {
 		return err
 	}
+	if !l.User.HasWayIn() {
+		return nil // somebody who comes for the first time knows of it
+	}
 	return h.tellLinked(ctx, tx, l, mail.AccountLinked)
 }
 
-// keepLink stores a link, which the caller has found to be new.
+// keepLink stores a link, which the caller has found to be new. A link to a user who had no way in
+// ends the invitation to make one.
 func keepLink(ctx context.Context, tx *db.Tx, l Link, created bool) error {
 	_, err := tx.Exec(ctx, `
 		insert into identities (org_id, connection_id, issuer, subject, user_id, email, created, created_at, used_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		string(l.User.OrgID), l.Connection, l.Issuer, l.subject, string(l.User.ID), l.Email, created, db.Time(tx.Now()), db.Time(tx.Now()))
+	if err == nil && !l.User.HasWayIn() {
+		err = directory.EndInvitations(ctx, tx, l.User)
+	}
 	if err != nil {
 		return err
 	}

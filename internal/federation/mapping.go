@@ -77,7 +77,7 @@ func (c Connection) reads() (all []string) {
 	for _, names := range c.wanted(false) {
 		all = append(all, names...)
 	}
-	return append(all, verifiedNames...)
+	return slices.Concat(all, verifiedNames, givenNames, familyNames)
 }
 
 // wanted returns the claims that we read, each with the names that it may have. Groups
@@ -118,6 +118,14 @@ func (m Mapping) name(a upstream.Assertion, invited, email string) string {
 		}
 	}
 	return email
+}
+
+// parts returns the given and the family name of a new person, as far as the provider says them and
+// they can be shown.
+func parts(a upstream.Assertion) (given, family string) {
+	given, _ = naming.CleanName(first(a, givenNames), "")
+	family, _ = naming.CleanName(first(a, familyNames), "")
+	return given, family
 }
 
 func (m Mapping) groupsName() string {

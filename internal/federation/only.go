@@ -41,7 +41,7 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 	if err != nil {
 		return nil, err
 	}
-	links := slices.ContainsFunc(all, func(c Connection) bool { return c.State == On && (c.Vouches || c.Protocol == OIDC) })
+	links := slices.ContainsFunc(all, Connection.links)
 	var outside []directory.User
 	err = r.Rows(ctx, func(scan func(...any) error) error {
 		var u directory.User
@@ -68,6 +68,24 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 			where i.org_id = u.org_id and i.user_id = u.id and (u.role <> $3 or c.confirmed_at is not null))
 		order by u.display_name, u.id`, string(org), string(On), string(directory.Owner))
 	return outside, err
+}
+
+// links reports whether a connection may link people by their address now.
+func (c Connection) links() bool { return c.State == On && (c.Vouches || c.Protocol == OIDC) }
+
+// Enters reports whether a user who has no way in yet could come in by some connection, which would
+// link them by their address.
+func Enters(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	address, err := naming.ParseAddress(u.Email)
+	if err != nil {
+		return false, err
+	}
+	held, err := domain.Holds(ctx, r, u.OrgID, address)
+	if err != nil || !held || u.Role == directory.Owner || u.Role == directory.Administrator { // they would have to prove more first
+		return false, err
+	}
+	all, err := connectionsOf(ctx, r, u.OrgID)
+	return slices.ContainsFunc(all, Connection.links), err
 }
 
 // BreakGlass returns the owners whose passkey could open a session where single sign-on

@@ -311,6 +311,24 @@ func (s *Server) lettersTo(email string) []mailbox.Received {
 	return all
 }
 
+// DirectoryOf is a customer's directory that provisions people of an organization, with its right.
+func DirectoryOf(org directory.Organization, id string) directory.Actor {
+	a := directory.Actor{Kind: directory.KindSource, OrgID: org.ID, ID: id, Name: "Directory of " + org.DisplayName, Role: directory.Administrator}
+	a.Again = func(context.Context, db.Reader) (directory.Actor, error) { return a, nil }
+	return a
+}
+
+// Provision makes a person whom the source src_1 of the organization names, and who has no way in.
+func (s *Server) Provision(t testing.TB, org directory.Organization, email, name string) directory.User {
+	t.Helper()
+	var u directory.User
+	s.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		u, err = directory.Provision(ctx, tx, DirectoryOf(org, "src_1"), directory.User{OrgID: org.ID, Email: email, Name: name, Language: org.Language})
+		return err
+	})
+	return u
+}
+
 // Join invites a person, accepts in a browser of its own and returns that browser on the home
 // page.
 func (s *Server) Join(t testing.TB, org directory.Organization, email, name string, role directory.Role) *Browser {

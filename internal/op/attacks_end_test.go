@@ -131,6 +131,17 @@ var ends = []struct {
 	{name: "deactivated", do: func(ctx context.Context, w *world, tx *db.Tx, _ client, _ directory.Group) error {
 		return directory.Deactivate(ctx, tx, directory.Operator(), w.org.ID, w.userOf(w.org, "bo@meridian.example"))
 	}},
+	{name: "deactivated by a directory", do: func(ctx context.Context, w *world, tx *db.Tx, _ client, _ directory.Group) error {
+		id, source := w.userOf(w.org, "bo@meridian.example"), idptest.DirectoryOf(w.org, "src_1")
+		bo, err := directory.UserByID(ctx, tx, w.org.ID, id)
+		if err == nil {
+			err = directory.SetSource(ctx, tx, source, bo, source.ID, "")
+		}
+		if err == nil {
+			err = directory.Deactivate(ctx, tx, source, w.org.ID, id)
+		}
+		return err
+	}},
 	{name: "deleted", do: func(ctx context.Context, w *world, tx *db.Tx, _ client, _ directory.Group) error {
 		return directory.Delete(ctx, tx, directory.Operator(), w.org.ID, w.userOf(w.org, "bo@meridian.example"))
 	}},

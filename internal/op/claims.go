@@ -73,8 +73,10 @@ func (p *Provider) about(ctx context.Context, r db.Reader, h holder) (map[string
 	}
 	if asked(application.ProfileInfo) {
 		all["name"], all["locale"], all["updated_at"] = u.Name, string(u.Language), u.UpdatedAt().Unix()
-		if u.TimeZone != "" {
-			all["zoneinfo"] = u.TimeZone
+		for claim, value := range map[string]string{"given_name": u.GivenName, "family_name": u.FamilyName, "zoneinfo": u.TimeZone} {
+			if value != "" {
+				all[claim] = value
+			}
 		}
 	}
 	if asked(application.EmailInfo) {

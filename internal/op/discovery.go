@@ -63,7 +63,7 @@ func (p *Provider) makeDocument(catalogue *i18n.Catalogue) (published, error) {
 		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantMachine, grantDevice},
 		"subject_types_supported":                                  []string{"public", "pairwise"},
 		"scopes_supported":                                         application.Scopes,
-		"claims_supported":                                         strings.Fields("iss sub aud exp iat auth_time nonce acr amr sid org name locale zoneinfo updated_at email email_verified preferred_username groups roles"),
+		"claims_supported":                                         strings.Fields("iss sub aud exp iat auth_time nonce acr amr sid org name given_name family_name locale zoneinfo updated_at email email_verified preferred_username groups roles"),
 		"acr_values_supported":                                     []string{"aal1", "aal2"},
 		"prompt_values_supported":                                  prompts,
 		"ui_locales_supported":                                     locales,

@@ -43,7 +43,8 @@ func (s *Service) TakeUpstream(ctx context.Context) error {
 	return err
 }
 
-// Accept turns an invitation into a user with a password, and signs that user in. The link is
+// Accept turns an invitation into a user with a password, or gives the password to the user whom
+// the invitation is to, and signs that user in. The link is
 // claimed in the transaction that stores the credential, and other people who are signed in to
 // this browser stay signed in (decision 0007).
 func (s *Service) Accept(ctx context.Context, f FirstCredential) (Opened, error) {
@@ -70,6 +71,13 @@ func (s *Service) accept(ctx context.Context, f FirstCredential, inv directory.I
 		return Opened{}, errors.Join(err, s.recordDeadLink(ctx, inv))
 	}
 	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: inv.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
+	if inv.UserID != "" { // who is somebody here already keeps their name
+		named, err := directory.UserByID(ctx, s.DB, org.ID, inv.UserID)
+		if err != nil {
+			return Opened{}, err
+		}
+		user.ID, f.Name = named.ID, named.Name
+	}
 	hashed, err := s.firstPassword(ctx, f, org, user)
 	if err != nil {
 		// 'Opened' means here that the form was sent, a refused password included.

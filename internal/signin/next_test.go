@@ -155,6 +155,58 @@ func TestWalkOverEveryState(t *testing.T) {
 	}
 }
 
+// A user without any credential, whom a directory named, can hold a link or be vouched for, and
+// nothing else. The walk visits every such state: nobody enters but by a provider, or at the very
+// moment at which a link makes a password.
+func TestWalkOfAUserWithoutAnyCredential(t *testing.T) {
+	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	provable := []Method{Invitation, Reset, Federated}
+	steps := map[Step]int{}
+	for bits := range 1 << 10 {
+		has := func(bit int) bool { return bits&(1<<bit) > 0 }
+		a := Attempt{UserID: "usr_1", Required: has(3), Passwordless: has(4), SingleSignOnOnly: has(5), BreakGlass: has(6), MustChange: has(7)}
+		for i, m := range provable {
+			if has(i) {
+				a.Evidence = append(a.Evidence, Evidence{m, now})
+			}
+		}
+		if has(8) {
+			a.Fresh = 10 * time.Minute
+		}
+		if has(9) {
+			a.ConnectionID = "con_1"
+		}
+		step := Next(a, now)
+		steps[step]++
+		reset, federated := has(1), has(2)
+		var may bool
+		switch step {
+		case Done:
+			may = federated
+		case CreatePassword:
+			may = reset && !a.SingleSignOnOnly
+		case GoUpstream:
+			may = a.ConnectionID != "" && !federated
+		case ProveFirst: // the door says what it says to anybody
+			may = !federated
+		case Identify, CreateFirst, ProveSecond, EnrolFactor:
+		}
+		if !may {
+			t.Fatalf("step %d of %+v", step, a)
+		}
+		a.Evidence = append(a.Evidence, Evidence{Password, now}) // which the link has just made
+		held := a.SingleSignOnOnly || a.Required || a.MustChange
+		if made := Next(a, now); made == Done && !federated && held {
+			t.Fatalf("with a password, step %d of %+v", made, a)
+		}
+	}
+	for _, step := range []Step{GoUpstream, ProveFirst, CreatePassword, Done} {
+		if steps[step] == 0 {
+			t.Errorf("no state leads to step %d", step)
+		}
+	}
+}
+
 func TestAProofInTheFutureCountsForNothing(t *testing.T) {
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	a := Attempt{UserID: "usr_1", Evidence: []Evidence{{Password, now.Add(time.Microsecond)}}}

@@ -181,6 +181,8 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.
 		}
 		if i := slices.IndexFunc(candidates, func(c directory.Candidate) bool { return c.User.OrgID == remembered }); i >= 0 {
 			candidates = candidates[i : i+1]
+		} else if len(candidates) > 1 { // whom a directory named, and who never came, makes nobody say where
+			candidates = slices.DeleteFunc(candidates, func(c directory.Candidate) bool { return !c.User.HasWayIn() })
 		}
 		if len(candidates) == 1 && (p.Attempt.UserID == "" || p.Attempt.UserID == candidates[0].User.ID) {
 			who.Candidate = candidates[0]

@@ -51,6 +51,7 @@ func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
 	s.Join(t, alpha, "dead@alpha.example", "D", directory.Member)
 	s.Join(t, alpha, "deleted@alpha.example", "E", directory.Member)
 	s.Invite(t, alpha, "asked@alpha.example", "I", directory.Member)
+	s.Provision(t, alpha, "named@alpha.example", "N")
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		if _, err := tx.Exec(ctx, `update users set deactivated_at = $1, state = 'deactivated' where org_id = $2 and email_key = $3`,
 			db.Time(tx.Now()), string(alpha.ID), "gone@alpha.example"); err != nil {
@@ -76,6 +77,8 @@ func TestENU1FailedSignInIsTheSameForEverybody(t *testing.T) {
 		{"deleted@alpha.example", idptest.Password},
 		{"dead@alpha.example", idptest.Password},
 		{"asked@alpha.example", idptest.Password},
+		{"named@alpha.example", idptest.Password}, // a directory named them, and they have no way in
+		{"named@alpha.example", ""},
 	} {
 		{
 			p := signIn(s.Browser(t), "/sign-in", c.email, c.password)

@@ -30,6 +30,7 @@ func (s account) showEmail(v *page.Viewer) error {
 	if p.Pending != nil {
 		p.Own, p.Sent = p.Pending.By.UserID == v.User.ID, v.Just("sent")
 	}
+	v.FormIf(!v.User.Provisioned())
 	return v.Render("account-email", p)
 }
 

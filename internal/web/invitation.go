@@ -22,6 +22,7 @@ var (
 type invitationPage struct {
 	Invitation   directory.Invitation
 	Organization directory.Organization
+	Named        directory.User  // the user whom the invitation is to, who has a name already; zero where it makes one
 	Others       []session.Visit // who is signed in to this browser: joining leaves them as they are
 	Dead         string          // catalogue key that says why the link is dead; empty while it works
 	Renewable    bool            // a new letter can be asked for
@@ -47,6 +48,11 @@ func (s *Server) showInvitation(v *page.Visitor) error {
 	p := invitationPage{Invitation: inv, Organization: org}
 	if err != nil {
 		return s.showDeadInvitation(v, p, err)
+	}
+	if inv.UserID != "" {
+		if p.Named, err = directory.UserByID(ctx, s.site.DB, org.ID, inv.UserID); err != nil {
+			return err
+		}
 	}
 	rules, err := credential.RulesOf(ctx, s.site.DB, org.ID)
 	if err != nil {

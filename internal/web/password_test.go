@@ -572,8 +572,9 @@ func TestOneLetterADayTellsOfGuesses(t *testing.T) {
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
 	b := s.Join(t, org, "user-a@alpha.example", "A", directory.Member)
+	s.Provision(t, org, "named@alpha.example", "N")
 	flood := func() {
-		for _, email := range []string{"user-a@alpha.example", "nobody@alpha.example"} {
+		for _, email := range []string{"user-a@alpha.example", "named@alpha.example", "nobody@alpha.example"} {
 			for i := range signin.PerAddress.Free {
 				if p := signIn(s.Browser(t), "/o/alpha", email, fmt.Sprint("guess", i)); p.Status != 422 {
 					t.Fatalf("guess %d: %d", i, p.Status)
@@ -607,6 +608,9 @@ func TestOneLetterADayTellsOfGuesses(t *testing.T) {
 	}
 	if n := len(s.LettersTo(t, "nobody@alpha.example")); n != 0 {
 		t.Errorf("%d letters to an address that nobody has", n)
+	}
+	if n := len(s.LettersTo(t, "named@alpha.example")); n != 0 {
+		t.Errorf("%d letters to somebody who has nothing that could be guessed", n)
 	}
 	if !at(b, "alpha") {
 		t.Error("the person's own session ended")

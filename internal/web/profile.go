@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	profileFields = page.Fields{"name", "preferred_language", "time_zone"}
+	profileFields = page.Fields{"name", "given_name", "family_name", "preferred_language", "time_zone"}
 	pictureFields = page.Fields{page.File("picture")}
 )
 
@@ -30,7 +30,13 @@ func (s account) saveProfile(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	profile := directory.Profile{Name: v.Form.Get("name"), Language: language, TimeZone: v.Form.Get("time_zone")}
+	profile := v.User.Profile()
+	profile.Language, profile.TimeZone = language, v.Form.Get("time_zone")
+	for field, into := range map[string]*string{"name": &profile.Name, "given_name": &profile.GivenName, "family_name": &profile.FamilyName} {
+		if v.Form.Has(field) { // the page of somebody whose names a directory keeps sends none
+			*into = v.Form.Get(field)
+		}
+	}
 	return v.Do(func(ctx context.Context, tx *db.Tx) error {
 		return directory.UpdateProfile(ctx, tx, v.User, profile)
 	}, v.Path("account")+"?saved")

@@ -19,6 +19,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/federation"
 	"parvis/internal/idptest"
 	"parvis/internal/mailbox"
 	"parvis/internal/signin"
@@ -177,6 +178,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 		s.Join(t, alpha, email, "A", directory.Member)
 	}
 	s.Join(t, beta, "multi@alpha.example", "M", directory.Member)
+	s.Provision(t, alpha, "named@alpha.example", "N")
 	s.Invite(t, alpha, "asked@alpha.example", "I", directory.Member)
 	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		for statement, email := range map[string]string{
@@ -186,6 +188,9 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 			if _, err := tx.Exec(ctx, statement, db.Time(tx.Now()), string(alpha.ID), email); err != nil {
 				return err
 			}
+		}
+		if err := linked(ctx, tx, s, alpha, "sso@alpha.example"); err != nil {
+			return err
 		}
 		_, err := tx.Exec(ctx, `delete from passwords where org_id = $1 and user_id = (select id from users where org_id = $1 and email_key = $2)`,
 			string(alpha.ID), "sso@alpha.example")
@@ -198,7 +203,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 	}
 	for _, organization := range []string{"", "alpha"} {
 		var want string
-		for _, email := range []string{"unknown@alpha.example", "user-a@alpha.example", "gone@alpha.example", "dead@alpha.example", "sso@alpha.example",
+		for _, email := range []string{"unknown@alpha.example", "user-a@alpha.example", "gone@alpha.example", "dead@alpha.example", "sso@alpha.example", "named@alpha.example",
 			"multi@alpha.example", "asked@alpha.example", "other@beta.example"} {
 			b := s.Browser(t)
 			form := b.Get("/forgot-password").Form("main").Fill("email", email).Fill("organization", organization)
@@ -213,7 +218,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 			}
 		}
 	}
-	// An older letter that has not been sent yet is withdrawn when a newer one is asked for.
+	// An older link's letter that has not been sent yet is withdrawn when a newer one is asked for.
 	for email, want := range map[string]struct {
 		letters int
 		link    string
@@ -224,6 +229,7 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 		"dead@alpha.example":    {1, "/reset/"},
 		"multi@alpha.example":   {2, "/reset/"},
 		"sso@alpha.example":     {2, "/o/alpha"},
+		"named@alpha.example":   {1, "/invitation/"},
 		"asked@alpha.example":   {2, "/o/alpha"},
 	} {
 		letters := s.LettersTo(t, email)
@@ -237,6 +243,19 @@ func TestENU3ResetIsAnsweredTheSameForEverybody(t *testing.T) {
 			}
 		}
 	}
+}
+
+// linked makes a connection and a link by it of who has an address.
+func linked(ctx context.Context, tx *db.Tx, s *idptest.Server, org directory.Organization, email string) error {
+	c, err := s.Hub.Create(ctx, tx, directory.Operator(), org.ID, federation.New{Provider: federation.Generic, Protocol: federation.OIDC, Name: "Door"})
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		insert into identities (org_id, connection_id, issuer, subject, user_id, email, created, created_at, used_at)
+		select org_id, $2, 'https://idp.example', 'sub', id, email, false, created_at, created_at from users where org_id = $1 and email_key = $3`,
+		string(org.ID), c.ID, email)
+	return err
 }
 
 func TestENU3AFloodForOneAddressStopsSilently(t *testing.T) {

@@ -124,37 +124,46 @@ func (s shown) one(c *client, q request) error {
 		if u.Linked {
 			linked = "yes"
 		}
-		return facts(c.t.Out, "ID", u.ID, "Name", u.Name, "E-mail", u.Email, "Role", u.Role, "State", u.State, "Language", u.Language,
+		return facts(c.t.Out, "ID", u.ID, "Name", u.Name, "Given name", u.GivenName, "Family name", u.FamilyName, "E-mail", u.Email, "Role", u.Role, "State", u.State, "Language", u.Language,
 			"Time zone", u.TimeZone, "Second step", u.SecondStep, "Password", password, "Linked to a provider", linked,
-			"Joined", moment(&u.CreatedAt), "Last sign-in", moment(u.LastSignInAt))
+			"Joined", moment(&u.CreatedAt), "Last sign-in", moment(u.LastSignInAt), "Kept by", told(u.SourceID), "External ID", told(u.ExternalID))
 	})
 }
 
 type changeCommand struct {
 	tried
-	Person   string  `arg:"" help:"ID or address."`
-	Name     *string `placeholder:"NAME" help:"New name."`
-	Language *string `placeholder:"TAG" help:"New language, such as fr."`
-	TimeZone *string `placeholder:"ZONE" help:"New time zone, such as Europe/Paris."`
+	Person     string  `arg:"" help:"ID or address."`
+	Name       *string `placeholder:"NAME" help:"New name."`
+	GivenName  *string `placeholder:"NAME" help:"New given name; empty for none."`
+	FamilyName *string `placeholder:"NAME" help:"New family name; empty for none."`
+	Language   *string `placeholder:"TAG" help:"New language, such as fr."`
+	TimeZone   *string `placeholder:"ZONE" help:"New time zone, such as Europe/Paris."`
 }
 
 // Validate refuses a change of nothing.
 func (p *changeCommand) Validate() error {
-	if p.Name == nil && p.Language == nil && p.TimeZone == nil {
-		return errors.New("say what to change: --name, --language or --time-zone")
+	if len(p.changes()) == 0 {
+		return errors.New("say what to change: --name, --given-name, --family-name, --language or --time-zone")
 	}
 	return nil
 }
 
-// Run changes what the flags name, and nothing else.
-func (p *changeCommand) Run(t *Terminal) error {
-	changes := map[string]string{}
-	for name, value := range map[string]*string{"name": p.Name, "language": p.Language, "time_zone": p.TimeZone} {
+// changes returns what the flags name.
+func (p *changeCommand) changes() map[string]string {
+	all := map[string]string{}
+	for name, value := range map[string]*string{
+		"name": p.Name, "given_name": p.GivenName, "family_name": p.FamilyName, "language": p.Language, "time_zone": p.TimeZone,
+	} {
 		if value != nil {
-			changes[name] = *value
+			all[name] = *value
 		}
 	}
-	return p.to(t, p.Person, writes(http.MethodPatch, "", changes, p.DryRun))
+	return all
+}
+
+// Run changes what the flags name, and nothing else.
+func (p *changeCommand) Run(t *Terminal) error {
+	return p.to(t, p.Person, writes(http.MethodPatch, "", p.changes(), p.DryRun))
 }
 
 // to does one thing to one person, below whose path the request is.

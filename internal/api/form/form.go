@@ -78,9 +78,11 @@ type Organization struct {
 
 // UserProfile is what can be changed of a user without a deed of its own.
 type UserProfile struct {
-	Name     string `json:"name"`
-	Language string `json:"language"`
-	TimeZone string `json:"time_zone"`
+	Name       string `json:"name"`
+	GivenName  string `json:"given_name"`
+	FamilyName string `json:"family_name"`
+	Language   string `json:"language"`
+	TimeZone   string `json:"time_zone"`
 }
 
 // User is a person of an organization.
@@ -98,6 +100,8 @@ type User struct {
 	LastSignInAt  *time.Time `json:"last_sign_in_at"`
 	DeactivatedAt *time.Time `json:"deactivated_at"`
 	DeletedAt     *time.Time `json:"deleted_at"`
+	SourceID      *string    `json:"source_id"`   // of the directory that keeps the user here
+	ExternalID    *string    `json:"external_id"` // by which that directory knows the user
 }
 
 // Session is a browser in which a user is signed in.

@@ -1,0 +1,155 @@
+package federation_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/expect"
+	"parvis/internal/federation"
+	"parvis/internal/idptest"
+)
+
+// A person whom a directory named comes in by the connection of their proven domain, though it
+// creates nobody. No letter comes before that, nor of it; what the directory says stays.
+func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp)
+	made := w.Provision(t, w.org, ada, "Ada of the Directory")
+	w.refused(w.Browser(t), w.enter(w.Browser(t), idp, c, person("nobody@alpha.example")), c, "known")
+	b := w.Browser(t)
+	w.inside(w.enter(b, idp, c, person(ada)), w.org, "Ada of the Directory")
+	got := w.user(w.org, ada)
+	expect.Equal(t, "who came in", fmt.Sprint(got.ID, got.Linked, got.LastSignInAt.IsZero(), got.SourceID, got.Role),
+		fmt.Sprint(made.ID, true, false, "src_1", directory.Member))
+	if n := len(w.LettersTo(t, ada)); n != 0 {
+		t.Errorf("%d letters to somebody who came in by single sign-on for the first time", n)
+	}
+	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada of the Directory")
+	// Who was here before is told of a new link, as ever.
+	w.Join(t, w.org, "bo@alpha.example", "Bo", directory.Member)
+	w.inside(w.enter(w.Browser(t), idp, c, person("bo@alpha.example")), w.org, "Bo")
+	if n := len(w.LettersTo(t, "bo@alpha.example")); n < 2 {
+		t.Errorf("%d letters to somebody who was here before", n)
+	}
+	// The directory lets go of them: at once, and the provider lets nobody back in.
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.Deactivate(ctx, tx, idptest.DirectoryOf(w.org, "src_1"), w.org.ID, made.ID)
+	})
+	w.outside(b, w.org)
+	w.refused(w.Browser(t), w.enter(w.Browser(t), idp, c, person(ada)), c, "active")
+}
+
+// Outside the proven domains an address says nothing, even of somebody whom the directory named.
+func TestADirectoryProvesNoAddress(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates)
+	const email = "guest@elsewhere.example"
+	w.Provision(t, w.org, email, "Guest")
+	w.refused(w.Browser(t), w.enter(w.Browser(t), idp, c, person(email)), c, "domain")
+	// The way in is an invitation, which proves the address; the provider may answer it.
+	w.Browser(t).Get("/forgot-password").Form("main").Fill("email", email).Fill("organization", "alpha").Submit("")
+	path := w.Link(t, email, "/invitation/")
+	b := w.Browser(t)
+	address := toProvider(t, b.Get(path).Form("ways").Check("connection", c.ID).Submit(""))
+	w.inside(w.answer(b, idp, c, address, person(email)), w.org, "Guest")
+	if n := w.rows(`select count(*) from users where email_key = $1`, email); n != 1 {
+		t.Errorf("%d users", n)
+	}
+	if p := w.Browser(t).Get(path); p.Status != 410 {
+		t.Errorf("the invitation again: %d", p.Status)
+	}
+}
+
+// With a connection that would let them in, a forgotten password is the letter of journeys 6.6;
+// once the connection is off, it is an invitation, and what it was sent for ends when they come in
+// otherwise.
+func TestAForgottenPasswordLeadsWhereThePersonCanComeIn(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp)
+	w.Provision(t, w.org, ada, "Ada")
+	ask := func() string {
+		t.Helper()
+		before := len(w.LettersTo(t, ada))
+		w.Browser(t).Get("/forgot-password").Form("main").Fill("email", ada).Fill("organization", "alpha").Submit("")
+		letters := w.LettersTo(t, ada)
+		if len(letters) != before+1 {
+			t.Fatalf("%d letters", len(letters)-before)
+		}
+		return strings.TrimPrefix(letters[0].Links[0], w.URL)
+	}
+	if to := ask(); to != "/o/alpha" {
+		t.Errorf("with a connection the letter leads to %s", to)
+	}
+	w.turnOff(c)
+	path := ask()
+	if !strings.HasPrefix(path, "/invitation/") {
+		t.Errorf("without one it leads to %s", path)
+	}
+	c = w.turnOn(c)
+	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada")
+	idptest.Want(t, w.Browser(t).Get(path), idptest.Status(410))
+	// An administrator undoes the link: again there is no way in, and the old letter is no way either.
+	id := w.user(w.org, ada).ID
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		links, err := federation.LinksOf(ctx, tx, w.org.ID, id)
+		if err != nil {
+			return err
+		}
+		return w.Hub.Unlink(ctx, tx, directory.Operator(), w.org.ID, id, links[0].ID())
+	})
+	idptest.Want(t, w.Browser(t).Get(path), idptest.Status(410))
+	w.Clock.Advance(time.Hour)
+	if to := ask(); to != "/o/alpha" {
+		t.Errorf("unlinked, with a connection, the letter leads to %s", to)
+	}
+}
+
+// The first arrival counts as new for the mapping of roles, and what follows too.
+func TestTheFirstArrivalOfANamedPersonIsMapped(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, func(c *federation.Connection) error {
+		c.Mapping.Roles = []federation.GroupRole{{Group: "desk", Role: directory.Helpdesk}}
+		return nil
+	})
+	w.Provision(t, w.org, ada, "Ada")
+	for _, step := range []struct {
+		groups string
+		want   directory.Role
+	}{{"desk", directory.Helpdesk}, {"", directory.Member}, {"desk", directory.Helpdesk}} {
+		w.inside(w.enter(w.Browser(t), idp, c, person(ada, "groups", step.groups)), w.org, "Ada")
+		if got := w.user(w.org, ada); got.Role != step.want {
+			t.Errorf("in %q: %s, want %s", step.groups, got.Role, step.want)
+		}
+	}
+	// By an invitation it is the same.
+	w.Provision(t, w.org, "bo@elsewhere.example", "Bo")
+	path := w.Invite(t, w.org, "bo@elsewhere.example", "Bo", directory.Member)
+	b := w.Browser(t)
+	address := toProvider(t, b.Get(path).Form("ways").Check("connection", c.ID).Submit(""))
+	w.inside(w.answer(b, idp, c, address, person("bo@elsewhere.example", "groups", "desk")), w.org, "Bo")
+	if got := w.user(w.org, "bo@elsewhere.example"); got.Role != directory.Helpdesk {
+		t.Errorf("by an invitation: %s", got.Role)
+	}
+}
+
+// A connection of a neighbour reaches nobody whom this organization's directory named.
+func TestANeighboursConnectionReachesNobodyNamedHere(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	beta := w.organization("Beta Labs", "beta")
+	c := w.samlConnection(beta, idp, creates)
+	u := w.Provision(t, w.org, ada, "Ada")
+	w.refused(w.Browser(t), w.enter(w.Browser(t), idp, c, person(ada)), c, "domain")
+	if got := w.user(w.org, ada); got.ID != u.ID || got.HasWayIn() {
+		t.Errorf("%+v", got)
+	}
+}
