@@ -167,8 +167,7 @@ const mostListed = 50_000
 func (f *groups) fill(ctx context.Context, r db.Reader, some []document.Object) error {
 	sum := 0
 	for _, o := range some {
-		id, _ := o["id"].(string)
-		members, err := f.members(ctx, r, id)
+		members, err := f.members(ctx, r, idOf(o))
 		if err != nil {
 			return err
 		}

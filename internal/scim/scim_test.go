@@ -420,3 +420,28 @@ func TestSCM2PasswordsOpenNothing(t *testing.T) {
 	s.refused(t, 400, "invalidValue", "PATCH", at, patch(`{"op":"replace","value":{"password":"x"}}`))
 	s.hire(t, "ben@alpha.example")
 }
+
+// Where the database cannot choose, so many are looked at and no more. The one who is asked for by
+// name, id or external id is found among any number.
+func TestManyPeople(t *testing.T) {
+	t.Parallel()
+	s := start(t).alpha
+	ana := s.hire(t, "ana@alpha.example", `"externalId":"x-1"`).id()
+	dbtest.Do(t, s.w.DB, `
+		insert into users (org_id, id, email, email_key, display_name, search_key, role, language, time_zone, created_at, changed_at, generation, source_id)
+		with recursive n (i) as (select 1 union all select i + 1 from n where i < 20000)
+		select u.org_id, 'usr_' || cast(n.i as text), 'p' || cast(n.i as text) || '@alpha.example', 'p' || cast(n.i as text) || '@alpha.example', 'P', 'p', u.role, u.language, u.time_zone, u.created_at, u.changed_at, 1, u.source_id
+		from n cross join users u
+		where u.org_id = $1 and u.id = $2`, string(s.org.ID), ana)
+	s.refused(t, 400, "tooMany", "GET", "/Users?filter="+url.QueryEscape(`title pr`), "")
+	s.refused(t, 400, "tooMany", "GET", "/Users?sortBy=userName", "")
+	s.refused(t, 400, "tooMany", "GET", "/?count=1", "")
+	s.refused(t, 400, "tooMany", "GET", "/Users?filter="+url.QueryEscape(`emails.value eq "nobody@alpha.example"`), "")
+	for _, filter := range []string{`userName eq "p19999@alpha.example"`, `id eq "` + ana + `"`, `externalId eq "x-1"`, `externalId eq "x-1" and userName sw "ana"`} {
+		expect.Equal(t, filter, s.must(t, 200, "GET", "/Users?filter="+url.QueryEscape(filter), "").get("totalResults"), any(1.0))
+	}
+	expect.Equal(t, "sorted, of those of the index", len(s.must(t, 200, "GET", "/Users?sortBy=userName&filter="+url.QueryEscape(`active eq false`), "").resources()), 0)
+	r := s.must(t, 200, "GET", "/Users?attributes=id&startIndex=19900", "")
+	expect.Equal(t, "of all", r.get("totalResults"), any(20001.0))
+	expect.Equal(t, "the last page", len(r.resources()), 102)
+}
