@@ -59,7 +59,7 @@ var ceilings = []ceiling{
 		"op":         {4450, "requests, grants and tokens share its tables; what is delivered to applications moves out when webhooks need it too (house.md)"},
 		"api":        {6000, "a file for each resource; what they have in common is a quarter of it"},
 		"console":    {6800, "every page of the administration, with what it asks before a deed; what they have in common is in administration and page already"},
-		"federation": {5300, "connections, links and the answers of two protocols share its tables; what judges them is out of it already"},
+		"federation": {5350, "connections, links and the answers of two protocols share its tables; what judges them is out of it already"},
 	}},
 	{parameters, 4, map[string]excuse{
 		"page.Site.ConsoleForm":                    {7, "a row of the route table: who reads, who changes, path, fields, both handlers, and what asks first"},

@@ -18,7 +18,7 @@ var invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.lang
 	(select t.id` + addressee + ` and ` + invitable + `), exists (select 1` + addressee + ` and not ` + invitable + `)`
 
 // addressee finds the user t who has the address of an invitation i, and invitable says whether the
-// invitation is to that user: they have no way in yet, and the role that they were invited with.
+// invitation is to that user: they have no way in yet, and keep the role of their invitation.
 const addressee = ` from users t where t.org_id = i.org_id and t.email_key = i.email_key and t.deleted_at is null`
 
 var invitable = `(t.deactivated_at is null and t.role = i.role and not ` + wayIn(`t`) + `)`

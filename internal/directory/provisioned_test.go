@@ -59,7 +59,7 @@ func TestOnlyASourceProvisions(t *testing.T) {
 	expect.Equal(t, "what is kept", fmt.Sprint(u.Email, u.Role, u.GivenName, u.FamilyName, u.SourceID, u.ExternalID, u.HasWayIn(), u.Closed()),
 		fmt.Sprint("Ada@alpha.example", directory.Member, "Ada", "Lovelace", "src_1", "ext-Ada@alpha.example", false, nil))
 	for name, email := range map[string]string{"the same address": "ADA@alpha.example", "somebody's": "owner@alpha.example"} {
-		if _, err := h.provision(src, o, email); !errors.Is(err, directory.ErrAddressHeld) {
+		if _, err := h.provision(src, o, email); !errors.Is(err, directory.ErrAddressTaken) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
