@@ -91,10 +91,11 @@ func provision(data string, n int) (all []feed, err error) {
 		if err != nil {
 			return err
 		}
-		// Owners are no source's to change; who signs in beside the sync stays one.
+		// Owners are no source's to change; who signs in beside the sync stays one. The others are
+		// shared out by the first digit of their number.
 		for i, f := range all[1:] {
-			if _, err := tx.Exec(ctx, `update users set source_id = $1, external_id = 'x-' || id, role = 'member' where org_id = $2 and not has_password and length(email) % $3 = $4`,
-				f.id, string(org.ID), len(all)-1, i); err != nil {
+			if _, err := tx.Exec(ctx, `update users set source_id = $1, external_id = 'x-' || id, role = 'member' where org_id = $2 and not has_password and substr(email, 7, 1) = $3`,
+				f.id, string(org.ID), fmt.Sprint(i+1)); err != nil {
 				return err
 			}
 		}

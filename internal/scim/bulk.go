@@ -189,8 +189,7 @@ func (b *batch) do(ctx context.Context, c *change) {
 		c.result["version"] = a.version
 	}
 	if c.method == http.MethodPost {
-		id, _ := a.body["id"].(string)
-		b.ids[c.id] = id
+		b.ids[c.id] = idOf(a.body)
 		return
 	}
 	if c.result["location"] == nil {

@@ -14,10 +14,11 @@ type people struct {
 	*call
 
 	query provisioning.PeopleQuery
+	guess string // an address that the filter demands in emails, which most people sign in by
 }
 
 func findPeople(x *call, show document.Show) finder {
-	return &people{x, provisioning.PeopleQuery{Groups: show.Has("groups")}}
+	return &people{call: x, query: provisioning.PeopleQuery{Groups: show.Has("groups")}}
 }
 
 func (f *people) narrow(equals []document.Equal) bool {
@@ -40,11 +41,23 @@ func (f *people) narrow(equals []document.Equal) bool {
 			case !f.source.Brake:
 				f.query.Email = invented(s)
 			}
+		case "emails.value":
+			f.guess, exact = s, false
 		default:
 			exact = false
 		}
 	}
 	return exact
+}
+
+// first looks for the person who signs in by the address that is asked for.
+func (f *people) first(ctx context.Context, r db.Reader) ([]document.Object, error) {
+	if f.guess == "" || f.query.Email != "" {
+		return nil, nil
+	}
+	guess := *f
+	guess.query.Email = f.guess
+	return guess.page(ctx, r, place{}, mostOfPage)
 }
 
 // otherwise keeps an empty text from asking for everybody: nobody has this one.
@@ -114,6 +127,8 @@ func (f *groups) narrow(equals []document.Equal) bool {
 	return exact
 }
 
+func (f *groups) first(context.Context, db.Reader) ([]document.Object, error) { return nil, nil }
+
 func (f *groups) need(name string) { f.needed = f.needed || name == "members" }
 
 func (f *groups) count(ctx context.Context, r db.Reader) (int, error) {
@@ -152,8 +167,7 @@ const mostListed = 50_000
 func (f *groups) fill(ctx context.Context, r db.Reader, some []document.Object) error {
 	sum := 0
 	for _, o := range some {
-		id, _ := o["id"].(string)
-		members, err := f.members(ctx, r, id)
+		members, err := f.members(ctx, r, idOf(o))
 		if err != nil {
 			return err
 		}

@@ -44,11 +44,12 @@ type Parts struct {
 type Server struct {
 	Parts
 
-	edge   *edge.Edge
-	places secret.Box // of lists
-	key    []byte     // of ETags
-	pace   edge.Pace
-	about  document.Discovery
+	edge    *edge.Edge
+	places  secret.Box // of lists
+	key     []byte     // of ETags
+	pace    edge.Pace
+	about   document.Discovery
+	judging chan struct{} // taken by the one list whose resources are looked at one by one
 }
 
 // route is one thing that a source may ask for.
@@ -83,7 +84,7 @@ func (s *Server) routes() []route {
 func Mount(e *edge.Edge, p Parts, keys secret.Keys) {
 	s := &Server{
 		Parts: p, edge: e, places: secret.NewBox(keys.Sealing, "scim places"), key: keys.Lookup.For("scim etags").Current().Bytes,
-		pace: edge.Pace{PerSecond: perSecond, Burst: burst}, about: document.Discover(),
+		pace: edge.Pace{PerSecond: perSecond, Burst: burst}, about: document.Discover(), judging: make(chan struct{}, 1),
 	}
 	for _, r := range s.routes() {
 		e.HandleProgram(r.method+" "+Root+"{source}"+r.path, s.serve(r))

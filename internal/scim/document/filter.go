@@ -71,6 +71,7 @@ type parser struct {
 	compares int
 	within   *Attribute // whose parts a filter in brackets compares
 	loose    bool       // names of other kinds are read and match nothing
+	path     bool       // a path is read
 }
 
 // ParseFilter reads a filter on resources of a kind.
@@ -198,6 +199,11 @@ func (p *parser) compare() (*Filter, error) {
 	if p.skip() == '[' {
 		return p.valuePath(ref)
 	}
+	return p.comparison(ref, name)
+}
+
+// comparison reads what follows the name of an attribute.
+func (p *parser) comparison(ref Ref, name string) (*Filter, error) {
 	op := strings.ToLower(p.word())
 	if !strings.Contains(" eq ne co sw ew gt ge lt le pr ", " "+op+" ") || op == "" {
 		return nil, refuse(InvalidFilter, errOperator, op)
@@ -229,6 +235,14 @@ func (p *parser) valuePath(ref Ref) (*Filter, error) {
 	}
 	p.within = ref.attr
 	f, err := p.inside(']')
+	if err == nil && !p.path && p.at < len(p.text) && p.text[p.at] == '.' {
+		// Entra compares a part of the values that it selects, which RFC 7644 has in paths only.
+		p.at++
+		var also *Filter
+		if also, err = p.compare(); err == nil {
+			f = &Filter{op: "and", left: f, right: also}
+		}
+	}
 	p.within = nil
 	return &Filter{op: "of", ref: ref, left: f}, err
 }

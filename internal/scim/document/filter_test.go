@@ -43,6 +43,9 @@ var asked = map[string]bool{
 	`id eq "usr_1"`:                                                                                     true,
 	`id eq "USR_1"`:                                                                                     false,
 	`active eq true`:                                                                                    true,
+	`emails[type eq "work"].value eq "BJensen@example.com"`:                                             true,
+	`emails[type eq "home"].value eq "bjensen@example.com"`:                                             false,
+	`emails[type eq "work"].value pr and title pr`:                                                      true,
 	`active eq "True"`:                                                                                  true,
 	`active ne true`:                                                                                    false,
 	`active eq false`:                                                                                   false,
@@ -80,7 +83,7 @@ func TestFiltersThatAreRefused(t *testing.T) {
 		`password sw "a"`, `password pr`, `PASSWORD eq "x"`, UserURI + `:password eq "x"`, `nope eq "x"`, `name.nope pr`, `userName regex "x"`, `active gt true`, `active co "x"`,
 		`x509Certificates.value gt "AA"`, `name eq "x"`, `name co "x"`, `meta eq "x"`, `meta.lastModified gt "yesterday"`, `title gt null`, `title eq 7`,
 		`userName eq "x" -- comment`, `userName eq "x" /* c */`, `userName eq 'x'`, `userName eq "x"; drop table users`, `userName eq "a" "b"`,
-		`emails[type eq "work"`, `emails[emails[type pr]]`, `emails[type eq "work"].value eq "x"`, `userName[value eq "x"]`, `members[`, `eq "x"`, `userName eq "x" and`, `title eq 01`,
+		`emails[type eq "work"`, `emails[emails[type pr]]`, `emails[type pr].`, `emails[type pr].nope pr`, `emails[type pr].value`, `emails[type pr] .value pr`, `userName[value eq "x"]`, `members[`, `eq "x"`, `userName eq "x" and`, `title eq 01`,
 		strings.Repeat(`title pr or `, 32) + `title pr`, `title eq "` + strings.Repeat("x", 2048) + `"`, "userName\teq \"x\"", "userName eq \"x\x00\"",
 	} {
 		if _, err := User().ParseFilter(s); scimType(err) != InvalidFilter {
@@ -112,6 +115,7 @@ func TestEqualities(t *testing.T) {
 		`emails[value eq "x"]`:                 {[]Equal{{"emails.value", "x"}}, true},
 		`emails eq "x"`:                        {[]Equal{{"emails.value", "x"}}, true},
 		`emails[type eq "a" and value eq "x"]`: {[]Equal{{"emails.type", "a"}, {"emails.value", "x"}}, false},
+		`emails[type eq "a"].value eq "x"`:     {[]Equal{{"emails.type", "a"}, {"emails.value", "x"}}, false},
 		`userName eq null`:                     {nil, false},
 		Enterprise + `:department eq "x"`:      {nil, false},
 		`userName co "x"`:                      {nil, false},

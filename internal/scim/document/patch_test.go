@@ -157,6 +157,7 @@ func TestGroupsChangeByWhatComesAndGoes(t *testing.T) {
 		{"name and external id", `{"op":"replace","path":"displayName","value":"N"},{"op":"add","path":"externalId","value":"7"}`, GroupChange{Name: new("N"), ExternalID: new("7")}},
 		{"external id goes", `{"op":"remove","path":"externalId"}`, GroupChange{ExternalID: new("")}},
 		{"the last word counts", `{"op":"add","path":"members","value":[{"value":"a"}]},{"op":"remove","path":"members[value eq \"a\"]"}`, GroupChange{Add: []string{}, Remove: []string{"a"}}},
+		{"and the other way around", `{"op":"remove","path":"members[value eq \"a\"]"},{"op":"add","path":"members","value":[{"value":"a"}]}`, GroupChange{Add: []string{"a"}, Remove: []string{}}},
 		{"after all were replaced", `{"op":"replace","path":"members","value":[{"value":"a"}]},{"op":"add","path":"members","value":[{"value":"b"}]},{"op":"remove","path":"members[value eq \"a\"]"}`, GroupChange{Members: ids("b")}},
 		{"several by or", `{"op":"remove","path":"members[value eq \"a\" or value eq \"b\"]"}`, GroupChange{Remove: []string{"a", "b"}}},
 		{"by reference", `{"op":"add","path":"members","value":[{"$ref":"https://x/scim/v2/src/Users/usr_9"}]}`, GroupChange{Add: []string{"usr_9"}}},

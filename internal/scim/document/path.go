@@ -16,7 +16,7 @@ func (k *Kind) ParsePath(s string) (Path, error) {
 	if len(s) > mostFilter {
 		return Path{}, wrong
 	}
-	p := &parser{kind: k, text: s}
+	p := &parser{kind: k, text: s, path: true}
 	name := p.word()
 	if uri, _ := k.extension(name); uri != "" || strings.EqualFold(name, k.Schema) {
 		if p.skip() != 0 {
