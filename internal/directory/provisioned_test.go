@@ -121,14 +121,17 @@ func TestWhatASourceKeepsIsChangedThereAlone(t *testing.T) {
 	if err := rename(src, func(p *directory.Profile) { p.Name = "Augusta Ada King" }); err != nil {
 		t.Errorf("its source: %v", err)
 	}
-	// No directory keeps an owner: who becomes one leaves the source.
+	// No directory keeps an owner, though its source still knows them: to be refused by name.
 	if err := h.update(func(ctx context.Context, tx *db.Tx) error {
 		return directory.ChangeRole(ctx, tx, owner.AsActor(), o.ID, u.ID, directory.Owner)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if now := h.now(u); now.SourceID != "" || now.ExternalID != "" {
-		t.Errorf("an owner is kept by %q as %q", now.SourceID, now.ExternalID)
+	if now := h.now(u); now.Provisioned() {
+		t.Errorf("an owner is kept by %q", now.SourceID)
+	}
+	if err := rename(src, func(p *directory.Profile) { p.Name = "X" }); !errors.Is(err, directory.ErrDenied) {
+		t.Errorf("the source renames an owner: %v", err)
 	}
 	if err := rename(u.AsActor(), func(p *directory.Profile) { p.Name = "Ada" }); err != nil {
 		t.Errorf("an owner renames themselves: %v", err)
