@@ -82,7 +82,7 @@ func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (group
 		return groupPage{}, err
 	}
 	ctx, now := v.R.Context(), s.site.DB.Now()
-	p := groupPage{Query: q, Longest: naming.MaxGroupName, MayChange: rules(v.User.Role), ticked: ticked}
+	p := groupPage{Query: q, Longest: naming.MaxGroupName, ticked: ticked}
 	var found administration.Page
 	var people []administration.Line
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
@@ -115,6 +115,7 @@ func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (group
 		p.Rows = append(p.Rows, rowOf(v, person, now))
 	}
 	p.Pages = q.pagesOf(v.Path(append([]string{"admin/groups", id}, parts...)...), "state", page.Place{At: time.UnixMicro(found.Next.Number), ID: found.Next.ID})
+	p.MayChange = rules(v.User.Role) && p.Group.SourceID == ""
 	v.FormIf(p.MayChange)
 	return p, nil
 }
@@ -203,6 +204,9 @@ func (s *Server) changeGroup(v *page.Viewer) error {
 
 func (s *Server) showAddMembers(v *page.Viewer) error {
 	p, err := s.groupWith(v, true, "add")
+	if err == nil && p.Group.SourceID != "" {
+		err = directory.ErrProvisioned
+	}
 	if err != nil {
 		return err
 	}

@@ -201,6 +201,11 @@ func (s *Server) person(v *page.Viewer) error {
 	}
 	p.State, p.Language, p.Own = stateOf(p.User), s.languageName(string(p.User.Language)), ownedBy(p.Factors)
 	p.Deeds, p.Roles = shownDeeds(p.Person.Deeds), shownDeeds(p.Person.Roles)
+	for i, d := range p.Deeds {
+		if d.Name == "reset" && p.NoWayIn() {
+			p.Deeds[i].Button = "console.deed.reset_invites"
+		}
+	}
 	if len(p.Roles) == 1 {
 		p.Roles = nil // the one that the person has
 	}

@@ -31,7 +31,7 @@ func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
 		t.Errorf("%d letters to somebody who came in by single sign-on for the first time", n)
 	}
 	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada of the Directory")
-	// Who was here before is told of a new link, as ever.
+	// Who was here before gets a letter about a new link, as ever.
 	w.Join(t, w.org, "bo@alpha.example", "Bo", directory.Member)
 	w.inside(w.enter(w.Browser(t), idp, c, person("bo@alpha.example")), w.org, "Bo")
 	if n := len(w.LettersTo(t, "bo@alpha.example")); n < 2 {
@@ -152,4 +152,28 @@ func TestANeighboursConnectionReachesNobodyNamedHere(t *testing.T) {
 	if got := w.user(w.org, ada); got.ID != u.ID || got.HasWayIn() {
 		t.Errorf("%+v", got)
 	}
+}
+
+// Given and family name come along when a connection makes a user, and never over what is there.
+func TestGivenAndFamilyNameComeWithAPerson(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates)
+	names := func(email string) string {
+		u := w.user(w.org, email)
+		return strings.Join([]string{u.Name, u.GivenName, u.FamilyName}, "|")
+	}
+	enter := func(email, name string, more ...string) {
+		t.Helper()
+		w.inside(w.enter(w.Browser(t), idp, c, person(email, append([]string{"name", name}, more...)...)), w.org, name)
+	}
+	enter("ada@alpha.example", "Countess", "givenName", "Ada", "sn", "Lovelace")
+	expect.Equal(t, "who was made", names("ada@alpha.example"), "Countess|Ada|Lovelace")
+	enter("odd@alpha.example", "Odd", "givenName", "O\u202edd", "sn", "Fellow")
+	expect.Equal(t, "with a name that cannot be shown", names("odd@alpha.example"), "Odd||Fellow")
+	w.inside(w.enter(w.Browser(t), idp, c, person("ada@alpha.example", "givenName", "Augusta", "sn", "King")), w.org, "Countess")
+	expect.Equal(t, "the second time", names("ada@alpha.example"), "Countess|Ada|Lovelace")
+	w.Provision(t, w.org, "named@alpha.example", "Named")
+	w.inside(w.enter(w.Browser(t), idp, c, person("named@alpha.example", "givenName", "Other", "sn", "Name")), w.org, "Named")
+	expect.Equal(t, "whom a directory keeps", names("named@alpha.example"), "Named||")
 }
