@@ -53,6 +53,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"administration/sheet", "fault naming", ""},
 
 	{"administration", "db fault i18n audit limit mail directory naming credential session signin administration/sheet", ""},
+	{"provisioning", "db fault secret i18n audit mail directory domain naming", "sources source_tokens provisioned source_calls source_waiting"},
 	{"access", "db fault secret audit mail directory naming application", "api_tokens machine_rights operator_rights access_rules"},
 
 	// What callers of the API may repeat.
@@ -72,20 +73,20 @@ var packages = []struct{ name, imports, tables string }{
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
 	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page federation op op/ask", ""},
-	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access application page op federation federation/saml federation/oidc upstream", ""},
+	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access provisioning application page op federation federation/saml federation/oidc upstream", ""},
 
 	{"api/form", "", ""},
-	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet application access once edge page op federation federation/saml federation/oidc upstream api/form", ""},
+	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet provisioning application access once edge page op federation federation/saml federation/oidc upstream api/form", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation web console", ""},
+	{"app", "provisioning api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
 	{"federation/samltest", "secret federation/saml", ""},
-	{"idptest", "app authenticator db audit dbtest secret i18n mail mailbox directory credential signin page", ""},
+	{"idptest", "app authenticator db audit dbtest secret i18n mail mailbox directory credential provisioning signin page", ""},
 
 	// The program. No table is written there: the command calls what the pages call.
 	{"cmd/parvis/serving", "", ""},
@@ -119,6 +120,10 @@ var unscoped = map[string]string{
 	"audit: select org_id from audit_logs union":                                                   "doctor: checks every log by itself",
 	"access: delete from api_tokens where ends":                                                    "sweep",
 	"audit: delete from audit_days where day":                                                      "sweep",
+	"provisioning: delete from source_calls where":                                                 "sweep",
+	"provisioning: delete from source_waiting where":                                               "sweep",
+	"provisioning: delete from source_tokens where":                                                "sweep",
+	"provisioning: select ⟨⟩, t.id, t.used_at from source_tokens":                                  "look-up by a secret's hash",
 	"once: delete from answers where made_at":                                                      "sweep",
 	"session: select max(day) from active_days":                                                    "sweep: the days of every organization are counted at once",
 	"session: select p.org_id, p.day, count(*)":                                                    "sweep: the days of every organization are counted at once",

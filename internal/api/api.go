@@ -23,6 +23,7 @@ import (
 	"parvis/internal/i18n"
 	"parvis/internal/op"
 	"parvis/internal/page"
+	"parvis/internal/provisioning"
 	"parvis/internal/secret"
 )
 
@@ -35,6 +36,7 @@ type Parts struct {
 	Administration *administration.Service
 	Domains        *domain.Prover
 	Hub            *federation.Hub
+	Sources        *provisioning.Service
 	Provider       *op.Provider // judges the tokens that it issued
 	Base           string       // the configured public address, without a slash at its end
 	Catalogue      *i18n.Catalogue
@@ -70,7 +72,7 @@ func Mount(site *page.Site, p Parts, keys secret.Keys) {
 }
 
 // operations are all that the API does.
-var operations = slices.Concat(meOperations, organizationOperations, peopleOperations, personOperations, linkOperations, invitationOperations, invitationBatchOperations, groupOperations, rulesOperations, domainOperations, connectionOperations, applicationOperations, logoOperations, accessOperations, eventOperations, configurationOperations, organizationsOperations)
+var operations = slices.Concat(meOperations, organizationOperations, peopleOperations, personOperations, linkOperations, invitationOperations, invitationBatchOperations, groupOperations, rulesOperations, domainOperations, connectionOperations, sourceOperations, applicationOperations, logoOperations, accessOperations, eventOperations, configurationOperations, organizationsOperations)
 
 var (
 	errNowhere = fault.New(fault.NotFound, "api.nowhere")

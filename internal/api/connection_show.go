@@ -84,14 +84,14 @@ func listAttempts(ctx context.Context, r db.Reader, x *call, in listedAttempts) 
 
 func (x *call) ofAttempt(c federation.Connection, t federation.Trace) form.SignInAttempt {
 	out := form.SignInAttempt{
-		ID: t.ID, At: t.At.UTC(), Test: t.Test, Passed: t.Refused == "", UserID: some(string(t.UserID)), Who: t.Who, Network: t.Network, Check: some(t.Refused),
+		ID: t.ID, At: t.At.UTC(), Test: t.Test, Passed: t.Refused == "", UserID: optional(string(t.UserID)), Who: t.Who, Network: t.Network, Check: optional(t.Refused),
 	}
 	if out.Passed {
 		return out
 	}
 	seen := upstream.Trace{Checks: t.Checks}
 	check, _ := seen.Failed()
-	out.Detail, out.Advice = some(x.lang.Text("federation.check."+t.Refused)), some(x.lang.Text(federation.Advice(c.Protocol, check)))
-	out.Expected, out.Found = some(check.Expected), some(check.Found)
+	out.Detail, out.Advice = optional(x.lang.Text("federation.check."+t.Refused)), optional(x.lang.Text(federation.Advice(c.Protocol, check)))
+	out.Expected, out.Found = optional(check.Expected), optional(check.Found)
 	return out
 }

@@ -58,6 +58,8 @@ var bodies = map[string]string{
 	"POST /connections":                  `{"provider": "okta", "protocol": "saml", "name": "Okta"}`,
 	"PATCH /connections/{id}":            `{"name": "Front door"}`,
 	"POST /connections/{id}/setup-link":  `{"email": "it@alpha.example"}`,
+	"POST /sources":                      `{"name": "Entra", "provider": "entra"}`,
+	"PATCH /sources/{id}":                `{"name": "Our directory"}`,
 	"PATCH /organization":                `{"contact": "it@alpha.example"}`,
 	"POST /organizations":                `{"name": "Gamma Rail", "short_name": "gamma", "owner_email": "olga@gamma.example"}`,
 	"POST /domains":                      `{"name": "alpha.example"}`,
@@ -75,7 +77,7 @@ var bodies = map[string]string{
 func (l listed) to(o organization) (path, body string) {
 	kind, _, _ := strings.Cut(strings.TrimPrefix(l.path, "/"), "/")
 	id := o.ids[kind]
-	path = strings.NewReplacer("{id}", id, "{user}", o.ids["users"], "{secret}", o.ids["secrets"], "{session}", "ses_aaaaaaaaaaaaaaaaaaaaaaaaaa", "{link}", "0123456789abcdef0123456789abcdef").Replace(l.path)
+	path = strings.NewReplacer("{id}", id, "{user}", o.ids["users"], "{secret}", o.ids["secrets"], "{session}", "ses_aaaaaaaaaaaaaaaaaaaaaaaaaa", "{token}", "pst_aaaaaaaaaaaaaaaaaaaaaaaaaa", "{conflict}", "pwt_aaaaaaaaaaaaaaaaaaaaaaaaaa", "{link}", "0123456789abcdef0123456789abcdef").Replace(l.path)
 	return path, strings.ReplaceAll(l.body, "{id}", id)
 }
 

@@ -88,20 +88,13 @@ func (x *call) challenge(status int, err error) {
 
 // sentence returns what a fault says, in the caller's language.
 func (x *call) sentence(f *fault.Error) string {
-	var pairs []any
-	for name, value := range f.Args {
-		pairs = append(pairs, name, value)
-	}
+	pairs := fault.Reason{Args: f.Args}.Pairs()
 	if f.RetryAfter > 0 {
 		pairs = append(pairs, "Wait", x.lang.Duration(f.RetryAfter))
 	}
 	text := x.lang.Text(f.Key, pairs...)
 	for _, why := range f.Reasons {
-		pairs = pairs[:0]
-		for name, value := range why.Args {
-			pairs = append(pairs, name, value)
-		}
-		text += " " + x.lang.Text(why.Key, pairs...)
+		text += " " + x.lang.Text(why.Key, why.Pairs()...)
 	}
 	return text
 }

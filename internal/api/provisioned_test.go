@@ -20,7 +20,7 @@ func TestAPersonWhomADirectoryKeeps(t *testing.T) {
 	a := as{token: w.machine(t, "Payroll", w.alpha.users[directory.Owner], directory.Administrator, access.ReadPeople, access.WritePeople)}
 	shown := w.call(t, a, "GET", path, "").want(t, 200)
 	expect.Equal(t, "what is shown", fmt.Sprint(shown.json["source_id"], shown.json["external_id"], shown.json["given_name"], shown.json["has_password"], shown.json["linked"], shown.json["state"]),
-		fmt.Sprint("src_1", nil, "", false, false, "active"))
+		fmt.Sprint(u.SourceID, nil, "", false, false, "active"))
 	member := "/users/" + string(w.alpha.users[directory.Member].ID)
 	other := w.call(t, a, "PATCH", member, `{"given_name": "Mem", "family_name": "Ber"}`).want(t, 200)
 	expect.Equal(t, "somebody else", fmt.Sprintf("%v %v %v", other.json["source_id"], other.json["given_name"], other.json["family_name"]), "<nil> Mem Ber")

@@ -166,10 +166,14 @@ func (s *Server) example(o *operation, body reflect.Type) string {
 			return "sec_…"
 		case "{session}":
 			return "ses_…"
+		case "{token}":
+			return "pst_…"
+		case "{conflict}":
+			return "pwt_…"
 		case "{link}":
 			return "…"
 		}
-		return map[string]string{"applications": "app_…", "users": "usr_…", "invitations": "inv_…", "groups": "grp_…", "domains": "dom_…", "connections": "con_…", "api_tokens": "tok_…", "machines": "app_…", "events": "evt_…"}[o.area()]
+		return map[string]string{"applications": "app_…", "users": "usr_…", "invitations": "inv_…", "groups": "grp_…", "domains": "dom_…", "connections": "con_…", "sources": "src_…", "api_tokens": "tok_…", "machines": "app_…", "events": "evt_…"}[o.area()]
 	})
 	lines := []string{`curl -H "Authorization: Bearer $TOKEN"`}
 	if o.Method != http.MethodGet {

@@ -18,6 +18,7 @@ import (
 	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
+	"parvis/internal/provisioning"
 )
 
 // world is a server with two organizations, a token of each role with all that the role may have,
@@ -63,6 +64,7 @@ func (w *world) organization(t testing.TB, name, short string, roles ...director
 			o.tokens[role] = w.token(t, found[0], access.Reach(role)...)
 		}
 	}
+	o.ids["sources"] = w.source(t, o.ID, "Directory of "+short)
 	o.ids["users"], o.ids["organizations"] = string(o.users[directory.Member].ID), string(o.ID)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		g, err := directory.CreateGroup(ctx, tx, directory.System(o.ID), o.ID, "People of "+short)
@@ -226,4 +228,18 @@ func (g answer) items() (all []map[string]any) {
 		}
 	}
 	return all
+}
+
+// source makes a directory that is on.
+func (w *world) source(t testing.TB, org directory.OrgID, name string) (id string) {
+	t.Helper()
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		s, err := w.Sources.Create(ctx, tx, directory.Operator(), org, provisioning.Settings{Name: name, Provider: "entra"}, true)
+		if err == nil {
+			err = w.Sources.Turn(ctx, tx, directory.Operator(), org, s.ID, provisioning.On)
+		}
+		id = s.ID
+		return err
+	})
+	return id
 }

@@ -36,6 +36,7 @@ import (
 	"parvis/internal/op/ask"
 	"parvis/internal/outbound"
 	"parvis/internal/page"
+	"parvis/internal/provisioning"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -76,6 +77,7 @@ type App struct {
 	Resets      *credential.Resets
 	Hub         *federation.Hub
 	Provider    *op.Provider
+	Sources     *provisioning.Service
 	Outbox      *mail.Outbox
 	Audit       *audit.Logs
 
@@ -117,7 +119,7 @@ func New(s Settings) (*App, error) {
 		s.Outbound = outbound.New(nil)
 	}
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
-	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations, Enters: federation.Enters}
+	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations}
 	signIn := signin.NewService(signin.Parts{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
@@ -125,6 +127,8 @@ func New(s Settings) (*App, error) {
 	hub := federation.NewHub(federation.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
+	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn}
+	resets.Invited = sources.Invites
 	provider := op.NewProvider(op.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
@@ -141,10 +145,10 @@ func New(s Settings) (*App, error) {
 	hub.Mount(site)
 	provider.Mount(site.Edge, catalogue)
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
-	console.Mount(site, invitations, domains, resets, hub, provider)
-	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Provider: provider, Base: base, Catalogue: catalogue}, s.Keys)
+	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources})
+	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
-		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Outbox: outbox,
+		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox,
 		Audit: logs,
 		db:    s.DB, log: s.Log, node: secret.NewID("node"),
 	}
@@ -172,6 +176,7 @@ func New(s Settings) (*App, error) {
 		{"password costs", time.Hour, credential.SweepCosts},
 		{"ceremonies", 5 * time.Minute, credential.SweepOnce},
 		{"limits", 5 * time.Minute, limit.Sweep},
+		{"sources", time.Hour, sources.Sweep},
 		{"answers", time.Hour, once.Sweep},
 		{"counts by day", time.Hour, audit.SweepDays},
 		{"audit erasure", time.Hour, audit.SweepErased},

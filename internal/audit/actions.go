@@ -22,11 +22,12 @@ const (
 	Connection   Object = "connection"
 	Application  Object = "application"
 	Key          Object = "key"
-	Token        Object = "token" // with which a person calls the API
+	Token        Object = "token"  // with which a person calls the API
+	Source       Object = "source" // a customer's directory
 )
 
 // Objects are the kinds in the order in which people are asked about them.
-var Objects = []Object{User, Invitation, Group, Session, Device, Organization, Domain, Connection, Application, Token, Key, Nothing}
+var Objects = []Object{User, Invitation, Group, Session, Device, Organization, Domain, Connection, Application, Source, Token, Key, Nothing}
 
 // Meaning is what the log keeps of an action: what it is done to, and which fields its
 // events may have. Personal fields hold what is known of a person; the names of actors and
@@ -144,6 +145,13 @@ var Actions = map[Action]Meaning{
 	"single_sign_on.only":         {Organization, "break_glass", ""},
 	"token.issued":                {Token, "ends_at scopes", ""},
 	"token.revoked":               {Token, "user", ""},
+	"source.changed":              {Source, "invites name provider", ""},
+	"source.created":              {Source, "brake invites name provider", ""},
+	"source.deleted":              {Source, "people", ""},
+	"source.settled":              {Source, "agreed kind subject", ""},
+	"source.token_issued":         {Source, "ends_at token", ""},
+	"source.token_revoked":        {Source, "token", ""},
+	"source.turned":               {Source, "state", ""},
 	"user.created":                {User, "connection email role source", "email"},
 	"user.deactivated":            {User, "state", ""},
 	"user.deleted":                {User, "state", ""},

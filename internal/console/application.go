@@ -44,7 +44,7 @@ type applicationPage struct {
 
 func (s *Server) showApplication(v *page.Viewer) error {
 	ctx, now := v.R.Context(), s.site.DB.Now()
-	p := applicationPage{MayPlace: rules(v.User.Role), Issuer: s.base(), Discovery: s.provider.Configuration(), frame: v.Form}
+	p := applicationPage{MayPlace: rules(v.User.Role), Issuer: s.base(), Discovery: s.Provider.Configuration(), frame: v.Form}
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		if p.Placed, err = application.ByID(ctx, tx, v.User.AsActor(), v.User.OrgID, applicationIn(v)); err != nil {
 			return err
@@ -208,7 +208,7 @@ func (s *Server) testApplication(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
-	preview, err := s.provider.Preview(ctx, s.site.DB, v.Visit, a)
+	preview, err := s.Provider.Preview(ctx, s.site.DB, v.Visit, a)
 	if err != nil {
 		return err
 	}

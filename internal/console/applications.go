@@ -111,5 +111,5 @@ type handOverPage struct {
 
 func (s *Server) handOver(v *page.Viewer, c application.Application, secret string, added bool) error {
 	v.NoForm()
-	return v.Render("console-application-secret", handOverPage{c, secret, s.base(), s.provider.Configuration(), added})
+	return v.Render("console-application-secret", handOverPage{c, secret, s.base(), s.Provider.Configuration(), added})
 }

@@ -252,7 +252,7 @@ func (p connectionPage) KeySet() string     { return federation.KeySet(p.Base) }
 // changed alters the connection and returns to its page.
 func (s *Server) changed(b bench, what federation.Change) error {
 	return b.Do(func(ctx context.Context, tx *db.Tx) error {
-		_, err := s.hub.Change(ctx, tx, b.by, b.connection.OrgID, b.connection.ID, what)
+		_, err := s.Hub.Change(ctx, tx, b.by, b.connection.OrgID, b.connection.ID, what)
 		return err
 	}, b.path("")+"?saved")
 }
@@ -262,7 +262,7 @@ func (s *Server) saveMetadata(b bench) error {
 	if file := b.Form.File(); len(file) > 0 {
 		text = file
 	}
-	what, err := s.hub.ReadMetadata(b.R.Context(), b.connection, federation.Metadata{Text: text, Address: b.Form.Get("metadata_address")})
+	what, err := s.Hub.ReadMetadata(b.R.Context(), b.connection, federation.Metadata{Text: text, Address: b.Form.Get("metadata_address")})
 	if err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func (s *Server) saveMetadata(b bench) error {
 }
 
 func (s *Server) saveClient(b bench) error {
-	what, err := s.hub.Discover(b.R.Context(), b.connection, federation.Client{
+	what, err := s.Hub.Discover(b.R.Context(), b.connection, federation.Client{
 		Issuer: b.Form.Get("issuer"), Tenant: b.Form.Get("tenant"), ID: b.Form.Get("client_id"),
 		Secret: b.Form.Get("client_secret"), Method: oidc.Method(b.Form.Get("method")),
 	})
@@ -325,11 +325,11 @@ func (s *Server) saveAdmission(b bench) error {
 
 // test leads to the provider, with the connection or with the change that waits beside it.
 func (s *Server) test(b bench) error {
-	c, err := s.hub.MayTest(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, b.Form.Asked() == "test-change")
+	c, err := s.Hub.MayTest(b.R.Context(), b.by, b.connection.OrgID, b.connection.ID, b.Form.Asked() == "test-change")
 	if err != nil {
 		return err
 	}
-	return s.hub.Test(b.Visitor, c, b.tester)
+	return s.Hub.Test(b.Visitor, c, b.tester)
 }
 
 // changeConnection does what only the organization's own people may do: the buttons of the
@@ -340,17 +340,17 @@ func (s *Server) changeConnection(v *page.Viewer) error {
 		case "test", "test-change":
 			return s.test(b)
 		case "on":
-			return s.turned(v, b, seen(v, s.hub.TurnOn))
+			return s.turned(v, b, seen(v, s.Hub.TurnOn))
 		case "take":
-			return s.turned(v, b, seen(v, s.hub.Take))
+			return s.turned(v, b, seen(v, s.Hub.Take))
 		case "confirm":
-			return s.turned(v, b, seen(v, s.hub.Confirm))
+			return s.turned(v, b, seen(v, s.Hub.Confirm))
 		case "discard":
-			return s.turned(v, b, s.hub.Discard)
+			return s.turned(v, b, s.Hub.Discard)
 		case "off":
-			return s.turned(v, b, s.leaving(v, s.hub.TurnOff))
+			return s.turned(v, b, s.leaving(v, s.Hub.TurnOff))
 		case "remove":
-			return s.did(v, b, s.leaving(v, s.hub.Remove), v.Path("admin/single-sign-on")+"?removed")
+			return s.did(v, b, s.leaving(v, s.Hub.Remove), v.Path("admin/single-sign-on")+"?removed")
 		}
 		return s.changed(b, federation.Present(b.Form.Get("name"), b.Form.Ticked("shown")))
 	})(v)
@@ -363,7 +363,7 @@ func (s *Server) saveConnectionLogo(v *page.Viewer) error {
 			return err
 		}
 		return v.Do(func(ctx context.Context, tx *db.Tx) error {
-			return s.hub.SetLogo(ctx, tx, v.User.AsActor(), v.User.OrgID, b.connection.ID, logo)
+			return s.Hub.SetLogo(ctx, tx, v.User.AsActor(), v.User.OrgID, b.connection.ID, logo)
 		}, b.path("")+"?saved")
 	})(v)
 }
@@ -371,14 +371,14 @@ func (s *Server) saveConnectionLogo(v *page.Viewer) error {
 func (s *Server) changeLink(v *page.Viewer) error {
 	return s.atConsole(func(b bench) error {
 		if b.Form.Asked() == "withdraw" {
-			return s.turned(v, b, s.hub.WithdrawSetupLink)
+			return s.turned(v, b, s.Hub.WithdrawSetupLink)
 		}
 		language := cmp.Or(i18n.Tag(b.Form.Get("letter_language")), v.Language())
 		if err := s.site.Administration.CountInvitation(v.R.Context(), v.User.AsActor(), v.User.OrgID, b.Form.Get("email")); err != nil {
 			return err
 		}
 		return v.Do(func(ctx context.Context, tx *db.Tx) error {
-			return s.hub.SendSetupLink(ctx, tx, v.User.AsActor(), v.Organization, b.connection.ID, b.Form.Get("email"), language)
+			return s.Hub.SendSetupLink(ctx, tx, v.User.AsActor(), v.Organization, b.connection.ID, b.Form.Get("email"), language)
 		}, b.path("")+"?sent")
 	})(v)
 }

@@ -32,14 +32,14 @@ func (s asks) connection(v *page.Viewer) (bool, error) {
 			return s.confirm(v, q)
 		case "off":
 			q.Title, q.Button, q.Follows = v.Text("console.confirm.turn_off", "Name", c.Name), v.Text("console.sso.turn_off"), []string{v.Text("console.confirm.turn_off_what")}
-			return s.askLeaving(v, c, q, s.hub.TurnOff)
+			return s.askLeaving(v, c, q, s.Hub.TurnOff)
 		case "remove":
 			q.Title, q.Button, q.Follows = v.Text("console.confirm.remove", "Name", c.Name), v.Text("console.sso.remove"), []string{v.Text("console.sso.remove_what")}
-			return s.askLeaving(v, c, q, s.hub.Remove)
+			return s.askLeaving(v, c, q, s.Hub.Remove)
 		case "confirm":
 			q.Title, q.Button = v.Text("console.confirm.trust", "Name", c.Name), v.Text("console.trust.confirm")
 			q.First, q.Follows = v.Text("console.confirm.trust_first"), []string{v.Text("console.confirm.trust_what")}
-			return s.confirm(v, q, toConnection(v, c, seen(v, s.hub.Confirm)))
+			return s.confirm(v, q, toConnection(v, c, seen(v, s.Hub.Confirm)))
 		case "take", "discard":
 			return s.askWaiting(v, c, q)
 		}
@@ -75,10 +75,10 @@ func (s asks) askWaiting(v *page.Viewer, c federation.Connection, q confirmation
 	}
 	if v.Form.Asked() == "discard" {
 		q.Title, q.Button = v.Text("console.confirm.discard", "Name", c.Name), v.Text("console.trust.discard")
-		return s.confirm(v, q, toConnection(v, c, s.hub.Discard))
+		return s.confirm(v, q, toConnection(v, c, s.Hub.Discard))
 	}
 	q.Title, q.Button, q.Follows = v.Text("console.confirm.take", "Name", c.Name), v.Text("console.trust.take"), []string{v.Text("console.confirm.take_what")}
-	return s.confirm(v, q, toConnection(v, c, seen(v, s.hub.Take)))
+	return s.confirm(v, q, toConnection(v, c, seen(v, s.Hub.Take)))
 }
 
 // dash stands for what is empty.
@@ -102,7 +102,7 @@ func (s asks) setupLink(v *page.Viewer) (bool, error) {
 		return s.confirm(v, confirmation{
 			Title: v.Text("console.confirm.withdraw_link", "Email", l.Email), Button: v.Text("console.setup.withdraw"),
 			Follows: []string{v.Text("console.confirm.withdraw_what", "Email", l.Email)}, Back: v.Path("admin/connections", c.ID),
-		}, toConnection(v, c, s.hub.WithdrawSetupLink))
+		}, toConnection(v, c, s.Hub.WithdrawSetupLink))
 	})
 }
 

@@ -88,7 +88,7 @@ func (s *Server) arrangeConnections(v *page.Viewer) error {
 		return directory.ErrNotFound
 	}
 	return v.Do(func(ctx context.Context, tx *db.Tx) error {
-		return s.hub.MoveUp(ctx, tx, v.User.AsActor(), v.User.OrgID, id)
+		return s.Hub.MoveUp(ctx, tx, v.User.AsActor(), v.User.OrgID, id)
 	}, v.Path("admin/single-sign-on"))
 }
 
@@ -114,7 +114,7 @@ func (s *Server) addConnection(v *page.Viewer) error {
 	ctx := v.R.Context()
 	var c federation.Connection
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		c, err = s.hub.Create(ctx, tx, v.User.AsActor(), v.User.OrgID, federation.New{
+		c, err = s.Hub.Create(ctx, tx, v.User.AsActor(), v.User.OrgID, federation.New{
 			Provider: federation.Provider(v.Form.Get("provider")), Protocol: federation.Protocol(v.Form.Get("protocol")), Name: v.Form.Get("name"),
 		})
 		return err

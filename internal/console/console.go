@@ -18,6 +18,7 @@ import (
 	"parvis/internal/federation"
 	"parvis/internal/op"
 	"parvis/internal/page"
+	"parvis/internal/provisioning"
 )
 
 // Templates are the pages of this package, for page.Templates.
@@ -25,15 +26,22 @@ import (
 //go:embed templates/*.html
 var Templates embed.FS
 
+// Parts are what the pages are made from.
+type Parts struct {
+	Invitations *directory.Invitations
+	Domains     *domain.Prover
+	Resets      *credential.Resets
+	Hub         *federation.Hub
+	Provider    *op.Provider
+	Sources     *provisioning.Service
+}
+
 // Server answers the requests for these pages.
 type Server struct {
-	site        *page.Site
-	invitations *directory.Invitations
-	domains     *domain.Prover
-	resets      *credential.Resets
-	hub         *federation.Hub
-	provider    *op.Provider
-	words       sheet.Words // of files of people
+	Parts
+
+	site  *page.Site
+	words sheet.Words // of files of people
 }
 
 // The roles that may read a page, and those that may change it.
@@ -48,8 +56,8 @@ var (
 func owns(r directory.Role) bool { return r == directory.Owner }
 
 // Mount adds the pages to the site. The first word of each line says who may pass.
-func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.Prover, resets *credential.Resets, hub *federation.Hub, provider *op.Provider) {
-	s := &Server{site, invitations, domains, resets, hub, provider, wordsOf(site.Catalogue)}
+func Mount(site *page.Site, parts Parts) {
+	s := &Server{parts, site, wordsOf(site.Catalogue)}
 	ask := asks{s}
 	site.Console(reads, "GET /o/{org}/admin", s.overview)
 	site.Console(reads, "GET /o/{org}/admin/people", s.people)
@@ -70,6 +78,28 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/organization/logo", logoFields, s.showOrganization, s.saveLogo)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains", domainsFields, s.showDomains, s.addDomain)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/domains/{id}", nil, s.showDomain, s.changeDomain, ask.domain)
+	s.mountConnections(ask)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules, ask.passwordRules)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/second-step", secondStepRulesFields, s.showSecondStepRules, s.changeSecondStepRules, ask.secondStepRules)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/sessions", sessionRulesFields, s.showSessionRules, s.changeSessionRules, ask.sessionRules)
+	site.Console(reads, "GET /o/{org}/admin/applications", s.applications)
+	site.ConsoleForm(rules, rules, "/o/{org}/admin/applications/add", addApplicationFields, s.showAddApplication, s.addApplication)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}", tileFields, s.showApplication, s.changeApplication, ask.application)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/logo", logoFields, s.showApplication, s.saveApplicationLogo)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/place", placeFields, s.showApplication, s.placeApplication, ask.place)
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/sign-in", signInFields, s.showApplication, s.changeSettings(application.SignInPart))
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/tokens", tokensFields, s.showApplication, s.changeSettings(application.TokensPart))
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/claims", claimsFields, s.showApplication, s.changeSettings(application.ClaimsPart))
+	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/secrets", secretsFields, s.showApplication, s.changeSecrets, ask.secrets)
+	site.Console(reads, "GET /o/{org}/admin/applications/{id}/test", s.testApplication)
+	callers{s}.mount()
+	sources{s}.mount()
+	journal{s}.mount(ask)
+}
+
+// mountConnections adds the pages about single sign-on, and those behind the link of a company's IT.
+func (s *Server) mountConnections(ask asks) {
+	site := s.site
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/single-sign-on", connectionsFields, s.showConnections, s.arrangeConnections, ask.arrange)
 	site.ConsoleForm(rules, rules, "/o/{org}/admin/single-sign-on/add", addConnectionFields, s.showAddConnection, s.addConnection)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/single-sign-on/only", onlyFields, s.showOnly, s.changeOnly, ask.only)
@@ -91,21 +121,6 @@ func Mount(site *page.Site, invitations *directory.Invitations, domains *domain.
 	site.AnyoneForm("/connection-setup/details/{token}", detailsFields, s.behindLink(s.showConnection), s.sent(s.saveDetails))
 	site.AnyoneForm("/connection-setup/{token}", nil, s.behindLink(s.showConnection), s.sent(s.test))
 	site.Anyone("GET /connection-setup/tested/{reference}", s.setupTested)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/password", passwordRulesFields, s.showPasswordRules, s.changePasswordRules, ask.passwordRules)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/second-step", secondStepRulesFields, s.showSecondStepRules, s.changeSecondStepRules, ask.secondStepRules)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/rules/sessions", sessionRulesFields, s.showSessionRules, s.changeSessionRules, ask.sessionRules)
-	site.Console(reads, "GET /o/{org}/admin/applications", s.applications)
-	site.ConsoleForm(rules, rules, "/o/{org}/admin/applications/add", addApplicationFields, s.showAddApplication, s.addApplication)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}", tileFields, s.showApplication, s.changeApplication, ask.application)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/logo", logoFields, s.showApplication, s.saveApplicationLogo)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/place", placeFields, s.showApplication, s.placeApplication, ask.place)
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/sign-in", signInFields, s.showApplication, s.changeSettings(application.SignInPart))
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/tokens", tokensFields, s.showApplication, s.changeSettings(application.TokensPart))
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/claims", claimsFields, s.showApplication, s.changeSettings(application.ClaimsPart))
-	site.ConsoleForm(reads, rules, "/o/{org}/admin/applications/{id}/secrets", secretsFields, s.showApplication, s.changeSecrets, ask.secrets)
-	site.Console(reads, "GET /o/{org}/admin/applications/{id}/test", s.testApplication)
-	callers{s}.mount()
-	journal{s}.mount(ask)
 }
 
 // chip is a small label: a catalogue key and a colour of the style sheet.

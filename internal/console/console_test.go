@@ -124,6 +124,16 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/access/tokens/{id}":            readers, // the button is not for all of them
 		"GET /o/{org}/admin/access/machines/{id}":           readers,
 		"POST /o/{org}/admin/access/machines/{id}":          administrators,
+		"GET /o/{org}/admin/provisioning":                   readers,
+		"GET /o/{org}/admin/provisioning/add":               administrators,
+		"POST /o/{org}/admin/provisioning/add":              administrators,
+		"GET /o/{org}/admin/provisioning/{id}":              readers,
+		"POST /o/{org}/admin/provisioning/{id}":             administrators,
+		"GET /o/{org}/admin/provisioning/{id}/settings":     readers,
+		"POST /o/{org}/admin/provisioning/{id}/settings":    administrators,
+		"GET /o/{org}/admin/provisioning/{id}/token":        readers,
+		"POST /o/{org}/admin/provisioning/{id}/token":       administrators,
+		"GET /o/{org}/admin/provisioning/{id}/calls":        auditors,
 		"GET /o/{org}/admin/audit":                          auditors,
 		"GET /o/{org}/admin/audit/{id}":                     auditors,
 		"GET /o/{org}/admin/audit/export":                   auditors,
@@ -156,6 +166,12 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 				}
 				if route == "POST /o/{org}/admin/people/change" {
 					want = 400 // no page sends it empty
+				}
+				if route == "POST /o/{org}/admin/provisioning/add" || route == "POST /o/{org}/admin/provisioning/{id}/settings" {
+					want = 422
+				}
+				if route == "POST /o/{org}/admin/provisioning/{id}/token" {
+					want = 409 // it has two
 				}
 				if route == "POST /o/{org}/admin/single-sign-on" {
 					want = 404 // it names no connection
@@ -230,6 +246,8 @@ func (o organization) idFor(route string) string {
 		return o.token
 	case strings.Contains(route, "/access/machines/"):
 		return o.machine
+	case strings.Contains(route, "/provisioning/"):
+		return o.source
 	case strings.Contains(route, "/applications/"):
 		return o.application
 	}

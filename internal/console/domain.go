@@ -124,7 +124,7 @@ func (s *Server) changeDomain(v *page.Viewer) error {
 	ctx, actor := v.R.Context(), v.User.AsActor()
 	switch v.Form.Asked() {
 	case "check":
-		return v.Done(s.domains.Check(ctx, s.site.DB, actor, v.User.OrgID, id), v.Path("admin/domains", id)+"?checked")
+		return v.Done(s.Domains.Check(ctx, s.site.DB, actor, v.User.OrgID, id), v.Path("admin/domains", id)+"?checked")
 	case "remove":
 		return v.Do(removeDomain(v), v.Path("admin/domains")+"?removed")
 	}

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/naming"
 	"parvis/internal/page"
+	"parvis/internal/provisioning"
 )
 
 var (
@@ -55,6 +56,7 @@ func (s *Server) createGroup(v *page.Viewer) error {
 // members.
 type groupPage struct {
 	Group     directory.Group
+	Source    provisioning.Source // the directory that keeps the group here; zero for none
 	Query     query
 	Rows      []personRow
 	Pages     page.Pages
@@ -89,6 +91,11 @@ func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (group
 		people = nil
 		if p.Group, err = directory.GroupByID(ctx, tx, v.User.AsActor(), v.User.OrgID, id); err != nil {
 			return err
+		}
+		if p.Group.SourceID != "" {
+			if p.Source, err = provisioning.SourceByID(ctx, tx, v.User.AsActor(), v.User.OrgID, p.Group.SourceID); err != nil {
+				return err
+			}
 		}
 		for _, id := range ticked {
 			u, err := directory.UserByID(ctx, tx, v.User.OrgID, id)

@@ -135,6 +135,6 @@ func over(err error) error {
 
 func (s *Server) withdraw(v *page.Viewer) func(context.Context, *db.Tx) error {
 	return func(ctx context.Context, tx *db.Tx) error {
-		return s.invitations.Withdraw(ctx, tx, v.User.AsActor(), v.Organization.ID, v.ID())
+		return s.Invitations.Withdraw(ctx, tx, v.User.AsActor(), v.Organization.ID, v.ID())
 	}
 }

@@ -84,7 +84,7 @@ func (s *Server) unlink(v *page.Viewer, person, next string) error {
 
 func (s *Server) unlinks(v *page.Viewer, person string) func(context.Context, *db.Tx) error {
 	return func(ctx context.Context, tx *db.Tx) error {
-		return s.hub.Unlink(ctx, tx, v.User.AsActor(), v.User.OrgID, directory.UserID(person), v.Form.Get("link"))
+		return s.Hub.Unlink(ctx, tx, v.User.AsActor(), v.User.OrgID, directory.UserID(person), v.Form.Get("link"))
 	}
 }
 
@@ -103,7 +103,7 @@ func (s asks) approve(v *page.Viewer) (bool, error) {
 
 func (s *Server) approves(v *page.Viewer) func(context.Context, *db.Tx) error {
 	return func(ctx context.Context, tx *db.Tx) error {
-		return s.hub.Approve(ctx, tx, v.User.AsActor(), v.User.OrgID, v.ID())
+		return s.Hub.Approve(ctx, tx, v.User.AsActor(), v.User.OrgID, v.ID())
 	}
 }
 

@@ -149,7 +149,7 @@ func (s *Server) makesOnly(v *page.Viewer) func(context.Context, *db.Tx) error {
 		owners = append(owners, directory.UserID(id))
 	}
 	return func(ctx context.Context, tx *db.Tx) error {
-		return s.hub.MakeOnly(ctx, tx, v.User.AsActor(), v.User.OrgID, owners)
+		return s.Hub.MakeOnly(ctx, tx, v.User.AsActor(), v.User.OrgID, owners)
 	}
 }
 

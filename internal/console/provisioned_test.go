@@ -15,8 +15,9 @@ func TestThePageOfAPersonWithoutAWayIn(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	var u directory.User
+	source := w.Directory(t, w.alpha.Organization)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		u, err = directory.Provision(ctx, tx, idptest.DirectoryOf(w.alpha.Organization, "src_1"), directory.User{
+		u, err = directory.Provision(ctx, tx, source, directory.User{
 			OrgID: w.alpha.ID, Email: "ada@alpha.example", Name: "Countess", GivenName: "Ada", FamilyName: "Lovelace", ExternalID: "00u-77", Language: "en",
 		})
 		return err
@@ -24,7 +25,7 @@ func TestThePageOfAPersonWithoutAWayIn(t *testing.T) {
 	b, path := w.alpha.browsers[directory.Helpdesk], "/o/alpha/admin/people/"+string(u.ID)
 	idptest.Want(t, seen(t, b.Get("/o/alpha/admin/people?q=countess"), 200), idptest.Says("console.state.no_way_in"))
 	page := seen(t, b.Get(path), 200)
-	idptest.Want(t, page, idptest.Says("console.state.no_way_in"), idptest.Says("console.person.no_way_in"), idptest.Says("console.person.kept"),
+	idptest.Want(t, page, idptest.Says("console.state.no_way_in"), idptest.Says("console.person.no_way_in"), idptest.Says("console.person.kept", "Source", source.Name),
 		idptest.Shows("Lovelace"), idptest.Shows("00u-77"), idptest.Says("console.deed.reset_invites"), idptest.NoLink(path+"/email"))
 	change := url.Values{"person[]": {string(u.ID)}, "deed": {"reset"}}
 	confirm := seen(t, b.Post("/o/alpha/admin/people/change", change), 200)
@@ -44,13 +45,14 @@ func TestAGroupOfADirectoryIsNotChangedHere(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	var g directory.Group
+	source := w.Directory(t, w.alpha.Organization)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		g, err = directory.ProvisionGroup(ctx, tx, idptest.DirectoryOf(w.alpha.Organization, "src_1"), w.alpha.ID, "Staff", "g-1")
+		g, err = directory.ProvisionGroup(ctx, tx, source, w.alpha.ID, "Staff", "g-1")
 		return err
 	})
 	b, path := w.alpha.browsers[directory.Administrator], "/o/alpha/admin/groups/"+g.ID
 	member := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
-	idptest.Want(t, seen(t, b.Get(path), 200), idptest.Says("console.group.kept"), idptest.NoField("name"), idptest.NoLink(path+"/add"))
+	idptest.Want(t, seen(t, b.Get(path), 200), idptest.Says("console.group.kept", "Source", source.Name), idptest.NoField("name"), idptest.NoLink(path+"/add"))
 	for name, send := range map[string]func() *idptest.Page{
 		"renamed": func() *idptest.Page { return b.Post(path, url.Values{"name": {"Others"}, "do": {"rename"}}) },
 		"deleted": func() *idptest.Page { return b.Post(path, url.Values{"do": {"delete"}, "confirmed": {"yes"}}) },

@@ -85,7 +85,7 @@ func (s *Server) changeSettings(part application.Part) func(*page.Viewer) error 
 		if !keep(v.Form, a.Kind, &to, of) {
 			return errNothingSent
 		}
-		if err := s.provider.Reach.Check(ctx, a.Application, to); err != nil {
+		if err := s.Provider.Reach.Check(ctx, a.Application, to); err != nil {
 			return err
 		}
 		return saved(v, s.withApplication(v, func(tx *db.Tx, c application.Application) error {

@@ -17,6 +17,7 @@ import (
 	"parvis/internal/domain"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
+	"parvis/internal/provisioning"
 	"parvis/internal/secret"
 )
 
@@ -32,8 +33,8 @@ type organization struct {
 	directory.Organization
 	browsers map[directory.Role]*idptest.Browser
 	// One id of each kind that the console's paths name.
-	user, invitation, event, domain, group, connection, attempt, application, token, machine string
-	others                                                                                   []string // further users, of an organization that freight made
+	user, invitation, event, domain, group, connection, attempt, application, token, machine, source string
+	others                                                                                           []string // further users, of an organization that freight made
 }
 
 func start(t *testing.T, change ...func(*app.Settings)) *world {
@@ -61,8 +62,44 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	o.connection, o.attempt = w.provider(t, o.ID, "Provider of "+short)
 	o.application, _ = w.application(t, o.ID, "Books of "+short)
 	o.token, o.machine = w.callers(t, o.ID, directory.UserID(o.user), "Payroll of "+short)
+	o.source = w.source(t, o.ID, "Directory of "+short)
 	o.event = w.events(t, o.ID, "organization.created")[0].ID
 	return o
+}
+
+// source makes a directory that is on, with as many tokens as it may have. It made one person and asked for another, who
+// is here already.
+func (w *world) source(t *testing.T, org directory.OrgID, name string) string {
+	t.Helper()
+	var s provisioning.Source
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		if s, err = w.Sources.Create(ctx, tx, directory.Operator(), org, provisioning.Settings{Name: name, Provider: "entra"}, true); err != nil {
+			return err
+		}
+		if err = w.Sources.Turn(ctx, tx, directory.Operator(), org, s.ID, provisioning.On); err == nil {
+			for range 2 {
+				if _, _, err = w.Sources.Issue(ctx, tx, directory.Operator(), org, s.ID); err != nil {
+					return err
+				}
+			}
+		}
+		return err
+	})
+	here := "here@" + strings.ToLower(string(org)[4:10]) + ".example"
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := directory.CreateFederated(ctx, tx, directory.User{OrgID: org, Email: here, Name: "Here before " + name, Role: directory.Member, Language: "en"}, "")
+		return err
+	})
+	for _, email := range []string{"hired@" + string(org)[4:10] + ".example", here} {
+		err := w.Sources.Write(t.Context(), s, provisioning.Call{Method: "POST", Path: "/Users"}, func(tx *db.Tx, s provisioning.Source) error {
+			_, err := w.Sources.CreatePerson(t.Context(), tx, s, provisioning.Person{Email: email, Name: "Hired by " + name, Active: true})
+			return err
+		})
+		if err != nil && email != here {
+			t.Fatal(err)
+		}
+	}
+	return s.ID
 }
 
 // callers makes a token of a user, and a machine with a right that the user gave.

@@ -8,6 +8,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/mail"
 	"parvis/internal/naming"
 )
 
@@ -19,8 +20,6 @@ var (
 	ErrShutOutHere = fault.New(fault.Conflict, "directory.shut_out_here")
 	// ErrNoWayIn keeps the administration from somebody who cannot sign in yet.
 	ErrNoWayIn = fault.New(fault.Conflict, "directory.no_way_in")
-	// ErrAddressHeld answers a source that names an address which some user has.
-	ErrAddressHeld = fault.Field("email", "directory.address_held")
 	// ErrInvitedOften keeps an address that nobody has proved from too many letters.
 	ErrInvitedOften = fault.New(fault.Throttled, "directory.invited_often")
 )
@@ -57,7 +56,7 @@ func Provision(ctx context.Context, tx *db.Tx, actor Actor, u User) (User, error
 		return User{}, err
 	}
 	if _, taken, err := ownerOf(ctx, tx, u.OrgID, address); err != nil || taken {
-		return User{}, orFault(err, ErrAddressHeld)
+		return User{}, orFault(err, ErrAddressTaken)
 	}
 	u.ID, u.Role, u.SourceID = NewUserID(), Member, actor.ID
 	if u, err = insertUser(ctx, tx, u); err != nil {
@@ -147,6 +146,55 @@ func SetGroupSource(ctx context.Context, tx *db.Tx, actor Actor, g Group, source
 		return nil
 	}
 	return g.record(ctx, tx, actor, "group.source_changed", audit.Fields{"source": g.SourceID}, audit.Fields{"source": source})
+}
+
+// ReleaseSource lets go of all that a source keeps, and returns how many people that was.
+func ReleaseSource(ctx context.Context, tx *db.Tx, org OrgID, source string) (int64, error) {
+	if _, err := tx.Exec(ctx, `
+		update groups set source_id = null, external_id = null, changed_at = $1
+		where org_id = $2 and source_id = $3`, db.Time(tx.Now()), string(org), source); err != nil {
+		return 0, err
+	}
+	return tx.Exec(ctx, `
+		update users set source_id = null, external_id = null, shut_out_by = null, changed_at = $1
+		where org_id = $2 and source_id = $3`, db.Time(tx.Now()), string(org), source)
+}
+
+// Set gives a user whom a source keeps another address at once, and writes to both addresses if
+// the user can sign in. The caller has judged that nothing needs to be proved.
+func (c *EmailChanges) Set(ctx context.Context, tx *db.Tx, actor Actor, who Candidate, email string) (User, error) {
+	if actor.Kind != KindSource || actor.ID != who.User.SourceID {
+		return User{}, ErrDenied
+	}
+	before, err := Governed(ctx, tx, actor, who.User.OrgID, who.User.ID)
+	if err == nil && !before.DeletedAt.IsZero() {
+		err = ErrDeleted
+	}
+	if err != nil {
+		return User{}, err
+	}
+	if _, err := c.end(ctx, tx, before); err != nil {
+		return User{}, err
+	}
+	now, err := setEmail(ctx, tx, before, email)
+	if err != nil {
+		return User{}, err
+	}
+	if before.HasWayIn() {
+		for _, to := range []User{before, now} {
+			deed, err := c.deed(ctx, tx, Candidate{to, who.Organization})
+			if err != nil {
+				return User{}, err
+			}
+			if _, err := c.Outbox.Put(ctx, tx, to.Letter(mail.EmailChangedParameters{Deed: deed, New: now.Email})); err != nil {
+				return User{}, err
+			}
+		}
+	}
+	e := actor.Event(now.OrgID, "user.email_changed")
+	e.Target, e.TargetName = string(now.ID), now.Name
+	e.Before, e.After = audit.Fields{"email": before.Email}, audit.Fields{"email": now.Email, "requested_by": actor.ID}
+	return now, audit.Record(ctx, tx, e)
 }
 
 // ProvisionGroup makes a group that a source names, without members.

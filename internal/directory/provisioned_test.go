@@ -60,7 +60,7 @@ func TestOnlyASourceProvisions(t *testing.T) {
 	expect.Equal(t, "what is kept", fmt.Sprint(u.Email, u.Role, u.GivenName, u.FamilyName, u.SourceID, u.ExternalID, u.HasWayIn(), u.Closed()),
 		fmt.Sprint("Ada@alpha.example", directory.Member, "Ada", "Lovelace", "src_1", "ext-Ada@alpha.example", false, nil))
 	for name, email := range map[string]string{"the same address": "ADA@alpha.example", "somebody's": "owner@alpha.example"} {
-		if _, err := h.provision(src, o, email); !errors.Is(err, directory.ErrAddressHeld) {
+		if _, err := h.provision(src, o, email); !errors.Is(err, directory.ErrAddressTaken) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -122,14 +122,14 @@ func TestWhatASourceKeepsIsChangedThereAlone(t *testing.T) {
 	if err := rename(src, func(p *directory.Profile) { p.Name = "Augusta Ada King" }); err != nil {
 		t.Errorf("its source: %v", err)
 	}
-	// No directory keeps an owner: who becomes one leaves the source.
+	// No directory changes an owner, who is out of its hands.
 	if err := h.update(func(ctx context.Context, tx *db.Tx) error {
 		return directory.ChangeRole(ctx, tx, owner.AsActor(), o.ID, u.ID, directory.Owner)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if now := h.now(u); now.SourceID != "" || now.ExternalID != "" {
-		t.Errorf("an owner is kept by %q as %q", now.SourceID, now.ExternalID)
+	if err := rename(src, func(p *directory.Profile) { p.Name = "X" }); !errors.Is(err, directory.ErrDenied) {
+		t.Errorf("its source renames an owner: %v", err)
 	}
 	if err := rename(u.AsActor(), func(p *directory.Profile) { p.Name = "Ada" }); err != nil {
 		t.Errorf("an owner renames themselves: %v", err)

@@ -214,10 +214,7 @@ func ChangeRole(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserI
 	e := actor.Event(org, "user.role_changed")
 	e.Target, e.TargetName = string(u.ID), u.Name
 	e.Before, e.After = audit.Fields{"role": u.Role}, audit.Fields{"role": role}
-	if err := audit.Record(ctx, tx, e); err != nil || role != Owner {
-		return err
-	}
-	return SetSource(ctx, tx, actor, u, "", "") // no directory keeps an owner
+	return audit.Record(ctx, tx, e)
 }
 
 // keepAnOwner returns a fault for the only active owner of an organization who can sign in. Where

@@ -76,6 +76,15 @@ type Reason struct {
 	Args map[string]any
 }
 
+// Pairs returns the values for the placeholders as pairs of name and value.
+func (r Reason) Pairs() []any {
+	var pairs []any
+	for name, value := range r.Args {
+		pairs = append(pairs, name, value)
+	}
+	return pairs
+}
+
 // Error is a fault. Faults are package variables. Compare them with errors.Is, which
 // compares only the keys, so that a copy with arguments still matches its original.
 type Error struct {

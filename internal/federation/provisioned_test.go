@@ -26,7 +26,7 @@ func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
 	w.inside(w.enter(b, idp, c, person(ada)), w.org, "Ada of the Directory")
 	got := w.user(w.org, ada)
 	expect.Equal(t, "who came in", fmt.Sprint(got.ID, got.Linked, got.LastSignInAt.IsZero(), got.SourceID, got.Role),
-		fmt.Sprint(made.ID, true, false, "src_1", directory.Member))
+		fmt.Sprint(made.ID, true, false, made.SourceID, directory.Member))
 	if n := len(w.LettersTo(t, ada)); n != 0 {
 		t.Errorf("%d letters to somebody who came in by single sign-on for the first time", n)
 	}
@@ -38,8 +38,9 @@ func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
 		t.Errorf("%d letters to somebody who was here before", n)
 	}
 	// The directory lets go of them: at once, and the provider lets nobody back in.
+	source := w.Directory(t, w.org)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		return directory.Deactivate(ctx, tx, idptest.DirectoryOf(w.org, "src_1"), w.org.ID, made.ID)
+		return directory.Deactivate(ctx, tx, source, w.org.ID, made.ID)
 	})
 	w.outside(b, w.org)
 	w.refused(w.Browser(t), w.enter(w.Browser(t), idp, c, person(ada)), c, "active")

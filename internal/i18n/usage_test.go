@@ -29,6 +29,9 @@ var dynamic = []string{
 	"language.weekday.",
 	"language.place.",
 	"mail.federation.",
+	"mail.source.",
+	"provisioning.did.",
+	"provisioning.did.waits.",
 	"federation.check.",
 	"federation.fix.",
 	"federation.provider.",
@@ -40,6 +43,12 @@ var dynamic = []string{
 	"federation.outbound.",
 	"access.scope.",
 	"access.area.",
+	"console.provisioning.provider.",
+	"console.provisioning.confirm.",
+	"console.provisioning.waits.",
+	"console.provisioning.agree.",
+	"console.provisioning.follows.",
+	"console.provisioning.guide.",
 	"console.application.kind.",
 	"console.application.kind_what.",
 	"console.application.audience.",
@@ -59,7 +68,7 @@ var dynamic = []string{
 var (
 	// Keys are quoted in Go, and in templates: .T "web.home.title". The keys of an area
 	// that is missing here would not be checked.
-	usedKey = regexp.MustCompile("[\"`]((?:access|administration|api|audit|console|credential|directory|fault|federation|language|mail|op|page|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
+	usedKey = regexp.MustCompile("[\"`]((?:access|administration|api|audit|console|credential|directory|fault|federation|language|mail|op|page|provisioning|session|signin|web)\\.[a-z0-9_.]+)[\"`]")
 	// "page.css" names a file and "web.go" another.
 	fileName = regexp.MustCompile(`\.(css|go|html|ico|js|json|mjs|png|sql|svg|txt|woff2)$`)
 )

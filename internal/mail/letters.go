@@ -105,6 +105,8 @@ func parse(kind string, raw []byte) (Parameters, error) {
 		return parseAs[EmailChangedParameters](raw)
 	case MachineRestsParameters{}.kind():
 		return parseAs[MachineRestsParameters](raw)
+	case SourceParameters{}.kind():
+		return parseAs[SourceParameters](raw)
 	case DomainParameters{}.kind():
 		return parseAs[DomainParameters](raw)
 	}

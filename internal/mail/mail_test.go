@@ -294,6 +294,11 @@ func TestLettersReadWell(t *testing.T) {
 	} {
 		kinds[p.kind()] = p
 	}
+	for _, what := range []string{SourceShutOutMany, SourceShutsOutOwner, SourceTokenEnds} {
+		kinds["source_"+what] = SourceParameters{
+			Organization: "Acme & Söhne", Name: "Grace O’Malley", What: what, Source: "Entra", Person: "Ada Lovelace", Email: "ada@example.org", Count: 24, When: when, Link: page,
+		}
+	}
 	for _, what := range []string{BreakGlassUsed, FederationReverted, FederationFails, CertificateEnding, MetadataRenewed, MetadataRefused, ConnectionTurnedOn, ConnectionTurnedOff, ConnectionWaits, ConnectionChanged, ConnectionConfirmed, AccountLinked, AccountUnlinked} {
 		kinds["federation_"+what] = FederationParameters{
 			Organization: "Acme & Söhne", Name: "Grace O’Malley", What: what, Connection: "Okta", Person: "Ada Lovelace", Email: "ada@example.org", When: when, Link: page,

@@ -47,6 +47,7 @@ const (
 	DeviceCode    Purpose = "device code"
 	UserCode      Purpose = "user code"
 	APIToken      Purpose = "API token"
+	SourceToken   Purpose = "source token"
 )
 
 // Token is a random value that proves something about its holder. It cannot be logged or

@@ -1,0 +1,108 @@
+package provisioning
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/mail"
+)
+
+// The measure: what a source takes away within an hour that is more than mostTaken and more than
+// this share of its people looks like a mistake. Who is let go is shut out all the same, at once.
+const (
+	within    = time.Hour
+	mostTaken = 10
+	onePart   = 5 // a fifth
+)
+
+// held marks the call under way as one that waits for an administrator.
+func (s Source) held() {
+	if s.record != nil {
+		s.record.held = true
+	}
+}
+
+func beyond(taken, people int) bool { return taken > mostTaken && taken*onePart > people }
+
+// people counts whom the source keeps, or kept within the hour.
+func (s Source) people(ctx context.Context, tx *db.Tx) (n int, err error) {
+	_, err = tx.One(ctx, db.Into(&n), `
+		select count(*) from users
+		where org_id = $1 and source_id = $2 and (deleted_at is null or deleted_at > $3)`,
+		string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
+	return n, err
+}
+
+// shutOut counts whom the source shut out within the hour and did not let in again.
+func (s Source) shutOut(ctx context.Context, tx *db.Tx) (n int, err error) {
+	_, err = tx.One(ctx, db.Into(&n), `
+		select count(*) from users
+		where org_id = $1 and shut_out_by = $2 and deactivated_at > $3`,
+		string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
+	return n, err
+}
+
+// beyondMeasure reports whether the source would have shut out too many with so many more. A batch
+// of which an administrator was told already stays one until it is settled.
+func (s Source) beyondMeasure(ctx context.Context, tx *db.Tx, more int) (bool, error) {
+	if !s.Brake {
+		return false, nil
+	}
+	var id string
+	if told, err := tx.One(ctx, db.Into(&id), `
+		select id from source_waiting
+		where org_id = $1 and source_id = $2 and kind = $3 and settled_at is null`, string(s.OrgID), s.ID, string(WholeBatch)); err != nil || told {
+		return told, err
+	}
+	taken, err := s.shutOut(ctx, tx)
+	if err != nil || taken+more <= mostTaken {
+		return false, err
+	}
+	people, err := s.people(ctx, tx)
+	return beyond(taken+more, people), err
+}
+
+// brake tells the administrators once that a source shut out too many. The source went on, and one
+// button brings all of them back.
+func (s *Service) brake(ctx context.Context, tx *db.Tx, source Source) error {
+	over, err := source.beyondMeasure(ctx, tx, 0)
+	if err != nil || !over {
+		return err
+	}
+	source.waitFor(WholeBatch, source.ID, source.Name, Details{Since: tx.Now().Add(-within)})
+	return nil
+}
+
+// takes counts memberships that a source is about to take away, and reports whether they are
+// beyond the measure: then they are held.
+func (s Source) takes(ctx context.Context, tx *db.Tx, memberships int) (bool, error) {
+	if !s.Brake || memberships == 0 {
+		return false, nil
+	}
+	lost, since := s.lost+memberships, s.lostSince
+	if since.IsZero() || tx.Now().Sub(since) >= within {
+		lost, since = memberships, tx.Now()
+	}
+	if lost > mostTaken {
+		people, err := s.people(ctx, tx)
+		if err != nil || beyond(lost, people) {
+			return err == nil, err
+		}
+	}
+	if _, err := tx.Exec(ctx, `update sources set lost = $1, lost_since = $2 where org_id = $3 and id = $4`,
+		lost, db.Time(since), string(s.OrgID), s.ID); err != nil {
+		return false, fmt.Errorf("counting what %s takes away: %w", s.ID, err)
+	}
+	return false, nil
+}
+
+// alarm writes the letter about a batch.
+func (s *Service) alarm(ctx context.Context, tx *db.Tx, source Source) error {
+	taken, err := source.shutOut(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, source, mail.SourceParameters{What: mail.SourceShutOutMany, Count: taken}, false)
+}

@@ -1,0 +1,326 @@
+package provisioning
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/domain"
+	"parvis/internal/fault"
+	"parvis/internal/i18n"
+	"parvis/internal/mail"
+	"parvis/internal/naming"
+)
+
+// The faults of what a source says of a person.
+var (
+	// ErrUniqueness answers a source that would make who is there already.
+	ErrUniqueness = fault.New(fault.Conflict, "provisioning.uniqueness")
+	// ErrOwner answers a source that would shut out an owner.
+	ErrOwner = fault.New(fault.Denied, "provisioning.owner")
+	// ErrOwnerStays answers an administrator who would hand an owner to a source.
+	ErrOwnerStays = fault.New(fault.Conflict, "provisioning.owner_stays")
+	// ErrAddressOutside answers a source that gives somebody who signs in an address of a domain
+	// that the organization has not proven.
+	ErrAddressOutside = fault.Field("email", "provisioning.address_outside")
+	ErrDocument       = fault.New(fault.TooLarge, "provisioning.document_too_large")
+)
+
+// mostDocument is how many bytes of what was sent are kept.
+const mostDocument = 64 << 10
+
+// Person is what a source says of somebody.
+type Person struct {
+	Email      string
+	Name       string // shown; empty to put it together
+	GivenName  string
+	FamilyName string
+	ExternalID string
+	Active     bool
+	Language   i18n.Tag // used when the person is made; later it is theirs to choose
+	TimeZone   string   // the same
+	Document   []byte   // all that was sent, as JSON, to be read again
+}
+
+// profile returns the person's names, and what the person chose otherwise.
+func (p Person) profile(chosen directory.Profile) directory.Profile {
+	whole := strings.TrimSpace(p.GivenName + " " + p.FamilyName)
+	local, _, _ := strings.Cut(p.Email, "@")
+	chosen.Name, chosen.GivenName, chosen.FamilyName = cmp.Or(strings.TrimSpace(p.Name), whole, local), p.GivenName, p.FamilyName
+	return chosen
+}
+
+// CreatePerson makes a person whom the source names. Nobody who is there already is attached by
+// that: it is refused, and waits for an administrator (R-SCM-04).
+func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p Person) (Provisioned, error) {
+	if len(p.Document) > mostDocument {
+		return Provisioned{}, ErrDocument
+	}
+	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
+	if err != nil {
+		return Provisioned{}, err
+	}
+	there, err := directory.Addressed(ctx, tx, source.OrgID, []string{p.Email})
+	if err != nil {
+		return Provisioned{}, err
+	}
+	if len(there) > 0 {
+		if u := there[0]; u.SourceID != source.ID && u.Role != directory.Owner {
+			source.waitFor(AdoptPerson, string(u.ID), u.Name, Details{Email: u.Email, ExternalID: p.ExternalID})
+		}
+		return Provisioned{}, ErrUniqueness.With("Email", p.Email)
+	}
+	chosen := directory.Profile{Language: p.Language, TimeZone: p.TimeZone}
+	if !i18n.Known(chosen.Language) {
+		chosen.Language = org.Language
+	}
+	if _, known := i18n.Zone(chosen.TimeZone); !known {
+		chosen.TimeZone = ""
+	}
+	profile := p.profile(chosen)
+	u, err := directory.Provision(ctx, tx, source.Actor(), directory.User{
+		OrgID: source.OrgID, Email: p.Email, Name: profile.Name, GivenName: profile.GivenName, FamilyName: profile.FamilyName,
+		Language: profile.Language, TimeZone: profile.TimeZone, ExternalID: p.ExternalID,
+	})
+	if err != nil {
+		return Provisioned{}, err
+	}
+	source.did("created", "Name", u.Name, "Email", u.Email)
+	if err := keepDocument(ctx, tx, u, p.Document); err != nil {
+		return Provisioned{}, err
+	}
+	if !p.Active {
+		err = directory.Deactivate(ctx, tx, source.Actor(), source.OrgID, u.ID)
+	} else {
+		err = s.invite(ctx, tx, source, org, u)
+	}
+	if err != nil {
+		return Provisioned{}, err
+	}
+	return source.Person(ctx, tx, string(u.ID))
+}
+
+// invite sends an invitation to a person without a way in, where the source does so and no
+// connection of the organization would let them in.
+func (s *Service) invite(ctx context.Context, tx *db.Tx, source Source, org directory.Organization, u directory.User) error {
+	if !source.Invites {
+		return nil
+	}
+	comesIn, err := s.comesIn(ctx, tx, u)
+	if err != nil || comesIn {
+		return err
+	}
+	_, err = s.Invitations.Send(ctx, tx, source.Actor(), org, directory.NewInvitation{Email: u.Email, Name: u.Name, Role: u.Role, Language: u.Language})
+	if errors.Is(err, directory.ErrAlreadyInvited) {
+		return nil
+	}
+	if err == nil {
+		source.did("invited", "Name", u.Name, "Email", u.Email)
+	}
+	return err
+}
+
+// Invites reports whether a user who has no way in yet is let in by an invitation: no connection would
+// let them in, and the source that keeps them, if one does, sends invitations.
+func (s *Service) Invites(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	if u.Provisioned() {
+		source, err := sourceByID(ctx, r, u.OrgID, u.SourceID)
+		if err != nil || !source.Invites {
+			return false, err
+		}
+	}
+	comesIn, err := s.comesIn(ctx, r, u)
+	return err == nil && !comesIn, err
+}
+
+// comesIn reports whether a connection would let a user in who has no way in yet. Owners and
+// administrators would have to prove more than they can (decision 0044).
+func (s *Service) comesIn(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	address, err := naming.ParseAddress(u.Email)
+	if err != nil || u.Role == directory.Owner || u.Role == directory.Administrator {
+		return false, err
+	}
+	return s.ComesIn(ctx, r, u.OrgID, address)
+}
+
+func keepDocument(ctx context.Context, tx *db.Tx, u directory.User, document []byte) error {
+	if _, err := tx.Exec(ctx, `
+		insert into provisioned (org_id, user_id, document)
+		values ($1, $2, $3)
+		on conflict (org_id, user_id) do update set document = excluded.document`, string(u.OrgID), string(u.ID), string(document)); err != nil {
+		return fmt.Errorf("keeping what was sent of %s: %w", u.ID, err)
+	}
+	return nil
+}
+
+// PutPerson makes a person what the source says, as far as a source may.
+func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, id string, p Person) (Provisioned, error) {
+	if len(p.Document) > mostDocument {
+		return Provisioned{}, ErrDocument
+	}
+	was, err := source.Person(ctx, tx, id)
+	if err != nil {
+		return Provisioned{}, err
+	}
+	u := was.User
+	if u.Role == directory.Owner {
+		return s.putOwner(ctx, tx, source, was, p)
+	}
+	if u, err = s.setAddress(ctx, tx, source, u, p.Email); err != nil {
+		return Provisioned{}, err
+	}
+	if profile := p.profile(u.Profile()); profile != u.Profile() {
+		if err := directory.ChangeProfile(ctx, tx, source.Actor(), source.OrgID, u.ID, profile); err != nil {
+			return Provisioned{}, err
+		}
+		source.did("renamed", "Name", profile.Name)
+	}
+	if err := directory.SetSource(ctx, tx, source.Actor(), u, source.ID, p.ExternalID); err != nil {
+		return Provisioned{}, err
+	}
+	if err := keepDocument(ctx, tx, u, p.Document); err != nil {
+		return Provisioned{}, err
+	}
+	if err := s.setActive(ctx, tx, source, u, p.Active); err != nil {
+		return Provisioned{}, err
+	}
+	return source.Person(ctx, tx, id)
+}
+
+// putOwner keeps an owner as they are: who became one leaves the source's hands. Only what would
+// shut them out is refused, and told to the owners.
+func (s *Service) putOwner(ctx context.Context, tx *db.Tx, source Source, was Provisioned, p Person) (Provisioned, error) {
+	if !p.Active && was.User.DeactivatedAt.IsZero() {
+		return Provisioned{}, source.refuseOwner(was.User)
+	}
+	source.did("owner_kept", "Name", was.User.Name)
+	return was, keepDocument(ctx, tx, was.User, p.Document)
+}
+
+func (s Source) refuseOwner(u directory.User) error {
+	s.waitFor(ShutOutOwner, string(u.ID), u.Name, Details{Email: u.Email})
+	return ErrOwner.With("Name", u.Name)
+}
+
+// setAddress gives a person another address: a member within proven domains at once, anybody else
+// once an administrator agrees, and who cannot sign in yet in any case.
+func (s *Service) setAddress(ctx context.Context, tx *db.Tx, source Source, u directory.User, email string) (directory.User, error) {
+	address, err := naming.ParseAddress(email)
+	if err != nil || address.Key == u.AddressKey() {
+		return u, err
+	}
+	if u.HasWayIn() {
+		held, err := domain.Holds(ctx, tx, source.OrgID, address)
+		switch {
+		case err != nil:
+			return u, err
+		case !held:
+			return u, ErrAddressOutside
+		case u.Role != directory.Member:
+			source.waitFor(ChangeAddress, string(u.ID), u.Name, Details{Email: address.Text})
+			return u, nil
+		}
+	}
+	return s.replaceAddress(ctx, tx, source, source.Actor(), directory.Candidate{User: u}, address.Text)
+}
+
+func (s *Service) replaceAddress(ctx context.Context, tx *db.Tx, source Source, actor directory.Actor, who directory.Candidate, email string) (directory.User, error) {
+	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
+	if err != nil {
+		return who.User, err
+	}
+	who.Organization = org
+	now, err := s.Emails.Set(ctx, tx, actor, who, email)
+	if err != nil {
+		return who.User, err
+	}
+	source.did("moved", "Name", now.Name, "Email", now.Email)
+	if !now.HasWayIn() && now.Closed() == nil {
+		err = s.invite(ctx, tx, source, org, now)
+	}
+	return now, err
+}
+
+// setActive shuts a person out at once, or undoes what the source itself did.
+func (s *Service) setActive(ctx context.Context, tx *db.Tx, source Source, u directory.User, active bool) error {
+	switch {
+	case active == u.DeactivatedAt.IsZero():
+		return nil
+	case !active:
+		if err := directory.Deactivate(ctx, tx, source.Actor(), source.OrgID, u.ID); err != nil {
+			return err
+		}
+		source.did("shut_out", "Name", u.Name)
+		return s.brake(ctx, tx, source)
+	}
+	err := directory.Reactivate(ctx, tx, source.Actor(), source.OrgID, u.ID)
+	if errors.Is(err, directory.ErrShutOutHere) {
+		source.waitFor(LetInAgain, string(u.ID), u.Name, Details{Email: u.Email})
+		return nil // the person stays out, and the answer says so
+	}
+	if err == nil {
+		source.did("let_in", "Name", u.Name)
+	}
+	return err
+}
+
+// DeletePerson deletes a person. Beyond the measure the person is only shut out, and the deletion
+// waits for an administrator.
+func (s *Service) DeletePerson(ctx context.Context, tx *db.Tx, source Source, id string) (held bool, err error) {
+	p, err := source.Person(ctx, tx, id)
+	if err != nil {
+		return false, err
+	}
+	u := p.User
+	if u.Role == directory.Owner {
+		return false, source.refuseOwner(u)
+	}
+	beyond, err := source.beyondMeasure(ctx, tx, 1)
+	if err != nil {
+		return false, err
+	}
+	if beyond {
+		if err := s.setActive(ctx, tx, source, u, false); err != nil {
+			return false, err
+		}
+		source.waitFor(DeletePerson, string(u.ID), u.Name, Details{Email: u.Email})
+		source.held()
+		return true, nil
+	}
+	if err := directory.Delete(ctx, tx, source.Actor(), source.OrgID, u.ID); err != nil {
+		return false, err
+	}
+	source.did("deleted", "Name", u.Name)
+	return false, s.brake(ctx, tx, source)
+}
+
+// tell writes to the administrators of an organization about a source, or to its owners only.
+func (s *Service) tell(ctx context.Context, tx *db.Tx, source Source, p mail.SourceParameters, owners bool) error {
+	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
+	if err != nil {
+		return err
+	}
+	all, err := directory.Administrators(ctx, tx, source.OrgID)
+	if err != nil {
+		return err
+	}
+	if p.When.IsZero() {
+		p.When = tx.Now()
+	}
+	p.Organization, p.Source = org.DisplayName, source.Name
+	p.Link = s.Base + org.Path("admin", "provisioning", source.ID)
+	for _, a := range all {
+		if owners && a.Role != directory.Owner {
+			continue
+		}
+		p.Name = a.Name
+		if _, err := s.Outbox.Put(ctx, tx, a.Letter(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
