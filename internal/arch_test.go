@@ -42,6 +42,9 @@ var packages = []struct{ name, imports, tables string }{
 	{"credential", "db fault secret i18n jose audit lifetime mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit lifetime mail directory", "browsers sessions session_rules active_people active_days"},
 	{"signin", "db fault secret i18n audit lifetime limit mail directory naming credential session", "attempts second_step_rules"},
+	// What a customer's directory says by SCIM is judged in a room that sees neither a table nor a request.
+	{"scim/document", "fault", ""},
+
 	// Applications, without a word of OAuth's. What they send is judged in rooms that see
 	// neither a table nor a page.
 	{"application/redirect", "", ""},
@@ -69,6 +72,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"page", "db fault secret i18n picture number directory naming session signin administration edge", ""},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
+	{"scim", "db fault secret i18n directory provisioning edge scim/document", ""},
 	{"op", "db fault secret i18n number lifetime jose audit limit outbound directory naming session signin access application application/redirect application/proof edge",
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
@@ -79,7 +83,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet provisioning application access once edge page op federation federation/saml federation/oidc upstream api/form", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "provisioning api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation web console", ""},
+	{"app", "provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"dbtest", "db secret", ""},

@@ -19,7 +19,7 @@ func main() {
 	work := flag.String("work", "", "a folder for its data")
 	quick := flag.Bool("quick", false, "one round of short runs")
 	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
-	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console or api")
+	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api or scim")
 	flag.Parse()
 	if *bare != "" {
 		log.Fatal(serveBare(*bare))
@@ -55,7 +55,7 @@ func run(binary, work, only string, quick bool) error {
 	for _, part := range []struct {
 		name string
 		run  func() error
-	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}, {"console", b.console}, {"api", b.api}} {
+	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}, {"console", b.console}, {"api", b.api}, {"scim", b.scim}} {
 		if only != "" && only != part.name {
 			continue
 		}

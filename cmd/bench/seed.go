@@ -23,11 +23,7 @@ const signers = 400
 // real password and a session through the ordinary functions.
 func seed(data string, users int) ([]person, error) {
 	ctx := context.Background()
-	text, err := os.ReadFile(data + "/keys")
-	if err != nil {
-		return nil, err
-	}
-	keys, err := secret.ParseKeys(text)
+	keys, err := readKeys(data)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +79,15 @@ func seed(data string, users int) ([]person, error) {
 		people = append(people, p)
 	}
 	return people, nil
+}
+
+// readKeys reads the keys that a server made.
+func readKeys(data string) (secret.Keys, error) {
+	text, err := os.ReadFile(data + "/keys")
+	if err != nil {
+		return secret.Keys{}, err
+	}
+	return secret.ParseKeys(text)
 }
 
 // equip gives a user a password and a session.

@@ -49,7 +49,7 @@ type Server struct {
 	site   *page.Site
 	edge   *edge.Edge
 	places secret.Box // of lists: names stand in them
-	rates  rates
+	pace   edge.Pace
 	queues [64]sync.Mutex // of requests that may be repeated, by their keys
 	key    []byte         // of the hashes of idempotency keys, requests and ETags
 }
@@ -59,7 +59,7 @@ func Mount(site *page.Site, p Parts, keys secret.Keys) {
 	e := site.Edge
 	ring := keys.Lookup.For("api once")
 	// The oldest key, so that a new one in the ring makes no deed happen twice.
-	s := &Server{Parts: p, site: site, edge: e, places: secret.NewBox(keys.Sealing, "api places"), key: ring[len(ring)-1].Bytes}
+	s := &Server{Parts: p, site: site, edge: e, places: secret.NewBox(keys.Sealing, "api places"), key: ring[len(ring)-1].Bytes, pace: edge.Pace{PerSecond: perSecond, Burst: burst}}
 	for _, o := range operations {
 		e.HandleProgram(o.Method+" "+Root+o.Path, s.serve(o))
 	}

@@ -86,7 +86,7 @@ func (x *call) judge(ctx context.Context) (err error) {
 	if x.Caller, err = x.server.caller(ctx, x.R); err != nil {
 		return err
 	}
-	if wait := x.server.rates.take(x.Key, x.server.DB.Now()); wait > 0 {
+	if wait := x.server.pace.Take(x.Key, x.server.DB.Now()); wait > 0 {
 		return errPace.After(wait)
 	}
 	for _, s := range append([]access.Scope{x.op.Scope}, x.op.also...) {

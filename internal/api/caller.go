@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
-	"time"
 
 	"parvis/internal/access"
 	"parvis/internal/fault"
@@ -47,37 +45,4 @@ func (s *Server) caller(ctx context.Context, r *http.Request) (access.Caller, er
 const (
 	perSecond = 50
 	burst     = 100
-	mostRates = 10_000 // callers that are remembered
 )
-
-// rates counts the calls of each caller: a bucket of burst calls that fills perSecond.
-type rates struct {
-	sync.Mutex
-	free map[string]time.Time // when the caller's bucket is full again
-}
-
-// take counts a call, and returns how long to wait if there were too many.
-func (r *rates) take(caller string, now time.Time) time.Duration {
-	r.Lock()
-	defer r.Unlock()
-	if len(r.free) >= mostRates {
-		for key, full := range r.free {
-			if !full.After(now) {
-				delete(r.free, key)
-			}
-		}
-	}
-	if r.free == nil {
-		r.free = map[string]time.Time{}
-	}
-	const each = time.Second / perSecond
-	full := r.free[caller]
-	if full.Before(now) {
-		full = now
-	}
-	if full = full.Add(each); full.Sub(now) > burst*each {
-		return full.Sub(now) - burst*each
-	}
-	r.free[caller] = full
-	return 0
-}

@@ -37,6 +37,7 @@ import (
 	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
+	"parvis/internal/scim"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -119,7 +120,8 @@ func New(s Settings) (*App, error) {
 		s.Outbound = outbound.New(nil)
 	}
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
-	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations}
+	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn}
+	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations, Invited: sources.Invites}
 	signIn := signin.NewService(signin.Parts{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
@@ -127,8 +129,6 @@ func New(s Settings) (*App, error) {
 	hub := federation.NewHub(federation.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
-	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn}
-	resets.Invited = sources.Invites
 	provider := op.NewProvider(op.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
@@ -147,6 +147,7 @@ func New(s Settings) (*App, error) {
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
 	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources})
 	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Base: base, Catalogue: catalogue}, s.Keys)
+	scim.Mount(site.Edge, scim.Parts{DB: s.DB, Sources: sources, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox,
 		Audit: logs,

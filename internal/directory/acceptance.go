@@ -18,7 +18,7 @@ var invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.lang
 	(select t.id` + addressee + ` and ` + invitable + `), exists (select 1` + addressee + ` and not ` + invitable + `)`
 
 // addressee finds the user t who has the address of an invitation i, and invitable says whether the
-// invitation is to that user: they have no way in yet, and the role of the invitation.
+// invitation is to that user: they have no way in yet, and keep the role of their invitation.
 const addressee = ` from users t where t.org_id = i.org_id and t.email_key = i.email_key and t.deleted_at is null`
 
 var invitable = `(t.deactivated_at is null and t.role = i.role and not ` + wayIn(`t`) + `)`
@@ -132,7 +132,7 @@ func OpenInvitation(ctx context.Context, tx *db.Tx, inv Invitation) error {
 // hash is bound to the id. Everything else comes from the invitation.
 //
 // If a user without a way in has the address, the invitation is to them: the credential becomes
-// theirs, and joining has their id. Besides, only their language and time zone change.
+// theirs, and joining has their id. Of what they are it changes only language and time zone.
 func AcceptInvitation(ctx context.Context, tx *db.Tx, token secret.Token, joining User) (User, Organization, error) {
 	inv, org, err := InvitationByToken(ctx, tx, token)
 	if err != nil {

@@ -30,6 +30,7 @@ const (
 	MediaType                 // 415: the body is of a kind that is not read here
 	Method                    // 405: another method would do something here
 	Misdirected               // 421: sent under another name than the public address has
+	Unsupported               // 501: a part of a protocol that is not here
 )
 
 // Status is the HTTP status code of k.
@@ -65,6 +66,8 @@ func (k Kind) Status() int {
 		return http.StatusMethodNotAllowed
 	case Misdirected:
 		return http.StatusMisdirectedRequest
+	case Unsupported:
+		return http.StatusNotImplemented
 	}
 	return http.StatusInternalServerError
 }

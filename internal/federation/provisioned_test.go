@@ -31,7 +31,7 @@ func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
 		t.Errorf("%d letters to somebody who came in by single sign-on for the first time", n)
 	}
 	w.inside(w.enter(w.Browser(t), idp, c, person(ada)), w.org, "Ada of the Directory")
-	// Who was here before gets a letter about a new link, as ever.
+	// People who were here before get the letter about a new link, as ever.
 	w.Join(t, w.org, "bo@alpha.example", "Bo", directory.Member)
 	w.inside(w.enter(w.Browser(t), idp, c, person("bo@alpha.example")), w.org, "Bo")
 	if n := len(w.LettersTo(t, "bo@alpha.example")); n < 2 {
