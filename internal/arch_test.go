@@ -92,7 +92,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
 	{"federation/samltest", "secret federation/saml", ""},
-	{"idptest", "app authenticator db audit dbtest secret i18n mail mailbox directory credential signin page", ""},
+	{"idptest", "app authenticator db audit dbtest secret i18n mail mailbox directory credential provisioning signin page", ""},
 
 	// The program. No table is written there: the command calls what the pages call.
 	{"cmd/parvis/serving", "", ""},

@@ -96,14 +96,6 @@ func short[T, F any](all []T, show func(T) F) form.Page[F] {
 	return p
 }
 
-// some returns a text as it is sent, or nothing for the empty one.
-func some(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
-}
-
 // moment returns a time as it is sent, or nothing for the zero time.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {

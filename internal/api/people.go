@@ -114,7 +114,7 @@ func ofUser(u directory.User) form.User {
 		},
 		Role: string(u.Role), State: "active", SecondStep: string(u.SecondStep), HasPassword: u.HasPassword, Linked: u.Linked,
 		CreatedAt: u.CreatedAt.UTC(), ChangedAt: u.ChangedAt.UTC(), LastSignInAt: moment(u.LastSignInAt), DeactivatedAt: moment(u.DeactivatedAt), DeletedAt: moment(u.DeletedAt),
-		SourceID: some(u.SourceID), ExternalID: some(u.ExternalID),
+		SourceID: optional(u.SourceID), ExternalID: optional(u.ExternalID),
 	}
 	switch {
 	case !u.DeletedAt.IsZero():

@@ -126,7 +126,8 @@ func New(s Settings) (*App, error) {
 		s.Webhooks = outbound.New(nil)
 	}
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
-	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations, Enters: federation.Enters}
+	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn}
+	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations, Invited: sources.Invites}
 	signIn := signin.NewService(signin.Parts{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
@@ -134,7 +135,6 @@ func New(s Settings) (*App, error) {
 	hub := federation.NewHub(federation.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
 	}, s.Keys)
-	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn}
 	provider := op.NewProvider(op.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/naming"
 	"parvis/internal/page"
+	"parvis/internal/provisioning"
 )
 
 var (
@@ -55,6 +56,7 @@ func (s *Server) createGroup(v *page.Viewer) error {
 // members.
 type groupPage struct {
 	Group     directory.Group
+	Source    provisioning.Source // the directory that keeps the group here; zero for none
 	Query     query
 	Rows      []personRow
 	Pages     page.Pages
@@ -82,13 +84,18 @@ func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (group
 		return groupPage{}, err
 	}
 	ctx, now := v.R.Context(), s.site.DB.Now()
-	p := groupPage{Query: q, Longest: naming.MaxGroupName, MayChange: rules(v.User.Role), ticked: ticked}
+	p := groupPage{Query: q, Longest: naming.MaxGroupName, ticked: ticked}
 	var found administration.Page
 	var people []administration.Line
 	if err := s.site.DB.View(ctx, func(tx *db.Tx) (err error) {
 		people = nil
 		if p.Group, err = directory.GroupByID(ctx, tx, v.User.AsActor(), v.User.OrgID, id); err != nil {
 			return err
+		}
+		if p.Group.SourceID != "" {
+			if p.Source, err = provisioning.SourceByID(ctx, tx, v.User.AsActor(), v.User.OrgID, p.Group.SourceID); err != nil {
+				return err
+			}
 		}
 		for _, id := range ticked {
 			u, err := directory.UserByID(ctx, tx, v.User.OrgID, id)
@@ -115,6 +122,7 @@ func (s *Server) groupWith(v *page.Viewer, outside bool, parts ...string) (group
 		p.Rows = append(p.Rows, rowOf(v, person, now))
 	}
 	p.Pages = q.pagesOf(v.Path(append([]string{"admin/groups", id}, parts...)...), "state", page.Place{At: time.UnixMicro(found.Next.Number), ID: found.Next.ID})
+	p.MayChange = rules(v.User.Role) && p.Group.SourceID == ""
 	v.FormIf(p.MayChange)
 	return p, nil
 }
@@ -203,6 +211,9 @@ func (s *Server) changeGroup(v *page.Viewer) error {
 
 func (s *Server) showAddMembers(v *page.Viewer) error {
 	p, err := s.groupWith(v, true, "add")
+	if err == nil && p.Group.SourceID != "" {
+		err = directory.ErrProvisioned
+	}
 	if err != nil {
 		return err
 	}

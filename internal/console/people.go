@@ -11,6 +11,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/federation"
 	"parvis/internal/page"
+	"parvis/internal/provisioning"
 )
 
 // The states of people and invitations as a page shows them.
@@ -169,13 +170,14 @@ type personPage struct {
 	Language  string // its name in the language itself
 	Own       ownedSteps
 	Links     shownLinks
-	Unlinked  bool   // a link was removed just now
-	Reset     bool   // shown right after a reset
-	SendAgain bool   // the viewer may send a refused letter again
-	Entries   string // address of the person's audit entries; empty for viewers who may not read them
-	Deeds     []deed // what the viewer may do to the person
-	Roles     []deed // roles that the viewer may give to the person
-	Done      *deed  // what was just done
+	Source    provisioning.Source // the directory that keeps the person here; zero for none
+	Unlinked  bool                // a link was removed just now
+	Reset     bool                // shown right after a reset
+	SendAgain bool                // the viewer may send a refused letter again
+	Entries   string              // address of the person's audit entries; empty for viewers who may not read them
+	Deeds     []deed              // what the viewer may do to the person
+	Roles     []deed              // roles that the viewer may give to the person
+	Done      *deed               // what was just done
 }
 
 // NoWayIn reports whether the person may sign in and has nothing to do it with.
@@ -195,12 +197,20 @@ func (s *Server) person(v *page.Viewer) error {
 			return err
 		}
 		p.Links = shownLinks{Rows: linksShownTo(v, links), At: v.Path("admin/people", id, "links")}
-		return nil
+		if p.User.Provisioned() {
+			p.Source, err = provisioning.SourceByID(ctx, tx, v.User.AsActor(), v.User.OrgID, p.User.SourceID)
+		}
+		return err
 	}); err != nil {
 		return err
 	}
 	p.State, p.Language, p.Own = stateOf(p.User), s.languageName(string(p.User.Language)), ownedBy(p.Factors)
 	p.Deeds, p.Roles = shownDeeds(p.Person.Deeds), shownDeeds(p.Person.Roles)
+	for i, d := range p.Deeds {
+		if d.Name == "reset" && p.NoWayIn() {
+			p.Deeds[i].Button = "console.deed.reset_invites"
+		}
+	}
 	if len(p.Roles) == 1 {
 		p.Roles = nil // the one that the person has
 	}

@@ -59,8 +59,8 @@ type Resets struct {
 	Lifetimes lifetime.Overrides
 	Invites   *directory.Invitations // for those who have no way in yet
 
-	// Enters reports whether some provider would let a user in who has no way in yet.
-	Enters func(context.Context, db.Reader, directory.User) (bool, error)
+	// Invited reports whether a user who has no way in yet is let in by an invitation.
+	Invited func(context.Context, db.Reader, directory.User) (bool, error)
 }
 
 // Reset is a link that creates a new password.
@@ -145,13 +145,14 @@ func (r *Resets) Send(ctx context.Context, tx *db.Tx, actor directory.Actor, who
 }
 
 // explain tells a user without password why there is none to replace. Who has no way in at all, and
-// whom no provider would let in, is invited to make one.
+// comes in by an invitation, is invited to make one.
 func (r *Resets) explain(ctx context.Context, tx *db.Tx, who directory.Candidate) error {
 	if !who.User.HasWayIn() {
-		if enters, err := r.Enters(ctx, tx, who.User); err != nil {
-			return err
-		} else if !enters {
-			_, err := r.Invites.SendTo(ctx, tx, directory.Anonymous(), who)
+		invited, err := r.Invited(ctx, tx, who.User)
+		if err == nil && invited {
+			_, err = r.Invites.SendTo(ctx, tx, directory.Anonymous(), who)
+		}
+		if err != nil || invited {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -19,6 +20,15 @@ var (
 	ErrShutOutHere = fault.New(fault.Conflict, "directory.shut_out_here")
 	// ErrNoWayIn keeps the administration from somebody who cannot sign in yet.
 	ErrNoWayIn = fault.New(fault.Conflict, "directory.no_way_in")
+	// ErrInvitedOften keeps an address that nobody has proved from too many letters.
+	ErrInvitedOften = fault.New(fault.Throttled, "directory.invited_often")
+)
+
+// mostInvited is how many invitations to a user without a way in an actor may have sent in
+// invitedWithin.
+const (
+	mostInvited   = 6
+	invitedWithin = 24 * time.Hour
 )
 
 // wayIn is HasWayIn for a row of users by its alias.
@@ -67,6 +77,11 @@ func (s *Invitations) SendTo(ctx context.Context, tx *db.Tx, actor Actor, who Ca
 	if err != nil {
 		return Invitation{}, err
 	}
+	if actor.Kind != KindAnonymous { // whose requests are counted for every address, known or not
+		if err := fewInvitations(ctx, tx, u.OrgID, address); err != nil {
+			return Invitation{}, err
+		}
+	}
 	open, found, err := openInvitation(ctx, tx, u.OrgID, address)
 	if err == nil && found {
 		err = s.kill(ctx, tx, open, "replaced_at")
@@ -80,6 +95,20 @@ func (s *Invitations) SendTo(ctx context.Context, tx *db.Tx, actor Actor, who Ca
 		return Invitation{}, err
 	}
 	return inv, audit.Record(ctx, tx, inv.event(actor, "invitation.sent"))
+}
+
+// fewInvitations returns ErrInvitedOften if an address got mostInvited letters lately.
+func fewInvitations(ctx context.Context, tx *db.Tx, org OrgID, address naming.Address) error {
+	since := tx.Now().Add(-invitedWithin)
+	ended, err := db.List(ctx, tx, func(at *time.Time) []any { return db.Into((*db.Time)(at)) }, `
+		select coalesce(replaced_at, withdrawn_at) from invitations
+		where org_id = $1 and email_key = $2 and coalesce(replaced_at, withdrawn_at) > $3
+		order by 1 desc
+		limit $4`, string(org), address.Key, db.Time(since), mostInvited)
+	if err == nil && len(ended) == mostInvited {
+		err = ErrInvitedOften.After(ended[mostInvited-1].Sub(since))
+	}
+	return err
 }
 
 // SetSource hands a user to a source, with the id by which the source knows the user, or to none.

@@ -12,6 +12,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
+	"parvis/internal/fault"
 	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
@@ -121,17 +122,14 @@ func TestWhatASourceKeepsIsChangedThereAlone(t *testing.T) {
 	if err := rename(src, func(p *directory.Profile) { p.Name = "Augusta Ada King" }); err != nil {
 		t.Errorf("its source: %v", err)
 	}
-	// No directory keeps an owner, though its source still knows them: to be refused by name.
+	// No directory changes an owner, who is out of its hands.
 	if err := h.update(func(ctx context.Context, tx *db.Tx) error {
 		return directory.ChangeRole(ctx, tx, owner.AsActor(), o.ID, u.ID, directory.Owner)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if now := h.now(u); now.Provisioned() {
-		t.Errorf("an owner is kept by %q", now.SourceID)
-	}
 	if err := rename(src, func(p *directory.Profile) { p.Name = "X" }); !errors.Is(err, directory.ErrDenied) {
-		t.Errorf("the source renames an owner: %v", err)
+		t.Errorf("its source renames an owner: %v", err)
 	}
 	if err := rename(u.AsActor(), func(p *directory.Profile) { p.Name = "Ada" }); err != nil {
 		t.Errorf("an owner renames themselves: %v", err)
@@ -552,4 +550,33 @@ func TestTheNewestInvitationToAUserAloneWorks(t *testing.T) {
 	}
 	wg.Wait()
 	expect.Equal(t, "who got through", in, 1)
+}
+
+func TestAnAddressThatNobodyProvedGetsFewInvitations(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	o := h.organization("Alpha Works", "alpha")
+	owner := h.user(o, "owner@alpha.example", directory.Owner).AsActor()
+	u := h.mustProvision(source(o, "src_1"), o, "ada@alpha.example")
+	send := func() error {
+		h.clock.Advance(time.Minute)
+		return h.update(func(ctx context.Context, tx *db.Tx) error {
+			_, err := h.inv.SendTo(ctx, tx, owner, directory.Candidate{User: u, Organization: o})
+			return err
+		})
+	}
+	for i := range 7 {
+		if err := send(); err != nil {
+			t.Fatalf("letter %d: %v", i+1, err)
+		}
+	}
+	err := send()
+	why, often := errors.AsType[*fault.Error](err)
+	if !often || !errors.Is(err, directory.ErrInvitedOften) {
+		t.Fatalf("the eighth letter of a day: %v", err)
+	}
+	h.clock.Advance(why.RetryAfter)
+	if err := send(); err != nil {
+		t.Errorf("after the wait of %s: %v", why.RetryAfter, err)
+	}
 }

@@ -9,10 +9,8 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
-	"parvis/internal/domain"
 	"parvis/internal/federation/oidc"
 	"parvis/internal/federation/saml"
-	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -228,17 +226,6 @@ func WaysInto(ctx context.Context, r db.Reader, org directory.OrgID) ([]Way, err
 		from connections c
 		where c.org_id = $1 and c.state = $2
 		order by c.position, c.id`, string(org), string(On))
-}
-
-// ComesIn reports whether a connection lets in somebody with an address: one that is on, of an
-// organization that holds the domain of the address.
-func ComesIn(ctx context.Context, r db.Reader, org directory.OrgID, address naming.Address) (bool, error) {
-	held, err := domain.Holds(ctx, r, org, address)
-	if err != nil || !held {
-		return false, err
-	}
-	ways, err := WaysInto(ctx, r, org)
-	return len(ways) > 0, err
 }
 
 // WaysOf returns the connections that are on and have a link to a user. If the session

@@ -73,18 +73,14 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 // links reports whether a connection may link people by their address now.
 func (c Connection) links() bool { return c.State == On && (c.Vouches || c.Protocol == OIDC) }
 
-// Enters reports whether a user who has no way in yet could come in by some connection, which would
-// link them by their address.
-func Enters(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
-	address, err := naming.ParseAddress(u.Email)
-	if err != nil {
+// ComesIn reports whether a connection lets in somebody with an address, who came by none before: one
+// that may link people by their address, of an organization that holds the domain of the address.
+func ComesIn(ctx context.Context, r db.Reader, org directory.OrgID, address naming.Address) (bool, error) {
+	held, err := domain.Holds(ctx, r, org, address)
+	if err != nil || !held {
 		return false, err
 	}
-	held, err := domain.Holds(ctx, r, u.OrgID, address)
-	if err != nil || !held || u.Role == directory.Owner || u.Role == directory.Administrator { // they would have to prove more first
-		return false, err
-	}
-	all, err := connectionsOf(ctx, r, u.OrgID)
+	all, err := connectionsOf(ctx, r, org)
 	return slices.ContainsFunc(all, Connection.links), err
 }
 

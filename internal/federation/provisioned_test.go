@@ -26,7 +26,7 @@ func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
 	w.inside(w.enter(b, idp, c, person(ada)), w.org, "Ada of the Directory")
 	got := w.user(w.org, ada)
 	expect.Equal(t, "who came in", fmt.Sprint(got.ID, got.Linked, got.LastSignInAt.IsZero(), got.SourceID, got.Role),
-		fmt.Sprint(made.ID, true, false, "src_1", directory.Member))
+		fmt.Sprint(made.ID, true, false, made.SourceID, directory.Member))
 	if n := len(w.LettersTo(t, ada)); n != 0 {
 		t.Errorf("%d letters to somebody who came in by single sign-on for the first time", n)
 	}
@@ -38,8 +38,9 @@ func TestWhomADirectoryNamedComesInByTheConnection(t *testing.T) {
 		t.Errorf("%d letters to somebody who was here before", n)
 	}
 	// The directory lets go of them: at once, and the provider lets nobody back in.
+	source := w.Directory(t, w.org)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
-		return directory.Deactivate(ctx, tx, idptest.DirectoryOf(w.org, "src_1"), w.org.ID, made.ID)
+		return directory.Deactivate(ctx, tx, source, w.org.ID, made.ID)
 	})
 	w.outside(b, w.org)
 	w.refused(w.Browser(t), w.enter(w.Browser(t), idp, c, person(ada)), c, "active")
@@ -152,4 +153,28 @@ func TestANeighboursConnectionReachesNobodyNamedHere(t *testing.T) {
 	if got := w.user(w.org, ada); got.ID != u.ID || got.HasWayIn() {
 		t.Errorf("%+v", got)
 	}
+}
+
+// Given and family name come along when a connection makes a user, and never over what is there.
+func TestGivenAndFamilyNameComeWithAPerson(t *testing.T) {
+	w := start(t)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, creates)
+	names := func(email string) string {
+		u := w.user(w.org, email)
+		return strings.Join([]string{u.Name, u.GivenName, u.FamilyName}, "|")
+	}
+	enter := func(email, name string, more ...string) {
+		t.Helper()
+		w.inside(w.enter(w.Browser(t), idp, c, person(email, append([]string{"name", name}, more...)...)), w.org, name)
+	}
+	enter("ada@alpha.example", "Countess", "givenName", "Ada", "sn", "Lovelace")
+	expect.Equal(t, "who was made", names("ada@alpha.example"), "Countess|Ada|Lovelace")
+	enter("odd@alpha.example", "Odd", "givenName", "O\u202edd", "sn", "Fellow")
+	expect.Equal(t, "with a name that cannot be shown", names("odd@alpha.example"), "Odd||Fellow")
+	w.inside(w.enter(w.Browser(t), idp, c, person("ada@alpha.example", "givenName", "Augusta", "sn", "King")), w.org, "Countess")
+	expect.Equal(t, "the second time", names("ada@alpha.example"), "Countess|Ada|Lovelace")
+	w.Provision(t, w.org, "named@alpha.example", "Named")
+	w.inside(w.enter(w.Browser(t), idp, c, person("named@alpha.example", "givenName", "Other", "sn", "Name")), w.org, "Named")
+	expect.Equal(t, "whom a directory keeps", names("named@alpha.example"), "Named||")
 }

@@ -27,6 +27,7 @@ import (
 	"parvis/internal/mail"
 	"parvis/internal/mailbox"
 	"parvis/internal/page"
+	"parvis/internal/provisioning"
 	"parvis/internal/secret"
 	"parvis/internal/signin"
 )
@@ -311,19 +312,35 @@ func (s *Server) lettersTo(email string) []mailbox.Received {
 	return all
 }
 
-// DirectoryOf is a customer's directory that provisions people of an organization, with its right.
-func DirectoryOf(org directory.Organization, id string) directory.Actor {
-	a := directory.Actor{Kind: directory.KindSource, OrgID: org.ID, ID: id, Name: "Directory of " + org.DisplayName, Role: directory.Administrator}
-	a.Again = func(context.Context, db.Reader) (directory.Actor, error) { return a, nil }
-	return a
+// Directory returns the customer's directory that provisions people of an organization, as the one who
+// acts: the first one, which is made where there is none, is on, and invites people.
+func (s *Server) Directory(t testing.TB, org directory.Organization) directory.Actor {
+	t.Helper()
+	var source provisioning.Source
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		all, err := provisioning.Sources(ctx, tx, directory.Operator(), org.ID)
+		if err == nil && len(all) > 0 {
+			source = all[0]
+			return nil
+		}
+		if err == nil {
+			source, err = s.Sources.Create(ctx, tx, directory.Operator(), org.ID, provisioning.Settings{Name: "Staff list", Provider: "entra", Invites: true}, true)
+		}
+		if err == nil {
+			err = s.Sources.Turn(ctx, tx, directory.Operator(), org.ID, source.ID, provisioning.On)
+		}
+		return err
+	})
+	return source.Actor()
 }
 
-// Provision makes a person whom the source src_1 of the organization names, and who has no way in.
+// Provision makes a person whom the directory of the organization names, and who has no way in.
 func (s *Server) Provision(t testing.TB, org directory.Organization, email, name string) directory.User {
 	t.Helper()
+	actor := s.Directory(t, org)
 	var u directory.User
 	s.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
-		u, err = directory.Provision(ctx, tx, DirectoryOf(org, "src_1"), directory.User{OrgID: org.ID, Email: email, Name: name, Language: org.Language})
+		u, err = directory.Provision(ctx, tx, actor, directory.User{OrgID: org.ID, Email: email, Name: name, Language: org.Language})
 		return err
 	})
 	return u

@@ -14,6 +14,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/provisioning"
 	"parvis/internal/session"
 )
 
@@ -132,7 +133,12 @@ var ends = []struct {
 		return directory.Deactivate(ctx, tx, directory.Operator(), w.org.ID, w.userOf(w.org, "bo@meridian.example"))
 	}},
 	{name: "deactivated by a directory", do: func(ctx context.Context, w *world, tx *db.Tx, _ client, _ directory.Group) error {
-		id, source := w.userOf(w.org, "bo@meridian.example"), idptest.DirectoryOf(w.org, "src_1")
+		id := w.userOf(w.org, "bo@meridian.example")
+		made, err := w.Sources.Create(ctx, tx, directory.Operator(), w.org.ID, provisioning.Settings{Name: "Staff list", Provider: "entra"}, true)
+		if err != nil {
+			return err
+		}
+		source := made.Actor()
 		bo, err := directory.UserByID(ctx, tx, w.org.ID, id)
 		if err == nil {
 			err = directory.SetSource(ctx, tx, source, bo, source.ID, "")

@@ -1,6 +1,7 @@
 package op_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -174,6 +175,27 @@ func TestPreferredUsernameAndUpdatedAt(t *testing.T) {
 	if says := w.told(own); says["preferred_username"] != "Bo Lindqvist" {
 		t.Errorf("it is told %v", says["preferred_username"])
 	}
+}
+
+// Given and family name go with the scope profile, and are left out where there are none.
+func TestGivenAndFamilyNameAreToldWithTheProfile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.books()
+	has := func(what string, says map[string]any, want string) {
+		t.Helper()
+		expect.Equal(t, what, fmt.Sprint(says["given_name"], " ", says["family_name"]), want)
+	}
+	has("without any", w.told(c, "scope", "openid profile"), "<nil> <nil>")
+	idptest.Want(t, w.bo.Get("/o/meridian/account").Form("main").Fill("given_name", " Bo ").Fill("family_name", "Lind").Submit(""), idptest.Status(200), idptest.Says("web.profile.saved"))
+	w.Clock.Advance(time.Minute)
+	has("with both", w.told(c, "scope", "openid profile"), "Bo Lind")
+	has("without the scope", w.told(c, "scope", "openid email"), "<nil> <nil>")
+	own := w.register("", application.Web, settings(func(s *application.Settings) { s.InIDToken = true }))
+	has("the ID token", w.claims(w.enter(w.bo, own).text("id_token"), "JWT"), "Bo Lind")
+	w.bo.Get("/o/meridian/account").Form("main").Fill("given_name", "").Submit("")
+	w.Clock.Advance(time.Minute)
+	has("with one", w.told(c, "scope", "openid profile"), "<nil> Lind")
 }
 
 // com.example.app://path can be registered, is compared byte for byte, and needs consent each

@@ -110,11 +110,7 @@ func (s *Service) invite(ctx context.Context, tx *db.Tx, source Source, org dire
 	if !source.Invites {
 		return nil
 	}
-	address, err := naming.ParseAddress(u.Email)
-	if err != nil {
-		return err
-	}
-	comesIn, err := s.ComesIn(ctx, tx, org.ID, address)
+	comesIn, err := s.comesIn(ctx, tx, u)
 	if err != nil || comesIn {
 		return err
 	}
@@ -126,6 +122,29 @@ func (s *Service) invite(ctx context.Context, tx *db.Tx, source Source, org dire
 		source.did("invited", "Name", u.Name, "Email", u.Email)
 	}
 	return err
+}
+
+// Invites reports whether a user who has no way in yet is let in by an invitation: no connection would
+// let them in, and the source that keeps them, if one does, sends invitations.
+func (s *Service) Invites(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	if u.Provisioned() {
+		source, err := sourceByID(ctx, r, u.OrgID, u.SourceID)
+		if err != nil || !source.Invites {
+			return false, err
+		}
+	}
+	comesIn, err := s.comesIn(ctx, r, u)
+	return err == nil && !comesIn, err
+}
+
+// comesIn reports whether a connection would let a user in who has no way in yet. Owners and
+// administrators would have to prove more than they can (decision 0044).
+func (s *Service) comesIn(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	address, err := naming.ParseAddress(u.Email)
+	if err != nil || u.Role == directory.Owner || u.Role == directory.Administrator {
+		return false, err
+	}
+	return s.ComesIn(ctx, r, u.OrgID, address)
 }
 
 func keepDocument(ctx context.Context, tx *db.Tx, u directory.User, document []byte) error {

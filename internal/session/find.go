@@ -55,7 +55,7 @@ const (
 	// for statements that begin at something a session holds. They contain only what
 	// applications are told and Alive needs, because every column makes the statement dearer.
 	VisitColumns = `s.started_at, s.seen_at, s.until, q.idle, q.absolute,
-		u.id, u.email, u.display_name, u.role, u.language, u.time_zone, u.created_at, u.email_since, u.profile_since, o.id, o.short_name, o.display_name`
+		u.id, u.email, u.display_name, u.given_name, u.family_name, u.role, u.language, u.time_zone, u.created_at, u.email_since, u.profile_since, o.id, o.short_name, o.display_name`
 	visitJoins = VisitJoins
 	// VisitJoins leave out sessions that are void.
 	VisitJoins = `
@@ -91,7 +91,7 @@ type Row struct{ visitRow }
 func (w *Row) Targets() []any {
 	s, u, o := &w.Session, &w.User, &w.Organization
 	return db.Into((*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.Until), &w.idle, &w.absolute,
-		&u.ID, &u.Email, &u.Name, &u.Role, &u.Language, &u.TimeZone, (*db.Time)(&u.CreatedAt), (*db.Time)(&u.EmailSince), (*db.Time)(&u.ProfileSince), &o.ID, &o.ShortName, &o.DisplayName)
+		&u.ID, &u.Email, &u.Name, &u.GivenName, &u.FamilyName, &u.Role, &u.Language, &u.TimeZone, (*db.Time)(&u.CreatedAt), (*db.Time)(&u.EmailSince), (*db.Time)(&u.ProfileSince), &o.ID, &o.ShortName, &o.DisplayName)
 }
 
 // Alive returns the visit that a row holds, as far as VisitColumns go, and reports whether time

@@ -59,7 +59,7 @@ func TestAForgottenPasswordInvitesWhoNeverHadOne(t *testing.T) {
 		t.Fatalf("%d %s: %s", p.Status, p.URL, p.Text())
 	}
 	now, err := directory.UserByID(t.Context(), s.DB, org.ID, u.ID)
-	expect.Equal(t, "who came in", fmt.Sprint(err, now.HasPassword, now.SourceID, now.LastSignInAt.IsZero()), "<nil> true src_1 false")
+	expect.Equal(t, "who came in", fmt.Sprintf("%v %v %v %v", err, now.HasPassword, now.SourceID, now.LastSignInAt.IsZero()), "<nil> true "+u.SourceID+" false")
 	idptest.Want(t, s.Browser(t).Get(path), idptest.Status(410))
 	if p := signIn(s.Browser(t), "/sign-in", named, idptest.Password); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("the password does not sign in: %d %s", p.Status, p.URL)
@@ -75,7 +75,7 @@ func TestWhoIsShutOutIsInvitedByNobody(t *testing.T) {
 	t.Parallel()
 	s := idptest.Start(t)
 	org := s.Organization(t, "Alpha Works", "alpha")
-	u, source := s.Provision(t, org, named, "Ada"), idptest.DirectoryOf(org, "src_1")
+	u, source := s.Provision(t, org, named, "Ada"), s.Directory(t, org)
 	do := func(f func(context.Context, *db.Tx, directory.Actor, directory.OrgID, directory.UserID) error) {
 		t.Helper()
 		s.Update(t, func(ctx context.Context, tx *db.Tx) error { return f(ctx, tx, source, org.ID, u.ID) })
@@ -208,6 +208,36 @@ func TestBeingNamedElsewhereChangesNothingForAPerson(t *testing.T) {
 	if len(letters) != before+1 || !strings.Contains(letters[0].Text, "/o/alpha") || !strings.Contains(letters[0].Text, "/o/beta") {
 		t.Errorf("the letter with the names: %d, %v", len(letters)-before, letters[0].Links)
 	}
+}
+
+// A person's own page shows what a directory keeps, and who to ask; it changes the rest.
+func TestOnesOwnPagesShowWhatADirectoryKeeps(t *testing.T) {
+	t.Parallel()
+	s := idptest.Start(t)
+	org := s.Organization(t, "Alpha Works", "alpha")
+	b := s.Join(t, org, named, "Ada", directory.Member)
+	page := b.Get("/o/alpha/account")
+	idptest.Want(t, page, idptest.Field("name"), idptest.Field("given_name"), idptest.Field("family_name"), idptest.SaysNot("web.profile.kept", "Organization", "Alpha Works"))
+	p := page.Form("main").Fill("given_name", "Ada\u202e").Fill("family_name", "Lovelace").Submit("")
+	idptest.Want(t, p, idptest.Status(422), idptest.Input("family_name", "Lovelace"))
+	idptest.Want(t, p.Form("main").Fill("given_name", "Ada").Submit(""), idptest.Status(200), idptest.Input("given_name", "Ada"), idptest.Input("family_name", "Lovelace"))
+	stale := b.Get("/o/alpha/account")
+	email := b.Get("/o/alpha/account/email")
+	source := s.Directory(t, org)
+	s.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		found, err := directory.Addressed(ctx, tx, org.ID, []string{named})
+		if err != nil {
+			return err
+		}
+		return directory.SetSource(ctx, tx, source, found[0], source.ID, "7")
+	})
+	idptest.Want(t, stale.Form("main").Fill("family_name", "King").Submit(""), idptest.Status(409), idptest.Says("directory.provisioned"))
+	idptest.Want(t, email.Form("main").Fill("email", "other@alpha.example").Submit(""), idptest.Status(409), idptest.Says("directory.provisioned"))
+	page = b.Get("/o/alpha/account")
+	idptest.Want(t, page, idptest.NoField("name"), idptest.NoField("given_name"), idptest.Shows("Lovelace"),
+		idptest.Says("web.profile.kept", "Organization", "Alpha Works"), idptest.SaysNot("web.email_change.title"))
+	idptest.Want(t, page.Form("main").Fill("time_zone", "Europe/Paris").Submit(""), idptest.Status(200), idptest.Shows("Lovelace"))
+	idptest.Want(t, b.Get("/o/alpha/account/email"), idptest.Status(200), idptest.Says("web.email_change.kept"), idptest.NoField("email"))
 }
 
 func count(t *testing.T, s *idptest.Server, query string, args ...any) (n int) {
