@@ -40,6 +40,7 @@ type commands struct {
 	Organization organizationCommands `cmd:"" help:"Create, list, suspend and resume organizations."`
 	User         userCommands         `cmd:"" help:"Help a person whom no administrator can help."`
 	Application  applicationCommands  `cmd:"" help:"Register, connect and place applications."`
+	Source       sourceCommands       `cmd:"" help:"Add a directory that provisions people, from the command line."`
 	Operator     operatorCommands     `cmd:"" help:"Let machines act for the operator by the API."`
 	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards applications and identity providers."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
