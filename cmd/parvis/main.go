@@ -41,6 +41,7 @@ type commands struct {
 	User         userCommands         `cmd:"" help:"Help a person whom no administrator can help."`
 	Application  applicationCommands  `cmd:"" help:"Register, connect and place applications."`
 	Operator     operatorCommands     `cmd:"" help:"Let machines act for the operator by the API."`
+	Webhook      webhookCommands      `cmd:"" help:"Send the events of the installation to programs of yours."`
 	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards applications and identity providers."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
 	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets."`

@@ -514,3 +514,24 @@ func TestANewAddressIsTried(t *testing.T) {
 	h.sweep()
 	expect.Equal(t, "tests of the other address", len(other.tests), 1)
 }
+
+// A receiver that never answers is given ten seconds, and then its event is one that failed.
+func TestAReceiverThatNeverAnswersFails(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	release := make(chan struct{})
+	defer close(release)
+	h := open(t, r.name())
+	w, _ := h.add("alpha", r.URL)
+	h.sweep()
+	r.answers(func(_ http.ResponseWriter, q *http.Request) {
+		select {
+		case <-release:
+		case <-q.Context().Done():
+		}
+	})
+	a, err := h.sender.Try(t.Context(), h.owner["alpha"], w.OrgID, w.ID)
+	if err != nil || a.Taken() || a.Why != "timeout" {
+		t.Errorf("it is %+v, %v", a, err)
+	}
+}
