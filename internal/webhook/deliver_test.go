@@ -620,3 +620,31 @@ func TestTheHeadOfAParkedWebhookIsNotPassedOver(t *testing.T) {
 	}
 	expect.Equal(t, "what came in the end", fmt.Sprint(sequences(t, r.take())), fmt.Sprint(through(first, int(h.now(w).Cursor))))
 }
+
+// Once a parked receiver takes something, what was put off or given up follows at once.
+func TestWhatWasGivenUpFollowsOnceAReceiverIsBack(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	h := open(t, r.name())
+	w, _ := h.add("alpha", r.URL)
+	h.sweep()
+	r.answers(status(http.StatusBadGateway))
+	h.record("alpha", "user.deactivated", 3)
+	for range 6 {
+		h.sweep()
+	}
+	r.take()
+	first := int(h.now(w).Cursor) - 2
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		later := db.Time(h.clock.Now().Add(20 * time.Hour))
+		if _, err := tx.Exec(ctx, `update webhook_retries set next_try_at = case when leaf = $1 then cast(null as bigint) else $2 end where org_id = $3`, first+1, later, string(w.OrgID)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `update webhooks set failures = 20, parked_at = $1, next_try_at = null where org_id = $2`, db.Time(h.clock.Now()), string(w.OrgID))
+		return err
+	})
+	r.answers(nil)
+	h.sweep()
+	h.sweep()
+	expect.Equal(t, "what came", fmt.Sprint(sequences(t, r.take())), fmt.Sprint(through(first, first+2)))
+}
