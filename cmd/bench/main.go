@@ -55,7 +55,7 @@ func run(binary, work, only string, quick bool) error {
 	for _, part := range []struct {
 		name string
 		run  func() error
-	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}, {"console", b.console}, {"api", b.api}, {"scim", b.scim}} {
+	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}, {"console", b.console}, {"api", b.api}, {"scim", b.scim}, {"events", b.events}} {
 		if only != "" && only != part.name {
 			continue
 		}

@@ -42,6 +42,7 @@ type commands struct {
 	Application  applicationCommands  `cmd:"" help:"Register, connect and place applications."`
 	Source       sourceCommands       `cmd:"" help:"Add a directory that provisions people, from the command line."`
 	Operator     operatorCommands     `cmd:"" help:"Let machines act for the operator by the API."`
+	Webhook      webhookCommands      `cmd:"" help:"Send the events of the installation to programs of yours."`
 	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards applications and identity providers."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
 	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets."`

@@ -123,6 +123,12 @@ func TestRPO6ANameIsJudgedByWhereItLeadsWhenItIsDialled(t *testing.T) {
 	c.dialer.Resolver = rebinding(t)
 	_, err := c.Get(t.Context(), "https://rebinding.your-company.com"+h.port(), mostBytes)
 	wantRefused(t, err, Address)
+	told, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://rebinding.your-company.com"+h.port(), strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Tell(told, mostBytes)
+	wantRefused(t, err, Address)
 	if h.reached.Load() > 0 {
 		t.Error("the host was reached")
 	}

@@ -111,9 +111,6 @@ func line(e audit.Stored, form Form, withValues bool) ([]byte, error) {
 	return text, nil
 }
 
-// Line returns an event as the operator's program prints it, with everything that the log has.
-func Line(e audit.Stored) ([]byte, error) { return line(e, Own, true) }
-
 // testOf is what tries an address.
 func testOf(w Webhook, id string, at time.Time, by audit.Event) audit.Stored {
 	e := audit.Stored{Event: by, ID: id, At: at}

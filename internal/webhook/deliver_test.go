@@ -17,6 +17,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
+	"parvis/internal/outbound"
 	"parvis/internal/webhook"
 )
 
@@ -513,4 +514,137 @@ func TestANewAddressIsTried(t *testing.T) {
 	})
 	h.sweep()
 	expect.Equal(t, "tests of the other address", len(other.tests), 1)
+}
+
+// A receiver that never answers is given ten seconds, and then its event is one that failed.
+func TestAReceiverThatNeverAnswersFails(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	release := make(chan struct{})
+	defer close(release)
+	h := open(t, r.name())
+	w, _ := h.add("alpha", r.URL)
+	h.sweep()
+	r.answers(func(_ http.ResponseWriter, q *http.Request) {
+		select {
+		case <-release:
+		case <-q.Context().Done():
+		}
+	})
+	a, err := h.sender.Try(t.Context(), h.owner["alpha"], w.OrgID, w.ID)
+	if err != nil || a.Taken() || a.Why != "timeout" {
+		t.Errorf("it is %+v, %v", a, err)
+	}
+}
+
+// The operator's exceptions are for the operator: an organization's webhook never uses them.
+func TestAnOrganizationsWebhookUsesNoException(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	h := open(t, r.name())
+	h.add("alpha", r.URL)
+	n := webhook.New{Settings: webhook.Settings{Name: "Alarm", Address: r.URL, Events: []string{webhook.All}}}
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		_, _, err := h.sender.Create(ctx, tx, directory.Operator(), "", n)
+		return err
+	})
+	h.seal()
+	h.sender.Strict = outbound.New(nil)
+	h.record("alpha", "user.deactivated", 2)
+	h.sweep()
+	got := append(r.take(), r.tests...)
+	if len(got) == 0 {
+		t.Error("the operator's webhook reached nothing")
+	}
+	for _, one := range got {
+		expect.Equal[any](t, "organization", one.event(t)["organization"], nil)
+	}
+}
+
+// A cursor that is set back while a batch is on the way stays where it was set.
+func TestAReplayWhileABatchIsOnTheWay(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	h := open(t, r.name())
+	w, _ := h.add("alpha", r.URL)
+	h.sweep()
+	r.take()
+	release := make(chan struct{})
+	r.answers(func(http.ResponseWriter, *http.Request) { <-release })
+	h.record("alpha", "user.deactivated", 3)
+	if err := h.sender.Sweep(t.Context(), h.DB); err != nil {
+		t.Fatal(err)
+	}
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return webhook.Replay(ctx, tx, h.owner["alpha"], h.now(w), -1)
+	})
+	close(release)
+	if !h.sender.Idle(20 * time.Second) {
+		t.Fatal("it is still on the way")
+	}
+	expect.Equal(t, "cursor", h.now(w).Cursor, -1)
+	r.answers(nil)
+	r.take()
+	h.seal()
+	h.sweep()
+	expect.Equal(t, "what came", fmt.Sprint(sequences(t, r.take())), fmt.Sprint(through(0, int(h.now(w).Cursor))))
+}
+
+// The head of a parked webhook may be an event that was never tried: it is not passed over.
+func TestTheHeadOfAParkedWebhookIsNotPassedOver(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	h := open(t, r.name())
+	w, _ := h.add("alpha", r.URL)
+	h.sweep()
+	r.take()
+	h.record("alpha", "user.deactivated", 3)
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update webhooks set failures = 20, parked_at = $1 where org_id = $2`, db.Time(h.clock.Now()), string(w.OrgID))
+		return err
+	})
+	first := int(h.now(w).Cursor) + 1
+	r.answers(status(http.StatusBadGateway))
+	for range 3 {
+		h.sweep()
+		h.clock.Advance(10 * time.Minute)
+	}
+	for _, got := range r.take() {
+		expect.Equal(t, "what is tried", fmt.Sprint(sequences(t, []received{got})), fmt.Sprint([]int{first}))
+	}
+	r.answers(nil)
+	for range 4 {
+		h.sweep()
+		h.seal()
+		h.clock.Advance(10 * time.Minute)
+	}
+	expect.Equal(t, "what came in the end", fmt.Sprint(sequences(t, r.take())), fmt.Sprint(through(first, int(h.now(w).Cursor))))
+}
+
+// Once a parked receiver takes something, what was put off or given up follows at once.
+func TestWhatWasGivenUpFollowsOnceAReceiverIsBack(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	h := open(t, r.name())
+	w, _ := h.add("alpha", r.URL)
+	h.sweep()
+	r.answers(status(http.StatusBadGateway))
+	h.record("alpha", "user.deactivated", 3)
+	for range 6 {
+		h.sweep()
+	}
+	r.take()
+	first := int(h.now(w).Cursor) - 2
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		later := db.Time(h.clock.Now().Add(20 * time.Hour))
+		if _, err := tx.Exec(ctx, `update webhook_retries set next_try_at = case when leaf = $1 then cast(null as bigint) else $2 end where org_id = $3`, first+1, later, string(w.OrgID)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `update webhooks set failures = 20, parked_at = $1, next_try_at = null where org_id = $2`, db.Time(h.clock.Now()), string(w.OrgID))
+		return err
+	})
+	r.answers(nil)
+	h.sweep()
+	h.sweep()
+	expect.Equal(t, "what came", fmt.Sprint(sequences(t, r.take())), fmt.Sprint(through(first, first+2)))
 }

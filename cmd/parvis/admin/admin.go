@@ -36,6 +36,7 @@ type Commands struct {
 	Domains      domainsCommands      `cmd:"" help:"List, add, check and remove mail domains."`
 	Applications applicationsCommands `cmd:"" help:"List, register, change and delete applications; make and revoke their secrets."`
 	Connections  connectionsCommands  `cmd:"" help:"List, set up, turn on and off and delete identity providers."`
+	Webhooks     webhooksCommands     `cmd:"" help:"List, make, try and change the addresses to which events are sent."`
 	Events       eventsCommand        `cmd:"" help:"Show what happened, as the audit log has it."`
 	Export       exportCommand        `cmd:"" help:"Export the audit log into a file."`
 	Show         showCommand          `cmd:"" help:"Show how the organization is set up, or write it as a file."`
