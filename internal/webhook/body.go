@@ -18,7 +18,10 @@ const bodyVersion = 1
 const timeFormat = "2006-01-02T15:04:05.000000Z"
 
 // Test is the type of what is sent to try an address. It is in no log.
-const Test = "webhook.test"
+const Test = ours + "test"
+
+// ours is the area of what happens to webhooks.
+const ours = "webhook."
 
 // body is an event as it is sent: ids and the names of fields. What is known of people is in values
 // alone.
