@@ -170,6 +170,7 @@ func (w *world) freight(t *testing.T) organization {
 	longest := strings.Repeat("國", 100)
 	address := strings.Repeat("a", 64) + "@" + strings.Repeat(strings.Repeat("b", 59)+".", 3) + "x.example"
 	o := w.organization(t, "Meridian Freight", "meridian", directory.Owner)
+	w.asks(t, o)
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update users set display_name = 'Ada Lovelace' where org_id = $1 and id = $2`, string(o.ID), o.user)
 		return err

@@ -63,6 +63,7 @@ func attr(n *html.Node, name string) string {
 func TestNothingIsDoneByFreshProofAlone(t *testing.T) {
 	t.Parallel()
 	w := start(t)
+	w.asks(t, w.alpha)
 	b := w.alpha.browsers[directory.Owner]
 	member := w.idIn(t, directory.Member)
 	extra := map[string]url.Values{ // what a page's own fields do not hold, since a person ticks or chooses it

@@ -133,7 +133,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/provisioning/{id}/settings":    administrators,
 		"GET /o/{org}/admin/provisioning/{id}/token":        readers,
 		"POST /o/{org}/admin/provisioning/{id}/token":       administrators,
-		"GET /o/{org}/admin/provisioning/{id}/calls":        auditors,
+		"GET /o/{org}/admin/provisioning/{id}/calls":        readers,
 		"GET /o/{org}/admin/webhooks":                       readers,
 		"GET /o/{org}/admin/webhooks/add":                   administrators,
 		"POST /o/{org}/admin/webhooks/add":                  administrators,

@@ -70,8 +70,7 @@ func (w *world) organization(t *testing.T, name, short string, roles ...director
 	return o
 }
 
-// source makes a directory that is on, with as many tokens as it may have. It made one person and asked for another, who
-// is here already.
+// source makes a directory that is on, with as many tokens as it may have.
 func (w *world) source(t *testing.T, org directory.OrgID, name string) string {
 	t.Helper()
 	var s provisioning.Source
@@ -88,6 +87,18 @@ func (w *world) source(t *testing.T, org directory.OrgID, name string) string {
 		}
 		return err
 	})
+	return s.ID
+}
+
+// asks lets an organization's source make one person and ask for another, who is here already.
+func (w *world) asks(t *testing.T, o organization) {
+	t.Helper()
+	org := o.ID
+	s, err := provisioning.SourceByID(t.Context(), w.DB, directory.Operator(), org, o.source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := s.Name
 	here := "here@" + strings.ToLower(string(org)[4:10]) + ".example"
 	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
 		_, err := directory.CreateFederated(ctx, tx, directory.User{OrgID: org, Email: here, Name: "Here before " + name, Role: directory.Member, Language: "en"}, "")
@@ -102,7 +113,6 @@ func (w *world) source(t *testing.T, org directory.OrgID, name string) string {
 			t.Fatal(err)
 		}
 	}
-	return s.ID
 }
 
 // callers makes a token of a user, and a machine with a right that the user gave.

@@ -187,7 +187,7 @@ func (s *Service) keep(ctx context.Context, tx *db.Tx, source Source, call Call)
 
 // Calls lists the calls of a source, the newest first, at most so many, from before a call on.
 func Calls(ctx context.Context, r db.Reader, actor directory.Actor, source Source, before Call, most int) ([]Call, error) {
-	if err := actor.MayReadAudit(ctx, r, source.OrgID); err != nil {
+	if err := actor.MayRead(ctx, r, source.OrgID); err != nil {
 		return nil, err
 	}
 	at := before.At
