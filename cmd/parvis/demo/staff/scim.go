@@ -80,7 +80,7 @@ type (
 // talk is the calls that one deed needs. Each of its methods reports whether Parvis took them.
 type talk struct {
 	*server
-	ctx      context.Context //nolint:containedctx // It lives as long as one request.
+	ctx      context.Context // of the request that the deed is
 	language string
 	calls    []call
 }

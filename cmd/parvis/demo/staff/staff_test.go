@@ -2,6 +2,7 @@ package staff_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -45,27 +46,27 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if said, ok := p.answers[r.Method+" "+strings.TrimPrefix(r.URL.Path, "/scim/v2/src_1")]; ok {
 		status, text, _ := strings.Cut(said, " ")
 		w.WriteHeader(map[string]int{"503": 503, "404": 404, "409": 409}[status])
-		io.WriteString(w, text)
+		fmt.Fprint(w, text)
 		return
 	}
 	switch {
 	case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/Users") && p.found != "":
-		io.WriteString(w, `{"totalResults":1,"Resources":[{"id":"`+p.found+`"}]}`)
+		fmt.Fprint(w, `{"totalResults":1,"Resources":[{"id":"`+p.found+`"}]}`)
 	case r.Method == http.MethodGet:
-		io.WriteString(w, `{"totalResults":0,"Resources":[]}`)
+		fmt.Fprint(w, `{"totalResults":0,"Resources":[]}`)
 	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/Users"):
 		p.found = "usr_1"
 		w.WriteHeader(http.StatusCreated)
-		io.WriteString(w, `{"id":"usr_1"}`)
+		fmt.Fprint(w, `{"id":"usr_1"}`)
 	case r.Method == http.MethodPost:
 		var sent struct{ DisplayName string }
 		_ = json.Unmarshal(body, &sent)
 		w.WriteHeader(http.StatusCreated)
-		io.WriteString(w, `{"id":"grp_`+sent.DisplayName+`"}`)
+		fmt.Fprint(w, `{"id":"grp_`+sent.DisplayName+`"}`)
 	case strings.Contains(r.URL.Path, "/Groups/"):
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		io.WriteString(w, `{"id":"usr_1"}`)
+		fmt.Fprint(w, `{"id":"usr_1"}`)
 	}
 }
 
