@@ -15,7 +15,7 @@ import { chromium } from 'playwright-core';
 
 // demoArguments is the one place that knows the flags of 'parvis demo'.
 function demoArguments() {
-  return ['demo', '--port', '0', '--other-port', '0', '--mailbox-port', '0', '--application-port', '0', '--company-port', '0', '--json'];
+  return ['demo', '--port', '0', '--other-port', '0', '--mailbox-port', '0', '--application-port', '0', '--company-port', '0', '--directory-port', '0', '--json'];
 }
 
 // addressesIn reads the line of JSON that the demo prints: address, that of the other

@@ -98,7 +98,8 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/serving", "", ""},
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
-	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company", ""},
+	{"cmd/parvis/demo/staff", "", ""},
+	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
 	{"cmd/parvis", "provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/demo", ""},
 }
@@ -275,10 +276,10 @@ func TestImportsAreThoseOfTheMap(t *testing.T) {
 	}
 }
 
-// A sample application is what an integrator could copy, and the company's sign-in server
-// is a customer's: both see Parvis from outside.
+// A sample application is what an integrator could copy, and the company's sign-in server and the
+// staff directory are customers': all see Parvis from outside.
 func TestSampleProgramsImportNothingOfOurs(t *testing.T) {
-	for _, folder := range []string{"sample", "company"} {
+	for _, folder := range []string{"sample", "company", "staff"} {
 		files := goFiles(t, "../cmd/parvis/demo/"+folder, false)
 		for path, file := range files {
 			for _, spec := range file.Imports {

@@ -219,6 +219,7 @@ type demoCommand struct {
 	OtherPort       int  `default:"8081" help:"Port of the other region's pages on us.localhost; 0 takes a free one."`
 	MailboxPort     int  `default:"8025" help:"Port of the mailbox page on mailbox.localhost; 0 takes a free one."`
 	CompanyPort     int  `default:"8040" help:"Port of the company's sign-in server on company.localhost; 0 takes a free one."`
+	DirectoryPort   int  `default:"8050" help:"Port of the staff directory on directory.localhost; 0 takes a free one."`
 	ApplicationPort int  `default:"8030" help:"Port of the first sample application on collaborate.localhost; the other two have the next ports; 0 takes free ones."`
 	JSON            bool `help:"Print the addresses as one line of JSON."`
 	Verbose         bool `help:"Log every request to standard error."`
@@ -231,7 +232,8 @@ func (c *demoCommand) Run(p *program) error {
 		level = slog.LevelInfo
 	}
 	return demo.Run(p.ctx, demo.Options{
-		Port: c.Port, OtherPort: c.OtherPort, MailboxPort: c.MailboxPort, ApplicationPort: c.ApplicationPort, CompanyPort: c.CompanyPort, JSON: c.JSON, Out: p.out,
+		Port: c.Port, OtherPort: c.OtherPort, MailboxPort: c.MailboxPort, ApplicationPort: c.ApplicationPort, CompanyPort: c.CompanyPort, DirectoryPort: c.DirectoryPort,
+		JSON: c.JSON, Out: p.out,
 		Log: slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: level})),
 	})
 }

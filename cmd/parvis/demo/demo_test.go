@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -207,6 +208,94 @@ func TestTheOtherRegionIsReachedAndSharesNothing(t *testing.T) {
 	}
 }
 
+// The staff directory hires, renames, moves, lets go and hires again, and Parvis follows: its
+// console shows it to Ana, and it lets Bea in or not.
+func TestParvisFollowsTheStaffDirectory(t *testing.T) {
+	told, log, _, end := start(t)
+	defer end()
+	ana, bea, hr := newBrowser(t), newBrowser(t), newBrowser(t)
+	form := url.Values{"name": {"Ana Duarte"}, "password": {"Seven zebras ride 9 trams!"}, "repetition": {"Seven zebras ride 9 trams!"}}
+	do(t, ana, request(t, told.Links["meridian"], nil))
+	do(t, ana, request(t, told.Links["meridian"], form))
+	organization := told.Address + "/o/meridian"
+	deed := func(path string, form url.Values) {
+		t.Helper()
+		form.Set("person", "m-2001")
+		status, at, body := do(t, hr, request(t, told.Directory+path, form))
+		if status != http.StatusOK || at != told.Directory+"/" || !strings.Contains(body, "Parvis has followed.") {
+			t.Fatalf("%s: %d\n%s", path, status, body)
+		}
+	}
+	shows := func(c *http.Client, page, want string) {
+		t.Helper()
+		if status, _, body := do(t, c, request(t, page, nil)); status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d, without %q\n%s", page, status, want, body)
+		}
+	}
+	groups := func(want string) {
+		t.Helper()
+		_, _, body := do(t, ana, request(t, organization+"/admin/people", nil))
+		found := regexp.MustCompile(`/admin/people/usr_[0-9a-z]+"><bdi>Bea `).FindString(body)
+		if found == "" {
+			t.Fatalf("Bea is not among the people:\n%s", body)
+		}
+		id, _, _ := strings.Cut(found, `"`)
+		shows(ana, organization+id, want)
+	}
+
+	deed("/switch", url.Values{"hired": {"true"}})
+	groups("Drivers")
+	shows(ana, organization+"/admin/provisioning", "Staff directory")
+	letter := letterTo(t, told, "bea@meridian.example")
+	form.Set("name", "Bea Lindqvist")
+	do(t, bea, request(t, letter, nil))
+	if status, at, body := do(t, bea, request(t, letter, form)); status != http.StatusOK || at != organization+"/home" {
+		t.Fatalf("Bea arrived at %s (%d)\n%s", at, status, body)
+	}
+
+	deed("/change", url.Values{"given": {"Bea"}, "family": {"Ångström"}, "department": {"Drivers"}})
+	shows(bea, organization+"/home", "Bea Ångström")
+	deed("/change", url.Values{"given": {"Bea"}, "family": {"Ångström"}, "department": {"Dispatch"}})
+	groups("Dispatch")
+
+	out := func() {
+		t.Helper()
+		if _, at, _ := do(t, bea, request(t, organization+"/home", nil)); at == organization+"/home" {
+			t.Error("Bea is still in")
+		}
+	}
+	deed("/switch", url.Values{"hired": {"false"}})
+	out()
+	deed("/switch", url.Values{"hired": {"true"}})
+	groups("Dispatch")
+	_, at, _ := do(t, bea, request(t, told.Address+"/o/meridian", nil))
+	if status, at, body := do(t, bea, request(t, at, url.Values{"email": {"bea@meridian.example"}, "password": form["password"]})); status != http.StatusOK || at != organization+"/home" {
+		t.Errorf("hired again, Bea arrives at %s (%d)\n%s", at, status, body)
+	}
+	do(t, hr, request(t, told.Directory+"/habits", url.Values{"okta": {"true"}}))
+	deed("/switch", url.Values{"hired": {"false"}})
+	out()
+	if log.String() != "" {
+		t.Errorf("it warned:\n%s", log)
+	}
+}
+
+// letterTo returns the link of the invitation in the mailbox.
+func letterTo(t *testing.T, told Addresses, email string) string {
+	t.Helper()
+	for end := time.Now().Add(firstLetters); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		_, _, list := do(t, newBrowser(t), request(t, told.Mailbox, nil))
+		for _, at := range regexp.MustCompile(`/letters/[^/"]+`).FindAllString(list, -1) {
+			_, _, letter := do(t, newBrowser(t), request(t, told.Mailbox+at, nil))
+			if link := regexp.MustCompile(regexp.QuoteMeta(told.Address) + `/invitation/[^"<\s]+`).FindString(letter); link != "" && strings.Contains(letter, email) {
+				return link
+			}
+		}
+	}
+	t.Fatalf("no letter to %s", email)
+	return ""
+}
+
 func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -217,7 +306,7 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for flag, o := range map[string]Options{"--port": {Port: taken}, "--other-port": {OtherPort: taken}, "--mailbox-port": {MailboxPort: taken}, "--company-port": {CompanyPort: taken}} {
+	for flag, o := range map[string]Options{"--port": {Port: taken}, "--other-port": {OtherPort: taken}, "--mailbox-port": {MailboxPort: taken}, "--company-port": {CompanyPort: taken}, "--directory-port": {DirectoryPort: taken}} {
 		err := Run(t.Context(), o)
 		if err == nil || !strings.Contains(err.Error(), "port "+port(l)) || !strings.Contains(err.Error(), flag+" 0") {
 			t.Errorf("%s: got %v", flag, err)
@@ -233,7 +322,7 @@ func TestWhatIsPrintedNamesEveryAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"http://localhost:", "http://us.localhost:", "http://mailbox.localhost:", "http://company.localhost:", "/invitation/", "Ctrl-C"} {
+	for _, want := range []string{"http://localhost:", "http://us.localhost:", "http://mailbox.localhost:", "http://company.localhost:", "http://directory.localhost:", "/invitation/", "Ctrl-C"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
