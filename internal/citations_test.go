@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"parvis/internal/audit"
 )
 
 // A citation sends its reader somewhere. These tests see that the reader arrives: at a
@@ -186,6 +188,11 @@ func TestPapersNameCodeThatExists(t *testing.T) {
 	}
 	for _, o := range operations(t) { // some are called as a type is, with a dot
 		if of, what, _ := strings.Cut(o, "."); n.types[of] != nil {
+			n.types[of][what] = true
+		}
+	}
+	for action := range audit.Actions { // so are what the audit log knows
+		if of, what, _ := strings.Cut(string(action), "."); n.types[of] != nil {
 			n.types[of][what] = true
 		}
 	}

@@ -76,3 +76,7 @@ create table webhook_attempts (
 );
 create index webhook_attempts_of on webhook_attempts (org_id, webhook_id, at, id);
 create index webhook_attempts_at on webhook_attempts (at);
+
+-- The command line may be let look after them, where a person agrees.
+update clients set settings = replace(settings, '"parvis.access.read"', '"parvis.webhooks.read","parvis.webhooks.write","parvis.access.read"')
+  where id = 'parvis-cli';
