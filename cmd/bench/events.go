@@ -278,7 +278,7 @@ func newSink(hangs time.Duration) *sink {
 			s.late = append(s.late, time.Since(e.Timestamp).Seconds())
 		}
 	})}
-	go s.Serve(l) //nolint:errcheck // It ends with the measurement.
+	go s.Serve(l) // it ends with the measurement
 	return s
 }
 

@@ -248,7 +248,7 @@ func (s asks) source(v *page.Viewer) (bool, error) {
 	default:
 		return false, nil
 	}
-	return s.confirm(v, c, sources{s.Server}.deed(v))
+	return s.confirm(v, c, sources(s).deed(v))
 }
 
 // decision asks before what waits is decided.
@@ -268,7 +268,7 @@ func (s asks) decision(v *page.Viewer, source provisioning.Source, c confirmatio
 			c.Grave = w.Kind == provisioning.DeletePerson || w.Kind == provisioning.DeleteGroup
 			c.Follows = []string{v.Text("console.provisioning.follows." + string(w.Kind))}
 		}
-		return s.confirm(v, c, sources{s.Server}.deed(v))
+		return s.confirm(v, c, sources(s).deed(v))
 	}
 	return false, provisioning.ErrSettled
 }

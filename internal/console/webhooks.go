@@ -299,7 +299,7 @@ func (s hooks) ask(v *page.Viewer) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	a, c := asks{s.Server}, confirmation{Back: v.Path("admin/webhooks", w.ID)}
+	a, c := asks(s), confirmation{Back: v.Path("admin/webhooks", w.ID)}
 	switch v.Form.Asked() {
 	case "remove":
 		c.Title, c.Button, c.Grave = v.Text("console.confirm.webhook", "Name", w.Name), v.Text("console.webhook.remove"), true
@@ -334,7 +334,7 @@ func (s hooks) askRotate(v *page.Viewer) (bool, error) {
 		Title: v.Text("console.confirm.webhook_secret", "Name", w.Name), Button: v.Text("console.webhook.rotate"), Back: v.Path("admin/webhooks", w.ID),
 		Follows: []string{v.Text("console.webhook.rotate_what")},
 	}
-	return asks{s.Server}.confirm(v, c)
+	return asks(s).confirm(v, c)
 }
 
 func (s hooks) rotate(v *page.Viewer) error {

@@ -29,7 +29,7 @@ func (s Schedule) Forever(tries int) time.Duration {
 // that what failed at the same time is not all sent again at the same time.
 func Jitter(wait time.Duration, key string) time.Duration {
 	h := fnv.New32a()
-	h.Write([]byte(key)) //nolint:errcheck // A hash takes everything.
+	h.Write([]byte(key))
 	part := time.Duration(h.Sum32()%2001) - 1000
 	return wait + wait/10*part/1000
 }

@@ -100,7 +100,7 @@ func TestOnlyWhatWasChosenIsSent(t *testing.T) {
 	var types []string
 	for _, got := range r.take() {
 		e := got.event(t)
-		types = append(types, e["type"].(string)) //nolint:errcheck,forcetypeassert // The test fails.
+		types = append(types, e["type"].(string)) //nolint:forcetypeassert // The test fails.
 		expect.Equal[any](t, "organization", e["organization"], string(h.org["alpha"]))
 		if _, has := e["values"]; has || strings.Contains(string(got.body), "Ben") {
 			t.Errorf("values are sent that nobody asked for: %s", got.body)
@@ -428,8 +428,8 @@ func TestReceiversThatLieAreTakenAtTheirStatus(t *testing.T) {
 		"a status that is none": {func(w http.ResponseWriter, _ *http.Request) {
 			c, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
-				fmt.Fprint(c, "HTTP/1.1 200200 OK\r\n\r\n")
-				c.Close() //nolint:errcheck // The test reads it.
+				_, _ = fmt.Fprint(c, "HTTP/1.1 200200 OK\r\n\r\n")
+				c.Close()
 			}
 		}, false, "0 unreachable"},
 	} {

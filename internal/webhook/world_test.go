@@ -238,7 +238,7 @@ func sequences(t *testing.T, all []received) []int {
 	t.Helper()
 	var places []int
 	for _, r := range all {
-		places = append(places, int(r.event(t)["sequence"].(float64))) //nolint:errcheck,forcetypeassert // The test fails.
+		places = append(places, int(r.event(t)["sequence"].(float64))) //nolint:forcetypeassert // The test fails.
 	}
 	slices.Sort(places)
 	return slices.Compact(places)

@@ -58,7 +58,7 @@ func (e *eventsCommand) Run(t *Terminal) error {
 	if err == nil && e.Follow {
 		err = e.follow(c, last)
 	}
-	if e.Follow && t.Context.Err() != nil {
+	if e.Follow && t.interrupted() {
 		err = nil // Ctrl-C is how it ends
 	}
 	return err
@@ -167,6 +167,9 @@ func (e *eventsCommand) newest(c *client) (int64, error) {
 	return size - 1, nil
 }
 
+// interrupted reports whether the person pressed Ctrl-C.
+func (t *Terminal) interrupted() bool { return t.Context.Err() != nil }
+
 // follow shows what happens. A server that is away is asked again until it is there.
 func (e *eventsCommand) follow(c *client, last int64) error {
 	told := false
@@ -179,7 +182,7 @@ func (e *eventsCommand) follow(c *client, last int64) error {
 		next, err := e.after(c, last)
 		last = next
 		switch {
-		case c.t.Context.Err() != nil:
+		case c.t.interrupted():
 			return nil // Ctrl-C came while the server was asked
 		case err == nil && told:
 			told = false
