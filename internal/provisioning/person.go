@@ -157,20 +157,17 @@ func keepDocument(ctx context.Context, tx *db.Tx, u directory.User, document []b
 	return nil
 }
 
-// PutPerson makes a person what the source says, as far as a source may.
-func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, id string, p Person) (Provisioned, error) {
+// PutPerson makes a person, whom the source read in this transaction, what the source says, as far
+// as a source may.
+func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, was Provisioned, p Person) (Provisioned, error) {
 	if len(p.Document) > mostDocument {
 		return Provisioned{}, ErrDocument
 	}
-	was, err := source.Person(ctx, tx, id)
-	if err != nil {
-		return Provisioned{}, err
-	}
-	u := was.User
-	if u.Role == directory.Owner {
+	if was.User.Role == directory.Owner {
 		return s.putOwner(ctx, tx, source, was, p)
 	}
-	if u, err = s.setAddress(ctx, tx, source, u, p.Email); err != nil {
+	u, err := s.setAddress(ctx, tx, source, was.User, p.Email)
+	if err != nil {
 		return Provisioned{}, err
 	}
 	if profile := p.profile(u.Profile()); profile != u.Profile() {
@@ -188,7 +185,7 @@ func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, id st
 	if err := s.setActive(ctx, tx, source, u, p.Active); err != nil {
 		return Provisioned{}, err
 	}
-	return source.Person(ctx, tx, id)
+	return source.Person(ctx, tx, string(u.ID))
 }
 
 // putOwner keeps an owner as they are: who became one leaves the source's hands. Only what would

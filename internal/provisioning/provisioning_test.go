@@ -389,7 +389,10 @@ func TestN12SourcesSeeOnlyTheirOwn(t *testing.T) {
 		}
 		for name, do := range map[string]func(*db.Tx, provisioning.Source) error{
 			"put": func(tx *db.Tx, s provisioning.Source) error {
-				_, err := h.PutPerson(t.Context(), tx, s, string(ana.User.ID), said("ana@alpha.example"))
+				was, err := s.Person(t.Context(), tx, string(ana.User.ID))
+				if err == nil {
+					_, err = h.PutPerson(t.Context(), tx, s, was, said("ana@alpha.example"))
+				}
 				return err
 			},
 			"delete": func(tx *db.Tx, s provisioning.Source) error {

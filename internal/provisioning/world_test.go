@@ -131,7 +131,11 @@ func said(email string) provisioning.Person {
 // put makes a person what the source says.
 func (h *house) put(id string, p provisioning.Person) (now provisioning.Provisioned, err error) {
 	err = h.Write(h.t.Context(), h.src, call, func(tx *db.Tx, s provisioning.Source) (err error) {
-		now, err = h.PutPerson(h.t.Context(), tx, s, id, p)
+		was, err := s.Person(h.t.Context(), tx, id)
+		if err != nil {
+			return err
+		}
+		now, err = h.PutPerson(h.t.Context(), tx, s, was, p)
 		return err
 	})
 	return now, err

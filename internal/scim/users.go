@@ -130,7 +130,7 @@ func (x *call) changeUser(ctx context.Context, in input, change func(document.Ob
 		}
 		p, err := x.person(after, was.User.DeactivatedAt.IsZero())
 		if err == nil {
-			now, err = x.server.Sources.PutPerson(ctx, tx, source, in.id, p)
+			now, err = x.server.Sources.PutPerson(ctx, tx, source, was, p)
 		}
 		return err
 	}); err != nil {
