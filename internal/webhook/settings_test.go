@@ -279,8 +279,9 @@ func TestAChangeIsRecordedWithWhatChanged(t *testing.T) {
 	w, _ := h.add("alpha", good, func(n *webhook.New) { n.Kind, n.Headers = webhook.Log, []webhook.Header{{"X-Key", "one"}} })
 	to := w.Settings
 	to.Name, to.Kind = "SIEM", ""
+	was := w
 	h.update(func(ctx context.Context, tx *db.Tx) (err error) {
-		w, err = h.sender.Change(ctx, tx, h.owner["alpha"], w, to, nil)
+		w, err = h.sender.Change(ctx, tx, h.owner["alpha"], was, to, nil)
 		return err
 	})
 	expect.Equal(t, "after", h.text(`select after from audit_events where action = 'webhook.changed'`), `{"name":"SIEM"}`)
