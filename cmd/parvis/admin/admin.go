@@ -36,6 +36,7 @@ type Commands struct {
 	Domains      domainsCommands      `cmd:"" help:"List, add, check and remove mail domains."`
 	Applications applicationsCommands `cmd:"" help:"List, register, change and delete applications; make and revoke their secrets."`
 	Connections  connectionsCommands  `cmd:"" help:"List, set up, turn on and off and delete identity providers."`
+	Sources      sourcesCommands      `cmd:"" help:"List, watch and turn the directories that provision people, and decide what they asked for."`
 	Webhooks     webhooksCommands     `cmd:"" help:"List, make, try and change the addresses to which events are sent."`
 	Events       eventsCommand        `cmd:"" help:"Show what happened, as the audit log has it."`
 	Export       exportCommand        `cmd:"" help:"Export the audit log into a file."`

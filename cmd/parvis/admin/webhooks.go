@@ -3,7 +3,6 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -47,27 +46,7 @@ func (l *listWebhooksCommand) Run(t *Terminal) error {
 
 // webhookAt returns a client and the path of a webhook that is named by id or name.
 func (w where) webhookAt(t *Terminal, named string) (*client, string, error) {
-	c, err := w.open(t)
-	if err != nil {
-		return nil, "", err
-	}
-	var all form.Page[form.Webhook]
-	if _, err := c.into(reads("/webhooks"), &all); err != nil {
-		return nil, "", err
-	}
-	var found []string
-	for _, one := range all.Items {
-		if one.ID == named || strings.EqualFold(one.Name, named) {
-			found = append(found, one.ID)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return nil, "", unknown("no webhook here is called " + named)
-	case 1:
-		return c, "/webhooks/" + url.PathEscape(found[0]), nil
-	}
-	return nil, "", unknown(named + " is the name of several webhooks: name one by its ID")
+	return namedIn(w, t, "webhook", "/webhooks", named, func(one form.Webhook) (id, name string) { return one.ID, one.Name })
 }
 
 // oneWebhook calls an operation that answers with a webhook, and shows it.

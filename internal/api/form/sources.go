@@ -13,7 +13,7 @@ type SourceSettings struct {
 type NewSource struct {
 	Name     string `json:"name"`
 	Provider string `json:"provider" enum:"entra okta onelogin jumpcloud google ping other"`
-	Invites  bool   `json:"invites,omitempty"`
+	Invites  bool   `json:"invites" optional:"true"`
 }
 
 // Source is a directory of the customer's that keeps people and groups here by SCIM.

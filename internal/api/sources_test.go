@@ -1,0 +1,54 @@
+package api_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"parvis/internal/access"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/expect"
+	"parvis/internal/provisioning"
+)
+
+// A directory is added, watched, turned on, and what it asked for is decided, by a machine.
+func TestADirectoryIsAddedAndLookedAfter(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	a := as{token: w.machine(t, "Registrar", w.alpha.users[directory.Owner], directory.Administrator, access.ReadConnections, access.WriteConnections)}
+	id := w.call(t, a, "POST", "/sources", `{"name": "Entra", "provider": "entra"}`).want(t, 201).field("id")
+	path := "/sources/" + id
+	w.call(t, a, "POST", "/sources", `{"name": "ENTRA", "provider": "okta"}`).refused(t, 422, "provisioning.name_taken", "/name")
+	w.call(t, a, "POST", "/sources", `{"name": "Third", "provider": "ldap"}`).refused(t, 422, "api.one_of", "/provider")
+	shown := w.call(t, a, "PATCH", path, `{"invites": true}`).want(t, 200)
+	expect.Equal(t, "invites", shown.json["invites"], any(true))
+	expect.Equal(t, "only watches", shown.field("state"), "watching")
+	expect.Equal(t, "turned on", w.call(t, a, "POST", path+"/turn-on", "").want(t, 200).field("state"), "on")
+
+	s, err := provisioning.SourceByID(t.Context(), w.DB, directory.Operator(), w.alpha.ID, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	member := w.alpha.users[directory.Member]
+	err = w.Sources.Write(t.Context(), s, provisioning.Call{Method: "POST", Path: "/Users"}, func(tx *db.Tx, s provisioning.Source) error {
+		_, err := w.Sources.CreatePerson(t.Context(), tx, s, provisioning.Person{Email: member.Email, Active: true})
+		return err
+	})
+	if !errors.Is(err, provisioning.ErrUniqueness) {
+		t.Fatal(err)
+	}
+	calls := w.call(t, a, "GET", path+"/calls", "").want(t, 200)
+	expect.Equal(t, "calls", len(calls.json["items"].([]any)), 1)                           //nolint:forcetypeassert // The test fails.
+	one := w.call(t, a, "GET", path+"/conflicts", "").want(t, 200).json["items"].([]any)[0] //nolint:forcetypeassert // The test fails.
+	conflict := one.(map[string]any)["id"].(string)                                         //nolint:forcetypeassert // The test fails.
+	b := as{token: w.machine(t, "Neighbour", w.beta.users[directory.Owner], directory.Administrator, access.ReadConnections, access.WriteConnections)}
+	w.call(t, b, "POST", path+"/conflicts/"+conflict+"/agree", "").refused(t, 404, "directory.not_found", "")
+	expect.Equal(t, "waiting", fmt.Sprint(w.call(t, a, "POST", path+"/conflicts/"+conflict+"/agree", "").want(t, 200).json["waiting"]), "0")
+	w.call(t, a, "POST", path+"/conflicts/"+conflict+"/dismiss", "").refused(t, 409, "provisioning.settled", "")
+	now, err := directory.UserByID(t.Context(), w.DB, w.alpha.ID, member.ID)
+	if err != nil || now.SourceID != id {
+		t.Errorf("the member is kept by %q, %v", now.SourceID, err)
+	}
+	w.call(t, a, "DELETE", path, "").want(t, 204)
+}
