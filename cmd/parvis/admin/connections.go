@@ -50,32 +50,39 @@ func yes(is bool) string {
 
 // connectionAt returns a client and the path of a connection that is named by id or name.
 func (w where) connectionAt(t *Terminal, named string) (*client, string, error) {
-	return namedIn(w, t, "identity provider", "/connections", named, func(one form.Connection) (id, name string) { return one.ID, one.Name })
+	return listed[form.Connection]{"identity provider", "/connections", func(one form.Connection) (id, name string) { return one.ID, one.Name }}.at(w, t, named)
 }
 
-// namedIn returns a client and the path of what is named by id or name in a list that is one page.
-func namedIn[T any](w where, t *Terminal, what, path, named string, of func(T) (id, name string)) (*client, string, error) {
+// listed is a list that is one page, in which things are named by id or name.
+type listed[T any] struct {
+	what string // what each of them is
+	path string
+	of   func(T) (id, name string)
+}
+
+// at returns a client and the path of what is named.
+func (d listed[T]) at(w where, t *Terminal, named string) (*client, string, error) {
 	c, err := w.open(t)
 	if err != nil {
 		return nil, "", err
 	}
 	var all form.Page[T]
-	if _, err := c.into(reads(path), &all); err != nil {
+	if _, err := c.into(reads(d.path), &all); err != nil {
 		return nil, "", err
 	}
 	var found []string
 	for _, one := range all.Items {
-		if id, name := of(one); id == named || strings.EqualFold(name, named) {
+		if id, name := d.of(one); id == named || strings.EqualFold(name, named) {
 			found = append(found, id)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return nil, "", unknown("no " + what + " here is called " + named)
+		return nil, "", unknown("no " + d.what + " here is called " + named)
 	case 1:
-		return c, path + "/" + url.PathEscape(found[0]), nil
+		return c, d.path + "/" + url.PathEscape(found[0]), nil
 	}
-	return nil, "", unknown(named + " is the name of several " + what + "s: name one by its ID")
+	return nil, "", unknown(named + " is the name of several " + d.what + "s: name one by its ID")
 }
 
 // oneConnection calls an operation that answers with a connection, and shows it.
