@@ -50,18 +50,18 @@ func yes(is bool) string {
 
 // connectionAt returns a client and the path of a connection that is named by id or name.
 func (w where) connectionAt(t *Terminal, named string) (*client, string, error) {
-	return listed[form.Connection]{"identity provider", "/connections", func(one form.Connection) (id, name string) { return one.ID, one.Name }}.at(w, t, named)
+	return catalog[form.Connection]{"identity provider", "/connections", func(one form.Connection) (id, name string) { return one.ID, one.Name }}.at(w, t, named)
 }
 
-// listed is a list that is one page, in which things are named by id or name.
-type listed[T any] struct {
+// catalog is a list that is one page, in which things are named by id or name.
+type catalog[T any] struct {
 	what string // what each of them is
 	path string
 	of   func(T) (id, name string)
 }
 
 // at returns a client and the path of what is named.
-func (d listed[T]) at(w where, t *Terminal, named string) (*client, string, error) {
+func (d catalog[T]) at(w where, t *Terminal, named string) (*client, string, error) {
 	c, err := w.open(t)
 	if err != nil {
 		return nil, "", err
@@ -82,7 +82,7 @@ func (d listed[T]) at(w where, t *Terminal, named string) (*client, string, erro
 	case 1:
 		return c, d.path + "/" + url.PathEscape(found[0]), nil
 	}
-	return nil, "", unknown(named + " is the name of several " + d.what + "s: name one by its ID")
+	return nil, "", unknown(named + " is the name of more than one " + d.what + ": name one by its ID")
 }
 
 // oneConnection calls an operation that answers with a connection, and shows it.

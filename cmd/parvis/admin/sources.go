@@ -41,7 +41,7 @@ func (l *listSourcesCommand) Run(t *Terminal) error {
 
 // sourceAt returns a client and the path of a source that is named by id or name.
 func (w where) sourceAt(t *Terminal, named string) (*client, string, error) {
-	return listed[form.Source]{"directory", "/sources", func(one form.Source) (id, name string) { return one.ID, one.Name }}.at(w, t, named)
+	return catalog[form.Source]{"directory", "/sources", func(one form.Source) (id, name string) { return one.ID, one.Name }}.at(w, t, named)
 }
 
 // oneSource calls an operation that answers with a source, and shows it.

@@ -46,7 +46,7 @@ func (l *listWebhooksCommand) Run(t *Terminal) error {
 
 // webhookAt returns a client and the path of a webhook that is named by id or name.
 func (w where) webhookAt(t *Terminal, named string) (*client, string, error) {
-	return listed[form.Webhook]{"webhook", "/webhooks", func(one form.Webhook) (id, name string) { return one.ID, one.Name }}.at(w, t, named)
+	return catalog[form.Webhook]{"webhook", "/webhooks", func(one form.Webhook) (id, name string) { return one.ID, one.Name }}.at(w, t, named)
 }
 
 // oneWebhook calls an operation that answers with a webhook, and shows it.
