@@ -78,7 +78,7 @@ for (const javaScriptEnabled of [true, false]) {
       await press(page, 'Preview');
       await page.locator('tbody tr').first().waitFor();
       assert.match(await text(page), /An invitation to this address is waiting/);
-      assert.match(await text(page), /These columns are not read: state, created_utc, last_sign_in_utc\./);
+      assert.match(await text(page), /These columns are not read: state, created_utc, last_sign_in_utc, given_name, family_name, external_id\./);
     });
   });
 }
