@@ -193,10 +193,7 @@ func listConflicts(ctx context.Context, r db.Reader, x *call, in at) (form.Page[
 
 func settles(agreed bool) func(context.Context, *db.Tx, *call, conflict) (string, error) {
 	return func(ctx context.Context, tx *db.Tx, x *call, in conflict) (string, error) {
-		if _, err := showSource(ctx, tx, x, in.ID); err != nil {
-			return "", err
-		}
-		return in.ID, x.server.Sources.Settle(ctx, tx, x.Actor, x.org(), in.Conflict, agreed)
+		return in.ID, x.server.Sources.Settle(ctx, tx, x.Actor, provisioning.Source{OrgID: x.org(), ID: in.ID}, in.Conflict, agreed)
 	}
 }
 

@@ -292,7 +292,7 @@ func (s sources) deed(v *page.Viewer) func(context.Context, *db.Tx) error {
 			_, err := s.Sources.AdoptMembers(ctx, tx, actor, org, id)
 			return err
 		case "agree", "dismiss":
-			return s.Sources.Settle(ctx, tx, actor, org, v.Form.Get("waiting"), v.Form.Asked() == "agree")
+			return s.Sources.Settle(ctx, tx, actor, provisioning.Source{OrgID: org, ID: id}, v.Form.Get("waiting"), v.Form.Asked() == "agree")
 		}
 		return nil
 	}

@@ -80,15 +80,23 @@ func TestOPR9EndSession(t *testing.T) {
 	}
 }
 
-// sidOf returns the id of the session that an ID token was made for; its sid is a pseudonym.
+// sidOf returns the id of the session that an ID token was made for; its sid is a pseudonym. A
+// person may have a session in another browser too, so it is the one where the token's client has
+// a grant.
 func sidOf(w *world, idToken string) string {
 	w.t.Helper()
-	var id string
-	sub := w.claims(idToken, "JWT")["sub"]
-	if err := w.DB.Rows(w.t.Context(), func(scan func(...any) error) error { return scan(&id) }, `select id from sessions where user_id = $1`, sub); err != nil {
-		w.t.Fatal(err)
+	var ids []string
+	claims := w.claims(idToken, "JWT")
+	err := w.DB.Rows(w.t.Context(), func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `select distinct session_id from grants where user_id = $1 and client_id = $2`, claims["sub"], claims["aud"])
+	if err != nil || len(ids) != 1 {
+		w.t.Fatalf("sessions of the token's client: %v, %v", ids, err)
 	}
-	return id
+	return ids[0]
 }
 
 // OPR-9: the page that tells applications by frames may load only their frames, and no site may

@@ -350,14 +350,6 @@ func (s Source) removeHeld(ctx context.Context, tx *db.Tx, w Waiting) error {
 	if err != nil {
 		return err
 	}
-	_, err = directory.RemoveMembers(ctx, tx, s.acting(), s.OrgID, w.Subject, users)
+	_, err = directory.RemoveMembers(ctx, tx, s.Actor(), s.OrgID, w.Subject, users)
 	return err
-}
-
-// acting is the source as an actor whose held deed an administrator agreed to, whether or not it is
-// stopped meanwhile.
-func (s Source) acting() directory.Actor {
-	a := s.Actor()
-	a.Again = func(context.Context, db.Reader) (directory.Actor, error) { return a, nil }
-	return a
 }

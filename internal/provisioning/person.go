@@ -64,16 +64,6 @@ func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p 
 	if err != nil {
 		return Provisioned{}, err
 	}
-	there, err := directory.Addressed(ctx, tx, source.OrgID, []string{p.Email})
-	if err != nil {
-		return Provisioned{}, err
-	}
-	if len(there) > 0 {
-		if u := there[0]; u.SourceID != source.ID && u.Role != directory.Owner {
-			source.waitFor(AdoptPerson, string(u.ID), u.Name, Details{Email: u.Email, ExternalID: p.ExternalID})
-		}
-		return Provisioned{}, ErrUniqueness.With("Email", p.Email)
-	}
 	chosen := directory.Profile{Language: p.Language, TimeZone: p.TimeZone}
 	if !i18n.Known(chosen.Language) {
 		chosen.Language = org.Language
@@ -86,6 +76,9 @@ func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p 
 		OrgID: source.OrgID, Email: p.Email, Name: profile.Name, GivenName: profile.GivenName, FamilyName: profile.FamilyName,
 		Language: profile.Language, TimeZone: profile.TimeZone, ExternalID: p.ExternalID,
 	})
+	if errors.Is(err, directory.ErrAddressTaken) {
+		return Provisioned{}, source.there(ctx, tx, p)
+	}
 	if err != nil {
 		return Provisioned{}, err
 	}
@@ -102,6 +95,21 @@ func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p 
 		return Provisioned{}, err
 	}
 	return source.Person(ctx, tx, string(u.ID))
+}
+
+// there answers a source that names somebody who is there already. Unless the source keeps them, or
+// they are an owner, they wait to be handed over.
+func (s Source) there(ctx context.Context, tx *db.Tx, p Person) error {
+	found, err := directory.Addressed(ctx, tx, s.OrgID, []string{p.Email})
+	if err != nil {
+		return err
+	}
+	for _, u := range found {
+		if u.SourceID != s.ID && u.Role != directory.Owner {
+			s.waitFor(AdoptPerson, string(u.ID), u.Name, Details{Email: u.Email, ExternalID: p.ExternalID})
+		}
+	}
+	return ErrUniqueness.With("Email", p.Email)
 }
 
 // invite sends an invitation to a person without a way in, where the source does so and no
@@ -222,16 +230,16 @@ func (s *Service) setAddress(ctx context.Context, tx *db.Tx, source Source, u di
 			return u, nil
 		}
 	}
-	return s.replaceAddress(ctx, tx, source, source.Actor(), directory.Candidate{User: u}, address.Text)
+	return s.replaceAddress(ctx, tx, source, directory.Candidate{User: u}, address.Text)
 }
 
-func (s *Service) replaceAddress(ctx context.Context, tx *db.Tx, source Source, actor directory.Actor, who directory.Candidate, email string) (directory.User, error) {
+func (s *Service) replaceAddress(ctx context.Context, tx *db.Tx, source Source, who directory.Candidate, email string) (directory.User, error) {
 	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
 	if err != nil {
 		return who.User, err
 	}
 	who.Organization = org
-	now, err := s.Emails.Set(ctx, tx, actor, who, email)
+	now, err := s.Emails.Set(ctx, tx, source.Actor(), who, email)
 	if err != nil {
 		return who.User, err
 	}

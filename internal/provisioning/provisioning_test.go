@@ -72,6 +72,12 @@ func TestSCM4WhoIsThereAlreadyWaitsForAnAdministrator(t *testing.T) {
 	if err := h.settle(h.owner["beta"].AsActor(), all[0], true); !errors.Is(err, directory.ErrNotFound) {
 		t.Errorf("the neighbour agrees: %v", err)
 	}
+	other := h.source("alpha", "Okta", provisioning.On)
+	if err := h.try(func(ctx context.Context, tx *db.Tx) error {
+		return h.Settle(ctx, tx, h.owner["alpha"].AsActor(), other, all[0].ID, true)
+	}); !errors.Is(err, directory.ErrNotFound) {
+		t.Errorf("agreed as if another source had asked: %v", err)
+	}
 	if err := h.settle(h.owner["alpha"].AsActor(), all[0], true); err != nil {
 		t.Fatal(err)
 	}

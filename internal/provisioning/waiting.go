@@ -44,7 +44,6 @@ type Details struct {
 // Waiting is something that a source asked for and that waits for an administrator.
 type Waiting struct {
 	ID      string // pwt_ and 26 characters
-	Source  string
 	Kind    Kind
 	Subject string
 	Name    string
@@ -128,10 +127,10 @@ func union(a, b []string) []string {
 	return all
 }
 
-const waitingColumns = `id, source_id, kind, subject, name, details, asked_at, last_at, times`
+const waitingColumns = `id, kind, subject, name, details, asked_at, last_at, times`
 
 func (w *Waiting) targets() []any {
-	return db.Into(&w.ID, &w.Source, &w.Kind, &w.Subject, &w.Name, db.JSON(&w.Details), (*db.Time)(&w.AskedAt), (*db.Time)(&w.LastAt), &w.Times)
+	return db.Into(&w.ID, &w.Kind, &w.Subject, &w.Name, db.JSON(&w.Details), (*db.Time)(&w.AskedAt), (*db.Time)(&w.LastAt), &w.Times)
 }
 
 // WaitingFor lists what waits for an administrator, the newest first, at most so many.
@@ -171,22 +170,19 @@ func CountWaiting(ctx context.Context, r db.Reader, actor directory.Actor, org d
 var ErrSettled = fault.New(fault.Conflict, "provisioning.settled")
 
 // Settle does what a source waits for, or dismisses it. Either way it no longer waits.
-func (s *Service) Settle(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id string, agreed bool) error {
-	if err := actor.MaySetRules(ctx, tx, org); err != nil {
+func (s *Service) Settle(ctx context.Context, tx *db.Tx, actor directory.Actor, of Source, id string, agreed bool) error {
+	source, err := changeable(ctx, tx, actor, of.OrgID, of.ID)
+	if err != nil {
 		return err
 	}
 	var w Waiting
 	found, err := tx.One(ctx, w.targets(), `
 		update source_waiting set settled_at = $1, settled_by = $2
-		where org_id = $3 and id = $4 and settled_at is null
-		returning `+waitingColumns, db.Time(tx.Now()), actor.ID, string(org), id)
+		where org_id = $3 and source_id = $4 and id = $5 and settled_at is null
+		returning `+waitingColumns, db.Time(tx.Now()), actor.ID, string(source.OrgID), source.ID, id)
 	if err == nil && !found {
-		err = s.settled(ctx, tx, org, id)
+		err = source.settled(ctx, tx, id)
 	}
-	if err != nil {
-		return err
-	}
-	source, err := sourceByID(ctx, tx, org, w.Source)
 	if err != nil {
 		return err
 	}
@@ -200,10 +196,12 @@ func (s *Service) Settle(ctx context.Context, tx *db.Tx, actor directory.Actor, 
 	return audit.Record(ctx, tx, e)
 }
 
-// settled tells what is settled from what never was.
-func (s *Service) settled(ctx context.Context, tx *db.Tx, org directory.OrgID, id string) error {
-	var source string
-	found, err := tx.One(ctx, db.Into(&source), `select source_id from source_waiting where org_id = $1 and id = $2`, string(org), id)
+// settled returns ErrSettled for what waited once, and ErrNotFound for what never did.
+func (s Source) settled(ctx context.Context, tx *db.Tx, id string) error {
+	var at db.Time
+	found, err := tx.One(ctx, db.Into(&at), `
+		select settled_at from source_waiting
+		where org_id = $1 and source_id = $2 and id = $3`, string(s.OrgID), s.ID, id)
 	switch {
 	case err != nil:
 		return err
@@ -230,7 +228,7 @@ func (s *Service) agree(ctx context.Context, tx *db.Tx, actor directory.Actor, s
 		if err != nil {
 			return err
 		}
-		_, err = s.replaceAddress(ctx, tx, source, source.acting(), directory.Candidate{User: u}, w.Details.Email)
+		_, err = s.replaceAddress(ctx, tx, source, directory.Candidate{User: u}, w.Details.Email)
 		return err
 	case LetInAgain:
 		return directory.Reactivate(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
@@ -239,7 +237,7 @@ func (s *Service) agree(ctx context.Context, tx *db.Tx, actor directory.Actor, s
 	case RemoveMembers:
 		return source.removeHeld(ctx, tx, w)
 	case DeleteGroup:
-		return directory.DeleteGroup(ctx, tx, source.acting(), source.OrgID, w.Subject)
+		return directory.DeleteGroup(ctx, tx, source.Actor(), source.OrgID, w.Subject)
 	case WholeBatch:
 		return s.bringBack(ctx, tx, actor, source, w.Details.Since)
 	case ShutOutOwner:
@@ -296,7 +294,7 @@ func (s *Service) AdoptMembers(ctx context.Context, tx *db.Tx, actor directory.A
 		} else if !held {
 			continue
 		}
-		if err := s.Settle(ctx, tx, actor, org, w.ID, true); err != nil {
+		if err := s.Settle(ctx, tx, actor, source, w.ID, true); err != nil {
 			return 0, err
 		}
 		adopted++

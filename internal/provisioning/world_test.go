@@ -169,7 +169,7 @@ func (h *house) kinds() (all []string) {
 
 func (h *house) settle(actor directory.Actor, w provisioning.Waiting, agreed bool) error {
 	return h.try(func(ctx context.Context, tx *db.Tx) error {
-		return h.Settle(ctx, tx, actor, h.org["alpha"].ID, w.ID, agreed)
+		return h.Settle(ctx, tx, actor, h.src, w.ID, agreed)
 	})
 }
 

@@ -67,15 +67,21 @@ func furnish(t *testing.T, d *db.DB, clock *dbtest.Clock, allowed ...string) *ho
 // node returns a sender as another node has it.
 func (h *house) node(allowed ...string) *webhook.Sender {
 	h.t.Helper()
-	catalogue, err := i18n.Load()
+	s, err := newSender(h.DB, h.keys, h.t.Output(), allowed...)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(h.t.Output(), nil))
+	return s
+}
+
+// newSender makes a Sender that may call the addresses that are allowed.
+func newSender(d *db.DB, keys secret.Keys, out io.Writer, allowed ...string) (*webhook.Sender, error) {
+	catalogue, err := i18n.Load()
+	log := slog.New(slog.NewTextHandler(out, nil))
 	return webhook.NewSender(webhook.Parts{
-		DB: h.DB, Limits: limit.NewLimiter(h.keys.Lookup), Base: "https://parvis.example", Log: log, Outbound: outbound.New(allowed), Strict: outbound.New(allowed),
-		Outbox: mail.NewOutbox(mail.Settings{Sealing: h.keys.Sealing, Catalogue: catalogue, From: "no-reply@parvis.example", Log: log}),
-	}, h.keys)
+		DB: d, Limits: limit.NewLimiter(keys.Lookup), Base: "https://parvis.example", Log: log, Outbound: outbound.New(allowed), Strict: outbound.New(allowed),
+		Outbox: mail.NewOutbox(mail.Settings{Sealing: keys.Sealing, Catalogue: catalogue, From: "no-reply@parvis.example", Log: log}),
+	}, keys), err
 }
 
 func (h *house) try(fn func(ctx context.Context, tx *db.Tx) error) error {
