@@ -74,7 +74,10 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	if _, err := p.Up(ctx); err != nil {
 		return m, fmt.Errorf("migrating the database: %w", err)
 	}
-	return m, nil
+	return m, d.Update(ctx, func(tx *Tx) error {
+		tx.told.all = true // other nodes remember rows as they were
+		return nil
+	})
 }
 
 // version reads the schema's version without goose, which would create its table: asking for
