@@ -67,6 +67,7 @@ type Settings struct {
 	Passwords credential.Options
 	Roots     string // file for the roots of the audit log that this node knows; empty for memory alone
 	Log       *slog.Logger
+	Print     audit.Printer
 
 	AuditDays  int // for which an organization may have its events kept at most
 	LetterDays int // for which letters are kept once they have ended
@@ -142,7 +143,7 @@ func New(s Settings) (*App, error) {
 	webhooks := webhook.NewSender(webhook.Parts{
 		DB: s.DB, Outbox: outbox, Limits: limits, Base: base, Log: s.Log, Outbound: s.Outbound, Strict: s.Webhooks,
 	}, s.Keys)
-	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Log: s.Log, Alarm: s.alarm(outbox)})
+	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Log: s.Log, Alarm: s.alarm(outbox), Print: s.Print})
 	site, err := page.New(page.Settings{
 		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
 		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn, Audit: logs}, Catalogue: catalogue,

@@ -3,6 +3,7 @@ package webhook
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -112,6 +113,24 @@ func line(e audit.Stored, form Form, withValues bool) ([]byte, error) {
 		return nil, fmt.Errorf("writing event %s: %w", e.ID, err)
 	}
 	return text, nil
+}
+
+// Lines returns what writes events as a log without values has them, a line for each.
+func Lines(into io.Writer) func([]audit.Stored) error {
+	return func(events []audit.Stored) error {
+		var all []byte
+		for _, e := range events {
+			text, err := line(e, Own, false)
+			if err != nil {
+				return err
+			}
+			all = append(append(all, text...), '\n')
+		}
+		if _, err := into.Write(all); err != nil {
+			return fmt.Errorf("printing %d events of the audit log: %w", len(events), err)
+		}
+		return nil
+	}
 }
 
 // testOf is what tries an address.
