@@ -74,6 +74,7 @@ var Actions = map[Action]Meaning{
 	"application.secret_added":    {Application, "", "", EntityManagement},
 	"application.secret_removed":  {Application, "secret", "", EntityManagement},
 	"audit.chain_ended":           {Nothing, "reason seals", "", EntityManagement},
+	"audit.checkpoint":            {Organization, "note size", "", EntityManagement},
 	"audit.erased":                {User, "events kept_actor", "", AccountChange},
 	"audit.removed":               {Organization, "before events", "", EntityManagement},
 	"audit.keeping_changed":       {Organization, "days held", "", EntityManagement},

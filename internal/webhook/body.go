@@ -39,6 +39,8 @@ type body struct {
 	Result       string   `json:"result"`
 	Reference    *string  `json:"reference"` // of the request
 	Values       *values  `json:"values,omitempty"`
+
+	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
 }
 
 type actor struct {
@@ -66,7 +68,7 @@ func bodyOf(e audit.Stored, withValues bool) body {
 	b := body{
 		Type: string(e.Action), ID: e.ID, Timestamp: e.At.UTC().Format(timeFormat), Version: bodyVersion,
 		Organization: orNull(e.OrgID), Actor: actor{audit.KindOf(e.Actor), e.Actor}, Changed: changedBy(e), Result: string(e.Result),
-		Reference: orNull(e.Origin.Request),
+		Reference: orNull(e.Origin.Request), Checkpoint: checkpointOf(e),
 	}
 	if e.Sealed {
 		b.Sequence = &e.Leaf
