@@ -307,7 +307,7 @@ func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
 		"applications", "applications?removed", "applications/add", "applications/add?kind=web", "applications/add?kind=link",
 		"applications/" + w.alpha.application, "applications/" + w.alpha.application + "?added", "applications/collaborate",
 		"access", "access?saved", "access?revoked", "access?ended", "access/add", "access/tokens/" + w.alpha.token, "access/machines/" + w.alpha.machine, "access/machines/" + w.alpha.machine + "?saved",
-		"provisioning", "provisioning?deleted", "provisioning/add", "provisioning/" + w.alpha.source, "provisioning/" + w.alpha.source + "?adopted", "provisioning/" + w.alpha.source + "/calls",
+		"provisioning", "provisioning?deleted", "provisioning/add", "provisioning/" + w.alpha.source, "provisioning/" + w.alpha.source + "?adopted", "provisioning/" + w.alpha.source + "/calls", "provisioning/" + w.alpha.source + "/check",
 		"webhooks", "webhooks?removed", "webhooks/add", "webhooks/add?kind=events", "webhooks/add?kind=log", "webhooks/" + w.alpha.webhook, "webhooks/" + w.alpha.webhook + "?saved", "webhooks/" + w.alpha.webhook + "?failed"}
 	for _, ended := range []string{"opened_at", "accepted_at", "withdrawn_at", "replaced_at"} {
 		inv := w.invitation(t, w.alpha.Organization, ended+"@alpha.example", directory.Helpdesk)
