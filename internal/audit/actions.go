@@ -161,7 +161,7 @@ var Actions = map[Action]Meaning{
 	"token.issued":                {Token, "ends_at scopes", "", EntityManagement},
 	"token.revoked":               {Token, "user", "", EntityManagement},
 	"user.created":                {User, "connection email role source", "email", AccountChange},
-	"user.deactivated":            {User, "state", "", AccountChange},
+	"user.deactivated":            {User, "source state", "", AccountChange},
 	"user.deleted":                {User, "state", "", AccountChange},
 	"user.disowned":               {User, "", "", AccountChange},
 	"user.email_changed":          {User, "email requested_by", "email", AccountChange},
