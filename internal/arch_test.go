@@ -137,6 +137,7 @@ var unscoped = map[string]string{
 	"session: delete from active_days where day":                                                   "sweep",
 	"idptest: select distinct action, before, after from audit_events":                             "test: what the log of every organization has",
 	"webhook: select ⟨⟩ from webhooks w where w.parked_at":                                         "sweep: what is parked for long",
+	"webhook: select ⟨⟩ from webhooks w where w.state = 'on' order":                                "sweep: who subscribed to checkpoints",
 	"webhook: delete from webhook_":                                                                "sweep: what was kept for long enough",
 	"mail: select id from letters where next_try_at":                                               "sweep: is there anything to send",
 	"mail: select reply, count(*) from letters":                                                    "the operator's: what the mail server refuses",

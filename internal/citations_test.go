@@ -194,6 +194,8 @@ func TestPapersNameCodeThatExists(t *testing.T) {
 	for action := range audit.Actions { // so are what the audit log knows
 		if of, what, _ := strings.Cut(string(action), "."); n.types[of] != nil {
 			n.types[of][what] = true
+		} else if n.packages[of] != nil {
+			n.packages[of][what] = true
 		}
 	}
 	for name, text := range papers(t) {

@@ -42,7 +42,8 @@ type plan struct {
 	breached  string
 	lifetimes lifetime.Overrides
 	kept      kept
-	secured   bool // this program does TLS itself
+	prints    string // of the audit log, on standard output; empty for nothing
+	secured   bool   // this program does TLS itself
 	cert, key string
 	text      bool     // logs are text, not JSON
 	strangers []string // variables that look like settings and are not
@@ -109,6 +110,7 @@ func (c *configuration) check() plan {
 	c.checkFiles(&p)
 	c.checkLifetimes(&p)
 	c.checkRetention(&p)
+	c.checkPrint(&p)
 	p.strangers = c.strangers()
 	return p
 }

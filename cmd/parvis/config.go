@@ -60,6 +60,9 @@ type Config struct {
 	Log       struct {
 		Format string `toml:"format"`
 	} `toml:"log"`
+	Audit struct {
+		Print string `toml:"print"`
+	} `toml:"audit"`
 	Retention struct {
 		Audit   string `toml:"audit"`
 		Letters string `toml:"letters"`

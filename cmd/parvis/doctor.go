@@ -77,6 +77,8 @@ func (d *doctor) all() {
 	d.applications(database)
 	d.passkeys(database)
 	d.connections(database)
+	d.sources(database)
+	d.events(database)
 	if database != nil {
 		if err := database.Close(); err != nil {
 			d.fail("database", "closing it: %v", err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 
 	"parvis/internal/federation"
 	"parvis/internal/op"
@@ -23,7 +22,7 @@ func (c *rotateKeysCommand) Run(p *program) error {
 		return err
 	}
 	return withStorage(p, plan, func(s *storage) error {
-		a, err := s.app(slog.New(slog.DiscardHandler))
+		a, err := s.quiet()
 		if err != nil {
 			return err
 		}

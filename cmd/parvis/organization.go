@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -46,7 +45,7 @@ func (c *createCommand) Run(p *program) error {
 		return err
 	}
 	return withStorage(p, plan, func(s *storage) error {
-		a, err := s.app(slog.New(slog.DiscardHandler))
+		a, err := s.quiet()
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 
 	"parvis/cmd/parvis/serving"
 	"parvis/internal/app"
+	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -47,7 +48,7 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	a, err := s.app(log)
+	a, err := s.app(log, plan.printer(p.out))
 	if err != nil {
 		return errors.Join(err, s.db.Close())
 	}
@@ -72,17 +73,22 @@ func newLog(w io.Writer, text bool) *slog.Logger {
 }
 
 // app builds the program on an open installation. There is no other wiring.
-func (s *storage) app(log *slog.Logger) (*app.App, error) {
+func (s *storage) app(log *slog.Logger, print audit.Printer) (*app.App, error) {
 	p := s.plan
 	a, err := app.New(app.Settings{
 		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, Operator: p.operator, SMTP: p.smtp, Links: p.links, Regions: p.regions, Proxies: p.proxies,
 		Outbound: outbound.New(p.allow), Resolver: p.resolver,
-		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log,
+		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log, Print: print,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
 	}
 	return a, nil
+}
+
+// quiet builds the program for a command that ends: it writes no log, and prints no events.
+func (s *storage) quiet() (*app.App, error) {
+	return s.app(slog.New(slog.DiscardHandler), audit.Printer{})
 }
 
 // serve answers requests and does the repeated work until ctx ends; the work goes on until the

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -34,7 +33,7 @@ func (c *resetSecondStepCommand) Run(p *program) error {
 		return err
 	}
 	return withStorage(p, plan, func(s *storage) error {
-		a, err := s.app(slog.New(slog.DiscardHandler))
+		a, err := s.quiet()
 		if err != nil {
 			return err
 		}

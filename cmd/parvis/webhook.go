@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -94,7 +93,7 @@ func (f addressFlags) withApp(p *program, do func(*storage, *app.App) error) err
 		return err
 	}
 	return withStorage(p, plan, func(s *storage) error {
-		a, err := s.app(slog.New(slog.DiscardHandler))
+		a, err := s.quiet()
 		if err != nil {
 			return err
 		}

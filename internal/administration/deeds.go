@@ -37,13 +37,17 @@ func active(u directory.User) bool      { return u.Closed() == nil }
 func present(u directory.User) bool     { return u.DeletedAt.IsZero() }
 func deactivated(u directory.User) bool { return present(u) && !active(u) }
 func deleted(u directory.User) bool     { return !present(u) }
+func hasPassword(u directory.User) bool { return present(u) && u.HasPassword }
+
+// open reports whether u is let in, or may be by the source that shut them out.
+func open(u directory.User) bool { return active(u) || u.OnlyShutOutBySource() }
 
 // deeds are all deeds, in the order in which they are offered.
 var deeds = slices.Concat([]Deed{
 	{Name: "reset", fits: active, do: sendReset},
-	{Name: "new-password", Everyone: true, fits: present, do: demandPassword},
+	{Name: "new-password", Everyone: true, fits: hasPassword, do: demandPassword},
 	{Name: "end-sessions", Everyone: true, fits: active, do: endSessions},
-	{Name: "deactivate", Grave: true, fits: active, do: plainly(directory.Deactivate)},
+	{Name: "deactivate", Grave: true, fits: open, do: plainly(directory.Deactivate)},
 	{Name: "reactivate", fits: deactivated, do: plainly(directory.Reactivate)},
 	{Name: "delete", Grave: true, fits: present, do: plainly(directory.Delete)},
 	{Name: "restore", fits: deleted, do: plainly(directory.Restore)},

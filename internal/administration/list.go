@@ -45,6 +45,17 @@ const (
 			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null`
 )
 
+// waits is the condition of invitations. Where users are listed as well, that of a user who has no
+// way in yet is no line of its own (decision 0066).
+func (l lister) waits() string {
+	if l.q.State != "" {
+		return stillWaits
+	}
+	return stillWaits + `
+			and not exists (select 1 from users p where p.org_id = i.org_id and p.email_key = i.email_key and p.deleted_at is null and p.role = i.role
+				and p.created_at >= $19 and p.search_key like $20 escape '\')`
+}
+
 // few returns the tables and the condition of the users of a filter, for finding all of them.
 func (f Filter) few() string {
 	if f.Group != "" {
@@ -240,7 +251,7 @@ func (l lister) few(ctx context.Context, r run, among string, most int) ([]entry
 		), waiting as materialized (
 			select i.id as id, `+r.waits+` as part, `+r.invitation+` as key
 			from invitations i
-			where i.org_id = $1 and `+stillWaits+limit+`
+			where i.org_id = $1 and `+l.waits()+limit+`
 		)
 		select 0 as line, (select count(*) from found) + (select count(*) from waiting) as part, '' as id, `+r.nothing+` as key
 		union all
@@ -274,7 +285,7 @@ func (l lister) many(ctx context.Context, r run) ([]entry, error) {
 			select line, id, key from (
 				select 2 as line, i.id as id, `+r.invitation+` as key
 				from invitations i
-				where i.org_id = $1 and `+stillWaits+r.beyond(r.invitation, `i.id`)+sorted+`
+				where i.org_id = $1 and `+l.waits()+r.beyond(r.invitation, `i.id`)+sorted+`
 			) waiting
 		) lines`+sorted, r.args)
 	return all, err
@@ -315,7 +326,7 @@ func (l lister) count(ctx context.Context, most int) (n int, err error) {
 	f, limit := l.q.Filter, strconv.Itoa(most)
 	_, err = l.r.One(ctx, db.Into(&n), `
 		select (select count(*) from (select 1`+f.few()+` limit `+limit+`) people)
-			+ (select count(*) from (select 1 from invitations i where i.org_id = $1 and `+stillWaits+` limit `+limit+`) waiting)`,
+			+ (select count(*) from (select 1 from invitations i where i.org_id = $1 and `+l.waits()+` limit `+limit+`) waiting)`,
 		l.selects(part{f.states(), f.roles()})...)
 	return min(n, most), err
 }

@@ -157,6 +157,21 @@ func (w *world) group(t *testing.T, token, name string) string {
 	return ""
 }
 
+// Neither one rule nor a whole configuration takes lengths out of their bounds.
+func TestPWD1TheAPIKeepsTheBounds(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	robot := w.machine(t, "Terraformer", w.alpha.users[directory.Owner], directory.Administrator, access.Reach(directory.Administrator)...)
+	for _, c := range []struct{ preset, least, most, field string }{
+		{"classic", "7", "128", "minimum_length"}, {"classic", "0", "128", "minimum_length"}, {"classic", "-8", "128", "minimum_length"}, {"modern", "14", "128", "minimum_length"},
+		{"classic", "8", "63", "maximum_length"}, {"classic", "8", "401", "maximum_length"},
+	} {
+		w.configure(t, robot, "", `{"organization": {"short_name": "alpha"}, "rules": {"password": {"preset": "`+c.preset+`", "minimum_length": `+c.least+`, "maximum_length": `+c.most+`}}}`).
+			refused(t, 422, "credential.rules."+c.field, "/rules/password/"+c.field)
+	}
+	w.configure(t, robot, "", `{"organization": {"short_name": "alpha"}, "rules": {"password": {"preset": "classic", "minimum_length": 9, "maximum_length": 400}}}`).want(t, 200)
+}
+
 // Rules that stand in each other's way are set in the order that works: short passwords want a
 // second step of everybody, and that is given up only once passwords are long.
 func TestRulesOfAConfigurationAreSetInTheOrderThatWorks(t *testing.T) {

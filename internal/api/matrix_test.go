@@ -60,6 +60,7 @@ var bodies = map[string]string{
 	"POST /connections/{id}/setup-link":  `{"email": "it@alpha.example"}`,
 	"POST /sources":                      `{"name": "Entra", "provider": "entra"}`,
 	"PATCH /sources/{id}":                `{"name": "Our directory"}`,
+	"POST /sources/{id}/check":           `{"method": "POST", "path": "/Users", "body": "{\"userName\": \"new@alpha.example\"}"}`,
 	"PATCH /organization":                `{"contact": "it@alpha.example"}`,
 	"POST /organizations":                `{"name": "Gamma Rail", "short_name": "gamma", "owner_email": "olga@gamma.example"}`,
 	"POST /domains":                      `{"name": "alpha.example"}`,

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"time"
 
 	"parvis/internal/access"
@@ -28,6 +29,7 @@ var sourceOperations = []*operation{
 	does(operation{ID: "sources.revoke_token", Method: http.MethodDelete, Path: "/sources/{id}/tokens/{token}", Scope: access.WriteConnections, Role: directory.Administrator},
 		deed[sourceToken, form.Source]{do: revokeSourceToken}),
 	reads(operation{ID: "sources.calls", Path: "/sources/{id}/calls", Scope: access.ReadConnections, Role: directory.Auditor}, listSourceCalls),
+	checksCall(operation{ID: "sources.check", Path: "/sources/{id}/check", Scope: access.WriteConnections, Role: directory.Administrator}),
 	reads(operation{ID: "sources.conflicts", Path: "/sources/{id}/conflicts", Scope: access.ReadConnections, Role: directory.Auditor}, listConflicts),
 	does(operation{ID: "sources.agree", Method: http.MethodPost, Path: "/sources/{id}/conflicts/{conflict}/agree", Scope: access.WriteConnections, Role: directory.Administrator, Fresh: true},
 		deed[conflict, form.Source]{do: settles(true), show: showSource}),
@@ -176,6 +178,27 @@ func (x *call) sentences(reasons []fault.Reason) []string {
 		all = append(all, x.lang.Text(r.Key, r.Pairs()...))
 	}
 	return all
+}
+
+// checksCall says what a call of a directory would do, which is undone: dry run or not makes no
+// difference, and there is nothing to repeat under a key.
+func checksCall(o operation) *operation {
+	o.Method, o.status, o.many, o.in, o.out = http.MethodPost, http.StatusOK, true, reflect.TypeFor[withBody[form.SentCall]](), reflect.TypeFor[form.CheckedCall]()
+	o.run = func(ctx context.Context, x *call) error {
+		in, err := input[withBody[form.SentCall]](x)
+		switch {
+		case err != nil:
+			return err
+		case x.R.Header.Get("Idempotency-Key") != "":
+			return errNoKey
+		}
+		c, err := x.server.Sources.Check(ctx, x.Actor, x.org(), in.ID, provisioning.Sent{Method: in.Body.Method, Path: in.Body.Path, Body: []byte(in.Body.Body)})
+		if err != nil {
+			return err
+		}
+		return x.answer(o.status, form.CheckedCall{Method: c.Method, Path: c.Path, Outcome: string(c.Outcome), Did: x.sentences(c.Did), Notes: x.sentences(c.Notes)})
+	}
+	return &o
 }
 
 // mostConflicts is how much of what waits is listed; the next moves up as it is decided.

@@ -9,6 +9,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
+	"parvis/internal/idptest"
 	"parvis/internal/provisioning"
 )
 
@@ -51,4 +52,23 @@ func TestADirectoryIsAddedAndLookedAfter(t *testing.T) {
 		t.Errorf("the member is kept by %q, %v", now.SourceID, err)
 	}
 	w.call(t, a, "DELETE", path, "").want(t, 204)
+}
+
+// What a call of a directory would do is told in words, with the address of the directory or without.
+func TestACallOfADirectoryIsChecked(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	a := as{token: w.machine(t, "Registrar", w.alpha.users[directory.Owner], directory.Administrator, access.WriteConnections)}
+	id := w.call(t, a, "POST", "/sources", `{"name": "Entra", "provider": "entra"}`).want(t, 201).field("id")
+	path := "/sources/" + id + "/check"
+	b := as{token: w.machine(t, "Neighbour", w.beta.users[directory.Owner], directory.Administrator, access.WriteConnections)}
+	before := w.dump(t)
+	got := w.call(t, a, "POST", path, `{"method": "POST", "path": "/Users", "body": "{\"userName\": \"lin@alpha.example\"}"}`).want(t, 200)
+	expect.Equal(t, "fate", fmt.Sprint(got.json["outcome"], got.json["did"]), "done["+idptest.Sentence(t, "provisioning.did.created", "Name", "lin@alpha.example", "Email", "lin@alpha.example")+"]")
+	got = w.call(t, a, "POST", path, `{"method": "POST", "path": "/Users", "body": "{"}`).want(t, 200)
+	expect.Equal(t, "what is wrong", fmt.Sprint(got.json["outcome"], got.json["notes"]), "refused["+idptest.Sentence(t, "scim.not_json", "Line", 1, "Column", 2)+"]")
+	w.call(t, a, "POST", path, `{"method": "DELETE", "path": "/Bulk"}`).refused(t, 422, "provisioning.sent_path", "/path")
+	w.call(t, a, "POST", path, `{"method": "GET", "path": "/Users"}`).refused(t, 422, "api.one_of", "/method")
+	w.call(t, b, "POST", path, `{"method": "POST", "path": "/Users", "body": "{}"}`).refused(t, 404, "directory.not_found", "")
+	expect.Equal(t, "nothing changed", w.dump(t) == before, true)
 }

@@ -67,6 +67,7 @@ type Settings struct {
 	Passwords credential.Options
 	Roots     string // file for the roots of the audit log that this node knows; empty for memory alone
 	Log       *slog.Logger
+	Print     audit.Printer
 
 	AuditDays  int // for which an organization may have its events kept at most
 	LetterDays int // for which letters are kept once they have ended
@@ -139,10 +140,10 @@ func New(s Settings) (*App, error) {
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
 	}, s.Keys)
+	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Log: s.Log, Alarm: s.alarm(outbox), Print: s.Print})
 	webhooks := webhook.NewSender(webhook.Parts{
-		DB: s.DB, Outbox: outbox, Limits: limits, Base: base, Log: s.Log, Outbound: s.Outbound, Strict: s.Webhooks,
+		DB: s.DB, Outbox: outbox, Limits: limits, Logs: logs, Base: base, Log: s.Log, Outbound: s.Outbound, Strict: s.Webhooks,
 	}, s.Keys)
-	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Log: s.Log, Alarm: s.alarm(outbox)})
 	site, err := page.New(page.Settings{
 		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
 		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn, Audit: logs}, Catalogue: catalogue,
@@ -169,6 +170,7 @@ func New(s Settings) (*App, error) {
 		{"webhooks", time.Second, webhooks.Sweep},
 		{"webhooks kept", time.Hour, webhook.SweepKept},
 		{"audit checkpoints", time.Hour, a.Audit.SweepCheckpoints},
+		{"checkpoints recorded", time.Hour, webhooks.SweepCheckpoints},
 		{"void sessions", time.Second, door.SweepVoid},
 		{"applications told", time.Second, provider.Sweep},
 		{"keys", time.Hour, provider.Keys.Sweep},

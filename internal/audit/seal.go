@@ -32,6 +32,7 @@ type Logs struct {
 	known   *memory
 	stopped map[string]bool
 	alarm   func(ctx context.Context, org string) error
+	printer Printer
 }
 
 // Settings are what Logs are made from.
@@ -44,6 +45,14 @@ type Settings struct {
 
 	// Alarm, unless nil, is called for each log that is stopped because it was altered, once in a process.
 	Alarm func(ctx context.Context, org string) error
+	Print Printer
+}
+
+// Printer shows events once they are sealed. What a node sealed just before it died is shown by
+// nobody: who must not miss an event reads the log, or has a webhook.
+type Printer struct {
+	All  bool                 // those of organizations too, and not of the installation alone
+	Show func([]Stored) error // nil for none
 }
 
 // NewLogs derives its keys from a ring that is kept outside the database.
@@ -53,7 +62,7 @@ func NewLogs(s Settings) *Logs {
 	}
 	return &Logs{
 		host: s.Host, keys: secret.NewBox(s.Sealing, "audit keys"), old: s.Sealing.For("audit seals"), log: s.Log,
-		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File}, stopped: map[string]bool{}, alarm: s.Alarm,
+		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File}, stopped: map[string]bool{}, alarm: s.Alarm, printer: s.Print,
 	}
 }
 
@@ -81,21 +90,43 @@ func (l *Logs) Sweep(ctx context.Context, d *db.DB) error {
 	}
 	for {
 		var sealed, broken []tree
+		var events []Stored
 		var why error
 		err := d.Update(ctx, func(tx *db.Tx) (err error) {
-			sealed, broken, why, err = l.seal(ctx, tx)
+			if sealed, broken, why, err = l.seal(ctx, tx); err == nil {
+				events, err = l.printer.read(ctx, tx, sealed)
+			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		if len(broken) == 0 {
-			return errors.Join(l.known.keep(sealed), l.stillStopped())
+			return errors.Join(l.known.keep(sealed), l.printer.show(events), l.stillStopped())
 		}
 		for _, t := range broken {
 			l.stop(ctx, t.org, why)
 		}
 	}
+}
+
+// read reads what is to be shown of trees that grew, in the order of each log.
+func (p Printer) read(ctx context.Context, r db.Reader, grown []tree) (all []Stored, err error) {
+	for _, t := range grown {
+		if err == nil && p.Show != nil && (p.All || t.org == "") {
+			var some []Stored
+			some, err = After(ctx, r, t.org, t.before-1, perSweep)
+			all = append(all, some...)
+		}
+	}
+	return all, err
+}
+
+func (p Printer) show(events []Stored) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return p.Show(events)
 }
 
 // stop seals nothing more in a log, and raises the alarm.
@@ -166,7 +197,7 @@ func (l *Logs) trees(ctx context.Context, tx *db.Tx) (all map[string]*tree, brok
 		}
 		t := &tree{org: org}
 		if size != nil {
-			t.size, t.first = *size, *first
+			t.size, t.before, t.first = *size, *size, *first
 			if altered := t.read(*root, *roots); altered != nil {
 				broken, why = append(broken, *t), errors.Join(why, altered)
 			}

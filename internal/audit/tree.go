@@ -88,7 +88,8 @@ func hashesOf(text string) ([]tlog.Hash, error) {
 type tree struct {
 	org string
 	edge
-	first int64 // the leaves before it have lost their events to retention
+	first  int64 // the leaves before it have lost their events to retention
+	before int64 // its size before a sweep that is under way
 }
 
 // read reads the hashes of a tree, and returns ErrAltered if they do not fit.

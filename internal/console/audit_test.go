@@ -307,7 +307,7 @@ func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
 		"applications", "applications?removed", "applications/add", "applications/add?kind=web", "applications/add?kind=link",
 		"applications/" + w.alpha.application, "applications/" + w.alpha.application + "?added", "applications/collaborate",
 		"access", "access?saved", "access?revoked", "access?ended", "access/add", "access/tokens/" + w.alpha.token, "access/machines/" + w.alpha.machine, "access/machines/" + w.alpha.machine + "?saved",
-		"provisioning", "provisioning?deleted", "provisioning/add", "provisioning/" + w.alpha.source, "provisioning/" + w.alpha.source + "?adopted", "provisioning/" + w.alpha.source + "/calls",
+		"provisioning", "provisioning?deleted", "provisioning/add", "provisioning/" + w.alpha.source, "provisioning/" + w.alpha.source + "?adopted", "provisioning/" + w.alpha.source + "/calls", "provisioning/" + w.alpha.source + "/check",
 		"webhooks", "webhooks?removed", "webhooks/add", "webhooks/add?kind=events", "webhooks/add?kind=log", "webhooks/" + w.alpha.webhook, "webhooks/" + w.alpha.webhook + "?saved", "webhooks/" + w.alpha.webhook + "?failed"}
 	for _, ended := range []string{"opened_at", "accepted_at", "withdrawn_at", "replaced_at"} {
 		inv := w.invitation(t, w.alpha.Organization, ended+"@alpha.example", directory.Helpdesk)
@@ -334,7 +334,7 @@ func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
 }
 
 // data matches what pages show besides sentences.
-var data = regexp.MustCompile(`^(Parvis|—|\?|Alpha Freight|Person \w+ of alpha|Provider of alpha|People of alpha|Books of alpha|Payroll of alpha|Warehouse of alpha|(Hired by |Here before )?Directory of alpha|POST /Users|Authorization|X-…|Nightly export|parvis admin login .*|Architect|Collaborate / Communicate|collaborate|openid|profile|roles|ES256|RS256|·|1|Okta|SAML 2\.0|OpenID Connect|https?://.*|urn:oasis:.*|email|name|shoe|groups|42|43|us|them|192\.0\.2\.7|PA|English|Français|[\w.+-]+@[\w.]+|[a-z]{3}_[a-z2-7]+|[a-z_]+\.[a-z_]+|20\d\d-\d\d-\d\dT[\d:]+Z|nobody at all|nothing at all|250 .*|Go-http-client/2\.0|127\.0\.0\.1|(?s:(go run \S+ -key ')?127\.0\.0\.1:\d+/audit/.*)|alpha|en|Person \w+ of alpha · Parvis)$`)
+var data = regexp.MustCompile(`^(Parvis|—|\?|Alpha Freight|Person \w+ of alpha|Provider of alpha|People of alpha|Books of alpha|Payroll of alpha|Warehouse of alpha|(Hired by |Here before )?Directory of alpha|(POST|PUT|PATCH|DELETE)( /Users)?|Authorization|X-…|Nightly export|parvis admin login .*|Architect|Collaborate / Communicate|collaborate|openid|profile|roles|ES256|RS256|·|1|Okta|SAML 2\.0|OpenID Connect|https?://.*|urn:oasis:.*|email|name|shoe|groups|42|43|us|them|192\.0\.2\.7|PA|English|Français|[\w.+-]+@[\w.]+|[a-z]{3}_[a-z2-7]+|[a-z_]+\.[a-z_]+|20\d\d-\d\d-\d\dT[\d:]+Z|nobody at all|nothing at all|250 .*|Go-http-client/2\.0|127\.0\.0\.1|(?s:(go run \S+ -key ')?127\.0\.0\.1:\d+/audit/.*)|alpha|en|Person \w+ of alpha · Parvis)$`)
 
 // bareTexts returns the texts of a page's own content that are neither sentences of the
 // catalogue nor data.

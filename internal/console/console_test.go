@@ -134,6 +134,8 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"GET /o/{org}/admin/provisioning/{id}/token":        readers,
 		"POST /o/{org}/admin/provisioning/{id}/token":       administrators,
 		"GET /o/{org}/admin/provisioning/{id}/calls":        readers,
+		"GET /o/{org}/admin/provisioning/{id}/check":        administrators,
+		"POST /o/{org}/admin/provisioning/{id}/check":       administrators,
 		"GET /o/{org}/admin/webhooks":                       readers,
 		"GET /o/{org}/admin/webhooks/add":                   administrators,
 		"POST /o/{org}/admin/webhooks/add":                  administrators,
@@ -179,7 +181,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 				if route == "POST /o/{org}/admin/people/change" {
 					want = 400 // no page sends it empty
 				}
-				if route == "POST /o/{org}/admin/provisioning/add" || route == "POST /o/{org}/admin/provisioning/{id}/settings" {
+				if route == "POST /o/{org}/admin/provisioning/add" || strings.HasPrefix(route, "POST /o/{org}/admin/provisioning/{id}/") && !strings.HasSuffix(route, "/token") {
 					want = 422
 				}
 				if route == "POST /o/{org}/admin/provisioning/{id}/token" {

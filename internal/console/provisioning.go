@@ -27,6 +27,7 @@ func (s sources) mount() {
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/provisioning/{id}/settings", sourceSettingsFields, s.showSource, s.saveSource)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/provisioning/{id}/token", nil, s.showSource, s.issueSourceToken)
 	site.Console(reads, "GET /o/{org}/admin/provisioning/{id}/calls", s.showCalls)
+	site.ReadingForm(rules, "/o/{org}/admin/provisioning/{id}/check", sentFields, s.showCheck, s.check)
 }
 
 var sourceChips = map[provisioning.State]chip{

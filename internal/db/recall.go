@@ -16,8 +16,8 @@ const (
 	// longestKept bounds every remembered answer, whatever was heard: somebody may have changed a
 	// row by hand.
 	longestKept = time.Minute
-	// How many ids, and by default how many answers, a generation of a memory holds. When it is
-	// full, the one before is dropped.
+	// How many ids, and by default how many answers, a generation of a memory holds. Once one is
+	// full, the generation before it is dropped.
 	changedIDs   = 50_000
 	mostRecalled = 8192
 	// doubted is for how long a test waits until an answer that is no longer true is forgotten.
@@ -85,7 +85,7 @@ func (m *memory) note(t told) {
 }
 
 // Recall remembers answers that were read from the database. It is the only cache of what decides
-// who may do what, and it is never asked within a transaction: a deed reads what it depends on.
+// who may do what, and never asked within a transaction: a deed reads what it depends on.
 //
 // An answer is void once one of its rows changed in this process; at most a second later if
 // it changed in another one; and a minute after it was read in any case. Its zero value is ready.

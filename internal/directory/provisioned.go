@@ -223,6 +223,11 @@ func (u User) mayRename(actor Actor, p Profile) bool {
 	return !u.keptFrom(actor) || p.Name == u.Name && p.GivenName == u.GivenName && p.FamilyName == u.FamilyName
 }
 
+// OnlyShutOutBySource reports whether a source shut u out and may let them in again.
+func (u User) OnlyShutOutBySource() bool {
+	return u.ShutOutBy != "" && !u.DeactivatedAt.IsZero() && u.DeletedAt.IsZero()
+}
+
 // shutOutBy returns the source that keeps a user out, who from now on stands as u: only it may let
 // them in again.
 func shutOutBy(actor Actor, u User) string {

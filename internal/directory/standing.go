@@ -78,9 +78,13 @@ func governed(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID)
 }
 
 // Deactivate shuts a user out: sessions, attempts and links end at once on every node (decision
-// 0024), and only Reactivate lets the user in again.
+// 0024), and only Reactivate lets the user in again. Somebody here may shut out whom their source
+// shut out already: from then on the source does not let them in.
 func Deactivate(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, id UserID) error {
 	u, err := Governed(ctx, tx, actor, org, id)
+	if err == nil && u.OnlyShutOutBySource() && actor.Kind != KindSource {
+		return setStanding(ctx, tx, actor, u, u, "user.deactivated")
+	}
 	if err == nil {
 		err = u.Closed()
 	}
@@ -183,6 +187,9 @@ func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, act
 	e := actor.Event(was.OrgID, action)
 	e.Target, e.TargetName = string(was.ID), was.Name
 	e.Before, e.After = audit.Fields{"state": was.standing()}, audit.Fields{"state": now.standing()}
+	if was.standing() == now.standing() {
+		e.Before["source"] = was.ShutOutBy // it no longer lets them in
+	}
 	return audit.Record(ctx, tx, e)
 }
 

@@ -132,8 +132,9 @@ func (f *Form) Refuse(name, value string, fa *fault.Error) {
 	f.faults = append(f.faults, fa)
 }
 
-// secretFields are the secret fields without password in their names.
-var secretFields = []string{"repetition", "code", "recovery_code", "response", "client_secret", "header_value[]"}
+// secretFields are the secret fields without password in their names. A directory's body, which may
+// have a password, is about somebody else than who typed it.
+var secretFields = []string{"repetition", "code", "recovery_code", "response", "client_secret", "header_value[]", "scim_body"}
 
 // isSecret reports whether a field is never shown again, kept or logged.
 func isSecret(name string) bool {

@@ -31,6 +31,9 @@ type Service struct {
 	// ComesIn reports whether somebody with an address can come in by a connection of their
 	// organization. Connections stand above this package, so app fills it in.
 	ComesIn func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error)
+	// Speak runs a call that somebody wrote down as a source would make it, and undoes it. How sources
+	// speak stands above this package too.
+	Speak func(context.Context, Source, Sent) (Call, error)
 }
 
 // State is what a source may do.

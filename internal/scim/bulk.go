@@ -3,12 +3,14 @@ package scim
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/provisioning"
 	"parvis/internal/scim/document"
 	"parvis/internal/secret"
 )
@@ -198,20 +200,13 @@ func (b *batch) do(ctx context.Context, c *change) {
 }
 
 func (b *batch) one(ctx context.Context, c *change) (answer, error) {
-	endpoint, id, _ := strings.Cut(strings.TrimPrefix(c.path, "/"), "/")
-	kind := document.KindAt("/" + endpoint)
-	if kind == nil || strings.Contains(id, "/") || (c.method == http.MethodPost) != (id == "") {
-		return answer{}, errBulkPath
-	}
-	d := b.server.userDeeds()
-	if kind == document.Group() {
-		d = b.server.groupDeeds()
-	}
-	deed := map[string]func(context.Context, *call, input) (answer, error){"POST": d.create, "PUT": d.put, "PATCH": d.patch, "DELETE": d.delete}[c.method]
-	if deed == nil {
+	deed, kind, id, err := b.server.deedAt(c.method, c.path)
+	switch {
+	case errors.Is(err, provisioning.ErrSentMethod):
 		return answer{}, errBulkMethod
-	}
-	if id != "" && !secret.IsID(id) {
+	case err != nil:
+		return answer{}, errBulkPath
+	case id != "" && !secret.IsID(id):
 		return answer{}, directory.ErrNotFound
 	}
 	// The answer is not sent along, so nothing of it has to be found.
@@ -221,6 +216,23 @@ func (b *batch) one(ctx context.Context, c *change) (answer, error) {
 	}
 	b.notes, b.kept = document.Notes{}, false
 	return deed(ctx, b.call, input{method: c.method, path: c.path, id: id, sent: b.put(c.data), match: c.version, show: show})
+}
+
+// deedAt finds what a method does at a path below the address of a source.
+func (s *Server) deedAt(method, path string) (deed func(context.Context, *call, input) (answer, error), kind *document.Kind, id string, err error) {
+	endpoint, id, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if kind = document.KindAt("/" + endpoint); kind == nil || strings.Contains(id, "/") || (method == http.MethodPost) != (id == "") {
+		return nil, nil, "", provisioning.ErrSentPath
+	}
+	d := s.userDeeds()
+	if kind == document.Group() {
+		d = s.groupDeeds()
+	}
+	deed = map[string]func(context.Context, *call, input) (answer, error){"POST": d.create, "PUT": d.put, "PATCH": d.patch, "DELETE": d.delete}[method]
+	if deed == nil {
+		err = provisioning.ErrSentMethod
+	}
+	return deed, kind, id, err
 }
 
 // refuse notes that a change was refused, and keeps it for the administrators.

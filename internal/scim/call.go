@@ -30,6 +30,8 @@ type call struct {
 	known  bool // the token is the source's
 	kept   bool // that the call was made
 	notes  document.Notes
+
+	rehearsed *provisioning.Call // unless nil, what is done is undone, and this says what it was
 }
 
 func (s *Server) callOf(q *edge.Request) *call {
@@ -97,8 +99,12 @@ func (x *call) loggedAs(method, path string) provisioning.Call {
 
 // write runs a change in the source's transaction.
 func (x *call) write(ctx context.Context, as provisioning.Call, do func(*db.Tx, provisioning.Source) error) error {
-	x.kept = true
-	return x.server.Sources.Write(ctx, x.source, as, do)
+	if x.kept = true; x.rehearsed == nil {
+		return x.server.Sources.Write(ctx, x.source, as, do)
+	}
+	done, err := x.server.Sources.Rehearse(ctx, x.source, as, do)
+	*x.rehearsed = done
+	return err
 }
 
 // read keeps that a call only read.
@@ -114,13 +120,10 @@ func (x *call) body() (any, error) {
 		return nil, errMedia
 	}
 	all, err := io.ReadAll(io.LimitReader(x.R.Body, document.MostBody+1))
-	if len(all) > document.MostBody {
-		return nil, errLarge.With("Most", document.MostBody>>10)
-	}
 	if err != nil {
 		all = nil // the connection broke
 	}
-	return document.Read(all)
+	return read(all)
 }
 
 // mediaType is the type of all that is answered.

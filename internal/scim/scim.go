@@ -80,12 +80,13 @@ func (s *Server) routes() []route {
 	return append(append(all, users.routes()...), groups.routes()...)
 }
 
-// Mount adds the addresses of sources.
+// Mount adds the addresses of sources, and lets administrators ask what a call would do.
 func Mount(e *edge.Edge, p Parts, keys secret.Keys) {
 	s := &Server{
 		Parts: p, edge: e, places: secret.NewBox(keys.Sealing, "scim places"), key: keys.Lookup.For("scim etags").Current().Bytes,
 		pace: edge.Pace{PerSecond: perSecond, Burst: burst}, about: document.Discover(), judging: make(chan struct{}, 1),
 	}
+	p.Sources.Speak = s.Speak
 	for _, r := range s.routes() {
 		e.HandleProgram(r.method+" "+Root+"{source}"+r.path, s.serve(r))
 	}

@@ -3,6 +3,7 @@ package webhook
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -38,6 +39,8 @@ type body struct {
 	Result       string   `json:"result"`
 	Reference    *string  `json:"reference"` // of the request
 	Values       *values  `json:"values,omitempty"`
+
+	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
 }
 
 type actor struct {
@@ -65,7 +68,7 @@ func bodyOf(e audit.Stored, withValues bool) body {
 	b := body{
 		Type: string(e.Action), ID: e.ID, Timestamp: e.At.UTC().Format(timeFormat), Version: bodyVersion,
 		Organization: orNull(e.OrgID), Actor: actor{audit.KindOf(e.Actor), e.Actor}, Changed: changedBy(e), Result: string(e.Result),
-		Reference: orNull(e.Origin.Request),
+		Reference: orNull(e.Origin.Request), Checkpoint: checkpointOf(e),
 	}
 	if e.Sealed {
 		b.Sequence = &e.Leaf
@@ -112,6 +115,24 @@ func line(e audit.Stored, form Form, withValues bool) ([]byte, error) {
 		return nil, fmt.Errorf("writing event %s: %w", e.ID, err)
 	}
 	return text, nil
+}
+
+// Lines returns what writes events as a log without values has them, a line for each.
+func Lines(into io.Writer) func([]audit.Stored) error {
+	return func(events []audit.Stored) error {
+		var all []byte
+		for _, e := range events {
+			text, err := line(e, Own, false)
+			if err != nil {
+				return err
+			}
+			all = append(append(all, text...), '\n')
+		}
+		if _, err := into.Write(all); err != nil {
+			return fmt.Errorf("printing %d events of the audit log: %w", len(events), err)
+		}
+		return nil
+	}
 }
 
 // testOf is what tries an address.

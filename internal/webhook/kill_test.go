@@ -52,11 +52,11 @@ func beNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sender, err := newSender(d, keys, os.Stderr, os.Getenv(childReceiver))
+	logs := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: "id.example"})
+	sender, err := newSender(d, keys, logs, os.Stderr, os.Getenv(childReceiver))
 	if err != nil {
 		return err
 	}
-	logs := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: "id.example"})
 	for pace := time.Tick(10 * time.Millisecond); ; {
 		for _, sweep := range []func(context.Context, *db.DB) error{logs.Sweep, sender.Sweep} {
 			if err := sweep(ctx, d); err != nil {

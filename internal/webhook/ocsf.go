@@ -157,6 +157,9 @@ func ocsf(e audit.Stored, withValues bool) ocsfEvent {
 	if e.Sealed {
 		o.Metadata.Sequence = &e.Leaf
 	}
+	if c := checkpointOf(e); c != nil {
+		o.Unmapped["checkpoint"] = c
+	}
 	if e.Result == audit.Refused {
 		o.StatusID, o.Status, o.SeverityID, o.Severity = 2, "Failure", 2, "Low"
 	}

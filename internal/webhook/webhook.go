@@ -175,7 +175,8 @@ type Parts struct {
 	DB     *db.DB
 	Outbox *mail.Outbox
 	Limits *limit.Limiter
-	Base   string // the public address, without a slash at its end
+	Logs   *audit.Logs // which checkpoints are of
+	Base   string      // the public address, without a slash at its end
 	Log    *slog.Logger
 
 	// Outbound calls what the operator named, by the operator's exceptions. Strict calls what

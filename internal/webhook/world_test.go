@@ -67,7 +67,7 @@ func furnish(t *testing.T, d *db.DB, clock *dbtest.Clock, allowed ...string) *ho
 // node returns a sender as another node has it.
 func (h *house) node(allowed ...string) *webhook.Sender {
 	h.t.Helper()
-	s, err := newSender(h.DB, h.keys, h.t.Output(), allowed...)
+	s, err := newSender(h.DB, h.keys, h.logs, h.t.Output(), allowed...)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -75,11 +75,11 @@ func (h *house) node(allowed ...string) *webhook.Sender {
 }
 
 // newSender makes a Sender that may call the addresses that are allowed.
-func newSender(d *db.DB, keys secret.Keys, out io.Writer, allowed ...string) (*webhook.Sender, error) {
+func newSender(d *db.DB, keys secret.Keys, logs *audit.Logs, out io.Writer, allowed ...string) (*webhook.Sender, error) {
 	catalogue, err := i18n.Load()
 	log := slog.New(slog.NewTextHandler(out, nil))
 	return webhook.NewSender(webhook.Parts{
-		DB: d, Limits: limit.NewLimiter(keys.Lookup), Base: "https://parvis.example", Log: log, Outbound: outbound.New(allowed), Strict: outbound.New(allowed),
+		DB: d, Logs: logs, Limits: limit.NewLimiter(keys.Lookup), Base: "https://parvis.example", Log: log, Outbound: outbound.New(allowed), Strict: outbound.New(allowed),
 		Outbox: mail.NewOutbox(mail.Settings{Sealing: keys.Sealing, Catalogue: catalogue, From: "no-reply@parvis.example", Log: log}),
 	}, keys), err
 }

@@ -48,6 +48,22 @@ type SourceCall struct {
 	Notes   []string  `json:"notes"` // what was wrong, or left aside
 }
 
+// SentCall is a call of a source that is only to be checked.
+type SentCall struct {
+	Method string `json:"method" enum:"POST PUT PATCH DELETE"`
+	Path   string `json:"path"`                 // below the source's address, or all of it
+	Body   string `json:"body" optional:"true"` // JSON, as a text
+}
+
+// CheckedCall says what a call would do.
+type CheckedCall struct {
+	Method  string   `json:"method"`
+	Path    string   `json:"path"`
+	Outcome string   `json:"outcome" enum:"done held refused"`
+	Did     []string `json:"did"`   // what would be done
+	Notes   []string `json:"notes"` // what is wrong, or would be left aside
+}
+
 // SourceConflict is what a source asked for and an administrator decides.
 type SourceConflict struct {
 	ID      string    `json:"id"`

@@ -1,7 +1,9 @@
 package document
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -21,13 +23,25 @@ const (
 func Read(text []byte) (any, error) {
 	r := reader{text: text}
 	value, err := r.value(0)
+	if err == nil {
+		if r.space(); r.at != len(text) {
+			err = errNotJSON
+		}
+	}
+	if errors.Is(err, errNotJSON) {
+		line, column := r.place()
+		err = errNotJSON.With("Line", line, "Column", column)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if r.space(); r.at != len(text) {
-		return nil, errNotJSON
-	}
 	return value, nil
+}
+
+// place returns where the reader stopped, as editors count.
+func (r *reader) place() (line, column int) {
+	before := r.text[:min(r.at, len(r.text))]
+	return 1 + bytes.Count(before, []byte("\n")), 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
 }
 
 type reader struct {
@@ -106,13 +120,11 @@ func (r *reader) object(depth int) (any, error) {
 		if all[key], err = r.value(depth + 1); err != nil {
 			return nil, err
 		}
-		c = r.next()
-		r.at++
-		if c == '}' {
-			return all, nil
-		}
-		if c != ',' {
+		if c = r.next(); c != '}' && c != ',' {
 			return nil, errNotJSON
+		}
+		if r.at++; c == '}' {
+			return all, nil
 		}
 	}
 }
@@ -130,12 +142,11 @@ func (r *reader) list(depth int) (any, error) {
 		}
 		all = append(all, v)
 		c := r.next()
-		r.at++
-		if c == ']' {
-			return all, nil
-		}
-		if c != ',' {
+		if c != ']' && c != ',' {
 			return nil, errNotJSON
+		}
+		if r.at++; c == ']' {
+			return all, nil
 		}
 	}
 }
@@ -166,6 +177,7 @@ func (r *reader) string() (string, error) {
 			r.at = i + 1
 			return checked(string(r.text[from:i]))
 		case c < ' ':
+			r.at = i
 			return "", errNotJSON
 		case c == '\\':
 			return r.escaped(from, i)
@@ -194,6 +206,7 @@ func (r *reader) escaped(from, at int) (string, error) {
 			r.at = at + 1
 			return checked(string(b))
 		case c < ' ':
+			r.at = at
 			return "", errNotJSON
 		case c != '\\':
 			b = append(b, c)
@@ -202,6 +215,7 @@ func (r *reader) escaped(from, at int) (string, error) {
 		}
 		char, n := unescape(r.text[at:])
 		if n == 0 {
+			r.at = at
 			return "", errNotJSON
 		}
 		// No text that is stored has a NUL, and half a surrogate pair is no character.
