@@ -174,6 +174,9 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 // oneEach refuses an address with a parameter that comes twice, because one reader would take
 // the first value and another the last.
 func (v *Visitor) oneEach() error {
+	if v.R.URL.RawQuery == "" {
+		return nil
+	}
 	for _, values := range v.R.URL.Query() {
 		if len(values) > 1 {
 			return ErrQuery
