@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -31,15 +32,9 @@ const (
 	exitUsage  = 2
 )
 
-// serveAlone is the command of a server without the others.
-type serveAlone struct {
-	Serve serveCommand `cmd:"" help:"Run the server."`
-}
-
 // commands are what the program can be asked to do.
 type commands struct {
-	serveAlone
-
+	Serve        serveCommand         `cmd:"" help:"Run the server."`
 	Demo         demoCommand          `cmd:"" help:"Try Parvis: sample organizations, a mailbox, nothing to set up and nothing kept."`
 	Doctor       doctorCommand        `cmd:"" help:"Find out what is wrong with an installation."`
 	SetupLink    setupLinkCommand     `cmd:"" name:"setup-link" help:"Print a new link that creates the first organization, while none has an owner."`
@@ -113,7 +108,8 @@ func run(args, environ []string, out, errors io.Writer) int {
 	// as a tenth of its start and a megabyte.
 	var all any
 	if len(args) > 0 && args[0] == "serve" {
-		all = new(serveAlone)
+		serve, _ := reflect.TypeFor[commands]().FieldByName("Serve")
+		all = reflect.New(reflect.StructOf([]reflect.StructField{serve})).Interface()
 	} else {
 		c := new(commands)
 		c.Application.Add.settingFlags, c.Application.Set.settingFlags = newSettingFlags(), newSettingFlags()

@@ -15,7 +15,7 @@ import (
 // every returns all messages of a language.
 func (t *texts) every() map[string]message {
 	all := map[string]message{}
-	for _, a := range t.areas {
+	for _, a := range t.sections {
 		maps.Copy(all, a.read())
 	}
 	return all
@@ -31,10 +31,10 @@ func (m message) every() map[string]text {
 // A file is read when it is first needed, and one with a mistake would have no messages then.
 func TestEveryCatalogueCanBeRead(t *testing.T) {
 	for tag, texts := range load(t).texts {
-		if len(texts.areas) < 10 {
-			t.Errorf("%s has only %d files", tag, len(texts.areas))
+		if len(texts.sections) < 10 {
+			t.Errorf("%s has only %d files", tag, len(texts.sections))
 		}
-		for _, a := range texts.areas {
+		for _, a := range texts.sections {
 			if all, err := a.parse(); err != nil || len(all) == 0 {
 				t.Errorf("%s has %d messages: %v", a.file, len(all), err)
 			}

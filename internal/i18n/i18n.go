@@ -79,7 +79,7 @@ func (c *Catalogue) add(plurals *i18n.Bundle, name string) error {
 		}
 		c.texts[Tag(tag)] = t
 	}
-	t.areas[first] = &area{file: "catalogues/" + name, prefix: first + "."}
+	t.sections[first] = &section{file: "catalogues/" + name, prefix: first + "."}
 	return nil
 }
 
@@ -167,7 +167,7 @@ func Pseudo() *Catalogue {
 		t[len(t)-1] += " !!]"
 	}
 	for _, t := range c.texts {
-		for _, a := range t.areas {
+		for _, a := range t.sections {
 			for _, m := range a.read() {
 				wrap(m.text)
 				for _, form := range m.forms {

@@ -18,14 +18,14 @@ import (
 type texts struct {
 	tag         Tag
 	rightToLeft bool
-	areas       map[string]*area // by the word that its keys begin with
+	sections    map[string]*section // by the word that its keys begin with
 	plurals     *i18n.Localizer
 }
 
 // message returns the message of a key, and whether there is one.
 func (t *texts) message(key string) (message, bool) {
 	first, _, _ := strings.Cut(key, ".")
-	a := t.areas[first]
+	a := t.sections[first]
 	if a == nil {
 		return message{}, false
 	}
@@ -33,8 +33,8 @@ func (t *texts) message(key string) (message, bool) {
 	return m, ok
 }
 
-// An area is one file of a language, read when it is first needed.
-type area struct {
+// A section is one file of a language, read when it is first needed.
+type section struct {
 	file, prefix string // of its keys
 
 	once     sync.Once
@@ -42,27 +42,27 @@ type area struct {
 }
 
 // read returns the messages. A file with a mistake, which a test finds before, has none.
-func (a *area) read() map[string]message {
-	a.once.Do(func() {
-		if all, err := a.parse(); err == nil {
-			a.messages = all
+func (s *section) read() map[string]message {
+	s.once.Do(func() {
+		if all, err := s.parse(); err == nil {
+			s.messages = all
 		}
 	})
-	return a.messages
+	return s.messages
 }
 
-func (a *area) parse() (map[string]message, error) {
-	raw, err := files.ReadFile(a.file)
+func (s *section) parse() (map[string]message, error) {
+	raw, err := files.ReadFile(s.file)
 	if err != nil {
 		return nil, err
 	}
 	var all map[string]message
 	if err := json.Unmarshal(raw, &all); err != nil {
-		return nil, fmt.Errorf("%s: %w", a.file, err)
+		return nil, fmt.Errorf("%s: %w", s.file, err)
 	}
 	for key := range all {
-		if !strings.HasPrefix(key, a.prefix) || !isKey(key) {
-			return nil, fmt.Errorf("%s: key %q does not belong here", a.file, key)
+		if !strings.HasPrefix(key, s.prefix) || !isKey(key) {
+			return nil, fmt.Errorf("%s: key %q does not belong here", s.file, key)
 		}
 	}
 	return all, nil
@@ -140,7 +140,7 @@ func newTexts(plurals *i18n.Bundle, tag language.Tag) (*texts, error) {
 	return &texts{
 		tag:         Tag(tag.String()),
 		rightToLeft: slices.Contains(rightToLeftScripts, script.String()),
-		areas:       map[string]*area{},
+		sections:    map[string]*section{},
 		plurals:     i18n.NewLocalizer(plurals, tag.String()),
 	}, err
 }
