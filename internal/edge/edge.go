@@ -132,7 +132,7 @@ const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 	"form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; report-uri /csp-report"
 
 // header is a header line with its name in canonical form. All answers share its values, of which
-// there is one: setting it anew or adding to it makes another slice.
+// there is one: setting it again or adding to it makes another slice.
 type header struct {
 	name   string
 	values []string

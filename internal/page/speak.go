@@ -16,7 +16,7 @@ import (
 )
 
 // Spoken are the templates of the kit and of its surfaces. What a template says in the same words
-// whoever reads it becomes plain text of it once for each language (decision 0073). That happens
+// for every reader becomes plain text of it once for each language (decision 0073). That happens
 // before html/template escapes the templates, so it escapes all that is left by its context; and
 // nothing is known then of any request, so nothing of a person can stay in a template.
 type Spoken struct {
