@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(p.err, plan.text)
+	log, flush := newServerLog(p.ctx, p.err, plan.text)
+	defer flush() // also if Run panics
 	// The port comes first: if two servers are started by mistake, the second must touch
 	// nothing.
 	listener, err := new(net.ListenConfig).Listen(p.ctx, "tcp", plan.listen)
@@ -65,13 +67,6 @@ func (c *serveCommand) Run(p *program) error {
 	return errors.Join(s.serve(p.ctx, a, listener, log), s.db.Close())
 }
 
-func newLog(w io.Writer, text bool) *slog.Logger {
-	if text {
-		return slog.New(slog.NewTextHandler(w, nil))
-	}
-	return slog.New(slog.NewJSONHandler(w, nil))
-}
-
 // app builds the program on an open installation. There is no other wiring.
 func (s *storage) app(log *slog.Logger, print audit.Printer) (*app.App, error) {
 	p := s.plan
@@ -91,6 +86,9 @@ func (s *storage) quiet() (*app.App, error) {
 	return s.app(slog.New(slog.DiscardHandler), audit.Printer{})
 }
 
+// settled is when a server has started: its first sweeps are done.
+const settled = 200 * time.Millisecond
+
 // serve answers requests and does the repeated work until ctx ends; the work goes on until the
 // last request is answered.
 func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, log *slog.Logger) error {
@@ -98,6 +96,9 @@ func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, 
 	var sweeps sync.WaitGroup
 	sweeps.Go(func() { a.Run(working) })
 	mountIdentity(a.Site, s.keys)
+	// The start leaves more garbage than an idle server makes in minutes.
+	settling := time.AfterFunc(settled, debug.FreeOSMemory)
+	defer settling.Stop()
 	server := serving.Server{Listener: listener, Handler: a.Site}
 	if s.plan.secured {
 		server.TLS = (&certificate{chain: s.plan.cert, key: s.plan.key, db: s.db, log: log}).tlsConfig()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/cookiejar"
@@ -302,7 +303,7 @@ func writeCertificate(t *testing.T, chain, key string) *x509.CertPool {
 func TestACertificateIsReadAgainAfterItsRenewal(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	dir := t.TempDir()
-	c := &certificate{chain: filepath.Join(dir, "c"), key: filepath.Join(dir, "k"), db: d, log: newLog(&text{}, true)}
+	c := &certificate{chain: filepath.Join(dir, "c"), key: filepath.Join(dir, "k"), db: d, log: slog.New(logHandler(&text{}, true))}
 	writeCertificate(t, c.chain, c.key)
 	serial := func() string {
 		t.Helper()

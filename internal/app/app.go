@@ -234,21 +234,27 @@ type sweep struct {
 // leaseLasts is how long a node that died keeps the others from its sweeps.
 const leaseLasts = 30 * time.Second
 
+// firstSweep is how long a server that starts answers people before it sweeps for the first time.
+const firstSweep = time.Second
+
 // Run sweeps until ctx ends; one node at a time does each sweep.
 func (a *App) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, s := range a.sweeps {
 		wg.Go(func() {
-			tick := time.NewTicker(s.every)
+			tick := time.NewTicker(min(s.every, firstSweep))
 			defer tick.Stop()
-			for {
-				a.sweepOnce(ctx, s)
+			for first := true; ; first = false {
 				select {
 				case <-ctx.Done():
 					a.endLease(context.WithoutCancel(ctx), s)
 					return
 				case <-tick.C:
 				}
+				if first {
+					tick.Reset(s.every)
+				}
+				a.sweepOnce(ctx, s)
 			}
 		})
 	}

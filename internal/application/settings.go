@@ -48,9 +48,13 @@ func (s Settings) fields() audit.Fields {
 }
 
 var (
-	claimName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_:/.-]{0,99}$`)
-	scopeName = regexp.MustCompile(`^[a-z][a-z0-9_:./-]{0,99}$`)
+	claimName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_:/.-]*$`)
+	scopeName = regexp.MustCompile(`^[a-z][a-z0-9_:./-]*$`)
 )
+
+// longestName is how many bytes the name of a claim or a scope may have. It is no part of the
+// expressions, because one that counts to 100 takes 80 kB.
+const longestName = 100
 
 // clean returns s as it is stored, or an error that says what is wrong with it.
 func (s Settings) clean(k Kind, issuer string) (Settings, error) {
@@ -120,7 +124,7 @@ func (s Settings) checkScopes(k Kind) error {
 		if strings.HasPrefix(name, ReservedScopes) {
 			return fault.Field("scopes", "op.field.scopes_reserved").With("Scope", name)
 		}
-		if !scopeName.MatchString(name) || k == Machine && slices.Contains(Scopes, name) {
+		if len(name) > longestName || !scopeName.MatchString(name) || k == Machine && slices.Contains(Scopes, name) {
 			return fault.Field("scopes", "op.field.scopes").With("Scope", name)
 		}
 	}
@@ -134,7 +138,7 @@ func (s Settings) checkClaims() error {
 	for i, c := range s.Claims {
 		same := func(other Claim) bool { return claimKey(other.Name) == claimKey(c.Name) }
 		switch {
-		case !claimName.MatchString(c.Name):
+		case len(c.Name) > longestName || !claimName.MatchString(c.Name):
 			return fault.Field("claims", "op.field.claims").With("Claim", c.Name)
 		case Reserved(c.Name):
 			return fault.Field("claims", "op.field.claims_reserved").With("Claim", c.Name)

@@ -141,6 +141,9 @@ func fieldsText(f Fields) (string, error) {
 // clean makes text from outside safe to print on one line of a log or a terminal
 // (R-LOG-04): it removes control and direction characters and cuts after limit runes.
 func clean(s string, limit int) string {
+	if len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return s
+	}
 	var b strings.Builder
 	n := 0
 	for _, r := range s {

@@ -9,6 +9,7 @@ package console
 
 import (
 	"embed"
+	"sync"
 
 	"parvis/internal/administration/sheet"
 	"parvis/internal/application"
@@ -43,7 +44,7 @@ type Server struct {
 	Parts
 
 	site  *page.Site
-	words sheet.Words // of files of people
+	words func() sheet.Words // of files of people
 }
 
 // The roles that may read a page, and those that may change it.
@@ -59,7 +60,7 @@ func owns(r directory.Role) bool { return r == directory.Owner }
 
 // Mount adds the pages to the site. The first word of each line says who may pass.
 func Mount(site *page.Site, parts Parts) {
-	s := &Server{parts, site, wordsOf(site.Catalogue)}
+	s := &Server{parts, site, sync.OnceValue(func() sheet.Words { return wordsOf(site.Catalogue) })}
 	ask := asks{s}
 	site.Console(reads, "GET /o/{org}/admin", s.overview)
 	site.Console(reads, "GET /o/{org}/admin/people", s.people)

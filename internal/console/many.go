@@ -86,7 +86,7 @@ func (s *Server) showMany(v *page.Viewer) error {
 }
 
 func (s *Server) preview(v *page.Viewer) error {
-	file, err := readFile(v, s.words)
+	file, err := readFile(v, s.words())
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *Server) inviteMany(v *page.Viewer) error {
 	if v.Form.Do() != "invite" || v.Form.Get("previewed") != mark(v.Form.Get("people")) {
 		return s.preview(v)
 	}
-	file, err := readFile(v, s.words)
+	file, err := readFile(v, s.words())
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type Edge struct {
 	Fail func(http.ResponseWriter, *http.Request, error)
 
 	mux      *http.ServeMux
+	fixed    []header // of every answer
 	routes   []Route
 	foreign  map[string]bool // patterns that other sites may post to
 	programs map[string]bool // those of them that programs call with a token
@@ -57,6 +58,7 @@ type Route struct{ Pattern, Access string }
 // New returns an Edge that answers nothing yet but policy reports.
 func New(s Settings) *Edge {
 	e := &Edge{Settings: s, mux: http.NewServeMux(), foreign: map[string]bool{}, programs: map[string]bool{}}
+	e.fixed = e.fixedHeaders()
 	e.Handle("POST /csp-report", "anyone", http.HandlerFunc(e.cspReport))
 	return e
 }
@@ -129,17 +131,34 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; report-uri /csp-report"
 
+// header is a header line with its name in canonical form. All answers share its values, of which
+// there is one: setting it again or adding to it makes another slice.
+type header struct {
+	name   string
+	values []string
+}
+
+// fixedHeaders returns what every answer carries, unless its handler sets something else.
+func (e *Edge) fixedHeaders() []header {
+	all := []header{
+		{"Content-Security-Policy", []string{Policy}},
+		{"X-Content-Type-Options", []string{"nosniff"}},
+		{"X-Frame-Options", []string{"DENY"}}, // for browsers that do not know frame-ancestors
+		{"Referrer-Policy", []string{"no-referrer"}},
+		{"Cross-Origin-Opener-Policy", []string{"same-origin"}},
+		{"Cross-Origin-Resource-Policy", []string{"same-origin"}},
+		{"Permissions-Policy", []string{"camera=(), geolocation=(), microphone=(), payment=()"}},
+		{"Cache-Control", []string{"no-store"}},
+	}
+	if e.Base != nil && e.Secure() {
+		all = append(all, header{"Strict-Transport-Security", []string{"max-age=31536000; includeSubDomains"}})
+	}
+	return all
+}
+
 func (e *Edge) setHeaders(h http.Header) {
-	h.Set("Content-Security-Policy", Policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
-	h.Set("Cache-Control", "no-store")
-	if e.Secure() {
-		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	for _, f := range e.fixed {
+		h[f.name] = f.values
 	}
 }
 

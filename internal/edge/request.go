@@ -19,12 +19,13 @@ type Request struct {
 	R *http.Request
 
 	edge      *Edge
-	reference string // that log and answer share
+	reference string         // that log and answer share
+	cookies   []*http.Cookie // that came, once they were asked for
 }
 
 // Request returns the Request for a handler.
 func (e *Edge) Request(w http.ResponseWriter, r *http.Request) *Request {
-	return &Request{w, r, e, audit.OriginOf(r.Context()).Request}
+	return &Request{W: w, R: r, edge: e, reference: audit.OriginOf(r.Context()).Request}
 }
 
 // Serve makes a handler of one that may fail.
@@ -50,12 +51,18 @@ func (q *Request) cookieName(name string) string {
 	return name
 }
 
+// Cookie returns the value of a cookie, the first where several of that name came.
 func (q *Request) Cookie(name string) string {
-	c, err := q.R.Cookie(q.cookieName(name))
-	if err != nil {
-		return ""
+	if q.cookies == nil {
+		q.cookies = q.R.Cookies()
 	}
-	return c.Value
+	name = q.cookieName(name)
+	for _, c := range q.cookies {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
 }
 
 func (q *Request) SetCookie(name, value string, age time.Duration) {
@@ -66,6 +73,32 @@ func (q *Request) SetCookie(name, value string, age time.Duration) {
 }
 
 func (q *Request) ClearCookie(name string) { q.SetCookie(name, "", -time.Second) }
+
+// Redirect leads to another page of ours. An address that is written plainly is sent as it is,
+// without the parsing of http.Redirect and without its body, which no browser shows.
+func (q *Request) Redirect(to string, status int) {
+	if !plainPath(to) {
+		http.Redirect(q.W, q.R, to, status)
+		return
+	}
+	q.W.Header()["Location"] = []string{to}
+	q.W.WriteHeader(status)
+}
+
+// plainPath reports whether http.Redirect would send an address as it is: a path from the root, of
+// ASCII, in which nothing is to be cleaned.
+func plainPath(to string) bool {
+	if to == "" || to[0] != '/' {
+		return false
+	}
+	path, _, _ := strings.Cut(to, "?")
+	for i := range len(to) {
+		if to[i] <= ' ' || to[i] >= 0x7f {
+			return false
+		}
+	}
+	return !strings.Contains(path, "//") && !strings.Contains(path, "/.")
+}
 
 // LocalPath returns the path of an address on our own origin, or the front page for anything
 // that a browser might read as leading elsewhere (WEB-3).

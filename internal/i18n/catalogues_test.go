@@ -12,21 +12,70 @@ import (
 	"testing"
 )
 
+// every returns all messages of a language.
+func (t *texts) every() map[string]message {
+	all := map[string]message{}
+	for _, a := range t.sections {
+		maps.Copy(all, a.read())
+	}
+	return all
+}
+
+// every returns all plural forms of a message.
+func (m message) every() map[string]text {
+	all := map[string]text{other: m.text}
+	maps.Copy(all, m.forms)
+	return all
+}
+
+// A file is read when it is first needed, and one with a mistake would have no messages then.
+func TestEveryCatalogueCanBeRead(t *testing.T) {
+	for tag, texts := range load(t).texts {
+		if len(texts.sections) < 10 {
+			t.Errorf("%s has only %d files", tag, len(texts.sections))
+		}
+		for _, a := range texts.sections {
+			if all, err := a.parse(); err != nil || len(all) == 0 {
+				t.Errorf("%s has %d messages: %v", a.file, len(all), err)
+			}
+		}
+	}
+}
+
+func TestMistakesInCataloguesAreFound(t *testing.T) {
+	for text, good := range map[string]bool{
+		`"plain"`: true, `"a {{.Name}} b"`: true, `"{{.A}}{{.B}}"`: true, `{"one": "a", "other": "{{.Count}} b"}`: true,
+		`""`: false, `"a {{.Name} b"`: false, `"a {b"`: false, `"a } b"`: false, `"{{.}}"`: false, `"{{.Na me}}"`: false, `"{{ .Name }}"`: false, `"{{if .A}}"`: false,
+		`{"one": "a"}`: false, `{"other": "a", "several": "b"}`: false, `{"other": ""}`: false, `1`: false, `["a"]`: false, `null`: false,
+	} {
+		var m message
+		if err := json.Unmarshal([]byte(text), &m); (err == nil) != good {
+			t.Errorf("%s is read as %q: %v", text, m, err)
+		}
+	}
+	for key, good := range map[string]bool{"a.b": true, "a.b_1.c": true, "a": false, "a.": false, ".a": false, "a..b": false, "a.B": false, "a.é": false, "a-b.c": false} {
+		if isKey(key) != good {
+			t.Errorf("%q: %t", key, !good)
+		}
+	}
+}
+
 func TestEveryLanguageHasEveryKeyWithTheSamePlaceholders(t *testing.T) {
 	c := load(t)
-	en := c.In(english)
+	en := c.texts[english].every()
 	for tag, texts := range c.texts {
-		for key, m := range texts.messages {
-			if _, ok := en.messages[key]; !ok {
+		all := texts.every()
+		for key, m := range all {
+			if _, ok := en[key]; !ok {
 				t.Errorf("%s has %s, English has not", tag, key)
 				continue
 			}
-			if got, want := placeholders(m), placeholders(en.messages[key]); !slices.Equal(got, want) {
+			if got, want := placeholders(m), placeholders(en[key]); !slices.Equal(got, want) {
 				t.Errorf("%s in %s has the placeholders %q, in English %q", key, tag, got, want)
 			}
 		}
-		for key := range en.messages {
-			if _, ok := texts.messages[key]; !ok {
+		for key := range en {
+			if _, ok := all[key]; !ok {
 				t.Errorf("%s has no %s", tag, key)
 			}
 		}
@@ -36,7 +85,7 @@ func TestEveryLanguageHasEveryKeyWithTheSamePlaceholders(t *testing.T) {
 // placeholders returns the names in all forms of m together: "one" may omit its number.
 func placeholders(m message) []string {
 	names := map[string]bool{}
-	for _, text := range m {
+	for _, text := range m.every() {
 		for i, s := range text {
 			if i%2 == 1 {
 				names[s] = true
@@ -55,14 +104,14 @@ func TestPluralsHaveTheFormsOfTheirLanguage(t *testing.T) {
 		for n := range 1001 {
 			want[l.form(n)] = true
 		}
-		for key, m := range texts.messages {
-			if len(m) == 1 {
+		for key, m := range texts.every() {
+			if len(m.forms) == 0 {
 				if slices.Contains(placeholders(m), "Count") {
 					t.Errorf("%s: %s has a Count and no plural forms", l.Tag(), key)
 				}
 				continue
 			}
-			if got, want := slices.Sorted(maps.Keys(m)), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
+			if got, want := slices.Sorted(maps.Keys(m.every())), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
 				t.Errorf("%s: %s has the plural forms %q, want %q", l.Tag(), key, got, want)
 			}
 		}
@@ -90,8 +139,8 @@ var typography = map[string][]struct {
 
 func TestTextsAreWellSet(t *testing.T) {
 	for tag, texts := range load(t).texts {
-		for key, m := range texts.messages {
-			for _, text := range m {
+		for key, m := range texts.every() {
+			for _, text := range m.every() {
 				for _, check := range slices.Concat(typography[""], typography[string(tag)]) {
 					if s := strings.Join(text, "x"); check.wrong.MatchString(s) {
 						t.Errorf("%s: %s has %s: %q", tag, key, check.reason, s)
@@ -107,8 +156,8 @@ func TestTextsAreWellSet(t *testing.T) {
 func TestFrenchElidesNothingBeforeAName(t *testing.T) {
 	elides := regexp.MustCompile(`(?i)(^|\PL)(de|que|jusque|lorsque|puisque|je|me|te|se|le|la|ne) $`)
 	known := []string{"Count", "When", "Expires", "Minimum", "Maximum", "Most", "Least"}
-	for key, m := range load(t).texts["fr"].messages {
-		for _, text := range m {
+	for key, m := range load(t).texts["fr"].every() {
+		for _, text := range m.every() {
 			for i := 1; i < len(text); i += 2 {
 				if elides.MatchString(text[i-1]) && !slices.Contains(known, text[i]) {
 					t.Errorf("%s elides before %s: %q", key, text[i], text[i-1])

@@ -115,8 +115,8 @@ func (l Localizer) placeAt(t time.Time) string {
 // all languages, and IANA's name is that in ASCII; the others are in the catalogue.
 func (l Localizer) place(zone string) string {
 	place := zone[strings.LastIndex(zone, "/")+1:]
-	if m, ok := l.messages["language.place."+strings.ToLower(place)]; ok {
-		return l.fill(m[other], nil)
+	if m, ok := l.message("language.place." + strings.ToLower(place)); ok {
+		return l.fill(m.text, nil)
 	}
 	return strings.ReplaceAll(place, "_", " ")
 }

@@ -12,7 +12,6 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -37,8 +36,8 @@ type Language struct {
 	RightToLeft bool
 }
 
-// Catalogue holds all messages of all languages. It never changes after Load,
-// so any number of requests may read it at once.
+// Catalogue holds all messages of all languages. A file is read when the first of its messages is
+// asked for, so that a server which starts reads little. Any number of requests may use it at once.
 type Catalogue struct {
 	languages []Language // English first; the matcher counts in this order
 	matcher   language.Matcher
@@ -58,45 +57,29 @@ func readAll() (*Catalogue, error) {
 	c := &Catalogue{texts: map[Tag]*texts{}}
 	plurals := i18n.NewBundle(language.English)
 	for _, e := range entries {
-		if err := c.read(plurals, e.Name()); err != nil {
+		if err := c.add(plurals, e.Name()); err != nil {
 			return nil, fmt.Errorf("catalogue %s: %w", e.Name(), err)
 		}
 	}
 	return c, c.list()
 }
 
-var validKey = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)+$`)
-
-// read adds the messages of one file.
-func (c *Catalogue) read(plurals *i18n.Bundle, name string) error {
-	area, rest, _ := strings.Cut(name, ".")
-	tag := Tag(strings.TrimSuffix(rest, ".json"))
-	raw, err := files.ReadFile("catalogues/" + name)
-	if err != nil {
-		return err
-	}
-	file, err := i18n.ParseMessageFileBytes(raw, name, nil)
-	if err != nil {
-		return err
-	}
-	if file.Tag.String() != string(tag) {
-		return fmt.Errorf("%q is no language", tag)
-	}
-	t := c.texts[tag]
+// add adds a file, which is read later.
+func (c *Catalogue) add(plurals *i18n.Bundle, name string) error {
+	first, rest, _ := strings.Cut(name, ".")
+	tag := strings.TrimSuffix(rest, ".json")
+	t := c.texts[Tag(tag)]
 	if t == nil {
-		if t, err = newTexts(plurals, file.Tag); err != nil {
+		parsed, err := language.Parse(tag)
+		if err != nil || parsed.String() != tag {
+			return fmt.Errorf("%q is no language", tag)
+		}
+		if t, err = newTexts(plurals, parsed); err != nil {
 			return err
 		}
-		c.texts[tag] = t
+		c.texts[Tag(tag)] = t
 	}
-	for _, m := range file.Messages {
-		if !strings.HasPrefix(m.ID, area+".") || !validKey.MatchString(m.ID) {
-			return fmt.Errorf("key %q does not belong here", m.ID)
-		}
-		if t.messages[m.ID], err = newMessage(m); err != nil {
-			return fmt.Errorf("key %s: %w", m.ID, err)
-		}
-	}
+	t.sections[first] = &section{file: "catalogues/" + name, prefix: first + "."}
 	return nil
 }
 
@@ -106,9 +89,13 @@ func (c *Catalogue) list() error {
 		return fmt.Errorf("catalogue: no %s", english)
 	}
 	for tag, t := range c.texts {
+		name, ok := t.message("language.name")
+		if !ok {
+			return fmt.Errorf("catalogue: %s has no name", tag)
+		}
 		c.languages = append(c.languages, Language{
 			Tag:         tag,
-			Name:        Localizer{texts: t}.Text("language.name"),
+			Name:        name.text[0],
 			RightToLeft: t.rightToLeft,
 		})
 	}
@@ -175,11 +162,17 @@ func Pseudo() *Catalogue {
 	if err != nil {
 		panic(err) // cannot happen: a test loads the embedded files
 	}
+	wrap := func(t text) {
+		t[0] = "[!! " + t[0]
+		t[len(t)-1] += " !!]"
+	}
 	for _, t := range c.texts {
-		for _, m := range t.messages {
-			for _, text := range m {
-				text[0] = "[!! " + text[0]
-				text[len(text)-1] += " !!]"
+		for _, a := range t.sections {
+			for _, m := range a.read() {
+				wrap(m.text)
+				for _, form := range m.forms {
+					wrap(form)
+				}
 			}
 		}
 	}

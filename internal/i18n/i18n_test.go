@@ -177,7 +177,7 @@ func TestDurationsAreRoundedUpToTwoUnits(t *testing.T) {
 
 func TestPseudoWrapsEveryMessage(t *testing.T) {
 	l := Pseudo().In("fr")
-	for key := range l.messages {
+	for key := range l.every() {
 		if got := l.Text(key, "Count", 1); !strings.HasPrefix(got, "[!! ") || !strings.HasSuffix(got, " !!]") {
 			t.Errorf("%s is %q", key, got)
 		}
@@ -214,7 +214,7 @@ func TestPlacesAreThoseOfZones(t *testing.T) {
 			known["language.place."+strings.ToLower(zone.Name[strings.LastIndex(zone.Name, "/")+1:])] = true
 		}
 	}
-	for key := range load(t).texts["en"].messages {
+	for key := range load(t).texts["en"].every() {
 		if strings.HasPrefix(key, "language.place.") && !known[key] {
 			t.Errorf("%s is in no zone's name", key)
 		}

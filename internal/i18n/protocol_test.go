@@ -41,8 +41,8 @@ func TestStandardsAreNamedOnlyWhereTheyAreSetUpAndBesideThePlainWord(t *testing.
 	}
 	plain := regexp.MustCompile(`\p{L}{3,}`)
 	for tag, texts := range load(t).texts {
-		for key, m := range texts.messages {
-			for _, text := range m {
+		for key, m := range texts.every() {
+			for _, text := range m.every() {
 				var sentence strings.Builder
 				for i := 0; i < len(text); i += 2 {
 					sentence.WriteString(text[i] + " ")

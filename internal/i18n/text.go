@@ -1,11 +1,12 @@
 package i18n
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
@@ -17,15 +18,109 @@ import (
 type texts struct {
 	tag         Tag
 	rightToLeft bool
-	messages    map[string]message
+	sections    map[string]*section // by the word that its keys begin with
 	plurals     *i18n.Localizer
 }
 
-// A message maps plural forms to texts. Most messages have only the form other.
-type message map[string]text
+// message returns the message of a key, and whether there is one.
+func (t *texts) message(key string) (message, bool) {
+	first, _, _ := strings.Cut(key, ".")
+	a := t.sections[first]
+	if a == nil {
+		return message{}, false
+	}
+	m, ok := a.read()[key]
+	return m, ok
+}
+
+// A section is one file of a language, read when it is first needed.
+type section struct {
+	file, prefix string // of its keys
+
+	once     sync.Once
+	messages map[string]message
+}
+
+// read returns the messages. A file with a mistake, which a test finds before, has none.
+func (s *section) read() map[string]message {
+	s.once.Do(func() {
+		if all, err := s.parse(); err == nil {
+			s.messages = all
+		}
+	})
+	return s.messages
+}
+
+func (s *section) parse() (map[string]message, error) {
+	raw, err := files.ReadFile(s.file)
+	if err != nil {
+		return nil, err
+	}
+	var all map[string]message
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.file, err)
+	}
+	for key := range all {
+		if !strings.HasPrefix(key, s.prefix) || !isKey(key) {
+			return nil, fmt.Errorf("%s: key %q does not belong here", s.file, key)
+		}
+	}
+	return all, nil
+}
+
+// isKey reports whether a text is words of small letters, digits and underscores with dots between
+// them.
+func isKey(s string) bool {
+	for word := range strings.SplitSeq(s, ".") {
+		if word == "" || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			return false
+		}
+	}
+	return strings.Contains(s, ".")
+}
+
+// A message is the text of the plural form other, which every language has, and those of further
+// forms.
+type message struct {
+	text
+	forms map[string]text // nil for most
+}
 
 // other is the plural form that every language has.
 const other = "other"
+
+var otherForms = []string{"zero", "one", "two", "few", "many"}
+
+// UnmarshalJSON reads a text, or an object with a text for each plural form.
+func (m *message) UnmarshalJSON(raw []byte) error {
+	all := map[string]string{}
+	var alone string
+	if err := json.Unmarshal(raw, &alone); err == nil {
+		all[other] = alone
+	} else if err := json.Unmarshal(raw, &all); err != nil {
+		return err
+	}
+	for form, s := range all {
+		t, err := cutText(s)
+		switch {
+		case err != nil:
+			return err
+		case form == other:
+			m.text = t
+		case !slices.Contains(otherForms, form):
+			return fmt.Errorf("%q is no plural form", form)
+		default:
+			if m.forms == nil {
+				m.forms = map[string]text{}
+			}
+			m.forms[form] = t
+		}
+	}
+	if m.text == nil {
+		return errors.New("no text")
+	}
+	return nil
+}
 
 // A text is a message cut at its placeholders: literal, name, literal, name, …, literal.
 type text []string
@@ -45,35 +140,36 @@ func newTexts(plurals *i18n.Bundle, tag language.Tag) (*texts, error) {
 	return &texts{
 		tag:         Tag(tag.String()),
 		rightToLeft: slices.Contains(rightToLeftScripts, script.String()),
-		messages:    map[string]message{},
+		sections:    map[string]*section{},
 		plurals:     i18n.NewLocalizer(plurals, tag.String()),
 	}, err
 }
 
-var placeholder = regexp.MustCompile(`\{\{\.([A-Za-z]+)\}\}`)
-
-func newMessage(m *i18n.Message) (message, error) {
-	msg := message{}
-	for form, s := range map[string]string{
-		"zero": m.Zero, "one": m.One, "two": m.Two, "few": m.Few, "many": m.Many, other: m.Other,
-	} {
-		if s == "" {
-			continue
-		}
-		var t text
-		end := 0
-		for _, at := range placeholder.FindAllStringSubmatchIndex(s, -1) {
-			t = append(t, s[end:at[0]], s[at[2]:at[3]])
-			end = at[1]
-		}
-		if msg[form] = append(t, s[end:]); strings.ContainsAny(placeholder.ReplaceAllString(s, ""), "{}") {
-			return nil, fmt.Errorf("%q has braces that are no placeholder", s)
-		}
-	}
-	if msg[other] == nil {
+// cutText cuts a text at its placeholders, each {{.Name}}; other braces are a mistake.
+func cutText(s string) (text, error) {
+	if s == "" {
 		return nil, errors.New("no text")
 	}
-	return msg, nil
+	var t text
+	for rest := s; ; {
+		literal, after, found := strings.Cut(rest, "{{.")
+		if !found {
+			literal = rest
+		}
+		name, next, closed := strings.Cut(after, "}}")
+		if strings.ContainsAny(literal, "{}") || found && (!closed || !isName(name)) {
+			return nil, fmt.Errorf("%q has braces that are no placeholder", s)
+		}
+		if t = append(t, literal); !found {
+			return t, nil
+		}
+		t, rest = append(t, name), next
+	}
+}
+
+// isName reports whether a text is letters of ASCII.
+func isName(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
 }
 
 // Localizer returns the texts of one language and writes times in one time zone. It is a
@@ -95,16 +191,16 @@ func (l Localizer) RightToLeft() bool { return l.rightToLeft }
 // A missing message shows as its key in brackets, a missing value as the placeholder's name
 // in brackets. A page with a gap is better than no page, and tests find both.
 func (l Localizer) Text(key string, pairs ...any) string {
-	m, ok := l.messages[key]
+	m, ok := l.message(key)
 	if !ok {
 		return "[" + key + "]"
 	}
-	if len(m) > 1 {
-		if t := m[l.form(value(pairs, "Count"))]; t != nil {
+	if len(m.forms) > 0 {
+		if t := m.forms[l.form(value(pairs, "Count"))]; t != nil {
 			return l.fill(t, pairs)
 		}
 	}
-	return l.fill(m[other], pairs)
+	return l.fill(m.text, pairs)
 }
 
 // form returns the plural form for a count, or an empty text if count is not a number.

@@ -86,20 +86,20 @@ var (
 // Keys are plain literals in Go and in templates, so that this test, and somebody who looks
 // for a sentence, can find them by searching.
 func TestEveryUsedKeyExistsAndEveryKeyIsUsed(t *testing.T) {
-	en := load(t).In(english)
+	en := load(t).texts[english].every()
 	used := keysIn(t, os.DirFS("../.."))
 	for key, file := range used {
 		// An audit action such as "session.ended" looks like a key, but is only the
 		// end of one.
 		isKey := slices.ContainsFunc(append(dynamic, ""), func(prefix string) bool {
-			_, ok := en.messages[prefix+key]
+			_, ok := en[prefix+key]
 			return ok || key == prefix
 		})
 		if !isKey {
 			t.Errorf("%s uses %s, which no catalogue has", file, key)
 		}
 	}
-	for key := range en.messages {
+	for key := range en {
 		if !usedKey.MatchString(`"` + key + `"`) {
 			t.Errorf("the area of %s is not among those that are searched for", key)
 		}

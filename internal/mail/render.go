@@ -8,6 +8,7 @@ import (
 	netmail "net/mail"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -20,7 +21,10 @@ import (
 //go:embed letter.html
 var letterHTML string
 
-var htmlTemplate = template.Must(template.New("letter").Option("missingkey=error").Parse(letterHTML))
+// htmlTemplate is parsed for the first letter, and not when the program starts.
+var htmlTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("letter").Option("missingkey=error").Parse(letterHTML))
+})
 
 // Comments that Outlook for Windows reads, which lays out letters with Word: a table of a
 // fixed width, since Word knows no greatest one, fonts that it has, and the room around the
@@ -138,7 +142,7 @@ func (s sheet) LogoSize() *logo {
 
 func (s sheet) html() (string, error) {
 	var b strings.Builder
-	err := htmlTemplate.Execute(&b, s)
+	err := htmlTemplate().Execute(&b, s)
 	return b.String(), err
 }
 

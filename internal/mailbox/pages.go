@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 var (
@@ -17,7 +18,7 @@ var (
 	//go:embed mailbox.css
 	styles []byte
 
-	pages = template.Must(template.New("").Parse(pagesHTML))
+	pages = sync.OnceValue(func() *template.Template { return template.Must(template.New("").Parse(pagesHTML)) })
 )
 
 const (
@@ -75,7 +76,7 @@ func (m *Mailbox) byPath(w http.ResponseWriter, r *http.Request) (Received, bool
 
 func render(w http.ResponseWriter, name string, data any) {
 	var b bytes.Buffer
-	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
+	if err := pages().ExecuteTemplate(&b, name, data); err != nil {
 		slog.Error("mailbox page not rendered", "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return

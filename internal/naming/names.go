@@ -88,6 +88,13 @@ func ParseShortName(s string) (ShortName, error) {
 // never fails: "" is the key of no organization. It also returns "" for text that is not UTF-8 or
 // has a NUL, which a database would refuse.
 func OrganizationKey(typed string) string {
+	if isPlainKey(typed) {
+		return typed
+	}
+	return foldedKey(typed)
+}
+
+func foldedKey(typed string) string {
 	if len(typed) > maxTyped || !utf8.ValidString(typed) {
 		return ""
 	}
@@ -100,6 +107,17 @@ func OrganizationKey(typed string) string {
 		return ""
 	}
 	return key
+}
+
+// isPlainKey reports whether s is its own key at sight: small letters of ASCII, digits and hyphens,
+// as the short names in most paths are.
+func isPlainKey(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return len(s) <= maxKey
 }
 
 // plainHyphen turns every dash into a hyphen, since keyboards and word processors insert other

@@ -363,12 +363,24 @@ func FuzzShortName(f *testing.F) {
 	})
 }
 
+// A plain name is its own key at sight; folding comes to the same.
+func TestPlainNamesAreTheirOwnKeys(t *testing.T) {
+	for _, s := range []string{"", "a", "alpha", "alpha-works-7", "-", "0", strings.Repeat("a", maxKey), strings.Repeat("a", maxKey+1), "Alpha", "alpha works", "alpha_works", "a.b", "é"} {
+		if got, want := OrganizationKey(s), foldedKey(s); got != want {
+			t.Errorf("%.20q is found as %.20q, want %.20q", s, got, want)
+		}
+	}
+}
+
 func FuzzOrganizationKey(f *testing.F) {
-	for _, s := range []string{"Alpha", "\u00b4x", "\u00adＡ\u2011", "ᾂ", "İ", "a\u0345\u0301", "\ufdfa"} {
+	for _, s := range []string{"Alpha", "\u00b4x", "\u00adＡ\u2011", "alpha-7", "--", "ᾂ", "İ", "a\u0345\u0301", "\ufdfa"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		key := OrganizationKey(s)
+		if folded := foldedKey(s); folded != key {
+			t.Fatalf("%+q is found as %+q, and not as %+q", s, key, folded)
+		}
 		if again := OrganizationKey(key); again != key {
 			t.Fatalf("%+q is found as %+q, and that as %+q", s, key, again)
 		}

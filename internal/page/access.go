@@ -197,6 +197,9 @@ func onlyReads(r *http.Request) bool {
 // oneEach refuses an address with a parameter that comes twice, because one reader would take
 // the first value and another the last.
 func (v *Visitor) oneEach() error {
+	if v.R.URL.RawQuery == "" {
+		return nil
+	}
 	for _, values := range v.R.URL.Query() {
 		if len(values) > 1 {
 			return ErrQuery

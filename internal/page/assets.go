@@ -19,11 +19,11 @@ import (
 //go:embed assets
 var embeddedAssets embed.FS
 
-// asset is one of our files, compressed once at start.
+// asset is one of our files, compressed when it is first asked for.
 type asset struct {
 	media  string
 	plain  []byte
-	packed []byte
+	packed func() ([]byte, error)
 }
 
 var assetTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -55,26 +55,31 @@ var loadAssets = sync.OnceValues(func() (assets, error) {
 		if err != nil {
 			return err
 		}
-		var b bytes.Buffer
-		z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-		if err != nil {
-			return err
-		}
-		if _, err := z.Write(content); err != nil {
-			return err
-		}
-		if err := z.Close(); err != nil {
-			return err
-		}
 		sum := sha256.Sum256(content)
 		name, ext := path.Base(p), path.Ext(p)
 		hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		all.byPath[hashed] = asset{media, content, b.Bytes()}
+		all.byPath[hashed] = asset{media, content, sync.OnceValues(func() ([]byte, error) { return packed(content) })}
 		all.names[name] = "/assets/" + hashed
 		return nil
 	})
 	return all, err
 })
+
+// packed compresses a file as far as it goes.
+func packed(content []byte) ([]byte, error) {
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := z.Write(content); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
 
 var commentLines = regexp.MustCompile(`(?m)^\s*//.*\n`)
 
@@ -103,15 +108,19 @@ func (s *Site) serveAsset(w http.ResponseWriter, r *http.Request) {
 		s.visitor(w, r).fail(errNoPage)
 		return
 	}
-	h := w.Header()
+	h, body := w.Header(), a.plain
+	if takesGzip(r) {
+		small, err := a.packed()
+		if err != nil {
+			s.visitor(w, r).fail(err)
+			return
+		}
+		h.Set("Content-Encoding", "gzip")
+		body = small
+	}
 	h.Set("Content-Type", a.media)
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	h.Set("Vary", "Accept-Encoding")
-	body := a.plain
-	if takesGzip(r) {
-		h.Set("Content-Encoding", "gzip")
-		body = a.packed
-	}
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the browser may be gone

@@ -7,9 +7,6 @@
 package page
 
 import (
-	"embed"
-	"fmt"
-	"html/template"
 	"net/http"
 	"sync"
 
@@ -43,38 +40,18 @@ type Settings struct {
 type Site struct {
 	Settings
 
-	templates *template.Template
+	templates *Spoken
 	assets    assets
 	packers   sync.Pool     // of gzip writers, each of which is large
 	drawing   chan struct{} // holds one place, for the request that draws a picture
 }
 
-// Templates returns a function that parses the templates of the kit and of its surfaces, each
-// from its folder templates. It parses them once for all sites of a process, because parsing
-// takes as long as some tests.
-func Templates(surfaces ...embed.FS) func() (*template.Template, error) {
-	return sync.OnceValues(func() (*template.Template, error) {
-		all, err := template.New("").Option("missingkey=error"), error(nil)
-		for _, files := range append([]embed.FS{ownTemplates}, surfaces...) {
-			if all, err = all.ParseFS(files, "templates/*.html"); err != nil {
-				return nil, fmt.Errorf("parsing templates: %w", err)
-			}
-		}
-		return all, nil
-	})
-}
-
 // New builds a site from its settings and its templates.
-func New(settings Settings, templates func() (*template.Template, error)) (*Site, error) {
+func New(settings Settings, templates *Spoken) (*Site, error) {
 	var err error
-	s := &Site{drawing: make(chan struct{}, 1), Settings: settings}
+	s := &Site{drawing: make(chan struct{}, 1), Settings: settings, templates: templates}
 	s.Fail = func(w http.ResponseWriter, r *http.Request, err error) { s.visitor(w, r).fail(err) }
-	// First, because compressing leaves garbage, and parsing templates, which lasts, collects it:
-	// the other way round an idle server keeps 4 MB more.
 	if s.assets, err = loadAssets(); err != nil {
-		return nil, err
-	}
-	if s.templates, err = templates(); err != nil {
 		return nil, err
 	}
 	s.Handle("GET /assets/{name}", "anyone", http.HandlerFunc(s.serveAsset))

@@ -26,6 +26,7 @@ var ownTemplates embed.FS
 type Frame struct {
 	Page       any
 	v          *Visitor
+	Viewer     *Viewer             // who is signed in, or nil
 	Neighbours []session.Neighbour // who is signed in to this browser, for the switcher
 
 	room   Room
@@ -41,8 +42,12 @@ func (v *Visitor) Render(name string, page any) error {
 	if err != nil {
 		return err
 	}
+	templates, err := v.site.templates.with(name, v.site.Catalogue, v.Language())
+	if err != nil {
+		return err
+	}
 	var b bytes.Buffer
-	if err := v.site.templates.ExecuteTemplate(&b, name, Frame{Page: page, v: v, Neighbours: neighbours}); err != nil {
+	if err := templates.ExecuteTemplate(&b, name, Frame{Page: page, v: v, Viewer: v.viewer, Neighbours: neighbours}); err != nil {
 		return fmt.Errorf("rendering %s: %w", name, err)
 	}
 	h := v.W.Header()
@@ -107,7 +112,9 @@ func (v *Visitor) NoForm() { v.noForm = true }
 func (v *Visitor) FormIf(sends bool) { v.noForm = v.noForm || !sends }
 
 // With returns the same frame for a part of a page that has a struct of its own.
-func (f Frame) With(part any) Frame { return Frame{Page: part, v: f.v, Neighbours: f.Neighbours} }
+func (f Frame) With(part any) Frame {
+	return Frame{Page: part, v: f.v, Viewer: f.Viewer, Neighbours: f.Neighbours}
+}
 
 // T returns a sentence in the page's language.
 func (f Frame) T(key string, pairs ...any) string { return f.v.lang.Text(key, pairs...) }
@@ -137,9 +144,6 @@ func (f Frame) Asset(name string) (string, error) {
 	}
 	return path, nil
 }
-
-// Viewer returns the person who is signed in, or nil.
-func (f Frame) Viewer() *Viewer { return f.v.viewer }
 
 // shortIdle is the longest idle time of which a page warns. People who return after a longer time
 // expect to sign in again.

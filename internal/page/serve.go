@@ -31,7 +31,7 @@ type problem struct {
 // error.
 func (v *Visitor) fail(err error) {
 	if to, moved := errors.AsType[movedTo](err); moved {
-		http.Redirect(v.W, v.R, string(to), http.StatusTemporaryRedirect)
+		v.Request.Redirect(string(to), http.StatusTemporaryRedirect)
 		return
 	}
 	a := v.Answer(err)

@@ -127,7 +127,7 @@ func (v *Visitor) Used(visit session.Visit) (session.Visit, error) {
 
 // Redirect sends the browser to another page of ours.
 func (v *Visitor) Redirect(path string) error {
-	http.Redirect(v.W, v.R, path, http.StatusSeeOther)
+	v.Request.Redirect(path, http.StatusSeeOther)
 	return nil
 }
 

@@ -100,9 +100,10 @@ var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadd
 // NewID makes an identifier from 128 random bits, with a prefix that says in logs what it
 // identifies. An identifier is not secret: knowing one grants nothing (R-CRY-01).
 func NewID(prefix string) string {
-	b := make([]byte, 16)
-	rand.Read(b)
-	return prefix + "_" + idEncoding.EncodeToString(b)
+	var b [16]byte
+	rand.Read(b[:])
+	var text [48]byte // one allocation for most prefixes
+	return string(idEncoding.AppendEncode(append(append(text[:0], prefix...), '_'), b[:]))
 }
 
 // Bytes returns n random bytes.

@@ -20,7 +20,7 @@ type applicationsPage struct {
 type given struct{ op.Given }
 
 // Title returns the application's name in the language of the page.
-func (g given) Title(f page.Frame) string { return g.Client.Title(f.Viewer().Language()) }
+func (g given) Title(f page.Frame) string { return g.Client.Title(f.Viewer.Language()) }
 
 // ScopeKey returns the catalogue key of the sentence that describes a scope.
 func (given) ScopeKey(scope string) string { return application.ScopeKey(scope) }

@@ -312,8 +312,31 @@ func samples() []sample {
 	})
 }
 
+var allTemplates = page.Templates(federation.Templates, ask.Templates, Templates)
+
+// A page is the same, byte for byte, whether its templates were spoken before or not.
+func TestSpokenTemplatesWriteTheSamePages(t *testing.T) {
+	t.Parallel()
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, language := range catalogue.Languages() {
+		spoken, _ := render(t, catalogue, string(language.Tag), allTemplates)
+		plain, _ := render(t, catalogue, string(language.Tag), allTemplates.Unspoken())
+		for name, want := range plain {
+			if got := spoken[name]; reference.ReplaceAllString(got, "") != reference.ReplaceAllString(want, "") {
+				t.Errorf("%s in %s is\n%s\nwant\n%s", name, language.Tag, got, want)
+			}
+		}
+	}
+}
+
+// reference is what differs from request to request: references, and ids of the two databases.
+var reference = regexp.MustCompile(`[a-z]{3}_[a-z2-7]{10,26}`)
+
 // render shows every sample in one language, through the real site.
-func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map[string]string, asset func(string) []byte) {
+func render(t *testing.T, catalogue *i18n.Catalogue, language string, templates *page.Spoken) (pages map[string]string, asset func(string) []byte) {
 	t.Helper()
 	d, _ := dbtest.Open(t)
 	door := &session.Door{}
@@ -321,7 +344,7 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string) (pages map
 		Edge:     edge.New(edge.Settings{DB: d, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.DiscardHandler)}),
 		Sessions: door, Catalogue: catalogue, NoReply: noReply,
 		Links: page.Links{Help: "https://help.example", Privacy: "https://privacy.example", Status: "https://status.example"}, Regions: sampleRegions,
-	}, page.Templates(federation.Templates, ask.Templates, Templates))
+	}, templates)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,7 +425,7 @@ func TestEveryPageIsSoundInEveryLanguage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, language := range catalogue.Languages() {
-		pages, asset := render(t, catalogue, string(language.Tag))
+		pages, asset := render(t, catalogue, string(language.Tag), allTemplates)
 		for name, text := range pages {
 			if want := fmt.Sprintf(`<html lang="%s" dir="ltr">`, language.Tag); !strings.Contains(text, want) {
 				t.Errorf("%s has no %s", name, want)
@@ -445,7 +468,7 @@ func keep(t *testing.T, folder string, pages map[string]string, asset func(strin
 func TestNoSentenceStandsInATemplate(t *testing.T) {
 	t.Parallel()
 	bracketed := regexp.MustCompile(`\[!! [^\[\]]* !!\]`)
-	pages, _ := render(t, i18n.Pseudo(), "en")
+	pages, _ := render(t, i18n.Pseudo(), "en", allTemplates)
 	zones := zoneNames()
 	for name, text := range pages {
 		for _, words := range readable(strings.ReplaceAll(text, "<wbr>", "")) {

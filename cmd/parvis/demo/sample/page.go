@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"sync"
 
 	"golang.org/x/text/language"
 )
@@ -15,8 +16,8 @@ import (
 var (
 	//go:embed pages.html sample.css words.json
 	files     embed.FS
-	pages     = template.Must(template.ParseFS(files, "pages.html"))
-	words     = readWords()
+	pages     = sync.OnceValue(func() *template.Template { return template.Must(template.ParseFS(files, "pages.html")) })
+	words     = sync.OnceValue(readWords)
 	languages = []language.Tag{language.English, language.French}
 	matcher   = language.NewMatcher(languages)
 )
@@ -47,7 +48,7 @@ type view struct {
 
 // T returns a word in the language of the page.
 func (v view) T(key string) (string, error) {
-	word, ok := words[key]
+	word, ok := words()[key]
 	if !ok {
 		return "", fmt.Errorf("there is no word %s", key)
 	}
@@ -63,7 +64,7 @@ func (a *application) render(w http.ResponseWriter, r *http.Request, status int,
 	_, v.column = language.MatchStrings(matcher, wishes...)
 	v.Language = languages[v.column]
 	var b bytes.Buffer
-	if err := pages.ExecuteTemplate(&b, v.Page, v); err != nil {
+	if err := pages().ExecuteTemplate(&b, v.Page, v); err != nil {
 		a.Log.ErrorContext(r.Context(), "page not rendered", "page", v.Page, "error", err.Error())
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return

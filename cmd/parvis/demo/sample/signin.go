@@ -219,7 +219,7 @@ func (a *application) finish(r *http.Request, f flow) (session, error) {
 	}
 	if code := q.Get("error"); code != "" {
 		why := &refusal{http.StatusForbidden, "problem." + code, code, q.Get("error_description"), errors.New("the provider said so")}
-		if _, known := words[why.Sentence]; !known {
+		if _, known := words()[why.Sentence]; !known {
 			why.Sentence = "problem.provider"
 		}
 		return session{}, why
