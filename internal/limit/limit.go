@@ -197,8 +197,6 @@ func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
 
 // Sweep removes counts that have expired.
 func Sweep(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `delete from limits where expires_at <= $1`, db.Time(tx.Now()))
-		return err
-	})
+	_, err := d.InParts(ctx, `delete from limits where id in (select id from limits where expires_at <= $1 limit $2)`, db.Time(d.Now()))
+	return err
 }
