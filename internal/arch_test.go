@@ -281,6 +281,52 @@ func TestSampleProgramsImportNothingOfOurs(t *testing.T) {
 	}
 }
 
+// lossy lists who may write without waiting for the disk, and why what is lost with the machine's
+// power, together with everything after it, is no loss (decision 0072). Sessions, grants that were
+// exchanged, credentials, rules and deeds are never among them.
+var lossy = map[string]string{
+	"limit.Take":             "a count: the try is counted while the machine runs",
+	"limit.Release":          "a count",
+	"db.Lease":               "its holder is gone too",
+	"db.EndLease":            "it ends by itself",
+	"session.Stay":           "when somebody was last there, coarsely",
+	"op.IssueCode":           "a code is nothing before its exchange, which is durable",
+	"application.SecretFits": "when a secret was last used, coarsely",
+	"access.Touch":           "when a token was last used, coarsely",
+	"provisioning.note":      "when a directory last called, coarsely",
+}
+
+func TestOnlyWhatMayBeLostIsWrittenWithoutWaiting(t *testing.T) {
+	used := map[string]bool{}
+	for _, p := range packages {
+		for path, file := range goFiles(t, p.name, false) {
+			for _, declared := range file.Decls {
+				name := "a variable"
+				if f, ok := declared.(*ast.FuncDecl); ok {
+					name = f.Name.Name
+				}
+				ast.Inspect(declared, func(n ast.Node) bool {
+					s, ok := n.(*ast.SelectorExpr)
+					if !ok || s.Sel.Name != "Lax" && s.Sel.Name != "UpdateLax" {
+						return true
+					}
+					if who := p.name + "." + name; lossy[who] == "" {
+						t.Errorf("%s: %s may not write without waiting for the disk", path, who)
+					} else {
+						used[who] = true
+					}
+					return true
+				})
+			}
+		}
+	}
+	for who := range lossy {
+		if !used[who] {
+			t.Errorf("%s writes nothing without waiting any more", who)
+		}
+	}
+}
+
 // outbound is the one client for other hosts; the browsers of tests ask servers of
 // their own.
 func TestOnlyOutboundAsksOtherHosts(t *testing.T) {
