@@ -20,11 +20,12 @@ func main() {
 	quick := flag.Bool("quick", false, "one round of short runs")
 	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
 	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api or scim")
+	compare := flag.String("compare", "", "an older binary, measured in alternation with this one")
 	flag.Parse()
 	if *bare != "" {
 		log.Fatal(serveBare(*bare))
 	}
-	if err := run(*binary, *work, *only, *quick); err != nil {
+	if err := run(bench{binary: *binary, work: *work, older: *compare}, *only, *quick); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -42,15 +43,19 @@ func serveBare(address string) error {
 
 type bench struct {
 	binary, work string
+	older        string        // compared with it; empty where only this one is measured
 	length       time.Duration // of one run
 	rounds       int
 	rows         []string
 }
 
-func run(binary, work, only string, quick bool) error {
-	b := &bench{binary: binary, work: work, length: 4 * time.Second, rounds: 3}
+func run(b bench, only string, quick bool) error {
+	b.length, b.rounds = 4*time.Second, 3
 	if quick {
 		b.length, b.rounds = time.Second, 1
+	}
+	if b.older != "" {
+		return b.beside(only)
 	}
 	for _, part := range []struct {
 		name string

@@ -33,9 +33,11 @@ type server struct {
 	ready time.Duration // from starting the process to its first answer
 }
 
-func (b *bench) start(data string) (*server, error) {
+func (b *bench) start(data string) (*server, error) { return startBinary(b.binary, data) }
+
+func startBinary(binary, data string) (*server, error) {
 	address := freeAddress()
-	cmd := exec.Command(b.binary, "serve", "--data", data, "--listen", address, "--public-address", "http://"+address)
+	cmd := exec.Command(binary, "serve", "--data", data, "--listen", address, "--public-address", "http://"+address)
 	return begin(cmd, "http://"+address, "/sign-in")
 }
 

@@ -254,7 +254,7 @@ func (c Caller) Touch(ctx context.Context, d *db.DB) error {
 	if d.Now().Sub(c.usedAt) < noted {
 		return nil
 	}
-	return d.Update(ctx, func(tx *db.Tx) (err error) {
+	return d.UpdateLax(ctx, func(tx *db.Tx) (err error) {
 		at, network, org := db.Time(tx.Now()), audit.OriginOf(ctx).Network, string(c.Actor.OrgID)
 		switch c.Actor.Kind {
 		case directory.KindToken:

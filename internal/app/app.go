@@ -177,6 +177,7 @@ func New(s Settings) (*App, error) {
 		{"grants", 10 * time.Minute, provider.SweepGrants},
 		{"tiles", time.Minute, provider.Reach.Sweep},
 		{"sessions", time.Minute, door.Sweep},
+		{"browsers", time.Hour, door.SweepBrowsers},
 		{"active people", time.Minute, session.SweepActive},
 		{"directory", time.Hour, directory.Sweep},
 		{"setup links", time.Hour, federation.SweepSetupLinks},

@@ -157,7 +157,7 @@ func SecretFits(ctx context.Context, d *db.DB, c Application, text string) (bool
 	if err != nil || !found || now.Sub(used) < usedEvery {
 		return found, err
 	}
-	return true, d.Update(ctx, func(tx *db.Tx) error {
+	return true, d.UpdateLax(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update client_secrets set used_at = $1 where id = $2`, db.Time(tx.Now()), id)
 		return err
 	})

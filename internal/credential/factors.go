@@ -208,10 +208,10 @@ func RemoveAuthenticators(ctx context.Context, tx *db.Tx, o Owner) error {
 // SweepOnce removes the records of single use that are old enough, and apps that were begun and
 // never confirmed.
 func SweepOnce(ctx context.Context, d *db.DB) error {
+	if _, err := d.InParts(ctx, `delete from replays where id in (select id from replays where expires_at <= $1 limit $2)`, db.Time(d.Now())); err != nil {
+		return err
+	}
 	return d.Update(ctx, func(tx *db.Tx) error {
-		if _, err := tx.Exec(ctx, `delete from replays where expires_at <= $1`, db.Time(tx.Now())); err != nil {
-			return err
-		}
 		_, err := tx.Exec(ctx, `
 			delete from totp_seeds
 			where confirmed_at is null and created_at <= $1`, db.Time(tx.Now().Add(-EnrolmentLifetime)))

@@ -286,10 +286,8 @@ func (r *Resets) Sweep(ctx context.Context, d *db.DB) error {
 			all = errors.Join(all, fmt.Errorf("answering request %s: %w", id, err))
 		}
 	}
-	return errors.Join(all, d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `delete from resets where expires_at <= $1`, db.Time(tx.Now().Add(-kept)))
-		return err
-	}))
+	_, err = d.InParts(ctx, `delete from resets where (org_id, id) in (select org_id, id from resets where expires_at <= $1 limit $2)`, db.Time(d.Now().Add(-kept)))
+	return errors.Join(all, err)
 }
 
 func (r *Resets) answer(ctx context.Context, tx *db.Tx, id string) error {

@@ -38,6 +38,7 @@ type DB struct {
 	dialect dialect
 	read    pool
 	write   pool
+	lax     pool   // write, without waiting for the disk
 	path    string // of the SQLite file; empty on PostgreSQL
 }
 
@@ -217,7 +218,7 @@ func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error,
 	if tells(query) != nil {
 		defer d.memory.note(told{all: true})
 	}
-	return d.write.rows(ctx, d.dialect, each, query, args)
+	return d.exec(ctx, &d.write, each, query, args)
 }
 
 // A pool holds connections of one kind. On SQLite, where preparing a statement costs more
@@ -225,10 +226,11 @@ func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error,
 // their number is bounded. pgx has its own cache.
 type pool struct {
 	*sql.DB
-	stmts *sync.Map // text → *sql.Stmt
+	stmts       *sync.Map // text → *sql.Stmt
+	synchronous string    // how a commit of SQLite's writer waits for the disk
 }
 
-func newPool(db *sql.DB) pool { return pool{db, &sync.Map{}} }
+func newPool(db *sql.DB) pool { return pool{DB: db, stmts: &sync.Map{}} }
 
 func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s, ok := p.stmts.Load(query); ok {
@@ -314,13 +316,17 @@ var twice string
 // read, and once it has kept 10 for each connection that it allows, it fails transactions that
 // lost no race, until the long one ends (src/backend/storage/lmgr/README-SSI, "summarize").
 func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	return d.update(ctx, &d.write, fn)
+}
+
+func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
 	opts := &sql.TxOptions{}
 	if d.dialect == postgresDialect {
 		opts.Isolation = sql.LevelSerializable // SQLite always is, because it has one writer
 	}
 	if twice != "" {
 		lost := errors.New("the first of two runs")
-		if err := d.run(ctx, &d.write, opts, func(tx *Tx) error { return errors.Join(lost, fn(tx)) }); !errors.Is(err, lost) {
+		if err := d.run(ctx, p, opts, func(tx *Tx) error { return errors.Join(lost, fn(tx)) }); !errors.Is(err, lost) {
 			return err
 		}
 	}
@@ -329,7 +335,7 @@ func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	}
 	until := time.Now().Add(patience)
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, longestWait) {
-		err := d.run(ctx, &d.write, opts, fn)
+		err := d.run(ctx, p, opts, fn)
 		if !lostRace(err) {
 			return err
 		}
@@ -352,21 +358,17 @@ const (
 )
 
 func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx) error) error {
-	tx, err := p.BeginTx(ctx, opts)
-	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", lost(err))
-	}
-	t := &Tx{db: d, pool: p, tx: tx, now: d.Now().UTC().Truncate(time.Microsecond)}
-	if err = fn(t); err == nil {
-		err = t.tell(ctx)
-	}
-	if err == nil {
-		if err = tx.Commit(); err != nil {
-			err = fmt.Errorf("committing: %w", lost(err))
+	t, done := &Tx{db: d, pool: p}, false
+	err := p.within(ctx, opts, func(tx *sql.Tx) error {
+		t.tx, t.now = tx, d.Now().UTC().Truncate(time.Microsecond)
+		if err := fn(t); err != nil {
+			return err
 		}
+		done = true
+		return t.tell(ctx)
+	})
+	if done {
 		d.memory.note(t.told) // also after an error, because it may be committed all the same
-	} else {
-		tx.Rollback() //nolint:errcheck,gosec // The connection may be gone; the error of fn is what matters.
 	}
 	for _, query := range t.missed {
 		if _, missing := p.prepare(ctx, query); missing != nil {

@@ -127,7 +127,8 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 func (d *DB) Lease(ctx context.Context, name, holder string, lasts time.Duration) (bool, error) {
 	now := d.Now()
 	var got string
-	err := d.Exec(ctx, func(scan func(...any) error) error { return scan(&got) }, `
+	// A lease lost with the machine's power is one that its holder does not need any more.
+	err := d.Lax(ctx, func(scan func(...any) error) error { return scan(&got) }, `
 		insert into leases (name, holder, ends_at) values ($1, $2, $3)
 		on conflict (name) do update set holder = excluded.holder, ends_at = excluded.ends_at
 		where leases.holder = excluded.holder or leases.ends_at <= $4
@@ -137,7 +138,7 @@ func (d *DB) Lease(ctx context.Context, name, holder string, lasts time.Duration
 
 // EndLease ends a lease of holder early, so that another node need not wait.
 func (d *DB) EndLease(ctx context.Context, name, holder string) error {
-	return d.Exec(ctx, func(func(...any) error) error { return nil },
+	return d.Lax(ctx, func(func(...any) error) error { return nil },
 		`delete from leases where name = $1 and holder = $2`, name, holder)
 }
 

@@ -78,6 +78,9 @@ func (d *DB) openSQLite(path string) error {
 		return err
 	}
 	d.write = newPool(writer)
+	d.write.synchronous = durable
+	d.lax = d.write
+	d.lax.synchronous = lax
 	// There is one writer. Transactions wait here for their turn instead of failing with
 	// 'database is locked', as 376 of 400 did.
 	d.write.SetMaxOpenConns(1)
@@ -115,7 +118,7 @@ func (d *DB) openPostgres(address string) error {
 	d.write = newPool(stdlib.OpenDB(*cfg))
 	d.write.SetMaxOpenConns(conns)
 	d.write.SetMaxIdleConns(conns)
-	d.read = d.write
+	d.read, d.lax = d.write, d.write
 	return nil
 }
 

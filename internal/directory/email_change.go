@@ -337,10 +337,12 @@ func Sweep(ctx context.Context, d *db.DB) error {
 	if err := EraseDeleted(ctx, d); err != nil {
 		return err
 	}
+	if _, err := d.InParts(ctx, `
+		delete from email_changes
+		where (org_id, id) in (select org_id, id from email_changes where expires_at <= $1 limit $2)`, db.Time(d.Now().Add(-keptEmailChange))); err != nil {
+		return fmt.Errorf("sweeping email changes: %w", err)
+	}
 	return d.Update(ctx, func(tx *db.Tx) error {
-		if _, err := tx.Exec(ctx, `delete from email_changes where expires_at <= $1`, db.Time(tx.Now().Add(-keptEmailChange))); err != nil {
-			return fmt.Errorf("sweeping email changes: %w", err)
-		}
 		if _, err := tx.Exec(ctx, `delete from disavowals where expires_at <= $1`, db.Time(tx.Now())); err != nil {
 			return fmt.Errorf("sweeping disavowals: %w", err)
 		}

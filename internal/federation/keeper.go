@@ -192,20 +192,25 @@ func (h *Hub) SweepCertificates(ctx context.Context, d *db.DB) error {
 // are too old to come again, and old traces. It keeps an unanswered request as long as
 // its attempt leads somewhere, so that we know which browser made it.
 func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		now := tx.Now()
-		for statement, before := range map[string]time.Time{
-			`delete from upstream_requests where created_at <= $1`:                                                  now.Add(-signin.WhereToLasts),
-			`delete from upstream_requests where created_at <= $1 and (ended_at is not null or attempt_id is null)`: now.Add(-time.Hour),
-			`update upstream_requests set asked = '' where created_at <= $1 and asked <> ''`:                        now.Add(-time.Hour),
-			`delete from upstream_responses where created_at <= $1`:                                                 now.Add(-page.ResponseLasts),
-			`delete from upstream_replays where expires_at <= $1`:                                                   now,
-			`delete from upstream_traces where at <= $1`:                                                            now.Add(-TracesKept),
-		} {
-			if _, err := tx.Exec(ctx, statement, db.Time(before)); err != nil {
-				return err
-			}
+	now := d.Now()
+	for statement, before := range map[string]time.Time{
+		`delete from upstream_requests
+		where (org_id, id) in (select org_id, id from upstream_requests where created_at <= $1 limit $2)`: now.Add(-signin.WhereToLasts),
+		`delete from upstream_requests
+		where (org_id, id) in (
+			select org_id, id from upstream_requests where created_at <= $1 and (ended_at is not null or attempt_id is null) limit $2)`: now.Add(-time.Hour),
+		`update upstream_requests set asked = ''
+		where (org_id, id) in (select org_id, id from upstream_requests where created_at <= $1 and asked <> '' limit $2)`: now.Add(-time.Hour),
+		`delete from upstream_responses
+		where (org_id, id) in (select org_id, id from upstream_responses where created_at <= $1 limit $2)`: now.Add(-page.ResponseLasts),
+		`delete from upstream_replays
+		where (org_id, connection_id, id) in (select org_id, connection_id, id from upstream_replays where expires_at <= $1 limit $2)`: now,
+		`delete from upstream_traces
+		where (org_id, id) in (select org_id, id from upstream_traces where at <= $1 limit $2)`: now.Add(-TracesKept),
+	} {
+		if _, err := d.InParts(ctx, statement, db.Time(before)); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }

@@ -117,7 +117,7 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 			db.Time(now.Add(wait)), db.Time(now.Add(k.policy.Forget)))
 	}
 	taken := Taken{Allowed: true, Counts: map[string]int{}}
-	err := d.Exec(ctx, func(scan func(...any) error) error {
+	err := d.Lax(ctx, func(scan func(...any) error) error {
 		var id string
 		var count int
 		var allowed bool
@@ -186,7 +186,7 @@ func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
 		list.WriteString(", $" + strconv.Itoa(i+2))
 		args = append(args, k.id)
 	}
-	err := d.Exec(ctx, func(func(...any) error) error { return nil }, `
+	err := d.Lax(ctx, func(func(...any) error) error { return nil }, `
 		update limits set
 			taken = case when id = $1 and taken > 0 then taken - 1 else 0 end,
 			delay = case when id = $1 then delay else 0 end,
@@ -197,8 +197,6 @@ func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
 
 // Sweep removes counts that have expired.
 func Sweep(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `delete from limits where expires_at <= $1`, db.Time(tx.Now()))
-		return err
-	})
+	_, err := d.InParts(ctx, `delete from limits where id in (select id from limits where expires_at <= $1 limit $2)`, db.Time(d.Now()))
+	return err
 }

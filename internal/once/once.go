@@ -55,8 +55,8 @@ func Remember(ctx context.Context, tx *db.Tx, q Request, object string) error {
 
 // Sweep forgets keys whose time is over.
 func Sweep(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `delete from answers where made_at <= $1`, db.Time(tx.Now().Add(-KeptFor)))
-		return err
-	})
+	_, err := d.InParts(ctx, `
+		delete from answers
+		where (org_id, caller, key_hash) in (select org_id, caller, key_hash from answers where made_at <= $1 limit $2)`, db.Time(d.Now().Add(-KeptFor)))
+	return err
 }

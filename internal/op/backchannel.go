@@ -60,8 +60,9 @@ func scanEnding(all *[]ending) func(func(...any) error) error {
 
 const endingColumns = `g.org_id, g.id, g.client_id, g.user_id, g.session_id`
 
-// atATime is how many grants one transaction ends, so that other writers do not wait long.
-const atATime = 500
+// atATime is how many grants one transaction ends, so that other writers do not wait long: the
+// limit of the statements below.
+const atATime = db.Part
 
 // closeGrants ends grants, and queues one notice for each session and application that
 // listens for logouts.
@@ -102,20 +103,20 @@ var lateReasons = []reason{
 		from sessions s
 		cross join grants g
 		where s.ended_at > $1 and g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null
-		limit 500`},
+		limit 50`},
 	{sessionEnded, `
 		select ` + endingColumns + `
 		from organizations o
 		cross join grants g
 		where o.suspended_at > $1 and g.org_id = o.id and g.ended_at is null
-		limit 500`},
+		limit 50`},
 	{forbidden, `
 		select ` + endingColumns + `
 		from client_organizations co
 		cross join grants g
 		where co.forbidden_at > $1 and g.org_id = co.org_id and g.client_id = co.client_id and g.ended_at is null
 			and g.created_at <= co.forbidden_at
-		limit 500`},
+		limit 50`},
 	{switchedAway, `
 		select ` + endingColumns + `
 		from sessions x
@@ -123,7 +124,7 @@ var lateReasons = []reason{
 		cross join grants g
 		where x.switched_at > $1 and s.browser_id = x.browser_id and s.id <> x.id
 			and g.org_id = s.org_id and g.session_id = s.id and g.ended_at is null and g.created_at <= x.switched_at
-		limit 500`},
+		limit 50`},
 }
 
 // Sweep ends the grants whose session, organization or permission ended lately, and tells
@@ -165,23 +166,23 @@ var allReasons = []reason{{sessionEnded, `
 	from grants g
 	cross join sessions s
 	where g.ended_at is null and g.ends_at > $1 and s.org_id = g.org_id and s.id = g.session_id and s.ended_at is not null
-	limit 500`}, {sessionEnded, `
+	limit 50`}, {sessionEnded, `
 	select ` + endingColumns + `
 	from grants g
 	cross join organizations o
 	where g.ended_at is null and g.ends_at > $1 and g.org_id = o.id and o.suspended_at is not null
-	limit 500`}, {forbidden, `
+	limit 50`}, {forbidden, `
 	select ` + endingColumns + `
 	from grants g
 	cross join client_organizations co
 	where g.ended_at is null and g.ends_at > $1 and co.org_id = g.org_id and co.client_id = g.client_id and co.forbidden_at >= g.created_at
-	limit 500`}, {switchedAway, `
+	limit 50`}, {switchedAway, `
 	select ` + endingColumns + `
 	from grants g
 	cross join sessions s
 	where g.ended_at is null and g.ends_at > $1 and s.org_id = g.org_id and s.id = g.session_id
 		and exists (select 1 from sessions x where x.browser_id = s.browser_id and x.id <> s.id and x.switched_at >= g.created_at)
-	limit 500`}}
+	limit 50`}}
 
 // SweepGrants ends what Sweep missed, however long ago, and deletes rows that nobody can use
 // any more.
@@ -195,18 +196,15 @@ func (p *Provider) SweepGrants(ctx context.Context, d *db.DB) error {
 		before    time.Time
 	}{
 		// Kept longer than a code lasts, so that a second use of a code is recognized.
-		{`delete from grants where ends_at <= $1`, now.Add(-24 * time.Hour)},
-		{`delete from grants where ended_at <= $1`, now.Add(-24 * time.Hour)},
-		{`delete from authorization_requests where created_at <= $1`, now.Add(-RequestLasts)},
-		{`delete from pushed_requests where created_at <= $1`, now.Add(-2 * PushedLasts)},
-		{`delete from device_codes where created_at <= $1`, now.Add(-2 * p.deviceLasts())},
-		{`delete from used_proofs where expires_at <= $1`, now},
-		{`delete from logouts where created_at <= $1 and next_try_at is null`, now.Add(-toldKept)},
+		{`delete from grants where (org_id, id) in (select org_id, id from grants where ends_at <= $1 limit $2)`, now.Add(-24 * time.Hour)},
+		{`delete from grants where (org_id, id) in (select org_id, id from grants where ended_at <= $1 limit $2)`, now.Add(-24 * time.Hour)},
+		{`delete from authorization_requests where id in (select id from authorization_requests where created_at <= $1 limit $2)`, now.Add(-RequestLasts)},
+		{`delete from pushed_requests where hash in (select hash from pushed_requests where created_at <= $1 limit $2)`, now.Add(-2 * PushedLasts)},
+		{`delete from device_codes where id in (select id from device_codes where created_at <= $1 limit $2)`, now.Add(-2 * p.deviceLasts())},
+		{`delete from used_proofs where id in (select id from used_proofs where expires_at <= $1 limit $2)`, now},
+		{`delete from logouts where (org_id, id) in (select org_id, id from logouts where created_at <= $1 and next_try_at is null limit $2)`, now.Add(-toldKept)},
 	} {
-		if err := d.Update(ctx, func(tx *db.Tx) error {
-			_, err := tx.Exec(ctx, clean.statement, db.Time(clean.before))
-			return err
-		}); err != nil {
+		if _, err := d.InParts(ctx, clean.statement, db.Time(clean.before)); err != nil {
 			return err
 		}
 	}
@@ -259,7 +257,7 @@ func (p *Provider) due(ctx context.Context, d *db.DB) ([]notice, error) {
 		join clients c on c.id = l.client_id
 		where l.place <= $2
 		order by l.next_try_at
-		limit 500`, db.Time(d.Now()), mostOfOne)
+		limit 50`, db.Time(d.Now()), mostOfOne)
 	room := p.busy.Plan()
 	return slices.DeleteFunc(all, func(n notice) bool { return !room.Take(string(n.client.OrgID), string(n.client.ID)) }), err
 }

@@ -15,7 +15,11 @@ import (
 // person agreed just now, and the agreement is stored for later requests.
 func (p *Provider) IssueCode(ctx context.Context, q Pending, d application.Decision, remembers bool) (string, error) {
 	code := secret.NewToken()
-	err := p.DB.Update(ctx, func(tx *db.Tx) error {
+	update := p.DB.UpdateLax // the exchange, without which the code is nothing, is durable
+	if remembers {
+		update = p.DB.Update
+	}
+	err := update(ctx, func(tx *db.Tx) error {
 		mine, err := q.Finish(ctx, tx)
 		if err == nil && mine {
 			mine, err = still(ctx, tx, q.Client.ID, d)

@@ -20,14 +20,18 @@ var warnings = []int{30, 7, 1}
 
 // Sweep tells administrators of tokens that end, and removes what ended a while ago.
 func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
+	since := db.Time(d.Now().Add(-keptFor))
+	for _, statement := range []string{
+		`delete from source_calls
+		where (org_id, id) in (select org_id, id from source_calls where at < $1 limit $2)`,
+		`delete from source_waiting
+		where (org_id, id) in (select org_id, id from source_waiting where settled_at < $1 limit $2)`,
+	} {
+		if _, err := d.InParts(ctx, statement, since); err != nil {
+			return err
+		}
+	}
 	return d.Update(ctx, func(tx *db.Tx) error {
-		since := db.Time(tx.Now().Add(-keptFor))
-		if _, err := tx.Exec(ctx, `delete from source_calls where at < $1`, since); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `delete from source_waiting where settled_at < $1`, since); err != nil {
-			return err
-		}
 		if _, err := tx.Exec(ctx, `delete from source_tokens where ends_at < $1`, since); err != nil {
 			return err
 		}

@@ -139,7 +139,7 @@ func (s *Service) Authenticate(ctx context.Context, id, sent string) (Source, er
 
 // note stores that a source called just now, by a token.
 func (s *Service) note(ctx context.Context, source Source, token string) error {
-	return s.DB.Update(ctx, func(tx *db.Tx) error {
+	return s.DB.UpdateLax(ctx, func(tx *db.Tx) error {
 		if _, err := tx.Exec(ctx, `update sources set used_at = $1, network = $2 where org_id = $3 and id = $4`,
 			db.Time(tx.Now()), audit.OriginOf(ctx).Network, string(source.OrgID), source.ID); err != nil {
 			return err

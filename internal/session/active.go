@@ -19,9 +19,6 @@ const (
 	// Late is how long after its end a day is still counted: a transaction that began before
 	// midnight may insert into the day that is over.
 	Late = 10 * time.Minute
-	// perRemoval is how many rows one sweep removes, so that it does not keep the writer: those
-	// of a day are as many as there are people.
-	perRemoval = 10_000
 )
 
 // wasActive notes that a user did something today, where their session was last seen on an
@@ -86,6 +83,12 @@ func SweepActive(ctx context.Context, d *db.DB) error {
 	if err != nil {
 		return fmt.Errorf("counting active people: %w", err)
 	}
+	if _, err := d.InParts(ctx, `
+		delete from active_people
+		where (org_id, user_id, day) in (select org_id, user_id, day from active_people where day < $1 limit $2)`,
+		db.Time(db.Day(d.Now().Add(-KeptPeople)))); err != nil {
+		return fmt.Errorf("removing active people: %w", err)
+	}
 	return d.Update(ctx, func(tx *db.Tx) error {
 		for _, c := range days {
 			if _, err := tx.Exec(ctx, `
@@ -94,12 +97,6 @@ func SweepActive(ctx context.Context, d *db.DB) error {
 				on conflict (org_id, day) do update set people = excluded.people`, string(c.org), db.Time(c.Day.Day), c.People); err != nil {
 				return fmt.Errorf("storing active people: %w", err)
 			}
-		}
-		if _, err := tx.Exec(ctx, `
-			delete from active_people
-			where (org_id, user_id, day) in (select org_id, user_id, day from active_people where day < $1 limit $2)`,
-			db.Time(db.Day(tx.Now().Add(-KeptPeople))), perRemoval); err != nil {
-			return fmt.Errorf("removing active people: %w", err)
 		}
 		_, err := tx.Exec(ctx, `delete from active_days where day < $1`, db.Time(db.Day(tx.Now().Add(-KeptDays))))
 		return err

@@ -220,7 +220,7 @@ func (d *Door) Touch(ctx context.Context, database *db.DB, v Visit) (Visit, erro
 // something else was.
 func (d *Door) Stay(ctx context.Context, database *db.DB, v Visit) (Visit, error) {
 	var seen Visit
-	err := database.Update(ctx, func(tx *db.Tx) error {
+	err := database.UpdateLax(ctx, func(tx *db.Tx) error {
 		seen = v
 		pause := tx.Now().Add(-Pause)
 		if v.Session.SeenAt.Before(pause) {

@@ -300,15 +300,15 @@ func advance(ctx context.Context, tx *db.Tx, a Attempt, b session.Browser) error
 // Sweep erases what was proved and typed in attempts that nobody can continue, and removes
 // those of which even the destination is no longer kept.
 func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
-	return d.Update(ctx, func(tx *db.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			update attempts set evidence = '', form = null
-			where created_at <= $1 and (evidence <> '' or form is not null)`, db.Time(tx.Now().Add(-2*s.attemptLifetime()))); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `delete from attempts where created_at <= $1`, db.Time(tx.Now().Add(-max(WhereToLasts, 2*s.attemptLifetime()))))
+	if _, err := d.InParts(ctx, `
+		update attempts set evidence = '', form = null
+		where id in (select id from attempts where created_at <= $1 and (evidence <> '' or form is not null) limit $2)`,
+		db.Time(d.Now().Add(-2*s.attemptLifetime()))); err != nil {
 		return err
-	})
+	}
+	_, err := d.InParts(ctx, `delete from attempts where id in (select id from attempts where created_at <= $1 limit $2)`,
+		db.Time(d.Now().Add(-max(WhereToLasts, 2*s.attemptLifetime()))))
+	return err
 }
 
 func evidenceText(all []Evidence) string {

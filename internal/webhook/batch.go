@@ -230,14 +230,19 @@ func (s *Sender) tell(ctx context.Context, tx *db.Tx, w Webhook, what string) er
 
 // SweepKept removes attempts, events that were given up and secrets whose time is over.
 func SweepKept(ctx context.Context, d *db.DB) error {
+	since := db.Time(d.Now().Add(-AttemptsKept))
+	if _, err := d.InParts(ctx, `
+		delete from webhook_attempts
+		where (org_id, id) in (select org_id, id from webhook_attempts where at < $1 limit $2)`, since); err != nil {
+		return err
+	}
+	if _, err := d.InParts(ctx, `
+		delete from webhook_retries
+		where (org_id, webhook_id, event_id) in (
+			select org_id, webhook_id, event_id from webhook_retries where failed_at < $1 and next_try_at is null limit $2)`, since); err != nil {
+		return err
+	}
 	return d.Update(ctx, func(tx *db.Tx) error {
-		since := db.Time(tx.Now().Add(-AttemptsKept))
-		if _, err := tx.Exec(ctx, `delete from webhook_attempts where at < $1`, since); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `delete from webhook_retries where failed_at < $1 and next_try_at is null`, since); err != nil {
-			return err
-		}
 		_, err := tx.Exec(ctx, `delete from webhook_secrets where ends_at <= $1`, db.Time(tx.Now()))
 		return err
 	})

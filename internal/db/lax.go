@@ -1,0 +1,89 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+)
+
+// How long SQLite makes a commit of the writer wait: until the disk has it, or only until the
+// operating system has. Readers and PostgreSQL have no such choice here.
+const (
+	durable = "full"
+	lax     = "normal"
+)
+
+// UpdateLax is Update for what may be lost with everything after it when the machine loses power:
+// on SQLite it does not wait for the disk (decision 0072). A commit is in the file, in its place,
+// all the same; it outlives the end of the process, and the next commit of an Update makes it
+// durable. internal/arch_test.go lists who may call it. On PostgreSQL it is Update.
+func (d *DB) UpdateLax(ctx context.Context, fn func(*Tx) error) error {
+	return d.update(ctx, &d.lax, fn)
+}
+
+// Lax is Exec as UpdateLax is Update: for counters, and never for what people or programs do.
+func (d *DB) Lax(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
+	return d.exec(ctx, &d.lax, each, query, args)
+}
+
+// exec runs one statement as its own transaction.
+func (d *DB) exec(ctx context.Context, p *pool, each func(scan func(...any) error) error, query string, args []any) error {
+	if d.dialect != sqliteDialect {
+		return p.rows(ctx, d.dialect, each, query, args)
+	}
+	return d.run(ctx, p, &sql.TxOptions{}, func(tx *Tx) error { return tx.Rows(ctx, each, query, args...) })
+}
+
+// within runs fn in a transaction, whatever fn does: one that panics leaves no transaction open.
+func (p *pool) within(ctx context.Context, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
+	tx, end, err := p.begin(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", lost(err))
+	}
+	defer end()
+	defer tx.Rollback() //nolint:errcheck // After a commit it does nothing; else the connection may be gone, and the error of fn is what matters.
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("committing: %w", lost(err))
+	}
+	return nil
+}
+
+// begin takes the turn of the only writing connection, says how long a commit waits, and begins.
+// SQLite acts on that pragma when it prepares it, so it is never a prepared statement. end gives
+// the connection back as it was: whatever else writes, such as a migration, a backup or goose,
+// finds it durable, and each durable transaction says so itself besides.
+func (p *pool) begin(ctx context.Context, opts *sql.TxOptions) (tx *sql.Tx, end func(), err error) {
+	if p.synchronous == "" {
+		tx, err = p.BeginTx(ctx, opts)
+		return tx, func() {}, err
+	}
+	conn, err := p.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	end = func() {
+		if p.synchronous != durable {
+			if err := synchronous(context.WithoutCancel(ctx), conn, durable); err != nil {
+				_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the next one is opened as durable
+			}
+		}
+		_ = conn.Close() // gives it back
+	}
+	if err = synchronous(ctx, conn, p.synchronous); err == nil {
+		tx, err = conn.BeginTx(ctx, opts)
+	}
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return tx, end, nil
+}
+
+func synchronous(ctx context.Context, conn *sql.Conn, how string) error {
+	_, err := conn.ExecContext(ctx, "pragma synchronous = "+how)
+	return err
+}
