@@ -14,3 +14,6 @@ create index sessions_ended_at on sessions (ended_at) where ended_at is not null
 -- still hold something are found without reading the others.
 create index attempts_filled on attempts (created_at) where evidence <> '' or form is not null;
 create index upstream_requests_asked on upstream_requests (created_at) where asked <> '';
+
+-- A browser that is removed takes its requests with it; without this each removal read them all.
+create index upstream_requests_browser_id on upstream_requests (browser_id);
