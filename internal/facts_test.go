@@ -73,7 +73,7 @@ func texts(file *ast.File) (all []string) {
 			if s, ok := n.Fun.(*ast.SelectorExpr); ok && slices.Contains([]string{"Error", "Errorf", "Fatal", "Fatalf", "Log", "Logf", "Case"}, s.Sel.Name) {
 				return false
 			}
-			if s, ok := n.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "Run" {
+			if s, ok := n.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "Run" && len(n.Args) > 0 {
 				if lit, ok := n.Args[0].(*ast.BasicLit); ok {
 					lit.Value = `""`
 				}

@@ -33,7 +33,7 @@ func Open(ctx context.Context, address string) (*DB, error) {
 	var err error
 	switch {
 	case IsPostgres(address):
-		err = d.openPostgres(address)
+		err = d.openPostgres(ctx, address)
 	case address == "" || strings.Contains(address, "://"):
 		return nil, ErrBadAddress
 	default:
@@ -92,7 +92,7 @@ func (d *DB) openSQLite(path string) error {
 	return nil
 }
 
-func (d *DB) openPostgres(address string) error {
+func (d *DB) openPostgres(ctx context.Context, address string) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return fmt.Errorf("%w: it cannot be read as a URL", ErrBadAddress) // the original error would show the password
@@ -112,11 +112,50 @@ func (d *DB) openPostgres(address string) error {
 		return fmt.Errorf("%w: %s", ErrBadAddress, strings.ReplaceAll(err.Error(), u.String(), u.Redacted()))
 	}
 	d.dialect = postgresDialect
+	d.usePostgres(cfg, conns)
+	if q.Has("default_query_exec_mode") {
+		return nil // the operator knows what is behind the address
+	}
+	if pooled, err := d.pooled(ctx); err != nil || !pooled {
+		return err
+	}
+	// Statements that the server keeps by name belong to one of its connections, and a pooler
+	// gives the next transaction another one. So only their descriptions are kept, here.
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	err = d.Close()
+	d.usePostgres(cfg, conns)
+	return err
+}
+
+func (d *DB) usePostgres(cfg *pgx.ConnConfig, conns int) {
 	d.write = newPool(stdlib.OpenDB(*cfg))
 	d.write.SetMaxOpenConns(conns)
 	d.write.SetMaxIdleConns(conns)
 	d.read = d.write
-	return nil
+}
+
+// pooled reports whether a pooler such as PgBouncer stands before the server (decision 0074). To
+// a client it names a process of its own making, because the server's change from one transaction
+// to the next.
+func (d *DB) pooled(ctx context.Context) (bool, error) {
+	conn, err := d.write.Conn(ctx)
+	if err != nil {
+		return false, errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
+	}
+	defer conn.Close()
+	var pooled bool
+	err = conn.Raw(func(c any) error {
+		var process uint32
+		pg := c.(*stdlib.Conn).Conn()
+		// This mode keeps nothing on the server, so it passes through every pooler.
+		err := pg.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&process)
+		pooled = process != pg.PgConn().PID()
+		return err
+	})
+	if err != nil {
+		return false, errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
+	}
+	return pooled, nil
 }
 
 // Path returns the SQLite file, or an empty text on PostgreSQL.

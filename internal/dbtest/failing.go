@@ -28,7 +28,12 @@ func NewRole(t testing.TB, address string) *Role {
 	if os.Getenv(PostgresVariable) == "" {
 		t.Skip("SQLite has neither roles nor logins")
 	}
-	u, err := url.Parse(address)
+	direct, err := url.Parse(os.Getenv(PostgresVariable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A pooler knows only the logins in its own file.
+	u, err := url.Parse(at(address, direct.Host))
 	if err != nil {
 		t.Fatal(err)
 	}
