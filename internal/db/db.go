@@ -31,6 +31,7 @@ type DB struct {
 	read    pool
 	write   pool
 	path    string // of the SQLite file; empty on PostgreSQL
+	conns   int    // at most, on PostgreSQL
 }
 
 type dialect int
@@ -94,7 +95,8 @@ type Tx struct {
 	pool   *pool
 	tx     *sql.Tx
 	now    time.Time
-	missed []string // statements to prepare once the connection is free again
+	until  time.Time // when its statements end without an answer; zero on SQLite
+	missed []string  // statements to prepare once the connection is free again
 }
 
 // Now returns the time at which the transaction began.
@@ -108,6 +110,8 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 		ctx = context.WithoutCancel(ctx)
 		res, err = t.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
 	} else {
+		ctx, end := t.ending(ctx)
+		defer end()
 		res, err = t.tx.ExecContext(ctx, query, args...)
 	}
 	if err != nil {
@@ -123,6 +127,8 @@ func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bo
 		ctx = context.WithoutCancel(ctx)
 		return found(query, t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
 	}
+	ctx, end := t.ending(ctx)
+	defer end()
 	return found(query, t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
 }
 
@@ -132,6 +138,8 @@ func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error,
 		rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
 		return eachRow(query, rows, err, each)
 	}
+	ctx, end := t.ending(ctx)
+	defer end()
 	rows, err := t.tx.QueryContext(ctx, query, args...)
 	return eachRow(query, rows, err, each)
 }
@@ -153,7 +161,10 @@ func (t *Tx) prepared(query string) *sql.Stmt {
 // One implements Reader for a single statement outside a transaction.
 func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
 	if d.dialect != sqliteDialect {
-		return found(query, d.read.QueryRowContext(ctx, query, args...).Scan(into...))
+		ctx, end := d.ending(ctx)
+		defer end()
+		ok, err := found(query, d.read.QueryRowContext(ctx, query, args...).Scan(into...))
+		return ok, d.silent(ctx, err)
 	}
 	stmt, err := d.read.prepare(ctx, query)
 	if err != nil {
@@ -166,14 +177,14 @@ func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bo
 
 // Rows implements Reader for a single statement outside a transaction.
 func (d *DB) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
-	return d.read.rows(ctx, d.dialect, each, query, args)
+	return d.rows(ctx, &d.read, each, query, args)
 }
 
 // Exec runs one statement as its own transaction, at the database's default isolation. It is
 // for counters that many callers raise at the same time (decision 0008), and for claiming
 // many rows of a table that others change one by one. Everything else goes through Update.
 func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
-	return d.write.rows(ctx, d.dialect, each, query, args)
+	return d.rows(ctx, &d.write, each, query, args)
 }
 
 // A pool holds connections of one kind. On SQLite, where preparing a statement costs more
@@ -200,10 +211,12 @@ func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
-func (p *pool) rows(ctx context.Context, d dialect, each func(scan func(...any) error) error, query string, args []any) error {
-	if d != sqliteDialect {
+func (d *DB) rows(ctx context.Context, p *pool, each func(scan func(...any) error) error, query string, args []any) error {
+	if d.dialect != sqliteDialect {
+		ctx, end := d.ending(ctx)
+		defer end()
 		rows, err := p.QueryContext(ctx, query, args...)
-		return eachRow(query, rows, err, each)
+		return d.silent(ctx, eachRow(query, rows, err, each))
 	}
 	stmt, err := p.prepare(ctx, query)
 	if err != nil {
@@ -252,7 +265,9 @@ func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	if d.dialect == postgresDialect {
 		opts.Isolation = sql.LevelRepeatableRead
 	}
-	return d.run(ctx, &d.read, opts, fn)
+	ctx, end := d.ending(ctx)
+	defer end()
+	return d.silent(ctx, d.run(ctx, &d.read, opts, fn))
 }
 
 // twice, if it is not empty, makes Update run each closure twice and roll the first run back, as
@@ -270,6 +285,12 @@ var twice string
 // read, and once it has kept 10 for each connection that it allows, it fails transactions that
 // lost no race, until the long one ends (src/backend/storage/lmgr/README-SSI, "summarize").
 func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	ctx, end := d.ending(ctx)
+	defer end()
+	return d.silent(ctx, d.update(ctx, fn))
+}
+
+func (d *DB) update(ctx context.Context, fn func(*Tx) error) error {
 	opts := &sql.TxOptions{}
 	if d.dialect == postgresDialect {
 		opts.Isolation = sql.LevelSerializable // SQLite always is, because it has one writer
@@ -305,11 +326,15 @@ const (
 )
 
 func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx) error) error {
-	tx, err := p.BeginTx(ctx, opts)
+	tx, end, err := d.begin(ctx, p, opts)
+	defer end()
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", lost(err))
 	}
 	t := &Tx{db: d, pool: p, tx: tx, now: d.Now().UTC().Truncate(time.Microsecond)}
+	if d.dialect != sqliteDialect {
+		t.until, _ = ctx.Deadline()
+	}
 	if err = fn(t); err == nil {
 		if err = tx.Commit(); err != nil {
 			err = fmt.Errorf("committing: %w", lost(err))

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -65,7 +66,7 @@ func (d *DB) openSQLite(path string) error {
 	dsn := func(pragmas ...string) string {
 		q := url.Values{"_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}}
 		for _, p := range append([]string{
-			"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(wal)",
+			"busy_timeout(8000)", "foreign_keys(1)", "journal_mode(wal)",
 			// A committed transaction survives a loss of power, not only a crash of the process.
 			"synchronous(full)",
 		}, pragmas...) {
@@ -111,8 +112,9 @@ func (d *DB) openPostgres(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrBadAddress, strings.ReplaceAll(err.Error(), u.String(), u.Redacted()))
 	}
-	d.dialect = postgresDialect
-	d.usePostgres(cfg, conns)
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, connectsWithin)
+	d.dialect, d.conns = postgresDialect, conns
+	d.usePostgres(cfg)
 	if q.Has("default_query_exec_mode") {
 		return nil // the operator knows what is behind the address
 	}
@@ -123,14 +125,14 @@ func (d *DB) openPostgres(ctx context.Context, address string) error {
 	// gives the next transaction another one. So only their descriptions are kept, here.
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	err = d.Close()
-	d.usePostgres(cfg, conns)
+	d.usePostgres(cfg)
 	return err
 }
 
-func (d *DB) usePostgres(cfg *pgx.ConnConfig, conns int) {
+func (d *DB) usePostgres(cfg *pgx.ConnConfig) {
 	d.write = newPool(stdlib.OpenDB(*cfg))
-	d.write.SetMaxOpenConns(conns)
-	d.write.SetMaxIdleConns(conns)
+	d.write.SetMaxOpenConns(d.conns)
+	d.write.SetMaxIdleConns(d.conns)
 	d.read = d.write
 }
 

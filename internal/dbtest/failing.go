@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/secret"
@@ -76,7 +77,9 @@ func (r *Role) do(format string) {
 func Do(t testing.TB, d *db.DB, statement string, args ...any) {
 	t.Helper()
 	// The clean-up calls this too, when the context of the test has already ended.
-	if err := d.Exec(context.WithoutCancel(t.Context()), func(func(...any) error) error { return nil }, statement, args...); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
+	defer cancel()
+	if err := d.Exec(ctx, func(func(...any) error) error { return nil }, statement, args...); err != nil {
 		t.Fatal(err)
 	}
 }
