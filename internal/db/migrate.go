@@ -82,7 +82,8 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 func (d *DB) version(ctx context.Context) (int64, error) {
 	tables, table := "select name from sqlite_master where type = 'table' and name = $1", "migrations"
 	if d.dialect == postgresDialect {
-		tables = "select table_name from information_schema.tables where table_schema = current_schema() and table_name = $1"
+		// Not information_schema, which lists nothing to a role without rights.
+		tables = "select tablename from pg_tables where schemaname = current_schema() and tablename = $1"
 	}
 	var name string
 	if ok, err := d.One(ctx, Into(&name), tables, table); err != nil || !ok {

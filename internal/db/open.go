@@ -115,6 +115,8 @@ func (d *DB) openPostgres(ctx context.Context, address string) error {
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, connectsWithin)
 	d.dialect, d.conns = postgresDialect, conns
 	d.usePostgres(cfg)
+	ctx, end := d.ending(ctx)
+	defer end()
 	if q.Has("default_query_exec_mode") {
 		return nil // the operator knows what is behind the address
 	}
