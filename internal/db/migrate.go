@@ -60,11 +60,25 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	}
 	sources := p.ListSources()
 	m.To = sources[len(sources)-1].Version
+	var kept applied
+	if m.From > 0 {
+		if kept, err = d.applied(ctx); err != nil {
+			return m, err
+		}
+	}
+	own, err := shipped(m.To)
+	if err == nil {
+		err = kept.sameAs(own)
+	}
 	switch {
+	case err != nil:
+		return m, err
+	case m.From > m.To && kept.serves(m.To, m.From):
+		return Migration{From: m.From, To: m.From}, nil
 	case m.From > m.To:
 		return m, fmt.Errorf("%w (it is at %d, this program knows %d)", ErrNewer, m.From, m.To)
 	case m.From == m.To:
-		return m, nil
+		return m, d.keep(ctx, kept, own)
 	case m.From > 0 && d.dialect == sqliteDialect:
 		m.Backup = fmt.Sprintf("%s.before-%d-%s", d.path, m.To, d.Now().UTC().Format("20060102T150405Z"))
 		if err := d.Backup(ctx, m.Backup); err != nil {
@@ -74,7 +88,7 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	if _, err := p.Up(ctx); err != nil {
 		return m, fmt.Errorf("migrating the database: %w", err)
 	}
-	return m, nil
+	return m, d.keep(ctx, kept, own)
 }
 
 // version reads the schema's version without goose, which would create its table: asking for

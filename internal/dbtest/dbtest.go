@@ -128,6 +128,23 @@ func at(address, host string) string {
 	return u.String()
 }
 
+// Empty returns the address of a database on PostgreSQL without any table, for a test in which
+// another version of the program migrates it.
+func Empty(t testing.TB) string {
+	t.Helper()
+	address := Address(t)
+	d, err := db.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Do(t, d, `drop schema public cascade`)
+	Do(t, d, `create schema public`)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
 func claimed(t testing.TB, server string) *database {
 	t.Helper()
 	d, err := claim(t.Context(), server)
