@@ -9,8 +9,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"parvis/cmd/parvis/serving"
@@ -34,6 +37,9 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	log := newLog(p.err, plan.text)
+	// Nothing is read anew, so that whoever closes a terminal or sends it by habit stops nobody's
+	// sign-in.
+	signal.Ignore(syscall.SIGHUP)
 	// The port comes first: if two servers are started by mistake, the second must touch
 	// nothing.
 	listener, err := new(net.ListenConfig).Listen(p.ctx, "tcp", plan.listen)
@@ -92,7 +98,10 @@ func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, 
 	var sweeps sync.WaitGroup
 	sweeps.Go(func() { a.Run(working) })
 	mountIdentity(a.Site, s.keys)
-	server := serving.Server{Listener: listener, Handler: a.Site}
+	server := serving.Server{Listener: listener, Handler: a.Site, Proxies: s.plan.proxies, Client: func(r *http.Request) string {
+		at, _ := a.Site.Source(r)
+		return at
+	}}
 	if s.plan.secured {
 		server.TLS = (&certificate{chain: s.plan.cert, key: s.plan.key, db: s.db, log: log}).tlsConfig()
 	}
