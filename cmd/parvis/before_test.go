@@ -96,6 +96,7 @@ func TestTheReleaseBeforeServesOnTheNewSchema(t *testing.T) {
 	if at, body, err = sendTo(c, at, url.Values{"code": {idptest.Code(secret, step(-1))}}); err != nil || !strings.Contains(at, "/codes") {
 		t.Fatalf("the owner came to %s, %v\n%s", at, err, body)
 	}
+	rehearsed(t, program, dir, env)
 	// The new version migrates while the old one serves.
 	if out, errors, code := parvis(t, dir, env, "migrate"); code != 0 || !strings.Contains(out, "was brought from version") {
 		t.Fatalf("migrating: %s%s", out, errors)
@@ -141,4 +142,44 @@ func browser(t *testing.T) *http.Client {
 		t.Fatal(err)
 	}
 	return &http.Client{Jar: jar, Timeout: 30 * time.Second}
+}
+
+// rehearsed rehearses the migration of a database that is served.
+func rehearsed(t *testing.T, program, dir string, env []string) {
+	t.Helper()
+	args := []string{"upgrade", "--rehearse"}
+	if onPostgres() {
+		if _, errors, code := parvis(t, dir, env, args...); code == 0 || !strings.Contains(errors, "pg_dump") {
+			t.Errorf("without a copy: %d, %s", code, errors)
+		}
+		itself := strings.TrimPrefix(env[len(env)-1], "PARVIS_DATABASE=")
+		if _, errors, code := parvis(t, dir, env, append(args, "--on", itself)...); code == 0 || !strings.Contains(errors, "the database itself") {
+			t.Errorf("on the database itself: %d, %s", code, errors)
+		}
+		copied := dbtest.Empty(t)
+		if out, err := exec.Command(program, "migrate", "--data", t.TempDir(), "--database", copied).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		args = append(args, "--on", copied)
+	}
+	files := func() int {
+		all, err := filepath.Glob(filepath.Join(dir, "data", "parvis.db.*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before := files()
+	out, errors, code := parvis(t, dir, env, args...)
+	for _, want := range []string{"The copy was brought from version 12 to ", "\n  00025_webhooks.sql took ", "\nRows: ", "\n  table webhooks is new, with 0 rows\n", "\n  users.given_name is new\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the rehearsal ended with %d and says nothing of %q:\n%s%s", code, want, out, errors)
+		}
+	}
+	expect.Equal(t, "files beside the database", files(), before)
+	if onPostgres() {
+		if out, _, _ := parvis(t, dir, env, args...); !strings.Contains(out, "nothing to rehearse") {
+			t.Errorf("a second time it says %s", out)
+		}
+	}
 }

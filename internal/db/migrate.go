@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -44,6 +45,13 @@ func (d *DB) provider() (*goose.Provider, error) {
 type Migration struct {
 	From, To int64
 	Backup   string // the copy of the SQLite file made before, if the database was not empty
+	Steps    []Step // what was applied, in its order
+}
+
+// A Step is one migration that was applied.
+type Step struct {
+	Name string // of its file
+	Took time.Duration
 }
 
 // Migrate brings the schema up to this program's version. It first copies an SQLite database
@@ -85,8 +93,12 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 			return m, fmt.Errorf("copying the database before migrating it: %w", err)
 		}
 	}
-	if _, err := p.Up(ctx); err != nil {
+	results, err := p.Up(ctx)
+	if err != nil {
 		return m, fmt.Errorf("migrating the database: %w", err)
+	}
+	for _, r := range results {
+		m.Steps = append(m.Steps, Step{filepath.Base(r.Source.Path), r.Duration})
 	}
 	return m, d.keep(ctx, kept, own)
 }
