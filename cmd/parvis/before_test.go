@@ -18,7 +18,7 @@ import (
 )
 
 // historyVariable, if it is set, makes the history of this repository necessary: ./check all and
-// CI have it, an archive of the source has not.
+// CI have it, and an archive of the source does not.
 const historyVariable = "PARVIS_TEST_HISTORY"
 
 // before builds the release before, of the commit that internal/db/testdata/release-before names.

@@ -37,7 +37,7 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	log := newLog(p.err, plan.text)
-	// Nothing is read anew, so that whoever closes a terminal or sends it by habit stops nobody's
+	// Closing a terminal, or sending this by habit so that settings are read again, stops nobody's
 	// sign-in.
 	signal.Ignore(syscall.SIGHUP)
 	// The port comes first: if two servers are started by mistake, the second must touch

@@ -380,8 +380,8 @@ func execAll(t *testing.T, address string, statements ...string) {
 	}
 }
 
-// Whoever closes the terminal that started a server, or sends it by habit so that it reads its
-// settings anew, ends nobody's sign-in.
+// Somebody who closes the terminal that started a server, or sends a hang-up by habit so that it
+// reads its settings again, ends nobody's sign-in.
 func TestAHangUpEndsNoServer(t *testing.T) {
 	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
 	env := environment()

@@ -29,7 +29,7 @@ func (c Content) Total() (rows int) {
 	return rows
 }
 
-// Content reads the whole database, but for the table of migrations and what is kept of them.
+// Content reads the whole database except the table of migrations and what is kept of them.
 // It takes as long as that takes: ctx says how long it may.
 func (d *DB) Content(ctx context.Context) (Content, error) {
 	columns := `select m.name, c.name from sqlite_master m, pragma_table_info(m.name) c
