@@ -30,7 +30,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"outbound", "", ""},
 	{"upstream", "", ""},
 	{"jose", "", ""},
-	{"db", "number", "migrations leases installation"},
+	{"db", "number", "migrations leases installation changes nodes"},
 
 	// Core: owns tables; never sees an http.Request.
 	{"audit", "db secret", "audit_events audit_logs audit_tiles audit_checkpoints audit_keys audit_seals audit_days"},

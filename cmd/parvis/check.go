@@ -30,6 +30,7 @@ type plan struct {
 	listen    string
 	data      string
 	database  string          // address for db.Open
+	remembers bool            // answers of the database are remembered
 	resolver  domain.Resolver // nil for this machine's
 	smtp      *mail.SMTP
 	from      string
@@ -54,6 +55,7 @@ func (p plan) keysPath() string { return filepath.Join(p.data, "keys") }
 func (c *configuration) checkStorage() plan {
 	p := plan{data: c.Data, database: filepath.Join(c.Data, "parvis.db"), issuer: c.PublicAddress}
 	c.checkOutbound(&p)
+	p.remembers = c.remembers()
 	if c.Database == "" {
 		return p
 	}

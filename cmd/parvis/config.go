@@ -28,6 +28,7 @@ type Config struct {
 	Data              string   `toml:"data"`
 	Database          string   `toml:"database" secret:"address"`
 	DatabaseFile      string   `toml:"database_file"`
+	DatabaseMemory    string   `toml:"database_memory"`
 	TrustedProxies    []string `toml:"trusted_proxies"`
 	BreachedPasswords string   `toml:"breached_passwords"`
 	Region            string   `toml:"region"`

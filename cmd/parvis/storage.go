@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -59,7 +60,22 @@ func openDatabase(ctx context.Context, p plan, create bool) (*db.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w\nThe database is %s", err, shownDatabase(p.database))
 	}
+	d.Remembers = p.remembers
 	return d, nil
+}
+
+// remembers reports whether this node remembers answers of the database. On PostgreSQL another node
+// may be of a version that does not tell this one what it changes.
+func (c *configuration) remembers() bool {
+	unset := "on"
+	if c.Database != "" {
+		unset = "off"
+	}
+	memory := cmp.Or(c.DatabaseMemory, unset)
+	if memory != "on" && memory != "off" {
+		c.problem(`database_memory is "on" or "off".`)
+	}
+	return memory == "on"
 }
 
 func shownDatabase(address string) string {

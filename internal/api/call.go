@@ -31,13 +31,13 @@ type call struct {
 	server   *Server
 	op       *operation // nil where no operation fits
 	lang     i18n.Localizer
-	sent     string            // the body
-	dry      bool              // what is done is rolled back
-	repeat   *once.Request     // nil without an Idempotency-Key
-	again    bool              // the deed was done before, under the same key
-	secret   *string           // that a deed made, to be shown once
-	secrets  map[string]string // that a configuration made, by the ids of applications
-	secretOf map[string]bool   // connections whose secret a configuration changed
+	sent     string              // the body
+	dry      bool                // what is done is rolled back
+	repeat   *once.Request       // nil without an Idempotency-Key
+	again    bool                // the deed was done before, under the same key
+	secret   *string             // that a deed made, to be shown once
+	secrets  map[string]string   // that a configuration made, by the ids of applications and webhooks
+	secretOf map[string][]string // secrets that a configuration changed, by the ids of what has them
 
 	learned federation.Change // what a provider said ahead of the transaction
 }

@@ -16,7 +16,7 @@ import (
 )
 
 var configurationOperations = []*operation{
-	configuration.gets(operation{ID: "configuration.get", Path: "/configuration", Scope: access.ReadSettings, also: []access.Scope{access.ReadGroups, access.ReadConnections, access.ReadApplications}, Role: directory.Auditor}),
+	configuration.gets(operation{ID: "configuration.get", Path: "/configuration", Scope: access.ReadSettings, also: []access.Scope{access.ReadGroups, access.ReadConnections, access.ReadApplications, access.ReadWebhooks}, Role: directory.Auditor}),
 	configures(operation{ID: "configuration.set", Path: "/configuration", Role: directory.Administrator}),
 }
 
@@ -49,6 +49,12 @@ func readConfiguration(ctx context.Context, r db.Reader, x *call, at at) (all fo
 	}
 	if err == nil {
 		all.Placements, err = configuredPlacements.read(ctx, r, x)
+	}
+	if err == nil {
+		all.Sources, err = configuredSources.read(ctx, r, x)
+	}
+	if err == nil {
+		all.Webhooks, err = configuredWebhooks.read(ctx, r, x)
 	}
 	return all, err
 }
@@ -90,6 +96,9 @@ func configures(o operation) *operation {
 		if err == nil {
 			err = x.mayConfigure(sent)
 		}
+		if err == nil {
+			err = x.countCalls(ctx, sent, tag)
+		}
 		if err != nil {
 			return err
 		}
@@ -113,6 +122,7 @@ func configures(o operation) *operation {
 var partsOfConfiguration = map[string]access.Scope{
 	"organization": access.WriteSettings, "rules": access.WriteSettings, "domains": access.WriteSettings, "groups": access.WriteGroups,
 	"connections": access.WriteConnections, "applications": access.WriteApplications, "placements": access.WriteApplications,
+	"sources": access.WriteConnections, "webhooks": access.WriteWebhooks,
 }
 
 // mayConfigure wants the scope of each section that is sent. An organization that is only named
@@ -135,31 +145,60 @@ func (x *call) mayConfigure(sent object) error {
 	return nil
 }
 
-// configure does what makes the organization what was sent, and returns it before and after.
-func (x *call) configure(ctx context.Context, tx *db.Tx, sent object, tag string, prune bool) (was, now form.Configuration, err error) {
-	if err := x.meant(ctx, tx, sent); err != nil {
-		return was, now, err
+// countCalls counts what we will call because a configuration gives webhooks other addresses: the
+// plan does not. It is counted ahead of the transaction, so that it stays counted.
+func (x *call) countCalls(ctx context.Context, sent object, tag string) error {
+	if _, ok := sent["webhooks"]; !ok || x.dry {
+		return nil
 	}
-	if err := x.Actor.MaySetRules(ctx, tx, x.org()); err != nil {
-		return was, now, err
+	var was, wanted form.Configuration
+	if err := x.server.DB.View(ctx, func(tx *db.Tx) (err error) {
+		if was, wanted, err = x.wanted(ctx, tx, sent, tag); err == nil {
+			err = x.proved(x.steps(was, wanted, false))
+		}
+		return err
+	}); err != nil {
+		return err
 	}
-	if was, err = readConfiguration(ctx, tx, x, at{}); err != nil {
-		return was, now, err
+	return x.server.Webhooks.Count(ctx, x.org(), newAddresses(was, wanted))
+}
+
+// wanted returns what is, and what is to be.
+func (x *call) wanted(ctx context.Context, r db.Reader, sent object, tag string) (was, wanted form.Configuration, err error) {
+	if err := x.meant(ctx, r, sent); err != nil {
+		return was, wanted, err
+	}
+	if err := x.Actor.MaySetRules(ctx, r, x.org()); err != nil {
+		return was, wanted, err
+	}
+	if was, err = readConfiguration(ctx, r, x, at{}); err != nil {
+		return was, wanted, err
 	}
 	if tag != "" && tag != x.etag(was) {
-		return was, now, errPrecondition
+		return was, wanted, errPrecondition
 	}
 	whole, mistakes := combine(tree(was), sent)
-	var wanted form.Configuration
-	if err := errors.Join(append(mistakes, fill(reflect.ValueOf(&wanted).Elem(), whole, "")...)...); err != nil {
+	return was, wanted, errors.Join(append(mistakes, fill(reflect.ValueOf(&wanted).Elem(), whole, "")...)...)
+}
+
+// proved refuses a person who has not proved lately who they are, if a step wants that.
+func (x *call) proved(steps []step) error {
+	if slices.ContainsFunc(steps, func(s step) bool { return s.fresh }) {
+		return x.fresh()
+	}
+	return nil
+}
+
+// configure does what makes the organization what was sent, and returns it before and after.
+func (x *call) configure(ctx context.Context, tx *db.Tx, sent object, tag string, prune bool) (was, now form.Configuration, err error) {
+	was, wanted, err := x.wanted(ctx, tx, sent, tag)
+	if err != nil {
 		return was, now, err
 	}
-	x.secrets, x.secretOf = map[string]string{}, map[string]bool{}
+	x.secrets, x.secretOf = map[string]string{}, map[string][]string{}
 	steps := x.steps(was, wanted, prune)
-	if slices.ContainsFunc(steps, func(s step) bool { return s.fresh }) {
-		if err := x.fresh(); err != nil {
-			return was, now, err
-		}
+	if err := x.proved(steps); err != nil {
+		return was, now, err
 	}
 	if err := perform(ctx, tx, steps); err != nil {
 		return was, now, err

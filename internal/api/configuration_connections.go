@@ -105,7 +105,7 @@ func changeConfigured(ctx context.Context, tx *db.Tx, x *call, id string, now fo
 	}
 	after, _, err := x.connection(ctx, tx, id)
 	if err == nil && !after.SameSecret(c) {
-		x.secretOf[id] = true
+		x.secretOf[id] = []string{"oidc.client_secret"}
 	}
 	return err
 }

@@ -25,7 +25,7 @@ type part struct {
 
 // parts are all that list, in the order in which things are made; they are deleted in the other
 // one.
-var parts = []part{configuredDomains.part, configuredGroups.part, configuredConnections.part, configuredApplications.part, configuredPlacements.part}
+var parts = []part{configuredDomains.part, configuredGroups.part, configuredConnections.part, configuredApplications.part, configuredPlacements.part, configuredSources.part, configuredWebhooks.part}
 
 // things is a part, and how its things are read and written: by the deeds that single operations
 // do.
@@ -113,7 +113,8 @@ func (x *call) steps(was, now form.Configuration, prune bool) []step {
 	all = append(all, secondStepRules.steps(x, "/rules/second_step", was.Rules.SecondStep, now.Rules.SecondStep)...)
 	all = append(all, sessionRules.steps(x, "/rules/sessions", was.Rules.Sessions, now.Rules.Sessions)...)
 	for _, each := range []func(x *call, was, now form.Configuration) (changes, removals []step){
-		configuredDomains.steps, configuredGroups.steps, configuredConnections.steps, configuredApplications.steps, configuredPlacements.steps,
+		configuredDomains.steps, configuredGroups.steps, configuredConnections.steps, configuredApplications.steps, configuredPlacements.steps, configuredSources.steps,
+		configuredWebhooks.steps,
 	} {
 		changes, gone := each(x, was, now)
 		all, removals = append(all, changes...), append(gone, removals...)

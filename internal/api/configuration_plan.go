@@ -191,7 +191,9 @@ func (x *call) differences(before, after form.Configuration) []form.Change {
 				continue
 			}
 			made := form.Change{Do: "create", Kind: p.kind, ID: &id, Name: name, Fields: x.secretly(&id, differing("", p.made(one), without(one, "id")))}
-			if shown, ok := x.secrets[id]; ok {
+			if shown, ok := x.secrets[id]; ok && p.kind == configuredWebhooks.kind {
+				made.Secret = &shown
+			} else if ok {
 				made.ClientSecret = &shown
 			}
 			if x.dry {
@@ -208,11 +210,13 @@ func (x *call) differences(before, after form.Configuration) []form.Change {
 	return all
 }
 
-// secretly adds the secret of a connection, of which it does not show the values, to the fields that
-// changed.
+// secretly adds secrets, of which it does not show the values, to the fields that changed.
 func (x *call) secretly(id *string, fields []form.ChangedField) []form.ChangedField {
-	if id != nil && x.secretOf[*id] {
-		fields = append(fields, form.ChangedField{Name: "oidc.client_secret"})
+	if id == nil {
+		return fields
+	}
+	for _, name := range x.secretOf[*id] {
+		fields = append(fields, form.ChangedField{Name: name})
 	}
 	return fields
 }

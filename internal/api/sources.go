@@ -53,9 +53,13 @@ func sourceSettings(s form.SourceSettings) provisioning.Settings {
 	return provisioning.Settings{Name: s.Name, Provider: provisioning.Provider(s.Provider), Invites: s.Invites}
 }
 
+func ofSourceSettings(s provisioning.Source) form.SourceSettings {
+	return form.SourceSettings{Name: s.Name, Provider: string(s.Provider), Invites: s.Invites}
+}
+
 func (x *call) ofSource(s provisioning.Source, waiting int) form.Source {
 	return form.Source{
-		ID: s.ID, SourceSettings: form.SourceSettings{Name: s.Name, Provider: string(s.Provider), Invites: s.Invites},
+		ID: s.ID, SourceSettings: ofSourceSettings(s),
 		State: string(s.State), Address: x.server.Base + "/scim/v2/" + s.ID, Brake: s.Brake, Waiting: waiting,
 		CreatedAt: s.CreatedAt.UTC(), UsedAt: moment(s.UsedAt), Network: optional(s.Network),
 	}

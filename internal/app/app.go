@@ -194,6 +194,7 @@ func New(s Settings) (*App, error) {
 		{"audit erasure", time.Hour, audit.SweepErased},
 		{"audit retention", time.Hour, logs.SweepKept},
 		{"letters retention", time.Hour, outbox.SweepKept},
+		{"changes", time.Minute, db.SweepChanges},
 	}
 	return a, nil
 }

@@ -98,10 +98,52 @@ func RemoveSecret(ctx context.Context, tx *db.Tx, actor directory.Actor, c Appli
 // usedEvery is how precisely the last use of a secret is stored.
 const usedEvery = time.Hour
 
+// Provers finds applications that prove themselves by a secret. Its zero value is ready.
+type Provers struct {
+	proved db.Recall[shownSecret, proved]
+}
+
+type shownSecret struct{ id, hash string }
+
+type proved struct {
+	application Application
+	fits        bool
+}
+
+// Proved returns a registered application and reports whether it proved itself by a secret: no other
+// method is judged here. A yes may be remembered, and a second old where another node removed the
+// secret.
+func (p *Provers) Proved(ctx context.Context, d *db.DB, id string, by AuthMethod, text string) (Application, bool, error) {
+	if by != Secret {
+		c, err := Registered(ctx, d, id)
+		return c, false, err
+	}
+	got, err := p.proved.Ask(d, shownSecret{id, secretIn(text).Hash(secret.ClientSecret)}, func() (proved, []string, error) {
+		c, err := Registered(ctx, d, id)
+		if err != nil {
+			return proved{}, nil, err
+		}
+		if c.Settings.Auth != Secret {
+			return proved{c, false}, nil, nil
+		}
+		fits, err := SecretFits(ctx, d, c, text)
+		if err != nil || !fits {
+			return proved{c, false}, nil, err
+		}
+		return proved{c, true}, []string{string(c.ID)}, nil
+	})
+	return got.application, got.fits, err
+}
+
+// secretIn returns the random part of a secret, or nothing if the text is none.
+func secretIn(text string) secret.Token {
+	return secret.ParseToken(strings.TrimPrefix(text, secretPrefix))
+}
+
 // SecretFits reports whether a text is one of an application's secrets. It looks up the hash. A
 // secret has 256 random bits, so the time of that look-up reveals nothing.
 func SecretFits(ctx context.Context, d *db.DB, c Application, text string) (bool, error) {
-	token := secret.ParseToken(strings.TrimPrefix(text, secretPrefix))
+	token := secretIn(text)
 	if token.IsZero() {
 		return false, nil
 	}

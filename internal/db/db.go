@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,7 +27,14 @@ import (
 type DB struct {
 	// Clock is the source of Now. Each transaction keeps one time; tests move it by hand.
 	Clock func() time.Time
+	// Remembers lets Recall keep answers. On PostgreSQL every process must be of a version that
+	// tells others what it changes.
+	Remembers bool
+	// Shadow, if it is set, is shown each remembered answer beside what the database says, for tests.
+	Shadow func(remembered, stored any)
 
+	memory  *memory
+	hearing *hearing
 	dialect dialect
 	read    pool
 	write   pool
@@ -45,7 +53,11 @@ const (
 func (d *DB) Now() time.Time { return d.Clock() }
 
 // Close closes both pools.
-func (d *DB) Close() error { return errors.Join(d.read.Close(), d.write.Close()) }
+func (d *DB) Close() error {
+	d.hearing.end()
+	d.hearing.group.Wait()
+	return errors.Join(d.read.Close(), d.write.Close())
+}
 
 // A Reader runs statements that only read. It is a Tx, or the DB itself for a single
 // statement, which is its own snapshot.
@@ -97,6 +109,7 @@ type Tx struct {
 	now    time.Time
 	until  time.Time // when its statements end without an answer; zero on SQLite
 	missed []string  // statements to prepare once the connection is free again
+	told   told      // what it changed of the watched tables
 }
 
 // Now returns the time at which the transaction began.
@@ -104,6 +117,14 @@ func (t *Tx) Now() time.Time { return t.now }
 
 // Exec runs a statement and returns how many rows it changed.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if tells(query) != nil {
+		var n int64
+		err := t.Rows(ctx, func(scan func(...any) error) error {
+			n++
+			return scan()
+		}, query, args...)
+		return n, err
+	}
 	var res sql.Result
 	var err error
 	if stmt := t.prepared(query); stmt != nil {
@@ -123,6 +144,16 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // One implements Reader.
 func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
+	if g := tells(query); g != nil {
+		ids, more := g.targets()
+		found, err := t.one(ctx, slices.Concat(into, more), g.text, args)
+		t.told.add(ids)
+		return found, err
+	}
+	return t.one(ctx, into, query, args)
+}
+
+func (t *Tx) one(ctx context.Context, into []any, query string, args []any) (bool, error) {
 	if stmt := t.prepared(query); stmt != nil {
 		ctx = context.WithoutCancel(ctx)
 		return found(query, t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
@@ -134,6 +165,13 @@ func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bo
 
 // Rows implements Reader.
 func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
+	if g := tells(query); g != nil {
+		return t.rows(ctx, t.telling(g, each), g.text, args)
+	}
+	return t.rows(ctx, each, query, args)
+}
+
+func (t *Tx) rows(ctx context.Context, each func(scan func(...any) error) error, query string, args []any) error {
 	if stmt := t.prepared(query); stmt != nil {
 		rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
 		return eachRow(query, rows, err, each)
@@ -183,7 +221,13 @@ func (d *DB) Rows(ctx context.Context, each func(scan func(...any) error) error,
 // Exec runs one statement as its own transaction, at the database's default isolation. It is
 // for counters that many callers raise at the same time (decision 0008), and for claiming
 // many rows of a table that others change one by one. Everything else goes through Update.
+//
+// It tells nothing, so no watched table is written by it; where a test does so, everything that is
+// remembered in this process is void.
 func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
+	if tells(query) != nil {
+		defer d.memory.note(told{all: true})
+	}
 	return d.rows(ctx, &d.write, each, query, args)
 }
 
@@ -301,6 +345,9 @@ func (d *DB) update(ctx context.Context, fn func(*Tx) error) error {
 			return err
 		}
 	}
+	if err := d.present(ctx); err != nil {
+		return err
+	}
 	until := time.Now().Add(patience)
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, longestWait) {
 		err := d.run(ctx, &d.write, opts, fn)
@@ -336,9 +383,13 @@ func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx)
 		t.until, _ = ctx.Deadline()
 	}
 	if err = fn(t); err == nil {
+		err = t.tell(ctx)
+	}
+	if err == nil {
 		if err = tx.Commit(); err != nil {
 			err = fmt.Errorf("committing: %w", lost(err))
 		}
+		d.memory.note(t.told) // also after an error, because it may be committed all the same
 	} else {
 		tx.Rollback() //nolint:errcheck,gosec // The connection may be gone; the error of fn is what matters.
 	}

@@ -100,7 +100,13 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	for _, r := range results {
 		m.Steps = append(m.Steps, Step{filepath.Base(r.Source.Path), r.Duration})
 	}
-	return m, d.keep(ctx, kept, own)
+	if err := d.keep(ctx, kept, own); err != nil {
+		return m, err
+	}
+	return m, d.Update(ctx, func(tx *Tx) error {
+		tx.told.all = true // other nodes remember rows as they were
+		return nil
+	})
 }
 
 // version reads the schema's version without goose, which would create its table: asking for

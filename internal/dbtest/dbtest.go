@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -68,6 +69,7 @@ func Open(t testing.TB) (*db.DB, *Clock) {
 	}
 	d.Clock = clock.Now
 	keptRight(t, d)
+	remembers(t, d)
 	return d, clock
 }
 
@@ -88,7 +90,20 @@ func OpenAt(t testing.TB, address string) *db.DB {
 		t.Fatal(err)
 	}
 	keptRight(t, d)
+	remembers(t, d)
 	return d
+}
+
+// remembers lets a database remember answers, and compares each that was remembered with what the
+// database says. They may differ for as long as one node may believe what another one changed.
+func remembers(t testing.TB, d *db.DB) {
+	d.Remembers = true
+	d.Shadow = func(remembered, stored any) {
+		if !reflect.DeepEqual(remembered, stored) {
+			t.Errorf("it is remembered that\n%+v\nbut the database says\n%+v", remembered, stored)
+		}
+	}
+	t.Cleanup(func() { d.Shadow = nil })
 }
 
 // Address returns the address of a new database, which is removed when the test ends.

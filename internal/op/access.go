@@ -161,9 +161,38 @@ func (c accessClaims) organization() directory.OrgID {
 	return c.Organization.ID
 }
 
+type grantKey struct {
+	org directory.OrgID
+	id  string
+}
+
+// grants remembers what grants give.
+type grants struct {
+	answers db.Recall[grantKey, heldNow]
+}
+
+type heldNow struct {
+	holder
+	found bool
+}
+
+// held is Provider.held for a grant that is only read: the answer may be remembered, and a second old
+// where another node changed something.
+func (g *grants) held(ctx context.Context, p *Provider, org directory.OrgID, id string) (holder, bool, error) {
+	got, err := g.answers.Ask(p.DB, grantKey{org, id}, func() (heldNow, []string, error) {
+		h, found, err := p.held(ctx, p.DB, `g.org_id = $1 and g.id = $2`, string(org), id)
+		if !found {
+			return heldNow{}, nil, err
+		}
+		s := h.visit.Session
+		return heldNow{h, true}, []string{h.ID, string(h.ClientID), string(h.UserID), h.SessionID, s.BrowserID, string(h.OrgID)}, err
+	})
+	return got.holder, got.found && got.visit.Open(p.DB.Now()), err
+}
+
 // access returns the grant, client and person of an access token, with the token's own scope.
 // It returns errNotOurs if the token is not ours or its grant has ended.
-func (p *Provider) access(ctx context.Context, r db.Reader, token string) (bearer, error) {
+func (p *Provider) access(ctx context.Context, token string) (bearer, error) {
 	c, err := p.openAccess(ctx, token)
 	if err != nil {
 		return bearer{}, err
@@ -172,9 +201,9 @@ func (p *Provider) access(ctx context.Context, r db.Reader, token string) (beare
 	var h holder
 	var found bool
 	if c.machine() {
-		h, found, err = p.machine(ctx, r, org, grant)
+		h, found, err = p.machine(ctx, p.DB, org, grant)
 	} else {
-		h, found, err = p.held(ctx, r, `g.org_id = $1 and g.id = $2`, string(org), grant)
+		h, found, err = p.grants.held(ctx, p, org, grant)
 	}
 	if err != nil {
 		return bearer{}, err

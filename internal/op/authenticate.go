@@ -84,7 +84,7 @@ func (p *Provider) authenticate(c *call) error {
 		return err
 	}
 	ctx := c.R.Context()
-	client, err := application.Registered(ctx, p.DB, got.id)
+	client, fits, err := p.provers.Proved(ctx, p.DB, got.id, got.method, got.secret)
 	if errors.Is(err, application.ErrUnknown) {
 		return Wrong(InvalidClient, "no such client")
 	}
@@ -99,8 +99,7 @@ func (p *Provider) authenticate(c *call) error {
 	case got.method == application.PrivateKey:
 		err = p.assertion(ctx, client, got.secret)
 	case got.method != application.NoAuth:
-		var fits bool
-		if fits, err = application.SecretFits(ctx, p.DB, client, got.secret); err == nil && !fits {
+		if !fits {
 			err = Wrong(InvalidClient, "the client secret is wrong, or was removed")
 		}
 	}

@@ -40,7 +40,7 @@ func (p *Provider) introspect(c *call) (answer, error) {
 	if family, own := parseRefresh(token); !own.IsZero() {
 		return p.introspectRefresh(c, family, own)
 	}
-	b, err := p.access(ctx, p.DB, token)
+	b, err := p.access(ctx, token)
 	if errors.Is(err, errNotOurs) || err == nil && !p.mayKnow(c.client, b) {
 		return inactive{}, nil
 	}

@@ -77,6 +77,8 @@ type Provider struct {
 	pairwise     []byte
 	onceKey      []byte
 	busy         *delivery.Room // calls to applications
+	grants       grants
+	provers      application.Provers
 }
 
 // NewProvider returns a Provider with the secrets that it derives from the keys.

@@ -118,7 +118,17 @@ func (s *Site) proved(submit func(*Viewer) error) func(*Viewer) error {
 // Fresh reports whether a factor was proved within ten minutes, and a second one where the
 // person has one: a session from before it was enrolled, or enrolled in another browser, proves
 // it first (R-MFA-05).
-func (v *Viewer) Fresh() (bool, error) { return v.FreshIn(v.Visit) }
+func (v *Viewer) Fresh() (bool, error) {
+	if !onlyReads(v.R) {
+		return v.FreshIn(v.Visit)
+	}
+	// The visit may be a remembered one, and a proof counts only if it is stored.
+	now, found, err := v.site.Sessions.Find(v.R.Context(), v.site.DB, v.cookieToken(), naming.OrganizationKey(v.R.PathValue("org")), v.site.DB.Now())
+	if err != nil || found != session.Open {
+		return false, err
+	}
+	return v.FreshIn(now)
+}
 
 // FreshIn is Fresh for any session of this browser.
 func (v *Visitor) FreshIn(visit session.Visit) (bool, error) {
@@ -139,9 +149,9 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 	if err := v.oneEach(); err != nil {
 		return err
 	}
-	ctx, now := v.R.Context(), s.DB.Now()
+	ctx := v.R.Context()
 	key := naming.OrganizationKey(v.R.PathValue("org"))
-	visit, found, err := s.Sessions.Find(ctx, s.DB, v.cookieToken(), key, now)
+	visit, found, err := s.find(v, key)
 	switch {
 	case err != nil:
 		return err
@@ -169,6 +179,19 @@ func (s *Site) withViewer(v *Visitor, h func(*Viewer) error) error {
 		}
 	}
 	return err
+}
+
+// find returns the visit of a cookie, as it is stored where the request may change something.
+func (s *Site) find(v *Visitor, organization string) (session.Visit, session.Found, error) {
+	ctx, token, now := v.R.Context(), v.cookieToken(), s.DB.Now()
+	if onlyReads(v.R) {
+		return s.Sessions.Recalled(ctx, s.DB, token, organization, now)
+	}
+	return s.Sessions.Find(ctx, s.DB, token, organization, now)
+}
+
+func onlyReads(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
 }
 
 // oneEach refuses an address with a parameter that comes twice, because one reader would take

@@ -54,7 +54,7 @@ const (
 	// VisitColumns are what a Row scans, of a session as s and of what VisitJoins joins to it,
 	// for statements that begin at something a session holds. They contain only what
 	// applications are told and Alive needs, because every column makes the statement dearer.
-	VisitColumns = `s.started_at, s.seen_at, s.until, q.idle, q.absolute,
+	VisitColumns = `s.browser_id, s.started_at, s.seen_at, s.until, q.idle, q.absolute,
 		u.id, u.email, u.display_name, u.given_name, u.family_name, u.role, u.language, u.time_zone, u.created_at, u.email_since, u.profile_since, o.id, o.short_name, o.display_name`
 	visitJoins = VisitJoins
 	// VisitJoins leave out sessions that are void.
@@ -90,7 +90,7 @@ type Row struct{ visitRow }
 // Targets returns where VisitColumns are scanned to.
 func (w *Row) Targets() []any {
 	s, u, o := &w.Session, &w.User, &w.Organization
-	return db.Into((*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.Until), &w.idle, &w.absolute,
+	return db.Into(&s.BrowserID, (*db.Time)(&s.StartedAt), (*db.Time)(&s.SeenAt), (*db.Time)(&s.Until), &w.idle, &w.absolute,
 		&u.ID, &u.Email, &u.Name, &u.GivenName, &u.FamilyName, &u.Role, &u.Language, &u.TimeZone, (*db.Time)(&u.CreatedAt), (*db.Time)(&u.EmailSince), (*db.Time)(&u.ProfileSince), &o.ID, &o.ShortName, &o.DisplayName)
 }
 
@@ -98,7 +98,7 @@ func (w *Row) Targets() []any {
 // has not ended the session. No browser showed a token for it, so it proves nothing fresh.
 func (d *Door) Alive(w Row, now time.Time) (Visit, bool) {
 	w.Rules = d.rulesIn(w.idle, w.absolute)
-	return w.Visit, !w.over(now)
+	return w.Visit, w.Open(now)
 }
 
 // rulesIn returns the lifetimes that two columns hold; null means the default.
@@ -149,6 +149,35 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 		return Visit{}, Nothing, nil
 	}
 	return w.Visit, what, nil
+}
+
+// visitKey is what Find is asked: a cookie's hash, and an organization.
+type visitKey struct{ token, organization string }
+
+type found struct {
+	visit Visit
+	what  Found
+}
+
+// Recalled is Find for a request that only reads: the answer may be remembered, and a second old
+// where another node changed something. A superseded token is always looked up.
+func (d *Door) Recalled(ctx context.Context, at *db.DB, token secret.Token, shortNameKey string, now time.Time) (Visit, Found, error) {
+	if token.IsZero() {
+		return Visit{}, Nothing, nil
+	}
+	got, err := d.visits.Ask(at, visitKey{token.Hash(secret.Browser), shortNameKey}, func() (found, []string, error) {
+		v, what, err := d.Find(ctx, at, token, shortNameKey, now)
+		v.Browser.token = secret.Token{}
+		if what != Open || v.Browser.Superseded {
+			return found{v, what}, nil, err
+		}
+		return found{v, what}, []string{v.Browser.ID, v.Session.ID, string(v.User.ID), string(v.Session.OrgID)}, err
+	})
+	if err != nil || got.what == Nothing || got.visit.over(now) {
+		return Visit{}, Nothing, err
+	}
+	got.visit.Browser.token = token
+	return got.visit, got.what, nil
 }
 
 // Visits lists every open session of a browser, the one used last first: the users who are

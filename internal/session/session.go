@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"time"
 
+	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/lifetime"
 	"parvis/internal/mail"
@@ -180,6 +181,8 @@ type Door struct {
 	Key    []byte // derives a browser's next token from the one that it shows
 
 	Lifetimes lifetime.Overrides
+
+	visits db.Recall[visitKey, found]
 }
 
 func (d *Door) superseded() time.Duration { return cmp.Or(d.Lifetimes.SupersededToken, Superseded) }
@@ -207,6 +210,9 @@ func (v Visit) AbsoluteEnd() time.Time {
 func (v Visit) over(now time.Time) bool {
 	return !now.Before(v.AbsoluteEnd()) || !now.Before(v.IdleEnd())
 }
+
+// Open reports whether time has not ended the session.
+func (v Visit) Open(now time.Time) bool { return !v.over(now) }
 
 // stale reports whether last-seen is old enough to be written again. It is coarse, so that a
 // page view is only a read (decision 0002).

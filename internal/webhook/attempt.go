@@ -132,7 +132,7 @@ func (s *Sender) mayCall(ctx context.Context, actor directory.Actor, org directo
 	}
 	w, err := byID(ctx, s.DB, org, id)
 	if err == nil {
-		err = s.counted(ctx, org)
+		err = s.Count(ctx, org, 1)
 	}
 	return w, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,6 +87,22 @@ func (s *Sender) keep(w *Webhook, headers []Header) error {
 	return nil
 }
 
+// rewrite gives a webhook other headers, unless they are nil or those that it has.
+func (s *Sender) rewrite(w *Webhook, headers []Header) (others bool, err error) {
+	if headers == nil {
+		return false, nil
+	}
+	cleaned, err := cleanHeaders(w.Kind, headers)
+	if err != nil {
+		return false, err
+	}
+	kept, err := s.headersOf(*w)
+	if err != nil || slices.Equal(cleaned, kept) {
+		return false, err
+	}
+	return true, s.keep(w, cleaned)
+}
+
 // headersOf returns the headers of a webhook with their values.
 func (s *Sender) headersOf(w Webhook) ([]Header, error) {
 	if w.sealed == "" {
@@ -100,6 +117,35 @@ func (s *Sender) headersOf(w Webhook) ([]Header, error) {
 		return nil, fmt.Errorf("reading headers of %s: %w", w.ID, err)
 	}
 	return all, nil
+}
+
+// Complete returns headers with the values that a webhook keeps of those that have none. What it does
+// not keep stays without one.
+func (s *Sender) Complete(w Webhook, sent []Header) ([]Header, error) {
+	kept, err := s.headersOf(w)
+	all := slices.Clone(sent)
+	for i, h := range all {
+		n := slices.IndexFunc(kept, func(k Header) bool { return k.Name == canonical(strings.TrimSpace(h.Name)) })
+		if h.Value == "" && n >= 0 {
+			all[i].Value = kept[n].Value
+		}
+	}
+	return all, err
+}
+
+// NewValues returns the names of the headers whose values are others after a change.
+func (s *Sender) NewValues(was, now Webhook) (names []string, err error) {
+	before, err := s.headersOf(was)
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.headersOf(now)
+	for _, h := range after {
+		if !slices.Contains(before, h) {
+			names = append(names, h.Name)
+		}
+	}
+	return names, err
 }
 
 // Change gives a webhook other settings, and other headers unless these are nil. Events that lie
@@ -121,16 +167,11 @@ func (s *Sender) Change(ctx context.Context, tx *db.Tx, actor directory.Actor, w
 	if now.Address != was.Address {
 		now.TestedAt = time.Time{} // the sweep tries it
 	}
-	if headers != nil {
-		cleaned, err := cleanHeaders(to.Kind, headers)
-		if err == nil {
-			err = s.keep(&now, cleaned)
-		}
-		if err != nil {
-			return Webhook{}, err
-		}
+	others, err := s.rewrite(&now, headers)
+	if err != nil {
+		return Webhook{}, err
 	}
-	if reflect.DeepEqual(now.Settings, was.Settings) && headers == nil {
+	if reflect.DeepEqual(now.Settings, was.Settings) && !others {
 		return was, nil
 	}
 	if _, err := tx.Exec(ctx, `

@@ -156,7 +156,7 @@ func (s *Sender) Check(ctx context.Context, actor directory.Actor, org directory
 	settings, err := n.clean(s.client(org))
 	_, wrongHeaders := cleanHeaders(settings.Kind, n.Headers)
 	if err = errors.Join(err, wrongHeaders); err == nil {
-		err = s.counted(ctx, org)
+		err = s.Count(ctx, org, 1)
 	}
 	if err != nil {
 		return err
@@ -167,12 +167,13 @@ func (s *Sender) Check(ctx context.Context, actor directory.Actor, org directory
 	return nil
 }
 
-// counted counts what an organization has us look up or call.
-func (s *Sender) counted(ctx context.Context, org directory.OrgID) error {
-	if org == "" {
+// Count counts so many addresses that an organization has us look up or call. It is not called inside
+// a transaction.
+func (s *Sender) Count(ctx context.Context, org directory.OrgID, addresses int) error {
+	if org == "" || addresses == 0 {
 		return nil
 	}
-	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(directory.PerOrganizationHosts, limit.Of(org)))
+	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(directory.PerOrganizationHosts, limit.Of(org)).Times(addresses))
 	if err == nil && !taken.Allowed {
 		err = ErrTooOften.After(taken.Wait)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -192,6 +193,10 @@ func TestWhoKeepsWebhooks(t *testing.T) {
 				_, err := webhook.Secrets(ctx, tx, one.actor, w)
 				return err
 			},
+			"schemes": func(ctx context.Context, tx *db.Tx) error {
+				_, err := webhook.Schemes(ctx, tx, one.actor, w.OrgID)
+				return err
+			},
 		} {
 			if err := h.try(read); !errors.Is(err, one.reads) {
 				t.Errorf("%s reads %s: %v", who, what, err)
@@ -271,6 +276,37 @@ func (h *house) user(org string, role directory.Role) directory.Actor {
 	})
 	u.Role = role
 	return u.AsActor()
+}
+
+// Values that are the ones kept are no change; a header without a value gets the one kept.
+func TestHeadersKeepTheirValues(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	two := []webhook.Header{{"X-Key", "one"}, {"X-Team", "two"}}
+	w, _ := h.add("alpha", good, func(n *webhook.New) { n.Kind, n.Headers = webhook.Log, two })
+	all, err := h.sender.Complete(w, []webhook.Header{{" x-team", ""}, {"X-Key", "other"}, {"X-New", ""}})
+	if err != nil || !slices.Equal(all, []webhook.Header{{" x-team", "two"}, {"X-Key", "other"}, {"X-New", ""}}) {
+		t.Errorf("completed: %v, %v", all, err)
+	}
+	change := func(headers ...webhook.Header) (now webhook.Webhook) {
+		h.update(func(ctx context.Context, tx *db.Tx) (err error) {
+			now, err = h.sender.Change(ctx, tx, h.owner["alpha"], w, w.Settings, headers)
+			return err
+		})
+		return now
+	}
+	change(two...)
+	expect.Equal(t, "changes of nothing", h.count(`select count(*) from audit_events where action = 'webhook.changed'`), 0)
+	names, err := h.sender.NewValues(w, change(webhook.Header{Name: "X-Team", Value: "two"}, webhook.Header{Name: "X-Key", Value: "other"}, webhook.Header{Name: "X-New", Value: "three"}))
+	if err != nil || !slices.Equal(names, []string{"X-Key", "X-New"}) {
+		t.Errorf("other values: %v, %v", names, err)
+	}
+	expect.Equal(t, "changes", h.count(`select count(*) from audit_events where action = 'webhook.changed'`), 1)
+	// A value that another webhook keeps is not this one's.
+	other, _ := h.add("beta", good, func(n *webhook.New) { n.Kind = webhook.Log })
+	if all, err := h.sender.Complete(other, []webhook.Header{{"X-Key", ""}}); err != nil || all[0].Value != "" {
+		t.Errorf("completed by a neighbour's: %v, %v", all, err)
+	}
 }
 
 func TestAChangeIsRecordedWithWhatChanged(t *testing.T) {

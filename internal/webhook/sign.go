@@ -55,6 +55,23 @@ func Secrets(ctx context.Context, r db.Reader, actor directory.Actor, w Webhook)
 	return secretsOf(ctx, r, w)
 }
 
+// Schemes returns how the webhooks of an organization are signed, by their ids, for those who read
+// the administration: each by its newest secret.
+func Schemes(ctx context.Context, r db.Reader, actor directory.Actor, org directory.OrgID) (map[string]Scheme, error) {
+	if err := actor.MayRead(ctx, r, org); err != nil {
+		return nil, err
+	}
+	all := map[string]Scheme{}
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var id string
+		var scheme Scheme
+		err := scan(&id, &scheme)
+		all[id] = scheme
+		return err
+	}, `select webhook_id, scheme from webhook_secrets where org_id = $1 and ends_at is null`, string(org))
+	return all, err
+}
+
 // newSecret makes what a webhook is signed with, and returns what its receiver verifies with.
 func (s *Sender) newSecret(ctx context.Context, tx *db.Tx, w Webhook, scheme Scheme) (string, error) {
 	raw := secret.Bytes(ed25519.SeedSize)

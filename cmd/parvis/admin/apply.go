@@ -83,6 +83,9 @@ func (a *applyCommand) Run(t *Terminal) error {
 			if one.ClientSecret != nil {
 				fmt.Fprintf(t.Out, "Client secret of %s, shown this once: %s\n", printable(one.Name), printable(*one.ClientSecret))
 			}
+			if one.Secret != nil {
+				fmt.Fprintf(t.Out, "What comes from %s is verified with this, shown this once: %s\n", printable(one.Name), printable(*one.Secret))
+			}
 		}
 		_, err := fmt.Fprintln(t.Out, "Done.")
 		return err
@@ -178,6 +181,7 @@ func (s *showCommand) Run(t *Terminal) error {
 		}
 		o := all.Organization
 		return facts(t.Out, "ID", o.ID, "Name", o.Name, "Short name", o.ShortName, "Language", o.Language, "Contact", o.Contact,
-			"Domains", count(len(all.Domains)), "Groups", count(len(all.Groups)), "Connections", count(len(all.Connections)), "Applications", count(len(all.Applications)))
+			"Domains", count(len(all.Domains)), "Groups", count(len(all.Groups)), "Connections", count(len(all.Connections)), "Applications", count(len(all.Applications)),
+			"Directories", count(len(all.Sources)), "Webhooks", count(len(all.Webhooks)))
 	})
 }

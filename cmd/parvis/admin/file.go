@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -94,8 +95,16 @@ func (w *written) explain(err error) error {
 	return fmt.Errorf("%w\n  Reference: %s", w.mistakes(), printable(p.Reference))
 }
 
-// secretFields are those that no file holds.
-var secretFields = []string{"client_secret"}
+// secretPath matches the path of what no file holds, without numbers of things in lists: a client
+// secret, and the value of a header.
+var secretPath = regexp.MustCompile(`(^|/)client_secret$|^webhooks/headers/value$`)
+
+var numberInPath = regexp.MustCompile(`/\d+`)
+
+// isSecret reports whether no file holds what is at a pointer.
+func isSecret(pointer string) bool {
+	return secretPath.MatchString(strings.TrimPrefix(numberInPath.ReplaceAllString(pointer, ""), "/"))
+}
 
 // secrets replaces what names a variable of the environment by what stands in it: client_secret_env
 // = "NAME" becomes client_secret.
@@ -106,10 +115,9 @@ func (w *written) secrets(v any, pointer string) {
 			at := pointer + "/" + escape(key)
 			name, isName := value.(string)
 			field := strings.TrimSuffix(key, "_env")
-			isSecret := slices.Contains(secretFields, field)
 			secret := os.Getenv(name)
 			switch {
-			case !isSecret:
+			case !isSecret(pointer + "/" + escape(field)):
 				w.secrets(value, at)
 			case field == key && value == nil:
 			case field == key:

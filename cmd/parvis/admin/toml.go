@@ -33,7 +33,7 @@ func writeTable(b *bytes.Buffer, path string, v reflect.Value, owner string) {
 		}
 		at, value := path+name, v.FieldByIndex(f.Index)
 		if value.Kind() == reflect.Pointer {
-			if slices.Contains(secretFields, name) {
+			if isSecret(strings.ReplaceAll(at, ".", "/")) {
 				fmt.Fprintf(b, "# %s_env = %s\n", name, inline(variable(owner+"_"+name)))
 			}
 			if value.IsNil() {
@@ -49,12 +49,12 @@ func writeTable(b *bytes.Buffer, path string, v reflect.Value, owner string) {
 				}
 				writeTable(b, at+".", value, owner)
 			})
-		case path == "" && value.Kind() == reflect.Slice:
+		case value.Kind() == reflect.Slice && (path == "" || hasSecret(at, value.Type().Elem())):
 			tables = append(tables, func() {
 				for i := range value.Len() {
 					fmt.Fprintf(b, "\n[[%s]]\n", at)
 					one := value.Index(i)
-					writeTable(b, at+".", one, one.FieldByName("Name").String())
+					writeTable(b, at+".", one, strings.TrimPrefix(owner+"_"+one.FieldByName("Name").String(), "_"))
 				}
 			})
 		default:
@@ -64,6 +64,14 @@ func writeTable(b *bytes.Buffer, path string, v reflect.Value, owner string) {
 	for _, write := range tables {
 		write()
 	}
+}
+
+// hasSecret reports whether the things of a list have a field that no file holds. The comment about
+// it has a line of its own, which the things of a list have only as tables.
+func hasSecret(at string, t reflect.Type) bool {
+	return isTable(t) && slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
+		return isSecret(strings.ReplaceAll(at, ".", "/") + "/" + f.Tag.Get("json"))
+	})
 }
 
 // variable makes the name of a variable of a text.

@@ -195,6 +195,7 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 	if err != nil {
 		return err
 	}
+	d.Remembers = true
 	s.installations = append(s.installations, installation{region: regions.Here, address: address, pages: pages, db: d})
 	i := &s.installations[len(s.installations)-1]
 	if _, err := d.Migrate(ctx); err != nil {

@@ -10,6 +10,8 @@ type Configuration struct {
 	Connections  []ConfiguredConnection  `json:"connections" items:"partly"`
 	Applications []ConfiguredApplication `json:"applications" items:"partly"`
 	Placements   []ConfiguredPlacement   `json:"placements" items:"partly"`
+	Sources      []ConfiguredSource      `json:"sources" items:"partly"`
+	Webhooks     []ConfiguredWebhook     `json:"webhooks" items:"partly"`
 }
 
 // ConfiguredOrganization names the organization by its id, or else by its short name, and says
@@ -70,6 +72,29 @@ type ConfiguredPlacement struct {
 	Placement
 }
 
+// ConfiguredSource is a directory that keeps people here, without its state and its tokens.
+type ConfiguredSource struct {
+	ID string `json:"id"`
+	SourceSettings
+}
+
+// ConfiguredWebhook is an address to which events are sent, without its state and its place in the
+// log.
+type ConfiguredWebhook struct {
+	ID   string `json:"id"`
+	Kind string `json:"kind" enum:"events log"`
+	WebhookSettings
+	Scheme  string             `json:"scheme" enum:"v1 v1a" says:"api.says.scheme"` // of the newest secret
+	Headers []ConfiguredHeader `json:"headers"`                                     // of a log
+}
+
+// ConfiguredHeader is WebhookHeader with a value that is never read. One that has no value keeps the
+// one that it has.
+type ConfiguredHeader struct {
+	Name  string  `json:"name"`
+	Value *string `json:"value" optional:"true" says:"api.says.header_value"`
+}
+
 // Plan is what a configuration changes, or changed.
 type Plan struct {
 	Changes []Change `json:"changes"`
@@ -82,7 +107,8 @@ type Change struct {
 	ID           *string        `json:"id"` // null of what a plan would create, and of rules
 	Name         string         `json:"name"`
 	Fields       []ChangedField `json:"fields"`
-	ClientSecret *string        `json:"client_secret"` // of an application that was made, shown this once
+	ClientSecret *string        `json:"client_secret"`                      // of an application that was made, shown this once
+	Secret       *string        `json:"secret" says:"api.says.made_secret"` // of a webhook that was made, shown this once; a public key with v1a
 }
 
 // ChangedField is a value before and after.

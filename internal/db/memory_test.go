@@ -1,0 +1,61 @@
+package db
+
+import (
+	"fmt"
+	"testing"
+)
+
+// An answer that was read before a change does not hold, and one that was read after it does; also
+// once so many rows changed that the memory dropped what it knew of the first ones.
+func TestMemoryHoldsWhatWasReadAfterTheChange(t *testing.T) {
+	for _, more := range []int{0, 1, 40, 60, 110, 170} { // thousands of other rows that change in between
+		m := &memory{}
+		before := m.stamp()
+		m.note(told{ids: []string{"a"}})
+		after := m.stamp()
+		for i := range more {
+			ids := make([]string, mostTold)
+			for j := range ids {
+				ids[j] = fmt.Sprintf("%d-%d", i, j)
+			}
+			m.note(told{ids: ids})
+		}
+		if m.holds(before, []string{"b", "a"}) {
+			t.Errorf("%d,000 rows later, what was read before holds", more)
+		}
+		if more <= 40 && !m.holds(after, []string{"b", "a"}) {
+			t.Errorf("%d,000 rows later, what was read after does not hold", more)
+		}
+		if now := m.stamp(); !m.holds(now, []string{"a", "0-0"}) {
+			t.Errorf("%d,000 rows later, what is read now does not hold", more)
+		}
+		if n := len(m.young) + len(m.old); n > 2*changedIDs {
+			t.Errorf("it knows %d rows", n)
+		}
+		m.note(told{all: true})
+		if m.holds(after, []string{"b"}) || !m.holds(m.stamp(), []string{"b"}) {
+			t.Error("everything changed, and what was read before holds, or what is read now does not")
+		}
+	}
+}
+
+// Statements are changed so that they tell the rows that they write, and no others.
+func TestStatementsThatTell(t *testing.T) {
+	for text, want := range map[string]string{
+		"\n\t\tupdate grants set ended_at = $1\n\t\twhere org_id = $2":         "\n\t\tupdate grants set ended_at = $1\n\t\twhere org_id = $2\nreturning grants.id",
+		"update sessions set seen_at = $1 where org_id = $2 returning user_id": "update sessions set seen_at = $1 where org_id = $2 returning user_id, sessions.id, sessions.browser_id",
+		"insert into sessions (id) values ($1)":                                "insert into sessions (id) values ($1)\nreturning sessions.browser_id",
+		"delete from members where org_id = $1":                                "delete from members where org_id = $1\nreturning members.user_id",
+		"insert into grants (id) values ($1)":                                  "", // nothing hangs on a grant that was not there
+		"update letters set sent_at = $1":                                      "",
+		"select id from users":                                                 "",
+	} {
+		got := ""
+		if g := newTelling(text); g != nil {
+			got = g.text
+		}
+		if got != want {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+}
