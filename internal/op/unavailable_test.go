@@ -18,6 +18,9 @@ import (
 	"parvis/internal/secret"
 )
 
+// remembered is longer than answers are believed that no database confirms.
+const remembered = 1500 * time.Millisecond
+
 // surfaces are requests of every kind that needs the database: pages with and without a sign-in,
 // the console, and endpoints. Each may be sent many times.
 type surfaces struct {
@@ -140,6 +143,7 @@ func TestEverySurfaceSaysThatTheDatabaseIsAway(t *testing.T) {
 		{"its rights are revoked", role.Revoke, role.Grant},
 	} {
 		death.kill()
+		time.Sleep(remembered)
 		s.all(owner, func(what string, ask func() answered) { s.wantUnavailable(what+" while "+death.name, ask()) })
 		s.wantNo500(death.name)
 		death.end()
@@ -280,6 +284,7 @@ func TestEverySurfaceSaysInTenSecondsThatTheDatabaseIsSilent(t *testing.T) {
 	}
 	all := make(chan ended)
 	wire.Silence()
+	time.Sleep(remembered)
 	for what, ask := range asks {
 		go func() {
 			began := time.Now()
