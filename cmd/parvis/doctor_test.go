@@ -429,7 +429,33 @@ func TestDoctorFindsADatabaseThatItCannotWrite(t *testing.T) {
 	wantLine(t, lines, "database", "FAIL", "it cannot be written")
 	u.Host = "127.0.0.1:1"
 	lines, _ = p.doctor(t, "PARVIS_DATABASE="+u.String())
-	wantLine(t, lines, "database", "FAIL", "Is it running")
+	wantLine(t, lines, "database", "FAIL", "It does not answer")
+}
+
+func TestDoctorNamesWhatIsWrongWithPostgreSQL(t *testing.T) {
+	if !onPostgres() {
+		t.Skip("SQLite has neither logins nor connections")
+	}
+	p := newPatient(t)
+	if err := p.start(t).stop(); err != nil {
+		t.Fatal(err)
+	}
+	role := dbtest.NewRole(t, p.database)
+	says := func(address, want string) {
+		t.Helper()
+		lines, _ := p.doctor(t, "PARVIS_DATABASE="+address)
+		wantLine(t, lines, "database", "FAIL", want)
+	}
+	role.Revoke()
+	says(role.Address, "A right is missing")
+	role.Shut()
+	says(role.Address, "refuses the login")
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // and nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	says("postgres://parvis@"+silent.Addr().String()+"/parvis", "does not answer")
 }
 
 func TestDoctorJudgesClocks(t *testing.T) {

@@ -46,6 +46,7 @@ type commands struct {
 	Webhook      webhookCommands      `cmd:"" help:"Send the events of the installation to programs of yours."`
 	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards applications and identity providers."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
+	Upgrade      upgradeCommand       `cmd:"" help:"Rehearse the migration of this version on a copy of the database."`
 	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets."`
 	Backup       backupCommand        `cmd:"" help:"Copy an SQLite database while the server runs."`
 	Version      versionCommand       `cmd:"" help:"Print this program's version."`

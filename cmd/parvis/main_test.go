@@ -132,6 +132,11 @@ func startServe(dir, base string, env []string, args ...string) (*process, error
 	if err != nil {
 		return nil, err
 	}
+	return startProgram(path, dir, base, env, args...)
+}
+
+// startProgram does the same with a program of another version.
+func startProgram(path, dir, base string, env []string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(path, append([]string{"serve"}, args...)...), out: &text{}, log: &text{}, ended: make(chan error, 1)}
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, env, p.out, p.log
 	if err := p.cmd.Start(); err != nil {

@@ -9,9 +9,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"parvis/cmd/parvis/serving"
@@ -37,6 +40,9 @@ func (c *serveCommand) Run(p *program) error {
 	}
 	log, flush := newServerLog(p.ctx, p.err, plan.text)
 	defer flush() // also if Run panics
+	// Closing a terminal, or sending this by habit so that settings are read again, stops nobody's
+	// sign-in.
+	signal.Ignore(syscall.SIGHUP)
 	// The port comes first: if two servers are started by mistake, the second must touch
 	// nothing.
 	listener, err := new(net.ListenConfig).Listen(p.ctx, "tcp", plan.listen)
@@ -99,7 +105,10 @@ func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, 
 	// The start leaves more garbage than an idle server makes in minutes.
 	settling := time.AfterFunc(settled, debug.FreeOSMemory)
 	defer settling.Stop()
-	server := serving.Server{Listener: listener, Handler: a.Site}
+	server := serving.Server{Listener: listener, Handler: a.Site, Proxies: s.plan.proxies, Client: func(r *http.Request) string {
+		at, _ := a.Site.Source(r)
+		return at
+	}}
 	if s.plan.secured {
 		server.TLS = (&certificate{chain: s.plan.cert, key: s.plan.key, db: s.db, log: log}).tlsConfig()
 	}

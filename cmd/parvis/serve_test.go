@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -377,5 +378,26 @@ func execAll(t *testing.T, address string, statements ...string) {
 		if err := d.Exec(context.Background(), func(func(...any) error) error { return nil }, s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
+	}
+}
+
+// Somebody who closes the terminal that started a server, or sends a hang-up by habit so that it
+// reads its settings again, ends nobody's sign-in.
+func TestAHangUpEndsNoServer(t *testing.T) {
+	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	env := environment()
+	if onPostgres() {
+		env = environment("PARVIS_DATABASE=" + dbtest.Address(t))
+	}
+	p := start(t, dir, base, env)
+	for range 3 {
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	expect.Equal(t, "status", get(t, http.DefaultClient, base+"/"), http.StatusOK)
+	if err := p.stop(); err != nil {
+		t.Error(err)
 	}
 }

@@ -40,6 +40,7 @@ type DB struct {
 	write   pool
 	lax     pool   // write, without waiting for the disk
 	path    string // of the SQLite file; empty on PostgreSQL
+	conns   int    // at most, on PostgreSQL
 }
 
 type dialect int
@@ -107,8 +108,9 @@ type Tx struct {
 	pool   *pool
 	tx     *sql.Tx
 	now    time.Time
-	missed []string // statements to prepare once the connection is free again
-	told   told     // what it changed of the watched tables
+	until  time.Time // when its statements end without an answer; zero on SQLite
+	missed []string  // statements to prepare once the connection is free again
+	told   told      // what it changed of the watched tables
 }
 
 // Now returns the time at which the transaction began.
@@ -130,6 +132,8 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 		ctx = context.WithoutCancel(ctx)
 		res, err = t.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
 	} else {
+		ctx, end := t.ending(ctx)
+		defer end()
 		res, err = t.tx.ExecContext(ctx, query, args...)
 	}
 	if err != nil {
@@ -155,6 +159,8 @@ func (t *Tx) one(ctx context.Context, into []any, query string, args []any) (boo
 		ctx = context.WithoutCancel(ctx)
 		return found(query, t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
 	}
+	ctx, end := t.ending(ctx)
+	defer end()
 	return found(query, t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
 }
 
@@ -171,6 +177,8 @@ func (t *Tx) rows(ctx context.Context, each func(scan func(...any) error) error,
 		rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
 		return eachRow(query, rows, err, each)
 	}
+	ctx, end := t.ending(ctx)
+	defer end()
 	rows, err := t.tx.QueryContext(ctx, query, args...)
 	return eachRow(query, rows, err, each)
 }
@@ -192,7 +200,10 @@ func (t *Tx) prepared(query string) *sql.Stmt {
 // One implements Reader for a single statement outside a transaction.
 func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
 	if d.dialect != sqliteDialect {
-		return found(query, d.read.QueryRowContext(ctx, query, args...).Scan(into...))
+		ctx, end := d.ending(ctx)
+		defer end()
+		ok, err := found(query, d.read.QueryRowContext(ctx, query, args...).Scan(into...))
+		return ok, d.silent(ctx, err)
 	}
 	stmt, err := d.read.prepare(ctx, query)
 	if err != nil {
@@ -205,7 +216,7 @@ func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bo
 
 // Rows implements Reader for a single statement outside a transaction.
 func (d *DB) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
-	return d.read.rows(ctx, d.dialect, each, query, args)
+	return d.rows(ctx, &d.read, each, query, args)
 }
 
 // Exec runs one statement as its own transaction, at the database's default isolation. It is
@@ -246,10 +257,12 @@ func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
-func (p *pool) rows(ctx context.Context, d dialect, each func(scan func(...any) error) error, query string, args []any) error {
-	if d != sqliteDialect {
+func (d *DB) rows(ctx context.Context, p *pool, each func(scan func(...any) error) error, query string, args []any) error {
+	if d.dialect != sqliteDialect {
+		ctx, end := d.ending(ctx)
+		defer end()
 		rows, err := p.QueryContext(ctx, query, args...)
-		return eachRow(query, rows, err, each)
+		return d.silent(ctx, eachRow(query, rows, err, each))
 	}
 	stmt, err := p.prepare(ctx, query)
 	if err != nil {
@@ -298,7 +311,9 @@ func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	if d.dialect == postgresDialect {
 		opts.Isolation = sql.LevelRepeatableRead
 	}
-	return d.run(ctx, &d.read, opts, fn)
+	ctx, end := d.ending(ctx)
+	defer end()
+	return d.silent(ctx, d.run(ctx, &d.read, opts, fn))
 }
 
 // twice, if it is not empty, makes Update run each closure twice and roll the first run back, as
@@ -316,7 +331,13 @@ var twice string
 // read, and once it has kept 10 for each connection that it allows, it fails transactions that
 // lost no race, until the long one ends (src/backend/storage/lmgr/README-SSI, "summarize").
 func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return d.update(ctx, &d.write, fn)
+	return d.updateBy(ctx, &d.write, fn)
+}
+
+func (d *DB) updateBy(ctx context.Context, p *pool, fn func(*Tx) error) error {
+	ctx, end := d.ending(ctx)
+	defer end()
+	return d.silent(ctx, d.update(ctx, p, fn))
 }
 
 func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
@@ -359,7 +380,10 @@ const (
 
 func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx) error) error {
 	t, done := &Tx{db: d, pool: p}, false
-	err := p.within(ctx, opts, func(tx *sql.Tx) error {
+	if d.dialect != sqliteDialect {
+		t.until, _ = ctx.Deadline()
+	}
+	err := d.within(ctx, p, opts, func(tx *sql.Tx) error {
 		t.tx, t.now = tx, d.Now().UTC().Truncate(time.Microsecond)
 		if err := fn(t); err != nil {
 			return err

@@ -115,7 +115,7 @@ func (d *DB) hearPostgres(ctx context.Context, began time.Time) error {
 	var others bool
 	var news told
 	heard := map[int64]bool{}
-	err := d.read.rows(ctx, d.dialect, func(scan func(...any) error) error {
+	err := d.rows(ctx, &d.read, func(scan func(...any) error) error {
 		var xid int64
 		var ids string
 		if err := scan(&server, &xmin, &others, &xid, &ids); err != nil || xid == 0 {

@@ -19,7 +19,7 @@ const (
 // all the same; it outlives the end of the process, and the next commit of an Update makes it
 // durable. internal/arch_test.go lists who may call it. On PostgreSQL it is Update.
 func (d *DB) UpdateLax(ctx context.Context, fn func(*Tx) error) error {
-	return d.update(ctx, &d.lax, fn)
+	return d.updateBy(ctx, &d.lax, fn)
 }
 
 // Lax is Exec as UpdateLax is Update: for counters, and never for what people or programs do.
@@ -30,14 +30,14 @@ func (d *DB) Lax(ctx context.Context, each func(scan func(...any) error) error, 
 // exec runs one statement as its own transaction.
 func (d *DB) exec(ctx context.Context, p *pool, each func(scan func(...any) error) error, query string, args []any) error {
 	if d.dialect != sqliteDialect {
-		return p.rows(ctx, d.dialect, each, query, args)
+		return d.rows(ctx, p, each, query, args)
 	}
 	return d.run(ctx, p, &sql.TxOptions{}, func(tx *Tx) error { return tx.Rows(ctx, each, query, args...) })
 }
 
 // within runs fn in a transaction, whatever fn does: one that panics leaves no transaction open.
-func (p *pool) within(ctx context.Context, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
-	tx, end, err := p.begin(ctx, opts)
+func (d *DB) within(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
+	tx, end, err := d.begin(ctx, p, opts)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", lost(err))
 	}

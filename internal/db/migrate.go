@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -44,6 +45,13 @@ func (d *DB) provider() (*goose.Provider, error) {
 type Migration struct {
 	From, To int64
 	Backup   string // the copy of the SQLite file made before, if the database was not empty
+	Steps    []Step // what was applied, in its order
+}
+
+// A Step is one migration that was applied.
+type Step struct {
+	Name string // of its file
+	Took time.Duration
 }
 
 // Migrate brings the schema up to this program's version. It first copies an SQLite database
@@ -60,19 +68,40 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	}
 	sources := p.ListSources()
 	m.To = sources[len(sources)-1].Version
+	var kept applied
+	if m.From > 0 {
+		if kept, err = d.applied(ctx); err != nil {
+			return m, err
+		}
+	}
+	own, err := shipped(m.To)
+	if err == nil {
+		err = kept.sameAs(own)
+	}
 	switch {
+	case err != nil:
+		return m, err
+	case m.From > m.To && kept.serves(m.To, m.From):
+		return Migration{From: m.From, To: m.From}, nil
 	case m.From > m.To:
 		return m, fmt.Errorf("%w (it is at %d, this program knows %d)", ErrNewer, m.From, m.To)
 	case m.From == m.To:
-		return m, nil
+		return m, d.keep(ctx, kept, own)
 	case m.From > 0 && d.dialect == sqliteDialect:
 		m.Backup = fmt.Sprintf("%s.before-%d-%s", d.path, m.To, d.Now().UTC().Format("20060102T150405Z"))
 		if err := d.Backup(ctx, m.Backup); err != nil {
 			return m, fmt.Errorf("copying the database before migrating it: %w", err)
 		}
 	}
-	if _, err := p.Up(ctx); err != nil {
+	results, err := p.Up(ctx)
+	if err != nil {
 		return m, fmt.Errorf("migrating the database: %w", err)
+	}
+	for _, r := range results {
+		m.Steps = append(m.Steps, Step{filepath.Base(r.Source.Path), r.Duration})
+	}
+	if err := d.keep(ctx, kept, own); err != nil {
+		return m, err
 	}
 	return m, d.Update(ctx, func(tx *Tx) error {
 		tx.told.all = true // other nodes remember rows as they were
@@ -85,7 +114,8 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 func (d *DB) version(ctx context.Context) (int64, error) {
 	tables, table := "select name from sqlite_master where type = 'table' and name = $1", "migrations"
 	if d.dialect == postgresDialect {
-		tables = "select table_name from information_schema.tables where table_schema = current_schema() and table_name = $1"
+		// Not information_schema, which lists nothing to a role without rights.
+		tables = "select tablename from pg_tables where schemaname = current_schema() and tablename = $1"
 	}
 	var name string
 	if ok, err := d.One(ctx, Into(&name), tables, table); err != nil || !ok {

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -33,7 +34,7 @@ func Open(ctx context.Context, address string) (*DB, error) {
 	var err error
 	switch {
 	case IsPostgres(address):
-		err = d.openPostgres(address)
+		err = d.openPostgres(ctx, address)
 	case address == "" || strings.Contains(address, "://"):
 		return nil, ErrBadAddress
 	default:
@@ -65,7 +66,7 @@ func (d *DB) openSQLite(path string) error {
 	dsn := func(pragmas ...string) string {
 		q := url.Values{"_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}}
 		for _, p := range append([]string{
-			"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(wal)",
+			"busy_timeout(8000)", "foreign_keys(1)", "journal_mode(wal)",
 			// A committed transaction survives a loss of power, not only a crash of the process.
 			"synchronous(full)",
 		}, pragmas...) {
@@ -95,7 +96,7 @@ func (d *DB) openSQLite(path string) error {
 	return nil
 }
 
-func (d *DB) openPostgres(address string) error {
+func (d *DB) openPostgres(ctx context.Context, address string) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return fmt.Errorf("%w: it cannot be read as a URL", ErrBadAddress) // the original error would show the password
@@ -114,12 +115,54 @@ func (d *DB) openPostgres(address string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrBadAddress, strings.ReplaceAll(err.Error(), u.String(), u.Redacted()))
 	}
-	d.dialect = postgresDialect
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, connectsWithin)
+	d.dialect, d.conns = postgresDialect, conns
+	d.usePostgres(cfg)
+	ctx, end := d.ending(ctx)
+	defer end()
+	if q.Has("default_query_exec_mode") {
+		return nil // the operator knows what is behind the address
+	}
+	if pooled, err := d.pooled(ctx); err != nil || !pooled {
+		return err
+	}
+	// Statements that the server keeps by name belong to one of its connections, and a pooler
+	// gives the next transaction another one. So only their descriptions are kept, here.
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	err = d.Close()
+	d.usePostgres(cfg)
+	return err
+}
+
+func (d *DB) usePostgres(cfg *pgx.ConnConfig) {
 	d.write = newPool(stdlib.OpenDB(*cfg))
-	d.write.SetMaxOpenConns(conns)
-	d.write.SetMaxIdleConns(conns)
+	d.write.SetMaxOpenConns(d.conns)
+	d.write.SetMaxIdleConns(d.conns)
 	d.read, d.lax = d.write, d.write
-	return nil
+}
+
+// pooled reports whether a pooler such as PgBouncer stands before the server (decision 0074). To
+// a client it names a process of its own making, because the server's change from one transaction
+// to the next.
+func (d *DB) pooled(ctx context.Context) (bool, error) {
+	conn, err := d.write.Conn(ctx)
+	if err != nil {
+		return false, errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
+	}
+	defer conn.Close()
+	var pooled bool
+	err = conn.Raw(func(c any) error {
+		var process uint32
+		pg := c.(*stdlib.Conn).Conn()
+		// This mode keeps nothing on the server, so it passes through every pooler.
+		err := pg.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&process)
+		pooled = process != pg.PgConn().PID()
+		return err
+	})
+	if err != nil {
+		return false, errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
+	}
+	return pooled, nil
 }
 
 // Path returns the SQLite file, or an empty text on PostgreSQL.

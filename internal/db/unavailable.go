@@ -60,3 +60,50 @@ func IsUnavailable(err error) bool {
 	_, connect := errors.AsType[*pgconn.ConnectError](err)
 	return connect || errors.Is(err, errLost) || errors.Is(err, sql.ErrConnDone) || pgconn.Timeout(err)
 }
+
+// A Trouble is why the database cannot work, as far as an operator can do something about it.
+type Trouble int
+
+// What keeps a database from working.
+const (
+	Other     Trouble = iota
+	Silent            // nobody answers at its address, or not in time
+	Refused           // the login, or the database does not exist
+	Forbidden         // a right is missing
+	ReadOnly          // a standby, or a file or disk that is not to be written
+	Full              // the disk, or the number of connections
+)
+
+// TroubleOf names what keeps the database from working.
+func TroubleOf(err error) Trouble {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case pg.Code[:2] == "28", pg.Code == "3D000":
+			return Refused
+		case pg.Code == "42501", pg.Code == "3F000":
+			return Forbidden
+		case pg.Code == "25006":
+			return ReadOnly
+		case pg.Code[:2] == "53":
+			return Full
+		}
+		return Other
+	}
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch lite.Code() & 0xff {
+		case sqlite3.SQLITE_READONLY:
+			return ReadOnly
+		case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
+			return Forbidden
+		case sqlite3.SQLITE_FULL:
+			return Full
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+			return Silent
+		}
+		return Other
+	}
+	if IsUnavailable(err) {
+		return Silent
+	}
+	return Other
+}

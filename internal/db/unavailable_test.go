@@ -1,13 +1,11 @@
 package db_test
 
 import (
+	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,69 +13,14 @@ import (
 	"parvis/internal/dbtest"
 )
 
-// A wire is a connection between a program and its PostgreSQL that a test can cut.
-type wire struct {
-	listener net.Listener
-	mu       sync.Mutex
-	open     []net.Conn
-}
-
-// wired returns the address of a new database behind a wire. It skips the test on SQLite,
-// which has no connections.
-func wired(t *testing.T) (string, *wire) {
-	t.Helper()
-	if os.Getenv(dbtest.PostgresVariable) == "" {
-		t.Skip("SQLite has no connection that could be cut")
-	}
-	u, err := url.Parse(dbtest.Address(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{}
-	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	behind := u.Host
-	t.Cleanup(func() { w.listener.Close(); w.cut() })
-	go func() {
-		for {
-			near, err := w.listener.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", behind)
-			if err != nil {
-				near.Close()
-				continue
-			}
-			w.mu.Lock()
-			w.open = append(w.open, near, far)
-			w.mu.Unlock()
-			go func() { _, _ = io.Copy(near, far) }() // until the wire is cut
-			go func() { _, _ = io.Copy(far, near) }()
-		}
-	}()
-	u.Host = w.listener.Addr().String()
-	return u.String(), w
-}
-
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.open {
-		c.Close()
-	}
-	w.open = nil
-}
-
 func TestAConnectionThatIsCutInMidStatementIsUnavailable(t *testing.T) {
-	address, w := wired(t)
+	address, w := dbtest.Wired(t)
 	d := dbtest.OpenAt(t, address)
 	slow := "" // each has a name, because the server goes on with one whose client is gone
 	none := func(func(...any) error) error { return nil }
 	ctx := t.Context()
 	// cutting is a statement during which the wire is cut, as soon as it runs.
-	other := dbtest.OpenAt(t, strings.Replace(address, w.listener.Addr().String(), host(t), 1))
+	other := dbtest.OpenAt(t, strings.Replace(address, w.Address(), host(t), 1))
 	cutting := func(run func() error) error {
 		done := make(chan error, 1)
 		go func() { done <- run() }()
@@ -87,7 +30,7 @@ func TestAConnectionThatIsCutInMidStatementIsUnavailable(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n > 0 {
-				w.cut()
+				w.Cut()
 				return <-done
 			}
 			select {
@@ -121,7 +64,7 @@ func TestAConnectionThatIsCutInMidStatementIsUnavailable(t *testing.T) {
 		if _, err := tx.Exec(ctx, `insert into installation (name, value) values ('a', 'b')`); err != nil {
 			return err
 		}
-		w.cut()
+		w.Cut()
 		return nil
 	})
 	if !db.IsUnavailable(err) {
@@ -129,6 +72,119 @@ func TestAConnectionThatIsCutInMidStatementIsUnavailable(t *testing.T) {
 	}
 	if _, err := d.One(ctx, db.Into(&n), `select 1`); err != nil {
 		t.Errorf("the next statement: %v", err)
+	}
+}
+
+// Packets are dropped without a word, as by a firewall or a machine that lost its power.
+func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.T) {
+	t.Parallel()
+	address, w := dbtest.Wired(t)
+	d := dbtest.OpenAt(t, address)
+	ctx := t.Context()
+	none := func(func(...any) error) error { return nil }
+	lease := func(tx *db.Tx) error { return insertLease(ctx, tx, "silent") }
+	calls := map[string]func(context.Context) error{
+		"one":               func(ctx context.Context) error { _, err := d.One(ctx, db.Into(new(int)), `select 1`); return err },
+		"rows":              func(ctx context.Context) error { return d.Rows(ctx, none, `select 1`) },
+		"a statement alone": func(ctx context.Context) error { return d.Exec(ctx, none, `delete from leases`) },
+		"a snapshot": func(ctx context.Context) error {
+			return d.View(ctx, func(tx *db.Tx) error { return tx.Rows(ctx, none, `select 1`) })
+		},
+		"in mid-transaction": func(ctx context.Context) error {
+			return d.Update(ctx, func(tx *db.Tx) error {
+				if err := lease(tx); err != nil {
+					return err
+				}
+				time.Sleep(100 * time.Millisecond) // until the wire is silent
+				_, err := tx.Exec(ctx, `delete from leases where name = 'silent'`)
+				return err
+			})
+		},
+		"before the commit": func(ctx context.Context) error {
+			return d.Update(ctx, func(tx *db.Tx) error { time.Sleep(100 * time.Millisecond); return nil })
+		},
+	}
+	ended := make(chan error)
+	ask := func(name string) {
+		began := time.Now()
+		err := calls[name](ctx)
+		if took := time.Since(began); took > 10*time.Second || !db.IsUnavailable(err) {
+			err = fmt.Errorf("%s: %v after %s, want 503 within 10 s", name, err, took)
+		} else {
+			err = nil
+		}
+		ended <- err
+	}
+	n := 0
+	for _, name := range []string{"in mid-transaction", "before the commit"} {
+		go ask(name)
+		n++
+	}
+	time.Sleep(50 * time.Millisecond)
+	w.Silence()
+	for range 6 { // more than there are connections
+		for name := range calls {
+			go ask(name)
+			n++
+		}
+	}
+	for range n {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	w.Resume()
+	// A login that began in the silence may still fail.
+	for began := time.Now(); ; {
+		_, err := d.One(ctx, db.Into(new(int)), `select 1`)
+		if err == nil {
+			break
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Fatalf("after %s: %v", took, err)
+		}
+	}
+}
+
+// A program that holds the file's lock is as silent as a server that does not answer.
+func TestAFileThatAnotherProgramHoldsIsLeftInTenSeconds(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(dbtest.PostgresVariable) != "" {
+		t.Skip("PostgreSQL is no file")
+	}
+	address := dbtest.Address(t)
+	d, other := dbtest.OpenAt(t, address), dbtest.OpenAt(t, address)
+	began := make(chan bool)
+	release := make(chan bool)
+	held := make(chan error)
+	go func() {
+		held <- other.Update(t.Context(), func(*db.Tx) error { close(began); <-release; return nil })
+	}()
+	<-began
+	ended := make(chan error)
+	for range 3 {
+		go func() {
+			began := time.Now()
+			err := d.Update(t.Context(), func(tx *db.Tx) error { return insertLease(t.Context(), tx, "held") })
+			if took := time.Since(began); took > 10*time.Second || !db.IsUnavailable(err) {
+				err = fmt.Errorf("%v after %s, want 503 within 10 s", err, took)
+			} else {
+				err = nil
+			}
+			ended <- err
+		}()
+	}
+	for range 3 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	close(release)
+	if err := <-held; err != nil {
+		t.Error(err)
+	}
+	if err := d.Update(t.Context(), func(tx *db.Tx) error { return insertLease(t.Context(), tx, "held") }); err != nil {
+		t.Errorf("once it is free: %v", err)
 	}
 }
 

@@ -21,6 +21,11 @@ import (
 // SQLite.
 const PostgresVariable = "PARVIS_TEST_POSTGRES"
 
+// PoolerVariable is the environment variable with the host and port of a pooler before that
+// server. If it is set, the program under test goes through it; tests look after their databases
+// past it.
+const PoolerVariable = "PARVIS_TEST_POOLER"
+
 // Start is the time at which a test's clock begins.
 var Start = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 
@@ -116,7 +121,43 @@ func Address(t testing.TB) string {
 		}
 		return path
 	}
-	return inDatabase(maintenance, claimed(t, maintenance).name)
+	return pooled(inDatabase(maintenance, claimed(t, maintenance).name))
+}
+
+// pooled leads an address through the pooler, if there is one.
+func pooled(address string) string {
+	pooler := os.Getenv(PoolerVariable)
+	if pooler == "" {
+		return address
+	}
+	return at(address, pooler)
+}
+
+// at returns an address at another host and port.
+func at(address, host string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		panic(err) // PostgresVariable is set wrongly
+	}
+	u.Host = host
+	return u.String()
+}
+
+// Empty returns the address of a database on PostgreSQL without any table, for a test in which
+// another version of the program migrates it.
+func Empty(t testing.TB) string {
+	t.Helper()
+	address := Address(t)
+	d, err := db.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Do(t, d, `drop schema public cascade`)
+	Do(t, d, `create schema public`)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return address
 }
 
 func claimed(t testing.TB, server string) *database {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/secret"
@@ -28,7 +29,12 @@ func NewRole(t testing.TB, address string) *Role {
 	if os.Getenv(PostgresVariable) == "" {
 		t.Skip("SQLite has neither roles nor logins")
 	}
-	u, err := url.Parse(address)
+	direct, err := url.Parse(os.Getenv(PostgresVariable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A pooler knows only the logins in its own file.
+	u, err := url.Parse(at(address, direct.Host))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +77,9 @@ func (r *Role) do(format string) {
 func Do(t testing.TB, d *db.DB, statement string, args ...any) {
 	t.Helper()
 	// The clean-up calls this too, when the context of the test has already ended.
-	if err := d.Exec(context.WithoutCancel(t.Context()), func(func(...any) error) error { return nil }, statement, args...); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
+	defer cancel()
+	if err := d.Exec(ctx, func(func(...any) error) error { return nil }, statement, args...); err != nil {
 		t.Fatal(err)
 	}
 }

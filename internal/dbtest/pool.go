@@ -92,7 +92,11 @@ func (d *database) open(ctx context.Context, server string) (*db.DB, error) {
 	defer pool.Unlock()
 	if d.kept == nil {
 		var err error
-		if d.kept, err = db.Open(ctx, keeping(inDatabase(server, d.name))); err != nil {
+		address := keeping(inDatabase(server, d.name))
+		if os.Getenv(PoolerVariable) != "" {
+			address = pooled(inDatabase(server, d.name))
+		}
+		if d.kept, err = db.Open(ctx, address); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ const (
 	// sending is how long a Sweep begins new letters. The last one may take as long as
 	// the server's timeout, and must end before its lease does.
 	sending = 25 * time.Second
+	// nearEnd is how long before its link ends a letter is sent before all others of its Sweep,
+	// where the mail server may be slow.
+	nearEnd = 10 * time.Minute
 	// grace is how long the current letter may take while the program stops.
 	grace = 10 * time.Second
 	// marking is how long storing the outcome of a letter may take while the program stops.
@@ -44,6 +48,7 @@ type waiting struct {
 	timeZone                   string
 	parameters                 string
 	createdAt                  time.Time
+	endsAt                     time.Time // of its link; zero if it has none
 	tries                      int
 }
 
@@ -112,7 +117,7 @@ func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 	err := d.Exec(ctx, func(scan func(...any) error) error {
 		var l waiting
 		err := scan(&l.orgID, &l.id, &l.kind, &l.recipient, &l.language, &l.timeZone, (*db.Text)(&l.parameters),
-			(*db.Time)(&l.createdAt), &l.tries)
+			(*db.Time)(&l.createdAt), (*db.Time)(&l.endsAt), &l.tries)
 		letters = append(letters, l)
 		return err
 	}, `
@@ -120,11 +125,23 @@ func (o *Outbox) claim(ctx context.Context, d *db.DB) ([]waiting, error) {
 		set next_try_at = $1, tries = tries + 1
 		where next_try_at <= $2 and (org_id, id) in (
 			select org_id, id from letters where next_try_at <= $3 order by ends_at is null, ends_at, next_try_at limit $4)
-		returning org_id, id, kind, recipient, language, time_zone, parameters, created_at, tries`,
+		returning org_id, id, kind, recipient, language, time_zone, parameters, created_at, ends_at, tries`,
 		db.Time(now.Add(lease)), db.Time(now), db.Time(now), batch)
-	// PostgreSQL returns them in any order. People read what happened first, first.
-	slices.SortStableFunc(letters, func(a, b waiting) int { return a.createdAt.Compare(b.createdAt) })
+	// PostgreSQL returns them in any order.
+	slices.SortStableFunc(letters, func(a, b waiting) int { return sooner(a, b, now.Add(nearEnd)) })
 	return letters, err
+}
+
+// sooner orders the letters of one sweep: those whose link ends before a time, by that end. The
+// others are read in the order of what happened.
+func sooner(a, b waiting, near time.Time) int {
+	ends := func(l waiting) time.Time {
+		if l.endsAt.IsZero() || l.endsAt.After(near) {
+			return near
+		}
+		return l.endsAt
+	}
+	return cmp.Or(ends(a).Compare(ends(b)), a.createdAt.Compare(b.createdAt))
 }
 
 // retire gives up letters of all organizations that have waited for too long, and logs each.

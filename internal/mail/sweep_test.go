@@ -355,3 +355,53 @@ func TestLettersOfOneSweepLeaveInTheOrderOfWhatHappened(t *testing.T) {
 	expect.Equal(t, "last", letters[0].To, "later@example.org")
 	expect.Equal(t, "first", letters[1].To, "earlier@example.org")
 }
+
+// A person waits for a link that soon works no more, and nobody for the others.
+func TestALinkNearItsEndIsSentFirst(t *testing.T) {
+	b := newBench(t, mailbox.Options{})
+	reset := func(to string, lasts time.Duration) {
+		p := ResetParameters{Organization: "Acme", Link: link, Expires: b.clock.Now().Add(lasts)}
+		b.put(Letter{Recipient: to, Parameters: p})
+	}
+	b.put(Letter{Recipient: "notice@example.org"})
+	b.clock.Advance(time.Second)
+	reset("hour@example.org", time.Hour)
+	b.clock.Advance(time.Second)
+	reset("ten@example.org", 10*time.Minute)
+	b.clock.Advance(time.Second)
+	reset("five@example.org", 5*time.Minute)
+	b.clock.Advance(time.Minute)
+	b.sweep()
+	var to []string
+	for _, l := range b.received(4) { // the newest first
+		to = append(to, l.To)
+	}
+	expect.Equal(t, "from the last to the first", strings.Join(to, " "), "hour@example.org notice@example.org ten@example.org five@example.org")
+}
+
+// A node that dies with as many letters as it takes at once delays each by a minute, of which no
+// other node can send any earlier: they might be in the hands of a mail server.
+func TestANodeThatDiesWithFiftyLettersDelaysThemByAMinute(t *testing.T) {
+	t.Parallel()
+	address := dbtest.Address(t)
+	b := newBench(t, mailbox.Options{})
+	b.d = dbtest.OpenAt(t, address)
+	other := dbtest.OpenAt(t, address)
+	b.d.Clock, other.Clock = b.clock.Now, b.clock.Now
+	for range batch {
+		b.put(Letter{Parameters: ResetParameters{Organization: "Acme", Link: link, Expires: dbtest.Start.Add(10 * time.Minute)}})
+	}
+	if taken, err := b.outbox.claim(t.Context(), b.d); err != nil || len(taken) != batch {
+		t.Fatalf("%d letters were claimed (%v)", len(taken), err)
+	}
+	for _, after := range []struct {
+		wait time.Duration
+		want int
+	}{{59 * time.Second, 0}, {time.Second, batch}} {
+		b.clock.Advance(after.wait)
+		if err := b.outbox.Sweep(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		b.received(after.want)
+	}
+}

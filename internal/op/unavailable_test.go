@@ -18,6 +18,9 @@ import (
 	"parvis/internal/secret"
 )
 
+// remembered is longer than answers are believed that no database confirms.
+const remembered = 1500 * time.Millisecond
+
 // surfaces are requests of every kind that needs the database: pages with and without a sign-in,
 // the console, and endpoints. Each may be sent many times.
 type surfaces struct {
@@ -140,6 +143,7 @@ func TestEverySurfaceSaysThatTheDatabaseIsAway(t *testing.T) {
 		{"its rights are revoked", role.Revoke, role.Grant},
 	} {
 		death.kill()
+		time.Sleep(remembered)
 		s.all(owner, func(what string, ask func() answered) { s.wantUnavailable(what+" while "+death.name, ask()) })
 		s.wantNo500(death.name)
 		death.end()
@@ -252,6 +256,61 @@ func cutAt(t *testing.T, owner *db.DB, table string, ask func() answered) (a ans
 		t.Fatal(err)
 	}
 	return a, waited
+}
+
+// If packets are dropped, nobody waits for long, and everything works again once they pass.
+func TestEverySurfaceSaysInTenSecondsThatTheDatabaseIsSilent(t *testing.T) {
+	t.Parallel()
+	address, wire := dbtest.Wired(t)
+	d := dbtest.OpenAt(t, address)
+	clock := dbtest.NewClock()
+	d.Clock = clock.Now
+	first := newSurfaces(worldOn(t, idptest.StartOn(t, d, clock, secret.NewKeys())))
+	second := *first // a browser sends one request after the other
+	second.visitor = first.Browser(t)
+	second.visitor.Get("/o/meridian")
+	asks := first.reading()
+	for what, ask := range second.writing() {
+		if what != "an invitation by the console" && what != "/authorize" {
+			asks[what] = ask
+		}
+	}
+	delete(asks, "a return from a provider")
+	delete(asks, "an invitation")
+	type ended struct {
+		what string
+		answered
+		took time.Duration
+	}
+	all := make(chan ended)
+	wire.Silence()
+	time.Sleep(remembered)
+	for what, ask := range asks {
+		go func() {
+			began := time.Now()
+			a := ask()
+			all <- ended{what, a, time.Since(began)}
+		}()
+	}
+	for range asks {
+		e := <-all
+		first.wantUnavailable(e.what+" while packets are dropped", e.answered)
+		if e.took > 10*time.Second {
+			t.Errorf("%s took %s, want 10 s at most", e.what, e.took)
+		}
+	}
+	wire.Resume()
+	for what, ask := range asks {
+		for began := time.Now(); ; {
+			a := ask()
+			if a.Status < 500 {
+				break
+			}
+			if took := time.Since(began); took > 15*time.Second {
+				t.Fatalf("%s %s later: answered %d: %.300s", what, took, a.Status, a.Body)
+			}
+		}
+	}
 }
 
 // If the disk is full or read-only, requests that write are refused, and others are answered.

@@ -9,21 +9,20 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
-	"sync"
 	"time"
 )
 
 // The limits of a listener. Pages are small and forms are short, so a request that takes longer
 // is not a person waiting.
 const (
-	maxHeader      = 32 << 10
-	headerTimeout  = 10 * time.Second
-	readTimeout    = 30 * time.Second
-	writeTimeout   = 60 * time.Second
-	idleTimeout    = 90 * time.Second
-	maxConnections = 4000
-	maxStreams     = 100 // at once in one HTTP/2 connection
+	maxHeader     = 32 << 10
+	headerTimeout = 10 * time.Second
+	readTimeout   = 30 * time.Second
+	writeTimeout  = 60 * time.Second
+	idleTimeout   = 90 * time.Second
+	maxStreams    = 100 // at once in one HTTP/2 connection
 
 	// goodbye is how long requests may take to finish when the server is told to end.
 	goodbye = 15 * time.Second
@@ -34,6 +33,11 @@ type Server struct {
 	Listener net.Listener
 	TLS      *tls.Config // nil if the connections are plain
 	Handler  http.Handler
+	// Client returns the address that a request came from, beyond a proxy that is trusted. If it
+	// is nil, requests are not counted by it.
+	Client func(*http.Request) string
+	// Proxies are trusted, and have as many connections as they need.
+	Proxies []netip.Prefix
 }
 
 // Run serves until ctx ends or a server fails, then lets open requests finish.
@@ -41,10 +45,12 @@ func Run(ctx context.Context, log *slog.Logger, servers ...Server) error {
 	var running []*http.Server
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
-		server := newServer(s.Handler, log)
+		l := limit(s.Listener, maxConnections)
+		l.proxies, l.secured, l.log = s.Proxies, s.TLS != nil, log
+		server := newServer(guard(s.Handler, s.Client), log)
+		server.ConnState, server.ConnContext = l.state, withPlace
 		running = append(running, server)
 		go func() {
-			l := limit(s.Listener, maxConnections)
 			if s.TLS == nil {
 				failed <- server.Serve(l)
 				return
@@ -97,48 +103,4 @@ func (c connectionLog) Handle(ctx context.Context, r slog.Record) error {
 	told := slog.NewRecord(r.Time, r.Level, "connection failed", 0)
 	told.AddAttrs(slog.String("detail", strings.TrimSpace(r.Message)))
 	return c.Handler.Handle(ctx, told)
-}
-
-// limit lets a listener have n open connections; others wait outside.
-func limit(l net.Listener, n int) net.Listener {
-	return &limited{Listener: l, places: make(chan struct{}, n), closed: make(chan struct{})}
-}
-
-type limited struct {
-	net.Listener
-	places chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-// Accept waits for a place, then for a connection.
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
-	}
-	return &place{Conn: c, free: sync.OnceFunc(func() { <-l.places })}, nil
-}
-
-// Close also ends the wait for a place.
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type place struct {
-	net.Conn
-	free func()
-}
-
-// Close gives the place to the next connection.
-func (p *place) Close() error {
-	defer p.free()
-	return p.Conn.Close()
 }

@@ -130,6 +130,7 @@ func TestMoreConnectionsThanPlacesWait(t *testing.T) {
 				close(accepted)
 				return
 			}
+			l.state(c, http.StateActive) // one that rests would make way
 			accepted <- c
 		}
 	}()

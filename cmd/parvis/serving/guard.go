@@ -1,0 +1,119 @@
+package serving
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+)
+
+// mostAtOnce is how many requests of one network are on the way at once, by as few connections of
+// HTTP/2, or of a proxy, as it likes.
+const mostAtOnce = 500
+
+type placeKey struct{}
+
+// withPlace hands the connection of a request on to guard. It is a hook of net/http.
+func withPlace(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, placeKey{}, c)
+}
+
+// guard refuses what no handler should see.
+func guard(h http.Handler, client func(*http.Request) string) http.Handler {
+	c := &counts{of: map[netip.Prefix]int{}}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 && twoLengths(r) {
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		if client == nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		ip, err := netip.ParseAddr(client(r))
+		of := networkAt(ip)
+		if err == nil && !c.enter(of) {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		if err == nil {
+			defer c.leave(of)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// counts are of the requests on the way, by the network that they came from.
+type counts struct {
+	mu sync.Mutex
+	of map[netip.Prefix]int
+}
+
+func (c *counts) enter(of netip.Prefix) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[of] >= mostAtOnce {
+		return false
+	}
+	c.of[of]++
+	return true
+}
+
+func (c *counts) leave(of netip.Prefix) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[of]--; c.of[of] == 0 {
+		delete(c.of, of)
+	}
+}
+
+// twoLengths reports whether a request with Transfer-Encoding had a Content-Length too, which
+// net/http removes (RFC 9112 §6.1: an attempt to smuggle a second request past a proxy that
+// believes the other one). So does one whose head came before the last answer was sent and was not
+// seen. Inside TLS nothing is seen: there is no proxy between.
+func twoLengths(r *http.Request) bool {
+	p, ok := r.Context().Value(placeKey{}).(*place)
+	return ok && (p.head.length || !p.head.encoding)
+}
+
+// head is what is seen of the head of a request while it is read.
+type head struct {
+	length, encoding bool // whether it has Content-Length, and Transfer-Encoding
+	begun, whole     bool
+	line             [18]byte // the beginning of the current line, as far as the longer name and its colon
+	n                int      // of it
+}
+
+// see looks at more bytes of the head.
+func (h *head) see(b []byte) {
+	for len(b) > 0 && !h.whole {
+		line, rest, ended := bytes.Cut(b, []byte{'\n'})
+		h.n += copy(h.line[h.n:], line)
+		b = rest
+		if !ended {
+			return
+		}
+		h.end()
+	}
+}
+
+// end judges the line that ended.
+func (h *head) end() {
+	line := h.line[:h.n]
+	h.n = 0
+	name, _, _ := bytes.Cut(line, []byte{':'})
+	switch {
+	case bytes.EqualFold(name, []byte("Content-Length")):
+		h.length = true
+	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+		h.encoding = true
+	case len(bytes.TrimRight(line, "\r")) == 0:
+		// Empty lines before a request are skipped by net/http, and end nothing.
+		h.whole = h.length || h.encoding || h.begun
+	}
+	h.begun = h.begun || len(bytes.TrimRight(line, "\r")) > 0
+}
