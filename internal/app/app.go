@@ -157,8 +157,7 @@ func New(s Settings) (*App, error) {
 	}
 	hub.Mount(site)
 	provider.Mount(site.Edge, catalogue)
-	regions := s.others()
-	regions.Mount(site.Edge)
+	regions := s.others(site.Edge)
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut), regions)
 	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Webhooks: webhooks, Regions: regions})
 	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Webhooks: webhooks, Regions: regions, Base: base, Catalogue: catalogue}, s.Keys)
@@ -205,17 +204,19 @@ func New(s Settings) (*App, error) {
 	return a, nil
 }
 
-// others makes the service that asks the other regions with which a key is shared.
-func (s Settings) others() *region.Service {
+// others makes the service that asks, and answers, the other regions with which a key is shared.
+func (s Settings) others(e *edge.Edge) *region.Service {
 	var peers []region.Peer
 	for _, r := range s.Regions.All {
 		if key, shared := s.Pairs[r.ID]; shared && r.ID != s.Regions.Here {
 			peers = append(peers, region.Peer{ID: r.ID, Address: r.Address, Key: key})
 		}
 	}
-	return region.New(region.Settings{
+	regions := region.New(region.Settings{
 		DB: s.DB, Here: s.Regions.Here, Peers: peers, Outbound: s.Outbound, Patience: s.Patience, Log: s.Log, Domains: federation.EachLed,
 	})
+	regions.Mount(e)
+	return regions
 }
 
 // passkeys makes the relying party, whose id is the host name of the public address. An IP

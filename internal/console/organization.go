@@ -10,6 +10,7 @@ import (
 	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/picture"
+	"parvis/internal/region"
 )
 
 var (
@@ -51,7 +52,7 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 		p.InvitationLifetime = d // a text that is no duration is one that the directory refuses
 	}
 	ctx := v.R.Context()
-	if err := s.freeElsewhere(v, p); err != nil {
+	if err := freeElsewhere(v, s.site.DB, s.Regions, p); err != nil {
 		return err
 	}
 	var org directory.Organization
@@ -66,15 +67,15 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 
 // freeElsewhere refuses new names that an organization of another region has. Nobody would be led from
 // here to that one any more (decision 0077).
-func (s *Server) freeElsewhere(v *page.Viewer, p directory.OrganizationProfile) error {
+func freeElsewhere(v *page.Viewer, r db.Reader, regions *region.Service, p directory.OrganizationProfile) error {
 	ctx := v.R.Context()
 	if p.DisplayName == v.Organization.DisplayName && p.ShortName == v.Organization.ShortName {
 		return nil
 	}
-	if err := v.User.AsActor().MaySetRules(ctx, s.site.DB, v.User.OrgID); err != nil {
+	if err := v.User.AsActor().MaySetRules(ctx, r, v.User.OrgID); err != nil {
 		return err
 	}
-	return s.Regions.Free(ctx, p.DisplayName, p.ShortName)
+	return regions.Free(ctx, p.DisplayName, p.ShortName)
 }
 
 // saveLogo stores a logo, or removes it.

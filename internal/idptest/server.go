@@ -6,9 +6,7 @@ package idptest
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"parvis/internal/app"
 	"parvis/internal/audit"
@@ -26,13 +23,9 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
-	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/mailbox"
-	"parvis/internal/outbound"
-	"parvis/internal/page"
 	"parvis/internal/provisioning"
-	"parvis/internal/region"
 	"parvis/internal/secret"
 	"parvis/internal/signin"
 )
@@ -85,70 +78,11 @@ func StartOn(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.Keys, chan
 	return newFront(t).serve(t, d, clock, keys, change...)
 }
 
-// StartRegions runs two regions that ask each other, Europe (eu) and Americas
-// (us), each with a database, keys and an address of its own.
-func StartRegions(t testing.TB) (eu, us *Server) {
-	t.Helper()
-	fronts := map[string]*front{"eu": newFront(t), "us": newFront(t)}
-	pair := secret.Bytes(region.KeyBytes)
-	roots := x509.NewCertPool()
-	for _, f := range fronts {
-		roots.AddCert(f.http.Certificate())
-	}
-	all := []page.Region{
-		{ID: "eu", Address: fronts["eu"].http.URL, Names: map[i18n.Tag]string{"en": "Europe"}},
-		{ID: "us", Address: fronts["us"].http.URL, Names: map[i18n.Tag]string{"en": "Americas", "fr": "Amériques"}},
-	}
-	start := func(id, other string) *Server {
-		d, clock := dbtest.Open(t)
-		return fronts[id].serve(t, d, clock, secret.NewKeys(), func(s *app.Settings) {
-			s.Regions, s.Pairs = page.Regions{Here: id, All: all}, map[string][]byte{other: pair}
-			s.Outbound, s.Patience = outbound.New(nil).Trusting(roots), time.Minute
-		})
-	}
-	return start("eu", "us"), start("us", "eu")
-}
-
 // front is an address that is known before the program behind it is built.
 type front struct {
 	http    *httptest.Server
 	handler http.Handler
 }
-
-// Here returns the id of the server's region.
-func (s *Server) Here() string { return s.Regions.Here }
-
-// Watch calls seen with every request from now on, with its body and that of the answer.
-func (s *Server) Watch(seen func(r *http.Request, asked, answered string)) {
-	var one sync.Mutex
-	inner := s.front.handler
-	s.front.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) //nolint:errcheck // The handler sees what came.
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		kept := &copied{ResponseWriter: w}
-		inner.ServeHTTP(kept, r)
-		one.Lock()
-		defer one.Unlock()
-		seen(r, string(body), kept.body.String())
-	})
-}
-
-// copied keeps what is written.
-type copied struct {
-	http.ResponseWriter
-	body bytes.Buffer
-}
-
-func (c *copied) Write(b []byte) (int, error) {
-	c.body.Write(b)
-	return c.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (c *copied) Unwrap() http.ResponseWriter { return c.ResponseWriter }
-
-// Dies makes every connection to the server fail from now on, as that of a region that lost its power.
-func (s *Server) Dies() { s.http.CloseClientConnections(); s.http.Listener.Close() } //nolint:errcheck // It may be closed already.
 
 func newFront(t testing.TB) *front {
 	f := &front{}

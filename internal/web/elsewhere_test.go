@@ -161,3 +161,29 @@ func TestAProvenDomainOfAnotherRegionLeadsThere(t *testing.T) {
 	idptest.Want(t, leads("o@omega.example", "typed"), idptest.Status(422), idptest.Says("signin.failed"))
 	idptest.Want(t, leads("o@sub.omega.example", ""), idptest.Status(422))
 }
+
+// Where two other regions know a name, the page asks which; where one of them knows it, a third that
+// does not answer is not waited for and not offered.
+func TestTwoRegionsThatKnowANameAreAQuestion(t *testing.T) {
+	t.Parallel()
+	all := idptest.StartManyRegions(t, "eu", "us", "ap")
+	eu, us, ap := all[0], all[1], all[2]
+	us.Organization(t, "Omega Works", "omega")
+	us.Organization(t, "Psi Works", "psi")
+	ap.Organization(t, "Omega Bakery", "omega")
+	b := eu.Browser(t)
+	p := idptest.Want(t, b.Post("/forgot-password", url.Values{"organization": {"omega"}, "email": {"o@omega.example"}, "region": {"eu"}}),
+		idptest.Says("page.elsewhere_title"), idptest.Says("page.elsewhere_several", "Organization", "omega"))
+	for _, s := range []*idptest.Server{us, ap} {
+		if links := p.Links(); !slices.Contains(links, s.URL+"/forgot-password?organization=omega#email=o%40omega.example") {
+			t.Errorf("it leads to %v", links)
+		}
+	}
+	if slices.ContainsFunc(p.Links(), func(l string) bool { return strings.HasPrefix(l, eu.URL) }) || p.Has("meta", "http-equiv", "refresh") {
+		t.Errorf("it leads by itself, or here: %v", p.Links())
+	}
+	ap.Dies()
+	if to := crossing(t, b.Post("/organization", url.Values{"organization": {"psi"}, "region": {"eu"}})); to.Scheme+"://"+to.Host != us.URL {
+		t.Errorf("it leads to %s", to)
+	}
+}
