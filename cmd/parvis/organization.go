@@ -13,6 +13,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/region"
@@ -91,8 +92,8 @@ func freeElsewhere(p *program, regions *region.Service, c *createCommand) error 
 		}
 	}
 	err := regions.Free(p.ctx, c.Name, c.ShortName, c.Unreachable...)
-	if errors.Is(err, region.ErrUnasked) {
-		return fmt.Errorf("%w\nTo create it although a region cannot be asked, name that with --unreachable REGION. 'parvis doctor' says what is wrong with it", err)
+	if unasked, ok := errors.AsType[*fault.Error](err); ok && errors.Is(err, region.ErrUnasked) {
+		return fmt.Errorf("%s\nTo create it although a region cannot be asked, name that with --unreachable REGION. 'parvis doctor' says what is wrong with it", inEnglish(unasked))
 	}
 	return err
 }

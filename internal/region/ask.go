@@ -169,7 +169,7 @@ func (a answer) judge(p *peer, q question, now time.Time) (level, error) {
 // How often peers are asked whether they are there, and how long that may take. It keeps a
 // connection open too, so that a person's question crosses an ocean once and not four times.
 const (
-	greetEvery    = 10 * time.Second
+	greetEvery    = 30 * time.Second
 	greetPatience = 5 * time.Second
 )
 

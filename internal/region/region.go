@@ -35,7 +35,7 @@ const (
 	// KeyBytes is how long the key of a pair is.
 	KeyBytes = 32
 
-	retry      = 15 * time.Second // a peer that did not answer is not waited for again before
+	retry      = 40 * time.Second // a peer that did not answer is not waited for again before; longer than greetEvery
 	mostHashes = 4                // in one question
 	mostBytes  = 4 << 10          // of a question or an answer
 	mostAsking = 32               // questions to one peer at a time, from this process

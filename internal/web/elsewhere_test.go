@@ -14,6 +14,7 @@ import (
 	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
+	"parvis/internal/secret"
 )
 
 // limitsOf returns every row that something was counted in.
@@ -185,5 +186,45 @@ func TestTwoRegionsThatKnowANameAreAQuestion(t *testing.T) {
 	ap.Dies()
 	if to := crossing(t, b.Post("/organization", url.Values{"organization": {"psi"}, "region": {"eu"}})); to.Scheme+"://"+to.Host != us.URL {
 		t.Errorf("it leads to %s", to)
+	}
+}
+
+// Nobody takes in one region a name that an organization of another region has: not the operator by the
+// set-up page, not an administrator by the console.
+func TestANewNameIsAskedOfEveryRegion(t *testing.T) {
+	t.Parallel()
+	eu, us := idptest.StartRegions(t)
+	us.Organization(t, "Omega Works", "omega")
+	alpha := eu.Organization(t, "Alpha Works", "alpha")
+	owner := eu.Join(t, alpha, "ana@alpha.example", "Ana", directory.Owner)
+	settings := func() *idptest.Form { return owner.Get("/o/alpha/admin/organization").Form("main") }
+	idptest.Want(t, settings().Fill("organization", "OMEGA works").Submit(""), idptest.Status(422), idptest.Says("region.name_taken", "Region", "us"), idptest.Input("organization", "OMEGA works"))
+	idptest.Want(t, settings().Fill("short_name", "omega").Submit(""), idptest.Status(422), idptest.Says("region.short_name_taken", "Region", "us"))
+	idptest.Want(t, settings().Fill("contact", "Ask Ana").Submit(""), idptest.Status(200))
+	us.Dies()
+	idptest.Want(t, settings().Fill("contact", "Ask Bob").Submit(""), idptest.Status(200)) // no name is new
+	idptest.Want(t, settings().Fill("organization", "Alpha Bakery").Submit(""), idptest.Status(422), idptest.Says("region.unasked", "Regions", "us"))
+}
+
+// The first organization of an installation is refused a name that another region has, and made although
+// the other region is not there yet.
+func TestTheFirstOrganizationAsksTooButWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	eu, us := idptest.StartRegions(t)
+	us.Organization(t, "Omega Works", "omega")
+	var token secret.Token
+	eu.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		token, err = directory.NewBootstrap(ctx, tx, time.Hour)
+		return err
+	})
+	b := eu.Browser(t)
+	found := func(short string) *idptest.Page {
+		return b.Get("/setup/"+token.Reveal()).Form("main").Fill("organization", "Alpha Works").Fill("short_name", short).Fill("name", "Ana").
+			Fill("email", "ana@alpha.example").Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+	}
+	idptest.Want(t, found("omega"), idptest.Status(422), idptest.Says("region.short_name_taken", "Region", "us"))
+	us.Dies()
+	if p := found("alpha"); !strings.HasPrefix(p.URL.Path, "/o/alpha") && !strings.HasPrefix(p.URL.Path, "/sign-in/") {
+		t.Errorf("%d %s: %s", p.Status, p.URL, p.Text())
 	}
 }

@@ -208,7 +208,7 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 	if answered, err := s.route(v, a, organization); answered || err != nil {
 		return err
 	}
-	if organization == "" && a.OrgID == "" {
+	if organization == "" && a.OrgID == "" && a.Return == "" { // an application's request stays here
 		if answered, err := s.domainElsewhere(v); answered || err != nil {
 			return err
 		}
