@@ -106,7 +106,7 @@ func (d *doctor) greet(r page.Region, open *db.DB) {
 	}
 }
 
-// names lists organizations that two regions have, which both operators are told of.
+// names lists organizations that two regions have, as both operators learn.
 func (d *doctor) names(open *db.DB) {
 	const check = "names"
 	if open == nil || len(d.plan.pairs) == 0 {

@@ -20,11 +20,11 @@ var (
 	ErrUnasked            = fault.Field("short_name", "region.unasked")          // Args: Regions
 )
 
-// askWithin is how long whoever names an organization waits for the other regions.
+// askWithin is how long somebody who names an organization waits for the other regions.
 const askWithin = 5 * time.Second
 
 // Free asks every peer, except those that may be left out, whether an organization there has these
-// names, or names that look like them. Names that are none are left to whoever stores them. What a
+// names, or names that look like them. A text that is no name is refused later, where it is stored. What a
 // region that was left out would have said is found out later, by Sweep.
 func (s *Service) Free(ctx context.Context, display, short string, except ...string) error {
 	names, err := directory.NamesOf(display, short)

@@ -10,6 +10,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/fault"
 	"parvis/internal/outbound"
 )
@@ -74,25 +75,30 @@ func (s *side) sweep() []Check {
 // have it both operators are told, until one has given it up.
 func TestACollisionIsFoundLaterAndShownToBoth(t *testing.T) {
 	eu, us := pair(t)
-	us.organization("Alpha Works", "alpha")
+	theirs := us.organization("Alpha Works", "alpha")
 	mine := eu.organization("Alpha Works", "alpha-eu")
 	eu.organization("Beta Works", "beta")
 	both := func(by time.Duration) { eu.clock.Advance(by); us.clock.Advance(by) }
 	alive, address := eu.peers[0].client, eu.peers[0].Address
 	eu.peers[0].Address, eu.peers[0].client = "http://127.0.0.1:1", outbound.New(nil).Peer("http://127.0.0.1:1")
-	if all := eu.sweep(); len(all) != 1 || !all[0].ClashAt.IsZero() || all[0].Peer != "us" {
+	if all := eu.sweep(); len(all) != 1 || all[0].Peer != "us" || !all[0].ClashAt.IsZero() {
 		t.Fatalf("while it does not answer: %+v", all)
 	}
 	eu.peers[0].Address, eu.peers[0].client = address, alive
 	both(againSilence)
 	all := eu.sweep()
-	if len(all) != 1 || all[0].Org != mine.ID || all[0].ClashAt.IsZero() || all[0].ShortName != "alpha-eu" {
+	if len(all) != 1 || all[0].ClashAt.IsZero() {
 		t.Fatalf("here: %+v", all)
 	}
 	since := all[0].ClashAt
 	there, err := Checks(t.Context(), us.DB)
-	if err != nil || len(there) != 1 || there[0].ShortName != "alpha" || there[0].Peer != "eu" || there[0].ClashAt.IsZero() {
+	if err != nil || len(there) != 1 {
 		t.Fatalf("there: %+v, %v", there, err)
+	}
+	expect.Equal(t, "here", all[0], Check{Org: mine.ID, ShortName: "alpha-eu", Name: "Alpha Works", Peer: "us", ClashAt: since})
+	expect.Equal(t, "there", there[0], Check{Org: theirs.ID, ShortName: "alpha", Name: "Alpha Works", Peer: "eu", ClashAt: there[0].ClashAt})
+	if there[0].ClashAt.IsZero() {
+		t.Error("there is no time since when")
 	}
 	// Neither learns what the other's is called otherwise, or its id.
 	if text := dbtest.Dump(t, us.DB, "region_checks"); strings.Contains(text, string(mine.ID)) || strings.Contains(text, "alpha-eu") {

@@ -20,7 +20,7 @@ const (
 
 var errTooMany = errors.New("more names than a region answers for")
 
-// memory holds what is known here. It is read anew when a question comes and it is old, so nobody who
+// memory holds what is known here. It is read again when a question comes and it is old, so nobody who
 // writes a name, on any node, needs to know of it.
 type memory struct {
 	mutex   sync.Mutex
@@ -41,7 +41,7 @@ type entry struct {
 	level level
 }
 
-// old reports whether it is to be read anew: after a second, or later where reading takes so long
+// old reports whether it is to be read again: after a second, or later where reading takes so long
 // that it would be a load by itself.
 func (k *knowledge) old(now time.Time) bool {
 	return now.Before(k.readAt) || now.Sub(k.readAt) >= max(freshAtBest, readAtMost*k.took)

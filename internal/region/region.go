@@ -186,7 +186,7 @@ const (
 	wrongClock  reason = "clock"    // the two clocks are too far apart
 	wrongRegion reason = "region"   // another region than the one that was asked
 	sameRegion  reason = "same"     // who asks has the id of who answers
-	stranger    reason = "stranger" // who asks is none of the peers
+	stranger    reason = "stranger" // the region that asks shares no key with this one
 	replayed    reason = "replayed" // the question was asked before
 	tooOften    reason = "often"
 	notReady    reason = "unready" // the database does not answer

@@ -362,7 +362,7 @@ func TestAPeersRedirectLeadsNowhere(t *testing.T) {
 	}
 }
 
-// What is known is what the database says, a second later at most, whoever wrote it.
+// What is known is what the database says, a second later at most, no matter which node wrote it.
 func TestWhatIsKnownIsKeptCurrent(t *testing.T) {
 	eu, us := pair(t)
 	if eu.knows("alpha") {
@@ -418,7 +418,7 @@ func TestReadingWhatIsKnownIsNoLoad(t *testing.T) {
 	us.organization("Alpha Works", "alpha")
 	us.clock.Advance(50 * time.Second)
 	eu.clock.Advance(50 * time.Second)
-	eu.knows("alpha") // answered from before, and read anew
+	eu.knows("alpha") // answered from before, and read again
 	for range 1000 {
 		us.memory.mutex.Lock()
 		reading := us.memory.reading

@@ -10,7 +10,7 @@ import (
 
 // nameElsewhere leads to the region that knows the name of an organization which nobody has here, and
 // reports whether it answered. Nothing of the form is counted, stored or compared before; of a password
-// nothing is read (decision 0076). A name that is known here stays here, whoever else knows it.
+// nothing is read (decision 0076). A name that is known here stays here, even if other regions know it too.
 func (s *Server) nameElsewhere(v *page.Visitor, named, path string) (bool, error) {
 	ctx := v.R.Context()
 	if named == "" || !s.regions.Asks() {
@@ -39,7 +39,7 @@ func (s *Server) nameElsewhere(v *page.Visitor, named, path string) (bool, error
 
 // domainElsewhere leads an address whose domain an organization of another region has proven to that
 // region, by the rules by which route leads one of this region. The question is about the domain alone,
-// the same whoever has the address. A region that does not answer leads nobody and keeps nobody.
+// no matter if anybody has the address. A region that does not answer leads nobody and keeps nobody.
 func (s *Server) domainElsewhere(v *page.Visitor) (bool, error) {
 	ctx := v.R.Context()
 	address, err := naming.ParseAddress(v.Form.Get("email"))

@@ -139,7 +139,7 @@ func holds(t *testing.T, s *idptest.Server, org directory.Organization, domain s
 	}
 }
 
-// An address of a domain that another region has proven leads there, whoever has it. A typed password
+// An address of a domain that another region has proven leads there, even if nobody has it. A typed password
 // is used here, unless a provider is the only way in there.
 func TestAProvenDomainOfAnotherRegionLeadsThere(t *testing.T) {
 	t.Parallel()

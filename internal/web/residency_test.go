@@ -63,7 +63,7 @@ func aDay(t *testing.T, home, wrong *idptest.Server, short, mail string) (secret
 	signIn(home.Browser(t), "/sign-in", address, password)
 	signIn(home.Browser(t), "/sign-in", address, "a wrong password")
 	holds(t, home, org, mail, false)
-	for _, s := range []*idptest.Server{home, wrong} { // what is known is read anew
+	for _, s := range []*idptest.Server{home, wrong} { // what is known is read again
 		s.Clock.Advance(2 * time.Second)
 	}
 	there := wrong.Browser(t)
@@ -90,8 +90,8 @@ func aDay(t *testing.T, home, wrong *idptest.Server, short, mail string) (secret
 }
 
 // Nothing of one region's people is ever in the other: not in what passes between the two, not in its
-// database, not in its log. That holds too for who typed an address in the wrong region, once the
-// questions there have been answered.
+// database, not in its log. Nor is anything of somebody who typed an address in the wrong
+// region, once the questions there have been answered.
 func TestResidencyOfPeople(t *testing.T) {
 	t.Parallel()
 	eu, us := idptest.StartRegions(t)
