@@ -170,6 +170,7 @@ func (a answer) judge(p *peer, q question, now time.Time) (level, error) {
 // connection open too, so that a person's question crosses an ocean once and not four times.
 const (
 	greetEvery    = 30 * time.Second
+	greetAgain    = 5 * time.Second // a peer that did not answer
 	greetPatience = 5 * time.Second
 )
 
@@ -190,12 +191,14 @@ func (s *Service) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, p := range s.peers {
 		all.Go(func() {
-			tick := time.NewTicker(greetEvery)
-			defer tick.Stop()
 			for {
+				wait := greetEvery
 				err := s.Greet(ctx, p.ID)
 				if ctx.Err() != nil {
 					return
+				}
+				if err != nil {
+					wait = greetAgain
 				}
 				switch news := p.heard(s.DB.Now(), err); {
 				case news && err != nil:
@@ -206,7 +209,7 @@ func (s *Service) Run(ctx context.Context) {
 				select {
 				case <-ctx.Done():
 					return
-				case <-tick.C:
+				case <-time.After(wait):
 				}
 			}
 		})

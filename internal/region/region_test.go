@@ -453,3 +453,27 @@ func TestAPeerMayAskSoMuch(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// serve finds out by itself which regions are dead, so that no person's request has to.
+func TestADeadRegionIsFoundBeforeAnybodyWaits(t *testing.T) {
+	eu, _ := pair(t)
+	eu.peers[0].Address, eu.peers[0].client = "http://127.0.0.1:1", outbound.New(nil).Peer("http://127.0.0.1:1")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { eu.Run(ctx); close(ended) }()
+	for range 5000 {
+		if eu.peers[0].silent(eu.DB.Now()) != nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	<-ended
+	var asked bool
+	trap := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	t.Cleanup(trap.Close)
+	eu.peers[0].Address, eu.peers[0].client = trap.URL, outbound.New(nil).Peer(trap.URL)
+	if f := eu.Name(t.Context(), "alpha"); !slices.Equal(f.Silent, []string{"us"}) || asked {
+		t.Errorf("%+v, asked %v", f, asked)
+	}
+}
