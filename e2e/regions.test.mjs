@@ -117,6 +117,38 @@ describe('between two regions', () => {
     await page.waitForURL(`${demo.other}/forgot-organization`);
   });
 
+  test('a name that is not known here leads to the other region by itself, with the address filled in', async () => {
+    for (const javaScriptEnabled of [true, false]) {
+      const browser = await open({ javaScriptEnabled });
+      const page = await browser.newPage();
+      await page.goto(`${demo.address}/organization`);
+      await page.locator('input[name=organization]').fill('Cobalt Air');
+      await page.getByRole('button', { name: 'Continue' }).click();
+      await page.waitForURL(`${demo.other}/o/cobalt`);
+      await page.goto(`${demo.address}/sign-in`);
+      await page.locator('input[name=email]').fill(email);
+      await page.locator('input[name=password]').fill('not this one');
+      await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+      await page.locator('input[name=organization]').fill(' COBALT ');
+      await page.locator('input[name=password]').fill(password);
+      await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+      await page.waitForURL((url) => url.origin === demo.other && url.pathname === '/o/cobalt');
+      assert.equal(await page.locator('input[name=email]').inputValue(), javaScriptEnabled ? email : '', 'only a script can fill it in');
+      assert.equal(await page.locator('input[name=password]').inputValue(), '', 'a password stays where it was typed');
+    }
+  });
+
+  test('an address in the field of the name reaches no server of the other region', async () => {
+    const browser = await open();
+    const page = await browser.newPage();
+    await page.goto(`${demo.address}/organization`);
+    await page.locator('input[name=organization]').fill(email);
+    await page.locator('select[name=region]').selectOption({ label: 'Americas' });
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.waitForURL(`${demo.other}/organization`);
+    assert.equal(await page.locator('input[name=organization]').inputValue(), email, 'nothing that was typed is lost');
+  });
+
   test('no server saw the e-mail, no page broke its own policy', async () => {
     // A fragment is shown by the tools and sent to no server.
     for (const line of await Promise.all(requests)) {

@@ -71,6 +71,7 @@ var packages = []struct{ name, imports, tables string }{
 	// Surfaces: own routes and templates; never a table.
 	{"edge", "db fault secret audit", ""},
 	{"page", "db fault secret i18n picture number directory naming session signin administration edge", ""},
+	{"region", "db fault secret audit limit outbound directory naming edge", "region_checks"},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
 	{"scim", "db fault secret i18n directory provisioning edge scim/document", ""},
@@ -78,30 +79,30 @@ var packages = []struct{ name, imports, tables string }{
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
 	{"webhook", "db fault secret audit delivery limit mail outbound directory naming", "webhooks webhook_secrets webhook_retries webhook_attempts"},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
-	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page federation op op/ask", ""},
-	{"console", "db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access provisioning application page op webhook federation federation/saml federation/oidc upstream", ""},
+	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page region federation op op/ask", ""},
+	{"console", "region db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access provisioning application page op webhook federation federation/saml federation/oidc upstream", ""},
 
 	{"api/form", "", ""},
-	{"api", "audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet provisioning application access once edge page op webhook federation federation/saml federation/oidc upstream api/form", ""},
+	{"api", "region audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet provisioning application access once edge page op webhook federation federation/saml federation/oidc upstream api/form", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation webhook web console", ""},
+	{"app", "region provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation webhook web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
 	{"federation/samltest", "secret federation/saml", ""},
-	{"idptest", "app authenticator db audit dbtest secret i18n mail mailbox directory credential provisioning signin page", ""},
+	{"idptest", "app authenticator db audit dbtest secret i18n mail mailbox directory credential provisioning signin page region outbound", ""},
 
 	// The program. No table is written there: the command calls what the pages call.
 	{"cmd/parvis/serving", "", ""},
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
 	{"cmd/parvis/demo/staff", "", ""},
-	{"cmd/parvis/demo", "db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
+	{"cmd/parvis/demo", "region db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
-	{"cmd/parvis", "provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/demo", ""},
+	{"cmd/parvis", "region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -173,6 +174,9 @@ var unscoped = map[string]string{
 	"mail: update letters set given_up_at = $1":                                                    "sweep: what nobody takes is given up",
 	"directory: select id from organizations where (short_name":                                    "installation: no two organizations have a name, or one that was another's",
 	"directory: select ⟨⟩, coalesce(o.id = ( select f.org_id from former":                          "look-up by a name, which returns the organization that has or had it",
+	"directory: select org_id, short_name_key, short_name_skeleton from former":                    "region: the names of every organization, which another region may ask for",
+	"region: select c.org_id, o.short_name, o.display_name, c.peer":                                "operator: names that another region has too, of every organization",
+	"region: select o.id, o.short_name, o.display_name from organizations o left":                  "sweep: which organizations another region is to be asked about",
 	"directory: delete from former_short_names where ends":                                         "sweep",
 	"directory: delete from former_short_names where short_name_key":                               "installation: who takes a name takes it from whoever had it",
 	"directory: delete from users where deleted_at":                                                "sweep",

@@ -39,6 +39,7 @@ type plan struct {
 	allow     []string // hosts that outbound may ask although they are not public
 	links     page.Links
 	regions   page.Regions
+	pairs     map[string][]byte // the key that this region shares with each of the others
 	breached  string
 	lifetimes lifetime.Overrides
 	kept      kept
@@ -103,6 +104,7 @@ func (c *configuration) check() plan {
 	p := c.checkStorage()
 	p.base = c.checkPublicAddress()
 	c.checkRegions(&p)
+	c.checkPairs(&p)
 	c.checkTLS(&p)
 	c.checkListen(&p)
 	c.checkMail(&p)

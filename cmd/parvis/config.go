@@ -32,6 +32,8 @@ type Config struct {
 	TrustedProxies    []string `toml:"trusted_proxies"`
 	BreachedPasswords string   `toml:"breached_passwords"`
 	Region            string   `toml:"region"`
+	RegionKeys        string   `toml:"region_keys" secret:"whole"`
+	RegionKeysFile    string   `toml:"region_keys_file"`
 	Mail              struct {
 		Address      string `toml:"address"`
 		TLS          string `toml:"tls"`
@@ -222,6 +224,7 @@ func loadConfig(flags servingFlags, environ []string) *configuration {
 	}
 	c.readSecret(&c.Database, &c.DatabaseFile)
 	c.readSecret(&c.Mail.Password, &c.Mail.PasswordFile)
+	c.readSecret(&c.RegionKeys, &c.RegionKeysFile)
 	c.Data = cmp.Or(c.Data, defaultData)
 	return c
 }

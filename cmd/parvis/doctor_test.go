@@ -240,6 +240,62 @@ func TestDoctorFindsRegionsThatShareKeys(t *testing.T) {
 	wantLine(t, lines, "regions", "ok", "FAIL us, at "+us.base+", has the keys of this region")
 }
 
+// Two regions that share a key understand each other, or doctor says which of the two is to do what.
+func TestDoctorNamesWhatIsWrongBetweenRegions(t *testing.T) {
+	eu, us := newPatient(t), newPatient(t)
+	us.base = strings.Replace(us.base, "localhost", "us.localhost", 1)
+	list := fmt.Sprintf(`PARVIS_REGIONS=[{"id":"eu","address":%q,"name":{"en":"Europe"}},{"id":"us","address":%q,"name":{"en":"Americas"}}]`, eu.base, us.base)
+	key, another := strings.Repeat("A", 43), strings.Repeat("B", 42)+"A"
+	eu.env = append(eu.env, list, "PARVIS_REGION=eu", "PARVIS_REGION_KEYS=us="+key)
+	us.env[2] = "PARVIS_PUBLIC_ADDRESS=" + us.base
+	own := slices.Clone(us.env)
+	eu.start(t)
+	for _, c := range []struct {
+		env  []string
+		mark string
+		want string
+	}{
+		{[]string{list, "PARVIS_REGION=us", "PARVIS_REGION_KEYS=eu=" + key}, "ok", "us answers at " + us.base + ", with keys of its own, and can be asked for names"},
+		{[]string{list, "PARVIS_REGION=us", "PARVIS_REGION_KEYS=eu=" + another}, "FAIL", "us cannot be asked for names: it has another key for eu than this region for us"},
+		{[]string{list, "PARVIS_REGION=us"}, "FAIL", "us cannot be asked for names: it shares no key with eu"},
+		{[]string{strings.NewReplacer(`"eu"`, `"us"`, `"us"`, `"eu"`).Replace(list), "PARVIS_REGION=eu", "PARVIS_REGION_KEYS=us=" + key}, "FAIL", "us cannot be asked for names: the installation at " + us.base + " is eu too. Two regions have one id"},
+		{[]string{strings.Replace(list, `"us"`, `"ap"`, 1), "PARVIS_REGION=ap", "PARVIS_REGION_KEYS=eu=" + key}, "FAIL", "us cannot be asked for names: the installation at " + us.base + " is ap"},
+	} {
+		us.env = append(slices.Clone(own), c.env...)
+		server := us.start(t)
+		lines, code := eu.doctor(t)
+		wantLine(t, lines, "regions", "ok", c.mark+" "+c.want)
+		if (code == 0) != (c.mark == "ok") {
+			t.Errorf("%s: exit code %d", c.want, code)
+		}
+		if err := server.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines, _ := eu.doctor(t)
+	wantLine(t, lines, "regions", "ok", "FAIL no parvis answers this machine for us at "+us.base)
+
+	// Without the other region no organization is made, unless somebody says so; its names are compared later.
+	create := func(more ...string) (string, string, int) {
+		return parvis(t, eu.dir, eu.env, append([]string{"organization", "create", "Alpha Works", "--short-name", "alpha", "--owner", "ana@alpha.test"}, more...)...)
+	}
+	if _, said, code := create(); code == 0 || !strings.Contains(said, "--unreachable REGION") || !strings.Contains(said, "no answer from us") {
+		t.Errorf("created without the other region: %d %s", code, said)
+	}
+	if _, said, code := create("--unreachable", "ap"); code == 0 || !strings.Contains(said, "none of the other regions") {
+		t.Errorf("--unreachable ap: %d %s", code, said)
+	}
+	if _, said, code := create("--unreachable", "us"); code != 0 {
+		t.Errorf("--unreachable us: %d %s", code, said)
+	}
+	us.env = append(slices.Clone(own), list, "PARVIS_REGION=us", "PARVIS_REGION_KEYS=eu="+key)
+	us.start(t)
+	if _, said, code := parvis(t, us.dir, us.env, "organization", "create", "Alpha works", "--short-name", "alpha-us", "--owner", "ana@alpha.test"); code == 0 ||
+		!strings.Contains(said, "in the region eu has this name") {
+		t.Errorf("a name of the other region: %d %s", code, said)
+	}
+}
+
 func TestDoctorFindsAProxyThatAltersRequests(t *testing.T) {
 	p := newPatient(t)
 	var back string

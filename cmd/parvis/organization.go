@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/fault"
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
+	"parvis/internal/region"
 	"parvis/internal/secret"
 )
 
@@ -31,6 +34,8 @@ type createCommand struct {
 	ShortName string `required:"" placeholder:"NAME" help:"Name as it stands in addresses, such as meridian."`
 	Owner     string `required:"" placeholder:"ADDRESS" help:"E-mail address of the owner."`
 	Language  string `default:"en" help:"Language of letters to people whose own is not known."`
+
+	Unreachable []string `placeholder:"REGION" help:"Do not ask this region whether it has the names. They are compared later: see 'parvis region checks'."`
 }
 
 // Run creates and invites in one transaction. The link goes to the owner's mailbox and nowhere
@@ -47,6 +52,9 @@ func (c *createCommand) Run(p *program) error {
 	return withStorage(p, plan, func(s *storage) error {
 		a, err := s.quiet()
 		if err != nil {
+			return err
+		}
+		if err := freeElsewhere(p, a.Regions, c); err != nil {
 			return err
 		}
 		var org directory.Organization
@@ -73,6 +81,20 @@ func (c *createCommand) Run(p *program) error {
 		fmt.Fprintf(p.out, "The invitation to %s %s.\n", invitation.Email, fate)
 		return nil
 	})
+}
+
+// freeElsewhere asks every other region whether it has the names.
+func freeElsewhere(p *program, regions *region.Service, c *createCommand) error {
+	for _, id := range c.Unreachable {
+		if !slices.ContainsFunc(regions.Peers, func(r region.Peer) bool { return r.ID == id }) {
+			return fmt.Errorf("--unreachable names %q, which is none of the other regions with a key in region_keys", id)
+		}
+	}
+	err := regions.Free(p.ctx, c.Name, c.ShortName, c.Unreachable...)
+	if unasked, ok := errors.AsType[*fault.Error](err); ok && errors.Is(err, region.ErrUnasked) {
+		return fmt.Errorf("%s\nTo create it although a region cannot be asked, name that with --unreachable REGION. 'parvis doctor' says what is wrong with it", inEnglish(unasked))
+	}
+	return err
 }
 
 // How long a running server usually needs to send a letter.

@@ -7,15 +7,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"parvis/internal/db"
 	"parvis/internal/edge"
+	"parvis/internal/outbound"
+	"parvis/internal/page"
+	"parvis/internal/region"
 	"parvis/internal/secret"
 )
 
@@ -52,9 +58,9 @@ func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 	d.compare(time.Now(), a.date, "the machine behind the public address") //nolint:forbidigo // It is the clock that is to be judged.
 }
 
-// regions asks each other region for a Parvis that is not this one. It is no fault if a region
-// cannot be reached from here: only browsers need to reach it.
-func (d *doctor) regions(keys secret.Keys) {
+// regions asks each other region for a Parvis that is not this one, and whether the two understand each
+// other. Without a key it is no fault if a region cannot be reached from here: only browsers need to.
+func (d *doctor) regions(keys secret.Keys, open *db.DB) {
 	const check = "regions"
 	if len(d.plan.regions.All) > 0 {
 		d.ok(check, "this is %s, one of %d", d.plan.regions.Here, len(d.plan.regions.All))
@@ -63,14 +69,92 @@ func (d *doctor) regions(keys secret.Keys) {
 		nonce := secret.NewID("n")
 		a, complaint := d.ask(r.Address, nonce)
 		switch {
+		case complaint != "" && d.plan.pairs[r.ID] != nil:
+			d.fail(check, "no parvis answers this machine for %s at %s: %s A name of one region is not found in the other until it does.", r.ID, r.Address, complaint)
 		case complaint != "":
 			d.note(check, "no parvis answers this machine for %s at %s. Browsers must reach it, this machine need not.", r.ID, r.Address)
 		case len(keys.Lookup) > 0 && a.isOurs(keys, nonce):
 			d.fail(check, "%s, at %s, has the keys of this region: correct its address, or give it a data folder of its own.", r.ID, r.Address)
-		default:
+		case d.plan.pairs[r.ID] == nil:
 			d.ok(check, "%s answers at %s, with keys of its own", r.ID, r.Address)
+			d.note(check, "%s is not asked for names, because no key is shared with it: 'parvis region key' makes one, for region_keys of both.", r.ID)
+		default:
+			d.greet(r, open)
 		}
 	}
+}
+
+// greet puts the question of regions to one of them, and names what is wrong between the two.
+func (d *doctor) greet(r page.Region, open *db.DB) {
+	const check = "regions"
+	if open == nil {
+		return // no clock to sign with
+	}
+	s := region.New(region.Settings{
+		DB: open, Here: d.plan.regions.Here, Outbound: outbound.New(d.plan.allow),
+		Peers: []region.Peer{{ID: r.ID, Address: r.Address, Key: d.plan.pairs[r.ID]}},
+	})
+	err := s.Greet(d.ctx, r.ID)
+	trouble, refused := errors.AsType[region.Trouble](err)
+	switch {
+	case err == nil:
+		d.ok(check, "%s answers at %s, with keys of its own, and can be asked for names", r.ID, r.Address)
+	case !refused:
+		d.fail(check, "%s cannot be asked for names at %s: %v.", r.ID, r.Address, err)
+	default:
+		d.fail(check, "%s cannot be asked for names: %s", r.ID, d.means(r, trouble))
+	}
+}
+
+// names lists organizations that two regions have, as both operators learn.
+func (d *doctor) names(open *db.DB) {
+	const check = "names"
+	if open == nil || len(d.plan.pairs) == 0 {
+		return
+	}
+	all, err := region.Checks(d.ctx, open)
+	if err != nil {
+		d.fail(check, "what other regions said of them cannot be read: %v.", err)
+		return
+	}
+	unasked := map[string]int{}
+	for _, c := range all {
+		if c.ClashAt.IsZero() {
+			unasked[c.Peer]++
+			continue
+		}
+		d.fail(check, "%s (%s) has a name that an organization in %s has too: people of one are not led to it from the other region. Agree with its operator who takes another.",
+			c.Name, c.ShortName, c.Peer)
+	}
+	for _, peer := range slices.Sorted(maps.Keys(unasked)) {
+		d.note(check, "%s was asked in vain whether it knows %d of the organizations here; it is asked again each minute.", peer, unasked[peer])
+	}
+}
+
+// means says what to do about a question that another region refused.
+func (d *doctor) means(r page.Region, t region.Trouble) string {
+	here := d.plan.regions.Here
+	switch t.Why {
+	case "key":
+		return fmt.Sprintf("it has another key for %s than this region for %s. Make one with 'parvis region key' and set it in region_keys of both.", here, r.ID)
+	case "clock":
+		whose, off := "ahead of", t.Off
+		if off < 0 {
+			whose, off = "behind", -off
+		}
+		return fmt.Sprintf("its clock is %s %s this machine's. Set the time by NTP on both.", off, whose)
+	case "same":
+		return fmt.Sprintf("the installation at %s is %s too. Two regions have one id: correct region in one of them, or the address.", r.Address, here)
+	case "region":
+		return fmt.Sprintf("the installation at %s is %s. Correct the address of %s in [[regions]], or region over there.", r.Address, t.Region, r.ID)
+	case "stranger":
+		return fmt.Sprintf("it shares no key with %s. Set region_keys there, and restart it.", here)
+	case "often":
+		return "it is asked too often. Wait a minute; if that goes on, look for what asks."
+	case "unready":
+		return "its database does not answer. Run 'parvis doctor' there."
+	}
+	return "what answers does not understand the question (" + t.Why + "). Bring both regions to one version."
 }
 
 // proxy judges how the request arrived.

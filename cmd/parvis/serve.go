@@ -77,7 +77,7 @@ func (c *serveCommand) Run(p *program) error {
 func (s *storage) app(log *slog.Logger, print audit.Printer) (*app.App, error) {
 	p := s.plan
 	a, err := app.New(app.Settings{
-		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, Operator: p.operator, SMTP: p.smtp, Links: p.links, Regions: p.regions, Proxies: p.proxies,
+		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, Operator: p.operator, SMTP: p.smtp, Links: p.links, Regions: p.regions, Pairs: p.pairs, Proxies: p.proxies,
 		Outbound: outbound.New(p.allow), Resolver: p.resolver,
 		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log, Print: print,
 	})

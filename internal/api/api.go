@@ -24,6 +24,7 @@ import (
 	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
+	"parvis/internal/region"
 	"parvis/internal/secret"
 	"parvis/internal/webhook"
 )
@@ -40,6 +41,7 @@ type Parts struct {
 	Sources        *provisioning.Service
 	Provider       *op.Provider // judges the tokens that it issued
 	Webhooks       *webhook.Sender
+	Regions        *region.Service
 	Base           string // the configured public address, without a slash at its end
 	Catalogue      *i18n.Catalogue
 }

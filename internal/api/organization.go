@@ -46,6 +46,15 @@ var organizationOperations = []*operation{
 }
 
 var organization = document[form.OrganizationSettings, form.Organization]{
+	first: func(ctx context.Context, x *call, _ at, was, now form.OrganizationSettings) error {
+		if was.Name == now.Name && was.ShortName == now.ShortName {
+			return nil
+		}
+		if err := x.Actor.MaySetRules(ctx, x.server.DB, x.org()); err != nil {
+			return err
+		}
+		return x.server.Regions.Free(ctx, now.Name, now.ShortName)
+	},
 	read: func(ctx context.Context, r db.Reader, x *call, at at) (form.OrganizationSettings, error) {
 		o, err := readOrganization(ctx, r, x)
 		return o.OrganizationSettings, err

@@ -23,7 +23,7 @@ var organizationsOperations = []*operation{
 			return showTenant(ctx, r, x, in.ID)
 		}),
 	does(operation{ID: "organizations.create", Method: http.MethodPost, Path: "/organizations", Scope: access.WriteInstallation, Role: directory.Owner, status: http.StatusCreated},
-		deed[struct{ Body form.NewTenant }, form.Tenant]{do: createOrganization, show: showTenant}),
+		deed[struct{ Body form.NewTenant }, form.Tenant]{first: freeElsewhere, do: createOrganization, show: showTenant}),
 	does(operation{ID: "organizations.suspend", Method: http.MethodPost, Path: "/organizations/{id}/suspend", Scope: access.WriteInstallation, Role: directory.Owner},
 		deed[at, form.Tenant]{do: stands(directory.Suspend), show: showTenant}),
 	does(operation{ID: "organizations.resume", Method: http.MethodPost, Path: "/organizations/{id}/resume", Scope: access.WriteInstallation, Role: directory.Owner},
@@ -63,6 +63,15 @@ func showTenant(ctx context.Context, r db.Reader, x *call, id string) (form.Tena
 	}
 	o, err := directory.OrganizationByID(ctx, r, directory.OrgID(id))
 	return ofTenant(o), err
+}
+
+// freeElsewhere asks the other regions for the names, because no two organizations of a deployment
+// may have one.
+func freeElsewhere(ctx context.Context, x *call, in struct{ Body form.NewTenant }) error {
+	if err := x.Actor.MayRun(ctx, x.server.DB); err != nil {
+		return err
+	}
+	return x.server.Regions.Free(ctx, in.Body.Name, in.Body.ShortName, in.Body.Unreachable...)
 }
 
 // createOrganization makes an organization and invites its owner, as the operator's command does.

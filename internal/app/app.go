@@ -37,6 +37,7 @@ import (
 	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
+	"parvis/internal/region"
 	"parvis/internal/scim"
 	"parvis/internal/secret"
 	"parvis/internal/session"
@@ -59,6 +60,8 @@ type Settings struct {
 	SMTP      *mail.SMTP // nil where none is configured: letters wait
 	Links     page.Links
 	Regions   page.Regions
+	Pairs     map[string][]byte // the key that this region shares with each of the others
+	Patience  time.Duration     // for answers of other regions; region.Patience where zero, which only tests replace
 	Proxies   []netip.Prefix
 	Outbound  *outbound.Client // one without exceptions where nil
 	Webhooks  *outbound.Client // for the webhooks of organizations; one without exceptions where nil, which only tests replace
@@ -85,6 +88,7 @@ type App struct {
 	Outbox      *mail.Outbox
 	Audit       *audit.Logs
 	Webhooks    *webhook.Sender
+	Regions     *region.Service
 
 	db     *db.DB
 	log    *slog.Logger
@@ -154,13 +158,14 @@ func New(s Settings) (*App, error) {
 	}
 	hub.Mount(site)
 	provider.Mount(site.Edge, catalogue)
-	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut))
-	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Webhooks: webhooks})
-	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Webhooks: webhooks, Base: base, Catalogue: catalogue}, s.Keys)
+	regions := s.others(site.Edge)
+	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut), regions)
+	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Webhooks: webhooks, Regions: regions})
+	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Webhooks: webhooks, Regions: regions, Base: base, Catalogue: catalogue}, s.Keys)
 	scim.Mount(site.Edge, scim.Parts{DB: s.DB, Sources: sources, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox,
-		Audit: logs, Webhooks: webhooks,
+		Audit: logs, Webhooks: webhooks, Regions: regions,
 		db: s.DB, log: s.Log, node: secret.NewID("node"),
 	}
 	a.sweeps = []sweep{
@@ -198,8 +203,24 @@ func New(s Settings) (*App, error) {
 		{"audit retention", time.Hour, logs.SweepKept},
 		{"letters retention", time.Hour, outbox.SweepKept},
 		{"changes", time.Minute, db.SweepChanges},
+		{"names in other regions", time.Minute, regions.Sweep},
 	}
 	return a, nil
+}
+
+// others makes the service that asks, and answers, the other regions with which a key is shared.
+func (s Settings) others(e *edge.Edge) *region.Service {
+	var peers []region.Peer
+	for _, r := range s.Regions.All {
+		if key, shared := s.Pairs[r.ID]; shared && r.ID != s.Regions.Here {
+			peers = append(peers, region.Peer{ID: r.ID, Address: r.Address, Key: key})
+		}
+	}
+	regions := region.New(region.Settings{
+		DB: s.DB, Here: s.Regions.Here, Peers: peers, Outbound: s.Outbound, Patience: s.Patience, Log: s.Log, Domains: federation.EachLed,
+	})
+	regions.Mount(e)
+	return regions
 }
 
 // passkeys makes the relying party, whose id is the host name of the public address. An IP
@@ -241,6 +262,7 @@ const firstSweep = time.Second
 // Run sweeps until ctx ends; one node at a time does each sweep.
 func (a *App) Run(ctx context.Context) {
 	var wg sync.WaitGroup
+	wg.Go(func() { a.Regions.Run(ctx) })
 	for _, s := range a.sweeps {
 		wg.Go(func() {
 			tick := time.NewTicker(min(s.every, firstSweep))

@@ -10,12 +10,13 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/region"
 )
 
 func TestASweepThatPanicsIsLoggedAndRunsAgain(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	var log bytes.Buffer
-	a := &App{db: d, log: slog.New(slog.NewTextHandler(&log, nil)), node: "node_1"}
+	a := &App{Regions: region.New(region.Settings{}), db: d, log: slog.New(slog.NewTextHandler(&log, nil)), node: "node_1"}
 	ctx, stop := context.WithCancel(t.Context())
 	runs := 0
 	a.sweeps = []sweep{{"breaks", time.Millisecond, func(context.Context, *db.DB) error {

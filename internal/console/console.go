@@ -20,6 +20,7 @@ import (
 	"parvis/internal/op"
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
+	"parvis/internal/region"
 	"parvis/internal/webhook"
 )
 
@@ -37,6 +38,7 @@ type Parts struct {
 	Provider    *op.Provider
 	Sources     *provisioning.Service
 	Webhooks    *webhook.Sender
+	Regions     *region.Service
 }
 
 // Server answers the requests for these pages.

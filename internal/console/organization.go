@@ -10,6 +10,7 @@ import (
 	"parvis/internal/number"
 	"parvis/internal/page"
 	"parvis/internal/picture"
+	"parvis/internal/region"
 )
 
 var (
@@ -51,6 +52,9 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 		p.InvitationLifetime = d // a text that is no duration is one that the directory refuses
 	}
 	ctx := v.R.Context()
+	if err := freeElsewhere(v, s.site.DB, s.Regions, p); err != nil {
+		return err
+	}
 	var org directory.Organization
 	if err := s.site.DB.Update(ctx, func(tx *db.Tx) (err error) {
 		org, err = directory.ChangeOrganization(ctx, tx, v.User.AsActor(), v.User.OrgID, p)
@@ -59,6 +63,19 @@ func (s *Server) saveOrganization(v *page.Viewer) error {
 		return err
 	}
 	return v.Redirect(org.Path("admin/organization") + "?saved")
+}
+
+// freeElsewhere refuses new names that an organization of another region has. Nobody would be led from
+// here to that one any more (decision 0077).
+func freeElsewhere(v *page.Viewer, r db.Reader, regions *region.Service, p directory.OrganizationProfile) error {
+	ctx := v.R.Context()
+	if p.DisplayName == v.Organization.DisplayName && p.ShortName == v.Organization.ShortName {
+		return nil
+	}
+	if err := v.User.AsActor().MaySetRules(ctx, r, v.User.OrgID); err != nil {
+		return err
+	}
+	return regions.Free(ctx, p.DisplayName, p.ShortName)
 }
 
 // saveLogo stores a logo, or removes it.

@@ -247,3 +247,19 @@ func WaysOf(ctx context.Context, r db.Reader, u directory.User, vouched string) 
 	}
 	return all, nil
 }
+
+// EachLed calls each with every domain that leads to a provider of the organization that holds it,
+// and whether that is the only way in there. No suspended organization is among them.
+func EachLed(ctx context.Context, r db.Reader, each func(domain string, org directory.OrgID, only bool)) error {
+	return r.Rows(ctx, func(scan func(...any) error) error {
+		var key string
+		var org directory.Organization
+		err := scan(&key, &org.ID, (*db.Time)(&org.FederatedSince))
+		each(key, org.ID, org.FederatedOnly())
+		return err
+	}, `
+		select d.domain_key, d.org_id, o.federated_since
+		from domains d join organizations o on o.id = d.org_id and o.suspended_at is null
+		where d.proven_at is not null and d.lapsed_at is null
+			and exists (select 1 from connections c where c.org_id = d.org_id and c.state = $1)`, string(On))
+}

@@ -23,10 +23,8 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
-	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/mailbox"
-	"parvis/internal/page"
 	"parvis/internal/provisioning"
 	"parvis/internal/secret"
 	"parvis/internal/signin"
@@ -49,7 +47,8 @@ type Server struct {
 	Log   *Log
 	Keys  secret.Keys
 
-	http *httptest.Server
+	http  *httptest.Server
+	front *front
 }
 
 // NoReply is the address that letters come from.
@@ -77,22 +76,6 @@ func Start(t testing.TB, change ...func(*app.Settings)) *Server {
 func StartOn(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.Keys, change ...func(*app.Settings)) *Server {
 	t.Helper()
 	return newFront(t).serve(t, d, clock, keys, change...)
-}
-
-// StartRegions runs two regions that know each other, Europe (eu) and Americas
-// (us), each with a database, keys and an address of its own.
-func StartRegions(t testing.TB) (eu, us *Server) {
-	t.Helper()
-	fronts := map[string]*front{"eu": newFront(t), "us": newFront(t)}
-	all := []page.Region{
-		{ID: "eu", Address: fronts["eu"].http.URL, Names: map[i18n.Tag]string{"en": "Europe"}},
-		{ID: "us", Address: fronts["us"].http.URL, Names: map[i18n.Tag]string{"en": "Americas", "fr": "Amériques"}},
-	}
-	region := func(id string) *Server {
-		d, clock := dbtest.Open(t)
-		return fronts[id].serve(t, d, clock, secret.NewKeys(), func(s *app.Settings) { s.Regions = page.Regions{Here: id, All: all} })
-	}
-	return region("eu"), region("us")
 }
 
 // front is an address that is known before the program behind it is built.
@@ -137,7 +120,7 @@ func (f *front) serve(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.K
 	}
 	f.handler = a.Site
 	t.Cleanup(func() { recordedAsListed(t, d) })
-	return &Server{App: a, DB: d, Clock: clock, Mail: box, URL: settings.Base.String(), Log: log, Keys: keys, http: f.http}
+	return &Server{App: a, DB: d, Clock: clock, Mail: box, URL: settings.Base.String(), Log: log, Keys: keys, http: f.http, front: f}
 }
 
 // recordedAsListed fails a test after which the log has an action, or a field of one, that

@@ -86,19 +86,78 @@ func (v *Visitor) chooseRegion() (answered bool, err error) {
 }
 
 // leaving is the page that leads to another region.
-type leaving struct{ Region, Address string }
+type leaving struct {
+	Region, Address string
+	Found           bool // nobody chose the region: it knows the name
+}
 
 // Leave answers with a page that leads to a path of another region, because a redirect that
 // follows a form may not leave our origin (decision 0003). Every Region comes from the
-// configuration, so it leads nowhere else. The name of the organization is public and stands in
-// the query; the e-mail address stands behind the #, which reaches no server.
+// configuration, so it leads nowhere else.
 func (v *Visitor) Leave(to Region, path, organization, email string) error {
-	address := to.Address + path + "?" + url.Values{organizationField: {carried(organization)}}.Encode()
+	v.NoForm()
+	return v.Render("leave", leaving{Region: to.name(v.Language()), Address: to.link(path, organization, email)})
+}
+
+// link returns the address of a page in another region with what was typed. The name of an organization
+// is public and stands in the query; an e-mail address stands behind the #, which reaches no server, in
+// whichever field it was typed.
+func (r Region) link(path, organization, email string) string {
+	query, behind := url.Values{}, url.Values{}
+	if organization = carried(organization); strings.Contains(organization, "@") {
+		behind.Set(organizationField, organization)
+	} else if organization != "" {
+		query.Set(organizationField, organization)
+	}
 	if email = carried(email); email != "" {
-		address += "#" + url.Values{emailField: {email}}.Encode()
+		behind.Set(emailField, email)
+	}
+	address := r.Address + path
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	if len(behind) > 0 {
+		address += "#" + behind.Encode()
+	}
+	return address
+}
+
+// Elsewhere says where a name, or the domain of an address, is known: at least one of the two lists
+// of region IDs has one.
+type Elsewhere struct {
+	Path         string // the page that leads on there
+	Organization string // as typed; empty where the domain is known
+	Email        string // as typed
+	Known        []string
+	Silent       []string // regions that did not answer
+}
+
+// elsewherePage asks which region is meant.
+type elsewherePage struct {
+	Organization string
+	Silent       bool // nobody knows the name, but these did not answer
+	Regions      []leaving
+	Back         string
+}
+
+// LeadElsewhere leads to the region that knows what was typed. Where two know it, or none does and
+// one did not answer, the page asks.
+func (v *Visitor) LeadElsewhere(e Elsewhere) error {
+	ids := e.Known
+	if len(ids) == 0 {
+		ids = e.Silent
+	}
+	p := elsewherePage{Organization: e.Organization, Silent: len(e.Known) == 0, Back: OrganizationLink(e.Organization)}
+	for _, r := range v.site.Regions.All {
+		if slices.Contains(ids, r.ID) {
+			p.Regions = append(p.Regions, leaving{r.name(v.Language()), r.link(e.Path, e.Organization, e.Email), true})
+		}
 	}
 	v.NoForm()
-	return v.Render("leave", leaving{to.name(v.Language()), address})
+	if len(e.Known) == 1 && len(p.Regions) == 1 {
+		return v.Render("leave", p.Regions[0])
+	}
+	return v.Render("elsewhere", p)
 }
 
 // arrive fills in the organization that another region sent along.

@@ -69,6 +69,11 @@ func (s *Service) remembered(d RememberedBrowser, a naming.Address) directory.Or
 	return d.Entries[i].OrgID
 }
 
+// Remembers reports whether the browser remembers an organization of this region for an address.
+func (s *Service) Remembers(d RememberedBrowser, a naming.Address) bool {
+	return s.remembered(d, a) != ""
+}
+
 // remember puts a user first in the browser's list, and seals it.
 func (s *Service) remember(d RememberedBrowser, u directory.User, now time.Time) (string, error) {
 	address, err := naming.ParseAddress(u.Email)

@@ -239,7 +239,7 @@ const mostCandidates = 50
 // exist. It is counted, in forms and in addresses alike, so that names cannot be listed fast,
 // and apart from passwords, so that names slow no sign-in.
 func (s *Service) UnknownOrganization(ctx context.Context) error {
-	if _, err := s.take(ctx, s.Limits.Key(PerNetworkName, network(ctx))); err != nil {
+	if err := s.CountUnknown(ctx); err != nil {
 		return err
 	}
 	return ErrOrganizationUnknown

@@ -59,6 +59,12 @@ func (s *Service) takeInTurn(ctx context.Context, turns ...[]limit.Key) (limit.T
 	return all, nil
 }
 
+// CountUnknown counts a name that nobody knows, or returns ErrTooOften.
+func (s *Service) CountUnknown(ctx context.Context) error {
+	_, err := s.take(ctx, s.Limits.Key(PerNetworkName, network(ctx)))
+	return err
+}
+
 // tries are the keys by which an offered password is counted.
 type tries struct {
 	turns  [][]limit.Key

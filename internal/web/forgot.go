@@ -55,6 +55,9 @@ func (s *Server) showForgot(v *page.Visitor, template, question string) error {
 // and reloading the page asks for nothing again.
 func (s *Server) askForPassword(v *page.Visitor) error {
 	organization := v.Form.Get("organization")
+	if answered, err := s.nameElsewhere(v, organization, "/forgot-password"); answered || err != nil {
+		return err
+	}
 	if err := s.signIn.Ask(v.R.Context(), v.Remembered(), credential.AskedPassword, v.Form.Get("email"), organization, v.Language()); err != nil {
 		return err
 	}

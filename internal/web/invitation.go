@@ -8,6 +8,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/page"
+	"parvis/internal/region"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -147,6 +148,9 @@ func (s *Server) setup(v *page.Visitor) error {
 	if err != nil {
 		return err
 	}
+	if err := s.freeElsewhere(v, f.Token); err != nil {
+		return err
+	}
 	opened, err := s.signIn.Found(v.R.Context(), signin.Founding{
 		FirstCredential: f, Organization: v.Form.Get("organization"),
 		ShortName: v.Form.Get("short_name"), Email: v.Form.Get("email"),
@@ -155,4 +159,18 @@ func (s *Server) setup(v *page.Visitor) error {
 		return err
 	}
 	return v.Enter(opened)
+}
+
+// freeElsewhere refuses names of the first organization that another region knows. One that does not
+// answer keeps nobody: the first region is there before the second one.
+func (s *Server) freeElsewhere(v *page.Visitor, token secret.Token) error {
+	ctx := v.R.Context()
+	if directory.BootstrapUsable(ctx, s.site.DB, token, s.site.DB.Now()) != nil {
+		return nil // Found says what is wrong with it
+	}
+	err := s.regions.Free(ctx, v.Form.Get("organization"), v.Form.Get("short_name"))
+	if errors.Is(err, region.ErrUnasked) {
+		return nil
+	}
+	return err
 }

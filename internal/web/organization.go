@@ -44,6 +44,9 @@ func (s *Server) showOrganization(v *page.Visitor) error {
 
 // findOrganization leads to the sign-in page of the organization that was named.
 func (s *Server) findOrganization(v *page.Visitor) error {
+	if answered, err := s.nameElsewhere(v, v.Form.Get("organization"), page.OrganizationPath); answered || err != nil {
+		return err
+	}
 	org, err := s.named(v)
 	if err != nil {
 		return err
@@ -62,6 +65,9 @@ func (s *Server) named(v *page.Visitor) (directory.Organization, error) {
 // chooseOrganization continues an attempt in the organization that was named.
 func (s *Server) chooseOrganization(v *page.Visitor, a signin.Attempt) error {
 	ctx := v.R.Context()
+	if answered, err := s.nameElsewhere(v, v.Form.Get("organization"), page.OrganizationPath); answered || err != nil {
+		return err
+	}
 	org, err := s.named(v)
 	if err != nil {
 		return err

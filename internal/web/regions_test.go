@@ -141,7 +141,7 @@ func TestTEN11ARegionIsOneOfAFixedList(t *testing.T) {
 	}
 	long := strings.Repeat("a", 600)
 	p := eu.Browser(t).Get("/forgot-password").Form("main").Fill("organization", long).Fill("email", long).Fill("region", "us").Submit("")
-	if to := crossing(t, p); to.RawQuery != "organization=" || to.Fragment != "" {
+	if to := crossing(t, p); to.RawQuery != "" || to.Fragment != "" {
 		t.Errorf("a long text leads to %s", to)
 	}
 	for _, query := range []string{"%00", "%ff", long} {

@@ -144,6 +144,9 @@ func (s *Server) showDoor(v *page.Visitor) error {
 	if errors.Is(err, directory.ErrNotFound) {
 		// It is public which organizations exist; the page continues with the name, to be
 		// corrected.
+		if answered, err := s.nameElsewhere(v, v.R.PathValue("org"), "/sign-in"); answered || err != nil {
+			return err
+		}
 		unknown := s.signIn.UnknownOrganization(ctx)
 		if !errors.Is(unknown, signin.ErrOrganizationUnknown) {
 			return unknown
@@ -196,11 +199,19 @@ func (s *Server) prove(v *page.Visitor, a signin.Attempt, organization string) e
 	if err := v.RequireCookies(); err != nil {
 		return err
 	}
+	if answered, err := s.nameElsewhere(v, organization, "/sign-in"); answered || err != nil {
+		return err
+	}
 	if v.Form.Has("response") {
 		return s.provePasskey(v, a, organization)
 	}
 	if answered, err := s.route(v, a, organization); answered || err != nil {
 		return err
+	}
+	if organization == "" && a.OrgID == "" && a.Return == "" { // an application's request stays here
+		if answered, err := s.domainElsewhere(v); answered || err != nil {
+			return err
+		}
 	}
 	ctx := v.R.Context()
 	browser, err := v.Browser(ctx)

@@ -307,6 +307,10 @@ func samples() []sample {
 		{name: "email-proved", template: "email-proof", page: emailProofPage{Organization: sampleOrg, Email: "ana@meridian.example", Proved: true}, plain: true},
 		{name: "sign-out", template: "sign-out", inside: true},
 		{name: "leave", plain: true, template: "leave"},
+		{name: "leave-found", plain: true, template: "leave", page: page.Elsewhere{Path: "/sign-in", Organization: "cobalt", Email: "ana@cobalt.example", Known: []string{"us"}}},
+		{name: "elsewhere-several", plain: true, template: "elsewhere", page: page.Elsewhere{Path: "/sign-in", Organization: "cobalt", Known: []string{"eu", "us"}}},
+		{name: "elsewhere-silent", plain: true, template: "elsewhere", page: page.Elsewhere{Path: "/sign-in", Organization: "cobalt", Silent: []string{"us"}}},
+		{name: "elsewhere-domain", plain: true, template: "elsewhere", page: page.Elsewhere{Path: "/sign-in", Email: "ana@cobalt.example", Known: []string{"eu", "us"}}},
 		{name: "problem-inside", inside: true, plain: true, template: "problem"},
 		{name: "problem", plain: true, template: "problem"},
 	})
@@ -362,6 +366,9 @@ func render(t *testing.T, catalogue *i18n.Catalogue, language string, templates 
 		show := func(v *page.Visitor) error {
 			if s.template == "problem" {
 				return fault.New(fault.Malformed, "page.form_malformed")
+			}
+			if e, elsewhere := s.page.(page.Elsewhere); elsewhere {
+				return v.LeadElsewhere(e)
 			}
 			if s.template == "leave" {
 				return v.Leave(sampleRegions.All[1], "/sign-in", "meridian", "ana@meridian.example")

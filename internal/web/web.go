@@ -9,6 +9,7 @@ import (
 	"parvis/internal/federation"
 	"parvis/internal/op/ask"
 	"parvis/internal/page"
+	"parvis/internal/region"
 	"parvis/internal/signin"
 )
 
@@ -19,18 +20,19 @@ var Templates embed.FS
 
 // Server answers the requests for these pages.
 type Server struct {
-	site   *page.Site
-	signIn *signin.Service
-	hub    *federation.Hub
-	ask    *ask.Pages
+	site    *page.Site
+	signIn  *signin.Service
+	hub     *federation.Hub
+	ask     *ask.Pages
+	regions *region.Service
 }
 
 // account has the pages of somebody who is signed in: home, and the user's own account.
 type account struct{ *Server }
 
 // Mount adds the pages to the site. The first word of each line says who may pass.
-func Mount(site *page.Site, hub *federation.Hub, pages *ask.Pages) {
-	s := &Server{site, site.SignIn, hub, pages}
+func Mount(site *page.Site, hub *federation.Hub, pages *ask.Pages, regions *region.Service) {
+	s := &Server{site, site.SignIn, hub, pages, regions}
 	own := account{s}
 
 	site.Anyone("GET /{$}", s.front)

@@ -29,6 +29,7 @@ import (
 	"parvis/internal/mailbox"
 	"parvis/internal/outbound"
 	"parvis/internal/page"
+	"parvis/internal/region"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -134,6 +135,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		{ID: "eu", Address: "http://localhost:" + port(first), Names: map[i18n.Tag]string{"en": "Europe", "fr": "Europe"}},
 		{ID: "us", Address: "http://us.localhost:" + port(other), Names: map[i18n.Tag]string{"en": "Americas", "fr": "Amériques"}},
 	}
+	s.pair = secret.Bytes(region.KeyBytes)
 	for i, l := range []net.Listener{first, other} {
 		if err := s.open(ctx, page.Regions{Here: regions[i].ID, All: regions}, regions[i].Address, l); err != nil {
 			return err
@@ -146,6 +148,7 @@ func Run(ctx context.Context, o Options) (err error) {
 type show struct {
 	o             Options
 	folder        string
+	pair          []byte // the key that the two regions share
 	listeners     []net.Listener
 	letters       net.Listener
 	box           *mailbox.Mailbox
@@ -203,7 +206,8 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 	}
 	if i.App, err = app.New(app.Settings{
 		DB: d, Keys: secret.NewKeys(), Base: base, From: "no-reply@parvis.example", Regions: regions,
-		SMTP: &mail.SMTP{Address: s.box.Address(), TLS: mail.NoTLS}, Log: s.o.Log, Outbound: s.outbound(), Resolver: &s.names,
+		Pairs: map[string][]byte{regions.All[0].ID: s.pair, regions.All[1].ID: s.pair},
+		SMTP:  &mail.SMTP{Address: s.box.Address(), TLS: mail.NoTLS}, Log: s.o.Log, Outbound: s.outbound(), Resolver: &s.names,
 	}); err != nil {
 		return err
 	}

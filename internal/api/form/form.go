@@ -43,6 +43,8 @@ type NewTenant struct {
 	ShortName  string `json:"short_name"`
 	OwnerEmail string `json:"owner_email"`
 	Language   string `json:"language" optional:"true"` // en unless given
+
+	Unreachable []string `json:"unreachable" optional:"true"` // ids of regions that are not asked for the names now
 }
 
 // Named is a thing by its id and name.

@@ -173,13 +173,15 @@ for (const select of all('.language select')) {
   button.hidden = true;
 }
 
-// Another region's page hands the e-mail address over behind the #, which no
-// server sees. It leaves the address bar at once.
-const handed = new URLSearchParams(location.hash.slice(1)).get('email');
-if (handed !== null && (location.pathname.startsWith('/o/') || ['/sign-in', '/organization', '/forgot-password', '/forgot-organization'].includes(location.pathname))) {
+// Another region's page hands over behind the #, which no server sees, the e-mail address, in
+// whichever field it was typed. It leaves the address bar at once.
+const handed = ['email', 'organization'].map((name) => [name, new URLSearchParams(location.hash.slice(1)).get(name)]).filter(([, text]) => text !== null);
+if (handed.length && (location.pathname.startsWith('/o/') || ['/sign-in', '/organization', '/forgot-password', '/forgot-organization'].includes(location.pathname))) {
   history.replaceState(null, '', location.pathname + location.search);
-  const input = document.querySelector('#main input[name=email]');
-  if (input && !input.readOnly && input.value === '') input.value = handed;
+  for (const [name, text] of handed) {
+    const input = document.querySelector(`#main input[name=${name}]`);
+    if (input && !input.readOnly && input.value === '') input.value = text;
+  }
   [...all('#main input')].find(({ value }) => value === '')?.focus();
 }
 
