@@ -9,10 +9,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,101 +99,6 @@ func Places(first, n int) string {
 
 // Value is the target of a List with one column.
 func Value[T any](v *T) []any { return []any{v} }
-
-// Tx is one transaction, in which the time stands still.
-type Tx struct {
-	db     *DB
-	pool   *pool
-	tx     *sql.Tx
-	now    time.Time
-	until  time.Time // when its statements end without an answer; zero on SQLite
-	missed []string  // statements to prepare once the connection is free again
-	told   told      // what it changed of the watched tables
-}
-
-// Now returns the time at which the transaction began.
-func (t *Tx) Now() time.Time { return t.now }
-
-// Exec runs a statement and returns how many rows it changed.
-func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	if tells(query) != nil {
-		var n int64
-		err := t.Rows(ctx, func(scan func(...any) error) error {
-			n++
-			return scan()
-		}, query, args...)
-		return n, err
-	}
-	var res sql.Result
-	var err error
-	if stmt := t.prepared(query); stmt != nil {
-		ctx = context.WithoutCancel(ctx)
-		res, err = t.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
-	} else {
-		ctx, end := t.ending(ctx)
-		defer end()
-		res, err = t.tx.ExecContext(ctx, query, args...)
-	}
-	if err != nil {
-		return 0, failed(query, err)
-	}
-	n, err := res.RowsAffected()
-	return n, failed(query, err)
-}
-
-// One implements Reader.
-func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
-	if g := tells(query); g != nil {
-		ids, more := g.targets()
-		found, err := t.one(ctx, slices.Concat(into, more), g.text, args)
-		t.told.add(ids)
-		return found, err
-	}
-	return t.one(ctx, into, query, args)
-}
-
-func (t *Tx) one(ctx context.Context, into []any, query string, args []any) (bool, error) {
-	if stmt := t.prepared(query); stmt != nil {
-		ctx = context.WithoutCancel(ctx)
-		return found(query, t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
-	}
-	ctx, end := t.ending(ctx)
-	defer end()
-	return found(query, t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
-}
-
-// Rows implements Reader.
-func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
-	if g := tells(query); g != nil {
-		return t.rows(ctx, t.telling(g, each), g.text, args)
-	}
-	return t.rows(ctx, each, query, args)
-}
-
-func (t *Tx) rows(ctx context.Context, each func(scan func(...any) error) error, query string, args []any) error {
-	if stmt := t.prepared(query); stmt != nil {
-		rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
-		return eachRow(query, rows, err, each)
-	}
-	ctx, end := t.ending(ctx)
-	defer end()
-	rows, err := t.tx.QueryContext(ctx, query, args...)
-	return eachRow(query, rows, err, each)
-}
-
-// prepared returns the prepared statement for a text. If there is none yet, it returns nil
-// and remembers the text for later: preparing needs a connection, and SQLite's only writing
-// connection belongs to this transaction.
-func (t *Tx) prepared(query string) *sql.Stmt {
-	if t.db.dialect != sqliteDialect {
-		return nil
-	}
-	if s, ok := t.pool.stmts.Load(query); ok {
-		return s.(*sql.Stmt)
-	}
-	t.missed = append(t.missed, query)
-	return nil
-}
 
 // One implements Reader for a single statement outside a transaction.
 func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
@@ -303,103 +206,6 @@ func failed(query string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", cmp.Or(subject.FindString(query), query), lost(err))
-}
-
-// View runs fn on a snapshot: everything that fn reads is of the same moment.
-func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	opts := &sql.TxOptions{ReadOnly: true}
-	if d.dialect == postgresDialect {
-		opts.Isolation = sql.LevelRepeatableRead
-	}
-	ctx, end := d.ending(ctx)
-	defer end()
-	return d.silent(ctx, d.run(ctx, &d.read, opts, fn))
-}
-
-// twice, if it is not empty, makes Update run each closure twice and roll the first run back, as
-// happens after a lost race on PostgreSQL. If a closure changes anything but tx and its own
-// variables, its second run sees what the first one left behind, and its test fails. Only the
-// linker sets it: './check all' runs the tests once with -X parvis/internal/db.twice=yes.
-var twice string
-
-// Update runs fn in a transaction that behaves as if no other were running. It commits if
-// fn returns nil, and rolls back otherwise.
-//
-// Update may run fn more than once, so fn must touch nothing but tx and its own
-// variables: no mail, no HTTP, no channel sends, no password hash. It gives up after patience:
-// while another serializable transaction goes on for long, PostgreSQL keeps what the later ones
-// read, and once it has kept 10 for each connection that it allows, it fails transactions that
-// lost no race, until the long one ends (src/backend/storage/lmgr/README-SSI, "summarize").
-func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return d.updateBy(ctx, &d.write, fn)
-}
-
-func (d *DB) updateBy(ctx context.Context, p *pool, fn func(*Tx) error) error {
-	ctx, end := d.ending(ctx)
-	defer end()
-	return d.silent(ctx, d.update(ctx, p, fn))
-}
-
-func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
-	opts := &sql.TxOptions{}
-	if d.dialect == postgresDialect {
-		opts.Isolation = sql.LevelSerializable // SQLite always is, because it has one writer
-	}
-	if twice != "" {
-		lost := errors.New("the first of two runs")
-		if err := d.run(ctx, p, opts, func(tx *Tx) error { return errors.Join(lost, fn(tx)) }); !errors.Is(err, lost) {
-			return err
-		}
-	}
-	if err := d.present(ctx); err != nil {
-		return err
-	}
-	until := time.Now().Add(patience)
-	for wait := 2 * time.Millisecond; ; wait = min(2*wait, longestWait) {
-		err := d.run(ctx, p, opts, fn)
-		if !lostRace(err) {
-			return err
-		}
-		if time.Now().After(until) {
-			return fmt.Errorf("gave up after %s: %w", patience, err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(rand.N(wait)):
-		}
-	}
-}
-
-// For how long Update runs a transaction again that lost a race, and the most that it waits in
-// between. A person waits that long rather than reading that the service cannot answer.
-const (
-	patience    = 5 * time.Second
-	longestWait = 256 * time.Millisecond
-)
-
-func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx) error) error {
-	t, done := &Tx{db: d, pool: p}, false
-	if d.dialect != sqliteDialect {
-		t.until, _ = ctx.Deadline()
-	}
-	err := d.within(ctx, p, opts, func(tx *sql.Tx) error {
-		t.tx, t.now = tx, d.Now().UTC().Truncate(time.Microsecond)
-		if err := fn(t); err != nil {
-			return err
-		}
-		done = true
-		return t.tell(ctx)
-	})
-	if done {
-		d.memory.note(t.told) // also after an error, because it may be committed all the same
-	}
-	for _, query := range t.missed {
-		if _, missing := p.prepare(ctx, query); missing != nil {
-			break // the next transaction prepares it, or returns the error
-		}
-	}
-	return err
 }
 
 // lostRace reports whether the transaction lost a race and can succeed if it is run again.

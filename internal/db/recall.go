@@ -104,7 +104,7 @@ type recalled[V any] struct {
 }
 
 // Ask returns the remembered answer to a question, or else what read returns, which is remembered
-// if it hangs on something: hangs are the ids of every row that it was read from, and of those
+// if it hangs on something: hangs are the ids of every row behind it, and of those
 // whose deletion deletes these. Answers are shared, so nobody may change what they point to.
 func (r *Recall[K, V]) Ask(d *DB, key K, read func() (value V, hangs []string, err error)) (V, error) {
 	now := time.Now()
