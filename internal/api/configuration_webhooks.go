@@ -41,7 +41,7 @@ var configuredWebhooks = things[form.ConfiguredWebhook]{
 		n := webhook.New{Settings: webhookSettingsOf(now.WebhookSettings), Scheme: webhook.Scheme(now.Scheme)}
 		n.Kind = webhook.Kind(now.Kind)
 		var err error
-		if n.Headers, err = x.headers(webhook.Webhook{}, now.Headers); err != nil {
+		if n.Headers, err = x.headers(webhook.Webhook{}, now); err != nil {
 			return err
 		}
 		w, text, err := x.server.Webhooks.Create(ctx, tx, x.Actor, x.org(), n)
@@ -64,7 +64,7 @@ var configuredWebhooks = things[form.ConfiguredWebhook]{
 		if err != nil {
 			return err
 		}
-		headers, err := x.headers(w, now.Headers)
+		headers, err := x.headers(w, now)
 		if err != nil {
 			return err
 		}
@@ -92,7 +92,8 @@ func headersOf(w webhook.Webhook) []form.ConfiguredHeader {
 }
 
 // headers returns what was sent of headers, each with a value: the one sent, or else the one kept.
-func (x *call) headers(was webhook.Webhook, sent []form.ConfiguredHeader) ([]webhook.Header, error) {
+func (x *call) headers(was webhook.Webhook, now form.ConfiguredWebhook) ([]webhook.Header, error) {
+	sent := now.Headers
 	all := make([]webhook.Header, len(sent))
 	for i, h := range sent {
 		all[i].Name = h.Name
@@ -100,7 +101,7 @@ func (x *call) headers(was webhook.Webhook, sent []form.ConfiguredHeader) ([]web
 			all[i].Value = *h.Value
 		}
 	}
-	all, err := x.server.Webhooks.Complete(was, all)
+	all, err := x.server.Webhooks.Complete(was, all, now.Address)
 	if err != nil {
 		return nil, err
 	}

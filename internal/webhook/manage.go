@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -103,6 +104,15 @@ func (s *Sender) rewrite(w *Webhook, headers []Header) (others bool, err error) 
 	return true, s.keep(w, cleaned)
 }
 
+// hostOf returns where an address leads: its scheme, host and port.
+func hostOf(address string) string {
+	u, err := url.Parse(strings.TrimSpace(address))
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
+}
+
 // headersOf returns the headers of a webhook with their values.
 func (s *Sender) headersOf(w Webhook) ([]Header, error) {
 	if w.sealed == "" {
@@ -120,8 +130,12 @@ func (s *Sender) headersOf(w Webhook) ([]Header, error) {
 }
 
 // Complete returns headers with the values that a webhook keeps of those that have none. What it does
-// not keep stays without one.
-func (s *Sender) Complete(w Webhook, sent []Header) ([]Header, error) {
+// not keep stays without one, and so does every header that would go to another host than the one
+// for which somebody gave its value.
+func (s *Sender) Complete(w Webhook, sent []Header, address string) ([]Header, error) {
+	if hostOf(address) != hostOf(w.Address) {
+		return sent, nil
+	}
 	kept, err := s.headersOf(w)
 	all := slices.Clone(sent)
 	for i, h := range all {
@@ -166,6 +180,9 @@ func (s *Sender) Change(ctx context.Context, tx *db.Tx, actor directory.Actor, w
 	now.Settings, now.ChangedAt = to, tx.Now()
 	if now.Address != was.Address {
 		now.TestedAt = time.Time{} // the sweep tries it
+	}
+	if headers == nil && len(was.Headers) > 0 && hostOf(now.Address) != hostOf(was.Address) {
+		return Webhook{}, ErrHeadersStay
 	}
 	others, err := s.rewrite(&now, headers)
 	if err != nil {

@@ -284,7 +284,7 @@ func TestHeadersKeepTheirValues(t *testing.T) {
 	h := open(t)
 	two := []webhook.Header{{"X-Key", "one"}, {"X-Team", "two"}}
 	w, _ := h.add("alpha", good, func(n *webhook.New) { n.Kind, n.Headers = webhook.Log, two })
-	all, err := h.sender.Complete(w, []webhook.Header{{" x-team", ""}, {"X-Key", "other"}, {"X-New", ""}})
+	all, err := h.sender.Complete(w, []webhook.Header{{" x-team", ""}, {"X-Key", "other"}, {"X-New", ""}}, w.Address)
 	if err != nil || !slices.Equal(all, []webhook.Header{{" x-team", "two"}, {"X-Key", "other"}, {"X-New", ""}}) {
 		t.Errorf("completed: %v, %v", all, err)
 	}
@@ -304,8 +304,40 @@ func TestHeadersKeepTheirValues(t *testing.T) {
 	expect.Equal(t, "changes", h.count(`select count(*) from audit_events where action = 'webhook.changed'`), 1)
 	// A value that another webhook keeps is not this one's.
 	other, _ := h.add("beta", good, func(n *webhook.New) { n.Kind = webhook.Log })
-	if all, err := h.sender.Complete(other, []webhook.Header{{"X-Key", ""}}); err != nil || all[0].Value != "" {
+	if all, err := h.sender.Complete(other, []webhook.Header{{"X-Key", ""}}, other.Address); err != nil || all[0].Value != "" {
 		t.Errorf("completed by a neighbour's: %v, %v", all, err)
+	}
+}
+
+// Another host gets none of the values that were given for this one: a person who may change a
+// webhook would read them there.
+func TestHeadersStayWithTheirHost(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	w, _ := h.add("alpha", good, func(n *webhook.New) { n.Kind, n.Headers = webhook.Log, []webhook.Header{{"X-Key", "one"}} })
+	move := func(address string, headers []webhook.Header) error {
+		return h.try(func(ctx context.Context, tx *db.Tx) error {
+			to := w.Settings
+			to.Address = address
+			_, err := h.sender.Change(ctx, tx, h.owner["alpha"], w, to, headers)
+			return err
+		})
+	}
+	elsewhere := strings.Replace(w.Address, "://", "://other.", 1)
+	if err := move(elsewhere, nil); !errors.Is(err, webhook.ErrHeadersStay) {
+		t.Errorf("to another host: %v", err)
+	}
+	if err := move(w.Address+"/deeper", nil); err != nil {
+		t.Errorf("to another path: %v", err)
+	}
+	if err := move(elsewhere, []webhook.Header{{"X-Key", "two"}}); err != nil {
+		t.Errorf("with a value for the new host: %v", err)
+	}
+	if err := move(elsewhere, []webhook.Header{}); err != nil {
+		t.Errorf("without headers: %v", err)
+	}
+	if all, err := h.sender.Complete(w, []webhook.Header{{"X-Key", ""}}, elsewhere); err != nil || all[0].Value != "" {
+		t.Errorf("completed for another host: %v, %v", all, err)
 	}
 }
 

@@ -166,6 +166,8 @@ var (
 	ErrHeaderKind  = fault.Field("headers", "webhook.headers_of_log")
 	ErrHeaderName  = fault.Field("headers", "webhook.header_name")
 	ErrHeaderValue = fault.Field("headers", "webhook.header_value")
+	// ErrHeadersStay keeps the secret that one receiver is shown from reaching another one.
+	ErrHeadersStay = fault.Field("address", "webhook.headers_stay")
 	ErrReplay      = fault.Field("after", "webhook.replay_ahead")
 	ErrTooOften    = fault.New(fault.Throttled, "webhook.too_often")
 )
