@@ -81,14 +81,14 @@ func TestTheReleaseBeforeServesOnTheNewSchema(t *testing.T) {
 	link := setupLink.FindString(old.out.String())
 	c := browser(t)
 	get(t, c, link)
-	at, body, err := sendTo(c, link, url.Values{
+	at, _, err := sendTo(c, link, url.Values{
 		"organization": {"Meridian Freight"}, "short_name": {"meridian"}, "name": {"Ana"}, "email": {"ana@meridian.test"},
 		"password": {testPassword}, "repetition": {testPassword},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, body, err = sendTo(c, at, url.Values{"device": {"Phone"}, "kind": {"app"}})
+	at, body, err := sendTo(c, at, url.Values{"device": {"Phone"}, "kind": {"app"}})
 	secret := idptest.SecretIn(body)
 	if err != nil || secret == "" {
 		t.Fatalf("the owner came to %s, %v\n%s", at, err, body)

@@ -203,6 +203,7 @@ func advice(err error) string {
 		return "It may only be read: look whether the address leads to a standby, or the disk is mounted read-only."
 	case db.Full:
 		return "It has no room: look at the space on its disk, and at max_connections."
+	case db.Other:
 	}
 	return "Look whether it runs, at the name, password and certificate, at the rights of its file or role, and at the space on its disk."
 }

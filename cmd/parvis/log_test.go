@@ -88,10 +88,10 @@ func TestManyLinesOfAServerDoNotWait(t *testing.T) {
 		defer flush()
 		line := strings.Repeat("x", linesWaiting/4)
 		for range 3 {
-			log.Info(line)
+			log.Info("many", "line", line)
 		}
 		wrote(t, w)
-		log.Info(line)
+		log.Info("many", "line", line)
 		wrote(t, w, 4)
 	})
 }

@@ -74,12 +74,12 @@ func (c *serveCommand) Run(p *program) error {
 }
 
 // app builds the program on an open installation. There is no other wiring.
-func (s *storage) app(log *slog.Logger, print audit.Printer) (*app.App, error) {
+func (s *storage) app(log *slog.Logger, printer audit.Printer) (*app.App, error) {
 	p := s.plan
 	a, err := app.New(app.Settings{
 		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, Operator: p.operator, SMTP: p.smtp, Links: p.links, Regions: p.regions, Pairs: p.pairs, Proxies: p.proxies,
 		Outbound: outbound.New(p.allow), Resolver: p.resolver,
-		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log, Print: print,
+		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log, Print: printer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)

@@ -87,9 +87,9 @@ func rehearse(ctx context.Context, p *program, copied *db.DB) error {
 	if err != nil {
 		return fmt.Errorf("reading the copy: %w", err)
 	}
-	began := time.Now()
+	began := time.Now() //nolint:forbidigo // How long it takes is what is told.
 	m, err := copied.Migrate(ctx)
-	took := time.Since(began)
+	took := time.Since(began) //nolint:forbidigo // As above.
 	if m.Backup != "" {
 		err = errors.Join(err, os.Remove(m.Backup)) // the copy's own
 	}

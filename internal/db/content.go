@@ -78,7 +78,7 @@ func (d *DB) tableContent(ctx context.Context, table string, columns []string) (
 		t.Rows++
 		for i, c := range columns {
 			h := fnv.New64a()
-			fmt.Fprint(h, values[i].Valid, values[i].String)
+			_, _ = fmt.Fprint(h, values[i].Valid, values[i].String)
 			t.Columns[c] += h.Sum64()
 		}
 		return nil

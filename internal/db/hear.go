@@ -87,7 +87,7 @@ func (d *DB) hearSQLite(ctx context.Context, _ time.Time) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // It is given back.
 	var version int64
 	if err := conn.QueryRowContext(ctx, `pragma data_version`).Scan(&version); err != nil {
 		return err

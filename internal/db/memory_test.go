@@ -3,6 +3,7 @@ package db
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // An answer that was read before a change does not hold, and one that was read after it does; also
@@ -36,6 +37,19 @@ func TestMemoryHoldsWhatWasReadAfterTheChange(t *testing.T) {
 		if m.holds(after, []string{"b"}) || !m.holds(m.stamp(), []string{"b"}) {
 			t.Error("everything changed, and what was read before holds, or what is read now does not")
 		}
+	}
+}
+
+// A time is as long ago as either clock says: one stands still while a machine is suspended, and the
+// other one may be set back.
+func TestAgeByEitherClock(t *testing.T) {
+	now := time.Now()
+	asleep := now.Round(0).Add(time.Hour) // without the clock that runs evenly, as after an hour's suspension
+	if got := age(now, asleep); got < time.Hour {
+		t.Errorf("after an hour in which one clock stood still: %s", got)
+	}
+	if got := age(now, now.Add(2*time.Second)); got != 2*time.Second {
+		t.Errorf("after two seconds: %s", got)
 	}
 }
 

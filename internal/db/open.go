@@ -149,7 +149,7 @@ func (d *DB) pooled(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // It is given back.
 	var pooled bool
 	err = conn.Raw(func(c any) error {
 		var process uint32

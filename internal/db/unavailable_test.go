@@ -109,7 +109,7 @@ func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.
 		began := time.Now()
 		err := calls[name](ctx)
 		if took := time.Since(began); took > 10*time.Second || !db.IsUnavailable(err) {
-			err = fmt.Errorf("%s: %v after %s, want 503 within 10 s", name, err, took)
+			err = fmt.Errorf("%s after %s, want 503 within 10 s: %w", name, took, err)
 		} else {
 			err = nil
 		}
@@ -167,7 +167,7 @@ func TestAFileThatAnotherProgramHoldsIsLeftInTenSeconds(t *testing.T) {
 			began := time.Now()
 			err := d.Update(t.Context(), func(tx *db.Tx) error { return insertLease(t.Context(), tx, "held") })
 			if took := time.Since(began); took > 10*time.Second || !db.IsUnavailable(err) {
-				err = fmt.Errorf("%v after %s, want 503 within 10 s", err, took)
+				err = fmt.Errorf("after %s, want 503 within 10 s: %w", took, err)
 			} else {
 				err = nil
 			}

@@ -112,7 +112,7 @@ func (nowhere) WriteHeader(int)             {}
 
 func open(t testing.TB) *edge.Edge {
 	d, _ := dbtest.Open(t)
-	return edge.New(edge.Settings{DB: d, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))})
+	return edge.New(edge.Settings{DB: d, Base: &url.URL{Scheme: "https", Host: "parvis.example"}, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))}) //nolint:sloglint // The benchmark counts what a line costs.
 }
 
 func ask(e *edge.Edge, path string) *httptest.ResponseRecorder {

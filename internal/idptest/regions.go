@@ -56,7 +56,8 @@ func StartManyRegions(t testing.TB, names ...string) (servers []*Server) {
 }
 
 // Dies makes every connection to the server fail from now on, as that of a region that lost its power.
-func (s *Server) Dies() { s.http.CloseClientConnections(); s.http.Listener.Close() } //nolint:errcheck // It may be closed already.
+func (s *Server) Dies() { s.http.CloseClientConnections(); s.http.Listener.Close() }
+
 // Here returns the id of the server's region.
 func (s *Server) Here() string { return s.Regions.Here }
 
@@ -65,7 +66,7 @@ func (s *Server) Watch(seen func(r *http.Request, asked, answered string)) {
 	var one sync.Mutex
 	inner := s.front.handler
 	s.front.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) //nolint:errcheck // The handler sees what came.
+		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		kept := &copied{ResponseWriter: w}
 		inner.ServeHTTP(kept, r)

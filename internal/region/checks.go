@@ -29,7 +29,7 @@ const askWithin = 5 * time.Second
 func (s *Service) Free(ctx context.Context, display, short string, except ...string) error {
 	names, err := directory.NamesOf(display, short)
 	if err != nil || !s.Asks() {
-		return nil //nolint:nilerr // The names are refused where they are stored, which says why.
+		return nil // the names are refused where they are stored, which says why
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()

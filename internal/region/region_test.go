@@ -48,7 +48,7 @@ func newSide(t *testing.T) *side {
 	t.Helper()
 	s := &side{t: t}
 	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) //nolint:errcheck // The handler sees what came.
+		body, _ := io.ReadAll(r.Body)
 		s.mutex.Lock()
 		s.heard = append(s.heard, string(body))
 		s.mutex.Unlock()

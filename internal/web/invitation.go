@@ -166,7 +166,7 @@ func (s *Server) setup(v *page.Visitor) error {
 func (s *Server) freeElsewhere(v *page.Visitor, token secret.Token) error {
 	ctx := v.R.Context()
 	if directory.BootstrapUsable(ctx, s.site.DB, token, s.site.DB.Now()) != nil {
-		return nil // Found says what is wrong with it
+		return nil //nolint:nilerr // Found says what is wrong with it.
 	}
 	err := s.regions.Free(ctx, v.Form.Get("organization"), v.Form.Get("short_name"))
 	if errors.Is(err, region.ErrUnasked) {

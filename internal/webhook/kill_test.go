@@ -126,7 +126,9 @@ func TestKilledNodesLoseNothing(t *testing.T) {
 		if err := c.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		<-ended
+		if err := <-ended; err == nil {
+			t.Fatal("a node that was killed ended well")
+		}
 	}
 	close(free)
 	c, _ := node()

@@ -99,8 +99,9 @@ func (l *limited) seat(c net.Conn) *place {
 
 // tell logs, at most once a minute, that a network has all its places in use.
 func (l *limited) tell(of netip.Prefix) {
-	if l.log != nil && time.Since(l.told) > time.Minute {
-		l.told = time.Now()
+	now := time.Now() //nolint:forbidigo // Connections are this process's own, and never in the database.
+	if l.log != nil && now.Sub(l.told) > time.Minute {
+		l.told = now
 		l.log.Warn("connections were refused: a network has as many as it may have, and uses them all", "network", of.String(), "most", mostOfNetwork)
 	}
 }

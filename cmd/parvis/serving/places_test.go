@@ -165,14 +165,14 @@ func TestARequestWithTwoLengthsIsRefusedAndItsConnectionClosed(t *testing.T) {
 				r := bufio.NewReader(c)
 				for range before {
 					fmt.Fprint(c, plain)
-					if w, err := http.ReadResponse(r, nil); err != nil || w.StatusCode != http.StatusOK {
+					if w, err := http.ReadResponse(r, nil); err != nil || w.StatusCode != http.StatusOK { //nolint:bodyclose // Its connection is closed below.
 						t.Fatalf("a plain request: %v", err)
 					}
 				}
 				for i := 0; i < len(request); i += step {
 					fmt.Fprint(c, request[i:min(i+step, len(request))])
 				}
-				w, err := http.ReadResponse(r, nil)
+				w, err := http.ReadResponse(r, nil) //nolint:bodyclose // Its connection is closed below.
 				if err != nil || !strings.HasPrefix(w.Status, one.want) {
 					t.Errorf("%s after %d others, %d bytes at once: %v, %v; want %s", one.name, before, step, w, err, one.want)
 					continue
