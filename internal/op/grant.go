@@ -130,7 +130,7 @@ type holder struct {
 // heldJoins find a person's grant unless it has lost what it depends on: its session ended,
 // its user was deactivated, its organization was suspended, its application was forbidden
 // since, or its browser has switched to another organization since. Because these rows are
-// joined, each such end takes effect at once on every node (decision 0011).
+// joined, each such end takes effect at once wherever they are read (decision 0011).
 const heldJoins = `
 	from grants g
 	join clients c on c.id = g.client_id

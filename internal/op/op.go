@@ -5,8 +5,9 @@
 // An authorization request is parsed here; application.Decide alone says which session of the
 // browser it means and what it gets. The application then holds a code, a rotating refresh
 // token and access tokens. All of them depend on one row, the grant, and every use of them
-// reads session, user, organization and application as they are now. So an end takes effect
-// at once on every node; Sweep only tells applications about it.
+// reads session, user, organization and application as they are now, or remembers them until
+// one of these rows changes. So an end takes effect at once here and within a second on every
+// other node; Sweep only tells applications about it.
 //
 //	/par, /device_authorization        an application's server asks first; op/ask continues
 //	/token                             exchanges a code of op/ask for tokens
