@@ -256,7 +256,8 @@ type sweep struct {
 // leaseLasts is how long a node that died keeps the others from its sweeps.
 const leaseLasts = 30 * time.Second
 
-// firstSweep is how long a server that starts answers people before it sweeps for the first time.
+// firstSweep is how long a server that starts answers people before it does what is done less often
+// than each second. Letters wait for it no longer than after any other restart.
 const firstSweep = time.Second
 
 // Run sweeps until ctx ends; one node at a time does each sweep.
@@ -265,16 +266,20 @@ func (a *App) Run(ctx context.Context) {
 	wg.Go(func() { a.Regions.Run(ctx) })
 	for _, s := range a.sweeps {
 		wg.Go(func() {
-			tick := time.NewTicker(min(s.every, firstSweep))
+			first := firstSweep
+			if s.every <= firstSweep {
+				first = time.Millisecond
+			}
+			tick := time.NewTicker(first)
 			defer tick.Stop()
-			for first := true; ; first = false {
+			for begins := true; ; begins = false {
 				select {
 				case <-ctx.Done():
 					a.endLease(context.WithoutCancel(ctx), s)
 					return
 				case <-tick.C:
 				}
-				if first {
+				if begins {
 					tick.Reset(s.every)
 				}
 				a.sweepOnce(ctx, s)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"strings"
 )
 
 // How long SQLite makes a commit of the writer wait: until the disk has it, or only until the
@@ -29,7 +30,7 @@ func (d *DB) Lax(ctx context.Context, each func(scan func(...any) error) error, 
 
 // exec runs one statement as its own transaction.
 func (d *DB) exec(ctx context.Context, p *pool, each func(scan func(...any) error) error, query string, args []any) error {
-	if d.dialect != sqliteDialect {
+	if d.dialect != sqliteDialect || strings.HasPrefix(query, "pragma ") { // which acts outside of transactions
 		return d.rows(ctx, p, each, query, args)
 	}
 	return d.run(ctx, p, &sql.TxOptions{}, func(tx *Tx) error { return tx.Rows(ctx, each, query, args...) })

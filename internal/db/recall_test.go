@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -322,14 +323,11 @@ func TestALateCommitIsHeard(t *testing.T) {
 		began, end := make(chan struct{}), make(chan struct{})
 		done := make(chan error)
 		go func() {
-			first := true
+			begins := sync.OnceFunc(func() { close(began) }) // Update may run this more than once
 			done <- other.Update(ctx, func(tx *db.Tx) error {
 				err := bump("org_1")(tx)
-				if first {
-					first = false //nolint:wastedassign // Update may run this again after a lost race.
-					close(began)
-					<-end
-				}
+				begins()
+				<-end
 				return err
 			})
 		}()

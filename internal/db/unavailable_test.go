@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,8 +158,9 @@ func TestAFileThatAnotherProgramHoldsIsLeftInTenSeconds(t *testing.T) {
 	began := make(chan bool)
 	release := make(chan bool)
 	held := make(chan error)
+	begins := sync.OnceFunc(func() { close(began) }) // Update may run this more than once
 	go func() {
-		held <- other.Update(t.Context(), func(*db.Tx) error { close(began); <-release; return nil })
+		held <- other.Update(t.Context(), func(*db.Tx) error { begins(); <-release; return nil })
 	}()
 	<-began
 	ended := make(chan error)

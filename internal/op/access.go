@@ -180,7 +180,7 @@ type heldNow struct {
 // where another node changed something.
 func (g *grants) held(ctx context.Context, p *Provider, org directory.OrgID, id string) (holder, bool, error) {
 	got, err := g.answers.Ask(p.DB, grantKey{org, id}, func() (heldNow, []string, error) {
-		h, found, err := p.held(ctx, p.DB, `g.org_id = $1 and g.id = $2`, string(org), id)
+		h, found, err := heldRow(ctx, p.DB, p.Sessions, `g.org_id = $1 and g.id = $2`, string(org), id)
 		if !found {
 			return heldNow{}, nil, err
 		}

@@ -143,15 +143,19 @@ const heldJoins = `
 // held returns the person's grant that where selects. found is false if there is none, or if
 // it has lost what it depends on. The caller still has to look at EndedAt and EndsAt.
 func (p *Provider) held(ctx context.Context, r db.Reader, where string, args ...any) (h holder, found bool, err error) {
+	h, found, err = heldRow(ctx, r, p.Sessions, where, args...)
+	return h, found && h.visit.Open(p.DB.Now()), err
+}
+
+// heldRow is held without what time decides, which may be remembered.
+func heldRow(ctx context.Context, r db.Reader, sessions *session.Door, where string, args ...any) (h holder, found bool, err error) {
 	var v session.Row
 	found, err = r.One(ctx, slices.Concat(h.targets(), h.client.Targets(), v.Targets(), h.place.Targets()), `
 		select `+grantColumns+`, `+application.Columns+`, `+session.VisitColumns+`, `+application.PlaceColumns+heldJoins+` and `+where, args...)
 	if err != nil || !found {
 		return holder{}, false, err
 	}
-	if h.visit, found = p.Sessions.Alive(v, p.DB.Now()); !found {
-		return holder{}, false, nil
-	}
+	h.visit = sessions.Joined(v)
 	// A scope that was removed from the registration is removed from its grants too.
 	h.Scope = slices.DeleteFunc(h.Scope, func(s string) bool { return !h.client.Has(s) })
 	if h.place.Audience == application.SomeGroups || h.needsGroups() {

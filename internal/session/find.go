@@ -94,11 +94,11 @@ func (w *Row) Targets() []any {
 		&u.ID, &u.Email, &u.Name, &u.GivenName, &u.FamilyName, &u.Role, &u.Language, &u.TimeZone, (*db.Time)(&u.CreatedAt), (*db.Time)(&u.EmailSince), (*db.Time)(&u.ProfileSince), &o.ID, &o.ShortName, &o.DisplayName)
 }
 
-// Alive returns the visit that a row holds, as far as VisitColumns go, and reports whether time
-// has not ended the session. No browser showed a token for it, so it proves nothing fresh.
-func (d *Door) Alive(w Row, now time.Time) (Visit, bool) {
+// Joined returns the visit that a row holds, as far as VisitColumns go. Time may have ended its
+// session: Open knows. No browser showed a token for it, so it proves nothing fresh.
+func (d *Door) Joined(w Row) Visit {
 	w.Rules = d.rulesIn(w.idle, w.absolute)
-	return w.Visit, w.Open(now)
+	return w.Visit
 }
 
 // rulesIn returns the lifetimes that two columns hold; null means the default.
@@ -110,8 +110,9 @@ func (d *Door) rulesIn(idle, absolute *int64) Rules {
 	return d.effective(set)
 }
 
-// judge says what a token opens, given the row that was found for it.
-func (d *Door) judge(w *visitRow, now time.Time) Found {
+// judge says what a token opens, given the row that was found for it, unless time has ended the
+// session.
+func (d *Door) judge(w *visitRow) Found {
 	w.Rules = d.rulesIn(w.idle, w.absolute)
 	switch {
 	case w.Browser.copied:
@@ -120,8 +121,6 @@ func (d *Door) judge(w *visitRow, now time.Time) Found {
 		// Issued together with the token that superseded this one: somebody who planted this
 		// one must not get what came later (SES-1).
 		return Nothing
-	case w.over(now):
-		return Nothing
 	}
 	return Open
 }
@@ -129,6 +128,20 @@ func (d *Door) judge(w *visitRow, now time.Time) Found {
 // Find returns, with one statement, the visit that a cookie opens in an organization.
 // shortNameKey is folded (directory.OrganizationKey).
 func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortNameKey string, now time.Time) (Visit, Found, error) {
+	v, what, err := d.stored(ctx, r, token, shortNameKey, now)
+	return timely(v, what, now, err)
+}
+
+// timely returns what was found unless time has ended the session.
+func timely(v Visit, what Found, now time.Time, err error) (Visit, Found, error) {
+	if err != nil || what == Nothing || what == Open && v.over(now) {
+		return Visit{}, Nothing, err
+	}
+	return v, what, nil
+}
+
+// stored is Find for sessions that time may have ended.
+func (d *Door) stored(ctx context.Context, r db.Reader, token secret.Token, shortNameKey string, now time.Time) (Visit, Found, error) {
 	if token.IsZero() {
 		return Visit{}, Nothing, nil
 	}
@@ -144,7 +157,7 @@ func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortN
 		return Visit{}, Nothing, err
 	}
 	w.Browser = w.browser.browser(token, now)
-	what := d.judge(&w, now)
+	what := d.judge(&w)
 	if what == Nothing {
 		return Visit{}, Nothing, nil
 	}
@@ -166,18 +179,15 @@ func (d *Door) Recalled(ctx context.Context, at *db.DB, token secret.Token, shor
 		return Visit{}, Nothing, nil
 	}
 	got, err := d.visits.Ask(at, visitKey{token.Hash(secret.Browser), shortNameKey}, func() (found, []string, error) {
-		v, what, err := d.Find(ctx, at, token, shortNameKey, now)
+		v, what, err := d.stored(ctx, at, token, shortNameKey, now)
 		v.Browser.token = secret.Token{}
 		if what != Open || v.Browser.Superseded {
 			return found{v, what}, nil, err
 		}
 		return found{v, what}, []string{v.Browser.ID, v.Session.ID, string(v.User.ID), string(v.Session.OrgID)}, err
 	})
-	if err != nil || got.what == Nothing || got.visit.over(now) {
-		return Visit{}, Nothing, err
-	}
 	got.visit.Browser.token = token
-	return got.visit, got.what, nil
+	return timely(got.visit, got.what, now, err)
 }
 
 // Visits lists every open session of a browser, the one used last first: the users who are
@@ -193,9 +203,11 @@ func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now 
 			return err
 		}
 		w.Browser = w.browser.browser(token, now)
-		switch d.judge(&w, now) {
+		switch d.judge(&w) {
 		case Open:
-			open = append(open, w.Visit)
+			if w.Open(now) {
+				open = append(open, w.Visit)
+			}
 		case Stolen:
 			stolen = &w.Visit
 		case Nothing:
@@ -230,7 +242,7 @@ func (d *Door) Neighbours(ctx context.Context, r db.Reader, v Visit, now time.Ti
 			return err
 		}
 		w.Browser = v.Browser
-		if d.judge(&w, now) == Open {
+		if d.judge(&w) == Open && w.Open(now) {
 			open = append(open, Neighbour{w.Organization.DisplayName, w.Organization.ShortName, w.User.Name, s.ID == v.Session.ID})
 		}
 		return nil
