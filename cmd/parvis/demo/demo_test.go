@@ -199,8 +199,8 @@ func TestTheOtherRegionIsReachedAndSharesNothing(t *testing.T) {
 		other := map[string]string{"meridian": "cobalt", "cobalt": "meridian"}[short]
 		// It asks the other region, which knows the name, and leads there.
 		there := map[string]string{told.Address: told.Other, told.Other: told.Address}[region]
-		if _, at, _ := do(t, c, request(t, region+"/o/"+other, nil)); !strings.HasPrefix(at, there+"/") {
-			t.Errorf("%s leads to %s for %s", region, at, other)
+		if _, at, what := do(t, c, request(t, region+"/o/"+other, nil)); !strings.Contains(what, `href="`+there+`/`) {
+			t.Errorf("%s leads to %s for %s: %s", region, at, other, what)
 		}
 	}
 	// Somebody who is not known in the first region is led to the other one.
