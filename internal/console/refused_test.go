@@ -139,7 +139,7 @@ func (w *world) stored(t *testing.T) map[string]string {
 	all := map[string]string{}
 	for _, name := range names {
 		switch name {
-		case "audit_events", "audit_seals", "audit_logs", "audit_tiles", "audit_checkpoints", "audit_keys", "limits", "leases", "attempts", "browsers", "replays", "upstream_traces":
+		case "audit_events", "audit_seals", "audit_logs", "audit_tiles", "audit_checkpoints", "audit_keys", "limits", "leases", "changes", "nodes", "attempts", "browsers", "replays", "upstream_traces":
 		default:
 			all[name] = dbtest.Dump(t, w.DB, name)
 		}
