@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -308,10 +309,10 @@ func TestWhatIsWrongWithAPeerIsNamed(t *testing.T) {
 func TestADeadRegionIsWaitedForOnce(t *testing.T) {
 	eu, us := pair(t)
 	us.organization("Alpha Works", "alpha")
-	var asked int
+	var asked atomic.Int64
 	hangs := make(chan struct{})
 	dead := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked++
+		asked.Add(1)
 		select {
 		case <-hangs:
 		case <-r.Context().Done():
@@ -326,8 +327,8 @@ func TestADeadRegionIsWaitedForOnce(t *testing.T) {
 			t.Fatalf("%+v", f)
 		}
 	}
-	if asked != 1 {
-		t.Errorf("it was asked %d times", asked)
+	if n := asked.Load(); n != 1 {
+		t.Errorf("it was asked %d times", n)
 	}
 	eu.Patience = time.Minute
 	eu.peers[0].Address, eu.peers[0].client = alive, outbound.New(nil).Peer(alive)
