@@ -40,6 +40,18 @@ func TestMemoryHoldsWhatWasReadAfterTheChange(t *testing.T) {
 	}
 }
 
+// Nothing is remembered for longer than a minute, whatever was heard.
+func TestNothingIsRememberedForLongerThanAMinute(t *testing.T) {
+	d, now := &DB{memory: &memory{}}, time.Now()
+	for ago, want := range map[time.Duration]bool{59 * time.Second: true, 61 * time.Second: false} {
+		var r Recall[string, int]
+		r.put("a", recalled[int]{value: 1, hangs: []string{"a"}, read: now.Add(-ago)})
+		if _, got := r.get(d, "a", now); got != want {
+			t.Errorf("what was read %s ago is remembered: %v", ago, got)
+		}
+	}
+}
+
 // A time is as long ago as either clock says: one stands still while a machine is suspended, and the
 // other one may be set back.
 func TestAgeByEitherClock(t *testing.T) {
