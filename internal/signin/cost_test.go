@@ -64,7 +64,7 @@ func writers(t *testing.T, d *db.DB) map[string]bool {
 		return all
 	}
 	all := map[string]bool{}
-	// A process says in nodes every 20 seconds that it is there.
+	// Every 20 seconds a process that writes announces itself in nodes.
 	for _, table := range read(`select table_name from information_schema.tables where table_schema = current_schema() and table_name <> 'nodes'`) {
 		for _, x := range read("select distinct cast(xmin as text) from " + table) {
 			all[x] = true
