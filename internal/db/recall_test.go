@@ -49,11 +49,18 @@ func (a *asker) ask(id string) bool {
 	return a.reads == before
 }
 
-// falls reports whether what hangs on an id is forgotten by a deed. What hangs on nothing shows that
-// the memory was in use all the time: on a slow machine, a second may pass meanwhile.
+// falls reports whether what hangs on an id is forgotten by a deed, which can be done many times.
 func (a *asker) falls(id string, deed func()) bool {
 	a.t.Helper()
+	return a.tries(func() (string, func()) { return id, deed })
+}
+
+// tries is falls for deeds that can be done once: begin makes what each needs. What hangs on nothing
+// shows that the memory was in use all the time: on a slow machine, a second may pass meanwhile.
+func (a *asker) tries(begin func() (id string, deed func())) bool {
+	a.t.Helper()
 	for range 100 {
+		id, deed := begin()
 		a.hear()
 		a.ask(id)
 		a.ask("control")
@@ -153,41 +160,31 @@ func TestEveryWriteOfAWatchedTableIsTold(t *testing.T) {
 			t.Errorf("a new row of %s is told nobody", table)
 		}
 	}
-	for i := range rows(0) {
-		n := 0
-		// Each try writes rows of its own, since a try may have to be made again.
-		try := func(what string, columns []string, run func(r row)) {
+	n := 0
+	for i, like := range rows(0) {
+		check := func(what string, columns []string, deed func(r row) string) {
 			for _, column := range columns {
-				table := rows(0)[i].table
-				for range 1 {
+				if !a.tries(func() (string, func()) {
 					n++
-					all := rows(1000*i + n)
+					all := rows(n) // those of another try are there already
 					for _, r := range all[:i] {
 						do(t, d, r.insert)
 					}
 					if what != "insert" {
 						do(t, d, all[i].insert)
 					}
-					id := all[i].ids[column]
-					if id == "" {
-						t.Fatalf("the row of %s has no %s", table, column)
+					if all[i].ids[column] == "" {
+						t.Fatalf("the row of %s has no %s", like.table, column)
 					}
-					done := false
-					if !a.falls(id, func() {
-						if !done {
-							run(all[i])
-						}
-						done = true
-					}) {
-						t.Errorf("%s %s: what hangs on its %s is still remembered", what, table, column)
-					}
+					return all[i].ids[column], func() { do(t, d, deed(all[i])) }
+				}) {
+					t.Errorf("%s %s: what hangs on its %s is still remembered", what, like.table, column)
 				}
 			}
 		}
-		table := rows(0)[i].table
-		try("insert", added[table], func(r row) { do(t, d, r.insert) })
-		try("update", tables[table], func(r row) { do(t, d, r.update) })
-		try("delete", tables[table], func(r row) { do(t, d, r.remove) })
+		check("insert", added[like.table], func(r row) string { return r.insert })
+		check("update", tables[like.table], func(r row) string { return r.update })
+		check("delete", tables[like.table], func(r row) string { return r.remove })
 	}
 }
 

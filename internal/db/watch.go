@@ -2,6 +2,7 @@ package db
 
 import (
 	"hash/fnv"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -36,13 +37,7 @@ var watched = map[string]watch{
 // watchHash tells processes that watch other tables from this one.
 var watchHash = func() string {
 	h := fnv.New64a()
-	for _, table := range slices.Sorted(func(yield func(string) bool) {
-		for table := range watched {
-			if !yield(table) {
-				return
-			}
-		}
-	}) {
+	for _, table := range slices.Sorted(maps.Keys(watched)) {
 		h.Write([]byte(table + "(" + strings.Join(watched[table].row, " ") + "|" + strings.Join(watched[table].added, " ") + ")"))
 	}
 	return strconv.FormatUint(h.Sum64(), 36)
