@@ -1,6 +1,7 @@
 package page
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -148,6 +149,9 @@ func (v *Visitor) LeadElsewhere(e Elsewhere) error {
 		ids = e.Silent
 	}
 	p := elsewherePage{Organization: e.Organization, Silent: len(e.Known) == 0, Back: OrganizationLink(e.Organization)}
+	if e.Organization != "" && v.R.Method == http.MethodPost { // to the form, which may go on with a sign-in for an application
+		p.Back = Region{}.link(v.R.URL.EscapedPath(), e.Organization, e.Email)
+	}
 	for _, r := range v.site.Regions.All {
 		if slices.Contains(ids, r.ID) {
 			p.Regions = append(p.Regions, leaving{r.name(v.Language()), r.link(e.Path, e.Organization, e.Email), true})

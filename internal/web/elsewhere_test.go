@@ -118,6 +118,24 @@ func TestADeadRegionIsAChoiceAndDelaysNobody(t *testing.T) {
 	idptest.Want(t, signIn(b, "/sign-in", "nobody@omega.example", "wrong"), idptest.Status(422), idptest.Says("signin.failed"))
 }
 
+// Somebody who mistypes the name on the way to a page types it again and still comes there, although a
+// region is dead.
+func TestAMistypedNameDoesNotEndASignIn(t *testing.T) {
+	t.Parallel()
+	eu, us := idptest.StartRegions(t)
+	eu.Join(t, eu.Organization(t, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Member)
+	us.Dies()
+	b := eu.Browser(t)
+	asked := b.Get("/o/alpha/account/sessions").URL.Path
+	p := idptest.Want(t, b.Post(asked, url.Values{"email": {"ana@alpha.example"}, "password": {idptest.Password}, "organization": {"alpa"}}), idptest.Says("page.elsewhere_title"))
+	back := asked + "?organization=alpa#email=ana%40alpha.example"
+	if !slices.Contains(p.Links(), back) {
+		t.Fatalf("it leads to %v", p.Links())
+	}
+	p = idptest.Want(t, b.Get(back), idptest.Input("organization", "alpa")).Form("main").Fill("organization", "alpha").Fill("email", "ana@alpha.example").Fill("password", idptest.Password).Submit("")
+	idptest.Want(t, p, idptest.Status(200), idptest.Path("/o/alpha/account/sessions"))
+}
+
 // holds gives an organization a proven domain and a provider, as the rows say it.
 func holds(t *testing.T, s *idptest.Server, org directory.Organization, domain string, only bool) {
 	t.Helper()
@@ -179,6 +197,9 @@ func TestTwoRegionsThatKnowANameAreAQuestion(t *testing.T) {
 		if links := p.Links(); !slices.Contains(links, s.URL+"/forgot-password?organization=omega#email=o%40omega.example") {
 			t.Errorf("it leads to %v", links)
 		}
+	}
+	if links := p.Links(); !slices.Contains(links, "/forgot-password?organization=omega#email=o%40omega.example") {
+		t.Errorf("the form is not among %v", links)
 	}
 	if slices.ContainsFunc(p.Links(), func(l string) bool { return strings.HasPrefix(l, eu.URL) }) || p.Has("meta", "http-equiv", "refresh") {
 		t.Errorf("it leads by itself, or here: %v", p.Links())
