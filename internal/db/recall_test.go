@@ -439,8 +439,8 @@ func TestHeardChangesAreSwept(t *testing.T) {
 	}
 }
 
-// Whoever asks has the next hearing begun, also where a pooler stands between.
-func TestWhoAsksIsSoonRemembered(t *testing.T) {
+// A question has the next hearing begun, also where a pooler stands between.
+func TestAnswersAreSoonRemembered(t *testing.T) {
 	t.Parallel()
 	a := newAsker(t, dbtest.OpenAt(t, dbtest.Address(t)))
 	for until := time.Now().Add(30 * time.Second); !a.ask("x"); time.Sleep(time.Millisecond) {
