@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"parvis/internal/i18n"
+	"parvis/internal/naming"
 )
 
 // Region is one installation of a deployment, with a database, keys and an address of its own.
@@ -104,7 +105,7 @@ func (v *Visitor) Leave(to Region, path, organization, email string) error {
 // whichever field it was typed.
 func (r Region) link(path, organization, email string) string {
 	query, behind := url.Values{}, url.Values{}
-	if organization = carried(organization); strings.Contains(organization, "@") {
+	if organization = carried(organization); strings.Contains(organization+naming.OrganizationKey(organization), "@") {
 		behind.Set(organizationField, organization)
 	} else if organization != "" {
 		query.Set(organizationField, organization)
@@ -147,7 +148,10 @@ func (v *Visitor) LeadElsewhere(e Elsewhere) error {
 	if len(ids) == 0 {
 		ids = e.Silent
 	}
-	p := elsewherePage{Organization: e.Organization, Silent: len(e.Known) == 0, Back: OrganizationLink(e.Organization)}
+	p := elsewherePage{Organization: e.Organization, Silent: len(e.Known) == 0, Back: OrganizationPath}
+	if e.Organization != "" { // the same question here, with what was typed
+		p.Back = Region{}.link(e.Path, e.Organization, e.Email)
+	}
 	for _, r := range v.site.Regions.All {
 		if slices.Contains(ids, r.ID) {
 			p.Regions = append(p.Regions, leaving{r.name(v.Language()), r.link(e.Path, e.Organization, e.Email), true})
