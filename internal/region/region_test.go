@@ -267,7 +267,7 @@ func TestAnAnswerIsThePeersAndForTheQuestion(t *testing.T) {
 			t.Errorf("an answer %s is believed: %d", what, l)
 		}
 	}
-	// Nor does whoever answers there write to the operator's terminal.
+	// Nor does what answers there reach the operator's terminal as it is.
 	for _, a := range []answer{{Refused: "key\x1b[2J"}, {Refused: wrongRegion, Region: "ap\x1b[2J"}} {
 		var trouble Trouble
 		if _, err := a.judge(p, q, eu.DB.Now()); !errors.As(err, &trouble) || trouble.Why != string(unreadable) || trouble.Region != "" {
