@@ -176,6 +176,7 @@ var unscoped = map[string]string{
 	"directory: select ⟨⟩, coalesce(o.id = ( select f.org_id from former":                          "look-up by a name, which returns the organization that has or had it",
 	"directory: select org_id, short_name_key, short_name_skeleton from former":                    "region: the names of every organization, which another region may ask for",
 	"region: select c.org_id, o.short_name, o.display_name, c.peer":                                "operator: names that another region has too, of every organization",
+	"region: select distinct c.peer from region_checks":                                            "sweep: regions with which something is open",
 	"region: select o.id, o.short_name, o.display_name from organizations o left":                  "sweep: which organizations another region is to be asked about",
 	"directory: delete from former_short_names where ends":                                         "sweep",
 	"directory: delete from former_short_names where short_name_key":                               "installation: who takes a name takes it from whoever had it",

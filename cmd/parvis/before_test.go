@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,14 +149,19 @@ func browser(t *testing.T) *http.Client {
 func rehearsed(t *testing.T, program, dir string, env []string) {
 	t.Helper()
 	args := []string{"upgrade", "--rehearse"}
-	if onPostgres() {
-		if _, errors, code := parvis(t, dir, env, args...); code == 0 || !strings.Contains(errors, "pg_dump") {
-			t.Errorf("without a copy: %d, %s", code, errors)
+	refused := func(want string, more ...string) {
+		t.Helper()
+		if _, errors, code := parvis(t, dir, env, append(slices.Clone(args), more...)...); code == 0 || !strings.Contains(errors, want) {
+			t.Errorf("with %v it ended with %d and said %s, want %q", more, code, errors, want)
 		}
-		itself := strings.TrimPrefix(env[len(env)-1], "PARVIS_DATABASE=")
-		if _, errors, code := parvis(t, dir, env, append(args, "--on", itself)...); code == 0 || !strings.Contains(errors, "the database itself") {
-			t.Errorf("on the database itself: %d, %s", code, errors)
-		}
+	}
+	if !onPostgres() {
+		refused("leave --on out", "--on", filepath.Join(t.TempDir(), "copy.db"))
+	} else {
+		refused("pg_dump")
+		refused("pg_dump", "--on", filepath.Join(t.TempDir(), "copy.db"))
+		refused("the database itself", "--on", strings.TrimPrefix(env[len(env)-1], "PARVIS_DATABASE="))
+		refused("the copy is empty", "--on", dbtest.Empty(t))
 		copied := dbtest.Empty(t)
 		if out, err := exec.Command(program, "migrate", "--data", t.TempDir(), "--database", copied).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)

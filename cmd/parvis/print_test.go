@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"parvis/internal/db"
 	"parvis/internal/dbtest"
 )
 
@@ -13,9 +15,10 @@ import (
 // or what concerns no organization.
 func TestServePrintsTheAuditLog(t *testing.T) {
 	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
-	env := environment()
+	env, database := environment(), filepath.Join(dir, "data", "parvis.db")
 	if onPostgres() {
-		env = environment("PARVIS_DATABASE=" + dbtest.Address(t))
+		database = dbtest.Address(t)
+		env = environment("PARVIS_DATABASE=" + database)
 	}
 	p := start(t, dir, base, append(env, "PARVIS_AUDIT_PRINT=all"))
 	owner(t, p)
@@ -54,13 +57,33 @@ func TestServePrintsTheAuditLog(t *testing.T) {
 		}
 	}
 	run("organization", "suspend", "meridian")
-	time.Sleep(1500 * time.Millisecond) // it is sealed first
+	awaitSealed(t, database, "organization.suspended")
 	run("rotate-keys")
 	for _, e := range awaitPrinted(t, p, "key.created") {
 		if e["organization"] != nil {
 			t.Errorf("an organization's event was printed: %v", e)
 		}
 	}
+}
+
+// awaitSealed waits until a server has sealed an event, which it prints before it seals any later one.
+func awaitSealed(t *testing.T, address, action string) {
+	t.Helper()
+	d, err := db.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 600 {
+		var leaf int
+		if sealed, err := d.One(t.Context(), db.Into(&leaf), `select leaf from audit_events where action = $1 and leaf is not null`, action); err != nil {
+			t.Fatal(err)
+		} else if sealed {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("no %s was sealed", action)
 }
 
 // awaitPrinted returns the events that a server printed, once one with an action is among them.

@@ -41,6 +41,9 @@ func (c *upgradeCommand) Run(p *program) error {
 // copied returns the open copy of a database, and what removes it.
 func (c *upgradeCommand) copied(ctx context.Context, d *db.DB, plan plan) (*db.DB, func() error, error) {
 	if !db.IsPostgres(plan.database) {
+		if c.On != "" {
+			return nil, nil, errors.New("a copy of an SQLite database is made beside it, and removed: leave --on out")
+		}
 		path := fmt.Sprintf("%s.rehearsal-%s", d.Path(), d.Now().UTC().Format("20060102T150405Z"))
 		if err := d.Backup(ctx, path); err != nil {
 			return nil, nil, fmt.Errorf("copying the database: %w", err)
@@ -60,7 +63,7 @@ func (c *upgradeCommand) copied(ctx context.Context, d *db.DB, plan plan) (*db.D
 		}
 		return copied, remove, nil
 	}
-	if c.On == "" {
+	if !db.IsPostgres(c.On) {
 		return nil, nil, errors.New("a copy of a PostgreSQL database is made with its own tools, and then named with --on: " +
 			"createdb parvis_copy; pg_dump --format=custom parvis | pg_restore --dbname=parvis_copy")
 	}
@@ -80,8 +83,11 @@ func (c *upgradeCommand) copied(ctx context.Context, d *db.DB, plan plan) (*db.D
 
 // rehearse migrates a copy and prints what there is to be said of it.
 func rehearse(ctx context.Context, p *program, copied *db.DB) error {
-	if empty, err := copied.Empty(ctx); err != nil || empty {
-		return errors.Join(err, errors.New("the copy is empty"))
+	switch empty, err := copied.Empty(ctx); {
+	case err != nil:
+		return fmt.Errorf("reading the copy: %w", err)
+	case empty:
+		return errors.New("the copy is empty")
 	}
 	before, err := copied.Content(ctx)
 	if err != nil {

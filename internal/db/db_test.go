@@ -273,6 +273,15 @@ func TestBackupIsACompleteDatabase(t *testing.T) {
 	if err := d.Backup(ctx, copied); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a backup over an existing file: %v, want a refusal", err)
 	}
+	half := filepath.Join(t.TempDir(), "half.db")
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := d.Backup(gone, half); err == nil {
+		t.Error("a backup that was given up succeeded")
+	}
+	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a backup that failed left a file (%v)", err)
+	}
 }
 
 func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {

@@ -147,8 +147,10 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	_, err = d.write.ExecContext(ctx, "vacuum into $1", path)
-	return err
+	if _, err = d.write.ExecContext(ctx, "vacuum into $1", path); err != nil {
+		return errors.Join(err, os.Remove(path)) // half a copy would look like a whole one
+	}
+	return nil
 }
 
 // Lease lets one node at a time do repeated work. It reports whether holder may do the work

@@ -129,7 +129,7 @@ func (d *DB) openPostgres(ctx context.Context, address string) error {
 	// Statements that the server keeps by name belong to one of its connections, and a pooler
 	// gives the next transaction another one. So only their descriptions are kept, here.
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-	err = d.Close()
+	err = d.write.Close() // and nothing else: Close would end hearing too
 	d.usePostgres(cfg)
 	return err
 }

@@ -436,6 +436,17 @@ func TestHeardChangesAreSwept(t *testing.T) {
 	}
 }
 
+// A question has the next hearing begun, also where a pooler stands between.
+func TestAnswersAreSoonRemembered(t *testing.T) {
+	t.Parallel()
+	a := newAsker(t, dbtest.OpenAt(t, dbtest.Address(t)))
+	for until := time.Now().Add(30 * time.Second); !a.ask("x"); time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("nothing is ever remembered")
+		}
+	}
+}
+
 // Nothing is remembered where it is turned off, or of what cannot be heard.
 func TestNothingIsRememberedUnheard(t *testing.T) {
 	t.Parallel()

@@ -84,6 +84,8 @@ func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.
 	ctx := t.Context()
 	none := func(func(...any) error) error { return nil }
 	lease := func(tx *db.Tx) error { return insertLease(ctx, tx, "silent") }
+	begun, silent := make(chan bool, 100), make(chan bool)
+	falls := func() { begun <- true; <-silent } // in mid-transaction, until the wire is silent
 	calls := map[string]func(context.Context) error{
 		"one":               func(ctx context.Context) error { _, err := d.One(ctx, db.Into(new(int)), `select 1`); return err },
 		"rows":              func(ctx context.Context) error { return d.Rows(ctx, none, `select 1`) },
@@ -96,13 +98,13 @@ func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.
 				if err := lease(tx); err != nil {
 					return err
 				}
-				time.Sleep(100 * time.Millisecond) // until the wire is silent
+				falls()
 				_, err := tx.Exec(ctx, `delete from leases where name = 'silent'`)
 				return err
 			})
 		},
 		"before the commit": func(ctx context.Context) error {
-			return d.Update(ctx, func(tx *db.Tx) error { time.Sleep(100 * time.Millisecond); return nil })
+			return d.Update(ctx, func(*db.Tx) error { falls(); return nil })
 		},
 	}
 	ended := make(chan error)
@@ -120,9 +122,14 @@ func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.
 	for _, name := range []string{"in mid-transaction", "before the commit"} {
 		go ask(name)
 		n++
+		select {
+		case <-begun:
+		case err := <-ended:
+			t.Fatalf("%s ended before the silence: %v", name, err)
+		}
 	}
-	time.Sleep(50 * time.Millisecond)
 	w.Silence()
+	close(silent)
 	for range 6 { // more than there are connections
 		for name := range calls {
 			go ask(name)

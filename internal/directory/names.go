@@ -14,8 +14,8 @@ type Names struct {
 	DisplaySkeleton string // empty for a former short name
 }
 
-// keys returns how what people type is compared with an organization's names.
-func (o Organization) keys() []string {
+// Keys returns how what people type is compared with an organization's names.
+func (o Organization) Keys() []string {
 	return []string{naming.OrganizationKey(o.ShortName), naming.OrganizationKey(o.DisplayName), naming.OrganizationKey(o.Distinct())}
 }
 
@@ -27,7 +27,7 @@ func NamesOf(display, short string) (Names, error) {
 	}
 	s, err := naming.ParseShortName(short)
 	return Names{
-		Keys: Organization{DisplayName: d, ShortName: s.Text}.keys(), ShortSkeleton: s.Skeleton, DisplaySkeleton: naming.DisplaySkeleton(d),
+		Keys: Organization{DisplayName: d, ShortName: s.Text}.Keys(), ShortSkeleton: s.Skeleton, DisplaySkeleton: naming.DisplaySkeleton(d),
 	}, err
 }
 
@@ -38,7 +38,7 @@ func EachName(ctx context.Context, r db.Reader, each func(OrgID, Names)) error {
 		var o Organization
 		var n Names
 		err := scan(&o.ID, &o.ShortName, &o.DisplayName, &n.ShortSkeleton, &n.DisplaySkeleton)
-		n.Keys = o.keys()
+		n.Keys = o.Keys()
 		each(o.ID, n)
 		return err
 	}, `select id, short_name, display_name, short_name_skeleton, display_name_skeleton from organizations`); err != nil {

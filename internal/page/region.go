@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"parvis/internal/i18n"
+	"parvis/internal/naming"
 )
 
 // Region is one installation of a deployment, with a database, keys and an address of its own.
@@ -105,7 +106,7 @@ func (v *Visitor) Leave(to Region, path, organization, email string) error {
 // whichever field it was typed.
 func (r Region) link(path, organization, email string) string {
 	query, behind := url.Values{}, url.Values{}
-	if organization = carried(organization); strings.Contains(organization, "@") {
+	if organization = carried(organization); strings.Contains(organization+naming.OrganizationKey(organization), "@") {
 		behind.Set(organizationField, organization)
 	} else if organization != "" {
 		query.Set(organizationField, organization)
@@ -148,9 +149,13 @@ func (v *Visitor) LeadElsewhere(e Elsewhere) error {
 	if len(ids) == 0 {
 		ids = e.Silent
 	}
-	p := elsewherePage{Organization: e.Organization, Silent: len(e.Known) == 0, Back: OrganizationLink(e.Organization)}
-	if e.Organization != "" && v.R.Method == http.MethodPost { // to the form, which may go on with a sign-in for an application
-		p.Back = Region{}.link(v.R.URL.EscapedPath(), e.Organization, e.Email)
+	p := elsewherePage{Organization: e.Organization, Silent: len(e.Known) == 0, Back: OrganizationPath}
+	if e.Organization != "" { // the same question here, with what was typed
+		path := e.Path
+		if v.R.Method == http.MethodPost { // the form, which may go on with a sign-in for an application
+			path = v.R.URL.EscapedPath()
+		}
+		p.Back = Region{}.link(path, e.Organization, e.Email)
 	}
 	for _, r := range v.site.Regions.All {
 		if slices.Contains(ids, r.ID) {

@@ -77,7 +77,7 @@ func (s *Service) weigh(ctx context.Context, p *peer, q question, now time.Time)
 	switch off := now.Sub(time.Unix(q.Time, 0)); {
 	case off > Tolerance || off < -Tolerance:
 		return answer{Refused: wrongClock}
-	case len(hashes) > mostHashes:
+	case len(hashes) > mostHashes, len(q.Nonce) > mostNonce:
 		return answer{Refused: unreadable}
 	case s.taking.Take(p.ID, now) > 0:
 		return answer{Refused: tooOften}

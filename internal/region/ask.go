@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"parvis/internal/audit"
 	"parvis/internal/limit"
@@ -150,10 +152,14 @@ func (s *Service) ask(ctx context.Context, p *peer, claim bool, hashes ...hashed
 }
 
 // judge believes an answer that was signed for this very question. A refusal without a signature is
-// believed too, as far as it only says that nothing was answered.
+// believed too, as far as it only says that nothing was answered, in words that a region uses: logs and
+// terminals show them.
 func (a answer) judge(p *peer, q question, now time.Time) (level, error) {
 	signed := same(a.MAC, a.sign(p, q))
+	_, said := statuses[a.Refused]
 	switch {
+	case !said || strings.ContainsFunc(a.Region, unprintable):
+		return unknown, Trouble{Why: string(unreadable)}
 	case a.Refused == wrongClock && signed:
 		return unknown, Trouble{Why: string(wrongClock), Off: time.Unix(a.Time, 0).Sub(now.Truncate(time.Second))}
 	case a.Refused != "":
@@ -165,6 +171,8 @@ func (a answer) judge(p *peer, q question, now time.Time) (level, error) {
 	}
 	return a.Level, nil
 }
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // How often peers are asked whether they are there, and how long that may take. It keeps a
 // connection open too, so that a person's question crosses an ocean once and not four times.

@@ -99,7 +99,7 @@ const (
 // new, were created while it did not answer, have other names since, or were there before the peer
 // was. It says that the name is claimed, so that the peer notes it too if both have it.
 func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
-	var wrong error
+	wrong := s.forget(ctx, d)
 	for _, p := range s.peers {
 		due, err := db.List(ctx, d, func(o *directory.Organization) []any { return db.Into(&o.ID, &o.ShortName, &o.DisplayName) }, `
 			select o.id, o.short_name, o.display_name
@@ -117,14 +117,29 @@ func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
 	return wrong
 }
 
+// forget drops what is open with a region that is no peer any more: nobody can settle it.
+func (s *Service) forget(ctx context.Context, d *db.DB) error {
+	open, err := db.List(ctx, d, func(id *string) []any { return db.Into(id) }, `
+		select distinct c.peer from region_checks c where c.check_at is not null`)
+	if err != nil {
+		return err
+	}
+	for _, id := range open {
+		if s.peer(id) == nil {
+			if _, err := d.InParts(ctx, `
+				delete from region_checks where (org_id, peer) in (
+					select org_id, peer from region_checks where peer = $1 and check_at is not null limit $2)`, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // claim asks a peer about one organization and notes what it said, or that it said nothing.
 func (s *Service) claim(ctx context.Context, d *db.DB, p *peer, o directory.Organization) (answered bool, err error) {
-	names, err := directory.NamesOf(o.DisplayName, o.ShortName)
-	if err != nil {
-		return true, err
-	}
 	var hashes []hashed
-	for _, key := range names.Keys {
+	for _, key := range o.Keys() {
 		hashes = append(hashes, p.hash(aName, key))
 	}
 	asking, cancel := context.WithTimeout(ctx, askWithin)

@@ -162,3 +162,40 @@ func TestOnlyAClaimIsNoted(t *testing.T) {
 		t.Errorf("nobody's: %v", err)
 	}
 }
+
+// A name that today's rules would refuse is asked about as it is, and keeps no other waiting.
+func TestANameOfOlderRulesIsAskedToo(t *testing.T) {
+	eu, us := pair(t)
+	us.organization("Alpha Works", "alpha")
+	old := eu.organization("Omega Works", "omega")
+	eu.organization("Alpha Works", "alpha-eu")
+	eu.Update(func(tx *db.Tx) error {
+		_, err := tx.Exec(t.Context(), `update organizations set short_name = '-' where id = $1`, string(old.ID))
+		return err
+	})
+	if all := eu.sweep(); len(all) != 1 || all[0].ShortName != "alpha-eu" {
+		t.Errorf("%+v", all)
+	}
+}
+
+// What is open with a region that is no peer any more is forgotten, and nothing else.
+func TestWhatIsOpenWithARegionThatIsGoneIsForgotten(t *testing.T) {
+	eu, us := pair(t)
+	us.organization("Alpha Works", "alpha")
+	eu.organization("Alpha Works", "alpha-eu")
+	eu.sweep()
+	gone := &peer{Peer: Peer{ID: "ap"}}
+	eu.Update(func(tx *db.Tx) error {
+		o, err := directory.OrganizationByName(t.Context(), tx, "alpha-eu")
+		if err != nil {
+			return err
+		}
+		return note(t.Context(), tx, gone, o, tx.Now().Add(againClash), tx.Now())
+	})
+	if all, err := Checks(t.Context(), eu.DB); err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if all := eu.sweep(); len(all) != 1 || all[0].Peer != "us" {
+		t.Errorf("%+v", all)
+	}
+}

@@ -40,6 +40,7 @@ const (
 	mostBytes  = 4 << 10          // of a question or an answer
 	mostAsking = 32               // questions to one peer at a time, from this process
 	longest    = 200              // code points of a text that may be a name
+	mostNonce  = 64               // bytes, because it is kept
 )
 
 // Peer is another region, as the configuration names it.

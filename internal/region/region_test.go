@@ -216,6 +216,9 @@ func TestAQuestionIsSignedFreshAndForHere(t *testing.T) {
 	if a := us.put(five); a.Refused != unreadable {
 		t.Errorf("five hashes: %+v", a)
 	}
+	if a := us.put(eu.signed(func(q *question) { q.Nonce = strings.Repeat("x", mostNonce+1) })); a.Refused != unreadable {
+		t.Errorf("a long nonce: %+v", a)
+	}
 	for _, off := range []time.Duration{-24 * time.Hour, -2 * Tolerance, 2 * Tolerance, 24 * time.Hour} {
 		q := eu.signed(func(q *question) { q.Time += int64(off / time.Second) })
 		if a := us.put(q); a.Refused != wrongClock || a.Time != us.DB.Now().Unix() {
@@ -262,6 +265,13 @@ func TestAnAnswerIsThePeersAndForTheQuestion(t *testing.T) {
 	} {
 		if l, err := a.judge(p, q, eu.DB.Now()); l != unknown || err == nil {
 			t.Errorf("an answer %s is believed: %d", what, l)
+		}
+	}
+	// Nor does what answers there reach the operator's terminal as it is.
+	for _, a := range []answer{{Refused: "key\x1b[2J"}, {Refused: wrongRegion, Region: "ap\x1b[2J"}} {
+		var trouble Trouble
+		if _, err := a.judge(p, q, eu.DB.Now()); !errors.As(err, &trouble) || trouble.Why != string(unreadable) || trouble.Region != "" {
+			t.Errorf("%+v: %v", a, err)
 		}
 	}
 }
@@ -327,7 +337,7 @@ func TestADeadRegionIsWaitedForOnce(t *testing.T) {
 			t.Fatalf("%+v", f)
 		}
 	}
-	if n := asked.Load(); n != 1 {
+	if n := asked.Load(); n > 1 { // none where the machine took longer than Patience to get there
 		t.Errorf("it was asked %d times", n)
 	}
 	eu.Patience = time.Minute
@@ -420,7 +430,7 @@ func TestReadingWhatIsKnownIsNoLoad(t *testing.T) {
 	us.clock.Advance(50 * time.Second)
 	eu.clock.Advance(50 * time.Second)
 	eu.knows("alpha") // answered from before, and read again
-	for range 1000 {
+	for range 10_000 {
 		us.memory.mutex.Lock()
 		reading := us.memory.reading
 		us.memory.mutex.Unlock()

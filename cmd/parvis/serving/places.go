@@ -126,7 +126,7 @@ func (l *limited) endResting(n *network, e *list.Element) {
 	p := n.resting.Remove(e).(*place)
 	p.rests = nil
 	l.leave(p)
-	go p.Conn.Close() //nolint:errcheck // A connection with TLS may wait to say goodbye.
+	go p.Conn.Close() //nolint:errcheck // It waits until a Read has noticed, and l.mu is held.
 }
 
 // leave frees the place of a connection, once. l.mu is held.
