@@ -14,7 +14,7 @@ import (
 var asking = map[string][]string{
 	"session.Recalled":   {"session: select ⟨⟩, x.id is not null from browsers b", "session: join organizations o"},
 	"op.held":            {"op: from grants g join clients c", "session: join organizations o", "directory: select ⟨⟩ from members m join groups g"},
-	"application.Proved": {"application: select ⟨⟩ from clients c where c.id = $1", "application: select id, used_at from client_secrets"},
+	"application.Recalled": {"application: select ⟨⟩ from clients c where c.id = $1", "application: select id, used_at from client_secrets"},
 }
 
 // watchedTables are those whose changes void what is remembered.
@@ -59,7 +59,7 @@ func TestWhatIsRememberedIsReadFromWatchedTables(t *testing.T) {
 				})
 			}
 			for _, sql := range textsOf(file) {
-				for _, begins := range slices.Concat(asking["session.Recalled"], asking["op.held"], asking["application.Proved"]) {
+				for _, begins := range slices.Concat(asking["session.Recalled"], asking["op.held"], asking["application.Recalled"]) {
 					if !strings.HasPrefix(p.name+": "+sql, begins) {
 						continue
 					}

@@ -110,29 +110,31 @@ type proved struct {
 	fits        bool
 }
 
-// Proved returns a registered application and reports whether it proved itself by a secret: no other
-// method is judged here. A yes may be remembered, and a second old where another node removed the
-// secret.
-func (p *Provers) Proved(ctx context.Context, d *db.DB, id string, by AuthMethod, text string) (Application, bool, error) {
+// Recalled is Proved for a call that only reads: a yes may be remembered, and a second old where
+// another node removed the secret.
+func (p *Provers) Recalled(ctx context.Context, d *db.DB, id string, by AuthMethod, text string) (Application, bool, error) {
 	if by != Secret {
-		c, err := Registered(ctx, d, id)
-		return c, false, err
+		return Proved(ctx, d, id, by, text)
 	}
 	got, err := p.proved.Ask(d, shownSecret{id, secretIn(text).Hash(secret.ClientSecret)}, func() (proved, []string, error) {
-		c, err := Registered(ctx, d, id)
-		if err != nil {
-			return proved{}, nil, err
-		}
-		if c.Settings.Auth != Secret {
-			return proved{c, false}, nil, nil
-		}
-		fits, err := SecretFits(ctx, d, c, text)
+		c, fits, err := Proved(ctx, d, id, by, text)
 		if err != nil || !fits {
 			return proved{c, false}, nil, err
 		}
 		return proved{c, true}, []string{string(c.ID)}, nil
 	})
 	return got.application, got.fits, err
+}
+
+// Proved returns a registered application and reports whether it proved itself by a secret: no other
+// method is judged here.
+func Proved(ctx context.Context, d *db.DB, id string, by AuthMethod, text string) (Application, bool, error) {
+	c, err := Registered(ctx, d, id)
+	if err != nil || by != Secret || c.Settings.Auth != Secret {
+		return c, false, err
+	}
+	fits, err := SecretFits(ctx, d, c, text)
+	return c, fits, err
 }
 
 // secretIn returns the random part of a secret, or nothing if the text is none.

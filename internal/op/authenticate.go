@@ -75,16 +75,20 @@ func cutScheme(header, scheme string) (string, bool) {
 	return strings.TrimSpace(rest), strings.EqualFold(said, scheme)
 }
 
+// prover finds the client of a call: application.Proved, or Recalled of application.Provers for a
+// call that changes nothing.
+type prover func(ctx context.Context, d *db.DB, id string, by application.AuthMethod, text string) (application.Application, bool, error)
+
 // authenticate checks the credentials of a call and sets its client. It accepts only the
 // method that the client registered (R-OPR-07). Its errors help the developer; whether a
 // client exists is public.
-func (p *Provider) authenticate(c *call) error {
+func (p *Provider) authenticate(c *call, prove prover) error {
 	got, err := c.shown()
 	if err != nil {
 		return err
 	}
 	ctx := c.R.Context()
-	client, fits, err := p.provers.Proved(ctx, p.DB, got.id, got.method, got.secret)
+	client, fits, err := prove(ctx, p.DB, got.id, got.method, got.secret)
 	if errors.Is(err, application.ErrUnknown) {
 		return Wrong(InvalidClient, "no such client")
 	}

@@ -35,7 +35,7 @@ func (p *Provider) Bearer(r *http.Request) (access.Caller, error) {
 		return access.Caller{}, err
 	}
 	ctx := r.Context()
-	b, err := p.access(ctx, token)
+	b, err := p.access(ctx, token, r.Method == http.MethodGet || r.Method == http.MethodHead)
 	if errors.Is(err, errNotOurs) || err == nil && !slices.Equal(b.claims.Audience, []string{p.API()}) {
 		err = access.ErrUnknown
 	}

@@ -40,7 +40,7 @@ type deviceAnswer struct {
 
 // askDevice begins a sign-in for a device without a browser (RFC 8628 §3.1).
 func (p *Provider) askDevice(c *call) (answer, error) {
-	if err := p.authenticate(c); err != nil {
+	if err := p.authenticate(c, application.Proved); err != nil {
 		return nil, err
 	}
 	if !c.client.Settings.Devices {

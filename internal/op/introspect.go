@@ -27,7 +27,7 @@ type active struct {
 // introspect answers a client that asks whether a token is valid: one of its own, or one of
 // which it is the audience (R-OPR-13).
 func (p *Provider) introspect(c *call) (answer, error) {
-	if err := p.authenticate(c); err != nil {
+	if err := p.authenticate(c, p.provers.Recalled); err != nil {
 		return nil, err
 	}
 	if !c.client.Confidential() {
@@ -40,7 +40,7 @@ func (p *Provider) introspect(c *call) (answer, error) {
 	if family, own := parseRefresh(token); !own.IsZero() {
 		return p.introspectRefresh(c, family, own)
 	}
-	b, err := p.access(ctx, token)
+	b, err := p.access(ctx, token, true)
 	if errors.Is(err, errNotOurs) || err == nil && !p.mayKnow(c.client, b) {
 		return inactive{}, nil
 	}
@@ -85,7 +85,7 @@ func (p *Provider) introspectRefresh(c *call, family, own secret.Token) (answer,
 // ends the refresh token too, as §2.1 allows. A grant that is unusable now is ended as well:
 // it could become usable again.
 func (p *Provider) revoke(c *call) (answer, error) {
-	if err := p.authenticate(c); err != nil {
+	if err := p.authenticate(c, application.Proved); err != nil {
 		return nil, err
 	}
 	if !c.form.Has("token") {

@@ -22,7 +22,7 @@ type pushedAnswer struct {
 // push stores an authorization request that an application's server sends before the browser
 // arrives (RFC 9126).
 func (p *Provider) push(c *call) (answer, error) {
-	if err := p.authenticate(c); err != nil {
+	if err := p.authenticate(c, application.Proved); err != nil {
 		return nil, err
 	}
 	if !c.client.Code() {

@@ -41,7 +41,7 @@ func (p *Provider) token(c *call) (answer, error) {
 	if grant == "" {
 		return nil, Wrong(InvalidRequest, "grant_type is missing")
 	}
-	if err := p.authenticate(c); err != nil {
+	if err := p.authenticate(c, application.Proved); err != nil {
 		return nil, err
 	}
 	by := map[string]func(*call) (tokens, error){

@@ -27,7 +27,7 @@ func (p *Provider) userInfo(v *edge.Request) error {
 		return p.refuseToken(v, scheme, err)
 	}
 	ctx := v.R.Context()
-	b, err := p.access(ctx, token)
+	b, err := p.access(ctx, token, true)
 	switch {
 	case errors.Is(err, errNotOurs):
 		err = Wrong(InvalidToken, "the access token is unknown, has ended, or is none")

@@ -15,11 +15,9 @@ const (
 	KeptDays   = 400 * 24 * time.Hour
 )
 
-const (
-	// Late is how long after its end a day is still counted: a transaction that began before
-	// midnight may insert into the day that is over.
-	Late = 10 * time.Minute
-)
+// Late is how long after its end a day is still counted: a transaction that began before
+// midnight may insert into the day that is over.
+const Late = 10 * time.Minute
 
 // wasActive notes that a user did something today, where their session was last seen on an
 // earlier day: one row for each user and day. Whatever writes last-seen calls it.
@@ -83,13 +81,7 @@ func SweepActive(ctx context.Context, d *db.DB) error {
 	if err != nil {
 		return fmt.Errorf("counting active people: %w", err)
 	}
-	if _, err := d.InParts(ctx, `
-		delete from active_people
-		where (org_id, user_id, day) in (select org_id, user_id, day from active_people where day < $1 limit $2)`,
-		db.Time(db.Day(d.Now().Add(-KeptPeople)))); err != nil {
-		return fmt.Errorf("removing active people: %w", err)
-	}
-	return d.Update(ctx, func(tx *db.Tx) error {
+	err = d.Update(ctx, func(tx *db.Tx) error {
 		for _, c := range days {
 			if _, err := tx.Exec(ctx, `
 				insert into active_days (org_id, day, people)
@@ -101,4 +93,15 @@ func SweepActive(ctx context.Context, d *db.DB) error {
 		_, err := tx.Exec(ctx, `delete from active_days where day < $1`, db.Time(db.Day(tx.Now().Add(-KeptDays))))
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	// Only whom the days above count by now is removed.
+	if _, err := d.InParts(ctx, `
+		delete from active_people
+		where (org_id, user_id, day) in (select org_id, user_id, day from active_people where day < $1 limit $2)`,
+		db.Time(db.Day(d.Now().Add(-KeptPeople)))); err != nil {
+		return fmt.Errorf("removing active people: %w", err)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
@@ -111,6 +112,24 @@ func TestActivePeopleAreForgottenInTime(t *testing.T) {
 		expect.Equal(t, fmt.Sprintf("people after another %s", step.after), rowsOf(t, s, "active_people"), step.people)
 		expect.Equal(t, fmt.Sprintf("days after another %s", step.after), rowsOf(t, s, "active_days"), step.days)
 	}
+}
+
+// A sweep that fails between its transactions removes nobody who is not counted yet.
+func TestNobodyIsForgottenBeforeTheyAreCounted(t *testing.T) {
+	t.Parallel()
+	s := idptest.Start(t)
+	s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Member)
+	s.Clock.Advance(session.KeptPeople + 24*time.Hour)
+	refuse, allow := `alter table active_days add constraint refused check (people < 0) not valid`, `alter table active_days drop constraint refused`
+	if s.DB.Path() != "" {
+		refuse, allow = `create trigger refused before insert on active_days begin select raise(abort, 'refused'); end`, `drop trigger refused`
+	}
+	dbtest.Do(t, s.DB, refuse)
+	t.Cleanup(func() { dbtest.Do(t, s.DB, allow) })
+	if err := session.SweepActive(t.Context(), s.DB); err == nil {
+		t.Fatal("the days were counted")
+	}
+	expect.Equal(t, "people", rowsOf(t, s, "active_people"), 1)
 }
 
 func TestSigningInAgainIsActivity(t *testing.T) {
