@@ -434,6 +434,9 @@ func TestSettingsPageShowsEverySetting(t *testing.T) {
 	if block == nil {
 		t.Fatal("no configuration in docs/settings.md")
 	}
+	if block[1] != read(t, "cmd/parvis/example.toml") {
+		t.Error("the file in docs/settings.md is not cmd/parvis/example.toml, which 'parvis config --example' prints: copy it there")
+	}
 	var tree map[string]any
 	if err := toml.Unmarshal([]byte(regexp.MustCompile(`(?m)^#([a-z[])`).ReplaceAllString(block[1], "$1")), &tree); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	netmail "net/mail"
 	"net/netip"
@@ -46,7 +47,8 @@ type plan struct {
 	prints    string // of the audit log, on standard output; empty for nothing
 	secured   bool   // this program does TLS itself
 	cert, key string
-	text      bool     // logs are text, not JSON
+	text      bool // logs are text, not JSON
+	level     slog.Level
 	strangers []string // variables that look like settings and are not
 }
 
@@ -374,7 +376,14 @@ func (c *configuration) checkFiles(p *plan) {
 	if p.text = c.Log.Format == "text"; !p.text && c.Log.Format != "json" {
 		c.problem(`[log] format is "json" or "text".`)
 	}
+	c.Log.Level = cmp.Or(c.Log.Level, "info")
+	known := false
+	if p.level, known = levels[c.Log.Level]; !known {
+		c.problem(`[log] level is "debug", "info", "warn" or "error".`)
+	}
 }
+
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 
 // checkLifetimes accepts overridden lifetimes only on a loopback address: they are shorter than
 // what organizations may choose (decision 0015).

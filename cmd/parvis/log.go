@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-func logHandler(w io.Writer, text bool) slog.Handler {
+func logHandler(w io.Writer, text bool, level slog.Leveler) slog.Handler {
+	o := &slog.HandlerOptions{Level: level}
 	if text {
-		return slog.NewTextHandler(w, nil)
+		return slog.NewTextHandler(w, o)
 	}
-	return slog.NewJSONHandler(w, nil)
+	return slog.NewJSONHandler(w, o)
 }
 
 // The bounds of what a server's log has not written yet.
@@ -25,10 +26,10 @@ const (
 // request costs a tenth of what a small request does. A warning or an error is written at once,
 // with what came before it. So is every line once ctx has ended, since a second signal kills the
 // program. The function writes what is left, and is called before the program ends.
-func newServerLog(ctx context.Context, w io.Writer, text bool) (*slog.Logger, func()) {
+func newServerLog(ctx context.Context, w io.Writer, text bool, level slog.Leveler) (*slog.Logger, func()) {
 	b := &batch{to: w}
 	context.AfterFunc(ctx, b.stop)
-	return slog.New(batching{logHandler(b, text), b}), b.stop
+	return slog.New(batching{logHandler(b, text, level), b}), b.stop
 }
 
 // batching is a handler that writes into a batch.
