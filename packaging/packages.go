@@ -52,8 +52,9 @@ func (r release) pack(p program, kind, name string) error {
 			RPM: nfpm.RPM{BuildHost: "parvis", Group: "System Environment/Daemons"},
 		},
 	})
+	info.Depends = []string{"passwd"} // which has useradd
 	if kind == "rpm" {
-		info.Release = "1"
+		info.Release, info.Depends = "1", []string{"shadow-utils"}
 	}
 	if err := nfpm.PrepareForPackager(info, kind); err != nil {
 		return err

@@ -112,6 +112,7 @@ func (c *configuration) check() plan {
 	c.checkMail(&p)
 	c.checkDNS(&p)
 	c.checkFiles(&p)
+	c.checkLog(&p)
 	c.checkLifetimes(&p)
 	c.checkRetention(&p)
 	c.checkPrint(&p)
@@ -372,18 +373,7 @@ func (c *configuration) checkFiles(p *plan) {
 		}
 	}
 	p.links = page.Links{Help: c.Links.Help, Privacy: c.Links.Privacy, Status: c.Links.Status}
-	c.Log.Format = cmp.Or(c.Log.Format, "json")
-	if p.text = c.Log.Format == "text"; !p.text && c.Log.Format != "json" {
-		c.problem(`[log] format is "json" or "text".`)
-	}
-	c.Log.Level = cmp.Or(c.Log.Level, "info")
-	known := false
-	if p.level, known = levels[c.Log.Level]; !known {
-		c.problem(`[log] level is "debug", "info", "warn" or "error".`)
-	}
 }
-
-var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 
 // checkLifetimes accepts overridden lifetimes only on a loopback address: they are shorter than
 // what organizations may choose (decision 0015).

@@ -1,12 +1,28 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
 	"sync"
 	"time"
 )
+
+// checkLog checks how the log is written, and how much of it.
+func (c *configuration) checkLog(p *plan) {
+	c.Log.Format = cmp.Or(c.Log.Format, "json")
+	if p.text = c.Log.Format == "text"; !p.text && c.Log.Format != "json" {
+		c.problem(`[log] format is "json" or "text".`)
+	}
+	c.Log.Level = cmp.Or(c.Log.Level, "info")
+	known := false
+	if p.level, known = levels[c.Log.Level]; !known {
+		c.problem(`[log] level is "debug", "info", "warn" or "error".`)
+	}
+}
+
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 
 func logHandler(w io.Writer, text bool, level slog.Leveler) slog.Handler {
 	o := &slog.HandlerOptions{Level: level}

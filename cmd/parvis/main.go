@@ -21,6 +21,7 @@ import (
 
 	"parvis/cmd/parvis/admin"
 	"parvis/cmd/parvis/demo"
+	"parvis/cmd/parvis/shell"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 )
@@ -239,6 +240,24 @@ func (*versionCommand) Run(p *program) error {
 		version = info.Main.Version + " (" + info.GoVersion + ")"
 	}
 	fmt.Fprintln(p.out, "parvis", version)
+	return nil
+}
+
+type completionCommand struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+// Run prints a script, which packages install for each shell.
+func (c *completionCommand) Run(p *program, k *kong.Context) error {
+	fmt.Fprint(p.out, shell.Completion(c.Shell, k.Model.Node))
+	return nil
+}
+
+type manualCommand struct{}
+
+// Run prints the manual page, which packages install.
+func (*manualCommand) Run(p *program, k *kong.Context) error {
+	shell.Manual(p.out, k.Model.Node)
 	return nil
 }
 

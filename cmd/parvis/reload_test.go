@@ -15,6 +15,7 @@ import (
 
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
+	"parvis/internal/secret"
 )
 
 // What an operator changes in the file and in those that it names is in force after SIGHUP, as far as the
@@ -131,4 +132,21 @@ func TestSystemdIsTold(t *testing.T) {
 		t.Error(err)
 	}
 	expect.Equal(t, "said at the end", told(), "STOPPING=1")
+}
+
+// Root hands a secret to a service as a file that a group may read and nobody may change; a service that
+// owns its keys keeps them from its group.
+func TestKeysMayBeLentByRoot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	if err := writeKeys(path, secret.NewKeys()); err != nil {
+		t.Fatal(err)
+	}
+	for mode, lent := range map[os.FileMode]bool{0o400: true, 0o440: os.Geteuid() == 0, 0o460: false, 0o444: false, 0o450: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readKeys(path); (err == nil) != lent {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+	}
 }

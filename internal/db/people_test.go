@@ -11,7 +11,7 @@ import (
 	"parvis/internal/dbtest"
 )
 
-// A person waits for the one transaction of a program that has begun, whoever came first.
+// A person waits for the one transaction of a program that has begun, also where other programs came first.
 func TestAPersonIsNextAfterOneProgram(t *testing.T) {
 	t.Parallel()
 	d, _ := dbtest.Open(t)
@@ -59,7 +59,7 @@ func TestAPersonIsNextAfterOneProgram(t *testing.T) {
 	}
 }
 
-// Whoever gives up in the line leaves it to the others.
+// A program that gives up in the line leaves it to the others.
 func TestTheLineOfProgramsOutlivesWhoGivesUp(t *testing.T) {
 	t.Parallel()
 	d, _ := dbtest.Open(t)

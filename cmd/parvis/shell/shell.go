@@ -1,4 +1,6 @@
-package main
+// Package shell writes what a shell and a reader want to know of all commands: completions and the manual
+// page. Both come from the commands themselves.
+package shell
 
 import (
 	"fmt"
@@ -8,22 +10,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-type completionCommand struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
-}
-
-// Run prints a script that completes commands and flags. Packages install it for each shell.
-func (c *completionCommand) Run(p *program, k *kong.Context) error {
-	fmt.Fprint(p.out, map[string]func(*kong.Node) string{"bash": bash, "zsh": zsh, "fish": fish}[c.Shell](k.Model.Node))
-	return nil
-}
-
-type manualCommand struct{}
-
-// Run prints the manual page, which packages install.
-func (*manualCommand) Run(p *program, k *kong.Context) error {
-	writeManual(p.out, k.Model.Node)
-	return nil
+// Completion returns a script that completes commands and flags in a shell: bash, zsh or fish.
+func Completion(shell string, root *kong.Node) string {
+	return map[string]func(*kong.Node) string{"bash": bash, "zsh": zsh, "fish": fish}[shell](root)
 }
 
 // eachCommand visits every command that is not hidden, with the words that lead to it, a space before
@@ -107,8 +96,8 @@ func fish(root *kong.Node) string {
 	return s.String()
 }
 
-// writeManual writes the manual page (man-pages(7)): what --help says of every command, on one page.
-func writeManual(w io.Writer, root *kong.Node) {
+// Manual writes the manual page (man-pages(7)): what --help says of every command, on one page.
+func Manual(w io.Writer, root *kong.Node) {
 	text := func(s string) string {
 		s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)
 		if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
