@@ -20,6 +20,7 @@ import (
 
 	"parvis/cmd/parvis/admin"
 	"parvis/cmd/parvis/demo"
+	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 )
@@ -155,8 +156,14 @@ func codeOf(err error) int {
 	return exitFailed
 }
 
-// explain prints an error for the person who typed the command.
-func explain(w io.Writer, err error) { fmt.Fprintf(w, "parvis: %s\n", inEnglish(err)) }
+// explain prints an error for the person who typed the command, and what to do about a database
+// that does not work.
+func explain(w io.Writer, err error) {
+	fmt.Fprintf(w, "parvis: %s\n", inEnglish(err))
+	if db.TroubleOf(err) != db.Other {
+		fmt.Fprintln(w, advice(err))
+	}
+}
 
 // inEnglish returns the catalogue's sentence of a fault, with the flag that is meant and a line
 // for each reason; any other error is returned as it is.
