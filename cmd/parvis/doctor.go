@@ -183,6 +183,9 @@ func (d *doctor) database(keys secret.Keys) *db.DB {
 		d.fail(check, "it cannot be written: %v. It is %s. %s", err, shownDatabase(d.plan.database), advice(err))
 	} else {
 		d.ok(check, "a row was written to %s and taken back", shownDatabase(d.plan.database))
+		if ends, err := open.EndsIdle(d.ctx); err == nil && !ends {
+			d.note(check, "a node that is cut off keeps its locks, because a pooler stands before the server: see 'PgBouncer' in docs/operations.md.")
+		}
 	}
 	if len(keys.Sealing) > 0 {
 		d.protected(open, keys)
