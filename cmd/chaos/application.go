@@ -75,7 +75,9 @@ func (l *ledger) usesApplication(ctx context.Context, p *person) {
 		p.here = nil
 		return
 	}
-	p.refresh, p.granted = l.exchange(to.Query().Get("code")), p.here
+	if p.refresh, p.granted = l.exchange(to.Query().Get("code")), p.here; p.refresh != "" {
+		l.refreshesTwice(p)
+	}
 }
 
 // exchange exchanges a code once, or twice at once: then one is answered at most, and what that got
