@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -128,7 +130,7 @@ func (w *world) judged(a answer, what string, err error) {
 	case a.status == 0 && !w.judge.explained(n, a.began, ended, ofNode):
 		w.judge.find("node %d does not answer %s, after %s: %v", n, what, took, err)
 	case a.status > 500 && a.status != http.StatusServiceUnavailable, a.status == http.StatusInternalServerError:
-		w.judge.find("node %d answers %s with %d: %.300s", n, what, a.status, a.body)
+		w.judge.find("node %d answers %s with %d: %.300s\n%s", n, what, a.status, a.body, a.why())
 	case a.status == http.StatusServiceUnavailable:
 		if seconds, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 60 {
 			w.judge.find("node %d answers %s with 503 and Retry-After %q", n, what, a.header.Get("Retry-After"))
@@ -137,12 +139,29 @@ func (w *world) judged(a answer, what string, err error) {
 			w.judge.find("node %d answers %s with 503 and no reference: %.300s", n, what, a.body)
 		}
 		if !w.judge.explained(n, a.began, ended, ofDatabase) {
-			w.judge.find("node %d answers %s with 503 after %s, and nothing was wrong with its database", n, what, took)
+			w.judge.find("node %d answers %s with 503 after %s, and nothing was wrong with its database: %s", n, what, took, a.why())
 		}
 	}
 	if a.status != 0 && took > answersIn && !w.judge.explained(n, a.began, ended, ofNode) {
 		w.judge.find("node %d answers %s with %d after %s", n, what, a.status, took)
 	}
+}
+
+var reference = regexp.MustCompile(`\breq_[a-z0-9]+`)
+
+// why returns what the log of the node says under the reference of an answer.
+func (a answer) why() string {
+	text, err := os.ReadFile(a.node.log())
+	if err != nil {
+		return err.Error()
+	}
+	said := ""
+	for line := range strings.Lines(string(text)) {
+		if id := reference.FindString(a.body); id != "" && strings.Contains(line, id) {
+			said += line
+		}
+	}
+	return said
 }
 
 // press sends a request until it is answered, as somebody does who comes back when the answer says

@@ -13,30 +13,30 @@ import (
 func TestWhatNothingExplainsIsFound(t *testing.T) {
 	began := time.Now()
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
-	w := &world{judge: newJudge(began)}
+	w := &world{settings: settings{work: t.TempDir()}, judge: newJudge(began)}
 	w.judge.faults = []*fault{
 		{what: "killed", kind: ofNode, node: 1, after: time.Second, began: at(-100), ended: at(-90)},
 		{what: "silent", kind: ofDatabase, node: -1, after: 10 * time.Second, began: at(-60), ended: at(-11)},
 	}
 	unavailable := func(from time.Time) answer {
-		return answer{status: 503, header: http.Header{"Retry-After": {"10"}}, body: "Reference: 7", began: from, node: &node{number: 1}}
+		return answer{status: 503, header: http.Header{"Retry-After": {"10"}}, body: "Reference: 7", began: from, node: &node{w: w, number: 1}}
 	}
 	tests := map[string]struct {
 		a     answer
 		finds string
 	}{
-		"a page":                        {answer{status: 200, began: began, node: &node{number: 1}}, ""},
-		"500":                           {answer{status: 500, began: began, node: &node{number: 1}}, "with 500"},
-		"502":                           {answer{status: 502, began: began, node: &node{number: 1}}, "with 502"},
-		"no answer":                     {answer{began: began, node: &node{number: 1}}, "does not answer"},
+		"a page":                        {answer{status: 200, began: began, node: &node{w: w, number: 1}}, ""},
+		"500":                           {answer{status: 500, began: began, node: &node{w: w, number: 1}}, "with 500"},
+		"502":                           {answer{status: 502, began: began, node: &node{w: w, number: 1}}, "with 502"},
+		"no answer":                     {answer{began: began, node: &node{w: w, number: 1}}, "does not answer"},
 		"503 long after the silence":    {unavailable(began), "nothing was wrong with its database"},
 		"503 soon after the silence":    {unavailable(at(-2)), ""},
-		"503 without a reference":       {answer{status: 503, header: http.Header{"Retry-After": {"10"}}, began: at(-2), node: &node{number: 1}}, "no reference"},
-		"503 that says no time":         {answer{status: 503, header: http.Header{}, body: "reference", began: at(-2), node: &node{number: 1}}, "Retry-After"},
-		"a page that took long":         {answer{status: 200, began: at(-20), node: &node{number: 1}}, "after 20"},
-		"no answer of a killed node":    {answer{began: at(-95), node: &node{number: 1}}, ""},
-		"no answer of another node":     {answer{began: at(-95), node: &node{number: 0}}, "does not answer"},
-		"no answer while it was silent": {answer{began: at(-2), node: &node{number: 1}}, "does not answer"},
+		"503 without a reference":       {answer{status: 503, header: http.Header{"Retry-After": {"10"}}, began: at(-2), node: &node{w: w, number: 1}}, "no reference"},
+		"503 that says no time":         {answer{status: 503, header: http.Header{}, body: "reference", began: at(-2), node: &node{w: w, number: 1}}, "Retry-After"},
+		"a page that took long":         {answer{status: 200, began: at(-20), node: &node{w: w, number: 1}}, "after 20"},
+		"no answer of a killed node":    {answer{began: at(-95), node: &node{w: w, number: 1}}, ""},
+		"no answer of another node":     {answer{began: at(-95), node: &node{w: w, number: 0}}, "does not answer"},
+		"no answer while it was silent": {answer{began: at(-2), node: &node{w: w, number: 1}}, "does not answer"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -209,11 +209,11 @@ func (w *world) silencesTheTrunk(_ context.Context, chance *rand.Rand) {
 	silences(w.trunks(), chance)
 }
 
-func (w *world) killsThePooler(ctx context.Context, chance *rand.Rand) {
+func (w *world) killsThePooler(_ context.Context, chance *rand.Rand) {
 	defer w.judge.begin(fault{what: "PgBouncer killed", kind: ofDatabase, node: w.settings.nodes - 1, after: afterCut})()
 	w.pooler.stop()
 	upTo(chance, 2*time.Second)
-	if err := w.pooler.start(ctx); err != nil {
+	if err := w.pooler.start(); err != nil {
 		w.judge.find("PgBouncer does not start: %v", err)
 	}
 }

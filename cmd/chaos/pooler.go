@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -22,7 +21,7 @@ type pooler struct {
 }
 
 // newPooler starts PgBouncer before a server. Without it there is none.
-func newPooler(ctx context.Context, c *cluster, server string) (*pooler, error) {
+func newPooler(c *cluster, server string) (*pooler, error) {
 	p := &pooler{user: c.user}
 	if _, err := os.Stat(pgbouncer); err != nil {
 		return p, nil //nolint:nilerr // It is not installed.
@@ -54,12 +53,12 @@ logfile = ` + filepath.Join(folder, "log") + `
 	if err := errors.Join(os.WriteFile(users, []byte(`"parvis" "`+c.password+`"`+"\n"), 0o644), os.WriteFile(p.file, []byte(text), 0o644)); err != nil { //nolint:gosec // Read by another user, in a folder of its own.
 		return p, err
 	}
-	return p, p.start(ctx)
+	return p, p.start()
 }
 
 func (p *pooler) is() bool { return p.address != "" }
 
-func (p *pooler) start(context.Context) error {
+func (p *pooler) start() error {
 	p.cmd = exec.Command(pgbouncer, "-q", p.file)
 	p.cmd.Dir, p.cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: p.user, Setpgid: true}
 	if err := p.cmd.Start(); err != nil {

@@ -67,7 +67,7 @@ func build(ctx context.Context, s settings, j *judge) (w *world, err error) {
 	if w.trunk, err = dbtest.NewWire(w.cluster.host(0)); err != nil {
 		return w, err
 	}
-	if w.pooler, err = newPooler(ctx, w.cluster, w.trunk.Address()); err != nil {
+	if w.pooler, err = newPooler(w.cluster, w.trunk.Address()); err != nil {
 		return w, err
 	}
 	for i := range s.nodes {
