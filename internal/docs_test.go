@@ -327,7 +327,7 @@ func fieldsOfPart(t *testing.T, name string) (all []string) {
 }
 
 // What only tests or measurements use is no part of the program.
-var notShipped = []string{"internal/authenticator", "internal/dbtest", "internal/federation/providertest", "internal/federation/samltest", "internal/idptest", "cmd/bench"}
+var notShipped = []string{"internal/authenticator", "internal/dbtest", "internal/federation/providertest", "internal/federation/samltest", "internal/idptest", "cmd/bench", "cmd/chaos"}
 
 func TestInventoryHasEveryUseOfCryptography(t *testing.T) {
 	users := map[string][]string{}

@@ -183,29 +183,14 @@ func (d *doctor) database(keys secret.Keys) *db.DB {
 		d.fail(check, "it cannot be written: %v. It is %s. %s", err, shownDatabase(d.plan.database), advice(err))
 	} else {
 		d.ok(check, "a row was written to %s and taken back", shownDatabase(d.plan.database))
+		if ends, err := open.EndsIdle(d.ctx); err == nil && !ends {
+			d.note(check, "a node that is cut off keeps its locks, because a pooler stands before the server: see 'PgBouncer' in docs/operations.md.")
+		}
 	}
 	if len(keys.Sealing) > 0 {
 		d.protected(open, keys)
 	}
 	return open
-}
-
-// advice says what an operator can do about a database that does not work.
-func advice(err error) string {
-	switch db.TroubleOf(err) {
-	case db.Silent:
-		return "It does not answer: look whether it runs, whether a firewall drops what is sent there, and whether another program holds it."
-	case db.Refused:
-		return "It refuses the login: look at the name, the password and the database in its address, and at pg_hba.conf."
-	case db.Forbidden:
-		return "A right is missing: give the role of the address, or the user of this program, the rights on every table or the file."
-	case db.ReadOnly:
-		return "It may only be read: look whether the address leads to a standby, or the disk is mounted read-only."
-	case db.Full:
-		return "It has no room: look at the space on its disk, and at max_connections."
-	case db.Other:
-	}
-	return "Look whether it runs, at the name, password and certificate, at the rights of its file or role, and at the space on its disk."
 }
 
 func writeAndUndo(ctx context.Context, open *db.DB) error {

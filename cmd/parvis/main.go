@@ -22,6 +22,7 @@ import (
 	"parvis/cmd/parvis/admin"
 	"parvis/cmd/parvis/demo"
 	"parvis/cmd/parvis/shell"
+	"parvis/internal/db"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 )
@@ -159,8 +160,32 @@ func codeOf(err error) int {
 	return exitFailed
 }
 
-// explain prints an error for the person who typed the command.
-func explain(w io.Writer, err error) { fmt.Fprintf(w, "parvis: %s\n", inEnglish(err)) }
+// explain prints an error for the person who typed the command, and what to do about a database
+// that does not work.
+func explain(w io.Writer, err error) {
+	fmt.Fprintf(w, "parvis: %s\n", inEnglish(err))
+	if db.TroubleOf(err) != db.Other {
+		fmt.Fprintln(w, advice(err))
+	}
+}
+
+// advice says what an operator can do about a database that does not work.
+func advice(err error) string {
+	switch db.TroubleOf(err) {
+	case db.Silent:
+		return "It does not answer: look whether it runs, whether a firewall drops what is sent there, and whether another program holds it."
+	case db.Refused:
+		return "It refuses the login: look at the name, the password and the database in its address, and at pg_hba.conf."
+	case db.Forbidden:
+		return "A right is missing: give the role of the address, or the user of this program, the rights on every table or the file."
+	case db.ReadOnly:
+		return "It may only be read: look whether the address leads to a standby, or the disk is mounted read-only."
+	case db.Full:
+		return "It has no room: look at the space on its disk, and at max_connections."
+	case db.Other:
+	}
+	return "Look whether it runs, at the name, password and certificate, at the rights of its file or role, and at the space on its disk."
+}
 
 // inEnglish returns the catalogue's sentence of a fault, with the flag that is meant and a line
 // for each reason; any other error is returned as it is.

@@ -31,8 +31,10 @@ func (d *DB) provider() (*goose.Provider, error) {
 	dialect, opts := goose.DialectSQLite3, []goose.ProviderOption{goose.WithTableName("migrations")}
 	if d.dialect == postgresDialect {
 		// A leased row keeps two nodes that start together from migrating twice. Session
-		// locks do not work through connection poolers.
-		locker, err := lock.NewPostgresTableLocker()
+		// locks do not work through connection poolers. The next one to come waits as long for
+		// one that was killed.
+		locker, err := lock.NewPostgresTableLocker(
+			lock.WithTableLeaseDuration(15*time.Second), lock.WithTableHeartbeatInterval(3*time.Second), lock.WithTableLockTimeout(time.Second, 300))
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +90,7 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	case m.From == m.To:
 		return m, d.keep(ctx, kept, own)
 	case m.From > 0 && d.dialect == sqliteDialect:
-		m.Backup = fmt.Sprintf("%s.before-%d-%s", d.path, m.To, d.Now().UTC().Format("20060102T150405Z"))
+		m.Backup = fmt.Sprintf("%s.before-%d-%s", d.path, m.To, d.Now().UTC().Format("20060102T150405.000Z"))
 		if err := d.Backup(ctx, m.Backup); err != nil {
 			return m, fmt.Errorf("copying the database before migrating it: %w", err)
 		}
@@ -132,7 +134,11 @@ func (d *DB) Empty(ctx context.Context) (bool, error) {
 	return v == 0, err
 }
 
-// Backup writes a consistent copy of a running SQLite database to a new file.
+// half ends the name of a copy that is being written.
+const half = ".part"
+
+// Backup writes a consistent copy of a running SQLite database to a new file. Half a copy, of a
+// process that was killed meanwhile, would look like a whole one, so it has another name.
 func (d *DB) Backup(ctx context.Context, path string) error {
 	if d.dialect != sqliteDialect {
 		return errors.New("a PostgreSQL database is copied with pg_dump")
@@ -140,15 +146,22 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if strings.ContainsRune(path, 0) {
 		return errors.New("a path holds no zero byte")
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // created here, because VACUUM would make it readable to all
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, fmt.Errorf("%s: %w", path, fs.ErrExist))
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+half) // created here, because VACUUM would make it readable to all
 	if err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if _, err = d.write.ExecContext(ctx, "vacuum into $1", path); err != nil {
-		return errors.Join(err, os.Remove(path)) // half a copy would look like a whole one
+	_, err = d.write.ExecContext(ctx, "vacuum into $1", f.Name())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

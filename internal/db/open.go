@@ -9,10 +9,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // registers the driver
 
@@ -117,14 +119,18 @@ func (d *DB) openPostgres(ctx context.Context, address string) error {
 	}
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, connectsWithin)
 	d.dialect, d.conns = postgresDialect, conns
-	d.usePostgres(cfg)
 	ctx, end := d.ending(ctx)
 	defer end()
 	if q.Has("default_query_exec_mode") {
+		d.usePostgres(cfg)
 		return nil // the operator knows what is behind the address
 	}
-	if pooled, err := d.pooled(ctx); err != nil || !pooled {
-		return err
+	pooled, err := d.tryPostgres(ctx, cfg, q.Has(idleSetting))
+	if err != nil {
+		return errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
+	}
+	if !pooled {
+		return nil
 	}
 	// Statements that the server keeps by name belong to one of its connections, and a pooler
 	// gives the next transaction another one. So only their descriptions are kept, here.
@@ -132,6 +138,44 @@ func (d *DB) openPostgres(ctx context.Context, address string) error {
 	err = d.write.Close() // and nothing else: Close would end hearing too
 	d.usePostgres(cfg)
 	return err
+}
+
+// idleSetting has the server end a transaction in which it heard nothing for so long, with its
+// locks: a node that was stopped or cut off in mid-transaction would keep all others out of the
+// rows that it changed, until the server's kernel finds out hours later that nobody is there.
+const (
+	idleSetting = "idle_in_transaction_session_timeout"
+	idlesFor    = answersWithin + 2*time.Second // longer than any transaction of ours lasts
+)
+
+// tryPostgres connects, and reports whether a pooler stands before the server. Connections get
+// idleSetting, unless the address has it or a pooler refuses it: PgBouncer does, and has a setting
+// of its own.
+func (d *DB) tryPostgres(ctx context.Context, cfg *pgx.ConnConfig, own bool) (pooled bool, err error) {
+	if !own {
+		cfg.RuntimeParams[idleSetting] = strconv.FormatInt(idlesFor.Milliseconds(), 10)
+	}
+	d.usePostgres(cfg)
+	pooled, err = d.pooled(ctx)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "08P01" || own {
+		return pooled, err
+	}
+	delete(cfg.RuntimeParams, idleSetting)
+	if err := d.write.Close(); err != nil { // and nothing else: Close would end hearing too
+		return false, err
+	}
+	d.usePostgres(cfg)
+	return d.pooled(ctx)
+}
+
+// EndsIdle reports whether the server ends transactions of ours in which it hears nothing.
+func (d *DB) EndsIdle(ctx context.Context) (bool, error) {
+	if d.dialect != postgresDialect {
+		return true, nil
+	}
+	var setting string
+	_, err := d.One(ctx, Into(&setting), `select current_setting('`+idleSetting+`')`)
+	return setting != "0", err
 }
 
 func (d *DB) usePostgres(cfg *pgx.ConnConfig) {
@@ -147,7 +191,7 @@ func (d *DB) usePostgres(cfg *pgx.ConnConfig) {
 func (d *DB) pooled(ctx context.Context) (bool, error) {
 	conn, err := d.write.Conn(ctx)
 	if err != nil {
-		return false, errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
+		return false, err
 	}
 	defer conn.Close() //nolint:errcheck // It is given back.
 	var pooled bool
@@ -159,10 +203,7 @@ func (d *DB) pooled(ctx context.Context) (bool, error) {
 		pooled = process != pg.PgConn().PID()
 		return err
 	})
-	if err != nil {
-		return false, errors.Join(fmt.Errorf("opening the database: %w", err), d.Close())
-	}
-	return pooled, nil
+	return pooled, err
 }
 
 // Path returns the SQLite file, or an empty text on PostgreSQL.

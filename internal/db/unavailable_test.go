@@ -154,6 +154,47 @@ func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.
 	}
 }
 
+// A node that is cut off in mid-transaction, or stopped, keeps the others out of what it changed for
+// no longer than ten seconds, though the server is not told.
+func TestANodeThatIsCutOffInMidTransactionKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(dbtest.PoolerVariable) != "" {
+		t.Skip("behind a pooler its own settings decide (docs/operations.md)")
+	}
+	address, w := dbtest.Wired(t)
+	d, other := dbtest.OpenAt(t, address), dbtest.OpenAt(t, strings.Replace(address, w.Address(), host(t), 1))
+	ctx := t.Context()
+	if ends, err := d.EndsIdle(ctx); err != nil || !ends {
+		t.Errorf("the server ends transactions that are silent: %v, %v", ends, err)
+	}
+	if err := other.Update(ctx, func(tx *db.Tx) error { return insertLease(ctx, tx, "held") }); err != nil {
+		t.Fatal(err)
+	}
+	change := func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `update leases set ends_at = ends_at + 1 where name = 'held'`)
+		return err
+	}
+	err := d.Update(ctx, func(tx *db.Tx) error {
+		if err := change(tx); err != nil {
+			return err
+		}
+		w.Silence()
+		return change(tx)
+	})
+	if !db.IsUnavailable(err) {
+		t.Fatalf("cut off: %v is answered 500, want 503", err)
+	}
+	for began := time.Now(); ; {
+		err := other.Update(ctx, change)
+		if err == nil {
+			break
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Fatalf("another node is kept out %s later: %v", took, err)
+		}
+	}
+}
+
 // A program that holds the file's lock is as silent as a server that does not answer.
 func TestAFileThatAnotherProgramHoldsIsLeftInTenSeconds(t *testing.T) {
 	t.Parallel()

@@ -246,7 +246,7 @@ func (c *EmailChanges) Prove(ctx context.Context, tx *db.Tx, token secret.Token,
 }
 
 // provedTwice is how long the same form, sent twice, counts as sent once (decision 0041).
-const provedTwice = 10 * time.Second
+const provedTwice = 30 * time.Second
 
 // provedAgain returns the user whose address a link proved a moment ago, by the same form in the
 // same browser, while the address is still theirs.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"parvis/internal/application"
+	"parvis/internal/idptest"
 	"parvis/internal/op"
 )
 
@@ -84,6 +85,29 @@ func (w *world) published(a application.Algorithm) []string {
 		}
 	}
 	return all
+}
+
+// A token is good at every node as soon as it was given, though another node made its key a moment
+// ago: the first one, or one that replaced keys which leaked. Ids that nobody knows have the keys read
+// no more than once a second.
+func TestATokenOfANewKeyIsGoodAtEveryNodeAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, idptest.Named)
+	c, other := w.books(), w.node()
+	other.published(application.ES256) // it has read that there is none
+	good := func(when string) {
+		t.Helper()
+		token := w.enter(w.ana, c).text("access_token")
+		if a := other.userInfo(token); a.Status != http.StatusOK {
+			t.Errorf("%s: another node answers %d %s", when, a.Status, a.Body)
+		}
+	}
+	good("the first key")
+	w.Clock.Advance(time.Second)
+	if err := w.Provider.Keys.Rotate(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	good("a key in place of one that leaked")
 }
 
 // A key is replaced without an outage: the next key is published a day before it signs, and the

@@ -10,8 +10,10 @@ import (
 )
 
 // SentTwice is how long a repeated form counts as the same: two clicks, or a request that was
-// sent again because its answer was lost.
-const SentTwice = 10 * time.Second
+// sent again because its answer was lost. A request may wait eight seconds for the database and
+// then be told to come back in ten, though what it did was stored (decision 0083). The token that
+// it showed is honoured for as long (Superseded).
+const SentTwice = 30 * time.Second
 
 // Came is what resulted from a deed in a browser a moment ago.
 type Came struct {

@@ -15,7 +15,7 @@ import (
 	"parvis/internal/session"
 )
 
-// A form that is sent twice within ten seconds, by two clicks or because the first answer was
+// A form that is sent twice within thirty seconds, by two clicks or because the first answer was
 // lost, leads where one leads (decision 0041). The second request proves its secret as the
 // first did, for the same step, and shows the token that the first one showed; it does nothing,
 // and is answered with the result of the first.

@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/idptest"
 	"parvis/internal/session"
 )
@@ -205,11 +206,12 @@ func TestAFormSentTwiceEndsWhereOneEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for how, first := range map[string]func(sentTwice){
-				"its answer is lost":                    func(c sentTwice) { c.form.Lost("") },
-				"its answer's cookies arrive, no more":  func(c sentTwice) { c.form.Cut("") },
-				"its answer is lost, and the next too":  func(c sentTwice) { c.form.Lost(""); c.form.Lost("") },
-				"both are on their way at once, twice":  func(c sentTwice) { both(c.form.Lost, c.form.Lost) },
-				"it is lost, and nine seconds are long": func(c sentTwice) { c.form.Lost(""); c.s.Clock.Advance(9 * time.Second) },
+				"its answer is lost":                   func(c sentTwice) { c.form.Lost("") },
+				"its answer's cookies arrive, no more": func(c sentTwice) { c.form.Cut("") },
+				"its answer is lost, and the next too": func(c sentTwice) { c.form.Lost(""); c.form.Lost("") },
+				"both are on their way at once, twice": func(c sentTwice) { both(c.form.Lost, c.form.Lost) },
+				// Decision 0083: the database answered too late, and 503 said when to come back.
+				"it is lost, and the person comes back when told": func(c sentTwice) { c.form.Lost(""); c.s.Clock.Advance(8*time.Second + edge.ComeBack) },
 			} {
 				t.Run(how, func(t *testing.T) {
 					c := begin(t)
@@ -264,7 +266,7 @@ func TestAFormSentTwiceGivesNobodyElseAnything(t *testing.T) {
 					}
 					return c.form.Submit("")
 				},
-				"ten seconds later": func(c sentTwice) *idptest.Page {
+				"thirty seconds later": func(c sentTwice) *idptest.Page {
 					c.form.Lost("")
 					c.s.Clock.Advance(session.SentTwice)
 					return c.form.Submit("")
