@@ -23,6 +23,12 @@ type Wire struct {
 // which has no connections.
 func Wired(t testing.TB) (string, *Wire) {
 	t.Helper()
+	return wired(t, func() func([]byte) { return func([]byte) {} })
+}
+
+// wired is Wired, with a listener for what the program sends on each connection.
+func wired(t testing.TB, listener func() func([]byte)) (string, *Wire) {
+	t.Helper()
 	if os.Getenv(PostgresVariable) == "" {
 		t.Skip("SQLite has no connection that could break")
 	}
@@ -52,7 +58,7 @@ func Wired(t testing.TB) (string, *Wire) {
 			silent := w.silent
 			w.mu.Unlock()
 			go pass(near, far, silent)
-			go pass(far, near, silent)
+			go pass(far, overheard{near, listener()}, silent)
 		}
 	}()
 	u.Host = w.Address()
