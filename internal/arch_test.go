@@ -298,7 +298,7 @@ var lossy = map[string]string{
 	"db.EndLease":            "it ends by itself",
 	"session.Stay":           "when somebody was last there, coarsely",
 	"op.IssueCode":           "a code is nothing before its exchange, which is durable",
-	"application.SecretFits": "when a secret was last used, coarsely",
+	"application.noteSecret": "when a secret was last used, coarsely",
 	"access.Touch":           "when a token was last used, coarsely",
 	"provisioning.note":      "when a directory last called, coarsely",
 }
