@@ -45,7 +45,11 @@ func (b *bench) scale() error {
 	if err := s.stop(); err != nil {
 		return err
 	}
-	people, err := seedAt(data, own, 10_000)
+	users := 10_000
+	if b.rounds == 1 { // quick
+		users = 1_000
+	}
+	people, err := seedAt(data, own, users)
 	if err != nil {
 		return err
 	}
