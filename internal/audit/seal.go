@@ -82,14 +82,14 @@ const perSweep = 5000
 func (l *Logs) Sweep(ctx context.Context, d *db.DB) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var id string
-	if some, err := d.One(ctx, db.Into(&id), `select id from audit_events where leaf is null limit 1`); err != nil || !some {
-		return err
-	}
-	if err := l.known.load(); err != nil {
-		return err
-	}
 	for n := 0; n < perSweep; n += db.Part {
+		var id string
+		if some, err := d.One(ctx, db.Into(&id), `select id from audit_events where leaf is null limit 1`); err != nil || !some {
+			return err
+		}
+		if err := l.known.load(); err != nil {
+			return err
+		}
 		sealed, err := l.sealPart(ctx, d)
 		if err != nil {
 			return err

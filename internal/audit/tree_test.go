@@ -120,9 +120,10 @@ func TestEventsAreSealedInParts(t *testing.T) {
 	l := newLogs()
 	for range 3 {
 		many(t, d, "org_a", db.Part)
-		many(t, d, "org_b", 3)
+		many(t, d, "org_b", 20)
 		clock.Advance(time.Millisecond)
 	}
+	many(t, d, "", 40) // 250 in all, so that the last part is full
 	commits := 0
 	d.Sent = func(text string, _ []any) {
 		if text == "commit" {
@@ -130,10 +131,10 @@ func TestEventsAreSealedInParts(t *testing.T) {
 		}
 	}
 	sweep(t, d, l)
-	expect.Equal(t, "transactions for 159 events", commits, 4)
+	expect.Equal(t, "transactions for 250 events", commits, 5)
 	sweep(t, d, l)
-	expect.Equal(t, "transactions for none", commits, 4)
-	expect.Equal(t, "found right", checked(t, d, l), audit.Checked{Logs: 2, Events: 159})
+	expect.Equal(t, "transactions for none", commits, 5)
+	expect.Equal(t, "found right", checked(t, d, l), audit.Checked{Logs: 3, Events: 250})
 	var wrong int
 	if _, err := d.One(t.Context(), db.Into(&wrong), `
 		select count(*) from audit_events a
