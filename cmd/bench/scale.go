@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -58,7 +59,7 @@ func (b *bench) scale() error {
 		return err
 	}
 	for _, memory := range []string{"off", "on"} {
-		if err := os.Setenv("PARVIS_DATABASE_MEMORY", memory); err != nil { //nolint:tenv // For the child.
+		if err := os.Setenv("PARVIS_DATABASE_MEMORY", memory); err != nil {
 			return err
 		}
 		if s, err = startBinary(b.binary, data, "--database", own); err != nil {
@@ -69,8 +70,8 @@ func (b *bench) scale() error {
 		if err == nil {
 			err = b.journeys(side, people, memory, measure)
 		}
-		if stopped := s.stop(); err != nil || stopped != nil {
-			return fmt.Errorf("%w, %w", err, stopped)
+		if err := errors.Join(err, s.stop()); err != nil {
+			return err
 		}
 	}
 	return nil
