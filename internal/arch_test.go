@@ -163,6 +163,7 @@ var unscoped = map[string]string{
 	"session: select s.org_id, s.id from sessions s where s.ended_at is null and s.until <= $1 li": "sweep",
 	"federation: select ⟨⟩ from letters l join setup_links":                                        "look-up by a secret's hash",
 	"federation: select ⟨⟩ from connections c where c.proto":                                       "sweep: metadata that renews itself, certificates that end",
+	"federation: select org_id, id, created_at from upstream_requests":                             "sweep",
 	"federation: delete from setup_links":                                                          "sweep",
 	"federation: select ⟨⟩, ⟨⟩ from connections c join":                                            "look-up by a connection's id, which its addresses have, and which returns the organization",
 	"op: select ⟨⟩ from sessions s join grants g on g.org_id = s.org_id and g.session_id":          "sweep: grants whose session ended; and one browser, where the person went over to another organization",
@@ -298,7 +299,7 @@ var lossy = map[string]string{
 	"db.EndLease":            "it ends by itself",
 	"session.Stay":           "when somebody was last there, coarsely",
 	"op.IssueCode":           "a code is nothing before its exchange, which is durable",
-	"application.SecretFits": "when a secret was last used, coarsely",
+	"application.noteSecret": "when a secret was last used, coarsely",
 	"access.Touch":           "when a token was last used, coarsely",
 	"provisioning.note":      "when a directory last called, coarsely",
 }

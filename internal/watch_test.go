@@ -14,7 +14,7 @@ import (
 var asking = map[string][]string{
 	"session.Recalled":     {"session: select ⟨⟩, x.id is not null from browsers b", "session: join organizations o"},
 	"op.held":              {"op: from grants g join clients c", "session: join organizations o", "directory: select ⟨⟩ from members m join groups g"},
-	"application.Recalled": {"application: select ⟨⟩ from clients c where c.id = $1", "application: select id, used_at from client_secrets"},
+	"application.Recalled": {"application: select ⟨⟩, s.id, s.used_at from clients c left join client_secrets"},
 }
 
 // watchedTables are those whose changes void what is remembered.

@@ -234,8 +234,13 @@ func userInfo(c *http.Client, s *server, token string) error {
 // register makes two applications, and gives everybody a session and a grant of the
 // first: by plain rows, as in seed.
 func register(data string) (signed, opaque relyingParty, err error) {
+	return registerAt(data + "/parvis.db")
+}
+
+// registerAt is register for a database elsewhere.
+func registerAt(address string) (signed, opaque relyingParty, err error) {
 	ctx := context.Background()
-	d, err := db.Open(ctx, data+"/parvis.db")
+	d, err := db.Open(ctx, address)
 	if err != nil {
 		return signed, opaque, err
 	}
@@ -253,14 +258,14 @@ func register(data string) (signed, opaque relyingParty, err error) {
 		}
 		for _, statement := range []string{
 			`insert into browsers (id, token_hash, rotated_at, created_at)
-			select 'brw_' || u.id, u.id, $1, $1 from users u
+			select 'brw_' || u.id, u.id, cast($1 as bigint), cast($1 as bigint) from users u
 			where not exists (select 1 from sessions s where s.org_id = u.org_id and s.user_id = u.id)`,
 			`insert into sessions (org_id, id, user_id, browser_id, generation, methods, started_at, proved_at, seen_at, network, agent)
-			select u.org_id, 'ses_' || u.id, u.id, b.id, u.generation, 'pwd', $1, $1, $1, '', ''
+			select u.org_id, 'ses_' || u.id, u.id, b.id, u.generation, 'pwd', cast($1 as bigint), cast($1 as bigint), cast($1 as bigint), '', ''
 			from users u
 			join browsers b on b.id = 'brw_' || u.id`,
 			`insert into grants (org_id, id, client_id, user_id, session_id, scope, details, code_hash, code_used_at, family_hash, refresh_hash, created_at, ends_at)
-			select s.org_id, 'gr_' || s.user_id, (select min(c.id) from clients c where c.id like 'app_%'), s.user_id, s.id, 'openid', '{}', s.id, $1, s.id, s.id, $1, $1 + 1000000000000
+			select s.org_id, 'gr_' || s.user_id, (select min(c.id) from clients c where c.id like 'app_%'), s.user_id, s.id, 'openid', '{}', s.id, cast($1 as bigint), s.id, s.id, cast($1 as bigint), cast($1 as bigint) + 1000000000000
 			from sessions s`,
 		} {
 			if _, err := tx.Exec(ctx, statement, db.Time(tx.Now())); err != nil {

@@ -74,20 +74,32 @@ type crowded struct {
 	group [2]string // of a fifth of the people, and of fifty
 }
 
-// postgres makes a database on a server, and returns what removes it.
-func postgres(ctx context.Context, address string) (*db.DB, func(), error) {
+// database makes an empty database on a server, and returns its address and what removes it.
+func database(ctx context.Context, address string) (string, func(), error) {
 	const name = "parvis_bench"
 	server, err := db.Open(ctx, address)
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	for _, statement := range []string{`drop database if exists ` + name + ` with (force)`, `create database ` + name} {
 		if err := server.Exec(ctx, ignore, statement); err != nil {
-			return nil, nil, err
+			return "", nil, err
 		}
 	}
 	own, _, _ := strings.Cut(address, "?")
-	d, err := db.Open(ctx, own[:strings.LastIndex(own, "/")]+"/"+name+address[len(own):])
+	return own[:strings.LastIndex(own, "/")] + "/" + name + address[len(own):], func() {
+		_ = server.Exec(ctx, ignore, `drop database if exists `+name+` with (force)`)
+		_ = server.Close()
+	}, nil
+}
+
+// postgres makes a database with our tables on a server, and returns what removes it.
+func postgres(ctx context.Context, address string) (*db.DB, func(), error) {
+	address, drop, err := database(ctx, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := db.Open(ctx, address)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,8 +112,7 @@ func postgres(ctx context.Context, address string) (*db.DB, func(), error) {
 	})
 	return d, func() {
 		_ = d.Close()
-		_ = server.Exec(ctx, ignore, `drop database if exists `+name+` with (force)`)
-		_ = server.Close()
+		drop()
 	}, err
 }
 

@@ -21,13 +21,16 @@ const signers = 400
 
 // seed fills a database that a server made: users by plain rows, and for some a
 // real password and a session through the ordinary functions.
-func seed(data string, users int) ([]person, error) {
+func seed(data string, users int) ([]person, error) { return seedAt(data, data+"/parvis.db", users) }
+
+// seedAt is seed for a database elsewhere.
+func seedAt(data, address string, users int) ([]person, error) {
 	ctx := context.Background()
 	keys, err := readKeys(data)
 	if err != nil {
 		return nil, err
 	}
-	d, err := db.Open(ctx, data+"/parvis.db")
+	d, err := db.Open(ctx, address)
 	if err != nil {
 		return nil, err
 	}

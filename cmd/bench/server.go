@@ -35,9 +35,9 @@ type server struct {
 
 func (b *bench) start(data string) (*server, error) { return startBinary(b.binary, data) }
 
-func startBinary(binary, data string) (*server, error) {
+func startBinary(binary, data string, more ...string) (*server, error) {
 	address := freeAddress()
-	cmd := exec.Command(binary, "serve", "--data", data, "--listen", address, "--public-address", "http://"+address)
+	cmd := exec.Command(binary, append([]string{"serve", "--data", data, "--listen", address, "--public-address", "http://" + address}, more...)...) //nolint:gosec // What is measured.
 	return begin(cmd, "http://"+address, "/sign-in")
 }
 

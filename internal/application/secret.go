@@ -127,14 +127,32 @@ func (p *Provers) Recalled(ctx context.Context, d *db.DB, id string, by AuthMeth
 }
 
 // Proved returns a registered application and reports whether it proved itself by a secret: no other
-// method is judged here.
+// method is judged here. It looks up the secret's hash, in the statement that finds the application. A
+// secret has 256 random bits, so the time of that look-up reveals nothing.
 func Proved(ctx context.Context, d *db.DB, id string, by AuthMethod, text string) (Application, bool, error) {
-	c, err := Registered(ctx, d, id)
-	if err != nil || by != Secret || c.Settings.Auth != Secret {
+	if by != Secret {
+		c, err := Registered(ctx, d, id)
 		return c, false, err
 	}
-	fits, err := SecretFits(ctx, d, c, text)
-	return c, fits, err
+	if !isID(id) {
+		return Application{}, false, ErrUnknown
+	}
+	var c Application
+	var kept db.Text
+	var used time.Time
+	token := secretIn(text)
+	found, err := d.One(ctx, append(c.Targets(), &kept, (*db.Time)(&used)), `
+		select `+Columns+`, s.id, s.used_at
+		from clients c
+		left join client_secrets s on s.client_id = c.id and s.hash = $1
+		where c.id = $2`, token.Hash(secret.ClientSecret), id)
+	if err == nil && !found {
+		err = ErrUnknown
+	}
+	if err != nil || kept == "" || token.IsZero() || c.Settings.Auth != Secret {
+		return c, false, err
+	}
+	return c, true, noteSecret(ctx, d, string(kept), used)
 }
 
 // secretIn returns the random part of a secret, or nothing if the text is none.
@@ -142,24 +160,12 @@ func secretIn(text string) secret.Token {
 	return secret.ParseToken(strings.TrimPrefix(text, secretPrefix))
 }
 
-// SecretFits reports whether a text is one of an application's secrets. It looks up the hash. A
-// secret has 256 random bits, so the time of that look-up reveals nothing.
-func SecretFits(ctx context.Context, d *db.DB, c Application, text string) (bool, error) {
-	token := secretIn(text)
-	if token.IsZero() {
-		return false, nil
+// noteSecret notes that a secret was used, unless that was noted lately.
+func noteSecret(ctx context.Context, d *db.DB, id string, used time.Time) error {
+	if d.Now().Sub(used) < usedEvery {
+		return nil
 	}
-	var id string
-	var used time.Time
-	now := d.Now()
-	found, err := d.One(ctx, db.Into(&id, (*db.Time)(&used)), `
-		select id, used_at from client_secrets
-		where client_id = $1 and hash = $2`,
-		string(c.ID), token.Hash(secret.ClientSecret))
-	if err != nil || !found || now.Sub(used) < usedEvery {
-		return found, err
-	}
-	return true, d.UpdateLax(ctx, func(tx *db.Tx) error {
+	return d.UpdateLax(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `update client_secrets set used_at = $1 where id = $2`, db.Time(tx.Now()), id)
 		return err
 	})

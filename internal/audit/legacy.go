@@ -53,7 +53,7 @@ func salt(ctx context.Context, tx *db.Tx) error {
 		from audit_events
 		where by_hash = ''
 		order by at, org_id, id
-		limit $1`, perSweep)
+		limit $1`, db.Part)
 	for _, e := range all {
 		by, of := salts()
 		if _, err := tx.Exec(ctx, `

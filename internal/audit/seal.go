@@ -69,7 +69,8 @@ func NewLogs(s Settings) *Logs {
 // Longest returns for how many days an organization may have its events kept.
 func (l *Logs) Longest() int { return l.most }
 
-// perSweep is the most events that one sweep seals in a transaction.
+// perSweep is the most events that one sweep seals. A transaction seals db.Part of them, because
+// everybody waits meanwhile for SQLite's only writer.
 const perSweep = 5000
 
 // Sweep seals the events committed since the last sweep, and counts them by day. Growing a tree
@@ -81,12 +82,29 @@ const perSweep = 5000
 func (l *Logs) Sweep(ctx context.Context, d *db.DB) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var id string
-	if some, err := d.One(ctx, db.Into(&id), `select id from audit_events where leaf is null limit 1`); err != nil || !some {
-		return err
+	for n := 0; n < perSweep; n += db.Part {
+		var id string
+		if some, err := d.One(ctx, db.Into(&id), `select id from audit_events where leaf is null limit 1`); err != nil || !some {
+			return err
+		}
+		if err := l.known.load(); err != nil {
+			return err
+		}
+		sealed, err := l.sealPart(ctx, d)
+		if err != nil {
+			return err
+		}
+		if sealed < db.Part {
+			break
+		}
 	}
-	if err := errors.Join(l.known.load(), l.adopt(ctx, d)); err != nil {
-		return err
+	return l.stillStopped()
+}
+
+// sealPart seals the oldest events in one transaction, and returns how many they were.
+func (l *Logs) sealPart(ctx context.Context, d *db.DB) (n int, err error) {
+	if err := l.adopt(ctx, d); err != nil {
+		return 0, err
 	}
 	for {
 		var sealed, broken []tree
@@ -99,10 +117,13 @@ func (l *Logs) Sweep(ctx context.Context, d *db.DB) error {
 			return err
 		})
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if len(broken) == 0 {
-			return errors.Join(l.known.keep(sealed), l.printer.show(events), l.stillStopped())
+			for _, t := range sealed {
+				n += int(t.size - t.before)
+			}
+			return n, errors.Join(l.known.keep(sealed), l.printer.show(events))
 		}
 		for _, t := range broken {
 			l.stop(ctx, t.org, why)
@@ -115,7 +136,7 @@ func (p Printer) read(ctx context.Context, r db.Reader, grown []tree) (all []Sto
 	for _, t := range grown {
 		if err == nil && p.Show != nil && (p.All || t.org == "") {
 			var some []Stored
-			some, err = After(ctx, r, t.org, t.before-1, perSweep)
+			some, err = After(ctx, r, t.org, t.before-1, db.Part)
 			all = append(all, some...)
 		}
 	}
@@ -208,7 +229,7 @@ func (l *Logs) trees(ctx context.Context, tx *db.Tx) (all map[string]*tree, brok
 		select e.org_id, l.size, l.root, l.edge, l.first
 		from (select distinct org_id from (
 			select org_id from audit_events where leaf is null `+except+` order by at, org_id, id limit $1) waiting) e
-		left join audit_logs l on l.org_id = e.org_id`, append([]any{perSweep}, args...)...)
+		left join audit_logs l on l.org_id = e.org_id`, append([]any{db.Part}, args...)...)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -243,7 +264,7 @@ func (l *Logs) number(ctx context.Context, tx *db.Tx) ([]leaf, error) {
 		where audit_events.org_id = numbered.org_id and audit_events.id = numbered.id
 		returning audit_events.org_id, audit_events.id, audit_events.at, audit_events.actor, audit_events.action, audit_events.result,
 			audit_events.target, audit_events.request, audit_events.by_hash, audit_events.of_hash, audit_events.after, audit_events.leaf`,
-		append([]any{perSweep}, args...)...)
+		append([]any{db.Part}, args...)...)
 	slices.SortFunc(all, func(a, b leaf) int {
 		if a.Org != b.Org {
 			return strings.Compare(a.Org, b.Org)

@@ -112,6 +112,42 @@ func TestTreesGrowOverTiles(t *testing.T) {
 	}
 }
 
+// Everybody who writes waits for the transaction that seals, so each seals few, in the order in which
+// they would be sealed at once.
+func TestEventsAreSealedInParts(t *testing.T) {
+	t.Parallel()
+	d, clock := dbtest.Open(t)
+	l := newLogs()
+	for range 3 {
+		many(t, d, "org_a", db.Part)
+		many(t, d, "org_b", 20)
+		clock.Advance(time.Millisecond)
+	}
+	many(t, d, "", 40) // 250 in all, so that the last part is full
+	commits := 0
+	d.Sent = func(text string, _ []any) {
+		if text == "commit" {
+			commits++
+		}
+	}
+	sweep(t, d, l)
+	expect.Equal(t, "transactions for 250 events", commits, 5)
+	sweep(t, d, l)
+	expect.Equal(t, "transactions for none", commits, 5)
+	expect.Equal(t, "found right", checked(t, d, l), audit.Checked{Logs: 3, Events: 250})
+	var wrong int
+	if _, err := d.One(t.Context(), db.Into(&wrong), `
+		select count(*) from audit_events a
+		join audit_events b on b.org_id = a.org_id and b.leaf = a.leaf + 1
+		where b.at < a.at or b.at = a.at and b.id < a.id`); err != nil || wrong != 0 {
+		t.Errorf("%d events stand before an older one (%v)", wrong, err)
+	}
+	c, err := l.Checkpoint(t.Context(), d, "org_a")
+	if err != nil || c.Size != 3*db.Part {
+		t.Errorf("the checkpoint is of %d events (%v)", c.Size, err)
+	}
+}
+
 // leafAt reads the hash of an event as a tile has it.
 func leafAt(t *testing.T, d *db.DB, org string, place int) tlog.Hash {
 	t.Helper()

@@ -30,6 +30,9 @@ type DB struct {
 	Remembers bool
 	// Shadow, if it is set, is shown each remembered answer beside what the database says, for tests.
 	Shadow func(remembered, stored any)
+	// Sent, if it is set, is told each statement before it goes to the database, with its values, and
+	// the words begin, commit and rollback, for tests that count what a request costs.
+	Sent func(text string, args []any)
 
 	memory  *memory
 	hearing *hearing
@@ -50,6 +53,13 @@ const (
 
 // Now returns the current time.
 func (d *DB) Now() time.Time { return d.Clock() }
+
+// sends is called wherever a statement goes to the database.
+func (d *DB) sends(text string, args []any) {
+	if d.Sent != nil {
+		d.Sent(text, args)
+	}
+}
 
 // Close closes both pools.
 func (d *DB) Close() error {
@@ -102,6 +112,7 @@ func Value[T any](v *T) []any { return []any{v} }
 
 // One implements Reader for a single statement outside a transaction.
 func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
+	d.sends(query, args)
 	if d.dialect != sqliteDialect {
 		ctx, end := d.ending(ctx)
 		defer end()
@@ -162,6 +173,7 @@ func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 }
 
 func (d *DB) rows(ctx context.Context, p *pool, each func(scan func(...any) error) error, query string, args []any) error {
+	d.sends(query, args)
 	if d.dialect != sqliteDialect {
 		ctx, end := d.ending(ctx)
 		defer end()

@@ -199,17 +199,33 @@ func (d *DB) present(ctx context.Context) error {
 	return err
 }
 
-// SweepChanges deletes what every process has heard by now.
+// SweepChanges deletes what every process has heard by now, the oldest first.
 func SweepChanges(ctx context.Context, d *DB) error {
 	if d.dialect != postgresDialect {
 		return nil
 	}
-	none := func(func(...any) error) error { return nil }
-	err := d.Exec(ctx, none, `
-		delete from changes
-		where at < `+postgresNow+` - 60000000 and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint or at < `+postgresNow+` - 3600000000`)
-	if err != nil {
-		return err
+	for {
+		gone := 0
+		err := d.Exec(ctx, func(func(...any) error) error { gone++; return nil }, `
+			delete from changes
+			where xid in (
+				select c.xid
+				from changes c
+				where c.at < `+postgresNow+` - 60000000 and c.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+					or c.at < `+postgresNow+` - 3600000000
+				order by c.xid
+				limit $1)
+			returning xid`, heardAtOnce)
+		if err != nil {
+			return err
+		}
+		if gone < heardAtOnce {
+			break
+		}
 	}
-	return d.Exec(ctx, none, `delete from nodes where at < `+postgresNow+` - 3600000000`)
+	return d.Exec(ctx, func(func(...any) error) error { return nil }, `delete from nodes where at < `+postgresNow+` - 3600000000`)
 }
+
+// heardAtOnce is how many rows of changes a statement deletes. Nobody waits for them, but after a
+// day without a sweep a single statement would last longer than a call may, again each minute.
+const heardAtOnce = 1000

@@ -44,9 +44,12 @@ func (d *DB) within(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*
 	}
 	defer end()
 	defer tx.Rollback() //nolint:errcheck // After a commit it does nothing; else the connection may be gone, and the error of fn is what matters.
+	d.sends(strings.TrimSpace("begin "+p.synchronous), nil)
 	if err := fn(tx); err != nil {
+		d.sends("rollback", nil)
 		return err
 	}
+	d.sends("commit", nil)
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("committing: %w", lost(err))
 	}

@@ -34,6 +34,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 		}, query, args...)
 		return n, err
 	}
+	t.db.sends(query, args)
 	var res sql.Result
 	var err error
 	if stmt := t.prepared(query); stmt != nil {
@@ -63,6 +64,7 @@ func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bo
 }
 
 func (t *Tx) one(ctx context.Context, into []any, query string, args []any) (bool, error) {
+	t.db.sends(query, args)
 	if stmt := t.prepared(query); stmt != nil {
 		ctx = context.WithoutCancel(ctx)
 		return found(query, t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
@@ -81,6 +83,7 @@ func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error,
 }
 
 func (t *Tx) rows(ctx context.Context, each func(scan func(...any) error) error, query string, args []any) error {
+	t.db.sends(query, args)
 	if stmt := t.prepared(query); stmt != nil {
 		rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
 		return eachRow(query, rows, err, each)

@@ -14,6 +14,7 @@ import (
 // it, slow it, lead it elsewhere, or let it swallow what is sent.
 type Wire struct {
 	listener net.Listener
+	hears    func() func([]byte) // is told what the program sends, of each connection
 
 	mu     sync.Mutex
 	behind string // host and port of the server
@@ -26,6 +27,12 @@ type Wire struct {
 // which has no connections.
 func Wired(t testing.TB) (string, *Wire) {
 	t.Helper()
+	return wired(t, func() func([]byte) { return func([]byte) {} })
+}
+
+// wired is Wired, with a listener for what the program sends on each connection.
+func wired(t testing.TB, listener func() func([]byte)) (string, *Wire) {
+	t.Helper()
 	if os.Getenv(PostgresVariable) == "" {
 		t.Skip("SQLite has no connection that could break")
 	}
@@ -33,7 +40,7 @@ func Wired(t testing.TB) (string, *Wire) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := NewWire(u.Host)
+	w, err := newWire(u.Host, listener)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,11 +51,15 @@ func Wired(t testing.TB) (string, *Wire) {
 
 // NewWire starts a wire to the server at host and port.
 func NewWire(behind string) (*Wire, error) {
+	return newWire(behind, func() func([]byte) { return func([]byte) {} })
+}
+
+func newWire(behind string, hears func() func([]byte)) (*Wire, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	w := &Wire{listener: listener, behind: behind, silent: make(chan struct{})}
+	w := &Wire{listener: listener, behind: behind, hears: hears, silent: make(chan struct{})}
 	go func() {
 		for {
 			near, err := listener.Accept()
@@ -78,9 +89,10 @@ func (w *Wire) connect(near net.Conn) {
 	w.mu.Lock()
 	w.open = append(w.open, far)
 	w.mu.Unlock()
+	hears := w.hears()
 	var both sync.WaitGroup
 	both.Go(func() { w.pass(near, far, silent) })
-	both.Go(func() { w.pass(far, near, silent) })
+	both.Go(func() { w.pass(far, overheard{near, hears}, silent) })
 	both.Wait()
 	w.ended(near, far)
 }

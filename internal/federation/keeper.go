@@ -196,9 +196,6 @@ func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
 	for statement, before := range map[string]time.Time{
 		`delete from upstream_requests
 		where (org_id, id) in (select org_id, id from upstream_requests where created_at <= $1 limit $2)`: now.Add(-signin.WhereToLasts),
-		`delete from upstream_requests
-		where (org_id, id) in (
-			select org_id, id from upstream_requests where created_at <= $1 and (ended_at is not null or attempt_id is null) limit $2)`: now.Add(-time.Hour),
 		`update upstream_requests set asked = ''
 		where (org_id, id) in (select org_id, id from upstream_requests where created_at <= $1 and asked <> '' limit $2)`: now.Add(-time.Hour),
 		`delete from upstream_responses
@@ -212,5 +209,37 @@ func (h *Hub) Sweep(ctx context.Context, d *db.DB) error {
 			return err
 		}
 	}
-	return nil
+	return sweepServed(ctx, d, now.Add(-time.Hour))
+}
+
+// sweepServed deletes requests of before an instant that have served. Most of what it reads are
+// requests that nobody answered, which are kept for longer, so it reads beside everybody who writes.
+// What has served stays so, and each part begins where the last one ended.
+func sweepServed(ctx context.Context, d *db.DB, before time.Time) error {
+	type request struct {
+		org, id string
+		at      time.Time
+	}
+	for since := time.UnixMicro(0); ; {
+		served, err := db.List(ctx, d, func(r *request) []any { return db.Into(&r.org, &r.id, (*db.Time)(&r.at)) }, `
+			select org_id, id, created_at
+			from upstream_requests
+			where created_at >= $1 and created_at <= $2 and (ended_at is not null or attempt_id is null)
+			order by created_at
+			limit $3`, db.Time(since), db.Time(before), db.Part)
+		if err != nil || len(served) == 0 {
+			return err
+		}
+		since = served[len(served)-1].at
+		if err := d.Update(ctx, func(tx *db.Tx) error {
+			for _, r := range served {
+				if _, err := tx.Exec(ctx, `delete from upstream_requests where org_id = $1 and id = $2`, r.org, r.id); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
 }

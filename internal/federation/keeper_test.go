@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/federation"
@@ -425,4 +426,42 @@ func (w *world) linkIn(email, key string) string {
 	}
 	w.t.Fatalf("no letter with the subject %s has a link", key)
 	return ""
+}
+
+// Requests that nobody answered stay for a day. They are read beside everybody who writes, and those
+// that have served are deleted a few in a transaction.
+func TestServedRequestsAreFoundBesideTheWriter(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	c := w.draft(w.org, federation.OIDC)
+	dbtest.Do(t, w.DB, `
+		insert into upstream_requests (org_id, id, connection_id, attempt_id, state_hash, asked, created_at)
+		with recursive n(i) as (select 1 union all select i + 1 from n where i < 400)
+		select cast($1 as text), 'req_' || i, cast($2 as text), case when i % 4 > 0 then 'att_' || i end, 'state ' || i, '', cast($3 as bigint) + i / 10 from n`,
+		string(w.org.ID), c.ID, db.Time(w.Clock.Now()))
+	w.Clock.Advance(2 * time.Hour)
+	writes, deleted, most := false, 0, 0
+	w.DB.Sent = func(text string, _ []any) {
+		switch {
+		case strings.HasPrefix(text, "begin"):
+			writes, deleted = true, 0
+		case text == "commit" || text == "rollback":
+			writes = false
+		case writes && strings.Contains(text, "ended_at is not null or attempt_id is null"):
+			t.Errorf("the writer reads: %s", text)
+		case strings.HasPrefix(text, "delete from upstream_requests where org_id = $1 and id = $2"):
+			deleted++
+			most = max(most, deleted)
+		}
+	}
+	if err := w.Hub.Sweep(t.Context(), w.DB); err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "most that a transaction deletes", most, db.Part)
+	expect.Equal(t, "requests left", w.rows(`select count(*) from upstream_requests`), 300)
+	w.Clock.Advance(24 * time.Hour)
+	if err := w.Hub.Sweep(t.Context(), w.DB); err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "requests left after a day", w.rows(`select count(*) from upstream_requests`), 0)
 }

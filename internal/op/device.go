@@ -226,11 +226,11 @@ func (p *Provider) claimDevice(ctx context.Context, tx *db.Tx, id string, org di
 		return holder{}, "", Wrong(InvalidGrant, "the session that let the device in has ended"), nil
 	}
 	h.EndsAt = p.endsAt(h, tx.Now())
+	first := firstRefresh(h.client)
 	if _, err := tx.Exec(ctx, `
-		update grants set ends_at = $1
-		where org_id = $2 and id = $3`, db.Time(h.EndsAt), string(h.OrgID), h.ID); err != nil {
+		update grants set ends_at = $1, family_hash = $2, refresh_hash = $3
+		where org_id = $4 and id = $5`, db.Time(h.EndsAt), first.familyHash, first.hash, string(h.OrgID), h.ID); err != nil {
 		return holder{}, "", nil, err
 	}
-	refresh, err := p.begin(ctx, tx, &h, by)
-	return h, refresh, nil, err
+	return h, first.text, nil, p.begin(ctx, tx, &h, by)
 }

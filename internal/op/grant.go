@@ -204,41 +204,43 @@ var (
 // spend exchanges a code for its grant, once. A second valid attempt ends the grant and all
 // its tokens (RFC 6749 §4.1.2). The refusal is not an error, because an error would roll that
 // end back.
-func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Application, s spending) (h holder, refused *Error, err error) {
+func (p *Provider) spend(ctx context.Context, tx *db.Tx, c application.Application, s spending) (h holder, refresh string, refused *Error, err error) {
 	h, found, err := p.held(ctx, tx, `g.code_hash = $1`, s.code.Hash(secret.Code))
 	if err != nil {
-		return holder{}, nil, err
+		return holder{}, "", nil, err
 	}
 	now := tx.Now()
 	d := h.Details
 	switch {
 	case s.code.IsZero() || !found || h.ClientID != c.ID:
-		return holder{}, Wrong(InvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
+		return holder{}, "", Wrong(InvalidGrant, "the code is unknown, was issued to another client, or its session has ended"), nil
 	case d.RedirectURI != s.redirectURI || !redirect.Match(h.client.Settings.RedirectURIs, s.redirectURI, h.client.Kind == application.Native):
-		return holder{}, Wrong(InvalidGrant, "redirect_uri is not the one of the authorization request"), nil
+		return holder{}, "", Wrong(InvalidGrant, "redirect_uri is not the one of the authorization request"), nil
 	case d.Challenge == "" && s.verifier != "":
 		// An application with a verifier had sent a challenge. So an attacker removed it from the
 		// request, or made the request (PKCE downgrade, RFC 9700 §2.1.1, §4.8.2).
-		return holder{}, Wrong(InvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
+		return holder{}, "", Wrong(InvalidGrant, "code_verifier came, but the authorization request had no code_challenge"), nil
 	case d.Challenge != "" && s.verifier == "":
-		return holder{}, Wrong(InvalidGrant, "code_verifier is missing"), nil
+		return holder{}, "", Wrong(InvalidGrant, "code_verifier is missing"), nil
 	case d.Challenge != "" && !verifies(s.verifier, d.Challenge):
-		return holder{}, Wrong(InvalidGrant, "code_verifier does not fit the code_challenge"), nil
+		return holder{}, "", Wrong(InvalidGrant, "code_verifier does not fit the code_challenge"), nil
 	case d.Thumbprint != "" && d.Thumbprint != s.thumbprint:
-		return holder{}, Wrong(InvalidGrant, "the DPoP proof is by another key than dpop_jkt named"), nil
+		return holder{}, "", Wrong(InvalidGrant, "the DPoP proof is by another key than dpop_jkt named"), nil
 	case !h.CodeUsed.IsZero():
-		return holder{}, Wrong(InvalidGrant, "the code was used before; all that it gave has ended"), end(ctx, tx, h.Grant, codeReused, audit.Refused)
+		return holder{}, "", Wrong(InvalidGrant, "the code was used before; all that it gave has ended"), end(ctx, tx, h.Grant, codeReused, audit.Refused)
 	case !h.EndedAt.IsZero() || !now.Before(h.CreatedAt.Add(p.codeLasts())):
-		return holder{}, Wrong(InvalidGrant, "the code has expired"), nil
+		return holder{}, "", Wrong(InvalidGrant, "the code has expired"), nil
 	}
 	h.EndsAt = p.endsAt(h, now)
+	first := firstRefresh(h.client)
 	n, err := tx.Exec(ctx, `
-		update grants set code_used_at = $1, ends_at = $2
-		where org_id = $3 and id = $4 and code_used_at is null`, db.Time(now), db.Time(h.EndsAt), string(h.OrgID), h.ID)
+		update grants set code_used_at = $1, ends_at = $2, family_hash = $3, refresh_hash = $4
+		where org_id = $5 and id = $6 and code_used_at is null`,
+		db.Time(now), db.Time(h.EndsAt), first.familyHash, first.hash, string(h.OrgID), h.ID)
 	if err == nil && n == 0 {
 		err = errors.New("a code was claimed under a transaction that sees all others")
 	}
-	return h, nil, err
+	return h, first.text, nil, err
 }
 
 // endsAt returns when a grant ends whose first tokens are made now.
@@ -271,14 +273,19 @@ func (p *Provider) successor(family, own secret.Token) secret.Token {
 	return secret.DeriveToken(p.refreshKey, family.Reveal(), own.Reveal())
 }
 
-// firstRefresh gives a grant its first refresh token.
-func (p *Provider) firstRefresh(ctx context.Context, tx *db.Tx, g Grant) (string, error) {
+// begun is the first refresh token of a grant, with the hashes that are stored; empty where its
+// client has none.
+type begun struct {
+	text             string
+	familyHash, hash db.Text
+}
+
+func firstRefresh(c application.Application) begun {
+	if !c.Settings.Refreshes {
+		return begun{}
+	}
 	family, own := secret.NewToken(), secret.NewToken()
-	_, err := tx.Exec(ctx, `
-		update grants set family_hash = $1, refresh_hash = $2
-		where org_id = $3 and id = $4`,
-		family.Hash(secret.RefreshFamily), own.Hash(secret.Refresh), string(g.OrgID), g.ID)
-	return refreshToken(family, own), err
+	return begun{refreshToken(family, own), db.Text(family.Hash(secret.RefreshFamily)), db.Text(own.Hash(secret.Refresh))}
 }
 
 // rotate exchanges a refresh token for the next one. If it was replaced already, longer ago

@@ -96,11 +96,11 @@ func (p *Provider) byCode(c *call) (tokens, error) {
 	var refresh string
 	var refused *Error
 	err := p.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		h, refused, err = p.spend(ctx, tx, c.client, spending{
+		h, refresh, refused, err = p.spend(ctx, tx, c.client, spending{
 			code: secret.ParseToken(c.form.Get("code")), redirectURI: c.form.Get("redirect_uri"), verifier: c.form.Get("code_verifier"), thumbprint: c.proof.Thumbprint,
 		})
 		if err == nil && refused == nil {
-			refresh, err = p.begin(ctx, tx, &h, c.proof)
+			err = p.begin(ctx, tx, &h, c.proof)
 		}
 		return err
 	})
@@ -110,22 +110,16 @@ func (p *Provider) byCode(c *call) (tokens, error) {
 	return p.tokensFor(c, h, h.Scope, refresh)
 }
 
-// begin binds a grant to the key that was proved, if any, and returns its first refresh token
-// if its client has refresh tokens.
-func (p *Provider) begin(ctx context.Context, tx *db.Tx, h *holder, by proof.Proof) (refresh string, err error) {
+// begin binds a grant to the key that was proved, if any.
+func (p *Provider) begin(ctx context.Context, tx *db.Tx, h *holder, by proof.Proof) error {
 	if err := p.useProof(ctx, tx, by); err != nil {
-		return "", err
+		return err
 	}
-	if by.Thumbprint != "" && h.Details.Thumbprint == "" {
-		h.Details.Thumbprint = by.Thumbprint
-		if err := bind(ctx, tx, h.Grant); err != nil {
-			return "", err
-		}
+	if by.Thumbprint == "" || h.Details.Thumbprint != "" {
+		return nil
 	}
-	if !h.client.Settings.Refreshes {
-		return "", nil
-	}
-	return p.firstRefresh(ctx, tx, h.Grant)
+	h.Details.Thumbprint = by.Thumbprint
+	return bind(ctx, tx, h.Grant)
 }
 
 // outcome returns the error, or else the refusal that was committed.
