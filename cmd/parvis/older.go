@@ -9,6 +9,8 @@ import (
 
 	"parvis/internal/app"
 	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/secret"
 )
 
 // older says what to do about a database that somebody put back by hand.
@@ -52,4 +54,13 @@ func (s *storage) watch(ctx context.Context, a *app.App, log *slog.Logger, end c
 			log.WarnContext(ctx, "the audit log could not be compared with what this node knows", "error", err.Error())
 		}
 	}
+}
+
+// checkLogs checks the audit logs of a database as this node knows them.
+func (p plan) checkLogs(ctx context.Context, d *db.DB, keys secret.Keys) (audit.Checked, error) {
+	epoch, err := audit.EpochOf(ctx, d, keys.Sealing)
+	if err != nil {
+		return audit.Checked{}, err
+	}
+	return audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: p.host(), File: p.rootsPath(), Since: epoch.At}).Check(ctx, d)
 }

@@ -241,7 +241,7 @@ func at(t *testing.T, c *http.Client, page string) string {
 }
 
 // From outside: a backup under load, restored elsewhere and served at the same address, opens nothing
-// to whoever holds something of before; the password opens only where the operator says so.
+// to people who hold something of before; the password opens only where the operator says so.
 func TestARestoreRevivesNothing(t *testing.T) {
 	l := live(t)
 	phrase := filepath.Join(l.dir, "phrase")

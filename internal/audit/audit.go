@@ -87,7 +87,7 @@ type Stored struct {
 	Sealed bool  // part of its log's tree
 	Leaf   int64 // its place there, from 0
 
-	// Sequence is its place for who reads the log from outside, which grows over restores. After and
+	// Sequence is its place for readers outside, which grows over restores. After and
 	// ByID fill it in.
 	Sequence int64
 

@@ -28,8 +28,8 @@ type Epoch struct {
 // epochNote is the row of installation with the newest epoch.
 const epochNote = "epoch"
 
-// prove returns a MAC under the installation's key: whoever can only write the database begins no
-// epoch.
+// prove returns a MAC under the installation's key: somebody who can only write the database
+// begins no epoch.
 func (e Epoch) prove(sealing secret.Ring, id string) (string, bool) {
 	key, known := sealing.For("epochs").ByID(id)
 	mac := secret.MAC(key.Bytes, e.At.UTC().Format(instantFormat), e.By, e.MadeAt.UTC().Format(instantFormat), fmt.Sprint(e.AsOf))
@@ -124,8 +124,8 @@ func (l *Logs) Begin(ctx context.Context, tx *db.Tx, sealing secret.Ring, e Epoc
 }
 
 // Sequences of an epoch are those of its leaves and a multiple of perEpoch, so that they are greater
-// than any that an earlier epoch gave, to events that were lost too: whoever goes on after the last
-// one that they have misses nothing of what there is.
+// than any that an earlier epoch gave, to events that were lost too: a reader who goes on after its
+// last one misses nothing of what there is.
 const perEpoch = 10_000_000_000
 
 // firstHour is what epochs are counted from, in hours.

@@ -102,7 +102,7 @@ func TestANodeKnowsThatItsDatabaseIsOlder(t *testing.T) {
 	}
 }
 
-// Whoever can write the database, and has not its keys, begins no epoch.
+// Somebody who can write the database, and has not its keys, begins no epoch.
 func TestAnEpochIsProvedByTheKeys(t *testing.T) {
 	t.Parallel()
 	d, _ := dbtest.Open(t)

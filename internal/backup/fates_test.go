@@ -8,7 +8,7 @@ import (
 	"parvis/internal/dbtest"
 )
 
-// A restore must say what it does with every table: whoever adds one decides it in fates.
+// A restore must say what it does with every table: it is decided in fates.
 func TestARestoreKnowsWhatToDoWithEveryTable(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	var tables []db.Table

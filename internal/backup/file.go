@@ -180,7 +180,7 @@ type opened struct {
 
 func (o opened) Close() error { return o.file.Close() }
 
-// authentic says of what age refuses that it is damaged. What the disk refuses is another matter.
+// authentic calls damaged what age refuses. What the disk refuses is another matter.
 type authentic struct{ io.Reader }
 
 func (a authentic) Read(p []byte) (int, error) {
