@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -441,4 +443,44 @@ func TestARunningServerNoticesAnOlderDatabase(t *testing.T) {
 	if _, err := startServe(l.dir, l.base, l.env, "--public-address", l.base); err == nil || !strings.Contains(err.Error(), "parvis restore --adopt") {
 		t.Errorf("another start ended with %v", err)
 	}
+}
+
+// With --every the first backup comes at once, the next in time, and an interrupt ends it well.
+func TestBackupsAreMadeAgainAndAgain(t *testing.T) {
+	l := live(t)
+	program, err := exec.LookPath("parvis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(l.dir, "backups")
+	kept := func() int {
+		all, err := filepath.Glob(filepath.Join(folder, "parvis-*.backup"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	run := func(until func() bool) {
+		t.Helper()
+		cmd := exec.Command(program, "backup", folder, "--every", "1h", "--keep", "2")
+		cmd.Dir, cmd.Env = l.dir, l.env
+		said := &text{}
+		cmd.Stdout, cmd.Stderr = said, said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(30 * time.Second); !until() && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("it ended with %v: %s", err, said)
+		}
+	}
+	run(func() bool { return kept() == 1 })
+	expect.Equal(t, "backups", kept(), 1)
+	soon := time.Now().Add(time.Second)
+	run(func() bool { return time.Now().After(soon) })
+	expect.Equal(t, "backups after another start", kept(), 1)
 }
