@@ -123,7 +123,7 @@ func (l *Logs) Begin(ctx context.Context, tx *db.Tx, sealing secret.Ring, e Epoc
 	return nil
 }
 
-// Sequences of an epoch are those of its leaves and a multiple of perEpoch, so that they are greater
+// Sequences of an epoch are those of its leaves and a multiple of perEpoch, which makes them greater
 // than any that an earlier epoch gave, to events that were lost too: a reader who goes on after its
 // last one misses nothing of what there is.
 const perEpoch = 10_000_000_000
