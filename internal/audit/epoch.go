@@ -16,7 +16,7 @@ import (
 
 // An Epoch is the time since a restore. What is sealed in it has grown out of what was restored, and
 // not out of what was sealed and lost since then, so each log has another name in each epoch
-// (decision 0080).
+// (decision 0081).
 type Epoch struct {
 	At     time.Time `json:"at"` // of the restore
 	By     string    `json:"by"`

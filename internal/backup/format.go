@@ -1,5 +1,5 @@
 // Package backup writes a running installation into a file, and puts such a file back into an empty
-// place without reviving anything (decision 0080).
+// place without reviving anything (decision 0081).
 //
 // A backup is, inside the encryption by age where there is one:
 //

@@ -1,5 +1,5 @@
 -- +goose Up
--- Each restore begins an epoch of every log (decision 0080). A log's first epoch, before any restore,
+-- Each restore begins an epoch of every log (decision 0081). A log's first epoch, before any restore,
 -- has no row here.
 create table audit_epochs (
   org_id text   not null,
