@@ -33,7 +33,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"db", "number", "migrations leases installation changes nodes"},
 
 	// Core: owns tables; never sees an http.Request.
-	{"audit", "db secret", "audit_events audit_logs audit_tiles audit_checkpoints audit_keys audit_seals audit_days"},
+	{"audit", "db secret", "audit_events audit_logs audit_tiles audit_checkpoints audit_keys audit_seals audit_days audit_epochs"},
 	{"limit", "db secret audit", "limits"},
 	{"naming", "fault", ""},
 	{"delivery", "", ""},
@@ -62,6 +62,9 @@ var packages = []struct{ name, imports, tables string }{
 
 	// What callers of the API may repeat.
 	{"once", "db fault", "answers"},
+
+	// Backups. What a restore does with each table is one list, which it carries out through db.
+	{"backup", "db secret audit credential session", ""},
 
 	// Customers' providers: what they say is judged in rooms that see neither a table
 	// nor a page.
@@ -103,7 +106,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo/staff", "", ""},
 	{"cmd/parvis/demo", "region db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
-	{"cmd/parvis", "region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
+	{"cmd/parvis", "backup region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -126,6 +129,8 @@ var unscoped = map[string]string{
 	"audit: select e.org_id, l.size":                                                               "sweep: the trees of every organization in which something is to be sealed",
 	"audit: update audit_events set leaf":                                                          "sweep: each event gets its place in the log of its organization",
 	"audit: select org_id, keep_days from audit_logs":                                              "sweep: how long each organization keeps its events",
+	"audit: select org_id, size from audit_logs order":                                             "each node: is the database older than what it knows",
+	"audit: select '' union select org_id from audit_logs":                                         "restore: every log begins an epoch",
 	"audit: select org_id from audit_logs union":                                                   "doctor: checks every log by itself",
 	"access: delete from api_tokens where ends":                                                    "sweep",
 	"audit: delete from audit_days where day":                                                      "sweep",

@@ -1,12 +1,15 @@
 // Command auditverify checks an export of a log of Parvis, and needs nothing of Parvis for it:
 // only the export, the key that the console shows, and perhaps a checkpoint that was kept.
 //
-//	go run ./cmd/auditverify -key VKEY [-since OLD-CHECKPOINT] export.jsonl
+//	go run ./cmd/auditverify -key VKEY [-since OLD-CHECKPOINT [-since-key OLD-VKEY]] export.jsonl
 //
 // An event is a leaf of a Merkle tree (RFC 6962): its hash is over canonical JSON (RFC 8785) of the
 // members that line.leaf lists. Two of these, "by" and "of", are SHA-256 over the canonical JSON of
 // a list of a salt and three texts, which are absent where they were erased. The tree's hash is in a
 // checkpoint (C2SP tlog-checkpoint) that the key signed.
+//
+// A log that was restored from a backup goes on under another name, HOST/audit/ORG_ID/EPOCH, and has
+// another key. Its tree goes on from what was restored, and the first event afterwards says so.
 package main
 
 import (
@@ -30,8 +33,9 @@ import (
 func main() {
 	key := flag.String("key", "", "the `key` to verify with, as the console shows it")
 	since := flag.String("since", "", "a `file` with a checkpoint that was kept: the log must have grown out of it")
+	old := flag.String("since-key", "", "the `key` of that checkpoint, if the log was restored since and has another one now")
 	flag.Parse()
-	said, err := run(*key, *since, flag.Arg(0))
+	said, err := run(keys{*key, *old}, *since, flag.Arg(0))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -39,16 +43,24 @@ func main() {
 	fmt.Println(said)
 }
 
-func run(key, since, path string) (string, error) {
-	known, err := note.NewVerifier(key)
+// keys are what the checkpoints are verified with; the old one is empty unless it is another.
+type keys struct{ now, old string }
+
+func run(k keys, since, path string) (string, error) {
+	known, err := note.NewVerifier(k.now)
 	if err != nil {
 		return "", fmt.Errorf("-key: %w", err)
 	}
-	v := verifier{key: known}
+	v, before := verifier{key: known}, known
+	if k.old != "" {
+		if before, err = note.NewVerifier(k.old); err != nil {
+			return "", fmt.Errorf("-since-key: %w", err)
+		}
+	}
 	if since != "" {
 		text, err := os.ReadFile(since)
-		if err == nil {
-			v.since, err = open(known, append(bytes.TrimSpace(text), '\n'))
+		if v.sinceBefore = before.Name() != known.Name(); err == nil {
+			v.since, err = open(before, append(bytes.TrimSpace(text), '\n'))
 		}
 		if err != nil {
 			return "", fmt.Errorf("-since: %w", err)
@@ -86,6 +98,7 @@ type verifier struct {
 	key           note.Verifier
 	signed, since *checkpoint
 	sinceFound    bool
+	sinceBefore   bool // the old checkpoint is of a log before a restore
 
 	size   int64       // leaves so far
 	roots  []tlog.Hash // of the complete subtrees that they fill, the largest first
@@ -93,7 +106,8 @@ type verifier struct {
 	tile   tlog.Hash   // the newest one of 256 leaves
 
 	lines, events, erased, last int64
-	holes, ended                bool // events between two of the file's are not in it; its last line was read
+	restores, restored          int64 // how many, and the place of the last one's event
+	holes, ended                bool  // events between two of the file's are not in it; its last line was read
 }
 
 func (v *verifier) verify(file io.Reader) (string, error) {
@@ -116,6 +130,9 @@ func (v *verifier) verify(file io.Reader) (string, error) {
 		said = "nothing changed (the export was filtered: it cannot show that nothing is missing)"
 	}
 	said += fmt.Sprintf(": %d events up to %d, of %d in %s; personal data of %d was erased", v.events, v.last, v.signed.size, v.key.Name(), v.erased)
+	if v.restores > 0 {
+		said += fmt.Sprintf("; it was restored from a backup, at event %d", v.restored)
+	}
 	if v.since != nil {
 		said += fmt.Sprintf("; it has grown out of the old checkpoint of %d", v.since.size)
 	}
@@ -207,6 +224,9 @@ func (v *verifier) event(l *line) error {
 	if v.last, v.events = v.size, v.events+1; l.BySalt == nil || l.OfSalt == nil {
 		v.erased++
 	}
+	if l.Action == "audit.restored" {
+		v.restores, v.restored = v.restores+1, *l.Leaf
+	}
 	v.add(0, hash)
 	if l.Tile != "" && v.tile.String() != l.Tile {
 		return fmt.Errorf("events %d to %d are not the ones that were sealed together", v.size-256, *l.Leaf)
@@ -222,6 +242,8 @@ func (v *verifier) end(events int64) error {
 	switch {
 	case events != v.events:
 		return fmt.Errorf("the export had %d events, and %d are here", events, v.events)
+	case v.lost():
+		return v.errLost()
 	case v.since != nil && v.since.size > v.signed.size:
 		return fmt.Errorf("the log was cut off: it has %d events, and had %d at the old checkpoint", v.signed.size, v.since.size)
 	case v.since != nil && !v.sinceFound:
@@ -229,6 +251,15 @@ func (v *verifier) end(events int64) error {
 	}
 	v.ended = true
 	return nil
+}
+
+// lost reports whether the old checkpoint is of a log that a restore cut off.
+func (v *verifier) lost() bool {
+	return v.since != nil && v.sinceBefore && v.restores > 0 && v.since.size > v.restored
+}
+
+func (v *verifier) errLost() error {
+	return fmt.Errorf("the log was restored from a backup that had %d events, and had %d at the old checkpoint: what came between was lost", v.restored, v.since.size)
 }
 
 // add adds the root of a complete subtree to the tree.
@@ -253,6 +284,9 @@ func (v *verifier) compare() error {
 		if root = tlog.NodeHash(h, root); i == len(v.roots)-1 {
 			root = h
 		}
+	}
+	if v.lost() && v.size == v.since.size && v.size != v.signed.size {
+		return v.errLost()
 	}
 	old := v.since != nil && v.size == v.since.size
 	if v.sinceFound = v.sinceFound || old; old && root != v.since.root || v.size == v.signed.size && root != v.signed.root {

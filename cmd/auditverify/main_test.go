@@ -110,7 +110,7 @@ func says(t *testing.T, key, since string, lines ...string) string {
 	if since != "" {
 		old = filepath.Join(folder, "old")
 	}
-	said, err := run(key, old, filepath.Join(folder, "export.jsonl"))
+	said, err := run(keys{now: key}, old, filepath.Join(folder, "export.jsonl"))
 	if err != nil {
 		return err.Error()
 	}
@@ -242,4 +242,68 @@ func TestAnOldCheckpointIsTheBeginningOfTheNewOne(t *testing.T) {
 	forger := &log{t, audit.NewLogs(audit.Settings{Sealing: l.keys, Host: "id.example:8080"}), l.d, l.clock, l.keys}
 	forger.record(1)
 	want(t, "made again", says(t, forger.checkpoint().Key, old.Note, forger.export(audit.Query{})...), "line ")
+}
+
+// After a restore the log has another name and key, and its tree goes on: an old checkpoint of what
+// was restored still fits, and one of what was lost says so.
+func TestALogThatWasRestored(t *testing.T) {
+	l := newLog(t, 9)
+	kept := l.checkpoint()
+	l.record(4)
+	lost := l.checkpoint()
+	for _, cut := range []string{
+		`delete from audit_events where leaf >= 9`, `delete from audit_logs`, `delete from audit_tiles`, `update audit_events set leaf = null`, `delete from audit_checkpoints`,
+	} {
+		dbtest.Do(t, l.d, cut) // as the backup had it
+	}
+	l.Logs = audit.NewLogs(audit.Settings{Sealing: l.keys, Host: "id.example:8080"})
+	l.seal()
+	l.clock.Advance(time.Second)
+	if err := l.d.Update(t.Context(), func(tx *db.Tx) error {
+		return l.Begin(t.Context(), tx, l.keys, audit.Epoch{By: "root@test"})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := audit.EpochOf(t.Context(), l.d, l.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Logs = audit.NewLogs(audit.Settings{Sealing: l.keys, Host: "id.example:8080", Since: e.At})
+	l.record(6)
+	now := l.checkpoint()
+	folder := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	export := write("export.jsonl", strings.Join(l.export(audit.Query{}), "")+"\n")
+	for name, c := range map[string]struct {
+		keys  keys
+		since string
+		says  string
+	}{
+		"alone":                   {keys{now: now.Key}, "", "all there, nothing changed: 16 events up to 15, of 16 in id.example:8080/audit/org_a/2026"},
+		"says that it was":        {keys{now: now.Key}, "", "it was restored from a backup, at event 9"},
+		"since what was kept":     {keys{now.Key, kept.Key}, kept.Note, "it has grown out of the old checkpoint of 9"},
+		"since what was lost":     {keys{now.Key, kept.Key}, lost.Note, "from a backup that had 9 events, and had 13 at the old checkpoint: what came between was lost"},
+		"since now":               {keys{now: now.Key}, now.Note, "it has grown out of the old checkpoint of 16"},
+		"with the old key alone":  {keys{now: kept.Key}, "", "the key did not sign the checkpoint"},
+		"without the old key":     {keys{now: now.Key}, kept.Note, "the key did not sign the checkpoint"},
+		"with a key that is none": {keys{now.Key, "x"}, kept.Note, "-since-key"},
+	} {
+		since := ""
+		if c.since != "" {
+			since = write("since", c.since)
+		}
+		said, err := run(c.keys, since, export)
+		if err != nil {
+			said = err.Error()
+		}
+		if !strings.Contains(said, c.says) {
+			t.Errorf("%s: %q, want %q", name, said, c.says)
+		}
+	}
 }

@@ -223,10 +223,10 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 		return
 	}
 	d.ok("keys", "%s belong to this database", d.plan.keysPath())
-	checked, err := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: d.plan.host(), File: d.plan.rootsPath()}).Check(d.ctx, open)
+	checked, err := d.plan.checkLogs(d.ctx, open, keys)
 	switch {
 	case errors.Is(err, audit.ErrAltered):
-		d.fail("audit log", "%v. Compare it with a backup: somebody changed the database by hand, or restored an older one (docs/operations.md).", err)
+		d.fail("audit log", "%v. Compare it with a backup: somebody changed the database by hand, or put an older one in its place (docs/operations.md).", err)
 	case err != nil:
 		d.fail("audit log", "it cannot be read: %v.", err)
 	default:

@@ -52,7 +52,8 @@ type commands struct {
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
 	Upgrade      upgradeCommand       `cmd:"" help:"Rehearse the migration of this version on a copy of the database."`
 	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets; or check it, or print an example."`
-	Backup       backupCommand        `cmd:"" help:"Copy an SQLite database while the server runs."`
+	Backup       backupCommand        `cmd:"" help:"Copy the installation into a file while the server runs."`
+	Restore      restoreCommand       `cmd:"" help:"Put a backup into an empty place, without reviving what was revoked or used."`
 	Version      versionCommand       `cmd:"" help:"Print this program's version."`
 	Completion   completionCommand    `cmd:"" help:"Print a script that completes commands in a shell."`
 	Manual       manualCommand        `cmd:"" hidden:"" help:"Print the manual page."`
@@ -260,12 +261,15 @@ type versionCommand struct{}
 
 // Run prints what the build knows about itself.
 func (*versionCommand) Run(p *program) error {
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version + " (" + info.GoVersion + ")"
-	}
-	fmt.Fprintln(p.out, "parvis", version)
+	fmt.Fprintln(p.out, "parvis", versionText())
 	return nil
+}
+
+func versionText() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version + " (" + info.GoVersion + ")"
+	}
+	return "unknown"
 }
 
 type completionCommand struct {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -62,6 +61,9 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return errors.Join(err, s.db.Close())
 	}
+	if err := s.current(p.ctx, a, log); err != nil {
+		return errors.Join(err, s.db.Close())
+	}
 	if err := s.offerSetup(p.ctx, p.out, false); err != nil && !errors.Is(err, directory.ErrHasOwner) {
 		return errors.Join(err, s.db.Close())
 	}
@@ -103,8 +105,11 @@ const settled = 200 * time.Millisecond
 // last request is answered.
 func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, cert *certificate, log *slog.Logger) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	var sweeps sync.WaitGroup
 	sweeps.Go(func() { a.Run(working) })
+	sweeps.Go(func() { s.watch(working, a, log, end) })
 	mountIdentity(a.Site, s.keys)
 	// The start leaves more garbage than an idle server makes in minutes.
 	settling := time.AfterFunc(settled, debug.FreeOSMemory)
@@ -121,6 +126,9 @@ func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, 
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	defer context.AfterFunc(ctx, func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) })()
 	err := serving.Run(ctx, log, server)
+	if why := context.Cause(ctx); errors.Is(why, audit.ErrOlder) {
+		err = errors.Join(why, err)
+	}
 	stop()
 	sweeps.Wait()
 	log.Info("ended")
@@ -229,34 +237,5 @@ func (c *migrateCommand) Run(p *program) error {
 		return nil
 	}
 	fmt.Fprintf(p.out, "The database was brought from version %d to %d%s.\n", m.From, m.To, copyNote(m))
-	return nil
-}
-
-type backupCommand struct {
-	storageFlags
-	File string `arg:"" help:"New file that the copy is written to."`
-}
-
-// Run copies the database while a server may be writing to it.
-func (c *backupCommand) Run(p *program) error {
-	plan, err := c.plan(p)
-	if err != nil {
-		return err
-	}
-	if db.IsPostgres(plan.database) {
-		return fmt.Errorf("a PostgreSQL database is copied with its own tool, such as pg_dump --format=custom --file=%s", c.File)
-	}
-	d, err := openDatabase(p.ctx, plan, false)
-	if err != nil {
-		return err
-	}
-	err = errors.Join(d.Backup(p.ctx, c.File), d.Close())
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already: name a new file", c.File)
-	}
-	if err != nil {
-		return fmt.Errorf("copying the database: %w", err)
-	}
-	fmt.Fprintf(p.out, "Copied to %s. It is of no use without the keys, %s: keep a copy of those in another place.\n", c.File, plan.keysPath())
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"parvis/internal/audit"
+	"parvis/internal/backup"
 	"parvis/internal/db"
 	"parvis/internal/secret"
 )
@@ -100,6 +102,9 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 	if err != nil {
 		return err
 	}
+	if err := s.whole(ctx, known); err != nil {
+		return err
+	}
 	s.keys, err = readKeys(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
@@ -124,10 +129,27 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 		return fmt.Errorf("%s are not the keys of this database: it was made with other keys. Restore the keys that belong to it, "+
 			"or name the right database", path)
 	}
-	if err := s.migrate(ctx, note); err != nil || fresh == "" {
+	if err := s.migrate(ctx, note); err != nil {
 		return err
 	}
-	return s.adopt(ctx, fresh, path)
+	if fresh != "" {
+		return s.adopt(ctx, fresh, path)
+	}
+	epoch, err := audit.EpochOf(ctx, s.db, s.keys.Sealing)
+	s.db.Restored = epoch.At
+	return err
+}
+
+// whole refuses a database whose restore was cut short: what was revoked may be alive in it.
+func (s *storage) whole(ctx context.Context, known string) error {
+	if known == "" {
+		return nil
+	}
+	cut, err := db.ReadNote(ctx, s.db, backup.Unfinished)
+	if err == nil && cut != "" {
+		err = errors.New("a restore into this database was cut short, and nothing may be served from it: run 'parvis restore' again")
+	}
+	return err
 }
 
 // unfinished is part of the names of keys that no database knows yet.

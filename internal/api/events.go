@@ -43,7 +43,9 @@ func listEvents(ctx context.Context, r db.Reader, x *call, in pulled) (form.Page
 	}
 	after := int64(-1)
 	if in.After != nil {
-		after = *in.After
+		if after, err = audit.PlaceOf(ctx, r, string(x.org()), *in.After); err != nil {
+			return form.Page[form.Event]{}, err
+		}
 	}
 	all, err := audit.After(ctx, r, string(x.org()), after, limit)
 	return short(all, ofEvent), err
@@ -57,7 +59,7 @@ func ofEvent(e audit.Stored) form.Event {
 		Erased: e.ErasedBy || e.ErasedOf,
 	}
 	if e.Sealed {
-		out.Sequence = &e.Leaf
+		out.Sequence = &e.Sequence
 	}
 	return out
 }
@@ -116,7 +118,7 @@ func checkpoint(ctx context.Context, x *call, _ struct{}) (form.Checkpoint, erro
 }
 
 func ofCheckpoint(c audit.Checkpoint) form.Checkpoint {
-	return form.Checkpoint{Note: c.Note, Key: c.Key, Size: c.Size, At: c.At.UTC()}
+	return form.Checkpoint{Note: c.Note, Key: c.Key, Size: c.Size, Sequence: c.Last, At: c.At.UTC()}
 }
 
 // proven is what a proof is asked of: an event, or the log since it had a size.
@@ -131,7 +133,10 @@ func proofOf(ctx context.Context, x *call, in proven) (form.Proof, error) {
 	var err error
 	switch {
 	case in.Sequence != nil && in.Since == nil:
-		p, err = log.Prove(ctx, x.server.DB, string(x.org()), *in.Sequence)
+		var place int64
+		if place, err = audit.LeafOf(ctx, x.server.DB, string(x.org()), *in.Sequence); err == nil {
+			p, err = log.Prove(ctx, x.server.DB, string(x.org()), place)
+		}
 	case in.Since != nil && in.Sequence == nil:
 		p, err = log.ProveSince(ctx, x.server.DB, string(x.org()), *in.Since)
 	default:

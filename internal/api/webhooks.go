@@ -9,6 +9,7 @@ import (
 
 	"parvis/internal/access"
 	"parvis/internal/api/form"
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -54,9 +55,13 @@ func (x *call) webhookAt(ctx context.Context, r db.Reader, id string) (webhook.W
 
 func ofWebhook(ctx context.Context, r db.Reader, w webhook.Webhook) (form.Webhook, error) {
 	behind, err := webhook.Behind(ctx, r, w)
+	if err != nil {
+		return form.Webhook{}, err
+	}
+	sequence, err := audit.SequenceOf(ctx, r, string(w.OrgID), w.Cursor)
 	return form.Webhook{
 		ID: w.ID, Kind: string(w.Kind), WebhookSettings: ofWebhookSettings(w.Settings), Headers: append([]string{}, w.Headers...), State: string(w.State()), Why: textOrNull(string(w.Why)),
-		Sequence: w.Cursor, Behind: behind, Failures: w.Failures, ParkedAt: moment(w.ParkedAt), NextTryAt: moment(w.NextTryAt), TakenAt: moment(w.TakenAt),
+		Sequence: sequence, Behind: behind, Failures: w.Failures, ParkedAt: moment(w.ParkedAt), NextTryAt: moment(w.NextTryAt), TakenAt: moment(w.TakenAt),
 		CreatedAt: w.CreatedAt.UTC(), ChangedAt: w.ChangedAt.UTC(),
 	}, err
 }
@@ -283,7 +288,11 @@ func replay(ctx context.Context, tx *db.Tx, x *call, in withBody[form.Replay]) (
 	case in.Body.Since != nil:
 		return w.ID, webhook.ReplaySince(ctx, tx, x.Actor, w, *in.Body.Since)
 	}
-	return w.ID, webhook.Replay(ctx, tx, x.Actor, w, *in.Body.After)
+	after, err := audit.PlaceOf(ctx, tx, string(w.OrgID), *in.Body.After)
+	if err != nil {
+		return w.ID, err
+	}
+	return w.ID, webhook.Replay(ctx, tx, x.Actor, w, after)
 }
 
 // callsWebhook completes an operation that calls a receiver at once, and shows what it answered.

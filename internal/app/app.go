@@ -145,7 +145,7 @@ func New(s Settings) (*App, error) {
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
 	}, s.Keys)
-	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Log: s.Log, Alarm: s.alarm(outbox), Print: s.Print})
+	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Since: s.DB.Restored, Log: s.Log, Alarm: s.alarm(outbox), Print: s.Print})
 	webhooks := webhook.NewSender(webhook.Parts{
 		DB: s.DB, Outbox: outbox, Limits: limits, Logs: logs, Base: base, Log: s.Log, Outbound: s.Outbound, Strict: s.Webhooks,
 	}, s.Keys)

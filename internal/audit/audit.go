@@ -3,8 +3,8 @@
 // seals events into the tree of their log, so that a removed or altered event is detected, and
 // counts some of them by day. Each organization has a log, and so has the installation.
 //
-// It owns audit_events, audit_logs, audit_tiles, audit_checkpoints, audit_keys, audit_days, and
-// audit_seals, where an older version left something.
+// It owns audit_events, audit_logs, audit_tiles, audit_checkpoints, audit_keys, audit_days,
+// audit_epochs, and audit_seals, where an older version left something.
 package audit
 
 import (
@@ -86,6 +86,10 @@ type Stored struct {
 	Origin Origin
 	Sealed bool  // part of its log's tree
 	Leaf   int64 // its place there, from 0
+
+	// Sequence is its place for readers outside, which grows over restores. After and
+	// ByID fill it in.
+	Sequence int64
 
 	// What an erasure took: who the actor was and where from, and what the target and the values were.
 	ErasedBy, ErasedOf bool

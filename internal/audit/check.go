@@ -154,7 +154,7 @@ func (l *Logs) checkNewest(ctx context.Context, d *db.DB, t tree) error {
 	if err != nil {
 		return err
 	}
-	c, err := newest(ctx, d, t.org, key)
+	c, err := l.newest(ctx, d, t.org, key)
 	switch {
 	case errors.Is(err, errUnsigned):
 		return nil

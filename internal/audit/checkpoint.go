@@ -22,13 +22,21 @@ type Checkpoint struct {
 	Note string
 	Key  string // to verify it with, in the form of C2SP signed-note
 	Size int64
+	Last int64 // sequence of the last event in it; -1 for none
 	At   time.Time
 	root tlog.Hash
 }
 
-// origin returns the name of a log and of its key.
+// origin returns the name of a log and of its key: HOST/audit/ORG_ID, and after a restore
+// HOST/audit/ORG_ID/EPOCH. That of the installation has no ORG_ID.
 func (l *Logs) origin(org string) string {
-	return strings.TrimSuffix(l.host+"/audit/"+org, "/")
+	name := l.host + "/audit"
+	for _, part := range []string{org, epochName(l.since)} {
+		if part != "" {
+			name += "/" + part
+		}
+	}
+	return name
 }
 
 // Checkpoint returns a signed checkpoint of an organization's newest tree.
@@ -47,7 +55,9 @@ func (l *Logs) Checkpoint(ctx context.Context, d *db.DB, org string) (Checkpoint
 		if err := l.known.compare(t, newTiles(ctx, tx, org)); err != nil {
 			return err
 		}
-		c, err = l.sign(ctx, tx, t)
+		if c, err = l.sign(ctx, tx, t); err == nil {
+			c.Last, err = SequenceOf(ctx, tx, org, c.Size-1)
+		}
 		return err
 	})
 	return c, err
@@ -59,7 +69,7 @@ func (l *Logs) sign(ctx context.Context, tx *db.Tx, t tree) (Checkpoint, error) 
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	if c, err := newest(ctx, tx, t.org, key); err == nil && c.Size == t.size && c.root == t.root() {
+	if c, err := l.newest(ctx, tx, t.org, key); err == nil && c.Size == t.size && c.root == t.root() {
 		return c, nil
 	}
 	c := Checkpoint{Key: key, Size: t.size, At: tx.Now(), root: t.root()}
@@ -79,11 +89,11 @@ func (l *Logs) sign(ctx context.Context, tx *db.Tx, t tree) (Checkpoint, error) 
 // errUnsigned is returned for a log without a checkpoint.
 var errUnsigned = errors.New("no checkpoint was signed yet")
 
-// newest returns the newest checkpoint of a log, which its key must have signed.
-func newest(ctx context.Context, r db.Reader, org, key string) (Checkpoint, error) {
+// newest returns the newest checkpoint of a log in this epoch, which its key must have signed.
+func (l *Logs) newest(ctx context.Context, r db.Reader, org, key string) (Checkpoint, error) {
 	c := Checkpoint{Key: key}
 	found, err := r.One(ctx, db.Into(&c.Note, &c.Size, (*db.Time)(&c.At)), `
-		select note, size, at from audit_checkpoints where org_id = $1 order by hour desc limit 1`, org)
+		select note, size, at from audit_checkpoints where org_id = $1 and at >= $2 order by hour desc limit 1`, org, l.since.UnixMicro())
 	if err == nil && !found {
 		err = errUnsigned
 	}
@@ -154,8 +164,8 @@ func (l *Logs) SweepCheckpoints(ctx context.Context, d *db.DB) error {
 	orgs, err := db.List(ctx, d, db.Value[string], `
 		select l.org_id
 		from audit_logs l
-		where l.size > coalesce((select max(c.size) from audit_checkpoints c where c.org_id = l.org_id), 0)
-		order by l.org_id`)
+		where l.size > coalesce((select max(c.size) from audit_checkpoints c where c.org_id = l.org_id and c.at >= $1), 0)
+		order by l.org_id`, l.since.UnixMicro())
 	for _, org := range orgs {
 		_, failed := l.Checkpoint(ctx, d, org)
 		if errors.Is(failed, ErrAltered) {

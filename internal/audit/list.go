@@ -153,7 +153,11 @@ func ByID(ctx context.Context, r db.Reader, orgID, id string) (Stored, bool, err
 		e, err = scanStored(scan)
 		return err
 	}, `select `+columns+` from audit_events where org_id = $1 and id = $2`, orgID, id)
+	if err != nil || !found {
+		return e, found, err
+	}
 	e.OrgID = orgID
+	e.Sequence, err = SequenceOf(ctx, r, orgID, e.Leaf)
 	return e, found, err
 }
 
@@ -211,7 +215,10 @@ func After(ctx context.Context, r db.Reader, orgID string, place int64, limit in
 		where org_id = $1 and leaf > $2
 		order by leaf
 		limit $3`, orgID, place, limit)
-	return all, err
+	if err != nil {
+		return all, err
+	}
+	return all, sequences(ctx, r, orgID, all)
 }
 
 // SizeOf returns how many events of an organization were sealed: the next one gets this place.

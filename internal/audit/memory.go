@@ -18,18 +18,22 @@ import (
 // are of the past.
 type memory struct {
 	path  string // empty to keep nothing
+	epoch string // that the database says it is in; what is known of an earlier one is of the past
 	roots map[string]point
 	lines int
 }
 
-// point is a tree at a size.
+// point is a tree at a size, in an epoch.
 type point struct {
-	size int64
-	root tlog.Hash
+	size  int64
+	root  tlog.Hash
+	epoch string
 }
 
 // line returns the line of a log in the file.
-func (p point) line(org string) string { return fmt.Sprintf("%q %d %s\n", org, p.size, p.root) }
+func (p point) line(org string) string {
+	return strings.TrimSuffix(fmt.Sprintf("%q %d %s %s", org, p.size, p.root, p.epoch), " ") + "\n"
+}
 
 // load reads the file once.
 func (m *memory) load() error {
@@ -50,6 +54,9 @@ func (m *memory) load() error {
 				if _, err := fmt.Sscanf(lines.Text(), "%q %d %s", &org, &p.size, &root); err != nil {
 					continue // the last line, of a node that died while it wrote: an older root serves as well
 				}
+				if fields := strings.Fields(lines.Text()); len(fields) == 4 {
+					p.epoch = fields[3]
+				}
 				if p.root, err = tlog.ParseHash(root); err == nil {
 					roots[org] = p
 				}
@@ -64,8 +71,11 @@ func (m *memory) load() error {
 // another node may have sealed since.
 func (m *memory) compare(t tree, read *tiles) error {
 	known, some := m.roots[t.org]
-	if !some || known.size == 0 {
+	switch {
+	case !some || known.size == 0 || known.epoch < m.epoch:
 		return nil
+	case known.epoch > m.epoch:
+		return fmt.Errorf("%w: this node knows that the database was restored (%s), and the database does not", ErrAltered, known.epoch)
 	}
 	if t.size < known.size {
 		return fmt.Errorf("%w: this node knows %d sealed events of %q, and the database has %d", ErrAltered, known.size, t.org, t.size)
@@ -87,7 +97,7 @@ func (m *memory) compare(t tree, read *tiles) error {
 func (m *memory) keep(trees []tree) error {
 	var news strings.Builder
 	for _, t := range trees {
-		p := point{t.size, t.root()}
+		p := point{t.size, t.root(), m.epoch}
 		if p != m.roots[t.org] {
 			m.roots[t.org] = p
 			news.WriteString(p.line(t.org))

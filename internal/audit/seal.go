@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -22,11 +23,12 @@ import (
 //
 // Events of about the last second have no place in a tree yet, and are not protected.
 type Logs struct {
-	host string // of the public address: keys are named after it
-	keys secret.Box
-	old  secret.Ring // of the chain that was before the trees
-	log  *slog.Logger
-	most int // days that events may be kept
+	host  string    // of the public address: keys are named after it
+	since time.Time // the restore that began the epoch; zero before the first
+	keys  secret.Box
+	old   secret.Ring // of the chain that was before the trees
+	log   *slog.Logger
+	most  int // days that events may be kept
 
 	mu      sync.Mutex // one sweep at a time
 	known   *memory
@@ -39,8 +41,9 @@ type Logs struct {
 type Settings struct {
 	Sealing secret.Ring // kept outside the database
 	Host    string
-	File    string // in which this node keeps the roots that it knows; empty for memory alone
-	Days    int    // that an organization may have events kept at most; LongestKept where 0
+	File    string    // in which this node keeps the roots that it knows; empty for memory alone
+	Days    int       // that an organization may have events kept at most; LongestKept where 0
+	Since   time.Time // when the database was last restored; zero if never
 	Log     *slog.Logger
 
 	// Alarm, unless nil, is called for each log that is stopped because it was altered, once in a process.
@@ -61,8 +64,8 @@ func NewLogs(s Settings) *Logs {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Logs{
-		host: s.Host, keys: secret.NewBox(s.Sealing, "audit keys"), old: s.Sealing.For("audit seals"), log: s.Log,
-		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File}, stopped: map[string]bool{}, alarm: s.Alarm, printer: s.Print,
+		host: s.Host, since: s.Since, keys: secret.NewBox(s.Sealing, "audit keys"), old: s.Sealing.For("audit seals"), log: s.Log,
+		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File, epoch: epochName(s.Since)}, stopped: map[string]bool{}, alarm: s.Alarm, printer: s.Print,
 	}
 }
 

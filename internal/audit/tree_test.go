@@ -253,7 +253,7 @@ func TestTheDatabaseCannotLieToItsOwnServer(t *testing.T) {
 	if _, err := l.Checkpoint(t.Context(), d, "org_a"); !errors.Is(err, audit.ErrAltered) {
 		t.Errorf("what was forged is signed (%v)", err)
 	}
-	if err := os.Remove(file); err != nil { // the operator restored an older database, and said so
+	if err := os.Remove(file); err != nil { // a node that knows nothing believes it
 		t.Fatal(err)
 	}
 	sweep(t, d, node())

@@ -36,6 +36,9 @@ type concern struct {
 	Path, Button string // of the button; empty where the viewer can do nothing
 }
 
+// saysRestored is for how long owners read that the database was restored.
+const saysRestored = 30 * 24 * time.Hour
+
 // mostConcerns is how many concerns the page lists.
 const mostConcerns = 8
 
@@ -47,6 +50,7 @@ type known struct {
 	Lone         []directory.User
 	Applications []application.Application
 	Channels     map[application.ID]op.Channel
+	Restored     audit.Epoch // when the database was last restored
 }
 
 func (s *Server) overview(v *page.Viewer) error {
@@ -66,7 +70,10 @@ func (s *Server) overview(v *page.Viewer) error {
 		if k.Applications, err = application.Within(ctx, tx, actor, org); err != nil {
 			return err
 		}
-		k.Channels, err = op.ChannelsOf(ctx, tx, org)
+		if k.Channels, err = op.ChannelsOf(ctx, tx, org); err != nil {
+			return err
+		}
+		k.Restored, err = audit.Restored(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -87,6 +94,13 @@ func (s *Server) overview(v *page.Viewer) error {
 func concernsOf(v *page.Viewer, k known) []concern {
 	var all []concern
 	add := func(text, path, button string) { all = append(all, concern{text, path, v.Text(button)}) }
+	if e := k.Restored; v.User.Role == directory.Owner && k.Now.Sub(e.At) < saysRestored {
+		key, from := "console.overview.restored", v.Date(e.MadeAt)
+		if e.MadeAt.IsZero() {
+			key = "console.overview.put_back"
+		}
+		add(v.Text(key, "When", v.Date(e.At), "Who", e.By, "From", from), v.Path("admin/audit")+"?"+parameters("q", "audit.restored").Encode(), "console.overview.see_log")
+	}
 	if k.Backlog.Letters > 0 {
 		all = append(all, concern{Text: v.Text("console.overview.backlog", "Count", k.Backlog.Letters, "When", v.Date(k.Backlog.Since))})
 	}

@@ -127,7 +127,12 @@ func (p *Passkeys) Open(kept string, c Ceremony, boundTo string, now time.Time) 
 
 // End uses a ceremony up, whether its answer is right or wrong: of many answers one goes on,
 // the others get ErrCeremonyOver. A refusal must commit what it ends.
+//
+// A challenge of before a restore is refused: whether it was answered since is not remembered.
 func (o Opened) End(ctx context.Context, tx *db.Tx) error {
+	if o.ends.Add(-CeremonyLifetime).Before(tx.Restored()) {
+		return ErrCeremonyOver
+	}
 	n, err := tx.Exec(ctx, `
 		insert into replays (id, expires_at) values ($1, $2)
 		on conflict (id) do nothing`, o.id(), db.Time(o.ends))

@@ -28,6 +28,9 @@ type DB struct {
 	// Remembers lets Recall keep answers. On PostgreSQL every process must be of a version that
 	// tells others what it changes.
 	Remembers bool
+	// Restored is when this database was last restored, zero if never (decision 0081). What somebody
+	// proved before is refused, because what had come in by then is not remembered.
+	Restored time.Time
 	// Shadow, if it is set, is shown each remembered answer beside what the database says, for tests.
 	Shadow func(remembered, stored any)
 	// Sent, if it is set, is told each statement before it goes to the database, with its values, and

@@ -24,6 +24,9 @@ type Tx struct {
 // Now returns the time at which the transaction began.
 func (t *Tx) Now() time.Time { return t.now }
 
+// Restored returns when the database was last restored.
+func (t *Tx) Restored() time.Time { return t.db.Restored }
+
 // Exec runs a statement and returns how many rows it changed.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	if tells(query) != nil {

@@ -298,6 +298,11 @@ func (h *Hub) judgeSAML(ctx context.Context, content, state string, b session.Br
 	if err != nil {
 		return err
 	}
+	if since := h.DB.Restored; !since.IsZero() { // what came in before is not remembered
+		if err := a.Trace.Require(checkReplay, !verdict.Issued.Before(since), "≥ "+stamp(since), stamp(verdict.Issued)); err != nil {
+			return err
+		}
+	}
 	if err := h.remember(ctx, a, verdict.AssertionID, verdict.Until); err != nil {
 		return err
 	}

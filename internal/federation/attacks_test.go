@@ -431,3 +431,19 @@ func TestAnswersOfANetworkAreCounted(t *testing.T) {
 		t.Errorf("one more than is free: %d %s", p.Status, p.URL)
 	}
 }
+
+// A response of before a restore is refused as one that came before: whether it did is not remembered.
+func TestSML6AResponseOfBeforeARestoreIsRefused(t *testing.T) {
+	w := start(t)
+	w.Join(t, w.org, ada, "Ada", directory.Member)
+	idp := w.idp()
+	c := w.samlConnection(w.org, idp, unsolicited)
+	before := w.unasked(idp, c, "", person(ada))
+	w.Clock.Advance(10 * time.Second)
+	w.DB.Restored = w.Clock.Now()
+	b := w.Browser(t)
+	w.refused(b, w.post(b, before), c, "replay")
+	if p := w.post(w.Browser(t), w.unasked(idp, c, "", person(ada))); !strings.Contains(p.URL.Path, "/confirm/") {
+		t.Errorf("one of afterwards leads to %s", p.URL)
+	}
+}

@@ -181,3 +181,21 @@ func TestOPR15APublicClientsRefreshTokenIsBound(t *testing.T) {
 		t.Errorf("a code by its key: %d %s", r.Status, r.Body)
 	}
 }
+
+// A proof of before a restore is refused: whether it came in is not remembered.
+func TestOPR15AProofOfBeforeARestoreIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, named)
+	c := w.books()
+	key := secret.NewECKey()
+	code := w.code(w.bo, c)
+	before := w.proof(key, "POST", "/token", "", nil)
+	w.Clock.Advance(10 * time.Second)
+	w.DB.Restored = w.Clock.Now()
+	if r := w.prove(c, "/token", byCode(code), before); r.Status != http.StatusBadRequest {
+		t.Errorf("it is answered %d %s", r.Status, r.Body)
+	}
+	if r := w.prove(c, "/token", byCode(code), w.proof(key, "POST", "/token", "", nil)); r.Status != http.StatusOK {
+		t.Errorf("one of afterwards is answered %d %s", r.Status, r.Body)
+	}
+}

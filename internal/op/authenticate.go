@@ -142,7 +142,7 @@ func (p *Provider) assertion(ctx context.Context, c application.Application, tex
 	}
 	check := func(keys []jose.Key) (string, time.Time, error) {
 		return proof.Assertion(text, proof.AssertionExpectation{
-			ClientID: string(c.ID), Audiences: []string{p.Base, p.Base + tokenPath}, Keys: keys, Now: p.DB.Now(),
+			ClientID: string(c.ID), Audiences: []string{p.Base, p.Base + tokenPath}, Keys: keys, Now: p.DB.Now(), Since: p.DB.Restored,
 		})
 	}
 	id, expires, err := check(keys)

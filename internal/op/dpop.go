@@ -35,6 +35,9 @@ func (p *Provider) useProof(ctx context.Context, tx *db.Tx, shown proof.Proof) e
 	if shown.Thumbprint == "" {
 		return nil
 	}
+	if shown.IssuedAt.Before(tx.Restored()) {
+		return Wrong(InvalidDPoP, "the DPoP proof was made before the database was restored (iat)")
+	}
 	first, err := p.useOnce(ctx, tx, "dpop", shown.Thumbprint, shown.ID, tx.Now().Add(proof.Lasts))
 	if err == nil && !first {
 		err = Wrong(InvalidDPoP, "the DPoP proof was used before (jti)")

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
+	"hash"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -124,6 +125,12 @@ func MAC(key []byte, parts ...string) []byte {
 	}
 	return m.Sum(nil)
 }
+
+// NewMAC returns an HMAC-SHA-256 under key of what is written to it, for what is too long for MAC.
+func NewMAC(key []byte) hash.Hash { return hmac.New(sha256.New, key) }
+
+// Equal reports whether two MACs are equal, in a time that does not tell where they differ.
+func Equal(a, b []byte) bool { return hmac.Equal(a, b) }
 
 // HMAC returns the HMAC-SHA-256 of a text as other programs compute it. For what only we verify,
 // use MAC.

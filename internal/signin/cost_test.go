@@ -2,9 +2,12 @@ package signin_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"testing"
+	"time"
 
+	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
@@ -99,4 +102,19 @@ func TestPasskeyAloneIsOneDurableWriteAndARefusalTwo(t *testing.T) {
 	if n := written(); n != 2 {
 		t.Errorf("a refused one writes %d times, want its count and its refusal", n)
 	}
+}
+
+// A challenge of before a restore opens nothing: whether it was answered since is not remembered.
+func TestAChallengeOfBeforeARestoreIsRefused(t *testing.T) {
+	s := idptest.Start(t, idptest.Named)
+	p := owning(t, s, s.Organization(t, "Alpha Works", "alpha"), directory.Member)
+	options, kept, err := s.Site.SignIn.Passkeys.BeginAlone(s.DB.Now())
+	p.must(err)
+	s.Clock.Advance(time.Second)
+	s.DB.Restored = s.Clock.Now()
+	answer := p.key.Assert(t, options)
+	if _, err := s.Site.SignIn.PasskeyAlone(t.Context(), signin.PasskeyProof{Ceremony: kept, Response: answer}); !errors.Is(err, credential.ErrCeremonyOver) {
+		t.Errorf("it is answered by %v", err)
+	}
+	p.must(p.elsewhere().alone("")) // one of afterwards opens
 }

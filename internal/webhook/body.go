@@ -71,7 +71,7 @@ func bodyOf(e audit.Stored, withValues bool) body {
 		Reference: orNull(e.Origin.Request), Checkpoint: checkpointOf(e),
 	}
 	if e.Sealed {
-		b.Sequence = &e.Leaf
+		b.Sequence = &e.Sequence
 	}
 	// A target of no kind may be a text that somebody typed.
 	if kind := audit.Actions[e.Action].Object; kind != audit.Nothing && e.Target != "" {

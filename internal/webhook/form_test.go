@@ -14,7 +14,7 @@ import (
 )
 
 func stored(action audit.Action, actor, target string) audit.Stored {
-	e := audit.Stored{ID: "evt_1", At: time.Date(2026, 11, 22, 9, 0, 0, 120_000, time.UTC), Sealed: true, Leaf: 17}
+	e := audit.Stored{ID: "evt_1", At: time.Date(2026, 11, 22, 9, 0, 0, 120_000, time.UTC), Sealed: true, Leaf: 17, Sequence: 17}
 	e.OrgID, e.Actor, e.ActorName, e.Action, e.Result, e.Target, e.TargetName = "org_1", actor, "Ada", action, audit.Done, target, "Ben"
 	e.Origin = audit.Origin{Network: "203.0.113.7", Agent: "Firefox", Request: "req_1"}
 	e.Before, e.After = audit.Fields{"state": "active"}, audit.Fields{"state": "deactivated"}

@@ -228,6 +228,13 @@ func TurnOn(ctx context.Context, tx *db.Tx, actor directory.Actor, w Webhook) er
 	if err := actor.MaySetRules(ctx, tx, w.OrgID); err != nil {
 		return err
 	}
+	signs, err := secretsOf(ctx, tx, w)
+	if err == nil && len(signs) == 0 {
+		err = ErrNoSecret
+	}
+	if err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, `
 		update webhooks set state = 'on', why = '', failures = 0, parked_at = null, told_at = null, next_try_at = null
 		where org_id = $1 and id = $2`, string(w.OrgID), w.ID); err != nil {
@@ -287,8 +294,16 @@ func Replay(ctx context.Context, tx *db.Tx, actor directory.Actor, w Webhook, af
 		where org_id = $1 and webhook_id = $2 and leaf > $3`, string(w.OrgID), w.ID, after); err != nil {
 		return err
 	}
+	was, err := audit.SequenceOf(ctx, tx, string(w.OrgID), w.Cursor)
+	if err != nil {
+		return err
+	}
+	is, err := audit.SequenceOf(ctx, tx, string(w.OrgID), after)
+	if err != nil {
+		return err
+	}
 	e := w.event(actor, "webhook.replayed")
-	e.Before, e.After = audit.Fields{"sequence": w.Cursor}, audit.Fields{"sequence": after}
+	e.Before, e.After = audit.Fields{"sequence": was}, audit.Fields{"sequence": is}
 	return audit.Record(ctx, tx, e)
 }
 

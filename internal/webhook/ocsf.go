@@ -155,7 +155,7 @@ func ocsf(e audit.Stored, withValues bool) ocsfEvent {
 		Unmapped: map[string]any{"changed": changedBy(e)},
 	}
 	if e.Sealed {
-		o.Metadata.Sequence = &e.Leaf
+		o.Metadata.Sequence = &e.Sequence
 	}
 	if c := checkpointOf(e); c != nil {
 		o.Unmapped["checkpoint"] = c

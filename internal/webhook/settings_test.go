@@ -10,6 +10,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/webhook"
@@ -374,5 +375,25 @@ func TestAChangeIsRecordedWithWhatChanged(t *testing.T) {
 		if strings.HasPrefix(string(action), "webhook.") && audit.Actions[action].Object != audit.Webhook {
 			t.Errorf("%s is about %s", action, audit.Actions[action].Object)
 		}
+	}
+}
+
+// After a restore a webhook has no secret. It is not turned on before it has a new one.
+func TestAWebhookWithoutASecretStaysOff(t *testing.T) {
+	h := open(t)
+	w, _ := h.add("alpha", good)
+	dbtest.Do(t, h.DB, `delete from webhook_secrets`)
+	dbtest.Do(t, h.DB, `update webhooks set state = 'off'`)
+	off := h.now(w)
+	turnOn := func(ctx context.Context, tx *db.Tx) error { return webhook.TurnOn(ctx, tx, h.owner["alpha"], off) }
+	if err := h.try(turnOn); !errors.Is(err, webhook.ErrNoSecret) {
+		t.Errorf("without a secret: %v", err)
+	}
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		_, err := h.sender.Rotate(ctx, tx, h.owner["alpha"], w, "")
+		return err
+	})
+	if err := h.try(turnOn); err != nil {
+		t.Errorf("with a new one: %v", err)
 	}
 }

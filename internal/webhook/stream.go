@@ -78,7 +78,7 @@ func (s *Sender) lines(ctx context.Context, r db.Reader, w Webhook) (message, *b
 		b.read = e.Leaf
 	}
 	if n := len(b.jobs); n > 0 {
-		m.id = fmt.Sprintf("log_%d-%d", b.jobs[0].event.Leaf, b.jobs[n-1].event.Leaf)
+		m.id = fmt.Sprintf("log_%d-%d", b.jobs[0].event.Sequence, b.jobs[n-1].event.Sequence)
 	}
 	return m, b, nil
 }

@@ -169,6 +169,7 @@ var (
 	// ErrHeadersStay keeps the secret that one receiver is shown from reaching another one.
 	ErrHeadersStay = fault.Field("address", "webhook.headers_stay")
 	ErrReplay      = fault.Field("after", "webhook.replay_ahead")
+	ErrNoSecret    = fault.New(fault.Conflict, "webhook.no_secret") // after a restore
 	ErrTooOften    = fault.New(fault.Throttled, "webhook.too_often")
 )
 

@@ -82,30 +82,39 @@ func (c *client) events(after int64, limit int) (page, []form.Event, error) {
 	return raw, all, nil
 }
 
-// size returns how many events the log has.
-func (c *client) size() (int64, error) {
+// size returns how many events the log has, and what the sequence of the last one is ahead of its
+// place: after a restore, sequences go on far above.
+func (c *client) size() (size, ahead int64, err error) {
 	var newest form.Checkpoint
-	_, err := c.into(reads("/events/checkpoint"), &newest)
-	return newest.Size, err
+	_, err = c.into(reads("/events/checkpoint"), &newest)
+	return newest.Size, newest.Sequence - (newest.Size - 1), err
 }
 
-// before returns the last place before a time, by halving. Events of the same second may stand in
+// before returns the last sequence before a time, by halving. Events of the same second may stand in
 // another order.
 func (c *client) before(at time.Time) (int64, error) {
-	size, err := c.size()
+	size, ahead, err := c.size()
 	low, high := int64(-1), size-1 // the place is neither before low nor after high
 	for err == nil && low < high {
 		middle := low + (high-low)/2
 		var next []form.Event
-		if _, next, err = c.events(middle, 1); err == nil {
+		if _, next, err = c.events(sequenceOf(middle, ahead), 1); err == nil {
 			if len(next) > 0 && next[0].At.Before(at) {
-				low = max(middle+1, *next[0].Sequence)
+				low = middle + 1
 			} else {
 				high = middle
 			}
 		}
 	}
-	return low, err
+	return sequenceOf(low, ahead), err
+}
+
+// sequenceOf returns a sequence that events follow as they follow a place.
+func sequenceOf(place, ahead int64) int64 {
+	if place < 0 {
+		return -1
+	}
+	return place + ahead
 }
 
 // after shows the events after a place, and returns the last place.
@@ -136,10 +145,11 @@ func (e *eventsCommand) chosen(event form.Event) bool {
 // newest shows the newest events, for which it reads the log from its end, and returns the last
 // place.
 func (e *eventsCommand) newest(c *client) (int64, error) {
-	size, err := c.size()
+	size, ahead, err := c.size()
 	if err != nil {
 		return 0, err
 	}
+	oldest := sequenceOf(size, ahead) // of those that were read
 	type line struct {
 		raw   json.RawMessage
 		event form.Event
@@ -147,24 +157,27 @@ func (e *eventsCommand) newest(c *client) (int64, error) {
 	var found []line
 	for end := size; end > 0 && len(found) < e.Last; end -= eventsOfPage {
 		begin := max(0, end-eventsOfPage)
-		raw, all, err := c.events(begin-1, int(end-begin))
+		raw, all, err := c.events(sequenceOf(begin-1, ahead), int(end-begin))
 		if err != nil {
 			return 0, err
 		}
 		var some []line
 		for i, event := range all {
-			if e.chosen(event) && *event.Sequence < end { // what was removed is followed by what was read already
+			if e.chosen(event) && *event.Sequence < oldest { // what was removed is followed by what was read already
 				some = append(some, line{raw.Items[i], event})
 			}
 		}
 		found = append(some, found...)
+		if len(all) > 0 {
+			oldest = min(oldest, *all[0].Sequence)
+		}
 	}
 	for _, l := range found[max(0, len(found)-e.Last):] {
 		if err := e.show(c.t, l.raw, l.event); err != nil {
 			return 0, err
 		}
 	}
-	return size - 1, nil
+	return sequenceOf(size-1, ahead), nil
 }
 
 // interrupted reports whether the person pressed Ctrl-C.

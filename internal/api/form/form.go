@@ -332,10 +332,12 @@ type Object struct {
 
 // Checkpoint is what was signed of a log (C2SP tlog-checkpoint).
 type Checkpoint struct {
-	Note string    `json:"note"`
-	Key  string    `json:"key"`
-	Size int64     `json:"size"`
-	At   time.Time `json:"at"`
+	Note string `json:"note"`
+	Key  string `json:"key"`
+	Size int64  `json:"size"`
+
+	Sequence int64     `json:"sequence"` // of the last event in it; -1 for none
+	At       time.Time `json:"at"`
 }
 
 // Proof shows that an event is in a log, or that a log only grew (RFC 6962 §2.1).

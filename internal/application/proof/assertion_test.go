@@ -410,3 +410,22 @@ func FuzzParseKeySet(f *testing.F) {
 		}
 	})
 }
+
+// What may have been issued before a restore is refused: whether it came in before is not remembered.
+func TestAnAssertionOfBeforeARestoreIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		change object
+		since  time.Duration // from now
+		check  jose.Refusal
+	}{
+		"issued at the restore":               {nil, 0, ""},
+		"issued before":                       {nil, time.Second, proof.Issued},
+		"without iat, which may be of before": {object{"iat": without{}}, -4*time.Minute + time.Second, proof.Issued},
+		"without iat, which cannot be":        {object{"iat": without{}}, -4 * time.Minute, ""},
+	} {
+		e := expected(t)
+		e.Since = now.Add(c.since)
+		_, _, err := proof.Assertion(assertion(t, c.change), e)
+		t.Run(name, func(t *testing.T) { wantRefusal(t, err, c.check) })
+	}
+}

@@ -23,6 +23,7 @@ const (
 type Verdict struct {
 	upstream.Assertion
 	AssertionID string
+	Issued      time.Time // zero if it does not say
 	Until       time.Time
 }
 
@@ -239,6 +240,7 @@ func believe(t *upstream.Trace, assertion *etree.Element, e Expectation) (Verdic
 		Issuer: e.Connection.EntityID, Subject: id.subject(), Format: id.format, NameID: id.value,
 		Attributes: attributes, ACR: context, SessionIndex: attr(authn, "SessionIndex"),
 	}}
+	v.Issued, _ = when(assertion, "IssueInstant")
 	v.AuthTime, _ = when(authn, "AuthnInstant")
 	v.SessionEnds, _ = when(authn, "SessionNotOnOrAfter")
 	v.Until, _ = when(conditions, "NotOnOrAfter")

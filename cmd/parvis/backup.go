@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"parvis/internal/backup"
+	"parvis/internal/db"
+)
+
+// The exit codes of backup and restore besides those of every command.
+const (
+	exitDamaged  = 3
+	exitForeign  = 4
+	exitNewer    = 5
+	exitOccupied = 6
+)
+
+// coded is an error with an exit code of its own.
+type coded struct {
+	error
+	code int
+}
+
+func (c coded) ExitCode() int { return c.code }
+func (c coded) Unwrap() error { return c.error }
+
+// withCode gives an error of a backup its exit code.
+func withCode(err error) error {
+	for _, c := range []coded{
+		{backup.ErrNone, exitDamaged}, {backup.ErrDamaged, exitDamaged}, {backup.ErrForeign, exitForeign}, {backup.ErrLocked, exitForeign},
+		{backup.ErrNotYours, exitForeign}, {backup.ErrNewer, exitNewer}, {backup.ErrOccupied, exitOccupied}, {backup.ErrServing, exitOccupied},
+	} {
+		if errors.Is(err, c.error) {
+			return coded{err, c.code}
+		}
+	}
+	return err
+}
+
+type backupCommand struct {
+	storageFlags
+	File           string        `arg:"" help:"New file for the backup; with --every, a folder."`
+	To             []string      `placeholder:"RECIPIENT" help:"Encrypt for a recipient of age (age1…), or for those that a file lists. May be given several times."`
+	PassphraseFile string        `placeholder:"FILE" help:"Encrypt with the passphrase that is the file's first line, of 20 characters at least."`
+	WithoutKeys    bool          `help:"Leave out FILE.keys. Then keep a copy of DATA/keys yourself: without it the backup is of no use."`
+	Every          time.Duration `placeholder:"24h" help:"Go on, and make a backup into the folder again after this time."`
+	Keep           int           `placeholder:"14" default:"14" help:"How many backups stay in the folder, with --every."`
+}
+
+// Run copies the installation while a server may be writing to it.
+func (c *backupCommand) Run(p *program) error {
+	plan, err := c.plan(p)
+	if err != nil {
+		return err
+	}
+	lock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	d, err := openDatabase(p.ctx, plan, false)
+	if err != nil {
+		return err
+	}
+	w := writing{p, plan, d, lock, !c.WithoutKeys}
+	if c.Every == 0 {
+		return errors.Join(w.write(c.File), d.Close())
+	}
+	return errors.Join(w.repeat(c.File, c.Every, c.Keep), d.Close())
+}
+
+func (c *backupCommand) lock() (backup.Lock, error) {
+	var l backup.Lock
+	if c.Every != 0 && (c.Every < time.Minute || c.Keep < 1) {
+		return l, errors.New("--every is a minute at least, and --keep is 1 at least")
+	}
+	if c.PassphraseFile != "" && len(c.To) > 0 {
+		return l, errors.New("a file is encrypted for recipients or with a passphrase: leave out --to or --passphrase-file")
+	}
+	for _, to := range c.To {
+		if err := l.Recipients(to); err != nil {
+			return l, fmt.Errorf("--to: %w", err)
+		}
+	}
+	if c.PassphraseFile != "" {
+		return l, l.Passphrase(c.PassphraseFile)
+	}
+	return l, nil
+}
+
+// writing is what backups of an installation are written with.
+type writing struct {
+	*program
+	plan plan
+	db   *db.DB
+	lock backup.Lock
+	keys bool // into a file of their own
+}
+
+// write writes one backup, its keys first: a backup that is there is complete.
+func (w writing) write(path string) error {
+	keys, err := readKeys(w.plan.keysPath())
+	if err != nil {
+		return err
+	}
+	for _, taken := range []string{path, path + backup.KeysSuffix} {
+		if _, err := os.Lstat(taken); err == nil && (w.keys || taken == path) {
+			return fmt.Errorf("%s is there already: name a new file", taken)
+		}
+	}
+	if w.keys {
+		if err := backup.Create(path+backup.KeysSuffix, w.lock, func(to io.Writer) error { _, err := to.Write(keys.Text()); return err }); err != nil {
+			return fmt.Errorf("writing the keys: %w", err)
+		}
+	}
+	var made backup.Header
+	shown := newProgress(w.err, "Backing up")
+	err = backup.Create(path, w.lock, func(to io.Writer) (err error) {
+		made, err = backup.Write(w.ctx, w.db, keys, to, backup.Writing{Program: versionText(), Progress: shown.show})
+		return err
+	})
+	shown.end()
+	if err != nil {
+		if w.keys {
+			err = errors.Join(err, os.Remove(path+backup.KeysSuffix))
+		}
+		return fmt.Errorf("backing up: %w", err)
+	}
+	w.tell(path, made)
+	return nil
+}
+
+// tell says what was written, and what to beware of.
+func (w writing) tell(path string, made backup.Header) {
+	fmt.Fprintf(w.out, "Backed up %s to %s.\n", contents(made), path)
+	if !w.lock.Encrypts() {
+		fmt.Fprintf(w.err, "Warning: %s is not encrypted. It holds password hashes and what people are called. Encrypt it with --to or --passphrase-file.\n", path)
+	}
+	switch {
+	case !w.keys:
+		fmt.Fprintf(w.out, "It is of no use without the keys, %s: keep a copy of those in another place.\n", w.plan.keysPath())
+	case w.lock.Encrypts():
+		fmt.Fprintf(w.out, "Its keys are in %s: keep that in another place.\n", path+backup.KeysSuffix)
+	default:
+		fmt.Fprintf(w.err, "Warning: its keys are in %s, readable too. Both together are all that an attacker needs: keep them in two places.\n", path+backup.KeysSuffix)
+	}
+}
+
+// contents says in words what a backup holds.
+func contents(h backup.Header) string {
+	return fmt.Sprintf("%s and %s as of %s", counted(h.Organizations, "organization", "organizations"), counted(h.People, "person", "people"),
+		h.MadeAt.UTC().Format(time.DateTime+" MST"))
+}
+
+func counted(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// repeat makes a backup each time until it is interrupted. One that fails is tried again at the next
+// time; the ones before are kept then.
+func (w writing) repeat(folder string, every time.Duration, keep int) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	for {
+		_, newest, err := backup.Kept(folder)
+		if err != nil {
+			return err
+		}
+		if wait := newest.Add(every).Sub(w.db.Now()); wait > 0 {
+			select {
+			case <-w.ctx.Done():
+				return nil
+			case <-time.After(wait):
+			}
+		}
+		err = w.write(filepath.Join(folder, backup.Name(w.db.Now())))
+		if err == nil {
+			_, err = backup.Thin(folder, keep)
+		}
+		switch {
+		case w.ctx.Err() != nil:
+			return nil
+		case err != nil:
+			explain(w.err, err)
+			if err := rest(w.ctx, min(every, retryBackup)); err != nil {
+				return nil //nolint:nilerr // It was interrupted, which is how it ends.
+			}
+		}
+	}
+}
+
+// retryBackup is how long a backup that failed waits at most until it is tried again.
+const retryBackup = 10 * time.Minute
+
+func rest(ctx context.Context, lasts time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(lasts):
+		return nil
+	}
+}
+
+// A progress shows on a terminal how far something is.
+type progress struct {
+	to     io.Writer // nil where nobody looks
+	what   string
+	shown  time.Time
+	showed bool
+}
+
+func newProgress(to io.Writer, what string) *progress {
+	if f, ok := to.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&fs.ModeCharDevice != 0 {
+			return &progress{to: to, what: what}
+		}
+	}
+	return &progress{}
+}
+
+const barWidth = 30
+
+func (b *progress) show(done, all int64) {
+	now := time.Now() //nolint:forbidigo // How often a terminal is written to.
+	if b.to == nil || done < all && now.Sub(b.shown) < 100*time.Millisecond {
+		return
+	}
+	b.shown, b.showed = now, true
+	part := int(barWidth * done / max(1, all))
+	fmt.Fprintf(b.to, "\r%s [%-*s] %3d %% of %d rows", b.what, barWidth, "##############################"[:min(part, barWidth)], 100*done/max(1, all), all)
+}
+
+// end leaves the line.
+func (b *progress) end() {
+	if b.showed {
+		fmt.Fprintln(b.to)
+	}
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"parvis/internal/app"
+	"parvis/internal/audit"
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+// older says what to do about a database that somebody put back by hand.
+func older(err error) error {
+	return fmt.Errorf("%w.\nIn it, sessions that ended, links that were used and people who were shut out are as they were: nothing is served from it. "+
+		"Put the newer database back; or, if it is lost, make this one safe to serve: parvis restore --adopt (docs/operations.md)", err)
+}
+
+// current refuses a database that is older than what this node knows of it.
+func (s *storage) current(ctx context.Context, a *app.App, log *slog.Logger) error {
+	blind, err := a.Audit.Watch(ctx, s.db)
+	if errors.Is(err, audit.ErrOlder) {
+		return older(err)
+	}
+	if blind {
+		log.Warn("this node knows nothing of the audit log yet, so it cannot tell whether an older database was put in place", "file", s.plan.rootsPath())
+	}
+	return err
+}
+
+// watches is how often a node looks whether its database was put back.
+const watches = 5 * time.Second
+
+// watch ends serving once the database is older than what this node knows of it.
+func (s *storage) watch(ctx context.Context, a *app.App, log *slog.Logger, end context.CancelCauseFunc) {
+	tick := time.NewTicker(watches)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		_, err := a.Audit.Watch(ctx, s.db)
+		if errors.Is(err, audit.ErrOlder) {
+			log.ErrorContext(ctx, "the database was put back by hand: nothing more is served", "error", err.Error(), "do", "parvis restore --adopt")
+			end(older(err))
+			return
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			log.WarnContext(ctx, "the audit log could not be compared with what this node knows", "error", err.Error())
+		}
+	}
+}
+
+// checkLogs checks the audit logs of a database as this node knows them.
+func (p plan) checkLogs(ctx context.Context, d *db.DB, keys secret.Keys) (audit.Checked, error) {
+	epoch, err := audit.EpochOf(ctx, d, keys.Sealing)
+	if err != nil {
+		return audit.Checked{}, err
+	}
+	return audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: p.host(), File: p.rootsPath(), Since: epoch.At}).Check(ctx, d)
+}

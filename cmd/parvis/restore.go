@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+
+	"parvis/internal/backup"
+	"parvis/internal/db"
+	"parvis/internal/secret"
+)
+
+type restoreCommand struct {
+	storageFlags
+	File           string `arg:"" optional:"" help:"Backup that 'parvis backup' made."`
+	Identity       string `placeholder:"FILE" help:"File of age-keygen that opens the backup."`
+	PassphraseFile string `placeholder:"FILE" help:"File whose first line is the passphrase that opens the backup."`
+	Keys           string `placeholder:"FILE" help:"The keys of the installation. Without it DATA/keys, or else FILE.keys."`
+	AsOfBackup     bool   `help:"Passwords, authenticators, links, connections, rules, rights, and who is shut out hold as they were: nothing was changed since that must not come back."`
+	Check          bool   `help:"Only check the backup, and say what is in it."`
+	Adopt          bool   `help:"Take the database that was put back by hand, in place of a backup."`
+	By             string `placeholder:"NAME" help:"Who restores, as the audit logs and the owners' first page will say. Without it the user of this machine."`
+}
+
+// Run restores into an empty place, and revives nothing.
+func (c *restoreCommand) Run(p *program) error {
+	plan, err := c.plan(p)
+	if err != nil {
+		return err
+	}
+	if c.Adopt != (c.File == "") || c.Adopt && c.Check {
+		return errors.New("name a backup; or, for a database that was put back by hand, --adopt and no backup")
+	}
+	if c.Adopt {
+		return withCode(c.adopt(p, plan))
+	}
+	return withCode(c.restore(p, plan))
+}
+
+func (c *restoreCommand) restore(p *program, plan plan) error {
+	var lock backup.Lock
+	if c.Identity != "" {
+		if err := lock.Identities(c.Identity); err != nil {
+			return fmt.Errorf("--identity: %w", err)
+		}
+	}
+	if c.PassphraseFile != "" {
+		if err := lock.Passphrase(c.PassphraseFile); err != nil {
+			return err
+		}
+	}
+	keys, fresh, err := c.keys(plan, lock)
+	if err != nil {
+		return err
+	}
+	from := backup.Source(func() (io.ReadCloser, error) { return lock.Open(c.File) })
+	made, err := backup.Check(from, keys)
+	if err != nil {
+		return fmt.Errorf("%s: %w. Nothing was written", c.File, err)
+	}
+	fmt.Fprintf(p.out, "%s holds %s, made by parvis %s on %s with schema %d, in %s.\n", c.File, contents(made), made.Program, made.Database,
+		made.Schema.Version, counted(made.Rows, "row", "rows"))
+	if c.Check {
+		return nil
+	}
+	d, err := openDatabase(p.ctx, plan, true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.into(p, restoring{plan, d, keys, fresh}, from, made), d.Close())
+}
+
+// restoring is the place that is restored into.
+type restoring struct {
+	plan  plan
+	db    *db.DB
+	keys  secret.Keys
+	fresh bool // the keys are not in their place yet
+}
+
+func (c *restoreCommand) into(p *program, r restoring, from backup.Source, made backup.Header) error {
+	if err := backup.Vacant(p.ctx, r.db); err != nil {
+		return fmt.Errorf("%s: %w. Nothing was written", shownDatabase(r.plan.database), err)
+	}
+	if r.fresh {
+		if err := writeKeys(r.plan.keysPath(), r.keys); err != nil {
+			return err
+		}
+	}
+	shown := newProgress(p.err, "Restoring")
+	err := backup.Restore(p.ctx, r.db, from, made, c.how(r.plan, r.keys, shown.show))
+	shown.end()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "Restored into %s.\n", shownDatabase(r.plan.database))
+	c.advise(p.out)
+	return nil
+}
+
+func (c *restoreCommand) adopt(p *program, plan plan) error {
+	return withStorage(p, plan, func(s *storage) error {
+		if err := backup.Adopt(p.ctx, s.db, c.how(plan, s.keys, func(int64, int64) {})); err != nil {
+			return err
+		}
+		fmt.Fprintf(p.out, "The database at %s may be served again.\n", shownDatabase(plan.database))
+		c.advise(p.out)
+		return nil
+	})
+}
+
+func (c *restoreCommand) how(plan plan, keys secret.Keys, shown backup.Progress) backup.How {
+	return backup.How{Keys: keys, Roots: plan.rootsPath(), By: cmp.Or(c.By, whoRestores()), AsOfBackup: c.AsOfBackup, Progress: shown}
+}
+
+// keys returns those of the installation, and whether they are to be put in their place. Keys that
+// are there already are the ones that a backup must fit.
+func (c *restoreCommand) keys(plan plan, lock backup.Lock) (keys secret.Keys, fresh bool, err error) {
+	keys, err = readKeys(plan.keysPath())
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return keys, false, err
+	}
+	path := cmp.Or(c.Keys, c.File+backup.KeysSuffix)
+	in, err := lock.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return keys, false, fmt.Errorf("there are no keys at %s, nor at %s: name their file with --keys", plan.keysPath(), path)
+	}
+	if err != nil {
+		return keys, false, fmt.Errorf("%s: %w", path, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(in, 1<<20))
+	if err := errors.Join(err, in.Close()); err != nil {
+		return keys, false, fmt.Errorf("%s: %w", path, err)
+	}
+	keys, err = secret.ParseKeys(text)
+	if err != nil {
+		err = fmt.Errorf("%s: %w: it cannot be read as keys", path, backup.ErrDamaged)
+	}
+	return keys, true, err
+}
+
+// advise says what people meet now, and what is to be done.
+func (c *restoreCommand) advise(w io.Writer) {
+	fmt.Fprint(w, "Void are all sessions, links, recovery codes, tokens and secrets of applications, directories and webhooks; signing keys will be new.\n")
+	if c.AsOfBackup {
+		fmt.Fprint(w, "Passwords, authenticators, links to providers, connections, rules, rights, and who is shut out hold as of the backup.\n"+
+			"Start 'parvis serve', make new secrets for applications, tokens for directories and secrets for webhooks, and run 'parvis doctor'.\n")
+		return
+	}
+	fmt.Fprint(w, "So are passwords, authenticators, links to providers and rights of machines; connections are off; everybody but owners is deactivated, and a member;\n"+
+		"every organization is suspended. For each that was not suspended since: parvis organization resume NAME. Its owners then ask for a new password\n"+
+		"at the sign-in page, and reactivate under People whom they did not shut out since. Then run 'parvis doctor'.\n")
+}
+
+// whoRestores names the user of this machine.
+func whoRestores() string {
+	name := os.Getenv("SUDO_USER")
+	if u, err := user.Current(); name == "" && err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
+}

@@ -1,0 +1,241 @@
+package backup
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+)
+
+// KeysSuffix is added to the name of a backup for the part with the keys.
+const KeysSuffix = ".keys"
+
+// ageMagic is how a file begins that age encrypted.
+const ageMagic = "age-encryption.org/"
+
+// A Lock says for whom files are encrypted, or with what they are opened. The zero Lock leaves them
+// readable, and opens what is.
+type Lock struct {
+	recipients []age.Recipient
+	identities []age.Identity
+	passphrase bool
+}
+
+// Encrypts reports whether files are encrypted.
+func (l Lock) Encrypts() bool { return len(l.recipients) > 0 }
+
+// Recipients adds those of a text: a recipient of age, or the name of a file that lists some.
+func (l *Lock) Recipients(text string) error {
+	if strings.HasPrefix(text, "age1") {
+		r, err := age.ParseRecipients(strings.NewReader(text))
+		l.recipients = append(l.recipients, r...)
+		return err
+	}
+	file, err := os.Open(text)
+	if err != nil {
+		return fmt.Errorf("%w (a recipient begins with age1)", err)
+	}
+	defer file.Close() //nolint:errcheck // It was only read.
+	r, err := age.ParseRecipients(file)
+	l.recipients = append(l.recipients, r...)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", text, err)
+	}
+	return err
+}
+
+// Identities adds those that a file of age-keygen holds.
+func (l *Lock) Identities(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // It was only read.
+	all, err := age.ParseIdentities(file)
+	l.identities = append(l.identities, all...)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return err
+}
+
+// work is the logarithm of what a guess at a passphrase costs: 64 MB, a tenth of a second.
+const work = 16
+
+// shortest is how short a passphrase may be. The file can be guessed at for ever, wherever a copy is.
+const shortest = 20
+
+// ErrShort is returned for a passphrase that could be guessed.
+var ErrShort = fmt.Errorf("the passphrase is the first line of its file, and has %d characters at least", shortest)
+
+// Passphrase adds the one that is the first line of a file.
+func (l *Lock) Passphrase(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	if line = strings.TrimSpace(line); len([]rune(line)) < shortest {
+		return fmt.Errorf("%s: %w", path, ErrShort)
+	}
+	to, err := age.NewScryptRecipient(line)
+	if err != nil {
+		return err
+	}
+	to.SetWorkFactor(work)
+	by, err := age.NewScryptIdentity(line)
+	l.recipients, l.identities, l.passphrase = append(l.recipients, to), append(l.identities, by), true
+	return err
+}
+
+// Create writes a new file, for its owner only. Half a file never has its name.
+func Create(path string, l Lock, write func(io.Writer) error) (err error) {
+	if _, err := os.Lstat(path); err == nil {
+		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+	}
+	part := path + ".part"
+	file, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(part))
+		}
+	}()
+	buffered := bufio.NewWriterSize(file, 256<<10)
+	err = l.sealed(buffered, write)
+	if err = errors.Join(err, buffered.Flush(), file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// sealed encrypts what is written, where there is a recipient.
+func (l Lock) sealed(to io.Writer, write func(io.Writer) error) error {
+	if !l.Encrypts() {
+		return write(to)
+	}
+	out, err := age.Encrypt(to, l.recipients...)
+	if err != nil {
+		return fmt.Errorf("encrypting: %w", err)
+	}
+	if err := write(out); err != nil {
+		return err
+	}
+	return out.Close()
+}
+
+// What keeps a file from being opened.
+var (
+	ErrLocked   = errors.New("it is encrypted: name what opens it, with --identity or --passphrase-file")
+	ErrNotYours = errors.New("it is encrypted, and not for this identity or with this passphrase; or it was damaged")
+)
+
+// Open opens a file, decrypted where it is encrypted.
+func (l Lock) Open(path string) (io.ReadCloser, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	in := bufio.NewReaderSize(file, 256<<10)
+	begins, _ := in.Peek(len(ageMagic)) // a shorter file is none, as open will say
+	if string(begins) != ageMagic {
+		return opened{in, file}, nil
+	}
+	if len(l.identities) == 0 {
+		return nil, errors.Join(ErrLocked, file.Close())
+	}
+	plain, err := age.Decrypt(in, l.identities...)
+	if err == nil {
+		return opened{authentic{plain}, file}, nil
+	}
+	no := &age.NoIdentityMatchError{}
+	if errors.As(err, &no) {
+		return nil, errors.Join(ErrNotYours, file.Close())
+	}
+	return nil, errors.Join(fmt.Errorf("%w: %w", ErrDamaged, err), file.Close())
+}
+
+// opened reads a file through a layer.
+type opened struct {
+	io.Reader
+	file *os.File
+}
+
+func (o opened) Close() error { return o.file.Close() }
+
+// authentic calls damaged what age refuses. What the disk refuses is another matter.
+type authentic struct{ io.Reader }
+
+func (a authentic) Read(p []byte) (int, error) {
+	n, err := a.Reader.Read(p)
+	if path, ofDisk := errors.AsType[*fs.PathError](err); err != nil && !ofDisk && !errors.Is(err, io.EOF) && path == nil {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return n, err
+}
+
+// The names of backups that are made by themselves.
+const (
+	namePrefix = "parvis-"
+	nameSuffix = ".backup"
+	nameTime   = "20060102T150405Z"
+)
+
+// Name returns the name of a backup that is made by itself at a time.
+func Name(at time.Time) string { return namePrefix + at.UTC().Format(nameTime) + nameSuffix }
+
+// Kept lists the backups in a folder that were made by themselves, the oldest first, and says when
+// the newest was made.
+func Kept(folder string) (names []string, newest time.Time, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, newest, err
+	}
+	for _, e := range entries {
+		text := strings.TrimSuffix(strings.TrimPrefix(e.Name(), namePrefix), nameSuffix)
+		at, err := time.Parse(nameTime, text)
+		if err != nil || Name(at) != e.Name() {
+			continue
+		}
+		names, newest = append(names, e.Name()), at
+	}
+	slices.Sort(names)
+	return names, newest, nil
+}
+
+// Thin removes all but the newest backups of a folder, each with its keys.
+func Thin(folder string, keep int) (removed int, err error) {
+	names, _, err := Kept(folder)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names[:max(0, len(names)-keep)] {
+		path := filepath.Join(folder, name)
+		err = os.Remove(path + KeysSuffix)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
+}

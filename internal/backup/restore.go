@@ -1,0 +1,260 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/secret"
+	"parvis/internal/session"
+)
+
+// A Source opens a backup at its beginning, decrypted. It is read twice: once for its MAC, before
+// anything is written, and once more for its rows.
+type Source func() (io.ReadCloser, error)
+
+// How says how a restore goes.
+type How struct {
+	Keys       secret.Keys
+	Roots      string // the file of what this node knows of the audit log
+	By         string // who does it, as logs and pages will say
+	AsOfBackup bool   // the operator says that nothing was changed since which must not come back
+	Progress   Progress
+}
+
+// Why nothing can be restored here, or nothing be adopted.
+var (
+	ErrOccupied = errors.New("there is an installation here already: restore into an empty place")
+	ErrServing  = errors.New("a server runs on this database, or one was killed less than a minute ago: stop it, and wait")
+)
+
+// Unfinished is the row of installation that a restore leaves while it is under way. Nothing is to be
+// served then: what was revoked is not void yet.
+const Unfinished = "restoring"
+
+// Check reads a whole backup, writes nothing, and returns what it says of itself once its MAC fits.
+func Check(from Source, keys secret.Keys) (Header, error) {
+	in, err := from()
+	if err != nil {
+		return Header{}, err
+	}
+	defer in.Close() //nolint:errcheck // It was only read.
+	r, err := open(in, keys)
+	if err != nil {
+		return Header{}, err
+	}
+	if err := r.check(); err != nil {
+		return Header{}, err
+	}
+	err = r.Schema.Known()
+	if errors.Is(err, db.ErrNewer) {
+		err = fmt.Errorf("%w (its schema is %d)", ErrNewer, r.Schema.Version)
+	}
+	return r.Header, err
+}
+
+// Vacant returns ErrOccupied or ErrServing unless a backup may be restored into a database. One that
+// a restore left behind which was cut short is vacant.
+func Vacant(ctx context.Context, d *db.DB) error {
+	empty, err := d.Empty(ctx)
+	if err != nil || empty {
+		return err
+	}
+	cut, err := db.ReadNote(ctx, d, Unfinished)
+	if err != nil || cut != "" {
+		return err
+	}
+	return d.View(ctx, func(tx *db.Tx) error {
+		n, err := tx.Count(ctx, "organizations", "")
+		if err == nil && n > 0 {
+			err = ErrOccupied
+		}
+		return errors.Join(err, serving(ctx, tx))
+	})
+}
+
+// serving returns ErrServing while a node holds the lease of what is done each second, which it gives
+// back when it ends well. Leases of rarer work last for hours.
+func serving(ctx context.Context, tx *db.Tx) error {
+	n, err := tx.Count(ctx, "leases", "name = 'audit log' and ends_at > "+strconv.FormatInt(tx.Now().UnixMicro(), 10))
+	if err == nil && n > 0 {
+		err = ErrServing
+	}
+	return err
+}
+
+// Restore puts a backup for which Check returned h into a database, brings it up to this version, and
+// revives nothing.
+func Restore(ctx context.Context, d *db.DB, from Source, h Header, how How) error {
+	ctx, cancel := context.WithTimeout(ctx, lasts)
+	defer cancel()
+	if err := Vacant(ctx, d); err != nil {
+		return err
+	}
+	if err := d.MigrateTo(ctx, h.Schema.Version); err != nil {
+		return err
+	}
+	if err := d.Update(ctx, func(tx *db.Tx) error { return load(ctx, tx, from, how) }); err != nil {
+		return fmt.Errorf("restoring: %w", err)
+	}
+	m, err := d.Migrate(ctx)
+	if m.Backup != "" {
+		err = errors.Join(err, os.Remove(m.Backup)) // the backup is the copy of before
+	}
+	if err != nil {
+		return err
+	}
+	return begin(ctx, d, how, h.MadeAt)
+}
+
+// Adopt takes a database that somebody put back by hand, and revives nothing of it.
+func Adopt(ctx context.Context, d *db.DB, how How) error {
+	ctx, cancel := context.WithTimeout(ctx, lasts)
+	defer cancel()
+	if err := d.View(ctx, func(tx *db.Tx) error { return serving(ctx, tx) }); err != nil {
+		return err
+	}
+	return begin(ctx, d, how, time.Time{})
+}
+
+// load replaces everything that a database has by what a backup has.
+func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
+	in, err := from()
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // It was only read.
+	r, err := open(in, how.Keys)
+	if err != nil {
+		return err
+	}
+	tables, err := tx.Tables(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range slices.Backward(tables) { // migrations put rows into some
+		if _, err := tx.Rewrite(ctx, t.Name, "", ""); err != nil {
+			return err
+		}
+	}
+	l := loading{tx: tx, tables: tables, progress: how.Progress, all: r.Rows}
+	if err := r.lines(func(line []byte) error { return l.line(ctx, line) }); err != nil {
+		return err
+	}
+	if !l.ended {
+		return ErrDamaged
+	}
+	return tx.SetNote(ctx, Unfinished, r.MadeAt.Format(time.RFC3339))
+}
+
+// loading is a backup that is being read.
+type loading struct {
+	tx       *db.Tx
+	tables   []db.Table
+	into     *db.Insertion
+	progress Progress
+	rows     int64
+	all      int64
+	ended    bool
+}
+
+func (l *loading) line(ctx context.Context, line []byte) error {
+	if l.ended || len(line) == 0 {
+		return ErrDamaged
+	}
+	if bytes.HasPrefix(line, []byte("[")) {
+		if l.into == nil {
+			return ErrDamaged
+		}
+		if l.rows++; l.rows%everyRows == 0 {
+			l.progress(l.rows, l.all)
+		}
+		return l.into.Row(ctx, line)
+	}
+	if l.into != nil {
+		if err := l.into.End(ctx); err != nil {
+			return err
+		}
+	}
+	var said struct {
+		db.Table
+		Rows *int64 `json:"rows"`
+	}
+	if err := json.Unmarshal(line, &said); err != nil {
+		return ErrDamaged
+	}
+	if said.Rows != nil {
+		l.progress(l.rows, l.all)
+		if l.ended = *said.Rows == l.rows; !l.ended {
+			return ErrDamaged
+		}
+		return nil
+	}
+	i := slices.IndexFunc(l.tables, func(t db.Table) bool { return t.Name == said.Name })
+	if i < 0 {
+		return fmt.Errorf("%w: there is no table %q", ErrDamaged, said.Name)
+	}
+	var err error
+	l.into, err = l.tx.Insert(l.tables[i], said.Columns)
+	return err
+}
+
+// begin does with every table what fates says, and begins an epoch in every log, all in one
+// transaction. What waits to be sealed is sealed before, so that an epoch's first leaf is its first.
+func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
+	before, err := audit.EpochOf(ctx, d, how.Keys.Sealing)
+	if err != nil {
+		return err
+	}
+	if err := audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At}).Sweep(ctx, d); err != nil {
+		return fmt.Errorf("sealing what was recorded last: %w", err)
+	}
+	logs := audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At, File: how.Roots})
+	return d.Update(ctx, func(tx *db.Tx) error {
+		for _, f := range fates {
+			if err := f.meet(ctx, tx, how.AsOfBackup); err != nil {
+				return err
+			}
+		}
+		if err := tx.SetNote(ctx, Unfinished, ""); err != nil {
+			return err
+		}
+		return logs.Begin(ctx, tx, how.Keys.Sealing, audit.Epoch{By: how.By, MadeAt: madeAt, AsOf: how.AsOfBackup})
+	})
+}
+
+// meet does with a table what is to be done.
+func (f fate) meet(ctx context.Context, tx *db.Tx, asOfBackup bool) error {
+	const step = 30 // seconds of an authenticator's code
+	now := tx.Now()
+	fill := strings.NewReplacer(
+		"{now}", strconv.FormatInt(now.UnixMicro(), 10),
+		"{step}", strconv.FormatInt(now.Unix()/step+1, 10),
+		"{idle}", strconv.FormatInt(session.Idle.Microseconds(), 10),
+		"{absolute}", strconv.FormatInt(session.Absolute.Microseconds(), 10),
+		"{length}", strconv.Itoa(credential.Modern.MinimumLength))
+	all := []change{f.always}
+	if !asOfBackup {
+		all = append(all, f.unsure)
+	}
+	for _, c := range all {
+		if !c.does {
+			continue
+		}
+		if _, err := tx.Rewrite(ctx, f.table, fill.Replace(c.set), fill.Replace(c.where)); err != nil {
+			return fmt.Errorf("voiding %s: %w", f.table, err)
+		}
+	}
+	return nil
+}
