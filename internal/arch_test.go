@@ -40,9 +40,14 @@ var packages = []struct{ name, imports, tables string }{
 	{"mail", "db secret i18n number picture naming", "letters"},
 	{"directory", "db fault secret i18n picture audit lifetime limit mail naming", "organizations former_short_names users images groups members invitations email_changes disavowals bootstraps"},
 	{"domain", "db fault secret audit limit mail naming directory", "domains"},
-	{"credential", "db fault secret i18n jose audit lifetime mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
+	// What other systems stored of passwords is compared in a room that sees neither a table nor a request.
+	{"credential/foreign", "fault", ""},
+	{"credential", "db fault secret i18n jose audit lifetime mail directory naming credential/foreign", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit lifetime mail directory", "browsers sessions session_rules active_people active_days"},
 	{"signin", "db fault secret i18n audit lifetime limit mail directory naming credential session", "attempts second_step_rules"},
+	// Files of other systems are read in a room of their own.
+	{"intake/dump", "fault credential/foreign", ""},
+	{"intake", "db fault secret i18n audit directory naming credential intake/dump", "imports import_organizations imported"},
 	// What a customer's directory says by SCIM is judged in a room that sees neither a table nor a request.
 	{"scim/document", "fault", ""},
 
@@ -102,7 +107,8 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo/staff", "", ""},
 	{"cmd/parvis/demo", "region db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
-	{"cmd/parvis", "region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/demo", ""},
+	{"cmd/parvis/moving", "fault i18n directory intake intake/dump", ""},
+	{"cmd/parvis", "cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
