@@ -139,6 +139,8 @@ var unscoped = map[string]string{
 	"session: select max(day) from active_days":                                                    "sweep: the days of every organization are counted at once",
 	"session: select p.org_id, p.day, count(*)":                                                    "sweep: the days of every organization are counted at once",
 	"session: delete from active_days where day":                                                   "sweep",
+	"intake: select i.id, i.format":                                                                "operator: all imports",
+	"intake: select org_id from import_organizations where import":                                 "operator: the organizations that one import made",
 	"idptest: select distinct action, before, after from audit_events":                             "test: what the log of every organization has",
 	"webhook: select ⟨⟩ from webhooks w where w.parked_at":                                         "sweep: what is parked for long",
 	"webhook: select ⟨⟩ from webhooks w where w.state = 'on' order":                                "sweep: who subscribed to checkpoints",

@@ -166,15 +166,14 @@ func (s *Service) List(ctx context.Context) ([]Import, error) {
 		order by i.begun_at desc, i.id`)
 }
 
-// begin returns the id of the import of a file: a new one, or the one that it goes on with.
-func begin(ctx context.Context, tx *db.Tx, src *Source) (string, error) {
-	var id string
+// begin returns the id of the import of a file, and whether it is a new one or goes on with another.
+func begin(ctx context.Context, tx *db.Tx, src *Source) (id string, fresh bool, err error) {
 	found, err := tx.One(ctx, db.Into(&id), `select id from imports where digest = $1 and undone_at is null`, src.digest)
 	if err != nil || found {
-		return id, err
+		return id, false, err
 	}
 	id = secret.NewID("imp")
 	_, err = tx.Exec(ctx, `insert into imports (id, digest, format, begun_at) values ($1, $2, $3, $4)`,
 		id, src.digest, string(src.Format), db.Time(tx.Now()))
-	return id, err
+	return id, true, err
 }

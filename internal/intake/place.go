@@ -109,6 +109,7 @@ func (r *run) make(ctx context.Context, o dump.Organization) (*place, error) {
 			return err
 		})
 	}
+	r.made = r.made || err == nil
 	if errors.Is(err, errRehearsed) || errors.As(err, &p.why) {
 		err = nil
 	}
@@ -120,6 +121,7 @@ func (r *run) reopen(ctx context.Context, o directory.Organization) error {
 	if r.dry {
 		return nil
 	}
+	r.made = true
 	return r.DB.Update(ctx, func(tx *db.Tx) error {
 		if err := directory.Resume(ctx, tx, directory.Operator(), o.ID); err != nil {
 			return err

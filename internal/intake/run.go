@@ -26,6 +26,7 @@ type run struct {
 	tell    func(Fate) error
 	batch   []dump.Person
 	people  int
+	made    bool            // an organization
 	counted bool            // the snapshot of costs knows of this import's passwords
 	seen    map[uint64]int  // in a rehearsal: the line of each address
 	seed    maphash.Seed    // of seen
@@ -62,19 +63,31 @@ func (s *Service) Run(ctx context.Context, src *Source, o Options, tell func(Fat
 		return "", err
 	}
 	defer func() { err = errors.Join(err, s.DB.EndLease(context.WithoutCancel(ctx), leaseName, r.holder)) }()
+	var fresh bool
 	if err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		r.id, err = begin(ctx, tx, src)
+		r.id, fresh, err = begin(ctx, tx, src)
 		return err
 	}); err != nil {
 		return "", err
 	}
-	if err := r.settle(ctx, src); err != nil {
-		return r.id, err
+	if err = r.settle(ctx, src); err == nil {
+		err = r.read(ctx, src)
 	}
-	if err := r.read(ctx, src); err != nil {
-		return r.id, errors.Join(err, r.note(context.WithoutCancel(ctx), false))
+	if err != nil {
+		return r.id, errors.Join(err, r.stop(context.WithoutCancel(ctx), fresh))
 	}
 	return r.id, r.note(ctx, true)
+}
+
+// stop ends an import that failed on its way. One that did nothing leaves nothing.
+func (r *run) stop(ctx context.Context, fresh bool) error {
+	if !fresh || len(r.gained) > 0 || r.made {
+		return r.note(ctx, false)
+	}
+	return r.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from imports where id = $1`, r.id)
+		return err
+	})
 }
 
 const leaseName = "import"

@@ -166,7 +166,8 @@ type brought struct {
 	invitation string
 }
 
-// Undo erases whom an import brought and who has never signed in, and tells who stays.
+// Undo erases the people whom an import brought and who have never signed in, and calls stays for
+// the others.
 func (s *Service) Undo(ctx context.Context, id string, stays func(directory.User) error) (Undone, error) {
 	var undone db.Time
 	found, err := s.DB.One(ctx, db.Into(&undone), `select undone_at from imports where id = $1`, id)

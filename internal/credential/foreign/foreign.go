@@ -53,8 +53,8 @@ type Cost struct {
 	Lanes  uint32 // p of scrypt and Argon2
 }
 
-// The most that one hash may take, about half a second of one core and 128 MiB: whoever guesses
-// passwords has us compute them.
+// The most that one hash may take, about half a second of one core and 128 MiB: people who
+// guess passwords have us compute them.
 const (
 	mostBcrypt = 13
 	mostSHA    = 2_000_000 // iterations of PBKDF2 with SHA-1 or SHA-256
@@ -182,7 +182,7 @@ func (h Hash) String() string {
 	return fmt.Sprintf("$%s$i=%d$%s$%s", c.Scheme, c.Work, text(h.salt), text(h.sum))
 }
 
-// Nobody returns a hash of the cost c that no password has, for whoever asks in the name of nobody.
+// Nobody returns a hash of the cost c that no password has, to compare with where there is nobody.
 func (c Cost) Nobody() Hash {
 	h := Hash{cost: c, salt: make([]byte, 16), sum: make([]byte, 32)}
 	if c.Scheme == Bcrypt {

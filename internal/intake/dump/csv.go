@@ -47,8 +47,8 @@ func (r *records) read() ([]string, error) {
 	}
 	cells, err := r.cells(window[:end])
 	if err != nil && bytes.Count(window[:end], []byte("\n")) > 1 {
-		// A quote that is never closed ends at the next one, however many lines behind: whoever stands
-		// between the two is read all the same.
+		// A quote that is never closed ends at the next one, however many lines behind: the people
+		// between the two are read all the same.
 		end, err = bytes.IndexByte(window, '\n')+1, ErrQuotes
 	}
 	r.next += bytes.Count(window[:end], []byte("\n"))

@@ -198,7 +198,7 @@ func (c keycloakCredential) password() (foreign.Hash, error) {
 }
 
 // seed reads the seed of an authenticator app (OTPCredentialData and OTPSecretData): the letters of
-// the value themselves, unless it says that they are Base32.
+// the value themselves, unless it names Base32.
 func (c keycloakCredential) seed() ([]byte, error) {
 	var data struct {
 		SubType   string `json:"subType"`
