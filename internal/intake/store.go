@@ -127,6 +127,10 @@ func (r *run) write(ctx context.Context, tx *db.Tx, judged []entry) (map[int]str
 			inv, err = later.Send(ctx, tx, directory.Operator(), e.place.Organization, e.invitation())
 			invitations[i] = inv.ID
 		}
+		if why, ok := errors.AsType[*fault.Error](err); ok {
+			judged[i].unwritten(why)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", e.Line, err)
 		}
@@ -134,6 +138,16 @@ func (r *run) write(ctx context.Context, tx *db.Tx, judged []entry) (map[int]str
 	}
 	_, err := tx.Exec(ctx, `update imports set letters_until = $1 where id = $2`, db.Time(until), r.id)
 	return invitations, err
+}
+
+// unwritten says why somebody gets no letter: their address got too many lately.
+func (e *entry) unwritten(why *fault.Error) {
+	if e.fate.Outcome == Invited {
+		e.fate.Outcome = Refused
+	} else {
+		e.fate.Outcome = Waiting
+	}
+	e.fate.Reasons = append(slices.Clip(e.fate.Reasons), why)
 }
 
 // keep stores whom the import brought, by the line.

@@ -215,6 +215,22 @@ func TestAnImportIsUndoneWholeUntilSomebodySignedIn(t *testing.T) {
 	wantHome(t, signIn(t, s, "/o/mu", "bo@m.example", password), "bo, who stayed")
 }
 
+// An address that got too many letters lately keeps nobody else out.
+func TestWhoWasWrittenToTooOftenWaits(t *testing.T) {
+	t.Parallel()
+	s := idptest.Start(t)
+	s.Organization(t, "Alpha", "alpha")
+	file := "email,organization\nana@alpha.example,alpha\n"
+	for range 6 {
+		id, fates := moved(t, s, dump.CSV, file, intake.Options{PerMinute: 60})
+		expect.Equal(t, "fates", said(fates), "2 written no_hash")
+		undone(t, s, id)
+	}
+	_, fates := moved(t, s, dump.CSV, file+"bo@alpha.example,alpha\n", intake.Options{PerMinute: 60})
+	expect.Equal(t, "fates", said(fates), "2 waiting no_hash directory.invited_often; 3 written no_hash")
+	expect.Equal(t, "people", count(t, s, `select count(*) from users`), 2)
+}
+
 // People sign in while others move in, and the log stays sound.
 func TestPeopleSignInWhileOthersMoveIn(t *testing.T) {
 	t.Parallel()
