@@ -14,7 +14,7 @@ import (
 // importedPrefix begins what is stored of a hash that another system made. Its cost follows in
 // clear, for the snapshot of costs; the hash itself is sealed under a key that is kept outside the
 // database, for its owner alone. So the rows alone do not let anybody try passwords, as with our own
-// hashes, and exchanging rows gains nothing (decision 0081).
+// hashes, and exchanging rows gains nothing (decision 0082).
 const importedPrefix = "$imported$v=1$"
 
 // importedRow is what an imported hash is sealed for.

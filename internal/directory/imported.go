@@ -31,7 +31,7 @@ func Imported(u User) (User, error) {
 
 // Admit inserts users of an import, whose addresses the caller found free in this transaction. The
 // caller stores in the same transaction the credentials that HasPassword and SecondStep say they
-// have. Who has none has no way in yet, as who was provisioned (decisions 0066 and 0081).
+// have. Who has none has no way in yet, as who was provisioned (decisions 0066 and 0082).
 func Admit(ctx context.Context, tx *db.Tx, actor Actor, all []User, imported string) error {
 	if err := actor.MayRun(ctx, tx); err != nil {
 		return err

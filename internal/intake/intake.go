@@ -3,7 +3,7 @@
 // nobody has signed in.
 //
 // It owns imports, the organizations that they made and whom they brought. It makes people and
-// credentials by the functions of the packages that own these (decision 0081).
+// credentials by the functions of the packages that own these (decision 0082).
 package intake
 
 import (

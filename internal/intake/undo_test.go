@@ -124,7 +124,7 @@ func TestAnInterruptedImportGoesOn(t *testing.T) {
 	expect.Equal(t, "lines", len(fates), 250)
 	expect.Equal(t, "people", count(t, s, `select count(*) from users`), 250)
 	expect.Equal(t, "passwords", count(t, s, `select count(*) from passwords`), 250)
-	// Nobody's hash costs what theirs do from now on (decision 0081).
+	// Nobody's hash costs what theirs do from now on (decision 0082).
 	expect.Equal(t, "counted", count(t, s, `select passwords from password_costs where cost = 'bcrypt/04'`), 250)
 	_, fates = moved(t, s, dump.CSV, people(250), intake.Options{})
 	for _, f := range fates {
